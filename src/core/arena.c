@@ -1,0 +1,38 @@
+#include "core/arena.h"
+
+#include <stddef.h>
+
+#include "core/check.h"
+#include "core/device.h"
+
+Arena arena_counting(const char *name, const Device *device) {
+    return (Arena){.name = name, .device = device, .capacity = INT64_MAX};
+}
+
+Arena arena_create(const char *name, const Device *device, int64_t capacity) {
+    Arena arena = {.name = name, .device = device, .capacity = capacity};
+    if (capacity > 0) {
+        arena.base = device->allocate(capacity);
+        CHECK(arena.base, "out of memory: arena %s needs %.1f MB", name, (double)capacity / 1e6);
+    }
+    return arena;
+}
+
+void arena_destroy(Arena *arena) {
+    if (arena->base) arena->device->release(arena->base, arena->capacity);
+    *arena = (Arena){0};
+}
+
+void *arena_push(Arena *arena, int64_t bytes) {
+    CHECK(bytes >= 0, "arena %s: %lld bytes asked for", arena->name, (long long)bytes);
+    const int64_t size = (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    CHECK(size <= arena->capacity - arena->used, "arena %s is full: %lld bytes used of %lld, %lld more asked for",
+          arena->name, (long long)arena->used, (long long)arena->capacity, (long long)size);
+    unsigned char *memory = arena->base ? arena->base + arena->used : (unsigned char *)(uintptr_t)(arena->used + ARENA_ALIGNMENT);
+    arena->used += size;
+    if (arena->used > arena->peak) arena->peak = arena->used;
+#ifdef FLAME_POISON
+    if (arena->base) arena->device->fill(memory, 0xff, 1, size, size);
+#endif
+    return memory;
+}

@@ -1,0 +1,43 @@
+/* Parameters and units. A unit is one block's parameters, contiguous in one flat buffer: what is sharded, gathered and
+ * reduced together. Parameters added one after another lie next to each other, so [q_proj; k_proj; v_proj] is one matrix. */
+#ifndef FLAME_CORE_PARAMETER_H
+#define FLAME_CORE_PARAMETER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/tape.h"
+
+typedef enum InitKind { INIT_NORMAL, INIT_UNIFORM, INIT_CONSTANT } InitKind;
+
+/* Element i of a parameter is drawn from a counter-based generator keyed by (seed, name, i): the same on any rank count. */
+typedef struct Init {
+    InitKind kind;
+    double a, b; /* normal: mean, standard deviation; uniform: low, high; constant: value */
+} Init;
+
+enum { PARAMETER_DIMS = 4, PARAMETER_NAME = 128, UNIT_PARAMETERS = 48 };
+
+typedef struct Parameter {
+    char name[PARAMETER_NAME]; /* Hugging Face's name */
+    int dims;
+    int64_t shape[PARAMETER_DIMS], elements;
+    Init init;
+    bool decay;     /* weight decay applies (optimizer.decay_all aside) */
+    int64_t offset; /* of its first element in the unit */
+    Tensor tensor;  /* rows = shape[0], cols = the rest; 1-D: one row. data and gradient are set while the unit has them */
+} Parameter;
+
+typedef struct Unit {
+    char name[64]; /* "root", "model.layers.3" */
+    int parameters;
+    Parameter parameter[UNIT_PARAMETERS];
+    int64_t elements; /* sum over the parameters, padding of the shards not counted */
+    /* Set by fsdp_create: this rank holds elements [rank*shard, (rank+1)*shard), the last ranks may hold padding. */
+    int64_t shard;
+    float *master, *exp_avg, *exp_avg_sq, *gradient_shard; /* [shard] fp32 */
+    void *gathered;                                        /* all elements in the compute type; NULL while resharded */
+    float *gradient;                                       /* all elements; NULL outside of backward */
+} Unit;
+
+#endif

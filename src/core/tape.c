@@ -1,0 +1,180 @@
+#include "core/tape.h"
+
+#include <string.h>
+
+#include "core/check.h"
+#include "kernels/add/add.h"
+
+void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, DType type, const Batch *batch,
+                bool recording, Recompute recompute) {
+    tape->device = device;
+    tape->keep = keep;
+    tape->scratch = scratch;
+    tape->type = type;
+    tape->batch = batch;
+    tape->recording = recording;
+    tape->recompute = recompute;
+    tape->work = (Work){0, 0};
+    tape->nodes = tape->tensors = 0;
+}
+
+Tensor tensor_of(void *data, int64_t rows, int64_t cols, DType type) {
+    return (Tensor){.data = data, .rows = rows, .cols = cols, .stride = cols, .type = type};
+}
+
+static Tensor *new_tensor(Tape *tape, int64_t rows, int64_t cols, DType type) {
+    CHECK(tape->tensors < TAPE_TENSORS, "a block has more than %d tensors", TAPE_TENSORS);
+    Tensor *tensor = &tape->tensor[tape->tensors++];
+    *tensor = tensor_of(NULL, rows, cols, type);
+    return tensor;
+}
+
+static bool lives_in_scratch(const Tape *tape, const Op *op) {
+    return !tape->recording || tape->recompute == RECOMPUTE_FULL || (tape->recompute == RECOMPUTE_SELECTIVE && op->cheap);
+}
+
+Node *tape_node(Tape *tape, const Op *op, Tensor *const in[], int inputs) {
+    CHECK(tape->nodes < TAPE_NODES, "a block has more than %d ops", TAPE_NODES);
+    CHECK(inputs <= NODE_INPUTS, "%s has %d inputs", op->name, inputs);
+    Node *node = &tape->node[tape->nodes++];
+    memset(node, 0, sizeof *node);
+    node->op = op;
+    node->tape = tape;
+    node->inputs = inputs;
+    for (int i = 0; i < inputs; i++) node->in[i] = in[i];
+    node->in_scratch = lives_in_scratch(tape, op);
+    return node;
+}
+
+Tensor *node_output(Node *node, int64_t rows, int64_t cols, DType type) {
+    CHECK(node->outputs < NODE_OUTPUTS, "%s has too many outputs", node->op->name);
+    return node->out[node->outputs++] = new_tensor(node->tape, rows, cols, type);
+}
+
+Tensor *node_output_view(Node *node, Tensor *base, int64_t column, int64_t cols) {
+    Tensor *view = node_output(node, base->rows, cols, base->type);
+    view->base = base;
+    view->column = column;
+    view->stride = base->stride;
+    base->has_views = true;
+    return view;
+}
+
+Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type) {
+    CHECK(node->saved_count < NODE_SAVED, "%s saves too many tensors", node->op->name);
+    return node->saved[node->saved_count++] = new_tensor(node->tape, rows, cols, type);
+}
+
+static void *column_of(void *data, const Tensor *view) { return (char *)data + view->column * dtype_size(view->type); }
+
+void node_run(Node *node) {
+    Tape *tape = node->tape;
+    Arena *arena = node->in_scratch ? tape->scratch : tape->keep;
+    for (int i = 0; i < node->outputs; i++) {
+        Tensor *out = node->out[i];
+        out->data = out->base ? column_of(out->base->data, out) : arena_push(arena, tensor_bytes(out));
+    }
+    for (int i = 0; i < node->saved_count; i++) node->saved[i]->data = arena_push(arena, tensor_bytes(node->saved[i]));
+    const int64_t mark = arena_mark(tape->scratch);
+    node->op->forward(node);
+    arena_rewind(tape->scratch, mark);
+    if (node->op->work) {
+        const Work work = node->op->work(node);
+        tape->work.flops += work.flops;
+        tape->work.bytes += work.bytes;
+    }
+}
+
+void *tape_workspace(Tape *tape, int64_t bytes) { return arena_push(tape->scratch, bytes); }
+
+void tape_rematerialise(Tape *tape) {
+    for (int i = 0; i < tape->nodes; i++)
+        if (tape->node[i].in_scratch) node_run(&tape->node[i]);
+}
+
+void tape_seed_gradient(Tensor *tensor, void *gradient) {
+    tensor->gradient = gradient;
+    tensor->touched = true;
+}
+
+/* Memory for the gradient of an activation, laid out like the activation. */
+static void give_gradient(Tape *tape, Tensor *tensor) {
+    if (tensor->base) {
+        give_gradient(tape, tensor->base);
+        tensor->gradient = column_of(tensor->base->gradient, tensor);
+    } else if (!tensor->gradient) {
+        tensor->gradient = arena_push(tape->scratch, tensor_bytes(tensor));
+    }
+}
+
+static void zero_gradient(Tape *tape, Tensor *tensor) {
+    const int64_t size = dtype_size(tensor->type);
+    tape->device->fill(tensor->gradient, 0, tensor->rows, tensor->cols * size, tensor->stride * size);
+    tensor->touched = true;
+}
+
+/* An output that nothing used has gradient zero. */
+static void complete_output_gradients(Node *node) {
+    for (int i = 0; i < node->outputs; i++) {
+        Tensor *out = node->out[i];
+        if (out->touched || out->has_views) continue;
+        give_gradient(node->tape, out);
+        zero_gradient(node->tape, out);
+    }
+}
+
+static void add_gradient(Tape *tape, Tensor *tensor, const void *first, const void *second) {
+    const AddArguments arguments = {.x = first, .y = second, .z = tensor->gradient, .rows = tensor->rows, .cols = tensor->cols,
+                                    .x_stride = tensor->stride, .y_stride = tensor->stride, .z_stride = tensor->stride};
+    add_launch(tape->device, tensor->type, &arguments);
+}
+
+void node_share_gradient(Node *node, int input, Tensor *from) {
+    Tensor *in = node->in[input];
+    CHECK(in->rows == from->rows && in->cols == from->cols && in->type == from->type,
+          "%s shares the gradient of tensors of different shape", node->op->name);
+    const int64_t size = dtype_size(in->type);
+    if (in->base || in->stride != from->stride) { /* columns of another gradient: must stay there */
+        node->tape->device->copy(in->gradient, in->stride * size, from->gradient, from->stride * size, in->rows, in->cols * size);
+        return;
+    }
+    in->gradient = from->gradient;
+    in->shared = from->shared = true;
+}
+
+/* Runs one node's backward. Its activations get fresh memory each; where there is a gradient already, the sum of both. */
+static void node_backward(Node *node) {
+    Tape *tape = node->tape;
+    void *before[NODE_INPUTS] = {0};
+    complete_output_gradients(node);
+    for (int i = 0; i < node->inputs; i++) {
+        Tensor *in = node->in[i];
+        if (!in || in->parameter) continue;
+        CHECK(in->type != I32, "%s: an index has no gradient", node->op->name);
+        if (in->touched) {
+            before[i] = in->gradient;
+            in->gradient = arena_push(tape->scratch, tensor_bytes(in));
+        } else {
+            give_gradient(tape, in);
+        }
+    }
+    const int64_t mark = arena_mark(tape->scratch);
+    node->op->backward(node);
+    arena_rewind(tape->scratch, mark);
+    for (int i = 0; i < node->inputs; i++) {
+        Tensor *in = node->in[i];
+        if (!in || in->parameter) continue;
+        if (before[i]) {
+            const void *added = in->gradient;
+            if (!in->shared) in->gradient = before[i];
+            else in->gradient = arena_push(tape->scratch, tensor_bytes(in));
+            add_gradient(tape, in, before[i], added);
+            in->shared = false;
+        }
+        in->touched = true;
+    }
+}
+
+void tape_backward(Tape *tape) {
+    for (int i = tape->nodes - 1; i >= 0; i--) node_backward(&tape->node[i]);
+}

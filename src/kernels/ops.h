@@ -1,0 +1,64 @@
+/* Every op a model is written with. Each function records one node on the tape and runs its forward.
+ * N = B*T rows, one per token; heads lie side by side in the columns. An op whose name starts a folder of kernels/ is
+ * defined, with its equation, its backward and its fp64 definition, in that folder. */
+#ifndef FLAME_KERNELS_OPS_H
+#define FLAME_KERNELS_OPS_H
+
+#include "core/tape.h"
+
+/* table [vocabulary, h] -> [N, h], the rows of the batch's tokens. Row `padding_index` of the table gets no gradient
+ * (-1: every row does), as torch.nn.Embedding(padding_idx). */
+Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index);
+
+/* y = x W^T, W [out, in]. */
+Tensor *linear(Tape *tape, Tensor *x, Tensor *weight);
+/* out[i] = x weight[i]^T for weights that lie next to each other in memory: one product, the outputs are columns of one
+ * matrix. */
+void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tensor *out[]);
+/* x + bias, bias [1, cols]. */
+Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
+/* x + y. */
+Tensor *add(Tape *tape, Tensor *x, Tensor *y);
+
+/* y = w * s / sqrt(mean(s^2) + eps), s = x + residual, over groups of weight->cols columns (all of them, or one head).
+ * `residual` may be NULL. *sum, if sum is not NULL, is s rounded to the element type, to go on with as the residual stream
+ * (x itself if residual is NULL); the norm sees s before rounding, as fla's fused norm does. */
+Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum);
+/* rms_norm(x) * silu(gate), per group of weight->cols columns. */
+Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, float eps);
+
+/* Rotates each head's halves (x[d], x[d + head_dim/2]) by position * theta^(-2d/head_dim), positions from the batch. */
+Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
+/* silu(gate) * up. */
+Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
+typedef enum Activation { ACTIVATION_SILU, ACTIVATION_RELU, ACTIVATION_SIGMOID, ACTIVATIONS } Activation;
+Tensor *activation(Tape *tape, Tensor *x, Activation kind);
+/* Depthwise causal convolution over time, weight [cols, width], then silu: y_t = silu(sum_w weight[w] x_{t-width+1+w}),
+ * inputs before the start of the document are 0. */
+Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight);
+/* max(log sigmoid(x + bias) / normalizer, clamp_min): a log decay, always fp32. bias [1, cols] or NULL;
+ * clamp_min = -INFINITY: none. */
+Tensor *log_sigmoid_gate(Tape *tape, Tensor *x, Tensor *bias, float normalizer, float clamp_min);
+
+typedef struct AttentionShape {
+    int64_t heads, kv_heads; /* query head n reads key-value head n / (heads / kv_heads) */
+    int64_t window;          /* a query sees the last `window` tokens, itself included; 0: all */
+} AttentionShape;
+/* Causal softmax attention within documents, scale 1/sqrt(head size). q [N, heads*D], k v [N, kv_heads*D] -> [N, heads*D]. */
+Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape shape);
+
+typedef struct ChunkGlaShape {
+    int64_t heads, kv_heads;
+} ChunkGlaShape;
+/* Gated linear attention (arXiv 2312.06635): S_t = diag(e^g_t) S_{t-1} + k_t v_t^T, o_t = K^(-1/2) q_t S_t, per head.
+ * q [N, heads*K], k [N, kv_heads*K], v [N, kv_heads*V], g [N, kv_heads*K] fp32 log decays -> o [N, heads*V].
+ * initial: state before the first token, fp32 [B*kv_heads*K, V], or NULL for zero. *final, if final is not NULL: the state
+ * after the last token, same layout. */
+Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkGlaShape shape, Tensor *initial, Tensor **final);
+
+/* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the losses
+ * [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the gradient of the
+ * output, and the driver divides by the number of targets in the optimizer. */
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight);
+
+#endif
