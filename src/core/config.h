@@ -1,0 +1,117 @@
+/* What a training run is told: flame's sections and key names, read from YAML and the command line. The documentation
+ * of each key is its row in config.c, which `flame-c --help` prints. */
+#ifndef FLAME_CORE_CONFIG_H
+#define FLAME_CORE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/check.h"
+#include "core/config_value.h"
+#include "core/keys.h"
+
+typedef struct JobConfig {
+    char *dump_folder, *description;
+    double time_limit; /* seconds from the start; 0: none */
+} JobConfig;
+
+typedef struct OptimizerConfig {
+    char *name; /* "AdamW" */
+    double lr, eps, beta1, beta2, weight_decay;
+    bool decay_all;
+} OptimizerConfig;
+
+typedef struct LrSchedulerConfig {
+    int64_t warmup_steps;
+    double decay_ratio; /* of steps; NaN: decay right after warm-up */
+    char *decay_type;   /* linear | sqrt | cosine | constant */
+    double lr_min;      /* a ratio of lr */
+} LrSchedulerConfig;
+
+typedef struct TrainingConfig {
+    int64_t batch_size;        /* sequences per rank and micro-batch */
+    int64_t global_batch_size; /* sequences per step over all ranks; -1: batch_size * ranks * accumulation */
+    int64_t seq_len, context_len;
+    bool varlen;
+    int64_t gradient_accumulation_steps;
+    int64_t steps;
+    double max_norm; /* 0: no clipping */
+    bool skip_nan_inf;
+    int64_t max_skipped_steps; /* in a row */
+    int64_t seed;
+    char *mixed_precision_param;  /* float32 | bfloat16, resolved */
+    char *mixed_precision_reduce; /* float32 */
+    int64_t data_parallel_shard_degree, data_parallel_replicate_degree;
+    char *fsdp_reshard_after_forward; /* default | always | never */
+    bool mask_document_boundaries;
+} TrainingConfig;
+
+typedef struct DataConfig {
+    StringList files;
+    RealList probabilities; /* empty: by size */
+    StringList validation_files;
+    int64_t validation_interval, validation_steps;
+    int64_t threads;
+} DataConfig;
+
+typedef struct ActivationCheckpointConfig {
+    char *mode; /* none | selective | full */
+} ActivationCheckpointConfig;
+
+typedef struct CheckpointConfig {
+    bool enable_checkpoint;
+    char *folder; /* inside of dump_folder */
+    int64_t interval;
+    int64_t load_step;                 /* -1: the newest complete one */
+    int64_t keep_latest_k, keep_every; /* 0: keep all; 0: none beyond the latest */
+    char *async_mode;                  /* disabled | async */
+    char *initial_load_path;           /* NULL: none */
+    char *export_dtype;                /* float32 | bfloat16 */
+} CheckpointConfig;
+
+typedef struct MetricsConfig {
+    int64_t log_freq;
+    bool enable_tensorboard;
+    char *save_tb_folder; /* inside of dump_folder */
+} MetricsConfig;
+
+typedef struct TrainConfig {
+    char *device; /* auto | cpu | cuda */
+    JobConfig job;
+    OptimizerConfig optimizer;
+    LrSchedulerConfig lr_scheduler;
+    TrainingConfig training;
+    DataConfig data;
+    ActivationCheckpointConfig activation_checkpoint;
+    CheckpointConfig checkpoint;
+    MetricsConfig metrics;
+    /* Hugging Face keys: those of model.config's file with the inline keys put over them. Always a mapping. The model's
+     * builder reads it with keys_apply(..., "model", config_hints()). */
+    ConfigValue *model;
+} TrainConfig;
+
+/* Reads `--config FILE` and the overrides `--section.key=value` or `--section.key value` in order; `argv` begins after
+ * the program's name and command. A key that is given twice keeps the last value, and that is said. Checks each value,
+ * not how they fit together (config_validate), nor the model's keys (its builder). On OK the caller frees with
+ * config_free; else nothing is kept. USAGE for the command line, BAD_INPUT for what a key says, IO_ERROR if a file
+ * cannot be read; one log_error, from rank 0, since every rank reads the same: the caller lets the ranks agree on the
+ * status. */
+Status config_load(int argc, char **argv, TrainConfig *config);
+/* The same from a tree, which stays the caller's (a checkpoint's config.yaml, tests). */
+Status config_from_value(const ConfigValue *root, TrainConfig *config);
+void config_free(TrainConfig *config);
+
+/* What only shows when keys are seen together, and with the number of ranks. BAD_INPUT after one log_error. */
+Status config_validate(const TrainConfig *config, int world_size);
+
+/* The effective configuration as YAML that loads back to the same one; model.config is written out in place. */
+void config_write(FILE *file, const TrainConfig *config);
+
+/* Every key with type, default, range and meaning. */
+void config_help(FILE *file);
+
+/* All known keys of all sections, and flame's keys that have no meaning here, for errors about unknown ones. */
+const KeyHints *config_hints(void);
+
+#endif
