@@ -1,0 +1,44 @@
+/* A sequence mixer: what stands between the two norms of a block and mixes tokens over time. One file in mixers/, one line in
+ * mixers.def; nothing else in the program knows its name. docs/adding-a-mixer.md walks through it. */
+#ifndef FLAME_MODELS_MIXER_H
+#define FLAME_MODELS_MIXER_H
+
+#include <stddef.h>
+
+#include "core/check.h"
+#include "core/keys.h"
+#include "core/tape.h"
+
+enum { LAYER_WEIGHTS = 32 };
+
+typedef struct ModelConfig ModelConfig;
+typedef struct Layer Layer;
+
+typedef struct Mixer {
+    const char *model_type, *architecture; /* of config.json: "gla", "GLAForCausalLM" */
+    const Key *keys;                       /* its own config keys, with fla's defaults */
+    int key_count;
+    size_t config_size;                    /* of the struct that the keys fill */
+    bool takes_attention;                  /* the hybrid key `attn` may replace some layers by softmax attention */
+    /* Derives what the keys imply; refuses sizes that do not fit together with an error that names the key. */
+    Status (*complete)(void *config, const ModelConfig *model);
+    /* Adds this layer's parameters in memory order, with layer_matrix and its kin. */
+    void (*parameters)(Layer *layer);
+    /* x [N, hidden_size], normed -> [N, hidden_size]. */
+    Tensor *(*forward)(const Layer *layer, Tape *tape, Tensor *x);
+} Mixer;
+
+/* Adds a parameter "model.layers.I.attn.<name>" to the layer's unit and remembers it as weight[index].
+ * A matrix [rows, cols] starts N(0, initializer_range^2) and decays. */
+void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols);
+/* A short convolution's filters, [channels, 1, width] in the file. */
+void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width);
+/* A vector [n] that starts at `value` and does not decay: norm weights (1), biases (0). */
+void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value);
+
+/* All mixers, by mixers.def. */
+const Mixer *mixer_find(const char *model_type);
+/* "gla, transformer": for messages. */
+const char *mixer_names(void);
+
+#endif

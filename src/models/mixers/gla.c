@@ -1,0 +1,133 @@
+/* GLA, gated linear attention (Yang et al. 2023, arXiv 2312.06635), as in fla's GatedLinearAttention:
+ *
+ *   q, k, v, g = x Wq, x Wk, x Wv, x Wg               (q, k, v optionally through a short convolution and silu)
+ *   a = log sigmoid(x W0 W1 + b) / 16                 log decay, one per key channel
+ *   S_t = diag(e^a_t) S_{t-1} + k_t v_t^T             per head, S [K, V]
+ *   o_t = K^(-1/2) q_t S_t
+ *   y = (norm(o) * silu(g)) Wo
+ *
+ * State per head K x V. With num_kv_heads < num_heads several query heads share k, v, a and the state. */
+#include <math.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "kernels/ops.h"
+#include "models/model.h"
+
+typedef struct GlaConfig {
+    double expand_k, expand_v, clamp_min; /* clamp_min NaN: none */
+    int64_t num_heads, num_kv_heads, conv_size;
+    char *feature_map, *attn_mode;
+    bool use_short_conv, use_output_gate, use_gk, use_gv;
+    int64_t key_size, value_size; /* of all query heads together */
+} GlaConfig;
+
+enum { GATE_RANK = 16, GATE_NORMALIZER = 16 }; /* fixed in fla's layer, no config keys */
+
+#define GLA_KEY(name, type, default_text, low, high, choices, doc)                                                     \
+    { #name, type, default_text, low, high, choices, doc, offsetof(GlaConfig, name) }
+
+static const Key gla_keys[] = {
+    GLA_KEY(num_heads, KEY_INTEGER, "4", 1, 4096, NULL, "query heads"),
+    GLA_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "key and value heads (null: num_heads)"),
+    GLA_KEY(expand_k, KEY_REAL, "0.5", 1e-6, 64, NULL, "key width / hidden_size"),
+    GLA_KEY(expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
+    GLA_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, "silu|swish|relu|sigmoid", "function applied to q and k"),
+    GLA_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent", "fla's kernel choice; the maths is one"),
+    GLA_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
+    GLA_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
+    GLA_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
+    GLA_KEY(clamp_min, KEY_REAL | KEY_NULLABLE, "null", -1e9, 0, NULL, "lower bound of the log decay"),
+    GLA_KEY(use_gk, KEY_BOOLEAN, "true", 0, 0, NULL, "stored by fla, without effect"),
+    GLA_KEY(use_gv, KEY_BOOLEAN, "false", 0, 0, NULL, "stored by fla, without effect"),
+};
+
+enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, GK_PROJ_0, GK_PROJ_1, GK_BIAS, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };
+
+static Status gla_complete(void *config, const ModelConfig *model) {
+    GlaConfig *c = config;
+    if (c->num_kv_heads < 0) c->num_kv_heads = c->num_heads;
+    c->key_size = (int64_t)((double)model->hidden_size * c->expand_k);
+    c->value_size = (int64_t)((double)model->hidden_size * c->expand_v);
+    if (c->num_heads % c->num_kv_heads != 0) {
+        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)c->num_heads,
+                  (long long)c->num_kv_heads);
+        return BAD_INPUT;
+    }
+    if (c->key_size % c->num_heads != 0 || c->value_size % c->num_heads != 0 || c->key_size == 0 || c->value_size == 0) {
+        log_error("model: key width %lld (hidden_size * expand_k) and value width %lld (hidden_size * expand_v) must be "
+                  "multiples of num_heads %lld",
+                  (long long)c->key_size, (long long)c->value_size, (long long)c->num_heads);
+        return BAD_INPUT;
+    }
+    return OK;
+}
+
+/* fla names the output norm by the kernel it would use. */
+static bool fuses_gate(const Layer *layer) {
+    const GlaConfig *c = layer->config;
+    const bool swish = strcmp(layer->model->hidden_act, "swish") == 0 || strcmp(layer->model->hidden_act, "silu") == 0;
+    return c->use_output_gate && layer->model->fuse_norm && swish;
+}
+
+static void gla_parameters(Layer *layer) {
+    const GlaConfig *c = layer->config;
+    const int64_t h = layer->model->hidden_size, groups = c->num_heads / c->num_kv_heads;
+    const int64_t k_size = c->key_size / groups, v_size = c->value_size / groups;
+    layer_matrix(layer, Q_PROJ, "q_proj.weight", c->key_size, h);
+    layer_matrix(layer, K_PROJ, "k_proj.weight", k_size, h);
+    layer_matrix(layer, V_PROJ, "v_proj.weight", v_size, h);
+    if (c->use_output_gate) layer_matrix(layer, G_PROJ, "g_proj.weight", c->value_size, h);
+    layer_matrix(layer, GK_PROJ_0, "gk_proj.0.weight", GATE_RANK, h);
+    layer_matrix(layer, GK_PROJ_1, "gk_proj.1.weight", k_size, GATE_RANK);
+    layer_vector(layer, GK_BIAS, "gk_proj.1.bias", k_size, 0);
+    layer_matrix(layer, O_PROJ, "o_proj.weight", h, c->value_size);
+    layer_vector(layer, G_NORM, fuses_gate(layer) ? "g_norm_swish_gate.weight" : "g_norm.weight", c->value_size / c->num_heads, 1);
+    if (!c->use_short_conv) return;
+    layer_convolution(layer, Q_CONV, "q_conv1d.weight", c->key_size, c->conv_size);
+    layer_convolution(layer, K_CONV, "k_conv1d.weight", k_size, c->conv_size);
+    layer_convolution(layer, V_CONV, "v_conv1d.weight", v_size, c->conv_size);
+}
+
+static Tensor *feature(Tape *tape, Tensor *x, const char *name) {
+    if (!name) return x;
+    const Activation kind = strcmp(name, "relu") == 0      ? ACTIVATION_RELU
+                            : strcmp(name, "sigmoid") == 0 ? ACTIVATION_SIGMOID
+                                                           : ACTIVATION_SILU;
+    return activation(tape, x, kind);
+}
+
+static Tensor *gla_forward(const Layer *layer, Tape *tape, Tensor *x) {
+    const GlaConfig *c = layer->config;
+    Tensor *const *w = layer->weight;
+    Tensor *weights[5] = {w[Q_PROJ], w[K_PROJ], w[V_PROJ], w[GK_PROJ_0]}, *y[5];
+    if (c->use_output_gate) weights[3] = w[G_PROJ], weights[4] = w[GK_PROJ_0];
+    linear_group(tape, x, weights, c->use_output_gate ? 5 : 4, y);
+    Tensor *q = y[0], *k = y[1], *v = y[2], *gate = y[3], *low_rank = y[c->use_output_gate ? 4 : 3];
+    if (c->use_short_conv) {
+        q = short_convolution(tape, q, w[Q_CONV]);
+        k = short_convolution(tape, k, w[K_CONV]);
+        v = short_convolution(tape, v, w[V_CONV]);
+    }
+    q = feature(tape, q, c->feature_map);
+    k = feature(tape, k, c->feature_map);
+    const float clamp_min = isnan(c->clamp_min) ? -INFINITY : (float)c->clamp_min;
+    Tensor *decay = log_sigmoid_gate(tape, linear(tape, low_rank, w[GK_PROJ_1]), w[GK_BIAS], GATE_NORMALIZER, clamp_min);
+    const ChunkGlaShape shape = {c->num_heads, c->num_kv_heads};
+    Tensor *o = chunk_gla(tape, q, k, v, decay, shape, NULL, NULL);
+    const float eps = (float)layer->model->norm_eps;
+    o = c->use_output_gate ? gated_rms_norm(tape, o, gate, w[G_NORM], eps) : rms_norm(tape, o, NULL, w[G_NORM], eps, NULL);
+    return linear(tape, o, w[O_PROJ]);
+}
+
+const Mixer gla_mixer = {
+    .model_type = "gla",
+    .architecture = "GLAForCausalLM",
+    .keys = gla_keys,
+    .key_count = LENGTH(gla_keys),
+    .config_size = sizeof(GlaConfig),
+    .takes_attention = true,
+    .complete = gla_complete,
+    .parameters = gla_parameters,
+    .forward = gla_forward,
+};

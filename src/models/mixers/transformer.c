@@ -1,0 +1,98 @@
+/* Softmax attention with rotary positions (Vaswani et al. 2017; Su et al. 2021, arXiv 2104.09864), as in fla's Attention.
+ * It is the mixer of `model_type: transformer` and of the layers that the hybrid key `attn` names in other models.
+ *
+ *   q, k, v = x Wq, x Wk, x Wv (+ biases)             (q and k optionally through a norm per head)
+ *   q, k = rotate(q), rotate(k)
+ *   o_i = sum_j softmax_j(q_i k_j / sqrt(D)) v_j,     0 <= i - j < window
+ *   y = o Wo */
+#include "core/log.h"
+#include "kernels/ops.h"
+#include "models/model.h"
+
+typedef struct TransformerConfig {
+    int64_t num_heads, num_kv_heads, window_size; /* window_size -1: all */
+    double rope_theta;
+    bool qkv_bias, qk_norm;
+    int64_t head_size;
+} TransformerConfig;
+
+#define TRANSFORMER_KEY(name, type, default_text, low, high, doc)                                                      \
+    { #name, type, default_text, low, high, NULL, doc, offsetof(TransformerConfig, name) }
+
+static const Key transformer_keys[] = {
+    TRANSFORMER_KEY(num_heads, KEY_INTEGER, "32", 1, 4096, "query heads"),
+    TRANSFORMER_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, "key and value heads (null: num_heads)"),
+    TRANSFORMER_KEY(qkv_bias, KEY_BOOLEAN, "false", 0, 0, "biases on the q, k and v projections"),
+    TRANSFORMER_KEY(qk_norm, KEY_BOOLEAN, "false", 0, 0, "norm per head on q and k"),
+    TRANSFORMER_KEY(window_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9, "tokens a query sees, itself included (null: all)"),
+    TRANSFORMER_KEY(rope_theta, KEY_REAL, "10000.0", 1, 1e12, "base of the rotary frequencies"),
+};
+
+enum { Q_PROJ, K_PROJ, V_PROJ, Q_BIAS, K_BIAS, V_BIAS, O_PROJ, Q_NORM, K_NORM };
+
+/* fla builds these norms without passing norm_eps on. */
+static const float qk_norm_eps = 1e-5f;
+
+static Status transformer_complete(void *config, const ModelConfig *model) {
+    TransformerConfig *c = config;
+    if (c->num_kv_heads < 0) c->num_kv_heads = c->num_heads;
+    if (c->num_heads % c->num_kv_heads != 0) {
+        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)c->num_heads,
+                  (long long)c->num_kv_heads);
+        return BAD_INPUT;
+    }
+    c->head_size = model->hidden_size / c->num_heads;
+    if (model->hidden_size % c->num_heads != 0 || c->head_size % 2 != 0 || c->head_size > 256) {
+        log_error("model: hidden_size %lld / num_heads %lld must be an even head size of at most 256",
+                  (long long)model->hidden_size, (long long)c->num_heads);
+        return BAD_INPUT;
+    }
+    return OK;
+}
+
+static void transformer_parameters(Layer *layer) {
+    const TransformerConfig *c = layer->config;
+    const int64_t h = layer->model->hidden_size, kv_size = c->num_kv_heads * c->head_size;
+    layer_matrix(layer, Q_PROJ, "q_proj.weight", h, h);
+    layer_matrix(layer, K_PROJ, "k_proj.weight", kv_size, h);
+    layer_matrix(layer, V_PROJ, "v_proj.weight", kv_size, h);
+    layer_matrix(layer, O_PROJ, "o_proj.weight", h, h);
+    if (c->qkv_bias) {
+        layer_vector(layer, Q_BIAS, "q_proj.bias", h, 0);
+        layer_vector(layer, K_BIAS, "k_proj.bias", kv_size, 0);
+        layer_vector(layer, V_BIAS, "v_proj.bias", kv_size, 0);
+    }
+    if (c->qk_norm) {
+        layer_vector(layer, Q_NORM, "q_norm.weight", c->head_size, 1);
+        layer_vector(layer, K_NORM, "k_norm.weight", c->head_size, 1);
+    }
+}
+
+static Tensor *transformer_forward(const Layer *layer, Tape *tape, Tensor *x) {
+    const TransformerConfig *c = layer->config;
+    Tensor *const *w = layer->weight;
+    Tensor *qkv[3];
+    linear_group(tape, x, &w[Q_PROJ], 3, qkv);
+    if (c->qkv_bias)
+        for (int i = 0; i < 3; i++) qkv[i] = bias(tape, qkv[i], w[Q_BIAS + i]);
+    Tensor *q = qkv[0], *k = qkv[1], *v = qkv[2];
+    if (c->qk_norm) {
+        q = rms_norm(tape, q, NULL, w[Q_NORM], qk_norm_eps, NULL);
+        k = rms_norm(tape, k, NULL, w[K_NORM], qk_norm_eps, NULL);
+    }
+    q = rotary(tape, q, c->head_size, (float)c->rope_theta);
+    k = rotary(tape, k, c->head_size, (float)c->rope_theta);
+    const AttentionShape shape = {c->num_heads, c->num_kv_heads, c->window_size < 0 ? 0 : c->window_size};
+    return linear(tape, attention(tape, q, k, v, shape), w[O_PROJ]);
+}
+
+const Mixer transformer_mixer = {
+    .model_type = "transformer",
+    .architecture = "TransformerForCausalLM",
+    .keys = transformer_keys,
+    .key_count = LENGTH(transformer_keys),
+    .config_size = sizeof(TransformerConfig),
+    .complete = transformer_complete,
+    .parameters = transformer_parameters,
+    .forward = transformer_forward,
+};

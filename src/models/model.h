@@ -1,0 +1,71 @@
+/* The language model: embeddings, blocks of (mixer, MLP) with pre-norm, final norm, head. Everything a mixer does not decide.
+ *
+ *   x = E[tokens]
+ *   for each layer:  x = x + Mixer(norm(x));  x = x + down(silu(gate(n)) * up(n)),  n = norm(x)
+ *   logits = norm(x) W_lm^T
+ *
+ * A model knows its parameters by name and shape, in units (core/parameter.h): unit 0 is the root (embeddings, final norm,
+ * head), unit 1 + i is layer i. It owns no parameter memory: whoever shards or loads the units sets the tensors' data. */
+#ifndef FLAME_MODELS_MODEL_H
+#define FLAME_MODELS_MODEL_H
+
+#include "core/check.h"
+#include "core/config_value.h"
+#include "core/keys.h"
+#include "core/parameter.h"
+#include "models/mixer.h"
+
+/* The config keys that all models share, with fla's names and defaults. */
+struct ModelConfig {
+    char *model_type, *hidden_act;
+    int64_t hidden_size, num_hidden_layers, vocab_size, intermediate_size, max_position_embeddings;
+    double hidden_ratio, norm_eps, initializer_range;
+    bool tie_word_embeddings, elementwise_affine, use_cache, use_l2warp;
+    bool fuse_norm, fuse_swiglu, fuse_cross_entropy, fuse_linear_cross_entropy;
+    int64_t pad_token_id, bos_token_id, eos_token_id; /* -1: null */
+};
+
+struct Layer {
+    const Mixer *mixer;
+    const void *config; /* the mixer's own struct */
+    const ModelConfig *model;
+    Unit *unit;
+    Tensor *weight[LAYER_WEIGHTS]; /* the mixer's, by its own enumeration */
+    Tensor *attn_norm, *mlp_norm, *gate_proj, *up_proj, *down_proj;
+};
+
+typedef struct Model {
+    ModelConfig config;
+    const Mixer *mixer;
+    void *mixer_config, *attention_config; /* attention_config: of the hybrid layers, NULL if there are none */
+    int64_t *attention_layers;             /* which layers those are */
+    int attention_layer_count;
+    ConfigValue *source; /* the keys as they were given, to be written into config.json again */
+    int units;
+    Unit *unit;
+    int64_t layers;
+    Layer *layer;
+    Tensor *embeddings, *norm, *lm_head; /* lm_head is embeddings where the weights are tied */
+} Model;
+
+/* Builds a model from the keys of a Hugging Face config.json. Strict: a key that no table knows, a value that is not
+ * supported and sizes that do not fit together are errors that name the key; keys that transformers writes into every file
+ * are kept and passed on. The caller owns *model; `source` is copied. BAD_INPUT after one message. */
+Status model_create(const ConfigValue *source, Model **model);
+/* The same from a config.json (or a YAML file of its keys). */
+Status model_from_file(const char *path, Model **model);
+void model_destroy(Model *model);
+
+/* x of the first layer [N, hidden_size]. */
+Tensor *model_embed(const Model *model, Tape *tape);
+/* Layer `index`: [N, hidden_size] -> [N, hidden_size]. */
+Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x);
+/* The final norm. */
+Tensor *model_norm(const Model *model, Tape *tape, Tensor *x);
+
+int64_t model_parameter_count(const Model *model);
+/* The text of config.json / generation_config.json for this model. The caller frees it. */
+char *model_config_json(const Model *model);
+char *model_generation_config_json(const Model *model);
+
+#endif

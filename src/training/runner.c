@@ -1,0 +1,259 @@
+#include "training/runner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "kernels/ops.h"
+
+struct Runner {
+    Model *model;
+    Fsdp *fsdp; /* NULL on the counting device */
+    const Device *device;
+    RunnerOptions options;
+    Arena keep, scratch;
+    HostBatch host;
+    int32_t *device_tokens; /* tokens, labels, segment, position, one after another */
+    float *losses;          /* host copy of the token losses */
+    Batch batch;
+    Tape embedding_tape, head_tape, *layer_tape;
+    Tensor *boundary; /* [layers + 1]: the input of each layer and of the head */
+    void *boundary_gradient;
+    double forward_flops;
+};
+
+static int64_t rows_of(const Runner *runner) { return runner->options.B * runner->options.T; }
+
+static Tape *begin_tape(Runner *runner, Tape *tape, bool recording) {
+    tape_begin(tape, runner->device, &runner->keep, &runner->scratch, runner->options.type, &runner->batch, recording,
+               runner->options.recompute);
+    return tape;
+}
+
+static void gather(Runner *runner, int unit) {
+    if (runner->fsdp) fsdp_gather(runner->fsdp, unit);
+}
+
+static void prefetch(Runner *runner, int64_t unit) {
+    if (runner->fsdp && unit >= 1 && unit < runner->model->units) fsdp_prefetch(runner->fsdp, (int)unit);
+}
+
+static void release(Runner *runner, int unit, bool backward_follows) {
+    if (runner->fsdp) fsdp_release(runner->fsdp, unit, backward_follows);
+}
+
+/* The output of a tape becomes the input of the next one: a tensor of its own, whose memory outlives scratch. */
+static Tensor keep_boundary(Runner *runner, const Tape *tape, const Tensor *x) {
+    Tensor boundary = tensor_of(x->data, x->rows, x->cols, x->type);
+    if (tape->node[tape->nodes - 1].in_scratch) {
+        const int64_t row = x->cols * dtype_size(x->type);
+        boundary.data = arena_push(&runner->keep, x->rows * row);
+        runner->device->copy(boundary.data, row, x->data, x->stride * dtype_size(x->type), x->rows, row);
+    }
+    return boundary;
+}
+
+static void upload_batch(Runner *runner) {
+    const int64_t bytes = rows_of(runner) * (int64_t)sizeof(int32_t);
+    const int32_t *from[4] = {runner->host.tokens, runner->host.labels, runner->host.segment, runner->host.position};
+    for (int i = 0; i < 4; i++)
+        runner->device->copy(runner->device_tokens + i * rows_of(runner), bytes, from[i], bytes, 1, bytes);
+}
+
+/* Embeddings and all layers; boundary[l] is what layer l read. */
+static void forward_layers(Runner *runner, bool recording) {
+    Model *model = runner->model;
+    arena_rewind(&runner->keep, 0);
+    arena_rewind(&runner->scratch, 0);
+    upload_batch(runner);
+    gather(runner, 0);
+    prefetch(runner, 1);
+    Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
+    runner->boundary[0] = keep_boundary(runner, tape, model_embed(model, tape));
+    arena_rewind(&runner->scratch, 0);
+    runner->forward_flops = 0;
+    for (int64_t l = 0; l < model->layers; l++) {
+        gather(runner, (int)l + 1);
+        prefetch(runner, l + 2);
+        tape = begin_tape(runner, &runner->layer_tape[l], recording);
+        runner->boundary[l + 1] = keep_boundary(runner, tape, model_layer(model, l, tape, &runner->boundary[l]));
+        release(runner, (int)l + 1, recording);
+        arena_rewind(&runner->scratch, 0);
+        runner->forward_flops += tape->work.flops;
+    }
+}
+
+static Tensor *head_losses(Runner *runner, bool recording) {
+    Tape *tape = begin_tape(runner, &runner->head_tape, recording);
+    tape->recompute = RECOMPUTE_NONE; /* its forward also sums the head's gradient: it runs once */
+    Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
+    Tensor *losses = linear_cross_entropy(tape, x, runner->model->lm_head);
+    runner->forward_flops += tape->work.flops;
+    return losses;
+}
+
+/* The sums are taken on the host, in the order of the tokens. */
+static void sum_losses(Runner *runner, const Tensor *losses, double *loss_sum, int64_t *targets) {
+    if (!runner->device->computes) return;
+    runner->device->copy(runner->losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
+    runner->device->synchronize();
+    *loss_sum = 0;
+    *targets = 0;
+    for (int64_t i = 0; i < rows_of(runner); i++) {
+        if (runner->host.labels[i] < 0) continue;
+        *loss_sum += (double)runner->losses[i];
+        *targets += 1;
+    }
+}
+
+/* Walks a tape back from the gradient in boundary_gradient (NULL: the output needs none) and leaves the gradient of its
+ * input there. */
+static void backward_tape(Runner *runner, Tape *tape, Tensor *input) {
+    tape_rematerialise(tape);
+    Tensor *output = tape->node[tape->nodes - 1].out[0];
+    tape_seed_gradient(output, runner->boundary_gradient); /* the loss is the end: its op does not read this */
+    tape_backward(tape);
+    if (input) {
+        const int64_t row = input->cols * dtype_size(input->type);
+        runner->device->copy(runner->boundary_gradient, row, input->gradient, row, input->rows, row);
+    }
+    arena_rewind(&runner->scratch, 0);
+}
+
+static void begin_gradient(Runner *runner, int unit) {
+    if (runner->fsdp) {
+        fsdp_begin_gradient(runner->fsdp, unit);
+        return;
+    }
+    Unit *u = &runner->model->unit[unit]; /* counting: any address says "not frozen" */
+    for (int i = 0; i < u->parameters; i++) u->parameter[i].tensor.gradient = &u->parameter[i];
+}
+
+static void reduce_gradient(Runner *runner, int unit) {
+    if (runner->fsdp) fsdp_reduce_gradient(runner->fsdp, unit);
+}
+
+static void run_training(Runner *runner, double *loss_sum, int64_t *targets) {
+    Model *model = runner->model;
+    forward_layers(runner, true);
+    begin_gradient(runner, 0);
+    sum_losses(runner, head_losses(runner, true), loss_sum, targets);
+    backward_tape(runner, &runner->head_tape, &runner->boundary[model->layers]);
+    for (int64_t l = model->layers - 1; l >= 0; l--) {
+        const int unit = (int)l + 1;
+        gather(runner, unit);
+        prefetch(runner, unit - 1);
+        begin_gradient(runner, unit);
+        backward_tape(runner, &runner->layer_tape[l], &runner->boundary[l]);
+        release(runner, unit, false);
+        reduce_gradient(runner, unit);
+    }
+    backward_tape(runner, &runner->embedding_tape, NULL);
+    release(runner, 0, false);
+    reduce_gradient(runner, 0);
+}
+
+void runner_train(Runner *runner, double *loss_sum, int64_t *targets) {
+    CHECK(runner->options.training, "this runner was made for evaluation");
+    run_training(runner, loss_sum, targets);
+}
+
+static void run_evaluation(Runner *runner, double *loss_sum, int64_t *targets) {
+    forward_layers(runner, false);
+    sum_losses(runner, head_losses(runner, false), loss_sum, targets);
+    release(runner, 0, false);
+}
+
+void runner_evaluate(Runner *runner, double *loss_sum, int64_t *targets) { run_evaluation(runner, loss_sum, targets); }
+
+static void run_logits(Runner *runner, float *logits) {
+    forward_layers(runner, false);
+    Tape *tape = begin_tape(runner, &runner->head_tape, false);
+    Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
+    const Tensor *y = linear(tape, x, runner->model->lm_head);
+    release(runner, 0, false);
+    if (!runner->device->computes) return;
+    const int64_t size = dtype_size(y->type), count = y->rows * y->cols;
+    char *raw = malloc((size_t)(count * size));
+    CHECK(raw, "out of memory for %lld logits", (long long)count);
+    runner->device->copy(raw, y->cols * size, y->data, y->stride * size, y->rows, y->cols * size);
+    runner->device->synchronize();
+    for (int64_t i = 0; i < count; i++) logits[i] = y->type == BF16 ? bf16_to_float(((bf16 *)raw)[i]) : ((float *)raw)[i];
+    free(raw);
+}
+
+void runner_logits(Runner *runner, float *logits) {
+    CHECK(runner->options.logits, "this runner was made without room for logits");
+    run_logits(runner, logits);
+}
+
+HostBatch runner_batch(Runner *runner) { return runner->host; }
+
+static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options) {
+    Runner *runner = calloc(1, sizeof *runner);
+    CHECK(runner, "out of memory");
+    runner->model = model;
+    runner->fsdp = fsdp;
+    runner->device = device;
+    runner->options = options;
+    runner->layer_tape = calloc((size_t)model->layers, sizeof *runner->layer_tape);
+    runner->boundary = calloc((size_t)model->layers + 1, sizeof *runner->boundary);
+    runner->losses = calloc((size_t)rows_of(runner), sizeof *runner->losses);
+    int32_t *host = calloc((size_t)rows_of(runner) * 4, sizeof *host);
+    CHECK(runner->layer_tape && runner->boundary && runner->losses && host, "out of memory");
+    const int64_t n = rows_of(runner);
+    runner->host = (HostBatch){host, host + n, host + 2 * n, host + 3 * n};
+    runner->batch = (Batch){.B = options.B, .T = options.T};
+    return runner;
+}
+
+static int64_t boundary_bytes(const Runner *runner) {
+    return rows_of(runner) * runner->model->config.hidden_size * dtype_size(runner->options.type);
+}
+
+RunnerPlan runner_plan(Model *model, RunnerOptions options) {
+    Runner *runner = new_runner(model, NULL, device_counting(), options);
+    runner->keep = arena_counting("keep", runner->device);
+    runner->scratch = arena_counting("scratch", runner->device);
+    double loss = 0;
+    int64_t targets = 0;
+    if (options.training) {
+        run_training(runner, &loss, &targets);
+    } else {
+        run_evaluation(runner, &loss, &targets);
+        if (options.logits) run_logits(runner, NULL);
+    }
+    const RunnerPlan plan = {.keep_bytes = runner->keep.peak, .scratch_bytes = runner->scratch.peak,
+                             .forward_flops = runner->forward_flops};
+    runner_destroy(runner);
+    return plan;
+}
+
+Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options) {
+    const RunnerPlan plan = runner_plan(model, options);
+    Runner *runner = new_runner(model, fsdp, device, options);
+    runner->keep = arena_create("keep", device, plan.keep_bytes);
+    runner->scratch = arena_create("scratch", device, plan.scratch_bytes);
+    const int64_t n = rows_of(runner);
+    runner->device_tokens = device->allocate(4 * n * (int64_t)sizeof(int32_t));
+    runner->boundary_gradient = options.training ? device->allocate(boundary_bytes(runner)) : NULL;
+    CHECK(runner->device_tokens && (runner->boundary_gradient || !options.training), "out of memory for a micro-batch");
+    runner->batch.tokens = runner->device_tokens;
+    runner->batch.labels = runner->device_tokens + n;
+    runner->batch.segment = runner->device_tokens + 2 * n;
+    runner->batch.position = runner->device_tokens + 3 * n;
+    return runner;
+}
+
+void runner_destroy(Runner *runner) {
+    if (!runner) return;
+    arena_destroy(&runner->keep);
+    arena_destroy(&runner->scratch);
+    if (runner->device_tokens) runner->device->release(runner->device_tokens, 4 * rows_of(runner) * (int64_t)sizeof(int32_t));
+    if (runner->boundary_gradient) runner->device->release(runner->boundary_gradient, boundary_bytes(runner));
+    free(runner->layer_tape);
+    free(runner->boundary);
+    free(runner->losses);
+    free(runner->host.tokens);
+    free(runner);
+}

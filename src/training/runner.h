@@ -1,0 +1,50 @@
+/* Runs a model over micro-batches: the one loop over blocks that knows about memory, recomputation and sharding.
+ *
+ *   forward over blocks:   gather(l), prefetch(l+1); run the block; release
+ *   loss:                  fused head + cross-entropy
+ *   backward over blocks:  gather again, run dropped nodes again, walk the tape, reduce-scatter the unit's gradient
+ *
+ * The same loop on the counting device, without shards, gives the memory plan and the FLOPs (runner_plan). */
+#ifndef FLAME_TRAINING_RUNNER_H
+#define FLAME_TRAINING_RUNNER_H
+
+#include "models/model.h"
+#include "parallel/fsdp.h"
+
+typedef struct RunnerOptions {
+    DType type;          /* of activations and gathered parameters */
+    Recompute recompute;
+    int64_t B, T;        /* sequences and tokens of a micro-batch */
+    bool training;       /* false: only runner_evaluate and runner_logits */
+    bool logits;         /* runner_logits will be called: room for [N, vocab_size] */
+} RunnerOptions;
+
+typedef struct Runner Runner;
+
+/* What a runner needs and does, found by running it on the counting device. */
+typedef struct RunnerPlan {
+    int64_t keep_bytes, scratch_bytes; /* activations kept for backward; everything short-lived */
+    double forward_flops;              /* of one micro-batch; backward counts twice that */
+} RunnerPlan;
+
+RunnerPlan runner_plan(Model *model, RunnerOptions options);
+
+/* `fsdp` holds the model's units. The runner owns its arenas; ends the job if they do not fit. */
+Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options);
+void runner_destroy(Runner *runner);
+
+/* Host memory of the micro-batch, B*T entries each, to be filled before the next call. */
+typedef struct HostBatch {
+    int32_t *tokens, *labels, *segment, *position;
+} HostBatch;
+HostBatch runner_batch(Runner *runner);
+
+/* Forward and backward of the micro-batch. Gradients of the SUM of the token losses are added to the units' gradient
+ * shards. *loss_sum (fp64 over tokens, in order) and *targets (labels that are not -100) are this rank's. Collective. */
+void runner_train(Runner *runner, double *loss_sum, int64_t *targets);
+/* Forward only. Collective. */
+void runner_evaluate(Runner *runner, double *loss_sum, int64_t *targets);
+/* Forward up to the logits, fp32 [B*T, vocab_size] into `logits`. Collective. */
+void runner_logits(Runner *runner, float *logits);
+
+#endif
