@@ -1,0 +1,327 @@
+#include "ops/op_run.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+
+enum { MARGIN_LEFT = 8, MARGIN_RIGHT = 16 }; /* columns beside a wide input */
+
+static void *allocate(int64_t bytes) {
+    void *memory = aligned_alloc(64, (size_t)((bytes + 64) / 64 * 64));
+    CHECK(memory, "out of memory");
+    return memory;
+}
+
+/* Memory full of NaN, in every element type. */
+static void *allocate_poisoned(int64_t bytes) { return memset(allocate(bytes), 0xff, (size_t)bytes); }
+
+Matrix matrix_create(int64_t rows, int64_t cols) {
+    return (Matrix){rows, cols, allocate(rows * cols * (int64_t)sizeof(double))};
+}
+
+void matrix_destroy(Matrix *matrix) {
+    free(matrix->value);
+    *matrix = (Matrix){0};
+}
+
+static double load(const void *data, DType type, int64_t i) {
+    return type == BF16 ? (double)bf16_to_float(((const bf16 *)data)[i]) : (double)((const float *)data)[i];
+}
+
+static void store(void *data, DType type, int64_t i, double value) {
+    if (type == BF16) ((bf16 *)data)[i] = float_to_bf16((float)value);
+    else ((float *)data)[i] = (float)value;
+}
+
+static void write_matrix(const Matrix *from, void *to, DType type, int64_t stride) {
+    for (int64_t r = 0; r < from->rows; r++)
+        for (int64_t i = 0; i < from->cols; i++) store(to, type, r * stride + i, from->value[r * from->cols + i]);
+}
+
+static Matrix read_matrix(const void *from, int64_t rows, int64_t cols, DType type, int64_t stride) {
+    Matrix matrix = matrix_create(rows, cols);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < cols; i++) matrix.value[r * cols + i] = load(from, type, r * stride + i);
+    return matrix;
+}
+
+/* splitmix64 */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static double random_uniform(uint64_t *state) { return ((double)(next_random(state) >> 11) + 0.5) * 0x1p-53; }
+
+static double random_normal(uint64_t *state) {
+    const double u = random_uniform(state), v = random_uniform(state);
+    return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+}
+
+static void fill_random(Matrix *matrix, double low, double high, DType type, uint64_t *state) {
+    for (int64_t i = 0; i < matrix->rows * matrix->cols; i++) {
+        const double x = low < high ? low + (high - low) * random_uniform(state) : random_normal(state);
+        matrix->value[i] = type == BF16 ? (double)bf16_to_float(float_to_bf16((float)x)) : (double)(float)x;
+    }
+}
+
+static uint64_t seed_of(const char *name, uint64_t seed) {
+    for (; *name; name++) seed = (seed ^ (uint64_t)*name) * 0x100000001b3u;
+    return seed;
+}
+
+/* Length of the next document: many short ones, one token at times, so that every boundary case comes up. */
+static int64_t document_length(int64_t T, uint64_t *state) {
+    const uint64_t kind = next_random(state) % 4, r = next_random(state);
+    return kind == 0 ? 1 : 1 + (int64_t)(r % (uint64_t)(kind == 1 ? 20 : T));
+}
+
+static Batch batch_create(const OpCase *c, int64_t T, uint64_t *state) {
+    const int64_t N = c->B * T, vocabulary = c->vocabulary ? c->vocabulary : 16;
+    int32_t *tokens = allocate(4 * N), *labels = allocate(4 * N), *segment = allocate(4 * N), *position = allocate(4 * N);
+    for (int64_t b = 0; b < c->B; b++) {
+        int64_t left = c->packed ? document_length(T, state) : T;
+        for (int64_t t = 0, document = 0, p = 0; t < T; t++, p++, left--) {
+            const int64_t n = b * T + t;
+            if (left == 0) {
+                left = document_length(T, state);
+                p = 0;
+                document++;
+            }
+            tokens[n] = (int32_t)(next_random(state) % (uint64_t)vocabulary);
+            labels[n] = next_random(state) % 8 ? (int32_t)(next_random(state) % (uint64_t)vocabulary) : -100;
+            segment[n] = (int32_t)document;
+            position[n] = (int32_t)p;
+        }
+    }
+    return (Batch){c->B, T, tokens, labels, segment, position};
+}
+
+/* Where a case's tensors live during one run. */
+typedef struct Place {
+    Tensor tensor[OP_TEST_INPUTS], whole[OP_TEST_INPUTS]; /* whole: the wide matrix that tensor is columns of */
+    Tensor *in[OP_TEST_INPUTS], *out[OP_TEST_OUTPUTS];
+    void *memory[OP_TEST_INPUTS], *parameters, *seed[OP_TEST_OUTPUTS];
+    float *parameter_gradients;
+} Place;
+
+static int64_t parameter_elements(const OpProblem *problem) {
+    int64_t elements = 0;
+    for (int i = 0; i < problem->inputs; i++)
+        if (problem->c->input[i].parameter) elements += problem->in[i].rows * problem->in[i].cols;
+    return elements;
+}
+
+static void place_parameters(Place *place, const OpProblem *problem, DType type, OpOptions options) {
+    const int64_t elements = parameter_elements(problem);
+    place->parameters = allocate_poisoned(elements * dtype_size(type));
+    place->parameter_gradients = allocate(elements * 4);
+    for (int64_t i = 0; i < elements; i++) place->parameter_gradients[i] = (float)options.parameter_gradient;
+    int64_t offset = 0;
+    for (int i = 0; i < problem->inputs; i++) {
+        const Matrix *value = &problem->in[i];
+        if (!problem->c->input[i].parameter) continue;
+        Tensor *tensor = &place->tensor[i];
+        *tensor = tensor_of((char *)place->parameters + offset * dtype_size(type), value->rows, value->cols, type);
+        tensor->parameter = true;
+        tensor->gradient = options.frozen ? NULL : place->parameter_gradients + offset;
+        write_matrix(value, tensor->data, type, tensor->stride);
+        offset += value->rows * value->cols;
+    }
+}
+
+static void place_activation(Place *place, int i, const Matrix *value, DType type, bool wide) {
+    const int64_t stride = wide ? value->cols + MARGIN_LEFT + MARGIN_RIGHT : value->cols;
+    Tensor *tensor = &place->tensor[i], *whole = &place->whole[i];
+    place->memory[i] = allocate_poisoned(value->rows * stride * dtype_size(type));
+    *whole = tensor_of(place->memory[i], value->rows, stride, type);
+    *tensor = tensor_of(whole->data, value->rows, value->cols, type);
+    if (wide) {
+        tensor->data = (char *)whole->data + MARGIN_LEFT * dtype_size(type);
+        tensor->stride = stride;
+        tensor->base = whole;
+        tensor->column = MARGIN_LEFT;
+        whole->has_views = true;
+    }
+    write_matrix(value, tensor->data, type, stride);
+}
+
+static void place_create(Place *place, const OpProblem *problem, DType type, OpOptions options) {
+    *place = (Place){0};
+    place_parameters(place, problem, type, options);
+    for (int i = 0; i < problem->inputs; i++) {
+        const OpInput *input = &problem->c->input[i];
+        if (!input->parameter) place_activation(place, i, &problem->in[i], input->fp32 ? F32 : type, options.wide);
+        place->in[i] = &place->tensor[i];
+    }
+}
+
+static void place_destroy(Place *place) {
+    free(place->parameters);
+    free(place->parameter_gradients);
+    for (int i = 0; i < OP_TEST_INPUTS; i++) free(place->memory[i]);
+    for (int i = 0; i < OP_TEST_OUTPUTS; i++) free(place->seed[i]);
+}
+
+/* Gives output i its gradient; the gradients of views of one matrix share one memory, as those of the tape do. */
+static void seed_gradient(Place *place, int i, const Matrix *gradient) {
+    Tensor *out = place->out[i], *whole = out->base ? out->base : out;
+    if (!whole->gradient) whole->gradient = place->seed[i] = allocate_poisoned(tensor_bytes(whole));
+    void *data = (char *)whole->gradient + (out->base ? out->column : 0) * dtype_size(out->type);
+    write_matrix(gradient, data, out->type, out->stride);
+    tape_seed_gradient(out, data);
+}
+
+static bool margins_untouched(const Tensor *whole, const void *data) {
+    const int64_t size = dtype_size(whole->type);
+    for (int64_t r = 0; r < whole->rows; r++) {
+        const unsigned char *row = (const unsigned char *)data + r * whole->stride * size;
+        for (int64_t i = 0; i < MARGIN_LEFT * size; i++)
+            if (row[i] != 0xff) return false;
+        for (int64_t i = (whole->stride - MARGIN_RIGHT) * size; i < whole->stride * size; i++)
+            if (row[i] != 0xff) return false;
+    }
+    return true;
+}
+
+static void read_gradients(OpResult *result, const OpProblem *problem, const Place *place, OpOptions options) {
+    for (int i = 0; i < problem->inputs; i++) {
+        const Tensor *tensor = place->in[i], *whole = &place->whole[i];
+        if (!tensor->gradient) continue;
+        result->in_gradient[i] = read_matrix(tensor->gradient, tensor->rows, tensor->cols,
+                                             tensor->parameter ? F32 : tensor->type, tensor->stride);
+        if (options.wide && !tensor->parameter &&
+            (!margins_untouched(whole, whole->data) || !margins_untouched(whole, whole->gradient)))
+            result->trespass = problem->c->input[i].name;
+    }
+}
+
+static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOptions options, OpResult *result) {
+    problem->test->build(tape, place->in, problem->c, place->out);
+    for (int i = 0; i < problem->outputs; i++) {
+        const Tensor *out = place->out[i];
+        result->out[i] = read_matrix(out->data, out->rows, out->cols, out->type, out->stride);
+    }
+    Arena *scratch = tape->scratch;
+    memset(scratch->base, 0xff, (size_t)scratch->capacity);
+    arena_rewind(scratch, 0);
+    if (options.recompute) tape_rematerialise(tape);
+    for (int i = 0; i < problem->outputs; i++) seed_gradient(place, i, &problem->out_gradient[i]);
+    tape_backward(tape);
+    read_gradients(result, problem, place, options);
+}
+
+OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
+    enum { SLACK = 1 << 16 }; /* asking for more than was counted shall fail the test, not end it */
+    const OpResult counted = op_run_counting(problem, backend->type, options);
+    const Device *device = backend->device;
+    OpResult result = {0};
+    Arena keep = arena_create("keep", device, counted.keep_peak + SLACK);
+    Arena scratch = arena_create("scratch", device, counted.scratch_peak + SLACK);
+    memset(keep.base, 0xff, (size_t)keep.capacity);
+    memset(scratch.base, 0xff, (size_t)scratch.capacity);
+    Place place;
+    place_create(&place, problem, backend->type, options);
+    Tape *tape = allocate(sizeof *tape);
+    tape_begin(tape, device, &keep, &scratch, backend->type, &problem->batch, true,
+               options.recompute ? RECOMPUTE_FULL : RECOMPUTE_NONE);
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(options.threads);
+    run_on_tape(tape, problem, &place, options, &result);
+    omp_set_num_threads(threads);
+    result.keep_peak = keep.peak;
+    result.scratch_peak = scratch.peak;
+    free(tape);
+    place_destroy(&place);
+    arena_destroy(&keep);
+    arena_destroy(&scratch);
+    return result;
+}
+
+OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options) {
+    const Device *device = device_counting();
+    Arena keep = arena_counting("keep", device), scratch = arena_counting("scratch", device);
+    Place place;
+    place_create(&place, problem, type, options);
+    Tape *tape = allocate(sizeof *tape);
+    const Batch batch = {.B = problem->batch.B, .T = problem->batch.T}; /* no memory: nothing may look at the tokens */
+    tape_begin(tape, device, &keep, &scratch, type, &batch, true, options.recompute ? RECOMPUTE_FULL : RECOMPUTE_NONE);
+    problem->test->build(tape, place.in, problem->c, place.out);
+    OpResult result = {0};
+    for (int i = 0; i < OP_TEST_OUTPUTS && place.out[i]; i++)
+        result.out[i] = (Matrix){place.out[i]->rows, place.out[i]->cols, NULL};
+    arena_rewind(&scratch, 0);
+    if (options.recompute) tape_rematerialise(tape);
+    for (int i = 0; i < problem->outputs; i++) {
+        Tensor *out = place.out[i], *whole = out->base ? out->base : out;
+        if (!whole->gradient) whole->gradient = place.seed[i] = allocate_poisoned(tensor_bytes(whole));
+        tape_seed_gradient(out, whole->gradient);
+    }
+    if (problem->outputs > 0) tape_backward(tape);
+    result.keep_peak = keep.peak;
+    result.scratch_peak = scratch.peak;
+    free(tape);
+    place_destroy(&place);
+    return result;
+}
+
+void op_result_destroy(OpResult *result) {
+    for (int i = 0; i < OP_TEST_OUTPUTS; i++) matrix_destroy(&result->out[i]);
+    for (int i = 0; i < OP_TEST_INPUTS; i++) matrix_destroy(&result->in_gradient[i]);
+}
+
+OpProblem op_problem_create(const OpTest *test, const OpCase *c, int64_t T, DType type) {
+    uint64_t state = seed_of(c->name, seed_of(test->name, (uint64_t)T));
+    OpProblem problem = {.test = test, .c = c, .type = type, .batch = batch_create(c, T, &state)};
+    while (problem.inputs < OP_TEST_INPUTS && c->input[problem.inputs].cols) {
+        const OpInput *input = &c->input[problem.inputs];
+        Matrix *in = &problem.in[problem.inputs++];
+        *in = matrix_create(input->rows ? input->rows : c->B * T, input->cols);
+        fill_random(in, input->low, input->high, type, &state);
+    }
+    const OpResult shapes = op_run_counting(&problem, type, (OpOptions){.threads = 1});
+    for (int i = 0; i < OP_TEST_OUTPUTS && shapes.out[i].cols; i++) {
+        Matrix *gradient = &problem.out_gradient[problem.outputs++];
+        *gradient = matrix_create(shapes.out[i].rows, shapes.out[i].cols);
+        fill_random(gradient, 0, 0, type, &state);
+        for (int64_t j = 0; test->plain_sum && j < gradient->rows * gradient->cols; j++) gradient->value[j] = 1;
+    }
+    return problem;
+}
+
+static const int32_t *copy_of_tokens(const int32_t *from, int64_t count) {
+    return memcpy(allocate(4 * count), from, (size_t)(4 * count));
+}
+
+static Matrix rows_of(const Matrix *matrix, int64_t first, int64_t rows) {
+    Matrix part = matrix_create(rows, matrix->cols);
+    memcpy(part.value, matrix->value + first * matrix->cols, (size_t)(rows * matrix->cols) * sizeof(double));
+    return part;
+}
+
+OpProblem op_problem_document(const OpProblem *problem, int64_t first, int64_t T) {
+    const Batch *batch = &problem->batch;
+    OpProblem part = *problem;
+    part.batch = (Batch){1, T, copy_of_tokens(batch->tokens + first, T), copy_of_tokens(batch->labels + first, T),
+                         copy_of_tokens(batch->segment + first, T), copy_of_tokens(batch->position + first, T)};
+    for (int i = 0; i < problem->inputs; i++) {
+        const Matrix *in = &problem->in[i];
+        part.in[i] = problem->c->input[i].rows ? rows_of(in, 0, in->rows) : rows_of(in, first, T);
+    }
+    for (int i = 0; i < problem->outputs; i++) part.out_gradient[i] = rows_of(&problem->out_gradient[i], first, T);
+    return part;
+}
+
+void op_problem_destroy(OpProblem *problem) {
+    free((void *)problem->batch.tokens);
+    free((void *)problem->batch.labels);
+    free((void *)problem->batch.segment);
+    free((void *)problem->batch.position);
+    for (int i = 0; i < problem->inputs; i++) matrix_destroy(&problem->in[i]);
+    for (int i = 0; i < problem->outputs; i++) matrix_destroy(&problem->out_gradient[i]);
+}
