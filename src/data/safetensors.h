@@ -2,9 +2,9 @@
  *     u64 little-endian N | N bytes of JSON | data
  * where the JSON maps each tensor's name to {"dtype", "shape", "data_offsets": [begin, end)} relative to the data.
  *
- * The reader is strict: a file is accepted only if every rule of the format holds (header inside the file, known element
- * types, shapes whose product does not overflow and matches the bytes, tensors that cover the data without a hole, an
- * overlap or a tail, no name twice). What it hands out can therefore be used without further checks of bounds.
+ * The reader is strict: a file is accepted only if every rule of the format holds (header inside the file, known
+ * element types, shapes whose product does not overflow and matches the bytes, tensors that cover the data without a
+ * hole, an overlap or a tail, no name twice). What it hands out can therefore be used without further checks of bounds.
  * Data are read with pread, never mapped: a file that shrinks while it is read is an error, not a SIGBUS. */
 #ifndef FLAME_DATA_SAFETENSORS_H
 #define FLAME_DATA_SAFETENSORS_H
@@ -14,8 +14,26 @@
 #include "core/check.h"
 
 typedef enum SafeType {
-    SAFE_BOOL, SAFE_U8, SAFE_I8, SAFE_F8_E5M2, SAFE_F8_E4M3, SAFE_F8_E8M0, SAFE_F4, SAFE_F6_E2M3, SAFE_F6_E3M2,
-    SAFE_I16, SAFE_U16, SAFE_F16, SAFE_BF16, SAFE_I32, SAFE_U32, SAFE_F32, SAFE_C64, SAFE_F64, SAFE_I64, SAFE_U64,
+    SAFE_BOOL,
+    SAFE_U8,
+    SAFE_I8,
+    SAFE_F8_E5M2,
+    SAFE_F8_E4M3,
+    SAFE_F8_E8M0,
+    SAFE_F4,
+    SAFE_F6_E2M3,
+    SAFE_F6_E3M2,
+    SAFE_I16,
+    SAFE_U16,
+    SAFE_F16,
+    SAFE_BF16,
+    SAFE_I32,
+    SAFE_U32,
+    SAFE_F32,
+    SAFE_C64,
+    SAFE_F64,
+    SAFE_I64,
+    SAFE_U64,
     SAFE_TYPES
 } SafeType;
 
@@ -55,8 +73,8 @@ int64_t safetensors_data_start(const SafeTensors *file);
 
 /* Bytes [first, first + bytes) of the tensor's data. The range must lie inside the tensor. IO_ERROR is logged. */
 Status safetensors_read(const SafeTensor *tensor, int64_t first, int64_t bytes, void *to);
-/* Elements [first, first + count) converted to float, from F32, BF16, F16, F64, I64 or I32. BAD_INPUT (logged) for other
- * types. */
+/* Elements [first, first + count) converted to float, from F32, BF16, F16, F64, I64 or I32. BAD_INPUT (logged) for
+ * other types. */
 Status safetensors_read_floats(const SafeTensor *tensor, int64_t first, int64_t count, float *to);
 /* Elements [first, first + count) of an I64 or I32 tensor. BAD_INPUT (logged) for other types. */
 Status safetensors_read_integers(const SafeTensor *tensor, int64_t first, int64_t count, int64_t *to);

@@ -7,8 +7,8 @@
 
 typedef struct TensorFolder TensorFolder;
 
-/* BAD_INPUT (logged) if there is no such file, a shard is missing or damaged, or the index and the shards disagree: every
- * tensor must be in the file that the index names, and in no other. */
+/* BAD_INPUT (logged) if there is no such file, a shard is missing or damaged, or the index and the shards disagree:
+ * every tensor must be in the file that the index names, and in no other. */
 Status tensor_folder_open(const char *folder, const char *stem, TensorFolder **result);
 /* NULL is fine. Tensors of the folder are invalid afterwards. */
 void tensor_folder_close(TensorFolder *folder);

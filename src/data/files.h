@@ -1,0 +1,67 @@
+/* Operations on files and folders. Every function that can fail returns 0 or an errno, and logs nothing: only the
+ * caller knows what the file was for. Interrupted and short reads and writes are continued. */
+#ifndef FLAME_DATA_FILES_H
+#define FLAME_DATA_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Opens for reading; *bytes (may be NULL) is the size. Refuses what is not a regular file (EISDIR for a folder, else
+ * EINVAL), without blocking on a pipe. */
+int file_open_read(const char *path, int *fd, int64_t *bytes);
+/* Creates a file that does not exist yet, or opens one that does, for writing. */
+int file_create(const char *path, int *fd);
+int file_open_write(const char *path, int *fd);
+/* A file system may report a failed write only here. */
+int file_close(int fd);
+
+/* Exactly `bytes` bytes at `offset`. ENODATA if the file ends before. */
+int file_read(int fd, void *to, int64_t bytes, int64_t offset);
+int file_write(int fd, const void *from, int64_t bytes, int64_t offset);
+/* Gives the file its size, and its room on the disk where the file system can reserve it. */
+int file_allocate(int fd, int64_t bytes);
+int file_sync(int fd);
+
+/* The whole file with a zero byte behind it; the caller frees *text. EFBIG if it is larger than `limit` bytes. */
+int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes);
+/* A new file with this content, durable. Takes it away again if that fails. */
+int file_write_all(const char *path, const void *data, int64_t bytes);
+/* A new file with the content of another, durable. */
+int file_copy(const char *from, const char *to);
+int file_rename(const char *from, const char *to);
+int file_remove(const char *path);
+bool file_exists(const char *path);
+
+int folder_create(const char *path);
+/* With the folders above it; an existing folder is fine. */
+int folder_create_all(const char *path);
+/* With everything in it. */
+int folder_remove(const char *path);
+/* Makes the names in the folder durable. File systems that cannot sync a folder do so by themselves: no error. */
+int folder_sync(const char *path);
+bool folder_exists(const char *path);
+/* The names in a folder without . and .., sorted; free with folder_list_free. */
+int folder_list(const char *path, char ***names, int64_t *count);
+void folder_list_free(char **names, int64_t count);
+
+/* "FOLDER/NAME" in new memory; the caller frees it. */
+char *path_join(const char *folder, const char *name);
+
+/* For tests: `hook` is called before each operation that reaches the disk. It returns the errno to fail with (0: go
+ * on), may lower *bytes to make a read or write short, may end the process. NULL takes it away. */
+typedef enum FileOperation {
+    FILE_OPEN,
+    FILE_READ,
+    FILE_WRITE,
+    FILE_ALLOCATE,
+    FILE_SYNC,
+    FILE_CLOSE,
+    FILE_RENAME,
+    FILE_REMOVE,
+    FOLDER_CREATE,
+    FOLDER_REMOVE
+} FileOperation;
+typedef int (*FileHook)(FileOperation operation, const char *path, int64_t *bytes);
+void files_set_hook(FileHook hook);
+
+#endif
