@@ -1,0 +1,97 @@
+#include "data/weights.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+
+enum { LISTED = 5 }; /* names in a message */
+
+static bool same_shape(const SafeTensor *tensor, const Parameter *p) {
+    if (tensor->dims != p->dims) return false;
+    for (int i = 0; i < p->dims; i++)
+        if (tensor->shape[i] != p->shape[i]) return false;
+    return true;
+}
+
+static void shape_error(const char *path, const SafeTensor *tensor, const Parameter *p) {
+    char found[128], expected[128];
+    safetensors_shape_text(tensor->dims, tensor->shape, found, sizeof found);
+    safetensors_shape_text(p->dims, p->shape, expected, sizeof expected);
+    const bool transposed = p->dims == 2 && tensor->dims == 2 && tensor->shape[0] == p->shape[1] && tensor->shape[1] == p->shape[0];
+    log_error("%s: tensor %s has shape %s, the model expects %s%s", path, tensor->name, found, expected,
+              transposed ? " (it looks transposed)" : "");
+}
+
+static bool is_expected(const char *name, const char *prefix, const Unit *units, int count) {
+    const size_t length = strlen(prefix);
+    if (strncmp(name, prefix, length) != 0) return false;
+    for (int u = 0; u < count; u++)
+        for (int i = 0; i < units[u].parameters; i++)
+            if (strcmp(units[u].parameter[i].name, name + length) == 0) return true;
+    return false;
+}
+
+/* "a, b, c" of up to LISTED names. */
+static void list_name(char *list, size_t size, int64_t found, const char *name) {
+    const size_t used = strlen(list);
+    if (found <= LISTED) snprintf(list + used, size - used, "%s%s", found > 1 ? ", " : "", name);
+}
+
+Status weights_check(const TensorFolder *folder, const char *path, const char *prefix, const Unit *units, int count) {
+    char missing[1024] = "", unexpected[1024] = "";
+    int64_t missing_count = 0, unexpected_count = 0;
+    for (int u = 0; u < count; u++)
+        for (int i = 0; i < units[u].parameters; i++) {
+            const Parameter *p = &units[u].parameter[i];
+            char name[PARAMETER_NAME + 32];
+            snprintf(name, sizeof name, "%s%s", prefix, p->name);
+            const SafeTensor *tensor = tensor_folder_find(folder, name);
+            if (!tensor) {
+                list_name(missing, sizeof missing, ++missing_count, name);
+            } else if (!same_shape(tensor, p)) {
+                if (log_rank() == 0) shape_error(path, tensor, p);
+                return BAD_INPUT;
+            }
+        }
+    for (int64_t i = 0; i < tensor_folder_count(folder); i++) {
+        const char *name = tensor_folder_entry(folder, i)->name;
+        const bool other = strncmp(name, prefix, strlen(prefix)) != 0; /* another kind of tensor in the same file */
+        if (!other && !is_expected(name, prefix, units, count)) list_name(unexpected, sizeof unexpected, ++unexpected_count, name);
+    }
+    if (missing_count == 0 && unexpected_count == 0) return OK;
+    if (log_rank() == 0)
+        log_error("%s does not hold this model: %lld tensors missing%s%s, %lld unexpected%s%s", path, (long long)missing_count,
+                  missing_count ? ": " : "", missing, (long long)unexpected_count, unexpected_count ? ": " : "", unexpected);
+    return BAD_INPUT;
+}
+
+/* The part of a parameter that lies in this rank's shard. */
+static Status read_part(const TensorFolder *folder, const Unit *unit, const Parameter *p, int rank) {
+    const int64_t begin = (int64_t)rank * unit->shard, end = begin + unit->shard;
+    const int64_t first = p->offset > begin ? p->offset : begin;
+    const int64_t last = p->offset + p->elements < end ? p->offset + p->elements : end;
+    if (last <= first) return OK;
+    const SafeTensor *tensor = tensor_folder_find(folder, p->name);
+    return safetensors_read_floats(tensor, first - p->offset, last - first, unit->master + (first - begin));
+}
+
+static Status load(const char *path, int rank, Unit *units, int count) {
+    TensorFolder *folder = NULL;
+    Status status = tensor_folder_open(path, "model", &folder);
+    if (status == OK) status = weights_check(folder, path, "", units, count);
+    for (int u = 0; u < count && status == OK; u++) {
+        for (int i = 0; i < units[u].parameters && status == OK; i++) status = read_part(folder, &units[u], &units[u].parameter[i], rank);
+        const size_t bytes = (size_t)units[u].shard * sizeof(float);
+        if (units[u].exp_avg) memset(units[u].exp_avg, 0, bytes);
+        if (units[u].exp_avg_sq) memset(units[u].exp_avg_sq, 0, bytes);
+    }
+    tensor_folder_close(folder);
+    return status;
+}
+
+Status weights_load(const char *path, Comm *comm, Unit *units, int count) {
+    double worst = (double)load(path, comm->rank, units, count);
+    comm->f->all_reduce_max(comm, &worst, 1);
+    return (Status)worst;
+}

@@ -1,0 +1,29 @@
+/* AdamW over shards (Loshchilov & Hutter, arXiv 1711.05101), as torch.optim.AdamW after clip_grad_norm_:
+ *
+ *   g = gradient * gradient_scale * min(1, max_norm / (|g| + 1e-6))      |g|: L2 norm over all parameters, fp64
+ *   p = p (1 - lr weight_decay)
+ *   m = beta1 m + (1 - beta1) g,   s = beta2 s + (1 - beta2) g^2
+ *   p = p - lr m / (1 - beta1^t) / (sqrt(s / (1 - beta2^t)) + eps) */
+#ifndef FLAME_PARALLEL_OPTIMIZER_H
+#define FLAME_PARALLEL_OPTIMIZER_H
+
+#include "parallel/fsdp.h"
+
+typedef struct OptimizerOptions {
+    double beta1, beta2, eps, weight_decay;
+    double max_norm; /* 0: no clipping */
+    bool decay_all;  /* also parameters of one dimension (norms, biases), as flame does */
+} OptimizerOptions;
+
+/* flame's defaults: 0.9, 0.95, 1e-8, 0.1, 1.0, false. */
+OptimizerOptions optimizer_default_options(void);
+
+typedef struct OptimizerResult {
+    double gradient_norm; /* scaled, before clipping */
+    bool skipped;         /* the norm is not finite: nothing was changed */
+} OptimizerResult;
+
+/* Update number `update` (1, 2, ...: t above) from the gradient shards. Collective. */
+OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr, double gradient_scale);
+
+#endif
