@@ -15,6 +15,7 @@ void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, D
     tape->recording = recording;
     tape->recompute = recompute;
     tape->work = (Work){0, 0};
+    tape->profile = NULL;
     tape->nodes = tape->tensors = 0;
 }
 
@@ -67,6 +68,17 @@ Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type) {
 
 static void *column_of(void *data, const Tensor *view) { return (char *)data + view->column * dtype_size(view->type); }
 
+static double start_clock(const Tape *tape) {
+    if (!tape->profile) return 0;
+    tape->device->synchronize();
+    return seconds_now();
+}
+
+static double stop_clock(const Tape *tape, double start) {
+    tape->device->synchronize();
+    return seconds_now() - start;
+}
+
 void node_run(Node *node) {
     Tape *tape = node->tape;
     Arena *arena = node->in_scratch ? tape->scratch : tape->keep;
@@ -76,13 +88,18 @@ void node_run(Node *node) {
     }
     for (int i = 0; i < node->saved_count; i++) node->saved[i]->data = arena_push(arena, tensor_bytes(node->saved[i]));
     const int64_t mark = arena_mark(tape->scratch);
+    const double start = start_clock(tape);
     node->op->forward(node);
     arena_rewind(tape->scratch, mark);
-    if (node->op->work) {
-        const Work work = node->op->work(node);
-        tape->work.flops += work.flops;
-        tape->work.bytes += work.bytes;
-    }
+    const Work work = node->op->work ? node->op->work(node) : (Work){0, 0};
+    tape->work.flops += work.flops;
+    tape->work.bytes += work.bytes;
+    if (!tape->profile) return;
+    OpProfile *op = profile_op(tape->profile, node->op->name);
+    op->forward_seconds += stop_clock(tape, start);
+    op->forward_runs++;
+    op->flops += work.flops;
+    op->bytes += work.bytes;
 }
 
 void *tape_workspace(Tape *tape, int64_t bytes) { return arena_push(tape->scratch, bytes); }
@@ -159,8 +176,14 @@ static void node_backward(Node *node) {
         }
     }
     const int64_t mark = arena_mark(tape->scratch);
+    const double start = start_clock(tape);
     node->op->backward(node);
     arena_rewind(tape->scratch, mark);
+    if (tape->profile) {
+        OpProfile *op = profile_op(tape->profile, node->op->name);
+        op->backward_seconds += stop_clock(tape, start);
+        op->backward_runs++;
+    }
     for (int i = 0; i < node->inputs; i++) {
         Tensor *in = node->in[i];
         if (!in || in->parameter) continue;

@@ -18,6 +18,7 @@
 #include "core/arena.h"
 #include "core/device.h"
 #include "core/dtype.h"
+#include "core/profile.h"
 
 /* A matrix, or columns of one: `rows` rows of `cols` elements, `stride` elements apart. Owns nothing.
  * Activations have one row per token, N = B*T rows, row b*T + t. Heads lie side by side in the columns. */
@@ -85,6 +86,7 @@ typedef struct Tape {
     bool recording;     /* false: evaluation, everything lives in scratch */
     Recompute recompute;
     Work work;          /* sum over all forwards so far */
+    Profile *profile;   /* where each op's time is added up; NULL (as tape_begin leaves it): nowhere */
     int nodes, tensors;
     Node node[TAPE_NODES];
     Tensor tensor[TAPE_TENSORS];

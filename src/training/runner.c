@@ -20,6 +20,7 @@ struct Runner {
     Tensor *boundary; /* [layers + 1]: the input of each layer and of the head */
     void *boundary_gradient;
     double forward_flops;
+    Profile *profile; /* NULL: not timed */
 };
 
 static int64_t rows_of(const Runner *runner) { return runner->options.B * runner->options.T; }
@@ -27,6 +28,7 @@ static int64_t rows_of(const Runner *runner) { return runner->options.B * runner
 static Tape *begin_tape(Runner *runner, Tape *tape, bool recording) {
     tape_begin(tape, runner->device, &runner->keep, &runner->scratch, runner->options.type, &runner->batch, recording,
                runner->options.recompute);
+    tape->profile = runner->profile;
     return tape;
 }
 
@@ -188,6 +190,8 @@ void runner_logits(Runner *runner, float *logits) {
 }
 
 HostBatch runner_batch(Runner *runner) { return runner->host; }
+
+void runner_profile(Runner *runner, Profile *profile) { runner->profile = profile; }
 
 static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options) {
     Runner *runner = calloc(1, sizeof *runner);

@@ -38,6 +38,8 @@ typedef struct HostBatch {
     int32_t *tokens, *labels, *segment, *position;
 } HostBatch;
 HostBatch runner_batch(Runner *runner);
+/* From now on the time of each op is added to `profile` (NULL: no more). */
+void runner_profile(Runner *runner, Profile *profile);
 
 /* Forward and backward of the micro-batch. Gradients of the SUM of the token losses are added to the units' gradient
  * shards. *loss_sum (fp64 over tokens, in order) and *targets (labels that are not -100) are this rank's. Collective. */

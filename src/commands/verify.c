@@ -1,0 +1,319 @@
+/* flame-c verify DIR: runs the model of DIR on the inputs of DIR/io.safetensors and compares logits, loss, every gradient and
+ * the losses of AdamW steps with what the reference computed. Each rank runs the whole batch, so that any number of ranks
+ * must give the reference's numbers; gradients are compared where they lie, shard by shard. */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "commands/commands.h"
+#include "core/log.h"
+#include "data/safetensors.h"
+#include "data/weights.h"
+#include "parallel/optimizer.h"
+#include "training/session.h"
+
+typedef struct Verification {
+    const char *folder;
+    double tolerance;
+    DType type;
+    Session session;
+    SafeTensors *io;
+    json_t *train; /* train.json, or NULL */
+    int64_t B, T;
+    int passed, failed;
+    char worst_name[160];
+    double worst;
+} Verification;
+
+static void print_usage(void) {
+    printf("flame-c verify DIR [--tolerance 1e-4] [--dtype float32|bfloat16]\n\n"
+           "DIR holds config.json, model.safetensors, io.safetensors (input_ids, logits, loss, grad.<tensor>, optionally\n"
+           "cu_seqlens) and optionally train.json (losses of AdamW steps). Prints RMS(error) / RMS(reference) of each tensor and\n"
+           "exits 1 if any is above the tolerance. Runs under mpirun too, sharded.\n");
+}
+
+static char *path_in(const char *folder, const char *name) {
+    const size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(size);
+    CHECK(path, "out of memory");
+    snprintf(path, size, "%s/%s", folder, name);
+    return path;
+}
+
+static void *allocate(int64_t count, size_t size) {
+    void *memory = calloc((size_t)(count > 0 ? count : 1), size);
+    CHECK(memory, "out of memory for %lld elements", (long long)count);
+    return memory;
+}
+
+/* One line of the report. A NaN fails. */
+static void report(Verification *v, const char *name, double error) {
+    const bool pass = error <= v->tolerance;
+    v->passed += pass;
+    v->failed += !pass;
+    if (!(error <= v->worst)) {
+        v->worst = error;
+        snprintf(v->worst_name, sizeof v->worst_name, "%s", name);
+    }
+    log_info("%-56s %9.2e%s", name, error, pass ? "" : "  FAILED");
+}
+
+/* Sums of squares of the error and of the reference, fp64. */
+typedef struct Distance {
+    double error, reference;
+} Distance;
+
+static void add_distance(Distance *d, double value, double reference) {
+    d->error += (value - reference) * (value - reference);
+    d->reference += reference * reference;
+}
+
+/* An all-zero reference is met only by zeros: there the error itself counts. */
+static double relative(Distance d) { return sqrt(d.reference > 0 ? d.error / d.reference : d.error); }
+
+static const SafeTensor *find_io(Verification *v, const char *name) {
+    const SafeTensor *tensor = safetensors_find(v->io, name);
+    if (!tensor) log_error("%s: the tensor %s is missing", safetensors_path(v->io), name);
+    return tensor;
+}
+
+/* Documents from cu_seqlens: segment numbers and positions that restart. */
+static Status read_documents(Verification *v, HostBatch batch) {
+    const int64_t n = v->B * v->T;
+    for (int64_t i = 0; i < n; i++) batch.segment[i] = 0, batch.position[i] = (int32_t)(i % v->T);
+    const SafeTensor *ends = safetensors_find(v->io, "cu_seqlens");
+    if (!ends) return OK;
+    int64_t *at = allocate(ends->elements, sizeof *at);
+    Status status = safetensors_read_integers(ends, 0, ends->elements, at);
+    for (int64_t d = 0; status == OK && d + 1 < ends->elements; d++) {
+        if (at[d] < 0 || at[d + 1] <= at[d] || at[d + 1] > n) {
+            log_error("%s: cu_seqlens must rise from 0 to the number of tokens", safetensors_path(v->io));
+            status = BAD_INPUT;
+            break;
+        }
+        for (int64_t i = at[d]; i < at[d + 1]; i++) batch.segment[i] = (int32_t)d, batch.position[i] = (int32_t)(i - at[d]);
+    }
+    free(at);
+    return status;
+}
+
+/* Labels are the next tokens, document boundaries included, as fla's loss has them; the last of a sequence predicts none. */
+static Status read_batch(Verification *v) {
+    const HostBatch batch = runner_batch(v->session.runner);
+    const int64_t n = v->B * v->T, vocabulary = v->session.model->config.vocab_size;
+    int64_t *tokens = allocate(n, sizeof *tokens);
+    Status status = safetensors_read_integers(find_io(v, "input_ids"), 0, n, tokens);
+    for (int64_t i = 0; status == OK && i < n; i++) {
+        if (tokens[i] < 0 || tokens[i] >= vocabulary) {
+            log_error("%s: input_ids holds %lld, the vocabulary has %lld tokens", safetensors_path(v->io), (long long)tokens[i],
+                      (long long)vocabulary);
+            status = BAD_INPUT;
+        }
+        batch.tokens[i] = (int32_t)tokens[i];
+    }
+    for (int64_t i = 0; status == OK && i < n; i++) batch.labels[i] = (i + 1) % v->T == 0 ? -100 : batch.tokens[i + 1];
+    free(tokens);
+    return status == OK ? read_documents(v, batch) : status;
+}
+
+static Status check_logits(Verification *v) {
+    const int64_t count = v->B * v->T * v->session.model->config.vocab_size;
+    const SafeTensor *reference = find_io(v, "logits");
+    if (!reference) return BAD_INPUT;
+    if (reference->elements != count) {
+        log_error("%s: logits has %lld elements, the model gives %lld", safetensors_path(v->io), (long long)reference->elements,
+                  (long long)count);
+        return BAD_INPUT;
+    }
+    float *ours = allocate(count, sizeof *ours), *theirs = allocate(count, sizeof *theirs);
+    const Status status = safetensors_read_floats(reference, 0, count, theirs);
+    runner_logits(v->session.runner, ours);
+    Distance d = {0, 0};
+    for (int64_t i = 0; i < count; i++) add_distance(&d, (double)ours[i], (double)theirs[i]);
+    if (status == OK) report(v, "logits", relative(d));
+    free(ours);
+    free(theirs);
+    return status;
+}
+
+/* Loss of one forward and backward over all ranks; the gradients are left in the shards as sums. */
+static double run_step(Verification *v, double *targets) {
+    double loss[2] = {0, 0};
+    int64_t count = 0;
+    runner_train(v->session.runner, &loss[0], &count);
+    loss[1] = (double)count;
+    v->session.comm->f->all_reduce_sum(v->session.comm, loss, 2);
+    *targets = loss[1];
+    return loss[0] / loss[1];
+}
+
+/* Compares the part of a parameter's gradient that lies in this rank's shard; the sums go over all ranks. */
+static Status check_gradient(Verification *v, const Unit *unit, const Parameter *p, double scale) {
+    char name[PARAMETER_NAME + 8];
+    snprintf(name, sizeof name, "grad.%s", p->name);
+    const SafeTensor *reference = find_io(v, name);
+    if (!reference || reference->elements != p->elements) return BAD_INPUT;
+    const int64_t begin = (int64_t)v->session.comm->rank * unit->shard, end = begin + unit->shard;
+    const int64_t first = p->offset > begin ? p->offset : begin;
+    const int64_t last = p->offset + p->elements < end ? p->offset + p->elements : end;
+    Distance d = {0, 0};
+    Status status = OK;
+    if (last > first) {
+        float *theirs = allocate(last - first, sizeof *theirs);
+        status = safetensors_read_floats(reference, first - p->offset, last - first, theirs);
+        for (int64_t i = first; i < last; i++)
+            add_distance(&d, (double)unit->gradient_shard[i - begin] * scale, (double)theirs[i - first]);
+        free(theirs);
+    }
+    double sums[2] = {d.error, d.reference};
+    v->session.comm->f->all_reduce_sum(v->session.comm, sums, 2);
+    status = agree(v->session.comm, status);
+    if (status == OK) report(v, name, relative((Distance){sums[0], sums[1]}));
+    return status;
+}
+
+static Status check_gradients(Verification *v, double scale) {
+    const Model *model = v->session.model;
+    Status status = OK;
+    for (int u = 0; u < model->units && status == OK; u++)
+        for (int i = 0; i < model->unit[u].parameters && status == OK; i++)
+            status = check_gradient(v, &model->unit[u], &model->unit[u].parameter[i], scale);
+    return status;
+}
+
+static Status check_loss_and_gradients(Verification *v) {
+    float reference = 0;
+    const SafeTensor *loss = find_io(v, "loss");
+    if (!loss) return BAD_INPUT;
+    Status status = safetensors_read_floats(loss, 0, 1, &reference);
+    double targets = 0;
+    const double ours = run_step(v, &targets);
+    if (status == OK) report(v, "loss", fabs(ours - (double)reference) / fabs((double)reference));
+    if (status == OK) status = check_gradients(v, 1 / targets);
+    fsdp_end_step(v->session.fsdp);
+    return status;
+}
+
+static Status load_weights(Verification *v) { return weights_load(v->folder, v->session.comm, v->session.model->unit, v->session.model->units); }
+
+static OptimizerOptions read_optimizer(const json_t *o, bool decay_all, double *lr) {
+    OptimizerOptions options = optimizer_default_options();
+    *lr = json_number_value(json_object_get(o, "lr"));
+    options.beta1 = json_number_value(json_array_get(json_object_get(o, "betas"), 0));
+    options.beta2 = json_number_value(json_array_get(json_object_get(o, "betas"), 1));
+    options.eps = json_number_value(json_object_get(o, "eps"));
+    options.weight_decay = json_number_value(json_object_get(o, "weight_decay"));
+    options.max_norm = json_number_value(json_object_get(o, "max_norm"));
+    options.decay_all = decay_all;
+    return options;
+}
+
+static double list_distance(const json_t *reference, const double *ours) {
+    Distance d = {0, 0};
+    for (size_t i = 0; i < json_array_size(reference); i++) add_distance(&d, ours[i], json_number_value(json_array_get(reference, i)));
+    return relative(d);
+}
+
+/* The steps of train.json from the folder's weights, against the lists `losses` and `norms`. */
+static Status check_training(Verification *v, bool decay_all, const char *losses_key, const char *norms_key) {
+    const json_t *losses = json_object_get(v->train, losses_key), *norms = json_object_get(v->train, norms_key);
+    if (!json_is_array(losses) || !json_is_array(norms)) return OK;
+    const int64_t steps = (int64_t)json_array_size(losses);
+    double lr = 0, *ours = allocate(2 * steps, sizeof *ours);
+    const OptimizerOptions options = read_optimizer(json_object_get(v->train, "optimizer"), decay_all, &lr);
+    Status status = load_weights(v);
+    for (int64_t s = 0; s < steps && status == OK; s++) {
+        double targets = 0;
+        ours[s] = run_step(v, &targets);
+        const OptimizerResult result = optimizer_step(v->session.fsdp, &options, s + 1, lr, 1 / targets);
+        ours[steps + s] = result.gradient_norm;
+        fsdp_end_step(v->session.fsdp);
+    }
+    if (status == OK) {
+        report(v, decay_all ? "train: losses, decay on all" : "train: losses", list_distance(losses, ours));
+        report(v, decay_all ? "train: gradient norms, decay on all" : "train: gradient norms", list_distance(norms, ours + steps));
+    }
+    free(ours);
+    return status;
+}
+
+static Status check_all(Verification *v) {
+    Status status = load_weights(v);
+    if (status == OK) status = read_batch(v);
+    if (status == OK) status = check_logits(v);
+    if (status == OK) status = check_loss_and_gradients(v);
+    if (status == OK && v->train) status = check_training(v, true, "losses_fp64", "grad_norms_fp64");
+    if (status == OK && v->train) status = check_training(v, false, "losses_nodecay1d", "grad_norms_nodecay1d");
+    return status;
+}
+
+static Status open_inputs(Verification *v) {
+    char *io = path_in(v->folder, "io.safetensors"), *train = path_in(v->folder, "train.json");
+    const Status status = safetensors_open(io, &v->io);
+    v->train = json_load_file(train, 0, NULL);
+    free(io);
+    free(train);
+    if (status != OK) return status;
+    const SafeTensor *tokens = find_io(v, "input_ids");
+    if (!tokens) return BAD_INPUT;
+    if (tokens->dims != 2) {
+        log_error("%s: input_ids must have shape [B, T]", safetensors_path(v->io));
+        return BAD_INPUT;
+    }
+    v->B = tokens->shape[0];
+    v->T = tokens->shape[1];
+    return OK;
+}
+
+static Status open_model(Verification *v, Comm *comm) {
+    char *path = path_in(v->folder, "config.json");
+    Model *model = NULL;
+    const Status status = model_from_file(path, &model);
+    free(path);
+    if (status != OK) return status;
+    const RunnerOptions options = {v->type, RECOMPUTE_SELECTIVE, v->B, v->T, true, true};
+    return session_open(&v->session, comm, model, options, true);
+}
+
+static Status parse_arguments(Verification *v, int argc, char **argv) {
+    static const struct option options[] = {{"tolerance", required_argument, NULL, 't'}, {"dtype", required_argument, NULL, 'd'}, {0}};
+    optind = 1;
+    for (int letter; (letter = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        char *end = NULL;
+        if (letter == 't') v->tolerance = strtod(optarg, &end);
+        if (letter == 't' && (*end || !(v->tolerance >= 0))) letter = '?';
+        if (letter == 'd' && strcmp(optarg, "bfloat16") == 0) v->type = BF16;
+        else if (letter == 'd' && strcmp(optarg, "float32") != 0) letter = '?';
+        if (letter == '?') return USAGE;
+    }
+    if (optind != argc - 1) return USAGE;
+    v->folder = argv[optind];
+    return OK;
+}
+
+Status command_verify(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0) return print_usage(), OK;
+    Verification v = {.tolerance = 1e-4, .type = F32, .worst = -1, .worst_name = "none"};
+    if (parse_arguments(&v, argc, argv) != OK) {
+        log_error("verify: wants one folder, optionally --tolerance NUMBER and --dtype float32|bfloat16");
+        return USAGE;
+    }
+    Comm *comm = NULL;
+    Status status = comm_create(&comm);
+    if (status != OK) return status;
+    status = open_inputs(&v);
+    if (status == OK) status = open_model(&v, comm);
+    status = agree(comm, status);
+    if (status == OK) status = check_all(&v);
+    if (status == OK) log_info("verify: %d passed, %d failed, worst %s %.2e", v.passed, v.failed, v.worst_name, v.worst);
+    safetensors_close(v.io);
+    json_decref(v.train);
+    if (v.session.comm) session_close(&v.session);
+    else comm_destroy(comm);
+    return status != OK ? status : v.failed ? BAD_INPUT : OK;
+}

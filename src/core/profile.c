@@ -1,0 +1,20 @@
+#include "core/profile.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "core/check.h"
+
+OpProfile *profile_op(Profile *profile, const char *name) {
+    for (int i = 0; i < profile->ops; i++)
+        if (strcmp(profile->op[i].name, name) == 0) return &profile->op[i];
+    CHECK(profile->ops < PROFILE_OPS, "more than %d ops", PROFILE_OPS);
+    profile->op[profile->ops].name = name;
+    return &profile->op[profile->ops++];
+}
+
+double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}

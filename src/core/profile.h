@@ -1,0 +1,27 @@
+/* Where the time goes: seconds, FLOPs and bytes per op, filled by the tape where one is attached. */
+#ifndef FLAME_CORE_PROFILE_H
+#define FLAME_CORE_PROFILE_H
+
+#include <stdint.h>
+
+enum { PROFILE_OPS = 64 };
+
+typedef struct OpProfile {
+    const char *name; /* the op's */
+    int64_t forward_runs, backward_runs;
+    double forward_seconds, backward_seconds;
+    double flops, bytes; /* of all forward runs */
+} OpProfile;
+
+typedef struct Profile {
+    int ops;
+    OpProfile op[PROFILE_OPS];
+} Profile;
+
+/* The entry of an op, made at its first run. */
+OpProfile *profile_op(Profile *profile, const char *name);
+
+/* Seconds since an arbitrary moment, monotonic. */
+double seconds_now(void);
+
+#endif

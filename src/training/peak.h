@@ -1,0 +1,10 @@
+/* The machine's rate of matrix products: what model FLOPs utilisation is measured against. */
+#ifndef FLAME_TRAINING_PEAK_H
+#define FLAME_TRAINING_PEAK_H
+
+#include "core/device.h"
+
+/* FLOP/s of the best of a few products of n x n matrices of `type`, with this process's threads. */
+double peak_product_rate(const Device *device, DType type, int64_t n);
+
+#endif

@@ -1,0 +1,101 @@
+#include "training/setup.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/log.h"
+
+StepShape step_shape(const TrainConfig *config, int world_size) {
+    const TrainingConfig *t = &config->training;
+    const int64_t round = t->batch_size * world_size;
+    StepShape shape = {.batch = t->batch_size};
+    if (t->global_batch_size > 0) {
+        shape.samples = t->global_batch_size;
+        shape.micro_batches = (t->global_batch_size + round - 1) / round;
+    } else {
+        shape.micro_batches = t->gradient_accumulation_steps;
+        shape.samples = round * shape.micro_batches;
+    }
+    return shape;
+}
+
+static DType compute_type(const TrainConfig *config) {
+    return strcmp(config->training.mixed_precision_param, "bfloat16") == 0 ? BF16 : F32;
+}
+
+RunnerOptions setup_runner(const TrainConfig *config) {
+    const char *mode = config->activation_checkpoint.mode;
+    const Recompute recompute = strcmp(mode, "full") == 0        ? RECOMPUTE_FULL
+                                : strcmp(mode, "selective") == 0 ? RECOMPUTE_SELECTIVE
+                                                                 : RECOMPUTE_NONE;
+    return (RunnerOptions){.type = compute_type(config), .recompute = recompute, .B = config->training.batch_size,
+                           .T = config->training.seq_len, .training = true};
+}
+
+FsdpOptions setup_sharding(const TrainConfig *config, bool training) {
+    return (FsdpOptions){.type = compute_type(config), .training = training,
+                         .reshard_after_forward = strcmp(config->training.fsdp_reshard_after_forward, "never") != 0};
+}
+
+OptimizerOptions setup_optimizer(const TrainConfig *config) {
+    const OptimizerConfig *o = &config->optimizer;
+    return (OptimizerOptions){.beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .weight_decay = o->weight_decay,
+                              .max_norm = config->training.max_norm, .decay_all = o->decay_all};
+}
+
+/* Measured: the program with Open MPI, HDF5 and oneDNN loaded, its thread stacks and packed operands of products. */
+enum { PROGRAM_BYTES = 70 << 20 };
+
+MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size) {
+    MemoryPlan plan = {.other_bytes = PROGRAM_BYTES};
+    plan.shards = fsdp_memory(world_size, model->unit, model->units, setup_sharding(config, true));
+    plan.runner = runner_plan(model, setup_runner(config));
+    if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
+        plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
+    const int64_t shards = plan.shards.parameters + plan.shards.gradients + plan.shards.moments + plan.shards.gathered +
+                           plan.shards.gathered_gradients;
+    plan.total_bytes = shards + plan.runner.keep_bytes + plan.runner.scratch_bytes + plan.checkpoint_bytes + plan.other_bytes;
+    return plan;
+}
+
+double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config) {
+    return 3 * plan->runner.forward_flops / (double)(config->training.batch_size * config->training.seq_len);
+}
+
+static void print_parameters(const Model *model) {
+    int64_t embeddings = model->embeddings->rows * model->embeddings->cols, mixers = 0, mlps = 0, norms = 0;
+    for (int u = 1; u < model->units; u++)
+        for (int i = 0; i < model->unit[u].parameters; i++) {
+            const Parameter *p = &model->unit[u].parameter[i];
+            *(strstr(p->name, ".attn.") ? &mixers : strstr(p->name, ".mlp.") ? &mlps : &norms) += p->elements;
+        }
+    const int64_t head = model->lm_head == model->embeddings ? 0 : embeddings;
+    log_info("parameters   %14lld  (embeddings %lld, mixers %lld, MLPs %lld, norms %lld, head %lld)",
+             (long long)model_parameter_count(model), (long long)embeddings, (long long)mixers, (long long)mlps,
+             (long long)(norms + model->norm->cols), (long long)head);
+}
+
+static void print_bytes(const char *what, int64_t bytes) {
+    if (bytes > 0) log_info("  %-28s %10.1f MB", what, (double)bytes / 1e6);
+}
+
+void setup_print(const TrainConfig *config, Model *model, int world_size) {
+    const MemoryPlan plan = setup_memory(config, model, world_size);
+    const StepShape step = step_shape(config, world_size);
+    print_parameters(model);
+    log_info("step         %14lld tokens  (%lld sequences of %lld; %d ranks x %lld micro-batches of %lld)",
+             (long long)(step.samples * config->training.seq_len), (long long)step.samples, (long long)config->training.seq_len,
+             world_size, (long long)step.micro_batches, (long long)step.batch);
+    log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(&plan, config) / 1e6);
+    log_info("memory of each rank:");
+    print_bytes("parameters (fp32 shard)", plan.shards.parameters);
+    print_bytes("gradients (fp32 shard)", plan.shards.gradients);
+    print_bytes("AdamW moments (fp32 shard)", plan.shards.moments);
+    print_bytes("gathered parameters", plan.shards.gathered);
+    print_bytes("whole gradients", plan.shards.gathered_gradients);
+    print_bytes("activations for backward", plan.runner.keep_bytes);
+    print_bytes("working memory", plan.runner.scratch_bytes);
+    print_bytes("copy for checkpoints", plan.checkpoint_bytes);
+    print_bytes("program and libraries", plan.other_bytes);
+    print_bytes("total", plan.total_bytes);
+}

@@ -1,0 +1,40 @@
+/* From a configuration to what it means on so many ranks: sizes of the step, options of the parts, the memory plan. */
+#ifndef FLAME_TRAINING_SETUP_H
+#define FLAME_TRAINING_SETUP_H
+
+#include "core/config.h"
+#include "parallel/optimizer.h"
+#include "training/runner.h"
+
+/* A step consumes `samples` sequences, whatever the number of ranks: micro-batch m of rank r holds the `batch` samples from
+ * (m * ranks + r) * batch on; those beyond `samples` are empty (no targets). */
+typedef struct StepShape {
+    int64_t batch;         /* sequences per rank and micro-batch */
+    int64_t micro_batches; /* per rank */
+    int64_t samples;       /* per step, over all ranks */
+} StepShape;
+
+StepShape step_shape(const TrainConfig *config, int world_size);
+
+RunnerOptions setup_runner(const TrainConfig *config);
+FsdpOptions setup_sharding(const TrainConfig *config, bool training);
+OptimizerOptions setup_optimizer(const TrainConfig *config);
+
+/* What one rank will need, before anything is allocated. */
+typedef struct MemoryPlan {
+    FsdpMemory shards;
+    RunnerPlan runner;
+    int64_t checkpoint_bytes; /* the copy that an asynchronous save writes from */
+    int64_t other_bytes;      /* the program, its libraries and the data readers: an estimate */
+    int64_t total_bytes;
+} MemoryPlan;
+
+MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size);
+
+/* Prints parameters by part, work per token and the memory plan. Rank 0. */
+void setup_print(const TrainConfig *config, Model *model, int world_size);
+
+/* FLOPs of a training step's products and kernels per token: forward once, backward twice. */
+double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config);
+
+#endif
