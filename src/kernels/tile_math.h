@@ -23,7 +23,34 @@ DEVICE float exp_f(float x) {
     return x < -87.33f ? 0.0f : p * power.value;
 }
 
+/* log(1 + u) for 0 <= u <= 1, to 2 ulp. A polynomial in m, where 1 + u = 1 + m or 2 (1 + m), both exact. */
+DEVICE float log1p_f(float u) {
+    const bool upper = u > 0.41421356f;
+    const float m = upper ? (u - 1.0f) * 0.5f : u;
+    const float exponent = upper ? 1.0f : 0.0f;
+    float p = 7.0376836292e-2f;
+    p = p * m - 1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m - 1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m - 1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m - 2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    p = p * m * (m * m) - exponent * 2.12194440e-4f - 0.5f * (m * m);
+    return m + p + exponent * 0.693359375f;
+}
+
 DEVICE float sigmoid_f(float x) { return 1.0f / (1.0f + exp_f(-x)); }
+
+/* log sigmoid(x) = min(x, 0) - log(1 + e^-|x|), which neither overflows nor cancels. */
+DEVICE float log_sigmoid_f(float x) { return (x < 0.0f ? x : 0.0f) - log1p_f(exp_f(x < 0.0f ? x : -x)); }
+
 DEVICE float silu_f(float x) { return x * sigmoid_f(x); }
+
+DEVICE float silu_derivative_f(float x) {
+    const float s = sigmoid_f(x);
+    return s * (1.0f + x * (1.0f - s));
+}
 
 #endif

@@ -1,0 +1,82 @@
+#include <math.h>
+
+#include "kernels/ops.h"
+#include "ops/op_test.h"
+
+/* integer: has a residual, wants the sum, group size. real: eps. */
+enum { HAS_RESIDUAL, WANTS_SUM, GROUP };
+
+static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    Tensor *residual = c->integer[HAS_RESIDUAL] ? in[2] : NULL;
+    out[0] = rms_norm(tape, in[0], residual, in[1], (float)c->real[0], c->integer[WANTS_SUM] ? &out[1] : NULL);
+}
+
+static void norm_group(const OpCase *c, const double *s, const double *weight, double *y) {
+    const int64_t cols = c->integer[GROUP];
+    double square = 0;
+    for (int64_t i = 0; i < cols; i++) square += s[i] * s[i];
+    const double rms = sqrt(square / (double)cols + (double)(float)c->real[0]);
+    for (int64_t i = 0; i < cols; i++) y[i] = weight[i] * s[i] / rms;
+}
+
+static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+    const int64_t cols = c->input[0].cols, N = batch->B * batch->T;
+    double s[cols];
+    for (int64_t n = 0; n < N; n++) {
+        for (int64_t i = 0; i < cols; i++) {
+            s[i] = in[0][n * cols + i] + (c->integer[HAS_RESIDUAL] ? in[2][n * cols + i] : 0);
+            if (c->integer[WANTS_SUM]) out[1][n * cols + i] = s[i];
+        }
+        for (int64_t i = 0; i < cols; i += c->integer[GROUP]) norm_group(c, s + i, in[1], out[0] + n * cols + i);
+    }
+}
+
+#define X(columns)                                                                                                     \
+    { .name = "x", .cols = columns }
+#define RESIDUAL(columns)                                                                                              \
+    { .name = "residual", .cols = columns }
+#define WEIGHT(columns)                                                                                                \
+    { .name = "weight", .rows = 1, .cols = columns, .parameter = true }
+
+const OpTest rms_norm_test = {
+    .name = "rms_norm",
+    .build = build,
+    .naive = naive,
+    .cases =
+        {
+            {.name = "plain", .B = 2, .integer = {0, 0, 40}, .real = {1e-6}, .input = {X(40), WEIGHT(40)}},
+            {.name = "residual and sum",
+             .B = 1,
+             .integer = {1, 1, 72},
+             .real = {1e-6},
+             .input = {X(72), WEIGHT(72), RESIDUAL(72)}},
+            {.name = "residual only",
+             .B = 1,
+             .T = 33,
+             .integer = {1, 0, 24},
+             .real = {1e-5},
+             .input = {X(24), WEIGHT(24), RESIDUAL(24)}},
+            {.name = "sum is x", .B = 1, .T = 33, .integer = {0, 1, 24}, .real = {1e-5}, .input = {X(24), WEIGHT(24)}},
+            {.name = "heads", .B = 2, .T = 65, .integer = {0, 0, 16}, .real = {1e-5}, .input = {X(48), WEIGHT(16)}},
+            {.name = "large eps",
+             .B = 1,
+             .T = 15,
+             .integer = {1, 1, 33},
+             .real = {0.7},
+             .input = {X(33), WEIGHT(33), RESIDUAL(33)}},
+            {.name = "one column", .B = 1, .T = 3, .integer = {0, 0, 1}, .real = {0.1}, .input = {X(1), WEIGHT(1)}},
+            {.name = "wide rows",
+             .B = 1,
+             .T = 2,
+             .integer = {1, 1, 5000},
+             .real = {1e-6},
+             .input = {X(5000), WEIGHT(5000), RESIDUAL(5000)}},
+            {.name = "packed",
+             .B = 2,
+             .T = 40,
+             .packed = true,
+             .integer = {1, 1, 24},
+             .real = {1e-6},
+             .input = {X(24), WEIGHT(24), RESIDUAL(24)}},
+        },
+};
