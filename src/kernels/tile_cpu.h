@@ -58,11 +58,12 @@ DEVICE element to_element(float x) { return x; }
 /* All threads of the program have come here; what they wrote to memory and shared tiles is visible to all. */
 #define sync() ((void)0)
 
-/* Tiles. Rows and columns are constants, multiples of 16, and declarations stand at the top of the kernel, not in
- * loops. TILE(name, rows, cols)         operands of products, shared by the program's threads: fp32 on the CPU, element
- * on a GPU TILE_VIEW(name, tile, i, j, rows, cols)  a block of a tile, from row i and column j on; i and j may be
- * variables MATRIX(name, rows, cols)       shared, fp32 VECTOR(name, size)             shared, fp32; name[i] is an
- * entry ACCUMULATOR(name, rows, cols)  fp32, spread over the threads' registers: an entry is only reached through MAP
+/* Tiles. Rows and columns are constants, multiples of 16; declarations stand at the top of the kernel, not in loops.
+ * - TILE(name, rows, cols): operands of products, shared by the program's threads; fp32 here, elements on a GPU.
+ * - TILE_VIEW(name, tile, i, j, rows, cols): a block of a tile, from row i and column j on; i and j may be variables.
+ * - MATRIX(name, rows, cols): shared, fp32.
+ * - VECTOR(name, size): shared, fp32; name[i] is an entry.
+ * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
  * Tiles, matrices and vectors need a sync() between the word that writes them and the one that reads them, and again
  * before they are overwritten; accumulators need none. */
 enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart would share a few cache sets */

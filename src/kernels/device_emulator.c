@@ -1,0 +1,315 @@
+/* The emulator: programs of 128 threads run as fibers on one host thread, for tests. Between barriers one warp runs as
+ * far as it can before the next may move, in random order, so that a missing barrier shows in the numbers: a reader
+ * that comes first finds the poison (NaN) of shared memory or old values, one that comes last finds what was written
+ * too early. */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "core/check.h"
+#include "core/device.h"
+#include "kernels/device_emulator.h"
+
+enum {
+    THREADS = 128,
+    LANES = 32,
+    WARPS = THREADS / LANES,
+    STACK_BYTES = 128 << 10,
+    SHARED_BYTES = 227 << 10, /* what one program may use on sm_90 */
+    GUARD_BYTES = 64,
+    SHARED_BLOCKS = 64,
+    POISON = 0xff /* a NaN, as bf16 and as fp32 */
+};
+
+typedef enum State { READY, AT_WARP_BARRIER, AT_BARRIER, DONE } State;
+
+typedef struct Fiber {
+    void *context[5]; /* of __builtin_setjmp */
+    State state;
+    const char *file; /* the barrier it waits at */
+    int line, shared_blocks;
+    unsigned exchanges; /* parity: which of the warp's two mailboxes is in use */
+} Fiber;
+
+typedef struct SharedBlock {
+    const char *name;
+    int64_t offset, entry_size;
+    int rows, cols, stride;
+} SharedBlock;
+
+/* What the lanes of a warp show each other. There are two, so that one barrier per exchange is enough. */
+typedef struct Mailbox {
+    uint32_t a[LANES][4], b[LANES][2];
+    float value[LANES];
+} Mailbox;
+
+int emulator_thread;
+
+static struct {
+    Fiber fiber[THREADS];
+    void *scheduler[5];
+    ucontext_t start, born;
+    bool fibers_exist;
+    uint64_t seed, random;
+    unsigned char *shared;
+    SharedBlock block[SHARED_BLOCKS];
+    int blocks;
+    Mailbox mail[WARPS][2];
+    float scratch[WARPS];
+    const char *kernel;
+    EmulatorProgram *program;
+    const void *arguments;
+    int64_t x, y, z;
+} machine;
+
+/* The context switch: two functions, since __builtin_longjmp must not stand beside its __builtin_setjmp. */
+static __attribute__((noinline)) void resume(void **context) { __builtin_longjmp(context, 1); }
+static void leave_and_resume(void **from, void **to) {
+    if (__builtin_setjmp(from) == 0) resume(to);
+}
+/* Called through a volatile pointer: a compiler that saw the callee would not save the registers that only others use.
+ */
+static void (*volatile switch_context)(void **from, void **to) = leave_and_resume;
+
+static uint32_t random_below(uint32_t n) {
+    machine.random = machine.random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(machine.random >> 33) % n;
+}
+
+/* order = a random permutation of 0 .. n - 1. */
+static void shuffle(int *order, int n) {
+    for (int i = 0; i < n; i++) {
+        const int j = (int)random_below((uint32_t)i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+}
+
+static void wait_until_ready(State state) {
+    Fiber *fiber = &machine.fiber[emulator_thread];
+    fiber->state = state;
+    switch_context(fiber->context, machine.scheduler);
+}
+
+void emulator_sync(const char *file, int line) {
+    machine.fiber[emulator_thread].file = file;
+    machine.fiber[emulator_thread].line = line;
+    wait_until_ready(AT_BARRIER);
+}
+
+static Mailbox *next_mailbox(void) {
+    return &machine.mail[emulator_thread / LANES][machine.fiber[emulator_thread].exchanges++ % 2];
+}
+
+float emulator_shuffle_xor(float x, int mask) {
+    Mailbox *mail = next_mailbox();
+    mail->value[emulator_thread % LANES] = x;
+    wait_until_ready(AT_WARP_BARRIER);
+    return mail->value[(emulator_thread % LANES) ^ mask];
+}
+
+static float operand(uint32_t pair, int high) { return bf16_to_float((bf16)(high ? pair >> 16 : pair)); }
+
+void emulator_mma(float *d, const uint32_t *a, const uint32_t *b) {
+    const int lane = emulator_thread % LANES;
+    Mailbox *mail = next_mailbox();
+    memcpy(mail->a[lane], a, sizeof mail->a[lane]);
+    memcpy(mail->b[lane], b, sizeof mail->b[lane]);
+    wait_until_ready(AT_WARP_BARRIER);
+    for (int entry = 0; entry < 4; entry++) {
+        const int i = lane / 4 + entry / 2 * 8, j = lane % 4 * 2 + entry % 2;
+        float sum = 0;
+        for (int k = 0; k < 16; k++) {
+            const uint32_t left = mail->a[i % 8 * 4 + k % 8 / 2][i / 8 + k / 8 * 2];
+            const uint32_t right = mail->b[j * 4 + k % 8 / 2][k / 8];
+            sum += operand(left, k % 2) * operand(right, k % 2);
+        }
+        d[entry] += sum;
+    }
+}
+
+float *emulator_scratch(void) { return machine.scratch; }
+
+/* The n-th declaration of every thread is the same block; the first thread to come makes it. */
+void *emulator_shared_memory(const char *name, int64_t entry_size, int rows, int cols, int stride) {
+    const int n = machine.fiber[emulator_thread].shared_blocks++;
+    CHECK(n < SHARED_BLOCKS, "%s declares too many tiles, or declares one in a loop", machine.kernel);
+    SharedBlock *block = &machine.block[n];
+    if (n == machine.blocks) {
+        int64_t offset = 0;
+        if (n > 0) {
+            const int64_t bytes = block[-1].entry_size * block[-1].rows * block[-1].stride;
+            offset = (block[-1].offset + bytes + GUARD_BYTES + 15) & ~(int64_t)15;
+        }
+        *block = (SharedBlock){name, offset, entry_size, rows, cols, stride};
+        machine.blocks++;
+        const int64_t end = offset + entry_size * rows * stride - (int64_t)n * GUARD_BYTES;
+        CHECK(end <= SHARED_BYTES, "the tiles of %s need more than %d bytes", machine.kernel, SHARED_BYTES);
+    }
+    CHECK(strcmp(block->name, name) == 0 && block->rows == rows && block->stride == stride,
+          "the threads of %s declare their tiles in different orders (%s, %s)", machine.kernel, block->name, name);
+    return machine.shared + block->offset;
+}
+
+/* Nothing may have been written between the columns of a tile and its stride, nor behind its last row. */
+static void check_shared_memory(void) {
+    for (int n = 0; n < machine.blocks; n++) {
+        const SharedBlock *block = &machine.block[n];
+        const int64_t stride = block->stride * block->entry_size, used = block->cols * block->entry_size;
+        for (int row = 0; row < block->rows; row++) {
+            const unsigned char *start = machine.shared + block->offset + row * stride;
+            const int64_t end = row + 1 < block->rows ? stride : stride + GUARD_BYTES;
+            for (int64_t byte = used; byte < end; byte++)
+                CHECK(start[byte] == POISON, "%s writes outside of %s, after row %d (FLAME_EMULATOR_SEED=%llu)",
+                      machine.kernel, block->name, row, (unsigned long long)machine.seed);
+        }
+    }
+}
+
+static void fiber_main(void) {
+    const int me = emulator_thread;
+    if (__builtin_setjmp(machine.fiber[me].context) == 0) swapcontext(&machine.born, &machine.start);
+    for (;;) {
+        machine.program(machine.arguments, machine.x, machine.y, machine.z);
+        wait_until_ready(DONE);
+    }
+}
+
+static void fibers_create(void) {
+    unsigned char *stacks = malloc((size_t)STACK_BYTES * THREADS);
+    machine.shared = aligned_alloc(64, (size_t)SHARED_BYTES + SHARED_BLOCKS * 2 * GUARD_BYTES);
+    CHECK(stacks && machine.shared, "no memory for the emulator");
+    for (emulator_thread = 0; emulator_thread < THREADS; emulator_thread++) {
+        getcontext(&machine.born);
+        machine.born.uc_stack.ss_sp = stacks + (size_t)STACK_BYTES * (size_t)emulator_thread;
+        machine.born.uc_stack.ss_size = STACK_BYTES;
+        machine.born.uc_link = NULL;
+        makecontext(&machine.born, fiber_main, 0);
+        swapcontext(&machine.start, &machine.born);
+    }
+    const char *seed = getenv("FLAME_EMULATOR_SEED");
+    machine.seed = machine.random = seed ? strtoull(seed, NULL, 10) : 1;
+    machine.fibers_exist = true;
+}
+
+/* Lets the warp's lanes run until all of them are at the program's barrier or done, or none can move. */
+static bool warp_run(int warp) {
+    Fiber *fiber = &machine.fiber[warp * LANES];
+    bool moved = false;
+    for (;;) {
+        int order[LANES], waiting = 0;
+        shuffle(order, LANES);
+        for (int i = 0; i < LANES; i++) {
+            if (fiber[order[i]].state != READY) continue;
+            emulator_thread = warp * LANES + order[i];
+            switch_context(machine.scheduler, fiber[order[i]].context);
+            moved = true;
+        }
+        for (int lane = 0; lane < LANES; lane++) waiting += fiber[lane].state == AT_WARP_BARRIER;
+        if (waiting < LANES) return moved;
+        for (int lane = 0; lane < LANES; lane++) fiber[lane].state = READY;
+    }
+}
+
+/* True if every thread waits at the same barrier, which then lets them all go. */
+static bool barrier_passes(void) {
+    for (int i = 0; i < THREADS; i++) {
+        const Fiber *fiber = &machine.fiber[i], *first = &machine.fiber[0];
+        if (fiber->state != AT_BARRIER || fiber->line != first->line || strcmp(fiber->file, first->file) != 0)
+            return false;
+    }
+    for (int i = 0; i < THREADS; i++) machine.fiber[i].state = READY;
+    return true;
+}
+
+static void divergence_report(void) {
+    const Fiber *at = NULL;
+    int waiting = 0, done = 0;
+    for (int i = 0; i < THREADS; i++) {
+        waiting += machine.fiber[i].state == AT_BARRIER;
+        done += machine.fiber[i].state == DONE;
+        if (machine.fiber[i].state == AT_BARRIER) at = &machine.fiber[i];
+    }
+    CHECK(false,
+          "divergent barrier in %s, program %lld %lld %lld: %d threads wait (one at %s:%d), %d have ended, %d are in a "
+          "warp operation (FLAME_EMULATOR_SEED=%llu)",
+          machine.kernel, (long long)machine.x, (long long)machine.y, (long long)machine.z, waiting,
+          at ? at->file : "-", at ? at->line : 0, done, THREADS - waiting - done, (unsigned long long)machine.seed);
+}
+
+static void program_run(void) {
+    memset(machine.shared, POISON, (size_t)SHARED_BYTES + SHARED_BLOCKS * 2 * GUARD_BYTES);
+    memset(machine.scratch, POISON, sizeof machine.scratch);
+    machine.blocks = 0;
+    for (int i = 0; i < THREADS; i++) {
+        machine.fiber[i].state = READY;
+        machine.fiber[i].shared_blocks = 0;
+    }
+    for (;;) {
+        int order[WARPS], done = 0;
+        bool moved = false;
+        shuffle(order, WARPS);
+        for (int i = 0; i < WARPS; i++) moved |= warp_run(order[i]);
+        for (int i = 0; i < THREADS; i++) done += machine.fiber[i].state == DONE;
+        if (done == THREADS) break;
+        if (!barrier_passes() && !moved) divergence_report();
+    }
+    check_shared_memory();
+}
+
+#define KERNEL_ENTRY(name) EmulatorProgram name##_emu_bf16;
+#include "kernels/kernels.def"
+#undef KERNEL_ENTRY
+
+static const struct {
+    const char *name;
+    EmulatorProgram *program;
+} programs[KERNELS] = {
+#define KERNEL_ENTRY(name) {#name, name##_emu_bf16},
+#include "kernels/kernels.def"
+#undef KERNEL_ENTRY
+};
+
+/* Every program of the grid, from a random one on: none may count on another having run. */
+void emulator_run(const char *name, EmulatorProgram *program, int64_t x, int64_t y, int64_t z, const void *arguments) {
+    if (!machine.fibers_exist) fibers_create();
+    machine.kernel = name;
+    machine.program = program;
+    machine.arguments = arguments;
+    const int64_t count = x * y * z;
+    const int64_t first = count > 0 ? (int64_t)random_below((uint32_t)count) : 0;
+    for (int64_t n = 0; n < count; n++) {
+        const int64_t i = (n + first) % count;
+        machine.x = i % x;
+        machine.y = i / x % y;
+        machine.z = i / (x * y);
+        program_run();
+    }
+}
+
+static void emulator_launch(Kernel kernel, DType type, Grid grid, const void *arguments) {
+    CHECK(type == BF16, "the emulator has %s for bf16 elements only", programs[kernel].name);
+    emulator_run(programs[kernel].name, programs[kernel].program, grid.x, grid.y, grid.z, arguments);
+}
+
+static void *emulator_allocate(int64_t bytes) { return aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64); }
+static void emulator_release(void *memory, int64_t bytes) {
+    (void)bytes;
+    free(memory);
+}
+static void emulator_fill(void *to, int value, int64_t rows, int64_t bytes, int64_t stride) {
+    device_cpu()->fill(to, value, rows, bytes, stride);
+}
+static void emulator_copy(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t rows,
+                          int64_t bytes) {
+    device_cpu()->copy(to, to_stride, from, from_stride, rows, bytes);
+}
+static void emulator_gemm(const Gemm *gemm) { device_cpu()->gemm(gemm); }
+static void emulator_synchronize(void) {}
+
+const Device *device_emulator(void) {
+    static const Device device = {"emulator",    true,          emulator_allocate, emulator_release,    emulator_fill,
+                                  emulator_copy, emulator_gemm, emulator_launch,   emulator_synchronize};
+    return &device;
+}

@@ -1,0 +1,2 @@
+#define TILE_ELEMENT_BF16
+#include "tile/words.tile.h"

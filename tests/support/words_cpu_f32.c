@@ -1,0 +1,2 @@
+#define TILE_ELEMENT_F32
+#include "tile/words.tile.h"

@@ -1,0 +1,3 @@
+#define TILE_EMULATOR
+#define TILE_ELEMENT_BF16
+#include "tile/words.tile.h"

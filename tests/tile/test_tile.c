@@ -1,0 +1,256 @@
+/* Every word of the tile language, in every variant, against plain loops. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/dtype.h"
+#include "kernels/device_emulator.h"
+#include "tile/words.h"
+
+enum { CPU_F32, CPU_BF16, EMULATOR_BF16, VARIANTS };
+enum { STRIDE = 136, ROWS = 128, ENTRIES = STRIDE * ROWS, OUT = 2 * ENTRIES };
+
+#define WORDS(name) EmulatorProgram words_##name##_cpu_f32, words_##name##_cpu_bf16, words_##name##_emu_bf16;
+WORDS_ALL
+#undef WORDS
+EmulatorProgram words_divergent_emu_bf16, words_outside_emu_bf16, words_unsynchronised_emu_bf16;
+
+typedef enum Word {
+#define WORDS(name) WORD_##name,
+    WORDS_ALL
+#undef WORDS
+} Word;
+
+static const struct {
+    const char *name;
+    EmulatorProgram *program[VARIANTS];
+} words[] = {
+#define WORDS(name) {#name, {words_##name##_cpu_f32, words_##name##_cpu_bf16, words_##name##_emu_bf16}},
+    WORDS_ALL
+#undef WORDS
+};
+
+/* Inputs that bf16 holds exactly; the same numbers as fp32 and as bf16. */
+static float a[ENTRIES], b[ENTRIES], f[ENTRIES], out_f32[OUT];
+static bf16 a_bf16[ENTRIES], b_bf16[ENTRIES];
+static union {
+    float f32[OUT];
+    bf16 half[OUT];
+} out;
+
+static int inputs_create(void **state) {
+    (void)state;
+    uint32_t random = 7;
+    for (int i = 0; i < ENTRIES; i++) {
+        float *const to[] = {a, b, f};
+        for (int k = 0; k < 3; k++) {
+            random = random * 1664525u + 1013904223u;
+            to[k][i] = (float)(int)(random >> 16 & 255) / 16 - 8;
+        }
+        a_bf16[i] = float_to_bf16(a[i]);
+        b_bf16[i] = float_to_bf16(b[i]);
+    }
+    return 0;
+}
+
+static void word_run(Word word, int variant, int64_t rows, int64_t cols) {
+    const bool half = variant != CPU_F32;
+    for (int i = 0; i < OUT; i++) out_f32[i] = out.f32[i] = -12345;
+    const WordsArguments arguments = {
+        half ? (const void *)a_bf16 : a, half ? (const void *)b_bf16 : b, f, &out, out_f32, STRIDE, rows, cols};
+    if (variant == EMULATOR_BF16)
+        emulator_run(words[word].name, words[word].program[variant], 1, 1, 1, &arguments);
+    else
+        words[word].program[variant](&arguments, 0, 0, 0);
+}
+
+static void expect(Word word, int variant, int at, double got, double want, double tolerance) {
+    if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
+        fail_msg("%s, variant %d, entry %d: %.9g, not %.9g", words[word].name, variant, at, got, want);
+}
+
+/* Limits inside the tile, at its end, past it, and before its start. */
+static const int64_t limits[][2] = {{32, 48}, {100, 100}, {7, 48}, {32, 5}, {31, 47}, {0, 48}, {-3, 48}, {32, -1}};
+enum { LIMITS = sizeof limits / sizeof limits[0] };
+
+static void test_load(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++)
+        for (int n = 0; n < LIMITS; n++)
+            for (int f32 = 0; f32 < 2; f32++) {
+                const Word word = f32 ? WORD_load_f32 : WORD_load;
+                word_run(word, variant, limits[n][0], limits[n][1]);
+                for (int i = 0; i < 32; i++)
+                    for (int j = 0; j < 48; j++)
+                        expect(word, variant, i * 48 + j, out_f32[i * 48 + j],
+                               i < limits[n][0] && j < limits[n][1] ? (f32 ? f : a)[i * STRIDE + j] : 0, 0);
+            }
+}
+
+static void test_matrix(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++)
+        for (int n = 0; n < LIMITS; n++) {
+            word_run(WORD_matrix, variant, limits[n][0], limits[n][1]);
+            for (int j = 0; j < 48; j++) {
+                float down = 0, up = 0;
+                for (int i = 0; i < 32; i++) {
+                    down += 2 * (i < limits[n][0] && j < limits[n][1] ? f[i * STRIDE + j] : 0);
+                    expect(WORD_matrix, variant, i * 48 + j, out_f32[i * 48 + j], down, 0);
+                }
+                for (int i = 31; i >= 0; i--) {
+                    up += i < limits[n][0] && j < limits[n][1] ? f[i * STRIDE + j] : 0;
+                    expect(WORD_matrix, variant, (32 + i) * 48 + j, out_f32[(32 + i) * 48 + j], up, 0);
+                }
+            }
+        }
+}
+
+static void test_accumulator(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++)
+        for (int n = 0; n < LIMITS; n++) {
+            word_run(WORD_accumulator, variant, limits[n][0], limits[n][1]);
+            for (int i = 0; i < 32; i++)
+                for (int j = 0; j < 48; j++) {
+                    const int e = i * 48 + j;
+                    const bool inside = i < limits[n][0] && j < limits[n][1];
+                    const float want = inside ? 2 * f[i * STRIDE + j] + (float)(100 * i + j) : -12345;
+                    expect(WORD_accumulator, variant, e, out_f32[e], want, 0);
+                    if (variant == CPU_F32)
+                        expect(WORD_accumulator, variant, e, out.f32[e], want, 0);
+                    else if (inside)
+                        assert_int_equal(out.half[e], float_to_bf16(want));
+                }
+        }
+}
+
+static void test_tiles(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        word_run(WORD_cast, variant, 0, 0);
+        for (int e = 0; e < 16 * 80; e++) expect(WORD_cast, variant, e, out_f32[e], f[e / 80 * STRIDE + e % 80], 0);
+        word_run(WORD_each_tile, variant, 0, 0);
+        for (int i = 0; i < 32; i++)
+            for (int j = 0; j < 48; j++)
+                expect(WORD_each_tile, variant, i * 48 + j, out_f32[i * 48 + j],
+                       j < 40 ? a[i * STRIDE + j] * (float)(1 + i) : 0, variant == EMULATOR_BF16 ? 0.004 : 0);
+        word_run(WORD_view, variant, 0, 0);
+        for (int i = 0; i < 16; i++)
+            for (int j = 0; j < 16; j++) {
+                float want = 0;
+                for (int k = 0; k < 16; k++) want += a[(16 + i) * STRIDE + 48 + k] * b[(16 + j) * STRIDE + 48 + k];
+                expect(WORD_view, variant, i * 16 + j, out_f32[i * 16 + j], want, 0);
+            }
+    }
+}
+
+static void rows_check(Word word, int variant, int rows, int cols) {
+    word_run(word, variant, 0, 0);
+    for (int i = 0; i < rows; i++) {
+        float sum = 0, maximum = -INFINITY;
+        for (int j = 0; j < cols; j++) {
+            sum += f[i * STRIDE + j];
+            maximum = fmaxf(maximum, f[i * STRIDE + j]);
+        }
+        expect(word, variant, i, out_f32[i], sum, 0);
+        expect(word, variant, rows + i, out_f32[rows + i], maximum, 0);
+    }
+}
+
+static void test_reductions(void **state) {
+    (void)state;
+    const int sizes[] = {1, 31, 128, 300};
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        rows_check(WORD_rows_64x64, variant, 64, 64);
+        rows_check(WORD_rows_128x16, variant, 128, 16);
+        word_run(WORD_vector, variant, 0, 0);
+        float forward = 0, reverse = 0;
+        for (int i = 0; i < 48; i++) {
+            expect(WORD_vector, variant, i, out_f32[i], forward += f[i], 0);
+            expect(WORD_vector, variant, 95 - i, out_f32[95 - i], reverse += f[47 - i], 0);
+        }
+        for (int n = 0; n < 4; n++) {
+            word_run(WORD_reductions, variant, 0, sizes[n]);
+            float sum = 1, largest = -1000;
+            for (int i = 0; i < sizes[n]; i++) {
+                sum += 3 * f[i];
+                largest = fmaxf(largest, f[i]);
+            }
+            for (int i = 0; i < 200; i++) {
+                expect(WORD_reductions, variant, i, out_f32[i], sum, 0);
+                expect(WORD_reductions, variant, 200 + i, out_f32[200 + i], largest, 0);
+            }
+        }
+    }
+}
+
+static void product_check(Word word, int variant, int rows, int cols, int depth, bool transpose_a, bool transpose_b) {
+    word_run(word, variant, 0, 0);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++) {
+            float want = f[i * STRIDE + j];
+            for (int k = 0; k < depth; k++)
+                want += (transpose_a ? a[k * STRIDE + i] : a[i * STRIDE + k]) *
+                        (transpose_b ? b[j * STRIDE + k] : b[k * STRIDE + j]);
+            expect(word, variant, i * cols + j, out_f32[i * cols + j], want, 0);
+        }
+}
+
+/* The inputs are multiples of 1/16, so that the sums are exact in any order. */
+static void test_products(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+#undef WORDS_MMA
+#define WORDS_MMA(name, rows, cols, depth)                                                                             \
+    product_check(WORD_mma_nn_##name, variant, rows, cols, depth, false, false);                                       \
+    product_check(WORD_mma_nt_##name, variant, rows, cols, depth, false, true);                                        \
+    product_check(WORD_mma_tn_##name, variant, rows, cols, depth, true, false);
+        WORDS_MMA_SIZES
+    }
+}
+
+/* Whether the program ends the process, run in a child. */
+static bool program_dies(const char *name, EmulatorProgram *program) {
+    const pid_t child = fork();
+    if (child == 0) {
+        if (!freopen("/dev/null", "w", stderr)) _exit(0);
+        const WordsArguments arguments = {.out_f32 = out_f32};
+        emulator_run(name, program, 1, 1, 1, &arguments);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void test_emulator_finds_mistakes(void **state) {
+    (void)state;
+    assert_true(program_dies("divergent", words_divergent_emu_bf16));
+    assert_true(program_dies("outside", words_outside_emu_bf16));
+    const WordsArguments arguments = {.out_f32 = out_f32};
+    emulator_run("unsynchronised", words_unsynchronised_emu_bf16, 1, 1, 1, &arguments);
+    bool stale = false;
+    for (int i = 0; i < 128; i++) stale |= !(out_f32[i] == 1);
+    assert_true(stale);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_load),
+                                       cmocka_unit_test(test_matrix),
+                                       cmocka_unit_test(test_accumulator),
+                                       cmocka_unit_test(test_tiles),
+                                       cmocka_unit_test(test_reductions),
+                                       cmocka_unit_test(test_products),
+                                       cmocka_unit_test(test_emulator_finds_mistakes)};
+    return cmocka_run_group_tests(tests, inputs_create, NULL);
+}
