@@ -4,9 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include <dnnl.h>
-
-#include "core/check.h"
+#include "core/cpu_gemm.h"
 #include "core/device.h"
 
 typedef void KernelProgram(const void *arguments, int64_t x, int64_t y, int64_t z);
@@ -30,24 +28,36 @@ static void *cpu_allocate(int64_t bytes) {
 
 static void cpu_release(void *memory, int64_t bytes) { munmap(memory, (size_t)bytes); }
 
+/* Large memory is written by all threads; a piece is large enough to be worth one. */
+enum { PIECE = 1 << 20 };
+
+static int64_t pieces_of(int64_t bytes) { return (bytes + PIECE - 1) / PIECE; }
+static size_t piece_size(int64_t bytes, int64_t i) {
+    return (size_t)(bytes - i * PIECE < PIECE ? bytes - i * PIECE : PIECE);
+}
+
 static void cpu_fill(void *to, int value, int64_t rows, int64_t bytes, int64_t stride) {
-    if (stride == bytes) {
-        memset(to, value, (size_t)(rows * bytes));
+    if (stride == bytes || rows == 1) {
+        bytes *= rows;
+#pragma omp parallel for if (bytes > PIECE)
+        for (int64_t i = 0; i < pieces_of(bytes); i++) memset((char *)to + i * PIECE, value, piece_size(bytes, i));
         return;
     }
+#pragma omp parallel for if (rows * bytes > PIECE)
     for (int64_t row = 0; row < rows; row++) memset((char *)to + row * stride, value, (size_t)bytes);
 }
 
 static void cpu_copy(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t rows, int64_t bytes) {
+    if ((to_stride == bytes && from_stride == bytes) || rows == 1) {
+        bytes *= rows;
+#pragma omp parallel for if (bytes > PIECE)
+        for (int64_t i = 0; i < pieces_of(bytes); i++)
+            memcpy((char *)to + i * PIECE, (const char *)from + i * PIECE, piece_size(bytes, i));
+        return;
+    }
+#pragma omp parallel for if (rows * bytes > PIECE)
     for (int64_t row = 0; row < rows; row++)
         memcpy((char *)to + row * to_stride, (const char *)from + row * from_stride, (size_t)bytes);
-}
-
-static void cpu_gemm(const Gemm *g) {
-    CHECK(g->type == F32 && g->c_type == F32, "bf16 products are not there yet");
-    const dnnl_status_t status = dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m, g->n, g->k, 1.0f, g->a,
-                                            g->lda, g->b, g->ldb, g->accumulate ? 1.0f : 0.0f, g->c, g->ldc);
-    CHECK(status == dnnl_success, "dnnl_sgemm answered %d", (int)status);
 }
 
 static void cpu_launch(Kernel kernel, DType type, Grid grid, const void *arguments) {
@@ -65,4 +75,4 @@ const Device *device_cpu(void) {
     return &device;
 }
 
-const char *device_cpu_libraries(void) { return "oneDNN"; }
+const char *device_cpu_libraries(void) { return cpu_gemm_library(); }

@@ -1,0 +1,280 @@
+/* Matrix products on the host's cores.
+ *
+ * The libraries choose their partition of the work by the number of threads, and where they split k the sums change
+ * with it (oneDNN does so for narrow C and long k). Here the partition is ours: tiles of C, each made by one thread
+ * with one single-threaded library call. */
+#include "core/cpu_gemm.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/check.h"
+
+enum { TILE_ROWS = 512, TILE_COLS = 512, TILE_MINIMUM = 64, TILES_WANTED = 16 };
+
+typedef struct Tiling {
+    int64_t rows, cols; /* of a tile; the last one of a row or column is smaller */
+    int64_t row_tiles, column_tiles;
+} Tiling;
+
+static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Tiles as large as the sizes above, but smaller where C would otherwise give too few of them to share out. */
+static Tiling tiling_of(const Gemm *g) {
+    Tiling t = {TILE_ROWS, TILE_COLS, 0, 0};
+    while (ceiling(g->m, t.rows) * ceiling(g->n, t.cols) < TILES_WANTED &&
+           (t.rows > TILE_MINIMUM || t.cols > TILE_MINIMUM)) {
+        if (t.rows >= t.cols)
+            t.rows /= 2;
+        else
+            t.cols /= 2;
+    }
+    t.row_tiles = ceiling(g->m, t.rows);
+    t.column_tiles = ceiling(g->n, t.cols);
+    return t;
+}
+
+/* The product of one tile of C. */
+static Gemm gemm_of_tile(const Gemm *g, const Tiling *t, int64_t tile) {
+    const int64_t row = tile / t->column_tiles * t->rows, column = tile % t->column_tiles * t->cols;
+    const int64_t size = dtype_size(g->type);
+    Gemm part = *g;
+    part.m = g->m - row < t->rows ? g->m - row : t->rows;
+    part.n = g->n - column < t->cols ? g->n - column : t->cols;
+    part.a = (const char *)g->a + (g->transpose_a ? row : row * g->lda) * size;
+    part.b = (const char *)g->b + (g->transpose_b ? column * g->ldb : column) * size;
+    part.c = (char *)g->c + (row * g->ldc + column) * dtype_size(g->c_type);
+    return part;
+}
+
+static void zero_matrix(const Gemm *g) {
+    const int64_t size = dtype_size(g->c_type);
+    for (int64_t row = 0; row < g->m; row++) memset((char *)g->c + row * g->ldc * size, 0, (size_t)(g->n * size));
+}
+
+#ifdef FLAME_ONEDNN
+
+#include <dnnl.h>
+#include <stdlib.h>
+
+#define DNNL(call)                                                                                                     \
+    do {                                                                                                               \
+        const dnnl_status_t status_ = (call);                                                                          \
+        CHECK(status_ == dnnl_success, "oneDNN answered %d", (int)status_);                                            \
+    } while (0)
+
+/* A matmul primitive of the library: generated code for one shape. */
+typedef struct Product {
+    bool used;
+    Gemm shape; /* without its pointers */
+    dnnl_memory_desc_t a, b, c, scratchpad;
+    dnnl_primitive_t primitive;
+} Product;
+
+enum { PRODUCTS = 4096 };
+
+static dnnl_engine_t engine(void) {
+    static dnnl_engine_t cpu;
+    if (!cpu) DNNL(dnnl_engine_create(&cpu, dnnl_cpu, 0));
+    return cpu;
+}
+
+static dnnl_data_type_t type_of(DType type) { return type == BF16 ? dnnl_bf16 : dnnl_f32; }
+
+static dnnl_memory_desc_t matrix(int64_t rows, int64_t cols, int64_t stride, bool transposed, DType type) {
+    dnnl_memory_desc_t desc;
+    const dnnl_dims_t size = {rows, cols}, strides = {transposed ? 1 : stride, transposed ? stride : 1};
+    DNNL(dnnl_memory_desc_init_by_strides(&desc, 2, size, type_of(type), strides));
+    return desc;
+}
+
+/* Whether the library has code for this shape; then `product` is it. */
+static bool product_create(Product *product, const Gemm *shape) {
+    product->shape = *shape;
+    product->a = matrix(shape->m, shape->k, shape->lda, shape->transpose_a, shape->type);
+    product->b = matrix(shape->k, shape->n, shape->ldb, shape->transpose_b, shape->type);
+    product->c = matrix(shape->m, shape->n, shape->ldc, false, shape->c_type);
+    dnnl_matmul_desc_t desc;
+    DNNL(dnnl_matmul_desc_init(&desc, &product->a, &product->b, NULL, &product->c));
+    dnnl_primitive_attr_t attributes;
+    DNNL(dnnl_primitive_attr_create(&attributes));
+    DNNL(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
+    dnnl_post_ops_t sum;
+    DNNL(dnnl_post_ops_create(&sum));
+    if (shape->accumulate) {
+        DNNL(dnnl_post_ops_append_sum(sum, 1.0f));
+        DNNL(dnnl_primitive_attr_set_post_ops(attributes, sum));
+    }
+    dnnl_primitive_desc_t primitive_desc;
+    const bool possible =
+        dnnl_primitive_desc_create(&primitive_desc, &desc, attributes, engine(), NULL) == dnnl_success;
+    if (possible) {
+        product->scratchpad = *dnnl_primitive_desc_query_md(primitive_desc, dnnl_query_scratchpad_md, 0);
+        DNNL(dnnl_primitive_create(&product->primitive, primitive_desc));
+        DNNL(dnnl_primitive_desc_destroy(primitive_desc));
+        product->used = true;
+    }
+    DNNL(dnnl_post_ops_destroy(sum));
+    DNNL(dnnl_primitive_attr_destroy(attributes));
+    return possible;
+}
+
+static bool same_shape(const Gemm *x, const Gemm *y) {
+    return x->m == y->m && x->n == y->n && x->k == y->k && x->lda == y->lda && x->ldb == y->ldb && x->ldc == y->ldc &&
+           x->transpose_a == y->transpose_a && x->transpose_b == y->transpose_b && x->accumulate == y->accumulate &&
+           x->type == y->type && x->c_type == y->c_type;
+}
+
+static uint64_t hash_shape(const Gemm *g) {
+    const int64_t words[] = {g->m,   g->n,           g->k,           g->lda,        g->ldb,
+                             g->ldc, g->transpose_a, g->transpose_b, g->accumulate, g->type * 4 + g->c_type};
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) hash = (hash ^ (uint64_t)words[i]) * 0x9e3779b97f4a7c15u;
+    return hash >> 32;
+}
+
+/* The primitive of this shape, made at first use. */
+static const Product *product_of(const Gemm *shape) {
+    static Product table[PRODUCTS];
+    static int count;
+    uint64_t slot = hash_shape(shape) % PRODUCTS;
+    while (table[slot].used && !same_shape(&table[slot].shape, shape)) slot = (slot + 1) % PRODUCTS;
+    if (!table[slot].used) {
+        CHECK(++count < PRODUCTS, "more than %d shapes of matrix products", PRODUCTS);
+        const bool made = product_create(&table[slot], shape);
+        CHECK(made, "oneDNN has no bf16 product for this processor");
+    }
+    return &table[slot];
+}
+
+/* This thread's work memory for the library, kept for the next product. */
+static void *scratchpad(size_t bytes) {
+    static _Thread_local void *memory;
+    static _Thread_local size_t size;
+    if (bytes > size) {
+        free(memory);
+        size = (bytes + 4095) / 4096 * 4096;
+        memory = aligned_alloc(4096, size);
+        CHECK(memory, "out of memory: a matrix product needs %zu bytes", size);
+    }
+    return memory;
+}
+
+static dnnl_memory_t memory_at(const dnnl_memory_desc_t *desc, const void *data) {
+    dnnl_memory_t memory;
+    DNNL(dnnl_memory_create(&memory, desc, engine(), (void *)data));
+    return memory;
+}
+
+static void run_product(const Product *product, const Gemm *g) {
+    static _Thread_local dnnl_stream_t stream;
+    if (!stream) DNNL(dnnl_stream_create(&stream, engine(), dnnl_stream_default_flags));
+    const dnnl_exec_arg_t arguments[] = {
+        {DNNL_ARG_SRC, memory_at(&product->a, g->a)},
+        {DNNL_ARG_WEIGHTS, memory_at(&product->b, g->b)},
+        {DNNL_ARG_DST, memory_at(&product->c, g->c)},
+        {DNNL_ARG_SCRATCHPAD,
+         memory_at(&product->scratchpad, scratchpad(dnnl_memory_desc_get_size(&product->scratchpad)))}};
+    DNNL(dnnl_primitive_execute(product->primitive, stream, 4, arguments));
+    DNNL(dnnl_stream_wait(stream));
+    for (int i = 0; i < 4; i++) DNNL(dnnl_memory_destroy(arguments[i].memory));
+}
+
+/* The tile's primitive. NULL: dnnl_sgemm, which in fp32 is as fast as the primitive and faster for thin shapes, but
+ * slower by up to a quarter where B is transposed. */
+typedef const Product *TileProduct;
+
+static TileProduct prepare(const Gemm *g) {
+    const bool thin = g->n < 32 || g->k < 32;
+    return g->type == BF16 || (g->transpose_b && !thin) ? product_of(g) : NULL;
+}
+
+static void multiply(TileProduct product, const Gemm *g) {
+    if (product) {
+        run_product(product, g);
+        return;
+    }
+    DNNL(dnnl_sgemm(g->transpose_a ? 'T' : 'N', g->transpose_b ? 'T' : 'N', g->m, g->n, g->k, 1.0f, g->a, g->lda, g->b,
+                    g->ldb, g->accumulate ? 1.0f : 0.0f, g->c, g->ldc));
+}
+
+bool cpu_gemm_supports(DType type) {
+    if (type == F32) return true;
+    Product product = {0};
+    const Gemm shape = {.m = 16, .n = 16, .k = 16, .lda = 16, .ldb = 16, .ldc = 16, .type = BF16, .c_type = F32};
+    const bool possible = type == BF16 && product_create(&product, &shape);
+    if (possible) DNNL(dnnl_primitive_destroy(product.primitive));
+    return possible;
+}
+
+const char *cpu_gemm_library(void) {
+    static char text[64];
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(text, sizeof text, "oneDNN %d.%d.%d (%s)", version->major, version->minor, version->patch,
+             version->cpu_runtime == DNNL_RUNTIME_OMP ? "OpenMP" : "own threads");
+    return text;
+}
+
+#else
+
+#include <cblas.h>
+
+typedef int TileProduct;
+
+static TileProduct prepare(const Gemm *g) {
+    CHECK(g->type == F32 && g->c_type == F32, "bf16 products need oneDNN");
+    return 0;
+}
+
+static void multiply(TileProduct product, const Gemm *g) {
+    (void)product;
+    cblas_sgemm(CblasRowMajor, g->transpose_a ? CblasTrans : CblasNoTrans, g->transpose_b ? CblasTrans : CblasNoTrans,
+                (blasint)g->m, (blasint)g->n, (blasint)g->k, 1.0f, g->a, (blasint)g->lda, g->b, (blasint)g->ldb,
+                g->accumulate ? 1.0f : 0.0f, g->c, (blasint)g->ldc);
+}
+
+bool cpu_gemm_supports(DType type) { return type == F32; }
+
+const char *cpu_gemm_library(void) { return openblas_get_config(); }
+
+#endif
+
+/* Inside a parallel region both libraries use the calling thread only; outside of one this makes them. */
+static int library_threads(int threads) {
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    return before;
+}
+
+/* Tiles have at most four shapes: inner, last column, last row, corner. */
+static void prepare_tiles(const Gemm *g, const Tiling *t, TileProduct products[2][2]) {
+    for (int bottom = 0; bottom < 2; bottom++)
+        for (int right = 0; right < 2; right++) {
+            const int64_t row = bottom ? t->row_tiles - 1 : 0, column = right ? t->column_tiles - 1 : 0;
+            const Gemm part = gemm_of_tile(g, t, row * t->column_tiles + column);
+            products[bottom][right] = prepare(&part);
+        }
+}
+
+void cpu_gemm(const Gemm *g) {
+    if (g->m == 0 || g->n == 0) return;
+    if (g->k == 0) {
+        if (!g->accumulate) zero_matrix(g);
+        return;
+    }
+    const Tiling t = tiling_of(g);
+    const int64_t tiles = t.row_tiles * t.column_tiles;
+    TileProduct products[2][2];
+    const int threads = library_threads(1);
+    prepare_tiles(g, &t, products);
+    const int team = tiles < threads ? (int)tiles : threads;
+#pragma omp parallel for schedule(dynamic) num_threads(team) if (team > 1)
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const Gemm part = gemm_of_tile(g, &t, tile);
+        const bool bottom = tile / t.column_tiles == t.row_tiles - 1,
+                   right = tile % t.column_tiles == t.column_tiles - 1;
+        multiply(products[bottom][right], &part);
+    }
+    library_threads(threads);
+}
