@@ -1,0 +1,289 @@
+#include "training/train.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/profile.h"
+#include "core/schedule.h"
+#include "core/signals.h"
+#include "training/peak.h"
+#include "training/progress.h"
+#include "training/samples.h"
+#include "training/setup.h"
+
+enum { PRODUCT_SIZE = 1024 }; /* of the products that MFU is measured against */
+
+typedef struct Trainer {
+    const TrainConfig *config;
+    Session session;
+    RunnerOptions runner_options;
+    OptimizerOptions optimizer;
+    StepShape shape;
+    Schedule schedule;
+    Stream *stream, *validation;
+    Metrics *metrics; /* rank 0 */
+    Progress progress;
+    Saver *saver;
+    double peak_rate, flops_per_token; /* peak_rate: of all ranks together */
+    double interval_start, data_seconds; /* since the last logged step */
+    int64_t interval_steps;
+} Trainer;
+
+/* What one step over all ranks came to. */
+typedef struct StepResult {
+    double loss, gradient_norm, lr;
+    bool stop, save; /* at least one rank was asked to */
+} StepResult;
+
+static Status make_folder(const char *path) {
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return OK;
+    log_error("job.dump_folder %s cannot be made: %s", path, strerror(errno));
+    return IO_ERROR;
+}
+
+/* The folder and those above it. */
+static Status make_folders(const char *path) {
+    char part[4096];
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part) {
+        log_error("job.dump_folder is longer than %zu bytes", sizeof part);
+        return BAD_INPUT;
+    }
+    for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = 0;
+        const Status status = make_folder(part);
+        if (status != OK) return status;
+        *slash = '/';
+    }
+    return make_folder(part);
+}
+
+static Status write_effective_config(const TrainConfig *config) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/config.yaml", config->job.dump_folder);
+    FILE *file = fopen(path, "w");
+    if (file) config_write(file, config);
+    if (file && fclose(file) == 0) return OK;
+    log_error("%s cannot be written: %s", path, strerror(errno));
+    return IO_ERROR;
+}
+
+static Status open_stream(const Trainer *t, const StringList *files, const RealList *probabilities, bool shuffle, Stream **stream) {
+    const TrainingConfig *c = &t->config->training;
+    StreamOptions options = stream_default_options();
+    options.files = (const char *const *)files->item;
+    options.file_count = (int)files->count;
+    options.probabilities = probabilities && probabilities->count ? probabilities->item : NULL;
+    options.seq_len = c->seq_len;
+    options.context_len = c->context_len;
+    options.varlen = c->varlen;
+    options.mask_boundaries = c->mask_document_boundaries;
+    options.shuffle = shuffle;
+    options.seed = (uint64_t)c->seed;
+    options.threads = (int)t->config->data.threads;
+    options.vocab_size = t->session.model->config.vocab_size;
+    options.rank = t->session.comm->rank;
+    options.world = t->session.comm->size;
+    return stream_open(&options, stream);
+}
+
+static Status open_streams(Trainer *t) {
+    const DataConfig *data = &t->config->data;
+    Status status = open_stream(t, &data->files, &data->probabilities, true, &t->stream);
+    if (status == OK && data->validation_files.count > 0) status = open_stream(t, &data->validation_files, NULL, false, &t->validation);
+    return status;
+}
+
+static Status open_metrics(Trainer *t) {
+    if (t->session.comm->rank != 0) return OK;
+    const MetricsOptions options = {.folder = t->config->job.dump_folder, .resumed_step = t->progress.step,
+                                    .tb_folder = t->config->metrics.enable_tensorboard ? t->config->metrics.save_tb_folder : NULL,
+                                    .steps = t->config->training.steps};
+    return metrics_open(&options, &t->metrics);
+}
+
+/* Everything up to the first step. `session.comm` is set. */
+static Status prepare(Trainer *t) {
+    Comm *comm = t->session.comm;
+    Model *model = NULL;
+    Status status = agree(comm, model_create(t->config->model, &model));
+    if (status != OK) return status;
+    setup_print(t->config, model, comm->size);
+    const MemoryPlan plan = setup_memory(t->config, model, comm->size);
+    t->flops_per_token = setup_flops_per_token(&plan, t->config);
+    t->runner_options = setup_runner(t->config);
+    t->optimizer = setup_optimizer(t->config);
+    t->shape = step_shape(t->config, comm->size);
+    t->schedule = schedule_create(&t->config->lr_scheduler, t->config->training.steps);
+    status = comm->rank == 0 ? make_folders(t->config->job.dump_folder) : OK;
+    status = agree(comm, status);
+    if (status == OK) status = session_open(&t->session, comm, model, t->runner_options, setup_sharding(t->config, true).reshard_after_forward);
+    if (status == OK) status = agree(comm, open_streams(t));
+    if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);
+    if (status == OK && comm->rank == 0) status = write_effective_config(t->config);
+    status = agree(comm, status);
+    if (status == OK) status = agree(comm, open_metrics(t));
+    return status;
+}
+
+/* Reads and runs the micro-batches of one step; sums over them. */
+static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets) {
+    Comm *comm = t->session.comm;
+    const int64_t first = t->progress.samples, end = first + t->shape.samples;
+    for (int64_t m = 0; m < t->shape.micro_batches; m++) {
+        const double start = seconds_now();
+        const int64_t sample = first + (m * comm->size + comm->rank) * t->shape.batch;
+        const HostBatch batch = runner_batch(t->session.runner);
+        const Status status = agree(comm, samples_read(t->stream, batch, t->shape.batch, t->runner_options.T, sample, end));
+        if (status != OK) return status;
+        t->data_seconds += seconds_now() - start;
+        double loss = 0;
+        int64_t count = 0;
+        runner_train(t->session.runner, &loss, &count);
+        *loss_sum += loss;
+        *targets += (double)count;
+    }
+    return OK;
+}
+
+static Status run_step(Trainer *t, StepResult *result) {
+    double sums[4] = {0, 0, 0, 0}; /* loss, targets, ranks that want to stop, ranks that want to save */
+    const Status status = run_micro_batches(t, &sums[0], &sums[1]);
+    if (status != OK) return status;
+    const int asked = signals_requested();
+    sums[2] = (asked & SIGNAL_STOP) != 0 || time_left(t->config->job.time_limit) <= 0;
+    sums[3] = (asked & SIGNAL_SAVE) != 0;
+    t->session.comm->f->all_reduce_sum(t->session.comm, sums, 4);
+    Progress *p = &t->progress;
+    const double lr = t->config->optimizer.lr * schedule_factor(&t->schedule, p->step);
+    const OptimizerResult update = optimizer_step(t->session.fsdp, &t->optimizer, p->updates + 1, lr, sums[1] > 0 ? 1 / sums[1] : 0);
+    fsdp_end_step(t->session.fsdp);
+    *result = (StepResult){sums[1] > 0 ? sums[0] / sums[1] : 0, update.gradient_norm, lr, sums[2] > 0, sums[3] > 0};
+    p->step++;
+    p->samples += t->shape.samples;
+    p->tokens += t->shape.samples * t->config->training.seq_len;
+    p->updates += !update.skipped;
+    p->skipped_in_row = update.skipped ? p->skipped_in_row + 1 : 0;
+    return OK;
+}
+
+static void log_step(Trainer *t, const StepResult *result) {
+    const double now = seconds_now(), seconds = (now - t->interval_start) / (double)t->interval_steps;
+    const double rate = (double)(t->shape.samples * t->config->training.seq_len) / seconds;
+    const Progress *p = &t->progress;
+    const StepMetrics metrics = {.step = p->step, .tokens = p->tokens, .loss = result->loss, .grad_norm = result->gradient_norm,
+                                 .lr = result->lr, .tokens_per_second = rate, .mfu = rate * t->flops_per_token / t->peak_rate,
+                                 .step_seconds = seconds, .data_seconds = t->data_seconds / (double)t->interval_steps,
+                                 .memory_bytes = memory_peak(), .skipped_steps = p->step - p->updates,
+                                 .eta_seconds = seconds * (double)(t->config->training.steps - p->step)};
+    const int64_t frequency = t->config->metrics.log_freq;
+    if (p->step % frequency != 0 && p->step != 1 && p->step != t->config->training.steps) {
+        metrics_live(t->metrics, &metrics);
+        return;
+    }
+    metrics_step(t->metrics, &metrics);
+    t->interval_start = now;
+    t->interval_steps = 0;
+    t->data_seconds = 0;
+}
+
+static Status validate(Trainer *t) {
+    const DataConfig *data = &t->config->data;
+    if (!t->validation) return OK;
+    const bool last = t->progress.step == t->config->training.steps;
+    if (!last && (data->validation_interval <= 0 || t->progress.step % data->validation_interval != 0)) return OK;
+    const int64_t all = stream_samples(t->validation), wanted = data->validation_steps * t->shape.batch * t->session.comm->size;
+    Evaluation result;
+    const double start = seconds_now();
+    const Status status = evaluate(&t->session, &t->runner_options, t->validation, wanted > 0 && wanted < all ? wanted : all, &result);
+    if (status == OK) metrics_validation(t->metrics, t->progress.step, t->progress.tokens, result.loss_sum / (double)result.targets);
+    t->interval_start += seconds_now() - start; /* not part of the steps' time */
+    return status;
+}
+
+/* A run that cannot make finite gradients any more ends, and says where to look. */
+static Status check_finite(const Trainer *t, const StepResult *result) {
+    const Progress *p = &t->progress;
+    if (p->skipped_in_row == 0) return OK;
+    if (log_rank() == 0)
+        log_warning("step %lld: loss %g, gradient norm %g: the update is skipped", (long long)p->step, result->loss, result->gradient_norm);
+    if (t->config->training.skip_nan_inf && p->skipped_in_row < t->config->training.max_skipped_steps) return OK;
+    if (log_rank() == 0)
+        log_error("%lld steps in a row without a finite gradient; the last read samples %lld to %lld. Lower optimizer.lr, or look at "
+                  "these samples",
+                  (long long)p->skipped_in_row, (long long)(p->samples - t->shape.samples), (long long)p->samples - 1);
+    return NUMERIC_STOP;
+}
+
+static Status save_if_due(Trainer *t, const StepResult *result, bool done) {
+    const int64_t interval = t->config->checkpoint.interval;
+    const bool due = done || result->save || result->stop || (interval > 0 && t->progress.step % interval == 0);
+    if (!due) return saver_poll(t->saver);
+    const double start = seconds_now();
+    metrics_flush(t->metrics);
+    signals_saved();
+    const Status status = saver_save(t->saver, &t->progress, done || result->stop);
+    t->interval_start += seconds_now() - start;
+    return status;
+}
+
+static Status run_steps(Trainer *t) {
+    const int64_t steps = t->config->training.steps;
+    Status status = OK;
+    StepResult result = {0};
+    t->interval_start = seconds_now();
+    if (t->progress.step >= steps) {
+        metrics_note(t->metrics, "step %lld of %lld is done already: nothing to train", (long long)t->progress.step, (long long)steps);
+        return t->progress.step == 0 ? save_if_due(t, &result, true) : OK;
+    }
+    while (status == OK && t->progress.step < steps && !result.stop) {
+        t->interval_steps++;
+        status = run_step(t, &result);
+        if (status != OK) break;
+        log_step(t, &result);
+        status = check_finite(t, &result);
+        if (status == OK) status = validate(t);
+        if (status == OK) status = save_if_due(t, &result, t->progress.step == steps);
+    }
+    if (status == OK && result.stop) metrics_note(t->metrics, "stopped on request after step %lld", (long long)t->progress.step);
+    return status;
+}
+
+static void print_accounting(const Trainer *t) {
+    const StringList *files = &t->config->data.files;
+    int64_t *tokens = calloc((size_t)files->count, sizeof *tokens);
+    if (!tokens) return;
+    stream_accounting(t->stream, t->progress.samples, tokens);
+    for (int64_t i = 0; i < files->count; i++) metrics_note(t->metrics, "tokens from %s: %lld", files->item[i], (long long)tokens[i]);
+    free(tokens);
+}
+
+static void finish(Trainer *t) {
+    saver_close(t->saver);
+    metrics_close(t->metrics);
+    stream_close(t->stream);
+    stream_close(t->validation);
+    session_close(&t->session);
+}
+
+Status train(const TrainConfig *config, Comm *comm) {
+    const double start = seconds_now();
+    Trainer t = {.config = config, .session = {.comm = comm}};
+    signals_install();
+    time_left(config->job.time_limit);
+    Status status = prepare(&t);
+    if (status == OK) {
+        t.peak_rate = peak_product_rate(t.session.device, t.runner_options.type, PRODUCT_SIZE) * comm->size;
+        metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s", (long long)t.progress.step + 1,
+                     seconds_now() - start, t.peak_rate / 1e9);
+        status = run_steps(&t);
+        print_accounting(&t);
+    }
+    finish(&t);
+    return status;
+}

@@ -1,0 +1,12 @@
+/* A training run, from a checked configuration to its last checkpoint. */
+#ifndef FLAME_TRAINING_TRAIN_H
+#define FLAME_TRAINING_TRAIN_H
+
+#include "core/config.h"
+#include "parallel/comm.h"
+
+/* Trains until training.steps, a signal or job.time_limit; resumes from the newest complete checkpoint of the dump folder.
+ * OK also after a save on request. Takes over `comm`. Collective. */
+Status train(const TrainConfig *config, Comm *comm);
+
+#endif

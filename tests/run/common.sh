@@ -1,0 +1,55 @@
+# Shared by the tests that run whole programs. Wants FLAME (the binary); makes a folder of its own and removes it.
+set -euo pipefail
+: "${FLAME:?the flame-c binary}"
+source_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export OMP_NUM_THREADS=1
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# ranks N ARGUMENTS...: flame-c on N ranks, output to $work/log.
+ranks() {
+    local count=$1
+    shift
+    if [ "$count" = 1 ]; then
+        "$FLAME" "$@" >"$work/log" 2>&1
+    else
+        mpirun --allow-run-as-root --oversubscribe --bind-to none -np "$count" "$FLAME" "$@" >"$work/log" 2>&1
+    fi
+}
+
+make_data() {
+    "$FLAME" data build --text "$source_folder/src" --out "$work/data.h5" >"$work/log" 2>&1 || { cat "$work/log"; fail "data build"; }
+}
+
+# A model of a few thousand parameters that has everything: GLA, a window layer, short convolutions, packed documents.
+make_config() {
+    cat >"$work/config.yaml" <<END
+job: {dump_folder: $work/run}
+model: {model_type: gla, hidden_size: 32, num_hidden_layers: 2, num_heads: 2, vocab_size: 320, intermediate_size: 48,
+        use_short_conv: true, attn: {layers: [1], num_heads: 2, window_size: 16}}
+optimizer: {lr: 3.0e-3}
+lr_scheduler: {warmup_steps: 5}
+training: {steps: 50, batch_size: 1, global_batch_size: 8, seq_len: 64, varlen: true, seed: 7}
+data: {files: [$work/data.h5]}
+metrics: {log_freq: 1}
+checkpoint: {enable_checkpoint: false}
+END
+}
+
+# losses FOLDER: "step loss" of every training line of its metrics.
+losses() {
+    sed -n 's/.*"step": *\([0-9]*\).*"loss": *\([-+.0-9e]*\).*/\1 \2/p' "$1/metrics.jsonl" | grep -v val_loss
+}
+
+# same_within FILE FILE BOUND: the second columns agree relatively, line by line, and there are as many.
+same_within() {
+    paste "$1" "$2" | awk -v bound="$3" '
+        NF != 4 || $1 != $3 { print "line " NR ": " $0; bad = 1; exit }
+        { d = $2 - $4; if (d < 0) d = -d; d /= ($4 < 0 ? -$4 : $4); if (d > worst) worst = d }
+        END { if (bad || NR == 0 || worst > bound) { print "worst relative difference " worst; exit 1 } }'
+}
