@@ -1,0 +1,45 @@
+#include <math.h>
+
+#include "kernels/ops.h"
+#include "ops/op_test.h"
+
+static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    (void)c;
+    out[0] = linear_cross_entropy(tape, in[0], in[1]);
+}
+
+static double dot(const double *x, const double *y, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[i] * y[i];
+    return sum;
+}
+
+static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+    const int64_t N = batch->B * batch->T, h = c->input[0].cols, V = c->input[1].rows;
+    double logits[V];
+    for (int64_t n = 0; n < N; n++) {
+        double maximum = -INFINITY, sum = 0;
+        for (int64_t v = 0; v < V; v++) {
+            logits[v] = dot(in[0] + n * h, in[1] + v * h, h);
+            maximum = fmax(maximum, logits[v]);
+        }
+        for (int64_t v = 0; v < V; v++) sum += exp(logits[v] - maximum);
+        out[0][n] = batch->labels[n] < 0 ? 0 : maximum + log(sum) - logits[batch->labels[n]];
+    }
+}
+
+#define X(columns)                                                                                                     \
+    { .name = "x", .cols = columns }
+#define WEIGHT(rows_, columns)                                                                                         \
+    { .name = "weight", .rows = rows_, .cols = columns, .parameter = true }
+
+/* clang-format off */
+const OpTest linear_cross_entropy_test = {.name = "linear_cross_entropy", .plain_sum = true, .build = build, .naive = naive,
+                                          .cases = {
+    {.name = "lengths", .B = 1, .vocabulary = 24, .input = {X(16), WEIGHT(24, 16)}},
+    {.name = "two words", .B = 2, .T = 7, .vocabulary = 2, .input = {X(5), WEIGHT(2, 5)}},
+    {.name = "large logits", .B = 1, .T = 20, .vocabulary = 33, .input = {{.name = "x", .cols = 8, .low = -20, .high = 20},
+                                                                      WEIGHT(33, 8)}},
+    {.name = "several chunks", .B = 2, .T = 600, .vocabulary = 10, .input = {X(4), WEIGHT(10, 4)}},
+    {.name = "packed", .B = 2, .T = 40, .vocabulary = 16, .packed = true, .input = {X(16), WEIGHT(16, 16)}},
+}};
