@@ -113,6 +113,7 @@ static Status prepare(Trainer *t) {
     Model *model = NULL;
     Status status = agree(comm, model_create(t->config->model, &model));
     if (status != OK) return status;
+    t->session.model = model;
     setup_print(t->config, model, comm->size);
     const MemoryPlan plan = setup_memory(t->config, model, comm->size);
     t->flops_per_token = setup_flops_per_token(&plan, t->config);
