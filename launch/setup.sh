@@ -1,0 +1,77 @@
+#!/bin/sh
+# Installs what flame-c needs and this machine lacks (Debian, Ubuntu). Elsewhere it lists what is missing and exits 1.
+set -u
+
+# What is needed: a Debian package and a test that succeeds where it is there, from whatever source.
+needs() {
+    cat <<'LIST'
+gcc               command -v cc
+libc6-dev         has_header stdio.h
+make              command -v make
+cmake             command -v cmake
+ninja-build       command -v ninja
+pkg-config        command -v pkg-config
+libopenmpi-dev    command -v mpicc
+openmpi-bin       command -v mpirun
+libhdf5-dev       pkg-config --exists hdf5
+zlib1g-dev        pkg-config --exists zlib
+libyaml-dev       pkg-config --exists yaml-0.1
+libjansson-dev    pkg-config --exists jansson
+libcmocka-dev     pkg-config --exists cmocka
+libdnnl-dev       has_matrix_library
+gnuplot-nox       command -v gnuplot
+xz-utils          command -v xz
+LIST
+}
+
+has_header() {
+    printf '#include <%s>\n' "$1" | cc -E -
+}
+
+has_matrix_library() {
+    has_header dnnl.h || pkg-config --exists openblas
+}
+
+missing_packages() {
+    needs | while read -r package test; do
+        $test >/dev/null 2>&1 </dev/null || printf '%s ' "$package"
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "setup: not root and no sudo; run as root: $*" >&2
+        return 1
+    fi
+}
+
+install() {
+    echo "setup: installing $*"
+    as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+check_cmake() {
+    version=$(cmake --version | sed -n '1s/[^0-9]*\([0-9]*\.[0-9]*\).*/\1/p')
+    if [ "${version%.*}" -lt 3 ] || { [ "${version%.*}" = 3 ] && [ "${version#*.}" -lt 25 ]; }; then
+        echo "setup: CMake $version is too old, 3.25 is needed (for instance: pip install cmake)" >&2
+        return 1
+    fi
+}
+
+missing=$(missing_packages)
+if [ -n "$missing" ] && command -v apt-get >/dev/null; then
+    # shellcheck disable=SC2086 # one word per package
+    install $missing || exit 1
+    missing=$(missing_packages)
+fi
+if [ -n "$missing" ]; then
+    echo "setup: please install, by the names of Debian's packages: $missing" >&2
+    exit 1
+fi
+check_cmake || exit 1
+echo "setup: everything is there"
