@@ -5,6 +5,7 @@
 #define FLAME_KERNELS_OPS_H
 
 #include "core/tape.h"
+#include "kernels/activation/activation.h"
 
 /* table [vocabulary, h] -> [N, h], the rows of the batch's tokens. Row `padding_index` of the table gets no gradient
  * (-1: every row does), as torch.nn.Embedding(padding_idx). */
@@ -31,7 +32,7 @@ Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, floa
 Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
 /* silu(gate) * up. */
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
-typedef enum Activation { ACTIVATION_SILU, ACTIVATION_RELU, ACTIVATION_SIGMOID, ACTIVATIONS } Activation;
+/* silu, relu or sigmoid of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
 /* Depthwise causal convolution over time, weight [cols, width], then silu: y_t = silu(sum_w weight[w] x_{t-width+1+w}),
  * inputs before the start of the document are 0. */

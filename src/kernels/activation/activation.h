@@ -1,0 +1,25 @@
+/* The kinds of activation and the arguments of their kernels, shared by host and device; strides in elements. */
+#ifndef FLAME_KERNELS_ACTIVATION_H
+#define FLAME_KERNELS_ACTIVATION_H
+
+#include <stdint.h>
+
+typedef enum Activation { ACTIVATION_SILU, ACTIVATION_RELU, ACTIVATION_SIGMOID, ACTIVATIONS } Activation;
+
+/* y = f(x). */
+typedef struct ActivationArguments {
+    const void *x;
+    void *y;
+    int64_t rows, cols, rows_per_program, x_stride, y_stride;
+    Activation kind;
+} ActivationArguments;
+
+/* dx = dy * f'(x). dx has the stride of x. */
+typedef struct ActivationBackwardArguments {
+    const void *x, *dy;
+    void *dx;
+    int64_t rows, cols, rows_per_program, x_stride, dy_stride;
+    Activation kind;
+} ActivationBackwardArguments;
+
+#endif

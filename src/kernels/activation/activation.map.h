@@ -1,0 +1,50 @@
+/* Functions of one element. `kind` is a constant where the rows are inlined, so the loops have no branches. */
+#include "kernels/tile.h"
+#include "kernels/activation/activation.h"
+#include "kernels/rows.h"
+
+DEVICE float activation_value(float x, Activation kind) {
+    return kind == ACTIVATION_SILU ? silu_f(x) : kind == ACTIVATION_RELU ? (x > 0.0f ? x : 0.0f) : sigmoid_f(x);
+}
+
+DEVICE float activation_derivative(float x, Activation kind) {
+    const float s = sigmoid_f(x);
+    return kind == ACTIVATION_SILU   ? s * (1.0f + x * (1.0f - s))
+           : kind == ACTIVATION_RELU ? (x > 0.0f ? 1.0f : 0.0f)
+                                     : s * (1.0f - s);
+}
+
+DEVICE void activation_row(const ActivationArguments a, int64_t row, Activation kind) {
+    const element *x = (const element *)a.x + row * a.x_stride;
+    element *y = (element *)a.y + row * a.y_stride;
+    EACH (i, a.cols) y[i] = to_element(activation_value(to_float(x[i]), kind));
+}
+
+DEVICE void activation_backward_row(const ActivationBackwardArguments a, int64_t row, Activation kind) {
+    const element *x = (const element *)a.x + row * a.x_stride;
+    const element *dy = (const element *)a.dy + row * a.dy_stride;
+    element *dx = (element *)a.dx + row * a.x_stride;
+    EACH (i, a.cols) dx[i] = to_element(to_float(dy[i]) * activation_derivative(to_float(x[i]), kind));
+}
+
+KERNEL(activation, ActivationArguments) {
+    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+        if (a.kind == ACTIVATION_SILU)
+            activation_row(a, row, ACTIVATION_SILU);
+        else if (a.kind == ACTIVATION_RELU)
+            activation_row(a, row, ACTIVATION_RELU);
+        else
+            activation_row(a, row, ACTIVATION_SIGMOID);
+    }
+}
+
+KERNEL(activation_backward, ActivationBackwardArguments) {
+    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+        if (a.kind == ACTIVATION_SILU)
+            activation_backward_row(a, row, ACTIVATION_SILU);
+        else if (a.kind == ACTIVATION_RELU)
+            activation_backward_row(a, row, ACTIVATION_RELU);
+        else
+            activation_backward_row(a, row, ACTIVATION_SIGMOID);
+    }
+}

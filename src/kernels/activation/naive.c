@@ -1,0 +1,55 @@
+#include <math.h>
+
+#include "kernels/ops.h"
+#include "ops/op_test.h"
+
+/* integer: the kind. */
+static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    out[0] = activation(tape, in[0], (Activation)c->integer[0]);
+}
+
+static double value(double x, Activation kind) {
+    switch (kind) {
+    case ACTIVATION_SILU:
+        return x / (1 + exp(-x));
+    case ACTIVATION_RELU:
+        return x > 0 ? x : 0;
+    case ACTIVATION_SIGMOID:
+        return 1 / (1 + exp(-x));
+    default:
+        return NAN;
+    }
+}
+
+static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+    const int64_t n = batch->B * batch->T * c->input[0].cols;
+    for (int64_t i = 0; i < n; i++) out[0][i] = value(in[0][i], (Activation)c->integer[0]);
+}
+
+#define X(columns)                                                                                                     \
+    {                                                                                                                  \
+        { .name = "x", .cols = columns }                                                                               \
+    }
+
+const OpTest activation_test = {
+    .name = "activation",
+    .build = build,
+    .naive = naive,
+    .cases =
+        {
+            {.name = "silu", .B = 1, .integer = {ACTIVATION_SILU}, .input = X(40)},
+            {.name = "relu", .B = 2, .T = 33, .integer = {ACTIVATION_RELU}, .input = X(40)},
+            {.name = "sigmoid", .B = 2, .T = 33, .integer = {ACTIVATION_SIGMOID}, .input = X(19)},
+            {.name = "silu, large numbers",
+             .B = 1,
+             .T = 65,
+             .integer = {ACTIVATION_SILU},
+             .input = {{.name = "x", .cols = 19, .low = -200, .high = 200}}},
+            {.name = "sigmoid, large numbers",
+             .B = 1,
+             .T = 65,
+             .integer = {ACTIVATION_SIGMOID},
+             .input = {{.name = "x", .cols = 19, .low = -200, .high = 200}}},
+            {.name = "packed", .B = 2, .T = 30, .packed = true, .integer = {ACTIVATION_RELU}, .input = X(9)},
+        },
+};
