@@ -1,0 +1,124 @@
+#include "kernels/chunk_gla/chunk_gla.h"
+
+#include <math.h>
+
+#include "core/check.h"
+#include "kernels/ops.h"
+
+enum { Q, KEY, VALUE, GATE, INITIAL, INPUTS };
+
+static int64_t blocks(int64_t size, int64_t width) { return (size + width - 1) / width; }
+
+/* What forward and backward have in common: the inputs and the memory of the states and products. */
+static ChunkGlaArguments arguments_of(const Node *node) {
+    const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
+    const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
+    const Tensor *initial = node->in[INITIAL], *o = node->out[0];
+    const Batch *batch = node->tape->batch;
+    ChunkGlaArguments arguments = {.q = q->data,
+                                   .k = k->data,
+                                   .v = v->data,
+                                   .g = g->data,
+                                   .segment = batch->segment,
+                                   .initial = initial ? initial->data : NULL,
+                                   .q_stride = q->stride,
+                                   .k_stride = k->stride,
+                                   .v_stride = v->stride,
+                                   .g_stride = g->stride,
+                                   .o_stride = o->stride,
+                                   .initial_stride = initial ? initial->stride : 0,
+                                   .T = batch->T,
+                                   .chunks = blocks(batch->T, CHUNK_GLA_ROWS),
+                                   .heads = shape.heads,
+                                   .kv_heads = shape.kv_heads,
+                                   .K = k->cols / shape.kv_heads,
+                                   .V = v->cols / shape.kv_heads};
+    arguments.scale = 1.0f / sqrtf((float)arguments.K);
+    const int64_t float_bytes = dtype_size(F32), chunks = batch->B * arguments.chunks;
+    arguments.state = tape_workspace(node->tape, chunks * shape.kv_heads * arguments.K * arguments.V * float_bytes);
+    arguments.products =
+        tape_workspace(node->tape, chunks * shape.heads * CHUNK_GLA_ROWS * CHUNK_GLA_ROWS * float_bytes);
+    return arguments;
+}
+
+/* The states before each chunk and the products A, which backward makes again instead of keeping them. */
+static void launch_states_and_products(const Node *node, const ChunkGlaArguments *arguments) {
+    const Device *device = node->tape->device;
+    const DType type = node->in[Q]->type;
+    const int64_t B = node->tape->batch->B;
+    const int64_t blocks_k = blocks(arguments->K, CHUNK_GLA_K), blocks_v = blocks(arguments->V, CHUNK_GLA_V);
+    device->launch(KERNEL_chunk_gla_state, type, (Grid){B * arguments->kv_heads, blocks_k, blocks_v}, arguments);
+    device->launch(KERNEL_chunk_gla_products, type, (Grid){arguments->chunks, B * arguments->heads, 1}, arguments);
+}
+
+static void chunk_gla_forward(Node *node) {
+    ChunkGlaArguments arguments = arguments_of(node);
+    arguments.o = node->out[0]->data;
+    arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
+    launch_states_and_products(node, &arguments);
+    const Grid grid = {arguments.chunks, node->tape->batch->B * arguments.heads, blocks(arguments.V, CHUNK_GLA_V)};
+    node->tape->device->launch(KERNEL_chunk_gla_output, node->in[Q]->type, grid, &arguments);
+}
+
+static void chunk_gla_backward(Node *node) {
+    const Device *device = node->tape->device;
+    const DType type = node->in[Q]->type;
+    const int64_t B = node->tape->batch->B;
+    ChunkGlaArguments arguments = arguments_of(node);
+    const int64_t chunks = B * arguments.chunks, float_bytes = dtype_size(F32);
+    arguments.dstate =
+        tape_workspace(node->tape, chunks * arguments.kv_heads * arguments.K * arguments.V * float_bytes);
+    arguments.dproducts =
+        tape_workspace(node->tape, chunks * arguments.heads * CHUNK_GLA_ROWS * CHUNK_GLA_ROWS * float_bytes);
+    arguments.do_ = node->out[0]->gradient;
+    arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
+    arguments.dq = node->in[Q]->gradient;
+    arguments.dk = node->in[KEY]->gradient;
+    arguments.dv = node->in[VALUE]->gradient;
+    arguments.dg = node->in[GATE]->gradient;
+    arguments.dinitial = node->in[INITIAL] ? node->in[INITIAL]->gradient : NULL;
+
+    launch_states_and_products(node, &arguments);
+    const int64_t blocks_k = blocks(arguments.K, CHUNK_GLA_K), blocks_v = blocks(arguments.V, CHUNK_GLA_V);
+    const Grid carried = {B * arguments.kv_heads, blocks_k, blocks_v};
+    device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments.chunks, B * arguments.heads, 1}, &arguments);
+    device->launch(KERNEL_chunk_gla_dstate, type, carried, &arguments);
+    if (arguments.dv)
+        device->launch(KERNEL_chunk_gla_dv, type, (Grid){arguments.chunks, carried.x, blocks_v}, &arguments);
+    device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){arguments.chunks, carried.x, blocks_k}, &arguments);
+}
+
+/* Products inside chunks count whole, as they do in fla. */
+static Work chunk_gla_work(const Node *node) {
+    const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
+    const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE], *o = node->out[0];
+    const double N = (double)q->rows, C = CHUNK_GLA_ROWS, heads = (double)shape.heads,
+                 kv_heads = (double)shape.kv_heads;
+    const double K = (double)k->cols / kv_heads, V = (double)v->cols / kv_heads;
+    const double flops = N * (heads * 2 * (C * K + C * V + K * V) + kv_heads * 2 * K * V);
+    const double elements = N * (double)(q->cols + k->cols + v->cols + o->cols) * (double)dtype_size(q->type);
+    return (Work){flops, elements + N * (double)g->cols * (double)dtype_size(F32)};
+}
+
+static const Op chunk_gla_op = {"chunk_gla", false, chunk_gla_forward, chunk_gla_backward, chunk_gla_work};
+
+Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkGlaShape shape, Tensor *initial,
+                  Tensor **final) {
+    CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, "chunk_gla with %lld heads over %lld",
+          (long long)shape.heads, (long long)shape.kv_heads);
+    const int64_t K = k->cols / shape.kv_heads, V = v->cols / shape.kv_heads, N = tape->batch->B * tape->batch->T;
+    CHECK(K * shape.kv_heads == k->cols && V * shape.kv_heads == v->cols && q->cols == shape.heads * K &&
+              g->cols == k->cols,
+          "chunk_gla: the columns of q, k, v and g are not heads of one size");
+    CHECK(q->rows == N && k->rows == N && v->rows == N && g->rows == N, "chunk_gla: rows are not the batch's tokens");
+    CHECK(q->type == k->type && q->type == v->type && g->type == F32, "chunk_gla: element types");
+    const int64_t state_rows = tape->batch->B * shape.kv_heads * K;
+    CHECK(!initial || (initial->rows == state_rows && initial->cols == V && initial->type == F32),
+          "chunk_gla: the initial state is not fp32 [B*kv_heads*K, V]");
+    Node *node = tape_node(tape, &chunk_gla_op, (Tensor *[]){q, k, v, g, initial}, INPUTS);
+    *(ChunkGlaShape *)node->attributes = shape;
+    Tensor *o = node_output(node, N, shape.heads * V, q->type);
+    if (final) *final = node_output(node, state_rows, V, F32);
+    node_run(node);
+    return o;
+}
