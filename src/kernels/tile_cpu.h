@@ -119,8 +119,10 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
 /* tile = accumulator, of the same size. */
 #define tile_cast(tile, accumulator)  MAP(accumulator, i_, j_, x_, PUT(tile, i_, j_, x_))
 #define accumulator_zero(accumulator) MAP(accumulator, i_, j_, x_, x_ = 0)
+/* Inside MAP: the entry (i, j) of another accumulator of the same size. */
+#define PEER(other, i, j) (other[(i)*other##_stride + (j)])
 /* accumulator += other, of the same size. */
-#define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += other[i_ * other##_stride + j_])
+#define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
 
 /* accumulator += A B, A B^T, A^T B, of tiles or views. */
 #define mma_nn(accumulator, a, b)                                                                                      \

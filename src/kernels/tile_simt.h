@@ -163,7 +163,8 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
     do {                                                                                                               \
         TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_++) accumulator[e_] = 0;                               \
     } while (0)
-#define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += other[e_])
+#define PEER(other, i, j)                   (other[e_])
+#define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
 
 #define mma_nn(accumulator, a, b)                                                                                      \
     mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, 1, b, b##_stride, 1)
