@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "data/chunk_codec.h"
+#include "data/crc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 /* Files without CRC-32 are protected by a check of their chunk table alone. Before HDF5 1.14 that takes time quadratic
  * in the number of chunks (2 s for this many), so larger ones go without. */
@@ -337,7 +337,7 @@ static Status read_doc_ends(TokensFile *file) {
     if (H5Aexists(file->file, "doc_ends_crc32") <= 0) return OK;
     int64_t wanted;
     if ((status = read_integer(file, "doc_ends_crc32", 0, UINT32_MAX, &wanted))) return status;
-    uLong found = crc32_z(0, (const Bytef *)file->doc_ends, (size_t)facts->documents * sizeof *file->doc_ends);
+    uint32_t found = crc_update(0, file->doc_ends, facts->documents * 8);
     return (int64_t)found == wanted ? OK : refuse(file, "/doc_ends does not match its CRC-32; build the file again");
 }
 
@@ -538,7 +538,7 @@ Status tokens_read_chunk(TokensFile *file, int64_t chunk, TokensScratch *scratch
     const char *problem = chunk_decode(&codec, scratch->stored, file->stored_size[chunk], scratch->shuffled, tokens);
     if (problem) return damaged(file, chunk, problem);
     int64_t count = tokens_in_chunk(file, chunk);
-    if (file->chunk_crc32 && crc32_z(0, tokens, (size_t)(count * file->facts.width)) != file->chunk_crc32[chunk])
+    if (file->chunk_crc32 && crc_update(0, tokens, count * file->facts.width) != file->chunk_crc32[chunk])
         return damaged(file, chunk, "its CRC-32 does not match");
     uint32_t largest = largest_token(tokens, file->facts.width, count);
     if (largest >= file->facts.vocab_size) {

@@ -1,0 +1,218 @@
+#include "data/build_data.h"
+
+#include "core/log.h"
+#include "data/files.h"
+#include "data/shuffle.h"
+#include "data/tokens_writer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PIECE_BYTES = 1 << 20, BINARY_TEST_BYTES = 64 << 10, WARNINGS_SHOWN = 5, FOLDER_DEPTH_MAX = 256 };
+
+typedef struct Builder {
+    const BuildOptions *options;
+    BuildReport *report;
+    TokensWriter *train, *validation, *current; /* current: of the document being written; NULL between documents */
+    int64_t documents;                          /* of both */
+    bool blank_line;                            /* so far, the line being read is */
+    unsigned char piece[PIECE_BYTES];
+    uint32_t tokens[PIECE_BYTES];
+    struct timespec last_progress;
+    bool on_terminal;
+} Builder;
+
+static void show_progress(Builder *builder, bool last) {
+    struct timespec now;
+    if (!builder->on_terminal) return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double passed = (double)(now.tv_sec - builder->last_progress.tv_sec) +
+                    1e-9 * (double)(now.tv_nsec - builder->last_progress.tv_nsec);
+    if (passed < 0.2 && !last) return;
+    builder->last_progress = now;
+    fprintf(stderr, "\r%lld files, %lld documents, %.1f MB%s", (long long)builder->report->files,
+            (long long)builder->documents, (double)builder->report->bytes / 1e6, last ? "\n" : "   ");
+}
+
+static void skipped(const char *path, const char *why, int64_t *count) {
+    if (++*count <= WARNINGS_SHOWN) log_warning("%s: skipped: %s", path, why);
+    if (*count == WARNINGS_SHOWN + 1) log_warning("more files are skipped: %s", why);
+}
+
+/* Which file a document goes to depends on its number alone. */
+static Status begin_document(Builder *builder) {
+    double place = (double)(hash_mix(0, (uint64_t)builder->documents++) >> 11) * 0x1p-53;
+    builder->current =
+        builder->validation && place < builder->options->validation ? builder->validation : builder->train;
+    builder->blank_line = true;
+    uint32_t mark = BYTES_BOS;
+    return tokens_writer_add(builder->current, &mark, 1);
+}
+
+static Status end_document(Builder *builder) {
+    if (!builder->current) return OK;
+    uint32_t mark = BYTES_EOS;
+    Status status = tokens_writer_add(builder->current, &mark, 1);
+    tokens_writer_end_document(builder->current);
+    builder->current = NULL;
+    return status;
+}
+
+/* The bytes of data[0 .. count) up to where the current document ends; *ends: whether it does end there. */
+static int64_t document_part(Builder *builder, const unsigned char *data, int64_t count, bool *ends) {
+    *ends = false;
+    if (builder->options->document == DOCUMENT_FILE) return count;
+    for (int64_t i = 0; i < count; i++) {
+        if (data[i] != '\n') {
+            builder->blank_line = builder->blank_line && (data[i] == ' ' || data[i] == '\t' || data[i] == '\r');
+            continue;
+        }
+        *ends = builder->options->document == DOCUMENT_LINE || builder->blank_line;
+        builder->blank_line = true;
+        if (*ends) return i + 1;
+    }
+    return count;
+}
+
+static Status add_bytes(Builder *builder, const unsigned char *data, int64_t count) {
+    Status status = OK;
+    while (count > 0 && !status) {
+        if (!builder->current) status = begin_document(builder);
+        if (status) return status;
+        bool ends;
+        int64_t part = document_part(builder, data, count, &ends);
+        for (int64_t i = 0; i < part; i++) builder->tokens[i] = data[i];
+        status = tokens_writer_add(builder->current, builder->tokens, part);
+        if (!status && ends) status = end_document(builder);
+        data += part;
+        count -= part;
+    }
+    return status;
+}
+
+static Status unreadable(const char *path, int error) {
+    log_error("%s: cannot be read: %s; make it readable or leave it out", path, strerror(error));
+    return BAD_INPUT;
+}
+
+static Status add_open_file(Builder *builder, const char *path, int descriptor) {
+    bool first = true;
+    int64_t offset = 0;
+    for (;;) {
+        ssize_t count = pread(descriptor, builder->piece, PIECE_BYTES, offset);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return unreadable(path, errno);
+        if (count == 0 && first) skipped(path, "empty", &builder->report->skipped_empty);
+        if (count == 0) break;
+        size_t tested = count < BINARY_TEST_BYTES ? (size_t)count : BINARY_TEST_BYTES;
+        if (first && memchr(builder->piece, 0, tested)) {
+            skipped(path, "not text (it has zero bytes)", &builder->report->skipped_binary);
+            return OK;
+        }
+        first = false;
+        Status status = add_bytes(builder, builder->piece, count);
+        if (status) return status;
+        offset += count;
+        builder->report->bytes += count;
+        show_progress(builder, false);
+    }
+    if (!first) builder->report->files++;
+    return end_document(builder);
+}
+
+static Status add_file(Builder *builder, const char *path) {
+    int descriptor;
+    int error = file_open_read(path, &descriptor, NULL);
+    if (error == EINVAL) {
+        skipped(path, "not a regular file", &builder->report->skipped_binary);
+        return OK;
+    }
+    if (error) return unreadable(path, error);
+    Status status = add_open_file(builder, path, descriptor);
+    file_close(descriptor);
+    return status;
+}
+
+static Status add_path(Builder *builder, const char *path, int depth);
+
+static Status add_folder(Builder *builder, const char *folder, int depth) {
+    char **names;
+    int64_t count;
+    if (depth > FOLDER_DEPTH_MAX) return unreadable(folder, ELOOP);
+    int error = folder_list(folder, &names, &count);
+    if (error) return unreadable(folder, error);
+    Status status = OK;
+    for (int64_t i = 0; i < count && !status; i++) {
+        if (names[i][0] == '.') continue;
+        char *path = path_join(folder, names[i]);
+        status = add_path(builder, path, depth + 1);
+        free(path);
+    }
+    folder_list_free(names, count);
+    return status;
+}
+
+static Status add_path(Builder *builder, const char *path, int depth) {
+    struct stat itself, target;
+    if (lstat(path, &itself)) return unreadable(path, errno);
+    bool link = S_ISLNK(itself.st_mode);
+    if (link && depth > 0 && (stat(path, &target) || S_ISDIR(target.st_mode))) {
+        skipped(path, "a link to a folder, to itself or to nothing", &builder->report->skipped_links);
+        return OK;
+    }
+    if (stat(path, &target)) return unreadable(path, errno);
+    return S_ISDIR(target.st_mode) ? add_folder(builder, path, depth) : add_file(builder, path);
+}
+
+static Status open_writer(const BuildOptions *options, const char *path, TokensWriter **writer) {
+    TokensWriterOptions writer_options = tokens_writer_bytes_options(path);
+    writer_options.force = options->force;
+    writer_options.chunk_tokens = options->chunk_tokens;
+    writer_options.level = options->level;
+    return tokens_writer_open(&writer_options, writer);
+}
+
+static Status finish(TokensWriter **writer, int64_t *tokens, int64_t *documents) {
+    *tokens = tokens_writer_tokens(*writer);
+    *documents = tokens_writer_documents(*writer);
+    Status status = tokens_writer_finish(*writer);
+    *writer = NULL;
+    return status;
+}
+
+/* The split may leave one side without a document; say what helps before either file gets its name. */
+static Status check_split(const Builder *builder) {
+    if (!builder->validation || builder->documents == 0) return OK;
+    if (tokens_writer_documents(builder->train) > 0 && tokens_writer_documents(builder->validation) > 0) return OK;
+    log_error("%s: %lld documents cannot be split into training and validation at %g; cut the text into more documents "
+              "with --document paragraph or --document line",
+              builder->options->validation_out, (long long)builder->documents, builder->options->validation);
+    return BAD_INPUT;
+}
+
+Status build_data(const BuildOptions *options, BuildReport *report) {
+    *report = (BuildReport){0};
+    Builder *builder = calloc(1, sizeof *builder);
+    CHECK(builder, "no memory to build data");
+    builder->options = options;
+    builder->report = report;
+    builder->on_terminal = isatty(STDERR_FILENO);
+    Status status = open_writer(options, options->out, &builder->train);
+    if (!status && options->validation_out)
+        status = open_writer(options, options->validation_out, &builder->validation);
+    for (int i = 0; i < options->text_count && !status; i++) status = add_path(builder, options->text[i], 0);
+    if (!status) show_progress(builder, true);
+    if (!status) status = check_split(builder);
+    if (!status && builder->validation)
+        status = finish(&builder->validation, &report->validation_tokens, &report->validation_documents);
+    if (!status) status = finish(&builder->train, &report->tokens, &report->documents);
+    tokens_writer_abandon(builder->train);
+    tokens_writer_abandon(builder->validation);
+    free(builder);
+    return status;
+}

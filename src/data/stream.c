@@ -1,0 +1,329 @@
+#include "data/stream.h"
+
+#include "core/log.h"
+#include "data/chunk_cache.h"
+#include "data/crc.h"
+#include "data/mixture.h"
+#include "data/pack.h"
+#include "data/shuffle.h"
+#include "data/tokens_h5.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is held at a time. The first three are part of the order: changing them changes which sample has which tokens.
+ */
+enum {
+    BLOCK_TOKENS = 1 << 18,      /* neighbours that are read together, at least, ... */
+    BLOCK_CHUNKS = 4,            /* ... and so many chunks; of larger chunks than BLOCK_TOKENS, one */
+    POOL_TOKENS = 1 << 23,       /* shuffled together, per file, with one file; fewer with more of them */
+    CACHE_BYTES_MAX = 512 << 20, /* decoded chunks of all files */
+    LOOKAHEAD_SAMPLES = 128,     /* decoded ahead of the reads */
+    PROBABILITY_SCALE = 1 << 30
+};
+
+typedef struct StreamFile {
+    TokensFile *tokens;
+    const TokensFacts *facts;
+    Shuffle shuffle;
+    int64_t pool_chunks; /* an upper bound of the chunks of one pool */
+} StreamFile;
+
+struct Stream {
+    StreamOptions options;
+    StreamFacts facts;
+    StreamFile *files;
+    TokensFile **token_files; /* [file_count], for the cache */
+    int64_t *weight;          /* [file_count] */
+    Mixture mixture;
+    ChunkCache *cache;
+    int32_t *window; /* [seq_len + 1] */
+
+    /* The reads to come: `ahead` of `count` samples each, from next_prefetch on. */
+    int64_t previous_sample, stride, next_prefetch;
+};
+
+/* Where a sample lies. */
+typedef struct Place {
+    int file;
+    int64_t start; /* its first token in the file */
+} Place;
+
+StreamOptions stream_default_options(void) {
+    return (StreamOptions){
+        .file_count = 1, .seq_len = 2048, .mask_boundaries = true, .shuffle = true, .threads = 2, .world = 1};
+}
+
+static Status check_options(const StreamOptions *options) {
+    const char *problem = NULL;
+    if (options->file_count < 1)
+        problem = "no data file is given";
+    else if (options->seq_len < 1 || options->seq_len > INT32_MAX - 1)
+        problem = "seq_len must be at least 1";
+    else if (options->context_len < 0)
+        problem = "context_len must not be negative";
+    else if (options->threads < 0 || options->threads > 256)
+        problem = "the number of reader threads must be 0 .. 256";
+    double sum = 0;
+    for (int file = 0; file < options->file_count && options->probabilities; file++) {
+        double probability = options->probabilities[file];
+        if (!(probability > 0) || !isfinite(probability)) problem = "each data probability must be greater than 0";
+        sum += probability;
+    }
+    if (!problem && options->probabilities && !isfinite(sum)) problem = "the data probabilities are too large";
+    if (!problem) return OK;
+    log_error("data: %s", problem);
+    return BAD_INPUT;
+}
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static void plan_order(Stream *stream, int number) {
+    StreamFile *file = &stream->files[number];
+    int64_t seq_len = stream->options.seq_len, chunk = file->facts->chunk_tokens;
+    int64_t block_tokens = chunk > BLOCK_TOKENS ? chunk : larger(BLOCK_TOKENS, BLOCK_CHUNKS * chunk);
+    Shuffle *shuffle = &file->shuffle;
+    shuffle->windows = (file->facts->tokens - 1) / seq_len;
+    shuffle->block_windows = divide_up(block_tokens, seq_len);
+    shuffle->pool_blocks = larger(4, 2 * POOL_TOKENS / (stream->options.file_count + 1) / block_tokens);
+    shuffle->key = hash_mix(stream->options.seed, (uint64_t)number);
+    file->pool_chunks = shuffle->pool_blocks * (divide_up(shuffle->block_windows * seq_len, chunk) + 1);
+    if (file->pool_chunks > file->facts->chunks) file->pool_chunks = file->facts->chunks;
+}
+
+static Status open_file(Stream *stream, int number) {
+    StreamFile *file = &stream->files[number];
+    const StreamOptions *options = &stream->options;
+    Status status = tokens_open(options->files[number], &file->tokens);
+    if (status) return status;
+    stream->token_files[number] = file->tokens;
+    const TokensFacts *facts = file->facts = tokens_facts(file->tokens);
+    if (options->vocab_size > 0 && facts->vocab_size > options->vocab_size) {
+        log_error(
+            "%s: its vocabulary has %lld tokens, the model's vocab_size is %lld; set model.vocab_size or use data "
+            "of the model's tokenizer",
+            facts->path, (long long)facts->vocab_size, (long long)options->vocab_size);
+        return BAD_INPUT;
+    }
+    if (facts->tokens < options->seq_len + 1) {
+        log_error("%s: %lld tokens are fewer than one sample (seq_len + 1 = %lld); use more data or a smaller seq_len",
+                  facts->path, (long long)facts->tokens, (long long)options->seq_len + 1);
+        return BAD_INPUT;
+    }
+    const TokensFacts *first = stream->files[0].facts;
+    if (facts->vocab_size != first->vocab_size || strcmp(facts->tokenizer_sha256, first->tokenizer_sha256) ||
+        facts->bos_token_id != first->bos_token_id || facts->eos_token_id != first->eos_token_id) {
+        log_error("%s: made by another tokenizer (%s, %lld tokens) than %s (%s, %lld tokens)", facts->path,
+                  facts->tokenizer, (long long)facts->vocab_size, first->path, first->tokenizer,
+                  (long long)first->vocab_size);
+        return BAD_INPUT;
+    }
+    plan_order(stream, number);
+    return OK;
+}
+
+static void plan_mixture(Stream *stream) {
+    const StreamOptions *options = &stream->options;
+    double sum = 0;
+    for (int file = 0; file < options->file_count && options->probabilities; file++)
+        sum += options->probabilities[file];
+    for (int file = 0; file < options->file_count; file++) {
+        stream->weight[file] = stream->files[file].shuffle.windows;
+        if (options->probabilities)
+            stream->weight[file] = larger(1, llround(options->probabilities[file] / sum * PROBABILITY_SCALE));
+        stream->mixture.total += stream->weight[file];
+    }
+    stream->mixture.count = options->file_count;
+    stream->mixture.concatenate = !options->shuffle && !options->probabilities;
+    stream->mixture.weight = stream->weight;
+}
+
+/* The same number for the same samples: everything that decides which tokens sample s has. */
+static uint64_t fingerprint(const Stream *stream) {
+    const StreamOptions *options = &stream->options;
+    uint64_t hash = hash_mix(options->seed, (uint64_t)options->seq_len);
+    hash = hash_mix(hash, (uint64_t)options->shuffle);
+    for (int file = 0; file < options->file_count; file++) {
+        const TokensFacts *facts = stream->files[file].facts;
+        hash = hash_mix(hash, (uint64_t)stream->weight[file]);
+        hash = hash_mix(hash, (uint64_t)facts->tokens);
+        hash = hash_mix(hash, (uint64_t)facts->chunk_tokens);
+        hash = hash_mix(hash, crc_update(0, facts->doc_ends, facts->documents * (int64_t)sizeof *facts->doc_ends));
+        if (facts->chunk_crc32) hash = hash_mix(hash, crc_update(0, facts->chunk_crc32, facts->chunks * 4));
+    }
+    return hash;
+}
+
+static void gather_facts(Stream *stream) {
+    const TokensFacts *first = stream->files[0].facts;
+    stream->facts = (StreamFacts){.vocab_size = first->vocab_size,
+                                  .bos_token_id = first->bos_token_id,
+                                  .eos_token_id = first->eos_token_id,
+                                  .tokenizer = first->tokenizer,
+                                  .tokenizer_sha256 = first->tokenizer_sha256,
+                                  .fingerprint = fingerprint(stream)};
+    for (int file = 0; file < stream->options.file_count; file++) {
+        stream->facts.samples += stream->files[file].shuffle.windows;
+        stream->facts.tokens += stream->files[file].facts->tokens;
+        stream->facts.documents += stream->files[file].facts->documents;
+    }
+}
+
+/* Two pools per file, so that the next one can be decoded while this one is used; in order, a few chunks will do. */
+static int64_t plan_slots(const Stream *stream) {
+    int64_t slots = 0, bytes = 1;
+    for (int file = 0; file < stream->options.file_count; file++) {
+        const StreamFile *stream_file = &stream->files[file];
+        int64_t window_chunks = stream->options.seq_len / stream_file->facts->chunk_tokens + 2;
+        slots += stream->options.shuffle ? 2 * stream_file->pool_chunks : window_chunks + 8;
+        if (tokens_chunk_bytes(stream_file->tokens) > bytes) bytes = tokens_chunk_bytes(stream_file->tokens);
+    }
+    return slots < CACHE_BYTES_MAX / bytes ? slots : CACHE_BYTES_MAX / bytes;
+}
+
+Status stream_open(const StreamOptions *options, Stream **result) {
+    Status status = check_options(options);
+    if (status) return status;
+    Stream *stream = calloc(1, sizeof *stream);
+    CHECK(stream, "no memory for a stream");
+    stream->options = *options;
+    stream->previous_sample = -1;
+    size_t count = (size_t)options->file_count;
+    stream->files = calloc(count, sizeof *stream->files);
+    stream->token_files = calloc(count, sizeof(TokensFile *));
+    stream->weight = calloc(count, sizeof *stream->weight);
+    stream->window = malloc((size_t)(options->seq_len + 1) * sizeof *stream->window);
+    CHECK(stream->files && stream->token_files && stream->weight && stream->window, "no memory for a stream");
+    for (int file = 0; file < options->file_count && !status; file++) status = open_file(stream, file);
+    if (status) {
+        stream_close(stream);
+        return status;
+    }
+    plan_mixture(stream);
+    gather_facts(stream);
+    stream->cache = chunk_cache_create(stream->token_files, options->file_count, plan_slots(stream), options->threads);
+    *result = stream;
+    return OK;
+}
+
+void stream_close(Stream *stream) {
+    if (!stream) return;
+    chunk_cache_destroy(stream->cache);
+    for (int file = 0; file < stream->options.file_count; file++) tokens_close(stream->files[file].tokens);
+    free(stream->files);
+    free(stream->token_files);
+    free(stream->weight);
+    free(stream->window);
+    free(stream);
+}
+
+const StreamFacts *stream_facts(const Stream *stream) { return &stream->facts; }
+int64_t stream_samples(const Stream *stream) { return stream->facts.samples; }
+
+static Place sample_place(const Stream *stream, int64_t sample) {
+    int64_t index;
+    int number = mixture_file(&stream->mixture, sample, &index);
+    const Shuffle *shuffle = &stream->files[number].shuffle;
+    int64_t epoch = index / shuffle->windows, window = index % shuffle->windows;
+    if (stream->options.shuffle) window = shuffle_window(shuffle, epoch, window);
+    return (Place){number, window * stream->options.seq_len};
+}
+
+static void widen(const void *tokens, int width, int64_t first, int64_t count, int32_t *out) {
+    if (width == 2) {
+        const uint16_t *from = (const uint16_t *)tokens + first;
+        for (int64_t i = 0; i < count; i++) out[i] = from[i];
+    } else {
+        const uint32_t *from = (const uint32_t *)tokens + first;
+        for (int64_t i = 0; i < count; i++) out[i] = (int32_t)from[i];
+    }
+}
+
+static Status read_window(Stream *stream, Place place) {
+    const TokensFacts *facts = stream->files[place.file].facts;
+    int64_t needed = stream->options.seq_len + 1;
+    for (int64_t done = 0; done < needed;) {
+        int64_t chunk = (place.start + done) / facts->chunk_tokens, first = (place.start + done) % facts->chunk_tokens;
+        int64_t count = facts->chunk_tokens - first < needed - done ? facts->chunk_tokens - first : needed - done;
+        const void *tokens;
+        Status status = chunk_cache_pin(stream->cache, place.file, chunk, &tokens);
+        if (status) return status;
+        widen(tokens, facts->width, first, count, stream->window + done);
+        chunk_cache_unpin(stream->cache, place.file, chunk);
+        done += count;
+    }
+    return OK;
+}
+
+static void want_sample(Stream *stream, int64_t sample) {
+    Place place = sample_place(stream, sample);
+    int64_t chunk_tokens = stream->files[place.file].facts->chunk_tokens;
+    int64_t last = (place.start + stream->options.seq_len) / chunk_tokens;
+    for (int64_t chunk = place.start / chunk_tokens; chunk <= last; chunk++)
+        chunk_cache_want(stream->cache, place.file, chunk);
+}
+
+/* As far ahead as half the cache certainly holds. */
+static int64_t lookahead_samples(const Stream *stream) {
+    int64_t chunks = stream->options.seq_len / stream->files[0].facts->chunk_tokens + 2;
+    int64_t samples = chunk_cache_slots(stream->cache) / (2 * chunks);
+    return samples < LOOKAHEAD_SAMPLES ? samples : LOOKAHEAD_SAMPLES;
+}
+
+/* Goes on asking for what the reads after `sample` will need. */
+static void prefetch_ahead(Stream *stream, int64_t sample, int64_t count) {
+    if (stream->options.threads == 0 || stream->stride <= 0) return;
+    int64_t reads = divide_up(lookahead_samples(stream), count);
+    int64_t end = sample + (reads + 1) * stream->stride;
+    if (stream->next_prefetch <= sample) stream->next_prefetch = sample + stream->stride;
+    for (; stream->next_prefetch < end; stream->next_prefetch += stream->stride)
+        for (int64_t i = 0; i < count; i++) want_sample(stream, stream->next_prefetch + i);
+}
+
+void stream_prefetch(Stream *stream, int64_t first_sample, int64_t stride, int64_t count) {
+    CHECK(first_sample >= 0 && stride >= 1 && count >= 1, "samples %lld + %lld, %lld each", (long long)first_sample,
+          (long long)stride, (long long)count);
+    stream->stride = stride;
+    stream->previous_sample = first_sample - stride;
+    stream->next_prefetch = first_sample;
+    prefetch_ahead(stream, first_sample - stride, count);
+}
+
+static void learn_stride(Stream *stream, int64_t sample, int64_t count) {
+    int64_t step = stream->previous_sample < 0 ? count : sample - stream->previous_sample;
+    if (step != stream->stride) {
+        stream->stride = step;
+        stream->next_prefetch = 0;
+    }
+    stream->previous_sample = sample;
+}
+
+static int32_t *row(int32_t *array, int64_t index, int64_t length) { return array ? array + index * length : NULL; }
+
+Status stream_read(Stream *stream, int64_t sample, int64_t count, int32_t *tokens, int32_t *labels, int32_t *segment,
+                   int32_t *position) {
+    CHECK(sample >= 0 && count >= 1, "samples %lld + %lld", (long long)sample, (long long)count);
+    const StreamOptions *options = &stream->options;
+    int64_t seq_len = options->seq_len;
+    PackOptions pack = {seq_len, options->context_len, options->varlen, options->mask_boundaries};
+    learn_stride(stream, sample, count);
+    prefetch_ahead(stream, sample, count);
+    for (int64_t i = 0; i < count; i++) {
+        Place place = sample_place(stream, sample + i);
+        Status status = read_window(stream, place);
+        if (status) return status;
+        const TokensFacts *facts = stream->files[place.file].facts;
+        memcpy(tokens + i * seq_len, stream->window, (size_t)seq_len * sizeof *tokens);
+        pack_window(&pack, facts->doc_ends, facts->documents, place.start, stream->window, labels + i * seq_len,
+                    row(segment, i, seq_len), row(position, i, seq_len));
+    }
+    return OK;
+}
+
+void stream_accounting(const Stream *stream, int64_t sample, int64_t *tokens) {
+    mixture_counts(&stream->mixture, sample, tokens);
+    for (int file = 0; file < stream->options.file_count; file++) tokens[file] *= stream->options.seq_len;
+}
