@@ -79,6 +79,8 @@ char *checkpoint_path(const char *folder, int64_t step);
 /* The folder with the weights that `path` means: itself, or the newest step in it or in its folder "checkpoint". In new
  * memory; NULL (logged) if there is none. Not collective. */
 char *checkpoint_find(const char *path);
+/* Compares every byte of a step folder with its CRC. BAD_INPUT (logged) if one differs. Not collective. */
+Status checkpoint_check(const char *path);
 /* state.json of a step folder, checked against its own CRC. BAD_INPUT is logged. Not collective. */
 Status checkpoint_state(const char *path, json_t **state);
 

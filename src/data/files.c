@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/check.h"
@@ -116,6 +117,10 @@ int file_sync(int fd) {
     return EINTR;
 }
 
+void file_start_writing(int fd, int64_t bytes, int64_t offset) {
+    sync_file_range(fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+}
+
 int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes) {
     int fd;
     int error = file_open_read(path, &fd, bytes);
@@ -162,6 +167,12 @@ int file_rename(const char *from, const char *to) {
     return rename(from, to) != 0 ? errno : 0;
 }
 
+int file_exchange(const char *a, const char *b) {
+    const int error = hooked(FILE_RENAME, a, NULL);
+    if (error) return error;
+    return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) != 0 ? errno : 0;
+}
+
 int file_remove(const char *path) {
     const int error = hooked(FILE_REMOVE, path, NULL);
     if (error) return error;
@@ -176,6 +187,13 @@ bool file_exists(const char *path) {
 bool folder_exists(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+int64_t folder_free_bytes(const char *path) {
+    struct statvfs status;
+    int64_t bytes;
+    if (statvfs(path, &status) != 0) return INT64_MAX;
+    return __builtin_mul_overflow(status.f_bavail, status.f_frsize, &bytes) ? INT64_MAX : bytes;
 }
 
 int folder_create(const char *path) {

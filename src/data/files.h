@@ -21,6 +21,8 @@ int file_write(int fd, const void *from, int64_t bytes, int64_t offset);
 /* Gives the file its size, and its room on the disk where the file system can reserve it. */
 int file_allocate(int fd, int64_t bytes);
 int file_sync(int fd);
+/* Asks the disk to begin with this range; only a hint. */
+void file_start_writing(int fd, int64_t bytes, int64_t offset);
 
 /* The whole file with a zero byte behind it; the caller frees *text. EFBIG if it is larger than `limit` bytes. */
 int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes);
@@ -29,6 +31,8 @@ int file_write_all(const char *path, const void *data, int64_t bytes);
 /* A new file with the content of another, durable. */
 int file_copy(const char *from, const char *to);
 int file_rename(const char *from, const char *to);
+/* Swaps two names in one step. EINVAL or ENOSYS where the file system cannot. */
+int file_exchange(const char *a, const char *b);
 int file_remove(const char *path);
 bool file_exists(const char *path);
 
@@ -40,6 +44,8 @@ int folder_remove(const char *path);
 /* Makes the names in the folder durable. File systems that cannot sync a folder do so by themselves: no error. */
 int folder_sync(const char *path);
 bool folder_exists(const char *path);
+/* Bytes that can still be written there; INT64_MAX if that is unknown. */
+int64_t folder_free_bytes(const char *path);
 /* The names in a folder without . and .., sorted; free with folder_list_free. */
 int folder_list(const char *path, char ***names, int64_t *count);
 void folder_list_free(char **names, int64_t count);
