@@ -1,0 +1,83 @@
+#include "kernels/short_convolution/short_convolution.h"
+
+#include "core/check.h"
+#include "kernels/column_sum/column_sum.h"
+#include "kernels/ops.h"
+#include "kernels/rows.h"
+
+enum { X, WEIGHT };
+
+/* The weight as the kernels want it, in the running op's workspace. */
+static const float *taps_of(const Node *node) {
+    const Tensor *weight = node->in[WEIGHT];
+    float *taps = tape_workspace(node->tape, weight->rows * weight->cols * dtype_size(F32));
+    const ShortConvolutionTapsArguments arguments = {
+        .weight = weight->data, .taps = taps, .cols = weight->rows, .width = weight->cols};
+    const Grid grid = {blocks_of(arguments.cols, SHORT_CONVOLUTION_COLS), 1, 1};
+    node->tape->device->launch(KERNEL_short_convolution_taps, weight->type, grid, &arguments);
+    return taps;
+}
+
+static void short_convolution_forward(Node *node) {
+    const Tensor *x = node->in[X], *y = node->out[0];
+    const ShortConvolutionArguments arguments = {
+        .x = x->data,
+        .taps = taps_of(node),
+        .segment = node->tape->batch->segment,
+        .y = y->data,
+        .rows = x->rows,
+        .cols = x->cols,
+        .width = node->in[WEIGHT]->cols,
+        .T = node->tape->batch->T,
+        .rows_per_program = rows_per_program(x->cols),
+        .x_stride = x->stride,
+        .y_stride = y->stride,
+    };
+    const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
+    node->tape->device->launch(KERNEL_short_convolution, x->type, grid, &arguments);
+}
+
+static void short_convolution_backward(Node *node) {
+    const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *y = node->out[0];
+    const Device *device = node->tape->device;
+    const Grid grid = {blocks_of(x->rows, SHORT_CONVOLUTION_ROWS), blocks_of(x->cols, SHORT_CONVOLUTION_COLS), 1};
+    const int64_t scratch = 2 * SHORT_CONVOLUTION_WIDTH * SHORT_CONVOLUTION_COLS;
+    float *partial = tape_workspace(node->tape, grid.x * weight->rows * weight->cols * dtype_size(F32));
+    const ShortConvolutionBackwardArguments arguments = {
+        .x = x->data,
+        .dy = y->gradient,
+        .taps = taps_of(node),
+        .segment = node->tape->batch->segment,
+        .dx = x->gradient,
+        .partial = partial,
+        .scratch = tape_workspace(node->tape, grid.x * grid.y * scratch * dtype_size(F32)),
+        .rows = x->rows,
+        .cols = x->cols,
+        .width = weight->cols,
+        .T = node->tape->batch->T,
+        .x_stride = x->stride,
+        .dy_stride = y->stride,
+    };
+    device->launch(KERNEL_short_convolution_backward, x->type, grid, &arguments);
+    column_sum(device, partial, grid.x, weight);
+}
+
+static Work short_convolution_work(const Node *node) {
+    const Tensor *y = node->out[0];
+    const double n = (double)y->rows * (double)y->cols;
+    return (Work){(2 * (double)node->in[WEIGHT]->cols + 4) * n, 2 * n * (double)dtype_size(y->type)};
+}
+
+static const Op short_convolution_op = {"short_convolution", true, short_convolution_forward,
+                                        short_convolution_backward, short_convolution_work};
+
+Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight) {
+    CHECK(weight->rows == x->cols, "short_convolution of %lld columns with %lld filters", (long long)x->cols,
+          (long long)weight->rows);
+    CHECK(weight->cols >= 1 && weight->cols <= SHORT_CONVOLUTION_WIDTH, "short_convolution is %lld wide, at most %d",
+          (long long)weight->cols, SHORT_CONVOLUTION_WIDTH);
+    Node *node = tape_node(tape, &short_convolution_op, (Tensor *[]){x, weight}, 2);
+    Tensor *y = node_output(node, x->rows, x->cols, x->type);
+    node_run(node);
+    return y;
+}

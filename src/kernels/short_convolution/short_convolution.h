@@ -1,0 +1,42 @@
+/* Arguments of the short_convolution kernels, shared by host and device; strides in elements. */
+#ifndef FLAME_KERNELS_SHORT_CONVOLUTION_H
+#define FLAME_KERNELS_SHORT_CONVOLUTION_H
+
+#include <stdint.h>
+
+enum {
+    SHORT_CONVOLUTION_WIDTH = 4, /* the widest */
+    SHORT_CONVOLUTION_ROWS = 64, /* rows and columns of a program of backward */
+    SHORT_CONVOLUTION_COLS = 256
+};
+
+/* weight [cols, width] -> taps [width, cols] fp32, so that neighbouring columns lie side by side. */
+typedef struct ShortConvolutionTapsArguments {
+    const void *weight;
+    float *taps;
+    int64_t cols, width;
+} ShortConvolutionTapsArguments;
+
+/* y_t = silu(z_t), z_t = sum over j < width of taps[width - 1 - j] x_{t-j}, with x = 0 before the start of the
+ * document. */
+typedef struct ShortConvolutionArguments {
+    const void *x;
+    const float *taps;
+    const int32_t *segment;
+    void *y;
+    int64_t rows, cols, width, T, rows_per_program, x_stride, y_stride;
+} ShortConvolutionArguments;
+
+/* dz = dy silu'(z), z computed again; dx_t = sum over j of taps[width - 1 - j] dz_{t+j} within the document,
+ * dtaps[width - 1 - j] = sum over t of dz_t x_{t-j}. dx has the stride of x. Programs: x over rows, y over columns. */
+typedef struct ShortConvolutionBackwardArguments {
+    const void *x, *dy;
+    const float *taps;
+    const int32_t *segment;
+    void *dx;
+    float *partial; /* [blocks of SHORT_CONVOLUTION_ROWS rows, cols, width] parts of dweight */
+    float *scratch; /* per program 2 * SHORT_CONVOLUTION_WIDTH rows of SHORT_CONVOLUTION_COLS */
+    int64_t rows, cols, width, T, x_stride, dy_stride;
+} ShortConvolutionBackwardArguments;
+
+#endif

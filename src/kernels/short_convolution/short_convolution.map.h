@@ -1,0 +1,161 @@
+/* Depthwise causal convolution over time, then silu; equations in short_convolution.h. The number of taps in use is a
+ * constant wherever a row is inlined, so the loops over columns have no branches. */
+#include "kernels/tile.h"
+#include "kernels/rows.h"
+#include "kernels/short_convolution/short_convolution.h"
+
+KERNEL(short_convolution_taps, ShortConvolutionTapsArguments) {
+    const element *weight = (const element *)a.weight;
+    const int64_t first = program_x * SHORT_CONVOLUTION_COLS;
+    const int64_t cols = a.cols - first < SHORT_CONVOLUTION_COLS ? a.cols - first : SHORT_CONVOLUTION_COLS;
+    for (int64_t w = 0; w < a.width; w++)
+        EACH (i, cols) a.taps[w * a.cols + first + i] = to_float(weight[(first + i) * a.width + w]);
+}
+
+/* How many of the rows `row`, row + step, row + 2 step, ... are in the row's document, at most `width`. */
+DEVICE int64_t rows_of_document(const int32_t *segment, int64_t row, int64_t step, int64_t T, int64_t width) {
+    const int64_t t = row % T, room = step < 0 ? t + 1 : T - t;
+    const int64_t most = room < width ? room : width;
+    int64_t count = 1;
+    while (count < most && segment[row + count * step] == segment[row]) count++;
+    return count;
+}
+
+/* z of one column: x and tap point to the newest row and its tap, older ones lie one stride before. */
+DEVICE float convolve(const element *x, int64_t x_stride, const float *tap, int64_t tap_stride, int count, int64_t i) {
+    float z = tap[i] * to_float(x[i]);
+    if (count > 1) z += tap[i - tap_stride] * to_float(x[i - x_stride]);
+    if (count > 2) z += tap[i - 2 * tap_stride] * to_float(x[i - 2 * x_stride]);
+    if (count > 3) z += tap[i - 3 * tap_stride] * to_float(x[i - 3 * x_stride]);
+    return z;
+}
+
+DEVICE void short_convolution_row(const ShortConvolutionArguments a, int64_t row, int count) {
+    const element *x = (const element *)a.x + row * a.x_stride;
+    const float *tap = a.taps + (a.width - 1) * a.cols;
+    element *y = (element *)a.y + row * a.y_stride;
+    EACH (i, a.cols) y[i] = to_element(silu_f(convolve(x, a.x_stride, tap, a.cols, count, i)));
+}
+
+KERNEL(short_convolution, ShortConvolutionArguments) {
+    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+        switch (rows_of_document(a.segment, row, -1, a.T, a.width)) {
+        case 1:
+            short_convolution_row(a, row, 1);
+            break;
+        case 2:
+            short_convolution_row(a, row, 2);
+            break;
+        case 3:
+            short_convolution_row(a, row, 3);
+            break;
+        default:
+            short_convolution_row(a, row, 4);
+            break;
+        }
+    }
+}
+
+/* The columns of one program of backward. A column always belongs to the same thread, so nothing here is shared. */
+typedef struct ConvolutionColumns {
+    int64_t first, cols;
+    float *dz;    /* [SHORT_CONVOLUTION_WIDTH, SHORT_CONVOLUTION_COLS]: row t at t modulo the number of rows */
+    float *dtaps; /* likewise: sums so far, that of the newest tap first */
+} ConvolutionColumns;
+
+DEVICE float *dz_of_row(const ConvolutionColumns c, int64_t row) {
+    return c.dz + row % SHORT_CONVOLUTION_WIDTH * SHORT_CONVOLUTION_COLS;
+}
+
+/* own: the row counts towards dtaps; else it only lends its dz to rows before it. */
+DEVICE void short_convolution_dz(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
+                                 int count, bool own) {
+    const element *x = (const element *)a.x + row * a.x_stride + c.first;
+    const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
+    const float *tap = a.taps + (a.width - 1) * a.cols + c.first;
+    float *dz = dz_of_row(c, row), *dtaps = c.dtaps;
+    EACH (i, c.cols) {
+        const float d = to_float(dy[i]) * silu_derivative_f(convolve(x, a.x_stride, tap, a.cols, count, i));
+        dz[i] = d;
+        if (own) {
+            dtaps[i] += d * to_float(x[i]);
+            if (count > 1) dtaps[i + SHORT_CONVOLUTION_COLS] += d * to_float(x[i - a.x_stride]);
+            if (count > 2) dtaps[i + 2 * SHORT_CONVOLUTION_COLS] += d * to_float(x[i - 2 * a.x_stride]);
+            if (count > 3) dtaps[i + 3 * SHORT_CONVOLUTION_COLS] += d * to_float(x[i - 3 * a.x_stride]);
+        }
+    }
+}
+
+DEVICE void short_convolution_dz_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
+                                     int64_t count, bool own) {
+    switch (count) {
+    case 1:
+        short_convolution_dz(a, c, row, 1, own);
+        break;
+    case 2:
+        short_convolution_dz(a, c, row, 2, own);
+        break;
+    case 3:
+        short_convolution_dz(a, c, row, 3, own);
+        break;
+    default:
+        short_convolution_dz(a, c, row, 4, own);
+        break;
+    }
+}
+
+DEVICE void short_convolution_dx(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
+                                 int count) {
+    const float *tap = a.taps + (a.width - 1) * a.cols + c.first;
+    const float *dz0 = dz_of_row(c, row), *dz1 = dz_of_row(c, row + 1), *dz2 = dz_of_row(c, row + 2),
+                *dz3 = dz_of_row(c, row + 3);
+    element *dx = (element *)a.dx + row * a.x_stride + c.first;
+    EACH (i, c.cols) {
+        float d = tap[i] * dz0[i];
+        if (count > 1) d += tap[i - a.cols] * dz1[i];
+        if (count > 2) d += tap[i - 2 * a.cols] * dz2[i];
+        if (count > 3) d += tap[i - 3 * a.cols] * dz3[i];
+        dx[i] = to_element(d);
+    }
+}
+
+DEVICE void short_convolution_dx_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c,
+                                     int64_t row) {
+    switch (rows_of_document(a.segment, row, 1, a.T, a.width)) {
+    case 1:
+        short_convolution_dx(a, c, row, 1);
+        break;
+    case 2:
+        short_convolution_dx(a, c, row, 2);
+        break;
+    case 3:
+        short_convolution_dx(a, c, row, 3);
+        break;
+    default:
+        short_convolution_dx(a, c, row, 4);
+        break;
+    }
+}
+
+/* Walks the rows backwards: when dx of a row is due, dz of the rows after it is still there. */
+KERNEL(short_convolution_backward, ShortConvolutionBackwardArguments) {
+    const int64_t start = program_x * SHORT_CONVOLUTION_ROWS;
+    const int64_t end = start + SHORT_CONVOLUTION_ROWS < a.rows ? start + SHORT_CONVOLUTION_ROWS : a.rows;
+    const int64_t first = program_y * SHORT_CONVOLUTION_COLS, columns = blocks_of(a.cols, SHORT_CONVOLUTION_COLS);
+    const int64_t size = SHORT_CONVOLUTION_WIDTH * SHORT_CONVOLUTION_COLS;
+    float *scratch = a.scratch + (program_x * columns + program_y) * 2 * size;
+    const ConvolutionColumns c = {first,
+                                  a.cols - first < SHORT_CONVOLUTION_COLS ? a.cols - first : SHORT_CONVOLUTION_COLS,
+                                  scratch, scratch + size};
+    for (int64_t w = 0; w < a.width; w++)
+        EACH (i, c.cols) c.dtaps[w * SHORT_CONVOLUTION_COLS + i] = 0;
+    for (int64_t row = end + rows_of_document(a.segment, end - 1, 1, a.T, a.width) - 2; row >= end; row--)
+        short_convolution_dz_row(a, c, row, rows_of_document(a.segment, row, -1, a.T, a.width), false);
+    for (int64_t row = end - 1; row >= start; row--) {
+        short_convolution_dz_row(a, c, row, rows_of_document(a.segment, row, -1, a.T, a.width), true);
+        short_convolution_dx_row(a, c, row);
+    }
+    float *partial = a.partial + (program_x * a.cols + first) * a.width;
+    for (int64_t w = 0; w < a.width; w++)
+        EACH (i, c.cols) partial[i * a.width + w] = c.dtaps[(a.width - 1 - w) * SHORT_CONVOLUTION_COLS + i];
+}
