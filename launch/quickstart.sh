@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# From nothing to a trained, verified and exported model: installs, builds, makes a data set of the C headers of this
+# machine, trains configs/quickstart.yaml on two ranks, interrupts and resumes the run, and prints a table of what it
+# did. Everything it makes is in build/ and runs/quickstart/. Further arguments go to the training:
+# launch/quickstart.sh --training.steps=50
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+run=runs/quickstart
+ranks=2
+train_bytes=$((8 << 20))
+validation_bytes=$((256 << 10))
+train=(mpirun -np $ranks build/flame-c --config configs/quickstart.yaml "$@")
+rows=()
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+# row NAME RESULT: a line of the closing table, with the seconds since the last one.
+row() {
+    rows+=("$(printf '%-11s %5d s   %s' "$1" $((SECONDS - row_start)) "$2")")
+    row_start=$SECONDS
+}
+
+# Small text files, in an order that is the same everywhere, without duplicates: "SIZE PATH" lines.
+text_files() {
+    find "$@" -type f -size -64k -exec md5sum {} + | LC_ALL=C sort -u -k1,1 | cut -c35- | xargs -d '\n' stat -c '%s %n'
+}
+
+# Copies the first files up to validation_bytes to $run/text/validation, the next up to train_bytes to $run/text/train.
+collect_text() {
+    mkdir -p $run/text/train $run/text/validation
+    text_files /usr/include >$run/text/files
+    if [ "$(wc -l <$run/text/files)" -lt 500 ]; then
+        text_files /usr/include /usr/share/doc >$run/text/files
+    fi
+    awk -v validation=$validation_bytes -v train=$train_bytes -v folder=$run/text '{
+        bytes += $1
+        sub(/^[0-9]+ /, "")
+        if (bytes <= validation) print > (folder "/validation.files")
+        else if (bytes <= validation + train) print > (folder "/train.files")
+    }' $run/text/files
+    for part in train validation; do
+        xargs -d '\n' cp --parents -t $run/text/$part <$run/text/$part.files
+    done
+}
+
+# The text of one part as one stream, files in the order of their list.
+text() {
+    (cd $run/text/"$1" && sed 's|^/||' ../"$1".files | xargs -d '\n' cat)
+}
+
+bits_per_byte() {
+    awk -v packed="$1" -v bytes="$2" 'BEGIN { printf "%.3f", 8 * packed / bytes }'
+}
+
+# What a general compressor needs for the held-out text: by itself, and after it has seen all of the training text.
+measure_xz() {
+    local bytes alone known both
+    bytes=$(text validation | wc -c)
+    alone=$(text validation | xz -9 | wc -c)
+    known=$(text train | xz -9 | wc -c)
+    both=$( (text train && text validation) | xz -9 | wc -c)
+    xz_alone=$(bits_per_byte "$alone" "$bytes")
+    xz_after_train=$(bits_per_byte $((both - known)) "$bytes")
+}
+
+last_step() {
+    sed -n 's/.*"step": *\([0-9]*\).*/\1/p' $run/metrics.jsonl 2>/dev/null | tail -n 1
+}
+
+last_tokens() {
+    sed -n 's/.*"tokens": *\([0-9]*\).*/\1/p' $run/metrics.jsonl | tail -n 1
+}
+
+# Trains until half of the steps are done, then asks for "save and stop" as a batch system would.
+train_interrupted() {
+    local step=0 trainer
+    "${train[@]}" &
+    trainer=$!
+    while kill -0 $trainer 2>/dev/null; do
+        step=$(last_step)
+        [ "${step:-0}" -ge $((steps / 2)) ] && break
+        sleep 0.2
+    done
+    kill -USR1 $trainer 2>/dev/null || true
+    wait $trainer
+}
+
+newest_checkpoint() {
+    find $run/checkpoint -maxdepth 1 -name 'step-????????' | sort | tail -n 1
+}
+
+# The setting of one key, as the program understands it: from the command line or from the file.
+configured_steps() {
+    local argument steps
+    steps=$(sed -n 's/^training:.* steps: *\([0-9]*\).*/\1/p' configs/quickstart.yaml)
+    for argument in "$@"; do
+        case $argument in --training.steps=*) steps=${argument#*=} ;; esac
+    done
+    echo "$steps"
+}
+
+row_start=0
+say "Installing what is missing"
+./launch/setup.sh
+source launch/environment.sh
+cores=$(nproc)
+export OMP_NUM_THREADS=$((cores > ranks ? cores / ranks : 1))
+row install "$(cc --version | head -n 1), $(mpirun --version | head -n 1)"
+
+say "Building"
+cmake --preset release
+cmake --build --preset release --target flame-c
+row build "$(build/flame-c --version | head -n 1)"
+
+say "Making a data set"
+rm -rf $run
+collect_text
+OMP_NUM_THREADS=$cores build/flame-c data build --text $run/text/train --out $run/train.h5
+build/flame-c data build --text $run/text/validation --out $run/validation.h5
+build/flame-c data verify $run/train.h5 $run/validation.h5
+row data "$(wc -l <$run/text/train.files) files to train on, $(wc -l <$run/text/validation.files) held out"
+
+say "Training on $ranks ranks, to be interrupted half-way"
+steps=$(configured_steps "$@")
+train_interrupted
+row train "stopped by SIGUSR1 and saved as $(basename "$(newest_checkpoint)")"
+
+say "Resuming"
+"${train[@]}"
+checkpoint=$(newest_checkpoint)
+row resume "went on to $(basename "$checkpoint")"
+
+say "Evaluating on the held-out text"
+OMP_NUM_THREADS=$cores build/flame-c eval --checkpoint "$checkpoint" --data $run/validation.h5 --seq-len 512 | tee $run/eval.log
+model_bits=$(sed -n 's/.*bits per byte *//p' $run/eval.log)
+row evaluate "$model_bits bits per byte of held-out text"
+
+say "Exporting"
+build/flame-c export --checkpoint "$checkpoint" --out $run/export --dtype bfloat16
+row export "$run/export: $(du -h $run/export/model*.safetensors | cut -f1 | head -n 1) of bfloat16, loads in transformers with fla"
+
+say "Verifying against the reference's numbers"
+verification=$(OMP_NUM_THREADS=$cores build/flame-c verify tests/golden/gla-swa | tee $run/verify.log | tail -n 1)
+row verify "$verification"
+
+say "Drawing the loss curve"
+./launch/plot.sh $run
+row plot "$(find $run -name '*.png' | head -n 1)"
+
+say "Compressing the held-out text with xz"
+measure_xz
+row xz "$xz_alone bits per byte by itself, $xz_after_train after all of the training text"
+
+cat <<END
+
+$(printf '%s\n' "${rows[@]}")
+
+Held-out text, bits per byte (less is better):
+  $model_bits   this model, which reads at most 512 bytes before each byte and saw $(last_tokens) bytes in training
+  $xz_alone   xz -9 of the held-out text by itself; matches may lie anywhere before
+  $xz_after_train   xz -9 of the training text and the held-out text together, less that of the training text
+END
