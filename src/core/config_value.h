@@ -23,7 +23,10 @@ typedef enum ValueType {
     VALUE_MAPPING
 } ValueType;
 
-enum { CONFIG_DEPTH = 32, CONFIG_BYTES = 1 << 20 };
+enum { CONFIG_DEPTH = 32, CONFIG_BYTES = 1 << 20, MAPPING_KEYS = 1000 };
+
+/* The file of what was given there. */
+#define COMMAND_LINE "command line"
 
 /* Owns everything below it. */
 typedef struct ConfigValue {
@@ -55,21 +58,30 @@ void config_value_free(ConfigValue *value);
 const ConfigValue *config_value_get(const ConfigValue *mapping, const char *key);
 /* Puts a value into a mapping, in place of one of the same key. Takes ownership. */
 void config_value_set(ConfigValue *mapping, const char *key, ConfigValue *value);
+/* Puts an item at the end of a list. Takes ownership. */
+void config_value_append(ConfigValue *list, ConfigValue *item);
 ConfigValue *config_value_new(ValueType type, const char *file, int line);
 ConfigValue *config_value_string(const char *text, const char *file, int line);
+/* What `text` means in YAML where it stands without quotes: null, a boolean, a number or a string. */
+ConfigValue *config_value_plain(const char *text, const char *file, int line);
 ConfigValue *config_value_copy(const ConfigValue *value);
 
-/* Writes a value as YAML that reads back as the same value: a mapping with one key per line at `indent` spaces, lists
- * and mappings inside lists in brackets. */
+/* Writes a value as YAML that reads back as the same value: a mapping with one key per line behind `indent` spaces,
+ * what is inside of lists in brackets. indent < 0: all on one line, in brackets. */
 void config_value_write(FILE *file, const ConfigValue *value, int indent);
-/* A scalar as YAML; a string is quoted where it has to be. A real has as many digits as it takes to read it back. */
+/* A string, quoted where it has to be; bytes that are not UTF-8 become the escapes of the characters of their number.
+ */
 void config_write_string(FILE *file, const char *text);
 void config_write_real(FILE *file, double value);
 
 /* "mapping", "list", "integer", ... for messages. */
 const char *value_type_name(ValueType type);
 
-/* log_error with "FILE:LINE: " in front, from rank 0 only. Returns BAD_INPUT. */
+/* log_error with "FILE:LINE: " in front, from rank 0 only. Returns BAD_INPUT, or USAGE for what stands on the command
+ * line. */
 Status config_error(const ConfigValue *where, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* For the two readers: refuses text that is too long, UTF-16 or has a NUL, and steps over a byte order mark. */
+Status config_text_check(const char *name, const char **text, size_t *bytes);
 
 #endif

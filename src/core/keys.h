@@ -52,7 +52,8 @@ typedef struct Key {
     const char *name;
     KeyType type;
     const char *default_text; /* as in YAML; of a string the text itself, "null" if it is NULL */
-    double low, high;         /* of a number, and of every number of a list; both 0: any finite number */
+    double low, high; /* of a number, and of every number of a list; both 0: any finite number; an infinite bound
+                         lets infinity in */
     const char *choices;
     const char *doc; /* one line */
     size_t offset;   /* in the struct of the table */
@@ -96,6 +97,8 @@ Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping,
 void keys_print(FILE *file, const KeyTable *table);
 /* One or two lines per key: name, type, default, range or choices, and what it does. */
 void keys_help(FILE *file, const KeyTable *table);
+/* "1 to 10", "at least 1": the numbers that a key takes. */
+void key_range(const Key *key, char text[96]);
 /* Frees the strings and lists of the struct. */
 void keys_free(const KeyTable *tables, int count);
 

@@ -1,0 +1,80 @@
+/* What only shows when keys are seen together. */
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "core/config.h"
+#include "core/log.h"
+
+__attribute__((format(printf, 1, 2))) static Status refuse(const char *format, ...) {
+    char message[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (log_rank() == 0) log_error("%s", message);
+    return BAD_INPUT;
+}
+
+static Status check_data(const DataConfig *data) {
+    const int64_t files = data->files.count, weights = data->probabilities.count;
+    if (files == 0) return refuse("data.files is missing: HDF5 files of tokens, made by flame-c data build");
+    if (weights == 0) return OK;
+    if (files == 1) return refuse("data.probabilities has no meaning with one file in data.files; leave it out");
+    if (weights != files)
+        return refuse("data.probabilities has %lld values for %lld files in data.files", (long long)weights,
+                      (long long)files);
+    double sum = 0;
+    for (int64_t i = 0; i < weights; i++) sum += data->probabilities.item[i];
+    if (!(sum > 0)) return refuse("data.probabilities sum to 0; at least one must be positive");
+    return OK;
+}
+
+static Status check_ranks(const TrainingConfig *training, int world_size) {
+    const int64_t shard = training->data_parallel_shard_degree, replicate = training->data_parallel_replicate_degree;
+    if (shard == 0) return refuse("training.data_parallel_shard_degree is 0; -1 means all ranks");
+    if (replicate != 1 || (shard != -1 && shard != world_size))
+        return refuse("training.data_parallel_shard_degree %lld x data_parallel_replicate_degree %lld on %d ranks: "
+                      "parameters are sharded over all ranks, so the only pairs are -1 x 1 and %d x 1",
+                      (long long)shard, (long long)replicate, world_size, world_size);
+    const int64_t global = training->global_batch_size, accumulation = training->gradient_accumulation_steps;
+    if (global == -1) return OK;
+    if (global < world_size)
+        return refuse("training.global_batch_size %lld leaves some of the %d ranks without a sequence",
+                      (long long)global, world_size);
+    if (accumulation != 1)
+        return refuse("training.global_batch_size and training.gradient_accumulation_steps (%lld) exclude each other: "
+                      "accumulation follows from the global batch",
+                      (long long)accumulation);
+    return OK;
+}
+
+static void warn_about_schedule(const TrainConfig *config) {
+    const int64_t steps = config->training.steps, warmup = config->lr_scheduler.warmup_steps;
+    const double ratio = config->lr_scheduler.decay_ratio;
+    if (log_rank() != 0 || steps == 0) return;
+    if (warmup > steps)
+        log_warning("lr_scheduler.warmup_steps %lld is cut to training.steps %lld: the whole run warms up",
+                    (long long)warmup, (long long)steps);
+    else if (!isnan(ratio) && (double)warmup + rint((double)steps * ratio) > (double)steps)
+        log_warning("lr_scheduler.decay_ratio %g is cut to the %lld steps after the warm-up", ratio,
+                    (long long)(steps - warmup));
+}
+
+/* A folder that is promised to lie in the dump folder. */
+static Status check_inside(const char *key, const char *path) {
+    if (path[0] && path[0] != '/' && strcmp(path, ".") != 0 && !strstr(path, "..")) return OK;
+    return refuse("%s is \"%s\"; it must be the name of a folder inside of job.dump_folder", key, path);
+}
+
+Status config_validate(const TrainConfig *config, int world_size) {
+    if (strcmp(config->device, "cuda") == 0)
+        return refuse("device is cuda, but this build has no GPU support; use cpu, or auto");
+    if (!config->job.dump_folder[0]) return refuse("job.dump_folder is empty");
+    Status status = check_data(&config->data);
+    if (status == OK) status = check_ranks(&config->training, world_size);
+    if (status == OK) status = check_inside("checkpoint.folder", config->checkpoint.folder);
+    if (status == OK) status = check_inside("metrics.save_tb_folder", config->metrics.save_tb_folder);
+    if (status == OK) warn_about_schedule(config);
+    return status;
+}
