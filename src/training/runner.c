@@ -122,17 +122,23 @@ static void backward_tape(Runner *runner, Tape *tape, Tensor *input) {
     arena_rewind(&runner->scratch, 0);
 }
 
-static void begin_gradient(Runner *runner, int unit) {
-    if (runner->fsdp) {
-        fsdp_begin_gradient(runner->fsdp, unit);
-        return;
+/* On the counting device any address says "not frozen". */
+static void pretend_gradient(Unit *unit, bool begin) {
+    for (int i = 0; i < unit->parameters; i++) {
+        Parameter *p = &unit->parameter[i];
+        if (begin && !p->tensor.gradient) p->tensor.gradient = p;
+        if (!begin && p->tensor.gradient == p) p->tensor.gradient = NULL;
     }
-    Unit *u = &runner->model->unit[unit]; /* counting: any address says "not frozen" */
-    for (int i = 0; i < u->parameters; i++) u->parameter[i].tensor.gradient = &u->parameter[i];
+}
+
+static void begin_gradient(Runner *runner, int unit) {
+    if (runner->fsdp) fsdp_begin_gradient(runner->fsdp, unit);
+    else pretend_gradient(&runner->model->unit[unit], true);
 }
 
 static void reduce_gradient(Runner *runner, int unit) {
     if (runner->fsdp) fsdp_reduce_gradient(runner->fsdp, unit);
+    else pretend_gradient(&runner->model->unit[unit], false);
 }
 
 static void run_training(Runner *runner, double *loss_sum, int64_t *targets) {
