@@ -15,8 +15,18 @@ static void *allocate(int64_t bytes) {
     return memory;
 }
 
-/* Memory full of NaN, in every element type. */
-static void *allocate_poisoned(int64_t bytes) { return memset(allocate(bytes), 0xff, (size_t)bytes); }
+/* A NaN as bf16; two of them are a NaN as fp32, and one that stays a NaN when it is rounded to bf16. */
+static const uint16_t POISON = 0x7fc0;
+
+static void poison(void *memory, int64_t bytes) {
+    for (int64_t i = 0; i < bytes / 2; i++) ((uint16_t *)memory)[i] = POISON;
+}
+
+static void *allocate_poisoned(int64_t bytes) {
+    void *memory = allocate(bytes);
+    poison(memory, bytes);
+    return memory;
+}
 
 Matrix matrix_create(int64_t rows, int64_t cols) {
     return (Matrix){rows, cols, allocate(rows * cols * (int64_t)sizeof(double))};
@@ -32,8 +42,10 @@ static double load(const void *data, DType type, int64_t i) {
 }
 
 static void store(void *data, DType type, int64_t i, double value) {
-    if (type == BF16) ((bf16 *)data)[i] = float_to_bf16((float)value);
-    else ((float *)data)[i] = (float)value;
+    if (type == BF16)
+        ((bf16 *)data)[i] = float_to_bf16((float)value);
+    else
+        ((float *)data)[i] = (float)value;
 }
 
 static void write_matrix(const Matrix *from, void *to, DType type, int64_t stride) {
@@ -83,7 +95,8 @@ static int64_t document_length(int64_t T, uint64_t *state) {
 
 static Batch batch_create(const OpCase *c, int64_t T, uint64_t *state) {
     const int64_t N = c->B * T, vocabulary = c->vocabulary ? c->vocabulary : 16;
-    int32_t *tokens = allocate(4 * N), *labels = allocate(4 * N), *segment = allocate(4 * N), *position = allocate(4 * N);
+    int32_t *tokens = allocate(4 * N), *labels = allocate(4 * N), *segment = allocate(4 * N),
+            *position = allocate(4 * N);
     for (int64_t b = 0; b < c->B; b++) {
         int64_t left = c->packed ? document_length(T, state) : T;
         for (int64_t t = 0, document = 0, p = 0; t < T; t++, p++, left--) {
@@ -178,13 +191,13 @@ static void seed_gradient(Place *place, int i, const Matrix *gradient) {
 }
 
 static bool margins_untouched(const Tensor *whole, const void *data) {
-    const int64_t size = dtype_size(whole->type);
+    const int64_t halves = dtype_size(whole->type) / 2;
     for (int64_t r = 0; r < whole->rows; r++) {
-        const unsigned char *row = (const unsigned char *)data + r * whole->stride * size;
-        for (int64_t i = 0; i < MARGIN_LEFT * size; i++)
-            if (row[i] != 0xff) return false;
-        for (int64_t i = (whole->stride - MARGIN_RIGHT) * size; i < whole->stride * size; i++)
-            if (row[i] != 0xff) return false;
+        const uint16_t *row = (const uint16_t *)data + r * whole->stride * halves;
+        for (int64_t i = 0; i < whole->stride * halves; i++) {
+            const bool margin = i < MARGIN_LEFT * halves || i >= (whole->stride - MARGIN_RIGHT) * halves;
+            if (margin && row[i] != POISON) return false;
+        }
     }
     return true;
 }
@@ -208,7 +221,7 @@ static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOp
         result->out[i] = read_matrix(out->data, out->rows, out->cols, out->type, out->stride);
     }
     Arena *scratch = tape->scratch;
-    memset(scratch->base, 0xff, (size_t)scratch->capacity);
+    poison(scratch->base, scratch->capacity);
     arena_rewind(scratch, 0);
     if (options.recompute) tape_rematerialise(tape);
     for (int i = 0; i < problem->outputs; i++) seed_gradient(place, i, &problem->out_gradient[i]);
@@ -223,8 +236,8 @@ OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions op
     OpResult result = {0};
     Arena keep = arena_create("keep", device, counted.keep_peak + SLACK);
     Arena scratch = arena_create("scratch", device, counted.scratch_peak + SLACK);
-    memset(keep.base, 0xff, (size_t)keep.capacity);
-    memset(scratch.base, 0xff, (size_t)scratch.capacity);
+    poison(keep.base, keep.capacity);
+    poison(scratch.base, scratch.capacity);
     Place place;
     place_create(&place, problem, backend->type, options);
     Tape *tape = allocate(sizeof *tape);
@@ -307,8 +320,12 @@ static Matrix rows_of(const Matrix *matrix, int64_t first, int64_t rows) {
 OpProblem op_problem_document(const OpProblem *problem, int64_t first, int64_t T) {
     const Batch *batch = &problem->batch;
     OpProblem part = *problem;
-    part.batch = (Batch){1, T, copy_of_tokens(batch->tokens + first, T), copy_of_tokens(batch->labels + first, T),
-                         copy_of_tokens(batch->segment + first, T), copy_of_tokens(batch->position + first, T)};
+    part.batch = (Batch){1,
+                         T,
+                         copy_of_tokens(batch->tokens + first, T),
+                         copy_of_tokens(batch->labels + first, T),
+                         copy_of_tokens(batch->segment + first, T),
+                         copy_of_tokens(batch->position + first, T)};
     for (int i = 0; i < problem->inputs; i++) {
         const Matrix *in = &problem->in[i];
         part.in[i] = problem->c->input[i].rows ? rows_of(in, 0, in->rows) : rows_of(in, first, T);

@@ -23,7 +23,7 @@ static const OpTest *const op_tests[] = {
 };
 
 enum { DIRECTIONS = 2, SINGLE_ELEMENTS = 16, BACKENDS = 3, OPS = sizeof op_tests / sizeof *op_tests };
-static const double STEP = 1e-6;      /* of the finite differences */
+static const double STEP = 1e-6;       /* of the finite differences */
 static const double NEGLIGIBLE = 1e-6; /* an absolute error that always passes */
 
 /* One case on one backend, and what went wrong so far. */
@@ -37,8 +37,9 @@ typedef struct Subject {
 static void expect_below(Subject *s, const char *what, const char *tensor, double value, double bound) {
     if (value <= bound) return;
     s->failures++;
-    print_error("%s, case %s, B=%d T=%d, %s: %s of %s is %.3g, bound %.3g\n", s->problem->test->name, s->problem->c->name,
-                (int)s->problem->batch.B, (int)s->problem->batch.T, s->backend->name, what, tensor, value, bound);
+    print_error("%s, case %s, B=%d T=%d, %s: %s of %s is %.3g, bound %.3g\n", s->problem->test->name,
+                s->problem->c->name, (int)s->problem->batch.B, (int)s->problem->batch.T, s->backend->name, what, tensor,
+                value, bound);
 }
 
 static const char *output_name(int i) {
@@ -55,7 +56,8 @@ static double rms(const Matrix *m) {
     return sqrt(sum / (double)size_of(m));
 }
 
-/* RMS(a - b) / RMS(b); `floor` is the least the reference counts for. 0 if no element is off by more than NEGLIGIBLE. */
+/* RMS(a - b) / RMS(b); `floor` is the least the reference counts for. 0 if no element is off by more than NEGLIGIBLE.
+ */
 static double relative_error(const Matrix *a, const Matrix *b, double floor) {
     double sum = 0;
     bool negligible = true;
@@ -141,16 +143,22 @@ static double derivative_error(const OpProblem *p, int input, const Matrix *grad
     return error <= NEGLIGIBLE * spread ? 0 : error / scale;
 }
 
+/* The larger of two errors; NaN is larger than any number. */
+static double worse(double a, double b) { return a >= b || isnan(a) ? a : b; }
+
 static void check_finite_differences(Subject *s, const OpResult *result) {
     const OpProblem *p = s->problem;
     const int singles = p->batch.B * p->batch.T <= 130 ? SINGLE_ELEMENTS : SINGLE_ELEMENTS / 4;
     for (int i = 0; i < p->inputs; i++) {
-        double error[DIRECTIONS + SINGLE_ELEMENTS] = {0};
+        double error[DIRECTIONS + SINGLE_ELEMENTS] = {0}, along_directions = 0, by_elements = 0;
 #pragma omp parallel for schedule(dynamic)
         for (int d = 0; d < DIRECTIONS + singles; d++) error[d] = derivative_error(p, i, &result->in_gradient[i], d);
-        for (int d = 0; d < DIRECTIONS + singles; d++)
-            expect_below(s, d < DIRECTIONS ? "derivative along a direction" : "derivative by one element",
-                         p->c->input[i].name, error[d], gradient_bound(p->c, F32));
+        for (int d = 0; d < DIRECTIONS; d++) along_directions = worse(along_directions, error[d]);
+        for (int d = 0; d < singles; d++) by_elements = worse(by_elements, error[DIRECTIONS + d]);
+        const double bound = gradient_bound(p->c, F32);
+        expect_below(s, "error of the derivative along random directions", p->c->input[i].name, along_directions,
+                     bound);
+        expect_below(s, "error of the derivative by single elements", p->c->input[i].name, by_elements, bound);
     }
 }
 
@@ -172,7 +180,8 @@ static void check_against(Subject *s, const char *what, const OpResult *given, c
         if (!reference->value || !given->in_gradient[i].value) continue;
         snprintf(label, sizeof label, "error of the gradient (%s)", what);
         expect_below(s, label, s->problem->c->input[i].name,
-                     relative_error(&given->in_gradient[i], reference, least_reference(s->problem, reference)), gradient);
+                     relative_error(&given->in_gradient[i], reference, least_reference(s->problem, reference)),
+                     gradient);
     }
 }
 
@@ -207,7 +216,8 @@ static void check_gradient(Subject *s, const OpResult *result) {
     }
     const OpBackend cpu_f32 = {"cpu f32", device_cpu(), F32};
     OpResult expected = op_run(s->problem, &cpu_f32, (OpOptions){.threads = 1});
-    check_against(s, "fp32", result, &expected, forward_bound(s->problem->c, BF16), gradient_bound(s->problem->c, BF16));
+    check_against(s, "fp32", result, &expected, forward_bound(s->problem->c, BF16),
+                  gradient_bound(s->problem->c, BF16));
     op_result_destroy(&expected);
 }
 
@@ -235,7 +245,8 @@ static void check_frozen(Subject *s, const OpResult *result) {
  * sums inside a vectorised loop, so the bits may differ. */
 static void check_wide(Subject *s, const OpResult *result) {
     const double before = 1;
-    OpResult other = op_run(s->problem, s->backend, (OpOptions){.wide = true, .threads = 2, .parameter_gradient = before});
+    OpResult other =
+        op_run(s->problem, s->backend, (OpOptions){.wide = true, .threads = 2, .parameter_gradient = before});
     for (int i = 0; i < s->problem->inputs; i++)
         for (int64_t j = 0; s->problem->c->input[i].parameter && j < size_of(&other.in_gradient[i]); j++)
             other.in_gradient[i].value[j] -= before;
@@ -272,8 +283,10 @@ static void run_document(const Subject *s, int64_t first, int64_t T, OpResult *w
     OpResult result = op_run(&document, s->backend, (OpOptions){.threads = 1});
     for (int i = 0; i < document.outputs; i++) put_rows(&whole->out[i], &result.out[i], first);
     for (int i = 0; i < document.inputs; i++) {
-        if (document.c->input[i].parameter) add_to(&whole->in_gradient[i], &result.in_gradient[i]);
-        else put_rows(&whole->in_gradient[i], &result.in_gradient[i], first);
+        if (document.c->input[i].parameter)
+            add_to(&whole->in_gradient[i], &result.in_gradient[i]);
+        else
+            put_rows(&whole->in_gradient[i], &result.in_gradient[i], first);
     }
     op_result_destroy(&result);
     op_problem_destroy(&document);
@@ -313,8 +326,8 @@ static int check_case(const OpTest *test, const OpCase *c, int64_t T, const OpBa
     check_gradient(&subject, &result);
     check_memory(&subject, &result, (OpOptions){.threads = 1});
     check_wide(&subject, &result);
-    check_documents(&subject, &result);
-    if (backend->device == device_cpu()) { /* what the emulator does here is the same code */
+    if (backend->device == device_cpu()) { /* says nothing new about a kernel that agrees with the CPU's */
+        check_documents(&subject, &result);
         check_recompute_and_threads(&subject, &result);
         check_frozen(&subject, &result);
     }
@@ -358,7 +371,8 @@ int main(int argc, char **argv) {
             if (argc > 2 && strcmp(argv[2], backends[b].name) != 0) continue;
             runs[count] = (Run){.test = op_tests[o], .backend = &backends[b]};
             snprintf(runs[count].name, sizeof runs[count].name, "%s on %s", op_tests[o]->name, backends[b].name);
-            tests[count] = (struct CMUnitTest){.name = runs[count].name, .test_func = check_op, .initial_state = &runs[count]};
+            tests[count] =
+                (struct CMUnitTest){.name = runs[count].name, .test_func = check_op, .initial_state = &runs[count]};
             count++;
         }
     if (count == 0) {
