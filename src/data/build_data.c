@@ -21,6 +21,7 @@ typedef struct Builder {
     TokensWriter *train, *validation, *current; /* current: of the document being written; NULL between documents */
     int64_t documents;                          /* of both */
     bool blank_line;                            /* so far, the line being read is */
+    bool has_text;                              /* the document being read is not all blank */
     unsigned char piece[PIECE_BYTES];
     uint32_t tokens[PIECE_BYTES];
     struct timespec last_progress;
@@ -50,6 +51,7 @@ static Status begin_document(Builder *builder) {
     builder->current =
         builder->validation && place < builder->options->validation ? builder->validation : builder->train;
     builder->blank_line = true;
+    builder->has_text = false;
     uint32_t mark = BYTES_BOS;
     return tokens_writer_add(builder->current, &mark, 1);
 }
@@ -63,16 +65,19 @@ static Status end_document(Builder *builder) {
     return status;
 }
 
-/* The bytes of data[0 .. count) up to where the current document ends; *ends: whether it does end there. */
+/* The bytes of data[0 .. count) up to where the current document ends; *ends: whether it does end there. Blank lines
+ * alone are no document: they begin the next one. */
 static int64_t document_part(Builder *builder, const unsigned char *data, int64_t count, bool *ends) {
     *ends = false;
     if (builder->options->document == DOCUMENT_FILE) return count;
     for (int64_t i = 0; i < count; i++) {
         if (data[i] != '\n') {
-            builder->blank_line = builder->blank_line && (data[i] == ' ' || data[i] == '\t' || data[i] == '\r');
+            bool blank = data[i] == ' ' || data[i] == '\t' || data[i] == '\r';
+            builder->blank_line = builder->blank_line && blank;
+            builder->has_text = builder->has_text || !blank;
             continue;
         }
-        *ends = builder->options->document == DOCUMENT_LINE || builder->blank_line;
+        *ends = builder->has_text && (builder->options->document == DOCUMENT_LINE || builder->blank_line);
         builder->blank_line = true;
         if (*ends) return i + 1;
     }

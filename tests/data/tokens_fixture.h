@@ -34,11 +34,11 @@ static int fixture_teardown(void **state) {
     return folder_remove(fixture_folder);
 }
 
-/* The path of a file in that folder; the last 64 are kept. */
+/* The path of a file in that folder; the last 8 are kept. */
 static inline const char *fixture_path(const char *name) {
-    static char paths[64][512];
+    static char paths[8][512];
     static int next;
-    char *path = paths[next++ % 64];
+    char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", fixture_folder, name);
     return path;
 }
@@ -70,11 +70,13 @@ static inline void fixture_write(const char *path, uint64_t seed, int64_t docume
 
 /* What is written to standard error between begin and end. */
 static int captured_stderr = -1;
+static char captured_path[300];
 
 static inline void capture_begin(void) {
     fflush(stderr);
     captured_stderr = dup(STDERR_FILENO);
-    int file = open(fixture_path("stderr"), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    snprintf(captured_path, sizeof captured_path, "%s/stderr", fixture_folder);
+    int file = open(captured_path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
     dup2(file, STDERR_FILENO);
     close(file);
 }
@@ -84,7 +86,7 @@ static inline const char *capture_end(void) {
     fflush(stderr);
     dup2(captured_stderr, STDERR_FILENO);
     close(captured_stderr);
-    FILE *file = fopen(fixture_path("stderr"), "r");
+    FILE *file = fopen(captured_path, "r");
     assert_non_null(file);
     text[fread(text, 1, sizeof text - 1, file)] = 0;
     fclose(file);

@@ -1,0 +1,244 @@
+/* Text to tokens: documents, marks, the split, what is skipped and what is refused. */
+#include "data/tokens_fixture.h"
+
+#include <sys/stat.h>
+
+#include "commands/commands.h"
+#include "data/build_data.h"
+#include "data/tokens_h5.h"
+
+static void write_text(const char *path, const char *text, size_t size) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, size, file), size);
+    fclose(file);
+}
+
+static BuildOptions options_for(const char *const *text, const char *out) {
+    return (BuildOptions){
+        .text = text, .text_count = 1, .out = out, .chunk_tokens = TOKENS_CHUNK_DEFAULT, .level = TOKENS_LEVEL_DEFAULT};
+}
+
+/* The file as text: < begins and > ends a document; each document is followed by | as doc_ends says. */
+static char *rendered(const char *path) {
+    TokensFile *file;
+    assert_int_equal(tokens_open(path, &file), OK);
+    const TokensFacts *facts = tokens_facts(file);
+    uint16_t *tokens = malloc((size_t)tokens_chunk_bytes(file));
+    char *text = calloc((size_t)(facts->tokens + facts->documents) + 1, 1), *to = text;
+    TokensScratch scratch = {0};
+    assert_int_equal(tokens_read_chunk(file, 0, &scratch, tokens), OK);
+    assert_int_equal(facts->chunks, 1);
+    for (int64_t i = 0, document = 0; i < facts->tokens; i++) {
+        *to++ = tokens[i] == BYTES_BOS ? '<' : tokens[i] == BYTES_EOS ? '>' : (char)tokens[i];
+        if (facts->doc_ends[document] != (uint64_t)i + 1) continue;
+        *to++ = '|';
+        document++;
+    }
+    tokens_scratch_free(&scratch);
+    free(tokens);
+    tokens_close(file);
+    return text;
+}
+
+static void expect_text(const char *path, const char *expected) {
+    char *text = rendered(path);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+/* A fresh folder with two texts below each other, one of them in a folder of its own. */
+static const char *make_texts(const char *name) {
+    const char *folder = fixture_path(name);
+    char path[600];
+    assert_int_equal(folder_create(folder), 0);
+    snprintf(path, sizeof path, "%s/b", folder);
+    assert_int_equal(folder_create(path), 0);
+    snprintf(path, sizeof path, "%s/b/x.txt", folder);
+    write_text(path, "second\xff", 7); /* not UTF-8, which bytes need not be */
+    snprintf(path, sizeof path, "%s/a.txt", folder);
+    write_text(path, "first", 5);
+    return folder;
+}
+
+static void a_folder_is_read_in_order(void **state) {
+    (void)state;
+    const char *folder = make_texts("order"), *out = fixture_path("order.h5");
+    BuildOptions options = options_for(&folder, out);
+    BuildReport report;
+    assert_int_equal(build_data(&options, &report), OK);
+    expect_text(out, "<first>|<second\xff>|");
+    assert_int_equal(report.files, 2);
+    assert_int_equal(report.bytes, 12);
+    assert_int_equal(report.tokens, 16);
+    assert_int_equal(report.documents, 2);
+}
+
+static void what_is_not_text_is_skipped(void **state) {
+    (void)state;
+    const char *folder = make_texts("skip"), *out = fixture_path("skip.h5");
+    char path[600];
+    snprintf(path, sizeof path, "%s/binary", folder);
+    write_text(path, "a\0b", 3);
+    snprintf(path, sizeof path, "%s/empty", folder);
+    write_text(path, "", 0);
+    snprintf(path, sizeof path, "%s/.hidden", folder);
+    write_text(path, "hidden", 6);
+    snprintf(path, sizeof path, "%s/b/loop", folder);
+    assert_int_equal(symlink("..", path), 0);
+    snprintf(path, sizeof path, "%s/itself", folder);
+    assert_int_equal(symlink("itself", path), 0);
+    BuildOptions options = options_for(&folder, out);
+    BuildReport report;
+    capture_begin();
+    assert_int_equal(build_data(&options, &report), OK);
+    const char *text = capture_end();
+    assert_mentions(text, "binary: skipped");
+    assert_mentions(text, "empty: skipped");
+    assert_mentions(text, "loop: skipped");
+    assert_int_equal(report.skipped_binary, 1);
+    assert_int_equal(report.skipped_empty, 1);
+    assert_int_equal(report.skipped_links, 2);
+    expect_text(out, "<first>|<second\xff>|");
+}
+
+static void lines_and_paragraphs_are_documents(void **state) {
+    (void)state;
+    const char *file = fixture_path("units.txt"), *out = fixture_path("units.h5");
+    write_text(file, "a\nb\n \nc\n\n\nd", 11);
+    BuildOptions options = options_for(&file, out);
+    BuildReport report;
+    options.force = true;
+    const char *const expected[] = {"<a\nb\n \nc\n\n\nd>|", "<a\nb\n \n>|<c\n\n>|<\nd>|",
+                                    "<a\n>|<b\n>|< \nc\n>|<\n\nd>|"};
+    for (int unit = DOCUMENT_FILE; unit <= DOCUMENT_LINE; unit++) {
+        options.document = (DocumentUnit)unit;
+        assert_int_equal(build_data(&options, &report), OK);
+        expect_text(out, expected[unit]);
+    }
+}
+
+static void a_long_line_goes_through_in_pieces(void **state) {
+    (void)state;
+    enum { LENGTH = 3 * 1024 * 1024 + 17 };
+    const char *file = fixture_path("long.txt"), *out = fixture_path("long.h5");
+    char *text = malloc(LENGTH);
+    memset(text, 'x', LENGTH);
+    write_text(file, text, LENGTH);
+    free(text);
+    BuildOptions options = options_for(&file, out);
+    options.document = DOCUMENT_LINE;
+    BuildReport report;
+    assert_int_equal(build_data(&options, &report), OK);
+    assert_int_equal(report.tokens, LENGTH + 2);
+    assert_int_equal(report.documents, 1);
+}
+
+static void validation_takes_its_share(void **state) {
+    (void)state;
+    const char *file = fixture_path("share.txt"), *out = fixture_path("train.h5"), *other = fixture_path("valid.h5");
+    char text[20000];
+    for (int i = 0; i < 10000; i++) memcpy(text + 2 * i, "a\n", 2);
+    write_text(file, text, sizeof text);
+    BuildOptions options = options_for(&file, out);
+    options.document = DOCUMENT_LINE;
+    options.validation = 0.1;
+    options.validation_out = other;
+    BuildReport report;
+    assert_int_equal(build_data(&options, &report), OK);
+    assert_int_equal(report.documents + report.validation_documents, 10000);
+    assert_int_equal(report.tokens + report.validation_tokens, 40000);
+    assert_in_range(report.validation_documents, 850, 1150); /* five standard deviations */
+    options.document = DOCUMENT_FILE;
+    options.force = true;
+    capture_begin();
+    assert_int_equal(build_data(&options, &report), BAD_INPUT);
+    assert_mentions(capture_end(), "--document paragraph");
+}
+
+static void an_output_is_not_replaced_unless_forced(void **state) {
+    (void)state;
+    const char *folder = make_texts("force"), *out = fixture_path("force.h5");
+    write_text(out, "precious", 8);
+    BuildOptions options = options_for(&folder, out);
+    BuildReport report;
+    capture_begin();
+    assert_int_equal(build_data(&options, &report), BAD_INPUT);
+    assert_mentions(capture_end(), "--force");
+    char *kept;
+    int64_t size;
+    assert_int_equal(file_read_all(out, 100, &kept, &size), 0);
+    assert_string_equal(kept, "precious");
+    free(kept);
+    options.force = true;
+    assert_int_equal(build_data(&options, &report), OK);
+    expect_text(out, "<first>|<second\xff>|");
+}
+
+static void nothing_stays_after_an_error(void **state) {
+    (void)state;
+    const char *folder = fixture_path("clean"), *out = fixture_path("clean/out.h5");
+    const char *text[] = {make_texts("readable"), fixture_path("missing")};
+    assert_int_equal(folder_create(folder), 0);
+    BuildOptions options = options_for(text, out);
+    options.text_count = 2;
+    BuildReport report;
+    capture_begin();
+    assert_int_equal(build_data(&options, &report), BAD_INPUT);
+    assert_mentions(capture_end(), "missing: cannot be read");
+    char **names;
+    int64_t count;
+    assert_int_equal(folder_list(folder, &names, &count), 0);
+    assert_int_equal(count, 0);
+    folder_list_free(names, count);
+}
+
+typedef struct UsageCase {
+    const char *arguments[6];
+    Status status;
+    const char *message;
+} UsageCase;
+
+static const UsageCase usage_cases[] = {
+    {{"data"}, USAGE, "build, inspect or verify"},
+    {{"data", "bild"}, USAGE, "no \"data bild\""},
+    {{"data", "build"}, USAGE, "--text is missing"},
+    {{"data", "build", "--text"}, USAGE, "--text needs"},
+    {{"data", "build", "--text", "a"}, USAGE, "--out is missing"},
+    {{"data", "build", "a"}, USAGE, "what is \"a\""},
+    {{"data", "build", "--level", "10"}, USAGE, "--level 10"},
+    {{"data", "build", "--chunk", "7"}, USAGE, "--chunk 7"},
+    {{"data", "build", "--chunk", "70000x"}, USAGE, "--chunk 70000x"},
+    {{"data", "build", "--validation", "1"}, USAGE, "between 0 and 1"},
+    {{"data", "build", "--validation", "nan"}, USAGE, "between 0 and 1"},
+    {{"data", "build", "--document", "page"}, USAGE, "--document page"},
+    {{"data", "build", "--colour", "red"}, USAGE, "--colour"},
+    {{"data", "inspect"}, USAGE, "which file?"},
+    {{"data", "verify", "--fast"}, USAGE, "--fast"},
+    {{"data", "verify", "no-such-file.h5"}, IO_ERROR, "No such file"},
+};
+
+static void the_command_line_is_checked(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof usage_cases / sizeof usage_cases[0]; i++) {
+        char *arguments[7] = {NULL};
+        int count = 0;
+        for (; count < 6 && usage_cases[i].arguments[count]; count++)
+            arguments[count] = (char *)(uintptr_t)usage_cases[i].arguments[count];
+        capture_begin();
+        Status status = command_data(count, arguments);
+        const char *text = capture_end();
+        assert_int_equal(status, usage_cases[i].status);
+        assert_mentions(text, usage_cases[i].message);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_folder_is_read_in_order),          cmocka_unit_test(what_is_not_text_is_skipped),
+        cmocka_unit_test(lines_and_paragraphs_are_documents), cmocka_unit_test(a_long_line_goes_through_in_pieces),
+        cmocka_unit_test(validation_takes_its_share),         cmocka_unit_test(an_output_is_not_replaced_unless_forced),
+        cmocka_unit_test(nothing_stays_after_an_error),       cmocka_unit_test(the_command_line_is_checked),
+    };
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
