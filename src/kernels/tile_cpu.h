@@ -148,11 +148,9 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
 /* vector[i] = the sum, or the maximum, of the accumulator's row i. The accumulator has at least 64 rows. */
 #define row_sum(vector, accumulator)                                                                                   \
     do {                                                                                                               \
-        for (int i_ = 0; i_ < accumulator##_rows; i_++) {                                                              \
-            float row_ = 0;                                                                                            \
-            SUM(row_, j_, accumulator##_cols, accumulator[i_ * accumulator##_stride + j_]);                            \
-            vector[i_] = row_;                                                                                         \
-        }                                                                                                              \
+        for (int i_ = 0; i_ < accumulator##_rows; i_ += LANES)                                                         \
+            sums_of_rows(vector + i_, accumulator + i_ * accumulator##_stride, accumulator##_stride,                   \
+                         accumulator##_cols);                                                                          \
     } while (0)
 #define row_maximum(vector, accumulator)                                                                               \
     do {                                                                                                               \
@@ -220,7 +218,7 @@ enum { LANES = 8, LANES_HELD = 8 };
 #define INTERLEAVE_HIGH(x, y) __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15)
 #endif
 #if defined(__clang__)
-#define TILE_UNROLL _Pragma("unroll")
+#define TILE_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define TILE_UNROLL _Pragma("GCC unroll 16")
 #endif
@@ -233,7 +231,7 @@ DEVICE void mma_block(float *d, int d_stride, int depth, const float *a, int a_r
         TILE_UNROLL for (int j = 0; j < width; j++) sum[i * width + j] = *(const Lanes *)(d + i * d_stride + j * LANES);
     }
     for (int k = 0; k < depth; k++) {
-        Lanes row[4];
+        Lanes row[2];
         TILE_UNROLL for (int j = 0; j < width; j++) row[j] = *(const Lanes *)(b + k * b_stride + j * LANES);
         TILE_UNROLL for (int i = 0; i < height; i++) {
             const float x = a[i * a_row + k * a_col];
@@ -248,18 +246,30 @@ DEVICE void mma_block(float *d, int d_stride, int depth, const float *a, int a_r
 /* d[rows, cols] += sum over k < depth of a[i * a_row + k * a_col] b[k * b_stride + j]. */
 DEVICE void mma(float *d, int d_stride, int rows, int cols, int depth, const float *a, int a_row, int a_col,
                 const float *b, int b_stride) {
-    enum { WIDE = LANES_HELD / 4, TALL = LANES_HELD / 2 };
+    enum { WIDE = 2, TALL = LANES_HELD / WIDE };
     int j = 0;
     for (; j + WIDE * LANES <= cols; j += WIDE * LANES)
-        for (int i = 0; i < rows; i += 4)
-            mma_block(d + i * d_stride + j, d_stride, depth, a + i * a_row, a_row, a_col, b + j, b_stride, 4, WIDE);
-    for (; WIDE > 2 && j + 2 * LANES <= cols; j += 2 * LANES)
         for (int i = 0; i < rows; i += TALL)
-            mma_block(d + i * d_stride + j, d_stride, depth, a + i * a_row, a_row, a_col, b + j, b_stride, TALL, 2);
+            mma_block(d + i * d_stride + j, d_stride, depth, a + i * a_row, a_row, a_col, b + j, b_stride, TALL, WIDE);
     for (; j < cols; j += LANES)
         for (int i = 0; i < rows; i += LANES_HELD)
             mma_block(d + i * d_stride + j, d_stride, depth, a + i * a_row, a_row, a_col, b + j, b_stride, LANES_HELD,
                       1);
+}
+
+/* to[i] = the sum of row i, for LANES rows. Interleaving as in transpose_square, but adding the two halves each time,
+ * leaves one register with the sums in order. */
+DEVICE void sums_of_rows(float *to, const float *from, int stride, int cols) {
+    Lanes x[LANES];
+    TILE_UNROLL for (int i = 0; i < LANES; i++) {
+        x[i] = *(const Lanes *)(from + i * stride);
+        for (int j = LANES; j < cols; j += LANES) x[i] += *(const Lanes *)(from + i * stride + j);
+    }
+    TILE_UNROLL for (int count = LANES / 2; count > 0; count /= 2) {
+        TILE_UNROLL for (int i = 0; i < count; i++) x[i] =
+            INTERLEAVE_LOW(x[i], x[i + count]) + INTERLEAVE_HIGH(x[i], x[i + count]);
+    }
+    *(Lanes *)to = x[0];
 }
 
 /* to[cols, rows] = from[rows, cols]^T, in squares of LANES x LANES: interleaving row i with row i + LANES/2,

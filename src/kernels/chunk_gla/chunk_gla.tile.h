@@ -213,8 +213,10 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     MATRIX(prefix, ROWS, WIDTH_K);
     MATRIX(suffix, ROWS, WIDTH_K);
     MATRIX(outer, BLOCK, WIDTH_K);
-    MATRIX(diagonal, ROWS, BLOCK);
-    VECTOR(walking, WIDTH_K);
+    MATRIX(walking, ROWS, WIDTH_K); /* k decayed from its row to `offset` rows further */
+    MATRIX(band, BLOCK, ROWS);      /* entry (offset, j): the product of rows j + offset and j */
+    MATRIX(diagonal, BLOCK, ROWS);  /* its sum over the blocks of K */
+    ACCUMULATOR(product, ROWS, WIDTH_K);
     VECTOR(document, ROWS);
     ACCUMULATOR(half, HALF, HALF);
     ACCUMULATOR(upper, BLOCK, BLOCK);
@@ -249,16 +251,17 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         mma_nt(half, q_half, k_half);
         mma_nt(upper, upper_q, upper_k);
         mma_nt(lower, lower_q, lower_k);
-        for (int j = 0; j < ROWS; j++) {
-            EACH (d, WIDTH_K) walking[d] = AT(k, j, d);
-            for (int i = j; i < (j / BLOCK + 1) * BLOCK; i++) {
-                if (i > j)
-                    EACH (d, WIDTH_K) walking[d] *= ENTRY(step, i, d);
-                float product = 0;
-                SUM(product, d, WIDTH_K, AT(q, i, d) * walking[d]);
-                EACH (one, 1) ENTRY(diagonal, i, j % BLOCK) += product;
-            }
+        for (int offset = 0; offset < BLOCK; offset++) {
+            MAP(product, j, d, x, {
+                const int i = j + offset < ROWS ? j + offset : j;
+                x = offset ? ENTRY(walking, j, d) * ENTRY(step, i, d) : AT(k, j, d);
+                ENTRY(walking, j, d) = x;
+                x *= AT(q, i, d);
+            });
+            row_sum((&ENTRY(band, offset, 0)), product);
         }
+        sync();
+        EACH_ENTRY(diagonal, offset, j, x, x += ENTRY(band, offset, j));
         sync();
     }
     MAP(half, i, j, x, A[(HALF + i) * ROWS + j] = document[HALF + i] == document[j] ? a.scale * x : 0.0f);
@@ -266,11 +269,10 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     MAP(lower, i, j, x,
         A[(HALF + BLOCK + i) * ROWS + HALF + j] =
             document[HALF + BLOCK + i] == document[HALF + j] ? a.scale * x : 0.0f);
-    EACH_ENTRY(
-        diagonal, i, j, x, if (j <= i % BLOCK) {
-            const int column = i / BLOCK * BLOCK + j;
-            A[i * ROWS + column] = document[i] == document[column] ? a.scale * x : 0.0f;
-        });
+    EACH_ENTRY(diagonal, offset, j, x, {
+        const int i = j + offset;
+        if (j % BLOCK + offset < BLOCK) A[i * ROWS + j] = document[i] == document[j] ? a.scale * x : 0.0f;
+    });
 }
 
 /* The gradient of A, zeros above the diagonal included. Program: chunk, sequence and head. */

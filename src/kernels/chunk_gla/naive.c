@@ -17,17 +17,17 @@ static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]
 
 /* S = diag(e^g) S + k v^T */
 static void update(double *S, int64_t K, int64_t V, const double *g, const double *k, const double *v) {
-    for (int64_t d = 0; d < K; d++)
-        for (int64_t j = 0; j < V; j++) S[d * V + j] = exp(g[d]) * S[d * V + j] + k[d] * v[j];
+    for (int64_t d = 0; d < K; d++) {
+        const double decay = exp(g[d]);
+        for (int64_t j = 0; j < V; j++) S[d * V + j] = decay * S[d * V + j] + k[d] * v[j];
+    }
 }
 
 /* o = K^(-1/2) q S */
 static void read_out(double *o, const double *S, int64_t K, int64_t V, const double *q) {
-    for (int64_t j = 0; j < V; j++) {
-        double sum = 0;
-        for (int64_t d = 0; d < K; d++) sum += q[d] * S[d * V + j];
-        o[j] = sum / sqrt((double)K);
-    }
+    for (int64_t j = 0; j < V; j++) o[j] = 0;
+    for (int64_t d = 0; d < K; d++)
+        for (int64_t j = 0; j < V; j++) o[j] += q[d] / sqrt((double)K) * S[d * V + j];
 }
 
 static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
