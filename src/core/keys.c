@@ -122,7 +122,8 @@ static Status read_string(const Place *place, const ConfigValue *value, char **r
 static bool is_choice(const char *choices, const char *text) {
     const size_t length = strlen(text);
     for (const char *c = choices; c; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL)
-        if (length > 0 && strncmp(c, text, length) == 0 && (c[length] == '|' || c[length] == 0)) return true;
+        if (length > 0 && !strchr(text, '|') && strncmp(c, text, length) == 0 && (c[length] == '|' || c[length] == 0))
+            return true;
     return false;
 }
 
