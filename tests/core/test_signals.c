@@ -1,0 +1,118 @@
+/* What signals ask for; each case runs in a process of its own, since requests to stop are never taken back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/signals.h"
+
+/* The exit status of a child that runs `body`, or 128 + the signal that killed it. */
+static int in_child(int (*body)(void)) {
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) _exit(body());
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int usr1(void) {
+    signals_install();
+    if (signals_requested() != 0) return 100;
+    raise(SIGUSR1);
+    raise(SIGUSR1);
+    return signals_requested();
+}
+
+static int usr2_is_answered(void) {
+    signals_install();
+    raise(SIGUSR2);
+    raise(SIGUSR2);
+    if (signals_requested() != SIGNAL_SAVE) return 100;
+    signals_saved();
+    return signals_requested();
+}
+
+static int stop_stays(void) {
+    signals_install();
+    raise(SIGTERM);
+    signals_saved();
+    return signals_requested();
+}
+
+static int two_interrupts(void) {
+    signals_install();
+    raise(SIGINT);
+    raise(SIGINT);
+    return signals_requested();
+}
+
+static int three_interrupts(void) {
+    signals_install();
+    for (int i = 0; i < 3; i++) raise(SIGINT);
+    return 0;
+}
+
+static int broken_pipe(void) {
+    int ends[2];
+    signals_install();
+    if (pipe(ends) != 0) return 100;
+    close(ends[0]);
+    return write(ends[1], "x", 1) == -1 ? 0 : 100;
+}
+
+static void test_requests(void **state) {
+    (void)state;
+    assert_int_equal(in_child(usr1), SIGNAL_SAVE | SIGNAL_STOP);
+    assert_int_equal(in_child(usr2_is_answered), 0);
+    assert_int_equal(in_child(stop_stays), SIGNAL_STOP);
+    assert_int_equal(in_child(two_interrupts), SIGNAL_SAVE | SIGNAL_STOP);
+    assert_int_equal(in_child(three_interrupts), 128 + SIGINT);
+    assert_int_equal(in_child(broken_pipe), 0);
+}
+
+static int no_limit(void) {
+    unsetenv("SLURM_JOB_END_TIME");
+    return time_left(0) == INFINITY ? 0 : 1;
+}
+
+static int own_limit(void) {
+    unsetenv("SLURM_JOB_END_TIME");
+    const double first = time_left(1000), second = time_left(1000);
+    return first <= 1000 && first > 900 && second <= first ? 0 : 1;
+}
+
+static int slurm_limit(void) {
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)time(NULL) + 500);
+    setenv("SLURM_JOB_END_TIME", text, 1);
+    const double left = time_left(0);
+    return left > 400 && left <= 501 && time_left(100) <= 100 ? 0 : 1;
+}
+
+static int slurm_nonsense(void) {
+    setenv("SLURM_JOB_END_TIME", "Unknown", 1);
+    return time_left(0) == INFINITY ? 0 : 1;
+}
+
+static void test_time_left(void **state) {
+    (void)state;
+    assert_int_equal(in_child(no_limit), 0);
+    assert_int_equal(in_child(own_limit), 0);
+    assert_int_equal(in_child(slurm_limit), 0);
+    assert_int_equal(in_child(slurm_nonsense), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_time_left)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
