@@ -1,5 +1,9 @@
-/* Sharding: every rank owns a contiguous part of each unit's parameters, gradients and moments; a unit exists whole only
- * while its block runs. One all-gather and one fp32 reduce-scatter per unit and direction. */
+/* Sharding: every rank owns a contiguous part of each unit's parameters, gradients and moments; a unit exists whole
+ * only while its block runs. Gradients are summed over ranks in fp32, in rank order.
+ *
+ * Where ranks read each other's memory (one host, or one rank) nothing is gathered at all: the shards of a unit lie
+ * next to each other, and the whole of them is the unit. Else a unit is gathered into a buffer that all blocks take
+ * turns with (reshard_after_forward), or into one of its own, once per step. */
 #ifndef FLAME_PARALLEL_FSDP_H
 #define FLAME_PARALLEL_FSDP_H
 
@@ -14,27 +18,41 @@ typedef struct FsdpOptions {
     bool training;              /* false: no gradients, no moments (evaluation) */
 } FsdpOptions;
 
-/* Lays out the shards of `units` units (unit 0 is the root: embeddings, final norm, head; it stays gathered for the whole
- * micro-batch) and allocates them, zeroed. */
+/* Lays out the shards of `count` units (unit 0 is the root: embeddings, final norm, head; it stays gathered for the
+ * whole step) and allocates them, zeroed. The parameters' tensors become of options.type. The units stay the caller's.
+ * Collective. */
 Fsdp *fsdp_create(Comm *comm, const Device *device, Unit *units, int count, FsdpOptions options);
+/* Collective. */
 void fsdp_destroy(Fsdp *fsdp);
-/* Bytes per rank that fsdp_create would allocate, by part, without allocating: for the memory plan. */
+
+/* Draws this rank's part of every parameter by its Init; the weights do not depend on the number of ranks. */
+void fsdp_initialise(Fsdp *fsdp, uint64_t seed);
+
+/* Bytes per rank, by part, without allocating: for the memory plan. With more than one rank `gathered` is what ranks on
+ * several hosts need; on one host it is less (nothing in fp32, this rank's shards in bf16). */
 typedef struct FsdpMemory {
     int64_t parameters, gradients, moments, gathered, gathered_gradients;
 } FsdpMemory;
 FsdpMemory fsdp_memory(int world_size, const Unit *units, int count, FsdpOptions options);
 
+Comm *fsdp_comm(const Fsdp *fsdp);
+const Device *fsdp_device(const Fsdp *fsdp);
+Unit *fsdp_units(const Fsdp *fsdp, int *count);
+
 /* Starts gathering a unit early; returns at once where the communicator can. */
 void fsdp_prefetch(Fsdp *fsdp, int unit);
-/* The unit's parameters exist whole when this returns: every parameter's tensor.data is set. */
+/* The unit's parameters exist whole when this returns: every parameter's tensor.data is set. Collective. */
 void fsdp_gather(Fsdp *fsdp, int unit);
 /* The block has run forward (or backward): the whole parameters are no longer needed by it. */
 void fsdp_release(Fsdp *fsdp, int unit, bool backward_follows);
-/* Gives the unit a zeroed whole gradient: every parameter's tensor.gradient is set. */
+/* Gives the unit a whole gradient, zeroed: every parameter's tensor.gradient is set. (Alone, it is the shard, which is
+ * zero at the first micro-batch of a step and goes on adding.) */
 void fsdp_begin_gradient(Fsdp *fsdp, int unit);
-/* Sums the whole gradient over ranks, adds this rank's part to gradient_shard, and takes the whole one away. */
+/* Sums the whole gradient over ranks, adds this rank's part to gradient_shard (the first one of a step is stored), and
+ * takes the whole one away. Collective. */
 void fsdp_reduce_gradient(Fsdp *fsdp, int unit);
-/* After the optimizer: gathered copies are out of date; gradient shards are zeroed. */
+/* After the optimizer, or whatever else wrote the master shards between two steps: gathered copies are out of date,
+ * gradient shards count as zero. */
 void fsdp_end_step(Fsdp *fsdp);
 
 #endif

@@ -24,6 +24,7 @@ typedef struct OptimizerResult {
 } OptimizerResult;
 
 /* Update number `update` (1, 2, ...: t above) from the gradient shards. Collective. */
-OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr, double gradient_scale);
+OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
+                               double gradient_scale);
 
 #endif

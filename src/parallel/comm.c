@@ -1,0 +1,40 @@
+#define _GNU_SOURCE
+#include "parallel/comm.h"
+
+#include <stdlib.h>
+
+#include "core/log.h"
+
+static int integer_variable(const char *name) {
+    const char *text = getenv(name);
+    return text ? atoi(text) : 0;
+}
+
+/* Open MPI's mpirun, Hydra and srun --mpi=pmi2 say how many ranks there are; PMIx only that there is a server to ask.
+ */
+static bool launched_with_mpi(void) {
+    return integer_variable("OMPI_COMM_WORLD_SIZE") > 1 || integer_variable("PMI_SIZE") > 1 || getenv("PMIX_RANK");
+}
+
+/* Slurm started several tasks, but none of them was told about the others. */
+static Status refuse_lonely_tasks(int ranks) {
+    const int tasks = integer_variable(getenv("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS");
+    if (ranks > 1 || tasks <= 1 || !getenv("SLURM_PROCID")) return OK;
+    log_error(
+        "Slurm runs %d tasks, but this process sees only itself: each task would train alone and overwrite the others. "
+        "Start with 'srun --mpi=pmix flame-c ...' (srun --mpi=list shows what is there) or with mpirun.",
+        tasks);
+    return USAGE;
+}
+
+Status comm_create(Comm **comm) {
+    *comm = launched_with_mpi() ? comm_mpi_create(true) : comm_self_create();
+    const Status status = refuse_lonely_tasks((*comm)->size);
+    if (status != OK) {
+        comm_destroy(*comm);
+        *comm = NULL;
+    }
+    return status;
+}
+
+void comm_destroy(Comm *comm) { comm->f->destroy(comm); }

@@ -1,0 +1,30 @@
+/* What a communicator's allocate gives out: one mapping per call, private or shared by the ranks of a host. */
+#ifndef FLAME_PARALLEL_COMM_MEMORY_H
+#define FLAME_PARALLEL_COMM_MEMORY_H
+
+#include <stdint.h>
+
+typedef struct CommMemory {
+    unsigned char *base; /* `parts` parts of part_bytes each */
+    int parts, mine;
+    int64_t part_bytes;
+    struct CommMemory *next;
+} CommMemory;
+
+/* Rounds up to the alignment that parts need. */
+int64_t comm_memory_part(int64_t bytes);
+/* A file without a name that others can map through /proc; -1 if there is none to be had. Not in /dev/shm, which
+ * containers keep too small. */
+int comm_memory_file(int64_t bytes);
+/* Maps `parts` parts and puts them in the list; file -1: private memory. NULL if that fails. */
+CommMemory *comm_memory_map(CommMemory **list, int file, int parts, int mine, int64_t part_bytes);
+/* The entry in which [memory, memory + bytes) is a piece of this rank's part, or NULL. */
+const CommMemory *comm_memory_find(const CommMemory *list, const void *memory, int64_t bytes);
+/* Unmaps the entry whose own part starts at `memory`. */
+void comm_memory_unmap(CommMemory **list, const void *memory);
+
+static inline unsigned char *comm_memory_own(const CommMemory *entry) {
+    return entry->base + entry->mine * entry->part_bytes;
+}
+
+#endif

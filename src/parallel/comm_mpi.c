@@ -1,0 +1,329 @@
+/* Ranks started by mpirun or srun. On one host they share what allocate gives them and read each other's memory between
+ * two barriers; between hosts they send messages. Sums run in rank order either way, so both give the same bits. */
+#define _GNU_SOURCE
+#include <limits.h>
+#include <mpi.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <fcntl.h>
+
+#include "core/log.h"
+#include "parallel/comm.h"
+#include "parallel/comm_memory.h"
+
+typedef struct Mpi {
+    MPI_Comm world;
+    bool shares;    /* every rank is on this host and memory is shared */
+    bool began_mpi; /* and so has to end it */
+    CommMemory *memory;
+} Mpi;
+
+static Mpi *mpi_of(const Comm *comm) { return comm->state; }
+
+static void mpi_barrier(Comm *comm) { MPI_Barrier(mpi_of(comm)->world); }
+
+/* Bytes as an MPI count, which is an int: `count` items of `type`. */
+typedef struct Items {
+    MPI_Datatype type;
+    int count;
+} Items;
+
+static Items items_of(int64_t bytes) {
+    const int64_t size = bytes % 32 == 0 ? 32 : 1;
+    CHECK(bytes / size <= INT_MAX, "a message of %lld bytes", (long long)bytes);
+    Items items = {MPI_BYTE, (int)(bytes / size)};
+    if (size > 1) {
+        MPI_Type_contiguous((int)size, MPI_BYTE, &items.type);
+        MPI_Type_commit(&items.type);
+    }
+    return items;
+}
+
+static void items_free(Items *items) {
+    if (items->type != MPI_BYTE) MPI_Type_free(&items->type);
+}
+
+/* Rank 0's file, opened by its peers through /proc. -1 if that is not possible. */
+static int shared_file(Comm *comm, int64_t bytes) {
+    int own[2] = {(int)getpid(), comm->rank == 0 ? comm_memory_file(bytes) : -1};
+    MPI_Bcast(own, 2, MPI_INT, 0, mpi_of(comm)->world);
+    if (comm->rank == 0 || own[1] < 0) return own[1];
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", own[0], own[1]);
+    return open(path, O_RDWR | O_CLOEXEC);
+}
+
+static bool everyone(Comm *comm, bool mine) {
+    int all = mine;
+    MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_LAND, mpi_of(comm)->world);
+    return all;
+}
+
+/* NULL on every rank if any of them cannot. */
+static void *map_shared(Comm *comm, int64_t part_bytes) {
+    Mpi *mpi = mpi_of(comm);
+    const int file = shared_file(comm, comm->size * part_bytes);
+    CommMemory *entry = file >= 0 ? comm_memory_map(&mpi->memory, file, comm->size, comm->rank, part_bytes) : NULL;
+    const bool all = everyone(comm, entry != NULL);
+    if (file >= 0) close(file);
+    if (all) return comm_memory_own(entry);
+    if (entry) comm_memory_unmap(&mpi->memory, comm_memory_own(entry));
+    return NULL;
+}
+
+static void *mpi_allocate(Comm *comm, int64_t bytes) {
+    Mpi *mpi = mpi_of(comm);
+    const int64_t part_bytes = comm_memory_part(bytes);
+    void *shared = mpi->shares ? map_shared(comm, part_bytes) : NULL;
+    if (shared) return shared;
+    const CommMemory *entry = comm_memory_map(&mpi->memory, -1, 1, 0, part_bytes);
+    CHECK(entry, "out of memory: %lld bytes", (long long)bytes);
+    return entry->base;
+}
+
+static void mpi_release(Comm *comm, void *memory) {
+    MPI_Barrier(mpi_of(comm)->world);
+    comm_memory_unmap(&mpi_of(comm)->memory, memory);
+}
+
+/* The entry that holds [memory, memory + bytes) and that peers can read, or NULL. */
+static const CommMemory *shared_entry(Comm *comm, const void *memory, int64_t bytes) {
+    const CommMemory *entry = comm_memory_find(mpi_of(comm)->memory, memory, bytes);
+    return entry && entry->parts == comm->size ? entry : NULL;
+}
+
+/* What lies on rank `rank` where `memory` lies here. */
+static const void *peer_of(const CommMemory *entry, const void *memory, int rank) {
+    return (const unsigned char *)memory + (rank - entry->mine) * entry->part_bytes;
+}
+
+static const void *mpi_whole(Comm *comm, const void *memory) {
+    const CommMemory *entry = shared_entry(comm, memory, 1);
+    CHECK(!entry || comm_memory_own(entry) == memory, "not the start of an allocation");
+    return entry ? entry->base : NULL;
+}
+
+enum { PIECE = 1 << 16 }; /* bytes that one thread copies or sums at a time: fits the first-level caches */
+
+static int64_t pieces_of(int64_t bytes) { return (bytes + PIECE - 1) / PIECE; }
+static int64_t piece_size(int64_t bytes, int64_t i) { return bytes - i * PIECE < PIECE ? bytes - i * PIECE : PIECE; }
+
+/* Rank r's bytes lie at `send` in its memory, r * step bytes further on. */
+static void copy_from_peers(const CommMemory *entry, const unsigned char *send, int64_t step, unsigned char *receive,
+                            int64_t bytes) {
+    const int64_t pieces = pieces_of(bytes);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < entry->parts * pieces; i++) {
+        const int rank = (int)(i / pieces);
+        const int64_t at = i % pieces * PIECE;
+        const unsigned char *from = (const unsigned char *)peer_of(entry, send, rank) + rank * step;
+        unsigned char *to = receive + rank * bytes;
+        if (from != to) memcpy(to + at, from + at, (size_t)piece_size(bytes, i % pieces));
+    }
+}
+
+static void mpi_all_gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
+    comm->bytes_sent += (comm->size - 1) * bytes;
+    const bool in_place = send == (unsigned char *)receive + comm->rank * bytes;
+    const void *first = in_place ? receive : send; /* the same place on every rank */
+    const CommMemory *entry = shared_entry(comm, first, in_place ? comm->size * bytes : bytes);
+    if (entry) {
+        mpi_barrier(comm);
+        copy_from_peers(entry, first, in_place ? bytes : 0, receive, bytes);
+        mpi_barrier(comm);
+        return;
+    }
+    Items items = items_of(bytes);
+    MPI_Allgather(in_place ? MPI_IN_PLACE : send, items.count, items.type, receive, items.count, items.type,
+                  mpi_of(comm)->world);
+    items_free(&items);
+}
+
+/* to[i] = sum over ranks, in rank order, of from_r[i]. `to` may be one of them. */
+static void sum_piece(const float *const from[], int ranks, float *to, int64_t count) {
+    float sum[PIECE / sizeof(float)];
+    memcpy(sum, from[0], (size_t)count * sizeof *sum);
+    for (int r = 1; r < ranks; r++) {
+        const float *other = from[r];
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++) sum[i] += other[i];
+    }
+    memcpy(to, sum, (size_t)count * sizeof *sum);
+}
+
+static void sum_peers(const CommMemory *entry, const float *send, float *receive, int64_t count) {
+    const int64_t bytes = count * (int64_t)sizeof(float);
+    const float *own = send + entry->mine * count;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < pieces_of(bytes); i++) {
+        const int64_t at = i * (PIECE / (int64_t)sizeof(float));
+        const float *from[entry->parts];
+        for (int r = 0; r < entry->parts; r++) from[r] = (const float *)peer_of(entry, own, r) + at;
+        sum_piece(from, entry->parts, receive + at, piece_size(bytes, i) / (int64_t)sizeof(float));
+    }
+}
+
+enum { MESSAGE = 1 << 16 }; /* floats of a message between hosts */
+
+/* Every rank sends each peer a piece of the peer's part and sums what arrives. The pieces bound the memory this takes.
+ */
+static void sum_messages(Comm *comm, const float *send, float *receive, int64_t count) {
+    const int64_t length = count < MESSAGE ? count : MESSAGE;
+    float *buffer = malloc((size_t)(comm->size * length) * sizeof *buffer);
+    MPI_Request *request = malloc((size_t)(2 * comm->size) * sizeof(MPI_Request));
+    const float **from = malloc((size_t)comm->size * sizeof *from);
+    CHECK(buffer && request && from, "out of memory: a reduce-scatter of %lld elements", (long long)count);
+    for (int64_t at = 0; at < count; at += length) {
+        const int64_t n = count - at < length ? count - at : length;
+        int requests = 0;
+        for (int step = 0; step < comm->size; step++) { /* each rank starts with another peer */
+            const int peer = (comm->rank + step) % comm->size;
+            const float *to_peer = send + peer * count + at;
+            from[peer] = peer == comm->rank ? to_peer : buffer + peer * length;
+            if (peer == comm->rank) continue;
+            MPI_Irecv(buffer + peer * length, (int)n, MPI_FLOAT, peer, 0, mpi_of(comm)->world, &request[requests++]);
+            MPI_Isend(to_peer, (int)n, MPI_FLOAT, peer, 0, mpi_of(comm)->world, &request[requests++]);
+        }
+        MPI_Waitall(requests, request, MPI_STATUSES_IGNORE);
+        for (int64_t i = 0; i < n; i += PIECE / (int64_t)sizeof(float)) {
+            const float *piece[comm->size];
+            for (int r = 0; r < comm->size; r++) piece[r] = from[r] + i;
+            sum_piece(piece, comm->size, receive + at + i,
+                      piece_size((n - i) * (int64_t)sizeof(float), 0) / (int64_t)sizeof(float));
+        }
+    }
+    free(buffer);
+    free(request);
+    free(from);
+}
+
+static void mpi_reduce_scatter(Comm *comm, const float *send, float *receive, int64_t count) {
+    comm->bytes_sent += (comm->size - 1) * count * (int64_t)sizeof(float);
+    const CommMemory *entry = shared_entry(comm, send, comm->size * count * (int64_t)sizeof(float));
+    if (!entry) {
+        sum_messages(comm, send, receive, count);
+        return;
+    }
+    mpi_barrier(comm);
+    sum_peers(entry, send, receive, count);
+    mpi_barrier(comm);
+}
+
+/* Everyone's values, to be combined in rank order: the reductions of MPI promise no order. */
+static double *gather_values(Comm *comm, const double *values, int64_t count) {
+    CHECK(count * comm->size <= INT_MAX, "an all-reduce of %lld values", (long long)count);
+    double *all = malloc((size_t)(count * comm->size) * sizeof *all);
+    CHECK(all, "out of memory");
+    MPI_Allgather(values, (int)count, MPI_DOUBLE, all, (int)count, MPI_DOUBLE, mpi_of(comm)->world);
+    return all;
+}
+
+static void mpi_all_reduce_sum(Comm *comm, double *values, int64_t count) {
+    double *all = gather_values(comm, values, count);
+    for (int64_t i = 0; i < count; i++) {
+        values[i] = all[i];
+        for (int r = 1; r < comm->size; r++) values[i] += all[r * count + i];
+    }
+    free(all);
+}
+
+/* A NaN anywhere is the maximum everywhere. */
+static void mpi_all_reduce_max(Comm *comm, double *values, int64_t count) {
+    double *all = gather_values(comm, values, count);
+    for (int64_t i = 0; i < count; i++) {
+        values[i] = all[i];
+        for (int r = 1; r < comm->size; r++) {
+            const double other = all[r * count + i];
+            if (other > values[i] || other != other) values[i] = other;
+        }
+    }
+    free(all);
+}
+
+static void mpi_broadcast(Comm *comm, void *data, int64_t bytes, int root) {
+    Items items = items_of(bytes);
+    MPI_Bcast(data, items.count, items.type, root, mpi_of(comm)->world);
+    items_free(&items);
+}
+
+static void mpi_destroy(Comm *comm) {
+    Mpi *mpi = mpi_of(comm);
+    MPI_Barrier(mpi->world);
+    while (mpi->memory) comm_memory_unmap(&mpi->memory, comm_memory_own(mpi->memory));
+    MPI_Comm_free(&mpi->world);
+    if (mpi->began_mpi) {
+        log_set_abort(NULL);
+        MPI_Finalize();
+    }
+    free(mpi);
+    free(comm);
+}
+
+static const CommFunctions mpi_functions = {.name = "mpi",
+                                            .allocate = mpi_allocate,
+                                            .release = mpi_release,
+                                            .whole = mpi_whole,
+                                            .all_gather = mpi_all_gather,
+                                            .reduce_scatter = mpi_reduce_scatter,
+                                            .all_reduce_sum = mpi_all_reduce_sum,
+                                            .all_reduce_max = mpi_all_reduce_max,
+                                            .broadcast = mpi_broadcast,
+                                            .barrier = mpi_barrier,
+                                            .destroy = mpi_destroy};
+
+static void abort_all_ranks(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
+
+/* Ranks that may run on the same processors share them out; a binding by the launcher counts as its word. */
+static void set_threads(MPI_Comm local, int local_size) {
+    if (getenv("OMP_NUM_THREADS")) return;
+    cpu_set_t mine, *all = malloc((size_t)local_size * sizeof *all);
+    CHECK(all, "out of memory");
+    CPU_ZERO(&mine);
+    sched_getaffinity(0, sizeof mine, &mine);
+    MPI_Allgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, local);
+    int sharing = 0;
+    for (int r = 0; r < local_size; r++) {
+        cpu_set_t common;
+        CPU_AND(&common, &mine, &all[r]);
+        sharing += CPU_COUNT(&common) > 0;
+    }
+    free(all);
+    const int processors = CPU_COUNT(&mine), idle = (int)sysconf(_SC_NPROCESSORS_ONLN) - local_size * processors;
+    if (processors == 1 && idle > 0 && log_rank() == 0)
+        log_warning("every rank is bound to one processor and %d stay idle: give mpirun --bind-to none", idle);
+    omp_set_num_threads(processors > sharing ? processors / sharing : 1);
+}
+
+static bool begin_mpi(void) {
+    int initialised = 0, provided;
+    MPI_Initialized(&initialised);
+    if (initialised) return false;
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI allows no threads in its processes");
+    return true;
+}
+
+Comm *comm_mpi_create(bool share_memory) {
+    Mpi *mpi = calloc(1, sizeof *mpi);
+    Comm *comm = calloc(1, sizeof *comm);
+    CHECK(mpi && comm, "out of memory");
+    mpi->began_mpi = begin_mpi();
+    MPI_Comm_dup(MPI_COMM_WORLD, &mpi->world);
+    *comm = (Comm){.f = &mpi_functions, .state = mpi};
+    MPI_Comm_rank(mpi->world, &comm->rank);
+    MPI_Comm_size(mpi->world, &comm->size);
+    log_set_rank(comm->rank, comm->size);
+    log_set_abort(abort_all_ranks);
+    MPI_Comm local;
+    MPI_Comm_split_type(mpi->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
+    MPI_Comm_rank(local, &comm->local_rank);
+    MPI_Comm_size(local, &comm->local_size);
+    if (comm->size > 1) set_threads(local, comm->local_size);
+    MPI_Comm_free(&local);
+    mpi->shares = everyone(comm, share_memory && comm->local_size == comm->size);
+    return comm;
+}

@@ -1,0 +1,315 @@
+#include "parallel/fsdp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "kernels/add/add.h"
+#include "kernels/cast/cast.h"
+
+enum { SHARD_MULTIPLE = 32 }; /* elements: 64 bytes of bf16, so that shards next to each other are aligned */
+
+/* What the trainer does not see of a unit. */
+typedef struct UnitState {
+    void *source;      /* this rank's shard in the compute type: the master itself, or its rounded copy */
+    void *whole;       /* all elements in the compute type; the slot's memory comes and goes */
+    bool fresh;        /* `whole` holds this step's parameters */
+    bool has_gradient; /* gradient_shard holds a sum */
+} UnitState;
+
+struct Fsdp {
+    Comm *comm;
+    const Device *device;
+    Unit *unit;
+    int units;
+    FsdpOptions options;
+    bool shares;      /* ranks read each other's sources: `whole` is never copied */
+    bool stale;       /* the masters have changed since the sources were made */
+    UnitState *state; /* [units] */
+    void *slot;       /* the buffer that blocks take turns with */
+    int slot_unit;    /* whose parameters it holds, or -1 */
+    float *root_gradient, *block_gradient;
+};
+
+static int64_t shard_elements(const Unit *unit, int world_size) {
+    const int64_t multiple = (int64_t)world_size * SHARD_MULTIPLE;
+    return (unit->elements + multiple - 1) / multiple * SHARD_MULTIPLE;
+}
+
+static int64_t largest_shard(const Unit *units, int count, int world_size) {
+    int64_t largest = 0;
+    for (int u = 1; u < count; u++) {
+        const int64_t shard = shard_elements(&units[u], world_size);
+        largest = shard > largest ? shard : largest;
+    }
+    return largest;
+}
+
+FsdpMemory fsdp_memory(int world_size, const Unit *units, int count, FsdpOptions options) {
+    FsdpMemory memory = {0};
+    const int64_t size = dtype_size(options.type), root = shard_elements(&units[0], world_size);
+    int64_t shards = 0;
+    for (int u = 0; u < count; u++) shards += shard_elements(&units[u], world_size);
+    memory.parameters = shards * (int64_t)sizeof(float);
+    if (options.type == BF16) memory.gathered += shards * size;
+    const int64_t turns = largest_shard(units, count, world_size);
+    if (world_size > 1) memory.gathered += world_size * size * (options.reshard_after_forward ? root + turns : shards);
+    if (!options.training) return memory;
+    memory.gradients = memory.parameters;
+    memory.moments = 2 * memory.parameters;
+    if (world_size > 1) memory.gathered_gradients = world_size * (root + turns) * (int64_t)sizeof(float);
+    return memory;
+}
+
+static void *device_memory(Fsdp *fsdp, int64_t bytes) {
+    void *memory = fsdp->device->allocate(bytes);
+    CHECK(memory, "out of memory: a shard of %lld bytes", (long long)bytes);
+    fsdp->device->fill(memory, 0, 1, bytes, bytes);
+    return memory;
+}
+
+static void create_shards(Fsdp *fsdp, int u) {
+    Unit *unit = &fsdp->unit[u];
+    Comm *comm = fsdp->comm;
+    unit->shard = shard_elements(unit, comm->size);
+    const int64_t bytes = unit->shard * (int64_t)sizeof(float);
+    const bool fp32 = fsdp->options.type == F32;
+    unit->master = fp32 ? comm->f->allocate(comm, bytes) : device_memory(fsdp, bytes);
+    fsdp->state[u].source = fp32 ? unit->master : comm->f->allocate(comm, unit->shard * dtype_size(fsdp->options.type));
+    unit->gathered = NULL;
+    unit->gradient = unit->gradient_shard = unit->exp_avg = unit->exp_avg_sq = NULL;
+    for (int i = 0; i < unit->parameters; i++) {
+        Tensor *tensor = &unit->parameter[i].tensor;
+        tensor->type = fsdp->options.type;
+        tensor->data = tensor->gradient = NULL;
+    }
+    if (!fsdp->options.training) return;
+    unit->gradient_shard = device_memory(fsdp, bytes);
+    unit->exp_avg = device_memory(fsdp, bytes);
+    unit->exp_avg_sq = device_memory(fsdp, bytes);
+}
+
+static int64_t whole_elements(const Fsdp *fsdp, int u) { return fsdp->comm->size * fsdp->unit[u].shard; }
+
+static void create_whole_parameters(Fsdp *fsdp) {
+    Comm *comm = fsdp->comm;
+    const int64_t size = dtype_size(fsdp->options.type);
+    fsdp->shares = comm->f->whole(comm, fsdp->state[0].source) != NULL;
+    for (int u = 0; u < fsdp->units; u++) {
+        if (fsdp->shares)
+            fsdp->state[u].whole = (void *)comm->f->whole(comm, fsdp->state[u].source);
+        else if (u == 0 || !fsdp->options.reshard_after_forward)
+            fsdp->state[u].whole = comm->f->allocate(comm, whole_elements(fsdp, u) * size);
+    }
+    const int64_t turns = comm->size * largest_shard(fsdp->unit, fsdp->units, comm->size);
+    if (!fsdp->shares && fsdp->options.reshard_after_forward) fsdp->slot = comm->f->allocate(comm, turns * size);
+    fsdp->slot_unit = -1;
+}
+
+static void create_whole_gradients(Fsdp *fsdp) {
+    Comm *comm = fsdp->comm;
+    if (!fsdp->options.training || comm->size == 1) return;
+    const int64_t turns = comm->size * largest_shard(fsdp->unit, fsdp->units, comm->size);
+    fsdp->root_gradient = comm->f->allocate(comm, whole_elements(fsdp, 0) * (int64_t)sizeof(float));
+    fsdp->block_gradient = comm->f->allocate(comm, turns * (int64_t)sizeof(float));
+}
+
+Fsdp *fsdp_create(Comm *comm, const Device *device, Unit *units, int count, FsdpOptions options) {
+    Fsdp *fsdp = calloc(1, sizeof *fsdp);
+    CHECK(fsdp, "out of memory");
+    *fsdp = (Fsdp){.comm = comm, .device = device, .unit = units, .units = count, .options = options, .stale = true};
+    fsdp->state = calloc((size_t)count, sizeof *fsdp->state);
+    CHECK(fsdp->state, "out of memory");
+    for (int u = 0; u < count; u++) create_shards(fsdp, u);
+    create_whole_parameters(fsdp);
+    create_whole_gradients(fsdp);
+    return fsdp;
+}
+
+static void release_shards(Fsdp *fsdp, int u) {
+    Unit *unit = &fsdp->unit[u];
+    const int64_t bytes = unit->shard * (int64_t)sizeof(float);
+    fsdp->comm->f->release(fsdp->comm, fsdp->state[u].source);
+    if (unit->master != fsdp->state[u].source) fsdp->device->release(unit->master, bytes);
+    float *const own[] = {unit->gradient_shard, unit->exp_avg, unit->exp_avg_sq};
+    for (int i = 0; i < 3; i++)
+        if (own[i]) fsdp->device->release(own[i], bytes);
+    unit->master = unit->gradient_shard = unit->exp_avg = unit->exp_avg_sq = NULL;
+}
+
+void fsdp_destroy(Fsdp *fsdp) {
+    Comm *comm = fsdp->comm;
+    for (int u = 0; u < fsdp->units; u++) {
+        if (!fsdp->shares && fsdp->state[u].whole && fsdp->state[u].whole != fsdp->slot)
+            comm->f->release(comm, fsdp->state[u].whole);
+        release_shards(fsdp, u);
+    }
+    void *const buffers[] = {fsdp->slot, fsdp->root_gradient, fsdp->block_gradient};
+    for (int i = 0; i < 3; i++)
+        if (buffers[i]) comm->f->release(comm, buffers[i]);
+    free(fsdp->state);
+    free(fsdp);
+}
+
+Comm *fsdp_comm(const Fsdp *fsdp) { return fsdp->comm; }
+const Device *fsdp_device(const Fsdp *fsdp) { return fsdp->device; }
+
+Unit *fsdp_units(const Fsdp *fsdp, int *count) {
+    *count = fsdp->units;
+    return fsdp->unit;
+}
+
+enum { DRAWN_AT_ONCE = 1 << 20 };
+
+static void draw(const Parameter *p, uint64_t seed, int64_t first, int64_t count, float *values) {
+    const Init *init = &p->init;
+    switch (init->kind) {
+    case INIT_NORMAL:
+        rng_normal(seed, rng_key(p->name), first, count, init->a, init->b, values);
+        return;
+    case INIT_UNIFORM:
+        rng_uniform(seed, rng_key(p->name), first, count, init->a, init->b, values);
+        return;
+    case INIT_CONSTANT:
+        for (int64_t i = 0; i < count; i++) values[i] = (float)init->a;
+    }
+}
+
+/* The part of a parameter that lies in this rank's shard. */
+static void initialise_parameter(Fsdp *fsdp, const Unit *unit, const Parameter *p, uint64_t seed, float *values) {
+    const int64_t begin = fsdp->comm->rank * unit->shard, end = begin + unit->shard;
+    int64_t first = p->offset > begin ? p->offset : begin;
+    const int64_t last = p->offset + p->elements < end ? p->offset + p->elements : end;
+    while (first < last) {
+        const int64_t count = last - first < DRAWN_AT_ONCE ? last - first : DRAWN_AT_ONCE;
+        const int64_t bytes = count * (int64_t)sizeof *values;
+        draw(p, seed, first - p->offset, count, values);
+        fsdp->device->copy(unit->master + (first - begin), bytes, values, bytes, 1, bytes);
+        fsdp->device->synchronize();
+        first += count;
+    }
+}
+
+void fsdp_initialise(Fsdp *fsdp, uint64_t seed) {
+    float *values = malloc(DRAWN_AT_ONCE * sizeof *values);
+    CHECK(values, "out of memory");
+    for (int u = 0; u < fsdp->units; u++)
+        for (int i = 0; i < fsdp->unit[u].parameters; i++)
+            initialise_parameter(fsdp, &fsdp->unit[u], &fsdp->unit[u].parameter[i], seed, values);
+    free(values);
+    fsdp->stale = true;
+}
+
+/* Makes this step's sources of all units; then peers may read them. */
+static void refresh_sources(Fsdp *fsdp) {
+    for (int u = 0; u < fsdp->units; u++) {
+        const Unit *unit = &fsdp->unit[u];
+        fsdp->state[u].fresh = fsdp->shares;
+        if (fsdp->state[u].source == unit->master) continue;
+        const CastArguments arguments = {.from = unit->master, .to = fsdp->state[u].source, .count = unit->shard};
+        fsdp->device->launch(KERNEL_cast, fsdp->options.type, (Grid){(unit->shard + CAST_BLOCK - 1) / CAST_BLOCK, 1, 1},
+                             &arguments);
+    }
+    fsdp->device->synchronize();
+    fsdp->comm->f->barrier(fsdp->comm);
+    fsdp->slot_unit = -1;
+    fsdp->stale = false;
+}
+
+static bool takes_turns(const Fsdp *fsdp, int u) { return fsdp->slot && u > 0; }
+
+/* Makes state[u].whole hold the unit. */
+static void gather_whole(Fsdp *fsdp, int u) {
+    UnitState *state = &fsdp->state[u];
+    if (takes_turns(fsdp, u)) {
+        state->fresh = fsdp->slot_unit == u; /* the last block's backward comes right after its forward */
+        state->whole = fsdp->slot;
+        fsdp->slot_unit = u;
+    }
+    if (state->fresh) return;
+    const int64_t bytes = fsdp->unit[u].shard * dtype_size(fsdp->options.type);
+    fsdp->comm->f->all_gather(fsdp->comm, state->source, state->whole, bytes);
+    state->fresh = true;
+}
+
+void fsdp_gather(Fsdp *fsdp, int u) {
+    Unit *unit = &fsdp->unit[u];
+    if (fsdp->stale) refresh_sources(fsdp);
+    if (unit->gathered) return;
+    gather_whole(fsdp, u);
+    unit->gathered = fsdp->state[u].whole;
+    if (fsdp->shares) /* the peers read this rank's shard where it lies */
+        fsdp->comm->bytes_sent += (fsdp->comm->size - 1) * unit->shard * dtype_size(fsdp->options.type);
+    for (int i = 0; i < unit->parameters; i++) {
+        Parameter *p = &unit->parameter[i];
+        p->tensor.data = (char *)unit->gathered + p->offset * dtype_size(fsdp->options.type);
+    }
+}
+
+void fsdp_prefetch(Fsdp *fsdp, int unit) { (void)fsdp, (void)unit; }
+
+/* Nobody may use the unit's whole parameters any more. */
+static void take_away(Unit *unit) {
+    unit->gathered = NULL;
+    for (int i = 0; i < unit->parameters; i++) unit->parameter[i].tensor.data = NULL;
+}
+
+void fsdp_release(Fsdp *fsdp, int u, bool backward_follows) {
+    (void)backward_follows;
+    if (u > 0 && fsdp->options.reshard_after_forward) take_away(&fsdp->unit[u]);
+}
+
+static void set_gradients(Unit *unit, float *gradient) {
+    unit->gradient = gradient;
+    for (int i = 0; i < unit->parameters; i++) {
+        Parameter *p = &unit->parameter[i];
+        p->tensor.gradient = gradient ? gradient + p->offset : NULL;
+    }
+}
+
+void fsdp_begin_gradient(Fsdp *fsdp, int u) {
+    Unit *unit = &fsdp->unit[u];
+    CHECK(fsdp->options.training, "gradients of a model that does not train");
+    const bool alone = fsdp->comm->size == 1;
+    float *gradient = alone ? unit->gradient_shard : u == 0 ? fsdp->root_gradient : fsdp->block_gradient;
+    if (!alone || !fsdp->state[u].has_gradient) {
+        const int64_t bytes = whole_elements(fsdp, u) * (int64_t)sizeof *gradient;
+        fsdp->device->fill(gradient, 0, 1, bytes, bytes);
+    }
+    set_gradients(unit, gradient);
+}
+
+/* x += y, count elements, a multiple of SHARD_MULTIPLE. */
+static void add_in_place(const Fsdp *fsdp, float *x, const float *y, int64_t count) {
+    enum { COLS = 8192 };
+    const int64_t rows = count / COLS, rest = count - rows * COLS;
+    AddArguments arguments = {
+        .x = x, .y = y, .z = x, .rows = rows, .cols = COLS, .x_stride = COLS, .y_stride = COLS, .z_stride = COLS};
+    if (rows) add_launch(fsdp->device, F32, &arguments);
+    arguments =
+        (AddArguments){.x = x + rows * COLS, .y = y + rows * COLS, .z = x + rows * COLS, .rows = 1, .cols = rest};
+    if (rest) add_launch(fsdp->device, F32, &arguments);
+}
+
+void fsdp_reduce_gradient(Fsdp *fsdp, int u) {
+    Unit *unit = &fsdp->unit[u];
+    UnitState *state = &fsdp->state[u];
+    Comm *comm = fsdp->comm;
+    CHECK(unit->gradient, "unit %s has no gradient to reduce", unit->name);
+    if (comm->size > 1) {
+        float *own = unit->gradient + comm->rank * unit->shard;
+        fsdp->device->synchronize();
+        comm->f->reduce_scatter(comm, unit->gradient, state->has_gradient ? own : unit->gradient_shard, unit->shard);
+        if (state->has_gradient) add_in_place(fsdp, unit->gradient_shard, own, unit->shard);
+    }
+    state->has_gradient = true;
+    set_gradients(unit, NULL);
+}
+
+void fsdp_end_step(Fsdp *fsdp) {
+    fsdp->stale = true;
+    for (int u = 0; u < fsdp->units; u++) {
+        fsdp->state[u].fresh = fsdp->state[u].has_gradient = false;
+        take_away(&fsdp->unit[u]);
+    }
+}

@@ -1,0 +1,91 @@
+#include "parallel/optimizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/adamw/adamw.h"
+#include "kernels/sum_of_squares/sum_of_squares.h"
+
+OptimizerOptions optimizer_default_options(void) {
+    return (OptimizerOptions){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .max_norm = 1.0};
+}
+
+static int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
+
+/* Sum of the squares of one shard. `host` and `partial` have room for the sums of the largest. */
+static double shard_squares(const Device *device, const Unit *unit, double *partial, double *host) {
+    const int64_t blocks = blocks_of(unit->shard, SQUARES_BLOCK), sums = blocks * SQUARES_LANES;
+    const int64_t bytes = sums * (int64_t)sizeof *host;
+    const SumOfSquaresArguments arguments = {.x = unit->gradient_shard, .partial = partial, .count = unit->shard};
+    device->launch(KERNEL_sum_of_squares, F32, (Grid){blocks, 1, 1}, &arguments);
+    device->copy(host, bytes, partial, bytes, 1, bytes);
+    device->synchronize();
+    double sum = 0;
+    for (int64_t i = 0; i < sums; i++) sum += host[i];
+    return sum;
+}
+
+/* L2 norm of the gradient of the whole model, as it lies in the shards. */
+static double gradient_norm(Fsdp *fsdp) {
+    int count;
+    const Unit *units = fsdp_units(fsdp, &count);
+    const Device *device = fsdp_device(fsdp);
+    Comm *comm = fsdp_comm(fsdp);
+    int64_t largest = 0;
+    for (int u = 0; u < count; u++) largest = units[u].shard > largest ? units[u].shard : largest;
+    const int64_t bytes = blocks_of(largest, SQUARES_BLOCK) * SQUARES_LANES * (int64_t)sizeof(double);
+    double *host = malloc((size_t)bytes), *partial = device->allocate(bytes), sum = 0;
+    CHECK(host && partial, "out of memory");
+    for (int u = 0; u < count; u++) sum += shard_squares(device, &units[u], partial, host);
+    free(host);
+    device->release(partial, bytes);
+    comm->f->all_reduce_sum(comm, &sum, 1);
+    return sqrt(sum);
+}
+
+/* Elements [first, last) of the unit that lie in this rank's shard. */
+static void update_range(const Fsdp *fsdp, const Unit *unit, int64_t first, int64_t last, AdamwArguments arguments) {
+    const int64_t begin = fsdp_comm(fsdp)->rank * unit->shard, end = begin + unit->shard;
+    first = (first > begin ? first : begin) - begin;
+    last = (last < end ? last : end) - begin;
+    if (first >= last) return;
+    arguments.p = unit->master + first;
+    arguments.m = unit->exp_avg + first;
+    arguments.s = unit->exp_avg_sq + first;
+    arguments.gradient = unit->gradient_shard + first;
+    arguments.count = last - first;
+    fsdp_device(fsdp)->launch(KERNEL_adamw, F32, (Grid){blocks_of(arguments.count, ADAMW_BLOCK), 1, 1}, &arguments);
+}
+
+/* Neighbours that agree on decay are updated together. */
+static void update_unit(const Fsdp *fsdp, const Unit *unit, bool decay_all, const AdamwArguments *decaying) {
+    AdamwArguments constant = *decaying;
+    constant.keep = 1;
+    for (int i = 0; i < unit->parameters;) {
+        const Parameter *first = &unit->parameter[i], *last = first;
+        const bool decay = decay_all || first->decay;
+        while (++i < unit->parameters && (decay_all || unit->parameter[i].decay) == decay) last = &unit->parameter[i];
+        update_range(fsdp, unit, first->offset, last->offset + last->elements, decay ? *decaying : constant);
+    }
+}
+
+OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
+                               double gradient_scale) {
+    const double norm = gradient_norm(fsdp) * gradient_scale;
+    if (!isfinite(norm)) return (OptimizerResult){norm, true};
+    const double clip = options->max_norm > 0 ? options->max_norm / (norm + 1e-6) : 1;
+    const double t = (double)update;
+    const AdamwArguments arguments = {.gradient_scale = (float)(gradient_scale * (clip < 1 ? clip : 1)),
+                                      .keep = (float)(1 - lr * options->weight_decay),
+                                      .step = (float)(lr / (1 - pow(options->beta1, t))),
+                                      .root_correction = (float)sqrt(1 - pow(options->beta2, t)),
+                                      .one_minus_beta1 = (float)(1 - options->beta1),
+                                      .beta2 = (float)options->beta2,
+                                      .one_minus_beta2 = (float)(1 - options->beta2),
+                                      .eps = (float)options->eps};
+    int count;
+    const Unit *units = fsdp_units(fsdp, &count);
+    for (int u = 0; u < count; u++) update_unit(fsdp, &units[u], options->decay_all, &arguments);
+    fsdp_device(fsdp)->synchronize();
+    return (OptimizerResult){norm, false};
+}

@@ -1,0 +1,135 @@
+/* Every collective on any number of ranks, with shared memory and with messages alone, against what each rank knows the
+ * others sent. Started by mpirun; a failed check ends every rank. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "parallel/comm.h"
+
+/* What rank `rank` holds at element i: of very different sizes, so that the order of a sum shows in its bits. */
+static float value_of(int rank, int64_t i) {
+    const uint32_t hash = (uint32_t)(i * 2654435761u + (uint32_t)rank * 40503u) ^ (uint32_t)(i >> 7);
+    return ldexpf((float)(hash % 2001) - 1000.0f, (int)(hash >> 16) % 24 - 12);
+}
+
+static unsigned char byte_of(int rank, int64_t i) { return (unsigned char)(i * 31 + rank * 7 + (i >> 8)); }
+
+static void *allocate(Comm *comm, int64_t bytes, bool of_comm) {
+    void *memory = of_comm ? comm->f->allocate(comm, bytes) : calloc(1, (size_t)bytes);
+    CHECK(memory, "out of memory");
+    return memory;
+}
+
+static void release(Comm *comm, void *memory, bool of_comm) {
+    if (of_comm)
+        comm->f->release(comm, memory);
+    else
+        free(memory);
+}
+
+static void check_all_gather(Comm *comm, int64_t bytes, bool of_comm, bool in_place) {
+    unsigned char *receive = allocate(comm, comm->size * bytes, of_comm), *own = allocate(comm, bytes, of_comm);
+    unsigned char *send = in_place ? receive + comm->rank * bytes : own;
+    for (int64_t i = 0; i < bytes; i++) send[i] = byte_of(comm->rank, i);
+    const int64_t before = comm->bytes_sent;
+    comm->f->all_gather(comm, send, receive, bytes);
+    CHECK(comm->bytes_sent - before == (comm->size - 1) * bytes, "bytes sent of an all-gather");
+    for (int64_t i = 0; i < comm->size * bytes; i++)
+        CHECK(receive[i] == byte_of((int)(i / bytes), i % bytes), "all_gather of %lld bytes: byte %lld",
+              (long long)bytes, (long long)i);
+    release(comm, own, of_comm);
+    release(comm, receive, of_comm);
+}
+
+static void check_reduce_scatter(Comm *comm, int64_t count, bool of_comm, bool in_place) {
+    const int64_t all = comm->size * count, size = (int64_t)sizeof(float);
+    float *send = allocate(comm, all * size, of_comm), *own = allocate(comm, count * size, of_comm);
+    float *receive = in_place ? send + comm->rank * count : own;
+    for (int round = 0; round < 2;
+         round++) { /* the second fails if a fast rank overwrote what a slow one still reads */
+        for (int64_t i = 0; i < all; i++) send[i] = value_of(comm->rank + round, i);
+        const int64_t before = comm->bytes_sent;
+        comm->f->reduce_scatter(comm, send, receive, count);
+        CHECK(comm->bytes_sent - before == (comm->size - 1) * count * size, "bytes sent of a reduce-scatter");
+        for (int64_t i = 0; i < count; i++) {
+            float sum = value_of(round, comm->rank * count + i);
+            for (int r = 1; r < comm->size; r++) sum += value_of(r + round, comm->rank * count + i);
+            CHECK(receive[i] == sum, "reduce_scatter of %lld: element %lld is %g, not %g", (long long)count,
+                  (long long)i, (double)receive[i], (double)sum);
+        }
+    }
+    release(comm, own, of_comm);
+    release(comm, send, of_comm);
+}
+
+static void check_all_reduce(Comm *comm) {
+    double values[5], sum[5], maximum[5];
+    for (int i = 0; i < 5; i++) {
+        values[i] = (double)value_of(comm->rank, i) * 1.1;
+        sum[i] = maximum[i] = (double)value_of(0, i) * 1.1;
+        for (int r = 1; r < comm->size; r++) {
+            sum[i] += (double)value_of(r, i) * 1.1;
+            maximum[i] = fmax(maximum[i], (double)value_of(r, i) * 1.1);
+        }
+    }
+    double copy[5];
+    memcpy(copy, values, sizeof copy);
+    comm->f->all_reduce_sum(comm, values, 5);
+    CHECK(memcmp(values, sum, sizeof sum) == 0, "all_reduce_sum");
+    comm->f->all_reduce_max(comm, copy, 5);
+    CHECK(memcmp(copy, maximum, sizeof maximum) == 0, "all_reduce_max");
+    copy[0] = comm->rank == comm->size / 2 ? NAN : 1;
+    comm->f->all_reduce_max(comm, copy, 1);
+    CHECK(isnan(copy[0]), "a NaN on one rank must reach all");
+}
+
+static void check_broadcast(Comm *comm) {
+    for (int root = 0; root < comm->size; root++)
+        for (int64_t bytes = 1; bytes < 200; bytes += 63) {
+            unsigned char data[200];
+            for (int64_t i = 0; i < bytes; i++) data[i] = byte_of(comm->rank, i);
+            comm->f->broadcast(comm, data, bytes, root);
+            for (int64_t i = 0; i < bytes; i++) CHECK(data[i] == byte_of(root, i), "broadcast from %d", root);
+        }
+}
+
+/* Zeroed memory whose neighbours are the peers', where it is shared. */
+static void check_whole(Comm *comm, bool share_memory) {
+    const int64_t parts[] = {64, 4096, 64 * 1001};
+    for (int p = 0; p < 3; p++) {
+        unsigned char *own = comm->f->allocate(comm, parts[p]);
+        for (int64_t i = 0; i < parts[p]; i++) CHECK(own[i] == 0, "memory is not zeroed");
+        comm->f->barrier(comm);
+        for (int64_t i = 0; i < parts[p]; i++) own[i] = byte_of(comm->rank, i);
+        comm->f->barrier(comm);
+        const unsigned char *whole = comm->f->whole(comm, own);
+        CHECK((whole != NULL) == (share_memory || comm->size == 1), "whole");
+        for (int64_t i = 0; whole && i < comm->size * parts[p]; i++)
+            CHECK(whole[i] == byte_of((int)(i / parts[p]), i % parts[p]), "whole: byte %lld", (long long)i);
+        comm->f->release(comm, own);
+    }
+}
+
+static void check_everything(bool share_memory) {
+    Comm *comm = comm_mpi_create(share_memory);
+    const int64_t counts[] = {1, 16, 33, 16384, 70001};
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+        for (int bits = 0; bits < 4; bits++) {
+            check_all_gather(comm, counts[c], bits & 1, bits & 2);
+            check_reduce_scatter(comm, counts[c], bits & 1, bits & 2);
+        }
+    check_all_reduce(comm);
+    check_broadcast(comm);
+    check_whole(comm, share_memory);
+    comm_destroy(comm);
+}
+
+int main(void) {
+    Comm *comm = NULL;
+    CHECK(comm_create(&comm) == OK, "comm_create"); /* MPI lives as long as this one */
+    check_everything(false);
+    check_everything(true);
+    comm_destroy(comm);
+    return 0;
+}

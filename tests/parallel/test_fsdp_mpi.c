@@ -1,0 +1,256 @@
+/* A sharded model on any number of ranks against the same numbers kept whole by each: initial weights, gathering,
+ * gradients of several micro-batches, AdamW. Started by mpirun; a failed check ends every rank. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/rng.h"
+#include "parallel/optimizer.h"
+
+enum { UNITS = 4, SEED = 11, MICRO_BATCHES = 3, STEPS = 4 };
+
+typedef struct Variant {
+    bool share_memory, reshard;
+    DType type;
+} Variant;
+
+static void add_parameter(Unit *unit, int64_t rows, int64_t cols, bool decay, Init init) {
+    const int i = unit->parameters++;
+    Parameter *p = &unit->parameter[i];
+    memset(p, 0, sizeof *p);
+    snprintf(p->name, sizeof p->name, "unit.%lld.%d.weight", (long long)rows, i);
+    p->elements = rows * cols;
+    p->init = init;
+    p->decay = decay;
+    p->offset = unit->elements;
+    p->tensor = tensor_of(NULL, rows, cols, F32);
+    p->tensor.parameter = true;
+    unit->elements += p->elements;
+}
+
+/* Sizes that no number of ranks divides; a unit smaller than the padding of seven ranks. */
+static void make_units(Unit units[UNITS]) {
+    memset(units, 0, UNITS * sizeof *units);
+    const int64_t sizes[UNITS][3][2] = {{{301, 33}, {1, 33}, {7, 33}},
+                                        {{5, 7}, {1, 13}, {1, 1}},
+                                        {{257, 129}, {1, 129}, {63, 129}},
+                                        {{1, 3}, {1, 1}, {1, 2}}};
+    for (int u = 0; u < UNITS; u++) {
+        snprintf(units[u].name, sizeof units[u].name, "unit.%d", u);
+        add_parameter(&units[u], sizes[u][0][0], sizes[u][0][1], true, (Init){INIT_NORMAL, 0, 0.02});
+        add_parameter(&units[u], sizes[u][1][0], sizes[u][1][1], false, (Init){INIT_CONSTANT, 1, 0});
+        add_parameter(&units[u], sizes[u][2][0], sizes[u][2][1], true, (Init){INIT_UNIFORM, -0.5, 0.5});
+    }
+}
+
+/* The whole model in fp64, as one rank alone would keep it. */
+typedef struct Whole {
+    double *p[UNITS], *m[UNITS], *s[UNITS];
+    float *gradient[UNITS];
+} Whole;
+
+static void *zeros(int64_t count, size_t size) {
+    void *memory = calloc((size_t)count, size);
+    CHECK(memory, "out of memory");
+    return memory;
+}
+
+static void whole_initialise(Whole *whole, const Unit units[UNITS]) {
+    for (int u = 0; u < UNITS; u++) {
+        const int64_t n = units[u].elements;
+        float *values = zeros(n, sizeof *values);
+        whole->p[u] = zeros(n, sizeof(double)), whole->m[u] = zeros(n, sizeof(double)),
+        whole->s[u] = zeros(n, sizeof(double));
+        whole->gradient[u] = zeros(n, sizeof(float));
+        for (int i = 0; i < 3; i++) {
+            const Parameter *p = &units[u].parameter[i];
+            const uint64_t key = rng_key(p->name);
+            if (i == 0) rng_normal(SEED, key, 0, p->elements, 0, 0.02, values + p->offset);
+            if (i == 2) rng_uniform(SEED, key, 0, p->elements, -0.5, 0.5, values + p->offset);
+            for (int64_t e = 0; i == 1 && e < p->elements; e++) values[p->offset + e] = 1;
+        }
+        for (int64_t e = 0; e < n; e++) whole->p[u][e] = values[e];
+        free(values);
+    }
+}
+
+static void whole_destroy(Whole *whole) {
+    for (int u = 0; u < UNITS; u++) free(whole->p[u]), free(whole->m[u]), free(whole->s[u]), free(whole->gradient[u]);
+}
+
+static float gradient_of(int rank, int step, int micro, int u, int64_t e) {
+    const uint32_t hash =
+        (uint32_t)(e * 2654435761u) ^ (uint32_t)(rank * 7919 + step * 104729 + micro * 1299709 + u * 15485863);
+    return ((float)(hash * 2246822519u >> 12) / 1048576.0f - 0.5f) * (e % 5 ? 1.0f : 40.0f);
+}
+
+/* The gathered parameters are the rounded master, element by element. */
+static void check_gathered(const Unit *unit, const double *want, DType type, double tolerance) {
+    for (int i = 0; i < unit->parameters; i++) {
+        const Parameter *p = &unit->parameter[i];
+        CHECK(p->tensor.data && p->tensor.type == type, "%s is not gathered", p->name);
+        for (int64_t e = 0; e < p->elements; e++) {
+            const double expected = want[p->offset + e], error = tolerance * (1e-3 + fabs(expected));
+            const double got = type == F32 ? ((float *)p->tensor.data)[e] : bf16_to_float(((bf16 *)p->tensor.data)[e]);
+            const double rounding = type == F32 ? 0 : fabs(expected) * 0x1p-8;
+            CHECK(fabs(got - expected) <= error + rounding, "%s[%lld] is %.9g, not %.9g", p->name, (long long)e, got,
+                  expected);
+        }
+    }
+}
+
+static void add_gradients(Unit *unit, int u, int rank, int step, int micro) {
+    for (int i = 0; i < unit->parameters; i++) {
+        Parameter *p = &unit->parameter[i];
+        for (int64_t e = 0; e < p->elements; e++)
+            ((float *)p->tensor.gradient)[e] += gradient_of(rank, step, micro, u, p->offset + e);
+    }
+}
+
+/* Walks the units as a micro-batch does. */
+static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Variant v, int step, int micro) {
+    const int rank = fsdp_comm(fsdp)->rank;
+    const double tolerance = step == 0 ? 0 : 3e-5;
+    fsdp_gather(fsdp, 0);
+    for (int u = 1; u < UNITS; u++) {
+        fsdp_prefetch(fsdp, u);
+        fsdp_gather(fsdp, u);
+        check_gathered(&units[u], whole->p[u], v.type, tolerance);
+        fsdp_release(fsdp, u, true);
+    }
+    fsdp_begin_gradient(fsdp, 0);
+    add_gradients(&units[0], 0, rank, step, micro);
+    for (int u = UNITS - 1; u > 0; u--) {
+        fsdp_gather(fsdp, u);
+        fsdp_begin_gradient(fsdp, u);
+        check_gathered(&units[u], whole->p[u], v.type, tolerance);
+        add_gradients(&units[u], u, rank, step, micro);
+        fsdp_release(fsdp, u, false);
+        fsdp_reduce_gradient(fsdp, u);
+    }
+    check_gathered(&units[0], whole->p[0], v.type, tolerance);
+    fsdp_release(fsdp, 0, false);
+    fsdp_reduce_gradient(fsdp, 0);
+}
+
+/* Sums in rank order per micro-batch, then over micro-batches: the shards hold these bits. */
+static void whole_gradients(Whole *whole, const Unit units[UNITS], int ranks, int step) {
+    for (int u = 0; u < UNITS; u++)
+        for (int64_t e = 0; e < units[u].elements; e++) {
+            float total = 0;
+            for (int micro = 0; micro < MICRO_BATCHES; micro++) {
+                float sum = gradient_of(0, step, micro, u, e);
+                for (int r = 1; r < ranks; r++) sum += gradient_of(r, step, micro, u, e);
+                total = micro == 0 ? sum : total + sum;
+            }
+            whole->gradient[u][e] = total;
+        }
+}
+
+static void check_gradient_shards(const Unit units[UNITS], const Whole *whole, int rank) {
+    for (int u = 0; u < UNITS; u++)
+        for (int64_t i = 0; i < units[u].shard; i++) {
+            const int64_t e = rank * units[u].shard + i;
+            const float want = e < units[u].elements ? whole->gradient[u][e] : 0;
+            CHECK(units[u].gradient_shard[i] == want, "gradient of unit %d, element %lld: %g, not %g", u, (long long)e,
+                  (double)units[u].gradient_shard[i], (double)want);
+        }
+}
+
+static double whole_norm(const Whole *whole, const Unit units[UNITS], double scale) {
+    double sum = 0;
+    for (int u = 0; u < UNITS; u++)
+        for (int64_t e = 0; e < units[u].elements; e++) sum += pow(scale * (double)whole->gradient[u][e], 2);
+    return sqrt(sum);
+}
+
+/* torch.nn.utils.clip_grad_norm_ and torch.optim.AdamW, in fp64. */
+static void whole_update(Whole *whole, const Unit units[UNITS], const OptimizerOptions *o, int t, double lr,
+                         double scale) {
+    const double norm = whole_norm(whole, units, scale), clip = fmin(1, o->max_norm / (norm + 1e-6));
+    for (int u = 0; u < UNITS; u++)
+        for (int i = 0; i < 3; i++) {
+            const Parameter *q = &units[u].parameter[i];
+            for (int64_t e = q->offset; e < q->offset + q->elements; e++) {
+                const double g = (double)whole->gradient[u][e] * scale * clip;
+                double *p = &whole->p[u][e], *m = &whole->m[u][e], *s = &whole->s[u][e];
+                if (q->decay || o->decay_all) *p *= 1 - lr * o->weight_decay;
+                *m = o->beta1 * *m + (1 - o->beta1) * g;
+                *s = o->beta2 * *s + (1 - o->beta2) * g * g;
+                *p -= lr / (1 - pow(o->beta1, t)) * *m / (sqrt(*s) / sqrt(1 - pow(o->beta2, t)) + o->eps);
+            }
+        }
+}
+
+/* A gradient that is not finite on one rank: nobody changes anything. */
+static void check_skip(Fsdp *fsdp, Unit units[UNITS], const OptimizerOptions *options) {
+    const float before = units[2].master[0], moment = units[2].exp_avg[0];
+    if (fsdp_comm(fsdp)->rank == fsdp_comm(fsdp)->size - 1) units[2].gradient_shard[0] = INFINITY;
+    const OptimizerResult result = optimizer_step(fsdp, options, 9, 0.1, 1);
+    CHECK(result.skipped && !isfinite(result.gradient_norm), "a step with an infinite gradient is not skipped");
+    CHECK(units[2].master[0] == before && units[2].exp_avg[0] == moment, "a skipped step has changed something");
+}
+
+/* How often a step gathers a unit. Once, or with reshard_after_forward a block in each micro-batch and direction; but
+ * what is still in the buffer is not fetched again: the last block for its backward, the first for the next forward. */
+static int64_t gathers_per_step(int u, bool reshard, bool copies) {
+    if (!reshard || u == 0) return 1;
+    if (copies && u == UNITS - 1) return MICRO_BATCHES;
+    return copies && u == 1 ? MICRO_BATCHES + 1 : 2 * MICRO_BATCHES;
+}
+
+/* Every unit is reduced once per micro-batch, in fp32. */
+static int64_t bytes_per_step(const Comm *comm, const Unit units[UNITS], Variant v, bool copies) {
+    int64_t bytes = 0;
+    for (int u = 0; u < UNITS; u++) {
+        const int64_t per_element = gathers_per_step(u, v.reshard, copies) * dtype_size(v.type) + MICRO_BATCHES * 4;
+        bytes += (comm->size - 1) * units[u].shard * per_element;
+    }
+    return bytes;
+}
+
+static void check_variant(Variant v) {
+    Comm *comm = comm_mpi_create(v.share_memory);
+    Unit units[UNITS];
+    Whole whole;
+    make_units(units);
+    whole_initialise(&whole, units);
+    Fsdp *fsdp = fsdp_create(comm, device_cpu(), units, UNITS, (FsdpOptions){v.type, v.reshard, true});
+    fsdp_initialise(fsdp, SEED);
+    OptimizerOptions options = optimizer_default_options();
+    options.eps = 1e-6;
+    for (int step = 0; step < STEPS; step++) {
+        const double scale = 1.0 / (500 * comm->size), lr = 0.01 / (1 + step);
+        options.max_norm = step % 2 ? 1e6 : 0.05;
+        options.decay_all = step == 2;
+        const int64_t before = comm->bytes_sent;
+        for (int micro = 0; micro < MICRO_BATCHES; micro++) micro_batch(fsdp, units, &whole, v, step, micro);
+        CHECK(comm->bytes_sent - before == bytes_per_step(comm, units, v, !v.share_memory), "bytes sent");
+        whole_gradients(&whole, units, comm->size, step);
+        check_gradient_shards(units, &whole, comm->rank);
+        const OptimizerResult result = optimizer_step(fsdp, &options, step + 1, lr, scale);
+        const double norm = whole_norm(&whole, units, scale);
+        CHECK(!result.skipped && fabs(result.gradient_norm / norm - 1) < 1e-12, "norm %.15g, not %.15g",
+              result.gradient_norm, norm);
+        whole_update(&whole, units, &options, step + 1, lr, scale);
+        if (step == STEPS - 1) check_skip(fsdp, units, &options);
+        fsdp_end_step(fsdp);
+    }
+    for (int u = 0; u < UNITS; u++) {
+        fsdp_gather(fsdp, u);
+        check_gathered(&units[u], whole.p[u], v.type, 3e-5);
+    }
+    whole_destroy(&whole);
+    fsdp_destroy(fsdp);
+    comm_destroy(comm);
+}
+
+int main(void) {
+    Comm *comm = NULL;
+    CHECK(comm_create(&comm) == OK, "comm_create"); /* MPI lives as long as this one */
+    for (int bits = 0; bits < 8; bits++) check_variant((Variant){bits & 1, bits & 2, bits & 4 ? BF16 : F32});
+    comm_destroy(comm);
+    return 0;
+}
