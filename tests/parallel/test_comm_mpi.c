@@ -66,11 +66,11 @@ static void check_reduce_scatter(Comm *comm, int64_t count, bool of_comm, bool i
 static void check_all_reduce(Comm *comm) {
     double values[5], sum[5], maximum[5];
     for (int i = 0; i < 5; i++) {
-        values[i] = (double)value_of(comm->rank, i) * 1.1;
-        sum[i] = maximum[i] = (double)value_of(0, i) * 1.1;
+        values[i] = (double)value_of(comm->rank, i) / 1.1;
+        sum[i] = maximum[i] = (double)value_of(0, i) / 1.1;
         for (int r = 1; r < comm->size; r++) {
-            sum[i] += (double)value_of(r, i) * 1.1;
-            maximum[i] = fmax(maximum[i], (double)value_of(r, i) * 1.1);
+            sum[i] += (double)value_of(r, i) / 1.1;
+            maximum[i] = fmax(maximum[i], (double)value_of(r, i) / 1.1);
         }
     }
     double copy[5];
