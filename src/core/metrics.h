@@ -43,7 +43,7 @@ void metrics_live(Metrics *metrics, const StepMetrics *step);
 void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double val_loss);
 /* A line of text in train.log and on standard output. */
 void metrics_note(Metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Everything written so far is handed to the operating system; called with each checkpoint. */
+/* Makes metrics.jsonl durable; called with each checkpoint, so that a resumed run finds its lines. */
 void metrics_flush(Metrics *metrics);
 void metrics_close(Metrics *metrics);
 
