@@ -1,0 +1,70 @@
+#!/bin/sh
+# Draws loss, validation loss, learning rate, gradient norm and tokens/s of one or more runs into one picture.
+#   launch/plot.sh [-o FILE.png] RUN...      RUN is a job.dump_folder or its metrics.jsonl
+# Without -o the picture is curves.png in the first run's folder.
+set -eu
+output=
+if [ "${1-}" = -o ]; then
+    [ $# -ge 2 ] || { echo "plot.sh: -o wants a file" >&2; exit 2; }
+    output=$2
+    shift 2
+fi
+case "${1-}" in
+    '' | -*) sed -n '2,4s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
+command -v gnuplot > /dev/null || { echo "plot.sh: gnuplot is missing (Debian: apt install gnuplot-nox)" >&2; exit 1; }
+
+columns=$(mktemp -d)
+trap 'rm -rf "$columns"' EXIT
+
+# One file per quantity and run: step and value. Values that were not finite are null there and leave a gap.
+extract() { # FILE KEY
+    awk -v key="\"$2\": " '{
+        at = index($0, key)
+        if (!at) next
+        value = substr($0, at + length(key)); sub(/[,}].*/, "", value)
+        step = substr($0, index($0, "\"step\": ") + 8); sub(/[,}].*/, "", step)
+        print step, value == "null" ? "NaN" : value
+    }' "$1"
+}
+
+curve() { # KEY TITLE AXES: one panel with every run that has this quantity
+    plots=
+    number=0
+    for run in "$columns"/run-*; do
+        number=$((number + 1))
+        [ -s "$run/$1" ] || continue
+        plots="$plots${plots:+, }'$run/$1' using 1:2 with ${4:-lines} linewidth 1.6 linecolor $number title '$(cat "$run/name")'"
+    done
+    [ -n "$plots" ] || return 0
+    printf 'set title "%s"\nunset logscale y\nset format y "%%g"\n%s\nplot %s\n' "$2" "$3" "$plots"
+}
+
+quantities="loss val_loss lr grad_norm tokens_per_second"
+number=0
+for run in "$@"; do
+    file=$run
+    [ -d "$run" ] && file=$run/metrics.jsonl
+    [ -s "$file" ] || { echo "plot.sh: $file is missing or empty" >&2; exit 1; }
+    number=$((number + 1))
+    folder=$columns/run-$(printf %03d $number)
+    mkdir "$folder"
+    for quantity in $quantities; do extract "$file" "$quantity" > "$folder/$quantity"; done
+    # gnuplot would take _ for a subscript and a quote for the end of the title
+    basename "$(cd "$(dirname "$file")" && pwd)" | tr "_'" '- ' > "$folder/name"
+    [ -n "$output" ] || output=$(dirname "$file")/curves.png
+done
+
+{
+    printf 'set terminal pngcairo size 1400,900 font "Sans,11"\nset output "%s"\n' "$output"
+    printf 'set grid linecolor "#dddddd"\nset border 3\nset tics nomirror\nset xlabel "step"\nset key top right\n'
+    printf 'set datafile missing "NaN"\nset xrange [0:*]\nset multiplot layout 2,3\n'
+    curve loss "training loss" ""
+    curve val_loss "validation loss" "" linespoints
+    curve lr "learning rate" "set yrange [0:*]"
+    curve grad_norm "gradient norm" "set yrange [*:*]; set logscale y"
+    curve tokens_per_second "tokens per second" "set yrange [0:*]; set key bottom right"
+    printf 'unset multiplot\n'
+} > "$columns/plot.gp"
+gnuplot "$columns/plot.gp"
+echo "$output"
