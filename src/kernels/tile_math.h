@@ -48,9 +48,17 @@ DEVICE float log_sigmoid_f(float x) { return (x < 0.0f ? x : 0.0f) - log1p_f(exp
 
 DEVICE float silu_f(float x) { return x * sigmoid_f(x); }
 
+/* sigmoid'(x) = sigmoid(x) sigmoid(-x), where sigmoid(-x) = e^-x sigmoid(x) keeps its digits and 1 - sigmoid(x) does
+ * not. */
+DEVICE float sigmoid_derivative_f(float x) {
+    const float e = exp_f(-x), s = 1.0f / (1.0f + e);
+    return s * (e * s);
+}
+
+/* silu'(x) = sigmoid(x) (1 + x sigmoid(-x)) */
 DEVICE float silu_derivative_f(float x) {
-    const float s = sigmoid_f(x);
-    return s * (1.0f + x * (1.0f - s));
+    const float e = exp_f(-x), s = 1.0f / (1.0f + e);
+    return s * (1.0f + x * (e * s));
 }
 
 #endif

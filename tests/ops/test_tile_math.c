@@ -31,6 +31,7 @@ static void expect_accuracy(const char *name, double worst, double bound) {
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 static double log_sigmoid(double x) { return fmin(x, 0) - log1p(exp(-fabs(x))); }
+static double sigmoid_derivative(double x) { return sigmoid(x) * sigmoid(-x); }
 static double silu(double x) { return x / (1 + exp(-x)); }
 static double silu_derivative(double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }
 
@@ -55,6 +56,8 @@ static void gates(void **state) {
     expect_accuracy("sigmoid", worst_error(sigmoid_f, sigmoid, -300, 300, least), 4);
     expect_accuracy("silu", worst_error(silu_f, silu, -300, 300, least), 4);
     expect_accuracy("log_sigmoid", worst_error(log_sigmoid_f, log_sigmoid, -300, 80, least), 4);
+    expect_accuracy("derivative of sigmoid", worst_error(sigmoid_derivative_f, sigmoid_derivative, -300, 300, least),
+                    6);
     expect_accuracy("derivative of silu", worst_error(silu_derivative_f, silu_derivative, -300, 300, 0.2),
                     4); /* parts of 0.2 cancel near -1.28 */
     assert_true(log_sigmoid_f(-1e30f) == -1e30f && log_sigmoid_f(1e30f) == 0);

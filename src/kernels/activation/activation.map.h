@@ -8,10 +8,8 @@ DEVICE float activation_value(float x, Activation kind) {
 }
 
 DEVICE float activation_derivative(float x, Activation kind) {
-    const float s = sigmoid_f(x);
-    return kind == ACTIVATION_SILU   ? s * (1.0f + x * (1.0f - s))
-           : kind == ACTIVATION_RELU ? (x > 0.0f ? 1.0f : 0.0f)
-                                     : s * (1.0f - s);
+    if (kind == ACTIVATION_SILU) return silu_derivative_f(x);
+    return kind == ACTIVATION_RELU ? (x > 0.0f ? 1.0f : 0.0f) : sigmoid_derivative_f(x);
 }
 
 DEVICE void activation_row(const ActivationArguments a, int64_t row, Activation kind) {

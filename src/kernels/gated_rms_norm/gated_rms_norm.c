@@ -41,6 +41,7 @@ static void gated_rms_norm_backward(Node *node) {
         .x = x->data,
         .gate = gate->data,
         .weight = weight->data,
+        .y = y->data,
         .dy = y->gradient,
         .rstd = node->saved[0]->data,
         .dx = x->gradient,
@@ -51,9 +52,7 @@ static void gated_rms_norm_backward(Node *node) {
         .cols = weight->cols,
         .x_stride = x->stride,
         .gate_stride = gate->stride,
-        .dy_stride = y->stride,
-        .dx_stride = x->stride,
-        .dgate_stride = gate->stride,
+        .y_stride = y->stride,
     };
     device->launch(KERNEL_gated_rms_norm_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
     column_sum(device, partial, blocks, weight);

@@ -16,13 +16,14 @@ typedef struct GatedRmsNormArguments {
 } GatedRmsNormArguments;
 
 /* n = x * rstd, e = weight * silu(gate) * dy: dx = rstd * (e - n * mean(e * n)),
- * dgate = dy * weight * n * silu'(gate), dweight = sum over rows of dy * n * silu(gate). */
+ * dgate = dy * weight * n * silu'(gate), dweight = sum over rows of dy * n * silu(gate).
+ * Each gradient has the stride of its tensor. */
 typedef struct GatedRmsNormBackwardArguments {
-    const void *x, *gate, *weight, *dy;
+    const void *x, *gate, *weight, *y, *dy;
     const float *rstd;
     void *dx, *dgate;
     float *partial; /* [blocks of PARTIAL_ROWS rows, cols] parts of dweight */
-    int64_t rows, groups, cols, x_stride, gate_stride, dy_stride, dx_stride, dgate_stride;
+    int64_t rows, groups, cols, x_stride, gate_stride, y_stride;
 } GatedRmsNormBackwardArguments;
 
 #endif

@@ -20,9 +20,9 @@ KERNEL(swiglu_backward, SwigluBackwardArguments) {
         element *dgate = (element *)a.dgate + row * a.gate_stride;
         element *dup = (element *)a.dup + row * a.up_stride;
         EACH (i, a.cols) {
-            const float z = to_float(gate[i]), d = to_float(dy[i]), s = sigmoid_f(z);
-            dgate[i] = to_element(d * to_float(up[i]) * (s * (1.0f + z * (1.0f - s))));
-            dup[i] = to_element(d * (z * s));
+            const float z = to_float(gate[i]), d = to_float(dy[i]);
+            dgate[i] = to_element(d * to_float(up[i]) * silu_derivative_f(z));
+            dup[i] = to_element(d * silu_f(z));
         }
     }
 }
