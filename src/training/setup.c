@@ -1,7 +1,8 @@
 #include "training/setup.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/log.h"
 
@@ -56,6 +57,34 @@ MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size)
                            plan.shards.gathered_gradients;
     plan.total_bytes = shards + plan.runner.keep_bytes + plan.runner.scratch_bytes + plan.checkpoint_bytes + plan.other_bytes;
     return plan;
+}
+
+/* Bytes that new programs can have without swapping; INT64_MAX if the system does not say. */
+static int64_t memory_available(void) {
+    long long kilobytes = -1;
+    char line[256];
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %lld kB", &kilobytes) == 1) break;
+    if (file) fclose(file);
+    return kilobytes < 0 ? INT64_MAX : kilobytes * 1024;
+}
+
+Status setup_check_memory(const MemoryPlan *plan, int local_ranks) {
+    struct rlimit limit;
+    const int64_t host = memory_available() / local_ranks;
+    int64_t available = host;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (int64_t)limit.rlim_cur < host)
+        available = (int64_t)limit.rlim_cur;
+    if (plan->total_bytes <= available) return OK;
+    if (log_rank() == 0)
+        log_error("each rank needs %.0f MB and may have %.0f MB: parameters, gradients and moments %.0f MB (use more ranks), "
+                  "activations %.0f MB (lower training.batch_size or training.seq_len, or set activation_checkpoint.mode: full), "
+                  "working memory %.0f MB",
+                  (double)plan->total_bytes / 1e6, (double)available / 1e6,
+                  (double)(plan->shards.parameters + plan->shards.gradients + plan->shards.moments) / 1e6,
+                  (double)plan->runner.keep_bytes / 1e6, (double)plan->runner.scratch_bytes / 1e6);
+    return BAD_INPUT;
 }
 
 double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config) {

@@ -31,6 +31,10 @@ typedef struct MemoryPlan {
 
 MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size);
 
+/* BAD_INPUT, with the largest parts and the keys that lower them, if the plan of `local_ranks` ranks does not fit into the
+ * memory that this host has free or that the process may use. */
+Status setup_check_memory(const MemoryPlan *plan, int local_ranks);
+
 /* Prints parameters by part, work per token and the memory plan. Rank 0. */
 void setup_print(const TrainConfig *config, Model *model, int world_size);
 

@@ -121,10 +121,10 @@ static Status prepare(Trainer *t) {
     t->optimizer = setup_optimizer(t->config);
     t->shape = step_shape(t->config, comm->size);
     t->schedule = schedule_create(&t->config->lr_scheduler, t->config->training.steps);
-    status = comm->rank == 0 ? make_folders(t->config->job.dump_folder) : OK;
-    status = agree(comm, status);
+    status = agree(comm, setup_check_memory(&plan, comm->local_size));
     if (status == OK) status = session_open(&t->session, comm, model, t->runner_options, setup_sharding(t->config, true).reshard_after_forward);
     if (status == OK) status = agree(comm, open_streams(t));
+    if (status == OK) status = agree(comm, comm->rank == 0 ? make_folders(t->config->job.dump_folder) : OK);
     if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);
     if (status == OK && comm->rank == 0) status = write_effective_config(t->config);
     status = agree(comm, status);
@@ -264,6 +264,13 @@ static void print_accounting(const Trainer *t) {
     free(tokens);
 }
 
+/* What sharding costs on the network, beside what it should. */
+static void print_traffic(const Trainer *t, int64_t steps) {
+    const Comm *comm = t->session.comm;
+    if (comm->size == 1 || steps == 0) return;
+    metrics_note(t->metrics, "each rank sent %.3f MB per step in all-gathers and reduce-scatters", (double)comm->bytes_sent / (double)steps / 1e6);
+}
+
 static void finish(Trainer *t) {
     saver_close(t->saver);
     metrics_close(t->metrics);
@@ -282,7 +289,10 @@ Status train(const TrainConfig *config, Comm *comm) {
         t.peak_rate = peak_product_rate(t.session.device, t.runner_options.type, PRODUCT_SIZE) * comm->size;
         metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s", (long long)t.progress.step + 1,
                      seconds_now() - start, t.peak_rate / 1e9);
+        const int64_t first_step = t.progress.step;
+        t.session.comm->bytes_sent = 0;
         status = run_steps(&t);
+        print_traffic(&t, t.progress.step - first_step);
         print_accounting(&t);
     }
     finish(&t);
