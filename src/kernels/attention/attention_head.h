@@ -1,8 +1,8 @@
-/* The attention kernels for heads of up to HEAD columns; included by attention.tile.h once per HEAD, names defined
- * there.
+/* The attention kernels for heads of up to HEAD columns; included by attention.tile.h once per HEAD, which names them.
  *
- *   s_ij = scale q_i k_j,  p_ij = e^(s_ij - lse_i),  o_i = sum_j p_ij v_j              over the keys j that query i
- * sees ds_ij = scale p_ij (do_i v_j - delta_i),  dq_i = sum_j ds_ij k_j,  dk_j = sum_i ds_ij q_i,  dv_j = sum_i p_ij
+ * Sums over the keys j that query i sees, or over the queries i that see key j; do is the gradient of o:
+ * - s_ij = scale q_i k_j, p_ij = e^(s_ij - lse_i), o_i = sum_j p_ij v_j
+ * - ds_ij = p_ij (do_i v_j - delta_i), dq_i = scale sum_j ds_ij k_j, dk_j = scale sum_i ds_ij q_i, dv_j = sum_i p_ij
  * do_i
  *
  * Tiles of keys or queries that see nothing of each other are not visited; only tiles at a boundary are masked. */
@@ -46,20 +46,20 @@ ATTENTION_KERNEL(attention_forward) {
         mma_nt(scores, q, k);
         if (s0 == t0 || s0 < all_start) {
             const int shift = (int)(s0 - t0);
-            MAP(scores, i, j, x, x = j + shift <= i && (float)(j + shift) >= first[i] ? x * a.scale : -INFINITY);
-        } else {
-            MAP(scores, i, j, x, x *= a.scale);
+            MAP(scores, i, j, x, x = j + shift <= i && (float)(j + shift) >= first[i] ? x : -INFINITY);
         }
         row_maximum(tile_maximum, scores);
         sync();
         EACH (i, ATTENTION_ROWS) {
             const float before = maximum[i];
             maximum[i] = larger(before, tile_maximum[i]);
-            rescale[i] = exp_f(before - maximum[i]);
+            rescale[i] = exp_f((before - maximum[i]) * a.scale);
         }
         sync();
-        MAP(scores, i, j, x, x = exp_f(x - maximum[i]));
-        tile_cast(p, scores);
+        MAP(scores, i, j, x, {
+            x = exp_f((x - maximum[i]) * a.scale);
+            PUT(p, i, j, x);
+        });
         row_sum(tile_sum, scores);
         MAP(out, i, j, x, x *= rescale[i]);
         sync();
@@ -70,7 +70,7 @@ ATTENTION_KERNEL(attention_forward) {
     MAP(out, i, j, x, x /= sum[i]);
     accumulator_store(out, (element *)a.out + (sequence + t0) * a.out_stride + head * a.head_dim, a.out_stride, rows,
                       a.head_dim);
-    EACH (i, rows) a.log_sum_exp[(sequence + t0 + i) * a.heads + head] = maximum[i] + logf(sum[i]);
+    EACH (i, rows) a.log_sum_exp[(sequence + t0 + i) * a.heads + head] = maximum[i] * a.scale + logf(sum[i]);
 }
 
 /* dq of 64 queries. */
@@ -115,16 +115,18 @@ ATTENTION_KERNEL(attention_queries) {
         mma_nt(scores, q, k);
         accumulator_zero(dp);
         mma_nt(dp, out_gradient, v);
-        MAP(scores, i, j, x, x = exp_f(x * a.scale - log_sum_exp[i]));
         if (s0 == t0 || s0 < all_start) {
             const int shift = (int)(s0 - t0);
-            MAP(scores, i, j, x, x = j + shift <= i && (float)(j + shift) >= first[i] ? x : 0);
+            MAP(scores, i, j, x, x = j + shift <= i && (float)(j + shift) >= first[i] ? x : -INFINITY);
         }
-        MAP(dp, i, j, x, x = (x - delta[i]) * PEER(scores, i, j) * a.scale);
-        tile_cast(ds, dp);
+        MAP(dp, i, j, x, {
+            x = (x - delta[i]) * exp_f(PEER(scores, i, j) * a.scale - log_sum_exp[i]);
+            PUT(ds, i, j, x);
+        });
         sync();
         mma_nn(dq, ds, k);
     }
+    MAP(dq, i, j, x, x *= a.scale);
     accumulator_store(dq, (element *)a.q_gradient + q_at, a.q_stride, rows, a.head_dim);
 }
 
@@ -175,19 +177,22 @@ ATTENTION_KERNEL(attention_keys) {
             mma_nt(scores, q, k);
             accumulator_zero(dp);
             mma_nt(dp, out_gradient, v);
-            MAP(scores, i, j, x, x = exp_f(x * a.scale - log_sum_exp[i]));
             if (t0 == s0 || first_key(segment, a.window, t_last) > s0) {
                 const int shift = (int)(t0 - s0);
-                MAP(scores, i, j, x, x = j <= i + shift && (float)j >= first[i] ? x : 0);
+                MAP(scores, i, j, x, x = j <= i + shift && (float)j >= first[i] ? x : -INFINITY);
             }
-            MAP(dp, i, j, x, x = (x - delta[i]) * PEER(scores, i, j) * a.scale);
-            tile_cast(p, scores);
-            tile_cast(ds, dp);
+            MAP(dp, i, j, x, {
+                const float weight = exp_f(PEER(scores, i, j) * a.scale - log_sum_exp[i]);
+                x = (x - delta[i]) * weight;
+                PUT(p, i, j, weight);
+                PUT(ds, i, j, x);
+            });
             sync();
             mma_tn(dv, p, out_gradient);
             mma_tn(dk, ds, q);
         }
     }
+    MAP(dk, i, j, x, x *= a.scale);
     if (a.k_gradient) accumulator_store(dk, (element *)a.k_gradient + k_at, a.k_stride, rows, a.head_dim);
     if (a.v_gradient) accumulator_store(dv, (element *)a.v_gradient + v_at, a.v_stride, rows, a.head_dim);
 }
