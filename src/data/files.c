@@ -22,14 +22,14 @@ static FileHook test_hook = NULL;
 
 void files_set_hook(FileHook hook) { test_hook = hook; }
 
-static int hooked(FileOperation operation, const char *path, int64_t *bytes) {
+static int hooked(FileOperation operation, const char *path, int fd, int64_t *bytes) {
     int64_t none = 0;
-    return test_hook ? test_hook(operation, path, bytes ? bytes : &none) : 0;
+    return test_hook ? test_hook(operation, path, fd, bytes ? bytes : &none) : 0;
 }
 
 static int open_with(const char *path, int flags, int *fd) {
     for (int i = 0; i < RETRIES; i++) {
-        const int error = hooked(FILE_OPEN, path, NULL);
+        const int error = hooked(FILE_OPEN, path, -1, NULL);
         if (error == EINTR) continue;
         if (error) return error;
         *fd = open(path, flags | O_CLOEXEC, 0666);
@@ -57,7 +57,7 @@ int file_create(const char *path, int *fd) { return open_with(path, O_WRONLY | O
 int file_open_write(const char *path, int *fd) { return open_with(path, O_WRONLY, fd); }
 
 int file_close(int fd) {
-    const int error = hooked(FILE_CLOSE, NULL, NULL);
+    const int error = hooked(FILE_CLOSE, NULL, fd, NULL);
     if (close(fd) != 0 && errno != EINTR) return errno;
     return error == EINTR ? 0 : error;
 }
@@ -66,7 +66,7 @@ int file_read(int fd, void *to, int64_t bytes, int64_t offset) {
     int retries = 0;
     while (bytes > 0) {
         int64_t part = bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER;
-        const int error = hooked(FILE_READ, NULL, &part);
+        const int error = hooked(FILE_READ, NULL, fd, &part);
         const ssize_t done = error ? -1 : pread(fd, to, (size_t)part, offset);
         if (done < 0) {
             if ((error ? error : errno) != EINTR || ++retries == RETRIES) return error ? error : errno;
@@ -84,7 +84,7 @@ int file_write(int fd, const void *from, int64_t bytes, int64_t offset) {
     int retries = 0;
     while (bytes > 0) {
         int64_t part = bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER;
-        const int error = hooked(FILE_WRITE, NULL, &part);
+        const int error = hooked(FILE_WRITE, NULL, fd, &part);
         const ssize_t done = error ? -1 : pwrite(fd, from, (size_t)part, offset);
         if (done <= 0) {
             const int reason = error ? error : done == 0 ? EIO : errno;
@@ -100,7 +100,7 @@ int file_write(int fd, const void *from, int64_t bytes, int64_t offset) {
 
 int file_allocate(int fd, int64_t bytes) {
     for (int i = 0; i < RETRIES; i++) {
-        int error = hooked(FILE_ALLOCATE, NULL, NULL);
+        int error = hooked(FILE_ALLOCATE, NULL, fd, NULL);
         if (!error && bytes > 0 && fallocate(fd, 0, 0, bytes) != 0) error = errno;
         if (error == EOPNOTSUPP || error == ENOSYS || error == EINVAL) error = ftruncate(fd, bytes) != 0 ? errno : 0;
         if (error != EINTR) return error;
@@ -110,7 +110,7 @@ int file_allocate(int fd, int64_t bytes) {
 
 int file_sync(int fd) {
     for (int i = 0; i < RETRIES; i++) {
-        int error = hooked(FILE_SYNC, NULL, NULL);
+        int error = hooked(FILE_SYNC, NULL, fd, NULL);
         if (!error && fsync(fd) != 0) error = errno;
         if (error != EINTR) return error;
     }
@@ -162,19 +162,19 @@ int file_copy(const char *from, const char *to) {
 }
 
 int file_rename(const char *from, const char *to) {
-    const int error = hooked(FILE_RENAME, from, NULL);
+    const int error = hooked(FILE_RENAME, from, -1, NULL);
     if (error) return error;
     return rename(from, to) != 0 ? errno : 0;
 }
 
 int file_exchange(const char *a, const char *b) {
-    const int error = hooked(FILE_RENAME, a, NULL);
+    const int error = hooked(FILE_RENAME, a, -1, NULL);
     if (error) return error;
     return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) != 0 ? errno : 0;
 }
 
 int file_remove(const char *path) {
-    const int error = hooked(FILE_REMOVE, path, NULL);
+    const int error = hooked(FILE_REMOVE, path, -1, NULL);
     if (error) return error;
     return unlink(path) != 0 ? errno : 0;
 }
@@ -197,7 +197,7 @@ int64_t folder_free_bytes(const char *path) {
 }
 
 int folder_create(const char *path) {
-    const int error = hooked(FOLDER_CREATE, path, NULL);
+    const int error = hooked(FOLDER_CREATE, path, -1, NULL);
     if (error) return error;
     return mkdir(path, 0777) != 0 ? errno : 0;
 }
@@ -235,7 +235,7 @@ int folder_remove(const char *path) {
     }
     folder_list_free(names, count);
     if (error) return error;
-    error = hooked(FOLDER_REMOVE, path, NULL);
+    error = hooked(FOLDER_REMOVE, path, -1, NULL);
     if (error) return error;
     return rmdir(path) != 0 ? errno : 0;
 }

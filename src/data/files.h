@@ -53,7 +53,8 @@ void folder_list_free(char **names, int64_t count);
 /* "FOLDER/NAME" in new memory; the caller frees it. */
 char *path_join(const char *folder, const char *name);
 
-/* For tests: `hook` is called before each operation that reaches the disk. It returns the errno to fail with (0: go
+/* For tests: `hook` is called before each operation that reaches the disk, with a path (else NULL) or a file (else -1).
+ * It returns the errno to fail with (0: go
  * on), may lower *bytes to make a read or write short, may end the process. NULL takes it away. */
 typedef enum FileOperation {
     FILE_OPEN,
@@ -67,7 +68,7 @@ typedef enum FileOperation {
     FOLDER_CREATE,
     FOLDER_REMOVE
 } FileOperation;
-typedef int (*FileHook)(FileOperation operation, const char *path, int64_t *bytes);
+typedef int (*FileHook)(FileOperation operation, const char *path, int fd, int64_t *bytes);
 void files_set_hook(FileHook hook);
 
 #endif

@@ -15,7 +15,9 @@ static char temporary_folder[256];
 static int temporary_create(void **state) {
     (void)state;
     const char *root = getenv("TMPDIR");
-    snprintf(temporary_folder, sizeof temporary_folder, "%s/flame-c-test-XXXXXX", root && root[0] ? root : "/tmp");
+    /* Thousands of synced files: memory is kinder to the disk. */
+    if (!root || !root[0]) root = folder_exists("/dev/shm") ? "/dev/shm" : "/tmp";
+    snprintf(temporary_folder, sizeof temporary_folder, "%s/flame-c-test-XXXXXX", root);
     return mkdtemp(temporary_folder) ? 0 : -1;
 }
 
