@@ -2,8 +2,8 @@
  *
  * Sums over the keys j that query i sees, or over the queries i that see key j; do is the gradient of o:
  * - s_ij = scale q_i k_j, p_ij = e^(s_ij - lse_i), o_i = sum_j p_ij v_j
- * - ds_ij = p_ij (do_i v_j - delta_i), dq_i = scale sum_j ds_ij k_j, dk_j = scale sum_i ds_ij q_i, dv_j = sum_i p_ij
- * do_i
+ * - ds_ij = p_ij (do_i v_j - delta_i), dv_j = sum_i p_ij do_i
+ * - dq_i = scale sum_j ds_ij k_j, dk_j = scale sum_i ds_ij q_i
  *
  * Tiles of keys or queries that see nothing of each other are not visited; only tiles at a boundary are masked. */
 
