@@ -10,12 +10,16 @@ enum { X, WEIGHT };
 /* The weight as the kernels want it, in the running op's workspace. */
 static const float *taps_of(const Node *node) {
     const Tensor *weight = node->in[WEIGHT];
-    float *taps = tape_workspace(node->tape, weight->rows * weight->cols * dtype_size(F32));
+    const int64_t blocks = blocks_of(weight->rows, SHORT_CONVOLUTION_COLS);
+    float *taps = tape_workspace(node->tape, blocks * SHORT_CONVOLUTION_COLS * weight->cols * dtype_size(F32));
     const ShortConvolutionTapsArguments arguments = {
         .weight = weight->data, .taps = taps, .cols = weight->rows, .width = weight->cols};
-    const Grid grid = {blocks_of(arguments.cols, SHORT_CONVOLUTION_COLS), 1, 1};
-    node->tape->device->launch(KERNEL_short_convolution_taps, weight->type, grid, &arguments);
+    node->tape->device->launch(KERNEL_short_convolution_taps, weight->type, (Grid){blocks, 1, 1}, &arguments);
     return taps;
+}
+
+static Grid grid_of(const Tensor *x) {
+    return (Grid){blocks_of(x->rows, SHORT_CONVOLUTION_ROWS), blocks_of(x->cols, SHORT_CONVOLUTION_COLS), 1};
 }
 
 static void short_convolution_forward(Node *node) {
@@ -29,18 +33,17 @@ static void short_convolution_forward(Node *node) {
         .cols = x->cols,
         .width = node->in[WEIGHT]->cols,
         .T = node->tape->batch->T,
-        .rows_per_program = rows_per_program(x->cols),
         .x_stride = x->stride,
         .y_stride = y->stride,
     };
-    const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
+    const Grid grid = grid_of(x);
     node->tape->device->launch(KERNEL_short_convolution, x->type, grid, &arguments);
 }
 
 static void short_convolution_backward(Node *node) {
     const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *y = node->out[0];
     const Device *device = node->tape->device;
-    const Grid grid = {blocks_of(x->rows, SHORT_CONVOLUTION_ROWS), blocks_of(x->cols, SHORT_CONVOLUTION_COLS), 1};
+    const Grid grid = grid_of(x);
     const int64_t scratch = 2 * SHORT_CONVOLUTION_WIDTH * SHORT_CONVOLUTION_COLS;
     float *partial = tape_workspace(node->tape, grid.x * weight->rows * weight->cols * dtype_size(F32));
     const ShortConvolutionBackwardArguments arguments = {

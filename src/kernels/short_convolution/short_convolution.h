@@ -6,11 +6,12 @@
 
 enum {
     SHORT_CONVOLUTION_WIDTH = 4, /* the widest */
-    SHORT_CONVOLUTION_ROWS = 64, /* rows and columns of a program of backward */
-    SHORT_CONVOLUTION_COLS = 256
+    SHORT_CONVOLUTION_ROWS = 64, /* rows and columns of a program */
+    SHORT_CONVOLUTION_COLS = 1024
 };
 
-/* weight [cols, width] -> taps [width, cols] fp32, so that neighbouring columns lie side by side. */
+/* weight [cols, width] -> taps [blocks of columns, width, SHORT_CONVOLUTION_COLS] fp32: neighbouring columns lie side
+ * by side, and what one program reads lies together. */
 typedef struct ShortConvolutionTapsArguments {
     const void *weight;
     float *taps;
@@ -18,17 +19,17 @@ typedef struct ShortConvolutionTapsArguments {
 } ShortConvolutionTapsArguments;
 
 /* y_t = silu(z_t), z_t = sum over j < width of taps[width - 1 - j] x_{t-j}, with x = 0 before the start of the
- * document. */
+ * document. Programs: x over rows, y over columns. */
 typedef struct ShortConvolutionArguments {
     const void *x;
     const float *taps;
     const int32_t *segment;
     void *y;
-    int64_t rows, cols, width, T, rows_per_program, x_stride, y_stride;
+    int64_t rows, cols, width, T, x_stride, y_stride;
 } ShortConvolutionArguments;
 
 /* dz = dy silu'(z), z computed again; dx_t = sum over j of taps[width - 1 - j] dz_{t+j} within the document,
- * dtaps[width - 1 - j] = sum over t of dz_t x_{t-j}. dx has the stride of x. Programs: x over rows, y over columns. */
+ * dtaps[width - 1 - j] = sum over t of dz_t x_{t-j}. dx has the stride of x. */
 typedef struct ShortConvolutionBackwardArguments {
     const void *x, *dy;
     const float *taps;

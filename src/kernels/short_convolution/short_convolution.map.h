@@ -4,12 +4,23 @@
 #include "kernels/rows.h"
 #include "kernels/short_convolution/short_convolution.h"
 
+enum { COLS = SHORT_CONVOLUTION_COLS };
+
+DEVICE int64_t columns_of_block(int64_t block, int64_t cols) {
+    return cols - block * COLS < COLS ? cols - block * COLS : COLS;
+}
+
 KERNEL(short_convolution_taps, ShortConvolutionTapsArguments) {
-    const element *weight = (const element *)a.weight;
-    const int64_t first = program_x * SHORT_CONVOLUTION_COLS;
-    const int64_t cols = a.cols - first < SHORT_CONVOLUTION_COLS ? a.cols - first : SHORT_CONVOLUTION_COLS;
+    const element *weight = (const element *)a.weight + program_x * COLS * a.width;
+    float *taps = a.taps + program_x * COLS * a.width;
+    const int64_t cols = columns_of_block(program_x, a.cols);
     for (int64_t w = 0; w < a.width; w++)
-        EACH (i, cols) a.taps[w * a.cols + first + i] = to_float(weight[(first + i) * a.width + w]);
+        EACH (i, cols) taps[w * COLS + i] = to_float(weight[i * a.width + w]);
+}
+
+/* The newest tap of a block of columns; older ones lie COLS before. */
+DEVICE const float *newest_tap(const float *taps, int64_t block, int64_t width) {
+    return taps + (block * width + width - 1) * COLS;
 }
 
 /* How many of the rows `row`, row + step, row + 2 step, ... are in the row's document, at most `width`. */
@@ -21,74 +32,74 @@ DEVICE int64_t rows_of_document(const int32_t *segment, int64_t row, int64_t ste
     return count;
 }
 
-/* z of one column: x and tap point to the newest row and its tap, older ones lie one stride before. */
-DEVICE float convolve(const element *x, int64_t x_stride, const float *tap, int64_t tap_stride, int count, int64_t i) {
+/* z of one column: x points to the newest row. */
+DEVICE float convolve(const element *x, int64_t x_stride, const float *tap, int count, int64_t i) {
     float z = tap[i] * to_float(x[i]);
-    if (count > 1) z += tap[i - tap_stride] * to_float(x[i - x_stride]);
-    if (count > 2) z += tap[i - 2 * tap_stride] * to_float(x[i - 2 * x_stride]);
-    if (count > 3) z += tap[i - 3 * tap_stride] * to_float(x[i - 3 * x_stride]);
+    if (count > 1) z += tap[i - COLS] * to_float(x[i - x_stride]);
+    if (count > 2) z += tap[i - 2 * COLS] * to_float(x[i - 2 * x_stride]);
+    if (count > 3) z += tap[i - 3 * COLS] * to_float(x[i - 3 * x_stride]);
     return z;
 }
 
-DEVICE void short_convolution_row(const ShortConvolutionArguments a, int64_t row, int count) {
-    const element *x = (const element *)a.x + row * a.x_stride;
-    const float *tap = a.taps + (a.width - 1) * a.cols;
-    element *y = (element *)a.y + row * a.y_stride;
-    EACH (i, a.cols) y[i] = to_element(silu_f(convolve(x, a.x_stride, tap, a.cols, count, i)));
+DEVICE void short_convolution_row(const element *x, int64_t x_stride, const float *tap, element *y, int64_t cols,
+                                  int count) {
+    EACH (i, cols) y[i] = to_element(silu_f(convolve(x, x_stride, tap, count, i)));
 }
 
 KERNEL(short_convolution, ShortConvolutionArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+    const int64_t cols = columns_of_block(program_y, a.cols);
+    const float *tap = newest_tap(a.taps, program_y, a.width);
+    ROWS_OF_PROGRAM (row, a.rows, SHORT_CONVOLUTION_ROWS) {
+        const element *x = (const element *)a.x + row * a.x_stride + program_y * COLS;
+        element *y = (element *)a.y + row * a.y_stride + program_y * COLS;
         switch (rows_of_document(a.segment, row, -1, a.T, a.width)) {
         case 1:
-            short_convolution_row(a, row, 1);
+            short_convolution_row(x, a.x_stride, tap, y, cols, 1);
             break;
         case 2:
-            short_convolution_row(a, row, 2);
+            short_convolution_row(x, a.x_stride, tap, y, cols, 2);
             break;
         case 3:
-            short_convolution_row(a, row, 3);
+            short_convolution_row(x, a.x_stride, tap, y, cols, 3);
             break;
         default:
-            short_convolution_row(a, row, 4);
+            short_convolution_row(x, a.x_stride, tap, y, cols, 4);
             break;
         }
     }
 }
 
-/* The columns of one program of backward. A column always belongs to the same thread, so nothing here is shared. */
+/* What a program of backward remembers between rows. A column always belongs to the same thread: nothing is shared. */
 typedef struct ConvolutionColumns {
     int64_t first, cols;
-    float *dz;    /* [SHORT_CONVOLUTION_WIDTH, SHORT_CONVOLUTION_COLS]: row t at t modulo the number of rows */
+    const float *tap;
+    float *dz;    /* [SHORT_CONVOLUTION_WIDTH, COLS]: row t at t modulo the number of rows */
     float *dtaps; /* likewise: sums so far, that of the newest tap first */
 } ConvolutionColumns;
 
-DEVICE float *dz_of_row(const ConvolutionColumns c, int64_t row) {
-    return c.dz + row % SHORT_CONVOLUTION_WIDTH * SHORT_CONVOLUTION_COLS;
-}
+DEVICE float *dz_of_row(const ConvolutionColumns c, int64_t row) { return c.dz + row % SHORT_CONVOLUTION_WIDTH * COLS; }
 
 /* own: the row counts towards dtaps; else it only lends its dz to rows before it. */
 DEVICE void short_convolution_dz(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
                                  int count, bool own) {
     const element *x = (const element *)a.x + row * a.x_stride + c.first;
     const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
-    const float *tap = a.taps + (a.width - 1) * a.cols + c.first;
     float *dz = dz_of_row(c, row), *dtaps = c.dtaps;
     EACH (i, c.cols) {
-        const float d = to_float(dy[i]) * silu_derivative_f(convolve(x, a.x_stride, tap, a.cols, count, i));
+        const float d = to_float(dy[i]) * silu_derivative_f(convolve(x, a.x_stride, c.tap, count, i));
         dz[i] = d;
         if (own) {
             dtaps[i] += d * to_float(x[i]);
-            if (count > 1) dtaps[i + SHORT_CONVOLUTION_COLS] += d * to_float(x[i - a.x_stride]);
-            if (count > 2) dtaps[i + 2 * SHORT_CONVOLUTION_COLS] += d * to_float(x[i - 2 * a.x_stride]);
-            if (count > 3) dtaps[i + 3 * SHORT_CONVOLUTION_COLS] += d * to_float(x[i - 3 * a.x_stride]);
+            if (count > 1) dtaps[i + COLS] += d * to_float(x[i - a.x_stride]);
+            if (count > 2) dtaps[i + 2 * COLS] += d * to_float(x[i - 2 * a.x_stride]);
+            if (count > 3) dtaps[i + 3 * COLS] += d * to_float(x[i - 3 * a.x_stride]);
         }
     }
 }
 
 DEVICE void short_convolution_dz_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
-                                     int64_t count, bool own) {
-    switch (count) {
+                                     bool own) {
+    switch (rows_of_document(a.segment, row, -1, a.T, a.width)) {
     case 1:
         short_convolution_dz(a, c, row, 1, own);
         break;
@@ -104,35 +115,33 @@ DEVICE void short_convolution_dz_row(const ShortConvolutionBackwardArguments a, 
     }
 }
 
-DEVICE void short_convolution_dx(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
-                                 int count) {
-    const float *tap = a.taps + (a.width - 1) * a.cols + c.first;
-    const float *dz0 = dz_of_row(c, row), *dz1 = dz_of_row(c, row + 1), *dz2 = dz_of_row(c, row + 2),
+DEVICE void short_convolution_dx(const ConvolutionColumns c, int64_t row, element *dx, int count) {
+    const float *tap = c.tap, *dz0 = dz_of_row(c, row), *dz1 = dz_of_row(c, row + 1), *dz2 = dz_of_row(c, row + 2),
                 *dz3 = dz_of_row(c, row + 3);
-    element *dx = (element *)a.dx + row * a.x_stride + c.first;
     EACH (i, c.cols) {
         float d = tap[i] * dz0[i];
-        if (count > 1) d += tap[i - a.cols] * dz1[i];
-        if (count > 2) d += tap[i - 2 * a.cols] * dz2[i];
-        if (count > 3) d += tap[i - 3 * a.cols] * dz3[i];
+        if (count > 1) d += tap[i - COLS] * dz1[i];
+        if (count > 2) d += tap[i - 2 * COLS] * dz2[i];
+        if (count > 3) d += tap[i - 3 * COLS] * dz3[i];
         dx[i] = to_element(d);
     }
 }
 
 DEVICE void short_convolution_dx_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c,
                                      int64_t row) {
+    element *dx = (element *)a.dx + row * a.x_stride + c.first;
     switch (rows_of_document(a.segment, row, 1, a.T, a.width)) {
     case 1:
-        short_convolution_dx(a, c, row, 1);
+        short_convolution_dx(c, row, dx, 1);
         break;
     case 2:
-        short_convolution_dx(a, c, row, 2);
+        short_convolution_dx(c, row, dx, 2);
         break;
     case 3:
-        short_convolution_dx(a, c, row, 3);
+        short_convolution_dx(c, row, dx, 3);
         break;
     default:
-        short_convolution_dx(a, c, row, 4);
+        short_convolution_dx(c, row, dx, 4);
         break;
     }
 }
@@ -141,21 +150,19 @@ DEVICE void short_convolution_dx_row(const ShortConvolutionBackwardArguments a, 
 KERNEL(short_convolution_backward, ShortConvolutionBackwardArguments) {
     const int64_t start = program_x * SHORT_CONVOLUTION_ROWS;
     const int64_t end = start + SHORT_CONVOLUTION_ROWS < a.rows ? start + SHORT_CONVOLUTION_ROWS : a.rows;
-    const int64_t first = program_y * SHORT_CONVOLUTION_COLS, columns = blocks_of(a.cols, SHORT_CONVOLUTION_COLS);
-    const int64_t size = SHORT_CONVOLUTION_WIDTH * SHORT_CONVOLUTION_COLS;
-    float *scratch = a.scratch + (program_x * columns + program_y) * 2 * size;
-    const ConvolutionColumns c = {first,
-                                  a.cols - first < SHORT_CONVOLUTION_COLS ? a.cols - first : SHORT_CONVOLUTION_COLS,
-                                  scratch, scratch + size};
+    const int64_t size = SHORT_CONVOLUTION_WIDTH * COLS;
+    float *scratch = a.scratch + (program_x * blocks_of(a.cols, COLS) + program_y) * 2 * size;
+    const ConvolutionColumns c = {program_y * COLS, columns_of_block(program_y, a.cols),
+                                  newest_tap(a.taps, program_y, a.width), scratch, scratch + size};
     for (int64_t w = 0; w < a.width; w++)
-        EACH (i, c.cols) c.dtaps[w * SHORT_CONVOLUTION_COLS + i] = 0;
-    for (int64_t row = end + rows_of_document(a.segment, end - 1, 1, a.T, a.width) - 2; row >= end; row--)
-        short_convolution_dz_row(a, c, row, rows_of_document(a.segment, row, -1, a.T, a.width), false);
+        EACH (i, c.cols) c.dtaps[w * COLS + i] = 0;
+    const int64_t last = end - 1 + rows_of_document(a.segment, end - 1, 1, a.T, a.width);
+    for (int64_t row = last - 1; row >= end; row--) short_convolution_dz_row(a, c, row, false);
     for (int64_t row = end - 1; row >= start; row--) {
-        short_convolution_dz_row(a, c, row, rows_of_document(a.segment, row, -1, a.T, a.width), true);
+        short_convolution_dz_row(a, c, row, true);
         short_convolution_dx_row(a, c, row);
     }
-    float *partial = a.partial + (program_x * a.cols + first) * a.width;
+    float *partial = a.partial + (program_x * a.cols + c.first) * a.width;
     for (int64_t w = 0; w < a.width; w++)
-        EACH (i, c.cols) partial[i * a.width + w] = c.dtaps[(a.width - 1 - w) * SHORT_CONVOLUTION_COLS + i];
+        EACH (i, c.cols) partial[i * a.width + w] = c.dtaps[(a.width - 1 - w) * COLS + i];
 }
