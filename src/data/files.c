@@ -286,3 +286,30 @@ char *path_join(const char *folder, const char *name) {
     snprintf(path, size, "%s/%s", folder, name);
     return path;
 }
+
+char *path_parent(const char *path) {
+    char *parent = strdup(path);
+    CHECK(parent, "no memory for a path");
+    size_t length = strlen(parent);
+    while (length > 1 && parent[length - 1] == '/') length--;
+    while (length > 0 && parent[length - 1] != '/') length--;
+    while (length > 1 && parent[length - 1] == '/') length--;
+    if (length == 0) return memcpy(parent, ".", 2);
+    parent[length] = 0;
+    return parent;
+}
+
+bool path_is_inside(const char *folder, const char *path) {
+    char *real_folder = realpath(folder, NULL), *real_path = realpath(path, NULL);
+    if (!real_path) {
+        char *parent = path_parent(path);
+        real_path = realpath(parent, NULL);
+        free(parent);
+    }
+    const size_t length = real_folder ? strlen(real_folder) : 0;
+    const bool inside = real_folder && real_path && strncmp(real_folder, real_path, length) == 0 &&
+                        (real_path[length] == '/' || real_path[length] == 0);
+    free(real_folder);
+    free(real_path);
+    return inside;
+}

@@ -52,6 +52,10 @@ void folder_list_free(char **names, int64_t count);
 
 /* "FOLDER/NAME" in new memory; the caller frees it. */
 char *path_join(const char *folder, const char *name);
+/* The folder that `path` lies in, in new memory. */
+char *path_parent(const char *path);
+/* Is `path` the existing folder `folder`, or inside of it? The last part of `path` need not exist. */
+bool path_is_inside(const char *folder, const char *path);
 
 /* For tests: `hook` is called before each operation that reaches the disk, with a path (else NULL) or a file (else -1).
  * It returns the errno to fail with (0: go

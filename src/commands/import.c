@@ -1,0 +1,169 @@
+/* flame-c import: a step-0 checkpoint from a Hugging Face folder. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/commands.h"
+#include "core/log.h"
+#include "data/checkpoint.h"
+#include "data/checkpoint_state.h"
+#include "data/files.h"
+#include "data/hf_folder.h"
+#include "data/rewrite.h"
+#include "data/run_lock.h"
+#include "data/tensor_folder.h"
+#include "data/weights.h"
+#include "models/model.h"
+
+static const int64_t LARGEST_FILE = INT64_C(5000000000);
+
+static void print_usage(void) {
+    printf(
+        "flame-c import --from HF_DIR --out DIR\n\n"
+        "Makes DIR/checkpoint/step-00000000 from a Hugging Face folder (config.json, model.safetensors or shards): a\n"
+        "run with job.dump_folder DIR and the same model starts from these weights. They are kept as fp32, the\n"
+        "optimizer's moments start at zero. DIR must not have checkpoints yet.\n");
+}
+
+/* A tied head may be in the file too; it must then be the embedding. */
+static Status check_tied_head(const TensorFolder *source, const SafeTensor *head) {
+    const SafeTensor *embeddings = tensor_folder_find(source, "model.embeddings.weight");
+    enum { BLOCK = 4096 };
+    float a[BLOCK], b[BLOCK];
+    bool same = embeddings && embeddings->elements == head->elements;
+    for (int64_t i = 0; same && i < head->elements; i += BLOCK) {
+        const int64_t count = head->elements - i < BLOCK ? head->elements - i : BLOCK;
+        Status status = safetensors_read_floats(head, i, count, a);
+        if (status == OK) status = safetensors_read_floats(embeddings, i, count, b);
+        if (status) return status;
+        same = memcmp(a, b, (size_t)count * sizeof *a) == 0;
+    }
+    if (!same) log_error("tie_word_embeddings is true, but lm_head.weight is not model.embeddings.weight");
+    return same ? OK : BAD_INPUT;
+}
+
+/* The model's tensors in the model's order, so that ranks later read long ranges. */
+static const SafeTensor **list_tensors(const TensorFolder *source, const Model *model, int64_t *count) {
+    *count = 0;
+    const SafeTensor **list = calloc((size_t)tensor_folder_count(source) + 1, sizeof *list);
+    CHECK(list, "no memory for the list of tensors");
+    for (int u = 0; u < model->units; u++)
+        for (int i = 0; i < model->unit[u].parameters; i++)
+            list[(*count)++] = tensor_folder_find(source, model->unit[u].parameter[i].name);
+    return list;
+}
+
+static Status write_state(json_t *state, const char *folder) {
+    char *path = path_join(folder, "state.json");
+    int64_t bytes;
+    char *text = checkpoint_state_encode(state, &bytes);
+    const int error = file_write_all(path, text, bytes);
+    if (error) log_error("writing %s: %s", path, strerror(error));
+    free(text);
+    free(path);
+    return error ? IO_ERROR : OK;
+}
+
+static Status write_checkpoint(const char *from, const TensorFolder *source, const Model *model,
+                               const char *temporary) {
+    int64_t count;
+    const SafeTensor **list = list_tensors(source, model, &count);
+    json_t *state = json_pack("{s:i,s:i,s:s}", "format_version", CHECKPOINT_VERSION, "step", 0, "moments", "zero");
+    const RewriteOptions options = {.type = SAFE_F32, .max_shard_bytes = LARGEST_FILE, .warn_about_zeros = true};
+    Status status = tensors_rewrite(list, count, temporary, options, state);
+    if (status == OK) status = hf_copy_config(from, temporary, SAFE_F32, state);
+    if (status == OK) status = hf_copy_others(from, temporary);
+    if (status == OK) status = write_state(state, temporary);
+    json_decref(state);
+    free(list);
+    return status;
+}
+
+/* Writes the step under a temporary name in the run's folder and renames it last. */
+static Status make_step(const char *from, const TensorFolder *source, const Model *model, const char *folder,
+                        const char *run_name) {
+    char name[300];
+    snprintf(name, sizeof name, "step-00000000.tmp-%.255s", run_name);
+    char *temporary = path_join(folder, name), *path = checkpoint_path(folder, 0);
+    int error = folder_create_all(temporary);
+    Status status = error ? IO_ERROR : write_checkpoint(from, source, model, temporary);
+    if (status == OK) {
+        error = folder_sync(temporary);
+        if (!error) error = file_rename(temporary, path);
+        if (!error) error = folder_sync(folder);
+        if (error) status = IO_ERROR;
+    }
+    if (error) log_error("writing %s: %s", path, strerror(error));
+    if (status && folder_exists(temporary)) folder_remove(temporary);
+    if (status == OK) log_info("imported %s as %s", from, path);
+    free(temporary);
+    free(path);
+    return status;
+}
+
+static Status import_tensors(const char *from, const Model *model, const char *folder, const char *run_name) {
+    TensorFolder *source;
+    Status status = tensor_folder_open(from, "model", &source);
+    if (status == OK) {
+        const SafeTensor *head = tensor_folder_find(source, "lm_head.weight");
+        if (model->config.tie_word_embeddings && head) {
+            status = check_tied_head(source, head);
+            tensor_folder_drop(source, head->name);
+        }
+        if (status == OK) status = weights_check(source, from, "", model->unit, model->units);
+    }
+    if (status == OK) status = make_step(from, source, model, folder, run_name);
+    tensor_folder_close(source);
+    return status;
+}
+
+static Status check_empty(const char *folder) {
+    int64_t *steps, count;
+    const Status status = checkpoint_list(folder, &steps, &count);
+    if (status) return status;
+    free(steps);
+    if (count > 0) log_error("%s has checkpoints already: choose another --out", folder);
+    return count > 0 ? BAD_INPUT : OK;
+}
+
+static Status import_folder(const char *from, const char *out) {
+    char *config = path_join(from, "config.json"), *folder = path_join(out, "checkpoint");
+    Model *model = NULL;
+    RunLock *lock = NULL;
+    Comm *self = comm_self_create();
+    Status status = model_from_file(config, &model);
+    if (status == OK) status = check_empty(folder);
+    if (status == OK) status = run_lock_acquire(self, out, 0, &lock);
+    if (status == OK) status = import_tensors(from, model, folder, run_lock_name(lock));
+    run_lock_release(lock);
+    comm_destroy(self);
+    model_destroy(model);
+    free(config);
+    free(folder);
+    return status;
+}
+
+Status command_import(int argc, char **argv) {
+    static const struct option options[] = {{"from", required_argument, NULL, 'f'},
+                                            {"out", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *from = NULL, *out = NULL;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (option == 'h') {
+            print_usage();
+            return OK;
+        }
+        if (option == 'f') from = optarg;
+        if (option == 'o') out = optarg;
+        if (option == '?') return USAGE;
+    }
+    if (!from || !out || optind != argc) {
+        log_error("import needs --from HF_DIR and --out DIR; see flame-c import --help");
+        return USAGE;
+    }
+    return import_folder(from, out);
+}
