@@ -202,6 +202,7 @@ class Tokenizer:
 def start_worker(tokenizer):
     global tokenize
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one process per core is enough
     tokenize = tokenizer.encoder()
 
@@ -360,6 +361,7 @@ def parse():
 def main():
     options = parse()
     writers = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         tokenizer = Tokenizer(options)
         for path in filter(None, [options.out, options.validation_out]):

@@ -150,6 +150,7 @@ static Status run_build(int argc, char **argv) {
     BuildOptions options = {.text = text, .chunk_tokens = TOKENS_CHUNK_DEFAULT, .level = TOKENS_LEVEL_DEFAULT};
     BuildReport report;
     Status status = parse_build(argc, argv, text, &options);
+    tokens_writer_handle_signals();
     if (!status) status = build_data(&options, &report);
     if (!status) {
         print_written(options.out, report.tokens, report.documents);

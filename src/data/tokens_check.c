@@ -234,8 +234,9 @@ static int compare_extents(const void *a, const void *b) {
 static Status check_chunk_places(TokensFile *file) {
     TokensFacts *facts = &file->facts;
     bool checked = facts->chunks <= TABLE_CHECK_CHUNKS;
-    log_warning("%s: has no /chunk_crc32, so damage can go unnoticed%s; docs/data-format.md says how to add it",
-                file->path, checked ? "" : " (and its chunk table is too large to check)");
+    if (log_rank() == 0)
+        log_warning("%s: has no /chunk_crc32, so damage can go unnoticed%s; docs/data-format.md says how to add it",
+                    file->path, checked ? "" : " (and its chunk table is too large to check)");
     if (!checked) return OK;
     Extent *extents = allocate(facts->chunks, sizeof *extents);
     hid_t space = H5Dget_space(file->tokens);

@@ -7,12 +7,17 @@
 #include "data/tokens_h5.h"
 
 #include <hdf5.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { BATCH_CHUNKS = 16, TABLE_CHUNK = 8192 }; /* chunks that are deflated at a time, on all cores */
+enum { SIGNALS_WRITERS = 4 };
+
+/* What a signal has to take away: set and cleared by the writers, read by the handler. */
+static char *volatile temporary_files[SIGNALS_WRITERS];
 
 struct TokensWriter {
     TokensWriterOptions options;
@@ -78,6 +83,27 @@ static hid_t create_tokens(const TokensWriter *writer) {
     return dataset;
 }
 
+static void temporary_files_replace(const char *old, char *new) {
+    for (int i = 0; i < SIGNALS_WRITERS; i++) {
+        if (temporary_files[i] != old) continue;
+        temporary_files[i] = new;
+        return;
+    }
+}
+
+static void remove_and_end(int number) {
+    for (int i = 0; i < SIGNALS_WRITERS; i++)
+        if (temporary_files[i]) unlink(temporary_files[i]);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void tokens_writer_handle_signals(void) {
+    const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < 3; i++) signal(ending[i], remove_and_end);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
 Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **result) {
     if (file_exists(options->path) && !options->force) {
         log_error("%s: exists already; give another name, or --force to replace it", options->path);
@@ -91,6 +117,7 @@ Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **res
     writer->codec = (ChunkCodec){true, true, options->width, options->chunk_tokens * options->width};
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     remove(writer->temporary); /* of a dead process with this number */
+    temporary_files_replace(NULL, writer->temporary);
     writer->file = create_hdf5(writer->temporary);
     writer->tokens = writer->file < 0 ? -1 : create_tokens(writer);
     if (writer->tokens < 0) {
@@ -261,6 +288,7 @@ void tokens_writer_abandon(TokensWriter *writer) {
     if (writer->tokens >= 0) H5Dclose(writer->tokens);
     if (writer->file >= 0) H5Fclose(writer->file);
     remove(writer->temporary); /* already renamed when all went well */
+    temporary_files_replace(writer->temporary, NULL);
     free(writer->batch);
     free(writer->planes);
     free(writer->stored);

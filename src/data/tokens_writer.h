@@ -45,4 +45,8 @@ Status tokens_writer_finish(TokensWriter *writer);
 /* Takes the temporary file away and frees the writer. */
 void tokens_writer_abandon(TokensWriter *writer);
 
+/* For a program that only builds data: SIGINT, SIGTERM and SIGHUP take the temporary files away before they end it, and
+ * a file size limit is an error instead of the end. */
+void tokens_writer_handle_signals(void);
+
 #endif

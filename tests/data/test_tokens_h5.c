@@ -2,6 +2,9 @@
 #include "data/tokens_fixture.h"
 
 #include <hdf5.h>
+#include <omp.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <zlib.h>
@@ -448,6 +451,14 @@ static void a_flipped_bit_is_an_error_or_harmless(void **state) {
     free(bytes);
 }
 
+static int files_in(const char *folder) {
+    char **names;
+    int64_t count;
+    assert_int_equal(folder_list(folder, &names, &count), 0);
+    folder_list_free(names, count);
+    return (int)count;
+}
+
 static void a_writer_that_does_not_finish_leaves_nothing(void **state) {
     (void)state;
     const char *path = fixture_path("sub");
@@ -461,15 +472,54 @@ static void a_writer_that_does_not_finish_leaves_nothing(void **state) {
     capture_begin();
     assert_int_equal(tokens_writer_finish(writer), BAD_INPUT);
     assert_mentions(capture_end(), "no text");
-    char **names;
-    int64_t count;
-    assert_int_equal(folder_list(path, &names, &count), 0);
-    assert_int_equal(count, 0);
-    folder_list_free(names, count);
+    assert_int_equal(files_in(path), 0);
     options.path = fixture_path("no/such/folder.h5");
     capture_begin();
     assert_int_equal(tokens_writer_open(&options, &writer), IO_ERROR);
     assert_mentions(capture_end(), "folder.h5");
+}
+
+/* In a process of its own: writes 400,000 random tokens, raises the signal if there is one, and finishes. */
+static int write_in_child(const char *path, rlim_t size_limit, int signal_number) {
+    pid_t child = fork();
+    if (child == 0) {
+        TokensWriterOptions options = tokens_writer_bytes_options(path);
+        options.chunk_tokens = CHUNK;
+        TokensWriter *writer = NULL;
+        freopen("/dev/null", "w", stderr);
+        omp_set_num_threads(1); /* the threads of the parent are not here */
+        tokens_writer_handle_signals();
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){size_limit, size_limit});
+        Status status = tokens_writer_open(&options, &writer);
+        for (uint64_t i = 0; i < 400000 && !status; i++) {
+            uint32_t token = (uint32_t)hash_mix(1, i) % 256;
+            status = tokens_writer_add(writer, &token, 1);
+        }
+        if (signal_number) raise(signal_number);
+        if (status)
+            tokens_writer_abandon(writer);
+        else
+            status = tokens_writer_finish(writer);
+        _exit(status);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+static void a_full_disk_or_a_signal_leaves_nothing(void **state) {
+    (void)state;
+    const char *folder = fixture_path("full"), *out = fixture_path("full/out.h5");
+    assert_int_equal(folder_create(folder), 0);
+    for (rlim_t limit = 0; limit <= 350000; limit += 50000) {
+        assert_int_equal(write_in_child(out, limit, 0), IO_ERROR);
+        assert_int_equal(files_in(folder), 0);
+    }
+    assert_int_equal(write_in_child(out, RLIM_INFINITY, SIGINT), 100 + SIGINT);
+    assert_int_equal(write_in_child(out, RLIM_INFINITY, SIGTERM), 100 + SIGTERM);
+    assert_int_equal(files_in(folder), 0);
+    assert_int_equal(write_in_child(out, RLIM_INFINITY, 0), OK);
+    assert_int_equal(files_in(folder), 1);
 }
 
 int main(void) {
@@ -479,6 +529,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_hdf5_is_refused),
         cmocka_unit_test(a_flipped_bit_is_an_error_or_harmless),
         cmocka_unit_test(a_writer_that_does_not_finish_leaves_nothing),
+        cmocka_unit_test(a_full_disk_or_a_signal_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
