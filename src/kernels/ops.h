@@ -34,8 +34,8 @@ Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
 /* silu, relu or sigmoid of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
-/* Depthwise causal convolution over time, weight [cols, width], then silu: y_t = silu(sum_w weight[w] x_{t-width+1+w}),
- * inputs before the start of the document are 0. */
+/* Depthwise causal convolution over time, weight [cols, width], width at most 4, then silu:
+ * y_t = silu(sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0. */
 Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight);
 /* max(log sigmoid(x + bias) / normalizer, clamp_min): a log decay, always fp32. bias [1, cols] or NULL;
  * clamp_min = -INFINITY: none. */

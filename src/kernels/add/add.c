@@ -2,15 +2,25 @@
 
 #include "core/check.h"
 #include "kernels/ops.h"
+#include "kernels/rows.h"
 
 void add_launch(const Device *device, DType type, const AddArguments *arguments) {
-    device->launch(KERNEL_add, type, (Grid){arguments->rows, 1, 1}, arguments);
+    AddArguments shared_out = *arguments;
+    shared_out.rows_per_program = rows_per_program(arguments->cols);
+    const Grid grid = {blocks_of(arguments->rows, shared_out.rows_per_program), 1, 1};
+    device->launch(KERNEL_add, type, grid, &shared_out);
 }
 
 static void add_forward(Node *node) {
     const Tensor *x = node->in[0], *y = node->in[1], *z = node->out[0];
-    const AddArguments arguments = {.x = x->data, .y = y->data, .z = z->data, .rows = z->rows, .cols = z->cols,
-                                    .x_stride = x->stride, .y_stride = y->stride, .z_stride = z->stride};
+    const AddArguments arguments = {.x = x->data,
+                                    .y = y->data,
+                                    .z = z->data,
+                                    .rows = z->rows,
+                                    .cols = z->cols,
+                                    .x_stride = x->stride,
+                                    .y_stride = y->stride,
+                                    .z_stride = z->stride};
     add_launch(node->tape->device, z->type, &arguments);
 }
 

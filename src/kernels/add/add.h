@@ -9,6 +9,7 @@ typedef struct AddArguments {
     const void *x, *y;
     void *z;
     int64_t rows, cols, x_stride, y_stride, z_stride;
+    int64_t rows_per_program; /* set by add_launch */
 } AddArguments;
 
 #ifndef FLAME_KERNEL_FILE

@@ -1,10 +1,13 @@
-/* z = x + y, one row per program. */
+/* z = x + y. */
 #include "kernels/tile.h"
 #include "kernels/add/add.h"
+#include "kernels/rows.h"
 
 KERNEL(add, AddArguments) {
-    const element *x = (const element *)a.x + program_x * a.x_stride;
-    const element *y = (const element *)a.y + program_x * a.y_stride;
-    element *z = (element *)a.z + program_x * a.z_stride;
-    EACH(i, a.cols) z[i] = to_element(to_float(x[i]) + to_float(y[i]));
+    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        const element *y = (const element *)a.y + row * a.y_stride;
+        element *z = (element *)a.z + row * a.z_stride;
+        EACH (i, a.cols) z[i] = to_element(to_float(x[i]) + to_float(y[i]));
+    }
 }

@@ -11,8 +11,16 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     for (int64_t i = 0; i < n; i++) out[0][i] = in[0][i] + in[1][i];
 }
 
-const OpTest add_test = {.name = "add", .build = build, .naive = naive, .cases = {
-    {.name = "lengths", .B = 1, .input = {{.name = "x", .cols = 40}, {.name = "y", .cols = 40}}},
-    {.name = "one column", .B = 2, .T = 5, .input = {{.name = "x", .cols = 1}, {.name = "y", .cols = 1}}},
-    {.name = "packed", .B = 2, .T = 65, .packed = true, .input = {{.name = "x", .cols = 17}, {.name = "y", .cols = 17}}},
-}};
+const OpTest add_test = {
+    .name = "add",
+    .build = build,
+    .naive = naive,
+    .cases = {
+        {.name = "lengths", .B = 1, .input = {{.name = "x", .cols = 40}, {.name = "y", .cols = 40}}},
+        {.name = "one column", .B = 2, .T = 5, .input = {{.name = "x", .cols = 1}, {.name = "y", .cols = 1}}},
+        {.name = "packed",
+         .B = 2,
+         .T = 65,
+         .packed = true,
+         .input = {{.name = "x", .cols = 17}, {.name = "y", .cols = 17}}},
+    }};
