@@ -1,8 +1,8 @@
 #include "data/mixture.h"
 
-/* floor(samples * part / whole), without overflow. */
+/* floor(samples * part / whole), without overflow; of nothing, nothing. */
 static int64_t share(int64_t samples, int64_t part, int64_t whole) {
-    return (int64_t)((__int128)samples * part / whole);
+    return whole == 0 ? 0 : (int64_t)((__int128)samples * part / whole);
 }
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

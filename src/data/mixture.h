@@ -11,7 +11,7 @@
 typedef struct Mixture {
     int count;
     bool concatenate;
-    const int64_t *weight; /* [count], > 0; when concatenating: samples per epoch */
+    const int64_t *weight; /* [count], >= 0, not all 0; when concatenating: samples per epoch */
     int64_t total;         /* their sum */
 } Mixture;
 

@@ -68,10 +68,11 @@ static Status check_options(const StreamOptions *options) {
     double sum = 0;
     for (int file = 0; file < options->file_count && options->probabilities; file++) {
         double probability = options->probabilities[file];
-        if (!(probability > 0) || !isfinite(probability)) problem = "each data probability must be greater than 0";
+        if (!(probability >= 0)) problem = "a data probability is negative or not a number";
         sum += probability;
     }
-    if (!problem && options->probabilities && !isfinite(sum)) problem = "the data probabilities are too large";
+    if (!problem && options->probabilities && !(sum > 0 && isfinite(sum)))
+        problem = "the data probabilities must have a sum that is greater than 0 and finite";
     if (!problem) return OK;
     log_error("data: %s", problem);
     return BAD_INPUT;
@@ -133,7 +134,7 @@ static void plan_mixture(Stream *stream) {
     for (int file = 0; file < options->file_count; file++) {
         stream->weight[file] = stream->files[file].shuffle.windows;
         if (options->probabilities)
-            stream->weight[file] = larger(1, llround(options->probabilities[file] / sum * PROBABILITY_SCALE));
+            stream->weight[file] = llround(options->probabilities[file] / sum * PROBABILITY_SCALE);
         stream->mixture.total += stream->weight[file];
     }
     stream->mixture.count = options->file_count;

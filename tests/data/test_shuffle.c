@@ -91,9 +91,9 @@ static void check_mixture(const Mixture *mixture, int64_t samples) {
 
 static void mixing_counts_are_exact(void **state) {
     (void)state;
-    int64_t weights[][4] = {{1, 0, 0, 0}, {7, 3, 0, 0}, {1, 1, 1, 0}, {5, 1, 900, 44}};
-    int counts[] = {1, 2, 3, 4};
-    for (int i = 0; i < 4; i++) {
+    int64_t weights[][4] = {{1}, {7, 3}, {1, 1, 1}, {5, 1, 900, 44}, {0, 3, 0, 2}, {4, 1, 0, 0}};
+    int counts[] = {1, 2, 3, 4, 4, 4};
+    for (int i = 0; i < 6; i++) {
         Mixture mixture = {.count = counts[i], .weight = weights[i]};
         for (int file = 0; file < mixture.count; file++) mixture.total += weights[i][file];
         check_mixture(&mixture, 3000);

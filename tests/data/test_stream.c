@@ -290,9 +290,13 @@ static void unusable_options_and_files_are_refused(void **state) {
     options.file_count = 2;
     expect_refusal(options, NULL, "another tokenizer");
     options.probabilities = (double[]){1, -1};
-    expect_refusal(options, NULL, "probability");
+    expect_refusal(options, NULL, "probability is negative");
     options.probabilities = (double[]){1, 0.0 / 0.0};
-    expect_refusal(options, NULL, "probability");
+    expect_refusal(options, NULL, "not a number");
+    options.probabilities = (double[]){0, 0};
+    expect_refusal(options, NULL, "greater than 0");
+    options.probabilities = (double[]){1, 1.0 / 0.0};
+    expect_refusal(options, NULL, "finite");
     options.file_count = 0;
     expect_refusal(options, NULL, "no data file");
 }
