@@ -298,9 +298,9 @@ static void test_memory_peak(void **state) {
     const int64_t before = memory_peak();
     const size_t bytes = 256 << 20;
     char *memory = malloc(bytes);
-    memset(memory, 1, bytes);
+    assert_non_null(memory);
+    for (size_t i = 0; i < bytes; i += 4096) ((volatile char *)memory)[i] = 1; /* or the compiler leaves all of it out */
     const int64_t after = memory_peak();
-    assert_true(memory[bytes - 1] == 1);
     free(memory);
     assert_true(before > 0);
     assert_true(after >= (int64_t)bytes);
