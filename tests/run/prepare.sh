@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# tools/prepare.py and `flame-c data build` agree on bytes; JSONL gives documents; errors leave nothing. Skipped (77)
+# without Python's h5py and numpy.
+source "$(dirname "$0")/common.sh"
+python=${PYTHON:-python3}
+"$python" -c 'import h5py, numpy' 2>"$work/log" || { echo "skipped: $(tail -n 1 "$work/log")"; exit 77; }
+prepare() { "$python" "$source_folder/tools/prepare.py" "$@" >"$work/log" 2>&1; }
+
+same_tokens() {
+    "$python" - "$1" "$2" <<'END'
+import sys, h5py, numpy
+a, b = (h5py.File(path) for path in sys.argv[1:])
+for name in ("tokens", "doc_ends", "chunk_crc32"):
+    assert a[name].dtype == b[name].dtype and numpy.array_equal(a[name][:], b[name][:]), name
+for name, value in a.attrs.items():
+    other = b.attrs[name]
+    assert value == (other.decode() if isinstance(other, bytes) else other), (name, value, other)
+END
+}
+
+make_data
+prepare "$source_folder/src" --tokenizer bytes --out "$work/prepared.h5" || fail "$(cat "$work/log")"
+same_tokens "$work/prepared.h5" "$work/data.h5" || fail "prepare.py and data build differ on the sources"
+"$FLAME" data verify "$work/prepared.h5" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+
+printf '{"body": "one"}\n\n{"body": "zw\\u00f6lf"}\n' >"$work/rows.jsonl"
+prepare "$work/rows.jsonl" --field body --tokenizer bytes --out "$work/rows.h5" || fail "$(cat "$work/log")"
+"$FLAME" data inspect "$work/rows.h5" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+grep -q "tokens       13 " "$work/log" && grep -q "documents    2," "$work/log" || fail "rows: $(cat "$work/log")"
+
+refused() {
+    local message=$1
+    shift
+    if prepare "$@"; then fail "accepted: $*"; fi
+    grep -q "$message" "$work/log" || fail "expected \"$message\": $(cat "$work/log")"
+}
+refused "exists already" "$work/rows.jsonl" --field body --tokenizer bytes --out "$work/rows.h5"
+refused 'no field "text"' "$work/rows.jsonl" --tokenizer bytes --out "$work/no.h5"
+refused "does not exist" "$work/nothing" --tokenizer bytes --out "$work/no.h5"
+printf '{"body": "one"}\n{' >"$work/rows.jsonl"
+refused "rows.jsonl:2: not JSON" "$work/rows.jsonl" --field body --tokenizer bytes --out "$work/no.h5"
+[ -z "$(find "$work" -name 'no.h5*')" ] || fail "something was left behind"
+echo "prepare: good"
