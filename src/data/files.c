@@ -288,13 +288,14 @@ char *path_join(const char *folder, const char *name) {
 }
 
 char *path_parent(const char *path) {
-    char *parent = strdup(path);
+    size_t length = strlen(path);
+    char *parent = malloc(length + 2);
     CHECK(parent, "no memory for a path");
-    size_t length = strlen(parent);
+    memcpy(parent, path, length + 1);
     while (length > 1 && parent[length - 1] == '/') length--;
     while (length > 0 && parent[length - 1] != '/') length--;
     while (length > 1 && parent[length - 1] == '/') length--;
-    if (length == 0) return memcpy(parent, ".", 2);
+    if (length == 0) parent[length++] = '.';
     parent[length] = 0;
     return parent;
 }
