@@ -19,6 +19,7 @@ enum {
     SHARED_BYTES = 227 << 10, /* what one program may use on sm_90 */
     GUARD_BYTES = 64,
     SHARED_BLOCKS = 64,
+    SHARED_SIZE = SHARED_BYTES + SHARED_BLOCKS * 2 * GUARD_BYTES,
     POISON = 0xff /* a NaN, as bf16 and as fp32 */
 };
 
@@ -52,7 +53,8 @@ static struct {
     ucontext_t start, born;
     bool fibers_exist;
     uint64_t seed, random;
-    unsigned char *shared;
+    unsigned char *shared, *before; /* before: as it was when the running warp began to run */
+    unsigned char *writer;          /* of each byte, the warp + 1 that has changed it since the last barrier, or 0 */
     SharedBlock block[SHARED_BLOCKS];
     int blocks;
     Mailbox mail[WARPS][2];
@@ -152,6 +154,33 @@ void *emulator_shared_memory(const char *name, int64_t entry_size, int rows, int
     return machine.shared + block->offset;
 }
 
+static int64_t shared_end(void) {
+    if (machine.blocks == 0) return 0;
+    const SharedBlock *last = &machine.block[machine.blocks - 1];
+    return last->offset + last->entry_size * last->rows * last->stride + GUARD_BYTES;
+}
+
+static const char *shared_name(int64_t byte) {
+    int n = machine.blocks - 1;
+    while (n > 0 && machine.block[n].offset > byte) n--;
+    return machine.block[n].name;
+}
+
+/* Two warps must not write one place between the same two barriers: their order would decide. */
+static void check_writes(int warp) {
+    const int64_t end = shared_end();
+    for (int64_t word = 0; word < end; word += 8) {
+        if (memcmp(machine.shared + word, machine.before + word, 8) == 0) continue;
+        for (int64_t byte = word; byte < word + 8; byte++) {
+            if (machine.shared[byte] == machine.before[byte]) continue;
+            CHECK(machine.writer[byte] == 0 || machine.writer[byte] == warp + 1,
+                  "two warps write %s of %s between the same two barriers, byte %lld (FLAME_EMULATOR_SEED=%llu)",
+                  shared_name(byte), machine.kernel, (long long)(byte), (unsigned long long)machine.seed);
+            machine.writer[byte] = (unsigned char)(warp + 1);
+        }
+    }
+}
+
 /* Nothing may have been written between the columns of a tile and its stride, nor behind its last row. */
 static void check_shared_memory(void) {
     for (int n = 0; n < machine.blocks; n++) {
@@ -178,8 +207,10 @@ static void fiber_main(void) {
 
 static void fibers_create(void) {
     unsigned char *stacks = malloc((size_t)STACK_BYTES * THREADS);
-    machine.shared = aligned_alloc(64, (size_t)SHARED_BYTES + SHARED_BLOCKS * 2 * GUARD_BYTES);
-    CHECK(stacks && machine.shared, "no memory for the emulator");
+    machine.shared = aligned_alloc(64, SHARED_SIZE);
+    machine.before = aligned_alloc(64, SHARED_SIZE);
+    machine.writer = aligned_alloc(64, SHARED_SIZE);
+    CHECK(stacks && machine.shared && machine.before && machine.writer, "no memory for the emulator");
     for (emulator_thread = 0; emulator_thread < THREADS; emulator_thread++) {
         getcontext(&machine.born);
         machine.born.uc_stack.ss_sp = stacks + (size_t)STACK_BYTES * (size_t)emulator_thread;
@@ -220,6 +251,7 @@ static bool barrier_passes(void) {
             return false;
     }
     for (int i = 0; i < THREADS; i++) machine.fiber[i].state = READY;
+    memset(machine.writer, 0, (size_t)shared_end());
     return true;
 }
 
@@ -239,7 +271,9 @@ static void divergence_report(void) {
 }
 
 static void program_run(void) {
-    memset(machine.shared, POISON, (size_t)SHARED_BYTES + SHARED_BLOCKS * 2 * GUARD_BYTES);
+    memset(machine.shared, POISON, SHARED_SIZE);
+    memset(machine.before, POISON, SHARED_SIZE);
+    memset(machine.writer, 0, SHARED_SIZE);
     memset(machine.scratch, POISON, sizeof machine.scratch);
     machine.blocks = 0;
     for (int i = 0; i < THREADS; i++) {
@@ -250,7 +284,11 @@ static void program_run(void) {
         int order[WARPS], done = 0;
         bool moved = false;
         shuffle(order, WARPS);
-        for (int i = 0; i < WARPS; i++) moved |= warp_run(order[i]);
+        for (int i = 0; i < WARPS; i++) {
+            memcpy(machine.before, machine.shared, (size_t)shared_end());
+            moved |= warp_run(order[i]);
+            check_writes(order[i]);
+        }
         for (int i = 0; i < THREADS; i++) done += machine.fiber[i].state == DONE;
         if (done == THREADS) break;
         if (!barrier_passes() && !moved) divergence_report();

@@ -22,7 +22,8 @@ enum { STRIDE = 136, ROWS = 128, ENTRIES = STRIDE * ROWS, OUT = 2 * ENTRIES };
 #define WORDS(name) EmulatorProgram words_##name##_cpu_f32, words_##name##_cpu_bf16, words_##name##_emu_bf16;
 WORDS_ALL
 #undef WORDS
-EmulatorProgram words_divergent_emu_bf16, words_outside_emu_bf16, words_unsynchronised_emu_bf16;
+EmulatorProgram words_divergent_emu_bf16, words_outside_emu_bf16, words_two_writers_emu_bf16,
+    words_unsynchronised_emu_bf16;
 
 typedef enum Word {
 #define WORDS(name) WORD_##name,
@@ -237,6 +238,7 @@ static void test_emulator_finds_mistakes(void **state) {
     (void)state;
     assert_true(program_dies("divergent", words_divergent_emu_bf16));
     assert_true(program_dies("outside", words_outside_emu_bf16));
+    assert_true(program_dies("two writers", words_two_writers_emu_bf16));
     const WordsArguments arguments = {.out_f32 = out_f32};
     emulator_run("unsynchronised", words_unsynchronised_emu_bf16, 1, 1, 1, &arguments);
     bool stale = false;

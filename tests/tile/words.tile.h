@@ -150,6 +150,17 @@ KERNEL(words_outside, WordsArguments) {
     EACH (i, 16) PUT(tile, 3, (int)i + 1, 0.0f);
     a.out_f32[0] = 0;
 }
+/* Row 16 belongs to different warps in accumulators of 32 and of 16 rows. */
+KERNEL(words_two_writers, WordsArguments) {
+    MATRIX(sum, 32, 32);
+    ACCUMULATOR(whole, 32, 32);
+    ACCUMULATOR(lower, 16, 32);
+    EACH_ENTRY(sum, i, j, x, x = 0);
+    sync();
+    MAP(whole, i, j, x, x = 1; ENTRY(sum, i, j) += x);
+    MAP(lower, i, j, x, x = 1; ENTRY(sum, 16 + i, j) += x);
+    a.out_f32[0] = 0;
+}
 KERNEL(words_unsynchronised, WordsArguments) {
     VECTOR(x, 128);
     EACH (i, 128) x[i] = 1;
