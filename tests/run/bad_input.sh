@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Whatever is wrong with what a user gives: one message that says what and where, the right exit code, nothing left behind.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+bad=0
+
+# refuses CODE WORDS ARGUMENTS...: flame-c exits with CODE, says WORDS (a pattern) in at most two messages, and makes no run folder.
+refuses() {
+    local code=$1 words=$2 got=0
+    shift 2
+    "$FLAME" "$@" >"$work/out" 2>"$work/err" </dev/null || got=$?
+    if [ "$got" != "$code" ] || ! grep -qE -- "$words" "$work/err"; then
+        echo "flame-c $*: exit code $got (expected $code), said: $(head -c 400 "$work/err")"
+        bad=$((bad + 1))
+    elif [ "$(grep -c 'error:' "$work/err")" -gt 2 ]; then
+        echo "flame-c $*: $(grep -c 'error:' "$work/err") error messages"
+        bad=$((bad + 1))
+    elif [ -e "$work/run" ]; then
+        echo "flame-c $*: left $(find "$work/run" | tr '\n' ' ')"
+        bad=$((bad + 1))
+        rm -rf "$work/run"
+    fi
+}
+trains() { refuses "$1" "$2" --config "$work/config.yaml" "${@:3}"; }
+verifies() { refuses "$1" "$2" verify "$work/case"; }
+fresh_case() { rm -rf "$work/case" && cp -r "$source_folder/tests/golden/gla-swa" "$work/case"; }
+overwrite() { printf "$2" | dd of="$1" bs=1 seek="$3" conv=notrunc status=none; }
+
+# the command line and the configuration
+refuses 2 'no command "foo".*--help' foo
+refuses 2 'did you mean training.seq_len' --config "$work/config.yaml" --training.seqlen=4
+refuses 2 'training.seq_len' --config "$work/config.yaml" --seq_len=4
+refuses 2 '.' --config
+refuses 2 '.' --config "$work/config.yaml" rubbish
+refuses 1 'missing.yaml' --config "$work/missing.yaml"
+trains 2 'training.batch_size.*range' --training.batch_size=0
+trains 2 'training.steps' --training.steps=1.5
+trains 2 'optimizer.lr' --optimizer.lr=3e-4x
+trains 2 'no mixer "rnn".*gla, transformer' --model.model_type=rnn
+trains 2 'model.hidden_size' --model.hidden_sizes=64
+trains 1 'multiples of num_heads 3' --model.num_heads=3
+trains 1 'GPU' --device=cuda
+trains 1 'needs .* MB.*activation_checkpoint' --training.batch_size=100000 --training.global_batch_size=null --training.seq_len=8192
+printf 'a: &x [1]\nb: *x\n' >"$work/alias.yaml"
+refuses 1 'alias|anchor' --config "$work/alias.yaml"
+printf 'training: {steps: 1}\ntraining: {steps: 2}\n' >"$work/twice.yaml"
+refuses 1 'twice.yaml:2.*training' --config "$work/twice.yaml"
+head -c 100000 /dev/zero | tr '\0' '[' >"$work/deep.yaml"
+refuses 1 'deeper than 32' --config "$work/deep.yaml"
+
+# data
+trains 3 'nowhere.h5' --data.files="$work/nowhere.h5"
+trains 1 'vocab' --model.vocab_size=100
+echo text >"$work/text.h5"
+trains 1 'text.h5' --data.files="$work/text.h5"
+head -c 60000 "$work/data.h5" >"$work/cut.h5"
+trains 1 'cut.h5' --data.files="$work/cut.h5"
+mkdir "$work/short" && echo "a few bytes" >"$work/short/text.txt"
+"$FLAME" data build --text "$work/short" --out "$work/short.h5" >/dev/null 2>&1
+trains 1 'short' --data.files="$work/short.h5"
+refuses 1 'data.h5.*exists' data build --text "$work/short" --out "$work/data.h5"
+refuses 1 '.' data build --text "$work/missing" --out "$work/new.h5"
+
+# safetensors and folders
+fresh_case; rm "$work/case/model.safetensors"; verifies 1 'model.safetensors'
+fresh_case; overwrite "$work/case/model.safetensors" '\377\377\377\377\377\377\377\177' 0; verifies 1 'model.safetensors.*header'
+fresh_case; overwrite "$work/case/model.safetensors" 'x' 8; verifies 1 'model.safetensors'
+fresh_case; truncate -s -4 "$work/case/model.safetensors"; verifies 1 'model.safetensors'
+fresh_case; sed -i 's/"vocab_size": 72/"vocab_size": 80/' "$work/case/config.json"; verifies 1 'shape \[72, 32\].*\[80, 32\]|logits|shape'
+fresh_case; sed -i 's/"num_hidden_layers": 3/"num_hidden_layers": 4/' "$work/case/config.json"; verifies 1 'missing'
+fresh_case; sed -i 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' "$work/case/config.json"; verifies 1 'unexpected'
+fresh_case; sed -i 's/"model_type": "gla"/"model_type": "kda"/' "$work/case/config.json"; verifies 1 'no mixer "kda"'
+fresh_case; sed -i 's/{/{,/' "$work/case/config.json"; verifies 1 'config.json'
+fresh_case; sed -i 's/"layers": \[/"layers": [7,/' "$work/case/config.json"; verifies 1 'model.attn.layers.*7'
+refuses 2 'verify' verify
+refuses 1 '.' eval --checkpoint "$work/nowhere" --data "$work/data.h5"
+refuses 2 '.' eval --checkpoint "$source_folder/tests/golden/gla"
+
+# checkpoints
+on=(--checkpoint.enable_checkpoint=true --checkpoint.interval=4 --training.steps=8)
+ranks 1 --config "$work/config.yaml" "${on[@]}" --job.dump_folder="$work/saved" || fail "a run with checkpoints"
+resumes() { refuses "$1" "$2" --config "$work/config.yaml" "${on[@]}" --training.steps=12 --job.dump_folder="$work/saved" "${@:3}"; }
+resumes 1 'other data' --training.seed=8
+resumes 1 'shape|missing|model' --model.hidden_size=64
+refuses 2 'dtype|float' export --checkpoint "$work/saved/checkpoint/step-00000008" --out "$work/exported" --dtype int8
+mkdir "$work/full" && touch "$work/full/file"
+refuses 1 'full' export --checkpoint "$work/saved/checkpoint/step-00000008" --out "$work/full" --dtype bfloat16
+for step in 4 8; do overwrite "$work/saved/checkpoint/step-0000000$step/model.safetensors" '\125\125' 5000; done
+got=0
+"$FLAME" --config "$work/config.yaml" "${on[@]}" --training.steps=12 --job.dump_folder="$work/saved" >"$work/out" 2>"$work/err" || got=$?
+[ "$got" = 1 ] && grep -q 'model.layers\|embeddings\|lm_head\|safetensors' "$work/err" || { cat "$work/err"; fail "flipped bits in both checkpoints: exit code $got"; }
+
+[ "$bad" = 0 ] || fail "$bad bad inputs are not refused as they should be"
+echo "every bad input was refused with its message"
