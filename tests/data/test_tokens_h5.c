@@ -430,7 +430,7 @@ static int outcome_of(const char *path, const uint64_t *doc_ends, int64_t docume
 
 static void a_flipped_bit_is_an_error_or_harmless(void **state) {
     (void)state;
-    enum { FLIPS = 600 };
+    enum { FLIPS = 400 };
     const char *good = fixture_path("good.h5"), *flipped = fixture_path("flipped.h5");
     fixture_write(good, 1, 20, 300, true, CHUNK, 2);
     TokensFile *file;
