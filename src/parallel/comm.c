@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "parallel/comm.h"
 
 #include <stdlib.h>
@@ -10,10 +9,11 @@ static int integer_variable(const char *name) {
     return text ? atoi(text) : 0;
 }
 
-/* Open MPI's mpirun, Hydra and srun --mpi=pmi2 say how many ranks there are; PMIx only that there is a server to ask.
- */
+/* Open MPI's mpirun and Hydra say how many ranks there are; PMIx (srun) only that there is a server to ask. */
 static bool launched_with_mpi(void) {
-    return integer_variable("OMPI_COMM_WORLD_SIZE") > 1 || integer_variable("PMI_SIZE") > 1 || getenv("PMIX_RANK");
+    if (getenv("OMPI_COMM_WORLD_SIZE")) return integer_variable("OMPI_COMM_WORLD_SIZE") > 1;
+    if (getenv("PMI_SIZE")) return integer_variable("PMI_SIZE") > 1;
+    return getenv("PMIX_RANK") != NULL;
 }
 
 /* Slurm started several tasks, but none of them was told about the others. */
