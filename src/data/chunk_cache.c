@@ -157,6 +157,7 @@ void chunk_cache_destroy(ChunkCache *cache) {
 }
 
 int64_t chunk_cache_slots(const ChunkCache *cache) { return cache->slot_count; }
+int64_t chunk_cache_bytes(const ChunkCache *cache) { return cache->slot_count * cache->slot_bytes; }
 
 Status chunk_cache_pin(ChunkCache *cache, int file, int64_t chunk, const void **tokens) {
     pthread_mutex_lock(&cache->lock);

@@ -11,6 +11,7 @@ typedef struct ChunkCache ChunkCache;
 ChunkCache *chunk_cache_create(TokensFile *const *files, int file_count, int64_t slots, int threads);
 void chunk_cache_destroy(ChunkCache *cache);
 int64_t chunk_cache_slots(const ChunkCache *cache);
+int64_t chunk_cache_bytes(const ChunkCache *cache);
 
 /* The chunk's tokens, decoded here if no thread has done it yet. Valid until it is unpinned. Errors: those of
  * tokens_read_chunk, which has logged them. */

@@ -80,6 +80,7 @@ static Status check_options(const StreamOptions *options) {
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static void plan_order(Stream *stream, int number) {
@@ -92,7 +93,6 @@ static void plan_order(Stream *stream, int number) {
     shuffle->pool_blocks = larger(4, 2 * POOL_TOKENS / (stream->options.file_count + 1) / block_tokens);
     shuffle->key = hash_mix(stream->options.seed, (uint64_t)number);
     file->pool_chunks = shuffle->pool_blocks * (divide_up(shuffle->block_windows * seq_len, chunk) + 1);
-    if (file->pool_chunks > file->facts->chunks) file->pool_chunks = file->facts->chunks;
 }
 
 static Status open_file(Stream *stream, int number) {
@@ -170,6 +170,7 @@ static void gather_facts(Stream *stream) {
         stream->facts.samples += stream->files[file].shuffle.windows;
         stream->facts.tokens += stream->files[file].facts->tokens;
         stream->facts.documents += stream->files[file].facts->documents;
+        stream->facts.memory += stream->files[file].facts->documents * 8 + stream->files[file].facts->chunks * 8;
     }
 }
 
@@ -179,10 +180,11 @@ static int64_t plan_slots(const Stream *stream) {
     for (int file = 0; file < stream->options.file_count; file++) {
         const StreamFile *stream_file = &stream->files[file];
         int64_t window_chunks = stream->options.seq_len / stream_file->facts->chunk_tokens + 2;
-        slots += stream->options.shuffle ? 2 * stream_file->pool_chunks : window_chunks + 8;
+        int64_t wanted = stream->options.shuffle ? 2 * stream_file->pool_chunks : window_chunks + 8;
+        slots += smaller(wanted, stream_file->facts->chunks);
         if (tokens_chunk_bytes(stream_file->tokens) > bytes) bytes = tokens_chunk_bytes(stream_file->tokens);
     }
-    return slots < CACHE_BYTES_MAX / bytes ? slots : CACHE_BYTES_MAX / bytes;
+    return smaller(slots, CACHE_BYTES_MAX / bytes);
 }
 
 Status stream_open(const StreamOptions *options, Stream **result) {
@@ -206,6 +208,7 @@ Status stream_open(const StreamOptions *options, Stream **result) {
     plan_mixture(stream);
     gather_facts(stream);
     stream->cache = chunk_cache_create(stream->token_files, options->file_count, plan_slots(stream), options->threads);
+    stream->facts.memory += chunk_cache_bytes(stream->cache);
     *result = stream;
     return OK;
 }
@@ -248,7 +251,7 @@ static Status read_window(Stream *stream, Place place) {
     int64_t needed = stream->options.seq_len + 1;
     for (int64_t done = 0; done < needed;) {
         int64_t chunk = (place.start + done) / facts->chunk_tokens, first = (place.start + done) % facts->chunk_tokens;
-        int64_t count = facts->chunk_tokens - first < needed - done ? facts->chunk_tokens - first : needed - done;
+        int64_t count = smaller(facts->chunk_tokens - first, needed - done);
         const void *tokens;
         Status status = chunk_cache_pin(stream->cache, place.file, chunk, &tokens);
         if (status) return status;
@@ -271,7 +274,7 @@ static void want_sample(Stream *stream, int64_t sample) {
 static int64_t lookahead_samples(const Stream *stream) {
     int64_t chunks = stream->options.seq_len / stream->files[0].facts->chunk_tokens + 2;
     int64_t samples = chunk_cache_slots(stream->cache) / (2 * chunks);
-    return samples < LOOKAHEAD_SAMPLES ? samples : LOOKAHEAD_SAMPLES;
+    return smaller(samples, LOOKAHEAD_SAMPLES);
 }
 
 /* Goes on asking for what the reads after `sample` will need. */

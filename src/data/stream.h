@@ -35,6 +35,7 @@ typedef struct StreamOptions {
 StreamOptions stream_default_options(void);
 
 typedef struct StreamFacts {
+    int64_t memory;               /* bytes that decoded chunks and tables take at most, on each rank */
     int64_t samples;              /* in one epoch: the windows of all files */
     int64_t tokens, documents;    /* in all files */
     int64_t vocab_size;           /* the largest of the files */
@@ -58,7 +59,7 @@ int64_t stream_samples(const Stream *stream);
 
 /* Fills `count` sequences: samples sample, sample + 1, ... Each array is [count, seq_len], owned by the caller;
  * segment and position may be NULL. labels[t] is the next token, or -100 where the next token begins another document
- * (unless mask_boundaries is off) . Without varlen segment is 0 and position is t.
+ * (unless mask_boundaries is off). Without varlen segment is 0 and position is t.
  * BAD_INPUT: damaged data (the message names file and chunk). IO_ERROR: the file cannot be read any more, or has been
  * replaced. Calls on one stream must not overlap. */
 Status stream_read(Stream *stream, int64_t sample, int64_t count, int32_t *tokens, int32_t *labels, int32_t *segment,
