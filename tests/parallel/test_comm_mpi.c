@@ -114,8 +114,7 @@ static void check_whole(Comm *comm, bool share_memory) {
     }
 }
 
-static void check_everything(bool share_memory) {
-    Comm *comm = comm_mpi_create(share_memory);
+static void check_everything(Comm *comm, bool share_memory) {
     const int64_t counts[] = {1, 16, 33, 16384, 70001};
     for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
         for (int bits = 0; bits < 4; bits++) {
@@ -129,10 +128,11 @@ static void check_everything(bool share_memory) {
 }
 
 int main(void) {
-    Comm *comm = NULL;
-    CHECK(comm_create(&comm) == OK, "comm_create"); /* MPI lives as long as this one */
-    check_everything(false);
-    check_everything(true);
-    comm_destroy(comm);
+    Comm *outer = comm_mpi_create(false), *comm = NULL; /* MPI lives as long as the first */
+    check_everything(comm_mpi_create(false), false);
+    check_everything(comm_mpi_create(true), true);
+    CHECK(comm_create(&comm) == OK && comm->rank == outer->rank && comm->size == outer->size, "comm_create");
+    check_everything(comm, true);
+    comm_destroy(outer);
     return 0;
 }
