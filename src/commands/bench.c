@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/profile.h"
 #include "core/rng.h"
+#include "data/stream_benchmark.h"
 #include "training/peak.h"
 #include "training/session.h"
 #include "training/setup.h"
@@ -21,15 +22,16 @@ typedef struct Bench {
     TrainConfig config;
     Session session;
     int64_t steps;
-    const char *json_path;
+    const char *json_path, *data_path;
     json_t *json;
     double peak_rate;
 } Bench;
 
 static void print_usage(void) {
-    printf("flame-c bench --config FILE [--section.key=value ...] [--steps 10] [--json FILE]\n\n"
+    printf("flame-c bench --config FILE [--section.key=value ...] [--steps 10] [--json FILE] [--data FILE.h5]\n\n"
            "Trains on random tokens without data or checkpoints and prints tokens/s, GFLOP/s of the step and of each op, and\n"
-           "their share of the rate of matrix products measured just before. --json writes every figure.\n");
+           "their share of the rate of matrix products measured just before. --data times the reading of random windows of a\n"
+           "data set. --json writes every figure.\n");
 }
 
 static void record(json_t *object, const char *key, double value) { json_object_set_new(object, key, json_real(value)); }
@@ -130,6 +132,18 @@ static void profile_step(Bench *b) {
     runner_profile(b->session.runner, NULL);
 }
 
+/* Random windows of training.seq_len + 1 tokens from the shuffled stream. */
+static Status time_stream(Bench *b) {
+    enum { SECONDS = 3, WINDOWS_PER_READ = 8 };
+    double rate = 0;
+    const int threads = (int)b->config.data.threads;
+    const Status status = stream_benchmark(b->data_path, b->config.training.seq_len, WINDOWS_PER_READ, threads, SECONDS, &rate);
+    if (status != OK) return status;
+    log_info("stream       %10.1f M tokens/s  (%d reader threads, %s)", rate / 1e6, threads, b->data_path);
+    record(b->json, "stream_tokens_per_second", rate);
+    return OK;
+}
+
 static Status write_json(const Bench *b) {
     if (!b->json_path || b->session.comm->rank != 0) return OK;
     if (json_dump_file(b->json, b->json_path, JSON_INDENT(2)) == 0) return OK;
@@ -153,7 +167,8 @@ static Status run(Bench *b, Comm *comm) {
     record(b->json, "product_gflops", b->peak_rate / 1e9);
     time_steps(b, setup_flops_per_token(&plan, &b->config));
     profile_step(b);
-    return write_json(b);
+    if (b->data_path) status = agree(comm, time_stream(b));
+    return status == OK ? write_json(b) : status;
 }
 
 /* Takes this command's own options out of argv; the rest is configuration. */
@@ -161,12 +176,14 @@ static Status parse_arguments(Bench *b, int *argc, char **argv) {
     int kept = 0;
     for (int i = 0; i < *argc; i++) {
         const bool steps = strcmp(argv[i], "--steps") == 0, json = strcmp(argv[i], "--json") == 0;
-        if (!steps && !json) {
+        const bool data = strcmp(argv[i], "--data") == 0;
+        if (!steps && !json && !data) {
             argv[kept++] = argv[i];
             continue;
         }
         if (++i == *argc) return USAGE;
         if (json) b->json_path = argv[i];
+        if (data) b->data_path = argv[i];
         if (steps && (b->steps = strtoll(argv[i], NULL, 10)) <= 0) return USAGE;
     }
     *argc = kept;
@@ -179,7 +196,7 @@ Status command_bench(int argc, char **argv) {
     Bench b = {.steps = 10};
     int rest = argc - 1;
     if (parse_arguments(&b, &rest, argv + 1) != OK) {
-        log_error("bench: --steps wants a number of at least 1, --json a file");
+        log_error("bench: --steps wants a number of at least 1, --json and --data a file");
         return USAGE;
     }
     Comm *comm = NULL;
