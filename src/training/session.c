@@ -1,6 +1,7 @@
 #include "training/session.h"
 
-#include <stddef.h>
+#include "core/cpu_gemm.h"
+#include "core/log.h"
 
 Status agree(Comm *comm, Status status) {
     double worst = (double)status;
@@ -9,10 +10,15 @@ Status agree(Comm *comm, Status status) {
 }
 
 Status session_open(Session *session, Comm *comm, Model *model, RunnerOptions options, bool reshard_after_forward) {
-    const FsdpOptions sharding = {options.type, reshard_after_forward, options.training};
     session->comm = comm;
-    session->device = device_cpu();
     session->model = model;
+    if (!cpu_gemm_supports(options.type)) {
+        if (comm->rank == 0)
+            log_error("training.mixed_precision_param: bfloat16 needs oneDNN, and this program was built without it; use float32");
+        return BAD_INPUT;
+    }
+    const FsdpOptions sharding = {options.type, reshard_after_forward, options.training};
+    session->device = device_cpu();
     session->fsdp = fsdp_create(comm, session->device, model->unit, model->units, sharding);
     session->runner = runner_create(model, session->fsdp, session->device, options);
     return OK;
