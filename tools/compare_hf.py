@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Does Hugging Face compute what flame-c computes?
+
+Loads a checkpoint folder with transformers and the real flash-linear-attention (fla), on a CPU, and compares its logits with
+those of flame-c on the same tokens. Missing or unexpected tensors are errors. Ends with one line and exit code 0 or 1.
+
+    tools/compare_hf.py FOLDER --flame-c build/flame-c        runs `flame-c logits` on random tokens itself
+    tools/compare_hf.py FOLDER --logits FILE.safetensors      takes input_ids [B, T] and logits [B, T, vocabulary] from a file
+
+Needs: pip install torch 'transformers>=4.45,<5' flash-linear-attention safetensors
+fla's kernels run in Triton's interpreter, about a second per layer and 100 tokens: this checks numbers, not speed.
+"""
+import argparse
+import builtins
+import importlib.machinery
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import types
+import warnings
+
+# Before Triton is imported: it decides then how kernels run.
+os.environ["TRITON_INTERPRET"] = "1"
+os.environ["TORCHDYNAMO_DISABLE"] = "1"
+warnings.filterwarnings("ignore")
+
+try:
+    import torch
+    import triton.runtime.autotuner
+    import triton.runtime.interpreter
+    from safetensors.torch import load_file, save_file
+except ImportError as error:
+    sys.exit(f"compare_hf: {error}. pip install torch 'transformers>=4.45,<5' flash-linear-attention safetensors")
+
+
+def run_without_benchmarks(tuner, *args, **kwargs):
+    """Stands for Autotuner.run: of the configurations that pass pruning, the one with the largest blocks. The interpreter
+    takes time per program, so that is the fastest, and timing the others would take minutes."""
+    tuner.nargs = dict(zip(tuner.arg_names, args))
+    candidates = tuner.prune_configs(kwargs) if len(tuner.configs) > 1 else tuner.configs
+    best = max(candidates, key=lambda config: math.prod(v for v in config.kwargs.values() if type(v) is int))
+    everything = {**tuner.nargs, **kwargs, **best.all_kwargs()}
+    if best.pre_hook is not None:
+        best.pre_hook(everything)
+    tuner.pre_hook(everything, reset_only=True)
+    tuner.nargs = None
+    return tuner.fn.run(*args, **kwargs, **best.all_kwargs())
+
+
+class Counter(int):
+    """A loop counter in the interpreter is a Python int; compiled kernels may call .to(type) on it. Arithmetic stays exact
+    and keeps the class."""
+
+    def to(self, *_, **__):
+        return self
+
+
+def keep_class(name):
+    plain = getattr(int, name)
+
+    def method(self, *others):
+        result = plain(self, *others)
+        return Counter(result) if type(result) is int else result
+
+    setattr(Counter, name, method)
+
+
+def attend(q, k, v, window, scale, causal):
+    """Softmax attention by its definition. q [T, heads, D], k and v [S, kv_heads, D]; the last query sees the last key.
+    window: how many keys to the left and right of it a query sees, -1: all."""
+    groups = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    distance = torch.arange(q.shape[0])[:, None] + (k.shape[0] - q.shape[0]) - torch.arange(k.shape[0])[None, :]
+    hidden = torch.zeros_like(distance, dtype=torch.bool)
+    if causal:
+        hidden |= distance < 0
+    if window[0] >= 0:
+        hidden |= distance > window[0]
+    if window[1] >= 0:
+        hidden |= -distance > window[1]
+    scores = torch.einsum("thd,shd->hts", q, k) * scale
+    return torch.einsum("hts,shd->thd", scores.masked_fill(hidden, -math.inf).softmax(dim=-1), v)
+
+
+def flash_attn_func(q, k, v, dropout_p=0.0, softmax_scale=None, causal=False, window_size=(-1, -1), **_):
+    scale = softmax_scale or q.shape[-1] ** -0.5
+    return torch.stack([attend(q[b], k[b], v[b], window_size, scale, causal) for b in range(len(q))])
+
+
+def flash_attn_varlen_func(q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p=0.0,
+                           softmax_scale=None, causal=False, window_size=(-1, -1), **_):
+    scale = softmax_scale or q.shape[-1] ** -0.5
+    ends_q, ends_k = cu_seqlens_q.tolist(), cu_seqlens_k.tolist()
+    parts = [attend(q[a:b], k[c:d], v[c:d], window_size, scale, causal)
+             for a, b, c, d in zip(ends_q, ends_q[1:], ends_k, ends_k[1:])]
+    return torch.cat(parts)
+
+
+def prepare_fla():
+    """What fla expects from a GPU: an autotuner that times kernels, and the package flash_attn."""
+    for name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "mod", "neg"):
+        keep_class(f"__{name}__")
+    triton.runtime.autotuner.Autotuner.run = run_without_benchmarks
+    triton.runtime.interpreter.range = lambda *bounds: map(Counter, builtins.range(*map(int, bounds)))
+    stand_in = types.ModuleType("flash_attn")
+    stand_in.__spec__ = importlib.machinery.ModuleSpec("flash_attn", None)
+    stand_in.__version__ = "2.8.0"
+    stand_in.flash_attn_func, stand_in.flash_attn_varlen_func = flash_attn_func, flash_attn_varlen_func
+    sys.modules["flash_attn"] = stand_in
+
+
+def reference_logits(folder, tokens):
+    prepare_fla()
+    import fla  # noqa: F401, registers its models with transformers
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+    logging.set_verbosity_error()
+    model, loading = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32, output_loading_info=True)
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if loading[problem]:
+            sys.exit(f"compare_hf: {folder}: {problem}: {', '.join(map(str, list(loading[problem])[:5]))}")
+    print(f"loaded {type(model).__name__}, {sum(p.numel() for p in model.parameters())} parameters: "
+          "no missing, unexpected or mismatched key")
+    with torch.no_grad():
+        return model.eval()(input_ids=tokens, use_cache=False).logits.float()
+
+
+def run_flame(program, folder, length, seed):
+    """Random tokens, and what flame-c makes of them."""
+    import json
+    with open(os.path.join(folder, "config.json")) as file:
+        vocabulary = json.load(file).get("vocab_size", 32000)
+    tokens = torch.randint(vocabulary, (1, length), generator=torch.Generator().manual_seed(seed))
+    with tempfile.TemporaryDirectory() as work:
+        into, out = os.path.join(work, "tokens.safetensors"), os.path.join(work, "logits.safetensors")
+        save_file({"input_ids": tokens}, into)
+        subprocess.run([program, "logits", "--checkpoint", folder, "--tokens", into, "--out", out], check=True)
+        return tokens, load_file(out)["logits"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="a step folder of a run, or an exported folder")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--flame-c", metavar="PROGRAM", help="run this program's `logits` command")
+    source.add_argument("--logits", metavar="FILE", help="a safetensors file with input_ids and logits")
+    parser.add_argument("--length", type=int, default=128, help="tokens to try with --flame-c (default 128)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="RMS(difference) / RMS(reference), default 1e-4")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.logits:
+        file = load_file(options.logits)
+        tokens, ours = file["input_ids"], file["logits"]
+    else:
+        tokens, ours = run_flame(options.flame_c, options.folder, options.length, options.seed)
+    reference = reference_logits(options.folder, tokens)
+    ours = ours.float().reshape(reference.shape)
+    error = ((ours - reference).double().pow(2).mean() / reference.double().pow(2).mean()).sqrt().item()
+    good = error <= options.tolerance
+    agree = (ours.argmax(-1) == reference.argmax(-1)).float().mean().item()
+    print(f"compare_hf: {'passed' if good else 'FAILED'}, logits differ by {error:.3g} (relative RMS, tolerance "
+          f"{options.tolerance:g}), largest {(ours - reference).abs().max().item():.3g}; same next token in {agree:.1%}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
