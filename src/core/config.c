@@ -42,7 +42,8 @@ static Status read_model(const ConfigValue *inline_keys, ConfigValue **model) {
         return OK;
     }
     if (inline_keys->type != VALUE_MAPPING)
-        return config_error(inline_keys, "model wants keys and values, not this %s", value_type_name(inline_keys->type));
+        return config_error(inline_keys, "model wants keys and values, not this %s",
+                            value_type_name(inline_keys->type));
     const ConfigValue *config = config_value_get(inline_keys, "config");
     ConfigValue *keys = NULL;
     if (config && config->type != VALUE_NULL) {

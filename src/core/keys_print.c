@@ -79,7 +79,9 @@ void keys_help(FILE *file, const KeyTable *table) {
         char range[96] = "", name[128];
         const bool section = table->section && table->section[0];
         snprintf(name, sizeof name, "--%s%s%s", section ? table->section : "", section ? "." : "", key->name);
-        if (key->low != 0 || key->high != 0) key_range(key, range);
+        Key limits = *key;
+        if (limits.high >= 1e15) limits.high = INFINITY; /* as good as none */
+        if (limits.low != 0 || limits.high != 0) key_range(&limits, range);
         fprintf(file, "  %-46s %s%s%s%s, default %s\n", name, key->choices ? key->choices : types[type_of(key)],
                 range[0] ? " (" : "", range, range[0] ? ")" : "",
                 key->default_text && *key->default_text ? key->default_text : "none");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/config.h"
 #include "core/log.h"
 #include "kernels/ops.h"
 #include "models/config_json.h"
@@ -121,7 +122,7 @@ static Status read_config(Model *model) {
                                {model->mixer->keys, model->mixer->key_count, model->mixer_config, "model"},
                                {extra_keys, LENGTH(extra_keys), &extra, "model"}};
     keys_defaults(tables, 3);
-    Status status = keys_apply(tables, 3, model->source, "model", NULL);
+    Status status = keys_apply(tables, 3, model->source, "model", config_hints());
     if (status != OK) return status;
     if (extra.attnres_block_size >= 0) return unsupported("attnres_block_size", "any value but null");
     if (!model->config.elementwise_affine) return unsupported("elementwise_affine", "false");
