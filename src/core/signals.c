@@ -48,12 +48,14 @@ static double monotonic_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+enum { SLURM_MARGIN = 120 }; /* seconds for the last step and its checkpoint */
+
 /* Slurm gives the end as seconds since 1970. */
 static double slurm_seconds_left(void) {
     const char *text = getenv("SLURM_JOB_END_TIME");
     int64_t end = 0;
     if (!text || !number_is_integer(text) || !number_to_integer(text, &end) || end <= 0) return INFINITY;
-    return difftime((time_t)end, time(NULL));
+    return difftime((time_t)end, time(NULL)) - SLURM_MARGIN;
 }
 
 double time_left(double time_limit) {

