@@ -46,6 +46,19 @@ static int64_t put_aside(const char *path) {
     return 0;
 }
 
+/* Whether somebody looks at a terminal. Open MPI gives each rank a terminal of its own, wherever mpirun's output goes:
+ * there it is mpirun's that counts. */
+static bool shows_on_terminal(void) {
+    if (!isatty(STDOUT_FILENO)) return false;
+    if (!getenv("OMPI_COMM_WORLD_SIZE")) return true;
+    char output[64], target[64];
+    snprintf(output, sizeof output, "/proc/%ld/fd/1", (long)getppid());
+    const ssize_t length = readlink(output, target, sizeof target - 1);
+    if (length < 0) return false;
+    target[length] = 0;
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
 static Status open_files(Metrics *metrics, const MetricsOptions *options) {
     char path[4096];
     snprintf(path, sizeof path, "%s/metrics.jsonl", options->folder);
@@ -64,7 +77,7 @@ Status metrics_open(const MetricsOptions *options, Metrics **metrics) {
     CHECK(made, "no memory for metrics");
     made->lines.fd = made->text.fd = -1;
     made->steps = options->steps;
-    made->terminal = isatty(STDOUT_FILENO);
+    made->terminal = shows_on_terminal();
     const Status status = open_files(made, options);
     if (status == OK)
         *metrics = made;

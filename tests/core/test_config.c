@@ -127,6 +127,7 @@ static const Case files[] = {
     {DATA "optimizer: {lr: .nan}\n", BAD_INPUT, "it must be finite", 0},
     {DATA "optimizer: {lr: .inf}\n", BAD_INPUT, "it must be finite", 0},
     {DATA "optimizer: {lr: -1}\n", BAD_INPUT, "optimizer.lr is -1, which is out of range: 0 to 1000", 0},
+    {DATA "optimizer: {beta1: 1}\n", BAD_INPUT, "optimizer.beta1 is 1, which is out of range: 0 to 0.9999999", 0},
     {DATA "optimizer: {lr: 1e400}\n", BAD_INPUT, "optimizer.lr is 1e400, which is too large", 0},
     {DATA "optimizer: {lr: \"1e-3\"}\n", BAD_INPUT, "numbers stand without quotes", 0},
     {DATA "optimizer: {lr: 0,001}\n", BAD_INPUT, "unknown key optimizer.001", 0},
