@@ -201,7 +201,7 @@ DEVICE void decays(float *step, float *prefix, float *suffix, float *outer) {
 #define HALF_QUERY_DECAY(prefix, i, d) ((i) >= BLOCK ? ENTRY(prefix, 47, d) : 1.0f)
 #define HALF_KEY_DECAY(prefix, j, d)   ((j) < BLOCK ? ENTRY(prefix, 31, d) : 1.0f)
 
-/* A, zeros above the diagonal included. Program: chunk, sequence and head. */
+/* A, its upper right quarter left out. Program: chunk, sequence and head. */
 KERNEL(chunk_gla_products, ChunkGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
@@ -228,8 +228,6 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
     const Chunk chunk = chunk_at(&a, sequence, program_x);
     float *A = a.products + products_at(&a, sequence, program_x, head);
-    for (int i = 0; i < ROWS; i++)
-        EACH (j, ROWS) A[i * ROWS + j] = 0;
     rows_documents(document, &a, chunk);
     EACH_ENTRY(diagonal, i, j, x, x = 0);
     accumulator_zero(half);
@@ -253,10 +251,12 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         mma_nt(lower, lower_q, lower_k);
         for (int offset = 0; offset < BLOCK; offset++) {
             MAP(product, j, d, x, {
-                const int i = j + offset < ROWS ? j + offset : j;
-                x = offset ? ENTRY(walking, j, d) * ENTRY(step, i, d) : AT(k, j, d);
-                ENTRY(walking, j, d) = x;
-                x *= AT(q, i, d);
+                x = 0;
+                if (j % BLOCK + offset < BLOCK) {
+                    x = offset ? ENTRY(walking, j, d) * ENTRY(step, j + offset, d) : AT(k, j, d);
+                    ENTRY(walking, j, d) = x;
+                    x *= AT(q, j + offset, d);
+                }
             });
             row_sum((&ENTRY(band, offset, 0)), product);
         }
@@ -264,37 +264,53 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         EACH_ENTRY(diagonal, offset, j, x, x += ENTRY(band, offset, j));
         sync();
     }
+    for (int i = 0; i < BLOCK; i++)
+        EACH (j, BLOCK) {
+            A[i * ROWS + BLOCK + j] = 0;
+            A[(HALF + i) * ROWS + HALF + BLOCK + j] = 0;
+        }
     MAP(half, i, j, x, A[(HALF + i) * ROWS + j] = document[HALF + i] == document[j] ? a.scale * x : 0.0f);
     MAP(upper, i, j, x, A[(BLOCK + i) * ROWS + j] = document[BLOCK + i] == document[j] ? a.scale * x : 0.0f);
     MAP(lower, i, j, x,
         A[(HALF + BLOCK + i) * ROWS + HALF + j] =
             document[HALF + BLOCK + i] == document[HALF + j] ? a.scale * x : 0.0f);
-    EACH_ENTRY(diagonal, offset, j, x, {
-        const int i = j + offset;
-        if (j % BLOCK + offset < BLOCK) A[i * ROWS + j] = document[i] == document[j] ? a.scale * x : 0.0f;
-    });
+    for (int i = 0; i < ROWS; i++)
+        EACH (column, BLOCK) {
+            const int offset = i % BLOCK - (int)column, j = i - offset;
+            const float x = ENTRY(diagonal, offset < 0 ? 0 : offset, j);
+            A[i * ROWS + j] = (offset >= 0) & (document[i] == document[j]) ? a.scale * x : 0.0f;
+        }
 }
 
-/* The gradient of A, zeros above the diagonal included. Program: chunk, sequence and head. */
+/* The gradient of A, its upper right quarter left out. Program: chunk, sequence and head. */
 KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
     TILE(v, ROWS, WIDTH_V);
     TILE(dO, ROWS, WIDTH_V);
     VECTOR(document, ROWS);
-    ACCUMULATOR(dA, ROWS, ROWS);
+    ACCUMULATOR(top, HALF, HALF);
+    ACCUMULATOR(bottom, HALF, ROWS);
+    TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
+    TILE_VIEW(top_dO, dO, 0, 0, HALF, WIDTH_V);
+    TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
     const Chunk chunk = chunk_at(&a, sequence, program_x);
     rows_documents(document, &a, chunk);
-    accumulator_zero(dA);
+    accumulator_zero(top);
+    accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
         const int64_t cols = a.V - block * WIDTH_V;
         tile_load(v, v_at(&a, chunk, kv_head, block), a.v_stride, chunk.rows, cols);
         tile_load(dO, do_at(&a, chunk, head, block), a.o_stride, chunk.rows, cols);
         sync();
-        mma_nt(dA, dO, v);
+        mma_nt(top, top_dO, top_v);
+        mma_nt(bottom, bottom_dO, v);
         sync();
     }
-    MAP(dA, i, j, x, x *= j <= i && document[i] == document[j] ? a.scale : 0.0f);
-    accumulator_store_f32(dA, a.dproducts + products_at(&a, sequence, program_x, head), ROWS, ROWS, ROWS);
+    float *dA = a.dproducts + products_at(&a, sequence, program_x, head);
+    MAP(top, i, j, x, x *= (j <= i) & (document[i] == document[j]) ? a.scale : 0.0f);
+    MAP(bottom, i, j, x, x *= (j <= HALF + i) & (document[HALF + i] == document[j]) ? a.scale : 0.0f);
+    accumulator_store_f32(top, dA, ROWS, HALF, HALF);
+    accumulator_store_f32(bottom, dA + HALF * ROWS, ROWS, HALF, ROWS);
 }
 
 /* o. Program: chunk, sequence and head, block of V. */
@@ -305,14 +321,21 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
     TILE(v, ROWS, WIDTH_V);
     MATRIX(g, ROWS, WIDTH_K);
     VECTOR(sees, ROWS);
-    ACCUMULATOR(o, ROWS, WIDTH_V);
+    ACCUMULATOR(top, HALF, WIDTH_V);
+    ACCUMULATOR(bottom, HALF, WIDTH_V);
+    TILE_VIEW(top_q, q, 0, 0, HALF, WIDTH_K);
+    TILE_VIEW(bottom_q, q, HALF, 0, HALF, WIDTH_K);
+    TILE_VIEW(top_A, A, 0, 0, HALF, HALF);
+    TILE_VIEW(bottom_A, A, HALF, 0, HALF, ROWS);
+    TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
     const int64_t cols_v = a.V - program_z * WIDTH_V;
     const Chunk chunk = chunk_at(&a, sequence, program_x);
     rows_of_document(sees, &a, chunk, chunk.before);
     tile_load_f32(A, a.products + products_at(&a, sequence, program_x, head), ROWS, ROWS, ROWS);
     tile_load(v, v_at(&a, chunk, kv_head, program_z), a.v_stride, chunk.rows, cols_v);
-    accumulator_zero(o);
+    accumulator_zero(top);
+    accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
         const float *state = a.state + state_at(&a, sequence, program_x, kv_head, block, program_z);
@@ -324,12 +347,15 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
         sync();
         DECAY_QUERIES(q, g, sees, a.scale);
         sync();
-        mma_nn(o, q, S);
+        mma_nn(top, top_q, S);
+        mma_nn(bottom, bottom_q, S);
         sync();
     }
-    mma_nn(o, A, v);
+    mma_nn(top, top_A, top_v);
+    mma_nn(bottom, bottom_A, v);
     element *to = (element *)a.o + chunk.first * a.o_stride + head * a.V + program_z * WIDTH_V;
-    accumulator_store(o, to, a.o_stride, chunk.rows, cols_v);
+    accumulator_store(top, to, a.o_stride, chunk.rows, cols_v);
+    accumulator_store(bottom, to + HALF * a.o_stride, a.o_stride, chunk.rows - HALF, cols_v);
 }
 
 /* The gradient of v. Program: chunk, sequence and key-value head, block of V. */
@@ -340,12 +366,19 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
     TILE(dO, ROWS, WIDTH_V);
     MATRIX(g, ROWS, WIDTH_K);
     VECTOR(enters, ROWS);
-    ACCUMULATOR(dv, ROWS, WIDTH_V);
+    ACCUMULATOR(top, HALF, WIDTH_V);
+    ACCUMULATOR(bottom, HALF, WIDTH_V);
+    TILE_VIEW(top_k, k, 0, 0, HALF, WIDTH_K);
+    TILE_VIEW(bottom_k, k, HALF, 0, HALF, WIDTH_K);
+    TILE_VIEW(left_A, A, 0, 0, ROWS, HALF);
+    TILE_VIEW(right_A, A, HALF, HALF, HALF, HALF);
+    TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_y / a.kv_heads, head = program_y % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols_v = a.V - program_z * WIDTH_V;
     const Chunk chunk = chunk_at(&a, sequence, program_x);
     rows_of_document(enters, &a, chunk, chunk.last);
-    accumulator_zero(dv);
+    accumulator_zero(top);
+    accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
         const float *dstate = a.dstate + state_at(&a, sequence, program_x, head, block, program_z);
@@ -357,18 +390,21 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
         sync();
         DECAY_KEYS(k, g, enters);
         sync();
-        mma_nn(dv, k, dS);
+        mma_nn(top, top_k, dS);
+        mma_nn(bottom, bottom_k, dS);
         sync();
     }
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
         tile_load_f32(A, a.products + products_at(&a, sequence, program_x, n), ROWS, ROWS, ROWS);
         tile_load(dO, do_at(&a, chunk, n, program_z), a.o_stride, chunk.rows, cols_v);
         sync();
-        mma_tn(dv, A, dO);
+        mma_tn(top, left_A, dO);
+        mma_tn(bottom, right_A, bottom_dO);
         sync();
     }
     element *to = (element *)a.dv + chunk.first * a.v_stride + head * a.V + program_z * WIDTH_V;
-    accumulator_store(dv, to, a.v_stride, chunk.rows, cols_v);
+    accumulator_store(top, to, a.v_stride, chunk.rows, cols_v);
+    accumulator_store(bottom, to + HALF * a.v_stride, a.v_stride, chunk.rows - HALF, cols_v);
 }
 
 /* The gradients of q, k and g. Program: chunk, sequence and key-value head, block of K. */
