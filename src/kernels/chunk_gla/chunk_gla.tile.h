@@ -278,7 +278,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         EACH (column, BLOCK) {
             const int offset = i % BLOCK - (int)column, j = i - offset;
             const float x = ENTRY(diagonal, offset < 0 ? 0 : offset, j);
-            A[i * ROWS + j] = (offset >= 0) & (document[i] == document[j]) ? a.scale * x : 0.0f;
+            A[i * ROWS + j] = ((offset >= 0) & (document[i] == document[j])) ? a.scale * x : 0.0f;
         }
 }
 
@@ -307,8 +307,8 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
         sync();
     }
     float *dA = a.dproducts + products_at(&a, sequence, program_x, head);
-    MAP(top, i, j, x, x *= (j <= i) & (document[i] == document[j]) ? a.scale : 0.0f);
-    MAP(bottom, i, j, x, x *= (j <= HALF + i) & (document[HALF + i] == document[j]) ? a.scale : 0.0f);
+    MAP(top, i, j, x, x *= ((j <= i) & (document[i] == document[j])) ? a.scale : 0.0f);
+    MAP(bottom, i, j, x, x *= ((j <= HALF + i) & (document[HALF + i] == document[j])) ? a.scale : 0.0f);
     accumulator_store_f32(top, dA, ROWS, HALF, HALF);
     accumulator_store_f32(bottom, dA + HALF * ROWS, ROWS, HALF, ROWS);
 }
