@@ -83,8 +83,7 @@ static void chunk_gla_backward(Node *node) {
     const Grid carried = {B * arguments.kv_heads, blocks_k, blocks_v};
     device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments.chunks, B * arguments.heads, 1}, &arguments);
     device->launch(KERNEL_chunk_gla_dstate, type, carried, &arguments);
-    if (arguments.dv)
-        device->launch(KERNEL_chunk_gla_dv, type, (Grid){arguments.chunks, carried.x, blocks_v}, &arguments);
+    device->launch(KERNEL_chunk_gla_dv, type, (Grid){arguments.chunks, carried.x, blocks_v}, &arguments);
     device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){arguments.chunks, carried.x, blocks_k}, &arguments);
 }
 
@@ -112,6 +111,8 @@ Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkG
           "chunk_gla: the columns of q, k, v and g are not heads of one size");
     CHECK(q->rows == N && k->rows == N && v->rows == N && g->rows == N, "chunk_gla: rows are not the batch's tokens");
     CHECK(q->type == k->type && q->type == v->type && g->type == F32, "chunk_gla: element types");
+    CHECK(!q->parameter && !k->parameter && !v->parameter && !g->parameter && !(initial && initial->parameter),
+          "chunk_gla stores the gradients of its inputs, a parameter's are added to");
     const int64_t state_rows = tape->batch->B * shape.kv_heads * K;
     CHECK(!initial || (initial->rows == state_rows && initial->cols == V && initial->type == F32),
           "chunk_gla: the initial state is not fp32 [B*kv_heads*K, V]");

@@ -1,14 +1,14 @@
 /* Gated linear attention in chunks of 64 rows, one program per chunk and head except where the state is carried along.
  *
- * With G the running sum of g inside the chunk, S the state before it, ' its gradient and A_ij = K^(-1/2) sum_d q_id
- * k_jd e^(G_id - G_jd) for j <= i:
+ * With G the running sum of g inside the chunk, S the state before it, x' the gradient of x, and for j <= i
+ * A_ij = K^(-1/2) sum over d of q_id k_jd e^(G_id - G_jd):
  *
  *   o = K^(-1/2) (q e^G) S + A v         S_next = diag(e^G_last) S + (k e^(G_last - G))^T v
  *   A' = K^(-1/2) o' v^T, j <= i         S' = diag(e^G_last) S_next' + K^(-1/2) (q e^G)^T o'
  *   q' = e^G (K^(-1/2) o' S^T) + [A'_ij k_j e^(G_i - G_j)]         v' = A^T o' + (k e^(G_last - G)) S_next'
  *   k' = e^(G_last - G) (v S_next'^T) + [A'_ij q_i e^(G_i - G_j)]
- *   g'_t = sum over i >= t of (q_i q'_i - k_i k'_i) + e^G_last (S S_next') + sum over j of the state's share of k_j
- * k'_j
+ *   g'_t = sum over i >= t of (q_i q'_i - k_i k'_i) + e^G_last (S S_next') + sum over j of k_j (the state's part of
+ * k'_j)
  *
  * A sum of gates is only ever taken over the rows between, never as a difference of running sums, so that no e^x of
  * x > 0 is needed and nothing cancels: A falls into blocks of 32 and 16 rows, where e^(G_i - G_j) is the product of a
@@ -23,13 +23,12 @@ enum { ROWS = CHUNK_GLA_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF
 
 /* Where a chunk lies. */
 typedef struct Chunk {
-    int64_t sequence, first, rows; /* row numbers in [N]; rows <= 64 */
-    int32_t before, last;          /* segment of the token before the chunk, and of its last row */
+    int64_t first, rows;  /* the number of its first row in [N]; rows <= 64 */
+    int32_t before, last; /* segment of the token before the chunk, and of its last row */
 } Chunk;
 
 DEVICE Chunk chunk_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index) {
     Chunk chunk;
-    chunk.sequence = sequence;
     chunk.first = sequence * a->T + index * ROWS;
     chunk.rows = a->T - index * ROWS < ROWS ? a->T - index * ROWS : ROWS;
     chunk.before = a->segment[index ? chunk.first - 1 : chunk.first];
@@ -541,7 +540,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         for (int i = 0; i < chunk.rows; i++)
             EACH (d, cols) {
                 ENTRY(dg, i, d) += AT(q, i, d) * ENTRY(dq, i, d);
-                if (a.dq) to[i * a.q_stride + d] = to_element(ENTRY(dq, i, d) + AT(dA, i, i) * AT(k, i, d));
+                to[i * a.q_stride + d] = to_element(ENTRY(dq, i, d) + AT(dA, i, i) * AT(k, i, d));
             }
         sync();
     }
@@ -550,7 +549,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     for (int i = (int)chunk.rows - 1; i >= 0; i--)
         EACH (d, cols) {
             running[d] += ENTRY(dg, i, d);
-            if (a.dg) dg_to[i * a.g_stride + d] = running[d];
-            if (a.dk) dk_to[i * a.k_stride + d] = to_element(ENTRY(dk, i, d));
+            dg_to[i * a.g_stride + d] = running[d];
+            dk_to[i * a.k_stride + d] = to_element(ENTRY(dk, i, d));
         }
 }
