@@ -9,8 +9,9 @@ cd "$(dirname "$0")/.."
 run=runs/quickstart
 ranks=2
 train_bytes=$((8 << 20))
-validation_bytes=$((256 << 10))
-train=(mpirun -np $ranks build/flame-c --config configs/quickstart.yaml "$@")
+validation_bytes=$((128 << 10))
+flame=(mpirun -np $ranks build/flame-c)
+train=("${flame[@]}" --config configs/quickstart.yaml "$@")
 rows=()
 
 say() {
@@ -25,7 +26,8 @@ row() {
 
 # Small text files, in an order that is the same everywhere, without duplicates: "SIZE PATH" lines.
 text_files() {
-    find "$@" -type f -size -64k -exec md5sum {} + | LC_ALL=C sort -u -k1,1 | cut -c35- | xargs -d '\n' stat -c '%s %n'
+    find "$@" -type f -size -64k \( -name '*.h' -o -name copyright -o -name 'README*' \) -exec md5sum {} + |
+        LC_ALL=C sort -u -k1,1 | cut -c35- | xargs -d '\n' stat -c '%s %n'
 }
 
 # Copies the first files up to validation_bytes to $run/text/validation, the next up to train_bytes to $run/text/train.
@@ -66,12 +68,9 @@ measure_xz() {
     xz_after_train=$(bits_per_byte $((both - known)) "$bytes")
 }
 
-last_step() {
-    sed -n 's/.*"step": *\([0-9]*\).*/\1/p' $run/metrics.jsonl 2>/dev/null | tail -n 1
-}
-
-last_tokens() {
-    sed -n 's/.*"tokens": *\([0-9]*\).*/\1/p' $run/metrics.jsonl | tail -n 1
+# The newest value of a key of metrics.jsonl; nothing before the first line is there.
+last() {
+    [ ! -f $run/metrics.jsonl ] || sed -n 's/.*"'"$1"'": *\([^,}]*\).*/\1/p' $run/metrics.jsonl | tail -n 1
 }
 
 # Trains until half of the steps are done, then asks for "save and stop" as a batch system would.
@@ -80,7 +79,7 @@ train_interrupted() {
     "${train[@]}" &
     trainer=$!
     while kill -0 $trainer 2>/dev/null; do
-        step=$(last_step)
+        step=$(last step)
         [ "${step:-0}" -ge $((steps / 2)) ] && break
         sleep 0.2
     done
@@ -95,13 +94,14 @@ newest_checkpoint() {
 # The setting of one key, as the program understands it: from the command line or from the file.
 configured_steps() {
     local argument steps
-    steps=$(sed -n 's/^training:.* steps: *\([0-9]*\).*/\1/p' configs/quickstart.yaml)
+    steps=$(sed -n 's/^training:.*[ {]steps: *\([0-9]*\).*/\1/p' configs/quickstart.yaml)
     for argument in "$@"; do
         case $argument in --training.steps=*) steps=${argument#*=} ;; esac
     done
     echo "$steps"
 }
 
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 row_start=0
 say "Installing what is missing"
 ./launch/setup.sh
@@ -118,7 +118,7 @@ row build "$(build/flame-c --version | head -n 1)"
 say "Making a data set"
 rm -rf $run
 collect_text
-OMP_NUM_THREADS=$cores build/flame-c data build --text $run/text/train --out $run/train.h5
+build/flame-c data build --text $run/text/train --out $run/train.h5
 build/flame-c data build --text $run/text/validation --out $run/validation.h5
 build/flame-c data verify $run/train.h5 $run/validation.h5
 row data "$(wc -l <$run/text/train.files) files to train on, $(wc -l <$run/text/validation.files) held out"
@@ -134,7 +134,7 @@ checkpoint=$(newest_checkpoint)
 row resume "went on to $(basename "$checkpoint")"
 
 say "Evaluating on the held-out text"
-OMP_NUM_THREADS=$cores build/flame-c eval --checkpoint "$checkpoint" --data $run/validation.h5 --seq-len 512 | tee $run/eval.log
+"${flame[@]}" eval --checkpoint "$checkpoint" --data $run/validation.h5 --seq-len 512 | tee $run/eval.log
 model_bits=$(sed -n 's/.*bits per byte *//p' $run/eval.log)
 row evaluate "$model_bits bits per byte of held-out text"
 
@@ -143,8 +143,8 @@ build/flame-c export --checkpoint "$checkpoint" --out $run/export --dtype bfloat
 row export "$run/export: $(du -h $run/export/model*.safetensors | cut -f1 | head -n 1) of bfloat16, loads in transformers with fla"
 
 say "Verifying against the reference's numbers"
-verification=$(OMP_NUM_THREADS=$cores build/flame-c verify tests/golden/gla-swa | tee $run/verify.log | tail -n 1)
-row verify "$verification"
+"${flame[@]}" verify tests/golden/gla-swa | tee $run/verify.log
+row verify "$(tail -n 1 $run/verify.log)"
 
 say "Drawing the loss curve"
 ./launch/plot.sh $run
@@ -159,7 +159,7 @@ cat <<END
 $(printf '%s\n' "${rows[@]}")
 
 Held-out text, bits per byte (less is better):
-  $model_bits   this model, which reads at most 512 bytes before each byte and saw $(last_tokens) bytes in training
+  $model_bits   this model, which reads at most 512 bytes before each byte and saw $(last tokens) bytes in training
   $xz_alone   xz -9 of the held-out text by itself; matches may lie anywhere before
   $xz_after_train   xz -9 of the training text and the held-out text together, less that of the training text
 END
