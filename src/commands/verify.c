@@ -11,6 +11,7 @@
 
 #include "commands/commands.h"
 #include "core/log.h"
+#include "data/files.h"
 #include "data/safetensors.h"
 #include "data/weights.h"
 #include "parallel/optimizer.h"
@@ -34,14 +35,6 @@ static void print_usage(void) {
            "DIR holds config.json, model.safetensors, io.safetensors (input_ids, logits, loss, grad.<tensor>, optionally\n"
            "cu_seqlens) and optionally train.json (losses of AdamW steps). Prints RMS(error) / RMS(reference) of each tensor and\n"
            "exits 1 if any is above the tolerance. Runs under mpirun too, sharded.\n");
-}
-
-static char *path_in(const char *folder, const char *name) {
-    const size_t size = strlen(folder) + strlen(name) + 2;
-    char *path = malloc(size);
-    CHECK(path, "out of memory");
-    snprintf(path, size, "%s/%s", folder, name);
-    return path;
 }
 
 static void *allocate(int64_t count, size_t size) {
@@ -266,7 +259,7 @@ static Status check_all(Verification *v) {
 }
 
 static Status open_inputs(Verification *v) {
-    char *io = path_in(v->folder, "io.safetensors"), *train = path_in(v->folder, "train.json");
+    char *io = path_join(v->folder, "io.safetensors"), *train = path_join(v->folder, "train.json");
     const Status status = safetensors_open(io, &v->io);
     v->train = json_load_file(train, 0, NULL);
     free(io);
@@ -284,7 +277,7 @@ static Status open_inputs(Verification *v) {
 }
 
 static Status open_model(Verification *v, Comm *comm) {
-    char *path = path_in(v->folder, "config.json");
+    char *path = path_join(v->folder, "config.json");
     Model *model = NULL;
     const Status status = model_from_file(path, &model);
     free(path);

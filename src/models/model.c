@@ -8,7 +8,6 @@
 #include "core/config.h"
 #include "core/log.h"
 #include "kernels/ops.h"
-#include "models/config_json.h"
 
 #define MODEL_KEY(name, type, default_text, low, high, choices, doc)                                                   \
     { #name, type, default_text, low, high, choices, doc, offsetof(ModelConfig, name) }

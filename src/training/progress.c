@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "data/checkpoint.h"
+#include "data/files.h"
 #include "data/run_lock.h"
 #include "data/weights.h"
 
@@ -80,14 +81,6 @@ static Status begin_weights(const TrainConfig *config, Session *session) {
     return status;
 }
 
-static char *joined(const char *folder, const char *name) {
-    const size_t size = strlen(folder) + strlen(name) + 2;
-    char *path = malloc(size);
-    CHECK(path, "out of memory");
-    snprintf(path, size, "%s/%s", folder, name);
-    return path;
-}
-
 static char *config_text(const TrainConfig *config) {
     char *text = NULL;
     size_t bytes = 0;
@@ -114,7 +107,7 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     saver->config = config;
     saver->session = session;
     saver->stream = stream;
-    saver->folder = joined(config->job.dump_folder, config->checkpoint.folder);
+    saver->folder = path_join(config->job.dump_folder, config->checkpoint.folder);
     saver->config_yaml = config_text(config);
     *progress = (Progress){.step = -1};
     Status status = run_lock_acquire(session->comm, config->job.dump_folder, lock_patience_seconds, &saver->lock);

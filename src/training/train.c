@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/profile.h"
 #include "core/schedule.h"
 #include "core/signals.h"
+#include "data/files.h"
 #include "training/peak.h"
 #include "training/progress.h"
 #include "training/samples.h"
@@ -42,35 +42,20 @@ typedef struct StepResult {
 } StepResult;
 
 static Status make_folder(const char *path) {
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return OK;
-    log_error("job.dump_folder %s cannot be made: %s", path, strerror(errno));
+    const int error = folder_create_all(path);
+    if (error == 0) return OK;
+    log_error("job.dump_folder %s cannot be made: %s", path, strerror(error));
     return IO_ERROR;
-}
-
-/* The folder and those above it. */
-static Status make_folders(const char *path) {
-    char part[4096];
-    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part) {
-        log_error("job.dump_folder is longer than %zu bytes", sizeof part);
-        return BAD_INPUT;
-    }
-    for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = 0;
-        const Status status = make_folder(part);
-        if (status != OK) return status;
-        *slash = '/';
-    }
-    return make_folder(part);
 }
 
 static Status write_effective_config(const TrainConfig *config) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/config.yaml", config->job.dump_folder);
+    char *path = path_join(config->job.dump_folder, "config.yaml");
     FILE *file = fopen(path, "w");
     if (file) config_write(file, config);
-    if (file && fclose(file) == 0) return OK;
-    log_error("%s cannot be written: %s", path, strerror(errno));
-    return IO_ERROR;
+    const bool written = file && fclose(file) == 0;
+    if (!written) log_error("%s cannot be written: %s", path, strerror(errno));
+    free(path);
+    return written ? OK : IO_ERROR;
 }
 
 static Status open_stream(const Trainer *t, const StringList *files, const RealList *probabilities, bool shuffle, Stream **stream) {
@@ -124,7 +109,7 @@ static Status prepare(Trainer *t) {
     status = agree(comm, setup_check_memory(&plan, comm->local_size));
     if (status == OK) status = session_open(&t->session, comm, model, t->runner_options, setup_sharding(t->config, true).reshard_after_forward);
     if (status == OK) status = agree(comm, open_streams(t));
-    if (status == OK) status = agree(comm, comm->rank == 0 ? make_folders(t->config->job.dump_folder) : OK);
+    if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->config->job.dump_folder) : OK);
     if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);
     if (status == OK && comm->rank == 0) status = write_effective_config(t->config);
     status = agree(comm, status);

@@ -1,12 +1,11 @@
-#include "models/config_json.h"
-
+/* A configuration tree as the text of a JSON file. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
-#include "core/check.h"
+#include "core/config_value.h"
 
 /* JSON has no infinity: transformers reads it from this form. */
 static json_t *special_real(double value) {
