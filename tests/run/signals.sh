@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SIGUSR2 saves and goes on, SIGUSR1 and job.time_limit save and end with exit code 0, and the run can be resumed.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+endless=(--config "$work/config.yaml" --checkpoint.enable_checkpoint=true --checkpoint.interval=1000000 --training.steps=1000000
+         --lr_scheduler.warmup_steps=5 --job.dump_folder="$work/run")
+saved() { find "$work/run/checkpoint" -maxdepth 1 -name 'step-????????' 2>/dev/null | sort; }
+
+# until_true SECONDS COMMAND...: polls, since nothing says how fast the machine is.
+until_true() {
+    local left=$(($1 * 10))
+    shift
+    until "$@"; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || { cat "$work/log"; fail "waited too long for: $*"; }
+        sleep 0.1
+    done
+}
+has_logged() { [ "$(grep -c '"loss"' "$work/run/metrics.jsonl" 2>/dev/null)" -ge "$1" ]; }
+has_saved() { [ "$(saved | wc -l)" = "$1" ]; }
+
+mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 "$FLAME" "${endless[@]}" >"$work/log" 2>&1 &
+job=$!
+until_true 60 has_logged 3
+kill -USR2 $job
+until_true 60 has_saved 1
+kill -0 $job || fail "SIGUSR2 ended the run"
+kill -USR1 $job
+code=0
+wait $job || code=$?
+[ $code = 0 ] || { cat "$work/log"; fail "exit code $code after SIGUSR1"; }
+has_saved 2 || fail "SIGUSR1 left $(saved | wc -l) checkpoints, not 2"
+first_stop=$(basename "$(saved | tail -n 1)")
+
+ranks 3 "${endless[@]}" --job.time_limit=3 || { cat "$work/log"; fail "job.time_limit: exit code $?"; }
+grep -q "resuming after step $((10#${first_stop#step-}))" "$work/log" || { cat "$work/log"; fail "did not resume from $first_stop"; }
+has_saved 3 || fail "job.time_limit left $(saved | wc -l) checkpoints, not 3"
+find "$work/run/checkpoint" -name '*.tmp*' | grep . && fail "temporary folders stay"
+echo "SIGUSR2 saved, SIGUSR1 and the time limit saved and stopped, 3 ranks resumed what 2 began"
