@@ -23,6 +23,7 @@ static const Command commands[] = {
     {"data", command_data, "build, inspect and verify data sets"},
     {"eval", command_eval, "loss, perplexity and bits per byte of a checkpoint on a data set"},
     {"verify", command_verify, "does this build compute what the reference computed?"},
+    {"logits", command_logits, "what the model of a checkpoint says to given tokens, for comparison"},
     {"export", command_export, "write a checkpoint as a Hugging Face folder of another element type or shard size"},
     {"import", command_import, "make a step-0 checkpoint from a Hugging Face folder"},
     {"bench", command_bench, "time every kernel and the step against the machine's matrix product rate"},

@@ -12,7 +12,9 @@ fla's kernels run in Triton's interpreter, about a second per layer and 100 toke
 """
 import argparse
 import builtins
+import glob
 import importlib.machinery
+import json
 import math
 import os
 import subprocess
@@ -129,7 +131,6 @@ def reference_logits(folder, tokens):
 
 def run_flame(program, folder, length, seed):
     """Random tokens, and what flame-c makes of them."""
-    import json
     with open(os.path.join(folder, "config.json")) as file:
         vocabulary = json.load(file).get("vocab_size", 32000)
     tokens = torch.randint(vocabulary, (1, length), generator=torch.Generator().manual_seed(seed))
@@ -140,9 +141,18 @@ def run_flame(program, folder, length, seed):
         return tokens, load_file(out)["logits"]
 
 
+def newest_step(folder):
+    """The folder itself, or the newest step of a run."""
+    if os.path.exists(os.path.join(folder, "config.json")):
+        return folder
+    steps = [step for pattern in ("step-*", "checkpoint/step-*") for step in glob.glob(os.path.join(folder, pattern))
+             if os.path.basename(step)[5:].isdigit()]
+    return max(steps) if steps else sys.exit(f"compare_hf: {folder} has neither config.json nor a step-... folder")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", help="a step folder of a run, or an exported folder")
+    parser.add_argument("folder", help="a run, a step folder of it, or an exported folder")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--flame-c", metavar="PROGRAM", help="run this program's `logits` command")
     source.add_argument("--logits", metavar="FILE", help="a safetensors file with input_ids and logits")
@@ -151,6 +161,7 @@ def main():
     parser.add_argument("--tolerance", type=float, default=1e-4, help="RMS(difference) / RMS(reference), default 1e-4")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    options.folder = newest_step(options.folder)
     if options.logits:
         file = load_file(options.logits)
         tokens, ours = file["input_ids"], file["logits"]

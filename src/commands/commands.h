@@ -9,6 +9,7 @@ Status command_plan(int argc, char **argv);
 Status command_data(int argc, char **argv);
 Status command_eval(int argc, char **argv);
 Status command_verify(int argc, char **argv);
+Status command_logits(int argc, char **argv);
 Status command_export(int argc, char **argv);
 Status command_import(int argc, char **argv);
 Status command_bench(int argc, char **argv);

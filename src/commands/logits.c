@@ -1,0 +1,138 @@
+/* flame-c logits: what the model of a checkpoint says to given tokens, for comparison with other programs. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/commands.h"
+#include "core/log.h"
+#include "data/checkpoint.h"
+#include "data/files.h"
+#include "data/safetensors_plan.h"
+#include "data/weights.h"
+#include "training/session.h"
+
+static void print_usage(void) {
+    printf("flame-c logits --checkpoint DIR --tokens FILE.safetensors --out FILE.safetensors\n\n"
+           "Reads input_ids [B, T] (int64) from --tokens and writes input_ids and logits [B, T, vocabulary] (fp32) to "
+           "--out,\n"
+           "which must not exist. DIR is a step folder, a run (its newest step) or a Hugging Face folder of a known "
+           "model.\n");
+}
+
+/* input_ids [B, T] into the runner's batch; every sequence is one document. */
+static Status read_tokens(const SafeTensor *ids, const Session *session, int64_t *tokens) {
+    const int64_t T = ids->shape[1], vocabulary = session->model->config.vocab_size;
+    const HostBatch batch = runner_batch(session->runner);
+    const Status status = safetensors_read_integers(ids, 0, ids->elements, tokens);
+    for (int64_t i = 0; status == OK && i < ids->elements; i++) {
+        if (tokens[i] < 0 || tokens[i] >= vocabulary) {
+            log_error("%s: input_ids holds %lld, the vocabulary has %lld tokens", safetensors_path(ids->file),
+                      (long long)tokens[i], (long long)vocabulary);
+            return BAD_INPUT;
+        }
+        batch.tokens[i] = (int32_t)tokens[i];
+        batch.labels[i] = -100;
+        batch.segment[i] = 0;
+        batch.position[i] = (int32_t)(i % T);
+    }
+    return status;
+}
+
+static Status write_result(const char *path, const SafeTensor *ids, const int64_t *tokens, const float *logits,
+                           int64_t vocabulary) {
+    const int64_t shape[3] = {ids->shape[0], ids->shape[1], vocabulary};
+    SafetensorsPlan plan = {0};
+    safetensors_plan_add(&plan, "input_ids", SAFE_I64, 2, shape);
+    safetensors_plan_add(&plan, "logits", SAFE_F32, 3, shape);
+    safetensors_plan_place(&plan, "logits", INT64_MAX);
+    const PlannedFile *file = &plan.file[0];
+    int fd = -1;
+    int error = file_create(path, &fd);
+    if (!error) {
+        error = file_write(fd, file->header, file->header_bytes, 0);
+        if (!error) error = file_write(fd, tokens, plan.tensor[0].bytes, plan.tensor[0].offset);
+        if (!error) error = file_write(fd, logits, plan.tensor[1].bytes, plan.tensor[1].offset);
+        const int close_error = file_close(fd);
+        if (!error) error = close_error;
+        if (error) file_remove(path);
+    }
+    if (error) log_error("writing %s: %s", path, strerror(error));
+    safetensors_plan_free(&plan);
+    return error ? IO_ERROR : OK;
+}
+
+static Status compute(const char *folder, const SafeTensor *ids, const char *out) {
+    Session session = {0};
+    Model *model = NULL;
+    char *config = path_join(folder, "config.json");
+    Status status = model_from_file(config, &model);
+    free(config);
+    if (status) return status;
+    Comm *comm = comm_self_create();
+    const RunnerOptions options = {.type = F32, .B = ids->shape[0], .T = ids->shape[1], .logits = true};
+    status = session_open(&session, comm, model, options, true);
+    if (status) {
+        comm_destroy(comm);
+        model_destroy(model);
+        return status;
+    }
+    const int64_t vocabulary = model->config.vocab_size;
+    int64_t *tokens = malloc((size_t)ids->elements * sizeof *tokens);
+    float *logits = malloc((size_t)(ids->elements * vocabulary) * sizeof *logits);
+    CHECK(tokens && logits, "no memory for the logits");
+    status = weights_load(folder, comm, model->unit, model->units);
+    if (status == OK) status = read_tokens(ids, &session, tokens);
+    if (status == OK) {
+        runner_logits(session.runner, logits);
+        status = write_result(out, ids, tokens, logits, vocabulary);
+    }
+    free(tokens);
+    free(logits);
+    session_close(&session);
+    return status;
+}
+
+static Status run(const char *checkpoint, const char *tokens, const char *out) {
+    SafeTensors *file;
+    char *folder = checkpoint_find(checkpoint);
+    if (!folder) return BAD_INPUT;
+    Status status = safetensors_open(tokens, &file);
+    if (status == OK) {
+        const SafeTensor *ids = safetensors_find(file, "input_ids");
+        if (ids && ids->dims == 2 && ids->elements > 0) {
+            status = compute(folder, ids, out);
+        } else {
+            log_error("%s: there must be a tensor input_ids [B, T]", tokens);
+            status = BAD_INPUT;
+        }
+    }
+    safetensors_close(file);
+    free(folder);
+    return status;
+}
+
+Status command_logits(int argc, char **argv) {
+    static const struct option options[] = {{"checkpoint", required_argument, NULL, 'c'},
+                                            {"tokens", required_argument, NULL, 't'},
+                                            {"out", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *checkpoint = NULL, *tokens = NULL, *out = NULL;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (option == 'h') {
+            print_usage();
+            return OK;
+        }
+        if (option == 'c') checkpoint = optarg;
+        if (option == 't') tokens = optarg;
+        if (option == 'o') out = optarg;
+        if (option == '?') return USAGE;
+    }
+    if (!checkpoint || !tokens || !out || optind != argc) {
+        log_error("logits needs --checkpoint DIR, --tokens FILE and --out FILE; see flame-c logits --help");
+        return USAGE;
+    }
+    return run(checkpoint, tokens, out);
+}
