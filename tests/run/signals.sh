@@ -17,7 +17,7 @@ until_true() {
         sleep 0.1
     done
 }
-has_logged() { [ "$(grep -c '"loss"' "$work/run/metrics.jsonl" 2>/dev/null)" -ge "$1" ]; }
+has_logged() { [ -e "$work/run/metrics.jsonl" ] && [ "$(grep -c '"loss"' "$work/run/metrics.jsonl")" -ge "$1" ]; }
 has_saved() { [ "$(saved | wc -l)" = "$1" ]; }
 
 mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 "$FLAME" "${endless[@]}" >"$work/log" 2>&1 &
