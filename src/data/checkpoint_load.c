@@ -49,8 +49,9 @@ static Verdict check_texts(const OpenCheckpoint *checkpoint) {
     json_t *value;
     json_object_foreach(json_object_get(checkpoint->state, "files"), name, value) {
         if (strstr(name, ".safetensors") && !strstr(name, ".json")) continue;
-        if (checkpoint_state_check_file(checkpoint->state, checkpoint->path, name) == OK) continue;
-        if (strcmp(name, "config.yaml") != 0 && strcmp(name, "generation_config.json") != 0) return DAMAGED;
+        const Status status = checkpoint_state_check_file(checkpoint->state, checkpoint->path, name);
+        if (status == OK) continue;
+        if (strcmp(name, "config.yaml") != 0 && strcmp(name, "generation_config.json") != 0) return verdict_of(status);
         log_warning("%s/%s is not used for loading: going on without it", checkpoint->path, name);
     }
     return GOOD;
@@ -94,7 +95,8 @@ static bool moments_are_zero(const OpenCheckpoint *checkpoint) {
 /* Everything but the tensors' data. */
 static Verdict open_checkpoint(const char *path, bool weights_only, OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){.path = path};
-    if (checkpoint_state_read(path, &checkpoint->state)) return DAMAGED;
+    const Status status = checkpoint_state_read(path, &checkpoint->state);
+    if (status) return verdict_of(status);
     if (checkpoint_state_check_version(checkpoint->state, path)) return FOREIGN;
     Verdict verdict = check_texts(checkpoint);
     if (verdict == GOOD) verdict = open_tensors(checkpoint, "model", &checkpoint->model);

@@ -99,7 +99,7 @@ Status checkpoint_state_read(const char *folder, json_t **state) {
     char *path = path_join(folder, "state.json"), *text;
     int64_t bytes;
     const int error = file_read_all(path, LARGEST_STATE, &text, &bytes);
-    Status status = BAD_INPUT;
+    Status status = file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     if (error) {
         log_error("%s is not a complete checkpoint: reading state.json: %s", folder, strerror(error));
     } else {
@@ -121,5 +121,5 @@ Status checkpoint_state_check_file(const json_t *state, const char *folder, cons
         log_error("%s: %s", path, error ? strerror(error) : "it is not the file that was saved: its CRC-32 differs");
     free(text);
     free(path);
-    return same ? OK : BAD_INPUT;
+    return same ? OK : error && !file_is_missing(error) ? IO_ERROR : BAD_INPUT;
 }

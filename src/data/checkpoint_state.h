@@ -22,11 +22,12 @@ void checkpoint_state_add(json_t *state, const char *group, const char *name, ui
 bool checkpoint_state_find(const json_t *state, const char *group, const char *name, uint32_t *crc);
 /* The text of state.json: "crc32" first, then the rest of `state`. The caller frees it. */
 char *checkpoint_state_encode(const json_t *state, int64_t *bytes);
-/* Reads FOLDER/state.json. BAD_INPUT (logged) if it is missing or damaged. */
+/* Reads FOLDER/state.json. BAD_INPUT (logged) if it is missing or damaged, IO_ERROR if the disk failed. */
 Status checkpoint_state_read(const char *folder, json_t **state);
 /* BAD_INPUT (logged) if the state is of a version that this program does not know. */
 Status checkpoint_state_check_version(const json_t *state, const char *folder);
-/* Compares a small file of the folder with its CRC in the state. BAD_INPUT (logged) if it differs or is missing. */
+/* Compares a small file of the folder with its CRC in the state. BAD_INPUT (logged) if it differs or is missing,
+ * IO_ERROR if the disk failed. */
 Status checkpoint_state_check_file(const json_t *state, const char *folder, const char *name);
 
 #endif

@@ -52,6 +52,11 @@ int file_open_read(const char *path, int *fd, int64_t *bytes) {
     return 0;
 }
 
+bool file_is_missing(int error) {
+    return error == ENOENT || error == ENOTDIR || error == EISDIR || error == EINVAL || error == ELOOP ||
+           error == ENAMETOOLONG;
+}
+
 int file_create(const char *path, int *fd) { return open_with(path, O_WRONLY | O_CREAT | O_EXCL, fd); }
 
 int file_open_write(const char *path, int *fd) { return open_with(path, O_WRONLY, fd); }

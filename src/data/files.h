@@ -12,6 +12,9 @@ int file_open_read(const char *path, int *fd, int64_t *bytes);
 /* Creates a file that does not exist yet, or opens one that does, for writing. */
 int file_create(const char *path, int *fd);
 int file_open_write(const char *path, int *fd);
+/* Does this errno say that there is no such file, or that it is something else than a file? Other errors are the
+ * disk's, and may be gone the next time. */
+bool file_is_missing(int error);
 /* A file system may report a failed write only here. */
 int file_close(int fd);
 

@@ -22,7 +22,7 @@ static Status read_config(const char *path, json_t **config) {
     const int error = file_read_all(path, LARGEST_CONFIG, &text, &bytes);
     if (error) {
         log_error("reading %s: %s", path, strerror(error));
-        return error == EIO ? IO_ERROR : BAD_INPUT;
+        return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     }
     json_error_t reason;
     *config = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &reason);

@@ -222,7 +222,7 @@ Status safetensors_open(const char *path, SafeTensors **result) {
     const int error = file_open_read(path, &fd, &bytes);
     if (error) {
         log_error("opening %s: %s", path, strerror(error));
-        return error == EIO ? IO_ERROR : BAD_INPUT;
+        return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     }
     SafeTensors *file = calloc(1, sizeof *file);
     CHECK(file, "no memory to open %s", path);

@@ -110,7 +110,7 @@ static Status open_index(TensorFolder *folder, const char *directory, const char
     const int error = file_read_all(path, LARGEST_INDEX, &text, &bytes);
     if (error) {
         log_error("reading %s: %s", path, strerror(error));
-        return error == EIO ? IO_ERROR : BAD_INPUT;
+        return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     }
     json_error_t reason;
     json_t *index = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &reason);

@@ -218,6 +218,28 @@ static void test_file_size_limit(void **state) {
     free(folder);
 }
 
+/* A disk that fails while a checkpoint is read: the newest step, or with a warning the one before; never other values.
+ * And a fault of the disk is not taken for damage: nothing is moved. */
+static void test_reading_fails(void **state) {
+    (void)state;
+    char *folder = temporary_path("unreadable");
+    assert_int_equal(save(folder, 1, 1, (CheckpointOptions){0}), OK);
+    assert_int_equal(save(folder, 2, 2, (CheckpointOptions){0}), OK);
+    fault.kind = FAULT_ONCE;
+    fault.error = EIO;
+    files_set_hook(fault_hook);
+    for (fault.at = 0;; fault.at++) {
+        atomic_store(&fault.operations, 0);
+        const int64_t step = newest(folder);
+        if (step != 2 && step != 1) fail_msg("operation %lld: step %lld", (long long)fault.at, (long long)step);
+        assert_int_equal(leftovers(folder), 0);
+        if (atomic_load(&fault.operations) <= fault.at) break;
+    }
+    files_set_hook(NULL);
+    assert_true(fault.at > 30);
+    free(folder);
+}
+
 /* What power loss could take: every file and folder that has changed since it was last synced. */
 static struct {
     char path[64][512];
@@ -283,6 +305,7 @@ int main(void) {
                                        cmocka_unit_test(test_short_writes_do_no_harm),
                                        cmocka_unit_test(test_interrupted_calls_go_on),
                                        cmocka_unit_test(test_file_size_limit),
+                                       cmocka_unit_test(test_reading_fails),
                                        cmocka_unit_test(test_operation_fails_once),
                                        cmocka_unit_test(test_operation_fails_from_now_on),
                                        cmocka_unit_test(test_process_ends)};
