@@ -18,7 +18,8 @@ static void shape_error(const char *path, const SafeTensor *tensor, const Parame
     char found[128], expected[128];
     safetensors_shape_text(tensor->dims, tensor->shape, found, sizeof found);
     safetensors_shape_text(p->dims, p->shape, expected, sizeof expected);
-    const bool transposed = p->dims == 2 && tensor->dims == 2 && tensor->shape[0] == p->shape[1] && tensor->shape[1] == p->shape[0];
+    const bool transposed =
+        p->dims == 2 && tensor->dims == 2 && tensor->shape[0] == p->shape[1] && tensor->shape[1] == p->shape[0];
     log_error("%s: tensor %s has shape %s, the model expects %s%s", path, tensor->name, found, expected,
               transposed ? " (it looks transposed)" : "");
 }
@@ -38,8 +39,23 @@ static void list_name(char *list, size_t size, int64_t found, const char *name) 
     if (found <= LISTED) snprintf(list + used, size - used, "%s%s", found > 1 ? ", " : "", name);
 }
 
+static bool ends_with(const char *name, const char *end) {
+    const size_t length = strlen(name), tail = strlen(end);
+    return length > tail + 1 && name[length - tail - 1] == '.' && strcmp(name + length - tail, end) == 0;
+}
+
+/* A tensor of the folder whose name is `name` with leading parts more or fewer; NULL if there is none. */
+static const char *find_other_prefix(const TensorFolder *folder, const char *name) {
+    for (int64_t i = 0; i < tensor_folder_count(folder); i++) {
+        const char *other = tensor_folder_entry(folder, i)->name;
+        if (ends_with(other, name) || ends_with(name, other)) return other;
+    }
+    return NULL;
+}
+
 Status weights_check(const TensorFolder *folder, const char *path, const char *prefix, const Unit *units, int count) {
     char missing[1024] = "", unexpected[1024] = "";
+    const char *other_prefix = NULL;
     int64_t missing_count = 0, unexpected_count = 0;
     for (int u = 0; u < count; u++)
         for (int i = 0; i < units[u].parameters; i++) {
@@ -49,6 +65,7 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
             const SafeTensor *tensor = tensor_folder_find(folder, name);
             if (!tensor) {
                 list_name(missing, sizeof missing, ++missing_count, name);
+                if (!other_prefix) other_prefix = find_other_prefix(folder, name);
             } else if (!same_shape(tensor, p)) {
                 if (log_rank() == 0) shape_error(path, tensor, p);
                 return BAD_INPUT;
@@ -57,12 +74,15 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
     for (int64_t i = 0; i < tensor_folder_count(folder); i++) {
         const char *name = tensor_folder_entry(folder, i)->name;
         const bool other = strncmp(name, prefix, strlen(prefix)) != 0; /* another kind of tensor in the same file */
-        if (!other && !is_expected(name, prefix, units, count)) list_name(unexpected, sizeof unexpected, ++unexpected_count, name);
+        if (!other && !is_expected(name, prefix, units, count))
+            list_name(unexpected, sizeof unexpected, ++unexpected_count, name);
     }
     if (missing_count == 0 && unexpected_count == 0) return OK;
     if (log_rank() == 0)
-        log_error("%s does not hold this model: %lld tensors missing%s%s, %lld unexpected%s%s", path, (long long)missing_count,
-                  missing_count ? ": " : "", missing, (long long)unexpected_count, unexpected_count ? ": " : "", unexpected);
+        log_error("%s does not hold this model: %lld tensors missing%s%s, %lld unexpected%s%s%s%s", path,
+                  (long long)missing_count, missing_count ? ": " : "", missing, (long long)unexpected_count,
+                  unexpected_count ? ": " : "", unexpected, other_prefix ? ". The names have another prefix: " : "",
+                  other_prefix ? other_prefix : "");
     return BAD_INPUT;
 }
 
@@ -81,7 +101,8 @@ static Status load(const char *path, int rank, Unit *units, int count) {
     Status status = tensor_folder_open(path, "model", &folder);
     if (status == OK) status = weights_check(folder, path, "", units, count);
     for (int u = 0; u < count && status == OK; u++) {
-        for (int i = 0; i < units[u].parameters && status == OK; i++) status = read_part(folder, &units[u], &units[u].parameter[i], rank);
+        for (int i = 0; i < units[u].parameters && status == OK; i++)
+            status = read_part(folder, &units[u], &units[u].parameter[i], rank);
         const size_t bytes = (size_t)units[u].shard * sizeof(float);
         if (units[u].exp_avg) memset(units[u].exp_avg, 0, bytes);
         if (units[u].exp_avg_sq) memset(units[u].exp_avg_sq, 0, bytes);
