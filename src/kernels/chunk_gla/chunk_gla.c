@@ -56,7 +56,7 @@ static void chunk_gla_forward(Node *node) {
     arguments.o = node->out[0]->data;
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
     launch_states_and_products(node, &arguments);
-    const Grid grid = {arguments.chunks, node->tape->batch->B * arguments.heads, blocks(arguments.V, CHUNK_GLA_V)};
+    const Grid grid = {blocks(arguments.V, CHUNK_GLA_V), arguments.chunks, node->tape->batch->B * arguments.heads};
     node->tape->device->launch(KERNEL_chunk_gla_output, node->in[Q]->type, grid, &arguments);
 }
 
@@ -83,8 +83,8 @@ static void chunk_gla_backward(Node *node) {
     const Grid carried = {B * arguments.kv_heads, blocks_k, blocks_v};
     device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments.chunks, B * arguments.heads, 1}, &arguments);
     device->launch(KERNEL_chunk_gla_dstate, type, carried, &arguments);
-    device->launch(KERNEL_chunk_gla_dv, type, (Grid){arguments.chunks, carried.x, blocks_v}, &arguments);
-    device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){arguments.chunks, carried.x, blocks_k}, &arguments);
+    device->launch(KERNEL_chunk_gla_dv, type, (Grid){blocks_v, arguments.chunks, carried.x}, &arguments);
+    device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){blocks_k, arguments.chunks, carried.x}, &arguments);
 }
 
 /* Products inside chunks count whole, as they do in fla. */

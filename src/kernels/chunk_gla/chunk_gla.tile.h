@@ -312,7 +312,7 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
     accumulator_store_f32(bottom, dA + HALF * ROWS, ROWS, HALF, ROWS);
 }
 
-/* o. Program: chunk, sequence and head, block of V. */
+/* o. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_gla_output, ChunkGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(S, WIDTH_K, WIDTH_V);
@@ -327,17 +327,17 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
     TILE_VIEW(top_A, A, 0, 0, HALF, HALF);
     TILE_VIEW(bottom_A, A, HALF, 0, HALF, ROWS);
     TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
-    const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
-    const int64_t cols_v = a.V - program_z * WIDTH_V;
-    const Chunk chunk = chunk_at(&a, sequence, program_x);
+    const int64_t sequence = program_z / a.heads, head = program_z % a.heads, kv_head = head * a.kv_heads / a.heads;
+    const int64_t cols_v = a.V - program_x * WIDTH_V;
+    const Chunk chunk = chunk_at(&a, sequence, program_y);
     rows_of_document(sees, &a, chunk, chunk.before);
-    tile_load_f32(A, a.products + products_at(&a, sequence, program_x, head), ROWS, ROWS, ROWS);
-    tile_load(v, v_at(&a, chunk, kv_head, program_z), a.v_stride, chunk.rows, cols_v);
+    tile_load_f32(A, a.products + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
+    tile_load(v, v_at(&a, chunk, kv_head, program_x), a.v_stride, chunk.rows, cols_v);
     accumulator_zero(top);
     accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
-        const float *state = a.state + state_at(&a, sequence, program_x, kv_head, block, program_z);
+        const float *state = a.state + state_at(&a, sequence, program_y, kv_head, block, program_x);
         tile_load(q, q_at(&a, chunk, head, block), a.q_stride, chunk.rows, cols);
         matrix_load(g, g_at(&a, chunk, kv_head, block), a.g_stride, chunk.rows, cols);
         tile_load_f32(S, state, a.V, cols, cols_v);
@@ -352,12 +352,12 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
     }
     mma_nn(top, top_A, top_v);
     mma_nn(bottom, bottom_A, v);
-    element *to = (element *)a.o + chunk.first * a.o_stride + head * a.V + program_z * WIDTH_V;
+    element *to = (element *)a.o + chunk.first * a.o_stride + head * a.V + program_x * WIDTH_V;
     accumulator_store(top, to, a.o_stride, chunk.rows, cols_v);
     accumulator_store(bottom, to + HALF * a.o_stride, a.o_stride, chunk.rows - HALF, cols_v);
 }
 
-/* The gradient of v. Program: chunk, sequence and key-value head, block of V. */
+/* The gradient of v. Program: block of V, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dv, ChunkGlaArguments) {
     TILE(k, ROWS, WIDTH_K);
     TILE(dS, WIDTH_K, WIDTH_V);
@@ -372,15 +372,15 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
     TILE_VIEW(left_A, A, 0, 0, ROWS, HALF);
     TILE_VIEW(right_A, A, HALF, HALF, HALF, HALF);
     TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
-    const int64_t sequence = program_y / a.kv_heads, head = program_y % a.kv_heads, group = a.heads / a.kv_heads;
-    const int64_t cols_v = a.V - program_z * WIDTH_V;
-    const Chunk chunk = chunk_at(&a, sequence, program_x);
+    const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
+    const int64_t cols_v = a.V - program_x * WIDTH_V;
+    const Chunk chunk = chunk_at(&a, sequence, program_y);
     rows_of_document(enters, &a, chunk, chunk.last);
     accumulator_zero(top);
     accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
-        const float *dstate = a.dstate + state_at(&a, sequence, program_x, head, block, program_z);
+        const float *dstate = a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
         tile_load(k, k_at(&a, chunk, head, block), a.k_stride, chunk.rows, cols);
         matrix_load(g, g_at(&a, chunk, head, block), a.g_stride, chunk.rows, cols);
         tile_load_f32(dS, dstate, a.V, cols, cols_v);
@@ -394,19 +394,19 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
         sync();
     }
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
-        tile_load_f32(A, a.products + products_at(&a, sequence, program_x, n), ROWS, ROWS, ROWS);
-        tile_load(dO, do_at(&a, chunk, n, program_z), a.o_stride, chunk.rows, cols_v);
+        tile_load_f32(A, a.products + products_at(&a, sequence, program_y, n), ROWS, ROWS, ROWS);
+        tile_load(dO, do_at(&a, chunk, n, program_x), a.o_stride, chunk.rows, cols_v);
         sync();
         mma_tn(top, left_A, dO);
         mma_tn(bottom, right_A, bottom_dO);
         sync();
     }
-    element *to = (element *)a.dv + chunk.first * a.v_stride + head * a.V + program_z * WIDTH_V;
+    element *to = (element *)a.dv + chunk.first * a.v_stride + head * a.V + program_x * WIDTH_V;
     accumulator_store(top, to, a.v_stride, chunk.rows, cols_v);
     accumulator_store(bottom, to + HALF * a.v_stride, a.v_stride, chunk.rows - HALF, cols_v);
 }
 
-/* The gradients of q, k and g. Program: chunk, sequence and key-value head, block of K. */
+/* The gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
@@ -440,12 +440,12 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     TILE_VIEW(upper_k, k_block, 0, 0, BLOCK, WIDTH_K);
     TILE_VIEW(lower_q, q_block, HALF + BLOCK, 0, BLOCK, WIDTH_K);
     TILE_VIEW(lower_k, k_block, HALF, 0, BLOCK, WIDTH_K);
-    const int64_t sequence = program_y / a.kv_heads, head = program_y % a.kv_heads, group = a.heads / a.kv_heads;
-    const int64_t cols = a.K - program_z * WIDTH_K < WIDTH_K ? a.K - program_z * WIDTH_K : WIDTH_K;
-    const Chunk chunk = chunk_at(&a, sequence, program_x);
-    const int64_t at = state_at(&a, sequence, program_x, head, program_z, 0);
-    tile_load(k, k_at(&a, chunk, head, program_z), a.k_stride, chunk.rows, cols);
-    matrix_load(step, g_at(&a, chunk, head, program_z), a.g_stride, chunk.rows, cols);
+    const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
+    const int64_t cols = a.K - program_x * WIDTH_K < WIDTH_K ? a.K - program_x * WIDTH_K : WIDTH_K;
+    const Chunk chunk = chunk_at(&a, sequence, program_y);
+    const int64_t at = state_at(&a, sequence, program_y, head, program_x, 0);
+    tile_load(k, k_at(&a, chunk, head, program_x), a.k_stride, chunk.rows, cols);
+    matrix_load(step, g_at(&a, chunk, head, program_x), a.g_stride, chunk.rows, cols);
     rows_of_document(sees, &a, chunk, chunk.before);
     rows_of_document(enters, &a, chunk, chunk.last);
     sync();
@@ -480,8 +480,8 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         }
 
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
-        tile_load(q, q_at(&a, chunk, n, program_z), a.q_stride, chunk.rows, cols);
-        tile_load_f32(dA, a.dproducts + products_at(&a, sequence, program_x, n), ROWS, ROWS, ROWS);
+        tile_load(q, q_at(&a, chunk, n, program_x), a.q_stride, chunk.rows, cols);
+        tile_load_f32(dA, a.dproducts + products_at(&a, sequence, program_y, n), ROWS, ROWS, ROWS);
         accumulator_zero(whole);
         for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
             const int64_t cols_v = a.V - block * WIDTH_V;
@@ -536,7 +536,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
                 ENTRY(dg, j, d) -= key_sum[d] * AT(k, j, d);
             }
         }
-        element *to = (element *)a.dq + chunk.first * a.q_stride + n * a.K + program_z * WIDTH_K;
+        element *to = (element *)a.dq + chunk.first * a.q_stride + n * a.K + program_x * WIDTH_K;
         for (int i = 0; i < chunk.rows; i++)
             EACH (d, cols) {
                 ENTRY(dg, i, d) += AT(q, i, d) * ENTRY(dq, i, d);
@@ -544,8 +544,8 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
             }
         sync();
     }
-    element *dk_to = (element *)a.dk + chunk.first * a.k_stride + head * a.K + program_z * WIDTH_K;
-    float *dg_to = a.dg + chunk.first * a.g_stride + head * a.K + program_z * WIDTH_K;
+    element *dk_to = (element *)a.dk + chunk.first * a.k_stride + head * a.K + program_x * WIDTH_K;
+    float *dg_to = a.dg + chunk.first * a.g_stride + head * a.K + program_x * WIDTH_K;
     for (int i = (int)chunk.rows - 1; i >= 0; i--)
         EACH (d, cols) {
             running[d] += ENTRY(dg, i, d);
