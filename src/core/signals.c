@@ -59,12 +59,11 @@ static double slurm_seconds_left(void) {
 }
 
 double time_left(double time_limit) {
-    static double start = -1, slurm_end;
+    static double start = -1, slurm_limit;
     const double now = monotonic_seconds();
     if (start < 0) {
         start = now;
-        slurm_end = now + slurm_seconds_left(); /* from here on a clock that is set does no harm */
+        slurm_limit = slurm_seconds_left(); /* from here on a clock that is set does no harm */
     }
-    const double own_end = time_limit > 0 ? start + time_limit : INFINITY;
-    return fmin(own_end, slurm_end) - now;
+    return fmin(time_limit > 0 ? time_limit : INFINITY, slurm_limit) - (now - start);
 }
