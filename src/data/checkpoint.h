@@ -45,9 +45,6 @@ Status checkpointer_create(Comm *comm, const Unit *units, int count, const Check
 /* Waits for a save in progress. NULL is fine. Collective. */
 void checkpointer_destroy(Checkpointer *checkpointer);
 
-/* Bytes per rank of the copy that an asynchronous save writes from: for the memory plan. */
-int64_t checkpoint_copy_bytes(int world_size, const Unit *units, int count);
-
 /* Saves the units as `step`. `state` is an object of scalars (cursor, seeds, ...) that a load hands back; the key
  * "step" is added. Synchronous: returns when the folder is there. Asynchronous: returns when the shards are copied;
  * poll or wait finishes it; an earlier save still in progress is waited for first (its failure is logged, not

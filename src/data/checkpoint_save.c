@@ -142,12 +142,6 @@ static void plan_pieces(Checkpointer *c, const Unit *units, int count) {
                           tensor++);
 }
 
-int64_t checkpoint_copy_bytes(int world_size, const Unit *units, int count) {
-    int64_t elements = 0;
-    for (int u = 0; u < count; u++) elements += (units[u].elements + world_size - 1) / world_size;
-    return 3 * 4 * elements;
-}
-
 /* The lowest rank with an error, -1 if there is none. Collective. */
 static int failing_rank(Comm *comm, int error) {
     double value = error ? comm->size - comm->rank : 0;

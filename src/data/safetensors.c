@@ -40,7 +40,8 @@ const char *safe_type_name(SafeType type) { return types[type].name; }
 
 int safe_type_bits(SafeType type) { return types[type].bits; }
 
-SafeType safe_type_of(const char *name) {
+/* SAFE_TYPES if there is no such name. */
+static SafeType safe_type_of(const char *name) {
     int type = 0;
     while (type < SAFE_TYPES && strcmp(types[type].name, name) != 0) type++;
     return (SafeType)type;

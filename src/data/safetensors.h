@@ -54,8 +54,6 @@ typedef struct SafeTensor {
 /* "F32", "BF16", ... */
 const char *safe_type_name(SafeType type);
 int safe_type_bits(SafeType type);
-/* SAFE_TYPES if there is no such name; names are case-sensitive. */
-SafeType safe_type_of(const char *name);
 
 /* BAD_INPUT (logged, with path and what is wrong) if the file breaks a rule, IO_ERROR if it cannot be read. */
 Status safetensors_open(const char *path, SafeTensors **file);
