@@ -7,6 +7,8 @@
 
 #include "commands/commands.h"
 #include "core/log.h"
+#include "data/checkpoint.h"
+#include "data/files.h"
 #include "data/weights.h"
 #include "training/samples.h"
 
@@ -18,8 +20,9 @@ typedef struct EvalArguments {
 
 static void print_usage(void) {
     printf("flame-c eval --checkpoint DIR --data FILE.h5 [--seq-len 2048] [--batch 1] [--samples N] [--dtype float32|bfloat16]\n\n"
-           "Prints the mean loss in nats per token, the perplexity, and with the byte tokenizer the bits per byte, over all\n"
-           "windows of seq-len tokens of the file (or the first N). Runs under mpirun too.\n");
+           "DIR is a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder. Prints the mean loss in nats\n"
+           "per token, the perplexity, and with the byte tokenizer the bits per byte, over all windows of seq-len tokens of the\n"
+           "file (or the first N). Runs under mpirun too.\n");
 }
 
 /* A whole number of at least 1, or 0 if it is not one. */
@@ -47,13 +50,20 @@ static Status parse_arguments(EvalArguments *a, int argc, char **argv) {
     return optind == argc && a->checkpoint && a->data ? OK : USAGE;
 }
 
-static Status open_checkpoint(const EvalArguments *a, Comm *comm, Session *session, const RunnerOptions *options) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/config.json", a->checkpoint);
+static Status open_model(const char *folder, Comm *comm, Session *session, const RunnerOptions *options) {
+    char *path = path_join(folder, "config.json");
     Model *model = NULL;
     Status status = agree(comm, model_from_file(path, &model));
+    free(path);
     if (status == OK) status = session_open(session, comm, model, *options, true);
-    if (status == OK) status = weights_load(a->checkpoint, comm, model->unit, model->units);
+    return status == OK ? weights_load(folder, comm, model->unit, model->units) : status;
+}
+
+static Status open_checkpoint(const EvalArguments *a, Comm *comm, Session *session, const RunnerOptions *options) {
+    char *folder = checkpoint_find(a->checkpoint);
+    Status status = agree(comm, folder ? OK : BAD_INPUT);
+    if (status == OK) status = open_model(folder, comm, session, options);
+    free(folder);
     return status;
 }
 

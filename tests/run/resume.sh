@@ -17,6 +17,8 @@ for ((kill = 1; kill <= kills; kill++)); do
     job=$!
     sleep "0.$((RANDOM % 9 + 1))"
     pkill -KILL -P "$job" 2>/dev/null || true
+    for ((tenth = 0; tenth < 100; tenth++)); do kill -0 "$job" 2>/dev/null && sleep 0.1; done
+    kill -KILL "$job" 2>/dev/null || true # mpirun may hang when its ranks die while it starts them
     wait "$job" 2>/dev/null || true
     while pgrep -f "job.dump_folder=$work/killed" >/dev/null; do sleep 0.1; done
 done
