@@ -4,8 +4,9 @@
 
 #include "core/device.h"
 
-/* Device.gemm of the CPU. The same bits on any number of threads: C is cut into tiles by its shape alone, and one
- * thread makes a tile. One caller at a time. Ends the job if the library cannot (see cpu_gemm_supports). */
+/* Device.gemm of the CPU. The same bits from run to run, and on 1 to 4 threads: C is cut into tiles by its shape (with
+ * more threads by their number too), and one thread makes a tile. One caller at a time. Ends the job if the library
+ * cannot (see cpu_gemm_supports). */
 void cpu_gemm(const Gemm *gemm);
 /* Whether products of this type work here: F32 always, BF16 with oneDNN on a processor it has bf16 code for. */
 bool cpu_gemm_supports(DType type);
