@@ -1,5 +1,5 @@
-/* flame-c bench: times every op and the whole training step of a configuration on random tokens, beside the rate of plain
- * matrix products on the same machine in the same run. */
+/* flame-c bench: times every op and the whole training step of a configuration on random tokens, beside the rate of
+ * plain matrix products on the same machine in the same run. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,19 +29,24 @@ typedef struct Bench {
 
 static void print_usage(void) {
     printf("flame-c bench --config FILE [--section.key=value ...] [--steps 10] [--json FILE] [--data FILE.h5]\n\n"
-           "Trains on random tokens without data or checkpoints and prints tokens/s, GFLOP/s of the step and of each op, and\n"
-           "their share of the rate of matrix products measured just before. --data times the reading of random windows of a\n"
+           "Trains on random tokens without data or checkpoints and prints tokens/s, GFLOP/s of the step and of each "
+           "op, and\n"
+           "their share of the rate of matrix products measured just before. --data times the reading of random "
+           "windows of a\n"
            "data set. --json writes every figure.\n");
 }
 
-static void record(json_t *object, const char *key, double value) { json_object_set_new(object, key, json_real(value)); }
+static void record(json_t *object, const char *key, double value) {
+    json_object_set_new(object, key, json_real(value));
+}
 
 static void random_tokens(Bench *b) {
     const HostBatch batch = runner_batch(b->session.runner);
     const int64_t T = b->config.training.seq_len, n = b->config.training.batch_size * T;
     float *uniform = malloc((size_t)n * sizeof *uniform);
     CHECK(uniform, "out of memory");
-    rng_uniform((uint64_t)b->config.training.seed, rng_key("bench tokens"), b->session.comm->rank * n, n, 0, 1, uniform);
+    rng_uniform((uint64_t)b->config.training.seed, rng_key("bench tokens"), b->session.comm->rank * n, n, 0, 1,
+                uniform);
     for (int64_t i = 0; i < n; i++) {
         const double token = (double)uniform[i] * (double)b->session.model->config.vocab_size;
         batch.tokens[i] = (int32_t)(token < (double)b->session.model->config.vocab_size ? token : 0);
@@ -81,8 +86,8 @@ static void time_steps(Bench *b, double flops_per_token) {
     const double median = seconds[b->steps / 2], fastest = seconds[0], slowest = seconds[b->steps - 1];
     const double tokens = (double)(b->config.training.batch_size * b->config.training.seq_len * b->session.comm->size);
     const double rate = flops_per_token * tokens / median;
-    log_info("step         %10.1f ms  (%.1f to %.1f)   %10.1f tokens/s   %8.1f GFLOP/s   %5.1f %% of the product rate", median * 1e3,
-             fastest * 1e3, slowest * 1e3, tokens / median, rate / 1e9, 100 * rate / b->peak_rate);
+    log_info("step         %10.1f ms  (%.1f to %.1f)   %10.1f tokens/s   %8.1f GFLOP/s   %5.1f %% of the product rate",
+             median * 1e3, fastest * 1e3, slowest * 1e3, tokens / median, rate / 1e9, 100 * rate / b->peak_rate);
     record(b->json, "step_seconds", median);
     record(b->json, "step_seconds_min", fastest);
     record(b->json, "step_seconds_max", slowest);
@@ -103,8 +108,8 @@ static void print_ops(Bench *b, Profile *profile, double step_seconds) {
     qsort(profile->op, (size_t)profile->ops, sizeof profile->op[0], compare_profiles);
     json_t *list = json_array();
     double sum = 0;
-    log_info("%-22s %10s %10s %8s %10s %10s %10s %8s", "op", "forward ms", "backw. ms", "share %", "fwd GF/s", "bwd GF/s", "fwd GB/s",
-             "of peak %");
+    log_info("%-22s %10s %10s %8s %10s %10s %10s %8s", "op", "forward ms", "backw. ms", "share %", "fwd GF/s",
+             "bwd GF/s", "fwd GB/s", "of peak %");
     for (int i = 0; i < profile->ops; i++) {
         const OpProfile *op = &profile->op[i];
         const double runs = (double)op->forward_runs, backward = op->flops / runs * 2 * (double)op->backward_runs;
@@ -115,11 +120,13 @@ static void print_ops(Bench *b, Profile *profile, double step_seconds) {
         log_info("%-22s %10.2f %10.2f %8.1f %10.1f %10.1f %10.1f %8.1f", op->name, op->forward_seconds * 1e3,
                  op->backward_seconds * 1e3, 100 * total / step_seconds, forward_rate / 1e9, backward_rate / 1e9,
                  op->bytes / op->forward_seconds / 1e9, 100 * of_peak);
-        json_array_append_new(list, json_pack("{s:s,s:f,s:f,s:f,s:f,s:f}", "op", op->name, "forward_seconds", op->forward_seconds,
-                                              "backward_seconds", op->backward_seconds, "forward_gflops", forward_rate / 1e9,
-                                              "backward_gflops", backward_rate / 1e9, "of_peak", of_peak));
+        json_array_append_new(list, json_pack("{s:s,s:f,s:f,s:f,s:f,s:f}", "op", op->name, "forward_seconds",
+                                              op->forward_seconds, "backward_seconds", op->backward_seconds,
+                                              "forward_gflops", forward_rate / 1e9, "backward_gflops",
+                                              backward_rate / 1e9, "of_peak", of_peak));
     }
-    log_info("%-22s %10.2f ms: optimizer, gathers and reductions, copies", "everything else", (step_seconds - sum) * 1e3);
+    log_info("%-22s %10.2f ms: optimizer, gathers and reductions, copies", "everything else",
+             (step_seconds - sum) * 1e3);
     json_object_set_new(b->json, "ops", list);
 }
 
@@ -137,7 +144,8 @@ static Status time_stream(Bench *b) {
     enum { SECONDS = 3, WINDOWS_PER_READ = 8 };
     double rate = 0;
     const int threads = (int)b->config.data.threads;
-    const Status status = stream_benchmark(b->data_path, b->config.training.seq_len, WINDOWS_PER_READ, threads, SECONDS, &rate);
+    const Status status =
+        stream_benchmark(b->data_path, b->config.training.seq_len, WINDOWS_PER_READ, threads, SECONDS, &rate);
     if (status != OK) return status;
     log_info("stream       %10.1f M tokens/s  (%d reader threads, %s)", rate / 1e6, threads, b->data_path);
     record(b->json, "stream_tokens_per_second", rate);
@@ -162,8 +170,8 @@ static Status run(Bench *b, Comm *comm) {
     random_tokens(b);
     const MemoryPlan plan = setup_memory(&b->config, model, comm->size);
     b->peak_rate = peak_product_rate(b->session.device, sharding.type, PRODUCT_SIZE) * comm->size;
-    log_info("products     %10.1f GFLOP/s  (%d x %d x %d, %s, all ranks)", b->peak_rate / 1e9, PRODUCT_SIZE, PRODUCT_SIZE, PRODUCT_SIZE,
-             b->config.training.mixed_precision_param);
+    log_info("products     %10.1f GFLOP/s  (%d x %d x %d, %s, all ranks)", b->peak_rate / 1e9, PRODUCT_SIZE,
+             PRODUCT_SIZE, PRODUCT_SIZE, b->config.training.mixed_precision_param);
     record(b->json, "product_gflops", b->peak_rate / 1e9);
     time_steps(b, setup_flops_per_token(&plan, &b->config));
     profile_step(b);
@@ -211,7 +219,9 @@ Status command_bench(int argc, char **argv) {
     status = run(&b, comm);
     json_decref(b.json);
     config_free(&b.config);
-    if (b.session.comm) session_close(&b.session);
-    else comm_destroy(comm);
+    if (b.session.comm)
+        session_close(&b.session);
+    else
+        comm_destroy(comm);
     return status;
 }

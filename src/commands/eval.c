@@ -19,9 +19,12 @@ typedef struct EvalArguments {
 } EvalArguments;
 
 static void print_usage(void) {
-    printf("flame-c eval --checkpoint DIR --data FILE.h5 [--seq-len 2048] [--batch 1] [--samples N] [--dtype float32|bfloat16]\n\n"
-           "DIR is a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder. Prints the mean loss in nats\n"
-           "per token, the perplexity, and with the byte tokenizer the bits per byte, over all windows of seq-len tokens of the\n"
+    printf("flame-c eval --checkpoint DIR --data FILE.h5 [--seq-len 2048] [--batch 1] [--samples N] [--dtype "
+           "float32|bfloat16]\n\n"
+           "DIR is a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder. Prints the mean loss "
+           "in nats\n"
+           "per token, the perplexity, and with the byte tokenizer the bits per byte, over all windows of seq-len "
+           "tokens of the\n"
            "file (or the first N). Runs under mpirun too.\n");
 }
 
@@ -33,9 +36,12 @@ static int64_t positive(const char *text) {
 }
 
 static Status parse_arguments(EvalArguments *a, int argc, char **argv) {
-    static const struct option options[] = {{"checkpoint", required_argument, NULL, 'c'}, {"data", required_argument, NULL, 'd'},
-                                            {"seq-len", required_argument, NULL, 's'},    {"batch", required_argument, NULL, 'b'},
-                                            {"samples", required_argument, NULL, 'n'},    {"dtype", required_argument, NULL, 't'},
+    static const struct option options[] = {{"checkpoint", required_argument, NULL, 'c'},
+                                            {"data", required_argument, NULL, 'd'},
+                                            {"seq-len", required_argument, NULL, 's'},
+                                            {"batch", required_argument, NULL, 'b'},
+                                            {"samples", required_argument, NULL, 'n'},
+                                            {"dtype", required_argument, NULL, 't'},
                                             {0}};
     optind = 1;
     for (int letter; (letter = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -43,8 +49,10 @@ static Status parse_arguments(EvalArguments *a, int argc, char **argv) {
         if (letter == 'c') a->checkpoint = optarg;
         if (letter == 'd') a->data = optarg;
         if (number && !(*number = positive(optarg))) letter = '?';
-        if (letter == 't' && strcmp(optarg, "bfloat16") == 0) a->type = BF16;
-        else if (letter == 't' && strcmp(optarg, "float32") != 0) letter = '?';
+        if (letter == 't' && strcmp(optarg, "bfloat16") == 0)
+            a->type = BF16;
+        else if (letter == 't' && strcmp(optarg, "float32") != 0)
+            letter = '?';
         if (letter == '?') return USAGE;
     }
     return optind == argc && a->checkpoint && a->data ? OK : USAGE;
@@ -86,8 +94,10 @@ static void print_result(const EvalArguments *a, const Stream *stream, Evaluatio
     log_info("targets        %lld", (long long)e.targets);
     log_info("loss           %.6f nats per token", loss);
     log_info("perplexity     %.4f", exp(loss));
-    if (strcmp(stream_facts(stream)->tokenizer, "bytes") == 0) log_info("bits per byte  %.4f", loss / log(2));
-    else log_info("bits per token %.4f", loss / log(2));
+    if (strcmp(stream_facts(stream)->tokenizer, "bytes") == 0)
+        log_info("bits per byte  %.4f", loss / log(2));
+    else
+        log_info("bits per token %.4f", loss / log(2));
 }
 
 Status command_eval(int argc, char **argv) {
@@ -113,7 +123,9 @@ Status command_eval(int argc, char **argv) {
     }
     if (status == OK) print_result(&a, stream, result);
     stream_close(stream);
-    if (session.comm) session_close(&session);
-    else comm_destroy(comm);
+    if (session.comm)
+        session_close(&session);
+    else
+        comm_destroy(comm);
     return status;
 }

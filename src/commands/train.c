@@ -54,8 +54,10 @@ Status command_train(int argc, char **argv) {
 static int take_ranks(int *argc, char **argv) {
     int ranks = 1, kept = 0;
     for (int i = 0; i < *argc; i++) {
-        if (strncmp(argv[i], "--ranks=", 8) == 0) ranks = (int)strtol(argv[i] + 8, NULL, 10);
-        else argv[kept++] = argv[i];
+        if (strncmp(argv[i], "--ranks=", 8) == 0)
+            ranks = (int)strtol(argv[i] + 8, NULL, 10);
+        else
+            argv[kept++] = argv[i];
     }
     *argc = kept;
     return ranks;

@@ -1,6 +1,6 @@
-/* flame-c verify DIR: runs the model of DIR on the inputs of DIR/io.safetensors and compares logits, loss, every gradient and
- * the losses of AdamW steps with what the reference computed. Each rank runs the whole batch, so that any number of ranks
- * must give the reference's numbers; gradients are compared where they lie, shard by shard. */
+/* flame-c verify DIR: runs the model of DIR on the inputs of DIR/io.safetensors and compares logits, loss, every
+ * gradient and the losses of AdamW steps with what the reference computed. Each rank runs the whole batch, so that any
+ * number of ranks must give the reference's numbers; gradients are compared where they lie, shard by shard. */
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
@@ -31,10 +31,12 @@ typedef struct Verification {
 } Verification;
 
 static void print_usage(void) {
-    printf("flame-c verify DIR [--tolerance 1e-4] [--dtype float32|bfloat16]\n\n"
-           "DIR holds config.json, model.safetensors, io.safetensors (input_ids, logits, loss, grad.<tensor>, optionally\n"
-           "cu_seqlens) and optionally train.json (losses of AdamW steps). Prints RMS(error) / RMS(reference) of each tensor and\n"
-           "exits 1 if any is above the tolerance. Runs under mpirun too, sharded.\n");
+    printf(
+        "flame-c verify DIR [--tolerance 1e-4] [--dtype float32|bfloat16]\n\n"
+        "DIR holds config.json, model.safetensors, io.safetensors (input_ids, logits, loss, grad.<tensor>, optionally\n"
+        "cu_seqlens) and optionally train.json (losses of AdamW steps). Prints RMS(error) / RMS(reference) of each "
+        "tensor and\n"
+        "exits 1 if any is above the tolerance. Runs under mpirun too, sharded.\n");
 }
 
 static void *allocate(int64_t count, size_t size) {
@@ -52,8 +54,10 @@ static void report_within(Verification *v, const char *name, double error, doubl
         v->worst = error;
         snprintf(v->worst_name, sizeof v->worst_name, "%s", name);
     }
-    if (bound > v->tolerance) log_info("%-56s %9.2e%s  (the reference in fp32: %.2e)", name, error, pass ? "" : "  FAILED", bound);
-    else log_info("%-56s %9.2e%s", name, error, pass ? "" : "  FAILED");
+    if (bound > v->tolerance)
+        log_info("%-56s %9.2e%s  (the reference in fp32: %.2e)", name, error, pass ? "" : "  FAILED", bound);
+    else
+        log_info("%-56s %9.2e%s", name, error, pass ? "" : "  FAILED");
 }
 
 static void report(Verification *v, const char *name, double error) { report_within(v, name, error, v->tolerance); }
@@ -91,13 +95,15 @@ static Status read_documents(Verification *v, HostBatch batch) {
             status = BAD_INPUT;
             break;
         }
-        for (int64_t i = at[d]; i < at[d + 1]; i++) batch.segment[i] = (int32_t)d, batch.position[i] = (int32_t)(i - at[d]);
+        for (int64_t i = at[d]; i < at[d + 1]; i++)
+            batch.segment[i] = (int32_t)d, batch.position[i] = (int32_t)(i - at[d]);
     }
     free(at);
     return status;
 }
 
-/* Labels are the next tokens, document boundaries included, as fla's loss has them; the last of a sequence predicts none. */
+/* Labels are the next tokens, document boundaries included, as fla's loss has them; the last of a sequence predicts
+ * none. */
 static Status read_batch(Verification *v) {
     const HostBatch batch = runner_batch(v->session.runner);
     const int64_t n = v->B * v->T, vocabulary = v->session.model->config.vocab_size;
@@ -105,8 +111,8 @@ static Status read_batch(Verification *v) {
     Status status = safetensors_read_integers(find_io(v, "input_ids"), 0, n, tokens);
     for (int64_t i = 0; status == OK && i < n; i++) {
         if (tokens[i] < 0 || tokens[i] >= vocabulary) {
-            log_error("%s: input_ids holds %lld, the vocabulary has %lld tokens", safetensors_path(v->io), (long long)tokens[i],
-                      (long long)vocabulary);
+            log_error("%s: input_ids holds %lld, the vocabulary has %lld tokens", safetensors_path(v->io),
+                      (long long)tokens[i], (long long)vocabulary);
             status = BAD_INPUT;
         }
         batch.tokens[i] = (int32_t)tokens[i];
@@ -121,8 +127,8 @@ static Status check_logits(Verification *v) {
     const SafeTensor *reference = find_io(v, "logits");
     if (!reference) return BAD_INPUT;
     if (reference->elements != count) {
-        log_error("%s: logits has %lld elements, the model gives %lld", safetensors_path(v->io), (long long)reference->elements,
-                  (long long)count);
+        log_error("%s: logits has %lld elements, the model gives %lld", safetensors_path(v->io),
+                  (long long)reference->elements, (long long)count);
         return BAD_INPUT;
     }
     float *ours = allocate(count, sizeof *ours), *theirs = allocate(count, sizeof *theirs);
@@ -194,7 +200,9 @@ static Status check_loss_and_gradients(Verification *v) {
     return status;
 }
 
-static Status load_weights(Verification *v) { return weights_load(v->folder, v->session.comm, v->session.model->unit, v->session.model->units); }
+static Status load_weights(Verification *v) {
+    return weights_load(v->folder, v->session.comm, v->session.model->unit, v->session.model->units);
+}
 
 static OptimizerOptions read_optimizer(const json_t *o, bool decay_all, double *lr) {
     OptimizerOptions options = optimizer_default_options();
@@ -210,12 +218,13 @@ static OptimizerOptions read_optimizer(const json_t *o, bool decay_all, double *
 
 static double list_distance(const json_t *reference, const double *ours) {
     Distance d = {0, 0};
-    for (size_t i = 0; i < json_array_size(reference); i++) add_distance(&d, ours[i], json_number_value(json_array_get(reference, i)));
+    for (size_t i = 0; i < json_array_size(reference); i++)
+        add_distance(&d, ours[i], json_number_value(json_array_get(reference, i)));
     return relative(d);
 }
 
-/* How far the reference's own fp32 run is from its fp64 run in the gradient norms: where a clamp or a zero gradient makes them
- * ill-conditioned, no fp32 program can be nearer. */
+/* How far the reference's own fp32 run is from its fp64 run in the gradient norms: where a clamp or a zero gradient
+ * makes them ill-conditioned, no fp32 program can be nearer. */
 static double norms_bound(const Verification *v) {
     const json_t *exact = json_object_get(v->train, "grad_norms_fp64"), *fp32 = json_object_get(v->train, "grad_norms");
     Distance d = {0, 0};
@@ -287,14 +296,17 @@ static Status open_model(Verification *v, Comm *comm) {
 }
 
 static Status parse_arguments(Verification *v, int argc, char **argv) {
-    static const struct option options[] = {{"tolerance", required_argument, NULL, 't'}, {"dtype", required_argument, NULL, 'd'}, {0}};
+    static const struct option options[] = {
+        {"tolerance", required_argument, NULL, 't'}, {"dtype", required_argument, NULL, 'd'}, {0}};
     optind = 1;
     for (int letter; (letter = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         char *end = NULL;
         if (letter == 't') v->tolerance = strtod(optarg, &end);
         if (letter == 't' && (*end || !(v->tolerance >= 0))) letter = '?';
-        if (letter == 'd' && strcmp(optarg, "bfloat16") == 0) v->type = BF16;
-        else if (letter == 'd' && strcmp(optarg, "float32") != 0) letter = '?';
+        if (letter == 'd' && strcmp(optarg, "bfloat16") == 0)
+            v->type = BF16;
+        else if (letter == 'd' && strcmp(optarg, "float32") != 0)
+            letter = '?';
         if (letter == '?') return USAGE;
     }
     if (optind != argc - 1) return USAGE;
@@ -317,10 +329,13 @@ Status command_verify(int argc, char **argv) {
     if (status == OK) status = open_model(&v, comm);
     status = agree(comm, status);
     if (status == OK) status = check_all(&v);
-    if (status == OK) log_info("verify: %d passed, %d failed, worst %s %.2e", v.passed, v.failed, v.worst_name, v.worst);
+    if (status == OK)
+        log_info("verify: %d passed, %d failed, worst %s %.2e", v.passed, v.failed, v.worst_name, v.worst);
     safetensors_close(v.io);
     json_decref(v.train);
-    if (v.session.comm) session_close(&v.session);
-    else comm_destroy(comm);
+    if (v.session.comm)
+        session_close(&v.session);
+    else
+        comm_destroy(comm);
     return status != OK ? status : v.failed ? BAD_INPUT : OK;
 }

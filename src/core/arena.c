@@ -28,7 +28,8 @@ void *arena_push(Arena *arena, int64_t bytes) {
     const int64_t size = (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
     CHECK(size <= arena->capacity - arena->used, "arena %s is full: %lld bytes used of %lld, %lld more asked for",
           arena->name, (long long)arena->used, (long long)arena->capacity, (long long)size);
-    unsigned char *memory = arena->base ? arena->base + arena->used : (unsigned char *)(uintptr_t)(arena->used + ARENA_ALIGNMENT);
+    unsigned char *memory =
+        arena->base ? arena->base + arena->used : (unsigned char *)(uintptr_t)(arena->used + ARENA_ALIGNMENT);
     arena->used += size;
     if (arena->used > arena->peak) arena->peak = arena->used;
 #ifdef FLAME_POISON

@@ -1,6 +1,7 @@
 /* Errors. Two kinds, kept apart:
  *   CHECK   a mistake in this program: says where, and ends the whole job.
- *   Status  the outside world (files, config, data, network): returned to the caller, logged once where it is decided. */
+ *   Status  the outside world (files, config, data, network): returned to the caller, logged once where it is decided.
+ */
 #ifndef FLAME_CORE_CHECK_H
 #define FLAME_CORE_CHECK_H
 

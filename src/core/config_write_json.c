@@ -15,18 +15,24 @@ static json_t *special_real(double value) {
 static json_t *to_json(const ConfigValue *value) {
     json_t *result = NULL;
     switch (value->type) {
-    case VALUE_NULL: return json_null();
-    case VALUE_BOOL: return json_boolean(value->boolean);
-    case VALUE_INTEGER: return json_integer(value->integer);
-    case VALUE_REAL: return isfinite(value->real) ? json_real(value->real) : special_real(value->real);
-    case VALUE_STRING: return json_string(value->text);
+    case VALUE_NULL:
+        return json_null();
+    case VALUE_BOOL:
+        return json_boolean(value->boolean);
+    case VALUE_INTEGER:
+        return json_integer(value->integer);
+    case VALUE_REAL:
+        return isfinite(value->real) ? json_real(value->real) : special_real(value->real);
+    case VALUE_STRING:
+        return json_string(value->text);
     case VALUE_LIST:
         result = json_array();
         for (int i = 0; i < value->count; i++) json_array_append_new(result, to_json(value->item[i]));
         return result;
     case VALUE_MAPPING:
         result = json_object();
-        for (int i = 0; i < value->count; i++) json_object_set_new(result, value->item[i]->key, to_json(value->item[i]));
+        for (int i = 0; i < value->count; i++)
+            json_object_set_new(result, value->item[i]->key, to_json(value->item[i]));
         return result;
     }
     return result;

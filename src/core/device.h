@@ -12,8 +12,8 @@
 #include "core/dtype.h"
 
 /* C[m,n] = op(A) op(B), or C += op(A) op(B). All matrices row-major; ld* is the distance between rows in elements.
- * op(A) is [m,k]: A is stored [m,k], or [k,m] if transpose_a. op(B) is [k,n]: B is stored [k,n], or [n,k] if transpose_b.
- * A and B have one element type (F32 or BF16), C its own; sums are fp32. */
+ * op(A) is [m,k]: A is stored [m,k], or [k,m] if transpose_a. op(B) is [k,n]: B is stored [k,n], or [n,k] if
+ * transpose_b. A and B have one element type (F32 or BF16), C its own; sums are fp32. */
 typedef struct Gemm {
     bool transpose_a, transpose_b, accumulate;
     int64_t m, n, k;

@@ -1,5 +1,6 @@
 /* Parameters and units. A unit is one block's parameters, contiguous in one flat buffer: what is sharded, gathered and
- * reduced together. Parameters added one after another lie next to each other, so [q_proj; k_proj; v_proj] is one matrix. */
+ * reduced together. Parameters added one after another lie next to each other, so [q_proj; k_proj; v_proj] is one
+ * matrix. */
 #ifndef FLAME_CORE_PARAMETER_H
 #define FLAME_CORE_PARAMETER_H
 
@@ -10,7 +11,8 @@
 
 typedef enum InitKind { INIT_NORMAL, INIT_UNIFORM, INIT_CONSTANT } InitKind;
 
-/* Element i of a parameter is drawn from a counter-based generator keyed by (seed, name, i): the same on any rank count. */
+/* Element i of a parameter is drawn from a counter-based generator keyed by (seed, name, i): the same on any rank
+ * count. */
 typedef struct Init {
     InitKind kind;
     double a, b; /* normal: mean, standard deviation; uniform: low, high; constant: value */
@@ -25,7 +27,8 @@ typedef struct Parameter {
     Init init;
     bool decay;     /* weight decay applies (optimizer.decay_all aside) */
     int64_t offset; /* of its first element in the unit */
-    Tensor tensor;  /* rows = shape[0], cols = the rest; 1-D: one row. data and gradient are set while the unit has them */
+    Tensor
+        tensor; /* rows = shape[0], cols = the rest; 1-D: one row. data and gradient are set while the unit has them */
 } Parameter;
 
 typedef struct Unit {

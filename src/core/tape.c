@@ -31,7 +31,8 @@ static Tensor *new_tensor(Tape *tape, int64_t rows, int64_t cols, DType type) {
 }
 
 static bool lives_in_scratch(const Tape *tape, const Op *op) {
-    return !tape->recording || tape->recompute == RECOMPUTE_FULL || (tape->recompute == RECOMPUTE_SELECTIVE && op->cheap);
+    return !tape->recording || tape->recompute == RECOMPUTE_FULL ||
+           (tape->recompute == RECOMPUTE_SELECTIVE && op->cheap);
 }
 
 Node *tape_node(Tape *tape, const Op *op, Tensor *const in[], int inputs) {
@@ -141,8 +142,14 @@ static void complete_output_gradients(Node *node) {
 }
 
 static void add_gradient(Tape *tape, Tensor *tensor, const void *first, const void *second) {
-    const AddArguments arguments = {.x = first, .y = second, .z = tensor->gradient, .rows = tensor->rows, .cols = tensor->cols,
-                                    .x_stride = tensor->stride, .y_stride = tensor->stride, .z_stride = tensor->stride};
+    const AddArguments arguments = {.x = first,
+                                    .y = second,
+                                    .z = tensor->gradient,
+                                    .rows = tensor->rows,
+                                    .cols = tensor->cols,
+                                    .x_stride = tensor->stride,
+                                    .y_stride = tensor->stride,
+                                    .z_stride = tensor->stride};
     add_launch(tape->device, tensor->type, &arguments);
 }
 
@@ -152,14 +159,16 @@ void node_share_gradient(Node *node, int input, Tensor *from) {
           "%s shares the gradient of tensors of different shape", node->op->name);
     const int64_t size = dtype_size(in->type);
     if (in->base || in->stride != from->stride) { /* columns of another gradient: must stay there */
-        node->tape->device->copy(in->gradient, in->stride * size, from->gradient, from->stride * size, in->rows, in->cols * size);
+        node->tape->device->copy(in->gradient, in->stride * size, from->gradient, from->stride * size, in->rows,
+                                 in->cols * size);
         return;
     }
     in->gradient = from->gradient;
     in->shared = from->shared = true;
 }
 
-/* Runs one node's backward. Its activations get fresh memory each; where there is a gradient already, the sum of both. */
+/* Runs one node's backward. Its activations get fresh memory each; where there is a gradient already, the sum of both.
+ */
 static void node_backward(Node *node) {
     Tape *tape = node->tape;
     void *before[NODE_INPUTS] = {0};
@@ -189,8 +198,10 @@ static void node_backward(Node *node) {
         if (!in || in->parameter) continue;
         if (before[i]) {
             const void *added = in->gradient;
-            if (!in->shared) in->gradient = before[i];
-            else in->gradient = arena_push(tape->scratch, tensor_bytes(in));
+            if (!in->shared)
+                in->gradient = before[i];
+            else
+                in->gradient = arena_push(tape->scratch, tensor_bytes(in));
             add_gradient(tape, in, before[i], added);
             in->shared = false;
         }

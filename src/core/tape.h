@@ -2,12 +2,13 @@
  *
  * Memory. The output of a node lives in one of two arenas. `keep` holds what backward needs; `scratch` holds the rest
  * and is rewound by the driver after each block. Before its backward a block's scratch nodes are run again
- * (tape_rematerialise), in the same order, with the same bits. Which nodes those are is the one knob of activation memory
- * (activation_checkpoint.mode): none, the cheap ones (norms, gates, rotary: `selective`), or all of them (`full`).
+ * (tape_rematerialise), in the same order, with the same bits. Which nodes those are is the one knob of activation
+ * memory (activation_checkpoint.mode): none, the cheap ones (norms, gates, rotary: `selective`), or all of them
+ * (`full`).
  *
- * Gradients. The gradient of a tensor has the tensor's shape, row stride and element type, and lives in scratch. An op's
- * backward always stores the gradients of its activations; where a tensor was used twice, the tape adds. Gradients of
- * parameters are fp32 and an op's backward always adds to them (micro-batches and tied weights sum there). */
+ * Gradients. The gradient of a tensor has the tensor's shape, row stride and element type, and lives in scratch. An
+ * op's backward always stores the gradients of its activations; where a tensor was used twice, the tape adds. Gradients
+ * of parameters are fp32 and an op's backward always adds to them (micro-batches and tied weights sum there). */
 #ifndef FLAME_CORE_TAPE_H
 #define FLAME_CORE_TAPE_H
 
@@ -53,10 +54,10 @@ typedef struct Node {
     const struct Op *op;
     struct Tape *tape;
     int inputs, outputs, saved_count;
-    Tensor *in[NODE_INPUTS];     /* entries may be NULL: an input left out */
+    Tensor *in[NODE_INPUTS]; /* entries may be NULL: an input left out */
     Tensor *out[NODE_OUTPUTS];
-    Tensor *saved[NODE_SAVED];   /* what forward leaves for backward beside its inputs and outputs */
-    bool in_scratch;             /* outputs and saved are dropped after forward and made again */
+    Tensor *saved[NODE_SAVED]; /* what forward leaves for backward beside its inputs and outputs */
+    bool in_scratch;           /* outputs and saved are dropped after forward and made again */
     _Alignas(16) unsigned char attributes[NODE_ATTRIBUTES];
 } Node;
 
@@ -70,8 +71,8 @@ typedef struct Op {
     bool cheap; /* costs little beside the matrix products: not worth memory */
     /* Reads in[i]->data, writes out[i]->data and saved[i]->data. Workspace: tape_workspace. */
     void (*forward)(Node *node);
-    /* Reads the outputs' gradients; stores the activations' gradients, adds to the parameters'. An input's gradient pointer
-     * is NULL where none is wanted. May read in, out and saved. */
+    /* Reads the outputs' gradients; stores the activations' gradients, adds to the parameters'. An input's gradient
+     * pointer is NULL where none is wanted. May read in, out and saved. */
     void (*backward)(Node *node);
     Work (*work)(const Node *node); /* of forward; backward counts twice */
 } Op;
@@ -81,12 +82,12 @@ typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL } R
 typedef struct Tape {
     const Device *device;
     Arena *keep, *scratch;
-    DType type;         /* of activations: F32 or BF16 */
+    DType type; /* of activations: F32 or BF16 */
     const Batch *batch;
-    bool recording;     /* false: evaluation, everything lives in scratch */
+    bool recording; /* false: evaluation, everything lives in scratch */
     Recompute recompute;
-    Work work;          /* sum over all forwards so far */
-    Profile *profile;   /* where each op's time is added up; NULL (as tape_begin leaves it): nowhere */
+    Work work;        /* sum over all forwards so far */
+    Profile *profile; /* where each op's time is added up; NULL (as tape_begin leaves it): nowhere */
     int nodes, tensors;
     Node node[TAPE_NODES];
     Tensor tensor[TAPE_TENSORS];
@@ -112,8 +113,8 @@ void node_run(Node *node);
 /* Memory of the tape's device that is valid until the running forward or backward returns. */
 void *tape_workspace(Tape *tape, int64_t bytes);
 
-/* For an op's backward: the gradient of in[input] is the gradient of `from` (an output of the node, same shape). Shares the
- * memory where it can instead of copying. */
+/* For an op's backward: the gradient of in[input] is the gradient of `from` (an output of the node, same shape). Shares
+ * the memory where it can instead of copying. */
 void node_share_gradient(Node *node, int input, Tensor *from);
 
 /* Runs the nodes that live in scratch again, in order. */
@@ -126,6 +127,8 @@ void tape_seed_gradient(Tensor *tensor, void *gradient);
 /* A tensor over memory that the caller owns. */
 Tensor tensor_of(void *data, int64_t rows, int64_t cols, DType type);
 
-static inline int64_t tensor_bytes(const Tensor *tensor) { return tensor->rows * tensor->stride * dtype_size(tensor->type); }
+static inline int64_t tensor_bytes(const Tensor *tensor) {
+    return tensor->rows * tensor->stride * dtype_size(tensor->type);
+}
 
 #endif

@@ -22,8 +22,8 @@ Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
 Tensor *add(Tape *tape, Tensor *x, Tensor *y);
 
 /* y = w * s / sqrt(mean(s^2) + eps), s = x + residual, over groups of weight->cols columns (all of them, or one head).
- * `residual` may be NULL. *sum, if sum is not NULL, is s rounded to the element type, to go on with as the residual stream
- * (x itself if residual is NULL); the norm sees s before rounding, as fla's fused norm does. */
+ * `residual` may be NULL. *sum, if sum is not NULL, is s rounded to the element type, to go on with as the residual
+ * stream (x itself if residual is NULL); the norm sees s before rounding, as fla's fused norm does. */
 Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum);
 /* rms_norm(x) * silu(gate), per group of weight->cols columns. */
 Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, float eps);
@@ -45,7 +45,8 @@ typedef struct AttentionShape {
     int64_t heads, kv_heads; /* query head n reads key-value head n / (heads / kv_heads) */
     int64_t window;          /* a query sees the last `window` tokens, itself included; 0: all */
 } AttentionShape;
-/* Causal softmax attention within documents, scale 1/sqrt(head size). q [N, heads*D], k v [N, kv_heads*D] -> [N, heads*D]. */
+/* Causal softmax attention within documents, scale 1/sqrt(head size). q [N, heads*D], k v [N, kv_heads*D] -> [N,
+ * heads*D]. */
 Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape shape);
 
 typedef struct ChunkGlaShape {
@@ -53,13 +54,14 @@ typedef struct ChunkGlaShape {
 } ChunkGlaShape;
 /* Gated linear attention (arXiv 2312.06635): S_t = diag(e^g_t) S_{t-1} + k_t v_t^T, o_t = K^(-1/2) q_t S_t, per head.
  * q [N, heads*K], k [N, kv_heads*K], v [N, kv_heads*V], g [N, kv_heads*K] fp32 log decays -> o [N, heads*V].
- * initial: state before the first token, fp32 [B*kv_heads*K, V], or NULL for zero. *final, if final is not NULL: the state
- * after the last token, same layout. */
-Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkGlaShape shape, Tensor *initial, Tensor **final);
+ * initial: state before the first token, fp32 [B*kv_heads*K, V], or NULL for zero. *final, if final is not NULL: the
+ * state after the last token, same layout. */
+Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkGlaShape shape, Tensor *initial,
+                  Tensor **final);
 
-/* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the losses
- * [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the gradient of the
- * output, and the driver divides by the number of targets in the optimizer. */
+/* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the
+ * losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the
+ * gradient of the output, and the driver divides by the number of targets in the optimizer. */
 Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight);
 
 #endif

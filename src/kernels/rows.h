@@ -1,5 +1,5 @@
-/* How the rows of a matrix are shared out among the programs of a map kernel. The shares depend on the shape alone, so the
- * order of every sum does too. */
+/* How the rows of a matrix are shared out among the programs of a map kernel. The shares depend on the shape alone, so
+ * the order of every sum does too. */
 #ifndef FLAME_KERNELS_ROWS_H
 #define FLAME_KERNELS_ROWS_H
 

@@ -17,12 +17,15 @@ static const Key model_keys[] = {
     MODEL_KEY(hidden_size, KEY_INTEGER, "2048", 1, 1 << 20, NULL, "width of the residual stream"),
     MODEL_KEY(num_hidden_layers, KEY_INTEGER, "24", 1, 4096, NULL, "layers"),
     MODEL_KEY(vocab_size, KEY_INTEGER, "32000", 1, 1 << 30, NULL, "rows of the embedding table"),
-    MODEL_KEY(hidden_ratio, KEY_REAL | KEY_NULLABLE, "4", 1e-3, 1e3, NULL, "MLP width / hidden_size * 3/2, rounded up to 256"),
-    MODEL_KEY(intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL, "MLP width (null: by hidden_ratio)"),
+    MODEL_KEY(hidden_ratio, KEY_REAL | KEY_NULLABLE, "4", 1e-3, 1e3, NULL,
+              "MLP width / hidden_size * 3/2, rounded up to 256"),
+    MODEL_KEY(intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL,
+              "MLP width (null: by hidden_ratio)"),
     MODEL_KEY(hidden_act, KEY_CHOICE, "swish", 0, 0, "swish|silu", "activation of the MLP and of output gates"),
     MODEL_KEY(norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
     MODEL_KEY(initializer_range, KEY_REAL, "0.02", 0, 10, NULL, "standard deviation of initial matrices"),
-    MODEL_KEY(max_position_embeddings, KEY_INTEGER, "2048", 1, 1e12, NULL, "length promised to Hugging Face; no table depends on it"),
+    MODEL_KEY(max_position_embeddings, KEY_INTEGER, "2048", 1, 1e12, NULL,
+              "length promised to Hugging Face; no table depends on it"),
     MODEL_KEY(tie_word_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL, "the head uses the embedding table"),
     MODEL_KEY(elementwise_affine, KEY_BOOLEAN, "true", 0, 0, NULL, "norms have weights (false is not supported)"),
     MODEL_KEY(use_cache, KEY_BOOLEAN, "true", 0, 0, NULL, "for Hugging Face's generation"),
@@ -43,8 +46,8 @@ typedef struct ExtraConfig {
 } ExtraConfig;
 
 static const Key extra_keys[] = {
-    {"attn", KEY_VALUE | KEY_NULLABLE, "null", 0, 0, NULL, "hybrid: {layers, num_heads, num_kv_heads, window_size, ...}",
-     offsetof(ExtraConfig, attn)},
+    {"attn", KEY_VALUE | KEY_NULLABLE, "null", 0, 0, NULL,
+     "hybrid: {layers, num_heads, num_kv_heads, window_size, ...}", offsetof(ExtraConfig, attn)},
     {"attnres_block_size", KEY_INTEGER | KEY_NULLABLE, "null", 0, 0, NULL, "only null is supported",
      offsetof(ExtraConfig, attnres_block_size)},
     {"architectures", KEY_IGNORED, "null", 0, 0, NULL, "follows from model_type", 0},
@@ -59,7 +62,8 @@ typedef struct HybridConfig {
 } HybridConfig;
 
 static const Key hybrid_keys[] = {
-    {"layers", KEY_INTEGER_LIST, "[]", 0, 1e6, NULL, "which layers are softmax attention", offsetof(HybridConfig, layers)},
+    {"layers", KEY_INTEGER_LIST, "[]", 0, 1e6, NULL, "which layers are softmax attention",
+     offsetof(HybridConfig, layers)},
 };
 
 static Status unsupported(const char *key, const char *what) {
@@ -84,10 +88,12 @@ static int64_t mlp_width(const ModelConfig *c) {
 /* The keys of `attn`: attention in the layers that it lists. */
 static Status read_hybrid(Model *model, const ConfigValue *attn) {
     const Mixer *attention = mixer_find("transformer");
-    if (!model->mixer->takes_attention) return config_error(attn, "model.attn: %s takes no hybrid layers", model->config.model_type);
+    if (!model->mixer->takes_attention)
+        return config_error(attn, "model.attn: %s takes no hybrid layers", model->config.model_type);
     if (attn->type != VALUE_MAPPING) return config_error(attn, "model.attn must be a mapping {layers, num_heads, ...}");
     if (!config_value_get(attn, "num_heads")) return config_error(attn, "model.attn.num_heads is missing");
-    if (config_value_get(attn, "qk_norm")) return config_error(attn, "model.attn.qk_norm: hybrid layers have no qk_norm in fla");
+    if (config_value_get(attn, "qk_norm"))
+        return config_error(attn, "model.attn.qk_norm: hybrid layers have no qk_norm in fla");
     HybridConfig hybrid = {0};
     model->attention_config = zeroed(1, attention->config_size);
     const KeyTable tables[] = {{attention->keys, attention->key_count, model->attention_config, "attn"},
@@ -97,14 +103,16 @@ static Status read_hybrid(Model *model, const ConfigValue *attn) {
     model->attention_layers = hybrid.layers.item; /* taken over */
     model->attention_layer_count = (int)hybrid.layers.count;
     if (status != OK) return status;
-    if (hybrid.layers.count == 0) return config_error(attn, "model.attn.layers is empty: leave `attn` out for no hybrid layers");
+    if (hybrid.layers.count == 0)
+        return config_error(attn, "model.attn.layers is empty: leave `attn` out for no hybrid layers");
     for (int64_t i = 0; i < hybrid.layers.count; i++) {
         if (hybrid.layers.item[i] < 0 || hybrid.layers.item[i] >= model->config.num_hidden_layers)
-            return config_error(attn, "model.attn.layers: %lld is not a layer of 0..%lld", (long long)hybrid.layers.item[i],
-                                (long long)model->config.num_hidden_layers - 1);
+            return config_error(attn, "model.attn.layers: %lld is not a layer of 0..%lld",
+                                (long long)hybrid.layers.item[i], (long long)model->config.num_hidden_layers - 1);
         for (int64_t j = 0; j < i; j++)
             if (hybrid.layers.item[i] == hybrid.layers.item[j])
-                return config_error(attn, "model.attn.layers: %lld stands there twice", (long long)hybrid.layers.item[i]);
+                return config_error(attn, "model.attn.layers: %lld stands there twice",
+                                    (long long)hybrid.layers.item[i]);
     }
     return attention->complete(model->attention_config, &model->config);
 }
@@ -112,9 +120,11 @@ static Status read_hybrid(Model *model, const ConfigValue *attn) {
 /* Fills the model's and the mixer's config from the keys. */
 static Status read_config(Model *model) {
     const ConfigValue *type = config_value_get(model->source, "model_type");
-    if (!type || type->type != VALUE_STRING) return config_error(type ? type : model->source, "model.model_type is missing; one of: %s", mixer_names());
+    if (!type || type->type != VALUE_STRING)
+        return config_error(type ? type : model->source, "model.model_type is missing; one of: %s", mixer_names());
     model->mixer = mixer_find(type->text);
-    if (!model->mixer) return config_error(type, "model.model_type: there is no mixer \"%s\"; one of: %s", type->text, mixer_names());
+    if (!model->mixer)
+        return config_error(type, "model.model_type: there is no mixer \"%s\"; one of: %s", type->text, mixer_names());
     model->mixer_config = zeroed(1, model->mixer->config_size);
     ExtraConfig extra = {0};
     const KeyTable tables[] = {{model_keys, LENGTH(model_keys), &model->config, "model"},
@@ -126,7 +136,8 @@ static Status read_config(Model *model) {
     if (extra.attnres_block_size >= 0) return unsupported("attnres_block_size", "any value but null");
     if (!model->config.elementwise_affine) return unsupported("elementwise_affine", "false");
     if (model->config.use_l2warp) return unsupported("use_l2warp", "true");
-    if (model->config.pad_token_id >= model->config.vocab_size) return unsupported("pad_token_id", "a token beyond vocab_size");
+    if (model->config.pad_token_id >= model->config.vocab_size)
+        return unsupported("pad_token_id", "a token beyond vocab_size");
     status = model->mixer->complete(model->mixer_config, &model->config);
     if (status == OK && extra.attn) status = read_hybrid(model, extra.attn);
     return status;
@@ -146,7 +157,8 @@ static Parameter *add_parameter(Unit *unit, const char *name, int dims, const in
     return p;
 }
 
-static Tensor *add_layer_parameter(Layer *layer, const char *part, const char *name, int dims, const int64_t shape[], Init init) {
+static Tensor *add_layer_parameter(Layer *layer, const char *part, const char *name, int dims, const int64_t shape[],
+                                   Init init) {
     char full[PARAMETER_NAME * 2];
     snprintf(full, sizeof full, "%s.%s%s", layer->unit->name, part, name);
     return &add_parameter(layer->unit, full, dims, shape, init)->tensor;
@@ -155,11 +167,13 @@ static Tensor *add_layer_parameter(Layer *layer, const char *part, const char *n
 static Init normal_init(const ModelConfig *config) { return (Init){INIT_NORMAL, 0, config->initializer_range}; }
 
 void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols) {
-    layer->weight[index] = add_layer_parameter(layer, "attn.", name, 2, (int64_t[]){rows, cols}, normal_init(layer->model));
+    layer->weight[index] =
+        add_layer_parameter(layer, "attn.", name, 2, (int64_t[]){rows, cols}, normal_init(layer->model));
 }
 
 void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width) {
-    layer->weight[index] = add_layer_parameter(layer, "attn.", name, 3, (int64_t[]){channels, 1, width}, normal_init(layer->model));
+    layer->weight[index] =
+        add_layer_parameter(layer, "attn.", name, 3, (int64_t[]){channels, 1, width}, normal_init(layer->model));
 }
 
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value) {
@@ -195,7 +209,8 @@ static void build_parameters(Model *model) {
     const int64_t table[] = {c->vocab_size, c->hidden_size};
     model->embeddings = &add_parameter(root, "model.embeddings.weight", 2, table, normal_init(c))->tensor;
     model->norm = &add_parameter(root, "model.norm.weight", 1, &c->hidden_size, (Init){INIT_CONSTANT, 1, 0})->tensor;
-    model->lm_head = c->tie_word_embeddings ? model->embeddings : &add_parameter(root, "lm_head.weight", 2, table, normal_init(c))->tensor;
+    model->lm_head = c->tie_word_embeddings ? model->embeddings
+                                            : &add_parameter(root, "lm_head.weight", 2, table, normal_init(c))->tensor;
     for (int64_t i = 0; i < model->layers; i++) {
         Layer *layer = &model->layer[i];
         const bool attention = is_attention_layer(model, i);
@@ -246,7 +261,9 @@ void model_destroy(Model *model) {
     free(model);
 }
 
-Tensor *model_embed(const Model *model, Tape *tape) { return embedding(tape, model->embeddings, model->config.pad_token_id); }
+Tensor *model_embed(const Model *model, Tape *tape) {
+    return embedding(tape, model->embeddings, model->config.pad_token_id);
+}
 
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
     const Layer *layer = &model->layer[index];

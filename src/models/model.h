@@ -1,11 +1,13 @@
-/* The language model: embeddings, blocks of (mixer, MLP) with pre-norm, final norm, head. Everything a mixer does not decide.
+/* The language model: embeddings, blocks of (mixer, MLP) with pre-norm, final norm, head. Everything a mixer does not
+ * decide.
  *
  *   x = E[tokens]
  *   for each layer:  x = x + Mixer(norm(x));  x = x + down(silu(gate(n)) * up(n)),  n = norm(x)
  *   logits = norm(x) W_lm^T
  *
- * A model knows its parameters by name and shape, in units (core/parameter.h): unit 0 is the root (embeddings, final norm,
- * head), unit 1 + i is layer i. It owns no parameter memory: whoever shards or loads the units sets the tensors' data. */
+ * A model knows its parameters by name and shape, in units (core/parameter.h): unit 0 is the root (embeddings, final
+ * norm, head), unit 1 + i is layer i. It owns no parameter memory: whoever shards or loads the units sets the tensors'
+ * data. */
 #ifndef FLAME_MODELS_MODEL_H
 #define FLAME_MODELS_MODEL_H
 
@@ -49,8 +51,8 @@ typedef struct Model {
 } Model;
 
 /* Builds a model from the keys of a Hugging Face config.json. Strict: a key that no table knows, a value that is not
- * supported and sizes that do not fit together are errors that name the key; keys that transformers writes into every file
- * are kept and passed on. The caller owns *model; `source` is copied. BAD_INPUT after one message. */
+ * supported and sizes that do not fit together are errors that name the key; keys that transformers writes into every
+ * file are kept and passed on. The caller owns *model; `source` is copied. BAD_INPUT after one message. */
 Status model_create(const ConfigValue *source, Model **model);
 /* The same from a config.json (or a YAML file of its keys). */
 Status model_from_file(const char *path, Model **model);

@@ -10,8 +10,18 @@ double peak_product_rate(const Device *device, DType type, int64_t n) {
     CHECK(memory, "out of memory for %lld x %lld matrices", (long long)n, (long long)n);
     device->fill(memory, 0, 1, 3 * bytes, 3 * bytes);
     char *at = memory;
-    const Gemm gemm = {.transpose_b = true, .m = n, .n = n, .k = n, .a = at, .b = at + bytes, .c = at + 2 * bytes,
-                       .lda = n, .ldb = n, .ldc = n, .type = type, .c_type = F32};
+    const Gemm gemm = {.transpose_b = true,
+                       .m = n,
+                       .n = n,
+                       .k = n,
+                       .a = at,
+                       .b = at + bytes,
+                       .c = at + 2 * bytes,
+                       .lda = n,
+                       .ldb = n,
+                       .ldc = n,
+                       .type = type,
+                       .c_type = F32};
     double best = 0;
     for (int i = 0; i < TRIES; i++) {
         const double start = seconds_now();

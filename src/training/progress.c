@@ -27,9 +27,10 @@ struct Saver {
 static json_t *state_of(const Saver *saver, const Progress *p) {
     char fingerprint[32];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(saver->stream)->fingerprint);
-    json_t *state = json_pack("{s:I,s:I,s:I,s:I,s:I,s:s}", "updates", (json_int_t)p->updates, "samples", (json_int_t)p->samples, "tokens",
-                              (json_int_t)p->tokens, "skipped_in_row", (json_int_t)p->skipped_in_row, "seed",
-                              (json_int_t)saver->config->training.seed, "data_fingerprint", fingerprint);
+    json_t *state =
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:s}", "updates", (json_int_t)p->updates, "samples", (json_int_t)p->samples,
+                  "tokens", (json_int_t)p->tokens, "skipped_in_row", (json_int_t)p->skipped_in_row, "seed",
+                  (json_int_t)saver->config->training.seed, "data_fingerprint", fingerprint);
     CHECK(state, "out of memory");
     return state;
 }
@@ -41,24 +42,27 @@ static Status check_data(const Saver *saver, const json_t *state, const char *fo
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(saver->stream)->fingerprint);
     if (!saved || strcmp(saved, fingerprint) == 0) return OK;
     if (log_rank() == 0)
-        log_error("%s was trained on other data: data.files, data.probabilities, training.seed, training.seq_len, "
-                  "training.context_len or training.varlen differ. Restore them, or start in another job.dump_folder with "
-                  "checkpoint.initial_load_path",
-                  folder);
+        log_error(
+            "%s was trained on other data: data.files, data.probabilities, training.seed, training.seq_len, "
+            "training.context_len or training.varlen differ. Restore them, or start in another job.dump_folder with "
+            "checkpoint.initial_load_path",
+            folder);
     return BAD_INPUT;
 }
 
-static int64_t integer_of(const json_t *state, const char *key) { return json_integer_value(json_object_get(state, key)); }
+static int64_t integer_of(const json_t *state, const char *key) {
+    return json_integer_value(json_object_get(state, key));
+}
 
 static Status resume(Saver *saver, Session *session, Progress *progress) {
     json_t *state = NULL;
     int64_t step = -1;
-    Status status = checkpoint_resume(saver->folder, saver->config->checkpoint.load_step, session->comm, session->model->unit,
-                                      session->model->units, &step, &state);
+    Status status = checkpoint_resume(saver->folder, saver->config->checkpoint.load_step, session->comm,
+                                      session->model->unit, session->model->units, &step, &state);
     if (status == OK && step >= 0) status = check_data(saver, state, saver->folder);
     if (status == OK && step >= 0) {
-        *progress = (Progress){step, integer_of(state, "updates"), integer_of(state, "samples"), integer_of(state, "tokens"),
-                               integer_of(state, "skipped_in_row")};
+        *progress = (Progress){step, integer_of(state, "updates"), integer_of(state, "samples"),
+                               integer_of(state, "tokens"), integer_of(state, "skipped_in_row")};
         log_info("resuming after step %lld from %s", (long long)step, saver->folder);
     } else if (status == OK) {
         progress->step = -1;
@@ -94,13 +98,17 @@ static char *config_text(const TrainConfig *config) {
 static Status open_checkpoints(Saver *saver) {
     const CheckpointConfig *c = &saver->config->checkpoint;
     if (!c->enable_checkpoint) return OK;
-    const CheckpointOptions options = {.folder = saver->folder, .run_name = run_lock_name(saver->lock), .keep_latest_k = c->keep_latest_k,
-                                       .keep_every = c->keep_every, .asynchronous = strcmp(c->async_mode, "disabled") != 0};
-    return checkpointer_create(saver->session->comm, saver->session->model->unit, saver->session->model->units, &options,
-                               &saver->checkpointer);
+    const CheckpointOptions options = {.folder = saver->folder,
+                                       .run_name = run_lock_name(saver->lock),
+                                       .keep_latest_k = c->keep_latest_k,
+                                       .keep_every = c->keep_every,
+                                       .asynchronous = strcmp(c->async_mode, "disabled") != 0};
+    return checkpointer_create(saver->session->comm, saver->session->model->unit, saver->session->model->units,
+                               &options, &saver->checkpointer);
 }
 
-Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress, Saver **result) {
+Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress,
+                      Saver **result) {
     Saver *saver = calloc(1, sizeof *saver);
     CHECK(saver, "out of memory");
     *result = saver;
@@ -121,7 +129,8 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
 
 Status saver_save(Saver *saver, const Progress *progress, bool wait) {
     if (!saver->checkpointer || checkpoint_saved_step(saver->checkpointer) == progress->step) return OK;
-    char *config_json = model_config_json(saver->session->model), *generation = model_generation_config_json(saver->session->model);
+    char *config_json = model_config_json(saver->session->model),
+         *generation = model_generation_config_json(saver->session->model);
     const CheckpointTexts texts = {config_json, generation, saver->config_yaml};
     json_t *state = state_of(saver, progress);
     Status status = checkpoint_save(saver->checkpointer, progress->step, state, &texts);

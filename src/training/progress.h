@@ -1,4 +1,5 @@
-/* How far a run is, and keeping it: what a checkpoint holds beside the tensors, when it is written, where a run goes on. */
+/* How far a run is, and keeping it: what a checkpoint holds beside the tensors, when it is written, where a run goes
+ * on. */
 #ifndef FLAME_TRAINING_PROGRESS_H
 #define FLAME_TRAINING_PROGRESS_H
 
@@ -17,10 +18,11 @@ typedef struct Saver Saver;
 
 /* Where the run begins: from the newest complete checkpoint of the dump folder (or checkpoint.load_step), else from
  * checkpoint.initial_load_path, else from initial weights. *saver is NULL if checkpoints are off. Collective. */
-Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress, Saver **saver);
+Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress,
+                      Saver **saver);
 
-/* Writes a checkpoint of this step; in the background unless `wait` or checkpoint.async_mode is disabled. A checkpoint that
- * fails is a warning, training goes on; IO_ERROR only where `wait` says that this was the last one. Collective. */
+/* Writes a checkpoint of this step; in the background unless `wait` or checkpoint.async_mode is disabled. A checkpoint
+ * that fails is a warning, training goes on; IO_ERROR only where `wait` says that this was the last one. Collective. */
 Status saver_save(Saver *saver, const Progress *progress, bool wait);
 /* Finishes a background save that is ready. Collective, cheap. */
 Status saver_poll(Saver *saver);

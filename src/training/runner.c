@@ -132,13 +132,17 @@ static void pretend_gradient(Unit *unit, bool begin) {
 }
 
 static void begin_gradient(Runner *runner, int unit) {
-    if (runner->fsdp) fsdp_begin_gradient(runner->fsdp, unit);
-    else pretend_gradient(&runner->model->unit[unit], true);
+    if (runner->fsdp)
+        fsdp_begin_gradient(runner->fsdp, unit);
+    else
+        pretend_gradient(&runner->model->unit[unit], true);
 }
 
 static void reduce_gradient(Runner *runner, int unit) {
-    if (runner->fsdp) fsdp_reduce_gradient(runner->fsdp, unit);
-    else pretend_gradient(&runner->model->unit[unit], false);
+    if (runner->fsdp)
+        fsdp_reduce_gradient(runner->fsdp, unit);
+    else
+        pretend_gradient(&runner->model->unit[unit], false);
 }
 
 static void run_training(Runner *runner, double *loss_sum, int64_t *targets) {
@@ -186,7 +190,8 @@ static void run_logits(Runner *runner, float *logits) {
     CHECK(raw, "out of memory for %lld logits", (long long)count);
     runner->device->copy(raw, y->cols * size, y->data, y->stride * size, y->rows, y->cols * size);
     runner->device->synchronize();
-    for (int64_t i = 0; i < count; i++) logits[i] = y->type == BF16 ? bf16_to_float(((bf16 *)raw)[i]) : ((float *)raw)[i];
+    for (int64_t i = 0; i < count; i++)
+        logits[i] = y->type == BF16 ? bf16_to_float(((bf16 *)raw)[i]) : ((float *)raw)[i];
     free(raw);
 }
 
@@ -233,8 +238,8 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options) {
         run_evaluation(runner, &loss, &targets);
         if (options.logits) run_logits(runner, NULL);
     }
-    const RunnerPlan plan = {.keep_bytes = runner->keep.peak, .scratch_bytes = runner->scratch.peak,
-                             .forward_flops = runner->forward_flops};
+    const RunnerPlan plan = {
+        .keep_bytes = runner->keep.peak, .scratch_bytes = runner->scratch.peak, .forward_flops = runner->forward_flops};
     runner_destroy(runner);
     return plan;
 }
@@ -259,7 +264,8 @@ void runner_destroy(Runner *runner) {
     if (!runner) return;
     arena_destroy(&runner->keep);
     arena_destroy(&runner->scratch);
-    if (runner->device_tokens) runner->device->release(runner->device_tokens, 4 * rows_of(runner) * (int64_t)sizeof(int32_t));
+    if (runner->device_tokens)
+        runner->device->release(runner->device_tokens, 4 * rows_of(runner) * (int64_t)sizeof(int32_t));
     if (runner->boundary_gradient) runner->device->release(runner->boundary_gradient, boundary_bytes(runner));
     free(runner->layer_tape);
     free(runner->boundary);

@@ -12,11 +12,11 @@
 #include "parallel/fsdp.h"
 
 typedef struct RunnerOptions {
-    DType type;          /* of activations and gathered parameters */
+    DType type; /* of activations and gathered parameters */
     Recompute recompute;
-    int64_t B, T;        /* sequences and tokens of a micro-batch */
-    bool training;       /* false: only runner_evaluate and runner_logits */
-    bool logits;         /* runner_logits will be called: room for [N, vocab_size] */
+    int64_t B, T;  /* sequences and tokens of a micro-batch */
+    bool training; /* false: only runner_evaluate and runner_logits */
+    bool logits;   /* runner_logits will be called: room for [N, vocab_size] */
 } RunnerOptions;
 
 typedef struct Runner Runner;
@@ -42,7 +42,8 @@ HostBatch runner_batch(Runner *runner);
 void runner_profile(Runner *runner, Profile *profile);
 
 /* Forward and backward of the micro-batch. Gradients of the SUM of the token losses are added to the units' gradient
- * shards. *loss_sum (fp64 over tokens, in order) and *targets (labels that are not -100) are this rank's. Collective. */
+ * shards. *loss_sum (fp64 over tokens, in order) and *targets (labels that are not -100) are this rank's. Collective.
+ */
 void runner_train(Runner *runner, double *loss_sum, int64_t *targets);
 /* Forward only. Collective. */
 void runner_evaluate(Runner *runner, double *loss_sum, int64_t *targets);

@@ -23,7 +23,8 @@ Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, 
     double sums[2] = {0, 0};
     for (int64_t first = 0; first < samples; first += options->B * comm->size) {
         const HostBatch batch = runner_batch(session->runner);
-        const Status status = agree(comm, samples_read(stream, batch, options->B, options->T, first + comm->rank * options->B, samples));
+        const Status status =
+            agree(comm, samples_read(stream, batch, options->B, options->T, first + comm->rank * options->B, samples));
         if (status != OK) return status;
         double loss = 0;
         int64_t targets = 0;

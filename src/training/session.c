@@ -14,7 +14,8 @@ Status session_open(Session *session, Comm *comm, Model *model, RunnerOptions op
     session->model = model;
     if (!cpu_gemm_supports(options.type)) {
         if (comm->rank == 0)
-            log_error("training.mixed_precision_param: bfloat16 needs oneDNN, and this program was built without it; use float32");
+            log_error("training.mixed_precision_param: bfloat16 needs oneDNN, and this program was built without it; "
+                      "use float32");
         return BAD_INPUT;
     }
     const FsdpOptions sharding = {options.type, reshard_after_forward, options.training};

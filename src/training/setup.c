@@ -29,19 +29,27 @@ RunnerOptions setup_runner(const TrainConfig *config) {
     const Recompute recompute = strcmp(mode, "full") == 0        ? RECOMPUTE_FULL
                                 : strcmp(mode, "selective") == 0 ? RECOMPUTE_SELECTIVE
                                                                  : RECOMPUTE_NONE;
-    return (RunnerOptions){.type = compute_type(config), .recompute = recompute, .B = config->training.batch_size,
-                           .T = config->training.seq_len, .training = true};
+    return (RunnerOptions){.type = compute_type(config),
+                           .recompute = recompute,
+                           .B = config->training.batch_size,
+                           .T = config->training.seq_len,
+                           .training = true};
 }
 
 FsdpOptions setup_sharding(const TrainConfig *config, bool training) {
-    return (FsdpOptions){.type = compute_type(config), .training = training,
+    return (FsdpOptions){.type = compute_type(config),
+                         .training = training,
                          .reshard_after_forward = strcmp(config->training.fsdp_reshard_after_forward, "never") != 0};
 }
 
 OptimizerOptions setup_optimizer(const TrainConfig *config) {
     const OptimizerConfig *o = &config->optimizer;
-    return (OptimizerOptions){.beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .weight_decay = o->weight_decay,
-                              .max_norm = config->training.max_norm, .decay_all = o->decay_all};
+    return (OptimizerOptions){.beta1 = o->beta1,
+                              .beta2 = o->beta2,
+                              .eps = o->eps,
+                              .weight_decay = o->weight_decay,
+                              .max_norm = config->training.max_norm,
+                              .decay_all = o->decay_all};
 }
 
 /* Measured: the program with Open MPI, HDF5 and oneDNN loaded, its thread stacks and packed operands of products. */
@@ -55,7 +63,8 @@ MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
     const int64_t shards = plan.shards.parameters + plan.shards.gradients + plan.shards.moments + plan.shards.gathered +
                            plan.shards.gathered_gradients;
-    plan.total_bytes = shards + plan.runner.keep_bytes + plan.runner.scratch_bytes + plan.checkpoint_bytes + plan.other_bytes;
+    plan.total_bytes =
+        shards + plan.runner.keep_bytes + plan.runner.scratch_bytes + plan.checkpoint_bytes + plan.other_bytes;
     return plan;
 }
 
@@ -78,12 +87,14 @@ Status setup_check_memory(const MemoryPlan *plan, int local_ranks) {
         available = (int64_t)limit.rlim_cur;
     if (plan->total_bytes <= available) return OK;
     if (log_rank() == 0)
-        log_error("each rank needs %.0f MB and may have %.0f MB: parameters, gradients and moments %.0f MB (use more ranks), "
-                  "activations %.0f MB (lower training.batch_size or training.seq_len, or set activation_checkpoint.mode: full), "
-                  "working memory %.0f MB",
-                  (double)plan->total_bytes / 1e6, (double)available / 1e6,
-                  (double)(plan->shards.parameters + plan->shards.gradients + plan->shards.moments) / 1e6,
-                  (double)plan->runner.keep_bytes / 1e6, (double)plan->runner.scratch_bytes / 1e6);
+        log_error(
+            "each rank needs %.0f MB and may have %.0f MB: parameters, gradients and moments %.0f MB (use more ranks), "
+            "activations %.0f MB (lower training.batch_size or training.seq_len, or set activation_checkpoint.mode: "
+            "full), "
+            "working memory %.0f MB",
+            (double)plan->total_bytes / 1e6, (double)available / 1e6,
+            (double)(plan->shards.parameters + plan->shards.gradients + plan->shards.moments) / 1e6,
+            (double)plan->runner.keep_bytes / 1e6, (double)plan->runner.scratch_bytes / 1e6);
     return BAD_INPUT;
 }
 
@@ -113,8 +124,8 @@ void setup_print(const TrainConfig *config, Model *model, int world_size) {
     const StepShape step = step_shape(config, world_size);
     print_parameters(model);
     log_info("step         %14lld tokens  (%lld sequences of %lld; %d ranks x %lld micro-batches of %lld)",
-             (long long)(step.samples * config->training.seq_len), (long long)step.samples, (long long)config->training.seq_len,
-             world_size, (long long)step.micro_batches, (long long)step.batch);
+             (long long)(step.samples * config->training.seq_len), (long long)step.samples,
+             (long long)config->training.seq_len, world_size, (long long)step.micro_batches, (long long)step.batch);
     log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(&plan, config) / 1e6);
     log_info("memory of each rank:");
     print_bytes("parameters (fp32 shard)", plan.shards.parameters);

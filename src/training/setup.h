@@ -6,8 +6,8 @@
 #include "parallel/optimizer.h"
 #include "training/runner.h"
 
-/* A step consumes `samples` sequences, whatever the number of ranks: micro-batch m of rank r holds the `batch` samples from
- * (m * ranks + r) * batch on; those beyond `samples` are empty (no targets). */
+/* A step consumes `samples` sequences, whatever the number of ranks: micro-batch m of rank r holds the `batch` samples
+ * from (m * ranks + r) * batch on; those beyond `samples` are empty (no targets). */
 typedef struct StepShape {
     int64_t batch;         /* sequences per rank and micro-batch */
     int64_t micro_batches; /* per rank */
@@ -31,8 +31,8 @@ typedef struct MemoryPlan {
 
 MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size);
 
-/* BAD_INPUT, with the largest parts and the keys that lower them, if the plan of `local_ranks` ranks does not fit into the
- * memory that this host has free or that the process may use. */
+/* BAD_INPUT, with the largest parts and the keys that lower them, if the plan of `local_ranks` ranks does not fit into
+ * the memory that this host has free or that the process may use. */
 Status setup_check_memory(const MemoryPlan *plan, int local_ranks);
 
 /* Prints parameters by part, work per token and the memory plan. Rank 0. */

@@ -30,7 +30,7 @@ typedef struct Trainer {
     Metrics *metrics; /* rank 0 */
     Progress progress;
     Saver *saver;
-    double peak_rate, flops_per_token; /* peak_rate: of all ranks together */
+    double peak_rate, flops_per_token;   /* peak_rate: of all ranks together */
     double interval_start, data_seconds; /* since the last logged step */
     int64_t interval_steps;
 } Trainer;
@@ -58,7 +58,8 @@ static Status write_effective_config(const TrainConfig *config) {
     return written ? OK : IO_ERROR;
 }
 
-static Status open_stream(const Trainer *t, const StringList *files, const RealList *probabilities, bool shuffle, Stream **stream) {
+static Status open_stream(const Trainer *t, const StringList *files, const RealList *probabilities, bool shuffle,
+                          Stream **stream) {
     const TrainingConfig *c = &t->config->training;
     StreamOptions options = stream_default_options();
     options.files = (const char *const *)files->item;
@@ -80,15 +81,18 @@ static Status open_stream(const Trainer *t, const StringList *files, const RealL
 static Status open_streams(Trainer *t) {
     const DataConfig *data = &t->config->data;
     Status status = open_stream(t, &data->files, &data->probabilities, true, &t->stream);
-    if (status == OK && data->validation_files.count > 0) status = open_stream(t, &data->validation_files, NULL, false, &t->validation);
+    if (status == OK && data->validation_files.count > 0)
+        status = open_stream(t, &data->validation_files, NULL, false, &t->validation);
     return status;
 }
 
 static Status open_metrics(Trainer *t) {
     if (t->session.comm->rank != 0) return OK;
-    const MetricsOptions options = {.folder = t->config->job.dump_folder, .resumed_step = t->progress.step,
-                                    .tb_folder = t->config->metrics.enable_tensorboard ? t->config->metrics.save_tb_folder : NULL,
-                                    .steps = t->config->training.steps};
+    const MetricsOptions options = {
+        .folder = t->config->job.dump_folder,
+        .resumed_step = t->progress.step,
+        .tb_folder = t->config->metrics.enable_tensorboard ? t->config->metrics.save_tb_folder : NULL,
+        .steps = t->config->training.steps};
     return metrics_open(&options, &t->metrics);
 }
 
@@ -107,7 +111,9 @@ static Status prepare(Trainer *t) {
     t->shape = step_shape(t->config, comm->size);
     t->schedule = schedule_create(&t->config->lr_scheduler, t->config->training.steps);
     status = agree(comm, setup_check_memory(&plan, comm->local_size));
-    if (status == OK) status = session_open(&t->session, comm, model, t->runner_options, setup_sharding(t->config, true).reshard_after_forward);
+    if (status == OK)
+        status = session_open(&t->session, comm, model, t->runner_options,
+                              setup_sharding(t->config, true).reshard_after_forward);
     if (status == OK) status = agree(comm, open_streams(t));
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->config->job.dump_folder) : OK);
     if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);
@@ -125,7 +131,8 @@ static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets) {
         const double start = seconds_now();
         const int64_t sample = first + (m * comm->size + comm->rank) * t->shape.batch;
         const HostBatch batch = runner_batch(t->session.runner);
-        const Status status = agree(comm, samples_read(t->stream, batch, t->shape.batch, t->runner_options.T, sample, end));
+        const Status status =
+            agree(comm, samples_read(t->stream, batch, t->shape.batch, t->runner_options.T, sample, end));
         if (status != OK) return status;
         t->data_seconds += seconds_now() - start;
         double loss = 0;
@@ -147,7 +154,8 @@ static Status run_step(Trainer *t, StepResult *result) {
     t->session.comm->f->all_reduce_sum(t->session.comm, sums, 4);
     Progress *p = &t->progress;
     const double lr = t->config->optimizer.lr * schedule_factor(&t->schedule, p->step);
-    const OptimizerResult update = optimizer_step(t->session.fsdp, &t->optimizer, p->updates + 1, lr, sums[1] > 0 ? 1 / sums[1] : 0);
+    const OptimizerResult update =
+        optimizer_step(t->session.fsdp, &t->optimizer, p->updates + 1, lr, sums[1] > 0 ? 1 / sums[1] : 0);
     fsdp_end_step(t->session.fsdp);
     *result = (StepResult){sums[1] > 0 ? sums[0] / sums[1] : 0, update.gradient_norm, lr, sums[2] > 0, sums[3] > 0};
     p->step++;
@@ -162,10 +170,17 @@ static void log_step(Trainer *t, const StepResult *result) {
     const double now = seconds_now(), seconds = (now - t->interval_start) / (double)t->interval_steps;
     const double rate = (double)(t->shape.samples * t->config->training.seq_len) / seconds;
     const Progress *p = &t->progress;
-    const StepMetrics metrics = {.step = p->step, .tokens = p->tokens, .loss = result->loss, .grad_norm = result->gradient_norm,
-                                 .lr = result->lr, .tokens_per_second = rate, .mfu = rate * t->flops_per_token / t->peak_rate,
-                                 .step_seconds = seconds, .data_seconds = t->data_seconds / (double)t->interval_steps,
-                                 .memory_bytes = memory_peak(), .skipped_steps = p->step - p->updates,
+    const StepMetrics metrics = {.step = p->step,
+                                 .tokens = p->tokens,
+                                 .loss = result->loss,
+                                 .grad_norm = result->gradient_norm,
+                                 .lr = result->lr,
+                                 .tokens_per_second = rate,
+                                 .mfu = rate * t->flops_per_token / t->peak_rate,
+                                 .step_seconds = seconds,
+                                 .data_seconds = t->data_seconds / (double)t->interval_steps,
+                                 .memory_bytes = memory_peak(),
+                                 .skipped_steps = p->step - p->updates,
                                  .eta_seconds = seconds * (double)(t->config->training.steps - p->step)};
     const int64_t frequency = t->config->metrics.log_freq;
     if (p->step % frequency != 0 && p->step != 1 && p->step != t->config->training.steps) {
@@ -183,11 +198,14 @@ static Status validate(Trainer *t) {
     if (!t->validation) return OK;
     const bool last = t->progress.step == t->config->training.steps;
     if (!last && (data->validation_interval <= 0 || t->progress.step % data->validation_interval != 0)) return OK;
-    const int64_t all = stream_samples(t->validation), wanted = data->validation_steps * t->shape.batch * t->session.comm->size;
+    const int64_t all = stream_samples(t->validation),
+                  wanted = data->validation_steps * t->shape.batch * t->session.comm->size;
     Evaluation result;
     const double start = seconds_now();
-    const Status status = evaluate(&t->session, &t->runner_options, t->validation, wanted > 0 && wanted < all ? wanted : all, &result);
-    if (status == OK) metrics_validation(t->metrics, t->progress.step, t->progress.tokens, result.loss_sum / (double)result.targets);
+    const Status status =
+        evaluate(&t->session, &t->runner_options, t->validation, wanted > 0 && wanted < all ? wanted : all, &result);
+    if (status == OK)
+        metrics_validation(t->metrics, t->progress.step, t->progress.tokens, result.loss_sum / (double)result.targets);
     t->interval_start += seconds_now() - start; /* not part of the steps' time */
     return status;
 }
@@ -197,10 +215,12 @@ static Status check_finite(const Trainer *t, const StepResult *result) {
     const Progress *p = &t->progress;
     if (p->skipped_in_row == 0) return OK;
     if (log_rank() == 0)
-        log_warning("step %lld: loss %g, gradient norm %g: the update is skipped", (long long)p->step, result->loss, result->gradient_norm);
+        log_warning("step %lld: loss %g, gradient norm %g: the update is skipped", (long long)p->step, result->loss,
+                    result->gradient_norm);
     if (t->config->training.skip_nan_inf && p->skipped_in_row < t->config->training.max_skipped_steps) return OK;
     if (log_rank() == 0)
-        log_error("%lld steps in a row without a finite gradient; the last read samples %lld to %lld. Lower optimizer.lr, or look at "
+        log_error("%lld steps in a row without a finite gradient; the last read samples %lld to %lld. Lower "
+                  "optimizer.lr, or look at "
                   "these samples",
                   (long long)p->skipped_in_row, (long long)(p->samples - t->shape.samples), (long long)p->samples - 1);
     return NUMERIC_STOP;
@@ -224,7 +244,8 @@ static Status run_steps(Trainer *t) {
     StepResult result = {0};
     t->interval_start = seconds_now();
     if (t->progress.step >= steps) {
-        metrics_note(t->metrics, "step %lld of %lld is done already: nothing to train", (long long)t->progress.step, (long long)steps);
+        metrics_note(t->metrics, "step %lld of %lld is done already: nothing to train", (long long)t->progress.step,
+                     (long long)steps);
         return t->progress.step == 0 ? save_if_due(t, &result, true) : OK;
     }
     while (status == OK && t->progress.step < steps && !result.stop) {
@@ -236,7 +257,8 @@ static Status run_steps(Trainer *t) {
         if (status == OK) status = validate(t);
         if (status == OK) status = save_if_due(t, &result, t->progress.step == steps);
     }
-    if (status == OK && result.stop) metrics_note(t->metrics, "stopped on request after step %lld", (long long)t->progress.step);
+    if (status == OK && result.stop)
+        metrics_note(t->metrics, "stopped on request after step %lld", (long long)t->progress.step);
     return status;
 }
 
@@ -245,7 +267,8 @@ static void print_accounting(const Trainer *t) {
     int64_t *tokens = calloc((size_t)files->count, sizeof *tokens);
     if (!tokens) return;
     stream_accounting(t->stream, t->progress.samples, tokens);
-    for (int64_t i = 0; i < files->count; i++) metrics_note(t->metrics, "tokens from %s: %lld", files->item[i], (long long)tokens[i]);
+    for (int64_t i = 0; i < files->count; i++)
+        metrics_note(t->metrics, "tokens from %s: %lld", files->item[i], (long long)tokens[i]);
     free(tokens);
 }
 
@@ -253,7 +276,8 @@ static void print_accounting(const Trainer *t) {
 static void print_traffic(const Trainer *t, int64_t steps) {
     const Comm *comm = t->session.comm;
     if (comm->size == 1 || steps == 0) return;
-    metrics_note(t->metrics, "each rank sent %.3f MB per step in all-gathers and reduce-scatters", (double)comm->bytes_sent / (double)steps / 1e6);
+    metrics_note(t->metrics, "each rank sent %.3f MB per step in all-gathers and reduce-scatters",
+                 (double)comm->bytes_sent / (double)steps / 1e6);
 }
 
 static void finish(Trainer *t) {
@@ -272,8 +296,8 @@ Status train(const TrainConfig *config, Comm *comm) {
     Status status = prepare(&t);
     if (status == OK) {
         t.peak_rate = peak_product_rate(t.session.device, t.runner_options.type, PRODUCT_SIZE) * comm->size;
-        metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s", (long long)t.progress.step + 1,
-                     seconds_now() - start, t.peak_rate / 1e9);
+        metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s",
+                     (long long)t.progress.step + 1, seconds_now() - start, t.peak_rate / 1e9);
         const int64_t first_step = t.progress.step;
         t.session.comm->bytes_sent = 0;
         status = run_steps(&t);

@@ -5,8 +5,8 @@
 #include "core/config.h"
 #include "parallel/comm.h"
 
-/* Trains until training.steps, a signal or job.time_limit; resumes from the newest complete checkpoint of the dump folder.
- * OK also after a save on request. Takes over `comm`. Collective. */
+/* Trains until training.steps, a signal or job.time_limit; resumes from the newest complete checkpoint of the dump
+ * folder. OK also after a save on request. Takes over `comm`. Collective. */
 Status train(const TrainConfig *config, Comm *comm);
 
 #endif

@@ -50,7 +50,8 @@ static Gradients run(const char *config, DType type, Recompute recompute, int mi
     return g;
 }
 
-static const char *const configs[] = {"tests/golden/gla-conv-gqa/config.json", "tests/golden/gla-swa-packed/config.json",
+static const char *const configs[] = {"tests/golden/gla-conv-gqa/config.json",
+                                      "tests/golden/gla-swa-packed/config.json",
                                       "tests/golden/transformer-qknorm/config.json"};
 
 static void test_recomputing_changes_no_bit(void **state) {
@@ -71,7 +72,8 @@ static void test_recomputing_changes_no_bit(void **state) {
 
 static void test_gradients_of_micro_batches_add(void **state) {
     (void)state;
-    const Gradients one = run(configs[1], F32, RECOMPUTE_SELECTIVE, 1), two = run(configs[1], F32, RECOMPUTE_SELECTIVE, 2);
+    const Gradients one = run(configs[1], F32, RECOMPUTE_SELECTIVE, 1),
+                    two = run(configs[1], F32, RECOMPUTE_SELECTIVE, 2);
     double error = 0, norm = 0;
     for (int64_t i = 0; i < one.count; i++) {
         const double twice = 2 * (double)one.values[i];

@@ -30,8 +30,10 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     }
 }
 
-#define X(columns) {.name = "x", .cols = columns}
-#define WEIGHT(rows_, columns) {.name = "weight", .rows = rows_, .cols = columns, .parameter = true}
+#define X(columns)                                                                                                     \
+    { .name = "x", .cols = columns }
+#define WEIGHT(rows_, columns)                                                                                         \
+    { .name = "weight", .rows = rows_, .cols = columns, .parameter = true }
 
 /* clang-format off */
 const OpTest linear_test = {.name = "linear", .build = build_one, .naive = naive, .cases = {

@@ -32,8 +32,10 @@ static const Key gla_keys[] = {
     GLA_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "key and value heads (null: num_heads)"),
     GLA_KEY(expand_k, KEY_REAL, "0.5", 1e-6, 64, NULL, "key width / hidden_size"),
     GLA_KEY(expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
-    GLA_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, "silu|swish|relu|sigmoid", "function applied to q and k"),
-    GLA_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent", "fla's kernel choice; the maths is one"),
+    GLA_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, "silu|swish|relu|sigmoid",
+            "function applied to q and k"),
+    GLA_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
+            "fla's kernel choice; the maths is one"),
     GLA_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
     GLA_KEY(conv_size, KEY_INTEGER, "4", 1, 4, NULL, "width of the short convolutions"),
     GLA_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
@@ -54,10 +56,12 @@ static Status gla_complete(void *config, const ModelConfig *model) {
                   (long long)c->num_kv_heads);
         return BAD_INPUT;
     }
-    if (c->key_size % c->num_heads != 0 || c->value_size % c->num_heads != 0 || c->key_size == 0 || c->value_size == 0) {
-        log_error("model: key width %lld (hidden_size * expand_k) and value width %lld (hidden_size * expand_v) must be "
-                  "multiples of num_heads %lld",
-                  (long long)c->key_size, (long long)c->value_size, (long long)c->num_heads);
+    if (c->key_size % c->num_heads != 0 || c->value_size % c->num_heads != 0 || c->key_size == 0 ||
+        c->value_size == 0) {
+        log_error(
+            "model: key width %lld (hidden_size * expand_k) and value width %lld (hidden_size * expand_v) must be "
+            "multiples of num_heads %lld",
+            (long long)c->key_size, (long long)c->value_size, (long long)c->num_heads);
         return BAD_INPUT;
     }
     return OK;
@@ -82,7 +86,8 @@ static void gla_parameters(Layer *layer) {
     layer_matrix(layer, GK_PROJ_1, "gk_proj.1.weight", k_size, GATE_RANK);
     layer_vector(layer, GK_BIAS, "gk_proj.1.bias", k_size, 0);
     layer_matrix(layer, O_PROJ, "o_proj.weight", h, c->value_size);
-    layer_vector(layer, G_NORM, fuses_gate(layer) ? "g_norm_swish_gate.weight" : "g_norm.weight", c->value_size / c->num_heads, 1);
+    layer_vector(layer, G_NORM, fuses_gate(layer) ? "g_norm_swish_gate.weight" : "g_norm.weight",
+                 c->value_size / c->num_heads, 1);
     if (!c->use_short_conv) return;
     layer_convolution(layer, Q_CONV, "q_conv1d.weight", c->key_size, c->conv_size);
     layer_convolution(layer, K_CONV, "k_conv1d.weight", k_size, c->conv_size);
@@ -112,11 +117,13 @@ static Tensor *gla_forward(const Layer *layer, Tape *tape, Tensor *x) {
     q = feature(tape, q, c->feature_map);
     k = feature(tape, k, c->feature_map);
     const float clamp_min = isnan(c->clamp_min) ? -INFINITY : (float)c->clamp_min;
-    Tensor *decay = log_sigmoid_gate(tape, linear(tape, low_rank, w[GK_PROJ_1]), w[GK_BIAS], GATE_NORMALIZER, clamp_min);
+    Tensor *decay =
+        log_sigmoid_gate(tape, linear(tape, low_rank, w[GK_PROJ_1]), w[GK_BIAS], GATE_NORMALIZER, clamp_min);
     const ChunkGlaShape shape = {c->num_heads, c->num_kv_heads};
     Tensor *o = chunk_gla(tape, q, k, v, decay, shape, NULL, NULL);
     const float eps = (float)layer->model->norm_eps;
-    o = c->use_output_gate ? gated_rms_norm(tape, o, gate, w[G_NORM], eps) : rms_norm(tape, o, NULL, w[G_NORM], eps, NULL);
+    o = c->use_output_gate ? gated_rms_norm(tape, o, gate, w[G_NORM], eps)
+                           : rms_norm(tape, o, NULL, w[G_NORM], eps, NULL);
     return linear(tape, o, w[O_PROJ]);
 }
 

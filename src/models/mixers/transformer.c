@@ -1,5 +1,6 @@
-/* Softmax attention with rotary positions (Vaswani et al. 2017; Su et al. 2021, arXiv 2104.09864), as in fla's Attention.
- * It is the mixer of `model_type: transformer` and of the layers that the hybrid key `attn` names in other models.
+/* Softmax attention with rotary positions (Vaswani et al. 2017; Su et al. 2021, arXiv 2104.09864), as in fla's
+ * Attention. It is the mixer of `model_type: transformer` and of the layers that the hybrid key `attn` names in other
+ * models.
  *
  *   q, k, v = x Wq, x Wk, x Wv (+ biases)             (q and k optionally through a norm per head)
  *   q, k = rotate(q), rotate(k)
@@ -24,7 +25,8 @@ static const Key transformer_keys[] = {
     TRANSFORMER_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, "key and value heads (null: num_heads)"),
     TRANSFORMER_KEY(qkv_bias, KEY_BOOLEAN, "false", 0, 0, "biases on the q, k and v projections"),
     TRANSFORMER_KEY(qk_norm, KEY_BOOLEAN, "false", 0, 0, "norm per head on q and k"),
-    TRANSFORMER_KEY(window_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9, "tokens a query sees, itself included (null: all)"),
+    TRANSFORMER_KEY(window_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9,
+                    "tokens a query sees, itself included (null: all)"),
     TRANSFORMER_KEY(rope_theta, KEY_REAL, "10000.0", 1, 1e12, "base of the rotary frequencies"),
 };
 
