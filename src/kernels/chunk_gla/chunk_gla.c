@@ -28,7 +28,7 @@ static ChunkGlaArguments arguments_of(const Node *node) {
                                    .o_stride = o->stride,
                                    .initial_stride = initial ? initial->stride : 0,
                                    .T = batch->T,
-                                   .chunks = blocks(batch->T, CHUNK_GLA_ROWS),
+                                   .chunks = blocks(batch->T, CHUNK_ROWS),
                                    .heads = shape.heads,
                                    .kv_heads = shape.kv_heads,
                                    .K = k->cols / shape.kv_heads,
@@ -36,8 +36,7 @@ static ChunkGlaArguments arguments_of(const Node *node) {
     arguments.scale = 1.0f / sqrtf((float)arguments.K);
     const int64_t float_bytes = dtype_size(F32), chunks = batch->B * arguments.chunks;
     arguments.state = tape_workspace(node->tape, chunks * shape.kv_heads * arguments.K * arguments.V * float_bytes);
-    arguments.products =
-        tape_workspace(node->tape, chunks * shape.heads * CHUNK_GLA_ROWS * CHUNK_GLA_ROWS * float_bytes);
+    arguments.products = tape_workspace(node->tape, chunks * shape.heads * CHUNK_ROWS * CHUNK_ROWS * float_bytes);
     return arguments;
 }
 
@@ -68,8 +67,7 @@ static void chunk_gla_backward(Node *node) {
     const int64_t chunks = B * arguments.chunks, float_bytes = dtype_size(F32);
     arguments.dstate =
         tape_workspace(node->tape, chunks * arguments.kv_heads * arguments.K * arguments.V * float_bytes);
-    arguments.dproducts =
-        tape_workspace(node->tape, chunks * arguments.heads * CHUNK_GLA_ROWS * CHUNK_GLA_ROWS * float_bytes);
+    arguments.dproducts = tape_workspace(node->tape, chunks * arguments.heads * CHUNK_ROWS * CHUNK_ROWS * float_bytes);
     arguments.do_ = node->out[0]->gradient;
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
     arguments.dq = node->in[Q]->gradient;
@@ -91,8 +89,7 @@ static void chunk_gla_backward(Node *node) {
 static Work chunk_gla_work(const Node *node) {
     const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE], *o = node->out[0];
-    const double N = (double)q->rows, C = CHUNK_GLA_ROWS, heads = (double)shape.heads,
-                 kv_heads = (double)shape.kv_heads;
+    const double N = (double)q->rows, C = CHUNK_ROWS, heads = (double)shape.heads, kv_heads = (double)shape.kv_heads;
     const double K = (double)k->cols / kv_heads, V = (double)v->cols / kv_heads;
     const double flops = N * (heads * 2 * (C * K + C * V + K * V) + kv_heads * 2 * K * V);
     const double elements = N * (double)(q->cols + k->cols + v->cols + o->cols) * (double)dtype_size(q->type);

@@ -4,8 +4,10 @@
 
 #include <stdint.h>
 
-/* Rows of a chunk, and the widths of a block of K and of V that one program works on. */
-enum { CHUNK_GLA_ROWS = 64, CHUNK_GLA_K = 32, CHUNK_GLA_V = 64 };
+#include "kernels/chunk.h"
+
+/* The widths of a block of K and of V that one program works on. */
+enum { CHUNK_GLA_K = 32, CHUNK_GLA_V = 64 };
 
 /* Element matrices have one row per token; their strides and that of the initial state are in elements. Everything else
  * is contiguous. What a kernel does not use may be left out, `initial` and `final` (and their gradients) also where it

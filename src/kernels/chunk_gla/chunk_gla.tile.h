@@ -19,22 +19,7 @@
 #include "kernels/tile.h"
 #include "kernels/chunk_gla/chunk_gla.h"
 
-enum { ROWS = CHUNK_GLA_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF = 32, BLOCK = 16 };
-
-/* Where a chunk lies. */
-typedef struct Chunk {
-    int64_t first, rows;  /* the number of its first row in [N]; rows <= 64 */
-    int32_t before, last; /* segment of the token before the chunk, and of its last row */
-} Chunk;
-
-DEVICE Chunk chunk_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index) {
-    Chunk chunk;
-    chunk.first = sequence * a->T + index * ROWS;
-    chunk.rows = a->T - index * ROWS < ROWS ? a->T - index * ROWS : ROWS;
-    chunk.before = a->segment[index ? chunk.first - 1 : chunk.first];
-    chunk.last = a->segment[chunk.first + chunk.rows - 1];
-    return chunk;
-}
+enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF = 32, BLOCK = 16 };
 
 /* Offset of block (k, v) of the state of (chunk index, key-value head). */
 DEVICE int64_t state_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
@@ -96,7 +81,7 @@ KERNEL(chunk_gla_state, ChunkGlaArguments) {
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
     for (int64_t index = 0; index < a.chunks; index++) {
-        const Chunk chunk = chunk_at(&a, sequence, index);
+        const Chunk chunk = chunk_at(a.segment, a.T, sequence, index);
         float *state = a.state + state_at(&a, sequence, index, head, program_y, program_z);
         accumulator_store_f32(S, state, a.V, cols_k, cols_v);
         if (index + 1 == a.chunks && !a.final) break;
@@ -130,7 +115,7 @@ KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
     accumulator_zero(dS);
     if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
     for (int64_t index = a.chunks - 1; index >= 0; index--) {
-        const Chunk chunk = chunk_at(&a, sequence, index);
+        const Chunk chunk = chunk_at(a.segment, a.T, sequence, index);
         float *dstate = a.dstate + state_at(&a, sequence, index, head, program_y, program_z);
         accumulator_store_f32(dS, dstate, a.V, cols_k, cols_v);
         if (index == 0 && !a.dinitial) break;
@@ -225,7 +210,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     TILE_VIEW(lower_q, q_block, HALF + BLOCK, 0, BLOCK, WIDTH_K);
     TILE_VIEW(lower_k, k_block, HALF, 0, BLOCK, WIDTH_K);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
-    const Chunk chunk = chunk_at(&a, sequence, program_x);
+    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_x);
     float *A = a.products + products_at(&a, sequence, program_x, head);
     rows_documents(document, &a, chunk);
     EACH_ENTRY(diagonal, i, j, x, x = 0);
@@ -292,7 +277,7 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
     TILE_VIEW(top_dO, dO, 0, 0, HALF, WIDTH_V);
     TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
-    const Chunk chunk = chunk_at(&a, sequence, program_x);
+    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_x);
     rows_documents(document, &a, chunk);
     accumulator_zero(top);
     accumulator_zero(bottom);
@@ -329,7 +314,7 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
     TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, kv_head = head * a.kv_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const Chunk chunk = chunk_at(&a, sequence, program_y);
+    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
     rows_of_document(sees, &a, chunk, chunk.before);
     tile_load_f32(A, a.products + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
     tile_load(v, v_at(&a, chunk, kv_head, program_x), a.v_stride, chunk.rows, cols_v);
@@ -374,7 +359,7 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
     TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const Chunk chunk = chunk_at(&a, sequence, program_y);
+    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
     rows_of_document(enters, &a, chunk, chunk.last);
     accumulator_zero(top);
     accumulator_zero(bottom);
@@ -442,7 +427,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     TILE_VIEW(lower_k, k_block, HALF, 0, BLOCK, WIDTH_K);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols = a.K - program_x * WIDTH_K < WIDTH_K ? a.K - program_x * WIDTH_K : WIDTH_K;
-    const Chunk chunk = chunk_at(&a, sequence, program_y);
+    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
     const int64_t at = state_at(&a, sequence, program_y, head, program_x, 0);
     tile_load(k, k_at(&a, chunk, head, program_x), a.k_stride, chunk.rows, cols);
     matrix_load(step, g_at(&a, chunk, head, program_x), a.g_stride, chunk.rows, cols);
