@@ -41,6 +41,11 @@ Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight);
  * clamp_min = -INFINITY: none. */
 Tensor *log_sigmoid_gate(Tape *tape, Tensor *x, Tensor *bias, float normalizer, float clamp_min);
 
+/* HGRN's forget gate f = bound + (1 - bound) sigmoid(x) (arXiv 2311.04823): gives log f, always fp32, and in *gated what
+ * it lets in, 1 - f, times silu(input) if input is not NULL. The bound of layer `layer` is the sum of softmax(bounds,
+ * over layers) over layers 1 .. layer, a fixed 0 for layer 0; bounds [layers, cols], NULL: 0. */
+Tensor *lower_bound_gate(Tape *tape, Tensor *x, Tensor *input, Tensor *bounds, int64_t layer, Tensor **gated);
+
 typedef struct AttentionShape {
     int64_t heads, kv_heads; /* query head n reads key-value head n / (heads / kv_heads) */
     int64_t window;          /* a query sees the last `window` tokens, itself included; 0: all */

@@ -41,6 +41,18 @@ DEVICE float log1p_f(float u) {
     return m + p + exponent * 0.693359375f;
 }
 
+/* log(x) for 2^-126 <= x <= 1/2, to 2 ulp: x = 2^n (1 + m). */
+DEVICE float log_f(float x) {
+    union {
+        float value;
+        uint32_t bits;
+    } u;
+    u.value = x;
+    const float n = (float)((int32_t)(u.bits >> 23) - 127);
+    u.bits = (u.bits & 0x7fffffu) | 0x3f800000u;
+    return n * 0.693359375f + (log1p_f(u.value - 1.0f) - n * 2.12194440e-4f);
+}
+
 DEVICE float sigmoid_f(float x) { return 1.0f / (1.0f + exp_f(-x)); }
 
 /* log sigmoid(x) = min(x, 0) - log(1 + e^-|x|), which neither overflows nor cancels. */

@@ -48,6 +48,8 @@ static void logarithm(void **state) {
     (void)state;
     expect_accuracy("log1p", worst_error(log1p_f, log1p, 0, 1, 0), 3);
     expect_accuracy("log1p near 0", worst_error(log1p_f, log1p, 0, 1e-6, 0), 2);
+    expect_accuracy("log", worst_error(log_f, log, 0x1p-126, 0.5, 0), 2);
+    expect_accuracy("log near 0", worst_error(log_f, log, 0x1p-126, 0x1p-100, 0), 2);
 }
 
 static void gates(void **state) {
