@@ -35,6 +35,9 @@ void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64
 void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width);
 /* A vector [n] that starts at `value` and does not decay: norm weights (1), biases (0). */
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value);
+/* A matrix "model.<name>" [rows, cols] that starts at `value` and is one for all layers: it lives with the embeddings
+ * in the root. */
+void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value);
 
 /* All mixers, by mixers.def. */
 const Mixer *mixer_find(const char *model_type);

@@ -180,6 +180,17 @@ void layer_vector(Layer *layer, int index, const char *name, int64_t n, double v
     layer->weight[index] = add_layer_parameter(layer, "attn.", name, 1, &n, (Init){INIT_CONSTANT, value, 0});
 }
 
+void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value) {
+    char full[PARAMETER_NAME * 2];
+    snprintf(full, sizeof full, "model.%s", name);
+    Unit *root = layer->root;
+    for (int i = 0; i < root->parameters; i++)
+        if (strcmp(root->parameter[i].name, full) == 0) layer->weight[index] = &root->parameter[i].tensor;
+    if (layer->weight[index]) return;
+    const Init constant = {INIT_CONSTANT, value, 0};
+    layer->weight[index] = &add_parameter(root, full, 2, (int64_t[]){rows, cols}, constant)->tensor;
+}
+
 static void build_layer(Layer *layer) {
     const ModelConfig *c = layer->model;
     const int64_t h = c->hidden_size, width = mlp_width(c);
@@ -217,7 +228,9 @@ static void build_parameters(Model *model) {
         layer->mixer = attention ? mixer_find("transformer") : model->mixer;
         layer->config = attention ? model->attention_config : model->mixer_config;
         layer->model = c;
+        layer->index = i;
         layer->unit = &model->unit[i + 1];
+        layer->root = root;
         snprintf(layer->unit->name, sizeof layer->unit->name, "model.layers.%lld", (long long)i);
         build_layer(layer);
     }

@@ -31,7 +31,8 @@ struct Layer {
     const Mixer *mixer;
     const void *config; /* the mixer's own struct */
     const ModelConfig *model;
-    Unit *unit;
+    int64_t index; /* among the model's layers */
+    Unit *unit, *root;
     Tensor *weight[LAYER_WEIGHTS]; /* the mixer's, by its own enumeration */
     Tensor *attn_norm, *mlp_norm, *gate_proj, *up_proj, *down_proj;
 };
