@@ -168,7 +168,7 @@ static Status run(Bench *b, Comm *comm) {
     if (status != OK) return status;
     fsdp_initialise(b->session.fsdp, (uint64_t)b->config.training.seed);
     random_tokens(b);
-    const MemoryPlan plan = setup_memory(&b->config, model, comm->size);
+    const MemoryPlan plan = setup_memory(&b->config, model, comm->size, comm->local_size);
     b->peak_rate = peak_product_rate(b->session.device, sharding.type, PRODUCT_SIZE) * comm->size;
     log_info("products     %10.1f GFLOP/s  (%d x %d x %d, %s, all ranks)", b->peak_rate / 1e9, PRODUCT_SIZE,
              PRODUCT_SIZE, PRODUCT_SIZE, b->config.training.mixed_precision_param);

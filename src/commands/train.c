@@ -66,7 +66,8 @@ static int take_ranks(int *argc, char **argv) {
 Status command_plan(int argc, char **argv) {
     if (wants_help(argc, argv)) {
         printf("flame-c plan --config FILE [--ranks=N] [--section.key=value ...]\n\n"
-               "Prints parameters, work per token and the memory of each rank; allocates and trains nothing.\n");
+               "Prints parameters, work per token and the memory of each rank (all on one host); allocates and trains"
+               " nothing.\n");
         return OK;
     }
     const int ranks = take_ranks(&argc, argv);
@@ -80,7 +81,10 @@ Status command_plan(int argc, char **argv) {
     status = config_validate(&config, ranks);
     Model *model = NULL;
     if (status == OK) status = model_create(config.model, &model);
-    if (status == OK) setup_print(&config, model, ranks);
+    if (status == OK) {
+        const MemoryPlan plan = setup_memory(&config, model, ranks, ranks);
+        setup_print(&config, model, &plan, ranks);
+    }
     model_destroy(model);
     config_free(&config);
     return status;

@@ -45,19 +45,23 @@ static int64_t largest_shard(const Unit *units, int count, int world_size) {
     return largest;
 }
 
-FsdpMemory fsdp_memory(int world_size, const Unit *units, int count, FsdpOptions options) {
+FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int count, FsdpOptions options) {
     FsdpMemory memory = {0};
     const int64_t size = dtype_size(options.type), root = shard_elements(&units[0], world_size);
+    const int64_t turns = largest_shard(units, count, world_size), others = world_size - 1;
     int64_t shards = 0;
     for (int u = 0; u < count; u++) shards += shard_elements(&units[u], world_size);
     memory.parameters = shards * (int64_t)sizeof(float);
     if (options.type == BF16) memory.gathered += shards * size;
-    const int64_t turns = largest_shard(units, count, world_size);
-    if (world_size > 1) memory.gathered += world_size * size * (options.reshard_after_forward ? root + turns : shards);
+    if (one_host)
+        memory.others += others * shards * size;
+    else
+        memory.gathered += world_size * size * (options.reshard_after_forward ? root + turns : shards);
     if (!options.training) return memory;
     memory.gradients = memory.parameters;
     memory.moments = 2 * memory.parameters;
     if (world_size > 1) memory.gathered_gradients = world_size * (root + turns) * (int64_t)sizeof(float);
+    if (one_host) memory.others += others * (root + turns) * (int64_t)sizeof(float);
     return memory;
 }
 

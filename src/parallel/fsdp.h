@@ -28,12 +28,12 @@ void fsdp_destroy(Fsdp *fsdp);
 /* Draws this rank's part of every parameter by its Init; the weights do not depend on the number of ranks. */
 void fsdp_initialise(Fsdp *fsdp, uint64_t seed);
 
-/* Bytes per rank, by part, without allocating: for the memory plan. With more than one rank `gathered` is what ranks on
- * several hosts need; on one host it is less (nothing in fp32, this rank's shards in bf16). */
+/* Bytes per rank, by part, without allocating: for the memory plan. Ranks that are all on one host gather nothing: they
+ * read each other's memory, which is resident in each of them (`others`) but there once. */
 typedef struct FsdpMemory {
-    int64_t parameters, gradients, moments, gathered, gathered_gradients;
+    int64_t parameters, gradients, moments, gathered, gathered_gradients, others;
 } FsdpMemory;
-FsdpMemory fsdp_memory(int world_size, const Unit *units, int count, FsdpOptions options);
+FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int count, FsdpOptions options);
 
 Comm *fsdp_comm(const Fsdp *fsdp);
 const Device *fsdp_device(const Fsdp *fsdp);

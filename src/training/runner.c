@@ -226,7 +226,14 @@ static int64_t boundary_bytes(const Runner *runner) {
     return rows_of(runner) * runner->model->config.hidden_size * dtype_size(runner->options.type);
 }
 
+/* The type of the parameters is that of all activations. */
+static void set_parameter_type(Model *model, DType type) {
+    for (int u = 0; u < model->units; u++)
+        for (int i = 0; i < model->unit[u].parameters; i++) model->unit[u].parameter[i].tensor.type = type;
+}
+
 RunnerPlan runner_plan(Model *model, RunnerOptions options) {
+    set_parameter_type(model, options.type);
     Runner *runner = new_runner(model, NULL, device_counting(), options);
     runner->keep = arena_counting("keep", runner->device);
     runner->scratch = arena_counting("scratch", runner->device);

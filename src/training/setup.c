@@ -53,16 +53,17 @@ OptimizerOptions setup_optimizer(const TrainConfig *config) {
 }
 
 /* Measured: the program with Open MPI, HDF5 and oneDNN loaded, its thread stacks and packed operands of products. */
-enum { PROGRAM_BYTES = 70 << 20 };
+enum { PROGRAM_BYTES = 45 << 20 };
 
-MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size) {
+MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size) {
     MemoryPlan plan = {.other_bytes = PROGRAM_BYTES};
-    plan.shards = fsdp_memory(world_size, model->unit, model->units, setup_sharding(config, true));
+    plan.shards =
+        fsdp_memory(world_size, local_size == world_size, model->unit, model->units, setup_sharding(config, true));
     plan.runner = runner_plan(model, setup_runner(config));
     if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
     const int64_t shards = plan.shards.parameters + plan.shards.gradients + plan.shards.moments + plan.shards.gathered +
-                           plan.shards.gathered_gradients;
+                           plan.shards.gathered_gradients + plan.shards.others;
     plan.total_bytes =
         shards + plan.runner.keep_bytes + plan.runner.scratch_bytes + plan.checkpoint_bytes + plan.other_bytes;
     return plan;
@@ -79,20 +80,19 @@ static int64_t memory_available(void) {
     return kilobytes < 0 ? INT64_MAX : kilobytes * 1024;
 }
 
-Status setup_check_memory(const MemoryPlan *plan, int local_ranks) {
+Status setup_check_memory(const MemoryPlan *plan, int local_size) {
     struct rlimit limit;
-    const int64_t host = memory_available() / local_ranks;
-    int64_t available = host;
-    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (int64_t)limit.rlim_cur < host)
+    const int64_t needed = plan->total_bytes - plan->shards.others;
+    int64_t available = memory_available() / local_size;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (int64_t)limit.rlim_cur < available)
         available = (int64_t)limit.rlim_cur;
-    if (plan->total_bytes <= available) return OK;
+    if (needed <= available) return OK;
     if (log_rank() == 0)
         log_error(
             "each rank needs %.0f MB and may have %.0f MB: parameters, gradients and moments %.0f MB (use more ranks), "
-            "activations %.0f MB (lower training.batch_size or training.seq_len, or set activation_checkpoint.mode: "
-            "full), "
-            "working memory %.0f MB",
-            (double)plan->total_bytes / 1e6, (double)available / 1e6,
+            "activations %.0f MB (lower training.batch_size or training.seq_len, or set "
+            "activation_checkpoint.mode: full), working memory %.0f MB",
+            (double)needed / 1e6, (double)available / 1e6,
             (double)(plan->shards.parameters + plan->shards.gradients + plan->shards.moments) / 1e6,
             (double)plan->runner.keep_bytes / 1e6, (double)plan->runner.scratch_bytes / 1e6);
     return BAD_INPUT;
@@ -119,23 +119,23 @@ static void print_bytes(const char *what, int64_t bytes) {
     if (bytes > 0) log_info("  %-28s %10.1f MB", what, (double)bytes / 1e6);
 }
 
-void setup_print(const TrainConfig *config, Model *model, int world_size) {
-    const MemoryPlan plan = setup_memory(config, model, world_size);
+void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan *plan, int world_size) {
     const StepShape step = step_shape(config, world_size);
     print_parameters(model);
     log_info("step         %14lld tokens  (%lld sequences of %lld; %d ranks x %lld micro-batches of %lld)",
              (long long)(step.samples * config->training.seq_len), (long long)step.samples,
              (long long)config->training.seq_len, world_size, (long long)step.micro_batches, (long long)step.batch);
-    log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(&plan, config) / 1e6);
+    log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(plan, config) / 1e6);
     log_info("memory of each rank:");
-    print_bytes("parameters (fp32 shard)", plan.shards.parameters);
-    print_bytes("gradients (fp32 shard)", plan.shards.gradients);
-    print_bytes("AdamW moments (fp32 shard)", plan.shards.moments);
-    print_bytes("gathered parameters", plan.shards.gathered);
-    print_bytes("whole gradients", plan.shards.gathered_gradients);
-    print_bytes("activations for backward", plan.runner.keep_bytes);
-    print_bytes("working memory", plan.runner.scratch_bytes);
-    print_bytes("copy for checkpoints", plan.checkpoint_bytes);
-    print_bytes("program and libraries", plan.other_bytes);
-    print_bytes("total", plan.total_bytes);
+    print_bytes("parameters (fp32 shard)", plan->shards.parameters);
+    print_bytes("gradients (fp32 shard)", plan->shards.gradients);
+    print_bytes("AdamW moments (fp32 shard)", plan->shards.moments);
+    print_bytes("gathered parameters", plan->shards.gathered);
+    print_bytes("whole gradients", plan->shards.gathered_gradients);
+    print_bytes("memory of the other ranks", plan->shards.others);
+    print_bytes("activations for backward", plan->runner.keep_bytes);
+    print_bytes("working memory", plan->runner.scratch_bytes);
+    print_bytes("copy for checkpoints", plan->checkpoint_bytes);
+    print_bytes("program and libraries", plan->other_bytes);
+    print_bytes("total", plan->total_bytes);
 }

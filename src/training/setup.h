@@ -26,17 +26,18 @@ typedef struct MemoryPlan {
     RunnerPlan runner;
     int64_t checkpoint_bytes; /* the copy that an asynchronous save writes from */
     int64_t other_bytes;      /* the program, its libraries and the data readers: an estimate */
-    int64_t total_bytes;
+    int64_t total_bytes;      /* resident in the rank, also what it shares with others */
 } MemoryPlan;
 
-MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size);
+/* For `world_size` ranks, `local_size` of them on this host. */
+MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size);
 
-/* BAD_INPUT, with the largest parts and the keys that lower them, if the plan of `local_ranks` ranks does not fit into
+/* BAD_INPUT, with the largest parts and the keys that lower them, if the plan of `local_size` ranks does not fit into
  * the memory that this host has free or that the process may use. */
-Status setup_check_memory(const MemoryPlan *plan, int local_ranks);
+Status setup_check_memory(const MemoryPlan *plan, int local_size);
 
 /* Prints parameters by part, work per token and the memory plan. Rank 0. */
-void setup_print(const TrainConfig *config, Model *model, int world_size);
+void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan *plan, int world_size);
 
 /* FLOPs of a training step's products and kernels per token: forward once, backward twice. */
 double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config);

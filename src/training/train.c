@@ -103,8 +103,8 @@ static Status prepare(Trainer *t) {
     Status status = agree(comm, model_create(t->config->model, &model));
     if (status != OK) return status;
     t->session.model = model;
-    setup_print(t->config, model, comm->size);
-    const MemoryPlan plan = setup_memory(t->config, model, comm->size);
+    const MemoryPlan plan = setup_memory(t->config, model, comm->size, comm->local_size);
+    setup_print(t->config, model, &plan, comm->size);
     t->flops_per_token = setup_flops_per_token(&plan, t->config);
     t->runner_options = setup_runner(t->config);
     t->optimizer = setup_optimizer(t->config);
