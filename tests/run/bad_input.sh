@@ -37,7 +37,7 @@ refuses 1 'missing.yaml' --config "$work/missing.yaml"
 trains 2 'training.batch_size.*range' --training.batch_size=0
 trains 2 'training.steps' --training.steps=1.5
 trains 2 'optimizer.lr' --optimizer.lr=3e-4x
-trains 2 'no mixer "rnn".*gla, transformer' --model.model_type=rnn
+trains 2 'no mixer "rnn".*gla, .*transformer' --model.model_type=rnn
 trains 2 'model.hidden_size' --model.hidden_sizes=64
 trains 1 'multiples of num_heads 3' --model.num_heads=3
 trains 1 'GPU' --device=cuda
