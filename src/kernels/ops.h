@@ -64,6 +64,11 @@ typedef struct ChunkGlaShape {
 Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkGlaShape shape, Tensor *initial,
                   Tensor **final);
 
+/* The linear recurrence of single channels: h_t = e^g_t h_{t-1} + x_t for every column (HGRN, arXiv 2311.04823). g [N,
+ * cols] fp32 log decays; initial: h before the first token, fp32 [B, cols], or NULL for zero. *final, if final is not
+ * NULL: h after the last token, same layout. */
+Tensor *diagonal_scan(Tape *tape, Tensor *x, Tensor *g, Tensor *initial, Tensor **final);
+
 /* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the
  * losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the
  * gradient of the output, and the driver divides by the number of targets in the optimizer. */
