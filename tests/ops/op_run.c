@@ -169,7 +169,8 @@ static void place_create(Place *place, const OpProblem *problem, DType type, OpO
     place_parameters(place, problem, type, options);
     for (int i = 0; i < problem->inputs; i++) {
         const OpInput *input = &problem->c->input[i];
-        if (!input->parameter) place_activation(place, i, &problem->in[i], input->fp32 ? F32 : type, options.wide);
+        if (!input->parameter)
+            place_activation(place, i, &problem->in[i], input->fp32 ? F32 : type, options.wide && !input->contiguous);
         place->in[i] = &place->tensor[i];
     }
 }
@@ -203,14 +204,13 @@ static bool margins_untouched(const Tensor *whole, const void *data) {
     return true;
 }
 
-static void read_gradients(OpResult *result, const OpProblem *problem, const Place *place, OpOptions options) {
+static void read_gradients(OpResult *result, const OpProblem *problem, const Place *place) {
     for (int i = 0; i < problem->inputs; i++) {
         const Tensor *tensor = place->in[i], *whole = &place->whole[i];
         if (!tensor->gradient) continue;
         result->in_gradient[i] = read_matrix(tensor->gradient, tensor->rows, tensor->cols,
                                              tensor->parameter ? F32 : tensor->type, tensor->stride);
-        if (options.wide && !tensor->parameter &&
-            (!margins_untouched(whole, whole->data) || !margins_untouched(whole, whole->gradient)))
+        if (tensor->base && (!margins_untouched(whole, whole->data) || !margins_untouched(whole, whole->gradient)))
             result->trespass = problem->c->input[i].name;
     }
 }
@@ -227,7 +227,7 @@ static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOp
     if (options.recompute) tape_rematerialise(tape);
     for (int i = 0; i < problem->outputs; i++) seed_gradient(place, i, &problem->out_gradient[i]);
     tape_backward(tape);
-    read_gradients(result, problem, place, options);
+    read_gradients(result, problem, place);
 }
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {

@@ -33,6 +33,7 @@ typedef struct OpInput {
     int64_t cols;
     bool parameter;   /* lies in one flat buffer with the case's other parameters, one after another, no padding */
     bool fp32;        /* an activation that is fp32 on every backend (gates, states) */
+    bool contiguous;  /* never columns of a wider matrix */
     double low, high; /* values are uniform in [low, high); both 0: normal with standard deviation 1 */
 } OpInput;
 
