@@ -69,6 +69,20 @@ Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkG
  * NULL: h after the last token, same layout. */
 Tensor *diagonal_scan(Tape *tape, Tensor *x, Tensor *g, Tensor *initial, Tensor **final);
 
+typedef struct ChunkDeltaShape {
+    int64_t heads, v_heads; /* value head n reads query and key head n / (v_heads / heads) */
+    int64_t steps;          /* updates of the state per token */
+} ChunkDeltaShape;
+/* The gated delta rule (arXiv 2412.06464): S <- e^g_t S_{t-1}, S_t = S + beta_t k_t (v_t - k_t S)^T, o_t = K^(-1/2) q_t
+ * S_t, per value head; with several steps, S_t is what the updates 0 .. steps-1 of the token leave, one after another.
+ * q [N, heads*K], k [N, steps*heads*K], v [N, steps*v_heads*V], beta [N, steps*v_heads] fp32 or NULL for 1, g [N,
+ * v_heads] fp32 log decays or NULL for 0 -> o [N, v_heads*V]. Keys are expected normed: |k| <= 1.
+ * initial: state before the first token, fp32 [B*v_heads*K, V], or NULL for zero. *final, if final is not NULL: the
+ * state after the last token, same layout. */
+Tensor *chunk_delta(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, ChunkDeltaShape shape,
+                    Tensor *initial, Tensor **final);
+
+
 /* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the
  * losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the
  * gradient of the output, and the driver divides by the number of targets in the optimizer. */
