@@ -27,6 +27,8 @@ Tensor *add(Tape *tape, Tensor *x, Tensor *y);
 Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum);
 /* rms_norm(x) * silu(gate), per group of weight->cols columns. */
 Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, float eps);
+/* x / sqrt(sum(x^2) + eps), per group of `cols` columns. */
+Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps);
 
 /* Rotates each head's halves (x[d], x[d + head_dim/2]) by position * theta^(-2d/head_dim), positions from the batch. */
 Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
@@ -37,6 +39,11 @@ Tensor *activation(Tape *tape, Tensor *x, Activation kind);
 /* Depthwise causal convolution over time, weight [cols, width], width at most 4, then silu:
  * y_t = silu(sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0. */
 Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight);
+/* factor * sigmoid(x), always fp32. */
+Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
+/* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. */
+Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias);
+
 /* max(log sigmoid(x + bias) / normalizer, clamp_min): a log decay, always fp32. bias [1, cols] or NULL;
  * clamp_min = -INFINITY: none. */
 Tensor *log_sigmoid_gate(Tape *tape, Tensor *x, Tensor *bias, float normalizer, float clamp_min);
@@ -81,7 +88,6 @@ typedef struct ChunkDeltaShape {
  * state after the last token, same layout. */
 Tensor *chunk_delta(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, ChunkDeltaShape shape,
                     Tensor *initial, Tensor **final);
-
 
 /* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the
  * losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the
