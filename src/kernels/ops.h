@@ -71,6 +71,19 @@ typedef struct ChunkGlaShape {
 Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkGlaShape shape, Tensor *initial,
                   Tensor **final);
 
+typedef struct ChunkSimpleGlaShape {
+    int64_t heads, key_size, value_size; /* of the states; K and V */
+    float scale;
+    const float *log_decay; /* [heads], of every token where g is NULL; on the host, outlives the tape; NULL: 0 */
+} ChunkSimpleGlaShape;
+/* Linear attention with one decay per head and token (Mamba-2, arXiv 2405.21060; retention, arXiv 2307.08621): S_t =
+ * e^g_t S_{t-1} + k_t v_t^T, o_t = scale q_t S_t. q [N, q_heads*K], k [N, k_heads*K], v [N, v_heads*V], where head n of
+ * `heads` reads query head n / (heads / q_heads), and so on; k_heads divides q_heads. g [N, heads] fp32 log decays or
+ * NULL -> o [N, heads*V]. initial: state before the first token, fp32 [B*heads*K, V], or NULL for zero. *final, if final
+ * is not NULL: the state after the last token, same layout. */
+Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkSimpleGlaShape shape,
+                         Tensor *initial, Tensor **final);
+
 /* The linear recurrence of single channels: h_t = e^g_t h_{t-1} + x_t for every column (HGRN, arXiv 2311.04823). g [N,
  * cols] fp32 log decays; initial: h before the first token, fp32 [B, cols], or NULL for zero. *final, if final is not
  * NULL: h after the last token, same layout. */
