@@ -161,17 +161,22 @@ static Status write_json(const Bench *b) {
 
 static Status run(Bench *b, Comm *comm) {
     Model *model = NULL;
-    Status status = agree(comm, model_create(b->config.model, &model));
+    const Device *device = NULL;
+    Status status = session_device(comm, b->config.device, &device);
+    if (status != OK) return status;
+    config_set_device(&b->config, device->nccl ? "cuda" : "cpu");
+    status = agree(comm, model_create(b->config.model, &model));
     if (status != OK) return status;
     const FsdpOptions sharding = setup_sharding(&b->config, true);
-    status = session_open(&b->session, comm, model, setup_runner(&b->config), sharding.reshard_after_forward);
+    status = session_open(&b->session, comm, device, model, setup_runner(&b->config), sharding.reshard_after_forward);
     if (status != OK) return status;
     fsdp_initialise(b->session.fsdp, (uint64_t)b->config.training.seed);
     random_tokens(b);
     const MemoryPlan plan = setup_memory(&b->config, model, comm->size, comm->local_size);
-    b->peak_rate = peak_product_rate(b->session.device, sharding.type, PRODUCT_SIZE) * comm->size;
-    log_info("products     %10.1f GFLOP/s  (%d x %d x %d, %s, all ranks)", b->peak_rate / 1e9, PRODUCT_SIZE,
-             PRODUCT_SIZE, PRODUCT_SIZE, b->config.training.mixed_precision_param);
+    int64_t n = PRODUCT_SIZE;
+    b->peak_rate = peak_product_rate(device, sharding.type, &n) * comm->size;
+    log_info("products     %10.1f GFLOP/s  (%lld x %lld x %lld, %s, all ranks)", b->peak_rate / 1e9, (long long)n,
+             (long long)n, (long long)n, b->config.training.mixed_precision_param);
     record(b->json, "product_gflops", b->peak_rate / 1e9);
     time_steps(b, setup_flops_per_token(&plan, &b->config));
     profile_step(b);

@@ -16,11 +16,13 @@ typedef struct EvalArguments {
     const char *checkpoint, *data;
     int64_t seq_len, batch, samples; /* samples 0: all */
     DType type;
+    const char *device;
 } EvalArguments;
 
 static void print_usage(void) {
     printf("flame-c eval --checkpoint DIR --data FILE.h5 [--seq-len 2048] [--batch 1] [--samples N] [--dtype "
-           "float32|bfloat16]\n\n"
+           "float32|bfloat16]\n"
+           "             [--device auto|cpu|cuda]\n\n"
            "DIR is a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder. Prints the mean loss "
            "in nats\n"
            "per token, the perplexity, and with the byte tokenizer the bits per byte, over all windows of seq-len "
@@ -36,19 +38,18 @@ static int64_t positive(const char *text) {
 }
 
 static Status parse_arguments(EvalArguments *a, int argc, char **argv) {
-    static const struct option options[] = {{"checkpoint", required_argument, NULL, 'c'},
-                                            {"data", required_argument, NULL, 'd'},
-                                            {"seq-len", required_argument, NULL, 's'},
-                                            {"batch", required_argument, NULL, 'b'},
-                                            {"samples", required_argument, NULL, 'n'},
-                                            {"dtype", required_argument, NULL, 't'},
-                                            {0}};
+    static const struct option options[] = {
+        {"checkpoint", required_argument, NULL, 'c'}, {"data", required_argument, NULL, 'd'},
+        {"seq-len", required_argument, NULL, 's'},    {"batch", required_argument, NULL, 'b'},
+        {"samples", required_argument, NULL, 'n'},    {"dtype", required_argument, NULL, 't'},
+        {"device", required_argument, NULL, 'v'},     {0}};
     optind = 1;
     for (int letter; (letter = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int64_t *number = letter == 's' ? &a->seq_len : letter == 'b' ? &a->batch : letter == 'n' ? &a->samples : NULL;
         if (letter == 'c') a->checkpoint = optarg;
         if (letter == 'd') a->data = optarg;
         if (number && !(*number = positive(optarg))) letter = '?';
+        if (letter == 'v' && !session_knows_device(a->device = optarg)) letter = '?';
         if (letter == 't' && strcmp(optarg, "bfloat16") == 0)
             a->type = BF16;
         else if (letter == 't' && strcmp(optarg, "float32") != 0)
@@ -58,19 +59,22 @@ static Status parse_arguments(EvalArguments *a, int argc, char **argv) {
     return optind == argc && a->checkpoint && a->data ? OK : USAGE;
 }
 
-static Status open_model(const char *folder, Comm *comm, Session *session, const RunnerOptions *options) {
+static Status open_model(const char *folder, const char *device_name, Comm *comm, Session *session,
+                         const RunnerOptions *options) {
     char *path = path_join(folder, "config.json");
     Model *model = NULL;
-    Status status = agree(comm, model_from_file(path, &model));
+    const Device *device = NULL;
+    Status status = session_device(comm, device_name, &device);
+    if (status == OK) status = agree(comm, model_from_file(path, &model));
     free(path);
-    if (status == OK) status = session_open(session, comm, model, *options, true);
+    if (status == OK) status = session_open(session, comm, device, model, *options, true);
     return status == OK ? weights_load(folder, comm, model->unit, model->units) : status;
 }
 
 static Status open_checkpoint(const EvalArguments *a, Comm *comm, Session *session, const RunnerOptions *options) {
     char *folder = checkpoint_find(a->checkpoint);
     Status status = agree(comm, folder ? OK : BAD_INPUT);
-    if (status == OK) status = open_model(folder, comm, session, options);
+    if (status == OK) status = open_model(folder, a->device, comm, session, options);
     free(folder);
     return status;
 }
@@ -103,7 +107,7 @@ static void print_result(const EvalArguments *a, const Stream *stream, Evaluatio
 Status command_eval(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) return print_usage(), OK;
-    EvalArguments a = {.seq_len = 2048, .batch = 1, .type = F32};
+    EvalArguments a = {.seq_len = 2048, .batch = 1, .type = F32, .device = "auto"};
     if (parse_arguments(&a, argc, argv) != OK) {
         log_error("eval: wants --checkpoint DIR and --data FILE.h5; flame-c eval --help lists the options");
         return USAGE;

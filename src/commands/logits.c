@@ -13,7 +13,8 @@
 #include "training/session.h"
 
 static void print_usage(void) {
-    printf("flame-c logits --checkpoint DIR --tokens FILE.safetensors --out FILE.safetensors\n\n"
+    printf("flame-c logits --checkpoint DIR --tokens FILE.safetensors --out FILE.safetensors\n"
+           "               [--device auto|cpu|cuda]\n\n"
            "Reads input_ids [B, T] (int64) from --tokens and writes input_ids and logits [B, T, vocabulary] (fp32) to "
            "--out,\n"
            "which must not exist. DIR is a step folder, a run (its newest step) or a Hugging Face folder of a known "
@@ -62,21 +63,26 @@ static Status write_result(const char *path, const SafeTensor *ids, const int64_
     return error ? IO_ERROR : OK;
 }
 
-static Status compute(const char *folder, const SafeTensor *ids, const char *out) {
-    Session session = {0};
-    Model *model = NULL;
+static Status open_session(const char *folder, const SafeTensor *ids, const char *device_name, Session *session) {
+    const Device *device = NULL;
     char *config = path_join(folder, "config.json");
-    Status status = model_from_file(config, &model);
+    session->comm = comm_self_create();
+    Status status = session_device(session->comm, device_name, &device);
+    if (status == OK) status = model_from_file(config, &session->model);
     free(config);
-    if (status) return status;
-    Comm *comm = comm_self_create();
     const RunnerOptions options = {.type = F32, .B = ids->shape[0], .T = ids->shape[1], .logits = true};
-    status = session_open(&session, comm, model, options, true);
+    return status == OK ? session_open(session, session->comm, device, session->model, options, true) : status;
+}
+
+static Status compute(const char *folder, const SafeTensor *ids, const char *device, const char *out) {
+    Session session = {0};
+    Status status = open_session(folder, ids, device, &session);
     if (status) {
-        comm_destroy(comm);
-        model_destroy(model);
+        session_close(&session);
         return status;
     }
+    Comm *comm = session.comm;
+    const Model *model = session.model;
     const int64_t vocabulary = model->config.vocab_size;
     int64_t *tokens = malloc((size_t)ids->elements * sizeof *tokens);
     float *logits = malloc((size_t)(ids->elements * vocabulary) * sizeof *logits);
@@ -93,7 +99,7 @@ static Status compute(const char *folder, const SafeTensor *ids, const char *out
     return status;
 }
 
-static Status run(const char *checkpoint, const char *tokens, const char *out) {
+static Status run(const char *checkpoint, const char *tokens, const char *device, const char *out) {
     SafeTensors *file;
     char *folder = checkpoint_find(checkpoint);
     if (!folder) return BAD_INPUT;
@@ -101,7 +107,7 @@ static Status run(const char *checkpoint, const char *tokens, const char *out) {
     if (status == OK) {
         const SafeTensor *ids = safetensors_find(file, "input_ids");
         if (ids && ids->dims == 2 && ids->elements > 0) {
-            status = compute(folder, ids, out);
+            status = compute(folder, ids, device, out);
         } else {
             log_error("%s: there must be a tensor input_ids [B, T]", tokens);
             status = BAD_INPUT;
@@ -116,9 +122,10 @@ Status command_logits(int argc, char **argv) {
     static const struct option options[] = {{"checkpoint", required_argument, NULL, 'c'},
                                             {"tokens", required_argument, NULL, 't'},
                                             {"out", required_argument, NULL, 'o'},
+                                            {"device", required_argument, NULL, 'd'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    const char *checkpoint = NULL, *tokens = NULL, *out = NULL;
+    const char *checkpoint = NULL, *tokens = NULL, *out = NULL, *device = "auto";
     optind = 0;
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (option == 'h') {
@@ -128,11 +135,13 @@ Status command_logits(int argc, char **argv) {
         if (option == 'c') checkpoint = optarg;
         if (option == 't') tokens = optarg;
         if (option == 'o') out = optarg;
+        if (option == 'd') device = optarg;
         if (option == '?') return USAGE;
     }
-    if (!checkpoint || !tokens || !out || optind != argc) {
-        log_error("logits needs --checkpoint DIR, --tokens FILE and --out FILE; see flame-c logits --help");
+    if (!checkpoint || !tokens || !out || optind != argc || !session_knows_device(device)) {
+        log_error("logits needs --checkpoint DIR, --tokens FILE and --out FILE, and takes --device auto|cpu|cuda; see "
+                  "flame-c logits --help");
         return USAGE;
     }
-    return run(checkpoint, tokens, out);
+    return run(checkpoint, tokens, device, out);
 }

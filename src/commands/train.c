@@ -22,16 +22,21 @@ static bool wants_help(int argc, char **argv) {
     return false;
 }
 
-static Status load(int argc, char **argv, Comm *comm, TrainConfig *config) {
+static Status load(int argc, char **argv, Comm *comm, TrainConfig *config, const Device **device) {
     Status status = agree(comm, config_load(argc - 1, argv + 1, config));
     if (status != OK) return status;
     status = agree(comm, config_validate(config, comm->size));
-    if (status != OK) config_free(config);
+    if (status == OK) status = session_device(comm, config->device, device);
+    if (status == OK)
+        config_set_device(config, (*device)->nccl ? "cuda" : "cpu");
+    else
+        config_free(config);
     return status;
 }
 
 Status command_train(int argc, char **argv) {
     Comm *comm = NULL;
+    const Device *device = NULL;
     TrainConfig config;
     Status status = comm_create(&comm);
     if (status != OK) return status;
@@ -40,12 +45,12 @@ Status command_train(int argc, char **argv) {
         comm_destroy(comm);
         return OK;
     }
-    status = load(argc, argv, comm, &config);
+    status = load(argc, argv, comm, &config, &device);
     if (status != OK) {
         comm_destroy(comm);
         return status;
     }
-    status = train(&config, comm);
+    status = train(&config, comm, device);
     config_free(&config);
     return status;
 }
@@ -65,9 +70,9 @@ static int take_ranks(int *argc, char **argv) {
 
 Status command_plan(int argc, char **argv) {
     if (wants_help(argc, argv)) {
-        printf("flame-c plan --config FILE [--ranks=N] [--section.key=value ...]\n\n"
+        printf("flame-c plan --config FILE [--ranks=N] [--device=cuda] [--section.key=value ...]\n\n"
                "Prints parameters, work per token and the memory of each rank (all on one host); allocates and trains"
-               " nothing.\n");
+               " nothing.\nWith --device=cuda it plans for GPUs, whether there are any or not.\n");
         return OK;
     }
     const int ranks = take_ranks(&argc, argv);
@@ -79,6 +84,7 @@ Status command_plan(int argc, char **argv) {
     Status status = config_load(argc - 1, argv + 1, &config);
     if (status != OK) return status;
     status = config_validate(&config, ranks);
+    if (strcmp(config.device, "auto") == 0) config_set_device(&config, "cpu");
     Model *model = NULL;
     if (status == OK) status = model_create(config.model, &model);
     if (status == OK) {

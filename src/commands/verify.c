@@ -21,6 +21,7 @@ typedef struct Verification {
     const char *folder;
     double tolerance;
     DType type;
+    const char *device;
     Session session;
     SafeTensors *io;
     json_t *train; /* train.json, or NULL */
@@ -32,7 +33,7 @@ typedef struct Verification {
 
 static void print_usage(void) {
     printf(
-        "flame-c verify DIR [--tolerance 1e-4] [--dtype float32|bfloat16]\n\n"
+        "flame-c verify DIR [--tolerance 1e-4] [--dtype float32|bfloat16] [--device auto|cpu|cuda]\n\n"
         "DIR holds config.json, model.safetensors, io.safetensors (input_ids, logits, loss, grad.<tensor>, optionally\n"
         "cu_seqlens) and optionally train.json (losses of AdamW steps). Prints RMS(error) / RMS(reference) of each "
         "tensor and\n"
@@ -159,17 +160,17 @@ static Status check_gradient(Verification *v, const Unit *unit, const Parameter 
     snprintf(name, sizeof name, "grad.%s", p->name);
     const SafeTensor *reference = find_io(v, name);
     if (!reference || reference->elements != p->elements) return BAD_INPUT;
-    const int64_t begin = (int64_t)v->session.comm->rank * unit->shard, end = begin + unit->shard;
-    const int64_t first = p->offset > begin ? p->offset : begin;
-    const int64_t last = p->offset + p->elements < end ? p->offset + p->elements : end;
+    const UnitRange range = unit_range(unit, p, v->session.comm->rank);
+    const int64_t elements = range.last - range.first;
     Distance d = {0, 0};
     Status status = OK;
-    if (last > first) {
-        float *theirs = allocate(last - first, sizeof *theirs);
-        status = safetensors_read_floats(reference, first - p->offset, last - first, theirs);
-        for (int64_t i = first; i < last; i++)
-            add_distance(&d, (double)unit->gradient_shard[i - begin] * scale, (double)theirs[i - first]);
+    if (elements > 0) {
+        float *theirs = allocate(elements, sizeof *theirs), *ours = allocate(elements, sizeof *ours);
+        status = safetensors_read_floats(reference, range.in_parameter, elements, theirs);
+        device_download(unit->device, ours, unit->gradient_shard + range.in_shard, elements * (int64_t)sizeof *ours);
+        for (int64_t i = 0; i < elements; i++) add_distance(&d, (double)ours[i] * scale, (double)theirs[i]);
         free(theirs);
+        free(ours);
     }
     double sums[2] = {d.error, d.reference};
     v->session.comm->f->all_reduce_sum(v->session.comm, sums, 2);
@@ -288,21 +289,29 @@ static Status open_inputs(Verification *v) {
 static Status open_model(Verification *v, Comm *comm) {
     char *path = path_join(v->folder, "config.json");
     Model *model = NULL;
-    const Status status = model_from_file(path, &model);
+    const Device *device = NULL;
+    Status status = agree(comm, model_from_file(path, &model));
     free(path);
-    if (status != OK) return status;
+    if (status == OK) status = session_device(comm, v->device, &device);
+    if (status != OK) {
+        model_destroy(model);
+        return status;
+    }
     const RunnerOptions options = {v->type, RECOMPUTE_SELECTIVE, v->B, v->T, true, true};
-    return session_open(&v->session, comm, model, options, true);
+    return session_open(&v->session, comm, device, model, options, true);
 }
 
 static Status parse_arguments(Verification *v, int argc, char **argv) {
-    static const struct option options[] = {
-        {"tolerance", required_argument, NULL, 't'}, {"dtype", required_argument, NULL, 'd'}, {0}};
+    static const struct option options[] = {{"tolerance", required_argument, NULL, 't'},
+                                            {"dtype", required_argument, NULL, 'd'},
+                                            {"device", required_argument, NULL, 'v'},
+                                            {0}};
     optind = 1;
     for (int letter; (letter = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         char *end = NULL;
         if (letter == 't') v->tolerance = strtod(optarg, &end);
         if (letter == 't' && (*end || !(v->tolerance >= 0))) letter = '?';
+        if (letter == 'v' && !session_knows_device(v->device = optarg)) letter = '?';
         if (letter == 'd' && strcmp(optarg, "bfloat16") == 0)
             v->type = BF16;
         else if (letter == 'd' && strcmp(optarg, "float32") != 0)
@@ -317,17 +326,18 @@ static Status parse_arguments(Verification *v, int argc, char **argv) {
 Status command_verify(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) return print_usage(), OK;
-    Verification v = {.tolerance = 1e-4, .type = F32, .worst = -1, .worst_name = "none"};
+    Verification v = {.tolerance = 1e-4, .type = F32, .device = "auto", .worst = -1, .worst_name = "none"};
     if (parse_arguments(&v, argc, argv) != OK) {
-        log_error("verify: wants one folder, optionally --tolerance NUMBER and --dtype float32|bfloat16");
+        log_error("verify: wants one folder, optionally --tolerance NUMBER, --dtype float32|bfloat16 and --device "
+                  "auto|cpu|cuda");
         return USAGE;
     }
     Comm *comm = NULL;
     Status status = comm_create(&comm);
     if (status != OK) return status;
     status = open_inputs(&v);
-    if (status == OK) status = open_model(&v, comm);
     status = agree(comm, status);
+    if (status == OK) status = open_model(&v, comm);
     if (status == OK) status = check_all(&v);
     if (status == OK)
         log_info("verify: %d passed, %d failed, worst %s %.2e", v.passed, v.failed, v.worst_name, v.worst);

@@ -11,10 +11,7 @@ Arena arena_counting(const char *name, const Device *device) {
 
 Arena arena_create(const char *name, const Device *device, int64_t capacity) {
     Arena arena = {.name = name, .device = device, .capacity = capacity};
-    if (capacity > 0) {
-        arena.base = device->allocate(capacity);
-        CHECK(arena.base, "out of memory: arena %s needs %.1f MB", name, (double)capacity / 1e6);
-    }
+    if (capacity > 0) arena.base = device_memory(device, capacity, name);
     return arena;
 }
 
@@ -34,7 +31,7 @@ void *arena_push(Arena *arena, int64_t bytes) {
     if (arena->used > arena->peak) arena->peak = arena->used;
 #ifdef FLAME_POISON
     /* NaN in fp32 and in bf16, and still one after rounding from the one to the other. */
-    for (int64_t i = 0; arena->base && i < size / 2; i++) ((uint16_t *)(void *)memory)[i] = 0x7fc0;
+    if (arena->base && size > 0) arena->device->fill(memory, 0xff, 1, size, size);
 #endif
     return memory;
 }

@@ -78,10 +78,19 @@ Status config_from_value(const ConfigValue *root, TrainConfig *config) {
     for (int i = 1; i < CONFIG_SECTIONS && status == OK; i++)
         status = keys_apply(&tables[i], 1, sections.of[i], tables[i].section, config_hints());
     if (status == OK) status = read_model(sections.model, &config->model);
-    if (status == OK && !config->training.mixed_precision_param)
-        config->training.mixed_precision_param = strdup(strcmp(config->device, "cuda") == 0 ? "bfloat16" : "float32");
+    if (status == OK && strcmp(config->device, "auto") != 0) config_set_device(config, config->device);
     if (status != OK) config_free(config);
     return status;
+}
+
+void config_set_device(TrainConfig *config, const char *device) {
+    if (strcmp(config->device, device) != 0) {
+        free(config->device);
+        config->device = strdup(device);
+    }
+    if (!config->training.mixed_precision_param)
+        config->training.mixed_precision_param = strdup(strcmp(device, "cuda") == 0 ? "bfloat16" : "float32");
+    CHECK(config->device && config->training.mixed_precision_param, "out of memory");
 }
 
 void config_free(TrainConfig *config) {

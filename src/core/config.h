@@ -40,7 +40,7 @@ typedef struct TrainingConfig {
     bool skip_nan_inf;
     int64_t max_skipped_steps; /* in a row */
     int64_t seed;
-    char *mixed_precision_param;  /* float32 | bfloat16, resolved */
+    char *mixed_precision_param;  /* float32 | bfloat16; NULL while the device is auto */
     char *mixed_precision_reduce; /* float32 */
     int64_t data_parallel_shard_degree, data_parallel_replicate_degree;
     char *fsdp_reshard_after_forward; /* default | always | never */
@@ -101,6 +101,9 @@ Status config_load(int argc, char **argv, TrainConfig *config);
 /* The same from a tree, which stays the caller's (a checkpoint's config.yaml, tests). */
 Status config_from_value(const ConfigValue *root, TrainConfig *config);
 void config_free(TrainConfig *config);
+
+/* Says what `device: auto` came to, cpu or cuda, and sets the keys that follow from it. */
+void config_set_device(TrainConfig *config, const char *device);
 
 /* What only shows when keys are seen together, and with the number of ranks. BAD_INPUT after one log_error. */
 Status config_validate(const TrainConfig *config, int world_size);

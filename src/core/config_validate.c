@@ -68,8 +68,6 @@ static Status check_inside(const char *key, const char *path) {
 }
 
 Status config_validate(const TrainConfig *config, int world_size) {
-    if (strcmp(config->device, "cuda") == 0)
-        return refuse("device is cuda, but this build has no GPU support; use cpu, or auto");
     if (!config->job.dump_folder[0]) return refuse("job.dump_folder is empty");
     Status status = check_data(&config->data);
     if (status == OK) status = check_ranks(&config->training, world_size);

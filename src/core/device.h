@@ -1,8 +1,13 @@
 /* A device: memory, matrix products, and the kernels of kernels/kernels.def. One static table each:
  *   cpu       the host's cores
+ *   cuda      one NVIDIA GPU
  *   counting  does nothing and owns no memory: the memory plan and the FLOP count come from running the program on it
  *   emulator  the CUDA form of every kernel, one thread after another (tests only)
- * Work on a device is done in the order it was asked for. */
+ *   guarded   the CPU with memory that only it can touch, as a GPU's (tests only)
+ *
+ * A device's memory belongs to the device: the rest of the program passes addresses around and reads or writes what
+ * lies there only by `copy`. Work is done in the order it was asked for, but perhaps later: what a copy brings to the
+ * host is there after `synchronize` or `wait`, and until then the host leaves both ends of a copy alone. */
 #ifndef FLAME_CORE_DEVICE_H
 #define FLAME_CORE_DEVICE_H
 
@@ -38,11 +43,20 @@ typedef struct Grid {
 
 typedef struct Device {
     const char *name;
-    bool computes; /* false: the counting device */
+    bool computes;    /* false: the counting device */
+    bool host_memory; /* its memory is the host's, and its work is done when the call returns */
+    bool nccl;        /* NCCL moves its memory */
     /* Memory, aligned to 64 bytes at least; NULL if there is not enough. */
     void *(*allocate)(int64_t bytes);
     void (*release)(void *memory, int64_t bytes);
-    /* `rows` rows of `bytes` bytes each, `stride` bytes apart. */
+    /* Memory of the host that copies reach fastest; NULL if there is not enough. */
+    void *(*allocate_host)(int64_t bytes);
+    void (*release_host)(void *memory, int64_t bytes);
+    /* Bytes that a process may still allocate if `sharers` of them use the device. */
+    int64_t (*available)(int sharers);
+    /* A number that no other device has; 0: all processes of a host share it. */
+    uint64_t (*identity)(void);
+    /* `rows` rows of `bytes` bytes each, `stride` bytes apart. Either end of a copy may be the host's. */
     void (*fill)(void *to, int value, int64_t rows, int64_t bytes, int64_t stride);
     void (*copy)(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t rows, int64_t bytes);
     void (*gemm)(const Gemm *gemm);
@@ -50,12 +64,23 @@ typedef struct Device {
     void (*launch)(Kernel kernel, DType type, Grid grid, const void *arguments);
     /* Waits until everything asked for is done. */
     void (*synchronize)(void);
+    /* Names the end of what has been asked for so far; `wait` waits until that much is done. A few may be open. */
+    int64_t (*mark)(void);
+    void (*wait)(int64_t mark);
 } Device;
 
 const Device *device_cpu(void);
 const Device *device_counting(void);
 /* Defined in the emulator library only, which tests link. */
 const Device *device_emulator(void);
+
+/* `bytes` of the device's memory for `what`; ends the job, with what is free and what to change, if there is not
+ * enough.
+ */
+void *device_memory(const Device *device, int64_t bytes, const char *what);
+/* A copy to or from the host that is done when this returns. */
+void device_download(const Device *device, void *host, const void *memory, int64_t bytes);
+void device_upload(const Device *device, void *memory, const void *host, int64_t bytes);
 
 /* Names and versions of the libraries behind the CPU's matrix products, for --version. */
 const char *device_cpu_libraries(void);

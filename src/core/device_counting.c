@@ -20,8 +20,29 @@ static void no_launch(Kernel kernel, DType type, Grid grid, const void *argument
 }
 static void no_synchronize(void) {}
 
+static int64_t no_limit(int sharers) {
+    (void)sharers;
+    return INT64_MAX;
+}
+static uint64_t no_identity(void) { return 0; }
+static int64_t no_mark(void) { return 0; }
+static void no_wait(int64_t mark) { (void)mark; }
+
 const Device *device_counting(void) {
-    static const Device device = {"counting", false,   no_memory, no_release,    no_fill,
-                                  no_copy,    no_gemm, no_launch, no_synchronize};
+    static const Device device = {.name = "counting",
+                                  .host_memory = true,
+                                  .allocate = no_memory,
+                                  .release = no_release,
+                                  .allocate_host = no_memory,
+                                  .release_host = no_release,
+                                  .available = no_limit,
+                                  .identity = no_identity,
+                                  .fill = no_fill,
+                                  .copy = no_copy,
+                                  .gemm = no_gemm,
+                                  .launch = no_launch,
+                                  .synchronize = no_synchronize,
+                                  .mark = no_mark,
+                                  .wait = no_wait};
     return &device;
 }

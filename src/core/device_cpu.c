@@ -1,8 +1,10 @@
 /* The host's cores: oneDNN for products, OpenMP over the programs of a kernel. */
 #define _GNU_SOURCE
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "core/cpu_gemm.h"
 #include "core/device.h"
@@ -27,6 +29,26 @@ static void *cpu_allocate(int64_t bytes) {
 }
 
 static void cpu_release(void *memory, int64_t bytes) { munmap(memory, (size_t)bytes); }
+
+/* Bytes that new programs can have without swapping; INT64_MAX if the system does not say. */
+static int64_t host_available(void) {
+    long long kilobytes = -1;
+    char line[256];
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %lld kB", &kilobytes) == 1) break;
+    if (file) fclose(file);
+    return kilobytes < 0 ? INT64_MAX : kilobytes * 1024;
+}
+
+static int64_t cpu_available(int sharers) {
+    struct rlimit limit;
+    const int64_t part = host_available() / sharers;
+    const bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return limited && (int64_t)limit.rlim_cur < part ? (int64_t)limit.rlim_cur : part;
+}
+
+static uint64_t cpu_identity(void) { return 0; }
 
 /* Large memory is written by all threads; a piece is large enough to be worth one. */
 enum { PIECE = 1 << 20 };
@@ -68,10 +90,26 @@ static void cpu_launch(Kernel kernel, DType type, Grid grid, const void *argumen
 }
 
 static void cpu_synchronize(void) {}
+static int64_t cpu_mark(void) { return 0; }
+static void cpu_wait(int64_t mark) { (void)mark; }
 
 const Device *device_cpu(void) {
-    static const Device device = {"cpu",    true,     cpu_allocate, cpu_release,    cpu_fill,
-                                  cpu_copy, cpu_gemm, cpu_launch,   cpu_synchronize};
+    static const Device device = {.name = "cpu",
+                                  .computes = true,
+                                  .host_memory = true,
+                                  .allocate = cpu_allocate,
+                                  .release = cpu_release,
+                                  .allocate_host = cpu_allocate,
+                                  .release_host = cpu_release,
+                                  .available = cpu_available,
+                                  .identity = cpu_identity,
+                                  .fill = cpu_fill,
+                                  .copy = cpu_copy,
+                                  .gemm = cpu_gemm,
+                                  .launch = cpu_launch,
+                                  .synchronize = cpu_synchronize,
+                                  .mark = cpu_mark,
+                                  .wait = cpu_wait};
     return &device;
 }
 

@@ -10,7 +10,8 @@ int log_rank(void);
 
 /* What ends every rank when CHECK fails: MPI_Abort where there is MPI, else exit. */
 void log_set_abort(void (*abort_job)(int code));
-void (*log_abort_job(void))(int code);
+/* Ends every rank with this exit code, without tidying up; the reason has been logged. */
+_Noreturn void log_end_job(int code);
 
 /* Rank 0 only, standard output. */
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));

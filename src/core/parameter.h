@@ -9,13 +9,16 @@
 
 #include "core/tape.h"
 
-typedef enum InitKind { INIT_NORMAL, INIT_UNIFORM, INIT_CONSTANT } InitKind;
+typedef enum InitKind { INIT_NORMAL, INIT_UNIFORM, INIT_LOG_UNIFORM, INIT_INVERSE_SOFTPLUS, INIT_CONSTANT } InitKind;
 
 /* Element i of a parameter is drawn from a counter-based generator keyed by (seed, name, i): the same on any rank
  * count. */
 typedef struct Init {
     InitKind kind;
-    double a, b; /* normal: mean, standard deviation; uniform: low, high; constant: value */
+    /* normal: mean, standard deviation; uniform: low, high; constant: value. log uniform: ln of a uniform number
+     * between low and high. Inverse softplus: x with softplus(x) = t, where ln t is uniform between ln low and ln high.
+     */
+    double a, b;
 } Init;
 
 enum { PARAMETER_DIMS = 4, PARAMETER_NAME = 128, UNIT_PARAMETERS = 48 };
@@ -38,9 +41,24 @@ typedef struct Unit {
     int64_t elements; /* sum over the parameters, padding of the shards not counted */
     /* Set by fsdp_create: this rank holds elements [rank*shard, (rank+1)*shard), the last ranks may hold padding. */
     int64_t shard;
+    const Device *device;                                  /* where all that follows lies */
     float *master, *exp_avg, *exp_avg_sq, *gradient_shard; /* [shard] fp32 */
     void *gathered;                                        /* all elements in the compute type; NULL while resharded */
     float *gradient;                                       /* all elements; NULL outside of backward */
 } Unit;
+
+/* Elements [first, last) of the unit; empty if last <= first. */
+typedef struct UnitRange {
+    int64_t first, last;
+    int64_t in_parameter, in_shard; /* where `first` lies in the parameter and in the rank's shard */
+} UnitRange;
+
+/* The part of a parameter that lies in the shard of `rank`. */
+static inline UnitRange unit_range(const Unit *unit, const Parameter *parameter, int rank) {
+    const int64_t begin = rank * unit->shard, end = begin + unit->shard;
+    const int64_t stop = parameter->offset + parameter->elements;
+    const int64_t first = parameter->offset > begin ? parameter->offset : begin;
+    return (UnitRange){first, stop < end ? stop : end, first - parameter->offset, first - begin};
+}
 
 #endif

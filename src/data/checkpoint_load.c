@@ -137,16 +137,17 @@ typedef struct Part {
     int64_t bytes;
 } Part;
 
-static Part read_part(const SafeTensor *tensor, const Unit *unit, const Parameter *p, int rank, float *values) {
-    const int64_t begin = rank * unit->shard, end = begin + unit->shard;
-    const int64_t first = p->offset > begin ? p->offset : begin;
-    const int64_t last = p->offset + p->elements < end ? p->offset + p->elements : end;
-    Part part = {.bytes = last > first ? (last - first) * 4 : 0};
-    char *to = (char *)(values + (first - begin));
+static Part read_part(const SafeTensor *tensor, const Unit *unit, const Parameter *p, int rank, float *values,
+                      char *block) {
+    const UnitRange range = unit_range(unit, p, rank);
+    Part part = {.bytes = range.last > range.first ? (range.last - range.first) * 4 : 0};
+    char *to = (char *)(values + range.in_shard);
     for (int64_t done = 0, bytes; done < part.bytes && part.status == OK; done += bytes) {
         bytes = part.bytes - done < BLOCK_BYTES ? part.bytes - done : BLOCK_BYTES;
-        part.status = (int32_t)safetensors_read(tensor, (first - p->offset) * 4 + done, bytes, to + done);
-        if (part.status == OK) part.crc = crc_update(part.crc, to + done, bytes);
+        part.status = (int32_t)safetensors_read(tensor, range.in_parameter * 4 + done, bytes, block);
+        if (part.status != OK) break;
+        part.crc = crc_update(part.crc, block, bytes);
+        device_upload(unit->device, to + done, block, bytes);
     }
     return part;
 }
@@ -182,14 +183,15 @@ static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *uni
     for (int u = 0; u < count; u++) tensors += units[u].parameters;
     Part *mine = calloc((size_t)tensors + 1, sizeof *mine);
     Part *parts = calloc((size_t)(tensors * comm->size) + 1, sizeof *parts);
-    CHECK(mine && parts, "no memory for the CRCs of a checkpoint");
+    char *block = malloc((size_t)BLOCK_BYTES);
+    CHECK(mine && parts && block, "no memory to load a checkpoint");
     char name[PARAMETER_NAME + 16];
     for (int u = 0; u < count; u++) {
         float *values = kind == 0 ? units[u].master : kind == 1 ? units[u].exp_avg : units[u].exp_avg_sq;
         for (int i = 0; i < units[u].parameters; i++) {
             const Parameter *p = &units[u].parameter[i];
-            mine[at++] =
-                read_part(find_tensor(checkpoint, kind, p, name, sizeof name), &units[u], p, comm->rank, values);
+            const SafeTensor *tensor = find_tensor(checkpoint, kind, p, name, sizeof name);
+            mine[at++] = read_part(tensor, &units[u], p, comm->rank, values, block);
         }
     }
     comm->f->all_gather(comm, mine, parts, tensors * (int64_t)sizeof *parts);
@@ -203,15 +205,8 @@ static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *uni
         }
     free(mine);
     free(parts);
+    free(block);
     return verdict;
-}
-
-static void zero_moments(Unit *units, int count) {
-    for (int u = 0; u < count; u++) {
-        const size_t bytes = (size_t)units[u].shard * sizeof(float);
-        if (units[u].exp_avg) memset(units[u].exp_avg, 0, bytes);
-        if (units[u].exp_avg_sq) memset(units[u].exp_avg_sq, 0, bytes);
-    }
 }
 
 /* Rank 0 looks first, so that what is wrong is said once. Collective. */
@@ -230,7 +225,7 @@ static Verdict load(const char *path, Comm *comm, Unit *units, int count, bool w
     const int kinds = zero ? 1 : 3;
     for (int kind = 0; kind < kinds && verdict == GOOD; kind++)
         verdict = load_kind(&checkpoint, comm, units, count, kind);
-    if (verdict == GOOD && zero) zero_moments(units, count);
+    if (verdict == GOOD && zero) weights_zero_moments(units, count);
     if (verdict == GOOD && state) {
         *state = json_deep_copy(checkpoint.state);
         json_object_del(*state, "tensors");

@@ -25,6 +25,7 @@ typedef struct Piece {
     int file;       /* counted over both plans */
     int64_t offset; /* in the file */
     int64_t bytes;
+    const Device *device;
     const char *source;  /* in the unit's shard */
     int64_t copy_offset; /* in the copy */
 } Piece;
@@ -110,10 +111,9 @@ static void plan_files(Checkpointer *c, const Unit *units, int count) {
 
 /* This rank's part of parameter p, of which `values` holds the unit's shard. */
 static void add_piece(Checkpointer *c, const Unit *unit, const Parameter *p, const float *values, int64_t tensor) {
-    const int64_t begin = c->comm->rank * unit->shard, end = begin + unit->shard;
-    const int64_t first = p->offset > begin ? p->offset : begin;
-    const int64_t last = p->offset + p->elements < end ? p->offset + p->elements : end;
-    if (last <= first) return;
+    const UnitRange range = unit_range(unit, p, c->comm->rank);
+    const int64_t bytes = (range.last - range.first) * 4;
+    if (bytes <= 0) return;
     if (c->pieces == c->capacity) {
         c->capacity = c->capacity ? 2 * c->capacity : 64;
         c->piece = realloc(c->piece, (size_t)c->capacity * sizeof *c->piece);
@@ -123,11 +123,12 @@ static void add_piece(Checkpointer *c, const Unit *unit, const Parameter *p, con
     const PlannedTensor *planned = planned_tensor(c, tensor);
     c->piece[c->pieces++] = (Piece){.tensor = tensor,
                                     .file = planned->file + (model ? 0 : c->plan[MODEL].files),
-                                    .offset = planned->offset + (first - p->offset) * 4,
-                                    .bytes = (last - first) * 4,
-                                    .source = (const char *)(values + (first - begin)),
+                                    .offset = planned->offset + range.in_parameter * 4,
+                                    .bytes = bytes,
+                                    .device = unit->device,
+                                    .source = (const char *)(values + range.in_shard),
                                     .copy_offset = c->copy_bytes};
-    c->copy_bytes += (last - first) * 4;
+    c->copy_bytes += bytes;
 }
 
 static void plan_pieces(Checkpointer *c, const Unit *units, int count) {
@@ -269,41 +270,52 @@ static void create_files(Checkpointer *c) {
     for (int i = 0; i < c->files && !c->failure.error; i++) create_file(c, planned_file(c, i));
 }
 
-/* One run of bytes that lie side by side in memory and in the file. */
-static int write_run(int fd, const char *from, int64_t bytes, int64_t offset) {
-    const int error = file_write(fd, from, bytes, offset);
-    if (!error) file_start_writing(fd, bytes, offset);
+/* Bytes on their way to a file, small neighbours together. */
+typedef struct Block {
+    int fd;
+    char *memory; /* [BLOCK_BYTES] */
+    int64_t bytes, offset;
+} Block;
+
+static int write_block(Block *block) {
+    if (block->bytes == 0) return 0;
+    const int error = file_write(block->fd, block->memory, block->bytes, block->offset);
+    if (!error) file_start_writing(block->fd, block->bytes, block->offset);
+    block->offset += block->bytes;
+    block->bytes = 0;
     return error;
 }
 
-/* Writes this rank's pieces [first, last) of one file, small neighbours together, and takes their CRCs while the bytes
- * are in the cache. */
-static int write_pieces(Checkpointer *c, int64_t first, int64_t last, int fd) {
-    const char *run = NULL;
-    int64_t run_bytes = 0, run_offset = 0;
-    for (int64_t i = first; i < last; i++) {
-        const Piece *piece = &c->piece[i];
-        const char *from = c->copy ? c->copy + piece->copy_offset : piece->source;
-        PartCrc *part = &c->part[piece->tensor];
-        for (int64_t done = 0, bytes; done < piece->bytes; done += bytes) {
-            bytes = piece->bytes - done < BLOCK_BYTES ? piece->bytes - done : BLOCK_BYTES;
-            part->crc = crc_update(part->crc, from + done, bytes);
-            const bool neighbour = run + run_bytes == from + done && run_offset + run_bytes == piece->offset + done;
-            if (run && (!neighbour || run_bytes >= BLOCK_BYTES)) {
-                const int error = write_run(fd, run, run_bytes, run_offset);
-                if (error) return error;
-                run = NULL;
-            }
-            if (!run) {
-                run = from + done;
-                run_offset = piece->offset + done;
-                run_bytes = 0;
-            }
-            run_bytes += bytes;
-        }
-        part->bytes = piece->bytes;
+/* Puts one piece into the block, takes its CRC while the bytes are in the cache, and writes the block when it is full.
+ */
+static int add_to_block(Checkpointer *c, const Piece *piece, Block *block) {
+    PartCrc *part = &c->part[piece->tensor];
+    part->bytes = piece->bytes;
+    int error = block->offset + block->bytes == piece->offset ? 0 : write_block(block);
+    if (block->bytes == 0) block->offset = piece->offset;
+    for (int64_t done = 0, bytes; done < piece->bytes && !error; done += bytes) {
+        const int64_t room = BLOCK_BYTES - block->bytes;
+        char *to = block->memory + block->bytes;
+        bytes = piece->bytes - done < room ? piece->bytes - done : room;
+        if (c->copy)
+            memcpy(to, c->copy + piece->copy_offset + done, (size_t)bytes);
+        else
+            device_download(piece->device, to, piece->source + done, bytes);
+        part->crc = crc_update(part->crc, to, bytes);
+        block->bytes += bytes;
+        if (block->bytes == BLOCK_BYTES) error = write_block(block);
     }
-    return run ? write_run(fd, run, run_bytes, run_offset) : 0;
+    return error;
+}
+
+/* Writes this rank's pieces [first, last) of one file. */
+static int write_pieces(Checkpointer *c, int64_t first, int64_t last, int fd) {
+    Block block = {.fd = fd, .memory = malloc((size_t)BLOCK_BYTES)};
+    int error = block.memory ? 0 : ENOMEM;
+    for (int64_t i = first; i < last && !error; i++) error = add_to_block(c, &c->piece[i], &block);
+    if (!error) error = write_block(&block);
+    free(block.memory);
+    return error;
 }
 
 /* This rank's part of everything, durable. Runs in the background if the save is asynchronous. */
@@ -523,8 +535,11 @@ Status checkpoint_save(Checkpointer *c, int64_t step, const json_t *state, const
         write_parts(c);
         return finish(c);
     }
-    for (int64_t i = 0; i < c->pieces; i++)
-        memcpy(c->copy + c->piece[i].copy_offset, c->piece[i].source, (size_t)c->piece[i].bytes);
+    for (int64_t i = 0; i < c->pieces; i++) {
+        const Piece *piece = &c->piece[i];
+        piece->device->copy(c->copy + piece->copy_offset, piece->bytes, piece->source, piece->bytes, 1, piece->bytes);
+    }
+    if (c->pieces > 0) c->piece[0].device->synchronize();
     start_thread(c);
     return OK;
 }

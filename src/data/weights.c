@@ -1,11 +1,13 @@
 #include "data/weights.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
 
-enum { LISTED = 5 }; /* names in a message */
+enum { LISTED = 5 };             /* names in a message */
+enum { READ_AT_ONCE = 1 << 20 }; /* elements */
 
 static bool same_shape(const SafeTensor *tensor, const Parameter *p) {
     if (tensor->dims != p->dims) return false;
@@ -86,28 +88,41 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
     return BAD_INPUT;
 }
 
-/* The part of a parameter that lies in this rank's shard. */
-static Status read_part(const TensorFolder *folder, const Unit *unit, const Parameter *p, int rank) {
-    const int64_t begin = (int64_t)rank * unit->shard, end = begin + unit->shard;
-    const int64_t first = p->offset > begin ? p->offset : begin;
-    const int64_t last = p->offset + p->elements < end ? p->offset + p->elements : end;
-    if (last <= first) return OK;
+/* The part of a parameter that lies in this rank's shard; `values` has room for READ_AT_ONCE. */
+static Status read_part(const TensorFolder *folder, const Unit *unit, const Parameter *p, int rank, float *values) {
+    const UnitRange range = unit_range(unit, p, rank);
     const SafeTensor *tensor = tensor_folder_find(folder, p->name);
-    return safetensors_read_floats(tensor, first - p->offset, last - first, unit->master + (first - begin));
+    const int64_t elements = range.last - range.first;
+    Status status = OK;
+    for (int64_t done = 0, n; done < elements && status == OK; done += n) {
+        n = elements - done < READ_AT_ONCE ? elements - done : READ_AT_ONCE;
+        status = safetensors_read_floats(tensor, range.in_parameter + done, n, values);
+        if (status == OK)
+            device_upload(unit->device, unit->master + range.in_shard + done, values, n * (int64_t)sizeof *values);
+    }
+    return status;
+}
+
+void weights_zero_moments(Unit *units, int count) {
+    for (int u = 0; u < count; u++) {
+        const int64_t bytes = units[u].shard * (int64_t)sizeof(float);
+        if (units[u].exp_avg) units[u].device->fill(units[u].exp_avg, 0, 1, bytes, bytes);
+        if (units[u].exp_avg_sq) units[u].device->fill(units[u].exp_avg_sq, 0, 1, bytes, bytes);
+    }
 }
 
 static Status load(const char *path, int rank, Unit *units, int count) {
     TensorFolder *folder = NULL;
+    float *values = malloc(READ_AT_ONCE * sizeof *values);
+    CHECK(values, "out of memory");
     Status status = tensor_folder_open(path, "model", &folder);
     if (status == OK) status = weights_check(folder, path, "", units, count);
-    for (int u = 0; u < count && status == OK; u++) {
+    for (int u = 0; u < count; u++)
         for (int i = 0; i < units[u].parameters && status == OK; i++)
-            status = read_part(folder, &units[u], &units[u].parameter[i], rank);
-        const size_t bytes = (size_t)units[u].shard * sizeof(float);
-        if (units[u].exp_avg) memset(units[u].exp_avg, 0, bytes);
-        if (units[u].exp_avg_sq) memset(units[u].exp_avg_sq, 0, bytes);
-    }
+            status = read_part(folder, &units[u], &units[u].parameter[i], rank, values);
+    if (status == OK) weights_zero_moments(units, count);
     tensor_folder_close(folder);
+    free(values);
     return status;
 }
 

@@ -15,4 +15,7 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
  * where there are any. Collective: all ranks return the same status. */
 Status weights_load(const char *path, Comm *comm, Unit *units, int count);
 
+/* Sets the moments to zero, where there are any. */
+void weights_zero_moments(Unit *units, int count);
+
 #endif

@@ -336,18 +336,25 @@ static void emulator_release(void *memory, int64_t bytes) {
     (void)bytes;
     free(memory);
 }
-static void emulator_fill(void *to, int value, int64_t rows, int64_t bytes, int64_t stride) {
-    device_cpu()->fill(to, value, rows, bytes, stride);
-}
-static void emulator_copy(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t rows,
-                          int64_t bytes) {
-    device_cpu()->copy(to, to_stride, from, from_stride, rows, bytes);
-}
-static void emulator_gemm(const Gemm *gemm) { device_cpu()->gemm(gemm); }
-static void emulator_synchronize(void) {}
 
 const Device *device_emulator(void) {
-    static const Device device = {"emulator",    true,          emulator_allocate, emulator_release,    emulator_fill,
-                                  emulator_copy, emulator_gemm, emulator_launch,   emulator_synchronize};
+    const Device *cpu = device_cpu();
+    static Device device;
+    device = (Device){.name = "emulator",
+                      .computes = true,
+                      .host_memory = true,
+                      .allocate = emulator_allocate,
+                      .release = emulator_release,
+                      .allocate_host = emulator_allocate,
+                      .release_host = emulator_release,
+                      .available = cpu->available,
+                      .identity = cpu->identity,
+                      .fill = cpu->fill,
+                      .copy = cpu->copy,
+                      .gemm = cpu->gemm,
+                      .launch = emulator_launch,
+                      .synchronize = cpu->synchronize,
+                      .mark = cpu->mark,
+                      .wait = cpu->wait};
     return &device;
 }

@@ -37,4 +37,21 @@ Status comm_create(Comm **comm) {
     return status;
 }
 
+int comm_sharers(Comm *comm, const Device *device) {
+    const uint64_t mine = device->identity();
+    if (mine == 0) return comm->local_size;
+    uint64_t *all = malloc((size_t)comm->size * sizeof *all);
+    CHECK(all, "out of memory");
+    comm->f->all_gather(comm, &mine, all, sizeof mine);
+    int sharers = 0;
+    for (int rank = 0; rank < comm->size; rank++) sharers += all[rank] == mine;
+    free(all);
+    return sharers;
+}
+
+Status comm_for_device(Comm *host, const Device *device, Comm **comm) {
+    *comm = device->host_memory ? host : comm_staged_create(host, device);
+    return OK;
+}
+
 void comm_destroy(Comm *comm) { comm->f->destroy(comm); }

@@ -1,7 +1,14 @@
 /* A communicator: the collectives the trainer needs, with NCCL's in-place rules. One static table per backend:
- *   self  one rank          mpi  Open MPI between hosts, shared memory within one          nccl  (GPU)
+ *   self    one rank
+ *   mpi     Open MPI between hosts, shared memory within one
+ *   staged  another device's memory, by way of one of those
+ *   nccl    GPUs
  * Every function is collective: all ranks call it in the same order, with the same sizes and the same places of what
- * `allocate` gave them (or all with other memory). A failed collective ends the job. */
+ * `allocate` gave them (or all with other memory). A failed collective ends the job.
+ *
+ * `self` and `mpi` work on the host's memory and are done when they return. In `staged` and `nccl`, allocate, release,
+ * whole, all_gather and reduce_scatter are about a device's memory. They begin after what the device was asked for
+ * before; an asynchronous one goes on beside what it is asked for later, up to wait_gathers or wait_reductions. */
 #ifndef FLAME_PARALLEL_COMM_H
 #define FLAME_PARALLEL_COMM_H
 
@@ -9,11 +16,13 @@
 #include <stdint.h>
 
 #include "core/check.h"
+#include "core/device.h"
 
 typedef struct Comm Comm;
 
 typedef struct CommFunctions {
     const char *name;
+    bool asynchronous;
     /* Memory that collectives reach fastest (shared within a host), zeroed, 64-byte aligned; every rank asks for as
      * much. Collective. release too: no peer may still be reading. */
     void *(*allocate)(Comm *comm, int64_t bytes);
@@ -27,6 +36,10 @@ typedef struct CommFunctions {
     /* receive[i] = sum over ranks, in rank order, of send_r[rank*count + i]. In place when receive = send + rank*count.
      */
     void (*reduce_scatter)(Comm *comm, const float *send, float *receive, int64_t count);
+    /* What the device is asked for from here on sees the result of every all_gather (reduce_scatter) so far, and may
+     * write where it read. The host waits for nothing. */
+    void (*wait_gathers)(Comm *comm);
+    void (*wait_reductions)(Comm *comm);
     /* values[i] = sum (or maximum) over ranks, in rank order: the same bits everywhere. */
     void (*all_reduce_sum)(Comm *comm, double *values, int64_t count);
     void (*all_reduce_max)(Comm *comm, double *values, int64_t count);
@@ -38,8 +51,8 @@ typedef struct CommFunctions {
 struct Comm {
     const CommFunctions *f;
     int rank, size, local_rank, local_size;
-    int64_t
-        bytes_sent; /* by this rank: what leaves it, or what its peers read of it, for gathering and reduce_scatter */
+    int64_t bytes_sent;  /* by this rank in all_gather and reduce_scatter: what leaves it, or its peers read of it */
+    const char *subject; /* whose memory the next collectives are about, for messages: a unit's name */
     void *state;
 };
 
@@ -50,6 +63,14 @@ Status comm_create(Comm **comm);
 Comm *comm_self_create(void);
 /* The ranks of MPI_COMM_WORLD, MPI initialised if it is not. share_memory false: only messages, as between hosts. */
 Comm *comm_mpi_create(bool share_memory);
+/* The ranks of `host`, which must outlive it, for memory of `device`: what collectives move is copied to the host and
+ * back. The numbers are those of `host` bit for bit. */
+Comm *comm_staged_create(Comm *host, const Device *device);
+/* How many ranks have the device that this rank has. Collective. */
+int comm_sharers(Comm *comm, const Device *device);
+/* The communicator for memory of `device` over the ranks of `host`: `host` itself, or a new one for the caller to
+ * destroy before it. Collective. */
+Status comm_for_device(Comm *host, const Device *device, Comm **comm);
 /* Ends MPI if comm_mpi_create began it. */
 void comm_destroy(Comm *comm);
 

@@ -213,6 +213,8 @@ static void mpi_reduce_scatter(Comm *comm, const float *send, float *receive, in
     mpi_barrier(comm);
 }
 
+static void mpi_wait(Comm *comm) { (void)comm; }
+
 /* Everyone's values, to be combined in rank order: the reductions of MPI promise no order. */
 static double *gather_values(Comm *comm, const double *values, int64_t count) {
     CHECK(count * comm->size <= INT_MAX, "an all-reduce of %lld values", (long long)count);
@@ -269,6 +271,8 @@ static const CommFunctions mpi_functions = {.name = "mpi",
                                             .whole = mpi_whole,
                                             .all_gather = mpi_all_gather,
                                             .reduce_scatter = mpi_reduce_scatter,
+                                            .wait_gathers = mpi_wait,
+                                            .wait_reductions = mpi_wait,
                                             .all_reduce_sum = mpi_all_reduce_sum,
                                             .all_reduce_max = mpi_all_reduce_max,
                                             .broadcast = mpi_broadcast,

@@ -34,6 +34,8 @@ static void self_reduce_scatter(Comm *comm, const float *send, float *receive, i
     if (send != receive) memcpy(receive, send, (size_t)count * sizeof *send);
 }
 
+static void self_wait(Comm *comm) { (void)comm; }
+
 static void self_all_reduce(Comm *comm, double *values, int64_t count) { (void)comm, (void)values, (void)count; }
 
 static void self_broadcast(Comm *comm, void *data, int64_t bytes, int root) {
@@ -53,6 +55,8 @@ static const CommFunctions self_functions = {.name = "self",
                                              .whole = self_whole,
                                              .all_gather = self_all_gather,
                                              .reduce_scatter = self_reduce_scatter,
+                                             .wait_gathers = self_wait,
+                                             .wait_reductions = self_wait,
                                              .all_reduce_sum = self_all_reduce,
                                              .all_reduce_max = self_all_reduce,
                                              .broadcast = self_broadcast,

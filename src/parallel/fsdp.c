@@ -1,5 +1,6 @@
 #include "parallel/fsdp.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +27,11 @@ struct Fsdp {
     bool shares;      /* ranks read each other's sources: `whole` is never copied */
     bool stale;       /* the masters have changed since the sources were made */
     UnitState *state; /* [units] */
-    void *slot;       /* the buffer that blocks take turns with */
-    int slot_unit;    /* whose parameters it holds, or -1 */
-    float *root_gradient, *block_gradient;
+    int turns;        /* buffers that blocks take turns with: block u has number u % turns */
+    void *slot[2];    /* parameters; NULL: no turns */
+    int slot_unit[2]; /* whose they are, or -1 */
+    float *root_gradient, *block_gradient[2];
+    int reducing; /* the unit whose gradient is being reduced, or -1 */
 };
 
 static int64_t shard_elements(const Unit *unit, int world_size) {
@@ -48,7 +51,7 @@ static int64_t largest_shard(const Unit *units, int count, int world_size) {
 FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int count, FsdpOptions options) {
     FsdpMemory memory = {0};
     const int64_t size = dtype_size(options.type), root = shard_elements(&units[0], world_size);
-    const int64_t turns = largest_shard(units, count, world_size), others = world_size - 1;
+    const int64_t turns = largest_shard(units, count, world_size) * (options.overlap ? 2 : 1), others = world_size - 1;
     int64_t shards = 0;
     for (int u = 0; u < count; u++) shards += shard_elements(&units[u], world_size);
     memory.parameters = shards * (int64_t)sizeof(float);
@@ -65,9 +68,8 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
     return memory;
 }
 
-static void *device_memory(Fsdp *fsdp, int64_t bytes) {
-    void *memory = fsdp->device->allocate(bytes);
-    CHECK(memory, "out of memory: a shard of %lld bytes", (long long)bytes);
+static void *zeroed_memory(Fsdp *fsdp, int64_t bytes, const char *what) {
+    void *memory = device_memory(fsdp->device, bytes, what);
     fsdp->device->fill(memory, 0, 1, bytes, bytes);
     return memory;
 }
@@ -78,7 +80,8 @@ static void create_shards(Fsdp *fsdp, int u) {
     unit->shard = shard_elements(unit, comm->size);
     const int64_t bytes = unit->shard * (int64_t)sizeof(float);
     const bool fp32 = fsdp->options.type == F32;
-    unit->master = fp32 ? comm->f->allocate(comm, bytes) : device_memory(fsdp, bytes);
+    unit->device = fsdp->device;
+    unit->master = fp32 ? comm->f->allocate(comm, bytes) : zeroed_memory(fsdp, bytes, "a shard of the parameters");
     fsdp->state[u].source = fp32 ? unit->master : comm->f->allocate(comm, unit->shard * dtype_size(fsdp->options.type));
     unit->gathered = NULL;
     unit->gradient = unit->gradient_shard = unit->exp_avg = unit->exp_avg_sq = NULL;
@@ -88,9 +91,9 @@ static void create_shards(Fsdp *fsdp, int u) {
         tensor->data = tensor->gradient = NULL;
     }
     if (!fsdp->options.training) return;
-    unit->gradient_shard = device_memory(fsdp, bytes);
-    unit->exp_avg = device_memory(fsdp, bytes);
-    unit->exp_avg_sq = device_memory(fsdp, bytes);
+    unit->gradient_shard = zeroed_memory(fsdp, bytes, "a shard of the gradients");
+    unit->exp_avg = zeroed_memory(fsdp, bytes, "a shard of the first moments");
+    unit->exp_avg_sq = zeroed_memory(fsdp, bytes, "a shard of the second moments");
 }
 
 static int64_t whole_elements(const Fsdp *fsdp, int u) { return fsdp->comm->size * fsdp->unit[u].shard; }
@@ -105,23 +108,34 @@ static void create_whole_parameters(Fsdp *fsdp) {
         else if (u == 0 || !fsdp->options.reshard_after_forward)
             fsdp->state[u].whole = comm->f->allocate(comm, whole_elements(fsdp, u) * size);
     }
-    const int64_t turns = comm->size * largest_shard(fsdp->unit, fsdp->units, comm->size);
-    if (!fsdp->shares && fsdp->options.reshard_after_forward) fsdp->slot = comm->f->allocate(comm, turns * size);
-    fsdp->slot_unit = -1;
+    const int64_t elements = comm->size * largest_shard(fsdp->unit, fsdp->units, comm->size);
+    for (int turn = 0; turn < fsdp->turns; turn++) {
+        fsdp->slot_unit[turn] = -1;
+        if (!fsdp->shares && fsdp->options.reshard_after_forward)
+            fsdp->slot[turn] = comm->f->allocate(comm, elements * size);
+    }
 }
 
 static void create_whole_gradients(Fsdp *fsdp) {
     Comm *comm = fsdp->comm;
     if (!fsdp->options.training || comm->size == 1) return;
-    const int64_t turns = comm->size * largest_shard(fsdp->unit, fsdp->units, comm->size);
+    const int64_t elements = comm->size * largest_shard(fsdp->unit, fsdp->units, comm->size);
     fsdp->root_gradient = comm->f->allocate(comm, whole_elements(fsdp, 0) * (int64_t)sizeof(float));
-    fsdp->block_gradient = comm->f->allocate(comm, turns * (int64_t)sizeof(float));
+    for (int turn = 0; turn < fsdp->turns; turn++)
+        fsdp->block_gradient[turn] = comm->f->allocate(comm, elements * (int64_t)sizeof(float));
 }
 
 Fsdp *fsdp_create(Comm *comm, const Device *device, Unit *units, int count, FsdpOptions options) {
     Fsdp *fsdp = calloc(1, sizeof *fsdp);
     CHECK(fsdp, "out of memory");
-    *fsdp = (Fsdp){.comm = comm, .device = device, .unit = units, .units = count, .options = options, .stale = true};
+    *fsdp = (Fsdp){.comm = comm,
+                   .device = device,
+                   .unit = units,
+                   .units = count,
+                   .options = options,
+                   .stale = true,
+                   .turns = options.overlap && comm->f->asynchronous ? 2 : 1,
+                   .reducing = -1};
     fsdp->state = calloc((size_t)count, sizeof *fsdp->state);
     CHECK(fsdp->state, "out of memory");
     for (int u = 0; u < count; u++) create_shards(fsdp, u);
@@ -129,6 +143,8 @@ Fsdp *fsdp_create(Comm *comm, const Device *device, Unit *units, int count, Fsdp
     create_whole_gradients(fsdp);
     return fsdp;
 }
+
+static bool takes_turns(const Fsdp *fsdp, int u) { return fsdp->slot[0] && u > 0; }
 
 static void release_shards(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
@@ -144,12 +160,13 @@ static void release_shards(Fsdp *fsdp, int u) {
 void fsdp_destroy(Fsdp *fsdp) {
     Comm *comm = fsdp->comm;
     for (int u = 0; u < fsdp->units; u++) {
-        if (!fsdp->shares && fsdp->state[u].whole && fsdp->state[u].whole != fsdp->slot)
+        if (!fsdp->shares && fsdp->state[u].whole && !takes_turns(fsdp, u))
             comm->f->release(comm, fsdp->state[u].whole);
         release_shards(fsdp, u);
     }
-    void *const buffers[] = {fsdp->slot, fsdp->root_gradient, fsdp->block_gradient};
-    for (int i = 0; i < 3; i++)
+    void *const buffers[] = {fsdp->slot[0], fsdp->slot[1], fsdp->root_gradient, fsdp->block_gradient[0],
+                             fsdp->block_gradient[1]};
+    for (int i = 0; i < 5; i++)
         if (buffers[i]) comm->f->release(comm, buffers[i]);
     free(fsdp->state);
     free(fsdp);
@@ -181,16 +198,12 @@ static void draw(const Parameter *p, uint64_t seed, int64_t first, int64_t count
 
 /* The part of a parameter that lies in this rank's shard. */
 static void initialise_parameter(Fsdp *fsdp, const Unit *unit, const Parameter *p, uint64_t seed, float *values) {
-    const int64_t begin = fsdp->comm->rank * unit->shard, end = begin + unit->shard;
-    int64_t first = p->offset > begin ? p->offset : begin;
-    const int64_t last = p->offset + p->elements < end ? p->offset + p->elements : end;
-    while (first < last) {
-        const int64_t count = last - first < DRAWN_AT_ONCE ? last - first : DRAWN_AT_ONCE;
-        const int64_t bytes = count * (int64_t)sizeof *values;
-        draw(p, seed, first - p->offset, count, values);
-        fsdp->device->copy(unit->master + (first - begin), bytes, values, bytes, 1, bytes);
-        fsdp->device->synchronize();
-        first += count;
+    const UnitRange range = unit_range(unit, p, fsdp->comm->rank);
+    const int64_t elements = range.last - range.first;
+    for (int64_t done = 0, count; done < elements; done += count) {
+        count = elements - done < DRAWN_AT_ONCE ? elements - done : DRAWN_AT_ONCE;
+        draw(p, seed, range.in_parameter + done, count, values);
+        device_upload(fsdp->device, unit->master + range.in_shard + done, values, count * (int64_t)sizeof *values);
     }
 }
 
@@ -206,6 +219,7 @@ void fsdp_initialise(Fsdp *fsdp, uint64_t seed) {
 
 /* Makes this step's sources of all units; then peers may read them. */
 static void refresh_sources(Fsdp *fsdp) {
+    fsdp->comm->f->wait_gathers(fsdp->comm);
     for (int u = 0; u < fsdp->units; u++) {
         const Unit *unit = &fsdp->unit[u];
         fsdp->state[u].fresh = fsdp->shares;
@@ -214,33 +228,33 @@ static void refresh_sources(Fsdp *fsdp) {
         fsdp->device->launch(KERNEL_cast, fsdp->options.type, (Grid){(unit->shard + CAST_BLOCK - 1) / CAST_BLOCK, 1, 1},
                              &arguments);
     }
-    fsdp->device->synchronize();
-    fsdp->comm->f->barrier(fsdp->comm);
-    fsdp->slot_unit = -1;
+    if (fsdp->shares && fsdp->comm->size > 1) fsdp->comm->f->barrier(fsdp->comm);
+    fsdp->slot_unit[0] = fsdp->slot_unit[1] = -1;
     fsdp->stale = false;
 }
 
-static bool takes_turns(const Fsdp *fsdp, int u) { return fsdp->slot && u > 0; }
-
-/* Makes state[u].whole hold the unit. */
-static void gather_whole(Fsdp *fsdp, int u) {
+/* Makes state[u].whole hold the unit, once wait_gathers has been called. */
+static void begin_gather(Fsdp *fsdp, int u) {
     UnitState *state = &fsdp->state[u];
+    if (fsdp->stale) refresh_sources(fsdp);
     if (takes_turns(fsdp, u)) {
-        state->fresh = fsdp->slot_unit == u; /* the last block's backward comes right after its forward */
-        state->whole = fsdp->slot;
-        fsdp->slot_unit = u;
+        const int turn = u % fsdp->turns;
+        state->fresh = fsdp->slot_unit[turn] == u; /* the last block's backward comes right after its forward */
+        state->whole = fsdp->slot[turn];
+        fsdp->slot_unit[turn] = u;
     }
     if (state->fresh) return;
     const int64_t bytes = fsdp->unit[u].shard * dtype_size(fsdp->options.type);
+    fsdp->comm->subject = fsdp->unit[u].name;
     fsdp->comm->f->all_gather(fsdp->comm, state->source, state->whole, bytes);
     state->fresh = true;
 }
 
 void fsdp_gather(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
-    if (fsdp->stale) refresh_sources(fsdp);
     if (unit->gathered) return;
-    gather_whole(fsdp, u);
+    begin_gather(fsdp, u);
+    fsdp->comm->f->wait_gathers(fsdp->comm);
     unit->gathered = fsdp->state[u].whole;
     if (fsdp->shares) /* the peers read this rank's shard where it lies */
         fsdp->comm->bytes_sent += (fsdp->comm->size - 1) * unit->shard * dtype_size(fsdp->options.type);
@@ -250,7 +264,9 @@ void fsdp_gather(Fsdp *fsdp, int u) {
     }
 }
 
-void fsdp_prefetch(Fsdp *fsdp, int unit) { (void)fsdp, (void)unit; }
+void fsdp_prefetch(Fsdp *fsdp, int u) {
+    if (fsdp->turns > 1 && !fsdp->unit[u].gathered) begin_gather(fsdp, u);
+}
 
 /* Nobody may use the unit's whole parameters any more. */
 static void take_away(Unit *unit) {
@@ -271,11 +287,15 @@ static void set_gradients(Unit *unit, float *gradient) {
     }
 }
 
+static float *whole_gradient(const Fsdp *fsdp, int u) {
+    return u == 0 ? fsdp->root_gradient : fsdp->block_gradient[u % fsdp->turns];
+}
+
 void fsdp_begin_gradient(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
     CHECK(fsdp->options.training, "gradients of a model that does not train");
     const bool alone = fsdp->comm->size == 1;
-    float *gradient = alone ? unit->gradient_shard : u == 0 ? fsdp->root_gradient : fsdp->block_gradient;
+    float *gradient = alone ? unit->gradient_shard : whole_gradient(fsdp, u);
     if (!alone || !fsdp->state[u].has_gradient) {
         const int64_t bytes = whole_elements(fsdp, u) * (int64_t)sizeof *gradient;
         fsdp->device->fill(gradient, 0, 1, bytes, bytes);
@@ -295,18 +315,39 @@ static void add_in_place(const Fsdp *fsdp, float *x, const float *y, int64_t cou
     if (rest) add_launch(fsdp->device, F32, &arguments);
 }
 
+/* This rank's part of the whole gradient, where a sum goes that is to be added to what the shard holds already. */
+static float *own_part(const Fsdp *fsdp, int u) {
+    return whole_gradient(fsdp, u) + fsdp->comm->rank * fsdp->unit[u].shard;
+}
+
+static void begin_reduction(Fsdp *fsdp, int u) {
+    const Unit *unit = &fsdp->unit[u];
+    fsdp->comm->subject = unit->name;
+    fsdp->comm->f->reduce_scatter(fsdp->comm, unit->gradient,
+                                  fsdp->state[u].has_gradient ? own_part(fsdp, u) : unit->gradient_shard, unit->shard);
+    fsdp->reducing = u;
+}
+
+static void finish_reduction(Fsdp *fsdp) {
+    const int u = fsdp->reducing;
+    if (u < 0) return;
+    fsdp->comm->f->wait_reductions(fsdp->comm);
+    if (fsdp->state[u].has_gradient)
+        add_in_place(fsdp, fsdp->unit[u].gradient_shard, own_part(fsdp, u), fsdp->unit[u].shard);
+    fsdp->state[u].has_gradient = true;
+    fsdp->reducing = -1;
+}
+
 void fsdp_reduce_gradient(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
-    UnitState *state = &fsdp->state[u];
-    Comm *comm = fsdp->comm;
     CHECK(unit->gradient, "unit %s has no gradient to reduce", unit->name);
-    if (comm->size > 1) {
-        float *own = unit->gradient + comm->rank * unit->shard;
-        fsdp->device->synchronize();
-        comm->f->reduce_scatter(comm, unit->gradient, state->has_gradient ? own : unit->gradient_shard, unit->shard);
-        if (state->has_gradient) add_in_place(fsdp, unit->gradient_shard, own, unit->shard);
+    if (fsdp->comm->size == 1) {
+        fsdp->state[u].has_gradient = true;
+    } else {
+        finish_reduction(fsdp);
+        begin_reduction(fsdp, u);
+        if (fsdp->turns == 1 || u == 0) finish_reduction(fsdp);
     }
-    state->has_gradient = true;
     set_gradients(unit, NULL);
 }
 

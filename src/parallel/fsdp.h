@@ -3,7 +3,8 @@
  *
  * Where ranks read each other's memory (one host, or one rank) nothing is gathered at all: the shards of a unit lie
  * next to each other, and the whole of them is the unit. Else a unit is gathered into a buffer that all blocks take
- * turns with (reshard_after_forward), or into one of its own, once per step. */
+ * turns with (reshard_after_forward), or into one of its own, once per step. With `overlap` there are two such buffers:
+ * while a block computes, the next one is gathered and the gradient of the one before is reduced. */
 #ifndef FLAME_PARALLEL_FSDP_H
 #define FLAME_PARALLEL_FSDP_H
 
@@ -16,6 +17,8 @@ typedef struct FsdpOptions {
     DType type;                 /* of the gathered parameters: F32 or BF16 */
     bool reshard_after_forward; /* false: units stay gathered from forward to backward */
     bool training;              /* false: no gradients, no moments (evaluation) */
+    bool overlap; /* gather and reduce one block while another computes, with two buffers of each; needs an asynchronous
+                     communicator */
 } FsdpOptions;
 
 /* Lays out the shards of `count` units (unit 0 is the root: embeddings, final norm, head; it stays gathered for the
@@ -39,7 +42,7 @@ Comm *fsdp_comm(const Fsdp *fsdp);
 const Device *fsdp_device(const Fsdp *fsdp);
 Unit *fsdp_units(const Fsdp *fsdp, int *count);
 
-/* Starts gathering a unit early; returns at once where the communicator can. */
+/* Begins to gather the unit that comes next, if another may compute meanwhile. */
 void fsdp_prefetch(Fsdp *fsdp, int unit);
 /* The unit's parameters exist whole when this returns: every parameter's tensor.data is set. Collective. */
 void fsdp_gather(Fsdp *fsdp, int unit);
@@ -49,7 +52,8 @@ void fsdp_release(Fsdp *fsdp, int unit, bool backward_follows);
  * zero at the first micro-batch of a step and goes on adding.) */
 void fsdp_begin_gradient(Fsdp *fsdp, int unit);
 /* Sums the whole gradient over ranks, adds this rank's part to gradient_shard (the first one of a step is stored), and
- * takes the whole one away. Collective. */
+ * takes the whole one away. With `overlap` this is complete only when the next unit's is begun, or the root's, which is
+ * the last of a micro-batch. Collective. */
 void fsdp_reduce_gradient(Fsdp *fsdp, int unit);
 /* After the optimizer, or whatever else wrote the master shards between two steps: gathered copies are out of date,
  * gradient shards count as zero. */

@@ -12,17 +12,11 @@ OptimizerOptions optimizer_default_options(void) {
 
 static int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
-/* Sum of the squares of one shard. `host` and `partial` have room for the sums of the largest. */
-static double shard_squares(const Device *device, const Unit *unit, double *partial, double *host) {
-    const int64_t blocks = blocks_of(unit->shard, SQUARES_BLOCK), sums = blocks * SQUARES_LANES;
-    const int64_t bytes = sums * (int64_t)sizeof *host;
+static int64_t partial_sums(const Unit *unit) { return blocks_of(unit->shard, SQUARES_BLOCK) * SQUARES_LANES; }
+
+static void launch_squares(const Device *device, const Unit *unit, double *partial) {
     const SumOfSquaresArguments arguments = {.x = unit->gradient_shard, .partial = partial, .count = unit->shard};
-    device->launch(KERNEL_sum_of_squares, F32, (Grid){blocks, 1, 1}, &arguments);
-    device->copy(host, bytes, partial, bytes, 1, bytes);
-    device->synchronize();
-    double sum = 0;
-    for (int64_t i = 0; i < sums; i++) sum += host[i];
-    return sum;
+    device->launch(KERNEL_sum_of_squares, F32, (Grid){blocks_of(unit->shard, SQUARES_BLOCK), 1, 1}, &arguments);
 }
 
 /* L2 norm of the gradient of the whole model, as it lies in the shards. */
@@ -31,14 +25,21 @@ static double gradient_norm(Fsdp *fsdp) {
     const Unit *units = fsdp_units(fsdp, &count);
     const Device *device = fsdp_device(fsdp);
     Comm *comm = fsdp_comm(fsdp);
-    int64_t largest = 0;
-    for (int u = 0; u < count; u++) largest = units[u].shard > largest ? units[u].shard : largest;
-    const int64_t bytes = blocks_of(largest, SQUARES_BLOCK) * SQUARES_LANES * (int64_t)sizeof(double);
-    double *host = malloc((size_t)bytes), *partial = device->allocate(bytes), sum = 0;
-    CHECK(host && partial, "out of memory");
-    for (int u = 0; u < count; u++) sum += shard_squares(device, &units[u], partial, host);
-    free(host);
+    int64_t sums = 0, at = 0;
+    for (int u = 0; u < count; u++) sums += partial_sums(&units[u]);
+    const int64_t bytes = sums * (int64_t)sizeof(double);
+    double *host = malloc((size_t)bytes), *partial = device_memory(device, bytes, "the gradient's norm"), sum = 0;
+    CHECK(host, "out of memory");
+    for (int u = 0; u < count; at += partial_sums(&units[u++])) launch_squares(device, &units[u], partial + at);
+    device_download(device, host, partial, bytes);
     device->release(partial, bytes);
+    at = 0;
+    for (int u = 0; u < count; u++) {
+        double unit_sum = 0;
+        for (const int64_t end = at + partial_sums(&units[u]); at < end; at++) unit_sum += host[at];
+        sum += unit_sum;
+    }
+    free(host);
     comm->f->all_reduce_sum(comm, &sum, 1);
     return sqrt(sum);
 }

@@ -1,15 +1,13 @@
 #include "training/peak.h"
 
-#include "core/check.h"
 #include "core/profile.h"
 
-double peak_product_rate(const Device *device, DType type, int64_t n) {
+/* The best of a few products of two n x n matrices: FLOP/s. */
+static double product_rate(const Device *device, DType type, int64_t n) {
     enum { TRIES = 4 };
     const int64_t bytes = n * n * (int64_t)sizeof(float);
-    void *memory = device->allocate(3 * bytes);
-    CHECK(memory, "out of memory for %lld x %lld matrices", (long long)n, (long long)n);
-    device->fill(memory, 0, 1, 3 * bytes, 3 * bytes);
-    char *at = memory;
+    char *at = device_memory(device, 3 * bytes, "the measured product");
+    device->fill(at, 0, 1, 3 * bytes, 3 * bytes);
     const Gemm gemm = {.transpose_b = true,
                        .m = n,
                        .n = n,
@@ -24,12 +22,23 @@ double peak_product_rate(const Device *device, DType type, int64_t n) {
                        .c_type = F32};
     double best = 0;
     for (int i = 0; i < TRIES; i++) {
+        device->synchronize();
         const double start = seconds_now();
         device->gemm(&gemm);
         device->synchronize();
         const double rate = 2.0 * (double)n * (double)n * (double)n / (seconds_now() - start);
         if (rate > best) best = rate;
     }
-    device->release(memory, 3 * bytes);
+    device->release(at, 3 * bytes);
     return best;
+}
+
+double peak_product_rate(const Device *device, DType type, int64_t *n) {
+    static const double long_enough = 1e-3; /* seconds: to start a product takes a device some microseconds */
+    enum { LARGEST = 8192 };
+    for (;;) {
+        const double rate = product_rate(device, type, *n), size = (double)*n;
+        if (*n >= LARGEST || 2 * size * size * size / rate >= long_enough) return rate;
+        *n *= 2;
+    }
 }

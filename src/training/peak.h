@@ -4,7 +4,8 @@
 
 #include "core/device.h"
 
-/* FLOP/s of the best of a few products of n x n matrices of `type`, with this process's threads. */
-double peak_product_rate(const Device *device, DType type, int64_t n);
+/* FLOP/s of the best of a few products of n x n matrices of `type`, with this process's threads. Where such a product
+ * takes no time to speak of, *n becomes larger. */
+double peak_product_rate(const Device *device, DType type, int64_t *n);
 
 #endif

@@ -15,6 +15,7 @@ struct Runner {
     HostBatch host;
     int32_t *device_tokens; /* tokens, labels, segment, position, one after another */
     float *losses;          /* host copy of the token losses */
+    int64_t losses_copied;  /* the device's mark for that copy */
     Batch batch;
     Tape embedding_tape, head_tape, *layer_tape;
     Tensor *boundary; /* [layers + 1]: the input of each layer and of the head */
@@ -94,11 +95,15 @@ static Tensor *head_losses(Runner *runner, bool recording) {
     return losses;
 }
 
-/* The sums are taken on the host, in the order of the tokens. */
-static void sum_losses(Runner *runner, const Tensor *losses, double *loss_sum, int64_t *targets) {
-    if (!runner->device->computes) return;
+static void download_losses(Runner *runner, const Tensor *losses) {
     runner->device->copy(runner->losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
-    runner->device->synchronize();
+    runner->losses_copied = runner->device->mark();
+}
+
+/* The sums are taken on the host, in the order of the tokens. */
+static void sum_losses(const Runner *runner, double *loss_sum, int64_t *targets) {
+    if (!runner->device->computes) return;
+    runner->device->wait(runner->losses_copied);
     *loss_sum = 0;
     *targets = 0;
     for (int64_t i = 0; i < rows_of(runner); i++) {
@@ -149,7 +154,7 @@ static void run_training(Runner *runner, double *loss_sum, int64_t *targets) {
     Model *model = runner->model;
     forward_layers(runner, true);
     begin_gradient(runner, 0);
-    sum_losses(runner, head_losses(runner, true), loss_sum, targets);
+    download_losses(runner, head_losses(runner, true));
     backward_tape(runner, &runner->head_tape, &runner->boundary[model->layers]);
     for (int64_t l = model->layers - 1; l >= 0; l--) {
         const int unit = (int)l + 1;
@@ -163,6 +168,7 @@ static void run_training(Runner *runner, double *loss_sum, int64_t *targets) {
     backward_tape(runner, &runner->embedding_tape, NULL);
     release(runner, 0, false);
     reduce_gradient(runner, 0);
+    sum_losses(runner, loss_sum, targets); /* now, that the device has something to do meanwhile */
 }
 
 void runner_train(Runner *runner, double *loss_sum, int64_t *targets) {
@@ -172,8 +178,9 @@ void runner_train(Runner *runner, double *loss_sum, int64_t *targets) {
 
 static void run_evaluation(Runner *runner, double *loss_sum, int64_t *targets) {
     forward_layers(runner, false);
-    sum_losses(runner, head_losses(runner, false), loss_sum, targets);
+    download_losses(runner, head_losses(runner, false));
     release(runner, 0, false);
+    sum_losses(runner, loss_sum, targets);
 }
 
 void runner_evaluate(Runner *runner, double *loss_sum, int64_t *targets) { run_evaluation(runner, loss_sum, targets); }
@@ -213,14 +220,13 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     runner->options = options;
     runner->layer_tape = calloc((size_t)model->layers, sizeof *runner->layer_tape);
     runner->boundary = calloc((size_t)model->layers + 1, sizeof *runner->boundary);
-    runner->losses = calloc((size_t)rows_of(runner), sizeof *runner->losses);
-    int32_t *host = calloc((size_t)rows_of(runner) * 4, sizeof *host);
-    CHECK(runner->layer_tape && runner->boundary && runner->losses && host, "out of memory");
-    const int64_t n = rows_of(runner);
-    runner->host = (HostBatch){host, host + n, host + 2 * n, host + 3 * n};
+    CHECK(runner->layer_tape && runner->boundary, "out of memory");
     runner->batch = (Batch){.B = options.B, .T = options.T};
     return runner;
 }
+
+static int64_t batch_bytes(const Runner *runner) { return 4 * rows_of(runner) * (int64_t)sizeof(int32_t); }
+static int64_t losses_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
 
 static int64_t boundary_bytes(const Runner *runner) {
     return rows_of(runner) * runner->model->config.hidden_size * dtype_size(runner->options.type);
@@ -257,9 +263,13 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
     runner->keep = arena_create("keep", device, plan.keep_bytes);
     runner->scratch = arena_create("scratch", device, plan.scratch_bytes);
     const int64_t n = rows_of(runner);
-    runner->device_tokens = device->allocate(4 * n * (int64_t)sizeof(int32_t));
-    runner->boundary_gradient = options.training ? device->allocate(boundary_bytes(runner)) : NULL;
-    CHECK(runner->device_tokens && (runner->boundary_gradient || !options.training), "out of memory for a micro-batch");
+    int32_t *host = device->allocate_host(batch_bytes(runner));
+    runner->losses = device->allocate_host(losses_bytes(runner));
+    CHECK(host && runner->losses, "out of memory for a micro-batch");
+    runner->host = (HostBatch){host, host + n, host + 2 * n, host + 3 * n};
+    runner->device_tokens = device_memory(device, batch_bytes(runner), "a micro-batch");
+    if (options.training)
+        runner->boundary_gradient = device_memory(device, boundary_bytes(runner), "a block's gradient");
     runner->batch.tokens = runner->device_tokens;
     runner->batch.labels = runner->device_tokens + n;
     runner->batch.segment = runner->device_tokens + 2 * n;
@@ -271,12 +281,12 @@ void runner_destroy(Runner *runner) {
     if (!runner) return;
     arena_destroy(&runner->keep);
     arena_destroy(&runner->scratch);
-    if (runner->device_tokens)
-        runner->device->release(runner->device_tokens, 4 * rows_of(runner) * (int64_t)sizeof(int32_t));
-    if (runner->boundary_gradient) runner->device->release(runner->boundary_gradient, boundary_bytes(runner));
+    const Device *device = runner->device;
+    if (runner->device_tokens) device->release(runner->device_tokens, batch_bytes(runner));
+    if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
+    if (runner->losses) device->release_host(runner->losses, losses_bytes(runner));
+    if (runner->host.tokens) device->release_host(runner->host.tokens, batch_bytes(runner));
     free(runner->layer_tape);
     free(runner->boundary);
-    free(runner->losses);
-    free(runner->host.tokens);
     free(runner);
 }

@@ -1,6 +1,10 @@
 #include "training/session.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/cpu_gemm.h"
+#include "core/device_cuda.h"
 #include "core/log.h"
 
 Status agree(Comm *comm, Status status) {
@@ -9,19 +13,66 @@ Status agree(Comm *comm, Status status) {
     return (Status)worst;
 }
 
-Status session_open(Session *session, Comm *comm, Model *model, RunnerOptions options, bool reshard_after_forward) {
+/* Whether this is the first of the ranks for which `mine` is true. Collective. */
+static bool speaks_first(Comm *comm, bool mine) {
+    double place = mine ? comm->size - comm->rank : 0;
+    const double own = place;
+    comm->f->all_reduce_max(comm, &place, 1);
+    return mine && place == own;
+}
+
+/* Ranks must not share a GPU, unless they were told to. Collective. */
+static Status check_sharing(Comm *comm, const Device *device) {
+    const int sharers = comm_sharers(comm, device);
+    const char *allowed = getenv("FLAME_SHARE_GPU");
+    const bool wrong = sharers > 1 && !(allowed && strcmp(allowed, "1") == 0);
+    if (speaks_first(comm, wrong))
+        log_error("there are fewer GPUs than ranks: %d ranks have the same one (%d ranks run on this host). Start one "
+                  "rank for each GPU that CUDA_VISIBLE_DEVICES shows, or set FLAME_SHARE_GPU=1 to let ranks share one "
+                  "(slow, for tests)",
+                  sharers, comm->local_size);
+    return agree(comm, wrong ? BAD_INPUT : OK);
+}
+
+bool session_knows_device(const char *name) {
+    return strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0 || strcmp(name, "cuda") == 0;
+}
+
+Status session_device(Comm *comm, const char *name, const Device **device) {
+    const Device *cuda = NULL;
+    char text[1024] = "";
+    *device = device_cpu();
+    if (strcmp(name, "cpu") == 0) return OK;
+    const CudaState mine = device_cuda_open(comm->local_rank, &cuda, text, sizeof text);
+    double worst = (double)mine;
+    comm->f->all_reduce_max(comm, &worst, 1);
+    const bool speaks = speaks_first(comm, mine == (CudaState)worst);
+    if (worst == CUDA_READY) {
+        log_info("device       %s", text);
+        *device = cuda;
+        return check_sharing(comm, cuda);
+    }
+    if (worst == CUDA_ABSENT && strcmp(name, "auto") == 0) return OK;
+    if (speaks) log_error("device %s: %s. --device=cpu computes without a GPU", name, text);
+    return BAD_INPUT;
+}
+
+Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
+                    bool reshard_after_forward) {
     session->comm = comm;
+    session->device = device;
     session->model = model;
-    if (!cpu_gemm_supports(options.type)) {
+    if (device->host_memory && !cpu_gemm_supports(options.type)) {
         if (comm->rank == 0)
             log_error("training.mixed_precision_param: bfloat16 needs oneDNN, and this program was built without it; "
                       "use float32");
         return BAD_INPUT;
     }
-    const FsdpOptions sharding = {options.type, reshard_after_forward, options.training};
-    session->device = device_cpu();
-    session->fsdp = fsdp_create(comm, session->device, model->unit, model->units, sharding);
-    session->runner = runner_create(model, session->fsdp, session->device, options);
+    const Status status = comm_for_device(comm, device, &session->device_comm);
+    if (status != OK) return status;
+    const FsdpOptions sharding = {options.type, reshard_after_forward, options.training, true};
+    session->fsdp = fsdp_create(session->device_comm, device, model->unit, model->units, sharding);
+    session->runner = runner_create(model, session->fsdp, device, options);
     return OK;
 }
 
@@ -29,6 +80,7 @@ void session_close(Session *session) {
     runner_destroy(session->runner);
     if (session->fsdp) fsdp_destroy(session->fsdp);
     model_destroy(session->model);
+    if (session->device_comm && session->device_comm != session->comm) comm_destroy(session->device_comm);
     if (session->comm) comm_destroy(session->comm);
     *session = (Session){0};
 }

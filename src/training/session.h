@@ -5,7 +5,8 @@
 #include "training/runner.h"
 
 typedef struct Session {
-    Comm *comm;
+    Comm *comm;        /* of the host's memory */
+    Comm *device_comm; /* of the device's; the same one where that is the host's */
     const Device *device;
     Model *model;
     Fsdp *fsdp;
@@ -15,9 +16,18 @@ typedef struct Session {
 /* All ranks learn the worst status of any of them, so that they stop together. Collective. */
 Status agree(Comm *comm, Status status);
 
+/* The device that `name` means: cpu; cuda, one GPU for each rank; or auto, cuda if every rank has one that works, else
+ * cpu. BAD_INPUT (logged once, with the reason) if a GPU that was asked for, or that is there, cannot be used.
+ * Collective. */
+Status session_device(Comm *comm, const char *name, const Device **device);
+/* Whether `name` is one of them. */
+bool session_knows_device(const char *name);
+
 /* Shards the model's units over the ranks of `comm` and makes a runner. `comm` and `model` belong to the session from
- * here on, also if it fails (BAD_INPUT: the device cannot compute in options.type). Collective. */
-Status session_open(Session *session, Comm *comm, Model *model, RunnerOptions options, bool reshard_after_forward);
+ * here on, also if it fails (BAD_INPUT: the device cannot compute in options.type, or its ranks cannot reach each
+ * other). Collective. */
+Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
+                    bool reshard_after_forward);
 /* Frees all of it, the model and the communicator too. NULL members are fine. */
 void session_close(Session *session);
 

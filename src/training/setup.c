@@ -1,8 +1,6 @@
 #include "training/setup.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "core/log.h"
 
@@ -19,6 +17,8 @@ StepShape step_shape(const TrainConfig *config, int world_size) {
     }
     return shape;
 }
+
+static bool on_gpu(const TrainConfig *config) { return strcmp(config->device, "cuda") == 0; }
 
 static DType compute_type(const TrainConfig *config) {
     return strcmp(config->training.mixed_precision_param, "bfloat16") == 0 ? BF16 : F32;
@@ -39,6 +39,7 @@ RunnerOptions setup_runner(const TrainConfig *config) {
 FsdpOptions setup_sharding(const TrainConfig *config, bool training) {
     return (FsdpOptions){.type = compute_type(config),
                          .training = training,
+                         .overlap = on_gpu(config),
                          .reshard_after_forward = strcmp(config->training.fsdp_reshard_after_forward, "never") != 0};
 }
 
@@ -57,35 +58,21 @@ enum { PROGRAM_BYTES = 45 << 20 };
 
 MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size) {
     MemoryPlan plan = {.other_bytes = PROGRAM_BYTES};
-    plan.shards =
-        fsdp_memory(world_size, local_size == world_size, model->unit, model->units, setup_sharding(config, true));
+    const bool shares = on_gpu(config) ? world_size == 1 : local_size == world_size;
+    plan.shards = fsdp_memory(world_size, shares, model->unit, model->units, setup_sharding(config, true));
     plan.runner = runner_plan(model, setup_runner(config));
     if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
     const int64_t shards = plan.shards.parameters + plan.shards.gradients + plan.shards.moments + plan.shards.gathered +
                            plan.shards.gathered_gradients + plan.shards.others;
-    plan.total_bytes =
-        shards + plan.runner.keep_bytes + plan.runner.scratch_bytes + plan.checkpoint_bytes + plan.other_bytes;
+    const int64_t host = plan.checkpoint_bytes + plan.other_bytes;
+    plan.total_bytes = shards + plan.runner.keep_bytes + plan.runner.scratch_bytes + host;
+    plan.device_bytes = plan.total_bytes - plan.shards.others - (on_gpu(config) ? host : 0);
     return plan;
 }
 
-/* Bytes that new programs can have without swapping; INT64_MAX if the system does not say. */
-static int64_t memory_available(void) {
-    long long kilobytes = -1;
-    char line[256];
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %lld kB", &kilobytes) == 1) break;
-    if (file) fclose(file);
-    return kilobytes < 0 ? INT64_MAX : kilobytes * 1024;
-}
-
-Status setup_check_memory(const MemoryPlan *plan, int local_size) {
-    struct rlimit limit;
-    const int64_t needed = plan->total_bytes - plan->shards.others;
-    int64_t available = memory_available() / local_size;
-    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (int64_t)limit.rlim_cur < available)
-        available = (int64_t)limit.rlim_cur;
+Status setup_check_memory(const MemoryPlan *plan, const Device *device, int sharers) {
+    const int64_t needed = plan->device_bytes, available = device->available(sharers);
     if (needed <= available) return OK;
     if (log_rank() == 0)
         log_error(

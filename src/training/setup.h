@@ -27,14 +27,15 @@ typedef struct MemoryPlan {
     int64_t checkpoint_bytes; /* the copy that an asynchronous save writes from */
     int64_t other_bytes;      /* the program, its libraries and the data readers: an estimate */
     int64_t total_bytes;      /* resident in the rank, also what it shares with others */
+    int64_t device_bytes;     /* of it in the device's memory, and not of others */
 } MemoryPlan;
 
 /* For `world_size` ranks, `local_size` of them on this host. */
 MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size);
 
-/* BAD_INPUT, with the largest parts and the keys that lower them, if the plan of `local_size` ranks does not fit into
- * the memory that this host has free or that the process may use. */
-Status setup_check_memory(const MemoryPlan *plan, int local_size);
+/* BAD_INPUT, with the largest parts and the keys that lower them, if the plan does not fit into the device's free
+ * memory, of which each of `sharers` ranks has a part. */
+Status setup_check_memory(const MemoryPlan *plan, const Device *device, int sharers);
 
 /* Prints parameters by part, work per token and the memory plan. Rank 0. */
 void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan *plan, int world_size);

@@ -96,7 +96,7 @@ static Status open_metrics(Trainer *t) {
     return metrics_open(&options, &t->metrics);
 }
 
-/* Everything up to the first step. `session.comm` is set. */
+/* Everything up to the first step. `session.comm` and `session.device` are set. */
 static Status prepare(Trainer *t) {
     Comm *comm = t->session.comm;
     Model *model = NULL;
@@ -110,9 +110,9 @@ static Status prepare(Trainer *t) {
     t->optimizer = setup_optimizer(t->config);
     t->shape = step_shape(t->config, comm->size);
     t->schedule = schedule_create(&t->config->lr_scheduler, t->config->training.steps);
-    status = agree(comm, setup_check_memory(&plan, comm->local_size));
+    status = agree(comm, setup_check_memory(&plan, t->session.device, comm_sharers(comm, t->session.device)));
     if (status == OK)
-        status = session_open(&t->session, comm, model, t->runner_options,
+        status = session_open(&t->session, comm, t->session.device, model, t->runner_options,
                               setup_sharding(t->config, true).reshard_after_forward);
     if (status == OK) status = agree(comm, open_streams(t));
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->config->job.dump_folder) : OK);
@@ -274,7 +274,7 @@ static void print_accounting(const Trainer *t) {
 
 /* What sharding costs on the network, beside what it should. */
 static void print_traffic(const Trainer *t, int64_t steps) {
-    const Comm *comm = t->session.comm;
+    const Comm *comm = t->session.device_comm;
     if (comm->size == 1 || steps == 0) return;
     metrics_note(t->metrics, "each rank sent %.3f MB per step in all-gathers and reduce-scatters",
                  (double)comm->bytes_sent / (double)steps / 1e6);
@@ -288,18 +288,19 @@ static void finish(Trainer *t) {
     session_close(&t->session);
 }
 
-Status train(const TrainConfig *config, Comm *comm) {
+Status train(const TrainConfig *config, Comm *comm, const Device *device) {
     const double start = seconds_now();
-    Trainer t = {.config = config, .session = {.comm = comm}};
+    Trainer t = {.config = config, .session = {.comm = comm, .device = device}};
     signals_install();
     time_left(config->job.time_limit);
     Status status = prepare(&t);
     if (status == OK) {
-        t.peak_rate = peak_product_rate(t.session.device, t.runner_options.type, PRODUCT_SIZE) * comm->size;
+        int64_t product = PRODUCT_SIZE;
+        t.peak_rate = peak_product_rate(device, t.runner_options.type, &product) * comm->size;
         metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s",
                      (long long)t.progress.step + 1, seconds_now() - start, t.peak_rate / 1e9);
         const int64_t first_step = t.progress.step;
-        t.session.comm->bytes_sent = 0;
+        t.session.device_comm->bytes_sent = 0;
         status = run_steps(&t);
         print_traffic(&t, t.progress.step - first_step);
         print_accounting(&t);

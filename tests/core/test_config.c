@@ -153,7 +153,6 @@ static const Case files[] = {
     {DATA "lr_scheduler: {decay_type: linear|sqrt}\n", BAD_INPUT, "it must be one of", 0},
     {DATA "optimizer: {name: SGD}\n", BAD_INPUT, "it must be one of AdamW", 0},
     {DATA "device: gpu\n", BAD_INPUT, "device is gpu; it must be one of auto|cpu|cuda", 0},
-    {DATA "device: cuda\n", BAD_INPUT, "this build has no GPU support", 0},
     {"data: {files: [a, [b]]}\n", BAD_INPUT, "data.files wants a list of strings, not a list", 0},
     {"data: {files: {a: b}}\n", BAD_INPUT, "data.files wants a list of strings, not a mapping", 0},
     {DATA "model: 5\n", BAD_INPUT, "model wants keys and values, not this integer", 0},
@@ -297,7 +296,12 @@ static void test_defaults_are_flames(void **state) {
     assert_int_equal(c.training.steps, 10000);
     assert_int_equal(c.training.seed, 42);
     assert_true(c.training.max_norm == 1);
-    assert_string_equal(c.training.mixed_precision_param, "float32");
+    assert_null(c.training.mixed_precision_param); /* follows from what auto comes to */
+    config_set_device(&c, "cuda");
+    assert_string_equal(c.device, "cuda");
+    assert_string_equal(c.training.mixed_precision_param, "bfloat16");
+    config_set_device(&c, "cpu");
+    assert_string_equal(c.training.mixed_precision_param, "bfloat16");
     assert_string_equal(c.training.fsdp_reshard_after_forward, "default");
     assert_string_equal(c.activation_checkpoint.mode, "selective");
     assert_false(c.checkpoint.enable_checkpoint);

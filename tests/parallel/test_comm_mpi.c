@@ -124,15 +124,26 @@ static void check_everything(Comm *comm, bool share_memory) {
     check_all_reduce(comm);
     check_broadcast(comm);
     check_whole(comm, share_memory);
-    comm_destroy(comm);
+}
+
+static void check_staged(Comm *host) {
+    Comm *staged = comm_staged_create(host, device_cpu());
+    CHECK(staged->rank == host->rank && staged->size == host->size, "a staged communicator has its host's ranks");
+    check_everything(staged, false);
+    comm_destroy(staged);
 }
 
 int main(void) {
     Comm *outer = comm_mpi_create(false), *comm = NULL; /* MPI lives as long as the first */
-    check_everything(comm_mpi_create(false), false);
-    check_everything(comm_mpi_create(true), true);
+    for (int share_memory = 0; share_memory < 2; share_memory++) {
+        comm = comm_mpi_create(share_memory);
+        check_everything(comm, share_memory);
+        check_staged(comm);
+        comm_destroy(comm);
+    }
     CHECK(comm_create(&comm) == OK && comm->rank == outer->rank && comm->size == outer->size, "comm_create");
     check_everything(comm, true);
+    comm_destroy(comm);
     comm_destroy(outer);
     return 0;
 }

@@ -8,11 +8,12 @@
 #include "core/check.h"
 #include "core/rng.h"
 #include "parallel/optimizer.h"
+#include "support/comm_late.h"
 
 enum { UNITS = 4, SEED = 11, MICRO_BATCHES = 3, STEPS = 4 };
 
 typedef struct Variant {
-    bool share_memory, reshard;
+    bool share_memory, reshard, late; /* late: nothing moves before it is waited for */
     DType type;
 } Variant;
 
@@ -115,8 +116,8 @@ static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Varia
     const double tolerance = step == 0 ? 0 : 3e-5;
     fsdp_gather(fsdp, 0);
     for (int u = 1; u < UNITS; u++) {
-        fsdp_prefetch(fsdp, u);
         fsdp_gather(fsdp, u);
+        if (u + 1 < UNITS) fsdp_prefetch(fsdp, u + 1);
         check_gathered(&units[u], whole->p[u], v.type, tolerance);
         fsdp_release(fsdp, u, true);
     }
@@ -124,6 +125,7 @@ static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Varia
     add_gradients(&units[0], 0, rank, step, micro);
     for (int u = UNITS - 1; u > 0; u--) {
         fsdp_gather(fsdp, u);
+        if (u > 1) fsdp_prefetch(fsdp, u - 1);
         fsdp_begin_gradient(fsdp, u);
         check_gathered(&units[u], whole->p[u], v.type, tolerance);
         add_gradients(&units[u], u, rank, step, micro);
@@ -194,9 +196,10 @@ static void check_skip(Fsdp *fsdp, Unit units[UNITS], const OptimizerOptions *op
 }
 
 /* How often a step gathers a unit. Once, or with reshard_after_forward a block in each micro-batch and direction; but
- * what is still in the buffer is not fetched again: the last block for its backward, the first for the next forward. */
-static int64_t gathers_per_step(int u, bool reshard, bool copies) {
-    if (!reshard || u == 0) return 1;
+ * what is still in the buffer is not fetched again: the last block for its backward, the first for the next forward.
+ * With two buffers, unit 2 has one for itself. */
+static int64_t gathers_per_step(int u, bool reshard, bool copies, bool two_buffers) {
+    if (!reshard || u == 0 || (two_buffers && u == 2)) return 1;
     if (copies && u == UNITS - 1) return MICRO_BATCHES;
     return copies && u == 1 ? MICRO_BATCHES + 1 : 2 * MICRO_BATCHES;
 }
@@ -205,23 +208,25 @@ static int64_t gathers_per_step(int u, bool reshard, bool copies) {
 static int64_t bytes_per_step(const Comm *comm, const Unit units[UNITS], Variant v, bool copies) {
     int64_t bytes = 0;
     for (int u = 0; u < UNITS; u++) {
-        const int64_t per_element = gathers_per_step(u, v.reshard, copies) * dtype_size(v.type) + MICRO_BATCHES * 4;
+        const int64_t per_element =
+            gathers_per_step(u, v.reshard, copies, v.late) * dtype_size(v.type) + MICRO_BATCHES * 4;
         bytes += (comm->size - 1) * units[u].shard * per_element;
     }
     return bytes;
 }
 
 static void check_variant(Variant v) {
-    Comm *comm = NULL;
+    Comm *host = NULL;
     if (v.share_memory)
-        CHECK(comm_create(&comm) == OK, "comm_create");
+        CHECK(comm_create(&host) == OK, "comm_create");
     else
-        comm = comm_mpi_create(false);
+        host = comm_mpi_create(false);
+    Comm *comm = v.late ? comm_late_create(host) : host;
     Unit units[UNITS];
     Whole whole;
     make_units(units);
     whole_initialise(&whole, units);
-    Fsdp *fsdp = fsdp_create(comm, device_cpu(), units, UNITS, (FsdpOptions){v.type, v.reshard, true});
+    Fsdp *fsdp = fsdp_create(comm, device_cpu(), units, UNITS, (FsdpOptions){v.type, v.reshard, true, true});
     fsdp_initialise(fsdp, SEED);
     OptimizerOptions options = optimizer_default_options();
     options.eps = 1e-6;
@@ -248,12 +253,15 @@ static void check_variant(Variant v) {
     }
     whole_destroy(&whole);
     fsdp_destroy(fsdp);
-    comm_destroy(comm);
+    if (comm != host) comm_destroy(comm);
+    comm_destroy(host);
 }
 
 int main(void) {
     Comm *outer = comm_mpi_create(false); /* MPI lives as long as this one */
-    for (int bits = 0; bits < 8; bits++) check_variant((Variant){bits & 1, bits & 2, bits & 4 ? BF16 : F32});
+    for (int bits = 0; bits < 8; bits++) check_variant((Variant){bits & 1, bits & 2, false, bits & 4 ? BF16 : F32});
+    if (outer->size > 1)
+        for (int bits = 0; bits < 4; bits++) check_variant((Variant){false, bits & 1, true, bits & 2 ? BF16 : F32});
     comm_destroy(outer);
     return 0;
 }

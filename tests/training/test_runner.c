@@ -31,7 +31,7 @@ static Gradients run(const char *config, DType type, Recompute recompute, int mi
     Session session = {0};
     assert_int_equal(model_from_file(config, &model), OK);
     const RunnerOptions options = {type, recompute, B, T, true, false};
-    assert_int_equal(session_open(&session, comm_self_create(), model, options, true), OK);
+    assert_int_equal(session_open(&session, comm_self_create(), device_cpu(), model, options, true), OK);
     fsdp_initialise(session.fsdp, 3);
     Gradients g = {0};
     for (int m = 0; m < micro_batches; m++) {

@@ -1,0 +1,15 @@
+/* What a build without CUDA answers. */
+#ifndef FLAME_CUDA
+#include <stdio.h>
+
+#include "core/device_cuda.h"
+
+CudaState device_cuda_open(int local_rank, const Device **device, char *text, int64_t text_bytes) {
+    (void)local_rank;
+    *device = NULL;
+    snprintf(text, (size_t)text_bytes,
+             "this program was built without CUDA: install the CUDA toolkit (nvcc), build with -DFLAME_CUDA=ON");
+    return CUDA_ABSENT;
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* What communicators for a device's memory have in common: the ranks, and everything that is about the host's memory,
+ * are those of another communicator. */
+#ifndef FLAME_PARALLEL_COMM_OVER_H
+#define FLAME_PARALLEL_COMM_OVER_H
+
+#include "parallel/comm.h"
+
+/* The first member of such a communicator's state. */
+typedef struct CommOver {
+    Comm *host;
+    const Device *device;
+} CommOver;
+
+/* A new communicator with the ranks of over->host and `over` as its state. */
+Comm *comm_over_create(CommOver *over, const CommFunctions *functions);
+
+void comm_over_all_reduce_sum(Comm *comm, double *values, int64_t count);
+void comm_over_all_reduce_max(Comm *comm, double *values, int64_t count);
+void comm_over_broadcast(Comm *comm, void *data, int64_t bytes, int root);
+void comm_over_barrier(Comm *comm);
+
+#endif
