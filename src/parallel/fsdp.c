@@ -191,6 +191,17 @@ static void draw(const Parameter *p, uint64_t seed, int64_t first, int64_t count
     case INIT_UNIFORM:
         rng_uniform(seed, rng_key(p->name), first, count, init->a, init->b, values);
         return;
+    case INIT_LOG_UNIFORM:
+        rng_uniform(seed, rng_key(p->name), first, count, init->a, init->b, values);
+        for (int64_t i = 0; i < count; i++) values[i] = logf(values[i]);
+        return;
+    case INIT_INVERSE_SOFTPLUS:
+        rng_uniform(seed, rng_key(p->name), first, count, log(init->a), log(init->b), values);
+        for (int64_t i = 0; i < count; i++) {
+            const double t = exp((double)values[i]);
+            values[i] = (float)(t + log(-expm1(-t)));
+        }
+        return;
     case INIT_CONSTANT:
         for (int64_t i = 0; i < count; i++) values[i] = (float)init->a;
     }
