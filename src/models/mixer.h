@@ -18,8 +18,9 @@ typedef struct Mixer {
     const char *model_type, *architecture; /* of config.json: "gla", "GLAForCausalLM" */
     const Key *keys;                       /* its own config keys, with fla's defaults */
     int key_count;
-    size_t config_size;   /* of the struct that the keys fill */
-    bool takes_attention; /* the hybrid key `attn` may replace some layers by softmax attention */
+    size_t config_size;         /* of the struct that the keys fill */
+    const char *model_defaults; /* YAML: the shared keys whose default is another one here; NULL: none */
+    bool takes_attention;       /* the hybrid key `attn` may replace some layers by softmax attention */
     /* Derives what the keys imply; refuses sizes that do not fit together with an error that names the key. */
     Status (*complete)(void *config, const ModelConfig *model);
     /* Adds this layer's parameters in memory order, with layer_matrix and its kin. */

@@ -117,6 +117,18 @@ static Status read_hybrid(Model *model, const ConfigValue *attn) {
     return attention->complete(model->attention_config, &model->config);
 }
 
+/* The shared keys whose default is the mixer's own: its author's mistakes are mistakes of the program. */
+static void apply_model_defaults(Model *model) {
+    const char *text = model->mixer->model_defaults;
+    if (!text) return;
+    const KeyTable table = {model_keys, LENGTH(model_keys), &model->config, "model"};
+    ConfigValue *defaults = NULL;
+    CHECK(config_value_read_yaml("model_defaults", text, strlen(text), &defaults) == OK &&
+              keys_apply(&table, 1, defaults, "model", NULL) == OK,
+          "model_defaults of %s", model->mixer->model_type);
+    config_value_free(defaults);
+}
+
 /* Fills the model's and the mixer's config from the keys. */
 static Status read_config(Model *model) {
     const ConfigValue *type = config_value_get(model->source, "model_type");
@@ -131,6 +143,7 @@ static Status read_config(Model *model) {
                                {model->mixer->keys, model->mixer->key_count, model->mixer_config, "model"},
                                {extra_keys, LENGTH(extra_keys), &extra, "model"}};
     keys_defaults(tables, 3);
+    apply_model_defaults(model);
     Status status = keys_apply(tables, 3, model->source, "model", config_hints());
     if (status != OK) return status;
     if (extra.attnres_block_size >= 0) return unsupported("attnres_block_size", "any value but null");

@@ -8,18 +8,15 @@
  *
  * State per head K x V. With num_kv_heads < num_heads several query heads share k, v, a and the state. */
 #include <math.h>
-#include <string.h>
 
-#include "core/log.h"
-#include "kernels/ops.h"
-#include "models/model.h"
+#include "models/mixers/parts.h"
 
 typedef struct GlaConfig {
     double expand_k, expand_v, clamp_min; /* clamp_min NaN: none */
     int64_t num_heads, num_kv_heads, conv_size;
     char *feature_map, *attn_mode;
     bool use_short_conv, use_output_gate, use_gk, use_gv;
-    int64_t key_size, value_size; /* of all query heads together */
+    Heads heads;
 } GlaConfig;
 
 enum { GATE_RANK = 16, GATE_NORMALIZER = 16 }; /* fixed in fla's layer, no config keys */
@@ -32,8 +29,7 @@ static const Key gla_keys[] = {
     GLA_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "key and value heads (null: num_heads)"),
     GLA_KEY(expand_k, KEY_REAL, "0.5", 1e-6, 64, NULL, "key width / hidden_size"),
     GLA_KEY(expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
-    GLA_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, "silu|swish|relu|sigmoid",
-            "function applied to q and k"),
+    GLA_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS, "function applied to q and k"),
     GLA_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
             "fla's kernel choice; the maths is one"),
     GLA_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
@@ -48,58 +44,27 @@ enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, GK_PROJ_0, GK_PROJ_1, GK_BIAS, O_PROJ, G_
 
 static Status gla_complete(void *config, const ModelConfig *model) {
     GlaConfig *c = config;
-    if (c->num_kv_heads < 0) c->num_kv_heads = c->num_heads;
-    c->key_size = (int64_t)((double)model->hidden_size * c->expand_k);
-    c->value_size = (int64_t)((double)model->hidden_size * c->expand_v);
-    if (c->num_heads % c->num_kv_heads != 0) {
-        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)c->num_heads,
-                  (long long)c->num_kv_heads);
-        return BAD_INPUT;
-    }
-    if (c->key_size % c->num_heads != 0 || c->value_size % c->num_heads != 0 || c->key_size == 0 ||
-        c->value_size == 0) {
-        log_error(
-            "model: key width %lld (hidden_size * expand_k) and value width %lld (hidden_size * expand_v) must be "
-            "multiples of num_heads %lld",
-            (long long)c->key_size, (long long)c->value_size, (long long)c->num_heads);
-        return BAD_INPUT;
-    }
-    return OK;
-}
-
-/* fla names the output norm by the kernel it would use. */
-static bool fuses_gate(const Layer *layer) {
-    const GlaConfig *c = layer->config;
-    const bool swish = strcmp(layer->model->hidden_act, "swish") == 0 || strcmp(layer->model->hidden_act, "silu") == 0;
-    return c->use_output_gate && layer->model->fuse_norm && swish;
+    return heads_complete(&c->heads, model, c->num_heads, c->num_kv_heads, c->expand_k, c->expand_v);
 }
 
 static void gla_parameters(Layer *layer) {
     const GlaConfig *c = layer->config;
-    const int64_t h = layer->model->hidden_size, groups = c->num_heads / c->num_kv_heads;
-    const int64_t k_size = c->key_size / groups, v_size = c->value_size / groups;
-    layer_matrix(layer, Q_PROJ, "q_proj.weight", c->key_size, h);
+    const int64_t h = layer->model->hidden_size, groups = c->heads.count / c->heads.kv_count;
+    const int64_t k_size = c->heads.key_size / groups, v_size = c->heads.value_size / groups;
+    layer_matrix(layer, Q_PROJ, "q_proj.weight", c->heads.key_size, h);
     layer_matrix(layer, K_PROJ, "k_proj.weight", k_size, h);
     layer_matrix(layer, V_PROJ, "v_proj.weight", v_size, h);
-    if (c->use_output_gate) layer_matrix(layer, G_PROJ, "g_proj.weight", c->value_size, h);
+    if (c->use_output_gate) layer_matrix(layer, G_PROJ, "g_proj.weight", c->heads.value_size, h);
     layer_matrix(layer, GK_PROJ_0, "gk_proj.0.weight", GATE_RANK, h);
     layer_matrix(layer, GK_PROJ_1, "gk_proj.1.weight", k_size, GATE_RANK);
     layer_vector(layer, GK_BIAS, "gk_proj.1.bias", k_size, 0);
-    layer_matrix(layer, O_PROJ, "o_proj.weight", h, c->value_size);
-    layer_vector(layer, G_NORM, fuses_gate(layer) ? "g_norm_swish_gate.weight" : "g_norm.weight",
-                 c->value_size / c->num_heads, 1);
+    layer_matrix(layer, O_PROJ, "o_proj.weight", h, c->heads.value_size);
+    layer_vector(layer, G_NORM, output_norm_name(layer->model, c->use_output_gate),
+                 c->heads.value_size / c->heads.count, 1);
     if (!c->use_short_conv) return;
-    layer_convolution(layer, Q_CONV, "q_conv1d.weight", c->key_size, c->conv_size);
+    layer_convolution(layer, Q_CONV, "q_conv1d.weight", c->heads.key_size, c->conv_size);
     layer_convolution(layer, K_CONV, "k_conv1d.weight", k_size, c->conv_size);
     layer_convolution(layer, V_CONV, "v_conv1d.weight", v_size, c->conv_size);
-}
-
-static Tensor *feature(Tape *tape, Tensor *x, const char *name) {
-    if (!name) return x;
-    const Activation kind = strcmp(name, "relu") == 0      ? ACTIVATION_RELU
-                            : strcmp(name, "sigmoid") == 0 ? ACTIVATION_SIGMOID
-                                                           : ACTIVATION_SILU;
-    return activation(tape, x, kind);
 }
 
 static Tensor *gla_forward(const Layer *layer, Tape *tape, Tensor *x) {
@@ -114,16 +79,15 @@ static Tensor *gla_forward(const Layer *layer, Tape *tape, Tensor *x) {
         k = short_convolution(tape, k, w[K_CONV]);
         v = short_convolution(tape, v, w[V_CONV]);
     }
-    q = feature(tape, q, c->feature_map);
-    k = feature(tape, k, c->feature_map);
+    q = feature_map(tape, q, c->feature_map);
+    k = feature_map(tape, k, c->feature_map);
     const float clamp_min = isnan(c->clamp_min) ? -INFINITY : (float)c->clamp_min;
     Tensor *decay =
         log_sigmoid_gate(tape, linear(tape, low_rank, w[GK_PROJ_1]), w[GK_BIAS], GATE_NORMALIZER, clamp_min);
-    const ChunkGlaShape shape = {c->num_heads, c->num_kv_heads};
+    const ChunkGlaShape shape = {c->heads.count, c->heads.kv_count};
     Tensor *o = chunk_gla(tape, q, k, v, decay, shape, NULL, NULL);
     const float eps = (float)layer->model->norm_eps;
-    o = c->use_output_gate ? gated_rms_norm(tape, o, gate, w[G_NORM], eps)
-                           : rms_norm(tape, o, NULL, w[G_NORM], eps, NULL);
+    o = gated_output_norm(tape, o, c->use_output_gate ? gate : NULL, w[G_NORM], eps);
     return linear(tape, o, w[O_PROJ]);
 }
 

@@ -1,0 +1,39 @@
+#include "models/mixers/parts.h"
+
+#include <string.h>
+
+#include "core/log.h"
+
+Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t num_kv_heads, double expand_k,
+                      double expand_v) {
+    const int64_t kv_count = num_kv_heads < 0 ? num_heads : num_kv_heads;
+    const int64_t key_size = (int64_t)((double)model->hidden_size * expand_k);
+    const int64_t value_size = (int64_t)((double)model->hidden_size * expand_v);
+    if (num_heads % kv_count != 0) {
+        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)num_heads,
+                  (long long)kv_count);
+        return BAD_INPUT;
+    }
+    if (key_size % num_heads != 0 || value_size % num_heads != 0 || key_size == 0 || value_size == 0) {
+        log_error(
+            "model: key width %lld (hidden_size * expand_k) and value width %lld (hidden_size * expand_v) must be "
+            "multiples of num_heads %lld",
+            (long long)key_size, (long long)value_size, (long long)num_heads);
+        return BAD_INPUT;
+    }
+    *heads = (Heads){num_heads, kv_count, key_size, value_size};
+    return OK;
+}
+
+Tensor *feature_map(Tape *tape, Tensor *x, const char *name) {
+    if (!name) return x;
+    const Activation kind = strcmp(name, "relu") == 0      ? ACTIVATION_RELU
+                            : strcmp(name, "sigmoid") == 0 ? ACTIVATION_SIGMOID
+                                                           : ACTIVATION_SILU;
+    return activation(tape, x, kind);
+}
+
+const char *output_norm_name(const ModelConfig *model, bool use_output_gate) {
+    const bool swish = strcmp(model->hidden_act, "swish") == 0 || strcmp(model->hidden_act, "silu") == 0;
+    return use_output_gate && model->fuse_norm && swish ? "g_norm_swish_gate.weight" : "g_norm.weight";
+}
