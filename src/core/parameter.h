@@ -15,9 +15,8 @@ typedef enum InitKind { INIT_NORMAL, INIT_UNIFORM, INIT_LOG_UNIFORM, INIT_INVERS
  * count. */
 typedef struct Init {
     InitKind kind;
-    /* normal: mean, standard deviation; uniform: low, high; constant: value. log uniform: ln of a uniform number
-     * between low and high. Inverse softplus: x with softplus(x) = t, where ln t is uniform between ln low and ln high.
-     */
+    /* normal: mean, standard deviation; uniform: low, high; log uniform: ln of a number uniform in low .. high; inverse
+     * softplus: x with softplus(x) = t, where ln t is uniform in ln low .. ln high; constant: value */
     double a, b;
 } Init;
 

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/keys.h"
+#include "core/parameter.h"
 #include "core/tape.h"
 
 enum { LAYER_WEIGHTS = 32 };
@@ -18,6 +19,7 @@ typedef struct Mixer {
     const char *model_type, *architecture; /* of config.json: "gla", "GLAForCausalLM" */
     const Key *keys;                       /* its own config keys, with fla's defaults */
     int key_count;
+    const char *model_defaults; /* shared keys with another default here, in YAML; may be NULL */
     size_t config_size;         /* of the struct that the keys fill */
     const char *model_defaults; /* YAML: the shared keys whose default is another one here; NULL: none */
     bool takes_attention;       /* the hybrid key `attn` may replace some layers by softmax attention */
@@ -36,6 +38,8 @@ void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64
 void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width);
 /* A vector [n] that starts at `value` and does not decay: norm weights (1), biases (0). */
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value);
+/* A vector [n] that starts as drawn by `init` and does not decay. */
+void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, Init init);
 /* A matrix "model.<name>" [rows, cols] that starts at `value` and is one for all layers: it lives with the embeddings
  * in the root. */
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value);

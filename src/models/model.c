@@ -117,15 +117,14 @@ static Status read_hybrid(Model *model, const ConfigValue *attn) {
     return attention->complete(model->attention_config, &model->config);
 }
 
-/* The shared keys whose default is the mixer's own: its author's mistakes are mistakes of the program. */
-static void apply_model_defaults(Model *model) {
-    const char *text = model->mixer->model_defaults;
-    if (!text) return;
-    const KeyTable table = {model_keys, LENGTH(model_keys), &model->config, "model"};
+/* The shared keys' defaults that are the mixer's own. */
+static void set_model_defaults(const Mixer *mixer, const KeyTable *table) {
+    if (!mixer->model_defaults) return;
     ConfigValue *defaults = NULL;
-    CHECK(config_value_read_yaml("model_defaults", text, strlen(text), &defaults) == OK &&
-              keys_apply(&table, 1, defaults, "model", NULL) == OK,
-          "model_defaults of %s", model->mixer->model_type);
+    const size_t length = strlen(mixer->model_defaults);
+    CHECK(config_value_read_yaml(mixer->model_type, mixer->model_defaults, length, &defaults) == OK &&
+              keys_apply(table, 1, defaults, "model", NULL) == OK,
+          "the defaults of %s", mixer->model_type);
     config_value_free(defaults);
 }
 
@@ -143,7 +142,7 @@ static Status read_config(Model *model) {
                                {model->mixer->keys, model->mixer->key_count, model->mixer_config, "model"},
                                {extra_keys, LENGTH(extra_keys), &extra, "model"}};
     keys_defaults(tables, 3);
-    apply_model_defaults(model);
+    set_model_defaults(model->mixer, &tables[0]);
     Status status = keys_apply(tables, 3, model->source, "model", config_hints());
     if (status != OK) return status;
     if (extra.attnres_block_size >= 0) return unsupported("attnres_block_size", "any value but null");
@@ -189,8 +188,12 @@ void layer_convolution(Layer *layer, int index, const char *name, int64_t channe
         add_layer_parameter(layer, "attn.", name, 3, (int64_t[]){channels, 1, width}, normal_init(layer->model));
 }
 
+void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, Init init) {
+    layer->weight[index] = add_layer_parameter(layer, "attn.", name, 1, &n, init);
+}
+
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value) {
-    layer->weight[index] = add_layer_parameter(layer, "attn.", name, 1, &n, (Init){INIT_CONSTANT, value, 0});
+    layer_drawn_vector(layer, index, name, n, (Init){INIT_CONSTANT, value, 0});
 }
 
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value) {
