@@ -46,7 +46,7 @@ typedef struct Device {
     bool computes;    /* false: the counting device */
     bool host_memory; /* its memory is the host's, and its work is done when the call returns */
     bool nccl;        /* NCCL moves its memory */
-    /* Memory, aligned to 64 bytes at least; NULL if there is not enough. */
+    /* Memory, zeroed, aligned to 64 bytes at least; NULL if there is not enough. */
     void *(*allocate)(int64_t bytes);
     void (*release)(void *memory, int64_t bytes);
     /* Memory of the host that copies reach fastest; NULL if there is not enough. */

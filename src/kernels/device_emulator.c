@@ -331,7 +331,11 @@ static void emulator_launch(Kernel kernel, DType type, Grid grid, const void *ar
     emulator_run(programs[kernel].name, programs[kernel].program, grid.x, grid.y, grid.z, arguments);
 }
 
-static void *emulator_allocate(int64_t bytes) { return aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64); }
+static void *emulator_allocate(int64_t bytes) {
+    const size_t whole = (size_t)(bytes + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, whole);
+    return memory ? memset(memory, 0, whole) : NULL;
+}
 static void emulator_release(void *memory, int64_t bytes) {
     (void)bytes;
     free(memory);

@@ -26,7 +26,6 @@ static void *staged_allocate(Comm *comm, int64_t bytes) {
     CHECK(allocation, "out of memory");
     const int64_t size = bytes > 0 ? bytes : 1;
     void *memory = device_memory(staged->over.device, size, "parameters and gradients");
-    staged->over.device->fill(memory, 0, 1, size, size);
     *allocation = (Allocation){memory, size, staged->allocations};
     staged->allocations = allocation;
     return memory;

@@ -68,12 +68,6 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
     return memory;
 }
 
-static void *zeroed_memory(Fsdp *fsdp, int64_t bytes, const char *what) {
-    void *memory = device_memory(fsdp->device, bytes, what);
-    fsdp->device->fill(memory, 0, 1, bytes, bytes);
-    return memory;
-}
-
 static void create_shards(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
     Comm *comm = fsdp->comm;
@@ -81,7 +75,8 @@ static void create_shards(Fsdp *fsdp, int u) {
     const int64_t bytes = unit->shard * (int64_t)sizeof(float);
     const bool fp32 = fsdp->options.type == F32;
     unit->device = fsdp->device;
-    unit->master = fp32 ? comm->f->allocate(comm, bytes) : zeroed_memory(fsdp, bytes, "a shard of the parameters");
+    unit->master =
+        fp32 ? comm->f->allocate(comm, bytes) : device_memory(fsdp->device, bytes, "a shard of the parameters");
     fsdp->state[u].source = fp32 ? unit->master : comm->f->allocate(comm, unit->shard * dtype_size(fsdp->options.type));
     unit->gathered = NULL;
     unit->gradient = unit->gradient_shard = unit->exp_avg = unit->exp_avg_sq = NULL;
@@ -91,9 +86,9 @@ static void create_shards(Fsdp *fsdp, int u) {
         tensor->data = tensor->gradient = NULL;
     }
     if (!fsdp->options.training) return;
-    unit->gradient_shard = zeroed_memory(fsdp, bytes, "a shard of the gradients");
-    unit->exp_avg = zeroed_memory(fsdp, bytes, "a shard of the first moments");
-    unit->exp_avg_sq = zeroed_memory(fsdp, bytes, "a shard of the second moments");
+    unit->gradient_shard = device_memory(fsdp->device, bytes, "a shard of the gradients");
+    unit->exp_avg = device_memory(fsdp->device, bytes, "a shard of the first moments");
+    unit->exp_avg_sq = device_memory(fsdp->device, bytes, "a shard of the second moments");
 }
 
 static int64_t whole_elements(const Fsdp *fsdp, int u) { return fsdp->comm->size * fsdp->unit[u].shard; }

@@ -92,7 +92,7 @@ static void *guarded_allocate(int64_t bytes) {
     *link = block;
     if (offset + size > guarded.end) guarded.end = offset + size;
     open_memory();
-    memset(guarded.base + offset, 0xff, (size_t)size);
+    memset(guarded.base + offset, 0, (size_t)size);
     close_memory();
     return guarded.base + offset;
 }
