@@ -21,7 +21,6 @@ typedef struct Mixer {
     int key_count;
     const char *model_defaults; /* shared keys with another default here, in YAML; may be NULL */
     size_t config_size;         /* of the struct that the keys fill */
-    const char *model_defaults; /* YAML: the shared keys whose default is another one here; NULL: none */
     bool takes_attention;       /* the hybrid key `attn` may replace some layers by softmax attention */
     /* Derives what the keys imply; refuses sizes that do not fit together with an error that names the key. */
     Status (*complete)(void *config, const ModelConfig *model);

@@ -10,14 +10,13 @@
  * State per head K x V. */
 #include "core/log.h"
 #include "models/mixers/parts.h"
-#include "models/model.h"
 
 typedef struct DeltaNetConfig {
     double expand_k, expand_v;
     int64_t num_heads, conv_size;
     char *attn_mode, *qk_norm, *qk_activation;
     bool use_gate, use_short_conv, use_beta, allow_neg_eigval, use_output_norm;
-    int64_t key_size, value_size; /* of all heads together */
+    Heads heads;
 } DeltaNetConfig;
 
 #define DELTA_NET_KEY(name, type, default_text, low, high, choices, doc)                                               \
@@ -43,37 +42,27 @@ enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, B_PROJ, O_PROJ, O_NORM, Q_CONV, K_CONV, V
 
 static Status delta_net_complete(void *config, const ModelConfig *model) {
     DeltaNetConfig *c = config;
-    c->key_size = (int64_t)((double)model->hidden_size * c->expand_k);
-    c->value_size = (int64_t)((double)model->hidden_size * c->expand_v);
-    if (c->key_size % c->num_heads != 0 || c->value_size % c->num_heads != 0 || c->key_size == 0 ||
-        c->value_size == 0) {
-        log_error(
-            "model: key width %lld (hidden_size * expand_k) and value width %lld (hidden_size * expand_v) must be "
-            "multiples of num_heads %lld",
-            (long long)c->key_size, (long long)c->value_size, (long long)c->num_heads);
-        return BAD_INPUT;
-    }
     if (!c->use_beta && c->allow_neg_eigval) {
         log_error("model.allow_neg_eigval: true with use_beta: false is not supported");
         return BAD_INPUT;
     }
-    return OK;
+    return heads_complete(&c->heads, model, c->num_heads, -1, c->expand_k, c->expand_v);
 }
 
 static void delta_net_parameters(Layer *layer) {
     const DeltaNetConfig *c = layer->config;
     const int64_t h = layer->model->hidden_size;
-    layer_matrix(layer, Q_PROJ, "q_proj.weight", c->key_size, h);
-    layer_matrix(layer, K_PROJ, "k_proj.weight", c->key_size, h);
-    layer_matrix(layer, V_PROJ, "v_proj.weight", c->value_size, h);
-    if (c->use_gate) layer_matrix(layer, G_PROJ, "g_proj.weight", c->value_size, h);
+    layer_matrix(layer, Q_PROJ, "q_proj.weight", c->heads.key_size, h);
+    layer_matrix(layer, K_PROJ, "k_proj.weight", c->heads.key_size, h);
+    layer_matrix(layer, V_PROJ, "v_proj.weight", c->heads.value_size, h);
+    if (c->use_gate) layer_matrix(layer, G_PROJ, "g_proj.weight", c->heads.value_size, h);
     if (c->use_beta) layer_matrix(layer, B_PROJ, "b_proj.weight", c->num_heads, h);
-    layer_matrix(layer, O_PROJ, "o_proj.weight", h, c->value_size);
-    layer_vector(layer, O_NORM, "o_norm.weight", c->value_size / c->num_heads, 1);
+    layer_matrix(layer, O_PROJ, "o_proj.weight", h, c->heads.value_size);
+    layer_vector(layer, O_NORM, "o_norm.weight", c->heads.value_size / c->num_heads, 1);
     if (!c->use_short_conv) return;
-    layer_convolution(layer, Q_CONV, "q_conv1d.weight", c->key_size, c->conv_size);
-    layer_convolution(layer, K_CONV, "k_conv1d.weight", c->key_size, c->conv_size);
-    layer_convolution(layer, V_CONV, "v_conv1d.weight", c->value_size, c->conv_size);
+    layer_convolution(layer, Q_CONV, "q_conv1d.weight", c->heads.key_size, c->conv_size);
+    layer_convolution(layer, K_CONV, "k_conv1d.weight", c->heads.key_size, c->conv_size);
+    layer_convolution(layer, V_CONV, "v_conv1d.weight", c->heads.value_size, c->conv_size);
 }
 
 static Tensor *delta_net_forward(const Layer *layer, Tape *tape, Tensor *x) {
@@ -81,7 +70,7 @@ static Tensor *delta_net_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *const *w = layer->weight;
     Tensor *y[4] = {NULL};
     linear_group(tape, x, &w[Q_PROJ], c->use_gate ? 4 : 3, y);
-    const int64_t K = c->key_size / c->num_heads;
+    const int64_t K = c->heads.key_size / c->num_heads;
     Tensor *q = l2_norm(tape, convolved_silu(tape, y[0], w[Q_CONV]), K, L2_NORM_EPS);
     Tensor *k = l2_norm(tape, convolved_silu(tape, y[1], w[K_CONV]), K, L2_NORM_EPS);
     Tensor *v = convolved_silu(tape, y[2], w[V_CONV]);

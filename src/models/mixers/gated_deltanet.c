@@ -10,7 +10,6 @@
  * State per value head K x V. With num_v_heads > num_heads several value heads share q and k. */
 #include "core/log.h"
 #include "models/mixers/parts.h"
-#include "models/model.h"
 
 typedef struct GatedDeltaNetConfig {
     double expand_v;

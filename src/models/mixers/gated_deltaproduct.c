@@ -10,7 +10,6 @@
  *
  * State per head K x V. */
 #include "models/mixers/parts.h"
-#include "models/model.h"
 
 typedef struct GatedDeltaProductConfig {
     double expand_v;

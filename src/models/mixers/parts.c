@@ -1,5 +1,6 @@
 #include "models/mixers/parts.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -23,6 +24,14 @@ Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads,
     }
     *heads = (Heads){num_heads, kv_count, key_size, value_size};
     return OK;
+}
+
+Status value_head_size(int64_t head_dim, double expand_v, int64_t *size) {
+    const double exact = (double)head_dim * expand_v;
+    *size = llround(exact);
+    if (*size > 0 && fabs(exact - (double)*size) < 1e-5 * exact) return OK;
+    log_error("model: head_dim %lld * expand_v %g is not a whole number", (long long)head_dim, expand_v);
+    return BAD_INPUT;
 }
 
 Tensor *feature_map(Tape *tape, Tensor *x, const char *name) {

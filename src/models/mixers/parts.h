@@ -2,9 +2,8 @@
 #ifndef FLAME_MODELS_MIXERS_PARTS_H
 #define FLAME_MODELS_MIXERS_PARTS_H
 
-#include "core/log.h"
 #include "kernels/ops.h"
-#include "models/mixer.h"
+#include "models/model.h"
 
 /* Of the norm of queries and keys, fixed in fla. */
 #define L2_NORM_EPS 1e-6f
@@ -23,13 +22,24 @@ static inline Tensor *gated_output_norm(Tape *tape, Tensor *o, Tensor *gate, Ten
     return gate ? gated_rms_norm(tape, o, gate, weight, eps) : rms_norm(tape, o, NULL, weight, eps, NULL);
 }
 
+/* Heads as most of fla's layers have them. The widths are those of all query heads together; k and v of kv_count heads
+ * are as many times narrower. */
+typedef struct Heads {
+    int64_t count, kv_count, key_size, value_size;
+} Heads;
+
+/* From the config keys num_heads, num_kv_heads (-1: num_heads), expand_k and expand_v. Refuses what does not divide. */
+Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t num_kv_heads, double expand_k,
+                      double expand_v);
+
 /* *size = head_dim * expand_v, which must be a whole number. */
-static inline Status value_head_size(int64_t head_dim, double expand_v, int64_t *size) {
-    const double exact = (double)head_dim * expand_v;
-    *size = (int64_t)(exact + 0.5);
-    if (*size > 0 && exact - (double)*size < 1e-5 * exact && (double)*size - exact < 1e-5 * exact) return OK;
-    log_error("model: head_dim %lld * expand_v %g is not a whole number", (long long)head_dim, expand_v);
-    return BAD_INPUT;
-}
+Status value_head_size(int64_t head_dim, double expand_v, int64_t *size);
+
+/* The function of q or k that the config key `feature_map` names (NULL: none). */
+#define FEATURE_MAPS "silu|swish|relu|sigmoid"
+Tensor *feature_map(Tape *tape, Tensor *x, const char *name);
+
+/* fla names the output norm by the kernel it would use: one with the gate fused in, or not. */
+const char *output_norm_name(const ModelConfig *model, bool use_output_gate);
 
 #endif
