@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "core/gemm_shape.h"
 
 enum { TILE_ROWS = 1024, TILE_COLS = 512, SMALLEST_TILE = 64, FEWEST_TILES = 8 };
 
@@ -122,26 +123,12 @@ static bool product_create(Product *product, const Gemm *shape) {
     return possible;
 }
 
-static bool same_shape(const Gemm *x, const Gemm *y) {
-    return x->m == y->m && x->n == y->n && x->k == y->k && x->lda == y->lda && x->ldb == y->ldb && x->ldc == y->ldc &&
-           x->transpose_a == y->transpose_a && x->transpose_b == y->transpose_b && x->accumulate == y->accumulate &&
-           x->type == y->type && x->c_type == y->c_type;
-}
-
-static uint64_t hash_shape(const Gemm *g) {
-    const int64_t words[] = {g->m,   g->n,           g->k,           g->lda,        g->ldb,
-                             g->ldc, g->transpose_a, g->transpose_b, g->accumulate, g->type * 4 + g->c_type};
-    uint64_t hash = 0;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) hash = (hash ^ (uint64_t)words[i]) * 0x9e3779b97f4a7c15u;
-    return hash >> 32;
-}
-
 /* The primitive of this shape, made at first use. */
 static const Product *product_of(const Gemm *shape) {
     static Product table[PRODUCTS];
     static int count;
-    uint64_t slot = hash_shape(shape) % PRODUCTS;
-    while (table[slot].used && !same_shape(&table[slot].shape, shape)) slot = (slot + 1) % PRODUCTS;
+    uint64_t slot = gemm_shape_hash(shape) % PRODUCTS;
+    while (table[slot].used && !gemm_shape_equal(&table[slot].shape, shape)) slot = (slot + 1) % PRODUCTS;
     if (!table[slot].used) {
         CHECK(++count < PRODUCTS, "more than %d shapes of matrix products", PRODUCTS);
         const bool made = product_create(&table[slot], shape);

@@ -1,0 +1,23 @@
+/* For the files that call CUDA. */
+#ifndef FLAME_CORE_CUDA_CALL_H
+#define FLAME_CORE_CUDA_CALL_H
+
+#include <cuda_runtime_api.h>
+
+#include "core/check.h"
+#include "core/log.h"
+
+/* A GPU that fails under way ends the job: there is nothing to go on with. */
+#define CUDA(call)                                                                                                     \
+    do {                                                                                                               \
+        const cudaError_t error_ = (call);                                                                             \
+        if (error_ == cudaSuccess) break;                                                                              \
+        log_error("the GPU failed: %s (%s) at %s:%d", cudaGetErrorString(error_), cudaGetErrorName(error_), __FILE__,  \
+                  __LINE__);                                                                                           \
+        log_end_job(IO_ERROR);                                                                                         \
+    } while (0)
+
+/* The stream of the device `cuda`. */
+cudaStream_t device_cuda_stream(void);
+
+#endif

@@ -1,0 +1,149 @@
+#ifdef FLAME_CUDA
+#include "core/cuda_gemm.h"
+
+#include <cublasLt.h>
+#include <stdio.h>
+
+#include "core/check.h"
+#include "core/gemm_shape.h"
+#include "core/library.h"
+
+#define CUBLASLT_FUNCTIONS(X)                                                                                          \
+    X(cublasLtCreate)                                                                                                  \
+    X(cublasLtGetStatusName)                                                                                           \
+    X(cublasLtMatmul)                                                                                                  \
+    X(cublasLtMatmulAlgoGetHeuristic)                                                                                  \
+    X(cublasLtMatmulDescCreate)                                                                                        \
+    X(cublasLtMatmulDescSetAttribute)                                                                                  \
+    X(cublasLtMatmulPreferenceCreate)                                                                                  \
+    X(cublasLtMatmulPreferenceDestroy)                                                                                 \
+    X(cublasLtMatmulPreferenceSetAttribute)                                                                            \
+    X(cublasLtMatrixLayoutCreate)
+
+/* Pointers with the prototypes of the header. */
+static struct {
+#define POINTER(name) __typeof__(name) *name;
+    CUBLASLT_FUNCTIONS(POINTER)
+#undef POINTER
+} lt;
+
+#define LT(call)                                                                                                       \
+    do {                                                                                                               \
+        const cublasStatus_t status_ = (call);                                                                         \
+        CHECK(status_ == CUBLAS_STATUS_SUCCESS, "cuBLASLt answered %s", lt.cublasLtGetStatusName(status_));            \
+    } while (0)
+
+/* What cuBLASLt has prepared for one shape at one alignment of its matrices. */
+typedef struct Product {
+    bool used;
+    Gemm shape; /* without its pointers */
+    uint32_t alignment[3];
+    cublasLtMatmulDesc_t operation;
+    cublasLtMatrixLayout_t a, b, c;
+    cublasLtMatmulAlgo_t algorithm;
+} Product;
+
+enum { PRODUCTS = 4096 };
+
+static struct {
+    cublasLtHandle_t handle;
+    void *workspace;
+    size_t workspace_bytes;
+    Product product[PRODUCTS];
+    int products;
+} cuda;
+
+bool cuda_gemm_open(void *workspace, int64_t workspace_bytes, char *why, int64_t why_bytes) {
+    static const LibrarySymbol symbols[] = {
+#define SYMBOL(name) {#name, &lt.name},
+        CUBLASLT_FUNCTIONS(SYMBOL)
+#undef SYMBOL
+    };
+    char file[64];
+    snprintf(file, sizeof file, "libcublasLt.so.%d", CUBLAS_VER_MAJOR);
+    if (!library_load(file, symbols, (int)(sizeof symbols / sizeof *symbols), why, why_bytes)) return false;
+    const cublasStatus_t status = lt.cublasLtCreate(&cuda.handle);
+    if (status != CUBLAS_STATUS_SUCCESS) {
+        snprintf(why, (size_t)why_bytes, "%s does not start: %s", file, lt.cublasLtGetStatusName(status));
+        return false;
+    }
+    cuda.workspace = workspace;
+    cuda.workspace_bytes = (size_t)workspace_bytes;
+    return true;
+}
+
+static cudaDataType type_of(DType type) { return type == BF16 ? CUDA_R_16BF : CUDA_R_32F; }
+
+/* A row-major matrix is its transpose column by column, as cuBLASLt counts: C^T = op(B)^T op(A)^T. So its first operand
+ * is B and its second A, each transposed where ours is. */
+static void create_layouts(Product *product, const Gemm *g) {
+    const cublasOperation_t first = g->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasOperation_t second = g->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+    LT(lt.cublasLtMatmulDescCreate(&product->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+    LT(lt.cublasLtMatmulDescSetAttribute(product->operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
+    LT(lt.cublasLtMatmulDescSetAttribute(product->operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
+    const uint64_t m = (uint64_t)g->m, n = (uint64_t)g->n, k = (uint64_t)g->k;
+    LT(lt.cublasLtMatrixLayoutCreate(&product->b, type_of(g->type), g->transpose_b ? k : n, g->transpose_b ? n : k,
+                                     g->ldb));
+    LT(lt.cublasLtMatrixLayoutCreate(&product->a, type_of(g->type), g->transpose_a ? m : k, g->transpose_a ? k : m,
+                                     g->lda));
+    LT(lt.cublasLtMatrixLayoutCreate(&product->c, type_of(g->c_type), n, m, g->ldc));
+}
+
+/* The heuristics' first choice. */
+static void choose_algorithm(Product *product) {
+    static const cublasLtMatmulPreferenceAttributes_t attributes[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    const Gemm *g = &product->shape;
+    cublasLtMatmulPreference_t preference;
+    LT(lt.cublasLtMatmulPreferenceCreate(&preference));
+    LT(lt.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                               &cuda.workspace_bytes, sizeof cuda.workspace_bytes));
+    for (int i = 0; i < 4; i++)
+        LT(lt.cublasLtMatmulPreferenceSetAttribute(preference, attributes[i], &product->alignment[i < 2 ? i : 2],
+                                                   sizeof product->alignment[0]));
+    cublasLtMatmulHeuristicResult_t result;
+    int found = 0;
+    LT(lt.cublasLtMatmulAlgoGetHeuristic(cuda.handle, product->operation, product->b, product->a, product->c,
+                                         product->c, preference, 1, &result, &found));
+    CHECK(found == 1, "cuBLASLt has no product of [%lld, %lld] and [%lld, %lld]", (long long)g->m, (long long)g->k,
+          (long long)g->k, (long long)g->n);
+    product->algorithm = result.algo;
+    LT(lt.cublasLtMatmulPreferenceDestroy(preference));
+}
+
+/* The largest power of two up to 256 that the address is a multiple of. */
+static uint32_t alignment_of(const void *memory) {
+    const uintptr_t bits = (uintptr_t)memory | 256;
+    return (uint32_t)(bits & (~bits + 1));
+}
+
+static bool fits(const Product *product, const Gemm *g, const uint32_t *alignment) {
+    return gemm_shape_equal(&product->shape, g) && product->alignment[0] == alignment[0] &&
+           product->alignment[1] == alignment[1] && product->alignment[2] == alignment[2];
+}
+
+/* What is prepared for this product, at its first use. */
+static const Product *product_of(const Gemm *g) {
+    const uint32_t alignment[3] = {alignment_of(g->a), alignment_of(g->b), alignment_of(g->c)};
+    uint64_t slot = (gemm_shape_hash(g) + alignment[0] * 3 + alignment[1] * 5 + alignment[2] * 7) % PRODUCTS;
+    while (cuda.product[slot].used && !fits(&cuda.product[slot], g, alignment)) slot = (slot + 1) % PRODUCTS;
+    Product *product = &cuda.product[slot];
+    if (product->used) return product;
+    CHECK(++cuda.products < PRODUCTS, "more than %d shapes of matrix products", PRODUCTS);
+    *product = (Product){.used = true, .shape = *g, .alignment = {alignment[0], alignment[1], alignment[2]}};
+    create_layouts(product, g);
+    choose_algorithm(product);
+    return product;
+}
+
+void cuda_gemm(const Gemm *g, cudaStream_t stream) {
+    const float one = 1, zero = 0;
+    const Product *product = product_of(g);
+    LT(lt.cublasLtMatmul(cuda.handle, product->operation, &one, g->b, product->b, g->a, product->a,
+                         g->accumulate ? &one : &zero, g->c, product->c, g->c, product->c, &product->algorithm,
+                         cuda.workspace, cuda.workspace_bytes, stream));
+}
+
+#endif

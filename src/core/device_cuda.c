@@ -1,0 +1,230 @@
+/* One NVIDIA GPU. Everything runs in order on one stream; communicators have streams of their own beside it. The CUDA
+ * runtime is linked statically and finds the driver by itself, so that this program starts where there is none. */
+#ifdef FLAME_CUDA
+#include "core/device_cuda.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/check.h"
+#include "core/cuda_call.h"
+#include "core/cuda_gemm.h"
+#include "kernels/launch_cuda.h"
+
+enum { MARKS = 64 };                             /* that may be open */
+enum { OLDEST_MAJOR = 8 };                       /* compute capability of the kernels: 8.0, A100 */
+static const int64_t WORKSPACE_BYTES = 32 << 20; /* of products: what cuBLASLt asks for on Hopper */
+
+static struct {
+    bool asked;
+    CudaState state;
+    char text[1024];
+    cudaStream_t stream;
+    cudaMemPool_t pool;
+    cudaEvent_t event[MARKS];
+    int64_t marks;
+    uint64_t identity;
+} cuda;
+
+cudaStream_t device_cuda_stream(void) { return cuda.stream; }
+
+static void *cuda_allocate(int64_t bytes) {
+    void *memory = NULL;
+    const cudaError_t error = cudaMallocAsync(&memory, (size_t)bytes, cuda.stream);
+    if (error == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        return NULL;
+    }
+    CUDA(error);
+    return memory;
+}
+
+static void cuda_release(void *memory, int64_t bytes) {
+    (void)bytes;
+    CUDA(cudaFreeAsync(memory, cuda.stream));
+}
+
+static void *cuda_allocate_host(int64_t bytes) {
+    void *memory = NULL;
+    if (cudaHostAlloc(&memory, (size_t)bytes, cudaHostAllocDefault) == cudaSuccess) return memory;
+    cudaGetLastError();
+    return NULL;
+}
+
+static void cuda_release_host(void *memory, int64_t bytes) {
+    (void)bytes;
+    CUDA(cudaFreeHost(memory));
+}
+
+/* What the driver has, and what the pool has taken from it and does not use. */
+static int64_t cuda_available(int sharers) {
+    size_t available, total;
+    uint64_t reserved, used;
+    CUDA(cudaMemGetInfo(&available, &total));
+    CUDA(cudaMemPoolGetAttribute(cuda.pool, cudaMemPoolAttrReservedMemCurrent, &reserved));
+    CUDA(cudaMemPoolGetAttribute(cuda.pool, cudaMemPoolAttrUsedMemCurrent, &used));
+    return ((int64_t)available + (int64_t)(reserved - used)) / sharers;
+}
+
+static uint64_t cuda_identity(void) { return cuda.identity; }
+
+static void cuda_fill(void *to, int value, int64_t rows, int64_t bytes, int64_t stride) {
+    if (rows == 0 || bytes == 0) return;
+    if (stride == bytes || rows == 1)
+        CUDA(cudaMemsetAsync(to, value, (size_t)(rows * bytes), cuda.stream));
+    else
+        CUDA(cudaMemset2DAsync(to, (size_t)stride, value, (size_t)bytes, (size_t)rows, cuda.stream));
+}
+
+static void cuda_copy(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t rows, int64_t bytes) {
+    if (rows == 0 || bytes == 0) return;
+    if ((to_stride == bytes && from_stride == bytes) || rows == 1)
+        CUDA(cudaMemcpyAsync(to, from, (size_t)(rows * bytes), cudaMemcpyDefault, cuda.stream));
+    else
+        CUDA(cudaMemcpy2DAsync(to, (size_t)to_stride, from, (size_t)from_stride, (size_t)bytes, (size_t)rows,
+                               cudaMemcpyDefault, cuda.stream));
+}
+
+static void cuda_product(const Gemm *g) {
+    if (g->m == 0 || g->n == 0) return;
+    const int64_t size = dtype_size(g->c_type);
+    if (g->k > 0)
+        cuda_gemm(g, cuda.stream);
+    else if (!g->accumulate)
+        cuda_fill(g->c, 0, g->m, g->n * size, g->ldc * size);
+}
+
+static void cuda_launch(Kernel kernel, DType type, Grid grid, const void *arguments) {
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    CUDA(launch_cuda(kernel, type, grid, arguments, cuda.stream));
+}
+
+static void cuda_synchronize(void) { CUDA(cudaStreamSynchronize(cuda.stream)); }
+
+static int64_t cuda_mark(void) {
+    CUDA(cudaEventRecord(cuda.event[cuda.marks % MARKS], cuda.stream));
+    return cuda.marks++;
+}
+
+/* An event that was recorded again since then stands for a later mark: that waits a little longer. */
+static void cuda_wait(int64_t mark) { CUDA(cudaEventSynchronize(cuda.event[mark % MARKS])); }
+
+static const Device device_cuda = {.name = "cuda",
+                                   .computes = true,
+                                   .nccl = true,
+                                   .allocate = cuda_allocate,
+                                   .release = cuda_release,
+                                   .allocate_host = cuda_allocate_host,
+                                   .release_host = cuda_release_host,
+                                   .available = cuda_available,
+                                   .identity = cuda_identity,
+                                   .fill = cuda_fill,
+                                   .copy = cuda_copy,
+                                   .gemm = cuda_product,
+                                   .launch = cuda_launch,
+                                   .synchronize = cuda_synchronize,
+                                   .mark = cuda_mark,
+                                   .wait = cuda_wait};
+
+static CudaState answer(CudaState state, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static CudaState answer(CudaState state, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(cuda.text, sizeof cuda.text, format, arguments);
+    va_end(arguments);
+    return cuda.state = state;
+}
+
+/* Why there is no GPU to be had, in a sentence that says what to do. */
+static CudaState explain(cudaError_t error, int driver) {
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    const int wanted = CUDART_VERSION;
+    switch (error) {
+    case cudaErrorInsufficientDriver:
+        if (driver == 0)
+            return answer(CUDA_ABSENT, "there is no NVIDIA driver here (libcuda.so.1 was not found). Install it; a "
+                                       "container wants --gpus all (Docker) or --nv (Apptainer)");
+        return answer(CUDA_UNUSABLE,
+                      "the NVIDIA driver is too old: it knows CUDA %d.%d, this program was built with %d.%d. Update "
+                      "the driver, or build with an older toolkit",
+                      driver / 1000, driver % 1000 / 10, wanted / 1000, wanted % 1000 / 10);
+    case cudaErrorStubLibrary:
+        return answer(CUDA_ABSENT, "instead of the NVIDIA driver the toolkit's stub of libcuda.so.1 was found. Take "
+                                   "its folder (.../stubs) out of LD_LIBRARY_PATH");
+    case cudaErrorNoDevice:
+    case cudaSuccess: /* and yet none was counted */
+        if (visible)
+            return answer(CUDA_ABSENT,
+                          "no GPU is visible, because CUDA_VISIBLE_DEVICES is \"%s\". Unset it, or name "
+                          "GPUs that nvidia-smi -L lists",
+                          visible);
+        return answer(CUDA_ABSENT, "the NVIDIA driver finds no GPU (nvidia-smi -L lists them)");
+    case cudaErrorSystemNotReady:
+        return answer(CUDA_UNUSABLE, "the GPUs are not ready: the fabric manager does not run (systemctl status "
+                                     "nvidia-fabricmanager)");
+    case cudaErrorSystemDriverMismatch:
+        return answer(CUDA_UNUSABLE, "the NVIDIA driver's kernel module and its libraries are of different versions: "
+                                     "reboot, or mount the host's libraries into the container");
+    case cudaErrorDevicesUnavailable:
+        return answer(CUDA_UNUSABLE, "the GPU is busy: it is in exclusive mode and another process has it");
+    default:
+        return answer(CUDA_UNUSABLE, "the NVIDIA driver answers %s (%d): %s", cudaGetErrorName(error), (int)error,
+                      cudaGetErrorString(error));
+    }
+}
+
+/* FNV-1a of the GPU's (or its MIG slice's) number, which no other one in the world has. */
+static uint64_t hash_uuid(const cudaUUID_t *uuid) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < sizeof uuid->bytes; i++) hash = (hash ^ (unsigned char)uuid->bytes[i]) * 0x100000001b3u;
+    return hash | 1; /* never 0 */
+}
+
+/* Stream, pool and events; pages that were freed stay in the pool. */
+static cudaError_t create_stream(int number) {
+    uint64_t keep_all = UINT64_MAX;
+    cudaError_t error = cudaStreamCreateWithFlags(&cuda.stream, cudaStreamNonBlocking);
+    if (error == cudaSuccess) error = cudaDeviceGetDefaultMemPool(&cuda.pool, number);
+    if (error == cudaSuccess) error = cudaMemPoolSetAttribute(cuda.pool, cudaMemPoolAttrReleaseThreshold, &keep_all);
+    for (int i = 0; i < MARKS && error == cudaSuccess; i++)
+        error = cudaEventCreateWithFlags(&cuda.event[i], cudaEventDisableTiming);
+    return error;
+}
+
+static CudaState open_gpu(int local_rank) {
+    int count = 0, driver = 0;
+    struct cudaDeviceProp gpu;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    cudaDriverGetVersion(&driver);
+    if (error != cudaSuccess || count == 0) return explain(error, driver);
+    const int number = local_rank % count;
+    error = cudaSetDevice(number);
+    if (error == cudaSuccess) error = cudaGetDeviceProperties(&gpu, number);
+    if (error != cudaSuccess) return explain(error, driver);
+    if (gpu.major < OLDEST_MAJOR)
+        return answer(CUDA_UNUSABLE, "%s has compute capability %d.%d; this program needs %d.0 (A100) or newer",
+                      gpu.name, gpu.major, gpu.minor, OLDEST_MAJOR);
+    error = create_stream(number);
+    if (error != cudaSuccess) return explain(error, driver);
+    void *workspace = cuda_allocate(WORKSPACE_BYTES);
+    char why[512] = "";
+    if (!workspace) return answer(CUDA_UNUSABLE, "%s has no memory left: other programs use it", gpu.name);
+    if (!cuda_gemm_open(workspace, WORKSPACE_BYTES, why, sizeof why))
+        return answer(CUDA_UNUSABLE, "cuBLAS cannot be opened: %s. Install it, or put its folder into LD_LIBRARY_PATH",
+                      why);
+    cuda.identity = hash_uuid(&gpu.uuid);
+    return answer(CUDA_READY, "%s, number %d of %d, %.1f GB, compute capability %d.%d, driver for CUDA %d.%d", gpu.name,
+                  number, count, (double)gpu.totalGlobalMem / 1e9, gpu.major, gpu.minor, driver / 1000,
+                  driver % 1000 / 10);
+}
+
+CudaState device_cuda_open(int local_rank, const Device **device, char *text, int64_t text_bytes) {
+    if (!cuda.asked) open_gpu(local_rank);
+    cuda.asked = true;
+    *device = cuda.state == CUDA_READY ? &device_cuda : NULL;
+    snprintf(text, (size_t)text_bytes, "%s", cuda.text);
+    return cuda.state;
+}
+
+#endif
