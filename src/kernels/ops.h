@@ -13,6 +13,8 @@ Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index);
 
 /* y = x W^T, W [out, in]. */
 Tensor *linear(Tape *tape, Tensor *x, Tensor *weight);
+/* y = x W^T for each head of x, whose width is that of W: [N, heads*in] -> [N, heads*out]. */
+Tensor *linear_heads(Tape *tape, Tensor *x, Tensor *weight);
 /* out[i] = x weight[i]^T for weights that lie next to each other in memory: one product, the outputs are columns of one
  * matrix. */
 void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tensor *out[]);
@@ -32,9 +34,11 @@ Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps);
 
 /* Rotates each head's halves (x[d], x[d + head_dim/2]) by position * theta^(-2d/head_dim), positions from the batch. */
 Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
+/* (x + x_bias) * (y + y_bias); the biases have one head's width and are the same for all heads. */
+Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor *y_bias);
 /* silu(gate) * up. */
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
-/* silu, relu or sigmoid of x: see Activation. */
+/* silu, relu, sigmoid or 1 + elu of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
 /* Depthwise causal convolution over time, weight [cols, width], width at most 4, then silu:
  * y_t = silu(sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0. */

@@ -4,7 +4,13 @@
 
 #include <stdint.h>
 
-typedef enum Activation { ACTIVATION_SILU, ACTIVATION_RELU, ACTIVATION_SIGMOID, ACTIVATIONS } Activation;
+typedef enum Activation {
+    ACTIVATION_SILU,
+    ACTIVATION_RELU,
+    ACTIVATION_SIGMOID,
+    ACTIVATION_ONE_PLUS_ELU, /* 1 + x above 0, e^x below */
+    ACTIVATIONS
+} Activation;
 
 /* y = f(x). */
 typedef struct ActivationArguments {

@@ -4,12 +4,17 @@
 #include "kernels/rows.h"
 
 DEVICE float activation_value(float x, Activation kind) {
-    return kind == ACTIVATION_SILU ? silu_f(x) : kind == ACTIVATION_RELU ? (x > 0.0f ? x : 0.0f) : sigmoid_f(x);
+    if (kind == ACTIVATION_SILU) return silu_f(x);
+    if (kind == ACTIVATION_RELU) return x > 0.0f ? x : 0.0f;
+    if (kind == ACTIVATION_SIGMOID) return sigmoid_f(x);
+    return (x > 0.0f ? x : 0.0f) + exp_f(x < 0.0f ? x : 0.0f);
 }
 
 DEVICE float activation_derivative(float x, Activation kind) {
     if (kind == ACTIVATION_SILU) return silu_derivative_f(x);
-    return kind == ACTIVATION_RELU ? (x > 0.0f ? 1.0f : 0.0f) : sigmoid_derivative_f(x);
+    if (kind == ACTIVATION_RELU) return x > 0.0f ? 1.0f : 0.0f;
+    if (kind == ACTIVATION_SIGMOID) return sigmoid_derivative_f(x);
+    return exp_f(x < 0.0f ? x : 0.0f);
 }
 
 DEVICE void activation_row(const ActivationArguments a, int64_t row, Activation kind) {
@@ -31,8 +36,10 @@ KERNEL(activation, ActivationArguments) {
             activation_row(a, row, ACTIVATION_SILU);
         else if (a.kind == ACTIVATION_RELU)
             activation_row(a, row, ACTIVATION_RELU);
-        else
+        else if (a.kind == ACTIVATION_SIGMOID)
             activation_row(a, row, ACTIVATION_SIGMOID);
+        else
+            activation_row(a, row, ACTIVATION_ONE_PLUS_ELU);
     }
 }
 
@@ -42,7 +49,9 @@ KERNEL(activation_backward, ActivationBackwardArguments) {
             activation_backward_row(a, row, ACTIVATION_SILU);
         else if (a.kind == ACTIVATION_RELU)
             activation_backward_row(a, row, ACTIVATION_RELU);
-        else
+        else if (a.kind == ACTIVATION_SIGMOID)
             activation_backward_row(a, row, ACTIVATION_SIGMOID);
+        else
+            activation_backward_row(a, row, ACTIVATION_ONE_PLUS_ELU);
     }
 }

@@ -16,6 +16,8 @@ static double value(double x, Activation kind) {
         return x > 0 ? x : 0;
     case ACTIVATION_SIGMOID:
         return 1 / (1 + exp(-x));
+    case ACTIVATION_ONE_PLUS_ELU:
+        return x > 0 ? 1 + x : exp(x);
     default:
         return NAN;
     }
@@ -40,6 +42,7 @@ const OpTest activation_test = {
             {.name = "silu", .B = 1, .integer = {ACTIVATION_SILU}, .input = X(40)},
             {.name = "relu", .B = 2, .T = 33, .integer = {ACTIVATION_RELU}, .input = X(40)},
             {.name = "sigmoid", .B = 2, .T = 33, .integer = {ACTIVATION_SIGMOID}, .input = X(19)},
+            {.name = "1 + elu", .B = 2, .T = 33, .integer = {ACTIVATION_ONE_PLUS_ELU}, .input = X(19)},
             {.name = "silu, large numbers",
              .B = 1,
              .T = 65,
