@@ -55,8 +55,14 @@ Status checkpoint_save(Checkpointer *checkpointer, int64_t step, const json_t *s
 Status checkpoint_poll(Checkpointer *checkpointer);
 /* Finishes an asynchronous save, however long it takes. */
 Status checkpoint_wait(Checkpointer *checkpointer);
-/* The newest step saved by this run, -1 if there is none. */
-int64_t checkpoint_saved_step(const Checkpointer *checkpointer);
+/* The newest save of this run: `bytes` of weights and moments had their final name `seconds` after checkpoint_save was
+ * called (an asynchronous one: when the poll or wait that finished it returned). */
+typedef struct SavedStep {
+    int64_t step; /* -1: there is none */
+    int64_t bytes;
+    double seconds;
+} SavedStep;
+SavedStep checkpoint_saved(const Checkpointer *checkpointer);
 
 /* Loads one step folder into the units' shards (weights, and the moments unless `weights_only`). Every byte is compared
  * with its CRC. *state (may be NULL) is the driver's object, "step" and "moments" included; the caller frees it with

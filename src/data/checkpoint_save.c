@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/profile.h"
 #include "data/checkpoint.h"
 #include "data/checkpoint_state.h"
 #include "data/crc.h"
@@ -56,11 +57,13 @@ struct Checkpointer {
     int files;
     Piece *piece;
     char *copy; /* NULL: synchronous */
-    int64_t copy_bytes, saved_step;
+    int64_t copy_bytes;
+    SavedStep saved;
 
     /* The save in progress. */
     bool busy, threaded;
     int64_t step;
+    double begun;  /* seconds_now() */
     json_t *state; /* rank 0 */
     char *temporary;
     Text text[TEXTS]; /* rank 0 */
@@ -206,7 +209,7 @@ Status checkpointer_create(Comm *comm, const Unit *units, int count, const Check
     c->folder = strdup(options->folder);
     c->run_name = strdup(options->run_name);
     CHECK(c->folder && c->run_name, "no memory for the checkpoints");
-    c->saved_step = -1;
+    c->saved.step = -1;
     plan_files(c, units, count);
     plan_pieces(c, units, count);
     c->part = calloc((size_t)c->tensors + 1, sizeof *c->part);
@@ -232,7 +235,7 @@ void checkpointer_destroy(Checkpointer *c) {
     free(c);
 }
 
-int64_t checkpoint_saved_step(const Checkpointer *c) { return c->saved_step; }
+SavedStep checkpoint_saved(const Checkpointer *c) { return c->saved; }
 
 char *checkpoint_path(const char *folder, int64_t step) {
     char name[40];
@@ -372,6 +375,7 @@ static void add_text(Checkpointer *c, int index, const char *name, const char *c
 static void begin(Checkpointer *c, int64_t step, const json_t *state, const CheckpointTexts *texts) {
     c->busy = true;
     c->step = step;
+    c->begun = seconds_now();
     c->failure.error = 0;
     c->temporary = temporary_path(c, step, "");
     if (c->comm->rank != 0) return;
@@ -516,7 +520,7 @@ static Status finish(Checkpointer *c) {
         status = agree(c);
     }
     if (status == OK) {
-        c->saved_step = c->step;
+        c->saved = (SavedStep){c->step, total_bytes(c), seconds_now() - c->begun};
         if (comm->rank == 0) remove_old_steps(c);
     }
     end(c);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "data/checkpoint.h"
 #include "data/files.h"
 #include "data/run_lock.h"
 #include "data/weights.h"
@@ -128,7 +127,7 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
 }
 
 Status saver_save(Saver *saver, const Progress *progress, bool wait) {
-    if (!saver->checkpointer || checkpoint_saved_step(saver->checkpointer) == progress->step) return OK;
+    if (!saver->checkpointer || checkpoint_saved(saver->checkpointer).step == progress->step) return OK;
     char *config_json = model_config_json(saver->session->model),
          *generation = model_generation_config_json(saver->session->model);
     const CheckpointTexts texts = {config_json, generation, saver->config_yaml};
@@ -146,6 +145,10 @@ Status saver_save(Saver *saver, const Progress *progress, bool wait) {
 Status saver_poll(Saver *saver) {
     if (saver->checkpointer) checkpoint_poll(saver->checkpointer); /* its failure is logged; training goes on */
     return OK;
+}
+
+SavedStep saver_saved(const Saver *saver) {
+    return saver->checkpointer ? checkpoint_saved(saver->checkpointer) : (SavedStep){.step = -1};
 }
 
 void saver_close(Saver *saver) {

@@ -4,6 +4,7 @@
 #define FLAME_TRAINING_PROGRESS_H
 
 #include "core/config.h"
+#include "data/checkpoint.h"
 #include "data/stream.h"
 #include "training/session.h"
 
@@ -26,6 +27,8 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
 Status saver_save(Saver *saver, const Progress *progress, bool wait);
 /* Finishes a background save that is ready. Collective, cheap. */
 Status saver_poll(Saver *saver);
+/* The newest save of this run. */
+SavedStep saver_saved(const Saver *saver);
 void saver_close(Saver *saver);
 
 #endif

@@ -226,15 +226,24 @@ static Status check_finite(const Trainer *t, const StepResult *result) {
     return NUMERIC_STOP;
 }
 
-static Status save_if_due(Trainer *t, const StepResult *result, bool done) {
-    const int64_t interval = t->config->checkpoint.interval;
-    const bool due = done || result->save || result->stop || (interval > 0 && t->progress.step % interval == 0);
-    if (!due) return saver_poll(t->saver);
+static Status save(Trainer *t, bool last) {
     const double start = seconds_now();
     metrics_flush(t->metrics);
     signals_saved();
-    const Status status = saver_save(t->saver, &t->progress, done || result->stop);
+    const Status status = saver_save(t->saver, &t->progress, last);
     t->interval_start += seconds_now() - start;
+    return status;
+}
+
+/* Saves the step if it is one to save; says when a save is complete. */
+static Status save_if_due(Trainer *t, const StepResult *result, bool done) {
+    const int64_t interval = t->config->checkpoint.interval, before = saver_saved(t->saver).step;
+    const bool due = done || result->save || result->stop || (interval > 0 && t->progress.step % interval == 0);
+    const Status status = due ? save(t, done || result->stop) : saver_poll(t->saver);
+    const SavedStep saved = saver_saved(t->saver);
+    if (saved.step != before)
+        metrics_note(t->metrics, "saved step %lld: %.1f MB in %.2f s", (long long)saved.step, (double)saved.bytes / 1e6,
+                     saved.seconds);
     return status;
 }
 

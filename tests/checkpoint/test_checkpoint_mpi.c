@@ -17,7 +17,7 @@ static void save(Comm *comm, int64_t step, bool asynchronous) {
     Checkpointer *checkpointer;
     CHECK(checkpointer_create(comm, units, SMALL_UNITS, &options, &checkpointer) == OK, "create");
     CHECK(checkpoint_save(checkpointer, step, state, &texts) == OK, "save");
-    while (checkpoint_saved_step(checkpointer) != step) CHECK(checkpoint_poll(checkpointer) == OK, "poll");
+    while (checkpoint_saved(checkpointer).step != step) CHECK(checkpoint_poll(checkpointer) == OK, "poll");
     checkpointer_destroy(checkpointer);
     json_decref(state);
     small_model_destroy(units);
