@@ -3,13 +3,17 @@
 #include "core/check.h"
 #include "core/log.h"
 
-void *device_memory(const Device *device, int64_t bytes, const char *what) {
-    void *memory = device->allocate(bytes);
-    if (memory) return memory;
+void device_out_of_memory(const Device *device, int64_t bytes, const char *what) {
     log_error("out of memory on %s: %s needs %.1f MB and %.1f MB are free. Lower training.batch_size or "
               "training.seq_len, set activation_checkpoint.mode: full, use more ranks, or end other programs there",
               device->name, what, (double)bytes / 1e6, (double)device->available(1) / 1e6);
     log_end_job(BAD_INPUT);
+}
+
+void *device_memory(const Device *device, int64_t bytes, const char *what) {
+    void *memory = device->allocate(bytes);
+    if (!memory) device_out_of_memory(device, bytes, what);
+    return memory;
 }
 
 void device_download(const Device *device, void *host, const void *memory, int64_t bytes) {

@@ -74,9 +74,9 @@ const Device *device_counting(void);
 /* Defined in the emulator library only, which tests link. */
 const Device *device_emulator(void);
 
-/* `bytes` of the device's memory for `what`; ends the job, with what is free and what to change, if there is not
- * enough.
- */
+/* Ends the job because `what` needs `bytes`, with what is free and what to change. */
+_Noreturn void device_out_of_memory(const Device *device, int64_t bytes, const char *what);
+/* `bytes` of the device's memory for `what`; ends the job if there is not enough. */
 void *device_memory(const Device *device, int64_t bytes, const char *what);
 /* A copy to or from the host that is done when this returns. */
 void device_download(const Device *device, void *host, const void *memory, int64_t bytes);

@@ -37,6 +37,7 @@ static void *cuda_allocate(int64_t bytes) {
         return NULL;
     }
     CUDA(error);
+    CUDA(cudaMemsetAsync(memory, 0, (size_t)bytes, cuda.stream));
     return memory;
 }
 

@@ -1,6 +1,7 @@
 #include "parallel/comm.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/log.h"
 
@@ -49,8 +50,19 @@ int comm_sharers(Comm *comm, const Device *device) {
     return sharers;
 }
 
+const char *comm_sharing(void) {
+    const char *by = getenv("FLAME_SHARE_GPU");
+    return by && (strcmp(by, "mpi") == 0 || strcmp(by, "nccl") == 0) ? by : NULL;
+}
+
 Status comm_for_device(Comm *host, const Device *device, Comm **comm) {
-    *comm = device->host_memory ? host : comm_staged_create(host, device);
+    *comm = host;
+    if (device->host_memory) return OK;
+    double sharers = comm_sharers(host, device);
+    host->f->all_reduce_max(host, &sharers, 1);
+    const bool by_nccl = sharers == 1 || (comm_sharing() && strcmp(comm_sharing(), "nccl") == 0);
+    if (device->nccl && host->size > 1 && by_nccl) return comm_nccl_create(host, device, sharers > 1, comm);
+    *comm = comm_staged_create(host, device);
     return OK;
 }
 

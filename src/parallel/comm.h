@@ -66,8 +66,13 @@ Comm *comm_mpi_create(bool share_memory);
 /* The ranks of `host`, which must outlive it, for memory of `device`: what collectives move is copied to the host and
  * back. The numbers are those of `host` bit for bit. */
 Comm *comm_staged_create(Comm *host, const Device *device);
+/* The same for GPUs, by NCCL. share_gpu: several ranks have the same one (for tests). BAD_INPUT (logged) if NCCL cannot
+ * be opened, or cannot connect the ranks. Collective. */
+Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm **comm);
 /* How many ranks have the device that this rank has. Collective. */
 int comm_sharers(Comm *comm, const Device *device);
+/* What FLAME_SHARE_GPU says of ranks that share a GPU: that they speak by mpi, or by nccl; NULL: it is forbidden. */
+const char *comm_sharing(void);
 /* The communicator for memory of `device` over the ranks of `host`: `host` itself, or a new one for the caller to
  * destroy before it. Collective. */
 Status comm_for_device(Comm *host, const Device *device, Comm **comm);

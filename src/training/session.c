@@ -1,6 +1,5 @@
 #include "training/session.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/cpu_gemm.h"
@@ -24,12 +23,11 @@ static bool speaks_first(Comm *comm, bool mine) {
 /* Ranks must not share a GPU, unless they were told to. Collective. */
 static Status check_sharing(Comm *comm, const Device *device) {
     const int sharers = comm_sharers(comm, device);
-    const char *allowed = getenv("FLAME_SHARE_GPU");
-    const bool wrong = sharers > 1 && !(allowed && strcmp(allowed, "1") == 0);
+    const bool wrong = sharers > 1 && !comm_sharing();
     if (speaks_first(comm, wrong))
         log_error("there are fewer GPUs than ranks: %d ranks have the same one (%d ranks run on this host). Start one "
-                  "rank for each GPU that CUDA_VISIBLE_DEVICES shows, or set FLAME_SHARE_GPU=1 to let ranks share one "
-                  "(slow, for tests)",
+                  "rank for each GPU that CUDA_VISIBLE_DEVICES shows, or set FLAME_SHARE_GPU=mpi to let ranks share "
+                  "one (slow, for tests)",
                   sharers, comm->local_size);
     return agree(comm, wrong ? BAD_INPUT : OK);
 }

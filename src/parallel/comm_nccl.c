@@ -1,0 +1,307 @@
+/* GPUs, by NCCL. Parameters are gathered on one stream and gradients reduced on another, each with a communicator of
+ * its own, so that both go on beside the device's work and beside each other; the host only enqueues. Communicators do
+ * not block: every call may still be under way when it returns, and is asked until it is not. */
+#ifdef FLAME_NCCL
+#include <nccl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/cuda_call.h"
+#include "core/library.h"
+#include "core/profile.h"
+#include "parallel/comm_over.h"
+#include "parallel/watchdog.h"
+
+#define NCCL_FUNCTIONS(X)                                                                                              \
+    X(ncclAllGather)                                                                                                   \
+    X(ncclCommDeregister)                                                                                              \
+    X(ncclCommDestroy)                                                                                                 \
+    X(ncclCommFinalize)                                                                                                \
+    X(ncclCommGetAsyncError)                                                                                           \
+    X(ncclCommInitRankConfig)                                                                                          \
+    X(ncclCommRegister)                                                                                                \
+    X(ncclGetErrorString)                                                                                              \
+    X(ncclGetLastError)                                                                                                \
+    X(ncclGetUniqueId)                                                                                                 \
+    X(ncclGetVersion)                                                                                                  \
+    X(ncclMemAlloc)                                                                                                    \
+    X(ncclMemFree)                                                                                                     \
+    X(ncclReduceScatter)
+
+/* Pointers with the prototypes of the header. */
+static struct {
+#define POINTER(name) __typeof__(name) *name;
+    NCCL_FUNCTIONS(POINTER)
+#undef POINTER
+} nccl;
+
+/* One kind of collective. */
+typedef struct Lane {
+    ncclComm_t comm;
+    cudaStream_t stream;
+    cudaEvent_t asked, done; /* what the device was asked before; the last collective */
+} Lane;
+
+/* Memory that NCCL knows, so that it moves it without copies in between. */
+typedef struct Registered {
+    void *memory, *handle[2]; /* with gathers, with reductions */
+    struct Registered *next;
+} Registered;
+
+typedef struct Nccl {
+    CommOver over;
+    Lane gathers, reductions;
+    Registered *registered;
+    int gpu;
+    cudaEvent_t ended[WATCHDOG_OPEN]; /* of the latest collectives, by number */
+    Watchdog *watchdog;
+} Nccl;
+
+static Nccl *nccl_of(const Comm *comm) { return comm->state; }
+
+/* What became of a call on the communicator, once that is known. */
+static ncclResult_t settle(ncclComm_t comm, ncclResult_t result, double seconds) {
+    const double start = seconds_now();
+    while (result == ncclInProgress && seconds_now() - start < seconds)
+        if (nccl.ncclCommGetAsyncError(comm, &result) != ncclSuccess) return ncclInternalError;
+    return result;
+}
+
+static const char *text_of(ncclResult_t result) {
+    return result == ncclInProgress ? "no answer in time" : nccl.ncclGetErrorString(result);
+}
+
+static void check(Lane *lane, ncclResult_t result, const char *doing, const char *subject) {
+    result = settle(lane->comm, result, watchdog_seconds());
+    if (result == ncclSuccess) return;
+    log_error("NCCL failed in the %s of %s: %s (%s)", doing, subject, text_of(result), nccl.ncclGetLastError(NULL));
+    log_end_job(WATCHDOG);
+}
+
+/* The device's stream and the lane's meet: the lane goes on after what the device was asked so far. */
+static void enter(Lane *lane) {
+    CUDA(cudaEventRecord(lane->asked, device_cuda_stream()));
+    CUDA(cudaStreamWaitEvent(lane->stream, lane->asked, 0));
+}
+
+static void leave(Comm *comm, Lane *lane, const char *collective) {
+    Nccl *n = nccl_of(comm);
+    CUDA(cudaEventRecord(lane->done, lane->stream));
+    CUDA(cudaEventRecord(n->ended[watchdog_next(n->watchdog) % WATCHDOG_OPEN], lane->stream));
+    watchdog_begin(n->watchdog, collective, comm->subject);
+}
+
+static void nccl_all_gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
+    Lane *lane = &nccl_of(comm)->gathers;
+    comm->bytes_sent += (comm->size - 1) * bytes;
+    enter(lane);
+    check(lane, nccl.ncclAllGather(send, receive, (size_t)bytes, ncclUint8, lane->comm, lane->stream), "all-gather",
+          comm->subject);
+    leave(comm, lane, "all-gather");
+}
+
+static void nccl_reduce_scatter(Comm *comm, const float *send, float *receive, int64_t count) {
+    Lane *lane = &nccl_of(comm)->reductions;
+    comm->bytes_sent += (comm->size - 1) * count * (int64_t)sizeof *send;
+    enter(lane);
+    check(lane, nccl.ncclReduceScatter(send, receive, (size_t)count, ncclFloat, ncclSum, lane->comm, lane->stream),
+          "reduce-scatter", comm->subject);
+    leave(comm, lane, "reduce-scatter");
+}
+
+static void nccl_wait_gathers(Comm *comm) {
+    CUDA(cudaStreamWaitEvent(device_cuda_stream(), nccl_of(comm)->gathers.done, 0));
+}
+
+static void nccl_wait_reductions(Comm *comm) {
+    CUDA(cudaStreamWaitEvent(device_cuda_stream(), nccl_of(comm)->reductions.done, 0));
+}
+
+static void *nccl_allocate(Comm *comm, int64_t bytes) {
+    Nccl *n = nccl_of(comm);
+    Registered *entry = calloc(1, sizeof *entry);
+    CHECK(entry, "out of memory");
+    const size_t size = bytes > 0 ? (size_t)bytes : 1;
+    if (nccl.ncclMemAlloc(&entry->memory, size) != ncclSuccess)
+        device_out_of_memory(n->over.device, bytes, "parameters and gradients");
+    check(&n->gathers, nccl.ncclCommRegister(n->gathers.comm, entry->memory, size, &entry->handle[0]), "registration",
+          "memory");
+    check(&n->reductions, nccl.ncclCommRegister(n->reductions.comm, entry->memory, size, &entry->handle[1]),
+          "registration", "memory");
+    entry->next = n->registered;
+    n->registered = entry;
+    n->over.device->fill(entry->memory, 0, 1, (int64_t)size, (int64_t)size);
+    return entry->memory;
+}
+
+static void nccl_release(Comm *comm, void *memory) {
+    Nccl *n = nccl_of(comm);
+    Registered **link = &n->registered;
+    while (*link && (*link)->memory != memory) link = &(*link)->next;
+    Registered *entry = *link;
+    CHECK(entry, "memory given back to a communicator that did not allocate it");
+    *link = entry->next;
+    CUDA(cudaDeviceSynchronize());
+    check(&n->gathers, nccl.ncclCommDeregister(n->gathers.comm, entry->handle[0]), "deregistration", "memory");
+    check(&n->reductions, nccl.ncclCommDeregister(n->reductions.comm, entry->handle[1]), "deregistration", "memory");
+    check(&n->gathers, nccl.ncclMemFree(entry->memory), "release", "memory");
+    free(entry);
+}
+
+static const void *nccl_whole(Comm *comm, const void *memory) {
+    (void)comm, (void)memory;
+    return NULL;
+}
+
+static bool collective_done(void *context, int64_t ticket) {
+    Nccl *n = context;
+    cudaSetDevice(n->gpu);
+    return cudaEventQuery(n->ended[ticket % WATCHDOG_OPEN]) != cudaErrorNotReady;
+}
+
+static const char *async_failure(void *context) {
+    Nccl *n = context;
+    ncclResult_t result[2] = {ncclSuccess, ncclSuccess};
+    nccl.ncclCommGetAsyncError(n->gathers.comm, &result[0]);
+    nccl.ncclCommGetAsyncError(n->reductions.comm, &result[1]);
+    for (int i = 0; i < 2; i++)
+        if (result[i] != ncclSuccess && result[i] != ncclInProgress) return nccl.ncclGetErrorString(result[i]);
+    return NULL;
+}
+
+static void close_lane(Lane *lane) {
+    check(lane, nccl.ncclCommFinalize(lane->comm), "end", "the run");
+    nccl.ncclCommDestroy(lane->comm);
+    CUDA(cudaEventDestroy(lane->asked));
+    CUDA(cudaEventDestroy(lane->done));
+    CUDA(cudaStreamDestroy(lane->stream));
+}
+
+static void nccl_destroy(Comm *comm) {
+    Nccl *n = nccl_of(comm);
+    while (n->registered) nccl_release(comm, n->registered->memory);
+    CUDA(cudaDeviceSynchronize());
+    watchdog_destroy(n->watchdog);
+    close_lane(&n->gathers);
+    close_lane(&n->reductions);
+    for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventDestroy(n->ended[i]));
+    free(n);
+    free(comm);
+}
+
+static const CommFunctions nccl_functions = {.name = "nccl",
+                                             .asynchronous = true,
+                                             .allocate = nccl_allocate,
+                                             .release = nccl_release,
+                                             .whole = nccl_whole,
+                                             .all_gather = nccl_all_gather,
+                                             .reduce_scatter = nccl_reduce_scatter,
+                                             .wait_gathers = nccl_wait_gathers,
+                                             .wait_reductions = nccl_wait_reductions,
+                                             .all_reduce_sum = comm_over_all_reduce_sum,
+                                             .all_reduce_max = comm_over_all_reduce_max,
+                                             .broadcast = comm_over_broadcast,
+                                             .barrier = comm_over_barrier,
+                                             .destroy = nccl_destroy};
+
+/* All ranks go on, or none. Collective. */
+static Status agreed(Comm *host, Status status) {
+    double worst = (double)status;
+    host->f->all_reduce_max(host, &worst, 1);
+    return (Status)worst;
+}
+
+static Status open_library(void) {
+    static const LibrarySymbol symbols[] = {
+#define SYMBOL(name) {#name, &nccl.name},
+        NCCL_FUNCTIONS(SYMBOL)
+#undef SYMBOL
+    };
+    char why[512];
+    int version = 0;
+    if (!library_load("libnccl.so.2", symbols, (int)(sizeof symbols / sizeof *symbols), why, sizeof why)) {
+        log_error("several GPUs need NCCL, which cannot be opened: %s. Install it, or put its folder into "
+                  "LD_LIBRARY_PATH",
+                  why);
+        return BAD_INPUT;
+    }
+    if (nccl.ncclGetVersion(&version) == ncclSuccess && version >= NCCL_VERSION_CODE / 100 * 100) return OK;
+    log_error("the NCCL found is version %d; this program was built with %d and needs that or newer", version,
+              NCCL_VERSION_CODE);
+    return BAD_INPUT;
+}
+
+/* NCCL refuses ranks that share a GPU. It takes them for ranks on different hosts if these have different names; they
+ * then speak through sockets, which is good for tests. */
+static void pretend_hosts(int rank) {
+    char name[32];
+    snprintf(name, sizeof name, "flame-c-rank-%d", rank);
+    setenv("NCCL_HOSTID", name, 0);
+    setenv("NCCL_SOCKET_IFNAME", "lo", 0);
+    setenv("NCCL_ALGO", "Ring", 0);
+    setenv("NCCL_PROTO", "Simple", 0);
+}
+
+static Status create_stream(Lane *lane) {
+    int least, greatest;
+    CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+    CUDA(cudaStreamCreateWithPriority(&lane->stream, cudaStreamNonBlocking, greatest));
+    CUDA(cudaEventCreateWithFlags(&lane->asked, cudaEventDisableTiming));
+    CUDA(cudaEventCreateWithFlags(&lane->done, cudaEventDisableTiming));
+    return OK;
+}
+
+/* Connects all ranks. Collective. */
+static Status connect_lane(Comm *host, Lane *lane) {
+    ncclUniqueId id = {0};
+    ncclResult_t result = host->rank == 0 ? nccl.ncclGetUniqueId(&id) : ncclSuccess;
+    Status status = agreed(host, result == ncclSuccess ? OK : BAD_INPUT);
+    host->f->broadcast(host, &id, sizeof id, 0);
+    if (status == OK) {
+        ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+        config.blocking = 0;
+        result = nccl.ncclCommInitRankConfig(&lane->comm, host->size, id, host->rank, &config);
+        result = settle(lane->comm, result, watchdog_seconds());
+    }
+    if (result != ncclSuccess) {
+        const char *interface = getenv("NCCL_SOCKET_IFNAME");
+        log_error("NCCL cannot connect the ranks: %s (%s). The network interface is %s (NCCL_SOCKET_IFNAME); "
+                  "NCCL_DEBUG=INFO shows what is tried",
+                  text_of(result), nccl.ncclGetLastError(NULL), interface ? interface : "NCCL's choice");
+    }
+    return agreed(host, result == ncclSuccess ? OK : BAD_INPUT);
+}
+
+Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm **comm) {
+    Status status = agreed(host, open_library());
+    if (status != OK) return status;
+    if (share_gpu) pretend_hosts(host->rank);
+    Nccl *n = calloc(1, sizeof *n);
+    CHECK(n, "out of memory");
+    n->over = (CommOver){host, device};
+    CUDA(cudaGetDevice(&n->gpu));
+    Lane *const lanes[] = {&n->gathers, &n->reductions};
+    for (int i = 0; i < 2 && status == OK; i++) {
+        create_stream(lanes[i]);
+        status = connect_lane(host, lanes[i]);
+    }
+    if (status != OK) return status; /* the process ends; what is half made is not torn down, which may hang */
+    for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventCreateWithFlags(&n->ended[i], cudaEventDisableTiming));
+    n->watchdog = watchdog_create((WatchdogOptions){watchdog_seconds(), collective_done, async_failure, n});
+    *comm = comm_over_create(&n->over, &nccl_functions);
+    return OK;
+}
+
+#else
+#include "core/log.h"
+#include "parallel/comm.h"
+
+Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm **comm) {
+    (void)device, (void)share_gpu, (void)comm;
+    if (host->rank == 0)
+        log_error("several GPUs need NCCL, and this program was built without it: install nccl.h (the package "
+                  "libnccl-dev) and build again");
+    return BAD_INPUT;
+}
+#endif

@@ -1,0 +1,115 @@
+#include "parallel/watchdog.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/check.h"
+#include "core/log.h"
+#include "core/profile.h"
+
+static const double look_every_seconds = 0.25;
+
+typedef struct Begun {
+    const char *collective, *subject;
+} Begun;
+
+struct Watchdog {
+    WatchdogOptions options;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stop;
+    bool stopping;
+    Begun begun[WATCHDOG_OPEN];
+    int64_t first, count; /* [first, count) are under way */
+    double last_end;
+};
+
+double watchdog_seconds(void) {
+    const char *text = getenv("FLAME_COLLECTIVE_TIMEOUT");
+    const double seconds = text ? strtod(text, NULL) : 0;
+    return seconds > 0 ? seconds : 300;
+}
+
+static void end_job(const Watchdog *w, const char *what) {
+    const Begun *oldest = &w->begun[w->first % WATCHDOG_OPEN];
+    if (w->first < w->count)
+        log_error(
+            "%s in the %s of %s. Another rank has died, hangs, or reads its data too slowly; the run goes on from "
+            "its last checkpoint. FLAME_COLLECTIVE_TIMEOUT sets the seconds to wait",
+            what, oldest->collective, oldest->subject);
+    else
+        log_error("%s between collectives", what);
+    log_end_job(WATCHDOG);
+}
+
+/* With the lock held. */
+static void look(Watchdog *w) {
+    const double now = seconds_now();
+    if (w->count - w->first > WATCHDOG_OPEN) w->first = w->count - WATCHDOG_OPEN;
+    if (w->first == w->count) w->last_end = now;
+    while (w->first < w->count && w->options.done(w->options.context, w->first)) {
+        w->first++;
+        w->last_end = now;
+    }
+    const char *failure = w->options.failure(w->options.context);
+    if (failure) end_job(w, failure);
+    if (now - w->last_end <= w->options.seconds) return;
+    char text[64];
+    snprintf(text, sizeof text, "nothing has moved for %.0f s", w->options.seconds);
+    end_job(w, text);
+}
+
+static void *watch(void *argument) {
+    Watchdog *w = argument;
+    pthread_mutex_lock(&w->lock);
+    while (!w->stopping) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += (long)(look_every_seconds * 1e9);
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pthread_cond_timedwait(&w->stop, &w->lock, &until) == ETIMEDOUT) look(w);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* Signals go to the main thread, which knows what to do with them. */
+Watchdog *watchdog_create(WatchdogOptions options) {
+    Watchdog *w = calloc(1, sizeof *w);
+    CHECK(w, "out of memory");
+    w->options = options;
+    w->last_end = seconds_now();
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->stop, NULL);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    CHECK(pthread_create(&w->thread, NULL, watch, w) == 0, "no thread for the watchdog");
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return w;
+}
+
+void watchdog_destroy(Watchdog *w) {
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_signal(&w->stop);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->stop);
+    free(w);
+}
+
+int64_t watchdog_next(const Watchdog *w) { return w->count; }
+
+void watchdog_begin(Watchdog *w, const char *collective, const char *subject) {
+    pthread_mutex_lock(&w->lock);
+    if (w->first == w->count) w->last_end = seconds_now();
+    w->begun[w->count++ % WATCHDOG_OPEN] = (Begun){collective, subject};
+    pthread_mutex_unlock(&w->lock);
+}
