@@ -75,9 +75,10 @@ static double random_normal(uint64_t *state) {
     return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
 }
 
-static void fill_random(Matrix *matrix, double low, double high, DType type, uint64_t *state) {
+static void fill_random(Matrix *matrix, double low, double high, bool either, DType type, uint64_t *state) {
     for (int64_t i = 0; i < matrix->rows * matrix->cols; i++) {
-        const double x = low < high ? low + (high - low) * random_uniform(state) : random_normal(state);
+        const double at = low < high ? random_uniform(state) : 0;
+        const double x = low < high ? low + (high - low) * (either ? round(at) : at) : random_normal(state);
         matrix->value[i] = type == BF16 ? (double)bf16_to_float(float_to_bf16((float)x)) : (double)(float)x;
     }
 }
@@ -296,13 +297,13 @@ OpProblem op_problem_create(const OpTest *test, const OpCase *c, int64_t T, DTyp
         const OpInput *input = &c->input[problem.inputs];
         Matrix *in = &problem.in[problem.inputs++];
         *in = matrix_create(input->rows ? input->rows : c->B * T, input->cols);
-        fill_random(in, input->low, input->high, type, &state);
+        fill_random(in, input->low, input->high, input->either, type, &state);
     }
     const OpResult shapes = op_run_counting(&problem, type, (OpOptions){.threads = 1});
     for (int i = 0; i < OP_TEST_OUTPUTS && shapes.out[i].cols; i++) {
         Matrix *gradient = &problem.out_gradient[problem.outputs++];
         *gradient = matrix_create(shapes.out[i].rows, shapes.out[i].cols);
-        fill_random(gradient, 0, 0, type, &state);
+        fill_random(gradient, 0, 0, false, type, &state);
         for (int64_t j = 0; test->plain_sum && j < gradient->rows * gradient->cols; j++) gradient->value[j] = 1;
     }
     return problem;
@@ -331,7 +332,11 @@ OpProblem op_problem_document(const OpProblem *problem, int64_t first, int64_t T
         const Matrix *in = &problem->in[i];
         part.in[i] = problem->c->input[i].rows ? rows_of(in, 0, in->rows) : rows_of(in, first, T);
     }
-    for (int i = 0; i < problem->outputs; i++) part.out_gradient[i] = rows_of(&problem->out_gradient[i], first, T);
+    for (int i = 0; i < problem->outputs; i++) {
+        const Matrix *gradient = &problem->out_gradient[i];
+        const bool of_tokens = gradient->rows == batch->B * batch->T;
+        part.out_gradient[i] = of_tokens ? rows_of(gradient, first, T) : rows_of(gradient, 0, gradient->rows);
+    }
     return part;
 }
 

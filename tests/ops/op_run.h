@@ -47,7 +47,7 @@ void matrix_destroy(Matrix *matrix);
 
 /* The case with T tokens per sequence, values rounded to `type`. Owns its memory. */
 OpProblem op_problem_create(const OpTest *test, const OpCase *c, int64_t T, DType type);
-/* Rows [first, first + T) of the problem as a batch of its own, one document. */
+/* Rows [first, first + T) of the problem as a batch of its own, one document; what has other rows stays whole. */
 OpProblem op_problem_document(const OpProblem *problem, int64_t first, int64_t T);
 void op_problem_destroy(OpProblem *problem);
 
