@@ -23,6 +23,10 @@ import tempfile
 import types
 import warnings
 
+if __debug__ and __name__ == "__main__":
+    # Without assertions: fla's delta rules assert that their inputs are not fp32, which would be slow on a GPU.
+    os.execv(sys.executable, [sys.executable, "-O", *sys.argv])
+
 # Before Triton is imported: it decides then how kernels run.
 os.environ["TRITON_INTERPRET"] = "1"
 os.environ["TORCHDYNAMO_DISABLE"] = "1"
