@@ -127,7 +127,5 @@ static Status load(const char *path, int rank, Unit *units, int count) {
 }
 
 Status weights_load(const char *path, Comm *comm, Unit *units, int count) {
-    double worst = (double)load(path, comm->rank, units, count);
-    comm->f->all_reduce_max(comm, &worst, 1);
-    return (Status)worst;
+    return comm_worst(comm, load(path, comm->rank, units, count));
 }

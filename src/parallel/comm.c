@@ -38,6 +38,19 @@ Status comm_create(Comm **comm) {
     return status;
 }
 
+Status comm_worst(Comm *comm, Status status) {
+    double worst = (double)status;
+    comm->f->all_reduce_max(comm, &worst, 1);
+    return (Status)worst;
+}
+
+bool comm_is_first(Comm *comm, bool mine) {
+    double place = mine ? comm->size - comm->rank : 0;
+    const double own = place;
+    comm->f->all_reduce_max(comm, &place, 1);
+    return mine && place == own;
+}
+
 int comm_sharers(Comm *comm, const Device *device) {
     const uint64_t mine = device->identity();
     if (mine == 0) return comm->local_size;

@@ -69,6 +69,10 @@ Comm *comm_staged_create(Comm *host, const Device *device);
 /* The same for GPUs, by NCCL. share_gpu: several ranks have the same one (for tests). BAD_INPUT (logged) if NCCL cannot
  * be opened, or cannot connect the ranks. Collective. */
 Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm **comm);
+/* The worst status of all ranks, so that they stop together. Collective. */
+Status comm_worst(Comm *comm, Status status);
+/* Whether this is the first of the ranks for which `mine` is true: the one that says what is wrong. Collective. */
+bool comm_is_first(Comm *comm, bool mine);
 /* How many ranks have the device that this rank has. Collective. */
 int comm_sharers(Comm *comm, const Device *device);
 /* What FLAME_SHARE_GPU says of ranks that share a GPU: that they speak by mpi, or by nccl; NULL: it is forbidden. */

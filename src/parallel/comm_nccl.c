@@ -40,7 +40,8 @@ static struct {
 typedef struct Lane {
     ncclComm_t comm;
     cudaStream_t stream;
-    cudaEvent_t asked, done; /* what the device was asked before; the last collective */
+    cudaEvent_t asked; /* what the device was asked before */
+    cudaEvent_t done;  /* the last collective, one of `ended`; NULL: there was none */
 } Lane;
 
 /* Memory that NCCL knows, so that it moves it without copies in between. */
@@ -87,8 +88,8 @@ static void enter(Lane *lane) {
 
 static void leave(Comm *comm, Lane *lane, const char *collective) {
     Nccl *n = nccl_of(comm);
+    lane->done = n->ended[watchdog_next(n->watchdog) % WATCHDOG_OPEN];
     CUDA(cudaEventRecord(lane->done, lane->stream));
-    CUDA(cudaEventRecord(n->ended[watchdog_next(n->watchdog) % WATCHDOG_OPEN], lane->stream));
     watchdog_begin(n->watchdog, collective, comm->subject);
 }
 
@@ -110,13 +111,13 @@ static void nccl_reduce_scatter(Comm *comm, const float *send, float *receive, i
     leave(comm, lane, "reduce-scatter");
 }
 
-static void nccl_wait_gathers(Comm *comm) {
-    CUDA(cudaStreamWaitEvent(device_cuda_stream(), nccl_of(comm)->gathers.done, 0));
+/* The device goes on after the lane's last collective. */
+static void wait_for(const Lane *lane) {
+    if (lane->done) CUDA(cudaStreamWaitEvent(device_cuda_stream(), lane->done, 0));
 }
 
-static void nccl_wait_reductions(Comm *comm) {
-    CUDA(cudaStreamWaitEvent(device_cuda_stream(), nccl_of(comm)->reductions.done, 0));
-}
+static void nccl_wait_gathers(Comm *comm) { wait_for(&nccl_of(comm)->gathers); }
+static void nccl_wait_reductions(Comm *comm) { wait_for(&nccl_of(comm)->reductions); }
 
 static void *nccl_allocate(Comm *comm, int64_t bytes) {
     Nccl *n = nccl_of(comm);
@@ -174,7 +175,6 @@ static void close_lane(Lane *lane) {
     check(lane, nccl.ncclCommFinalize(lane->comm), "end", "the run");
     nccl.ncclCommDestroy(lane->comm);
     CUDA(cudaEventDestroy(lane->asked));
-    CUDA(cudaEventDestroy(lane->done));
     CUDA(cudaStreamDestroy(lane->stream));
 }
 
@@ -205,14 +205,8 @@ static const CommFunctions nccl_functions = {.name = "nccl",
                                              .barrier = comm_over_barrier,
                                              .destroy = nccl_destroy};
 
-/* All ranks go on, or none. Collective. */
-static Status agreed(Comm *host, Status status) {
-    double worst = (double)status;
-    host->f->all_reduce_max(host, &worst, 1);
-    return (Status)worst;
-}
-
-static Status open_library(void) {
+/* Collective. */
+static Status open_library(Comm *host) {
     static const LibrarySymbol symbols[] = {
 #define SYMBOL(name) {#name, &nccl.name},
         NCCL_FUNCTIONS(SYMBOL)
@@ -220,16 +214,16 @@ static Status open_library(void) {
     };
     char why[512];
     int version = 0;
-    if (!library_load("libnccl.so.2", symbols, (int)(sizeof symbols / sizeof *symbols), why, sizeof why)) {
-        log_error("several GPUs need NCCL, which cannot be opened: %s. Install it, or put its folder into "
+    const bool loaded = library_load("libnccl.so.2", symbols, (int)(sizeof symbols / sizeof *symbols), why, sizeof why);
+    if (loaded && nccl.ncclGetVersion(&version) == ncclSuccess && version < NCCL_VERSION_CODE / 100 * 100)
+        snprintf(why, sizeof why, "it is version %d, this program was built with %d and needs that or newer", version,
+                 NCCL_VERSION_CODE);
+    const bool usable = loaded && version >= NCCL_VERSION_CODE / 100 * 100;
+    if (comm_is_first(host, !usable))
+        log_error("several GPUs need NCCL, which cannot be used: %s. Install it, or put its folder into "
                   "LD_LIBRARY_PATH",
                   why);
-        return BAD_INPUT;
-    }
-    if (nccl.ncclGetVersion(&version) == ncclSuccess && version >= NCCL_VERSION_CODE / 100 * 100) return OK;
-    log_error("the NCCL found is version %d; this program was built with %d and needs that or newer", version,
-              NCCL_VERSION_CODE);
-    return BAD_INPUT;
+    return comm_worst(host, usable ? OK : BAD_INPUT);
 }
 
 /* NCCL refuses ranks that share a GPU. It takes them for ranks on different hosts if these have different names; they
@@ -243,38 +237,35 @@ static void pretend_hosts(int rank) {
     setenv("NCCL_PROTO", "Simple", 0);
 }
 
-static Status create_stream(Lane *lane) {
+static void create_stream(Lane *lane) {
     int least, greatest;
     CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
     CUDA(cudaStreamCreateWithPriority(&lane->stream, cudaStreamNonBlocking, greatest));
     CUDA(cudaEventCreateWithFlags(&lane->asked, cudaEventDisableTiming));
-    CUDA(cudaEventCreateWithFlags(&lane->done, cudaEventDisableTiming));
-    return OK;
 }
 
 /* Connects all ranks. Collective. */
 static Status connect_lane(Comm *host, Lane *lane) {
     ncclUniqueId id = {0};
     ncclResult_t result = host->rank == 0 ? nccl.ncclGetUniqueId(&id) : ncclSuccess;
-    Status status = agreed(host, result == ncclSuccess ? OK : BAD_INPUT);
     host->f->broadcast(host, &id, sizeof id, 0);
-    if (status == OK) {
+    if (comm_worst(host, result == ncclSuccess ? OK : BAD_INPUT) == OK) {
         ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
         config.blocking = 0;
         result = nccl.ncclCommInitRankConfig(&lane->comm, host->size, id, host->rank, &config);
         result = settle(lane->comm, result, watchdog_seconds());
     }
-    if (result != ncclSuccess) {
+    if (comm_is_first(host, result != ncclSuccess)) {
         const char *interface = getenv("NCCL_SOCKET_IFNAME");
         log_error("NCCL cannot connect the ranks: %s (%s). The network interface is %s (NCCL_SOCKET_IFNAME); "
                   "NCCL_DEBUG=INFO shows what is tried",
                   text_of(result), nccl.ncclGetLastError(NULL), interface ? interface : "NCCL's choice");
     }
-    return agreed(host, result == ncclSuccess ? OK : BAD_INPUT);
+    return comm_worst(host, result == ncclSuccess ? OK : BAD_INPUT);
 }
 
 Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm **comm) {
-    Status status = agreed(host, open_library());
+    Status status = open_library(host);
     if (status != OK) return status;
     if (share_gpu) pretend_hosts(host->rank);
     Nccl *n = calloc(1, sizeof *n);

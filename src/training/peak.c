@@ -2,10 +2,13 @@
 
 #include "core/profile.h"
 
+/* Three matrices of at most fp32. */
+static int64_t memory_of(int64_t n) { return 3 * n * n * (int64_t)sizeof(float); }
+
 /* The best of a few products of two n x n matrices: FLOP/s. */
 static double product_rate(const Device *device, DType type, int64_t n) {
     enum { TRIES = 4 };
-    const int64_t bytes = n * n * (int64_t)sizeof(float);
+    const int64_t bytes = memory_of(n) / 3;
     char *at = device_memory(device, 3 * bytes, "the measured product");
     device->fill(at, 0, 1, 3 * bytes, 3 * bytes);
     const Gemm gemm = {.transpose_b = true,
@@ -38,7 +41,8 @@ double peak_product_rate(const Device *device, DType type, int64_t *n) {
     enum { LARGEST = 8192 };
     for (;;) {
         const double rate = product_rate(device, type, *n), size = (double)*n;
-        if (*n >= LARGEST || 2 * size * size * size / rate >= long_enough) return rate;
+        const bool room = device->available(1) > 4 * memory_of(*n);
+        if (*n >= LARGEST || !room || 2 * size * size * size / rate >= long_enough) return rate;
         *n *= 2;
     }
 }

@@ -6,25 +6,13 @@
 #include "core/device_cuda.h"
 #include "core/log.h"
 
-Status agree(Comm *comm, Status status) {
-    double worst = (double)status;
-    comm->f->all_reduce_max(comm, &worst, 1);
-    return (Status)worst;
-}
-
-/* Whether this is the first of the ranks for which `mine` is true. Collective. */
-static bool speaks_first(Comm *comm, bool mine) {
-    double place = mine ? comm->size - comm->rank : 0;
-    const double own = place;
-    comm->f->all_reduce_max(comm, &place, 1);
-    return mine && place == own;
-}
+Status agree(Comm *comm, Status status) { return comm_worst(comm, status); }
 
 /* Ranks must not share a GPU, unless they were told to. Collective. */
 static Status check_sharing(Comm *comm, const Device *device) {
     const int sharers = comm_sharers(comm, device);
     const bool wrong = sharers > 1 && !comm_sharing();
-    if (speaks_first(comm, wrong))
+    if (comm_is_first(comm, wrong))
         log_error("there are fewer GPUs than ranks: %d ranks have the same one (%d ranks run on this host). Start one "
                   "rank for each GPU that CUDA_VISIBLE_DEVICES shows, or set FLAME_SHARE_GPU=mpi to let ranks share "
                   "one (slow, for tests)",
@@ -44,7 +32,7 @@ Status session_device(Comm *comm, const char *name, const Device **device) {
     const CudaState mine = device_cuda_open(comm->local_rank, &cuda, text, sizeof text);
     double worst = (double)mine;
     comm->f->all_reduce_max(comm, &worst, 1);
-    const bool speaks = speaks_first(comm, mine == (CudaState)worst);
+    const bool speaks = comm_is_first(comm, mine == (CudaState)worst);
     if (worst == CUDA_READY) {
         log_info("device       %s", text);
         *device = cuda;

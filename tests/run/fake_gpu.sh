@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The CUDA device and the NCCL communicator, over a runtime and libraries that compute on the CPU: the CPU's numbers bit for
+# bit on one and several ranks, one sentence for each thing that can be wrong, and an end when a collective hangs. Wants FAKE
+# (the program) and FAKE_LIBRARIES (the folder of its cuBLASLt and NCCL) besides.
+source "$(dirname "$0")/common.sh"
+: "${FAKE:?the flame-c that is linked with the fake runtime}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
+make_data
+make_config
+on=(--config "$work/config.yaml" --training.steps=6 --checkpoint.enable_checkpoint=true --checkpoint.interval=3)
+on_gpu() { LD_LIBRARY_PATH=$FAKE_LIBRARIES:${LD_LIBRARY_PATH:-} FLAME=$FAKE ranks "$@" --device=cuda; }
+sum() { sha256sum <"$1/checkpoint/step-00000006/model.safetensors"; }
+
+for count in 1 3; do
+    for type in float32 bfloat16; do
+        run=$work/$count-$type
+        ranks $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-cpu" || { cat "$work/log"; fail "on the CPU"; }
+        FAKE_CUDA_GPUS=$count on_gpu $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-gpu" ||
+            { cat "$work/log"; fail "$count ranks, $type"; }
+        losses "$run-cpu" >"$work/a"
+        losses "$run-gpu" >"$work/b"
+        [ -s "$work/a" ] && cmp "$work/a" "$work/b" || fail "$count ranks, $type: losses differ from the CPU's"
+        [ "$(sum "$run-cpu")" = "$(sum "$run-gpu")" ] || fail "$count ranks, $type: weights differ from the CPU's"
+    done
+done
+FLAME_SHARE_GPU=mpi on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --job.dump_folder="$work/shared" || { cat "$work/log"; fail "a shared GPU"; }
+losses "$work/shared" >"$work/b"
+losses "$work/3-float32-cpu" >"$work/a"
+cmp "$work/a" "$work/b" || fail "ranks that share a GPU: losses differ from the CPU's"
+
+# says CODE WORDS RANKS ARGUMENTS...: exit code and one message (of a hang, one from each rank that notices).
+says() {
+    local code=$1 words=$2 got=0
+    on_gpu "$3" "${on[@]}" --job.dump_folder="$work/none" "${@:4}" || got=$?
+    [ "$got" = "$code" ] || { cat "$work/log"; fail "exit code $got, not $code, for: $words"; }
+    grep -qE -- "$words" "$work/log" || { cat "$work/log"; fail "this was not said: $words"; }
+    [ "$(grep -c 'error: ' "$work/log")" = 1 ] || [ "$code" = 5 ] || { cat "$work/log"; fail "it was not said once: $words"; }
+}
+FAKE_CUDA_ERROR=35 FAKE_CUDA_DRIVER=0 says 1 'no NVIDIA driver here' 2
+FAKE_CUDA_ERROR=35 FAKE_CUDA_DRIVER=11040 says 1 'driver is too old: it knows CUDA 11.4, this program was built with [0-9]+\.' 1
+FAKE_CUDA_ERROR=34 says 1 'stub of libcuda' 1
+FAKE_CUDA_ERROR=100 FAKE_CUDA_GPUS=0 says 1 'finds no GPU' 1
+FAKE_CUDA_ERROR=100 CUDA_VISIBLE_DEVICES= says 1 'CUDA_VISIBLE_DEVICES is ""' 1
+FAKE_CUDA_ERROR=802 says 1 'fabric manager' 1
+FAKE_CUDA_ERROR=999 says 1 'cudaErrorUnknown \(999\)' 1
+FAKE_CUDA_MAJOR=7 says 1 'compute capability 7\.[0-9]; this program needs 8\.0' 1
+FAKE_CUDA_GPUS=2 says 1 'fewer GPUs than ranks: 2 ranks have the same one \(3 ranks' 3
+FAKE_CUDA_MEMORY=40000000 says 1 'out of memory on cuda: the measured product needs 12.6 MB and [0-9.]+ MB are free. Lower' 1
+FAKE_CUDA_MEMORY=40000000 says 1 'each rank needs [0-9]+ MB and may have [0-9]+ MB: parameters.*batch_size.*activation_checkpoint' 1 --training.batch_size=8 --training.seq_len=4096
+FAKE_CUDA_GPUS=2 FAKE_NCCL_FAIL=1 says 1 'NCCL cannot connect.*interface is NCCL.s choice \(NCCL_SOCKET_IFNAME\)' 2
+FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 FLAME_COLLECTIVE_TIMEOUT=2 says 5 'rank [01]\] nothing has moved for 2 s in the .* of (root|model.layers.[01])' 2
+
+# auto: a GPU that works is taken, none is none, one that does not work is not passed over
+LD_LIBRARY_PATH=$FAKE_LIBRARIES "$FAKE" verify "$source_folder/tests/golden/gla-swa-packed" >"$work/log" 2>&1 && grep -q "Fake GPU" "$work/log" || fail "auto does not take the GPU"
+FAKE_CUDA_ERROR=100 "$FAKE" verify "$source_folder/tests/golden/gla" >"$work/log" 2>&1 || fail "auto does not take the CPU"
+FAKE_CUDA_MAJOR=7 "$FAKE" verify "$source_folder/tests/golden/gla" >"$work/log" 2>&1 && fail "auto passes over a GPU that does not work"
+echo "the CPU's numbers bit for bit, every message, and an end"
