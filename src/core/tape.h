@@ -105,7 +105,7 @@ void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, D
  *   node_run(node); */
 Node *tape_node(Tape *tape, const Op *op, Tensor *const in[], int inputs);
 Tensor *node_output(Node *node, int64_t rows, int64_t cols, DType type);
-/* Columns [column, column + cols) of an output of the same node, as an output of its own. */
+/* Columns [column, column + cols) of another output of the node, or of its input, as an output of its own. */
 Tensor *node_output_view(Node *node, Tensor *base, int64_t column, int64_t cols);
 Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type);
 void node_run(Node *node);

@@ -18,6 +18,8 @@ Tensor *linear_heads(Tape *tape, Tensor *x, Tensor *weight);
 /* out[i] = x weight[i]^T for weights that lie next to each other in memory: one product, the outputs are columns of one
  * matrix. */
 void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tensor *out[]);
+/* out[i] = the next cols[i] columns of x, in the memory of x, which nothing else may use. */
+void split(Tape *tape, Tensor *x, const int64_t cols[], int count, Tensor *out[]);
 /* x + bias, bias [1, cols]. */
 Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
 /* x + y. */
@@ -40,9 +42,9 @@ Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor 
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
 /* silu, relu, sigmoid or 1 + elu of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
-/* Depthwise causal convolution over time, weight [cols, width], width at most 4, then silu:
- * y_t = silu(sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0. */
-Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight);
+/* Depthwise causal convolution over time, weight [cols, width], width at most 4, bias [1, cols] or NULL, then silu if
+ * asked for: y_t = silu(bias + sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0. */
+Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, bool silu);
 /* factor * sigmoid(x), always fp32. */
 Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
 /* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. */

@@ -1,5 +1,5 @@
-/* Depthwise causal convolution over time, then silu; equations in short_convolution.h. The number of taps in use is a
- * constant wherever a row is inlined, so the loops over columns have no branches. */
+/* Depthwise causal convolution over time, then silu; equations in short_convolution.h. The number of taps in use and
+ * whether there is a silu are constants wherever a row is inlined, so the loops over columns have no branches. */
 #include "kernels/tile.h"
 #include "kernels/rows.h"
 #include "kernels/short_convolution/short_convolution.h"
@@ -12,15 +12,17 @@ DEVICE int64_t columns_of_block(int64_t block, int64_t cols) {
 
 KERNEL(short_convolution_taps, ShortConvolutionTapsArguments) {
     const element *weight = (const element *)a.weight + program_x * COLS * a.width;
-    float *taps = a.taps + program_x * COLS * a.width;
+    const element *bias = (const element *)a.bias + (a.bias ? program_x * COLS : 0);
+    float *taps = a.taps + program_x * COLS * (a.width + 1);
     const int64_t cols = columns_of_block(program_x, a.cols);
     for (int64_t w = 0; w < a.width; w++)
         EACH (i, cols) taps[w * COLS + i] = to_float(weight[i * a.width + w]);
+    EACH (i, cols) taps[a.width * COLS + i] = a.bias ? to_float(bias[i]) : 0.0f;
 }
 
-/* The newest tap of a block of columns; older ones lie COLS before. */
+/* The newest tap of a block of columns; older ones lie COLS before, the bias COLS behind. */
 DEVICE const float *newest_tap(const float *taps, int64_t block, int64_t width) {
-    return taps + (block * width + width - 1) * COLS;
+    return taps + (block * (width + 1) + width - 1) * COLS;
 }
 
 /* How many of the rows `row`, row + step, row + 2 step, ... are in the row's document, at most `width`. */
@@ -34,7 +36,7 @@ DEVICE int64_t rows_of_document(const int32_t *segment, int64_t row, int64_t ste
 
 /* z of one column: x points to the newest row. */
 DEVICE float convolve(const element *x, int64_t x_stride, const float *tap, int count, int64_t i) {
-    float z = tap[i] * to_float(x[i]);
+    float z = tap[i + COLS] + tap[i] * to_float(x[i]);
     if (count > 1) z += tap[i - COLS] * to_float(x[i - x_stride]);
     if (count > 2) z += tap[i - 2 * COLS] * to_float(x[i - 2 * x_stride]);
     if (count > 3) z += tap[i - 3 * COLS] * to_float(x[i - 3 * x_stride]);
@@ -42,30 +44,40 @@ DEVICE float convolve(const element *x, int64_t x_stride, const float *tap, int 
 }
 
 DEVICE void short_convolution_row(const element *x, int64_t x_stride, const float *tap, element *y, int64_t cols,
-                                  int count) {
-    EACH (i, cols) y[i] = to_element(silu_f(convolve(x, x_stride, tap, count, i)));
+                                  int count, bool silu) {
+    EACH (i, cols) {
+        const float z = convolve(x, x_stride, tap, count, i);
+        y[i] = to_element(silu ? silu_f(z) : z);
+    }
+}
+
+DEVICE void short_convolution_rows(const ShortConvolutionArguments a, int64_t block, int64_t row, bool silu) {
+    const int64_t cols = columns_of_block(block, a.cols);
+    const float *tap = newest_tap(a.taps, block, a.width);
+    const element *x = (const element *)a.x + row * a.x_stride + block * COLS;
+    element *y = (element *)a.y + row * a.y_stride + block * COLS;
+    switch (rows_of_document(a.segment, row, -1, a.T, a.width)) {
+    case 1:
+        short_convolution_row(x, a.x_stride, tap, y, cols, 1, silu);
+        break;
+    case 2:
+        short_convolution_row(x, a.x_stride, tap, y, cols, 2, silu);
+        break;
+    case 3:
+        short_convolution_row(x, a.x_stride, tap, y, cols, 3, silu);
+        break;
+    default:
+        short_convolution_row(x, a.x_stride, tap, y, cols, 4, silu);
+        break;
+    }
 }
 
 KERNEL(short_convolution, ShortConvolutionArguments) {
-    const int64_t cols = columns_of_block(program_y, a.cols);
-    const float *tap = newest_tap(a.taps, program_y, a.width);
     ROWS_OF_PROGRAM (row, a.rows, SHORT_CONVOLUTION_ROWS) {
-        const element *x = (const element *)a.x + row * a.x_stride + program_y * COLS;
-        element *y = (element *)a.y + row * a.y_stride + program_y * COLS;
-        switch (rows_of_document(a.segment, row, -1, a.T, a.width)) {
-        case 1:
-            short_convolution_row(x, a.x_stride, tap, y, cols, 1);
-            break;
-        case 2:
-            short_convolution_row(x, a.x_stride, tap, y, cols, 2);
-            break;
-        case 3:
-            short_convolution_row(x, a.x_stride, tap, y, cols, 3);
-            break;
-        default:
-            short_convolution_row(x, a.x_stride, tap, y, cols, 4);
-            break;
-        }
+        if (a.silu)
+            short_convolution_rows(a, program_y, row, true);
+        else
+            short_convolution_rows(a, program_y, row, false);
     }
 }
 
@@ -75,20 +87,23 @@ typedef struct ConvolutionColumns {
     const float *tap;
     float *dz;    /* [SHORT_CONVOLUTION_WIDTH, COLS]: row t at t modulo the number of rows */
     float *dtaps; /* likewise: sums so far, that of the newest tap first */
+    float *dbias; /* [COLS] */
 } ConvolutionColumns;
 
 DEVICE float *dz_of_row(const ConvolutionColumns c, int64_t row) { return c.dz + row % SHORT_CONVOLUTION_WIDTH * COLS; }
 
 /* own: the row counts towards dtaps; else it only lends its dz to rows before it. */
 DEVICE void short_convolution_dz(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
-                                 int count, bool own) {
+                                 int count, bool own, bool silu) {
     const element *x = (const element *)a.x + row * a.x_stride + c.first;
     const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
-    float *dz = dz_of_row(c, row), *dtaps = c.dtaps;
+    float *dz = dz_of_row(c, row), *dtaps = c.dtaps, *dbias = c.dbias;
     EACH (i, c.cols) {
-        const float d = to_float(dy[i]) * silu_derivative_f(convolve(x, a.x_stride, c.tap, count, i));
+        const float slope = silu ? silu_derivative_f(convolve(x, a.x_stride, c.tap, count, i)) : 1.0f;
+        const float d = to_float(dy[i]) * slope;
         dz[i] = d;
         if (own) {
+            dbias[i] += d;
             dtaps[i] += d * to_float(x[i]);
             if (count > 1) dtaps[i + COLS] += d * to_float(x[i - a.x_stride]);
             if (count > 2) dtaps[i + 2 * COLS] += d * to_float(x[i - 2 * a.x_stride]);
@@ -97,22 +112,30 @@ DEVICE void short_convolution_dz(const ShortConvolutionBackwardArguments a, cons
     }
 }
 
-DEVICE void short_convolution_dz_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
-                                     bool own) {
+DEVICE void short_convolution_dz_count(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c,
+                                       int64_t row, bool own, bool silu) {
     switch (rows_of_document(a.segment, row, -1, a.T, a.width)) {
     case 1:
-        short_convolution_dz(a, c, row, 1, own);
+        short_convolution_dz(a, c, row, 1, own, silu);
         break;
     case 2:
-        short_convolution_dz(a, c, row, 2, own);
+        short_convolution_dz(a, c, row, 2, own, silu);
         break;
     case 3:
-        short_convolution_dz(a, c, row, 3, own);
+        short_convolution_dz(a, c, row, 3, own, silu);
         break;
     default:
-        short_convolution_dz(a, c, row, 4, own);
+        short_convolution_dz(a, c, row, 4, own, silu);
         break;
     }
+}
+
+DEVICE void short_convolution_dz_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
+                                     bool own) {
+    if (a.silu)
+        short_convolution_dz_count(a, c, row, own, true);
+    else
+        short_convolution_dz_count(a, c, row, own, false);
 }
 
 DEVICE void short_convolution_dx(const ConvolutionColumns c, int64_t row, element *dx, int count) {
@@ -151,11 +174,16 @@ KERNEL(short_convolution_backward, ShortConvolutionBackwardArguments) {
     const int64_t start = program_x * SHORT_CONVOLUTION_ROWS;
     const int64_t end = start + SHORT_CONVOLUTION_ROWS < a.rows ? start + SHORT_CONVOLUTION_ROWS : a.rows;
     const int64_t size = SHORT_CONVOLUTION_WIDTH * COLS;
-    float *scratch = a.scratch + (program_x * blocks_of(a.cols, COLS) + program_y) * 2 * size;
-    const ConvolutionColumns c = {program_y * COLS, columns_of_block(program_y, a.cols),
-                                  newest_tap(a.taps, program_y, a.width), scratch, scratch + size};
+    float *scratch = a.scratch + (program_x * blocks_of(a.cols, COLS) + program_y) * SHORT_CONVOLUTION_SCRATCH * COLS;
+    const ConvolutionColumns c = {.first = program_y * COLS,
+                                  .cols = columns_of_block(program_y, a.cols),
+                                  .tap = newest_tap(a.taps, program_y, a.width),
+                                  .dz = scratch,
+                                  .dtaps = scratch + size,
+                                  .dbias = scratch + 2 * size};
     for (int64_t w = 0; w < a.width; w++)
         EACH (i, c.cols) c.dtaps[w * COLS + i] = 0;
+    EACH (i, c.cols) c.dbias[i] = 0;
     const int64_t last = end - 1 + rows_of_document(a.segment, end - 1, 1, a.T, a.width);
     for (int64_t row = last - 1; row >= end; row--) short_convolution_dz_row(a, c, row, false);
     for (int64_t row = end - 1; row >= start; row--) {
@@ -165,4 +193,6 @@ KERNEL(short_convolution_backward, ShortConvolutionBackwardArguments) {
     float *partial = a.partial + (program_x * a.cols + c.first) * a.width;
     for (int64_t w = 0; w < a.width; w++)
         EACH (i, c.cols) partial[i * a.width + w] = c.dtaps[(a.width - 1 - w) * COLS + i];
+    if (a.partial_bias)
+        EACH (i, c.cols) a.partial_bias[program_x * a.cols + c.first + i] = c.dbias[i];
 }

@@ -75,9 +75,9 @@ static Tensor *gla_forward(const Layer *layer, Tape *tape, Tensor *x) {
     linear_group(tape, x, weights, c->use_output_gate ? 5 : 4, y);
     Tensor *q = y[0], *k = y[1], *v = y[2], *gate = y[3], *low_rank = y[c->use_output_gate ? 4 : 3];
     if (c->use_short_conv) {
-        q = short_convolution(tape, q, w[Q_CONV]);
-        k = short_convolution(tape, k, w[K_CONV]);
-        v = short_convolution(tape, v, w[V_CONV]);
+        q = short_convolution(tape, q, w[Q_CONV], NULL, true);
+        k = short_convolution(tape, k, w[K_CONV], NULL, true);
+        v = short_convolution(tape, v, w[V_CONV], NULL, true);
     }
     q = feature_map(tape, q, c->feature_map);
     k = feature_map(tape, k, c->feature_map);

@@ -6,8 +6,7 @@
  *
  * State: one number per channel, expand_ratio * hidden_size of them. */
 #include "core/log.h"
-#include "kernels/ops.h"
-#include "models/model.h"
+#include "models/mixers/parts.h"
 
 typedef struct HgrnConfig {
     int64_t expand_ratio, conv_size;
@@ -27,15 +26,11 @@ static const Key hgrn_keys[] = {
     HGRN_KEY(use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
 };
 
-enum { I_PROJ, F_PROJ, G_PROJ, O_PROJ, G_NORM, LOWER_BOUNDS };
+enum { I_PROJ, F_PROJ, G_PROJ, O_PROJ, G_NORM, I_CONV, F_CONV, LOWER_BOUNDS };
 
 static Status hgrn_complete(void *config, const ModelConfig *model) {
     const HgrnConfig *c = config;
     (void)model;
-    if (c->use_short_conv) {
-        log_error("model.use_short_conv: true is not supported");
-        return BAD_INPUT;
-    }
     if (c->use_lower_bound && c->expand_ratio != 1) {
         log_error("model: use_lower_bound has hidden_size bounds, which wants expand_ratio 1, not %lld",
                   (long long)c->expand_ratio);
@@ -54,13 +49,17 @@ static void hgrn_parameters(Layer *layer) {
     layer_vector(layer, G_NORM, "g_norm.weight", channels, 1);
     if (c->use_lower_bound)
         layer_shared_matrix(layer, LOWER_BOUNDS, "lower_bounds", layer->model->num_hidden_layers, channels, 0);
+    if (!c->use_short_conv) return;
+    layer_convolution(layer, I_CONV, "i_conv1d.weight", channels, c->conv_size);
+    layer_convolution(layer, F_CONV, "f_conv1d.weight", channels, c->conv_size);
 }
 
 static Tensor *hgrn_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *const *w = layer->weight;
     Tensor *y[3], *input;
     linear_group(tape, x, &w[I_PROJ], 3, y);
-    Tensor *decay = lower_bound_gate(tape, y[1], y[0], w[LOWER_BOUNDS], layer->index, &input);
+    Tensor *i = convolved(tape, y[0], w[I_CONV]), *f = convolved(tape, y[1], w[F_CONV]);
+    Tensor *decay = lower_bound_gate(tape, f, i, w[LOWER_BOUNDS], layer->index, &input);
     Tensor *h = diagonal_scan(tape, input, decay, NULL, NULL);
     h = gated_rms_norm(tape, h, y[2], w[G_NORM], (float)layer->model->norm_eps);
     return linear(tape, h, w[O_PROJ]);

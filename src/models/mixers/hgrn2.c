@@ -8,8 +8,7 @@
  *
  * State per head K x V with K = expand_ratio and V = hidden_size / heads. */
 #include "core/log.h"
-#include "kernels/ops.h"
-#include "models/model.h"
+#include "models/mixers/parts.h"
 
 typedef struct Hgrn2Config {
     int64_t num_heads, expand_ratio, conv_size;
@@ -32,7 +31,7 @@ static const Key hgrn2_keys[] = {
     HGRN2_KEY(use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
 };
 
-enum { Q_PROJ, F_PROJ, I_PROJ, O_PROJ, G_NORM, LOWER_BOUNDS };
+enum { Q_PROJ, F_PROJ, I_PROJ, O_PROJ, G_NORM, Q_CONV, F_CONV, I_CONV, LOWER_BOUNDS };
 
 /* fla builds this norm without passing norm_eps on. */
 static const float g_norm_eps = 1e-5f;
@@ -40,10 +39,6 @@ static const float g_norm_eps = 1e-5f;
 static Status hgrn2_complete(void *config, const ModelConfig *model) {
     Hgrn2Config *c = config;
     const int64_t h = model->hidden_size;
-    if (c->use_short_conv) {
-        log_error("model.use_short_conv: true is not supported");
-        return BAD_INPUT;
-    }
     if (c->expand_ratio < 0 && c->num_heads < 0) {
         log_error("model: expand_ratio and num_heads are both null; one of them must say how wide a head is");
         return BAD_INPUT;
@@ -75,6 +70,10 @@ static void hgrn2_parameters(Layer *layer) {
     layer_vector(layer, G_NORM, "g_norm.weight", h, 1);
     if (c->use_lower_bound)
         layer_shared_matrix(layer, LOWER_BOUNDS, "lower_bounds", layer->model->num_hidden_layers, h, 0);
+    if (!c->use_short_conv) return;
+    layer_convolution(layer, Q_CONV, "q_conv1d.weight", c->key_size, c->conv_size);
+    layer_convolution(layer, F_CONV, "f_conv1d.weight", c->key_size, c->conv_size);
+    layer_convolution(layer, I_CONV, "i_conv1d.weight", h, c->conv_size);
 }
 
 static Tensor *hgrn2_forward(const Layer *layer, Tape *tape, Tensor *x) {
@@ -82,10 +81,11 @@ static Tensor *hgrn2_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *const *w = layer->weight;
     Tensor *y[3], *k;
     linear_group(tape, x, &w[Q_PROJ], 3, y);
-    Tensor *q = activation(tape, y[0], ACTIVATION_SILU);
-    Tensor *decay = lower_bound_gate(tape, y[1], NULL, w[LOWER_BOUNDS], layer->index, &k);
+    Tensor *q = convolved_silu(tape, y[0], w[Q_CONV]);
+    Tensor *f = convolved(tape, y[1], w[F_CONV]), *i = convolved(tape, y[2], w[I_CONV]);
+    Tensor *decay = lower_bound_gate(tape, f, NULL, w[LOWER_BOUNDS], layer->index, &k);
     const ChunkGlaShape shape = {c->num_heads, c->num_heads};
-    Tensor *o = chunk_gla(tape, q, k, y[2], decay, shape, NULL, NULL);
+    Tensor *o = chunk_gla(tape, q, k, i, decay, shape, NULL, NULL);
     return linear(tape, rms_norm(tape, o, NULL, w[G_NORM], g_norm_eps, NULL), w[O_PROJ]);
 }
 

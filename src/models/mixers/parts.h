@@ -14,7 +14,12 @@
 
 /* silu(conv(x)), or silu(x) if there is no convolution (weight NULL). */
 static inline Tensor *convolved_silu(Tape *tape, Tensor *x, Tensor *weight) {
-    return weight ? short_convolution(tape, x, weight) : activation(tape, x, ACTIVATION_SILU);
+    return weight ? short_convolution(tape, x, weight, NULL, true) : activation(tape, x, ACTIVATION_SILU);
+}
+
+/* conv(x), or x if there is no convolution (weight NULL). */
+static inline Tensor *convolved(Tape *tape, Tensor *x, Tensor *weight) {
+    return weight ? short_convolution(tape, x, weight, NULL, false) : x;
 }
 
 /* norm(o) * silu(gate) per head, or norm(o) if there is no gate (NULL). */
