@@ -40,7 +40,6 @@ trains 2 'optimizer.lr' --optimizer.lr=3e-4x
 trains 2 'no mixer "rnn".*gla, .*transformer' --model.model_type=rnn
 trains 2 'model.hidden_size' --model.hidden_sizes=64
 trains 1 'multiples of num_heads 3' --model.num_heads=3
-trains 1 'GPU' --device=cuda
 trains 1 'needs .* MB.*activation_checkpoint' --training.batch_size=100000 --training.global_batch_size=null --training.seq_len=8192
 printf 'a: &x [1]\nb: *x\n' >"$work/alias.yaml"
 refuses 1 'alias|anchor' --config "$work/alias.yaml"
