@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Trains every mixer at about the same size on the same bytes, and draws all curves into one picture.
+#   launch/compare-mixers.sh [--data FOLDER] [--out FOLDER] [MIXER...] [--section.key=value...]
+# Without names: all of them. FOLDER of the data holds train.h5 and validation.h5; launch/quickstart.sh leaves such a one in
+# runs/quickstart. Makes FOLDER (runs/mixers) with a run of each, curves.png and table.txt. RANKS=2 unless set.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source launch/environment.sh
+
+# The keys of each model at hidden_size 128; the rest are the defaults of configs/bytes.yaml and of fla.
+declare -A keys=(
+    [delta_net]="num_heads=4"
+    [gated_deltanet]="num_heads=3 head_dim=32"
+    [gated_deltaproduct]="num_heads=3 head_dim=32"
+    [gla]="num_heads=4"
+    [hgrn]=""
+    [hgrn2]="expand_ratio=32"
+    [linear_attn]="num_heads=4"
+    [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
+    [retnet]="num_heads=4"
+    [transformer]="num_heads=4"
+)
+
+usage() {
+    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+data=runs/quickstart out=runs/mixers mixers=() overrides=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --data) [ $# -ge 2 ] || usage; data=$2; shift ;;
+        --out) [ $# -ge 2 ] || usage; out=$2; shift ;;
+        --*=*) overrides+=("$1") ;;
+        -*) usage ;;
+        *) mixers+=("$1") ;;
+    esac
+    shift
+done
+[ ${#mixers[@]} -gt 0 ] || mapfile -t mixers < <(printf '%s\n' "${!keys[@]}" | sort)
+for mixer in "${mixers[@]}"; do
+    [ -n "${keys[$mixer]+known}" ] || { echo "compare-mixers.sh: no mixer $mixer; there are: ${!keys[*]}" >&2; exit 2; }
+done
+for part in train validation; do
+    [ -f "$data/$part.h5" ] || { echo "compare-mixers.sh: $data/$part.h5 is missing; run launch/quickstart.sh, or name a folder with --data" >&2; exit 1; }
+done
+ranks=${RANKS:-2} cores=$(nproc)
+export OMP_NUM_THREADS=$((cores > ranks ? cores / ranks : 1))
+
+# flame COMMAND... MIXER: with the configuration of that mixer.
+flame() {
+    local mixer=${*: -1} key arguments=(--config configs/bytes.yaml --model.model_type="${*: -1}")
+    for key in ${keys[$mixer]}; do arguments+=("--model.$key"); done
+    "${@:1:$#-1}" "${arguments[@]}" "${overrides[@]}" --job.dump_folder="$out/$mixer" --data.files="$data/train.h5" \
+        --data.validation_files="$data/validation.h5"
+}
+
+mkdir -p "$out"
+for mixer in "${mixers[@]}"; do
+    printf '\n== %s\n' "$mixer"
+    flame mpirun -np "$ranks" build/flame-c "$mixer"
+done
+
+# value FILE KEY: the last one there.
+value() {
+    sed -n 's/.*"'"$2"'": *\([^,}]*\).*/\1/p' "$1" | tail -n 1
+}
+
+row() {
+    local metrics=$out/$1/metrics.jsonl parameters
+    parameters=$(flame build/flame-c plan "$1" | awk '/^parameters/ { print $2 }')
+    printf '%-20s %12s %16.4f %12.0f\n' "$1" "$parameters" "$(value "$metrics" val_loss)" "$(value "$metrics" tokens_per_second)"
+}
+
+{
+    printf '%-20s %12s %16s %12s\n' mixer parameters 'validation loss' tokens/s
+    for mixer in "${mixers[@]}"; do row "$mixer"; done | sort -k3,3n
+} | tee "$out/table.txt"
+launch/plot.sh -o "$out/curves.png" "${mixers[@]/#/$out/}"
