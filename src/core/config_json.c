@@ -91,6 +91,8 @@ static void read_items(Cursor *cursor, const json_t *json, ConfigValue *value, i
         if (cursor->status != OK) return;
         skip_to_token(cursor);
         const int line = cursor->line;
+        if (strlen(key) > KEY_BYTES)
+            cursor->status = config_error(value, "key %.40s... has %zu bytes; at most %d", key, strlen(key), KEY_BYTES);
         skip_scalar(cursor);
         ConfigValue *member = from_json(cursor, item, depth + 1);
         config_value_set(value, key, member);

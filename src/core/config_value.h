@@ -1,8 +1,9 @@
 /* What a YAML or JSON file says, as one tree. Every node remembers where it was written, for error messages.
  *
  * The readers are strict: files of at most 1 MiB, UTF-8 without NUL (a byte order mark and CRLF are fine), nesting of
- * at most 32, one document, no anchors, aliases, tags or merge keys, no key twice in one mapping. Each refusal is one
- * log_error with file and line. Numbers are decimal and do not depend on the locale. */
+ * at most 32, one document, no anchors, aliases, tags or merge keys, no key twice in one mapping, no key that YAML
+ * could not write again. Each refusal is one log_error with file and line. Numbers are decimal and do not depend on the
+ * locale. */
 #ifndef FLAME_CORE_CONFIG_VALUE_H
 #define FLAME_CORE_CONFIG_VALUE_H
 
@@ -23,7 +24,7 @@ typedef enum ValueType {
     VALUE_MAPPING
 } ValueType;
 
-enum { CONFIG_DEPTH = 32, CONFIG_BYTES = 1 << 20, MAPPING_KEYS = 1000 };
+enum { CONFIG_DEPTH = 32, CONFIG_BYTES = 1 << 20, MAPPING_KEYS = 1000, KEY_BYTES = 200 };
 
 /* The file of what was given there. */
 #define COMMAND_LINE "command line"

@@ -84,6 +84,8 @@ static void take_key(Reader *reader, const char *text, int line, bool plain) {
         refuse(reader, line, "key %s stands here and in line %d; keep one", text, twin->key_line);
     else if (mapping->count == MAPPING_KEYS)
         refuse(reader, line, "more than %d keys in one mapping", MAPPING_KEYS);
+    else if (strlen(text) > KEY_BYTES)
+        refuse(reader, line, "key %.40s... has %zu bytes; at most %d", text, strlen(text), KEY_BYTES);
     else
         CHECK((reader->key = strdup(text)) != NULL, "no memory for key %s", text);
     reader->key_line = line;

@@ -226,7 +226,7 @@ static void test_arguments(void **state) {
 /* Row by row: empty, folder, FIFO, device, missing, too large, too deep, NUL. */
 static void test_strange_files(void **state) {
     (void)state;
-    char fifo[256];
+    char fifo[256], argument[512];
     snprintf(fifo, sizeof fifo, "%s/fifo", folder);
     assert_int_equal(mkfifo(fifo, 0600), 0);
     expect("folder", folder, "", &(Case){NULL, BAD_INPUT, "is a folder", 0});
@@ -246,6 +246,14 @@ static void test_strange_files(void **state) {
     for (int i = 0; i < 1100; i++) used += (size_t)sprintf(big + used, "k%d: 1\n", i);
     expect("keys", write_file("case.yaml", big, used), "",
            &(Case){NULL, BAD_INPUT, "case.yaml:1001: more than 1000 keys", 0});
+    memset(big, 'k', 201);
+    strcpy(big + 201, ": 1\n");
+    expect("long key", write_file("case.yaml", big, 205), "", &(Case){NULL, BAD_INPUT, "has 201 bytes; at most 200", 0});
+    strcpy(big, "{\"");
+    memset(big + 2, 'k', 201);
+    strcpy(big + 203, "\": 1}");
+    snprintf(argument, sizeof argument, "--data.files=a --model.config=%s", write_file("case.json", big, 208));
+    expect("long key in JSON", NULL, argument, &(Case){NULL, BAD_INPUT, "has 201 bytes; at most 200", 0});
     free(big);
 }
 
