@@ -248,7 +248,8 @@ static void test_strange_files(void **state) {
            &(Case){NULL, BAD_INPUT, "case.yaml:1001: more than 1000 keys", 0});
     memset(big, 'k', 201);
     strcpy(big + 201, ": 1\n");
-    expect("long key", write_file("case.yaml", big, 205), "", &(Case){NULL, BAD_INPUT, "has 201 bytes; at most 200", 0});
+    expect("long key", write_file("case.yaml", big, 205), "",
+           &(Case){NULL, BAD_INPUT, "has 201 bytes; at most 200", 0});
     strcpy(big, "{\"");
     memset(big + 2, 'k', 201);
     strcpy(big + 203, "\": 1}");
