@@ -6,20 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/environment.sh
-
-# The keys of each model at hidden_size 128; the rest are the defaults of configs/bytes.yaml and of fla.
-declare -A keys=(
-    [delta_net]="num_heads=4"
-    [gated_deltanet]="num_heads=3 head_dim=32"
-    [gated_deltaproduct]="num_heads=3 head_dim=32"
-    [gla]="num_heads=4"
-    [hgrn]=""
-    [hgrn2]="expand_ratio=32"
-    [linear_attn]="num_heads=4"
-    [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
-    [retnet]="num_heads=4"
-    [transformer]="num_heads=4"
-)
+source launch/mixers.sh
 
 usage() {
     sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
@@ -37,10 +24,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ ${#mixers[@]} -gt 0 ] || mapfile -t mixers < <(printf '%s\n' "${!keys[@]}" | sort)
-for mixer in "${mixers[@]}"; do
-    [ -n "${keys[$mixer]+known}" ] || { echo "compare-mixers.sh: no mixer $mixer; there are: ${!keys[*]}" >&2; exit 2; }
-done
+known_mixers "${mixers[@]}"
 for part in train validation; do
     [ -f "$data/$part.h5" ] || { echo "compare-mixers.sh: $data/$part.h5 is missing; run launch/quickstart.sh, or name a folder with --data" >&2; exit 1; }
 done
@@ -49,8 +33,8 @@ export OMP_NUM_THREADS=$((cores > ranks ? cores / ranks : 1))
 
 # flame COMMAND... MIXER: with the configuration of that mixer.
 flame() {
-    local mixer=${*: -1} key arguments=(--config configs/bytes.yaml --model.model_type="${*: -1}")
-    for key in ${keys[$mixer]}; do arguments+=("--model.$key"); done
+    local mixer=${*: -1} arguments
+    mixer_arguments "$mixer"
     "${@:1:$#-1}" "${arguments[@]}" "${overrides[@]}" --job.dump_folder="$out/$mixer" --data.files="$data/train.h5" \
         --data.validation_files="$data/validation.h5"
 }

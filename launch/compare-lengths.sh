@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Time per token of a training step as sequences grow, one curve per mixer: flat where the state is of a fixed size.
+#   launch/compare-lengths.sh [--out FOLDER] [MIXER...]
+# Makes FOLDER (runs/lengths) with table.txt and lengths.png. LENGTHS="2048 4096 8192 16384 32768" unless set.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source launch/mixers.sh
+
+out=runs/lengths mixers=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --out) [ $# -ge 2 ] && out=$2 && shift ;;
+        -*) sed -n '2,4s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) mixers+=("$1") ;;
+    esac
+    shift
+done
+known_mixers "${mixers[@]}"
+read -ra lengths <<<"${LENGTHS:-2048 4096 8192 16384 32768}"
+mkdir -p "$out"
+
+# rate MIXER T: tokens per second of the median step.
+rate() {
+    local arguments
+    mixer_arguments "$1"
+    build/flame-c bench "${arguments[@]}" --steps 2 --training.seq_len="$2" --training.context_len="$2" --training.batch_size=1 \
+        --training.global_batch_size=1 --data.files=none.h5 --json "$out/bench.json" >"$out/bench.log" || { cat "$out/bench.log"; exit 1; }
+    sed -n 's/.*"tokens_per_second": *\([-+.0-9e]*\).*/\1/p' "$out/bench.json" | head -n 1
+}
+
+{
+    printf '%-20s' 'us per token'
+    printf ' %9s' "${lengths[@]}"
+    echo
+    for mixer in "${mixers[@]}"; do
+        printf '%-20s' "$mixer"
+        for length in "${lengths[@]}"; do
+            printf ' %9.1f' "$(awk -v rate="$(rate "$mixer" "$length")" 'BEGIN { print 1e6 / rate }')"
+        done
+        echo
+    done
+} | tee "$out/table.txt"
+
+command -v gnuplot >/dev/null || { echo "compare-lengths.sh: gnuplot is missing (Debian: apt install gnuplot-nox)" >&2; exit 1; }
+for mixer in "${mixers[@]}"; do
+    awk -v mixer="$mixer" 'NR == 1 { for (i = 4; i <= NF; i++) length_of[i - 2] = $i } $1 == mixer { for (i = 2; i <= NF; i++) print length_of[i], $i }' \
+        "$out/table.txt" >"$out/$mixer.columns"
+    plots=${plots:+$plots, }"'$out/$mixer.columns' using 1:2 with linespoints linewidth 1.6 title '${mixer//_/-}'"
+done
+gnuplot <<END_OF_PLOT
+set terminal pngcairo size 1000,700 font "Sans,11"
+set output "$out/lengths.png"
+set logscale xy 2
+set grid linecolor "#dddddd"
+set border 3
+set tics nomirror
+set key outside right top
+set xlabel "sequence length"
+set ylabel "microseconds per token, forward and backward"
+plot $plots
+END_OF_PLOT
+rm -f "$out"/*.columns "$out"/bench.*
+echo "$out/lengths.png"

@@ -1,0 +1,32 @@
+# Read by the scripts that compare mixers: the keys that make each one a model of about a million parameters on
+# configs/bytes.yaml. All others are the defaults of that file and of fla.
+declare -A mixer_keys=(
+    [delta_net]="num_heads=4"
+    [gated_deltanet]="num_heads=3 head_dim=32"
+    [gated_deltaproduct]="num_heads=3 head_dim=32"
+    [gla]="num_heads=4"
+    [hgrn]=""
+    [hgrn2]="expand_ratio=32"
+    [linear_attn]="num_heads=4"
+    [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
+    [retnet]="num_heads=4"
+    [transformer]="num_heads=4"
+)
+
+# mixer_arguments MIXER: sets `arguments` to what makes flame-c use it.
+mixer_arguments() {
+    local key
+    arguments=(--config configs/bytes.yaml --model.model_type="$1")
+    for key in ${mixer_keys[$1]}; do arguments+=("--model.$key"); done
+}
+
+# known_mixers NAME...: sets `mixers` to the names, or to all where there are none; ends the script at one there is not.
+known_mixers() {
+    local mixer
+    mapfile -t mixers < <([ $# -gt 0 ] && printf '%s\n' "$@" || printf '%s\n' "${!mixer_keys[@]}" | sort)
+    for mixer in "${mixers[@]}"; do
+        [ -n "${mixer_keys[$mixer]+known}" ] && continue
+        echo "${0##*/}: there is no mixer $mixer in launch/mixers.sh, but: ${!mixer_keys[*]}" >&2
+        exit 2
+    done
+}
