@@ -30,7 +30,7 @@ enum { TRIANGULAR_ROWS = 64, TRIANGULAR_BLOCK = 16, TRIANGULAR_HALF = 32 };
 
 /* inverse = (I + lower)^-1, both [64, 64] with rows `stride` apart, shared by the program's threads; the entries of
  * `lower` below the diagonal are what counts. In fp32: blocks of 16 rows on the diagonal by forward substitution, then
- * what lies between two blocks, then between two pairs. Needs a sync() before it, ends with one. */
+ * what lies between two blocks, then between two pairs. Ends with a sync(). */
 DEVICE void triangular_inverse(float *inverse, const float *lower, int stride) {
     MATRIX(between_blocks, TRIANGULAR_BLOCK, TRIANGULAR_BLOCK);
     MATRIX(between_halves, TRIANGULAR_HALF, TRIANGULAR_HALF);

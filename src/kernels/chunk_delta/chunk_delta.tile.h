@@ -99,7 +99,7 @@ DEVICE int64_t query_row(const ChunkDeltaArguments *a, int64_t token) {
 }
 
 /* D, E and, for the queries, K^(-1/2) D, in the vectors from_start, to_end and query_decay; the result is e^G_last.
- * Ends with a sync(). */
+ * Needs a sync() after it. */
 DEVICE float load_decays(float *from_start, float *to_end, float *query_decay, const ChunkDeltaArguments *a,
                          DeltaChunk chunk, int64_t head) {
     EACH (i, ROWS) {
@@ -119,7 +119,6 @@ DEVICE float load_decays(float *from_start, float *to_end, float *query_decay, c
     }
     sync();
     EACH (i, ROWS) query_decay[i] = i < chunk.tokens ? a->scale * from_start[query_row(a, i)] : 0.0f;
-    sync();
     return stays;
 }
 
@@ -175,10 +174,18 @@ KERNEL(chunk_delta_products, ChunkDeltaArguments) {
     EACH (i, ROWS) step[i] = beta_of_row(&a, chunk, head, i);
     sync();
     MAP(keys, i, j, x, ENTRY(lower, i, j) = step[i] * x);
-    sync();
     triangular_inverse(inverse, lower, inverse_stride);
     EACH_ENTRY(inverse, i, j, x, a.inverse[at + i * ROWS + j] = x);
 }
+
+/* to = from + offset, or zero where `from` is NULL: all of K of a state's block of V, WIDTH rows at a time. */
+#define MOVE_STATE(accumulator, to, to_stride, from, offset, from_stride)                                              \
+    for (int64_t d_ = 0; d_ < a.K; d_ += WIDTH) {                                                                      \
+        accumulator_zero(accumulator);                                                                                 \
+        if (from)                                                                                                      \
+            accumulator_load(accumulator, (from) + (offset) + d_ * (from_stride), from_stride, a.K - d_, cols_v);      \
+        accumulator_store_f32(accumulator, (to) + d_ * (to_stride), to_stride, a.K - d_, cols_v);                      \
+    }
 
 /* U, the states and o. Program: sequence and value head, block of V. */
 KERNEL(chunk_delta_state, ChunkDeltaArguments) {
@@ -198,16 +205,11 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
     ACCUMULATOR(next, WIDTH, WIDTH);
     const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads;
     const int64_t k_head = head * a.heads / a.v_heads, cols_v = a.V - program_y * WIDTH;
-    for (int64_t block = 0; block * WIDTH < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH, row = program_x * a.K + block * WIDTH, col = program_y * WIDTH;
-        accumulator_zero(next);
-        if (a.initial) accumulator_load(next, a.initial + row * a.initial_stride + col, a.initial_stride, cols, cols_v);
-        accumulator_store_f32(next, a.state + slot_at(&a, sequence, 0, head, block, program_y), a.V, cols, cols_v);
-    }
+    const int64_t given = program_x * a.K * a.initial_stride + program_y * WIDTH;
+    MOVE_STATE(next, a.state + slot_at(&a, sequence, 0, head, 0, program_y), a.V, a.initial, given, a.initial_stride);
     for (int64_t index = 0; index < a.chunks; index++) {
         const DeltaChunk chunk = delta_chunk_at(&a, sequence, index);
         const int64_t slot = a.slots > 1 ? index : 0, next_slot = a.slots > 1 ? index + 1 : 0;
-        sync();
         const float stays = load_decays(from_start, to_end, query_decay, &a, chunk, head);
         EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk, head, i);
         tile_load_f32(T, a.inverse + products_at(&a, sequence, index, head), ROWS, ROWS, ROWS);
@@ -240,7 +242,7 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
             accumulator_store(out, o, a.o_stride, chunk.tokens, cols_v);
             sync();
         }
-        if (index + 1 == a.chunks && a.slots == 1 && !a.final) break;
+        if (index + 1 == a.chunks && !a.final) break;
         MAP(u, i, j, x, PUT(values, i, j, to_end[i] * x));
         for (int64_t block = 0; block * WIDTH < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH;
@@ -256,11 +258,8 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
         }
     }
     if (!a.final) return;
-    for (int64_t block = 0; block * WIDTH < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH, row = program_x * a.K + block * WIDTH, col = program_y * WIDTH;
-        accumulator_load(next, a.state + slot_at(&a, sequence, a.slots - 1, head, block, program_y), a.V, cols, cols_v);
-        accumulator_store_f32(next, a.final + row * a.V + col, a.V, cols, cols_v);
-    }
+    float *final = a.final + program_x * a.K * a.V + program_y * WIDTH;
+    MOVE_STATE(next, final, a.V, a.state, slot_at(&a, sequence, a.slots - 1, head, 0, program_y), a.V);
 }
 
 /* R', the gradient of v, and that of the states. Program: as chunk_delta_state. */
@@ -281,16 +280,10 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
     ACCUMULATOR(next, WIDTH, WIDTH);
     const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads;
     const int64_t k_head = head * a.heads / a.v_heads, cols_v = a.V - program_y * WIDTH;
-    for (int64_t block = 0; block * WIDTH < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH, row = program_x * a.K + block * WIDTH, col = program_y * WIDTH;
-        accumulator_zero(next);
-        if (a.dfinal) accumulator_load(next, a.dfinal + row * a.V + col, a.V, cols, cols_v);
-        accumulator_store_f32(next, a.dstate + slot_at(&a, sequence, a.chunks, head, block, program_y), a.V, cols,
-                              cols_v);
-    }
+    const int64_t given = program_x * a.K * a.V + program_y * WIDTH;
+    MOVE_STATE(next, a.dstate + slot_at(&a, sequence, a.chunks, head, 0, program_y), a.V, a.dfinal, given, a.V);
     for (int64_t index = a.chunks - 1; index >= 0; index--) {
         const DeltaChunk chunk = delta_chunk_at(&a, sequence, index);
-        sync();
         const float stays = load_decays(from_start, to_end, query_decay, &a, chunk, head);
         EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk, head, i);
         tile_load_f32(T, a.inverse + products_at(&a, sequence, index, head), ROWS, ROWS, ROWS);
@@ -334,11 +327,8 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
         }
     }
     if (!a.dinitial) return;
-    for (int64_t block = 0; block * WIDTH < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH, row = program_x * a.K + block * WIDTH, col = program_y * WIDTH;
-        accumulator_load(next, a.dstate + slot_at(&a, sequence, 0, head, block, program_y), a.V, cols, cols_v);
-        accumulator_store_f32(next, a.dinitial + row * a.initial_stride + col, a.initial_stride, cols, cols_v);
-    }
+    float *dinitial = a.dinitial + program_x * a.K * a.initial_stride + program_y * WIDTH;
+    MOVE_STATE(next, dinitial, a.initial_stride, a.dstate, slot_at(&a, sequence, 0, head, 0, program_y), a.V);
 }
 
 /* A, B + B^T, and the parts of G' and beta' that need no state: with Z from above,
