@@ -1,0 +1,84 @@
+/* How the vectors start that set how fast a state decays, and which defaults a mixer has of its own. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "models/model.h"
+#include "parallel/fsdp.h"
+
+enum { HEADS = 2048 };
+
+static Model *model_of(const char *yaml) {
+    ConfigValue *source = NULL;
+    Model *model = NULL;
+    assert_int_equal(config_value_read_yaml("test", yaml, strlen(yaml), &source), OK);
+    assert_int_equal(model_create(source, &model), OK);
+    config_value_free(source);
+    return model;
+}
+
+/* The initial values of "model.layers.0.attn.<name>". */
+static const float *values_of(const Unit *layer, const char *name, bool *decays) {
+    for (int i = 0; i < layer->parameters; i++) {
+        const Parameter *p = &layer->parameter[i];
+        if (strcmp(p->name + strlen("model.layers.0.attn."), name) != 0) continue;
+        assert_int_equal(p->elements, HEADS);
+        *decays = p->decay;
+        return layer->master + p->offset;
+    }
+    fail_msg("there is no %s", name);
+    return NULL;
+}
+
+/* The numbers f(value) must lie in [low, high] and be uniform there: mean and spread to a few per cent. */
+static void expect_uniform(const float *values, double (*f)(double), double low, double high) {
+    double sum = 0, squares = 0;
+    for (int i = 0; i < HEADS; i++) {
+        const double x = f((double)values[i]), rounding = 1e-5 * (high - low);
+        assert_true(x >= low - rounding && x <= high + rounding);
+        sum += (x - low) / (high - low);
+        squares += (x - low) / (high - low) * (x - low) / (high - low);
+    }
+    assert_true(fabs(sum / HEADS - 1.0 / 2) < 0.03 && fabs(squares / HEADS - 1.0 / 3) < 0.03);
+}
+
+static double log_time_step(double dt_bias) { return log(log1p(exp(dt_bias))); }
+
+static void decays_start_as_the_reference_says(void **state) {
+    (void)state;
+    Model *model = model_of("{model_type: gated_deltanet, num_heads: 2048, head_dim: 1, expand_v: 1, hidden_size: 16, "
+                            "num_hidden_layers: 1, intermediate_size: 16, vocab_size: 32}");
+    Comm *comm = comm_self_create();
+    Fsdp *fsdp = fsdp_create(comm, device_cpu(), model->unit, model->units, (FsdpOptions){.type = F32});
+    fsdp_initialise(fsdp, 5);
+    bool decays = true;
+    expect_uniform(values_of(&model->unit[1], "A_log", &decays), exp, 0, 16);
+    assert_false(decays);
+    expect_uniform(values_of(&model->unit[1], "dt_bias", &decays), log_time_step, log(1e-3), log(1e-1));
+    assert_false(decays);
+    fsdp_destroy(fsdp);
+    comm_destroy(comm);
+    model_destroy(model);
+}
+
+static void mixers_have_defaults_of_their_own(void **state) {
+    (void)state;
+    Model *usual = model_of("{model_type: delta_net}"), *own = model_of("{model_type: gated_deltanet}"),
+          *given = model_of("{model_type: gated_deltanet, num_hidden_layers: 3}");
+    assert_int_equal(usual->layers, 24);
+    assert_int_equal(own->layers, 21);
+    assert_int_equal(given->layers, 3);
+    model_destroy(usual);
+    model_destroy(own);
+    model_destroy(given);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(decays_start_as_the_reference_says),
+                                       cmocka_unit_test(mixers_have_defaults_of_their_own)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
