@@ -249,8 +249,12 @@ static void set_default(const Key *key, void *values) {
         value = config_value_string(text, "default", 0);
     else
         value = config_value_plain(text, "default", 0);
-    const Key unchecked = {
-        .name = key->name, .type = key->type | KEY_NULLABLE, .choices = key->choices, .offset = key->offset};
+    const Key unchecked = {.name = key->name,
+                           .type = key->type | KEY_NULLABLE,
+                           .low = -INFINITY,
+                           .high = INFINITY,
+                           .choices = key->choices,
+                           .offset = key->offset};
     Place place = {.key = &unchecked, .value = value};
     snprintf(place.name, sizeof place.name, "%s", key->name);
     CHECK(set_field(&place, values) == OK, "default of %s", key->name);

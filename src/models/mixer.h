@@ -15,12 +15,20 @@ enum { LAYER_WEIGHTS = 32 };
 typedef struct ModelConfig ModelConfig;
 typedef struct Layer Layer;
 
+/* How a model names its parts and what its blocks are. */
+typedef struct ModelLayout {
+    const char *model, *final_norm; /* "model" (before all names but the head's), "norm" */
+    const char *mixer_norm, *mixer; /* of a layer: "attn_norm", "attn" */
+    bool mlp;                       /* a norm and an MLP follow the mixer */
+} ModelLayout;
+
 typedef struct Mixer {
     const char *model_type, *architecture; /* of config.json: "gla", "GLAForCausalLM" */
     const Key *keys;                       /* its own config keys, with fla's defaults */
     int key_count;
     const char *model_defaults; /* shared keys with another default here, in YAML; may be NULL */
     size_t config_size;         /* of the struct that the keys fill */
+    const ModelLayout *layout;  /* NULL: that of most of fla's models */
     bool takes_attention;       /* the hybrid key `attn` may replace some layers by softmax attention */
     /* Derives what the keys imply; refuses sizes that do not fit together with an error that names the key. */
     Status (*complete)(void *config, const ModelConfig *model);
@@ -30,9 +38,11 @@ typedef struct Mixer {
     Tensor *(*forward)(const Layer *layer, Tape *tape, Tensor *x);
 } Mixer;
 
-/* Adds a parameter "model.layers.I.attn.<name>" to the layer's unit and remembers it as weight[index].
+/* Adds a parameter "model.layers.I.attn.<name>" (by the layout) to the layer's unit and remembers it as weight[index].
  * A matrix [rows, cols] starts N(0, initializer_range^2) and decays. */
 void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols);
+/* A matrix that starts as drawn by `init`. */
+void layer_drawn_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, Init init);
 /* A short convolution's filters, [channels, 1, width] in the file. */
 void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width);
 /* A vector [n] that starts at `value` and does not decay: norm weights (1), biases (0). */

@@ -66,6 +66,9 @@ static const Key hybrid_keys[] = {
      offsetof(HybridConfig, layers)},
 };
 
+static const ModelLayout usual_layout = {
+    .model = "model", .final_norm = "norm", .mixer_norm = "attn_norm", .mixer = "attn", .mlp = true};
+
 static Status unsupported(const char *key, const char *what) {
     if (log_rank() == 0) log_error("model.%s: %s is not supported", key, what);
     return BAD_INPUT;
@@ -136,6 +139,7 @@ static Status read_config(Model *model) {
     model->mixer = mixer_find(type->text);
     if (!model->mixer)
         return config_error(type, "model.model_type: there is no mixer \"%s\"; one of: %s", type->text, mixer_names());
+    model->layout = model->mixer->layout ? model->mixer->layout : &usual_layout;
     model->mixer_config = zeroed(1, model->mixer->config_size);
     ExtraConfig extra = {0};
     const KeyTable tables[] = {{model_keys, LENGTH(model_keys), &model->config, "model"},
@@ -169,27 +173,31 @@ static Parameter *add_parameter(Unit *unit, const char *name, int dims, const in
     return p;
 }
 
+/* "<layer>.<part>.<name>" */
 static Tensor *add_layer_parameter(Layer *layer, const char *part, const char *name, int dims, const int64_t shape[],
                                    Init init) {
     char full[PARAMETER_NAME * 2];
-    snprintf(full, sizeof full, "%s.%s%s", layer->unit->name, part, name);
+    snprintf(full, sizeof full, "%s.%s.%s", layer->unit->name, part, name);
     return &add_parameter(layer->unit, full, dims, shape, init)->tensor;
 }
 
 static Init normal_init(const ModelConfig *config) { return (Init){INIT_NORMAL, 0, config->initializer_range}; }
 
+void layer_drawn_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, Init init) {
+    layer->weight[index] = add_layer_parameter(layer, layer->layout->mixer, name, 2, (int64_t[]){rows, cols}, init);
+}
+
 void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols) {
-    layer->weight[index] =
-        add_layer_parameter(layer, "attn.", name, 2, (int64_t[]){rows, cols}, normal_init(layer->model));
+    layer_drawn_matrix(layer, index, name, rows, cols, normal_init(layer->model));
 }
 
 void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width) {
-    layer->weight[index] =
-        add_layer_parameter(layer, "attn.", name, 3, (int64_t[]){channels, 1, width}, normal_init(layer->model));
+    layer->weight[index] = add_layer_parameter(layer, layer->layout->mixer, name, 3, (int64_t[]){channels, 1, width},
+                                               normal_init(layer->model));
 }
 
 void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, Init init) {
-    layer->weight[index] = add_layer_parameter(layer, "attn.", name, 1, &n, init);
+    layer->weight[index] = add_layer_parameter(layer, layer->layout->mixer, name, 1, &n, init);
 }
 
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value) {
@@ -198,7 +206,7 @@ void layer_vector(Layer *layer, int index, const char *name, int64_t n, double v
 
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value) {
     char full[PARAMETER_NAME * 2];
-    snprintf(full, sizeof full, "model.%s", name);
+    snprintf(full, sizeof full, "%s.%s", layer->layout->model, name);
     Unit *root = layer->root;
     for (int i = 0; i < root->parameters; i++)
         if (strcmp(root->parameter[i].name, full) == 0) layer->weight[index] = &root->parameter[i].tensor;
@@ -211,18 +219,32 @@ static void build_layer(Layer *layer) {
     const ModelConfig *c = layer->model;
     const int64_t h = c->hidden_size, width = mlp_width(c);
     const Init ones = {INIT_CONSTANT, 1, 0}, normal = normal_init(c);
-    layer->attn_norm = add_layer_parameter(layer, "", "attn_norm.weight", 1, &h, ones);
+    layer->mixer_norm = add_layer_parameter(layer, layer->layout->mixer_norm, "weight", 1, &h, ones);
     layer->mixer->parameters(layer);
-    layer->mlp_norm = add_layer_parameter(layer, "", "mlp_norm.weight", 1, &h, ones);
-    layer->gate_proj = add_layer_parameter(layer, "mlp.", "gate_proj.weight", 2, (int64_t[]){width, h}, normal);
-    layer->up_proj = add_layer_parameter(layer, "mlp.", "up_proj.weight", 2, (int64_t[]){width, h}, normal);
-    layer->down_proj = add_layer_parameter(layer, "mlp.", "down_proj.weight", 2, (int64_t[]){h, width}, normal);
+    if (!layer->layout->mlp) return;
+    layer->mlp_norm = add_layer_parameter(layer, "mlp_norm", "weight", 1, &h, ones);
+    layer->gate_proj = add_layer_parameter(layer, "mlp", "gate_proj.weight", 2, (int64_t[]){width, h}, normal);
+    layer->up_proj = add_layer_parameter(layer, "mlp", "up_proj.weight", 2, (int64_t[]){width, h}, normal);
+    layer->down_proj = add_layer_parameter(layer, "mlp", "down_proj.weight", 2, (int64_t[]){h, width}, normal);
 }
 
 static bool is_attention_layer(const Model *model, int64_t index) {
     for (int i = 0; i < model->attention_layer_count; i++)
         if (model->attention_layers[i] == index) return true;
     return false;
+}
+
+static void build_root(Model *model, Unit *root) {
+    const ModelConfig *c = &model->config;
+    const int64_t table[] = {c->vocab_size, c->hidden_size};
+    const Init ones = {INIT_CONSTANT, 1, 0};
+    char name[PARAMETER_NAME];
+    snprintf(name, sizeof name, "%s.embeddings.weight", model->layout->model);
+    model->embeddings = &add_parameter(root, name, 2, table, normal_init(c))->tensor;
+    snprintf(name, sizeof name, "%s.%s.weight", model->layout->model, model->layout->final_norm);
+    model->norm = &add_parameter(root, name, 1, &c->hidden_size, ones)->tensor;
+    model->lm_head = c->tie_word_embeddings ? model->embeddings
+                                            : &add_parameter(root, "lm_head.weight", 2, table, normal_init(c))->tensor;
 }
 
 static void build_parameters(Model *model) {
@@ -233,21 +255,18 @@ static void build_parameters(Model *model) {
     model->layer = zeroed(model->layers, sizeof *model->layer);
     Unit *root = &model->unit[0];
     snprintf(root->name, sizeof root->name, "root");
-    const int64_t table[] = {c->vocab_size, c->hidden_size};
-    model->embeddings = &add_parameter(root, "model.embeddings.weight", 2, table, normal_init(c))->tensor;
-    model->norm = &add_parameter(root, "model.norm.weight", 1, &c->hidden_size, (Init){INIT_CONSTANT, 1, 0})->tensor;
-    model->lm_head = c->tie_word_embeddings ? model->embeddings
-                                            : &add_parameter(root, "lm_head.weight", 2, table, normal_init(c))->tensor;
+    build_root(model, root);
     for (int64_t i = 0; i < model->layers; i++) {
         Layer *layer = &model->layer[i];
         const bool attention = is_attention_layer(model, i);
         layer->mixer = attention ? mixer_find("transformer") : model->mixer;
         layer->config = attention ? model->attention_config : model->mixer_config;
         layer->model = c;
+        layer->layout = model->layout;
         layer->index = i;
         layer->unit = &model->unit[i + 1];
         layer->root = root;
-        snprintf(layer->unit->name, sizeof layer->unit->name, "model.layers.%lld", (long long)i);
+        snprintf(layer->unit->name, sizeof layer->unit->name, "%s.layers.%lld", model->layout->model, (long long)i);
         build_layer(layer);
     }
 }
@@ -298,8 +317,9 @@ Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
     const Layer *layer = &model->layer[index];
     const float eps = (float)model->config.norm_eps;
     Tensor *residual, *gate_up[2];
-    Tensor *a = rms_norm(tape, x, NULL, layer->attn_norm, eps, NULL);
+    Tensor *a = rms_norm(tape, x, NULL, layer->mixer_norm, eps, NULL);
     a = layer->mixer->forward(layer, tape, a);
+    if (!layer->layout->mlp) return add(tape, x, a);
     a = rms_norm(tape, a, x, layer->mlp_norm, eps, &residual);
     linear_group(tape, a, (Tensor *[]){layer->gate_proj, layer->up_proj}, 2, gate_up);
     return add(tape, residual, linear(tape, swiglu(tape, gate_up[0], gate_up[1]), layer->down_proj));
@@ -336,8 +356,28 @@ static ConfigValue *effective_config(const Model *model) {
     return effective;
 }
 
+static bool is_finite(const ConfigValue *value) {
+    for (int i = 0; i < value->count; i++)
+        if (!is_finite(value->item[i])) return false;
+    return value->type != VALUE_REAL || isfinite(value->real);
+}
+
+/* JSON has no infinity, and releases of transformers differ in how they spell it. Only defaults are infinite: a reader
+ * puts them in again. */
+static void leave_out_infinities(ConfigValue *config) {
+    int kept = 0;
+    for (int i = 0; i < config->count; i++) {
+        if (is_finite(config->item[i]))
+            config->item[kept++] = config->item[i];
+        else
+            config_value_free(config->item[i]);
+    }
+    config->count = kept;
+}
+
 char *model_config_json(const Model *model) {
     ConfigValue *config = effective_config(model);
+    leave_out_infinities(config);
     ConfigValue *architectures = config_value_new(VALUE_LIST, NULL, 0);
     architectures->item = zeroed(1, sizeof *architectures->item);
     architectures->item[architectures->count++] = config_value_string(model->mixer->architecture, NULL, 0);

@@ -2,7 +2,7 @@
  * decide.
  *
  *   x = E[tokens]
- *   for each layer:  x = x + Mixer(norm(x));  x = x + down(silu(gate(n)) * up(n)),  n = norm(x)
+ *   for each layer:  x = x + Mixer(norm(x));  x = x + down(silu(gate(n)) * up(n)),  n = norm(x)   (some have no MLP)
  *   logits = norm(x) W_lm^T
  *
  * A model knows its parameters by name and shape, in units (core/parameter.h): unit 0 is the root (embeddings, final
@@ -31,15 +31,17 @@ struct Layer {
     const Mixer *mixer;
     const void *config; /* the mixer's own struct */
     const ModelConfig *model;
+    const ModelLayout *layout;
     int64_t index; /* among the model's layers */
     Unit *unit, *root;
-    Tensor *weight[LAYER_WEIGHTS]; /* the mixer's, by its own enumeration */
-    Tensor *attn_norm, *mlp_norm, *gate_proj, *up_proj, *down_proj;
+    Tensor *weight[LAYER_WEIGHTS];                                   /* the mixer's, by its own enumeration */
+    Tensor *mixer_norm, *mlp_norm, *gate_proj, *up_proj, *down_proj; /* of the MLP: NULL if there is none */
 };
 
 typedef struct Model {
     ModelConfig config;
     const Mixer *mixer;
+    const ModelLayout *layout;
     void *mixer_config, *attention_config; /* attention_config: of the hybrid layers, NULL if there are none */
     int64_t *attention_layers;             /* which layers those are */
     int attention_layer_count;

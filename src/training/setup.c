@@ -89,17 +89,20 @@ double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config) 
     return 3 * plan->runner.forward_flops / (double)(config->training.batch_size * config->training.seq_len);
 }
 
+static int64_t elements_of(const Tensor *weight) { return weight ? weight->rows * weight->cols : 0; }
+
 static void print_parameters(const Model *model) {
-    int64_t embeddings = model->embeddings->rows * model->embeddings->cols, mixers = 0, mlps = 0, norms = 0;
-    for (int u = 1; u < model->units; u++)
-        for (int i = 0; i < model->unit[u].parameters; i++) {
-            const Parameter *p = &model->unit[u].parameter[i];
-            *(strstr(p->name, ".attn.") ? &mixers : strstr(p->name, ".mlp.") ? &mlps : &norms) += p->elements;
-        }
+    int64_t mlps = 0, norms = elements_of(model->norm);
+    for (int64_t i = 0; i < model->layers; i++) {
+        const Layer *layer = &model->layer[i];
+        mlps += elements_of(layer->gate_proj) + elements_of(layer->up_proj) + elements_of(layer->down_proj);
+        norms += elements_of(layer->mixer_norm) + elements_of(layer->mlp_norm);
+    }
+    const int64_t embeddings = elements_of(model->embeddings), all = model_parameter_count(model);
     const int64_t head = model->lm_head == model->embeddings ? 0 : embeddings;
-    log_info("parameters   %14lld  (embeddings %lld, mixers %lld, MLPs %lld, norms %lld, head %lld)",
-             (long long)model_parameter_count(model), (long long)embeddings, (long long)mixers, (long long)mlps,
-             (long long)(norms + model->norm->cols), (long long)head);
+    log_info("parameters   %14lld  (embeddings %lld, mixers %lld, MLPs %lld, norms %lld, head %lld)", (long long)all,
+             (long long)embeddings, (long long)(all - embeddings - mlps - norms - head), (long long)mlps,
+             (long long)norms, (long long)head);
 }
 
 static void print_bytes(const char *what, int64_t bytes) {
