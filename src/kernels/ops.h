@@ -29,6 +29,8 @@ Tensor *add(Tape *tape, Tensor *x, Tensor *y);
  * `residual` may be NULL. *sum, if sum is not NULL, is s rounded to the element type, to go on with as the residual
  * stream (x itself if residual is NULL); the norm sees s before rounding, as fla's fused norm does. */
 Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum);
+/* rms_norm of x alone over groups of group_cols columns, with a weight of its own for each: weight [1, cols]. */
+Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *weight, int64_t group_cols, float eps);
 /* rms_norm(x) * silu(gate), per group of weight->cols columns. */
 Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, float eps);
 /* x / sqrt(sum(x^2) + eps), per group of `cols` columns. */
@@ -50,6 +52,10 @@ Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
 /* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. */
 Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias);
 
+/* softplus(dt + dt_bias) x, with one dt [N, heads] for each head of x; dt_bias [1, heads]. */
+Tensor *softplus_scale(Tape *tape, Tensor *x, Tensor *dt, Tensor *dt_bias);
+/* (y + D x) silu(gate); D [1, heads] or [1, cols]; without the factor if gate is NULL. */
+Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate, int64_t heads);
 /* max(log sigmoid(x + bias) / normalizer, clamp_min): a log decay, always fp32. bias [1, cols] or NULL;
  * clamp_min = -INFINITY: none. */
 Tensor *log_sigmoid_gate(Tape *tape, Tensor *x, Tensor *bias, float normalizer, float clamp_min);

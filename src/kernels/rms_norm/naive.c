@@ -80,3 +80,26 @@ const OpTest rms_norm_test = {
              .input = {X(24), WEIGHT(24), RESIDUAL(24)}},
         },
 };
+
+/* integer: group size. The weight is as wide as x. */
+static void build_groups(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    out[0] = rms_norm_groups(tape, in[0], in[1], c->integer[GROUP], (float)c->real[0]);
+}
+
+static void naive_groups(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+    const int64_t cols = c->input[0].cols;
+    for (int64_t n = 0; n < batch->B * batch->T; n++)
+        for (int64_t i = 0; i < cols; i += c->integer[GROUP])
+            norm_group(c, in[0] + n * cols + i, in[1] + i, out[0] + n * cols + i);
+}
+
+const OpTest rms_norm_groups_test = {
+    .name = "rms_norm_groups",
+    .build = build_groups,
+    .naive = naive_groups,
+    .cases =
+        {
+            {.name = "one group", .B = 1, .T = 33, .integer = {0, 0, 24}, .real = {1e-5}, .input = {X(24), WEIGHT(24)}},
+            {.name = "groups", .B = 2, .integer = {0, 0, 17}, .real = {1e-5}, .input = {X(51), WEIGHT(51)}},
+        },
+};

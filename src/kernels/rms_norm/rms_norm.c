@@ -9,8 +9,11 @@
 enum { X, RESIDUAL, WEIGHT };
 
 typedef struct RmsNormAttributes {
+    int64_t group_cols;
     float eps;
 } RmsNormAttributes;
+
+static const RmsNormAttributes *attributes_of(const Node *node) { return (const RmsNormAttributes *)node->attributes; }
 
 static void rms_norm_forward(Node *node) {
     const Tensor *x = node->in[X], *residual = node->in[RESIDUAL], *weight = node->in[WEIGHT], *y = node->out[0];
@@ -23,14 +26,15 @@ static void rms_norm_forward(Node *node) {
         .sum = sum ? sum->data : NULL,
         .rstd = node->saved[0]->data,
         .rows = x->rows,
-        .groups = x->cols / weight->cols,
-        .cols = weight->cols,
+        .groups = x->cols / attributes_of(node)->group_cols,
+        .weight_groups = weight->cols / attributes_of(node)->group_cols,
+        .cols = attributes_of(node)->group_cols,
         .rows_per_program = rows_per_program(x->cols),
         .x_stride = x->stride,
         .residual_stride = residual ? residual->stride : 0,
         .y_stride = y->stride,
         .sum_stride = sum ? sum->stride : 0,
-        .eps = ((const RmsNormAttributes *)node->attributes)->eps,
+        .eps = attributes_of(node)->eps,
     };
     const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
     node->tape->device->launch(KERNEL_rms_norm, x->type, grid, &arguments);
@@ -53,8 +57,9 @@ static void rms_norm_backward(Node *node) {
         .ds = node->in[X]->gradient,
         .partial = partial,
         .rows = x->rows,
-        .groups = x->cols / weight->cols,
-        .cols = weight->cols,
+        .groups = x->cols / attributes_of(node)->group_cols,
+        .weight_groups = weight->cols / attributes_of(node)->group_cols,
+        .cols = attributes_of(node)->group_cols,
         .x_stride = x->stride,
         .residual_stride = residual ? residual->stride : 0,
         .dy_stride = y->stride,
@@ -75,16 +80,25 @@ static Work rms_norm_work(const Node *node) {
 
 static const Op rms_norm_op = {"rms_norm", true, rms_norm_forward, rms_norm_backward, rms_norm_work};
 
-Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum) {
-    CHECK(x->cols % weight->cols == 0, "rms_norm of %lld columns in groups of %lld", (long long)x->cols,
-          (long long)weight->cols);
+static Tensor *norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, RmsNormAttributes attributes,
+                    Tensor **sum) {
+    CHECK(x->cols % weight->cols == 0 && weight->cols % attributes.group_cols == 0,
+          "rms_norm of %lld columns in groups of %lld", (long long)x->cols, (long long)attributes.group_cols);
     CHECK(!residual || (residual->rows == x->rows && residual->cols == x->cols && residual->type == x->type),
           "rms_norm with a residual of another shape");
     Node *node = tape_node(tape, &rms_norm_op, (Tensor *[]){x, residual, weight}, 3);
     Tensor *y = node_output(node, x->rows, x->cols, x->type);
     if (sum) *sum = residual ? node_output(node, x->rows, x->cols, x->type) : x;
-    node_save(node, x->rows, x->cols / weight->cols, F32);
-    ((RmsNormAttributes *)node->attributes)->eps = eps;
+    node_save(node, x->rows, x->cols / attributes.group_cols, F32);
+    *(RmsNormAttributes *)node->attributes = attributes;
     node_run(node);
     return y;
+}
+
+Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum) {
+    return norm(tape, x, residual, weight, (RmsNormAttributes){weight->cols, eps}, sum);
+}
+
+Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *weight, int64_t group_cols, float eps) {
+    return norm(tape, x, NULL, weight, (RmsNormAttributes){group_cols, eps}, NULL);
 }

@@ -9,9 +9,9 @@ DEVICE float rms_norm_sum(const element *x, const element *residual, bool has_re
 
 /* has_residual and has_sum are constants where this is inlined, so the loops have no branches. */
 DEVICE void rms_norm_row(const RmsNormArguments a, int64_t row, bool has_residual, bool has_sum) {
-    const element *weight = (const element *)a.weight;
     for (int64_t group = 0; group < a.groups; group++) {
         const int64_t column = group * a.cols;
+        const element *weight = (const element *)a.weight + group % a.weight_groups * a.cols;
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
         element *y = (element *)a.y + row * a.y_stride + column;
@@ -39,11 +39,13 @@ KERNEL(rms_norm, RmsNormArguments) {
     }
 }
 
-DEVICE void rms_norm_backward_row(const RmsNormBackwardArguments a, int64_t row, float *partial, bool has_residual,
+DEVICE void rms_norm_backward_row(const RmsNormBackwardArguments a, int64_t row, float *partials, bool has_residual,
                                   bool has_dsum) {
-    const element *weight = (const element *)a.weight;
     for (int64_t group = 0; group < a.groups; group++) {
         const int64_t column = group * a.cols;
+        const int64_t weight_column = group % a.weight_groups * a.cols;
+        const element *weight = (const element *)a.weight + weight_column;
+        float *partial = partials + weight_column;
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
         const element *dy = (const element *)a.dy + row * a.dy_stride + column;
@@ -65,8 +67,8 @@ DEVICE void rms_norm_backward_row(const RmsNormBackwardArguments a, int64_t row,
 
 /* PARTIAL_ROWS rows per program. */
 KERNEL(rms_norm_backward, RmsNormBackwardArguments) {
-    float *partial = a.partial + program_x * a.cols;
-    EACH (i, a.cols) partial[i] = 0;
+    float *partial = a.partial + program_x * a.weight_groups * a.cols;
+    EACH (i, a.weight_groups * a.cols) partial[i] = 0;
     ROWS_OF_PROGRAM (row, a.rows, PARTIAL_ROWS) {
         if (a.residual)
             rms_norm_backward_row(a, row, partial, true, a.dsum != NULL);
