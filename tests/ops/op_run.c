@@ -15,17 +15,28 @@ static void *allocate(int64_t bytes) {
     return memory;
 }
 
-/* A NaN as bf16; two of them are a NaN as fp32, and one that stays a NaN when it is rounded to bf16. */
-static const uint16_t POISON = 0x7fc0;
+/* Memory of a device. */
+typedef struct Memory {
+    const Device *device;
+    void *data;
+    int64_t bytes;
+} Memory;
 
-static void poison(void *memory, int64_t bytes) {
-    for (int64_t i = 0; i < bytes / 2; i++) ((uint16_t *)memory)[i] = POISON;
+/* A NaN as bf16; two of them are a NaN as fp32, and one that stays a NaN when it is rounded to bf16. */
+enum { POISON_BYTE = 0xff };
+
+static void poison(const Device *device, void *memory, int64_t bytes) {
+    if (bytes > 0) device->fill(memory, POISON_BYTE, 1, bytes, bytes);
 }
 
-static void *allocate_poisoned(int64_t bytes) {
-    void *memory = allocate(bytes);
-    poison(memory, bytes);
+static Memory memory_create(const Device *device, int64_t bytes) {
+    const Memory memory = {device, device_memory(device, bytes + 64, "a test"), bytes + 64};
+    poison(device, memory.data, memory.bytes);
     return memory;
+}
+
+static void memory_destroy(Memory *memory) {
+    if (memory->data) memory->device->release(memory->data, memory->bytes);
 }
 
 Matrix matrix_create(int64_t rows, int64_t cols) {
@@ -48,15 +59,24 @@ static void store(void *data, DType type, int64_t i, double value) {
         ((float *)data)[i] = (float)value;
 }
 
-static void write_matrix(const Matrix *from, void *to, DType type, int64_t stride) {
-    for (int64_t r = 0; r < from->rows; r++)
-        for (int64_t i = 0; i < from->cols; i++) store(to, type, r * stride + i, from->value[r * from->cols + i]);
+static void write_matrix(const Device *device, const Matrix *from, void *to, DType type, int64_t stride) {
+    const int64_t elements = from->rows * from->cols, size = dtype_size(type);
+    void *host = allocate(elements * size);
+    for (int64_t i = 0; i < elements; i++) store(host, type, i, from->value[i]);
+    device->copy(to, stride * size, host, from->cols * size, from->rows, from->cols * size);
+    device->synchronize();
+    free(host);
 }
 
-static Matrix read_matrix(const void *from, int64_t rows, int64_t cols, DType type, int64_t stride) {
+static Matrix read_matrix(const Device *device, const void *from, int64_t rows, int64_t cols, DType type,
+                          int64_t stride) {
+    const int64_t elements = rows * cols, size = dtype_size(type);
     Matrix matrix = matrix_create(rows, cols);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < cols; i++) matrix.value[r * cols + i] = load(from, type, r * stride + i);
+    void *host = allocate(elements * size);
+    device->copy(host, cols * size, from, stride * size, rows, cols * size);
+    device->synchronize();
+    for (int64_t i = 0; i < elements; i++) matrix.value[i] = load(host, type, i);
+    free(host);
     return matrix;
 }
 
@@ -118,10 +138,10 @@ static Batch batch_create(const OpCase *c, int64_t T, uint64_t *state) {
 
 /* Where a case's tensors live during one run. */
 typedef struct Place {
+    const Device *device;
     Tensor tensor[OP_TEST_INPUTS], whole[OP_TEST_INPUTS]; /* whole: the wide matrix that tensor is columns of */
     Tensor *in[OP_TEST_INPUTS], *out[OP_TEST_OUTPUTS];
-    void *memory[OP_TEST_INPUTS], *parameters, *seed[OP_TEST_OUTPUTS];
-    float *parameter_gradients;
+    Memory memory[OP_TEST_INPUTS], parameters, parameter_gradients, seed[OP_TEST_OUTPUTS];
 } Place;
 
 static int64_t parameter_elements(const OpProblem *problem) {
@@ -133,18 +153,22 @@ static int64_t parameter_elements(const OpProblem *problem) {
 
 static void place_parameters(Place *place, const OpProblem *problem, DType type, OpOptions options) {
     const int64_t elements = parameter_elements(problem);
-    place->parameters = allocate_poisoned(elements * dtype_size(type));
-    place->parameter_gradients = allocate(elements * 4);
-    for (int64_t i = 0; i < elements; i++) place->parameter_gradients[i] = (float)options.parameter_gradient;
+    if (elements == 0) return;
+    place->parameters = memory_create(place->device, elements * dtype_size(type));
+    place->parameter_gradients = memory_create(place->device, elements * 4);
+    Matrix before = matrix_create(1, elements);
+    for (int64_t i = 0; i < elements; i++) before.value[i] = options.parameter_gradient;
+    write_matrix(place->device, &before, place->parameter_gradients.data, F32, elements);
+    matrix_destroy(&before);
     int64_t offset = 0;
     for (int i = 0; i < problem->inputs; i++) {
         const Matrix *value = &problem->in[i];
         if (!problem->c->input[i].parameter) continue;
         Tensor *tensor = &place->tensor[i];
-        *tensor = tensor_of((char *)place->parameters + offset * dtype_size(type), value->rows, value->cols, type);
+        *tensor = tensor_of((char *)place->parameters.data + offset * dtype_size(type), value->rows, value->cols, type);
         tensor->parameter = true;
-        tensor->gradient = options.frozen ? NULL : place->parameter_gradients + offset;
-        write_matrix(value, tensor->data, type, tensor->stride);
+        tensor->gradient = options.frozen ? NULL : (float *)place->parameter_gradients.data + offset;
+        write_matrix(place->device, value, tensor->data, type, tensor->stride);
         offset += value->rows * value->cols;
     }
 }
@@ -152,8 +176,8 @@ static void place_parameters(Place *place, const OpProblem *problem, DType type,
 static void place_activation(Place *place, int i, const Matrix *value, DType type, bool wide) {
     const int64_t stride = wide ? value->cols + MARGIN_LEFT + MARGIN_RIGHT : value->cols;
     Tensor *tensor = &place->tensor[i], *whole = &place->whole[i];
-    place->memory[i] = allocate_poisoned(value->rows * stride * dtype_size(type));
-    *whole = tensor_of(place->memory[i], value->rows, stride, type);
+    place->memory[i] = memory_create(place->device, value->rows * stride * dtype_size(type));
+    *whole = tensor_of(place->memory[i].data, value->rows, stride, type);
     *tensor = tensor_of(whole->data, value->rows, value->cols, type);
     if (wide) {
         tensor->data = (char *)whole->data + MARGIN_LEFT * dtype_size(type);
@@ -162,11 +186,11 @@ static void place_activation(Place *place, int i, const Matrix *value, DType typ
         tensor->column = MARGIN_LEFT;
         whole->has_views = true;
     }
-    write_matrix(value, tensor->data, type, stride);
+    write_matrix(place->device, value, tensor->data, type, stride);
 }
 
-static void place_create(Place *place, const OpProblem *problem, DType type, OpOptions options) {
-    *place = (Place){0};
+static void place_create(Place *place, const OpProblem *problem, const Device *device, DType type, OpOptions options) {
+    *place = (Place){.device = device};
     place_parameters(place, problem, type, options);
     for (int i = 0; i < problem->inputs; i++) {
         const OpInput *input = &problem->c->input[i];
@@ -177,41 +201,49 @@ static void place_create(Place *place, const OpProblem *problem, DType type, OpO
 }
 
 static void place_destroy(Place *place) {
-    free(place->parameters);
-    free(place->parameter_gradients);
-    for (int i = 0; i < OP_TEST_INPUTS; i++) free(place->memory[i]);
-    for (int i = 0; i < OP_TEST_OUTPUTS; i++) free(place->seed[i]);
+    memory_destroy(&place->parameters);
+    memory_destroy(&place->parameter_gradients);
+    for (int i = 0; i < OP_TEST_INPUTS; i++) memory_destroy(&place->memory[i]);
+    for (int i = 0; i < OP_TEST_OUTPUTS; i++) memory_destroy(&place->seed[i]);
+}
+
+static void seed_memory(Place *place, int i, Tensor *whole) {
+    if (whole->gradient) return;
+    place->seed[i] = memory_create(place->device, tensor_bytes(whole));
+    whole->gradient = place->seed[i].data;
 }
 
 /* Gives output i its gradient; the gradients of views of one matrix share one memory, as those of the tape do. */
 static void seed_gradient(Place *place, int i, const Matrix *gradient) {
     Tensor *out = place->out[i], *whole = out->base ? out->base : out;
-    if (!whole->gradient) whole->gradient = place->seed[i] = allocate_poisoned(tensor_bytes(whole));
+    seed_memory(place, i, whole);
     void *data = (char *)whole->gradient + (out->base ? out->column : 0) * dtype_size(out->type);
-    write_matrix(gradient, data, out->type, out->stride);
+    write_matrix(place->device, gradient, data, out->type, out->stride);
     tape_seed_gradient(out, data);
 }
 
-static bool margins_untouched(const Tensor *whole, const void *data) {
-    const int64_t halves = dtype_size(whole->type) / 2;
-    const uint16_t arena_poison = 0xffff; /* of builds with FLAME_POISON */
-    for (int64_t r = 0; r < whole->rows; r++) {
-        const uint16_t *row = (const uint16_t *)data + r * whole->stride * halves;
-        for (int64_t i = 0; i < whole->stride * halves; i++) {
-            const bool margin = i < MARGIN_LEFT * halves || i >= (whole->stride - MARGIN_RIGHT) * halves;
-            if (margin && row[i] != POISON && row[i] != arena_poison) return false;
-        }
+static bool margins_untouched(const Device *device, const Tensor *whole, const void *data) {
+    const int64_t size = dtype_size(whole->type), row_bytes = whole->stride * size;
+    unsigned char *host = allocate(whole->rows * row_bytes);
+    device_download(device, host, data, whole->rows * row_bytes);
+    bool untouched = true;
+    for (int64_t i = 0; i < whole->rows * row_bytes && untouched; i++) {
+        const int64_t column = i % row_bytes / size;
+        const bool margin = column < MARGIN_LEFT || column >= whole->stride - MARGIN_RIGHT;
+        untouched = !margin || host[i] == POISON_BYTE;
     }
-    return true;
+    free(host);
+    return untouched;
 }
 
 static void read_gradients(OpResult *result, const OpProblem *problem, const Place *place) {
     for (int i = 0; i < problem->inputs; i++) {
         const Tensor *tensor = place->in[i], *whole = &place->whole[i];
         if (!tensor->gradient) continue;
-        result->in_gradient[i] = read_matrix(tensor->gradient, tensor->rows, tensor->cols,
+        result->in_gradient[i] = read_matrix(place->device, tensor->gradient, tensor->rows, tensor->cols,
                                              tensor->parameter ? F32 : tensor->type, tensor->stride);
-        if (tensor->base && (!margins_untouched(whole, whole->data) || !margins_untouched(whole, whole->gradient)))
+        if (tensor->base && (!margins_untouched(place->device, whole, whole->data) ||
+                             !margins_untouched(place->device, whole, whole->gradient)))
             result->trespass = problem->c->input[i].name;
     }
 }
@@ -220,15 +252,25 @@ static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOp
     problem->test->build(tape, place->in, problem->c, place->out);
     for (int i = 0; i < problem->outputs; i++) {
         const Tensor *out = place->out[i];
-        result->out[i] = read_matrix(out->data, out->rows, out->cols, out->type, out->stride);
+        result->out[i] = read_matrix(tape->device, out->data, out->rows, out->cols, out->type, out->stride);
     }
     Arena *scratch = tape->scratch;
-    poison(scratch->base, scratch->capacity);
+    poison(scratch->device, scratch->base, scratch->capacity);
     arena_rewind(scratch, 0);
     if (options.recompute) tape_rematerialise(tape);
     for (int i = 0; i < problem->outputs; i++) seed_gradient(place, i, &problem->out_gradient[i]);
     tape_backward(tape);
     read_gradients(result, problem, place);
+}
+
+/* The problem's batch in memory of the device. */
+static Batch upload_batch(const Device *device, const Batch *batch, Memory *memory) {
+    const int64_t N = batch->B * batch->T, bytes = N * (int64_t)sizeof(int32_t);
+    *memory = memory_create(device, 4 * bytes);
+    const int32_t *const from[4] = {batch->tokens, batch->labels, batch->segment, batch->position};
+    int32_t *to = memory->data;
+    for (int i = 0; i < 4; i++) device_upload(device, to + i * N, from[i], bytes);
+    return (Batch){batch->B, batch->T, to, to + N, to + 2 * N, to + 3 * N};
 }
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
@@ -238,12 +280,14 @@ OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions op
     OpResult result = {0};
     Arena keep = arena_create("keep", device, counted.keep_peak + SLACK);
     Arena scratch = arena_create("scratch", device, counted.scratch_peak + SLACK);
-    poison(keep.base, keep.capacity);
-    poison(scratch.base, scratch.capacity);
+    poison(device, keep.base, keep.capacity);
+    poison(device, scratch.base, scratch.capacity);
+    Memory tokens;
+    const Batch batch = upload_batch(device, &problem->batch, &tokens);
     Place place;
-    place_create(&place, problem, backend->type, options);
+    place_create(&place, problem, device, backend->type, options);
     Tape *tape = allocate(sizeof *tape);
-    tape_begin(tape, device, &keep, &scratch, backend->type, &problem->batch, true,
+    tape_begin(tape, device, &keep, &scratch, backend->type, &batch, true,
                options.recompute ? RECOMPUTE_FULL : RECOMPUTE_NONE);
     const int threads = omp_get_max_threads();
     omp_set_num_threads(options.threads);
@@ -252,6 +296,7 @@ OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions op
     result.keep_peak = keep.peak;
     result.scratch_peak = scratch.peak;
     free(tape);
+    memory_destroy(&tokens);
     place_destroy(&place);
     arena_destroy(&keep);
     arena_destroy(&scratch);
@@ -262,7 +307,7 @@ OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options
     const Device *device = device_counting();
     Arena keep = arena_counting("keep", device), scratch = arena_counting("scratch", device);
     Place place;
-    place_create(&place, problem, type, options);
+    place_create(&place, problem, device_cpu(), type, options);
     Tape *tape = allocate(sizeof *tape);
     const Batch batch = {.B = problem->batch.B, .T = problem->batch.T}; /* no memory: nothing may look at the tokens */
     tape_begin(tape, device, &keep, &scratch, type, &batch, true, options.recompute ? RECOMPUTE_FULL : RECOMPUTE_NONE);
@@ -274,7 +319,7 @@ OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options
     if (options.recompute) tape_rematerialise(tape);
     for (int i = 0; i < problem->outputs; i++) {
         Tensor *out = place.out[i], *whole = out->base ? out->base : out;
-        if (!whole->gradient) whole->gradient = place.seed[i] = allocate_poisoned(tensor_bytes(whole));
+        seed_memory(&place, i, whole);
         tape_seed_gradient(out, whole->gradient);
     }
     if (problem->outputs > 0) tape_backward(tape);

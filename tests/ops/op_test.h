@@ -6,7 +6,7 @@
  *   }};
  *
  * and one line OP_TEST(rms_norm) in tests/ops/op_tests.def. test_ops then runs op x case x backend (cpu f32, cpu bf16,
- * emulator bf16), each in memory poisoned with NaN:
+ * emulator bf16, cuda bf16 if there is a GPU), each in memory poisoned with NaN:
  *   forward     against the naive
  *   gradient    of a random linear functional of all outputs: against finite differences of the naive in fp32, against
  *               the fp32 gradient in bf16; parameters' gradients must add, activations' must be stored
@@ -15,7 +15,7 @@
  *               give the same bits; the counting device asks for exactly the memory that is used
  *   threads     the same bits with 1 and 2 OpenMP threads
  *   documents   a packed batch against each document alone
- * `test_ops [op [backend]]` runs a part of it. */
+ * `test_ops [op|all [backend]]` runs a part of it. */
 #ifndef FLAME_TESTS_OPS_OP_TEST_H
 #define FLAME_TESTS_OPS_OP_TEST_H
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/check.h"
+#include "core/device_cuda.h"
 #include "ops/op_run.h"
 
 #define OP_TEST(name) extern const OpTest name##_test;
@@ -22,7 +23,7 @@ static const OpTest *const op_tests[] = {
 #undef OP_TEST
 };
 
-enum { DIRECTIONS = 2, SINGLE_ELEMENTS = 16, BACKENDS = 3, OPS = sizeof op_tests / sizeof *op_tests };
+enum { DIRECTIONS = 2, SINGLE_ELEMENTS = 16, BACKENDS = 4, OPS = sizeof op_tests / sizeof *op_tests };
 static const double STEP = 1e-6;       /* of the finite differences */
 static const double NEGLIGIBLE = 1e-6; /* an absolute error that always passes */
 
@@ -356,19 +357,24 @@ static void check_op(void **state) {
 }
 
 int main(int argc, char **argv) {
+    const Device *cuda = NULL;
+    char text[1024];
+    device_cuda_open(0, &cuda, text, sizeof text);
     const OpBackend backends[] = {
         {"cpu f32", device_cpu(), F32},
         {"cpu bf16", device_cpu(), BF16},
 #ifdef FLAME_EMULATOR
         {"emulator bf16", device_emulator(), BF16},
 #endif
+        {"cuda bf16", cuda, BF16},
     };
     static Run runs[OPS * BACKENDS];
     static struct CMUnitTest tests[OPS * BACKENDS];
     size_t count = 0;
     for (size_t o = 0; o < OPS; o++)
         for (size_t b = 0; b < sizeof backends / sizeof *backends; b++) {
-            if (argc > 1 && strcmp(argv[1], op_tests[o]->name) != 0) continue;
+            if (!backends[b].device) continue;
+            if (argc > 1 && strcmp(argv[1], "all") != 0 && strcmp(argv[1], op_tests[o]->name) != 0) continue;
             if (argc > 2 && strcmp(argv[2], backends[b].name) != 0) continue;
             runs[count] = (Run){.test = op_tests[o], .backend = &backends[b]};
             snprintf(runs[count].name, sizeof runs[count].name, "%s on %s", op_tests[o]->name, backends[b].name);
@@ -377,7 +383,7 @@ int main(int argc, char **argv) {
             count++;
         }
     if (count == 0) {
-        fprintf(stderr, "test_ops: no op and backend of that name\n");
+        fprintf(stderr, "test_ops: no op and backend of that name (cuda: %s)\n", text);
         return 2;
     }
     return _cmocka_run_group_tests("ops", tests, count, NULL, NULL);
