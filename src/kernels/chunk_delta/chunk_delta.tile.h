@@ -174,7 +174,7 @@ KERNEL(chunk_delta_products, ChunkDeltaArguments) {
     EACH (i, ROWS) step[i] = beta_of_row(&a, chunk, head, i);
     sync();
     MAP(keys, i, j, x, ENTRY(lower, i, j) = step[i] * x);
-    triangular_inverse(inverse, lower, inverse_stride);
+    triangular_inverse(inverse, lower);
     EACH_ENTRY(inverse, i, j, x, a.inverse[at + i * ROWS + j] = x);
 }
 
