@@ -19,8 +19,9 @@ static void *gradient_of(const Tensor *tensor) { return tensor ? tensor->gradien
 /* Workspace of `count` fp32 numbers. */
 static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
 
-/* What forward and backward have in common: the inputs and the memory for what is made of them. */
-static ChunkDeltaArguments arguments_of(const Node *node, bool all_states) {
+/* What forward and backward have in common: the inputs and the memory for what is made of them. Backward wants U and
+ * all states. */
+static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
     const Tensor *beta = node->in[BETA], *g = node->in[GATE], *initial = node->in[INITIAL];
@@ -47,12 +48,12 @@ static ChunkDeltaArguments arguments_of(const Node *node, bool all_states) {
                                      .K = q->cols / shape.heads,
                                      .V = node->out[0]->cols / shape.v_heads};
     arguments.scale = 1.0f / sqrtf((float)arguments.K);
-    arguments.slots = all_states ? arguments.chunks + 1 : 1;
+    arguments.slots = backward ? arguments.chunks + 1 : 1;
     const int64_t sequences = batch->B * shape.v_heads,
                   products = sequences * arguments.chunks * CHUNK_ROWS * CHUNK_ROWS;
     arguments.inverse = numbers(node, products);
     arguments.products = numbers(node, products);
-    arguments.u = numbers(node, sequences * batch->T * shape.steps * arguments.V);
+    if (backward) arguments.u = numbers(node, sequences * batch->T * shape.steps * arguments.V);
     arguments.state = numbers(node, sequences * arguments.slots * arguments.K * arguments.V);
     return arguments;
 }

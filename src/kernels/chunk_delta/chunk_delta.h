@@ -21,7 +21,7 @@ typedef struct ChunkDeltaArguments {
     float *inverse;         /* [B, chunks, v_heads, 64, 64]: T */
     float *products;        /* likewise: P */
     float *overlaps;        /* likewise: decayed products of keys; may be left out */
-    float *u;               /* [N*steps, v_heads*V] */
+    float *u;               /* [N*steps, v_heads*V]: U; may be left out */
     float *state;           /* [B, v_heads, slots, K, V]: slot i is the state before chunk i, the last one after all */
     int64_t slots;          /* chunks + 1; or 1: only the newest state is kept */
     float *final;           /* [B*v_heads*K, V] */

@@ -230,7 +230,10 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
         sync();
         accumulator_zero(u);
         mma_nn(u, T, values);
-        accumulator_store_f32(u, a.u + u_at(&a, chunk, head, program_y), a.v_heads * a.V, chunk.rows, cols_v);
+        if (a.u) {
+            float *to = a.u + u_at(&a, chunk, head, program_y);
+            accumulator_store_f32(u, to, a.v_heads * a.V, chunk.rows, cols_v);
+        }
         sync();
         if (a.o) {
             tile_cast(values, u);
