@@ -16,9 +16,11 @@ enum {
     LANES = 32,
     WARPS = THREADS / LANES,
     STACK_BYTES = 128 << 10,
+    COPY_BYTES = 16,
     SHARED_BYTES = 227 << 10, /* what one program may use on sm_90 */
     GUARD_BYTES = 64,
     SHARED_BLOCKS = 64,
+    COPIES = 512, /* of one thread, between two waits */
     SHARED_SIZE = SHARED_BYTES + SHARED_BLOCKS * 2 * GUARD_BYTES,
     POISON = 0xff /* a NaN, as bf16 and as fp32 */
 };
@@ -39,9 +41,16 @@ typedef struct SharedBlock {
     int rows, cols, stride;
 } SharedBlock;
 
+typedef struct Copy {
+    void *to;
+    const void *from;
+    int bytes;
+} Copy;
+
 /* What the lanes of a warp show each other. There are two, so that one barrier per exchange is enough. */
 typedef struct Mailbox {
     uint32_t a[LANES][4], b[LANES][2];
+    const void *row[LANES];
     float value[LANES];
 } Mailbox;
 
@@ -59,6 +68,8 @@ static struct {
     int blocks;
     Mailbox mail[WARPS][2];
     float scratch[WARPS];
+    Copy copy[THREADS][COPIES]; /* started, not yet done */
+    int copies[THREADS];
     const char *kernel;
     EmulatorProgram *program;
     const void *arguments;
@@ -94,7 +105,36 @@ static void wait_until_ready(State state) {
     switch_context(fiber->context, machine.scheduler);
 }
 
+const void *emulator_aligned(const void *address, int bytes) {
+    CHECK((uintptr_t)address % (uintptr_t)bytes == 0, "%s accesses %d bytes at an address that is no multiple of that",
+          machine.kernel, bytes);
+    return address;
+}
+
+static void copy_now(Copy copy) {
+    memset(copy.to, 0, COPY_BYTES);
+    if (copy.bytes) memcpy(copy.to, copy.from, (size_t)copy.bytes);
+}
+
+/* Half of the copies are done at once, the others as late as possible: a kernel may count on neither. */
+void emulator_copy_start(void *to, const void *from, int bytes) {
+    const Copy copy = {(void *)emulator_aligned(to, COPY_BYTES), emulator_aligned(from, COPY_BYTES), bytes};
+    CHECK(bytes >= 0 && bytes <= COPY_BYTES, "%s copies %d bytes", machine.kernel, bytes);
+    if (random_below(2) == 0) {
+        copy_now(copy);
+        return;
+    }
+    CHECK(machine.copies[emulator_thread] < COPIES, "%s starts too many copies before it waits", machine.kernel);
+    machine.copy[emulator_thread][machine.copies[emulator_thread]++] = copy;
+}
+
+void emulator_copy_wait(void) {
+    for (int i = 0; i < machine.copies[emulator_thread]; i++) copy_now(machine.copy[emulator_thread][i]);
+    machine.copies[emulator_thread] = 0;
+}
+
 void emulator_sync(const char *file, int line) {
+    emulator_copy_wait();
     machine.fiber[emulator_thread].file = file;
     machine.fiber[emulator_thread].line = line;
     wait_until_ready(AT_BARRIER);
@@ -128,6 +168,20 @@ void emulator_mma(float *d, const uint32_t *a, const uint32_t *b) {
             sum += operand(left, k % 2) * operand(right, k % 2);
         }
         d[entry] += sum;
+    }
+}
+
+void emulator_matrix_read(uint32_t *x, const void *row, int transposed) {
+    const int lane = emulator_thread % LANES;
+    Mailbox *mail = next_mailbox();
+    mail->row[lane] = emulator_aligned(row, 16);
+    wait_until_ready(AT_WARP_BARRIER);
+    for (int matrix = 0; matrix < 4; matrix++) {
+        const bf16 *const *rows = (const bf16 *const *)&mail->row[matrix * 8];
+        const int along = lane / 4, pair = lane % 4 * 2;
+        const bf16 low = transposed ? rows[pair][along] : rows[along][pair];
+        const bf16 high = transposed ? rows[pair + 1][along] : rows[along][pair + 1];
+        x[matrix] = (uint32_t)low | (uint32_t)high << 16;
     }
 }
 

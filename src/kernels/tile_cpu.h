@@ -116,6 +116,8 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
                        cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
     tile_store_float(accumulator, accumulator##_rows, accumulator##_cols, accumulator##_stride, to, stride, rows, cols)
+/* MAP, after which the tile holds the accumulator's entries: in one pass. Both are of the same size. */
+#define MAP_INTO(tile, accumulator, i, j, x, ...) MAP(accumulator, i, j, x, __VA_ARGS__; PUT(tile, i, j, x))
 /* tile = accumulator, of the same size. */
 #define tile_cast(tile, accumulator)  MAP(accumulator, i_, j_, x_, PUT(tile, i_, j_, x_))
 #define accumulator_zero(accumulator) MAP(accumulator, i_, j_, x_, x_ = 0)

@@ -16,14 +16,15 @@
 #include "kernels/device_emulator.h"
 #include "tile/words.h"
 
-enum { CPU_F32, CPU_BF16, EMULATOR_BF16, VARIANTS };
+enum { CPU_F32, CPU_BF16, EMULATOR_F32, EMULATOR_BF16, VARIANTS };
 enum { STRIDE = 136, ROWS = 128, ENTRIES = STRIDE * ROWS, OUT = 2 * ENTRIES };
 
-#define WORDS(name) EmulatorProgram words_##name##_cpu_f32, words_##name##_cpu_bf16, words_##name##_emu_bf16;
+#define WORDS(name)                                                                                                    \
+    EmulatorProgram words_##name##_cpu_f32, words_##name##_cpu_bf16, words_##name##_emu_f32, words_##name##_emu_bf16;
 WORDS_ALL
 #undef WORDS
-EmulatorProgram words_divergent_emu_bf16, words_outside_emu_bf16, words_two_writers_emu_bf16,
-    words_unsynchronised_emu_bf16;
+EmulatorProgram words_divergent_emu_bf16, words_outside_emu_bf16, words_two_writers_emu_bf16, words_misaligned_emu_bf16,
+    words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16;
 
 typedef enum Word {
 #define WORDS(name) WORD_##name,
@@ -35,7 +36,8 @@ static const struct {
     const char *name;
     EmulatorProgram *program[VARIANTS];
 } words[] = {
-#define WORDS(name) {#name, {words_##name##_cpu_f32, words_##name##_cpu_bf16, words_##name##_emu_bf16}},
+#define WORDS(name)                                                                                                    \
+    {#name, {words_##name##_cpu_f32, words_##name##_cpu_bf16, words_##name##_emu_f32, words_##name##_emu_bf16}},
     WORDS_ALL
 #undef WORDS
 };
@@ -63,12 +65,14 @@ static int inputs_create(void **state) {
     return 0;
 }
 
+static bool is_half(int variant) { return variant == CPU_BF16 || variant == EMULATOR_BF16; }
+
 static void word_run(Word word, int variant, int64_t rows, int64_t cols) {
-    const bool half = variant != CPU_F32;
+    const bool half = is_half(variant);
     for (int i = 0; i < OUT; i++) out_f32[i] = out.f32[i] = -12345;
     const WordsArguments arguments = {
         half ? (const void *)a_bf16 : a, half ? (const void *)b_bf16 : b, f, &out, out_f32, STRIDE, rows, cols};
-    if (variant == EMULATOR_BF16)
+    if (variant == EMULATOR_F32 || variant == EMULATOR_BF16)
         emulator_run(words[word].name, words[word].program[variant], 1, 1, 1, &arguments);
     else
         words[word].program[variant](&arguments, 0, 0, 0);
@@ -87,13 +91,14 @@ static void test_load(void **state) {
     (void)state;
     for (int variant = 0; variant < VARIANTS; variant++)
         for (int n = 0; n < LIMITS; n++)
-            for (int f32 = 0; f32 < 2; f32++) {
-                const Word word = f32 ? WORD_load_f32 : WORD_load;
-                word_run(word, variant, limits[n][0], limits[n][1]);
+            for (int kind = 0; kind < 4; kind++) {
+                static const Word kinds[] = {WORD_load, WORD_load_f32, WORD_load_unaligned, WORD_load_f32_unaligned};
+                const float *from = (kind % 2 ? f : a) + kind / 2;
+                word_run(kinds[kind], variant, limits[n][0], limits[n][1]);
                 for (int i = 0; i < 32; i++)
                     for (int j = 0; j < 48; j++)
-                        expect(word, variant, i * 48 + j, out_f32[i * 48 + j],
-                               i < limits[n][0] && j < limits[n][1] ? (f32 ? f : a)[i * STRIDE + j] : 0, 0);
+                        expect(kinds[kind], variant, i * 48 + j, out_f32[i * 48 + j],
+                               i < limits[n][0] && j < limits[n][1] ? from[i * STRIDE + j] : 0, 0);
             }
 }
 
@@ -127,7 +132,7 @@ static void test_accumulator(void **state) {
                     const bool inside = i < limits[n][0] && j < limits[n][1];
                     const float want = inside ? 2 * f[i * STRIDE + j] + (float)(100 * i + j) : -12345;
                     expect(WORD_accumulator, variant, e, out_f32[e], want, 0);
-                    if (variant == CPU_F32)
+                    if (!is_half(variant))
                         expect(WORD_accumulator, variant, e, out.f32[e], want, 0);
                     else if (inside)
                         assert_int_equal(out.half[e], float_to_bf16(want));
@@ -140,6 +145,12 @@ static void test_tiles(void **state) {
     for (int variant = 0; variant < VARIANTS; variant++) {
         word_run(WORD_cast, variant, 0, 0);
         for (int e = 0; e < 16 * 80; e++) expect(WORD_cast, variant, e, out_f32[e], f[e / 80 * STRIDE + e % 80], 0);
+        word_run(WORD_map_into, variant, 0, 0);
+        for (int e = 0; e < 16 * 80; e++) {
+            const float want = f[e / 80 * STRIDE + e % 80] + 0.25f * (float)(e % 80);
+            expect(WORD_map_into, variant, e, out_f32[e], want, is_half(variant) ? 0.004 : 0);
+            expect(WORD_map_into, variant, 16 * 80 + e, out_f32[16 * 80 + e], want, 0);
+        }
         word_run(WORD_each_tile, variant, 0, 0);
         for (int i = 0; i < 32; i++)
             for (int j = 0; j < 48; j++)
@@ -239,11 +250,15 @@ static void test_emulator_finds_mistakes(void **state) {
     assert_true(program_dies("divergent", words_divergent_emu_bf16));
     assert_true(program_dies("outside", words_outside_emu_bf16));
     assert_true(program_dies("two writers", words_two_writers_emu_bf16));
-    const WordsArguments arguments = {.out_f32 = out_f32};
-    emulator_run("unsynchronised", words_unsynchronised_emu_bf16, 1, 1, 1, &arguments);
-    bool stale = false;
-    for (int i = 0; i < 128; i++) stale |= !(out_f32[i] == 1);
-    assert_true(stale);
+    assert_true(program_dies("misaligned", words_misaligned_emu_bf16));
+    EmulatorProgram *const stale[] = {words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16};
+    for (int n = 0; n < 2; n++) {
+        const WordsArguments arguments = {.f = f, .stride = STRIDE, .out_f32 = out_f32};
+        emulator_run("stale", stale[n], 1, 1, 1, &arguments);
+        bool found = false;
+        for (int i = 0; i < 128; i++) found |= !(out_f32[i] == (n ? f[i] : 1));
+        assert_true(found);
+    }
 }
 
 int main(void) {

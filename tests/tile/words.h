@@ -27,9 +27,12 @@ typedef struct WordsArguments {
 #define WORDS_ALL                                                                                                      \
     WORDS(load)                                                                                                        \
     WORDS(load_f32)                                                                                                    \
+    WORDS(load_unaligned)                                                                                              \
+    WORDS(load_f32_unaligned)                                                                                          \
     WORDS(matrix)                                                                                                      \
     WORDS(accumulator)                                                                                                 \
     WORDS(cast)                                                                                                        \
+    WORDS(map_into)                                                                                                    \
     WORDS(each_tile)                                                                                                   \
     WORDS(view)                                                                                                        \
     WORDS(rows_64x64)                                                                                                  \

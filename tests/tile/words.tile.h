@@ -19,6 +19,20 @@ KERNEL(words_load_f32, WordsArguments) {
     DUMP(tile, a.out_f32);
 }
 
+KERNEL(words_load_unaligned, WordsArguments) {
+    TILE(tile, 32, 48);
+    tile_load(tile, (const element *)a.a + 1, a.stride, a.rows, a.cols);
+    sync();
+    DUMP(tile, a.out_f32);
+}
+
+KERNEL(words_load_f32_unaligned, WordsArguments) {
+    TILE(tile, 32, 48);
+    tile_load_f32(tile, a.f + 1, a.stride, a.rows, a.cols);
+    sync();
+    DUMP(tile, a.out_f32);
+}
+
 /* Twice the running sums from the top, and from the bottom. */
 KERNEL(words_matrix, WordsArguments) {
     MATRIX(down, 32, 48);
@@ -55,6 +69,17 @@ KERNEL(words_cast, WordsArguments) {
     tile_cast(tile, x);
     sync();
     DUMP(tile, a.out_f32);
+}
+
+/* x + j / 4 in the tile, then in the accumulator. */
+KERNEL(words_map_into, WordsArguments) {
+    TILE(tile, 16, 80);
+    ACCUMULATOR(x, 16, 80);
+    accumulator_load(x, a.f, a.stride, 16, 80);
+    MAP_INTO(tile, x, i, j, value, value += i < 16 ? 0.25f * (float)j : 0.0f);
+    sync();
+    DUMP(tile, a.out_f32);
+    accumulator_store_f32(x, a.out_f32 + 16 * 80, 80, 16, 80);
 }
 
 KERNEL(words_each_tile, WordsArguments) {
@@ -160,6 +185,24 @@ KERNEL(words_two_writers, WordsArguments) {
     MAP(whole, i, j, x, x = 1; ENTRY(sum, i, j) += x);
     MAP(lower, i, j, x, x = 1; ENTRY(sum, 16 + i, j) += x);
     a.out_f32[0] = 0;
+}
+/* Columns 8 .. 23 of a tile start at a multiple of 16 bytes, columns 4 .. 19 do not. */
+KERNEL(words_misaligned, WordsArguments) {
+    TILE(tile, 16, 32);
+    ACCUMULATOR(product, 16, 16);
+    EACH_TILE(tile, i, j, x, x = (float)(i + j));
+    TILE_VIEW(aligned, tile, 0, 8, 16, 16);
+    TILE_VIEW(misaligned, tile, 0, 4, 16, 16);
+    sync();
+    accumulator_zero(product);
+    mma_nt(product, aligned, misaligned);
+    accumulator_store_f32(product, a.out_f32, 16, 16, 16);
+}
+/* What a copy brings is there after the next sync(), also for the thread that loads. */
+KERNEL(words_not_awaited, WordsArguments) {
+    MATRIX(x, 4, 128);
+    matrix_load(x, a.f, a.stride, 4, 128);
+    EACH (i, 128) a.out_f32[i] = x[i];
 }
 KERNEL(words_unsynchronised, WordsArguments) {
     VECTOR(x, 128);

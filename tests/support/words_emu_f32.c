@@ -1,0 +1,3 @@
+#define TILE_EMULATOR
+#define TILE_ELEMENT_F32
+#include "tile/words.tile.h"
