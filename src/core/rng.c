@@ -62,7 +62,7 @@ static inline double log_of(double u) {
         int64_t bits;
     } m = {.value = u};
     const int64_t n = (m.bits - 0x3fe6a09e667f3bcd) >> 52;
-    m.bits -= n << 52;
+    m.bits -= n * ((int64_t)1 << 52); /* a shift of a negative number is undefined */
     const double s = (m.value - 1) / (m.value + 1), z = s * s;
     double p = 1.0 / 17;
     p = p * z + 1.0 / 15;
