@@ -12,7 +12,7 @@ largest=60000000
 
 cmake -S . -B build-bundle -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLAME_NATIVE=OFF "$@"
 cmake --build build-bundle --target flame-c test_ops
-mkdir -p "$bundle"/{bin,lib,openmpi,launch,tests}
+mkdir -p "$bundle"/{bin,lib,openmpi,launch,tests,tools}
 
 # copy_libraries FILE...: what the dynamic loader would load for them.
 copy_libraries() {
@@ -45,6 +45,7 @@ done
 cp -r configs "$bundle/"
 cp -r tests/golden "$bundle/tests/"
 cp launch/gpu-check.sh "$bundle/launch/"
+cp tools/fla_step.py "$bundle/tools/"
 git describe --always --dirty >"$bundle/version" 2>/dev/null || true
 
 tar -cJf "$bundle.tar.xz" -C "$(dirname "$bundle")" "$(basename "$bundle")"
