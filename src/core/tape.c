@@ -171,6 +171,7 @@ void node_share_gradient(Node *node, int input, Tensor *from) {
  */
 static void node_backward(Node *node) {
     Tape *tape = node->tape;
+    bool had_one[NODE_INPUTS] = {false};
     void *before[NODE_INPUTS] = {0};
     complete_output_gradients(node);
     for (int i = 0; i < node->inputs; i++) {
@@ -178,6 +179,7 @@ static void node_backward(Node *node) {
         if (!in || in->parameter) continue;
         CHECK(in->type != I32, "%s: an index has no gradient", node->op->name);
         if (in->touched) {
+            had_one[i] = true;
             before[i] = in->gradient;
             in->gradient = arena_push(tape->scratch, tensor_bytes(in));
         } else {
@@ -196,7 +198,7 @@ static void node_backward(Node *node) {
     for (int i = 0; i < node->inputs; i++) {
         Tensor *in = node->in[i];
         if (!in || in->parameter) continue;
-        if (before[i]) {
+        if (had_one[i]) {
             const void *added = in->gradient;
             if (!in->shared)
                 in->gradient = before[i];

@@ -1,0 +1,43 @@
+/* The tape on the counting device, whose gradients may lie at address 0, asks for the memory that a run takes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernels/ops.h"
+
+enum { ROWS = 8, COLS = 16 };
+
+static float memory[4][ROWS * COLS];
+
+/* A block without an MLP, z = x + norm(x): the peak of scratch over forward and backward. */
+static int64_t scratch_peak(const Device *device, bool computes) {
+    static const int32_t ids[ROWS];
+    const Batch batch = {1, ROWS, ids, ids, ids, ids};
+    static Tape tape;
+    Arena keep = computes ? arena_create("keep", device, 1 << 16) : arena_counting("keep", device);
+    Arena scratch = computes ? arena_create("scratch", device, 1 << 16) : arena_counting("scratch", device);
+    Tensor x = tensor_of(memory[0], ROWS, COLS, F32), weight = tensor_of(memory[1], 1, COLS, F32);
+    weight.parameter = true;
+    weight.gradient = memory[2];
+    tape_begin(&tape, device, &keep, &scratch, F32, &batch, true, RECOMPUTE_NONE);
+    Tensor *z = add(&tape, &x, rms_norm(&tape, &x, NULL, &weight, 1e-6f, NULL));
+    tape_seed_gradient(z, computes ? memory[3] : NULL);
+    tape_backward(&tape);
+    const int64_t peak = scratch.peak;
+    arena_destroy(&keep);
+    arena_destroy(&scratch);
+    return peak;
+}
+
+static void counts_what_it_takes(void **state) {
+    (void)state;
+    assert_int_equal(scratch_peak(device_counting(), false), scratch_peak(device_cpu(), true));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_what_it_takes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
