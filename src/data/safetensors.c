@@ -188,30 +188,30 @@ static Status parse_header(SafeTensors *file, const char *text, int64_t bytes, i
     return place_tensors(file, data_bytes);
 }
 
+static Status cannot_read(const char *path, int error) {
+    log_error("reading %s: %s", path, strerror(error));
+    return IO_ERROR;
+}
+
 static Status read_header(SafeTensors *file, int64_t file_bytes) {
     unsigned char length[8];
     char reason[160];
     if (file_bytes < 8) return refuse(file->path, "it is shorter than 8 bytes");
     int error = file_read(file->fd, length, 8, 0);
+    if (error) return cannot_read(file->path, error);
     uint64_t header_bytes = 0;
     for (int i = 7; i >= 0; i--) header_bytes = header_bytes << 8 | length[i];
-    if (!error && header_bytes > (uint64_t)(file_bytes - 8)) {
+    if (header_bytes > (uint64_t)(file_bytes - 8)) {
         snprintf(reason, sizeof reason, "its header should have %" PRIu64 " bytes, but the file has %" PRId64 " in all",
                  header_bytes, file_bytes);
         return refuse(file->path, reason);
     }
-    if (!error && header_bytes > (uint64_t)LARGEST_HEADER)
-        return refuse(file->path, "its header is longer than 100 MB");
+    if (header_bytes > (uint64_t)LARGEST_HEADER) return refuse(file->path, "its header is longer than 100 MB");
     char *text = malloc(header_bytes + 1);
-    if (!text) error = ENOMEM;
-    if (!error) error = file_read(file->fd, text, (int64_t)header_bytes, 8);
-    if (error) {
-        log_error("reading %s: %s", file->path, strerror(error));
-        free(text);
-        return IO_ERROR;
-    }
+    error = text ? file_read(file->fd, text, (int64_t)header_bytes, 8) : ENOMEM;
     file->data_start = 8 + (int64_t)header_bytes;
-    const Status status = parse_header(file, text, (int64_t)header_bytes, file_bytes - file->data_start);
+    const Status status = error ? cannot_read(file->path, error)
+                                : parse_header(file, text, (int64_t)header_bytes, file_bytes - file->data_start);
     free(text);
     return status;
 }
