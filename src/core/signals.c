@@ -1,11 +1,14 @@
 #include "core/signals.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "core/check.h"
 #include "core/number.h"
 
 /* One flag per wish, so that a handler only ever stores. */
@@ -29,13 +32,32 @@ static void handle(int number, void (*handler)(int)) {
     sigaction(number, &action, NULL);
 }
 
+static const int wishes[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+enum { WISHES = sizeof wishes / sizeof *wishes };
+
+/* A thread that only takes signals. */
+static void *wait_for_signals(void *set) {
+    pthread_sigmask(SIG_UNBLOCK, set, NULL);
+    for (;;) pause();
+    return NULL;
+}
+
+/* Generated code of oneDNN keeps values on the stack below what the system leaves alone when it calls a handler: a
+ * signal in the middle of a product destroys them. So no thread that computes may be interrupted; threads made later
+ * inherit that. */
 void signals_install(void) {
-    handle(SIGUSR1, take_signal);
-    handle(SIGUSR2, take_signal);
-    handle(SIGTERM, take_signal);
-    handle(SIGINT, take_signal);
+    static sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < WISHES; i++) {
+        handle(wishes[i], take_signal);
+        sigaddset(&set, wishes[i]);
+    }
     handle(SIGPIPE, SIG_IGN);
     handle(SIGXFSZ, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, wait_for_signals, &set) == 0, "no thread for signals");
+    pthread_detach(thread);
 }
 
 int signals_requested(void) { return (save_wanted ? SIGNAL_SAVE : 0) | (stop_wanted ? SIGNAL_STOP : 0); }

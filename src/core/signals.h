@@ -10,7 +10,9 @@ enum {
 };
 
 /* From now on: SIGUSR1, SIGTERM and SIGINT ask for save and stop, SIGUSR2 for save. The same signal twice is as once,
- * but a third SIGINT ends the process. SIGPIPE and SIGXFSZ are ignored: writing then fails with an errno. */
+ * but a third SIGINT ends the process. SIGPIPE and SIGXFSZ are ignored: writing then fails with an errno.
+ * Signals are taken by a thread of their own, so a request shows a moment later. To be called before other threads are
+ * made. */
 void signals_install(void);
 /* What has been asked and not been answered: bits of the enum above. */
 int signals_requested(void);

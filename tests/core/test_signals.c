@@ -1,4 +1,5 @@
 /* What signals ask for; each case runs in a process of its own, since requests to stop are never taken back. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,12 +8,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "core/device.h"
 #include "core/signals.h"
 
 /* The exit status of a child that runs `body`, or 128 + the signal that killed it. */
@@ -25,18 +28,27 @@ static int in_child(int (*body)(void)) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static void pause_milliseconds(long milliseconds) {
+    nanosleep(&(struct timespec){milliseconds / 1000, milliseconds % 1000 * 1000000}, NULL);
+}
+
+/* Sends a signal and waits until it has been taken, or for ten seconds. */
+static void send(int number, int wanted) {
+    kill(getpid(), number);
+    for (int tries = 0; tries < 1000 && (signals_requested() & wanted) != wanted; tries++) pause_milliseconds(10);
+}
+
 static int usr1(void) {
     signals_install();
     if (signals_requested() != 0) return 100;
-    raise(SIGUSR1);
-    raise(SIGUSR1);
+    send(SIGUSR1, SIGNAL_SAVE | SIGNAL_STOP);
+    send(SIGUSR1, SIGNAL_SAVE | SIGNAL_STOP);
     return signals_requested();
 }
 
 static int usr2_is_answered(void) {
     signals_install();
-    raise(SIGUSR2);
-    raise(SIGUSR2);
+    send(SIGUSR2, SIGNAL_SAVE);
     if (signals_requested() != SIGNAL_SAVE) return 100;
     signals_saved();
     return signals_requested();
@@ -44,22 +56,59 @@ static int usr2_is_answered(void) {
 
 static int stop_stays(void) {
     signals_install();
-    raise(SIGTERM);
+    send(SIGTERM, SIGNAL_SAVE | SIGNAL_STOP);
     signals_saved();
     return signals_requested();
 }
 
 static int two_interrupts(void) {
     signals_install();
-    raise(SIGINT);
-    raise(SIGINT);
+    send(SIGINT, SIGNAL_STOP);
+    send(SIGINT, SIGNAL_STOP);
+    pause_milliseconds(100);
     return signals_requested();
 }
 
 static int three_interrupts(void) {
     signals_install();
-    for (int i = 0; i < 3; i++) raise(SIGINT);
+    for (int i = 0; i < 1000; i++) {
+        kill(getpid(), SIGINT);
+        pause_milliseconds(10);
+    }
     return 0;
+}
+
+/* Products while signals rain: every bit of them as without. */
+static int computing(void) {
+    enum { N = 384, BYTES = N * N * (int)sizeof(float), PRODUCTS = 100 };
+    const Device *cpu = device_cpu();
+    float *memory = cpu->allocate(4 * BYTES), *expected = memory + 3 * N * N;
+    for (int i = 0; i < 2 * N * N; i++) memory[i] = (float)(i % 13) - 6;
+    const Gemm product = {.m = N,
+                          .n = N,
+                          .k = N,
+                          .a = memory,
+                          .b = memory + N * N,
+                          .c = memory + 2 * N * N,
+                          .lda = N,
+                          .ldb = N,
+                          .ldc = N,
+                          .type = F32,
+                          .c_type = F32};
+    signals_install();
+    cpu->gemm(&product);
+    memcpy(expected, product.c, BYTES);
+    const pid_t parent = getpid(), rain = fork();
+    for (; rain == 0; usleep(200))
+        if (getppid() != parent || kill(parent, SIGUSR2) != 0) _exit(0);
+    int wrong = 0;
+    for (int i = 0; i < PRODUCTS; i++) {
+        memset(product.c, 0xff, BYTES);
+        cpu->gemm(&product);
+        wrong += memcmp(product.c, expected, BYTES) != 0;
+    }
+    kill(rain, SIGKILL);
+    return wrong > 0 || signals_requested() != SIGNAL_SAVE;
 }
 
 static int broken_pipe(void) {
@@ -78,6 +127,7 @@ static void test_requests(void **state) {
     assert_int_equal(in_child(two_interrupts), SIGNAL_SAVE | SIGNAL_STOP);
     assert_int_equal(in_child(three_interrupts), 128 + SIGINT);
     assert_int_equal(in_child(broken_pipe), 0);
+    assert_int_equal(in_child(computing), 0);
 }
 
 static int no_limit(void) {
