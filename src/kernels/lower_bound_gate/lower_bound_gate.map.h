@@ -40,7 +40,7 @@ KERNEL(lower_bound_backward, LowerBoundBackwardArguments) {
         for (int64_t r = 0; r < a.partial_rows; r++) dbound += a.partial[r * a.cols + first + i];
         for (int64_t l = 0; l < a.layers; l++) {
             const float part = exp_f(to_float(bounds[l * a.cols + i]) - softmax.largest) / softmax.sum;
-            const float counts = (l >= 1) & (l <= a.layer) ? 1.0f : 0.0f;
+            const float counts = l >= 1 && l <= a.layer ? 1.0f : 0.0f;
             a.gradient[l * a.cols + first + i] += part * dbound * (counts - a.bound[first + i]);
         }
     }
