@@ -48,6 +48,7 @@ static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
                                      .K = q->cols / shape.heads,
                                      .V = node->out[0]->cols / shape.v_heads};
     arguments.scale = 1.0f / sqrtf((float)arguments.K);
+    arguments.blocks_k = blocks_of(arguments.K, CHUNK_DELTA_WIDTH);
     arguments.slots = backward ? arguments.chunks + 1 : 1;
     const int64_t sequences = batch->B * shape.v_heads,
                   products = sequences * arguments.chunks * CHUNK_ROWS * CHUNK_ROWS;
@@ -81,14 +82,13 @@ static void chunk_delta_backward(Node *node) {
     ChunkDeltaArguments arguments = arguments_of(node, true);
     const int64_t B = node->tape->batch->B, sequences = B * arguments.v_heads;
     const int64_t products = sequences * arguments.chunks * CHUNK_ROWS * CHUNK_ROWS;
-    const int64_t blocks_k = blocks_of(arguments.K, CHUNK_DELTA_WIDTH);
     arguments.overlaps = numbers(node, products);
     arguments.dproducts = numbers(node, products);
     arguments.doverlaps = numbers(node, products);
     arguments.dr = numbers(node, sequences * arguments.T * arguments.steps * arguments.V);
     arguments.dstate = numbers(node, sequences * arguments.slots * arguments.K * arguments.V);
     arguments.sums_stride = sequences * arguments.chunks * 2 * CHUNK_ROWS;
-    arguments.sums = numbers(node, (1 + blocks_k) * arguments.sums_stride);
+    arguments.sums = numbers(node, (1 + 2 * arguments.blocks_k) * arguments.sums_stride);
     arguments.do_ = node->out[0]->gradient;
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
     arguments.dq = node->in[Q]->gradient;
@@ -101,9 +101,11 @@ static void chunk_delta_backward(Node *node) {
     launch_forward(node, &arguments);
     const Grid carried = {sequences, blocks_of(arguments.V, CHUNK_DELTA_WIDTH), 1};
     const Grid chunkwise = {arguments.chunks, sequences, 1};
+    const Grid by_key = {arguments.blocks_k, arguments.chunks, B * arguments.heads};
     device->launch(KERNEL_chunk_delta_dstate, type, carried, &arguments);
     device->launch(KERNEL_chunk_delta_dproducts, type, chunkwise, &arguments);
-    device->launch(KERNEL_chunk_delta_dqk, type, (Grid){blocks_k, arguments.chunks, B * arguments.heads}, &arguments);
+    device->launch(KERNEL_chunk_delta_dq, type, by_key, &arguments);
+    device->launch(KERNEL_chunk_delta_dk, type, by_key, &arguments);
     device->launch(KERNEL_chunk_delta_dgates, type, chunkwise, &arguments);
 }
 

@@ -34,12 +34,12 @@ typedef struct ChunkDeltaArguments {
     float *dr;           /* [N*steps, v_heads*V] */
     float *dproducts;    /* [B, chunks, v_heads, 64, 64]: gradient of the products of queries and keys */
     float *doverlaps;    /* likewise, of the products of keys, plus its transpose */
-    float *sums;         /* [1 + blocks of K, B, chunks, v_heads, 2, 64]: parts of the gradients of G and beta */
+    float *sums;         /* [1 + 2*blocks_k, B, chunks, v_heads, 2, 64]: parts of the gradients of G and beta */
     int64_t sums_stride; /* from one part to the next */
     void *dq, *dk, *dv;
     float *dg, *dbeta, *dinitial;
 
-    int64_t T, steps, chunks, heads, v_heads, K, V;
+    int64_t T, steps, chunks, heads, v_heads, K, V, blocks_k;
     float scale; /* of q */
 } ChunkDeltaArguments;
 

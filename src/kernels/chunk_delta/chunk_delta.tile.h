@@ -93,9 +93,14 @@ DEVICE int32_t segment_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, in
 }
 
 /* The last row of token i: the state after it is what the token's query reads. Tokens past the end get some row. */
-DEVICE int64_t query_row(const ChunkDeltaArguments *a, int64_t token) {
-    const int64_t row = (token + 1) * a->steps - 1;
+DEVICE int query_row(const ChunkDeltaArguments *a, int64_t token) {
+    const int row = ((int)token + 1) * (int)a->steps - 1;
     return row < ROWS ? row : ROWS - 1;
+}
+
+/* What `queries` holds of the query that reads the state after a row; 0 if none does. */
+DEVICE float query_entry(const float *queries, const ChunkDeltaArguments *a, int64_t row) {
+    return (row + 1) % a->steps == 0 ? queries[row / a->steps] : 0.0f;
 }
 
 /* D, E and, for the queries, K^(-1/2) D, in the vectors from_start, to_end and query_decay; the result is e^G_last.
@@ -387,10 +392,8 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     EACH (j, ROWS) {
         float total = 0;
         for (int i = 0; i < ROWS; i++) total += ENTRY(z, i, j);
-        key_sums[j] = -total;
+        key_sums[j] = query_entry(query_sums, &a, j) - total;
     }
-    sync();
-    EACH (i, chunk.tokens) key_sums[query_row(&a, i)] += query_sums[i];
     sync();
     MAP(keys, i, j, x, {
         x = j < i ? -x : 0.0f;
@@ -420,77 +423,97 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
         sync();                                                                                                        \
     }
 
-/* The gradients of q and k, and the parts of G' and beta' that come through the states.
- * Program: block of K, chunk, sequence and query head. */
-KERNEL(chunk_delta_dqk, ChunkDeltaArguments) {
+/* The gradient of q, and what comes with it of G'. Program: block of K, chunk, sequence and query head. */
+KERNEL(chunk_delta_dq, ChunkDeltaArguments) {
     TILE(q, ROWS, WIDTH);
     TILE(k, ROWS, WIDTH);
     TILE(values, ROWS, WIDTH);
     TILE(state, WIDTH, WIDTH);
-    TILE(weights, ROWS, ROWS);
-    VECTOR(beta, ROWS);
+    TILE(A, ROWS, ROWS);
     VECTOR(from_start, ROWS);
     VECTOR(to_end, ROWS);
     VECTOR(query_decay, ROWS);
-    VECTOR(queried, ROWS); /* the key-wise sums of q' q, k' k and S S_next' through the states */
-    VECTOR(erased, ROWS);
-    VECTOR(written, ROWS);
-    VECTOR(kept, WIDTH);
+    VECTOR(dots, ROWS);
     ACCUMULATOR(part, ROWS, WIDTH);
     ACCUMULATOR(dq, ROWS, WIDTH);
-    ACCUMULATOR(dk, ROWS, WIDTH);
     const int64_t sequence = program_z / a.heads, k_head = program_z % a.heads, group = a.v_heads / a.heads;
     const int64_t cols = a.K - program_x * WIDTH;
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
     tile_load(q, q_at(&a, chunk, k_head, program_x), a.q_stride, chunk.tokens, cols);
     tile_load(k, k_at(&a, chunk, k_head, program_x), a.k_stride, chunk.rows, cols);
     accumulator_zero(dq);
+    for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
+        const float *S = a.state + slot_at(&a, sequence, program_y, head, program_x, 0);
+        load_decays(from_start, to_end, query_decay, &a, chunk, head);
+        tile_load_f32(A, a.dproducts + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
+        PRODUCT_WITH_STATE(part, tile_load, do_at(&a, chunk, head, 0), a.o_stride, chunk.tokens, S);
+        mma_nn(dq, A, k);
+        MAP(part, i, d, x, x *= query_decay[i]; PEER(dq, i, d) += x; x *= AT(q, i, d));
+        row_sum(dots, part);
+        sync();
+        float *sums = sums_at(&a, 1 + a.blocks_k + program_x, sequence, program_y, head);
+        EACH (i, ROWS) {
+            sums[i] = query_entry(dots, &a, i);
+            sums[ROWS + i] = 0;
+        }
+    }
+    element *to = (element *)a.dq + chunk.token * a.q_stride + k_head * a.K + program_x * WIDTH;
+    accumulator_store(dq, to, a.q_stride, chunk.tokens, cols);
+}
+
+/* The gradient of k, and what comes with it of G' and beta', and of G' through the decay of the state.
+ * Program: as chunk_delta_dq. */
+KERNEL(chunk_delta_dk, ChunkDeltaArguments) {
+    TILE(q, ROWS, WIDTH);
+    TILE(k, ROWS, WIDTH);
+    TILE(values, ROWS, WIDTH);
+    TILE(state, WIDTH, WIDTH);
+    TILE(weights, ROWS, ROWS); /* A, then B + B^T */
+    VECTOR(beta, ROWS);
+    VECTOR(from_start, ROWS);
+    VECTOR(to_end, ROWS);
+    VECTOR(query_decay, ROWS);
+    VECTOR(erased, ROWS);
+    VECTOR(written, ROWS);
+    ACCUMULATOR(part, ROWS, WIDTH);
+    ACCUMULATOR(dk, ROWS, WIDTH);
+    const int64_t sequence = program_z / a.heads, k_head = program_z % a.heads, group = a.v_heads / a.heads;
+    const int64_t cols = a.K - program_x * WIDTH, entries = (cols < WIDTH ? cols : WIDTH) * a.V;
+    const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
+    tile_load(q, q_at(&a, chunk, k_head, program_x), a.q_stride, chunk.tokens, cols);
+    tile_load(k, k_at(&a, chunk, k_head, program_x), a.k_stride, chunk.rows, cols);
     accumulator_zero(dk);
     for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
         const float *S = a.state + slot_at(&a, sequence, program_y, head, program_x, 0);
         const float *dS_next = a.dstate + slot_at(&a, sequence, program_y + 1, head, program_x, 0);
         const int64_t u_from = u_at(&a, chunk, head, 0), u_stride = a.v_heads * a.V;
+        const int64_t at = products_at(&a, sequence, program_y, head);
         const float stays = load_decays(from_start, to_end, query_decay, &a, chunk, head);
         EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk, head, i);
-        PRODUCT_WITH_STATE(part, tile_load, do_at(&a, chunk, head, 0), a.o_stride, chunk.tokens, S);
-        MAP(part, i, d, x, x *= query_decay[i]; PEER(dq, i, d) += x; x *= AT(q, i, d));
-        row_sum(queried, part);
+        tile_load_f32(weights, a.dproducts + at, ROWS, ROWS, ROWS);
         PRODUCT_WITH_STATE(part, tile_load_f32, a.dr + u_from, u_stride, chunk.rows, S);
+        mma_tn(dk, weights, q);
         MAP(part, i, d, x, x *= -from_start[i]; PEER(dk, i, d) += beta[i] * x; x *= AT(k, i, d));
         row_sum(erased, part);
+        sync();
+        tile_load_f32(weights, a.doverlaps + at, ROWS, ROWS, ROWS);
         PRODUCT_WITH_STATE(part, tile_load_f32, a.u + u_from, u_stride, chunk.rows, dS_next);
+        mma_nn(dk, weights, k);
         MAP(part, i, d, x, x *= to_end[i]; PEER(dk, i, d) += x; x *= AT(k, i, d));
         row_sum(written, part);
-        accumulator_zero(part);
-        for (int64_t j0 = 0; j0 < a.V; j0 += WIDTH)
-            MAP(part, d, j, x, x += d < cols && j0 + j < a.V ? S[d * a.V + j0 + j] * dS_next[d * a.V + j0 + j] : 0.0f);
-        row_sum(kept, part);
         sync();
-        float through = 0;
-        SUM(through, i, ROWS, written[i] + stays * kept[i]);
-        EACH (i, ROWS) written[i] = beta[i] * erased[i] - written[i] + (i == ROWS - 1 ? through : 0.0f);
-        sync();
-        EACH (i, chunk.tokens) written[query_row(&a, i)] += queried[i];
-        sync();
+        float kept = 0, through = 0;
+        SUM(kept, i, entries, S[i] * dS_next[i]);
+        SUM(through, i, ROWS, written[i]);
+        through += stays * kept;
         float *sums = sums_at(&a, 1 + program_x, sequence, program_y, head);
         EACH (i, ROWS) {
-            sums[i] = written[i];
+            sums[i] = beta[i] * erased[i] - written[i] + (i == ROWS - 1 ? through : 0.0f);
             sums[ROWS + i] = erased[i];
         }
-        tile_load_f32(weights, a.dproducts + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
-        sync();
-        mma_nn(dq, weights, k);
-        mma_tn(dk, weights, q);
-        sync();
-        tile_load_f32(weights, a.doverlaps + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
-        sync();
-        mma_nn(dk, weights, k);
-        sync();
     }
-    element *dq_to = (element *)a.dq + chunk.token * a.q_stride + k_head * a.K + program_x * WIDTH;
-    element *dk_to = (element *)a.dk + chunk.row * a.k_stride + k_head * a.K + program_x * WIDTH;
-    accumulator_store(dq, dq_to, a.q_stride, chunk.tokens, cols);
-    accumulator_store(dk, dk_to, a.k_stride, chunk.rows, cols);
+    element *to = (element *)a.dk + chunk.row * a.k_stride + k_head * a.K + program_x * WIDTH;
+    accumulator_store(dk, to, a.k_stride, chunk.rows, cols);
 }
 
 /* The gradients of g and beta from their parts. Program: chunk, sequence and value head. */
@@ -498,10 +521,9 @@ KERNEL(chunk_delta_dgates, ChunkDeltaArguments) {
     VECTOR(dG, ROWS);
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_x);
-    const int64_t parts = 1 + (a.K + WIDTH - 1) / WIDTH;
     EACH (i, ROWS) {
         float gate = 0, beta = 0;
-        for (int64_t part = 0; part < parts; part++) {
+        for (int64_t part = 0; part < 1 + 2 * a.blocks_k; part++) {
             const float *sums = sums_at(&a, part, sequence, program_x, head);
             gate += sums[i];
             beta += sums[ROWS + i];
