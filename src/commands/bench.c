@@ -78,8 +78,10 @@ static void time_steps(Bench *b, double flops_per_token) {
     for (int64_t s = 0; s < WARM_UP; s++) one_step(b, s + 1);
     for (int64_t s = 0; s < b->steps; s++) {
         b->session.comm->f->barrier(b->session.comm);
+        b->session.device->synchronize();
         const double start = seconds_now();
         one_step(b, WARM_UP + s + 1);
+        b->session.device->synchronize();
         seconds[s] = seconds_now() - start;
     }
     qsort(seconds, (size_t)b->steps, sizeof *seconds, compare_doubles);

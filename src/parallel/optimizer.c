@@ -87,6 +87,5 @@ OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int6
     int count;
     const Unit *units = fsdp_units(fsdp, &count);
     for (int u = 0; u < count; u++) update_unit(fsdp, &units[u], options->decay_all, &arguments);
-    fsdp_device(fsdp)->synchronize();
     return (OptimizerResult){norm, false};
 }
