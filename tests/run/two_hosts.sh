@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# One MPI job on two "hosts": network namespaces with a name of their own and a wire between them. What rank 0's host sends is
+# counted on the wire; the numbers are those of one host bit for bit. Wants to be root, with ip and unshare.
+source "$(dirname "$0")/common.sh"
+left=flame-a-$$ right=flame-b-$$
+tidy() {
+    ip netns del "$left" 2>/dev/null
+    ip netns del "$right" 2>/dev/null
+    rm -rf "$work"
+}
+trap tidy EXIT
+{ ip netns add "$left" && ip netns add "$right" && ip link add "va$$" netns "$left" type veth peer name "vb$$" netns "$right"; } 2>/dev/null ||
+    { echo "no network namespaces here"; exit 77; }
+ip -n "$left" address add 10.77.0.1/24 dev "va$$"
+ip -n "$right" address add 10.77.0.2/24 dev "vb$$"
+for place in "$left va$$" "$right vb$$"; do
+    read -r space wire <<<"$place"
+    ip -n "$space" link set lo up
+    ip -n "$space" link set "$wire" up
+done
+make_data
+make_config
+
+# What mpirun calls instead of ssh: HOST COMMAND...
+cat >"$work/agent" <<END
+#!/bin/sh
+shift
+exec ip netns exec $right unshare --uts sh -c "hostname flame-b; export TMPDIR=$work/b; mkdir -p \$TMPDIR; \$*"
+END
+chmod +x "$work/agent"
+sent() { ip -n "$left" -s -j link show "va$$" | sed 's/.*"tx":{"bytes":\([0-9]*\).*/\1/'; }
+
+ranks 4 --config "$work/config.yaml" --training.steps=10 --job.dump_folder="$work/one" || { cat "$work/log"; fail "on one host"; }
+before=$(sent)
+mkdir -p "$work/a"
+ip netns exec "$left" unshare --uts sh -c "hostname flame-a; TMPDIR=$work/a exec mpirun --allow-run-as-root --bind-to none -np 4 \
+    --host 10.77.0.1:2,10.77.0.2:2 --mca plm_rsh_agent $work/agent --mca btl_tcp_if_include 10.77.0.0/24 \
+    --mca oob_tcp_if_include 10.77.0.0/24 -x OMP_NUM_THREADS $FLAME --config $work/config.yaml --training.steps=10 \
+    --job.dump_folder=$work/two" >"$work/log" 2>&1 || { cat "$work/log"; fail "on two hosts"; }
+bytes=$(($(sent) - before))
+losses "$work/one" >"$work/a.losses"
+losses "$work/two" >"$work/b.losses"
+[ "$(wc -l <"$work/a.losses")" = 10 ] && cmp "$work/a.losses" "$work/b.losses" || fail "the losses of two hosts differ from those of one"
+[ "$bytes" -gt 3000000 ] || fail "only $bytes bytes went over the wire"
+echo "two hosts: the losses of one, bit for bit; $((bytes / 1000000)) MB from the first to the second"
