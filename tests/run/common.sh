@@ -5,6 +5,7 @@ source_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=1
+export CUDA_VISIBLE_DEVICES= # these tests are about the CPU, also where there is a GPU
 
 fail() {
     echo "FAILED: $*" >&2

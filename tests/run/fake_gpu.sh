@@ -4,6 +4,7 @@
 # (the program) and FAKE_LIBRARIES (the folder of its cuBLASLt and NCCL) besides.
 source "$(dirname "$0")/common.sh"
 : "${FAKE:?the flame-c that is linked with the fake runtime}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
+unset CUDA_VISIBLE_DEVICES
 make_data
 make_config
 on=(--config "$work/config.yaml" --training.steps=6 --checkpoint.enable_checkpoint=true --checkpoint.interval=3)
