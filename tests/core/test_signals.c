@@ -78,6 +78,12 @@ static int three_interrupts(void) {
     return 0;
 }
 
+/* A signal every now and then, for as long as the parent lives. */
+static void rain_on(pid_t parent) {
+    while (getppid() == parent && kill(parent, SIGUSR2) == 0) usleep(200);
+    _exit(0);
+}
+
 /* Products while signals rain: every bit of them as without. */
 static int computing(void) {
     enum { N = 384, BYTES = N * N * (int)sizeof(float), PRODUCTS = 100 };
@@ -99,8 +105,7 @@ static int computing(void) {
     cpu->gemm(&product);
     memcpy(expected, product.c, BYTES);
     const pid_t parent = getpid(), rain = fork();
-    for (; rain == 0; usleep(200))
-        if (getppid() != parent || kill(parent, SIGUSR2) != 0) _exit(0);
+    if (rain == 0) rain_on(parent);
     int wrong = 0;
     for (int i = 0; i < PRODUCTS; i++) {
         memset(product.c, 0xff, BYTES);
