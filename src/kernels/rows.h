@@ -5,13 +5,19 @@
 
 #include <stdint.h>
 
+#if defined(__CUDACC__)
+#define HOST_AND_DEVICE static inline __host__ __device__
+#else
+#define HOST_AND_DEVICE static inline
+#endif
+
 /* A program that sums over rows (a weight's gradient) takes this many and leaves one row of partial sums. */
 enum { PARTIAL_ROWS = 32 };
 
 /* Short rows are taken several at a time: starting a program costs about as much as 200 elements. */
-static inline int64_t rows_per_program(int64_t cols) { return cols < 4096 ? 4096 / cols : 1; }
+HOST_AND_DEVICE int64_t rows_per_program(int64_t cols) { return cols < 4096 ? 4096 / cols : 1; }
 
-static inline int64_t blocks_of(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
+HOST_AND_DEVICE int64_t blocks_of(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
 
 /* ROWS_OF_PROGRAM(row, rows, per_program) { ... }: the rows of program_x. */
 #define ROWS_OF_PROGRAM(row, rows, per_program)                                                                        \

@@ -64,6 +64,7 @@ DEVICE element to_element(float x) { return x; }
  * - MATRIX(name, rows, cols): shared, fp32.
  * - VECTOR(name, size): shared, fp32; name[i] is an entry.
  * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
+ * Only kernels declare tiles, matrices and vectors, and hand them to functions.
  * Tiles, matrices and vectors need a sync() between the word that writes them and the one that reads them, and again
  * before they are overwritten; accumulators need none. */
 enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart would share a few cache sets */

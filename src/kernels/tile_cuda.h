@@ -13,13 +13,14 @@ enum { THREADS = 128 };
 #define KERNEL_SYMBOL(name) name##_cuda_bf16
 #endif
 #define TILE_UNROLL _Pragma("unroll")
+#define TILE_ROLL   _Pragma("unroll 1")
 
 /* The entry point takes the arguments as they are; shared_used counts the bytes of the tiles declared so far, which the
  * compiler turns into constants. */
 #define KERNEL(name, Arguments)                                                                                        \
     static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
                                                           int64_t program_z, int shared_used);                         \
-    extern "C" __global__ void __launch_bounds__(THREADS) KERNEL_SYMBOL(name)(const __grid_constant__ Arguments a) {   \
+    extern "C" __global__ void __launch_bounds__(THREADS, 1) KERNEL_SYMBOL(name)(const __grid_constant__ Arguments a) {   \
         name##_program(a, blockIdx.x, blockIdx.y, blockIdx.z, 0);                                                      \
     }                                                                                                                  \
     static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
@@ -73,6 +74,13 @@ DEVICE uint32_t round_pair(float low, float high) {
     uint32_t pair;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
     return pair;
+}
+
+/* 2^x to 2 ulp, 0 where that is less than 2^-126; exp_f of tile_math.h is its twin. */
+DEVICE float power_of_two(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
 }
 
 /* emulator_copy_start */

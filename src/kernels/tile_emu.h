@@ -16,6 +16,7 @@ enum { THREADS = 128 };
 #define KERNEL_SYMBOL(name) name##_emu_bf16
 #endif
 #define TILE_UNROLL
+#define TILE_ROLL
 #define thread_index()   emulator_thread
 #define sync()           emulator_sync(__FILE__, __LINE__)
 #define shared_memory    emulator_shared_memory

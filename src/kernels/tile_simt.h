@@ -1,7 +1,7 @@
 /* The kernel language for a program of 128 threads in 4 warps: what tile_cuda.h and tile_emu.h have in common.
  * tile_cpu.h says what each word means. The including header defines the machine underneath:
  *
- *   DEVICE, KERNEL, KERNEL_SYMBOL, TILE_UNROLL
+ *   DEVICE, KERNEL, KERNEL_SYMBOL, TILE_UNROLL, TILE_ROLL (a loop that stays one: unrolled, it takes more registers)
  *   thread_index()             0 .. THREADS - 1
  *   sync()                     the barrier of all threads, after copy_wait()
  *   shared_memory(name, entry_size, rows, cols, stride)  memory of the program, the same for each of its threads
@@ -317,7 +317,7 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
     TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
         const int i = (m * WARPS_DOWN(rows) + down) * 16;
         if (i >= rows) break;
-        TILE_UNROLL for (int k = 0; k < depth; k += 16) {
+        TILE_ROLL for (int k = 0; k < depth; k += 16) {
             uint32_t left[4];
             if (a_transposed)
                 matrix_read_transposed(left, a + (k + high * 8 + row) * a_stride + i + low);

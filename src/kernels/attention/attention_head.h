@@ -7,6 +7,8 @@
  *
  * Tiles of keys or queries that see nothing of each other are not visited; only tiles at a boundary are masked. */
 
+#define COLS (HEAD < 128 ? HEAD : 128)
+
 /* Flash attention (arXiv 2307.08691): keys in tiles, with the maximum and the sum of e^(s - maximum) so far. */
 ATTENTION_KERNEL(attention_forward) {
     TILE(q, ATTENTION_ROWS, HEAD);
@@ -56,10 +58,7 @@ ATTENTION_KERNEL(attention_forward) {
             rescale[i] = exp_f((before - maximum[i]) * a.scale);
         }
         sync();
-        MAP(scores, i, j, x, {
-            x = exp_f((x - maximum[i]) * a.scale);
-            PUT(p, i, j, x);
-        });
+        MAP_INTO(p, scores, i, j, x, x = exp_f((x - maximum[i]) * a.scale));
         row_sum(tile_sum, scores);
         MAP(out, i, j, x, x *= rescale[i]);
         sync();
@@ -119,10 +118,7 @@ ATTENTION_KERNEL(attention_queries) {
             const int shift = (int)(s0 - t0);
             MAP(scores, i, j, x, x = j + shift <= i && (float)(j + shift) >= first[i] ? x : -INFINITY);
         }
-        MAP(dp, i, j, x, {
-            x = (x - delta[i]) * exp_f(PEER(scores, i, j) * a.scale - log_sum_exp[i]);
-            PUT(ds, i, j, x);
-        });
+        MAP_INTO(ds, dp, i, j, x, x = (x - delta[i]) * exp_f(PEER(scores, i, j) * a.scale - log_sum_exp[i]));
         sync();
         mma_nn(dq, ds, k);
     }
@@ -130,7 +126,8 @@ ATTENTION_KERNEL(attention_queries) {
     accumulator_store(dq, (element *)a.q_gradient + q_at, a.q_stride, rows, a.head_dim);
 }
 
-/* dk and dv of 64 keys: the sum over the queries of every head that reads them. */
+/* dk and dv of 64 keys: the sum over the queries of every head that reads them. COLS columns of both at a time, which
+ * is what a GPU has registers for. */
 ATTENTION_KERNEL(attention_keys) {
     TILE(q, ATTENTION_ROWS, HEAD);
     TILE(k, ATTENTION_ROWS, HEAD);
@@ -141,10 +138,9 @@ ATTENTION_KERNEL(attention_keys) {
     VECTOR(first, ATTENTION_ROWS); /* key, counted from s0 */
     VECTOR(log_sum_exp, ATTENTION_ROWS);
     VECTOR(delta, ATTENTION_ROWS);
-    ACCUMULATOR(scores, ATTENTION_ROWS, ATTENTION_ROWS);
-    ACCUMULATOR(dp, ATTENTION_ROWS, ATTENTION_ROWS);
-    ACCUMULATOR(dk, ATTENTION_ROWS, HEAD);
-    ACCUMULATOR(dv, ATTENTION_ROWS, HEAD);
+    ACCUMULATOR(scores, ATTENTION_ROWS, ATTENTION_ROWS); /* then p, then do v^T, then ds */
+    ACCUMULATOR(dk, ATTENTION_ROWS, COLS);
+    ACCUMULATOR(dv, ATTENTION_ROWS, COLS);
 
     const int64_t sequence = program_z * a.T, kv_head = program_y, group = a.heads / a.kv_heads;
     const int64_t s0 = program_x * ATTENTION_ROWS;
@@ -156,48 +152,49 @@ ATTENTION_KERNEL(attention_keys) {
 
     tile_load(k, (const element *)a.k + k_at, a.k_stride, rows, a.head_dim);
     tile_load(v, (const element *)a.v + v_at, a.v_stride, rows, a.head_dim);
-    accumulator_zero(dk);
-    accumulator_zero(dv);
-    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        for (int64_t t0 = s0; t0 <= last; t0 += ATTENTION_ROWS) {
-            const int64_t t_last = t0 + ATTENTION_ROWS < a.T ? t0 + ATTENTION_ROWS - 1 : a.T - 1;
-            const int64_t q_at = (sequence + t0) * a.q_stride + head * a.head_dim;
-            const int64_t out_at = (sequence + t0) * a.out_stride + head * a.head_dim;
-            sync();
-            tile_load(q, (const element *)a.q + q_at, a.q_stride, a.T - t0, a.head_dim);
-            tile_load(out_gradient, (const element *)a.out_gradient + out_at, a.out_stride, a.T - t0, a.head_dim);
-            EACH (i, ATTENTION_ROWS) {
-                const int64_t t = t0 + i < a.T ? t0 + i : a.T - 1, at = (sequence + t) * a.heads + head;
-                first[i] = (float)(first_key(segment, a.window, t) - s0);
-                log_sum_exp[i] = t0 + i < a.T ? a.log_sum_exp[at] : INFINITY; /* p = 0 past the end */
-                delta[i] = a.delta[at];
+    for (int c = 0; c < a.head_dim; c += COLS) {
+        TILE_VIEW(q_columns, q, 0, c, ATTENTION_ROWS, COLS);
+        TILE_VIEW(out_gradient_columns, out_gradient, 0, c, ATTENTION_ROWS, COLS);
+        accumulator_zero(dk);
+        accumulator_zero(dv);
+        for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
+            for (int64_t t0 = s0; t0 <= last; t0 += ATTENTION_ROWS) {
+                const int64_t t_last = t0 + ATTENTION_ROWS < a.T ? t0 + ATTENTION_ROWS - 1 : a.T - 1;
+                const int64_t q_at = (sequence + t0) * a.q_stride + head * a.head_dim;
+                const int64_t out_at = (sequence + t0) * a.out_stride + head * a.head_dim;
+                sync();
+                tile_load(q, (const element *)a.q + q_at, a.q_stride, a.T - t0, a.head_dim);
+                tile_load(out_gradient, (const element *)a.out_gradient + out_at, a.out_stride, a.T - t0, a.head_dim);
+                EACH (i, ATTENTION_ROWS) {
+                    const int64_t t = t0 + i < a.T ? t0 + i : a.T - 1, at = (sequence + t) * a.heads + head;
+                    first[i] = (float)(first_key(segment, a.window, t) - s0);
+                    log_sum_exp[i] = t0 + i < a.T ? a.log_sum_exp[at] : INFINITY; /* p = 0 past the end */
+                    delta[i] = a.delta[at];
+                }
+                sync();
+                accumulator_zero(scores);
+                mma_nt(scores, q, k);
+                if (t0 == s0 || first_key(segment, a.window, t_last) > s0) {
+                    const int shift = (int)(t0 - s0);
+                    MAP(scores, i, j, x, x = j <= i + shift && (float)j >= first[i] ? x : -INFINITY);
+                }
+                MAP_INTO(p, scores, i, j, x, x = exp_f(x * a.scale - log_sum_exp[i]));
+                accumulator_zero(scores);
+                mma_nt(scores, out_gradient, v);
+                MAP_INTO(ds, scores, i, j, x, x = (x - delta[i]) * AT(p, i, j));
+                sync();
+                mma_tn(dv, p, out_gradient_columns);
+                mma_tn(dk, ds, q_columns);
             }
-            sync();
-            accumulator_zero(scores);
-            mma_nt(scores, q, k);
-            accumulator_zero(dp);
-            mma_nt(dp, out_gradient, v);
-            if (t0 == s0 || first_key(segment, a.window, t_last) > s0) {
-                const int shift = (int)(t0 - s0);
-                MAP(scores, i, j, x, x = j <= i + shift && (float)j >= first[i] ? x : -INFINITY);
-            }
-            MAP(dp, i, j, x, {
-                const float weight = exp_f(PEER(scores, i, j) * a.scale - log_sum_exp[i]);
-                x = (x - delta[i]) * weight;
-                PUT(p, i, j, weight);
-                PUT(ds, i, j, x);
-            });
-            sync();
-            mma_tn(dv, p, out_gradient);
-            mma_tn(dk, ds, q);
         }
+        MAP(dk, i, j, x, x *= a.scale);
+        if (a.k_gradient) accumulator_store(dk, (element *)a.k_gradient + k_at + c, a.k_stride, rows, a.head_dim - c);
+        if (a.v_gradient) accumulator_store(dv, (element *)a.v_gradient + v_at + c, a.v_stride, rows, a.head_dim - c);
     }
-    MAP(dk, i, j, x, x *= a.scale);
-    if (a.k_gradient) accumulator_store(dk, (element *)a.k_gradient + k_at, a.k_stride, rows, a.head_dim);
-    if (a.v_gradient) accumulator_store(dv, (element *)a.v_gradient + v_at, a.v_stride, rows, a.head_dim);
 }
 
 #undef HEAD
+#undef COLS
 #undef attention_forward
 #undef attention_queries
 #undef attention_keys
