@@ -250,7 +250,6 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
         load_steps(step, &a, chunk, head);
         sync();
         decays_between(decay, step);
-        sync();
         for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH_K;
             const float *dstate = a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
@@ -268,7 +267,6 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
         sync();
         mma_tn(top, left_A, dO);
         mma_tn(bottom, right_A, bottom_dO);
-        sync();
     }
     element *to = (element *)a.dv + chunk.first * a.v_stride + v_head * a.V + program_x * WIDTH_V;
     accumulator_store(top, to, a.v_stride, chunk.rows, cols_v);

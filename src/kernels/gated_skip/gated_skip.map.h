@@ -1,33 +1,33 @@
 /* The skip and the gate after Mamba's recurrence; equations in gated_skip.h. has_gate and by_column are constants where
- * the heads are inlined, so the loops have no branches. */
+ * rows and heads are inlined, so the loops have no branches. */
 #include "kernels/tile.h"
 #include "kernels/gated_skip/gated_skip.h"
 #include "kernels/rows.h"
 
-DEVICE void gated_skip_head(const GatedSkipArguments a, int64_t row, int64_t head, bool has_gate, bool by_column) {
-    const element *D = (const element *)a.D + head * (by_column ? a.cols : 1);
-    const element *y = (const element *)a.y + row * a.y_stride + head * a.cols;
-    const element *x = (const element *)a.x + row * a.x_stride + head * a.cols;
-    const element *gate = (const element *)a.gate + (has_gate ? row * a.gate_stride + head * a.cols : 0);
-    element *z = (element *)a.z + row * a.z_stride + head * a.cols;
-    EACH (i, a.cols) {
-        const float sum = to_float(y[i]) + to_float(D[by_column ? i : 0]) * to_float(x[i]);
-        z[i] = to_element(has_gate ? sum * silu_f(to_float(gate[i])) : sum);
+DEVICE void gated_skip_row(const GatedSkipArguments a, int64_t row, bool has_gate, bool by_column) {
+    for (int64_t head = 0; head < a.heads; head++) {
+        const element *D = (const element *)a.D + head * (by_column ? a.cols : 1);
+        const element *y = (const element *)a.y + row * a.y_stride + head * a.cols;
+        const element *x = (const element *)a.x + row * a.x_stride + head * a.cols;
+        const element *gate = (const element *)a.gate + (has_gate ? row * a.gate_stride + head * a.cols : 0);
+        element *z = (element *)a.z + row * a.z_stride + head * a.cols;
+        EACH (i, a.cols) {
+            const float sum = to_float(y[i]) + to_float(D[by_column ? i : 0]) * to_float(x[i]);
+            z[i] = to_element(has_gate ? sum * silu_f(to_float(gate[i])) : sum);
+        }
     }
 }
 
 KERNEL(gated_skip, GatedSkipArguments) {
     ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
-        for (int64_t head = 0; head < a.heads; head++) {
-            if (a.gate && a.by_column)
-                gated_skip_head(a, row, head, true, true);
-            else if (a.gate)
-                gated_skip_head(a, row, head, true, false);
-            else if (a.by_column)
-                gated_skip_head(a, row, head, false, true);
-            else
-                gated_skip_head(a, row, head, false, false);
-        }
+        if (a.gate && a.by_column)
+            gated_skip_row(a, row, true, true);
+        else if (a.gate)
+            gated_skip_row(a, row, true, false);
+        else if (a.by_column)
+            gated_skip_row(a, row, false, true);
+        else
+            gated_skip_row(a, row, false, false);
     }
 }
 
