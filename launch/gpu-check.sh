@@ -161,7 +161,7 @@ bench_one() {
     within 60 "$flame" bench --config "configs/$1.yaml" --device=cuda --training.seq_len="$2" --training.context_len="$2" \
         --training.batch_size=$((batch > 0 ? batch : 1)) --training.global_batch_size=null \
         --training.gradient_accumulation_steps=1 --steps 5 --json "$work/bench-$1-$2.json" >"$work/log" 2>&1 || {
-        say "$1 at $2: $(tail -n 1 "$work/log")"
+        say "$1 at $2: $(grep error "$work/log" | tail -n 1)"
         return 1
     }
     cat "$work/log" >>"$work/details"
