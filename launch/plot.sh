@@ -28,16 +28,31 @@ extract() { # FILE KEY
     }' "$1"
 }
 
-curve() { # KEY TITLE AXES: one panel with every run that has this quantity
+style() { # NUMBER: eight colours, then the same ones dashed
+    printf 'linewidth 1.6 linecolor %d dashtype %d' $((($1 - 1) % 8 + 1)) $((($1 - 1) / 8 + 1))
+}
+
+curve() { # KEY TITLE AXES [STYLE]: one panel with every run that has this quantity
     plots=
-    number=0
+    run_number=0
     for run in "$columns"/run-*; do
-        number=$((number + 1))
+        run_number=$((run_number + 1))
         [ -s "$run/$1" ] || continue
-        plots="$plots${plots:+, }'$run/$1' using 1:2 with ${4:-lines} linewidth 1.6 linecolor $number title '$(cat "$run/name")'"
+        plots="$plots${plots:+, }'$run/$1' using 1:2 with ${4:-lines} $(style $run_number) title '$(cat "$run/name")'"
     done
     [ -n "$plots" ] || return 0
     printf 'set title "%s"\nunset logscale y\nset format y "%%g"\n%s\nplot %s\n' "$2" "$3" "$plots"
+}
+
+legend() { # one panel with the names alone
+    plots=
+    run_number=0
+    for run in "$columns"/run-*; do
+        run_number=$((run_number + 1))
+        plots="$plots${plots:+, }NaN with lines $(style $run_number) title '$(cat "$run/name")'"
+    done
+    printf 'set key on center center\nunset title\nunset border\nunset tics\nunset xlabel\n'
+    printf 'unset grid\nset xrange [0:1]\nset yrange [0:1]\nplot %s\n' "$plots"
 }
 
 quantities="loss val_loss lr grad_norm tokens_per_second"
@@ -59,11 +74,13 @@ done
     printf 'set terminal pngcairo size 1400,900 font "Sans,11"\nset output "%s"\n' "$output"
     printf 'set grid linecolor "#dddddd"\nset border 3\nset tics nomirror\nset xlabel "step"\nset key top right\n'
     printf 'set datafile missing "NaN"\nset xrange [0:*]\nset multiplot layout 2,3\n'
+    [ "$number" -le 3 ] || printf 'unset key\n'
     curve loss "training loss" ""
     curve val_loss "validation loss" "" linespoints
     curve lr "learning rate" "set yrange [0:*]"
     curve grad_norm "gradient norm" "set yrange [*:*]; set logscale y"
-    curve tokens_per_second "tokens per second" "set yrange [0:*]; set key bottom right"
+    curve tokens_per_second "tokens per second" "set yrange [0:*]"
+    [ "$number" -le 3 ] || legend
     printf 'unset multiplot\n'
 } > "$columns/plot.gp"
 gnuplot "$columns/plot.gp"
