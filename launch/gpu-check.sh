@@ -20,6 +20,7 @@ ops=$programs/test_ops
 mpirun=$programs/mpirun
 [ -x "$ops" ] || ops=$programs/tests/test_ops
 [ -x "$mpirun" ] || mpirun=mpirun
+export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64 # where the toolkit usually puts cuBLASLt
 deadline=530 # seconds from the start
 report=$PWD/gpu-check.json
 work=$(mktemp -d)
