@@ -399,7 +399,6 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
                 sync();
                 EACH (j, ROWS) a.writes[part_at + j] = part[j];
             }
-            sync();
         }
         mma_nn(dq, dP, k);
         mma_tn(dk, dP, q);
