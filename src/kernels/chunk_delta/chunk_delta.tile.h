@@ -501,9 +501,8 @@ KERNEL(chunk_delta_dk, ChunkDeltaArguments) {
         mma_nn(dk, weights, k);
         MAP(part, i, d, x, x *= to_end[i]; PEER(dk, i, d) += x; x *= AT(k, i, d));
         row_sum(written, part);
-        sync();
         float kept = 0, through = 0;
-        SUM(kept, i, entries, S[i] * dS_next[i]);
+        SUM(kept, i, entries, S[i] * dS_next[i]); /* with the barriers that `written` needs */
         SUM(through, i, ROWS, written[i]);
         through += stays * kept;
         float *sums = sums_at(&a, 1 + program_x, sequence, program_y, head);
