@@ -4,8 +4,8 @@
 source "$(dirname "$0")/common.sh"
 left=flame-a-$$ right=flame-b-$$
 tidy() {
-    ip netns del "$left" 2>/dev/null
-    ip netns del "$right" 2>/dev/null
+    ip netns del "$left" 2>/dev/null || true
+    ip netns del "$right" 2>/dev/null || true
     rm -rf "$work"
 }
 trap tidy EXIT
