@@ -45,7 +45,8 @@ Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
 /* silu, relu, sigmoid or 1 + elu of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
 /* Depthwise causal convolution over time, weight [cols, width], width at most 4, bias [1, cols] or NULL, then silu if
- * asked for: y_t = silu(bias + sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0. */
+ * asked for: y_t = silu(bias + sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0.
+ */
 Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, bool silu);
 /* factor * sigmoid(x), always fp32. */
 Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
@@ -60,9 +61,9 @@ Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate, in
  * clamp_min = -INFINITY: none. */
 Tensor *log_sigmoid_gate(Tape *tape, Tensor *x, Tensor *bias, float normalizer, float clamp_min);
 
-/* HGRN's forget gate f = bound + (1 - bound) sigmoid(x) (arXiv 2311.04823): gives log f, always fp32, and in *gated what
- * it lets in, 1 - f, times silu(input) if input is not NULL. The bound of layer `layer` is the sum of softmax(bounds,
- * over layers) over layers 1 .. layer, a fixed 0 for layer 0; bounds [layers, cols], NULL: 0. */
+/* HGRN's forget gate f = bound + (1 - bound) sigmoid(x) (arXiv 2311.04823): gives log f, always fp32, and in *gated
+ * what it lets in, 1 - f, times silu(input) if input is not NULL. The bound of layer `layer` is the sum of
+ * softmax(bounds, over layers) over layers 1 .. layer, a fixed 0 for layer 0; bounds [layers, cols], NULL: 0. */
 Tensor *lower_bound_gate(Tape *tape, Tensor *x, Tensor *input, Tensor *bounds, int64_t layer, Tensor **gated);
 
 typedef struct AttentionShape {
@@ -91,8 +92,8 @@ typedef struct ChunkSimpleGlaShape {
 /* Linear attention with one decay per head and token (Mamba-2, arXiv 2405.21060; retention, arXiv 2307.08621): S_t =
  * e^g_t S_{t-1} + k_t v_t^T, o_t = scale q_t S_t. q [N, q_heads*K], k [N, k_heads*K], v [N, v_heads*V], where head n of
  * `heads` reads query head n / (heads / q_heads), and so on; k_heads divides q_heads. g [N, heads] fp32 log decays or
- * NULL -> o [N, heads*V]. initial: state before the first token, fp32 [B*heads*K, V], or NULL for zero. *final, if final
- * is not NULL: the state after the last token, same layout. */
+ * NULL -> o [N, heads*V]. initial: state before the first token, fp32 [B*heads*K, V], or NULL for zero. *final, if
+ * final is not NULL: the state after the last token, same layout. */
 Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkSimpleGlaShape shape,
                          Tensor *initial, Tensor **final);
 

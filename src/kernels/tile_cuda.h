@@ -20,7 +20,8 @@ enum { THREADS = 128 };
 #define KERNEL(name, Arguments)                                                                                        \
     static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
                                                           int64_t program_z, int shared_used);                         \
-    extern "C" __global__ void __launch_bounds__(THREADS, 1) KERNEL_SYMBOL(name)(const __grid_constant__ Arguments a) {   \
+    extern "C" __global__ void __launch_bounds__(THREADS, 1)                                                           \
+        KERNEL_SYMBOL(name)(const __grid_constant__ Arguments a) {                                                     \
         name##_program(a, blockIdx.x, blockIdx.y, blockIdx.z, 0);                                                      \
     }                                                                                                                  \
     static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
