@@ -55,3 +55,20 @@ KERNEL(activation_backward, ActivationBackwardArguments) {
             activation_backward_row(a, row, ACTIVATION_ONE_PLUS_ELU);
     }
 }
+
+KERNEL(sigmoid_gate, ActivationArguments) {
+    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        float *y = (float *)a.y + row * a.y_stride;
+        EACH (i, a.cols) y[i] = a.factor * sigmoid_f(to_float(x[i]));
+    }
+}
+
+KERNEL(sigmoid_gate_backward, ActivationBackwardArguments) {
+    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        const float *dy = (const float *)a.dy + row * a.dy_stride;
+        element *dx = (element *)a.dx + row * a.x_stride;
+        EACH (i, a.cols) dx[i] = to_element(dy[i] * a.factor * sigmoid_derivative_f(to_float(x[i])));
+    }
+}
