@@ -297,7 +297,8 @@ static Status open_model(Verification *v, Comm *comm) {
         model_destroy(model);
         return status;
     }
-    const RunnerOptions options = {v->type, RECOMPUTE_SELECTIVE, v->B, v->T, true, true};
+    const RunnerOptions options = {
+        .type = v->type, .recompute = RECOMPUTE_SELECTIVE, .B = v->B, .T = v->T, .training = true, .logits = true};
     return session_open(&v->session, comm, device, model, options, true);
 }
 

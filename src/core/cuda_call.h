@@ -11,11 +11,10 @@
 #define CUDA(call)                                                                                                     \
     do {                                                                                                               \
         const cudaError_t error_ = (call);                                                                             \
-        if (error_ == cudaSuccess) break;                                                                              \
-        log_error("the GPU failed: %s (%s) at %s:%d", cudaGetErrorString(error_), cudaGetErrorName(error_), __FILE__,  \
-                  __LINE__);                                                                                           \
-        log_end_job(IO_ERROR);                                                                                         \
+        if (error_ != cudaSuccess) cuda_failed(error_, __FILE__, __LINE__);                                            \
     } while (0)
+
+_Noreturn void cuda_failed(cudaError_t error, const char *file, int line);
 
 /* The stream of the device `cuda`. */
 cudaStream_t device_cuda_stream(void);

@@ -7,7 +7,7 @@
  *
  * A device's memory belongs to the device: the rest of the program passes addresses around and reads or writes what
  * lies there only by `copy`. Work is done in the order it was asked for, but perhaps later: what a copy brings to the
- * host is there after `synchronize` or `wait`, and until then the host leaves both ends of a copy alone. */
+ * host is there after `synchronize`, and until then the host leaves both ends of a copy alone. */
 #ifndef FLAME_CORE_DEVICE_H
 #define FLAME_CORE_DEVICE_H
 
@@ -41,6 +41,9 @@ typedef struct Grid {
     int64_t x, y, z;
 } Grid;
 
+/* Work that a device can do again without being asked for each part of it. */
+typedef struct Recording Recording;
+
 typedef struct Device {
     const char *name;
     bool computes;    /* false: the counting device */
@@ -64,9 +67,13 @@ typedef struct Device {
     void (*launch)(Kernel kernel, DType type, Grid grid, const void *arguments);
     /* Waits until everything asked for is done. */
     void (*synchronize)(void);
-    /* Names the end of what has been asked for so far; `wait` waits until that much is done. A few may be open. */
-    int64_t (*mark)(void);
-    void (*wait)(int64_t mark);
+    /* What is asked for between these two is not done but kept, with its addresses and arguments, for `replay`; in
+     * between nothing is allocated or waited for. The caller owns the recording. NULL where a device does
+     * everything at once. */
+    void (*begin_recording)(void);
+    Recording *(*end_recording)(void);
+    void (*replay)(const Recording *recording);
+    void (*release_recording)(Recording *recording);
 } Device;
 
 const Device *device_cpu(void);

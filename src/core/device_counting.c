@@ -25,8 +25,6 @@ static int64_t no_limit(int sharers) {
     return INT64_MAX;
 }
 static uint64_t no_identity(void) { return 0; }
-static int64_t no_mark(void) { return 0; }
-static void no_wait(int64_t mark) { (void)mark; }
 
 const Device *device_counting(void) {
     static const Device device = {.name = "counting",
@@ -41,8 +39,6 @@ const Device *device_counting(void) {
                                   .copy = no_copy,
                                   .gemm = no_gemm,
                                   .launch = no_launch,
-                                  .synchronize = no_synchronize,
-                                  .mark = no_mark,
-                                  .wait = no_wait};
+                                  .synchronize = no_synchronize};
     return &device;
 }

@@ -90,8 +90,6 @@ static void cpu_launch(Kernel kernel, DType type, Grid grid, const void *argumen
 }
 
 static void cpu_synchronize(void) {}
-static int64_t cpu_mark(void) { return 0; }
-static void cpu_wait(int64_t mark) { (void)mark; }
 
 const Device *device_cpu(void) {
     static const Device device = {.name = "cpu",
@@ -107,9 +105,7 @@ const Device *device_cpu(void) {
                                   .copy = cpu_copy,
                                   .gemm = cpu_gemm,
                                   .launch = cpu_launch,
-                                  .synchronize = cpu_synchronize,
-                                  .mark = cpu_mark,
-                                  .wait = cpu_wait};
+                                  .synchronize = cpu_synchronize};
     return &device;
 }
 

@@ -12,7 +12,6 @@
 #include "core/cuda_gemm.h"
 #include "kernels/launch_cuda.h"
 
-enum { MARKS = 64 };                             /* that may be open */
 enum { OLDEST_MAJOR = 8 };                       /* compute capability of the kernels: 8.0, A100 */
 static const int64_t WORKSPACE_BYTES = 32 << 20; /* of products: what cuBLASLt asks for on Hopper */
 
@@ -22,12 +21,17 @@ static struct {
     char text[1024];
     cudaStream_t stream;
     cudaMemPool_t pool;
-    cudaEvent_t event[MARKS];
-    int64_t marks;
     uint64_t identity;
+    bool recording;
 } cuda;
 
 cudaStream_t device_cuda_stream(void) { return cuda.stream; }
+
+void cuda_failed(cudaError_t error, const char *file, int line) {
+    log_error("the GPU failed: %s (%s) at %s:%d%s", cudaGetErrorString(error), cudaGetErrorName(error), file, line,
+              cuda.recording ? ", while a micro-batch was recorded; training.cuda_graph: false does without" : "");
+    log_end_job(IO_ERROR);
+}
 
 static void *cuda_allocate(int64_t bytes) {
     void *memory = NULL;
@@ -103,13 +107,33 @@ static void cuda_launch(Kernel kernel, DType type, Grid grid, const void *argume
 
 static void cuda_synchronize(void) { CUDA(cudaStreamSynchronize(cuda.stream)); }
 
-static int64_t cuda_mark(void) {
-    CUDA(cudaEventRecord(cuda.event[cuda.marks % MARKS], cuda.stream));
-    return cuda.marks++;
+struct Recording {
+    cudaGraphExec_t graph;
+};
+
+/* Other threads may go on using the GPU meanwhile. */
+static void cuda_begin_recording(void) {
+    cuda.recording = true;
+    CUDA(cudaStreamBeginCapture(cuda.stream, cudaStreamCaptureModeThreadLocal));
 }
 
-/* An event that was recorded again since then stands for a later mark: that waits a little longer. */
-static void cuda_wait(int64_t mark) { CUDA(cudaEventSynchronize(cuda.event[mark % MARKS])); }
+static Recording *cuda_end_recording(void) {
+    Recording *recording = malloc(sizeof *recording);
+    CHECK(recording, "out of memory");
+    cudaGraph_t graph;
+    CUDA(cudaStreamEndCapture(cuda.stream, &graph));
+    CUDA(cudaGraphInstantiate(&recording->graph, graph, 0));
+    CUDA(cudaGraphDestroy(graph));
+    cuda.recording = false;
+    return recording;
+}
+
+static void cuda_replay(const Recording *recording) { CUDA(cudaGraphLaunch(recording->graph, cuda.stream)); }
+
+static void cuda_release_recording(Recording *recording) {
+    CUDA(cudaGraphExecDestroy(recording->graph));
+    free(recording);
+}
 
 static const Device device_cuda = {.name = "cuda",
                                    .computes = true,
@@ -125,8 +149,10 @@ static const Device device_cuda = {.name = "cuda",
                                    .gemm = cuda_product,
                                    .launch = cuda_launch,
                                    .synchronize = cuda_synchronize,
-                                   .mark = cuda_mark,
-                                   .wait = cuda_wait};
+                                   .begin_recording = cuda_begin_recording,
+                                   .end_recording = cuda_end_recording,
+                                   .replay = cuda_replay,
+                                   .release_recording = cuda_release_recording};
 
 static CudaState answer(CudaState state, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static CudaState answer(CudaState state, const char *format, ...) {
@@ -182,14 +208,12 @@ static uint64_t hash_uuid(const cudaUUID_t *uuid) {
     return hash | 1; /* never 0 */
 }
 
-/* Stream, pool and events; pages that were freed stay in the pool. */
+/* Stream and pool; pages that were freed stay in the pool. */
 static cudaError_t create_stream(int number) {
     uint64_t keep_all = UINT64_MAX;
     cudaError_t error = cudaStreamCreateWithFlags(&cuda.stream, cudaStreamNonBlocking);
     if (error == cudaSuccess) error = cudaDeviceGetDefaultMemPool(&cuda.pool, number);
     if (error == cudaSuccess) error = cudaMemPoolSetAttribute(cuda.pool, cudaMemPoolAttrReleaseThreshold, &keep_all);
-    for (int i = 0; i < MARKS && error == cudaSuccess; i++)
-        error = cudaEventCreateWithFlags(&cuda.event[i], cudaEventDisableTiming);
     return error;
 }
 

@@ -411,8 +411,6 @@ const Device *device_emulator(void) {
                       .copy = cpu->copy,
                       .gemm = cpu->gemm,
                       .launch = emulator_launch,
-                      .synchronize = cpu->synchronize,
-                      .mark = cpu->mark,
-                      .wait = cpu->wait};
+                      .synchronize = cpu->synchronize};
     return &device;
 }

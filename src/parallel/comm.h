@@ -40,6 +40,9 @@ typedef struct CommFunctions {
      * write where it read. The host waits for nothing. */
     void (*wait_gathers)(Comm *comm);
     void (*wait_reductions)(Comm *comm);
+    /* The device has just been asked to replay a recording with collectives in it: a hang of `subject` is noticed as
+     * one of a collective's is. NULL where collectives cannot be recorded. */
+    void (*watch_replay)(Comm *comm, const char *subject);
     /* values[i] = sum (or maximum) over ranks, in rank order: the same bits everywhere. */
     void (*all_reduce_sum)(Comm *comm, double *values, int64_t count);
     void (*all_reduce_max)(Comm *comm, double *values, int64_t count);

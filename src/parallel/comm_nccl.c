@@ -40,8 +40,9 @@ static struct {
 typedef struct Lane {
     ncclComm_t comm;
     cudaStream_t stream;
-    cudaEvent_t asked; /* what the device was asked before */
-    cudaEvent_t done;  /* the last collective, one of `ended`; NULL: there was none */
+    cudaEvent_t asked;    /* what the device was asked before */
+    cudaEvent_t recorded; /* the last collective of a recording */
+    cudaEvent_t done;     /* the last collective, that or one of `ended`; NULL: the device has waited for it */
 } Lane;
 
 /* Memory that NCCL knows, so that it moves it without copies in between. */
@@ -86,11 +87,25 @@ static void enter(Lane *lane) {
     CUDA(cudaStreamWaitEvent(lane->stream, lane->asked, 0));
 }
 
+static bool is_recording(void) {
+    enum cudaStreamCaptureStatus status;
+    CUDA(cudaStreamIsCapturing(device_cuda_stream(), &status));
+    return status == cudaStreamCaptureStatusActive;
+}
+
+/* What is recorded has not begun, and nobody may ask whether it has ended. */
 static void leave(Comm *comm, Lane *lane, const char *collective) {
     Nccl *n = nccl_of(comm);
-    lane->done = n->ended[watchdog_next(n->watchdog) % WATCHDOG_OPEN];
+    const bool begun = !is_recording();
+    lane->done = begun ? n->ended[watchdog_next(n->watchdog) % WATCHDOG_OPEN] : lane->recorded;
     CUDA(cudaEventRecord(lane->done, lane->stream));
-    watchdog_begin(n->watchdog, collective, comm->subject);
+    if (begun) watchdog_begin(n->watchdog, collective, comm->subject);
+}
+
+static void nccl_watch_replay(Comm *comm, const char *subject) {
+    Nccl *n = nccl_of(comm);
+    CUDA(cudaEventRecord(n->ended[watchdog_next(n->watchdog) % WATCHDOG_OPEN], device_cuda_stream()));
+    watchdog_begin(n->watchdog, "replay", subject);
 }
 
 static void nccl_all_gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
@@ -112,8 +127,9 @@ static void nccl_reduce_scatter(Comm *comm, const float *send, float *receive, i
 }
 
 /* The device goes on after the lane's last collective. */
-static void wait_for(const Lane *lane) {
+static void wait_for(Lane *lane) {
     if (lane->done) CUDA(cudaStreamWaitEvent(device_cuda_stream(), lane->done, 0));
+    lane->done = NULL;
 }
 
 static void nccl_wait_gathers(Comm *comm) { wait_for(&nccl_of(comm)->gathers); }
@@ -175,6 +191,7 @@ static void close_lane(Lane *lane) {
     check(lane, nccl.ncclCommFinalize(lane->comm), "end", "the run");
     nccl.ncclCommDestroy(lane->comm);
     CUDA(cudaEventDestroy(lane->asked));
+    CUDA(cudaEventDestroy(lane->recorded));
     CUDA(cudaStreamDestroy(lane->stream));
 }
 
@@ -199,6 +216,7 @@ static const CommFunctions nccl_functions = {.name = "nccl",
                                              .reduce_scatter = nccl_reduce_scatter,
                                              .wait_gathers = nccl_wait_gathers,
                                              .wait_reductions = nccl_wait_reductions,
+                                             .watch_replay = nccl_watch_replay,
                                              .all_reduce_sum = comm_over_all_reduce_sum,
                                              .all_reduce_max = comm_over_all_reduce_max,
                                              .broadcast = comm_over_broadcast,
@@ -242,6 +260,7 @@ static void create_stream(Lane *lane) {
     CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
     CUDA(cudaStreamCreateWithPriority(&lane->stream, cudaStreamNonBlocking, greatest));
     CUDA(cudaEventCreateWithFlags(&lane->asked, cudaEventDisableTiming));
+    CUDA(cudaEventCreateWithFlags(&lane->recorded, cudaEventDisableTiming));
 }
 
 /* Connects all ranks. Collective. */

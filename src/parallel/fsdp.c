@@ -364,3 +364,10 @@ void fsdp_end_step(Fsdp *fsdp) {
         take_away(&fsdp->unit[u]);
     }
 }
+
+bool fsdp_has_gradient(const Fsdp *fsdp) { return fsdp->state[0].has_gradient; }
+
+void fsdp_replayed(Fsdp *fsdp) {
+    fsdp->stale = false;
+    for (int u = 0; u < fsdp->units; u++) fsdp->state[u].has_gradient = true;
+}

@@ -59,4 +59,9 @@ void fsdp_reduce_gradient(Fsdp *fsdp, int unit);
  * gradient shards count as zero. */
 void fsdp_end_step(Fsdp *fsdp);
 
+/* Whether a micro-batch of this step has left gradients. The device is asked for something else in the first one. */
+bool fsdp_has_gradient(const Fsdp *fsdp);
+/* All units' gradients are those of a micro-batch that the device has repeated without this module being asked. */
+void fsdp_replayed(Fsdp *fsdp);
+
 #endif

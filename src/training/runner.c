@@ -6,6 +6,13 @@
 #include "core/check.h"
 #include "kernels/ops.h"
 
+/* A micro-batch that the device repeats. */
+typedef struct Replay {
+    bool warm;            /* it has run once: nothing is prepared any more */
+    Recording *recording; /* NULL: not yet */
+    int64_t bytes_sent;
+} Replay;
+
 struct Runner {
     Model *model;
     Fsdp *fsdp; /* NULL on the counting device */
@@ -15,13 +22,13 @@ struct Runner {
     HostBatch host;
     int32_t *device_tokens; /* tokens, labels, segment, position, one after another */
     float *losses;          /* host copy of the token losses */
-    int64_t losses_copied;  /* the device's mark for that copy */
     Batch batch;
     Tape embedding_tape, head_tape, *layer_tape;
     Tensor *boundary; /* [layers + 1]: the input of each layer and of the head */
     void *boundary_gradient;
     double forward_flops;
     Profile *profile; /* NULL: not timed */
+    Replay replay[2]; /* the first micro-batch of a step, and the others */
 };
 
 static int64_t rows_of(const Runner *runner) { return runner->options.B * runner->options.T; }
@@ -97,13 +104,11 @@ static Tensor *head_losses(Runner *runner, bool recording) {
 
 static void download_losses(Runner *runner, const Tensor *losses) {
     runner->device->copy(runner->losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
-    runner->losses_copied = runner->device->mark();
 }
 
 /* The sums are taken on the host, in the order of the tokens. */
 static void sum_losses(const Runner *runner, double *loss_sum, int64_t *targets) {
-    if (!runner->device->computes) return;
-    runner->device->wait(runner->losses_copied);
+    runner->device->synchronize();
     *loss_sum = 0;
     *targets = 0;
     for (int64_t i = 0; i < rows_of(runner); i++) {
@@ -150,7 +155,7 @@ static void reduce_gradient(Runner *runner, int unit) {
         pretend_gradient(&runner->model->unit[unit], false);
 }
 
-static void run_training(Runner *runner, double *loss_sum, int64_t *targets) {
+static void run_training(Runner *runner) {
     Model *model = runner->model;
     forward_layers(runner, true);
     begin_gradient(runner, 0);
@@ -168,22 +173,59 @@ static void run_training(Runner *runner, double *loss_sum, int64_t *targets) {
     backward_tape(runner, &runner->embedding_tape, NULL);
     release(runner, 0, false);
     reduce_gradient(runner, 0);
-    sum_losses(runner, loss_sum, targets); /* now, that the device has something to do meanwhile */
+}
+
+static bool can_replay(const Runner *runner) {
+    const Comm *comm = fsdp_comm(runner->fsdp);
+    return runner->options.replay && runner->device->begin_recording && !runner->profile &&
+           (comm->size == 1 || comm->f->watch_replay);
+}
+
+/* Whatever was gathered before is gathered again in every replay of a step's first micro-batch. */
+static void record_training(Runner *runner, Replay *replay) {
+    const Comm *comm = fsdp_comm(runner->fsdp);
+    if (!fsdp_has_gradient(runner->fsdp)) fsdp_end_step(runner->fsdp);
+    replay->bytes_sent = -comm->bytes_sent;
+    runner->device->begin_recording();
+    run_training(runner);
+    replay->recording = runner->device->end_recording();
+    replay->bytes_sent += comm->bytes_sent;
+}
+
+static void replay_training(Runner *runner, Replay *replay) {
+    Comm *comm = fsdp_comm(runner->fsdp);
+    if (replay->recording) {
+        comm->bytes_sent += replay->bytes_sent;
+        fsdp_replayed(runner->fsdp);
+    } else {
+        record_training(runner, replay);
+    }
+    runner->device->replay(replay->recording);
+    if (comm->size > 1) comm->f->watch_replay(comm, "a micro-batch (training.cuda_graph: false names the collective)");
 }
 
 void runner_train(Runner *runner, double *loss_sum, int64_t *targets) {
     CHECK(runner->options.training, "this runner was made for evaluation");
-    run_training(runner, loss_sum, targets);
-}
-
-static void run_evaluation(Runner *runner, double *loss_sum, int64_t *targets) {
-    forward_layers(runner, false);
-    download_losses(runner, head_losses(runner, false));
-    release(runner, 0, false);
+    Replay *replay = &runner->replay[fsdp_has_gradient(runner->fsdp)];
+    if (replay->warm && can_replay(runner))
+        replay_training(runner, replay);
+    else
+        run_training(runner);
+    replay->warm = true;
     sum_losses(runner, loss_sum, targets);
 }
 
-void runner_evaluate(Runner *runner, double *loss_sum, int64_t *targets) { run_evaluation(runner, loss_sum, targets); }
+static Tensor *run_evaluation(Runner *runner) {
+    forward_layers(runner, false);
+    Tensor *losses = head_losses(runner, false);
+    release(runner, 0, false);
+    return losses;
+}
+
+void runner_evaluate(Runner *runner, double *loss_sum, int64_t *targets) {
+    download_losses(runner, run_evaluation(runner));
+    sum_losses(runner, loss_sum, targets);
+}
 
 static void run_logits(Runner *runner, float *logits) {
     forward_layers(runner, false);
@@ -243,12 +285,10 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options) {
     Runner *runner = new_runner(model, NULL, device_counting(), options);
     runner->keep = arena_counting("keep", runner->device);
     runner->scratch = arena_counting("scratch", runner->device);
-    double loss = 0;
-    int64_t targets = 0;
     if (options.training) {
-        run_training(runner, &loss, &targets);
+        run_training(runner);
     } else {
-        run_evaluation(runner, &loss, &targets);
+        run_evaluation(runner);
         if (options.logits) run_logits(runner, NULL);
     }
     const RunnerPlan plan = {
@@ -282,6 +322,8 @@ void runner_destroy(Runner *runner) {
     arena_destroy(&runner->keep);
     arena_destroy(&runner->scratch);
     const Device *device = runner->device;
+    for (int i = 0; i < 2; i++)
+        if (runner->replay[i].recording) device->release_recording(runner->replay[i].recording);
     if (runner->device_tokens) device->release(runner->device_tokens, batch_bytes(runner));
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
     if (runner->losses) device->release_host(runner->losses, losses_bytes(runner));

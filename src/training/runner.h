@@ -17,6 +17,7 @@ typedef struct RunnerOptions {
     int64_t B, T;  /* sequences and tokens of a micro-batch */
     bool training; /* false: only runner_evaluate and runner_logits */
     bool logits;   /* runner_logits will be called: room for [N, vocab_size] */
+    bool replay;   /* where the device can, runner_train asks for a micro-batch as a whole from the second time on */
 } RunnerOptions;
 
 typedef struct Runner Runner;

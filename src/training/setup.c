@@ -33,7 +33,8 @@ RunnerOptions setup_runner(const TrainConfig *config) {
                            .recompute = recompute,
                            .B = config->training.batch_size,
                            .T = config->training.seq_len,
-                           .training = true};
+                           .training = true,
+                           .replay = config->training.cuda_graph};
 }
 
 FsdpOptions setup_sharding(const TrainConfig *config, bool training) {

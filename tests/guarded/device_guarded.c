@@ -177,8 +177,6 @@ static void guarded_launch(Kernel kernel, DType type, Grid grid, const void *arg
 }
 
 static void guarded_synchronize(void) { deliver(guarded.count); }
-static int64_t guarded_mark(void) { return guarded.count; }
-static void guarded_wait(int64_t mark) { deliver(mark); }
 
 const Device *__wrap_device_cpu(void) {
     static const Device device = {.name = "guarded",
@@ -193,8 +191,6 @@ const Device *__wrap_device_cpu(void) {
                                   .copy = guarded_copy,
                                   .gemm = guarded_gemm,
                                   .launch = guarded_launch,
-                                  .synchronize = guarded_synchronize,
-                                  .mark = guarded_mark,
-                                  .wait = guarded_wait};
+                                  .synchronize = guarded_synchronize};
     return &device;
 }

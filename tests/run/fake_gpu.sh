@@ -7,23 +7,31 @@ source "$(dirname "$0")/common.sh"
 unset CUDA_VISIBLE_DEVICES
 make_data
 make_config
-on=(--config "$work/config.yaml" --training.steps=6 --checkpoint.enable_checkpoint=true --checkpoint.interval=3)
+on=(--config "$work/config.yaml" --checkpoint.enable_checkpoint=true --checkpoint.interval=3
+    --data.validation_files="[$work/data.h5]" --data.validation_interval=7 --data.validation_steps=1)
 on_gpu() { LD_LIBRARY_PATH=$FAKE_LIBRARIES:${LD_LIBRARY_PATH:-} FLAME=$FAKE ranks "$@" --device=cuda; }
-sum() { sha256sum <"$1/checkpoint/step-00000006/model.safetensors"; }
+sum() { sha256sum <"$1/checkpoint/step-00000009/model.safetensors"; }
+# The second run resumes, and validates between a step that is launched and one that is recorded.
+two_runs() {
+    "$@" --training.steps=6 && "$@" --training.steps=9 || { cat "$work/log"; fail "$*"; }
+}
 
 for count in 1 3; do
     for type in float32 bfloat16; do
         run=$work/$count-$type
-        ranks $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-cpu" || { cat "$work/log"; fail "on the CPU"; }
-        FAKE_CUDA_GPUS=$count on_gpu $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-gpu" ||
-            { cat "$work/log"; fail "$count ranks, $type"; }
+        two_runs ranks $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-cpu"
+        FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-gpu"
         losses "$run-cpu" >"$work/a"
         losses "$run-gpu" >"$work/b"
         [ -s "$work/a" ] && cmp "$work/a" "$work/b" || fail "$count ranks, $type: losses differ from the CPU's"
         [ "$(sum "$run-cpu")" = "$(sum "$run-gpu")" ] || fail "$count ranks, $type: weights differ from the CPU's"
     done
 done
-FLAME_SHARE_GPU=mpi on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --job.dump_folder="$work/shared" || { cat "$work/log"; fail "a shared GPU"; }
+FAKE_CUDA_GPUS=3 two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --training.cuda_graph=false --job.dump_folder="$work/launched"
+losses "$work/launched" >"$work/b"
+losses "$work/3-float32-cpu" >"$work/a"
+cmp "$work/a" "$work/b" || fail "without a graph: losses differ from the CPU's"
+FLAME_SHARE_GPU=mpi two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --job.dump_folder="$work/shared"
 losses "$work/shared" >"$work/b"
 losses "$work/3-float32-cpu" >"$work/a"
 cmp "$work/a" "$work/b" || fail "ranks that share a GPU: losses differ from the CPU's"
@@ -31,7 +39,7 @@ cmp "$work/a" "$work/b" || fail "ranks that share a GPU: losses differ from the 
 # says CODE WORDS RANKS ARGUMENTS...: exit code and one message (of a hang, one from each rank that notices).
 says() {
     local code=$1 words=$2 got=0
-    on_gpu "$3" "${on[@]}" --job.dump_folder="$work/none" "${@:4}" || got=$?
+    on_gpu "$3" "${on[@]}" --training.steps=6 --job.dump_folder="$work/none" "${@:4}" || got=$?
     [ "$got" = "$code" ] || { cat "$work/log"; fail "exit code $got, not $code, for: $words"; }
     grep -qE -- "$words" "$work/log" || { cat "$work/log"; fail "this was not said: $words"; }
     [ "$(grep -c 'error: ' "$work/log")" = 1 ] || [ "$code" = 5 ] || { cat "$work/log"; fail "it was not said once: $words"; }
@@ -48,7 +56,8 @@ FAKE_CUDA_GPUS=2 says 1 'fewer GPUs than ranks: 2 ranks have the same one \(3 ra
 FAKE_CUDA_MEMORY=40000000 says 1 'out of memory on cuda: the measured product needs 12.6 MB and [0-9.]+ MB are free. Lower' 1
 FAKE_CUDA_MEMORY=40000000 says 1 'each rank needs [0-9]+ MB and may have [0-9]+ MB: parameters.*batch_size.*activation_checkpoint' 1 --training.batch_size=8 --training.seq_len=4096
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAIL=1 says 1 'NCCL cannot connect.*interface is NCCL.s choice \(NCCL_SOCKET_IFNAME\)' 2
-FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 FLAME_COLLECTIVE_TIMEOUT=2 says 5 'rank [01]\] nothing has moved for 2 s in the .* of (root|model.layers.[01])' 2
+FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 FLAME_COLLECTIVE_TIMEOUT=2 says 5 'rank [01]\] nothing has moved for 2 s in the .* of (root|model.layers.[01])' 2 --training.cuda_graph=false
+FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:60 FLAME_COLLECTIVE_TIMEOUT=2 says 5 'rank [01]\] nothing has moved for 2 s in the replay of a micro-batch' 2
 
 # auto: a GPU that works is taken, none is none, one that does not work is not passed over
 LD_LIBRARY_PATH=$FAKE_LIBRARIES "$FAKE" verify "$source_folder/tests/golden/gla-swa-packed" >"$work/log" 2>&1 && grep -q "Fake GPU" "$work/log" || fail "auto does not take the GPU"
