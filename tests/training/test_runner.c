@@ -30,7 +30,7 @@ static Gradients run(const char *config, DType type, Recompute recompute, int mi
     Model *model = NULL;
     Session session = {0};
     assert_int_equal(model_from_file(config, &model), OK);
-    const RunnerOptions options = {type, recompute, B, T, true, false};
+    const RunnerOptions options = {.type = type, .recompute = recompute, .B = B, .T = T, .training = true};
     assert_int_equal(session_open(&session, comm_self_create(), device_cpu(), model, options, true), OK);
     fsdp_initialise(session.fsdp, 3);
     Gradients g = {0};
@@ -92,7 +92,8 @@ static void test_recomputing_saves_memory(void **state) {
     assert_int_equal(model_from_file(configs[1], &model), OK);
     int64_t kept[3];
     for (Recompute r = RECOMPUTE_NONE; r <= RECOMPUTE_FULL; r++)
-        kept[r] = runner_plan(model, (RunnerOptions){F32, r, 2, 80, true, false}).keep_bytes;
+        kept[r] = runner_plan(model, (RunnerOptions){.type = F32, .recompute = r, .B = 2, .T = 80, .training = true})
+                      .keep_bytes;
     assert_true(kept[RECOMPUTE_FULL] < kept[RECOMPUTE_SELECTIVE]);
     assert_true(kept[RECOMPUTE_SELECTIVE] < kept[RECOMPUTE_NONE]);
     model_destroy(model);
