@@ -10,15 +10,17 @@
 #include "core/check.h"
 #include "core/device.h"
 #include "kernels/device_emulator.h"
+#include "kernels/emulator_memory.h"
 
 enum {
     THREADS = 128,
     LANES = 32,
     WARPS = THREADS / LANES,
-    STACK_BYTES = 128 << 10,
+    STACK_BYTES = (128 << 10) + 3 * 64, /* not all in the same sets of a cache */
     COPY_BYTES = 16,
     SHARED_BYTES = 227 << 10, /* what one program may use on sm_90 */
     GUARD_BYTES = 64,
+    LINE_BYTES = 64, /* of shared memory, compared at once */
     SHARED_BLOCKS = 64,
     COPIES = 512, /* of one thread, between two waits */
     SHARED_SIZE = SHARED_BYTES + SHARED_BLOCKS * 2 * GUARD_BYTES,
@@ -47,9 +49,13 @@ typedef struct Copy {
     int bytes;
 } Copy;
 
+typedef float ProductRow __attribute__((vector_size(8 * sizeof(float))));
+
 /* What the lanes of a warp show each other. There are two, so that one barrier per exchange is enough. */
 typedef struct Mailbox {
-    uint32_t a[LANES][4], b[LANES][2];
+    float a[16][16];
+    ProductRow b[16], product[16];
+    int arrived; /* lanes whose operands are here */
     const void *row[LANES];
     float value[LANES];
 } Mailbox;
@@ -90,13 +96,10 @@ static uint32_t random_below(uint32_t n) {
     return (uint32_t)(machine.random >> 33) % n;
 }
 
-/* order = a random permutation of 0 .. n - 1. */
+/* order = a random permutation of 0 .. n - 1, n a power of two: one of the n / 2 * n with the same step everywhere. */
 static void shuffle(int *order, int n) {
-    for (int i = 0; i < n; i++) {
-        const int j = (int)random_below((uint32_t)i + 1);
-        order[i] = order[j];
-        order[j] = i;
-    }
+    const uint32_t random = random_below(1u << 30), step = random | 1, first = random >> 15;
+    for (int i = 0; i < n; i++) order[i] = (int)((first + (uint32_t)i * step) % (uint32_t)n);
 }
 
 static void wait_until_ready(State state) {
@@ -151,24 +154,35 @@ float emulator_shuffle_xor(float x, int mask) {
     return mail->value[(emulator_thread % LANES) ^ mask];
 }
 
-static float operand(uint32_t pair, int high) { return bf16_to_float((bf16)(high ? pair >> 16 : pair)); }
+static float low_half(uint32_t pair) { return bf16_to_float((bf16)pair); }
+static float high_half(uint32_t pair) { return bf16_to_float((bf16)(pair >> 16)); }
 
-void emulator_mma(float *d, const uint32_t *a, const uint32_t *b) {
-    const int lane = emulator_thread % LANES;
-    Mailbox *mail = next_mailbox();
-    memcpy(mail->a[lane], a, sizeof mail->a[lane]);
-    memcpy(mail->b[lane], b, sizeof mail->b[lane]);
-    wait_until_ready(AT_WARP_BARRIER);
-    for (int entry = 0; entry < 4; entry++) {
-        const int i = lane / 4 + entry / 2 * 8, j = lane % 4 * 2 + entry % 2;
-        float sum = 0;
-        for (int k = 0; k < 16; k++) {
-            const uint32_t left = mail->a[i % 8 * 4 + k % 8 / 2][i / 8 + k / 8 * 2];
-            const uint32_t right = mail->b[j * 4 + k % 8 / 2][k / 8];
-            sum += operand(left, k % 2) * operand(right, k % 2);
-        }
-        d[entry] += sum;
+static void multiply(Mailbox *mail) {
+    for (int i = 0; i < 16; i++) {
+        mail->product[i] = (ProductRow){0};
+        for (int k = 0; k < 16; k++) mail->product[i] += mail->a[i][k] * mail->b[k];
     }
+}
+
+/* The lane that comes last multiplies for all. */
+void emulator_mma(float *d, const uint32_t *a, const uint32_t *b) {
+    const int lane = emulator_thread % LANES, row = lane / 4, pair = lane % 4 * 2;
+    Mailbox *mail = next_mailbox();
+    for (int part = 0; part < 4; part++) {
+        float *entries = &mail->a[row + part % 2 * 8][pair + part / 2 * 8];
+        entries[0] = low_half(a[part]);
+        entries[1] = high_half(a[part]);
+    }
+    for (int part = 0; part < 2; part++) {
+        mail->b[pair + part * 8][row] = low_half(b[part]);
+        mail->b[pair + part * 8 + 1][row] = high_half(b[part]);
+    }
+    if (++mail->arrived == LANES) {
+        multiply(mail);
+        mail->arrived = 0;
+    }
+    wait_until_ready(AT_WARP_BARRIER);
+    for (int entry = 0; entry < 4; entry++) d[entry] += mail->product[row + entry / 2 * 8][pair + entry % 2];
 }
 
 void emulator_matrix_read(uint32_t *x, const void *row, int transposed) {
@@ -223,9 +237,9 @@ static const char *shared_name(int64_t byte) {
 /* Two warps must not write one place between the same two barriers: their order would decide. */
 static void check_writes(int warp) {
     const int64_t end = shared_end();
-    for (int64_t word = 0; word < end; word += 8) {
-        if (memcmp(machine.shared + word, machine.before + word, 8) == 0) continue;
-        for (int64_t byte = word; byte < word + 8; byte++) {
+    for (int64_t line = 0; line < end; line += LINE_BYTES) {
+        if (memcmp(machine.shared + line, machine.before + line, LINE_BYTES) == 0) continue;
+        for (int64_t byte = line; byte < line + LINE_BYTES; byte++) {
             if (machine.shared[byte] == machine.before[byte]) continue;
             CHECK(machine.writer[byte] == 0 || machine.writer[byte] == warp + 1,
                   "two warps write %s of %s between the same two barriers, byte %lld (FLAME_EMULATOR_SEED=%llu)",
@@ -366,6 +380,7 @@ static const struct {
 /* Every program of the grid, from a random one on: none may count on another having run. */
 void emulator_run(const char *name, EmulatorProgram *program, int64_t x, int64_t y, int64_t z, const void *arguments) {
     if (!machine.fibers_exist) fibers_create();
+    emulator_memory_lend(name);
     machine.kernel = name;
     machine.program = program;
     machine.arguments = arguments;
@@ -378,6 +393,7 @@ void emulator_run(const char *name, EmulatorProgram *program, int64_t x, int64_t
         machine.z = i / (x * y);
         program_run();
     }
+    emulator_memory_take_back();
 }
 
 static void emulator_launch(Kernel kernel, DType type, Grid grid, const void *arguments) {
@@ -385,14 +401,9 @@ static void emulator_launch(Kernel kernel, DType type, Grid grid, const void *ar
     emulator_run(programs[kernel].name, programs[kernel].program, grid.x, grid.y, grid.z, arguments);
 }
 
-static void *emulator_allocate(int64_t bytes) {
-    const size_t whole = (size_t)(bytes + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, whole);
-    return memory ? memset(memory, 0, whole) : NULL;
-}
-static void emulator_release(void *memory, int64_t bytes) {
+static void release(void *memory, int64_t bytes) {
     (void)bytes;
-    free(memory);
+    emulator_release(memory);
 }
 
 const Device *device_emulator(void) {
@@ -402,9 +413,9 @@ const Device *device_emulator(void) {
                       .computes = true,
                       .host_memory = true,
                       .allocate = emulator_allocate,
-                      .release = emulator_release,
-                      .allocate_host = emulator_allocate,
-                      .release_host = emulator_release,
+                      .release = release,
+                      .allocate_host = cpu->allocate_host,
+                      .release_host = cpu->release_host,
                       .available = cpu->available,
                       .identity = cpu->identity,
                       .fill = cpu->fill,

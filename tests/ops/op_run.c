@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "core/check.h"
+#include "kernels/emulator_memory.h"
 
 enum { MARGIN_LEFT = 8, MARGIN_RIGHT = 16 }; /* columns beside a wide input */
+enum { BATCH_ARRAYS = 4 };
 
 static void *allocate(int64_t bytes) {
     void *memory = aligned_alloc(64, (size_t)((bytes + 64) / 64 * 64));
@@ -30,7 +32,7 @@ static void poison(const Device *device, void *memory, int64_t bytes) {
 }
 
 static Memory memory_create(const Device *device, int64_t bytes) {
-    const Memory memory = {device, device_memory(device, bytes + 64, "a test"), bytes + 64};
+    const Memory memory = {device, device_memory(device, bytes, "a test"), bytes};
     poison(device, memory.data, memory.bytes);
     return memory;
 }
@@ -257,6 +259,7 @@ static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOp
     Arena *scratch = tape->scratch;
     poison(scratch->device, scratch->base, scratch->capacity);
     arena_rewind(scratch, 0);
+    arena_push(scratch, 0); /* what it gave out is gone now, not only at the next push */
     if (options.recompute) tape_rematerialise(tape);
     for (int i = 0; i < problem->outputs; i++) seed_gradient(place, i, &problem->out_gradient[i]);
     tape_backward(tape);
@@ -264,26 +267,28 @@ static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOp
 }
 
 /* The problem's batch in memory of the device. */
-static Batch upload_batch(const Device *device, const Batch *batch, Memory *memory) {
-    const int64_t N = batch->B * batch->T, bytes = N * (int64_t)sizeof(int32_t);
-    *memory = memory_create(device, 4 * bytes);
-    const int32_t *const from[4] = {batch->tokens, batch->labels, batch->segment, batch->position};
-    int32_t *to = memory->data;
-    for (int i = 0; i < 4; i++) device_upload(device, to + i * N, from[i], bytes);
-    return (Batch){batch->B, batch->T, to, to + N, to + 2 * N, to + 3 * N};
+static Batch upload_batch(const Device *device, const Batch *batch, Memory memory[BATCH_ARRAYS]) {
+    const int64_t bytes = batch->B * batch->T * (int64_t)sizeof(int32_t);
+    const int32_t *const from[BATCH_ARRAYS] = {batch->tokens, batch->labels, batch->segment, batch->position};
+    for (int i = 0; i < BATCH_ARRAYS; i++) {
+        memory[i] = memory_create(device, bytes);
+        device_upload(device, memory[i].data, from[i], bytes);
+    }
+    return (Batch){batch->B, batch->T, memory[0].data, memory[1].data, memory[2].data, memory[3].data};
 }
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
     enum { SLACK = 1 << 16 }; /* asking for more than was counted shall fail the test, not end it */
     const OpResult counted = op_run_counting(problem, backend->type, options);
     const Device *device = backend->device;
+    emulator_guard_starts(options.guard_starts);
     OpResult result = {0};
     Arena keep = arena_create("keep", device, counted.keep_peak + SLACK);
     Arena scratch = arena_create("scratch", device, counted.scratch_peak + SLACK);
     poison(device, keep.base, keep.capacity);
     poison(device, scratch.base, scratch.capacity);
-    Memory tokens;
-    const Batch batch = upload_batch(device, &problem->batch, &tokens);
+    Memory tokens[BATCH_ARRAYS];
+    const Batch batch = upload_batch(device, &problem->batch, tokens);
     Place place;
     place_create(&place, problem, device, backend->type, options);
     Tape *tape = allocate(sizeof *tape);
@@ -296,7 +301,7 @@ OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions op
     result.keep_peak = keep.peak;
     result.scratch_peak = scratch.peak;
     free(tape);
-    memory_destroy(&tokens);
+    for (int i = 0; i < BATCH_ARRAYS; i++) memory_destroy(&tokens[i]);
     place_destroy(&place);
     arena_destroy(&keep);
     arena_destroy(&scratch);

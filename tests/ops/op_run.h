@@ -28,9 +28,10 @@ typedef struct OpProblem {
 } OpProblem;
 
 typedef struct OpOptions {
-    bool wide;      /* inputs are columns of wider matrices */
-    bool frozen;    /* parameters have no gradient */
-    bool recompute; /* outputs are dropped after forward and made again before backward */
+    bool wide;         /* inputs are columns of wider matrices */
+    bool frozen;       /* parameters have no gradient */
+    bool recompute;    /* outputs are dropped after forward and made again before backward */
+    bool guard_starts; /* arrays on the emulator: see emulator_memory.h */
     int threads;
     double parameter_gradient; /* what the parameters' gradients hold before */
 } OpOptions;

@@ -237,6 +237,13 @@ static void check_recompute_and_threads(Subject *s, const OpResult *result) {
     op_result_destroy(&other);
 }
 
+/* What lies around the arrays and the order of the threads do not matter. */
+static void check_guards(Subject *s, const OpResult *result) {
+    OpResult other = op_run(s->problem, s->backend, (OpOptions){.guard_starts = true, .threads = 1});
+    check_same_bits(s, "arrays that begin at a guard", &other, result);
+    op_result_destroy(&other);
+}
+
 static void check_frozen(Subject *s, const OpResult *result) {
     OpResult other = op_run(s->problem, s->backend, (OpOptions){.frozen = true, .threads = 1});
     check_same_bits(s, "frozen parameters", &other, result);
@@ -332,6 +339,8 @@ static int check_case(const OpTest *test, const OpCase *c, int64_t T, const OpBa
         check_documents(&subject, &result);
         check_recompute_and_threads(&subject, &result);
         check_frozen(&subject, &result);
+    } else {
+        check_guards(&subject, &result);
     }
     op_result_destroy(&result);
     op_problem_destroy(&problem);

@@ -9,11 +9,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/dtype.h"
 #include "kernels/device_emulator.h"
+#include "kernels/emulator_memory.h"
 #include "tile/words.h"
 
 enum { CPU_F32, CPU_BF16, EMULATOR_F32, EMULATOR_BF16, VARIANTS };
@@ -24,7 +26,8 @@ enum { STRIDE = 136, ROWS = 128, ENTRIES = STRIDE * ROWS, OUT = 2 * ENTRIES };
 WORDS_ALL
 #undef WORDS
 EmulatorProgram words_divergent_emu_bf16, words_outside_emu_bf16, words_two_writers_emu_bf16, words_misaligned_emu_bf16,
-    words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16;
+    words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16, words_reads_after_emu_bf16, words_reads_before_emu_bf16,
+    words_writes_after_emu_bf16;
 
 typedef enum Word {
 #define WORDS(name) WORD_##name,
@@ -231,26 +234,57 @@ static void test_products(void **state) {
     }
 }
 
-/* Whether the program ends the process, run in a child. */
-static bool program_dies(const char *name, EmulatorProgram *program) {
+/* Whether the program ends the process, run in a child, and says `message`. */
+static bool program_dies(const char *name, EmulatorProgram *program, const WordsArguments *arguments,
+                         const char *message) {
+    int pipe_ends[2], status = 0;
+    char said[4096] = "";
+    assert_int_equal(pipe(pipe_ends), 0);
     const pid_t child = fork();
     if (child == 0) {
-        if (!freopen("/dev/null", "w", stderr)) _exit(0);
-        const WordsArguments arguments = {.out_f32 = out_f32};
-        emulator_run(name, program, 1, 1, 1, &arguments);
+        dup2(pipe_ends[1], STDERR_FILENO);
+        emulator_run(name, program, 1, 1, 1, arguments);
         _exit(0);
     }
-    int status = 0;
+    close(pipe_ends[1]);
+    for (ssize_t at = 0, got; (got = read(pipe_ends[0], said + at, sizeof said - 1 - (size_t)at)) > 0; at += got)
+        continue;
+    close(pipe_ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
-    return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return !(WIFEXITED(status) && WEXITSTATUS(status) == 0) && strstr(said, message);
+}
+
+static void test_emulator_finds_touches_outside(void **state) {
+    (void)state;
+    static const struct {
+        EmulatorProgram *program;
+        int64_t cols, floats; /* of an array of so many */
+        bool guard_starts;
+        const char *message;
+    } touch[] = {
+        {words_reads_after_emu_bf16, 12, 144, false, "bytes after the end of an array of 576 bytes"},
+        {words_reads_before_emu_bf16, 12, 144, true, "words touches memory 4 bytes before the start of an array"},
+        {words_writes_after_emu_bf16, 144, 144, false, "words touches memory 0 bytes after the end of an array"},
+        {words_writes_after_emu_bf16, 143, 143, false, "words writes after the end of an array of 572 bytes"},
+        {words_writes_after_emu_bf16, 144, 144, true, "words writes after the end of an array of 576 bytes"}};
+    for (size_t n = 0; n < sizeof touch / sizeof *touch; n++) {
+        emulator_guard_starts(touch[n].guard_starts);
+        float *array = emulator_allocate(touch[n].floats * (int64_t)sizeof(float));
+        const WordsArguments arguments = {
+            .f = array, .out_f32 = array, .stride = 12, .rows = 12, .cols = touch[n].cols};
+        if (!program_dies("words", touch[n].program, &arguments, touch[n].message))
+            fail_msg("nobody says: %s", touch[n].message);
+        emulator_release(array);
+    }
 }
 
 static void test_emulator_finds_mistakes(void **state) {
     (void)state;
-    assert_true(program_dies("divergent", words_divergent_emu_bf16));
-    assert_true(program_dies("outside", words_outside_emu_bf16));
-    assert_true(program_dies("two writers", words_two_writers_emu_bf16));
-    assert_true(program_dies("misaligned", words_misaligned_emu_bf16));
+    const WordsArguments writes = {.out_f32 = out_f32};
+    assert_true(program_dies("words", words_divergent_emu_bf16, &writes, "divergent barrier in words"));
+    assert_true(program_dies("words", words_outside_emu_bf16, &writes, "words writes outside of tile"));
+    assert_true(program_dies("words", words_two_writers_emu_bf16, &writes, "two warps write sum of words"));
+    assert_true(program_dies("words", words_misaligned_emu_bf16, &writes, "words accesses 16 bytes"));
     EmulatorProgram *const stale[] = {words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16};
     for (int n = 0; n < 2; n++) {
         const WordsArguments arguments = {.f = f, .stride = STRIDE, .out_f32 = out_f32};
@@ -268,6 +302,7 @@ int main(void) {
                                        cmocka_unit_test(test_tiles),
                                        cmocka_unit_test(test_reductions),
                                        cmocka_unit_test(test_products),
-                                       cmocka_unit_test(test_emulator_finds_mistakes)};
+                                       cmocka_unit_test(test_emulator_finds_mistakes),
+                                       cmocka_unit_test(test_emulator_finds_touches_outside)};
     return cmocka_run_group_tests(tests, inputs_create, NULL);
 }

@@ -198,6 +198,21 @@ KERNEL(words_misaligned, WordsArguments) {
     mma_nt(product, aligned, misaligned);
     accumulator_store_f32(product, a.out_f32, 16, 16, 16);
 }
+/* `f` ends after row rows - 1, or begins at row 0. */
+KERNEL(words_reads_after, WordsArguments) {
+    MATRIX(x, 16, 16);
+    matrix_load(x, a.f, a.stride, a.rows + 1, a.cols);
+    sync();
+    a.out_f32[0] = 0;
+}
+KERNEL(words_reads_before, WordsArguments) {
+    float sum = 0;
+    SUM(sum, i, a.cols, a.f[i - 1]);
+    a.out_f32[0] = sum;
+}
+KERNEL(words_writes_after, WordsArguments) {
+    EACH (i, a.cols + 1) a.out_f32[i] = 0;
+}
 /* What a copy brings is there after the next sync(), also for the thread that loads. */
 KERNEL(words_not_awaited, WordsArguments) {
     MATRIX(x, 4, 128);
