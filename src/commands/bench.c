@@ -169,8 +169,8 @@ static Status run(Bench *b, Comm *comm) {
     config_set_device(&b->config, device->nccl ? "cuda" : "cpu");
     status = agree(comm, model_create(b->config.model, &model));
     if (status != OK) return status;
-    const FsdpOptions sharding = setup_sharding(&b->config, true);
-    status = session_open(&b->session, comm, device, model, setup_runner(&b->config), sharding.reshard_after_forward);
+    const FsdpOptions sharding = setup_sharding(&b->config);
+    status = session_open(&b->session, comm, device, model, setup_runner(&b->config), sharding);
     if (status != OK) return status;
     fsdp_initialise(b->session.fsdp, (uint64_t)b->config.training.seed);
     random_tokens(b);

@@ -67,7 +67,7 @@ static Status open_model(const char *folder, const char *device_name, Comm *comm
     Status status = session_device(comm, device_name, &device);
     if (status == OK) status = agree(comm, model_from_file(path, &model));
     free(path);
-    if (status == OK) status = session_open(session, comm, device, model, *options, true);
+    if (status == OK) status = session_open(session, comm, device, model, *options, session_sharding(options));
     return status == OK ? weights_load(folder, comm, model->unit, model->units) : status;
 }
 

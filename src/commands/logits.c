@@ -71,7 +71,9 @@ static Status open_session(const char *folder, const SafeTensor *ids, const char
     if (status == OK) status = model_from_file(config, &session->model);
     free(config);
     const RunnerOptions options = {.type = F32, .B = ids->shape[0], .T = ids->shape[1], .logits = true};
-    return status == OK ? session_open(session, session->comm, device, session->model, options, true) : status;
+    return status == OK
+               ? session_open(session, session->comm, device, session->model, options, session_sharding(&options))
+               : status;
 }
 
 static Status compute(const char *folder, const SafeTensor *ids, const char *device, const char *out) {

@@ -299,7 +299,7 @@ static Status open_model(Verification *v, Comm *comm) {
     }
     const RunnerOptions options = {
         .type = v->type, .recompute = RECOMPUTE_SELECTIVE, .B = v->B, .T = v->T, .training = true, .logits = true};
-    return session_open(&v->session, comm, device, model, options, true);
+    return session_open(&v->session, comm, device, model, options, session_sharding(&options));
 }
 
 static Status parse_arguments(Verification *v, int argc, char **argv) {

@@ -44,7 +44,7 @@ typedef struct TrainingConfig {
     char *mixed_precision_reduce; /* float32 */
     int64_t data_parallel_shard_degree, data_parallel_replicate_degree;
     char *fsdp_reshard_after_forward; /* default | always | never */
-    bool cuda_graph;
+    bool cuda_graph, enable_cpu_offload;
     bool mask_document_boundaries;
 } TrainingConfig;
 

@@ -40,10 +40,12 @@ typedef struct Unit {
     int64_t elements; /* sum over the parameters, padding of the shards not counted */
     /* Set by fsdp_create: this rank holds elements [rank*shard, (rank+1)*shard), the last ranks may hold padding. */
     int64_t shard;
-    const Device *device;                                  /* where all that follows lies */
-    float *master, *exp_avg, *exp_avg_sq, *gradient_shard; /* [shard] fp32 */
-    void *gathered;                                        /* all elements in the compute type; NULL while resharded */
-    float *gradient;                                       /* all elements; NULL outside of backward */
+    const Device *device, *update_device; /* where blocks compute, and where the optimizer does */
+    float *gradient_shard;                /* [shard] fp32, `device` */
+    float *master, *exp_avg, *exp_avg_sq; /* [shard] fp32, `update_device` */
+    float *update_gradient;               /* gradient_shard, or the place of its copy on `update_device` */
+    void *gathered;                       /* all elements in the compute type; NULL while resharded */
+    float *gradient;                      /* all elements; NULL outside of backward */
 } Unit;
 
 /* Elements [first, last) of the unit; empty if last <= first. */

@@ -147,7 +147,7 @@ static Part read_part(const SafeTensor *tensor, const Unit *unit, const Paramete
         part.status = (int32_t)safetensors_read(tensor, range.in_parameter * 4 + done, bytes, block);
         if (part.status != OK) break;
         part.crc = crc_update(part.crc, block, bytes);
-        device_upload(unit->device, to + done, block, bytes);
+        device_upload(unit->update_device, to + done, block, bytes);
     }
     return part;
 }

@@ -128,7 +128,7 @@ static void add_piece(Checkpointer *c, const Unit *unit, const Parameter *p, con
                                     .file = planned->file + (model ? 0 : c->plan[MODEL].files),
                                     .offset = planned->offset + range.in_parameter * 4,
                                     .bytes = bytes,
-                                    .device = unit->device,
+                                    .device = unit->update_device,
                                     .source = (const char *)(values + range.in_shard),
                                     .copy_offset = c->copy_bytes};
     c->copy_bytes += bytes;

@@ -98,7 +98,8 @@ static Status read_part(const TensorFolder *folder, const Unit *unit, const Para
         n = elements - done < READ_AT_ONCE ? elements - done : READ_AT_ONCE;
         status = safetensors_read_floats(tensor, range.in_parameter + done, n, values);
         if (status == OK)
-            device_upload(unit->device, unit->master + range.in_shard + done, values, n * (int64_t)sizeof *values);
+            device_upload(unit->update_device, unit->master + range.in_shard + done, values,
+                          n * (int64_t)sizeof *values);
     }
     return status;
 }
@@ -106,8 +107,8 @@ static Status read_part(const TensorFolder *folder, const Unit *unit, const Para
 void weights_zero_moments(Unit *units, int count) {
     for (int u = 0; u < count; u++) {
         const int64_t bytes = units[u].shard * (int64_t)sizeof(float);
-        if (units[u].exp_avg) units[u].device->fill(units[u].exp_avg, 0, 1, bytes, bytes);
-        if (units[u].exp_avg_sq) units[u].device->fill(units[u].exp_avg_sq, 0, 1, bytes, bytes);
+        if (units[u].exp_avg) units[u].update_device->fill(units[u].exp_avg, 0, 1, bytes, bytes);
+        if (units[u].exp_avg_sq) units[u].update_device->fill(units[u].exp_avg_sq, 0, 1, bytes, bytes);
     }
 }
 

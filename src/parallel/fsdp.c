@@ -14,6 +14,7 @@ enum { SHARD_MULTIPLE = 32 }; /* elements: 64 bytes of bf16, so that shards next
 typedef struct UnitState {
     void *source;      /* this rank's shard in the compute type: the master itself, or its rounded copy */
     void *whole;       /* all elements in the compute type; the slot's memory comes and goes */
+    void *rounded;     /* offload: the source on the host; the master itself, or its rounded copy */
     bool fresh;        /* `whole` holds this step's parameters */
     bool has_gradient; /* gradient_shard holds a sum */
 } UnitState;
@@ -55,7 +56,8 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
     int64_t shards = 0;
     for (int u = 0; u < count; u++) shards += shard_elements(&units[u], world_size);
     memory.parameters = shards * (int64_t)sizeof(float);
-    if (options.type == BF16) memory.gathered += shards * size;
+    if (options.type == BF16 || options.offload) memory.gathered += shards * size;
+    if (options.type == BF16 && options.offload) memory.copies += shards * size;
     if (one_host)
         memory.others += others * shards * size;
     else
@@ -63,32 +65,53 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
     if (!options.training) return memory;
     memory.gradients = memory.parameters;
     memory.moments = 2 * memory.parameters;
+    if (options.offload) memory.copies += memory.gradients;
     if (world_size > 1) memory.gathered_gradients = world_size * (root + turns) * (int64_t)sizeof(float);
     if (one_host) memory.others += others * (root + turns) * (int64_t)sizeof(float);
     return memory;
 }
 
+static int64_t source_bytes(const Fsdp *fsdp, int u) { return fsdp->unit[u].shard * dtype_size(fsdp->options.type); }
+
+static void *staging_memory(const Fsdp *fsdp, int64_t bytes) {
+    void *memory = fsdp->device->allocate_host(bytes);
+    CHECK(memory, "out of memory on the host for %lld bytes between it and %s", (long long)bytes, fsdp->device->name);
+    return memory;
+}
+
+/* The master and what blocks compute with: one and the same, where type and place are. */
+static void create_parameters(Fsdp *fsdp, int u) {
+    Unit *unit = &fsdp->unit[u];
+    UnitState *state = &fsdp->state[u];
+    Comm *comm = fsdp->comm;
+    const bool fp32 = fsdp->options.type == F32;
+    state->source = comm->f->allocate(comm, source_bytes(fsdp, u));
+    unit->master =
+        fp32 && !fsdp->options.offload
+            ? state->source
+            : device_memory(unit->update_device, unit->shard * (int64_t)sizeof(float), "a shard of the parameters");
+    if (fsdp->options.offload) state->rounded = fp32 ? unit->master : staging_memory(fsdp, source_bytes(fsdp, u));
+}
+
 static void create_shards(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
-    Comm *comm = fsdp->comm;
-    unit->shard = shard_elements(unit, comm->size);
-    const int64_t bytes = unit->shard * (int64_t)sizeof(float);
-    const bool fp32 = fsdp->options.type == F32;
+    unit->shard = shard_elements(unit, fsdp->comm->size);
     unit->device = fsdp->device;
-    unit->master =
-        fp32 ? comm->f->allocate(comm, bytes) : device_memory(fsdp->device, bytes, "a shard of the parameters");
-    fsdp->state[u].source = fp32 ? unit->master : comm->f->allocate(comm, unit->shard * dtype_size(fsdp->options.type));
+    unit->update_device = fsdp->options.offload ? device_cpu() : fsdp->device;
+    create_parameters(fsdp, u);
     unit->gathered = NULL;
-    unit->gradient = unit->gradient_shard = unit->exp_avg = unit->exp_avg_sq = NULL;
+    unit->gradient = unit->gradient_shard = unit->update_gradient = unit->exp_avg = unit->exp_avg_sq = NULL;
     for (int i = 0; i < unit->parameters; i++) {
         Tensor *tensor = &unit->parameter[i].tensor;
         tensor->type = fsdp->options.type;
         tensor->data = tensor->gradient = NULL;
     }
     if (!fsdp->options.training) return;
+    const int64_t bytes = unit->shard * (int64_t)sizeof(float);
     unit->gradient_shard = device_memory(fsdp->device, bytes, "a shard of the gradients");
-    unit->exp_avg = device_memory(fsdp->device, bytes, "a shard of the first moments");
-    unit->exp_avg_sq = device_memory(fsdp->device, bytes, "a shard of the second moments");
+    unit->exp_avg = device_memory(unit->update_device, bytes, "a shard of the first moments");
+    unit->exp_avg_sq = device_memory(unit->update_device, bytes, "a shard of the second moments");
+    unit->update_gradient = fsdp->options.offload ? staging_memory(fsdp, bytes) : unit->gradient_shard;
 }
 
 static int64_t whole_elements(const Fsdp *fsdp, int u) { return fsdp->comm->size * fsdp->unit[u].shard; }
@@ -143,13 +166,17 @@ static bool takes_turns(const Fsdp *fsdp, int u) { return fsdp->slot[0] && u > 0
 
 static void release_shards(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
+    const UnitState *state = &fsdp->state[u];
     const int64_t bytes = unit->shard * (int64_t)sizeof(float);
-    fsdp->comm->f->release(fsdp->comm, fsdp->state[u].source);
-    if (unit->master != fsdp->state[u].source) fsdp->device->release(unit->master, bytes);
-    float *const own[] = {unit->gradient_shard, unit->exp_avg, unit->exp_avg_sq};
+    fsdp->comm->f->release(fsdp->comm, state->source);
+    if (unit->update_gradient != unit->gradient_shard) fsdp->device->release_host(unit->update_gradient, bytes);
+    if (state->rounded && state->rounded != unit->master)
+        fsdp->device->release_host(state->rounded, source_bytes(fsdp, u));
+    if (unit->gradient_shard) fsdp->device->release(unit->gradient_shard, bytes);
+    float *const updated[] = {unit->master == state->source ? NULL : unit->master, unit->exp_avg, unit->exp_avg_sq};
     for (int i = 0; i < 3; i++)
-        if (own[i]) fsdp->device->release(own[i], bytes);
-    unit->master = unit->gradient_shard = unit->exp_avg = unit->exp_avg_sq = NULL;
+        if (updated[i]) unit->update_device->release(updated[i], bytes);
+    unit->master = unit->gradient_shard = unit->update_gradient = unit->exp_avg = unit->exp_avg_sq = NULL;
 }
 
 void fsdp_destroy(Fsdp *fsdp) {
@@ -209,7 +236,8 @@ static void initialise_parameter(Fsdp *fsdp, const Unit *unit, const Parameter *
     for (int64_t done = 0, count; done < elements; done += count) {
         count = elements - done < DRAWN_AT_ONCE ? elements - done : DRAWN_AT_ONCE;
         draw(p, seed, range.in_parameter + done, count, values);
-        device_upload(fsdp->device, unit->master + range.in_shard + done, values, count * (int64_t)sizeof *values);
+        device_upload(unit->update_device, unit->master + range.in_shard + done, values,
+                      count * (int64_t)sizeof *values);
     }
 }
 
@@ -223,16 +251,23 @@ void fsdp_initialise(Fsdp *fsdp, uint64_t seed) {
     fsdp->stale = true;
 }
 
+static void round_master(const Fsdp *fsdp, const Unit *unit, void *to) {
+    const CastArguments arguments = {.from = unit->master, .to = to, .count = unit->shard};
+    unit->update_device->launch(KERNEL_cast, fsdp->options.type,
+                                (Grid){(unit->shard + CAST_BLOCK - 1) / CAST_BLOCK, 1, 1}, &arguments);
+}
+
 /* Makes this step's sources of all units; then peers may read them. */
 static void refresh_sources(Fsdp *fsdp) {
     fsdp->comm->f->wait_gathers(fsdp->comm);
     for (int u = 0; u < fsdp->units; u++) {
         const Unit *unit = &fsdp->unit[u];
-        fsdp->state[u].fresh = fsdp->shares;
-        if (fsdp->state[u].source == unit->master) continue;
-        const CastArguments arguments = {.from = unit->master, .to = fsdp->state[u].source, .count = unit->shard};
-        fsdp->device->launch(KERNEL_cast, fsdp->options.type, (Grid){(unit->shard + CAST_BLOCK - 1) / CAST_BLOCK, 1, 1},
-                             &arguments);
+        UnitState *state = &fsdp->state[u];
+        const int64_t bytes = source_bytes(fsdp, u);
+        void *rounded = state->rounded ? state->rounded : state->source;
+        state->fresh = fsdp->shares;
+        if (rounded != unit->master) round_master(fsdp, unit, rounded);
+        if (rounded != state->source) fsdp->device->copy(state->source, bytes, rounded, bytes, 1, bytes);
     }
     if (fsdp->shares && fsdp->comm->size > 1) fsdp->comm->f->barrier(fsdp->comm);
     fsdp->slot_unit[0] = fsdp->slot_unit[1] = -1;
@@ -365,9 +400,21 @@ void fsdp_end_step(Fsdp *fsdp) {
     }
 }
 
+void fsdp_begin_update(Fsdp *fsdp) {
+    for (int u = 0; u < fsdp->units; u++) {
+        const Unit *unit = &fsdp->unit[u];
+        const int64_t bytes = unit->shard * (int64_t)sizeof(float);
+        if (unit->update_gradient != unit->gradient_shard)
+            fsdp->device->copy(unit->update_gradient, bytes, unit->gradient_shard, bytes, 1, bytes);
+    }
+}
+
+void fsdp_refresh(Fsdp *fsdp) {
+    if (fsdp->stale) refresh_sources(fsdp);
+}
+
 bool fsdp_has_gradient(const Fsdp *fsdp) { return fsdp->state[0].has_gradient; }
 
 void fsdp_replayed(Fsdp *fsdp) {
-    fsdp->stale = false;
     for (int u = 0; u < fsdp->units; u++) fsdp->state[u].has_gradient = true;
 }

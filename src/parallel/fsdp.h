@@ -4,7 +4,10 @@
  * Where ranks read each other's memory (one host, or one rank) nothing is gathered at all: the shards of a unit lie
  * next to each other, and the whole of them is the unit. Else a unit is gathered into a buffer that all blocks take
  * turns with (reshard_after_forward), or into one of its own, once per step. With `overlap` there are two such buffers:
- * while a block computes, the next one is gathered and the gradient of the one before is reduced. */
+ * while a block computes, the next one is gathered and the gradient of the one before is reduced.
+ *
+ * With `offload` the masters and moments lie in the host's memory and the host updates them: once per step gradients go
+ * there and parameters in the compute type come back. */
 #ifndef FLAME_PARALLEL_FSDP_H
 #define FLAME_PARALLEL_FSDP_H
 
@@ -19,6 +22,7 @@ typedef struct FsdpOptions {
     bool training;              /* false: no gradients, no moments (evaluation) */
     bool overlap; /* gather and reduce one block while another computes, with two buffers of each; needs an asynchronous
                      communicator */
+    bool offload; /* masters and moments are the host's */
 } FsdpOptions;
 
 /* Lays out the shards of `count` units (unit 0 is the root: embeddings, final norm, head; it stays gathered for the
@@ -35,6 +39,7 @@ void fsdp_initialise(Fsdp *fsdp, uint64_t seed);
  * read each other's memory, which is resident in each of them (`others`) but there once. */
 typedef struct FsdpMemory {
     int64_t parameters, gradients, moments, gathered, gathered_gradients, others;
+    int64_t copies; /* offload: of gradients and rounded parameters, on the host */
 } FsdpMemory;
 FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int count, FsdpOptions options);
 
@@ -55,10 +60,15 @@ void fsdp_begin_gradient(Fsdp *fsdp, int unit);
  * takes the whole one away. With `overlap` this is complete only when the next unit's is begun, or the root's, which is
  * the last of a micro-batch. Collective. */
 void fsdp_reduce_gradient(Fsdp *fsdp, int unit);
+/* Brings the gradient shards to where the update is. They have arrived when the device is synchronized. */
+void fsdp_begin_update(Fsdp *fsdp);
 /* After the optimizer, or whatever else wrote the master shards between two steps: gathered copies are out of date,
  * gradient shards count as zero. */
 void fsdp_end_step(Fsdp *fsdp);
 
+/* Makes parameters in the compute type of masters that have changed; the first fsdp_gather of a step does so too, if
+ * need be. Recordings of the device must not contain it. */
+void fsdp_refresh(Fsdp *fsdp);
 /* Whether a micro-batch of this step has left gradients. The device is asked for something else in the first one. */
 bool fsdp_has_gradient(const Fsdp *fsdp);
 /* All units' gradients are those of a micro-batch that the device has repeated without this module being asked. */

@@ -53,9 +53,9 @@ static void update_range(const Fsdp *fsdp, const Unit *unit, int64_t first, int6
     arguments.p = unit->master + first;
     arguments.m = unit->exp_avg + first;
     arguments.s = unit->exp_avg_sq + first;
-    arguments.gradient = unit->gradient_shard + first;
+    arguments.gradient = unit->update_gradient + first;
     arguments.count = last - first;
-    fsdp_device(fsdp)->launch(KERNEL_adamw, F32, (Grid){blocks_of(arguments.count, ADAMW_BLOCK), 1, 1}, &arguments);
+    unit->update_device->launch(KERNEL_adamw, F32, (Grid){blocks_of(arguments.count, ADAMW_BLOCK), 1, 1}, &arguments);
 }
 
 /* Neighbours that agree on decay are updated together. */
@@ -72,7 +72,8 @@ static void update_unit(const Fsdp *fsdp, const Unit *unit, bool decay_all, cons
 
 OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
                                double gradient_scale) {
-    const double norm = gradient_norm(fsdp) * gradient_scale;
+    fsdp_begin_update(fsdp);
+    const double norm = gradient_norm(fsdp) * gradient_scale; /* read on the host: the gradients have arrived too */
     if (!isfinite(norm)) return (OptimizerResult){norm, true};
     const double clip = options->max_norm > 0 ? options->max_norm / (norm + 1e-6) : 1;
     const double t = (double)update;

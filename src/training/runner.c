@@ -185,6 +185,7 @@ static bool can_replay(const Runner *runner) {
 static void record_training(Runner *runner, Replay *replay) {
     const Comm *comm = fsdp_comm(runner->fsdp);
     if (!fsdp_has_gradient(runner->fsdp)) fsdp_end_step(runner->fsdp);
+    fsdp_refresh(runner->fsdp);
     replay->bytes_sent = -comm->bytes_sent;
     runner->device->begin_recording();
     run_training(runner);
@@ -196,6 +197,7 @@ static void replay_training(Runner *runner, Replay *replay) {
     Comm *comm = fsdp_comm(runner->fsdp);
     if (replay->recording) {
         comm->bytes_sent += replay->bytes_sent;
+        fsdp_refresh(runner->fsdp);
         fsdp_replayed(runner->fsdp);
     } else {
         record_training(runner, replay);

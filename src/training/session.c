@@ -43,8 +43,13 @@ Status session_device(Comm *comm, const char *name, const Device **device) {
     return BAD_INPUT;
 }
 
+FsdpOptions session_sharding(const RunnerOptions *options) {
+    return (FsdpOptions){
+        .type = options->type, .training = options->training, .reshard_after_forward = true, .overlap = true};
+}
+
 Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
-                    bool reshard_after_forward) {
+                    FsdpOptions sharding) {
     session->comm = comm;
     session->device = device;
     session->model = model;
@@ -56,7 +61,6 @@ Status session_open(Session *session, Comm *comm, const Device *device, Model *m
     }
     const Status status = comm_for_device(comm, device, &session->device_comm);
     if (status != OK) return status;
-    const FsdpOptions sharding = {options.type, reshard_after_forward, options.training, true};
     session->fsdp = fsdp_create(session->device_comm, device, model->unit, model->units, sharding);
     session->runner = runner_create(model, session->fsdp, device, options);
     return OK;

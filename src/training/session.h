@@ -27,7 +27,9 @@ bool session_knows_device(const char *name);
  * here on, also if it fails (BAD_INPUT: the device cannot compute in options.type, or its ranks cannot reach each
  * other). Collective. */
 Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
-                    bool reshard_after_forward);
+                    FsdpOptions sharding);
+/* How parameters are sharded where no configuration says it. */
+FsdpOptions session_sharding(const RunnerOptions *options);
 /* Frees all of it, the model and the communicator too. NULL members are fine. */
 void session_close(Session *session);
 

@@ -37,10 +37,11 @@ RunnerOptions setup_runner(const TrainConfig *config) {
                            .replay = config->training.cuda_graph};
 }
 
-FsdpOptions setup_sharding(const TrainConfig *config, bool training) {
+FsdpOptions setup_sharding(const TrainConfig *config) {
     return (FsdpOptions){.type = compute_type(config),
-                         .training = training,
+                         .training = true,
                          .overlap = on_gpu(config),
+                         .offload = on_gpu(config) && config->training.enable_cpu_offload,
                          .reshard_after_forward = strcmp(config->training.fsdp_reshard_after_forward, "never") != 0};
 }
 
@@ -60,15 +61,18 @@ enum { PROGRAM_BYTES = 45 << 20 };
 MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size) {
     MemoryPlan plan = {.other_bytes = PROGRAM_BYTES};
     const bool shares = on_gpu(config) ? world_size == 1 : local_size == world_size;
-    plan.shards = fsdp_memory(world_size, shares, model->unit, model->units, setup_sharding(config, true));
+    plan.shards = fsdp_memory(world_size, shares, model->unit, model->units, setup_sharding(config));
     plan.runner = runner_plan(model, setup_runner(config));
     if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
-    const int64_t shards = plan.shards.parameters + plan.shards.gradients + plan.shards.moments + plan.shards.gathered +
-                           plan.shards.gathered_gradients + plan.shards.others;
-    const int64_t host = plan.checkpoint_bytes + plan.other_bytes;
-    plan.total_bytes = shards + plan.runner.keep_bytes + plan.runner.scratch_bytes + host;
-    plan.device_bytes = plan.total_bytes - plan.shards.others - (on_gpu(config) ? host : 0);
+    const FsdpMemory *shards = &plan.shards;
+    const bool offloaded = setup_sharding(config).offload;
+    const int64_t updated = shards->parameters + shards->moments + shards->copies;
+    const int64_t host = plan.checkpoint_bytes + plan.other_bytes + (offloaded ? updated : 0);
+    const int64_t device = shards->gradients + shards->gathered + shards->gathered_gradients + plan.runner.keep_bytes +
+                           plan.runner.scratch_bytes + (offloaded ? 0 : updated);
+    plan.total_bytes = device + shards->others + host;
+    plan.device_bytes = device + (on_gpu(config) ? 0 : host);
     return plan;
 }
 
@@ -76,13 +80,13 @@ Status setup_check_memory(const MemoryPlan *plan, const Device *device, int shar
     const int64_t needed = plan->device_bytes, available = device->available(sharers);
     if (needed <= available) return OK;
     if (log_rank() == 0)
-        log_error(
-            "each rank needs %.0f MB and may have %.0f MB: parameters, gradients and moments %.0f MB (use more ranks), "
-            "activations %.0f MB (lower training.batch_size or training.seq_len, or set "
-            "activation_checkpoint.mode: full), working memory %.0f MB",
-            (double)needed / 1e6, (double)available / 1e6,
-            (double)(plan->shards.parameters + plan->shards.gradients + plan->shards.moments) / 1e6,
-            (double)plan->runner.keep_bytes / 1e6, (double)plan->runner.scratch_bytes / 1e6);
+        log_error("each rank needs %.0f MB and may have %.0f MB: parameters, gradients and moments %.0f MB (use more "
+                  "ranks, or on a GPU training.enable_cpu_offload: true), activations %.0f MB (lower "
+                  "training.batch_size or training.seq_len, or set activation_checkpoint.mode: full), working memory "
+                  "%.0f MB",
+                  (double)needed / 1e6, (double)available / 1e6,
+                  (double)(plan->shards.parameters + plan->shards.gradients + plan->shards.moments) / 1e6,
+                  (double)plan->runner.keep_bytes / 1e6, (double)plan->runner.scratch_bytes / 1e6);
     return BAD_INPUT;
 }
 
@@ -123,10 +127,12 @@ void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan
     print_bytes("AdamW moments (fp32 shard)", plan->shards.moments);
     print_bytes("gathered parameters", plan->shards.gathered);
     print_bytes("whole gradients", plan->shards.gathered_gradients);
+    print_bytes("copies for the host's update", plan->shards.copies);
     print_bytes("memory of the other ranks", plan->shards.others);
     print_bytes("activations for backward", plan->runner.keep_bytes);
     print_bytes("working memory", plan->runner.scratch_bytes);
     print_bytes("copy for checkpoints", plan->checkpoint_bytes);
     print_bytes("program and libraries", plan->other_bytes);
     print_bytes("total", plan->total_bytes);
+    if (on_gpu(config)) print_bytes("of it on the GPU", plan->device_bytes);
 }

@@ -17,7 +17,7 @@ typedef struct StepShape {
 StepShape step_shape(const TrainConfig *config, int world_size);
 
 RunnerOptions setup_runner(const TrainConfig *config);
-FsdpOptions setup_sharding(const TrainConfig *config, bool training);
+FsdpOptions setup_sharding(const TrainConfig *config);
 OptimizerOptions setup_optimizer(const TrainConfig *config);
 
 /* What one rank will need, before anything is allocated. */

@@ -112,8 +112,8 @@ static Status prepare(Trainer *t) {
     t->schedule = schedule_create(&t->config->lr_scheduler, t->config->training.steps);
     status = agree(comm, setup_check_memory(&plan, t->session.device, comm_sharers(comm, t->session.device)));
     if (status == OK)
-        status = session_open(&t->session, comm, t->session.device, model, t->runner_options,
-                              setup_sharding(t->config, true).reshard_after_forward);
+        status =
+            session_open(&t->session, comm, t->session.device, model, t->runner_options, setup_sharding(t->config));
     if (status == OK) status = agree(comm, open_streams(t));
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->config->job.dump_folder) : OK);
     if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);

@@ -35,7 +35,7 @@ static inline void small_model_create(Unit *units, int size) {
         small_parameter(&units[u], u, "q_proj", 11, 7);
         small_parameter(&units[u], u, "bias", 1, 0);
         units[u].shard = (units[u].elements + size - 1) / size;
-        units[u].device = device_cpu();
+        units[u].device = units[u].update_device = device_cpu();
         units[u].master = calloc((size_t)units[u].shard, sizeof(float));
         units[u].exp_avg = calloc((size_t)units[u].shard, sizeof(float));
         units[u].exp_avg_sq = calloc((size_t)units[u].shard, sizeof(float));

@@ -226,7 +226,9 @@ static void check_variant(Variant v) {
     Whole whole;
     make_units(units);
     whole_initialise(&whole, units);
-    Fsdp *fsdp = fsdp_create(comm, device_cpu(), units, UNITS, (FsdpOptions){v.type, v.reshard, true, true});
+    Fsdp *fsdp = fsdp_create(
+        comm, device_cpu(), units, UNITS,
+        (FsdpOptions){.type = v.type, .reshard_after_forward = v.reshard, .training = true, .overlap = true});
     fsdp_initialise(fsdp, SEED);
     OptimizerOptions options = optimizer_default_options();
     options.eps = 1e-6;

@@ -16,25 +16,28 @@ two_runs() {
     "$@" --training.steps=6 && "$@" --training.steps=9 || { cat "$work/log"; fail "$*"; }
 }
 
+# same NAME A B: losses and weights of two runs.
+same() {
+    losses "$2" >"$work/a"
+    losses "$3" >"$work/b"
+    [ -s "$work/a" ] && cmp "$work/a" "$work/b" || fail "$1: losses differ from the CPU's"
+    [ "$(sum "$2")" = "$(sum "$3")" ] || fail "$1: weights differ from the CPU's"
+}
+
 for count in 1 3; do
     for type in float32 bfloat16; do
         run=$work/$count-$type
         two_runs ranks $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-cpu"
         FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-gpu"
-        losses "$run-cpu" >"$work/a"
-        losses "$run-gpu" >"$work/b"
-        [ -s "$work/a" ] && cmp "$work/a" "$work/b" || fail "$count ranks, $type: losses differ from the CPU's"
-        [ "$(sum "$run-cpu")" = "$(sum "$run-gpu")" ] || fail "$count ranks, $type: weights differ from the CPU's"
+        same "$count ranks, $type" "$run-cpu" "$run-gpu"
+        FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${on[@]}" --training.mixed_precision_param=$type --training.enable_cpu_offload=true --job.dump_folder="$run-offloaded"
+        same "$count ranks, $type, offloaded" "$run-cpu" "$run-offloaded"
     done
 done
 FAKE_CUDA_GPUS=3 two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --training.cuda_graph=false --job.dump_folder="$work/launched"
-losses "$work/launched" >"$work/b"
-losses "$work/3-float32-cpu" >"$work/a"
-cmp "$work/a" "$work/b" || fail "without a graph: losses differ from the CPU's"
+same "without a graph" "$work/3-float32-cpu" "$work/launched"
 FLAME_SHARE_GPU=mpi two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --job.dump_folder="$work/shared"
-losses "$work/shared" >"$work/b"
-losses "$work/3-float32-cpu" >"$work/a"
-cmp "$work/a" "$work/b" || fail "ranks that share a GPU: losses differ from the CPU's"
+same "ranks that share a GPU" "$work/3-float32-cpu" "$work/shared"
 
 # says CODE WORDS RANKS ARGUMENTS...: exit code and one message (of a hang, one from each rank that notices).
 says() {

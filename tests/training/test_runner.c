@@ -31,7 +31,8 @@ static Gradients run(const char *config, DType type, Recompute recompute, int mi
     Session session = {0};
     assert_int_equal(model_from_file(config, &model), OK);
     const RunnerOptions options = {.type = type, .recompute = recompute, .B = B, .T = T, .training = true};
-    assert_int_equal(session_open(&session, comm_self_create(), device_cpu(), model, options, true), OK);
+    assert_int_equal(
+        session_open(&session, comm_self_create(), device_cpu(), model, options, session_sharding(&options)), OK);
     fsdp_initialise(session.fsdp, 3);
     Gradients g = {0};
     for (int m = 0; m < micro_batches; m++) {
