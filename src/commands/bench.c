@@ -1,6 +1,6 @@
-/* flame-c bench: times every op and the whole training step of a configuration on random tokens, beside the rate of
- * plain matrix products on the same machine in the same run. */
-#include <getopt.h>
+/* flame-c bench: times every op and the whole training step of a configuration on random tokens, beside the rates of
+ * plain matrix products and copies on the same machine in the same run. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "training/session.h"
 #include "training/setup.h"
 
-enum { WARM_UP = 2, PRODUCT_SIZE = 2048 };
+enum { WARM_UP = 2, PROFILED = 3, PRODUCT_SIZE = 2048 };
 
 typedef struct Bench {
     TrainConfig config;
@@ -24,16 +24,20 @@ typedef struct Bench {
     int64_t steps;
     const char *json_path, *data_path;
     json_t *json;
-    double peak_rate;
+    double start;
+    double peak_rate, memory_rate; /* FLOP/s of all ranks, bytes/s of one */
 } Bench;
 
 static void print_usage(void) {
-    printf("flame-c bench --config FILE [--section.key=value ...] [--steps 10] [--json FILE] [--data FILE.h5]\n\n"
-           "Trains on random tokens without data or checkpoints and prints tokens/s, GFLOP/s of the step and of each "
-           "op, and\n"
-           "their share of the rate of matrix products measured just before. --data times the reading of random "
-           "windows of a\n"
-           "data set. --json writes every figure.\n");
+    printf(
+        "flame-c bench --config FILE [--section.key=value ...] [--steps 10] [--json FILE] [--data FILE.h5]\n\n"
+        "Trains on random tokens without data or checkpoints and prints tokens/s, FLOP/s of the step and of each op, "
+        "and\n"
+        "what share of its roofline each reaches: of the time that its FLOPs or its bytes would take at the rates "
+        "of matrix\n"
+        "products and of copies, measured just before. --data times the reading of random windows of a data set. "
+        "--json\n"
+        "writes every figure.\n");
 }
 
 static void record(json_t *object, const char *key, double value) {
@@ -72,10 +76,21 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* From the start of the command, so also what libraries and the GPU do at first use. */
+static void report_start(Bench *b) {
+    const double seconds = seconds_now() - b->start;
+    log_info("start        %10.2f s until the first step was done", seconds);
+    record(b->json, "first_step_seconds", seconds);
+}
+
 static void time_steps(Bench *b, double flops_per_token) {
     double *seconds = calloc((size_t)b->steps, sizeof *seconds);
     CHECK(seconds, "out of memory");
-    for (int64_t s = 0; s < WARM_UP; s++) one_step(b, s + 1);
+    for (int64_t s = 0; s < WARM_UP; s++) {
+        one_step(b, s + 1);
+        b->session.device->synchronize();
+        if (s == 0) report_start(b);
+    }
     for (int64_t s = 0; s < b->steps; s++) {
         b->session.comm->f->barrier(b->session.comm);
         b->session.device->synchronize();
@@ -105,40 +120,87 @@ static int compare_profiles(const void *a, const void *b) {
     return (p < q) - (p > q);
 }
 
-/* Cheap ops that are run again before backward count their second forward too: the rates are of what was really run. */
+/* One direction of an op: what it does, how long it takes, and how long it would take at the measured rates. */
+typedef struct Direction {
+    double seconds, flops, bytes;
+} Direction;
+
+static double roofline_of(const Bench *b, Direction d) {
+    const double one_rank = b->peak_rate / b->session.comm->size;
+    const double floor = fmax(d.flops / one_rank, d.bytes / b->memory_rate);
+    return d.seconds > 0 ? floor / d.seconds : 0;
+}
+
+static double rate_of(double amount, Direction d) { return d.seconds > 0 ? amount / d.seconds : 0; }
+
+/* Backward counts twice the work of forward, and cheap ops that run again before it count their second forward too. An
+ * op whose backward takes next to no time has done that work in its forward. */
+static void directions_of(const OpProfile *op, Direction *forward, Direction *backward) {
+    const double runs = 2 * (double)op->backward_runs / (double)op->forward_runs;
+    *forward = (Direction){op->forward_seconds, op->flops, op->bytes};
+    *backward = (Direction){op->backward_seconds, op->flops * runs, op->bytes * runs};
+    if (op->backward_seconds < 0.01 * op->forward_seconds) {
+        forward->flops += backward->flops;
+        forward->bytes += backward->bytes;
+        *backward = (Direction){op->backward_seconds, 0, 0};
+    }
+}
+
+static void print_op(const Bench *b, const OpProfile *op, double step_seconds, json_t *list) {
+    Direction f, r;
+    directions_of(op, &f, &r);
+    log_info("%-22s %5lld %9.2f %9.2f %7.1f %8.3g %8.3g %8.1f %8.1f %7.1f %7.1f", op->name, (long long)op->forward_runs,
+             f.seconds * 1e3, r.seconds * 1e3, 100 * (f.seconds + r.seconds) / step_seconds, rate_of(f.flops, f) / 1e12,
+             rate_of(r.flops, r) / 1e12, rate_of(f.bytes, f) / 1e9, rate_of(r.bytes, r) / 1e9, 100 * roofline_of(b, f),
+             100 * roofline_of(b, r));
+    json_t *entry = json_pack("{s:s,s:I,s:I,s:f,s:f}", "op", op->name, "forward_runs", (json_int_t)op->forward_runs,
+                              "backward_runs", (json_int_t)op->backward_runs, "forward_seconds", f.seconds,
+                              "backward_seconds", r.seconds);
+    record(entry, "forward_gflops", rate_of(f.flops, f) / 1e9);
+    record(entry, "backward_gflops", rate_of(r.flops, r) / 1e9);
+    record(entry, "forward_gbytes_per_second", rate_of(f.bytes, f) / 1e9);
+    record(entry, "backward_gbytes_per_second", rate_of(r.bytes, r) / 1e9);
+    record(entry, "forward_of_roofline", roofline_of(b, f));
+    record(entry, "backward_of_roofline", roofline_of(b, r));
+    json_array_append_new(list, entry);
+}
+
 static void print_ops(Bench *b, Profile *profile, double step_seconds) {
     qsort(profile->op, (size_t)profile->ops, sizeof profile->op[0], compare_profiles);
     json_t *list = json_array();
     double sum = 0;
-    log_info("%-22s %10s %10s %8s %10s %10s %10s %8s", "op", "forward ms", "backw. ms", "share %", "fwd GF/s",
-             "bwd GF/s", "fwd GB/s", "of peak %");
+    log_info("%-22s %5s %9s %9s %7s %17s %17s %15s", "", "", "ms", "ms", "", "TFLOP/s", "GB/s", "% of roofline");
+    log_info("%-22s %5s %9s %9s %7s %8s %8s %8s %8s %7s %7s", "op", "runs", "forward", "backward", "share %", "forward",
+             "backw.", "forward", "backw.", "forward", "backw.");
     for (int i = 0; i < profile->ops; i++) {
-        const OpProfile *op = &profile->op[i];
-        const double runs = (double)op->forward_runs, backward = op->flops / runs * 2 * (double)op->backward_runs;
-        const double forward_rate = op->flops / op->forward_seconds, total = op->forward_seconds + op->backward_seconds;
-        const double backward_rate = op->backward_seconds > 0 ? backward / op->backward_seconds : 0;
-        const double of_peak = (op->flops + backward) / total / b->peak_rate;
-        sum += total;
-        log_info("%-22s %10.2f %10.2f %8.1f %10.1f %10.1f %10.1f %8.1f", op->name, op->forward_seconds * 1e3,
-                 op->backward_seconds * 1e3, 100 * total / step_seconds, forward_rate / 1e9, backward_rate / 1e9,
-                 op->bytes / op->forward_seconds / 1e9, 100 * of_peak);
-        json_array_append_new(list, json_pack("{s:s,s:f,s:f,s:f,s:f,s:f}", "op", op->name, "forward_seconds",
-                                              op->forward_seconds, "backward_seconds", op->backward_seconds,
-                                              "forward_gflops", forward_rate / 1e9, "backward_gflops",
-                                              backward_rate / 1e9, "of_peak", of_peak));
+        sum += profile->op[i].forward_seconds + profile->op[i].backward_seconds;
+        print_op(b, &profile->op[i], step_seconds, list);
     }
-    log_info("%-22s %10.2f ms: optimizer, gathers and reductions, copies", "everything else",
+    log_info("%-22s %15.2f ms: optimizer, gathers and reductions, copies", "everything else",
              (step_seconds - sum) * 1e3);
     json_object_set_new(b->json, "ops", list);
+}
+
+/* From sums over several steps to what one step takes. */
+static void one_of_several(OpProfile *op, int steps) {
+    op->forward_runs /= steps;
+    op->backward_runs /= steps;
+    op->forward_seconds /= steps;
+    op->backward_seconds /= steps;
+    op->flops /= steps;
+    op->bytes /= steps;
 }
 
 static void profile_step(Bench *b) {
     Profile profile = {0};
     runner_profile(b->session.runner, &profile);
     const double start = seconds_now();
-    one_step(b, WARM_UP + b->steps + 1);
-    print_ops(b, &profile, seconds_now() - start);
+    for (int64_t s = 0; s < PROFILED; s++) one_step(b, WARM_UP + b->steps + s + 1);
+    b->session.device->synchronize();
+    const double seconds = (seconds_now() - start) / PROFILED;
     runner_profile(b->session.runner, NULL);
+    for (int i = 0; i < profile.ops; i++) one_of_several(&profile.op[i], PROFILED);
+    print_ops(b, &profile, seconds);
 }
 
 /* Random windows of training.seq_len + 1 tokens from the shuffled stream. */
@@ -161,26 +223,41 @@ static Status write_json(const Bench *b) {
     return IO_ERROR;
 }
 
+static void measure_rates(Bench *b, DType type) {
+    int64_t n = PRODUCT_SIZE;
+    b->peak_rate = peak_product_rate(b->session.device, type, &n) * b->session.comm->size;
+    b->memory_rate = peak_memory_rate(b->session.device);
+    log_info("products     %10.1f GFLOP/s  (%lld x %lld x %lld, %s, all ranks)", b->peak_rate / 1e9, (long long)n,
+             (long long)n, (long long)n, b->config.training.mixed_precision_param);
+    log_info("memory       %10.1f GB/s     (a copy, bytes read and written, one rank)", b->memory_rate / 1e9);
+    record(b->json, "product_gflops", b->peak_rate / 1e9);
+    record(b->json, "memory_gbytes_per_second", b->memory_rate / 1e9);
+}
+
+/* What this rank has taken of the device's memory, beside the plan. */
+static void report_memory(Bench *b, const MemoryPlan *plan, int64_t bytes) {
+    log_info("on device    %10.2f GB of memory, %.2f planned", (double)bytes / 1e9, (double)plan->device_bytes / 1e9);
+    record(b->json, "device_memory_bytes", (double)bytes);
+    record(b->json, "planned_device_memory_bytes", (double)plan->device_bytes);
+}
+
 static Status run(Bench *b, Comm *comm) {
     Model *model = NULL;
     const Device *device = NULL;
     Status status = session_device(comm, b->config.device, &device);
     if (status != OK) return status;
     config_set_device(&b->config, device->nccl ? "cuda" : "cpu");
+    const int64_t available = device->available(1);
     status = agree(comm, model_create(b->config.model, &model));
     if (status != OK) return status;
-    const FsdpOptions sharding = setup_sharding(&b->config);
-    status = session_open(&b->session, comm, device, model, setup_runner(&b->config), sharding);
+    status = session_open(&b->session, comm, device, model, setup_runner(&b->config), setup_sharding(&b->config));
     if (status != OK) return status;
     fsdp_initialise(b->session.fsdp, (uint64_t)b->config.training.seed);
     random_tokens(b);
     const MemoryPlan plan = setup_memory(&b->config, model, comm->size, comm->local_size);
-    int64_t n = PRODUCT_SIZE;
-    b->peak_rate = peak_product_rate(device, sharding.type, &n) * comm->size;
-    log_info("products     %10.1f GFLOP/s  (%lld x %lld x %lld, %s, all ranks)", b->peak_rate / 1e9, (long long)n,
-             (long long)n, (long long)n, b->config.training.mixed_precision_param);
-    record(b->json, "product_gflops", b->peak_rate / 1e9);
+    measure_rates(b, setup_runner(&b->config).type);
     time_steps(b, setup_flops_per_token(&plan, &b->config));
+    if (!device->host_memory) report_memory(b, &plan, available - device->available(1));
     profile_step(b);
     if (b->data_path) status = agree(comm, time_stream(b));
     return status == OK ? write_json(b) : status;
@@ -208,7 +285,7 @@ static Status parse_arguments(Bench *b, int *argc, char **argv) {
 Status command_bench(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) return print_usage(), OK;
-    Bench b = {.steps = 10};
+    Bench b = {.steps = 10, .start = seconds_now()};
     int rest = argc - 1;
     if (parse_arguments(&b, &rest, argv + 1) != OK) {
         log_error("bench: --steps wants a number of at least 1, --json and --data a file");

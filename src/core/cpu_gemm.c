@@ -56,7 +56,24 @@ static void zero_matrix(const Gemm *g) {
     for (int64_t row = 0; row < g->m; row++) memset((char *)g->c + row * g->ldc * size, 0, (size_t)(g->n * size));
 }
 
-#ifdef FLAME_ONEDNN
+#if defined FLAME_OWN_PRODUCTS
+
+#include "core/own_product.h"
+
+typedef int TileProduct;
+
+static TileProduct prepare(const Gemm *g) { return (void)g, 0; }
+
+static void multiply(TileProduct product, const Gemm *g) {
+    (void)product;
+    own_product(g);
+}
+
+bool cpu_gemm_supports(DType type) { return type == F32 || type == BF16; }
+
+const char *cpu_gemm_library(void) { return "no library, own products"; }
+
+#elif defined FLAME_ONEDNN
 
 #include <dnnl.h>
 #include <stdlib.h>

@@ -1,16 +1,39 @@
 #include "training/peak.h"
 
+#include <stdlib.h>
+
+#include "core/check.h"
 #include "core/profile.h"
+#include "core/rng.h"
+
+enum { TRIES = 4 };
 
 /* Three matrices of at most fp32. */
 static int64_t memory_of(int64_t n) { return 3 * n * n * (int64_t)sizeof(float); }
 
+/* Random numbers, repeated: a GPU multiplies zeros faster than it multiplies anything else. */
+static void fill_random(const Device *device, char *memory, int64_t bytes, DType type) {
+    enum { NUMBERS = 1 << 18 };
+    float *numbers = malloc(NUMBERS * sizeof *numbers);
+    bf16 *rounded = malloc(NUMBERS * sizeof *rounded);
+    CHECK(numbers && rounded, "out of memory for %d numbers", NUMBERS);
+    rng_uniform(1, rng_key("operands of the measured product"), 0, NUMBERS, -1, 1, numbers);
+    for (int64_t i = 0; i < NUMBERS; i++) rounded[i] = float_to_bf16(numbers[i]);
+    const int64_t block = NUMBERS * dtype_size(type), first = block < bytes ? block : bytes;
+    device_upload(device, memory, type == BF16 ? (const void *)rounded : numbers, first);
+    for (int64_t done = first; done < bytes; done += block) {
+        const int64_t part = bytes - done < block ? bytes - done : block;
+        device->copy(memory + done, part, memory, part, 1, part);
+    }
+    free(numbers);
+    free(rounded);
+}
+
 /* The best of a few products of two n x n matrices: FLOP/s. */
 static double product_rate(const Device *device, DType type, int64_t n) {
-    enum { TRIES = 4 };
     const int64_t bytes = memory_of(n) / 3;
     char *at = device_memory(device, 3 * bytes, "the measured product");
-    device->fill(at, 0, 1, 3 * bytes, 3 * bytes);
+    fill_random(device, at, 2 * bytes, type);
     const Gemm gemm = {.transpose_b = true,
                        .m = n,
                        .n = n,
@@ -45,4 +68,21 @@ double peak_product_rate(const Device *device, DType type, int64_t *n) {
         if (*n >= LARGEST || !room || 2 * size * size * size / rate >= long_enough) return rate;
         *n *= 2;
     }
+}
+
+double peak_memory_rate(const Device *device) {
+    int64_t half = INT64_C(1) << (device->host_memory ? 28 : 30); /* far more than caches hold */
+    while (device->available(1) < 3 * half) half /= 2;
+    char *memory = device_memory(device, 2 * half, "the measured copy");
+    double best = 0;
+    for (int i = 0; i < TRIES; i++) {
+        device->synchronize();
+        const double start = seconds_now();
+        device->copy(memory + half, half, memory, half, 1, half);
+        device->synchronize();
+        const double rate = 2 * (double)half / (seconds_now() - start);
+        if (rate > best) best = rate;
+    }
+    device->release(memory, 2 * half);
+    return best;
 }
