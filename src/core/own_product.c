@@ -1,4 +1,3 @@
-/* NOTE from the lead to whoever edits this file now (remove this note): please drop own_product.[ch] and FLAME_OWN_PRODUCTS. The project rule is: matrix products come from a library. For the bundle let CMake choose CBLAS instead of oneDNN (an option such as FLAME_ONEDNN=OFF, bf16 products on the CPU are then refused, which is fine) with a small library (BLIS, libblis4-*, or reference BLAS, libblas3 + its cblas), or keep oneDNN if the folder is < 60 MB anyway now that --compress-mode=size is there (it is a fine gain). */
 #include "core/own_product.h"
 
 #include <stdlib.h>
