@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Puts flame-c, the op tests, mpirun for one host, and every shared library that they need into one folder that can be copied
-# to another machine with another distribution, and into bundle.tar.xz (< 60 MB). CUDA's own libraries (cuBLASLt, NCCL, the
-# driver) are taken from that machine. There: tar -xf bundle.tar.xz && bundle/launch/gpu-check.sh
-#   launch/bundle.sh [FOLDER] [cmake options]      the folder is new; default: bundle
+# Puts flame-c, the op tests, mpirun for one host, and every library that they need into one folder of less than 60 MB, which
+# runs wherever it is copied: other distributions, processors with AVX2. CUDA's own libraries (cuBLASLt, NCCL, the driver) are
+# taken from that machine. Also packs it: there, tar -xf bundle.tar.xz && bundle/launch/gpu-check.sh
+#   launch/bundle.sh [FOLDER] [cmake options]      the folder is new; default: bundle. BUILD: the build folder, build-bundle
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bundle=${1:-bundle}
 [ $# = 0 ] || shift
+build=${BUILD:-build-bundle}
 largest=60000000
 [ ! -e "$bundle" ] || { echo "$bundle exists: remove it, or name another folder" >&2; exit 2; }
 
-cmake -S . -B build-bundle -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLAME_NATIVE=OFF "$@"
-cmake --build build-bundle --target flame-c test_ops
-mkdir -p "$bundle"/{bin,lib,openmpi,launch,tests,tools}
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-march=x86-64-v3 -DFLAME_NATIVE=OFF -DFLAME_CUDA=ON \
+    -DFLAME_OWN_PRODUCTS=ON -DFLAME_STATIC_HDF5=ON "$@"
+cmake --build "$build" --target flame-c test_ops
+mkdir -p "$bundle"/{bin,lib,openmpi,launch,tests/ops,tools}
 
 # copy_libraries FILE...: what the dynamic loader would load for them.
 copy_libraries() {
@@ -21,14 +23,18 @@ copy_libraries() {
     done
 }
 
-cp build-bundle/flame-c build-bundle/tests/test_ops "$bundle/bin/"
+cp "$build/flame-c" "$build/tests/test_ops" "$bundle/bin/"
 cp -L "$(command -v mpirun)" "$bundle/bin/mpirun"
 plugins=$(ompi_info --parsable --path pkglibdir | sed 's/.*://')
 find "$plugins" -name 'mca_*.so' | grep -vE 'ucx|ofi|psm|openib|usnic|portals|uct|ugni|cuda|fbtl|fcoll|fs_|io_|osc_|sharedfp' |
     xargs cp -t "$bundle/openmpi"
 copy_libraries "$bundle"/bin/* "$bundle"/openmpi/*.so
+# What CUDA's libraries ask for must be of the same C library as the rest.
+for library in libstdc++.so.6 libgcc_s.so.1 libdl.so.2 librt.so.1 libpthread.so.0; do
+    cp -nL "$(cc -print-file-name="$library")" "$bundle/lib/"
+done
 cp -r "$(ompi_info --parsable --path pkgdatadir | sed 's/.*://')" "$bundle/openmpi/share"
-strip "$bundle"/bin/* "$bundle"/lib/*.so* 2>/dev/null || true
+strip "$bundle"/bin/* "$bundle"/lib/*.so* "$bundle"/openmpi/*.so 2>/dev/null || true
 loader=$(basename "$(ls "$bundle"/lib/ld-linux*)")
 
 # One script for all programs: the bundle's own loader, so that the machine's C library does not matter.
@@ -38,18 +44,20 @@ for program in flame-c test_ops mpirun; do
 here=\$(cd "\$(dirname "\$0")" && pwd)
 export OMPI_MCA_mca_base_component_path="\$here/openmpi" OPAL_PKGDATADIR="\$here/openmpi/share"
 export OMPI_MCA_plm=isolated
-exec "\$here/lib/$loader" --library-path "\$here/lib:\$LD_LIBRARY_PATH" "\$here/bin/$program" "\$@"
+exec "\$here/lib/$loader" --library-path "\$here/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" "\$here/bin/$program" "\$@"
 END
     chmod +x "$bundle/$program"
 done
 cp -r configs "$bundle/"
 cp -r tests/golden "$bundle/tests/"
+cp tests/ops/op_tests.def "$bundle/tests/ops/"
 cp launch/gpu-check.sh "$bundle/launch/"
 cp tools/fla_step.py "$bundle/tools/"
 git describe --always --dirty >"$bundle/version" 2>/dev/null || true
 
+bytes=$(du -sb "$bundle" | cut -f1)
+[ "$bytes" -le $largest ] || { echo "$bundle has $bytes bytes, more than $largest:" >&2; du -ab "$bundle" | sort -nr | head -n 12 >&2; exit 1; }
+"$bundle/flame-c" verify tests/golden/gla-swa --device cpu | tail -n 1
+"$bundle/mpirun" --allow-run-as-root --oversubscribe --bind-to none -np 2 "$bundle/flame-c" verify tests/golden/gla --device cpu | tail -n 1
 tar -cJf "$bundle.tar.xz" -C "$(dirname "$bundle")" "$(basename "$bundle")"
-bytes=$(stat -c %s "$bundle.tar.xz")
-[ "$bytes" -le $largest ] || { echo "$bundle.tar.xz has $bytes bytes, more than $largest" >&2; exit 1; }
-"$bundle/flame-c" verify tests/golden/gla-swa | tail -n 1
-echo "$bundle.tar.xz: $((bytes / 1000000)) MB; the folder: $(du -sm "$bundle" | cut -f1) MB"
+echo "$bundle: $((bytes / 1000000)) MB; $bundle.tar.xz: $(($(stat -c %s "$bundle.tar.xz") / 1000000)) MB"
