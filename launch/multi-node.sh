@@ -2,7 +2,7 @@
 # flame-c on several hosts without a scheduler, over ssh. Every host has the program, the data and the dump folder at the same
 # path, and lets you in without a password.
 #   launch/multi-node.sh HOST:RANKS,HOST:RANKS,... --config configs/gla-340M.yaml [--section.key=value ...]
-# INTERFACE names the network between them (default: what Open MPI and NCCL choose).
+# INTERFACE names the network between them (default: what Open MPI and NCCL choose). Stop and save: kill -USR1 the mpirun.
 set -euo pipefail
 [ $# -ge 3 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 cd "$(dirname "$0")/.."
@@ -10,16 +10,22 @@ flame=${FLAME:-$PWD/build/flame-c}
 hosts=$1
 shift
 ranks=0
-for host in ${hosts//,/ }; do ranks=$((ranks + ${host##*:})); done
+for host in ${hosts//,/ }; do
+    [[ $host =~ ^[^:]+:[1-9][0-9]*$ ]] || { echo "$host: HOST:RANKS is wanted, for instance node1:8,node2:8" >&2; exit 2; }
+    ranks=$((ranks + ${host##*:}))
+done
 
+# No binding: ranks that may run on the same processors share them out, and NCCL's threads go beside their GPU.
 options=(-np "$ranks" --host "$hosts" --bind-to none --wdir "$PWD")
 if [ -n "${INTERFACE:-}" ]; then
-    options+=(--mca btl_tcp_if_include "$INTERFACE" --mca oob_tcp_if_include "$INTERFACE" -x NCCL_SOCKET_IFNAME="$INTERFACE")
+    options+=(--mca btl_tcp_if_include "$INTERFACE" --mca oob_tcp_if_include "$INTERFACE")
+    export NCCL_SOCKET_IFNAME=$INTERFACE
 else
-    options+=(--mca btl_tcp_if_exclude lo,docker0,virbr0 --mca oob_tcp_if_exclude lo,docker0,virbr0)
+    options+=(--mca btl_tcp_if_exclude "lo,docker0,virbr0" --mca oob_tcp_if_exclude "lo,docker0,virbr0")
+    export NCCL_SOCKET_IFNAME=${NCCL_SOCKET_IFNAME:-^docker,lo,virbr}
 fi
 # Settings of this shell that the other hosts should have too.
-for name in OMP_NUM_THREADS NCCL_DEBUG NCCL_IB_HCA NCCL_IB_DISABLE LD_LIBRARY_PATH FLAME_COLLECTIVE_TIMEOUT; do
-    [ -z "${!name:-}" ] || options+=(-x "$name")
-done
+while read -r name; do
+    options+=(-x "$name")
+done < <(compgen -e | grep -E '^((NCCL|OMP|UCX)_.*|FLAME_.*|CUDA_VISIBLE_DEVICES|LD_LIBRARY_PATH)$')
 exec mpirun "${options[@]}" "$flame" "$@"
