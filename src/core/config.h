@@ -57,7 +57,8 @@ typedef struct DataConfig {
 } DataConfig;
 
 typedef struct ActivationCheckpointConfig {
-    char *mode; /* none | selective | full */
+    char *mode;                /* none | selective | full */
+    char *selective_ac_option; /* op | a number */
 } ActivationCheckpointConfig;
 
 typedef struct CheckpointConfig {
@@ -105,6 +106,9 @@ void config_free(TrainConfig *config);
 
 /* Says what `device: auto` came to, cpu or cuda, and sets the keys that follow from it. */
 void config_set_device(TrainConfig *config, const char *device);
+
+/* n, if every n-th block is computed again; 0: all blocks alike. */
+int64_t config_recompute_every(const ActivationCheckpointConfig *config);
 
 /* What only shows when keys are seen together, and with the number of ranks. BAD_INPUT after one log_error. */
 Status config_validate(const TrainConfig *config, int world_size);

@@ -103,6 +103,9 @@ static const Key activation_checkpoint_keys[] = {
     {"mode", KEY_CHOICE, "selective", 0, 0, "none|selective|full",
      "what backward computes again: nothing, cheap operations (norms, gates, rotary), or whole blocks",
      AT(activation_checkpoint.mode)},
+    {"selective_ac_option", KEY_STRING, "op", 0, 0, NULL,
+     "selective: op, the cheap operations of all blocks; or n, every n-th block whole and nothing of the others",
+     AT(activation_checkpoint.selective_ac_option)},
 };
 
 static const Key checkpoint_keys[] = {
@@ -174,7 +177,6 @@ static const RetiredKey retired[] = {
     {"training.compile", "everything is compiled; leave it out"},
     {"training.tensor_parallel_degree", "there is no tensor parallelism; sharding does without"},
     {"training.disable_loss_parallel", "there is no tensor parallelism; leave it out"},
-    {"activation_checkpoint.selective_ac_option", "selective always recomputes the cheap operations"},
     {"activation_offload.mode", "there is no offloading; activation_checkpoint.mode: full saves most memory"},
     {"checkpoint.interval_type", "the interval is in steps"},
     {"checkpoint.model_weights_only", "a checkpoint holds everything; flame-c export writes weights only"},

@@ -5,6 +5,7 @@
 
 #include "core/config.h"
 #include "core/log.h"
+#include "core/number.h"
 
 __attribute__((format(printf, 1, 2))) static Status refuse(const char *format, ...) {
     char message[1024];
@@ -67,10 +68,26 @@ static Status check_inside(const char *key, const char *path) {
     return refuse("%s is \"%s\"; it must be the name of a folder inside of job.dump_folder", key, path);
 }
 
+int64_t config_recompute_every(const ActivationCheckpointConfig *config) {
+    if (strcmp(config->mode, "selective") != 0) return 0;
+    int64_t every = 0;
+    if (number_is_integer(config->selective_ac_option)) number_to_integer(config->selective_ac_option, &every);
+    return every;
+}
+
+static Status check_recompute(const ActivationCheckpointConfig *config) {
+    const char *option = config->selective_ac_option;
+    if (strcmp(option, "op") == 0 || strcmp(config->mode, "selective") != 0 || config_recompute_every(config) > 0)
+        return OK;
+    return refuse("activation_checkpoint.selective_ac_option is \"%s\"; it is op, or a number n: every n-th block",
+                  option);
+}
+
 Status config_validate(const TrainConfig *config, int world_size) {
     if (!config->job.dump_folder[0]) return refuse("job.dump_folder is empty");
     Status status = check_data(&config->data);
     if (status == OK) status = check_ranks(&config->training, world_size);
+    if (status == OK) status = check_recompute(&config->activation_checkpoint);
     if (status == OK) status = check_inside("checkpoint.folder", config->checkpoint.folder);
     if (status == OK) status = check_inside("metrics.save_tb_folder", config->metrics.save_tb_folder);
     if (status == OK) warn_about_schedule(config);

@@ -40,6 +40,13 @@ static Tape *begin_tape(Runner *runner, Tape *tape, bool recording) {
     return tape;
 }
 
+static Tape *begin_layer_tape(Runner *runner, int64_t layer, bool recording) {
+    Tape *tape = begin_tape(runner, &runner->layer_tape[layer], recording);
+    const int64_t every = runner->options.recompute_every;
+    if (every > 0) tape->recompute = (layer + 1) % every == 0 ? RECOMPUTE_FULL : RECOMPUTE_NONE;
+    return tape;
+}
+
 static void gather(Runner *runner, int unit) {
     if (runner->fsdp) fsdp_gather(runner->fsdp, unit);
 }
@@ -85,7 +92,7 @@ static void forward_layers(Runner *runner, bool recording) {
     for (int64_t l = 0; l < model->layers; l++) {
         gather(runner, (int)l + 1);
         prefetch(runner, l + 2);
-        tape = begin_tape(runner, &runner->layer_tape[l], recording);
+        tape = begin_layer_tape(runner, l, recording);
         runner->boundary[l + 1] = keep_boundary(runner, tape, model_layer(model, l, tape, &runner->boundary[l]));
         release(runner, (int)l + 1, recording);
         arena_rewind(&runner->scratch, 0);

@@ -14,10 +14,11 @@
 typedef struct RunnerOptions {
     DType type; /* of activations and gathered parameters */
     Recompute recompute;
-    int64_t B, T;  /* sequences and tokens of a micro-batch */
-    bool training; /* false: only runner_evaluate and runner_logits */
-    bool logits;   /* runner_logits will be called: room for [N, vocab_size] */
-    bool replay;   /* where the device can, runner_train asks for a micro-batch as a whole from the second time on */
+    int64_t recompute_every; /* n > 0: of every n-th layer all, of the others nothing; 0: of all `recompute` */
+    int64_t B, T;            /* sequences and tokens of a micro-batch */
+    bool training;           /* false: only runner_evaluate and runner_logits */
+    bool logits;             /* runner_logits will be called: room for [N, vocab_size] */
+    bool replay; /* where the device can, runner_train asks for a micro-batch as a whole from the second time on */
 } RunnerOptions;
 
 typedef struct Runner Runner;

@@ -31,6 +31,7 @@ RunnerOptions setup_runner(const TrainConfig *config) {
                                                                  : RECOMPUTE_NONE;
     return (RunnerOptions){.type = compute_type(config),
                            .recompute = recompute,
+                           .recompute_every = config_recompute_every(&config->activation_checkpoint),
                            .B = config->training.batch_size,
                            .T = config->training.seq_len,
                            .training = true,

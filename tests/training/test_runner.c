@@ -25,12 +25,13 @@ static void fill_batch(HostBatch batch, int64_t B, int64_t T) {
 }
 
 /* Loss and all gradients of one micro-batch of a golden model with fresh weights. */
-static Gradients run(const char *config, DType type, Recompute recompute, int micro_batches) {
+static Gradients run(const char *config, DType type, Recompute recompute, int64_t every, int micro_batches) {
     enum { B = 2, T = 80 };
     Model *model = NULL;
     Session session = {0};
     assert_int_equal(model_from_file(config, &model), OK);
-    const RunnerOptions options = {.type = type, .recompute = recompute, .B = B, .T = T, .training = true};
+    const RunnerOptions options = {
+        .type = type, .recompute = recompute, .recompute_every = every, .B = B, .T = T, .training = true};
     assert_int_equal(
         session_open(&session, comm_self_create(), device_cpu(), model, options, session_sharding(&options)), OK);
     fsdp_initialise(session.fsdp, 3);
@@ -58,11 +59,15 @@ static const char *const configs[] = {"tests/golden/gla-conv-gqa/config.json",
 
 static void test_recomputing_changes_no_bit(void **state) {
     (void)state;
+    static const struct {
+        Recompute recompute;
+        int64_t every;
+    } recomputed[] = {{RECOMPUTE_SELECTIVE, 0}, {RECOMPUTE_FULL, 0}, {RECOMPUTE_SELECTIVE, 2}};
     for (size_t c = 0; c < sizeof configs / sizeof configs[0]; c++)
         for (DType type = F32; type <= BF16; type++) {
-            const Gradients kept = run(configs[c], type, RECOMPUTE_NONE, 1);
-            for (Recompute r = RECOMPUTE_SELECTIVE; r <= RECOMPUTE_FULL; r++) {
-                const Gradients again = run(configs[c], type, r, 1);
+            const Gradients kept = run(configs[c], type, RECOMPUTE_NONE, 0, 1);
+            for (int r = 0; r < LENGTH(recomputed); r++) {
+                const Gradients again = run(configs[c], type, recomputed[r].recompute, recomputed[r].every, 1);
                 assert_true(kept.loss == again.loss);
                 assert_int_equal(kept.count, again.count);
                 assert_memory_equal(kept.values, again.values, (size_t)kept.count * sizeof(float));
@@ -74,8 +79,8 @@ static void test_recomputing_changes_no_bit(void **state) {
 
 static void test_gradients_of_micro_batches_add(void **state) {
     (void)state;
-    const Gradients one = run(configs[1], F32, RECOMPUTE_SELECTIVE, 1),
-                    two = run(configs[1], F32, RECOMPUTE_SELECTIVE, 2);
+    const Gradients one = run(configs[1], F32, RECOMPUTE_SELECTIVE, 0, 1),
+                    two = run(configs[1], F32, RECOMPUTE_SELECTIVE, 0, 2);
     double error = 0, norm = 0;
     for (int64_t i = 0; i < one.count; i++) {
         const double twice = 2 * (double)one.values[i];
@@ -97,6 +102,10 @@ static void test_recomputing_saves_memory(void **state) {
                       .keep_bytes;
     assert_true(kept[RECOMPUTE_FULL] < kept[RECOMPUTE_SELECTIVE]);
     assert_true(kept[RECOMPUTE_SELECTIVE] < kept[RECOMPUTE_NONE]);
+    const RunnerOptions second = {
+        .type = F32, .recompute = RECOMPUTE_SELECTIVE, .recompute_every = 2, .B = 2, .T = 80, .training = true};
+    const int64_t half = runner_plan(model, second).keep_bytes;
+    assert_true(half > kept[RECOMPUTE_FULL] && half < kept[RECOMPUTE_NONE]);
     model_destroy(model);
 }
 
