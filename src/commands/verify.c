@@ -160,7 +160,7 @@ static Status check_gradient(Verification *v, const Unit *unit, const Parameter 
     snprintf(name, sizeof name, "grad.%s", p->name);
     const SafeTensor *reference = find_io(v, name);
     if (!reference || reference->elements != p->elements) return BAD_INPUT;
-    const UnitRange range = unit_range(unit, p, v->session.comm->rank);
+    const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
     Distance d = {0, 0};
     Status status = OK;

@@ -34,10 +34,13 @@ static Status check_data(const DataConfig *data) {
 static Status check_ranks(const TrainingConfig *training, int world_size) {
     const int64_t shard = training->data_parallel_shard_degree, replicate = training->data_parallel_replicate_degree;
     if (shard == 0) return refuse("training.data_parallel_shard_degree is 0; -1 means all ranks");
-    if (replicate != 1 || (shard != -1 && shard != world_size))
-        return refuse("training.data_parallel_shard_degree %lld x data_parallel_replicate_degree %lld on %d ranks: "
-                      "parameters are sharded over all ranks, so the only pairs are -1 x 1 and %d x 1",
-                      (long long)shard, (long long)replicate, world_size, world_size);
+    if (world_size % replicate != 0)
+        return refuse("training.data_parallel_replicate_degree %lld does not divide the %d ranks", (long long)replicate,
+                      world_size);
+    if (shard != -1 && shard * replicate != world_size)
+        return refuse("training.data_parallel_replicate_degree %lld x data_parallel_shard_degree %lld is not the %d "
+                      "ranks; set data_parallel_shard_degree to %lld, or to -1",
+                      (long long)replicate, (long long)shard, world_size, (long long)(world_size / replicate));
     const int64_t global = training->global_batch_size, accumulation = training->gradient_accumulation_steps;
     if (global == -1) return OK;
     if (global < world_size)

@@ -38,8 +38,9 @@ typedef struct Unit {
     int parameters;
     Parameter parameter[UNIT_PARAMETERS];
     int64_t elements; /* sum over the parameters, padding of the shards not counted */
-    /* Set by fsdp_create: this rank holds elements [rank*shard, (rank+1)*shard), the last ranks may hold padding. */
-    int64_t shard;
+    /* Set by fsdp_create: this rank holds elements [first, first + shard), and every element has one rank. What lies
+     * beyond `elements` is padding. */
+    int64_t first, shard;
     const Device *device, *update_device; /* where blocks compute, and where the optimizer does */
     float *gradient_shard;                /* [shard] fp32, `device` */
     float *master, *exp_avg, *exp_avg_sq; /* [shard] fp32, `update_device` */
@@ -51,12 +52,12 @@ typedef struct Unit {
 /* Elements [first, last) of the unit; empty if last <= first. */
 typedef struct UnitRange {
     int64_t first, last;
-    int64_t in_parameter, in_shard; /* where `first` lies in the parameter and in the rank's shard */
+    int64_t in_parameter, in_shard; /* where `first` lies in the parameter and in this rank's shard */
 } UnitRange;
 
-/* The part of a parameter that lies in the shard of `rank`. */
-static inline UnitRange unit_range(const Unit *unit, const Parameter *parameter, int rank) {
-    const int64_t begin = rank * unit->shard, end = begin + unit->shard;
+/* The part of a parameter that lies in this rank's shard. */
+static inline UnitRange unit_range(const Unit *unit, const Parameter *parameter) {
+    const int64_t begin = unit->first, end = begin + unit->shard;
     const int64_t stop = parameter->offset + parameter->elements;
     const int64_t first = parameter->offset > begin ? parameter->offset : begin;
     return (UnitRange){first, stop < end ? stop : end, first - parameter->offset, first - begin};

@@ -131,39 +131,25 @@ static Verdict check_names(const OpenCheckpoint *checkpoint, const Unit *units, 
 }
 
 /* This rank's part of one tensor. */
-typedef struct Part {
-    uint32_t crc;
-    int32_t status;
-    int64_t bytes;
-} Part;
-
-static Part read_part(const SafeTensor *tensor, const Unit *unit, const Parameter *p, int rank, float *values,
-                      char *block) {
-    const UnitRange range = unit_range(unit, p, rank);
-    Part part = {.bytes = range.last > range.first ? (range.last - range.first) * 4 : 0};
+static Verdict read_part(const SafeTensor *tensor, const Unit *unit, const Parameter *p, float *values, char *block,
+                         CrcPart *part) {
+    const UnitRange range = unit_range(unit, p);
+    if (range.last <= range.first) return GOOD;
+    *part = (CrcPart){range.in_parameter * 4, (range.last - range.first) * 4, 0};
     char *to = (char *)(values + range.in_shard);
-    for (int64_t done = 0, bytes; done < part.bytes && part.status == OK; done += bytes) {
-        bytes = part.bytes - done < BLOCK_BYTES ? part.bytes - done : BLOCK_BYTES;
-        part.status = (int32_t)safetensors_read(tensor, range.in_parameter * 4 + done, bytes, block);
-        if (part.status != OK) break;
-        part.crc = crc_update(part.crc, block, bytes);
+    for (int64_t done = 0, bytes; done < part->bytes; done += bytes) {
+        bytes = part->bytes - done < BLOCK_BYTES ? part->bytes - done : BLOCK_BYTES;
+        if (safetensors_read(tensor, part->first + done, bytes, block) != OK) return UNREADABLE;
+        part->crc = crc_update(part->crc, block, bytes);
         device_upload(unit->update_device, to + done, block, bytes);
     }
-    return part;
+    return GOOD;
 }
 
-/* Compares the CRC of the ranks' parts of tensor `index` together with the state's. Rank 0 says which tensor is wrong.
- */
-static Verdict check_parts(const OpenCheckpoint *checkpoint, const Comm *comm, const char *name, const Part *parts,
-                           int64_t index, int64_t count) {
-    uint32_t crc = 0, expected;
-    for (int rank = 0; rank < comm->size; rank++) {
-        const Part *part = &parts[rank * count + index];
-        if (part->status) return UNREADABLE;
-        if (part->bytes > 0) crc = crc_combine(crc, part->crc, part->bytes);
-    }
+static Verdict check_crc(const OpenCheckpoint *checkpoint, const char *name, uint32_t crc, bool speaks) {
+    uint32_t expected;
     if (checkpoint_state_find(checkpoint->state, "tensors", name, &expected) && crc == expected) return GOOD;
-    if (comm->rank == 0)
+    if (speaks)
         log_error("%s: tensor %s is damaged: its CRC-32 is %08" PRIx32 ", not the one in state.json", checkpoint->path,
                   name, crc);
     return DAMAGED;
@@ -177,35 +163,52 @@ static const SafeTensor *find_tensor(const OpenCheckpoint *checkpoint, int kind,
     return tensor_folder_find(kind == 0 ? checkpoint->model : checkpoint->optimizer, name);
 }
 
-/* The weights (kind 0) or one kind of moments of all units, each rank its shard. Collective. */
-static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *units, int count, int kind) {
-    int64_t tensors = 0, at = 0;
-    for (int u = 0; u < count; u++) tensors += units[u].parameters;
-    Part *mine = calloc((size_t)tensors + 1, sizeof *mine);
-    Part *parts = calloc((size_t)(tensors * comm->size) + 1, sizeof *parts);
-    char *block = malloc((size_t)BLOCK_BYTES);
-    CHECK(mine && parts && block, "no memory to load a checkpoint");
-    char name[PARAMETER_NAME + 16];
+/* This rank's shards of the weights (kind 0) or of one kind of moments; part: one for each tensor. */
+static Verdict read_shards(const OpenCheckpoint *checkpoint, Unit *units, int count, int kind, CrcPart *part) {
+    char *block = malloc((size_t)BLOCK_BYTES), name[PARAMETER_NAME + 16];
+    CHECK(block, "no memory to load a checkpoint");
+    Verdict verdict = GOOD;
     for (int u = 0; u < count; u++) {
         float *values = kind == 0 ? units[u].master : kind == 1 ? units[u].exp_avg : units[u].exp_avg_sq;
-        for (int i = 0; i < units[u].parameters; i++) {
+        for (int i = 0; i < units[u].parameters && verdict == GOOD; i++) {
             const Parameter *p = &units[u].parameter[i];
             const SafeTensor *tensor = find_tensor(checkpoint, kind, p, name, sizeof name);
-            mine[at++] = read_part(tensor, &units[u], p, comm->rank, values, block);
+            verdict = read_part(tensor, &units[u], p, values, block, part++);
         }
     }
+    free(block);
+    return verdict;
+}
+
+/* Compares what all ranks have read. Collective. */
+static Verdict check_shards(const OpenCheckpoint *checkpoint, Comm *comm, const Unit *units, int count, int kind,
+                            const CrcPart *mine, int64_t tensors) {
+    CrcPart *parts = calloc((size_t)(tensors * comm->size) + 1, sizeof *parts);
+    CHECK(parts, "no memory to load a checkpoint");
     comm->f->all_gather(comm, mine, parts, tensors * (int64_t)sizeof *parts);
+    char name[PARAMETER_NAME + 16];
+    const CrcPart *part = parts;
     Verdict verdict = GOOD;
-    at = 0;
     for (int u = 0; u < count; u++)
-        for (int i = 0; i < units[u].parameters; i++) {
-            find_tensor(checkpoint, kind, &units[u].parameter[i], name, sizeof name);
-            const Verdict one = check_parts(checkpoint, comm, name, parts, at++, tensors);
+        for (int i = 0; i < units[u].parameters; i++, part++) {
+            const SafeTensor *tensor = find_tensor(checkpoint, kind, &units[u].parameter[i], name, sizeof name);
+            const uint32_t crc = crc_of_parts(part, comm->size, tensors, tensor->bytes);
+            const Verdict one = check_crc(checkpoint, name, crc, comm->rank == 0);
             if (one > verdict) verdict = one;
         }
-    free(mine);
     free(parts);
-    free(block);
+    return verdict;
+}
+
+/* The weights (kind 0) or one kind of moments of all units, each rank its shard. Collective. */
+static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *units, int count, int kind) {
+    int64_t tensors = 0;
+    for (int u = 0; u < count; u++) tensors += units[u].parameters;
+    CrcPart *mine = calloc((size_t)tensors + 1, sizeof *mine);
+    CHECK(mine, "no memory to load a checkpoint");
+    Verdict verdict = worst_of(comm, read_shards(checkpoint, units, count, kind, mine));
+    if (verdict == GOOD) verdict = check_shards(checkpoint, comm, units, count, kind, mine, tensors);
+    free(mine);
     return verdict;
 }
 
@@ -380,17 +383,14 @@ Status checkpoint_state(const char *path, json_t **state) {
 
 /* Compares a whole tensor with its CRC. */
 static Status check_tensor(const OpenCheckpoint *checkpoint, const SafeTensor *tensor, char *block) {
-    uint32_t crc = 0, expected;
+    uint32_t crc = 0;
     for (int64_t done = 0, bytes; done < tensor->bytes; done += bytes) {
         bytes = tensor->bytes - done < BLOCK_BYTES ? tensor->bytes - done : BLOCK_BYTES;
         const Status status = safetensors_read(tensor, done, bytes, block);
         if (status) return status;
         crc = crc_update(crc, block, bytes);
     }
-    if (checkpoint_state_find(checkpoint->state, "tensors", tensor->name, &expected) && crc == expected) return OK;
-    log_error("%s: tensor %s is damaged: its CRC-32 differs from the one in state.json", checkpoint->path,
-              tensor->name);
-    return BAD_INPUT;
+    return check_crc(checkpoint, tensor->name, crc, true) == GOOD ? OK : BAD_INPUT;
 }
 
 Status checkpoint_check(const char *path) {

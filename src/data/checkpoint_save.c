@@ -36,12 +36,6 @@ typedef struct Failure {
     char what[512];
 } Failure;
 
-/* What one rank knows of a tensor after writing its part. */
-typedef struct PartCrc {
-    uint32_t crc;
-    int64_t bytes;
-} PartCrc;
-
 enum { TEXTS = 5 };
 typedef struct Text {
     const char *name;
@@ -69,7 +63,7 @@ struct Checkpointer {
     Text text[TEXTS]; /* rank 0 */
     pthread_t thread;
     atomic_bool written;
-    PartCrc *part; /* [tensors], by this rank */
+    CrcPart *part; /* [tensors]: what this rank wrote of each */
     Failure failure;
 };
 
@@ -114,7 +108,7 @@ static void plan_files(Checkpointer *c, const Unit *units, int count) {
 
 /* This rank's part of parameter p, of which `values` holds the unit's shard. */
 static void add_piece(Checkpointer *c, const Unit *unit, const Parameter *p, const float *values, int64_t tensor) {
-    const UnitRange range = unit_range(unit, p, c->comm->rank);
+    const UnitRange range = unit_range(unit, p);
     const int64_t bytes = (range.last - range.first) * 4;
     if (bytes <= 0) return;
     if (c->pieces == c->capacity) {
@@ -292,8 +286,8 @@ static int write_block(Block *block) {
 /* Puts one piece into the block, takes its CRC while the bytes are in the cache, and writes the block when it is full.
  */
 static int add_to_block(Checkpointer *c, const Piece *piece, Block *block) {
-    PartCrc *part = &c->part[piece->tensor];
-    part->bytes = piece->bytes;
+    CrcPart *part = &c->part[piece->tensor];
+    *part = (CrcPart){piece->offset - planned_tensor(c, piece->tensor)->offset, piece->bytes, 0};
     int error = block->offset + block->bytes == piece->offset ? 0 : write_block(block);
     if (block->bytes == 0) block->offset = piece->offset;
     for (int64_t done = 0, bytes; done < piece->bytes && !error; done += bytes) {
@@ -411,19 +405,16 @@ static Status agree(Checkpointer *c) {
     return IO_ERROR;
 }
 
-/* Rank 0: the whole tensors' CRCs from those of all ranks' parts, in rank order. */
-static void combine_crcs(Checkpointer *c, const PartCrc *parts) {
+/* Rank 0: the whole tensors' CRCs from those of all ranks' parts. */
+static void combine_crcs(Checkpointer *c, const CrcPart *parts) {
     for (int64_t i = 0; i < c->tensors; i++) {
-        uint32_t crc = 0;
-        for (int rank = 0; rank < c->comm->size; rank++) {
-            const PartCrc *part = &parts[rank * c->tensors + i];
-            if (part->bytes > 0) crc = crc_combine(crc, part->crc, part->bytes);
-        }
-        checkpoint_state_add(c->state, "tensors", planned_tensor(c, i)->name, crc);
+        const PlannedTensor *tensor = planned_tensor(c, i);
+        const uint32_t crc = crc_of_parts(&parts[i], c->comm->size, c->tensors, tensor->bytes);
+        checkpoint_state_add(c->state, "tensors", tensor->name, crc);
     }
 }
 
-static void write_state(Checkpointer *c, const PartCrc *parts) {
+static void write_state(Checkpointer *c, const CrcPart *parts) {
     json_object_set_new(c->state, "format_version", json_integer(CHECKPOINT_VERSION));
     json_object_set_new(c->state, "step", json_integer(c->step));
     json_object_set_new(c->state, "moments", json_string("saved"));
@@ -463,7 +454,7 @@ static int give_name(Checkpointer *c, const char *path) {
 }
 
 /* Rank 0: what makes the folder a checkpoint. */
-static void commit(Checkpointer *c, const PartCrc *parts) {
+static void commit(Checkpointer *c, const CrcPart *parts) {
     char *path = checkpoint_path(c->folder, c->step);
     write_state(c, parts);
     if (!c->failure.error) fail(c, "syncing", c->temporary, folder_sync(c->temporary));
@@ -512,7 +503,7 @@ static Status finish(Checkpointer *c) {
     if (c->threaded) pthread_join(c->thread, NULL);
     Status status = agree(c);
     if (status == OK) {
-        PartCrc *parts = calloc((size_t)(comm->size * c->tensors) + 1, sizeof *parts);
+        CrcPart *parts = calloc((size_t)(comm->size * c->tensors) + 1, sizeof *parts);
         CHECK(parts, "no memory for the CRCs of a checkpoint");
         comm->f->all_gather(comm, c->part, parts, c->tensors * (int64_t)sizeof *parts);
         if (comm->rank == 0) commit(c, parts);

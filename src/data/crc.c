@@ -4,7 +4,11 @@
  * Generic Polynomials Using PCLMULQDQ Instruction, Intel 2009; bit-reflected form. */
 #include "data/crc.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <zlib.h>
+
+#include "core/check.h"
 
 static uint32_t crc_zlib(uint32_t crc, const unsigned char *data, int64_t bytes) {
     while (bytes > 0) {
@@ -67,4 +71,21 @@ uint32_t crc_update(uint32_t crc, const void *data, int64_t bytes) { return crc_
 
 uint32_t crc_combine(uint32_t crc_a, uint32_t crc_b, int64_t bytes_b) {
     return (uint32_t)crc32_combine(crc_a, crc_b, (z_off_t)bytes_b);
+}
+
+static const CrcPart *part_at(const CrcPart *part, int64_t count, int64_t stride, int64_t first) {
+    for (int64_t i = 0; i < count; i++)
+        if (part[i * stride].bytes > 0 && part[i * stride].first == first) return &part[i * stride];
+    CHECK(false, "byte %lld is in none of %lld parts", (long long)first, (long long)count);
+    return NULL;
+}
+
+uint32_t crc_of_parts(const CrcPart *part, int64_t count, int64_t stride, int64_t bytes) {
+    uint32_t crc = 0;
+    for (int64_t at = 0; at < bytes;) {
+        const CrcPart *next = part_at(part, count, stride, at);
+        crc = crc_combine(crc, next->crc, next->bytes);
+        at += next->bytes;
+    }
+    return crc;
 }

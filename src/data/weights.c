@@ -89,8 +89,8 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
 }
 
 /* The part of a parameter that lies in this rank's shard; `values` has room for READ_AT_ONCE. */
-static Status read_part(const TensorFolder *folder, const Unit *unit, const Parameter *p, int rank, float *values) {
-    const UnitRange range = unit_range(unit, p, rank);
+static Status read_part(const TensorFolder *folder, const Unit *unit, const Parameter *p, float *values) {
+    const UnitRange range = unit_range(unit, p);
     const SafeTensor *tensor = tensor_folder_find(folder, p->name);
     const int64_t elements = range.last - range.first;
     Status status = OK;
@@ -112,7 +112,7 @@ void weights_zero_moments(Unit *units, int count) {
     }
 }
 
-static Status load(const char *path, int rank, Unit *units, int count) {
+static Status load(const char *path, Unit *units, int count) {
     TensorFolder *folder = NULL;
     float *values = malloc(READ_AT_ONCE * sizeof *values);
     CHECK(values, "out of memory");
@@ -120,7 +120,7 @@ static Status load(const char *path, int rank, Unit *units, int count) {
     if (status == OK) status = weights_check(folder, path, "", units, count);
     for (int u = 0; u < count; u++)
         for (int i = 0; i < units[u].parameters && status == OK; i++)
-            status = read_part(folder, &units[u], &units[u].parameter[i], rank, values);
+            status = read_part(folder, &units[u], &units[u].parameter[i], values);
     if (status == OK) weights_zero_moments(units, count);
     tensor_folder_close(folder);
     free(values);
@@ -128,5 +128,5 @@ static Status load(const char *path, int rank, Unit *units, int count) {
 }
 
 Status weights_load(const char *path, Comm *comm, Unit *units, int count) {
-    return comm_worst(comm, load(path, comm->rank, units, count));
+    return comm_worst(comm, load(path, units, count));
 }

@@ -68,13 +68,13 @@ const char *comm_sharing(void) {
     return by && (strcmp(by, "mpi") == 0 || strcmp(by, "nccl") == 0) ? by : NULL;
 }
 
-Status comm_for_device(Comm *host, const Device *device, Comm **comm) {
+Status comm_for_device(Comm *world, Comm *host, const Device *device, Comm **comm) {
     *comm = host;
     if (device->host_memory) return OK;
-    double sharers = comm_sharers(host, device);
-    host->f->all_reduce_max(host, &sharers, 1);
+    double sharers = comm_sharers(world, device);
+    world->f->all_reduce_max(world, &sharers, 1);
     const bool by_nccl = sharers == 1 || (comm_sharing() && strcmp(comm_sharing(), "nccl") == 0);
-    if (device->nccl && host->size > 1 && by_nccl) return comm_nccl_create(host, device, sharers > 1, comm);
+    if (device->nccl && host->size > 1 && by_nccl) return comm_nccl_create(world, host, device, sharers > 1, comm);
     *comm = comm_staged_create(host, device);
     return OK;
 }

@@ -48,6 +48,9 @@ typedef struct CommFunctions {
     void (*all_reduce_max)(Comm *comm, double *values, int64_t count);
     void (*broadcast)(Comm *comm, void *data, int64_t bytes, int root);
     void (*barrier)(Comm *comm);
+    /* The ranks that give the same color, in the order they have here. The caller destroys it, before `comm`. Only of
+     * communicators for the host's memory. */
+    Comm *(*split)(Comm *comm, int color);
     void (*destroy)(Comm *comm);
 } CommFunctions;
 
@@ -56,6 +59,7 @@ struct Comm {
     int rank, size, local_rank, local_size;
     int64_t bytes_sent;  /* by this rank in all_gather and reduce_scatter: what leaves it, or its peers read of it */
     const char *subject; /* whose memory the next collectives are about, for messages: a unit's name */
+    const char *ranks;   /* what follows it where these are not all ranks: " over the replicas"; else "" */
     void *state;
 };
 
@@ -69,9 +73,10 @@ Comm *comm_mpi_create(bool share_memory);
 /* The ranks of `host`, which must outlive it, for memory of `device`: what collectives move is copied to the host and
  * back. The numbers are those of `host` bit for bit. */
 Comm *comm_staged_create(Comm *host, const Device *device);
-/* The same for GPUs, by NCCL. share_gpu: several ranks have the same one (for tests). BAD_INPUT (logged) if NCCL cannot
- * be opened, or cannot connect the ranks. Collective. */
-Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm **comm);
+/* The same for GPUs, by NCCL. share_gpu: several ranks have the same one (for tests). BAD_INPUT if NCCL cannot be
+ * opened, or cannot connect the ranks: logged once in `world`, whose ranks all call this, each with its part of them.
+ */
+Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm);
 /* The worst status of all ranks, so that they stop together. Collective. */
 Status comm_worst(Comm *comm, Status status);
 /* Whether this is the first of the ranks for which `mine` is true: the one that says what is wrong. Collective. */
@@ -81,8 +86,8 @@ int comm_sharers(Comm *comm, const Device *device);
 /* What FLAME_SHARE_GPU says of ranks that share a GPU: that they speak by mpi, or by nccl; NULL: it is forbidden. */
 const char *comm_sharing(void);
 /* The communicator for memory of `device` over the ranks of `host`: `host` itself, or a new one for the caller to
- * destroy before it. Collective. */
-Status comm_for_device(Comm *host, const Device *device, Comm **comm);
+ * destroy before it. `host` is a part of `world`, whose ranks all call this with parts of one size. Collective. */
+Status comm_for_device(Comm *world, Comm *host, const Device *device, Comm **comm);
 /* Ends MPI if comm_mpi_create began it. */
 void comm_destroy(Comm *comm);
 

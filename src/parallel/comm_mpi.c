@@ -16,15 +16,16 @@
 #include "parallel/comm_memory.h"
 
 typedef struct Mpi {
-    MPI_Comm world;
-    bool shares;    /* every rank is on this host and memory is shared */
-    bool began_mpi; /* and so has to end it */
+    MPI_Comm ranks;
+    bool share_memory; /* where that is possible */
+    bool shares;       /* every rank is on this host and memory is shared */
+    bool began_mpi;    /* and so has to end it */
     CommMemory *memory;
 } Mpi;
 
 static Mpi *mpi_of(const Comm *comm) { return comm->state; }
 
-static void mpi_barrier(Comm *comm) { MPI_Barrier(mpi_of(comm)->world); }
+static void mpi_barrier(Comm *comm) { MPI_Barrier(mpi_of(comm)->ranks); }
 
 /* Bytes as an MPI count, which is an int: `count` items of `type`. */
 typedef struct Items {
@@ -50,7 +51,7 @@ static void items_free(Items *items) {
 /* Rank 0's file, opened by its peers through /proc. -1 if that is not possible. */
 static int shared_file(Comm *comm, int64_t bytes) {
     int own[2] = {(int)getpid(), comm->rank == 0 ? comm_memory_file(bytes) : -1};
-    MPI_Bcast(own, 2, MPI_INT, 0, mpi_of(comm)->world);
+    MPI_Bcast(own, 2, MPI_INT, 0, mpi_of(comm)->ranks);
     if (comm->rank == 0 || own[1] < 0) return own[1];
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/fd/%d", own[0], own[1]);
@@ -59,7 +60,7 @@ static int shared_file(Comm *comm, int64_t bytes) {
 
 static bool everyone(Comm *comm, bool mine) {
     int all = mine;
-    MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_LAND, mpi_of(comm)->world);
+    MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_LAND, mpi_of(comm)->ranks);
     return all;
 }
 
@@ -86,7 +87,7 @@ static void *mpi_allocate(Comm *comm, int64_t bytes) {
 }
 
 static void mpi_release(Comm *comm, void *memory) {
-    MPI_Barrier(mpi_of(comm)->world);
+    MPI_Barrier(mpi_of(comm)->ranks);
     comm_memory_unmap(&mpi_of(comm)->memory, memory);
 }
 
@@ -139,7 +140,7 @@ static void mpi_all_gather(Comm *comm, const void *send, void *receive, int64_t 
     }
     Items items = items_of(bytes);
     MPI_Allgather(in_place ? MPI_IN_PLACE : send, items.count, items.type, receive, items.count, items.type,
-                  mpi_of(comm)->world);
+                  mpi_of(comm)->ranks);
     items_free(&items);
 }
 
@@ -185,8 +186,8 @@ static void sum_messages(Comm *comm, const float *send, float *receive, int64_t 
             const float *to_peer = send + peer * count + at;
             from[peer] = peer == comm->rank ? to_peer : buffer + peer * length;
             if (peer == comm->rank) continue;
-            MPI_Irecv(buffer + peer * length, (int)n, MPI_FLOAT, peer, 0, mpi_of(comm)->world, &request[requests++]);
-            MPI_Isend(to_peer, (int)n, MPI_FLOAT, peer, 0, mpi_of(comm)->world, &request[requests++]);
+            MPI_Irecv(buffer + peer * length, (int)n, MPI_FLOAT, peer, 0, mpi_of(comm)->ranks, &request[requests++]);
+            MPI_Isend(to_peer, (int)n, MPI_FLOAT, peer, 0, mpi_of(comm)->ranks, &request[requests++]);
         }
         MPI_Waitall(requests, request, MPI_STATUSES_IGNORE);
         for (int64_t i = 0; i < n; i += PIECE / (int64_t)sizeof(float)) {
@@ -220,7 +221,7 @@ static double *gather_values(Comm *comm, const double *values, int64_t count) {
     CHECK(count * comm->size <= INT_MAX, "an all-reduce of %lld values", (long long)count);
     double *all = malloc((size_t)(count * comm->size) * sizeof *all);
     CHECK(all, "out of memory");
-    MPI_Allgather(values, (int)count, MPI_DOUBLE, all, (int)count, MPI_DOUBLE, mpi_of(comm)->world);
+    MPI_Allgather(values, (int)count, MPI_DOUBLE, all, (int)count, MPI_DOUBLE, mpi_of(comm)->ranks);
     return all;
 }
 
@@ -248,15 +249,24 @@ static void mpi_all_reduce_max(Comm *comm, double *values, int64_t count) {
 
 static void mpi_broadcast(Comm *comm, void *data, int64_t bytes, int root) {
     Items items = items_of(bytes);
-    MPI_Bcast(data, items.count, items.type, root, mpi_of(comm)->world);
+    MPI_Bcast(data, items.count, items.type, root, mpi_of(comm)->ranks);
     items_free(&items);
 }
 
+/* Those on this rank's host; the caller frees it. */
+static MPI_Comm local_ranks(Comm *comm) {
+    MPI_Comm local;
+    MPI_Comm_split_type(mpi_of(comm)->ranks, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
+    return local;
+}
+
+static Comm *mpi_split(Comm *comm, int color);
+
 static void mpi_destroy(Comm *comm) {
     Mpi *mpi = mpi_of(comm);
-    MPI_Barrier(mpi->world);
+    MPI_Barrier(mpi->ranks);
     while (mpi->memory) comm_memory_unmap(&mpi->memory, comm_memory_own(mpi->memory));
-    MPI_Comm_free(&mpi->world);
+    MPI_Comm_free(&mpi->ranks);
     if (mpi->began_mpi) {
         log_set_abort(NULL);
         MPI_Finalize();
@@ -277,18 +287,22 @@ static const CommFunctions mpi_functions = {.name = "mpi",
                                             .all_reduce_max = mpi_all_reduce_max,
                                             .broadcast = mpi_broadcast,
                                             .barrier = mpi_barrier,
+                                            .split = mpi_split,
                                             .destroy = mpi_destroy};
 
 static void abort_all_ranks(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
 /* Ranks that may run on the same processors share them out; a binding by the launcher counts as its word. */
-static void set_threads(MPI_Comm local, int local_size) {
+static void set_threads(Comm *comm) {
     if (getenv("OMP_NUM_THREADS")) return;
+    const int local_size = comm->local_size;
     cpu_set_t mine, *all = malloc((size_t)local_size * sizeof *all);
     CHECK(all, "out of memory");
     CPU_ZERO(&mine);
     sched_getaffinity(0, sizeof mine, &mine);
+    MPI_Comm local = local_ranks(comm);
     MPI_Allgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, local);
+    MPI_Comm_free(&local);
     int sharing = 0;
     for (int r = 0; r < local_size; r++) {
         cpu_set_t common;
@@ -311,23 +325,41 @@ static bool begin_mpi(void) {
     return true;
 }
 
-Comm *comm_mpi_create(bool share_memory) {
+/* Takes over `ranks`. */
+static Comm *create(MPI_Comm ranks, bool share_memory) {
     Mpi *mpi = calloc(1, sizeof *mpi);
     Comm *comm = calloc(1, sizeof *comm);
     CHECK(mpi && comm, "out of memory");
-    mpi->began_mpi = begin_mpi();
-    MPI_Comm_dup(MPI_COMM_WORLD, &mpi->world);
-    *comm = (Comm){.f = &mpi_functions, .state = mpi};
-    MPI_Comm_rank(mpi->world, &comm->rank);
-    MPI_Comm_size(mpi->world, &comm->size);
-    log_set_rank(comm->rank, comm->size);
-    log_set_abort(abort_all_ranks);
-    MPI_Comm local;
-    MPI_Comm_split_type(mpi->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
+    *mpi = (Mpi){.ranks = ranks, .share_memory = share_memory};
+    *comm = (Comm){.f = &mpi_functions, .ranks = "", .state = mpi};
+    MPI_Comm_rank(ranks, &comm->rank);
+    MPI_Comm_size(ranks, &comm->size);
+    MPI_Comm local = local_ranks(comm);
     MPI_Comm_rank(local, &comm->local_rank);
     MPI_Comm_size(local, &comm->local_size);
-    if (comm->size > 1) set_threads(local, comm->local_size);
     MPI_Comm_free(&local);
     mpi->shares = everyone(comm, share_memory && comm->local_size == comm->size);
+    return comm;
+}
+
+static Comm *mpi_split(Comm *comm, int color) {
+    MPI_Comm ranks;
+    int size;
+    MPI_Comm_split(mpi_of(comm)->ranks, color, comm->rank, &ranks);
+    MPI_Comm_size(ranks, &size);
+    if (size > 1) return create(ranks, mpi_of(comm)->share_memory);
+    MPI_Comm_free(&ranks);
+    return comm_self_create();
+}
+
+Comm *comm_mpi_create(bool share_memory) {
+    const bool began_mpi = begin_mpi();
+    MPI_Comm world;
+    MPI_Comm_dup(MPI_COMM_WORLD, &world);
+    Comm *comm = create(world, share_memory);
+    mpi_of(comm)->began_mpi = began_mpi;
+    log_set_rank(comm->rank, comm->size);
+    log_set_abort(abort_all_ranks);
+    if (comm->size > 1) set_threads(comm);
     return comm;
 }

@@ -221,10 +221,11 @@ static const CommFunctions nccl_functions = {.name = "nccl",
                                              .all_reduce_max = comm_over_all_reduce_max,
                                              .broadcast = comm_over_broadcast,
                                              .barrier = comm_over_barrier,
+                                             .split = comm_over_split,
                                              .destroy = nccl_destroy};
 
 /* Collective. */
-static Status open_library(Comm *host) {
+static Status open_library(Comm *world) {
     static const LibrarySymbol symbols[] = {
 #define SYMBOL(name) {#name, &nccl.name},
         NCCL_FUNCTIONS(SYMBOL)
@@ -237,11 +238,11 @@ static Status open_library(Comm *host) {
         snprintf(why, sizeof why, "it is version %d, this program was built with %d and needs that or newer", version,
                  NCCL_VERSION_CODE);
     const bool usable = loaded && version >= NCCL_VERSION_CODE / 100 * 100;
-    if (comm_is_first(host, !usable))
+    if (comm_is_first(world, !usable))
         log_error("several GPUs need NCCL, which cannot be used: %s. Install it, or put its folder into "
                   "LD_LIBRARY_PATH",
                   why);
-    return comm_worst(host, usable ? OK : BAD_INPUT);
+    return comm_worst(world, usable ? OK : BAD_INPUT);
 }
 
 /* NCCL refuses ranks that share a GPU. It takes them for ranks on different hosts if these have different names; they
@@ -263,30 +264,30 @@ static void create_stream(Lane *lane) {
     CUDA(cudaEventCreateWithFlags(&lane->recorded, cudaEventDisableTiming));
 }
 
-/* Connects all ranks. Collective. */
-static Status connect_lane(Comm *host, Lane *lane) {
+/* Connects the ranks of `host`. Collective. */
+static Status connect_lane(Comm *world, Comm *host, Lane *lane) {
     ncclUniqueId id = {0};
     ncclResult_t result = host->rank == 0 ? nccl.ncclGetUniqueId(&id) : ncclSuccess;
     host->f->broadcast(host, &id, sizeof id, 0);
-    if (comm_worst(host, result == ncclSuccess ? OK : BAD_INPUT) == OK) {
+    if (comm_worst(world, result == ncclSuccess ? OK : BAD_INPUT) == OK) {
         ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
         config.blocking = 0;
         result = nccl.ncclCommInitRankConfig(&lane->comm, host->size, id, host->rank, &config);
         result = settle(lane->comm, result, watchdog_seconds());
     }
-    if (comm_is_first(host, result != ncclSuccess)) {
+    if (comm_is_first(world, result != ncclSuccess)) {
         const char *interface = getenv("NCCL_SOCKET_IFNAME");
         log_error("NCCL cannot connect the ranks: %s (%s). The network interface is %s (NCCL_SOCKET_IFNAME); "
                   "NCCL_DEBUG=INFO shows what is tried",
                   text_of(result), nccl.ncclGetLastError(NULL), interface ? interface : "NCCL's choice");
     }
-    return comm_worst(host, result == ncclSuccess ? OK : BAD_INPUT);
+    return comm_worst(world, result == ncclSuccess ? OK : BAD_INPUT);
 }
 
-Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm **comm) {
-    Status status = open_library(host);
+Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm) {
+    Status status = open_library(world);
     if (status != OK) return status;
-    if (share_gpu) pretend_hosts(host->rank);
+    if (share_gpu) pretend_hosts(world->rank);
     Nccl *n = calloc(1, sizeof *n);
     CHECK(n, "out of memory");
     n->over = (CommOver){host, device};
@@ -294,11 +295,12 @@ Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm *
     Lane *const lanes[] = {&n->gathers, &n->reductions};
     for (int i = 0; i < 2 && status == OK; i++) {
         create_stream(lanes[i]);
-        status = connect_lane(host, lanes[i]);
+        status = connect_lane(world, host, lanes[i]);
     }
     if (status != OK) return status; /* the process ends; what is half made is not torn down, which may hang */
     for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventCreateWithFlags(&n->ended[i], cudaEventDisableTiming));
-    n->watchdog = watchdog_create((WatchdogOptions){watchdog_seconds(), collective_done, async_failure, n});
+    n->watchdog =
+        watchdog_create((WatchdogOptions){watchdog_seconds(), collective_done, async_failure, n, host->ranks});
     *comm = comm_over_create(&n->over, &nccl_functions);
     return OK;
 }
@@ -307,9 +309,9 @@ Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm *
 #include "core/log.h"
 #include "parallel/comm.h"
 
-Status comm_nccl_create(Comm *host, const Device *device, bool share_gpu, Comm **comm) {
-    (void)device, (void)share_gpu, (void)comm;
-    if (host->rank == 0)
+Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm) {
+    (void)host, (void)device, (void)share_gpu, (void)comm;
+    if (world->rank == 0)
         log_error("several GPUs need NCCL, and this program was built without it: install nccl.h (the package "
                   "libnccl-dev) and build again");
     return BAD_INPUT;

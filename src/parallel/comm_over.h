@@ -18,5 +18,6 @@ void comm_over_all_reduce_sum(Comm *comm, double *values, int64_t count);
 void comm_over_all_reduce_max(Comm *comm, double *values, int64_t count);
 void comm_over_broadcast(Comm *comm, void *data, int64_t bytes, int root);
 void comm_over_barrier(Comm *comm);
+Comm *comm_over_split(Comm *comm, int color);
 
 #endif

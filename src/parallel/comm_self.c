@@ -44,6 +44,11 @@ static void self_broadcast(Comm *comm, void *data, int64_t bytes, int root) {
 
 static void self_barrier(Comm *comm) { (void)comm; }
 
+static Comm *self_split(Comm *comm, int color) {
+    (void)comm, (void)color;
+    return comm_self_create();
+}
+
 static void self_destroy(Comm *comm) {
     while (comm->state) self_release(comm, comm_memory_own(comm->state));
     free(comm);
@@ -61,11 +66,12 @@ static const CommFunctions self_functions = {.name = "self",
                                              .all_reduce_max = self_all_reduce,
                                              .broadcast = self_broadcast,
                                              .barrier = self_barrier,
+                                             .split = self_split,
                                              .destroy = self_destroy};
 
 Comm *comm_self_create(void) {
     Comm *comm = calloc(1, sizeof *comm);
     CHECK(comm, "out of memory");
-    *comm = (Comm){.f = &self_functions, .size = 1, .local_size = 1};
+    *comm = (Comm){.f = &self_functions, .size = 1, .local_size = 1, .ranks = ""};
     return comm;
 }

@@ -105,6 +105,7 @@ static const CommFunctions staged_functions = {.name = "staged",
                                                .all_reduce_max = comm_over_all_reduce_max,
                                                .broadcast = comm_over_broadcast,
                                                .barrier = comm_over_barrier,
+                                               .split = comm_over_split,
                                                .destroy = staged_destroy};
 
 Comm *comm_staged_create(Comm *host, const Device *device) {

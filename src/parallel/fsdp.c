@@ -12,15 +12,17 @@ enum { SHARD_MULTIPLE = 32 }; /* elements: 64 bytes of bf16, so that shards next
 
 /* What the trainer does not see of a unit. */
 typedef struct UnitState {
-    void *source;      /* this rank's shard in the compute type: the master itself, or its rounded copy */
+    void *source;      /* this rank's slice in the compute type: its shard is the master itself, or its rounded copy */
+    float *sum;        /* the slice's gradient, of which gradient_shard is a part */
     void *whole;       /* all elements in the compute type; the slot's memory comes and goes */
-    void *rounded;     /* offload: the source on the host; the master itself, or its rounded copy */
+    void *rounded;     /* offload: the shard of the source on the host; the master itself, or its rounded copy */
     bool fresh;        /* `whole` holds this step's parameters */
-    bool has_gradient; /* gradient_shard holds a sum */
+    bool has_gradient; /* `sum` holds one, over the replica */
 } UnitState;
 
 struct Fsdp {
-    Comm *comm;
+    const Mesh *mesh;
+    Comm *comm; /* of the replica's ranks */
     const Device *device;
     Unit *unit;
     int units;
@@ -32,9 +34,11 @@ struct Fsdp {
     void *slot[2];    /* parameters; NULL: no turns */
     int slot_unit[2]; /* whose they are, or -1 */
     float *root_gradient, *block_gradient[2];
+    bool summed;  /* the gradient shards are sums over all ranks */
     int reducing; /* the unit whose gradient is being reduced, or -1 */
 };
 
+/* Of one rank; the same for every mesh of so many ranks. */
 static int64_t shard_elements(const Unit *unit, int world_size) {
     const int64_t multiple = (int64_t)world_size * SHARD_MULTIPLE;
     return (unit->elements + multiple - 1) / multiple * SHARD_MULTIPLE;
@@ -52,26 +56,37 @@ static int64_t largest_shard(const Unit *units, int count, int world_size) {
 FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int count, FsdpOptions options) {
     FsdpMemory memory = {0};
     const int64_t size = dtype_size(options.type), root = shard_elements(&units[0], world_size);
-    const int64_t turns = largest_shard(units, count, world_size) * (options.overlap ? 2 : 1), others = world_size - 1;
+    const int64_t turns = largest_shard(units, count, world_size) * (options.overlap ? 2 : 1);
+    const int64_t slice = options.replicas, others = world_size - slice; /* in shards */
     int64_t shards = 0;
     for (int u = 0; u < count; u++) shards += shard_elements(&units[u], world_size);
     memory.parameters = shards * (int64_t)sizeof(float);
-    if (options.type == BF16 || options.offload) memory.gathered += shards * size;
+    memory.gathered += (options.type == BF16 || options.offload ? slice : slice - 1) * shards * size;
     if (options.type == BF16 && options.offload) memory.copies += shards * size;
     if (one_host)
         memory.others += others * shards * size;
     else
         memory.gathered += world_size * size * (options.reshard_after_forward ? root + turns : shards);
     if (!options.training) return memory;
-    memory.gradients = memory.parameters;
+    memory.gradients = slice * memory.parameters;
     memory.moments = 2 * memory.parameters;
-    if (options.offload) memory.copies += memory.gradients;
-    if (world_size > 1) memory.gathered_gradients = world_size * (root + turns) * (int64_t)sizeof(float);
+    if (options.offload) memory.copies += memory.parameters;
+    if (others > 0) memory.gathered_gradients = world_size * (root + turns) * (int64_t)sizeof(float);
     if (one_host) memory.others += others * (root + turns) * (int64_t)sizeof(float);
     return memory;
 }
 
-static int64_t source_bytes(const Fsdp *fsdp, int u) { return fsdp->unit[u].shard * dtype_size(fsdp->options.type); }
+static int64_t slice_elements(const Fsdp *fsdp, int u) { return fsdp->mesh->replicas->size * fsdp->unit[u].shard; }
+static int64_t whole_elements(const Fsdp *fsdp, int u) { return fsdp->comm->size * slice_elements(fsdp, u); }
+/* Where this rank's shard begins in its slice. */
+static int64_t shard_in_slice(const Fsdp *fsdp, int u) { return fsdp->mesh->replicas->rank * fsdp->unit[u].shard; }
+
+/* In the compute type. */
+static int64_t shard_bytes(const Fsdp *fsdp, int u) { return fsdp->unit[u].shard * dtype_size(fsdp->options.type); }
+static int64_t slice_bytes(const Fsdp *fsdp, int u) { return fsdp->mesh->replicas->size * shard_bytes(fsdp, u); }
+static void *shard_of_source(const Fsdp *fsdp, int u) {
+    return (char *)fsdp->state[u].source + fsdp->mesh->replicas->rank * shard_bytes(fsdp, u);
+}
 
 static void *staging_memory(const Fsdp *fsdp, int64_t bytes) {
     void *memory = fsdp->device->allocate_host(bytes);
@@ -85,17 +100,18 @@ static void create_parameters(Fsdp *fsdp, int u) {
     UnitState *state = &fsdp->state[u];
     Comm *comm = fsdp->comm;
     const bool fp32 = fsdp->options.type == F32;
-    state->source = comm->f->allocate(comm, source_bytes(fsdp, u));
+    state->source = comm->f->allocate(comm, slice_bytes(fsdp, u));
     unit->master =
         fp32 && !fsdp->options.offload
-            ? state->source
+            ? shard_of_source(fsdp, u)
             : device_memory(unit->update_device, unit->shard * (int64_t)sizeof(float), "a shard of the parameters");
-    if (fsdp->options.offload) state->rounded = fp32 ? unit->master : staging_memory(fsdp, source_bytes(fsdp, u));
+    if (fsdp->options.offload) state->rounded = fp32 ? unit->master : staging_memory(fsdp, shard_bytes(fsdp, u));
 }
 
 static void create_shards(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
-    unit->shard = shard_elements(unit, fsdp->comm->size);
+    unit->shard = shard_elements(unit, fsdp->mesh->world->size);
+    unit->first = fsdp->comm->rank * slice_elements(fsdp, u) + shard_in_slice(fsdp, u);
     unit->device = fsdp->device;
     unit->update_device = fsdp->options.offload ? device_cpu() : fsdp->device;
     create_parameters(fsdp, u);
@@ -108,13 +124,19 @@ static void create_shards(Fsdp *fsdp, int u) {
     }
     if (!fsdp->options.training) return;
     const int64_t bytes = unit->shard * (int64_t)sizeof(float);
-    unit->gradient_shard = device_memory(fsdp->device, bytes, "a shard of the gradients");
+    fsdp->state[u].sum =
+        device_memory(fsdp->device, slice_elements(fsdp, u) * (int64_t)sizeof(float), "sums of gradients");
+    unit->gradient_shard = fsdp->state[u].sum + shard_in_slice(fsdp, u);
     unit->exp_avg = device_memory(unit->update_device, bytes, "a shard of the first moments");
     unit->exp_avg_sq = device_memory(unit->update_device, bytes, "a shard of the second moments");
     unit->update_gradient = fsdp->options.offload ? staging_memory(fsdp, bytes) : unit->gradient_shard;
 }
 
-static int64_t whole_elements(const Fsdp *fsdp, int u) { return fsdp->comm->size * fsdp->unit[u].shard; }
+/* Room for any block. */
+static int64_t turn_elements(const Fsdp *fsdp) {
+    const int ranks = fsdp->mesh->world->size;
+    return ranks * largest_shard(fsdp->unit, fsdp->units, ranks);
+}
 
 static void create_whole_parameters(Fsdp *fsdp) {
     Comm *comm = fsdp->comm;
@@ -126,33 +148,32 @@ static void create_whole_parameters(Fsdp *fsdp) {
         else if (u == 0 || !fsdp->options.reshard_after_forward)
             fsdp->state[u].whole = comm->f->allocate(comm, whole_elements(fsdp, u) * size);
     }
-    const int64_t elements = comm->size * largest_shard(fsdp->unit, fsdp->units, comm->size);
     for (int turn = 0; turn < fsdp->turns; turn++) {
         fsdp->slot_unit[turn] = -1;
         if (!fsdp->shares && fsdp->options.reshard_after_forward)
-            fsdp->slot[turn] = comm->f->allocate(comm, elements * size);
+            fsdp->slot[turn] = comm->f->allocate(comm, turn_elements(fsdp) * size);
     }
 }
 
 static void create_whole_gradients(Fsdp *fsdp) {
     Comm *comm = fsdp->comm;
     if (!fsdp->options.training || comm->size == 1) return;
-    const int64_t elements = comm->size * largest_shard(fsdp->unit, fsdp->units, comm->size);
     fsdp->root_gradient = comm->f->allocate(comm, whole_elements(fsdp, 0) * (int64_t)sizeof(float));
     for (int turn = 0; turn < fsdp->turns; turn++)
-        fsdp->block_gradient[turn] = comm->f->allocate(comm, elements * (int64_t)sizeof(float));
+        fsdp->block_gradient[turn] = comm->f->allocate(comm, turn_elements(fsdp) * (int64_t)sizeof(float));
 }
 
-Fsdp *fsdp_create(Comm *comm, const Device *device, Unit *units, int count, FsdpOptions options) {
+Fsdp *fsdp_create(const Mesh *mesh, const Device *device, Unit *units, int count, FsdpOptions options) {
     Fsdp *fsdp = calloc(1, sizeof *fsdp);
     CHECK(fsdp, "out of memory");
-    *fsdp = (Fsdp){.comm = comm,
+    *fsdp = (Fsdp){.mesh = mesh,
+                   .comm = mesh->shards,
                    .device = device,
                    .unit = units,
                    .units = count,
                    .options = options,
                    .stale = true,
-                   .turns = options.overlap && comm->f->asynchronous ? 2 : 1,
+                   .turns = options.overlap && mesh->shards->f->asynchronous ? 2 : 1,
                    .reducing = -1};
     fsdp->state = calloc((size_t)count, sizeof *fsdp->state);
     CHECK(fsdp->state, "out of memory");
@@ -168,14 +189,15 @@ static void release_shards(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
     const UnitState *state = &fsdp->state[u];
     const int64_t bytes = unit->shard * (int64_t)sizeof(float);
-    fsdp->comm->f->release(fsdp->comm, state->source);
     if (unit->update_gradient != unit->gradient_shard) fsdp->device->release_host(unit->update_gradient, bytes);
     if (state->rounded && state->rounded != unit->master)
-        fsdp->device->release_host(state->rounded, source_bytes(fsdp, u));
-    if (unit->gradient_shard) fsdp->device->release(unit->gradient_shard, bytes);
-    float *const updated[] = {unit->master == state->source ? NULL : unit->master, unit->exp_avg, unit->exp_avg_sq};
+        fsdp->device->release_host(state->rounded, shard_bytes(fsdp, u));
+    if (state->sum) fsdp->device->release(state->sum, slice_elements(fsdp, u) * (int64_t)sizeof(float));
+    float *const master = unit->master == shard_of_source(fsdp, u) ? NULL : unit->master;
+    float *const updated[] = {master, unit->exp_avg, unit->exp_avg_sq};
     for (int i = 0; i < 3; i++)
         if (updated[i]) unit->update_device->release(updated[i], bytes);
+    fsdp->comm->f->release(fsdp->comm, state->source);
     unit->master = unit->gradient_shard = unit->update_gradient = unit->exp_avg = unit->exp_avg_sq = NULL;
 }
 
@@ -194,7 +216,7 @@ void fsdp_destroy(Fsdp *fsdp) {
     free(fsdp);
 }
 
-Comm *fsdp_comm(const Fsdp *fsdp) { return fsdp->comm; }
+const Mesh *fsdp_mesh(const Fsdp *fsdp) { return fsdp->mesh; }
 const Device *fsdp_device(const Fsdp *fsdp) { return fsdp->device; }
 
 Unit *fsdp_units(const Fsdp *fsdp, int *count) {
@@ -230,8 +252,8 @@ static void draw(const Parameter *p, uint64_t seed, int64_t first, int64_t count
 }
 
 /* The part of a parameter that lies in this rank's shard. */
-static void initialise_parameter(Fsdp *fsdp, const Unit *unit, const Parameter *p, uint64_t seed, float *values) {
-    const UnitRange range = unit_range(unit, p, fsdp->comm->rank);
+static void initialise_parameter(const Unit *unit, const Parameter *p, uint64_t seed, float *values) {
+    const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
     for (int64_t done = 0, count; done < elements; done += count) {
         count = elements - done < DRAWN_AT_ONCE ? elements - done : DRAWN_AT_ONCE;
@@ -246,7 +268,7 @@ void fsdp_initialise(Fsdp *fsdp, uint64_t seed) {
     CHECK(values, "out of memory");
     for (int u = 0; u < fsdp->units; u++)
         for (int i = 0; i < fsdp->unit[u].parameters; i++)
-            initialise_parameter(fsdp, &fsdp->unit[u], &fsdp->unit[u].parameter[i], seed, values);
+            initialise_parameter(&fsdp->unit[u], &fsdp->unit[u].parameter[i], seed, values);
     free(values);
     fsdp->stale = true;
 }
@@ -257,18 +279,25 @@ static void round_master(const Fsdp *fsdp, const Unit *unit, void *to) {
                                 (Grid){(unit->shard + CAST_BLOCK - 1) / CAST_BLOCK, 1, 1}, &arguments);
 }
 
+/* This step's source of a unit: this rank's shard and those of the other replicas. */
+static void refresh_source(Fsdp *fsdp, int u) {
+    const Unit *unit = &fsdp->unit[u];
+    UnitState *state = &fsdp->state[u];
+    Comm *replicas = fsdp->mesh->replicas;
+    const int64_t bytes = shard_bytes(fsdp, u);
+    void *shard = shard_of_source(fsdp, u), *rounded = state->rounded ? state->rounded : shard;
+    if (rounded != unit->master) round_master(fsdp, unit, rounded);
+    if (rounded != shard) fsdp->device->copy(shard, bytes, rounded, bytes, 1, bytes);
+    replicas->subject = unit->name;
+    replicas->f->all_gather(replicas, shard, state->source, bytes);
+    state->fresh = fsdp->shares;
+}
+
 /* Makes this step's sources of all units; then peers may read them. */
 static void refresh_sources(Fsdp *fsdp) {
     fsdp->comm->f->wait_gathers(fsdp->comm);
-    for (int u = 0; u < fsdp->units; u++) {
-        const Unit *unit = &fsdp->unit[u];
-        UnitState *state = &fsdp->state[u];
-        const int64_t bytes = source_bytes(fsdp, u);
-        void *rounded = state->rounded ? state->rounded : state->source;
-        state->fresh = fsdp->shares;
-        if (rounded != unit->master) round_master(fsdp, unit, rounded);
-        if (rounded != state->source) fsdp->device->copy(state->source, bytes, rounded, bytes, 1, bytes);
-    }
+    for (int u = 0; u < fsdp->units; u++) refresh_source(fsdp, u);
+    fsdp->mesh->replicas->f->wait_gathers(fsdp->mesh->replicas);
     if (fsdp->shares && fsdp->comm->size > 1) fsdp->comm->f->barrier(fsdp->comm);
     fsdp->slot_unit[0] = fsdp->slot_unit[1] = -1;
     fsdp->stale = false;
@@ -285,9 +314,8 @@ static void begin_gather(Fsdp *fsdp, int u) {
         fsdp->slot_unit[turn] = u;
     }
     if (state->fresh) return;
-    const int64_t bytes = fsdp->unit[u].shard * dtype_size(fsdp->options.type);
     fsdp->comm->subject = fsdp->unit[u].name;
-    fsdp->comm->f->all_gather(fsdp->comm, state->source, state->whole, bytes);
+    fsdp->comm->f->all_gather(fsdp->comm, state->source, state->whole, slice_bytes(fsdp, u));
     state->fresh = true;
 }
 
@@ -297,8 +325,8 @@ void fsdp_gather(Fsdp *fsdp, int u) {
     begin_gather(fsdp, u);
     fsdp->comm->f->wait_gathers(fsdp->comm);
     unit->gathered = fsdp->state[u].whole;
-    if (fsdp->shares) /* the peers read this rank's shard where it lies */
-        fsdp->comm->bytes_sent += (fsdp->comm->size - 1) * unit->shard * dtype_size(fsdp->options.type);
+    if (fsdp->shares) /* the peers read this rank's slice where it lies */
+        fsdp->comm->bytes_sent += (fsdp->comm->size - 1) * slice_bytes(fsdp, u);
     for (int i = 0; i < unit->parameters; i++) {
         Parameter *p = &unit->parameter[i];
         p->tensor.data = (char *)unit->gathered + p->offset * dtype_size(fsdp->options.type);
@@ -336,7 +364,7 @@ void fsdp_begin_gradient(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
     CHECK(fsdp->options.training, "gradients of a model that does not train");
     const bool alone = fsdp->comm->size == 1;
-    float *gradient = alone ? unit->gradient_shard : whole_gradient(fsdp, u);
+    float *gradient = alone ? fsdp->state[u].sum : whole_gradient(fsdp, u);
     if (!alone || !fsdp->state[u].has_gradient) {
         const int64_t bytes = whole_elements(fsdp, u) * (int64_t)sizeof *gradient;
         fsdp->device->fill(gradient, 0, 1, bytes, bytes);
@@ -356,16 +384,17 @@ static void add_in_place(const Fsdp *fsdp, float *x, const float *y, int64_t cou
     if (rest) add_launch(fsdp->device, F32, &arguments);
 }
 
-/* This rank's part of the whole gradient, where a sum goes that is to be added to what the shard holds already. */
-static float *own_part(const Fsdp *fsdp, int u) {
-    return whole_gradient(fsdp, u) + fsdp->comm->rank * fsdp->unit[u].shard;
+/* This rank's slice of the whole gradient, where a sum goes that is to be added to what there is already. */
+static float *own_slice(const Fsdp *fsdp, int u) {
+    return whole_gradient(fsdp, u) + fsdp->comm->rank * slice_elements(fsdp, u);
 }
 
 static void begin_reduction(Fsdp *fsdp, int u) {
     const Unit *unit = &fsdp->unit[u];
+    const UnitState *state = &fsdp->state[u];
     fsdp->comm->subject = unit->name;
-    fsdp->comm->f->reduce_scatter(fsdp->comm, unit->gradient,
-                                  fsdp->state[u].has_gradient ? own_part(fsdp, u) : unit->gradient_shard, unit->shard);
+    fsdp->comm->f->reduce_scatter(fsdp->comm, unit->gradient, state->has_gradient ? own_slice(fsdp, u) : state->sum,
+                                  slice_elements(fsdp, u));
     fsdp->reducing = u;
 }
 
@@ -374,7 +403,7 @@ static void finish_reduction(Fsdp *fsdp) {
     if (u < 0) return;
     fsdp->comm->f->wait_reductions(fsdp->comm);
     if (fsdp->state[u].has_gradient)
-        add_in_place(fsdp, fsdp->unit[u].gradient_shard, own_part(fsdp, u), fsdp->unit[u].shard);
+        add_in_place(fsdp, fsdp->state[u].sum, own_slice(fsdp, u), slice_elements(fsdp, u));
     fsdp->state[u].has_gradient = true;
     fsdp->reducing = -1;
 }
@@ -394,13 +423,27 @@ void fsdp_reduce_gradient(Fsdp *fsdp, int u) {
 
 void fsdp_end_step(Fsdp *fsdp) {
     fsdp->stale = true;
+    fsdp->summed = false;
     for (int u = 0; u < fsdp->units; u++) {
         fsdp->state[u].fresh = fsdp->state[u].has_gradient = false;
         take_away(&fsdp->unit[u]);
     }
 }
 
+/* In the order in which the last micro-batch has left them. */
+static void sum_over_replicas(Fsdp *fsdp) {
+    Comm *replicas = fsdp->mesh->replicas;
+    for (int u = fsdp->units - 1; u >= 0; u--) {
+        const Unit *unit = &fsdp->unit[u];
+        replicas->subject = unit->name;
+        replicas->f->reduce_scatter(replicas, fsdp->state[u].sum, unit->gradient_shard, unit->shard);
+    }
+    replicas->f->wait_reductions(replicas);
+    fsdp->summed = true;
+}
+
 void fsdp_begin_update(Fsdp *fsdp) {
+    if (!fsdp->summed) sum_over_replicas(fsdp);
     for (int u = 0; u < fsdp->units; u++) {
         const Unit *unit = &fsdp->unit[u];
         const int64_t bytes = unit->shard * (int64_t)sizeof(float);

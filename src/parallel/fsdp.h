@@ -1,5 +1,14 @@
-/* Sharding: every rank owns a contiguous part of each unit's parameters, gradients and moments; a unit exists whole
- * only while its block runs. Gradients are summed over ranks in fp32, in rank order.
+/* Sharding: every rank owns a contiguous part of each unit's parameters, gradients and moments, its shard; a unit
+ * exists whole only while its block runs. Gradients are summed over ranks in fp32, in rank order.
+ *
+ * With replicas (a mesh of R x S ranks) a unit is first cut into S slices and each of these into R shards:
+ *
+ *   slice     [ shard of replica 0 | shard of replica 1 | ... ]     on R ranks, number s of each replica
+ *   kept      parameters in the compute type, and the sum of gradients over the replica
+ *
+ * Each block is gathered and its gradient reduced within the replica, slice by slice. Once per step the replicas reduce
+ * their sums of a slice to shards, each rank updates its shard, and the new parameters are gathered into slices. So no
+ * replica keeps moments or updates parameters for another, and one replica is the plain case.
  *
  * Where ranks read each other's memory (one host, or one rank) nothing is gathered at all: the shards of a unit lie
  * next to each other, and the whole of them is the unit. Else a unit is gathered into a buffer that all blocks take
@@ -12,7 +21,7 @@
 #define FLAME_PARALLEL_FSDP_H
 
 #include "core/parameter.h"
-#include "parallel/comm.h"
+#include "parallel/mesh.h"
 
 typedef struct Fsdp Fsdp;
 
@@ -23,19 +32,20 @@ typedef struct FsdpOptions {
     bool overlap; /* gather and reduce one block while another computes, with two buffers of each; needs an asynchronous
                      communicator */
     bool offload; /* masters and moments are the host's */
+    int replicas; /* of the mesh, for fsdp_memory */
 } FsdpOptions;
 
 /* Lays out the shards of `count` units (unit 0 is the root: embeddings, final norm, head; it stays gathered for the
- * whole step) and allocates them, zeroed. The parameters' tensors become of options.type. The units stay the caller's.
- * Collective. */
-Fsdp *fsdp_create(Comm *comm, const Device *device, Unit *units, int count, FsdpOptions options);
+ * whole step) and allocates them, zeroed. The parameters' tensors become of options.type. Units and mesh stay the
+ * caller's. Collective. */
+Fsdp *fsdp_create(const Mesh *mesh, const Device *device, Unit *units, int count, FsdpOptions options);
 /* Collective. */
 void fsdp_destroy(Fsdp *fsdp);
 
 /* Draws this rank's part of every parameter by its Init; the weights do not depend on the number of ranks. */
 void fsdp_initialise(Fsdp *fsdp, uint64_t seed);
 
-/* Bytes per rank, by part, without allocating: for the memory plan. Ranks that are all on one host gather nothing: they
+/* Bytes per rank, by part, without allocating: for the memory plan. A replica on one host gathers nothing: its ranks
  * read each other's memory, which is resident in each of them (`others`) but there once. */
 typedef struct FsdpMemory {
     int64_t parameters, gradients, moments, gathered, gathered_gradients, others;
@@ -43,7 +53,7 @@ typedef struct FsdpMemory {
 } FsdpMemory;
 FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int count, FsdpOptions options);
 
-Comm *fsdp_comm(const Fsdp *fsdp);
+const Mesh *fsdp_mesh(const Fsdp *fsdp);
 const Device *fsdp_device(const Fsdp *fsdp);
 Unit *fsdp_units(const Fsdp *fsdp, int *count);
 
@@ -53,14 +63,15 @@ void fsdp_prefetch(Fsdp *fsdp, int unit);
 void fsdp_gather(Fsdp *fsdp, int unit);
 /* The block has run forward (or backward): the whole parameters are no longer needed by it. */
 void fsdp_release(Fsdp *fsdp, int unit, bool backward_follows);
-/* Gives the unit a whole gradient, zeroed: every parameter's tensor.gradient is set. (Alone, it is the shard, which is
- * zero at the first micro-batch of a step and goes on adding.) */
+/* Gives the unit a whole gradient, zeroed: every parameter's tensor.gradient is set. (A rank alone in its replica has
+ * the slice for it, which is zero at the first micro-batch of a step and goes on adding.) */
 void fsdp_begin_gradient(Fsdp *fsdp, int unit);
-/* Sums the whole gradient over ranks, adds this rank's part to gradient_shard (the first one of a step is stored), and
- * takes the whole one away. With `overlap` this is complete only when the next unit's is begun, or the root's, which is
- * the last of a micro-batch. Collective. */
+/* Sums the whole gradient over the replica, adds this rank's slice to those of the step before it (the first one is
+ * stored), and takes the whole one away. With `overlap` this is complete only when the next unit's is begun, or the
+ * root's, which is the last of a micro-batch. Collective. */
 void fsdp_reduce_gradient(Fsdp *fsdp, int unit);
-/* Brings the gradient shards to where the update is. They have arrived when the device is synchronized. */
+/* After the last micro-batch of a step: gradient_shard becomes the sum over all replicas, update_gradient its copy
+ * where the update is. They have arrived when the device is synchronized. Collective. */
 void fsdp_begin_update(Fsdp *fsdp);
 /* After the optimizer, or whatever else wrote the master shards between two steps: gathered copies are out of date,
  * gradient shards count as zero. */

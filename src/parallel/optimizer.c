@@ -24,7 +24,7 @@ static double gradient_norm(Fsdp *fsdp) {
     int count;
     const Unit *units = fsdp_units(fsdp, &count);
     const Device *device = fsdp_device(fsdp);
-    Comm *comm = fsdp_comm(fsdp);
+    Comm *world = fsdp_mesh(fsdp)->world;
     int64_t sums = 0, at = 0;
     for (int u = 0; u < count; u++) sums += partial_sums(&units[u]);
     const int64_t bytes = sums * (int64_t)sizeof(double);
@@ -40,13 +40,13 @@ static double gradient_norm(Fsdp *fsdp) {
         sum += unit_sum;
     }
     free(host);
-    comm->f->all_reduce_sum(comm, &sum, 1);
+    world->f->all_reduce_sum(world, &sum, 1);
     return sqrt(sum);
 }
 
 /* Elements [first, last) of the unit that lie in this rank's shard. */
-static void update_range(const Fsdp *fsdp, const Unit *unit, int64_t first, int64_t last, AdamwArguments arguments) {
-    const int64_t begin = fsdp_comm(fsdp)->rank * unit->shard, end = begin + unit->shard;
+static void update_range(const Unit *unit, int64_t first, int64_t last, AdamwArguments arguments) {
+    const int64_t begin = unit->first, end = begin + unit->shard;
     first = (first > begin ? first : begin) - begin;
     last = (last < end ? last : end) - begin;
     if (first >= last) return;
@@ -59,14 +59,14 @@ static void update_range(const Fsdp *fsdp, const Unit *unit, int64_t first, int6
 }
 
 /* Neighbours that agree on decay are updated together. */
-static void update_unit(const Fsdp *fsdp, const Unit *unit, bool decay_all, const AdamwArguments *decaying) {
+static void update_unit(const Unit *unit, bool decay_all, const AdamwArguments *decaying) {
     AdamwArguments constant = *decaying;
     constant.keep = 1;
     for (int i = 0; i < unit->parameters;) {
         const Parameter *first = &unit->parameter[i], *last = first;
         const bool decay = decay_all || first->decay;
         while (++i < unit->parameters && (decay_all || unit->parameter[i].decay) == decay) last = &unit->parameter[i];
-        update_range(fsdp, unit, first->offset, last->offset + last->elements, decay ? *decaying : constant);
+        update_range(unit, first->offset, last->offset + last->elements, decay ? *decaying : constant);
     }
 }
 
@@ -87,6 +87,6 @@ OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int6
                                       .eps = (float)options->eps};
     int count;
     const Unit *units = fsdp_units(fsdp, &count);
-    for (int u = 0; u < count; u++) update_unit(fsdp, &units[u], options->decay_all, &arguments);
+    for (int u = 0; u < count; u++) update_unit(&units[u], options->decay_all, &arguments);
     return (OptimizerResult){norm, false};
 }

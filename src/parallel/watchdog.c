@@ -38,9 +38,9 @@ static void end_job(const Watchdog *w, const char *what) {
     const Begun *oldest = &w->begun[w->first % WATCHDOG_OPEN];
     if (w->first < w->count)
         log_error(
-            "%s in the %s of %s. Another rank has died, hangs, or reads its data too slowly; the run goes on from "
+            "%s in the %s of %s%s. Another rank has died, hangs, or reads its data too slowly; the run goes on from "
             "its last checkpoint. FLAME_COLLECTIVE_TIMEOUT sets the seconds to wait",
-            what, oldest->collective, oldest->subject);
+            what, oldest->collective, oldest->subject, w->options.ranks);
     else
         log_error("%s between collectives", what);
     log_end_job(WATCHDOG);

@@ -18,6 +18,7 @@ typedef struct WatchdogOptions {
     /* What has gone wrong, or NULL. The same. */
     const char *(*failure)(void *context);
     void *context;
+    const char *ranks; /* as in Comm */
 } WatchdogOptions;
 
 /* The seconds of FLAME_COLLECTIVE_TIMEOUT, by default 300. */

@@ -183,14 +183,14 @@ static void run_training(Runner *runner) {
 }
 
 static bool can_replay(const Runner *runner) {
-    const Comm *comm = fsdp_comm(runner->fsdp);
+    const Comm *comm = fsdp_mesh(runner->fsdp)->shards;
     return runner->options.replay && runner->device->begin_recording && !runner->profile &&
            (comm->size == 1 || comm->f->watch_replay);
 }
 
 /* Whatever was gathered before is gathered again in every replay of a step's first micro-batch. */
 static void record_training(Runner *runner, Replay *replay) {
-    const Comm *comm = fsdp_comm(runner->fsdp);
+    const Comm *comm = fsdp_mesh(runner->fsdp)->shards;
     if (!fsdp_has_gradient(runner->fsdp)) fsdp_end_step(runner->fsdp);
     fsdp_refresh(runner->fsdp);
     replay->bytes_sent = -comm->bytes_sent;
@@ -201,7 +201,7 @@ static void record_training(Runner *runner, Replay *replay) {
 }
 
 static void replay_training(Runner *runner, Replay *replay) {
-    Comm *comm = fsdp_comm(runner->fsdp);
+    Comm *comm = fsdp_mesh(runner->fsdp)->shards;
     if (replay->recording) {
         comm->bytes_sent += replay->bytes_sent;
         fsdp_refresh(runner->fsdp);

@@ -44,8 +44,11 @@ Status session_device(Comm *comm, const char *name, const Device **device) {
 }
 
 FsdpOptions session_sharding(const RunnerOptions *options) {
-    return (FsdpOptions){
-        .type = options->type, .training = options->training, .reshard_after_forward = true, .overlap = true};
+    return (FsdpOptions){.type = options->type,
+                         .training = options->training,
+                         .reshard_after_forward = true,
+                         .overlap = true,
+                         .replicas = 1};
 }
 
 Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
@@ -59,9 +62,9 @@ Status session_open(Session *session, Comm *comm, const Device *device, Model *m
                       "use float32");
         return BAD_INPUT;
     }
-    const Status status = comm_for_device(comm, device, &session->device_comm);
+    const Status status = mesh_create(comm, device, sharding.replicas, &session->mesh);
     if (status != OK) return status;
-    session->fsdp = fsdp_create(session->device_comm, device, model->unit, model->units, sharding);
+    session->fsdp = fsdp_create(&session->mesh, device, model->unit, model->units, sharding);
     session->runner = runner_create(model, session->fsdp, device, options);
     return OK;
 }
@@ -70,7 +73,7 @@ void session_close(Session *session) {
     runner_destroy(session->runner);
     if (session->fsdp) fsdp_destroy(session->fsdp);
     model_destroy(session->model);
-    if (session->device_comm && session->device_comm != session->comm) comm_destroy(session->device_comm);
+    mesh_destroy(&session->mesh);
     if (session->comm) comm_destroy(session->comm);
     *session = (Session){0};
 }

@@ -5,8 +5,8 @@
 #include "training/runner.h"
 
 typedef struct Session {
-    Comm *comm;        /* of the host's memory */
-    Comm *device_comm; /* of the device's; the same one where that is the host's */
+    Comm *comm; /* all ranks, for the host's memory */
+    Mesh mesh;  /* how the model lies on them, for the device's memory */
     const Device *device;
     Model *model;
     Fsdp *fsdp;
@@ -23,7 +23,7 @@ Status session_device(Comm *comm, const char *name, const Device **device);
 /* Whether `name` is one of them. */
 bool session_knows_device(const char *name);
 
-/* Shards the model's units over the ranks of `comm` and makes a runner. `comm` and `model` belong to the session from
+/* Lays the model's units out over the ranks of `comm` and makes a runner. `comm` and `model` belong to the session from
  * here on, also if it fails (BAD_INPUT: the device cannot compute in options.type, or its ranks cannot reach each
  * other). Collective. */
 Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,

@@ -1,5 +1,6 @@
 #include "training/setup.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -41,6 +42,7 @@ RunnerOptions setup_runner(const TrainConfig *config) {
 FsdpOptions setup_sharding(const TrainConfig *config) {
     return (FsdpOptions){.type = compute_type(config),
                          .training = true,
+                         .replicas = (int)config->training.data_parallel_replicate_degree,
                          .overlap = on_gpu(config),
                          .offload = on_gpu(config) && config->training.enable_cpu_offload,
                          .reshard_after_forward = strcmp(config->training.fsdp_reshard_after_forward, "never") != 0};
@@ -61,17 +63,18 @@ enum { PROGRAM_BYTES = 45 << 20 };
 
 MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size) {
     MemoryPlan plan = {.other_bytes = PROGRAM_BYTES};
-    const bool shares = on_gpu(config) ? world_size == 1 : local_size == world_size;
-    plan.shards = fsdp_memory(world_size, shares, model->unit, model->units, setup_sharding(config));
+    const FsdpOptions sharding = setup_sharding(config);
+    const int replica = world_size / sharding.replicas;
+    const bool shares = on_gpu(config) ? replica == 1 : local_size % replica == 0;
+    plan.shards = fsdp_memory(world_size, shares, model->unit, model->units, sharding);
     plan.runner = runner_plan(model, setup_runner(config));
     if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
     const FsdpMemory *shards = &plan.shards;
-    const bool offloaded = setup_sharding(config).offload;
     const int64_t updated = shards->parameters + shards->moments + shards->copies;
-    const int64_t host = plan.checkpoint_bytes + plan.other_bytes + (offloaded ? updated : 0);
+    const int64_t host = plan.checkpoint_bytes + plan.other_bytes + (sharding.offload ? updated : 0);
     const int64_t device = shards->gradients + shards->gathered + shards->gathered_gradients + plan.runner.keep_bytes +
-                           plan.runner.scratch_bytes + (offloaded ? 0 : updated);
+                           plan.runner.scratch_bytes + (sharding.offload ? 0 : updated);
     plan.total_bytes = device + shards->others + host;
     plan.device_bytes = device + (on_gpu(config) ? 0 : host);
     return plan;
@@ -118,9 +121,13 @@ static void print_bytes(const char *what, int64_t bytes) {
 void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan *plan, int world_size) {
     const StepShape step = step_shape(config, world_size);
     print_parameters(model);
-    log_info("step         %14lld tokens  (%lld sequences of %lld; %d ranks x %lld micro-batches of %lld)",
+    char mesh[64] = "";
+    const int replicas = setup_sharding(config).replicas;
+    if (replicas > 1) snprintf(mesh, sizeof mesh, ", %d replicas of %d shards", replicas, world_size / replicas);
+    log_info("step         %14lld tokens  (%lld sequences of %lld; %d ranks x %lld micro-batches of %lld%s)",
              (long long)(step.samples * config->training.seq_len), (long long)step.samples,
-             (long long)config->training.seq_len, world_size, (long long)step.micro_batches, (long long)step.batch);
+             (long long)config->training.seq_len, world_size, (long long)step.micro_batches, (long long)step.batch,
+             mesh);
     log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(plan, config) / 1e6);
     log_info("memory of each rank:");
     print_bytes("parameters (fp32 shard)", plan->shards.parameters);

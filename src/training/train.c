@@ -283,10 +283,14 @@ static void print_accounting(const Trainer *t) {
 
 /* What sharding costs on the network, beside what it should. */
 static void print_traffic(const Trainer *t, int64_t steps) {
-    const Comm *comm = t->session.device_comm;
-    if (comm->size == 1 || steps == 0) return;
-    metrics_note(t->metrics, "each rank sent %.3f MB per step in all-gathers and reduce-scatters",
-                 (double)comm->bytes_sent / (double)steps / 1e6);
+    const Mesh *mesh = &t->session.mesh;
+    if (mesh->world->size == 1 || steps == 0) return;
+    const int64_t between = mesh->replicas->bytes_sent, all = mesh->shards->bytes_sent + between;
+    char text[64] = "";
+    if (mesh->replicas->size > 1)
+        snprintf(text, sizeof text, ", of it %.3f MB to other replicas", (double)between / (double)steps / 1e6);
+    metrics_note(t->metrics, "each rank sent %.3f MB per step in all-gathers and reduce-scatters%s",
+                 (double)all / (double)steps / 1e6, text);
 }
 
 static void finish(Trainer *t) {
@@ -309,7 +313,7 @@ Status train(const TrainConfig *config, Comm *comm, const Device *device) {
         metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s",
                      (long long)t.progress.step + 1, seconds_now() - start, t.peak_rate / 1e9);
         const int64_t first_step = t.progress.step;
-        t.session.device_comm->bytes_sent = 0;
+        t.session.mesh.shards->bytes_sent = t.session.mesh.replicas->bytes_sent = 0;
         status = run_steps(&t);
         print_traffic(&t, t.progress.step - first_step);
         print_accounting(&t);

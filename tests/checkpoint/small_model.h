@@ -27,7 +27,14 @@ static inline float small_value(int unit, int64_t index, int kind, int64_t step)
     return (float)(step * 10000 + unit * 1000 + index) + 0.25f * (float)kind;
 }
 
-static inline void small_model_create(Unit *units, int size) {
+/* Which shard a rank has. An even number of ranks is taken for two replicas: ranks r and r + size / 2 are neighbours.
+ */
+static inline int small_place(int rank, int size) {
+    const int half = size / 2;
+    return size % 2 ? rank : rank % half * 2 + rank / half;
+}
+
+static inline void small_model_create(Unit *units, int rank, int size) {
     memset(units, 0, SMALL_UNITS * sizeof *units);
     for (int u = 0; u < SMALL_UNITS; u++) {
         snprintf(units[u].name, sizeof units[u].name, "model.layers.%d", u);
@@ -35,6 +42,7 @@ static inline void small_model_create(Unit *units, int size) {
         small_parameter(&units[u], u, "q_proj", 11, 7);
         small_parameter(&units[u], u, "bias", 1, 0);
         units[u].shard = (units[u].elements + size - 1) / size;
+        units[u].first = small_place(rank, size) * units[u].shard;
         units[u].device = units[u].update_device = device_cpu();
         units[u].master = calloc((size_t)units[u].shard, sizeof(float));
         units[u].exp_avg = calloc((size_t)units[u].shard, sizeof(float));
@@ -54,20 +62,19 @@ static inline float *small_values(Unit *unit, int kind) {
     return kind == 0 ? unit->master : kind == 1 ? unit->exp_avg : unit->exp_avg_sq;
 }
 
-static inline void small_model_fill(Unit *units, int rank, int64_t step) {
+static inline void small_model_fill(Unit *units, int64_t step) {
     for (int u = 0; u < SMALL_UNITS; u++)
         for (int kind = 0; kind < 3; kind++)
-            for (int64_t i = 0; i < units[u].shard && rank * units[u].shard + i < units[u].elements; i++)
-                small_values(&units[u], kind)[i] = small_value(u, rank * units[u].shard + i, kind, step);
+            for (int64_t i = 0; i < units[u].shard && units[u].first + i < units[u].elements; i++)
+                small_values(&units[u], kind)[i] = small_value(u, units[u].first + i, kind, step);
 }
 
 /* Does the shard hold exactly the values of `step` (moments zero if `weights_only`)? */
-static inline bool small_model_is(Unit *units, int rank, int64_t step, bool weights_only) {
+static inline bool small_model_is(Unit *units, int64_t step, bool weights_only) {
     for (int u = 0; u < SMALL_UNITS; u++)
         for (int kind = 0; kind < 3; kind++)
-            for (int64_t i = 0; i < units[u].shard && rank * units[u].shard + i < units[u].elements; i++) {
-                const float expected =
-                    weights_only && kind > 0 ? 0.0f : small_value(u, rank * units[u].shard + i, kind, step);
+            for (int64_t i = 0; i < units[u].shard && units[u].first + i < units[u].elements; i++) {
+                const float expected = weights_only && kind > 0 ? 0.0f : small_value(u, units[u].first + i, kind, step);
                 if (small_values(&units[u], kind)[i] != expected) return false;
             }
     return true;

@@ -27,19 +27,19 @@ static const CheckpointTexts texts = {"{\"model_type\": \"gla\"}\n", "{}\n", "tr
 static void save_body(Comm *comm, void *argument) {
     Job *job = argument;
     Unit units[SMALL_UNITS];
-    small_model_create(units, comm->size);
+    small_model_create(units, comm->rank, comm->size);
     CheckpointOptions options = job->options;
     options.folder = job->folder;
     options.run_name = "test-run";
     Checkpointer *checkpointer;
     Status status = checkpointer_create(comm, units, SMALL_UNITS, &options, &checkpointer);
     for (int i = 0; i < 8 && job->steps[i] && status == OK; i++) {
-        small_model_fill(units, comm->rank, job->steps[i]);
+        small_model_fill(units, job->steps[i]);
         json_t *state = json_pack("{s:I,s:f}", "tokens", (json_int_t)(1000 * job->steps[i]), "best", 0.1);
         status = checkpoint_save(checkpointer, job->steps[i], state, &texts);
         json_decref(state);
         /* What an asynchronous save writes must not change with the units. */
-        if (options.asynchronous) small_model_fill(units, comm->rank, 77);
+        if (options.asynchronous) small_model_fill(units, 77);
         if (status == OK) status = checkpoint_poll(checkpointer);
         if (status == OK) status = checkpoint_wait(checkpointer);
     }
@@ -51,7 +51,7 @@ static void save_body(Comm *comm, void *argument) {
 static void load_body(Comm *comm, void *argument) {
     Job *job = argument;
     Unit units[SMALL_UNITS];
-    small_model_create(units, comm->size);
+    small_model_create(units, comm->rank, comm->size);
     json_t *state = NULL;
     int64_t step = -1;
     Status status;
@@ -63,7 +63,7 @@ static void load_body(Comm *comm, void *argument) {
     } else {
         status = checkpoint_resume(job->folder, job->load_step, comm, units, SMALL_UNITS, &step, &state);
     }
-    job->equal[comm->rank] = status == OK && step >= 0 && small_model_is(units, comm->rank, step, job->weights_only);
+    job->equal[comm->rank] = status == OK && step >= 0 && small_model_is(units, step, job->weights_only);
     if (comm->rank == 0) {
         job->status = status;
         job->loaded_step = step;
@@ -317,8 +317,8 @@ static void test_zero_moments(void **unused) {
     change_state(folder, 1, "moments", json_string("zero"));
     assert_int_equal(file_remove(optimizer), 0);
     Unit units[SMALL_UNITS];
-    small_model_create(units, 1);
-    small_model_fill(units, 0, 50);
+    small_model_create(units, 0, 1);
+    small_model_fill(units, 50);
     ThreadGroup group;
     pthread_barrier_init(&group.barrier, NULL, 1);
     Comm comm = {.f = &thread_functions, .size = 1, .state = &group};
@@ -326,7 +326,7 @@ static void test_zero_moments(void **unused) {
     json_t *state;
     assert_int_equal(checkpoint_resume(folder, -1, &comm, units, SMALL_UNITS, &step, &state), OK);
     assert_int_equal(step, 1);
-    assert_true(small_model_is(units, 0, 1, true));
+    assert_true(small_model_is(units, 1, true));
     json_decref(state);
 
     /* Another model: other names, another shape. Not damage: nothing is moved. */

@@ -8,8 +8,8 @@
 static void save(Comm *comm, int64_t step, bool asynchronous) {
     char *folder = temporary_path("checkpoint");
     Unit units[SMALL_UNITS];
-    small_model_create(units, comm->size);
-    small_model_fill(units, comm->rank, step);
+    small_model_create(units, comm->rank, comm->size);
+    small_model_fill(units, step);
     const CheckpointOptions options = {
         .folder = folder, .run_name = "test", .asynchronous = asynchronous, .max_shard_bytes = 700};
     const CheckpointTexts texts = {"{}", "{}", "a: 1\n"};
@@ -27,11 +27,11 @@ static void save(Comm *comm, int64_t step, bool asynchronous) {
 static void load(Comm *comm, int64_t expected) {
     char *folder = temporary_path("checkpoint");
     Unit units[SMALL_UNITS];
-    small_model_create(units, comm->size);
+    small_model_create(units, comm->rank, comm->size);
     json_t *state = NULL;
     int64_t step;
     CHECK(checkpoint_resume(folder, -1, comm, units, SMALL_UNITS, &step, &state) == OK, "resume");
-    CHECK(step == expected && small_model_is(units, comm->rank, step, false), "step %lld", (long long)step);
+    CHECK(step == expected && small_model_is(units, step, false), "step %lld", (long long)step);
     json_decref(state);
     small_model_destroy(units);
     free(folder);

@@ -58,8 +58,8 @@ typedef struct Job {
 static void save_body(Comm *comm, void *argument) {
     Job *job = argument;
     Unit units[SMALL_UNITS];
-    small_model_create(units, comm->size);
-    small_model_fill(units, comm->rank, job->step);
+    small_model_create(units, comm->rank, comm->size);
+    small_model_fill(units, job->step);
     CheckpointOptions options = job->options;
     options.folder = job->folder;
     options.run_name = "test-run";
@@ -78,10 +78,10 @@ static void save_body(Comm *comm, void *argument) {
 static void load_body(Comm *comm, void *argument) {
     Job *job = argument;
     Unit units[SMALL_UNITS];
-    small_model_create(units, comm->size);
+    small_model_create(units, comm->rank, comm->size);
     json_t *state = NULL;
     job->status = checkpoint_resume(job->folder, -1, comm, units, SMALL_UNITS, &job->loaded_step, &state);
-    job->equal = job->loaded_step > 0 && small_model_is(units, comm->rank, job->loaded_step, false);
+    job->equal = job->loaded_step > 0 && small_model_is(units, job->loaded_step, false);
     json_decref(state);
     small_model_destroy(units);
 }

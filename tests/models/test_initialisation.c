@@ -53,7 +53,9 @@ static void decays_start_as_the_reference_says(void **state) {
     Model *model = model_of("{model_type: gated_deltanet, num_heads: 2048, head_dim: 1, expand_v: 1, hidden_size: 16, "
                             "num_hidden_layers: 1, intermediate_size: 16, vocab_size: 32}");
     Comm *comm = comm_self_create();
-    Fsdp *fsdp = fsdp_create(comm, device_cpu(), model->unit, model->units, (FsdpOptions){.type = F32});
+    Mesh mesh;
+    assert_int_equal(mesh_create(comm, device_cpu(), 1, &mesh), OK);
+    Fsdp *fsdp = fsdp_create(&mesh, device_cpu(), model->unit, model->units, (FsdpOptions){.type = F32});
     fsdp_initialise(fsdp, 5);
     bool decays = true;
     expect_uniform(values_of(&model->unit[1], "A_log", &decays), exp, 0, 16);
@@ -61,6 +63,7 @@ static void decays_start_as_the_reference_says(void **state) {
     expect_uniform(values_of(&model->unit[1], "dt_bias", &decays), log_time_step, log(1e-3), log(1e-1));
     assert_false(decays);
     fsdp_destroy(fsdp);
+    mesh_destroy(&mesh);
     comm_destroy(comm);
     model_destroy(model);
 }

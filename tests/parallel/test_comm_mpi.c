@@ -133,12 +133,36 @@ static void check_staged(Comm *host) {
     comm_destroy(staged);
 }
 
+/* Groups of `shards` neighbours, and the ranks that have the same place in each: collectives of several groups at once,
+ * each with ranks and memory of its own. */
+static void check_split(Comm *comm, int shards, bool share_memory) {
+    const int colors[2] = {comm->rank / shards, comm->rank % shards}, ranks[2] = {colors[1], colors[0]};
+    const int sizes[2] = {shards, comm->size / shards};
+    Comm *part[2];
+    for (int i = 0; i < 2; i++) {
+        part[i] = comm->f->split(comm, colors[i]);
+        CHECK(part[i]->rank == ranks[i] && part[i]->size == sizes[i], "part %d: rank %d of %d", i, part[i]->rank,
+              part[i]->size);
+        double members = comm->rank;
+        part[i]->f->all_reduce_sum(part[i], &members, 1);
+        const int first = i == 0 ? colors[0] * shards : colors[1], step = i == 0 ? 1 : shards;
+        CHECK(members == sizes[i] * first + step * sizes[i] * (sizes[i] - 1) / 2.0, "the ranks of part %d", i);
+    }
+    for (int i = 0; i < 2; i++) {
+        check_everything(part[i], share_memory);
+        check_staged(part[i]);
+    }
+    for (int i = 0; i < 2; i++) comm_destroy(part[i]);
+}
+
 int main(void) {
     Comm *outer = comm_mpi_create(false), *comm = NULL; /* MPI lives as long as the first */
     for (int share_memory = 0; share_memory < 2; share_memory++) {
         comm = comm_mpi_create(share_memory);
         check_everything(comm, share_memory);
         check_staged(comm);
+        for (int shards = 1; shards <= comm->size; shards++)
+            if (comm->size % shards == 0) check_split(comm, shards, share_memory);
         comm_destroy(comm);
     }
     CHECK(comm_create(&comm) == OK && comm->rank == outer->rank && comm->size == outer->size, "comm_create");

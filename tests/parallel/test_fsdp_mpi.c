@@ -1,4 +1,4 @@
-/* A sharded model on any number of ranks against the same numbers kept whole by each: initial weights, gathering,
+/* A sharded model on any mesh of ranks against the same numbers kept whole by each: initial weights, gathering,
  * gradients of several micro-batches, AdamW. Started by mpirun; a failed check ends every rank. */
 #include <math.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@ enum { UNITS = 4, SEED = 11, MICRO_BATCHES = 3, STEPS = 4 };
 typedef struct Variant {
     bool share_memory, reshard, late; /* late: nothing moves before it is waited for */
     DType type;
+    int replicas;
 } Variant;
 
 static void add_parameter(Unit *unit, int64_t rows, int64_t cols, bool decay, Init init) {
@@ -112,7 +113,7 @@ static void add_gradients(Unit *unit, int u, int rank, int step, int micro) {
 
 /* Walks the units as a micro-batch does. */
 static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Variant v, int step, int micro) {
-    const int rank = fsdp_comm(fsdp)->rank;
+    const int rank = fsdp_mesh(fsdp)->world->rank;
     const double tolerance = step == 0 ? 0 : 3e-5;
     fsdp_gather(fsdp, 0);
     for (int u = 1; u < UNITS; u++) {
@@ -137,24 +138,30 @@ static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Varia
     fsdp_reduce_gradient(fsdp, 0);
 }
 
-/* Sums in rank order per micro-batch, then over micro-batches: the shards hold these bits. */
-static void whole_gradients(Whole *whole, const Unit units[UNITS], int ranks, int step) {
+static float replica_gradient(int first_rank, int ranks, int step, int u, int64_t e) {
+    float total = 0;
+    for (int micro = 0; micro < MICRO_BATCHES; micro++) {
+        float sum = gradient_of(first_rank, step, micro, u, e);
+        for (int r = 1; r < ranks; r++) sum += gradient_of(first_rank + r, step, micro, u, e);
+        total = micro == 0 ? sum : total + sum;
+    }
+    return total;
+}
+
+/* Sums in rank order per micro-batch, then over micro-batches, then over replicas: the shards hold these bits. */
+static void whole_gradients(Whole *whole, const Unit units[UNITS], int replicas, int shards, int step) {
     for (int u = 0; u < UNITS; u++)
         for (int64_t e = 0; e < units[u].elements; e++) {
-            float total = 0;
-            for (int micro = 0; micro < MICRO_BATCHES; micro++) {
-                float sum = gradient_of(0, step, micro, u, e);
-                for (int r = 1; r < ranks; r++) sum += gradient_of(r, step, micro, u, e);
-                total = micro == 0 ? sum : total + sum;
-            }
-            whole->gradient[u][e] = total;
+            whole->gradient[u][e] = replica_gradient(0, shards, step, u, e);
+            for (int r = 1; r < replicas; r++)
+                whole->gradient[u][e] += replica_gradient(r * shards, shards, step, u, e);
         }
 }
 
-static void check_gradient_shards(const Unit units[UNITS], const Whole *whole, int rank) {
+static void check_gradient_shards(const Unit units[UNITS], const Whole *whole) {
     for (int u = 0; u < UNITS; u++)
         for (int64_t i = 0; i < units[u].shard; i++) {
-            const int64_t e = rank * units[u].shard + i;
+            const int64_t e = units[u].first + i;
             const float want = e < units[u].elements ? whole->gradient[u][e] : 0;
             CHECK(units[u].gradient_shard[i] == want, "gradient of unit %d, element %lld: %g, not %g", u, (long long)e,
                   (double)units[u].gradient_shard[i], (double)want);
@@ -189,7 +196,8 @@ static void whole_update(Whole *whole, const Unit units[UNITS], const OptimizerO
 /* A gradient that is not finite on one rank: nobody changes anything. */
 static void check_skip(Fsdp *fsdp, Unit units[UNITS], const OptimizerOptions *options) {
     const float before = units[2].master[0], moment = units[2].exp_avg[0];
-    if (fsdp_comm(fsdp)->rank == fsdp_comm(fsdp)->size - 1) units[2].gradient_shard[0] = INFINITY;
+    const Comm *world = fsdp_mesh(fsdp)->world;
+    if (world->rank == world->size - 1) units[2].gradient_shard[0] = INFINITY;
     const OptimizerResult result = optimizer_step(fsdp, options, 9, 0.1, 1);
     CHECK(result.skipped && !isfinite(result.gradient_norm), "a step with an infinite gradient is not skipped");
     CHECK(units[2].master[0] == before && units[2].exp_avg[0] == moment, "a skipped step has changed something");
@@ -204,43 +212,57 @@ static int64_t gathers_per_step(int u, bool reshard, bool copies, bool two_buffe
     return copies && u == 1 ? MICRO_BATCHES + 1 : 2 * MICRO_BATCHES;
 }
 
-/* Every unit is reduced once per micro-batch, in fp32. */
-static int64_t bytes_per_step(const Comm *comm, const Unit units[UNITS], Variant v, bool copies) {
+/* Every unit is reduced once per micro-batch, in fp32; between replicas it is gathered and reduced once per step. */
+static int64_t bytes_per_step(const Mesh *mesh, const Unit units[UNITS], Variant v, bool copies) {
     int64_t bytes = 0;
     for (int u = 0; u < UNITS; u++) {
-        const int64_t per_element =
-            gathers_per_step(u, v.reshard, copies, v.late) * dtype_size(v.type) + MICRO_BATCHES * 4;
-        bytes += (comm->size - 1) * units[u].shard * per_element;
+        const int64_t slice = v.replicas * units[u].shard, size = dtype_size(v.type);
+        const int64_t per_element = gathers_per_step(u, v.reshard, copies, v.late) * size + MICRO_BATCHES * 4;
+        bytes += (mesh->shards->size - 1) * slice * per_element + (v.replicas - 1) * units[u].shard * (size + 4);
     }
     return bytes;
 }
 
+static int64_t bytes_sent(const Mesh *mesh) { return mesh->shards->bytes_sent + mesh->replicas->bytes_sent; }
+
+/* The mesh of a variant, by hand where communicators are late. */
+static Mesh create_mesh(Comm *world, Variant v) {
+    Mesh mesh;
+    CHECK(mesh_create(world, device_cpu(), v.replicas, &mesh) == OK, "mesh_create");
+    if (v.late) {
+        mesh.shards = comm_late_create(mesh.host_shards);
+        mesh.replicas = comm_late_create(mesh.host_replicas);
+    }
+    return mesh;
+}
+
 static void check_variant(Variant v) {
-    Comm *host = NULL;
+    Comm *world = NULL;
     if (v.share_memory)
-        CHECK(comm_create(&host) == OK, "comm_create");
+        CHECK(comm_create(&world) == OK, "comm_create");
     else
-        host = comm_mpi_create(false);
-    Comm *comm = v.late ? comm_late_create(host) : host;
+        world = comm_mpi_create(false);
+    Mesh mesh = create_mesh(world, v);
     Unit units[UNITS];
     Whole whole;
     make_units(units);
     whole_initialise(&whole, units);
     Fsdp *fsdp = fsdp_create(
-        comm, device_cpu(), units, UNITS,
+        &mesh, device_cpu(), units, UNITS,
         (FsdpOptions){.type = v.type, .reshard_after_forward = v.reshard, .training = true, .overlap = true});
     fsdp_initialise(fsdp, SEED);
     OptimizerOptions options = optimizer_default_options();
     options.eps = 1e-6;
     for (int step = 0; step < STEPS; step++) {
-        const double scale = 1.0 / (500 * comm->size), lr = 0.01 / (1 + step);
+        const double scale = 1.0 / (500 * world->size), lr = 0.01 / (1 + step);
         options.max_norm = step % 2 ? 1e6 : 0.05;
         options.decay_all = step == 2;
-        const int64_t before = comm->bytes_sent;
+        const int64_t before = bytes_sent(&mesh);
         for (int micro = 0; micro < MICRO_BATCHES; micro++) micro_batch(fsdp, units, &whole, v, step, micro);
-        CHECK(comm->bytes_sent - before == bytes_per_step(comm, units, v, !v.share_memory), "bytes sent");
-        whole_gradients(&whole, units, comm->size, step);
-        check_gradient_shards(units, &whole, comm->rank);
+        fsdp_begin_update(fsdp);
+        CHECK(bytes_sent(&mesh) - before == bytes_per_step(&mesh, units, v, !v.share_memory), "bytes sent");
+        whole_gradients(&whole, units, v.replicas, mesh.shards->size, step);
+        check_gradient_shards(units, &whole);
         const OptimizerResult result = optimizer_step(fsdp, &options, step + 1, lr, scale);
         const double norm = whole_norm(&whole, units, scale);
         CHECK(!result.skipped && fabs(result.gradient_norm / norm - 1) < 1e-12, "norm %.15g, not %.15g",
@@ -255,15 +277,20 @@ static void check_variant(Variant v) {
     }
     whole_destroy(&whole);
     fsdp_destroy(fsdp);
-    if (comm != host) comm_destroy(comm);
-    comm_destroy(host);
+    mesh_destroy(&mesh);
+    comm_destroy(world);
 }
 
 int main(void) {
     Comm *outer = comm_mpi_create(false); /* MPI lives as long as this one */
-    for (int bits = 0; bits < 8; bits++) check_variant((Variant){bits & 1, bits & 2, false, bits & 4 ? BF16 : F32});
-    if (outer->size > 1)
-        for (int bits = 0; bits < 4; bits++) check_variant((Variant){false, bits & 1, true, bits & 2 ? BF16 : F32});
+    for (int replicas = 1; replicas <= outer->size; replicas++) {
+        if (outer->size % replicas) continue;
+        for (int bits = 0; bits < 8; bits++)
+            check_variant((Variant){bits & 1, bits & 2, false, bits & 4 ? BF16 : F32, replicas});
+        if (outer->size == 1) continue;
+        for (int bits = 0; bits < 4; bits++)
+            check_variant((Variant){false, bits & 1, true, bits & 2 ? BF16 : F32, replicas});
+    }
     comm_destroy(outer);
     return 0;
 }

@@ -60,7 +60,7 @@ static int run(void (*body)(Watchdog *watchdog, Lane *lane), char *said, size_t 
     if (child == 0) {
         Lane lane = {0, NULL};
         dup2(ends_of_pipe[1], STDERR_FILENO);
-        Watchdog *watchdog = watchdog_create((WatchdogOptions){1, done, failure, &lane});
+        Watchdog *watchdog = watchdog_create((WatchdogOptions){1, done, failure, &lane, " over the replicas"});
         body(watchdog, &lane);
         watchdog_destroy(watchdog);
         _exit(0);
@@ -80,14 +80,15 @@ static void test_a_hang_ends_the_job(void **state) {
     (void)state;
     char said[4096];
     assert_int_equal(run(never_ends, said, sizeof said), WATCHDOG);
-    assert_non_null(strstr(said, "nothing has moved for 1 s in the reduce-scatter of model.layers.2"));
+    assert_non_null(
+        strstr(said, "nothing has moved for 1 s in the reduce-scatter of model.layers.2 over the replicas. "));
 }
 
 static void test_a_failure_ends_the_job(void **state) {
     (void)state;
     char said[4096];
     assert_int_equal(run(fails, said, sizeof said), WATCHDOG);
-    assert_non_null(strstr(said, "remote error in the all-gather of root"));
+    assert_non_null(strstr(said, "remote error in the all-gather of root over the replicas. "));
 }
 
 static void test_what_ends_is_left_alone(void **state) {

@@ -23,6 +23,16 @@ ranks() {
     fi
 }
 
+# kill_ranks JOB WORDS: SIGKILL for the ranks that mpirun, process JOB, has started; returns when none is left. WORDS are in
+# their command line.
+kill_ranks() {
+    pkill -KILL -P "$1" 2>/dev/null || true
+    for ((tenth = 0; tenth < 100; tenth++)); do kill -0 "$1" 2>/dev/null && sleep 0.1; done
+    kill -KILL "$1" 2>/dev/null || true # mpirun may hang when its ranks die while it starts them
+    wait "$1" 2>/dev/null || true
+    while pgrep -f -- "$2" >/dev/null; do sleep 0.1; done
+}
+
 make_data() {
     "$FLAME" data build --text "$source_folder/src" --out "$work/data.h5" >"$work/log" 2>&1 || { cat "$work/log"; fail "data build"; }
 }

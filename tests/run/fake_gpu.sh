@@ -24,20 +24,21 @@ same() {
     [ "$(sum "$2")" = "$(sum "$3")" ] || fail "$1: weights differ from the CPU's"
 }
 
-for count in 1 3; do
+for mesh in 1x1 1x3 2x2 4x1; do # replicas x shards
     for type in float32 bfloat16; do
-        run=$work/$count-$type
-        two_runs ranks $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-cpu"
-        FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${on[@]}" --training.mixed_precision_param=$type --job.dump_folder="$run-gpu"
-        same "$count ranks, $type" "$run-cpu" "$run-gpu"
-        FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${on[@]}" --training.mixed_precision_param=$type --training.enable_cpu_offload=true --job.dump_folder="$run-offloaded"
-        same "$count ranks, $type, offloaded" "$run-cpu" "$run-offloaded"
+        run=$work/$mesh-$type replicas=${mesh%x*} count=$((${mesh%x*} * ${mesh#*x}))
+        arguments=("${on[@]}" --training.mixed_precision_param=$type --training.data_parallel_replicate_degree="$replicas")
+        two_runs ranks $count "${arguments[@]}" --job.dump_folder="$run-cpu"
+        FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${arguments[@]}" --job.dump_folder="$run-gpu"
+        same "$mesh, $type" "$run-cpu" "$run-gpu"
+        FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${arguments[@]}" --training.enable_cpu_offload=true --job.dump_folder="$run-offloaded"
+        same "$mesh, $type, offloaded" "$run-cpu" "$run-offloaded"
     done
 done
 FAKE_CUDA_GPUS=3 two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --training.cuda_graph=false --job.dump_folder="$work/launched"
-same "without a graph" "$work/3-float32-cpu" "$work/launched"
+same "without a graph" "$work/1x3-float32-cpu" "$work/launched"
 FLAME_SHARE_GPU=mpi two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --job.dump_folder="$work/shared"
-same "ranks that share a GPU" "$work/3-float32-cpu" "$work/shared"
+same "ranks that share a GPU" "$work/1x3-float32-cpu" "$work/shared"
 
 # says CODE WORDS RANKS ARGUMENTS...: exit code and one message (of a hang, one from each rank that notices).
 says() {
@@ -61,6 +62,7 @@ FAKE_CUDA_MEMORY=40000000 says 1 'each rank needs [0-9]+ MB and may have [0-9]+ 
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAIL=1 says 1 'NCCL cannot connect.*interface is NCCL.s choice \(NCCL_SOCKET_IFNAME\)' 2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 FLAME_COLLECTIVE_TIMEOUT=2 says 5 'rank [01]\] nothing has moved for 2 s in the .* of (root|model.layers.[01])' 2 --training.cuda_graph=false
 FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:60 FLAME_COLLECTIVE_TIMEOUT=2 says 5 'rank [01]\] nothing has moved for 2 s in the replay of a micro-batch' 2
+FAKE_CUDA_GPUS=4 FAKE_NCCL_HANG=1:1 FLAME_COLLECTIVE_TIMEOUT=2 says 5 'rank [13]\] nothing has moved for 2 s in the all-gather of (root|model.layers.[01]) over the replicas\.' 4 --training.data_parallel_replicate_degree=2
 
 # auto: a GPU that works is taken, none is none, one that does not work is not passed over
 LD_LIBRARY_PATH=$FAKE_LIBRARIES "$FAKE" verify "$source_folder/tests/golden/gla-swa-packed" >"$work/log" 2>&1 && grep -q "Fake GPU" "$work/log" || fail "auto does not take the GPU"

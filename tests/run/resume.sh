@@ -16,11 +16,7 @@ for ((kill = 1; kill <= kills; kill++)); do
         --job.dump_folder="$work/killed" >"$work/log" 2>&1 &
     job=$!
     sleep "0.$((RANDOM % 9 + 1))"
-    pkill -KILL -P "$job" 2>/dev/null || true
-    for ((tenth = 0; tenth < 100; tenth++)); do kill -0 "$job" 2>/dev/null && sleep 0.1; done
-    kill -KILL "$job" 2>/dev/null || true # mpirun may hang when its ranks die while it starts them
-    wait "$job" 2>/dev/null || true
-    while pgrep -f "job.dump_folder=$work/killed" >/dev/null; do sleep 0.1; done
+    kill_ranks "$job" "job.dump_folder=$work/killed"
 done
 ranks 2 --config "$work/config.yaml" "${checkpoints[@]}" --job.dump_folder="$work/killed" || { cat "$work/log"; fail "the last restart"; }
 losses "$work/killed" >"$work/losses-killed"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One MPI job on two "hosts": network namespaces with a name of their own and a wire between them. What rank 0's host sends is
-# counted on the wire; the numbers are those of one host bit for bit. Wants to be root, with ip and unshare.
+# counted on the wire, and is far less where each host holds a replica; the numbers are those of one host bit for bit. Wants
+# to be root, with ip and unshare.
 source "$(dirname "$0")/common.sh"
 left=flame-a-$$ right=flame-b-$$
 tidy() {
@@ -30,16 +31,25 @@ END
 chmod +x "$work/agent"
 sent() { ip -n "$left" -s -j link show "va$$" | sed 's/.*"tx":{"bytes":\([0-9]*\).*/\1/'; }
 
-ranks 4 --config "$work/config.yaml" --training.steps=10 --job.dump_folder="$work/one" || { cat "$work/log"; fail "on one host"; }
-before=$(sent)
+# compare NAME ARGUMENTS...: four ranks on one host and on two. Leaves in $bytes what the first of two has sent.
+compare() {
+    local run=$work/$1 before
+    shift
+    ranks 4 --config "$work/config.yaml" --training.steps=10 --job.dump_folder="$run-one" "$@" || { cat "$work/log"; fail "on one host: $*"; }
+    before=$(sent)
+    ip netns exec "$left" unshare --uts sh -c "hostname flame-a; TMPDIR=$work/a exec mpirun --allow-run-as-root --bind-to none -np 4 \
+        --host 10.77.0.1:2,10.77.0.2:2 --mca plm_rsh_agent $work/agent --mca btl_tcp_if_include 10.77.0.0/24 \
+        --mca oob_tcp_if_include 10.77.0.0/24 -x OMP_NUM_THREADS $FLAME --config $work/config.yaml --training.steps=10 \
+        --job.dump_folder=$run-two $*" >"$work/log" 2>&1 || { cat "$work/log"; fail "on two hosts: $*"; }
+    bytes=$(($(sent) - before))
+    losses "$run-one" >"$work/a.losses"
+    losses "$run-two" >"$work/b.losses"
+    [ "$(wc -l <"$work/a.losses")" = 10 ] && cmp "$work/a.losses" "$work/b.losses" || fail "the losses of two hosts differ from those of one: $*"
+}
 mkdir -p "$work/a"
-ip netns exec "$left" unshare --uts sh -c "hostname flame-a; TMPDIR=$work/a exec mpirun --allow-run-as-root --bind-to none -np 4 \
-    --host 10.77.0.1:2,10.77.0.2:2 --mca plm_rsh_agent $work/agent --mca btl_tcp_if_include 10.77.0.0/24 \
-    --mca oob_tcp_if_include 10.77.0.0/24 -x OMP_NUM_THREADS $FLAME --config $work/config.yaml --training.steps=10 \
-    --job.dump_folder=$work/two" >"$work/log" 2>&1 || { cat "$work/log"; fail "on two hosts"; }
-bytes=$(($(sent) - before))
-losses "$work/one" >"$work/a.losses"
-losses "$work/two" >"$work/b.losses"
-[ "$(wc -l <"$work/a.losses")" = 10 ] && cmp "$work/a.losses" "$work/b.losses" || fail "the losses of two hosts differ from those of one"
-[ "$bytes" -gt 3000000 ] || fail "only $bytes bytes went over the wire"
-echo "two hosts: the losses of one, bit for bit; $((bytes / 1000000)) MB from the first to the second"
+compare shards
+shards=$bytes
+[ "$shards" -gt 3000000 ] || fail "only $shards bytes went over the wire"
+compare replicas --training.data_parallel_replicate_degree=2
+[ $((bytes * 3)) -lt "$shards" ] || fail "a replica on each host sends $bytes bytes, not much less than $shards"
+echo "two hosts: the losses of one, bit for bit; $((shards / 1000)) kB from the first to the second, $((bytes / 1000)) with replicas"

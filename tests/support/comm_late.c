@@ -101,6 +101,7 @@ static const CommFunctions late_functions = {.name = "late",
                                              .all_reduce_max = comm_over_all_reduce_max,
                                              .broadcast = comm_over_broadcast,
                                              .barrier = comm_over_barrier,
+                                             .split = comm_over_split,
                                              .destroy = late_destroy};
 
 Comm *comm_late_create(Comm *host) {
