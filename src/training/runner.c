@@ -6,6 +6,8 @@
 #include "core/check.h"
 #include "kernels/ops.h"
 
+enum { SLOTS = 16 }; /* micro-batches that are asked for without waiting for any, where the host does not compute */
+
 /* A micro-batch that the device repeats. */
 typedef struct Replay {
     bool warm;            /* it has run once: nothing is prepared any more */
@@ -19,9 +21,11 @@ struct Runner {
     const Device *device;
     RunnerOptions options;
     Arena keep, scratch;
-    HostBatch host;
-    int32_t *device_tokens; /* tokens, labels, segment, position, one after another */
-    float *losses;          /* host copy of the token losses */
+    int32_t *host_tokens, *device_tokens; /* tokens, labels, segment, position, one after another; the host's [slots] */
+    float *host_losses, *device_losses;   /* of the tokens */
+    int64_t slots, used;                  /* micro-batches that the host holds, and has asked for since the last sum */
+    double loss_sum;                      /* of the micro-batches before those */
+    int64_t targets;
     Batch batch;
     Tape embedding_tape, head_tape, *layer_tape;
     Tensor *boundary; /* [layers + 1]: the input of each layer and of the head */
@@ -70,11 +74,18 @@ static Tensor keep_boundary(Runner *runner, const Tape *tape, const Tensor *x) {
     return boundary;
 }
 
+static int64_t batch_bytes(const Runner *runner) { return 4 * rows_of(runner) * (int64_t)sizeof(int32_t); }
+static int64_t losses_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
+
+static HostBatch batch_of(const Runner *runner, int64_t slot) {
+    const int64_t n = rows_of(runner);
+    int32_t *tokens = runner->host_tokens + slot * 4 * n;
+    return (HostBatch){tokens, tokens + n, tokens + 2 * n, tokens + 3 * n};
+}
+
 static void upload_batch(Runner *runner) {
-    const int64_t bytes = rows_of(runner) * (int64_t)sizeof(int32_t);
-    const int32_t *from[4] = {runner->host.tokens, runner->host.labels, runner->host.segment, runner->host.position};
-    for (int i = 0; i < 4; i++)
-        runner->device->copy(runner->device_tokens + i * rows_of(runner), bytes, from[i], bytes, 1, bytes);
+    const int64_t bytes = batch_bytes(runner);
+    runner->device->copy(runner->device_tokens, bytes, batch_of(runner, runner->used).tokens, bytes, 1, bytes);
 }
 
 /* Embeddings and all layers; boundary[l] is what layer l read. */
@@ -82,7 +93,6 @@ static void forward_layers(Runner *runner, bool recording) {
     Model *model = runner->model;
     arena_rewind(&runner->keep, 0);
     arena_rewind(&runner->scratch, 0);
-    upload_batch(runner);
     gather(runner, 0);
     prefetch(runner, 1);
     Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
@@ -109,20 +119,36 @@ static Tensor *head_losses(Runner *runner, bool recording) {
     return losses;
 }
 
-static void download_losses(Runner *runner, const Tensor *losses) {
-    runner->device->copy(runner->losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
+/* Out of the arenas, which the next layers use again. */
+static void keep_losses(Runner *runner, const Tensor *losses) {
+    runner->device->copy(runner->device_losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
 }
 
-/* The sums are taken on the host, in the order of the tokens. */
-static void sum_losses(const Runner *runner, double *loss_sum, int64_t *targets) {
-    runner->device->synchronize();
-    *loss_sum = 0;
-    *targets = 0;
+/* The micro-batch's losses are on their way; what comes next is another slot's. */
+static void download_losses(Runner *runner) {
+    const int64_t bytes = losses_bytes(runner);
+    runner->device->copy(runner->host_losses + runner->used * rows_of(runner), bytes, runner->device_losses, bytes, 1,
+                         bytes);
+    runner->used++;
+}
+
+/* On the host, in the order of the tokens. */
+static void sum_slot(Runner *runner, int64_t slot) {
+    const int32_t *labels = batch_of(runner, slot).labels;
+    const float *losses = runner->host_losses + slot * rows_of(runner);
+    double sum = 0;
     for (int64_t i = 0; i < rows_of(runner); i++) {
-        if (runner->host.labels[i] < 0) continue;
-        *loss_sum += (double)runner->losses[i];
-        *targets += 1;
+        if (labels[i] < 0) continue;
+        sum += (double)losses[i];
+        runner->targets++;
     }
+    runner->loss_sum += sum;
+}
+
+static void sum_losses(Runner *runner) {
+    runner->device->synchronize();
+    for (int64_t slot = 0; slot < runner->used; slot++) sum_slot(runner, slot);
+    runner->used = 0;
 }
 
 /* Walks a tape back from the gradient in boundary_gradient (NULL: the output needs none) and leaves the gradient of its
@@ -166,7 +192,7 @@ static void run_training(Runner *runner) {
     Model *model = runner->model;
     forward_layers(runner, true);
     begin_gradient(runner, 0);
-    download_losses(runner, head_losses(runner, true));
+    keep_losses(runner, head_losses(runner, true));
     backward_tape(runner, &runner->head_tape, &runner->boundary[model->layers]);
     for (int64_t l = model->layers - 1; l >= 0; l--) {
         const int unit = (int)l + 1;
@@ -213,27 +239,36 @@ static void replay_training(Runner *runner, Replay *replay) {
     if (comm->size > 1) comm->f->watch_replay(comm, "a micro-batch (training.cuda_graph: false names the collective)");
 }
 
-void runner_train(Runner *runner, double *loss_sum, int64_t *targets) {
+void runner_train(Runner *runner) {
     CHECK(runner->options.training, "this runner was made for evaluation");
     Replay *replay = &runner->replay[fsdp_has_gradient(runner->fsdp)];
+    upload_batch(runner);
     if (replay->warm && can_replay(runner))
         replay_training(runner, replay);
     else
         run_training(runner);
     replay->warm = true;
-    sum_losses(runner, loss_sum, targets);
+    download_losses(runner);
 }
 
-static Tensor *run_evaluation(Runner *runner) {
+static void run_evaluation(Runner *runner) {
     forward_layers(runner, false);
-    Tensor *losses = head_losses(runner, false);
+    keep_losses(runner, head_losses(runner, false));
     release(runner, 0, false);
-    return losses;
 }
 
-void runner_evaluate(Runner *runner, double *loss_sum, int64_t *targets) {
-    download_losses(runner, run_evaluation(runner));
-    sum_losses(runner, loss_sum, targets);
+void runner_evaluate(Runner *runner) {
+    upload_batch(runner);
+    run_evaluation(runner);
+    download_losses(runner);
+}
+
+void runner_losses(Runner *runner, double *loss_sum, int64_t *targets) {
+    sum_losses(runner);
+    *loss_sum = runner->loss_sum;
+    *targets = runner->targets;
+    runner->loss_sum = 0;
+    runner->targets = 0;
 }
 
 static void run_logits(Runner *runner, float *logits) {
@@ -255,10 +290,14 @@ static void run_logits(Runner *runner, float *logits) {
 
 void runner_logits(Runner *runner, float *logits) {
     CHECK(runner->options.logits, "this runner was made without room for logits");
+    upload_batch(runner);
     run_logits(runner, logits);
 }
 
-HostBatch runner_batch(Runner *runner) { return runner->host; }
+HostBatch runner_batch(Runner *runner) {
+    if (runner->used == runner->slots) sum_losses(runner);
+    return batch_of(runner, runner->used);
+}
 
 void runner_profile(Runner *runner, Profile *profile) { runner->profile = profile; }
 
@@ -275,9 +314,6 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     runner->batch = (Batch){.B = options.B, .T = options.T};
     return runner;
 }
-
-static int64_t batch_bytes(const Runner *runner) { return 4 * rows_of(runner) * (int64_t)sizeof(int32_t); }
-static int64_t losses_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
 
 static int64_t boundary_bytes(const Runner *runner) {
     return rows_of(runner) * runner->model->config.hidden_size * dtype_size(runner->options.type);
@@ -312,11 +348,13 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
     runner->keep = arena_create("keep", device, plan.keep_bytes);
     runner->scratch = arena_create("scratch", device, plan.scratch_bytes);
     const int64_t n = rows_of(runner);
-    int32_t *host = device->allocate_host(batch_bytes(runner));
-    runner->losses = device->allocate_host(losses_bytes(runner));
-    CHECK(host && runner->losses, "out of memory for a micro-batch");
-    runner->host = (HostBatch){host, host + n, host + 2 * n, host + 3 * n};
+    runner->slots = device->host_memory ? 1 : SLOTS;
+    runner->host_tokens = device->allocate_host(runner->slots * batch_bytes(runner));
+    runner->host_losses = device->allocate_host(runner->slots * losses_bytes(runner));
+    CHECK(runner->host_tokens && runner->host_losses, "out of memory for %lld micro-batches on the host",
+          (long long)runner->slots);
     runner->device_tokens = device_memory(device, batch_bytes(runner), "a micro-batch");
+    runner->device_losses = device_memory(device, losses_bytes(runner), "a micro-batch's losses");
     if (options.training)
         runner->boundary_gradient = device_memory(device, boundary_bytes(runner), "a block's gradient");
     runner->batch.tokens = runner->device_tokens;
@@ -335,8 +373,9 @@ void runner_destroy(Runner *runner) {
         if (runner->replay[i].recording) device->release_recording(runner->replay[i].recording);
     if (runner->device_tokens) device->release(runner->device_tokens, batch_bytes(runner));
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
-    if (runner->losses) device->release_host(runner->losses, losses_bytes(runner));
-    if (runner->host.tokens) device->release_host(runner->host.tokens, batch_bytes(runner));
+    if (runner->device_losses) device->release(runner->device_losses, losses_bytes(runner));
+    if (runner->host_losses) device->release_host(runner->host_losses, runner->slots * losses_bytes(runner));
+    if (runner->host_tokens) device->release_host(runner->host_tokens, runner->slots * batch_bytes(runner));
     free(runner->layer_tape);
     free(runner->boundary);
     free(runner);

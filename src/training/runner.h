@@ -35,7 +35,7 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options);
 Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options);
 void runner_destroy(Runner *runner);
 
-/* Host memory of the micro-batch, B*T entries each, to be filled before the next call. */
+/* Host memory of the next micro-batch, B*T entries each, to be filled before it is run. */
 typedef struct HostBatch {
     int32_t *tokens, *labels, *segment, *position;
 } HostBatch;
@@ -43,12 +43,14 @@ HostBatch runner_batch(Runner *runner);
 /* From now on the time of each op is added to `profile` (NULL: no more). */
 void runner_profile(Runner *runner, Profile *profile);
 
-/* Forward and backward of the micro-batch. Gradients of the SUM of the token losses are added to the units' gradient
- * shards. *loss_sum (fp64 over tokens, in order) and *targets (labels that are not -100) are this rank's. Collective.
- */
-void runner_train(Runner *runner, double *loss_sum, int64_t *targets);
+/* Asks for forward and backward of the micro-batch; a GPU goes on with it when this has returned. Gradients of the SUM
+ * of the token losses are added to the units' gradient shards. Collective. */
+void runner_train(Runner *runner);
 /* Forward only. Collective. */
-void runner_evaluate(Runner *runner, double *loss_sum, int64_t *targets);
+void runner_evaluate(Runner *runner);
+/* Waits for the micro-batches since the last call. *loss_sum is this rank's sum over their tokens (fp64, in order),
+ * *targets the number of labels that are not -100. */
+void runner_losses(Runner *runner, double *loss_sum, int64_t *targets);
 /* Forward up to the logits, fp32 [B*T, vocab_size] into `logits`. Collective. */
 void runner_logits(Runner *runner, float *logits);
 

@@ -26,12 +26,11 @@ Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, 
         const Status status =
             agree(comm, samples_read(stream, batch, options->B, options->T, first + comm->rank * options->B, samples));
         if (status != OK) return status;
-        double loss = 0;
-        int64_t targets = 0;
-        runner_evaluate(session->runner, &loss, &targets);
-        sums[0] += loss;
-        sums[1] += (double)targets;
+        runner_evaluate(session->runner);
     }
+    int64_t targets = 0;
+    runner_losses(session->runner, &sums[0], &targets);
+    sums[1] = (double)targets;
     comm->f->all_reduce_sum(comm, sums, 2);
     *result = (Evaluation){sums[0], (int64_t)sums[1]};
     return OK;

@@ -135,12 +135,11 @@ static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets) {
             agree(comm, samples_read(t->stream, batch, t->shape.batch, t->runner_options.T, sample, end));
         if (status != OK) return status;
         t->data_seconds += seconds_now() - start;
-        double loss = 0;
-        int64_t count = 0;
-        runner_train(t->session.runner, &loss, &count);
-        *loss_sum += loss;
-        *targets += (double)count;
+        runner_train(t->session.runner);
     }
+    int64_t count = 0;
+    runner_losses(t->session.runner, loss_sum, &count);
+    *targets = (double)count;
     return OK;
 }
 
