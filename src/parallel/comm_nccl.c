@@ -287,6 +287,7 @@ static Status connect_lane(Comm *world, Comm *host, Lane *lane) {
 Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm) {
     Status status = open_library(world);
     if (status != OK) return status;
+    setenv("NCCL_RUNTIME_CONNECT", "0", 0); /* buffers are allocated now, before anyone asks what is free */
     if (share_gpu) pretend_hosts(world->rank);
     Nccl *n = calloc(1, sizeof *n);
     CHECK(n, "out of memory");

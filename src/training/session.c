@@ -51,22 +51,31 @@ FsdpOptions session_sharding(const RunnerOptions *options) {
                          .replicas = 1};
 }
 
-Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
-                    FsdpOptions sharding) {
+Status session_connect(Session *session, Comm *comm, const Device *device, int replicas) {
     session->comm = comm;
     session->device = device;
+    return mesh_create(comm, device, replicas, &session->mesh);
+}
+
+Status session_fill(Session *session, Model *model, RunnerOptions options, FsdpOptions sharding) {
+    const Device *device = session->device;
     session->model = model;
     if (device->host_memory && !cpu_gemm_supports(options.type)) {
-        if (comm->rank == 0)
+        if (session->comm->rank == 0)
             log_error("training.mixed_precision_param: bfloat16 needs oneDNN, and this program was built without it; "
                       "use float32");
         return BAD_INPUT;
     }
-    const Status status = mesh_create(comm, device, sharding.replicas, &session->mesh);
-    if (status != OK) return status;
     session->fsdp = fsdp_create(&session->mesh, device, model->unit, model->units, sharding);
     session->runner = runner_create(model, session->fsdp, device, options);
     return OK;
+}
+
+Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
+                    FsdpOptions sharding) {
+    session->model = model;
+    const Status status = session_connect(session, comm, device, sharding.replicas);
+    return status == OK ? session_fill(session, model, options, sharding) : status;
 }
 
 void session_close(Session *session) {

@@ -23,9 +23,13 @@ Status session_device(Comm *comm, const char *name, const Device **device);
 /* Whether `name` is one of them. */
 bool session_knows_device(const char *name);
 
-/* Lays the model's units out over the ranks of `comm` and makes a runner. `comm` and `model` belong to the session from
- * here on, also if it fails (BAD_INPUT: the device cannot compute in options.type, or its ranks cannot reach each
- * other). Collective. */
+/* Connects the ranks of `comm`, which belongs to the session from here on, also if it fails (BAD_INPUT: their devices
+ * cannot reach each other). What that takes of the device's memory is taken now. Collective. */
+Status session_connect(Session *session, Comm *comm, const Device *device, int replicas);
+/* Lays the model's units out over the ranks and makes a runner. `model` belongs to the session from here on, also if it
+ * fails (BAD_INPUT: the device cannot compute in options.type). Collective. */
+Status session_fill(Session *session, Model *model, RunnerOptions options, FsdpOptions sharding);
+/* Both. */
 Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
                     FsdpOptions sharding);
 /* How parameters are sharded where no configuration says it. */

@@ -110,10 +110,11 @@ static Status prepare(Trainer *t) {
     t->optimizer = setup_optimizer(t->config);
     t->shape = step_shape(t->config, comm->size);
     t->schedule = schedule_create(&t->config->lr_scheduler, t->config->training.steps);
-    status = agree(comm, setup_check_memory(&plan, t->session.device, comm_sharers(comm, t->session.device)));
+    const FsdpOptions sharding = setup_sharding(t->config);
+    status = session_connect(&t->session, comm, t->session.device, sharding.replicas);
     if (status == OK)
-        status =
-            session_open(&t->session, comm, t->session.device, model, t->runner_options, setup_sharding(t->config));
+        status = agree(comm, setup_check_memory(&plan, t->session.device, comm_sharers(comm, t->session.device)));
+    if (status == OK) status = session_fill(&t->session, model, t->runner_options, sharding);
     if (status == OK) status = agree(comm, open_streams(t));
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->config->job.dump_folder) : OK);
     if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);
