@@ -251,9 +251,10 @@ DEVICE Sixteen two_of_element(float x, float y) {
 #endif
 #define STORE_TWO(accumulator, entry, convert, to, stride, rows, cols)                                                 \
     do {                                                                                                               \
+        entry *const start_ = (to);                                                                                    \
         const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
         EACH_TWO(accumulator, e_, i_, j_, {                                                                            \
-            entry *const to_ = (to) + i_ * stride_ + j_;                                                               \
+            entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
             if (i_ < rows_ && j_ + 1 < cols_ && (uintptr_t)to_ % (2 * sizeof(entry)) == 0) {                           \
                 pair_write(to_, 2 * (int)sizeof(entry), two_of_##entry(accumulator[e_], accumulator[e_ + 1]));         \
             } else if (i_ < rows_) {                                                                                   \

@@ -13,11 +13,23 @@ static int64_t step_stride(const Tensor *tensor, int64_t steps) {
     return steps == 1 ? tensor->stride : tensor->cols / steps;
 }
 
+/* A tensor, or its gradient, as N * steps rows of heads. */
+static Heads update_heads(const Tensor *tensor, void *data, int64_t steps) {
+    return (Heads){data, step_stride(tensor, steps)};
+}
+
 static void *data_of(const Tensor *tensor) { return tensor ? tensor->data : NULL; }
 static void *gradient_of(const Tensor *tensor) { return tensor ? tensor->gradient : NULL; }
 
 /* Workspace of `count` fp32 numbers. */
 static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
+
+/* Workspace of N * steps rows of heads of V fp32 numbers. */
+static Heads update_numbers(const Node *node, ChunkDeltaShape shape, int64_t V) {
+    const Batch *batch = node->tape->batch;
+    const int64_t stride = shape.v_heads * V;
+    return (Heads){numbers(node, batch->B * batch->T * shape.steps * stride), stride};
+}
 
 /* What forward and backward have in common: the inputs and the memory for what is made of them. Backward wants U and
  * all states. */
@@ -26,36 +38,33 @@ static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
     const Tensor *beta = node->in[BETA], *g = node->in[GATE], *initial = node->in[INITIAL];
     const Batch *batch = node->tape->batch;
-    ChunkDeltaArguments arguments = {.q = q->data,
-                                     .k = k->data,
-                                     .v = v->data,
+    const int64_t K = q->cols / shape.heads, V = node->out[0]->cols / shape.v_heads;
+    ChunkDeltaArguments arguments = {.q = heads_of(q),
+                                     .k = update_heads(k, k->data, shape.steps),
+                                     .v = update_heads(v, v->data, shape.steps),
                                      .g = data_of(g),
                                      .beta = data_of(beta),
                                      .segment = batch->segment,
                                      .initial = data_of(initial),
-                                     .q_stride = q->stride,
-                                     .k_stride = step_stride(k, shape.steps),
-                                     .v_stride = step_stride(v, shape.steps),
                                      .g_stride = g ? g->stride : 0,
                                      .beta_stride = beta ? step_stride(beta, shape.steps) : 0,
-                                     .o_stride = node->out[0]->stride,
                                      .initial_stride = initial ? initial->stride : 0,
                                      .T = batch->T,
                                      .steps = shape.steps,
                                      .chunks = blocks_of(batch->T, CHUNK_ROWS / shape.steps),
                                      .heads = shape.heads,
                                      .v_heads = shape.v_heads,
-                                     .K = q->cols / shape.heads,
-                                     .V = node->out[0]->cols / shape.v_heads};
-    arguments.scale = 1.0f / sqrtf((float)arguments.K);
-    arguments.blocks_k = blocks_of(arguments.K, CHUNK_DELTA_WIDTH);
+                                     .K = K,
+                                     .V = V,
+                                     .blocks_k = blocks_of(K, CHUNK_DELTA_WIDTH),
+                                     .scale = 1.0f / sqrtf((float)K)};
     arguments.slots = backward ? arguments.chunks + 1 : 1;
     const int64_t sequences = batch->B * shape.v_heads,
                   products = sequences * arguments.chunks * CHUNK_ROWS * CHUNK_ROWS;
     arguments.inverse = numbers(node, products);
     arguments.products = numbers(node, products);
-    if (backward) arguments.u = numbers(node, sequences * batch->T * shape.steps * arguments.V);
-    arguments.state = numbers(node, sequences * arguments.slots * arguments.K * arguments.V);
+    if (backward) arguments.u = update_numbers(node, shape, V);
+    arguments.state = numbers(node, sequences * arguments.slots * K * V);
     return arguments;
 }
 
@@ -71,7 +80,7 @@ static void launch_forward(const Node *node, const ChunkDeltaArguments *argument
 
 static void chunk_delta_forward(Node *node) {
     ChunkDeltaArguments arguments = arguments_of(node, false);
-    arguments.o = node->out[0]->data;
+    arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
     launch_forward(node, &arguments);
 }
@@ -85,15 +94,15 @@ static void chunk_delta_backward(Node *node) {
     arguments.overlaps = numbers(node, products);
     arguments.dproducts = numbers(node, products);
     arguments.doverlaps = numbers(node, products);
-    arguments.dr = numbers(node, sequences * arguments.T * arguments.steps * arguments.V);
+    arguments.dr = update_numbers(node, *(const ChunkDeltaShape *)node->attributes, arguments.V);
     arguments.dstate = numbers(node, sequences * arguments.slots * arguments.K * arguments.V);
     arguments.sums_stride = sequences * arguments.chunks * 2 * CHUNK_ROWS;
     arguments.sums = numbers(node, (1 + 2 * arguments.blocks_k) * arguments.sums_stride);
-    arguments.do_ = node->out[0]->gradient;
+    arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
-    arguments.dq = node->in[Q]->gradient;
-    arguments.dk = node->in[KEY]->gradient;
-    arguments.dv = node->in[VALUE]->gradient;
+    arguments.dq = heads_of_gradient(node->in[Q]);
+    arguments.dk = update_heads(node->in[KEY], node->in[KEY]->gradient, arguments.steps);
+    arguments.dv = update_heads(node->in[VALUE], node->in[VALUE]->gradient, arguments.steps);
     arguments.dbeta = gradient_of(node->in[BETA]);
     arguments.dg = gradient_of(node->in[GATE]);
     arguments.dinitial = gradient_of(node->in[INITIAL]);

@@ -30,66 +30,44 @@
 
 enum { ROWS = CHUNK_ROWS, WIDTH = CHUNK_DELTA_WIDTH };
 
-/* Where a chunk's tokens and rows lie in [N] and [N * steps]. */
+/* A chunk: its tokens in [N], the rows of their updates in [N * steps]. */
 typedef struct DeltaChunk {
-    int64_t token, tokens, row, rows;
-    int32_t before, last; /* segment of the token before the chunk (of the first one: its own), and of its last token */
+    Rows tokens, updates;
+    int32_t before, last; /* as in Chunk */
 } DeltaChunk;
 
 DEVICE DeltaChunk delta_chunk_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index) {
-    const int64_t most = ROWS / a->steps, left = a->T - index * most;
-    DeltaChunk chunk;
-    chunk.token = sequence * a->T + index * most;
-    chunk.tokens = left < most ? left : most;
-    chunk.row = chunk.token * a->steps;
-    chunk.rows = chunk.tokens * a->steps;
-    chunk.before = a->segment[index ? chunk.token - 1 : chunk.token];
-    chunk.last = a->segment[chunk.token + chunk.tokens - 1];
-    return chunk;
+    const Chunk chunk = chunk_at(a->segment, a->T, ROWS / a->steps, sequence, index);
+    const Rows updates = {chunk.rows.first * a->steps, chunk.rows.count * a->steps};
+    const DeltaChunk whole = {chunk.rows, updates, chunk.before, chunk.last};
+    return whole;
 }
 
 /* Offset of the 64 x 64 entries, and of the block (k, v) of a slot, of (sequence, chunk or slot index, value head). */
 DEVICE int64_t products_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
-    return ((sequence * a->chunks + index) * a->v_heads + head) * ROWS * ROWS;
+    return chunk_offset(a->chunks, a->v_heads, sequence, index, head, ROWS * ROWS);
 }
 DEVICE int64_t slot_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t slot, int64_t head, int64_t k,
                        int64_t v) {
     return (((sequence * a->v_heads + head) * a->slots + slot) * a->K + k * WIDTH) * a->V + v * WIDTH;
 }
 DEVICE float *sums_at(const ChunkDeltaArguments *a, int64_t part, int64_t sequence, int64_t index, int64_t head) {
-    return a->sums + part * a->sums_stride + ((sequence * a->chunks + index) * a->v_heads + head) * 2 * ROWS;
-}
-
-/* A chunk's first entry of a head's block of columns. */
-DEVICE const element *q_at(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t k) {
-    return (const element *)a->q + chunk.token * a->q_stride + head * a->K + k * WIDTH;
-}
-DEVICE const element *k_at(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t k) {
-    return (const element *)a->k + chunk.row * a->k_stride + head * a->K + k * WIDTH;
-}
-DEVICE const element *v_at(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t v) {
-    return (const element *)a->v + chunk.row * a->v_stride + head * a->V + v * WIDTH;
-}
-DEVICE const element *do_at(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t v) {
-    return (const element *)a->do_ + chunk.token * a->o_stride + head * a->V + v * WIDTH;
-}
-DEVICE int64_t u_at(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t v) {
-    return (chunk.row * a->v_heads + head) * a->V + v * WIDTH;
+    return a->sums + part * a->sums_stride + chunk_offset(a->chunks, a->v_heads, sequence, index, head, 2 * ROWS);
 }
 
 /* The log decay and beta of a row; 0 past the chunk's end. */
 DEVICE float gate_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t row) {
-    if (!a->g || row >= chunk.rows || row % a->steps != 0) return 0;
-    return a->g[(chunk.token + row / a->steps) * a->g_stride + head];
+    if (!a->g || row >= chunk.updates.count || row % a->steps != 0) return 0;
+    return a->g[(chunk.tokens.first + row / a->steps) * a->g_stride + head];
 }
 DEVICE float beta_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t row) {
-    if (row >= chunk.rows) return 0;
-    return a->beta ? a->beta[(chunk.row + row) * a->beta_stride + head] : 1.0f;
+    if (row >= chunk.updates.count) return 0;
+    return a->beta ? a->beta[(chunk.updates.first + row) * a->beta_stride + head] : 1.0f;
 }
 
 /* The segment of a row; -1 past the chunk's end. */
 DEVICE int32_t segment_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t row) {
-    return row < chunk.rows ? a->segment[chunk.token + row / a->steps] : -1;
+    return row < chunk.updates.count ? a->segment[chunk.tokens.first + row / a->steps] : -1;
 }
 
 /* The last row of token i: the state after it is what the token's query reads. Tokens past the end get some row. */
@@ -123,27 +101,18 @@ DEVICE float load_decays(float *from_start, float *to_end, float *query_decay, c
         to_end[i] = segment == chunk.last ? exp_f(to_end[i]) : 0.0f;
     }
     sync();
-    EACH (i, ROWS) query_decay[i] = i < chunk.tokens ? a->scale * from_start[query_row(a, i)] : 0.0f;
+    EACH (i, ROWS) query_decay[i] = i < chunk.tokens.count ? a->scale * from_start[query_row(a, i)] : 0.0f;
     return stays;
 }
 
-/* decay = M, 0 above the diagonal; `step` and `document` are scratch. Ends with a sync(). */
-DEVICE void decay_matrix(float *decay, int stride, float *step, float *document, const ChunkDeltaArguments *a,
-                         DeltaChunk chunk, int64_t head) {
+/* decay = M; `step` is scratch. Ends with a sync(). */
+DEVICE void decay_matrix(float *decay, float *step, const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head) {
     EACH (i, ROWS) {
-        const int32_t segment = segment_of_row(a, chunk, i);
-        step[i] = exp_f(gate_of_row(a, chunk, head, i));
-        document[i] = i < chunk.rows ? (float)(segment - a->segment[chunk.token]) : -1.0f;
+        const bool passes = i > 0 && segment_of_row(a, chunk, i) == segment_of_row(a, chunk, i - 1);
+        step[i] = passes ? exp_f(gate_of_row(a, chunk, head, i)) : 0.0f;
     }
     sync();
-    EACH (j, ROWS) decay[j] = j == 0 ? 1.0f : 0.0f;
-    for (int i = 1; i < ROWS; i++) {
-        const float passes = step[i], here = document[i];
-        EACH (j, ROWS) {
-            const float above = document[j] == here ? decay[(i - 1) * stride + j] * passes : 0.0f;
-            decay[i * stride + j] = i == j ? 1.0f : above;
-        }
-    }
+    decays_between(decay, step);
     sync();
 }
 
@@ -155,7 +124,6 @@ KERNEL(chunk_delta_products, ChunkDeltaArguments) {
     MATRIX(lower, ROWS, ROWS);
     MATRIX(inverse, ROWS, ROWS);
     VECTOR(step, ROWS);
-    VECTOR(document, ROWS);
     ACCUMULATOR(queries, ROWS, ROWS);
     ACCUMULATOR(keys, ROWS, ROWS);
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
@@ -164,14 +132,14 @@ KERNEL(chunk_delta_products, ChunkDeltaArguments) {
     accumulator_zero(queries);
     accumulator_zero(keys);
     for (int64_t block = 0; block * WIDTH < a.K; block++) {
-        tile_load(q, q_at(&a, chunk, k_head, block), a.q_stride, chunk.tokens, a.K - block * WIDTH);
-        tile_load(k, k_at(&a, chunk, k_head, block), a.k_stride, chunk.rows, a.K - block * WIDTH);
+        tile_load_block(q, a.q, a.K, chunk.tokens, k_head, block);
+        tile_load_block(k, a.k, a.K, chunk.updates, k_head, block);
         sync();
         mma_nt(queries, q, k);
         mma_nt(keys, k, k);
         sync();
     }
-    decay_matrix(decay, decay_stride, step, document, &a, chunk, head);
+    decay_matrix(decay, step, &a, chunk, head);
     MAP(queries, i, j, x, x *= a.scale * ENTRY(decay, query_row(&a, i), j));
     accumulator_store_f32(queries, a.products + at, ROWS, ROWS, ROWS);
     MAP(keys, i, j, x, x *= j < i ? ENTRY(decay, i, j) : 0.0f);
@@ -218,36 +186,32 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
         const float stays = load_decays(from_start, to_end, query_decay, &a, chunk, head);
         EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk, head, i);
         tile_load_f32(T, a.inverse + products_at(&a, sequence, index, head), ROWS, ROWS, ROWS);
-        tile_load(values, v_at(&a, chunk, head, program_y), a.v_stride, chunk.rows, cols_v);
+        tile_load_block(values, a.v, a.V, chunk.updates, head, program_y);
         accumulator_zero(read);
         accumulator_zero(out);
         for (int64_t block = 0; block * WIDTH < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH;
-            tile_load(k, k_at(&a, chunk, k_head, block), a.k_stride, chunk.rows, cols);
+            tile_load_block(k, a.k, a.K, chunk.updates, k_head, block);
             tile_load_f32(S, a.state + slot_at(&a, sequence, slot, head, block, program_y), a.V, cols, cols_v);
-            if (a.o) tile_load(q, q_at(&a, chunk, k_head, block), a.q_stride, chunk.tokens, cols);
+            if (a.o.data) tile_load_block(q, a.q, a.K, chunk.tokens, k_head, block);
             sync();
             mma_nn(read, k, S);
-            if (a.o) mma_nn(out, q, S);
+            if (a.o.data) mma_nn(out, q, S);
             sync();
         }
         MAP(read, i, j, x, x = beta[i] * (AT(values, i, j) - from_start[i] * x); PUT(values, i, j, x));
         sync();
         accumulator_zero(u);
         mma_nn(u, T, values);
-        if (a.u) {
-            float *to = a.u + u_at(&a, chunk, head, program_y);
-            accumulator_store_f32(u, to, a.v_heads * a.V, chunk.rows, cols_v);
-        }
+        if (a.u.data) accumulator_store_block_f32(u, a.u, a.V, chunk.updates, head, program_y);
         sync();
-        if (a.o) {
+        if (a.o.data) {
             tile_cast(values, u);
             tile_load_f32(P, a.products + products_at(&a, sequence, index, head), ROWS, ROWS, ROWS);
             MAP(out, i, j, x, x *= query_decay[i]);
             sync();
             mma_nn(out, P, values);
-            element *o = (element *)a.o + chunk.token * a.o_stride + head * a.V + program_y * WIDTH;
-            accumulator_store(out, o, a.o_stride, chunk.tokens, cols_v);
+            accumulator_store_block(out, a.o, a.V, chunk.tokens, head, program_y);
             sync();
         }
         if (index + 1 == a.chunks && !a.final) break;
@@ -256,7 +220,7 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
             const int64_t cols = a.K - block * WIDTH;
             const float *from = a.state + slot_at(&a, sequence, slot, head, block, program_y);
             float *to = a.state + slot_at(&a, sequence, next_slot, head, block, program_y);
-            tile_load(k, k_at(&a, chunk, k_head, block), a.k_stride, chunk.rows, cols);
+            tile_load_block(k, a.k, a.K, chunk.updates, k_head, block);
             accumulator_load(next, from, a.V, cols, cols_v);
             MAP(next, d, j, x, x *= stays);
             sync();
@@ -296,11 +260,11 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
         EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk, head, i);
         tile_load_f32(T, a.inverse + products_at(&a, sequence, index, head), ROWS, ROWS, ROWS);
         tile_load_f32(P, a.products + products_at(&a, sequence, index, head), ROWS, ROWS, ROWS);
-        tile_load(dO, do_at(&a, chunk, head, program_y), a.o_stride, chunk.tokens, cols_v);
+        tile_load_block(dO, a.do_, a.V, chunk.tokens, head, program_y);
         accumulator_zero(du);
         for (int64_t block = 0; block * WIDTH < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH;
-            tile_load(k, k_at(&a, chunk, k_head, block), a.k_stride, chunk.rows, cols);
+            tile_load_block(k, a.k, a.K, chunk.updates, k_head, block);
             tile_load_f32(dS, a.dstate + slot_at(&a, sequence, index + 1, head, block, program_y), a.V, cols, cols_v);
             sync();
             mma_nn(du, k, dS);
@@ -313,18 +277,17 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
         accumulator_zero(dr);
         mma_tn(dr, T, values);
         sync();
-        accumulator_store_f32(dr, a.dr + u_at(&a, chunk, head, program_y), a.v_heads * a.V, chunk.rows, cols_v);
+        accumulator_store_block_f32(dr, a.dr, a.V, chunk.updates, head, program_y);
         MAP(dr, i, j, x, x *= beta[i]; PUT(values, i, j, -from_start[i] * x));
-        element *dv = (element *)a.dv + chunk.row * a.v_stride + head * a.V + program_y * WIDTH;
-        accumulator_store(dr, dv, a.v_stride, chunk.rows, cols_v);
+        accumulator_store_block(dr, a.dv, a.V, chunk.updates, head, program_y);
         if (index == 0 && !a.dinitial) break;
         EACH_TILE(dO, i, j, x, x *= query_decay[i]);
         for (int64_t block = 0; block * WIDTH < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH;
             const float *from = a.dstate + slot_at(&a, sequence, index + 1, head, block, program_y);
             float *to = a.dstate + slot_at(&a, sequence, index, head, block, program_y);
-            tile_load(q, q_at(&a, chunk, k_head, block), a.q_stride, chunk.tokens, cols);
-            tile_load(k, k_at(&a, chunk, k_head, block), a.k_stride, chunk.rows, cols);
+            tile_load_block(q, a.q, a.K, chunk.tokens, k_head, block);
+            tile_load_block(k, a.k, a.K, chunk.updates, k_head, block);
             accumulator_load(next, from, a.V, cols, cols_v);
             MAP(next, d, j, x, x *= stays);
             sync();
@@ -350,7 +313,6 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     MATRIX(decay, ROWS, ROWS);
     MATRIX(z, ROWS, ROWS); /* Z, then B */
     VECTOR(step, ROWS);
-    VECTOR(document, ROWS);
     VECTOR(beta, ROWS);
     VECTOR(row_dots, ROWS);
     VECTOR(query_sums, ROWS);
@@ -366,18 +328,17 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     accumulator_zero(keys);
     accumulator_zero(dots);
     for (int64_t block = 0; block * WIDTH < a.V; block++) {
-        const int64_t cols = a.V - block * WIDTH, from = u_at(&a, chunk, head, block), stride = a.v_heads * a.V;
-        tile_load(dO, do_at(&a, chunk, head, block), a.o_stride, chunk.tokens, cols);
-        tile_load(v, v_at(&a, chunk, head, block), a.v_stride, chunk.rows, cols);
-        tile_load_f32(u, a.u + from, stride, chunk.rows, cols);
-        tile_load_f32(dr, a.dr + from, stride, chunk.rows, cols);
+        tile_load_block(dO, a.do_, a.V, chunk.tokens, head, block);
+        tile_load_block(v, a.v, a.V, chunk.updates, head, block);
+        tile_load_block_f32(u, a.u, a.V, chunk.updates, head, block);
+        tile_load_block_f32(dr, a.dr, a.V, chunk.updates, head, block);
         sync();
         mma_nt(queries, dO, u);
         mma_nt(keys, dr, u);
         MAP(dots, i, j, x, x += AT(dr, i, j) * AT(v, i, j));
         sync();
     }
-    decay_matrix(decay, decay_stride, step, document, &a, chunk, head);
+    decay_matrix(decay, step, &a, chunk, head);
     const float *P = a.products + at, *overlaps = a.overlaps + at;
     float *dproducts = a.dproducts + at, *doverlaps = a.doverlaps + at;
     MAP(queries, i, j, x, {
@@ -412,17 +373,6 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     EACH_ENTRY(z, i, j, x, doverlaps[i * ROWS + j] = ENTRY(decay, j <= i ? i : j, j <= i ? j : i));
 }
 
-/* part = values state^T over all of V: `values` rows of the chunk, `state` a block of K of a slot. */
-#define PRODUCT_WITH_STATE(part, load, values_at, stride, rows, state_from)                                            \
-    accumulator_zero(part);                                                                                            \
-    for (int64_t block_ = 0; block_ * WIDTH < a.V; block_++) {                                                         \
-        load(values, (values_at) + block_ * WIDTH, stride, rows, a.V - block_ * WIDTH);                                \
-        tile_load_f32(state, (state_from) + block_ * WIDTH, a.V, a.K - program_x * WIDTH, a.V - block_ * WIDTH);       \
-        sync();                                                                                                        \
-        mma_nt(part, values, state);                                                                                   \
-        sync();                                                                                                        \
-    }
-
 /* The gradient of q, and what comes with it of G'. Program: block of K, chunk, sequence and query head. */
 KERNEL(chunk_delta_dq, ChunkDeltaArguments) {
     TILE(q, ROWS, WIDTH);
@@ -439,14 +389,14 @@ KERNEL(chunk_delta_dq, ChunkDeltaArguments) {
     const int64_t sequence = program_z / a.heads, k_head = program_z % a.heads, group = a.v_heads / a.heads;
     const int64_t cols = a.K - program_x * WIDTH;
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
-    tile_load(q, q_at(&a, chunk, k_head, program_x), a.q_stride, chunk.tokens, cols);
-    tile_load(k, k_at(&a, chunk, k_head, program_x), a.k_stride, chunk.rows, cols);
+    tile_load_block(q, a.q, a.K, chunk.tokens, k_head, program_x);
+    tile_load_block(k, a.k, a.K, chunk.updates, k_head, program_x);
     accumulator_zero(dq);
     for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
         const float *S = a.state + slot_at(&a, sequence, program_y, head, program_x, 0);
         load_decays(from_start, to_end, query_decay, &a, chunk, head);
         tile_load_f32(A, a.dproducts + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
-        PRODUCT_WITH_STATE(part, tile_load, do_at(&a, chunk, head, 0), a.o_stride, chunk.tokens, S);
+        VALUES_TIMES_STATE(part, tile_load_block, values, a.do_, a.V, chunk.tokens, head, state, S, cols);
         mma_nn(dq, A, k);
         MAP(part, i, d, x, x *= query_decay[i]; PEER(dq, i, d) += x; x *= AT(q, i, d));
         row_sum(dots, part);
@@ -457,8 +407,7 @@ KERNEL(chunk_delta_dq, ChunkDeltaArguments) {
             sums[ROWS + i] = 0;
         }
     }
-    element *to = (element *)a.dq + chunk.token * a.q_stride + k_head * a.K + program_x * WIDTH;
-    accumulator_store(dq, to, a.q_stride, chunk.tokens, cols);
+    accumulator_store_block(dq, a.dq, a.K, chunk.tokens, k_head, program_x);
 }
 
 /* The gradient of k, and what comes with it of G' and beta', and of G' through the decay of the state.
@@ -480,24 +429,23 @@ KERNEL(chunk_delta_dk, ChunkDeltaArguments) {
     const int64_t sequence = program_z / a.heads, k_head = program_z % a.heads, group = a.v_heads / a.heads;
     const int64_t cols = a.K - program_x * WIDTH, entries = (cols < WIDTH ? cols : WIDTH) * a.V;
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
-    tile_load(q, q_at(&a, chunk, k_head, program_x), a.q_stride, chunk.tokens, cols);
-    tile_load(k, k_at(&a, chunk, k_head, program_x), a.k_stride, chunk.rows, cols);
+    tile_load_block(q, a.q, a.K, chunk.tokens, k_head, program_x);
+    tile_load_block(k, a.k, a.K, chunk.updates, k_head, program_x);
     accumulator_zero(dk);
     for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
         const float *S = a.state + slot_at(&a, sequence, program_y, head, program_x, 0);
         const float *dS_next = a.dstate + slot_at(&a, sequence, program_y + 1, head, program_x, 0);
-        const int64_t u_from = u_at(&a, chunk, head, 0), u_stride = a.v_heads * a.V;
         const int64_t at = products_at(&a, sequence, program_y, head);
         const float stays = load_decays(from_start, to_end, query_decay, &a, chunk, head);
         EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk, head, i);
         tile_load_f32(weights, a.dproducts + at, ROWS, ROWS, ROWS);
-        PRODUCT_WITH_STATE(part, tile_load_f32, a.dr + u_from, u_stride, chunk.rows, S);
+        VALUES_TIMES_STATE(part, tile_load_block_f32, values, a.dr, a.V, chunk.updates, head, state, S, cols);
         mma_tn(dk, weights, q);
         MAP(part, i, d, x, x *= -from_start[i]; PEER(dk, i, d) += beta[i] * x; x *= AT(k, i, d));
         row_sum(erased, part);
         sync();
         tile_load_f32(weights, a.doverlaps + at, ROWS, ROWS, ROWS);
-        PRODUCT_WITH_STATE(part, tile_load_f32, a.u + u_from, u_stride, chunk.rows, dS_next);
+        VALUES_TIMES_STATE(part, tile_load_block_f32, values, a.u, a.V, chunk.updates, head, state, dS_next, cols);
         mma_nn(dk, weights, k);
         MAP(part, i, d, x, x *= to_end[i]; PEER(dk, i, d) += x; x *= AT(k, i, d));
         row_sum(written, part);
@@ -511,8 +459,7 @@ KERNEL(chunk_delta_dk, ChunkDeltaArguments) {
             sums[ROWS + i] = erased[i];
         }
     }
-    element *to = (element *)a.dk + chunk.row * a.k_stride + k_head * a.K + program_x * WIDTH;
-    accumulator_store(dk, to, a.k_stride, chunk.rows, cols);
+    accumulator_store_block(dk, a.dk, a.K, chunk.updates, k_head, program_x);
 }
 
 /* The gradients of g and beta from their parts. Program: chunk, sequence and value head. */
@@ -528,11 +475,11 @@ KERNEL(chunk_delta_dgates, ChunkDeltaArguments) {
             beta += sums[ROWS + i];
         }
         dG[i] = gate;
-        if (a.dbeta && i < chunk.rows) a.dbeta[(chunk.row + i) * a.beta_stride + head] = beta;
+        if (a.dbeta && i < chunk.updates.count) a.dbeta[(chunk.updates.first + i) * a.beta_stride + head] = beta;
     }
     if (!a.dg) return;
     sync();
     vector_cumsum_reverse(dG);
     sync();
-    EACH (i, chunk.tokens) a.dg[(chunk.token + i) * a.g_stride + head] = dG[i * a.steps];
+    EACH (i, chunk.tokens.count) a.dg[(chunk.tokens.first + i) * a.g_stride + head] = dG[i * a.steps];
 }

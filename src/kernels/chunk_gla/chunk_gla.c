@@ -4,38 +4,33 @@
 
 #include "core/check.h"
 #include "kernels/ops.h"
+#include "kernels/rows.h"
 
 enum { Q, KEY, VALUE, GATE, INITIAL, INPUTS };
-
-static int64_t blocks(int64_t size, int64_t width) { return (size + width - 1) / width; }
 
 /* What forward and backward have in common: the inputs and the memory of the states and products. */
 static ChunkGlaArguments arguments_of(const Node *node) {
     const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
-    const Tensor *initial = node->in[INITIAL], *o = node->out[0];
+    const Tensor *initial = node->in[INITIAL];
     const Batch *batch = node->tape->batch;
-    ChunkGlaArguments arguments = {.q = q->data,
-                                   .k = k->data,
-                                   .v = v->data,
-                                   .g = g->data,
+    const int64_t K = k->cols / shape.kv_heads, V = v->cols / shape.kv_heads;
+    ChunkGlaArguments arguments = {.q = heads_of(q),
+                                   .k = heads_of(k),
+                                   .v = heads_of(v),
+                                   .g = heads_of(g),
                                    .segment = batch->segment,
                                    .initial = initial ? initial->data : NULL,
-                                   .q_stride = q->stride,
-                                   .k_stride = k->stride,
-                                   .v_stride = v->stride,
-                                   .g_stride = g->stride,
-                                   .o_stride = o->stride,
                                    .initial_stride = initial ? initial->stride : 0,
                                    .T = batch->T,
-                                   .chunks = blocks(batch->T, CHUNK_ROWS),
+                                   .chunks = blocks_of(batch->T, CHUNK_ROWS),
                                    .heads = shape.heads,
                                    .kv_heads = shape.kv_heads,
-                                   .K = k->cols / shape.kv_heads,
-                                   .V = v->cols / shape.kv_heads};
-    arguments.scale = 1.0f / sqrtf((float)arguments.K);
+                                   .K = K,
+                                   .V = V,
+                                   .scale = 1.0f / sqrtf((float)K)};
     const int64_t float_bytes = dtype_size(F32), chunks = batch->B * arguments.chunks;
-    arguments.state = tape_workspace(node->tape, chunks * shape.kv_heads * arguments.K * arguments.V * float_bytes);
+    arguments.state = tape_workspace(node->tape, chunks * shape.kv_heads * K * V * float_bytes);
     arguments.products = tape_workspace(node->tape, chunks * shape.heads * CHUNK_ROWS * CHUNK_ROWS * float_bytes);
     return arguments;
 }
@@ -45,17 +40,17 @@ static void launch_states_and_products(const Node *node, const ChunkGlaArguments
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
     const int64_t B = node->tape->batch->B;
-    const int64_t blocks_k = blocks(arguments->K, CHUNK_GLA_K), blocks_v = blocks(arguments->V, CHUNK_GLA_V);
+    const int64_t blocks_k = blocks_of(arguments->K, CHUNK_GLA_K), blocks_v = blocks_of(arguments->V, CHUNK_GLA_V);
     device->launch(KERNEL_chunk_gla_state, type, (Grid){B * arguments->kv_heads, blocks_k, blocks_v}, arguments);
     device->launch(KERNEL_chunk_gla_products, type, (Grid){arguments->chunks, B * arguments->heads, 1}, arguments);
 }
 
 static void chunk_gla_forward(Node *node) {
     ChunkGlaArguments arguments = arguments_of(node);
-    arguments.o = node->out[0]->data;
+    arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
     launch_states_and_products(node, &arguments);
-    const Grid grid = {blocks(arguments.V, CHUNK_GLA_V), arguments.chunks, node->tape->batch->B * arguments.heads};
+    const Grid grid = {blocks_of(arguments.V, CHUNK_GLA_V), arguments.chunks, node->tape->batch->B * arguments.heads};
     node->tape->device->launch(KERNEL_chunk_gla_output, node->in[Q]->type, grid, &arguments);
 }
 
@@ -68,16 +63,16 @@ static void chunk_gla_backward(Node *node) {
     arguments.dstate =
         tape_workspace(node->tape, chunks * arguments.kv_heads * arguments.K * arguments.V * float_bytes);
     arguments.dproducts = tape_workspace(node->tape, chunks * arguments.heads * CHUNK_ROWS * CHUNK_ROWS * float_bytes);
-    arguments.do_ = node->out[0]->gradient;
+    arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
-    arguments.dq = node->in[Q]->gradient;
-    arguments.dk = node->in[KEY]->gradient;
-    arguments.dv = node->in[VALUE]->gradient;
-    arguments.dg = node->in[GATE]->gradient;
+    arguments.dq = heads_of_gradient(node->in[Q]);
+    arguments.dk = heads_of_gradient(node->in[KEY]);
+    arguments.dv = heads_of_gradient(node->in[VALUE]);
+    arguments.dg = heads_of_gradient(node->in[GATE]);
     arguments.dinitial = node->in[INITIAL] ? node->in[INITIAL]->gradient : NULL;
 
     launch_states_and_products(node, &arguments);
-    const int64_t blocks_k = blocks(arguments.K, CHUNK_GLA_K), blocks_v = blocks(arguments.V, CHUNK_GLA_V);
+    const int64_t blocks_k = blocks_of(arguments.K, CHUNK_GLA_K), blocks_v = blocks_of(arguments.V, CHUNK_GLA_V);
     const Grid carried = {B * arguments.kv_heads, blocks_k, blocks_v};
     device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments.chunks, B * arguments.heads, 1}, &arguments);
     device->launch(KERNEL_chunk_gla_dstate, type, carried, &arguments);

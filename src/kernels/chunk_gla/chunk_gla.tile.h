@@ -19,46 +19,28 @@
 #include "kernels/tile.h"
 #include "kernels/chunk_gla/chunk_gla.h"
 
-enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF = 32, BLOCK = 16 };
+enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF = CHUNK_HALF, BLOCK = 16 };
 
 /* Offset of block (k, v) of the state of (chunk index, key-value head). */
 DEVICE int64_t state_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
                         int64_t v) {
-    return (((sequence * a->chunks + index) * a->kv_heads + head) * a->K + k * WIDTH_K) * a->V + v * WIDTH_V;
+    return chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K * a->V) + k * WIDTH_K * a->V + v * WIDTH_V;
 }
 
 /* Offset of the 64 x 64 products of (chunk index, head). */
 DEVICE int64_t products_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
-    return ((sequence * a->chunks + index) * a->heads + head) * ROWS * ROWS;
+    return chunk_offset(a->chunks, a->heads, sequence, index, head, ROWS * ROWS);
 }
 
 /* weight[i] = whether row i is of document `segment`. */
-DEVICE void rows_of_document(float *weight, const ChunkGlaArguments *a, Chunk chunk, int32_t segment) {
+DEVICE void rows_of_document(float *weight, const ChunkGlaArguments *a, Rows rows, int32_t segment) {
     EACH (i, ROWS)
-        weight[i] = i < chunk.rows && a->segment[chunk.first + (i < chunk.rows ? i : 0)] == segment ? 1.0f : 0.0f;
+        weight[i] = i < rows.count && a->segment[rows.first + (i < rows.count ? i : 0)] == segment ? 1.0f : 0.0f;
 }
 
 /* document[i] = the segment number of row i, counted from that of the first row. */
-DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Chunk chunk) {
-    EACH (i, ROWS)
-        document[i] = i < chunk.rows ? (float)(a->segment[chunk.first + i] - a->segment[chunk.first]) : -1.0f;
-}
-
-/* q and k as elements, g; the block's columns begin at column k * WIDTH_K of the head. */
-DEVICE const element *q_at(const ChunkGlaArguments *a, Chunk chunk, int64_t head, int64_t k) {
-    return (const element *)a->q + chunk.first * a->q_stride + head * a->K + k * WIDTH_K;
-}
-DEVICE const element *k_at(const ChunkGlaArguments *a, Chunk chunk, int64_t head, int64_t k) {
-    return (const element *)a->k + chunk.first * a->k_stride + head * a->K + k * WIDTH_K;
-}
-DEVICE const float *g_at(const ChunkGlaArguments *a, Chunk chunk, int64_t head, int64_t k) {
-    return a->g + chunk.first * a->g_stride + head * a->K + k * WIDTH_K;
-}
-DEVICE const element *v_at(const ChunkGlaArguments *a, Chunk chunk, int64_t head, int64_t v) {
-    return (const element *)a->v + chunk.first * a->v_stride + head * a->V + v * WIDTH_V;
-}
-DEVICE const element *do_at(const ChunkGlaArguments *a, Chunk chunk, int64_t head, int64_t v) {
-    return (const element *)a->do_ + chunk.first * a->o_stride + head * a->V + v * WIDTH_V;
+DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Rows rows) {
+    EACH (i, ROWS) document[i] = i < rows.count ? (float)(a->segment[rows.first + i] - a->segment[rows.first]) : -1.0f;
 }
 
 /* k e^(G_last - G) of the rows that enter the next state; sums[j] = the sum of g from row j on. */
@@ -81,14 +63,14 @@ KERNEL(chunk_gla_state, ChunkGlaArguments) {
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
     for (int64_t index = 0; index < a.chunks; index++) {
-        const Chunk chunk = chunk_at(a.segment, a.T, sequence, index);
+        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
         float *state = a.state + state_at(&a, sequence, index, head, program_y, program_z);
         accumulator_store_f32(S, state, a.V, cols_k, cols_v);
         if (index + 1 == a.chunks && !a.final) break;
-        tile_load(k, k_at(&a, chunk, head, program_y), a.k_stride, chunk.rows, cols_k);
-        tile_load(v, v_at(&a, chunk, head, program_z), a.v_stride, chunk.rows, cols_v);
-        matrix_load(g, g_at(&a, chunk, head, program_y), a.g_stride, chunk.rows, cols_k);
-        rows_of_document(enters, &a, chunk, chunk.last);
+        tile_load_block(k, a.k, a.K, chunk.rows, head, program_y);
+        tile_load_block(v, a.v, a.V, chunk.rows, head, program_z);
+        matrix_load_block(g, a.g, a.K, chunk.rows, head, program_y);
+        rows_of_document(enters, &a, chunk.rows, chunk.last);
         sync();
         matrix_cumsum_reverse(g);
         sync();
@@ -115,20 +97,20 @@ KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
     accumulator_zero(dS);
     if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
     for (int64_t index = a.chunks - 1; index >= 0; index--) {
-        const Chunk chunk = chunk_at(a.segment, a.T, sequence, index);
+        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
         float *dstate = a.dstate + state_at(&a, sequence, index, head, program_y, program_z);
         accumulator_store_f32(dS, dstate, a.V, cols_k, cols_v);
         if (index == 0 && !a.dinitial) break;
-        matrix_load(g, g_at(&a, chunk, head, program_y), a.g_stride, chunk.rows, cols_k);
-        rows_of_document(sees, &a, chunk, chunk.before);
+        matrix_load_block(g, a.g, a.K, chunk.rows, head, program_y);
+        rows_of_document(sees, &a, chunk.rows, chunk.before);
         sync();
         matrix_cumsum(g);
         sync();
         const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
         MAP(dS, d, j, x, x *= stays * exp_f(ENTRY(g, ROWS - 1, d)));
         for (int64_t n = head * group; n < (head + 1) * group; n++) {
-            tile_load(q, q_at(&a, chunk, n, program_y), a.q_stride, chunk.rows, cols_k);
-            tile_load(dO, do_at(&a, chunk, n, program_z), a.o_stride, chunk.rows, cols_v);
+            tile_load_block(q, a.q, a.K, chunk.rows, n, program_y);
+            tile_load_block(dO, a.do_, a.V, chunk.rows, n, program_z);
             DECAY_QUERIES(q, g, sees, a.scale);
             sync();
             mma_tn(dS, q, dO);
@@ -210,18 +192,17 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     TILE_VIEW(lower_q, q_block, HALF + BLOCK, 0, BLOCK, WIDTH_K);
     TILE_VIEW(lower_k, k_block, HALF, 0, BLOCK, WIDTH_K);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_x);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     float *A = a.products + products_at(&a, sequence, program_x, head);
-    rows_documents(document, &a, chunk);
+    rows_documents(document, &a, chunk.rows);
     EACH_ENTRY(diagonal, i, j, x, x = 0);
     accumulator_zero(half);
     accumulator_zero(upper);
     accumulator_zero(lower);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH_K;
-        tile_load(q, q_at(&a, chunk, head, block), a.q_stride, chunk.rows, cols);
-        tile_load(k, k_at(&a, chunk, kv_head, block), a.k_stride, chunk.rows, cols);
-        matrix_load(step, g_at(&a, chunk, kv_head, block), a.g_stride, chunk.rows, cols);
+        tile_load_block(q, a.q, a.K, chunk.rows, head, block);
+        tile_load_block(k, a.k, a.K, chunk.rows, kv_head, block);
+        matrix_load_block(step, a.g, a.K, chunk.rows, kv_head, block);
         sync();
         decays(step, prefix, suffix, outer);
         sync();
@@ -277,24 +258,21 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
     TILE_VIEW(top_dO, dO, 0, 0, HALF, WIDTH_V);
     TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_x);
-    rows_documents(document, &a, chunk);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
+    rows_documents(document, &a, chunk.rows);
     accumulator_zero(top);
     accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
-        const int64_t cols = a.V - block * WIDTH_V;
-        tile_load(v, v_at(&a, chunk, kv_head, block), a.v_stride, chunk.rows, cols);
-        tile_load(dO, do_at(&a, chunk, head, block), a.o_stride, chunk.rows, cols);
+        tile_load_block(v, a.v, a.V, chunk.rows, kv_head, block);
+        tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
         sync();
         mma_nt(top, top_dO, top_v);
         mma_nt(bottom, bottom_dO, v);
         sync();
     }
-    float *dA = a.dproducts + products_at(&a, sequence, program_x, head);
     MAP(top, i, j, x, x *= ((j <= i) & (document[i] == document[j])) ? a.scale : 0.0f);
     MAP(bottom, i, j, x, x *= ((j <= HALF + i) & (document[HALF + i] == document[j])) ? a.scale : 0.0f);
-    accumulator_store_f32(top, dA, ROWS, HALF, HALF);
-    accumulator_store_f32(bottom, dA + HALF * ROWS, ROWS, HALF, ROWS);
+    STORE_LOWER_TRIANGLE(top, bottom, a.dproducts + products_at(&a, sequence, program_x, head));
 }
 
 /* o. Program: block of V, chunk, sequence and head. */
@@ -314,17 +292,17 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
     TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, kv_head = head * a.kv_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
-    rows_of_document(sees, &a, chunk, chunk.before);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    rows_of_document(sees, &a, chunk.rows, chunk.before);
     tile_load_f32(A, a.products + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
-    tile_load(v, v_at(&a, chunk, kv_head, program_x), a.v_stride, chunk.rows, cols_v);
+    tile_load_block(v, a.v, a.V, chunk.rows, kv_head, program_x);
     accumulator_zero(top);
     accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
         const float *state = a.state + state_at(&a, sequence, program_y, kv_head, block, program_x);
-        tile_load(q, q_at(&a, chunk, head, block), a.q_stride, chunk.rows, cols);
-        matrix_load(g, g_at(&a, chunk, kv_head, block), a.g_stride, chunk.rows, cols);
+        tile_load_block(q, a.q, a.K, chunk.rows, head, block);
+        matrix_load_block(g, a.g, a.K, chunk.rows, kv_head, block);
         tile_load_f32(S, state, a.V, cols, cols_v);
         sync();
         matrix_cumsum(g);
@@ -337,9 +315,7 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
     }
     mma_nn(top, top_A, top_v);
     mma_nn(bottom, bottom_A, v);
-    element *to = (element *)a.o + chunk.first * a.o_stride + head * a.V + program_x * WIDTH_V;
-    accumulator_store(top, to, a.o_stride, chunk.rows, cols_v);
-    accumulator_store(bottom, to + HALF * a.o_stride, a.o_stride, chunk.rows - HALF, cols_v);
+    STORE_HALVES(top, bottom, a.o, a.V, chunk, head, program_x);
 }
 
 /* The gradient of v. Program: block of V, chunk, sequence and key-value head. */
@@ -359,15 +335,15 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
     TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
-    rows_of_document(enters, &a, chunk, chunk.last);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    rows_of_document(enters, &a, chunk.rows, chunk.last);
     accumulator_zero(top);
     accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
         const float *dstate = a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
-        tile_load(k, k_at(&a, chunk, head, block), a.k_stride, chunk.rows, cols);
-        matrix_load(g, g_at(&a, chunk, head, block), a.g_stride, chunk.rows, cols);
+        tile_load_block(k, a.k, a.K, chunk.rows, head, block);
+        matrix_load_block(g, a.g, a.K, chunk.rows, head, block);
         tile_load_f32(dS, dstate, a.V, cols, cols_v);
         sync();
         matrix_cumsum_reverse(g);
@@ -380,15 +356,13 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
     }
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
         tile_load_f32(A, a.products + products_at(&a, sequence, program_y, n), ROWS, ROWS, ROWS);
-        tile_load(dO, do_at(&a, chunk, n, program_x), a.o_stride, chunk.rows, cols_v);
+        tile_load_block(dO, a.do_, a.V, chunk.rows, n, program_x);
         sync();
         mma_tn(top, left_A, dO);
         mma_tn(bottom, right_A, bottom_dO);
         sync();
     }
-    element *to = (element *)a.dv + chunk.first * a.v_stride + head * a.V + program_x * WIDTH_V;
-    accumulator_store(top, to, a.v_stride, chunk.rows, cols_v);
-    accumulator_store(bottom, to + HALF * a.v_stride, a.v_stride, chunk.rows - HALF, cols_v);
+    STORE_HALVES(top, bottom, a.dv, a.V, chunk, head, program_x);
 }
 
 /* The gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */
@@ -427,27 +401,19 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     TILE_VIEW(lower_k, k_block, HALF, 0, BLOCK, WIDTH_K);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols = a.K - program_x * WIDTH_K < WIDTH_K ? a.K - program_x * WIDTH_K : WIDTH_K;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     const int64_t at = state_at(&a, sequence, program_y, head, program_x, 0);
-    tile_load(k, k_at(&a, chunk, head, program_x), a.k_stride, chunk.rows, cols);
-    matrix_load(step, g_at(&a, chunk, head, program_x), a.g_stride, chunk.rows, cols);
-    rows_of_document(sees, &a, chunk, chunk.before);
-    rows_of_document(enters, &a, chunk, chunk.last);
+    tile_load_block(k, a.k, a.K, chunk.rows, head, program_x);
+    matrix_load_block(step, a.g, a.K, chunk.rows, head, program_x);
+    rows_of_document(sees, &a, chunk.rows, chunk.before);
+    rows_of_document(enters, &a, chunk.rows, chunk.last);
     sync();
     decays(step, prefix, suffix, outer);
     sync();
     DECAY_OPERAND_BLOCKS(k_block, k, suffix);
     DECAY_KEY_HALF(k_half, k, suffix, prefix);
 
-    accumulator_zero(whole);
-    for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
-        const int64_t cols_v = a.V - block * WIDTH_V;
-        tile_load(values, v_at(&a, chunk, head, block), a.v_stride, chunk.rows, cols_v);
-        tile_load_f32(state, a.dstate + at + block * WIDTH_V, a.V, cols, cols_v);
-        sync();
-        mma_nt(whole, values, state);
-        sync();
-    }
+    VALUES_TIMES_STATE(whole, tile_load_block, values, a.v, a.V, chunk.rows, head, state, a.dstate + at, cols);
     MAP(whole, j, d, x, x *= enters[j] * ENTRY(suffix, j, d) * ENTRY(outer, 4 + j / BLOCK, d); ENTRY(dk, j, d) = x);
     for (int d = 0; d < cols; d++) {
         float through = 0;
@@ -465,17 +431,9 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         }
 
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
-        tile_load(q, q_at(&a, chunk, n, program_x), a.q_stride, chunk.rows, cols);
+        tile_load_block(q, a.q, a.K, chunk.rows, n, program_x);
         tile_load_f32(dA, a.dproducts + products_at(&a, sequence, program_y, n), ROWS, ROWS, ROWS);
-        accumulator_zero(whole);
-        for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
-            const int64_t cols_v = a.V - block * WIDTH_V;
-            tile_load(values, do_at(&a, chunk, n, block), a.o_stride, chunk.rows, cols_v);
-            tile_load_f32(state, a.state + at + block * WIDTH_V, a.V, cols, cols_v);
-            sync();
-            mma_nt(whole, values, state);
-            sync();
-        }
+        VALUES_TIMES_STATE(whole, tile_load_block, values, a.do_, a.V, chunk.rows, n, state, a.state + at, cols);
         MAP(whole, i, d, x, ENTRY(dq, i, d) = a.scale * sees[i] * x * ENTRY(prefix, i, d) * ENTRY(outer, i / BLOCK, d));
         DECAY_OPERAND_BLOCKS(q_block, q, prefix);
         DECAY_QUERY_HALF(q_half, q, prefix);
@@ -521,20 +479,20 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
                 ENTRY(dg, j, d) -= key_sum[d] * AT(k, j, d);
             }
         }
-        element *to = (element *)a.dq + chunk.first * a.q_stride + n * a.K + program_x * WIDTH_K;
-        for (int i = 0; i < chunk.rows; i++)
+        element *to = (element *)a.dq.data + entry_of_head(a.dq, a.K, chunk.rows.first, n, program_x * WIDTH_K);
+        for (int i = 0; i < chunk.rows.count; i++)
             EACH (d, cols) {
                 ENTRY(dg, i, d) += AT(q, i, d) * ENTRY(dq, i, d);
-                to[i * a.q_stride + d] = to_element(ENTRY(dq, i, d) + AT(dA, i, i) * AT(k, i, d));
+                to[i * a.dq.stride + d] = to_element(ENTRY(dq, i, d) + AT(dA, i, i) * AT(k, i, d));
             }
         sync();
     }
-    element *dk_to = (element *)a.dk + chunk.first * a.k_stride + head * a.K + program_x * WIDTH_K;
-    float *dg_to = a.dg + chunk.first * a.g_stride + head * a.K + program_x * WIDTH_K;
-    for (int i = (int)chunk.rows - 1; i >= 0; i--)
+    element *dk_to = (element *)a.dk.data + entry_of_head(a.dk, a.K, chunk.rows.first, head, program_x * WIDTH_K);
+    float *dg_to = (float *)a.dg.data + entry_of_head(a.dg, a.K, chunk.rows.first, head, program_x * WIDTH_K);
+    for (int i = (int)chunk.rows.count - 1; i >= 0; i--)
         EACH (d, cols) {
             running[d] += ENTRY(dg, i, d);
-            dg_to[i * a.g_stride + d] = running[d];
-            dk_to[i * a.k_stride + d] = to_element(ENTRY(dk, i, d));
+            dg_to[i * a.dg.stride + d] = running[d];
+            dk_to[i * a.dk.stride + d] = to_element(ENTRY(dk, i, d));
         }
 }

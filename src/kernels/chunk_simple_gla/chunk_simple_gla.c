@@ -14,19 +14,15 @@ static ChunkSimpleGlaShape shape_of(const Node *node) { return *(const ChunkSimp
 static ChunkSimpleGlaArguments arguments_of(const Node *node) {
     const ChunkSimpleGlaShape shape = shape_of(node);
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
-    const Tensor *initial = node->in[INITIAL], *o = node->out[0];
+    const Tensor *initial = node->in[INITIAL];
     const Batch *batch = node->tape->batch;
-    ChunkSimpleGlaArguments arguments = {.q = q->data,
-                                         .k = k->data,
-                                         .v = v->data,
+    ChunkSimpleGlaArguments arguments = {.q = heads_of(q),
+                                         .k = heads_of(k),
+                                         .v = heads_of(v),
                                          .g = g ? g->data : NULL,
                                          .segment = batch->segment,
                                          .initial = initial ? initial->data : NULL,
-                                         .q_stride = q->stride,
-                                         .k_stride = k->stride,
-                                         .v_stride = v->stride,
                                          .g_stride = g ? g->stride : 0,
-                                         .o_stride = o->stride,
                                          .initial_stride = initial ? initial->stride : 0,
                                          .T = batch->T,
                                          .chunks = blocks_of(batch->T, CHUNK_ROWS),
@@ -70,7 +66,7 @@ static void launch_states_and_products(const Node *node, ChunkSimpleGlaArguments
 
 static void chunk_simple_gla_forward(Node *node) {
     ChunkSimpleGlaArguments arguments = arguments_of(node);
-    arguments.o = node->out[0]->data;
+    arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
     launch_states_and_products(node, &arguments);
     const Grid states = grid_of_states(node, &arguments), grid = {states.z, arguments.chunks, states.x};
@@ -89,11 +85,11 @@ static void chunk_simple_gla_backward(Node *node) {
     arguments.dproducts = tape_workspace(node->tape, product_bytes(node, &arguments));
     arguments.reads = g ? tape_workspace(node->tape, part_bytes) : NULL;
     arguments.writes = g ? tape_workspace(node->tape, part_bytes) : NULL;
-    arguments.do_ = node->out[0]->gradient;
+    arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
-    arguments.dq = node->in[Q]->gradient;
-    arguments.dk = node->in[KEY]->gradient;
-    arguments.dv = node->in[VALUE]->gradient;
+    arguments.dq = heads_of_gradient(node->in[Q]);
+    arguments.dk = heads_of_gradient(node->in[KEY]);
+    arguments.dv = heads_of_gradient(node->in[VALUE]);
     arguments.dg = g ? g->gradient : NULL;
     arguments.dinitial = initial ? initial->gradient : NULL;
 

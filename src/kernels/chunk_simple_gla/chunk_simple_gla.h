@@ -13,25 +13,24 @@ enum {
 };
 
 /* Head n of `heads` reads query head n * q_heads / heads, and so on; k_heads divides q_heads, q_heads and v_heads
- * divide heads. Element matrices have one row per token; their strides, that of g and that of the initial state are in
- * elements. Everything else is contiguous. What a kernel does not use may be left out, `g`, `initial` and `final` (and
- * their gradients) also where it does. */
+ * divide heads. Heads have one row per token, of elements. All but them, g and the initial state is contiguous. What a
+ * kernel does not use may be left out, `g`, `initial` and `final` (and their gradients) also where it does. */
 typedef struct ChunkSimpleGlaArguments {
-    const void *q, *k, *v;  /* [N, q_heads*K], [N, k_heads*K], [N, v_heads*V] */
+    Heads q, k, v;          /* [N, q_heads*K], [N, k_heads*K], [N, v_heads*V] */
     const float *g;         /* [N, heads]; NULL: log_decay */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads*K, V] */
     float *state;           /* [B, chunks, heads, K, V], before each chunk */
     float *final;           /* [B*heads*K, V] */
-    void *o;                /* [N, heads*V] */
-    int64_t q_stride, k_stride, v_stride, g_stride, o_stride, initial_stride;
+    Heads o;                /* [N, heads*V] */
+    int64_t g_stride, initial_stride;
 
-    const void *do_;             /* gradient of o */
+    Heads do_;                   /* gradient of o */
     const float *dfinal;         /* gradient of final */
     float *dstate;               /* [B, chunks, heads, K, V], gradient of the state after each chunk */
     float *products, *dproducts; /* [B, chunks, q_heads, 64, 64]: P and its gradient */
     float *reads, *writes;       /* [B, chunks, heads, blocks of K, 64]: the states' parts of the gradient of g */
-    void *dq, *dk, *dv;
+    Heads dq, dk, dv;
     float *dg, *dinitial;
 
     int64_t T, chunks, heads, q_heads, k_heads, v_heads, K, V;

@@ -2,7 +2,7 @@
  * program per chunk and head except where the state is carried along.
  *
  * With S the state before the chunk, x' the gradient of x, M_ij = e^(g_j+1 + ... + g_i) for j <= i and else 0,
- * u_i = e^(g_0 + ... + g_i) and w_j = e^(g_j+1 + ... + g_last):
+ * u_i = e^(g_0 + ... + g_i), which is e^g_0 times M's first column, and w_j = e^(g_j+1 + ... + g_last), M's last row:
  *
  *   P = scale q k^T                           A = P * M, entry by entry
  *   o = scale diag(u) q S + A v               S_next = u_last S + (diag(w) k)^T v
@@ -17,44 +17,30 @@
 #include "kernels/tile.h"
 #include "kernels/chunk_simple_gla/chunk_simple_gla.h"
 
-enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_SIMPLE_GLA_K, WIDTH_V = CHUNK_SIMPLE_GLA_V, HALF = ROWS / 2 };
+enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_SIMPLE_GLA_K, WIDTH_V = CHUNK_SIMPLE_GLA_V, HALF = CHUNK_HALF };
 
 /* Offset of block (k, v) of the state of (chunk index, head). */
 DEVICE int64_t state_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
                         int64_t v) {
-    return (((sequence * a->chunks + index) * a->heads + head) * a->K + k * WIDTH_K) * a->V + v * WIDTH_V;
+    return chunk_offset(a->chunks, a->heads, sequence, index, head, a->K * a->V) + k * WIDTH_K * a->V + v * WIDTH_V;
 }
 
 /* Offset of the 64 x 64 products of (chunk index, query head). */
 DEVICE int64_t products_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t q_head) {
-    return ((sequence * a->chunks + index) * a->q_heads + q_head) * ROWS * ROWS;
+    return chunk_offset(a->chunks, a->q_heads, sequence, index, q_head, ROWS * ROWS);
 }
 
 /* Offset of the rows' parts of the gradient of g that block k of (chunk index, head) leaves. */
 DEVICE int64_t parts_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k) {
     const int64_t blocks = (a->K + WIDTH_K - 1) / WIDTH_K;
-    return (((sequence * a->chunks + index) * a->heads + head) * blocks + k) * ROWS;
-}
-
-/* Elements from block k or v of a head on. */
-DEVICE const element *q_at(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t q_head, int64_t k) {
-    return (const element *)a->q + chunk.first * a->q_stride + q_head * a->K + k * WIDTH_K;
-}
-DEVICE const element *k_at(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t k_head, int64_t k) {
-    return (const element *)a->k + chunk.first * a->k_stride + k_head * a->K + k * WIDTH_K;
-}
-DEVICE const element *v_at(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t v_head, int64_t v) {
-    return (const element *)a->v + chunk.first * a->v_stride + v_head * a->V + v * WIDTH_V;
-}
-DEVICE const element *do_at(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head, int64_t v) {
-    return (const element *)a->do_ + chunk.first * a->o_stride + head * a->V + v * WIDTH_V;
+    return chunk_offset(a->chunks, a->heads, sequence, index, head, blocks * ROWS) + k * ROWS;
 }
 
 /* step[i] = e^g of row i; 0 where a document begins, 1 past the end. */
 DEVICE void load_steps(float *step, const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head) {
     EACH (i, ROWS) {
-        const bool inside = i < chunk.rows;
-        const int64_t row = chunk.first + (inside ? i : 0);
+        const bool inside = i < chunk.rows.count;
+        const int64_t row = chunk.rows.first + (inside ? i : 0);
         const int32_t before = inside && i > 0 ? a->segment[row - 1] : chunk.before;
         const float decay = exp_f(a->g ? a->g[row * a->g_stride + head] : a->log_decay[head]);
         step[i] = !inside ? 1.0f : a->segment[row] == before ? decay : 0.0f;
@@ -74,14 +60,6 @@ DEVICE void running_products(float *upto, float *after, const float *step) {
     }
 }
 
-/* decay = M. Its first column times step[0] is u, its last row is w. */
-DEVICE void decays_between(float *decay, const float *step) {
-    for (int i = 0; i < ROWS; i++) {
-        const float *above = decay + (i ? i - 1 : 0) * ROWS;
-        EACH (j, ROWS) decay[i * ROWS + j] = j < i ? above[j] * step[i] : j == i ? 1.0f : 0.0f;
-    }
-}
-
 /* The state before each chunk, and after the last. Program: sequence and head, block of K, block of V. */
 KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
     TILE(k, ROWS, WIDTH_K);
@@ -97,13 +75,13 @@ KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
     for (int64_t index = 0; index < a.chunks; index++) {
-        const Chunk chunk = chunk_at(a.segment, a.T, sequence, index);
+        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
         float *state = a.state + state_at(&a, sequence, index, head, program_y, program_z);
         accumulator_store_f32(S, state, a.V, cols_k, cols_v);
         if (index + 1 == a.chunks && !a.final) break;
         load_steps(step, &a, chunk, head);
-        tile_load(k, k_at(&a, chunk, k_head, program_y), a.k_stride, chunk.rows, cols_k);
-        tile_load(v, v_at(&a, chunk, v_head, program_z), a.v_stride, chunk.rows, cols_v);
+        tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_y);
+        tile_load_block(v, a.v, a.V, chunk.rows, v_head, program_z);
         sync();
         running_products(upto, after, step);
         sync();
@@ -130,13 +108,13 @@ KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
     accumulator_zero(dS);
     if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
     for (int64_t index = a.chunks - 1; index >= 0; index--) {
-        const Chunk chunk = chunk_at(a.segment, a.T, sequence, index);
+        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
         float *dstate = a.dstate + state_at(&a, sequence, index, head, program_y, program_z);
         accumulator_store_f32(dS, dstate, a.V, cols_k, cols_v);
         if (index == 0 && !a.dinitial) break;
         load_steps(step, &a, chunk, head);
-        tile_load(q, q_at(&a, chunk, q_head, program_y), a.q_stride, chunk.rows, cols_k);
-        tile_load(dO, do_at(&a, chunk, head, program_z), a.o_stride, chunk.rows, cols_v);
+        tile_load_block(q, a.q, a.K, chunk.rows, q_head, program_y);
+        tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_z);
         sync();
         running_products(upto, after, step);
         sync();
@@ -160,23 +138,20 @@ KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     TILE_VIEW(bottom_q, q, HALF, 0, HALF, WIDTH_K);
     TILE_VIEW(top_k, k, 0, 0, HALF, WIDTH_K);
     const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_x);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     accumulator_zero(top);
     accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH_K;
-        tile_load(q, q_at(&a, chunk, q_head, block), a.q_stride, chunk.rows, cols);
-        tile_load(k, k_at(&a, chunk, q_head * a.k_heads / a.q_heads, block), a.k_stride, chunk.rows, cols);
+        tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
+        tile_load_block(k, a.k, a.K, chunk.rows, q_head * a.k_heads / a.q_heads, block);
         sync();
         mma_nt(top, top_q, top_k);
         mma_nt(bottom, bottom_q, k);
         sync();
     }
-    float *P = a.products + products_at(&a, sequence, program_x, q_head);
     MAP(top, i, j, x, x *= a.scale);
     MAP(bottom, i, j, x, x *= a.scale);
-    accumulator_store_f32(top, P, ROWS, HALF, HALF);
-    accumulator_store_f32(bottom, P + HALF * ROWS, ROWS, HALF, ROWS);
+    STORE_LOWER_TRIANGLE(top, bottom, a.products + products_at(&a, sequence, program_x, q_head));
 }
 
 /* o. Program: block of V, chunk, sequence and head. */
@@ -196,16 +171,16 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, q_head = head * a.q_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     const float *P = a.products + products_at(&a, sequence, program_y, q_head);
     load_steps(step, &a, chunk, head);
-    tile_load(v, v_at(&a, chunk, head * a.v_heads / a.heads, program_x), a.v_stride, chunk.rows, cols_v);
+    tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
     accumulator_zero(top);
     accumulator_zero(bottom);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
         const float *state = a.state + state_at(&a, sequence, program_y, head, block, program_x);
-        tile_load(q, q_at(&a, chunk, q_head, block), a.q_stride, chunk.rows, cols);
+        tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
         tile_load_f32(S, state, a.V, cols, cols_v);
         sync();
         mma_nn(top, top_q, S);
@@ -220,9 +195,7 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     sync();
     mma_nn(top, top_A, top_v);
     mma_nn(bottom, bottom_A, v);
-    element *to = (element *)a.o + chunk.first * a.o_stride + head * a.V + program_x * WIDTH_V;
-    accumulator_store(top, to, a.o_stride, chunk.rows, cols_v);
-    accumulator_store(bottom, to + HALF * a.o_stride, a.o_stride, chunk.rows - HALF, cols_v);
+    STORE_HALVES(top, bottom, a.o, a.V, chunk, head, program_x);
 }
 
 /* The gradient of v. Program: block of V, chunk, sequence and value head. */
@@ -242,7 +215,7 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_z / a.v_heads, v_head = program_z % a.v_heads, group = a.heads / a.v_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     accumulator_zero(top);
     accumulator_zero(bottom);
     for (int64_t head = v_head * group; head < (v_head + 1) * group; head++) {
@@ -253,7 +226,7 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
         for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH_K;
             const float *dstate = a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
-            tile_load(k, k_at(&a, chunk, head * a.k_heads / a.heads, block), a.k_stride, chunk.rows, cols);
+            tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, block);
             tile_load_f32(dS, dstate, a.V, cols, cols_v);
             sync();
             EACH_TILE(k, j, d, x, x *= ENTRY(decay, ROWS - 1, j));
@@ -263,14 +236,12 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
             sync();
         }
         EACH_TILE(A, i, j, x, x = P[i * ROWS + j] * ENTRY(decay, i, j));
-        tile_load(dO, do_at(&a, chunk, head, program_x), a.o_stride, chunk.rows, cols_v);
+        tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
         sync();
         mma_tn(top, left_A, dO);
         mma_tn(bottom, right_A, bottom_dO);
     }
-    element *to = (element *)a.dv + chunk.first * a.v_stride + v_head * a.V + program_x * WIDTH_V;
-    accumulator_store(top, to, a.v_stride, chunk.rows, cols_v);
-    accumulator_store(bottom, to + HALF * a.v_stride, a.v_stride, chunk.rows - HALF, cols_v);
+    STORE_HALVES(top, bottom, a.dv, a.V, chunk, v_head, program_x);
 }
 
 /* The gradient of P, and what the products inside the chunk add to that of g. Program: chunk, sequence and query head.
@@ -291,7 +262,7 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     TILE_VIEW(top_dO, dO, 0, 0, HALF, WIDTH_V);
     TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads, group = a.heads / a.q_heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_x);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     const float *P = a.products + products_at(&a, sequence, program_x, q_head);
     accumulator_zero(top_sum);
     accumulator_zero(bottom_sum);
@@ -300,9 +271,8 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
         accumulator_zero(top);
         accumulator_zero(bottom);
         for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
-            const int64_t cols = a.V - block * WIDTH_V;
-            tile_load(v, v_at(&a, chunk, head * a.v_heads / a.heads, block), a.v_stride, chunk.rows, cols);
-            tile_load(dO, do_at(&a, chunk, head, block), a.o_stride, chunk.rows, cols);
+            tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, block);
+            tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
             sync();
             mma_nt(top, top_dO, top_v);
             mma_nt(bottom, bottom_dO, v);
@@ -325,14 +295,13 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
         MAP(left, t, j, x, x = j < t ? ENTRY(weighed, t, j) : 0.0f);
         row_sum(crossing, left);
         sync();
-        EACH (t, chunk.rows) a.dg[(chunk.first + t) * a.g_stride + head] = crossing[t];
+        EACH (t, chunk.rows.count) a.dg[(chunk.rows.first + t) * a.g_stride + head] = crossing[t];
         sync();
     }
     float *dP = a.dproducts + products_at(&a, sequence, program_x, q_head);
     MAP(top_sum, i, j, x, x *= a.scale);
     MAP(bottom_sum, i, j, x, x *= a.scale);
-    accumulator_store_f32(top_sum, dP, ROWS, HALF, HALF);
-    accumulator_store_f32(bottom_sum, dP + HALF * ROWS, ROWS, HALF, ROWS);
+    STORE_LOWER_TRIANGLE(top_sum, bottom_sum, dP);
     for (int i = 0; i < HALF; i++)
         EACH (j, HALF) dP[i * ROWS + HALF + j] = 0;
 }
@@ -354,11 +323,11 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     const int64_t sequence = program_z / a.k_heads, k_head = program_z % a.k_heads;
     const int64_t q_group = a.q_heads / a.k_heads, group = a.heads / a.q_heads;
     const int64_t cols = a.K - program_x * WIDTH_K < WIDTH_K ? a.K - program_x * WIDTH_K : WIDTH_K;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_y);
-    tile_load(k, k_at(&a, chunk, k_head, program_x), a.k_stride, chunk.rows, cols);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_x);
     accumulator_zero(dk);
     for (int64_t q_head = k_head * q_group; q_head < (k_head + 1) * q_group; q_head++) {
-        tile_load(q, q_at(&a, chunk, q_head, program_x), a.q_stride, chunk.rows, cols);
+        tile_load_block(q, a.q, a.K, chunk.rows, q_head, program_x);
         tile_load_f32(dP, a.dproducts + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
         accumulator_zero(dq);
         for (int64_t head = q_head * group; head < (q_head + 1) * group; head++) {
@@ -367,15 +336,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
             load_steps(step, &a, chunk, head);
             sync();
             running_products(upto, after, step);
-            accumulator_zero(whole);
-            for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
-                const int64_t cols_v = a.V - block * WIDTH_V;
-                tile_load(values, do_at(&a, chunk, head, block), a.o_stride, chunk.rows, cols_v);
-                tile_load_f32(state, a.state + at + block * WIDTH_V, a.V, cols, cols_v);
-                sync();
-                mma_nt(whole, values, state);
-                sync();
-            }
+            VALUES_TIMES_STATE(whole, tile_load_block, values, a.do_, a.V, chunk.rows, head, state, a.state + at, cols);
             MAP(whole, i, d, x, x *= a.scale * upto[i]; PEER(dq, i, d) += x; x *= AT(q, i, d));
             if (a.dg) {
                 float through = 0; /* counts for every row, as a read by the last one does */
@@ -384,15 +345,9 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
                 sync();
                 EACH (i, ROWS) a.reads[part_at + i] = part[i] + (i == ROWS - 1 ? upto[ROWS - 1] * through : 0.0f);
             }
-            accumulator_zero(whole);
-            for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
-                const int64_t cols_v = a.V - block * WIDTH_V;
-                tile_load(values, v_at(&a, chunk, head * a.v_heads / a.heads, block), a.v_stride, chunk.rows, cols_v);
-                tile_load_f32(state, a.dstate + at + block * WIDTH_V, a.V, cols, cols_v);
-                sync();
-                mma_nt(whole, values, state);
-                sync();
-            }
+            const int64_t v_head = head * a.v_heads / a.heads;
+            VALUES_TIMES_STATE(whole, tile_load_block, values, a.v, a.V, chunk.rows, v_head, state, a.dstate + at,
+                               cols);
             MAP(whole, j, d, x, x *= after[j]; PEER(dk, j, d) += x; x *= AT(k, j, d));
             if (a.dg) {
                 row_sum(part, whole);
@@ -402,12 +357,10 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
         }
         mma_nn(dq, dP, k);
         mma_tn(dk, dP, q);
-        element *dq_to = (element *)a.dq + chunk.first * a.q_stride + q_head * a.K + program_x * WIDTH_K;
-        accumulator_store(dq, dq_to, a.q_stride, chunk.rows, cols);
+        accumulator_store_block(dq, a.dq, a.K, chunk.rows, q_head, program_x);
         sync();
     }
-    element *dk_to = (element *)a.dk + chunk.first * a.k_stride + k_head * a.K + program_x * WIDTH_K;
-    accumulator_store(dk, dk_to, a.k_stride, chunk.rows, cols);
+    accumulator_store_block(dk, a.dk, a.K, chunk.rows, k_head, program_x);
 }
 
 /* Adds the states' parts to the gradient of g. Program: chunk, sequence and head. */
@@ -415,7 +368,7 @@ KERNEL(chunk_simple_gla_dg, ChunkSimpleGlaArguments) {
     VECTOR(from, ROWS);
     VECTOR(before, ROWS);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, sequence, program_x);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     EACH (i, ROWS) {
         from[i] = 0;
         before[i] = 0;
@@ -431,5 +384,5 @@ KERNEL(chunk_simple_gla_dg, ChunkSimpleGlaArguments) {
     vector_cumsum_reverse(from);
     vector_cumsum(before);
     sync();
-    EACH (i, chunk.rows) a.dg[(chunk.first + i) * a.g_stride + head] += from[i] + before[i];
+    EACH (i, chunk.rows.count) a.dg[(chunk.rows.first + i) * a.g_stride + head] += from[i] + before[i];
 }

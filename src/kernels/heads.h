@@ -1,0 +1,53 @@
+/* Matrices in which heads lie side by side, and the words that load and store a block of a head's columns. */
+#ifndef FLAME_KERNELS_HEADS_H
+#define FLAME_KERNELS_HEADS_H
+
+#include <stdint.h>
+
+/* A matrix [rows, heads * width]; `stride` is from row to row, in entries. */
+typedef struct Heads {
+    void *data;
+    int64_t stride;
+} Heads;
+
+#ifdef FLAME_KERNEL_FILE
+/* Some rows of a matrix. */
+typedef struct Rows {
+    int64_t first, count;
+} Rows;
+
+/* Where column `col` of a head begins in a row, in entries from `data`. */
+DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t head, int64_t col) {
+    return row * heads.stride + head * width + col;
+}
+
+/* tile_load_block(tile, heads, width, rows, head, block): the tile becomes these rows of the head's columns from
+ * block * (columns of the tile) on, with zeros past the end of either. tile_load_block reads elements,
+ * tile_load_block_f32 and matrix_load_block read fp32. */
+#define tile_load_block(tile, heads, width, rows, head, block)                                                         \
+    LOAD_BLOCK(tile_load, element, tile, heads, width, rows, head, block)
+#define tile_load_block_f32(tile, heads, width, rows, head, block)                                                     \
+    LOAD_BLOCK(tile_load_f32, float, tile, heads, width, rows, head, block)
+#define matrix_load_block(matrix, heads, width, rows, head, block)                                                     \
+    LOAD_BLOCK(matrix_load, float, matrix, heads, width, rows, head, block)
+#define LOAD_BLOCK(load, entry, tile, heads, width, rows, head, block)                                                 \
+    load(tile, (const entry *)(heads).data + entry_of_head(heads, width, (rows).first, head, (block)*tile##_cols),     \
+         (heads).stride, (rows).count, (width) - (block)*tile##_cols)
+
+/* Writes the accumulator there, as elements or as fp32. */
+#define accumulator_store_block(accumulator, heads, width, rows, head, block)                                          \
+    STORE_BLOCK(accumulator_store, element, accumulator, heads, width, rows, head, block)
+#define accumulator_store_block_f32(accumulator, heads, width, rows, head, block)                                      \
+    STORE_BLOCK(accumulator_store_f32, float, accumulator, heads, width, rows, head, block)
+#define STORE_BLOCK(store, entry, accumulator, heads, width, rows, head, block)                                        \
+    store(accumulator,                                                                                                 \
+          (entry *)(heads).data + entry_of_head(heads, width, (rows).first, head, (block)*accumulator##_cols),         \
+          (heads).stride, (rows).count, (width) - (block)*accumulator##_cols)
+#else
+#include "core/tape.h"
+
+static inline Heads heads_of(const Tensor *tensor) { return (Heads){tensor->data, tensor->stride}; }
+static inline Heads heads_of_gradient(const Tensor *tensor) { return (Heads){tensor->gradient, tensor->stride}; }
+#endif
+
+#endif
