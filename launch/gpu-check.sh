@@ -170,7 +170,7 @@ part_golden() {
     grep 'WRONG' "$work/verdicts" >>"$work/sentences" || return 0
     for case in $cases; do
         for dtype in float32 bfloat16; do
-            [ "$(code_of "$work/golden/$case.cuda.$dtype")" = 0 ] || say "$case, $dtype: $(grep -ahE 'error|nan' "$work/golden/$case.cuda.$dtype" 2>/dev/null | head -n 1)"
+            [ "$(code_of "$work/golden/$case.cuda.$dtype")" = 0 ] || [ ! -e "$work/golden/$case.cuda.$dtype.code" ] || say "$case, $dtype: $(grep -ahE 'error|nan' "$work/golden/$case.cuda.$dtype" 2>/dev/null | head -n 1)"
         done
     done
     return 1
@@ -215,7 +215,7 @@ distance() {
 part_curve() {
     local words code=0
     make_run && train curve-gpu cuda --training.mixed_precision_param=bfloat16 &&
-        train curve-cpu cpu --training.mixed_precision_param=float32 || return 1
+        train curve-cpu cpu --training.mixed_precision_param=float32 --training.batch_size=8 || return 1 # larger batches: faster
     words=$(distance curve-gpu curve-cpu 0.02) || code=1
     say "200 steps, bf16 on the GPU and fp32 on the CPU: $words"
     paste <(losses curve-gpu) <(losses curve-cpu) | awk 'NR % 20 == 1 || NR == 200 { print "step", $1, "gpu", $2, "cpu", $4 }' >>"$work/details"
@@ -397,7 +397,7 @@ part_compare() {
 }
 
 json_text() {
-    tr -d '\000-\010\013\014\016-\037' | iconv -f UTF-8 -t UTF-8 -c 2>/dev/null | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\t/ /g' |
+    LC_ALL=C tr -cd '\012\040-\176' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' |
         awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'
 }
 
