@@ -24,7 +24,7 @@ same() {
     [ "$(sum "$2")" = "$(sum "$3")" ] || fail "$1: weights differ from the CPU's"
 }
 
-for mesh in 1x1 1x3 2x2 4x1; do # replicas x shards
+for mesh in 1x1 1x3 2x1 2x2; do # replicas x shards
     for type in float32 bfloat16; do
         run=$work/$mesh-$type replicas=${mesh%x*} count=$((${mesh%x*} * ${mesh#*x}))
         arguments=("${on[@]}" --training.mixed_precision_param=$type --training.data_parallel_replicate_degree="$replicas")
