@@ -65,7 +65,7 @@ static void one_step(Bench *b, int64_t update) {
     const OptimizerOptions optimizer = setup_optimizer(&b->config);
     double loss = 0;
     int64_t targets = 0;
-    runner_train(b->session.runner);
+    runner_train(b->session.runner, true);
     runner_losses(b->session.runner, &loss, &targets);
     optimizer_step(b->session.fsdp, &optimizer, update, b->config.optimizer.lr,
                    1 / (double)(targets * b->session.comm->size));

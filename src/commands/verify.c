@@ -147,7 +147,7 @@ static Status check_logits(Verification *v) {
 static double run_step(Verification *v, double *targets) {
     double loss[2] = {0, 0};
     int64_t count = 0;
-    runner_train(v->session.runner);
+    runner_train(v->session.runner, true);
     runner_losses(v->session.runner, &loss[0], &count);
     loss[1] = (double)count;
     v->session.comm->f->all_reduce_sum(v->session.comm, loss, 2);

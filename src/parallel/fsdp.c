@@ -34,7 +34,6 @@ struct Fsdp {
     void *slot[2];    /* parameters; NULL: no turns */
     int slot_unit[2]; /* whose they are, or -1 */
     float *root_gradient, *block_gradient[2];
-    bool summed;  /* the gradient shards are sums over all ranks */
     int reducing; /* the unit whose gradient is being reduced, or -1 */
 };
 
@@ -398,52 +397,49 @@ static void begin_reduction(Fsdp *fsdp, int u) {
     fsdp->reducing = u;
 }
 
-static void finish_reduction(Fsdp *fsdp) {
+/* The sum over the replica is there; that of the step's last micro-batch goes on, while blocks compute. */
+static void end_reduction(Fsdp *fsdp, int u, bool last) {
+    const Unit *unit = &fsdp->unit[u];
+    Comm *replicas = fsdp->mesh->replicas;
+    fsdp->state[u].has_gradient = true;
+    if (!last) return;
+    replicas->subject = unit->name;
+    replicas->f->reduce_scatter(replicas, fsdp->state[u].sum, unit->gradient_shard, unit->shard);
+    if (u == 0) replicas->f->wait_reductions(replicas);
+}
+
+static void finish_reduction(Fsdp *fsdp, bool last) {
     const int u = fsdp->reducing;
     if (u < 0) return;
     fsdp->comm->f->wait_reductions(fsdp->comm);
     if (fsdp->state[u].has_gradient)
         add_in_place(fsdp, fsdp->state[u].sum, own_slice(fsdp, u), slice_elements(fsdp, u));
-    fsdp->state[u].has_gradient = true;
     fsdp->reducing = -1;
+    end_reduction(fsdp, u, last);
 }
 
-void fsdp_reduce_gradient(Fsdp *fsdp, int u) {
+void fsdp_reduce_gradient(Fsdp *fsdp, int u, bool last) {
     Unit *unit = &fsdp->unit[u];
     CHECK(unit->gradient, "unit %s has no gradient to reduce", unit->name);
     if (fsdp->comm->size == 1) {
-        fsdp->state[u].has_gradient = true;
+        end_reduction(fsdp, u, last);
     } else {
-        finish_reduction(fsdp);
+        finish_reduction(fsdp, last);
         begin_reduction(fsdp, u);
-        if (fsdp->turns == 1 || u == 0) finish_reduction(fsdp);
+        if (fsdp->turns == 1 || u == 0) finish_reduction(fsdp, last);
     }
     set_gradients(unit, NULL);
 }
 
 void fsdp_end_step(Fsdp *fsdp) {
     fsdp->stale = true;
-    fsdp->summed = false;
     for (int u = 0; u < fsdp->units; u++) {
         fsdp->state[u].fresh = fsdp->state[u].has_gradient = false;
         take_away(&fsdp->unit[u]);
     }
 }
 
-/* In the order in which the last micro-batch has left them. */
-static void sum_over_replicas(Fsdp *fsdp) {
-    Comm *replicas = fsdp->mesh->replicas;
-    for (int u = fsdp->units - 1; u >= 0; u--) {
-        const Unit *unit = &fsdp->unit[u];
-        replicas->subject = unit->name;
-        replicas->f->reduce_scatter(replicas, fsdp->state[u].sum, unit->gradient_shard, unit->shard);
-    }
-    replicas->f->wait_reductions(replicas);
-    fsdp->summed = true;
-}
-
 void fsdp_begin_update(Fsdp *fsdp) {
-    if (!fsdp->summed) sum_over_replicas(fsdp);
     for (int u = 0; u < fsdp->units; u++) {
         const Unit *unit = &fsdp->unit[u];
         const int64_t bytes = unit->shard * (int64_t)sizeof(float);

@@ -6,9 +6,9 @@
  *   slice     [ shard of replica 0 | shard of replica 1 | ... ]     on R ranks, number s of each replica
  *   kept      parameters in the compute type, and the sum of gradients over the replica
  *
- * Each block is gathered and its gradient reduced within the replica, slice by slice. Once per step the replicas reduce
- * their sums of a slice to shards, each rank updates its shard, and the new parameters are gathered into slices. So no
- * replica keeps moments or updates parameters for another, and one replica is the plain case.
+ * Each block is gathered and its gradient reduced within the replica, slice by slice. In the last micro-batch of a step
+ * the replicas reduce their sums of a slice to shards; each rank updates its shard, and the new parameters are gathered
+ * into slices. So no replica keeps moments or updates parameters for another, and one replica is the plain case.
  *
  * Where ranks read each other's memory (one host, or one rank) nothing is gathered at all: the shards of a unit lie
  * next to each other, and the whole of them is the unit. Else a unit is gathered into a buffer that all blocks take
@@ -68,10 +68,10 @@ void fsdp_release(Fsdp *fsdp, int unit, bool backward_follows);
 void fsdp_begin_gradient(Fsdp *fsdp, int unit);
 /* Sums the whole gradient over the replica, adds this rank's slice to those of the step before it (the first one is
  * stored), and takes the whole one away. With `overlap` this is complete only when the next unit's is begun, or the
- * root's, which is the last of a micro-batch. Collective. */
-void fsdp_reduce_gradient(Fsdp *fsdp, int unit);
-/* After the last micro-batch of a step: gradient_shard becomes the sum over all replicas, update_gradient its copy
- * where the update is. They have arrived when the device is synchronized. Collective. */
+ * root's, which is the last of a micro-batch. In the last micro-batch of a step (`last`) the sums then go on to the
+ * replicas: once the root's is complete, gradient_shard holds those over all ranks. Collective. */
+void fsdp_reduce_gradient(Fsdp *fsdp, int unit, bool last);
+/* Brings the gradient shards to where the update is. They have arrived when the device is synchronized. */
 void fsdp_begin_update(Fsdp *fsdp);
 /* After the optimizer, or whatever else wrote the master shards between two steps: gathered copies are out of date,
  * gradient shards count as zero. */

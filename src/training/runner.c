@@ -10,9 +10,9 @@ enum { SLOTS = 16 }; /* micro-batches that are asked for without waiting for any
 
 /* A micro-batch that the device repeats. */
 typedef struct Replay {
-    bool warm;            /* it has run once: nothing is prepared any more */
-    Recording *recording; /* NULL: not yet */
-    int64_t bytes_sent;
+    bool warm;                          /* it has run once: nothing is prepared any more */
+    Recording *recording;               /* NULL: not yet */
+    int64_t shards_sent, replicas_sent; /* bytes */
 } Replay;
 
 struct Runner {
@@ -31,8 +31,8 @@ struct Runner {
     Tensor *boundary; /* [layers + 1]: the input of each layer and of the head */
     void *boundary_gradient;
     double forward_flops;
-    Profile *profile; /* NULL: not timed */
-    Replay replay[2]; /* the first micro-batch of a step, and the others */
+    Profile *profile;    /* NULL: not timed */
+    Replay replay[2][2]; /* [whether a step has gradients already][whether they go to replicas] */
 };
 
 static int64_t rows_of(const Runner *runner) { return runner->options.B * runner->options.T; }
@@ -181,14 +181,14 @@ static void begin_gradient(Runner *runner, int unit) {
         pretend_gradient(&runner->model->unit[unit], true);
 }
 
-static void reduce_gradient(Runner *runner, int unit) {
+static void reduce_gradient(Runner *runner, int unit, bool last) {
     if (runner->fsdp)
-        fsdp_reduce_gradient(runner->fsdp, unit);
+        fsdp_reduce_gradient(runner->fsdp, unit, last);
     else
         pretend_gradient(&runner->model->unit[unit], false);
 }
 
-static void run_training(Runner *runner) {
+static void run_training(Runner *runner, bool last) {
     Model *model = runner->model;
     forward_layers(runner, true);
     begin_gradient(runner, 0);
@@ -201,52 +201,59 @@ static void run_training(Runner *runner) {
         begin_gradient(runner, unit);
         backward_tape(runner, &runner->layer_tape[l], &runner->boundary[l]);
         release(runner, unit, false);
-        reduce_gradient(runner, unit);
+        reduce_gradient(runner, unit, last);
     }
     backward_tape(runner, &runner->embedding_tape, NULL);
     release(runner, 0, false);
-    reduce_gradient(runner, 0);
+    reduce_gradient(runner, 0, last);
 }
 
+static bool can_record(const Comm *comm) { return comm->size == 1 || comm->f->watch_replay; }
+
 static bool can_replay(const Runner *runner) {
-    const Comm *comm = fsdp_mesh(runner->fsdp)->shards;
-    return runner->options.replay && runner->device->begin_recording && !runner->profile &&
-           (comm->size == 1 || comm->f->watch_replay);
+    const Mesh *mesh = fsdp_mesh(runner->fsdp);
+    return runner->options.replay && runner->device->begin_recording && !runner->profile && can_record(mesh->shards) &&
+           can_record(mesh->replicas);
 }
 
 /* Whatever was gathered before is gathered again in every replay of a step's first micro-batch. */
-static void record_training(Runner *runner, Replay *replay) {
-    const Comm *comm = fsdp_mesh(runner->fsdp)->shards;
+static void record_training(Runner *runner, Replay *replay, bool last) {
+    const Mesh *mesh = fsdp_mesh(runner->fsdp);
     if (!fsdp_has_gradient(runner->fsdp)) fsdp_end_step(runner->fsdp);
     fsdp_refresh(runner->fsdp);
-    replay->bytes_sent = -comm->bytes_sent;
+    const int64_t shards_sent = mesh->shards->bytes_sent, replicas_sent = mesh->replicas->bytes_sent;
     runner->device->begin_recording();
-    run_training(runner);
+    run_training(runner, last);
     replay->recording = runner->device->end_recording();
-    replay->bytes_sent += comm->bytes_sent;
+    replay->shards_sent = mesh->shards->bytes_sent - shards_sent;
+    replay->replicas_sent = mesh->replicas->bytes_sent - replicas_sent;
 }
 
-static void replay_training(Runner *runner, Replay *replay) {
-    Comm *comm = fsdp_mesh(runner->fsdp)->shards;
+static void replay_training(Runner *runner, Replay *replay, bool last) {
+    const Mesh *mesh = fsdp_mesh(runner->fsdp);
+    Comm *watched = mesh->shards->size > 1 ? mesh->shards : mesh->replicas;
     if (replay->recording) {
-        comm->bytes_sent += replay->bytes_sent;
+        mesh->shards->bytes_sent += replay->shards_sent;
+        mesh->replicas->bytes_sent += replay->replicas_sent;
         fsdp_refresh(runner->fsdp);
         fsdp_replayed(runner->fsdp);
     } else {
-        record_training(runner, replay);
+        record_training(runner, replay, last);
     }
     runner->device->replay(replay->recording);
-    if (comm->size > 1) comm->f->watch_replay(comm, "a micro-batch (training.cuda_graph: false names the collective)");
+    if (watched->size > 1)
+        watched->f->watch_replay(watched, "a micro-batch (training.cuda_graph: false names the collective)");
 }
 
-void runner_train(Runner *runner) {
+void runner_train(Runner *runner, bool last) {
     CHECK(runner->options.training, "this runner was made for evaluation");
-    Replay *replay = &runner->replay[fsdp_has_gradient(runner->fsdp)];
+    const bool to_replicas = last && fsdp_mesh(runner->fsdp)->replicas->size > 1;
+    Replay *replay = &runner->replay[fsdp_has_gradient(runner->fsdp)][to_replicas];
     upload_batch(runner);
     if (replay->warm && can_replay(runner))
-        replay_training(runner, replay);
+        replay_training(runner, replay, last);
     else
-        run_training(runner);
+        run_training(runner, last);
     replay->warm = true;
     download_losses(runner);
 }
@@ -331,7 +338,7 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options) {
     runner->keep = arena_counting("keep", runner->device);
     runner->scratch = arena_counting("scratch", runner->device);
     if (options.training) {
-        run_training(runner);
+        run_training(runner, true);
     } else {
         run_evaluation(runner);
         if (options.logits) run_logits(runner, NULL);
@@ -369,8 +376,10 @@ void runner_destroy(Runner *runner) {
     arena_destroy(&runner->keep);
     arena_destroy(&runner->scratch);
     const Device *device = runner->device;
-    for (int i = 0; i < 2; i++)
-        if (runner->replay[i].recording) device->release_recording(runner->replay[i].recording);
+    for (int i = 0; i < 4; i++) {
+        Recording *recording = runner->replay[i / 2][i % 2].recording;
+        if (recording) device->release_recording(recording);
+    }
     if (runner->device_tokens) device->release(runner->device_tokens, batch_bytes(runner));
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
     if (runner->device_losses) device->release(runner->device_losses, losses_bytes(runner));

@@ -44,8 +44,9 @@ HostBatch runner_batch(Runner *runner);
 void runner_profile(Runner *runner, Profile *profile);
 
 /* Asks for forward and backward of the micro-batch; a GPU goes on with it when this has returned. Gradients of the SUM
- * of the token losses are added to the units' gradient shards. Collective. */
-void runner_train(Runner *runner);
+ * of the token losses are added to the units' gradient shards, which are complete after the `last` one of a step.
+ * Collective. */
+void runner_train(Runner *runner, bool last);
 /* Forward only. Collective. */
 void runner_evaluate(Runner *runner);
 /* Waits for the micro-batches since the last call. *loss_sum is this rank's sum over their tokens (fp64, in order),

@@ -136,7 +136,7 @@ static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets) {
             agree(comm, samples_read(t->stream, batch, t->shape.batch, t->runner_options.T, sample, end));
         if (status != OK) return status;
         t->data_seconds += seconds_now() - start;
-        runner_train(t->session.runner);
+        runner_train(t->session.runner, m == t->shape.micro_batches - 1);
     }
     int64_t count = 0;
     runner_losses(t->session.runner, loss_sum, &count);

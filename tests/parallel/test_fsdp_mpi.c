@@ -131,11 +131,11 @@ static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Varia
         check_gathered(&units[u], whole->p[u], v.type, tolerance);
         add_gradients(&units[u], u, rank, step, micro);
         fsdp_release(fsdp, u, false);
-        fsdp_reduce_gradient(fsdp, u);
+        fsdp_reduce_gradient(fsdp, u, micro == MICRO_BATCHES - 1);
     }
     check_gathered(&units[0], whole->p[0], v.type, tolerance);
     fsdp_release(fsdp, 0, false);
-    fsdp_reduce_gradient(fsdp, 0);
+    fsdp_reduce_gradient(fsdp, 0, micro == MICRO_BATCHES - 1);
 }
 
 static float replica_gradient(int first_rank, int ranks, int step, int u, int64_t e) {
@@ -259,7 +259,6 @@ static void check_variant(Variant v) {
         options.decay_all = step == 2;
         const int64_t before = bytes_sent(&mesh);
         for (int micro = 0; micro < MICRO_BATCHES; micro++) micro_batch(fsdp, units, &whole, v, step, micro);
-        fsdp_begin_update(fsdp);
         CHECK(bytes_sent(&mesh) - before == bytes_per_step(&mesh, units, v, !v.share_memory), "bytes sent");
         whole_gradients(&whole, units, v.replicas, mesh.shards->size, step);
         check_gradient_shards(units, &whole);

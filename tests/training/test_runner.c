@@ -38,7 +38,7 @@ static Gradients run(const char *config, DType type, Recompute recompute, int64_
     Gradients g = {0};
     for (int m = 0; m < micro_batches; m++) {
         fill_batch(runner_batch(session.runner), B, T);
-        runner_train(session.runner);
+        runner_train(session.runner, m == micro_batches - 1);
     }
     int64_t targets = 0;
     runner_losses(session.runner, &g.loss, &targets);
