@@ -11,8 +11,9 @@ build=${BUILD:-build-bundle}
 largest=60000000
 [ ! -e "$bundle" ] || { echo "$bundle exists: remove it, or name another folder" >&2; exit 2; }
 
+launch/setup.sh bundle
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-march=x86-64-v3 -DFLAME_NATIVE=OFF -DFLAME_CUDA=ON \
-    -DFLAME_OWN_PRODUCTS=ON -DFLAME_STATIC_HDF5=ON "$@"
+    -DFLAME_PRODUCTS=BLIS -DFLAME_STATIC_HDF5=ON "$@"
 cmake --build "$build" --target flame-c test_ops
 mkdir -p "$bundle"/{bin,lib,openmpi,launch,tests/ops,tools}
 

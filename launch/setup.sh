@@ -1,6 +1,9 @@
 #!/bin/sh
 # Installs what flame-c needs and this machine lacks (Debian, Ubuntu). Elsewhere it lists what is missing and exits 1.
+#   launch/setup.sh [bundle]      bundle: also what launch/bundle.sh needs
 set -u
+bundle=no
+[ "${1:-}" != bundle ] || bundle=yes
 
 # What is needed: a Debian package and a test that succeeds where it is there, from whatever source.
 needs() {
@@ -22,6 +25,11 @@ libdnnl-dev       has_matrix_library
 gnuplot-nox       command -v gnuplot
 xz-utils          command -v xz
 LIST
+    [ "$bundle" = no ] || echo 'libblis-serial-dev has_blis'
+}
+
+has_blis() {
+    has_header blis-serial/blis.h || has_header blis/blis.h
 }
 
 has_header() {

@@ -56,24 +56,7 @@ static void zero_matrix(const Gemm *g) {
     for (int64_t row = 0; row < g->m; row++) memset((char *)g->c + row * g->ldc * size, 0, (size_t)(g->n * size));
 }
 
-#if defined FLAME_OWN_PRODUCTS
-
-#include "core/own_product.h"
-
-typedef int TileProduct;
-
-static TileProduct prepare(const Gemm *g) { return (void)g, 0; }
-
-static void multiply(TileProduct product, const Gemm *g) {
-    (void)product;
-    own_product(g);
-}
-
-bool cpu_gemm_supports(DType type) { return type == F32 || type == BF16; }
-
-const char *cpu_gemm_library(void) { return "no library, own products"; }
-
-#elif defined FLAME_ONEDNN
+#ifdef FLAME_ONEDNN
 
 #include <dnnl.h>
 #include <stdlib.h>
@@ -225,28 +208,68 @@ const char *cpu_gemm_library(void) {
 #else
 
 #include <cblas.h>
+#ifdef FLAME_BLIS
+#include <blis.h>
+#endif
+#include <stdlib.h>
 
 typedef int TileProduct;
 
-static TileProduct prepare(const Gemm *g) {
-    CHECK(g->type == F32 && g->c_type == F32, "bf16 products need oneDNN");
-    return 0;
+static TileProduct prepare(const Gemm *g) { return (void)g, 0; }
+
+static void multiply_fp32(const Gemm *g) {
+    cblas_sgemm(CblasRowMajor, g->transpose_a ? CblasTrans : CblasNoTrans, g->transpose_b ? CblasTrans : CblasNoTrans,
+                (int)g->m, (int)g->n, (int)g->k, 1.0f, g->a, (int)g->lda, g->b, (int)g->ldb,
+                g->accumulate ? 1.0f : 0.0f, g->c, (int)g->ldc);
 }
 
+/* The caller frees the copy, whose rows lie next to each other. */
+static float *widened(const bf16 *from, int64_t rows, int64_t cols, int64_t stride) {
+    float *to = malloc((size_t)(rows * cols) * sizeof *to);
+    CHECK(to, "out of memory for an operand in fp32");
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t col = 0; col < cols; col++) to[row * cols + col] = bf16_to_float(from[row * stride + col]);
+    return to;
+}
+
+/* CBLAS knows no bf16: operands are widened, which is exact, and C is rounded. */
 static void multiply(TileProduct product, const Gemm *g) {
     (void)product;
-    cblas_sgemm(CblasRowMajor, g->transpose_a ? CblasTrans : CblasNoTrans, g->transpose_b ? CblasTrans : CblasNoTrans,
-                (blasint)g->m, (blasint)g->n, (blasint)g->k, 1.0f, g->a, (blasint)g->lda, g->b, (blasint)g->ldb,
-                g->accumulate ? 1.0f : 0.0f, g->c, (blasint)g->ldc);
+    Gemm wide = *g;
+    float *a = NULL, *b = NULL, *c = NULL;
+    if (g->type == BF16) {
+        wide.lda = g->transpose_a ? g->m : g->k;
+        wide.ldb = g->transpose_b ? g->k : g->n;
+        wide.a = a = widened(g->a, g->transpose_a ? g->k : g->m, wide.lda, g->lda);
+        wide.b = b = widened(g->b, g->transpose_b ? g->n : g->k, wide.ldb, g->ldb);
+    }
+    if (g->c_type == BF16) {
+        wide.ldc = g->n;
+        wide.c = c = widened(g->c, g->m, g->n, g->ldc);
+    }
+    multiply_fp32(&wide);
+    for (int64_t i = 0; c && i < g->m * g->n; i++)
+        ((bf16 *)g->c)[i / g->n * g->ldc + i % g->n] = float_to_bf16(c[i]);
+    free(a);
+    free(b);
+    free(c);
 }
 
-bool cpu_gemm_supports(DType type) { return type == F32; }
+bool cpu_gemm_supports(DType type) { return type == F32 || type == BF16; }
 
-const char *cpu_gemm_library(void) { return openblas_get_config(); }
+const char *cpu_gemm_library(void) {
+#ifdef FLAME_BLIS
+    static char text[64];
+    snprintf(text, sizeof text, "BLIS %s", bli_info_get_version_str());
+    return text;
+#else
+    return openblas_get_config();
+#endif
+}
 
 #endif
 
-/* Inside a parallel region both libraries use the calling thread only; outside of one this makes them. */
+/* Inside a parallel region the libraries use the calling thread only; outside of one this makes them. */
 static int library_threads(int threads) {
     const int before = omp_get_max_threads();
     omp_set_num_threads(threads);

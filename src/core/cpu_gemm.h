@@ -8,8 +8,7 @@
  * more threads by their number too), and one thread makes a tile. One caller at a time. Ends the job if the library
  * cannot (see cpu_gemm_supports). */
 void cpu_gemm(const Gemm *gemm);
-/* Whether products of this type work here: F32 always, BF16 without a library, or with oneDNN on a processor it has
- * bf16 code for. */
+/* Whether products of this type work here: F32 always, BF16 unless oneDNN has no bf16 code for this processor. */
 bool cpu_gemm_supports(DType type);
 /* "oneDNN 2.6.3 (OpenMP)". */
 const char *cpu_gemm_library(void);

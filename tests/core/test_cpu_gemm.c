@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "core/cpu_gemm.h"
-#include "core/own_product.h"
 
 typedef struct Sizes {
     int64_t m, n, k;
@@ -53,10 +52,7 @@ static double tolerance(const Gemm *g, double value) {
     return 1e-7 * (double)(g->k + 4) + (g->c_type == BF16 ? fabs(value) * 0x1p-8 : 0);
 }
 
-typedef void (*Product)(const Gemm *gemm);
-
-static void check_one(Product product, Sizes size, bool transpose_a, bool transpose_b, bool accumulate, DType type,
-                      DType c_type) {
+static void check_one(Sizes size, bool transpose_a, bool transpose_b, bool accumulate, DType type, DType c_type) {
     const int64_t pad = size.m % 3; /* strides with and without a gap */
     Gemm g = {.transpose_a = transpose_a,
               .transpose_b = transpose_b,
@@ -75,7 +71,7 @@ static void check_one(Product product, Sizes size, bool transpose_a, bool transp
     void *b = random_matrix((transpose_b ? size.n : size.k) * g.ldb, type, 2);
     void *before = random_matrix(size.m * g.ldc, c_type, 3), *c = random_matrix(size.m * g.ldc, c_type, 3);
     g.a = a, g.b = b, g.c = c;
-    product(&g);
+    device_cpu()->gemm(&g);
     for (int64_t i = 0; i < size.m; i++)
         for (int64_t j = 0; j < g.ldc; j++) {
             const double got = get(c, c_type, i * g.ldc + j);
@@ -92,28 +88,21 @@ static void check_one(Product product, Sizes size, bool transpose_a, bool transp
     free(a), free(b), free(c), free(before);
 }
 
-static void check_type(Product product, DType type, DType c_type) {
+static void check_type(DType type, DType c_type) {
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-        for (int bits = 0; bits < 8; bits++) check_one(product, sizes[s], bits & 1, bits & 2, bits & 4, type, c_type);
+        for (int bits = 0; bits < 8; bits++) check_one(sizes[s], bits & 1, bits & 2, bits & 4, type, c_type);
 }
 
 static void test_fp32(void **state) {
     (void)state;
-    check_type(cpu_gemm, F32, F32);
+    check_type(F32, F32);
 }
 
 static void test_bf16(void **state) {
     (void)state;
     if (!cpu_gemm_supports(BF16)) skip();
-    check_type(cpu_gemm, BF16, F32);
-    check_type(cpu_gemm, BF16, BF16);
-}
-
-static void test_own_product(void **state) {
-    (void)state;
-    check_type(own_product, F32, F32);
-    check_type(own_product, BF16, F32);
-    check_type(own_product, BF16, BF16);
+    check_type(BF16, F32);
+    check_type(BF16, BF16);
 }
 
 static void test_same_bits_on_a_few_threads(void **state) {
@@ -152,7 +141,6 @@ static void test_same_bits_on_a_few_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_fp32), cmocka_unit_test(test_bf16),
-                                       cmocka_unit_test(test_own_product),
                                        cmocka_unit_test(test_same_bits_on_a_few_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
