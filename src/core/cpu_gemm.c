@@ -248,8 +248,7 @@ static void multiply(TileProduct product, const Gemm *g) {
         wide.c = c = widened(g->c, g->m, g->n, g->ldc);
     }
     multiply_fp32(&wide);
-    for (int64_t i = 0; c && i < g->m * g->n; i++)
-        ((bf16 *)g->c)[i / g->n * g->ldc + i % g->n] = float_to_bf16(c[i]);
+    for (int64_t i = 0; c && i < g->m * g->n; i++) ((bf16 *)g->c)[i / g->n * g->ldc + i % g->n] = float_to_bf16(c[i]);
     free(a);
     free(b);
     free(c);

@@ -62,8 +62,9 @@ Status session_fill(Session *session, Model *model, RunnerOptions options, FsdpO
     session->model = model;
     if (device->host_memory && !cpu_gemm_supports(options.type)) {
         if (session->comm->rank == 0)
-            log_error("training.mixed_precision_param: oneDNN multiplies no bfloat16 on this processor; use float32, or "
-                      "build with -DFLAME_PRODUCTS=OpenBLAS");
+            log_error(
+                "training.mixed_precision_param: oneDNN multiplies no bfloat16 on this processor; use float32, or "
+                "build with -DFLAME_PRODUCTS=OpenBLAS");
         return BAD_INPUT;
     }
     session->fsdp = fsdp_create(&session->mesh, device, model->unit, model->units, sharding);
