@@ -245,7 +245,8 @@ static void report_memory(Bench *b, const MemoryPlan *plan, int64_t bytes) {
 static Status run(Bench *b, Comm *comm) {
     Model *model = NULL;
     const Device *device = NULL;
-    Status status = session_device(comm, b->config.device, &device);
+    Status status = agree(comm, config_check_mesh(&b->config.training, comm->size));
+    if (status == OK) status = session_device(comm, b->config.device, &device);
     if (status != OK) return status;
     config_set_device(&b->config, device->nccl ? "cuda" : "cpu");
     const int64_t available = device->available(1);

@@ -110,6 +110,8 @@ void config_set_device(TrainConfig *config, const char *device);
 /* n, if every n-th block is computed again; 0: all blocks alike. */
 int64_t config_recompute_every(const ActivationCheckpointConfig *config);
 
+/* Whether the degrees of data parallelism make so many ranks. BAD_INPUT after one log_error. */
+Status config_check_mesh(const TrainingConfig *training, int world_size);
 /* What only shows when keys are seen together, and with the number of ranks. BAD_INPUT after one log_error. */
 Status config_validate(const TrainConfig *config, int world_size);
 

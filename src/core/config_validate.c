@@ -31,7 +31,7 @@ static Status check_data(const DataConfig *data) {
     return OK;
 }
 
-static Status check_ranks(const TrainingConfig *training, int world_size) {
+Status config_check_mesh(const TrainingConfig *training, int world_size) {
     const int64_t shard = training->data_parallel_shard_degree, replicate = training->data_parallel_replicate_degree;
     if (shard == 0) return refuse("training.data_parallel_shard_degree is 0; -1 means all ranks");
     if (world_size % replicate != 0)
@@ -41,6 +41,10 @@ static Status check_ranks(const TrainingConfig *training, int world_size) {
         return refuse("training.data_parallel_replicate_degree %lld x data_parallel_shard_degree %lld is not the %d "
                       "ranks; set data_parallel_shard_degree to %lld, or to -1",
                       (long long)replicate, (long long)shard, world_size, (long long)(world_size / replicate));
+    return OK;
+}
+
+static Status check_batch(const TrainingConfig *training, int world_size) {
     const int64_t global = training->global_batch_size, accumulation = training->gradient_accumulation_steps;
     if (global == -1) return OK;
     if (global < world_size)
@@ -89,7 +93,8 @@ static Status check_recompute(const ActivationCheckpointConfig *config) {
 Status config_validate(const TrainConfig *config, int world_size) {
     if (!config->job.dump_folder[0]) return refuse("job.dump_folder is empty");
     Status status = check_data(&config->data);
-    if (status == OK) status = check_ranks(&config->training, world_size);
+    if (status == OK) status = config_check_mesh(&config->training, world_size);
+    if (status == OK) status = check_batch(&config->training, world_size);
     if (status == OK) status = check_recompute(&config->activation_checkpoint);
     if (status == OK) status = check_inside("checkpoint.folder", config->checkpoint.folder);
     if (status == OK) status = check_inside("metrics.save_tb_folder", config->metrics.save_tb_folder);
