@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Deletes every sync() of the kernels in turn and expects the op's test on the emulator to fail.
+"""Deletes every sync() of the kernels in turn and expects a test of an op on the emulator to fail.
 
-    tests/tile/mutate.py BUILD_FOLDER [OP ...]
+    tests/tile/mutate.py BUILD_FOLDER [FILE ...]
 
-BUILD_FOLDER is a build with tests, up to date. Sources stay as they are: the mutant is compiled aside and linked in front of
-the library. Every barrier that may be deleted unnoticed has a line in survivors.md that says why; the exit status is 1 if
-one has none, or if a line there is no longer true.
+BUILD_FOLDER is a build with tests, up to date; FILE is a part of a path below src/kernels. Sources stay as they are: the
+mutant is compiled aside and linked in front of the library. Every barrier that may be deleted unnoticed has a line in
+survivors.md that says why; the exit status is 1 if one has none, or if a line there is no longer true.
 """
 import json
 import os
@@ -14,9 +14,11 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+KERNELS = ROOT / "src/kernels"
 SURVIVORS = Path(__file__).with_name("survivors.md")
 BARRIER = re.compile(r"\bsync\(\);")
 SEEDS = (1, 2, 3)
@@ -47,28 +49,49 @@ def link_command(build):
     return command[command.index("&&") + 2 :].rsplit("&&", 1)[0] if command.startswith(":") else command
 
 
-def mutant_is_caught(build, folder, op, header, text, units):
-    """Whether the op's test fails when the kernel file `header` holds `text`."""
-    overlay = folder / "kernels" / op
-    overlay.mkdir(parents=True)
-    (overlay / header.name).write_text(text)
-    objects = []
-    for unit in units:
-        objects.append(str(folder / (re.sub(r"\W", "_", unit) + ".o")))
-        source = folder / "unit.c"
-        source.write_text(f'#define TILE_EMULATOR\n#define TILE_ELEMENT_BF16\n#include "{unit}"\n')
-        command = compile_command(build, unit)
-        command = [command[0], f"-I{folder}", *command[1:-1], str(source), "-o", objects[-1]]
-        subprocess.run(command, check=True, cwd=build)
-    program = folder / "test"
-    link = link_command(build).replace("-o tests/test_ops", f"{' '.join(objects)} -o {program}")
-    subprocess.run(link, check=True, shell=True, cwd=build)
-    for seed in SEEDS:
-        environment = dict(os.environ, FLAME_EMULATOR_SEED=str(seed))
-        result = subprocess.run([program, op, "emulator bf16"], cwd=ROOT, env=environment, capture_output=True)
-        if result.returncode != 0:
+def users_of(header):
+    """The kernel files that a header is part of."""
+    if header.name.endswith((".tile.h", ".map.h")):
+        return [header]
+    folders = [header.parent]
+    if header.parent == KERNELS:
+        include = f'#include "kernels/{header.name}"'
+        folders = {path.parent for path in KERNELS.glob("*/*.h") if include in path.read_text()}
+    return sorted(path for folder in folders for pattern in ("*.tile.h", "*.map.h") for path in folder.glob(pattern))
+
+
+def test_fails(program, op, seed):
+    """Whether the op's test fails; it is ended at its first complaint."""
+    environment = dict(os.environ, FLAME_EMULATOR_SEED=str(seed), OMP_NUM_THREADS="1")
+    with subprocess.Popen([program, op, "emulator bf16"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE) as test:
+        line = test.stderr.readline()
+        if line and b"PASSED" not in line:
+            test.kill()
             return True
-    return False
+        return test.wait() != 0
+
+
+def mutant_is_caught(build, header, text):
+    """Whether a test of an op that uses the file `header` fails when it holds `text`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, objects, users = Path(name), [], users_of(header)
+        overlay = folder / header.relative_to(KERNELS.parent)
+        overlay.parent.mkdir(parents=True)
+        overlay.write_text(text)
+        for user in users:
+            unit = str(user.relative_to(KERNELS.parent))
+            objects.append(str(folder / (re.sub(r"\W", "_", unit) + ".o")))
+            source = folder / "unit.c"
+            source.write_text(f'#define TILE_EMULATOR\n#define TILE_ELEMENT_BF16\n#include "{unit}"\n')
+            command = compile_command(build, unit)
+            command = [command[0], f"-I{folder}", *command[1:-1], str(source), "-o", objects[-1]]
+            subprocess.run(command, check=True, cwd=build)
+        program = folder / "test"
+        link = link_command(build).replace("-o tests/test_ops", f"{' '.join(objects)} -o {program}")
+        subprocess.run(link, check=True, shell=True, cwd=build)
+        ops = sorted({user.parent.name for user in users})
+        return any(test_fails(program, op, seed) for seed in SEEDS for op in ops)
 
 
 def survivors_known():
@@ -81,25 +104,27 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     build, only = Path(sys.argv[1]).resolve(), sys.argv[2:]
-    known, wrong = survivors_known(), 0
-    for header in sorted(ROOT.glob("src/kernels/*/*.h")):
-        op, text = header.parent.name, header.read_text()
-        if (only and op not in only) or not barriers_of(text):
+    known, wrong, mutants = survivors_known(), 0, []
+    for header in sorted([*KERNELS.glob("*.h"), *KERNELS.glob("*/*.h")]):
+        path, text = str(header.relative_to(KERNELS)), header.read_text()
+        if path.startswith("tile") or (only and not any(part in path for part in only)):
             continue
-        units = [f"kernels/{op}/{path.name}" for pattern in ("*.tile.h", "*.map.h") for path in header.parent.glob(pattern)]
-        if header.name.endswith((".tile.h", ".map.h")):
-            units = [f"kernels/{op}/{header.name}"]
-        with tempfile.TemporaryDirectory() as folder:
-            if mutant_is_caught(build, Path(folder), op, header, text, units):
-                sys.exit(f"the test of {op} fails as it is")
-        for number, at in enumerate(barriers_of(text), 1):
-            with tempfile.TemporaryDirectory() as folder:
-                mutant = text[:at] + "{}" + text[at + len("sync();") :]
-                caught = mutant_is_caught(build, Path(folder), op, header, mutant, units)
-            expected = (f"{op}/{header.name}", number) not in known
-            wrong += caught != expected
+        barriers = barriers_of(text)
+        if barriers:
+            mutants.append((header, path, text, 0, 0))
+        for number, at in enumerate(barriers, 1):
             line = text.count("\n", 0, at) + 1
-            print(f"{op}/{header.name}:{line} barrier {number}: {'caught' if caught else 'survives'}"
+            mutants.append((header, path, text[:at] + "{}" + text[at + len("sync();") :], number, line))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda mutant: mutant_is_caught(build, mutant[0], mutant[2]), mutants)
+        for (_, path, _, number, line), caught in zip(mutants, results):
+            if number == 0:
+                if caught:
+                    sys.exit(f"a test of {path} fails as it is")
+                continue
+            expected = (path, number) not in known
+            wrong += caught != expected
+            print(f"{path}:{line} barrier {number}: {'caught' if caught else 'survives'}"
                   f"{'' if caught == expected else '  <- not as survivors.md says'}", flush=True)
     sys.exit(1 if wrong else 0)
 

@@ -20,8 +20,7 @@ KERNEL(softplus_scale, SoftplusScaleArguments) {
 KERNEL(softplus_scale_backward, SoftplusScaleBackwardArguments) {
     const element *dt_bias = (const element *)a.dt_bias;
     float *partial = a.partial + program_x * a.heads;
-    EACH (head, a.heads) partial[head] = 0;
-    sync();
+    EACH (head, a.heads) partial[head] = 0; /* added to after a SUM, which all threads have come to by then */
     ROWS_OF_PROGRAM (row, a.rows, PARTIAL_ROWS) {
         const element *dt = (const element *)a.dt + row * a.dt_stride;
         element *ddt = (element *)a.ddt + row * a.dt_stride;
