@@ -7,7 +7,7 @@
 #     golden     flame-c verify on all reference cases, fp32 and bf16
 #     curve      200 steps beside the same 200 on the CPU
 #     resume     a resumed run equals the uninterrupted one bit for bit
-#     ranks      two and four NCCL ranks against one (on one GPU if need be)
+#     ranks      two and four NCCL ranks, also as two replicas of two, against one (on one GPU if need be)
 #     sanitizer  compute-sanitizer's memcheck and racecheck on the op table, where it is installed
 #     bench      every op and the training step, several models and lengths
 #     compare    the same models and ops in fla and PyTorch, where they are installed (PYTHON: python3)
@@ -233,12 +233,12 @@ part_resume() {
     [ "$a" = "$b" ]
 }
 
-# ranks_run COUNT WAY: WAY is how they share one GPU (nccl, mpi), or none.
+# ranks_run COUNT WAY WORDS ARGUMENTS...: WAY is how they share one GPU (nccl, mpi), or none.
 ranks_run() {
-    local name=ranks-$1-$2 code=0 how=() words
+    local name=ranks-$1-$2-$# code=0 how=() words
     [ "$2" = none ] || how=(env FLAME_SHARE_GPU="$2")
     OMP_NUM_THREADS=$((cores > $1 ? cores / $1 : 1)) within 60 "${how[@]}" "$mpirun" --allow-run-as-root --oversubscribe --bind-to none \
-        -np "$1" "$flame" --config "$work/config.yaml" "${ranks_on[@]}" --job.dump_folder="$work/$name" --training.batch_size=1 >"$work/log" 2>&1 || code=$?
+        -np "$1" "$flame" --config "$work/config.yaml" "${ranks_on[@]}" --job.dump_folder="$work/$name" --training.batch_size=1 "${@:4}" >"$work/log" 2>&1 || code=$?
     if [ "$code" != 0 ]; then
         say "$1 ranks, $3: failed"
         tell "$work/log" "$code"
@@ -250,16 +250,14 @@ ranks_run() {
 }
 
 part_ranks() {
-    local count bad=0
+    local count way words mesh=--training.data_parallel_replicate_degree=2 bad=0
     ranks_on=(--device=cuda --training.steps=20 --training.mixed_precision_param=float32)
     make_run && train ranks-1 cuda "${ranks_on[@]}" || return 1
     for count in 2 4; do
-        if [ "$(gpus)" -ge "$count" ]; then
-            ranks_run "$count" none "a GPU each" || bad=1
-        else
-            ranks_run "$count" nccl "one GPU, NCCL" || bad=1
-        fi
+        if [ "$(gpus)" -ge "$count" ]; then way=none words="a GPU each"; else way=nccl words="one GPU, NCCL"; fi
+        ranks_run "$count" $way "$words" || bad=1
     done
+    ranks_run 4 $way "$words, 2 replicas" $mesh || bad=1
     ranks_run 2 mpi "one GPU, through the host" || bad=1
     return "$bad"
 }

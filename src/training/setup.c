@@ -131,7 +131,7 @@ void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan
     log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(plan, config) / 1e6);
     log_info("memory of each rank:");
     print_bytes("parameters (fp32 shard)", plan->shards.parameters);
-    print_bytes("gradients (fp32 shard)", plan->shards.gradients);
+    print_bytes("gradients (fp32 sums)", plan->shards.gradients);
     print_bytes("AdamW moments (fp32 shard)", plan->shards.moments);
     print_bytes("gathered parameters", plan->shards.gathered);
     print_bytes("whole gradients", plan->shards.gathered_gradients);

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# launch/gpu-check.sh over the fake runtime: parts that are good, a part that is not, no GPU; each with its exit code, its table
+# and its JSON. Wants FAKE and FAKE_LIBRARIES as fake_gpu.sh does.
+source "$(dirname "$0")/common.sh"
+: "${FAKE:?the flame-c that is linked with the fake runtime}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
+unset CUDA_VISIBLE_DEVICES
+bundle=$work/bundle
+mkdir -p "$bundle"/{launch,tests/golden}
+cp "$source_folder/launch/gpu-check.sh" "$bundle/launch/"
+cp -r "$source_folder"/tests/golden/{gla-swa,mamba2} "$bundle/tests/golden/"
+mkdir "$bundle/tests/golden/gla" && cp -r "$source_folder"/tests/golden/gla/. "$bundle/tests/golden/gla/"
+ln -s "$FAKE" "$bundle/flame-c"
+cd "$work"
+export PYTHON=none LD_LIBRARY_PATH=$FAKE_LIBRARIES${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+
+# checked CODE WORDS PART...: the exit code, and what the table and the JSON both say.
+checked() {
+    local code=0
+    "$bundle/launch/gpu-check.sh" "${@:3}" >"$work/log" 2>&1 || code=$?
+    [ "$code" = "$1" ] || { cat "$work/log"; fail "exit code $code, not $1, of: ${*:3}"; }
+    grep -qE -- "$2" "$work/log" && grep -qE -- "$2" gpu-check.json || { cat "$work/log" gpu-check.json; fail "this was not said: $2"; }
+    ! command -v python3 >/dev/null || python3 -m json.tool gpu-check.json >/dev/null || fail "gpu-check.json is not JSON"
+}
+checked 0 '3 of 3 cases agree in fp32 and bf16' golden
+checked 0 'weights and moments equal bit for bit, losses: mean distance 0.00e\+00' resume
+checked 0 'there is no none' compare
+FAKE_NCCL_FAIL=1 FAKE_CUDA_GPUS=2 checked 1 'NCCL cannot connect' ranks
+FAKE_CUDA_ERROR=100 checked 1 'finds no GPU' golden resume
+code=0
+"$bundle/launch/gpu-check.sh" rubbish >"$work/log" 2>&1 || code=$?
+[ "$code" = 2 ] && grep -q 'launch/gpu-check.sh \[--seconds 530\]' "$work/log" || fail "a part that does not exist"
+echo "every part says what it found, and the exit code too"
