@@ -3,9 +3,9 @@
 
     tests/tile/mutate.py BUILD_FOLDER [FILE ...]
 
-BUILD_FOLDER is a build with tests, up to date; FILE is a part of a path below src/kernels. Sources stay as they are: the
-mutant is compiled aside and linked in front of the library. Every barrier that may be deleted unnoticed has a line in
-survivors.md that says why; the exit status is 1 if one has none, or if a line there is no longer true.
+BUILD_FOLDER is a build with tests, up to date; FILE is a part of a path below src/kernels. Sources stay as they are:
+the mutant is compiled aside and linked in front of the library. Every barrier that may be deleted unnoticed has a line
+in survivors.md that says why; the exit status is 1 if one has none, or if a line there is no longer true.
 """
 import json
 import os
