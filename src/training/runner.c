@@ -5,15 +5,9 @@
 
 #include "core/check.h"
 #include "kernels/ops.h"
+#include "training/replay.h"
 
 enum { SLOTS = 16 }; /* micro-batches that are asked for without waiting for any, where the host does not compute */
-
-/* A micro-batch that the device repeats. */
-typedef struct Replay {
-    bool warm;                          /* it has run once: nothing is prepared any more */
-    Recording *recording;               /* NULL: not yet */
-    int64_t shards_sent, replicas_sent; /* bytes */
-} Replay;
 
 struct Runner {
     Model *model;
@@ -31,8 +25,8 @@ struct Runner {
     Tensor *boundary; /* [layers + 1]: the input of each layer and of the head */
     void *boundary_gradient;
     double forward_flops;
-    Profile *profile;    /* NULL: not timed */
-    Replay replay[2][2]; /* [whether a step has gradients already][whether they go to replicas] */
+    Profile *profile; /* NULL: not timed */
+    Replays replays;
 };
 
 static int64_t rows_of(const Runner *runner) { return runner->options.B * runner->options.T; }
@@ -208,53 +202,15 @@ static void run_training(Runner *runner, bool last) {
     reduce_gradient(runner, 0, last);
 }
 
-static bool can_record(const Comm *comm) { return comm->size == 1 || comm->f->watch_replay; }
-
-static bool can_replay(const Runner *runner) {
-    const Mesh *mesh = fsdp_mesh(runner->fsdp);
-    return runner->options.replay && runner->device->begin_recording && !runner->profile && can_record(mesh->shards) &&
-           can_record(mesh->replicas);
-}
-
-/* Whatever was gathered before is gathered again in every replay of a step's first micro-batch. */
-static void record_training(Runner *runner, Replay *replay, bool last) {
-    const Mesh *mesh = fsdp_mesh(runner->fsdp);
-    if (!fsdp_has_gradient(runner->fsdp)) fsdp_end_step(runner->fsdp);
-    fsdp_refresh(runner->fsdp);
-    const int64_t shards_sent = mesh->shards->bytes_sent, replicas_sent = mesh->replicas->bytes_sent;
-    runner->device->begin_recording();
-    run_training(runner, last);
-    replay->recording = runner->device->end_recording();
-    replay->shards_sent = mesh->shards->bytes_sent - shards_sent;
-    replay->replicas_sent = mesh->replicas->bytes_sent - replicas_sent;
-}
-
-static void replay_training(Runner *runner, Replay *replay, bool last) {
-    const Mesh *mesh = fsdp_mesh(runner->fsdp);
-    Comm *watched = mesh->shards->size > 1 ? mesh->shards : mesh->replicas;
-    if (replay->recording) {
-        mesh->shards->bytes_sent += replay->shards_sent;
-        mesh->replicas->bytes_sent += replay->replicas_sent;
-        fsdp_refresh(runner->fsdp);
-        fsdp_replayed(runner->fsdp);
-    } else {
-        record_training(runner, replay, last);
-    }
-    runner->device->replay(replay->recording);
-    if (watched->size > 1)
-        watched->f->watch_replay(watched, "a micro-batch (training.cuda_graph: false names the collective)");
-}
+static void ask_for_training(void *runner, bool last) { run_training(runner, last); }
 
 void runner_train(Runner *runner, bool last) {
     CHECK(runner->options.training, "this runner was made for evaluation");
-    const bool to_replicas = last && fsdp_mesh(runner->fsdp)->replicas->size > 1;
-    Replay *replay = &runner->replay[fsdp_has_gradient(runner->fsdp)][to_replicas];
     upload_batch(runner);
-    if (replay->warm && can_replay(runner))
-        replay_training(runner, replay, last);
+    if (runner->options.replay && !runner->profile)
+        replays_run(&runner->replays, runner->fsdp, ask_for_training, runner, last);
     else
         run_training(runner, last);
-    replay->warm = true;
     download_losses(runner);
 }
 
@@ -376,10 +332,7 @@ void runner_destroy(Runner *runner) {
     arena_destroy(&runner->keep);
     arena_destroy(&runner->scratch);
     const Device *device = runner->device;
-    for (int i = 0; i < 4; i++) {
-        Recording *recording = runner->replay[i / 2][i % 2].recording;
-        if (recording) device->release_recording(recording);
-    }
+    replays_release(&runner->replays, device);
     if (runner->device_tokens) device->release(runner->device_tokens, batch_bytes(runner));
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
     if (runner->device_losses) device->release(runner->device_losses, losses_bytes(runner));
