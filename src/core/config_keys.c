@@ -179,7 +179,7 @@ static const RetiredKey retired[] = {
     {"training.compile", "everything is compiled; leave it out"},
     {"training.tensor_parallel_degree", "there is no tensor parallelism; sharding does without"},
     {"training.disable_loss_parallel", "there is no tensor parallelism; leave it out"},
-    {"activation_offload.mode", "there is no offloading; activation_checkpoint.mode: full saves most memory"},
+    {"activation_offload.mode", "activations are not offloaded; activation_checkpoint.mode: full saves most memory"},
     {"checkpoint.interval_type", "the interval is in steps"},
     {"checkpoint.model_weights_only", "a checkpoint holds everything; flame-c export writes weights only"},
     {"checkpoint.last_save_model_weights_only", "a checkpoint holds everything; flame-c export writes weights only"},
@@ -192,10 +192,10 @@ static const RetiredKey retired[] = {
     {"profiling", "flame-c bench shows where the time goes"},
     {"float8", "there is no float8; training.mixed_precision_param chooses the type"},
     {"experimental", "there is no pipeline, context or tensor parallelism"},
-    {"comm", "leave it out"},
+    {"comm", "leave it out; FLAME_COLLECTIVE_TIMEOUT in the environment is the seconds that a collective may take"},
     {"memory_estimation", "flame-c plan prints the memory of each rank"},
     {"fault_tolerance", "a run resumes by itself from its newest checkpoint; leave it out"},
-    {"activation_offload", "there is no offloading; activation_checkpoint.mode: full saves most memory"},
+    {"activation_offload", "activations are not offloaded; activation_checkpoint.mode: full saves most memory"},
 };
 
 const KeyHints *config_hints(void) {
