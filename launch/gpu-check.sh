@@ -57,7 +57,7 @@ library_folders() {
     local folder
     for folder in /usr/local/cuda/lib64 /usr/local/cuda*/targets/*/lib /usr/local/nvidia/lib64 \
         "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)"/nvidia/*/lib; do
-        ls "$folder"/lib{cublasLt,nccl,cuda}.so.* >/dev/null 2>&1 && printf ':%s' "$folder"
+        [ -z "$(ls "$folder"/lib{cublasLt,nccl,cuda}.so.* 2>/dev/null)" ] || printf ':%s' "$folder"
     done
 }
 their_libraries=${LD_LIBRARY_PATH:-} # Python's packages bring their own
@@ -236,8 +236,8 @@ part_resume() {
 # ranks_run COUNT WAY WORDS ARGUMENTS...: WAY is how they share one GPU (nccl, mpi), or none.
 ranks_run() {
     local name=ranks-$1-$2-$# code=0 how=() words
-    [ "$2" = none ] || how=(env FLAME_SHARE_GPU="$2")
-    OMP_NUM_THREADS=$((cores > $1 ? cores / $1 : 1)) within 60 "${how[@]}" "$mpirun" --allow-run-as-root --oversubscribe --bind-to none \
+    [ "$2" = none ] || how=(FLAME_SHARE_GPU="$2")
+    OMP_NUM_THREADS=$((cores > $1 ? cores / $1 : 1)) within 60 env FLAME_COLLECTIVE_TIMEOUT=25 NCCL_DEBUG="${NCCL_DEBUG:-WARN}" "${how[@]}" "$mpirun" --allow-run-as-root --oversubscribe --bind-to none \
         -np "$1" "$flame" --config "$work/config.yaml" "${ranks_on[@]}" --job.dump_folder="$work/$name" --training.batch_size=1 "${@:4}" >"$work/log" 2>&1 || code=$?
     if [ "$code" != 0 ]; then
         say "$1 ranks, $3: failed"
@@ -271,6 +271,11 @@ part_sanitizer() {
     sanitizer=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer)
     [ -n "$sanitizer" ] || { say "compute-sanitizer is not installed"; return 77; }
     export sanitizer
+    within 20 check_op memcheck "$(op_names | head -n 1)" >"$work/log" 2>&1
+    if grep -q 'not supported' "$work/log"; then
+        say "compute-sanitizer does not work here: $(grep -m 1 'not supported' "$work/log")"
+        return 77
+    fi
     { cat "$work/bad_ops" 2>/dev/null; op_names; } | awk 'NF && !seen[$0]++ { print "memcheck", $0; print "racecheck", $0 }' |
         each "$work/sanitizer" check_op
     for tool in memcheck racecheck; do

@@ -90,12 +90,24 @@ static void create_layouts(Product *product, const Gemm *g) {
     LT(lt.cublasLtMatrixLayoutCreate(&product->c, type_of(g->c_type), n, m, g->ldc));
 }
 
+/* Names the product that the library refuses. */
+static void check_product(cublasStatus_t status, const Product *product) {
+    const Gemm *g = &product->shape;
+    CHECK(
+        status == CUBLAS_STATUS_SUCCESS,
+        "cuBLASLt answered %s for [%lld, %lld]%s times [%lld, %lld]%s, of %lld bytes each to %lld, rows %lld, %lld and "
+        "%lld apart, aligned to %u, %u and %u bytes",
+        lt.cublasLtGetStatusName(status), (long long)g->m, (long long)g->k, g->transpose_a ? " (transposed)" : "",
+        (long long)g->k, (long long)g->n, g->transpose_b ? " (transposed)" : "", (long long)dtype_size(g->type),
+        (long long)dtype_size(g->c_type), (long long)g->lda, (long long)g->ldb, (long long)g->ldc,
+        product->alignment[0], product->alignment[1], product->alignment[2]);
+}
+
 /* The heuristics' first choice. */
 static void choose_algorithm(Product *product) {
     static const cublasLtMatmulPreferenceAttributes_t attributes[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
-    const Gemm *g = &product->shape;
     cublasLtMatmulPreference_t preference;
     LT(lt.cublasLtMatmulPreferenceCreate(&preference));
     LT(lt.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -103,12 +115,12 @@ static void choose_algorithm(Product *product) {
     for (int i = 0; i < 4; i++)
         LT(lt.cublasLtMatmulPreferenceSetAttribute(preference, attributes[i], &product->alignment[i < 2 ? i : 2],
                                                    sizeof product->alignment[0]));
-    cublasLtMatmulHeuristicResult_t result;
+    cublasLtMatmulHeuristicResult_t result = {.state = CUBLAS_STATUS_NOT_SUPPORTED};
     int found = 0;
-    LT(lt.cublasLtMatmulAlgoGetHeuristic(cuda.handle, product->operation, product->b, product->a, product->c,
-                                         product->c, preference, 1, &result, &found));
-    CHECK(found == 1, "cuBLASLt has no product of [%lld, %lld] and [%lld, %lld]", (long long)g->m, (long long)g->k,
-          (long long)g->k, (long long)g->n);
+    check_product(lt.cublasLtMatmulAlgoGetHeuristic(cuda.handle, product->operation, product->b, product->a, product->c,
+                                                    product->c, preference, 1, &result, &found),
+                  product);
+    check_product(result.state, product);
     product->algorithm = result.algo;
     LT(lt.cublasLtMatmulPreferenceDestroy(preference));
 }
@@ -141,9 +153,10 @@ static const Product *product_of(const Gemm *g) {
 void cuda_gemm(const Gemm *g, cudaStream_t stream) {
     const float one = 1, zero = 0;
     const Product *product = product_of(g);
-    LT(lt.cublasLtMatmul(cuda.handle, product->operation, &one, g->b, product->b, g->a, product->a,
-                         g->accumulate ? &one : &zero, g->c, product->c, g->c, product->c, &product->algorithm,
-                         cuda.workspace, cuda.workspace_bytes, stream));
+    check_product(lt.cublasLtMatmul(cuda.handle, product->operation, &one, g->b, product->b, g->a, product->a,
+                                    g->accumulate ? &one : &zero, g->c, product->c, g->c, product->c,
+                                    &product->algorithm, cuda.workspace, cuda.workspace_bytes, stream),
+                  product);
 }
 
 #endif

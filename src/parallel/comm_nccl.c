@@ -3,6 +3,7 @@
  * not block: every call may still be under way when it returns, and is asked until it is not. */
 #ifdef FLAME_NCCL
 #include <nccl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -58,6 +59,7 @@ typedef struct Nccl {
     int gpu;
     cudaEvent_t ended[WATCHDOG_OPEN]; /* of the latest collectives, by number */
     Watchdog *watchdog;
+    pthread_mutex_t asking; /* asking a communicator how a call goes also ends the call: one thread at a time */
 } Nccl;
 
 static Nccl *nccl_of(const Comm *comm) { return comm->state; }
@@ -80,6 +82,14 @@ static void check(Lane *lane, ncclResult_t result, const char *doing, const char
     log_error("NCCL failed in the %s of %s: %s (%s)", doing, subject, text_of(result), nccl.ncclGetLastError(NULL));
     log_end_job(WATCHDOG);
 }
+
+/* Calls NCCL for a lane and waits until the call has ended. */
+#define CALL(n, lane, call, doing, subject)                                                                            \
+    do {                                                                                                               \
+        pthread_mutex_lock(&(n)->asking);                                                                              \
+        check(lane, nccl.call, doing, subject);                                                                        \
+        pthread_mutex_unlock(&(n)->asking);                                                                            \
+    } while (0)
 
 /* The device's stream and the lane's meet: the lane goes on after what the device was asked so far. */
 static void enter(Lane *lane) {
@@ -109,20 +119,22 @@ static void nccl_watch_replay(Comm *comm, const char *subject) {
 }
 
 static void nccl_all_gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
-    Lane *lane = &nccl_of(comm)->gathers;
+    Nccl *n = nccl_of(comm);
+    Lane *lane = &n->gathers;
     comm->bytes_sent += (comm->size - 1) * bytes;
     enter(lane);
-    check(lane, nccl.ncclAllGather(send, receive, (size_t)bytes, ncclUint8, lane->comm, lane->stream), "all-gather",
-          comm->subject);
+    CALL(n, lane, ncclAllGather(send, receive, (size_t)bytes, ncclUint8, lane->comm, lane->stream), "all-gather",
+         comm->subject);
     leave(comm, lane, "all-gather");
 }
 
 static void nccl_reduce_scatter(Comm *comm, const float *send, float *receive, int64_t count) {
-    Lane *lane = &nccl_of(comm)->reductions;
+    Nccl *n = nccl_of(comm);
+    Lane *lane = &n->reductions;
     comm->bytes_sent += (comm->size - 1) * count * (int64_t)sizeof *send;
     enter(lane);
-    check(lane, nccl.ncclReduceScatter(send, receive, (size_t)count, ncclFloat, ncclSum, lane->comm, lane->stream),
-          "reduce-scatter", comm->subject);
+    CALL(n, lane, ncclReduceScatter(send, receive, (size_t)count, ncclFloat, ncclSum, lane->comm, lane->stream),
+         "reduce-scatter", comm->subject);
     leave(comm, lane, "reduce-scatter");
 }
 
@@ -135,17 +147,24 @@ static void wait_for(Lane *lane) {
 static void nccl_wait_gathers(Comm *comm) { wait_for(&nccl_of(comm)->gathers); }
 static void nccl_wait_reductions(Comm *comm) { wait_for(&nccl_of(comm)->reductions); }
 
+_Noreturn static void refuse_memory(const Nccl *n, int64_t bytes, ncclResult_t result) {
+    if (n->over.device->available(1) < bytes) device_out_of_memory(n->over.device, bytes, "parameters and gradients");
+    log_error("NCCL cannot allocate %.1f MB: %s (%s). NCCL_CUMEM_ENABLE=0 lets it allocate in another way",
+              (double)bytes / 1e6, nccl.ncclGetErrorString(result), nccl.ncclGetLastError(NULL));
+    log_end_job(IO_ERROR);
+}
+
 static void *nccl_allocate(Comm *comm, int64_t bytes) {
     Nccl *n = nccl_of(comm);
     Registered *entry = calloc(1, sizeof *entry);
     CHECK(entry, "out of memory");
     const size_t size = bytes > 0 ? (size_t)bytes : 1;
-    if (nccl.ncclMemAlloc(&entry->memory, size) != ncclSuccess)
-        device_out_of_memory(n->over.device, bytes, "parameters and gradients");
-    check(&n->gathers, nccl.ncclCommRegister(n->gathers.comm, entry->memory, size, &entry->handle[0]), "registration",
-          "memory");
-    check(&n->reductions, nccl.ncclCommRegister(n->reductions.comm, entry->memory, size, &entry->handle[1]),
-          "registration", "memory");
+    const ncclResult_t result = nccl.ncclMemAlloc(&entry->memory, size);
+    if (result != ncclSuccess) refuse_memory(n, bytes, result);
+    CALL(n, &n->gathers, ncclCommRegister(n->gathers.comm, entry->memory, size, &entry->handle[0]), "registration",
+         "memory");
+    CALL(n, &n->reductions, ncclCommRegister(n->reductions.comm, entry->memory, size, &entry->handle[1]),
+         "registration", "memory");
     entry->next = n->registered;
     n->registered = entry;
     n->over.device->fill(entry->memory, 0, 1, (int64_t)size, (int64_t)size);
@@ -160,9 +179,9 @@ static void nccl_release(Comm *comm, void *memory) {
     CHECK(entry, "memory given back to a communicator that did not allocate it");
     *link = entry->next;
     CUDA(cudaDeviceSynchronize());
-    check(&n->gathers, nccl.ncclCommDeregister(n->gathers.comm, entry->handle[0]), "deregistration", "memory");
-    check(&n->reductions, nccl.ncclCommDeregister(n->reductions.comm, entry->handle[1]), "deregistration", "memory");
-    check(&n->gathers, nccl.ncclMemFree(entry->memory), "release", "memory");
+    CALL(n, &n->gathers, ncclCommDeregister(n->gathers.comm, entry->handle[0]), "deregistration", "memory");
+    CALL(n, &n->reductions, ncclCommDeregister(n->reductions.comm, entry->handle[1]), "deregistration", "memory");
+    CALL(n, &n->gathers, ncclMemFree(entry->memory), "release", "memory");
     free(entry);
 }
 
@@ -177,11 +196,14 @@ static bool collective_done(void *context, int64_t ticket) {
     return cudaEventQuery(n->ended[ticket % WATCHDOG_OPEN]) != cudaErrorNotReady;
 }
 
+/* A main thread that waits for NCCL asks by itself. */
 static const char *async_failure(void *context) {
     Nccl *n = context;
     ncclResult_t result[2] = {ncclSuccess, ncclSuccess};
+    if (pthread_mutex_trylock(&n->asking) != 0) return NULL;
     nccl.ncclCommGetAsyncError(n->gathers.comm, &result[0]);
     nccl.ncclCommGetAsyncError(n->reductions.comm, &result[1]);
+    pthread_mutex_unlock(&n->asking);
     for (int i = 0; i < 2; i++)
         if (result[i] != ncclSuccess && result[i] != ncclInProgress) return nccl.ncclGetErrorString(result[i]);
     return NULL;
@@ -203,6 +225,7 @@ static void nccl_destroy(Comm *comm) {
     close_lane(&n->gathers);
     close_lane(&n->reductions);
     for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventDestroy(n->ended[i]));
+    pthread_mutex_destroy(&n->asking);
     free(n);
     free(comm);
 }
@@ -224,6 +247,8 @@ static const CommFunctions nccl_functions = {.name = "nccl",
                                              .split = comm_over_split,
                                              .destroy = nccl_destroy};
 
+enum { OLDEST = 21900 }; /* has all that is called here */
+
 /* Collective. */
 static Status open_library(Comm *world) {
     static const LibrarySymbol symbols[] = {
@@ -234,10 +259,9 @@ static Status open_library(Comm *world) {
     char why[512];
     int version = 0;
     const bool loaded = library_load("libnccl.so.2", symbols, (int)(sizeof symbols / sizeof *symbols), why, sizeof why);
-    if (loaded && nccl.ncclGetVersion(&version) == ncclSuccess && version < NCCL_VERSION_CODE / 100 * 100)
-        snprintf(why, sizeof why, "it is version %d, this program was built with %d and needs that or newer", version,
-                 NCCL_VERSION_CODE);
-    const bool usable = loaded && version >= NCCL_VERSION_CODE / 100 * 100;
+    if (loaded && nccl.ncclGetVersion(&version) == ncclSuccess && version < OLDEST)
+        snprintf(why, sizeof why, "it is version %d, and %d or newer is needed", version, OLDEST);
+    const bool usable = loaded && version >= OLDEST;
     if (comm_is_first(world, !usable))
         log_error("several GPUs need NCCL, which cannot be used: %s. Install it, or put its folder into "
                   "LD_LIBRARY_PATH",
@@ -251,6 +275,8 @@ static void pretend_hosts(int rank) {
     char name[32];
     snprintf(name, sizeof name, "flame-c-rank-%d", rank);
     setenv("NCCL_HOSTID", name, 0);
+    setenv("NCCL_NET", "Socket", 0);
+    setenv("NCCL_NET_PLUGIN", "none", 0);
     setenv("NCCL_SOCKET_IFNAME", "lo", 0);
     setenv("NCCL_ALGO", "Ring", 0);
     setenv("NCCL_PROTO", "Simple", 0);
@@ -275,6 +301,9 @@ static Status connect_lane(Comm *world, Comm *host, Lane *lane) {
         result = nccl.ncclCommInitRankConfig(&lane->comm, host->size, id, host->rank, &config);
         result = settle(lane->comm, result, watchdog_seconds());
     }
+    if (result != ncclSuccess)
+        log_warning("NCCL says: %s (%s); the other ranks may take %.0f s to notice", text_of(result),
+                    nccl.ncclGetLastError(NULL), watchdog_seconds());
     if (comm_is_first(world, result != ncclSuccess)) {
         const char *interface = getenv("NCCL_SOCKET_IFNAME");
         log_error("NCCL cannot connect the ranks: %s (%s). The network interface is %s (NCCL_SOCKET_IFNAME); "
@@ -292,6 +321,7 @@ Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool shar
     Nccl *n = calloc(1, sizeof *n);
     CHECK(n, "out of memory");
     n->over = (CommOver){host, device};
+    pthread_mutex_init(&n->asking, NULL);
     CUDA(cudaGetDevice(&n->gpu));
     Lane *const lanes[] = {&n->gathers, &n->reductions};
     for (int i = 0; i < 2 && status == OK; i++) {

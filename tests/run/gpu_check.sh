@@ -26,6 +26,15 @@ checked 0 'weights and moments equal bit for bit, losses: mean distance 0.00e\+0
 checked 0 'there is no none' compare
 FAKE_NCCL_FAIL=1 FAKE_CUDA_GPUS=2 checked 1 'NCCL cannot connect' ranks
 FAKE_CUDA_ERROR=100 checked 1 'finds no GPU' golden resume
+# Libraries that come with Python packages, one in each folder, are found: this program tells what it was given.
+mkdir -p "$work/site/nvidia/nccl/lib" && touch "$work/site/nvidia/nccl/lib/libnccl.so.2"
+printf '#!/bin/sh\necho %s\n' "$work/site" >"$work/python"
+rm "$bundle/flame-c"
+printf '#!/bin/sh\necho "device $LD_LIBRARY_PATH"\n' >"$bundle/flame-c"
+chmod +x "$work/python" "$bundle/flame-c"
+PYTHON=$work/python "$bundle/launch/gpu-check.sh" sanitizer >"$work/log" 2>&1 || true
+grep -q "^device $FAKE_LIBRARIES.*:$work/site/nvidia/nccl/lib" "$work/log" || { cat "$work/log"; fail "NCCL of a Python package is not found"; }
+
 code=0
 "$bundle/launch/gpu-check.sh" rubbish >"$work/log" 2>&1 || code=$?
 [ "$code" = 2 ] && grep -q 'launch/gpu-check.sh \[--seconds 530\]' "$work/log" || fail "a part that does not exist"
