@@ -44,7 +44,7 @@ for program in flame-c test_ops mpirun; do
 #!/bin/sh
 here=\$(cd "\$(dirname "\$0")" && pwd)
 export OMPI_MCA_mca_base_component_path="\$here/openmpi" OPAL_PKGDATADIR="\$here/openmpi/share"
-export OMPI_MCA_plm=isolated
+export OMPI_MCA_plm=isolated PMIX_MCA_pcompress_base_silence_warning=1
 exec "\$here/lib/$loader" --library-path "\$here/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" "\$here/bin/$program" "\$@"
 END
     chmod +x "$bundle/$program"
