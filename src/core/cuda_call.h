@@ -3,6 +3,7 @@
 #define FLAME_CORE_CUDA_CALL_H
 
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
 
 #include "core/check.h"
 #include "core/log.h"
@@ -18,5 +19,7 @@ _Noreturn void cuda_failed(cudaError_t error, const char *file, int line);
 
 /* The stream of the device `cuda`. */
 cudaStream_t device_cuda_stream(void);
+/* Whether what the device is asked for is recorded instead of done. */
+bool device_cuda_recording(void);
 
 #endif

@@ -26,6 +26,7 @@ static struct {
 } cuda;
 
 cudaStream_t device_cuda_stream(void) { return cuda.stream; }
+bool device_cuda_recording(void) { return cuda.recording; }
 
 void cuda_failed(cudaError_t error, const char *file, int line) {
     log_error("the GPU failed: %s (%s) at %s:%d%s", cudaGetErrorString(error), cudaGetErrorName(error), file, line,

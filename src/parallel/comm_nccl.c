@@ -97,16 +97,10 @@ static void enter(Lane *lane) {
     CUDA(cudaStreamWaitEvent(lane->stream, lane->asked, 0));
 }
 
-static bool is_recording(void) {
-    enum cudaStreamCaptureStatus status;
-    CUDA(cudaStreamIsCapturing(device_cuda_stream(), &status));
-    return status == cudaStreamCaptureStatusActive;
-}
-
 /* What is recorded has not begun, and nobody may ask whether it has ended. */
 static void leave(Comm *comm, Lane *lane, const char *collective) {
     Nccl *n = nccl_of(comm);
-    const bool begun = !is_recording();
+    const bool begun = !device_cuda_recording();
     lane->done = begun ? n->ended[watchdog_next(n->watchdog) % WATCHDOG_OPEN] : lane->recorded;
     CUDA(cudaEventRecord(lane->done, lane->stream));
     if (begun) watchdog_begin(n->watchdog, collective, comm->subject);

@@ -342,8 +342,7 @@ static void take_away(Unit *unit) {
     for (int i = 0; i < unit->parameters; i++) unit->parameter[i].tensor.data = NULL;
 }
 
-void fsdp_release(Fsdp *fsdp, int u, bool backward_follows) {
-    (void)backward_follows;
+void fsdp_release(Fsdp *fsdp, int u) {
     if (u > 0 && fsdp->options.reshard_after_forward) take_away(&fsdp->unit[u]);
 }
 

@@ -62,7 +62,7 @@ void fsdp_prefetch(Fsdp *fsdp, int unit);
 /* The unit's parameters exist whole when this returns: every parameter's tensor.data is set. Collective. */
 void fsdp_gather(Fsdp *fsdp, int unit);
 /* The block has run forward (or backward): the whole parameters are no longer needed by it. */
-void fsdp_release(Fsdp *fsdp, int unit, bool backward_follows);
+void fsdp_release(Fsdp *fsdp, int unit);
 /* Gives the unit a whole gradient, zeroed: every parameter's tensor.gradient is set. (A rank alone in its replica has
  * the slice for it, which is zero at the first micro-batch of a step and goes on adding.) */
 void fsdp_begin_gradient(Fsdp *fsdp, int unit);

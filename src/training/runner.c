@@ -53,8 +53,8 @@ static void prefetch(Runner *runner, int64_t unit) {
     if (runner->fsdp && unit >= 1 && unit < runner->model->units) fsdp_prefetch(runner->fsdp, (int)unit);
 }
 
-static void release(Runner *runner, int unit, bool backward_follows) {
-    if (runner->fsdp) fsdp_release(runner->fsdp, unit, backward_follows);
+static void release(Runner *runner, int unit) {
+    if (runner->fsdp) fsdp_release(runner->fsdp, unit);
 }
 
 /* The output of a tape becomes the input of the next one: a tensor of its own, whose memory outlives scratch. */
@@ -98,7 +98,7 @@ static void forward_layers(Runner *runner, bool recording) {
         prefetch(runner, l + 2);
         tape = begin_layer_tape(runner, l, recording);
         runner->boundary[l + 1] = keep_boundary(runner, tape, model_layer(model, l, tape, &runner->boundary[l]));
-        release(runner, (int)l + 1, recording);
+        release(runner, (int)l + 1);
         arena_rewind(&runner->scratch, 0);
         runner->forward_flops += tape->work.flops;
     }
@@ -194,11 +194,11 @@ static void run_training(Runner *runner, bool last) {
         prefetch(runner, unit - 1);
         begin_gradient(runner, unit);
         backward_tape(runner, &runner->layer_tape[l], &runner->boundary[l]);
-        release(runner, unit, false);
+        release(runner, unit);
         reduce_gradient(runner, unit, last);
     }
     backward_tape(runner, &runner->embedding_tape, NULL);
-    release(runner, 0, false);
+    release(runner, 0);
     reduce_gradient(runner, 0, last);
 }
 
@@ -217,7 +217,7 @@ void runner_train(Runner *runner, bool last) {
 static void run_evaluation(Runner *runner) {
     forward_layers(runner, false);
     keep_losses(runner, head_losses(runner, false));
-    release(runner, 0, false);
+    release(runner, 0);
 }
 
 void runner_evaluate(Runner *runner) {
@@ -239,7 +239,7 @@ static void run_logits(Runner *runner, float *logits) {
     Tape *tape = begin_tape(runner, &runner->head_tape, false);
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
     const Tensor *y = linear(tape, x, runner->model->lm_head);
-    release(runner, 0, false);
+    release(runner, 0);
     if (!runner->device->computes) return;
     const int64_t size = dtype_size(y->type), count = y->rows * y->cols;
     char *raw = malloc((size_t)(count * size));

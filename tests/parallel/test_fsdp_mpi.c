@@ -120,7 +120,7 @@ static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Varia
         fsdp_gather(fsdp, u);
         if (u + 1 < UNITS) fsdp_prefetch(fsdp, u + 1);
         check_gathered(&units[u], whole->p[u], v.type, tolerance);
-        fsdp_release(fsdp, u, true);
+        fsdp_release(fsdp, u);
     }
     fsdp_begin_gradient(fsdp, 0);
     add_gradients(&units[0], 0, rank, step, micro);
@@ -130,11 +130,11 @@ static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Varia
         fsdp_begin_gradient(fsdp, u);
         check_gathered(&units[u], whole->p[u], v.type, tolerance);
         add_gradients(&units[u], u, rank, step, micro);
-        fsdp_release(fsdp, u, false);
+        fsdp_release(fsdp, u);
         fsdp_reduce_gradient(fsdp, u, micro == MICRO_BATCHES - 1);
     }
     check_gathered(&units[0], whole->p[0], v.type, tolerance);
-    fsdp_release(fsdp, 0, false);
+    fsdp_release(fsdp, 0);
     fsdp_reduce_gradient(fsdp, 0, micro == MICRO_BATCHES - 1);
 }
 
