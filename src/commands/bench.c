@@ -8,9 +8,9 @@
 #include <jansson.h>
 
 #include "commands/commands.h"
-#include "core/log.h"
+#include "base/log.h"
 #include "core/profile.h"
-#include "core/rng.h"
+#include "base/rng.h"
 #include "data/stream_benchmark.h"
 #include "training/peak.h"
 #include "training/session.h"

@@ -2,7 +2,7 @@
 #ifndef FLAME_COMMANDS_COMMANDS_H
 #define FLAME_COMMANDS_COMMANDS_H
 
-#include "core/check.h"
+#include "base/check.h"
 
 Status command_train(int argc, char **argv);
 Status command_plan(int argc, char **argv);

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "commands/commands.h"
-#include "core/log.h"
-#include "data/checkpoint.h"
-#include "data/files.h"
-#include "data/weights.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "base/files.h"
+#include "checkpoint/weights.h"
 #include "training/samples.h"
 
 typedef struct EvalArguments {

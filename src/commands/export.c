@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include "commands/commands.h"
-#include "core/log.h"
-#include "data/checkpoint.h"
-#include "data/files.h"
-#include "data/hf_folder.h"
-#include "data/rewrite.h"
-#include "data/tensor_folder.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "base/files.h"
+#include "checkpoint/hf_folder.h"
+#include "checkpoint/rewrite.h"
+#include "checkpoint/tensor_folder.h"
 
 typedef struct Export {
     const char *checkpoint, *out;

@@ -6,15 +6,15 @@
 #include <string.h>
 
 #include "commands/commands.h"
-#include "core/log.h"
-#include "data/checkpoint.h"
-#include "data/checkpoint_state.h"
-#include "data/files.h"
-#include "data/hf_folder.h"
-#include "data/rewrite.h"
-#include "data/run_lock.h"
-#include "data/tensor_folder.h"
-#include "data/weights.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_state.h"
+#include "base/files.h"
+#include "checkpoint/hf_folder.h"
+#include "checkpoint/rewrite.h"
+#include "checkpoint/run_lock.h"
+#include "checkpoint/tensor_folder.h"
+#include "checkpoint/weights.h"
 #include "models/model.h"
 
 static const int64_t LARGEST_FILE = INT64_C(5000000000);

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "commands/commands.h"
-#include "core/log.h"
-#include "data/checkpoint.h"
-#include "data/files.h"
-#include "data/safetensors_plan.h"
-#include "data/weights.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "base/files.h"
+#include "checkpoint/safetensors_plan.h"
+#include "checkpoint/weights.h"
 #include "training/session.h"
 
 static void print_usage(void) {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
-#include "core/log.h"
+#include "base/log.h"
 #include "training/session.h"
 #include "training/setup.h"
 

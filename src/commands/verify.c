@@ -10,10 +10,10 @@
 #include <jansson.h>
 
 #include "commands/commands.h"
-#include "core/log.h"
-#include "data/files.h"
-#include "data/safetensors.h"
-#include "data/weights.h"
+#include "base/log.h"
+#include "base/files.h"
+#include "checkpoint/safetensors.h"
+#include "checkpoint/weights.h"
 #include "parallel/optimizer.h"
 #include "training/session.h"
 

@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "core/device.h"
 
 Arena arena_counting(const char *name, const Device *device) {

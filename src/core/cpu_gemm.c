@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "core/gemm_shape.h"
 
 enum { TILE_ROWS = 1024, TILE_COLS = 512, SMALLEST_TILE = 64, FEWEST_TILES = 8 };

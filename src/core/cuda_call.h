@@ -5,8 +5,8 @@
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
 
-#include "core/check.h"
-#include "core/log.h"
+#include "base/check.h"
+#include "base/log.h"
 
 /* A GPU that fails under way ends the job: there is nothing to go on with. */
 #define CUDA(call)                                                                                                     \

@@ -4,9 +4,9 @@
 #include <cublasLt.h>
 #include <stdio.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "core/gemm_shape.h"
-#include "core/library.h"
+#include "base/library.h"
 
 #define CUBLASLT_FUNCTIONS(X)                                                                                          \
     X(cublasLtCreate)                                                                                                  \

@@ -1,7 +1,7 @@
 #include "core/device.h"
 
-#include "core/check.h"
-#include "core/log.h"
+#include "base/check.h"
+#include "base/log.h"
 
 void device_out_of_memory(const Device *device, int64_t bytes, const char *what) {
     log_error("out of memory on %s: %s needs %.1f MB and %.1f MB are free. Lower training.batch_size or "

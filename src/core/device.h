@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/dtype.h"
+#include "base/dtype.h"
 
 /* C[m,n] = op(A) op(B), or C += op(A) op(B). All matrices row-major; ld* is the distance between rows in elements.
  * op(A) is [m,k]: A is stored [m,k], or [k,m] if transpose_a. op(B) is [k,n]: B is stored [k,n], or [n,k] if
@@ -31,7 +31,7 @@ typedef struct Gemm {
 /* Every kernel of the program, by the list in kernels/kernels.def. */
 typedef enum Kernel {
 #define KERNEL_ENTRY(name) KERNEL_##name,
-#include "kernels/kernels.def"
+#include "core/kernels.def"
 #undef KERNEL_ENTRY
     KERNELS
 } Kernel;

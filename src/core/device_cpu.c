@@ -12,12 +12,12 @@
 typedef void KernelProgram(const void *arguments, int64_t x, int64_t y, int64_t z);
 
 #define KERNEL_ENTRY(name) KernelProgram name##_cpu_f32, name##_cpu_bf16;
-#include "kernels/kernels.def"
+#include "core/kernels.def"
 #undef KERNEL_ENTRY
 
 static KernelProgram *const programs[KERNELS][2] = {
 #define KERNEL_ENTRY(name) {name##_cpu_f32, name##_cpu_bf16},
-#include "kernels/kernels.def"
+#include "core/kernels.def"
 #undef KERNEL_ENTRY
 };
 

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "core/cuda_call.h"
 #include "core/cuda_gemm.h"
-#include "kernels/launch_cuda.h"
+#include "core/launch_cuda.h"
 
 enum { OLDEST_MAJOR = 8 };                       /* compute capability of the kernels: 8.0, A100 */
 static const int64_t WORKSPACE_BYTES = 32 << 20; /* of products: what cuBLASLt asks for on Hopper */

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/check.h"
+#include "base/check.h"
 
 OpProfile *profile_op(Profile *profile, const char *name) {
     for (int i = 0; i < profile->ops; i++)

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "core/check.h"
-#include "kernels/add/add.h"
+#include "base/check.h"
+#include "core/add.h"
 
 void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, DType type, const Batch *batch,
                 bool recording, Recompute recompute) {

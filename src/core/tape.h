@@ -18,7 +18,7 @@
 
 #include "core/arena.h"
 #include "core/device.h"
-#include "core/dtype.h"
+#include "base/dtype.h"
 #include "core/profile.h"
 
 /* A matrix, or columns of one: `rows` rows of `cols` elements, `stride` elements apart. Owns nothing.

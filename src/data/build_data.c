@@ -1,7 +1,7 @@
 #include "data/build_data.h"
 
-#include "core/log.h"
-#include "data/files.h"
+#include "base/log.h"
+#include "base/files.h"
 #include "data/shuffle.h"
 #include "data/tokens_writer.h"
 

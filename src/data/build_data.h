@@ -2,7 +2,7 @@
 #ifndef FLAME_DATA_BUILD_DATA_H
 #define FLAME_DATA_BUILD_DATA_H
 
-#include "core/check.h"
+#include "base/check.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 #include "data/chunk_cache.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 enum { QUEUE_LENGTH = 256, NO_SLOT = -1 };

@@ -1,6 +1,6 @@
 #include "data/chunk_codec.h"
 
-#include "core/check.h"
+#include "base/check.h"
 
 #include <string.h>
 #include <zlib.h>

@@ -2,7 +2,7 @@
 #ifndef FLAME_DATA_INSPECT_DATA_H
 #define FLAME_DATA_INSPECT_DATA_H
 
-#include "core/check.h"
+#include "base/check.h"
 
 /* A table: tokens, documents, chunks, compression, tokenizer, and a histogram of document lengths. */
 Status inspect_data(const char *path);

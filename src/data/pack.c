@@ -1,7 +1,5 @@
 #include "data/pack.h"
 
-#include "data/stream.h"
-
 #include <string.h>
 
 /* The number of documents that end at or before `token`: the first end after it. */
@@ -44,7 +42,7 @@ void pack_window(const PackOptions *options, const uint64_t *doc_ends, int64_t d
     if (options->mask_boundaries) {
         int64_t document = ends_up_to(doc_ends, documents, start);
         for (; document < documents && doc_ends[document] <= (uint64_t)(start + seq_len); document++)
-            labels[(int64_t)doc_ends[document] - start - 1] = STREAM_IGNORE_LABEL;
+            labels[(int64_t)doc_ends[document] - start - 1] = IGNORED_LABEL;
     }
     if (options->varlen) {
         number_spans(options, doc_ends, documents, start, segment, position);

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { IGNORED_LABEL = -100 }; /* of a position that has nothing to predict */
+
 typedef struct PackOptions {
     int64_t seq_len;
     int64_t context_len; /* with varlen: longest span; 0: documents are not cut */

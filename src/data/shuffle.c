@@ -1,6 +1,6 @@
 #include "data/shuffle.h"
 
-#include "core/check.h"
+#include "base/check.h"
 
 enum { FEISTEL_ROUNDS = 6 };
 

@@ -1,8 +1,8 @@
 #include "data/stream.h"
 
-#include "core/log.h"
+#include "base/log.h"
 #include "data/chunk_cache.h"
-#include "data/crc.h"
+#include "base/crc.h"
 #include "data/mixture.h"
 #include "data/pack.h"
 #include "data/shuffle.h"

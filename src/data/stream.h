@@ -9,12 +9,11 @@
 #ifndef FLAME_DATA_STREAM_H
 #define FLAME_DATA_STREAM_H
 
-#include "core/check.h"
+#include "base/check.h"
+#include "data/pack.h" /* IGNORED_LABEL */
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum { STREAM_IGNORE_LABEL = -100 };
 
 typedef struct StreamOptions {
     const char *const *files;    /* token files (docs/data-format.md) */

@@ -2,7 +2,7 @@
 #ifndef FLAME_DATA_STREAM_BENCHMARK_H
 #define FLAME_DATA_STREAM_BENCHMARK_H
 
-#include "core/check.h"
+#include "base/check.h"
 
 #include <stdint.h>
 

@@ -1,9 +1,11 @@
 /* The rules of docs/data-format.md. */
 #include "data/tokens_internal.h"
 
-#include "core/log.h"
-#include "data/crc.h"
+#include "base/log.h"
+#include "base/crc.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,16 @@
  * table from its start, which for this many takes seconds, and for ten times as many minutes: larger ones go without.
  */
 enum { TABLE_CHECK_CHUNKS = 16384 };
+
+Status tokens_refuse(const TokensFile *file, const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_error("%s: %s", file->path, text);
+    return BAD_INPUT;
+}
 
 static void *allocate(int64_t count, int64_t size) {
     return count <= INT64_MAX / 16 ? calloc((size_t)count + 1, (size_t)size) : NULL;

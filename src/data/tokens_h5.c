@@ -1,13 +1,12 @@
 #include "data/tokens_h5.h"
 
-#include "core/log.h"
-#include "data/crc.h"
+#include "base/log.h"
+#include "base/crc.h"
 #include "data/tokens_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,16 +21,6 @@ static void hdf5_enter(void) {
 }
 
 static void hdf5_leave(void) { pthread_mutex_unlock(&hdf5_lock); }
-
-Status tokens_refuse(const TokensFile *file, const char *format, ...) {
-    char text[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    log_error("%s: %s", file->path, text);
-    return BAD_INPUT;
-}
 
 static hid_t open_hdf5(const char *path) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);

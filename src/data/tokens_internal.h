@@ -2,13 +2,14 @@
 #ifndef FLAME_DATA_TOKENS_INTERNAL_H
 #define FLAME_DATA_TOKENS_INTERNAL_H
 
+#include "base/check.h"
 #include "data/chunk_codec.h"
-#include "data/tokens_h5.h"
+#include "data/tokens_facts.h"
 
 #include <hdf5.h>
 #include <sys/stat.h>
 
-struct TokensFile {
+typedef struct TokensFile {
     TokensFacts facts;
     char path[TOKENS_NAME_MAX], tokenizer[TOKENS_NAME_MAX], tokenizer_sha256[65];
     hid_t file, tokens;
@@ -17,7 +18,7 @@ struct TokensFile {
     uint64_t *doc_ends;
     uint32_t *chunk_crc32;
     uint32_t *stored_size; /* [chunks] bytes as compressed */
-};
+} TokensFile;
 
 /* Logs "path: ..." as an error; always BAD_INPUT. */
 Status tokens_refuse(const TokensFile *file, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,9 +1,9 @@
 #include "data/tokens_writer.h"
 
-#include "core/log.h"
+#include "base/log.h"
 #include "data/chunk_codec.h"
-#include "data/crc.h"
-#include "data/files.h"
+#include "base/crc.h"
+#include "base/files.h"
 #include "data/tokens_h5.h"
 
 #include <hdf5.h>

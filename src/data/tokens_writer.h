@@ -3,7 +3,7 @@
 #ifndef FLAME_DATA_TOKENS_WRITER_H
 #define FLAME_DATA_TOKENS_WRITER_H
 
-#include "core/check.h"
+#include "base/check.h"
 
 #include <stdbool.h>
 #include <stdint.h>

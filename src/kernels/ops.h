@@ -5,7 +5,7 @@
 #define FLAME_KERNELS_OPS_H
 
 #include "core/tape.h"
-#include "kernels/activation/activation.h"
+#include "kernels/gates/activation/activation_kind.h"
 
 /* table [vocabulary, h] -> [N, h], the rows of the batch's tokens. Row `padding_index` of the table gets no gradient
  * (-1: every row does), as torch.nn.Embedding(padding_idx). */

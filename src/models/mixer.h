@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-#include "core/check.h"
-#include "core/keys.h"
+#include "base/check.h"
+#include "config/keys.h"
 #include "core/parameter.h"
 #include "core/tape.h"
 

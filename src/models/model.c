@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/config.h"
-#include "core/log.h"
+#include "config/config.h"
+#include "base/log.h"
 #include "kernels/ops.h"
 
 #define MODEL_KEY(name, type, default_text, low, high, choices, doc)                                                   \

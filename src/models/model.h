@@ -11,9 +11,9 @@
 #ifndef FLAME_MODELS_MODEL_H
 #define FLAME_MODELS_MODEL_H
 
-#include "core/check.h"
-#include "core/config_value.h"
-#include "core/keys.h"
+#include "base/check.h"
+#include "config/config_value.h"
+#include "config/keys.h"
 #include "core/parameter.h"
 #include "models/mixer.h"
 

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "core/device.h"
 
 typedef struct Comm Comm;

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/check.h"
+#include "base/check.h"
 
 enum { PART_ALIGNMENT = 64 };
 

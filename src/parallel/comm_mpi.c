@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <fcntl.h>
 
-#include "core/log.h"
+#include "base/log.h"
 #include "parallel/comm.h"
 #include "parallel/comm_memory.h"
 

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "core/cuda_call.h"
-#include "core/library.h"
+#include "base/library.h"
 #include "core/profile.h"
 #include "parallel/comm_over.h"
 #include "parallel/watchdog.h"
@@ -331,7 +331,7 @@ Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool shar
 }
 
 #else
-#include "core/log.h"
+#include "base/log.h"
 #include "parallel/comm.h"
 
 Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm) {

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/rng.h"
-#include "kernels/add/add.h"
-#include "kernels/cast/cast.h"
+#include "base/rng.h"
+#include "core/add.h"
+#include "kernels/basic/cast/cast.h"
 
 enum { SHARD_MULTIPLE = 32 }; /* elements: 64 bytes of bf16, so that shards next to each other are aligned */
 

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernels/adamw/adamw.h"
-#include "kernels/sum_of_squares/sum_of_squares.h"
+#include "kernels/optimizer/adamw/adamw.h"
+#include "kernels/optimizer/sum_of_squares/sum_of_squares.h"
 
 OptimizerOptions optimizer_default_options(void) {
     return (OptimizerOptions){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .max_norm = 1.0};

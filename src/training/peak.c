@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "core/profile.h"
-#include "core/rng.h"
+#include "base/rng.h"
 
 enum { TRIES = 4 };
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
-#include "data/files.h"
-#include "data/run_lock.h"
-#include "data/weights.h"
+#include "base/log.h"
+#include "base/files.h"
+#include "checkpoint/run_lock.h"
+#include "checkpoint/weights.h"
 
 /* Ranks of a killed job live for about two seconds more. */
 static const double lock_patience_seconds = 15;

@@ -3,8 +3,8 @@
 #ifndef FLAME_TRAINING_PROGRESS_H
 #define FLAME_TRAINING_PROGRESS_H
 
-#include "core/config.h"
-#include "data/checkpoint.h"
+#include "config/config.h"
+#include "checkpoint/checkpoint.h"
 #include "data/stream.h"
 #include "training/session.h"
 

@@ -4,7 +4,7 @@
 
 #include "core/cpu_gemm.h"
 #include "core/device_cuda.h"
-#include "core/log.h"
+#include "base/log.h"
 
 Status agree(Comm *comm, Status status) { return comm_worst(comm, status); }
 

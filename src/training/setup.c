@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/log.h"
+#include "base/log.h"
 
 StepShape step_shape(const TrainConfig *config, int world_size) {
     const TrainingConfig *t = &config->training;

@@ -2,7 +2,7 @@
 #ifndef FLAME_TRAINING_SETUP_H
 #define FLAME_TRAINING_SETUP_H
 
-#include "core/config.h"
+#include "config/config.h"
 #include "parallel/optimizer.h"
 #include "training/runner.h"
 

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
-#include "core/metrics.h"
+#include "base/log.h"
+#include "reporting/metrics.h"
 #include "core/profile.h"
-#include "core/schedule.h"
-#include "core/signals.h"
-#include "data/files.h"
+#include "training/schedule.h"
+#include "base/signals.h"
+#include "base/files.h"
 #include "training/peak.h"
 #include "training/progress.h"
 #include "training/samples.h"

@@ -2,7 +2,7 @@
 #ifndef FLAME_TRAINING_TRAIN_H
 #define FLAME_TRAINING_TRAIN_H
 
-#include "core/config.h"
+#include "config/config.h"
 #include "parallel/comm.h"
 
 /* Trains until training.steps, a signal or job.time_limit; resumes from the newest complete checkpoint of the dump

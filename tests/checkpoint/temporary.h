@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/check.h"
-#include "data/files.h"
+#include "base/check.h"
+#include "base/files.h"
 
 static char temporary_folder[256];
 

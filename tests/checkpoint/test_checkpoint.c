@@ -6,9 +6,9 @@
 #include "checkpoint/small_model.h"
 #include "checkpoint/temporary.h"
 #include "checkpoint/thread_comm.h"
-#include "data/checkpoint.h"
-#include "data/checkpoint_state.h"
-#include "data/run_lock.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_state.h"
+#include "checkpoint/run_lock.h"
 
 /* What the ranks of one job do, and what came of it on rank 0. */
 typedef struct Job {

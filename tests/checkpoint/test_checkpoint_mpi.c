@@ -2,8 +2,8 @@
  * and a second job on the same folder is refused. Started by mpirun; a failed check ends every rank. */
 #include "checkpoint/small_model.h"
 #include "checkpoint/temporary.h"
-#include "data/checkpoint.h"
-#include "data/run_lock.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/run_lock.h"
 
 static void save(Comm *comm, int64_t step, bool asynchronous) {
     char *folder = temporary_path("checkpoint");

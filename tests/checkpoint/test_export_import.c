@@ -8,10 +8,10 @@
 
 #include "checkpoint/temporary.h"
 #include "commands/commands.h"
-#include "core/dtype.h"
-#include "data/checkpoint.h"
-#include "data/rewrite.h"
-#include "data/tensor_folder.h"
+#include "base/dtype.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/rewrite.h"
+#include "checkpoint/tensor_folder.h"
 
 static const char golden[] = "tests/golden/gla";
 

@@ -8,10 +8,10 @@
 #include <zlib.h>
 
 #include "checkpoint/temporary.h"
-#include "core/dtype.h"
-#include "data/crc.h"
-#include "data/safetensors.h"
-#include "data/tensor_folder.h"
+#include "base/dtype.h"
+#include "base/crc.h"
+#include "checkpoint/safetensors.h"
+#include "checkpoint/tensor_folder.h"
 
 /* Writes u64 length | header | data_bytes zeros. */
 static void write_tensors(const char *path, uint64_t length, const char *header, int64_t header_bytes,

@@ -138,7 +138,7 @@ static void a_seek_gives_what_reading_through_gives(void **state) {
 
 /* Four documents of 3, 5, 1 and 7 tokens, by hand. */
 static const uint64_t ends[] = {3, 8, 9, 16};
-enum { X = STREAM_IGNORE_LABEL };
+enum { X = IGNORED_LABEL };
 
 typedef struct PackCase {
     PackOptions options;
@@ -186,7 +186,7 @@ static void packing_through_the_stream(void **state) {
         assert_int_equal(stream_read(stream, sample, 1, tokens, labels, segment, position), OK);
         for (int t = 0; t < T; t++) {
             int64_t place = sample * T + t;
-            assert_int_equal(labels[t] == STREAM_IGNORE_LABEL, place % 10 == 9);
+            assert_int_equal(labels[t] == IGNORED_LABEL, place % 10 == 9);
             if (t > 0 && place % 10 == 0) assert_int_equal(position[t], 0);
             if (t == 0)
                 assert_int_equal(segment[t], 0);

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/files.h"
+#include "base/files.h"
 #include "data/shuffle.h"
 #include "data/tokens_writer.h"
 

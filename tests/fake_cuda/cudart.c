@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "fake_cuda/fake.h"
-#include "kernels/launch_cuda.h"
+#include "core/launch_cuda.h"
 
 typedef struct Task {
     void (*run)(void *payload);

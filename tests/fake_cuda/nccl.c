@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "fake_cuda/fake.h"
 
 struct ncclComm {

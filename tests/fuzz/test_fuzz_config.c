@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "core/config.h"
-#include "core/log.h"
+#include "config/config.h"
+#include "base/log.h"
 
 static const char *const seeds[] = {
     "job: {dump_folder: out, time_limit: 60}\ndevice: cpu\noptimizer:\n  lr: 3e-4\n  eps: 1e-15\n"

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/check.h"
-#include "data/safetensors.h"
+#include "base/check.h"
+#include "checkpoint/safetensors.h"
 
 static const char *path(void) {
     static char name[64];

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "core/device.h"
 
 const Device *__real_device_cpu(void);

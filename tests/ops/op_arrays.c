@@ -1,7 +1,7 @@
 /* Arenas of the emulator, in programs linked with --wrap=arena_push,--wrap=arena_destroy: what is taken from one is an
  * array of its own between untouchable pages, filled with NaN, that is gone when the arena is rewound past it. */
 #include "core/arena.h"
-#include "core/check.h"
+#include "base/check.h"
 #include "core/device.h"
 
 enum { ARRAYS = 2048 };

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/check.h"
-#include "kernels/emulator_memory.h"
+#include "base/check.h"
+#include "tile/emulator_memory.h"
 
 enum { MARGIN_LEFT = 8, MARGIN_RIGHT = 16 }; /* columns beside a wide input */
 enum { BATCH_ARRAYS = 4 };

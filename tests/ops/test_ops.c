@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "core/device_cuda.h"
 #include "ops/op_run.h"
 
@@ -372,9 +372,7 @@ int main(int argc, char **argv) {
     const OpBackend backends[] = {
         {"cpu f32", device_cpu(), F32},
         {"cpu bf16", device_cpu(), BF16},
-#ifdef FLAME_EMULATOR
         {"emulator bf16", device_emulator(), BF16},
-#endif
         {"cuda bf16", cuda, BF16},
     };
     static Run runs[OPS * BACKENDS];

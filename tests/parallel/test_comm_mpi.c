@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "parallel/comm.h"
 
 /* What rank `rank` holds at element i: of very different sizes, so that the order of a sum shows in its bits. */

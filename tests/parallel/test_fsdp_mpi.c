@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/check.h"
-#include "core/rng.h"
+#include "base/check.h"
+#include "base/rng.h"
 #include "parallel/optimizer.h"
 #include "support/comm_late.h"
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "core/check.h"
+#include "base/check.h"
 #include "parallel/watchdog.h"
 
 typedef struct Lane {

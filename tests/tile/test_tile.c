@@ -13,9 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/dtype.h"
-#include "kernels/device_emulator.h"
-#include "kernels/emulator_memory.h"
+#include "base/dtype.h"
+#include "tile/emulator.h"
+#include "tile/emulator_memory.h"
 #include "tile/words.h"
 
 enum { CPU_F32, CPU_BF16, EMULATOR_F32, EMULATOR_BF16, VARIANTS };

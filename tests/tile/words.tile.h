@@ -1,5 +1,5 @@
 /* One small kernel per word of the tile language. */
-#include "kernels/tile.h"
+#include "tile/tile.h"
 #include "tile/words.h"
 
 #define DUMP(tile, to)                                                                                                 \

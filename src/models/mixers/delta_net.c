@@ -8,7 +8,7 @@
  *   y = norm(o) Wo                                                         norm(o) * silu(x Wg) if use_gate
  *
  * State per head K x V. */
-#include "core/log.h"
+#include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct DeltaNetConfig {

@@ -8,7 +8,7 @@
  *   y = (norm(o) * silu(x Wg)) Wo                                          norm(o) Wo without use_gate
  *
  * State per value head K x V. With num_v_heads > num_heads several value heads share q and k. */
-#include "core/log.h"
+#include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct GatedDeltaNetConfig {

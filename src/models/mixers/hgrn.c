@@ -5,7 +5,7 @@
  * layer h_t = f_t * h_{t-1} + (1 - f_t) * silu(i_t)                  per channel y = (norm(h) * silu(g)) Wo
  *
  * State: one number per channel, expand_ratio * hidden_size of them. */
-#include "core/log.h"
+#include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct HgrnConfig {

@@ -7,7 +7,7 @@
  *   y = norm(o) Wo                                    over all heads together
  *
  * State per head K x V with K = expand_ratio and V = hidden_size / heads. */
-#include "core/log.h"
+#include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct Hgrn2Config {

@@ -11,7 +11,7 @@
  * A block is the mixer alone, without an MLP. State per head N x P, and the last conv_kernel - 1 rows of u. */
 #include <math.h>
 
-#include "core/log.h"
+#include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct Mamba2Config {

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/log.h"
+#include "base/log.h"
 
 Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t num_kv_heads, double expand_k,
                       double expand_v) {

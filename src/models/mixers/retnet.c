@@ -9,7 +9,7 @@
  * State per head K x V. With num_kv_heads < num_heads several heads read the same k and v. */
 #include <math.h>
 
-#include "core/log.h"
+#include "base/log.h"
 #include "models/mixers/parts.h"
 
 enum { RETNET_HEADS = 64, LARGEST_KEY = 256 };

@@ -6,7 +6,7 @@
  *   q, k = rotate(q), rotate(k)
  *   o_i = sum_j softmax_j(q_i k_j / sqrt(D)) v_j,     0 <= i - j < window
  *   y = o Wo */
-#include "core/log.h"
+#include "base/log.h"
 #include "kernels/ops.h"
 #include "models/model.h"
 

@@ -1,0 +1,321 @@
+#define _GNU_SOURCE
+#include "base/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+/* How often an interrupted call is repeated: signals come singly, so more than this is a broken file system. */
+enum { RETRIES = 100 };
+/* One call reads or writes at most this much: Linux stops at 2 GiB by itself. */
+static const int64_t LARGEST_TRANSFER = 16 << 20;
+
+static FileHook test_hook = NULL;
+
+void files_set_hook(FileHook hook) { test_hook = hook; }
+
+static int hooked(FileOperation operation, const char *path, int fd, int64_t *bytes) {
+    int64_t none = 0;
+    return test_hook ? test_hook(operation, path, fd, bytes ? bytes : &none) : 0;
+}
+
+static int open_with(const char *path, int flags, int *fd) {
+    for (int i = 0; i < RETRIES; i++) {
+        const int error = hooked(FILE_OPEN, path, -1, NULL);
+        if (error == EINTR) continue;
+        if (error) return error;
+        *fd = open(path, flags | O_CLOEXEC, 0666);
+        if (*fd >= 0) return 0;
+        if (errno != EINTR) return errno;
+    }
+    return EINTR;
+}
+
+int file_open_read(const char *path, int *fd, int64_t *bytes) {
+    int error = open_with(path, O_RDONLY | O_NONBLOCK, fd);
+    if (error) return error;
+    struct stat status;
+    error = fstat(*fd, &status) != 0 ? errno : S_ISDIR(status.st_mode) ? EISDIR : !S_ISREG(status.st_mode) ? EINVAL : 0;
+    if (error) {
+        close(*fd);
+        return error;
+    }
+    if (bytes) *bytes = status.st_size;
+    return 0;
+}
+
+bool file_is_missing(int error) {
+    return error == ENOENT || error == ENOTDIR || error == EISDIR || error == EINVAL || error == ELOOP ||
+           error == ENAMETOOLONG;
+}
+
+int file_create(const char *path, int *fd) { return open_with(path, O_WRONLY | O_CREAT | O_EXCL, fd); }
+
+int file_open_write(const char *path, int *fd) { return open_with(path, O_WRONLY, fd); }
+
+int file_close(int fd) {
+    const int error = hooked(FILE_CLOSE, NULL, fd, NULL);
+    if (close(fd) != 0 && errno != EINTR) return errno;
+    return error == EINTR ? 0 : error;
+}
+
+int file_read(int fd, void *to, int64_t bytes, int64_t offset) {
+    int retries = 0;
+    while (bytes > 0) {
+        int64_t part = bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER;
+        const int error = hooked(FILE_READ, NULL, fd, &part);
+        const ssize_t done = error ? -1 : pread(fd, to, (size_t)part, offset);
+        if (done < 0) {
+            if ((error ? error : errno) != EINTR || ++retries == RETRIES) return error ? error : errno;
+            continue;
+        }
+        if (done == 0) return ENODATA;
+        to = (char *)to + done;
+        offset += done;
+        bytes -= done;
+    }
+    return 0;
+}
+
+int file_write(int fd, const void *from, int64_t bytes, int64_t offset) {
+    int retries = 0;
+    while (bytes > 0) {
+        int64_t part = bytes < LARGEST_TRANSFER ? bytes : LARGEST_TRANSFER;
+        const int error = hooked(FILE_WRITE, NULL, fd, &part);
+        const ssize_t done = error ? -1 : pwrite(fd, from, (size_t)part, offset);
+        if (done <= 0) {
+            const int reason = error ? error : done == 0 ? EIO : errno;
+            if (reason != EINTR || ++retries == RETRIES) return reason;
+            continue;
+        }
+        from = (const char *)from + done;
+        offset += done;
+        bytes -= done;
+    }
+    return 0;
+}
+
+int file_allocate(int fd, int64_t bytes) {
+    for (int i = 0; i < RETRIES; i++) {
+        int error = hooked(FILE_ALLOCATE, NULL, fd, NULL);
+        if (!error && bytes > 0 && fallocate(fd, 0, 0, bytes) != 0) error = errno;
+        if (error == EOPNOTSUPP || error == ENOSYS || error == EINVAL) error = ftruncate(fd, bytes) != 0 ? errno : 0;
+        if (error != EINTR) return error;
+    }
+    return EINTR;
+}
+
+int file_sync(int fd) {
+    for (int i = 0; i < RETRIES; i++) {
+        int error = hooked(FILE_SYNC, NULL, fd, NULL);
+        if (!error && fsync(fd) != 0) error = errno;
+        if (error != EINTR) return error;
+    }
+    return EINTR;
+}
+
+void file_start_writing(int fd, int64_t bytes, int64_t offset) {
+    sync_file_range(fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+}
+
+int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes) {
+    int fd;
+    int error = file_open_read(path, &fd, bytes);
+    if (error) return error;
+    *text = NULL;
+    if (*bytes > limit) error = EFBIG;
+    if (!error && !(*text = malloc((size_t)*bytes + 1))) error = ENOMEM;
+    if (!error) error = file_read(fd, *text, *bytes, 0);
+    close(fd);
+    if (error) {
+        free(*text);
+        *text = NULL;
+        return error;
+    }
+    (*text)[*bytes] = 0;
+    return 0;
+}
+
+int file_write_all(const char *path, const void *data, int64_t bytes) {
+    int fd;
+    int error = file_create(path, &fd);
+    if (error) return error;
+    error = file_write(fd, data, bytes, 0);
+    if (!error) error = file_sync(fd);
+    const int close_error = file_close(fd);
+    if (!error) error = close_error;
+    if (error) unlink(path);
+    return error;
+}
+
+int file_copy(const char *from, const char *to) {
+    char *text;
+    int64_t bytes;
+    int error = file_read_all(from, INT64_C(1) << 32, &text, &bytes);
+    if (error) return error;
+    error = file_write_all(to, text, bytes);
+    free(text);
+    return error;
+}
+
+int file_rename(const char *from, const char *to) {
+    const int error = hooked(FILE_RENAME, from, -1, NULL);
+    if (error) return error;
+    return rename(from, to) != 0 ? errno : 0;
+}
+
+int file_exchange(const char *a, const char *b) {
+    const int error = hooked(FILE_RENAME, a, -1, NULL);
+    if (error) return error;
+    return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) != 0 ? errno : 0;
+}
+
+int file_remove(const char *path) {
+    const int error = hooked(FILE_REMOVE, path, -1, NULL);
+    if (error) return error;
+    return unlink(path) != 0 ? errno : 0;
+}
+
+bool file_exists(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+bool folder_exists(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+int64_t folder_free_bytes(const char *path) {
+    struct statvfs status;
+    int64_t bytes;
+    if (statvfs(path, &status) != 0) return INT64_MAX;
+    return __builtin_mul_overflow(status.f_bavail, status.f_frsize, &bytes) ? INT64_MAX : bytes;
+}
+
+int folder_create(const char *path) {
+    const int error = hooked(FOLDER_CREATE, path, -1, NULL);
+    if (error) return error;
+    return mkdir(path, 0777) != 0 ? errno : 0;
+}
+
+int folder_create_all(const char *path) {
+    if (folder_exists(path)) return 0;
+    char *part = strdup(path);
+    CHECK(part, "no memory for a path");
+    int error = 0;
+    for (char *end = part + 1; !error && *end; end++) {
+        if (*end != '/') continue;
+        *end = 0;
+        if (!folder_exists(part)) error = folder_create(part);
+        if (error == EEXIST && folder_exists(part)) error = 0;
+        *end = '/';
+    }
+    if (!error && !folder_exists(part)) error = folder_create(part);
+    if (error == EEXIST && folder_exists(path)) error = 0;
+    free(part);
+    return error;
+}
+
+int folder_remove(const char *path) {
+    char **names;
+    int64_t count;
+    int error = folder_list(path, &names, &count);
+    if (error) return error;
+    for (int64_t i = 0; i < count; i++) {
+        char *name = path_join(path, names[i]);
+        struct stat status;
+        const bool folder = lstat(name, &status) == 0 && S_ISDIR(status.st_mode);
+        const int failed = folder ? folder_remove(name) : file_remove(name);
+        if (failed && failed != ENOENT && !error) error = failed;
+        free(name);
+    }
+    folder_list_free(names, count);
+    if (error) return error;
+    error = hooked(FOLDER_REMOVE, path, -1, NULL);
+    if (error) return error;
+    return rmdir(path) != 0 ? errno : 0;
+}
+
+int folder_sync(const char *path) {
+    int fd;
+    int error = open_with(path, O_RDONLY | O_DIRECTORY, &fd);
+    if (error) return error;
+    error = file_sync(fd);
+    close(fd);
+    return error == EINVAL || error == ENOSYS ? 0 : error;
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+int folder_list(const char *path, char ***names, int64_t *count) {
+    DIR *folder = opendir(path);
+    if (!folder) return errno;
+    *names = NULL;
+    *count = 0;
+    errno = 0;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL; errno = 0) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        *names = realloc(*names, (size_t)(*count + 1) * sizeof **names);
+        char *name = strdup(entry->d_name);
+        CHECK(*names && name, "no memory for the list of a folder");
+        (*names)[(*count)++] = name;
+    }
+    const int error = errno;
+    closedir(folder);
+    if (error) {
+        folder_list_free(*names, *count);
+        return error;
+    }
+    if (*count > 0) qsort(*names, (size_t)*count, sizeof **names, compare_names);
+    return 0;
+}
+
+void folder_list_free(char **names, int64_t count) {
+    for (int64_t i = 0; i < count; i++) free(names[i]);
+    free(names);
+}
+
+char *path_join(const char *folder, const char *name) {
+    const size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(size);
+    CHECK(path, "no memory for a path");
+    snprintf(path, size, "%s/%s", folder, name);
+    return path;
+}
+
+char *path_parent(const char *path) {
+    size_t length = strlen(path);
+    char *parent = malloc(length + 2);
+    CHECK(parent, "no memory for a path");
+    memcpy(parent, path, length + 1);
+    while (length > 1 && parent[length - 1] == '/') length--;
+    while (length > 0 && parent[length - 1] != '/') length--;
+    while (length > 1 && parent[length - 1] == '/') length--;
+    if (length == 0) parent[length++] = '.';
+    parent[length] = 0;
+    return parent;
+}
+
+bool path_is_inside(const char *folder, const char *path) {
+    char *real_folder = realpath(folder, NULL), *real_path = realpath(path, NULL);
+    if (!real_path) {
+        char *parent = path_parent(path);
+        real_path = realpath(parent, NULL);
+        free(parent);
+    }
+    const size_t length = real_folder ? strlen(real_folder) : 0;
+    const bool inside = real_folder && real_path && strncmp(real_folder, real_path, length) == 0 &&
+                        (real_path[length] == '/' || real_path[length] == 0);
+    free(real_folder);
+    free(real_path);
+    return inside;
+}

@@ -1,0 +1,337 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_state.h"
+#include "base/crc.h"
+#include "base/files.h"
+#include "checkpoint/tensor_folder.h"
+#include "checkpoint/weights.h"
+
+static const int64_t BLOCK_BYTES = 4 << 20; /* of one read and one CRC */
+
+/* What became of reading a step folder; the worst of all ranks counts. */
+typedef enum Verdict {
+    GOOD,
+    UNREADABLE, /* the disk gave an error */
+    DAMAGED,    /* it is not what was saved: an older step may still be good */
+    FOREIGN     /* it is sound, but not this model's or this program's */
+} Verdict;
+
+typedef struct OpenCheckpoint {
+    const char *path;
+    json_t *state;
+    TensorFolder *model, *optimizer; /* optimizer: NULL if the moments are zero or not wanted */
+} OpenCheckpoint;
+
+static Verdict worst_of(Comm *comm, Verdict verdict) {
+    double value = verdict;
+    comm->f->all_reduce_max(comm, &value, 1);
+    return (Verdict)value;
+}
+
+static Verdict verdict_of(Status status) { return status == OK ? GOOD : status == IO_ERROR ? UNREADABLE : DAMAGED; }
+
+static void close_checkpoint(OpenCheckpoint *checkpoint) {
+    tensor_folder_close(checkpoint->model);
+    tensor_folder_close(checkpoint->optimizer);
+    json_decref(checkpoint->state);
+    *checkpoint = (OpenCheckpoint){0};
+}
+
+/* The small files. What no load reads may have been edited: that is only said. */
+static Verdict check_texts(const OpenCheckpoint *checkpoint) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(checkpoint->state, "files"), name, value) {
+        if (strstr(name, ".safetensors") && !strstr(name, ".json")) continue;
+        const Status status = checkpoint_state_check_file(checkpoint->state, checkpoint->path, name);
+        if (status == OK) continue;
+        if (strcmp(name, "config.yaml") != 0 && strcmp(name, "generation_config.json") != 0) return verdict_of(status);
+        log_warning("%s/%s is not used for loading: going on without it", checkpoint->path, name);
+    }
+    return GOOD;
+}
+
+/* The header of a safetensors file is sound JSON even if a bit of a name or shape has changed: its CRC says. */
+static Verdict check_header(const OpenCheckpoint *checkpoint, const SafeTensors *file) {
+    const char *path = safetensors_path(file);
+    const int64_t bytes = safetensors_data_start(file);
+    char *header = malloc((size_t)bytes);
+    CHECK(header, "no memory for the header of %s", path);
+    int fd;
+    int error = file_open_read(path, &fd, NULL);
+    if (!error) {
+        error = file_read(fd, header, bytes, 0);
+        file_close(fd);
+    }
+    uint32_t expected;
+    const bool known = checkpoint_state_find(checkpoint->state, "files", strrchr(path, '/') + 1, &expected);
+    const bool same = !error && known && crc_update(0, header, bytes) == expected;
+    free(header);
+    if (error)
+        log_error("reading %s: %s", path, strerror(error));
+    else if (!same)
+        log_error("the header of %s is not the one that was saved: its CRC-32 differs", path);
+    return error ? UNREADABLE : same ? GOOD : DAMAGED;
+}
+
+static Verdict open_tensors(const OpenCheckpoint *checkpoint, const char *stem, TensorFolder **folder) {
+    Verdict verdict = verdict_of(tensor_folder_open(checkpoint->path, stem, folder));
+    for (int64_t i = 0; verdict == GOOD && i < tensor_folder_files(*folder); i++)
+        verdict = check_header(checkpoint, tensor_folder_file(*folder, i));
+    return verdict;
+}
+
+static bool moments_are_zero(const OpenCheckpoint *checkpoint) {
+    const char *moments = json_string_value(json_object_get(checkpoint->state, "moments"));
+    return moments && strcmp(moments, "zero") == 0;
+}
+
+/* Everything but the tensors' data. */
+static Verdict open_checkpoint(const char *path, bool weights_only, OpenCheckpoint *checkpoint) {
+    *checkpoint = (OpenCheckpoint){.path = path};
+    const Status status = checkpoint_state_read(path, &checkpoint->state);
+    if (status) return verdict_of(status);
+    if (checkpoint_state_check_version(checkpoint->state, path)) return FOREIGN;
+    Verdict verdict = check_texts(checkpoint);
+    if (verdict == GOOD) verdict = open_tensors(checkpoint, "model", &checkpoint->model);
+    if (verdict != GOOD || weights_only || moments_are_zero(checkpoint)) return verdict;
+    verdict = open_tensors(checkpoint, "optimizer", &checkpoint->optimizer);
+    if (!checkpoint->optimizer)
+        log_error("%s: the optimizer's state cannot be used. To start from the weights alone, name the folder in "
+                  "checkpoint.initial_load_path",
+                  path);
+    return verdict;
+}
+
+static bool all_fp32(const TensorFolder *folder, const char *path) {
+    for (int64_t i = 0; folder && i < tensor_folder_count(folder); i++) {
+        const SafeTensor *tensor = tensor_folder_entry(folder, i);
+        if (tensor->type == SAFE_F32) continue;
+        log_error("%s: tensor %s is %s; a checkpoint to train on has F32", path, tensor->name,
+                  safe_type_name(tensor->type));
+        return false;
+    }
+    return true;
+}
+
+static Verdict check_names(const OpenCheckpoint *checkpoint, const Unit *units, int count) {
+    if (!all_fp32(checkpoint->model, checkpoint->path)) return FOREIGN;
+    if (!all_fp32(checkpoint->optimizer, checkpoint->path)) return FOREIGN;
+    if (weights_check(checkpoint->model, checkpoint->path, "", units, count)) return FOREIGN;
+    if (!checkpoint->optimizer) return GOOD;
+    if (weights_check(checkpoint->optimizer, checkpoint->path, "exp_avg.", units, count)) return FOREIGN;
+    if (weights_check(checkpoint->optimizer, checkpoint->path, "exp_avg_sq.", units, count)) return FOREIGN;
+    return GOOD;
+}
+
+/* This rank's part of one tensor. */
+static Verdict read_part(const SafeTensor *tensor, const Unit *unit, const Parameter *p, float *values, char *block,
+                         CrcPart *part) {
+    const UnitRange range = unit_range(unit, p);
+    if (range.last <= range.first) return GOOD;
+    *part = (CrcPart){range.in_parameter * 4, (range.last - range.first) * 4, 0};
+    char *to = (char *)(values + range.in_shard);
+    for (int64_t done = 0, bytes; done < part->bytes; done += bytes) {
+        bytes = part->bytes - done < BLOCK_BYTES ? part->bytes - done : BLOCK_BYTES;
+        if (safetensors_read(tensor, part->first + done, bytes, block) != OK) return UNREADABLE;
+        part->crc = crc_update(part->crc, block, bytes);
+        device_upload(unit->update_device, to + done, block, bytes);
+    }
+    return GOOD;
+}
+
+static Verdict check_crc(const OpenCheckpoint *checkpoint, const char *name, uint32_t crc, bool speaks) {
+    uint32_t expected;
+    if (checkpoint_state_find(checkpoint->state, "tensors", name, &expected) && crc == expected) return GOOD;
+    if (speaks)
+        log_error("%s: tensor %s is damaged: its CRC-32 is %08" PRIx32 ", not the one in state.json", checkpoint->path,
+                  name, crc);
+    return DAMAGED;
+}
+
+static const char *const prefixes[] = {"", "exp_avg.", "exp_avg_sq."};
+
+static const SafeTensor *find_tensor(const OpenCheckpoint *checkpoint, int kind, const Parameter *p, char *name,
+                                     size_t size) {
+    snprintf(name, size, "%s%s", prefixes[kind], p->name);
+    return tensor_folder_find(kind == 0 ? checkpoint->model : checkpoint->optimizer, name);
+}
+
+/* This rank's shards of the weights (kind 0) or of one kind of moments; part: one for each tensor. */
+static Verdict read_shards(const OpenCheckpoint *checkpoint, Unit *units, int count, int kind, CrcPart *part) {
+    char *block = malloc((size_t)BLOCK_BYTES), name[PARAMETER_NAME + 16];
+    CHECK(block, "no memory to load a checkpoint");
+    Verdict verdict = GOOD;
+    for (int u = 0; u < count; u++) {
+        float *values = kind == 0 ? units[u].master : kind == 1 ? units[u].exp_avg : units[u].exp_avg_sq;
+        for (int i = 0; i < units[u].parameters && verdict == GOOD; i++) {
+            const Parameter *p = &units[u].parameter[i];
+            const SafeTensor *tensor = find_tensor(checkpoint, kind, p, name, sizeof name);
+            verdict = read_part(tensor, &units[u], p, values, block, part++);
+        }
+    }
+    free(block);
+    return verdict;
+}
+
+/* Compares what all ranks have read. Collective. */
+static Verdict check_shards(const OpenCheckpoint *checkpoint, Comm *comm, const Unit *units, int count, int kind,
+                            const CrcPart *mine, int64_t tensors) {
+    CrcPart *parts = calloc((size_t)(tensors * comm->size) + 1, sizeof *parts);
+    CHECK(parts, "no memory to load a checkpoint");
+    comm->f->all_gather(comm, mine, parts, tensors * (int64_t)sizeof *parts);
+    char name[PARAMETER_NAME + 16];
+    const CrcPart *part = parts;
+    Verdict verdict = GOOD;
+    for (int u = 0; u < count; u++)
+        for (int i = 0; i < units[u].parameters; i++, part++) {
+            const SafeTensor *tensor = find_tensor(checkpoint, kind, &units[u].parameter[i], name, sizeof name);
+            const uint32_t crc = crc_of_parts(part, comm->size, tensors, tensor->bytes);
+            const Verdict one = check_crc(checkpoint, name, crc, comm->rank == 0);
+            if (one > verdict) verdict = one;
+        }
+    free(parts);
+    return verdict;
+}
+
+/* The weights (kind 0) or one kind of moments of all units, each rank its shard. Collective. */
+static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *units, int count, int kind) {
+    int64_t tensors = 0;
+    for (int u = 0; u < count; u++) tensors += units[u].parameters;
+    CrcPart *mine = calloc((size_t)tensors + 1, sizeof *mine);
+    CHECK(mine, "no memory to load a checkpoint");
+    Verdict verdict = worst_of(comm, read_shards(checkpoint, units, count, kind, mine));
+    if (verdict == GOOD) verdict = check_shards(checkpoint, comm, units, count, kind, mine, tensors);
+    free(mine);
+    return verdict;
+}
+
+/* Rank 0 looks first, so that what is wrong is said once. Collective. */
+static Verdict load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state) {
+    OpenCheckpoint checkpoint = {0};
+    Verdict verdict = GOOD;
+    weights_only = weights_only || !units[0].exp_avg;
+    for (int turn = 0; turn < 2 && verdict == GOOD; turn++) {
+        if ((turn == 0) == (comm->rank == 0)) {
+            verdict = open_checkpoint(path, weights_only, &checkpoint);
+            if (verdict == GOOD) verdict = check_names(&checkpoint, units, count);
+        }
+        verdict = worst_of(comm, verdict);
+    }
+    const bool zero = verdict == GOOD && !checkpoint.optimizer;
+    const int kinds = zero ? 1 : 3;
+    for (int kind = 0; kind < kinds && verdict == GOOD; kind++)
+        verdict = load_kind(&checkpoint, comm, units, count, kind);
+    if (verdict == GOOD && zero) weights_zero_moments(units, count);
+    if (verdict == GOOD && state) {
+        *state = json_deep_copy(checkpoint.state);
+        json_object_del(*state, "tensors");
+        json_object_del(*state, "files");
+        json_object_del(*state, "crc32");
+    }
+    close_checkpoint(&checkpoint);
+    return verdict;
+}
+
+Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state) {
+    return load(path, comm, units, count, weights_only, state) == GOOD ? OK : BAD_INPUT;
+}
+
+/* Rank 0's list, so that all ranks try the same folders. Collective. */
+static Status agreed_list(const char *folder, Comm *comm, int64_t **steps, int64_t *count) {
+    int64_t header[2] = {OK, 0};
+    *steps = NULL;
+    if (comm->rank == 0) header[0] = checkpoint_list(folder, steps, &header[1]);
+    comm->f->broadcast(comm, header, sizeof header, 0);
+    *count = header[1];
+    if (header[0]) return (Status)header[0];
+    if (comm->rank != 0) *steps = malloc((size_t)(*count + 1) * sizeof **steps);
+    CHECK(*steps, "no memory for the list of checkpoints");
+    comm->f->broadcast(comm, *steps, *count * (int64_t)sizeof **steps, 0);
+    return OK;
+}
+
+/* Rank 0: takes a damaged step out of the row, so that retention does not count it. Nothing is removed. */
+static void set_aside(const char *path) {
+    const size_t size = strlen(path) + 16;
+    char *aside = malloc(size);
+    CHECK(aside, "no memory for a path");
+    snprintf(aside, size, "%s.damaged", path);
+    const int error = file_rename(path, aside);
+    if (error)
+        log_warning("%s is damaged and could not be renamed: %s", path, strerror(error));
+    else
+        log_warning("%s is damaged; it is now %s", path, aside);
+    free(aside);
+}
+
+Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
+                         json_t **state) {
+    int64_t *steps, steps_count;
+    *step = -1;
+    const Status status = agreed_list(folder, comm, &steps, &steps_count);
+    if (status) return status;
+    Verdict verdict = GOOD;
+    bool tried = false;
+    for (int64_t i = steps_count - 1; i >= 0 && *step < 0; i--) {
+        if (load_step >= 0 && steps[i] != load_step) continue;
+        if (tried && comm->rank == 0)
+            log_warning("falling back to the older checkpoint of step %" PRId64 ": the work since then is lost",
+                        steps[i]);
+        tried = true;
+        char *path = checkpoint_path(folder, steps[i]);
+        verdict = load(path, comm, units, count, false, state);
+        if (verdict == GOOD) *step = steps[i];
+        if (verdict == DAMAGED && load_step < 0 && comm->rank == 0) set_aside(path);
+        free(path);
+        if (verdict == FOREIGN) break;
+    }
+    free(steps);
+    if (*step >= 0 || (!tried && load_step < 0)) return OK;
+    if (comm->rank == 0 && !tried) log_error("%s has no checkpoint of step %" PRId64, folder, load_step);
+    if (comm->rank == 0 && tried) log_error("no checkpoint in %s can be used", folder);
+    return BAD_INPUT;
+}
+
+Status checkpoint_state(const char *path, json_t **state) {
+    Status status = checkpoint_state_read(path, state);
+    if (status == OK) status = checkpoint_state_check_version(*state, path);
+    if (status) {
+        json_decref(*state);
+        *state = NULL;
+    }
+    return status;
+}
+
+/* Compares a whole tensor with its CRC. */
+static Status check_tensor(const OpenCheckpoint *checkpoint, const SafeTensor *tensor, char *block) {
+    uint32_t crc = 0;
+    for (int64_t done = 0, bytes; done < tensor->bytes; done += bytes) {
+        bytes = tensor->bytes - done < BLOCK_BYTES ? tensor->bytes - done : BLOCK_BYTES;
+        const Status status = safetensors_read(tensor, done, bytes, block);
+        if (status) return status;
+        crc = crc_update(crc, block, bytes);
+    }
+    return check_crc(checkpoint, tensor->name, crc, true) == GOOD ? OK : BAD_INPUT;
+}
+
+Status checkpoint_check(const char *path) {
+    OpenCheckpoint checkpoint;
+    const Verdict verdict = open_checkpoint(path, false, &checkpoint);
+    Status status = verdict == GOOD ? OK : verdict == UNREADABLE ? IO_ERROR : BAD_INPUT;
+    char *block = malloc((size_t)BLOCK_BYTES);
+    CHECK(block, "no memory to check a checkpoint");
+    TensorFolder *const folders[] = {checkpoint.model, checkpoint.optimizer};
+    for (int i = 0; i < 2 && status == OK; i++)
+        for (int64_t t = 0; folders[i] && t < tensor_folder_count(folders[i]) && status == OK; t++)
+            status = check_tensor(&checkpoint, tensor_folder_entry(folders[i], t), block);
+    free(block);
+    close_checkpoint(&checkpoint);
+    return status;
+}

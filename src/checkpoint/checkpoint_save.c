@@ -1,0 +1,543 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "core/profile.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_state.h"
+#include "base/crc.h"
+#include "base/files.h"
+#include "checkpoint/safetensors_plan.h"
+
+static const int64_t LARGEST_FILE = INT64_C(5) * 1000 * 1000 * 1000; /* transformers' limit for shards */
+static const int64_t BLOCK_BYTES = 4 << 20;                          /* of one CRC and one write */
+
+enum { MODEL, OPTIMIZER, PLANS };
+
+/* A part of a tensor that lies in this rank's shard. */
+typedef struct Piece {
+    int64_t tensor; /* counted over both plans */
+    int file;       /* counted over both plans */
+    int64_t offset; /* in the file */
+    int64_t bytes;
+    const Device *device;
+    const char *source;  /* in the unit's shard */
+    int64_t copy_offset; /* in the copy */
+} Piece;
+
+typedef struct Failure {
+    int error;
+    char what[512];
+} Failure;
+
+enum { TEXTS = 5 };
+typedef struct Text {
+    const char *name;
+    char *content;
+} Text;
+
+struct Checkpointer {
+    Comm *comm;
+    CheckpointOptions options;
+    char *folder, *run_name;
+    SafetensorsPlan plan[PLANS];
+    int64_t tensors, pieces, capacity;
+    int files;
+    Piece *piece;
+    char *copy; /* NULL: synchronous */
+    int64_t copy_bytes;
+    SavedStep saved;
+
+    /* The save in progress. */
+    bool busy, threaded;
+    int64_t step;
+    double begun;  /* seconds_now() */
+    json_t *state; /* rank 0 */
+    char *temporary;
+    Text text[TEXTS]; /* rank 0 */
+    pthread_t thread;
+    atomic_bool written;
+    CrcPart *part; /* [tensors]: what this rank wrote of each */
+    Failure failure;
+};
+
+static void fail(Checkpointer *c, const char *doing, const char *path, int error) {
+    if (!error || c->failure.error) return;
+    c->failure.error = error;
+    snprintf(c->failure.what, sizeof c->failure.what, "%s %s: %s (errno %d)", doing, path, strerror(error), error);
+}
+
+static const PlannedTensor *planned_tensor(const Checkpointer *c, int64_t index) {
+    const int64_t first = c->plan[MODEL].tensors;
+    return index < first ? &c->plan[MODEL].tensor[index] : &c->plan[OPTIMIZER].tensor[index - first];
+}
+
+static const PlannedFile *planned_file(const Checkpointer *c, int index) {
+    const int first = c->plan[MODEL].files;
+    return index < first ? &c->plan[MODEL].file[index] : &c->plan[OPTIMIZER].file[index - first];
+}
+
+static void plan_files(Checkpointer *c, const Unit *units, int count) {
+    static const char *const prefixes[] = {"exp_avg.", "exp_avg_sq."};
+    for (int u = 0; u < count; u++)
+        for (int i = 0; i < units[u].parameters; i++) {
+            const Parameter *p = &units[u].parameter[i];
+            safetensors_plan_add(&c->plan[MODEL], p->name, SAFE_F32, p->dims, p->shape);
+        }
+    /* All first moments of a unit, then all second ones: each rank's part of either is one contiguous range. */
+    for (int u = 0; u < count; u++)
+        for (int moment = 0; moment < 2; moment++)
+            for (int i = 0; i < units[u].parameters; i++) {
+                const Parameter *p = &units[u].parameter[i];
+                char name[PARAMETER_NAME + 16];
+                snprintf(name, sizeof name, "%s%s", prefixes[moment], p->name);
+                safetensors_plan_add(&c->plan[OPTIMIZER], name, SAFE_F32, p->dims, p->shape);
+            }
+    const int64_t limit = c->options.max_shard_bytes ? c->options.max_shard_bytes : LARGEST_FILE;
+    safetensors_plan_place(&c->plan[MODEL], "model", limit);
+    safetensors_plan_place(&c->plan[OPTIMIZER], "optimizer", limit);
+    c->tensors = c->plan[MODEL].tensors + c->plan[OPTIMIZER].tensors;
+    c->files = c->plan[MODEL].files + c->plan[OPTIMIZER].files;
+}
+
+/* This rank's part of parameter p, of which `values` holds the unit's shard. */
+static void add_piece(Checkpointer *c, const Unit *unit, const Parameter *p, const float *values, int64_t tensor) {
+    const UnitRange range = unit_range(unit, p);
+    const int64_t bytes = (range.last - range.first) * 4;
+    if (bytes <= 0) return;
+    if (c->pieces == c->capacity) {
+        c->capacity = c->capacity ? 2 * c->capacity : 64;
+        c->piece = realloc(c->piece, (size_t)c->capacity * sizeof *c->piece);
+        CHECK(c->piece, "no memory to plan a checkpoint");
+    }
+    const bool model = tensor < c->plan[MODEL].tensors;
+    const PlannedTensor *planned = planned_tensor(c, tensor);
+    c->piece[c->pieces++] = (Piece){.tensor = tensor,
+                                    .file = planned->file + (model ? 0 : c->plan[MODEL].files),
+                                    .offset = planned->offset + range.in_parameter * 4,
+                                    .bytes = bytes,
+                                    .device = unit->update_device,
+                                    .source = (const char *)(values + range.in_shard),
+                                    .copy_offset = c->copy_bytes};
+    c->copy_bytes += bytes;
+}
+
+static void plan_pieces(Checkpointer *c, const Unit *units, int count) {
+    int64_t tensor = 0;
+    for (int u = 0; u < count; u++)
+        for (int i = 0; i < units[u].parameters; i++)
+            add_piece(c, &units[u], &units[u].parameter[i], units[u].master, tensor++);
+    for (int u = 0; u < count; u++)
+        for (int moment = 0; moment < 2; moment++)
+            for (int i = 0; i < units[u].parameters; i++)
+                add_piece(c, &units[u], &units[u].parameter[i], moment == 0 ? units[u].exp_avg : units[u].exp_avg_sq,
+                          tensor++);
+}
+
+/* The lowest rank with an error, -1 if there is none. Collective. */
+static int failing_rank(Comm *comm, int error) {
+    double value = error ? comm->size - comm->rank : 0;
+    comm->f->all_reduce_max(comm, &value, 1);
+    return value > 0 ? comm->size - (int)value : -1;
+}
+
+static bool is_temporary(const char *name) {
+    return strncmp(name, "step-", 5) == 0 && strlen(name) > 13 && strncmp(name + 13, ".tmp-", 5) == 0;
+}
+
+/* Takes away what runs that died in a save have left. */
+static void remove_leftovers(const Checkpointer *c) {
+    char **names;
+    int64_t count;
+    if (folder_list(c->folder, &names, &count)) return;
+    for (int64_t i = 0; i < count; i++) {
+        if (!is_temporary(names[i])) continue;
+        char *path = path_join(c->folder, names[i]);
+        const int error = folder_remove(path);
+        if (error) log_warning("cannot remove %s, left by an earlier run: %s", path, strerror(error));
+        free(path);
+    }
+    folder_list_free(names, count);
+}
+
+static int64_t total_bytes(const Checkpointer *c) {
+    int64_t bytes = 0;
+    for (int i = 0; i < c->files; i++) bytes += planned_file(c, i)->bytes;
+    return bytes;
+}
+
+/* Rank 0: the folder exists, can be written, is free of leftovers. Logs and returns the errno. */
+static int prepare_folder(const Checkpointer *c) {
+    int error = folder_create_all(c->folder);
+    if (!error) {
+        remove_leftovers(c);
+        char *probe = path_join(c->folder, "step-00000000.tmp-probe");
+        error = folder_create(probe);
+        if (!error) error = folder_remove(probe);
+        free(probe);
+    }
+    if (error) {
+        log_error("checkpoints cannot be written to %s: %s", c->folder, strerror(error));
+        return error;
+    }
+    const int64_t available = folder_free_bytes(c->folder), needed = total_bytes(c);
+    if (available < needed)
+        log_warning("a checkpoint needs %.1f MB, but the disk of %s has %.1f MB left", (double)needed / 1e6, c->folder,
+                    (double)available / 1e6);
+    return 0;
+}
+
+Status checkpointer_create(Comm *comm, const Unit *units, int count, const CheckpointOptions *options,
+                           Checkpointer **result) {
+    signal(SIGXFSZ, SIG_IGN);
+    Checkpointer *c = calloc(1, sizeof *c);
+    CHECK(c, "no memory for the checkpoints");
+    c->comm = comm;
+    c->options = *options;
+    c->folder = strdup(options->folder);
+    c->run_name = strdup(options->run_name);
+    CHECK(c->folder && c->run_name, "no memory for the checkpoints");
+    c->saved.step = -1;
+    plan_files(c, units, count);
+    plan_pieces(c, units, count);
+    c->part = calloc((size_t)c->tensors + 1, sizeof *c->part);
+    if (options->asynchronous) c->copy = malloc((size_t)c->copy_bytes + 1);
+    CHECK(c->part && (c->copy || !options->asynchronous), "no memory for the copy that checkpoints are written from");
+    *result = c;
+    const int error = comm->rank == 0 ? prepare_folder(c) : 0;
+    if (failing_rank(comm, error) < 0) return OK;
+    checkpointer_destroy(c);
+    *result = NULL;
+    return IO_ERROR;
+}
+
+void checkpointer_destroy(Checkpointer *c) {
+    if (!c) return;
+    checkpoint_wait(c);
+    for (int i = 0; i < PLANS; i++) safetensors_plan_free(&c->plan[i]);
+    free(c->folder);
+    free(c->run_name);
+    free(c->piece);
+    free(c->part);
+    free(c->copy);
+    free(c);
+}
+
+SavedStep checkpoint_saved(const Checkpointer *c) { return c->saved; }
+
+/* FOLDER/step-%08d.tmp-RUN, with `suffix` behind it. */
+static char *temporary_path(const Checkpointer *c, int64_t step, const char *suffix) {
+    char name[400];
+    snprintf(name, sizeof name, "step-%08" PRId64 ".tmp-%.255s%s", step, c->run_name, suffix);
+    return path_join(c->folder, name);
+}
+
+/* Creates one planned file with its full size and its header. */
+static void create_file(Checkpointer *c, const PlannedFile *file) {
+    char *path = path_join(c->temporary, file->name);
+    int fd = -1;
+    int error = file_create(path, &fd);
+    fail(c, "creating", path, error);
+    if (!error) {
+        error = file_allocate(fd, file->bytes);
+        fail(c, "reserving room for", path, error);
+        if (!error) error = file_write(fd, file->header, file->header_bytes, 0);
+        fail(c, "writing", path, error);
+        fail(c, "closing", path, file_close(fd));
+    }
+    free(path);
+}
+
+/* Rank 0: the temporary folder with every file that the ranks will write into. */
+static void create_files(Checkpointer *c) {
+    if (folder_exists(c->temporary)) fail(c, "removing", c->temporary, folder_remove(c->temporary));
+    if (!c->failure.error) fail(c, "creating", c->temporary, folder_create(c->temporary));
+    for (int i = 0; i < c->files && !c->failure.error; i++) create_file(c, planned_file(c, i));
+}
+
+/* Bytes on their way to a file, small neighbours together. */
+typedef struct Block {
+    int fd;
+    char *memory; /* [BLOCK_BYTES] */
+    int64_t bytes, offset;
+} Block;
+
+static int write_block(Block *block) {
+    if (block->bytes == 0) return 0;
+    const int error = file_write(block->fd, block->memory, block->bytes, block->offset);
+    if (!error) file_start_writing(block->fd, block->bytes, block->offset);
+    block->offset += block->bytes;
+    block->bytes = 0;
+    return error;
+}
+
+/* Puts one piece into the block, takes its CRC while the bytes are in the cache, and writes the block when it is full.
+ */
+static int add_to_block(Checkpointer *c, const Piece *piece, Block *block) {
+    CrcPart *part = &c->part[piece->tensor];
+    *part = (CrcPart){piece->offset - planned_tensor(c, piece->tensor)->offset, piece->bytes, 0};
+    int error = block->offset + block->bytes == piece->offset ? 0 : write_block(block);
+    if (block->bytes == 0) block->offset = piece->offset;
+    for (int64_t done = 0, bytes; done < piece->bytes && !error; done += bytes) {
+        const int64_t room = BLOCK_BYTES - block->bytes;
+        char *to = block->memory + block->bytes;
+        bytes = piece->bytes - done < room ? piece->bytes - done : room;
+        if (c->copy)
+            memcpy(to, c->copy + piece->copy_offset + done, (size_t)bytes);
+        else
+            device_download(piece->device, to, piece->source + done, bytes);
+        part->crc = crc_update(part->crc, to, bytes);
+        block->bytes += bytes;
+        if (block->bytes == BLOCK_BYTES) error = write_block(block);
+    }
+    return error;
+}
+
+/* Writes this rank's pieces [first, last) of one file. */
+static int write_pieces(Checkpointer *c, int64_t first, int64_t last, int fd) {
+    Block block = {.fd = fd, .memory = malloc((size_t)BLOCK_BYTES)};
+    int error = block.memory ? 0 : ENOMEM;
+    for (int64_t i = first; i < last && !error; i++) error = add_to_block(c, &c->piece[i], &block);
+    if (!error) error = write_block(&block);
+    free(block.memory);
+    return error;
+}
+
+/* This rank's part of everything, durable. Runs in the background if the save is asynchronous. */
+static void write_parts(Checkpointer *c) {
+    memset(c->part, 0, (size_t)c->tensors * sizeof *c->part);
+    int64_t first = 0;
+    for (int file = 0; file < c->files && !c->failure.error; file++) {
+        int64_t last = first;
+        while (last < c->pieces && c->piece[last].file == file) last++;
+        /* Rank 0 has written the headers. */
+        if (last == first && c->comm->rank != 0) continue;
+        char *path = path_join(c->temporary, planned_file(c, file)->name);
+        int fd = -1;
+        const int error = file_open_write(path, &fd);
+        fail(c, "opening", path, error);
+        if (!error) {
+            fail(c, "writing", path, write_pieces(c, first, last, fd));
+            if (!c->failure.error) fail(c, "syncing", path, file_sync(fd));
+            fail(c, "closing", path, file_close(fd));
+        }
+        free(path);
+        first = last;
+    }
+    for (int i = 0; i < TEXTS && !c->failure.error; i++) {
+        if (!c->text[i].content) continue;
+        char *path = path_join(c->temporary, c->text[i].name);
+        fail(c, "writing", path, file_write_all(path, c->text[i].content, (int64_t)strlen(c->text[i].content)));
+        free(path);
+    }
+}
+
+static void *write_in_background(void *argument) {
+    Checkpointer *c = argument;
+    write_parts(c);
+    atomic_store(&c->written, true);
+    return NULL;
+}
+
+/* Signals go to the main thread, which knows what to do with them. */
+static void start_thread(Checkpointer *c) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    atomic_store(&c->written, false);
+    c->threaded = pthread_create(&c->thread, NULL, write_in_background, c) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!c->threaded) write_in_background(c);
+}
+
+static void add_text(Checkpointer *c, int index, const char *name, const char *content) {
+    c->text[index] = (Text){name, content ? strdup(content) : NULL};
+}
+
+static void begin(Checkpointer *c, int64_t step, const json_t *state, const CheckpointTexts *texts) {
+    c->busy = true;
+    c->step = step;
+    c->begun = seconds_now();
+    c->failure.error = 0;
+    c->temporary = temporary_path(c, step, "");
+    if (c->comm->rank != 0) return;
+    c->state = json_deep_copy(state);
+    add_text(c, 0, "config.json", texts->config_json);
+    add_text(c, 1, "generation_config.json", texts->generation_config_json);
+    add_text(c, 2, "config.yaml", texts->config_yaml);
+    add_text(c, 3, "model.safetensors.index.json", c->plan[MODEL].index);
+    add_text(c, 4, "optimizer.safetensors.index.json", c->plan[OPTIMIZER].index);
+    create_files(c);
+}
+
+static void end(Checkpointer *c) {
+    c->busy = c->threaded = false;
+    json_decref(c->state);
+    c->state = NULL;
+    free(c->temporary);
+    for (int i = 0; i < TEXTS; i++) free(c->text[i].content);
+    memset(c->text, 0, sizeof c->text);
+}
+
+/* All ranks learn whether one has failed; that one says why, rank 0 takes the temporary folder away. Collective. */
+static Status agree(Checkpointer *c) {
+    const int rank = failing_rank(c->comm, c->failure.error);
+    if (rank < 0) return OK;
+    if (c->comm->rank == rank)
+        log_error("step %" PRId64 " was not saved: rank %d: %s. Older checkpoints are untouched", c->step, rank,
+                  c->failure.what);
+    if (c->comm->rank == 0 && folder_exists(c->temporary)) {
+        const int error = folder_remove(c->temporary);
+        if (error) log_warning("cannot remove %s: %s", c->temporary, strerror(error));
+    }
+    return IO_ERROR;
+}
+
+/* Rank 0: the whole tensors' CRCs from those of all ranks' parts. */
+static void combine_crcs(Checkpointer *c, const CrcPart *parts) {
+    for (int64_t i = 0; i < c->tensors; i++) {
+        const PlannedTensor *tensor = planned_tensor(c, i);
+        const uint32_t crc = crc_of_parts(&parts[i], c->comm->size, c->tensors, tensor->bytes);
+        checkpoint_state_add(c->state, "tensors", tensor->name, crc);
+    }
+}
+
+static void write_state(Checkpointer *c, const CrcPart *parts) {
+    json_object_set_new(c->state, "format_version", json_integer(CHECKPOINT_VERSION));
+    json_object_set_new(c->state, "step", json_integer(c->step));
+    json_object_set_new(c->state, "moments", json_string("saved"));
+    for (int i = 0; i < TEXTS; i++)
+        if (c->text[i].content)
+            checkpoint_state_add(c->state, "files", c->text[i].name,
+                                 crc_update(0, c->text[i].content, (int64_t)strlen(c->text[i].content)));
+    for (int i = 0; i < c->files; i++) {
+        const PlannedFile *file = planned_file(c, i);
+        checkpoint_state_add(c->state, "files", file->name, crc_update(0, file->header, file->header_bytes));
+    }
+    combine_crcs(c, parts);
+    int64_t bytes;
+    char *text = checkpoint_state_encode(c->state, &bytes), *path = path_join(c->temporary, "state.json");
+    fail(c, "writing", path, file_write_all(path, text, bytes));
+    free(path);
+    free(text);
+}
+
+/* Gives a complete temporary folder its final name. A folder of the same step (from before a resume further back) is
+ * replaced. */
+static int give_name(Checkpointer *c, const char *path) {
+    if (!folder_exists(path)) return file_rename(c->temporary, path);
+    int error = file_exchange(c->temporary, path);
+    char *old = error ? temporary_path(c, c->step, ".replaced") : strdup(c->temporary);
+    CHECK(old, "no memory for a path");
+    if (error == EINVAL || error == ENOSYS) {
+        error = file_rename(path, old);
+        if (!error) error = file_rename(c->temporary, path);
+    }
+    if (!error) {
+        const int failed = folder_remove(old);
+        if (failed) log_warning("cannot remove %s: %s", old, strerror(failed));
+    }
+    free(old);
+    return error;
+}
+
+/* Rank 0: what makes the folder a checkpoint. */
+static void commit(Checkpointer *c, const CrcPart *parts) {
+    char *path = checkpoint_path(c->folder, c->step);
+    write_state(c, parts);
+    if (!c->failure.error) fail(c, "syncing", c->temporary, folder_sync(c->temporary));
+    if (!c->failure.error) fail(c, "renaming", c->temporary, give_name(c, path));
+    if (!c->failure.error) fail(c, "syncing", c->folder, folder_sync(c->folder));
+    free(path);
+}
+
+/* Moves an old step out of the way under a temporary name first, so that it is never seen half removed. */
+static void remove_step(const Checkpointer *c, int64_t step) {
+    char *path = checkpoint_path(c->folder, step), *old = temporary_path(c, step, ".removed");
+    int error = file_rename(path, old);
+    if (!error) error = folder_remove(old);
+    if (error) log_warning("cannot remove the old checkpoint %s: %s", path, strerror(error));
+    free(path);
+    free(old);
+}
+
+/* Rank 0: removes what retention does not keep. Steps beyond this one stay: they belong to a run that got further. */
+static void remove_old_steps(const Checkpointer *c) {
+    const int64_t keep = c->options.keep_latest_k;
+    if (keep <= 0) return;
+    if (keep == 1) {
+        char *path = checkpoint_path(c->folder, c->step);
+        const Status status = checkpoint_check(path);
+        free(path);
+        if (status) {
+            log_warning("step %" PRId64 " does not read back as written; the older checkpoints are kept", c->step);
+            return;
+        }
+    }
+    int64_t *steps, count;
+    if (checkpoint_list(c->folder, &steps, &count)) return;
+    int64_t newer = 0;
+    for (int64_t i = count - 1; i >= 0; i--) {
+        if (steps[i] > c->step || newer++ < keep) continue;
+        if (c->options.keep_every > 0 && steps[i] % c->options.keep_every == 0) continue;
+        remove_step(c, steps[i]);
+    }
+    free(steps);
+}
+
+/* All parts are written, or failed. Collective. */
+static Status finish(Checkpointer *c) {
+    Comm *comm = c->comm;
+    if (c->threaded) pthread_join(c->thread, NULL);
+    Status status = agree(c);
+    if (status == OK) {
+        CrcPart *parts = calloc((size_t)(comm->size * c->tensors) + 1, sizeof *parts);
+        CHECK(parts, "no memory for the CRCs of a checkpoint");
+        comm->f->all_gather(comm, c->part, parts, c->tensors * (int64_t)sizeof *parts);
+        if (comm->rank == 0) commit(c, parts);
+        free(parts);
+        status = agree(c);
+    }
+    if (status == OK) {
+        c->saved = (SavedStep){c->step, total_bytes(c), seconds_now() - c->begun};
+        if (comm->rank == 0) remove_old_steps(c);
+    }
+    end(c);
+    return status;
+}
+
+Status checkpoint_save(Checkpointer *c, int64_t step, const json_t *state, const CheckpointTexts *texts) {
+    checkpoint_wait(c);
+    begin(c, step, state, texts);
+    const Status status = agree(c);
+    if (status) {
+        end(c);
+        return status;
+    }
+    if (!c->copy) {
+        write_parts(c);
+        return finish(c);
+    }
+    for (int64_t i = 0; i < c->pieces; i++) {
+        const Piece *piece = &c->piece[i];
+        piece->device->copy(c->copy + piece->copy_offset, piece->bytes, piece->source, piece->bytes, 1, piece->bytes);
+    }
+    if (c->pieces > 0) c->piece[0].device->synchronize();
+    start_thread(c);
+    return OK;
+}
+
+Status checkpoint_poll(Checkpointer *c) {
+    if (!c->busy) return OK;
+    double writing = !atomic_load(&c->written);
+    c->comm->f->all_reduce_max(c->comm, &writing, 1);
+    return writing > 0 ? OK : finish(c);
+}
+
+Status checkpoint_wait(Checkpointer *c) { return c->busy ? finish(c) : OK; }

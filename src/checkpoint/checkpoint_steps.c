@@ -1,0 +1,89 @@
+#include "checkpoint/checkpoint_steps.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/log.h"
+
+char *checkpoint_path(const char *folder, int64_t step) {
+    char name[40];
+    snprintf(name, sizeof name, "step-%08" PRId64, step);
+    return path_join(folder, name);
+}
+
+/* The step of "step-00000100"; -1 for any other name. */
+static int64_t step_of_name(const char *name) {
+    int64_t step;
+    char again[40];
+    if (sscanf(name, "step-%" SCNd64, &step) != 1 || step < 0) return -1;
+    snprintf(again, sizeof again, "step-%08" PRId64, step);
+    return strcmp(name, again) == 0 ? step : -1;
+}
+
+static int compare_steps(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count) {
+    *steps = calloc(1, sizeof **steps);
+    *count = 0;
+    char **names;
+    int64_t names_count;
+    const int error = folder_list(folder, &names, &names_count);
+    CHECK(*steps, "no memory for the list of checkpoints");
+    if (error == ENOENT) return OK;
+    if (error) {
+        log_error("reading folder %s: %s", folder, strerror(error));
+        free(*steps);
+        *steps = NULL;
+        return IO_ERROR;
+    }
+    *steps = realloc(*steps, (size_t)(names_count + 1) * sizeof **steps);
+    CHECK(*steps, "no memory for the list of checkpoints");
+    for (int64_t i = 0; i < names_count; i++) {
+        const int64_t step = step_of_name(names[i]);
+        if (step < 0) continue;
+        char *path = path_join(folder, names[i]), *state = path_join(path, "state.json");
+        if (file_exists(state))
+            (*steps)[(*count)++] = step;
+        else
+            log_warning("%s has no state.json: it is not a checkpoint and is left alone", path);
+        free(path);
+        free(state);
+    }
+    folder_list_free(names, names_count);
+    qsort(*steps, (size_t)*count, sizeof **steps, compare_steps);
+    return OK;
+}
+
+static bool has_weights(const char *path) {
+    char *file = path_join(path, "model.safetensors"), *index = path_join(path, "model.safetensors.index.json");
+    const bool found = file_exists(file) || file_exists(index);
+    free(file);
+    free(index);
+    return found;
+}
+
+char *checkpoint_find(const char *path) {
+    if (has_weights(path)) {
+        char *same = strdup(path);
+        CHECK(same, "no memory for a path");
+        return same;
+    }
+    char *inner = path_join(path, "checkpoint"), *found = NULL;
+    const char *folder = folder_exists(inner) ? inner : path;
+    int64_t *steps, count = 0;
+    if (checkpoint_list(folder, &steps, &count) == OK) {
+        if (count > 0) found = checkpoint_path(folder, steps[count - 1]);
+        if (count == 0) log_error("%s has no model.safetensors, and there is no step-... folder in %s", path, folder);
+        free(steps);
+    }
+    free(inner);
+    return found;
+}

@@ -1,0 +1,141 @@
+#define _GNU_SOURCE
+#include "checkpoint/run_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/files.h"
+
+enum { NAME_BYTES = 192, HOLDER_BYTES = 512 };
+
+struct RunLock {
+    int fd;
+    bool first; /* rank 0: wrote the file */
+    char name[NAME_BYTES];
+};
+
+static void pause_briefly(void) {
+    const struct timespec time = {0, 50 * 1000 * 1000};
+    nanosleep(&time, NULL);
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* flock that waits up to `patience` seconds. EWOULDBLOCK: somebody else has it. */
+static int lock_file(int fd, int operation, double patience) {
+    const double end = now() + patience;
+    for (;;) {
+        if (flock(fd, operation | LOCK_NB) == 0) return 0;
+        if (errno != EINTR && (errno != EWOULDBLOCK || now() >= end)) return errno;
+        pause_briefly();
+    }
+}
+
+static bool locks_unsupported(int error) { return error == ENOSYS || error == EOPNOTSUPP || error == ENOLCK; }
+
+static void read_holder(int fd, char *holder) {
+    const ssize_t bytes = pread(fd, holder, HOLDER_BYTES - 1, 0);
+    holder[bytes > 0 ? bytes : 0] = 0;
+    holder[strcspn(holder, "\n")] = 0;
+}
+
+/* One line about this job into the lock file. */
+static int write_holder(RunLock *lock) {
+    char host[128] = "unknown", date[40], line[HOLDER_BYTES];
+    struct timespec time;
+    struct tm utc;
+    gethostname(host, sizeof host - 1);
+    for (char *c = host; *c; c++)
+        if (*c == '/') *c = '_';
+    clock_gettime(CLOCK_REALTIME, &time);
+    gmtime_r(&time.tv_sec, &utc);
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S UTC", &utc);
+    snprintf(lock->name, sizeof lock->name, "%s-%ld-%" PRIx64, host, (long)getpid(),
+             (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec);
+    const int length = snprintf(line, sizeof line, "host %s, process %ld, started %s\n", host, (long)getpid(), date);
+    if (ftruncate(lock->fd, 0) != 0) return errno;
+    return file_write(lock->fd, line, length, 0);
+}
+
+/* Rank 0. Logs. */
+static Status acquire_first(RunLock *lock, const char *folder, const char *path, double patience) {
+    char holder[HOLDER_BYTES];
+    int error = folder_create_all(folder);
+    if (!error) {
+        lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (lock->fd < 0) error = errno;
+    }
+    if (!error) error = lock_file(lock->fd, LOCK_EX, patience);
+    if (error == EWOULDBLOCK) {
+        read_holder(lock->fd, holder);
+        log_error("another job is running in %s (%s). Wait for it, stop it, or choose another job.dump_folder", folder,
+                  holder[0] ? holder : "its lock file is empty");
+        return BAD_INPUT;
+    }
+    if (locks_unsupported(error)) {
+        log_warning("the file system of %s has no locks: nothing would stop a second job there", folder);
+        error = 0;
+    }
+    lock->first = !error;
+    if (!error) error = write_holder(lock);
+    /* Not atomic, but whoever comes between holds what makes our second lock fail. */
+    if (!error) error = lock_file(lock->fd, LOCK_SH, 0);
+    if (!error || locks_unsupported(error)) return OK;
+    log_error("locking %s: %s", path, strerror(error));
+    return IO_ERROR;
+}
+
+/* The other ranks share the lock that rank 0 has taken. */
+static Status join(RunLock *lock, const char *path) {
+    lock->fd = open(path, O_RDWR | O_CLOEXEC);
+    const int error = lock->fd < 0 ? errno : lock_file(lock->fd, LOCK_SH, 0);
+    if (!error || locks_unsupported(error)) return OK;
+    log_error("locking %s: %s. Do all hosts see the same folder?", path, strerror(error));
+    return IO_ERROR;
+}
+
+static Status worst_of(Comm *comm, Status status) {
+    double value = status;
+    comm->f->all_reduce_max(comm, &value, 1);
+    return (Status)value;
+}
+
+Status run_lock_acquire(Comm *comm, const char *folder, double patience, RunLock **result) {
+    RunLock *lock = calloc(1, sizeof *lock);
+    CHECK(lock, "no memory for the run lock");
+    lock->fd = -1;
+    char *path = path_join(folder, ".lock");
+    Status status = worst_of(comm, comm->rank == 0 ? acquire_first(lock, folder, path, patience) : OK);
+    if (status == OK) {
+        comm->f->broadcast(comm, lock->name, sizeof lock->name, 0);
+        status = worst_of(comm, comm->rank == 0 ? OK : join(lock, path));
+    }
+    free(path);
+    if (status) {
+        run_lock_release(lock);
+        lock = NULL;
+    }
+    *result = lock;
+    return status;
+}
+
+const char *run_lock_name(const RunLock *lock) { return lock->name; }
+
+void run_lock_release(RunLock *lock) {
+    if (!lock) return;
+    if (lock->first && ftruncate(lock->fd, 0) != 0) log_warning("emptying the lock file: %s", strerror(errno));
+    if (lock->fd >= 0) close(lock->fd);
+    free(lock);
+}

@@ -1,0 +1,194 @@
+#include "checkpoint/tensor_folder.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/files.h"
+
+static const int64_t LARGEST_INDEX = 100000000;
+
+struct TensorFolder {
+    int64_t files, count;
+    SafeTensors **file;
+    const SafeTensor **tensor; /* by name */
+};
+
+static Status add_file(TensorFolder *folder, const char *directory, const char *name) {
+    char *path = path_join(directory, name);
+    SafeTensors *file;
+    const Status status = safetensors_open(path, &file);
+    free(path);
+    if (status) return status;
+    folder->file = realloc(folder->file, (size_t)(folder->files + 1) * sizeof *folder->file);
+    folder->tensor =
+        realloc(folder->tensor, (size_t)(folder->count + safetensors_count(file) + 1) * sizeof *folder->tensor);
+    CHECK(folder->file && folder->tensor, "no memory for the tensors of %s", directory);
+    folder->file[folder->files++] = file;
+    for (int64_t i = 0; i < safetensors_count(file); i++) folder->tensor[folder->count++] = safetensors_entry(file, i);
+    return OK;
+}
+
+/* A name in the folder itself, so that an index cannot reach other files. */
+static bool plain_name(const char *name) {
+    return name[0] && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static bool has_file(const TensorFolder *folder, const char *name) {
+    for (int64_t i = 0; i < folder->files; i++)
+        if (strcmp(strrchr(safetensors_path(folder->file[i]), '/') + 1, name) == 0) return true;
+    return false;
+}
+
+/* The tensors in the shards must be those of the index, each where it says. */
+static Status compare_with_index(const TensorFolder *folder, const char *path, const json_t *map) {
+    const char *name, *where;
+    json_t *value;
+    int64_t found = 0;
+    for (int64_t i = 0; i < folder->files; i++) {
+        for (int64_t j = 0; j < safetensors_count(folder->file[i]); j++) {
+            name = safetensors_entry(folder->file[i], j)->name;
+            where = json_string_value(json_object_get(map, name));
+            const char *file = safetensors_path(folder->file[i]);
+            if (!where || strcmp(where, strrchr(file, '/') + 1) != 0) {
+                log_error("%s has tensor %s, which %s %s", file, name, path,
+                          where ? "places in another file" : "lacks");
+                return BAD_INPUT;
+            }
+            found++;
+        }
+    }
+    if (found == (int64_t)json_object_size(map)) return OK;
+    json_object_foreach((json_t *)map, name, value) {
+        bool present = false;
+        for (int64_t i = 0; i < folder->files; i++) present |= safetensors_find(folder->file[i], name) != NULL;
+        if (!present) log_error("%s places tensor %s in %s, but it is not there", path, name, json_string_value(value));
+        if (!present) return BAD_INPUT;
+    }
+    return OK;
+}
+
+static Status check_total(const TensorFolder *folder, const char *path, const json_t *index) {
+    const json_t *total = json_object_get(json_object_get(index, "metadata"), "total_size");
+    if (!total) return OK;
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < folder->count; i++) bytes += folder->tensor[i]->bytes;
+    /* Hugging Face has written it as 1234.0 too. */
+    if (json_is_number(total) && json_number_value(total) == (double)bytes) return OK;
+    log_error("%s: metadata.total_size does not agree with the %" PRId64 " bytes in the shards", path, bytes);
+    return BAD_INPUT;
+}
+
+static Status open_shards(TensorFolder *folder, const char *directory, const char *path, const json_t *index) {
+    const json_t *map = json_object_get(index, "weight_map");
+    if (!json_is_object(map)) {
+        log_error("%s has no object weight_map", path);
+        return BAD_INPUT;
+    }
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)map, name, value) {
+        const char *file = json_string_value(value);
+        if (!file || !plain_name(file)) {
+            log_error("%s: the file of tensor %s must be a plain file name", path, name);
+            return BAD_INPUT;
+        }
+        const Status status = has_file(folder, file) ? OK : add_file(folder, directory, file);
+        if (status) return status;
+    }
+    const Status status = compare_with_index(folder, path, map);
+    return status ? status : check_total(folder, path, index);
+}
+
+static Status open_index(TensorFolder *folder, const char *directory, const char *path) {
+    char *text;
+    int64_t bytes;
+    const int error = file_read_all(path, LARGEST_INDEX, &text, &bytes);
+    if (error) {
+        log_error("reading %s: %s", path, strerror(error));
+        return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
+    }
+    json_error_t reason;
+    json_t *index = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &reason);
+    free(text);
+    if (!index) {
+        log_error("%s is not JSON: line %d: %s", path, reason.line, reason.text);
+        return BAD_INPUT;
+    }
+    const Status status = open_shards(folder, directory, path, index);
+    json_decref(index);
+    return status;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp((*(const SafeTensor *const *)a)->name, (*(const SafeTensor *const *)b)->name);
+}
+
+Status tensor_folder_open(const char *directory, const char *stem, TensorFolder **result) {
+    *result = NULL;
+    TensorFolder *folder = calloc(1, sizeof *folder);
+    CHECK(folder, "no memory to open %s", directory);
+    char name[96], index[128];
+    snprintf(name, sizeof name, "%s.safetensors", stem);
+    snprintf(index, sizeof index, "%s.safetensors.index.json", stem);
+    char *path = path_join(directory, name), *index_path = path_join(directory, index);
+    Status status;
+    if (file_exists(path)) {
+        status = add_file(folder, directory, name);
+    } else if (file_exists(index_path)) {
+        status = open_index(folder, directory, index_path);
+    } else {
+        log_error("%s has neither %s nor %s", directory, name, index);
+        status = BAD_INPUT;
+    }
+    free(path);
+    free(index_path);
+    if (status) {
+        tensor_folder_close(folder);
+        return status;
+    }
+    qsort(folder->tensor, (size_t)folder->count, sizeof *folder->tensor, compare_names);
+    *result = folder;
+    return OK;
+}
+
+void tensor_folder_close(TensorFolder *folder) {
+    if (!folder) return;
+    for (int64_t i = 0; i < folder->files; i++) safetensors_close(folder->file[i]);
+    free(folder->file);
+    free(folder->tensor);
+    free(folder);
+}
+
+const SafeTensor *tensor_folder_find(const TensorFolder *folder, const char *name) {
+    int64_t low = 0, high = folder->count;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        const int order = strcmp(name, folder->tensor[middle]->name);
+        if (order == 0) return folder->tensor[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+void tensor_folder_drop(TensorFolder *folder, const char *name) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < folder->count; i++)
+        if (strcmp(folder->tensor[i]->name, name) != 0) folder->tensor[kept++] = folder->tensor[i];
+    folder->count = kept;
+}
+
+int64_t tensor_folder_count(const TensorFolder *folder) { return folder->count; }
+
+const SafeTensor *tensor_folder_entry(const TensorFolder *folder, int64_t index) { return folder->tensor[index]; }
+
+int64_t tensor_folder_files(const TensorFolder *folder) { return folder->files; }
+
+const SafeTensors *tensor_folder_file(const TensorFolder *folder, int64_t index) { return folder->file[index]; }

@@ -1,0 +1,21 @@
+/* Weights of a Hugging Face folder into sharded units. */
+#ifndef FLAME_CHECKPOINT_WEIGHTS_H
+#define FLAME_CHECKPOINT_WEIGHTS_H
+
+#include "core/parameter.h"
+#include "parallel/comm.h"
+#include "checkpoint/tensor_folder.h"
+
+/* Compares the names and shapes of an open folder with the units' parameters. `prefix` stands before each parameter's
+ * name in the file ("" or "exp_avg."). BAD_INPUT after one message that names the first few missing, unexpected or
+ * misshapen tensors. */
+Status weights_check(const TensorFolder *folder, const char *path, const char *prefix, const Unit *units, int count);
+
+/* Reads this rank's part of every parameter from `path`/model*.safetensors into master, as fp32, and zeroes the moments
+ * where there are any. Collective: all ranks return the same status. */
+Status weights_load(const char *path, Comm *comm, Unit *units, int count);
+
+/* Sets the moments to zero, where there are any. */
+void weights_zero_moments(Unit *units, int count);
+
+#endif

@@ -1,0 +1,41 @@
+/* Reads, checks and writes the configuration of a training run. */
+#ifndef FLAME_CONFIG_CONFIG_H
+#define FLAME_CONFIG_CONFIG_H
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "config/train_config.h"
+
+/* Reads `--config FILE` and the overrides `--section.key=value` or `--section.key value` in order; `argv` begins after
+ * the program's name and command. A key that is given twice keeps the last value, and that is said. Checks each value,
+ * not how they fit together (config_validate), nor the model's keys (its builder). On OK the caller frees with
+ * config_free; else nothing is kept. USAGE for the command line, BAD_INPUT for what a key says, IO_ERROR if a file
+ * cannot be read; one log_error, from rank 0, since every rank reads the same: the caller lets the ranks agree on the
+ * status. */
+Status config_load(int argc, char **argv, TrainConfig *config);
+/* The same from a tree, which stays the caller's (a checkpoint's config.yaml, tests). */
+Status config_from_value(const ConfigValue *root, TrainConfig *config);
+void config_free(TrainConfig *config);
+
+/* Says what `device: auto` came to, cpu or cuda, and sets the keys that follow from it. */
+void config_set_device(TrainConfig *config, const char *device);
+
+/* n, if every n-th block is computed again; 0: all blocks alike. */
+int64_t config_recompute_every(const ActivationCheckpointConfig *config);
+
+/* Whether the degrees of data parallelism make so many ranks. BAD_INPUT after one log_error. */
+Status config_check_mesh(const TrainingConfig *training, int world_size);
+/* What only shows when keys are seen together, and with the number of ranks. BAD_INPUT after one log_error. */
+Status config_validate(const TrainConfig *config, int world_size);
+
+/* The effective configuration as YAML that loads back to the same one; model.config is written out in place. */
+void config_write(FILE *file, const TrainConfig *config);
+
+/* Every key with type, default, range and meaning. */
+void config_help(FILE *file);
+
+/* All known keys of all sections, and flame's keys that have no meaning here, for errors about unknown ones. */
+const KeyHints *config_hints(void);
+
+#endif

@@ -1,0 +1,183 @@
+/* The command line: --config FILE, and overrides that become part of the tree before it is read. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "base/log.h"
+
+typedef struct Argument {
+    char *name;        /* without --, owned */
+    const char *value; /* NULL: none */
+} Argument;
+
+/* Known keys have one dot (device none); those of the model may lie deeper. */
+static const Key *find_key(const char *name) {
+    const KeyHints *hints = config_hints();
+    const char *dot = strchr(name, '.');
+    const size_t section = dot ? (size_t)(dot - name) : 0;
+    for (int t = 0; t < hints->table_count; t++) {
+        const KeyTable *table = &hints->tables[t];
+        if (strlen(table->section) != section || strncmp(table->section, name, section) != 0) continue;
+        const Key *key = keys_find(table, 1, dot ? dot + 1 : name);
+        if (key) return key;
+    }
+    return NULL;
+}
+
+static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
+
+/* Whether a key can stand without a value: --training.varlen is --training.varlen=true, as in flame. */
+static bool is_switch(const char *name) {
+    const Key *key = find_key(name);
+    return key && type_of(key) == KEY_BOOLEAN;
+}
+
+__attribute__((format(printf, 1, 2))) static Status usage(const char *format, ...) {
+    char message[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (log_rank() == 0) log_error("%s", message);
+    return USAGE;
+}
+
+/* argv[*i], and argv[*i + 1] if the value stands there. */
+static Status take_argument(int argc, char **argv, int *i, Argument *argument) {
+    const char *text = argv[*i];
+    if (strncmp(text, "--", 2) != 0 || !text[2] || text[2] == '=')
+        return usage("%.80s is not an option; options are --config FILE and --section.key=value", text);
+    const char *equals = strchr(text, '=');
+    *argument = (Argument){.name = equals ? strndup(text + 2, (size_t)(equals - text) - 2) : strdup(text + 2)};
+    CHECK(argument->name, "no memory for the command line");
+    if (equals)
+        argument->value = equals + 1;
+    else if (*i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0)
+        argument->value = argv[++*i];
+    else if (is_switch(argument->name))
+        argument->value = "true";
+    if (argument->value && argument->value[0]) return OK;
+    const Status status = usage("--%.80s wants a value: --%.80s=VALUE", argument->name, argument->name);
+    free(argument->name);
+    return status;
+}
+
+static ConfigValue *split_at_commas(const char *text, bool strings) {
+    ConfigValue *list = config_value_new(VALUE_LIST, COMMAND_LINE, 0);
+    for (const char *item = text; item;) {
+        const char *comma = strchr(item, ',');
+        char *one = comma ? strndup(item, (size_t)(comma - item)) : strdup(item);
+        CHECK(one, "no memory for the command line");
+        config_value_append(list, strings ? config_value_string(one, COMMAND_LINE, 0)
+                                          : config_value_plain(one, COMMAND_LINE, 0));
+        free(one);
+        item = comma ? comma + 1 : NULL;
+    }
+    return list;
+}
+
+/* A text stays as it is, a list may be written with commas, and what is in brackets is YAML. */
+static Status read_argument(const Argument *argument, ConfigValue **value) {
+    const Key *key = find_key(argument->name);
+    const KeyType type = key ? type_of(key) : KEY_VALUE;
+    const char *text = argument->value;
+    const bool is_null = key && (key->type & KEY_NULLABLE) && strcmp(text, "null") == 0;
+    if ((type == KEY_STRING && !is_null) || strcmp(argument->name, "model.config") == 0)
+        *value = config_value_string(text, COMMAND_LINE, 0);
+    else if (text[0] == '[' || text[0] == '{')
+        return config_value_read_yaml(COMMAND_LINE, text, strlen(text), value);
+    else if (type == KEY_INTEGER_LIST || type == KEY_REAL_LIST || type == KEY_STRING_LIST)
+        *value = split_at_commas(text, type == KEY_STRING_LIST);
+    else
+        *value = config_value_plain(text, COMMAND_LINE, 0);
+    return OK;
+}
+
+/* Puts the value at its dotted name, opening mappings on the way. */
+static Status place_argument(ConfigValue *root, const char *name, ConfigValue *value) {
+    char *path = strdup(name);
+    CHECK(path, "no memory for the command line");
+    ConfigValue *mapping = root;
+    char *key = path, *dot = NULL;
+    while ((dot = strchr(key, '.')) != NULL) {
+        *dot = 0;
+        ConfigValue *below = (ConfigValue *)config_value_get(mapping, key);
+        if (!below || below->type != VALUE_MAPPING) {
+            below = config_value_new(VALUE_MAPPING, COMMAND_LINE, 0);
+            config_value_set(mapping, key, below);
+        }
+        mapping = below;
+        key = dot + 1;
+    }
+    const ConfigValue *before = config_value_get(mapping, key);
+    if (before && strcmp(before->file, COMMAND_LINE) == 0 && log_rank() == 0)
+        log_warning("--%.80s is given more than once; the last one counts: %.80s", name,
+                    value->text ? value->text : "");
+    config_value_set(mapping, key, value);
+    free(path);
+    return OK;
+}
+
+/* A name without a section: say which one it belongs to. */
+static Status refuse_bare(const char *name) {
+    const KeyHints *hints = config_hints();
+    for (int t = 1; t < hints->table_count; t++)
+        if (keys_find(&hints->tables[t], 1, name))
+            return usage("unknown option --%.80s; did you mean --%s.%.80s?", name, hints->tables[t].section, name);
+    const char *nearest = keys_nearest(hints->tables, hints->table_count, name);
+    for (int t = 0; t < hints->table_count && nearest; t++)
+        if (keys_find(&hints->tables[t], 1, nearest))
+            return usage("unknown option --%.80s; did you mean --%s%s%s?", name, hints->tables[t].section, t ? "." : "",
+                         nearest);
+    return usage("unknown option --%.80s; flame-c train --help lists all", name);
+}
+
+/* --config; the others only when the file has been read, since they go over it. */
+static Status read_files(int argc, char **argv, ConfigValue **root) {
+    const char *path = NULL;
+    Status status = OK;
+    for (int i = 0; i < argc && status == OK; i++) {
+        Argument argument;
+        status = take_argument(argc, argv, &i, &argument);
+        if (status != OK) return status;
+        if (strcmp(argument.name, "config") == 0) {
+            if (path) status = usage("--config is given twice: %.80s and %.80s", path, argument.value);
+            path = argument.value;
+        } else if (!strchr(argument.name, '.') && !find_key(argument.name)) {
+            status = refuse_bare(argument.name);
+        }
+        free(argument.name);
+    }
+    if (status != OK) return status;
+    if (!path) {
+        *root = config_value_new(VALUE_MAPPING, COMMAND_LINE, 0);
+        return OK;
+    }
+    status = config_value_read(path, root);
+    if (status != OK || (*root)->type == VALUE_MAPPING) return status;
+    status = config_error(*root, "a configuration is made of sections with keys, not of a %s",
+                          value_type_name((*root)->type));
+    config_value_free(*root);
+    return status;
+}
+
+Status config_load(int argc, char **argv, TrainConfig *config) {
+    ConfigValue *root = NULL;
+    Status status = read_files(argc, argv, &root);
+    if (status != OK) return status;
+    for (int i = 0; i < argc && status == OK; i++) {
+        Argument argument;
+        ConfigValue *value = NULL;
+        status = take_argument(argc, argv, &i, &argument);
+        if (status != OK) break;
+        if (strcmp(argument.name, "config") != 0) {
+            status = read_argument(&argument, &value);
+            if (status == OK) status = place_argument(root, argument.name, value);
+        }
+        free(argument.name);
+    }
+    if (status == OK) status = config_from_value(root, config);
+    config_value_free(root);
+    return status;
+}

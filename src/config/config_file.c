@@ -1,0 +1,62 @@
+/* A configuration file as text, and the reader that its name asks for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "config/config_value.h"
+
+static Status refuse(const char *path, Status status, const char *why) {
+    if (log_rank() == 0) log_error("%s: %s", path, why);
+    return status;
+}
+
+/* Reads until the end or one byte beyond the limit, which also ends files that say nothing of their size. */
+static Status read_text(const char *path, char **text, size_t *bytes) {
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return refuse(path, errno == ENOENT ? BAD_INPUT : IO_ERROR, strerror(errno));
+    struct stat about;
+    Status status = OK;
+    if (fstat(fd, &about) != 0)
+        status = refuse(path, IO_ERROR, strerror(errno));
+    else if (S_ISDIR(about.st_mode))
+        status = refuse(path, BAD_INPUT, "is a folder; a configuration file is wanted");
+    else if (!S_ISREG(about.st_mode))
+        status = refuse(path, BAD_INPUT, "is not a regular file; a configuration file is wanted");
+    else if (about.st_size > CONFIG_BYTES)
+        status = refuse(path, BAD_INPUT, "is larger than 1 MiB, which no configuration needs");
+    char *buffer = malloc(CONFIG_BYTES + 1);
+    CHECK(buffer, "no memory to read %s", path);
+    size_t used = 0;
+    while (status == OK && used <= CONFIG_BYTES) {
+        const ssize_t got = read(fd, buffer + used, CONFIG_BYTES + 1 - used);
+        if (got == 0) break;
+        if (got > 0) used += (size_t)got;
+        if (got < 0 && errno != EINTR) status = refuse(path, IO_ERROR, strerror(errno));
+    }
+    close(fd);
+    if (status == OK) {
+        *text = buffer;
+        *bytes = used;
+    } else {
+        free(buffer);
+    }
+    return status;
+}
+
+Status config_value_read(const char *path, ConfigValue **value) {
+    char *text = NULL;
+    size_t bytes = 0;
+    Status status = read_text(path, &text, &bytes);
+    if (status != OK) return status;
+    const size_t length = strlen(path);
+    if (length > 5 && strcmp(path + length - 5, ".json") == 0)
+        status = config_value_read_json(path, text, bytes, value);
+    else
+        status = config_value_read_yaml(path, text, bytes, value);
+    free(text);
+    return status;
+}

@@ -1,0 +1,206 @@
+#include "config/config_keys.h"
+
+#include <math.h>
+
+/* Steps, sequences, tokens: a double holds them exactly. */
+#define MANY      1e15
+#define AT(field) offsetof(TrainConfig, field)
+
+static const Key device_keys[] = {
+    {"device", KEY_CHOICE, "auto", 0, 0, "auto|cpu|cuda", "where to compute; auto: a GPU if there is one", AT(device)},
+};
+
+static const Key job_keys[] = {
+    {"dump_folder", KEY_STRING, "outputs", 0, 0, NULL, "metrics, logs and checkpoints are written here",
+     AT(job.dump_folder)},
+    {"description", KEY_STRING, "default job", 0, 0, NULL, "printed at the start and kept in config.yaml",
+     AT(job.description)},
+    {"time_limit", KEY_REAL, "0", 0, 1e9, NULL,
+     "seconds from the start; the run saves and stops in time; 0: none (Slurm's end of the job counts by itself)",
+     AT(job.time_limit)},
+};
+
+static const Key optimizer_keys[] = {
+    {"name", KEY_CHOICE, "AdamW", 0, 0, "AdamW", "the optimizer", AT(optimizer.name)},
+    {"lr", KEY_REAL, "8e-4", 0, 1e3, NULL, "learning rate at the top of the schedule", AT(optimizer.lr)},
+    {"eps", KEY_REAL, "1e-8", 0, 1, NULL, "added to the root of the second moment", AT(optimizer.eps)},
+    {"beta1", KEY_REAL, "0.9", 0, 0.9999999, NULL, "decay of the first moment", AT(optimizer.beta1)},
+    {"beta2", KEY_REAL, "0.95", 0, 0.9999999, NULL, "decay of the second moment", AT(optimizer.beta2)},
+    {"weight_decay", KEY_REAL, "0.1", 0, 100, NULL, "decoupled decay, times lr", AT(optimizer.weight_decay)},
+    {"decay_all", KEY_BOOLEAN, "false", 0, 0, NULL,
+     "true: decay every tensor, as flame does; false: not norms, biases, A_log, dt_bias and other vectors",
+     AT(optimizer.decay_all)},
+};
+
+static const Key lr_scheduler_keys[] = {
+    {"warmup_steps", KEY_INTEGER, "200", 0, MANY, NULL, "steps of linear warm-up", AT(lr_scheduler.warmup_steps)},
+    {"decay_ratio", KEY_REAL | KEY_NULLABLE, "null", 0, 1, NULL,
+     "part of the steps that decay, at the end; null: all after the warm-up", AT(lr_scheduler.decay_ratio)},
+    {"decay_type", KEY_CHOICE, "linear", 0, 0, "linear|sqrt|cosine|constant", "form of the decay",
+     AT(lr_scheduler.decay_type)},
+    {"lr_min", KEY_REAL, "0.0", 0, 1, NULL, "where the decay ends, as a ratio of lr", AT(lr_scheduler.lr_min)},
+};
+
+static const Key training_keys[] = {
+    {"batch_size", KEY_INTEGER, "8", 1, 1e6, NULL, "sequences per rank and micro-batch", AT(training.batch_size)},
+    {"global_batch_size", KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9, NULL,
+     "sequences per step over all ranks, accumulation follows; null: batch_size * ranks * accumulation",
+     AT(training.global_batch_size)},
+    {"seq_len", KEY_INTEGER, "2048", 1, 1e8, NULL, "tokens per sequence", AT(training.seq_len)},
+    {"context_len", KEY_INTEGER, "2048", 1, 1e8, NULL, "with varlen: longer documents are cut to pieces of this length",
+     AT(training.context_len)},
+    {"varlen", KEY_BOOLEAN, "false", 0, 0, NULL, "true: documents in a sequence do not see each other",
+     AT(training.varlen)},
+    {"gradient_accumulation_steps", KEY_INTEGER, "1", 1, 1e6, NULL, "micro-batches per step",
+     AT(training.gradient_accumulation_steps)},
+    {"steps", KEY_INTEGER, "10000", 0, MANY, NULL, "steps of the whole run", AT(training.steps)},
+    {"max_norm", KEY_REAL, "1.0", 0, 1e30, NULL, "gradients are clipped to this global L2 norm; 0: not at all",
+     AT(training.max_norm)},
+    {"skip_nan_inf", KEY_BOOLEAN, "true", 0, 0, NULL,
+     "true: a step whose loss or gradient is not finite changes no weight; false: it ends the run",
+     AT(training.skip_nan_inf)},
+    {"max_skipped_steps", KEY_INTEGER, "10", 1, MANY, NULL, "so many skipped steps in a row end the run",
+     AT(training.max_skipped_steps)},
+    {"seed", KEY_INTEGER, "42", 0, 9007199254740992.0, NULL, "of the initial weights and the order of the data",
+     AT(training.seed)},
+    {"mixed_precision_param", KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, "float32|bfloat16",
+     "type of products and activations; null: bfloat16 on a GPU, float32 on a CPU", AT(training.mixed_precision_param)},
+    {"mixed_precision_reduce", KEY_CHOICE, "float32", 0, 0, "float32", "type of the gradient's sum over ranks",
+     AT(training.mixed_precision_reduce)},
+    {"data_parallel_shard_degree", KEY_INTEGER, "-1", -1, 1e6, NULL,
+     "ranks that hold the parameters once; -1: all ranks, divided by data_parallel_replicate_degree",
+     AT(training.data_parallel_shard_degree)},
+    {"data_parallel_replicate_degree", KEY_INTEGER, "1", 1, 1e6, NULL,
+     "how often the parameters are held: 1, or the number of hosts, so that blocks are gathered within a host",
+     AT(training.data_parallel_replicate_degree)},
+    {"fsdp_reshard_after_forward", KEY_CHOICE, "default", 0, 0, "default|always|never",
+     "whether a block's parameters are dropped between forward and backward; default: all but the last block's",
+     AT(training.fsdp_reshard_after_forward)},
+    {"cuda_graph", KEY_BOOLEAN, "true", 0, 0, NULL,
+     "true: a GPU repeats a micro-batch as one graph; false: every kernel is launched by itself",
+     AT(training.cuda_graph)},
+    {"enable_cpu_offload", KEY_BOOLEAN, "false", 0, 0, NULL,
+     "true: with a GPU, the host keeps fp32 weights and moments and does the update: 12 bytes less per parameter there",
+     AT(training.enable_cpu_offload)},
+    {"mask_document_boundaries", KEY_BOOLEAN, "true", 0, 0, NULL,
+     "true: the last token of a document does not predict the first of the next; false: as in flame",
+     AT(training.mask_document_boundaries)},
+};
+
+static const Key data_keys[] = {
+    {"files", KEY_STRING_LIST, "[]", 0, 0, NULL, "HDF5 files of tokens (flame-c data build, tools/prepare.py)",
+     AT(data.files)},
+    {"probabilities", KEY_REAL_LIST, "[]", 0, 1e30, NULL, "weight of each file in the mixture; empty: by its tokens",
+     AT(data.probabilities)},
+    {"validation_files", KEY_STRING_LIST, "[]", 0, 0, NULL, "HDF5 files for the validation loss",
+     AT(data.validation_files)},
+    {"validation_interval", KEY_INTEGER, "500", 0, MANY, NULL, "steps between validations; 0: none",
+     AT(data.validation_interval)},
+    {"validation_steps", KEY_INTEGER, "10", 1, MANY, NULL, "batches of all ranks per validation",
+     AT(data.validation_steps)},
+    {"threads", KEY_INTEGER, "1", 1, 256, NULL, "threads of each rank that read and inflate", AT(data.threads)},
+};
+
+static const Key activation_checkpoint_keys[] = {
+    {"mode", KEY_CHOICE, "selective", 0, 0, "none|selective|full",
+     "what backward computes again: nothing, cheap operations (norms, gates, rotary), or whole blocks",
+     AT(activation_checkpoint.mode)},
+    {"selective_ac_option", KEY_STRING, "op", 0, 0, NULL,
+     "selective: op, the cheap operations of all blocks; or n, every n-th block whole and nothing of the others",
+     AT(activation_checkpoint.selective_ac_option)},
+};
+
+static const Key checkpoint_keys[] = {
+    {"enable_checkpoint", KEY_BOOLEAN, "false", 0, 0, NULL, "true: save and resume", AT(checkpoint.enable_checkpoint)},
+    {"folder", KEY_STRING, "checkpoint", 0, 0, NULL, "inside of job.dump_folder", AT(checkpoint.folder)},
+    {"interval", KEY_INTEGER, "500", 1, MANY, NULL, "steps between checkpoints; the last step is always saved",
+     AT(checkpoint.interval)},
+    {"load_step", KEY_INTEGER, "-1", -1, MANY, NULL, "step to resume from; -1: the newest complete one",
+     AT(checkpoint.load_step)},
+    {"keep_latest_k", KEY_INTEGER, "0", 0, 1e6, NULL, "older checkpoints are removed; 0: keep all",
+     AT(checkpoint.keep_latest_k)},
+    {"keep_every", KEY_INTEGER, "0", 0, MANY, NULL, "checkpoints of multiples of this step stay; 0: no such rule",
+     AT(checkpoint.keep_every)},
+    {"async_mode", KEY_CHOICE, "disabled", 0, 0, "disabled|async", "async: write from a copy while training goes on",
+     AT(checkpoint.async_mode)},
+    {"initial_load_path", KEY_STRING | KEY_NULLABLE, "null", 0, 0, NULL,
+     "folder with the weights that a new run begins with", AT(checkpoint.initial_load_path)},
+    {"export_dtype", KEY_CHOICE, "float32", 0, 0, "float32|bfloat16", "type of the weights that flame-c export writes",
+     AT(checkpoint.export_dtype)},
+};
+
+static const Key metrics_keys[] = {
+    {"log_freq", KEY_INTEGER, "10", 1, MANY, NULL, "steps between logged lines", AT(metrics.log_freq)},
+    {"enable_tensorboard", KEY_BOOLEAN, "true", 0, 0, NULL, "write TensorBoard event files",
+     AT(metrics.enable_tensorboard)},
+    {"save_tb_folder", KEY_STRING, "tb", 0, 0, NULL, "inside of job.dump_folder", AT(metrics.save_tb_folder)},
+};
+
+void config_tables(TrainConfig *config, KeyTable tables[CONFIG_SECTIONS]) {
+    const KeyTable all[CONFIG_SECTIONS] = {
+        {device_keys, LENGTH(device_keys), config, ""},
+        {job_keys, LENGTH(job_keys), config, "job"},
+        {optimizer_keys, LENGTH(optimizer_keys), config, "optimizer"},
+        {lr_scheduler_keys, LENGTH(lr_scheduler_keys), config, "lr_scheduler"},
+        {training_keys, LENGTH(training_keys), config, "training"},
+        {data_keys, LENGTH(data_keys), config, "data"},
+        {activation_checkpoint_keys, LENGTH(activation_checkpoint_keys), config, "activation_checkpoint"},
+        {checkpoint_keys, LENGTH(checkpoint_keys), config, "checkpoint"},
+        {metrics_keys, LENGTH(metrics_keys), config, "metrics"},
+    };
+    for (int i = 0; i < CONFIG_SECTIONS; i++) tables[i] = all[i];
+}
+
+static const RetiredKey retired[] = {
+    {"job.config_file", "name the file as --config FILE"},
+    {"job.print_args", "the effective configuration is always printed and kept in config.yaml"},
+    {"job.use_for_integration_test", "leave it out"},
+    {"model.name", "model.model_type names the mixer"},
+    {"model.tokenizer_path", "text is tokenized beforehand, by flame-c data build or tools/prepare.py"},
+    {"model.converters", "there is no float8; training.mixed_precision_param chooses the type"},
+    {"optimizer.implementation", "there is one implementation"},
+    {"optimizer.early_step_in_backward", "leave it out; gradients are sharded already"},
+    {"optimizer.scheduler", "lr_scheduler.decay_type chooses the form"},
+    {"optimizer.min_lr_ratio", "it is called lr_scheduler.lr_min"},
+    {"training.warmup_steps", "it is called lr_scheduler.warmup_steps"},
+    {"training.dataset", "data.files lists HDF5 files; tools/prepare.py makes them"},
+    {"training.dataset_name", "data.files lists HDF5 files; tools/prepare.py makes them"},
+    {"training.dataset_split", "data.files lists HDF5 files; tools/prepare.py makes them"},
+    {"training.data_dir", "data.files lists HDF5 files; tools/prepare.py makes them"},
+    {"training.data_files", "it is called data.files and lists HDF5 files"},
+    {"training.data_probs", "it is called data.probabilities"},
+    {"training.streaming", "data are always streamed; leave it out"},
+    {"training.num_workers", "data.threads is the number of reader threads of a rank"},
+    {"training.prefetch_factor", "readers run ahead by themselves; leave it out"},
+    {"training.pin_memory", "leave it out"},
+    {"training.persistent_workers", "leave it out"},
+    {"training.deterministic", "runs are always deterministic; leave it out"},
+    {"training.gc_freq", "there is no garbage to collect; leave it out"},
+    {"training.compile", "everything is compiled; leave it out"},
+    {"training.tensor_parallel_degree", "there is no tensor parallelism; sharding does without"},
+    {"training.disable_loss_parallel", "there is no tensor parallelism; leave it out"},
+    {"activation_offload.mode", "activations are not offloaded; activation_checkpoint.mode: full saves most memory"},
+    {"checkpoint.interval_type", "the interval is in steps"},
+    {"checkpoint.model_weights_only", "a checkpoint holds everything; flame-c export writes weights only"},
+    {"checkpoint.last_save_model_weights_only", "a checkpoint holds everything; flame-c export writes weights only"},
+    {"checkpoint.initial_load_model_weights_only", "initial_load_path always takes the weights only"},
+    {"checkpoint.exclude_from_loading", "initial_load_path takes the weights only; resuming takes everything"},
+    {"checkpoint.create_seed_checkpoint", "initial weights do not depend on the number of ranks; leave it out"},
+    {"metrics.enable_wandb", "metrics.jsonl and TensorBoard files are written; both can be sent to wandb"},
+    {"metrics.save_for_all_ranks", "metrics are sums over all ranks; leave it out"},
+    {"metrics.disable_color_printing", "nothing is coloured; leave it out"},
+    {"profiling", "flame-c bench shows where the time goes"},
+    {"float8", "there is no float8; training.mixed_precision_param chooses the type"},
+    {"experimental", "there is no pipeline, context or tensor parallelism"},
+    {"comm", "leave it out; FLAME_COLLECTIVE_TIMEOUT in the environment is the seconds that a collective may take"},
+    {"memory_estimation", "flame-c plan prints the memory of each rank"},
+    {"fault_tolerance", "a run resumes by itself from its newest checkpoint; leave it out"},
+    {"activation_offload", "activations are not offloaded; activation_checkpoint.mode: full saves most memory"},
+};
+
+const KeyHints *config_hints(void) {
+    static KeyTable tables[CONFIG_SECTIONS];
+    static const KeyHints hints = {tables, CONFIG_SECTIONS, retired, LENGTH(retired)};
+    config_tables(NULL, tables);
+    return &hints;
+}

@@ -1,0 +1,103 @@
+/* What only shows when keys are seen together. */
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "base/log.h"
+#include "base/number.h"
+
+__attribute__((format(printf, 1, 2))) static Status refuse(const char *format, ...) {
+    char message[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (log_rank() == 0) log_error("%s", message);
+    return BAD_INPUT;
+}
+
+static Status check_data(const DataConfig *data) {
+    const int64_t files = data->files.count, weights = data->probabilities.count;
+    if (files == 0) return refuse("data.files is missing: HDF5 files of tokens, made by flame-c data build");
+    if (weights == 0) return OK;
+    if (files == 1) return refuse("data.probabilities has no meaning with one file in data.files; leave it out");
+    if (weights != files)
+        return refuse("data.probabilities has %lld values for %lld files in data.files", (long long)weights,
+                      (long long)files);
+    double sum = 0;
+    for (int64_t i = 0; i < weights; i++) sum += data->probabilities.item[i];
+    if (!(sum > 0)) return refuse("data.probabilities sum to 0; at least one must be positive");
+    return OK;
+}
+
+Status config_check_mesh(const TrainingConfig *training, int world_size) {
+    const int64_t shard = training->data_parallel_shard_degree, replicate = training->data_parallel_replicate_degree;
+    if (shard == 0) return refuse("training.data_parallel_shard_degree is 0; -1 means all ranks");
+    if (world_size % replicate != 0)
+        return refuse("training.data_parallel_replicate_degree %lld does not divide the %d ranks", (long long)replicate,
+                      world_size);
+    if (shard != -1 && shard * replicate != world_size)
+        return refuse("training.data_parallel_replicate_degree %lld x data_parallel_shard_degree %lld is not the %d "
+                      "ranks; set data_parallel_shard_degree to %lld, or to -1",
+                      (long long)replicate, (long long)shard, world_size, (long long)(world_size / replicate));
+    return OK;
+}
+
+static Status check_batch(const TrainingConfig *training, int world_size) {
+    const int64_t global = training->global_batch_size, accumulation = training->gradient_accumulation_steps;
+    if (global == -1) return OK;
+    if (global < world_size)
+        return refuse("training.global_batch_size %lld leaves some of the %d ranks without a sequence",
+                      (long long)global, world_size);
+    if (accumulation != 1)
+        return refuse("training.global_batch_size and training.gradient_accumulation_steps (%lld) exclude each other: "
+                      "accumulation follows from the global batch",
+                      (long long)accumulation);
+    return OK;
+}
+
+static void warn_about_schedule(const TrainConfig *config) {
+    const int64_t steps = config->training.steps, warmup = config->lr_scheduler.warmup_steps;
+    const double ratio = config->lr_scheduler.decay_ratio;
+    if (log_rank() != 0 || steps == 0) return;
+    if (warmup > steps)
+        log_warning("lr_scheduler.warmup_steps %lld is cut to training.steps %lld: the whole run warms up",
+                    (long long)warmup, (long long)steps);
+    else if (!isnan(ratio) && (double)warmup + rint((double)steps * ratio) > (double)steps)
+        log_warning("lr_scheduler.decay_ratio %g is cut to the %lld steps after the warm-up", ratio,
+                    (long long)(steps - warmup));
+}
+
+/* A folder that is promised to lie in the dump folder. */
+static Status check_inside(const char *key, const char *path) {
+    if (path[0] && path[0] != '/' && strcmp(path, ".") != 0 && !strstr(path, "..")) return OK;
+    return refuse("%s is \"%s\"; it must be the name of a folder inside of job.dump_folder", key, path);
+}
+
+int64_t config_recompute_every(const ActivationCheckpointConfig *config) {
+    if (strcmp(config->mode, "selective") != 0) return 0;
+    int64_t every = 0;
+    if (number_is_integer(config->selective_ac_option)) number_to_integer(config->selective_ac_option, &every);
+    return every;
+}
+
+static Status check_recompute(const ActivationCheckpointConfig *config) {
+    const char *option = config->selective_ac_option;
+    if (strcmp(option, "op") == 0 || strcmp(config->mode, "selective") != 0 || config_recompute_every(config) > 0)
+        return OK;
+    return refuse("activation_checkpoint.selective_ac_option is \"%s\"; it is op, or a number n: every n-th block",
+                  option);
+}
+
+Status config_validate(const TrainConfig *config, int world_size) {
+    if (!config->job.dump_folder[0]) return refuse("job.dump_folder is empty");
+    Status status = check_data(&config->data);
+    if (status == OK) status = config_check_mesh(&config->training, world_size);
+    if (status == OK) status = check_batch(&config->training, world_size);
+    if (status == OK) status = check_recompute(&config->activation_checkpoint);
+    if (status == OK) status = check_inside("checkpoint.folder", config->checkpoint.folder);
+    if (status == OK) status = check_inside("metrics.save_tb_folder", config->metrics.save_tb_folder);
+    if (status == OK) warn_about_schedule(config);
+    return status;
+}

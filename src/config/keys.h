@@ -1,0 +1,112 @@
+/* Tables of configuration keys. One table drives reading, defaults, --help, the printed configuration and its copy in a
+ * checkpoint. The program's own sections and the mixers' Hugging Face keys are both described this way:
+ *
+ *   static const Key keys[] = {
+ *       {"expand_k", KEY_REAL, "0.5", 0.01, 16, NULL, "key width over hidden size", offsetof(Gla, expand_k)},
+ *       {"num_kv_heads", KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "null: as num_heads", offsetof(...)},
+ *   };
+ *   KeyTable table = {keys, LENGTH(keys), &gla};
+ *   keys_defaults(&table, 1);
+ *   Status status = keys_apply(&table, 1, mapping, "model", NULL);
+ */
+#ifndef FLAME_CONFIG_KEYS_H
+#define FLAME_CONFIG_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "config/config_value.h"
+
+typedef enum KeyType {
+    KEY_INTEGER,      /* int64_t; null is -1 */
+    KEY_REAL,         /* double; null is NaN; an integer is accepted */
+    KEY_BOOLEAN,      /* bool; cannot be null */
+    KEY_STRING,       /* char *, owned; null is NULL */
+    KEY_CHOICE,       /* char *, owned, one of `choices`, which are separated by |; null is NULL */
+    KEY_INTEGER_LIST, /* IntegerList; null is no items; one value without brackets is a list of one */
+    KEY_REAL_LIST,    /* RealList */
+    KEY_STRING_LIST,  /* StringList */
+    KEY_VALUE,        /* const ConfigValue *, borrowed from the mapping: read by its owner; absent or null is NULL */
+    KEY_IGNORED,      /* known, of any type, without effect here; offset is not used */
+    KEY_NULLABLE = 64 /* may be or'ed to a type */
+} KeyType;
+
+typedef struct IntegerList {
+    int64_t count, *item;
+} IntegerList;
+
+typedef struct RealList {
+    int64_t count;
+    double *item;
+} RealList;
+
+typedef struct StringList {
+    int64_t count;
+    char **item;
+} StringList;
+
+typedef struct Key {
+    const char *name;
+    KeyType type;
+    const char *default_text; /* as in YAML; of a string the text itself, "null" if it is NULL */
+    double low, high; /* of a number, and of every number of a list; both 0: any finite number; an infinite bound
+                         lets infinity in */
+    const char *choices;
+    const char *doc; /* one line */
+    size_t offset;   /* in the struct of the table */
+} Key;
+
+/* Keys and the struct that they fill. `values` may be NULL where only names matter. */
+typedef struct KeyTable {
+    const Key *keys;
+    int count;
+    void *values;
+    const char *section; /* "training"; "" or NULL: the top of the file */
+} KeyTable;
+
+/* A key that other programs know and this one does not: what to do instead. */
+typedef struct RetiredKey {
+    const char *name; /* "training.num_workers" */
+    const char *advice;
+} RetiredKey;
+
+/* What unknown keys are compared with. */
+typedef struct KeyHints {
+    const KeyTable *tables;
+    int table_count;
+    const RetiredKey *retired;
+    int retired_count;
+} KeyHints;
+
+#define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+/* Sets every value to its default. The memory before is not freed. */
+void keys_defaults(const KeyTable *tables, int count);
+
+/* Sets what the mapping says (NULL: nothing) in all the tables together; a key may stand in several tables and then
+ * fills each. A key in no table is an error that names the nearest one, also of another section if `hints` is given;
+ * only those of a config.json are listed in one warning instead, and kept for export. BAD_INPUT after one log_error
+ * (rank 0). */
+Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping, const char *section,
+                  const KeyHints *hints);
+
+/* "key: value" lines in YAML, indented by two spaces under "section:" (if the section is not empty). */
+void keys_print(FILE *file, const KeyTable *table);
+/* One or two lines per key: name, type, default, range or choices, and what it does. */
+void keys_help(FILE *file, const KeyTable *table);
+/* "1 to 10", "at least 1": the numbers that a key takes. */
+void key_range(const Key *key, char text[96]);
+/* Frees the strings and lists of the struct. */
+void keys_free(const KeyTable *tables, int count);
+
+/* The key of that name, or NULL. */
+const Key *keys_find(const KeyTable *tables, int count, const char *name);
+/* The known name that is nearest to `name` by edit distance, or NULL if none is near. */
+const char *keys_nearest(const KeyTable *tables, int count, const char *name);
+/* Number of insertions, deletions, replacements and swaps of neighbours that lead from a to b. */
+int edit_distance(const char *a, const char *b);
+
+#endif

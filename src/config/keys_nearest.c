@@ -1,0 +1,52 @@
+/* Which known key somebody may have meant. */
+#include <string.h>
+
+#include "config/keys.h"
+
+enum { LONGEST = 64 };
+
+static char folded(char c) {
+    if (c >= 'A' && c <= 'Z') return (char)(c - 'A' + 'a');
+    return c == '-' || c == '.' ? '_' : c;
+}
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+/* Optimal string alignment: three rows of the table of prefixes are alive at a time. Case and - or _ do not count. */
+int edit_distance(const char *a, const char *b) {
+    const int m = (int)strnlen(a, LONGEST + 1), n = (int)strnlen(b, LONGEST + 1);
+    if (m > LONGEST || n > LONGEST) return 2 * LONGEST;
+    int rows[3][LONGEST + 1];
+    for (int j = 0; j <= n; j++) rows[0][j] = j;
+    for (int i = 1; i <= m; i++) {
+        int *now = rows[i % 3];
+        const int *before = rows[(i + 2) % 3], *before_that = rows[(i + 1) % 3];
+        now[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int replaced = before[j - 1] + (folded(a[i - 1]) != folded(b[j - 1]));
+            now[j] = least(replaced, least(before[j], now[j - 1]) + 1);
+            if (i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) && folded(a[i - 2]) == folded(b[j - 1]))
+                now[j] = least(now[j], before_that[j - 2] + 1);
+        }
+    }
+    return rows[m % 3][n];
+}
+
+const char *keys_nearest(const KeyTable *tables, int count, const char *name) {
+    const char *nearest = NULL;
+    const size_t length = strnlen(name, LONGEST);
+    int best = length < 4 ? 2 : 2 + (int)length / 4; /* one more than still counts as near */
+    for (int t = 0; t < count; t++)
+        for (int k = 0; k < tables[t].count; k++) {
+            const char *known = tables[t].keys[k].name;
+            /* a beginning or an end of the name is near too: warmup for warmup_steps, k for keep_latest_k is not */
+            const size_t known_length = strlen(known);
+            const bool part = length >= 4 && known_length > length &&
+                              (strncmp(known, name, length) == 0 || strcmp(known + known_length - length, name) == 0);
+            const int distance = least(edit_distance(name, known), part ? 2 : 2 * LONGEST);
+            if (distance >= best) continue;
+            best = distance;
+            nearest = known;
+        }
+    return nearest;
+}

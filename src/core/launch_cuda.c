@@ -1,0 +1,56 @@
+#ifdef FLAME_CUDA
+#include "core/launch_cuda.h"
+
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "core/shared_memory_cuda.h" /* made by the build: the bytes of shared memory of every kernel */
+
+enum { THREADS = 128, LARGE_BYTES = 48 << 10 }; /* a kernel that wants more shared memory must ask for it first */
+
+#define KERNEL_ENTRY(name) void name##_cuda_bf16(void), name##_cuda_f32(void);
+#include "core/kernels.def"
+#undef KERNEL_ENTRY
+
+/* A kernel by element type, F32 or BF16. `function` is what the runtime knows it by; it is never called from here. */
+typedef struct CompiledKernel {
+    const char *name;
+    void (*function[2])(void);
+    int shared_bytes[2];
+} CompiledKernel;
+
+static const CompiledKernel compiled[KERNELS] = {
+#define KERNEL_ENTRY(name)                                                                                             \
+    {#name, {name##_cuda_f32, name##_cuda_bf16}, {name##_cuda_f32_shared, name##_cuda_bf16_shared}},
+#include "core/kernels.def"
+#undef KERNEL_ENTRY
+};
+
+static cudaError_t ask_for_shared_memory(const CompiledKernel *kernel, int element) {
+    const cudaError_t error =
+        cudaFuncSetAttribute((const void *)kernel->function[element], cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             kernel->shared_bytes[element]);
+    if (error == cudaErrorInvalidValue)
+        log_error("%s needs %d KiB of shared memory, more than this GPU has%s", kernel->name,
+                  kernel->shared_bytes[element] >> 10,
+                  element == 0 ? "; in bfloat16 (training.mixed_precision_param) it needs half of that" : "");
+    return error;
+}
+
+cudaError_t launch_cuda(Kernel kernel, DType type, Grid grid, const void *arguments, cudaStream_t stream) {
+    static bool asked[KERNELS][2];
+    if (type != F32 && type != BF16) return cudaErrorInvalidValue;
+    const CompiledKernel *k = &compiled[kernel];
+    const int element = type == BF16;
+    if (k->shared_bytes[element] > LARGE_BYTES && !asked[kernel][element]) {
+        const cudaError_t error = ask_for_shared_memory(k, element);
+        if (error != cudaSuccess) return error;
+        asked[kernel][element] = true;
+    }
+    void *parameters[] = {(void *)arguments};
+    const dim3 blocks = {(unsigned)grid.x, (unsigned)grid.y, (unsigned)grid.z}, threads = {THREADS, 1, 1};
+    return cudaLaunchKernel((const void *)k->function[element], blocks, threads, parameters,
+                            (size_t)k->shared_bytes[element], stream);
+}
+
+#endif

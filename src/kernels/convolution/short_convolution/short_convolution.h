@@ -1,0 +1,48 @@
+/* Arguments of the short_convolution kernels, shared by host and device; strides in elements. */
+#ifndef FLAME_KERNELS_CONVOLUTION_SHORT_CONVOLUTION_SHORT_CONVOLUTION_H
+#define FLAME_KERNELS_CONVOLUTION_SHORT_CONVOLUTION_SHORT_CONVOLUTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SHORT_CONVOLUTION_WIDTH = 4, /* the widest */
+    SHORT_CONVOLUTION_ROWS = 64, /* rows and columns of a program */
+    SHORT_CONVOLUTION_COLS = 1024,
+    SHORT_CONVOLUTION_SCRATCH = 2 * SHORT_CONVOLUTION_WIDTH + 1 /* rows */
+};
+
+/* weight [cols, width], bias [cols] or NULL for 0 -> taps [blocks of columns, width + 1, SHORT_CONVOLUTION_COLS] fp32,
+ * the last row the bias: neighbouring columns lie side by side, and what one program reads lies together. */
+typedef struct ShortConvolutionTapsArguments {
+    const void *weight, *bias;
+    float *taps;
+    int64_t cols, width;
+} ShortConvolutionTapsArguments;
+
+/* y_t = silu(z_t), or z_t, with z_t = bias + sum over j < width of taps[width - 1 - j] x_{t-j} and x = 0 before the
+ * start of the document. Programs: x over rows, y over columns. */
+typedef struct ShortConvolutionArguments {
+    const void *x;
+    const float *taps;
+    const int32_t *segment;
+    void *y;
+    int64_t rows, cols, width, T, x_stride, y_stride;
+    bool silu;
+} ShortConvolutionArguments;
+
+/* dz = dy silu'(z), z computed again, or dy; dx_t = sum over j of taps[width - 1 - j] dz_{t+j} within the document,
+ * dtaps[width - 1 - j] = sum over t of dz_t x_{t-j}, dbias = sum over t of dz_t. dx has the stride of x. */
+typedef struct ShortConvolutionBackwardArguments {
+    const void *x, *dy;
+    const float *taps;
+    const int32_t *segment;
+    void *dx;
+    float *partial;      /* [blocks of SHORT_CONVOLUTION_ROWS rows, cols, width] parts of dweight */
+    float *partial_bias; /* [those blocks, cols] parts of dbias; may be NULL */
+    float *scratch;      /* per program SHORT_CONVOLUTION_SCRATCH rows of SHORT_CONVOLUTION_COLS */
+    int64_t rows, cols, width, T, x_stride, dy_stride;
+    bool silu;
+} ShortConvolutionBackwardArguments;
+
+#endif

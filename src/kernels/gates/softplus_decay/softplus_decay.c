@@ -1,0 +1,66 @@
+#include "kernels/gates/softplus_decay/softplus_decay.h"
+
+#include "base/check.h"
+#include "kernels/basic/column_sum/column_sum.h"
+#include "kernels/ops.h"
+#include "tile/rows.h"
+
+enum { X, A_LOG, DT_BIAS };
+
+static void softplus_decay_forward(Node *node) {
+    const Tensor *x = node->in[X], *g = node->out[0];
+    const SoftplusDecayArguments arguments = {
+        .x = x->data,
+        .A_log = node->in[A_LOG]->data,
+        .dt_bias = node->in[DT_BIAS]->data,
+        .g = g->data,
+        .rows = x->rows,
+        .cols = x->cols,
+        .rows_per_program = rows_per_program(x->cols),
+        .x_stride = x->stride,
+        .g_stride = g->stride,
+    };
+    const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
+    node->tape->device->launch(KERNEL_softplus_decay, x->type, grid, &arguments);
+}
+
+static void softplus_decay_backward(Node *node) {
+    const Tensor *x = node->in[X], *g = node->out[0];
+    const Device *device = node->tape->device;
+    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS), bytes = blocks * x->cols * dtype_size(F32);
+    const SoftplusDecayBackwardArguments arguments = {
+        .x = x->data,
+        .A_log = node->in[A_LOG]->data,
+        .dt_bias = node->in[DT_BIAS]->data,
+        .g = g->data,
+        .dg = g->gradient,
+        .dx = x->gradient,
+        .partial_A_log = tape_workspace(node->tape, bytes),
+        .partial_dt_bias = tape_workspace(node->tape, bytes),
+        .rows = x->rows,
+        .cols = x->cols,
+        .x_stride = x->stride,
+        .g_stride = g->stride,
+    };
+    device->launch(KERNEL_softplus_decay_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
+    column_sum(device, arguments.partial_A_log, blocks, node->in[A_LOG]);
+    column_sum(device, arguments.partial_dt_bias, blocks, node->in[DT_BIAS]);
+}
+
+static Work softplus_decay_work(const Node *node) {
+    const Tensor *x = node->in[X];
+    const double n = (double)x->rows * (double)x->cols;
+    return (Work){8 * n, n * (double)(dtype_size(x->type) + dtype_size(F32))};
+}
+
+static const Op softplus_decay_op = {"softplus_decay", true, softplus_decay_forward, softplus_decay_backward,
+                                     softplus_decay_work};
+
+Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias) {
+    CHECK(A_log->rows * A_log->cols == x->cols && dt_bias->rows * dt_bias->cols == x->cols,
+          "softplus_decay with parameters of another width");
+    Node *node = tape_node(tape, &softplus_decay_op, (Tensor *[]){x, A_log, dt_bias}, 3);
+    Tensor *g = node_output(node, x->rows, x->cols, F32);
+    node_run(node);
+    return g;
+}

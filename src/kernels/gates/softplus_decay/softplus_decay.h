@@ -1,0 +1,24 @@
+/* Arguments of the softplus_decay kernels, shared by host and device; strides in elements. */
+#ifndef FLAME_KERNELS_GATES_SOFTPLUS_DECAY_SOFTPLUS_DECAY_H
+#define FLAME_KERNELS_GATES_SOFTPLUS_DECAY_SOFTPLUS_DECAY_H
+
+#include <stdint.h>
+
+/* g = -e^A_log softplus(x + dt_bias), fp32. */
+typedef struct SoftplusDecayArguments {
+    const void *x, *A_log, *dt_bias; /* A_log, dt_bias [cols] */
+    float *g;
+    int64_t rows, cols, rows_per_program, x_stride, g_stride;
+} SoftplusDecayArguments;
+
+/* dx = -dg e^A_log sigmoid(x + dt_bias), ddt_bias = sum over rows of dx, dA_log = sum over rows of dg g.
+ * dx has the stride of x, dg that of g. */
+typedef struct SoftplusDecayBackwardArguments {
+    const void *x, *A_log, *dt_bias;
+    const float *g, *dg;
+    void *dx;
+    float *partial_A_log, *partial_dt_bias; /* [blocks of PARTIAL_ROWS rows, cols] parts of the sums */
+    int64_t rows, cols, x_stride, g_stride;
+} SoftplusDecayBackwardArguments;
+
+#endif

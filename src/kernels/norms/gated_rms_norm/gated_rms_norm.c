@@ -1,0 +1,81 @@
+#include "kernels/norms/gated_rms_norm/gated_rms_norm.h"
+
+#include "base/check.h"
+#include "kernels/basic/column_sum/column_sum.h"
+#include "kernels/ops.h"
+#include "tile/rows.h"
+
+enum { X, GATE, WEIGHT }; /* inputs; saved: rstd */
+
+typedef struct GatedRmsNormAttributes {
+    float eps;
+} GatedRmsNormAttributes;
+
+static void gated_rms_norm_forward(Node *node) {
+    const Tensor *x = node->in[X], *gate = node->in[GATE], *weight = node->in[WEIGHT], *y = node->out[0];
+    const GatedRmsNormArguments arguments = {
+        .x = x->data,
+        .gate = gate->data,
+        .weight = weight->data,
+        .y = y->data,
+        .rstd = node->saved[0]->data,
+        .rows = x->rows,
+        .groups = x->cols / weight->cols,
+        .cols = weight->cols,
+        .rows_per_program = rows_per_program(x->cols),
+        .x_stride = x->stride,
+        .gate_stride = gate->stride,
+        .y_stride = y->stride,
+        .eps = ((const GatedRmsNormAttributes *)node->attributes)->eps,
+    };
+    const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
+    node->tape->device->launch(KERNEL_gated_rms_norm, x->type, grid, &arguments);
+}
+
+static void gated_rms_norm_backward(Node *node) {
+    const Tensor *x = node->in[X], *gate = node->in[GATE], *weight = node->in[WEIGHT], *y = node->out[0];
+    const Device *device = node->tape->device;
+    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS);
+    float *partial = tape_workspace(node->tape, blocks * weight->cols * dtype_size(F32));
+    const GatedRmsNormBackwardArguments arguments = {
+        .x = x->data,
+        .gate = gate->data,
+        .weight = weight->data,
+        .y = y->data,
+        .dy = y->gradient,
+        .rstd = node->saved[0]->data,
+        .dx = x->gradient,
+        .dgate = gate->gradient,
+        .partial = partial,
+        .rows = x->rows,
+        .groups = x->cols / weight->cols,
+        .cols = weight->cols,
+        .x_stride = x->stride,
+        .gate_stride = gate->stride,
+        .y_stride = y->stride,
+    };
+    device->launch(KERNEL_gated_rms_norm_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
+    column_sum(device, partial, blocks, weight);
+}
+
+static Work gated_rms_norm_work(const Node *node) {
+    const Tensor *y = node->out[0];
+    const double n = (double)y->rows * (double)y->cols;
+    return (Work){8 * n, 3 * n * (double)dtype_size(y->type)};
+}
+
+static const Op gated_rms_norm_op = {"gated_rms_norm", true, gated_rms_norm_forward, gated_rms_norm_backward,
+                                     gated_rms_norm_work};
+
+Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, float eps) {
+    CHECK(x->cols % weight->cols == 0, "gated_rms_norm of %lld columns in groups of %lld", (long long)x->cols,
+          (long long)weight->cols);
+    CHECK(gate->rows == x->rows && gate->cols == x->cols && gate->type == x->type,
+          "gated_rms_norm with a gate of another shape");
+    Node *node = tape_node(tape, &gated_rms_norm_op, (Tensor *[]){x, gate, weight}, 3);
+    Tensor *y = node_output(node, x->rows, x->cols, x->type);
+    node_save(node, x->rows, x->cols / weight->cols, F32);
+    ((GatedRmsNormAttributes *)node->attributes)->eps = eps;
+    node_run(node);
+    return y;
+}

@@ -1,0 +1,29 @@
+/* Arguments of the gated_rms_norm kernels, shared by host and device. Rows consist of `groups` groups of `cols`
+ * columns, each normed by itself; strides in elements. */
+#ifndef FLAME_KERNELS_NORMS_GATED_RMS_NORM_GATED_RMS_NORM_H
+#define FLAME_KERNELS_NORMS_GATED_RMS_NORM_GATED_RMS_NORM_H
+
+#include <stdint.h>
+
+/* rstd = 1/sqrt(mean(x^2) + eps), y = weight * x * rstd * silu(gate). */
+typedef struct GatedRmsNormArguments {
+    const void *x, *gate;
+    const void *weight; /* [cols] */
+    void *y;
+    float *rstd; /* [rows, groups] */
+    int64_t rows, groups, cols, rows_per_program, x_stride, gate_stride, y_stride;
+    float eps;
+} GatedRmsNormArguments;
+
+/* n = x * rstd, e = weight * silu(gate) * dy: dx = rstd * (e - n * mean(e * n)),
+ * dgate = dy * weight * n * silu'(gate), dweight = sum over rows of dy * n * silu(gate).
+ * Each gradient has the stride of its tensor. */
+typedef struct GatedRmsNormBackwardArguments {
+    const void *x, *gate, *weight, *y, *dy;
+    const float *rstd;
+    void *dx, *dgate;
+    float *partial; /* [blocks of PARTIAL_ROWS rows, cols] parts of dweight */
+    int64_t rows, groups, cols, x_stride, gate_stride, y_stride;
+} GatedRmsNormBackwardArguments;
+
+#endif

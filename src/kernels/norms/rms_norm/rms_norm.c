@@ -1,0 +1,104 @@
+#include "kernels/norms/rms_norm/rms_norm.h"
+
+#include "base/check.h"
+#include "kernels/basic/column_sum/column_sum.h"
+#include "kernels/ops.h"
+#include "tile/rows.h"
+
+/* in: x, residual (may be NULL), weight; out: y and, if asked for, the sum; saved: rstd. */
+enum { X, RESIDUAL, WEIGHT };
+
+typedef struct RmsNormAttributes {
+    int64_t group_cols;
+    float eps;
+} RmsNormAttributes;
+
+static const RmsNormAttributes *attributes_of(const Node *node) { return (const RmsNormAttributes *)node->attributes; }
+
+static void rms_norm_forward(Node *node) {
+    const Tensor *x = node->in[X], *residual = node->in[RESIDUAL], *weight = node->in[WEIGHT], *y = node->out[0];
+    const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL;
+    const RmsNormArguments arguments = {
+        .x = x->data,
+        .residual = residual ? residual->data : NULL,
+        .weight = weight->data,
+        .y = y->data,
+        .sum = sum ? sum->data : NULL,
+        .rstd = node->saved[0]->data,
+        .rows = x->rows,
+        .groups = x->cols / attributes_of(node)->group_cols,
+        .weight_groups = weight->cols / attributes_of(node)->group_cols,
+        .cols = attributes_of(node)->group_cols,
+        .rows_per_program = rows_per_program(x->cols),
+        .x_stride = x->stride,
+        .residual_stride = residual ? residual->stride : 0,
+        .y_stride = y->stride,
+        .sum_stride = sum ? sum->stride : 0,
+        .eps = attributes_of(node)->eps,
+    };
+    const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
+    node->tape->device->launch(KERNEL_rms_norm, x->type, grid, &arguments);
+}
+
+/* Where the rounded sum was kept it is read instead of both of its parts. */
+static void rms_norm_backward(Node *node) {
+    const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL, *x = sum ? sum : node->in[X];
+    const Tensor *residual = sum ? NULL : node->in[RESIDUAL], *weight = node->in[WEIGHT], *y = node->out[0];
+    const Device *device = node->tape->device;
+    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS);
+    float *partial = tape_workspace(node->tape, blocks * weight->cols * dtype_size(F32));
+    const RmsNormBackwardArguments arguments = {
+        .x = x->data,
+        .residual = residual ? residual->data : NULL,
+        .weight = weight->data,
+        .dy = y->gradient,
+        .dsum = sum ? sum->gradient : NULL,
+        .rstd = node->saved[0]->data,
+        .ds = node->in[X]->gradient,
+        .partial = partial,
+        .rows = x->rows,
+        .groups = x->cols / attributes_of(node)->group_cols,
+        .weight_groups = weight->cols / attributes_of(node)->group_cols,
+        .cols = attributes_of(node)->group_cols,
+        .x_stride = x->stride,
+        .residual_stride = residual ? residual->stride : 0,
+        .dy_stride = y->stride,
+        .dsum_stride = sum ? sum->stride : 0,
+        .ds_stride = node->in[X]->stride,
+    };
+    device->launch(KERNEL_rms_norm_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
+    if (node->in[RESIDUAL]) node_share_gradient(node, RESIDUAL, node->in[X]);
+    column_sum(device, partial, blocks, weight);
+}
+
+static Work rms_norm_work(const Node *node) {
+    const Tensor *y = node->out[0];
+    const double n = (double)y->rows * (double)y->cols,
+                 matrices = 2 + (node->in[RESIDUAL] != NULL) + (node->outputs > 1);
+    return (Work){4 * n, matrices * n * (double)dtype_size(y->type)};
+}
+
+static const Op rms_norm_op = {"rms_norm", true, rms_norm_forward, rms_norm_backward, rms_norm_work};
+
+static Tensor *norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, RmsNormAttributes attributes,
+                    Tensor **sum) {
+    CHECK(x->cols % weight->cols == 0 && weight->cols % attributes.group_cols == 0,
+          "rms_norm of %lld columns in groups of %lld", (long long)x->cols, (long long)attributes.group_cols);
+    CHECK(!residual || (residual->rows == x->rows && residual->cols == x->cols && residual->type == x->type),
+          "rms_norm with a residual of another shape");
+    Node *node = tape_node(tape, &rms_norm_op, (Tensor *[]){x, residual, weight}, 3);
+    Tensor *y = node_output(node, x->rows, x->cols, x->type);
+    if (sum) *sum = residual ? node_output(node, x->rows, x->cols, x->type) : x;
+    node_save(node, x->rows, x->cols / attributes.group_cols, F32);
+    *(RmsNormAttributes *)node->attributes = attributes;
+    node_run(node);
+    return y;
+}
+
+Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum) {
+    return norm(tape, x, residual, weight, (RmsNormAttributes){weight->cols, eps}, sum);
+}
+
+Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *weight, int64_t group_cols, float eps) {
+    return norm(tape, x, NULL, weight, (RmsNormAttributes){group_cols, eps}, NULL);
+}

@@ -1,0 +1,53 @@
+#include "kernels/products/bias/bias.h"
+
+#include "base/check.h"
+#include "kernels/basic/column_sum/column_sum.h"
+#include "kernels/ops.h"
+#include "tile/rows.h"
+
+enum { X, BIAS };
+
+static void bias_forward(Node *node) {
+    const Tensor *x = node->in[X], *y = node->out[0];
+    const BiasArguments arguments = {
+        .x = x->data,
+        .bias = node->in[BIAS]->data,
+        .y = y->data,
+        .rows = x->rows,
+        .cols = x->cols,
+        .rows_per_program = rows_per_program(x->cols),
+        .x_stride = x->stride,
+        .y_stride = y->stride,
+    };
+    const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
+    node->tape->device->launch(KERNEL_bias, x->type, grid, &arguments);
+}
+
+static void bias_backward(Node *node) {
+    const Tensor *y = node->out[0];
+    const Device *device = node->tape->device;
+    const int64_t blocks = blocks_of(y->rows, PARTIAL_ROWS);
+    float *partial = tape_workspace(node->tape, blocks * y->cols * dtype_size(F32));
+    const BiasBackwardArguments arguments = {
+        .dy = y->gradient, .partial = partial, .rows = y->rows, .cols = y->cols, .dy_stride = y->stride};
+    device->launch(KERNEL_bias_backward, y->type, (Grid){blocks, 1, 1}, &arguments);
+    column_sum(device, partial, blocks, node->in[BIAS]);
+    node_share_gradient(node, X, node->out[0]);
+}
+
+static Work bias_work(const Node *node) {
+    const Tensor *y = node->out[0];
+    const double n = (double)y->rows * (double)y->cols;
+    return (Work){n, 2 * n * (double)dtype_size(y->type)};
+}
+
+static const Op bias_op = {"bias", true, bias_forward, bias_backward, bias_work};
+
+Tensor *bias(Tape *tape, Tensor *x, Tensor *bias) {
+    CHECK(bias->rows * bias->cols == x->cols, "bias of %lld elements for %lld columns",
+          (long long)(bias->rows * bias->cols), (long long)x->cols);
+    Node *node = tape_node(tape, &bias_op, (Tensor *[]){x, bias}, 2);
+    Tensor *y = node_output(node, x->rows, x->cols, x->type);
+    node_run(node);
+    return y;
+}

@@ -1,0 +1,21 @@
+/* Arguments of the bias kernels, shared by host and device; strides in elements. */
+#ifndef FLAME_KERNELS_PRODUCTS_BIAS_BIAS_H
+#define FLAME_KERNELS_PRODUCTS_BIAS_BIAS_H
+
+#include <stdint.h>
+
+/* y = x + bias, the same bias [cols] in every row. */
+typedef struct BiasArguments {
+    const void *x, *bias;
+    void *y;
+    int64_t rows, cols, rows_per_program, x_stride, y_stride;
+} BiasArguments;
+
+/* dbias = sum over rows of dy. */
+typedef struct BiasBackwardArguments {
+    const void *dy;
+    float *partial; /* [blocks of PARTIAL_ROWS rows, cols] parts of dbias */
+    int64_t rows, cols, dy_stride;
+} BiasBackwardArguments;
+
+#endif

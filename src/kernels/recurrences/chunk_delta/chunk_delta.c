@@ -1,0 +1,170 @@
+#include "kernels/recurrences/chunk_delta/chunk_delta.h"
+
+#include <math.h>
+
+#include "base/check.h"
+#include "kernels/ops.h"
+#include "tile/rows.h"
+
+enum { Q, KEY, VALUE, BETA, GATE, INITIAL, INPUTS };
+
+/* Elements between a tensor's rows of N * steps. */
+static int64_t step_stride(const Tensor *tensor, int64_t steps) {
+    return steps == 1 ? tensor->stride : tensor->cols / steps;
+}
+
+/* A tensor, or its gradient, as N * steps rows of heads. */
+static Heads update_heads(const Tensor *tensor, void *data, int64_t steps) {
+    return (Heads){data, step_stride(tensor, steps)};
+}
+
+static void *data_of(const Tensor *tensor) { return tensor ? tensor->data : NULL; }
+static void *gradient_of(const Tensor *tensor) { return tensor ? tensor->gradient : NULL; }
+
+/* Workspace of `count` fp32 numbers. */
+static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
+
+/* Workspace of N * steps rows of heads of V fp32 numbers. */
+static Heads update_numbers(const Node *node, ChunkDeltaShape shape, int64_t V) {
+    const Batch *batch = node->tape->batch;
+    const int64_t stride = shape.v_heads * V;
+    return (Heads){numbers(node, batch->B * batch->T * shape.steps * stride), stride};
+}
+
+/* What forward and backward have in common: the inputs and the memory for what is made of them. Backward wants U and
+ * all states. */
+static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
+    const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
+    const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
+    const Tensor *beta = node->in[BETA], *g = node->in[GATE], *initial = node->in[INITIAL];
+    const Batch *batch = node->tape->batch;
+    const int64_t K = q->cols / shape.heads, V = node->out[0]->cols / shape.v_heads;
+    ChunkDeltaArguments arguments = {.q = heads_of(q),
+                                     .k = update_heads(k, k->data, shape.steps),
+                                     .v = update_heads(v, v->data, shape.steps),
+                                     .g = data_of(g),
+                                     .beta = data_of(beta),
+                                     .segment = batch->segment,
+                                     .initial = data_of(initial),
+                                     .g_stride = g ? g->stride : 0,
+                                     .beta_stride = beta ? step_stride(beta, shape.steps) : 0,
+                                     .initial_stride = initial ? initial->stride : 0,
+                                     .T = batch->T,
+                                     .steps = shape.steps,
+                                     .chunks = blocks_of(batch->T, CHUNK_ROWS / shape.steps),
+                                     .heads = shape.heads,
+                                     .v_heads = shape.v_heads,
+                                     .K = K,
+                                     .V = V,
+                                     .blocks_k = blocks_of(K, CHUNK_DELTA_WIDTH),
+                                     .scale = 1.0f / sqrtf((float)K)};
+    arguments.slots = backward ? arguments.chunks + 1 : 1;
+    const int64_t sequences = batch->B * shape.v_heads,
+                  products = sequences * arguments.chunks * CHUNK_ROWS * CHUNK_ROWS;
+    arguments.inverse = numbers(node, products);
+    arguments.products = numbers(node, products);
+    if (backward) arguments.u = update_numbers(node, shape, V);
+    arguments.state = numbers(node, sequences * arguments.slots * K * V);
+    return arguments;
+}
+
+/* T and P, then U and the states, which backward makes again instead of keeping them. */
+static void launch_forward(const Node *node, const ChunkDeltaArguments *arguments) {
+    const Device *device = node->tape->device;
+    const DType type = node->in[Q]->type;
+    const int64_t sequences = node->tape->batch->B * arguments->v_heads;
+    const Grid carried = {sequences, blocks_of(arguments->V, CHUNK_DELTA_WIDTH), 1};
+    device->launch(KERNEL_chunk_delta_products, type, (Grid){arguments->chunks, sequences, 1}, arguments);
+    device->launch(KERNEL_chunk_delta_state, type, carried, arguments);
+}
+
+static void chunk_delta_forward(Node *node) {
+    ChunkDeltaArguments arguments = arguments_of(node, false);
+    arguments.o = heads_of(node->out[0]);
+    arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
+    launch_forward(node, &arguments);
+}
+
+static void chunk_delta_backward(Node *node) {
+    const Device *device = node->tape->device;
+    const DType type = node->in[Q]->type;
+    ChunkDeltaArguments arguments = arguments_of(node, true);
+    const int64_t B = node->tape->batch->B, sequences = B * arguments.v_heads;
+    const int64_t products = sequences * arguments.chunks * CHUNK_ROWS * CHUNK_ROWS;
+    arguments.overlaps = numbers(node, products);
+    arguments.dproducts = numbers(node, products);
+    arguments.doverlaps = numbers(node, products);
+    arguments.dr = update_numbers(node, *(const ChunkDeltaShape *)node->attributes, arguments.V);
+    arguments.dstate = numbers(node, sequences * arguments.slots * arguments.K * arguments.V);
+    arguments.sums_stride = sequences * arguments.chunks * 2 * CHUNK_ROWS;
+    arguments.sums = numbers(node, (1 + 2 * arguments.blocks_k) * arguments.sums_stride);
+    arguments.do_ = heads_of_gradient(node->out[0]);
+    arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
+    arguments.dq = heads_of_gradient(node->in[Q]);
+    arguments.dk = update_heads(node->in[KEY], node->in[KEY]->gradient, arguments.steps);
+    arguments.dv = update_heads(node->in[VALUE], node->in[VALUE]->gradient, arguments.steps);
+    arguments.dbeta = gradient_of(node->in[BETA]);
+    arguments.dg = gradient_of(node->in[GATE]);
+    arguments.dinitial = gradient_of(node->in[INITIAL]);
+
+    launch_forward(node, &arguments);
+    const Grid carried = {sequences, blocks_of(arguments.V, CHUNK_DELTA_WIDTH), 1};
+    const Grid chunkwise = {arguments.chunks, sequences, 1};
+    const Grid by_key = {arguments.blocks_k, arguments.chunks, B * arguments.heads};
+    device->launch(KERNEL_chunk_delta_dstate, type, carried, &arguments);
+    device->launch(KERNEL_chunk_delta_dproducts, type, chunkwise, &arguments);
+    device->launch(KERNEL_chunk_delta_dq, type, by_key, &arguments);
+    device->launch(KERNEL_chunk_delta_dk, type, by_key, &arguments);
+    device->launch(KERNEL_chunk_delta_dgates, type, chunkwise, &arguments);
+}
+
+/* Products inside chunks count whole, as they do in fla. */
+static Work chunk_delta_work(const Node *node) {
+    const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
+    const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *o = node->out[0];
+    const double N = (double)q->rows, C = CHUNK_ROWS, heads = (double)shape.v_heads, steps = (double)shape.steps;
+    const double K = (double)q->cols / (double)shape.heads, V = (double)o->cols / heads;
+    const double of_update = C * K + C * V + 2 * K * V, of_query = C * K + C * V + K * V;
+    const double elements = N * (double)(q->cols + k->cols + v->cols + o->cols) * (double)dtype_size(q->type);
+    return (Work){2 * N * heads * (steps * of_update + of_query), elements + N * heads * (1 + steps) * 4};
+}
+
+static const Op chunk_delta_op = {"chunk_delta", false, chunk_delta_forward, chunk_delta_backward, chunk_delta_work};
+
+static void check_shapes(const Tape *tape, Tensor *const in[INPUTS], ChunkDeltaShape shape) {
+    const Tensor *q = in[Q], *k = in[KEY], *v = in[VALUE], *beta = in[BETA], *g = in[GATE], *initial = in[INITIAL];
+    const int64_t N = tape->batch->B * tape->batch->T;
+    CHECK(shape.heads > 0 && shape.v_heads % shape.heads == 0 && shape.steps > 0 && shape.steps <= CHUNK_ROWS,
+          "chunk_delta with %lld heads over %lld, %lld steps", (long long)shape.v_heads, (long long)shape.heads,
+          (long long)shape.steps);
+    const int64_t K = q->cols / shape.heads, V = v->cols / (shape.steps * shape.v_heads);
+    CHECK(q->cols == K * shape.heads && k->cols == q->cols * shape.steps && v->cols == V * shape.steps * shape.v_heads,
+          "chunk_delta: the columns of q, k and v are not heads of one size");
+    CHECK(!beta || (beta->rows == N && beta->cols == shape.steps * shape.v_heads && beta->type == F32),
+          "chunk_delta: beta is not fp32 [N, steps*v_heads]");
+    CHECK(!g || (g->rows == N && g->cols == shape.v_heads && g->type == F32),
+          "chunk_delta: g is not fp32 [N, v_heads]");
+    CHECK(!initial ||
+              (initial->rows == tape->batch->B * shape.v_heads * K && initial->cols == V && initial->type == F32),
+          "chunk_delta: the initial state is not fp32 [B*v_heads*K, V]");
+    CHECK(q->rows == N && k->rows == N && v->rows == N, "chunk_delta: rows are not the batch's tokens");
+    CHECK(q->type == k->type && q->type == v->type, "chunk_delta: element types");
+    CHECK(shape.steps == 1 || (k->stride == k->cols && v->stride == v->cols && (!beta || beta->stride == beta->cols)),
+          "chunk_delta: with several steps, k, v and beta must not be columns of wider matrices");
+    for (int i = 0; i < INPUTS; i++)
+        CHECK(!in[i] || !in[i]->parameter,
+              "chunk_delta stores the gradients of its inputs, a parameter's are added to");
+}
+
+Tensor *chunk_delta(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, ChunkDeltaShape shape,
+                    Tensor *initial, Tensor **final) {
+    Tensor *const in[INPUTS] = {q, k, v, beta, g, initial};
+    check_shapes(tape, in, shape);
+    const int64_t K = q->cols / shape.heads, V = v->cols / (shape.steps * shape.v_heads);
+    Node *node = tape_node(tape, &chunk_delta_op, in, INPUTS);
+    *(ChunkDeltaShape *)node->attributes = shape;
+    Tensor *o = node_output(node, q->rows, shape.v_heads * V, q->type);
+    if (final) *final = node_output(node, tape->batch->B * shape.v_heads * K, V, F32);
+    node_run(node);
+    return o;
+}

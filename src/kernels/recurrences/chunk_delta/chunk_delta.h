@@ -1,0 +1,45 @@
+/* Arguments of the chunk_delta kernels, shared by host and device. */
+#ifndef FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_H
+#define FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_H
+
+#include <stdint.h>
+
+#include "kernels/recurrences/chunk.h"
+
+/* Width of the blocks of K and of V that the kernels work on. */
+enum { CHUNK_DELTA_WIDTH = 64 };
+
+/* The state is updated `steps` times per token; update j of token t is row t * steps + j of N * steps rows. Heads
+ * are of elements where nothing else is said; all that has no stride is contiguous. What a kernel does not use may be
+ * left out, `g` (no decay), `beta` (1), `initial` and `final`, and their gradients, also where it does. */
+typedef struct ChunkDeltaArguments {
+    Heads q, k, v;          /* [N, heads*K], [N*steps, heads*K], [N*steps, v_heads*V] */
+    const float *g, *beta;  /* [N, v_heads], [N*steps, v_heads] */
+    const int32_t *segment; /* [N] */
+    const float *initial;   /* [B*v_heads*K, V] */
+    float *inverse;         /* [B, chunks, v_heads, 64, 64]: T */
+    float *products;        /* likewise: P */
+    float *overlaps;        /* likewise: decayed products of keys; may be left out */
+    Heads u;                /* [N*steps, v_heads*V], fp32: U; may be left out */
+    float *state;           /* [B, v_heads, slots, K, V]: slot i is the state before chunk i, the last one after all */
+    int64_t slots;          /* chunks + 1; or 1: only the newest state is kept */
+    float *final;           /* [B*v_heads*K, V] */
+    Heads o;                /* [N, v_heads*V]; left out: only u and the states are wanted */
+    int64_t g_stride, beta_stride, initial_stride;
+
+    Heads do_;           /* gradient of o */
+    const float *dfinal; /* gradient of final */
+    float *dstate;       /* as state, chunks + 1 slots */
+    Heads dr;            /* [N*steps, v_heads*V], fp32 */
+    float *dproducts;    /* [B, chunks, v_heads, 64, 64]: gradient of the products of queries and keys */
+    float *doverlaps;    /* likewise, of the products of keys, plus its transpose */
+    float *sums;         /* [1 + 2*blocks_k, B, chunks, v_heads, 2, 64]: parts of the gradients of G and beta */
+    int64_t sums_stride; /* from one part to the next */
+    Heads dq, dk, dv;
+    float *dg, *dbeta, *dinitial;
+
+    int64_t T, steps, chunks, heads, v_heads, K, V, blocks_k;
+    float scale; /* of q */
+} ChunkDeltaArguments;
+
+#endif

@@ -1,0 +1,36 @@
+/* Arguments of the chunk_gla kernels, shared by host and device. */
+#ifndef FLAME_KERNELS_RECURRENCES_CHUNK_GLA_CHUNK_GLA_H
+#define FLAME_KERNELS_RECURRENCES_CHUNK_GLA_CHUNK_GLA_H
+
+#include <stdint.h>
+
+#include "kernels/recurrences/chunk.h"
+
+/* The widths of a block of K and of V that one program works on. */
+enum { CHUNK_GLA_K = 32, CHUNK_GLA_V = 64 };
+
+/* Heads have one row per token; of elements where nothing else is said. All but them and the initial state is
+ * contiguous. What a kernel does not use may be left out, `initial` and `final` (and their gradients) also where it
+ * does. */
+typedef struct ChunkGlaArguments {
+    Heads q, k, v;          /* [N, heads*K], [N, kv_heads*K], [N, kv_heads*V] */
+    Heads g;                /* [N, kv_heads*K], fp32 */
+    const int32_t *segment; /* [N] */
+    const float *initial;   /* [B*kv_heads*K, V] */
+    float *state;           /* [B, chunks, kv_heads, K, V], before each chunk */
+    float *final;           /* [B*kv_heads*K, V] */
+    Heads o;                /* [N, heads*V] */
+    int64_t initial_stride;
+
+    Heads do_;                   /* gradient of o */
+    const float *dfinal;         /* gradient of final */
+    float *dstate;               /* [B, chunks, kv_heads, K, V], gradient of the state after each chunk */
+    float *products, *dproducts; /* [B, chunks, heads, 64, 64]: A and its gradient */
+    Heads dq, dk, dv, dg;
+    float *dinitial;
+
+    int64_t T, chunks, heads, kv_heads, K, V;
+    float scale; /* of q */
+} ChunkGlaArguments;
+
+#endif

@@ -1,0 +1,150 @@
+#include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "kernels/ops.h"
+#include "tile/rows.h"
+
+enum { Q, KEY, VALUE, GATE, INITIAL, INPUTS }; /* GATE and INITIAL may be NULL */
+
+static ChunkSimpleGlaShape shape_of(const Node *node) { return *(const ChunkSimpleGlaShape *)node->attributes; }
+
+/* What forward and backward have in common: the inputs and the memory of the states and products. */
+static ChunkSimpleGlaArguments arguments_of(const Node *node) {
+    const ChunkSimpleGlaShape shape = shape_of(node);
+    const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
+    const Tensor *initial = node->in[INITIAL];
+    const Batch *batch = node->tape->batch;
+    ChunkSimpleGlaArguments arguments = {.q = heads_of(q),
+                                         .k = heads_of(k),
+                                         .v = heads_of(v),
+                                         .g = g ? g->data : NULL,
+                                         .segment = batch->segment,
+                                         .initial = initial ? initial->data : NULL,
+                                         .g_stride = g ? g->stride : 0,
+                                         .initial_stride = initial ? initial->stride : 0,
+                                         .T = batch->T,
+                                         .chunks = blocks_of(batch->T, CHUNK_ROWS),
+                                         .heads = shape.heads,
+                                         .q_heads = q->cols / shape.key_size,
+                                         .k_heads = k->cols / shape.key_size,
+                                         .v_heads = v->cols / shape.value_size,
+                                         .K = shape.key_size,
+                                         .V = shape.value_size,
+                                         .scale = shape.scale};
+    if (shape.log_decay) memcpy(arguments.log_decay, shape.log_decay, (size_t)shape.heads * sizeof(float));
+    return arguments;
+}
+
+static int64_t state_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+    const int64_t chunks = node->tape->batch->B * arguments->chunks;
+    return chunks * arguments->heads * arguments->K * arguments->V * dtype_size(F32);
+}
+
+static int64_t product_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+    const int64_t chunks = node->tape->batch->B * arguments->chunks;
+    return chunks * arguments->q_heads * CHUNK_ROWS * CHUNK_ROWS * dtype_size(F32);
+}
+
+/* One program per sequence, head and block of the state. */
+static Grid grid_of_states(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+    return (Grid){node->tape->batch->B * arguments->heads, blocks_of(arguments->K, CHUNK_SIMPLE_GLA_K),
+                  blocks_of(arguments->V, CHUNK_SIMPLE_GLA_V)};
+}
+
+/* The states before each chunk and the products P, which backward makes again instead of keeping them. */
+static void launch_states_and_products(const Node *node, ChunkSimpleGlaArguments *arguments) {
+    const Device *device = node->tape->device;
+    const DType type = node->in[Q]->type;
+    arguments->state = tape_workspace(node->tape, state_bytes(node, arguments));
+    arguments->products = tape_workspace(node->tape, product_bytes(node, arguments));
+    device->launch(KERNEL_chunk_simple_gla_state, type, grid_of_states(node, arguments), arguments);
+    const Grid grid = {arguments->chunks, node->tape->batch->B * arguments->q_heads, 1};
+    device->launch(KERNEL_chunk_simple_gla_products, type, grid, arguments);
+}
+
+static void chunk_simple_gla_forward(Node *node) {
+    ChunkSimpleGlaArguments arguments = arguments_of(node);
+    arguments.o = heads_of(node->out[0]);
+    arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
+    launch_states_and_products(node, &arguments);
+    const Grid states = grid_of_states(node, &arguments), grid = {states.z, arguments.chunks, states.x};
+    node->tape->device->launch(KERNEL_chunk_simple_gla_output, node->in[Q]->type, grid, &arguments);
+}
+
+static void chunk_simple_gla_backward(Node *node) {
+    const Device *device = node->tape->device;
+    const DType type = node->in[Q]->type;
+    const int64_t B = node->tape->batch->B;
+    const Tensor *g = node->in[GATE], *initial = node->in[INITIAL];
+    ChunkSimpleGlaArguments arguments = arguments_of(node);
+    const Grid states = grid_of_states(node, &arguments);
+    const int64_t part_bytes = states.x * arguments.chunks * states.y * CHUNK_ROWS * dtype_size(F32);
+    arguments.dstate = tape_workspace(node->tape, state_bytes(node, &arguments));
+    arguments.dproducts = tape_workspace(node->tape, product_bytes(node, &arguments));
+    arguments.reads = g ? tape_workspace(node->tape, part_bytes) : NULL;
+    arguments.writes = g ? tape_workspace(node->tape, part_bytes) : NULL;
+    arguments.do_ = heads_of_gradient(node->out[0]);
+    arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
+    arguments.dq = heads_of_gradient(node->in[Q]);
+    arguments.dk = heads_of_gradient(node->in[KEY]);
+    arguments.dv = heads_of_gradient(node->in[VALUE]);
+    arguments.dg = g ? g->gradient : NULL;
+    arguments.dinitial = initial ? initial->gradient : NULL;
+
+    launch_states_and_products(node, &arguments);
+    const int64_t chunks = arguments.chunks;
+    device->launch(KERNEL_chunk_simple_gla_dstate, type, states, &arguments);
+    device->launch(KERNEL_chunk_simple_gla_dv, type, (Grid){states.z, chunks, B * arguments.v_heads}, &arguments);
+    device->launch(KERNEL_chunk_simple_gla_dproducts, type, (Grid){chunks, B * arguments.q_heads, 1}, &arguments);
+    device->launch(KERNEL_chunk_simple_gla_dqk, type, (Grid){states.y, chunks, B * arguments.k_heads}, &arguments);
+    if (g) device->launch(KERNEL_chunk_simple_gla_dg, type, (Grid){chunks, states.x, 1}, &arguments);
+}
+
+/* Products inside chunks count whole, as they do in fla. */
+static Work chunk_simple_gla_work(const Node *node) {
+    const ChunkSimpleGlaShape shape = shape_of(node);
+    const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE], *o = node->out[0];
+    const double N = (double)q->rows, C = CHUNK_ROWS, K = (double)shape.key_size, V = (double)shape.value_size;
+    const double flops = N * 2 * (C * (double)q->cols + (double)shape.heads * (C * V + 2 * K * V));
+    const double elements = N * (double)(q->cols + k->cols + v->cols + o->cols) * (double)dtype_size(q->type);
+    return (Work){flops, elements + (g ? N * (double)g->cols * (double)dtype_size(F32) : 0)};
+}
+
+static const Op chunk_simple_gla_op = {"chunk_simple_gla", false, chunk_simple_gla_forward, chunk_simple_gla_backward,
+                                       chunk_simple_gla_work};
+
+static void check_heads(const Tensor *q, const Tensor *k, const Tensor *v, ChunkSimpleGlaShape shape) {
+    const int64_t heads = shape.heads, K = shape.key_size, V = shape.value_size;
+    CHECK(q->cols % K == 0 && k->cols % K == 0 && v->cols % V == 0,
+          "chunk_simple_gla: the columns of q, k and v are not heads of %lld, %lld and %lld", (long long)K,
+          (long long)K, (long long)V);
+    CHECK(heads % (q->cols / K) == 0 && heads % (v->cols / V) == 0 && q->cols % k->cols == 0,
+          "chunk_simple_gla: %lld heads over %lld of q, %lld of k and %lld of v", (long long)heads,
+          (long long)(q->cols / K), (long long)(k->cols / K), (long long)(v->cols / V));
+    CHECK(!shape.log_decay || heads <= CHUNK_SIMPLE_GLA_DECAYS, "chunk_simple_gla: constant decays of %lld heads",
+          (long long)heads);
+}
+
+Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkSimpleGlaShape shape,
+                         Tensor *initial, Tensor **final) {
+    const int64_t N = tape->batch->B * tape->batch->T, heads = shape.heads;
+    check_heads(q, k, v, shape);
+    CHECK(q->rows == N && k->rows == N && v->rows == N && (!g || g->rows == N),
+          "chunk_simple_gla: rows are not the batch's tokens");
+    CHECK(q->type == k->type && q->type == v->type, "chunk_simple_gla: element types");
+    CHECK(!g || (g->cols == heads && g->type == F32 && !shape.log_decay),
+          "chunk_simple_gla: the gates are not fp32 [N, heads], or there are two kinds of them");
+    CHECK(!q->parameter && !k->parameter && !v->parameter && !(g && g->parameter) && !(initial && initial->parameter),
+          "chunk_simple_gla stores the gradients of its inputs, a parameter's are added to");
+    const int64_t state_rows = tape->batch->B * heads * shape.key_size;
+    CHECK(!initial || (initial->rows == state_rows && initial->cols == shape.value_size && initial->type == F32),
+          "chunk_simple_gla: the initial state is not fp32 [B*heads*K, V]");
+    Node *node = tape_node(tape, &chunk_simple_gla_op, (Tensor *[]){q, k, v, g, initial}, INPUTS);
+    *(ChunkSimpleGlaShape *)node->attributes = shape;
+    Tensor *o = node_output(node, N, heads * shape.value_size, q->type);
+    if (final) *final = node_output(node, state_rows, shape.value_size, F32);
+    node_run(node);
+    return o;
+}

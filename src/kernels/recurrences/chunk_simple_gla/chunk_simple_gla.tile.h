@@ -1,0 +1,388 @@
+/* Linear attention with one decay per head and token (Mamba-2, retention; fla's simple_gla) in chunks of 64 rows, one
+ * program per chunk and head except where the state is carried along.
+ *
+ * With S the state before the chunk, x' the gradient of x, M_ij = e^(g_j+1 + ... + g_i) for j <= i and else 0,
+ * u_i = e^(g_0 + ... + g_i), which is e^g_0 times M's first column, and w_j = e^(g_j+1 + ... + g_last), M's last row:
+ *
+ *   P = scale q k^T                           A = P * M, entry by entry
+ *   o = scale diag(u) q S + A v               S_next = u_last S + (diag(w) k)^T v
+ *   A' = o' v^T                               P' = A' * M, summed over the heads that share P
+ *   q' = scale (diag(u) o' S^T + P' k)        S' = u_last S_next' + scale (diag(u) q)^T o'
+ *   k' = diag(w) v S_next'^T + scale P'^T q   v' = A^T o' + diag(w) k S_next'
+ *   g'_t = sum over i >= t > j of A'_ij A_ij + sum over i >= t of q_i (the state's part of q'_i)
+ *          + sum over j < t of k_j (the state's part of k'_j) + u_last (S S_next')
+ *
+ * Decays are products of the rows' e^g, never a quotient or a difference of sums: nothing overflows or cancels. At the
+ * first row of a document the factor is 0 instead of e^g, which is all that documents need. */
+#include "tile/tile.h"
+#include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
+
+enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_SIMPLE_GLA_K, WIDTH_V = CHUNK_SIMPLE_GLA_V, HALF = CHUNK_HALF };
+
+/* Offset of block (k, v) of the state of (chunk index, head). */
+DEVICE int64_t state_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
+                        int64_t v) {
+    return chunk_offset(a->chunks, a->heads, sequence, index, head, a->K * a->V) + k * WIDTH_K * a->V + v * WIDTH_V;
+}
+
+/* Offset of the 64 x 64 products of (chunk index, query head). */
+DEVICE int64_t products_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t q_head) {
+    return chunk_offset(a->chunks, a->q_heads, sequence, index, q_head, ROWS * ROWS);
+}
+
+/* Offset of the rows' parts of the gradient of g that block k of (chunk index, head) leaves. */
+DEVICE int64_t parts_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k) {
+    const int64_t blocks = (a->K + WIDTH_K - 1) / WIDTH_K;
+    return chunk_offset(a->chunks, a->heads, sequence, index, head, blocks * ROWS) + k * ROWS;
+}
+
+/* step[i] = e^g of row i; 0 where a document begins, 1 past the end. */
+DEVICE void load_steps(float *step, const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head) {
+    EACH (i, ROWS) {
+        const bool inside = i < chunk.rows.count;
+        const int64_t row = chunk.rows.first + (inside ? i : 0);
+        const int32_t before = inside && i > 0 ? a->segment[row - 1] : chunk.before;
+        const float decay = exp_f(a->g ? a->g[row * a->g_stride + head] : a->log_decay[head]);
+        step[i] = !inside ? 1.0f : a->segment[row] == before ? decay : 0.0f;
+    }
+}
+
+/* upto = u, after = w. */
+DEVICE void running_products(float *upto, float *after, const float *step) {
+    EACH (backwards, 2) {
+        float product = 1.0f;
+        for (int n = 0; n < ROWS; n++) {
+            const int i = backwards ? ROWS - 1 - n : n;
+            if (backwards) after[i] = product;
+            product *= step[i];
+            if (!backwards) upto[i] = product;
+        }
+    }
+}
+
+/* The state before each chunk, and after the last. Program: sequence and head, block of K, block of V. */
+KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
+    TILE(k, ROWS, WIDTH_K);
+    TILE(v, ROWS, WIDTH_V);
+    VECTOR(step, ROWS);
+    VECTOR(upto, ROWS);
+    VECTOR(after, ROWS);
+    ACCUMULATOR(S, WIDTH_K, WIDTH_V);
+    const int64_t sequence = program_x / a.heads, head = program_x % a.heads;
+    const int64_t k_head = head * a.k_heads / a.heads, v_head = head * a.v_heads / a.heads;
+    const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
+    const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
+    accumulator_zero(S);
+    if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
+    for (int64_t index = 0; index < a.chunks; index++) {
+        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
+        float *state = a.state + state_at(&a, sequence, index, head, program_y, program_z);
+        accumulator_store_f32(S, state, a.V, cols_k, cols_v);
+        if (index + 1 == a.chunks && !a.final) break;
+        load_steps(step, &a, chunk, head);
+        tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_y);
+        tile_load_block(v, a.v, a.V, chunk.rows, v_head, program_z);
+        sync();
+        running_products(upto, after, step);
+        sync();
+        EACH_TILE(k, j, d, x, x *= after[j]);
+        MAP(S, d, j, x, x *= upto[ROWS - 1]);
+        sync();
+        mma_tn(S, k, v);
+        sync();
+    }
+    if (a.final) accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
+}
+
+/* The gradient of the state after each chunk, and of the initial one. Programs as above. */
+KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
+    TILE(q, ROWS, WIDTH_K);
+    TILE(dO, ROWS, WIDTH_V);
+    VECTOR(step, ROWS);
+    VECTOR(upto, ROWS);
+    VECTOR(after, ROWS);
+    ACCUMULATOR(dS, WIDTH_K, WIDTH_V);
+    const int64_t sequence = program_x / a.heads, head = program_x % a.heads, q_head = head * a.q_heads / a.heads;
+    const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
+    const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
+    accumulator_zero(dS);
+    if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
+    for (int64_t index = a.chunks - 1; index >= 0; index--) {
+        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
+        float *dstate = a.dstate + state_at(&a, sequence, index, head, program_y, program_z);
+        accumulator_store_f32(dS, dstate, a.V, cols_k, cols_v);
+        if (index == 0 && !a.dinitial) break;
+        load_steps(step, &a, chunk, head);
+        tile_load_block(q, a.q, a.K, chunk.rows, q_head, program_y);
+        tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_z);
+        sync();
+        running_products(upto, after, step);
+        sync();
+        EACH_TILE(q, i, d, x, x *= a.scale * upto[i]);
+        MAP(dS, d, j, x, x *= upto[ROWS - 1]);
+        sync();
+        mma_tn(dS, q, dO);
+        sync();
+    }
+    if (a.dinitial)
+        accumulator_store_f32(dS, a.dinitial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
+}
+
+/* P, its upper right quarter left out. Program: chunk, sequence and query head. */
+KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
+    TILE(q, ROWS, WIDTH_K);
+    TILE(k, ROWS, WIDTH_K);
+    ACCUMULATOR(top, HALF, HALF);
+    ACCUMULATOR(bottom, HALF, ROWS);
+    TILE_VIEW(top_q, q, 0, 0, HALF, WIDTH_K);
+    TILE_VIEW(bottom_q, q, HALF, 0, HALF, WIDTH_K);
+    TILE_VIEW(top_k, k, 0, 0, HALF, WIDTH_K);
+    const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
+    accumulator_zero(top);
+    accumulator_zero(bottom);
+    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
+        tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
+        tile_load_block(k, a.k, a.K, chunk.rows, q_head * a.k_heads / a.q_heads, block);
+        sync();
+        mma_nt(top, top_q, top_k);
+        mma_nt(bottom, bottom_q, k);
+        sync();
+    }
+    MAP(top, i, j, x, x *= a.scale);
+    MAP(bottom, i, j, x, x *= a.scale);
+    STORE_LOWER_TRIANGLE(top, bottom, a.products + products_at(&a, sequence, program_x, q_head));
+}
+
+/* o. Program: block of V, chunk, sequence and head. */
+KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
+    TILE(q, ROWS, WIDTH_K);
+    TILE(S, WIDTH_K, WIDTH_V);
+    TILE(A, ROWS, ROWS);
+    TILE(v, ROWS, WIDTH_V);
+    MATRIX(decay, ROWS, ROWS);
+    VECTOR(step, ROWS);
+    ACCUMULATOR(top, HALF, WIDTH_V);
+    ACCUMULATOR(bottom, HALF, WIDTH_V);
+    TILE_VIEW(top_q, q, 0, 0, HALF, WIDTH_K);
+    TILE_VIEW(bottom_q, q, HALF, 0, HALF, WIDTH_K);
+    TILE_VIEW(top_A, A, 0, 0, HALF, HALF);
+    TILE_VIEW(bottom_A, A, HALF, 0, HALF, ROWS);
+    TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
+    const int64_t sequence = program_z / a.heads, head = program_z % a.heads, q_head = head * a.q_heads / a.heads;
+    const int64_t cols_v = a.V - program_x * WIDTH_V;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    const float *P = a.products + products_at(&a, sequence, program_y, q_head);
+    load_steps(step, &a, chunk, head);
+    tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
+    accumulator_zero(top);
+    accumulator_zero(bottom);
+    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
+        const int64_t cols = a.K - block * WIDTH_K;
+        const float *state = a.state + state_at(&a, sequence, program_y, head, block, program_x);
+        tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
+        tile_load_f32(S, state, a.V, cols, cols_v);
+        sync();
+        mma_nn(top, top_q, S);
+        mma_nn(bottom, bottom_q, S);
+        sync();
+    }
+    decays_between(decay, step);
+    sync();
+    MAP(top, i, j, x, x *= a.scale * step[0] * ENTRY(decay, i, 0));
+    MAP(bottom, i, j, x, x *= a.scale * step[0] * ENTRY(decay, HALF + i, 0));
+    EACH_TILE(A, i, j, x, x = P[i * ROWS + j] * ENTRY(decay, i, j));
+    sync();
+    mma_nn(top, top_A, top_v);
+    mma_nn(bottom, bottom_A, v);
+    STORE_HALVES(top, bottom, a.o, a.V, chunk, head, program_x);
+}
+
+/* The gradient of v. Program: block of V, chunk, sequence and value head. */
+KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
+    TILE(k, ROWS, WIDTH_K);
+    TILE(dS, WIDTH_K, WIDTH_V);
+    TILE(A, ROWS, ROWS);
+    TILE(dO, ROWS, WIDTH_V);
+    MATRIX(decay, ROWS, ROWS);
+    VECTOR(step, ROWS);
+    ACCUMULATOR(top, HALF, WIDTH_V);
+    ACCUMULATOR(bottom, HALF, WIDTH_V);
+    TILE_VIEW(top_k, k, 0, 0, HALF, WIDTH_K);
+    TILE_VIEW(bottom_k, k, HALF, 0, HALF, WIDTH_K);
+    TILE_VIEW(left_A, A, 0, 0, ROWS, HALF);
+    TILE_VIEW(right_A, A, HALF, HALF, HALF, HALF);
+    TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
+    const int64_t sequence = program_z / a.v_heads, v_head = program_z % a.v_heads, group = a.heads / a.v_heads;
+    const int64_t cols_v = a.V - program_x * WIDTH_V;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    accumulator_zero(top);
+    accumulator_zero(bottom);
+    for (int64_t head = v_head * group; head < (v_head + 1) * group; head++) {
+        const float *P = a.products + products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
+        load_steps(step, &a, chunk, head);
+        sync();
+        decays_between(decay, step);
+        for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
+            const int64_t cols = a.K - block * WIDTH_K;
+            const float *dstate = a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
+            tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, block);
+            tile_load_f32(dS, dstate, a.V, cols, cols_v);
+            sync();
+            EACH_TILE(k, j, d, x, x *= ENTRY(decay, ROWS - 1, j));
+            sync();
+            mma_nn(top, top_k, dS);
+            mma_nn(bottom, bottom_k, dS);
+            sync();
+        }
+        EACH_TILE(A, i, j, x, x = P[i * ROWS + j] * ENTRY(decay, i, j));
+        tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
+        sync();
+        mma_tn(top, left_A, dO);
+        mma_tn(bottom, right_A, bottom_dO);
+    }
+    STORE_HALVES(top, bottom, a.dv, a.V, chunk, v_head, program_x);
+}
+
+/* The gradient of P, and what the products inside the chunk add to that of g. Program: chunk, sequence and query head.
+ */
+KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
+    TILE(v, ROWS, WIDTH_V);
+    TILE(dO, ROWS, WIDTH_V);
+    MATRIX(decay, ROWS, ROWS);
+    MATRIX(weighed, ROWS, ROWS); /* A'_ij A_ij for j < i, then its sums over the rows from i on */
+    VECTOR(step, ROWS);
+    VECTOR(crossing, ROWS);
+    ACCUMULATOR(top, HALF, HALF);
+    ACCUMULATOR(bottom, HALF, ROWS);
+    ACCUMULATOR(top_sum, HALF, HALF);
+    ACCUMULATOR(bottom_sum, HALF, ROWS);
+    ACCUMULATOR(left, ROWS, ROWS);
+    TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
+    TILE_VIEW(top_dO, dO, 0, 0, HALF, WIDTH_V);
+    TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
+    const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads, group = a.heads / a.q_heads;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
+    const float *P = a.products + products_at(&a, sequence, program_x, q_head);
+    accumulator_zero(top_sum);
+    accumulator_zero(bottom_sum);
+    for (int64_t head = q_head * group; head < (q_head + 1) * group; head++) {
+        load_steps(step, &a, chunk, head);
+        accumulator_zero(top);
+        accumulator_zero(bottom);
+        for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
+            tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, block);
+            tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
+            sync();
+            mma_nt(top, top_dO, top_v);
+            mma_nt(bottom, bottom_dO, v);
+            sync();
+        }
+        decays_between(decay, step);
+        sync();
+        MAP(top, i, j, x, x *= ENTRY(decay, i, j));
+        MAP(bottom, i, j, x, x *= ENTRY(decay, HALF + i, j));
+        accumulator_add(top_sum, top);
+        accumulator_add(bottom_sum, bottom);
+        if (!a.dg) continue;
+        EACH_ENTRY(weighed, i, j, x, x = 0);
+        sync();
+        MAP(top, i, j, x, ENTRY(weighed, i, j) = j < i ? x * P[i * ROWS + j] : 0.0f);
+        MAP(bottom, i, j, x, ENTRY(weighed, HALF + i, j) = j < HALF + i ? x * P[(HALF + i) * ROWS + j] : 0.0f);
+        sync();
+        matrix_cumsum_reverse(weighed);
+        sync();
+        MAP(left, t, j, x, x = j < t ? ENTRY(weighed, t, j) : 0.0f);
+        row_sum(crossing, left);
+        sync();
+        EACH (t, chunk.rows.count) a.dg[(chunk.rows.first + t) * a.g_stride + head] = crossing[t];
+        sync();
+    }
+    float *dP = a.dproducts + products_at(&a, sequence, program_x, q_head);
+    MAP(top_sum, i, j, x, x *= a.scale);
+    MAP(bottom_sum, i, j, x, x *= a.scale);
+    STORE_LOWER_TRIANGLE(top_sum, bottom_sum, dP);
+    for (int i = 0; i < HALF; i++)
+        EACH (j, HALF) dP[i * ROWS + HALF + j] = 0;
+}
+
+/* The gradients of q and k, and the states' parts of that of g. Program: block of K, chunk, sequence and key head. */
+KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
+    TILE(q, ROWS, WIDTH_K);
+    TILE(k, ROWS, WIDTH_K);
+    TILE(dP, ROWS, ROWS);
+    TILE(values, ROWS, WIDTH_V);   /* v, or the gradient of o */
+    TILE(state, WIDTH_K, WIDTH_V); /* S, or the gradient of S_next */
+    VECTOR(step, ROWS);
+    VECTOR(upto, ROWS);
+    VECTOR(after, ROWS);
+    VECTOR(part, ROWS);
+    ACCUMULATOR(whole, ROWS, WIDTH_K);
+    ACCUMULATOR(dq, ROWS, WIDTH_K);
+    ACCUMULATOR(dk, ROWS, WIDTH_K);
+    const int64_t sequence = program_z / a.k_heads, k_head = program_z % a.k_heads;
+    const int64_t q_group = a.q_heads / a.k_heads, group = a.heads / a.q_heads;
+    const int64_t cols = a.K - program_x * WIDTH_K < WIDTH_K ? a.K - program_x * WIDTH_K : WIDTH_K;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_x);
+    accumulator_zero(dk);
+    for (int64_t q_head = k_head * q_group; q_head < (k_head + 1) * q_group; q_head++) {
+        tile_load_block(q, a.q, a.K, chunk.rows, q_head, program_x);
+        tile_load_f32(dP, a.dproducts + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
+        accumulator_zero(dq);
+        for (int64_t head = q_head * group; head < (q_head + 1) * group; head++) {
+            const int64_t at = state_at(&a, sequence, program_y, head, program_x, 0);
+            const int64_t part_at = parts_at(&a, sequence, program_y, head, program_x);
+            load_steps(step, &a, chunk, head);
+            sync();
+            running_products(upto, after, step);
+            VALUES_TIMES_STATE(whole, tile_load_block, values, a.do_, a.V, chunk.rows, head, state, a.state + at, cols);
+            MAP(whole, i, d, x, x *= a.scale * upto[i]; PEER(dq, i, d) += x; x *= AT(q, i, d));
+            if (a.dg) {
+                float through = 0; /* counts for every row, as a read by the last one does */
+                SUM(through, e, cols * a.V, a.state[at + e] * a.dstate[at + e]);
+                row_sum(part, whole);
+                sync();
+                EACH (i, ROWS) a.reads[part_at + i] = part[i] + (i == ROWS - 1 ? upto[ROWS - 1] * through : 0.0f);
+            }
+            const int64_t v_head = head * a.v_heads / a.heads;
+            VALUES_TIMES_STATE(whole, tile_load_block, values, a.v, a.V, chunk.rows, v_head, state, a.dstate + at,
+                               cols);
+            MAP(whole, j, d, x, x *= after[j]; PEER(dk, j, d) += x; x *= AT(k, j, d));
+            if (a.dg) {
+                row_sum(part, whole);
+                sync();
+                EACH (j, ROWS) a.writes[part_at + j] = part[j];
+            }
+        }
+        mma_nn(dq, dP, k);
+        mma_tn(dk, dP, q);
+        accumulator_store_block(dq, a.dq, a.K, chunk.rows, q_head, program_x);
+        sync();
+    }
+    accumulator_store_block(dk, a.dk, a.K, chunk.rows, k_head, program_x);
+}
+
+/* Adds the states' parts to the gradient of g. Program: chunk, sequence and head. */
+KERNEL(chunk_simple_gla_dg, ChunkSimpleGlaArguments) {
+    VECTOR(from, ROWS);
+    VECTOR(before, ROWS);
+    const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
+    EACH (i, ROWS) {
+        from[i] = 0;
+        before[i] = 0;
+    }
+    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
+        const int64_t at = parts_at(&a, sequence, program_x, head, block);
+        EACH (i, ROWS) {
+            from[i] += a.reads[at + i];
+            if (i > 0) before[i] += a.writes[at + i - 1];
+        }
+    }
+    sync();
+    vector_cumsum_reverse(from);
+    vector_cumsum(before);
+    sync();
+    EACH (i, chunk.rows.count) a.dg[(chunk.rows.first + i) * a.g_stride + head] += from[i] + before[i];
+}

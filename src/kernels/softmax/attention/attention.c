@@ -1,0 +1,100 @@
+#include "kernels/softmax/attention/attention.h"
+
+#include <math.h>
+
+#include "base/check.h"
+#include "kernels/ops.h"
+
+/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+typedef struct AttentionKernels {
+    int64_t head_dim;
+    Kernel forward, queries, keys;
+} AttentionKernels;
+
+#define KERNELS_FOR(head)                                                                                              \
+    { head, KERNEL_attention_forward_##head, KERNEL_attention_queries_##head, KERNEL_attention_keys_##head }
+static const AttentionKernels attention_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128),
+                                                     KERNELS_FOR(256)};
+enum { HEAD_SIZES = sizeof attention_kernels / sizeof attention_kernels[0] };
+
+static const AttentionKernels *kernels_for(int64_t head_dim) {
+    for (int i = 0; i < HEAD_SIZES; i++)
+        if (head_dim <= attention_kernels[i].head_dim) return &attention_kernels[i];
+    CHECK(false, "attention has no kernel for heads of %lld", (long long)head_dim);
+}
+
+static AttentionArguments arguments_of(const Node *node) {
+    const AttentionShape *shape = (const AttentionShape *)node->attributes;
+    const Tensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *out = node->out[0];
+    const Batch *batch = node->tape->batch;
+    const int64_t head_dim = q->cols / shape->heads;
+    return (AttentionArguments){.q = q->data,
+                                .k = k->data,
+                                .v = v->data,
+                                .out = out->data,
+                                .out_gradient = out->gradient,
+                                .q_gradient = q->gradient,
+                                .k_gradient = k->gradient,
+                                .v_gradient = v->gradient,
+                                .log_sum_exp = node->saved[0]->data,
+                                .segment = batch->segment,
+                                .q_stride = q->stride,
+                                .k_stride = k->stride,
+                                .v_stride = v->stride,
+                                .out_stride = out->stride,
+                                .T = batch->T,
+                                .head_dim = head_dim,
+                                .heads = shape->heads,
+                                .kv_heads = shape->kv_heads,
+                                .window = shape->window && shape->window < batch->T ? shape->window : batch->T,
+                                .scale = 1 / sqrtf((float)head_dim)};
+}
+
+static int64_t row_tiles(int64_t T) { return (T + ATTENTION_ROWS - 1) / ATTENTION_ROWS; }
+
+static void attention_forward(Node *node) {
+    const Tape *tape = node->tape;
+    const AttentionArguments arguments = arguments_of(node);
+    const Grid grid = {row_tiles(tape->batch->T), arguments.heads, tape->batch->B};
+    tape->device->launch(kernels_for(arguments.head_dim)->forward, node->out[0]->type, grid, &arguments);
+}
+
+static void attention_backward(Node *node) {
+    Tape *tape = node->tape;
+    const DType type = node->out[0]->type;
+    const int64_t N = node->out[0]->rows, tiles = row_tiles(tape->batch->T);
+    AttentionArguments arguments = arguments_of(node);
+    const AttentionKernels *kernels = kernels_for(arguments.head_dim);
+    arguments.delta = tape_workspace(tape, N * arguments.heads * (int64_t)sizeof(float));
+    tape->device->launch(KERNEL_attention_delta, type, (Grid){N, 1, 1}, &arguments);
+    if (arguments.q_gradient)
+        tape->device->launch(kernels->queries, type, (Grid){tiles, arguments.heads, tape->batch->B}, &arguments);
+    if (arguments.k_gradient || arguments.v_gradient)
+        tape->device->launch(kernels->keys, type, (Grid){tiles, arguments.kv_heads, tape->batch->B}, &arguments);
+}
+
+/* The products q k^T and p v over the pairs inside the window; documents are not looked at. */
+static Work attention_work(const Node *node) {
+    const AttentionArguments a = arguments_of(node);
+    const double T = (double)a.T, window = (double)a.window, tokens = (double)node->out[0]->rows;
+    const double pairs = tokens * (window - window * (window - 1) / (2 * T));
+    const double columns = (double)(2 * node->out[0]->cols + node->in[1]->cols + node->in[2]->cols);
+    return (Work){4 * (double)node->out[0]->cols * pairs, tokens * columns * (double)dtype_size(node->out[0]->type)};
+}
+
+static const Op attention_op = {"attention", false, attention_forward, attention_backward, attention_work};
+
+Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape shape) {
+    CHECK(shape.heads > 0 && shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && q->cols % shape.heads == 0,
+          "attention of %lld columns in %lld heads, %lld for keys", (long long)q->cols, (long long)shape.heads,
+          (long long)shape.kv_heads);
+    const int64_t kv_cols = q->cols / shape.heads * shape.kv_heads;
+    CHECK(k->cols == kv_cols && v->cols == kv_cols && k->rows == q->rows && v->rows == q->rows && shape.window >= 0,
+          "attention of different shapes");
+    Node *node = tape_node(tape, &attention_op, (Tensor *[]){q, k, v}, 3);
+    Tensor *out = node_output(node, q->rows, q->cols, q->type);
+    node_save(node, q->rows, shape.heads, F32);
+    *(AttentionShape *)node->attributes = shape;
+    node_run(node);
+    return out;
+}

@@ -1,0 +1,132 @@
+/* losses[n] = log sum_v e^(x_n . W_v) - x_n . W_label, labels of -100 give 0.
+ *
+ * Chunks of tokens: logits = x W^T in fp32, then the row kernel, then dx = dlogits W and dW += dlogits^T x. All of it
+ * happens in forward, since the gradient of the plain sum of the losses needs nothing that comes later: the logits are
+ * made once and never exist whole. So the weight's gradient must exist before forward (NULL then means frozen);
+ * backward only hands over dx. The node stays out of recomputation, which would add dW twice. */
+#include "kernels/vocabulary/linear_cross_entropy/linear_cross_entropy.h"
+
+#include "base/check.h"
+#include "kernels/ops.h"
+
+/* A chunk's logits are about this large. Smaller ones reread W and dW too often. */
+enum { CHUNK_BYTES = 64 << 20, CHUNK_MINIMUM = 128, CHUNK_MAXIMUM = 1024, CHUNK_MULTIPLE = 64 };
+
+typedef struct LossAttributes {
+    const void *weight_gradient; /* that forward added to */
+} LossAttributes;
+
+static int64_t chunk_rows(int64_t N, int64_t vocabulary) {
+    int64_t rows = CHUNK_BYTES / (4 * vocabulary) / CHUNK_MULTIPLE * CHUNK_MULTIPLE;
+    rows = rows < CHUNK_MINIMUM ? CHUNK_MINIMUM : rows > CHUNK_MAXIMUM ? CHUNK_MAXIMUM : rows;
+    return rows < N ? rows : N;
+}
+
+/* `rows` rows of the node from `row` on, and the chunk's work memory. */
+typedef struct Chunk {
+    int64_t row, rows;
+    float *logits;
+    void *dlogits; /* the logits' memory in fp32; NULL: no gradients */
+} Chunk;
+
+static const void *chunk_of(const Tensor *tensor, const Chunk *chunk) {
+    return (const char *)tensor->data + chunk->row * tensor->stride * dtype_size(tensor->type);
+}
+
+static void chunk_losses(Node *node, const Chunk *chunk) {
+    const Tensor *x = node->in[0], *weight = node->in[1];
+    const Gemm product = {.transpose_b = true,
+                          .m = chunk->rows,
+                          .n = weight->rows,
+                          .k = x->cols,
+                          .a = chunk_of(x, chunk),
+                          .lda = x->stride,
+                          .b = weight->data,
+                          .ldb = weight->cols,
+                          .c = chunk->logits,
+                          .ldc = weight->rows,
+                          .type = x->type,
+                          .c_type = F32};
+    node->tape->device->gemm(&product);
+    const CrossEntropyArguments arguments = {.logits = chunk->logits,
+                                             .labels = node->tape->batch->labels + chunk->row,
+                                             .losses = (float *)node->out[0]->data + chunk->row,
+                                             .gradient = chunk->dlogits,
+                                             .rows = chunk->rows,
+                                             .cols = weight->rows};
+    node->tape->device->launch(KERNEL_cross_entropy, x->type, (Grid){chunk->rows, 1, 1}, &arguments);
+}
+
+static void chunk_gradients(Node *node, const Chunk *chunk) {
+    const Tensor *x = node->in[0], *weight = node->in[1], *dx = node->saved[0];
+    const Gemm to_x = {.m = chunk->rows,
+                       .n = x->cols,
+                       .k = weight->rows,
+                       .a = chunk->dlogits,
+                       .lda = weight->rows,
+                       .b = weight->data,
+                       .ldb = weight->cols,
+                       .c = (void *)chunk_of(dx, chunk),
+                       .ldc = dx->stride,
+                       .type = x->type,
+                       .c_type = dx->type};
+    node->tape->device->gemm(&to_x);
+    if (!weight->gradient) return;
+    const Gemm to_weight = {.transpose_a = true,
+                            .accumulate = true,
+                            .m = weight->rows,
+                            .n = x->cols,
+                            .k = chunk->rows,
+                            .a = chunk->dlogits,
+                            .lda = weight->rows,
+                            .b = chunk_of(x, chunk),
+                            .ldb = x->stride,
+                            .c = weight->gradient,
+                            .ldc = weight->cols,
+                            .type = x->type,
+                            .c_type = F32};
+    node->tape->device->gemm(&to_weight);
+}
+
+static void linear_cross_entropy_forward(Node *node) {
+    Tape *tape = node->tape;
+    const Tensor *x = node->in[0], *weight = node->in[1];
+    const int64_t rows = chunk_rows(x->rows, weight->rows), logits = rows * weight->rows;
+    Chunk chunk = {.logits = tape_workspace(tape, logits * (int64_t)sizeof(float))};
+    if (tape->recording)
+        chunk.dlogits = x->type == F32 ? chunk.logits : tape_workspace(tape, logits * dtype_size(x->type));
+    for (; chunk.row < x->rows; chunk.row += rows) {
+        chunk.rows = x->rows - chunk.row < rows ? x->rows - chunk.row : rows;
+        chunk_losses(node, &chunk);
+        if (tape->recording) chunk_gradients(node, &chunk);
+    }
+    ((LossAttributes *)node->attributes)->weight_gradient = weight->gradient;
+}
+
+static void linear_cross_entropy_backward(Node *node) {
+    const Tensor *x = node->in[0], *weight = node->in[1], *dx = node->saved[0];
+    CHECK(weight->gradient == ((LossAttributes *)node->attributes)->weight_gradient,
+          "the gradient of the head must exist before the loss is computed");
+    if (!x->gradient) return;
+    const int64_t size = dtype_size(x->type);
+    node->tape->device->copy(x->gradient, x->stride * size, dx->data, dx->stride * size, x->rows, x->cols * size);
+}
+
+static Work linear_cross_entropy_work(const Node *node) {
+    const double N = (double)node->in[0]->rows, h = (double)node->in[0]->cols, V = (double)node->in[1]->rows;
+    return (Work){2 * N * h * V, (N * h + h * V) * (double)dtype_size(node->in[0]->type)};
+}
+
+static const Op linear_cross_entropy_op = {"linear_cross_entropy", false, linear_cross_entropy_forward,
+                                           linear_cross_entropy_backward, linear_cross_entropy_work};
+
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight) {
+    CHECK(weight->cols == x->cols && weight->stride == weight->cols && weight->type == x->type,
+          "cross-entropy: a head of %lld columns for an input of %lld", (long long)weight->cols, (long long)x->cols);
+    Node *node = tape_node(tape, &linear_cross_entropy_op, (Tensor *[]){x, weight}, 2);
+    node->in_scratch = !tape->recording;
+    Tensor *losses = node_output(node, x->rows, 1, F32);
+    if (tape->recording) node_save(node, x->rows, x->cols, x->type);
+    node_run(node);
+    return losses;
+}

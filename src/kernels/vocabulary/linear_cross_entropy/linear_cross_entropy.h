@@ -1,0 +1,18 @@
+/* Arguments of the cross_entropy kernel, shared by host and device. */
+#ifndef FLAME_KERNELS_VOCABULARY_LINEAR_CROSS_ENTROPY_LINEAR_CROSS_ENTROPY_H
+#define FLAME_KERNELS_VOCABULARY_LINEAR_CROSS_ENTROPY_LINEAR_CROSS_ENTROPY_H
+
+#include <stdint.h>
+
+/* One program per row of the logits [rows, cols], fp32, which it overwrites. losses[row] = log sum_i e^x_i - x_label,
+ * and gradient[row, i] = softmax(x)_i - (i == label) in the element type, both 0 where the label is negative. gradient
+ * may be NULL, and in fp32 it may be the logits' memory. */
+typedef struct CrossEntropyArguments {
+    float *logits;
+    const int32_t *labels;
+    float *losses;
+    void *gradient;
+    int64_t rows, cols;
+} CrossEntropyArguments;
+
+#endif

@@ -1,0 +1,238 @@
+#include "reporting/metrics.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "reporting/journal.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "reporting/tensorboard.h"
+
+struct Metrics {
+    Journal lines, text; /* metrics.jsonl and train.log */
+    TensorBoard *board;
+    int64_t steps;
+    bool terminal;
+};
+
+/* Bytes of the lines that a run that goes on from `step` keeps: the first line of a later step and a line cut short by
+ * a crash end them. Lines are ours: they begin with {"step": N. */
+static int64_t kept_bytes(const char *path, int64_t step) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return 0;
+    char *line = NULL;
+    size_t room = 0;
+    int64_t kept = 0;
+    for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
+        long long line_step = 0;
+        if (line[length - 1] != '\n' || sscanf(line, "{\"step\": %lld", &line_step) != 1 || line_step > step) break;
+        kept += length;
+    }
+    free(line);
+    fclose(file);
+    return kept;
+}
+
+/* A new run in a folder that had one: its lines are put aside. */
+static int64_t put_aside(const char *path) {
+    char old[4096 + 8];
+    snprintf(old, sizeof old, "%s.old", path);
+    if (rename(path, old) == 0) log_info("the metrics of an earlier run are now %s", old);
+    return 0;
+}
+
+/* Whether somebody looks at a terminal. Open MPI gives each rank a terminal of its own, wherever mpirun's output goes:
+ * there it is mpirun's that counts. */
+static bool shows_on_terminal(void) {
+    if (!isatty(STDOUT_FILENO)) return false;
+    if (!getenv("OMPI_COMM_WORLD_SIZE")) return true;
+    char output[64], target[64];
+    snprintf(output, sizeof output, "/proc/%ld/fd/1", (long)getppid());
+    const ssize_t length = readlink(output, target, sizeof target - 1);
+    if (length < 0) return false;
+    target[length] = 0;
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
+static Status open_files(Metrics *metrics, const MetricsOptions *options) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", options->folder);
+    const int64_t keep = options->resumed_step > 0 ? kept_bytes(path, options->resumed_step) : put_aside(path);
+    Status status = journal_open(&metrics->lines, path, keep);
+    if (status != OK) return status;
+    snprintf(path, sizeof path, "%s/train.log", options->folder);
+    status = journal_open(&metrics->text, path, -1);
+    if (status != OK || !options->tb_folder) return status;
+    snprintf(path, sizeof path, "%s/%s", options->folder, options->tb_folder);
+    return tensorboard_open(path, options->resumed_step, &metrics->board);
+}
+
+Status metrics_open(const MetricsOptions *options, Metrics **metrics) {
+    Metrics *made = calloc(1, sizeof *made);
+    CHECK(made, "no memory for metrics");
+    made->lines.fd = made->text.fd = -1;
+    made->steps = options->steps;
+    made->terminal = shows_on_terminal();
+    const Status status = open_files(made, options);
+    if (status == OK)
+        *metrics = made;
+    else
+        metrics_close(made);
+    return status;
+}
+
+/* Some files cannot be synced (a pipe, a FUSE folder): nothing to be done about it. */
+void metrics_flush(Metrics *metrics) {
+    if (metrics) (void)fdatasync(metrics->lines.fd);
+}
+
+void metrics_close(Metrics *metrics) {
+    if (!metrics) return;
+    journal_close(&metrics->lines);
+    journal_close(&metrics->text);
+    tensorboard_close(metrics->board);
+    free(metrics);
+}
+
+/* One JSON object being written; a line of all keys is far shorter than its room. */
+typedef struct Object {
+    char text[1024];
+    size_t used;
+} Object;
+
+static void put_member(Object *object, const char *key, const char *value) {
+    object->used += (size_t)snprintf(object->text + object->used, sizeof object->text - object->used, "%s\"%s\": %s",
+                                     object->used ? ", " : "{", key, value);
+}
+
+static void put_integer(Object *object, const char *key, int64_t value) {
+    char text[NUMBER_TEXT];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    put_member(object, key, text);
+}
+
+/* JSON has no NaN: null. */
+static void put_real(Object *object, const char *key, double value) {
+    char text[NUMBER_TEXT];
+    put_member(object, key, isfinite(value) ? number_format(value, text) : "null");
+}
+
+static void append_object(Metrics *metrics, Object *object) {
+    object->used += (size_t)snprintf(object->text + object->used, sizeof object->text - object->used, "}\n");
+    journal_append(&metrics->lines, object->text, object->used);
+}
+
+/* 1234567 as "1.23M", for tokens per second. */
+static void format_count(double count, char text[16]) {
+    const char *unit = count >= 1e9 ? "G" : count >= 1e6 ? "M" : count >= 1e4 ? "k" : "";
+    const double scale = count >= 1e9 ? 1e9 : count >= 1e6 ? 1e6 : count >= 1e4 ? 1e3 : 1;
+    snprintf(text, 16, "%.*f%s", scale == 1 ? 0 : scale == 1e3 ? 1 : 2, count / scale, unit);
+}
+
+static void format_line(const Metrics *metrics, const StepMetrics *s, char line[512]) {
+    char rate[16], eta[32] = "", skipped[48] = "";
+    format_count(s->tokens_per_second, rate);
+    if (s->eta_seconds >= 0 && s->eta_seconds < 1e9) {
+        const long long left = (long long)(s->eta_seconds + 0.5);
+        snprintf(eta, sizeof eta, "  eta %lld:%02lld:%02lld", left / 3600, left / 60 % 60, left % 60);
+    }
+    if (s->skipped_steps > 0) snprintf(skipped, sizeof skipped, "  skipped %lld", (long long)s->skipped_steps);
+    const double data = s->step_seconds > 0 ? 100 * s->data_seconds / s->step_seconds : 0;
+    snprintf(
+        line, 512,
+        "step %6lld/%lld  loss %.4f  grad norm %.3f  lr %.2e  %s tokens/s  MFU %.1f%%  memory %.0f MB  data %.1f%%%s%s",
+        (long long)s->step, (long long)metrics->steps, s->loss, s->grad_norm, s->lr, rate, 100 * s->mfu,
+        (double)s->memory_bytes / 1e6, data, eta, skipped);
+}
+
+/* Clears a live line, which leaves the cursor at its beginning. */
+static void print_line(Metrics *metrics, const char *line) {
+    char text[1200];
+    const int length = snprintf(text, sizeof text, "%s\n", line);
+    journal_append(&metrics->text, text, (size_t)length);
+    printf("%s%s", metrics->terminal ? "\033[K" : "", text);
+    fflush(stdout);
+}
+
+void metrics_step(Metrics *metrics, const StepMetrics *s) {
+    if (!metrics) return;
+    char line[512];
+    format_line(metrics, s, line);
+    print_line(metrics, line);
+    Object object = {.used = 0};
+    put_integer(&object, "step", s->step);
+    put_integer(&object, "tokens", s->tokens);
+    put_real(&object, "loss", s->loss);
+    put_real(&object, "grad_norm", s->grad_norm);
+    put_real(&object, "lr", s->lr);
+    put_real(&object, "tokens_per_second", s->tokens_per_second);
+    put_real(&object, "mfu", s->mfu);
+    put_real(&object, "step_seconds", s->step_seconds);
+    put_real(&object, "data_seconds", s->data_seconds);
+    put_integer(&object, "memory_bytes", s->memory_bytes);
+    put_integer(&object, "skipped_steps", s->skipped_steps);
+    append_object(metrics, &object);
+    const Scalar scalars[] = {
+        {"loss/train", s->loss},
+        {"grad_norm", s->grad_norm},
+        {"lr", s->lr},
+        {"speed/tokens_per_second", s->tokens_per_second},
+        {"speed/mfu", s->mfu},
+        {"speed/step_seconds", s->step_seconds},
+        {"speed/data_seconds", s->data_seconds},
+        {"memory_bytes", (double)s->memory_bytes},
+        {"skipped_steps", (double)s->skipped_steps},
+        {"tokens", (double)s->tokens},
+    };
+    tensorboard_scalars(metrics->board, s->step, scalars, sizeof scalars / sizeof scalars[0]);
+}
+
+void metrics_live(Metrics *metrics, const StepMetrics *step) {
+    if (!metrics || !metrics->terminal) return;
+    char line[512];
+    format_line(metrics, step, line);
+    printf("%s\033[K\r", line);
+    fflush(stdout);
+}
+
+void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double val_loss) {
+    if (!metrics) return;
+    char line[128];
+    snprintf(line, sizeof line, "step %6lld/%lld  validation loss %.4f  perplexity %.2f", (long long)step,
+             (long long)metrics->steps, val_loss, exp(val_loss));
+    print_line(metrics, line);
+    Object object = {.used = 0};
+    put_integer(&object, "step", step);
+    put_integer(&object, "tokens", tokens);
+    put_real(&object, "val_loss", val_loss);
+    append_object(metrics, &object);
+    tensorboard_scalars(metrics->board, step, &(Scalar){"loss/validation", val_loss}, 1);
+}
+
+void metrics_note(Metrics *metrics, const char *format, ...) {
+    if (!metrics) return;
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    print_line(metrics, line);
+}
+
+int64_t memory_peak(void) {
+    /* VmHWM is this program's; getrusage would also count what ran before in the same process. */
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    long long kilobytes = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1) break;
+    if (file) fclose(file);
+    struct rusage usage;
+    if (kilobytes == 0 && getrusage(RUSAGE_SELF, &usage) == 0) kilobytes = usage.ru_maxrss;
+    return (int64_t)kilobytes * 1024;
+}

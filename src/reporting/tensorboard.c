@@ -1,0 +1,150 @@
+#include "reporting/tensorboard.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "reporting/journal.h"
+#include "base/log.h"
+
+struct TensorBoard {
+    Journal journal;
+};
+
+uint32_t crc32c(const void *bytes, size_t count) {
+    uint32_t crc = 0xffffffffu;
+    for (size_t i = 0; i < count; i++) {
+        crc ^= ((const unsigned char *)bytes)[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
+    }
+    return ~crc;
+}
+
+/* A protobuf message being written. */
+typedef struct Message {
+    unsigned char bytes[2048];
+    size_t used;
+} Message;
+
+enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+static void put_bytes(Message *message, const void *bytes, size_t count) {
+    CHECK(message->used + count <= sizeof message->bytes, "an event of %zu bytes", message->used + count);
+    memcpy(message->bytes + message->used, bytes, count);
+    message->used += count;
+}
+
+static void put_varint(Message *message, uint64_t value) {
+    for (; value >= 0x80; value >>= 7) put_bytes(message, &(unsigned char){(unsigned char)(value | 0x80)}, 1);
+    put_bytes(message, &(unsigned char){(unsigned char)value}, 1);
+}
+
+static void put_fixed(Message *message, uint64_t bits, int bytes) {
+    for (int i = 0; i < bytes; i++) put_bytes(message, &(unsigned char){(unsigned char)(bits >> 8 * i)}, 1);
+}
+
+static void put_tag(Message *message, int field, int wire) { put_varint(message, (uint64_t)(field << 3 | wire)); }
+
+static void put_field(Message *message, int field, const void *bytes, size_t count) {
+    put_tag(message, field, WIRE_BYTES);
+    put_varint(message, count);
+    put_bytes(message, bytes, count);
+}
+
+static uint64_t bits_of_double(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static uint32_t bits_of_float(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* Event { double wall_time = 1; int64 step = 2; ... } */
+static void begin_event(Message *event, int64_t step) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    event->used = 0;
+    put_tag(event, 1, WIRE_FIXED64);
+    put_fixed(event, bits_of_double((double)now.tv_sec + 1e-9 * (double)now.tv_nsec), 8);
+    put_tag(event, 2, WIRE_VARINT);
+    put_varint(event, (uint64_t)step);
+}
+
+static uint32_t masked_crc(const void *bytes, size_t count) {
+    const uint32_t crc = crc32c(bytes, count);
+    return (crc >> 15 | crc << 17) + 0xa282ead8u;
+}
+
+static void append_record(TensorBoard *board, const Message *event) {
+    Message record = {.used = 0};
+    put_fixed(&record, event->used, 8);
+    put_fixed(&record, masked_crc(record.bytes, 8), 4);
+    put_bytes(&record, event->bytes, event->used);
+    put_fixed(&record, masked_crc(event->bytes, event->used), 4);
+    journal_append(&board->journal, record.bytes, record.used);
+}
+
+/* The first record names the format; SessionLog { status = START } makes readers drop older values from that step on.
+ */
+static void append_header(TensorBoard *board, int64_t resumed_step) {
+    static const char version[] = "brain.Event:2";
+    static const unsigned char session_start[] = {1 << 3 | WIRE_VARINT, 1};
+    Message event;
+    begin_event(&event, 0);
+    put_field(&event, 3, version, strlen(version));
+    append_record(board, &event);
+    begin_event(&event, resumed_step + 1);
+    put_field(&event, 7, session_start, sizeof session_start);
+    append_record(board, &event);
+}
+
+Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **board) {
+    char host[128] = "localhost", path[4096];
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
+        log_error("%s cannot be made: %s", folder, strerror(errno));
+        return IO_ERROR;
+    }
+    gethostname(host, sizeof host - 1);
+    const int length = snprintf(path, sizeof path, "%s/events.out.tfevents.%010lld.%s.%ld.%lld", folder,
+                                (long long)time(NULL), host, (long)getpid(), (long long)resumed_step);
+    TensorBoard *made = calloc(1, sizeof *made);
+    CHECK(made && length < (int)sizeof path, "the event file %s", path);
+    const Status status = journal_open(&made->journal, path, 0);
+    if (status != OK) {
+        free(made);
+        return status;
+    }
+    append_header(made, resumed_step);
+    *board = made;
+    return OK;
+}
+
+/* Event.summary = 5; Summary.value = 1; Value { string tag = 1; float simple_value = 2; } */
+void tensorboard_scalars(TensorBoard *board, int64_t step, const Scalar *scalars, int count) {
+    if (!board) return;
+    Message event, summary = {.used = 0};
+    for (int i = 0; i < count; i++) {
+        Message value = {.used = 0};
+        put_field(&value, 1, scalars[i].tag, strlen(scalars[i].tag));
+        put_tag(&value, 2, WIRE_FIXED32);
+        put_fixed(&value, bits_of_float((float)scalars[i].value), 4);
+        put_field(&summary, 1, value.bytes, value.used);
+    }
+    begin_event(&event, step);
+    put_field(&event, 5, summary.bytes, summary.used);
+    append_record(board, &event);
+}
+
+void tensorboard_close(TensorBoard *board) {
+    if (!board) return;
+    journal_close(&board->journal);
+    free(board);
+}

@@ -1,0 +1,36 @@
+/* The machine under tile_emu.h: what a thread of an emulated program can do. Tests and kernels compiled for the
+ * emulator only. */
+#ifndef FLAME_TILE_EMULATOR_H
+#define FLAME_TILE_EMULATOR_H
+
+#include <stdint.h>
+
+typedef void EmulatorProgram(const void *arguments, int64_t x, int64_t y, int64_t z);
+
+/* Runs every program of the grid. Ends the job if threads part at a barrier or a tile is written outside of its
+ * columns. The order of the threads follows from the environment's FLAME_EMULATOR_SEED (1 if it is not set). */
+void emulator_run(const char *name, EmulatorProgram *program, int64_t x, int64_t y, int64_t z, const void *arguments);
+
+/* The thread that runs now, 0 .. 127. */
+extern int emulator_thread;
+/* The barrier of all threads of the program, after emulator_copy_wait: __syncthreads(). */
+void emulator_sync(const char *file, int line);
+/* Shared memory of rows x stride entries, the same for all threads of the program, filled with NaN. */
+void *emulator_shared_memory(const char *name, int64_t entry_size, int rows, int cols, int stride);
+/* x of the thread of the warp whose lane differs in the bits of mask. */
+float emulator_shuffle_xor(float x, int mask);
+/* The address, which must be a multiple of `bytes`, as those of vector accesses on a GPU. */
+const void *emulator_aligned(const void *address, int bytes);
+/* cp.async.cg.shared.global: 16 bytes of shared memory become `bytes` bytes from there, then zeros, at some time before
+ * the thread's emulator_copy_wait, cp.async.wait_all, returns. */
+void emulator_copy_start(void *to, const void *from, int bytes);
+void emulator_copy_wait(void);
+/* ldmatrix.sync.aligned.m8n8.x4.b16, or .trans: four matrices of 8 x 8, row r of matrix m at the `row` of the warp's
+ * lane 8 m + r. A lane gets two neighbours of row lane / 4, or of that column, of each. */
+void emulator_matrix_read(uint32_t *x, const void *row, int transposed);
+/* mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32: d += a b, in the lanes' shares that the PTX ISA lays out. */
+void emulator_mma(float *d, const uint32_t *a, const uint32_t *b);
+/* One float per warp, shared. */
+float *emulator_scratch(void);
+
+#endif

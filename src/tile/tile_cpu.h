@@ -1,0 +1,298 @@
+/* The kernel language for the host's cores: a program is plain loops, which the compiler vectorises.
+ * Compiled once per element type: TILE_ELEMENT_F32 or TILE_ELEMENT_BF16. */
+#ifndef FLAME_TILE_TILE_CPU_H
+#define FLAME_TILE_TILE_CPU_H
+
+#define DEVICE static inline __attribute__((always_inline, unused))
+
+#if defined(TILE_ELEMENT_BF16)
+typedef bf16 element;
+#define KERNEL_SYMBOL(name) name##_cpu_bf16
+DEVICE float to_float(element x) { return bf16_to_float(x); }
+DEVICE element to_element(float x) {
+    union {
+        float value;
+        uint32_t bits;
+    } u;
+    u.value = x;
+    return (bf16)((u.bits + 0x7fffu + ((u.bits >> 16) & 1u)) >> 16);
+}
+#else
+typedef float element;
+#define KERNEL_SYMBOL(name) name##_cpu_f32
+DEVICE float to_float(element x) { return x; }
+DEVICE element to_element(float x) { return x; }
+#endif
+
+/* KERNEL(name, Arguments) { body }: the body sees `a` (the arguments, by value) and program_x, program_y, program_z. */
+#define KERNEL(name, Arguments)                                                                                        \
+    static inline void name##_program(const Arguments a, int64_t program_x, int64_t program_y, int64_t program_z);     \
+    void KERNEL_SYMBOL(name)(const void *arguments, int64_t x, int64_t y, int64_t z);                                  \
+    void KERNEL_SYMBOL(name)(const void *arguments, int64_t x, int64_t y, int64_t z) {                                 \
+        name##_program(*(const Arguments *)arguments, x, y, z);                                                        \
+    }                                                                                                                  \
+    static inline void name##_program(const Arguments a, int64_t program_x __attribute__((unused)),                    \
+                                      int64_t program_y __attribute__((unused)),                                       \
+                                      int64_t program_z __attribute__((unused)))
+
+/* Maps. EACH(i, n) { ... }: the body for i = 0 .. n-1, in any order, by all threads of the program; index i always goes
+ * to the same thread. SUM(s, i, n, expression): s += the sum over i, known to all threads. MAXIMUM likewise. */
+#define TILE_PRAGMA(text) _Pragma(#text)
+#define EACH(i, n)        _Pragma("omp simd") for (int64_t i = 0; i < (n); i++)
+#define SUM(s, i, n, ...)                                                                                              \
+    do {                                                                                                               \
+        float sum_ = 0;                                                                                                \
+        TILE_PRAGMA(omp simd reduction(+ : sum_)) for (int64_t i = 0; i < (n); i++) sum_ += (__VA_ARGS__);             \
+        s += sum_;                                                                                                     \
+    } while (0)
+#define MAXIMUM(s, i, n, ...)                                                                                          \
+    do {                                                                                                               \
+        float maximum_ = s;                                                                                            \
+        TILE_PRAGMA(omp simd reduction(max : maximum_)) for (int64_t i = 0; i < (n); i++) {                            \
+            const float value_ = (__VA_ARGS__);                                                                        \
+            maximum_ = value_ > maximum_ ? value_ : maximum_;                                                          \
+        }                                                                                                              \
+        s = maximum_;                                                                                                  \
+    } while (0)
+
+/* All threads of the program have come here; what they wrote to memory and shared tiles is visible to all. */
+#define sync() ((void)0)
+
+/* Tiles. Rows and columns are constants, multiples of 16; declarations stand at the top of the kernel, not in loops.
+ * - TILE(name, rows, cols): operands of products, shared by the program's threads; fp32 here, elements on a GPU.
+ * - TILE_VIEW(name, tile, i, j, rows, cols): a block of a tile, from row i and column j on; i and j may be variables.
+ * - MATRIX(name, rows, cols): shared, fp32.
+ * - VECTOR(name, size): shared, fp32; name[i] is an entry.
+ * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
+ * Only kernels declare tiles, matrices and vectors, and hand them to functions.
+ * Tiles, matrices and vectors need a sync() between the word that writes them and the one that reads them, and again
+ * before they are overwritten; accumulators need none. */
+enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart would share a few cache sets */
+#define TILE_STRIDE(cols) ((cols) % TILE_PAD_EVERY == 0 ? (cols) + TILE_PAD : (cols))
+#define TILE_DECLARE(name, rows, cols, stride)                                                                         \
+    enum { name##_rows = (rows), name##_cols = (cols), name##_stride = (stride) };                                     \
+    float name[(rows) * (stride)] __attribute__((aligned(64)))
+#define TILE(name, rows, cols)        TILE_DECLARE(name, rows, cols, TILE_STRIDE(cols))
+#define MATRIX(name, rows, cols)      TILE_DECLARE(name, rows, cols, TILE_STRIDE(cols))
+#define ACCUMULATOR(name, rows, cols) TILE_DECLARE(name, rows, cols, cols)
+#define TILE_VIEW(name, tile, i, j, rows, cols)                                                                        \
+    enum { name##_rows = (rows), name##_cols = (cols), name##_stride = tile##_stride };                                \
+    float *const name = tile + (i)*tile##_stride + (j)
+#define VECTOR(name, size)                                                                                             \
+    enum { name##_size = (size) };                                                                                     \
+    float name[size] __attribute__((aligned(64)))
+
+/* Entries. AT(tile, i, j) is the float value, PUT(tile, i, j, value) rounds to what the tile holds; ENTRY(matrix, i, j)
+ * is an lvalue. */
+#define AT(tile, i, j)         (tile[(i)*tile##_stride + (j)])
+#define PUT(tile, i, j, value) (tile[(i)*tile##_stride + (j)] = (value))
+#define ENTRY(matrix, i, j)    (matrix[(i)*matrix##_stride + (j)])
+
+/* MAP(accumulator, i, j, x, statements): for every entry, x is its value, which the statements may change.
+ * EACH_TILE does the same to a tile, EACH_ENTRY to a matrix; an entry always goes to the same thread. */
+#define MAP(accumulator, i, j, x, ...)                                                                                 \
+    do {                                                                                                               \
+        for (int i = 0; i < accumulator##_rows; i++) {                                                                 \
+            _Pragma("omp simd") for (int j = 0; j < accumulator##_cols; j++) {                                         \
+                float x = accumulator[i * accumulator##_stride + j];                                                   \
+                __VA_ARGS__;                                                                                           \
+                accumulator[i * accumulator##_stride + j] = x;                                                         \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+#define EACH_TILE(tile, i, j, x, ...)    MAP(tile, i, j, x, __VA_ARGS__)
+#define EACH_ENTRY(matrix, i, j, x, ...) MAP(matrix, i, j, x, __VA_ARGS__)
+
+/* The tile's entry (i, j) becomes from[i * stride + j] for i < rows and j < cols, and 0 elsewhere; rows and cols may be
+ * any numbers. tile_load reads elements, tile_load_f32, matrix_load and accumulator_load read fp32. */
+#define tile_load(tile, from, stride, rows, cols)                                                                      \
+    tile_load_element(tile, tile##_rows, tile##_cols, tile##_stride, from, stride, rows, cols)
+#define tile_load_f32(tile, from, stride, rows, cols)                                                                  \
+    tile_load_float(tile, tile##_rows, tile##_cols, tile##_stride, from, stride, rows, cols)
+#define matrix_load(matrix, from, stride, rows, cols)           tile_load_f32(matrix, from, stride, rows, cols)
+#define accumulator_load(accumulator, from, stride, rows, cols) tile_load_f32(accumulator, from, stride, rows, cols)
+/* Writes the entries with i < rows and j < cols, as elements or as fp32. */
+#define accumulator_store(accumulator, to, stride, rows, cols)                                                         \
+    tile_store_element(accumulator, accumulator##_rows, accumulator##_cols, accumulator##_stride, to, stride, rows,    \
+                       cols)
+#define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
+    tile_store_float(accumulator, accumulator##_rows, accumulator##_cols, accumulator##_stride, to, stride, rows, cols)
+/* MAP, after which the tile holds the accumulator's entries: in one pass. Both are of the same size. */
+#define MAP_INTO(tile, accumulator, i, j, x, ...) MAP(accumulator, i, j, x, __VA_ARGS__; PUT(tile, i, j, x))
+/* tile = accumulator, of the same size. */
+#define tile_cast(tile, accumulator)  MAP(accumulator, i_, j_, x_, PUT(tile, i_, j_, x_))
+#define accumulator_zero(accumulator) MAP(accumulator, i_, j_, x_, x_ = 0)
+/* Inside MAP: the entry (i, j) of another accumulator of the same size. */
+#define PEER(other, i, j) (other[(i)*other##_stride + (j)])
+/* accumulator += other, of the same size. */
+#define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
+
+/* accumulator += A B, A B^T, A^T B, of tiles or views. */
+#define mma_nn(accumulator, a, b)                                                                                      \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_cols, a##_cols - b##_rows);                   \
+        mma(accumulator, accumulator##_stride, a##_rows, b##_cols, a##_cols, a, a##_stride, 1, b, b##_stride);         \
+    } while (0)
+#define mma_tn(accumulator, a, b)                                                                                      \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - a##_cols, accumulator##_cols - b##_cols, a##_rows - b##_rows);                   \
+        mma(accumulator, accumulator##_stride, a##_cols, b##_cols, a##_rows, a, 1, a##_stride, b, b##_stride);         \
+    } while (0)
+#define mma_nt(accumulator, a, b)                                                                                      \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_rows, a##_cols - b##_cols);                   \
+        float transposed_[b##_rows * b##_cols] __attribute__((aligned(64)));                                           \
+        transpose(transposed_, b, b##_rows, b##_cols, b##_stride);                                                     \
+        mma(accumulator, accumulator##_stride, a##_rows, b##_rows, a##_cols, a, a##_stride, 1, transposed_, b##_rows); \
+    } while (0)
+#define MMA_FITS(rows, cols, depth)                                                                                    \
+    _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
+
+/* vector[i] = the sum, or the maximum, of the accumulator's row i. The accumulator has at least 64 rows. */
+#define row_sum(vector, accumulator)                                                                                   \
+    do {                                                                                                               \
+        for (int i_ = 0; i_ < accumulator##_rows; i_ += LANES)                                                         \
+            sums_of_rows(vector + i_, accumulator + i_ * accumulator##_stride, accumulator##_stride,                   \
+                         accumulator##_cols);                                                                          \
+    } while (0)
+#define row_maximum(vector, accumulator)                                                                               \
+    do {                                                                                                               \
+        for (int i_ = 0; i_ < accumulator##_rows; i_++) {                                                              \
+            float row_ = -INFINITY;                                                                                    \
+            MAXIMUM(row_, j_, accumulator##_cols, accumulator[i_ * accumulator##_stride + j_]);                        \
+            vector[i_] = row_;                                                                                         \
+        }                                                                                                              \
+    } while (0)
+
+/* Running sums down the columns of a matrix, or along a vector, from the first entry on or (reverse) from the last. */
+#define matrix_cumsum(matrix) column_cumsum(matrix, matrix##_rows, matrix##_cols, matrix##_stride)
+#define matrix_cumsum_reverse(matrix)                                                                                  \
+    column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
+#define vector_cumsum(vector)         column_cumsum(vector, vector##_size, 1, 1)
+#define vector_cumsum_reverse(vector) column_cumsum(vector + vector##_size - 1, vector##_size, 1, -1)
+
+DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
+    for (int i = 1; i < rows; i++) {
+        float *row = x + i * stride;
+        const float *before = row - stride;
+        _Pragma("omp simd") for (int j = 0; j < cols; j++) row[j] += before[j];
+    }
+}
+
+#define TILE_LOAD_AND_STORE(suffix, type, widen, narrow)                                                               \
+    DEVICE void tile_load_##suffix(float *tile, int tile_rows, int tile_cols, int tile_stride, const type *from,       \
+                                   int64_t stride, int64_t rows, int64_t cols) {                                       \
+        for (int i = 0; i < tile_rows; i++) {                                                                          \
+            float *row = tile + i * tile_stride;                                                                       \
+            const type *source = from + i * stride;                                                                    \
+            const int filled = i >= rows || cols < 0 ? 0 : cols < tile_cols ? (int)cols : tile_cols;                   \
+            if (filled == tile_cols) {                                                                                 \
+                _Pragma("omp simd") for (int j = 0; j < tile_cols; j++) row[j] = widen(source[j]);                     \
+            } else {                                                                                                   \
+                for (int j = 0; j < filled; j++) row[j] = widen(source[j]);                                            \
+                for (int j = filled; j < tile_cols; j++) row[j] = 0;                                                   \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    DEVICE void tile_store_##suffix(const float *tile, int tile_rows, int tile_cols, int tile_stride, type *to,        \
+                                    int64_t stride, int64_t rows, int64_t cols) {                                      \
+        for (int i = 0; i < tile_rows && i < rows; i++) {                                                              \
+            const float *row = tile + i * tile_stride;                                                                 \
+            type *target = to + i * stride;                                                                            \
+            if (cols >= tile_cols) {                                                                                   \
+                _Pragma("omp simd") for (int j = 0; j < tile_cols; j++) target[j] = narrow(row[j]);                    \
+            } else {                                                                                                   \
+                for (int j = 0; j < cols; j++) target[j] = narrow(row[j]);                                             \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+TILE_LOAD_AND_STORE(element, element, to_float, to_element)
+TILE_LOAD_AND_STORE(float, float, , )
+
+/* Products in blocks of at most LANES_HELD vector registers, which stay there for the whole sum. */
+#if defined(__AVX512F__)
+enum { LANES = 16, LANES_HELD = 16 };
+#define INTERLEAVE_LOW(x, y) __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define INTERLEAVE_HIGH(x, y)                                                                                          \
+    __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#else
+enum { LANES = 8, LANES_HELD = 8 };
+#define INTERLEAVE_LOW(x, y)  __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11)
+#define INTERLEAVE_HIGH(x, y) __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15)
+#endif
+#if defined(__clang__)
+#define TILE_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define TILE_UNROLL _Pragma("GCC unroll 16")
+#endif
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+DEVICE void mma_block(float *d, int d_stride, int depth, const float *a, int a_row, int a_col, const float *b,
+                      int b_stride, const int height, const int width) {
+    Lanes sum[LANES_HELD];
+    TILE_UNROLL for (int i = 0; i < height; i++) {
+        TILE_UNROLL for (int j = 0; j < width; j++) sum[i * width + j] = *(const Lanes *)(d + i * d_stride + j * LANES);
+    }
+    for (int k = 0; k < depth; k++) {
+        Lanes row[2];
+        TILE_UNROLL for (int j = 0; j < width; j++) row[j] = *(const Lanes *)(b + k * b_stride + j * LANES);
+        TILE_UNROLL for (int i = 0; i < height; i++) {
+            const float x = a[i * a_row + k * a_col];
+            TILE_UNROLL for (int j = 0; j < width; j++) sum[i * width + j] += x * row[j];
+        }
+    }
+    TILE_UNROLL for (int i = 0; i < height; i++) {
+        TILE_UNROLL for (int j = 0; j < width; j++) * (Lanes *)(d + i * d_stride + j * LANES) = sum[i * width + j];
+    }
+}
+
+/* d[rows, cols] += sum over k < depth of a[i * a_row + k * a_col] b[k * b_stride + j]. */
+DEVICE void mma(float *d, int d_stride, int rows, int cols, int depth, const float *a, int a_row, int a_col,
+                const float *b, int b_stride) {
+    enum { WIDE = 2, TALL = LANES_HELD / WIDE };
+    int j = 0;
+    for (; j + WIDE * LANES <= cols; j += WIDE * LANES)
+        for (int i = 0; i < rows; i += TALL)
+            mma_block(d + i * d_stride + j, d_stride, depth, a + i * a_row, a_row, a_col, b + j, b_stride, TALL, WIDE);
+    for (; j < cols; j += LANES)
+        for (int i = 0; i < rows; i += LANES_HELD)
+            mma_block(d + i * d_stride + j, d_stride, depth, a + i * a_row, a_row, a_col, b + j, b_stride, LANES_HELD,
+                      1);
+}
+
+/* to[i] = the sum of row i, for LANES rows. Interleaving as in transpose_square, but adding the two halves each time,
+ * leaves one register with the sums in order. */
+DEVICE void sums_of_rows(float *to, const float *from, int stride, int cols) {
+    Lanes x[LANES];
+    TILE_UNROLL for (int i = 0; i < LANES; i++) {
+        x[i] = *(const Lanes *)(from + i * stride);
+        for (int j = LANES; j < cols; j += LANES) x[i] += *(const Lanes *)(from + i * stride + j);
+    }
+    TILE_UNROLL for (int count = LANES / 2; count > 0; count /= 2) {
+        TILE_UNROLL for (int i = 0; i < count; i++) x[i] =
+            INTERLEAVE_LOW(x[i], x[i + count]) + INTERLEAVE_HIGH(x[i], x[i + count]);
+    }
+    *(Lanes *)to = x[0];
+}
+
+/* to[cols, rows] = from[rows, cols]^T, in squares of LANES x LANES: interleaving row i with row i + LANES/2,
+ * log2(LANES) times, transposes a square. */
+DEVICE void transpose_square(float *to, int to_stride, const float *from, int from_stride) {
+    Lanes x[LANES], y[LANES];
+    TILE_UNROLL for (int i = 0; i < LANES; i++) x[i] = *(const Lanes *)(from + i * from_stride);
+    for (int round = 1; round < LANES; round *= 2) {
+        TILE_UNROLL for (int i = 0; i < LANES / 2; i++) {
+            y[2 * i] = INTERLEAVE_LOW(x[i], x[i + LANES / 2]);
+            y[2 * i + 1] = INTERLEAVE_HIGH(x[i], x[i + LANES / 2]);
+        }
+        TILE_UNROLL for (int i = 0; i < LANES; i++) x[i] = y[i];
+    }
+    TILE_UNROLL for (int i = 0; i < LANES; i++) * (Lanes *)(to + i * to_stride) = x[i];
+}
+
+DEVICE void transpose(float *to, const float *from, int rows, int cols, int stride) {
+    for (int i = 0; i < rows; i += LANES)
+        for (int j = 0; j < cols; j += LANES) transpose_square(to + j * rows + i, rows, from + i * stride + j, stride);
+}
+
+#endif

@@ -1,0 +1,126 @@
+/* The kernel language for NVIDIA GPUs from compute capability 8.0 on: a program is one block of 128 threads. All inline
+ * assembly of the project is here; device_emulator.c has a twin of each instruction, which every test of a kernel runs.
+ */
+#ifndef FLAME_TILE_TILE_CUDA_H
+#define FLAME_TILE_TILE_CUDA_H
+
+enum { THREADS = 128 };
+
+#define DEVICE static __device__ __forceinline__
+#if defined(TILE_ELEMENT_F32)
+#define KERNEL_SYMBOL(name) name##_cuda_f32
+#else
+#define KERNEL_SYMBOL(name) name##_cuda_bf16
+#endif
+#define TILE_UNROLL _Pragma("unroll")
+#define TILE_ROLL   _Pragma("unroll 1")
+
+/* The entry point takes the arguments as they are; shared_used counts the bytes of the tiles declared so far, which the
+ * compiler turns into constants. */
+#define KERNEL(name, Arguments)                                                                                        \
+    static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
+                                                          int64_t program_z, int shared_used);                         \
+    extern "C" __global__ void __launch_bounds__(THREADS, 1)                                                           \
+        KERNEL_SYMBOL(name)(const __grid_constant__ Arguments a) {                                                     \
+        name##_program(a, blockIdx.x, blockIdx.y, blockIdx.z, 0);                                                      \
+    }                                                                                                                  \
+    static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
+                                                          int64_t program_z, int shared_used)
+
+/* Shared memory is one block, whose size the host names at the launch. Each declaration leaves its size in the PTX as a
+ * comment, from which the build adds them up (cmake/kernel_usage.awk). */
+extern __shared__ __align__(128) unsigned char shared_bytes[];
+#define shared_memory(name, entry_size, rows, cols, stride)                                                            \
+    __extension__({                                                                                                    \
+        enum { bytes_ = ((rows) * (stride) * (int)(entry_size) + 15) / 16 * 16 };                                      \
+        asm volatile("// shared " name " %0" ::"n"((int)bytes_));                                                      \
+        shared_used += bytes_;                                                                                         \
+        (void *)(shared_bytes + shared_used - bytes_);                                                                 \
+    })
+
+DEVICE int thread_index() { return (int)threadIdx.x; }
+
+DEVICE float warp_shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+
+DEVICE float *block_scratch() {
+    __shared__ float scratch[THREADS / 32];
+    return scratch;
+}
+
+typedef union __align__(16) Sixteen {
+    uint32_t word[4];
+    float value[4];
+}
+Sixteen;
+
+DEVICE Sixteen sixteen_read(const void *from) {
+    const uint4 x = *(const uint4 *)from;
+    const Sixteen sixteen = {{x.x, x.y, x.z, x.w}};
+    return sixteen;
+}
+DEVICE void sixteen_write(void *to, Sixteen x) {
+    *(uint4 *)to = make_uint4(x.word[0], x.word[1], x.word[2], x.word[3]);
+}
+DEVICE void pair_write(void *to, int bytes, Sixteen x) {
+    if (bytes == 4)
+        *(uint32_t *)to = x.word[0];
+    else
+        *(uint2 *)to = make_uint2(x.word[0], x.word[1]);
+}
+
+DEVICE uint32_t shared_address(const void *shared) { return (uint32_t)__cvta_generic_to_shared(shared); }
+
+/* float_to_bf16, twice. */
+DEVICE uint32_t round_pair(float low, float high) {
+    uint32_t pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+
+/* 2^x to 2 ulp, 0 where that is less than 2^-126; exp_f of tile_math.h is its twin. */
+DEVICE float power_of_two(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* emulator_copy_start */
+DEVICE void copy_start(void *to, const void *from, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
+                 : "memory");
+}
+
+/* emulator_copy_wait */
+DEVICE void copy_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+/* emulator_sync */
+DEVICE void sync() {
+    copy_wait();
+    __syncthreads();
+}
+
+/* emulator_matrix_read */
+DEVICE void matrix_read(uint32_t *x, const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+DEVICE void matrix_read_transposed(uint32_t *x, const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(shared_address(row))
+                 : "memory");
+}
+
+/* emulator_mma */
+DEVICE void warp_mma(float *d, const uint32_t *a, const uint32_t *b) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+#include "tile/tile_simt.h"
+
+#endif

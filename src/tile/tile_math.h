@@ -1,0 +1,87 @@
+/* Functions of one number for kernels: branch-free, so that loops over them vectorise without fast-math. */
+#ifndef FLAME_TILE_TILE_MATH_H
+#define FLAME_TILE_TILE_MATH_H
+
+#if defined(__CUDACC__)
+/* e^x to 2 ulp of 2^(x log2 e), whose error in the last digits is made good; 0 below -87.3, saturates above 88.3. */
+DEVICE float exp_f(float x) {
+    const float clamped = x < -100.0f ? -100.0f : (x > 88.37f ? 88.37f : x);
+    const float high = clamped * 1.44269504f;
+    const float low = fmaf(clamped, 1.92596299e-8f, fmaf(clamped, 1.44269504f, -high));
+    const float power = power_of_two(high);
+    return fmaf(power, low * 0.693147181f, power);
+}
+#else
+/* e^x to 2 ulp; 0 below -87.3, saturates above 88.3. Splits x = n ln 2 + r and takes a polynomial in r. */
+DEVICE float exp_f(float x) {
+    const float clamped = x < -87.33f ? -87.33f : (x > 88.37f ? 88.37f : x);
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    const float n = clamped * 1.44269504f + shift - shift;
+    const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    union {
+        uint32_t bits;
+        float value;
+    } power;
+    power.bits = (uint32_t)((int32_t)n + 127) << 23;
+    return x < -87.33f ? 0.0f : p * power.value;
+}
+#endif
+
+/* log(1 + u) for 0 <= u <= 1, to 2 ulp. A polynomial in m, where 1 + u = 1 + m or 2 (1 + m), both exact. */
+DEVICE float log1p_f(float u) {
+    const bool upper = u > 0.41421356f;
+    const float m = upper ? (u - 1.0f) * 0.5f : u;
+    const float exponent = upper ? 1.0f : 0.0f;
+    float p = 7.0376836292e-2f;
+    p = p * m - 1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m - 1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m - 1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m - 2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    p = p * m * (m * m) - exponent * 2.12194440e-4f - 0.5f * (m * m);
+    return m + p + exponent * 0.693359375f;
+}
+
+/* log(x) for 2^-126 <= x <= 1/2, to 2 ulp: x = 2^n (1 + m). */
+DEVICE float log_f(float x) {
+    union {
+        float value;
+        uint32_t bits;
+    } u;
+    u.value = x;
+    const float n = (float)((int32_t)(u.bits >> 23) - 127);
+    u.bits = (u.bits & 0x7fffffu) | 0x3f800000u;
+    return n * 0.693359375f + (log1p_f(u.value - 1.0f) - n * 2.12194440e-4f);
+}
+
+DEVICE float sigmoid_f(float x) { return 1.0f / (1.0f + exp_f(-x)); }
+
+/* log sigmoid(x) = min(x, 0) - log(1 + e^-|x|), which neither overflows nor cancels. */
+DEVICE float log_sigmoid_f(float x) { return (x < 0.0f ? x : 0.0f) - log1p_f(exp_f(x < 0.0f ? x : -x)); }
+
+DEVICE float silu_f(float x) { return x * sigmoid_f(x); }
+
+/* sigmoid'(x) = sigmoid(x) sigmoid(-x), where sigmoid(-x) = e^-x sigmoid(x) keeps its digits and 1 - sigmoid(x) does
+ * not. */
+DEVICE float sigmoid_derivative_f(float x) {
+    const float e = exp_f(-x), s = 1.0f / (1.0f + e);
+    return s * (e * s);
+}
+
+/* silu'(x) = sigmoid(x) (1 + x sigmoid(-x)) */
+DEVICE float silu_derivative_f(float x) {
+    const float e = exp_f(-x), s = 1.0f / (1.0f + e);
+    return s * (1.0f + x * (e * s));
+}
+
+#endif

@@ -1,0 +1,584 @@
+/* Configurations that must be read, and the ones that must be refused: what is written, with which status, and a part
+ * of the message that it must come with. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <fcntl.h>
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "support/capture.h"
+#include "config/config.h"
+
+static char folder[] = "/tmp/flame-test-config-XXXXXX";
+
+static char *write_file(const char *name, const char *text, size_t bytes) {
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, bytes, file), bytes);
+    fclose(file);
+    return path;
+}
+
+/* Reads the file with further arguments (separated by spaces), as the program does. */
+static Status load(const char *path, const char *arguments, int ranks, TrainConfig *config, char message[4096]) {
+    char copy[1024] = "", *argv[64];
+    int argc = 0;
+    if (path) {
+        argv[argc++] = "--config";
+        argv[argc++] = (char *)path;
+    }
+    snprintf(copy, sizeof copy, "%s", arguments);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
+    Capture capture = capture_begin(2);
+    Status status = config_load(argc, argv, config);
+    if (status == OK) {
+        status = config_validate(config, ranks);
+        if (status != OK) config_free(config);
+    }
+    capture_end(&capture, message, 4096);
+    return status;
+}
+
+typedef struct Case {
+    const char *yaml;
+    Status status;
+    const char *message; /* a part of it; NULL: none is wanted */
+    int ranks;           /* 0: 1 */
+} Case;
+
+static void expect(const char *what, const char *path, const char *arguments, const Case *c) {
+    char message[4096];
+    TrainConfig config;
+    const Status status = load(path, arguments, c->ranks ? c->ranks : 1, &config, message);
+    if (status == OK) config_free(&config);
+    const bool right = status == c->status && (c->message ? strstr(message, c->message) != NULL : message[0] == 0);
+    if (!right) print_error("%s\nstatus %d, wanted %d and \"%s\":\n%s\n", what, status, c->status, c->message, message);
+    assert_true(right);
+    if (c->status != OK) assert_ptr_equal(strstr(message, "flame-c: error:"), message);
+    if (c->status != OK) assert_null(strstr(message + 1, "flame-c: "));
+}
+
+#define DATA "data: {files: a.h5}\n"
+
+static const Case files[] = {
+    /* what is fine */
+    {DATA, OK, NULL, 0},
+    {"\xef\xbb\xbf" DATA "training:\r\n  steps: 500\r\n", OK, NULL, 0},
+    {DATA "training:\n", OK, NULL, 0},
+    {DATA "optimizer: {lr: 3e-4, eps: 1E-15, weight_decay: 0}\n", OK, NULL, 0},
+    {DATA "optimizer: {lr: .5, eps: 1.}\n", OK, NULL, 0},
+    {DATA "training: {steps: 0}\n", OK, NULL, 0},
+    {"data: {files: [a.h5, b.h5], probabilities: [1, 0.5]}\n", OK, NULL, 0},
+    {DATA "job: {description: 2024, dump_folder: \"null\"}\n", OK, NULL, 0},
+    {DATA "model: {model_type: gla, attn: {layers: [1, 3], num_heads: 4}}\n", OK, NULL, 0},
+    {"%YAML 1.1\n---\n" DATA "...\n", OK, NULL, 0},
+    /* unknown keys */
+    {DATA "training:\n  seqlen: 8\n", BAD_INPUT,
+     "case.yaml:3: unknown key training.seqlen; did you mean training.seq_len?", 0},
+    {DATA "training: {lr: 1}\n", BAD_INPUT, "unknown key training.lr; did you mean optimizer.lr?", 0},
+    {DATA "optimizer: {beta_1: 0.9}\n", BAD_INPUT, "did you mean optimizer.beta1?", 0},
+    {DATA "lr_scheduler: {warmup: 5}\n", BAD_INPUT, "did you mean lr_scheduler.warmup_steps?", 0},
+    {DATA "training: {zzzzzzzz: 5}\n", BAD_INPUT, "unknown key training.zzzzzzzz; known: batch_size, ", 0},
+    {DATA "trainning: {steps: 5}\n", BAD_INPUT, "unknown key trainning; did you mean training?", 0},
+    {DATA "seq_len: 5\n", BAD_INPUT, "case.yaml:2: unknown key seq_len; did you mean training.seq_len?", 0},
+    {DATA "training: {num_workers: 32}\n", BAD_INPUT,
+     "training.num_workers is a key of flame that has no use here: data.threads", 0},
+    {DATA "training: {compile: yess}\n", BAD_INPUT, "training.compile", 0},
+    {DATA "optimizer: {min_lr_ratio: 0.1}\n", BAD_INPUT, "it is called lr_scheduler.lr_min", 0},
+    {DATA "profiling: {enable_profiling: true}\n", BAD_INPUT, "flame-c bench", 0},
+    /* YAML that is not accepted */
+    {DATA "training:\n  steps: 1\n  seed: 2\n  steps: 3\n", BAD_INPUT,
+     "case.yaml:5: key steps stands here and in line 3", 0},
+    {DATA "training: {}\ntraining: {}\n", BAD_INPUT, "case.yaml:3: key training stands here and in line 2", 0},
+    {"data: &a {files: a.h5}\n", BAD_INPUT, "case.yaml:1: anchors and aliases", 0},
+    {"data: {files: *a}\n", BAD_INPUT, "anchors and aliases", 0},
+    {"a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n", BAD_INPUT, "case.yaml:1: anchors and aliases", 0},
+    {"&a data: {files: a.h5}\n", BAD_INPUT, "anchors and aliases", 0},
+    {DATA "training:\n  <<: {steps: 1}\n", BAD_INPUT, "case.yaml:3: merge keys (<<) are not accepted", 0},
+    {"data: {files: !!python/object:os.system a}\n", BAD_INPUT, "tags (tag:yaml.org,2002:python/object:os.syst", 0},
+    {"data: !x {files: a}\n", BAD_INPUT, "tags (!x) are not accepted", 0},
+    {DATA "---\n" DATA, BAD_INPUT, "case.yaml:2: a second document begins", 0},
+    {DATA "training:\n\tsteps: 1\n", BAD_INPUT, "a tab cannot indent; use spaces", 0},
+    {"data: [a\n", BAD_INPUT, "case.yaml:2: is not YAML: ", 0},
+    {"\xff\xfe"
+     "a",
+     BAD_INPUT, "is UTF-16; save it as UTF-8", 0},
+    {"\xfe\xff"
+     "a",
+     BAD_INPUT, "is UTF-16; save it as UTF-8", 0},
+    {"job: {description: \"\xff\xff\"}\n", BAD_INPUT, "a configuration is UTF-8 text", 0},
+    {"job: {description: \"a\\0b\"}\n", BAD_INPUT, "case.yaml:1: holds a NUL character", 0},
+    {"? [a, b]\n: c\n", BAD_INPUT, "a key must be a plain word, not a list", 0},
+    {"- a\n- b\n", BAD_INPUT, "case.yaml:1: a configuration is made of sections with keys, not of a list", 0},
+    {"just text\n", BAD_INPUT, "not of a string", 0},
+    {"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n", BAD_INPUT,
+     "case.yaml:1: is nested deeper than 32", 0},
+    /* values */
+    {DATA "optimizer:\n  lr: 3e-4x\n", BAD_INPUT, "case.yaml:3: optimizer.lr wants a number, not 3e-4x", 0},
+    {DATA "optimizer: {lr: nan}\n", BAD_INPUT, "optimizer.lr wants a number, not nan", 0},
+    {DATA "optimizer: {lr: .nan}\n", BAD_INPUT, "it must be finite", 0},
+    {DATA "optimizer: {lr: .inf}\n", BAD_INPUT, "it must be finite", 0},
+    {DATA "optimizer: {lr: -1}\n", BAD_INPUT, "optimizer.lr is -1, which is out of range: 0 to 1000", 0},
+    {DATA "optimizer: {beta1: 1}\n", BAD_INPUT, "optimizer.beta1 is 1, which is out of range: 0 to 0.9999999", 0},
+    {DATA "optimizer: {lr: 1e400}\n", BAD_INPUT, "optimizer.lr is 1e400, which is too large", 0},
+    {DATA "optimizer: {lr: \"1e-3\"}\n", BAD_INPUT, "numbers stand without quotes", 0},
+    {DATA "optimizer: {lr: 0,001}\n", BAD_INPUT, "unknown key optimizer.001", 0},
+    {DATA "training: {steps: 1.5}\n", BAD_INPUT, "training.steps wants an integer, not 1.5: it is written without", 0},
+    {DATA "training: {steps: 1e3}\n", BAD_INPUT, "it is written without a point or exponent", 0},
+    {DATA "training: {steps: 16.0}\n", BAD_INPUT, "training.steps wants an integer, not 16.0", 0},
+    {DATA "training: {steps: 0x10}\n", BAD_INPUT, "training.steps wants an integer, not 0x10", 0},
+    {DATA "training: {steps: 010}\n", BAD_INPUT, "training.steps wants an integer, not 010", 0},
+    {DATA "training: {steps: 1_000}\n", BAD_INPUT, "training.steps wants an integer, not 1_000", 0},
+    {DATA "training: {steps: +5}\n", BAD_INPUT, "training.steps wants an integer, not +5", 0},
+    {DATA "training: {steps: -1}\n", BAD_INPUT, "training.steps is -1, which is out of range: 0 to 1e+15", 0},
+    {DATA "training: {steps: 99999999999999999999}\n", BAD_INPUT, "which does not fit in 64 bits", 0},
+    {DATA "training: {seq_len: \"2048\"}\n", BAD_INPUT,
+     "training.seq_len wants an integer, not 2048: numbers stand without quotes", 0},
+    {DATA "training: {seq_len: 0}\n", BAD_INPUT, "training.seq_len is 0, which is out of range: 1 to ", 0},
+    {DATA "training: {batch_size: 0}\n", BAD_INPUT, "training.batch_size is 0, which is out of range", 0},
+    {DATA "training: {seq_len: null}\n", BAD_INPUT, "training.seq_len wants an integer, not null", 0},
+    {DATA "training: {seq_len: [1]}\n", BAD_INPUT, "not a list", 0},
+    {DATA "training: {varlen: yes}\n", BAD_INPUT, "training.varlen wants true or false, not yes", 0},
+    {DATA "training: {varlen: 1}\n", BAD_INPUT, "training.varlen wants true or false, not 1", 0},
+    {DATA "training: 5\n", BAD_INPUT, "training wants keys and values, not 5", 0},
+    {DATA "lr_scheduler: {decay_type: exponential}\n", BAD_INPUT, "it must be one of linear|sqrt|cosine|constant", 0},
+    {DATA "lr_scheduler: {decay_type: linear|sqrt}\n", BAD_INPUT, "it must be one of", 0},
+    {DATA "optimizer: {name: SGD}\n", BAD_INPUT, "it must be one of AdamW", 0},
+    {DATA "device: gpu\n", BAD_INPUT, "device is gpu; it must be one of auto|cpu|cuda", 0},
+    {"data: {files: [a, [b]]}\n", BAD_INPUT, "data.files wants a list of strings, not a list", 0},
+    {"data: {files: {a: b}}\n", BAD_INPUT, "data.files wants a list of strings, not a mapping", 0},
+    {DATA "model: 5\n", BAD_INPUT, "model wants keys and values, not this integer", 0},
+    {DATA "model: {config: missing/config.json}\n", BAD_INPUT, "missing/config.json: No such file", 0},
+    {DATA "job: {dump_folder: \"\"}\n", BAD_INPUT, "job.dump_folder is empty", 0},
+    {DATA "checkpoint: {folder: ../x}\n", BAD_INPUT, "checkpoint.folder is \"../x\"", 0},
+    /* keys together */
+    {"", BAD_INPUT, "data.files is missing", 0},
+    {"data: {files: [a, b], probabilities: [1]}\n", BAD_INPUT, "data.probabilities has 1 values for 2 files", 0},
+    {"data: {files: [a, b], probabilities: [1, -1]}\n", BAD_INPUT, "data.probabilities is -1, which is out of range",
+     0},
+    {"data: {files: [a, b], probabilities: [0, 0]}\n", BAD_INPUT, "data.probabilities sum to 0", 0},
+    {"data: {files: [a, b], probabilities: [1, .nan]}\n", BAD_INPUT,
+     "data.probabilities wants a list of numbers, not .nan", 0},
+    {"data: {files: a, probabilities: 1}\n", BAD_INPUT, "has no meaning with one file", 0},
+    {DATA "training: {steps: 100}\n", OK, "warmup_steps 200 is cut to training.steps 100", 0},
+    {DATA "lr_scheduler: {decay_ratio: 0.999}\n", OK, "is cut to the 9800 steps after the warm-up", 0},
+    {DATA "training: {data_parallel_shard_degree: 2}\n", BAD_INPUT,
+     "data_parallel_replicate_degree 1 x data_parallel_shard_degree 2 is not the 4 ranks; set "
+     "data_parallel_shard_degree to 4, or to -1",
+     4},
+    {DATA "training: {data_parallel_shard_degree: 4}\n", OK, NULL, 4},
+    {DATA "training: {data_parallel_shard_degree: 0}\n", BAD_INPUT, "-1 means all ranks", 4},
+    {DATA "training: {data_parallel_replicate_degree: 2, data_parallel_shard_degree: 2}\n", OK, NULL, 4},
+    {DATA "training: {data_parallel_replicate_degree: 4}\n", OK, NULL, 4},
+    {DATA "training: {data_parallel_replicate_degree: 2, data_parallel_shard_degree: 4}\n", BAD_INPUT,
+     "data_parallel_replicate_degree 2 x data_parallel_shard_degree 4 is not the 4 ranks; set "
+     "data_parallel_shard_degree to 2",
+     4},
+    {DATA "training: {data_parallel_replicate_degree: 3}\n", BAD_INPUT,
+     "data_parallel_replicate_degree 3 does not divide the 4 ranks", 4},
+    {DATA "training: {data_parallel_replicate_degree: 8}\n", BAD_INPUT,
+     "data_parallel_replicate_degree 8 does not divide the 4 ranks", 4},
+    {DATA "training: {global_batch_size: 3}\n", BAD_INPUT, "leaves some of the 4 ranks without", 4},
+    {DATA "training: {global_batch_size: 8, gradient_accumulation_steps: 2}\n", BAD_INPUT, "exclude each other", 4},
+};
+
+static void test_files(void **state) {
+    (void)state;
+    for (int i = 0; i < LENGTH(files); i++) {
+        const char *path = write_file("case.yaml", files[i].yaml, strlen(files[i].yaml));
+        expect(files[i].yaml, path, "", &files[i]);
+    }
+}
+
+static const Case arguments[] = {
+    {"--training.steps=500 --training.seq_len 8", OK, NULL, 0},
+    {"--training.varlen --training.mask_document_boundaries false", OK, NULL, 0},
+    {"--device=cpu --data.files=a.h5,b.h5 --data.probabilities=1,2", OK, NULL, 0},
+    {"--activation_checkpoint.selective_ac_option=2", OK, NULL, 0},
+    {"--activation_checkpoint.selective_ac_option=op", OK, NULL, 0},
+    {"--activation_checkpoint.selective_ac_option=0 --activation_checkpoint.mode=full", OK, NULL, 0},
+    {"--activation_checkpoint.selective_ac_option=0", BAD_INPUT,
+     "selective_ac_option is \"0\"; it is op, or a number n: every n-th block", 0},
+    {"--activation_checkpoint.selective_ac_option=2.5", BAD_INPUT, "selective_ac_option is \"2.5\"", 0},
+    {"--data.files=[a.h5,b.h5] --data.probabilities=[0.5,.5]", OK, NULL, 0},
+    {"--model.attn.layers=[1,3] --model.attn.num_heads=2", OK, NULL, 0},
+    {"--training.global_batch_size=null --job.description=a:b", OK, NULL, 0},
+    {"--training.seq_len", USAGE, "--training.seq_len wants a value", 0},
+    {"--training.seq_len=", USAGE, "--training.seq_len wants a value", 0},
+    {"--training.seq_len --training.steps=1", USAGE, "--training.seq_len wants a value", 0},
+    {"--seq_len=8", USAGE, "unknown option --seq_len; did you mean --training.seq_len?", 0},
+    {"--seqlen=8", USAGE, "unknown option --seqlen; did you mean --training.seq_len?", 0},
+    {"--qqqqqqqq=8", USAGE, "unknown option --qqqqqqqq", 0},
+    {"--training.seqlen=8", USAGE, "command line: unknown key training.seqlen; did you mean training.seq_len?", 0},
+    {"--training.num_workers=8", USAGE, "data.threads is the number of reader threads", 0},
+    {"--training.steps=1.5", USAGE, "command line: training.steps wants an integer, not 1.5", 0},
+    {"--training.steps=500 --training.steps=700", OK,
+     "--training.steps is given more than once; the last one counts: 700", 0},
+    {"rubbish", USAGE, "rubbish is not an option", 0},
+    {"-x", USAGE, "-x is not an option", 0},
+    {"--", USAGE, "-- is not an option", 0},
+    {"--=5", USAGE, "--=5 is not an option", 0},
+    {"--data.files=[a", USAGE, "command line: is not YAML", 0},
+    {"--config other.yaml", USAGE, "--config is given twice", 0},
+    {"--config", USAGE, "--config wants a value", 0},
+};
+
+static void test_arguments(void **state) {
+    (void)state;
+    const char *path = write_file("case.yaml", DATA, strlen(DATA));
+    for (int i = 0; i < LENGTH(arguments); i++) expect(arguments[i].yaml, path, arguments[i].yaml, &arguments[i]);
+    const Case without_file = {NULL, OK, NULL, 0};
+    expect("no --config", NULL, "--data.files=a.h5", &without_file);
+}
+
+/* Row by row: empty, folder, FIFO, device, missing, too large, too deep, NUL. */
+static void test_strange_files(void **state) {
+    (void)state;
+    char fifo[256], argument[512];
+    snprintf(fifo, sizeof fifo, "%s/fifo", folder);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    expect("folder", folder, "", &(Case){NULL, BAD_INPUT, "is a folder", 0});
+    expect("FIFO", fifo, "", &(Case){NULL, BAD_INPUT, "is not a regular file", 0});
+    expect("zero", "/dev/zero", "", &(Case){NULL, BAD_INPUT, "is not a regular file", 0});
+    expect("missing", "/nowhere/x.yaml", "", &(Case){NULL, BAD_INPUT, "/nowhere/x.yaml: No such file", 0});
+    expect("empty", write_file("case.yaml", "", 0), "--data.files=a", &(Case){NULL, OK, NULL, 0});
+    expect("NUL", write_file("case.yaml", "a: b\0c\n", 7), "", &(Case){NULL, BAD_INPUT, "holds a NUL byte", 0});
+    char *big = malloc(2 << 20);
+    memset(big, '[', 2 << 20);
+    expect("deep", write_file("case.yaml", big, 100000), "", &(Case){NULL, BAD_INPUT, "is nested deeper than 32", 0});
+    expect("deep JSON", write_file("case.json", big, 100000), "", &(Case){NULL, BAD_INPUT, "is not JSON", 0});
+    memset(big, '#', 2 << 20);
+    expect("large", write_file("case.yaml", big, 2 << 20), "", &(Case){NULL, BAD_INPUT, "is larger than 1 MiB", 0});
+    expect("1 MiB", write_file("case.yaml", big, 1 << 20), "--data.files=a", &(Case){NULL, OK, NULL, 0});
+    size_t used = 0;
+    for (int i = 0; i < 1100; i++) used += (size_t)sprintf(big + used, "k%d: 1\n", i);
+    expect("keys", write_file("case.yaml", big, used), "",
+           &(Case){NULL, BAD_INPUT, "case.yaml:1001: more than 1000 keys", 0});
+    memset(big, 'k', 201);
+    strcpy(big + 201, ": 1\n");
+    expect("long key", write_file("case.yaml", big, 205), "",
+           &(Case){NULL, BAD_INPUT, "has 201 bytes; at most 200", 0});
+    strcpy(big, "{\"");
+    memset(big + 2, 'k', 201);
+    strcpy(big + 203, "\": 1}");
+    snprintf(argument, sizeof argument, "--data.files=a --model.config=%s", write_file("case.json", big, 208));
+    expect("long key in JSON", NULL, argument, &(Case){NULL, BAD_INPUT, "has 201 bytes; at most 200", 0});
+    free(big);
+}
+
+static void test_long_and_strange_values(void **state) {
+    (void)state;
+    const char *path = write_file("case.yaml", DATA, strlen(DATA));
+    const size_t bytes = 1 << 20;
+    char *text = malloc(bytes + 64), message[4096];
+    TrainConfig config;
+    strcpy(text, "--training.steps=");
+    memset(text + strlen(text), '7', bytes);
+    text[bytes] = 0;
+    char *argv[] = {"--config", (char *)path, text};
+    Capture capture = capture_begin(2);
+    assert_int_equal(config_load(3, argv, &config), USAGE);
+    capture_end(&capture, message, sizeof message);
+    assert_non_null(strstr(message, "777..."));
+    assert_true(strlen(message) < 300);
+    strcpy(text, "--training.steps=5\n6\x1b[2J");
+    capture = capture_begin(2);
+    assert_int_equal(config_load(3, argv, &config), USAGE);
+    capture_end(&capture, message, sizeof message);
+    assert_non_null(strstr(message, "not 5?6?[2J"));
+    strcpy(text, "--job.dump_folder=caf\xe9 x"); /* not UTF-8: a path may be anything */
+    assert_int_equal(config_load(3, argv, &config), OK);
+    assert_string_equal(config.job.dump_folder, "caf\xe9 x");
+    config_free(&config);
+    free(text);
+}
+
+static void test_defaults_are_flames(void **state) {
+    (void)state;
+    char message[4096];
+    TrainConfig c;
+    assert_int_equal(load(NULL, "--data.files=a.h5", 1, &c, message), OK);
+    assert_true(c.optimizer.lr == 8e-4);
+    assert_true(c.optimizer.eps == 1e-8);
+    assert_true(c.optimizer.beta1 == 0.9);
+    assert_true(c.optimizer.beta2 == 0.95);
+    assert_true(c.optimizer.weight_decay == 0.1);
+    assert_int_equal(c.lr_scheduler.warmup_steps, 200);
+    assert_true(isnan(c.lr_scheduler.decay_ratio));
+    assert_string_equal(c.lr_scheduler.decay_type, "linear");
+    assert_true(c.lr_scheduler.lr_min == 0);
+    assert_int_equal(c.training.batch_size, 8);
+    assert_int_equal(c.training.global_batch_size, -1);
+    assert_int_equal(c.training.seq_len, 2048);
+    assert_int_equal(c.training.steps, 10000);
+    assert_int_equal(c.training.seed, 42);
+    assert_true(c.training.max_norm == 1);
+    assert_null(c.training.mixed_precision_param); /* follows from what auto comes to */
+    config_set_device(&c, "cuda");
+    assert_string_equal(c.device, "cuda");
+    assert_string_equal(c.training.mixed_precision_param, "bfloat16");
+    config_set_device(&c, "cpu");
+    assert_string_equal(c.training.mixed_precision_param, "bfloat16");
+    assert_string_equal(c.training.fsdp_reshard_after_forward, "default");
+    assert_string_equal(c.activation_checkpoint.mode, "selective");
+    assert_false(c.checkpoint.enable_checkpoint);
+    assert_int_equal(c.checkpoint.interval, 500);
+    assert_int_equal(c.checkpoint.load_step, -1);
+    assert_null(c.checkpoint.initial_load_path);
+    assert_int_equal(c.metrics.log_freq, 10);
+    assert_int_equal(c.data.files.count, 1);
+    assert_string_equal(c.data.files.item[0], "a.h5");
+    assert_int_equal(c.model->count, 0);
+    config_free(&c);
+}
+
+/* Overrides go over the file; the file's model keys over those of config.json. */
+static void test_order_and_model(void **state) {
+    (void)state;
+    static const char json[] = "{\"model_type\": \"gla\",\n \"num_heads\": 4,\n \"dt_limit\": [0.0, Infinity],\n"
+                               " \"b\": {\"__float__\": \"-Infinity\"}, \"attn\": {\"layers\": [1]}}";
+    static const char yaml[] = "training: {steps: 5000}\ndata:\n  files:\n  - a.h5\n  - b.h5\n"
+                               "model:\n  config: config.json\n  num_heads: 8\n";
+    char message[4096];
+    TrainConfig c;
+    write_file("config.json", json, strlen(json));
+    const char *path = write_file("case.yaml", yaml, strlen(yaml));
+    assert_int_equal(load(path, "--training.steps=300 --model.hidden_size=64 --model.attn.layers=[2]", 1, &c, message),
+                     OK);
+    assert_string_equal(message, "");
+    assert_int_equal(c.training.steps, 300);
+    assert_int_equal(c.data.files.count, 2);
+    assert_null(config_value_get(c.model, "config"));
+    assert_int_equal(config_value_get(c.model, "num_heads")->integer, 8);
+    assert_int_equal(config_value_get(c.model, "hidden_size")->integer, 64);
+    const ConfigValue *limit = config_value_get(c.model, "dt_limit");
+    assert_int_equal(limit->line, 3);
+    assert_true(limit->from_json);
+    assert_int_equal(limit->item[1]->type, VALUE_REAL);
+    assert_true(isinf(limit->item[1]->real));
+    assert_true(config_value_get(c.model, "b")->real == -INFINITY);
+    assert_int_equal(config_value_get(c.model, "b")->line, 4);
+    assert_int_equal(config_value_get(config_value_get(c.model, "attn"), "layers")->item[0]->integer, 2);
+    config_free(&c);
+}
+
+static void expect_equal(const ConfigValue *a, const ConfigValue *b) {
+    assert_int_equal(a->type, b->type);
+    assert_int_equal(a->count, b->count);
+    if (a->type == VALUE_STRING) assert_string_equal(a->text, b->text);
+    if (a->type == VALUE_INTEGER) assert_true(a->integer == b->integer);
+    if (a->type == VALUE_REAL) assert_true(a->real == b->real || (isnan(a->real) && isnan(b->real)));
+    if (a->type == VALUE_BOOL) assert_int_equal(a->boolean, b->boolean);
+    for (int i = 0; i < a->count; i++) {
+        if (a->type == VALUE_MAPPING) assert_string_equal(a->item[i]->key, b->item[i]->key);
+        expect_equal(a->item[i], b->item[i]);
+    }
+}
+
+/* What config_write writes loads back to the same configuration. */
+static void test_round_trip(void **state) {
+    (void)state;
+    static const char yaml[] =
+        "device: cpu\njob: {dump_folder: \"a b: #\\n\\t\\\"\\\\ \\u00e9 \\u2028 \\ufeff \\U0001f600 \\x07\", "
+        "description: \"\", time_limit: 0.1}\n"
+        "optimizer: {lr: 0.30000000000000004, eps: 1e-15, weight_decay: 1}\nlr_scheduler: {decay_ratio: 0.2}\n"
+        "training: {global_batch_size: 12, seed: 9007199254740991}\n"
+        "data: {files: [\"1\", \"true\", \"-\", \"a,b\", \"[x]\", ~x, a.h5, \"null\"], probabilities: "
+        "[1,2,3,4,5,6,7,1e-300]}\n"
+        "model:\n  s: \"010\"\n  t: 010\n  n: null\n  x: 1.0\n  y: 1e300\n  z: -.inf\n  q: .nan\n  \"key: odd\": {}\n"
+        "  list: [1, [], {a: {b: [c]}}, \"\"]\n  deep: {a: {b: {c: \"d e\"}}}\n  dots: ...x\n";
+    const char *path = write_file("case.yaml", yaml, strlen(yaml));
+    char message[4096], *first = NULL, *second = NULL;
+    size_t first_bytes = 0, second_bytes = 0;
+    TrainConfig a, b;
+    assert_int_equal(load(path, "", 1, &a, message), OK);
+    FILE *file = open_memstream(&first, &first_bytes);
+    config_write(file, &a);
+    fclose(file);
+    path = write_file("again.yaml", first, first_bytes);
+    assert_int_equal(load(path, "", 1, &b, message), OK);
+    file = open_memstream(&second, &second_bytes);
+    config_write(file, &b);
+    fclose(file);
+    assert_string_equal(first, second);
+    assert_string_equal(a.job.dump_folder, b.job.dump_folder);
+    assert_string_equal(a.job.description, "");
+    assert_true(a.optimizer.lr == b.optimizer.lr);
+    assert_int_equal(b.data.files.count, 8);
+    for (int i = 0; i < 8; i++) assert_string_equal(a.data.files.item[i], b.data.files.item[i]);
+    for (int i = 0; i < 8; i++) assert_true(a.data.probabilities.item[i] == b.data.probabilities.item[i]);
+    expect_equal(a.model, b.model);
+    config_free(&a);
+    config_free(&b);
+    free(first);
+    free(second);
+}
+
+static const Case jsons[] = {
+    {"{\"a\": 1}", OK, NULL, 0},
+    {"\xef\xbb\xbf{\"a\": NaN}", OK, NULL, 0},
+    {"{\"a\": \"Infinity and \\\" NaN\"}", OK, NULL, 0},
+    {"{\"a\": 1,}", BAD_INPUT, "case.json:1: is not JSON", 0},
+    {"{\"a\": 1 // no\n}", BAD_INPUT, "is not JSON", 0},
+    {"{\"a\": 1}\n{}", BAD_INPUT, "case.json:2: is not JSON", 0},
+    {"{\"a\": 1,\n\"a\": 2}", BAD_INPUT, "case.json:2: is not JSON: duplicate object key", 0},
+    {"{\"a\": 1e400}", BAD_INPUT, "real number overflow", 0},
+    {"{\"a\": 9223372036854775808}", BAD_INPUT, "too big integer", 0},
+    {"{\"a\": \"\\u0000\"}", BAD_INPUT, "is not JSON", 0},
+    {"{\"a\": \"\xff\"}", BAD_INPUT, "is not JSON", 0},
+    {"{\"a\": Infinit}", BAD_INPUT, "is not JSON", 0},
+    {"[1]", BAD_INPUT, "a model's configuration is a mapping", 0},
+    {"", BAD_INPUT, "is not JSON", 0},
+    {"{\"a\":\n [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}", BAD_INPUT,
+     "case.json:2: is nested deeper than 32", 0},
+};
+
+static void test_json(void **state) {
+    (void)state;
+    for (int i = 0; i < LENGTH(jsons); i++) {
+        char argument[512];
+        snprintf(argument, sizeof argument, "--data.files=a --model.config=%s",
+                 write_file("case.json", jsons[i].yaml, strlen(jsons[i].yaml)));
+        expect(jsons[i].yaml, NULL, argument, &jsons[i]);
+    }
+}
+
+/* A Hugging Face file may say more than a model uses: listed, not refused. An inline key is refused. */
+static void test_tables_together(void **state) {
+    (void)state;
+    typedef struct Common {
+        int64_t hidden_size, heads;
+    } Common;
+    typedef struct Mixer {
+        double expand;
+        int64_t heads;
+        IntegerList layers;
+        const ConfigValue *attn;
+        double limit;
+    } Mixer;
+    static const Key common_keys[] = {
+        {"hidden_size", KEY_INTEGER, "2048", 1, 1e6, NULL, "", offsetof(Common, hidden_size)},
+        {"heads", KEY_INTEGER | KEY_NULLABLE, "null", 1, 99, NULL, "", offsetof(Common, heads)},
+        {"use_cache", KEY_IGNORED, NULL, 0, 0, NULL, "", 0},
+    };
+    static const Key mixer_keys[] = {
+        {"expand", KEY_REAL | KEY_NULLABLE, "null", 0.1, 8, NULL, "", offsetof(Mixer, expand)},
+        {"heads", KEY_INTEGER, "4", 1, 99, NULL, "", offsetof(Mixer, heads)},
+        {"layers", KEY_INTEGER_LIST, "[1, 2]", 0, 9, NULL, "", offsetof(Mixer, layers)},
+        {"attn", KEY_VALUE, NULL, 0, 0, NULL, "", offsetof(Mixer, attn)},
+        {"limit", KEY_REAL, "1", 0, INFINITY, NULL, "", offsetof(Mixer, limit)},
+    };
+    static const char json[] =
+        "{\"hidden_size\": 64, \"heads\": 2, \"colour\": 1, \"use_cache\": true, \"attn\": [{}],\n"
+        "\"limit\": Infinity}";
+    Common common;
+    Mixer mixer;
+    const KeyTable tables[] = {{common_keys, LENGTH(common_keys), &common, "model"},
+                               {mixer_keys, LENGTH(mixer_keys), &mixer, "model"}};
+    ConfigValue *tree = NULL;
+    char message[4096];
+    keys_defaults(tables, 2);
+    assert_int_equal(common.heads, -1);
+    assert_true(isnan(mixer.expand));
+    assert_int_equal(mixer.layers.count, 2);
+    assert_int_equal(config_value_read_json("m.json", json, strlen(json), &tree), OK);
+    Capture capture = capture_begin(2);
+    assert_int_equal(keys_apply(tables, 2, tree, "model", NULL), OK);
+    capture_end(&capture, message, sizeof message);
+    assert_non_null(strstr(message, "m.json: 1 keys that this model has no use for, kept for export: colour"));
+    assert_int_equal(common.hidden_size, 64);
+    assert_int_equal(common.heads, 2);
+    assert_int_equal(mixer.heads, 2);
+    assert_int_equal(mixer.attn->type, VALUE_LIST);
+    assert_true(isinf(mixer.limit));
+    config_value_set(tree, "expandd", config_value_plain("1", "c.yaml", 7));
+    capture = capture_begin(2);
+    assert_int_equal(keys_apply(tables, 2, tree, "model", config_hints()), BAD_INPUT);
+    capture_end(&capture, message, sizeof message);
+    assert_non_null(strstr(message, "c.yaml:7: unknown key model.expandd; did you mean model.expand?"));
+    keys_free(tables, 2);
+    config_value_free(tree);
+}
+
+static void test_locale_does_not_matter(void **state) {
+    (void)state;
+    if (!setlocale(LC_ALL, "de_DE.UTF-8") && !setlocale(LC_ALL, "fr_FR.UTF-8")) skip();
+    char message[4096];
+    TrainConfig c;
+    assert_int_equal(load(NULL, "--data.files=a --optimizer.lr=0.25", 1, &c, message), OK);
+    assert_true(c.optimizer.lr == 0.25);
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    config_write(file, &c);
+    fclose(file);
+    assert_non_null(strstr(text, "lr: 0.25\n"));
+    setlocale(LC_ALL, "C");
+    config_free(&c);
+    free(text);
+}
+
+static void test_help_names_every_key(void **state) {
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    config_help(file);
+    fclose(file);
+    const KeyHints *hints = config_hints();
+    for (int t = 0; t < hints->table_count; t++)
+        for (int k = 0; k < hints->tables[t].count; k++) {
+            assert_non_null(strstr(text, hints->tables[t].keys[k].name));
+            assert_non_null(strstr(text, hints->tables[t].keys[k].doc));
+        }
+    assert_non_null(strstr(text, "--optimizer.beta1"));
+    free(text);
+}
+
+static void test_edit_distance(void **state) {
+    (void)state;
+    assert_int_equal(edit_distance("seq_len", "seq_len"), 0);
+    assert_int_equal(edit_distance("seqlen", "seq_len"), 1);
+    assert_int_equal(edit_distance("Seq-Len", "seq_len"), 0);
+    assert_int_equal(edit_distance("setps", "steps"), 1);
+    assert_int_equal(edit_distance("", "abc"), 3);
+    assert_int_equal(edit_distance("kitten", "sitting"), 3);
+}
+
+static int make_folder(void **state) {
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_strange_files),
+        cmocka_unit_test(test_long_and_strange_values),
+        cmocka_unit_test(test_defaults_are_flames),
+        cmocka_unit_test(test_order_and_model),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_tables_together),
+        cmocka_unit_test(test_locale_does_not_matter),
+        cmocka_unit_test(test_help_names_every_key),
+        cmocka_unit_test(test_edit_distance),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

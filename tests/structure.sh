@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The order of the folders of src/, and the lists that no compiler compares: kernels, ops and their tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+
+complain() {
+    echo "FAILED: $*" >&2
+    failed=1
+}
+
+# A folder includes itself and those before it.
+folders="base tile core config reporting kernels parallel checkpoint data models training commands"
+for folder in src/*/; do
+    [[ " $folders " == *" $(basename "$folder") "* ]] || complain "$folder has no place in the order of folders: $folders"
+done
+includes() { # FILE INCLUDED, one line for each #include of a file of src/
+    grep -r --include='*.[ch]' '^#include "' src | sed -n 's/^src\/\([^:]*\):#include "\([^"]*\/[^"]*\)".*/\1 \2/p' |
+        grep -v -e '/naive\.c ' -e ' [^ ]*\.def$' -e ' core/shared_memory_cuda\.h$'
+}
+wrong=$(includes | awk -v order="$folders" '
+    BEGIN { n = split(order, folder, " "); for (i = 1; i <= n; i++) place[folder[i]] = i }
+    { split($1, from, "/"); split($2, to, "/"); if ($1 ~ /\// && place[to[1]] > place[from[1]]) print $1 " includes " $2 }')
+[ -z "$wrong" ] || complain "against the order of folders ($folders): $wrong"
+
+# x.c, x.h, x.map.h and x.tile.h are one module; modules do not need each other in circles.
+circles=$(includes | sed 's/\(\.tile\|\.map\)\?\.[ch]\b//g' | awk '$1 != $2' | tsort 2>&1 >/dev/null) || true
+[ -z "$circles" ] || complain "modules that include each other: $circles"
+
+# KERNEL(name) of the kernel files = core/kernels.def, where one file may be compiled for several sizes: name_64.
+defined=$(grep -rhoE '\bKERNEL\([a-z0-9_]+, ' src/kernels src/core | sed 's/KERNEL(//; s/, //' | sort -u)
+defined+=$'\n'$(grep -hoE '\b[A-Z_]*KERNEL\([a-z0-9_]+\)' src/kernels/*/*/*.h | sed 's/.*(//; s/)//' | sort -u)
+listed=$(sed -n 's/^KERNEL_ENTRY(\(.*\))/\1/p' src/core/kernels.def | sed -E 's/_(32|64|128|256)$//' | sort -u)
+defined=$(sort -u <<<"$defined" | grep -vx -e name -e '')
+[ "$defined" = "$listed" ] || complain "kernel files and core/kernels.def differ: $(diff <(echo "$defined") <(echo "$listed"))"
+
+# Ops of kernels/ops.h = rows of tests/ops/op_tests.def.
+ops=$(sed -nE 's/^(Tensor \*|void )([a-z0-9_]+)\(Tape \*tape.*/\2/p' src/kernels/ops.h | sort)
+tested=$(sed -n 's/^OP_TEST(\(.*\))/\1/p' tests/ops/op_tests.def | sort)
+[ "$ops" = "$tested" ] || complain "kernels/ops.h and tests/ops/op_tests.def differ: $(diff <(echo "$ops") <(echo "$tested"))"
+[ "$failed" = 0 ] && echo "folders in order, no circles, lists complete"
+exit "$failed"
