@@ -38,21 +38,85 @@ DEVICE void decays_between(float *decay, const float *step) {
     }
 }
 
-/* The lower triangle of a product of 64 x 64 entries is taken in two halves: `top` [32, 32], and `bottom` [32, 64]
- * below it. The quarter beside `top` is zero. */
+/* Accumulators of a chunk's 64 rows in two halves of 32, name_top and name_bottom, so that products with a lower
+ * triangle leave out its upper right quarter, which is zero.
+ * - HALVES(name, cols): 64 x cols.
+ * - TRIANGLE(name): the lower triangle of 64 x 64; the top half has 32 columns.
+ * HALVES_MAP is MAP over both, with i = 0 .. 63. */
 enum { CHUNK_HALF = CHUNK_ROWS / 2 };
-#define STORE_LOWER_TRIANGLE(top, bottom, to)                                                                          \
+#define HALVES(name, cols)                                                                                             \
+    ACCUMULATOR(name##_top, CHUNK_HALF, cols);                                                                         \
+    ACCUMULATOR(name##_bottom, CHUNK_HALF, cols)
+#define TRIANGLE(name)                                                                                                 \
+    ACCUMULATOR(name##_top, CHUNK_HALF, CHUNK_HALF);                                                                   \
+    ACCUMULATOR(name##_bottom, CHUNK_HALF, CHUNK_ROWS)
+#define HALVES_MAP(name, i, j, x, ...)                                                                                 \
     do {                                                                                                               \
-        accumulator_store_f32(top, to, CHUNK_ROWS, CHUNK_HALF, CHUNK_HALF);                                            \
-        accumulator_store_f32(bottom, (to) + CHUNK_HALF * CHUNK_ROWS, CHUNK_ROWS, CHUNK_HALF, CHUNK_ROWS);             \
+        MAP(name##_top, i, j, x, __VA_ARGS__);                                                                         \
+        MAP(name##_bottom, row_, j, x, const int i __attribute__((unused)) = CHUNK_HALF + row_; __VA_ARGS__);          \
+    } while (0)
+#define halves_zero(name)                                                                                              \
+    do {                                                                                                               \
+        accumulator_zero(name##_top);                                                                                  \
+        accumulator_zero(name##_bottom);                                                                               \
+    } while (0)
+#define halves_add(name, other)                                                                                        \
+    do {                                                                                                               \
+        accumulator_add(name##_top, other##_top);                                                                      \
+        accumulator_add(name##_bottom, other##_bottom);                                                                \
     } while (0)
 
-/* The first 32 rows of the chunk and the others, of a head's block of columns. */
-#define STORE_HALVES(top, bottom, heads, width, chunk, head, block)                                                    \
+/* The two halves of the rows of a tile, as views. */
+#define TILE_HALVES(top, bottom, tile)                                                                                 \
+    TILE_VIEW(top, tile, 0, 0, CHUNK_HALF, tile##_cols);                                                               \
+    TILE_VIEW(bottom, tile, CHUNK_HALF, 0, CHUNK_HALF, tile##_cols)
+/* triangle += the lower triangle of a b^T; a and b are tiles of 64 rows. */
+#define triangle_mma_nt(triangle, a, b)                                                                                \
+    do {                                                                                                               \
+        TILE_HALVES(a_top_, a_bottom_, a);                                                                             \
+        TILE_VIEW(b_top_, b, 0, 0, CHUNK_HALF, b##_cols);                                                              \
+        mma_nt(triangle##_top, a_top_, b_top_);                                                                        \
+        mma_nt(triangle##_bottom, a_bottom_, b);                                                                       \
+    } while (0)
+/* halves += a b; a is a tile of 64 rows. */
+#define halves_mma_nn(halves, a, b)                                                                                    \
+    do {                                                                                                               \
+        TILE_HALVES(a_top_, a_bottom_, a);                                                                             \
+        mma_nn(halves##_top, a_top_, b);                                                                               \
+        mma_nn(halves##_bottom, a_bottom_, b);                                                                         \
+    } while (0)
+/* halves += L b, and halves += L^T b: L is a tile of 64 x 64 entries with zeros above the diagonal, b a tile of 64
+ * rows.
+ */
+#define halves_mma_lower(halves, L, b)                                                                                 \
+    do {                                                                                                               \
+        TILE_VIEW(L_top_, L, 0, 0, CHUNK_HALF, CHUNK_HALF);                                                            \
+        TILE_VIEW(L_bottom_, L, CHUNK_HALF, 0, CHUNK_HALF, CHUNK_ROWS);                                                \
+        TILE_VIEW(b_top_, b, 0, 0, CHUNK_HALF, b##_cols);                                                              \
+        mma_nn(halves##_top, L_top_, b_top_);                                                                          \
+        mma_nn(halves##_bottom, L_bottom_, b);                                                                         \
+    } while (0)
+#define halves_mma_lower_tn(halves, L, b)                                                                              \
+    do {                                                                                                               \
+        TILE_VIEW(L_left_, L, 0, 0, CHUNK_ROWS, CHUNK_HALF);                                                           \
+        TILE_VIEW(L_right_, L, CHUNK_HALF, CHUNK_HALF, CHUNK_HALF, CHUNK_HALF);                                        \
+        TILE_VIEW(b_bottom_, b, CHUNK_HALF, 0, CHUNK_HALF, b##_cols);                                                  \
+        mma_tn(halves##_top, L_left_, b);                                                                              \
+        mma_tn(halves##_bottom, L_right_, b_bottom_);                                                                  \
+    } while (0)
+
+/* Writes the triangle as fp32 into 64 x 64 entries; their upper right quarter stays as it is. */
+#define triangle_store(triangle, to)                                                                                   \
+    do {                                                                                                               \
+        accumulator_store_f32(triangle##_top, to, CHUNK_ROWS, CHUNK_HALF, CHUNK_HALF);                                 \
+        accumulator_store_f32(triangle##_bottom, (to) + CHUNK_HALF * CHUNK_ROWS, CHUNK_ROWS, CHUNK_HALF, CHUNK_ROWS);  \
+    } while (0)
+/* accumulator_store_block of the chunk's rows. */
+#define halves_store_block(halves, heads, width, chunk, head, block)                                                   \
     do {                                                                                                               \
         const Rows top_ = (chunk).rows, bottom_ = {top_.first + CHUNK_HALF, top_.count - CHUNK_HALF};                  \
-        accumulator_store_block(top, heads, width, top_, head, block);                                                 \
-        accumulator_store_block(bottom, heads, width, bottom_, head, block);                                           \
+        accumulator_store_block(halves##_top, heads, width, top_, head, block);                                        \
+        accumulator_store_block(halves##_bottom, heads, width, bottom_, head, block);                                  \
     } while (0)
 
 /* product = values state^T over all columns of a head: `values` its rows, read by `load`, `state` the first `rows_k` of

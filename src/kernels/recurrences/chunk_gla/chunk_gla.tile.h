@@ -252,27 +252,20 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
     TILE(v, ROWS, WIDTH_V);
     TILE(dO, ROWS, WIDTH_V);
     VECTOR(document, ROWS);
-    ACCUMULATOR(top, HALF, HALF);
-    ACCUMULATOR(bottom, HALF, ROWS);
-    TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
-    TILE_VIEW(top_dO, dO, 0, 0, HALF, WIDTH_V);
-    TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
+    TRIANGLE(dA);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     rows_documents(document, &a, chunk.rows);
-    accumulator_zero(top);
-    accumulator_zero(bottom);
+    halves_zero(dA);
     for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
         tile_load_block(v, a.v, a.V, chunk.rows, kv_head, block);
         tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
         sync();
-        mma_nt(top, top_dO, top_v);
-        mma_nt(bottom, bottom_dO, v);
+        triangle_mma_nt(dA, dO, v);
         sync();
     }
-    MAP(top, i, j, x, x *= ((j <= i) & (document[i] == document[j])) ? a.scale : 0.0f);
-    MAP(bottom, i, j, x, x *= ((j <= HALF + i) & (document[HALF + i] == document[j])) ? a.scale : 0.0f);
-    STORE_LOWER_TRIANGLE(top, bottom, a.dproducts + products_at(&a, sequence, program_x, head));
+    HALVES_MAP(dA, i, j, x, x *= ((j <= i) & (document[i] == document[j])) ? a.scale : 0.0f);
+    triangle_store(dA, a.dproducts + products_at(&a, sequence, program_x, head));
 }
 
 /* o. Program: block of V, chunk, sequence and head. */
@@ -283,21 +276,14 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
     TILE(v, ROWS, WIDTH_V);
     MATRIX(g, ROWS, WIDTH_K);
     VECTOR(sees, ROWS);
-    ACCUMULATOR(top, HALF, WIDTH_V);
-    ACCUMULATOR(bottom, HALF, WIDTH_V);
-    TILE_VIEW(top_q, q, 0, 0, HALF, WIDTH_K);
-    TILE_VIEW(bottom_q, q, HALF, 0, HALF, WIDTH_K);
-    TILE_VIEW(top_A, A, 0, 0, HALF, HALF);
-    TILE_VIEW(bottom_A, A, HALF, 0, HALF, ROWS);
-    TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
+    HALVES(o, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, kv_head = head * a.kv_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     rows_of_document(sees, &a, chunk.rows, chunk.before);
     tile_load_f32(A, a.products + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
     tile_load_block(v, a.v, a.V, chunk.rows, kv_head, program_x);
-    accumulator_zero(top);
-    accumulator_zero(bottom);
+    halves_zero(o);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
         const float *state = a.state + state_at(&a, sequence, program_y, kv_head, block, program_x);
@@ -309,13 +295,11 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
         sync();
         DECAY_QUERIES(q, g, sees, a.scale);
         sync();
-        mma_nn(top, top_q, S);
-        mma_nn(bottom, bottom_q, S);
+        halves_mma_nn(o, q, S);
         sync();
     }
-    mma_nn(top, top_A, top_v);
-    mma_nn(bottom, bottom_A, v);
-    STORE_HALVES(top, bottom, a.o, a.V, chunk, head, program_x);
+    halves_mma_lower(o, A, v);
+    halves_store_block(o, a.o, a.V, chunk, head, program_x);
 }
 
 /* The gradient of v. Program: block of V, chunk, sequence and key-value head. */
@@ -326,19 +310,12 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
     TILE(dO, ROWS, WIDTH_V);
     MATRIX(g, ROWS, WIDTH_K);
     VECTOR(enters, ROWS);
-    ACCUMULATOR(top, HALF, WIDTH_V);
-    ACCUMULATOR(bottom, HALF, WIDTH_V);
-    TILE_VIEW(top_k, k, 0, 0, HALF, WIDTH_K);
-    TILE_VIEW(bottom_k, k, HALF, 0, HALF, WIDTH_K);
-    TILE_VIEW(left_A, A, 0, 0, ROWS, HALF);
-    TILE_VIEW(right_A, A, HALF, HALF, HALF, HALF);
-    TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
+    HALVES(dv, WIDTH_V);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     rows_of_document(enters, &a, chunk.rows, chunk.last);
-    accumulator_zero(top);
-    accumulator_zero(bottom);
+    halves_zero(dv);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
         const float *dstate = a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
@@ -350,19 +327,17 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
         sync();
         DECAY_KEYS(k, g, enters);
         sync();
-        mma_nn(top, top_k, dS);
-        mma_nn(bottom, bottom_k, dS);
+        halves_mma_nn(dv, k, dS);
         sync();
     }
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
         tile_load_f32(A, a.products + products_at(&a, sequence, program_y, n), ROWS, ROWS, ROWS);
         tile_load_block(dO, a.do_, a.V, chunk.rows, n, program_x);
         sync();
-        mma_tn(top, left_A, dO);
-        mma_tn(bottom, right_A, bottom_dO);
+        halves_mma_lower_tn(dv, A, dO);
         sync();
     }
-    STORE_HALVES(top, bottom, a.dv, a.V, chunk, head, program_x);
+    halves_store_block(dv, a.dv, a.V, chunk, head, program_x);
 }
 
 /* The gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */

@@ -132,26 +132,19 @@ KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
 KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
-    ACCUMULATOR(top, HALF, HALF);
-    ACCUMULATOR(bottom, HALF, ROWS);
-    TILE_VIEW(top_q, q, 0, 0, HALF, WIDTH_K);
-    TILE_VIEW(bottom_q, q, HALF, 0, HALF, WIDTH_K);
-    TILE_VIEW(top_k, k, 0, 0, HALF, WIDTH_K);
+    TRIANGLE(P);
     const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    accumulator_zero(top);
-    accumulator_zero(bottom);
+    halves_zero(P);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
         tile_load_block(k, a.k, a.K, chunk.rows, q_head * a.k_heads / a.q_heads, block);
         sync();
-        mma_nt(top, top_q, top_k);
-        mma_nt(bottom, bottom_q, k);
+        triangle_mma_nt(P, q, k);
         sync();
     }
-    MAP(top, i, j, x, x *= a.scale);
-    MAP(bottom, i, j, x, x *= a.scale);
-    STORE_LOWER_TRIANGLE(top, bottom, a.products + products_at(&a, sequence, program_x, q_head));
+    HALVES_MAP(P, i, j, x, x *= a.scale);
+    triangle_store(P, a.products + products_at(&a, sequence, program_x, q_head));
 }
 
 /* o. Program: block of V, chunk, sequence and head. */
@@ -162,40 +155,30 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     TILE(v, ROWS, WIDTH_V);
     MATRIX(decay, ROWS, ROWS);
     VECTOR(step, ROWS);
-    ACCUMULATOR(top, HALF, WIDTH_V);
-    ACCUMULATOR(bottom, HALF, WIDTH_V);
-    TILE_VIEW(top_q, q, 0, 0, HALF, WIDTH_K);
-    TILE_VIEW(bottom_q, q, HALF, 0, HALF, WIDTH_K);
-    TILE_VIEW(top_A, A, 0, 0, HALF, HALF);
-    TILE_VIEW(bottom_A, A, HALF, 0, HALF, ROWS);
-    TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
+    HALVES(o, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, q_head = head * a.q_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     const float *P = a.products + products_at(&a, sequence, program_y, q_head);
     load_steps(step, &a, chunk, head);
     tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
-    accumulator_zero(top);
-    accumulator_zero(bottom);
+    halves_zero(o);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
         const float *state = a.state + state_at(&a, sequence, program_y, head, block, program_x);
         tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
         tile_load_f32(S, state, a.V, cols, cols_v);
         sync();
-        mma_nn(top, top_q, S);
-        mma_nn(bottom, bottom_q, S);
+        halves_mma_nn(o, q, S);
         sync();
     }
     decays_between(decay, step);
     sync();
-    MAP(top, i, j, x, x *= a.scale * step[0] * ENTRY(decay, i, 0));
-    MAP(bottom, i, j, x, x *= a.scale * step[0] * ENTRY(decay, HALF + i, 0));
+    HALVES_MAP(o, i, j, x, x *= a.scale * step[0] * ENTRY(decay, i, 0));
     EACH_TILE(A, i, j, x, x = P[i * ROWS + j] * ENTRY(decay, i, j));
     sync();
-    mma_nn(top, top_A, top_v);
-    mma_nn(bottom, bottom_A, v);
-    STORE_HALVES(top, bottom, a.o, a.V, chunk, head, program_x);
+    halves_mma_lower(o, A, v);
+    halves_store_block(o, a.o, a.V, chunk, head, program_x);
 }
 
 /* The gradient of v. Program: block of V, chunk, sequence and value head. */
@@ -206,18 +189,11 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     TILE(dO, ROWS, WIDTH_V);
     MATRIX(decay, ROWS, ROWS);
     VECTOR(step, ROWS);
-    ACCUMULATOR(top, HALF, WIDTH_V);
-    ACCUMULATOR(bottom, HALF, WIDTH_V);
-    TILE_VIEW(top_k, k, 0, 0, HALF, WIDTH_K);
-    TILE_VIEW(bottom_k, k, HALF, 0, HALF, WIDTH_K);
-    TILE_VIEW(left_A, A, 0, 0, ROWS, HALF);
-    TILE_VIEW(right_A, A, HALF, HALF, HALF, HALF);
-    TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
+    HALVES(dv, WIDTH_V);
     const int64_t sequence = program_z / a.v_heads, v_head = program_z % a.v_heads, group = a.heads / a.v_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    accumulator_zero(top);
-    accumulator_zero(bottom);
+    halves_zero(dv);
     for (int64_t head = v_head * group; head < (v_head + 1) * group; head++) {
         const float *P = a.products + products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
         load_steps(step, &a, chunk, head);
@@ -231,17 +207,15 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
             sync();
             EACH_TILE(k, j, d, x, x *= ENTRY(decay, ROWS - 1, j));
             sync();
-            mma_nn(top, top_k, dS);
-            mma_nn(bottom, bottom_k, dS);
+            halves_mma_nn(dv, k, dS);
             sync();
         }
         EACH_TILE(A, i, j, x, x = P[i * ROWS + j] * ENTRY(decay, i, j));
         tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
         sync();
-        mma_tn(top, left_A, dO);
-        mma_tn(bottom, right_A, bottom_dO);
+        halves_mma_lower_tn(dv, A, dO);
     }
-    STORE_HALVES(top, bottom, a.dv, a.V, chunk, v_head, program_x);
+    halves_store_block(dv, a.dv, a.V, chunk, v_head, program_x);
 }
 
 /* The gradient of P, and what the products inside the chunk add to that of g. Program: chunk, sequence and query head.
@@ -253,42 +227,31 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     MATRIX(weighed, ROWS, ROWS); /* A'_ij A_ij for j < i, then its sums over the rows from i on */
     VECTOR(step, ROWS);
     VECTOR(crossing, ROWS);
-    ACCUMULATOR(top, HALF, HALF);
-    ACCUMULATOR(bottom, HALF, ROWS);
-    ACCUMULATOR(top_sum, HALF, HALF);
-    ACCUMULATOR(bottom_sum, HALF, ROWS);
+    TRIANGLE(dA);
+    TRIANGLE(dP_sum);
     ACCUMULATOR(left, ROWS, ROWS);
-    TILE_VIEW(top_v, v, 0, 0, HALF, WIDTH_V);
-    TILE_VIEW(top_dO, dO, 0, 0, HALF, WIDTH_V);
-    TILE_VIEW(bottom_dO, dO, HALF, 0, HALF, WIDTH_V);
     const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads, group = a.heads / a.q_heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     const float *P = a.products + products_at(&a, sequence, program_x, q_head);
-    accumulator_zero(top_sum);
-    accumulator_zero(bottom_sum);
+    halves_zero(dP_sum);
     for (int64_t head = q_head * group; head < (q_head + 1) * group; head++) {
         load_steps(step, &a, chunk, head);
-        accumulator_zero(top);
-        accumulator_zero(bottom);
+        halves_zero(dA);
         for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
             tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, block);
             tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
             sync();
-            mma_nt(top, top_dO, top_v);
-            mma_nt(bottom, bottom_dO, v);
+            triangle_mma_nt(dA, dO, v);
             sync();
         }
         decays_between(decay, step);
         sync();
-        MAP(top, i, j, x, x *= ENTRY(decay, i, j));
-        MAP(bottom, i, j, x, x *= ENTRY(decay, HALF + i, j));
-        accumulator_add(top_sum, top);
-        accumulator_add(bottom_sum, bottom);
+        HALVES_MAP(dA, i, j, x, x *= ENTRY(decay, i, j));
+        halves_add(dP_sum, dA);
         if (!a.dg) continue;
         EACH_ENTRY(weighed, i, j, x, x = 0);
         sync();
-        MAP(top, i, j, x, ENTRY(weighed, i, j) = j < i ? x * P[i * ROWS + j] : 0.0f);
-        MAP(bottom, i, j, x, ENTRY(weighed, HALF + i, j) = j < HALF + i ? x * P[(HALF + i) * ROWS + j] : 0.0f);
+        HALVES_MAP(dA, i, j, x, ENTRY(weighed, i, j) = j < i ? x * P[i * ROWS + j] : 0.0f);
         sync();
         matrix_cumsum_reverse(weighed);
         sync();
@@ -299,9 +262,8 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
         sync();
     }
     float *dP = a.dproducts + products_at(&a, sequence, program_x, q_head);
-    MAP(top_sum, i, j, x, x *= a.scale);
-    MAP(bottom_sum, i, j, x, x *= a.scale);
-    STORE_LOWER_TRIANGLE(top_sum, bottom_sum, dP);
+    HALVES_MAP(dP_sum, i, j, x, x *= a.scale);
+    triangle_store(dP_sum, dP);
     for (int i = 0; i < HALF; i++)
         EACH (j, HALF) dP[i * ROWS + HALF + j] = 0;
 }
