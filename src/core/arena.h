@@ -1,7 +1,7 @@
-/* Memory with one owner: a bump pointer over one allocation. Nobody frees a tensor; an arena is rewound.
+/* A bump allocator over one allocation. Tensors are never freed one by one: the arena is rewound.
  *
- * An arena without memory (base NULL) hands out addresses that must not be touched and only counts: that is how the
- * memory plan is made, by running the real program on the counting device before anything is allocated. */
+ * An arena without memory (base NULL) only counts: its addresses must not be dereferenced. The memory plan is made by
+ * running the real program with such arenas on the counting device before anything is allocated. */
 #ifndef FLAME_CORE_ARENA_H
 #define FLAME_CORE_ARENA_H
 
@@ -19,14 +19,14 @@ typedef struct Arena {
     int64_t used, capacity, peak;
 } Arena;
 
-/* A counting arena: any size fits, `peak` tells afterwards what was needed. */
+/* A counting arena of unlimited size; afterwards `peak` is what the program needed. */
 Arena arena_counting(const char *name, const struct Device *device);
 /* An arena of `capacity` bytes of the device's memory. Ends the job if there is not enough. */
 Arena arena_create(const char *name, const struct Device *device, int64_t capacity);
 void arena_destroy(Arena *arena);
 
 /* `bytes` of 64-byte aligned memory, valid until the arena is rewound past it. In builds with FLAME_POISON it is filled
- * with NaN, so that what was never written is loud. */
+ * with NaN, so that a read of memory that was never written shows. */
 void *arena_push(Arena *arena, int64_t bytes);
 
 static inline int64_t arena_mark(const Arena *arena) { return arena->used; }

@@ -1,9 +1,9 @@
 /* Matrix products on the host's cores.
  *
- * The libraries choose their partition of the work by the number of threads, and where they split k the sums change
- * with it (oneDNN does so for narrow C and long k). Here the partition is ours: tiles of C, each made by one thread
- * with one single-threaded library call. Large tiles are 5 to 10 % faster than small ones, so there are few: eight, or
- * two for each thread where that is more. The bits are thus the same on 1 to 4 threads. */
+ * Libraries partition the work by the number of threads, and where they split k, the sums depend on that number
+ * (oneDNN does so for narrow C and long k). This file does the partitioning itself: C is split into tiles, and each
+ * tile is one single-threaded library call. Large tiles are 5 to 10 % faster than small ones, so there are only eight,
+ * or two per thread beyond four threads. Results are therefore the same on 1 to 4 threads. */
 #include "core/cpu_gemm.h"
 
 #include <omp.h>
@@ -22,7 +22,7 @@ typedef struct Tiling {
 
 static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* Tiles as large as the sizes above, but smaller where C would otherwise give too few of them to share out. */
+/* The largest tiles within the sizes above that still give every thread work. */
 static Tiling tiling_of(const Gemm *g, int threads) {
     const int64_t wanted = 2 * threads > FEWEST_TILES ? 2 * threads : FEWEST_TILES;
     Tiling t = {TILE_ROWS, TILE_COLS, 0, 0};
@@ -67,7 +67,7 @@ static void zero_matrix(const Gemm *g) {
         CHECK(status_ == dnnl_success, "oneDNN answered %d", (int)status_);                                            \
     } while (0)
 
-/* A matmul primitive of the library: generated code for one shape. */
+/* A oneDNN matmul primitive: code generated for one shape. */
 typedef struct Product {
     bool used;
     Gemm shape; /* without its pointers */
@@ -123,7 +123,7 @@ static bool product_create(Product *product, const Gemm *shape) {
     return possible;
 }
 
-/* The primitive of this shape, made at first use. */
+/* The primitive for this shape, created at first use. */
 static const Product *product_of(const Gemm *shape) {
     static Product table[PRODUCTS];
     static int count;
@@ -137,7 +137,7 @@ static const Product *product_of(const Gemm *shape) {
     return &table[slot];
 }
 
-/* This thread's work memory for the library, kept for the next product. */
+/* This thread's scratchpad for oneDNN, reused by the next product. */
 static void *scratchpad(size_t bytes) {
     static _Thread_local void *memory;
     static _Thread_local size_t size;
@@ -232,7 +232,7 @@ static float *widened(const bf16 *from, int64_t rows, int64_t cols, int64_t stri
     return to;
 }
 
-/* CBLAS knows no bf16: operands are widened, which is exact, and C is rounded. */
+/* CBLAS has no bf16: operands are widened to fp32, which is exact, and C is rounded. */
 static void multiply(TileProduct product, const Gemm *g) {
     (void)product;
     Gemm wide = *g;
@@ -268,7 +268,7 @@ const char *cpu_gemm_library(void) {
 
 #endif
 
-/* Inside a parallel region the libraries use the calling thread only; outside of one this makes them. */
+/* Inside a parallel region the libraries run single-threaded anyway; outside of one this tells them to. */
 static int library_threads(int threads) {
     const int before = omp_get_max_threads();
     omp_set_num_threads(threads);

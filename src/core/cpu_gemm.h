@@ -4,11 +4,11 @@
 
 #include "core/device.h"
 
-/* Device.gemm of the CPU. The same bits from run to run, and on 1 to 4 threads: C is cut into tiles by its shape (with
- * more threads by their number too), and one thread makes a tile. One caller at a time. Ends the job if the library
- * cannot (see cpu_gemm_supports). */
+/* Device.gemm of the CPU. Results are bitwise reproducible, and the same on 1 to 4 threads: C is split into tiles by
+ * its shape (beyond 4 threads also by their number), and one thread computes a tile. Not reentrant. Ends the job if the
+ * library fails (see cpu_gemm_supports). */
 void cpu_gemm(const Gemm *gemm);
-/* Whether products of this type work here: F32 always, BF16 unless oneDNN has no bf16 code for this processor. */
+/* Whether this processor can multiply elements of `type`: F32 always, BF16 if oneDNN has bf16 code for it. */
 bool cpu_gemm_supports(DType type);
 /* "oneDNN 2.6.3 (OpenMP)". */
 const char *cpu_gemm_library(void);

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 
-/* A GPU that fails under way ends the job: there is nothing to go on with. */
+/* Ends the job if a CUDA call fails: a failed GPU cannot be used further. */
 #define CUDA(call)                                                                                                     \
     do {                                                                                                               \
         const cudaError_t error_ = (call);                                                                             \
@@ -19,7 +19,7 @@ _Noreturn void cuda_failed(cudaError_t error, const char *file, int line);
 
 /* The stream of the device `cuda`. */
 cudaStream_t device_cuda_stream(void);
-/* Whether what the device is asked for is recorded instead of done. */
+/* Whether the device is recording a graph. */
 bool device_cuda_recording(void);
 
 #endif

@@ -33,7 +33,7 @@ static struct {
         CHECK(status_ == CUBLAS_STATUS_SUCCESS, "cuBLASLt answered %s", lt.cublasLtGetStatusName(status_));            \
     } while (0)
 
-/* What cuBLASLt has prepared for one shape at one alignment of its matrices. */
+/* cuBLASLt's plan for one shape at one alignment of its matrices. */
 typedef struct Product {
     bool used;
     Gemm shape; /* without its pointers */
@@ -74,8 +74,8 @@ bool cuda_gemm_open(void *workspace, int64_t workspace_bytes, char *why, int64_t
 
 static cudaDataType type_of(DType type) { return type == BF16 ? CUDA_R_16BF : CUDA_R_32F; }
 
-/* A row-major matrix is its transpose column by column, as cuBLASLt counts: C^T = op(B)^T op(A)^T. So its first operand
- * is B and its second A, each transposed where ours is. */
+/* cuBLASLt is column-major, and a row-major matrix read as column-major is its transpose: C^T = op(B)^T op(A)^T. So
+ * cuBLASLt's first operand is our B and its second our A, each transposed where ours is. */
 static void create_layouts(Product *product, const Gemm *g) {
     const cublasOperation_t first = g->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasOperation_t second = g->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -103,7 +103,7 @@ static void check_product(cublasStatus_t status, const Product *product) {
         product->alignment[0], product->alignment[1], product->alignment[2]);
 }
 
-/* The heuristics' first choice. */
+/* The algorithm that cuBLASLt's heuristic ranks first. */
 static void choose_algorithm(Product *product) {
     static const cublasLtMatmulPreferenceAttributes_t attributes[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
@@ -136,7 +136,7 @@ static bool fits(const Product *product, const Gemm *g, const uint32_t *alignmen
            product->alignment[1] == alignment[1] && product->alignment[2] == alignment[2];
 }
 
-/* What is prepared for this product, at its first use. */
+/* The plan for this product, made at first use. */
 static const Product *product_of(const Gemm *g) {
     const uint32_t alignment[3] = {alignment_of(g->a), alignment_of(g->b), alignment_of(g->c)};
     uint64_t slot = (gemm_shape_hash(g) + alignment[0] * 3 + alignment[1] * 5 + alignment[2] * 7) % PRODUCTS;

@@ -6,7 +6,7 @@
 
 #include "core/device.h"
 
-/* False if the library cannot be used; `why` says so. `workspace` is memory of the GPU for the products that follow. */
+/* Opens cuBLASLt; false if that fails, with the reason in `why`. `workspace` is GPU memory for all later products. */
 bool cuda_gemm_open(void *workspace, int64_t workspace_bytes, char *why, int64_t why_bytes);
 /* Device.gemm on `stream`. */
 void cuda_gemm(const Gemm *gemm, cudaStream_t stream);

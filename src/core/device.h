@@ -1,13 +1,13 @@
-/* A device: memory, matrix products, and the kernels of kernels/kernels.def. One static table each:
+/* A device: memory, matrix products, and the kernels of core/kernels.def. One static table each:
  *   cpu       the host's cores
  *   cuda      one NVIDIA GPU
- *   counting  does nothing and owns no memory: the memory plan and the FLOP count come from running the program on it
- *   emulator  the CUDA form of every kernel, one thread after another (tests only)
- *   guarded   the CPU with memory that only it can touch, as a GPU's (tests only)
+ *   counting  allocates and computes nothing: running the program on it yields the memory plan and the FLOP count
+ *   emulator  runs the CUDA form of every kernel on the CPU, one thread at a time (tests only)
+ *   guarded   the CPU, with device memory that the host cannot touch, like a GPU's (tests only)
  *
- * A device's memory belongs to the device: the rest of the program passes addresses around and reads or writes what
- * lies there only by `copy`. Work is done in the order it was asked for, but perhaps later: what a copy brings to the
- * host is there after `synchronize`, and until then the host leaves both ends of a copy alone. */
+ * The host never dereferences device memory: it passes the addresses around and moves data with `copy`. All calls are
+ * asynchronous and run in order, like a CUDA stream: the result of a copy to the host is valid after `synchronize`, and
+ * until then neither buffer of a copy may be changed. */
 #ifndef FLAME_CORE_DEVICE_H
 #define FLAME_CORE_DEVICE_H
 
@@ -28,7 +28,7 @@ typedef struct Gemm {
     DType type, c_type;
 } Gemm;
 
-/* Every kernel of the program, by the list in kernels/kernels.def. */
+/* Every kernel of the program, as core/kernels.def lists them. */
 typedef enum Kernel {
 #define KERNEL_ENTRY(name) KERNEL_##name,
 #include "core/kernels.def"
@@ -36,40 +36,41 @@ typedef enum Kernel {
     KERNELS
 } Kernel;
 
-/* How many programs of a kernel run; they are independent of each other and may run in any order. */
+/* Number of programs (thread blocks) of a kernel. Programs are independent and may run in any order. */
 typedef struct Grid {
     int64_t x, y, z;
 } Grid;
 
-/* Work that a device can do again without being asked for each part of it. */
+/* A recorded sequence of device calls that can be replayed with one call: a CUDA graph. */
 typedef struct Recording Recording;
 
 typedef struct Device {
     const char *name;
     bool computes;    /* false: the counting device */
-    bool host_memory; /* its memory is the host's, and its work is done when the call returns */
-    bool nccl;        /* NCCL moves its memory */
+    bool host_memory; /* device memory is host memory, and calls are synchronous */
+    bool nccl;        /* NCCL can communicate from its memory */
     /* Memory, zeroed, aligned to 64 bytes at least; NULL if there is not enough. */
     void *(*allocate)(int64_t bytes);
     void (*release)(void *memory, int64_t bytes);
-    /* Memory of the host that copies reach fastest; NULL if there is not enough. */
+    /* Pinned host memory, for fast copies; NULL if there is not enough. */
     void *(*allocate_host)(int64_t bytes);
     void (*release_host)(void *memory, int64_t bytes);
-    /* Bytes that a process may still allocate if `sharers` of them use the device. */
+    /* Bytes this process may still allocate when `sharers` processes share the device. */
     int64_t (*available)(int sharers);
-    /* A number that no other device has; 0: all processes of a host share it. */
+    /* A number unique to the physical device; 0 if every process of a host uses the same one (the CPU). */
     uint64_t (*identity)(void);
-    /* `rows` rows of `bytes` bytes each, `stride` bytes apart. Either end of a copy may be the host's. */
+    /* 2-D fill and copy: `rows` rows of `bytes` bytes, `stride` bytes apart. Source and destination of a copy may be
+     * device or host memory. */
     void (*fill)(void *to, int value, int64_t rows, int64_t bytes, int64_t stride);
     void (*copy)(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t rows, int64_t bytes);
     void (*gemm)(const Gemm *gemm);
     /* Runs the kernel compiled for elements of `type` over the grid. `arguments` is the kernel's own struct. */
     void (*launch)(Kernel kernel, DType type, Grid grid, const void *arguments);
-    /* Waits until everything asked for is done. */
+    /* Waits for all calls so far. */
     void (*synchronize)(void);
-    /* What is asked for between these two is not done but kept, with its addresses and arguments, for `replay`; in
-     * between nothing is allocated or waited for. The caller owns the recording. NULL where a device does
-     * everything at once. */
+    /* Calls between begin_recording and end_recording are recorded, with their addresses and arguments, instead of
+     * run; `replay` runs them. No allocation and no synchronize in between. The caller owns the recording. NULL on
+     * devices that cannot record. */
     void (*begin_recording)(void);
     Recording *(*end_recording)(void);
     void (*replay)(const Recording *recording);
@@ -78,14 +79,14 @@ typedef struct Device {
 
 const Device *device_cpu(void);
 const Device *device_counting(void);
-/* Defined in the emulator library only, which tests link. */
+/* Linked into tests only. */
 const Device *device_emulator(void);
 
-/* Ends the job because `what` needs `bytes`, with what is free and what to change. */
+/* Ends the job: `what` needs `bytes`. The message says what is free and which keys need less. */
 _Noreturn void device_out_of_memory(const Device *device, int64_t bytes, const char *what);
 /* `bytes` of the device's memory for `what`; ends the job if there is not enough. */
 void *device_memory(const Device *device, int64_t bytes, const char *what);
-/* A copy to or from the host that is done when this returns. */
+/* Synchronous copies between host and device. */
 void device_download(const Device *device, void *host, const void *memory, int64_t bytes);
 void device_upload(const Device *device, void *memory, const void *host, int64_t bytes);
 

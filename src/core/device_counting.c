@@ -1,4 +1,4 @@
-/* The device that does nothing: the program runs on it to learn what it will need. */
+/* A device that computes nothing: running the program on it shows what memory and work it needs. */
 #include <stddef.h>
 
 #include "core/device.h"

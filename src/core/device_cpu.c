@@ -30,7 +30,7 @@ static void *cpu_allocate(int64_t bytes) {
 
 static void cpu_release(void *memory, int64_t bytes) { munmap(memory, (size_t)bytes); }
 
-/* Bytes that new programs can have without swapping; INT64_MAX if the system does not say. */
+/* MemAvailable of /proc/meminfo; INT64_MAX if the system does not say. */
 static int64_t host_available(void) {
     long long kilobytes = -1;
     char line[256];
@@ -50,7 +50,7 @@ static int64_t cpu_available(int sharers) {
 
 static uint64_t cpu_identity(void) { return 0; }
 
-/* Large memory is written by all threads; a piece is large enough to be worth one. */
+/* Large copies and fills use all threads, in pieces that are large enough to be worth a thread. */
 enum { PIECE = 1 << 20 };
 
 static int64_t pieces_of(int64_t bytes) { return (bytes + PIECE - 1) / PIECE; }

@@ -63,7 +63,7 @@ static void cuda_release_host(void *memory, int64_t bytes) {
     CUDA(cudaFreeHost(memory));
 }
 
-/* What the driver has, and what the pool has taken from it and does not use. */
+/* Memory free in the driver, plus memory the pool holds but does not use. */
 static int64_t cuda_available(int sharers) {
     size_t available, total;
     uint64_t reserved, used;
@@ -164,7 +164,7 @@ static CudaState answer(CudaState state, const char *format, ...) {
     return cuda.state = state;
 }
 
-/* Why there is no GPU to be had, in a sentence that says what to do. */
+/* A sentence that says why there is no GPU and what to do. */
 static CudaState explain(cudaError_t error, int driver) {
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
     const int wanted = CUDART_VERSION;
@@ -181,7 +181,7 @@ static CudaState explain(cudaError_t error, int driver) {
         return answer(CUDA_ABSENT, "instead of the NVIDIA driver the toolkit's stub of libcuda.so.1 was found. Take "
                                    "its folder (.../stubs) out of LD_LIBRARY_PATH");
     case cudaErrorNoDevice:
-    case cudaSuccess: /* and yet none was counted */
+    case cudaSuccess: /* the driver works but reports no GPU */
         if (visible)
             return answer(CUDA_ABSENT,
                           "no GPU is visible, because CUDA_VISIBLE_DEVICES is \"%s\". Unset it, or name "
@@ -202,14 +202,14 @@ static CudaState explain(cudaError_t error, int driver) {
     }
 }
 
-/* FNV-1a of the GPU's (or its MIG slice's) number, which no other one in the world has. */
+/* FNV-1a of the UUID of the GPU or MIG slice. */
 static uint64_t hash_uuid(const cudaUUID_t *uuid) {
     uint64_t hash = 0xcbf29ce484222325u;
     for (size_t i = 0; i < sizeof uuid->bytes; i++) hash = (hash ^ (unsigned char)uuid->bytes[i]) * 0x100000001b3u;
     return hash | 1; /* never 0 */
 }
 
-/* Stream and pool; pages that were freed stay in the pool. */
+/* Creates the stream and the memory pool, which keeps freed pages. */
 static cudaError_t create_stream(int number) {
     uint64_t keep_all = UINT64_MAX;
     cudaError_t error = cudaStreamCreateWithFlags(&cuda.stream, cudaStreamNonBlocking);

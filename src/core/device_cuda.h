@@ -1,4 +1,4 @@
-/* The GPU of this process. Compiled in every build: without CUDA there is none, and that is said. */
+/* The GPU of this process. A build without CUDA has this header too and reports that there is none. */
 #ifndef FLAME_CORE_DEVICE_CUDA_H
 #define FLAME_CORE_DEVICE_CUDA_H
 
@@ -7,11 +7,11 @@
 typedef enum CudaState {
     CUDA_READY,
     CUDA_ABSENT,  /* no driver, no GPU, or a build without CUDA */
-    CUDA_UNUSABLE /* there is one, and it does not work with this program */
+    CUDA_UNUSABLE /* there is a GPU, but this program cannot run on it */
 } CudaState;
 
-/* Takes GPU number `local_rank` of those that this process sees, counted around. If it is ready, *device is it and
- * `text` names it; else `text` is a sentence that says why not and what to do. Called again it answers the same. */
+/* Opens GPU number `local_rank`, modulo the number of visible GPUs. On CUDA_READY *device is the GPU and `text` its
+ * name; otherwise `text` is a sentence saying why not and what to do. Later calls return the first call's result. */
 CudaState device_cuda_open(int local_rank, const Device **device, char *text, int64_t text_bytes);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a build without CUDA answers. */
+/* device_cuda.h in a build without CUDA. */
 #ifndef FLAME_CUDA
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-/* The device whose kernels run in the form that they have on a GPU, by the emulator; everything else is the CPU's. */
+/* A device that runs the CUDA form of every kernel in the emulator; everything else is the CPU device's. */
 #include "base/check.h"
 #include "core/device.h"
 #include "tile/emulator.h"

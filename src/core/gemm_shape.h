@@ -1,4 +1,4 @@
-/* A product without its pointers, as the key of what a library prepares for it once. */
+/* The shape of a product (a Gemm without its pointers): the key under which a library's plan for it is cached. */
 #ifndef FLAME_CORE_GEMM_SHAPE_H
 #define FLAME_CORE_GEMM_SHAPE_H
 

@@ -4,15 +4,15 @@
 #include <stdbool.h>
 
 #include "base/log.h"
-#include "core/shared_memory_cuda.h" /* made by the build: the bytes of shared memory of every kernel */
+#include "core/shared_memory_cuda.h" /* generated: the bytes of shared memory of every kernel */
 
-enum { THREADS = 128, LARGE_BYTES = 48 << 10 }; /* a kernel that wants more shared memory must ask for it first */
+enum { THREADS = 128, LARGE_BYTES = 48 << 10 }; /* kernels that use more shared memory must opt in */
 
 #define KERNEL_ENTRY(name) void name##_cuda_bf16(void), name##_cuda_f32(void);
 #include "core/kernels.def"
 #undef KERNEL_ENTRY
 
-/* A kernel by element type, F32 or BF16. `function` is what the runtime knows it by; it is never called from here. */
+/* A kernel for F32 and BF16 elements. `function` is the handle for the CUDA runtime, not a host function. */
 typedef struct CompiledKernel {
     const char *name;
     void (*function[2])(void);

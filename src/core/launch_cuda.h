@@ -1,4 +1,4 @@
-/* The kernels as nvcc compiled them (tile_cuda.h), in builds with FLAME_CUDA. */
+/* Launches the kernels that nvcc compiled (tile_cuda.h). Builds with FLAME_CUDA only. */
 #ifndef FLAME_CORE_LAUNCH_CUDA_H
 #define FLAME_CORE_LAUNCH_CUDA_H
 
@@ -6,9 +6,9 @@
 
 #include "core/device.h"
 
-/* Enqueues the programs of a grid on the calling thread's GPU; the grid has some, at most 65535 in y and in z. The
- * arguments are copied. What the runtime says: cudaErrorInvalidValue where the GPU has too little shared memory for the
- * kernel with elements of this type, cudaErrorNoKernelImageForDevice where it is older than those compiled for. */
+/* Launches a kernel on `stream` of the current GPU. The grid is not empty and has at most 65535 programs in y and in z.
+ * Arguments are copied. Returns CUDA's error: cudaErrorInvalidValue if the kernel needs more shared memory than the GPU
+ * has, cudaErrorNoKernelImageForDevice if the GPU is older than the architectures compiled for. */
 cudaError_t launch_cuda(Kernel kernel, DType type, Grid grid, const void *arguments, cudaStream_t stream);
 
 #endif

@@ -1,6 +1,5 @@
-/* Parameters and units. A unit is one block's parameters, contiguous in one flat buffer: what is sharded, gathered and
- * reduced together. Parameters added one after another lie next to each other, so [q_proj; k_proj; v_proj] is one
- * matrix. */
+/* Parameters and units. A unit is the parameters of one block in one flat buffer; it is sharded, gathered and reduced
+ * as a whole. Parameters lie in the order in which they were added, so that [q_proj; k_proj; v_proj] is one matrix. */
 #ifndef FLAME_CORE_PARAMETER_H
 #define FLAME_CORE_PARAMETER_H
 
@@ -38,13 +37,12 @@ typedef struct Unit {
     int parameters;
     Parameter parameter[UNIT_PARAMETERS];
     int64_t elements; /* sum over the parameters, padding of the shards not counted */
-    /* Set by fsdp_create: this rank holds elements [first, first + shard), and every element has one rank. What lies
-     * beyond `elements` is padding. */
+    /* Set by fsdp_create: this rank owns elements [first, first + shard). Elements beyond `elements` are padding. */
     int64_t first, shard;
-    const Device *device, *update_device; /* where blocks compute, and where the optimizer does */
+    const Device *device, *update_device; /* where blocks run, and where the optimizer runs */
     float *gradient_shard;                /* [shard] fp32, `device` */
     float *master, *exp_avg, *exp_avg_sq; /* [shard] fp32, `update_device` */
-    float *update_gradient;               /* gradient_shard, or the place of its copy on `update_device` */
+    float *update_gradient;               /* gradient_shard, or its copy on `update_device` */
     void *gathered;                       /* all elements in the compute type; NULL while resharded */
     float *gradient;                      /* all elements; NULL outside of backward */
 } Unit;

@@ -1,4 +1,4 @@
-/* Where the time goes: seconds, FLOPs and bytes per op, filled by the tape where one is attached. */
+/* Seconds, FLOPs and bytes per op, accumulated by tapes that have a profile attached. */
 #ifndef FLAME_CORE_PROFILE_H
 #define FLAME_CORE_PROFILE_H
 
@@ -18,10 +18,10 @@ typedef struct Profile {
     OpProfile op[PROFILE_OPS];
 } Profile;
 
-/* The entry of an op, made at its first run. */
+/* The entry of an op, created at its first run. */
 OpProfile *profile_op(Profile *profile, const char *name);
 
-/* Seconds since an arbitrary moment, monotonic. */
+/* A monotonic clock in seconds. */
 double seconds_now(void);
 
 #endif

@@ -131,7 +131,7 @@ static void zero_gradient(Tape *tape, Tensor *tensor) {
     tensor->touched = true;
 }
 
-/* An output that nothing used has gradient zero. */
+/* An output without a use has a zero gradient. */
 static void complete_output_gradients(Node *node) {
     for (int i = 0; i < node->outputs; i++) {
         Tensor *out = node->out[i];
@@ -158,7 +158,7 @@ void node_share_gradient(Node *node, int input, Tensor *from) {
     CHECK(in->rows == from->rows && in->cols == from->cols && in->type == from->type,
           "%s shares the gradient of tensors of different shape", node->op->name);
     const int64_t size = dtype_size(in->type);
-    if (in->base || in->stride != from->stride) { /* columns of another gradient: must stay there */
+    if (in->base || in->stride != from->stride) { /* a range of columns of another tensor's gradient: cannot move */
         node->tape->device->copy(in->gradient, in->stride * size, from->gradient, from->stride * size, in->rows,
                                  in->cols * size);
         return;
@@ -167,8 +167,7 @@ void node_share_gradient(Node *node, int input, Tensor *from) {
     in->shared = from->shared = true;
 }
 
-/* Runs one node's backward. Its activations get fresh memory each; where there is a gradient already, the sum of both.
- */
+/* Runs one node's backward. Each input's gradient goes to new memory and is added to the gradient it already has. */
 static void node_backward(Node *node) {
     Tape *tape = node->tape;
     bool had_one[NODE_INPUTS] = {false};

@@ -1,14 +1,15 @@
-/* The tape: records what a forward pass did, and walks it backwards. Only ops have a backward; a model has none.
+/* The tape records the ops of a forward pass and runs their backward in reverse order. Only ops have a backward; a
+ * model has none.
  *
- * Memory. The output of a node lives in one of two arenas. `keep` holds what backward needs; `scratch` holds the rest
- * and is rewound by the driver after each block. Before its backward a block's scratch nodes are run again
- * (tape_rematerialise), in the same order, with the same bits. Which nodes those are is the one knob of activation
- * memory (activation_checkpoint.mode): none, the cheap ones (norms, gates, rotary: `selective`), or all of them
- * (`full`).
+ * Memory. A node's outputs live in one of two arenas. `keep` holds what backward needs. `scratch` holds everything
+ * else; the driver rewinds it after each block, and tape_rematerialise recomputes its nodes before the block's
+ * backward, in the same order and to the same bits. activation_checkpoint.mode selects the nodes in scratch: none of
+ * them, the cheap ones (`selective`: norms, gates, rotary), or all (`full`).
  *
- * Gradients. The gradient of a tensor has the tensor's shape, row stride and element type, and lives in scratch. An
- * op's backward always stores the gradients of its activations; where a tensor was used twice, the tape adds. Gradients
- * of parameters are fp32 and an op's backward always adds to them (micro-batches and tied weights sum there). */
+ * Gradients. The gradient of an activation has the activation's shape, row stride and element type, and lives in
+ * scratch. An op's backward overwrites the gradients of its activations; where a tensor has several uses, the tape adds
+ * them up. Gradients of parameters are fp32, and an op's backward adds to them: micro-batches and tied weights
+ * accumulate there. */
 #ifndef FLAME_CORE_TAPE_H
 #define FLAME_CORE_TAPE_H
 
@@ -29,7 +30,7 @@ typedef struct Tensor {
     DType type;
     bool parameter;      /* the gradient is fp32, contiguous, owned by the parameter's unit, and added to */
     bool touched;        /* the gradient holds a value */
-    bool shared;         /* the gradient's memory is another tensor's too: do not add in place */
+    bool shared;         /* the gradient's memory is also another tensor's gradient: never add in place */
     void *gradient;      /* NULL until backward reaches it; of a parameter NULL means frozen */
     struct Tensor *base; /* this is columns [column, column + cols) of base, data and gradient */
     int64_t column;
@@ -56,19 +57,19 @@ typedef struct Node {
     int inputs, outputs, saved_count;
     Tensor *in[NODE_INPUTS]; /* entries may be NULL: an input left out */
     Tensor *out[NODE_OUTPUTS];
-    Tensor *saved[NODE_SAVED]; /* what forward leaves for backward beside its inputs and outputs */
-    bool in_scratch;           /* outputs and saved are dropped after forward and made again */
+    Tensor *saved[NODE_SAVED]; /* what forward saves for backward besides its inputs and outputs */
+    bool in_scratch;           /* outputs and saved are dropped after forward and recomputed for backward */
     _Alignas(16) unsigned char attributes[NODE_ATTRIBUTES];
 } Node;
 
-/* What one run of a node multiplies and moves. */
+/* FLOPs and bytes of memory traffic of one run of a node. */
 typedef struct Work {
     double flops, bytes;
 } Work;
 
 typedef struct Op {
     const char *name;
-    bool cheap; /* costs little beside the matrix products: not worth memory */
+    bool cheap; /* so little work that `selective` recomputes it rather than keep its outputs */
     /* Reads in[i]->data, writes out[i]->data and saved[i]->data. Workspace: tape_workspace. */
     void (*forward)(Node *node);
     /* Reads the outputs' gradients; stores the activations' gradients, adds to the parameters'. An input's gradient
@@ -87,13 +88,13 @@ typedef struct Tape {
     bool recording; /* false: evaluation, everything lives in scratch */
     Recompute recompute;
     Work work;        /* sum over all forwards so far */
-    Profile *profile; /* where each op's time is added up; NULL (as tape_begin leaves it): nowhere */
+    Profile *profile; /* accumulates the time of each op; NULL (set by tape_begin): no profiling */
     int nodes, tensors;
     Node node[TAPE_NODES];
     Tensor tensor[TAPE_TENSORS];
 } Tape;
 
-/* Empties the tape and sets what its ops will use. */
+/* Clears the tape and sets the device, arenas and element type of its ops. */
 void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, DType type, const Batch *batch,
                 bool recording, Recompute recompute);
 
@@ -110,14 +111,14 @@ Tensor *node_output_view(Node *node, Tensor *base, int64_t column, int64_t cols)
 Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type);
 void node_run(Node *node);
 
-/* Memory of the tape's device that is valid until the running forward or backward returns. */
+/* Device memory that is valid until the current forward or backward returns. */
 void *tape_workspace(Tape *tape, int64_t bytes);
 
-/* For an op's backward: the gradient of in[input] is the gradient of `from` (an output of the node, same shape). Shares
- * the memory where it can instead of copying. */
+/* For an op's backward: the gradient of in[input] is that of `from`, an output of the node with the same shape. Shares
+ * the memory where possible, else copies. */
 void node_share_gradient(Node *node, int input, Tensor *from);
 
-/* Runs the nodes that live in scratch again, in order. */
+/* Recomputes the nodes that live in scratch, in order. */
 void tape_rematerialise(Tape *tape);
 /* Walks the tape backwards. The caller has set the gradient of the last output (tape_seed_gradient). */
 void tape_backward(Tape *tape);

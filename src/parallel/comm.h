@@ -23,33 +23,32 @@ typedef struct Comm Comm;
 typedef struct CommFunctions {
     const char *name;
     bool asynchronous;
-    /* Memory that collectives reach fastest (shared within a host), zeroed, 64-byte aligned; every rank asks for as
-     * much. Collective. release too: no peer may still be reading. */
+    /* Memory for buffers of collectives (shared within a host, registered with NCCL), zeroed, 64-byte aligned. All
+     * ranks pass the same size. Collective; so is release, when no rank reads the memory any more. */
     void *(*allocate)(Comm *comm, int64_t bytes);
     void (*release)(Comm *comm, void *memory);
-    /* What `allocate` gave to all ranks, as one array: rank r's at r * bytes rounded up to 64, this rank's is `memory`
-     * itself. NULL where ranks cannot read each other's memory. Not collective: the reader sees to it that writers are
-     * done. */
+    /* The allocations of all ranks as one array: rank r's begins at r * (bytes rounded up to 64), this rank's is
+     * `memory`. NULL if ranks cannot map each other's memory. Not collective: the caller synchronizes with writers. */
     const void *(*whole)(Comm *comm, const void *memory);
     /* receive[r*bytes ...] = send of rank r. In place when send = receive + rank*bytes. */
     void (*all_gather)(Comm *comm, const void *send, void *receive, int64_t bytes);
     /* receive[i] = sum over ranks, in rank order, of send_r[rank*count + i]. In place when receive = send + rank*count.
      */
     void (*reduce_scatter)(Comm *comm, const float *send, float *receive, int64_t count);
-    /* What the device is asked for from here on sees the result of every all_gather (reduce_scatter) so far, and may
-     * write where it read. The host waits for nothing. */
+    /* Orders later device calls after every all_gather (reduce_scatter) so far: they see its result and may overwrite
+     * its input. Does not block the host. */
     void (*wait_gathers)(Comm *comm);
     void (*wait_reductions)(Comm *comm);
-    /* The device has just been asked to replay a recording with collectives in it: a hang of `subject` is noticed as
-     * one of a collective's is. NULL where collectives cannot be recorded. */
+    /* A recording that contains collectives is being replayed: lets the watchdog watch it under the name `subject`.
+     * NULL if collectives cannot be recorded. */
     void (*watch_replay)(Comm *comm, const char *subject);
     /* values[i] = sum (or maximum) over ranks, in rank order: the same bits everywhere. */
     void (*all_reduce_sum)(Comm *comm, double *values, int64_t count);
     void (*all_reduce_max)(Comm *comm, double *values, int64_t count);
     void (*broadcast)(Comm *comm, void *data, int64_t bytes, int root);
     void (*barrier)(Comm *comm);
-    /* The ranks that give the same color, in the order they have here. The caller destroys it, before `comm`. Only of
-     * communicators for the host's memory. */
+    /* A communicator of the ranks that pass the same color, in their order here (MPI_Comm_split). The caller destroys
+     * it before `comm`. Only for communicators of host memory. */
     Comm *(*split)(Comm *comm, int color);
     void (*destroy)(Comm *comm);
 } CommFunctions;
@@ -57,9 +56,9 @@ typedef struct CommFunctions {
 struct Comm {
     const CommFunctions *f;
     int rank, size, local_rank, local_size;
-    int64_t bytes_sent;  /* by this rank in all_gather and reduce_scatter: what leaves it, or its peers read of it */
-    const char *subject; /* whose memory the next collectives are about, for messages: a unit's name */
-    const char *ranks;   /* what follows it where these are not all ranks: " over the replicas"; else "" */
+    int64_t bytes_sent;  /* by this rank's all_gathers and reduce_scatters: what it sends, or peers read from it */
+    const char *subject; /* for messages: the name of the unit that the next collectives work on */
+    const char *ranks;   /* for messages: "" for all ranks, or for instance " over the replicas" */
     void *state;
 };
 
@@ -70,23 +69,23 @@ Status comm_create(Comm **comm);
 Comm *comm_self_create(void);
 /* The ranks of MPI_COMM_WORLD, MPI initialised if it is not. share_memory false: only messages, as between hosts. */
 Comm *comm_mpi_create(bool share_memory);
-/* The ranks of `host`, which must outlive it, for memory of `device`: what collectives move is copied to the host and
- * back. The numbers are those of `host` bit for bit. */
+/* For memory of `device`, over the ranks of `host`, which must outlive it: copies to the host, runs the collective
+ * there and copies back. Results are bitwise those of `host`. */
 Comm *comm_staged_create(Comm *host, const Device *device);
-/* The same for GPUs, by NCCL. share_gpu: several ranks have the same one (for tests). BAD_INPUT if NCCL cannot be
- * opened, or cannot connect the ranks: logged once in `world`, whose ranks all call this, each with its part of them.
- */
+/* For GPU memory, over the ranks of `host`, by NCCL. share_gpu: several ranks use one GPU (tests). BAD_INPUT if NCCL
+ * cannot be loaded or cannot connect the ranks, logged once. Collective over `world`, whose ranks each pass their
+ * group. */
 Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm);
-/* The worst status of all ranks, so that they stop together. Collective. */
+/* The worst status of all ranks, so that all stop together. Collective. */
 Status comm_worst(Comm *comm, Status status);
-/* Whether this is the first of the ranks for which `mine` is true: the one that says what is wrong. Collective. */
+/* True on the lowest rank whose `mine` is true: the one that logs the error. Collective. */
 bool comm_is_first(Comm *comm, bool mine);
-/* How many ranks have the device that this rank has. Collective. */
+/* How many ranks use this rank's device. Collective. */
 int comm_sharers(Comm *comm, const Device *device);
 /* What FLAME_SHARE_GPU says of ranks that share a GPU: that they speak by mpi, or by nccl; NULL: it is forbidden. */
 const char *comm_sharing(void);
-/* The communicator for memory of `device` over the ranks of `host`: `host` itself, or a new one for the caller to
- * destroy before it. `host` is a part of `world`, whose ranks all call this with parts of one size. Collective. */
+/* The communicator for memory of `device` over the ranks of `host`: `host` itself, or a new one that the caller
+ * destroys before `host`. Collective over `world`, whose ranks pass groups of equal size. */
 Status comm_for_device(Comm *world, Comm *host, const Device *device, Comm **comm);
 /* Ends MPI if comm_mpi_create began it. */
 void comm_destroy(Comm *comm);

@@ -1,4 +1,4 @@
-/* What a communicator's allocate gives out: one mapping per call, private or shared by the ranks of a host. */
+/* The memory behind a communicator's allocate: one mapping per call, private or shared by the ranks of a host. */
 #ifndef FLAME_PARALLEL_COMM_MEMORY_H
 #define FLAME_PARALLEL_COMM_MEMORY_H
 
@@ -13,8 +13,8 @@ typedef struct CommMemory {
 
 /* Rounds up to the alignment that parts need. */
 int64_t comm_memory_part(int64_t bytes);
-/* A file without a name that others can map through /proc; -1 if there is none to be had. Not in /dev/shm, which
- * containers keep too small. */
+/* An anonymous file (memfd) that other ranks map through /proc; -1 if the system has none. Not /dev/shm, which is often
+ * too small in containers. */
 int comm_memory_file(int64_t bytes);
 /* Maps `parts` parts and puts them in the list; file -1: private memory. NULL if that fails. */
 CommMemory *comm_memory_map(CommMemory **list, int file, int parts, int mine, int64_t part_bytes);

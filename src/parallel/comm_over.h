@@ -1,5 +1,5 @@
-/* What communicators for a device's memory have in common: the ranks, and everything that is about the host's memory,
- * are those of another communicator. */
+/* The common part of communicators for device memory (nccl, staged): they take their ranks and their collectives on
+ * host memory from another communicator. */
 #ifndef FLAME_PARALLEL_COMM_OVER_H
 #define FLAME_PARALLEL_COMM_OVER_H
 

@@ -1,7 +1,7 @@
-/* The emulator: programs of 128 threads run as fibers on one host thread, for tests. Between barriers one warp runs as
- * far as it can before the next may move, in random order, so that a missing barrier shows in the numbers: a reader
- * that comes first finds the poison (NaN) of shared memory or old values, one that comes last finds what was written
- * too early. */
+/* The emulator, for tests: the 128 threads of a program are fibers on one host thread. Each warp runs up to its next
+ * barrier before another warp starts, in random order, so that a missing barrier shows in the results: a reader that
+ * runs too early sees NaN (the initial value of shared memory) or old values, one that runs too late sees newer values.
+ */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -82,13 +82,12 @@ static struct {
     int64_t x, y, z;
 } machine;
 
-/* The context switch: two functions, since __builtin_longjmp must not stand beside its __builtin_setjmp. */
+/* The context switch. Two functions, because __builtin_longjmp may not be called in the function of its setjmp. */
 static __attribute__((noinline)) void resume(void **context) { __builtin_longjmp(context, 1); }
 static void leave_and_resume(void **from, void **to) {
     if (__builtin_setjmp(from) == 0) resume(to);
 }
-/* Called through a volatile pointer: a compiler that saw the callee would not save the registers that only others use.
- */
+/* Called through a volatile pointer, so that the compiler saves all caller-saved registers. */
 static void (*volatile switch_context)(void **from, void **to) = leave_and_resume;
 
 static uint32_t random_below(uint32_t n) {
@@ -119,7 +118,7 @@ static void copy_now(Copy copy) {
     if (copy.bytes) memcpy(copy.to, copy.from, (size_t)copy.bytes);
 }
 
-/* Half of the copies are done at once, the others as late as possible: a kernel may count on neither. */
+/* Half of the copies complete at once, the others as late as possible: a kernel must work with either. */
 void emulator_copy_start(void *to, const void *from, int bytes) {
     const Copy copy = {(void *)emulator_aligned(to, COPY_BYTES), emulator_aligned(from, COPY_BYTES), bytes};
     CHECK(bytes >= 0 && bytes <= COPY_BYTES, "%s copies %d bytes", machine.kernel, bytes);

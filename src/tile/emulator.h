@@ -1,5 +1,4 @@
-/* The machine under tile_emu.h: what a thread of an emulated program can do. Tests and kernels compiled for the
- * emulator only. */
+/* The machine under tile_emu.h: the instructions of a thread of an emulated program. Tests only. */
 #ifndef FLAME_TILE_EMULATOR_H
 #define FLAME_TILE_EMULATOR_H
 
@@ -7,11 +6,11 @@
 
 typedef void EmulatorProgram(const void *arguments, int64_t x, int64_t y, int64_t z);
 
-/* Runs every program of the grid. Ends the job if threads part at a barrier or a tile is written outside of its
- * columns. The order of the threads follows from the environment's FLAME_EMULATOR_SEED (1 if it is not set). */
+/* Runs every program of the grid. Ends the job if threads diverge at a barrier or a write falls outside of a tile's
+ * columns. The environment variable FLAME_EMULATOR_SEED (default 1) sets the order of the threads. */
 void emulator_run(const char *name, EmulatorProgram *program, int64_t x, int64_t y, int64_t z, const void *arguments);
 
-/* The thread that runs now, 0 .. 127. */
+/* The current thread, 0 .. 127. */
 extern int emulator_thread;
 /* The barrier of all threads of the program, after emulator_copy_wait: __syncthreads(). */
 void emulator_sync(const char *file, int line);

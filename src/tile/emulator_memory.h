@@ -1,21 +1,20 @@
-/* The emulator's memory: next to each array lies a page that nobody may touch, as nothing may lie there on a GPU. */
+/* Memory of emulated kernels: each array is next to an inaccessible guard page, so that an access outside faults. */
 #ifndef FLAME_TILE_EMULATOR_MEMORY_H
 #define FLAME_TILE_EMULATOR_MEMORY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* An array of its own, zeroed, at a multiple of 16 bytes; NULL if there is no memory. What is left of its pages holds
- * NaN. */
+/* A zeroed array with its own pages, aligned to 16 bytes; NULL if out of memory. The rest of its last page is NaN. */
 void *emulator_allocate(int64_t bytes);
 void emulator_release(void *memory);
-/* Whether the arrays to come begin right after an untouchable page, rather than end right before one (but for what
- * their size lacks to a multiple of 16 bytes). */
+/* Whether later arrays start right after a guard page (true), or end right before one (false; up to alignment to 16
+ * bytes). */
 void emulator_guard_starts(bool starts);
 
-/* From here on `kernel` uses the memory: the message of a touch outside of all arrays names it. */
+/* A kernel starts: an access outside of all arrays is reported under its name. */
 void emulator_memory_lend(const char *kernel);
-/* It has ended; ends the job if it wrote into what is left of an array's pages. */
+/* The kernel has ended. Ends the job if it wrote between the end of an array and its guard page. */
 void emulator_memory_take_back(void);
 
 #endif

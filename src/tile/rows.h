@@ -1,5 +1,5 @@
-/* How the rows of a matrix are shared out among the programs of a map kernel. The shares depend on the shape alone, so
- * the order of every sum does too. */
+/* How the rows of a matrix are divided among the programs of a map kernel. This depends on the shape alone, and so does
+ * the order of every sum. */
 #ifndef FLAME_TILE_ROWS_H
 #define FLAME_TILE_ROWS_H
 
@@ -11,10 +11,10 @@
 #define HOST_AND_DEVICE static inline
 #endif
 
-/* A program that sums over rows (a weight's gradient) takes this many and leaves one row of partial sums. */
+/* A program that sums over rows (the gradient of a weight) reduces this many rows to one row of partial sums. */
 enum { PARTIAL_ROWS = 32 };
 
-/* Short rows are taken several at a time: starting a program costs about as much as 200 elements. */
+/* Several short rows per program: launching a program costs about as much as 200 elements. */
 HOST_AND_DEVICE int64_t rows_per_program(int64_t cols) { return cols < 4096 ? 4096 / cols : 1; }
 
 HOST_AND_DEVICE int64_t blocks_of(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }

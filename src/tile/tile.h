@@ -2,7 +2,7 @@
  *
  *   tile_cpu.h   gcc/clang: a program is plain loops on one core, the grid is an OpenMP loop
  *   tile_cuda.h  nvcc: a program is one block of 128 threads
- *   tile_emu.h   gcc: the CUDA form, its threads run as fibers in an adversarial order, on a machine without a GPU
+ *   tile_emu.h   gcc: the CUDA form, with fibers for threads, in an adversarial order; no GPU needed
  *
  * Kernel files (*.tile.h, *.map.h) are in the part of C that is also CUDA C++. */
 #ifndef FLAME_TILE_TILE_H

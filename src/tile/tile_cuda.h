@@ -1,6 +1,5 @@
 /* The kernel language for NVIDIA GPUs from compute capability 8.0 on: a program is one block of 128 threads. All inline
- * assembly of the project is here; device_emulator.c has a twin of each instruction, which every test of a kernel runs.
- */
+ * assembly of the project is here; emulator.c implements each instruction for the tests. */
 #ifndef FLAME_TILE_TILE_CUDA_H
 #define FLAME_TILE_TILE_CUDA_H
 

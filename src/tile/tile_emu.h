@@ -1,5 +1,5 @@
-/* The CUDA form of the kernel language on a machine without a GPU: the threads of a program are fibers of one host
- * thread, run in an order that is as unkind as the barriers allow (device_emulator.c). */
+/* The CUDA form of the kernel language without a GPU: the threads of a program are fibers of one host thread, scheduled
+ * in the worst order that the barriers allow (emulator.c). */
 #ifndef FLAME_TILE_TILE_EMU_H
 #define FLAME_TILE_TILE_EMU_H
 

@@ -3,7 +3,7 @@
 #define FLAME_TILE_TILE_MATH_H
 
 #if defined(__CUDACC__)
-/* e^x to 2 ulp of 2^(x log2 e), whose error in the last digits is made good; 0 below -87.3, saturates above 88.3. */
+/* e^x to 2 ulp, as 2^(x log2 e) with a correction for the rounding of x log2 e; 0 below -87.3, saturates above 88.3. */
 DEVICE float exp_f(float x) {
     const float clamped = x < -100.0f ? -100.0f : (x > 88.37f ? 88.37f : x);
     const float high = clamped * 1.44269504f;

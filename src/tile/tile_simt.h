@@ -1,22 +1,21 @@
 /* The kernel language for a program of 128 threads in 4 warps: what tile_cuda.h and tile_emu.h have in common.
  * tile_cpu.h says what each word means. The including header defines the machine underneath:
  *
- *   DEVICE, KERNEL, KERNEL_SYMBOL, TILE_UNROLL, TILE_ROLL (a loop that stays one: unrolled, it takes more registers)
+ *   DEVICE, KERNEL, KERNEL_SYMBOL, TILE_UNROLL, TILE_ROLL (keep the loop rolled: unrolled it takes more registers)
  *   thread_index()             0 .. THREADS - 1
  *   sync()                     the barrier of all threads, after copy_wait()
- *   shared_memory(name, entry_size, rows, cols, stride)  memory of the program, the same for each of its threads
+ *   shared_memory(name, entry_size, rows, cols, stride)  shared memory of the program
  *   warp_shuffle_xor(x, mask)  x of the thread whose lane differs in the bits of mask
  *   block_scratch()            one float per warp, for block_sum and block_maximum only
  *   Sixteen                    a union of uint32_t word[4] and float value[4], 16 bytes
  *   round_pair(low, high)      two numbers as bf16, in one register
- *   sixteen_read(from), sixteen_write(to, x)  16 bytes at once, at an address that is a multiple of 16
- *   pair_write(to, bytes, x)   the first 4 or 8 of 16 bytes, at a multiple of as many
- *   copy_start(to, from, bytes)  16 bytes of shared memory become `bytes` bytes from there, then zeros; both addresses
- *                              are multiples of 16. The copy is done when the thread that started it has called
- *   copy_wait()
- *   matrix_read(x, row), matrix_read_transposed(x, row)  ldmatrix.x4: four matrices of 8 x 8 elements, whose row r of
- *                              matrix m lies where thread 8 m + r of the warp says
- *   warp_mma(d, a, b)          mma.sync.m16n8k16, bf16 operands, fp32 sums; d and a of 4, b of 2 registers */
+ *   sixteen_read(from), sixteen_write(to, x)  one access of 16 bytes, aligned to 16
+ *   pair_write(to, bytes, x)   writes the first 4 or 8 bytes of x, aligned to as many
+ *   copy_start(to, from, bytes)  cp.async: copies `bytes` bytes into 16 bytes of shared memory and zeroes the rest;
+ * both addresses are aligned to 16. Complete after the same thread's copy_wait() copy_wait() matrix_read(x, row),
+ * matrix_read_transposed(x, row)  ldmatrix.x4: loads four 8 x 8 matrices; thread 8 m + r of the warp passes the address
+ * of row r of matrix m warp_mma(d, a, b)          mma.sync.m16n8k16, bf16 operands, fp32 sums; d and a of 4, b of 2
+ * registers */
 #ifndef FLAME_TILE_TILE_SIMT_H
 #define FLAME_TILE_TILE_SIMT_H
 
@@ -71,8 +70,8 @@ DEVICE float block_maximum(float x) {
     return maximum;
 }
 
-/* An accumulator lies in the threads' registers as m16n8k16 leaves it: blocks of 16 x 8 entries, 4 of them per thread.
- * The warps stand over the blocks in a grid, as many below each other as there are block rows. */
+/* An accumulator is kept in registers in the layout of m16n8k16: blocks of 16 x 8 entries, 4 entries per thread. The
+ * four warps form a grid over the blocks, with one row of warps per row of blocks, up to four. */
 enum { TILE_PAD = 8 }; /* elements: rows start in different banks */
 #define WARPS_DOWN(rows)             ((rows) < 64 ? (rows) / 16 : 4)
 #define WARPS_ACROSS(rows)           (4 / WARPS_DOWN(rows))

@@ -5,11 +5,11 @@
 
 #include "core/device.h"
 
-/* FLOP/s of the best of a few products of n x n matrices of `type`, with this process's threads. Where such a product
- * takes no time to speak of, *n becomes larger. */
+/* FLOP/s of the fastest of a few products of n x n matrices of `type`, with this process's threads. If such a product
+ * is too short to time, *n is increased. */
 double peak_product_rate(const Device *device, DType type, int64_t *n);
 
-/* Bytes per second, those read and those written, of the best of a few copies within the device's memory. */
+/* Bytes read plus bytes written per second, of the fastest of a few copies within device memory. */
 double peak_memory_rate(const Device *device);
 
 #endif

@@ -1,23 +1,24 @@
-/* A micro-batch that is asked for part by part once or twice, and then repeated by the device as a whole (CUDA graphs).
- * That is possible because arenas hand out the same addresses in every micro-batch. */
+/* Records a micro-batch once and replays it from then on (CUDA graphs). This works because the arenas hand out the same
+ * addresses in every micro-batch. */
 #ifndef FLAME_TRAINING_REPLAY_H
 #define FLAME_TRAINING_REPLAY_H
 
 #include "parallel/fsdp.h"
 
 typedef struct Replay {
-    bool warm;                          /* it has run once: nothing is prepared any more */
-    Recording *recording;               /* NULL: not yet */
-    int64_t shards_sent, replicas_sent; /* bytes */
+    bool warm;                          /* has run once, so that libraries have made their plans */
+    Recording *recording;               /* NULL: not recorded yet */
+    int64_t shards_sent, replicas_sent; /* bytes sent per micro-batch, for the counters of a replay */
 } Replay;
 
-/* All zero at first. What is asked for depends on the micro-batch's place in its step. */
+/* The recordings of the kinds of micro-batch. Starts all zero. */
 typedef struct Replays {
-    Replay of[2][2]; /* [whether the step has gradients already][whether they go to replicas] */
+    Replay of[2][2]; /* [not the first of its step: adds to gradients][the last: reduces them over replicas] */
 } Replays;
 
-/* Calls ask(context, last), which asks for a micro-batch (`last`: of its step) and leaves nothing behind but in `fsdp`;
- * or repeats what it asked for before, where the device and the mesh's communicators can. Collective. */
+/* Runs a micro-batch: calls ask(context, last), or replays the recording of an earlier call where device and
+ * communicators support it. `ask` launches the micro-batch (`last`: the last of its step); its only side effects
+ * outside the device are in `fsdp`. Collective. */
 void replays_run(Replays *replays, Fsdp *fsdp, void (*ask)(void *context, bool last), void *context, bool last);
 void replays_release(Replays *replays, const Device *device);
 
