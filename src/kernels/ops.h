@@ -15,10 +15,9 @@ Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index);
 Tensor *linear(Tape *tape, Tensor *x, Tensor *weight);
 /* y = x W^T for each head of x, whose width is that of W: [N, heads*in] -> [N, heads*out]. */
 Tensor *linear_heads(Tape *tape, Tensor *x, Tensor *weight);
-/* out[i] = x weight[i]^T for weights that lie next to each other in memory: one product, the outputs are columns of one
- * matrix. */
+/* out[i] = x weight[i]^T for weights that are adjacent in memory: one product, whose column ranges are the outputs. */
 void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tensor *out[]);
-/* out[i] = the next cols[i] columns of x, in the memory of x, which nothing else may use. */
+/* out[i] = the next cols[i] columns of x, as views of x's memory. x must have no other use. */
 void split(Tape *tape, Tensor *x, const int64_t cols[], int count, Tensor *out[]);
 /* x + bias, bias [1, cols]. */
 Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);

@@ -1,5 +1,5 @@
-/* Ranks started by mpirun or srun. On one host they share what allocate gives them and read each other's memory between
- * two barriers; between hosts they send messages. Sums run in rank order either way, so both give the same bits. */
+/* Ranks started by mpirun or srun. On one host, ranks map each other's allocations and read them between two barriers;
+ * between hosts they send messages. Both sum in rank order and give the same bits. */
 #define _GNU_SOURCE
 #include <limits.h>
 #include <mpi.h>
@@ -19,7 +19,7 @@ typedef struct Mpi {
     MPI_Comm ranks;
     bool share_memory; /* where that is possible */
     bool shares;       /* every rank is on this host and memory is shared */
-    bool began_mpi;    /* and so has to end it */
+    bool began_mpi;    /* this communicator initialised MPI and must finalise it */
     CommMemory *memory;
 } Mpi;
 
@@ -27,7 +27,7 @@ static Mpi *mpi_of(const Comm *comm) { return comm->state; }
 
 static void mpi_barrier(Comm *comm) { MPI_Barrier(mpi_of(comm)->ranks); }
 
-/* Bytes as an MPI count, which is an int: `count` items of `type`. */
+/* A number of bytes as an MPI count, which is an int: `count` items of a larger `type`. */
 typedef struct Items {
     MPI_Datatype type;
     int count;
@@ -48,7 +48,7 @@ static void items_free(Items *items) {
     if (items->type != MPI_BYTE) MPI_Type_free(&items->type);
 }
 
-/* Rank 0's file, opened by its peers through /proc. -1 if that is not possible. */
+/* The anonymous file of local rank 0, opened by its peers through /proc; -1 if that fails. */
 static int shared_file(Comm *comm, int64_t bytes) {
     int own[2] = {(int)getpid(), comm->rank == 0 ? comm_memory_file(bytes) : -1};
     MPI_Bcast(own, 2, MPI_INT, 0, mpi_of(comm)->ranks);
@@ -97,7 +97,7 @@ static const CommMemory *shared_entry(Comm *comm, const void *memory, int64_t by
     return entry && entry->parts == comm->size ? entry : NULL;
 }
 
-/* What lies on rank `rank` where `memory` lies here. */
+/* The address of rank `rank`'s counterpart of `memory`. */
 static const void *peer_of(const CommMemory *entry, const void *memory, int rank) {
     return (const unsigned char *)memory + (rank - entry->mine) * entry->part_bytes;
 }
@@ -108,12 +108,12 @@ static const void *mpi_whole(Comm *comm, const void *memory) {
     return entry ? entry->base : NULL;
 }
 
-enum { PIECE = 1 << 16 }; /* bytes that one thread copies or sums at a time: fits the first-level caches */
+enum { PIECE = 1 << 16 }; /* bytes a thread copies or sums at a time; fits the L1 cache */
 
 static int64_t pieces_of(int64_t bytes) { return (bytes + PIECE - 1) / PIECE; }
 static int64_t piece_size(int64_t bytes, int64_t i) { return bytes - i * PIECE < PIECE ? bytes - i * PIECE : PIECE; }
 
-/* Rank r's bytes lie at `send` in its memory, r * step bytes further on. */
+/* Copies rank r's bytes, at `send` + r * step of its memory, for all r. */
 static void copy_from_peers(const CommMemory *entry, const unsigned char *send, int64_t step, unsigned char *receive,
                             int64_t bytes) {
     const int64_t pieces = pieces_of(bytes);
@@ -130,7 +130,7 @@ static void copy_from_peers(const CommMemory *entry, const unsigned char *send, 
 static void mpi_all_gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
     comm->bytes_sent += (comm->size - 1) * bytes;
     const bool in_place = send == (unsigned char *)receive + comm->rank * bytes;
-    const void *first = in_place ? receive : send; /* the same place on every rank */
+    const void *first = in_place ? receive : send; /* the same offset on every rank */
     const CommMemory *entry = shared_entry(comm, first, in_place ? comm->size * bytes : bytes);
     if (entry) {
         mpi_barrier(comm);
@@ -170,8 +170,7 @@ static void sum_peers(const CommMemory *entry, const float *send, float *receive
 
 enum { MESSAGE = 1 << 16 }; /* floats of a message between hosts */
 
-/* Every rank sends each peer a piece of the peer's part and sums what arrives. The pieces bound the memory this takes.
- */
+/* Every rank sends each peer its part, piece by piece to bound the memory, and sums what it receives in rank order. */
 static void sum_messages(Comm *comm, const float *send, float *receive, int64_t count) {
     const int64_t length = count < MESSAGE ? count : MESSAGE;
     float *buffer = malloc((size_t)(comm->size * length) * sizeof *buffer);
@@ -181,7 +180,7 @@ static void sum_messages(Comm *comm, const float *send, float *receive, int64_t 
     for (int64_t at = 0; at < count; at += length) {
         const int64_t n = count - at < length ? count - at : length;
         int requests = 0;
-        for (int step = 0; step < comm->size; step++) { /* each rank starts with another peer */
+        for (int step = 0; step < comm->size; step++) { /* ranks start with different peers */
             const int peer = (comm->rank + step) % comm->size;
             const float *to_peer = send + peer * count + at;
             from[peer] = peer == comm->rank ? to_peer : buffer + peer * length;
@@ -216,7 +215,7 @@ static void mpi_reduce_scatter(Comm *comm, const float *send, float *receive, in
 
 static void mpi_wait(Comm *comm) { (void)comm; }
 
-/* Everyone's values, to be combined in rank order: the reductions of MPI promise no order. */
+/* Gathers the values of all ranks, to combine them in rank order; MPI_Reduce promises no order. */
 static double *gather_values(Comm *comm, const double *values, int64_t count) {
     CHECK(count * comm->size <= INT_MAX, "an all-reduce of %lld values", (long long)count);
     double *all = malloc((size_t)(count * comm->size) * sizeof *all);
@@ -292,7 +291,7 @@ static const CommFunctions mpi_functions = {.name = "mpi",
 
 static void abort_all_ranks(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
-/* Ranks that may run on the same processors share them out; a binding by the launcher counts as its word. */
+/* Ranks whose affinity masks overlap divide their processors among themselves; a launcher's binding is respected. */
 static void set_threads(Comm *comm) {
     if (getenv("OMP_NUM_THREADS")) return;
     const int local_size = comm->local_size;

@@ -1,6 +1,6 @@
-/* GPUs, by NCCL. Parameters are gathered on one stream and gradients reduced on another, each with a communicator of
- * its own, so that both go on beside the device's work and beside each other; the host only enqueues. Communicators do
- * not block: every call may still be under way when it returns, and is asked until it is not. */
+/* Collectives between GPUs, by NCCL. Gathers and reductions each have a communicator and a stream of their own, so that
+ * both overlap with each other and with computation; the host only enqueues. The communicators are non-blocking: a call
+ * may return ncclInProgress, and is then polled until it has completed. */
 #ifdef FLAME_NCCL
 #include <nccl.h>
 #include <pthread.h>
@@ -37,18 +37,18 @@ static struct {
 #undef POINTER
 } nccl;
 
-/* One kind of collective. */
+/* Communicator and stream for one kind of collective: gathers or reductions. */
 typedef struct Lane {
     ncclComm_t comm;
     cudaStream_t stream;
-    cudaEvent_t asked;    /* what the device was asked before */
-    cudaEvent_t recorded; /* the last collective of a recording */
-    cudaEvent_t done;     /* the last collective, that or one of `ended`; NULL: the device has waited for it */
+    cudaEvent_t asked;    /* recorded on the device's stream; the lane waits for it */
+    cudaEvent_t recorded; /* the last collective of a graph capture */
+    cudaEvent_t done; /* the last collective: this one or one of `ended`; NULL: the device has already waited for it */
 } Lane;
 
-/* Memory that NCCL knows, so that it moves it without copies in between. */
+/* Memory registered with NCCL (zero-copy), with its handles. */
 typedef struct Registered {
-    void *memory, *handle[2]; /* with gathers, with reductions */
+    void *memory, *handle[2]; /* the handles of the two communicators */
     struct Registered *next;
 } Registered;
 
@@ -57,14 +57,15 @@ typedef struct Nccl {
     Lane gathers, reductions;
     Registered *registered;
     int gpu;
-    cudaEvent_t ended[WATCHDOG_OPEN]; /* of the latest collectives, by number */
+    cudaEvent_t ended[WATCHDOG_OPEN]; /* completion events of the latest collectives, by ticket */
     Watchdog *watchdog;
-    pthread_mutex_t asking; /* asking a communicator how a call goes also ends the call: one thread at a time */
+    pthread_mutex_t
+        asking; /* ncclCommGetAsyncError also completes a pending call, so only one thread may ask at a time */
 } Nccl;
 
 static Nccl *nccl_of(const Comm *comm) { return comm->state; }
 
-/* What became of a call on the communicator, once that is known. */
+/* Polls a communicator until its pending call has completed; returns the result. */
 static ncclResult_t settle(ncclComm_t comm, ncclResult_t result, double seconds) {
     const double start = seconds_now();
     while (result == ncclInProgress && seconds_now() - start < seconds)
@@ -83,7 +84,7 @@ static void check(Lane *lane, ncclResult_t result, const char *doing, const char
     log_end_job(WATCHDOG);
 }
 
-/* Calls NCCL for a lane and waits until the call has ended. */
+/* Calls NCCL for a lane and waits until the call has completed. */
 #define CALL(n, lane, call, doing, subject)                                                                            \
     do {                                                                                                               \
         pthread_mutex_lock(&(n)->asking);                                                                              \
@@ -91,13 +92,13 @@ static void check(Lane *lane, ncclResult_t result, const char *doing, const char
         pthread_mutex_unlock(&(n)->asking);                                                                            \
     } while (0)
 
-/* The device's stream and the lane's meet: the lane goes on after what the device was asked so far. */
+/* Makes the lane's stream wait for everything on the device's stream so far. */
 static void enter(Lane *lane) {
     CUDA(cudaEventRecord(lane->asked, device_cuda_stream()));
     CUDA(cudaStreamWaitEvent(lane->stream, lane->asked, 0));
 }
 
-/* What is recorded has not begun, and nobody may ask whether it has ended. */
+/* An event inside a graph capture cannot be queried, so the watchdog skips it. */
 static void leave(Comm *comm, Lane *lane, const char *collective) {
     Nccl *n = nccl_of(comm);
     const bool begun = !device_cuda_recording();
@@ -132,7 +133,7 @@ static void nccl_reduce_scatter(Comm *comm, const float *send, float *receive, i
     leave(comm, lane, "reduce-scatter");
 }
 
-/* The device goes on after the lane's last collective. */
+/* Makes the device's stream wait for the lane's last collective. */
 static void wait_for(Lane *lane) {
     if (lane->done) CUDA(cudaStreamWaitEvent(device_cuda_stream(), lane->done, 0));
     lane->done = NULL;
@@ -190,7 +191,7 @@ static bool collective_done(void *context, int64_t ticket) {
     return cudaEventQuery(n->ended[ticket % WATCHDOG_OPEN]) != cudaErrorNotReady;
 }
 
-/* A main thread that waits for NCCL asks by itself. */
+/* While the main thread polls NCCL, it notices errors by itself. */
 static const char *async_failure(void *context) {
     Nccl *n = context;
     ncclResult_t result[2] = {ncclSuccess, ncclSuccess};
@@ -241,7 +242,7 @@ static const CommFunctions nccl_functions = {.name = "nccl",
                                              .split = comm_over_split,
                                              .destroy = nccl_destroy};
 
-enum { OLDEST = 21900 }; /* has all that is called here */
+enum { OLDEST = 21900 }; /* the oldest version with all functions used here */
 
 /* Collective. */
 static Status open_library(Comm *world) {
@@ -263,8 +264,8 @@ static Status open_library(Comm *world) {
     return comm_worst(world, usable ? OK : BAD_INPUT);
 }
 
-/* NCCL refuses ranks that share a GPU. It takes them for ranks on different hosts if these have different names; they
- * then speak through sockets, which is good for tests. */
+/* NCCL refuses several ranks on one GPU. With different NCCL_HOSTIDs it takes them for ranks on different hosts and
+ * uses sockets, which is enough for tests. */
 static void pretend_hosts(int rank) {
     char name[32];
     snprintf(name, sizeof name, "flame-c-rank-%d", rank);
@@ -310,7 +311,7 @@ static Status connect_lane(Comm *world, Comm *host, Lane *lane) {
 Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm) {
     Status status = open_library(world);
     if (status != OK) return status;
-    setenv("NCCL_RUNTIME_CONNECT", "0", 0); /* buffers are allocated now, before anyone asks what is free */
+    setenv("NCCL_RUNTIME_CONNECT", "0", 0); /* allocate NCCL's buffers now, before the memory plan asks what is free */
     if (share_gpu) pretend_hosts(world->rank);
     Nccl *n = calloc(1, sizeof *n);
     CHECK(n, "out of memory");
@@ -322,7 +323,7 @@ Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool shar
         create_stream(lanes[i]);
         status = connect_lane(world, host, lanes[i]);
     }
-    if (status != OK) return status; /* the process ends; what is half made is not torn down, which may hang */
+    if (status != OK) return status; /* the process ends; destroying a half-connected communicator may hang */
     for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventCreateWithFlags(&n->ended[i], cudaEventDisableTiming));
     n->watchdog =
         watchdog_create((WatchdogOptions){watchdog_seconds(), collective_done, async_failure, n, host->ranks});

@@ -1,6 +1,5 @@
-/* Collectives on memory that only a device reaches: down to the host, through another communicator, and up again. Slow,
- * and right wherever that communicator is: for one rank (which copies on the device only), for several ranks that share
- * a GPU, and for tests. */
+/* Collectives on device memory by way of the host: copy down, run the host communicator's collective, copy up. Slow;
+ * used by a single rank (which only copies within the device), by ranks that share a GPU, and by tests. */
 #include <stdlib.h>
 
 #include "parallel/comm_over.h"
@@ -44,7 +43,7 @@ static void staged_release(Comm *comm, void *memory) {
 
 static const void *staged_whole(Comm *comm, const void *memory) { return comm->size == 1 ? memory : NULL; }
 
-/* At least `bytes` of the host's memory; every rank asks for as much. */
+/* Host staging memory of at least `bytes`; all ranks pass the same size. */
 static unsigned char *stage_of(Staged *staged, int64_t bytes) {
     if (bytes <= staged->stage_bytes) return staged->stage;
     Comm *host = staged->over.host;

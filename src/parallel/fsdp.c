@@ -10,34 +10,34 @@
 
 enum { SHARD_MULTIPLE = 32 }; /* elements: 64 bytes of bf16, so that shards next to each other are aligned */
 
-/* What the trainer does not see of a unit. */
+/* The private state of a unit. */
 typedef struct UnitState {
-    void *source;      /* this rank's slice in the compute type: its shard is the master itself, or its rounded copy */
-    float *sum;        /* the slice's gradient, of which gradient_shard is a part */
-    void *whole;       /* all elements in the compute type; the slot's memory comes and goes */
-    void *rounded;     /* offload: the shard of the source on the host; the master itself, or its rounded copy */
-    bool fresh;        /* `whole` holds this step's parameters */
-    bool has_gradient; /* `sum` holds one, over the replica */
+    void *source;      /* this rank's slice in the compute type; with F32 and one replica, the master shard itself */
+    float *sum;        /* the gradient of the slice; gradient_shard points into it */
+    void *whole;       /* all elements in the compute type; NULL while another unit uses the buffer */
+    void *rounded;     /* offload: host copy of the shard in the compute type; with F32 the master itself */
+    bool fresh;        /* `whole` is up to date */
+    bool has_gradient; /* `sum` holds a gradient, summed over the replica */
 } UnitState;
 
 struct Fsdp {
     const Mesh *mesh;
-    Comm *comm; /* of the replica's ranks */
+    Comm *comm; /* over the ranks of the replica */
     const Device *device;
     Unit *unit;
     int units;
     FsdpOptions options;
-    bool shares;      /* ranks read each other's sources: `whole` is never copied */
+    bool shares;      /* ranks map each other's sources: `whole` is a view, never a copy */
     bool stale;       /* the masters have changed since the sources were made */
     UnitState *state; /* [units] */
-    int turns;        /* buffers that blocks take turns with: block u has number u % turns */
-    void *slot[2];    /* parameters; NULL: no turns */
-    int slot_unit[2]; /* whose they are, or -1 */
+    int turns;        /* shared buffers: unit u uses buffer u % turns */
+    void *slot[2];    /* for parameters; NULL: each unit has its own */
+    int slot_unit[2]; /* the unit that each holds, or -1 */
     float *root_gradient, *block_gradient[2];
     int reducing; /* the unit whose gradient is being reduced, or -1 */
 };
 
-/* Of one rank; the same for every mesh of so many ranks. */
+/* Elements of one rank's shard; it depends on the number of ranks only, not on the mesh. */
 static int64_t shard_elements(const Unit *unit, int world_size) {
     const int64_t multiple = (int64_t)world_size * SHARD_MULTIPLE;
     return (unit->elements + multiple - 1) / multiple * SHARD_MULTIPLE;
@@ -56,7 +56,7 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
     FsdpMemory memory = {0};
     const int64_t size = dtype_size(options.type), root = shard_elements(&units[0], world_size);
     const int64_t turns = largest_shard(units, count, world_size) * (options.overlap ? 2 : 1);
-    const int64_t slice = options.replicas, others = world_size - slice; /* in shards */
+    const int64_t slice = options.replicas, others = world_size - slice; /* in units of shards */
     int64_t shards = 0;
     for (int u = 0; u < count; u++) shards += shard_elements(&units[u], world_size);
     memory.parameters = shards * (int64_t)sizeof(float);
@@ -77,10 +77,10 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
 
 static int64_t slice_elements(const Fsdp *fsdp, int u) { return fsdp->mesh->replicas->size * fsdp->unit[u].shard; }
 static int64_t whole_elements(const Fsdp *fsdp, int u) { return fsdp->comm->size * slice_elements(fsdp, u); }
-/* Where this rank's shard begins in its slice. */
+/* Offset of this rank's shard in its slice, in elements. */
 static int64_t shard_in_slice(const Fsdp *fsdp, int u) { return fsdp->mesh->replicas->rank * fsdp->unit[u].shard; }
 
-/* In the compute type. */
+/* Bytes in the compute type. */
 static int64_t shard_bytes(const Fsdp *fsdp, int u) { return fsdp->unit[u].shard * dtype_size(fsdp->options.type); }
 static int64_t slice_bytes(const Fsdp *fsdp, int u) { return fsdp->mesh->replicas->size * shard_bytes(fsdp, u); }
 static void *shard_of_source(const Fsdp *fsdp, int u) {
@@ -93,7 +93,7 @@ static void *staging_memory(const Fsdp *fsdp, int64_t bytes) {
     return memory;
 }
 
-/* The master and what blocks compute with: one and the same, where type and place are. */
+/* The master shard and its copy in the compute type; the same memory if type and device are the same. */
 static void create_parameters(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
     UnitState *state = &fsdp->state[u];
@@ -131,7 +131,7 @@ static void create_shards(Fsdp *fsdp, int u) {
     unit->update_gradient = fsdp->options.offload ? staging_memory(fsdp, bytes) : unit->gradient_shard;
 }
 
-/* Room for any block. */
+/* Elements of the largest block. */
 static int64_t turn_elements(const Fsdp *fsdp) {
     const int ranks = fsdp->mesh->world->size;
     return ranks * largest_shard(fsdp->unit, fsdp->units, ranks);
@@ -278,7 +278,7 @@ static void round_master(const Fsdp *fsdp, const Unit *unit, void *to) {
                                 (Grid){(unit->shard + CAST_BLOCK - 1) / CAST_BLOCK, 1, 1}, &arguments);
 }
 
-/* This step's source of a unit: this rank's shard and those of the other replicas. */
+/* Updates the source of a unit for this step: converts this rank's shard and gathers those of the other replicas. */
 static void refresh_source(Fsdp *fsdp, int u) {
     const Unit *unit = &fsdp->unit[u];
     UnitState *state = &fsdp->state[u];
@@ -292,7 +292,7 @@ static void refresh_source(Fsdp *fsdp, int u) {
     state->fresh = fsdp->shares;
 }
 
-/* Makes this step's sources of all units; then peers may read them. */
+/* Updates the sources of all units; afterwards peers may read them. */
 static void refresh_sources(Fsdp *fsdp) {
     fsdp->comm->f->wait_gathers(fsdp->comm);
     for (int u = 0; u < fsdp->units; u++) refresh_source(fsdp, u);
@@ -302,13 +302,13 @@ static void refresh_sources(Fsdp *fsdp) {
     fsdp->stale = false;
 }
 
-/* Makes state[u].whole hold the unit, once wait_gathers has been called. */
+/* Starts gathering unit u into state[u].whole; complete after wait_gathers. */
 static void begin_gather(Fsdp *fsdp, int u) {
     UnitState *state = &fsdp->state[u];
     if (fsdp->stale) refresh_sources(fsdp);
     if (takes_turns(fsdp, u)) {
         const int turn = u % fsdp->turns;
-        state->fresh = fsdp->slot_unit[turn] == u; /* the last block's backward comes right after its forward */
+        state->fresh = fsdp->slot_unit[turn] == u; /* the backward of the last block follows its forward */
         state->whole = fsdp->slot[turn];
         fsdp->slot_unit[turn] = u;
     }
@@ -324,7 +324,7 @@ void fsdp_gather(Fsdp *fsdp, int u) {
     begin_gather(fsdp, u);
     fsdp->comm->f->wait_gathers(fsdp->comm);
     unit->gathered = fsdp->state[u].whole;
-    if (fsdp->shares) /* the peers read this rank's slice where it lies */
+    if (fsdp->shares) /* peers read this rank's slice in place */
         fsdp->comm->bytes_sent += (fsdp->comm->size - 1) * slice_bytes(fsdp, u);
     for (int i = 0; i < unit->parameters; i++) {
         Parameter *p = &unit->parameter[i];
@@ -336,7 +336,7 @@ void fsdp_prefetch(Fsdp *fsdp, int u) {
     if (fsdp->turns > 1 && !fsdp->unit[u].gathered) begin_gather(fsdp, u);
 }
 
-/* Nobody may use the unit's whole parameters any more. */
+/* Marks the gathered parameters of the unit as invalid. */
 static void take_away(Unit *unit) {
     unit->gathered = NULL;
     for (int i = 0; i < unit->parameters; i++) unit->parameter[i].tensor.data = NULL;
@@ -382,7 +382,8 @@ static void add_in_place(const Fsdp *fsdp, float *x, const float *y, int64_t cou
     if (rest) add_launch(fsdp->device, F32, &arguments);
 }
 
-/* This rank's slice of the whole gradient, where a sum goes that is to be added to what there is already. */
+/* This rank's slice within the gradient buffer: the result of a reduction that is then added to the slice's gradient.
+ */
 static float *own_slice(const Fsdp *fsdp, int u) {
     return whole_gradient(fsdp, u) + fsdp->comm->rank * slice_elements(fsdp, u);
 }
@@ -396,7 +397,7 @@ static void begin_reduction(Fsdp *fsdp, int u) {
     fsdp->reducing = u;
 }
 
-/* The sum over the replica is there; that of the step's last micro-batch goes on, while blocks compute. */
+/* The reduction over the replica is complete. In the last micro-batch of a step, starts the one over replicas. */
 static void end_reduction(Fsdp *fsdp, int u, bool last) {
     const Unit *unit = &fsdp->unit[u];
     Comm *replicas = fsdp->mesh->replicas;

@@ -19,7 +19,7 @@ static void launch_squares(const Device *device, const Unit *unit, double *parti
     device->launch(KERNEL_sum_of_squares, F32, (Grid){blocks_of(unit->shard, SQUARES_BLOCK), 1, 1}, &arguments);
 }
 
-/* L2 norm of the gradient of the whole model, as it lies in the shards. */
+/* L2 norm of the gradient of the whole model, from the shards. */
 static double gradient_norm(Fsdp *fsdp) {
     int count;
     const Unit *units = fsdp_units(fsdp, &count);
@@ -58,7 +58,7 @@ static void update_range(const Unit *unit, int64_t first, int64_t last, AdamwArg
     unit->update_device->launch(KERNEL_adamw, F32, (Grid){blocks_of(arguments.count, ADAMW_BLOCK), 1, 1}, &arguments);
 }
 
-/* Neighbours that agree on decay are updated together. */
+/* Adjacent parameters with the same decay are updated by one launch. */
 static void update_unit(const Unit *unit, bool decay_all, const AdamwArguments *decaying) {
     AdamwArguments constant = *decaying;
     constant.keep = 1;
@@ -73,7 +73,8 @@ static void update_unit(const Unit *unit, bool decay_all, const AdamwArguments *
 OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
                                double gradient_scale) {
     fsdp_begin_update(fsdp);
-    const double norm = gradient_norm(fsdp) * gradient_scale; /* read on the host: the gradients have arrived too */
+    const double norm =
+        gradient_norm(fsdp) * gradient_scale; /* the host has the norm, so offloaded gradients have arrived as well */
     if (!isfinite(norm)) return (OptimizerResult){norm, true};
     const double clip = options->max_norm > 0 ? options->max_norm / (norm + 1e-6) : 1;
     const double t = (double)update;

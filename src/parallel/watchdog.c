@@ -24,7 +24,7 @@ struct Watchdog {
     pthread_cond_t stop;
     bool stopping;
     Begun begun[WATCHDOG_OPEN];
-    int64_t first, count; /* [first, count) are under way */
+    int64_t first, count; /* collectives [first, count) are in flight */
     double last_end;
 };
 
@@ -46,7 +46,7 @@ static void end_job(const Watchdog *w, const char *what) {
     log_end_job(WATCHDOG);
 }
 
-/* With the lock held. */
+/* Called with the lock held. */
 static void look(Watchdog *w) {
     const double now = seconds_now();
     if (w->count - w->first > WATCHDOG_OPEN) w->first = w->count - WATCHDOG_OPEN;
@@ -78,7 +78,7 @@ static void *watch(void *argument) {
     return NULL;
 }
 
-/* Signals go to the main thread, which knows what to do with them. */
+/* Blocks all signals in this thread: they are handled elsewhere. */
 Watchdog *watchdog_create(WatchdogOptions options) {
     Watchdog *w = calloc(1, sizeof *w);
     CHECK(w, "out of memory");

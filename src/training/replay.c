@@ -7,7 +7,7 @@ static bool can_replay(const Fsdp *fsdp) {
     return fsdp_device(fsdp)->begin_recording && can_record(mesh->shards) && can_record(mesh->replicas);
 }
 
-/* Whatever was gathered before is gathered again in every replay of a step's first micro-batch. */
+/* A recording of the first micro-batch must contain all gathers, so nothing may be gathered beforehand. */
 static void record(Replay *replay, Fsdp *fsdp, void (*ask)(void *context, bool last), void *context, bool last) {
     const Mesh *mesh = fsdp_mesh(fsdp);
     const Device *device = fsdp_device(fsdp);
@@ -21,8 +21,8 @@ static void record(Replay *replay, Fsdp *fsdp, void (*ask)(void *context, bool l
     replay->replicas_sent = mesh->replicas->bytes_sent - replicas_sent;
 }
 
-/* What asking would have left behind. */
-static void pretend(const Replay *replay, Fsdp *fsdp) {
+/* Does on the host what launching the micro-batch would have done. */
+static void account_for_replay(const Replay *replay, Fsdp *fsdp) {
     const Mesh *mesh = fsdp_mesh(fsdp);
     fsdp_refresh(fsdp);
     fsdp_replayed(fsdp);
@@ -44,7 +44,7 @@ void replays_run(Replays *replays, Fsdp *fsdp, void (*ask)(void *context, bool l
         return;
     }
     if (replay->recording)
-        pretend(replay, fsdp);
+        account_for_replay(replay, fsdp);
     else
         record(replay, fsdp, ask, context, last);
     fsdp_device(fsdp)->replay(replay->recording);

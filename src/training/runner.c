@@ -7,7 +7,7 @@
 #include "kernels/ops.h"
 #include "training/replay.h"
 
-enum { SLOTS = 16 }; /* micro-batches that are asked for without waiting for any, where the host does not compute */
+enum { SLOTS = 16 }; /* micro-batches enqueued on a GPU before the host waits */
 
 struct Runner {
     Model *model;
@@ -15,17 +15,17 @@ struct Runner {
     const Device *device;
     RunnerOptions options;
     Arena keep, scratch;
-    int32_t *host_tokens, *device_tokens; /* tokens, labels, segment, position, one after another; the host's [slots] */
-    float *host_losses, *device_losses;   /* of the tokens */
-    int64_t slots, used;                  /* micro-batches that the host holds, and has asked for since the last sum */
-    double loss_sum;                      /* of the micro-batches before those */
+    int32_t *host_tokens, *device_tokens; /* tokens, labels, segment, position, contiguous; the host has one per slot */
+    float *host_losses, *device_losses;   /* losses of the tokens */
+    int64_t slots, used;                  /* slots in total, and in use since the last runner_losses */
+    double loss_sum;                      /* sums of the micro-batches whose slots were reused */
     int64_t targets;
     Batch batch;
     Tape embedding_tape, head_tape, *layer_tape;
-    Tensor *boundary; /* [layers + 1]: the input of each layer and of the head */
+    Tensor *boundary; /* [layers + 1] inputs of each layer and of the head */
     void *boundary_gradient;
     double forward_flops;
-    Profile *profile; /* NULL: not timed */
+    Profile *profile; /* NULL: no profiling */
     Replays replays;
 };
 
@@ -57,7 +57,7 @@ static void release(Runner *runner, int unit) {
     if (runner->fsdp) fsdp_release(runner->fsdp, unit);
 }
 
-/* The output of a tape becomes the input of the next one: a tensor of its own, whose memory outlives scratch. */
+/* Copies the output of a tape into a boundary tensor, the input of the next tape, whose memory outlives scratch. */
 static Tensor keep_boundary(Runner *runner, const Tape *tape, const Tensor *x) {
     Tensor boundary = tensor_of(x->data, x->rows, x->cols, x->type);
     if (tape->node[tape->nodes - 1].in_scratch) {
@@ -82,7 +82,7 @@ static void upload_batch(Runner *runner) {
     runner->device->copy(runner->device_tokens, bytes, batch_of(runner, runner->used).tokens, bytes, 1, bytes);
 }
 
-/* Embeddings and all layers; boundary[l] is what layer l read. */
+/* Runs embeddings and all layers; boundary[l] is the input of layer l. */
 static void forward_layers(Runner *runner, bool recording) {
     Model *model = runner->model;
     arena_rewind(&runner->keep, 0);
@@ -106,19 +106,20 @@ static void forward_layers(Runner *runner, bool recording) {
 
 static Tensor *head_losses(Runner *runner, bool recording) {
     Tape *tape = begin_tape(runner, &runner->head_tape, recording);
-    tape->recompute = RECOMPUTE_NONE; /* its forward also sums the head's gradient: it runs once */
+    tape->recompute =
+        RECOMPUTE_NONE; /* the forward of the fused loss also accumulates the head's gradient, so it must run once */
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
     Tensor *losses = linear_cross_entropy(tape, x, runner->model->lm_head);
     runner->forward_flops += tape->work.flops;
     return losses;
 }
 
-/* Out of the arenas, which the next layers use again. */
+/* Copied out of the arenas, which the next layers reuse. */
 static void keep_losses(Runner *runner, const Tensor *losses) {
     runner->device->copy(runner->device_losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
 }
 
-/* The micro-batch's losses are on their way; what comes next is another slot's. */
+/* Starts copying the losses to the host and moves on to the next slot. */
 static void download_losses(Runner *runner) {
     const int64_t bytes = losses_bytes(runner);
     runner->device->copy(runner->host_losses + runner->used * rows_of(runner), bytes, runner->device_losses, bytes, 1,
@@ -126,7 +127,7 @@ static void download_losses(Runner *runner) {
     runner->used++;
 }
 
-/* On the host, in the order of the tokens. */
+/* Sums on the host, in the order of the tokens. */
 static void sum_slot(Runner *runner, int64_t slot) {
     const int32_t *labels = batch_of(runner, slot).labels;
     const float *losses = runner->host_losses + slot * rows_of(runner);
@@ -145,12 +146,13 @@ static void sum_losses(Runner *runner) {
     runner->used = 0;
 }
 
-/* Walks a tape back from the gradient in boundary_gradient (NULL: the output needs none) and leaves the gradient of its
- * input there. */
+/* Runs a tape backwards from the gradient of its output in boundary_gradient (NULL: the loss) and leaves the gradient
+ * of its input there. */
 static void backward_tape(Runner *runner, Tape *tape, Tensor *input) {
     tape_rematerialise(tape);
     Tensor *output = tape->node[tape->nodes - 1].out[0];
-    tape_seed_gradient(output, runner->boundary_gradient); /* the loss is the end: its op does not read this */
+    tape_seed_gradient(output,
+                       runner->boundary_gradient); /* the op of the loss does not read the gradient of its output */
     tape_backward(tape);
     if (input) {
         const int64_t row = input->cols * dtype_size(input->type);
@@ -159,7 +161,7 @@ static void backward_tape(Runner *runner, Tape *tape, Tensor *input) {
     arena_rewind(&runner->scratch, 0);
 }
 
-/* On the counting device any address says "not frozen". */
+/* On the counting device any non-NULL address means "not frozen". */
 static void pretend_gradient(Unit *unit, bool begin) {
     for (int i = 0; i < unit->parameters; i++) {
         Parameter *p = &unit->parameter[i];

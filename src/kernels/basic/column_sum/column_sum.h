@@ -1,5 +1,5 @@
-/* How the gradient of a weight that every row shares is made: an op's backward kernel leaves one row of partial sums
- * per PARTIAL_ROWS rows in a workspace, and column_sum adds them, in order, to the gradient. */
+/* The gradient of a weight that all rows share: an op's backward kernel writes one row of partial sums per PARTIAL_ROWS
+ * rows, and column_sum adds these rows, in order, to the gradient. */
 #ifndef FLAME_KERNELS_BASIC_COLUMN_SUM_COLUMN_SUM_H
 #define FLAME_KERNELS_BASIC_COLUMN_SUM_COLUMN_SUM_H
 
