@@ -11,31 +11,11 @@
 #include "commands/commands.h"
 #include "core/device.h"
 
-typedef struct Command {
-    const char *name;
-    Status (*run)(int argc, char **argv); /* argv[0] is the command's name */
-    const char *summary;
-} Command;
-
-static const Command commands[] = {
-    {"train", command_train, "train a model: flame-c --config FILE [--section.key=value ...]"},
-    {"plan", command_plan, "print parameters, memory and work of a configuration without training it"},
-    {"data", command_data, "build, inspect and verify data sets"},
-    {"eval", command_eval, "loss, perplexity and bits per byte of a checkpoint on a data set"},
-    {"verify", command_verify, "does this build compute what the reference computed?"},
-    {"logits", command_logits, "what the model of a checkpoint says to given tokens, for comparison"},
-    {"export", command_export, "write a checkpoint as a Hugging Face folder of another element type or shard size"},
-    {"import", command_import, "make a step-0 checkpoint from a Hugging Face folder"},
-    {"bench", command_bench, "time every kernel and the step against the machine's matrix product rate"},
-};
-
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
 static void print_help(void) {
     printf("flame-c trains hybrid linear-attention language models.\n\n"
            "  flame-c --config configs/quickstart.yaml            one rank\n"
            "  mpirun -np 8 flame-c --config configs/gla-340M.yaml eight ranks\n\nCommands:\n");
-    for (int i = 0; i < COMMANDS; i++) printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+    for (int i = 0; all_commands[i]; i++) printf("  %-8s %s\n", all_commands[i]->name, all_commands[i]->summary);
     printf("\n`flame-c COMMAND --help` explains a command; `flame-c train --help` lists every configuration key.\n"
            "`flame-c --version` prints the versions of this program and its libraries.\n");
 }
@@ -62,9 +42,9 @@ int main(int argc, char **argv) {
         print_version();
         return OK;
     }
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(first, commands[i].name) == 0) return (int)commands[i].run(argc - 1, argv + 1);
-    if (first[0] == '-') return (int)command_train(argc, argv);
+    for (int i = 0; all_commands[i]; i++)
+        if (strcmp(first, all_commands[i]->name) == 0) return (int)command_run(all_commands[i], argc - 1, argv + 1);
+    if (first[0] == '-') return (int)command_run(&train_command, argc, argv);
     fprintf(stderr, "flame-c: error: there is no command \"%s\"; flame-c --help lists them\n", first);
     return USAGE;
 }

@@ -3,12 +3,16 @@
 #define FLAME_BASE_DTYPE_H
 
 #include <stdint.h>
+#include <string.h>
 
 typedef enum DType { F32, BF16, I32, F64, DTYPES } DType;
 
 typedef uint16_t bf16;
 
 static inline int64_t dtype_size(DType type) { return type == F64 ? 8 : type == BF16 ? 2 : 4; }
+
+/* The type of products and activations that an option or key names: "bfloat16" or "float32". */
+static inline DType dtype_named(const char *name) { return strcmp(name, "bfloat16") == 0 ? BF16 : F32; }
 
 static inline float bf16_to_float(bf16 x) {
     union {

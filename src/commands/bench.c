@@ -19,26 +19,25 @@
 enum { WARM_UP = 2, PROFILED = 3, PRODUCT_SIZE = 2048 };
 
 typedef struct Bench {
-    TrainConfig config;
-    Session session;
     int64_t steps;
     const char *json_path, *data_path;
+    Texts keys;
+    TrainConfig config;
+    Session session;
     json_t *json;
     double start;
     double peak_rate, memory_rate; /* FLOP/s of all ranks, bytes/s of one */
 } Bench;
 
-static void print_usage(void) {
-    printf(
-        "flame-c bench --config FILE [--section.key=value ...] [--steps 10] [--json FILE] [--data FILE.h5]\n\n"
-        "Trains on random tokens without data or checkpoints and prints tokens/s, FLOP/s of the step and of each op, "
-        "and\n"
-        "what share of its roofline each reaches: of the time that its FLOPs or its bytes would take at the rates "
-        "of matrix\n"
-        "products and of copies, measured just before. --data times the reading of random windows of a data set. "
-        "--json\n"
-        "writes every figure.\n");
-}
+#define AT(field) offsetof(Bench, field)
+
+static const Option options[] = {
+    CONFIG_OPTIONS,
+    {"steps", OPTION_INTEGER, "N", "10", 1, 1e6, "steps to time, after two to warm up", AT(steps)},
+    {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write every figure here", AT(json_path)},
+    {"data", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "also time the reading of random windows of this data set",
+     AT(data_path)},
+};
 
 static void record(json_t *object, const char *key, double value) {
     json_object_set_new(object, key, json_real(value));
@@ -242,7 +241,7 @@ static void report_memory(Bench *b, const MemoryPlan *plan, int64_t bytes) {
     record(b->json, "planned_device_memory_bytes", (double)plan->device_bytes);
 }
 
-static Status run(Bench *b, Comm *comm) {
+static Status measure(Bench *b, Comm *comm) {
     Model *model = NULL;
     const Device *device = NULL;
     Status status = agree(comm, config_check_mesh(&b->config.training, comm->size));
@@ -265,49 +264,38 @@ static Status run(Bench *b, Comm *comm) {
     return status == OK ? write_json(b) : status;
 }
 
-/* Takes this command's own options out of argv; the rest is configuration. */
-static Status parse_arguments(Bench *b, int *argc, char **argv) {
-    int kept = 0;
-    for (int i = 0; i < *argc; i++) {
-        const bool steps = strcmp(argv[i], "--steps") == 0, json = strcmp(argv[i], "--json") == 0;
-        const bool data = strcmp(argv[i], "--data") == 0;
-        if (!steps && !json && !data) {
-            argv[kept++] = argv[i];
-            continue;
-        }
-        if (++i == *argc) return USAGE;
-        if (json) b->json_path = argv[i];
-        if (data) b->data_path = argv[i];
-        if (steps && (b->steps = strtoll(argv[i], NULL, 10)) <= 0) return USAGE;
-    }
-    *argc = kept;
-    return OK;
-}
-
-Status command_bench(int argc, char **argv) {
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0) return print_usage(), OK;
-    Bench b = {.steps = 10, .start = seconds_now()};
-    int rest = argc - 1;
-    if (parse_arguments(&b, &rest, argv + 1) != OK) {
-        log_error("bench: --steps wants a number of at least 1, --json and --data a file");
-        return USAGE;
-    }
+static Status run(void *values) {
+    Bench *b = values;
+    b->start = seconds_now();
     Comm *comm = NULL;
     Status status = comm_create(&comm);
     if (status != OK) return status;
-    status = agree(comm, config_load(rest, argv + 1, &b.config));
+    status = agree(comm, config_load(b->keys.count, b->keys.item, &b->config));
     if (status != OK) {
         comm_destroy(comm);
         return status;
     }
-    b.json = json_object();
-    status = run(&b, comm);
-    json_decref(b.json);
-    config_free(&b.config);
-    if (b.session.comm)
-        session_close(&b.session);
+    b->json = json_object();
+    status = measure(b, comm);
+    json_decref(b->json);
+    config_free(&b->config);
+    if (b->session.comm)
+        session_close(&b->session);
     else
         comm_destroy(comm);
     return status;
 }
+
+const Command bench_command = {
+    .name = "bench",
+    .summary = "time every kernel and the step against the machine's matrix product rate",
+    .text = "Trains on random tokens without data or checkpoints and prints tokens/s, FLOP/s of the step and of each\n"
+            "op, and what share of its roofline each reaches: of the time that its FLOPs or its bytes would take at\n"
+            "the rates of matrix products and of copies, measured just before.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(Bench),
+    .takes_keys = true,
+    .keys = AT(keys),
+    .run = run,
+};

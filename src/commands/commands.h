@@ -1,17 +1,13 @@
-/* One function per command of the command line. argv[0] is the command's name; the return value is the exit code. */
+/* The commands of the command line, each in the file of its name. */
 #ifndef FLAME_COMMANDS_COMMANDS_H
 #define FLAME_COMMANDS_COMMANDS_H
 
-#include "base/check.h"
+#include "commands/options.h"
 
-Status command_train(int argc, char **argv);
-Status command_plan(int argc, char **argv);
-Status command_data(int argc, char **argv);
-Status command_eval(int argc, char **argv);
-Status command_verify(int argc, char **argv);
-Status command_logits(int argc, char **argv);
-Status command_export(int argc, char **argv);
-Status command_import(int argc, char **argv);
-Status command_bench(int argc, char **argv);
+extern const Command train_command, plan_command, data_command, eval_command, verify_command, logits_command,
+    export_command, import_command, bench_command;
+
+/* All of them in the order of the help, NULL-terminated. */
+extern const Command *const all_commands[];
 
 #endif

@@ -1,5 +1,4 @@
 /* flame-c eval: loss, perplexity and bits per byte of a checkpoint (or any Hugging Face folder of a known model). */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,80 +14,52 @@
 typedef struct EvalArguments {
     const char *checkpoint, *data;
     int64_t seq_len, batch, samples; /* samples 0: all */
-    DType type;
-    const char *device;
+    const char *dtype, *device;
 } EvalArguments;
 
-static void print_usage(void) {
-    printf("flame-c eval --checkpoint DIR --data FILE.h5 [--seq-len 2048] [--batch 1] [--samples N] [--dtype "
-           "float32|bfloat16]\n"
-           "             [--device auto|cpu|cuda]\n\n"
-           "DIR is a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder. Prints the mean loss "
-           "in nats\n"
-           "per token, the perplexity, and with the byte tokenizer the bits per byte, over all windows of seq-len "
-           "tokens of the\n"
-           "file (or the first N). Runs under mpirun too.\n");
-}
+#define AT(field) offsetof(EvalArguments, field)
 
-/* A whole number of at least 1, or 0 if it is not one. */
-static int64_t positive(const char *text) {
-    char *end = NULL;
-    const long long value = strtoll(text, &end, 10);
-    return *text && !*end && value > 0 ? value : 0;
-}
-
-static Status parse_arguments(EvalArguments *a, int argc, char **argv) {
-    static const struct option options[] = {
-        {"checkpoint", required_argument, NULL, 'c'}, {"data", required_argument, NULL, 'd'},
-        {"seq-len", required_argument, NULL, 's'},    {"batch", required_argument, NULL, 'b'},
-        {"samples", required_argument, NULL, 'n'},    {"dtype", required_argument, NULL, 't'},
-        {"device", required_argument, NULL, 'v'},     {0}};
-    optind = 1;
-    for (int letter; (letter = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        int64_t *number = letter == 's' ? &a->seq_len : letter == 'b' ? &a->batch : letter == 'n' ? &a->samples : NULL;
-        if (letter == 'c') a->checkpoint = optarg;
-        if (letter == 'd') a->data = optarg;
-        if (number && !(*number = positive(optarg))) letter = '?';
-        if (letter == 'v' && !session_knows_device(a->device = optarg)) letter = '?';
-        if (letter == 't' && strcmp(optarg, "bfloat16") == 0)
-            a->type = BF16;
-        else if (letter == 't' && strcmp(optarg, "float32") != 0)
-            letter = '?';
-        if (letter == '?') return USAGE;
-    }
-    return optind == argc && a->checkpoint && a->data ? OK : USAGE;
-}
+static const Option options[] = {
+    {"checkpoint", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0,
+     "a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder", AT(checkpoint)},
+    {"data", OPTION_TEXT | OPTION_REQUIRED, "FILE.h5", NULL, 0, 0, "the text to score, as tokens", AT(data)},
+    {"seq-len", OPTION_INTEGER, "N", "2048", 1, 1e8, "tokens of a window", AT(seq_len)},
+    {"batch", OPTION_INTEGER, "N", "1", 1, 1e6, "windows at a time, on each rank", AT(batch)},
+    {"samples", OPTION_INTEGER, "N", NULL, 1, 1e15, "score the first N windows only", AT(samples)},
+    {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
+    {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
+};
 
 static Status open_model(const char *folder, const char *device_name, Comm *comm, Session *session,
-                         const RunnerOptions *options) {
+                         const RunnerOptions *runner) {
     char *path = path_join(folder, "config.json");
     Model *model = NULL;
     const Device *device = NULL;
     Status status = session_device(comm, device_name, &device);
     if (status == OK) status = agree(comm, model_from_file(path, &model));
     free(path);
-    if (status == OK) status = session_open(session, comm, device, model, *options, session_sharding(options));
+    if (status == OK) status = session_open(session, comm, device, model, *runner, session_sharding(runner));
     return status == OK ? weights_load(folder, comm, model->unit, model->units) : status;
 }
 
-static Status open_checkpoint(const EvalArguments *a, Comm *comm, Session *session, const RunnerOptions *options) {
+static Status open_checkpoint(const EvalArguments *a, Comm *comm, Session *session, const RunnerOptions *runner) {
     char *folder = checkpoint_find(a->checkpoint);
     Status status = agree(comm, folder ? OK : BAD_INPUT);
-    if (status == OK) status = open_model(folder, a->device, comm, session, options);
+    if (status == OK) status = open_model(folder, a->device, comm, session, runner);
     free(folder);
     return status;
 }
 
 static Status open_data(const EvalArguments *a, const Session *session, Stream **stream) {
-    StreamOptions options = stream_default_options();
-    options.files = &a->data;
-    options.file_count = 1;
-    options.seq_len = a->seq_len;
-    options.shuffle = false;
-    options.vocab_size = session->model->config.vocab_size;
-    options.rank = session->comm->rank;
-    options.world = session->comm->size;
-    return stream_open(&options, stream);
+    StreamOptions wanted = stream_default_options();
+    wanted.files = &a->data;
+    wanted.file_count = 1;
+    wanted.seq_len = a->seq_len;
+    wanted.shuffle = false;
+    wanted.vocab_size = session->model->config.vocab_size;
+    wanted.rank = session->comm->rank;
+    wanted.world = session->comm->size;
+    return stream_open(&wanted, stream);
 }
 
 static void print_result(const EvalArguments *a, const Stream *stream, Evaluation e) {
@@ -104,28 +75,22 @@ static void print_result(const EvalArguments *a, const Stream *stream, Evaluatio
         log_info("bits per token %.4f", loss / log(2));
 }
 
-Status command_eval(int argc, char **argv) {
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0) return print_usage(), OK;
-    EvalArguments a = {.seq_len = 2048, .batch = 1, .type = F32, .device = "auto"};
-    if (parse_arguments(&a, argc, argv) != OK) {
-        log_error("eval: wants --checkpoint DIR and --data FILE.h5; flame-c eval --help lists the options");
-        return USAGE;
-    }
+static Status run(void *values) {
+    const EvalArguments *a = values;
     Session session = {0};
     Stream *stream = NULL;
     Comm *comm = NULL;
     Evaluation result;
-    const RunnerOptions options = {.type = a.type, .B = a.batch, .T = a.seq_len};
+    const RunnerOptions runner = {.type = dtype_named(a->dtype), .B = a->batch, .T = a->seq_len};
     Status status = comm_create(&comm);
     if (status != OK) return status;
-    status = open_checkpoint(&a, comm, &session, &options);
-    if (status == OK) status = agree(comm, open_data(&a, &session, &stream));
+    status = open_checkpoint(a, comm, &session, &runner);
+    if (status == OK) status = agree(comm, open_data(a, &session, &stream));
     if (status == OK) {
         const int64_t all = stream_samples(stream);
-        status = evaluate(&session, &options, stream, a.samples && a.samples < all ? a.samples : all, &result);
+        status = evaluate(&session, &runner, stream, a->samples && a->samples < all ? a->samples : all, &result);
     }
-    if (status == OK) print_result(&a, stream, result);
+    if (status == OK) print_result(a, stream, result);
     stream_close(stream);
     if (session.comm)
         session_close(&session);
@@ -133,3 +98,15 @@ Status command_eval(int argc, char **argv) {
         comm_destroy(comm);
     return status;
 }
+
+const Command eval_command = {
+    .name = "eval",
+    .summary = "loss, perplexity and bits per byte of a checkpoint on a data set",
+    .text =
+        "Prints the mean loss in nats per token, the perplexity, and with the byte tokenizer the bits per byte, over\n"
+        "all windows of the file. Runs under mpirun too.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(EvalArguments),
+    .run = run,
+};

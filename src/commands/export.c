@@ -1,6 +1,5 @@
 /* flame-c export: a checkpoint as a Hugging Face folder of another element type or shard size. */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,68 +15,23 @@
 #include "checkpoint/tensor_folder.h"
 
 typedef struct Export {
-    const char *checkpoint, *out;
-    SafeType type;
+    const char *checkpoint, *out, *dtype;
     int64_t max_shard_bytes;
 } Export;
 
-static void print_usage(void) {
-    printf(
-        "flame-c export --checkpoint DIR --out DIR [--dtype bfloat16|float32|float16] [--max-shard-size 5GB]\n\n"
-        "Writes the weights of a checkpoint (a step folder, or the newest step of a run) as a folder that Hugging\n"
-        "Face's from_pretrained loads: config.json, model.safetensors or shards of at most --max-shard-size, and the\n"
-        "tokenizer's files if the checkpoint has them. The default is bfloat16. --out must be empty or not exist.\n");
-}
+#define AT(field) offsetof(Export, field)
 
-/* "5GB", "500MB", "2GiB", "1000000"; 0 if it is not a size. */
-static int64_t parse_size(const char *text) {
-    static const struct {
-        const char *name;
-        int64_t bytes;
-    } suffixes[] = {{"", 1},          {"B", 1},         {"KB", 1000},    {"MB", 1000000}, {"GB", 1000000000},
-                    {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
-    char *end;
-    errno = 0;
-    const int64_t number = strtoll(text, &end, 10);
-    int64_t bytes;
-    if (errno || end == text || number <= 0) return 0;
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
-        if (strcmp(end, suffixes[i].name) == 0)
-            return __builtin_mul_overflow(number, suffixes[i].bytes, &bytes) ? 0 : bytes;
-    return 0;
-}
+static const Option options[] = {
+    {"checkpoint", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0,
+     "a step folder, or a run's folder (its newest step)", AT(checkpoint)},
+    {"out", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0, "the folder to write; it must be empty or not exist",
+     AT(out)},
+    {"dtype", OPTION_CHOICE, "bfloat16|float32|float16", "bfloat16", 0, 0, "type of the weights", AT(dtype)},
+    {"max-shard-size", OPTION_SIZE, "SIZE", "5GB", 0, 0, "the largest file", AT(max_shard_bytes)},
+};
 
-static Status read_options(int argc, char **argv, Export *task, bool *help) {
-    static const struct option options[] = {{"checkpoint", required_argument, NULL, 'c'},
-                                            {"out", required_argument, NULL, 'o'},
-                                            {"dtype", required_argument, NULL, 'd'},
-                                            {"max-shard-size", required_argument, NULL, 's'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    *help = false;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (option == 'h') {
-            *help = true;
-            return OK;
-        }
-        if (option == 'c') task->checkpoint = optarg;
-        if (option == 'o') task->out = optarg;
-        if (option == 's') task->max_shard_bytes = parse_size(optarg);
-        if (option == 'd')
-            task->type = strcmp(optarg, "bfloat16") == 0  ? SAFE_BF16
-                         : strcmp(optarg, "float16") == 0 ? SAFE_F16
-                         : strcmp(optarg, "float32") == 0 ? SAFE_F32
-                                                          : SAFE_TYPES;
-        if (option == '?') return USAGE;
-    }
-    const char *wrong = optind != argc                    ? "export takes no argument without a --name"
-                        : !task->checkpoint || !task->out ? "export needs --checkpoint DIR and --out DIR"
-                        : task->type == SAFE_TYPES        ? "--dtype is bfloat16, float32 or float16"
-                        : task->max_shard_bytes <= 0      ? "--max-shard-size is a size such as 5GB, at least one byte"
-                                                          : NULL;
-    if (wrong) log_error("%s; see flame-c export --help", wrong);
-    return wrong ? USAGE : OK;
+static SafeType safe_type(const char *dtype) {
+    return strcmp(dtype, "bfloat16") == 0 ? SAFE_BF16 : strcmp(dtype, "float16") == 0 ? SAFE_F16 : SAFE_F32;
 }
 
 static Status check_out(const char *source, const char *out) {
@@ -117,12 +71,12 @@ static Status write_folder(const Export *task, const char *source, const char *t
         const SafeTensor **list = calloc((size_t)count + 1, sizeof *list);
         CHECK(list, "no memory for the list of tensors");
         for (int64_t i = 0; i < count; i++) list[i] = tensor_folder_entry(tensors, i);
-        const RewriteOptions options = {
-            .type = task->type, .max_shard_bytes = task->max_shard_bytes, .expected = state};
-        status = tensors_rewrite(list, count, temporary, options, NULL);
+        const RewriteOptions rewrite = {
+            .type = safe_type(task->dtype), .max_shard_bytes = task->max_shard_bytes, .expected = state};
+        status = tensors_rewrite(list, count, temporary, rewrite, NULL);
         free(list);
     }
-    if (status == OK) status = hf_copy_config(source, temporary, task->type, NULL);
+    if (status == OK) status = hf_copy_config(source, temporary, safe_type(task->dtype), NULL);
     if (status == OK) status = hf_copy_others(source, temporary);
     tensor_folder_close(tensors);
     json_decref(state);
@@ -163,14 +117,21 @@ static Status export_folder(const Export *task, const char *source) {
     return status;
 }
 
-Status command_export(int argc, char **argv) {
-    Export task = {.type = SAFE_BF16, .max_shard_bytes = INT64_C(5000000000)};
-    bool help;
-    Status status = read_options(argc, argv, &task, &help);
-    if (help) print_usage();
-    if (help || status) return status;
-    char *source = checkpoint_find(task.checkpoint);
-    status = source ? export_folder(&task, source) : BAD_INPUT;
+static Status run(void *values) {
+    const Export *task = values;
+    char *source = checkpoint_find(task->checkpoint);
+    const Status status = source ? export_folder(task, source) : BAD_INPUT;
     free(source);
     return status;
 }
+
+const Command export_command = {
+    .name = "export",
+    .summary = "write a checkpoint as a Hugging Face folder of another element type or shard size",
+    .text = "Writes the weights of a checkpoint as a folder that Hugging Face's from_pretrained loads: config.json,\n"
+            "model.safetensors or shards of it, and the tokenizer's files if the checkpoint has them.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(Export),
+    .run = run,
+};

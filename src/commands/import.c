@@ -1,5 +1,4 @@
 /* flame-c import: a step-0 checkpoint from a Hugging Face folder. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,13 +18,16 @@
 
 static const int64_t LARGEST_FILE = INT64_C(5000000000);
 
-static void print_usage(void) {
-    printf(
-        "flame-c import --from HF_DIR --out DIR\n\n"
-        "Makes DIR/checkpoint/step-00000000 from a Hugging Face folder (config.json, model.safetensors or shards): a\n"
-        "run with job.dump_folder DIR and the same model starts from these weights. They are kept as fp32, the\n"
-        "optimizer's moments start at zero. DIR must not have checkpoints yet.\n");
-}
+typedef struct Import {
+    const char *from, *out;
+} Import;
+
+static const Option options[] = {
+    {"from", OPTION_TEXT | OPTION_REQUIRED, "HF_DIR", NULL, 0, 0, "config.json and model.safetensors, or shards of it",
+     offsetof(Import, from)},
+    {"out", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0, "the run's folder, which must not have checkpoints yet",
+     offsetof(Import, out)},
+};
 
 /* A tied head may be in the file too; it must then be the embedding. */
 static Status check_tied_head(const TensorFolder *source, const SafeTensor *head) {
@@ -71,8 +73,8 @@ static Status write_checkpoint(const char *from, const TensorFolder *source, con
     int64_t count;
     const SafeTensor **list = list_tensors(source, model, &count);
     json_t *state = json_pack("{s:i,s:i,s:s}", "format_version", CHECKPOINT_VERSION, "step", 0, "moments", "zero");
-    const RewriteOptions options = {.type = SAFE_F32, .max_shard_bytes = LARGEST_FILE, .warn_about_zeros = true};
-    Status status = tensors_rewrite(list, count, temporary, options, state);
+    const RewriteOptions rewrite = {.type = SAFE_F32, .max_shard_bytes = LARGEST_FILE, .warn_about_zeros = true};
+    Status status = tensors_rewrite(list, count, temporary, rewrite, state);
     if (status == OK) status = hf_copy_config(from, temporary, SAFE_F32, state);
     if (status == OK) status = hf_copy_others(from, temporary);
     if (status == OK) status = write_state(state, temporary);
@@ -145,25 +147,19 @@ static Status import_folder(const char *from, const char *out) {
     return status;
 }
 
-Status command_import(int argc, char **argv) {
-    static const struct option options[] = {{"from", required_argument, NULL, 'f'},
-                                            {"out", required_argument, NULL, 'o'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *from = NULL, *out = NULL;
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (option == 'h') {
-            print_usage();
-            return OK;
-        }
-        if (option == 'f') from = optarg;
-        if (option == 'o') out = optarg;
-        if (option == '?') return USAGE;
-    }
-    if (!from || !out || optind != argc) {
-        log_error("import needs --from HF_DIR and --out DIR; see flame-c import --help");
-        return USAGE;
-    }
-    return import_folder(from, out);
+static Status run(void *values) {
+    const Import *task = values;
+    return import_folder(task->from, task->out);
 }
+
+const Command import_command = {
+    .name = "import",
+    .summary = "make a step-0 checkpoint from a Hugging Face folder",
+    .text =
+        "Makes DIR/checkpoint/step-00000000 from a Hugging Face folder: a run with job.dump_folder DIR and the same\n"
+        "model starts from these weights. They are kept as fp32, the optimizer's moments start at zero.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(Import),
+    .run = run,
+};

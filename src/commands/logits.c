@@ -1,5 +1,4 @@
 /* flame-c logits: what the model of a checkpoint says to given tokens, for comparison with other programs. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +11,21 @@
 #include "checkpoint/weights.h"
 #include "training/session.h"
 
-static void print_usage(void) {
-    printf("flame-c logits --checkpoint DIR --tokens FILE.safetensors --out FILE.safetensors\n"
-           "               [--device auto|cpu|cuda]\n\n"
-           "Reads input_ids [B, T] (int64) from --tokens and writes input_ids and logits [B, T, vocabulary] (fp32) to "
-           "--out,\n"
-           "which must not exist. DIR is a step folder, a run (its newest step) or a Hugging Face folder of a known "
-           "model.\n");
-}
+typedef struct Logits {
+    const char *checkpoint, *tokens, *out, *device;
+} Logits;
+
+#define AT(field) offsetof(Logits, field)
+
+static const Option options[] = {
+    {"checkpoint", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0,
+     "a step folder, a run's folder (its newest step) or a Hugging Face folder", AT(checkpoint)},
+    {"tokens", OPTION_TEXT | OPTION_REQUIRED, "FILE.safetensors", NULL, 0, 0, "holds input_ids [B, T] (int64)",
+     AT(tokens)},
+    {"out", OPTION_TEXT | OPTION_REQUIRED, "FILE.safetensors", NULL, 0, 0, "the file to write, which must not exist",
+     AT(out)},
+    {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
+};
 
 /* input_ids [B, T] into the runner's batch; every sequence is one document. */
 static Status read_tokens(const SafeTensor *ids, const Session *session, int64_t *tokens) {
@@ -70,9 +76,9 @@ static Status open_session(const char *folder, const SafeTensor *ids, const char
     Status status = session_device(session->comm, device_name, &device);
     if (status == OK) status = model_from_file(config, &session->model);
     free(config);
-    const RunnerOptions options = {.type = F32, .B = ids->shape[0], .T = ids->shape[1], .logits = true};
+    const RunnerOptions runner = {.type = F32, .B = ids->shape[0], .T = ids->shape[1], .logits = true};
     return status == OK
-               ? session_open(session, session->comm, device, session->model, options, session_sharding(&options))
+               ? session_open(session, session->comm, device, session->model, runner, session_sharding(&runner))
                : status;
 }
 
@@ -101,17 +107,18 @@ static Status compute(const char *folder, const SafeTensor *ids, const char *dev
     return status;
 }
 
-static Status run(const char *checkpoint, const char *tokens, const char *device, const char *out) {
+static Status run(void *values) {
+    const Logits *task = values;
     SafeTensors *file;
-    char *folder = checkpoint_find(checkpoint);
+    char *folder = checkpoint_find(task->checkpoint);
     if (!folder) return BAD_INPUT;
-    Status status = safetensors_open(tokens, &file);
+    Status status = safetensors_open(task->tokens, &file);
     if (status == OK) {
         const SafeTensor *ids = safetensors_find(file, "input_ids");
         if (ids && ids->dims == 2 && ids->elements > 0) {
-            status = compute(folder, ids, device, out);
+            status = compute(folder, ids, task->device, task->out);
         } else {
-            log_error("%s: there must be a tensor input_ids [B, T]", tokens);
+            log_error("%s: there must be a tensor input_ids [B, T]", task->tokens);
             status = BAD_INPUT;
         }
     }
@@ -120,30 +127,12 @@ static Status run(const char *checkpoint, const char *tokens, const char *device
     return status;
 }
 
-Status command_logits(int argc, char **argv) {
-    static const struct option options[] = {{"checkpoint", required_argument, NULL, 'c'},
-                                            {"tokens", required_argument, NULL, 't'},
-                                            {"out", required_argument, NULL, 'o'},
-                                            {"device", required_argument, NULL, 'd'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *checkpoint = NULL, *tokens = NULL, *out = NULL, *device = "auto";
-    optind = 0;
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (option == 'h') {
-            print_usage();
-            return OK;
-        }
-        if (option == 'c') checkpoint = optarg;
-        if (option == 't') tokens = optarg;
-        if (option == 'o') out = optarg;
-        if (option == 'd') device = optarg;
-        if (option == '?') return USAGE;
-    }
-    if (!checkpoint || !tokens || !out || optind != argc || !session_knows_device(device)) {
-        log_error("logits needs --checkpoint DIR, --tokens FILE and --out FILE, and takes --device auto|cpu|cuda; see "
-                  "flame-c logits --help");
-        return USAGE;
-    }
-    return run(checkpoint, tokens, device, out);
-}
+const Command logits_command = {
+    .name = "logits",
+    .summary = "what the model of a checkpoint says to given tokens, for comparison",
+    .text = "Reads input_ids and writes input_ids and logits [B, T, vocabulary] (fp32).\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(Logits),
+    .run = run,
+};

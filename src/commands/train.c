@@ -10,20 +10,14 @@
 #include "training/session.h"
 #include "training/setup.h"
 
-static void print_usage(const char *command) {
-    printf("flame-c %s --config FILE [--section.key=value ...]\n\n", command);
-    config_help(stdout);
-}
+typedef struct Train {
+    Texts keys;
+} Train;
 
-/* Help is asked for before anything else happens; under mpirun one rank answers. */
-static bool wants_help(int argc, char **argv) {
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
-    return false;
-}
+static const Option train_options[] = {CONFIG_OPTIONS};
 
-static Status load(int argc, char **argv, Comm *comm, TrainConfig *config, const Device **device) {
-    Status status = agree(comm, config_load(argc - 1, argv + 1, config));
+static Status load(const Texts *keys, Comm *comm, TrainConfig *config, const Device **device) {
+    Status status = agree(comm, config_load(keys->count, keys->item, config));
     if (status != OK) return status;
     status = agree(comm, config_validate(config, comm->size));
     if (status == OK) status = session_device(comm, config->device, device);
@@ -34,18 +28,14 @@ static Status load(int argc, char **argv, Comm *comm, TrainConfig *config, const
     return status;
 }
 
-Status command_train(int argc, char **argv) {
+static Status run_train(void *values) {
+    const Train *task = values;
     Comm *comm = NULL;
     const Device *device = NULL;
     TrainConfig config;
     Status status = comm_create(&comm);
     if (status != OK) return status;
-    if (wants_help(argc, argv)) {
-        if (comm->rank == 0) print_usage("train");
-        comm_destroy(comm);
-        return OK;
-    }
-    status = load(argc, argv, comm, &config, &device);
+    status = load(&task->keys, comm, &config, &device);
     if (status != OK) {
         comm_destroy(comm);
         return status;
@@ -55,35 +45,45 @@ Status command_train(int argc, char **argv) {
     return status;
 }
 
-/* --ranks N: what a run on N ranks would need, without starting them. */
-static int take_ranks(int *argc, char **argv) {
-    int ranks = 1, kept = 0;
-    for (int i = 0; i < *argc; i++) {
-        if (strncmp(argv[i], "--ranks=", 8) == 0)
-            ranks = (int)strtol(argv[i] + 8, NULL, 10);
-        else
-            argv[kept++] = argv[i];
-    }
-    *argc = kept;
-    return ranks;
+/* NULL: all sections; else one of them. */
+static bool print_keys(FILE *file, const char *topic) {
+    if (topic) return config_help(file, topic);
+    fputs(
+        "\nKeys, in a YAML file under their section, or as --section.key VALUE; --help=SECTION prints one section:\n\n",
+        file);
+    return config_help(file, NULL);
 }
 
-Status command_plan(int argc, char **argv) {
-    if (wants_help(argc, argv)) {
-        printf("flame-c plan --config FILE [--ranks=N] [--device=cuda] [--section.key=value ...]\n\n"
-               "Prints parameters, work per token and the memory of each rank (all on one host); allocates and trains"
-               " nothing.\nWith --device=cuda it plans for GPUs, whether there are any or not.\n");
-        return OK;
-    }
-    const int ranks = take_ranks(&argc, argv);
-    if (ranks < 1) {
-        log_error("plan: --ranks wants a number of at least 1");
-        return USAGE;
-    }
+const Command train_command = {
+    .name = "train",
+    .summary = "train a model; the command that is meant where none is named",
+    .text = "Trains, or goes on with the run in job.dump_folder. Eight ranks: mpirun -np 8 flame-c --config FILE.\n",
+    .options = train_options,
+    .option_count = LENGTH(train_options),
+    .values_size = sizeof(Train),
+    .takes_keys = true,
+    .keys = offsetof(Train, keys),
+    .topic = print_keys,
+    .run = run_train,
+};
+
+typedef struct Plan {
+    int64_t ranks;
+    Texts keys;
+} Plan;
+
+static const Option plan_options[] = {
+    CONFIG_OPTIONS,
+    {"ranks", OPTION_INTEGER, "N", "1", 1, 1e6, "plan a run on so many ranks, all on one host", offsetof(Plan, ranks)},
+};
+
+static Status run_plan(void *values) {
+    const Plan *task = values;
+    const int ranks = (int)task->ranks;
     TrainConfig config;
-    Status status = config_load(argc - 1, argv + 1, &config);
+    Status status = config_load(task->keys.count, task->keys.item, &config);
     if (status != OK) return status;
-    status = config_validate(&config, ranks);
+    status = config_validate_sizes(&config, ranks);
     if (strcmp(config.device, "auto") == 0) config_set_device(&config, "cpu");
     Model *model = NULL;
     if (status == OK) status = model_create(config.model, &model);
@@ -95,3 +95,16 @@ Status command_plan(int argc, char **argv) {
     config_free(&config);
     return status;
 }
+
+const Command plan_command = {
+    .name = "plan",
+    .summary = "print parameters, memory and work of a configuration without training it",
+    .text = "Prints parameters, work per token and the memory of each rank; allocates, reads and trains nothing. With\n"
+            "--device cuda it plans for GPUs, whether there are any or not.\n",
+    .options = plan_options,
+    .option_count = LENGTH(plan_options),
+    .values_size = sizeof(Plan),
+    .takes_keys = true,
+    .keys = offsetof(Plan, keys),
+    .run = run_plan,
+};

@@ -1,7 +1,6 @@
 /* flame-c verify DIR: runs the model of DIR on the inputs of DIR/io.safetensors and compares logits, loss, every
  * gradient and the losses of AdamW steps with what the reference computed. Each rank runs the whole batch, so that any
  * number of ranks must give the reference's numbers; gradients are compared where they lie, shard by shard. */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +17,8 @@
 #include "training/session.h"
 
 typedef struct Verification {
-    const char *folder;
+    const char *folder, *dtype, *device;
     double tolerance;
-    DType type;
-    const char *device;
     Session session;
     SafeTensors *io;
     json_t *train; /* train.json, or NULL */
@@ -31,14 +28,16 @@ typedef struct Verification {
     double worst;
 } Verification;
 
-static void print_usage(void) {
-    printf(
-        "flame-c verify DIR [--tolerance 1e-4] [--dtype float32|bfloat16] [--device auto|cpu|cuda]\n\n"
-        "DIR holds config.json, model.safetensors, io.safetensors (input_ids, logits, loss, grad.<tensor>, optionally\n"
-        "cu_seqlens) and optionally train.json (losses of AdamW steps). Prints RMS(error) / RMS(reference) of each "
-        "tensor and\n"
-        "exits 1 if any is above the tolerance. Runs under mpirun too, sharded.\n");
-}
+#define AT(field) offsetof(Verification, field)
+
+static const Option options[] = {
+    {"", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0, "the folder of a model and of what the reference computed",
+     AT(folder)},
+    {"tolerance", OPTION_REAL, "X", "1e-4", 0, INFINITY, "the largest RMS(error) / RMS(reference) of a tensor",
+     AT(tolerance)},
+    {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
+    {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
+};
 
 static void *allocate(int64_t count, size_t size) {
     void *memory = calloc((size_t)(count > 0 ? count : 1), size);
@@ -298,56 +297,47 @@ static Status open_model(Verification *v, Comm *comm) {
         model_destroy(model);
         return status;
     }
-    const RunnerOptions options = {
-        .type = v->type, .recompute = RECOMPUTE_SELECTIVE, .B = v->B, .T = v->T, .training = true, .logits = true};
-    return session_open(&v->session, comm, device, model, options, session_sharding(&options));
+    const RunnerOptions runner = {.type = dtype_named(v->dtype),
+                                  .recompute = RECOMPUTE_SELECTIVE,
+                                  .B = v->B,
+                                  .T = v->T,
+                                  .training = true,
+                                  .logits = true};
+    return session_open(&v->session, comm, device, model, runner, session_sharding(&runner));
 }
 
-static Status parse_arguments(Verification *v, int argc, char **argv) {
-    static const struct option options[] = {{"tolerance", required_argument, NULL, 't'},
-                                            {"dtype", required_argument, NULL, 'd'},
-                                            {"device", required_argument, NULL, 'v'},
-                                            {0}};
-    optind = 1;
-    for (int letter; (letter = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        char *end = NULL;
-        if (letter == 't') v->tolerance = strtod(optarg, &end);
-        if (letter == 't' && (*end || !(v->tolerance >= 0))) letter = '?';
-        if (letter == 'v' && !session_knows_device(v->device = optarg)) letter = '?';
-        if (letter == 'd' && strcmp(optarg, "bfloat16") == 0)
-            v->type = BF16;
-        else if (letter == 'd' && strcmp(optarg, "float32") != 0)
-            letter = '?';
-        if (letter == '?') return USAGE;
-    }
-    if (optind != argc - 1) return USAGE;
-    v->folder = argv[optind];
-    return OK;
-}
-
-Status command_verify(int argc, char **argv) {
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0) return print_usage(), OK;
-    Verification v = {.tolerance = 1e-4, .type = F32, .device = "auto", .worst = -1, .worst_name = "none"};
-    if (parse_arguments(&v, argc, argv) != OK) {
-        log_error("verify: wants one folder, optionally --tolerance NUMBER, --dtype float32|bfloat16 and --device "
-                  "auto|cpu|cuda");
-        return USAGE;
-    }
+static Status run(void *values) {
+    Verification *v = values;
+    v->worst = -1;
+    snprintf(v->worst_name, sizeof v->worst_name, "none");
     Comm *comm = NULL;
     Status status = comm_create(&comm);
     if (status != OK) return status;
-    status = open_inputs(&v);
+    status = open_inputs(v);
     status = agree(comm, status);
-    if (status == OK) status = open_model(&v, comm);
-    if (status == OK) status = check_all(&v);
+    if (status == OK) status = open_model(v, comm);
+    if (status == OK) status = check_all(v);
     if (status == OK)
-        log_info("verify: %d passed, %d failed, worst %s %.2e", v.passed, v.failed, v.worst_name, v.worst);
-    safetensors_close(v.io);
-    json_decref(v.train);
-    if (v.session.comm)
-        session_close(&v.session);
+        log_info("verify: %d passed, %d failed, worst %s %.2e", v->passed, v->failed, v->worst_name, v->worst);
+    safetensors_close(v->io);
+    json_decref(v->train);
+    if (v->session.comm)
+        session_close(&v->session);
     else
         comm_destroy(comm);
-    return status != OK ? status : v.failed ? BAD_INPUT : OK;
+    return status != OK ? status : v->failed ? BAD_INPUT : OK;
 }
+
+const Command verify_command = {
+    .name = "verify",
+    .summary = "does this build compute what the reference computed?",
+    .text = "DIR holds config.json, model.safetensors, io.safetensors (input_ids, logits, loss, grad.TENSOR,\n"
+            "optionally cu_seqlens) and optionally train.json (losses of AdamW steps).\n\n"
+            "Runs the model on these tokens and compares logits, loss, every gradient and some steps of AdamW with\n"
+            "the reference's. Prints RMS(error) / RMS(reference) of each tensor and exits 1 if any is above the\n"
+            "tolerance. Runs under mpirun too, sharded.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(Verification),
+    .run = run,
+};

@@ -109,12 +109,18 @@ void config_write(FILE *file, const TrainConfig *config) {
     config_value_write(file, config->model, config->model->count ? 2 : 0);
 }
 
-void config_help(FILE *file) {
+bool config_help(FILE *file, const char *section) {
     KeyTable tables[CONFIG_SECTIONS];
     config_tables(NULL, tables);
-    fputs("Keys, in a YAML file under their section or as --section.key=value:\n\n", file);
-    for (int i = 0; i < CONFIG_SECTIONS; i++) keys_help(file, &tables[i]);
+    bool found = false;
+    for (int i = 0; i < CONFIG_SECTIONS; i++) {
+        if (section && (!section[0] || strcmp(tables[i].section, section) != 0)) continue;
+        keys_help(file, &tables[i]);
+        found = true;
+    }
+    if (section && strcmp(section, "model") != 0) return found;
     fputs("  --model.KEY\n      a key of the model's Hugging Face config.json; lists and mappings in YAML: [1, 3]\n"
           "  --model.config\n      path of a config.json; the keys beside it override it\n",
           file);
+    return true;
 }

@@ -28,12 +28,16 @@ int64_t config_recompute_every(const ActivationCheckpointConfig *config);
 Status config_check_mesh(const TrainingConfig *training, int world_size);
 /* What only shows when keys are seen together, and with the number of ranks. BAD_INPUT after one log_error. */
 Status config_validate(const TrainConfig *config, int world_size);
+/* The part of it that is about numbers of ranks, sequences and steps: for what reads no data and writes no folder. */
+Status config_validate_sizes(const TrainConfig *config, int world_size);
 
 /* The effective configuration as YAML that loads back to the same one; model.config is written out in place. */
 void config_write(FILE *file, const TrainConfig *config);
 
-/* Every key with type, default, range and meaning. */
-void config_help(FILE *file);
+/* Every key of a section (NULL: of all) with type, default, range and meaning. False if there is no such section. */
+bool config_help(FILE *file, const char *section);
+/* Whether config_load has an answer to --name: "config", a key, or the last part of one. */
+bool config_knows(const char *name);
 
 /* All known keys of all sections, and flame's keys that have no meaning here, for errors about unknown ones. */
 const KeyHints *config_hints(void);

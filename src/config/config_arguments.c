@@ -25,6 +25,12 @@ static const Key *find_key(const char *name) {
     return NULL;
 }
 
+bool config_knows(const char *name) {
+    if (strcmp(name, "config") == 0 || find_key(name)) return true;
+    const KeyHints *hints = config_hints();
+    return keys_find(hints->tables, hints->table_count, name) != NULL;
+}
+
 static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
 
 /* Whether a key can stand without a value: --training.varlen is --training.varlen=true, as in flame. */

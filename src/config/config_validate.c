@@ -90,14 +90,18 @@ static Status check_recompute(const ActivationCheckpointConfig *config) {
                   option);
 }
 
+Status config_validate_sizes(const TrainConfig *config, int world_size) {
+    Status status = config_check_mesh(&config->training, world_size);
+    if (status == OK) status = check_batch(&config->training, world_size);
+    if (status == OK) status = check_recompute(&config->activation_checkpoint);
+    if (status == OK) warn_about_schedule(config);
+    return status;
+}
+
 Status config_validate(const TrainConfig *config, int world_size) {
     if (!config->job.dump_folder[0]) return refuse("job.dump_folder is empty");
     Status status = check_data(&config->data);
-    if (status == OK) status = config_check_mesh(&config->training, world_size);
-    if (status == OK) status = check_batch(&config->training, world_size);
-    if (status == OK) status = check_recompute(&config->activation_checkpoint);
     if (status == OK) status = check_inside("checkpoint.folder", config->checkpoint.folder);
     if (status == OK) status = check_inside("metrics.save_tb_folder", config->metrics.save_tb_folder);
-    if (status == OK) warn_about_schedule(config);
-    return status;
+    return status == OK ? config_validate_sizes(config, world_size) : status;
 }

@@ -119,7 +119,7 @@ static Status read_string(const Place *place, const ConfigValue *value, char **r
     return OK;
 }
 
-static bool is_choice(const char *choices, const char *text) {
+bool keys_is_choice(const char *choices, const char *text) {
     const size_t length = strlen(text);
     for (const char *c = choices; c; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL)
         if (length > 0 && !strchr(text, '|') && strncmp(c, text, length) == 0 && (c[length] == '|' || c[length] == 0))
@@ -131,7 +131,7 @@ static Status read_choice(const Place *place, const ConfigValue *value, char **r
     char *text = NULL;
     const Status status = read_string(place, value, &text);
     if (status != OK) return status;
-    if (is_choice(place->key->choices, text)) {
+    if (keys_is_choice(place->key->choices, text)) {
         *result = text;
         return OK;
     }

@@ -97,6 +97,8 @@ Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping,
 void keys_print(FILE *file, const KeyTable *table);
 /* One or two lines per key: name, type, default, range or choices, and what it does. */
 void keys_help(FILE *file, const KeyTable *table);
+/* Whether `text` is one of the words of `choices`, which are separated by |. */
+bool keys_is_choice(const char *choices, const char *text);
 /* "1 to 10", "at least 1": the numbers that a key takes. */
 void key_range(const Key *key, char text[96]);
 /* Frees the strings and lists of the struct. */

@@ -20,10 +20,6 @@ static Status check_sharing(Comm *comm, const Device *device) {
     return agree(comm, wrong ? BAD_INPUT : OK);
 }
 
-bool session_knows_device(const char *name) {
-    return strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0 || strcmp(name, "cuda") == 0;
-}
-
 Status session_device(Comm *comm, const char *name, const Device **device) {
     const Device *cuda = NULL;
     char text[1024] = "";

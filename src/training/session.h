@@ -20,8 +20,6 @@ Status agree(Comm *comm, Status status);
  * cpu. BAD_INPUT (logged once, with the reason) if a GPU that was asked for, or that is there, cannot be used.
  * Collective. */
 Status session_device(Comm *comm, const char *name, const Device **device);
-/* Whether `name` is one of them. */
-bool session_knows_device(const char *name);
 
 /* Connects the ranks of `comm`, which belongs to the session from here on, also if it fails (BAD_INPUT: their devices
  * cannot reach each other). What that takes of the device's memory is taken now. Collective. */

@@ -21,9 +21,7 @@ StepShape step_shape(const TrainConfig *config, int world_size) {
 
 static bool on_gpu(const TrainConfig *config) { return strcmp(config->device, "cuda") == 0; }
 
-static DType compute_type(const TrainConfig *config) {
-    return strcmp(config->training.mixed_precision_param, "bfloat16") == 0 ? BF16 : F32;
-}
+static DType compute_type(const TrainConfig *config) { return dtype_named(config->training.mixed_precision_param); }
 
 RunnerOptions setup_runner(const TrainConfig *config) {
     const char *mode = config->activation_checkpoint.mode;

@@ -18,12 +18,12 @@ static const char golden[] = "tests/golden/gla";
 static Status run_export(const char *checkpoint, const char *out, const char *type, const char *size) {
     char *argv[] = {"export",  "--checkpoint", (char *)checkpoint, "--out",      (char *)out,
                     "--dtype", (char *)type,   "--max-shard-size", (char *)size, NULL};
-    return command_export(9, argv);
+    return command_run(&export_command, 9, argv);
 }
 
 static Status run_import(const char *from, const char *out) {
     char *argv[] = {"import", "--from", (char *)from, "--out", (char *)out, NULL};
-    return command_import(5, argv);
+    return command_run(&import_command, 5, argv);
 }
 
 /* Do both folders hold the same tensors, up to a relative `tolerance` (below 2^-14, where float16 thins out, absolute)?

@@ -531,7 +531,7 @@ static void test_help_names_every_key(void **state) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
-    config_help(file);
+    assert_true(config_help(file, NULL));
     fclose(file);
     const KeyHints *hints = config_hints();
     for (int t = 0; t < hints->table_count; t++)

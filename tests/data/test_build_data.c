@@ -200,21 +200,21 @@ typedef struct UsageCase {
 } UsageCase;
 
 static const UsageCase usage_cases[] = {
-    {{"data"}, USAGE, "build, inspect or verify"},
-    {{"data", "bild"}, USAGE, "no \"data bild\""},
-    {{"data", "build"}, USAGE, "--text is missing"},
-    {{"data", "build", "--text"}, USAGE, "--text needs"},
-    {{"data", "build", "--text", "a"}, USAGE, "--out is missing"},
-    {{"data", "build", "a"}, USAGE, "what is \"a\""},
-    {{"data", "build", "--level", "10"}, USAGE, "--level 10"},
-    {{"data", "build", "--chunk", "7"}, USAGE, "--chunk 7"},
-    {{"data", "build", "--chunk", "70000x"}, USAGE, "--chunk 70000x"},
-    {{"data", "build", "--validation", "1"}, USAGE, "between 0 and 1"},
-    {{"data", "build", "--validation", "nan"}, USAGE, "between 0 and 1"},
-    {{"data", "build", "--document", "page"}, USAGE, "--document page"},
-    {{"data", "build", "--colour", "red"}, USAGE, "--colour"},
-    {{"data", "inspect"}, USAGE, "which file?"},
-    {{"data", "verify", "--fast"}, USAGE, "--fast"},
+    {{"data"}, USAGE, "which of build, inspect, verify?"},
+    {{"data", "bild"}, USAGE, "there is no \"data bild\", only build"},
+    {{"data", "build"}, USAGE, "data build: --text DIR|FILE... is missing; see flame-c data build --help"},
+    {{"data", "build", "--text"}, USAGE, "--text wants a value: --text DIR|FILE"},
+    {{"data", "build", "--text", "a"}, USAGE, "--out FILE.h5 is missing"},
+    {{"data", "build", "a"}, USAGE, "\"a\" belongs to no option"},
+    {{"data", "build", "--level", "10"}, USAGE, "--level wants an integer, 0 to 9, not \"10\""},
+    {{"data", "build", "--chunk", "7"}, USAGE, "--chunk wants an integer, 2048 to"},
+    {{"data", "build", "--chunk", "70000x"}, USAGE, "not \"70000x\""},
+    {{"data", "build", "--validation", "1.5"}, USAGE, "--validation wants a number, 0 to 1, not \"1.5\""},
+    {{"data", "build", "--validation", "nan"}, USAGE, "--validation wants a number"},
+    {{"data", "build", "--document", "page"}, USAGE, "--document wants one of file|paragraph|line, not \"page\""},
+    {{"data", "build", "--colour", "red"}, USAGE, "unknown option --colour"},
+    {{"data", "inspect"}, USAGE, "FILE.h5... is missing"},
+    {{"data", "verify", "--fast"}, USAGE, "unknown option --fast"},
     {{"data", "verify", "no-such-file.h5"}, IO_ERROR, "No such file"},
 };
 
@@ -226,7 +226,7 @@ static void the_command_line_is_checked(void **state) {
         for (; count < 6 && usage_cases[i].arguments[count]; count++)
             arguments[count] = (char *)(uintptr_t)usage_cases[i].arguments[count];
         capture_begin();
-        Status status = command_data(count, arguments);
+        Status status = command_run(&data_command, count, arguments);
         const char *text = capture_end();
         assert_int_equal(status, usage_cases[i].status);
         assert_mentions(text, usage_cases[i].message);

@@ -48,6 +48,18 @@ refuses 1 'twice.yaml:2.*training' --config "$work/twice.yaml"
 head -c 100000 /dev/zero | tr '\0' '[' >"$work/deep.yaml"
 refuses 1 'deeper than 32' --config "$work/deep.yaml"
 
+# options of commands, in both forms
+refuses 2 'did you mean --ranks' plan --rank 8
+refuses 2 '--ranks wants an integer, 1 to' plan --ranks=0
+refuses 2 'did you mean --training.seq_len' bench --seq_len 8
+refuses 2 'export: --out DIR is missing' export --checkpoint a
+refuses 2 '--dtype wants one of float32.bfloat16' eval --checkpoint a --data b --dtype int8
+for form in "--ranks 2" "--ranks=2"; do # a plan reads no data
+    # shellcheck disable=SC2086 # two words
+    "$FLAME" plan $form --config "$source_folder/configs/gla-340M.yaml" --data.files=[] >"$work/out" 2>&1 || { cat "$work/out"; fail "plan $form"; }
+    grep -q '; 2 ranks' "$work/out" || fail "plan $form is not about two ranks: $(cat "$work/out")"
+done
+
 # data
 trains 3 'nowhere.h5' --data.files="$work/nowhere.h5"
 trains 1 'vocab' --model.vocab_size=100
