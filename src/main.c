@@ -16,8 +16,10 @@ static void print_help(void) {
            "  flame-c --config configs/quickstart.yaml            one rank\n"
            "  mpirun -np 8 flame-c --config configs/gla-340M.yaml eight ranks\n\nCommands:\n");
     for (int i = 0; all_commands[i]; i++) printf("  %-8s %s\n", all_commands[i]->name, all_commands[i]->summary);
-    printf("\n`flame-c COMMAND --help` explains a command; `flame-c train --help` lists every configuration key.\n"
-           "`flame-c --version` prints the versions of this program and its libraries.\n");
+    printf(
+        "\n`flame-c COMMAND --help` explains a command; `flame-c train --help` lists every configuration key.\n"
+        "`flame-c --version` prints the versions of this program and its libraries, `flame-c --man` the manual page,\n"
+        "`flame-c --completion bash` (or zsh) a script that completes commands, options and keys in that shell.\n");
 }
 
 static void print_version(void) {
@@ -41,6 +43,16 @@ int main(int argc, char **argv) {
     if (strcmp(first, "--version") == 0) {
         print_version();
         return OK;
+    }
+    if (strcmp(first, "--man") == 0) {
+        print_manual(stdout);
+        return OK;
+    }
+    if (strcmp(first, "--completion") == 0 || strncmp(first, "--completion=", 13) == 0) {
+        const char *shell = first[12] ? first + 13 : argc > 2 ? argv[2] : "";
+        if (print_completion(stdout, shell)) return OK;
+        fprintf(stderr, "flame-c: error: --completion wants bash or zsh, not \"%s\"\n", shell);
+        return USAGE;
     }
     for (int i = 0; all_commands[i]; i++)
         if (strcmp(first, all_commands[i]->name) == 0) return (int)command_run(all_commands[i], argc - 1, argv + 1);

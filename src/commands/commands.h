@@ -10,4 +10,9 @@ extern const Command train_command, plan_command, data_command, eval_command, ve
 /* All of them in the order of the help, NULL-terminated. */
 extern const Command *const all_commands[];
 
+/* A script that completes commands, options and keys in "bash" or "zsh"; false, and nothing, for another shell. */
+bool print_completion(FILE *file, const char *shell);
+/* The manual page, in roff. */
+void print_manual(FILE *file);
+
 #endif
