@@ -184,6 +184,11 @@ int file_remove(const char *path) {
     return unlink(path) != 0 ? errno : 0;
 }
 
+bool path_exists(const char *path) {
+    struct stat status;
+    return lstat(path, &status) == 0;
+}
+
 bool file_exists(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISREG(status.st_mode);
@@ -225,42 +230,24 @@ int folder_create_all(const char *path) {
     return error;
 }
 
-int folder_remove(const char *path) {
-    char **names;
-    int64_t count;
-    int error = folder_list(path, &names, &count);
-    if (error) return error;
-    for (int64_t i = 0; i < count; i++) {
-        char *name = path_join(path, names[i]);
-        struct stat status;
-        const bool folder = lstat(name, &status) == 0 && S_ISDIR(status.st_mode);
-        const int failed = folder ? folder_remove(name) : file_remove(name);
-        if (failed && failed != ENOENT && !error) error = failed;
-        free(name);
-    }
-    folder_list_free(names, count);
-    if (error) return error;
-    error = hooked(FOLDER_REMOVE, path, -1, NULL);
-    if (error) return error;
-    return rmdir(path) != 0 ? errno : 0;
-}
-
-int folder_sync(const char *path) {
-    int fd;
-    int error = open_with(path, O_RDONLY | O_DIRECTORY, &fd);
-    if (error) return error;
-    error = file_sync(fd);
-    close(fd);
-    return error == EINVAL || error == ENOSYS ? 0 : error;
-}
-
 static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-int folder_list(const char *path, char ***names, int64_t *count) {
-    DIR *folder = opendir(path);
-    if (!folder) return errno;
+void folder_list_free(char **names, int64_t count) {
+    for (int64_t i = 0; i < count; i++) free(names[i]);
+    free(names);
+}
+
+/* The names in an open folder, sorted; fd stays open. */
+static int list_open_folder(int fd, char ***names, int64_t *count) {
     *names = NULL;
     *count = 0;
+    const int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    DIR *folder = again < 0 ? NULL : fdopendir(again);
+    if (!folder) {
+        const int error = errno;
+        if (again >= 0) close(again);
+        return error;
+    }
     errno = 0;
     for (struct dirent *entry; (entry = readdir(folder)) != NULL; errno = 0) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
@@ -273,15 +260,79 @@ int folder_list(const char *path, char ***names, int64_t *count) {
     closedir(folder);
     if (error) {
         folder_list_free(*names, *count);
+        *names = NULL;
+        *count = 0;
         return error;
     }
     if (*count > 0) qsort(*names, (size_t)*count, sizeof **names, compare_names);
     return 0;
 }
 
-void folder_list_free(char **names, int64_t count) {
-    for (int64_t i = 0; i < count; i++) free(names[i]);
-    free(names);
+int folder_list(const char *path, char ***names, int64_t *count) {
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno;
+    const int error = list_open_folder(fd, names, count);
+    close(fd);
+    return error;
+}
+
+/* Removes `name` from the open folder `parent`, going on after an error, which it returns at the end. Each operation is
+ * relative to an open folder and follows no link, so nothing outside of it can be reached. `path` is the whole name,
+ * for the test hook. */
+static int remove_entry(int parent, const char *name, const char *path) {
+    struct stat status;
+    char **names;
+    int64_t count;
+    if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return errno;
+    if (!S_ISDIR(status.st_mode)) {
+        const int error = hooked(FILE_REMOVE, path, -1, NULL);
+        if (error) return error;
+        return unlinkat(parent, name, 0) != 0 ? errno : 0;
+    }
+    const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return errno;
+    int error = list_open_folder(fd, &names, &count);
+    for (int64_t i = 0; i < count; i++) {
+        char *inside = path_join(path, names[i]);
+        const int failed = remove_entry(fd, names[i], inside);
+        if (failed && failed != ENOENT && !error) error = failed;
+        free(inside);
+    }
+    folder_list_free(names, count);
+    close(fd);
+    if (!error) error = hooked(FOLDER_REMOVE, path, -1, NULL);
+    if (error) return error;
+    return unlinkat(parent, name, AT_REMOVEDIR) != 0 ? errno : 0;
+}
+
+int folder_create_empty(const char *path) {
+    char *parent = path_parent(path);
+    int error = folder_create_all(parent);
+    free(parent);
+    if (!error && path_exists(path)) error = folder_remove(path);
+    return error ? error : folder_create(path);
+}
+
+int folder_remove(const char *path) {
+    char *parent = path_parent(path), *name = strdup(path);
+    CHECK(name, "no memory for a path");
+    for (size_t end = strlen(name); end > 1 && name[end - 1] == '/'; end--) name[end - 1] = 0;
+    const char *slash = strrchr(name, '/');
+    const int fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int error = fd < 0 ? errno : remove_entry(fd, slash ? slash + 1 : name, name);
+    if (fd >= 0) close(fd);
+    free(parent);
+    free(name);
+    return error;
+}
+
+int folder_sync(const char *path) {
+    int fd;
+    int error = open_with(path, O_RDONLY | O_DIRECTORY, &fd);
+    if (error) return error;
+    error = file_sync(fd);
+    close(fd);
+    return error == EINVAL || error == ENOSYS ? 0 : error;
 }
 
 char *path_join(const char *folder, const char *name) {

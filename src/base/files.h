@@ -38,11 +38,17 @@ int file_rename(const char *from, const char *to);
 int file_exchange(const char *a, const char *b);
 int file_remove(const char *path);
 bool file_exists(const char *path);
+/* Is there anything of this name? A link counts, whether or not there is something behind it. */
+bool path_exists(const char *path);
 
 int folder_create(const char *path);
 /* With the folders above it; an existing folder is fine. */
 int folder_create_all(const char *path);
-/* With everything in it. */
+/* A new folder, with the folders above it. What has the name already is removed first: give it only names that nobody
+ * else uses, such as those of temporary folders. */
+int folder_create_empty(const char *path);
+/* Removes a folder with everything in it. Never leaves it: a symbolic link in it, or in its place, is removed as the
+ * link that it is. */
 int folder_remove(const char *path);
 /* Makes the names in the folder durable. File systems that cannot sync a folder do so by themselves: no error. */
 int folder_sync(const char *path);
@@ -61,8 +67,8 @@ char *path_parent(const char *path);
 bool path_is_inside(const char *folder, const char *path);
 
 /* For tests: `hook` is called before each operation that reaches the disk, with a path (else NULL) or a file (else -1).
- * It returns the errno to fail with (0: go
- * on), may lower *bytes to make a read or write short, may end the process. NULL takes it away. */
+ * It returns the errno to fail with (0: go on), may lower *bytes to make a read or write short, may end the process.
+ * NULL takes it away. */
 typedef enum FileOperation {
     FILE_OPEN,
     FILE_READ,

@@ -256,8 +256,7 @@ static void create_file(Checkpointer *c, const PlannedFile *file) {
 
 /* Rank 0: the temporary folder with every file that the ranks will write into. */
 static void create_files(Checkpointer *c) {
-    if (folder_exists(c->temporary)) fail(c, "removing", c->temporary, folder_remove(c->temporary));
-    if (!c->failure.error) fail(c, "creating", c->temporary, folder_create(c->temporary));
+    fail(c, "creating", c->temporary, folder_create_empty(c->temporary));
     for (int i = 0; i < c->files && !c->failure.error; i++) create_file(c, planned_file(c, i));
 }
 
@@ -392,7 +391,7 @@ static Status agree(Checkpointer *c) {
     if (c->comm->rank == rank)
         log_error("step %" PRId64 " was not saved: rank %d: %s. Older checkpoints are untouched", c->step, rank,
                   c->failure.what);
-    if (c->comm->rank == 0 && folder_exists(c->temporary)) {
+    if (c->comm->rank == 0 && path_exists(c->temporary)) {
         const int error = folder_remove(c->temporary);
         if (error) log_warning("cannot remove %s: %s", c->temporary, strerror(error));
     }
@@ -428,10 +427,10 @@ static void write_state(Checkpointer *c, const CrcPart *parts) {
     free(text);
 }
 
-/* Gives a complete temporary folder its final name. A folder of the same step (from before a resume further back) is
- * replaced. */
+/* Gives a complete temporary folder its final name. What has that name already is replaced: a folder of the same step
+ * from before a resume further back, or a link to one. */
 static int give_name(Checkpointer *c, const char *path) {
-    if (!folder_exists(path)) return file_rename(c->temporary, path);
+    if (!path_exists(path)) return file_rename(c->temporary, path);
     int error = file_exchange(c->temporary, path);
     char *old = error ? temporary_path(c, c->step, ".replaced") : strdup(c->temporary);
     CHECK(old, "no memory for a path");

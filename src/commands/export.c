@@ -102,14 +102,14 @@ static Status export_folder(const Export *task, const char *source) {
     CHECK(out && temporary, "no memory for a path");
     while (strlen(out) > 1 && out[strlen(out) - 1] == '/') out[strlen(out) - 1] = 0;
     snprintf(temporary, size, "%s.tmp-%ld", out, (long)getpid());
-    const int error = folder_create_all(temporary);
+    const int error = folder_create_empty(temporary);
     if (error) {
         log_error("creating %s: %s", temporary, strerror(error));
         status = IO_ERROR;
     } else {
         status = write_folder(task, source, temporary);
         if (status == OK) status = give_name(temporary, out);
-        if (status && folder_exists(temporary)) folder_remove(temporary);
+        if (status && path_exists(temporary)) folder_remove(temporary);
     }
     if (status == OK) log_info("exported %s to %s", source, out);
     free(out);

@@ -89,7 +89,7 @@ static Status make_step(const char *from, const TensorFolder *source, const Mode
     char name[300];
     snprintf(name, sizeof name, "step-00000000.tmp-%.255s", run_name);
     char *temporary = path_join(folder, name), *path = checkpoint_path(folder, 0);
-    int error = folder_create_all(temporary);
+    int error = folder_create_empty(temporary);
     Status status = error ? IO_ERROR : write_checkpoint(from, source, model, temporary);
     if (status == OK) {
         error = folder_sync(temporary);
@@ -98,7 +98,7 @@ static Status make_step(const char *from, const TensorFolder *source, const Mode
         if (error) status = IO_ERROR;
     }
     if (error) log_error("writing %s: %s", path, strerror(error));
-    if (status && folder_exists(temporary)) folder_remove(temporary);
+    if (status && path_exists(temporary)) folder_remove(temporary);
     if (status == OK) log_info("imported %s as %s", from, path);
     free(temporary);
     free(path);

@@ -1,0 +1,109 @@
+/* Files and folders: what removing reaches, and what it must not. */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/files.h"
+
+static char folder[] = "/tmp/flame-files-XXXXXX";
+
+static int setup(void **state) {
+    (void)state;
+    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    return folder_remove(folder);
+}
+
+/* A folder with a file at two levels: what links point to. */
+static void make_precious(void) {
+    assert_int_equal(folder_create_all("precious/inner"), 0);
+    if (!file_exists("precious/file")) assert_int_equal(file_write_all("precious/file", "1", 1), 0);
+    if (!file_exists("precious/inner/file")) assert_int_equal(file_write_all("precious/inner/file", "2", 1), 0);
+}
+
+static void assert_precious(void) {
+    assert_true(file_exists("precious/file"));
+    assert_true(file_exists("precious/inner/file"));
+}
+
+static void removing_takes_everything_inside(void **state) {
+    (void)state;
+    assert_int_equal(folder_create_all("a/b/c"), 0);
+    assert_int_equal(file_write_all("a/file", "1", 1), 0);
+    assert_int_equal(file_write_all("a/b/c/.hidden", "1", 1), 0);
+    assert_int_equal(folder_remove("a/"), 0);
+    assert_false(path_exists("a"));
+    assert_int_equal(folder_remove("a"), ENOENT);
+}
+
+static void removing_follows_no_link(void **state) {
+    (void)state;
+    char target[300];
+    make_precious();
+    assert_non_null(realpath("precious", target));
+    static const char *const places[] = {"a", "b/link", "c/inner/link", "c/inner/deeper/link"};
+    for (int i = 0; i < 4; i++) {
+        char *parent = path_parent(places[i]);
+        assert_int_equal(folder_create_all(parent), 0);
+        assert_int_equal(symlink(target, places[i]), 0);
+        free(parent);
+    }
+    assert_int_equal(symlink("../precious/file", "b/file"), 0);
+    assert_int_equal(symlink("../precious/inner/", "b/relative"), 0);
+    assert_int_equal(symlink("nothing", "b/dangling"), 0);
+    assert_int_equal(symlink(".", "b/itself"), 0);
+    assert_int_equal(symlink("..", "b/above"), 0);
+    assert_int_equal(folder_remove("a/"), 0);
+    assert_int_equal(folder_remove("b"), 0);
+    assert_int_equal(folder_remove("c"), 0);
+    assert_false(path_exists("a") || path_exists("b") || path_exists("c"));
+    assert_precious();
+}
+
+static void an_empty_folder_replaces_what_has_its_name(void **state) {
+    (void)state;
+    make_precious();
+    assert_int_equal(folder_create_all("x/y"), 0);
+    assert_int_equal(symlink("../../precious", "x/y/new"), 0);
+    assert_int_equal(folder_create_empty("x/y/new"), 0);
+    assert_int_equal(file_write_all("x/y/new/file", "1", 1), 0);
+    assert_int_equal(folder_create_empty("x/y/new"), 0);
+    assert_false(path_exists("x/y/new/file"));
+    assert_int_equal(folder_create_empty("not/yet/there"), 0);
+    assert_true(folder_exists("not/yet/there"));
+    assert_precious();
+}
+
+static void a_folder_that_cannot_be_emptied_says_so(void **state) {
+    (void)state;
+    if (geteuid() == 0) skip(); /* root may remove anything */
+    assert_int_equal(folder_create_all("locked/inner"), 0);
+    assert_int_equal(file_write_all("locked/inner/file", "1", 1), 0);
+    assert_int_equal(file_write_all("locked/other", "1", 1), 0);
+    assert_int_equal(chmod("locked/inner", 0500), 0);
+    assert_int_equal(folder_remove("locked"), EACCES);
+    assert_false(path_exists("locked/other"));
+    assert_int_equal(chmod("locked/inner", 0700), 0);
+    assert_int_equal(folder_remove("locked"), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(removing_takes_everything_inside),
+        cmocka_unit_test(removing_follows_no_link),
+        cmocka_unit_test(an_empty_folder_replaces_what_has_its_name),
+        cmocka_unit_test(a_folder_that_cannot_be_emptied_says_so),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
