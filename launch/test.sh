@@ -1,9 +1,16 @@
 #!/bin/sh
-# Installs what is missing, builds, and runs every test. Further arguments go to ctest: launch/test.sh -R checkpoint
+# Installs what is missing, builds, runs every test, and says why tests were skipped. Further arguments go to ctest:
+# launch/test.sh -R checkpoint
 set -eu
 cd "$(dirname "$0")/.."
 ./launch/setup.sh
 . ./launch/environment.sh
 cmake --preset release
 cmake --build --preset release
-ctest --preset release "$@"
+result=0
+ctest --preset release "$@" || result=$?
+# A test that is skipped prints "skipped: REASON"; ctest keeps that in its log only.
+awk '/^[0-9]+\/[0-9]+ Test: / { test = $3 }
+     sub(/^skipped: /, "") { reasons = reasons "  " test ": " $0 "\n" }
+     END { if (reasons) printf "\nSkipped:\n%s", reasons }' build/Testing/Temporary/LastTest.log
+exit $result

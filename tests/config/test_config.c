@@ -510,7 +510,10 @@ static void test_tables_together(void **state) {
 
 static void test_locale_does_not_matter(void **state) {
     (void)state;
-    if (!setlocale(LC_ALL, "de_DE.UTF-8") && !setlocale(LC_ALL, "fr_FR.UTF-8")) skip();
+    if (!setlocale(LC_ALL, "de_DE.UTF-8") && !setlocale(LC_ALL, "fr_FR.UTF-8")) {
+        print_message("skipped: neither de_DE.UTF-8 nor fr_FR.UTF-8 is installed\n");
+        skip();
+    }
     char message[4096];
     TrainConfig c;
     assert_int_equal(load(NULL, "--data.files=a --optimizer.lr=0.25", 1, &c, message), OK);

@@ -12,6 +12,12 @@ fail() {
     exit 1
 }
 
+# skip REASON: ends a test that this machine cannot run; launch/test.sh shows the reason.
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+
 # ranks N ARGUMENTS...: flame-c on N ranks, output to $work/log.
 ranks() {
     local count=$1

@@ -3,7 +3,7 @@
 # without Python's h5py and numpy.
 source "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
-"$python" -c 'import h5py, numpy' 2>"$work/log" || { echo "skipped: $(tail -n 1 "$work/log")"; exit 77; }
+"$python" -c 'import h5py, numpy' 2>"$work/log" || skip "tools/prepare.py needs h5py and numpy: $(tail -n 1 "$work/log")"
 prepare() { "$python" "$source_folder/tools/prepare.py" "$@" >"$work/log" 2>&1; }
 
 same_tokens() {

@@ -11,7 +11,7 @@ tidy() {
 }
 trap tidy EXIT
 { ip netns add "$left" && ip netns add "$right" && ip link add "va$$" netns "$left" type veth peer name "vb$$" netns "$right"; } 2>/dev/null ||
-    { echo "no network namespaces here"; exit 77; }
+    skip "no network namespaces here: they want root and iproute2"
 ip -n "$left" address add 10.77.0.1/24 dev "va$$"
 ip -n "$right" address add 10.77.0.2/24 dev "vb$$"
 for place in "$left va$$" "$right vb$$"; do
