@@ -1,0 +1,10 @@
+#!/bin/sh
+# Installs what is missing, builds flame-c and installs it. Further arguments go to cmake.
+#   launch/install.sh [-DFLAME_NATIVE=OFF ...]      PREFIX: where to, /usr/local; BUILD: the build folder, build-install
+set -eu
+cd "$(dirname "$0")/.."
+build=${BUILD:-build-install}
+./launch/setup.sh
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFLAME_TESTS=OFF -DCMAKE_INSTALL_PREFIX="${PREFIX:-/usr/local}" "$@"
+cmake --build "$build"
+cmake --install "$build"

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# `cmake --install` into an empty folder: the installed program trains with an installed configuration, and what belongs to it
+# is there. Wants BUILD, the build folder.
+source "$(dirname "$0")/common.sh"
+prefix=$work/prefix
+cmake --install "${BUILD:?the build folder}" --prefix "$prefix" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+FLAME=$prefix/bin/flame-c
+
+"$FLAME" --version >"$work/version" || fail "--version"
+version=$(sed -n '1s/flame-c //p' "$work/version")
+make_data
+cd "$work"
+"$FLAME" --config "$prefix/share/flame-c/configs/bytes.yaml" --model.model_type=gla --data.files="$work/data.h5" \
+    --training.steps=2 --training.global_batch_size=1 --training.batch_size=1 --training.seq_len=64 >"$work/log" 2>&1 ||
+    fail "the installed program does not train: $(cat "$work/log")"
+
+for file in README.md CHANGELOG.md LICENSE CITATION.cff docs/models.md; do
+    [ -s "$prefix/share/doc/flame-c/$file" ] || fail "share/doc/flame-c/$file is missing"
+done
+for config in "$source_folder"/configs/*.yaml; do
+    cmp -s "$config" "$prefix/share/flame-c/configs/$(basename "$config")" || fail "$(basename "$config") is missing or another"
+done
+grep -q "^## $version " "$source_folder/CHANGELOG.md" || fail "CHANGELOG.md says nothing of $version"
+grep -qx "version: $version" "$source_folder/CITATION.cff" || fail "CITATION.cff names another version than $version"
+echo "installed flame-c $version"
