@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# From nothing to a trained, verified and exported model: installs, builds, makes a data set of the C headers of this
-# machine, trains configs/quickstart.yaml on two ranks, interrupts and resumes the run, and prints a table of what it
-# did. Everything it makes is in build/ and runs/quickstart/. Further arguments go to the training:
-# launch/quickstart.sh --training.steps=50
+# From nothing to a trained, verified and exported model: installs what is missing, builds, makes a data set of the
+# documentation that comes with CMake, trains configs/quickstart.yaml on two ranks, interrupts and resumes the run, and prints
+# a table of what it did. Everything it makes is in build/ and runs/quickstart/, which it removes first.
+#   launch/quickstart.sh [--section.key=value ...]      for instance --training.steps=100
 set -euo pipefail
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+for argument in "$@"; do
+    [[ $argument =~ ^--[a-z_]+\.[a-z_.]+=. ]] || { echo "quickstart.sh: $argument is not of the form --section.key=value" >&2; exit 2; }
+done
 cd "$(dirname "$0")/.."
 
 run=runs/quickstart
@@ -20,22 +24,26 @@ say() {
 
 # row NAME RESULT: a line of the closing table, with the seconds since the last one.
 row() {
-    rows+=("$(printf '%-11s %5d s   %s' "$1" $((SECONDS - row_start)) "$2")")
+    rows+=("$(printf '%-9s %4d s   %s' "$1" $((SECONDS - row_start)) "$2")")
     row_start=$SECONDS
 }
 
-# Small text files, in an order that is the same everywhere, without duplicates: "SIZE PATH" lines.
+# Small text files in an order that depends on their contents only, without duplicates: "SIZE PATH" lines.
 text_files() {
-    find "$@" -type f -size -64k \( -name '*.h' -o -name copyright -o -name 'README*' \) -exec md5sum {} + |
+    find "$1" -type f -size -64k -name "$2" -exec md5sum {} + |
         LC_ALL=C sort -u -k1,1 | cut -c35- | xargs -d '\n' stat -c '%s %n'
 }
 
 # Copies the first files up to validation_bytes to $run/text/validation, the next up to train_bytes to $run/text/train.
 collect_text() {
-    mkdir -p $run/text/train $run/text/validation
-    text_files /usr/include >$run/text/files
-    if [ "$(wc -l <$run/text/files)" -lt 500 ]; then
-        text_files /usr/include /usr/share/doc >$run/text/files
+    local cmake_root
+    echo 'message("${CMAKE_ROOT}")' >$run/root.cmake
+    cmake_root=$(cmake -P $run/root.cmake 2>&1)
+    source_of_text="CMake's documentation"
+    [ ! -d "$cmake_root/Help" ] || text_files "$cmake_root/Help" '*.rst' >$run/text/files
+    if [ "$(cat $run/text/files 2>/dev/null | wc -l)" -lt 500 ]; then
+        source_of_text="C headers, as CMake comes without its documentation here"
+        text_files /usr/include '*.h' >$run/text/files
     fi
     awk -v validation=$validation_bytes -v train=$train_bytes -v folder=$run/text '{
         bytes += $1
@@ -61,9 +69,9 @@ bits_per_byte() {
 measure_xz() {
     local bytes alone known both
     bytes=$(text validation | wc -c)
-    alone=$(text validation | xz -9 | wc -c)
-    known=$(text train | xz -9 | wc -c)
-    both=$( (text train && text validation) | xz -9 | wc -c)
+    alone=$(text validation | xz -9e | wc -c)
+    known=$(text train | xz -9e | wc -c)
+    both=$( (text train && text validation) | xz -9e | wc -c)
     xz_alone=$(bits_per_byte "$alone" "$bytes")
     xz_after_train=$(bits_per_byte $((both - known)) "$bytes")
 }
@@ -91,14 +99,15 @@ newest_checkpoint() {
     find $run/checkpoint -maxdepth 1 -name 'step-????????' | sort | tail -n 1
 }
 
-# The setting of one key, as the program understands it: from the command line or from the file.
-configured_steps() {
-    local argument steps
-    steps=$(sed -n 's/^training:.*[ {]steps: *\([0-9]*\).*/\1/p' configs/quickstart.yaml)
+# configured KEY ARGUMENT...: what training.KEY is, from the command line or from the file.
+configured() {
+    local key=$1 argument value
+    shift
+    value=$(sed -n "s/^training:.*[ {]$key: *\([0-9]*\).*/\1/p" configs/quickstart.yaml)
     for argument in "$@"; do
-        case $argument in --training.steps=*) steps=${argument#*=} ;; esac
+        case $argument in --training."$key"=*) value=${argument#*=} ;; esac
     done
-    echo "$steps"
+    echo "$value"
 }
 
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
@@ -117,14 +126,15 @@ row build "$(build/flame-c --version | head -n 1)"
 
 say "Making a data set"
 rm -rf $run
+mkdir -p $run/text/train $run/text/validation
 collect_text
 build/flame-c data build --text $run/text/train --out $run/train.h5
 build/flame-c data build --text $run/text/validation --out $run/validation.h5
 build/flame-c data verify $run/train.h5 $run/validation.h5
-row data "$(wc -l <$run/text/train.files) files to train on, $(wc -l <$run/text/validation.files) held out"
+row data "$source_of_text: $(wc -l <$run/text/train.files) files to train on, $(wc -l <$run/text/validation.files) held out"
 
 say "Training on $ranks ranks, to be interrupted half-way"
-steps=$(configured_steps "$@")
+steps=$(configured steps "$@")
 train_interrupted
 row train "stopped by SIGUSR1 and saved as $(basename "$(newest_checkpoint)")"
 
@@ -134,9 +144,10 @@ checkpoint=$(newest_checkpoint)
 row resume "went on to $(basename "$checkpoint")"
 
 say "Evaluating on the held-out text"
-"${flame[@]}" eval --checkpoint "$checkpoint" --data $run/validation.h5 --seq-len 512 | tee $run/eval.log
+seq_len=$(configured seq_len "$@")
+"${flame[@]}" eval --checkpoint "$checkpoint" --data $run/validation.h5 --seq-len $seq_len | tee $run/eval.log
 model_bits=$(sed -n 's/.*bits per byte *//p' $run/eval.log)
-row evaluate "$model_bits bits per byte of held-out text"
+row evaluate "$model_bits bits per byte of the held-out text"
 
 say "Exporting"
 build/flame-c export --checkpoint "$checkpoint" --out $run/export --dtype bfloat16
@@ -158,8 +169,8 @@ cat <<END
 
 $(printf '%s\n' "${rows[@]}")
 
-Held-out text, bits per byte (less is better):
-  $model_bits   this model, which reads at most 512 bytes before each byte and saw $(last tokens) bytes in training
-  $xz_alone   xz -9 of the held-out text by itself; matches may lie anywhere before
-  $xz_after_train   xz -9 of the training text and the held-out text together, less that of the training text
+All of the held-out text, bits per byte (less is better):
+  $model_bits   this model after $(last tokens) bytes of training; of what comes before a byte it sees $((seq_len / 2)) bytes on average
+  $xz_alone   xz -9e of the held-out text by itself; matches may lie anywhere before
+  $xz_after_train   xz -9e of the training text and the held-out text together, less that of the training text
 END
