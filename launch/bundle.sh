@@ -4,6 +4,7 @@
 # taken from that machine. Also packs it: there, tar -xf bundle.tar.xz && bundle/launch/gpu-check.sh
 #   launch/bundle.sh [FOLDER] [cmake options]      the folder is new; default: bundle. BUILD: the build folder, build-bundle
 set -euo pipefail
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 bundle=${1:-bundle}
 [ $# = 0 ] || shift

@@ -3,6 +3,7 @@
 #   launch/compare-lengths.sh [--out FOLDER] [MIXER...]
 # Makes FOLDER (runs/lengths) with table.txt and lengths.png. LENGTHS="2048 4096 8192 16384 32768" unless set.
 set -euo pipefail
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 source launch/mixers.sh
 
@@ -10,7 +11,7 @@ out=runs/lengths mixers=()
 while [ $# -gt 0 ]; do
     case $1 in
         --out) [ $# -ge 2 ] && out=$2 && shift ;;
-        -*) sed -n '2,4s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        -*) "launch/${0##*/}" --help >&2; exit 2 ;;
         *) mixers+=("$1") ;;
     esac
     shift

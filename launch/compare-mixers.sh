@@ -4,12 +4,13 @@
 # Without names: all of them. FOLDER of the data holds train.h5 and validation.h5; launch/quickstart.sh leaves such a one in
 # runs/quickstart. Makes FOLDER (runs/mixers) with a run of each, curves.png and table.txt. RANKS=2 unless set.
 set -euo pipefail
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 source launch/environment.sh
 source launch/mixers.sh
 
 usage() {
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    "launch/${0##*/}" --help >&2
     exit 2
 }
 

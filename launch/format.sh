@@ -1,6 +1,8 @@
 #!/bin/sh
-# Formats all C files in place; with --check it changes nothing and fails if something would change.
+# Formats all C files in place.
+#   launch/format.sh [--check]      --check: changes nothing and fails if something would change
 set -eu
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 mode="-i"
 [ "${1:-}" = --check ] && mode="--dry-run --Werror"

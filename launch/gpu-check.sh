@@ -13,13 +13,15 @@
 #     compare    the same models and ops in fla and PyTorch, where they are installed (PYTHON: python3)
 # No part takes time from those after it: what is not done at a part's end is stopped, and said. What a part leaves over goes
 # to the next.
+
 # shellcheck disable=SC2317 # parts are called by their names
 set -uo pipefail
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 all_parts=(ops golden curve resume ranks sanitizer bench compare)
 declare -A share=([ops]=50 [golden]=45 [curve]=60 [resume]=25 [ranks]=60 [sanitizer]=50 [bench]=130 [compare]=110) # of 530 s
 
 usage() {
-    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+    "$0" --help >&2
     exit 2
 }
 

@@ -2,6 +2,7 @@
 # Installs what is missing, builds flame-c and installs it. Further arguments go to cmake.
 #   launch/install.sh [-DFLAME_NATIVE=OFF ...]      PREFIX: where to, /usr/local; BUILD: the build folder, build-install
 set -eu
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 build=${BUILD:-build-install}
 ./launch/setup.sh

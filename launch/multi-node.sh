@@ -4,7 +4,8 @@
 #   launch/multi-node.sh HOST:RANKS,HOST:RANKS,... --config configs/gla-340M.yaml [--section.key=value ...]
 # INTERFACE names the network between them (default: what Open MPI and NCCL choose). Stop and save: kill -USR1 the mpirun.
 set -euo pipefail
-[ $# -ge 3 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+[ $# -ge 3 ] || { "$0" --help >&2; exit 2; }
 cd "$(dirname "$0")/.."
 flame=${FLAME:-$PWD/build/flame-c}
 hosts=$1

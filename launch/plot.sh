@@ -3,6 +3,7 @@
 #   launch/plot.sh [-o FILE.png] RUN...      RUN is a job.dump_folder or its metrics.jsonl
 # Without -o the picture is curves.png in the first run's folder.
 set -eu
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 output=
 if [ "${1-}" = -o ]; then
     [ $# -ge 2 ] || { echo "plot.sh: -o wants a file" >&2; exit 2; }
@@ -10,7 +11,7 @@ if [ "${1-}" = -o ]; then
     shift 2
 fi
 case "${1-}" in
-    '' | -*) sed -n '2,4s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    '' | -*) "$0" --help >&2; exit 2 ;;
 esac
 command -v gnuplot > /dev/null || { echo "plot.sh: gnuplot is missing (Debian: apt install gnuplot-nox)" >&2; exit 1; }
 

@@ -2,6 +2,7 @@
 # Installs what flame-c needs and this machine lacks (Debian, Ubuntu). Elsewhere it lists what is missing and exits 1.
 #   launch/setup.sh [bundle]      bundle: also what launch/bundle.sh needs
 set -u
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 bundle=no
 [ "${1:-}" != bundle ] || bundle=yes
 

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what is missing, builds, runs every test, and says why tests were skipped. Further arguments go to ctest:
-# launch/test.sh -R checkpoint
+# Installs what is missing, builds, runs every test, and says why tests were skipped.
+#   launch/test.sh [-R checkpoint ...]      arguments go to ctest
 set -eu
+case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 ./launch/setup.sh
 . ./launch/environment.sh
