@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 mode="-i"
 [ "${1:-}" = --check ] && mode="--dry-run --Werror"
 # shellcheck disable=SC2086 # two words
-git ls-files -z --cached --others --exclude-standard '*.c' '*.h' '*.def' | xargs -0 clang-format $mode
+git ls-files -z --cached --others --exclude-standard '*.c' '*.h' 'src/*.def' 'tests/*.def' | xargs -0 clang-format $mode
