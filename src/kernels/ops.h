@@ -43,7 +43,7 @@ Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor 
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
 /* silu, relu, sigmoid or 1 + elu of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
-/* Depthwise causal convolution over time, weight [cols, width], width at most 4, bias [1, cols] or NULL, then silu if
+/* Depthwise causal convolution over time, weight [cols, width], width at most 64, bias [1, cols] or NULL, then silu if
  * asked for: y_t = silu(bias + sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0.
  */
 Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, bool silu);

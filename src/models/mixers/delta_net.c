@@ -30,7 +30,7 @@ static const Key delta_net_keys[] = {
                   "fla's kernel choice; the maths is one"),
     DELTA_NET_KEY(use_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "gate the output with silu(g)"),
     DELTA_NET_KEY(use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
-    DELTA_NET_KEY(conv_size, KEY_INTEGER, "4", 1, 4, NULL, "width of the short convolutions"),
+    DELTA_NET_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     DELTA_NET_KEY(use_beta, KEY_BOOLEAN, "true", 0, 0, NULL, "learned step sizes beta (false: 1)"),
     DELTA_NET_KEY(allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
     DELTA_NET_KEY(qk_norm, KEY_CHOICE, "l2", 0, 0, "l2", "norm of q and k (only l2 is supported)"),

@@ -31,7 +31,7 @@ static const Key gated_deltaproduct_keys[] = {
                            "fla's kernel choice; the maths is one"),
     GATED_DELTAPRODUCT_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
     GATED_DELTAPRODUCT_KEY(use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
-    GATED_DELTAPRODUCT_KEY(conv_size, KEY_INTEGER, "4", 1, 4, NULL, "width of the short convolutions"),
+    GATED_DELTAPRODUCT_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     GATED_DELTAPRODUCT_KEY(use_forget_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "decay of the state"),
     GATED_DELTAPRODUCT_KEY(allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
 };

@@ -33,7 +33,7 @@ static const Key gla_keys[] = {
     GLA_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
             "fla's kernel choice; the maths is one"),
     GLA_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
-    GLA_KEY(conv_size, KEY_INTEGER, "4", 1, 4, NULL, "width of the short convolutions"),
+    GLA_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     GLA_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
     GLA_KEY(clamp_min, KEY_REAL | KEY_NULLABLE, "null", -1e9, 0, NULL, "lower bound of the log decay"),
     GLA_KEY(use_gk, KEY_BOOLEAN, "true", 0, 0, NULL, "stored by fla, without effect"),

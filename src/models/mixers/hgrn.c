@@ -22,7 +22,7 @@ static const Key hgrn_keys[] = {
     HGRN_KEY(attn_mode, KEY_CHOICE, "fused_recurrent", 0, 0, "chunk|fused_recurrent",
              "fla's kernel choice; the maths is one"),
     HGRN_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on i and f"),
-    HGRN_KEY(conv_size, KEY_INTEGER, "4", 1, 4, NULL, "width of the short convolutions"),
+    HGRN_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     HGRN_KEY(use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
 };
 

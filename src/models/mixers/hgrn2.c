@@ -27,7 +27,7 @@ static const Key hgrn2_keys[] = {
     HGRN2_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
               "fla's kernel choice; the maths is one"),
     HGRN2_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, f and i"),
-    HGRN2_KEY(conv_size, KEY_INTEGER, "4", 1, 4, NULL, "width of the short convolutions"),
+    HGRN2_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     HGRN2_KEY(use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
 };
 

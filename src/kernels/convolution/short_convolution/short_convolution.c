@@ -55,7 +55,7 @@ static void short_convolution_backward(Node *node) {
     const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *bias = node->in[BIAS], *y = node->out[0];
     const Device *device = node->tape->device;
     const Grid grid = grid_of(x);
-    const int64_t scratch = SHORT_CONVOLUTION_SCRATCH * SHORT_CONVOLUTION_COLS;
+    const int64_t scratch = SHORT_CONVOLUTION_SCRATCH(weight->cols) * SHORT_CONVOLUTION_COLS;
     float *partial_bias = bias ? tape_workspace(node->tape, grid.x * x->cols * dtype_size(F32)) : NULL;
     float *partial = tape_workspace(node->tape, grid.x * weight->rows * weight->cols * dtype_size(F32));
     const ShortConvolutionBackwardArguments arguments = {

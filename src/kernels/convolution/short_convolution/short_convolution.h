@@ -6,11 +6,13 @@
 #include <stdint.h>
 
 enum {
-    SHORT_CONVOLUTION_WIDTH = 4, /* the widest */
-    SHORT_CONVOLUTION_ROWS = 64, /* rows and columns of a program */
-    SHORT_CONVOLUTION_COLS = 1024,
-    SHORT_CONVOLUTION_SCRATCH = 2 * SHORT_CONVOLUTION_WIDTH + 1 /* rows */
+    SHORT_CONVOLUTION_WIDTH = 64, /* the widest; up to 4 is fast */
+    SHORT_CONVOLUTION_ROWS = 64,  /* rows and columns of a program */
+    SHORT_CONVOLUTION_COLS = 1024
 };
+
+/* Rows of scratch of a program of backward. */
+#define SHORT_CONVOLUTION_SCRATCH(width) (2 * (width) + 1)
 
 /* weight [cols, width], bias [cols] or NULL for 0 -> taps [blocks of columns, width + 1, SHORT_CONVOLUTION_COLS] fp32,
  * the last row the bias: neighbouring columns lie side by side, and what one program reads lies together. */
@@ -40,7 +42,7 @@ typedef struct ShortConvolutionBackwardArguments {
     void *dx;
     float *partial;      /* [blocks of SHORT_CONVOLUTION_ROWS rows, cols, width] parts of dweight */
     float *partial_bias; /* [those blocks, cols] parts of dbias; may be NULL */
-    float *scratch;      /* per program SHORT_CONVOLUTION_SCRATCH rows of SHORT_CONVOLUTION_COLS */
+    float *scratch;      /* per program SHORT_CONVOLUTION_SCRATCH(width) rows of SHORT_CONVOLUTION_COLS */
     int64_t rows, cols, width, T, x_stride, dy_stride;
     bool silu;
 } ShortConvolutionBackwardArguments;

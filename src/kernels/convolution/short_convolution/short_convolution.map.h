@@ -1,5 +1,6 @@
-/* Depthwise causal convolution over time, then silu; equations in short_convolution.h. The number of taps in use and
- * whether there is a silu are constants wherever a row is inlined, so the loops over columns have no branches. */
+/* Depthwise causal convolution over time, then silu; equations in short_convolution.h. The number of taps in use, up to
+ * 4, and whether there is a silu are constants wherever a row is inlined, so the loops over columns have no branches.
+ */
 #include "tile/tile.h"
 #include "tile/rows.h"
 #include "kernels/convolution/short_convolution/short_convolution.h"
@@ -35,16 +36,17 @@ DEVICE int64_t rows_of_document(const int32_t *segment, int64_t row, int64_t ste
 }
 
 /* z of one column: x points to the newest row. */
-DEVICE float convolve(const element *x, int64_t x_stride, const float *tap, int count, int64_t i) {
+DEVICE float convolve(const element *x, int64_t x_stride, const float *tap, int64_t count, int64_t i) {
     float z = tap[i + COLS] + tap[i] * to_float(x[i]);
     if (count > 1) z += tap[i - COLS] * to_float(x[i - x_stride]);
     if (count > 2) z += tap[i - 2 * COLS] * to_float(x[i - 2 * x_stride]);
     if (count > 3) z += tap[i - 3 * COLS] * to_float(x[i - 3 * x_stride]);
+    for (int64_t j = 4; j < count; j++) z += tap[i - j * COLS] * to_float(x[i - j * x_stride]);
     return z;
 }
 
 DEVICE void short_convolution_row(const element *x, int64_t x_stride, const float *tap, element *y, int64_t cols,
-                                  int count, bool silu) {
+                                  int64_t count, bool silu) {
     EACH (i, cols) {
         const float z = convolve(x, x_stride, tap, count, i);
         y[i] = to_element(silu ? silu_f(z) : z);
@@ -56,7 +58,8 @@ DEVICE void short_convolution_rows(const ShortConvolutionArguments a, int64_t bl
     const float *tap = newest_tap(a.taps, block, a.width);
     const element *x = (const element *)a.x + row * a.x_stride + block * COLS;
     element *y = (element *)a.y + row * a.y_stride + block * COLS;
-    switch (rows_of_document(a.segment, row, -1, a.T, a.width)) {
+    const int64_t count = rows_of_document(a.segment, row, -1, a.T, a.width);
+    switch (count) {
     case 1:
         short_convolution_row(x, a.x_stride, tap, y, cols, 1, silu);
         break;
@@ -66,8 +69,11 @@ DEVICE void short_convolution_rows(const ShortConvolutionArguments a, int64_t bl
     case 3:
         short_convolution_row(x, a.x_stride, tap, y, cols, 3, silu);
         break;
-    default:
+    case 4:
         short_convolution_row(x, a.x_stride, tap, y, cols, 4, silu);
+        break;
+    default:
+        short_convolution_row(x, a.x_stride, tap, y, cols, count, silu);
         break;
     }
 }
@@ -83,18 +89,18 @@ KERNEL(short_convolution, ShortConvolutionArguments) {
 
 /* What a program of backward remembers between rows. A column always belongs to the same thread: nothing is shared. */
 typedef struct ConvolutionColumns {
-    int64_t first, cols;
+    int64_t first, cols, width;
     const float *tap;
-    float *dz;    /* [SHORT_CONVOLUTION_WIDTH, COLS]: row t at t modulo the number of rows */
-    float *dtaps; /* likewise: sums so far, that of the newest tap first */
+    float *dz;    /* [width, COLS]: row t at t modulo width */
+    float *dtaps; /* [width, COLS]: sums so far, that of the newest tap first */
     float *dbias; /* [COLS] */
 } ConvolutionColumns;
 
-DEVICE float *dz_of_row(const ConvolutionColumns c, int64_t row) { return c.dz + row % SHORT_CONVOLUTION_WIDTH * COLS; }
+DEVICE float *dz_of_row(const ConvolutionColumns c, int64_t row) { return c.dz + row % c.width * COLS; }
 
 /* own: the row counts towards dtaps; else it only lends its dz to rows before it. */
 DEVICE void short_convolution_dz(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
-                                 int count, bool own, bool silu) {
+                                 int64_t count, bool own, bool silu) {
     const element *x = (const element *)a.x + row * a.x_stride + c.first;
     const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
     float *dz = dz_of_row(c, row), *dtaps = c.dtaps, *dbias = c.dbias;
@@ -108,13 +114,15 @@ DEVICE void short_convolution_dz(const ShortConvolutionBackwardArguments a, cons
             if (count > 1) dtaps[i + COLS] += d * to_float(x[i - a.x_stride]);
             if (count > 2) dtaps[i + 2 * COLS] += d * to_float(x[i - 2 * a.x_stride]);
             if (count > 3) dtaps[i + 3 * COLS] += d * to_float(x[i - 3 * a.x_stride]);
+            for (int64_t j = 4; j < count; j++) dtaps[i + j * COLS] += d * to_float(x[i - j * a.x_stride]);
         }
     }
 }
 
 DEVICE void short_convolution_dz_count(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c,
                                        int64_t row, bool own, bool silu) {
-    switch (rows_of_document(a.segment, row, -1, a.T, a.width)) {
+    const int64_t count = rows_of_document(a.segment, row, -1, a.T, a.width);
+    switch (count) {
     case 1:
         short_convolution_dz(a, c, row, 1, own, silu);
         break;
@@ -124,8 +132,11 @@ DEVICE void short_convolution_dz_count(const ShortConvolutionBackwardArguments a
     case 3:
         short_convolution_dz(a, c, row, 3, own, silu);
         break;
-    default:
+    case 4:
         short_convolution_dz(a, c, row, 4, own, silu);
+        break;
+    default:
+        short_convolution_dz(a, c, row, count, own, silu);
         break;
     }
 }
@@ -138,7 +149,8 @@ DEVICE void short_convolution_dz_row(const ShortConvolutionBackwardArguments a, 
         short_convolution_dz_count(a, c, row, own, false);
 }
 
-DEVICE void short_convolution_dx(const ConvolutionColumns c, int64_t row, element *dx, int count) {
+DEVICE void short_convolution_dx(const ConvolutionColumns c, int64_t row, element *dx, int64_t count) {
+    const int64_t rows_to_wrap = c.width - row % c.width; /* after so many rows dz begins again */
     const float *tap = c.tap, *dz0 = dz_of_row(c, row), *dz1 = dz_of_row(c, row + 1), *dz2 = dz_of_row(c, row + 2),
                 *dz3 = dz_of_row(c, row + 3);
     EACH (i, c.cols) {
@@ -146,6 +158,8 @@ DEVICE void short_convolution_dx(const ConvolutionColumns c, int64_t row, elemen
         if (count > 1) d += tap[i - COLS] * dz1[i];
         if (count > 2) d += tap[i - 2 * COLS] * dz2[i];
         if (count > 3) d += tap[i - 3 * COLS] * dz3[i];
+        for (int64_t j = 4; j < count; j++)
+            d += tap[i - j * COLS] * dz0[i + (j < rows_to_wrap ? j : j - c.width) * COLS];
         dx[i] = to_element(d);
     }
 }
@@ -153,7 +167,8 @@ DEVICE void short_convolution_dx(const ConvolutionColumns c, int64_t row, elemen
 DEVICE void short_convolution_dx_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c,
                                      int64_t row) {
     element *dx = (element *)a.dx + row * a.x_stride + c.first;
-    switch (rows_of_document(a.segment, row, 1, a.T, a.width)) {
+    const int64_t count = rows_of_document(a.segment, row, 1, a.T, a.width);
+    switch (count) {
     case 1:
         short_convolution_dx(c, row, dx, 1);
         break;
@@ -163,8 +178,11 @@ DEVICE void short_convolution_dx_row(const ShortConvolutionBackwardArguments a, 
     case 3:
         short_convolution_dx(c, row, dx, 3);
         break;
-    default:
+    case 4:
         short_convolution_dx(c, row, dx, 4);
+        break;
+    default:
+        short_convolution_dx(c, row, dx, count);
         break;
     }
 }
@@ -173,10 +191,11 @@ DEVICE void short_convolution_dx_row(const ShortConvolutionBackwardArguments a, 
 KERNEL(short_convolution_backward, ShortConvolutionBackwardArguments) {
     const int64_t start = program_x * SHORT_CONVOLUTION_ROWS;
     const int64_t end = start + SHORT_CONVOLUTION_ROWS < a.rows ? start + SHORT_CONVOLUTION_ROWS : a.rows;
-    const int64_t size = SHORT_CONVOLUTION_WIDTH * COLS;
-    float *scratch = a.scratch + (program_x * blocks_of(a.cols, COLS) + program_y) * SHORT_CONVOLUTION_SCRATCH * COLS;
+    const int64_t size = a.width * COLS, program = program_x * blocks_of(a.cols, COLS) + program_y;
+    float *scratch = a.scratch + program * SHORT_CONVOLUTION_SCRATCH(a.width) * COLS;
     const ConvolutionColumns c = {.first = program_y * COLS,
                                   .cols = columns_of_block(program_y, a.cols),
+                                  .width = a.width,
                                   .tap = newest_tap(a.taps, program_y, a.width),
                                   .dz = scratch,
                                   .dtaps = scratch + size,
