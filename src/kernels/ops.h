@@ -30,8 +30,8 @@ Tensor *add(Tape *tape, Tensor *x, Tensor *y);
 Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum);
 /* rms_norm of x alone over groups of group_cols columns, with a weight of its own for each: weight [1, cols]. */
 Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *weight, int64_t group_cols, float eps);
-/* rms_norm(x) * silu(gate), per group of weight->cols columns. */
-Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, float eps);
+/* rms_norm(x) * f(gate), per group of weight->cols columns; f is silu or sigmoid. */
+Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, Activation f, float eps);
 /* x / sqrt(sum(x^2) + eps), per group of `cols` columns. */
 Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps);
 

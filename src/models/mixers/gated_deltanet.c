@@ -5,16 +5,19 @@
  *   g = -e^A_log softplus(x Wa + dt_bias)                                  log decay per head
  *   S <- e^g_t S_{t-1},  S_t = S + beta_t k_t (v_t - k_t S)^T              per head, S [K, V]
  *   o_t = K^(-1/2) q_t S_t
- *   y = (norm(o) * silu(x Wg)) Wo                                          norm(o) Wo without use_gate
+ *   y = (norm(o) * f(x Wg)) Wo                                             norm(o) Wo without use_gate; f is silu or
+ *                                                                          sigmoid, by output_gate_activation
  *
  * State per value head K x V. With num_v_heads > num_heads several value heads share q and k. */
+#include <string.h>
+
 #include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct GatedDeltaNetConfig {
     double expand_v;
     int64_t head_dim, num_heads, num_v_heads, conv_size;
-    char *attn_mode;
+    char *attn_mode, *output_gate_activation;
     bool use_gate, use_short_conv, allow_neg_eigval;
     int64_t head_v_dim;
 } GatedDeltaNetConfig;
@@ -29,9 +32,11 @@ static const Key gated_deltanet_keys[] = {
     GATED_DELTANET_KEY(expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
     GATED_DELTANET_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_recurrent",
                        "fla's kernel choice; the maths is one"),
-    GATED_DELTANET_KEY(use_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
+    GATED_DELTANET_KEY(use_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output"),
+    GATED_DELTANET_KEY(output_gate_activation, KEY_CHOICE, "swish", 0, 0, "swish|silu|sigmoid",
+                       "of the output's gate; swish is silu"),
     GATED_DELTANET_KEY(use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
-    GATED_DELTANET_KEY(conv_size, KEY_INTEGER, "4", 1, 4, NULL, "width of the short convolutions"),
+    GATED_DELTANET_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     GATED_DELTANET_KEY(allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
 };
 
@@ -82,7 +87,10 @@ static Tensor *gated_deltanet_forward(const Layer *layer, Tape *tape, Tensor *x)
     Tensor *beta = sigmoid_gate(tape, gates[1], c->allow_neg_eigval ? 2 : 1);
     const ChunkDeltaShape shape = {c->num_heads, c->num_v_heads, 1};
     Tensor *o = chunk_delta(tape, q, k, v, beta, decay, shape, NULL, NULL);
-    o = gated_output_norm(tape, o, y[3], w[O_NORM], (float)layer->model->norm_eps);
+    const Activation gate = strcmp(c->output_gate_activation, "sigmoid") == 0 ? ACTIVATION_SIGMOID : ACTIVATION_SILU;
+    const float eps = (float)layer->model->norm_eps;
+    o = c->use_gate ? gated_rms_norm(tape, o, y[3], w[O_NORM], gate, eps)
+                    : rms_norm(tape, o, NULL, w[O_NORM], eps, NULL);
     return linear(tape, o, w[O_PROJ]);
 }
 

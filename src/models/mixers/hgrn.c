@@ -61,7 +61,7 @@ static Tensor *hgrn_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *i = convolved(tape, y[0], w[I_CONV]), *f = convolved(tape, y[1], w[F_CONV]);
     Tensor *decay = lower_bound_gate(tape, f, i, w[LOWER_BOUNDS], layer->index, &input);
     Tensor *h = diagonal_scan(tape, input, decay, NULL, NULL);
-    h = gated_rms_norm(tape, h, y[2], w[G_NORM], (float)layer->model->norm_eps);
+    h = gated_rms_norm(tape, h, y[2], w[G_NORM], ACTIVATION_SILU, (float)layer->model->norm_eps);
     return linear(tape, h, w[O_PROJ]);
 }
 

@@ -24,7 +24,8 @@ static inline Tensor *convolved(Tape *tape, Tensor *x, Tensor *weight) {
 
 /* norm(o) * silu(gate) per head, or norm(o) if there is no gate (NULL). */
 static inline Tensor *gated_output_norm(Tape *tape, Tensor *o, Tensor *gate, Tensor *weight, float eps) {
-    return gate ? gated_rms_norm(tape, o, gate, weight, eps) : rms_norm(tape, o, NULL, weight, eps, NULL);
+    return gate ? gated_rms_norm(tape, o, gate, weight, ACTIVATION_SILU, eps)
+                : rms_norm(tape, o, NULL, weight, eps, NULL);
 }
 
 /* Heads as most of fla's layers have them. The widths are those of all query heads together; k and v of kv_count heads

@@ -9,7 +9,12 @@ enum { X, GATE, WEIGHT }; /* inputs; saved: rstd */
 
 typedef struct GatedRmsNormAttributes {
     float eps;
+    bool sigmoid;
 } GatedRmsNormAttributes;
+
+static const GatedRmsNormAttributes *attributes_of(const Node *node) {
+    return (const GatedRmsNormAttributes *)node->attributes;
+}
 
 static void gated_rms_norm_forward(Node *node) {
     const Tensor *x = node->in[X], *gate = node->in[GATE], *weight = node->in[WEIGHT], *y = node->out[0];
@@ -26,7 +31,8 @@ static void gated_rms_norm_forward(Node *node) {
         .x_stride = x->stride,
         .gate_stride = gate->stride,
         .y_stride = y->stride,
-        .eps = ((const GatedRmsNormAttributes *)node->attributes)->eps,
+        .eps = attributes_of(node)->eps,
+        .sigmoid = attributes_of(node)->sigmoid,
     };
     const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
     node->tape->device->launch(KERNEL_gated_rms_norm, x->type, grid, &arguments);
@@ -53,6 +59,7 @@ static void gated_rms_norm_backward(Node *node) {
         .x_stride = x->stride,
         .gate_stride = gate->stride,
         .y_stride = y->stride,
+        .sigmoid = attributes_of(node)->sigmoid,
     };
     device->launch(KERNEL_gated_rms_norm_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
     column_sum(device, partial, blocks, weight);
@@ -67,15 +74,16 @@ static Work gated_rms_norm_work(const Node *node) {
 static const Op gated_rms_norm_op = {"gated_rms_norm", true, gated_rms_norm_forward, gated_rms_norm_backward,
                                      gated_rms_norm_work};
 
-Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, float eps) {
+Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, Activation f, float eps) {
     CHECK(x->cols % weight->cols == 0, "gated_rms_norm of %lld columns in groups of %lld", (long long)x->cols,
           (long long)weight->cols);
     CHECK(gate->rows == x->rows && gate->cols == x->cols && gate->type == x->type,
           "gated_rms_norm with a gate of another shape");
+    CHECK(f == ACTIVATION_SILU || f == ACTIVATION_SIGMOID, "gated_rms_norm with another gate than silu or sigmoid");
     Node *node = tape_node(tape, &gated_rms_norm_op, (Tensor *[]){x, gate, weight}, 3);
     Tensor *y = node_output(node, x->rows, x->cols, x->type);
     node_save(node, x->rows, x->cols / weight->cols, F32);
-    ((GatedRmsNormAttributes *)node->attributes)->eps = eps;
+    *(GatedRmsNormAttributes *)node->attributes = (GatedRmsNormAttributes){eps, f == ACTIVATION_SIGMOID};
     node_run(node);
     return y;
 }

@@ -3,9 +3,10 @@
 #ifndef FLAME_KERNELS_NORMS_GATED_RMS_NORM_GATED_RMS_NORM_H
 #define FLAME_KERNELS_NORMS_GATED_RMS_NORM_GATED_RMS_NORM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* rstd = 1/sqrt(mean(x^2) + eps), y = weight * x * rstd * silu(gate). */
+/* rstd = 1/sqrt(mean(x^2) + eps), y = weight * x * rstd * f(gate), f = silu or sigmoid. */
 typedef struct GatedRmsNormArguments {
     const void *x, *gate;
     const void *weight; /* [cols] */
@@ -13,10 +14,11 @@ typedef struct GatedRmsNormArguments {
     float *rstd; /* [rows, groups] */
     int64_t rows, groups, cols, rows_per_program, x_stride, gate_stride, y_stride;
     float eps;
+    bool sigmoid;
 } GatedRmsNormArguments;
 
-/* n = x * rstd, e = weight * silu(gate) * dy: dx = rstd * (e - n * mean(e * n)),
- * dgate = dy * weight * n * silu'(gate), dweight = sum over rows of dy * n * silu(gate).
+/* n = x * rstd, e = weight * f(gate) * dy: dx = rstd * (e - n * mean(e * n)),
+ * dgate = dy * weight * n * f'(gate), dweight = sum over rows of dy * n * f(gate).
  * Each gradient has the stride of its tensor. */
 typedef struct GatedRmsNormBackwardArguments {
     const void *x, *gate, *weight, *y, *dy;
@@ -24,6 +26,7 @@ typedef struct GatedRmsNormBackwardArguments {
     void *dx, *dgate;
     float *partial; /* [blocks of PARTIAL_ROWS rows, cols] parts of dweight */
     int64_t rows, groups, cols, x_stride, gate_stride, y_stride;
+    bool sigmoid;
 } GatedRmsNormBackwardArguments;
 
 #endif

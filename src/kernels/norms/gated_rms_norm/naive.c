@@ -3,9 +3,10 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* Groups are as wide as the weight. real: eps. */
+/* Groups are as wide as the weight. real: eps; integer: 1 for a sigmoid gate. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
-    out[0] = gated_rms_norm(tape, in[0], in[1], in[2], (float)c->real[0]);
+    out[0] = gated_rms_norm(tape, in[0], in[1], in[2], c->integer[0] ? ACTIVATION_SIGMOID : ACTIVATION_SILU,
+                            (float)c->real[0]);
 }
 
 static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
@@ -16,7 +17,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
         for (int64_t i = 0; i < cols; i++) square += x[i] * x[i];
         const double rms = sqrt(square / (double)cols + (double)(float)c->real[0]);
         for (int64_t i = 0; i < cols; i++)
-            out[0][group * cols + i] = in[2][i] * x[i] / rms * gate[i] / (1 + exp(-gate[i]));
+            out[0][group * cols + i] = in[2][i] * x[i] / rms * (c->integer[0] ? 1 : gate[i]) / (1 + exp(-gate[i]));
     }
 }
 
@@ -36,6 +37,7 @@ const OpTest gated_rms_norm_test = {
             {.name = "one group", .B = 1, .real = {1e-6}, .input = INPUTS(56, 56)},
             {.name = "heads", .B = 2, .T = 65, .real = {1e-5}, .input = INPUTS(96, 32)},
             {.name = "packed", .B = 2, .T = 40, .packed = true, .real = {1e-5}, .input = INPUTS(20, 10)},
+            {.name = "sigmoid", .B = 2, .T = 65, .real = {1e-5}, .integer = {1}, .input = INPUTS(96, 32)},
             {.name = "strong gates",
              .B = 1,
              .T = 15,
