@@ -107,7 +107,6 @@ static ConfigValue *from_json(Cursor *cursor, const json_t *json, int depth) {
         [JSON_FALSE] = VALUE_BOOL,      [JSON_NULL] = VALUE_NULL};
     skip_to_token(cursor);
     ConfigValue *value = config_value_new(types[json_typeof(json)], cursor->file, cursor->line);
-    value->from_json = true;
     value->boolean = json_is_true(json);
     value->integer = json_integer_value(json);
     value->real = json_number_value(json);

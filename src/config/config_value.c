@@ -95,6 +95,21 @@ ConfigValue *config_value_copy(const ConfigValue *value) {
     return copy;
 }
 
+static bool is_number(const ConfigValue *value) { return value->type == VALUE_INTEGER || value->type == VALUE_REAL; }
+
+bool config_value_same(const ConfigValue *a, const ConfigValue *b) {
+    if (a->type == VALUE_INTEGER && b->type == VALUE_INTEGER) return a->integer == b->integer;
+    if (is_number(a) && is_number(b)) return a->real == b->real || (isnan(a->real) && isnan(b->real));
+    if (a->type != b->type || a->count != b->count) return false;
+    if (a->type == VALUE_BOOL) return a->boolean == b->boolean;
+    if (a->type == VALUE_STRING) return strcmp(a->text, b->text) == 0;
+    for (int i = 0; i < a->count; i++) {
+        const ConfigValue *other = a->type == VALUE_MAPPING ? config_value_get(b, a->item[i]->key) : b->item[i];
+        if (!other || !config_value_same(a->item[i], other)) return false;
+    }
+    return true;
+}
+
 void config_value_append(ConfigValue *list, ConfigValue *item) {
     const int count = list->count;
     if ((count & (count - 1)) == 0) { /* a power of two: full */

@@ -32,11 +32,10 @@ enum { CONFIG_DEPTH = 32, CONFIG_BYTES = 1 << 20, MAPPING_KEYS = 1000, KEY_BYTES
 /* Owns everything below it. */
 typedef struct ConfigValue {
     ValueType type;
-    bool quoted;    /* a string in quotes: never a number */
-    bool from_json; /* of a Hugging Face config.json */
-    char *file;     /* where it was written; "command line", "default" */
-    int line;       /* 1-based, 0: not from a file */
-    char *key;      /* its name, if it stands in a mapping */
+    bool quoted; /* a string in quotes: never a number */
+    char *file;  /* where it was written; "command line", "default" */
+    int line;    /* 1-based, 0: not from a file */
+    char *key;   /* its name, if it stands in a mapping */
     int key_line;
     bool boolean;
     int64_t integer;
@@ -66,6 +65,8 @@ ConfigValue *config_value_string(const char *text, const char *file, int line);
 /* What `text` means in YAML where it stands without quotes: null, a boolean, a number or a string. */
 ConfigValue *config_value_plain(const char *text, const char *file, int line);
 ConfigValue *config_value_copy(const ConfigValue *value);
+/* Whether both say the same, wherever and however it was written: 2 is 2.0, the order of a mapping's keys is free. */
+bool config_value_same(const ConfigValue *a, const ConfigValue *b);
 
 /* Writes a value as YAML that reads back as the same value: a mapping with one key per line behind `indent` spaces,
  * what is inside of lists in brackets. indent < 0: all on one line, in brackets. */

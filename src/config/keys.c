@@ -15,7 +15,8 @@ typedef struct Place {
     const ConfigValue *value;
 } Place;
 
-static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
+KeyType key_type(const Key *key) { return key->type & ~(KEY_NULLABLE | KEY_SCALAR); }
+bool key_has_field(const Key *key) { return key_type(key) != KEY_IGNORED && key_type(key) != KEY_FIXED; }
 static bool nullable(const Key *key) { return (key->type & KEY_NULLABLE) != 0; }
 
 typedef struct Shown {
@@ -49,7 +50,7 @@ static Shown shown_value(const ConfigValue *value) {
 static const char *kind(const Key *key) {
     static const char *const kinds[] = {"an integer", "a number",           "true or false",     "a string",
                                         "a word",     "a list of integers", "a list of numbers", "a list of strings"};
-    return type_of(key) < KEY_VALUE ? kinds[type_of(key)] : "a value";
+    return key_type(key) < KEY_VALUE ? kinds[key_type(key)] : "a value";
 }
 
 static Status refuse_type(const Place *place, const ConfigValue *value, const char *hint) {
@@ -141,18 +142,18 @@ static Status read_choice(const Place *place, const ConfigValue *value, char **r
 }
 
 static void free_field(const Key *key, void *field) {
-    if (type_of(key) == KEY_STRING || type_of(key) == KEY_CHOICE) {
+    if (key_type(key) == KEY_STRING || key_type(key) == KEY_CHOICE) {
         free(*(char **)field);
         *(char **)field = NULL;
-    } else if (type_of(key) == KEY_STRING_LIST) {
+    } else if (key_type(key) == KEY_STRING_LIST) {
         StringList *list = field;
         for (int64_t i = 0; i < list->count; i++) free(list->item[i]);
         free(list->item);
         *list = (StringList){0, NULL};
-    } else if (type_of(key) == KEY_INTEGER_LIST) {
+    } else if (key_type(key) == KEY_INTEGER_LIST) {
         free(((IntegerList *)field)->item);
         *(IntegerList *)field = (IntegerList){0, NULL};
-    } else if (type_of(key) == KEY_REAL_LIST) {
+    } else if (key_type(key) == KEY_REAL_LIST) {
         free(((RealList *)field)->item);
         *(RealList *)field = (RealList){0, NULL};
     }
@@ -166,7 +167,7 @@ static Status read_list(const Place *place, void *field) {
     const int count = list ? value->count : 1;
     static const size_t sizes[] = {
         [KEY_INTEGER_LIST] = sizeof(int64_t), [KEY_REAL_LIST] = sizeof(double), [KEY_STRING_LIST] = sizeof(char *)};
-    const KeyType type = type_of(place->key);
+    const KeyType type = key_type(place->key);
     if (value->type == VALUE_MAPPING) return refuse_type(place, place->value, NULL);
     void *items = count ? calloc((size_t)count, sizes[type]) : NULL;
     CHECK(items || !count, "no memory for %s", place->name);
@@ -186,7 +187,7 @@ static Status read_list(const Place *place, void *field) {
 }
 
 static Status set_null(const Place *place, void *field) {
-    const KeyType type = type_of(place->key);
+    const KeyType type = key_type(place->key);
     if (type != KEY_VALUE && (!nullable(place->key) || type == KEY_BOOLEAN))
         return refuse_type(place, place->value, NULL);
     free_field(place->key, field);
@@ -196,15 +197,27 @@ static Status set_null(const Place *place, void *field) {
     return OK;
 }
 
+static Status check_fixed(const Place *place) {
+    const char *text = place->key->default_text;
+    ConfigValue *supported = NULL;
+    CHECK(config_value_read_yaml("default", text, strlen(text), &supported) == OK, "%s", place->key->name);
+    const bool same = config_value_same(place->value, supported);
+    config_value_free(supported);
+    if (same || (nullable(place->key) && place->value->type == VALUE_NULL)) return OK;
+    return config_error(place->value, "%s is %s; only %s is supported (%s)", place->name,
+                        shown_value(place->value).text, text, place->key->doc);
+}
+
 static Status set_field(const Place *place, void *values) {
     const Key *key = place->key;
     const ConfigValue *value = place->value;
-    if (type_of(key) == KEY_IGNORED || !values) return OK;
+    if (key_type(key) == KEY_FIXED) return check_fixed(place);
+    if (key_type(key) == KEY_IGNORED || !values) return OK;
     void *field = (char *)values + key->offset;
     if (value->type == VALUE_NULL) return set_null(place, field);
     char *text = NULL;
     Status status = OK;
-    switch (type_of(key)) {
+    switch (key_type(key)) {
     case KEY_INTEGER:
         return read_integer(place, value, field);
     case KEY_REAL:
@@ -233,19 +246,19 @@ static Status set_field(const Place *place, void *values) {
 
 /* A default is what the table's author wrote: a mistake there is one of the program. */
 static void set_default(const Key *key, void *values) {
-    if (type_of(key) == KEY_IGNORED) return;
+    if (!key_has_field(key)) return;
     void *field = (char *)values + key->offset;
-    if (type_of(key) == KEY_VALUE) {
+    if (key_type(key) == KEY_VALUE) {
         *(const ConfigValue **)field = NULL;
         return;
     }
-    if (type_of(key) >= KEY_INTEGER_LIST) *(StringList *)field = (StringList){0, NULL};
-    if (type_of(key) == KEY_STRING || type_of(key) == KEY_CHOICE) *(char **)field = NULL;
+    if (key_type(key) >= KEY_INTEGER_LIST) *(StringList *)field = (StringList){0, NULL};
+    if (key_type(key) == KEY_STRING || key_type(key) == KEY_CHOICE) *(char **)field = NULL;
     const char *text = key->default_text ? key->default_text : "null";
     ConfigValue *value = NULL;
-    if (type_of(key) >= KEY_INTEGER_LIST && text[0] == '[')
+    if (key_type(key) >= KEY_INTEGER_LIST && text[0] == '[')
         CHECK(config_value_read_yaml("default", text, strlen(text), &value) == OK, "%s", key->name);
-    else if (type_of(key) == KEY_STRING && strcmp(text, "null") != 0)
+    else if (key_type(key) == KEY_STRING && strcmp(text, "null") != 0)
         value = config_value_string(text, "default", 0);
     else
         value = config_value_plain(text, "default", 0);
@@ -269,7 +282,8 @@ void keys_defaults(const KeyTable *tables, int count) {
 void keys_free(const KeyTable *tables, int count) {
     for (int t = 0; t < count; t++)
         for (int k = 0; k < tables[t].count && tables[t].values; k++)
-            free_field(&tables[t].keys[k], (char *)tables[t].values + tables[t].keys[k].offset);
+            if (key_has_field(&tables[t].keys[k]))
+                free_field(&tables[t].keys[k], (char *)tables[t].values + tables[t].keys[k].offset);
 }
 
 const Key *keys_find(const KeyTable *tables, int count, const char *name) {
@@ -300,27 +314,12 @@ static Status refuse_unknown(const KeyTable *tables, int count, const ConfigValu
     char known[512] = "";
     for (int t = 0; t < count; t++)
         for (int k = 0; k < tables[t].count; k++) {
+            if (!key_has_field(&tables[t].keys[k])) continue;
             const size_t used = strlen(known);
             snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", tables[t].keys[k].name);
         }
     return config_error(&where, "unknown key %s; known: %s%s", name, known,
                         strlen(known) == sizeof known - 1 ? "..." : "");
-}
-
-static void list_unknown(const ConfigValue *mapping, const KeyTable *tables, int count) {
-    char list[1024] = "";
-    int unknown = 0;
-    const char *file = NULL;
-    for (int i = 0; i < mapping->count; i++) {
-        const ConfigValue *value = mapping->item[i];
-        if (!value->from_json || keys_find(tables, count, value->key)) continue;
-        const size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", shown(value->key).text);
-        file = value->file;
-        unknown++;
-    }
-    if (unknown > 0 && log_rank() == 0)
-        log_warning("%s: %d keys that this model has no use for, kept for export: %s", file, unknown, list);
 }
 
 Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping, const char *section,
@@ -331,10 +330,7 @@ Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping,
                             shown_value(mapping).text);
     for (int i = 0; i < mapping->count; i++) {
         const ConfigValue *value = mapping->item[i];
-        if (!keys_find(tables, count, value->key)) {
-            if (value->from_json) continue;
-            return refuse_unknown(tables, count, value, section, hints);
-        }
+        if (!keys_find(tables, count, value->key)) return refuse_unknown(tables, count, value, section, hints);
         for (int t = 0; t < count; t++) {
             Place place = {.key = keys_find(&tables[t], 1, value->key), .value = value};
             full_name(place.name, section, value->key);
@@ -342,6 +338,5 @@ Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping,
             if (status != OK) return status;
         }
     }
-    list_unknown(mapping, tables, count);
     return OK;
 }

@@ -21,17 +21,19 @@
 #include "config/config_value.h"
 
 typedef enum KeyType {
-    KEY_INTEGER,      /* int64_t; null is -1 */
-    KEY_REAL,         /* double; null is NaN; an integer is accepted */
-    KEY_BOOLEAN,      /* bool; cannot be null */
-    KEY_STRING,       /* char *, owned; null is NULL */
-    KEY_CHOICE,       /* char *, owned, one of `choices`, which are separated by |; null is NULL */
-    KEY_INTEGER_LIST, /* IntegerList; null is no items; one value without brackets is a list of one */
-    KEY_REAL_LIST,    /* RealList */
-    KEY_STRING_LIST,  /* StringList */
-    KEY_VALUE,        /* const ConfigValue *, borrowed from the mapping: read by its owner; absent or null is NULL */
-    KEY_IGNORED,      /* known, of any type, without effect here; offset is not used */
-    KEY_NULLABLE = 64 /* may be or'ed to a type */
+    KEY_INTEGER,       /* int64_t; null is -1 */
+    KEY_REAL,          /* double; null is NaN; an integer is accepted */
+    KEY_BOOLEAN,       /* bool; cannot be null */
+    KEY_STRING,        /* char *, owned; null is NULL */
+    KEY_CHOICE,        /* char *, owned, one of `choices`, which are separated by |; null is NULL */
+    KEY_INTEGER_LIST,  /* IntegerList; null is no items; one value without brackets is a list of one */
+    KEY_REAL_LIST,     /* RealList */
+    KEY_STRING_LIST,   /* StringList */
+    KEY_VALUE,         /* const ConfigValue *, borrowed from the mapping: read by its owner; absent or null is NULL */
+    KEY_IGNORED,       /* known, of any type, without effect; offset is not used */
+    KEY_FIXED,         /* known, but only its default is supported, and null if nullable; offset is not used */
+    KEY_NULLABLE = 64, /* may be or'ed to a type */
+    KEY_SCALAR = 128   /* may be or'ed to a list: written without brackets if it has one item */
 } KeyType;
 
 typedef struct IntegerList {
@@ -87,13 +89,13 @@ typedef struct KeyHints {
 void keys_defaults(const KeyTable *tables, int count);
 
 /* Sets what the mapping says (NULL: nothing) in all the tables together; a key may stand in several tables and then
- * fills each. A key in no table is an error that names the nearest one, also of another section if `hints` is given;
- * only those of a config.json are listed in one warning instead, and kept for export. BAD_INPUT after one log_error
- * (rank 0). */
+ * fills each. A key in no table is an error that names the nearest one, also of another section if `hints` is given.
+ * BAD_INPUT after one log_error (rank 0). */
 Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping, const char *section,
                   const KeyHints *hints);
 
-/* "key: value" lines in YAML, indented by two spaces under "section:" (if the section is not empty). */
+/* "key: value" lines in YAML, indented by two spaces under "section:" (if the section is not empty). Only of keys that
+ * have a field. */
 void keys_print(FILE *file, const KeyTable *table);
 /* One or two lines per key: name, type, default, range or choices, and what it does. */
 void keys_help(FILE *file, const KeyTable *table);
@@ -101,6 +103,10 @@ void keys_help(FILE *file, const KeyTable *table);
 bool keys_is_choice(const char *choices, const char *text);
 /* "1 to 10", "at least 1": the numbers that a key takes. */
 void key_range(const Key *key, char text[96]);
+/* The type without KEY_NULLABLE and KEY_SCALAR. */
+KeyType key_type(const Key *key);
+/* Whether the key has a field in the struct of its table: it is neither ignored nor fixed. */
+bool key_has_field(const Key *key);
 /* Frees the strings and lists of the struct. */
 void keys_free(const KeyTable *tables, int count);
 

@@ -4,18 +4,22 @@
 #include "config/keys.h"
 #include "base/number.h"
 
-static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
-
-static void print_list(FILE *file, KeyType type, const void *field) {
+static void print_list(FILE *file, const Key *key, const void *field) {
+    const KeyType type = key_type(key);
     const int64_t count = ((const StringList *)field)->count;
-    fputc('[', file);
+    if (count == 0 && (key->type & KEY_NULLABLE)) {
+        fputs("null", file);
+        return;
+    }
+    const bool brackets = !(key->type & KEY_SCALAR) || count != 1;
+    if (brackets) fputc('[', file);
     for (int64_t i = 0; i < count; i++) {
         if (i > 0) fputs(", ", file);
         if (type == KEY_INTEGER_LIST) fprintf(file, "%lld", (long long)((const IntegerList *)field)->item[i]);
         if (type == KEY_REAL_LIST) config_write_real(file, ((const RealList *)field)->item[i]);
         if (type == KEY_STRING_LIST) config_write_string(file, ((const StringList *)field)->item[i]);
     }
-    fputc(']', file);
+    if (brackets) fputc(']', file);
 }
 
 static void print_string(FILE *file, const char *text) {
@@ -27,7 +31,7 @@ static void print_string(FILE *file, const char *text) {
 
 static void print_field(FILE *file, const Key *key, const void *field) {
     const bool nullable = (key->type & KEY_NULLABLE) != 0;
-    switch (type_of(key)) {
+    switch (key_type(key)) {
     case KEY_INTEGER:
         if (nullable && *(const int64_t *)field == -1)
             fputs("null", file);
@@ -54,7 +58,7 @@ static void print_field(FILE *file, const Key *key, const void *field) {
             fputs("null", file);
         break;
     default:
-        print_list(file, type_of(key), field);
+        print_list(file, key, field);
     }
 }
 
@@ -63,7 +67,7 @@ void keys_print(FILE *file, const KeyTable *table) {
     if (section) fprintf(file, "%s:\n", table->section);
     for (int k = 0; k < table->count; k++) {
         const Key *key = &table->keys[k];
-        if (type_of(key) == KEY_IGNORED) continue;
+        if (!key_has_field(key)) continue;
         fprintf(file, "%s%s: ", section ? "  " : "", key->name);
         print_field(file, key, (const char *)table->values + key->offset);
         fputc('\n', file);
@@ -75,14 +79,14 @@ void keys_help(FILE *file, const KeyTable *table) {
                                         "integers", "numbers", "texts",      ""};
     for (int k = 0; k < table->count; k++) {
         const Key *key = &table->keys[k];
-        if (type_of(key) == KEY_IGNORED) continue;
+        if (!key_has_field(key)) continue;
         char range[96] = "", name[128];
         const bool section = table->section && table->section[0];
         snprintf(name, sizeof name, "--%s%s%s", section ? table->section : "", section ? "." : "", key->name);
         Key limits = *key;
         if (limits.high >= 1e15) limits.high = INFINITY; /* as good as none */
         if (limits.low != 0 || limits.high != 0) key_range(&limits, range);
-        fprintf(file, "  %-46s %s%s%s%s, default %s\n", name, key->choices ? key->choices : types[type_of(key)],
+        fprintf(file, "  %-46s %s%s%s%s, default %s\n", name, key->choices ? key->choices : types[key_type(key)],
                 range[0] ? " (" : "", range, range[0] ? ")" : "",
                 key->default_text && *key->default_text ? key->default_text : "none");
         fprintf(file, "      %s\n", key->doc ? key->doc : "");

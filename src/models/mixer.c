@@ -19,6 +19,8 @@ const Mixer *mixer_find(const char *model_type) {
     return NULL;
 }
 
+const Mixer *mixer_at(int index) { return index >= 0 && index < LENGTH(mixers) ? mixers[index] : NULL; }
+
 const char *mixer_names(void) {
     static char names[1024];
     size_t used = 0;

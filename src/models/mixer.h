@@ -20,6 +20,7 @@ typedef struct ModelLayout {
     const char *model, *final_norm; /* "model" (before all names but the head's), "norm" */
     const char *mixer_norm, *mixer; /* of a layer: "attn_norm", "attn" */
     bool mlp;                       /* a norm and an MLP follow the mixer */
+    bool trains_padding;            /* the embedding row of pad_token_id has a gradient like the others */
 } ModelLayout;
 
 typedef struct Mixer {
@@ -53,8 +54,9 @@ void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, In
  * in the root. */
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value);
 
-/* All mixers, by mixers.def. */
+/* All mixers, by mixers.def. NULL if there is none of that name or number. */
 const Mixer *mixer_find(const char *model_type);
+const Mixer *mixer_at(int index);
 /* "gla, transformer": for messages. */
 const char *mixer_names(void);
 

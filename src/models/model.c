@@ -5,74 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config.h"
 #include "base/log.h"
 #include "kernels/ops.h"
-
-#define MODEL_KEY(name, type, default_text, low, high, choices, doc)                                                   \
-    { #name, type, default_text, low, high, choices, doc, offsetof(ModelConfig, name) }
-
-static const Key model_keys[] = {
-    MODEL_KEY(model_type, KEY_STRING, "gla", 0, 0, NULL, "which model: the mixer's name"),
-    MODEL_KEY(hidden_size, KEY_INTEGER, "2048", 1, 1 << 20, NULL, "width of the residual stream"),
-    MODEL_KEY(num_hidden_layers, KEY_INTEGER, "24", 1, 4096, NULL, "layers"),
-    MODEL_KEY(vocab_size, KEY_INTEGER, "32000", 1, 1 << 30, NULL, "rows of the embedding table"),
-    MODEL_KEY(hidden_ratio, KEY_REAL | KEY_NULLABLE, "4", 1e-3, 1e3, NULL,
-              "MLP width / hidden_size * 3/2, rounded up to 256"),
-    MODEL_KEY(intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL,
-              "MLP width (null: by hidden_ratio)"),
-    MODEL_KEY(hidden_act, KEY_CHOICE, "swish", 0, 0, "swish|silu", "activation of the MLP and of output gates"),
-    MODEL_KEY(norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
-    MODEL_KEY(initializer_range, KEY_REAL, "0.02", 0, 10, NULL, "standard deviation of initial matrices"),
-    MODEL_KEY(max_position_embeddings, KEY_INTEGER, "2048", 1, 1e12, NULL,
-              "length promised to Hugging Face; no table depends on it"),
-    MODEL_KEY(tie_word_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL, "the head uses the embedding table"),
-    MODEL_KEY(elementwise_affine, KEY_BOOLEAN, "true", 0, 0, NULL, "norms have weights (false is not supported)"),
-    MODEL_KEY(use_cache, KEY_BOOLEAN, "true", 0, 0, NULL, "for Hugging Face's generation"),
-    MODEL_KEY(pad_token_id, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 30, NULL, "its embedding row gets no gradient"),
-    MODEL_KEY(bos_token_id, KEY_INTEGER | KEY_NULLABLE, "1", 0, 1 << 30, NULL, "for Hugging Face's generation"),
-    MODEL_KEY(eos_token_id, KEY_INTEGER | KEY_NULLABLE, "2", 0, 1 << 30, NULL, "for Hugging Face's generation"),
-    MODEL_KEY(fuse_norm, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice; decides the name of GLA's output norm"),
-    MODEL_KEY(fuse_swiglu, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice, without effect here"),
-    MODEL_KEY(fuse_cross_entropy, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice, without effect here"),
-    MODEL_KEY(fuse_linear_cross_entropy, KEY_BOOLEAN, "false", 0, 0, NULL, "fla's kernel choice, without effect here"),
-    MODEL_KEY(use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL, "RWKV's regulariser (true is not supported)"),
-};
-
-/* Keys that need more than a value, and those that every Hugging Face config.json carries. */
-typedef struct ExtraConfig {
-    const ConfigValue *attn;
-    int64_t attnres_block_size;
-} ExtraConfig;
-
-static const Key extra_keys[] = {
-    {"attn", KEY_VALUE | KEY_NULLABLE, "null", 0, 0, NULL,
-     "hybrid: {layers, num_heads, num_kv_heads, window_size, ...}", offsetof(ExtraConfig, attn)},
-    {"attnres_block_size", KEY_INTEGER | KEY_NULLABLE, "null", 0, 0, NULL, "only null is supported",
-     offsetof(ExtraConfig, attnres_block_size)},
-    {"architectures", KEY_IGNORED, "null", 0, 0, NULL, "follows from model_type", 0},
-    {"transformers_version", KEY_IGNORED, "null", 0, 0, NULL, "who wrote the file", 0},
-    {"dtype", KEY_IGNORED, "null", 0, 0, NULL, "element type of the saved weights", 0},
-    {"torch_dtype", KEY_IGNORED, "null", 0, 0, NULL, "element type of the saved weights", 0},
-};
-
-/* The hybrid key's own entries beside those of the attention mixer. */
-typedef struct HybridConfig {
-    IntegerList layers;
-} HybridConfig;
-
-static const Key hybrid_keys[] = {
-    {"layers", KEY_INTEGER_LIST, "[]", 0, 1e6, NULL, "which layers are softmax attention",
-     offsetof(HybridConfig, layers)},
-};
-
-static const ModelLayout usual_layout = {
-    .model = "model", .final_norm = "norm", .mixer_norm = "attn_norm", .mixer = "attn", .mlp = true};
-
-static Status unsupported(const char *key, const char *what) {
-    if (log_rank() == 0) log_error("model.%s: %s is not supported", key, what);
-    return BAD_INPUT;
-}
 
 static void *zeroed(int64_t count, size_t size) {
     void *memory = calloc((size_t)(count > 0 ? count : 1), size);
@@ -86,77 +20,6 @@ static int64_t mlp_width(const ModelConfig *c) {
     const double ratio = isnan(c->hidden_ratio) ? 4 : c->hidden_ratio;
     const int64_t width = (int64_t)((double)c->hidden_size * ratio * 2 / 3);
     return (width + 255) / 256 * 256;
-}
-
-/* The keys of `attn`: attention in the layers that it lists. */
-static Status read_hybrid(Model *model, const ConfigValue *attn) {
-    const Mixer *attention = mixer_find("transformer");
-    if (!model->mixer->takes_attention)
-        return config_error(attn, "model.attn: %s takes no hybrid layers", model->config.model_type);
-    if (attn->type != VALUE_MAPPING) return config_error(attn, "model.attn must be a mapping {layers, num_heads, ...}");
-    if (!config_value_get(attn, "num_heads")) return config_error(attn, "model.attn.num_heads is missing");
-    if (config_value_get(attn, "qk_norm"))
-        return config_error(attn, "model.attn.qk_norm: hybrid layers have no qk_norm in fla");
-    HybridConfig hybrid = {0};
-    model->attention_config = zeroed(1, attention->config_size);
-    const KeyTable tables[] = {{attention->keys, attention->key_count, model->attention_config, "attn"},
-                               {hybrid_keys, LENGTH(hybrid_keys), &hybrid, "attn"}};
-    keys_defaults(tables, 2);
-    Status status = keys_apply(tables, 2, attn, "model.attn", NULL);
-    model->attention_layers = hybrid.layers.item; /* taken over */
-    model->attention_layer_count = (int)hybrid.layers.count;
-    if (status != OK) return status;
-    if (hybrid.layers.count == 0)
-        return config_error(attn, "model.attn.layers is empty: leave `attn` out for no hybrid layers");
-    for (int64_t i = 0; i < hybrid.layers.count; i++) {
-        if (hybrid.layers.item[i] < 0 || hybrid.layers.item[i] >= model->config.num_hidden_layers)
-            return config_error(attn, "model.attn.layers: %lld is not a layer of 0..%lld",
-                                (long long)hybrid.layers.item[i], (long long)model->config.num_hidden_layers - 1);
-        for (int64_t j = 0; j < i; j++)
-            if (hybrid.layers.item[i] == hybrid.layers.item[j])
-                return config_error(attn, "model.attn.layers: %lld stands there twice",
-                                    (long long)hybrid.layers.item[i]);
-    }
-    return attention->complete(model->attention_config, &model->config);
-}
-
-/* The shared keys' defaults that are the mixer's own. */
-static void set_model_defaults(const Mixer *mixer, const KeyTable *table) {
-    if (!mixer->model_defaults) return;
-    ConfigValue *defaults = NULL;
-    const size_t length = strlen(mixer->model_defaults);
-    CHECK(config_value_read_yaml(mixer->model_type, mixer->model_defaults, length, &defaults) == OK &&
-              keys_apply(table, 1, defaults, "model", NULL) == OK,
-          "the defaults of %s", mixer->model_type);
-    config_value_free(defaults);
-}
-
-/* Fills the model's and the mixer's config from the keys. */
-static Status read_config(Model *model) {
-    const ConfigValue *type = config_value_get(model->source, "model_type");
-    if (!type || type->type != VALUE_STRING)
-        return config_error(type ? type : model->source, "model.model_type is missing; one of: %s", mixer_names());
-    model->mixer = mixer_find(type->text);
-    if (!model->mixer)
-        return config_error(type, "model.model_type: there is no mixer \"%s\"; one of: %s", type->text, mixer_names());
-    model->layout = model->mixer->layout ? model->mixer->layout : &usual_layout;
-    model->mixer_config = zeroed(1, model->mixer->config_size);
-    ExtraConfig extra = {0};
-    const KeyTable tables[] = {{model_keys, LENGTH(model_keys), &model->config, "model"},
-                               {model->mixer->keys, model->mixer->key_count, model->mixer_config, "model"},
-                               {extra_keys, LENGTH(extra_keys), &extra, "model"}};
-    keys_defaults(tables, 3);
-    set_model_defaults(model->mixer, &tables[0]);
-    Status status = keys_apply(tables, 3, model->source, "model", config_hints());
-    if (status != OK) return status;
-    if (extra.attnres_block_size >= 0) return unsupported("attnres_block_size", "any value but null");
-    if (!model->config.elementwise_affine) return unsupported("elementwise_affine", "false");
-    if (model->config.use_l2warp) return unsupported("use_l2warp", "true");
-    if (model->config.pad_token_id >= model->config.vocab_size)
-        return unsupported("pad_token_id", "a token beyond vocab_size");
-    status = model->mixer->complete(model->mixer_config, &model->config);
-    if (status == OK && extra.attn) status = read_hybrid(model, extra.attn);
-    return status;
 }
 
 static Parameter *add_parameter(Unit *unit, const char *name, int dims, const int64_t shape[], Init init) {
@@ -229,8 +92,9 @@ static void build_layer(Layer *layer) {
 }
 
 static bool is_attention_layer(const Model *model, int64_t index) {
-    for (int i = 0; i < model->attention_layer_count; i++)
-        if (model->attention_layers[i] == index) return true;
+    const IntegerList layers = model->config.attention_layers;
+    for (int64_t i = 0; i < layers.count; i++)
+        if (layers.item[i] == index) return true;
     return false;
 }
 
@@ -239,9 +103,9 @@ static void build_root(Model *model, Unit *root) {
     const int64_t table[] = {c->vocab_size, c->hidden_size};
     const Init ones = {INIT_CONSTANT, 1, 0};
     char name[PARAMETER_NAME];
-    snprintf(name, sizeof name, "%s.embeddings.weight", model->layout->model);
+    snprintf(name, sizeof name, "%s.embeddings.weight", model->config.layout->model);
     model->embeddings = &add_parameter(root, name, 2, table, normal_init(c))->tensor;
-    snprintf(name, sizeof name, "%s.%s.weight", model->layout->model, model->layout->final_norm);
+    snprintf(name, sizeof name, "%s.%s.weight", model->config.layout->model, model->config.layout->final_norm);
     model->norm = &add_parameter(root, name, 1, &c->hidden_size, ones)->tensor;
     model->lm_head = c->tie_word_embeddings ? model->embeddings
                                             : &add_parameter(root, "lm_head.weight", 2, table, normal_init(c))->tensor;
@@ -259,22 +123,22 @@ static void build_parameters(Model *model) {
     for (int64_t i = 0; i < model->layers; i++) {
         Layer *layer = &model->layer[i];
         const bool attention = is_attention_layer(model, i);
-        layer->mixer = attention ? mixer_find("transformer") : model->mixer;
-        layer->config = attention ? model->attention_config : model->mixer_config;
+        layer->mixer = attention ? mixer_find("transformer") : c->mixer;
+        layer->config = attention ? c->attention_config : c->mixer_config;
         layer->model = c;
-        layer->layout = model->layout;
+        layer->layout = model->config.layout;
         layer->index = i;
         layer->unit = &model->unit[i + 1];
         layer->root = root;
-        snprintf(layer->unit->name, sizeof layer->unit->name, "%s.layers.%lld", model->layout->model, (long long)i);
+        snprintf(layer->unit->name, sizeof layer->unit->name, "%s.layers.%lld", model->config.layout->model,
+                 (long long)i);
         build_layer(layer);
     }
 }
 
 Status model_create(const ConfigValue *source, Model **result) {
     Model *model = zeroed(1, sizeof *model);
-    model->source = config_value_copy(source);
-    const Status status = read_config(model);
+    const Status status = model_config_read(source, &model->config);
     if (status != OK) {
         model_destroy(model);
         return status;
@@ -295,22 +159,15 @@ Status model_from_file(const char *path, Model **model) {
 
 void model_destroy(Model *model) {
     if (!model) return;
-    const Mixer *attention = mixer_find("transformer");
-    keys_free(&(KeyTable){model_keys, LENGTH(model_keys), &model->config, NULL}, 1);
-    if (model->mixer) keys_free(&(KeyTable){model->mixer->keys, model->mixer->key_count, model->mixer_config, NULL}, 1);
-    if (model->attention_config)
-        keys_free(&(KeyTable){attention->keys, attention->key_count, model->attention_config, NULL}, 1);
-    free(model->mixer_config);
-    free(model->attention_config);
-    free(model->attention_layers);
-    config_value_free(model->source);
+    model_config_free(&model->config);
     free(model->unit);
     free(model->layer);
     free(model);
 }
 
 Tensor *model_embed(const Model *model, Tape *tape) {
-    return embedding(tape, model->embeddings, model->config.pad_token_id);
+    const ModelConfig *c = &model->config;
+    return embedding(tape, model->embeddings, c->layout->trains_padding ? -1 : c->pad_token_id);
 }
 
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
@@ -335,52 +192,10 @@ int64_t model_parameter_count(const Model *model) {
     return count;
 }
 
-/* The effective configuration as one mapping: every key of the tables, then what the source had beyond them. */
-static ConfigValue *effective_config(const Model *model) {
-    const KeyTable tables[] = {{model_keys, LENGTH(model_keys), (void *)&model->config, ""},
-                               {model->mixer->keys, model->mixer->key_count, model->mixer_config, ""}};
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
-    for (int i = 0; i < LENGTH(tables); i++) keys_print(file, &tables[i]);
-    fclose(file);
-    ConfigValue *effective = NULL;
-    CHECK(config_value_read_yaml("effective model configuration", text, bytes, &effective) == OK, "%s", text);
-    free(text);
-    for (int i = 0; i < model->source->count; i++) {
-        const ConfigValue *given = model->source->item[i];
-        const char *key = given->key;
-        if (!config_value_get(effective, key)) config_value_set(effective, key, config_value_copy(given));
-    }
-    return effective;
-}
-
-static bool is_finite(const ConfigValue *value) {
-    for (int i = 0; i < value->count; i++)
-        if (!is_finite(value->item[i])) return false;
-    return value->type != VALUE_REAL || isfinite(value->real);
-}
-
-/* JSON has no infinity, and releases of transformers differ in how they spell it. Only defaults are infinite: a reader
- * puts them in again. */
-static void leave_out_infinities(ConfigValue *config) {
-    int kept = 0;
-    for (int i = 0; i < config->count; i++) {
-        if (is_finite(config->item[i]))
-            config->item[kept++] = config->item[i];
-        else
-            config_value_free(config->item[i]);
-    }
-    config->count = kept;
-}
-
 char *model_config_json(const Model *model) {
-    ConfigValue *config = effective_config(model);
-    leave_out_infinities(config);
+    ConfigValue *config = model_config_value(&model->config);
     ConfigValue *architectures = config_value_new(VALUE_LIST, NULL, 0);
-    architectures->item = zeroed(1, sizeof *architectures->item);
-    architectures->item[architectures->count++] = config_value_string(model->mixer->architecture, NULL, 0);
+    config_value_append(architectures, config_value_string(model->config.mixer->architecture, NULL, 0));
     config_value_set(config, "architectures", architectures);
     config_value_set(config, "dtype", config_value_string("float32", NULL, 0));
     config_value_set(config, "torch_dtype", config_value_string("float32", NULL, 0));
@@ -390,21 +205,17 @@ char *model_config_json(const Model *model) {
 }
 
 char *model_generation_config_json(const Model *model) {
-    ConfigValue *config = config_value_new(VALUE_MAPPING, NULL, 0);
+    static const char *const tokens[] = {"bos_token_id", "eos_token_id"};
+    ConfigValue *all = model_config_value(&model->config), *config = config_value_new(VALUE_MAPPING, NULL, 0);
     ConfigValue *from_model = config_value_new(VALUE_BOOL, NULL, 0);
     from_model->boolean = true;
     config_value_set(config, "_from_model_config", from_model);
-    const struct {
-        const char *key;
-        int64_t token;
-    } tokens[] = {{"bos_token_id", model->config.bos_token_id}, {"eos_token_id", model->config.eos_token_id}};
     for (int i = 0; i < LENGTH(tokens); i++) {
-        if (tokens[i].token < 0) continue;
-        ConfigValue *value = config_value_new(VALUE_INTEGER, NULL, 0);
-        value->integer = tokens[i].token;
-        config_value_set(config, tokens[i].key, value);
+        const ConfigValue *token = config_value_get(all, tokens[i]);
+        if (token->type != VALUE_NULL) config_value_set(config, tokens[i], config_value_copy(token));
     }
     char *text = config_value_json(config);
     config_value_free(config);
+    config_value_free(all);
     return text;
 }

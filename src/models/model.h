@@ -12,20 +12,9 @@
 #define FLAME_MODELS_MODEL_H
 
 #include "base/check.h"
-#include "config/config_value.h"
-#include "config/keys.h"
 #include "core/parameter.h"
 #include "models/mixer.h"
-
-/* The config keys that all models share, with fla's names and defaults. */
-struct ModelConfig {
-    char *model_type, *hidden_act;
-    int64_t hidden_size, num_hidden_layers, vocab_size, intermediate_size, max_position_embeddings;
-    double hidden_ratio, norm_eps, initializer_range;
-    bool tie_word_embeddings, elementwise_affine, use_cache, use_l2warp;
-    bool fuse_norm, fuse_swiglu, fuse_cross_entropy, fuse_linear_cross_entropy;
-    int64_t pad_token_id, bos_token_id, eos_token_id; /* -1: null */
-};
+#include "models/model_config.h"
 
 struct Layer {
     const Mixer *mixer;
@@ -40,12 +29,6 @@ struct Layer {
 
 typedef struct Model {
     ModelConfig config;
-    const Mixer *mixer;
-    const ModelLayout *layout;
-    void *mixer_config, *attention_config; /* attention_config: of the hybrid layers, NULL if there are none */
-    int64_t *attention_layers;             /* which layers those are */
-    int attention_layer_count;
-    ConfigValue *source; /* the keys as they were given, to be written into config.json again */
     int units;
     Unit *unit;
     int64_t layers;
@@ -53,9 +36,8 @@ typedef struct Model {
     Tensor *embeddings, *norm, *lm_head; /* lm_head is embeddings where the weights are tied */
 } Model;
 
-/* Builds a model from the keys of a Hugging Face config.json. Strict: a key that no table knows, a value that is not
- * supported and sizes that do not fit together are errors that name the key; keys that transformers writes into every
- * file are kept and passed on. The caller owns *model; `source` is copied. BAD_INPUT after one message. */
+/* Builds a model from the keys of a Hugging Face config.json (model_config_read). The caller owns *model. BAD_INPUT
+ * after one message. */
 Status model_create(const ConfigValue *source, Model **model);
 /* The same from a config.json (or a YAML file of its keys). */
 Status model_from_file(const char *path, Model **model);

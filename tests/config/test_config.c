@@ -361,7 +361,6 @@ static void test_order_and_model(void **state) {
     assert_int_equal(config_value_get(c.model, "hidden_size")->integer, 64);
     const ConfigValue *limit = config_value_get(c.model, "dt_limit");
     assert_int_equal(limit->line, 3);
-    assert_true(limit->from_json);
     assert_int_equal(limit->item[1]->type, VALUE_REAL);
     assert_true(isinf(limit->item[1]->real));
     assert_true(config_value_get(c.model, "b")->real == -INFINITY);
@@ -468,6 +467,7 @@ static void test_tables_together(void **state) {
         {"hidden_size", KEY_INTEGER, "2048", 1, 1e6, NULL, "", offsetof(Common, hidden_size)},
         {"heads", KEY_INTEGER | KEY_NULLABLE, "null", 1, 99, NULL, "", offsetof(Common, heads)},
         {"use_cache", KEY_IGNORED, NULL, 0, 0, NULL, "", 0},
+        {"dropout", KEY_FIXED, "0", 0, 0, NULL, "there is none", 0},
     };
     static const Key mixer_keys[] = {
         {"expand", KEY_REAL | KEY_NULLABLE, "null", 0.1, 8, NULL, "", offsetof(Mixer, expand)},
@@ -477,7 +477,7 @@ static void test_tables_together(void **state) {
         {"limit", KEY_REAL, "1", 0, INFINITY, NULL, "", offsetof(Mixer, limit)},
     };
     static const char json[] =
-        "{\"hidden_size\": 64, \"heads\": 2, \"colour\": 1, \"use_cache\": true, \"attn\": [{}],\n"
+        "{\"hidden_size\": 64, \"heads\": 2, \"use_cache\": true, \"dropout\": 0.0, \"attn\": [{}],\n"
         "\"limit\": Infinity}";
     Common common;
     Mixer mixer;
@@ -493,7 +493,7 @@ static void test_tables_together(void **state) {
     Capture capture = capture_begin(2);
     assert_int_equal(keys_apply(tables, 2, tree, "model", NULL), OK);
     capture_end(&capture, message, sizeof message);
-    assert_non_null(strstr(message, "m.json: 1 keys that this model has no use for, kept for export: colour"));
+    assert_string_equal(message, "");
     assert_int_equal(common.hidden_size, 64);
     assert_int_equal(common.heads, 2);
     assert_int_equal(mixer.heads, 2);
@@ -504,6 +504,13 @@ static void test_tables_together(void **state) {
     assert_int_equal(keys_apply(tables, 2, tree, "model", config_hints()), BAD_INPUT);
     capture_end(&capture, message, sizeof message);
     assert_non_null(strstr(message, "c.yaml:7: unknown key model.expandd; did you mean model.expand?"));
+    config_value_free(tree);
+    const char fixed[] = "{\"dropout\": 0.1}";
+    assert_int_equal(config_value_read_json("m.json", fixed, strlen(fixed), &tree), OK);
+    capture = capture_begin(2);
+    assert_int_equal(keys_apply(tables, 2, tree, "model", config_hints()), BAD_INPUT);
+    capture_end(&capture, message, sizeof message);
+    assert_non_null(strstr(message, "m.json:1: model.dropout is 0.1; only 0 is supported (there is none)"));
     keys_free(tables, 2);
     config_value_free(tree);
 }

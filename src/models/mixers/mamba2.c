@@ -32,7 +32,7 @@ static const Key mamba2_keys[] = {
     MAMBA2_KEY(state_size, KEY_INTEGER, "128", 1, 1024, "rows of a head's state"),
     MAMBA2_KEY(expand, KEY_INTEGER, "2", 1, 64, "channels / hidden_size"),
     MAMBA2_KEY(n_groups, KEY_INTEGER, "1", 1, 1 << 20, "groups of heads that share B and C"),
-    MAMBA2_KEY(conv_kernel, KEY_INTEGER, "4", 1, 4, "width of the short convolution"),
+    MAMBA2_KEY(conv_kernel, KEY_INTEGER, "4", 1, 64, "width of the short convolution"),
     MAMBA2_KEY(use_bias, KEY_BOOLEAN, "false", 0, 0, "biases on the two projections"),
     MAMBA2_KEY(use_conv_bias, KEY_BOOLEAN, "true", 0, 0, "bias of the short convolution"),
     MAMBA2_KEY(conv_init, KEY_REAL | KEY_NULLABLE, "null", 0, 0, "initial range of the convolution (only null)"),
@@ -47,6 +47,13 @@ static const Key mamba2_keys[] = {
     MAMBA2_KEY(residual_in_fp32, KEY_BOOLEAN, "true", 0, 0, "without effect: that sum is always taken in fp32"),
     MAMBA2_KEY(rescale_prenorm_residual, KEY_BOOLEAN, "true", 0, 0, "smaller initial out_proj in deeper models"),
     MAMBA2_KEY(chunk_size, KEY_INTEGER, "256", 1, 1 << 20, "fla's kernel choice, without effect here"),
+    /* names of older releases, which fla does not read any more */
+    {"rms_norm", KEY_FIXED, "true", 0, 0, NULL, "it is called rmsnorm", 0},
+    {"time_step_min", KEY_FIXED, "0.001", 0, 0, NULL, "it is called dt_min", 0},
+    {"time_step_max", KEY_FIXED, "0.1", 0, 0, NULL, "it is called dt_max", 0},
+    {"time_step_floor", KEY_FIXED, "0.0001", 0, 0, NULL, "it is called dt_init_floor", 0},
+    {"time_step_limit", KEY_FIXED, "[0, .inf]", 0, 0, NULL, "it is called dt_limit", 0},
+    {"time_step_rank", KEY_IGNORED, NULL, 0, 0, NULL, NULL, 0},
 };
 
 enum { IN_PROJ, IN_BIAS, CONV, CONV_BIAS, DT_BIAS, A_LOG, SKIP, NORM, OUT_PROJ, OUT_BIAS };
@@ -131,8 +138,12 @@ static Tensor *mamba2_forward(const Layer *layer, Tape *tape, Tensor *x) {
     return c->use_bias ? bias(tape, y, w[OUT_BIAS]) : y;
 }
 
-static const ModelLayout mamba2_layout = {
-    .model = "backbone", .final_norm = "norm_f", .mixer_norm = "norm", .mixer = "mixer", .mlp = false};
+static const ModelLayout mamba2_layout = {.model = "backbone",
+                                          .final_norm = "norm_f",
+                                          .mixer_norm = "norm",
+                                          .mixer = "mixer",
+                                          .mlp = false,
+                                          .trains_padding = true};
 
 const Mixer mamba2_mixer = {
     .model_type = "mamba2",

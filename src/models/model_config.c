@@ -1,0 +1,440 @@
+#include "models/model_config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "base/log.h"
+#include "base/number.h"
+
+#define MODEL_KEY(name, type, default_text, low, high, choices, doc)                                                   \
+    { #name, type, default_text, low, high, choices, doc, offsetof(ModelConfig, name) }
+
+static const Key model_keys[] = {
+    MODEL_KEY(model_type, KEY_STRING, "gla", 0, 0, NULL, "which model: the mixer's name"),
+    MODEL_KEY(hidden_size, KEY_INTEGER, "2048", 1, 1 << 20, NULL, "width of the residual stream"),
+    MODEL_KEY(num_hidden_layers, KEY_INTEGER, "24", 1, 4096, NULL, "layers"),
+    MODEL_KEY(vocab_size, KEY_INTEGER, "32000", 1, 1 << 30, NULL, "rows of the embedding table"),
+    MODEL_KEY(hidden_ratio, KEY_REAL | KEY_NULLABLE, "4", 1e-3, 1e3, NULL,
+              "MLP width / hidden_size * 3/2, rounded up to 256"),
+    MODEL_KEY(intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL,
+              "MLP width (null: by hidden_ratio)"),
+    MODEL_KEY(hidden_act, KEY_CHOICE, "swish", 0, 0, "swish|silu", "activation of the MLP and of output gates"),
+    MODEL_KEY(norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
+    MODEL_KEY(initializer_range, KEY_REAL, "0.02", 0, 10, NULL, "standard deviation of initial matrices"),
+    MODEL_KEY(max_position_embeddings, KEY_INTEGER, "2048", 1, 1e12, NULL,
+              "length promised to Hugging Face; no table depends on it"),
+    MODEL_KEY(tie_word_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL, "the head uses the embedding table"),
+    MODEL_KEY(elementwise_affine, KEY_BOOLEAN, "true", 0, 0, NULL, "norms have weights (false is not supported)"),
+    MODEL_KEY(use_cache, KEY_BOOLEAN, "true", 0, 0, NULL, "for Hugging Face's generation"),
+    MODEL_KEY(pad_token_id, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 30, NULL,
+              "its embedding row gets no gradient (in mamba2 it does)"),
+    MODEL_KEY(bos_token_id, KEY_INTEGER | KEY_NULLABLE, "1", 0, 1 << 30, NULL, "for Hugging Face's generation"),
+    MODEL_KEY(eos_token_id, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR, "2", 0, 1 << 30, NULL,
+              "for Hugging Face's generation; one or several"),
+    MODEL_KEY(fuse_norm, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice; decides the name of GLA's output norm"),
+    MODEL_KEY(fuse_swiglu, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice, without effect here"),
+    MODEL_KEY(fuse_cross_entropy, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice, without effect here"),
+    MODEL_KEY(fuse_linear_cross_entropy, KEY_BOOLEAN, "false", 0, 0, NULL, "fla's kernel choice, without effect here"),
+    MODEL_KEY(use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL, "RWKV's regulariser (true is not supported)"),
+};
+
+/* Keys whose value is more than a number or a word. */
+typedef struct NestedKeys {
+    const ConfigValue *attn, *rope_parameters, *rope_scaling;
+} NestedKeys;
+
+#define NESTED(name, doc)                                                                                              \
+    { #name, KEY_VALUE | KEY_NULLABLE, "null", 0, 0, NULL, doc, offsetof(NestedKeys, name) }
+
+static const Key attn_key[] = {NESTED(attn, "hybrid: {layers, num_heads, num_kv_heads, window_size, ...}")};
+static const Key rope_keys[] = {
+    NESTED(rope_parameters, "transformers 5: {rope_type: default, rope_theta: ...}"),
+    NESTED(rope_scaling, "the older name of rope_parameters"),
+};
+
+/* The members of rope_parameters. */
+typedef struct RopeParameters {
+    const ConfigValue *rope_theta;
+} RopeParameters;
+
+static const Key rope_parameters_keys[] = {
+    {"rope_theta", KEY_VALUE, NULL, 0, 0, NULL, "base of the rotary frequencies", offsetof(RopeParameters, rope_theta)},
+    {"rope_type", KEY_FIXED, "default", 0, 0, NULL, "positions are not scaled", 0},
+    {"type", KEY_FIXED, "default", 0, 0, NULL, "positions are not scaled", 0},
+    {"partial_rotary_factor", KEY_FIXED, "1", 0, 0, NULL, "all columns of a head are rotated", 0},
+};
+
+#define UNREAD(name)                                                                                                   \
+    { name, KEY_IGNORED, NULL, 0, 0, NULL, NULL, 0 }
+#define FIXED(name, value, doc)                                                                                        \
+    { name, KEY_FIXED | KEY_NULLABLE, value, 0, 0, NULL, doc, 0 }
+
+/* What transformers and older releases of fla write into a config.json beyond fla's keys: kept, but not read. Whatever
+ * may change the mathematics is FIXED. A key that is not here is refused. */
+static const Key unread_keys[] = {
+    FIXED("attnres_block_size", "null", "residuals by attention over layers"),
+    FIXED("rope_interleaved", "false", "the halves of a head are rotated"),
+    FIXED("partial_rotary_factor", "1", "all columns of a head are rotated"),
+    FIXED("quantization_config", "null", "weights are not quantized"),
+    FIXED("attention_bias", "false", "fla calls it qkv_bias"),
+    FIXED("mlp_bias", "false", "the MLP has no biases"),
+    FIXED("attention_dropout", "0", "there is no dropout"),
+    FIXED("hidden_dropout", "0", "there is no dropout"),
+    FIXED("share_conv_kernel", "false", "q, k and v have convolutions of their own"),
+    FIXED("norm_first", "true", "norms stand before the mixer"),
+    FIXED("is_encoder_decoder", "false", "models are decoders"),
+    FIXED("add_cross_attention", "false", "models are decoders"),
+    FIXED("cross_attention_hidden_size", "null", "models are decoders"),
+    FIXED("tie_encoder_decoder", "false", "models are decoders"),
+    FIXED("pruned_heads", "{}", "heads are not pruned"),
+    /* who wrote the file, and how it is loaded */
+    UNREAD("architectures"),
+    UNREAD("transformers_version"),
+    UNREAD("dtype"),
+    UNREAD("torch_dtype"),
+    UNREAD("auto_map"),
+    UNREAD("_name_or_path"),
+    UNREAD("name_or_path"),
+    UNREAD("_commit_hash"),
+    UNREAD("attn_implementation"),
+    UNREAD("_attn_implementation"),
+    UNREAD("_attn_implementation_autoset"),
+    UNREAD("_attn_implementation_internal"),
+    UNREAD("_experts_implementation"),
+    UNREAD("_experts_implementation_internal"),
+    UNREAD("_output_attentions"),
+    UNREAD("return_dict"),
+    UNREAD("output_hidden_states"),
+    UNREAD("output_attentions"),
+    UNREAD("torchscript"),
+    UNREAD("use_bfloat16"),
+    UNREAD("tf_legacy_loss"),
+    UNREAD("gradient_checkpointing"),
+    UNREAD("chunk_size_feed_forward"),
+    UNREAD("is_decoder"),
+    /* tasks and tokenizers */
+    UNREAD("finetuning_task"),
+    UNREAD("task_specific_params"),
+    UNREAD("problem_type"),
+    UNREAD("id2label"),
+    UNREAD("label2id"),
+    UNREAD("num_labels"),
+    UNREAD("tokenizer_class"),
+    UNREAD("prefix"),
+    UNREAD("sep_token_id"),
+    UNREAD("unk_token_id"),
+    UNREAD("decoder_start_token_id"),
+    /* generation */
+    UNREAD("max_length"),
+    UNREAD("max_new_tokens"),
+    UNREAD("min_length"),
+    UNREAD("min_new_tokens"),
+    UNREAD("do_sample"),
+    UNREAD("early_stopping"),
+    UNREAD("num_beams"),
+    UNREAD("num_beam_groups"),
+    UNREAD("diversity_penalty"),
+    UNREAD("temperature"),
+    UNREAD("top_k"),
+    UNREAD("top_p"),
+    UNREAD("min_p"),
+    UNREAD("typical_p"),
+    UNREAD("epsilon_cutoff"),
+    UNREAD("eta_cutoff"),
+    UNREAD("penalty_alpha"),
+    UNREAD("repetition_penalty"),
+    UNREAD("encoder_repetition_penalty"),
+    UNREAD("length_penalty"),
+    UNREAD("no_repeat_ngram_size"),
+    UNREAD("encoder_no_repeat_ngram_size"),
+    UNREAD("bad_words_ids"),
+    UNREAD("num_return_sequences"),
+    UNREAD("output_scores"),
+    UNREAD("return_dict_in_generate"),
+    UNREAD("forced_bos_token_id"),
+    UNREAD("forced_eos_token_id"),
+    UNREAD("remove_invalid_values"),
+    UNREAD("exponential_decay_length_penalty"),
+    UNREAD("suppress_tokens"),
+    UNREAD("begin_suppress_tokens"),
+    UNREAD("cache_implementation"),
+};
+
+/* The hybrid key's own entry beside those of the attention mixer. */
+static const Key hybrid_keys[] = {
+    {"layers", KEY_INTEGER_LIST, "[]", 0, 1e6, NULL, "which layers are softmax attention",
+     offsetof(ModelConfig, attention_layers)},
+};
+
+/* The key of the attention mixer that hybrid layers do not have in fla. */
+static const char not_in_hybrids[] = "qk_norm";
+
+static const ModelLayout usual_layout = {
+    .model = "model", .final_norm = "norm", .mixer_norm = "attn_norm", .mixer = "attn", .mlp = true};
+
+static void *zeroed(size_t size) {
+    void *memory = calloc(1, size ? size : 1);
+    CHECK(memory, "out of memory");
+    return memory;
+}
+
+static KeyTable mixer_table(const Mixer *mixer, void *values, const char *section) {
+    return (KeyTable){mixer->keys, mixer->key_count, values, section};
+}
+
+static Status unsupported(const char *key, const char *what) {
+    if (log_rank() == 0) log_error("model.%s: %s is not supported", key, what);
+    return BAD_INPUT;
+}
+
+/* Sets the mixer's rope_theta from `rope`, the value of the key `name` beside it in `keys`. */
+static Status read_rope(const ConfigValue *rope, const char *name, const ConfigValue *keys, const KeyTable *mixer) {
+    if (!rope) return OK;
+    char section[160];
+    snprintf(section, sizeof section, "%s.%s", mixer->section, name);
+    if (!keys_find(mixer, 1, "rope_theta"))
+        return config_error(rope, "%s is not supported: this model has no rope_theta", section);
+    RopeParameters parameters = {0};
+    const KeyTable table = {rope_parameters_keys, LENGTH(rope_parameters_keys), &parameters, section};
+    Status status = keys_apply(&table, 1, rope, section, NULL);
+    const ConfigValue *theta = parameters.rope_theta, *other = config_value_get(keys, "rope_theta");
+    if (status != OK || !theta) return status;
+    ConfigValue *found = config_value_new(VALUE_MAPPING, NULL, 0);
+    config_value_set(found, "rope_theta", config_value_copy(theta));
+    status = keys_apply(mixer, 1, found, section, NULL);
+    config_value_free(found);
+    if (status == OK && other && !config_value_same(theta, other))
+        return config_error(theta, "%s.rope_theta is %g, but %s.rope_theta is %g: one of them is not this model's",
+                            section, theta->real, mixer->section, other->real);
+    return status;
+}
+
+static Status read_ropes(const NestedKeys *nested, const ConfigValue *keys, const KeyTable *mixer) {
+    const Status status = read_rope(nested->rope_parameters, "rope_parameters", keys, mixer);
+    return status == OK ? read_rope(nested->rope_scaling, "rope_scaling", keys, mixer) : status;
+}
+
+static Status check_attention_layers(const ModelConfig *config, const ConfigValue *attn) {
+    const IntegerList layers = config->attention_layers;
+    if (layers.count == 0)
+        return config_error(attn, "model.attn.layers is empty: leave `attn` out for no hybrid layers");
+    for (int64_t i = 0; i < layers.count; i++) {
+        if (layers.item[i] < 0 || layers.item[i] >= config->num_hidden_layers)
+            return config_error(attn, "model.attn.layers: %lld is not a layer of 0..%lld", (long long)layers.item[i],
+                                (long long)config->num_hidden_layers - 1);
+        for (int64_t j = 0; j < i; j++)
+            if (layers.item[i] == layers.item[j])
+                return config_error(attn, "model.attn.layers: %lld stands there twice", (long long)layers.item[i]);
+    }
+    return OK;
+}
+
+/* The keys of `attn`: attention in the layers that it lists. */
+static Status read_hybrid(ModelConfig *config, const ConfigValue *attn) {
+    const Mixer *attention = mixer_find("transformer");
+    if (!config->mixer->takes_attention)
+        return config_error(attn, "model.attn: %s takes no hybrid layers", config->model_type);
+    if (attn->type != VALUE_MAPPING)
+        return config_error(attn, "model.attn must be one mapping {layers, num_heads, ...}");
+    if (!config_value_get(attn, "num_heads")) return config_error(attn, "model.attn.num_heads is missing");
+    if (config_value_get(attn, not_in_hybrids))
+        return config_error(attn, "model.attn.%s: hybrid layers have none in fla", not_in_hybrids);
+    config->attention_config = zeroed(attention->config_size);
+    NestedKeys nested = {0};
+    const KeyTable tables[] = {mixer_table(attention, config->attention_config, "model.attn"),
+                               {hybrid_keys, LENGTH(hybrid_keys), config, "model.attn"},
+                               {rope_keys, LENGTH(rope_keys), &nested, "model.attn"}};
+    keys_defaults(tables, LENGTH(tables));
+    Status status = keys_apply(tables, LENGTH(tables), attn, "model.attn", NULL);
+    if (status == OK) status = read_ropes(&nested, attn, &tables[0]);
+    if (status == OK) status = check_attention_layers(config, attn);
+    return status == OK ? attention->complete(config->attention_config, config) : status;
+}
+
+/* The shared keys' defaults that are the mixer's own, or NULL. The caller frees it. */
+static ConfigValue *model_defaults(const Mixer *mixer) {
+    ConfigValue *defaults = NULL;
+    const char *text = mixer->model_defaults;
+    if (text)
+        CHECK(config_value_read_yaml(mixer->model_type, text, strlen(text), &defaults) == OK, "the defaults of %s",
+              mixer->model_type);
+    return defaults;
+}
+
+static Status find_mixer(const ConfigValue *source, ModelConfig *config) {
+    const ConfigValue *type = config_value_get(source, "model_type");
+    if (!type || type->type != VALUE_STRING)
+        return config_error(type ? type : source, "model.model_type is missing; one of: %s", mixer_names());
+    config->mixer = mixer_find(type->text);
+    if (!config->mixer)
+        return config_error(type, "model.model_type: there is no mixer \"%s\"; one of: %s", type->text, mixer_names());
+    config->layout = config->mixer->layout ? config->mixer->layout : &usual_layout;
+    config->mixer_config = zeroed(config->mixer->config_size);
+    return OK;
+}
+
+static Status check_supported(const ModelConfig *config) {
+    if (!config->elementwise_affine) return unsupported("elementwise_affine", "false");
+    if (config->use_l2warp) return unsupported("use_l2warp", "true");
+    if (config->pad_token_id >= config->vocab_size) return unsupported("pad_token_id", "a token beyond vocab_size");
+    return OK;
+}
+
+static void keep_unread(const KeyTable *tables, int count, const ConfigValue *source, ModelConfig *config) {
+    config->unread = config_value_new(VALUE_MAPPING, NULL, 0);
+    for (int i = 0; i < source->count; i++) {
+        const ConfigValue *given = source->item[i];
+        if (!key_has_field(keys_find(tables, count, given->key)))
+            config_value_set(config->unread, given->key, config_value_copy(given));
+    }
+}
+
+Status model_config_read(const ConfigValue *source, ModelConfig *config) {
+    *config = (ModelConfig){0};
+    Status status = find_mixer(source, config);
+    if (status != OK) return status;
+    NestedKeys nested = {0};
+    const KeyTable tables[] = {{model_keys, LENGTH(model_keys), config, "model"},
+                               mixer_table(config->mixer, config->mixer_config, "model"),
+                               {attn_key, LENGTH(attn_key), &nested, "model"},
+                               {rope_keys, LENGTH(rope_keys), &nested, "model"},
+                               {unread_keys, LENGTH(unread_keys), NULL, "model"}};
+    keys_defaults(tables, LENGTH(tables));
+    ConfigValue *defaults = model_defaults(config->mixer);
+    CHECK(keys_apply(tables, 1, defaults, "model", NULL) == OK, "the defaults of %s", config->mixer->model_type);
+    config_value_free(defaults);
+    status = keys_apply(tables, LENGTH(tables), source, "model", config_hints());
+    if (status == OK) status = check_supported(config);
+    if (status == OK) status = read_ropes(&nested, source, &tables[1]);
+    if (status == OK) status = config->mixer->complete(config->mixer_config, config);
+    if (status == OK && nested.attn) status = read_hybrid(config, nested.attn);
+    if (status == OK) keep_unread(tables, LENGTH(tables), source, config);
+    return status;
+}
+
+void model_config_free(ModelConfig *config) {
+    const KeyTable tables[] = {{model_keys, LENGTH(model_keys), config, NULL},
+                               {hybrid_keys, LENGTH(hybrid_keys), config, NULL}};
+    keys_free(tables, LENGTH(tables));
+    if (config->mixer)
+        keys_free(&(KeyTable){config->mixer->keys, config->mixer->key_count, config->mixer_config, ""}, 1);
+    const Mixer *attention = mixer_find("transformer");
+    if (config->attention_config)
+        keys_free(&(KeyTable){attention->keys, attention->key_count, config->attention_config, ""}, 1);
+    free(config->mixer_config);
+    free(config->attention_config);
+    config_value_free(config->unread);
+    *config = (ModelConfig){0};
+}
+
+/* One mapping of what the tables' structs hold. */
+static ConfigValue *values_of(const KeyTable *tables, int count) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    CHECK(file, "out of memory");
+    for (int i = 0; i < count; i++) keys_print(file, &tables[i]);
+    fclose(file);
+    ConfigValue *values = NULL;
+    CHECK(config_value_read_yaml("effective model configuration", text, bytes, &values) == OK, "%s", text);
+    free(text);
+    return values;
+}
+
+static bool is_finite(const ConfigValue *value) {
+    for (int i = 0; i < value->count; i++)
+        if (!is_finite(value->item[i])) return false;
+    return value->type != VALUE_REAL || isfinite(value->real);
+}
+
+/* JSON has no infinity, and releases of transformers differ in how they spell it. Only defaults are infinite: a reader
+ * puts them in again. */
+static bool left_out_infinity(const ConfigValue *value) { return !is_finite(value); }
+static bool left_out_of_hybrids(const ConfigValue *value) { return strcmp(value->key, not_in_hybrids) == 0; }
+
+static void leave_out(ConfigValue *mapping, bool (*unwanted)(const ConfigValue *value)) {
+    int kept = 0;
+    for (int i = 0; i < mapping->count; i++) {
+        if (unwanted(mapping->item[i]))
+            config_value_free(mapping->item[i]);
+        else
+            mapping->item[kept++] = mapping->item[i];
+    }
+    mapping->count = kept;
+}
+
+static ConfigValue *hybrid_value(const ModelConfig *config) {
+    if (!config->attention_config) return config_value_new(VALUE_NULL, NULL, 0);
+    const KeyTable tables[] = {{hybrid_keys, LENGTH(hybrid_keys), (void *)config, ""},
+                               mixer_table(mixer_find("transformer"), config->attention_config, "")};
+    ConfigValue *attn = values_of(tables, LENGTH(tables));
+    leave_out(attn, left_out_of_hybrids);
+    return attn;
+}
+
+ConfigValue *model_config_value(const ModelConfig *config) {
+    const KeyTable tables[] = {{model_keys, LENGTH(model_keys), (void *)config, ""},
+                               mixer_table(config->mixer, config->mixer_config, "")};
+    ConfigValue *value = values_of(tables, LENGTH(tables));
+    leave_out(value, left_out_infinity);
+    if (config->mixer->takes_attention) config_value_set(value, "attn", hybrid_value(config));
+    for (int i = 0; i < config->unread->count; i++)
+        config_value_set(value, config->unread->item[i]->key, config_value_copy(config->unread->item[i]));
+    return value;
+}
+
+/* The shared keys with their defaults in models of the mixer (NULL: in most models); only_own_defaults: only those
+ * whose default differs there. */
+static void help_of_model_keys(FILE *file, const Mixer *mixer, bool only_own_defaults) {
+    Key keys[LENGTH(model_keys)];
+    char texts[LENGTH(model_keys)][NUMBER_TEXT];
+    ConfigValue *defaults = mixer ? model_defaults(mixer) : NULL;
+    int count = 0;
+    for (int i = 0; i < LENGTH(model_keys); i++) {
+        const ConfigValue *own = config_value_get(defaults, model_keys[i].name);
+        if (only_own_defaults && !own) continue;
+        keys[count] = model_keys[i];
+        if (own) {
+            snprintf(texts[count], sizeof texts[count], "%s", own->text);
+            keys[count].default_text = texts[count];
+        }
+        if (mixer && strcmp(keys[count].name, "model_type") == 0) keys[count].default_text = mixer->model_type;
+        count++;
+    }
+    keys_help(file, &(KeyTable){keys, count, NULL, "model"});
+    config_value_free(defaults);
+}
+
+static void help_of_mixer(FILE *file, const Mixer *mixer) {
+    keys_help(file, &(KeyTable){mixer->keys, mixer->key_count, NULL, "model"});
+    if (mixer->takes_attention) keys_help(file, &(KeyTable){attn_key, LENGTH(attn_key), NULL, "model"});
+}
+
+/* The keys inside of attn. */
+static void help_of_hybrids(FILE *file) {
+    const Mixer *attention = mixer_find("transformer");
+    keys_help(file, &(KeyTable){hybrid_keys, LENGTH(hybrid_keys), NULL, "model.attn"});
+    for (int i = 0; i < attention->key_count; i++)
+        if (strcmp(attention->keys[i].name, not_in_hybrids) != 0)
+            keys_help(file, &(KeyTable){&attention->keys[i], 1, NULL, "model.attn"});
+}
+
+void model_config_help(FILE *file, const Mixer *mixer) {
+    if (mixer) {
+        help_of_model_keys(file, mixer, false);
+        help_of_mixer(file, mixer);
+        if (mixer->takes_attention) help_of_hybrids(file);
+        return;
+    }
+    fputs("All models:\n", file);
+    help_of_model_keys(file, NULL, false);
+    fputs("\nSoftmax attention in some layers of another model:\n", file);
+    help_of_hybrids(file);
+    for (int i = 0; (mixer = mixer_at(i)); i++) {
+        fprintf(file, "\n%s:\n", mixer->model_type);
+        help_of_model_keys(file, mixer, true);
+        help_of_mixer(file, mixer);
+    }
+}

@@ -1,0 +1,211 @@
+/* How the keys of a config.json are read, and how they are written again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/ops.h"
+#include "models/model.h"
+#include "support/capture.h"
+
+#define SMALL(model_type)                                                                                              \
+    "\"model_type\": \"" model_type "\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"vocab_size\": 72, "          \
+    "\"intermediate_size\": 48, \"num_heads\": 2"
+
+/* A config.json {keys, more}; `message` holds what was logged. */
+static Status read_keys(const char *keys, const char *more, ModelConfig *config, char message[4096]) {
+    char text[2048];
+    const int length = snprintf(text, sizeof text, "{%s%s%s}", keys, *more ? ", " : "", more);
+    ConfigValue *source = NULL;
+    assert_int_equal(config_value_read_json("config.json", text, (size_t)length, &source), OK);
+    Capture capture = capture_begin(2);
+    const Status status = model_config_read(source, config);
+    capture_end(&capture, message, 4096);
+    config_value_free(source);
+    return status;
+}
+
+/* What config.json says under `key`, as JSON without line breaks; "absent" if it is not there. */
+static void expect_written(const ModelConfig *config, const char *key, const char *expected) {
+    ConfigValue *all = model_config_value(config);
+    const ConfigValue *value = config_value_get(all, key);
+    ConfigValue *wanted = NULL;
+    if (strcmp(expected, "absent") == 0) {
+        assert_null(value);
+    } else {
+        assert_int_equal(config_value_read_yaml("expected", expected, strlen(expected), &wanted), OK);
+        if (!value || value->type != wanted->type || !config_value_same(value, wanted))
+            fail_msg("%s is not written as %s", key, expected);
+    }
+    config_value_free(wanted);
+    config_value_free(all);
+}
+
+typedef struct Case {
+    const char *keys, *more;
+    const char *key, *written; /* NULL: refused, with `key` in the message */
+} Case;
+
+/* What takes effect is written in one form, whatever the file had. */
+static void one_form(void **state) {
+    (void)state;
+    static const Case cases[] = {
+        {SMALL("gla"), "\"attn\": {\"layers\": 1, \"num_heads\": 2}", "attn",
+         "{layers: [1], num_heads: 2, num_kv_heads: 2, qkv_bias: false, window_size: null, rope_theta: 10000.0}"},
+        {SMALL("gla"), "\"attn\": null", "attn", "null"},
+        {SMALL("gla"), "", "attn", "null"},
+        {SMALL("gla"), "\"attn\": {\"layers\": [0], \"num_heads\": 4, \"rope_parameters\": {\"rope_theta\": 7}}",
+         "attn", "{layers: [0], num_heads: 4, num_kv_heads: 4, qkv_bias: false, window_size: null, rope_theta: 7.0}"},
+        {SMALL("gla"), "\"expand_k\": 1", "expand_k", "1.0"},
+        {SMALL("gla"), "\"eos_token_id\": 3", "eos_token_id", "3"},
+        {SMALL("gla"), "\"eos_token_id\": [3]", "eos_token_id", "3"},
+        {SMALL("gla"), "\"eos_token_id\": [3, 5]", "eos_token_id", "[3, 5]"},
+        {SMALL("gla"), "\"eos_token_id\": []", "eos_token_id", "null"},
+        {SMALL("gla"), "\"eos_token_id\": null", "eos_token_id", "null"},
+        {SMALL("gla"), "\"bos_token_id\": null", "bos_token_id", "null"},
+        {SMALL("gla"), "", "eos_token_id", "2"},
+        {SMALL("gla"), "\"conv_size\": 9", "conv_size", "9"},
+        {SMALL("transformer"), "\"rope_theta\": 500000", "rope_theta", "500000.0"},
+        {SMALL("transformer"), "\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 500000.0}",
+         "rope_theta", "500000.0"},
+        {SMALL("transformer"), "\"rope_parameters\": {\"rope_theta\": 5}", "rope_parameters", "absent"},
+        {SMALL("transformer"), "\"rope_parameters\": {\"rope_theta\": 5.0}, \"rope_theta\": 5", "rope_theta", "5.0"},
+        {SMALL("transformer"), "\"rope_parameters\": {\"rope_type\": \"default\"}, \"rope_theta\": 5", "rope_theta",
+         "5.0"},
+        {SMALL("transformer"), "\"rope_scaling\": {\"type\": \"default\", \"rope_theta\": 5}", "rope_theta", "5.0"},
+        {SMALL("transformer"), "\"rope_scaling\": null, \"rope_parameters\": null", "rope_theta", "10000.0"},
+        {SMALL("transformer"), "\"attention_bias\": false, \"partial_rotary_factor\": 1.0", "attention_bias", "false"},
+        {SMALL("gated_deltanet"), "\"output_gate_activation\": \"sigmoid\"", "output_gate_activation", "sigmoid"},
+        {SMALL("gla"), "\"id2label\": {\"0\": \"a\"}, \"_name_or_path\": \"\"", "id2label", "{\"0\": a}"},
+        {SMALL("gla"), "\"top_k\": 50, \"torchscript\": false, \"quantization_config\": null", "top_k", "50"},
+    };
+    char message[4096];
+    for (int i = 0; i < LENGTH(cases); i++) {
+        ModelConfig config;
+        if (read_keys(cases[i].keys, cases[i].more, &config, message) != OK)
+            fail_msg("%s is refused: %s", cases[i].more, message);
+        assert_string_equal(message, "");
+        expect_written(&config, cases[i].key, cases[i].written);
+        model_config_free(&config);
+    }
+}
+
+/* What would be another model is refused by name, and so is what nobody knows. */
+static void refusals(void **state) {
+    (void)state;
+    static const Case cases[] = {
+        {SMALL("transformer"), "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2}",
+         "model.rope_scaling.rope_type is linear; only default is supported", NULL},
+        {SMALL("transformer"), "\"rope_scaling\": {\"factor\": 2}", "model.rope_scaling.factor", NULL},
+        {SMALL("transformer"), "\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 5}",
+         "model.rope_parameters.rope_type is yarn", NULL},
+        {SMALL("transformer"), "\"rope_parameters\": {\"rope_theta\": 5}, \"rope_theta\": 6",
+         "model.rope_parameters.rope_theta is 5, but model.rope_theta is 6", NULL},
+        {SMALL("transformer"), "\"rope_parameters\": {\"rope_theta\": 0}", "model.rope_parameters.rope_theta", NULL},
+        {SMALL("transformer"), "\"rope_parameters\": {\"full_attention\": {\"rope_theta\": 5}}", "full_attention",
+         NULL},
+        {SMALL("transformer"), "\"rope_parameters\": {\"partial_rotary_factor\": 0.5}", "partial_rotary_factor is 0.5",
+         NULL},
+        {SMALL("gla"), "\"rope_parameters\": {\"rope_theta\": 5}", "model.rope_parameters is not supported", NULL},
+        {SMALL("gla"), "\"attn\": {\"layers\": [1], \"num_heads\": 2, \"rope_scaling\": {\"type\": \"linear\"}}",
+         "model.attn.rope_scaling.type is linear", NULL},
+        {SMALL("gla"), "\"attn\": {\"layers\": [1], \"num_heads\": 2, \"head_dim\": 8}",
+         "unknown key model.attn.head_dim", NULL},
+        {SMALL("gla"), "\"attn\": [{\"layers\": [1], \"num_heads\": 2}]", "model.attn must be one mapping", NULL},
+        {SMALL("transformer"), "\"partial_rotary_factor\": 0.5", "model.partial_rotary_factor is 0.5", NULL},
+        {SMALL("transformer"), "\"attention_bias\": true", "model.attention_bias is true", NULL},
+        {SMALL("transformer"), "\"head_dim\": 64", "unknown key model.head_dim", NULL},
+        {SMALL("gla"), "\"quantization_config\": {\"bits\": 4}", "model.quantization_config is a mapping", NULL},
+        {SMALL("gla"), "\"attnres_block_size\": 2", "model.attnres_block_size is 2", NULL},
+        {SMALL("gla"), "\"num_head\": 4", "did you mean model.num_heads?", NULL},
+        {SMALL("gla"), "\"norm_epsilon\": 1e-5", "did you mean model.norm_eps?", NULL},
+        {SMALL("gla"), "\"colour\": 1", "config.json:1: unknown key model.colour", NULL},
+        {SMALL("gla"), "\"conv_size\": 65", "model.conv_size is 65, which is out of range: 1 to 64", NULL},
+        {SMALL("gla"), "\"eos_token_id\": [2, -1]", "model.eos_token_id", NULL},
+        {SMALL("gated_deltanet"), "\"output_gate_activation\": \"relu\"", "model.output_gate_activation is relu", NULL},
+        {"\"model_type\": \"mamba2\"", "\"rms_norm\": false", "model.rms_norm is false; only true is supported", NULL},
+        {"\"model_type\": \"mamba2\"", "\"time_step_min\": 0.01", "it is called dt_min", NULL},
+    };
+    char message[4096];
+    for (int i = 0; i < LENGTH(cases); i++) {
+        ModelConfig config;
+        if (read_keys(cases[i].keys, cases[i].more, &config, message) != BAD_INPUT)
+            fail_msg("accepted: %s", cases[i].more);
+        if (!strstr(message, cases[i].key)) fail_msg("%s: %s", cases[i].more, message);
+        model_config_free(&config);
+    }
+}
+
+/* What is written is read back as the same, of every mixer with its defaults. */
+static void written_is_read(void **state) {
+    (void)state;
+    const Mixer *mixer;
+    for (int i = 0; (mixer = mixer_at(i)); i++) {
+        char keys[100], message[4096];
+        snprintf(keys, sizeof keys, "\"model_type\": \"%s\"", mixer->model_type);
+        ModelConfig first, second;
+        assert_int_equal(read_keys(keys, "\"torch_dtype\": \"float32\"", &first, message), OK);
+        ConfigValue *written = model_config_value(&first), *again = NULL;
+        char *text = config_value_json(written);
+        assert_int_equal(config_value_read_json("config.json", text, strlen(text), &again), OK);
+        assert_int_equal(model_config_read(again, &second), OK);
+        ConfigValue *rewritten = model_config_value(&second);
+        assert_true(config_value_same(written, rewritten));
+        assert_true(config_value_same(written, again));
+        config_value_free(written);
+        config_value_free(again);
+        config_value_free(rewritten);
+        free(text);
+        model_config_free(&first);
+        model_config_free(&second);
+    }
+}
+
+/* Sum of the squares of the gradient that the row of pad_token_id, 3, gets. */
+static double padding_gradient(const char *model_keys) {
+    enum { ROWS = 8, COLS = 32, PADDING = 3 };
+    static float table[72 * COLS], gradient[72 * COLS], dy[ROWS * COLS];
+    static const int32_t tokens[ROWS] = {1, PADDING, 2, 5}, zeros[ROWS];
+    char text[300];
+    const int length = snprintf(text, sizeof text, "{%s, num_hidden_layers: 1, hidden_size: %d, pad_token_id: %d}",
+                                model_keys, COLS, PADDING);
+    ConfigValue *source = NULL;
+    Model *model = NULL;
+    assert_int_equal(config_value_read_yaml("test", text, (size_t)length, &source), OK);
+    assert_int_equal(model_create(source, &model), OK);
+    config_value_free(source);
+    memset(gradient, 0, sizeof gradient);
+    for (int i = 0; i < ROWS * COLS; i++) dy[i] = 1;
+    const Batch batch = {1, ROWS, tokens, zeros, zeros, zeros};
+    static Tape tape;
+    Arena keep = arena_create("keep", device_cpu(), 1 << 16), scratch = arena_create("scratch", device_cpu(), 1 << 16);
+    model->embeddings->data = table;
+    model->embeddings->gradient = gradient;
+    tape_begin(&tape, device_cpu(), &keep, &scratch, F32, &batch, true, RECOMPUTE_NONE);
+    tape_seed_gradient(model_embed(model, &tape), dy);
+    tape_backward(&tape);
+    double sum = 0;
+    for (int i = 0; i < COLS; i++) sum += (double)gradient[PADDING * COLS + i] * (double)gradient[PADDING * COLS + i];
+    arena_destroy(&keep);
+    arena_destroy(&scratch);
+    model_destroy(model);
+    return sum;
+}
+
+/* fla builds Mamba's embedding table without a padding index. */
+static void padding_rows(void **state) {
+    (void)state;
+    assert_true(padding_gradient("model_type: mamba2, head_dim: 16") == 32);
+    assert_true(padding_gradient("model_type: gla, num_heads: 2") == 0);
+    assert_true(padding_gradient("model_type: transformer, num_heads: 2") == 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_form), cmocka_unit_test(refusals),
+                                       cmocka_unit_test(written_is_read), cmocka_unit_test(padding_rows)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
