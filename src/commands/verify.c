@@ -159,7 +159,12 @@ static Status check_gradient(Verification *v, const Unit *unit, const Parameter 
     char name[PARAMETER_NAME + 8];
     snprintf(name, sizeof name, "grad.%s", p->name);
     const SafeTensor *reference = find_io(v, name);
-    if (!reference || reference->elements != p->elements) return BAD_INPUT;
+    if (!reference) return BAD_INPUT;
+    if (reference->elements != p->elements) {
+        log_error("%s: %s has %lld elements, the parameter has %lld", safetensors_path(v->io), name,
+                  (long long)reference->elements, (long long)p->elements);
+        return BAD_INPUT;
+    }
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
     Distance d = {0, 0};
@@ -179,9 +184,27 @@ static Status check_gradient(Verification *v, const Unit *unit, const Parameter 
     return status;
 }
 
+static bool has_parameter(const Model *model, const char *name) {
+    for (int u = 0; u < model->units; u++)
+        for (int i = 0; i < model->unit[u].parameters; i++)
+            if (strcmp(model->unit[u].parameter[i].name, name) == 0) return true;
+    return false;
+}
+
+/* Every gradient of the reference must be compared with one of ours. */
+static Status check_gradient_names(const Verification *v) {
+    for (int64_t i = 0; i < safetensors_count(v->io); i++) {
+        const char *name = safetensors_entry(v->io, i)->name;
+        if (strncmp(name, "grad.", 5) != 0 || has_parameter(v->session.model, name + 5)) continue;
+        log_error("%s: %s is the gradient of a parameter that the model does not have", safetensors_path(v->io), name);
+        return BAD_INPUT;
+    }
+    return OK;
+}
+
 static Status check_gradients(Verification *v, double scale) {
     const Model *model = v->session.model;
-    Status status = OK;
+    Status status = check_gradient_names(v);
     for (int u = 0; u < model->units && status == OK; u++)
         for (int i = 0; i < model->unit[u].parameters && status == OK; i++)
             status = check_gradient(v, &model->unit[u], &model->unit[u].parameter[i], scale);

@@ -84,6 +84,9 @@ fresh_case; sed -i 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' "$work/cas
 fresh_case; sed -i 's/"model_type": "gla"/"model_type": "kda"/' "$work/case/config.json"; verifies 1 'no mixer "kda"'
 fresh_case; sed -i 's/{/{,/' "$work/case/config.json"; verifies 1 'config.json'
 fresh_case; sed -i 's/"layers": \[/"layers": [7,/' "$work/case/config.json"; verifies 1 'model.attn.layers.*7'
+rm -rf "$work/case" && cp -r "$source_folder/tests/golden/gla-packed" "$work/case"
+LC_ALL=C sed -i 's/loss_within_documents/grad.within_documents/' "$work/case/io.safetensors"
+verifies 1 'grad.within_documents is the gradient of a parameter that the model does not have'
 refuses 2 'verify' verify
 refuses 1 '.' eval --checkpoint "$work/nowhere" --data "$work/data.h5"
 refuses 2 '.' eval --checkpoint "$source_folder/tests/golden/gla"
