@@ -1,6 +1,5 @@
 #include "checkpoint/hf_folder.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,52 +8,27 @@
 #include "base/crc.h"
 #include "base/files.h"
 
-static const int64_t LARGEST_CONFIG = 16 << 20;
-
 static const char *torch_name(SafeType type) {
     return type == SAFE_BF16 ? "bfloat16" : type == SAFE_F16 ? "float16" : "float32";
 }
 
-static Status read_config(const char *path, json_t **config) {
-    char *text;
-    int64_t bytes;
-    *config = NULL;
-    const int error = file_read_all(path, LARGEST_CONFIG, &text, &bytes);
-    if (error) {
-        log_error("reading %s: %s", path, strerror(error));
-        return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
-    }
-    json_error_t reason;
-    *config = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &reason);
+Status hf_write_config(const char *config, const char *folder, SafeType type, json_t *state) {
+    json_t *json = json_loads(config, 0, NULL);
+    CHECK(json_is_object(json), "a config.json that is not JSON: %s", config);
+    /* transformers reads torch_dtype in every version; newer ones write dtype instead. */
+    json_object_set_new(json, "torch_dtype", json_string(torch_name(type)));
+    json_object_set_new(json, "dtype", json_string(torch_name(type)));
+    char *text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    CHECK(text, "no memory for config.json");
+    const int64_t bytes = (int64_t)strlen(text);
+    char *path = path_join(folder, "config.json");
+    const int error = file_write_all(path, text, bytes);
+    if (state) checkpoint_state_add(state, "files", "config.json", crc_update(0, text, bytes));
+    if (error) log_error("writing %s: %s", path, strerror(error));
+    free(path);
     free(text);
-    if (json_is_object(*config)) return OK;
-    log_error("%s: line %d: %s", path, reason.line, *config ? "not an object" : reason.text);
-    json_decref(*config);
-    *config = NULL;
-    return BAD_INPUT;
-}
-
-Status hf_copy_config(const char *source, const char *folder, SafeType type, json_t *state) {
-    char *from = path_join(source, "config.json"), *to = path_join(folder, "config.json");
-    json_t *config;
-    Status status = read_config(from, &config);
-    if (status == OK) {
-        /* transformers reads torch_dtype in every version; newer ones write dtype instead. */
-        json_object_set_new(config, "torch_dtype", json_string(torch_name(type)));
-        if (json_object_get(config, "dtype")) json_object_set_new(config, "dtype", json_string(torch_name(type)));
-        char *text = json_dumps(config, JSON_INDENT(2));
-        CHECK(text, "no memory for config.json");
-        const int64_t bytes = (int64_t)strlen(text);
-        const int error = file_write_all(to, text, bytes);
-        if (state) checkpoint_state_add(state, "files", "config.json", crc_update(0, text, bytes));
-        if (error) log_error("writing %s: %s", to, strerror(error));
-        if (error) status = IO_ERROR;
-        free(text);
-        json_decref(config);
-    }
-    free(from);
-    free(to);
-    return status;
+    json_decref(json);
+    return error ? IO_ERROR : OK;
 }
 
 Status hf_copy_others(const char *source, const char *folder) {

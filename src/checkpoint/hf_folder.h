@@ -6,9 +6,9 @@
 
 #include "checkpoint/safetensors.h"
 
-/* Copies SOURCE/config.json with its torch_dtype set to `type`, every other key in its place. Adds the CRC of what was
- * written to `state` unless that is NULL. BAD_INPUT, IO_ERROR (logged). */
-Status hf_copy_config(const char *source, const char *folder, SafeType type, json_t *state);
+/* Writes FOLDER/config.json: the JSON `config` with its torch_dtype set to `type`. Adds the CRC of what was written to
+ * `state` unless that is NULL. IO_ERROR (logged). */
+Status hf_write_config(const char *config, const char *folder, SafeType type, json_t *state);
 /* Copies generation_config.json and the tokenizer's files, those that are there. */
 Status hf_copy_others(const char *source, const char *folder);
 

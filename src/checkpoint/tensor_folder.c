@@ -178,13 +178,6 @@ const SafeTensor *tensor_folder_find(const TensorFolder *folder, const char *nam
     return NULL;
 }
 
-void tensor_folder_drop(TensorFolder *folder, const char *name) {
-    int64_t kept = 0;
-    for (int64_t i = 0; i < folder->count; i++)
-        if (strcmp(folder->tensor[i]->name, name) != 0) folder->tensor[kept++] = folder->tensor[i];
-    folder->count = kept;
-}
-
 int64_t tensor_folder_count(const TensorFolder *folder) { return folder->count; }
 
 const SafeTensor *tensor_folder_entry(const TensorFolder *folder, int64_t index) { return folder->tensor[index]; }

@@ -15,8 +15,6 @@ void tensor_folder_close(TensorFolder *folder);
 
 /* NULL if there is none. Read with safetensors_read. */
 const SafeTensor *tensor_folder_find(const TensorFolder *folder, const char *name);
-/* Forgets a tensor, as if the folder did not have it. */
-void tensor_folder_drop(TensorFolder *folder, const char *name);
 int64_t tensor_folder_count(const TensorFolder *folder);
 const SafeTensor *tensor_folder_entry(const TensorFolder *folder, int64_t index);
 int64_t tensor_folder_files(const TensorFolder *folder);

@@ -35,15 +35,56 @@ static bool is_expected(const char *name, const char *prefix, const Unit *units,
     return false;
 }
 
+static bool ends_with(const char *name, const char *end) {
+    const size_t length = strlen(name), tail = strlen(end);
+    return length > tail + 1 && name[length - tail - 1] == '.' && strcmp(name + length - tail, end) == 0;
+}
+
+static const char head_name[] = "lm_head.weight";
+
+/* The embedding table of a model whose head is tied to it, or NULL. */
+static const Parameter *tied_embeddings(const Unit *root) {
+    const Parameter *embeddings = NULL;
+    for (int i = 0; i < root->parameters; i++) {
+        if (strcmp(root->parameter[i].name, head_name) == 0) return NULL;
+        if (ends_with(root->parameter[i].name, "embeddings.weight")) embeddings = &root->parameter[i];
+    }
+    return embeddings;
+}
+
+static Status same_values(const SafeTensor *a, const SafeTensor *b, bool *same) {
+    enum { BLOCK = 4096 };
+    float x[BLOCK], y[BLOCK];
+    *same = a->elements == b->elements;
+    for (int64_t i = 0; *same && i < a->elements; i += BLOCK) {
+        const int64_t count = a->elements - i < BLOCK ? a->elements - i : BLOCK;
+        Status status = safetensors_read_floats(a, i, count, x);
+        if (status == OK) status = safetensors_read_floats(b, i, count, y);
+        if (status != OK) return status;
+        *same = memcmp(x, y, (size_t)count * sizeof *x) == 0;
+    }
+    return OK;
+}
+
+/* A head that is in the folder although it is tied: *is_head is false if `name` is none. */
+static Status check_tied_head(const TensorFolder *folder, const char *path, const char *name, const Unit *root,
+                              bool *is_head) {
+    const Parameter *tied = strcmp(name, head_name) == 0 ? tied_embeddings(root) : NULL;
+    const SafeTensor *embeddings = tied ? tensor_folder_find(folder, tied->name) : NULL;
+    *is_head = embeddings != NULL;
+    if (!embeddings) return OK;
+    bool same = false;
+    const Status status = same_values(tensor_folder_find(folder, name), embeddings, &same);
+    if (status != OK || same) return status;
+    if (log_rank() == 0)
+        log_error("%s: %s is not %s, but tie_word_embeddings says that they are one tensor", path, name, tied->name);
+    return BAD_INPUT;
+}
+
 /* "a, b, c" of up to LISTED names. */
 static void list_name(char *list, size_t size, int64_t found, const char *name) {
     const size_t used = strlen(list);
     if (found <= LISTED) snprintf(list + used, size - used, "%s%s", found > 1 ? ", " : "", name);
-}
-
-static bool ends_with(const char *name, const char *end) {
-    const size_t length = strlen(name), tail = strlen(end);
-    return length > tail + 1 && name[length - tail - 1] == '.' && strcmp(name + length - tail, end) == 0;
 }
 
 /* A tensor of the folder whose name is `name` with leading parts more or fewer; NULL if there is none. */
@@ -76,8 +117,11 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
     for (int64_t i = 0; i < tensor_folder_count(folder); i++) {
         const char *name = tensor_folder_entry(folder, i)->name;
         const bool other = strncmp(name, prefix, strlen(prefix)) != 0; /* another kind of tensor in the same file */
-        if (!other && !is_expected(name, prefix, units, count))
-            list_name(unexpected, sizeof unexpected, ++unexpected_count, name);
+        if (other || is_expected(name, prefix, units, count)) continue;
+        bool is_head = false;
+        const Status status = check_tied_head(folder, path, name, &units[0], &is_head);
+        if (status != OK) return status;
+        if (!is_head) list_name(unexpected, sizeof unexpected, ++unexpected_count, name);
     }
     if (missing_count == 0 && unexpected_count == 0) return OK;
     if (log_rank() == 0)
@@ -86,6 +130,16 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
                   unexpected_count ? ": " : "", unexpected, other_prefix ? ". The names have another prefix: " : "",
                   other_prefix ? other_prefix : "");
     return BAD_INPUT;
+}
+
+const SafeTensor **weights_list(const TensorFolder *folder, const Unit *units, int count, int64_t *tensors) {
+    *tensors = 0;
+    const SafeTensor **list = calloc((size_t)tensor_folder_count(folder) + 1, sizeof *list);
+    CHECK(list, "no memory for the list of tensors");
+    for (int u = 0; u < count; u++)
+        for (int i = 0; i < units[u].parameters; i++)
+            list[(*tensors)++] = tensor_folder_find(folder, units[u].parameter[i].name);
+    return list;
 }
 
 /* The part of a parameter that lies in this rank's shard; `values` has room for READ_AT_ONCE. */

@@ -7,9 +7,13 @@
 #include "checkpoint/tensor_folder.h"
 
 /* Compares the names and shapes of an open folder with the units' parameters. `prefix` stands before each parameter's
- * name in the file ("" or "exp_avg."). BAD_INPUT after one message that names the first few missing, unexpected or
- * misshapen tensors. */
+ * name in the file ("" or "exp_avg."). A tied head may be in the folder as lm_head.weight too, if it is the embeddings
+ * bit for bit. BAD_INPUT after one message that names the first few missing, unexpected or misshapen tensors. */
 Status weights_check(const TensorFolder *folder, const char *path, const char *prefix, const Unit *units, int count);
+
+/* The tensors of the units' parameters, in their order, of a folder that passed weights_check. The caller frees the
+ * list. */
+const SafeTensor **weights_list(const TensorFolder *folder, const Unit *units, int count, int64_t *tensors);
 
 /* Reads this rank's part of every parameter from `path`/model*.safetensors into master, as fp32, and zeroes the moments
  * where there are any. Collective: all ranks return the same status. */

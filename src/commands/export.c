@@ -13,6 +13,8 @@
 #include "checkpoint/hf_folder.h"
 #include "checkpoint/rewrite.h"
 #include "checkpoint/tensor_folder.h"
+#include "checkpoint/weights.h"
+#include "models/model.h"
 
 typedef struct Export {
     const char *checkpoint, *out, *dtype;
@@ -61,25 +63,38 @@ static Status read_state(const char *source, json_t **state) {
     return status;
 }
 
-static Status write_folder(const Export *task, const char *source, const char *temporary) {
+static Status write_tensors(const Export *task, const char *source, const Model *model, const char *temporary) {
     TensorFolder *tensors = NULL;
     json_t *state;
     Status status = read_state(source, &state);
     if (status == OK) status = tensor_folder_open(source, "model", &tensors);
+    if (status == OK) status = weights_check(tensors, source, "", model->unit, model->units);
     if (status == OK) {
-        const int64_t count = tensor_folder_count(tensors);
-        const SafeTensor **list = calloc((size_t)count + 1, sizeof *list);
-        CHECK(list, "no memory for the list of tensors");
-        for (int64_t i = 0; i < count; i++) list[i] = tensor_folder_entry(tensors, i);
-        const RewriteOptions rewrite = {
+        int64_t count;
+        const SafeTensor **list = weights_list(tensors, model->unit, model->units, &count);
+        const RewriteOptions options = {
             .type = safe_type(task->dtype), .max_shard_bytes = task->max_shard_bytes, .expected = state};
-        status = tensors_rewrite(list, count, temporary, rewrite, NULL);
+        status = tensors_rewrite(list, count, temporary, options, NULL);
         free(list);
     }
-    if (status == OK) status = hf_copy_config(source, temporary, safe_type(task->dtype), NULL);
-    if (status == OK) status = hf_copy_others(source, temporary);
     tensor_folder_close(tensors);
     json_decref(state);
+    return status;
+}
+
+static Status write_folder(const Export *task, const char *source, const Model *model, const char *temporary) {
+    char *config = model_config_json(model);
+    Status status = write_tensors(task, source, model, temporary);
+    if (status == OK) status = hf_write_config(config, temporary, safe_type(task->dtype), NULL);
+    if (status == OK) status = hf_copy_others(source, temporary);
+    free(config);
+    return status;
+}
+
+static Status read_model(const char *source, Model **model) {
+    char *path = path_join(source, "config.json");
+    const Status status = model_from_file(path, model);
+    free(path);
     return status;
 }
 
@@ -95,7 +110,9 @@ static Status give_name(const char *temporary, const char *out) {
 }
 
 static Status export_folder(const Export *task, const char *source) {
+    Model *model = NULL;
     Status status = check_out(source, task->out);
+    if (status == OK) status = read_model(source, &model);
     if (status) return status;
     const size_t size = strlen(task->out) + 40;
     char *out = strdup(task->out), *temporary = malloc(size);
@@ -107,11 +124,12 @@ static Status export_folder(const Export *task, const char *source) {
         log_error("creating %s: %s", temporary, strerror(error));
         status = IO_ERROR;
     } else {
-        status = write_folder(task, source, temporary);
+        status = write_folder(task, source, model, temporary);
         if (status == OK) status = give_name(temporary, out);
         if (status && path_exists(temporary)) folder_remove(temporary);
     }
     if (status == OK) log_info("exported %s to %s", source, out);
+    model_destroy(model);
     free(out);
     free(temporary);
     return status;

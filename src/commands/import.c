@@ -29,34 +29,6 @@ static const Option options[] = {
      offsetof(Import, out)},
 };
 
-/* A tied head may be in the file too; it must then be the embedding. */
-static Status check_tied_head(const TensorFolder *source, const SafeTensor *head) {
-    const SafeTensor *embeddings = tensor_folder_find(source, "model.embeddings.weight");
-    enum { BLOCK = 4096 };
-    float a[BLOCK], b[BLOCK];
-    bool same = embeddings && embeddings->elements == head->elements;
-    for (int64_t i = 0; same && i < head->elements; i += BLOCK) {
-        const int64_t count = head->elements - i < BLOCK ? head->elements - i : BLOCK;
-        Status status = safetensors_read_floats(head, i, count, a);
-        if (status == OK) status = safetensors_read_floats(embeddings, i, count, b);
-        if (status) return status;
-        same = memcmp(a, b, (size_t)count * sizeof *a) == 0;
-    }
-    if (!same) log_error("tie_word_embeddings is true, but lm_head.weight is not model.embeddings.weight");
-    return same ? OK : BAD_INPUT;
-}
-
-/* The model's tensors in the model's order, so that ranks later read long ranges. */
-static const SafeTensor **list_tensors(const TensorFolder *source, const Model *model, int64_t *count) {
-    *count = 0;
-    const SafeTensor **list = calloc((size_t)tensor_folder_count(source) + 1, sizeof *list);
-    CHECK(list, "no memory for the list of tensors");
-    for (int u = 0; u < model->units; u++)
-        for (int i = 0; i < model->unit[u].parameters; i++)
-            list[(*count)++] = tensor_folder_find(source, model->unit[u].parameter[i].name);
-    return list;
-}
-
 static Status write_state(json_t *state, const char *folder) {
     char *path = path_join(folder, "state.json");
     int64_t bytes;
@@ -71,14 +43,16 @@ static Status write_state(json_t *state, const char *folder) {
 static Status write_checkpoint(const char *from, const TensorFolder *source, const Model *model,
                                const char *temporary) {
     int64_t count;
-    const SafeTensor **list = list_tensors(source, model, &count);
+    const SafeTensor **list = weights_list(source, model->unit, model->units, &count);
+    char *config = model_config_json(model);
     json_t *state = json_pack("{s:i,s:i,s:s}", "format_version", CHECKPOINT_VERSION, "step", 0, "moments", "zero");
     const RewriteOptions rewrite = {.type = SAFE_F32, .max_shard_bytes = LARGEST_FILE, .warn_about_zeros = true};
     Status status = tensors_rewrite(list, count, temporary, rewrite, state);
-    if (status == OK) status = hf_copy_config(from, temporary, SAFE_F32, state);
+    if (status == OK) status = hf_write_config(config, temporary, SAFE_F32, state);
     if (status == OK) status = hf_copy_others(from, temporary);
     if (status == OK) status = write_state(state, temporary);
     json_decref(state);
+    free(config);
     free(list);
     return status;
 }
@@ -108,14 +82,7 @@ static Status make_step(const char *from, const TensorFolder *source, const Mode
 static Status import_tensors(const char *from, const Model *model, const char *folder, const char *run_name) {
     TensorFolder *source;
     Status status = tensor_folder_open(from, "model", &source);
-    if (status == OK) {
-        const SafeTensor *head = tensor_folder_find(source, "lm_head.weight");
-        if (model->config.tie_word_embeddings && head) {
-            status = check_tied_head(source, head);
-            tensor_folder_drop(source, head->name);
-        }
-        if (status == OK) status = weights_check(source, from, "", model->unit, model->units);
-    }
+    if (status == OK) status = weights_check(source, from, "", model->unit, model->units);
     if (status == OK) status = make_step(from, source, model, folder, run_name);
     tensor_folder_close(source);
     return status;

@@ -12,6 +12,8 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/rewrite.h"
 #include "checkpoint/tensor_folder.h"
+#include "checkpoint/weights.h"
+#include "models/model.h"
 
 static const char golden[] = "tests/golden/gla";
 
@@ -95,6 +97,60 @@ static void test_there_and_back(void **state) {
     free(run);
 }
 
+/* A tied model's folder that holds its head as well, as its last tensor. */
+static char *folder_with_head(const char *name) {
+    static const char source[] = "tests/golden/transformer-qknorm";
+    char *folder = temporary_path(name), *from = path_join(source, "config.json"),
+         *to = path_join(folder, "config.json");
+    TensorFolder *tensors;
+    const SafeTensor *list[64];
+    assert_int_equal(folder_create(folder), 0);
+    assert_int_equal(file_copy(from, to), 0);
+    assert_int_equal(tensor_folder_open(source, "model", &tensors), OK);
+    const int64_t count = tensor_folder_count(tensors);
+    for (int64_t i = 0; i < count; i++) list[i] = tensor_folder_entry(tensors, i);
+    SafeTensor head = *tensor_folder_find(tensors, "model.embeddings.weight");
+    head.name = "lm_head.weight";
+    list[count] = &head;
+    const RewriteOptions options = {.type = SAFE_F32, .max_shard_bytes = 1 << 30};
+    assert_int_equal(tensors_rewrite(list, count + 1, folder, options, NULL), OK);
+    tensor_folder_close(tensors);
+    free(from), free(to);
+    return folder;
+}
+
+/* Every reader takes a head that is the embeddings, none writes it, and none takes another one. */
+static void test_tied_heads(void **state) {
+    (void)state;
+    char *folder = folder_with_head("tied"), *run = temporary_path("tied-run"), *out = temporary_path("tied-out");
+    char *config = path_join(folder, "config.json"), *weights = path_join(folder, "model.safetensors"), *text;
+    Model *model = NULL;
+    TensorFolder *tensors;
+    int64_t bytes;
+    assert_int_equal(model_from_file(config, &model), OK);
+    assert_int_equal(tensor_folder_open(folder, "model", &tensors), OK);
+    assert_int_equal(weights_check(tensors, folder, "", model->unit, model->units), OK);
+    tensor_folder_close(tensors);
+    assert_int_equal(run_import(folder, run), OK);
+    assert_int_equal(run_export(folder, out, "float32", "1GB"), OK);
+    assert_int_equal(tensor_folder_open(out, "model", &tensors), OK);
+    assert_null(tensor_folder_find(tensors, "lm_head.weight"));
+    tensor_folder_close(tensors);
+    assert_int_equal(folder_remove(run), 0);
+    assert_int_equal(folder_remove(out), 0);
+    assert_int_equal(file_read_all(weights, 1 << 22, &text, &bytes), 0);
+    text[bytes - 1] ^= 4;
+    write_file(weights, text, bytes);
+    assert_int_equal(run_import(folder, run), BAD_INPUT);
+    assert_int_equal(run_export(folder, out, "float32", "1GB"), BAD_INPUT);
+    assert_false(folder_exists(out));
+    assert_int_equal(tensor_folder_open(folder, "model", &tensors), OK);
+    assert_int_equal(weights_check(tensors, folder, "", model->unit, model->units), BAD_INPUT);
+    tensor_folder_close(tensors);
+    model_destroy(model);
+    free(text), free(weights), free(config), free(out), free(run), free(folder);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     char *run = temporary_path("refused"), *out = temporary_path("refused-out");
@@ -172,7 +228,7 @@ static void test_float16(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_float16)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_tied_heads),
+                                       cmocka_unit_test(test_refusals), cmocka_unit_test(test_float16)};
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }
