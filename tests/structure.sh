@@ -38,5 +38,20 @@ defined=$(sort -u <<<"$defined" | grep -vx -e name -e '')
 ops=$(sed -nE 's/^(Tensor \*|void )([a-z0-9_]+)\(Tape \*tape.*/\2/p' src/kernels/ops.h | sort)
 tested=$(sed -n 's/^OP_TEST(\(.*\))/\1/p' tests/ops/op_tests.def | sort)
 [ "$ops" = "$tested" ] || complain "kernels/ops.h and tests/ops/op_tests.def differ: $(diff <(echo "$ops") <(echo "$tested"))"
-[ "$failed" = 0 ] && echo "folders in order, no circles, lists complete"
+
+# Every key of a table is read: its field is used somewhere, or the key's text says that it has no effect.
+unread=""
+while read -r row; do
+    grep -qE 'KEY_CHOICE.* 0, 0, "[^|]*",|kept in config.yaml' <<<"$row" && continue # one choice; only for the reader
+    field=$(sed -E 's/.*AT\(([a-z0-9_.]+)\).*/\1/; s/.*\.//' <<<"$row")
+    grep -rqE --include='*.c' --exclude=config_keys.c "(\.|->)$field\b" src || unread+=" $field"
+done < <(tr '\n' ' ' <src/config/config_keys.c | sed 's/{"/\n/g' | grep 'AT(' | grep -v '#define')
+for file in src/models/*.c src/models/mixers/*.c; do
+    while read -r field text; do
+        grep -qE 'without effect|kernel choice|no table depends|Hugging Face|\(only ' <<<"$text" && continue
+        grep -qE "(\.|->)$field\b" src/models/*.c src/models/mixers/*.c || unread+=" $field"
+    done < <(tr '\n' ' ' <"$file" | sed 's/_KEY(/\n/g' | sed -nE 's/^([A-Za-z0-9_]+), KEY_/\1 /p' | sed 's/"),.*//')
+done
+[ -z "$unread" ] || complain "keys that nothing reads:$unread"
+[ "$failed" = 0 ] && echo "folders in order, no circles, lists complete, keys read"
 exit "$failed"

@@ -125,8 +125,6 @@ static const Key checkpoint_keys[] = {
      AT(checkpoint.async_mode)},
     {"initial_load_path", KEY_STRING | KEY_NULLABLE, "null", 0, 0, NULL,
      "folder with the weights that a new run begins with", AT(checkpoint.initial_load_path)},
-    {"export_dtype", KEY_CHOICE, "float32", 0, 0, "float32|bfloat16", "type of the weights that flame-c export writes",
-     AT(checkpoint.export_dtype)},
 };
 
 static const Key metrics_keys[] = {
@@ -184,6 +182,7 @@ static const RetiredKey retired[] = {
     {"checkpoint.model_weights_only", "a checkpoint holds everything; flame-c export writes weights only"},
     {"checkpoint.last_save_model_weights_only", "a checkpoint holds everything; flame-c export writes weights only"},
     {"checkpoint.initial_load_model_weights_only", "initial_load_path always takes the weights only"},
+    {"checkpoint.export_dtype", "checkpoints are fp32; flame-c export --dtype chooses the type of what it writes"},
     {"checkpoint.exclude_from_loading", "initial_load_path takes the weights only; resuming takes everything"},
     {"checkpoint.create_seed_checkpoint", "initial weights do not depend on the number of ranks; leave it out"},
     {"metrics.enable_wandb", "metrics.jsonl and TensorBoard files are written; both can be sent to wandb"},

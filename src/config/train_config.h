@@ -67,7 +67,6 @@ typedef struct CheckpointConfig {
     int64_t keep_latest_k, keep_every; /* 0: keep all; 0: none beyond the latest */
     char *async_mode;                  /* disabled | async */
     char *initial_load_path;           /* NULL: none */
-    char *export_dtype;                /* float32 | bfloat16 */
 } CheckpointConfig;
 
 typedef struct MetricsConfig {
