@@ -45,12 +45,18 @@ static Status run_train(void *values) {
     return status;
 }
 
-/* NULL: all sections; else one of them. */
+/* NULL: all sections; else one of them, or a model. */
 static bool print_keys(FILE *file, const char *topic) {
+    const Mixer *mixer = topic ? mixer_find(topic) : NULL;
+    if (mixer || (topic && strcmp(topic, "model") == 0)) {
+        if (!mixer) config_help(file, topic);
+        model_config_help(file, mixer);
+        return true;
+    }
     if (topic) return config_help(file, topic);
-    fputs(
-        "\nKeys, in a YAML file under their section, or as --section.key VALUE; --help=SECTION prints one section:\n\n",
-        file);
+    fputs("\nKeys, in a YAML file under their section, or as --section.key VALUE; --help=SECTION prints one section,\n"
+          "--help=model the keys of all models, --help=gla those of one:\n\n",
+          file);
     return config_help(file, NULL);
 }
 

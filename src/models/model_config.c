@@ -12,7 +12,7 @@
     { #name, type, default_text, low, high, choices, doc, offsetof(ModelConfig, name) }
 
 static const Key model_keys[] = {
-    MODEL_KEY(model_type, KEY_STRING, "gla", 0, 0, NULL, "which model: the mixer's name"),
+    MODEL_KEY(model_type, KEY_STRING, "", 0, 0, NULL, "which model: the mixer's name"),
     MODEL_KEY(hidden_size, KEY_INTEGER, "2048", 1, 1 << 20, NULL, "width of the residual stream"),
     MODEL_KEY(num_hidden_layers, KEY_INTEGER, "24", 1, 4096, NULL, "layers"),
     MODEL_KEY(vocab_size, KEY_INTEGER, "32000", 1, 1 << 30, NULL, "rows of the embedding table"),
@@ -428,7 +428,7 @@ void model_config_help(FILE *file, const Mixer *mixer) {
         if (mixer->takes_attention) help_of_hybrids(file);
         return;
     }
-    fputs("All models:\n", file);
+    fputs("\nAll models:\n", file);
     help_of_model_keys(file, NULL, false);
     fputs("\nSoftmax attention in some layers of another model:\n", file);
     help_of_hybrids(file);
