@@ -238,9 +238,9 @@ part_resume() {
 # ranks_run COUNT WAY WORDS ARGUMENTS...: WAY is how they share one GPU (nccl, mpi), or none.
 ranks_run() {
     local name=ranks-$1-$2-$# code=0 how=() words
-    [ "$2" = none ] || how=(FLAME_SHARE_GPU="$2")
-    OMP_NUM_THREADS=$((cores > $1 ? cores / $1 : 1)) within 60 env FLAME_COLLECTIVE_TIMEOUT=25 NCCL_DEBUG="${NCCL_DEBUG:-WARN}" "${how[@]}" "$mpirun" --allow-run-as-root --oversubscribe --bind-to none \
-        -np "$1" "$flame" --config "$work/config.yaml" "${ranks_on[@]}" --job.dump_folder="$work/$name" --training.batch_size=1 "${@:4}" >"$work/log" 2>&1 || code=$?
+    [ "$2" = none ] || how=(--comm.share_gpu="$2")
+    OMP_NUM_THREADS=$((cores > $1 ? cores / $1 : 1)) within 60 env NCCL_DEBUG="${NCCL_DEBUG:-WARN}" "$mpirun" --allow-run-as-root --oversubscribe --bind-to none \
+        -np "$1" "$flame" --config "$work/config.yaml" "${ranks_on[@]}" --job.dump_folder="$work/$name" --training.batch_size=1 --comm.train_timeout_seconds=25 "${how[@]}" "${@:4}" >"$work/log" 2>&1 || code=$?
     if [ "$code" != 0 ]; then
         say "$1 ranks, $3: failed"
         tell "$work/log" "$code"

@@ -245,6 +245,7 @@ static Status measure(Bench *b, Comm *comm) {
     Model *model = NULL;
     const Device *device = NULL;
     Status status = agree(comm, config_check_mesh(&b->config.training, comm->size));
+    setup_comm(&b->config);
     if (status == OK) status = session_device(comm, b->config.device, &device);
     if (status != OK) return status;
     config_set_device(&b->config, device->nccl ? "cuda" : "cpu");

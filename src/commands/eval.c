@@ -14,7 +14,7 @@
 typedef struct EvalArguments {
     const char *checkpoint, *data;
     int64_t seq_len, batch, samples; /* samples 0: all */
-    const char *dtype, *device;
+    const char *dtype, *device, *share_gpu;
 } EvalArguments;
 
 #define AT(field) offsetof(EvalArguments, field)
@@ -28,6 +28,7 @@ static const Option options[] = {
     {"samples", OPTION_INTEGER, "N", NULL, 1, 1e15, "score the first N windows only", AT(samples)},
     {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
+    SHARE_GPU_OPTION(AT(share_gpu)),
 };
 
 static Status open_model(const char *folder, const char *device_name, Comm *comm, Session *session,
@@ -80,6 +81,7 @@ static Status run(void *values) {
     Session session = {0};
     Stream *stream = NULL;
     Comm *comm = NULL;
+    comm_configure(a->share_gpu, COMM_TIMEOUT);
     Evaluation result;
     const RunnerOptions runner = {.type = dtype_named(a->dtype), .B = a->batch, .T = a->seq_len};
     Status status = comm_create(&comm);

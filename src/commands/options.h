@@ -79,6 +79,11 @@ void option_meaning(const Option *option, char meaning[512]);
 
 /* Shared rows of tables. */
 #define DEVICES "auto|cpu|cuda"
+#define SHARE_GPU_OPTION(offset)                                                                                       \
+    {                                                                                                                  \
+        "share-gpu", OPTION_CHOICE, "never|mpi|nccl", "never", 0, 0,                                                   \
+            "whether ranks may share a GPU, and by what they then exchange data; slow, for tests", offset              \
+    }
 #define CONFIG_OPTIONS                                                                                                 \
     {"config", OPTION_KEY, "FILE", NULL, 0, 0, "the configuration, in YAML", 0}, {                                     \
         "device", OPTION_KEY, DEVICES, "auto", 0, 0, "where to compute", 0                                             \

@@ -20,6 +20,7 @@ static Status load(const Texts *keys, Comm *comm, TrainConfig *config, const Dev
     Status status = agree(comm, config_load(keys->count, keys->item, config));
     if (status != OK) return status;
     status = agree(comm, config_validate(config, comm->size));
+    setup_comm(config);
     if (status == OK) status = session_device(comm, config->device, device);
     if (status == OK)
         config_set_device(config, (*device)->nccl ? "cuda" : "cpu");

@@ -17,7 +17,7 @@
 #include "training/session.h"
 
 typedef struct Verification {
-    const char *folder, *dtype, *device;
+    const char *folder, *dtype, *device, *share_gpu;
     double tolerance;
     Session session;
     SafeTensors *io;
@@ -37,6 +37,7 @@ static const Option options[] = {
      AT(tolerance)},
     {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
+    SHARE_GPU_OPTION(AT(share_gpu)),
 };
 
 static void *allocate(int64_t count, size_t size) {
@@ -334,6 +335,7 @@ static Status run(void *values) {
     v->worst = -1;
     snprintf(v->worst_name, sizeof v->worst_name, "none");
     Comm *comm = NULL;
+    comm_configure(v->share_gpu, COMM_TIMEOUT);
     Status status = comm_create(&comm);
     if (status != OK) return status;
     status = open_inputs(v);

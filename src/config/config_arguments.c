@@ -33,10 +33,11 @@ bool config_knows(const char *name) {
 
 static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
 
-/* Whether a key can stand without a value: --training.varlen is --training.varlen=true, as in flame. */
+/* Whether a key can stand without a value: --training.varlen is --training.varlen=true, as in flame. So may flame's
+ * keys that are unknown here, so that --training.compile gets the answer that --training.compile=true gets. */
 static bool is_switch(const char *name) {
     const Key *key = find_key(name);
-    return key && type_of(key) == KEY_BOOLEAN;
+    return key ? type_of(key) == KEY_BOOLEAN : keys_retired(config_hints(), name) != NULL;
 }
 
 __attribute__((format(printf, 1, 2))) static Status usage(const char *format, ...) {

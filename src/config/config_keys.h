@@ -5,7 +5,7 @@
 #include "config/train_config.h"
 #include "config/keys.h"
 
-enum { CONFIG_SECTIONS = 9 };
+enum { CONFIG_SECTIONS = 10 };
 
 /* The tables with the places of `config` (NULL: names only), device first, which stands in no section. */
 void config_tables(TrainConfig *config, KeyTable tables[CONFIG_SECTIONS]);

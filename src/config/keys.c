@@ -297,15 +297,45 @@ static void full_name(char name[160], const char *section, const char *key) {
     snprintf(name, 160, "%s%s%s", section && *section ? section : "", section && *section ? "." : "", shown(key).text);
 }
 
+const RetiredKey *keys_retired(const KeyHints *hints, const char *name) {
+    for (int r = 0; hints && r < hints->retired_count; r++) {
+        const char *known = hints->retired[r].name, *star = strchr(known, '*');
+        if (star ? strncmp(known, name, (size_t)(star - known)) == 0 : strcmp(known, name) == 0)
+            return &hints->retired[r];
+    }
+    return NULL;
+}
+
+/* Refuses a key of flame: `value` itself, called `name`, or the first key below it, if only flame has the section. */
+static bool refuse_retired(const ConfigValue *value, const char *name, const KeyHints *hints) {
+    char full[160];
+    const RetiredKey *retired = keys_retired(hints, name);
+    snprintf(full, sizeof full, "%s", name);
+    if (!retired && !strchr(name, '.')) {
+        const bool empty = value->type != VALUE_MAPPING || value->count == 0;
+        snprintf(full, sizeof full, "%.60s.%.90s", name, empty ? "" : value->item[0]->key);
+        retired = keys_retired(hints, full);
+        if (empty)
+            full[strlen(full) - 1] = 0;
+        else
+            value = value->item[0];
+    }
+    if (!retired) return false;
+    const ConfigValue where = {.file = value->file, .line = value->key_line ? value->key_line : value->line};
+    const char *advice = retired->advice;
+    if (retired->now)
+        config_error(&where, "%s is called %s here%s%s", full, retired->now, advice ? "; " : "", advice ? advice : "");
+    else
+        config_error(&where, "%s is a key of flame that has no use here: %s", full, advice);
+    return true;
+}
+
 static Status refuse_unknown(const KeyTable *tables, int count, const ConfigValue *value, const char *section,
                              const KeyHints *hints) {
     char name[160], near[160] = "";
     full_name(name, section, value->key);
     const ConfigValue where = {.file = value->file, .line = value->key_line ? value->key_line : value->line};
-    for (int r = 0; hints && r < hints->retired_count; r++)
-        if (strcmp(hints->retired[r].name, name) == 0)
-            return config_error(&where, "%s is a key of flame that has no use here: %s", name,
-                                hints->retired[r].advice);
+    if (refuse_retired(value, name, hints)) return strcmp(where.file, COMMAND_LINE) == 0 ? USAGE : BAD_INPUT;
     const char *nearest = keys_nearest(tables, count, value->key);
     if (nearest) full_name(near, section, nearest);
     for (int t = 0; hints && t < hints->table_count; t++)

@@ -69,10 +69,11 @@ typedef struct KeyTable {
     const char *section; /* "training"; "" or NULL: the top of the file */
 } KeyTable;
 
-/* A key that other programs know and this one does not: what to do instead. */
+/* A key of flame that has another name here, or none. */
 typedef struct RetiredKey {
-    const char *name; /* "training.num_workers" */
-    const char *advice;
+    const char *name;   /* "training.num_workers"; "profiling.*": all that begin so and have no row before this one */
+    const char *now;    /* its name here, with the same values; NULL: it has no use here */
+    const char *advice; /* what to do instead; NULL: nothing to add */
 } RetiredKey;
 
 /* What unknown keys are compared with. */
@@ -112,6 +113,8 @@ void keys_free(const KeyTable *tables, int count);
 
 /* The key of that name, or NULL. */
 const Key *keys_find(const KeyTable *tables, int count, const char *name);
+/* The row of a key of flame that is not known here, or NULL. */
+const RetiredKey *keys_retired(const KeyHints *hints, const char *name);
 /* The known name that is nearest to `name` by edit distance, or NULL if none is near. */
 const char *keys_nearest(const KeyTable *tables, int count, const char *name);
 /* Number of insertions, deletions, replacements and swaps of neighbours that lead from a to b. */

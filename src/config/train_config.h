@@ -75,6 +75,11 @@ typedef struct MetricsConfig {
     char *save_tb_folder; /* inside of dump_folder */
 } MetricsConfig;
 
+typedef struct CommConfig {
+    double train_timeout_seconds;
+    char *share_gpu; /* never | mpi | nccl */
+} CommConfig;
+
 typedef struct TrainConfig {
     char *device; /* auto | cpu | cuda */
     JobConfig job;
@@ -85,6 +90,7 @@ typedef struct TrainConfig {
     ActivationCheckpointConfig activation_checkpoint;
     CheckpointConfig checkpoint;
     MetricsConfig metrics;
+    CommConfig comm;
     /* Hugging Face keys: those of model.config's file with the inline keys put over them. Always a mapping. The model's
      * builder reads it with keys_apply(..., "model", config_hints()). */
     ConfigValue *model;

@@ -30,9 +30,15 @@ int comm_sharers(Comm *comm, const Device *device) {
     return sharers;
 }
 
-const char *comm_sharing(void) {
-    const char *by = getenv("FLAME_SHARE_GPU");
-    return by && (strcmp(by, "mpi") == 0 || strcmp(by, "nccl") == 0) ? by : NULL;
+static CommSettings settings = {SHARE_NEVER, COMM_TIMEOUT};
+
+void comm_configure(const char *share_gpu, double timeout_seconds) {
+    settings.sharing = strcmp(share_gpu, "mpi") == 0    ? SHARE_BY_MPI
+                       : strcmp(share_gpu, "nccl") == 0 ? SHARE_BY_NCCL
+                                                        : SHARE_NEVER;
+    settings.timeout_seconds = timeout_seconds;
 }
+
+CommSettings comm_settings(void) { return settings; }
 
 void comm_destroy(Comm *comm) { comm->f->destroy(comm); }

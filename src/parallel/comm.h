@@ -82,8 +82,16 @@ Status comm_worst(Comm *comm, Status status);
 bool comm_is_first(Comm *comm, bool mine);
 /* How many ranks use this rank's device. Collective. */
 int comm_sharers(Comm *comm, const Device *device);
-/* What FLAME_SHARE_GPU says of ranks that share a GPU: that they speak by mpi, or by nccl; NULL: it is forbidden. */
-const char *comm_sharing(void);
+/* How communicators for GPUs behave. */
+enum { COMM_TIMEOUT = 300 };
+typedef enum GpuSharing { SHARE_NEVER, SHARE_BY_MPI, SHARE_BY_NCCL } GpuSharing;
+typedef struct CommSettings {
+    GpuSharing sharing;     /* whether ranks may have the same GPU, and how they then exchange data */
+    double timeout_seconds; /* without progress in any collective, after which the job ends */
+} CommSettings;
+/* Of this process; set before the first communicator for a GPU is made. share_gpu: "never", "mpi" or "nccl". */
+void comm_configure(const char *share_gpu, double timeout_seconds);
+CommSettings comm_settings(void);
 /* The communicator for memory of `device` over the ranks of `host`: `host` itself, or a new one that the caller
  * destroys before `host`. Collective over `world`, whose ranks pass groups of equal size. */
 Status comm_for_device(Comm *world, Comm *host, const Device *device, Comm **comm);

@@ -1,6 +1,5 @@
 /* Which communicator a process gets: by how it was started, and by where the memory lies. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "parallel/comm.h"
@@ -43,7 +42,7 @@ Status comm_for_device(Comm *world, Comm *host, const Device *device, Comm **com
     if (device->host_memory) return OK;
     double sharers = comm_sharers(world, device);
     world->f->all_reduce_max(world, &sharers, 1);
-    const bool by_nccl = sharers == 1 || (comm_sharing() && strcmp(comm_sharing(), "nccl") == 0);
+    const bool by_nccl = sharers == 1 || comm_settings().sharing == SHARE_BY_NCCL;
     if (device->nccl && host->size > 1 && by_nccl) return comm_nccl_create(world, host, device, sharers > 1, comm);
     *comm = comm_staged_create(host, device);
     return OK;

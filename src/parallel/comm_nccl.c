@@ -78,7 +78,7 @@ static const char *text_of(ncclResult_t result) {
 }
 
 static void check(Lane *lane, ncclResult_t result, const char *doing, const char *subject) {
-    result = settle(lane->comm, result, watchdog_seconds());
+    result = settle(lane->comm, result, comm_settings().timeout_seconds);
     if (result == ncclSuccess) return;
     log_error("NCCL failed in the %s of %s: %s (%s)", doing, subject, text_of(result), nccl.ncclGetLastError(NULL));
     log_end_job(WATCHDOG);
@@ -294,11 +294,11 @@ static Status connect_lane(Comm *world, Comm *host, Lane *lane) {
         ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
         config.blocking = 0;
         result = nccl.ncclCommInitRankConfig(&lane->comm, host->size, id, host->rank, &config);
-        result = settle(lane->comm, result, watchdog_seconds());
+        result = settle(lane->comm, result, comm_settings().timeout_seconds);
     }
     if (result != ncclSuccess)
         log_warning("NCCL says: %s (%s); the other ranks may take %.0f s to notice", text_of(result),
-                    nccl.ncclGetLastError(NULL), watchdog_seconds());
+                    nccl.ncclGetLastError(NULL), comm_settings().timeout_seconds);
     if (comm_is_first(world, result != ncclSuccess)) {
         const char *interface = getenv("NCCL_SOCKET_IFNAME");
         log_error("NCCL cannot connect the ranks: %s (%s). The network interface is %s (NCCL_SOCKET_IFNAME); "
@@ -325,8 +325,8 @@ Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool shar
     }
     if (status != OK) return status; /* the process ends; destroying a half-connected communicator may hang */
     for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventCreateWithFlags(&n->ended[i], cudaEventDisableTiming));
-    n->watchdog =
-        watchdog_create((WatchdogOptions){watchdog_seconds(), collective_done, async_failure, n, host->ranks});
+    n->watchdog = watchdog_create(
+        (WatchdogOptions){comm_settings().timeout_seconds, collective_done, async_failure, n, host->ranks});
     *comm = comm_over_create(&n->over, &nccl_functions);
     return OK;
 }

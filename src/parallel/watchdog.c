@@ -28,18 +28,12 @@ struct Watchdog {
     double last_end;
 };
 
-double watchdog_seconds(void) {
-    const char *text = getenv("FLAME_COLLECTIVE_TIMEOUT");
-    const double seconds = text ? strtod(text, NULL) : 0;
-    return seconds > 0 ? seconds : 300;
-}
-
 static void end_job(const Watchdog *w, const char *what) {
     const Begun *oldest = &w->begun[w->first % WATCHDOG_OPEN];
     if (w->first < w->count)
         log_error(
             "%s in the %s of %s%s. Another rank has died, hangs, or reads its data too slowly; the run goes on from "
-            "its last checkpoint. FLAME_COLLECTIVE_TIMEOUT sets the seconds to wait",
+            "its last checkpoint. comm.train_timeout_seconds sets the seconds to wait",
             what, oldest->collective, oldest->subject, w->options.ranks);
     else
         log_error("%s between collectives", what);

@@ -21,9 +21,6 @@ typedef struct WatchdogOptions {
     const char *ranks; /* as in Comm */
 } WatchdogOptions;
 
-/* The seconds of FLAME_COLLECTIVE_TIMEOUT, by default 300. */
-double watchdog_seconds(void);
-
 Watchdog *watchdog_create(WatchdogOptions options);
 void watchdog_destroy(Watchdog *watchdog);
 

@@ -11,11 +11,11 @@ Status agree(Comm *comm, Status status) { return comm_worst(comm, status); }
 /* Ranks must not share a GPU, unless they were told to. Collective. */
 static Status check_sharing(Comm *comm, const Device *device) {
     const int sharers = comm_sharers(comm, device);
-    const bool wrong = sharers > 1 && !comm_sharing();
+    const bool wrong = sharers > 1 && comm_settings().sharing == SHARE_NEVER;
     if (comm_is_first(comm, wrong))
         log_error("there are fewer GPUs than ranks: %d ranks have the same one (%d ranks run on this host). Start one "
-                  "rank for each GPU that CUDA_VISIBLE_DEVICES shows, or set FLAME_SHARE_GPU=mpi to let ranks share "
-                  "one (slow, for tests)",
+                  "rank for each GPU that CUDA_VISIBLE_DEVICES shows, or let ranks share one (slow, for "
+                  "tests) by --comm.share_gpu=mpi; eval and verify: --share-gpu=mpi",
                   sharers, comm->local_size);
     return agree(comm, wrong ? BAD_INPUT : OK);
 }

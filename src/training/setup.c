@@ -23,6 +23,10 @@ static bool on_gpu(const TrainConfig *config) { return strcmp(config->device, "c
 
 static DType compute_type(const TrainConfig *config) { return dtype_named(config->training.mixed_precision_param); }
 
+void setup_comm(const TrainConfig *config) {
+    comm_configure(config->comm.share_gpu, config->comm.train_timeout_seconds);
+}
+
 RunnerOptions setup_runner(const TrainConfig *config) {
     const char *mode = config->activation_checkpoint.mode;
     const Recompute recompute = strcmp(mode, "full") == 0        ? RECOMPUTE_FULL

@@ -20,6 +20,9 @@ RunnerOptions setup_runner(const TrainConfig *config);
 FsdpOptions setup_sharding(const TrainConfig *config);
 OptimizerOptions setup_optimizer(const TrainConfig *config);
 
+/* Tells communicators for GPUs what the keys of `comm` say; before session_device. */
+void setup_comm(const TrainConfig *config);
+
 /* What one rank will need, before anything is allocated. */
 typedef struct MemoryPlan {
     FsdpMemory shards;
