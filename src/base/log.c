@@ -1,13 +1,24 @@
 #include "base/log.h"
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
 
 static int my_rank = 0, world_size = 1;
 static void (*abort_job)(int) = NULL;
+
+enum { MESSAGE = 4096, KEPT_BYTES = 1 << 16 };
+
+/* What this rank has said since the ranks met, "warning: ..." with a zero byte behind each. Reader threads speak too.
+ */
+static char *kept;
+static int64_t kept_bytes;
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void log_set_rank(int rank, int size) {
     my_rank = rank;
@@ -18,43 +29,83 @@ int log_rank(void) { return my_rank; }
 
 void log_set_abort(void (*function)(int code)) { abort_job = function; }
 
+/* One write per line, so that lines of several ranks do not mix. */
+void log_repeat(int rank, const char *message) {
+    const char *text = strstr(message, ": ") + 2;
+    char who[32] = "";
+    if (world_size > 1) snprintf(who, sizeof who, "[rank %d] ", rank);
+    fprintf(stderr, "flame-c: %.*s%s%s\n", (int)(text - message), message, who, text);
+    fflush(stderr);
+}
+
+char *log_take(int64_t *bytes) {
+    pthread_mutex_lock(&kept_lock);
+    char *taken = kept;
+    *bytes = kept_bytes;
+    kept = NULL;
+    kept_bytes = 0;
+    pthread_mutex_unlock(&kept_lock);
+    return taken;
+}
+
+void log_flush(void) {
+    int64_t bytes;
+    char *messages = log_take(&bytes);
+    for (const char *m = messages; my_rank != 0 && m < messages + bytes; m += strlen(m) + 1) log_repeat(my_rank, m);
+    free(messages);
+}
+
+/* False if there is no room. */
+static bool keep(const char *message) {
+    const int64_t bytes = (int64_t)strlen(message) + 1;
+    pthread_mutex_lock(&kept_lock);
+    char *larger = kept_bytes + bytes <= KEPT_BYTES ? realloc(kept, (size_t)(kept_bytes + bytes)) : NULL;
+    if (larger) {
+        memcpy(larger + kept_bytes, message, (size_t)bytes);
+        kept = larger;
+        kept_bytes += bytes;
+    }
+    pthread_mutex_unlock(&kept_lock);
+    return larger;
+}
+
+static void say(const char *kind, const char *format, va_list arguments) {
+    char message[MESSAGE];
+    const int start = snprintf(message, sizeof message, "%s: ", kind);
+    vsnprintf(message + start, sizeof message - (size_t)start, format, arguments);
+    const bool is_kept = world_size > 1 && keep(message);
+    if (my_rank == 0 || !is_kept) log_repeat(my_rank, message);
+}
+
 void log_end_job(int code) {
+    log_flush();
     fflush(NULL);
     if (abort_job) abort_job(code);
     _exit(code);
 }
 
-/* One write per line, so that lines of several ranks do not mix. */
-static void print_line(FILE *file, const char *kind, const char *format, va_list arguments) {
-    char message[4096], who[32] = "";
-    vsnprintf(message, sizeof message, format, arguments);
-    if (world_size > 1 && kind[0]) snprintf(who, sizeof who, "[rank %d] ", my_rank);
-    if (kind[0])
-        fprintf(file, "flame-c: %s: %s%s\n", kind, who, message);
-    else
-        fprintf(file, "%s\n", message);
-    fflush(file);
-}
-
 void log_info(const char *format, ...) {
     if (my_rank != 0) return;
+    char message[MESSAGE];
     va_list arguments;
     va_start(arguments, format);
-    print_line(stdout, "", format, arguments);
+    vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    printf("%s\n", message);
+    fflush(stdout);
 }
 
 void log_warning(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    print_line(stderr, "warning", format, arguments);
+    say("warning", format, arguments);
     va_end(arguments);
 }
 
 void log_error(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    print_line(stderr, "error", format, arguments);
+    say("error", format, arguments);
     va_end(arguments);
 }
 
@@ -65,6 +116,7 @@ void check_failed(const char *file, int line, const char *condition, const char 
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     log_error("%s:%d: %s (expected %s). This is a bug in flame-c.", file, line, message, condition);
+    log_flush();
     if (abort_job) abort_job(70);
     abort();
 }

@@ -110,7 +110,7 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
                 list_name(missing, sizeof missing, ++missing_count, name);
                 if (!other_prefix) other_prefix = find_other_prefix(folder, name);
             } else if (!same_shape(tensor, p)) {
-                if (log_rank() == 0) shape_error(path, tensor, p);
+                shape_error(path, tensor, p);
                 return BAD_INPUT;
             }
         }
@@ -124,11 +124,10 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
         if (!is_head) list_name(unexpected, sizeof unexpected, ++unexpected_count, name);
     }
     if (missing_count == 0 && unexpected_count == 0) return OK;
-    if (log_rank() == 0)
-        log_error("%s does not hold this model: %lld tensors missing%s%s, %lld unexpected%s%s%s%s", path,
-                  (long long)missing_count, missing_count ? ": " : "", missing, (long long)unexpected_count,
-                  unexpected_count ? ": " : "", unexpected, other_prefix ? ". The names have another prefix: " : "",
-                  other_prefix ? other_prefix : "");
+    log_error("%s does not hold this model: %lld tensors missing%s%s, %lld unexpected%s%s%s%s", path,
+              (long long)missing_count, missing_count ? ": " : "", missing, (long long)unexpected_count,
+              unexpected_count ? ": " : "", unexpected, other_prefix ? ". The names have another prefix: " : "",
+              other_prefix ? other_prefix : "");
     return BAD_INPUT;
 }
 

@@ -11,8 +11,8 @@
  * the program's name and command. A key that is given twice keeps the last value, and that is said. Checks each value,
  * not how they fit together (config_validate), nor the model's keys (its builder). On OK the caller frees with
  * config_free; else nothing is kept. USAGE for the command line, BAD_INPUT for what a key says, IO_ERROR if a file
- * cannot be read; one log_error, from rank 0, since every rank reads the same: the caller lets the ranks agree on the
- * status. */
+ * cannot be read; one log_error, which is printed once where all ranks read the same: the caller lets the ranks agree
+ * on the status. */
 Status config_load(int argc, char **argv, TrainConfig *config);
 /* The same from a tree, which stays the caller's (a checkpoint's config.yaml, tests). */
 Status config_from_value(const ConfigValue *root, TrainConfig *config);

@@ -46,7 +46,7 @@ __attribute__((format(printf, 1, 2))) static Status usage(const char *format, ..
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    if (log_rank() == 0) log_error("%s", message);
+    log_error("%s", message);
     return USAGE;
 }
 

@@ -10,7 +10,7 @@
 #include "config/config_value.h"
 
 static Status refuse(const char *path, Status status, const char *why) {
-    if (log_rank() == 0) log_error("%s: %s", path, why);
+    log_error("%s: %s", path, why);
     return status;
 }
 

@@ -148,7 +148,6 @@ const char *value_type_name(ValueType type) {
 Status config_error(const ConfigValue *where, const char *format, ...) {
     const bool command_line = where && where->file && strcmp(where->file, COMMAND_LINE) == 0;
     const Status status = command_line ? USAGE : BAD_INPUT;
-    if (log_rank() != 0) return status;
     char message[2048];
     va_list arguments;
     va_start(arguments, format);

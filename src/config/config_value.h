@@ -46,8 +46,7 @@ typedef struct ConfigValue {
 } ConfigValue;
 
 /* Reads a whole file; `.json` is JSON, everything else YAML. An empty YAML file is an empty mapping. *value is set on
- * OK only and belongs to the caller. BAD_INPUT, or IO_ERROR if reading failed; the message is logged by rank 0 only,
- * since every rank reads the same file. */
+ * OK only and belongs to the caller. BAD_INPUT, or IO_ERROR if reading failed; the message is logged. */
 Status config_value_read(const char *path, ConfigValue **value);
 /* The same for text in memory; `name` stands for the file in messages. */
 Status config_value_read_yaml(const char *name, const char *text, size_t bytes, ConfigValue **value);
@@ -82,7 +81,7 @@ char *config_value_json(const ConfigValue *value);
 /* "mapping", "list", "integer", ... for messages. */
 const char *value_type_name(ValueType type);
 
-/* log_error with "FILE:LINE: " in front, from rank 0 only. Returns BAD_INPUT, or USAGE for what stands on the command
+/* log_error with "FILE:LINE: " in front. Returns BAD_INPUT, or USAGE for what stands on the command
  * line. */
 Status config_error(const ConfigValue *where, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -4,11 +4,45 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
+
+static bool is_among(const char *message, const char *messages, int64_t bytes) {
+    for (const char *m = messages; m < messages + bytes && *m; m += strlen(m) + 1)
+        if (strcmp(m, message) == 0) return true;
+    return false;
+}
+
+/* Rank 0 prints the messages that no lower rank has said. `mine` has room for `bytes`, the most that any rank has;
+ * zeros follow its messages. Collective. */
+static void print_messages(Comm *comm, const char *mine, int64_t bytes) {
+    char *all = malloc((size_t)(comm->size * bytes));
+    CHECK(all, "out of memory");
+    comm->f->all_gather(comm, mine, all, bytes);
+    for (int rank = 1; rank < comm->size && comm->rank == 0; rank++) {
+        const char *said = all + rank * bytes;
+        for (const char *m = said; m < said + bytes && *m; m += strlen(m) + 1) {
+            bool known = false;
+            for (int lower = 0; lower < rank && !known; lower++) known = is_among(m, all + lower * bytes, bytes);
+            if (!known) log_repeat(rank, m);
+        }
+    }
+    free(all);
+}
 
 Status comm_worst(Comm *comm, Status status) {
-    double worst = (double)status;
-    comm->f->all_reduce_max(comm, &worst, 1);
-    return (Status)worst;
+    int64_t bytes;
+    char *messages = log_take(&bytes);
+    double worst[2] = {(double)status, (double)bytes};
+    comm->f->all_reduce_max(comm, worst, 2);
+    const int64_t most = (int64_t)worst[1];
+    if (most > 0) {
+        messages = realloc(messages, (size_t)most);
+        CHECK(messages, "out of memory");
+        memset(messages + bytes, 0, (size_t)(most - bytes));
+        print_messages(comm, messages, most);
+    }
+    free(messages);
+    return (Status)worst[0];
 }
 
 bool comm_is_first(Comm *comm, bool mine) {

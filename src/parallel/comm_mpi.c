@@ -267,6 +267,7 @@ static void mpi_destroy(Comm *comm) {
     while (mpi->memory) comm_memory_unmap(&mpi->memory, comm_memory_own(mpi->memory));
     MPI_Comm_free(&mpi->ranks);
     if (mpi->began_mpi) {
+        log_flush();
         log_set_abort(NULL);
         MPI_Finalize();
     }
