@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "checkpoint/tensor_folder.h"
 #include "checkpoint/weights.h"
+#include "parallel/agreement.h"
 
 static const int64_t BLOCK_BYTES = 4 << 20; /* of one read and one CRC */
 
@@ -212,6 +213,15 @@ static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *uni
     return verdict;
 }
 
+/* A host may see another file system than the first: its checkpoint of the same step is then another run's. Collective.
+ */
+static Verdict check_same(const OpenCheckpoint *checkpoint, Comm *comm) {
+    Agreement *agreement = agreement_begin();
+    agreement_add(agreement, checkpoint->path, "a checkpoint with the CRC %s",
+                  json_string_value(json_object_get(checkpoint->state, "crc32")));
+    return agreement_end(agreement, comm, "let all hosts see the same job.dump_folder") == OK ? GOOD : FOREIGN;
+}
+
 /* Rank 0 looks first, so that what is wrong is said once. Collective. */
 static Verdict load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state) {
     OpenCheckpoint checkpoint = {0};
@@ -224,6 +234,7 @@ static Verdict load(const char *path, Comm *comm, Unit *units, int count, bool w
         }
         verdict = worst_of(comm, verdict);
     }
+    if (verdict == GOOD) verdict = check_same(&checkpoint, comm);
     const bool zero = verdict == GOOD && !checkpoint.optimizer;
     const int kinds = zero ? 1 : 3;
     for (int kind = 0; kind < kinds && verdict == GOOD; kind++)

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/files.h"
 #include "base/log.h"
+#include "parallel/agreement.h"
 
 enum { LISTED = 5 };             /* names in a message */
 enum { READ_AT_ONCE = 1 << 20 }; /* elements */
@@ -180,6 +182,25 @@ static Status load(const char *path, Unit *units, int count) {
     return status;
 }
 
+/* Whether all ranks see the same files there. Collective. */
+static Status compare_files(const char *path, Comm *comm) {
+    char **names = NULL;
+    int64_t count = 0;
+    Agreement *agreement = agreement_begin();
+    const int error = folder_list(path, &names, &count);
+    if (error) agreement_add(agreement, path, "%s", strerror(error));
+    for (int64_t i = 0; !error && i < count; i++) {
+        if (!ends_with(names[i], "safetensors") && !ends_with(names[i], "json")) continue;
+        char *file = path_join(path, names[i]);
+        agreement_add_file(agreement, file);
+        free(file);
+    }
+    if (!error) folder_list_free(names, count);
+    return agreement_end(agreement, comm, "let all hosts see the same folder");
+}
+
 Status weights_load(const char *path, Comm *comm, Unit *units, int count) {
-    return comm_worst(comm, load(path, units, count));
+    Status status = compare_files(path, comm);
+    if (status == OK) status = comm_worst(comm, load(path, units, count));
+    return status;
 }

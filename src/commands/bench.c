@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "commands/commands.h"
+#include "parallel/agreement.h"
 #include "base/log.h"
 #include "core/profile.h"
 #include "base/rng.h"
@@ -269,7 +270,7 @@ static Status run(void *values) {
     Bench *b = values;
     b->start = seconds_now();
     Comm *comm = NULL;
-    Status status = comm_create(&comm);
+    Status status = agreement_start("bench", &comm);
     if (status != OK) return status;
     status = agree(comm, config_load(b->keys.count, b->keys.item, &b->config));
     if (status != OK) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "parallel/agreement.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
 #include "base/files.h"
@@ -76,6 +77,18 @@ static void print_result(const EvalArguments *a, const Stream *stream, Evaluatio
         log_info("bits per token %.4f", loss / log(2));
 }
 
+static Status compare_arguments(const EvalArguments *a, Comm *comm) {
+    Agreement *agreement = agreement_begin();
+    agreement_add(agreement, "--checkpoint", "%s", a->checkpoint);
+    agreement_add(agreement, "--data", "%s", a->data);
+    agreement_add(agreement, "--seq-len", "%lld", (long long)a->seq_len);
+    agreement_add(agreement, "--batch", "%lld", (long long)a->batch);
+    agreement_add(agreement, "--samples", "%lld", (long long)a->samples);
+    agreement_add(agreement, "--dtype", "%s", a->dtype);
+    agreement_add(agreement, "--device", "%s", a->device);
+    return agreement_end(agreement, comm, "start all ranks with the same arguments");
+}
+
 static Status run(void *values) {
     const EvalArguments *a = values;
     Session session = {0};
@@ -84,10 +97,12 @@ static Status run(void *values) {
     comm_configure(a->share_gpu, COMM_TIMEOUT);
     Evaluation result;
     const RunnerOptions runner = {.type = dtype_named(a->dtype), .B = a->batch, .T = a->seq_len};
-    Status status = comm_create(&comm);
+    Status status = agreement_start("eval", &comm);
     if (status != OK) return status;
-    status = open_checkpoint(a, comm, &session, &runner);
+    status = compare_arguments(a, comm);
+    if (status == OK) status = open_checkpoint(a, comm, &session, &runner);
     if (status == OK) status = agree(comm, open_data(a, &session, &stream));
+    if (status == OK) status = samples_compare(comm, stream, 1);
     if (status == OK) {
         const int64_t all = stream_samples(stream);
         status = evaluate(&session, &runner, stream, a->samples && a->samples < all ? a->samples : all, &result);

@@ -10,7 +10,7 @@
 #include "base/number.h"
 #include "config/config.h"
 #include "config/keys.h"
-#include "parallel/comm.h"
+#include "parallel/agreement.h"
 
 /* One command line being read. */
 typedef struct Parse {
@@ -245,10 +245,12 @@ static bool parse_all(Parse *parse, int argc, char **argv) {
     return true;
 }
 
-/* Every rank reads the same command line and fails alike: rank 0 says so, and the others wait for it. */
+/* All ranks read the same command line and fail alike: rank 0 says so, and the others wait for it. */
 static Status speak_once(const Command *command, const char *message, const char *topic) {
     Comm *comm = NULL;
-    const Status status = comm_create(&comm);
+    char what[1024];
+    snprintf(what, sizeof what, "%s (%s)", command->name, message ? message : "--help");
+    const Status status = agreement_start(what, &comm);
     if (status != OK) return status;
     bool known = true;
     if (comm->rank == 0 && message) {

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "commands/commands.h"
+#include "parallel/agreement.h"
 #include "base/log.h"
 #include "base/files.h"
 #include "checkpoint/safetensors.h"
@@ -336,7 +337,7 @@ static Status run(void *values) {
     snprintf(v->worst_name, sizeof v->worst_name, "none");
     Comm *comm = NULL;
     comm_configure(v->share_gpu, COMM_TIMEOUT);
-    Status status = comm_create(&comm);
+    Status status = agreement_start("verify", &comm);
     if (status != OK) return status;
     status = open_inputs(v);
     status = agree(comm, status);

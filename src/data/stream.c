@@ -226,6 +226,7 @@ void stream_close(Stream *stream) {
 
 const StreamFacts *stream_facts(const Stream *stream) { return &stream->facts; }
 int64_t stream_samples(const Stream *stream) { return stream->facts.samples; }
+const TokensFacts *stream_file(const Stream *stream, int file) { return stream->files[file].facts; }
 
 static Place sample_place(const Stream *stream, int64_t sample) {
     int64_t index;

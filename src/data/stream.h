@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "data/pack.h" /* IGNORED_LABEL */
+#include "data/tokens_facts.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,6 +56,8 @@ void stream_close(Stream *stream);
 const StreamFacts *stream_facts(const Stream *stream);
 /* The number of full samples in one epoch (of all files). */
 int64_t stream_samples(const Stream *stream);
+/* What file number `file` says of itself. */
+const TokensFacts *stream_file(const Stream *stream, int file);
 
 /* Fills `count` sequences: samples sample, sample + 1, ... Each array is [count, seq_len], owned by the caller;
  * segment and position may be NULL. labels[t] is the next token, or -100 where the next token begins another document

@@ -1,6 +1,10 @@
 #include "training/samples.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+#include "base/crc.h"
+#include "parallel/agreement.h"
 
 static void fill_empty(HostBatch batch, int64_t first, int64_t last, int64_t T) {
     for (int64_t i = first; i < last; i++) {
@@ -16,6 +20,19 @@ Status samples_read(Stream *stream, HostBatch batch, int64_t B, int64_t T, int64
     fill_empty(batch, count * T, B * T, T);
     if (count == 0) return OK;
     return stream_read(stream, first, count, batch.tokens, batch.labels, batch.segment, batch.position);
+}
+
+Status samples_compare(Comm *comm, const Stream *stream, int count) {
+    Agreement *agreement = agreement_begin();
+    for (int i = 0; i < count; i++) {
+        const TokensFacts *f = stream_file(stream, i);
+        const uint32_t chunks =
+            f->chunk_crc32 ? crc_update(0, f->chunk_crc32, f->chunks * (int64_t)sizeof(uint32_t)) : 0;
+        const uint32_t documents = crc_update(0, f->doc_ends, f->documents * (int64_t)sizeof *f->doc_ends);
+        agreement_add(agreement, f->path, "%lld bytes, %lld tokens, %lld documents, chunks %08" PRIx32 "/%08" PRIx32,
+                      (long long)f->file_bytes, (long long)f->tokens, (long long)f->documents, chunks, documents);
+    }
+    return agreement_end(agreement, comm, "let all hosts see the same data files");
 }
 
 Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t samples, Evaluation *result) {

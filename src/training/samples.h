@@ -9,6 +9,10 @@
  * targets. */
 Status samples_read(Stream *stream, HostBatch batch, int64_t B, int64_t T, int64_t first, int64_t end);
 
+/* Whether all ranks read the same `count` token files: their sizes and tables of chunks. BAD_INPUT (logged) if not.
+ * Collective. */
+Status samples_compare(Comm *comm, const Stream *stream, int count);
+
 typedef struct Evaluation {
     double loss_sum; /* nats, over all targets */
     int64_t targets;

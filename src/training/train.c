@@ -86,6 +86,14 @@ static Status open_streams(Trainer *t) {
     return status;
 }
 
+static Status compare_streams(const Trainer *t) {
+    const DataConfig *data = &t->config->data;
+    Status status = samples_compare(t->session.comm, t->stream, (int)data->files.count);
+    if (status == OK && t->validation)
+        status = samples_compare(t->session.comm, t->validation, (int)data->validation_files.count);
+    return status;
+}
+
 static Status open_metrics(Trainer *t) {
     if (t->session.comm->rank != 0) return OK;
     const MetricsOptions options = {
@@ -116,6 +124,7 @@ static Status prepare(Trainer *t) {
         status = agree(comm, setup_check_memory(&plan, t->session.device, comm_sharers(comm, t->session.device)));
     if (status == OK) status = session_fill(&t->session, model, t->runner_options, sharding);
     if (status == OK) status = agree(comm, open_streams(t));
+    if (status == OK) status = compare_streams(t);
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->config->job.dump_folder) : OK);
     if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);
     if (status == OK && comm->rank == 0) status = write_effective_config(t->config);

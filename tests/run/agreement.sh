@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What several ranks say is printed once.
+# Ranks that were given different things are refused, with the first difference named; what several ranks say is printed once.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -15,7 +15,55 @@ says_once() {
     [ "$(grep -c 'error: ' "$work/log")" = 1 ] && grep -q "error: .*$words" "$work/log" || { cat "$work/log"; fail "$*: not said once: $words"; }
 }
 says_once 3 3 'nowhere.h5: cannot be opened' --data.files="$work/nowhere.h5"
-says_once 3 1 'num_heads 3' --model.num_heads=3
 says_once 3 1 'nowhere' --checkpoint.initial_load_path="$work/nowhere"
 says_once 3 2 'seq_len' --training.seqlen=3
-echo "what all ranks have to say is said once"
+
+# differs WORDS A B: rank 0 gets the arguments A, rank 1 B (words in one string); refused with WORDS, and nothing is left behind.
+differs() {
+    rm -rf "$work/run"
+    local got=0
+    "${run[@]}" -np 1 "${program[0]}" ${2:---training.steps=2} : -np 1 "${program[1]}" ${3:---training.steps=2} >"$work/log" 2>&1 || got=$?
+    [ "$got" = 1 ] || { cat "$work/log"; fail "rank 0 with $2, rank 1 with $3: exit code $got"; }
+    grep -q "error: .*ranks were given different things: $1" "$work/log" || { cat "$work/log"; fail "rank 0 with $2, rank 1 with $3: not said: $1"; }
+    [ -z "$(find "$work/run" -type f ! -name .lock 2>/dev/null)" ] || fail "rank 0 with $2, rank 1 with $3: files are left behind"
+}
+program=("$FLAME" "$FLAME")
+base="--config $work/config.yaml --training.steps=2"
+differs 'training.seed is 7 on rank 0 and 8 on rank 1' "$base" "$base --training.seed=8"
+differs 'training.steps is 2 on rank 0 and 3 on rank 1' "$base" "$base --training.steps=3"
+differs 'model.num_hidden_layers is 2 on rank 0 and 4 on rank 1' "$base" "$base --model.num_hidden_layers=4"
+sed 's/layers: \[1\]/layers: [0]/' "$work/config.yaml" >"$work/other.yaml"
+differs 'model.attn.layers is .1. on rank 0 and .0. on rank 1' "$base" "--config $work/other.yaml --training.steps=2"
+differs 'checkpoint.interval is 500 on rank 0 and 1 on rank 1' "$base" "$base --checkpoint.interval=1"
+differs '--seq-len is 8 on rank 0 and 2048 on rank 1' "eval --checkpoint $work --data $work/data.h5 --seq-len 8" \
+    "eval --checkpoint $work --data $work/data.h5"
+differs 'the command is train on rank 0 and eval (unknown option --chekpoint' "$base" "eval --chekpoint $work"
+program=("$FLAME" "${BUILD:?the build folder}/tests/flame-c-guarded")
+differs 'the program is flame-c .*build .* on rank 0 and flame-c .*build .* on rank 1' "$base" "$base"
+program=("$FLAME" "$FLAME")
+
+# The same paths with other content, as on hosts with other file systems: each rank has a folder of its own.
+cat >"$work/on_its_host" <<END
+#!/bin/sh
+cd $work/host-\$OMPI_COMM_WORLD_RANK && exec $FLAME "\$@"
+END
+chmod +x "$work/on_its_host"
+program=("$work/on_its_host" "$work/on_its_host")
+mkdir "$work/host-0" "$work/host-1"
+"$FLAME" data build --text "$source_folder/src/base" --out "$work/host-1/data.h5" >/dev/null 2>&1
+cp "$work/data.h5" "$work/host-0"
+here="$base --data.files=data.h5 --job.dump_folder=run"
+differs 'data.h5 is .* bytes, .* tokens.* on rank 0 and .* bytes, .* tokens.* on rank 1' "$here" "$here"
+validates="$base --data.validation_files=data.h5 --job.dump_folder=run"
+differs 'data.h5 is .* bytes, .* tokens.* on rank 0 and .* bytes, .* tokens.* on rank 1' "$validates" "$validates"
+cp "$work/data.h5" "$work/host-1"
+for rank in 0 1; do
+    (cd "$work/host-$rank" && "$FLAME" $here --checkpoint.enable_checkpoint=true --optimizer.lr=0.00$((rank + 1)) >"$work/log" 2>&1) ||
+        { cat "$work/log"; fail "a run with checkpoints"; }
+done
+differs 'run/checkpoint/step-00000002 is a checkpoint with the CRC .* on rank 0' "$here --checkpoint.enable_checkpoint=true" \
+    "$here --checkpoint.enable_checkpoint=true"
+from="$base --data.files=data.h5 --checkpoint.initial_load_path=run"
+differs '.*model.safetensors is .* bytes with the CRC .* on rank 0' "$from" "$from"
+echo "ranks with other keys, programs, data and checkpoints are refused;" \
+    "what all ranks have to say is said once"
