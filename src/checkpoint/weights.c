@@ -1,5 +1,6 @@
 #include "checkpoint/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,30 @@ void weights_zero_moments(Unit *units, int count) {
         if (units[u].exp_avg) units[u].update_device->fill(units[u].exp_avg, 0, 1, bytes, bytes);
         if (units[u].exp_avg_sq) units[u].update_device->fill(units[u].exp_avg_sq, 0, 1, bytes, bytes);
     }
+}
+
+/* `values` has room for READ_AT_ONCE. */
+static bool is_finite(const Unit *unit, const Parameter *p, float *values) {
+    const UnitRange range = unit_range(unit, p);
+    const int64_t elements = range.last - range.first;
+    bool finite = true;
+    for (int64_t done = 0, n; done < elements && finite; done += n) {
+        n = elements - done < READ_AT_ONCE ? elements - done : READ_AT_ONCE;
+        device_download(unit->update_device, values, unit->master + range.in_shard + done, n * (int64_t)sizeof *values);
+        for (int64_t i = 0; i < n; i++) finite = finite && isfinite(values[i]);
+    }
+    return finite;
+}
+
+const Parameter *weights_not_finite(const Unit *units, int count) {
+    float *values = malloc(READ_AT_ONCE * sizeof *values);
+    CHECK(values, "out of memory");
+    const Parameter *found = NULL;
+    for (int u = 0; u < count && !found; u++)
+        for (int i = 0; i < units[u].parameters && !found; i++)
+            if (!is_finite(&units[u], &units[u].parameter[i], values)) found = &units[u].parameter[i];
+    free(values);
+    return found;
 }
 
 static Status load(const char *path, Unit *units, int count) {

@@ -19,6 +19,9 @@ const SafeTensor **weights_list(const TensorFolder *folder, const Unit *units, i
  * where there are any. Collective: all ranks return the same status. */
 Status weights_load(const char *path, Comm *comm, Unit *units, int count);
 
+/* The first parameter with a value in this rank's shards that is not finite, or NULL. */
+const Parameter *weights_not_finite(const Unit *units, int count);
+
 /* Sets the moments to zero, where there are any. */
 void weights_zero_moments(Unit *units, int count);
 

@@ -77,6 +77,18 @@ static void print_result(const EvalArguments *a, const Stream *stream, Evaluatio
         log_info("bits per token %.4f", loss / log(2));
 }
 
+/* Names the tensor that spoils it. Collective. */
+static Status refuse_loss(const EvalArguments *a, const Session *session, double loss) {
+    const Parameter *parameter = weights_not_finite(session->model->unit, session->model->units);
+    const Status tensors = comm_worst(session->comm, parameter ? BAD_INPUT : OK);
+    if (comm_is_first(session->comm, parameter != NULL))
+        log_error("%s: tensor %s has values that are not finite: the loss is %g", a->checkpoint, parameter->name, loss);
+    if (tensors == OK && session->comm->rank == 0)
+        log_error("%s: the loss is %g, though all weights are finite%s", a->checkpoint, loss,
+                  strcmp(a->dtype, "float32") == 0 ? "" : "; try --dtype float32");
+    return comm_worst(session->comm, NUMERIC_STOP);
+}
+
 static Status compare_arguments(const EvalArguments *a, Comm *comm) {
     Agreement *agreement = agreement_begin();
     agreement_add(agreement, "--checkpoint", "%s", a->checkpoint);
@@ -107,6 +119,7 @@ static Status run(void *values) {
         const int64_t all = stream_samples(stream);
         status = evaluate(&session, &runner, stream, a->samples && a->samples < all ? a->samples : all, &result);
     }
+    if (status == OK && !isfinite(result.loss_sum)) status = refuse_loss(a, &session, result.loss_sum);
     if (status == OK) print_result(a, stream, result);
     stream_close(stream);
     if (session.comm)
