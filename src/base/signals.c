@@ -12,12 +12,13 @@
 #include "base/number.h"
 
 /* One flag per wish, so that a handler only ever stores. */
-static volatile sig_atomic_t save_wanted, stop_wanted, interrupts;
+static volatile sig_atomic_t save_wanted, stop_wanted, now_wanted, interrupts;
 
 /* Async-signal-safe: flags, signal and raise only. */
 static void take_signal(int number) {
     save_wanted = 1;
     if (number != SIGUSR2) stop_wanted = 1;
+    if (number == SIGTERM || number == SIGINT) now_wanted = 1;
     if (number != SIGINT || ++interrupts < 3) return;
     signal(SIGINT, SIG_DFL);
     raise(SIGINT);
@@ -60,7 +61,9 @@ void signals_install(void) {
     pthread_detach(thread);
 }
 
-int signals_requested(void) { return (save_wanted ? SIGNAL_SAVE : 0) | (stop_wanted ? SIGNAL_STOP : 0); }
+int signals_requested(void) {
+    return (save_wanted ? SIGNAL_SAVE : 0) | (stop_wanted ? SIGNAL_STOP : 0) | (now_wanted ? SIGNAL_NOW : 0);
+}
 
 void signals_saved(void) { save_wanted = 0; }
 

@@ -6,13 +6,14 @@
 
 enum {
     SIGNAL_SAVE = 1, /* write a checkpoint after this step */
-    SIGNAL_STOP = 2  /* then end with exit code 0 */
+    SIGNAL_STOP = 2, /* then end with exit code 0 */
+    SIGNAL_NOW = 4   /* without the step that is under way: whoever asked may kill in a second */
 };
 
-/* From now on: SIGUSR1, SIGTERM and SIGINT ask for save and stop, SIGUSR2 for save. The same signal twice is as once,
- * but a third SIGINT ends the process. SIGPIPE and SIGXFSZ are ignored: writing then fails with an errno.
- * Signals are taken by a thread of their own, so a request shows a moment later. To be called before other threads are
- * made. */
+/* From now on: SIGUSR1, SIGTERM and SIGINT ask for save and stop, the last two at once; SIGUSR2 for save. The same
+ * signal twice is as once, but a third SIGINT ends the process. SIGPIPE and SIGXFSZ are ignored: writing then fails
+ * with an errno. Signals are taken by a thread of their own, so a request shows a moment later. To be called before
+ * other threads are made. */
 void signals_install(void);
 /* What has been asked and not been answered: bits of the enum above. */
 int signals_requested(void);

@@ -96,7 +96,8 @@ static const Key data_keys[] = {
      AT(data.validation_files)},
     {"validation_interval", KEY_INTEGER, "500", 0, MANY, NULL, "steps between validations; 0: none",
      AT(data.validation_interval)},
-    {"validation_steps", KEY_INTEGER, "10", 1, MANY, NULL, "batches of all ranks per validation",
+    {"validation_steps", KEY_INTEGER, "10", 0, MANY, NULL,
+     "a validation scores the first sequences of the files, as many as so many training steps have; 0: all of them",
      AT(data.validation_steps)},
     {"threads", KEY_INTEGER, "1", 1, 256, NULL, "threads of each rank that read and inflate", AT(data.threads)},
 };

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/crc.h"
+#include "base/log.h"
+#include "base/signals.h"
 #include "parallel/agreement.h"
 
 static void fill_empty(HostBatch batch, int64_t first, int64_t last, int64_t T) {
@@ -15,11 +17,22 @@ static void fill_empty(HostBatch batch, int64_t first, int64_t last, int64_t T) 
     }
 }
 
-Status samples_read(Stream *stream, HostBatch batch, int64_t B, int64_t T, int64_t first, int64_t end) {
+static Status read_own(Stream *stream, HostBatch batch, int64_t B, int64_t T, int64_t first, int64_t end) {
     const int64_t left = end - first, count = left < 0 ? 0 : left < B ? left : B;
     fill_empty(batch, count * T, B * T, T);
     if (count == 0) return OK;
     return stream_read(stream, first, count, batch.tokens, batch.labels, batch.segment, batch.position);
+}
+
+Status samples_read(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,
+                    bool *give_up) {
+    Comm *comm = session->comm;
+    double now = (signals_requested() & SIGNAL_NOW) != 0;
+    comm->f->all_reduce_max(comm, &now, 1);
+    *give_up = now > 0;
+    if (*give_up) return OK;
+    return agree(comm, read_own(stream, runner_batch(session->runner), options->B, options->T,
+                                first + comm->rank * options->B, end));
 }
 
 Status samples_compare(Comm *comm, const Stream *stream, int count) {
@@ -38,17 +51,20 @@ Status samples_compare(Comm *comm, const Stream *stream, int count) {
 Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t samples, Evaluation *result) {
     Comm *comm = session->comm;
     double sums[2] = {0, 0};
+    *result = (Evaluation){0};
     for (int64_t first = 0; first < samples; first += options->B * comm->size) {
-        const HostBatch batch = runner_batch(session->runner);
-        const Status status =
-            agree(comm, samples_read(stream, batch, options->B, options->T, first + comm->rank * options->B, samples));
-        if (status != OK) return status;
+        const Status status = samples_read(session, options, stream, first, samples, &result->given_up);
+        if (status != OK || result->given_up) return status;
         runner_evaluate(session->runner);
     }
     int64_t targets = 0;
     runner_losses(session->runner, &sums[0], &targets);
     sums[1] = (double)targets;
     comm->f->all_reduce_sum(comm, sums, 2);
-    *result = (Evaluation){sums[0], (int64_t)sums[1]};
-    return OK;
+    *result = (Evaluation){.loss_sum = sums[0], .targets = (int64_t)sums[1]};
+    if (result->targets > 0) return OK;
+    if (comm->rank == 0)
+        log_error("%s: none of %lld samples has a target: every document is one token long",
+                  stream_file(stream, 0)->path, (long long)samples);
+    return BAD_INPUT;
 }

@@ -5,9 +5,11 @@
 #include "data/stream.h"
 #include "training/session.h"
 
-/* Fills the runner's micro-batch with the B samples from `first` on. Those at `end` and beyond are empty: token 0, no
- * targets. */
-Status samples_read(Stream *stream, HostBatch batch, int64_t B, int64_t T, int64_t first, int64_t end);
+/* Fills the runner's micro-batch: B samples for each rank, from `first` on in the order of the ranks. Those at `end`
+ * and beyond are empty: token 0, no targets. *give_up: a rank was asked to end now (SIGNAL_NOW), so that the
+ * micro-batch is not worth running. All ranks return the same. Collective. */
+Status samples_read(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,
+                    bool *give_up);
 
 /* Whether all ranks read the same `count` token files: their sizes and tables of chunks. BAD_INPUT (logged) if not.
  * Collective. */
@@ -16,9 +18,11 @@ Status samples_compare(Comm *comm, const Stream *stream, int count);
 typedef struct Evaluation {
     double loss_sum; /* nats, over all targets */
     int64_t targets;
+    bool given_up; /* a rank was asked to end now: there is no result */
 } Evaluation;
 
-/* The loss of samples 0 .. samples-1 of the stream, shared out over the ranks, the same on all of them. Collective. */
+/* The loss of samples 0 .. samples-1 of the stream, shared out over the ranks, the same on all of them and, up to
+ * rounding, whatever their number and options->B. BAD_INPUT if these have no targets. Collective. */
 Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t samples, Evaluation *result);
 
 #endif

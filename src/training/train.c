@@ -33,12 +33,14 @@ typedef struct Trainer {
     double peak_rate, flops_per_token;   /* peak_rate: of all ranks together */
     double interval_start, data_seconds; /* since the last logged step */
     int64_t interval_steps;
+    int64_t saving; /* the step that the newest save is of; at first the one that the run began after */
 } Trainer;
 
 /* What one step over all ranks came to. */
 typedef struct StepResult {
     double loss, gradient_norm, lr;
     bool stop, save; /* at least one rank was asked to */
+    bool given_up;   /* a rank was asked to end now: there was no step */
 } StepResult;
 
 static Status make_folder(const char *path) {
@@ -133,17 +135,15 @@ static Status prepare(Trainer *t) {
     return status;
 }
 
-/* Reads and runs the micro-batches of one step; sums over them. */
-static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets) {
+/* Reads and runs the micro-batches of one step; sums over them. Nothing that a checkpoint holds changes here. */
+static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets, bool *given_up) {
     Comm *comm = t->session.comm;
     const int64_t first = t->progress.samples, end = first + t->shape.samples;
     for (int64_t m = 0; m < t->shape.micro_batches; m++) {
         const double start = seconds_now();
-        const int64_t sample = first + (m * comm->size + comm->rank) * t->shape.batch;
-        const HostBatch batch = runner_batch(t->session.runner);
-        const Status status =
-            agree(comm, samples_read(t->stream, batch, t->shape.batch, t->runner_options.T, sample, end));
-        if (status != OK) return status;
+        const int64_t sample = first + m * comm->size * t->shape.batch;
+        const Status status = samples_read(&t->session, &t->runner_options, t->stream, sample, end, given_up);
+        if (status != OK || *given_up) return status;
         t->data_seconds += seconds_now() - start;
         runner_train(t->session.runner, m == t->shape.micro_batches - 1);
     }
@@ -155,8 +155,9 @@ static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets) {
 
 static Status run_step(Trainer *t, StepResult *result) {
     double sums[4] = {0, 0, 0, 0}; /* loss, targets, ranks that want to stop, ranks that want to save */
-    const Status status = run_micro_batches(t, &sums[0], &sums[1]);
-    if (status != OK) return status;
+    *result = (StepResult){0};
+    const Status status = run_micro_batches(t, &sums[0], &sums[1], &result->given_up);
+    if (status != OK || result->given_up) return status;
     const int asked = signals_requested();
     sums[2] = (asked & SIGNAL_STOP) != 0 || time_left(t->config->job.time_limit) <= 0;
     sums[3] = (asked & SIGNAL_SAVE) != 0;
@@ -166,7 +167,11 @@ static Status run_step(Trainer *t, StepResult *result) {
     const OptimizerResult update =
         optimizer_step(t->session.fsdp, &t->optimizer, p->updates + 1, lr, sums[1] > 0 ? 1 / sums[1] : 0);
     fsdp_end_step(t->session.fsdp);
-    *result = (StepResult){sums[1] > 0 ? sums[0] / sums[1] : 0, update.gradient_norm, lr, sums[2] > 0, sums[3] > 0};
+    *result = (StepResult){.loss = sums[1] > 0 ? sums[0] / sums[1] : 0,
+                           .gradient_norm = update.gradient_norm,
+                           .lr = lr,
+                           .stop = sums[2] > 0,
+                           .save = sums[3] > 0};
     p->step++;
     p->samples += t->shape.samples;
     p->tokens += t->shape.samples * t->config->training.seq_len;
@@ -202,18 +207,18 @@ static void log_step(Trainer *t, const StepResult *result) {
     t->data_seconds = 0;
 }
 
+/* The same windows on any ranks: those of a number of steps, which global_batch_size fixes, or all. */
 static Status validate(Trainer *t) {
     const DataConfig *data = &t->config->data;
     if (!t->validation) return OK;
     const bool last = t->progress.step == t->config->training.steps;
     if (!last && (data->validation_interval <= 0 || t->progress.step % data->validation_interval != 0)) return OK;
-    const int64_t all = stream_samples(t->validation),
-                  wanted = data->validation_steps * t->shape.batch * t->session.comm->size;
+    const int64_t all = stream_samples(t->validation), wanted = data->validation_steps * t->shape.samples;
     Evaluation result;
     const double start = seconds_now();
     const Status status =
         evaluate(&t->session, &t->runner_options, t->validation, wanted > 0 && wanted < all ? wanted : all, &result);
-    if (status == OK)
+    if (status == OK && !result.given_up)
         metrics_validation(t->metrics, t->progress.step, t->progress.tokens, result.loss_sum / (double)result.targets);
     t->interval_start += seconds_now() - start; /* not part of the steps' time */
     return status;
@@ -239,21 +244,43 @@ static Status save(Trainer *t, bool last) {
     const double start = seconds_now();
     metrics_flush(t->metrics);
     signals_saved();
+    t->saving = t->progress.step;
     const Status status = saver_save(t->saver, &t->progress, last);
     t->interval_start += seconds_now() - start;
     return status;
 }
 
-/* Saves the step if it is one to save; says when a save is complete. */
-static Status save_if_due(Trainer *t, const StepResult *result, bool done) {
-    const int64_t interval = t->config->checkpoint.interval, before = saver_saved(t->saver).step;
-    const bool due = done || result->save || result->stop || (interval > 0 && t->progress.step % interval == 0);
-    const Status status = due ? save(t, done || result->stop) : saver_poll(t->saver);
+/* Saves the step if it is `due`, waiting for it if it is the `last`; says when a save is complete. */
+static Status save_if(Trainer *t, bool due, bool last) {
+    const int64_t before = saver_saved(t->saver).step;
+    const Status status = due ? save(t, last) : saver_poll(t->saver);
     const SavedStep saved = saver_saved(t->saver);
     if (saved.step != before)
         metrics_note(t->metrics, "saved step %lld: %.1f MB in %.2f s", (long long)saved.step, (double)saved.bytes / 1e6,
                      saved.seconds);
     return status;
+}
+
+/* What can fail comes after the save that is due. */
+static Status take_step(Trainer *t, StepResult *result) {
+    Status status = run_step(t, result);
+    if (status != OK || result->given_up) return status;
+    log_step(t, result);
+    status = check_finite(t, result);
+    const int64_t interval = t->config->checkpoint.interval;
+    const bool last = result->stop || t->progress.step == t->config->training.steps;
+    const bool due = last || result->save || (interval > 0 && t->progress.step % interval == 0);
+    if (status == OK) status = save_if(t, due, last);
+    if (status == OK) status = validate(t);
+    return status;
+}
+
+/* A run that ends in the middle keeps its last whole step: reading failed, or it was asked to end now. Weights without
+ * a finite gradient are not worth a checkpoint. */
+static Status save_rest(Trainer *t, Status status) {
+    if (status == NUMERIC_STOP || t->progress.step == t->saving) return status;
+    const Status saved = save_if(t, true, true);
+    return status == OK ? saved : status;
 }
 
 static Status run_steps(Trainer *t) {
@@ -264,18 +291,14 @@ static Status run_steps(Trainer *t) {
     if (t->progress.step >= steps) {
         metrics_note(t->metrics, "step %lld of %lld is done already: nothing to train", (long long)t->progress.step,
                      (long long)steps);
-        return t->progress.step == 0 ? save_if_due(t, &result, true) : OK;
+        return t->progress.step == 0 ? save_if(t, true, true) : OK;
     }
-    while (status == OK && t->progress.step < steps && !result.stop) {
+    while (status == OK && t->progress.step < steps && !result.stop && !result.given_up) {
         t->interval_steps++;
-        status = run_step(t, &result);
-        if (status != OK) break;
-        log_step(t, &result);
-        status = check_finite(t, &result);
-        if (status == OK) status = validate(t);
-        if (status == OK) status = save_if_due(t, &result, t->progress.step == steps);
+        status = take_step(t, &result);
     }
-    if (status == OK && result.stop)
+    status = save_rest(t, status);
+    if (status == OK && (result.stop || result.given_up))
         metrics_note(t->metrics, "stopped on request after step %lld", (long long)t->progress.step);
     return status;
 }
@@ -321,7 +344,7 @@ Status train(const TrainConfig *config, Comm *comm, const Device *device) {
         t.peak_rate = peak_product_rate(device, t.runner_options.type, &product) * comm->size;
         metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s",
                      (long long)t.progress.step + 1, seconds_now() - start, t.peak_rate / 1e9);
-        const int64_t first_step = t.progress.step;
+        const int64_t first_step = t.saving = t.progress.step;
         t.session.mesh.shards->bytes_sent = t.session.mesh.replicas->bytes_sent = 0;
         status = run_steps(&t);
         print_traffic(&t, t.progress.step - first_step);

@@ -56,7 +56,7 @@ static int usr2_is_answered(void) {
 
 static int stop_stays(void) {
     signals_install();
-    send(SIGTERM, SIGNAL_SAVE | SIGNAL_STOP);
+    send(SIGTERM, SIGNAL_SAVE | SIGNAL_STOP | SIGNAL_NOW);
     signals_saved();
     return signals_requested();
 }
@@ -128,8 +128,8 @@ static void test_requests(void **state) {
     (void)state;
     assert_int_equal(in_child(usr1), SIGNAL_SAVE | SIGNAL_STOP);
     assert_int_equal(in_child(usr2_is_answered), 0);
-    assert_int_equal(in_child(stop_stays), SIGNAL_STOP);
-    assert_int_equal(in_child(two_interrupts), SIGNAL_SAVE | SIGNAL_STOP);
+    assert_int_equal(in_child(stop_stays), SIGNAL_STOP | SIGNAL_NOW);
+    assert_int_equal(in_child(two_interrupts), SIGNAL_SAVE | SIGNAL_STOP | SIGNAL_NOW);
     assert_int_equal(in_child(three_interrupts), 128 + SIGINT);
     assert_int_equal(in_child(broken_pipe), 0);
     assert_int_equal(in_child(computing), 0);

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# The validation loss is that of the same windows on any ranks, meshes and micro-batches, before and after a resume; a file that
+# vanishes ends a run after its last step is saved; eval refuses weights that are not finite.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+"$FLAME" data build --text "$source_folder/src/config" --out "$work/validation.h5" --chunk 2048 >/dev/null 2>&1
+# No update: what differs comes from validation alone.
+run=(--config "$work/config.yaml" --optimizer.lr=0 --training.varlen=false --training.steps=2 --data.validation_interval=1
+     --data.validation_files="$work/validation.h5" --checkpoint.enable_checkpoint=true)
+train() { ranks "$1" "${run[@]}" "${@:2}" || { cat "$work/log"; fail "$*"; }; }
+val_losses() { sed -n 's/.*"val_loss": *\([0-9.e+-]*\).*/same \1/p' "$work/$1/metrics.jsonl"; }
+
+# scores NAME STEPS: the two validations of run NAME agree with those of run "one", each to 1e-6.
+scores() {
+    val_losses "$1" >"$work/a"
+    [ "$(wc -l <"$work/a")" = "$2" ] || fail "$1: $(wc -l <"$work/a") validations, not $2"
+    for ((i = 0; i < $2; i++)); do val_losses one | sed -n 1p; done >"$work/b"
+    same_within "$work/a" "$work/b" 1e-6 || fail "$1: validation loss $(cut -d' ' -f2 "$work/a" | tr '\n' ' '), on one rank $(val_losses one | sed -n 1p)"
+}
+train 1 --data.validation_steps=3 --training.batch_size=8 --job.dump_folder="$work/one"
+train 1 --data.validation_steps=3 --training.batch_size=3 --job.dump_folder="$work/odd"
+train 3 --data.validation_steps=3 --job.dump_folder="$work/three"
+train 4 --data.validation_steps=3 --training.data_parallel_replicate_degree=2 --job.dump_folder="$work/mesh"
+train 2 --data.validation_steps=3 --training.steps=4 --job.dump_folder="$work/three" # goes on from step 2
+for name in one odd mesh; do scores $name 2; done
+scores three 4
+
+# 0 is the whole file: what eval says of it. A set with fewer windows than are wanted is scored once.
+train 2 --data.validation_steps=0 --job.dump_folder="$work/whole"
+train 1 --data.validation_steps=1000000 --training.batch_size=8 --job.dump_folder="$work/wanted"
+ranks 1 eval --checkpoint "$work/whole" --data "$work/validation.h5" --seq-len 64 || { cat "$work/log"; fail "eval"; }
+sed -n 's/^loss *\([0-9.]*\) .*/same \1/p' "$work/log" >"$work/eval"
+for name in whole wanted; do
+    val_losses $name | sed -n 1p >"$work/a"
+    same_within "$work/a" "$work/eval" 1e-6 || fail "$name: $(cat "$work/a"), eval: $(cat "$work/eval")"
+done
+cmp -s <(val_losses one) <(val_losses whole) && fail "validation_steps 3 and 0 score the same"
+
+# One weight becomes NaN.
+cp -r "$work/one/checkpoint/step-00000002" "$work/nan"
+printf '\0\0\300\177' | dd of="$work/nan/model.safetensors" bs=1 seek=$(($(stat -c %s "$work/nan/model.safetensors") - 4)) conv=notrunc status=none
+code=0
+ranks 2 eval --checkpoint "$work/nan" --data "$work/validation.h5" --seq-len 64 || code=$?
+[ $code = 4 ] && grep -q "nan: tensor .* has values that are not finite" "$work/log" || { cat "$work/log"; fail "eval of NaN: exit code $code"; }
+
+# The file vanishes: the steps until then are saved.
+"$FLAME" "${run[@]}" --training.steps=1000000 --checkpoint.interval=1000000 --data.validation_interval=5 --data.validation_steps=0 \
+    --job.dump_folder="$work/gone" >"$work/log" 2>&1 &
+job=$!
+until grep -q '"val_loss"' "$work/gone/metrics.jsonl" 2>/dev/null; do
+    kill -0 $job 2>/dev/null || { cat "$work/log"; fail "ended too early"; }
+    sleep 0.05
+done
+rm "$work/validation.h5"
+code=0
+wait $job || code=$?
+[ $code = 3 ] && grep -q "is gone while in use" "$work/log" || { cat "$work/log"; fail "validation file vanished: exit code $code"; }
+last=$(losses "$work/gone" | tail -1 | cut -d' ' -f1)
+[ -e "$work/gone/checkpoint/step-$(printf %08d "$last")/state.json" ] || { tail "$work/log"; fail "validation file vanished: step $last is not saved"; }
+echo "validation is the same on 1 to 4 ranks and after a resume; a vanished file loses no step; NaN is refused"
