@@ -63,8 +63,8 @@ struct Comm {
 };
 
 /* The communicator of this process: mpi if it was started by mpirun with more than one rank, else self (MPI is then not
- * even initialised, no daemon is needed). Explains and refuses what looks like a launch without PMI (SLURM_NTASKS > 1
- * but one rank). */
+ * even initialised, no daemon is needed). USAGE after one error if a launcher says that it started several processes
+ * and this one sees only itself (torchrun, srun without PMIx, the mpiexec of another MPI). */
 Status comm_create(Comm **comm);
 Comm *comm_self_create(void);
 /* The ranks of MPI_COMM_WORLD, MPI initialised if it is not. share_memory false: only messages, as between hosts. */

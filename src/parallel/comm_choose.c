@@ -16,20 +16,52 @@ static bool launched_with_mpi(void) {
     return getenv("PMIX_RANK") != NULL;
 }
 
-/* Slurm started several tasks, but none of them was told about the others. */
-static Status refuse_lonely_tasks(int ranks) {
-    const int tasks = integer_variable(getenv("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS");
-    if (ranks > 1 || tasks <= 1 || !getenv("SLURM_PROCID")) return OK;
-    log_error(
-        "Slurm runs %d tasks, but this process sees only itself: each task would train alone and overwrite the others. "
-        "Start with 'srun --mpi=pmix flame-c ...' (srun --mpi=list shows what is there) or with mpirun.",
-        tasks);
-    return USAGE;
+/* What launchers of several processes tell each of them. */
+typedef struct Launcher {
+    const char *name, *size, *rank; /* variables */
+    const char *instead;
+} Launcher;
+
+#define MPIRUN                                                                                                         \
+    "Start them with mpirun -np N flame-c ..., the mpirun of the MPI that this program was built with (flame-c "       \
+    "--version names it)"
+#define SRUN "Start with 'srun --mpi=pmix flame-c ...' (srun --mpi=list shows what is there) or with mpirun"
+
+static const Launcher launchers[] = {
+    {"torchrun", "WORLD_SIZE", "RANK", MPIRUN},
+    {"the mpirun of another Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", MPIRUN},
+    {"Flux", "FLUX_JOB_SIZE", "FLUX_TASK_RANK", "Start with 'flux run -o pmi=pmix flame-c ...' or with mpirun"},
+    {"jsrun", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_RANK", MPIRUN},
+    {"mpirun_rsh (MVAPICH)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", MPIRUN},
+    {"Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", SRUN},
+    {"Slurm", "SLURM_NTASKS", "SLURM_PROCID", SRUN},
+    {"PALS (mpiexec)", "PALS_LOCAL_SIZE", "PALS_RANKID", MPIRUN},
+    {"the mpiexec of MPICH or Intel MPI", "PMI_SIZE", "PMI_RANK", MPIRUN},
+};
+
+/* A process that sees only itself, though it is one of several: each of them would train. The launcher's first says so.
+ */
+static Status refuse_lonely_rank(void) {
+    const char *known = NULL; /* the launcher that has answered: of two rows of one, the first counts */
+    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
+        const Launcher *launcher = &launchers[i];
+        const bool asked = known && strcmp(known, launcher->name) == 0;
+        if (asked || !getenv(launcher->size) || !getenv(launcher->rank)) continue;
+        known = launcher->name;
+        const int size = integer_variable(launcher->size), rank = integer_variable(launcher->rank);
+        if (size <= 1 && rank == 0) continue;
+        if (rank == 0 || size <= 1)
+            log_error("%s started several processes (%s=%d, %s=%d), but each sees only itself: each would train alone "
+                      "and overwrite the others. %s. If this process is meant to be alone, unset %s",
+                      launcher->name, launcher->size, size, launcher->rank, rank, launcher->instead, launcher->rank);
+        return USAGE;
+    }
+    return OK;
 }
 
 Status comm_create(Comm **comm) {
     *comm = launched_with_mpi() ? comm_mpi_create(true) : comm_self_create();
-    const Status status = refuse_lonely_tasks((*comm)->size);
+    const Status status = (*comm)->size == 1 ? refuse_lonely_rank() : OK;
     if (status != OK) {
         comm_destroy(*comm);
         *comm = NULL;
