@@ -110,6 +110,30 @@ Status checkpoint_state_read(const char *folder, json_t **state) {
     return status;
 }
 
+json_t *checkpoint_state_peek(const char *folder) {
+    char *path = path_join(folder, "state.json"), *text = NULL;
+    int64_t bytes = 0;
+    json_t *state = NULL;
+    if (file_read_all(path, LARGEST_STATE, &text, &bytes) == 0 && unharmed(text, bytes))
+        state = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, NULL);
+    free(text);
+    free(path);
+    return state;
+}
+
+bool checkpoint_state_vouches(const char *folder, const char *name) {
+    json_t *state = checkpoint_state_peek(folder);
+    char *path = path_join(folder, name), *text = NULL;
+    int64_t bytes = 0;
+    uint32_t expected = 0;
+    const bool same = state && checkpoint_state_find(state, "files", name, &expected) &&
+                      file_read_all(path, LARGEST_STATE, &text, &bytes) == 0 && crc_update(0, text, bytes) == expected;
+    json_decref(state);
+    free(text);
+    free(path);
+    return same;
+}
+
 Status checkpoint_state_check_file(const json_t *state, const char *folder, const char *name) {
     char *path = path_join(folder, name), *text = NULL;
     int64_t bytes = 0;

@@ -24,10 +24,14 @@ bool checkpoint_state_find(const json_t *state, const char *group, const char *n
 char *checkpoint_state_encode(const json_t *state, int64_t *bytes);
 /* Reads FOLDER/state.json. BAD_INPUT (logged) if it is missing or damaged, IO_ERROR if the disk failed. */
 Status checkpoint_state_read(const char *folder, json_t **state);
+/* The same without a message: NULL if it cannot be used. */
+json_t *checkpoint_state_peek(const char *folder);
 /* BAD_INPUT (logged) if the state is of a version that this program does not know. */
 Status checkpoint_state_check_version(const json_t *state, const char *folder);
 /* Compares a small file of the folder with its CRC in the state. BAD_INPUT (logged) if it differs or is missing,
  * IO_ERROR if the disk failed. */
 Status checkpoint_state_check_file(const json_t *state, const char *folder, const char *name);
+/* Whether FOLDER/state.json is whole and the small file NAME is the one that was saved. Logs nothing. */
+bool checkpoint_state_vouches(const char *folder, const char *name);
 
 #endif

@@ -8,6 +8,7 @@
 #include "commands/commands.h"
 #include "parallel/agreement.h"
 #include "base/log.h"
+#include "training/origin.h"
 #include "training/session.h"
 #include "training/setup.h"
 
@@ -41,6 +42,7 @@ static Status load(const Texts *keys, Comm *comm, TrainConfig *config, const Dev
     if (status == OK) status = agree(comm, config_validate(config, comm->size));
     setup_comm(config);
     if (status == OK) status = session_device(comm, config->device, device);
+    if (status == OK) status = origin_fill_model(config, comm);
     if (status == OK)
         config_set_device(config, (*device)->nccl ? "cuda" : "cpu");
     else
@@ -112,6 +114,9 @@ static Status run_plan(void *values) {
     status = config_validate_sizes(&config, ranks);
     if (strcmp(config.device, "auto") == 0) config_set_device(&config, "cpu");
     Model *model = NULL;
+    Comm *self = comm_self_create();
+    if (status == OK) status = origin_fill_model(&config, self);
+    comm_destroy(self);
     if (status == OK) status = model_create(config.model, &model);
     if (status == OK) {
         const MemoryPlan plan = setup_memory(&config, model, ranks, ranks);
@@ -125,7 +130,8 @@ static Status run_plan(void *values) {
 const Command plan_command = {
     .name = "plan",
     .summary = "print parameters, memory and work of a configuration without training it",
-    .text = "Prints parameters, work per token and the memory of each rank; allocates, reads and trains nothing. With\n"
+    .text = "Prints parameters, work per token and the memory of each rank; allocates and trains nothing, reads no "
+            "data. With\n"
             "--device cuda it plans for GPUs, whether there are any or not.\n",
     .options = plan_options,
     .option_count = LENGTH(plan_options),

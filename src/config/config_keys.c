@@ -126,6 +126,9 @@ static const Key checkpoint_keys[] = {
      AT(checkpoint.async_mode)},
     {"initial_load_path", KEY_STRING | KEY_NULLABLE, "null", 0, 0, NULL,
      "folder with the weights that a new run begins with", AT(checkpoint.initial_load_path)},
+    {"allow_model_changes", KEY_STRING_LIST, "[]", 0, 0, NULL,
+     "keys of model: that may differ from those that the weights were trained with: [rope_theta, attn.window_size]",
+     AT(checkpoint.allow_model_changes)},
 };
 
 static const Key metrics_keys[] = {

@@ -15,7 +15,7 @@ typedef struct Place {
     const ConfigValue *value;
 } Place;
 
-KeyType key_type(const Key *key) { return key->type & ~(KEY_NULLABLE | KEY_SCALAR); }
+KeyType key_type(const Key *key) { return key->type & ~(KEY_NULLABLE | KEY_SCALAR | KEY_INERT); }
 bool key_has_field(const Key *key) { return key_type(key) != KEY_IGNORED && key_type(key) != KEY_FIXED; }
 static bool nullable(const Key *key) { return (key->type & KEY_NULLABLE) != 0; }
 

@@ -33,7 +33,8 @@ typedef enum KeyType {
     KEY_IGNORED,       /* known, of any type, without effect; offset is not used */
     KEY_FIXED,         /* known, but only its default is supported, and null if nullable; offset is not used */
     KEY_NULLABLE = 64, /* may be or'ed to a type */
-    KEY_SCALAR = 128   /* may be or'ed to a list: written without brackets if it has one item */
+    KEY_SCALAR = 128,  /* may be or'ed to a list: written without brackets if it has one item */
+    KEY_INERT = 256    /* may be or'ed to a type: another value trains the same weights from the same weights */
 } KeyType;
 
 typedef struct IntegerList {
@@ -98,13 +99,15 @@ Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping,
 /* "key: value" lines in YAML, indented by two spaces under "section:" (if the section is not empty). Only of keys that
  * have a field. */
 void keys_print(FILE *file, const KeyTable *table);
+/* The value of one of the table's keys as keys_print writes it; "" if it has no field. The caller frees it. */
+char *key_text(const KeyTable *table, const Key *key);
 /* One or two lines per key: name, type, default, range or choices, and what it does. */
 void keys_help(FILE *file, const KeyTable *table);
 /* Whether `text` is one of the words of `choices`, which are separated by |. */
 bool keys_is_choice(const char *choices, const char *text);
 /* "1 to 10", "at least 1": the numbers that a key takes. */
 void key_range(const Key *key, char text[96]);
-/* The type without KEY_NULLABLE and KEY_SCALAR. */
+/* The type without what is or'ed to it. */
 KeyType key_type(const Key *key);
 /* Whether the key has a field in the struct of its table: it is neither ignored nor fixed. */
 bool key_has_field(const Key *key);

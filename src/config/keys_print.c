@@ -74,6 +74,16 @@ void keys_print(FILE *file, const KeyTable *table) {
     }
 }
 
+char *key_text(const KeyTable *table, const Key *key) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    CHECK(file, "out of memory");
+    if (key_has_field(key)) print_field(file, key, (const char *)table->values + key->offset);
+    CHECK(fclose(file) == 0, "out of memory");
+    return text;
+}
+
 void keys_help(FILE *file, const KeyTable *table) {
     static const char *const types[] = {"integer",  "number",  "true|false", "text", "",
                                         "integers", "numbers", "texts",      ""};

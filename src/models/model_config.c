@@ -20,23 +20,28 @@ static const Key model_keys[] = {
               "MLP width / hidden_size * 3/2, rounded up to 256"),
     MODEL_KEY(intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL,
               "MLP width (null: by hidden_ratio)"),
-    MODEL_KEY(hidden_act, KEY_CHOICE, "swish", 0, 0, "swish|silu", "activation of the MLP and of output gates"),
+    MODEL_KEY(hidden_act, KEY_CHOICE | KEY_INERT, "swish", 0, 0, "swish|silu",
+              "activation of the MLP and of output gates"),
     MODEL_KEY(norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
-    MODEL_KEY(initializer_range, KEY_REAL, "0.02", 0, 10, NULL, "standard deviation of initial matrices"),
-    MODEL_KEY(max_position_embeddings, KEY_INTEGER, "2048", 1, 1e12, NULL,
+    MODEL_KEY(initializer_range, KEY_REAL | KEY_INERT, "0.02", 0, 10, NULL, "standard deviation of initial matrices"),
+    MODEL_KEY(max_position_embeddings, KEY_INTEGER | KEY_INERT, "2048", 1, 1e12, NULL,
               "length promised to Hugging Face; no table depends on it"),
     MODEL_KEY(tie_word_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL, "the head uses the embedding table"),
     MODEL_KEY(elementwise_affine, KEY_BOOLEAN, "true", 0, 0, NULL, "norms have weights (false is not supported)"),
-    MODEL_KEY(use_cache, KEY_BOOLEAN, "true", 0, 0, NULL, "for Hugging Face's generation"),
+    MODEL_KEY(use_cache, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "for Hugging Face's generation"),
     MODEL_KEY(pad_token_id, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 30, NULL,
               "its embedding row gets no gradient (in mamba2 it does)"),
-    MODEL_KEY(bos_token_id, KEY_INTEGER | KEY_NULLABLE, "1", 0, 1 << 30, NULL, "for Hugging Face's generation"),
-    MODEL_KEY(eos_token_id, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR, "2", 0, 1 << 30, NULL,
+    MODEL_KEY(bos_token_id, KEY_INTEGER | KEY_NULLABLE | KEY_INERT, "1", 0, 1 << 30, NULL,
+              "for Hugging Face's generation"),
+    MODEL_KEY(eos_token_id, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR | KEY_INERT, "2", 0, 1 << 30, NULL,
               "for Hugging Face's generation; one or several"),
-    MODEL_KEY(fuse_norm, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice; decides the name of GLA's output norm"),
-    MODEL_KEY(fuse_swiglu, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice, without effect here"),
-    MODEL_KEY(fuse_cross_entropy, KEY_BOOLEAN, "true", 0, 0, NULL, "fla's kernel choice, without effect here"),
-    MODEL_KEY(fuse_linear_cross_entropy, KEY_BOOLEAN, "false", 0, 0, NULL, "fla's kernel choice, without effect here"),
+    MODEL_KEY(fuse_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
+              "fla's kernel choice; decides the name of GLA's output norm"),
+    MODEL_KEY(fuse_swiglu, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "fla's kernel choice, without effect here"),
+    MODEL_KEY(fuse_cross_entropy, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
+              "fla's kernel choice, without effect here"),
+    MODEL_KEY(fuse_linear_cross_entropy, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL,
+              "fla's kernel choice, without effect here"),
     MODEL_KEY(use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL, "RWKV's regulariser (true is not supported)"),
 };
 
@@ -327,6 +332,12 @@ void model_config_free(ModelConfig *config) {
     free(config->attention_config);
     config_value_free(config->unread);
     *config = (ModelConfig){0};
+}
+
+void model_config_tables(const ModelConfig *config, KeyTable tables[MODEL_TABLES]) {
+    tables[0] = (KeyTable){model_keys, LENGTH(model_keys), (void *)config, ""};
+    tables[1] = mixer_table(config->mixer, config->mixer_config, "");
+    tables[2] = mixer_table(mixer_find("transformer"), config->attention_config, "attn");
 }
 
 /* One mapping of what the tables' structs hold. */

@@ -32,6 +32,11 @@ struct ModelConfig {
 Status model_config_read(const ConfigValue *source, ModelConfig *config);
 void model_config_free(ModelConfig *config);
 
+/* The keys with their values: those that all models share, the mixer's, and those of hybrid layers in the section
+ * "attn" (values NULL if there are none). */
+enum { MODEL_TABLES = 3 };
+void model_config_tables(const ModelConfig *config, KeyTable tables[MODEL_TABLES]);
+
 /* What took effect, as fla and model_config_read read it again: every key of the tables, each in one form whatever the
  * source wrote, and the keys without effect. The caller frees it. */
 ConfigValue *model_config_value(const ModelConfig *config);

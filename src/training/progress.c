@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "checkpoint/run_lock.h"
 #include "checkpoint/weights.h"
+#include "training/origin.h"
 
 /* Ranks of a killed job live for about two seconds more. */
 static const double lock_patience_seconds = 15;
@@ -53,12 +54,22 @@ static int64_t integer_of(const json_t *state, const char *key) {
     return json_integer_value(json_object_get(state, key));
 }
 
+/* The step that was loaded may be an older one than that which filled the run's keys. */
+static Status check_step_model(const Saver *saver, const Session *session, int64_t step) {
+    char *path = checkpoint_path(saver->folder, step);
+    const Status status =
+        origin_check_model(path, session->model, &saver->config->checkpoint.allow_model_changes, session->comm, NULL);
+    free(path);
+    return status;
+}
+
 static Status resume(Saver *saver, Session *session, Progress *progress) {
     json_t *state = NULL;
     int64_t step = -1;
     Status status = checkpoint_resume(saver->folder, saver->config->checkpoint.load_step, session->comm,
                                       session->model->unit, session->model->units, &step, &state);
     if (status == OK && step >= 0) status = check_data(saver, state, saver->folder);
+    if (status == OK && step >= 0) status = check_step_model(saver, session, step);
     if (status == OK && step >= 0) {
         *progress = (Progress){step, integer_of(state, "updates"), integer_of(state, "samples"),
                                integer_of(state, "tokens"), integer_of(state, "skipped_in_row")};

@@ -30,7 +30,7 @@ static const Key gated_deltanet_keys[] = {
     GATED_DELTANET_KEY(num_heads, KEY_INTEGER, "6", 1, 4096, NULL, "query and key heads"),
     GATED_DELTANET_KEY(num_v_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "value heads (null: num_heads)"),
     GATED_DELTANET_KEY(expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
-    GATED_DELTANET_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_recurrent",
+    GATED_DELTANET_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
                        "fla's kernel choice; the maths is one"),
     GATED_DELTANET_KEY(use_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output"),
     GATED_DELTANET_KEY(output_gate_activation, KEY_CHOICE, "swish", 0, 0, "swish|silu|sigmoid",

@@ -27,7 +27,7 @@ static const Key gated_deltaproduct_keys[] = {
     GATED_DELTAPRODUCT_KEY(num_heads, KEY_INTEGER, "6", 1, 4096, NULL, "heads"),
     GATED_DELTAPRODUCT_KEY(expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
     GATED_DELTAPRODUCT_KEY(num_householder, KEY_INTEGER, "1", 1, 64, NULL, "updates of the state per token"),
-    GATED_DELTAPRODUCT_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_recurrent",
+    GATED_DELTAPRODUCT_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
                            "fla's kernel choice; the maths is one"),
     GATED_DELTAPRODUCT_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
     GATED_DELTAPRODUCT_KEY(use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),

@@ -30,14 +30,14 @@ static const Key gla_keys[] = {
     GLA_KEY(expand_k, KEY_REAL, "0.5", 1e-6, 64, NULL, "key width / hidden_size"),
     GLA_KEY(expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
     GLA_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS, "function applied to q and k"),
-    GLA_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
+    GLA_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
             "fla's kernel choice; the maths is one"),
     GLA_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
     GLA_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     GLA_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
     GLA_KEY(clamp_min, KEY_REAL | KEY_NULLABLE, "null", -1e9, 0, NULL, "lower bound of the log decay"),
-    GLA_KEY(use_gk, KEY_BOOLEAN, "true", 0, 0, NULL, "stored by fla, without effect"),
-    GLA_KEY(use_gv, KEY_BOOLEAN, "false", 0, 0, NULL, "stored by fla, without effect"),
+    GLA_KEY(use_gk, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla, without effect"),
+    GLA_KEY(use_gv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, GK_PROJ_0, GK_PROJ_1, GK_BIAS, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };

@@ -19,7 +19,7 @@ typedef struct HgrnConfig {
 
 static const Key hgrn_keys[] = {
     HGRN_KEY(expand_ratio, KEY_INTEGER, "1", 1, 64, NULL, "channels / hidden_size"),
-    HGRN_KEY(attn_mode, KEY_CHOICE, "fused_recurrent", 0, 0, "chunk|fused_recurrent",
+    HGRN_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "fused_recurrent", 0, 0, "chunk|fused_recurrent",
              "fla's kernel choice; the maths is one"),
     HGRN_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on i and f"),
     HGRN_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),

@@ -24,7 +24,7 @@ static const Key hgrn2_keys[] = {
     HGRN2_KEY(num_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "heads (null: hidden_size / expand_ratio)"),
     HGRN2_KEY(expand_ratio, KEY_INTEGER | KEY_NULLABLE, "128", 1, 1 << 20, NULL,
               "key width of a head (null: hidden_size / num_heads)"),
-    HGRN2_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
+    HGRN2_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
               "fla's kernel choice; the maths is one"),
     HGRN2_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, f and i"),
     HGRN2_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),

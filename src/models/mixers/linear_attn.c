@@ -33,7 +33,7 @@ static const Key linear_attn_keys[] = {
     LINEAR_ATTN_KEY(expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
     LINEAR_ATTN_KEY(feature_map, KEY_CHOICE, "elementwise_product", 0, 0, "elementwise_product|t2r|elu|relu|identity",
                     "function applied to q and k"),
-    LINEAR_ATTN_KEY(attn_mode, KEY_CHOICE, "fused_chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
+    LINEAR_ATTN_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "fused_chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
                     "fla's kernel choice; the maths is one"),
     LINEAR_ATTN_KEY(tie_feature_map_qk, KEY_BOOLEAN, "false", 0, 0, NULL,
                     "one feature map for q and k (only false is supported)"),

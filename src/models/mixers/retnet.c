@@ -35,10 +35,10 @@ static const Key retnet_keys[] = {
     RETNET_KEY(expand_k, KEY_REAL, "1.0", 1e-6, 64, NULL, "key width / hidden_size"),
     RETNET_KEY(expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width / hidden_size"),
     RETNET_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS, "function applied to q and k"),
-    RETNET_KEY(attn_mode, KEY_CHOICE, "chunk", 0, 0, "chunk|fused_chunk|parallel|fused_recurrent",
+    RETNET_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|parallel|fused_recurrent",
                "fla's kernel choice; the maths is one"),
-    RETNET_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "stored by fla, without effect"),
-    RETNET_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "stored by fla, without effect"),
+    RETNET_KEY(use_short_conv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
+    RETNET_KEY(conv_size, KEY_INTEGER | KEY_INERT, "4", 1, 64, NULL, "stored by fla, without effect"),
     RETNET_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
 };
 

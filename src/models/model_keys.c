@@ -1,0 +1,94 @@
+#include "models/model_keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static bool has(const ConfigValue *mapping, const char *key) { return config_value_get(mapping, key) != NULL; }
+
+/* Two names can say one thing: what the run gives by the one must not be filled by the other. */
+static bool is_given(const ConfigValue *keys, const char *key) {
+    if (strcmp(key, "intermediate_size") == 0 && has(keys, "hidden_ratio")) return true;
+    if (strcmp(key, "rope_theta") == 0 && (has(keys, "rope_parameters") || has(keys, "rope_scaling"))) return true;
+    return has(keys, key);
+}
+
+static void fill(ConfigValue *keys, const ConfigValue *saved) {
+    for (int i = 0; i < saved->count; i++)
+        if (!is_given(keys, saved->item[i]->key))
+            config_value_set(keys, saved->item[i]->key, config_value_copy(saved->item[i]));
+}
+
+void model_fill_keys(ConfigValue *keys, const ModelConfig *saved) {
+    ConfigValue *mapping = model_config_value(saved);
+    const ConfigValue *saved_attn = config_value_get(mapping, "attn");
+    fill(keys, mapping);
+    for (int i = 0; i < keys->count && saved_attn; i++)
+        if (strcmp(keys->item[i]->key, "attn") == 0 && keys->item[i]->type == VALUE_MAPPING)
+            fill(keys->item[i], saved_attn);
+    config_value_free(mapping);
+}
+
+static int compare_layers(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* "[1, 3]" in new memory, whatever order they were given in. */
+static char *layers_text(const ModelConfig *config) {
+    const size_t count = (size_t)config->attention_layers.count;
+    IntegerList layers = {(int64_t)count, calloc(count + 1, sizeof *layers.item)};
+    CHECK(layers.item, "out of memory");
+    if (count > 0) memcpy(layers.item, config->attention_layers.item, count * sizeof *layers.item);
+    qsort(layers.item, count, sizeof *layers.item, compare_layers);
+    const Key key = {.name = "layers", .type = KEY_INTEGER_LIST};
+    char *text = key_text(&(KeyTable){&key, 1, &layers, NULL}, &key);
+    free(layers.item);
+    return text;
+}
+
+static void compare_layer_lists(const Model *old, const Model *now, KeyDifferences *differences) {
+    char *before = layers_text(&old->config), *after = layers_text(&now->config);
+    if (strcmp(before, after) != 0) key_differences_add(differences, "attn", "layers", before, after);
+    free(before);
+    free(after);
+}
+
+/* The shared keys with the MLP's width as it came out, whichever key said it; 0 if there is no MLP. */
+static ModelConfig with_width(const Model *model) {
+    ModelConfig config = model->config;
+    config.hidden_ratio = 0;
+    config.intermediate_size = model->config.layout->mlp ? model->layer[0].gate_proj->rows : 0;
+    return config;
+}
+
+void model_compare(const Model *old, const Model *now, KeyDifferences *differences) {
+    KeyTable before[MODEL_TABLES], after[MODEL_TABLES];
+    model_config_tables(&old->config, before);
+    model_config_tables(&now->config, after);
+    ModelConfig old_shared = with_width(old), now_shared = with_width(now);
+    before[0].values = &old_shared;
+    after[0].values = &now_shared;
+    for (int t = 0; t < MODEL_TABLES; t++)
+        if (before[t].keys == after[t].keys && before[t].values && after[t].values)
+            keys_compare(&before[t], &after[t], differences);
+    compare_layer_lists(old, now, differences);
+}
+
+Status model_check_names(const Model *model, const StringList *names, const char *list) {
+    KeyTable tables[MODEL_TABLES];
+    model_config_tables(&model->config, tables);
+    for (int64_t i = 0; i < names->count; i++) {
+        const char *name = names->item[i];
+        const bool hybrid = strncmp(name, "attn.", 5) == 0;
+        const KeyTable *of = hybrid ? &tables[2] : tables;
+        if (keys_find(of, hybrid ? 1 : 2, hybrid ? name + 5 : name) || strcmp(name, "attn.layers") == 0) continue;
+        const char *nearest = keys_nearest(of, hybrid ? 1 : 2, hybrid ? name + 5 : name);
+        if (log_rank() == 0)
+            log_error("%s: model: has no key %s%s%s%s%s", list, name, nearest ? "; did you mean " : "",
+                      nearest && hybrid ? "attn." : "", nearest ? nearest : "", nearest ? "?" : "");
+        return BAD_INPUT;
+    }
+    return OK;
+}

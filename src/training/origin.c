@@ -1,0 +1,173 @@
+#include "training/origin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_state.h"
+#include "models/model_keys.h"
+
+static const int64_t LARGEST_CONFIG = 1 << 20;
+
+/* A file as rank 0 has read it, the same for all ranks. */
+typedef struct SharedText {
+    char *path, *text;
+    int64_t bytes;
+} SharedText;
+
+static void free_text(SharedText *shared) {
+    free(shared->path);
+    free(shared->text);
+    *shared = (SharedText){0};
+}
+
+static void share_bytes(Comm *comm, char **data, int64_t bytes) {
+    if (comm->rank != 0) *data = malloc((size_t)bytes + 1);
+    CHECK(*data, "out of memory");
+    comm->f->broadcast(comm, *data, bytes, 0);
+    (*data)[bytes] = 0;
+}
+
+/* Rank 0 reads FOLDER/config.json for all. Collective. */
+static Status read_config(const char *folder, Comm *comm, SharedText *shared) {
+    int64_t header[3] = {OK, 0, 0}; /* status, bytes of the path and of the text */
+    *shared = (SharedText){0};
+    if (comm->rank == 0) {
+        shared->path = path_join(folder, "config.json");
+        const int error = file_read_all(shared->path, LARGEST_CONFIG, &shared->text, &shared->bytes);
+        if (error)
+            log_error("reading %s, which says what model these weights are of: %s", shared->path, strerror(error));
+        header[0] = !error ? OK : file_is_missing(error) ? BAD_INPUT : IO_ERROR;
+        header[1] = (int64_t)strlen(shared->path);
+        header[2] = error ? 0 : shared->bytes;
+    }
+    comm->f->broadcast(comm, header, sizeof header, 0);
+    if (header[0] == OK) {
+        share_bytes(comm, &shared->path, header[1]);
+        share_bytes(comm, &shared->text, header[2]);
+        shared->bytes = header[2];
+    } else {
+        free_text(shared);
+    }
+    return (Status)header[0];
+}
+
+/* The model of FOLDER/config.json. Collective. */
+static Status read_model(const char *folder, Comm *comm, Model **model, SharedText *shared) {
+    *model = NULL;
+    Status status = read_config(folder, comm, shared);
+    ConfigValue *keys = NULL;
+    if (status == OK) status = config_value_read_json(shared->path, shared->text, (size_t)shared->bytes, &keys);
+    if (status == OK) status = model_create(keys, model);
+    config_value_free(keys);
+    return status;
+}
+
+static bool is_allowed(const StringList *allowed, const char *name) {
+    for (int64_t i = 0; i < allowed->count; i++)
+        if (strcmp(allowed->item[i], name) == 0) return true;
+    return false;
+}
+
+/* One message for all of them. */
+static void refuse(const char *path, const KeyDifferences *refused) {
+    char list[2048] = "", names[1024] = "";
+    for (int64_t i = 0; i < refused->count; i++) {
+        const KeyDifference *d = &refused->item[i];
+        const size_t used = strlen(list), named = strlen(names);
+        snprintf(list + used, sizeof list - used, "%s%s is %s there and %s here", i ? ", " : "", d->name, d->old,
+                 d->now);
+        snprintf(names + named, sizeof names - named, "%s%s", i ? ", " : "", d->name);
+    }
+    if (log_rank() == 0)
+        log_error("%s: these weights are of another model: %s. Leave these keys of model: out to go on with the "
+                  "weights' own, or change them on purpose with checkpoint.allow_model_changes: [%s]",
+                  path, list, names);
+}
+
+static Status compare(const char *path, const Model *saved, const Model *model, const StringList *allowed,
+                      KeyDifferences *differences) {
+    KeyDifferences all = {0}, refused = {0};
+    Status status = model_check_names(model, allowed, "checkpoint.allow_model_changes");
+    if (status == OK) model_compare(saved, model, &all);
+    for (int64_t i = 0; i < all.count; i++) {
+        const KeyDifference *d = &all.item[i];
+        KeyDifferences *into = d->inert || is_allowed(allowed, d->name) ? differences : &refused;
+        if (into) key_differences_add(into, "", d->name, d->old, d->now);
+    }
+    if (refused.count > 0) {
+        refuse(path, &refused);
+        status = BAD_INPUT;
+    }
+    key_differences_free(&all);
+    key_differences_free(&refused);
+    return status;
+}
+
+Status origin_check_model(const char *folder, const Model *model, const StringList *allowed, Comm *comm,
+                          KeyDifferences *differences) {
+    Model *saved = NULL;
+    SharedText shared;
+    Status status = read_model(folder, comm, &saved, &shared);
+    if (status == OK) status = compare(shared.path, saved, model, allowed, differences);
+    model_destroy(saved);
+    free_text(&shared);
+    return comm_worst(comm, status);
+}
+
+/* The step that a resume will most likely take: the wanted one, or the newest whose config.json is whole. The load that
+ * follows reads everything and may fall back to an older step. */
+static char *find_step(const char *folder, int64_t load_step) {
+    int64_t *steps, count;
+    char *found = NULL;
+    if (checkpoint_list(folder, &steps, &count)) return NULL;
+    for (int64_t i = count - 1; i >= 0 && !found; i--) {
+        if (load_step >= 0 && steps[i] != load_step) continue;
+        found = checkpoint_path(folder, steps[i]);
+        if (checkpoint_state_vouches(found, "config.json")) continue;
+        free(found);
+        found = NULL;
+    }
+    free(steps);
+    return found;
+}
+
+/* Rank 0. *folder is NULL if the run begins with initial weights. */
+static Status find_origin(const TrainConfig *config, char **folder) {
+    const CheckpointConfig *c = &config->checkpoint;
+    *folder = NULL;
+    if (c->enable_checkpoint) {
+        char *checkpoints = path_join(config->job.dump_folder, c->folder);
+        *folder = find_step(checkpoints, c->load_step);
+        free(checkpoints);
+    }
+    if (*folder || !c->initial_load_path) return OK;
+    *folder = checkpoint_find(c->initial_load_path);
+    return *folder ? OK : BAD_INPUT;
+}
+
+Status origin_fill_model(TrainConfig *config, Comm *comm) {
+    char *folder = NULL;
+    Status status = comm_worst(comm, comm->rank == 0 ? find_origin(config, &folder) : OK);
+    int64_t found = folder != NULL;
+    comm->f->broadcast(comm, &found, sizeof found, 0);
+    Model *saved = NULL, *model = NULL;
+    SharedText shared = {0};
+    if (status == OK && found) {
+        status = read_model(folder, comm, &saved, &shared);
+        if (status == OK) {
+            model_fill_keys(config->model, &saved->config);
+            status = model_create(config->model, &model);
+        }
+        if (status == OK) status = compare(shared.path, saved, model, &config->checkpoint.allow_model_changes, NULL);
+        status = comm_worst(comm, status);
+    }
+    model_destroy(model);
+    model_destroy(saved);
+    free_text(&shared);
+    free(folder);
+    return status;
+}
