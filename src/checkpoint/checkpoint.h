@@ -24,7 +24,8 @@
 typedef struct CheckpointOptions {
     const char *folder;      /* created with the folders above it */
     const char *run_name;    /* run_lock_name: no two running jobs have the same */
-    int64_t keep_latest_k;   /* 0: all. 1: the older one goes only after the new one was read back and found good */
+    int64_t keep_latest_k;   /* of different weights, and the newest with a finite loss; 0: all. 1: the older one goes
+                                only after the new one was read back and found good */
     int64_t keep_every;      /* steps divisible by it are kept besides; 0: none */
     bool asynchronous;       /* copy the shards aside and write them in the background */
     int64_t max_shard_bytes; /* of one file; 0: 5 GB */
@@ -47,10 +48,11 @@ Status checkpointer_create(Comm *comm, const Unit *units, int count, const Check
 void checkpointer_destroy(Checkpointer *checkpointer);
 
 /* Saves the units as `step`. `state` is an object of scalars (cursor, seeds, ...) that a load hands back; the key
- * "step" is added. Synchronous: returns when the folder is there. Asynchronous: returns when the shards are copied;
- * poll or wait finishes it; an earlier save still in progress is waited for first (its failure is logged, not
- * returned). A save that fails on any rank fails on all: one message names rank, file and reason, the temporary folder
- * goes, older checkpoints stay, IO_ERROR is returned, and training may go on. Collective. */
+ * "step" is added. Its key "updated_step" is the last step that changed the weights (absent: this one): retention
+ * counts steps with the same weights once. Synchronous: returns when the folder is there. Asynchronous: returns when
+ * the shards are copied; poll or wait finishes it; an earlier save still in progress is waited for first (its failure
+ * is logged, not returned). A save that fails on any rank fails on all: one message names rank, file and reason, the
+ * temporary folder goes, older checkpoints stay, IO_ERROR is returned, and training may go on. Collective. */
 Status checkpoint_save(Checkpointer *checkpointer, int64_t step, const json_t *state, const CheckpointTexts *texts);
 /* Finishes an asynchronous save if all ranks have written their parts. OK if nothing is in progress or it goes on. */
 Status checkpoint_poll(Checkpointer *checkpointer);

@@ -466,6 +466,30 @@ static void remove_step(const Checkpointer *c, int64_t step) {
     free(old);
 }
 
+/* What retention has kept so far, from the newest step down. */
+typedef struct Retention {
+    int64_t weights;      /* how many different ones */
+    int64_t updated_step; /* of the last step looked at */
+    bool finite;          /* one of them was saved after a step with a finite loss */
+} Retention;
+
+/* A step without a state.json that can be read is not for retention to judge: it is neither counted nor removed. */
+static bool is_kept(const Checkpointer *c, int64_t step, Retention *kept) {
+    char *path = checkpoint_path(c->folder, step);
+    json_t *state = checkpoint_state_peek(path);
+    free(path);
+    if (!state) return true;
+    const int64_t updated_step = checkpoint_state_updated_step(state);
+    json_decref(state);
+    const bool other_weights = updated_step != kept->updated_step, finite = updated_step == step;
+    kept->updated_step = updated_step;
+    bool keep = c->options.keep_every > 0 && step % c->options.keep_every == 0;
+    if (other_weights && kept->weights++ < c->options.keep_latest_k) keep = true;
+    if (finite && !kept->finite) keep = true;
+    if (keep && finite) kept->finite = true;
+    return keep;
+}
+
 /* Rank 0: removes what retention does not keep. Steps beyond this one stay: they belong to a run that got further. */
 static void remove_old_steps(const Checkpointer *c) {
     const int64_t keep = c->options.keep_latest_k;
@@ -480,13 +504,10 @@ static void remove_old_steps(const Checkpointer *c) {
         }
     }
     int64_t *steps, count;
-    if (checkpoint_list(c->folder, &steps, &count)) return;
-    int64_t newer = 0;
-    for (int64_t i = count - 1; i >= 0; i--) {
-        if (steps[i] > c->step || newer++ < keep) continue;
-        if (c->options.keep_every > 0 && steps[i] % c->options.keep_every == 0) continue;
-        remove_step(c, steps[i]);
-    }
+    if (checkpoint_list_all(c->folder, &steps, &count)) return;
+    Retention kept = {.updated_step = -1};
+    for (int64_t i = count - 1; i >= 0; i--)
+        if (steps[i] <= c->step && !is_kept(c, steps[i], &kept)) remove_step(c, steps[i]);
     free(steps);
 }
 

@@ -121,6 +121,14 @@ json_t *checkpoint_state_peek(const char *folder) {
     return state;
 }
 
+int64_t checkpoint_state_updated_step(const json_t *state) {
+    const json_t *updated = json_object_get(state, "updated_step");
+    if (updated) return json_integer_value(updated);
+    /* Written by 0.1: the steps before it that changed nothing. */
+    return json_integer_value(json_object_get(state, "step")) -
+           json_integer_value(json_object_get(state, "skipped_in_row"));
+}
+
 bool checkpoint_state_vouches(const char *folder, const char *name) {
     json_t *state = checkpoint_state_peek(folder);
     char *path = path_join(folder, name), *text = NULL;

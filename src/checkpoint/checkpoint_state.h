@@ -3,7 +3,7 @@
  * can change unseen:
  *
  *   {"crc32": "xxxxxxxx",            of this text with 00000000 in its place
- *    "format_version": 1, "step": ..., "moments": "saved" | "zero", ... the driver's ...,
+ *    "format_version": 1, "step": ..., "moments": "saved" | "zero", "updated_step": ..., ... the driver's ...,
  *    "files": {"config.json": "xxxxxxxx", "model.safetensors": "xxxxxxxx" (its header), ...},
  *    "tensors": {"model.norm.weight": "xxxxxxxx", "exp_avg.model.norm.weight": ...}} */
 #ifndef FLAME_CHECKPOINT_CHECKPOINT_STATE_H
@@ -26,6 +26,8 @@ char *checkpoint_state_encode(const json_t *state, int64_t *bytes);
 Status checkpoint_state_read(const char *folder, json_t **state);
 /* The same without a message: NULL if it cannot be used. */
 json_t *checkpoint_state_peek(const char *folder);
+/* The last step that changed the weights: their checkpoint's own, unless the steps before it had no finite gradient. */
+int64_t checkpoint_state_updated_step(const json_t *state);
 /* BAD_INPUT (logged) if the state is of a version that this program does not know. */
 Status checkpoint_state_check_version(const json_t *state, const char *folder);
 /* Compares a small file of the folder with its CRC in the state. BAD_INPUT (logged) if it differs or is missing,

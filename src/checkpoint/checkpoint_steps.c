@@ -30,36 +30,42 @@ static int compare_steps(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count) {
-    *steps = calloc(1, sizeof **steps);
+Status checkpoint_list_all(const char *folder, int64_t **steps, int64_t *count) {
     *count = 0;
     char **names;
-    int64_t names_count;
+    int64_t names_count = 0;
     const int error = folder_list(folder, &names, &names_count);
-    CHECK(*steps, "no memory for the list of checkpoints");
-    if (error == ENOENT) return OK;
-    if (error) {
+    *steps = NULL;
+    if (error && error != ENOENT) {
         log_error("reading folder %s: %s", folder, strerror(error));
-        free(*steps);
-        *steps = NULL;
         return IO_ERROR;
     }
-    *steps = realloc(*steps, (size_t)(names_count + 1) * sizeof **steps);
+    *steps = calloc((size_t)names_count + 1, sizeof **steps);
     CHECK(*steps, "no memory for the list of checkpoints");
-    for (int64_t i = 0; i < names_count; i++) {
-        const int64_t step = step_of_name(names[i]);
-        if (step < 0) continue;
-        char *path = path_join(folder, names[i]), *state = path_join(path, "state.json");
-        if (file_exists(state))
-            (*steps)[(*count)++] = step;
-        else
-            log_warning("%s has no state.json: it is not a checkpoint and is left alone", path);
-        free(path);
-        free(state);
-    }
+    if (error) return OK;
+    for (int64_t i = 0; i < names_count; i++)
+        if (step_of_name(names[i]) >= 0) (*steps)[(*count)++] = step_of_name(names[i]);
     folder_list_free(names, names_count);
     qsort(*steps, (size_t)*count, sizeof **steps, compare_steps);
     return OK;
+}
+
+static bool is_complete(const char *folder, int64_t step) {
+    char *path = checkpoint_path(folder, step), *state = path_join(path, "state.json");
+    const bool complete = file_exists(state);
+    if (!complete) log_warning("%s has no state.json: it is not a checkpoint and is left alone", path);
+    free(path);
+    free(state);
+    return complete;
+}
+
+Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count) {
+    int64_t all;
+    const Status status = checkpoint_list_all(folder, steps, &all);
+    *count = 0;
+    for (int64_t i = 0; status == OK && i < all; i++)
+        if (is_complete(folder, (*steps)[i])) (*steps)[(*count)++] = (*steps)[i];
+    return status;
 }
 
 static bool has_weights(const char *path) {

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/files.h"
+#include "checkpoint/checkpoint_state.h"
 #include "checkpoint/run_lock.h"
 #include "checkpoint/weights.h"
 #include "training/origin.h"
@@ -29,7 +30,7 @@ static json_t *state_of(const Saver *saver, const Progress *p) {
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(saver->stream)->fingerprint);
     json_t *state =
         json_pack("{s:I,s:I,s:I,s:I,s:I,s:s}", "updates", (json_int_t)p->updates, "samples", (json_int_t)p->samples,
-                  "tokens", (json_int_t)p->tokens, "skipped_in_row", (json_int_t)p->skipped_in_row, "seed",
+                  "tokens", (json_int_t)p->tokens, "updated_step", (json_int_t)p->updated_step, "seed",
                   (json_int_t)saver->config->training.seed, "data_fingerprint", fingerprint);
     CHECK(state, "out of memory");
     return state;
@@ -71,8 +72,11 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
     if (status == OK && step >= 0) status = check_data(saver, state, saver->folder);
     if (status == OK && step >= 0) status = check_step_model(saver, session, step);
     if (status == OK && step >= 0) {
-        *progress = (Progress){step, integer_of(state, "updates"), integer_of(state, "samples"),
-                               integer_of(state, "tokens"), integer_of(state, "skipped_in_row")};
+        *progress = (Progress){.step = step,
+                               .updates = integer_of(state, "updates"),
+                               .samples = integer_of(state, "samples"),
+                               .tokens = integer_of(state, "tokens"),
+                               .updated_step = checkpoint_state_updated_step(state)};
         log_info("resuming after step %lld from %s", (long long)step, saver->folder);
     } else if (status == OK) {
         progress->step = -1;

@@ -12,7 +12,8 @@ typedef struct Progress {
     int64_t step;            /* steps done */
     int64_t updates;         /* of them, those that changed the weights */
     int64_t samples, tokens; /* consumed, over all ranks */
-    int64_t skipped_in_row;
+    int64_t updated_step;    /* the last that changed the weights */
+    int64_t skipped_in_row;  /* since the start of this process */
 } Progress;
 
 typedef struct Saver Saver;

@@ -176,6 +176,7 @@ static Status run_step(Trainer *t, StepResult *result) {
     p->samples += t->shape.samples;
     p->tokens += t->shape.samples * t->config->training.seq_len;
     p->updates += !update.skipped;
+    if (!update.skipped) p->updated_step = p->step;
     p->skipped_in_row = update.skipped ? p->skipped_in_row + 1 : 0;
     return OK;
 }

@@ -16,6 +16,7 @@ typedef struct Job {
     int64_t steps[8]; /* saved one after another; ends at 0 */
     CheckpointOptions options;
     int64_t load_step, loaded_step;
+    int64_t last_update; /* later steps have the weights of this one; 0: each has its own */
     bool weights_only;
     Status status;
     bool equal[THREAD_RANKS]; /* this rank's shard is what was saved */
@@ -36,6 +37,8 @@ static void save_body(Comm *comm, void *argument) {
     for (int i = 0; i < 8 && job->steps[i] && status == OK; i++) {
         small_model_fill(units, job->steps[i]);
         json_t *state = json_pack("{s:I,s:f}", "tokens", (json_int_t)(1000 * job->steps[i]), "best", 0.1);
+        if (job->last_update && job->steps[i] > job->last_update)
+            json_object_set_new(state, "updated_step", json_integer(job->last_update));
         status = checkpoint_save(checkpointer, job->steps[i], state, &texts);
         json_decref(state);
         /* What an asynchronous save writes must not change with the units. */
@@ -182,6 +185,39 @@ static void test_retention(void **unused) {
             assert_int_equal(entries(folder), expected);
             free(folder);
         }
+}
+
+/* Steps whose weights did not change do not push out good ones, and the newest with a finite loss always stays. */
+static void test_retention_of_equal_weights(void **unused) {
+    (void)unused;
+    static const struct {
+        int64_t keep, last_update;
+        const char *kept; /* of 1 to 7 */
+    } cases[] = {{1, 2, "0100001"}, {1, 6, "0000011"}, {2, 3, "0110001"}, {3, 5, "0011101"}, {2, 1, "1000001"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *folder = fresh_folder();
+        Job job = {.folder = folder,
+                   .steps = {1, 2, 3, 4, 5, 6, 7},
+                   .last_update = cases[i].last_update,
+                   .options = {.keep_latest_k = cases[i].keep, .asynchronous = i % 2 == 1}};
+        thread_run(2, save_body, &job);
+        assert_int_equal(job.status, OK);
+        for (int64_t step = 1; step <= 7; step++)
+            assert_int_equal(has_step(folder, step), cases[i].kept[step - 1] == '1');
+        free(folder);
+    }
+}
+
+static void test_retention_leaves_incomplete_steps(void **unused) {
+    (void)unused;
+    char *folder = fresh_folder(), *incomplete = checkpoint_path(folder, 1);
+    assert_int_equal(folder_create_all(incomplete), 0);
+    Job job = {.folder = folder, .steps = {2, 3, 4}, .options = {.keep_latest_k = 1}};
+    thread_run(1, save_body, &job);
+    assert_true(has_step(folder, 1) && has_step(folder, 4));
+    assert_int_equal(entries(folder), 2);
+    free(incomplete);
+    free(folder);
 }
 
 static void test_retention_leaves_later_steps(void **unused) {
@@ -403,6 +439,8 @@ int main(void) {
                                        cmocka_unit_test(test_files_do_not_depend_on_ranks),
                                        cmocka_unit_test(test_nothing_there),
                                        cmocka_unit_test(test_retention),
+                                       cmocka_unit_test(test_retention_of_equal_weights),
+                                       cmocka_unit_test(test_retention_leaves_incomplete_steps),
                                        cmocka_unit_test(test_retention_leaves_later_steps),
                                        cmocka_unit_test(test_step_is_replaced),
                                        cmocka_unit_test(test_flipped_bits),
