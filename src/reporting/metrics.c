@@ -1,14 +1,17 @@
 #include "reporting/metrics.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "reporting/journal.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "reporting/tensorboard.h"
@@ -38,12 +41,64 @@ static int64_t kept_bytes(const char *path, int64_t step) {
     return kept;
 }
 
-/* A new run in a folder that had one: its lines are put aside. */
-static int64_t put_aside(const char *path) {
-    char old[4096 + 8];
+/* A new run in a folder that had one: its lines are put aside, beside those of runs before it. */
+static Status put_aside(const char *path) {
+    char old[4096 + 24];
+    struct stat about;
+    if (stat(path, &about) != 0 || about.st_size == 0) return OK;
     snprintf(old, sizeof old, "%s.old", path);
-    if (rename(path, old) == 0) log_info("the metrics of an earlier run are now %s", old);
-    return 0;
+    for (int n = 2; access(old, F_OK) == 0; n++) snprintf(old, sizeof old, "%s.old-%d", path, n);
+    if (rename(path, old) != 0) {
+        log_error("%s cannot be renamed to %s: %s", path, old, strerror(errno));
+        return IO_ERROR;
+    }
+    log_info("the metrics of an earlier run are now %s", old);
+    return OK;
+}
+
+/* The whole lines behind the first `kept` bytes, in new memory; NULL if there are none. */
+static char *read_lines(const char *path, int64_t kept, int64_t *bytes) {
+    int fd;
+    int64_t size = 0;
+    if (file_open_read(path, &fd, &size) != 0) return NULL;
+    *bytes = size > kept ? size - kept : 0;
+    char *lines = malloc((size_t)*bytes + 1);
+    CHECK(lines, "no memory for the lines of %s", path);
+    if (file_read(fd, lines, *bytes, kept) != 0) *bytes = 0;
+    file_close(fd);
+    while (*bytes > 0 && lines[*bytes - 1] != '\n') --*bytes;
+    if (*bytes > 0) return lines;
+    free(lines);
+    return NULL;
+}
+
+static Status append_durably(const char *path, const char *lines, int64_t bytes) {
+    Journal journal;
+    Status status = journal_open(&journal, path, -1);
+    if (status != OK) return status;
+    journal_append(&journal, lines, (size_t)bytes);
+    if (journal.failing || fdatasync(journal.fd) != 0) {
+        log_error("%s cannot be written: metrics.jsonl stays as it is", path);
+        status = IO_ERROR;
+    }
+    journal_close(&journal);
+    return status;
+}
+
+/* A run that goes on from `step`: the lines behind *keep bytes are void, since it takes their steps again, and maybe
+ * otherwise. They are moved to metrics.void.jsonl. */
+static Status move_void_lines(const char *folder, const char *path, int64_t step, int64_t *keep) {
+    char void_path[4096];
+    int64_t bytes = 0;
+    *keep = kept_bytes(path, step);
+    char *lines = read_lines(path, *keep, &bytes);
+    if (!lines) return OK;
+    snprintf(void_path, sizeof void_path, "%s/metrics.void.jsonl", folder);
+    const Status status = append_durably(void_path, lines, bytes);
+    free(lines);
+    if (status == OK)
+        log_info("the lines of metrics.jsonl after step %lld are void: they are now in %s", (long long)step, void_path);
+    return status;
 }
 
 /* Whether somebody looks at a terminal. Open MPI gives each rank a terminal of its own, wherever mpirun's output goes:
@@ -62,8 +117,10 @@ static bool shows_on_terminal(void) {
 static Status open_files(Metrics *metrics, const MetricsOptions *options) {
     char path[4096];
     snprintf(path, sizeof path, "%s/metrics.jsonl", options->folder);
-    const int64_t keep = options->resumed_step > 0 ? kept_bytes(path, options->resumed_step) : put_aside(path);
-    Status status = journal_open(&metrics->lines, path, keep);
+    int64_t keep = 0;
+    Status status = options->resumed_step > 0 ? move_void_lines(options->folder, path, options->resumed_step, &keep)
+                                              : put_aside(path);
+    if (status == OK) status = journal_open(&metrics->lines, path, keep);
     if (status != OK) return status;
     snprintf(path, sizeof path, "%s/train.log", options->folder);
     status = journal_open(&metrics->text, path, -1);

@@ -26,7 +26,8 @@ typedef struct StepMetrics {
 typedef struct MetricsOptions {
     const char *folder;    /* job.dump_folder, which exists */
     const char *tb_folder; /* inside of folder; NULL: no TensorBoard files */
-    int64_t resumed_step;  /* lines of later steps are dropped from metrics.jsonl; 0: a new run */
+    int64_t resumed_step;  /* lines of later steps move to metrics.void.jsonl; 0: a new run, older lines move to
+                              metrics.jsonl.old, .old-2, ... */
     int64_t steps;         /* of the whole run */
 } MetricsOptions;
 

@@ -59,10 +59,10 @@ static char *read_all(const char *name, size_t *bytes) {
     return text;
 }
 
-/* The objects of metrics.jsonl. */
-static json_t *read_lines(void) {
+/* The objects of a file of lines. */
+static json_t *read_lines(const char *name) {
     size_t bytes = 0;
-    char *text = read_all("metrics.jsonl", &bytes);
+    char *text = read_all(name, &bytes);
     json_t *lines = json_array();
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
@@ -73,13 +73,15 @@ static json_t *read_lines(void) {
     return lines;
 }
 
-static void expect_steps(const int *steps, int count) {
-    json_t *lines = read_lines();
+static void expect_steps_of(const char *name, const int *steps, int count) {
+    json_t *lines = read_lines(name);
     assert_int_equal(json_array_size(lines), count);
     for (int i = 0; i < count; i++)
         assert_int_equal(json_integer_value(json_object_get(json_array_get(lines, (size_t)i), "step")), steps[i]);
     json_decref(lines);
 }
+
+static void expect_steps(const int *steps, int count) { expect_steps_of("metrics.jsonl", steps, count); }
 
 static void test_lines(void **state) {
     (void)state;
@@ -101,7 +103,7 @@ static void test_lines(void **state) {
     metrics_step(NULL, &step);
     metrics_close(metrics);
     capture_end(&capture, shown, sizeof shown);
-    json_t *lines = read_lines(), *first = json_array_get(lines, 0), *second = json_array_get(lines, 1);
+    json_t *lines = read_lines("metrics.jsonl"), *first = json_array_get(lines, 0), *second = json_array_get(lines, 1);
     json_t *validation = json_array_get(lines, 2);
     assert_int_equal(json_array_size(lines), 3);
     assert_int_equal(json_object_size(first), 11);
@@ -132,10 +134,12 @@ static void append_text(const char *text) {
     fclose(file);
 }
 
-/* Going on from step 4: lines of steps 5 and 6, and the one that a crash cut short, are gone; the next is 5. */
+/* Going on from step 4: lines of steps 5 and 6 are void, the one that a crash cut short is gone; the next is 5. */
 static void test_resume(void **state) {
     (void)state;
-    char shown[8192];
+    char shown[8192], path[512];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    remove(path); /* of other tests */
     Capture capture = capture_begin(1);
     Metrics *metrics = open_metrics(0);
     for (int s = 1; s <= 4; s++) log_step(metrics, s);
@@ -155,9 +159,19 @@ static void test_resume(void **state) {
     metrics_close(metrics);
     capture_end(&capture, shown, sizeof shown);
     expect_steps((int[]){10}, 1);
-    size_t bytes = 0;
-    free(read_all("metrics.jsonl.old", &bytes));
-    assert_true(bytes > 0);
+    expect_steps_of("metrics.jsonl.old", (int[]){1, 2, 3, 4, 4, 5}, 6);
+    expect_steps_of("metrics.void.jsonl", (int[]){5, 6}, 2);
+    capture = capture_begin(1);
+    for (int run = 11; run <= 12; run++) { /* neither overwrites what is older */
+        metrics = open_metrics(0);
+        log_step(metrics, run);
+        metrics_close(metrics);
+    }
+    capture_end(&capture, shown, sizeof shown);
+    expect_steps((int[]){12}, 1);
+    expect_steps_of("metrics.jsonl.old", (int[]){1, 2, 3, 4, 4, 5}, 6);
+    expect_steps_of("metrics.jsonl.old-2", (int[]){10}, 1);
+    expect_steps_of("metrics.jsonl.old-3", (int[]){11}, 1);
 }
 
 /* A full disk, here a limit on the size of files: whole lines only, one warning, and it goes on afterwards. */
