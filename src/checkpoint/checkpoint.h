@@ -72,9 +72,9 @@ SavedStep checkpoint_saved(const Checkpointer *checkpointer);
  * json_decref. BAD_INPUT (logged: which file, which tensor) if it is damaged or of another model. Collective. */
 Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state);
 
-/* Loads the newest step of `folder`, or step `load_step` if that is not -1. A damaged one is set aside with a loud
- * warning and the one before is tried; another model's is an error. *step is -1 if there is no checkpoint at all;
- * BAD_INPUT if there are some and none can be used. Collective. */
+/* Loads the newest step of `folder`, or step `load_step` if that is not -1. A damaged or incomplete one is set aside
+ * with a loud warning and the one before is tried; another model's is an error. *step is -1 if there is none, or
+ * every one was damaged; BAD_INPUT if one that may be sound cannot be used. Collective. */
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state);
 

@@ -258,7 +258,7 @@ Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, boo
 static Status agreed_list(const char *folder, Comm *comm, int64_t **steps, int64_t *count) {
     int64_t header[2] = {OK, 0};
     *steps = NULL;
-    if (comm->rank == 0) header[0] = checkpoint_list(folder, steps, &header[1]);
+    if (comm->rank == 0) header[0] = checkpoint_list_all(folder, steps, &header[1]);
     comm->f->broadcast(comm, header, sizeof header, 0);
     *count = header[1];
     if (header[0]) return (Status)header[0];
@@ -268,17 +268,10 @@ static Status agreed_list(const char *folder, Comm *comm, int64_t **steps, int64
     return OK;
 }
 
-/* Rank 0: takes a damaged step out of the row, so that retention does not count it. Nothing is removed. */
-static void set_aside(const char *path) {
-    const size_t size = strlen(path) + 16;
-    char *aside = malloc(size);
-    CHECK(aside, "no memory for a path");
-    snprintf(aside, size, "%s.damaged", path);
-    const int error = file_rename(path, aside);
-    if (error)
-        log_warning("%s is damaged and could not be renamed: %s", path, strerror(error));
-    else
-        log_warning("%s is damaged; it is now %s", path, aside);
+/* Rank 0: so that retention does not count it. */
+static void set_damaged_aside(const char *folder, int64_t step) {
+    char *aside = checkpoint_set_aside(folder, step, "damaged");
+    if (aside) log_warning("step %" PRId64 " is damaged; its checkpoint is now %s", step, aside);
     free(aside);
 }
 
@@ -289,8 +282,8 @@ Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit
     const Status status = agreed_list(folder, comm, &steps, &steps_count);
     if (status) return status;
     Verdict verdict = GOOD;
-    bool tried = false;
-    for (int64_t i = steps_count - 1; i >= 0 && *step < 0; i--) {
+    bool tried = false, unusable = false; /* unusable: a checkpoint that may be sound cannot be used */
+    for (int64_t i = steps_count - 1; i >= 0 && *step < 0 && verdict != FOREIGN; i--) {
         if (load_step >= 0 && steps[i] != load_step) continue;
         if (tried && comm->rank == 0)
             log_warning("falling back to the older checkpoint of step %" PRId64 ": the work since then is lost",
@@ -299,12 +292,12 @@ Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit
         char *path = checkpoint_path(folder, steps[i]);
         verdict = load(path, comm, units, count, false, state);
         if (verdict == GOOD) *step = steps[i];
-        if (verdict == DAMAGED && load_step < 0 && comm->rank == 0) set_aside(path);
+        if (verdict == DAMAGED && load_step < 0 && comm->rank == 0) set_damaged_aside(folder, steps[i]);
+        if (verdict != DAMAGED) unusable = true;
         free(path);
-        if (verdict == FOREIGN) break;
     }
     free(steps);
-    if (*step >= 0 || (!tried && load_step < 0)) return OK;
+    if (*step >= 0 || (!unusable && load_step < 0)) return OK;
     if (comm->rank == 0 && !tried) log_error("%s has no checkpoint of step %" PRId64, folder, load_step);
     if (comm->rank == 0 && tried) log_error("no checkpoint in %s can be used", folder);
     return BAD_INPUT;

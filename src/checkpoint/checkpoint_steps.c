@@ -53,7 +53,7 @@ Status checkpoint_list_all(const char *folder, int64_t **steps, int64_t *count) 
 static bool is_complete(const char *folder, int64_t step) {
     char *path = checkpoint_path(folder, step), *state = path_join(path, "state.json");
     const bool complete = file_exists(state);
-    if (!complete) log_warning("%s has no state.json: it is not a checkpoint and is left alone", path);
+    if (!complete) log_warning("%s has no state.json: it is not a whole checkpoint", path);
     free(path);
     free(state);
     return complete;
@@ -66,6 +66,33 @@ Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count) {
     for (int64_t i = 0; status == OK && i < all; i++)
         if (is_complete(folder, (*steps)[i])) (*steps)[(*count)++] = (*steps)[i];
     return status;
+}
+
+char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix) {
+    char *path = checkpoint_path(folder, step);
+    const size_t size = strlen(path) + strlen(suffix) + 24;
+    char *aside = malloc(size);
+    CHECK(aside, "no memory for a path");
+    snprintf(aside, size, "%s.%s", path, suffix);
+    for (int n = 2; folder_exists(aside); n++) snprintf(aside, size, "%s.%s-%d", path, suffix, n);
+    const int error = file_rename(path, aside);
+    if (error) {
+        log_error("%s cannot be renamed to %s: %s", path, aside, strerror(error));
+        free(aside);
+        aside = NULL;
+    }
+    free(path);
+    return aside;
+}
+
+char *checkpoint_trace(const char *folder) {
+    char **names, *found = NULL;
+    int64_t count;
+    if (folder_list(folder, &names, &count)) return NULL;
+    for (int64_t i = count - 1; i >= 0 && !found; i--)
+        if (strncmp(names[i], "step-", 5) == 0 && !strstr(names[i], ".tmp-")) found = strdup(names[i]);
+    folder_list_free(names, count);
+    return found;
 }
 
 static bool has_weights(const char *path) {

@@ -96,7 +96,7 @@ static Status compare(const char *path, const Model *saved, const Model *model, 
     for (int64_t i = 0; i < all.count; i++) {
         const KeyDifference *d = &all.item[i];
         KeyDifferences *into = d->inert || is_allowed(allowed, d->name) ? differences : &refused;
-        if (into) key_differences_add(into, "", d->name, d->old, d->now);
+        if (into) key_differences_add(into, into == &refused ? "" : "model", d->name, d->old, d->now);
     }
     if (refused.count > 0) {
         refuse(path, &refused);

@@ -15,7 +15,7 @@
 Status origin_fill_model(TrainConfig *config, Comm *comm);
 
 /* Compares the model with FOLDER/config.json. BAD_INPUT after one message that names each key with both values. Adds
- * to `differences` what differs and is allowed. Collective. */
+ * what differs and is allowed to `differences` (may be NULL), as model.KEY. Collective. */
 Status origin_check_model(const char *folder, const Model *model, const StringList *allowed, Comm *comm,
                           KeyDifferences *differences);
 

@@ -10,6 +10,7 @@
 #include "checkpoint/checkpoint_state.h"
 #include "checkpoint/run_lock.h"
 #include "checkpoint/weights.h"
+#include "training/changes.h"
 #include "training/origin.h"
 
 /* Ranks of a killed job live for about two seconds more. */
@@ -23,6 +24,8 @@ struct Saver {
     char *folder;
     Checkpointer *checkpointer; /* NULL: checkpoints are off */
     char *config_yaml;
+    int64_t begun_step; /* the step of the checkpoint that the run goes on from; -1: it begins */
+    KeyDifferences changes;
 };
 
 static json_t *state_of(const Saver *saver, const Progress *p) {
@@ -55,12 +58,33 @@ static int64_t integer_of(const json_t *state, const char *key) {
     return json_integer_value(json_object_get(state, key));
 }
 
-/* The step that was loaded may be an older one than that which filled the run's keys. */
-static Status check_step_model(const Saver *saver, const Session *session, int64_t step) {
+/* Whether the loaded step is of this run's model, which may have been filled from another step; what has changed. */
+static Status compare_step(Saver *saver, const Session *session, int64_t step) {
     char *path = checkpoint_path(saver->folder, step);
-    const Status status =
-        origin_check_model(path, session->model, &saver->config->checkpoint.allow_model_changes, session->comm, NULL);
+    const Status status = origin_check_model(path, session->model, &saver->config->checkpoint.allow_model_changes,
+                                             session->comm, &saver->changes);
+    if (status == OK && session->comm->rank == 0) changes_find(path, saver->config, step, &saver->changes);
     free(path);
+    return status;
+}
+
+/* Rank 0: steps beyond the one that the run goes on from are another branch's. They must not be resumed later. */
+static Status set_newer_aside(const Saver *saver, int64_t step) {
+    int64_t *steps, count, moved = 0;
+    Status status = checkpoint_list_all(saver->folder, &steps, &count);
+    for (int64_t i = 0; i < count && status == OK; i++) {
+        if (steps[i] <= step) continue;
+        char *aside = checkpoint_set_aside(saver->folder, steps[i], "rewound");
+        if (!aside) status = IO_ERROR;
+        moved += aside != NULL;
+        free(aside);
+    }
+    if (moved > 0)
+        log_warning("going back to step %lld: the %lld later checkpoints of %s, up to step %lld, are set aside as "
+                    "step-....rewound. Nothing removes them; to go on from one, move it into another job.dump_folder "
+                    "under its old name",
+                    (long long)step, (long long)moved, saver->folder, (long long)steps[count - 1]);
+    free(steps);
     return status;
 }
 
@@ -70,19 +94,37 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
     Status status = checkpoint_resume(saver->folder, saver->config->checkpoint.load_step, session->comm,
                                       session->model->unit, session->model->units, &step, &state);
     if (status == OK && step >= 0) status = check_data(saver, state, saver->folder);
-    if (status == OK && step >= 0) status = check_step_model(saver, session, step);
+    if (status == OK && step >= 0) status = compare_step(saver, session, step);
+    if (status == OK && step >= 0)
+        status = agree(session->comm, session->comm->rank == 0 ? set_newer_aside(saver, step) : OK);
     if (status == OK && step >= 0) {
         *progress = (Progress){.step = step,
                                .updates = integer_of(state, "updates"),
                                .samples = integer_of(state, "samples"),
                                .tokens = integer_of(state, "tokens"),
                                .updated_step = checkpoint_state_updated_step(state)};
-        log_info("resuming after step %lld from %s", (long long)step, saver->folder);
-    } else if (status == OK) {
-        progress->step = -1;
+        saver->begun_step = step;
     }
     json_decref(state);
     return status;
+}
+
+/* Rank 0: where there were checkpoints, step 0 would throw away what they cost. */
+static Status check_fresh_start(const Saver *saver) {
+    const CheckpointConfig *c = &saver->config->checkpoint;
+    char *trace = checkpoint_trace(saver->folder);
+    if (trace && !c->start_over)
+        log_error("%s holds %s, %s: this run would begin at step 0. %s, choose another job.dump_folder, or set "
+                  "checkpoint.start_over: true",
+                  saver->folder, trace,
+                  c->enable_checkpoint ? "but no checkpoint that can be used"
+                                       : "but checkpoint.enable_checkpoint is false",
+                  c->enable_checkpoint ? "Bring a checkpoint back" : "Set it to true to go on from there");
+    const bool refused = trace && !c->start_over;
+    if (trace && c->start_over)
+        log_warning("checkpoint.start_over: the run begins at step 0 although %s holds %s", saver->folder, trace);
+    free(trace);
+    return refused ? BAD_INPUT : OK;
 }
 
 static Status begin_weights(const TrainConfig *config, Session *session) {
@@ -93,6 +135,9 @@ static Status begin_weights(const TrainConfig *config, Session *session) {
     }
     char *folder = checkpoint_find(path);
     Status status = agree(session->comm, folder ? OK : BAD_INPUT);
+    if (status == OK)
+        status =
+            origin_check_model(folder, session->model, &config->checkpoint.allow_model_changes, session->comm, NULL);
     if (status == OK) status = weights_load(folder, session->comm, session->model->unit, session->model->units);
     if (status == OK) log_info("weights from %s", folder);
     free(folder);
@@ -131,14 +176,27 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     saver->stream = stream;
     saver->folder = path_join(config->job.dump_folder, config->checkpoint.folder);
     saver->config_yaml = config_text(config);
+    saver->begun_step = -1;
     *progress = (Progress){.step = -1};
     Status status = run_lock_acquire(session->comm, config->job.dump_folder, lock_patience_seconds, &saver->lock);
     if (status == OK && config->checkpoint.enable_checkpoint) status = resume(saver, session, progress);
     if (status == OK && progress->step < 0) {
         *progress = (Progress){0};
-        status = begin_weights(config, session);
+        status = agree(session->comm, session->comm->rank == 0 ? check_fresh_start(saver) : OK);
+        if (status == OK) status = begin_weights(config, session);
     }
     return status == OK ? open_checkpoints(saver) : status;
+}
+
+void saver_report(const Saver *saver, Metrics *metrics) {
+    const CheckpointConfig *c = &saver->config->checkpoint;
+    if (saver->begun_step >= 0) {
+        metrics_note(metrics, "resuming after step %lld from %s%s", (long long)saver->begun_step, saver->folder,
+                     c->initial_load_path ? "; checkpoint.initial_load_path is for new runs and not read" : "");
+        changes_print(&saver->changes, saver->begun_step, metrics);
+    }
+    if (!c->enable_checkpoint)
+        metrics_note(metrics, "this run keeps no weights: checkpoint.enable_checkpoint is false");
 }
 
 Status saver_save(Saver *saver, const Progress *progress, bool wait) {
@@ -172,5 +230,6 @@ void saver_close(Saver *saver) {
     run_lock_release(saver->lock);
     free(saver->folder);
     free(saver->config_yaml);
+    key_differences_free(&saver->changes);
     free(saver);
 }

@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "checkpoint/checkpoint.h"
 #include "data/stream.h"
+#include "reporting/metrics.h"
 #include "training/session.h"
 
 typedef struct Progress {
@@ -19,9 +20,14 @@ typedef struct Progress {
 typedef struct Saver Saver;
 
 /* Where the run begins: from the newest complete checkpoint of the dump folder (or checkpoint.load_step), else from
- * checkpoint.initial_load_path, else from initial weights. *saver is NULL if checkpoints are off. Collective. */
+ * checkpoint.initial_load_path, else from initial weights. Checkpoints of later steps than the one it goes on from are
+ * set aside as step-S.rewound. A folder that had checkpoints begins at step 0 only with checkpoint.start_over.
+ * Collective. */
 Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress,
                       Saver **saver);
+
+/* Says in the log where the run begins, and what has changed since the checkpoint that it goes on from. */
+void saver_report(const Saver *saver, Metrics *metrics);
 
 /* Writes a checkpoint of this step; in the background unless `wait` or checkpoint.async_mode is disabled. A checkpoint
  * that fails is a warning, training goes on; IO_ERROR only where `wait` says that this was the last one. Collective. */

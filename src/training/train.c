@@ -132,6 +132,7 @@ static Status prepare(Trainer *t) {
     if (status == OK && comm->rank == 0) status = write_effective_config(t->config);
     status = agree(comm, status);
     if (status == OK) status = agree(comm, open_metrics(t));
+    if (status == OK) saver_report(t->saver, t->metrics);
     return status;
 }
 

@@ -234,15 +234,29 @@ static void test_retention_leaves_later_steps(void **unused) {
 
 static void test_step_is_replaced(void **unused) {
     (void)unused;
-    char *folder = fresh_folder(), *state = file_in(folder, 8, "state.json");
+    char *folder = fresh_folder();
     save(folder, 1, 8, (CheckpointOptions){0});
-    assert_int_equal(file_remove(state), 0);
-    assert_int_equal(resume(folder, 1, -1), -1);
     save(folder, 2, 8, (CheckpointOptions){0});
     assert_int_equal(resume(folder, 1, -1), 8);
     assert_int_equal(entries(folder), 1);
-    free(state);
     free(folder);
+}
+
+/* Neither skipped nor replaced: each is set aside under a name of its own. */
+static void test_incomplete_step(void **unused) {
+    (void)unused;
+    char *folder = fresh_folder(), *state = file_in(folder, 8, "state.json");
+    save(folder, 1, 4, (CheckpointOptions){0});
+    for (int64_t left = 2; left <= 3; left++) {
+        save(folder, 1, 8, (CheckpointOptions){0});
+        assert_int_equal(file_remove(state), 0);
+        assert_int_equal(resume(folder, 2, -1), 4);
+        assert_int_equal(entries(folder), left);
+    }
+    char *last = path_join(folder, "step-00000008.damaged-2"), *trace = checkpoint_trace(folder);
+    assert_true(folder_exists(last));
+    assert_string_equal(trace, "step-00000008.damaged-2");
+    free(last), free(trace), free(state), free(folder);
 }
 
 static void flip_bit(const char *path, int64_t bit) {
@@ -443,6 +457,7 @@ int main(void) {
                                        cmocka_unit_test(test_retention_leaves_incomplete_steps),
                                        cmocka_unit_test(test_retention_leaves_later_steps),
                                        cmocka_unit_test(test_step_is_replaced),
+                                       cmocka_unit_test(test_incomplete_step),
                                        cmocka_unit_test(test_flipped_bits),
                                        cmocka_unit_test(test_fall_back),
                                        cmocka_unit_test(test_weights_only),
