@@ -26,6 +26,8 @@ struct Saver {
     char *config_yaml;
     int64_t begun_step; /* the step of the checkpoint that the run goes on from; -1: it begins */
     KeyDifferences changes;
+    Metrics *metrics;      /* rank 0 */
+    int64_t reported_step; /* the newest save that the log knows of */
 };
 
 static json_t *state_of(const Saver *saver, const Progress *p) {
@@ -176,7 +178,7 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     saver->stream = stream;
     saver->folder = path_join(config->job.dump_folder, config->checkpoint.folder);
     saver->config_yaml = config_text(config);
-    saver->begun_step = -1;
+    saver->begun_step = saver->reported_step = -1;
     *progress = (Progress){.step = -1};
     Status status = run_lock_acquire(session->comm, config->job.dump_folder, lock_patience_seconds, &saver->lock);
     if (status == OK && config->checkpoint.enable_checkpoint) status = resume(saver, session, progress);
@@ -188,8 +190,9 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     return status == OK ? open_checkpoints(saver) : status;
 }
 
-void saver_report(const Saver *saver, Metrics *metrics) {
+void saver_report(Saver *saver, Metrics *metrics) {
     const CheckpointConfig *c = &saver->config->checkpoint;
+    saver->metrics = metrics;
     if (saver->begun_step >= 0) {
         metrics_note(metrics, "resuming after step %lld from %s%s", (long long)saver->begun_step, saver->folder,
                      c->initial_load_path ? "; checkpoint.initial_load_path is for new runs and not read" : "");
@@ -199,14 +202,31 @@ void saver_report(const Saver *saver, Metrics *metrics) {
         metrics_note(metrics, "this run keeps no weights: checkpoint.enable_checkpoint is false");
 }
 
+/* After whatever may have finished a save, so that each is in the log. */
+static void report_saved(Saver *saver) {
+    const SavedStep saved = checkpoint_saved(saver->checkpointer);
+    if (saved.step != saver->reported_step)
+        metrics_note(saver->metrics, "saved step %lld: %.1f MB in %.2f s", (long long)saved.step,
+                     (double)saved.bytes / 1e6, saved.seconds);
+    saver->reported_step = saved.step;
+}
+
+static void finish_save(Saver *saver) {
+    checkpoint_wait(saver->checkpointer); /* its failure is logged; training goes on */
+    report_saved(saver);
+}
+
 Status saver_save(Saver *saver, const Progress *progress, bool wait) {
-    if (!saver->checkpointer || checkpoint_saved(saver->checkpointer).step == progress->step) return OK;
+    if (!saver->checkpointer) return OK;
+    finish_save(saver);
+    if (saver->reported_step == progress->step) return OK;
     char *config_json = model_config_json(saver->session->model),
          *generation = model_generation_config_json(saver->session->model);
     const CheckpointTexts texts = {config_json, generation, saver->config_yaml};
     json_t *state = state_of(saver, progress);
     Status status = checkpoint_save(saver->checkpointer, progress->step, state, &texts);
     if (status == OK && wait) status = checkpoint_wait(saver->checkpointer);
+    report_saved(saver);
     json_decref(state);
     free(config_json);
     free(generation);
@@ -216,17 +236,16 @@ Status saver_save(Saver *saver, const Progress *progress, bool wait) {
 }
 
 Status saver_poll(Saver *saver) {
-    if (saver->checkpointer) checkpoint_poll(saver->checkpointer); /* its failure is logged; training goes on */
+    if (!saver->checkpointer) return OK;
+    checkpoint_poll(saver->checkpointer); /* its failure is logged; training goes on */
+    report_saved(saver);
     return OK;
-}
-
-SavedStep saver_saved(const Saver *saver) {
-    return saver->checkpointer ? checkpoint_saved(saver->checkpointer) : (SavedStep){.step = -1};
 }
 
 void saver_close(Saver *saver) {
     if (!saver) return;
-    if (saver->checkpointer) checkpointer_destroy(saver->checkpointer);
+    if (saver->checkpointer) finish_save(saver);
+    checkpointer_destroy(saver->checkpointer);
     run_lock_release(saver->lock);
     free(saver->folder);
     free(saver->config_yaml);

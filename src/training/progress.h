@@ -26,16 +26,15 @@ typedef struct Saver Saver;
 Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress,
                       Saver **saver);
 
-/* Says in the log where the run begins, and what has changed since the checkpoint that it goes on from. */
-void saver_report(const Saver *saver, Metrics *metrics);
+/* Says in the log where the run begins and what has changed since the checkpoint that it goes on from; from here on
+ * also each save that is complete. `metrics` (NULL on other ranks than 0) must live as long as the saver. */
+void saver_report(Saver *saver, Metrics *metrics);
 
 /* Writes a checkpoint of this step; in the background unless `wait` or checkpoint.async_mode is disabled. A checkpoint
  * that fails is a warning, training goes on; IO_ERROR only where `wait` says that this was the last one. Collective. */
 Status saver_save(Saver *saver, const Progress *progress, bool wait);
 /* Finishes a background save that is ready. Collective, cheap. */
 Status saver_poll(Saver *saver);
-/* The newest save of this run. */
-SavedStep saver_saved(const Saver *saver);
 void saver_close(Saver *saver);
 
 #endif

@@ -252,15 +252,9 @@ static Status save(Trainer *t, bool last) {
     return status;
 }
 
-/* Saves the step if it is `due`, waiting for it if it is the `last`; says when a save is complete. */
+/* Saves the step if it is `due`, waiting for it if it is the `last`. */
 static Status save_if(Trainer *t, bool due, bool last) {
-    const int64_t before = saver_saved(t->saver).step;
-    const Status status = due ? save(t, last) : saver_poll(t->saver);
-    const SavedStep saved = saver_saved(t->saver);
-    if (saved.step != before)
-        metrics_note(t->metrics, "saved step %lld: %.1f MB in %.2f s", (long long)saved.step, (double)saved.bytes / 1e6,
-                     saved.seconds);
-    return status;
+    return due ? save(t, last) : saver_poll(t->saver);
 }
 
 /* What can fail comes after the save that is due. */
