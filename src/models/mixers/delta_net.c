@@ -46,7 +46,7 @@ static Status delta_net_complete(void *config, const ModelConfig *model) {
         log_error("model.allow_neg_eigval: true with use_beta: false is not supported");
         return BAD_INPUT;
     }
-    return heads_complete(&c->heads, model, c->num_heads, -1, c->expand_k, c->expand_v);
+    return heads_complete(&c->heads, model, c->num_heads, NULL, c->expand_k, c->expand_v);
 }
 
 static void delta_net_parameters(Layer *layer) {

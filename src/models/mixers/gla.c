@@ -44,7 +44,7 @@ enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, GK_PROJ_0, GK_PROJ_1, GK_BIAS, O_PROJ, G_
 
 static Status gla_complete(void *config, const ModelConfig *model) {
     GlaConfig *c = config;
-    return heads_complete(&c->heads, model, c->num_heads, c->num_kv_heads, c->expand_k, c->expand_v);
+    return heads_complete(&c->heads, model, c->num_heads, &c->num_kv_heads, c->expand_k, c->expand_v);
 }
 
 static void gla_parameters(Layer *layer) {

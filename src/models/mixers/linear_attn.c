@@ -61,7 +61,7 @@ static Status linear_attn_complete(void *config, const ModelConfig *model) {
         log_error("model.%s: true is not supported", only_false[i].key);
         return BAD_INPUT;
     }
-    return heads_complete(&c->heads, model, c->num_heads, c->num_kv_heads, c->expand_k, c->expand_v);
+    return heads_complete(&c->heads, model, c->num_heads, &c->num_kv_heads, c->expand_k, c->expand_v);
 }
 
 static bool maps_by(const LinearAttnConfig *c, const char *name) { return strcmp(c->feature_map, name) == 0; }

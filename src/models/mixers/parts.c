@@ -5,9 +5,10 @@
 
 #include "base/log.h"
 
-Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t num_kv_heads, double expand_k,
+Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
                       double expand_v) {
-    const int64_t kv_count = num_kv_heads < 0 ? num_heads : num_kv_heads;
+    if (num_kv_heads && *num_kv_heads < 0) *num_kv_heads = num_heads;
+    const int64_t kv_count = num_kv_heads ? *num_kv_heads : num_heads;
     const int64_t key_size = (int64_t)((double)model->hidden_size * expand_k);
     const int64_t value_size = (int64_t)((double)model->hidden_size * expand_v);
     if (num_heads % kv_count != 0) {

@@ -34,8 +34,9 @@ typedef struct Heads {
     int64_t count, kv_count, key_size, value_size;
 } Heads;
 
-/* From the config keys num_heads, num_kv_heads (-1: num_heads), expand_k and expand_v. Refuses what does not divide. */
-Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t num_kv_heads, double expand_k,
+/* From the config keys num_heads, num_kv_heads (-1 becomes num_heads; NULL: no such key), expand_k and expand_v.
+ * Refuses what does not divide. */
+Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
                       double expand_v);
 
 /* *size = head_dim * expand_v, which must be a whole number. */

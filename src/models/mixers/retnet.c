@@ -46,7 +46,7 @@ enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, O_PROJ, G_NORM };
 
 static Status retnet_complete(void *config, const ModelConfig *model) {
     RetnetConfig *c = config;
-    const Status status = heads_complete(&c->heads, model, c->num_heads, c->num_kv_heads, c->expand_k, c->expand_v);
+    const Status status = heads_complete(&c->heads, model, c->num_heads, &c->num_kv_heads, c->expand_k, c->expand_v);
     if (status != OK) return status;
     const int64_t K = c->heads.key_size / c->num_heads;
     if (K % 2 != 0 || K > LARGEST_KEY) {
