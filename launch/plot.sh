@@ -1,18 +1,24 @@
 #!/bin/sh
 # Draws loss, validation loss, learning rate, gradient norm and tokens/s of one or more runs into one picture.
-#   launch/plot.sh [-o FILE.png] RUN...      RUN is a job.dump_folder or its metrics.jsonl
-# Without -o the picture is curves.png in the first run's folder.
+#   launch/plot.sh [-o FILE.png|FILE.svg] [-q QUANTITY,...] RUN...      RUN is a job.dump_folder or its metrics.jsonl
+# Without -o the picture is curves.png in the first run's folder; without -q it has all of loss, val_loss, lr, grad_norm and
+# tokens_per_second.
 set -eu
 case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
-output=
-if [ "${1-}" = -o ]; then
-    [ $# -ge 2 ] || { echo "plot.sh: -o wants a file" >&2; exit 2; }
-    output=$2
-    shift 2
-fi
-case "${1-}" in
-    '' | -*) "$0" --help >&2; exit 2 ;;
-esac
+output='' all='loss val_loss lr grad_norm tokens_per_second'
+quantities=$all
+while getopts o:q: option; do
+    case $option in
+        o) output=$OPTARG ;;
+        q) quantities=$(echo "$OPTARG" | tr , ' ') ;;
+        *) exit 2 ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || { "$0" --help >&2; exit 2; }
+for quantity in $quantities; do
+    case " $all " in *" $quantity "*) ;; *) echo "plot.sh: there is no quantity $quantity, but: $all" >&2; exit 2 ;; esac
+done
 command -v gnuplot > /dev/null || { echo "plot.sh: gnuplot is missing (Debian: apt install gnuplot-nox)" >&2; exit 1; }
 
 columns=$(mktemp -d)
@@ -56,7 +62,6 @@ legend() { # one panel with the names alone
     printf 'unset grid\nset xrange [0:1]\nset yrange [0:1]\nplot %s\n' "$plots"
 }
 
-quantities="loss val_loss lr grad_norm tokens_per_second"
 number=0
 for run in "$@"; do
     file=$run
@@ -71,16 +76,27 @@ for run in "$@"; do
     [ -n "$output" ] || output=$(dirname "$file")/curves.png
 done
 
+panels=$(($(echo "$quantities" | wc -w) + (number > 3)))
+columns_of_panels=$((panels < 3 ? panels : 3)) rows_of_panels=$(((panels + 2) / 3))
+size=$((466 * columns_of_panels)),$((450 * rows_of_panels))
+case $output in
+    *.svg) terminal="svg size $size font 'sans-serif,14' background '#ffffff'" ;;
+    *) terminal="pngcairo size $size font 'Sans,11'" ;;
+esac
 {
-    printf 'set terminal pngcairo size 1400,900 font "Sans,11"\nset output "%s"\n' "$output"
+    printf 'set terminal %s\nset output "%s"\n' "$terminal" "$output"
     printf 'set grid linecolor "#dddddd"\nset border 3\nset tics nomirror\nset xlabel "step"\nset key top right\n'
-    printf 'set datafile missing "NaN"\nset xrange [0:*]\nset multiplot layout 2,3\n'
+    printf 'set datafile missing "NaN"\nset xrange [0:*]\nset multiplot layout %d,%d\n' $rows_of_panels $columns_of_panels
     [ "$number" -le 3 ] || printf 'unset key\n'
-    curve loss "training loss" ""
-    curve val_loss "validation loss" "" linespoints
-    curve lr "learning rate" "set yrange [0:*]"
-    curve grad_norm "gradient norm" "set yrange [*:*]; set logscale y"
-    curve tokens_per_second "tokens per second" "set yrange [0:*]"
+    for quantity in $quantities; do
+        case $quantity in
+            loss) curve loss "training loss" "" ;;
+            val_loss) curve val_loss "validation loss" "" linespoints ;;
+            lr) curve lr "learning rate" "set yrange [0:*]" ;;
+            grad_norm) curve grad_norm "gradient norm" "set yrange [*:*]; set logscale y" ;;
+            tokens_per_second) curve tokens_per_second "tokens per second" "set yrange [0:*]" ;;
+        esac
+    done
     [ "$number" -le 3 ] || legend
     printf 'unset multiplot\n'
 } > "$columns/plot.gp"
