@@ -17,6 +17,9 @@ cd "$work"
 for file in README.md CHANGELOG.md LICENSE CITATION.cff docs/models.md; do
     [ -s "$prefix/share/doc/flame-c/$file" ] || fail "share/doc/flame-c/$file is missing"
 done
+"$FLAME" --man | cmp - "$prefix/share/man/man1/flame-c.1" || fail "the manual page is missing or another"
+"$FLAME" --completion bash | cmp - "$prefix/share/bash-completion/completions/flame-c" || fail "bash's completion is missing or another"
+"$FLAME" --completion zsh | cmp - "$prefix/share/zsh/site-functions/_flame-c" || fail "zsh's completion is missing or another"
 for config in "$source_folder"/configs/*.yaml; do
     cmp -s "$config" "$prefix/share/flame-c/configs/$(basename "$config")" || fail "$(basename "$config") is missing or another"
 done
