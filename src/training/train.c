@@ -253,9 +253,7 @@ static Status save(Trainer *t, bool last) {
 }
 
 /* Saves the step if it is `due`, waiting for it if it is the `last`. */
-static Status save_if(Trainer *t, bool due, bool last) {
-    return due ? save(t, last) : saver_poll(t->saver);
-}
+static Status save_if(Trainer *t, bool due, bool last) { return due ? save(t, last) : saver_poll(t->saver); }
 
 /* What can fail comes after the save that is due. */
 static Status take_step(Trainer *t, StepResult *result) {
