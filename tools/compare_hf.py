@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Does Hugging Face compute what flame-c computes?
 
-Loads a checkpoint folder with transformers and the real flash-linear-attention (fla), on a CPU, and compares its logits with
-those of flame-c on the same tokens. Missing or unexpected tensors are errors. Ends with one line and exit code 0 or 1.
+Loads checkpoint folders with transformers and the real flash-linear-attention (fla), on a CPU, and compares their logits with
+those of flame-c on the same tokens. Missing or unexpected tensors are errors. Ends with one line a folder and exit code 0 or 1.
 
-    tools/compare_hf.py FOLDER --flame-c build/flame-c        runs `flame-c logits` on random tokens itself
+    tools/compare_hf.py FOLDER ... --flame-c build/flame-c    runs `flame-c logits` on random tokens itself
     tools/compare_hf.py FOLDER --logits FILE.safetensors      takes input_ids [B, T] and logits [B, T, vocabulary] from a file
+    ... --save DIR                                            also writes each model as transformers does: DIR/NAME of the folder
 
-Needs: pip install torch 'transformers>=4.45,<5' flash-linear-attention safetensors
+Needs: pip install torch transformers flash-linear-attention safetensors (tried: 4.57 with fla 0.5.2, 5.24 with 0.6.0)
 fla's kernels run in Triton's interpreter, about a second per layer and 100 tokens: this checks numbers, not speed.
 """
 import argparse
@@ -38,7 +39,7 @@ try:
     import triton.runtime.interpreter
     from safetensors.torch import load_file, save_file
 except ImportError as error:
-    sys.exit(f"compare_hf: {error}. pip install torch 'transformers>=4.45,<5' flash-linear-attention safetensors")
+    sys.exit(f"compare_hf: {error}. pip install torch transformers flash-linear-attention safetensors")
 
 
 def run_without_benchmarks(tuner, *args, **kwargs):
@@ -117,8 +118,7 @@ def prepare_fla():
     sys.modules["flash_attn"] = stand_in
 
 
-def reference_logits(folder, tokens):
-    prepare_fla()
+def reference_logits(folder, tokens, save):
     import fla  # noqa: F401, registers its models with transformers
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -129,6 +129,8 @@ def reference_logits(folder, tokens):
             sys.exit(f"compare_hf: {folder}: {problem}: {', '.join(map(str, list(loading[problem])[:5]))}")
     print(f"loaded {type(model).__name__}, {sum(p.numel() for p in model.parameters())} parameters: "
           "no missing, unexpected or mismatched key")
+    if save:
+        model.save_pretrained(os.path.join(save, os.path.basename(os.path.normpath(folder))))
     with torch.no_grad():
         return model.eval()(input_ids=tokens, use_cache=False).logits.float()
 
@@ -154,31 +156,38 @@ def newest_step(folder):
     return max(steps) if steps else sys.exit(f"compare_hf: {folder} has neither config.json nor a step-... folder")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", help="a run, a step folder of it, or an exported folder")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--flame-c", metavar="PROGRAM", help="run this program's `logits` command")
-    source.add_argument("--logits", metavar="FILE", help="a safetensors file with input_ids and logits")
-    parser.add_argument("--length", type=int, default=128, help="tokens to try with --flame-c (default 128)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tolerance", type=float, default=1e-4, help="RMS(difference) / RMS(reference), default 1e-4")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    options.folder = newest_step(options.folder)
+def compare(folder, options):
+    """Whether flame-c and fla agree on one folder."""
+    folder = newest_step(folder)
     if options.logits:
         file = load_file(options.logits)
         tokens, ours = file["input_ids"], file["logits"]
     else:
-        tokens, ours = run_flame(options.flame_c, options.folder, options.length, options.seed)
-    reference = reference_logits(options.folder, tokens)
+        tokens, ours = run_flame(options.flame_c, folder, options.length, options.seed)
+    reference = reference_logits(folder, tokens, options.save)
     ours = ours.float().reshape(reference.shape)
     error = ((ours - reference).double().pow(2).mean() / reference.double().pow(2).mean()).sqrt().item()
     good = error <= options.tolerance
     agree = (ours.argmax(-1) == reference.argmax(-1)).float().mean().item()
     print(f"compare_hf: {'passed' if good else 'FAILED'}, logits differ by {error:.3g} (relative RMS, tolerance "
           f"{options.tolerance:g}), largest {(ours - reference).abs().max().item():.3g}; same next token in {agree:.1%}")
-    return 0 if good else 1
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run, a step folder of it, or an exported folder")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--flame-c", metavar="PROGRAM", help="run this program's `logits` command")
+    source.add_argument("--logits", metavar="FILE", help="a safetensors file with input_ids and logits")
+    parser.add_argument("--length", type=int, default=128, help="tokens to try with --flame-c (default 128)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="RMS(difference) / RMS(reference), default 1e-4")
+    parser.add_argument("--save", metavar="DIR", help="write each model into DIR, as transformers does")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    prepare_fla()
+    return 0 if all([compare(folder, options) for folder in options.folders]) else 1
 
 
 if __name__ == "__main__":

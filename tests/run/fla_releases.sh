@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Releases of fla and transformers read what flame-c writes, flame-c reads what they write, and the logits are the same. Each
+# Python interpreter of $FLA_PYTHONS ("venv-a/bin/python venv-b/bin/python") stands for what is installed in it.
+source "$(dirname "$0")/common.sh"
+found=0
+cases="delta_net gated_deltanet-swa gated_deltaproduct gla-conv-gqa gla-swa hgrn hgrn2 linear_attn mamba2 retnet transformer-qknorm"
+for python in ${FLA_PYTHONS:-}; do
+    command -v "$python" >/dev/null || { echo "there is no $python"; continue; }
+    if ! release=$("$python" -c 'import importlib.metadata as m
+print(*(f"{n} {m.version(n)}" for n in ("flash-linear-attention", "transformers", "torch")))' 2>"$work/err"); then
+        echo "$python: $(tail -n1 "$work/err")"
+        continue
+    fi
+    found=$((found + 1))
+    ours=$work/ours-$found theirs=$work/theirs-$found
+    for case in $cases; do
+        ranks 1 import --from "$source_folder/tests/golden/$case" --out "$work/run-$found-$case" || { cat "$work/log"; fail "import of $case"; }
+        ranks 1 export --checkpoint "$work/run-$found-$case" --out "$ours/$case" --dtype float32 || { cat "$work/log"; fail "export of $case"; }
+    done
+    "$python" "$source_folder/tools/compare_hf.py" "$ours"/* --flame-c "$FLAME" --length 80 --save "$theirs" >"$work/log" 2>&1 ||
+        { cat "$work/log"; fail "what flame-c wrote, read by $release"; }
+    "$python" "$source_folder/tools/compare_hf.py" "$theirs"/* --flame-c "$FLAME" --length 80 >"$work/log" 2>&1 ||
+        { cat "$work/log"; fail "what $release wrote, read by flame-c"; }
+    [ "$(grep -c 'compare_hf: passed' "$work/log")" = "$(wc -w <<<"$cases")" ] || { cat "$work/log"; fail "a case is missing"; }
+    echo "$release: $cases"
+done
+[ "$found" -gt 0 ] || skip "no fla: FLA_PYTHONS names the interpreters of environments that have fla, transformers and torch"
