@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "config/config_value.h"
 #include "checkpoint/checkpoint_state.h"
 #include "base/crc.h"
 #include "base/files.h"
@@ -13,13 +14,12 @@ static const char *torch_name(SafeType type) {
 }
 
 Status hf_write_config(const char *config, const char *folder, SafeType type, json_t *state) {
-    json_t *json = json_loads(config, 0, NULL);
-    CHECK(json_is_object(json), "a config.json that is not JSON: %s", config);
+    ConfigValue *keys = NULL;
+    CHECK(config_value_read_json("config.json", config, strlen(config), &keys) == OK, "%s", config);
     /* transformers reads torch_dtype in every version; newer ones write dtype instead. */
-    json_object_set_new(json, "torch_dtype", json_string(torch_name(type)));
-    json_object_set_new(json, "dtype", json_string(torch_name(type)));
-    char *text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
-    CHECK(text, "no memory for config.json");
+    config_value_set(keys, "torch_dtype", config_value_string(torch_name(type), NULL, 0));
+    config_value_set(keys, "dtype", config_value_string(torch_name(type), NULL, 0));
+    char *text = config_value_json(keys);
     const int64_t bytes = (int64_t)strlen(text);
     char *path = path_join(folder, "config.json");
     const int error = file_write_all(path, text, bytes);
@@ -27,7 +27,7 @@ Status hf_write_config(const char *config, const char *folder, SafeType type, js
     if (error) log_error("writing %s: %s", path, strerror(error));
     free(path);
     free(text);
-    json_decref(json);
+    config_value_free(keys);
     return error ? IO_ERROR : OK;
 }
 

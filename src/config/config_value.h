@@ -75,7 +75,8 @@ void config_value_write(FILE *file, const ConfigValue *value, int indent);
 void config_write_string(FILE *file, const char *text);
 void config_write_real(FILE *file, double value);
 
-/* JSON, indented by two spaces, keys sorted, as transformers writes config.json. The caller frees it. */
+/* JSON, indented by two spaces, keys sorted, as transformers writes config.json; numbers with as few digits as read
+ * back the same. The caller frees it. */
 char *config_value_json(const ConfigValue *value);
 
 /* "mapping", "list", "integer", ... for messages. */

@@ -40,8 +40,18 @@ static json_t *to_json(const ConfigValue *value) {
 
 char *config_value_json(const ConfigValue *value) {
     json_t *json = to_json(value);
-    char *text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
-    CHECK(text, "the configuration cannot be written as JSON");
+    char *text = NULL;
+    /* 0.1 and 1e-6 need 15 digits, few numbers need 17. */
+    for (size_t digits = 15; digits <= 17 && !text; digits++) {
+        text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits));
+        CHECK(text, "the configuration cannot be written as JSON");
+        json_t *again = json_loads(text, 0, NULL);
+        if (digits < 17 && !json_equal(json, again)) {
+            free(text);
+            text = NULL;
+        }
+        json_decref(again);
+    }
     json_decref(json);
     return text;
 }

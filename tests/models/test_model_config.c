@@ -151,6 +151,8 @@ static void written_is_read(void **state) {
         assert_int_equal(read_keys(keys, "\"torch_dtype\": \"float32\"", &first, message), OK);
         ConfigValue *written = model_config_value(&first), *again = NULL;
         char *text = config_value_json(written);
+        assert_non_null(strstr(text, "\"initializer_range\": 0.02,"));
+        assert_non_null(strstr(text, first.norm_eps < 5e-6 ? "\"norm_eps\": 1e-6," : "\"norm_eps\": 1e-5,"));
         assert_int_equal(config_value_read_json("config.json", text, strlen(text), &again), OK);
         assert_int_equal(model_config_read(again, &second), OK);
         ConfigValue *rewritten = model_config_value(&second);
