@@ -129,7 +129,7 @@ int64_t checkpoint_state_updated_step(const json_t *state) {
            json_integer_value(json_object_get(state, "skipped_in_row"));
 }
 
-bool checkpoint_state_vouches(const char *folder, const char *name) {
+bool checkpoint_state_matches(const char *folder, const char *name) {
     json_t *state = checkpoint_state_peek(folder);
     char *path = path_join(folder, name), *text = NULL;
     int64_t bytes = 0;

@@ -33,7 +33,7 @@ Status checkpoint_state_check_version(const json_t *state, const char *folder);
 /* Compares a small file of the folder with its CRC in the state. BAD_INPUT (logged) if it differs or is missing,
  * IO_ERROR if the disk failed. */
 Status checkpoint_state_check_file(const json_t *state, const char *folder, const char *name);
-/* Whether FOLDER/state.json is whole and the small file NAME is the one that was saved. Logs nothing. */
-bool checkpoint_state_vouches(const char *folder, const char *name);
+/* Whether the small file NAME has the CRC that FOLDER/state.json says, and that file is undamaged. Logs nothing. */
+bool checkpoint_state_matches(const char *folder, const char *name);
 
 #endif

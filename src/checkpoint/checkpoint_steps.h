@@ -13,11 +13,11 @@ Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count);
 Status checkpoint_list_all(const char *folder, int64_t **steps, int64_t *count);
 /* FOLDER/step-%08d in new memory. */
 char *checkpoint_path(const char *folder, int64_t step);
-/* Takes a step out of the row without removing anything: FOLDER/step-S becomes step-S.SUFFIX, or step-S.SUFFIX-2 and so
- * on if there is one. The new path in new memory; NULL after a log_error. */
+/* Renames FOLDER/step-S to step-S.SUFFIX (step-S.SUFFIX-2 and so on if that exists), so that no run loads or removes
+ * it. The new path in new memory; NULL after a log_error. */
 char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix);
-/* The name of the newest entry that a checkpoint has left in the folder, whole, incomplete or set aside, in new memory;
- * NULL if there never was one. */
+/* The name of the newest entry that is or was a checkpoint (whole, incomplete or set aside), in new memory; NULL if
+ * there is none. */
 char *checkpoint_trace(const char *folder);
 /* The folder with the weights that `path` means: itself, or the newest step in it or in its folder "checkpoint". In new
  * memory; NULL (logged) if there is none. Not collective. */

@@ -30,7 +30,7 @@ static ConfigValue *known_keys(const ConfigValue *root) {
 }
 
 static Status read_old(const char *folder, TrainConfig *old) {
-    if (!checkpoint_state_vouches(folder, "config.yaml")) return BAD_INPUT;
+    if (!checkpoint_state_matches(folder, "config.yaml")) return BAD_INPUT;
     char *path = path_join(folder, "config.yaml");
     ConfigValue *root = NULL;
     Status status = config_value_read(path, &root);

@@ -127,7 +127,7 @@ static char *find_step(const char *folder, int64_t load_step) {
     for (int64_t i = count - 1; i >= 0 && !found; i--) {
         if (load_step >= 0 && steps[i] != load_step) continue;
         found = checkpoint_path(folder, steps[i]);
-        if (checkpoint_state_vouches(found, "config.json")) continue;
+        if (checkpoint_state_matches(found, "config.json")) continue;
         free(found);
         found = NULL;
     }

@@ -24,7 +24,8 @@ struct Saver {
     char *folder;
     Checkpointer *checkpointer; /* NULL: checkpoints are off */
     char *config_yaml;
-    int64_t begun_step; /* the step of the checkpoint that the run goes on from; -1: it begins */
+    int64_t begun_step;   /* the step of the checkpoint that the run goes on from; -1: it begins */
+    int64_t updated_step; /* the last before it that changed the weights */
     KeyDifferences changes;
     Metrics *metrics;      /* rank 0 */
     int64_t reported_step; /* the newest save that the log knows of */
@@ -84,8 +85,11 @@ static Status set_newer_aside(const Saver *saver, int64_t step) {
     if (moved > 0)
         log_warning("going back to step %lld: the %lld later checkpoints of %s, up to step %lld, are set aside as "
                     "step-....rewound. Nothing removes them; to go on from one, move it into another job.dump_folder "
-                    "under its old name",
-                    (long long)step, (long long)moved, saver->folder, (long long)steps[count - 1]);
+                    "under its old name%s",
+                    (long long)step, (long long)moved, saver->folder, (long long)steps[count - 1],
+                    saver->config->checkpoint.load_step >= 0
+                        ? ". Leave checkpoint.load_step out of the next start, or it goes back again"
+                        : "");
     free(steps);
     return status;
 }
@@ -106,6 +110,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
                                .tokens = integer_of(state, "tokens"),
                                .updated_step = checkpoint_state_updated_step(state)};
         saver->begun_step = step;
+        saver->updated_step = progress->updated_step;
     }
     json_decref(state);
     return status;
@@ -178,7 +183,7 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     saver->stream = stream;
     saver->folder = path_join(config->job.dump_folder, config->checkpoint.folder);
     saver->config_yaml = config_text(config);
-    saver->begun_step = saver->reported_step = -1;
+    saver->begun_step = saver->updated_step = saver->reported_step = -1;
     *progress = (Progress){.step = -1};
     Status status = run_lock_acquire(session->comm, config->job.dump_folder, lock_patience_seconds, &saver->lock);
     if (status == OK && config->checkpoint.enable_checkpoint) status = resume(saver, session, progress);
@@ -198,6 +203,9 @@ void saver_report(Saver *saver, Metrics *metrics) {
                      c->initial_load_path ? "; checkpoint.initial_load_path is for new runs and not read" : "");
         changes_print(&saver->changes, saver->begun_step, metrics);
     }
+    if (saver->begun_step > saver->updated_step)
+        metrics_note(metrics, "its weights are those of step %lld: no step since had a finite loss and gradient",
+                     (long long)saver->updated_step);
     if (!c->enable_checkpoint)
         metrics_note(metrics, "this run keeps no weights: checkpoint.enable_checkpoint is false");
 }

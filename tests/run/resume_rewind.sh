@@ -25,6 +25,7 @@ logged() { # FILE FIRST LAST: each step from FIRST to LAST once
 trains "${on[@]}" --training.steps=12
 trains "${on[@]}" --training.steps=6 --checkpoint.load_step=4 --optimizer.lr=0.001
 says 'going back to step 4: the 4 later checkpoints .*, up to step 12, are set aside as'
+says 'Leave checkpoint.load_step out of the next start'
 says 'optimizer.lr  *0.003 *| 0.001$'
 says 'training.steps  *12 *| 6$'
 says 'learning rate of step 5 .*|'
