@@ -17,6 +17,9 @@ Status config_load(int argc, char **argv, TrainConfig *config);
 /* The same from a tree, which stays the caller's (a checkpoint's config.yaml, tests). */
 Status config_from_value(const ConfigValue *root, TrainConfig *config);
 void config_free(TrainConfig *config);
+/* The first half of config_load: the file that --option names, with the overrides put over it, as one tree, which
+ * becomes the caller's. No key is checked. */
+Status config_read_arguments(int argc, char **argv, const char *option, ConfigValue **root);
 
 /* Says what `device: auto` came to, cpu or cuda, and sets the keys that follow from it. */
 void config_set_device(TrainConfig *config, const char *device);

@@ -140,16 +140,16 @@ static Status refuse_bare(const char *name) {
     return usage("unknown option --%.80s; flame-c train --help lists all", name);
 }
 
-/* --config; the others only when the file has been read, since they go over it. */
-static Status read_files(int argc, char **argv, ConfigValue **root) {
+/* The file that `option` names; the overrides are only looked at, since they go over it. */
+static Status read_file(int argc, char **argv, const char *option, ConfigValue **root) {
     const char *path = NULL;
     Status status = OK;
     for (int i = 0; i < argc && status == OK; i++) {
-        Argument argument;
+        Argument argument = {0};
         status = take_argument(argc, argv, &i, &argument);
         if (status != OK) return status;
-        if (strcmp(argument.name, "config") == 0) {
-            if (path) status = usage("--config is given twice: %.80s and %.80s", path, argument.value);
+        if (strcmp(argument.name, option) == 0) {
+            if (path) status = usage("--%s is given twice: %.80s and %.80s", option, path, argument.value);
             path = argument.value;
         } else if (!strchr(argument.name, '.') && !find_key(argument.name)) {
             status = refuse_bare(argument.name);
@@ -169,22 +169,29 @@ static Status read_files(int argc, char **argv, ConfigValue **root) {
     return status;
 }
 
-Status config_load(int argc, char **argv, TrainConfig *config) {
-    ConfigValue *root = NULL;
-    Status status = read_files(argc, argv, &root);
+Status config_read_arguments(int argc, char **argv, const char *option, ConfigValue **root) {
+    Status status = read_file(argc, argv, option, root);
     if (status != OK) return status;
     for (int i = 0; i < argc && status == OK; i++) {
-        Argument argument;
+        Argument argument = {0};
         ConfigValue *value = NULL;
         status = take_argument(argc, argv, &i, &argument);
         if (status != OK) break;
-        if (strcmp(argument.name, "config") != 0) {
+        if (strcmp(argument.name, option) != 0) {
             status = read_argument(&argument, &value);
-            if (status == OK) status = place_argument(root, argument.name, value);
+            if (status == OK) status = place_argument(*root, argument.name, value);
         }
         free(argument.name);
     }
-    if (status == OK) status = config_from_value(root, config);
+    if (status != OK) config_value_free(*root);
+    return status;
+}
+
+Status config_load(int argc, char **argv, TrainConfig *config) {
+    ConfigValue *root = NULL;
+    Status status = config_read_arguments(argc, argv, "config", &root);
+    if (status != OK) return status;
+    status = config_from_value(root, config);
     config_value_free(root);
     return status;
 }

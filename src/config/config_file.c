@@ -55,6 +55,8 @@ Status config_value_read(const char *path, ConfigValue **value) {
     const size_t length = strlen(path);
     if (length > 5 && strcmp(path + length - 5, ".json") == 0)
         status = config_value_read_json(path, text, bytes, value);
+    else if (length > 5 && strcmp(path + length - 5, ".toml") == 0)
+        status = config_value_read_toml(path, text, bytes, value);
     else
         status = config_value_read_yaml(path, text, bytes, value);
     free(text);

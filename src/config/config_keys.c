@@ -165,7 +165,7 @@ void config_tables(TrainConfig *config, KeyTable tables[CONFIG_SECTIONS]) {
 }
 
 static const RetiredKey retired[] = {
-    {"job.config_file", "--config", "flame-c from-flame reads flame's TOML"},
+    {"job.config_file", "--config", "it may be YAML or flame's TOML"},
     {"job.print_args", NULL, "the effective configuration is always printed and kept in config.yaml"},
     {"job.use_for_integration_test", NULL, "leave it out"},
     {"model.name", NULL, "model.model_type, or the config.json of model.config, names the mixer"},
@@ -225,7 +225,6 @@ static const RetiredKey retired[] = {
     {"experimental.enable_async_tensor_parallel", NULL, "there is no tensor parallelism; leave it out"},
     {"experimental.enable_compiled_autograd", NULL, "everything is compiled beforehand; leave it out"},
     {"experimental.custom_model_path", NULL, "models are compiled in; docs/adding-a-mixer.md adds one"},
-    {"experimental.*", NULL, "leave it out"},
     {"comm.init_timeout_seconds", NULL, "comm.train_timeout_seconds counts from the start"},
     {"comm.trace_buf_size", NULL, "a collective that hangs is always named; leave it out"},
     {"memory_estimation.*", NULL, "flame-c plan prints the memory of each rank"},

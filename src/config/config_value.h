@@ -1,4 +1,4 @@
-/* What a YAML or JSON file says, as one tree. Every node remembers where it was written, for error messages.
+/* What a YAML, JSON or TOML file says, as one tree. Every node remembers where it was written, for error messages.
  *
  * The readers are strict: files of at most 1 MiB, UTF-8 without NUL (a byte order mark and CRLF are fine), nesting of
  * at most 32, one document, no anchors, aliases, tags or merge keys, no key twice in one mapping, no key that YAML
@@ -45,12 +45,14 @@ typedef struct ConfigValue {
     struct ConfigValue **item; /* [count] of a list or mapping, in the order of the file */
 } ConfigValue;
 
-/* Reads a whole file; `.json` is JSON, everything else YAML. An empty YAML file is an empty mapping. *value is set on
- * OK only and belongs to the caller. BAD_INPUT, or IO_ERROR if reading failed; the message is logged. */
+/* Reads a whole file; `.json` is JSON, `.toml` is flame's TOML, everything else YAML. An empty YAML file is an empty
+ * mapping. *value is set on OK only and belongs to the caller. BAD_INPUT, or IO_ERROR if reading failed; the message is
+ * logged. */
 Status config_value_read(const char *path, ConfigValue **value);
 /* The same for text in memory; `name` stands for the file in messages. */
 Status config_value_read_yaml(const char *name, const char *text, size_t bytes, ConfigValue **value);
 Status config_value_read_json(const char *name, const char *text, size_t bytes, ConfigValue **value);
+Status config_value_read_toml(const char *name, const char *text, size_t bytes, ConfigValue **value);
 void config_value_free(ConfigValue *value);
 
 /* The value of `key` in a mapping, or NULL. A NULL mapping has no keys. */

@@ -306,6 +306,8 @@ const RetiredKey *keys_retired(const KeyHints *hints, const char *name) {
     return NULL;
 }
 
+#define CONVERTER " (flame-c from-flame converts a whole command line of flame)"
+
 /* Refuses a key of flame: `value` itself, called `name`, or the first key below it, if only flame has the section. */
 static bool refuse_retired(const ConfigValue *value, const char *name, const KeyHints *hints) {
     char full[160];
@@ -324,9 +326,10 @@ static bool refuse_retired(const ConfigValue *value, const char *name, const Key
     const ConfigValue where = {.file = value->file, .line = value->key_line ? value->key_line : value->line};
     const char *advice = retired->advice;
     if (retired->now)
-        config_error(&where, "%s is called %s here%s%s", full, retired->now, advice ? "; " : "", advice ? advice : "");
+        config_error(&where, "%s is called %s here%s%s" CONVERTER, full, retired->now, advice ? "; " : "",
+                     advice ? advice : "");
     else
-        config_error(&where, "%s is a key of flame that has no use here: %s", full, advice);
+        config_error(&where, "%s is a key of flame that has no use here: %s" CONVERTER, full, advice);
     return true;
 }
 

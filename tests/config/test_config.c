@@ -93,7 +93,7 @@ static const Case files[] = {
      "training.num_workers is a key of flame that has no use here: data.threads", 0},
     {DATA "training: {compile: yess}\n", BAD_INPUT, "training.compile", 0},
     {DATA "optimizer: {min_lr_ratio: 0.1}\n", BAD_INPUT,
-     "case.yaml:2: optimizer.min_lr_ratio is called lr_scheduler.lr_min here\n", 0},
+     "case.yaml:2: optimizer.min_lr_ratio is called lr_scheduler.lr_min here (flame-c from-flame", 0},
     {DATA "profiling: {enable_profiling: true}\n", BAD_INPUT,
      "case.yaml:2: profiling.enable_profiling is a key of flame that has no use here: flame-c bench shows", 0},
     {DATA "profiling:\n", BAD_INPUT, "profiling is a key of flame that has no use here", 0},
@@ -205,6 +205,48 @@ static void test_files(void **state) {
         const char *path = write_file("case.yaml", files[i].yaml, strlen(files[i].yaml));
         expect(files[i].yaml, path, "", &files[i]);
     }
+}
+
+static const Case tomls[] = {
+    {"[data]\nfiles = ['a.h5']\n", OK, NULL, 0},
+    {"\xef\xbb\xbf# c\r\n[data] # c\r\nfiles = [ # c\r\n \"a.h5\",\r\n 'b#.h5', ] # c\r\n[training]\r\nsteps = +1_000",
+     OK, NULL, 0},
+    {"data.files = \"a\"\n[training]\nseq_len = 8\nvarlen = true\n", OK, NULL, 0},
+    {"[training]\nsteps = 5\n[data]\nfiles = 'a'\n[training]\n", BAD_INPUT,
+     "case.toml:5: training stands here and in line 1", 0},
+    {"[training]\nsteps = 5\nsteps = 6\n", BAD_INPUT, "case.toml:3: key steps stands here and in line 2", 0},
+    {"[training]\n\nseqlen = 5\n", BAD_INPUT, "case.toml:3: unknown key training.seqlen; did you mean", 0},
+    {"[training]\nsteps = 0x10\n", BAD_INPUT, "case.toml:2: 0x10 is no TOML that flame uses", 0},
+    {"[training]\nsteps = 1979-05-27\n", BAD_INPUT, "a text stands in quotes", 0},
+    {"[training]\nsteps = five\n", BAD_INPUT, "a text stands in quotes", 0},
+    {"[training]\nsteps =\n", BAD_INPUT, "a text stands in quotes", 0},
+    {"[training]\nsteps 5\n", BAD_INPUT, "case.toml:2: is not TOML: steps wants a = here", 0},
+    {"[training]\nsteps = 5 6\n", BAD_INPUT, "\"6\n\" after the value", 0},
+    {"[training]\n= 5\n", BAD_INPUT, "a name without quotes is wanted here", 0},
+    {"[training\nsteps = 5\n", BAD_INPUT, "case.toml:1: a section wants a ] here", 0},
+    {"[[training]]\n", BAD_INPUT, "double brackets", 0},
+    {"[job]\ndump_folder = \"a\n", BAD_INPUT, "case.toml:2: a text does not end on its line", 0},
+    {"[job]\ndump_folder = 'a", BAD_INPUT, "a text does not end on its line", 0},
+    {"[job]\ndump_folder = \"a\\u0041\"\n", BAD_INPUT, "this escape in a text is not known", 0},
+    {"[job]\ndump_folder = \"\"\"a\"\"\"\n", BAD_INPUT, "texts over several lines", 0},
+    {"[data]\nfiles = ['a'\n 'b']\n", BAD_INPUT, "case.toml:3: a list wants a comma or ] here", 0},
+    {"[data]\nfiles = ['a',\n", BAD_INPUT, "a text stands in quotes", 0},
+    {"[data]\nfiles = {a = 1}\n", BAD_INPUT, "a text stands in quotes", 0},
+    {"\"a b\" = 1\n", BAD_INPUT, "a name without quotes is wanted here", 0},
+    {"a = '\xff'\n", BAD_INPUT, "a configuration is UTF-8 text", 0},
+    {"a = 1\na.b = 2\n", BAD_INPUT, "case.toml:2: a is a value and a section", 0},
+};
+
+static void test_toml(void **state) {
+    (void)state;
+    for (int i = 0; i < LENGTH(tomls); i++) {
+        const char *path = write_file("case.toml", tomls[i].yaml, strlen(tomls[i].yaml));
+        expect(tomls[i].yaml, path, "", &tomls[i]);
+    }
+    char deep[4096] = "a = ";
+    memset(deep + 4, '[', 4000);
+    expect("deep", write_file("case.toml", deep, 4004), "",
+           &(Case){NULL, BAD_INPUT, "case.toml:1: is nested deeper than 32", 0});
 }
 
 static const Case arguments[] = {
@@ -596,6 +638,7 @@ static int remove_folder(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_toml),
         cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_strange_files),
         cmocka_unit_test(test_long_and_strange_values),

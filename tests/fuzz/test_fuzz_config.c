@@ -1,5 +1,5 @@
-/* The YAML and JSON entrances with damaged text: whatever comes in, the answer is a tree or one message, and a tree
- * that is accepted survives being written and read again.
+/* The YAML, TOML and JSON entrances with damaged text: whatever comes in, the answer is a tree or one message, and a
+ * tree that is accepted survives being written and read again.
  *
  *   test_fuzz_config [MUTANTS [SEED]]    a longer run
  * With clang's -fsanitize=fuzzer and FLAME_LIBFUZZER defined it is a libFuzzer target. */
@@ -30,6 +30,9 @@ static const char *const seeds[] = {
     "{\"model_type\": \"mamba2\", \"dt_limit\": [0.0, Infinity], \"x\": -Infinity, \"n\": NaN,\n"
     " \"f\": {\"__float__\": \"-Infinity\"}, \"s\": \"\\u00e9\\ud83d\\ude00\\\\\", \"e\": 1e-5, \"l\": [[], {}, null, "
     "true]}\n",
+    "a.b = 1\n[training] # c\nsteps = +20_480\nvarlen = true\n[job]\ndump_folder = \"a\\t\\\"\"\n[data]\nfiles = [ "
+    "'a',\n # c\n"
+    "  'b', [1.5, -2e-3]]\n",
     "{\"attn\": {\"layers\": [1, 2], \"num_heads\": 4}, \"attn\": 3}",
 };
 static const char *const words[] = {"[",
@@ -103,6 +106,11 @@ static void take(const char *text, size_t bytes) {
             (void)config_validate(&config, 2);
             config_free(&config);
         }
+        config_value_free(value);
+    }
+    value = NULL;
+    if (config_value_read_toml("fuzz.toml", text, bytes, &value) == OK) {
+        check_written(value);
         config_value_free(value);
     }
     value = NULL;

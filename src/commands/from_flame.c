@@ -1,0 +1,120 @@
+/* flame-c from-flame: a command line of flame, with the TOML that it names, as a configuration in YAML. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands/commands.h"
+#include "config/config.h"
+
+typedef struct FromFlame {
+    Texts keys;
+} FromFlame;
+
+static const Option options[] = {
+    {"job.config_file", OPTION_KEY, "FILE.toml", NULL, 0, 0, "flame's configuration, which the other keys go over", 0},
+};
+
+/* What becomes of flame's keys: those that are read here, and remarks about the others. */
+typedef struct Conversion {
+    ConfigValue *kept;
+    FILE *remarks;
+} Conversion;
+
+static const Key *find_key(const char *section, const char *name) {
+    const KeyHints *hints = config_hints();
+    for (int t = 0; t < hints->table_count; t++)
+        if (strcmp(hints->tables[t].section, section) == 0) return keys_find(&hints->tables[t], 1, name);
+    return NULL;
+}
+
+static ConfigValue *section_of(ConfigValue *root, const char *name) {
+    if (!config_value_get(root, name)) config_value_set(root, name, config_value_new(VALUE_MAPPING, NULL, 0));
+    return (ConfigValue *)config_value_get(root, name);
+}
+
+/* flame writes lists as texts with commas; one of its values has another name here. */
+static ConfigValue *value_here(const ConfigValue *value, const Key *key) {
+    const KeyType type = key ? key->type & ~KEY_NULLABLE : KEY_VALUE;
+    if (value->text && strcmp(value->text, "async_with_pinned_mem") == 0) return config_value_string("async", NULL, 0);
+    if (!value->text || !strchr(value->text, ',') || type < KEY_INTEGER_LIST || type > KEY_STRING_LIST)
+        return config_value_copy(value);
+    ConfigValue *list = config_value_new(VALUE_LIST, NULL, 0);
+    char *words = strdup(value->text), *rest = NULL;
+    CHECK(words, "no memory for %s", value->text);
+    for (char *word = strtok_r(words, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
+        config_value_append(list, config_value_plain(word, NULL, 0));
+    free(words);
+    return list;
+}
+
+static void keep(Conversion *c, const char *section, const char *name, const ConfigValue *value) {
+    config_value_set(section_of(c->kept, section), name, value_here(value, find_key(section, name)));
+}
+
+static void convert_key(Conversion *c, const char *section, const ConfigValue *value) {
+    char full[2 * KEY_BYTES + 2], here[64];
+    snprintf(full, sizeof full, "%s.%s", section, value->key);
+    const RetiredKey *retired = keys_retired(config_hints(), full);
+    if (find_key(section, value->key) || strcmp(full, "model.config") == 0) {
+        keep(c, section, value->key, value);
+    } else if (retired && retired->now) {
+        snprintf(here, sizeof here, "%s", retired->now);
+        char *dot = strchr(here, '.');
+        CHECK(dot, "%s is not a key", here);
+        *dot = 0;
+        keep(c, here, dot + 1, value);
+        fprintf(c->remarks, "#   %s: is called %s here\n", full, retired->now);
+    } else {
+        fprintf(c->remarks, "#   %s: %s\n", full, retired ? retired->advice : "flame-c does not know it; left out");
+    }
+}
+
+static void write_result(const Conversion *c, const char *remarks) {
+    const ConfigValue *model = config_value_get(config_value_get(c->kept, "model"), "config");
+    config_value_write(stdout, c->kept, 0);
+    puts("# Still to be added: data.files, the HDF5 files that tools/prepare.py makes.");
+    if (!model || !model->text || access(model->text, R_OK) != 0)
+        puts("# Still to be added: model.config, the path of a config.json on this machine.");
+    puts("# To compute as flame does, whatever it is worth: optimizer.decay_all: true (weight decay on every tensor) "
+         "and\n"
+         "# training.mask_document_boundaries: false (a document's last token predicts the next one's first).");
+    if (remarks[0]) printf("# Flame's keys that have another name or no use here:\n%s", remarks);
+}
+
+static Status run(void *values) {
+    const FromFlame *task = values;
+    ConfigValue *root = NULL;
+    Status status = config_read_arguments(task->keys.count, task->keys.item, "job.config_file", &root);
+    if (status != OK) return status;
+    char *remarks = NULL;
+    size_t bytes = 0;
+    Conversion c = {config_value_new(VALUE_MAPPING, NULL, 0), open_memstream(&remarks, &bytes)};
+    CHECK(c.remarks, "no memory for the conversion");
+    for (int s = 0; s < root->count && status == OK; s++) {
+        const ConfigValue *section = root->item[s];
+        if (section->type != VALUE_MAPPING)
+            status = config_error(section, "%s stands outside of a section", section->key);
+        for (int k = 0; k < section->count && status == OK; k++) convert_key(&c, section->key, section->item[k]);
+    }
+    fclose(c.remarks);
+    if (status == OK) write_result(&c, remarks);
+    free(remarks);
+    config_value_free(c.kept);
+    config_value_free(root);
+    return status;
+}
+
+const Command from_flame_command = {
+    .name = "from-flame",
+    .summary = "turn a command line of flame, with its TOML, into a configuration",
+    .text = "Takes the arguments of flame's train.sh and prints a configuration in YAML; what flame has and flame-c "
+            "has not\n"
+            "is said in comments at its end. Put > run.yaml behind it. docs/from-flame.md lists all keys of flame.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(FromFlame),
+    .takes_keys = true,
+    .keys = offsetof(FromFlame, keys),
+    .run = run,
+};
