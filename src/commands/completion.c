@@ -3,7 +3,7 @@
 
 #include "commands/commands.h"
 #include "config/config.h"
-#include "models/mixer.h"
+#include "models/model_config.h"
 
 static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
 
@@ -27,14 +27,31 @@ static void print_words(FILE *file, const char *words) {
         if (*c != ',') fputc(*c == '|' ? ' ' : *c, file);
 }
 
+static KeyTable mixer_keys(int index) {
+    const Mixer *mixer = mixer_at(index);
+    return (KeyTable){mixer ? mixer->keys : NULL, mixer ? mixer->key_count : 0, NULL, "model"};
+}
+
+/* Prints the keys of a table that `before`, other tables, have not. */
+static void print_table(FILE *file, const KeyTable *table, const KeyTable *before, int tables) {
+    for (int k = 0; k < table->count; k++) {
+        const Key *key = &table->keys[k];
+        if (type_of(key) == KEY_IGNORED || keys_find(before, tables, key->name)) continue;
+        fputs(" --", file);
+        print_key(file, table, key);
+    }
+}
+
 static void print_keys(FILE *file) {
     const KeyHints *hints = config_hints();
-    for (int t = 0; t < hints->table_count; t++)
-        for (int k = 0; k < hints->tables[t].count; k++) {
-            fputs(" --", file);
-            print_key(file, &hints->tables[t], &hints->tables[t].keys[k]);
-        }
-    fputs(" --model.config --model.model_type", file);
+    for (int t = 0; t < hints->table_count; t++) print_table(file, &hints->tables[t], NULL, 0);
+    KeyTable model[64] = {model_config_keys()};
+    fputs(" --model.config", file);
+    print_table(file, &model[0], NULL, 0);
+    for (int i = 0; mixer_at(i) && i + 1 < LENGTH(model); i++) {
+        model[i + 1] = mixer_keys(i);
+        print_table(file, &model[i + 1], model, i + 1);
+    }
 }
 
 static void print_case(FILE *file, const Command *command) {

@@ -432,6 +432,8 @@ static void help_of_hybrids(FILE *file) {
             keys_help(file, &(KeyTable){&attention->keys[i], 1, NULL, "model.attn"});
 }
 
+KeyTable model_config_keys(void) { return (KeyTable){model_keys, LENGTH(model_keys), NULL, "model"}; }
+
 void model_config_help(FILE *file, const Mixer *mixer) {
     if (mixer) {
         help_of_model_keys(file, mixer, false);

@@ -41,6 +41,9 @@ void model_config_tables(const ModelConfig *config, KeyTable tables[MODEL_TABLES
  * source wrote, and the keys without effect. The caller frees it. */
 ConfigValue *model_config_value(const ModelConfig *config);
 
+/* The keys that all models share; names only. */
+KeyTable model_config_keys(void);
+
 /* The keys of models of one mixer, with their defaults there; NULL: the keys that all models share, then each mixer's
  * own. */
 void model_config_help(FILE *file, const Mixer *mixer);

@@ -24,6 +24,7 @@ offers "bfloat16" flame-c eval --dtype = b
 offers "--ranks" flame-c plan --r
 offers "--training.fsdp_reshard_after_forward" flame-c --training.fs
 offers "true false" flame-c train --training.varlen ""
+offers "--model.expand_k" flame-c --model.expand_k
 offers "" flame-c --config ""
 "$FLAME" --man >"$work/manual"
 sed 's/\\-/-/g' "$work/manual" >"$work/plain"
