@@ -2,12 +2,15 @@
 # Puts flame-c, the op tests, mpirun for one host, and every library that they need into one folder of less than 60 MB, which
 # runs wherever it is copied: other distributions, processors with AVX2. CUDA's own libraries (cuBLASLt, NCCL, the driver) are
 # taken from that machine. Also packs it: there, tar -xf bundle.tar.xz && bundle/launch/gpu-check.sh
-#   launch/bundle.sh [FOLDER] [cmake options]      the folder is new; default: bundle. BUILD: the build folder, build-bundle
+#   launch/bundle.sh [FOLDER] [-DNAME=VALUE...]      the folder is new; default: bundle. BUILD: the build folder, build-bundle
 set -euo pipefail
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
-bundle=${1:-bundle}
-[ $# = 0 ] || shift
+bundle=bundle
+[[ ${1:--} == -* ]] || { bundle=$1; shift; }
+for option in "$@"; do
+    [[ $option == -D?*=* ]] || { echo "bundle.sh: $option is no option of cmake's of the form -DNAME=VALUE" >&2; exit 2; }
+done
 build=${BUILD:-build-bundle}
 largest=60000000
 [ ! -e "$bundle" ] || { echo "$bundle exists: remove it, or name another folder" >&2; exit 2; }

@@ -3,7 +3,7 @@
 #   launch/compare-lengths.sh [--out FOLDER] [MIXER...]
 # Makes FOLDER (runs/lengths) with table.txt and lengths.png. LENGTHS="2048 4096 8192 16384 32768" unless set.
 set -euo pipefail
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 source launch/mixers.sh
 

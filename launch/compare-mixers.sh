@@ -4,7 +4,7 @@
 # Without names: all of them. FOLDER of the data holds train.h5 and validation.h5; launch/quickstart.sh leaves such a one in
 # runs/quickstart. Makes FOLDER (runs/mixers) with a run of each, curves.png and table.txt. RANKS=2 unless set.
 set -euo pipefail
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 source launch/environment.sh
 source launch/mixers.sh
@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --data) [ $# -ge 2 ] || usage; data=$2; shift ;;
         --out) [ $# -ge 2 ] || usage; out=$2; shift ;;
-        --*=*) overrides+=("$1") ;;
+        --*.*=*) overrides+=("$1") ;;
         -*) usage ;;
         *) mixers+=("$1") ;;
     esac

@@ -16,7 +16,7 @@
 
 # shellcheck disable=SC2317 # parts are called by their names
 set -uo pipefail
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 all_parts=(ops golden curve resume ranks sanitizer bench compare)
 declare -A share=([ops]=50 [golden]=45 [curve]=60 [resume]=25 [ranks]=60 [sanitizer]=50 [bench]=130 [compare]=110) # of 530 s
 

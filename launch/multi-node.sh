@@ -4,7 +4,7 @@
 #   launch/multi-node.sh HOST:RANKS,HOST:RANKS,... --config configs/gla-340M.yaml [--section.key=value ...]
 # INTERFACE names the network between them (default: what Open MPI and NCCL choose). Stop and save: kill -USR1 the mpirun.
 set -euo pipefail
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 [ $# -ge 3 ] || { "$0" --help >&2; exit 2; }
 cd "$(dirname "$0")/.."
 flame=${FLAME:-$PWD/build/flame-c}

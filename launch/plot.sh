@@ -4,7 +4,7 @@
 # Without -o the picture is curves.png in the first run's folder; without -q it has all of loss, val_loss, lr, grad_norm and
 # tokens_per_second.
 set -eu
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 output='' all='loss val_loss lr grad_norm tokens_per_second'
 quantities=$all
 while getopts o:q: option; do

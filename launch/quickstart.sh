@@ -4,9 +4,11 @@
 # a table of what it did. Everything it makes is in build/ and runs/quickstart/, which it removes first.
 #   launch/quickstart.sh [--section.key=value ...]      for instance --training.steps=100
 set -euo pipefail
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
-for argument in "$@"; do
-    [[ $argument =~ ^--[a-z_]+\.[a-z_.]+=. ]] || { echo "quickstart.sh: $argument is not of the form --section.key=value" >&2; exit 2; }
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+for ((i = 1; i <= $#; i++)); do
+    [[ ${!i} =~ ^--[a-z_]+\.[a-z_.0-9]+(=.+)?$ ]] || { echo "quickstart.sh: ${!i} is not of the form --section.key=value" >&2; exit 2; }
+    next=$((i + 1))
+    [[ ${!i} == *=* || $next -gt $# || ${!next} == --* ]] || i=$next # --section.key value
 done
 cd "$(dirname "$0")/.."
 

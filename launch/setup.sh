@@ -2,9 +2,9 @@
 # Installs what flame-c needs and this machine lacks (Debian, Ubuntu). Elsewhere it lists what is missing and exits 1.
 #   launch/setup.sh [bundle]      bundle: also what launch/bundle.sh needs
 set -u
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 bundle=no
-[ "${1:-}" != bundle ] || bundle=yes
+case "$*" in '') ;; bundle) bundle=yes ;; *) "$0" --help >&2; exit 2 ;; esac
 
 # What is needed: a Debian package and a test that succeeds where it is there, from whatever source.
 needs() {

@@ -2,8 +2,14 @@
 # Installs what is missing, builds, runs every test, and says why tests were skipped.
 #   launch/test.sh [-R checkpoint ...]      arguments go to ctest
 set -eu
-case "${1:-}" in -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
+for argument in "$@"; do
+    case $argument in
+        --rerun-failed | --output-on-failure | --stop-on-failure | --repeat | --timeout | --verbose) ;;
+        --*) echo "test.sh: ctest has no option $argument that would make sense here" >&2; exit 2 ;;
+    esac
+done
 ./launch/setup.sh
 . ./launch/environment.sh
 cmake --preset release

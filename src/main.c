@@ -15,7 +15,7 @@ static void print_help(void) {
     printf("flame-c trains hybrid linear-attention language models.\n\n"
            "  flame-c --config configs/quickstart.yaml            one rank\n"
            "  mpirun -np 8 flame-c --config configs/gla-340M.yaml eight ranks\n\nCommands:\n");
-    for (int i = 0; all_commands[i]; i++) printf("  %-8s %s\n", all_commands[i]->name, all_commands[i]->summary);
+    for (int i = 0; all_commands[i]; i++) printf("  %-10s %s\n", all_commands[i]->name, all_commands[i]->summary);
     printf(
         "\n`flame-c COMMAND --help` explains a command; `flame-c train --help` lists every configuration key.\n"
         "`flame-c --version` prints the versions of this program and its libraries, `flame-c --man` the manual page,\n"

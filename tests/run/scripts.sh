@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every script of launch/ answers --help with its own usage and does nothing else; launch/quickstart.sh refuses what is neither
-# a key nor --help before it removes the last run.
+# Every script of launch/ answers --help, wherever it stands, with its own usage and does nothing else, and refuses what it does
+# not know before it installs, builds, formats or removes anything.
 source "$(dirname "$0")/common.sh"
 mkdir -p "$work/tree/runs/quickstart" "$work/bin"
 cp -r "$source_folder/launch" "$work/tree/"
@@ -19,12 +19,22 @@ unchanged() {
 }
 for script in launch/*.sh; do
     [ -x "$script" ] || continue
-    timeout 10 "$script" --help >"$work/log" 2>&1 || fail "$script --help: exit code $?, $(cat "$work/log")"
-    grep -q "$script" "$work/log" || fail "$script --help does not say how it is called: $(cat "$work/log")"
-    unchanged "$script --help"
+    for before in "" word --training.steps=5; do
+        timeout 10 "$script" $before --help >"$work/log" 2>&1 || fail "$script $before --help: exit code $?, $(cat "$work/log")"
+        grep -q "$script" "$work/log" || fail "$script $before --help does not say how it is called: $(cat "$work/log")"
+        unchanged "$script $before --help"
+    done
+    got=0
+    timeout 10 "$script" --nonsense >"$work/log" 2>&1 || got=$?
+    [ "$got" = 2 ] || fail "$script --nonsense: exit code $got, $(cat "$work/log")"
+    unchanged "$script --nonsense"
 done
-got=0
-launch/quickstart.sh --steps=5 >"$work/log" 2>&1 || got=$?
-[ $got = 2 ] && grep -q -- '--section.key=value' "$work/log" || fail "quickstart.sh --steps=5: exit code $got, $(cat "$work/log")"
-unchanged "launch/quickstart.sh --steps=5"
+for arguments in "quickstart.sh --steps=5" "quickstart.sh --training.steps 5 6" "quickstart.sh --training.steps=" "setup.sh all" \
+    "bundle.sh new word" "install.sh PREFIX=/opt" "format.sh src" "format.sh --check src"; do
+    got=0
+    # shellcheck disable=SC2086 # words
+    timeout 10 launch/$arguments >"$work/log" 2>&1 || got=$?
+    [ "$got" = 2 ] && [ -s "$work/log" ] || fail "$arguments: exit code $got, $(cat "$work/log")"
+    unchanged "$arguments"
+done
 echo "every script says what it does before it does anything"
