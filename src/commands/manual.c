@@ -82,7 +82,9 @@ void print_manual(FILE *file) {
     fputs(".SH CONFIGURATION\nEach key stands in a YAML file under its section, or on the command line.\n", file);
     for (int t = 0; t < hints->table_count; t++) print_keys(file, &hints->tables[t]);
     print_term(file, "--model.KEY",
-               "a key of the model's Hugging Face config.json; lists and mappings in YAML: [1, 3]");
+               "a key of the model's Hugging Face config.json; lists and mappings in YAML: [1, 3]; flame-c train "
+               "--help=MODEL lists "
+               "those of a model");
     print_term(file, "--model.config", "path of a config.json; the keys beside it override it");
     fputs(".SH SIGNALS\nSIGUSR1: all ranks finish the same step, save it and exit 0. SIGUSR2: save and go on.\n"
           ".SH EXIT STATUS\n",

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What is made from the tables of commands and keys: the completion of shells and the manual page.
+# What is made from the tables of commands and keys (completion of shells, the manual page), and what several ranks say of a
+# command line.
 source "$(dirname "$0")/common.sh"
 
 # completes WORDS... : what bash offers for the last one, in one line.
@@ -35,6 +36,12 @@ done
 code=0
 "$FLAME" --completion ksh >"$work/out" 2>"$work/err" || code=$?
 { [ "$code" = 2 ] && grep -q 'bash or zsh, not "ksh"' "$work/err"; } || fail "--completion ksh"
+
+# what is wrong with a command line is said once, whatever the number of ranks; help too
+ranks 3 eval --sequence-length 5 && fail "an unknown option"
+[ "$(grep -c 'error: ' "$work/log")" = 1 ] && grep -q 'eval: unknown option --sequence-length' "$work/log" || { cat "$work/log"; fail "an unknown option on 3 ranks"; }
+ranks 3 eval --help || fail "help on 3 ranks"
+[ "$(grep -c '^flame-c eval --checkpoint' "$work/log")" = 1 ] || { cat "$work/log"; fail "help on 3 ranks"; }
 
 for option in --checkpoint --tolerance --max-shard-size; do
     grep -q "^.B $option " "$work/plain" || fail "the manual page does not know $option"
