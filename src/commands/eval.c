@@ -61,7 +61,7 @@ static Status open_data(const EvalArguments *a, const Session *session, Stream *
     wanted.vocab_size = session->model->config.vocab_size;
     wanted.rank = session->comm->rank;
     wanted.world = session->comm->size;
-    return stream_open(&wanted, stream);
+    return samples_open(session->comm, &wanted, stream);
 }
 
 static void print_result(const EvalArguments *a, const Stream *stream, Evaluation e) {
@@ -113,7 +113,7 @@ static Status run(void *values) {
     if (status != OK) return status;
     status = compare_arguments(a, comm);
     if (status == OK) status = open_checkpoint(a, comm, &session, &runner);
-    if (status == OK) status = agree(comm, open_data(a, &session, &stream));
+    if (status == OK) status = open_data(a, &session, &stream);
     if (status == OK) status = samples_compare(comm, stream, 1);
     if (status == OK) {
         const int64_t all = stream_samples(stream);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/crc.h"
+#include "data/tokens_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,38 +53,16 @@ static Status read_integer(TokensFile *file, const char *name, int64_t minimum, 
     return OK;
 }
 
-/* A variable-length or fixed string; h5py writes the first, the C library's users often the second. */
-static bool read_text(hid_t attribute, hid_t type, char *text, size_t capacity) {
-    hid_t memory = H5Tcopy(type);
-    bool done = false;
-    if (H5Tis_variable_str(type) > 0) {
-        char *value = NULL;
-        if (H5Aread(attribute, memory, (void *)&value) >= 0 && value) {
-            done = strlen(value) < capacity;
-            if (done) strcpy(text, value);
-            H5free_memory(value);
-        }
-    } else if (H5Tget_size(type) < capacity) {
-        memset(text, 0, capacity);
-        done = H5Aread(attribute, memory, text) >= 0;
-    }
-    H5Tclose(memory);
-    return done;
-}
-
 static Status read_string(TokensFile *file, const char *name, char *text, size_t capacity) {
     if (H5Aexists(file->file, name) <= 0)
         return tokens_refuse(file, "attribute \"%s\" is missing; build the file with data build or tools/prepare.py",
                              name);
     hid_t attribute = H5Aopen(file->file, name, H5P_DEFAULT);
-    hid_t type = attribute < 0 ? -1 : H5Aget_type(attribute);
-    hid_t space = attribute < 0 ? -1 : H5Aget_space(attribute);
-    bool usable = type >= 0 && H5Tget_class(type) == H5T_STRING && space >= 0 &&
-                  H5Sget_simple_extent_npoints(space) == 1 && read_text(attribute, type, text, capacity);
-    if (space >= 0) H5Sclose(space);
-    if (type >= 0) H5Tclose(type);
+    bool usable = attribute >= 0 && tokens_text_read(attribute, file->path, text, capacity);
     if (attribute >= 0) H5Aclose(attribute);
-    return usable ? OK : tokens_refuse(file, "attribute \"%s\" is not one string shorter than %zu", name, capacity);
+    return usable
+               ? OK
+               : tokens_refuse(file, "attribute \"%s\" is not one string shorter than %zu, or damaged", name, capacity);
 }
 
 static Status read_attributes(TokensFile *file) {

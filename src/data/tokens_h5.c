@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/crc.h"
 #include "data/tokens_internal.h"
+#include "data/tokens_probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,20 @@ static hid_t open_hdf5(const char *path) {
     return file;
 }
 
+static void close_handles(TokensFile *file) {
+    if (file->tokens >= 0) H5Oclose(file->tokens);
+    if (file->file >= 0) H5Fclose(file->file);
+    file->tokens = file->file = -1;
+}
+
+/* All that HDF5 is asked about a file before its chunks are read. */
+static void open_and_check(void *argument) {
+    TokensFile *file = argument;
+    file->file = open_hdf5(file->path);
+    if (file->file >= 0) tokens_check(file);
+    close_handles(file);
+}
+
 static Status open_file(TokensFile *file) {
     int descriptor = open(file->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not block us */
     if (descriptor < 0 || fstat(descriptor, &file->identity)) {
@@ -41,6 +56,8 @@ static Status open_file(TokensFile *file) {
     if (!S_ISREG(file->identity.st_mode)) return tokens_refuse(file, "is not a regular file");
     file->facts.file_bytes = (int64_t)file->identity.st_size;
     if (file->facts.file_bytes == 0) return tokens_refuse(file, "is empty");
+    if (log_rank() == 0 && !tokens_probe(open_and_check, file, file->facts.file_bytes))
+        return tokens_refuse(file, "is damaged: HDF5 crashes or never ends when it opens it; build it again");
     file->file = open_hdf5(file->path);
     if (file->file >= 0) return OK;
     if (H5Fis_hdf5(file->path) > 0)
@@ -65,12 +82,6 @@ Status tokens_open(const char *path, TokensFile **result) {
     else
         *result = file;
     return status;
-}
-
-static void close_handles(TokensFile *file) {
-    if (file->tokens >= 0) H5Oclose(file->tokens);
-    if (file->file >= 0) H5Fclose(file->file);
-    file->tokens = file->file = -1;
 }
 
 void tokens_close(TokensFile *file) {
@@ -120,10 +131,26 @@ static Status check_identity(TokensFile *file) {
     return IO_ERROR;
 }
 
+static Status damaged(const TokensFile *file, int64_t chunk, const char *problem) {
+    int64_t first = chunk * file->facts.chunk_tokens;
+    return tokens_refuse(file, "chunk %lld of %lld (tokens %lld .. %lld) is damaged: %s; copy or build the file again",
+                         (long long)chunk, (long long)file->facts.chunks, (long long)first,
+                         (long long)(first + tokens_in_chunk(file, chunk) - 1), problem);
+}
+
+/* The size that H5Dread_chunk will read. For chunks without filters H5Dget_chunk_storage_size answers with that of a
+ * whole chunk, whatever the file says; what goes through the file's table chunk by chunk (slower) tells the truth. */
+static bool stored_size(const TokensFile *file, const hsize_t *offset, hsize_t *size) {
+    if (file->codec.shuffle || file->codec.deflate) return H5Dget_chunk_storage_size(file->tokens, offset, size) >= 0;
+    unsigned mask;
+    haddr_t address;
+    return H5Dget_chunk_info_by_coord(file->tokens, offset, &mask, &address, size) >= 0;
+}
+
 /* The chunk as stored. One more try on a fresh handle: a server's restart makes NFS handles stale. */
-static bool read_stored(TokensFile *file, int64_t chunk, unsigned char *stored, uint32_t *skipped_filters) {
+static Status read_stored(TokensFile *file, int64_t chunk, unsigned char *stored, uint32_t *skipped_filters) {
     hsize_t offset = (hsize_t)(chunk * file->facts.chunk_tokens), size = 0;
-    bool done = false;
+    bool sized = false, done = false;
     hdf5_enter();
     for (int attempt = 0; attempt < 2 && !done; attempt++) {
         if (attempt > 0) {
@@ -131,12 +158,15 @@ static bool read_stored(TokensFile *file, int64_t chunk, unsigned char *stored, 
             file->file = open_hdf5(file->path);
             file->tokens = file->file < 0 ? -1 : H5Oopen(file->file, "tokens", H5P_DEFAULT);
         }
-        done = file->tokens >= 0 && H5Dget_chunk_storage_size(file->tokens, &offset, &size) >= 0 &&
-               size == file->stored_size[chunk] &&
+        sized = file->tokens >= 0 && stored_size(file, &offset, &size);
+        done = sized && size == file->stored_size[chunk] &&
                H5Dread_chunk(file->tokens, H5P_DEFAULT, &offset, skipped_filters, stored) >= 0;
     }
     hdf5_leave();
-    return done;
+    if (done) return OK;
+    if (sized && size != file->stored_size[chunk]) return damaged(file, chunk, "the file gives two sizes for it");
+    log_error("%s: chunk %lld of /tokens cannot be read; check the disk, then resume", file->path, (long long)chunk);
+    return IO_ERROR;
 }
 
 static uint32_t largest_token(const void *tokens, int width, int64_t count) {
@@ -150,13 +180,6 @@ static uint32_t largest_token(const void *tokens, int width, int64_t count) {
     uint32_t largest = 0;
     for (int64_t i = 0; i < count; i++) largest = values[i] > largest ? values[i] : largest;
     return largest;
-}
-
-static Status damaged(const TokensFile *file, int64_t chunk, const char *problem) {
-    int64_t first = chunk * file->facts.chunk_tokens;
-    return tokens_refuse(file, "chunk %lld of %lld (tokens %lld .. %lld) is damaged: %s; copy or build the file again",
-                         (long long)chunk, (long long)file->facts.chunks, (long long)first,
-                         (long long)(first + tokens_in_chunk(file, chunk) - 1), problem);
 }
 
 /* A filter that did not make a chunk smaller may have been left out by the writer: bit i of the mask for filter i. */
@@ -176,11 +199,7 @@ Status tokens_read_chunk(TokensFile *file, int64_t chunk, TokensScratch *scratch
     scratch_grow(&scratch->stored, &scratch->stored_capacity, chunk_stored_max(&file->codec));
     scratch_grow(&scratch->shuffled, &scratch->shuffled_capacity, file->codec.bytes);
     uint32_t skipped_filters = 0;
-    if (!read_stored(file, chunk, scratch->stored, &skipped_filters)) {
-        log_error("%s: chunk %lld of /tokens cannot be read; check the disk, then resume", file->path,
-                  (long long)chunk);
-        return IO_ERROR;
-    }
+    if ((status = read_stored(file, chunk, scratch->stored, &skipped_filters))) return status;
     ChunkCodec codec = codec_of_chunk(file, skipped_filters);
     const char *problem = chunk_decode(&codec, scratch->stored, file->stored_size[chunk], scratch->shuffled, tokens);
     if (problem) return damaged(file, chunk, problem);

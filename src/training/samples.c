@@ -17,6 +17,15 @@ static void fill_empty(HostBatch batch, int64_t first, int64_t last, int64_t T) 
     }
 }
 
+Status samples_open(Comm *comm, const StreamOptions *options, Stream **stream) {
+    Status status = OK;
+    for (int turn = 0; turn < 2 && status == OK; turn++) {
+        if ((turn == 0) == (comm->rank == 0)) status = stream_open(options, stream);
+        status = agree(comm, status);
+    }
+    return status;
+}
+
 static Status read_own(Stream *stream, HostBatch batch, int64_t B, int64_t T, int64_t first, int64_t end) {
     const int64_t left = end - first, count = left < 0 ? 0 : left < B ? left : B;
     fill_empty(batch, count * T, B * T, T);

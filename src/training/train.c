@@ -77,7 +77,7 @@ static Status open_stream(const Trainer *t, const StringList *files, const RealL
     options.vocab_size = t->session.model->config.vocab_size;
     options.rank = t->session.comm->rank;
     options.world = t->session.comm->size;
-    return stream_open(&options, stream);
+    return samples_open(t->session.comm, &options, stream);
 }
 
 static Status open_streams(Trainer *t) {
@@ -125,7 +125,7 @@ static Status prepare(Trainer *t) {
     if (status == OK)
         status = agree(comm, setup_check_memory(&plan, t->session.device, comm_sharers(comm, t->session.device)));
     if (status == OK) status = session_fill(&t->session, model, t->runner_options, sharding);
-    if (status == OK) status = agree(comm, open_streams(t));
+    if (status == OK) status = open_streams(t);
     if (status == OK) status = compare_streams(t);
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->config->job.dump_folder) : OK);
     if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);

@@ -73,6 +73,15 @@ trains 1 'short' --data.files="$work/short.h5"
 refuses 1 'data.h5.*exists' data build --text "$work/short" --out "$work/data.h5"
 refuses 1 '.' data build --text "$work/missing" --out "$work/new.h5"
 
+# files that crash HDF5 1.10 or keep it busy for ever
+for damaged in "$source_folder"/tests/data/damaged/*.h5; do
+    refuses 1 "$(basename "$damaged")" data verify "$damaged"
+done
+trains 1 'address.h5: is damaged' --data.files="$source_folder/tests/data/damaged/address.h5"
+got=0
+ranks 2 --config "$work/config.yaml" --data.files="$source_folder/tests/data/damaged/address.h5" || got=$?
+[ "$got" = 1 ] && [ "$(grep -c 'error:' "$work/log")" = 1 ] || { cat "$work/log"; fail "a damaged data file on two ranks: exit code $got"; }
+
 # safetensors and folders
 fresh_case; rm "$work/case/model.safetensors"; verifies 1 'model.safetensors'
 fresh_case; overwrite "$work/case/model.safetensors" '\377\377\377\377\377\377\377\177' 0; verifies 1 'model.safetensors.*header'
