@@ -217,8 +217,11 @@ class Writer:
     """A token file under a temporary name until finish()."""
 
     def __init__(self, path, tokenizer, options):
-        if os.path.exists(path) and not options.force:
+        if os.path.isdir(path):
+            raise Refused(f"{path}: is a folder; give the name of a file")
+        if os.path.lexists(path) and not options.force:
             raise Refused(f"{path}: exists already; give another name, or --force to replace it")
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self.path, self.temporary, self.tokenizer = path, f"{path}.{os.getpid()}.tmp", tokenizer
         self.dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
         self.chunk = options.chunk

@@ -221,11 +221,11 @@ int folder_create_all(const char *path) {
         if (*end != '/') continue;
         *end = 0;
         if (!folder_exists(part)) error = folder_create(part);
-        if (error == EEXIST && folder_exists(part)) error = 0;
+        if (error == EEXIST) error = folder_exists(part) ? 0 : ENOTDIR;
         *end = '/';
     }
     if (!error && !folder_exists(part)) error = folder_create(part);
-    if (error == EEXIST && folder_exists(path)) error = 0;
+    if (error == EEXIST) error = folder_exists(path) ? 0 : ENOTDIR;
     free(part);
     return error;
 }
@@ -305,10 +305,15 @@ static int remove_entry(int parent, const char *name, const char *path) {
     return unlinkat(parent, name, AT_REMOVEDIR) != 0 ? errno : 0;
 }
 
-int folder_create_empty(const char *path) {
+int folder_create_above(const char *path) {
     char *parent = path_parent(path);
-    int error = folder_create_all(parent);
+    const int error = folder_create_all(parent);
     free(parent);
+    return error;
+}
+
+int folder_create_empty(const char *path) {
+    int error = folder_create_above(path);
     if (!error && path_exists(path)) error = folder_remove(path);
     return error ? error : folder_create(path);
 }

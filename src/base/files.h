@@ -44,6 +44,8 @@ bool path_exists(const char *path);
 int folder_create(const char *path);
 /* With the folders above it; an existing folder is fine. */
 int folder_create_all(const char *path);
+/* The folders above `path`, which itself need not exist. */
+int folder_create_above(const char *path);
 /* A new folder, with the folders above it. What has the name already is removed first: give it only names that nobody
  * else uses, such as those of temporary folders. */
 int folder_create_empty(const char *path);

@@ -141,7 +141,7 @@ static const Command data_verify = {
     .name = "data verify",
     .summary = "reads and checks all of a file",
     .text = "Reads every chunk, checks its CRC-32 and that every token is in the vocabulary, and names each\n"
-            "damaged chunk. Exit code 0: all good, 1: damaged, 3: cannot be read.\n",
+            "damaged chunk. Exit code 0: all good, 1: damaged or missing, 3: cannot be read.\n",
     .options = file_options,
     .option_count = LENGTH(file_options),
     .values_size = sizeof(Files),

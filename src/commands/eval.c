@@ -64,6 +64,16 @@ static Status open_data(const EvalArguments *a, const Session *session, Stream *
     return samples_open(session->comm, &wanted, stream);
 }
 
+/* Another end of documents is the sign of another tokenizer, and of a loss that means nothing. */
+static void compare_marks(const EvalArguments *a, const Session *session, const Stream *stream) {
+    const int64_t eos = stream_facts(stream)->eos_token_id;
+    if (eos < 0 || session->comm->rank != 0 || model_config_has_eos(&session->model->config, eos)) return;
+    log_warning(
+        "%s: its documents end with token %lld, which is no eos_token_id of the checkpoint's config.json: was the "
+        "model trained with another tokenizer?",
+        a->data, (long long)eos);
+}
+
 static void print_result(const EvalArguments *a, const Stream *stream, Evaluation e) {
     const double loss = e.loss_sum / (double)e.targets;
     log_info("checkpoint     %s", a->checkpoint);
@@ -116,6 +126,7 @@ static Status run(void *values) {
     if (status == OK) status = open_data(a, &session, &stream);
     if (status == OK) status = samples_compare(comm, stream, 1);
     if (status == OK) {
+        compare_marks(a, &session, stream);
         const int64_t all = stream_samples(stream);
         status = evaluate(&session, &runner, stream, a->samples && a->samples < all ? a->samples : all, &result);
     }

@@ -55,7 +55,8 @@ static Status write_result(const char *path, const SafeTensor *ids, const int64_
     safetensors_plan_place(&plan, "logits", INT64_MAX);
     const PlannedFile *file = &plan.file[0];
     int fd = -1;
-    int error = file_create(path, &fd);
+    int error = folder_create_above(path);
+    if (!error) error = file_create(path, &fd);
     if (!error) {
         error = file_write(fd, file->header, file->header_bytes, 0);
         if (!error) error = file_write(fd, tokens, plan.tensor[0].bytes, plan.tensor[0].offset);

@@ -84,8 +84,8 @@ Status verify_data(const char *path, int threads) {
                facts->chunks, facts->tokens, facts->documents,
                facts->chunk_crc32 ? "" : ", as far as can be told without /chunk_crc32");
     else
-        printf("%s: %" PRId64 " of %" PRId64 " chunks are damaged or cannot be read\n", facts->path,
-               damaged + unreadable, facts->chunks);
+        printf("%s: %" PRId64 " of %" PRId64 " chunks are not good\n", facts->path, damaged + unreadable,
+               facts->chunks);
     tokens_close(file);
     return unreadable ? IO_ERROR : damaged ? BAD_INPUT : OK;
 }

@@ -95,6 +95,18 @@ static void plan_order(Stream *stream, int number) {
     file->pool_chunks = shuffle->pool_blocks * (divide_up(shuffle->block_windows * seq_len, chunk) + 1);
 }
 
+/* A file that is listed twice would be two files with the same samples in another order. */
+static Status check_listed_once(const Stream *stream, int number) {
+    for (int other = 0; other < number; other++) {
+        if (!tokens_same_file(stream->token_files[other], stream->token_files[number])) continue;
+        log_error("%s: is listed twice (as file %d and file %d, %s); list it once and give it a larger share with "
+                  "data.probabilities",
+                  stream->options.files[number], other + 1, number + 1, stream->options.files[other]);
+        return BAD_INPUT;
+    }
+    return OK;
+}
+
 static Status open_file(Stream *stream, int number) {
     StreamFile *file = &stream->files[number];
     const StreamOptions *options = &stream->options;
@@ -123,7 +135,7 @@ static Status open_file(Stream *stream, int number) {
         return BAD_INPUT;
     }
     plan_order(stream, number);
-    return OK;
+    return check_listed_once(stream, number);
 }
 
 static void plan_mixture(Stream *stream) {
@@ -227,6 +239,13 @@ void stream_close(Stream *stream) {
 const StreamFacts *stream_facts(const Stream *stream) { return &stream->facts; }
 int64_t stream_samples(const Stream *stream) { return stream->facts.samples; }
 const TokensFacts *stream_file(const Stream *stream, int file) { return stream->files[file].facts; }
+
+const char *stream_shared_file(const Stream *a, const Stream *b) {
+    for (int i = 0; i < a->options.file_count; i++)
+        for (int j = 0; j < b->options.file_count; j++)
+            if (tokens_same_file(a->token_files[i], b->token_files[j])) return a->files[i].facts->path;
+    return NULL;
+}
 
 static Place sample_place(const Stream *stream, int64_t sample) {
     int64_t index;

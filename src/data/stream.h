@@ -49,7 +49,8 @@ typedef struct StreamFacts {
 typedef struct Stream Stream;
 
 /* Opens and checks every file. BAD_INPUT (logged) for a file that breaks a rule of the format, files of different
- * tokenizers, a file shorter than one sample, wrong probabilities; IO_ERROR if a file cannot be read. */
+ * tokenizers, a file shorter than one sample or listed twice, wrong probabilities; IO_ERROR if a file cannot be read.
+ */
 Status stream_open(const StreamOptions *options, Stream **stream);
 void stream_close(Stream *stream);
 
@@ -58,6 +59,8 @@ const StreamFacts *stream_facts(const Stream *stream);
 int64_t stream_samples(const Stream *stream);
 /* What file number `file` says of itself. */
 const TokensFacts *stream_file(const Stream *stream, int file);
+/* The name of a file that both streams read, by whatever names; NULL: there is none. */
+const char *stream_shared_file(const Stream *a, const Stream *b);
 
 /* Fills `count` sequences: samples sample, sample + 1, ... Each array is [count, seq_len], owned by the caller;
  * segment and position may be NULL. labels[t] is the next token, or -100 where the next token begins another document

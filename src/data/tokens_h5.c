@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/crc.h"
+#include "base/files.h"
 #include "data/tokens_internal.h"
 #include "data/tokens_probe.h"
 
@@ -45,14 +46,22 @@ static void open_and_check(void *argument) {
     close_handles(file);
 }
 
-static Status open_file(TokensFile *file) {
-    int descriptor = open(file->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not block us */
-    if (descriptor < 0 || fstat(descriptor, &file->identity)) {
-        log_error("%s: cannot be opened: %s", file->path, strerror(errno));
-        if (descriptor >= 0) close(descriptor);
+static Status cannot_open(const TokensFile *file, int error) {
+    if (!file_is_missing(error)) {
+        log_error("%s: cannot be opened: %s", file->path, strerror(error));
         return IO_ERROR;
     }
-    close(descriptor);
+    return tokens_refuse(file,
+                         "%s; make it with flame-c data build --text DIR --out %s, or with tools/prepare.py and a "
+                         "Hugging Face tokenizer",
+                         error == ENOENT ? "there is no such file" : strerror(error), file->path);
+}
+
+static Status open_file(TokensFile *file) {
+    int descriptor = open(file->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not block us */
+    const int error = descriptor < 0 || fstat(descriptor, &file->identity) ? errno : 0;
+    if (descriptor >= 0) close(descriptor);
+    if (error) return cannot_open(file, error);
     if (!S_ISREG(file->identity.st_mode)) return tokens_refuse(file, "is not a regular file");
     file->facts.file_bytes = (int64_t)file->identity.st_size;
     if (file->facts.file_bytes == 0) return tokens_refuse(file, "is empty");
@@ -93,6 +102,10 @@ void tokens_close(TokensFile *file) {
     free(file->chunk_crc32);
     free(file->stored_size);
     free(file);
+}
+
+bool tokens_same_file(const TokensFile *a, const TokensFile *b) {
+    return a->identity.st_dev == b->identity.st_dev && a->identity.st_ino == b->identity.st_ino;
 }
 
 const TokensFacts *tokens_facts(const TokensFile *file) { return &file->facts; }
@@ -182,6 +195,24 @@ static uint32_t largest_token(const void *tokens, int width, int64_t count) {
     return largest;
 }
 
+/* A chunk that matches its CRC-32 is as it was written: then the attribute is wrong, for all chunks, and said once. */
+static Status outside_vocabulary(TokensFile *file, int64_t chunk, uint32_t token) {
+    const long long vocabulary = (long long)file->facts.vocab_size;
+    char text[160];
+    if (file->chunk_crc32) {
+        if (!atomic_exchange(&file->told_vocabulary, true))
+            tokens_refuse(
+                file,
+                "attribute \"vocab_size\" is %lld, but there is a token %u (in chunk %lld, which is sound): set "
+                "the attribute to the size of the tokenizer's vocabulary (docs/data-format.md)",
+                vocabulary, token, (long long)chunk);
+        return BAD_INPUT;
+    }
+    snprintf(text, sizeof text, "token %u is outside the vocabulary of %lld (or attribute \"vocab_size\" is wrong)",
+             token, vocabulary);
+    return damaged(file, chunk, text);
+}
+
 /* A filter that did not make a chunk smaller may have been left out by the writer: bit i of the mask for filter i. */
 static ChunkCodec codec_of_chunk(const TokensFile *file, uint32_t skipped_filters) {
     ChunkCodec codec = file->codec;
@@ -207,11 +238,5 @@ Status tokens_read_chunk(TokensFile *file, int64_t chunk, TokensScratch *scratch
     if (file->chunk_crc32 && crc_update(0, tokens, count * file->facts.width) != file->chunk_crc32[chunk])
         return damaged(file, chunk, "its CRC-32 does not match");
     uint32_t largest = largest_token(tokens, file->facts.width, count);
-    if (largest >= file->facts.vocab_size) {
-        char text[128];
-        snprintf(text, sizeof text, "token %u is outside the vocabulary of %lld", largest,
-                 (long long)file->facts.vocab_size);
-        return damaged(file, chunk, text);
-    }
-    return OK;
+    return largest < file->facts.vocab_size ? OK : outside_vocabulary(file, chunk, largest);
 }

@@ -9,6 +9,8 @@
 #include "base/check.h"
 #include "data/tokens_facts.h"
 
+#include <stdbool.h>
+
 typedef struct TokensFile TokensFile;
 
 /* Opens and checks. BAD_INPUT or IO_ERROR, logged with file, place, and what to do. A file without /chunk_crc32 is
@@ -16,6 +18,8 @@ typedef struct TokensFile TokensFile;
 Status tokens_open(const char *path, TokensFile **file);
 void tokens_close(TokensFile *file);
 const TokensFacts *tokens_facts(const TokensFile *file);
+/* Are these one file, by whatever names? */
+bool tokens_same_file(const TokensFile *a, const TokensFile *b);
 
 /* Bytes of one decoded chunk: chunk_tokens * width. */
 int64_t tokens_chunk_bytes(const TokensFile *file);

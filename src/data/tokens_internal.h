@@ -7,6 +7,8 @@
 #include "data/tokens_facts.h"
 
 #include <hdf5.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 
 typedef struct TokensFile {
@@ -17,7 +19,8 @@ typedef struct TokensFile {
     struct stat identity;
     uint64_t *doc_ends;
     uint32_t *chunk_crc32;
-    uint32_t *stored_size; /* [chunks] bytes as compressed */
+    uint32_t *stored_size;       /* [chunks] bytes as compressed */
+    atomic_bool told_vocabulary; /* that the attribute is too small */
 } TokensFile;
 
 /* Logs "path: ..." as an error; always BAD_INPUT. */

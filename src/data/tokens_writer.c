@@ -60,12 +60,23 @@ static void *grow(void *array, int64_t used, int64_t *capacity, size_t size) {
     return array;
 }
 
+/* An empty file, and the folders above it, made here because HDF5 does not say why it could not. */
+static Status create_empty(const TokensWriter *writer) {
+    int descriptor;
+    remove(writer->temporary); /* of a dead process with this number */
+    int error = folder_create_above(writer->temporary);
+    if (!error) error = file_create(writer->temporary, &descriptor);
+    if (!error) error = file_close(descriptor);
+    if (error) log_error("%s: cannot be made: %s", writer->path, strerror(error));
+    return error ? IO_ERROR : OK;
+}
+
 /* Metadata with checksums (HDF5 1.10 and later), so that damage there is more often an error than a wrong answer. */
 static hid_t create_hdf5(const char *path) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
     H5Pset_file_locking(access, false, true);
-    hid_t file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     H5Pclose(access);
     return file;
 }
@@ -105,8 +116,11 @@ void tokens_writer_handle_signals(void) {
 }
 
 Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **result) {
-    if (file_exists(options->path) && !options->force) {
-        log_error("%s: exists already; give another name, or --force to replace it", options->path);
+    const bool folder = folder_exists(options->path);
+    if (folder || (path_exists(options->path) && !options->force)) {
+        log_error("%s: %s", options->path,
+                  folder ? "is a folder; give the name of a file"
+                         : "exists already; give another name, or --force to replace it");
         return BAD_INPUT;
     }
     TokensWriter *writer = calloc(1, sizeof *writer);
@@ -116,12 +130,12 @@ Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **res
     snprintf(writer->temporary, sizeof writer->temporary, "%s.%ld.tmp", writer->path, (long)getpid());
     writer->codec = (ChunkCodec){true, true, options->width, options->chunk_tokens * options->width};
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    remove(writer->temporary); /* of a dead process with this number */
+    writer->file = writer->tokens = -1;
     temporary_files_replace(NULL, writer->temporary);
-    writer->file = create_hdf5(writer->temporary);
-    writer->tokens = writer->file < 0 ? -1 : create_tokens(writer);
-    if (writer->tokens < 0) {
-        Status status = failed(writer, "creating the file");
+    Status status = create_empty(writer);
+    if (!status && (writer->file = create_hdf5(writer->temporary)) >= 0) writer->tokens = create_tokens(writer);
+    if (!status && writer->tokens < 0) status = failed(writer, "creating the file");
+    if (status) {
         tokens_writer_abandon(writer);
         return status;
     }

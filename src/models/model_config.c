@@ -340,6 +340,18 @@ void model_config_tables(const ModelConfig *config, KeyTable tables[MODEL_TABLES
     tables[2] = mixer_table(mixer_find("transformer"), config->attention_config, "attn");
 }
 
+bool model_config_has_eos(const ModelConfig *config, int64_t token) {
+    for (int64_t i = 0; i < config->eos_token_id.count; i++)
+        if (config->eos_token_id.item[i] == token) return true;
+    return false;
+}
+
+void model_config_set_eos(ModelConfig *config, int64_t token) {
+    free(config->eos_token_id.item);
+    config->eos_token_id = (IntegerList){1, zeroed(sizeof token)};
+    config->eos_token_id.item[0] = token;
+}
+
 /* One mapping of what the tables' structs hold. */
 static ConfigValue *values_of(const KeyTable *tables, int count) {
     char *text = NULL;

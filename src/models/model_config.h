@@ -37,6 +37,11 @@ void model_config_free(ModelConfig *config);
 enum { MODEL_TABLES = 3 };
 void model_config_tables(const ModelConfig *config, KeyTable tables[MODEL_TABLES]);
 
+/* Is `token` one of those that end a text? */
+bool model_config_has_eos(const ModelConfig *config, int64_t token);
+/* Makes it the only one. */
+void model_config_set_eos(ModelConfig *config, int64_t token);
+
 /* What took effect, as fla and model_config_read read it again: every key of the tables, each in one form whatever the
  * source wrote, and the keys without effect. The caller frees it. */
 ConfigValue *model_config_value(const ModelConfig *config);

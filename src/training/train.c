@@ -12,6 +12,7 @@
 #include "training/schedule.h"
 #include "base/signals.h"
 #include "base/files.h"
+#include "training/data_check.h"
 #include "training/peak.h"
 #include "training/progress.h"
 #include "training/samples.h"
@@ -127,6 +128,9 @@ static Status prepare(Trainer *t) {
     if (status == OK) status = session_fill(&t->session, model, t->runner_options, sharding);
     if (status == OK) status = open_streams(t);
     if (status == OK) status = compare_streams(t);
+    if (status == OK)
+        status = agree(comm, data_check(t->stream, t->validation, t->shape.samples, t->config->training.seq_len));
+    if (status == OK) data_check_marks(stream_facts(t->stream), t->config->model, &model->config);
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->config->job.dump_folder) : OK);
     if (status == OK) status = progress_begin(t->config, &t->session, t->stream, &t->progress, &t->saver);
     if (status == OK && comm->rank == 0) status = write_effective_config(t->config);

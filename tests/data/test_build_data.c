@@ -215,7 +215,7 @@ static const UsageCase usage_cases[] = {
     {{"data", "build", "--colour", "red"}, USAGE, "unknown option --colour"},
     {{"data", "inspect"}, USAGE, "FILE.h5... is missing"},
     {{"data", "verify", "--fast"}, USAGE, "unknown option --fast"},
-    {{"data", "verify", "no-such-file.h5"}, IO_ERROR, "No such file"},
+    {{"data", "verify", "no-such-file.h5"}, BAD_INPUT, "no such file; make it with"},
 };
 
 static void the_command_line_is_checked(void **state) {

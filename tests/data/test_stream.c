@@ -289,6 +289,12 @@ static void unusable_options_and_files_are_refused(void **state) {
     options.files = files;
     options.file_count = 2;
     expect_refusal(options, NULL, "another tokenizer");
+    const char *link = fixture_path("link.h5"), *same[] = {files[0], link};
+    assert_int_equal(symlink(files[0], link), 0);
+    options.files = same;
+    options.seq_len = 50;
+    expect_refusal(options, NULL, "link.h5: is listed twice (as file 1 and file 2,");
+    options.files = files;
     options.probabilities = (double[]){1, -1};
     expect_refusal(options, NULL, "probability is negative");
     options.probabilities = (double[]){1, 0.0 / 0.0};

@@ -310,10 +310,14 @@ static const Rule rules[] = {
     {"not a stream", {.filters = DEFLATE, .chunk = GARBAGE}, BAD_INPUT, "not a valid deflate stream"},
     {"deflate bomb", {.filters = DEFLATE, .chunk = BOMB}, BAD_INPUT, "longer than the chunk"},
     {"chunks swapped", {.chunk = SWAPPED}, BAD_INPUT, "chunk 0 of 3 (tokens 0 .. 2047) is damaged: its CRC-32"},
-    {"token outside the vocabulary",
+    {"vocab_size too small",
      {.chunk = TOO_LARGE_TOKEN},
      BAD_INPUT,
-     "token 320 is outside the vocabulary of 320"},
+     "attribute \"vocab_size\" is 320, but there is a token 320 (in chunk 1, which is sound)"},
+    {"token outside the vocabulary, no CRC",
+     {.chunk = TOO_LARGE_TOKEN, .crc = NO_CRC},
+     BAD_INPUT,
+     "token 320 is outside the vocabulary of 320 (or attribute"},
     {"no /doc_ends", {.ends = NO_ENDS}, BAD_INPUT, "no data set /doc_ends"},
     {"ends unsorted", {.ends = UNSORTED}, BAD_INPUT, "/doc_ends[2] = 900"},
     {"empty document", {.ends = EMPTY_DOCUMENT}, BAD_INPUT, "/doc_ends[1] = 100"},
@@ -369,6 +373,16 @@ static void expect_status(const char *path, Status expected, const char *message
     assert_mentions(text, message);
 }
 
+static void a_missing_file_says_how_to_make_one(void **state) {
+    (void)state;
+    TokensFile *file;
+    capture_begin();
+    assert_int_equal(tokens_open(fixture_path("nowhere/train.h5"), &file), BAD_INPUT);
+    const char *text = capture_end();
+    assert_mentions(text, "no such file; make it with flame-c data build --text DIR --out ");
+    assert_mentions(text, "tools/prepare.py");
+}
+
 static void what_is_not_hdf5_is_refused(void **state) {
     (void)state;
     const char *path = fixture_path("other");
@@ -381,7 +395,7 @@ static void what_is_not_hdf5_is_refused(void **state) {
     write_bytes(path, "some text\n", 10);
     expect_status(path, BAD_INPUT, "not an HDF5 file");
     expect_status(fixture_folder, BAD_INPUT, "not a regular file");
-    expect_status(fixture_path("nothing"), IO_ERROR, "No such file");
+    expect_status(fixture_path("nothing"), BAD_INPUT, "no such file");
     const char *pipe_path = fixture_path("pipe");
     assert_int_equal(mkfifo(pipe_path, 0600), 0);
     expect_status(pipe_path, BAD_INPUT, "not a regular file");
@@ -473,10 +487,20 @@ static void a_writer_that_does_not_finish_leaves_nothing(void **state) {
     assert_int_equal(tokens_writer_finish(writer), BAD_INPUT);
     assert_mentions(capture_end(), "no text");
     assert_int_equal(files_in(path), 0);
-    options.path = fixture_path("no/such/folder.h5");
+    options.path = fixture_path("new/folders/out.h5");
+    assert_int_equal(tokens_writer_open(&options, &writer), OK);
+    tokens_writer_abandon(writer);
+    assert_true(folder_exists(fixture_path("new/folders")));
+    fixture_write(fixture_path("file"), 1, 1, 100, false, CHUNK, 2);
+    options.path = fixture_path("file/out.h5");
     capture_begin();
     assert_int_equal(tokens_writer_open(&options, &writer), IO_ERROR);
-    assert_mentions(capture_end(), "folder.h5");
+    assert_mentions(capture_end(), "file/out.h5: cannot be made: Not a directory");
+    options.path = path;
+    options.force = true;
+    capture_begin();
+    assert_int_equal(tokens_writer_open(&options, &writer), BAD_INPUT);
+    assert_mentions(capture_end(), "is a folder");
 }
 
 /* In a process of its own: writes 400,000 random tokens, raises the signal if there is one, and finishes. */
@@ -526,6 +550,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(every_rule_of_the_format_is_enforced),
+        cmocka_unit_test(a_missing_file_says_how_to_make_one),
         cmocka_unit_test(what_is_not_hdf5_is_refused),
         cmocka_unit_test(a_flipped_bit_is_an_error_or_harmless),
         cmocka_unit_test(a_writer_that_does_not_finish_leaves_nothing),

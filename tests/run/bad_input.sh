@@ -61,7 +61,7 @@ for form in "--ranks 2" "--ranks=2"; do # a plan reads no data
 done
 
 # data
-trains 3 'nowhere.h5' --data.files="$work/nowhere.h5"
+trains 1 'nowhere.h5: there is no such file; make it with' --data.files="$work/nowhere.h5"
 trains 1 'vocab' --model.vocab_size=100
 echo text >"$work/text.h5"
 trains 1 'text.h5' --data.files="$work/text.h5"

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# What the data say reaches checkpoints and exports, and what a run should know about its data is said.
+source "$(dirname "$0")/common.sh"
+make_config
+cd "$work"
+mkdir text && for i in 1 2 3 4 5 6; do seq "$i" "${i}00" >"text/$i.txt"; done
+
+# Every command that writes makes the folders above.
+"$FLAME" data build --text text --out data/sets/train.h5 --document line --validation 0.2 --validation-out held/out/validation.h5 >log 2>&1 ||
+    fail "data build made no folders: $(cat log)"
+"$FLAME" logits --checkpoint "$source_folder/tests/golden/gla" --tokens "$source_folder/tests/golden/gla/io.safetensors" \
+    --device cpu --out some/new/logits.safetensors >log 2>&1 || fail "logits made no folders: $(cat log)"
+sed -i 's,data: .*,data: {files: [data/sets/train.h5]},' config.yaml
+trains() { ranks 1 --config config.yaml --training.steps=2 --lr_scheduler.warmup_steps=1 --checkpoint.enable_checkpoint=true --job.dump_folder="$1" "${@:2}" || { cat log; fail "training in $1"; }; }
+says() { grep -q -- "$1" log || fail "expected \"$1\": $(cat log)"; }
+silent() { ! grep -q 'warning' log || fail "unexpected: $(cat log)"; }
+token() { sed -n "s/.*\"$2\": *\([^,]*\),*/\1/p" "$1"; }
+
+# The data's marks of documents are the model's in config.json and generation_config.json.
+trains some/where/run
+silent
+step=some/where/run/checkpoint/step-00000002
+"$FLAME" export --checkpoint some/where/run --out some/where/else/exported >log 2>&1 || fail "$(cat log)"
+for folder in "$step" some/where/else/exported; do
+    for file in config.json generation_config.json; do
+        [ "$(token "$folder/$file" bos_token_id) $(token "$folder/$file" eos_token_id)" = "256 257" ] || fail "$folder/$file: $(cat "$folder/$file")"
+    done
+done
+
+# Keys that say otherwise are told; an eos_token_id that lists the data's stays.
+trains differs --model.bos_token_id=3 --model.eos_token_id=2
+says 'model.bos_token_id is 3, but .* begin with token 256'
+says 'model.eos_token_id is 2, but .* end with token 257'
+trains lists --model.eos_token_id='[2, 257]'
+silent
+grep -A3 '"eos_token_id"' lists/checkpoint/step-00000002/config.json | tr -d ' \n' | grep -q '\[2,257\]' || fail "eos_token_id is no list any more"
+cp -r "$step" other && sed -i 's/"eos_token_id": 257/"eos_token_id": 2/' other/config.json
+rm other/state.json
+"$FLAME" eval --checkpoint other --data data/sets/train.h5 --seq-len 64 >log 2>&1 || fail "$(cat log)"
+says 'train.h5: its documents end with token 257'
+
+# Too few samples for a step, validation on what is trained on, and by another tokenizer.
+trains few --training.global_batch_size=400
+says 'the data have [0-9]* samples of 64 tokens, a step takes 400'
+trains leaking --data.validation_files='[held/out/validation.h5, data/../data/sets/train.h5]' --data.validation_interval=100
+says 'train.h5: is in data.files and in data.validation_files'
+echo "what the data say is heard"
