@@ -11,6 +11,9 @@ folder with one, or "bytes", the one built into flame-c.
 bos and eos: what tokenizer_config.json beside the tokenizer names, unless given here; a document is bos, text, eos, and
 where the two are the same token, text, eos.
 
+The tokenizer's files (tokenizer.json and those of its folder that belong to it) are kept in the output: checkpoints and
+exports have them, so that transformers' AutoTokenizer loads from there.
+
 Needs numpy and h5py; tokenizers for Hugging Face tokenizers; pyarrow for Parquet."""
 import argparse
 import gzip
@@ -31,6 +34,8 @@ except ImportError as missing:
     sys.exit(f"prepare.py: error: needs numpy and h5py (pip install numpy h5py): {missing}")
 
 BYTES_BOS, BYTES_EOS, BYTES_VOCAB_SIZE = 256, 257, 320
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+                   "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja")
 BATCH_BYTES = 1 << 20  # of text per task
 BINARY_TEST_BYTES = 64 << 10
 tokenize = None  # of a worker process
@@ -150,6 +155,27 @@ def special_token(value, name, folder, vocabulary):
     raise Refused(f"--{name} {value}: neither a token of the tokenizer nor an id of its vocabulary")
 
 
+def compact(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def byte_tokenizer_files():
+    """The built-in tokenizer in Hugging Face's form: byte b is token b. The same bytes as src/data/byte_tokenizer.c."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xa1, 0xad), *range(0xae, 0x100)]
+    others = iter(range(256, 512))
+    vocabulary = {chr(byte if byte in printable else next(others)): byte for byte in range(256)}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    marks = [{"id": number, "content": text, "single_word": False, "lstrip": False, "rstrip": False,
+              "normalized": False, "special": True} for number, text in ((BYTES_BOS, "<bos>"), (BYTES_EOS, "<eos>"))]
+    model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+             "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "vocab": vocabulary, "merges": []}
+    tokenizer = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": marks, "normalizer": None,
+                 "pre_tokenizer": byte_level, "post_processor": None, "decoder": byte_level, "model": model}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<bos>", "eos_token": "<eos>",
+              "clean_up_tokenization_spaces": False}
+    return {"tokenizer.json": compact(tokenizer), "tokenizer_config.json": compact(config)}
+
+
 class Tokenizer:
     """Picklable description; each worker makes its own encoder from it."""
 
@@ -157,6 +183,7 @@ class Tokenizer:
         if options.tokenizer == "bytes":
             self.path, self.name, self.sha256 = None, "bytes", ""
             self.vocab_size, self.bos, self.eos = BYTES_VOCAB_SIZE, BYTES_BOS, BYTES_EOS
+            self.files = byte_tokenizer_files()
             return
         self.path = options.tokenizer
         if os.path.isdir(self.path):
@@ -172,6 +199,23 @@ class Tokenizer:
         self.vocab_size = max(vocabulary.values()) + 1
         self.bos = special_token(options.bos, "bos", folder, vocabulary)
         self.eos = special_token(options.eos, "eos", folder, vocabulary)
+        self.files = self.read_files(folder, vocabulary)
+
+    def read_files(self, folder, vocabulary):
+        """Those beside the tokenizer, and a tokenizer_config.json where there is none, which AutoTokenizer needs."""
+        paths = {name: os.path.join(folder, name) for name in TOKENIZER_FILES}
+        paths["tokenizer.json"] = self.path
+        files = {}
+        for name, path in paths.items():
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    files[name] = file.read()
+        if "tokenizer_config.json" not in files:
+            token_of = {number: token for token, number in vocabulary.items()}
+            marks = {"bos_token": token_of.get(self.bos), "eos_token": token_of.get(self.eos)}
+            files["tokenizer_config.json"] = compact({"tokenizer_class": "PreTrainedTokenizerFast",
+                                                      **{name: token for name, token in marks.items() if token}})
+        return files
 
     def load(self):
         try:
@@ -257,14 +301,19 @@ class Writer:
         if self.pending_count:
             self.write(self.pending_count)
         doc_ends = np.concatenate(self.doc_ends).astype("<u8")
-        compact = dict(shuffle=True, compression="gzip")
-        self.file.create_dataset("doc_ends", data=doc_ends, chunks=(min(8192, len(doc_ends)),), **compact)
+        compact_storage = dict(shuffle=True, compression="gzip")
+        self.file.create_dataset("doc_ends", data=doc_ends, chunks=(min(8192, len(doc_ends)),), **compact_storage)
+        contents = [(name, self.tokenizer.files[name]) for name in TOKENIZER_FILES if self.tokenizer.files.get(name)]
+        for name, content in contents:
+            self.file.create_dataset(f"tokenizer/{name}", data=np.frombuffer(content, np.uint8),
+                                     chunks=(min(8192, len(content)),), **compact_storage)
         crcs = np.array(self.crcs, "<u4")
-        self.file.create_dataset("chunk_crc32", data=crcs, chunks=(min(8192, len(crcs)),), **compact)
+        self.file.create_dataset("chunk_crc32", data=crcs, chunks=(min(8192, len(crcs)),), **compact_storage)
         self.file.attrs.update(format="flame-c tokens", version=1, vocab_size=self.tokenizer.vocab_size,
                                bos_token_id=self.tokenizer.bos, eos_token_id=self.tokenizer.eos,
                                tokenizer=self.tokenizer.name, tokenizer_sha256=self.tokenizer.sha256,
-                               doc_ends_crc32=zlib.crc32(doc_ends.tobytes()))
+                               doc_ends_crc32=zlib.crc32(doc_ends.tobytes()),
+                               tokenizer_crc32=zlib.crc32(b"".join(content for _, content in contents)))
         self.file.flush()
         self.file.attrs["complete"] = 1
         self.file.close()

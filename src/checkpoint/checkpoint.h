@@ -19,6 +19,7 @@
 
 #include "checkpoint/checkpoint_steps.h"
 #include "core/parameter.h"
+#include "checkpoint/tokenizer_files.h"
 #include "parallel/comm.h"
 
 typedef struct CheckpointOptions {
@@ -29,6 +30,8 @@ typedef struct CheckpointOptions {
     int64_t keep_every;      /* steps divisible by it are kept besides; 0: none */
     bool asynchronous;       /* copy the shards aside and write them in the background */
     int64_t max_shard_bytes; /* of one file; 0: 5 GB */
+    const TokenizerFiles *tokenizer; /* written into every step; the caller's, as long as the checkpointer lives; NULL:
+                                        none. Rank 0 */
 } CheckpointOptions;
 
 /* What goes into the files of these names as it is; NULL leaves the file out. */

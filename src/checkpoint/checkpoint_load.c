@@ -52,7 +52,7 @@ static Verdict check_texts(const OpenCheckpoint *checkpoint) {
         if (strstr(name, ".safetensors") && !strstr(name, ".json")) continue;
         const Status status = checkpoint_state_check_file(checkpoint->state, checkpoint->path, name);
         if (status == OK) continue;
-        if (strcmp(name, "config.yaml") != 0 && strcmp(name, "generation_config.json") != 0) return verdict_of(status);
+        if (strcmp(name, "config.json") == 0 || strstr(name, ".index.json")) return verdict_of(status);
         log_warning("%s/%s is not used for loading: going on without it", checkpoint->path, name);
     }
     return GOOD;

@@ -36,10 +36,12 @@ typedef struct Failure {
     char what[512];
 } Failure;
 
-enum { TEXTS = 5 };
+/* A file that rank 0 writes as it is. */
+enum { OWN_TEXTS = 5, TEXTS = OWN_TEXTS + TOKENIZER_FILES };
 typedef struct Text {
     const char *name;
-    char *content;
+    char *content; /* owned by the first OWN_TEXTS */
+    int64_t bytes;
 } Text;
 
 struct Checkpointer {
@@ -332,7 +334,7 @@ static void write_parts(Checkpointer *c) {
     for (int i = 0; i < TEXTS && !c->failure.error; i++) {
         if (!c->text[i].content) continue;
         char *path = path_join(c->temporary, c->text[i].name);
-        fail(c, "writing", path, file_write_all(path, c->text[i].content, (int64_t)strlen(c->text[i].content)));
+        fail(c, "writing", path, file_write_all(path, c->text[i].content, c->text[i].bytes));
         free(path);
     }
 }
@@ -356,7 +358,9 @@ static void start_thread(Checkpointer *c) {
 }
 
 static void add_text(Checkpointer *c, int index, const char *name, const char *content) {
-    c->text[index] = (Text){name, content ? strdup(content) : NULL};
+    if (!content) return;
+    c->text[index] = (Text){name, strdup(content), (int64_t)strlen(content)};
+    CHECK(c->text[index].content, "no memory for %s", name);
 }
 
 static void begin(Checkpointer *c, int64_t step, const json_t *state, const CheckpointTexts *texts) {
@@ -372,6 +376,10 @@ static void begin(Checkpointer *c, int64_t step, const json_t *state, const Chec
     add_text(c, 2, "config.yaml", texts->config_yaml);
     add_text(c, 3, "model.safetensors.index.json", c->plan[MODEL].index);
     add_text(c, 4, "optimizer.safetensors.index.json", c->plan[OPTIMIZER].index);
+    for (int i = 0; i < TOKENIZER_FILES && c->options.tokenizer; i++) {
+        const TokenizerFile *file = &c->options.tokenizer->file[i];
+        c->text[OWN_TEXTS + i] = (Text){tokenizer_file_names[i], file->content, file->bytes};
+    }
     create_files(c);
 }
 
@@ -380,7 +388,7 @@ static void end(Checkpointer *c) {
     json_decref(c->state);
     c->state = NULL;
     free(c->temporary);
-    for (int i = 0; i < TEXTS; i++) free(c->text[i].content);
+    for (int i = 0; i < OWN_TEXTS; i++) free(c->text[i].content);
     memset(c->text, 0, sizeof c->text);
 }
 
@@ -414,7 +422,7 @@ static void write_state(Checkpointer *c, const CrcPart *parts) {
     for (int i = 0; i < TEXTS; i++)
         if (c->text[i].content)
             checkpoint_state_add(c->state, "files", c->text[i].name,
-                                 crc_update(0, c->text[i].content, (int64_t)strlen(c->text[i].content)));
+                                 crc_update(0, c->text[i].content, c->text[i].bytes));
     for (int i = 0; i < c->files; i++) {
         const PlannedFile *file = planned_file(c, i);
         checkpoint_state_add(c->state, "files", file->name, crc_update(0, file->header, file->header_bytes));

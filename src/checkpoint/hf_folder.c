@@ -8,6 +8,7 @@
 #include "checkpoint/checkpoint_state.h"
 #include "base/crc.h"
 #include "base/files.h"
+#include "checkpoint/tokenizer_files.h"
 
 static const char *torch_name(SafeType type) {
     return type == SAFE_BF16 ? "bfloat16" : type == SAFE_F16 ? "float16" : "float32";
@@ -31,24 +32,17 @@ Status hf_write_config(const char *config, const char *folder, SafeType type, js
     return error ? IO_ERROR : OK;
 }
 
+static Status copy(const char *source, const char *folder, const char *name) {
+    char *from = path_join(source, name), *to = path_join(folder, name);
+    const int error = file_exists(from) ? file_copy(from, to) : 0;
+    if (error) log_error("copying %s to %s: %s", from, to, strerror(error));
+    free(from);
+    free(to);
+    return error ? IO_ERROR : OK;
+}
+
 Status hf_copy_others(const char *source, const char *folder) {
-    static const char *const names[] = {"generation_config.json",
-                                        "tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json",
-                                        "added_tokens.json",
-                                        "tokenizer.model",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "vocab.txt",
-                                        "chat_template.jinja"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char *from = path_join(source, names[i]), *to = path_join(folder, names[i]);
-        const int error = file_exists(from) ? file_copy(from, to) : 0;
-        if (error) log_error("copying %s to %s: %s", from, to, strerror(error));
-        free(from);
-        free(to);
-        if (error) return IO_ERROR;
-    }
-    return OK;
+    Status status = copy(source, folder, "generation_config.json");
+    for (int i = 0; i < TOKENIZER_FILES && status == OK; i++) status = copy(source, folder, tokenizer_file_names[i]);
+    return status;
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/files.h"
+#include "data/byte_tokenizer.h"
 #include "data/shuffle.h"
 #include "data/tokens_writer.h"
 
@@ -26,6 +27,7 @@ typedef struct Builder {
     uint32_t tokens[PIECE_BYTES];
     struct timespec last_progress;
     bool on_terminal;
+    TokenizerFiles tokenizer_files;
 } Builder;
 
 static void show_progress(Builder *builder, bool last) {
@@ -174,11 +176,13 @@ static Status add_path(Builder *builder, const char *path, int depth) {
     return S_ISDIR(target.st_mode) ? add_folder(builder, path, depth) : add_file(builder, path);
 }
 
-static Status open_writer(const BuildOptions *options, const char *path, TokensWriter **writer) {
+static Status open_writer(const Builder *builder, const char *path, TokensWriter **writer) {
+    const BuildOptions *options = builder->options;
     TokensWriterOptions writer_options = tokens_writer_bytes_options(path);
     writer_options.force = options->force;
     writer_options.chunk_tokens = options->chunk_tokens;
     writer_options.level = options->level;
+    writer_options.tokenizer_files = &builder->tokenizer_files;
     return tokens_writer_open(&writer_options, writer);
 }
 
@@ -206,10 +210,11 @@ Status build_data(const BuildOptions *options, BuildReport *report) {
     CHECK(builder, "no memory to build data");
     builder->options = options;
     builder->report = report;
+    builder->tokenizer_files = byte_tokenizer_files();
     builder->on_terminal = isatty(STDERR_FILENO);
-    Status status = open_writer(options, options->out, &builder->train);
+    Status status = open_writer(builder, options->out, &builder->train);
     if (!status && options->validation_out)
-        status = open_writer(options, options->validation_out, &builder->validation);
+        status = open_writer(builder, options->validation_out, &builder->validation);
     for (int i = 0; i < options->text_count && !status; i++) status = add_path(builder, options->text[i], 0);
     if (!status) show_progress(builder, true);
     if (!status) status = check_split(builder);
@@ -218,6 +223,7 @@ Status build_data(const BuildOptions *options, BuildReport *report) {
     if (!status) status = finish(&builder->train, &report->tokens, &report->documents);
     tokens_writer_abandon(builder->train);
     tokens_writer_abandon(builder->validation);
+    tokenizer_files_free(&builder->tokenizer_files);
     free(builder);
     return status;
 }

@@ -52,6 +52,10 @@ Status inspect_data(const char *path) {
            facts->tokenizer_sha256);
     printf("  vocabulary   %" PRId64 ", bos %" PRId64 ", eos %" PRId64 "\n", facts->vocab_size, facts->bos_token_id,
            facts->eos_token_id);
+    printf("  its files   ");
+    for (int i = 0; i < TOKENIZER_FILES; i++)
+        if (facts->tokenizer_files->file[i].content) printf(" %s", tokenizer_file_names[i]);
+    printf("%s\n", tokenizer_files_any(facts->tokenizer_files) ? "" : " none");
     print_histogram(facts);
     tokens_close(file);
     return OK;

@@ -179,6 +179,9 @@ static void gather_facts(Stream *stream) {
                                   .tokenizer_sha256 = first->tokenizer_sha256,
                                   .fingerprint = fingerprint(stream)};
     for (int file = 0; file < stream->options.file_count; file++) {
+        const TokenizerFiles *files = stream->files[file].facts->tokenizer_files;
+        if (!stream->facts.tokenizer_files || !tokenizer_files_any(stream->facts.tokenizer_files))
+            stream->facts.tokenizer_files = files;
         stream->facts.samples += stream->files[file].shuffle.windows;
         stream->facts.tokens += stream->files[file].facts->tokens;
         stream->facts.documents += stream->files[file].facts->documents;

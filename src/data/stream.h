@@ -35,14 +35,15 @@ typedef struct StreamOptions {
 StreamOptions stream_default_options(void);
 
 typedef struct StreamFacts {
-    int64_t memory;               /* bytes that decoded chunks and tables take at most, on each rank */
-    int64_t samples;              /* in one epoch: the windows of all files */
-    int64_t tokens, documents;    /* in all files */
-    int64_t vocab_size;           /* the largest of the files */
-    int64_t bos_token_id;         /* -1: none */
-    int64_t eos_token_id;         /* -1: none */
-    const char *tokenizer;        /* name; "bytes" is the built-in one */
-    const char *tokenizer_sha256; /* 64 hex digits, or "" */
+    int64_t memory;                        /* bytes that decoded chunks and tables take at most, on each rank */
+    int64_t samples;                       /* in one epoch: the windows of all files */
+    int64_t tokens, documents;             /* in all files */
+    int64_t vocab_size;                    /* the largest of the files */
+    int64_t bos_token_id;                  /* -1: none */
+    int64_t eos_token_id;                  /* -1: none */
+    const char *tokenizer;                 /* name; "bytes" is the built-in one */
+    const char *tokenizer_sha256;          /* 64 hex digits, or "" */
+    const TokenizerFiles *tokenizer_files; /* of the first file that has them */
     uint64_t fingerprint; /* of files, mixing, seed and lengths: equal means that sample s has the same tokens */
 } StreamFacts;
 

@@ -34,7 +34,7 @@ static Status no_memory(const TokensFile *file, const char *what, int64_t count)
     return IO_ERROR;
 }
 
-static Status read_integer(TokensFile *file, const char *name, int64_t minimum, int64_t maximum, int64_t *value) {
+Status tokens_read_integer(TokensFile *file, const char *name, int64_t minimum, int64_t maximum, int64_t *value) {
     if (H5Aexists(file->file, name) <= 0)
         return tokens_refuse(file, "attribute \"%s\" is missing; build the file with data build or tools/prepare.py",
                              name);
@@ -72,19 +72,21 @@ static Status read_attributes(TokensFile *file) {
     if (status) return status;
     if (strcmp(format, TOKENS_FORMAT))
         return tokens_refuse(file, "attribute \"format\" is \"%s\", not \"" TOKENS_FORMAT "\"", format);
-    if ((status = read_integer(file, "version", 1, INT32_MAX, &version))) return status;
+    if ((status = tokens_read_integer(file, "version", 1, INT32_MAX, &version))) return status;
     if (version > TOKENS_VERSION)
         return tokens_refuse(file, "written in version %lld of the format; this program knows %d: use a newer one",
                              (long long)version, TOKENS_VERSION);
     if (H5Aexists(file->file, "complete") <= 0)
         return tokens_refuse(file,
                              "attribute \"complete\" is missing: the writer did not finish; build the file again");
-    if ((status = read_integer(file, "complete", 1, 1, &complete))) return status;
+    if ((status = tokens_read_integer(file, "complete", 1, 1, &complete))) return status;
 
     TokensFacts *facts = &file->facts;
-    if ((status = read_integer(file, "vocab_size", 1, INT32_MAX, &facts->vocab_size))) return status;
-    if ((status = read_integer(file, "bos_token_id", -1, facts->vocab_size - 1, &facts->bos_token_id))) return status;
-    if ((status = read_integer(file, "eos_token_id", -1, facts->vocab_size - 1, &facts->eos_token_id))) return status;
+    if ((status = tokens_read_integer(file, "vocab_size", 1, INT32_MAX, &facts->vocab_size))) return status;
+    if ((status = tokens_read_integer(file, "bos_token_id", -1, facts->vocab_size - 1, &facts->bos_token_id)))
+        return status;
+    if ((status = tokens_read_integer(file, "eos_token_id", -1, facts->vocab_size - 1, &facts->eos_token_id)))
+        return status;
     if ((status = read_string(file, "tokenizer", file->tokenizer, sizeof file->tokenizer))) return status;
     return read_string(file, "tokenizer_sha256", file->tokenizer_sha256, sizeof file->tokenizer_sha256);
 }
@@ -252,9 +254,8 @@ static Status check_chunk_places(TokensFile *file) {
     return status;
 }
 
-/* All of a small 1-D data set, as it stands in memory. */
-static Status read_table(TokensFile *file, const char *name, hid_t memory_type, size_t width, int64_t expected,
-                         void **table, int64_t *count) {
+Status tokens_read_table(TokensFile *file, const char *name, hid_t memory_type, size_t width, int64_t expected,
+                         int64_t largest, void **table, int64_t *count) {
     hid_t dataset = -1, plist = -1;
     ChunkCodec codec = {0};
     int found;
@@ -265,8 +266,9 @@ static Status read_table(TokensFile *file, const char *name, hid_t memory_type, 
     if (!status && expected && *count != expected)
         status =
             tokens_refuse(file, "/%s has %lld entries instead of %lld", name, (long long)*count, (long long)expected);
-    if (!status && *count > file->facts.tokens)
-        status = tokens_refuse(file, "/%s has more entries (%lld) than there are tokens", name, (long long)*count);
+    if (!status && *count > largest)
+        status =
+            tokens_refuse(file, "/%s has %lld entries, more than %lld", name, (long long)*count, (long long)largest);
     if (!status && !(*table = allocate(*count, (int64_t)width))) status = no_memory(file, name, *count);
     if (!status && H5Dread(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *table) < 0)
         status = tokens_refuse(file, "/%s cannot be read; the file is damaged: build it again", name);
@@ -277,7 +279,8 @@ static Status read_table(TokensFile *file, const char *name, hid_t memory_type, 
 
 static Status read_doc_ends(TokensFile *file) {
     TokensFacts *facts = &file->facts;
-    Status status = read_table(file, "doc_ends", H5T_NATIVE_UINT64, 8, 0, (void **)&file->doc_ends, &facts->documents);
+    Status status = tokens_read_table(file, "doc_ends", H5T_NATIVE_UINT64, 8, 0, facts->tokens,
+                                      (void **)&file->doc_ends, &facts->documents);
     if (status) return status;
     uint64_t previous = 0;
     for (int64_t i = 0; i < facts->documents; i++) {
@@ -292,7 +295,7 @@ static Status read_doc_ends(TokensFile *file) {
     facts->doc_ends = file->doc_ends;
     if (H5Aexists(file->file, "doc_ends_crc32") <= 0) return OK;
     int64_t wanted;
-    if ((status = read_integer(file, "doc_ends_crc32", 0, UINT32_MAX, &wanted))) return status;
+    if ((status = tokens_read_integer(file, "doc_ends_crc32", 0, UINT32_MAX, &wanted))) return status;
     uint32_t found = crc_update(0, file->doc_ends, facts->documents * 8);
     return (int64_t)found == wanted ? OK
                                     : tokens_refuse(file, "/doc_ends does not match its CRC-32; build the file again");
@@ -301,8 +304,8 @@ static Status read_doc_ends(TokensFile *file) {
 static Status read_chunk_crcs(TokensFile *file) {
     if (H5Lexists(file->file, "chunk_crc32", H5P_DEFAULT) <= 0) return check_chunk_places(file);
     int64_t count;
-    Status status =
-        read_table(file, "chunk_crc32", H5T_NATIVE_UINT32, 4, file->facts.chunks, (void **)&file->chunk_crc32, &count);
+    Status status = tokens_read_table(file, "chunk_crc32", H5T_NATIVE_UINT32, 4, file->facts.chunks, file->facts.tokens,
+                                      (void **)&file->chunk_crc32, &count);
     file->facts.chunk_crc32 = file->chunk_crc32;
     return status;
 }
@@ -325,5 +328,6 @@ Status tokens_check(TokensFile *file) {
     if (!status) status = read_attributes(file);
     if (!status) status = read_doc_ends(file);
     if (!status) status = read_chunk_crcs(file);
+    if (!status) status = tokens_check_tokenizer(file);
     return status;
 }

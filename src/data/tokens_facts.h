@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "checkpoint/tokenizer_files.h"
+
 #define TOKENS_FORMAT "flame-c tokens"
 enum {
     TOKENS_VERSION = 1,
@@ -20,10 +22,11 @@ typedef struct TokensFacts {
     int64_t vocab_size;
     int64_t bos_token_id, eos_token_id; /* -1: none */
     const char *tokenizer;
-    const char *tokenizer_sha256; /* 64 hex digits, or "" */
-    const uint64_t *doc_ends;     /* [documents], strictly increasing, the last is `tokens` */
-    const uint32_t *chunk_crc32;  /* [chunks]; NULL when the file has none */
-    int64_t stored_bytes;         /* of all chunks, as compressed */
+    const char *tokenizer_sha256;          /* 64 hex digits, or "" */
+    const TokenizerFiles *tokenizer_files; /* as Hugging Face reads them, if the file has them */
+    const uint64_t *doc_ends;              /* [documents], strictly increasing, the last is `tokens` */
+    const uint32_t *chunk_crc32;           /* [chunks]; NULL when the file has none */
+    int64_t stored_bytes;                  /* of all chunks, as compressed */
     int64_t file_bytes;
 } TokensFacts;
 

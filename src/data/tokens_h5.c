@@ -82,6 +82,7 @@ Status tokens_open(const char *path, TokensFile **result) {
     file->facts.path = file->path;
     file->facts.tokenizer = file->tokenizer;
     file->facts.tokenizer_sha256 = file->tokenizer_sha256;
+    file->facts.tokenizer_files = &file->tokenizer_files;
     hdf5_enter();
     Status status = open_file(file);
     if (!status) status = tokens_check(file);
@@ -98,6 +99,7 @@ void tokens_close(TokensFile *file) {
     hdf5_enter();
     close_handles(file);
     hdf5_leave();
+    tokenizer_files_free(&file->tokenizer_files);
     free(file->doc_ends);
     free(file->chunk_crc32);
     free(file->stored_size);

@@ -245,6 +245,21 @@ static bool write_string(const TokensWriter *writer, const char *name, const cha
     return done;
 }
 
+static bool write_tokenizer(const TokensWriter *writer) {
+    const TokenizerFiles *files = writer->options.tokenizer_files;
+    if (!files) return true;
+    hid_t group = H5Gcreate2(writer->file, "tokenizer", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    bool done = group >= 0 && H5Gclose(group) >= 0;
+    for (int i = 0; i < TOKENIZER_FILES && done; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "tokenizer/%s", tokenizer_file_names[i]);
+        if (files->file[i].bytes > 0)
+            done =
+                write_table(writer, name, H5T_STD_U8LE, H5T_NATIVE_UINT8, files->file[i].content, files->file[i].bytes);
+    }
+    return done && write_integer(writer, "tokenizer_crc32", tokenizer_files_crc(files));
+}
+
 /* Everything else first and flushed, then `complete`: a file that has it has all of it. */
 static bool write_tables(TokensWriter *writer) {
     const TokensWriterOptions *options = &writer->options;
@@ -258,8 +273,8 @@ static bool write_tables(TokensWriter *writer) {
            write_integer(writer, "eos_token_id", options->eos_token_id) &&
            write_string(writer, "tokenizer", options->tokenizer) &&
            write_string(writer, "tokenizer_sha256", options->tokenizer_sha256) &&
-           write_integer(writer, "doc_ends_crc32", crc) && H5Fflush(writer->file, H5F_SCOPE_GLOBAL) >= 0 &&
-           write_integer(writer, "complete", 1);
+           write_integer(writer, "doc_ends_crc32", crc) && write_tokenizer(writer) &&
+           H5Fflush(writer->file, H5F_SCOPE_GLOBAL) >= 0 && write_integer(writer, "complete", 1);
 }
 
 static bool sync_path(const char *path) {

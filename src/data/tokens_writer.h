@@ -4,6 +4,7 @@
 #define FLAME_DATA_TOKENS_WRITER_H
 
 #include "base/check.h"
+#include "checkpoint/tokenizer_files.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ typedef struct TokensWriterOptions {
     int64_t vocab_size;
     int64_t bos_token_id, eos_token_id; /* -1: none */
     const char *tokenizer, *tokenizer_sha256;
+    const TokenizerFiles *tokenizer_files; /* NULL: none */
 } TokensWriterOptions;
 
 /* For the built-in tokenizer, with the default chunk and level. */

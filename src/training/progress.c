@@ -24,8 +24,9 @@ struct Saver {
     char *folder;
     Checkpointer *checkpointer; /* NULL: checkpoints are off */
     char *config_yaml;
-    int64_t begun_step;   /* the step of the checkpoint that the run goes on from; -1: it begins */
-    int64_t updated_step; /* the last before it that changed the weights */
+    TokenizerFiles tokenizer; /* rank 0: of the folder that the weights are from, where the data have none */
+    int64_t begun_step;       /* the step of the checkpoint that the run goes on from; -1: it begins */
+    int64_t updated_step;     /* the last before it that changed the weights */
     KeyDifferences changes;
     Metrics *metrics;      /* rank 0 */
     int64_t reported_step; /* the newest save that the log knows of */
@@ -161,13 +162,32 @@ static char *config_text(const TrainConfig *config) {
     return text;
 }
 
+/* Rank 0: the data's tokenizer, else that of the folder that the weights are from. */
+static Status find_tokenizer(Saver *saver, const TokenizerFiles **tokenizer) {
+    const char *path = saver->config->checkpoint.initial_load_path;
+    *tokenizer = stream_facts(saver->stream)->tokenizer_files;
+    if (tokenizer_files_any(*tokenizer)) return OK;
+    char *folder = saver->begun_step >= 0 ? checkpoint_path(saver->folder, saver->begun_step)
+                   : path                 ? checkpoint_find(path)
+                                          : NULL;
+    const Status status = folder ? tokenizer_files_read(folder, &saver->tokenizer) : OK;
+    free(folder);
+    *tokenizer = &saver->tokenizer;
+    return status;
+}
+
 static Status open_checkpoints(Saver *saver) {
     const CheckpointConfig *c = &saver->config->checkpoint;
+    const TokenizerFiles *tokenizer = NULL;
     if (!c->enable_checkpoint) return OK;
+    const bool first = saver->session->comm->rank == 0;
+    const Status status = agree(saver->session->comm, first ? find_tokenizer(saver, &tokenizer) : OK);
+    if (status != OK) return status;
     const CheckpointOptions options = {.folder = saver->folder,
                                        .run_name = run_lock_name(saver->lock),
                                        .keep_latest_k = c->keep_latest_k,
                                        .keep_every = c->keep_every,
+                                       .tokenizer = tokenizer,
                                        .asynchronous = strcmp(c->async_mode, "disabled") != 0};
     return checkpointer_create(saver->session->comm, saver->session->model->unit, saver->session->model->units,
                                &options, &saver->checkpointer);
@@ -257,6 +277,7 @@ void saver_close(Saver *saver) {
     run_lock_release(saver->lock);
     free(saver->folder);
     free(saver->config_yaml);
+    tokenizer_files_free(&saver->tokenizer);
     key_differences_free(&saver->changes);
     free(saver);
 }

@@ -5,8 +5,8 @@
 #include "data/stream.h"
 #include "training/session.h"
 
-/* stream_open, on rank 0 first and then on the others: only rank 0 tries in a process of its own whether a file ends HDF5.
- * Whatever it returns, *stream is a stream to be closed or what it was before. Collective. */
+/* stream_open, on rank 0 first and then on the others: only rank 0 tries in a process of its own whether a file ends
+ * HDF5. Whatever it returns, *stream is a stream to be closed or what it was before. Collective. */
 Status samples_open(Comm *comm, const StreamOptions *options, Stream **stream);
 
 /* Fills the runner's micro-batch: B samples for each rank, from `first` on in the order of the ranks. Those at `end`

@@ -324,7 +324,7 @@ static const Rule rules[] = {
     {"wrong last end", {.ends = WRONG_LAST}, BAD_INPUT, "/doc_ends ends with 4795"},
     {"signed ends", {.ends = SIGNED_ENDS}, BAD_INPUT, "/doc_ends must be uint64"},
     {"ends by link", {.ends = SOFT_ENDS}, BAD_INPUT, "/doc_ends is a soft link"},
-    {"more ends than tokens", {.ends = TOO_MANY_ENDS}, BAD_INPUT, "more entries"},
+    {"more ends than tokens", {.ends = TOO_MANY_ENDS}, BAD_INPUT, "4797 entries, more than 4796"},
     {"wrong CRC", {.crc = WRONG_CRC}, BAD_INPUT, "chunk 2 of 3 (tokens 4096 .. 4795) is damaged: its CRC-32"},
     {"too few CRCs", {.crc = SHORT_CRC}, BAD_INPUT, "/chunk_crc32 has 2 entries instead of 3"},
     {"not complete", {.attribute = "complete", .omitted = true}, BAD_INPUT, "did not finish"},
@@ -371,6 +371,38 @@ static void expect_status(const char *path, Status expected, const char *message
     const char *text = capture_end();
     assert_int_equal(status, expected);
     assert_mentions(text, message);
+}
+
+static void the_tokenizer_in_a_file_is_checked(void **state) {
+    (void)state;
+    const char *path = fixture_path("tokenizer.h5");
+    TokenizerFiles files = {{{"{\"a\": 1}", 8}, {NULL, 0}, {"{}", 2}}};
+    TokensWriterOptions options = tokens_writer_bytes_options(path);
+    options.tokenizer_files = &files;
+    TokensWriter *writer;
+    TokensFile *file;
+    assert_int_equal(tokens_writer_open(&options, &writer), OK);
+    assert_int_equal(tokens_writer_add(writer, (uint32_t[]){1, 2, 3}, 3), OK);
+    assert_int_equal(tokens_writer_finish(writer), OK);
+    assert_int_equal(tokens_open(path, &file), OK);
+    const TokenizerFiles *read = tokens_facts(file)->tokenizer_files;
+    assert_int_equal(read->file[0].bytes, 8);
+    assert_memory_equal(read->file[0].content, files.file[0].content, 8);
+    assert_null(read->file[1].content);
+    assert_memory_equal(read->file[2].content, "{}", 2);
+    tokens_close(file);
+
+    hid_t hdf5 = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t dataset = H5Dopen2(hdf5, "tokenizer/special_tokens_map.json", H5P_DEFAULT);
+    assert_true(H5Dwrite(dataset, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, "[]") >= 0);
+    H5Dclose(dataset);
+    H5Fclose(hdf5);
+    expect_status(path, BAD_INPUT, "/tokenizer does not match its CRC-32");
+    hdf5 = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    H5Ldelete(hdf5, "tokenizer", H5P_DEFAULT);
+    H5Lcreate_external("other.h5", "/tokenizer", hdf5, "tokenizer", H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(hdf5);
+    expect_status(path, BAD_INPUT, "/tokenizer is a link");
 }
 
 static void a_missing_file_says_how_to_make_one(void **state) {
@@ -550,6 +582,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(every_rule_of_the_format_is_enforced),
+        cmocka_unit_test(the_tokenizer_in_a_file_is_checked),
         cmocka_unit_test(a_missing_file_says_how_to_make_one),
         cmocka_unit_test(what_is_not_hdf5_is_refused),
         cmocka_unit_test(a_flipped_bit_is_an_error_or_harmless),

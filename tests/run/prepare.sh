@@ -12,6 +12,9 @@ import sys, h5py, numpy
 a, b = (h5py.File(path) for path in sys.argv[1:])
 for name in ("tokens", "doc_ends", "chunk_crc32"):
     assert a[name].dtype == b[name].dtype and numpy.array_equal(a[name][:], b[name][:]), name
+for name in a["tokenizer"]:
+    assert numpy.array_equal(a["tokenizer"][name][:], b["tokenizer"][name][:]), name
+assert sorted(a["tokenizer"]) == sorted(b["tokenizer"])
 for name, value in a.attrs.items():
     other = b.attrs[name]
     assert value == (other.decode() if isinstance(other, bytes) else other), (name, value, other)
