@@ -1,12 +1,14 @@
 #include "training/peak.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "core/profile.h"
 #include "base/rng.h"
 
-enum { TRIES = 4 };
+enum { TRIES = 4, MOST_TRIES = 64 };
+static const double trying_seconds = 0.1; /* for products, after the first TRIES */
 
 /* Three matrices of at most fp32. */
 static int64_t memory_of(int64_t n) { return 3 * n * n * (int64_t)sizeof(float); }
@@ -29,7 +31,7 @@ static void fill_random(const Device *device, char *memory, int64_t bytes, DType
     free(rounded);
 }
 
-/* The best of a few products of two n x n matrices: FLOP/s. */
+/* The fastest of several products of two n x n matrices: FLOP/s. */
 static double product_rate(const Device *device, DType type, int64_t n) {
     const int64_t bytes = memory_of(n) / 3;
     char *at = device_memory(device, 3 * bytes, "the measured product");
@@ -47,7 +49,8 @@ static double product_rate(const Device *device, DType type, int64_t n) {
                        .type = type,
                        .c_type = F32};
     double best = 0;
-    for (int i = 0; i < TRIES; i++) {
+    const double end = seconds_now() + trying_seconds;
+    for (int i = 0; i < TRIES || (i < MOST_TRIES && seconds_now() < end); i++) {
         device->synchronize();
         const double start = seconds_now();
         device->gemm(&gemm);
@@ -68,6 +71,15 @@ double peak_product_rate(const Device *device, DType type, int64_t *n) {
         if (*n >= LARGEST || !room || 2 * size * size * size / rate >= long_enough) return rate;
         *n *= 2;
     }
+}
+
+double peak_utilisation(const Device *device, DType type, int ranks, double rate, double *peak, bool *again) {
+    *again = rate > *peak;
+    if (*again) {
+        int64_t n = PEAK_PRODUCT;
+        *peak = fmax(rate, fmax(*peak, ranks * peak_product_rate(device, type, &n)));
+    }
+    return rate / *peak;
 }
 
 double peak_memory_rate(const Device *device) {

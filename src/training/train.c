@@ -18,8 +18,6 @@
 #include "training/samples.h"
 #include "training/setup.h"
 
-enum { PRODUCT_SIZE = 1024 }; /* of the products that MFU is measured against */
-
 typedef struct Trainer {
     const TrainConfig *config;
     Session session;
@@ -186,6 +184,18 @@ static Status run_step(Trainer *t, StepResult *result) {
     return OK;
 }
 
+/* Model FLOPs utilisation. Rank 0's clock is the one that is logged. */
+static double utilisation(Trainer *t, double flops_per_second) {
+    if (!t->metrics) return 0;
+    bool again;
+    const double fraction = peak_utilisation(t->session.device, t->runner_options.type, t->session.comm->size,
+                                             flops_per_second, &t->peak_rate, &again);
+    if (again)
+        metrics_note(t->metrics, "steps are faster than the products that MFU is measured against: now %.0f GFLOP/s",
+                     t->peak_rate / 1e9);
+    return fraction;
+}
+
 static void log_step(Trainer *t, const StepResult *result) {
     const double now = seconds_now(), seconds = (now - t->interval_start) / (double)t->interval_steps;
     const double rate = (double)(t->shape.samples * t->config->training.seq_len) / seconds;
@@ -196,7 +206,7 @@ static void log_step(Trainer *t, const StepResult *result) {
                                  .grad_norm = result->gradient_norm,
                                  .lr = result->lr,
                                  .tokens_per_second = rate,
-                                 .mfu = rate * t->flops_per_token / t->peak_rate,
+                                 .mfu = utilisation(t, rate * t->flops_per_token),
                                  .step_seconds = seconds,
                                  .data_seconds = t->data_seconds / (double)t->interval_steps,
                                  .memory_bytes = memory_peak(),
@@ -208,7 +218,7 @@ static void log_step(Trainer *t, const StepResult *result) {
         return;
     }
     metrics_step(t->metrics, &metrics);
-    t->interval_start = now;
+    t->interval_start = seconds_now();
     t->interval_steps = 0;
     t->data_seconds = 0;
 }
@@ -338,7 +348,7 @@ Status train(const TrainConfig *config, Comm *comm, const Device *device) {
     time_left(config->job.time_limit);
     Status status = prepare(&t);
     if (status == OK) {
-        int64_t product = PRODUCT_SIZE;
+        int64_t product = PEAK_PRODUCT;
         t.peak_rate = peak_product_rate(device, t.runner_options.type, &product) * comm->size;
         metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s",
                      (long long)t.progress.step + 1, seconds_now() - start, t.peak_rate / 1e9);
