@@ -17,6 +17,7 @@
 #include "training/progress.h"
 #include "training/samples.h"
 #include "training/setup.h"
+#include "training/stop.h"
 
 typedef struct Trainer {
     const TrainConfig *config;
@@ -32,6 +33,7 @@ typedef struct Trainer {
     double peak_rate, flops_per_token;   /* peak_rate: of all ranks together */
     double interval_start, data_seconds; /* since the last logged step */
     int64_t interval_steps;
+    bool told;      /* how to stop */
     int64_t saving; /* the step that the newest save is of; at first the one that the run began after */
 } Trainer;
 
@@ -269,10 +271,19 @@ static Status save(Trainer *t, bool last) {
 /* Saves the step if it is `due`, waiting for it if it is the `last`. */
 static Status save_if(Trainer *t, bool due, bool last) { return due ? save(t, last) : saver_poll(t->saver); }
 
+/* Once, as soon as it is known how long a step takes. */
+static void tell_how_to_stop(Trainer *t, double step_seconds) {
+    char advice[512];
+    if (!t->told && t->config->checkpoint.enable_checkpoint && stop_advice(step_seconds, advice))
+        metrics_note(t->metrics, "%s", advice);
+    t->told = true;
+}
+
 /* What can fail comes after the save that is due. */
 static Status take_step(Trainer *t, StepResult *result) {
     Status status = run_step(t, result);
     if (status != OK || result->given_up) return status;
+    tell_how_to_stop(t, (seconds_now() - t->interval_start) / (double)t->interval_steps);
     log_step(t, result);
     status = check_finite(t, result);
     const int64_t interval = t->config->checkpoint.interval;

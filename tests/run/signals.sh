@@ -36,5 +36,16 @@ first_stop=$(basename "$(saved | tail -n 1)")
 ranks 3 "${endless[@]}" --job.time_limit=3 || { cat "$work/log"; fail "job.time_limit: exit code $?"; }
 grep -q "resuming after step $((10#${first_stop#step-}))" "$work/log" || { cat "$work/log"; fail "did not resume from $first_stop"; }
 has_saved 3 || fail "job.time_limit left $(saved | wc -l) checkpoints, not 3"
+# Ctrl-C in a step of many micro-batches: the run says beforehand what it costs, gives up the step and saves the one before.
+mpirun --mca odls_base_sigkill_timeout 60 --allow-run-as-root --oversubscribe --bind-to none -np 2 "$FLAME" "${endless[@]}" \
+    --training.global_batch_size=4096 --job.dump_folder="$work/long" >"$work/log" 2>&1 &
+job=$!
+until_true 60 grep -q "^step  *1/" "$work/log"
+grep -q "to stop, kill -USR1 $job: .*Ctrl-C" "$work/log" || { cat "$work/log"; fail "not said how to stop"; }
+kill -INT $job
+wait $job || true
+last=$(losses "$work/long" | tail -n 1 | cut -d' ' -f1)
+grep -q "stopped on request after step $last$" "$work/log" && [ -e "$work/long/checkpoint/step-$(printf %08d "$last")/state.json" ] ||
+    { cat "$work/log"; fail "Ctrl-C: step $last is not saved"; }
 find "$work/run/checkpoint" -name '*.tmp*' | grep . && fail "temporary folders stay"
-echo "SIGUSR2 saved, SIGUSR1 and the time limit saved and stopped, 3 ranks resumed what 2 began"
+echo "Ctrl-C saved the last whole step, SIGUSR2 saved, SIGUSR1 and the time limit saved and stopped, 3 ranks resumed what 2 began"
