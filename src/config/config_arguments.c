@@ -33,11 +33,12 @@ bool config_knows(const char *name) {
 
 static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
 
-/* Whether a key can stand without a value: --training.varlen is --training.varlen=true, as in flame. So may flame's
- * keys that are unknown here, so that --training.compile gets the answer that --training.compile=true gets. */
+/* Whether a key can stand without a value: --training.varlen is --training.varlen=true, as in flame. So may what is not
+ * a key, so that --training.compile and --seqlen get the answer that they get with a value. */
 static bool is_switch(const char *name) {
     const Key *key = find_key(name);
-    return key ? type_of(key) == KEY_BOOLEAN : keys_retired(config_hints(), name) != NULL;
+    if (key) return type_of(key) == KEY_BOOLEAN;
+    return strcmp(name, "config") != 0 && (strncmp(name, "model.", 6) != 0 || keys_retired(config_hints(), name));
 }
 
 __attribute__((format(printf, 1, 2))) static Status usage(const char *format, ...) {
