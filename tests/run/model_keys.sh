@@ -31,7 +31,7 @@ code=0
 make_data
 cat >"$work/odd.json" <<'END'
 {"model_type": "gla", "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 2, "vocab_size": 320, "intermediate_size": 48,
- "attn": {"layers": 1, "num_heads": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 500000}}, "eos_token_id": [2, 3]}
+ "attn": {"layers": 1, "num_heads": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 500000}}, "eos_token_id": [2, 257]}
 END
 ranks 1 --model.config="$work/odd.json" --data.files="$work/data.h5" --training.steps=1 --training.seq_len=32 --training.batch_size=1 \
     --checkpoint.enable_checkpoint=true --job.dump_folder="$work/run" || { cat "$work/log"; fail "a run of odd.json"; }
@@ -40,8 +40,8 @@ for folder in "$work/run/checkpoint/step-00000001" "$work/exported"; do
     tr -d ' \n' <"$folder/config.json" >"$work/written"
     grep -q '"attn":{"layers":\[1\],"num_heads":2,"num_kv_heads":2,"qkv_bias":false,"rope_theta":500000.0,"window_size":null}' \
         "$work/written" || fail "attn in $folder/config.json: $(cat "$work/written")"
-    grep -q '"eos_token_id":\[2,3\]' "$work/written" || fail "eos_token_id in $folder/config.json"
+    grep -q '"eos_token_id":\[2,257\]' "$work/written" || fail "eos_token_id in $folder/config.json"
 done
 grep -q rope_parameters "$work/written" && fail "rope_parameters is written beside rope_theta"
-grep -A3 eos_token_id "$work/exported/generation_config.json" | tr -d ' \n' | grep -q '\[2,3\]' || fail "generation_config.json"
+grep -A3 eos_token_id "$work/exported/generation_config.json" | tr -d ' \n' | grep -q '\[2,257\]' || fail "generation_config.json"
 echo "model keys: help, page and config.json say the same"
