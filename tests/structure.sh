@@ -50,7 +50,7 @@ for file in src/models/*.c src/models/mixers/*.c; do
     while read -r field text; do
         grep -qE 'without effect|kernel choice|no table depends|Hugging Face|\(only ' <<<"$text" && continue
         grep -qE "(\.|->)$field\b" src/models/*.c src/models/mixers/*.c || unread+=" $field"
-    done < <(tr '\n' ' ' <"$file" | sed 's/_KEY(/\n/g' | sed -nE 's/^([A-Za-z0-9_]+), KEY_/\1 /p' | sed 's/"),.*//')
+    done < <(tr '\n' ' ' <"$file" | sed 's/ KEY(/\n/g' | sed -nE 's/^[A-Za-z0-9]+, *([A-Za-z0-9_]+), *KEY_/\1 /p' | sed 's/"),.*//')
 done
 [ -z "$unread" ] || complain "keys that nothing reads:$unread"
 [ "$failed" = 0 ] && echo "folders in order, no circles, lists complete, keys read"

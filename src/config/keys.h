@@ -2,8 +2,8 @@
  * checkpoint. The program's own sections and the mixers' Hugging Face keys are both described this way:
  *
  *   static const Key keys[] = {
- *       {"expand_k", KEY_REAL, "0.5", 0.01, 16, NULL, "key width over hidden size", offsetof(Gla, expand_k)},
- *       {"num_kv_heads", KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "null: as num_heads", offsetof(...)},
+ *       KEY(Gla, expand_k, KEY_REAL, "0.5", 0.01, 16, NULL, "key width over hidden size"),
+ *       KEY(Gla, num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "null: as num_heads"),
  *   };
  *   KeyTable table = {keys, LENGTH(keys), &gla};
  *   keys_defaults(&table, 1);
@@ -61,6 +61,10 @@ typedef struct Key {
     const char *doc; /* one line */
     size_t offset;   /* in the struct of the table */
 } Key;
+
+/* A row for the field `name` of `Struct`. */
+#define KEY(Struct, name, type, default_text, low, high, choices, doc)                                                 \
+    { #name, type, default_text, low, high, choices, doc, offsetof(Struct, name) }
 
 /* Keys and the struct that they fill. `values` may be NULL where only names matter. */
 typedef struct KeyTable {

@@ -31,7 +31,8 @@ typedef struct Mixer {
     size_t config_size;         /* of the struct that the keys fill */
     const ModelLayout *layout;  /* NULL: that of most of fla's models */
     bool takes_attention;       /* the hybrid key `attn` may replace some layers by softmax attention */
-    /* Derives what the keys imply; refuses sizes that do not fit together with an error that names the key. */
+    /* Derives what the keys imply, and refuses sizes that do not fit together with an error that names the key. NULL if
+     * there is nothing to derive. */
     Status (*complete)(void *config, const ModelConfig *model);
     /* Adds this layer's parameters in memory order, with layer_matrix and its kin. */
     void (*parameters)(Layer *layer);

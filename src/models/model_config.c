@@ -8,41 +8,41 @@
 #include "base/log.h"
 #include "base/number.h"
 
-#define MODEL_KEY(name, type, default_text, low, high, choices, doc)                                                   \
-    { #name, type, default_text, low, high, choices, doc, offsetof(ModelConfig, name) }
-
 static const Key model_keys[] = {
-    MODEL_KEY(model_type, KEY_STRING, "", 0, 0, NULL, "which model: the mixer's name"),
-    MODEL_KEY(hidden_size, KEY_INTEGER, "2048", 1, 1 << 20, NULL, "width of the residual stream"),
-    MODEL_KEY(num_hidden_layers, KEY_INTEGER, "24", 1, 4096, NULL, "layers"),
-    MODEL_KEY(vocab_size, KEY_INTEGER, "32000", 1, 1 << 30, NULL, "rows of the embedding table"),
-    MODEL_KEY(hidden_ratio, KEY_REAL | KEY_NULLABLE, "4", 1e-3, 1e3, NULL,
-              "MLP width / hidden_size * 3/2, rounded up to 256"),
-    MODEL_KEY(intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL,
-              "MLP width (null: by hidden_ratio)"),
-    MODEL_KEY(hidden_act, KEY_CHOICE | KEY_INERT, "swish", 0, 0, "swish|silu",
-              "activation of the MLP and of output gates"),
-    MODEL_KEY(norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
-    MODEL_KEY(initializer_range, KEY_REAL | KEY_INERT, "0.02", 0, 10, NULL, "standard deviation of initial matrices"),
-    MODEL_KEY(max_position_embeddings, KEY_INTEGER | KEY_INERT, "2048", 1, 1e12, NULL,
-              "length promised to Hugging Face; no table depends on it"),
-    MODEL_KEY(tie_word_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL, "the head uses the embedding table"),
-    MODEL_KEY(elementwise_affine, KEY_BOOLEAN, "true", 0, 0, NULL, "norms have weights (false is not supported)"),
-    MODEL_KEY(use_cache, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "for Hugging Face's generation"),
-    MODEL_KEY(pad_token_id, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 30, NULL,
-              "its embedding row gets no gradient (in mamba2 it does)"),
-    MODEL_KEY(bos_token_id, KEY_INTEGER | KEY_NULLABLE | KEY_INERT, "1", 0, 1 << 30, NULL,
-              "for Hugging Face's generation"),
-    MODEL_KEY(eos_token_id, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR | KEY_INERT, "2", 0, 1 << 30, NULL,
-              "for Hugging Face's generation; one or several"),
-    MODEL_KEY(fuse_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
-              "fla's kernel choice; decides the name of GLA's output norm"),
-    MODEL_KEY(fuse_swiglu, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "fla's kernel choice, without effect here"),
-    MODEL_KEY(fuse_cross_entropy, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
-              "fla's kernel choice, without effect here"),
-    MODEL_KEY(fuse_linear_cross_entropy, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL,
-              "fla's kernel choice, without effect here"),
-    MODEL_KEY(use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL, "RWKV's regulariser (true is not supported)"),
+    KEY(ModelConfig, model_type, KEY_STRING, "", 0, 0, NULL, "which model: the mixer's name"),
+    KEY(ModelConfig, hidden_size, KEY_INTEGER, "2048", 1, 1 << 20, NULL, "width of the residual stream"),
+    KEY(ModelConfig, num_hidden_layers, KEY_INTEGER, "24", 1, 4096, NULL, "layers"),
+    KEY(ModelConfig, vocab_size, KEY_INTEGER, "32000", 1, 1 << 30, NULL, "rows of the embedding table"),
+    KEY(ModelConfig, hidden_ratio, KEY_REAL | KEY_NULLABLE, "4", 1e-3, 1e3, NULL,
+        "MLP width / hidden_size * 3/2, rounded up to 256"),
+    KEY(ModelConfig, intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL,
+        "MLP width (null: by hidden_ratio)"),
+    KEY(ModelConfig, hidden_act, KEY_CHOICE | KEY_INERT, "swish", 0, 0, "swish|silu",
+        "activation of the MLP and of output gates"),
+    KEY(ModelConfig, norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
+    KEY(ModelConfig, initializer_range, KEY_REAL | KEY_INERT, "0.02", 0, 10, NULL,
+        "standard deviation of initial matrices"),
+    KEY(ModelConfig, max_position_embeddings, KEY_INTEGER | KEY_INERT, "2048", 1, 1e12, NULL,
+        "length promised to Hugging Face; no table depends on it"),
+    KEY(ModelConfig, tie_word_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL, "the head uses the embedding table"),
+    KEY(ModelConfig, elementwise_affine, KEY_BOOLEAN, "true", 0, 0, NULL,
+        "norms have weights (false is not supported)"),
+    KEY(ModelConfig, use_cache, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "for Hugging Face's generation"),
+    KEY(ModelConfig, pad_token_id, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 30, NULL,
+        "its embedding row gets no gradient (in mamba2 it does)"),
+    KEY(ModelConfig, bos_token_id, KEY_INTEGER | KEY_NULLABLE | KEY_INERT, "1", 0, 1 << 30, NULL,
+        "for Hugging Face's generation"),
+    KEY(ModelConfig, eos_token_id, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR | KEY_INERT, "2", 0, 1 << 30, NULL,
+        "for Hugging Face's generation; one or several"),
+    KEY(ModelConfig, fuse_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
+        "fla's kernel choice; decides the name of GLA's output norm"),
+    KEY(ModelConfig, fuse_swiglu, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
+        "fla's kernel choice, without effect here"),
+    KEY(ModelConfig, fuse_cross_entropy, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
+        "fla's kernel choice, without effect here"),
+    KEY(ModelConfig, fuse_linear_cross_entropy, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL,
+        "fla's kernel choice, without effect here"),
+    KEY(ModelConfig, use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL, "RWKV's regulariser (true is not supported)"),
 };
 
 /* Keys whose value is more than a number or a word. */
@@ -313,7 +313,7 @@ Status model_config_read(const ConfigValue *source, ModelConfig *config) {
     status = keys_apply(tables, LENGTH(tables), source, "model", config_hints());
     if (status == OK) status = check_supported(config);
     if (status == OK) status = read_ropes(&nested, source, &tables[1]);
-    if (status == OK) status = config->mixer->complete(config->mixer_config, config);
+    if (status == OK && config->mixer->complete) status = config->mixer->complete(config->mixer_config, config);
     if (status == OK && nested.attn) status = read_hybrid(config, nested.attn);
     if (status == OK) keep_unread(tables, LENGTH(tables), source, config);
     return status;

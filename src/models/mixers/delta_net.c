@@ -19,23 +19,21 @@ typedef struct DeltaNetConfig {
     Heads heads;
 } DeltaNetConfig;
 
-#define DELTA_NET_KEY(name, type, default_text, low, high, choices, doc)                                               \
-    { #name, type, default_text, low, high, choices, doc, offsetof(DeltaNetConfig, name) }
-
 static const Key delta_net_keys[] = {
-    DELTA_NET_KEY(num_heads, KEY_INTEGER, "16", 1, 4096, NULL, "heads"),
-    DELTA_NET_KEY(expand_k, KEY_REAL, "1", 1e-6, 64, NULL, "key width / hidden_size"),
-    DELTA_NET_KEY(expand_v, KEY_REAL, "1", 1e-6, 64, NULL, "value width / hidden_size"),
-    DELTA_NET_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-                  "fla's kernel choice; the maths is one"),
-    DELTA_NET_KEY(use_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "gate the output with silu(g)"),
-    DELTA_NET_KEY(use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
-    DELTA_NET_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    DELTA_NET_KEY(use_beta, KEY_BOOLEAN, "true", 0, 0, NULL, "learned step sizes beta (false: 1)"),
-    DELTA_NET_KEY(allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
-    DELTA_NET_KEY(qk_norm, KEY_CHOICE, "l2", 0, 0, "l2", "norm of q and k (only l2 is supported)"),
-    DELTA_NET_KEY(qk_activation, KEY_CHOICE, "silu", 0, 0, "silu", "function of q and k (only silu is supported)"),
-    DELTA_NET_KEY(use_output_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla, without effect"),
+    KEY(DeltaNetConfig, num_heads, KEY_INTEGER, "16", 1, 4096, NULL, "heads"),
+    KEY(DeltaNetConfig, expand_k, KEY_REAL, "1", 1e-6, 64, NULL, "key width / hidden_size"),
+    KEY(DeltaNetConfig, expand_v, KEY_REAL, "1", 1e-6, 64, NULL, "value width / hidden_size"),
+    KEY(DeltaNetConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
+        "fla's kernel choice; the maths is one"),
+    KEY(DeltaNetConfig, use_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "gate the output with silu(g)"),
+    KEY(DeltaNetConfig, use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
+    KEY(DeltaNetConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
+    KEY(DeltaNetConfig, use_beta, KEY_BOOLEAN, "true", 0, 0, NULL, "learned step sizes beta (false: 1)"),
+    KEY(DeltaNetConfig, allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
+    KEY(DeltaNetConfig, qk_norm, KEY_CHOICE, "l2", 0, 0, "l2", "norm of q and k (only l2 is supported)"),
+    KEY(DeltaNetConfig, qk_activation, KEY_CHOICE, "silu", 0, 0, "silu",
+        "function of q and k (only silu is supported)"),
+    KEY(DeltaNetConfig, use_output_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla, without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, B_PROJ, O_PROJ, O_NORM, Q_CONV, K_CONV, V_CONV };

@@ -22,22 +22,20 @@ typedef struct GatedDeltaNetConfig {
     int64_t head_v_dim;
 } GatedDeltaNetConfig;
 
-#define GATED_DELTANET_KEY(name, type, default_text, low, high, choices, doc)                                          \
-    { #name, type, default_text, low, high, choices, doc, offsetof(GatedDeltaNetConfig, name) }
-
 static const Key gated_deltanet_keys[] = {
-    GATED_DELTANET_KEY(head_dim, KEY_INTEGER, "256", 1, 1 << 20, NULL, "key width of a head"),
-    GATED_DELTANET_KEY(num_heads, KEY_INTEGER, "6", 1, 4096, NULL, "query and key heads"),
-    GATED_DELTANET_KEY(num_v_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "value heads (null: num_heads)"),
-    GATED_DELTANET_KEY(expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
-    GATED_DELTANET_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-                       "fla's kernel choice; the maths is one"),
-    GATED_DELTANET_KEY(use_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output"),
-    GATED_DELTANET_KEY(output_gate_activation, KEY_CHOICE, "swish", 0, 0, "swish|silu|sigmoid",
-                       "of the output's gate; swish is silu"),
-    GATED_DELTANET_KEY(use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
-    GATED_DELTANET_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    GATED_DELTANET_KEY(allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
+    KEY(GatedDeltaNetConfig, head_dim, KEY_INTEGER, "256", 1, 1 << 20, NULL, "key width of a head"),
+    KEY(GatedDeltaNetConfig, num_heads, KEY_INTEGER, "6", 1, 4096, NULL, "query and key heads"),
+    KEY(GatedDeltaNetConfig, num_v_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
+        "value heads (null: num_heads)"),
+    KEY(GatedDeltaNetConfig, expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
+    KEY(GatedDeltaNetConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
+        "fla's kernel choice; the maths is one"),
+    KEY(GatedDeltaNetConfig, use_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output"),
+    KEY(GatedDeltaNetConfig, output_gate_activation, KEY_CHOICE, "swish", 0, 0, "swish|silu|sigmoid",
+        "of the output's gate; swish is silu"),
+    KEY(GatedDeltaNetConfig, use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
+    KEY(GatedDeltaNetConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
+    KEY(GatedDeltaNetConfig, allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, A_PROJ, B_PROJ, O_PROJ, O_NORM, A_LOG, DT_BIAS, Q_CONV, K_CONV, V_CONV };

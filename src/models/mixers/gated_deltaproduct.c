@@ -19,21 +19,19 @@ typedef struct GatedDeltaProductConfig {
     int64_t head_v_dim;
 } GatedDeltaProductConfig;
 
-#define GATED_DELTAPRODUCT_KEY(name, type, default_text, low, high, choices, doc)                                      \
-    { #name, type, default_text, low, high, choices, doc, offsetof(GatedDeltaProductConfig, name) }
-
 static const Key gated_deltaproduct_keys[] = {
-    GATED_DELTAPRODUCT_KEY(head_dim, KEY_INTEGER, "256", 1, 1 << 20, NULL, "key width of a head"),
-    GATED_DELTAPRODUCT_KEY(num_heads, KEY_INTEGER, "6", 1, 4096, NULL, "heads"),
-    GATED_DELTAPRODUCT_KEY(expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
-    GATED_DELTAPRODUCT_KEY(num_householder, KEY_INTEGER, "1", 1, 64, NULL, "updates of the state per token"),
-    GATED_DELTAPRODUCT_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-                           "fla's kernel choice; the maths is one"),
-    GATED_DELTAPRODUCT_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
-    GATED_DELTAPRODUCT_KEY(use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
-    GATED_DELTAPRODUCT_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    GATED_DELTAPRODUCT_KEY(use_forget_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "decay of the state"),
-    GATED_DELTAPRODUCT_KEY(allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
+    KEY(GatedDeltaProductConfig, head_dim, KEY_INTEGER, "256", 1, 1 << 20, NULL, "key width of a head"),
+    KEY(GatedDeltaProductConfig, num_heads, KEY_INTEGER, "6", 1, 4096, NULL, "heads"),
+    KEY(GatedDeltaProductConfig, expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
+    KEY(GatedDeltaProductConfig, num_householder, KEY_INTEGER, "1", 1, 64, NULL, "updates of the state per token"),
+    KEY(GatedDeltaProductConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
+        "fla's kernel choice; the maths is one"),
+    KEY(GatedDeltaProductConfig, use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
+    KEY(GatedDeltaProductConfig, use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
+    KEY(GatedDeltaProductConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
+    KEY(GatedDeltaProductConfig, use_forget_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "decay of the state"),
+    KEY(GatedDeltaProductConfig, allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL,
+        "beta in (0, 2) instead of (0, 1)"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, B_PROJ, A_PROJ, O_PROJ, O_NORM, A_LOG, DT_BIAS, Q_CONV, K_CONV, V_CONV };

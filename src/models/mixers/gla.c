@@ -21,23 +21,21 @@ typedef struct GlaConfig {
 
 enum { GATE_RANK = 16, GATE_NORMALIZER = 16 }; /* fixed in fla's layer, no config keys */
 
-#define GLA_KEY(name, type, default_text, low, high, choices, doc)                                                     \
-    { #name, type, default_text, low, high, choices, doc, offsetof(GlaConfig, name) }
-
 static const Key gla_keys[] = {
-    GLA_KEY(num_heads, KEY_INTEGER, "4", 1, 4096, NULL, "query heads"),
-    GLA_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "key and value heads (null: num_heads)"),
-    GLA_KEY(expand_k, KEY_REAL, "0.5", 1e-6, 64, NULL, "key width / hidden_size"),
-    GLA_KEY(expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
-    GLA_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS, "function applied to q and k"),
-    GLA_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
-            "fla's kernel choice; the maths is one"),
-    GLA_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
-    GLA_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    GLA_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
-    GLA_KEY(clamp_min, KEY_REAL | KEY_NULLABLE, "null", -1e9, 0, NULL, "lower bound of the log decay"),
-    GLA_KEY(use_gk, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla, without effect"),
-    GLA_KEY(use_gv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
+    KEY(GlaConfig, num_heads, KEY_INTEGER, "4", 1, 4096, NULL, "query heads"),
+    KEY(GlaConfig, num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
+        "key and value heads (null: num_heads)"),
+    KEY(GlaConfig, expand_k, KEY_REAL, "0.5", 1e-6, 64, NULL, "key width / hidden_size"),
+    KEY(GlaConfig, expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
+    KEY(GlaConfig, feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS, "function applied to q and k"),
+    KEY(GlaConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
+        "fla's kernel choice; the maths is one"),
+    KEY(GlaConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
+    KEY(GlaConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
+    KEY(GlaConfig, use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
+    KEY(GlaConfig, clamp_min, KEY_REAL | KEY_NULLABLE, "null", -1e9, 0, NULL, "lower bound of the log decay"),
+    KEY(GlaConfig, use_gk, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla, without effect"),
+    KEY(GlaConfig, use_gv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, GK_PROJ_0, GK_PROJ_1, GK_BIAS, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };

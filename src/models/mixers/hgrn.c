@@ -14,16 +14,13 @@ typedef struct HgrnConfig {
     bool use_short_conv, use_lower_bound;
 } HgrnConfig;
 
-#define HGRN_KEY(name, type, default_text, low, high, choices, doc)                                                    \
-    { #name, type, default_text, low, high, choices, doc, offsetof(HgrnConfig, name) }
-
 static const Key hgrn_keys[] = {
-    HGRN_KEY(expand_ratio, KEY_INTEGER, "1", 1, 64, NULL, "channels / hidden_size"),
-    HGRN_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "fused_recurrent", 0, 0, "chunk|fused_recurrent",
-             "fla's kernel choice; the maths is one"),
-    HGRN_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on i and f"),
-    HGRN_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    HGRN_KEY(use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
+    KEY(HgrnConfig, expand_ratio, KEY_INTEGER, "1", 1, 64, NULL, "channels / hidden_size"),
+    KEY(HgrnConfig, attn_mode, KEY_CHOICE | KEY_INERT, "fused_recurrent", 0, 0, "chunk|fused_recurrent",
+        "fla's kernel choice; the maths is one"),
+    KEY(HgrnConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on i and f"),
+    KEY(HgrnConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
+    KEY(HgrnConfig, use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
 };
 
 enum { I_PROJ, F_PROJ, G_PROJ, O_PROJ, G_NORM, I_CONV, F_CONV, LOWER_BOUNDS };

@@ -17,18 +17,16 @@ typedef struct Hgrn2Config {
     int64_t key_size; /* of all heads together */
 } Hgrn2Config;
 
-#define HGRN2_KEY(name, type, default_text, low, high, choices, doc)                                                   \
-    { #name, type, default_text, low, high, choices, doc, offsetof(Hgrn2Config, name) }
-
 static const Key hgrn2_keys[] = {
-    HGRN2_KEY(num_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "heads (null: hidden_size / expand_ratio)"),
-    HGRN2_KEY(expand_ratio, KEY_INTEGER | KEY_NULLABLE, "128", 1, 1 << 20, NULL,
-              "key width of a head (null: hidden_size / num_heads)"),
-    HGRN2_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
-              "fla's kernel choice; the maths is one"),
-    HGRN2_KEY(use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, f and i"),
-    HGRN2_KEY(conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    HGRN2_KEY(use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
+    KEY(Hgrn2Config, num_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
+        "heads (null: hidden_size / expand_ratio)"),
+    KEY(Hgrn2Config, expand_ratio, KEY_INTEGER | KEY_NULLABLE, "128", 1, 1 << 20, NULL,
+        "key width of a head (null: hidden_size / num_heads)"),
+    KEY(Hgrn2Config, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
+        "fla's kernel choice; the maths is one"),
+    KEY(Hgrn2Config, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, f and i"),
+    KEY(Hgrn2Config, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
+    KEY(Hgrn2Config, use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
 };
 
 enum { Q_PROJ, F_PROJ, I_PROJ, O_PROJ, G_NORM, Q_CONV, F_CONV, I_CONV, LOWER_BOUNDS };

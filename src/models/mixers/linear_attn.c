@@ -22,25 +22,22 @@ typedef struct LinearAttnConfig {
     Heads heads;
 } LinearAttnConfig;
 
-#define LINEAR_ATTN_KEY(name, type, default_text, low, high, choices, doc)                                             \
-    { #name, type, default_text, low, high, choices, doc, offsetof(LinearAttnConfig, name) }
-
 static const Key linear_attn_keys[] = {
-    LINEAR_ATTN_KEY(num_heads, KEY_INTEGER, "4", 1, 4096, NULL, "query heads"),
-    LINEAR_ATTN_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
-                    "key and value heads (null: num_heads)"),
-    LINEAR_ATTN_KEY(expand_k, KEY_REAL, "1.0", 1e-6, 64, NULL, "key width / hidden_size"),
-    LINEAR_ATTN_KEY(expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
-    LINEAR_ATTN_KEY(feature_map, KEY_CHOICE, "elementwise_product", 0, 0, "elementwise_product|t2r|elu|relu|identity",
-                    "function applied to q and k"),
-    LINEAR_ATTN_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "fused_chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
-                    "fla's kernel choice; the maths is one"),
-    LINEAR_ATTN_KEY(tie_feature_map_qk, KEY_BOOLEAN, "false", 0, 0, NULL,
-                    "one feature map for q and k (only false is supported)"),
-    LINEAR_ATTN_KEY(norm_q, KEY_BOOLEAN, "false", 0, 0, NULL, "divide q by its sum (only false is supported)"),
-    LINEAR_ATTN_KEY(norm_k, KEY_BOOLEAN, "false", 0, 0, NULL, "divide k by its sum (only false is supported)"),
-    LINEAR_ATTN_KEY(norm_feature_map, KEY_BOOLEAN, "false", 0, 0, NULL,
-                    "divide o by the sum of its weights (only false is supported)"),
+    KEY(LinearAttnConfig, num_heads, KEY_INTEGER, "4", 1, 4096, NULL, "query heads"),
+    KEY(LinearAttnConfig, num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
+        "key and value heads (null: num_heads)"),
+    KEY(LinearAttnConfig, expand_k, KEY_REAL, "1.0", 1e-6, 64, NULL, "key width / hidden_size"),
+    KEY(LinearAttnConfig, expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
+    KEY(LinearAttnConfig, feature_map, KEY_CHOICE, "elementwise_product", 0, 0,
+        "elementwise_product|t2r|elu|relu|identity", "function applied to q and k"),
+    KEY(LinearAttnConfig, attn_mode, KEY_CHOICE | KEY_INERT, "fused_chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
+        "fla's kernel choice; the maths is one"),
+    KEY(LinearAttnConfig, tie_feature_map_qk, KEY_BOOLEAN, "false", 0, 0, NULL,
+        "one feature map for q and k (only false is supported)"),
+    KEY(LinearAttnConfig, norm_q, KEY_BOOLEAN, "false", 0, 0, NULL, "divide q by its sum (only false is supported)"),
+    KEY(LinearAttnConfig, norm_k, KEY_BOOLEAN, "false", 0, 0, NULL, "divide k by its sum (only false is supported)"),
+    KEY(LinearAttnConfig, norm_feature_map, KEY_BOOLEAN, "false", 0, 0, NULL,
+        "divide o by the sum of its weights (only false is supported)"),
 };
 
 /* A feature map has two matrices and two biases, or one matrix. */

@@ -25,21 +25,19 @@ typedef struct RetnetConfig {
 
 static const float rope_theta = 10000; /* fixed in fla's layer, no config key */
 
-#define RETNET_KEY(name, type, default_text, low, high, choices, doc)                                                  \
-    { #name, type, default_text, low, high, choices, doc, offsetof(RetnetConfig, name) }
-
 static const Key retnet_keys[] = {
-    RETNET_KEY(num_heads, KEY_INTEGER, "8", 1, RETNET_HEADS, NULL, "query heads"),
-    RETNET_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, RETNET_HEADS, NULL,
-               "key and value heads (null: num_heads)"),
-    RETNET_KEY(expand_k, KEY_REAL, "1.0", 1e-6, 64, NULL, "key width / hidden_size"),
-    RETNET_KEY(expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width / hidden_size"),
-    RETNET_KEY(feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS, "function applied to q and k"),
-    RETNET_KEY(attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|parallel|fused_recurrent",
-               "fla's kernel choice; the maths is one"),
-    RETNET_KEY(use_short_conv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
-    RETNET_KEY(conv_size, KEY_INTEGER | KEY_INERT, "4", 1, 64, NULL, "stored by fla, without effect"),
-    RETNET_KEY(use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
+    KEY(RetnetConfig, num_heads, KEY_INTEGER, "8", 1, RETNET_HEADS, NULL, "query heads"),
+    KEY(RetnetConfig, num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, RETNET_HEADS, NULL,
+        "key and value heads (null: num_heads)"),
+    KEY(RetnetConfig, expand_k, KEY_REAL, "1.0", 1e-6, 64, NULL, "key width / hidden_size"),
+    KEY(RetnetConfig, expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width / hidden_size"),
+    KEY(RetnetConfig, feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS,
+        "function applied to q and k"),
+    KEY(RetnetConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|parallel|fused_recurrent",
+        "fla's kernel choice; the maths is one"),
+    KEY(RetnetConfig, use_short_conv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
+    KEY(RetnetConfig, conv_size, KEY_INTEGER | KEY_INERT, "4", 1, 64, NULL, "stored by fla, without effect"),
+    KEY(RetnetConfig, use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, O_PROJ, G_NORM };

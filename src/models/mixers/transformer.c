@@ -17,17 +17,15 @@ typedef struct TransformerConfig {
     int64_t head_size;
 } TransformerConfig;
 
-#define TRANSFORMER_KEY(name, type, default_text, low, high, doc)                                                      \
-    { #name, type, default_text, low, high, NULL, doc, offsetof(TransformerConfig, name) }
-
 static const Key transformer_keys[] = {
-    TRANSFORMER_KEY(num_heads, KEY_INTEGER, "32", 1, 4096, "query heads"),
-    TRANSFORMER_KEY(num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, "key and value heads (null: num_heads)"),
-    TRANSFORMER_KEY(qkv_bias, KEY_BOOLEAN, "false", 0, 0, "biases on the q, k and v projections"),
-    TRANSFORMER_KEY(qk_norm, KEY_BOOLEAN, "false", 0, 0, "norm per head on q and k"),
-    TRANSFORMER_KEY(window_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9,
-                    "tokens a query sees, itself included (null: all)"),
-    TRANSFORMER_KEY(rope_theta, KEY_REAL, "10000.0", 1, 1e12, "base of the rotary frequencies"),
+    KEY(TransformerConfig, num_heads, KEY_INTEGER, "32", 1, 4096, NULL, "query heads"),
+    KEY(TransformerConfig, num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
+        "key and value heads (null: num_heads)"),
+    KEY(TransformerConfig, qkv_bias, KEY_BOOLEAN, "false", 0, 0, NULL, "biases on the q, k and v projections"),
+    KEY(TransformerConfig, qk_norm, KEY_BOOLEAN, "false", 0, 0, NULL, "norm per head on q and k"),
+    KEY(TransformerConfig, window_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9, NULL,
+        "tokens a query sees, itself included (null: all)"),
+    KEY(TransformerConfig, rope_theta, KEY_REAL, "10000.0", 1, 1e12, NULL, "base of the rotary frequencies"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, Q_BIAS, K_BIAS, V_BIAS, O_PROJ, Q_NORM, K_NORM };
