@@ -25,7 +25,7 @@ bool stop_advice(double step_seconds, char text[512]) {
     snprintf(text, 512,
              "to stop, kill -USR1 %s: the step is finished and saved. Ctrl-C leaves the ranks one second, a step takes "
              "%.1f s: it gives up the step, and loses all since the last checkpoint if saving takes longer (mpirun "
-             "--mca odls_base_sigkill_timeout 60 leaves 60 s)",
+             "--mca odls_base_sigkill_timeout 10 leaves 10 s)",
              target, step_seconds);
     return true;
 }

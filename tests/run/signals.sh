@@ -37,7 +37,7 @@ ranks 3 "${endless[@]}" --job.time_limit=3 || { cat "$work/log"; fail "job.time_
 grep -q "resuming after step $((10#${first_stop#step-}))" "$work/log" || { cat "$work/log"; fail "did not resume from $first_stop"; }
 has_saved 3 || fail "job.time_limit left $(saved | wc -l) checkpoints, not 3"
 # Ctrl-C in a step of many micro-batches: the run says beforehand what it costs, gives up the step and saves the one before.
-mpirun --mca odls_base_sigkill_timeout 60 --allow-run-as-root --oversubscribe --bind-to none -np 2 "$FLAME" "${endless[@]}" \
+mpirun --mca odls_base_sigkill_timeout 3 --allow-run-as-root --oversubscribe --bind-to none -np 2 "$FLAME" "${endless[@]}" \
     --training.global_batch_size=4096 --job.dump_folder="$work/long" >"$work/log" 2>&1 &
 job=$!
 until_true 60 grep -q "^step  *1/" "$work/log"
