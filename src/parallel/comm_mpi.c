@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "parallel/comm.h"
+#include "parallel/comm_meeting.h"
 #include "parallel/comm_memory.h"
 
 typedef struct Mpi {
@@ -21,11 +22,26 @@ typedef struct Mpi {
     bool shares;       /* every rank is on this host and memory is shared */
     bool began_mpi;    /* this communicator initialised MPI and must finalise it */
     CommMemory *memory;
+    const CommMemory *board; /* if `shares`: each rank's part is a Meeting, the first one's counts, and BOARD bytes */
 } Mpi;
+
+enum { BOARD = 1 << 16 };
 
 static Mpi *mpi_of(const Comm *comm) { return comm->state; }
 
-static void mpi_barrier(Comm *comm) { MPI_Barrier(mpi_of(comm)->ranks); }
+static void mpi_barrier(Comm *comm) {
+    const Mpi *mpi = mpi_of(comm);
+    if (mpi->board)
+        meeting_wait((Meeting *)mpi->board->base, comm->size);
+    else
+        MPI_Barrier(mpi->ranks);
+}
+
+/* The BOARD bytes of rank `rank`. */
+static unsigned char *board_of(const Comm *comm, int rank) {
+    const CommMemory *board = mpi_of(comm)->board;
+    return board->base + rank * board->part_bytes + sizeof(Meeting);
+}
 
 /* A number of bytes as an MPI count, which is an int: `count` items of a larger `type`. */
 typedef struct Items {
@@ -87,7 +103,7 @@ static void *mpi_allocate(Comm *comm, int64_t bytes) {
 }
 
 static void mpi_release(Comm *comm, void *memory) {
-    MPI_Barrier(mpi_of(comm)->ranks);
+    mpi_barrier(comm);
     comm_memory_unmap(&mpi_of(comm)->memory, memory);
 }
 
@@ -127,6 +143,26 @@ static void copy_from_peers(const CommMemory *entry, const unsigned char *send, 
     }
 }
 
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* All-gather of any memory, for small things and at the start. */
+static void gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
+    if (!mpi_of(comm)->board) {
+        Items items = items_of(bytes);
+        MPI_Allgather(send == (unsigned char *)receive + comm->rank * bytes ? MPI_IN_PLACE : send, items.count,
+                      items.type, receive, items.count, items.type, mpi_of(comm)->ranks);
+        items_free(&items);
+        return;
+    }
+    for (int64_t at = 0; at < bytes; at += BOARD) {
+        const size_t part = (size_t)smaller(bytes - at, BOARD);
+        memcpy(board_of(comm, comm->rank), (const unsigned char *)send + at, part);
+        mpi_barrier(comm);
+        for (int r = 0; r < comm->size; r++) memcpy((unsigned char *)receive + r * bytes + at, board_of(comm, r), part);
+        mpi_barrier(comm);
+    }
+}
+
 static void mpi_all_gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
     comm->bytes_sent += (comm->size - 1) * bytes;
     const bool in_place = send == (unsigned char *)receive + comm->rank * bytes;
@@ -138,10 +174,7 @@ static void mpi_all_gather(Comm *comm, const void *send, void *receive, int64_t 
         mpi_barrier(comm);
         return;
     }
-    Items items = items_of(bytes);
-    MPI_Allgather(in_place ? MPI_IN_PLACE : send, items.count, items.type, receive, items.count, items.type,
-                  mpi_of(comm)->ranks);
-    items_free(&items);
+    gather(comm, send, receive, bytes);
 }
 
 /* to[i] = sum over ranks, in rank order, of from_r[i]. `to` may be one of them. */
@@ -217,10 +250,9 @@ static void mpi_wait(Comm *comm) { (void)comm; }
 
 /* Gathers the values of all ranks, to combine them in rank order; MPI_Reduce promises no order. */
 static double *gather_values(Comm *comm, const double *values, int64_t count) {
-    CHECK(count * comm->size <= INT_MAX, "an all-reduce of %lld values", (long long)count);
     double *all = malloc((size_t)(count * comm->size) * sizeof *all);
     CHECK(all, "out of memory");
-    MPI_Allgather(values, (int)count, MPI_DOUBLE, all, (int)count, MPI_DOUBLE, mpi_of(comm)->ranks);
+    gather(comm, values, all, count * (int64_t)sizeof *all);
     return all;
 }
 
@@ -247,9 +279,19 @@ static void mpi_all_reduce_max(Comm *comm, double *values, int64_t count) {
 }
 
 static void mpi_broadcast(Comm *comm, void *data, int64_t bytes, int root) {
-    Items items = items_of(bytes);
-    MPI_Bcast(data, items.count, items.type, root, mpi_of(comm)->ranks);
-    items_free(&items);
+    if (!mpi_of(comm)->board) {
+        Items items = items_of(bytes);
+        MPI_Bcast(data, items.count, items.type, root, mpi_of(comm)->ranks);
+        items_free(&items);
+        return;
+    }
+    for (int64_t at = 0; at < bytes; at += BOARD) {
+        const size_t part = (size_t)smaller(bytes - at, BOARD);
+        if (comm->rank == root) memcpy(board_of(comm, root), (unsigned char *)data + at, part);
+        mpi_barrier(comm);
+        if (comm->rank != root) memcpy((unsigned char *)data + at, board_of(comm, root), part);
+        mpi_barrier(comm);
+    }
 }
 
 /* Those on this rank's host; the caller frees it. */
@@ -339,6 +381,9 @@ static Comm *create(MPI_Comm ranks, bool share_memory) {
     MPI_Comm_size(local, &comm->local_size);
     MPI_Comm_free(&local);
     mpi->shares = everyone(comm, share_memory && comm->local_size == comm->size);
+    const int64_t part = comm_memory_part(sizeof(Meeting) + BOARD);
+    void *board = mpi->shares && comm->size > 1 ? map_shared(comm, part) : NULL;
+    mpi->board = board ? comm_memory_find(mpi->memory, board, part) : NULL;
     return comm;
 }
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "parallel/comm.h"
@@ -126,6 +127,24 @@ static void check_everything(Comm *comm, bool share_memory) {
     check_whole(comm, share_memory);
 }
 
+static double processor_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* A rank that waits for others leaves its processor to them. */
+static void check_waiting(Comm *comm) {
+    const double start = processor_seconds();
+    double sum = 1;
+    if (comm->rank == 0) nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+    comm->f->barrier(comm);
+    if (comm->rank == comm->size - 1) nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+    comm->f->all_reduce_sum(comm, &sum, 1);
+    const double used = processor_seconds() - start;
+    CHECK(used < 0.05, "rank %d used %.2f s of its processor to wait for a second", comm->rank, used);
+}
+
 static void check_staged(Comm *host) {
     Comm *staged = comm_staged_create(host, device_cpu());
     CHECK(staged->rank == host->rank && staged->size == host->size, "a staged communicator has its host's ranks");
@@ -159,6 +178,7 @@ int main(void) {
         comm = comm_mpi_create(share_memory);
         check_everything(comm, share_memory);
         check_staged(comm);
+        if (share_memory) check_waiting(comm);
         for (int shards = 1; shards <= comm->size; shards++)
             if (comm->size % shards == 0) check_split(comm, shards, share_memory);
         comm_destroy(comm);
