@@ -8,6 +8,7 @@
 #include <yaml.h>
 #include <zlib.h>
 
+#include "base/waiting.h"
 #include "commands/commands.h"
 #include "core/device.h"
 
@@ -35,6 +36,7 @@ static void print_version(void) {
 }
 
 int main(int argc, char **argv) {
+    waiting_limit(argv);
     const char *first = argc > 1 ? argv[1] : "--help";
     if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
         print_help();
