@@ -12,6 +12,6 @@ void waiting_limit(char **argv) {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME")) return;
     const bool by_loader = getauxval(AT_BASE) == 0; /* as its argument: it is the loader that would be started again */
     if (by_loader) return;
-    setenv("KMP_BLOCKTIME", "0", 1); /* LLVM's runtime; it reads the environment later */
+    setenv("KMP_BLOCKTIME", "1", 1); /* LLVM's runtime: milliseconds, read later */
     if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) execv("/proc/self/exe", argv);
 }
