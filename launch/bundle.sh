@@ -49,6 +49,8 @@ for program in flame-c test_ops mpirun; do
 here=\$(cd "\$(dirname "\$0")" && pwd)
 export OMPI_MCA_mca_base_component_path="\$here/openmpi" OPAL_PKGDATADIR="\$here/openmpi/share"
 export OMPI_MCA_plm=isolated PMIX_MCA_pcompress_base_silence_warning=1
+: "\${GOMP_SPINCOUNT:=2000}" # base/waiting.c sets it where it can start the program again
+export GOMP_SPINCOUNT
 exec "\$here/lib/$loader" --library-path "\$here/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" "\$here/bin/$program" "\$@"
 END
     chmod +x "$bundle/$program"
