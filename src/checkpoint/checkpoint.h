@@ -77,7 +77,8 @@ Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, boo
 
 /* Loads the newest step of `folder`, or step `load_step` if that is not -1. A damaged or incomplete one is set aside
  * with a loud warning and the one before is tried; another model's is an error. *step is -1 if there is none, or
- * every one was damaged; BAD_INPUT if one that may be sound cannot be used. Collective. */
+ * every one was damaged. One that may be sound but cannot be used is not skipped over: IO_ERROR if the disk does not
+ * let it be read, else BAD_INPUT (logged). Collective. */
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state);
 

@@ -282,8 +282,8 @@ Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit
     const Status status = agreed_list(folder, comm, &steps, &steps_count);
     if (status) return status;
     Verdict verdict = GOOD;
-    bool tried = false, unusable = false; /* unusable: a checkpoint that may be sound cannot be used */
-    for (int64_t i = steps_count - 1; i >= 0 && *step < 0 && verdict != FOREIGN; i--) {
+    bool tried = false;
+    for (int64_t i = steps_count - 1; i >= 0 && *step < 0 && (verdict == GOOD || verdict == DAMAGED); i--) {
         if (load_step >= 0 && steps[i] != load_step) continue;
         if (tried && comm->rank == 0)
             log_warning("falling back to the older checkpoint of step %" PRId64 ": the work since then is lost",
@@ -293,14 +293,17 @@ Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit
         verdict = load(path, comm, units, count, false, state);
         if (verdict == GOOD) *step = steps[i];
         if (verdict == DAMAGED && load_step < 0 && comm->rank == 0) set_damaged_aside(folder, steps[i]);
-        if (verdict != DAMAGED) unusable = true;
+        if (verdict == UNREADABLE && comm->rank == 0)
+            log_error("%s cannot be read, but may be whole: make it readable and start again, or go back to an older "
+                      "step with checkpoint.load_step",
+                      path);
         free(path);
     }
     free(steps);
-    if (*step >= 0 || (!unusable && load_step < 0)) return OK;
+    if (*step >= 0 || (load_step < 0 && (verdict == GOOD || verdict == DAMAGED))) return OK;
     if (comm->rank == 0 && !tried) log_error("%s has no checkpoint of step %" PRId64, folder, load_step);
-    if (comm->rank == 0 && tried) log_error("no checkpoint in %s can be used", folder);
-    return BAD_INPUT;
+    if (comm->rank == 0 && tried && verdict != UNREADABLE) log_error("no checkpoint in %s can be used", folder);
+    return verdict == UNREADABLE ? IO_ERROR : BAD_INPUT;
 }
 
 Status checkpoint_state(const char *path, json_t **state) {
