@@ -19,6 +19,7 @@ static bool launched_with_mpi(void) {
 /* What launchers of several processes tell each of them. */
 typedef struct Launcher {
     const char *name, *size, *rank; /* variables */
+    const char *speaker;            /* is 0 where a message is to be said: once in each log */
     const char *instead;
 } Launcher;
 
@@ -28,19 +29,20 @@ typedef struct Launcher {
 #define SRUN "Start with 'srun --mpi=pmix flame-c ...' (srun --mpi=list shows what is there) or with mpirun"
 
 static const Launcher launchers[] = {
-    {"torchrun", "WORLD_SIZE", "RANK", MPIRUN},
-    {"the mpirun of another Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", MPIRUN},
-    {"Flux", "FLUX_JOB_SIZE", "FLUX_TASK_RANK", "Start with 'flux run -o pmi=pmix flame-c ...' or with mpirun"},
-    {"jsrun", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_RANK", MPIRUN},
-    {"mpirun_rsh (MVAPICH)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", MPIRUN},
-    {"Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", SRUN},
-    {"Slurm", "SLURM_NTASKS", "SLURM_PROCID", SRUN},
-    {"PALS (mpiexec)", "PALS_LOCAL_SIZE", "PALS_RANKID", MPIRUN},
-    {"the mpiexec of MPICH or Intel MPI", "PMI_SIZE", "PMI_RANK", MPIRUN},
+    {"torchrun", "WORLD_SIZE", "RANK", "LOCAL_RANK", MPIRUN},
+    {"the mpirun of another Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_RANK", MPIRUN},
+    {"Flux", "FLUX_JOB_SIZE", "FLUX_TASK_RANK", "FLUX_TASK_RANK",
+     "Start with 'flux run -o pmi=pmix flame-c ...' or with mpirun"},
+    {"jsrun", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_RANK", MPIRUN},
+    {"mpirun_rsh (MVAPICH)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", MPIRUN},
+    {"Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_PROCID", SRUN},
+    {"Slurm", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_PROCID", SRUN},
+    {"PALS (mpiexec)", "PALS_LOCAL_SIZE", "PALS_RANKID", "PALS_RANKID", MPIRUN},
+    {"the mpiexec of MPICH or Intel MPI", "PMI_SIZE", "PMI_RANK", "PMI_RANK", MPIRUN},
 };
 
-/* A process that sees only itself, though it is one of several: each of them would train. The launcher's first says so.
- */
+/* A process that sees only itself, though it is one of several: each of them would train. The first of those that
+ * share a log says so. */
 static Status refuse_lonely_rank(void) {
     const char *known = NULL; /* the launcher that has answered: of two rows of one, the first counts */
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
@@ -50,7 +52,7 @@ static Status refuse_lonely_rank(void) {
         known = launcher->name;
         const int size = integer_variable(launcher->size), rank = integer_variable(launcher->rank);
         if (size <= 1 && rank == 0) continue;
-        if (rank == 0 || size <= 1)
+        if (integer_variable(launcher->speaker) == 0 || size <= 1)
             log_error("%s started several processes (%s=%d, %s=%d), but each sees only itself: each would train alone "
                       "and overwrite the others. %s. If this process is meant to be alone, unset %s",
                       launcher->name, launcher->size, size, launcher->rank, rank, launcher->instead, launcher->rank);
