@@ -156,6 +156,21 @@ int file_write_all(const char *path, const void *data, int64_t bytes) {
     return error;
 }
 
+int file_replace(const char *path, const void *data, int64_t bytes) {
+    const size_t size = strlen(path) + 8;
+    char *temporary = malloc(size);
+    CHECK(temporary, "no memory for a path");
+    snprintf(temporary, size, "%s.tmp", path);
+    unlink(temporary);
+    int error = file_write_all(temporary, data, bytes);
+    if (!error) {
+        error = file_rename(temporary, path);
+        if (error) unlink(temporary);
+    }
+    free(temporary);
+    return error;
+}
+
 int file_copy(const char *from, const char *to) {
     char *text;
     int64_t bytes;

@@ -31,6 +31,9 @@ void file_start_writing(int fd, int64_t bytes, int64_t offset);
 int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes);
 /* A new file with this content, durable. Takes it away again if that fails. */
 int file_write_all(const char *path, const void *data, int64_t bytes);
+/* The same under a name that may be taken: the old content stays until the new one is whole. A link is replaced, not
+ * what it points to. Only one process at a time may do this; a rest of one that died is removed. */
+int file_replace(const char *path, const void *data, int64_t bytes);
 /* A new file with the content of another, durable. */
 int file_copy(const char *from, const char *to);
 int file_rename(const char *from, const char *to);

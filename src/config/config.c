@@ -109,6 +109,16 @@ void config_write(FILE *file, const TrainConfig *config) {
     config_value_write(file, config->model, config->model->count ? 2 : 0);
 }
 
+char *config_text(const TrainConfig *config) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    CHECK(file, "out of memory");
+    config_write(file, config);
+    fclose(file);
+    return text;
+}
+
 bool config_help(FILE *file, const char *section) {
     KeyTable tables[CONFIG_SECTIONS];
     config_tables(NULL, tables);

@@ -36,6 +36,8 @@ Status config_validate_sizes(const TrainConfig *config, int world_size);
 
 /* The effective configuration as YAML that loads back to the same one; model.config is written out in place. */
 void config_write(FILE *file, const TrainConfig *config);
+/* The same in new memory. */
+char *config_text(const TrainConfig *config);
 
 /* Every key of a section (NULL: of all) with type, default, range and meaning. False if there is no such section. */
 bool config_help(FILE *file, const char *section);

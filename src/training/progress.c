@@ -152,16 +152,6 @@ static Status begin_weights(const TrainConfig *config, Session *session) {
     return status;
 }
 
-static char *config_text(const TrainConfig *config) {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
-    config_write(file, config);
-    fclose(file);
-    return text;
-}
-
 /* Rank 0: the data's tokenizer, else that of the folder that the weights are from. */
 static Status find_tokenizer(Saver *saver, const TokenizerFiles **tokenizer) {
     const char *path = saver->config->checkpoint.initial_load_path;

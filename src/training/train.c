@@ -1,6 +1,5 @@
 #include "training/train.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,13 +51,12 @@ static Status make_folder(const char *path) {
 }
 
 static Status write_effective_config(const TrainConfig *config) {
-    char *path = path_join(config->job.dump_folder, "config.yaml");
-    FILE *file = fopen(path, "w");
-    if (file) config_write(file, config);
-    const bool written = file && fclose(file) == 0;
-    if (!written) log_error("%s cannot be written: %s", path, strerror(errno));
+    char *path = path_join(config->job.dump_folder, "config.yaml"), *text = config_text(config);
+    const int error = file_replace(path, text, (int64_t)strlen(text));
+    if (error) log_error("%s cannot be written: %s", path, strerror(error));
+    free(text);
     free(path);
-    return written ? OK : IO_ERROR;
+    return error ? IO_ERROR : OK;
 }
 
 static Status open_stream(const Trainer *t, const StringList *files, const RealList *probabilities, bool shuffle,

@@ -98,12 +98,39 @@ static void a_folder_that_cannot_be_emptied_says_so(void **state) {
     assert_int_equal(folder_remove("locked"), 0);
 }
 
+static int write_nothing(FileOperation operation, const char *path, int fd, int64_t *bytes) {
+    (void)path, (void)fd, (void)bytes;
+    return operation == FILE_WRITE ? ENOSPC : 0;
+}
+
+/* The run's config.yaml on a full disk, and where it is a link to somebody's own file. */
+static void what_is_replaced_is_whole_or_untouched(void **state) {
+    (void)state;
+    char *text;
+    int64_t bytes;
+    assert_int_equal(file_write_all("own.yaml", "own", 3), 0);
+    assert_int_equal(symlink("own.yaml", "config.yaml"), 0);
+    files_set_hook(write_nothing);
+    assert_int_equal(file_replace("config.yaml", "new", 3), ENOSPC);
+    files_set_hook(NULL);
+    assert_false(path_exists("config.yaml.tmp"));
+    assert_int_equal(file_write_all("config.yaml.tmp", "left by a run that died", 23), 0);
+    assert_int_equal(file_replace("config.yaml", "new", 3), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(file_read_all(i ? "config.yaml" : "own.yaml", 100, &text, &bytes), 0);
+        assert_string_equal(text, i ? "new" : "own");
+        free(text);
+    }
+    assert_false(path_exists("config.yaml.tmp"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(removing_takes_everything_inside),
         cmocka_unit_test(removing_follows_no_link),
         cmocka_unit_test(an_empty_folder_replaces_what_has_its_name),
         cmocka_unit_test(a_folder_that_cannot_be_emptied_says_so),
+        cmocka_unit_test(what_is_replaced_is_whole_or_untouched),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

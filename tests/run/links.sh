@@ -24,6 +24,12 @@ trains "$work/run" 8 --checkpoint.keep_latest_k=1
 [ "$(ls "$work/run/checkpoint")" = step-00000008 ] || fail "retention left $(ls "$work/run/checkpoint")"
 other_is_whole "retention"
 
+# The run's config.yaml as a link to a file that somebody wrote.
+cp "$work/config.yaml" "$work/own.yaml" && ln -sf "$work/own.yaml" "$work/run/config.yaml"
+trains "$work/run" 8
+cmp "$work/config.yaml" "$work/own.yaml" || fail "the run wrote its config.yaml through a link"
+grep -q 'start_over: false' "$work/run/config.yaml" || fail "the run has no config.yaml"
+
 # A link under the name of the step that is saved, and one to nothing.
 ln -s "$(step "$other" 4)" "$(step "$work/run" 10)"
 rm "$(step "$work/run" 10)" && ln -s "$work/nothing" "$(step "$work/run" 10)"
