@@ -88,6 +88,18 @@ static void refuse(const char *path, const KeyDifferences *refused) {
                   path, list, names);
 }
 
+/* Keys of one type of model mean nothing in another, so nothing can be compared, or be allowed to change. */
+static Status check_type(const SharedText *shared, const Model *saved, const ConfigValue *keys) {
+    const ConfigValue *given = config_value_get(keys, "model_type");
+    const char *there = saved->config.model_type;
+    if (!given || given->type != VALUE_STRING || strcmp(given->text, there) == 0) return OK;
+    if (log_rank() == 0)
+        log_error("%s: these weights are of another model: model_type is %s there and %s here. Choose another "
+                  "job.dump_folder, or other weights",
+                  shared->path, there, given->text);
+    return BAD_INPUT;
+}
+
 static Status compare(const char *path, const Model *saved, const Model *model, const StringList *allowed,
                       KeyDifferences *differences) {
     KeyDifferences all = {0}, refused = {0};
@@ -119,32 +131,33 @@ Status origin_check_model(const char *folder, const Model *model, const StringLi
 }
 
 /* The step that a resume will most likely take: the wanted one, or the newest whose config.json is whole. The load that
- * follows reads everything and may fall back to an older step. */
-static char *find_step(const char *folder, int64_t load_step) {
+ * follows reads everything and may fall back to an older step. *found is NULL if there is none. */
+static Status find_step(const char *folder, int64_t load_step, char **found) {
     int64_t *steps, count;
-    char *found = NULL;
-    if (checkpoint_list(folder, &steps, &count)) return NULL;
-    for (int64_t i = count - 1; i >= 0 && !found; i--) {
+    *found = NULL;
+    const Status status = checkpoint_list(folder, &steps, &count);
+    for (int64_t i = count - 1; i >= 0 && status == OK && !*found; i--) {
         if (load_step >= 0 && steps[i] != load_step) continue;
-        found = checkpoint_path(folder, steps[i]);
-        if (checkpoint_state_matches(found, "config.json")) continue;
-        free(found);
-        found = NULL;
+        *found = checkpoint_path(folder, steps[i]);
+        if (checkpoint_state_matches(*found, "config.json")) continue;
+        free(*found);
+        *found = NULL;
     }
     free(steps);
-    return found;
+    return status;
 }
 
 /* Rank 0. *folder is NULL if the run begins with initial weights. */
 static Status find_origin(const TrainConfig *config, char **folder) {
     const CheckpointConfig *c = &config->checkpoint;
+    Status status = OK;
     *folder = NULL;
     if (c->enable_checkpoint) {
         char *checkpoints = path_join(config->job.dump_folder, c->folder);
-        *folder = find_step(checkpoints, c->load_step);
+        status = find_step(checkpoints, c->load_step, folder);
         free(checkpoints);
     }
-    if (*folder || !c->initial_load_path) return OK;
+    if (status != OK || *folder || !c->initial_load_path) return status;
     *folder = checkpoint_find(c->initial_load_path);
     return *folder ? OK : BAD_INPUT;
 }
@@ -158,6 +171,7 @@ Status origin_fill_model(TrainConfig *config, Comm *comm) {
     SharedText shared = {0};
     if (status == OK && found) {
         status = read_model(folder, comm, &saved, &shared);
+        if (status == OK) status = check_type(&shared, saved, config->model);
         if (status == OK) {
             model_fill_keys(config->model, &saved->config);
             status = model_create(config->model, &model);

@@ -103,6 +103,9 @@ refuses 2 '.' eval --checkpoint "$source_folder/tests/golden/gla"
 # checkpoints
 on=(--checkpoint.enable_checkpoint=true --checkpoint.interval=4 --training.steps=8)
 ranks 1 --config "$work/config.yaml" "${on[@]}" --job.dump_folder="$work/saved" || fail "a run with checkpoints"
+cp "$work/data.h5" "$work/a-file"
+refuses 3 'a-file/checkpoint: Not a directory' --config "$work/config.yaml" "${on[@]}" --job.dump_folder="$work/a-file"
+[ "$(grep -c 'error:' "$work/err")" = 1 ] || { cat "$work/err"; fail "said twice: job.dump_folder is a file"; }
 resumes() { refuses "$1" "$2" --config "$work/config.yaml" "${on[@]}" --training.steps=12 --job.dump_folder="$work/saved" "${@:3}"; }
 resumes 1 'other data' --training.seed=8
 resumes 1 'shape|missing|model' --model.hidden_size=64

@@ -56,6 +56,11 @@ trains --training.steps=6 --model.rope_theta=5000.0 --checkpoint.allow_model_cha
     fail "plan takes another rope_theta"
 grep -q 'rope_theta is 5000.0 there and 9.0 here' "$work/log" || { cat "$work/log"; fail "plan does not name rope_theta"; }
 
+# Another type of model, whose keys mean nothing here.
+ranks 1 train --config "$work/gla.yaml" --job.dump_folder="$work/transformer" && fail "gla goes on with a transformer's weights"
+grep -q 'error: .*model_type is transformer there and gla here' "$work/log" && [ "$(grep -c error: "$work/log")" = 1 ] ||
+    { cat "$work/log"; fail "another model_type is not named"; }
+
 # The same for weights from elsewhere: another run's, an export's, an import's.
 mkdir "$work/elsewhere"
 saved=$work/transformer/checkpoint/step-00000006
