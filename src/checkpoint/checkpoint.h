@@ -75,10 +75,11 @@ SavedStep checkpoint_saved(const Checkpointer *checkpointer);
  * json_decref. BAD_INPUT (logged: which file, which tensor) if it is damaged or of another model. Collective. */
 Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state);
 
-/* Loads the newest step of `folder`, or step `load_step` if that is not -1. A damaged or incomplete one is set aside
- * with a loud warning and the one before is tried; another model's is an error. *step is -1 if there is none, or
- * every one was damaged. One that may be sound but cannot be used is not skipped over: IO_ERROR if the disk does not
- * let it be read, else BAD_INPUT (logged). Collective. */
+/* Loads the newest step of `folder`, or step `load_step` if that is not -1. A damaged or incomplete checkpoint is
+ * renamed (checkpoint_set_aside) with a warning, and the one before it is tried. *step is -1 if the folder has no
+ * checkpoint or all of them were damaged; the weights are then undefined and the moments zero. A checkpoint that may be
+ * sound is never skipped: IO_ERROR if it cannot be read, BAD_INPUT if it cannot be used, for example because it is
+ * another model's (logged). Collective. */
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state);
 

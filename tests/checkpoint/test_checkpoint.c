@@ -393,6 +393,29 @@ static void test_zero_moments(void **unused) {
     free(folder);
 }
 
+/* A damaged checkpoint may already have been read into the units: a run that then starts over has moments of zero. */
+static void test_damaged_moments_are_not_kept(void **unused) {
+    (void)unused;
+    char *folder = fresh_folder(), *optimizer = file_in(folder, 1, "optimizer.safetensors"), *text;
+    save(folder, 1, 1, (CheckpointOptions){0});
+    int64_t bytes, step;
+    assert_int_equal(file_read_all(optimizer, 1 << 20, &text, &bytes), 0);
+    free(text);
+    flip_bit(optimizer, 8 * (bytes - 1));
+    Unit units[SMALL_UNITS];
+    small_model_create(units, 0, 1);
+    ThreadGroup group;
+    pthread_barrier_init(&group.barrier, NULL, 1);
+    Comm comm = {.f = &thread_functions, .size = 1, .state = &group};
+    assert_int_equal(checkpoint_resume(folder, -1, &comm, units, SMALL_UNITS, &step, NULL), OK);
+    assert_int_equal(step, -1);
+    assert_true(small_model_is(units, 1, true));
+    small_model_destroy(units);
+    pthread_barrier_destroy(&group.barrier);
+    free(optimizer);
+    free(folder);
+}
+
 static void test_strange_names(void **unused) {
     (void)unused;
     static const char *const names[] = {"step-abc",      "step-9",       "step-000000009", "step-00000009.tmp-dead",
@@ -463,6 +486,7 @@ int main(void) {
                                        cmocka_unit_test(test_weights_only),
                                        cmocka_unit_test(test_newer_version),
                                        cmocka_unit_test(test_zero_moments),
+                                       cmocka_unit_test(test_damaged_moments_are_not_kept),
                                        cmocka_unit_test(test_strange_names),
                                        cmocka_unit_test(test_run_lock)};
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
