@@ -74,7 +74,7 @@ char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix)
     char *aside = malloc(size);
     CHECK(aside, "no memory for a path");
     snprintf(aside, size, "%s.%s", path, suffix);
-    for (int n = 2; folder_exists(aside); n++) snprintf(aside, size, "%s.%s-%d", path, suffix, n);
+    for (int n = 2; path_exists(aside); n++) snprintf(aside, size, "%s.%s-%d", path, suffix, n);
     const int error = file_rename(path, aside);
     if (error) {
         log_error("%s cannot be renamed to %s: %s", path, aside, strerror(error));

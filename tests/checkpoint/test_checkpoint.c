@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <unistd.h>
 
 #include "checkpoint/small_model.h"
 #include "checkpoint/temporary.h"
@@ -259,6 +260,22 @@ static void test_incomplete_step(void **unused) {
     free(last), free(trace), free(state), free(folder);
 }
 
+/* Anything that has the name already counts, a file or a link to nothing too. */
+static void test_names_aside_are_free(void **unused) {
+    (void)unused;
+    char *folder = fresh_folder();
+    save(folder, 1, 8, (CheckpointOptions){0});
+    char *file = path_join(folder, "step-00000008.damaged");
+    char *link = path_join(folder, "step-00000008.damaged-2"), *third = path_join(folder, "step-00000008.damaged-3");
+    write_file(file, "", 0);
+    assert_int_equal(symlink("nowhere", link), 0);
+    char *aside = checkpoint_set_aside(folder, 8, "damaged");
+    assert_non_null(aside);
+    assert_string_equal(aside, third);
+    assert_true(folder_exists(third));
+    free(file), free(link), free(third), free(aside), free(folder);
+}
+
 static void flip_bit(const char *path, int64_t bit) {
     char *text;
     int64_t bytes;
@@ -481,6 +498,7 @@ int main(void) {
                                        cmocka_unit_test(test_retention_leaves_later_steps),
                                        cmocka_unit_test(test_step_is_replaced),
                                        cmocka_unit_test(test_incomplete_step),
+                                       cmocka_unit_test(test_names_aside_are_free),
                                        cmocka_unit_test(test_flipped_bits),
                                        cmocka_unit_test(test_fall_back),
                                        cmocka_unit_test(test_weights_only),
