@@ -106,21 +106,15 @@ static Status join(RunLock *lock, const char *path) {
     return IO_ERROR;
 }
 
-static Status worst_of(Comm *comm, Status status) {
-    double value = status;
-    comm->f->all_reduce_max(comm, &value, 1);
-    return (Status)value;
-}
-
 Status run_lock_acquire(Comm *comm, const char *folder, double patience, RunLock **result) {
     RunLock *lock = calloc(1, sizeof *lock);
     CHECK(lock, "no memory for the run lock");
     lock->fd = -1;
     char *path = path_join(folder, ".lock");
-    Status status = worst_of(comm, comm->rank == 0 ? acquire_first(lock, folder, path, patience) : OK);
+    Status status = comm_worst(comm, comm->rank == 0 ? acquire_first(lock, folder, path, patience) : OK);
     if (status == OK) {
         comm->f->broadcast(comm, lock->name, sizeof lock->name, 0);
-        status = worst_of(comm, comm->rank == 0 ? OK : join(lock, path));
+        status = comm_worst(comm, comm->rank == 0 ? OK : join(lock, path));
     }
     free(path);
     if (status) {

@@ -59,8 +59,6 @@ static Status open_data(const EvalArguments *a, const Session *session, Stream *
     wanted.seq_len = a->seq_len;
     wanted.shuffle = false;
     wanted.vocab_size = session->model->config.vocab_size;
-    wanted.rank = session->comm->rank;
-    wanted.world = session->comm->size;
     return samples_open(session->comm, &wanted, stream);
 }
 

@@ -51,8 +51,7 @@ typedef struct Place {
 } Place;
 
 StreamOptions stream_default_options(void) {
-    return (StreamOptions){
-        .file_count = 1, .seq_len = 2048, .mask_boundaries = true, .shuffle = true, .threads = 2, .world = 1};
+    return (StreamOptions){.file_count = 1, .seq_len = 2048, .mask_boundaries = true, .shuffle = true, .threads = 2};
 }
 
 static Status check_options(const StreamOptions *options) {

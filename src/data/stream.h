@@ -28,10 +28,9 @@ typedef struct StreamOptions {
     uint64_t seed;
     int threads;        /* reader threads; 0: stream_read does all the work itself */
     int64_t vocab_size; /* the model's: a file with a larger vocabulary is refused; 0: not checked */
-    int rank, world;    /* who asks; affects messages only, never which tokens a sample has */
 } StreamOptions;
 
-/* One file, seq_len 2048, shuffled, boundaries masked, 2 threads, rank 0 of 1. Set `files` and what else differs. */
+/* One file, seq_len 2048, shuffled, boundaries masked, 2 threads. Set `files` and what else differs. */
 StreamOptions stream_default_options(void);
 
 typedef struct StreamFacts {

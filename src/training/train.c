@@ -74,8 +74,6 @@ static Status open_stream(const Trainer *t, const StringList *files, const RealL
     options.seed = (uint64_t)c->seed;
     options.threads = (int)t->config->data.threads;
     options.vocab_size = t->session.model->config.vocab_size;
-    options.rank = t->session.comm->rank;
-    options.world = t->session.comm->size;
     return samples_open(t->session.comm, &options, stream);
 }
 

@@ -92,8 +92,6 @@ static int32_t *read_as(const char *path, int world, int threads, int64_t count,
     for (int rank = 0; rank < world; rank++) {
         StreamOptions options = small_options();
         options.threads = threads;
-        options.rank = rank;
-        options.world = world;
         Stream *stream = open_stream(options, path);
         for (int64_t sample = rank * count; sample < samples; sample += world * count)
             assert_int_equal(stream_read(stream, sample, count, all + sample * T, labels, NULL, NULL), OK);
