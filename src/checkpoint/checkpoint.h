@@ -23,56 +23,60 @@
 #include "parallel/comm.h"
 
 typedef struct CheckpointOptions {
-    const char *folder;      /* created with the folders above it */
-    const char *run_name;    /* run_lock_name: no two running jobs have the same */
-    int64_t keep_latest_k;   /* of different weights, and the newest with a finite loss; 0: all. 1: the older one goes
-                                only after the new one was read back and found good */
-    int64_t keep_every;      /* steps divisible by it are kept besides; 0: none */
-    bool asynchronous;       /* copy the shards aside and write them in the background */
-    int64_t max_shard_bytes; /* of one file; 0: 5 GB */
-    const TokenizerFiles *tokenizer; /* written into every step; the caller's, as long as the checkpointer lives; NULL:
-                                        none. Rank 0 */
+    const char *folder;    /* created with the folders above it */
+    const char *run_name;  /* part of temporary names; unique among running jobs: run_lock_name */
+    int64_t keep_latest_k; /* keep this many checkpoints with different weights, and the newest one with a finite loss;
+                              0: keep all. With 1, the old checkpoint is removed only after the new one was verified */
+    int64_t keep_every;    /* also keep steps divisible by this; 0: no such rule */
+    bool asynchronous;     /* copy the shards, then write the copy in a background thread */
+    int64_t max_shard_bytes;         /* largest size of one file; 0: 5 GB */
+    const TokenizerFiles *tokenizer; /* files written into every step (rank 0); NULL: none. Borrowed: must outlive the
+                                        checkpointer */
 } CheckpointOptions;
 
-/* What goes into the files of these names as it is; NULL leaves the file out. */
+/* Contents of the small text files. NULL: the file is not written. */
 typedef struct CheckpointTexts {
     const char *config_json, *generation_config_json, *config_yaml;
 } CheckpointTexts;
 
 typedef struct Checkpointer Checkpointer;
 
-/* Prepares saving `units` (their shards must exist and stay where they are). Removes temporary folders that earlier
- * runs left: the caller must hold the run lock. Warns if the disk has no room for one checkpoint. Ignores SIGXFSZ from
- * here on: a file that grows too large is then an error of that save. IO_ERROR (logged) if the folder cannot be
- * written. Collective. */
+/* Plans the files for `units`, whose shards must stay allocated at the same addresses. Removes the temporary folders of
+ * interrupted saves, so the caller must hold the run lock. Warns if the disk has no room for one checkpoint. Ignores
+ * SIGXFSZ from here on: exceeding the file size limit then fails that save instead of killing the process. IO_ERROR
+ * (logged) if the folder cannot be written. Collective. */
 Status checkpointer_create(Comm *comm, const Unit *units, int count, const CheckpointOptions *options,
                            Checkpointer **result);
 /* Waits for a save in progress. NULL is fine. Collective. */
 void checkpointer_destroy(Checkpointer *checkpointer);
 
-/* Saves the units as `step`. `state` is an object of scalars (cursor, seeds, ...) that a load hands back; the key
- * "step" is added. Its key "updated_step" is the last step that changed the weights (absent: this one): retention
- * counts steps with the same weights once. Synchronous: returns when the folder is there. Asynchronous: returns when
- * the shards are copied; poll or wait finishes it; an earlier save still in progress is waited for first (its failure
- * is logged, not returned). A save that fails on any rank fails on all: one message names rank, file and reason, the
- * temporary folder goes, older checkpoints stay, IO_ERROR is returned, and training may go on. Collective. */
+/* Saves the units as `step`. `state` is a JSON object of scalars (data cursor, counters, ...) that a load returns; the
+ * key "step" is added. Its key "updated_step" is the last step that changed the weights (absent: this one); retention
+ * counts steps with the same weights once.
+ *
+ * A synchronous save returns after the folder has its final name. An asynchronous save returns after the shards are
+ * copied, and is finished by checkpoint_poll or checkpoint_wait. If an earlier save is still in progress, it is waited
+ * for first; its failure is logged, not returned.
+ *
+ * A save that fails on any rank fails on all with IO_ERROR: one message names rank, file and reason, the temporary
+ * folder is removed, older checkpoints are kept, and training may continue. Collective. */
 Status checkpoint_save(Checkpointer *checkpointer, int64_t step, const json_t *state, const CheckpointTexts *texts);
-/* Finishes an asynchronous save if all ranks have written their parts. OK if nothing is in progress or it goes on. */
+/* Finishes an asynchronous save if all ranks have written their parts; else returns OK at once. Collective. */
 Status checkpoint_poll(Checkpointer *checkpointer);
-/* Finishes an asynchronous save, however long it takes. */
+/* Waits for an asynchronous save and finishes it. Collective. */
 Status checkpoint_wait(Checkpointer *checkpointer);
-/* The newest save of this run: `bytes` of weights and moments had their final name `seconds` after checkpoint_save was
- * called (an asynchronous one: when the poll or wait that finished it returned). */
+/* The last successful save of this checkpointer. */
 typedef struct SavedStep {
-    int64_t step; /* -1: there is none */
-    int64_t bytes;
-    double seconds;
+    int64_t step;   /* -1: none yet */
+    int64_t bytes;  /* of weights and moments */
+    double seconds; /* from the call of checkpoint_save to the rename */
 } SavedStep;
 SavedStep checkpoint_saved(const Checkpointer *checkpointer);
 
-/* Loads one step folder into the units' shards (weights, and the moments unless `weights_only`). Every byte is compared
- * with its CRC. *state (may be NULL) is the driver's object, "step" and "moments" included; the caller frees it with
- * json_decref. BAD_INPUT (logged: which file, which tensor) if it is damaged or of another model. Collective. */
+/* Loads one step folder into the units' shards and verifies all CRCs. With `weights_only` the moments are set to zero
+ * instead of loaded. *state (`state` may be NULL) receives the object given to checkpoint_save, with "step" and
+ * "moments" added; the caller frees it with json_decref. BAD_INPUT if the folder is damaged, cannot be read or belongs
+ * to another model; the message names file and tensor. Collective. */
 Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state);
 
 /* Loads the newest step of `folder`, or step `load_step` if that is not -1. A damaged or incomplete checkpoint is
@@ -83,9 +87,9 @@ Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, boo
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state);
 
-/* Compares every byte of a step folder with its CRC. BAD_INPUT (logged) if one differs. Not collective. */
+/* Reads a whole step folder and verifies all CRCs. BAD_INPUT (logged) if one differs. Not collective. */
 Status checkpoint_check(const char *path);
-/* state.json of a step folder, checked against its own CRC. BAD_INPUT is logged. Not collective. */
+/* Reads state.json of a step folder and verifies its CRC and version. BAD_INPUT (logged) else. Not collective. */
 Status checkpoint_state(const char *path, json_t **state);
 
 #endif

@@ -13,14 +13,14 @@
 #include "checkpoint/weights.h"
 #include "parallel/agreement.h"
 
-static const int64_t BLOCK_BYTES = 4 << 20; /* of one read and one CRC */
+static const int64_t BLOCK_BYTES = 4 << 20; /* read and checksummed at a time */
 
-/* What became of reading a step folder; the worst of all ranks counts. */
+/* Result of loading a step folder, in order of severity: the ranks agree on the largest. */
 typedef enum Verdict {
     GOOD,
-    UNREADABLE, /* the disk gave an error */
-    DAMAGED,    /* it is not what was saved: an older step may still be good */
-    FOREIGN     /* it is sound, but not this model's or this program's */
+    UNREADABLE, /* I/O error; the data may be sound */
+    DAMAGED,    /* not what was saved; an older step may still be good */
+    FOREIGN     /* sound, but of another model or a newer format */
 } Verdict;
 
 typedef struct OpenCheckpoint {
@@ -44,7 +44,7 @@ static void close_checkpoint(OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){0};
 }
 
-/* The small files. What no load reads may have been edited: that is only said. */
+/* Verifies the CRCs of the small files. A file that no load reads may have been edited: that is only a warning. */
 static Verdict check_texts(const OpenCheckpoint *checkpoint) {
     const char *name;
     json_t *value;
@@ -58,7 +58,7 @@ static Verdict check_texts(const OpenCheckpoint *checkpoint) {
     return GOOD;
 }
 
-/* The header of a safetensors file is sound JSON even if a bit of a name or shape has changed: its CRC says. */
+/* A safetensors header can be valid JSON although a bit of a name or shape has flipped, so its CRC is compared too. */
 static Verdict check_header(const OpenCheckpoint *checkpoint, const SafeTensors *file) {
     const char *path = safetensors_path(file);
     const int64_t bytes = safetensors_data_start(file);
@@ -77,7 +77,7 @@ static Verdict check_header(const OpenCheckpoint *checkpoint, const SafeTensors 
     if (error)
         log_error("reading %s: %s", path, strerror(error));
     else if (!same)
-        log_error("the header of %s is not the one that was saved: its CRC-32 differs", path);
+        log_error("the header of %s was changed after it was saved: its CRC-32 differs", path);
     return error ? UNREADABLE : same ? GOOD : DAMAGED;
 }
 
@@ -93,7 +93,7 @@ static bool moments_are_zero(const OpenCheckpoint *checkpoint) {
     return moments && strcmp(moments, "zero") == 0;
 }
 
-/* Everything but the tensors' data. */
+/* Opens and verifies everything but the tensors' data. */
 static Verdict open_checkpoint(const char *path, bool weights_only, OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){.path = path};
     const Status status = checkpoint_state_read(path, &checkpoint->state);
@@ -131,7 +131,7 @@ static Verdict check_names(const OpenCheckpoint *checkpoint, const Unit *units, 
     return GOOD;
 }
 
-/* This rank's part of one tensor. */
+/* Reads the part of one tensor that belongs to this rank's shard; *part receives its CRC. */
 static Verdict read_part(const SafeTensor *tensor, const Unit *unit, const Parameter *p, float *values, char *block,
                          CrcPart *part) {
     const UnitRange range = unit_range(unit, p);
@@ -147,10 +147,10 @@ static Verdict read_part(const SafeTensor *tensor, const Unit *unit, const Param
     return GOOD;
 }
 
-static Verdict check_crc(const OpenCheckpoint *checkpoint, const char *name, uint32_t crc, bool speaks) {
+static Verdict check_crc(const OpenCheckpoint *checkpoint, const char *name, uint32_t crc, bool log) {
     uint32_t expected;
     if (checkpoint_state_find(checkpoint->state, "tensors", name, &expected) && crc == expected) return GOOD;
-    if (speaks)
+    if (log)
         log_error("%s: tensor %s is damaged: its CRC-32 is %08" PRIx32 ", not the one in state.json", checkpoint->path,
                   name, crc);
     return DAMAGED;
@@ -164,7 +164,7 @@ static const SafeTensor *find_tensor(const OpenCheckpoint *checkpoint, int kind,
     return tensor_folder_find(kind == 0 ? checkpoint->model : checkpoint->optimizer, name);
 }
 
-/* This rank's shards of the weights (kind 0) or of one kind of moments; part: one for each tensor. */
+/* Reads this rank's shards of the weights (kind 0), first (1) or second moments (2). part: [tensors], the CRCs. */
 static Verdict read_shards(const OpenCheckpoint *checkpoint, Unit *units, int count, int kind, CrcPart *part) {
     char *block = malloc((size_t)BLOCK_BYTES), name[PARAMETER_NAME + 16];
     CHECK(block, "no memory to load a checkpoint");
@@ -181,7 +181,7 @@ static Verdict read_shards(const OpenCheckpoint *checkpoint, Unit *units, int co
     return verdict;
 }
 
-/* Compares what all ranks have read. Collective. */
+/* Combines the CRCs of all ranks' parts into one per tensor and compares them with state.json. Collective. */
 static Verdict check_shards(const OpenCheckpoint *checkpoint, Comm *comm, const Unit *units, int count, int kind,
                             const CrcPart *mine, int64_t tensors) {
     CrcPart *parts = calloc((size_t)(tensors * comm->size) + 1, sizeof *parts);
@@ -201,7 +201,7 @@ static Verdict check_shards(const OpenCheckpoint *checkpoint, Comm *comm, const 
     return verdict;
 }
 
-/* The weights (kind 0) or one kind of moments of all units, each rank its shard. Collective. */
+/* Loads and verifies one kind of tensors (see read_shards) of all units. Collective. */
 static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *units, int count, int kind) {
     int64_t tensors = 0;
     for (int u = 0; u < count; u++) tensors += units[u].parameters;
@@ -213,8 +213,8 @@ static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *uni
     return verdict;
 }
 
-/* A host may see another file system than the first: its checkpoint of the same step is then another run's. Collective.
- */
+/* Compares the CRC of state.json over all ranks: a host that mounts another file system at the same path may have the
+ * checkpoint of another run there. Collective. */
 static Verdict check_same(const OpenCheckpoint *checkpoint, Comm *comm) {
     Agreement *agreement = agreement_begin();
     agreement_add(agreement, checkpoint->path, "a checkpoint with the CRC %s",
@@ -222,7 +222,7 @@ static Verdict check_same(const OpenCheckpoint *checkpoint, Comm *comm) {
     return agreement_end(agreement, comm, "let all hosts see the same job.dump_folder") == OK ? GOOD : FOREIGN;
 }
 
-/* Rank 0 looks first, so that what is wrong is said once. Collective. */
+/* Rank 0 opens the folder before the others do, so that an error is logged once. Collective. */
 static Verdict load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state) {
     OpenCheckpoint checkpoint = {0};
     Verdict verdict = GOOD;
@@ -254,7 +254,7 @@ Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, boo
     return load(path, comm, units, count, weights_only, state) == GOOD ? OK : BAD_INPUT;
 }
 
-/* Rank 0's list, so that all ranks try the same folders. Collective. */
+/* Lists the steps on rank 0 and broadcasts them, so that all ranks try the same folders. Collective. */
 static Status agreed_list(const char *folder, Comm *comm, int64_t **steps, int64_t *count) {
     int64_t header[2] = {OK, 0};
     *steps = NULL;
@@ -268,7 +268,7 @@ static Status agreed_list(const char *folder, Comm *comm, int64_t **steps, int64
     return OK;
 }
 
-/* Rank 0: so that retention does not count it. */
+/* Rank 0: renames a damaged step, so that retention does not count it. */
 static void set_damaged_aside(const char *folder, int64_t step) {
     char *aside = checkpoint_set_aside(folder, step, "damaged");
     if (aside) log_warning("step %" PRId64 " is damaged; its checkpoint is now %s", step, aside);
@@ -318,7 +318,7 @@ Status checkpoint_state(const char *path, json_t **state) {
     return status;
 }
 
-/* Compares a whole tensor with its CRC. */
+/* Reads a whole tensor and compares its CRC. */
 static Status check_tensor(const OpenCheckpoint *checkpoint, const SafeTensor *tensor, char *block) {
     uint32_t crc = 0;
     for (int64_t done = 0, bytes; done < tensor->bytes; done += bytes) {

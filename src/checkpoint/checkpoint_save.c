@@ -16,19 +16,19 @@
 #include "checkpoint/safetensors_plan.h"
 
 static const int64_t LARGEST_FILE = INT64_C(5) * 1000 * 1000 * 1000; /* transformers' limit for shards */
-static const int64_t BLOCK_BYTES = 4 << 20;                          /* of one CRC and one write */
+static const int64_t BLOCK_BYTES = 4 << 20;                          /* checksummed and written at a time */
 
 enum { MODEL, OPTIMIZER, PLANS };
 
-/* A part of a tensor that lies in this rank's shard. */
+/* The overlap of one tensor with this rank's shard: a contiguous range of a file. */
 typedef struct Piece {
-    int64_t tensor; /* counted over both plans */
-    int file;       /* counted over both plans */
+    int64_t tensor; /* index over both plans: the model's, then the optimizer's */
+    int file;       /* likewise */
     int64_t offset; /* in the file */
     int64_t bytes;
     const Device *device;
-    const char *source;  /* in the unit's shard */
-    int64_t copy_offset; /* in the copy */
+    const char *source;  /* in the unit's shard, memory of `device` */
+    int64_t copy_offset; /* in Checkpointer.copy */
 } Piece;
 
 typedef struct Failure {
@@ -36,11 +36,11 @@ typedef struct Failure {
     char what[512];
 } Failure;
 
-/* A file that rank 0 writes as it is. */
+/* A small file, written by rank 0. */
 enum { OWN_TEXTS = 5, TEXTS = OWN_TEXTS + TOKENIZER_FILES };
 typedef struct Text {
     const char *name;
-    char *content; /* owned by the first OWN_TEXTS */
+    char *content; /* owned in the first OWN_TEXTS; tokenizer files are borrowed */
     int64_t bytes;
 } Text;
 
@@ -52,7 +52,7 @@ struct Checkpointer {
     int64_t tensors, pieces, capacity;
     int files;
     Piece *piece;
-    char *copy; /* NULL: synchronous */
+    char *copy; /* of all pieces, for asynchronous saves; NULL: synchronous */
     int64_t copy_bytes;
     SavedStep saved;
 
@@ -65,10 +65,11 @@ struct Checkpointer {
     Text text[TEXTS]; /* rank 0 */
     pthread_t thread;
     atomic_bool written;
-    CrcPart *part; /* [tensors]: what this rank wrote of each */
+    CrcPart *part; /* [tensors]: CRC of the part that this rank wrote */
     Failure failure;
 };
 
+/* Records the first error of this save; `error` 0 is none. */
 static void fail(Checkpointer *c, const char *doing, const char *path, int error) {
     if (!error || c->failure.error) return;
     c->failure.error = error;
@@ -92,7 +93,7 @@ static void plan_files(Checkpointer *c, const Unit *units, int count) {
             const Parameter *p = &units[u].parameter[i];
             safetensors_plan_add(&c->plan[MODEL], p->name, SAFE_F32, p->dims, p->shape);
         }
-    /* All first moments of a unit, then all second ones: each rank's part of either is one contiguous range. */
+    /* Per unit: all first moments, then all second ones. A rank's shard of each is then one contiguous range. */
     for (int u = 0; u < count; u++)
         for (int moment = 0; moment < 2; moment++)
             for (int i = 0; i < units[u].parameters; i++) {
@@ -108,7 +109,7 @@ static void plan_files(Checkpointer *c, const Unit *units, int count) {
     c->files = c->plan[MODEL].files + c->plan[OPTIMIZER].files;
 }
 
-/* This rank's part of parameter p, of which `values` holds the unit's shard. */
+/* Adds the overlap of parameter p with this rank's shard, which is at `values`. */
 static void add_piece(Checkpointer *c, const Unit *unit, const Parameter *p, const float *values, int64_t tensor) {
     const UnitRange range = unit_range(unit, p);
     const int64_t bytes = (range.last - range.first) * 4;
@@ -142,7 +143,7 @@ static void plan_pieces(Checkpointer *c, const Unit *units, int count) {
                           tensor++);
 }
 
-/* The lowest rank with an error, -1 if there is none. Collective. */
+/* The lowest rank with an error; -1: none. Collective. */
 static int failing_rank(Comm *comm, int error) {
     double value = error ? comm->size - comm->rank : 0;
     comm->f->all_reduce_max(comm, &value, 1);
@@ -153,7 +154,7 @@ static bool is_temporary(const char *name) {
     return strncmp(name, "step-", 5) == 0 && strlen(name) > 13 && strncmp(name + 13, ".tmp-", 5) == 0;
 }
 
-/* Takes away what runs that died in a save have left. */
+/* Removes the temporary folders of saves that were interrupted. */
 static void remove_leftovers(const Checkpointer *c) {
     char **names;
     int64_t count;
@@ -162,7 +163,8 @@ static void remove_leftovers(const Checkpointer *c) {
         if (!is_temporary(names[i])) continue;
         char *path = path_join(c->folder, names[i]);
         const int error = folder_remove(path);
-        if (error) log_warning("cannot remove %s, left by an earlier run: %s", path, strerror(error));
+        if (error)
+            log_warning("cannot remove %s, the temporary folder of an interrupted save: %s", path, strerror(error));
         free(path);
     }
     folder_list_free(names, count);
@@ -174,7 +176,7 @@ static int64_t total_bytes(const Checkpointer *c) {
     return bytes;
 }
 
-/* Rank 0: the folder exists, can be written, is free of leftovers. Logs and returns the errno. */
+/* Rank 0: creates the folder, removes leftovers and checks that it can be written. Returns 0 or a logged errno. */
 static int prepare_folder(const Checkpointer *c) {
     int error = folder_create_all(c->folder);
     if (!error) {
@@ -256,13 +258,13 @@ static void create_file(Checkpointer *c, const PlannedFile *file) {
     free(path);
 }
 
-/* Rank 0: the temporary folder with every file that the ranks will write into. */
+/* Rank 0: creates the temporary folder, and in it every safetensors file at its full size. */
 static void create_files(Checkpointer *c) {
     fail(c, "creating", c->temporary, folder_create_empty(c->temporary));
     for (int i = 0; i < c->files && !c->failure.error; i++) create_file(c, planned_file(c, i));
 }
 
-/* Bytes on their way to a file, small neighbours together. */
+/* Write buffer: pieces that are adjacent in the file are written together. */
 typedef struct Block {
     int fd;
     char *memory; /* [BLOCK_BYTES] */
@@ -278,8 +280,8 @@ static int write_block(Block *block) {
     return error;
 }
 
-/* Puts one piece into the block, takes its CRC while the bytes are in the cache, and writes the block when it is full.
- */
+/* Appends one piece to the block and writes the block whenever it is full. The CRC is updated here, while the bytes are
+ * in the processor's cache. */
 static int add_to_block(Checkpointer *c, const Piece *piece, Block *block) {
     CrcPart *part = &c->part[piece->tensor];
     *part = (CrcPart){piece->offset - planned_tensor(c, piece->tensor)->offset, piece->bytes, 0};
@@ -300,7 +302,7 @@ static int add_to_block(Checkpointer *c, const Piece *piece, Block *block) {
     return error;
 }
 
-/* Writes this rank's pieces [first, last) of one file. */
+/* Writes pieces first .. last - 1, which belong to one file. */
 static int write_pieces(Checkpointer *c, int64_t first, int64_t last, int fd) {
     Block block = {.fd = fd, .memory = malloc((size_t)BLOCK_BYTES)};
     int error = block.memory ? 0 : ENOMEM;
@@ -310,14 +312,14 @@ static int write_pieces(Checkpointer *c, int64_t first, int64_t last, int fd) {
     return error;
 }
 
-/* This rank's part of everything, durable. Runs in the background if the save is asynchronous. */
+/* Writes and fsyncs this rank's pieces, and on rank 0 the small files. An asynchronous save runs it in a thread. */
 static void write_parts(Checkpointer *c) {
     memset(c->part, 0, (size_t)c->tensors * sizeof *c->part);
     int64_t first = 0;
     for (int file = 0; file < c->files && !c->failure.error; file++) {
         int64_t last = first;
         while (last < c->pieces && c->piece[last].file == file) last++;
-        /* Rank 0 has written the headers. */
+        /* Rank 0 has written the header of every file, so it fsyncs them all. */
         if (last == first && c->comm->rank != 0) continue;
         char *path = path_join(c->temporary, planned_file(c, file)->name);
         int fd = -1;
@@ -346,7 +348,7 @@ static void *write_in_background(void *argument) {
     return NULL;
 }
 
-/* Signals go to the main thread, which knows what to do with them. */
+/* The thread blocks all signals: they are handled elsewhere (base/signals.h). */
 static void start_thread(Checkpointer *c) {
     sigset_t all, before;
     sigfillset(&all);
@@ -392,7 +394,8 @@ static void end(Checkpointer *c) {
     memset(c->text, 0, sizeof c->text);
 }
 
-/* All ranks learn whether one has failed; that one says why, rank 0 takes the temporary folder away. Collective. */
+/* IO_ERROR on all ranks if one has failed: the lowest such rank logs why, rank 0 removes the temporary folder.
+ * Collective. */
 static Status agree(Checkpointer *c) {
     const int rank = failing_rank(c->comm, c->failure.error);
     if (rank < 0) return OK;
@@ -406,7 +409,7 @@ static Status agree(Checkpointer *c) {
     return IO_ERROR;
 }
 
-/* Rank 0: the whole tensors' CRCs from those of all ranks' parts. */
+/* Rank 0: combines the CRCs of all ranks' parts into one per tensor. */
 static void combine_crcs(Checkpointer *c, const CrcPart *parts) {
     for (int64_t i = 0; i < c->tensors; i++) {
         const PlannedTensor *tensor = planned_tensor(c, i);
@@ -435,8 +438,8 @@ static void write_state(Checkpointer *c, const CrcPart *parts) {
     free(text);
 }
 
-/* Gives a complete temporary folder its final name. What has that name already is replaced: a folder of the same step
- * from before a resume further back, or a link to one. */
+/* Renames the complete temporary folder to its final name. The same step may exist, saved before the run went back to
+ * an earlier one: it is exchanged in one system call where the file system can do that, and then removed. */
 static int give_name(Checkpointer *c, const char *path) {
     if (!path_exists(path)) return file_rename(c->temporary, path);
     int error = file_exchange(c->temporary, path);
@@ -454,7 +457,7 @@ static int give_name(Checkpointer *c, const char *path) {
     return error;
 }
 
-/* Rank 0: what makes the folder a checkpoint. */
+/* Rank 0: writes state.json, syncs the folder and renames it. */
 static void commit(Checkpointer *c, const CrcPart *parts) {
     char *path = checkpoint_path(c->folder, c->step);
     write_state(c, parts);
@@ -464,7 +467,7 @@ static void commit(Checkpointer *c, const CrcPart *parts) {
     free(path);
 }
 
-/* Moves an old step out of the way under a temporary name first, so that it is never seen half removed. */
+/* Renames an old step to a temporary name before removing it, so that no reader sees half of it. */
 static void remove_step(const Checkpointer *c, int64_t step) {
     char *path = checkpoint_path(c->folder, step), *old = temporary_path(c, step, ".removed");
     int error = file_rename(path, old);
@@ -474,15 +477,16 @@ static void remove_step(const Checkpointer *c, int64_t step) {
     free(old);
 }
 
-/* What retention has kept so far, from the newest step down. */
+/* Retention visits the steps from the newest to the oldest; this is what it has kept so far. */
 typedef struct Retention {
-    int64_t weights;      /* how many different ones */
-    int64_t updated_step; /* of the last step looked at */
-    bool finite;          /* one of them was saved after a step with a finite loss */
+    int64_t weights;      /* number of different weights */
+    int64_t updated_step; /* of the step visited before */
+    bool finite;          /* a step with a finite loss has been kept */
 } Retention;
 
-/* A step without a state.json that can be read is not for retention to judge: it is neither counted nor removed. */
-static bool is_kept(const Checkpointer *c, int64_t step, Retention *kept) {
+/* Decides about the next older step and updates `kept`. A step whose state.json cannot be read is kept and not counted.
+ */
+static bool keep_step(const Checkpointer *c, int64_t step, Retention *kept) {
     char *path = checkpoint_path(c->folder, step);
     json_t *state = checkpoint_state_peek(path);
     free(path);
@@ -498,7 +502,8 @@ static bool is_kept(const Checkpointer *c, int64_t step, Retention *kept) {
     return keep;
 }
 
-/* Rank 0: removes what retention does not keep. Steps beyond this one stay: they belong to a run that got further. */
+/* Rank 0: removes the steps that retention does not keep. Steps later than the one just saved are left alone: they are
+ * of a run that got further. */
 static void remove_old_steps(const Checkpointer *c) {
     const int64_t keep = c->options.keep_latest_k;
     if (keep <= 0) return;
@@ -515,11 +520,12 @@ static void remove_old_steps(const Checkpointer *c) {
     if (checkpoint_list_all(c->folder, &steps, &count)) return;
     Retention kept = {.updated_step = -1};
     for (int64_t i = count - 1; i >= 0; i--)
-        if (steps[i] <= c->step && !is_kept(c, steps[i], &kept)) remove_step(c, steps[i]);
+        if (steps[i] <= c->step && !keep_step(c, steps[i], &kept)) remove_step(c, steps[i]);
     free(steps);
 }
 
-/* All parts are written, or failed. Collective. */
+/* Ends a save after every rank has written its parts or failed: combines CRCs, renames, applies retention. Collective.
+ */
 static Status finish(Checkpointer *c) {
     Comm *comm = c->comm;
     if (c->threaded) pthread_join(c->thread, NULL);

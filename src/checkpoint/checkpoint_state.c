@@ -43,7 +43,7 @@ char *checkpoint_state_encode(const json_t *state, int64_t *bytes) {
     char *body = json_dumps(all, JSON_INDENT(1));
     CHECK(body, "no memory for state.json");
     json_decref(all);
-    /* jansson puts a line break behind the brace: replace it, so that the digits have a fixed place. */
+    /* jansson may break the line after the brace. Remove that, so that the digits start at offset OPENING_BYTES. */
     const char *first = strchr(body, '"');
     const size_t size = strlen(first) + 3;
     char *text = malloc(size);
@@ -57,8 +57,8 @@ char *checkpoint_state_encode(const json_t *state, int64_t *bytes) {
     return text;
 }
 
-/* Does the text have the CRC that it says? */
-static bool unharmed(const char *text, int64_t bytes) {
+/* Whether the text matches the CRC that it contains. */
+static bool is_intact(const char *text, int64_t bytes) {
     uint32_t expected;
     if (bytes < OPENING_BYTES + CRC_DIGITS || memcmp(text, OPENING, OPENING_BYTES) != 0) return false;
     if (!parse_crc(text + OPENING_BYTES, (int64_t)strcspn(text + OPENING_BYTES, "\""), &expected)) return false;
@@ -81,7 +81,7 @@ Status checkpoint_state_check_version(const json_t *state, const char *folder) {
 }
 
 static Status parse_state(const char *path, const char *text, int64_t bytes, json_t **state) {
-    if (!unharmed(text, bytes)) {
+    if (!is_intact(text, bytes)) {
         log_error("%s is damaged: its CRC-32 is wrong", path);
         return BAD_INPUT;
     }
@@ -114,7 +114,7 @@ json_t *checkpoint_state_peek(const char *folder) {
     char *path = path_join(folder, "state.json"), *text = NULL;
     int64_t bytes = 0;
     json_t *state = NULL;
-    if (file_read_all(path, LARGEST_STATE, &text, &bytes) == 0 && unharmed(text, bytes))
+    if (file_read_all(path, LARGEST_STATE, &text, &bytes) == 0 && is_intact(text, bytes))
         state = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, NULL);
     free(text);
     free(path);
@@ -124,7 +124,7 @@ json_t *checkpoint_state_peek(const char *folder) {
 int64_t checkpoint_state_updated_step(const json_t *state) {
     const json_t *updated = json_object_get(state, "updated_step");
     if (updated) return json_integer_value(updated);
-    /* Written by 0.1: the steps before it that changed nothing. */
+    /* Version 0.1 wrote the number of skipped steps before this one instead. */
     return json_integer_value(json_object_get(state, "step")) -
            json_integer_value(json_object_get(state, "skipped_in_row"));
 }
@@ -149,8 +149,7 @@ Status checkpoint_state_check_file(const json_t *state, const char *folder, cons
     const bool known = checkpoint_state_find(state, "files", name, &expected);
     const int error = file_read_all(path, LARGEST_STATE, &text, &bytes);
     const bool same = !error && known && crc_update(0, text, bytes) == expected;
-    if (!same)
-        log_error("%s: %s", path, error ? strerror(error) : "it is not the file that was saved: its CRC-32 differs");
+    if (!same) log_error("%s: %s", path, error ? strerror(error) : "changed after it was saved: its CRC-32 differs");
     free(text);
     free(path);
     return same ? OK : error && !file_is_missing(error) ? IO_ERROR : BAD_INPUT;

@@ -16,7 +16,7 @@ char *checkpoint_path(const char *folder, int64_t step) {
     return path_join(folder, name);
 }
 
-/* The step of "step-00000100"; -1 for any other name. */
+/* 100 for "step-00000100"; -1 for names of another form. */
 static int64_t step_of_name(const char *name) {
     int64_t step;
     char again[40];
@@ -53,7 +53,7 @@ Status checkpoint_list_all(const char *folder, int64_t **steps, int64_t *count) 
 static bool is_complete(const char *folder, int64_t step) {
     char *path = checkpoint_path(folder, step), *state = path_join(path, "state.json");
     const bool complete = file_exists(state);
-    if (!complete) log_warning("%s has no state.json: it is not a whole checkpoint", path);
+    if (!complete) log_warning("%s has no state.json: it is not a complete checkpoint and is not used", path);
     free(path);
     free(state);
     return complete;

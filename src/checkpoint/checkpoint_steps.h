@@ -1,4 +1,4 @@
-/* The step folders of a run: their names, and which there are. */
+/* The names of step folders, and listing them. */
 #ifndef FLAME_CHECKPOINT_CHECKPOINT_STEPS_H
 #define FLAME_CHECKPOINT_CHECKPOINT_STEPS_H
 
@@ -6,21 +6,21 @@
 
 #include "base/check.h"
 
-/* The steps with a complete folder, ascending; the caller frees *steps. Warns about folders of a step's name without
- * state.json. Not collective. */
+/* The steps whose folder has a state.json, ascending; the caller frees *steps. Warns about the other step folders. No
+ * folder: no steps. Not collective. */
 Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count);
-/* The same with those folders and without a word. */
+/* All step folders, with or without state.json; no warnings. */
 Status checkpoint_list_all(const char *folder, int64_t **steps, int64_t *count);
-/* FOLDER/step-%08d in new memory. */
+/* FOLDER/step-00002048. The caller frees it. */
 char *checkpoint_path(const char *folder, int64_t step);
-/* Renames FOLDER/step-S to step-S.SUFFIX (step-S.SUFFIX-2 and so on if that exists), so that no run loads or removes
- * it. The new path in new memory; NULL after a log_error. */
+/* Renames FOLDER/step-S to step-S.SUFFIX, or step-S.SUFFIX-2, -3, ... if that name is taken. No run loads or removes
+ * such folders. Returns the new path, which the caller frees, or NULL after a log_error. */
 char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix);
-/* The name of the newest entry that is or was a checkpoint (whole, incomplete or set aside), in new memory; NULL if
- * there is none. */
+/* The last name that begins with "step-", temporary folders excepted: evidence that the folder has or had checkpoints,
+ * complete, damaged or set aside. The caller frees it. NULL: there is none. */
 char *checkpoint_trace(const char *folder);
-/* The folder with the weights that `path` means: itself, or the newest step in it or in its folder "checkpoint". In new
- * memory; NULL (logged) if there is none. Not collective. */
+/* Finds weights: `path` itself if it has any, else the newest step in PATH/checkpoint, or in PATH if there is no such
+ * folder. The caller frees the result; NULL (logged) if there is none. Not collective. */
 char *checkpoint_find(const char *path);
 
 #endif

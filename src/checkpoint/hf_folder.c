@@ -17,7 +17,7 @@ static const char *torch_name(SafeType type) {
 Status hf_write_config(const char *config, const char *folder, SafeType type, json_t *state) {
     ConfigValue *keys = NULL;
     CHECK(config_value_read_json("config.json", config, strlen(config), &keys) == OK, "%s", config);
-    /* transformers reads torch_dtype in every version; newer ones write dtype instead. */
+    /* All versions of transformers read torch_dtype; newer ones write dtype. */
     config_value_set(keys, "torch_dtype", config_value_string(torch_name(type), NULL, 0));
     config_value_set(keys, "dtype", config_value_string(torch_name(type), NULL, 0));
     char *text = config_value_json(keys);

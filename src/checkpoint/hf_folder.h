@@ -1,4 +1,4 @@
-/* What stands beside the weights in a Hugging Face folder: config.json, generation_config.json, the tokenizer. */
+/* The small files beside the weights in a Hugging Face folder: config.json, generation_config.json, the tokenizer. */
 #ifndef FLAME_CHECKPOINT_HF_FOLDER_H
 #define FLAME_CHECKPOINT_HF_FOLDER_H
 
@@ -6,10 +6,11 @@
 
 #include "checkpoint/safetensors.h"
 
-/* Writes FOLDER/config.json: the JSON `config` with its torch_dtype set to `type`. Adds the CRC of what was written to
- * `state` unless that is NULL. IO_ERROR (logged). */
+/* Writes the JSON text `config` to FOLDER/config.json, with torch_dtype and dtype set to `type`. Adds the CRC of the
+ * file to `state` unless that is NULL. IO_ERROR (logged) if writing fails. */
 Status hf_write_config(const char *config, const char *folder, SafeType type, json_t *state);
-/* Copies generation_config.json and the tokenizer's files, those that are there. */
+/* Copies generation_config.json and the tokenizer's files from `source` to `folder`. Files that `source` lacks are
+ * skipped. IO_ERROR (logged) if copying fails. */
 Status hf_copy_others(const char *source, const char *folder);
 
 #endif

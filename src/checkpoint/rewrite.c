@@ -15,7 +15,7 @@
 
 enum { BLOCK_ELEMENTS = 1 << 20 };
 
-/* Tensors with something remarkable: how many, and the first few names. */
+/* Counts the tensors, and the values in them, that a warning is about; lists the first names. */
 typedef struct Remark {
     int64_t tensors, values;
     char names[400];
@@ -56,7 +56,7 @@ static uint16_t float_to_half(float x) {
     return (uint16_t)(sign | ((u.bits - 0x38000000u + 0xfffu + odd) >> 13));
 }
 
-/* The block in the new type; counts finite values that become infinite. */
+/* Converts the block `values` to the new type; adds to *too_large the finite values that become infinite. */
 static const void *convert(Rewrite *w, int64_t count, int64_t *too_large) {
     if (w->options.type == SAFE_F32) return w->values;
     const bool brain = w->options.type == SAFE_BF16;

@@ -18,7 +18,7 @@ enum { NAME_BYTES = 192, HOLDER_BYTES = 512 };
 
 struct RunLock {
     int fd;
-    bool first; /* rank 0: wrote the file */
+    bool first; /* this is rank 0, which has written the file */
     char name[NAME_BYTES];
 };
 
@@ -33,7 +33,7 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* flock that waits up to `patience` seconds. EWOULDBLOCK: somebody else has it. */
+/* flock with a timeout of `patience` seconds. Returns 0 or an errno; EWOULDBLOCK: another process has the lock. */
 static int lock_file(int fd, int operation, double patience) {
     const double end = now() + patience;
     for (;;) {
@@ -51,7 +51,7 @@ static void read_holder(int fd, char *holder) {
     holder[strcspn(holder, "\n")] = 0;
 }
 
-/* One line about this job into the lock file. */
+/* Writes one line about this job into the lock file, for the message of the job that finds it locked. */
 static int write_holder(RunLock *lock) {
     char host[128] = "unknown", date[40], line[HOLDER_BYTES];
     struct timespec time;
@@ -69,7 +69,7 @@ static int write_holder(RunLock *lock) {
     return file_write(lock->fd, line, length, 0);
 }
 
-/* Rank 0. Logs. */
+/* Rank 0: takes the exclusive lock, which fails while another job runs, then turns it into a shared one. */
 static Status acquire_first(RunLock *lock, const char *folder, const char *path, double patience) {
     char holder[HOLDER_BYTES];
     int error = folder_create_all(folder);
@@ -85,24 +85,24 @@ static Status acquire_first(RunLock *lock, const char *folder, const char *path,
         return BAD_INPUT;
     }
     if (locks_unsupported(error)) {
-        log_warning("the file system of %s has no locks: nothing would stop a second job there", folder);
+        log_warning("the file system of %s does not support locks: make sure that no second job runs there", folder);
         error = 0;
     }
     lock->first = !error;
     if (!error) error = write_holder(lock);
-    /* Not atomic, but whoever comes between holds what makes our second lock fail. */
+    /* The conversion is not atomic. A job that gets in between takes the exclusive lock, and this call fails. */
     if (!error) error = lock_file(lock->fd, LOCK_SH, 0);
     if (!error || locks_unsupported(error)) return OK;
     log_error("locking %s: %s", path, strerror(error));
     return IO_ERROR;
 }
 
-/* The other ranks share the lock that rank 0 has taken. */
+/* The other ranks add shared locks of their own. */
 static Status join(RunLock *lock, const char *path) {
     lock->fd = open(path, O_RDWR | O_CLOEXEC);
     const int error = lock->fd < 0 ? errno : lock_file(lock->fd, LOCK_SH, 0);
     if (!error || locks_unsupported(error)) return OK;
-    log_error("locking %s: %s. Do all hosts see the same folder?", path, strerror(error));
+    log_error("locking %s: %s. All hosts must see the same job.dump_folder", path, strerror(error));
     return IO_ERROR;
 }
 

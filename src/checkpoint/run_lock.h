@@ -1,5 +1,6 @@
-/* One job at a time on a folder. Every rank holds a shared lock on FOLDER/.lock for its whole life, so that a job that
- * starts while ranks of an earlier one are still dying waits for them, and then refuses. The file says who holds it. */
+/* Allows one job at a time in a folder. Every rank holds a shared flock on FOLDER/.lock until it exits. A new job waits
+ * for ranks of an earlier job that are still exiting, and is refused if they do not. The file names the job that holds
+ * the lock. */
 #ifndef FLAME_CHECKPOINT_RUN_LOCK_H
 #define FLAME_CHECKPOINT_RUN_LOCK_H
 
@@ -7,13 +8,13 @@
 
 typedef struct RunLock RunLock;
 
-/* Takes the folder (created if absent) for this job. Waits up to `patience` seconds for ranks of an earlier job.
- * BAD_INPUT (logged: host, process and start of the holder) if another job has it; IO_ERROR if the folder cannot be
+/* Locks the folder, which is created if absent. Waits up to `patience` seconds for ranks of an earlier job. BAD_INPUT
+ * if another job has the lock (the message names its host, process and start); IO_ERROR if the folder cannot be
  * written. Collective. */
 Status run_lock_acquire(Comm *comm, const char *folder, double patience, RunLock **result);
-/* Unique among all runs on this folder: host, process, time. The same on all ranks. */
+/* HOST-PROCESS-TIME: the same on all ranks, unique among all jobs. */
 const char *run_lock_name(const RunLock *lock);
-/* NULL is fine. Not collective; the process's end does it too. */
+/* NULL is fine. Not collective. The end of the process also releases the lock. */
 void run_lock_release(RunLock *lock);
 
 #endif

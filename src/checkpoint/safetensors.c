@@ -31,7 +31,7 @@ struct SafeTensors {
     char *path;
     int fd;
     int64_t data_start, count;
-    SafeTensor *tensor;        /* by the place of their data */
+    SafeTensor *tensor;        /* by offset */
     const SafeTensor **sorted; /* by name */
     json_t *header;            /* owns the names */
 };
@@ -84,8 +84,8 @@ static int read_sizes(const json_t *array, int limit, int64_t *sizes) {
     return count;
 }
 
-/* The product of the shape and its bytes, or false if one of them does not fit in 63 bits or ends inside a byte. A zero
- * among the sizes does not excuse an overflow of the others: readers disagree on what such a shape means. */
+/* Computes elements and bytes. False if one does not fit in 63 bits, or if the elements do not fill whole bytes. The
+ * other sizes must not overflow even if one size is 0: readers disagree on what such a shape means. */
 static bool count_elements(SafeTensor *tensor) {
     bool empty = false;
     int64_t product = 1, bits;
@@ -111,7 +111,8 @@ static Status read_entry(const char *path, const char *name, const json_t *entry
     if (tensor->type == SAFE_TYPES) return refuse_tensor(path, name, "unknown dtype");
     tensor->dims = read_sizes(shape, SAFE_DIMS, tensor->shape);
     if (tensor->dims < 0) return refuse_tensor(path, name, "the shape must be at most 8 non-negative integers");
-    if (!count_elements(tensor)) return refuse_tensor(path, name, "the shape has too many elements or half a byte");
+    if (!count_elements(tensor))
+        return refuse_tensor(path, name, "the shape has too many elements, or the elements do not fill whole bytes");
     int64_t range[2];
     if (read_sizes(offsets, 2, range) != 2 || range[0] > range[1])
         return refuse_tensor(path, name, "data_offsets must be two integers, begin <= end");
@@ -142,7 +143,7 @@ static int compare_names(const void *a, const void *b) {
     return strcmp((*(const SafeTensor *const *)a)->name, (*(const SafeTensor *const *)b)->name);
 }
 
-/* The tensors in the order of their data, which they must cover exactly; offsets become places in the file. */
+/* Sorts the tensors by offset, checks that they cover the data exactly, and makes offsets relative to the file. */
 static Status place_tensors(SafeTensors *file, int64_t data_bytes) {
     qsort(file->tensor, (size_t)file->count, sizeof *file->tensor, compare_offsets);
     int64_t end = 0;
@@ -150,14 +151,15 @@ static Status place_tensors(SafeTensors *file, int64_t data_bytes) {
         SafeTensor *tensor = &file->tensor[i];
         if (tensor->offset != end)
             return refuse_tensor(file->path, tensor->name,
-                                 tensor->offset < end ? "its data overlap another tensor's" : "a hole before its data");
+                                 tensor->offset < end ? "its data overlap another tensor's"
+                                                      : "there is a hole before its data");
         end += tensor->bytes;
         if (end > data_bytes) return refuse_tensor(file->path, tensor->name, "its data lie beyond the end of the file");
         tensor->offset += file->data_start;
         tensor->file = file;
         file->sorted[i] = tensor;
     }
-    if (end != data_bytes) return refuse(file->path, "bytes that belong to no tensor at the end");
+    if (end != data_bytes) return refuse(file->path, "it ends with bytes that belong to no tensor");
     qsort(file->sorted, (size_t)file->count, sizeof *file->sorted, compare_names);
     return OK;
 }
@@ -172,7 +174,8 @@ static Status parse_header(SafeTensors *file, const char *text, int64_t bytes, i
         return refuse(file->path, reason);
     }
     for (int64_t i = error.position; i < bytes; i++)
-        if (text[i] != ' ') return refuse(file->path, "something other than spaces behind the JSON of the header");
+        if (text[i] != ' ')
+            return refuse(file->path, "the JSON of the header is followed by something other than spaces");
     const size_t entries = json_object_size(file->header);
     file->tensor = calloc(entries + 1, sizeof *file->tensor);
     file->sorted = calloc(entries + 1, sizeof *file->sorted);
@@ -268,7 +271,7 @@ Status safetensors_read(const SafeTensor *tensor, int64_t first, int64_t bytes, 
     const int error = file_read(tensor->file->fd, to, bytes, tensor->offset + first);
     if (!error) return OK;
     log_error("reading tensor %s of %s: %s", tensor->name, tensor->file->path,
-              error == ENODATA ? "the file has become shorter" : strerror(error));
+              error == ENODATA ? "the file was truncated while it was open" : strerror(error));
     return IO_ERROR;
 }
 
@@ -316,8 +319,7 @@ static Status refuse_type(const SafeTensor *tensor, const char *wanted) {
     return BAD_INPUT;
 }
 
-/* Elements of one conversion through the stack. */
-enum { CONVERT_ELEMENTS = 4096 };
+enum { CONVERT_ELEMENTS = 4096 }; /* converted at a time, in a buffer on the stack */
 
 Status safetensors_read_floats(const SafeTensor *tensor, int64_t first, int64_t count, float *to) {
     const SafeType type = tensor->type;
@@ -338,7 +340,7 @@ Status safetensors_read_floats(const SafeTensor *tensor, int64_t first, int64_t 
 Status safetensors_read_integers(const SafeTensor *tensor, int64_t first, int64_t count, int64_t *to) {
     if (tensor->type == SAFE_I64) return safetensors_read(tensor, 8 * first, 8 * count, to);
     if (tensor->type != SAFE_I32) return refuse_type(tensor, "I64 or I32");
-    /* The narrow numbers go to the upper half of the memory and are widened from its lower end on. */
+    /* Reads the 32-bit numbers into the upper half of `to`, then widens them in place from the front. */
     const Status status = safetensors_read(tensor, 4 * first, 4 * count, (char *)to + 4 * count);
     if (status) return status;
     for (int64_t i = 0; i < count; i++) {

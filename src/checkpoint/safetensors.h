@@ -4,8 +4,8 @@
  *
  * The reader is strict: a file is accepted only if every rule of the format holds (header inside the file, known
  * element types, shapes whose product does not overflow and matches the bytes, tensors that cover the data without a
- * hole, an overlap or a tail, no name twice). What it hands out can therefore be used without further checks of bounds.
- * Data are read with pread, never mapped: a file that shrinks while it is read is an error, not a SIGBUS. */
+ * hole, an overlap or a tail, no name twice). Callers need no further bounds checks. Data are read with pread, never
+ * mapped: a file that shrinks while it is read is an error, not a SIGBUS. */
 #ifndef FLAME_CHECKPOINT_SAFETENSORS_H
 #define FLAME_CHECKPOINT_SAFETENSORS_H
 
@@ -55,29 +55,29 @@ typedef struct SafeTensor {
 const char *safe_type_name(SafeType type);
 int safe_type_bits(SafeType type);
 
-/* BAD_INPUT (logged, with path and what is wrong) if the file breaks a rule, IO_ERROR if it cannot be read. */
+/* BAD_INPUT if the file breaks a rule of the format, IO_ERROR if it cannot be read; both are logged. */
 Status safetensors_open(const char *path, SafeTensors **file);
 /* NULL is fine. Tensors of the file are invalid afterwards. */
 void safetensors_close(SafeTensors *file);
 
 const char *safetensors_path(const SafeTensors *file);
-/* Tensors in the order of their data. */
+/* The tensors in the order of their offsets. */
 int64_t safetensors_count(const SafeTensors *file);
 const SafeTensor *safetensors_entry(const SafeTensors *file, int64_t index);
 /* NULL if there is none. */
 const SafeTensor *safetensors_find(const SafeTensors *file, const char *name);
-/* Bytes of the length and the JSON: the data begin there. */
+/* Offset of the data: size of the length and the JSON. */
 int64_t safetensors_data_start(const SafeTensors *file);
 
-/* Bytes [first, first + bytes) of the tensor's data. The range must lie inside the tensor. IO_ERROR is logged. */
+/* Reads bytes [first, first + bytes) of the tensor's data. The range must lie inside the tensor. IO_ERROR is logged. */
 Status safetensors_read(const SafeTensor *tensor, int64_t first, int64_t bytes, void *to);
-/* Elements [first, first + count) converted to float, from F32, BF16, F16, F64, I64 or I32. BAD_INPUT (logged) for
- * other types. */
+/* Reads elements [first, first + count) and converts them to float, from F32, BF16, F16, F64, I64 or I32. BAD_INPUT
+ * (logged) for other types. */
 Status safetensors_read_floats(const SafeTensor *tensor, int64_t first, int64_t count, float *to);
-/* Elements [first, first + count) of an I64 or I32 tensor. BAD_INPUT (logged) for other types. */
+/* Reads elements [first, first + count) of an I64 or I32 tensor. BAD_INPUT (logged) for other types. */
 Status safetensors_read_integers(const SafeTensor *tensor, int64_t first, int64_t count, int64_t *to);
 
-/* "[1024, 64]", for messages. */
+/* Formats a shape for messages: "[1024, 64]". */
 void safetensors_shape_text(int dims, const int64_t *shape, char *text, int64_t size);
 
 #endif

@@ -21,7 +21,7 @@ void safetensors_plan_add(SafetensorsPlan *plan, const char *name, SafeType type
     tensor->bytes = tensor->elements * safe_type_bits(type) / 8;
 }
 
-/* The file of each tensor, filled in order. */
+/* Fills the files in the order of the tensors. */
 static void divide_into_files(SafetensorsPlan *plan, int64_t max_shard_bytes) {
     int64_t bytes = 0;
     plan->files = 1;
@@ -36,7 +36,7 @@ static void divide_into_files(SafetensorsPlan *plan, int64_t max_shard_bytes) {
     }
 }
 
-/* u64 length and JSON, padded with spaces so that the data begin at a multiple of 8. */
+/* Length (u64) and JSON, padded with spaces so that the data begin at a multiple of 8. */
 static void encode_header(PlannedFile *file, json_t *json) {
     char *text = json_dumps(json, JSON_COMPACT);
     CHECK(text, "the header of %s does not fit into memory", file->name);

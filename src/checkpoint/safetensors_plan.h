@@ -1,5 +1,5 @@
-/* Where every tensor of a .safetensors file, or of a set of shards, will lie: known before a byte is written, so that
- * any number of writers can put their parts in place. */
+/* The layout of a .safetensors file or a set of shards: headers, and the offset of every tensor. It is computed before
+ * anything is written, so that any number of writers can write their parts at once. */
 #ifndef FLAME_CHECKPOINT_SAFETENSORS_PLAN_H
 #define FLAME_CHECKPOINT_SAFETENSORS_PLAN_H
 
@@ -28,10 +28,10 @@ typedef struct SafetensorsPlan {
     char *index; /* text of STEM.safetensors.index.json; NULL if there is one file */
 } SafetensorsPlan;
 
-/* Fill a zeroed plan with tensors in the order of the files, then place them. */
+/* Appends a tensor to a plan, which starts as all zero. After the last tensor, call safetensors_plan_place. */
 void safetensors_plan_add(SafetensorsPlan *plan, const char *name, SafeType type, int dims, const int64_t *shape);
-/* STEM.safetensors, or STEM-00001-of-0000N.safetensors with at most max_shard_bytes of data each; a tensor larger than
- * that has a file of its own. */
+/* Divides the tensors into files and computes headers and offsets. The files are STEM.safetensors, or
+ * STEM-00001-of-0000N.safetensors with at most max_shard_bytes of data each; a larger tensor has a file of its own. */
 void safetensors_plan_place(SafetensorsPlan *plan, const char *stem, int64_t max_shard_bytes);
 void safetensors_plan_free(SafetensorsPlan *plan);
 

@@ -33,7 +33,7 @@ static Status add_file(TensorFolder *folder, const char *directory, const char *
     return OK;
 }
 
-/* A name in the folder itself, so that an index cannot reach other files. */
+/* Whether a name has no path in it, so that an index cannot refer to files outside of the folder. */
 static bool plain_name(const char *name) {
     return name[0] && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
@@ -44,7 +44,7 @@ static bool has_file(const TensorFolder *folder, const char *name) {
     return false;
 }
 
-/* The tensors in the shards must be those of the index, each where it says. */
+/* The index must list exactly the tensors of the shards, each with the right shard. */
 static Status compare_with_index(const TensorFolder *folder, const char *path, const json_t *map) {
     const char *name, *where;
     json_t *value;
@@ -66,8 +66,9 @@ static Status compare_with_index(const TensorFolder *folder, const char *path, c
     json_object_foreach((json_t *)map, name, value) {
         bool present = false;
         for (int64_t i = 0; i < folder->files; i++) present |= safetensors_find(folder->file[i], name) != NULL;
-        if (!present) log_error("%s places tensor %s in %s, but it is not there", path, name, json_string_value(value));
-        if (!present) return BAD_INPUT;
+        if (present) continue;
+        log_error("%s places tensor %s in %s, but it is not there", path, name, json_string_value(value));
+        return BAD_INPUT;
     }
     return OK;
 }
@@ -77,7 +78,7 @@ static Status check_total(const TensorFolder *folder, const char *path, const js
     if (!total) return OK;
     int64_t bytes = 0;
     for (int64_t i = 0; i < folder->count; i++) bytes += folder->tensor[i]->bytes;
-    /* Hugging Face has written it as 1234.0 too. */
+    /* Some versions of Hugging Face's libraries write it as a real number: 1234.0. */
     if (json_is_number(total) && json_number_value(total) == (double)bytes) return OK;
     log_error("%s: metadata.total_size does not agree with the %" PRId64 " bytes in the shards", path, bytes);
     return BAD_INPUT;

@@ -1,5 +1,5 @@
-/* The tensors of a folder, however many files they lie in: STEM.safetensors, or the shards that
- * STEM.safetensors.index.json names. Hugging Face's folders have the stem "model", checkpoints "optimizer" as well. */
+/* All tensors of a folder, in one file STEM.safetensors or in the shards listed by STEM.safetensors.index.json. Hugging
+ * Face uses the stem "model"; checkpoints have "optimizer" too. */
 #ifndef FLAME_CHECKPOINT_TENSOR_FOLDER_H
 #define FLAME_CHECKPOINT_TENSOR_FOLDER_H
 
@@ -7,7 +7,7 @@
 
 typedef struct TensorFolder TensorFolder;
 
-/* BAD_INPUT (logged) if there is no such file, a shard is missing or damaged, or the index and the shards disagree:
+/* BAD_INPUT (logged) if neither file exists, a shard is missing or damaged, or the index and the shards disagree:
  * every tensor must be in the file that the index names, and in no other. */
 Status tensor_folder_open(const char *folder, const char *stem, TensorFolder **result);
 /* NULL is fine. Tensors of the folder are invalid afterwards. */

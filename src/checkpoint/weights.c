@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "parallel/agreement.h"
 
-enum { LISTED = 5 };             /* names in a message */
-enum { READ_AT_ONCE = 1 << 20 }; /* elements */
+enum { LISTED = 5 };             /* most names in a message */
+enum { READ_AT_ONCE = 1 << 20 }; /* elements of one read */
 
 static bool same_shape(const SafeTensor *tensor, const Parameter *p) {
     if (tensor->dims != p->dims) return false;
@@ -69,7 +69,8 @@ static Status same_values(const SafeTensor *a, const SafeTensor *b, bool *same) 
     return OK;
 }
 
-/* A head that is in the folder although it is tied: *is_head is false if `name` is none. */
+/* Whether the unexpected tensor `name` is a head that the model ties to its embeddings. BAD_INPUT if it differs from
+ * them. */
 static Status check_tied_head(const TensorFolder *folder, const char *path, const char *name, const Unit *root,
                               bool *is_head) {
     const Parameter *tied = strcmp(name, head_name) == 0 ? tied_embeddings(root) : NULL;
@@ -84,13 +85,13 @@ static Status check_tied_head(const TensorFolder *folder, const char *path, cons
     return BAD_INPUT;
 }
 
-/* "a, b, c" of up to LISTED names. */
+/* Appends a name to "a, b, c", up to LISTED names. */
 static void list_name(char *list, size_t size, int64_t found, const char *name) {
     const size_t used = strlen(list);
     if (found <= LISTED) snprintf(list + used, size - used, "%s%s", found > 1 ? ", " : "", name);
 }
 
-/* A tensor of the folder whose name is `name` with leading parts more or fewer; NULL if there is none. */
+/* A tensor whose name equals `name` but for a prefix that one of them has: model.norm.weight, norm.weight. Or NULL. */
 static const char *find_other_prefix(const TensorFolder *folder, const char *name) {
     for (int64_t i = 0; i < tensor_folder_count(folder); i++) {
         const char *other = tensor_folder_entry(folder, i)->name;
@@ -129,7 +130,8 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
     if (missing_count == 0 && unexpected_count == 0) return OK;
     log_error("%s does not hold this model: %lld tensors missing%s%s, %lld unexpected%s%s%s%s", path,
               (long long)missing_count, missing_count ? ": " : "", missing, (long long)unexpected_count,
-              unexpected_count ? ": " : "", unexpected, other_prefix ? ". The names have another prefix: " : "",
+              unexpected_count ? ": " : "", unexpected,
+              other_prefix ? ". The prefix of the names differs: the folder has " : "",
               other_prefix ? other_prefix : "");
     return BAD_INPUT;
 }
@@ -144,7 +146,7 @@ const SafeTensor **weights_list(const TensorFolder *folder, const Unit *units, i
     return list;
 }
 
-/* The part of a parameter that lies in this rank's shard; `values` has room for READ_AT_ONCE. */
+/* Reads the overlap of a parameter with this rank's shard. `values`: buffer of READ_AT_ONCE elements. */
 static Status read_part(const TensorFolder *folder, const Unit *unit, const Parameter *p, float *values) {
     const UnitRange range = unit_range(unit, p);
     const SafeTensor *tensor = tensor_folder_find(folder, p->name);
@@ -168,7 +170,7 @@ void weights_zero_moments(Unit *units, int count) {
     }
 }
 
-/* `values` has room for READ_AT_ONCE. */
+/* `values`: buffer of READ_AT_ONCE elements. */
 static bool is_finite(const Unit *unit, const Parameter *p, float *values) {
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
@@ -207,7 +209,7 @@ static Status load(const char *path, Unit *units, int count) {
     return status;
 }
 
-/* Whether all ranks see the same files there. Collective. */
+/* Compares the list of files, their sizes and CRCs over all ranks. Collective. */
 static Status compare_files(const char *path, Comm *comm) {
     char **names = NULL;
     int64_t count = 0;

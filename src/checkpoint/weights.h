@@ -1,4 +1,4 @@
-/* Weights of a Hugging Face folder into sharded units. */
+/* Loads the weights of a Hugging Face folder into sharded units. */
 #ifndef FLAME_CHECKPOINT_WEIGHTS_H
 #define FLAME_CHECKPOINT_WEIGHTS_H
 
@@ -8,21 +8,22 @@
 
 /* Compares the names and shapes of an open folder with the units' parameters. `prefix` stands before each parameter's
  * name in the file ("" or "exp_avg."). A tied head may be in the folder as lm_head.weight too, if it is the embeddings
- * bit for bit. BAD_INPUT after one message that names the first few missing, unexpected or misshapen tensors. */
+ * bit for bit. BAD_INPUT after one message with the first few names of missing and unexpected tensors, or with the
+ * first tensor of another shape. */
 Status weights_check(const TensorFolder *folder, const char *path, const char *prefix, const Unit *units, int count);
 
-/* The tensors of the units' parameters, in their order, of a folder that passed weights_check. The caller frees the
- * list. */
+/* The tensors of a folder that passed weights_check, in the order of the units' parameters. The caller frees the list.
+ */
 const SafeTensor **weights_list(const TensorFolder *folder, const Unit *units, int count, int64_t *tensors);
 
-/* Reads this rank's part of every parameter from `path`/model*.safetensors into master, as fp32, and zeroes the moments
- * where there are any. Collective: all ranks return the same status. */
+/* Reads this rank's shards of all parameters from `path`/model*.safetensors into master, converted to fp32, and sets
+ * the moments to zero. Collective: all ranks return the same status. */
 Status weights_load(const char *path, Comm *comm, Unit *units, int count);
 
-/* The first parameter with a value in this rank's shards that is not finite, or NULL. */
+/* The first parameter with a NaN or infinite value in this rank's shards, or NULL. */
 const Parameter *weights_not_finite(const Unit *units, int count);
 
-/* Sets the moments to zero, where there are any. */
+/* Sets the moments to zero; units without moments are left alone. */
 void weights_zero_moments(Unit *units, int count);
 
 #endif
