@@ -19,10 +19,10 @@ enum { PIECE_BYTES = 1 << 20, BINARY_TEST_BYTES = 64 << 10, WARNINGS_SHOWN = 5, 
 typedef struct Builder {
     const BuildOptions *options;
     BuildReport *report;
-    TokensWriter *train, *validation, *current; /* current: of the document being written; NULL between documents */
-    int64_t documents;                          /* of both */
-    bool blank_line;                            /* so far, the line being read is */
-    bool has_text;                              /* the document being read is not all blank */
+    TokensWriter *train, *validation, *current; /* current: where the open document goes; NULL between documents */
+    int64_t documents;                          /* of both files */
+    bool blank_line;                            /* the current line is blank so far */
+    bool has_text;                              /* the current document is not all blank */
     unsigned char piece[PIECE_BYTES];
     uint32_t tokens[PIECE_BYTES];
     struct timespec last_progress;
@@ -47,7 +47,7 @@ static void skipped(const char *path, const char *why, int64_t *count) {
     if (*count == WARNINGS_SHOWN + 1) log_warning("more files are skipped: %s", why);
 }
 
-/* Which file a document goes to depends on its number alone. */
+/* The file is chosen by a hash of the document's number, so that the split does not depend on the text. */
 static Status begin_document(Builder *builder) {
     double place = (double)(hash_mix(0, (uint64_t)builder->documents++) >> 11) * 0x1p-53;
     builder->current =
@@ -67,8 +67,8 @@ static Status end_document(Builder *builder) {
     return status;
 }
 
-/* The bytes of data[0 .. count) up to where the current document ends; *ends: whether it does end there. Blank lines
- * alone are no document: they begin the next one. */
+/* The number of bytes of data[0 .. count) that belong to the current document; *ends: whether the document ends after
+ * them. Blank lines do not form a document of their own: they become the beginning of the next one. */
 static int64_t document_part(Builder *builder, const unsigned char *data, int64_t count, bool *ends) {
     *ends = false;
     if (builder->options->document == DOCUMENT_FILE) return count;
@@ -103,7 +103,7 @@ static Status add_bytes(Builder *builder, const unsigned char *data, int64_t cou
 }
 
 static Status unreadable(const char *path, int error) {
-    log_error("%s: cannot be read: %s; make it readable or leave it out", path, strerror(error));
+    log_error("%s: cannot be read: %s; make it readable, or do not pass it to --text", path, strerror(error));
     return BAD_INPUT;
 }
 
@@ -194,7 +194,7 @@ static Status finish(TokensWriter **writer, int64_t *tokens, int64_t *documents)
     return status;
 }
 
-/* The split may leave one side without a document; say what helps before either file gets its name. */
+/* Refuses a split that leaves one file without a document, before either file gets its final name. */
 static Status check_split(const Builder *builder) {
     if (!builder->validation || builder->documents == 0) return OK;
     if (tokens_writer_documents(builder->train) > 0 && tokens_writer_documents(builder->validation) > 0) return OK;

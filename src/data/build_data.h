@@ -1,4 +1,4 @@
-/* Token files from text, with the built-in byte tokenizer. */
+/* Builds token files from text with the built-in byte tokenizer. */
 #ifndef FLAME_DATA_BUILD_DATA_H
 #define FLAME_DATA_BUILD_DATA_H
 
@@ -7,11 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What is one document. Lines and paragraphs keep their line ends. */
+/* What counts as one document. A paragraph ends with a blank line; lines and paragraphs keep their line ends. */
 typedef enum DocumentUnit { DOCUMENT_FILE, DOCUMENT_PARAGRAPH, DOCUMENT_LINE } DocumentUnit;
 
 typedef struct BuildOptions {
-    const char *const *text; /* files and folders, in this order; a folder's entries in the order of their bytes */
+    const char *const *text; /* files and folders, read in this order; a folder's entries are sorted by byte value */
     int text_count;
     const char *out;
     const char *validation_out; /* NULL: none */
@@ -29,9 +29,9 @@ typedef struct BuildReport {
     int64_t validation_tokens, validation_documents; /* in validation_out */
 } BuildReport;
 
-/* Writes the file, or both files, or neither. Skips, with a warning, files that hold a zero byte in their first 64 KiB
- * (binary), links to folders, and names that start with a dot. BAD_INPUT: no text, an output that exists, a file that
- * cannot be read (leaving it out silently would change the data). */
+/* Writes `out`, and `validation_out` if given; on failure neither. Skips files with a zero byte in their first 64 KiB
+ * (binary), empty files and links to folders with a warning, and names that start with a dot silently. BAD_INPUT if
+ * there is no text, an output exists already or a file cannot be read (skipping it would change the data). */
 Status build_data(const BuildOptions *options, BuildReport *report);
 
 #endif

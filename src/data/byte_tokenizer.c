@@ -6,8 +6,8 @@
 
 #include "data/tokens_writer.h"
 
-/* The letter that stands for a byte in tokenizers of bytes since GPT-2: itself if it is printable in Latin-1, else the
- * next of U+0100, U+0101, ... As UTF-8. */
+/* GPT-2's mapping of bytes to printable characters, as UTF-8: a byte that is printable in Latin-1 is itself, the others
+ * are U+0100, U+0101, ... in order. `next` is the next of these. */
 static void letter_of_byte(int byte, int *next, char letter[3]) {
     const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
     const int code = printable ? byte : (*next)++;

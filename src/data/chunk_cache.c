@@ -18,27 +18,28 @@ typedef struct Slot {
     unsigned char *tokens;
 } Slot;
 
-typedef struct Wish {
+/* A chunk to be prefetched. */
+typedef struct Request {
     int file;
     int64_t chunk;
-} Wish;
+} Request;
 
 struct ChunkCache {
     TokensFile *const *files;
     int file_count, thread_count;
     int64_t slot_count, slot_bytes;
     Slot *slots;
-    int32_t **slot_of_chunk; /* [file][chunk], NO_SLOT where it is not held */
+    int32_t **slot_of_chunk; /* [file][chunk], NO_SLOT if it is not in the cache */
     unsigned char *memory;
     uint64_t clock;
 
-    Wish queue[QUEUE_LENGTH]; /* a ring */
+    Request queue[QUEUE_LENGTH]; /* a ring */
     int queue_first, queue_used;
     bool stopping;
-    TokensScratch scratch; /* of the caller's thread */
+    TokensScratch scratch; /* of the thread that calls chunk_cache_pin */
     pthread_t *threads;
     pthread_mutex_t lock;
-    pthread_cond_t work;    /* the queue has something, or it is time to stop */
+    pthread_cond_t work;    /* the queue is not empty, or `stopping` */
     pthread_cond_t changed; /* a slot was loaded or unpinned */
 };
 
@@ -47,7 +48,8 @@ static Slot *slot_find(ChunkCache *cache, int file, int64_t chunk) {
     return number == NO_SLOT ? NULL : &cache->slots[number];
 }
 
-/* The least recently used slot that nobody uses, or NULL. A search costs far less than the inflate that follows. */
+/* The least recently used slot that is neither pinned nor loading, or NULL. The linear search costs far less than the
+ * inflate that follows. */
 static Slot *slot_to_reuse(ChunkCache *cache) {
     Slot *oldest = NULL;
     for (Slot *slot = cache->slots; slot < cache->slots + cache->slot_count; slot++) {
@@ -58,7 +60,7 @@ static Slot *slot_to_reuse(ChunkCache *cache) {
     return oldest;
 }
 
-/* Takes a slot for the chunk; the caller then loads it. */
+/* Gives the slot to a chunk and marks it as loading; the caller loads it. */
 static void slot_assign(ChunkCache *cache, Slot *slot, int file, int64_t chunk) {
     if (slot->state != SLOT_FREE) cache->slot_of_chunk[slot->file][slot->chunk] = NO_SLOT;
     slot->state = SLOT_LOADING;
@@ -68,7 +70,7 @@ static void slot_assign(ChunkCache *cache, Slot *slot, int file, int64_t chunk) 
     cache->slot_of_chunk[file][chunk] = (int32_t)(slot - cache->slots);
 }
 
-/* Called with the lock held; gives it up while it reads and inflates. */
+/* Called with the lock held, which is released while the chunk is read and inflated. */
 static void slot_load(ChunkCache *cache, Slot *slot, TokensScratch *scratch) {
     pthread_mutex_unlock(&cache->lock);
     Status status = tokens_read_chunk(cache->files[slot->file], slot->chunk, scratch, slot->tokens);
@@ -87,12 +89,12 @@ static void *reader_thread(void *argument) {
             pthread_cond_wait(&cache->work, &cache->lock);
             continue;
         }
-        Wish wish = cache->queue[cache->queue_first];
+        Request request = cache->queue[cache->queue_first];
         cache->queue_first = (cache->queue_first + 1) % QUEUE_LENGTH;
         cache->queue_used--;
-        Slot *slot = slot_find(cache, wish.file, wish.chunk) ? NULL : slot_to_reuse(cache);
+        Slot *slot = slot_find(cache, request.file, request.chunk) ? NULL : slot_to_reuse(cache);
         if (!slot) continue;
-        slot_assign(cache, slot, wish.file, wish.chunk);
+        slot_assign(cache, slot, request.file, request.chunk);
         slot_load(cache, slot, &scratch);
     }
     pthread_mutex_unlock(&cache->lock);
@@ -131,7 +133,7 @@ ChunkCache *chunk_cache_create(TokensFile *const *files, int file_count, int64_t
     pthread_cond_init(&cache->changed, NULL);
     cache->threads = calloc((size_t)threads + 1, sizeof *cache->threads);
     CHECK(cache->threads, "no memory for %d threads", threads);
-    /* Without its threads the cache still works, only slower. */
+    /* If a thread cannot be created the cache works without it, only slower. */
     while (cache->thread_count < threads &&
            pthread_create(&cache->threads[cache->thread_count], NULL, reader_thread, cache) == 0)
         cache->thread_count++;
@@ -195,9 +197,9 @@ void chunk_cache_want(ChunkCache *cache, int file, int64_t chunk) {
     pthread_mutex_lock(&cache->lock);
     Slot *slot = slot_find(cache, file, chunk);
     if (slot) {
-        slot->last_use = ++cache->clock; /* keep it until then */
+        slot->last_use = ++cache->clock; /* so that it is not evicted before its use */
     } else if (cache->queue_used < QUEUE_LENGTH) {
-        cache->queue[(cache->queue_first + cache->queue_used++) % QUEUE_LENGTH] = (Wish){file, chunk};
+        cache->queue[(cache->queue_first + cache->queue_used++) % QUEUE_LENGTH] = (Request){file, chunk};
         pthread_cond_signal(&cache->work);
     }
     pthread_mutex_unlock(&cache->lock);

@@ -1,5 +1,5 @@
-/* The bytes of one HDF5 chunk: shuffle (byte planes apart) and deflate, in memory, without HDF5, so that any number of
- * threads can do it at once. */
+/* Encodes and decodes HDF5 chunks in memory, without HDF5's global lock, so that any number of threads can run at once.
+ * The shuffle filter stores all first bytes of the tokens, then all second bytes, ... ("planes"); deflate follows. */
 #ifndef FLAME_DATA_CHUNK_CODEC_H
 #define FLAME_DATA_CHUNK_CODEC_H
 
@@ -12,11 +12,11 @@ typedef struct ChunkCodec {
     int64_t bytes; /* of a decoded chunk */
 } ChunkCodec;
 
-/* The most bytes an honest encoded chunk can have. */
+/* Upper bound of the size of an encoded chunk. */
 int64_t chunk_stored_max(const ChunkCodec *codec);
 
-/* stored[size] -> decoded[codec->bytes]. planes[codec->bytes]: working memory. NULL, or what is wrong with the bytes:
- * too short, too long, or not a deflate stream. Never writes outside `decoded`. */
+/* stored[size] -> decoded[codec->bytes]. planes[codec->bytes] is working memory. Returns NULL, or a message that says
+ * what is wrong with the stored bytes. Malformed input never causes writes outside of `planes` and `decoded`. */
 const char *chunk_decode(const ChunkCodec *codec, const unsigned char *stored, int64_t size, unsigned char *planes,
                          unsigned char *decoded);
 

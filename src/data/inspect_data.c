@@ -14,7 +14,7 @@ static int bin_of(uint64_t length) {
     return bin;
 }
 
-/* Documents by the power of two below their length, longest bar BAR_WIDTH characters. */
+/* Histogram of document lengths: one bin per power of two. The longest bar has BAR_WIDTH characters. */
 static void print_histogram(const TokensFacts *facts) {
     int64_t documents[LENGTH_BINS] = {0}, most = 0;
     uint64_t start = 0;

@@ -1,6 +1,6 @@
 #include "data/mixture.h"
 
-/* floor(samples * part / whole), without overflow; of nothing, nothing. */
+/* floor(samples * part / whole) without overflow; 0 if whole is 0. */
 static int64_t share(int64_t samples, int64_t part, int64_t whole) {
     return whole == 0 ? 0 : (int64_t)((__int128)samples * part / whole);
 }
@@ -41,7 +41,7 @@ void mixture_counts(const Mixture *mixture, int64_t sample, int64_t *counts) {
             inside -= smaller(inside, weight);
             continue;
         }
-        counts[file] = share(sample, weight, whole); /* the last file has weight == whole: all that is left */
+        counts[file] = share(sample, weight, whole); /* the last file has weight == whole: it gets the rest */
         sample -= counts[file];
         whole -= weight;
     }

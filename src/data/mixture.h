@@ -1,13 +1,13 @@
-/* Which file a sample comes from. Exact shares in integers, so that the counts up to any sample are known without going
- * through them, and differ from the wanted share by less than one sample per file before it. */
+/* Chooses the file of each sample. Integer arithmetic makes the count of each file among the first s samples a formula
+ * of s. It differs from the exact share by less than one sample, plus one for each file before it. */
 #ifndef FLAME_DATA_MIXTURE_H
 #define FLAME_DATA_MIXTURE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Files are split off one after the other: file f gets weight[f] / (weight[f] + weight[f+1] + ...) of what the files
- * before it have left. In order (`concatenate`): all of file 0, then all of file 1, ..., and again. */
+/* File 0 gets weight[0] / total of all samples; file 1 gets weight[1] / (total - weight[0]) of the samples that are
+ * left, and so on. With `concatenate` the files are read one after the other instead, and then again from the first. */
 typedef struct Mixture {
     int count;
     bool concatenate;
@@ -15,10 +15,10 @@ typedef struct Mixture {
     int64_t total;         /* their sum */
 } Mixture;
 
-/* The file of sample number `sample`; *index: how many samples before it come from the same file. */
+/* Returns the file of sample number `sample`. *index: the number of earlier samples of the same file. */
 int mixture_file(const Mixture *mixture, int64_t sample, int64_t *index);
 
-/* counts[f]: how many of samples 0 .. sample-1 come from file f. Their sum is `sample`. */
+/* counts[f]: how many of the samples 0 .. sample - 1 come from file f. Their sum is `sample`. */
 void mixture_counts(const Mixture *mixture, int64_t sample, int64_t *counts);
 
 #endif

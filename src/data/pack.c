@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* The number of documents that end at or before `token`: the first end after it. */
+/* The number of documents that end at or before `token`, which is the index of the document that contains it. */
 static int64_t ends_up_to(const uint64_t *doc_ends, int64_t documents, int64_t token) {
     int64_t low = 0, high = documents;
     while (low < high) {
@@ -15,8 +15,8 @@ static int64_t ends_up_to(const uint64_t *doc_ends, int64_t documents, int64_t t
     return low;
 }
 
-/* Spans restart at each document and, inside one, every context_len tokens. What precedes the window is unknown to the
- * model, so its first token always starts a span. */
+/* A span starts at the beginning of each document, and within a document every context_len tokens. The first token of
+ * the window always starts one, since the model does not see the tokens before it. */
 static void number_spans(const PackOptions *options, const uint64_t *doc_ends, int64_t documents, int64_t start,
                          int32_t *segment, int32_t *position) {
     int64_t document = ends_up_to(doc_ends, documents, start);

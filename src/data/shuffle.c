@@ -58,13 +58,13 @@ uint64_t permutation_invert(const Permutation *permutation, uint64_t index) {
     return index;
 }
 
-/* One epoch's order of blocks. Every block has block_windows windows but the file's last one, which stands somewhere.
- */
+/* The permuted blocks of one epoch. All have block_windows windows but the last block of the file, which may be shorter
+ * and can be at any place of the order. */
 typedef struct BlockOrder {
     Permutation blocks;
     int64_t block_windows;
-    int64_t short_place; /* where in the order the file's last block stands */
-    int64_t missing;     /* by how much it is short */
+    int64_t short_place; /* place of the file's last block */
+    int64_t missing;     /* windows that it has less than block_windows */
 } BlockOrder;
 
 static BlockOrder block_order(const Shuffle *shuffle, uint64_t key) {
@@ -75,15 +75,15 @@ static BlockOrder block_order(const Shuffle *shuffle, uint64_t key) {
     return order;
 }
 
-/* Windows in the blocks at places 0 .. place-1 of the order. */
+/* Number of windows in the blocks at places 0 .. place - 1. */
 static int64_t windows_before(const BlockOrder *order, int64_t place) {
     int64_t blocks = (int64_t)order->blocks.count;
     if (place > blocks) place = blocks;
     return place * order->block_windows - (place > order->short_place ? order->missing : 0);
 }
 
-/* The group of `size` places (0, 1, ...) that holds window number `index` of the order. One short block moves a window
- * by less than one group, so the guess is right or one too low. */
+/* Divides the places into groups of `size` and returns the group that contains window number `index` of the order. The
+ * division ignores the short block, which shifts windows by less than one group, so it is right or one too low. */
 static int64_t group_of(const BlockOrder *order, int64_t size, int64_t index) {
     int64_t group = index / (size * order->block_windows);
     return index >= windows_before(order, (group + 1) * size) ? group + 1 : group;

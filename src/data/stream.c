@@ -12,14 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is held at a time. The first three are part of the order: changing them changes which sample has which tokens.
- */
+/* Sizes of blocks, pools (shuffle.h) and buffers. Changing one of the first three changes which tokens a sample has. */
 enum {
-    BLOCK_TOKENS = 1 << 18,      /* neighbours that are read together, at least, ... */
-    BLOCK_CHUNKS = 4,            /* ... and so many chunks; of larger chunks than BLOCK_TOKENS, one */
-    POOL_TOKENS = 1 << 23,       /* shuffled together, per file, with one file; fewer with more of them */
+    BLOCK_TOKENS = 1 << 18,      /* least size of a block ... */
+    BLOCK_CHUNKS = 4,            /* ... and least number of chunks; chunks above BLOCK_TOKENS are blocks of their own */
+    POOL_TOKENS = 1 << 23,       /* size of a pool with one file; with n files 2 / (n + 1) of it each */
     CACHE_BYTES_MAX = 512 << 20, /* decoded chunks of all files */
-    LOOKAHEAD_SAMPLES = 128,     /* decoded ahead of the reads */
+    LOOKAHEAD_SAMPLES = 128,     /* most samples to prefetch */
     PROBABILITY_SCALE = 1 << 30
 };
 
@@ -27,7 +26,7 @@ typedef struct StreamFile {
     TokensFile *tokens;
     const TokensFacts *facts;
     Shuffle shuffle;
-    int64_t pool_chunks; /* an upper bound of the chunks of one pool */
+    int64_t pool_chunks; /* upper bound of the chunks of one pool */
 } StreamFile;
 
 struct Stream {
@@ -40,14 +39,14 @@ struct Stream {
     ChunkCache *cache;
     int32_t *window; /* [seq_len + 1] */
 
-    /* The reads to come: `ahead` of `count` samples each, from next_prefetch on. */
+    /* Prefetching: reads are expected every `stride` samples; those before next_prefetch have been requested. */
     int64_t previous_sample, stride, next_prefetch;
 };
 
-/* Where a sample lies. */
+/* The position of a sample. */
 typedef struct Place {
     int file;
-    int64_t start; /* its first token in the file */
+    int64_t start; /* index of its first token in the file */
 } Place;
 
 StreamOptions stream_default_options(void) {
@@ -59,7 +58,7 @@ static Status check_options(const StreamOptions *options) {
     if (options->file_count < 1)
         problem = "no data file is given";
     else if (options->seq_len < 1 || options->seq_len > INT32_MAX - 1)
-        problem = "seq_len must be at least 1";
+        problem = "seq_len must be 1 .. 2147483646";
     else if (options->context_len < 0)
         problem = "context_len must not be negative";
     else if (options->threads < 0 || options->threads > 256)
@@ -94,11 +93,11 @@ static void plan_order(Stream *stream, int number) {
     file->pool_chunks = shuffle->pool_blocks * (divide_up(shuffle->block_windows * seq_len, chunk) + 1);
 }
 
-/* A file that is listed twice would be two files with the same samples in another order. */
+/* A file that is listed twice would give the same samples twice, in two orders. */
 static Status check_listed_once(const Stream *stream, int number) {
     for (int other = 0; other < number; other++) {
         if (!tokens_same_file(stream->token_files[other], stream->token_files[number])) continue;
-        log_error("%s: is listed twice (as file %d and file %d, %s); list it once and give it a larger share with "
+        log_error("%s: is listed twice (file %d and file %d are both %s); list it once and give it a larger share with "
                   "data.probabilities",
                   stream->options.files[number], other + 1, number + 1, stream->options.files[other]);
         return BAD_INPUT;
@@ -153,7 +152,7 @@ static void plan_mixture(Stream *stream) {
     stream->mixture.weight = stream->weight;
 }
 
-/* The same number for the same samples: everything that decides which tokens sample s has. */
+/* Hashes everything that decides which tokens a sample has. */
 static uint64_t fingerprint(const Stream *stream) {
     const StreamOptions *options = &stream->options;
     uint64_t hash = hash_mix(options->seed, (uint64_t)options->seq_len);
@@ -188,7 +187,8 @@ static void gather_facts(Stream *stream) {
     }
 }
 
-/* Two pools per file, so that the next one can be decoded while this one is used; in order, a few chunks will do. */
+/* Cache slots: two pools per file, so that one can be decoded while the other is read; without shuffling a few chunks.
+ */
 static int64_t plan_slots(const Stream *stream) {
     int64_t slots = 0, bytes = 1;
     for (int file = 0; file < stream->options.file_count; file++) {
@@ -284,7 +284,7 @@ static Status read_window(Stream *stream, Place place) {
     return OK;
 }
 
-static void want_sample(Stream *stream, int64_t sample) {
+static void prefetch_sample(Stream *stream, int64_t sample) {
     Place place = sample_place(stream, sample);
     int64_t chunk_tokens = stream->files[place.file].facts->chunk_tokens;
     int64_t last = (place.start + stream->options.seq_len) / chunk_tokens;
@@ -292,21 +292,21 @@ static void want_sample(Stream *stream, int64_t sample) {
         chunk_cache_want(stream->cache, place.file, chunk);
 }
 
-/* As far ahead as half the cache certainly holds. */
+/* As many samples as fit into half of the cache, if the chunks are as long as those of the first file. */
 static int64_t lookahead_samples(const Stream *stream) {
     int64_t chunks = stream->options.seq_len / stream->files[0].facts->chunk_tokens + 2;
     int64_t samples = chunk_cache_slots(stream->cache) / (2 * chunks);
     return smaller(samples, LOOKAHEAD_SAMPLES);
 }
 
-/* Goes on asking for what the reads after `sample` will need. */
+/* Requests the chunks of the reads that are expected after `sample`. */
 static void prefetch_ahead(Stream *stream, int64_t sample, int64_t count) {
     if (stream->options.threads == 0 || stream->stride <= 0) return;
     int64_t reads = divide_up(lookahead_samples(stream), count);
     int64_t end = sample + (reads + 1) * stream->stride;
     if (stream->next_prefetch <= sample) stream->next_prefetch = sample + stream->stride;
     for (; stream->next_prefetch < end; stream->next_prefetch += stream->stride)
-        for (int64_t i = 0; i < count; i++) want_sample(stream, stream->next_prefetch + i);
+        for (int64_t i = 0; i < count; i++) prefetch_sample(stream, stream->next_prefetch + i);
 }
 
 void stream_prefetch(Stream *stream, int64_t first_sample, int64_t stride, int64_t count) {

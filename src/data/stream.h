@@ -1,11 +1,11 @@
-/* Training data as an endless, numbered row of samples.
+/* Training data as an endless, numbered sequence of samples.
  *
- * Sample number s (0, 1, 2, ... across epochs, for ever) is a pure function of the options and s: which file (mixing),
- * which epoch of it, which window (a keyed permutation, new in each epoch). So there is nothing to save but the number,
- * any rank may ask for any sample, a seek costs nothing, and the number of ranks or threads changes nothing.
+ * Sample number s (0, 1, 2, ..., continuing across epochs) is a pure function of the options and s: the mixture selects
+ * the file and the epoch, and a keyed permutation, new in each epoch, selects the window. So the only state to save is
+ * the number of the next sample, any rank can read any sample, and ranks and threads do not change the data.
  *
- * A sample is seq_len + 1 consecutive tokens of one file: windows start every seq_len tokens, so that each token is a
- * target once per epoch; what is left after the last full window is not used. */
+ * A sample is a window of seq_len + 1 consecutive tokens of one file. Windows start every seq_len tokens, so that each
+ * token is a target once per epoch. Tokens after the last full window are not used. */
 #ifndef FLAME_DATA_STREAM_H
 #define FLAME_DATA_STREAM_H
 
@@ -18,15 +18,15 @@
 
 typedef struct StreamOptions {
     const char *const *files;    /* token files (docs/data-format.md) */
-    const double *probabilities; /* share of the samples per file, any positive scale; NULL: in proportion to size */
+    const double *probabilities; /* share of the samples of each file, on any scale; NULL: in proportion to size */
     int file_count;
     int64_t seq_len;
     int64_t context_len;  /* with varlen: longer documents are cut into spans of this many tokens; 0: not cut */
-    bool varlen;          /* documents of a window are separate: segment counts them, position restarts */
+    bool varlen;          /* documents do not see each other: segment numbers them, position restarts in each */
     bool mask_boundaries; /* a label that is the first token of the next document becomes -100 */
-    bool shuffle;         /* false: windows in order, and without probabilities one file after the other */
+    bool shuffle;         /* false: windows in file order; without probabilities, one file after the other */
     uint64_t seed;
-    int threads;        /* reader threads; 0: stream_read does all the work itself */
+    int threads;        /* reader threads that decode ahead; 0: stream_read decodes */
     int64_t vocab_size; /* the model's: a file with a larger vocabulary is refused; 0: not checked */
 } StreamOptions;
 
@@ -34,47 +34,47 @@ typedef struct StreamOptions {
 StreamOptions stream_default_options(void);
 
 typedef struct StreamFacts {
-    int64_t memory;                        /* bytes that decoded chunks and tables take at most, on each rank */
-    int64_t samples;                       /* in one epoch: the windows of all files */
+    int64_t memory;                        /* most bytes of decoded chunks and tables, per rank */
+    int64_t samples;                       /* in one epoch, of all files */
     int64_t tokens, documents;             /* in all files */
-    int64_t vocab_size;                    /* the largest of the files */
+    int64_t vocab_size;                    /* of the tokenizer, which all files share */
     int64_t bos_token_id;                  /* -1: none */
     int64_t eos_token_id;                  /* -1: none */
     const char *tokenizer;                 /* name; "bytes" is the built-in one */
     const char *tokenizer_sha256;          /* 64 hex digits, or "" */
-    const TokenizerFiles *tokenizer_files; /* of the first file that has them */
-    uint64_t fingerprint; /* of files, mixing, seed and lengths: equal means that sample s has the same tokens */
+    const TokenizerFiles *tokenizer_files; /* of the first file that contains them */
+    uint64_t fingerprint; /* hash of contents, mixture, seed and seq_len; equal: every sample s has the same tokens */
 } StreamFacts;
 
 typedef struct Stream Stream;
 
-/* Opens and checks every file. BAD_INPUT (logged) for a file that breaks a rule of the format, files of different
- * tokenizers, a file shorter than one sample or listed twice, wrong probabilities; IO_ERROR if a file cannot be read.
- */
+/* Opens and checks every file. BAD_INPUT (logged) if a file breaks a rule of the format, is shorter than one sample or
+ * is listed twice, if the files have different tokenizers, or if the probabilities are invalid; IO_ERROR (logged) if a
+ * file cannot be read. */
 Status stream_open(const StreamOptions *options, Stream **stream);
 void stream_close(Stream *stream);
 
 const StreamFacts *stream_facts(const Stream *stream);
-/* The number of full samples in one epoch (of all files). */
+/* stream_facts()->samples. */
 int64_t stream_samples(const Stream *stream);
-/* What file number `file` says of itself. */
+/* The facts of file number `file`. */
 const TokensFacts *stream_file(const Stream *stream, int file);
-/* The name of a file that both streams read, by whatever names; NULL: there is none. */
+/* The path of a file that both streams read (compared by inode, not by name), or NULL. */
 const char *stream_shared_file(const Stream *a, const Stream *b);
 
-/* Fills `count` sequences: samples sample, sample + 1, ... Each array is [count, seq_len], owned by the caller;
- * segment and position may be NULL. labels[t] is the next token, or -100 where the next token begins another document
- * (unless mask_boundaries is off). Without varlen segment is 0 and position is t.
- * BAD_INPUT: damaged data (the message names file and chunk). IO_ERROR: the file cannot be read any more, or has been
- * replaced. Calls on one stream must not overlap. */
+/* Reads the samples sample .. sample + count - 1. Each array is [count, seq_len] and belongs to the caller; segment and
+ * position may be NULL. labels[t] is the next token; with mask_boundaries it is -100 where the next token begins
+ * another document. Without varlen segment is 0 and position is t. BAD_INPUT if data are damaged (the message names
+ * file and chunk), IO_ERROR if the file cannot be read any more or was replaced. Calls on one stream must not overlap.
+ */
 Status stream_read(Stream *stream, int64_t sample, int64_t count, int32_t *tokens, int32_t *labels, int32_t *segment,
                    int32_t *position);
 
-/* Hint: reads of `count` samples at first_sample, first_sample + stride, ... will follow. The reader threads go ahead
- * from there. Without hints the stride is learnt from the last two reads. */
+/* Prefetch hint: the next reads will be of `count` samples at first_sample, first_sample + stride, ... Without the hint
+ * the stride is taken from the last two reads. */
 void stream_prefetch(Stream *stream, int64_t first_sample, int64_t stride, int64_t count);
 
-/* How many tokens of each file the samples 0 .. sample - 1 hold (seq_len per sample). tokens: [file_count]. Exact. */
+/* tokens[file]: how many tokens of each file are in the samples 0 .. sample - 1, counting seq_len per sample. Exact. */
 void stream_accounting(const Stream *stream, int64_t sample, int64_t *tokens);
 
 #endif

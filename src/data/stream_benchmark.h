@@ -1,4 +1,4 @@
-/* How fast samples come out of a stream, for `flame-c bench`. */
+/* Measures the throughput of a stream, for `flame-c bench`. */
 #ifndef FLAME_DATA_STREAM_BENCHMARK_H
 #define FLAME_DATA_STREAM_BENCHMARK_H
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* Reads shuffled samples of seq_len tokens of one file for about `seconds`, `count` at a time, with `threads` reader
- * threads besides the one that asks. *tokens_per_second counts seq_len tokens per sample. Opening is not timed. */
+ * threads besides the calling one. *tokens_per_second counts seq_len tokens per sample. Opening is not timed. */
 Status stream_benchmark(const char *path, int64_t seq_len, int64_t count, int threads, double seconds,
                         double *tokens_per_second);
 

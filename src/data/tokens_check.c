@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Files without CRC-32 are protected by a check of their chunk table alone. HDF5 finds each entry by going through the
- * table from its start, which for this many takes seconds, and for ten times as many minutes: larger ones go without.
- */
+/* In a file without /chunk_crc32, only a check of the chunk table can find damage. HDF5 looks up each entry by walking
+ * the table from its start: quadratic time, which is seconds for this many chunks and minutes for ten times as many.
+ * Larger tables are not checked. */
 enum { TABLE_CHECK_CHUNKS = 16384 };
 
 Status tokens_refuse(const TokensFile *file, const char *format, ...) {
@@ -98,7 +98,7 @@ static herr_t append_name(hid_t group, const char *name, const H5L_info_t *info,
     return 0;
 }
 
-/* Opens a data set that is really in this file: a hard link, stored in the file's own chunks. */
+/* Opens a data set of this file. Soft and external links are refused. */
 static Status open_dataset(TokensFile *file, const char *name, hid_t *dataset) {
     H5L_info_t link;
     if (H5Lexists(file->file, name, H5P_DEFAULT) <= 0 || H5Lget_info(file->file, name, &link, H5P_DEFAULT) < 0) {
@@ -119,7 +119,8 @@ static Status open_dataset(TokensFile *file, const char *name, hid_t *dataset) {
     return OK;
 }
 
-/* Only filters this program undoes itself: others would load plug-ins named by the file. */
+/* Accepts only shuffle and deflate, which chunk_codec.h implements; for others HDF5 would load a plug-in that the file
+ * chooses. */
 static Status check_storage(TokensFile *file, const char *name, hid_t plist, ChunkCodec *codec) {
     if (H5Pget_external_count(plist) != 0)
         return tokens_refuse(file, "/%s is stored in external files; copy the data into the file itself", name);
@@ -144,7 +145,8 @@ static Status check_storage(TokensFile *file, const char *name, hid_t plist, Chu
     return OK;
 }
 
-/* 1-D unsigned little-endian of one of two widths (give one twice). */
+/* Checks that a data set is 1-D, unsigned and little-endian, of width `width` or `other` (pass one twice if only that
+ * is allowed). */
 static Status check_type(TokensFile *file, const char *name, hid_t dataset, size_t width, size_t other, int64_t *count,
                          int *found_width) {
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
@@ -192,7 +194,7 @@ static Status check_chunk_size(TokensFile *file, hid_t plist) {
     return OK;
 }
 
-/* Every chunk is there, and of a size that an honest writer makes. */
+/* Checks that every chunk exists and has a possible size. */
 static Status check_chunks_present(TokensFile *file) {
     TokensFacts *facts = &file->facts;
     file->stored_size = allocate(facts->chunks, sizeof *file->stored_size);
@@ -223,7 +225,7 @@ static int compare_extents(const void *a, const void *b) {
     return left < right ? -1 : left > right;
 }
 
-/* Without CRC-32: no two chunks share bytes, none reaches behind the file's end. */
+/* For files without /chunk_crc32: checks that chunks do not overlap and do not end beyond the end of the file. */
 static Status check_chunk_places(TokensFile *file) {
     TokensFacts *facts = &file->facts;
     bool checked = facts->chunks <= TABLE_CHECK_CHUNKS;
@@ -247,7 +249,7 @@ static Status check_chunk_places(TokensFile *file) {
         haddr_t end = i + 1 < facts->chunks ? extents[i + 1].address : (haddr_t)facts->file_bytes;
         if (extents[i].address > end || extents[i].size > end - extents[i].address)
             status =
-                tokens_refuse(file, "chunks of /tokens overlap or reach behind the end of the file; build it again");
+                tokens_refuse(file, "chunks of /tokens overlap or reach beyond the end of the file; build it again");
     }
     H5Sclose(space);
     free(extents);

@@ -1,4 +1,4 @@
-/* What a file of tokens (docs/data-format.md) says of itself. */
+/* Metadata of a token file (docs/data-format.md). */
 #ifndef FLAME_DATA_TOKENS_FACTS_H
 #define FLAME_DATA_TOKENS_FACTS_H
 
@@ -9,7 +9,7 @@
 #define TOKENS_FORMAT "flame-c tokens"
 enum {
     TOKENS_VERSION = 1,
-    TOKENS_CHUNK_BYTES_MIN = 4 << 10, /* a file of one chunk may have a smaller one */
+    TOKENS_CHUNK_BYTES_MIN = 4 << 10, /* unless the file has only one chunk */
     TOKENS_CHUNK_BYTES_MAX = 64 << 20,
     TOKENS_NAME_MAX = 4096
 };
@@ -23,10 +23,10 @@ typedef struct TokensFacts {
     int64_t bos_token_id, eos_token_id; /* -1: none */
     const char *tokenizer;
     const char *tokenizer_sha256;          /* 64 hex digits, or "" */
-    const TokenizerFiles *tokenizer_files; /* as Hugging Face reads them, if the file has them */
+    const TokenizerFiles *tokenizer_files; /* Hugging Face's tokenizer files; without content if the file has none */
     const uint64_t *doc_ends;              /* [documents], strictly increasing, the last is `tokens` */
     const uint32_t *chunk_crc32;           /* [chunks]; NULL when the file has none */
-    int64_t stored_bytes;                  /* of all chunks, as compressed */
+    int64_t stored_bytes;                  /* compressed size of all chunks */
     int64_t file_bytes;
 } TokensFacts;
 

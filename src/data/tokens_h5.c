@@ -14,12 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* HDF5 is not re-entrant in every build of it; inflating, the slow part, is done outside of it. */
+/* Many builds of HDF5 are not thread-safe, so one thread at a time calls it. Inflating, the slow part, is done outside
+ * of the lock. */
 static pthread_mutex_t hdf5_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void hdf5_enter(void) {
     pthread_mutex_lock(&hdf5_lock);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* its stack of errors says nothing to a user; we say what is wrong */
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* do not print HDF5's error stack: the messages here are clearer */
 }
 
 static void hdf5_leave(void) { pthread_mutex_unlock(&hdf5_lock); }
@@ -38,7 +39,7 @@ static void close_handles(TokensFile *file) {
     file->tokens = file->file = -1;
 }
 
-/* All that HDF5 is asked about a file before its chunks are read. */
+/* Everything that HDF5 does with a file before chunks are read; run in a child process by tokens_probe. */
 static void open_and_check(void *argument) {
     TokensFile *file = argument;
     file->file = open_hdf5(file->path);
@@ -66,7 +67,7 @@ static Status open_file(TokensFile *file) {
     file->facts.file_bytes = (int64_t)file->identity.st_size;
     if (file->facts.file_bytes == 0) return tokens_refuse(file, "is empty");
     if (log_rank() == 0 && !tokens_probe(open_and_check, file, file->facts.file_bytes))
-        return tokens_refuse(file, "is damaged: HDF5 crashes or never ends when it opens it; build it again");
+        return tokens_refuse(file, "is damaged: opening it crashes or hangs HDF5; build it again");
     file->file = open_hdf5(file->path);
     if (file->file >= 0) return OK;
     if (H5Fis_hdf5(file->path) > 0)
@@ -135,7 +136,7 @@ static void scratch_grow(unsigned char **memory, int64_t *capacity, int64_t need
 static Status check_identity(TokensFile *file) {
     struct stat now;
     if (stat(file->path, &now)) {
-        log_error("%s: is gone while in use: %s; put it back and resume", file->path, strerror(errno));
+        log_error("%s: has disappeared while in use: %s; put it back and resume", file->path, strerror(errno));
         return IO_ERROR;
     }
     const struct stat *then = &file->identity;
@@ -153,8 +154,8 @@ static Status damaged(const TokensFile *file, int64_t chunk, const char *problem
                          (long long)(first + tokens_in_chunk(file, chunk) - 1), problem);
 }
 
-/* The size that H5Dread_chunk will read. For chunks without filters H5Dget_chunk_storage_size answers with that of a
- * whole chunk, whatever the file says; what goes through the file's table chunk by chunk (slower) tells the truth. */
+/* The number of bytes that H5Dread_chunk will write. For chunks without filters H5Dget_chunk_storage_size returns the
+ * nominal size, whatever the file says. H5Dget_chunk_info_by_coord is slower but returns the size in the file. */
 static bool stored_size(const TokensFile *file, const hsize_t *offset, hsize_t *size) {
     if (file->codec.shuffle || file->codec.deflate) return H5Dget_chunk_storage_size(file->tokens, offset, size) >= 0;
     unsigned mask;
@@ -162,7 +163,8 @@ static bool stored_size(const TokensFile *file, const hsize_t *offset, hsize_t *
     return H5Dget_chunk_info_by_coord(file->tokens, offset, &mask, &address, size) >= 0;
 }
 
-/* The chunk as stored. One more try on a fresh handle: a server's restart makes NFS handles stale. */
+/* Reads a chunk as it is stored. On failure the file is opened again for a second attempt: NFS handles become stale
+ * when the server restarts. */
 static Status read_stored(TokensFile *file, int64_t chunk, unsigned char *stored, uint32_t *skipped_filters) {
     hsize_t offset = (hsize_t)(chunk * file->facts.chunk_tokens), size = 0;
     bool sized = false, done = false;
@@ -179,7 +181,8 @@ static Status read_stored(TokensFile *file, int64_t chunk, unsigned char *stored
     }
     hdf5_leave();
     if (done) return OK;
-    if (sized && size != file->stored_size[chunk]) return damaged(file, chunk, "the file gives two sizes for it");
+    if (sized && size != file->stored_size[chunk])
+        return damaged(file, chunk, "the file states two different sizes for it");
     log_error("%s: chunk %lld of /tokens cannot be read; check the disk, then resume", file->path, (long long)chunk);
     return IO_ERROR;
 }
@@ -197,7 +200,7 @@ static uint32_t largest_token(const void *tokens, int width, int64_t count) {
     return largest;
 }
 
-/* A chunk that matches its CRC-32 is as it was written: then the attribute is wrong, for all chunks, and said once. */
+/* If the chunk matches its CRC-32 it is as it was written, and the attribute is wrong: logged once for all chunks. */
 static Status outside_vocabulary(TokensFile *file, int64_t chunk, uint32_t token) {
     const long long vocabulary = (long long)file->facts.vocab_size;
     char text[160];
@@ -215,7 +218,7 @@ static Status outside_vocabulary(TokensFile *file, int64_t chunk, uint32_t token
     return damaged(file, chunk, text);
 }
 
-/* A filter that did not make a chunk smaller may have been left out by the writer: bit i of the mask for filter i. */
+/* A writer may skip a filter that does not make a chunk smaller: bit i of the mask stands for filter i. */
 static ChunkCodec codec_of_chunk(const TokensFile *file, uint32_t skipped_filters) {
     ChunkCodec codec = file->codec;
     int place = 0;

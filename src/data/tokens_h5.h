@@ -1,8 +1,8 @@
-/* One file of tokens (docs/data-format.md), opened strictly and read chunk by chunk.
+/* Reads a token file (docs/data-format.md) chunk by chunk and checks all of it.
  *
  * HDF5 itself returns zeros for a chunk that is missing or whose address is damaged, and follows links into other
- * files. So nothing is taken on trust: what the file may consist of is checked when it is opened, what a chunk holds is
- * checked against the file's own table of CRC-32 each time it is read. */
+ * files. Therefore the structure of the file is checked when it is opened, and every chunk is compared with the table
+ * /chunk_crc32 each time it is read. */
 #ifndef FLAME_DATA_TOKENS_H5_H
 #define FLAME_DATA_TOKENS_H5_H
 
@@ -13,29 +13,29 @@
 
 typedef struct TokensFile TokensFile;
 
-/* Opens and checks. BAD_INPUT or IO_ERROR, logged with file, place, and what to do. A file without /chunk_crc32 is
- * accepted with a warning. */
+/* Opens the file and checks its structure. BAD_INPUT or IO_ERROR, after a message with what is wrong and what to do. A
+ * file without /chunk_crc32 is accepted with a warning. */
 Status tokens_open(const char *path, TokensFile **file);
 void tokens_close(TokensFile *file);
 const TokensFacts *tokens_facts(const TokensFile *file);
-/* Are these one file, by whatever names? */
+/* Whether both are the same file, compared by inode. */
 bool tokens_same_file(const TokensFile *a, const TokensFile *b);
 
 /* Bytes of one decoded chunk: chunk_tokens * width. */
 int64_t tokens_chunk_bytes(const TokensFile *file);
-/* How many tokens chunk number `chunk` holds. */
+/* Number of tokens in a chunk: chunk_tokens, or fewer in the last one. */
 int64_t tokens_in_chunk(const TokensFile *file, int64_t chunk);
 
-/* Working memory of one thread. Start with all zero; grows as needed. */
+/* Working memory of one thread. Initialise with zeros; it grows as needed. */
 typedef struct TokensScratch {
     unsigned char *stored, *shuffled;
     int64_t stored_capacity, shuffled_capacity;
 } TokensScratch;
 void tokens_scratch_free(TokensScratch *scratch);
 
-/* Reads, inflates and checks one chunk into `tokens` (tokens_chunk_bytes; uint16_t or uint32_t by width; what lies
- * behind the file's last token is unspecified). Any number of threads, each with its own scratch. BAD_INPUT: damaged,
- * IO_ERROR: cannot be read, or the file is no longer the one that was opened. Logged with the chunk's number. */
+/* Reads, inflates and checks one chunk. tokens: [tokens_chunk_bytes], uint16_t or uint32_t by width; the rest after the
+ * last token of the file is undefined. Thread-safe, if each thread has its own scratch. BAD_INPUT if the chunk is
+ * damaged; IO_ERROR if it cannot be read or the file was replaced. Both are logged with the number of the chunk. */
 Status tokens_read_chunk(TokensFile *file, int64_t chunk, TokensScratch *scratch, void *tokens);
 
 #endif

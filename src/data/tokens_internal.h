@@ -1,4 +1,5 @@
-/* Shared by the two halves of the token reader: the rules (tokens_check.c) and the reading (tokens_h5.c). */
+/* Shared by the parts of the token reader: the rules of the format (tokens_check.c, tokens_tokenizer.c) and the reading
+ * of chunks (tokens_h5.c). */
 #ifndef FLAME_DATA_TOKENS_INTERNAL_H
 #define FLAME_DATA_TOKENS_INTERNAL_H
 
@@ -17,29 +18,29 @@ typedef struct TokensFile {
     char path[TOKENS_NAME_MAX], tokenizer[TOKENS_NAME_MAX], tokenizer_sha256[65];
     hid_t file, tokens;
     ChunkCodec codec;
-    struct stat identity;
+    struct stat identity; /* at the time of opening, to notice that the file is replaced */
     uint64_t *doc_ends;
     TokenizerFiles tokenizer_files;
     uint32_t *chunk_crc32;
-    uint32_t *stored_size;       /* [chunks] bytes as compressed */
-    atomic_bool told_vocabulary; /* that the attribute is too small */
+    uint32_t *stored_size;       /* [chunks], compressed bytes */
+    atomic_bool told_vocabulary; /* the error about a too small vocab_size has been logged */
 } TokensFile;
 
 /* Logs "path: ..." as an error; always BAD_INPUT. */
 Status tokens_refuse(const TokensFile *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Attribute `name` of the root: one integer within the bounds. */
+/* Reads attribute `name` of the root, one integer. BAD_INPUT if it is missing or outside minimum .. maximum. */
 Status tokens_read_integer(TokensFile *file, const char *name, int64_t minimum, int64_t maximum, int64_t *value);
-/* All of a small 1-D data set, as it stands in memory, into new memory. expected: its entries, 0: any, up to
- * `largest`. */
+/* Reads a whole 1-D data set of `width`-byte unsigned integers into new memory, which the caller frees. BAD_INPUT if it
+ * has more than `largest` entries, or other than `expected` (0: any number). */
 Status tokens_read_table(TokensFile *file, const char *name, hid_t memory_type, size_t width, int64_t expected,
                          int64_t largest, void **table, int64_t *count);
 
-/* The tokenizer's files, if the file has them (tokens_tokenizer.c). */
+/* Reads and checks the group /tokenizer, if there is one. */
 Status tokens_check_tokenizer(TokensFile *file);
 
-/* Every rule of the format but those on the content of chunks. file->file is open; fills facts and tables, which stay
- * the file's. Called with the HDF5 lock held. */
+/* Checks every rule of the format except those about the contents of chunks, and fills facts and tables, which `file`
+ * owns. file->file is open. Called with the HDF5 lock held. */
 Status tokens_check(TokensFile *file);
 
 #endif

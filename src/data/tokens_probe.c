@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Half a second, and a second for each of the first 60 MB: a hundred times of what good files take. */
+/* The limit: half a second, plus one second per MB up to 60. Sound files need a hundredth of it. */
 enum { BASE_MICROSECONDS = 500 * 1000, BYTES_PER_SECOND = 1000 * 1000, SECONDS_MAX = 60 };
 
 static void limit_processor_time(int64_t file_bytes) {
@@ -19,7 +19,7 @@ static void limit_processor_time(int64_t file_bytes) {
     setitimer(ITIMER_PROF, &limit, NULL);
 }
 
-/* A crash is the answer, nothing to report: no handlers, no message of libc, no core file. */
+/* A crash is an expected result: default handlers, no output, no core file. */
 static void die_quietly(void) {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     for (int i = 0; i < (int)(sizeof crashes / sizeof *crashes); i++) signal(crashes[i], SIG_DFL);

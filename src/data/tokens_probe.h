@@ -1,15 +1,15 @@
-/* Does opening a file end the process? HDF5 1.10 divides by numbers of the file, follows its addresses and goes round
- * its circles, so that some damaged files crash it or keep it busy for ever. */
+/* Tests in a child process whether opening a damaged file crashes or hangs HDF5. HDF5 1.10 divides by numbers from the
+ * file and follows addresses in it without checking them. */
 #ifndef FLAME_DATA_TOKENS_PROBE_H
 #define FLAME_DATA_TOKENS_PROBE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Calls use(argument) in a child process. False if that does not come to its end: it crashes, or takes more processor
- * time than a file of `file_bytes` can need. What it logs is not seen, what it changes is lost. True if no process can
- * be made: nothing is known then. Forking a rank is safe as long as no large message has made the network's library pin
- * the heap: files are opened at the start, and only rank 0 probes them. */
+/* Calls use(argument) in a child process. False if it crashes or exceeds a limit of processor time, which depends on
+ * `file_bytes`. Its output is discarded, and so are its changes of memory. True also if fork fails: then nothing is
+ * known. Forking an MPI rank is safe before the network's library pins pages of the heap, that is before large messages
+ * are sent: files are opened at the start, and only rank 0 probes them. */
 bool tokens_probe(void (*use)(void *argument), void *argument, int64_t file_bytes);
 
 #endif

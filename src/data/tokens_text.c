@@ -7,12 +7,12 @@
 #include "base/check.h"
 #include "base/files.h"
 
-/* What an attribute stores of a string of variable length: its length (4 bytes), the address of its heap (8) and its
- * number in the heap (4), little-endian. */
+/* The reference to a string of variable length, as an attribute stores it, little-endian:
+ *     length (4 bytes) | address of the heap (8) | number of the object in the heap (4) */
 enum { REFERENCE_BYTES = 16 };
 
-/* A heap: "GCOL", version, 3 bytes of nothing, size (8 bytes), then objects, each behind a header of number (2),
- * references (2), 4 bytes of nothing and size (8). An object's bytes are padded to a multiple of 8. */
+/* A heap:   "GCOL" | version (1) | reserved (3) | size of the heap (8) | objects
+ * An object: number (2) | reference count (2) | reserved (4) | size (8) | data, padded to a multiple of 8 */
 enum { HEAP_HEADER = 16, OBJECT_HEADER = 16, HEAP_BYTES_MAX = 1 << 24 };
 
 static uint64_t little_endian(const unsigned char *bytes, int count) {
@@ -21,7 +21,7 @@ static uint64_t little_endian(const unsigned char *bytes, int count) {
     return value;
 }
 
-/* A conversion that converts nothing: HDF5 hands over the reference as it is stored. */
+/* An HDF5 type conversion that leaves the bytes alone, so that H5Aread returns the reference as it is stored. */
 static herr_t keep_reference(hid_t from, hid_t to, H5T_cdata_t *data, size_t count, size_t stride, size_t other_stride,
                              void *values, void *background, hid_t transfer) {
     (void)to, (void)count, (void)stride, (void)other_stride, (void)values, (void)background, (void)transfer;
@@ -29,7 +29,7 @@ static herr_t keep_reference(hid_t from, hid_t to, H5T_cdata_t *data, size_t cou
     return data->command != H5T_CONV_CONV || H5Tget_size(from) == REFERENCE_BYTES ? 0 : -1;
 }
 
-/* The type as which an attribute with a string of variable length is read. Made once; HDF5 frees it at the end. */
+/* The memory type for reading references. Created once; HDF5 frees it at exit. */
 static hid_t reference_type(void) {
     static hid_t type = -1;
     if (H5Iis_valid(type) > 0) return type;
@@ -41,7 +41,7 @@ static hid_t reference_type(void) {
     return type;
 }
 
-/* The object's bytes in a heap of `bytes` bytes; NULL if it is not there. */
+/* The data of object `number` in a heap of `bytes` bytes, and their length; NULL if it is not there. */
 static const unsigned char *find_object(const unsigned char *heap, uint64_t bytes, uint64_t number, uint64_t *length) {
     for (uint64_t at = HEAP_HEADER; bytes - at >= OBJECT_HEADER;) {
         const unsigned char *object = heap + at;
@@ -56,7 +56,7 @@ static const unsigned char *find_object(const unsigned char *heap, uint64_t byte
     return NULL;
 }
 
-/* The heap at `address`, whole, in new memory; NULL if there is none. */
+/* Reads the whole heap at `address` into new memory; NULL if there is none. */
 static unsigned char *read_heap(int fd, uint64_t address, uint64_t *bytes) {
     unsigned char header[HEAP_HEADER];
     if (address > INT64_MAX || file_read(fd, header, HEAP_HEADER, (int64_t)address)) return NULL;

@@ -1,4 +1,4 @@
-/* The tokenizer in a token file: /tokenizer/NAME, each the bytes of one file. */
+/* The tokenizer in a token file: data set /tokenizer/NAME holds the bytes of file NAME. */
 #include "data/tokens_internal.h"
 
 #include <stdio.h>

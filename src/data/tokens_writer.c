@@ -13,10 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH_CHUNKS = 16, TABLE_CHUNK = 8192 }; /* chunks that are deflated at a time, on all cores */
+enum { BATCH_CHUNKS = 16 };  /* chunks that are deflated at a time, in parallel */
+enum { TABLE_CHUNK = 8192 }; /* entries per chunk of the small data sets */
 enum { SIGNALS_WRITERS = 4 };
 
-/* What a signal has to take away: set and cleared by the writers, read by the handler. */
+/* Files that a signal handler must remove, set and cleared by the writers. NULL: free. */
 static char *volatile temporary_files[SIGNALS_WRITERS];
 
 struct TokensWriter {
@@ -24,8 +25,8 @@ struct TokensWriter {
     char path[TOKENS_NAME_MAX], temporary[TOKENS_NAME_MAX + 32];
     hid_t file, tokens;
     ChunkCodec codec;
-    unsigned char *batch;   /* [BATCH_CHUNKS][codec.bytes] tokens that are not written yet */
-    int64_t batch_tokens;   /* how many those are */
+    unsigned char *batch;   /* [BATCH_CHUNKS][codec.bytes], tokens that are not written yet */
+    int64_t batch_tokens;   /* number of tokens in `batch` */
     int64_t written_tokens; /* before the batch; a multiple of chunk_tokens */
     unsigned char *planes, *stored;
     int64_t stored_size[BATCH_CHUNKS];
@@ -60,18 +61,18 @@ static void *grow(void *array, int64_t used, int64_t *capacity, size_t size) {
     return array;
 }
 
-/* An empty file, and the folders above it, made here because HDF5 does not say why it could not. */
+/* Creates an empty file and the folders above it, because HDF5 does not report why it could not. */
 static Status create_empty(const TokensWriter *writer) {
     int descriptor;
-    remove(writer->temporary); /* of a dead process with this number */
+    remove(writer->temporary); /* left by a dead process with the same number */
     int error = folder_create_above(writer->temporary);
     if (!error) error = file_create(writer->temporary, &descriptor);
     if (!error) error = file_close(descriptor);
-    if (error) log_error("%s: cannot be made: %s", writer->path, strerror(error));
+    if (error) log_error("%s: cannot be created: %s", writer->path, strerror(error));
     return error ? IO_ERROR : OK;
 }
 
-/* Metadata with checksums (HDF5 1.10 and later), so that damage there is more often an error than a wrong answer. */
+/* HDF5 1.10's format has checksums of its metadata, so that more kinds of damage are found. */
 static hid_t create_hdf5(const char *path) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
@@ -148,7 +149,7 @@ Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **res
     return OK;
 }
 
-/* Deflates the batch on all cores, then writes it in order. The last chunk may be partly filled; its rest is zero. */
+/* Deflates the chunks of the batch in parallel and writes them in order. The last chunk is padded with zeros. */
 static Status write_batch(TokensWriter *writer) {
     const ChunkCodec *codec = &writer->codec;
     int64_t length = writer->options.chunk_tokens, stored_max = chunk_stored_max(codec);
@@ -260,7 +261,7 @@ static bool write_tokenizer(const TokensWriter *writer) {
     return done && write_integer(writer, "tokenizer_crc32", tokenizer_files_crc(files));
 }
 
-/* Everything else first and flushed, then `complete`: a file that has it has all of it. */
+/* Writes the attribute "complete" last, after a flush: a file that has it has everything else. */
 static bool write_tables(TokensWriter *writer) {
     const TokensWriterOptions *options = &writer->options;
     uint32_t crc = crc_update(0, writer->doc_ends, writer->documents * (int64_t)sizeof *writer->doc_ends);
@@ -296,7 +297,7 @@ Status tokens_writer_finish(TokensWriter *writer) {
     tokens_writer_end_document(writer);
     Status status = OK;
     if (writer->documents == 0) {
-        log_error("%s: not written, because there is no text for it", writer->path);
+        log_error("%s: not written: there is no text", writer->path);
         status = BAD_INPUT;
     }
     if (!status && writer->batch_tokens > 0) status = write_batch(writer);

@@ -291,7 +291,7 @@ static void unusable_options_and_files_are_refused(void **state) {
     assert_int_equal(symlink(files[0], link), 0);
     options.files = same;
     options.seq_len = 50;
-    expect_refusal(options, NULL, "link.h5: is listed twice (as file 1 and file 2,");
+    expect_refusal(options, NULL, "link.h5: is listed twice (file 1 and file 2 are both");
     options.files = files;
     options.probabilities = (double[]){1, -1};
     expect_refusal(options, NULL, "probability is negative");

@@ -344,7 +344,7 @@ static const Rule rules[] = {
     {"cut to a tenth", {.mangling = CUT_TO_A_TENTH}, BAD_INPUT, "cut off"},
     {"chunks overlap, no CRC", {.filters = PLAIN, .crc = NO_CRC, .mangling = OVERLAP}, BAD_INPUT, "overlap"},
     {"chunks overlap, CRC", {.filters = PLAIN, .mangling = OVERLAP}, BAD_INPUT, "chunk 1 of 3"},
-    {"chunk behind the end", {.filters = PLAIN, .crc = NO_CRC, .mangling = BEHIND_END}, BAD_INPUT, "behind the end"},
+    {"chunk behind the end", {.filters = PLAIN, .crc = NO_CRC, .mangling = BEHIND_END}, BAD_INPUT, "beyond the end"},
 };
 
 static void every_rule_of_the_format_is_enforced(void **state) {
@@ -527,7 +527,7 @@ static void a_writer_that_does_not_finish_leaves_nothing(void **state) {
     options.path = fixture_path("file/out.h5");
     capture_begin();
     assert_int_equal(tokens_writer_open(&options, &writer), IO_ERROR);
-    assert_mentions(capture_end(), "file/out.h5: cannot be made: Not a directory");
+    assert_mentions(capture_end(), "file/out.h5: cannot be created: Not a directory");
     options.path = path;
     options.force = true;
     capture_begin();

@@ -55,7 +55,7 @@ done
 rm "$work/validation.h5"
 code=0
 wait $job || code=$?
-[ $code = 3 ] && grep -q "is gone while in use" "$work/log" || { cat "$work/log"; fail "validation file vanished: exit code $code"; }
+[ $code = 3 ] && grep -q "has disappeared while in use" "$work/log" || { cat "$work/log"; fail "validation file vanished: exit code $code"; }
 last=$(losses "$work/gone" | tail -1 | cut -d' ' -f1)
 [ -e "$work/gone/checkpoint/step-$(printf %08d "$last")/state.json" ] || { tail "$work/log"; fail "validation file vanished: step $last is not saved"; }
 echo "validation is the same on 1 to 4 ranks and after a resume; a vanished file loses no step; NaN is refused"
