@@ -70,7 +70,7 @@ static void wanted_value(const Option *option, char text[256]) {
 static bool refuse_value(Parse *parse, const Option *option, const char *text) {
     char wanted[256];
     wanted_value(option, wanted);
-    return refuse(parse, "--%s wants %s, not \"%.80s\"", option->name, wanted, text);
+    return refuse(parse, "--%s must be %s, not \"%.80s\"", option->name, wanted, text);
 }
 
 static bool in_range(const Option *option, double value) {
@@ -205,7 +205,7 @@ static bool take_option(Parse *parse, const Option *option, const char *equals, 
         if (!set_value(parse, option, argv[++*i])) return false;
         taken++;
     }
-    return taken > 0 || refuse(parse, "--%s wants a value: --%s %s", option->name, option->name, option->value);
+    return taken > 0 || refuse(parse, "--%s needs a value: --%s %s", option->name, option->name, option->value);
 }
 
 static bool take_argument(Parse *parse, int argc, char **argv, int *i) {

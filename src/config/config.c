@@ -7,7 +7,7 @@
 #include "config/config_keys.h"
 #include "base/log.h"
 
-/* The top of the file: device and one mapping for each section. */
+/* The top level of a configuration: `device`, and one mapping per section. */
 typedef struct Sections {
     TrainConfig *config;
     const ConfigValue *of[CONFIG_SECTIONS], *model;
@@ -24,7 +24,7 @@ static Status find_sections(const ConfigValue *root, const KeyTable *tables, Sec
     return keys_apply(top, LENGTH(top), root, "", config_hints());
 }
 
-/* The path as it is, or beside the file that names it. */
+/* The path itself if it exists, else relative to the folder of the file that contains it. */
 static char *beside(const char *path, const char *file) {
     const char *slash = file ? strrchr(file, '/') : NULL;
     const size_t folder = slash && path[0] != '/' && access(path, F_OK) != 0 ? (size_t)(slash - file) + 1 : 0;
@@ -35,25 +35,25 @@ static char *beside(const char *path, const char *file) {
     return joined;
 }
 
-/* The keys of model.config's file, with the inline keys over them. */
+/* Reads the file model.config, if given, and overrides its keys with the inline ones. */
 static Status read_model(const ConfigValue *inline_keys, ConfigValue **model) {
     if (!inline_keys) {
         *model = config_value_new(VALUE_MAPPING, NULL, 0);
         return OK;
     }
     if (inline_keys->type != VALUE_MAPPING)
-        return config_error(inline_keys, "model wants keys and values, not this %s",
+        return config_error(inline_keys, "model must be a mapping of keys to values, not this %s",
                             value_type_name(inline_keys->type));
     const ConfigValue *config = config_value_get(inline_keys, "config");
     ConfigValue *keys = NULL;
     if (config && config->type != VALUE_NULL) {
-        if (config->type != VALUE_STRING) return config_error(config, "model.config wants the path of a config.json");
+        if (config->type != VALUE_STRING) return config_error(config, "model.config must be the path of a config.json");
         char *path = beside(config->text, config->file);
         const Status status = config_value_read(path, &keys);
         free(path);
         if (status != OK) return status;
         if (keys->type != VALUE_MAPPING) {
-            const Status refused = config_error(keys, "a model's configuration is a mapping of keys");
+            const Status refused = config_error(keys, "a model's configuration must be a mapping of keys to values");
             config_value_free(keys);
             return refused;
         }

@@ -7,44 +7,46 @@
 #include "base/check.h"
 #include "config/train_config.h"
 
-/* Reads `--config FILE` and the overrides `--section.key=value` or `--section.key value` in order; `argv` begins after
- * the program's name and command. A key that is given twice keeps the last value, and that is said. Checks each value,
- * not how they fit together (config_validate), nor the model's keys (its builder). On OK the caller frees with
- * config_free; else nothing is kept. USAGE for the command line, BAD_INPUT for what a key says, IO_ERROR if a file
- * cannot be read; one log_error, which is printed once where all ranks read the same: the caller lets the ranks agree
- * on the status. */
+/* Reads `--config FILE`, then applies the overrides `--section.key=value` or `--section.key value` in order; `argv`
+ * begins after the program's name and command. If a key is given twice the last value is used, with a warning. Checks
+ * each value by itself; config_validate checks their combination, and the model's builder the keys of `model`. On OK
+ * the caller frees *config with config_free. USAGE if the command line is wrong, BAD_INPUT if the file is, IO_ERROR if
+ * it cannot be read; one log_error. Not collective: the ranks must agree on the status afterwards. */
 Status config_load(int argc, char **argv, TrainConfig *config);
-/* The same from a tree, which stays the caller's (a checkpoint's config.yaml, tests). */
+/* The same from a tree, such as a checkpoint's config.yaml. The caller keeps the tree. */
 Status config_from_value(const ConfigValue *root, TrainConfig *config);
 void config_free(TrainConfig *config);
-/* The first half of config_load: the file that --option names, with the overrides put over it, as one tree, which
- * becomes the caller's. No key is checked. */
+/* The first half of config_load: reads the file given by --OPTION and applies the overrides to it. Keys are not
+ * checked. The caller frees *root. */
 Status config_read_arguments(int argc, char **argv, const char *option, ConfigValue **root);
 
-/* Says what `device: auto` came to, cpu or cuda, and sets the keys that follow from it. */
+/* Sets the device that `auto` was resolved to, "cpu" or "cuda", and the defaults that depend on it. */
 void config_set_device(TrainConfig *config, const char *device);
 
-/* n, if every n-th block is computed again; 0: all blocks alike. */
+/* n if the backward recomputes every n-th block; 0 if it treats all blocks alike. */
 int64_t config_recompute_every(const ActivationCheckpointConfig *config);
 
-/* Whether the degrees of data parallelism make so many ranks. BAD_INPUT after one log_error. */
+/* Checks that the degrees of data parallelism multiply to the number of ranks. BAD_INPUT after one log_error. */
 Status config_check_mesh(const TrainingConfig *training, int world_size);
-/* What only shows when keys are seen together, and with the number of ranks. BAD_INPUT after one log_error. */
+/* Checks what depends on several keys or on the number of ranks. BAD_INPUT after one log_error. */
 Status config_validate(const TrainConfig *config, int world_size);
-/* The part of it that is about numbers of ranks, sequences and steps: for what reads no data and writes no folder. */
+/* The part of config_validate about ranks, batches and steps, for commands that need neither data nor a folder. */
 Status config_validate_sizes(const TrainConfig *config, int world_size);
 
-/* The effective configuration as YAML that loads back to the same one; model.config is written out in place. */
+/* Writes the effective configuration as YAML that loads to the same configuration. The keys of the file model.config
+ * are written out. */
 void config_write(FILE *file, const TrainConfig *config);
 /* The same in new memory. */
 char *config_text(const TrainConfig *config);
 
-/* Every key of a section (NULL: of all) with type, default, range and meaning. False if there is no such section. */
+/* Prints every key of a section (NULL: of all) with type, default, range and meaning. False if there is no such
+ * section.
+ */
 bool config_help(FILE *file, const char *section);
-/* Whether config_load has an answer to --name: "config", a key, or the last part of one. */
+/* Whether --NAME belongs to config_load: "config", a key (training.steps), or its last part (steps). */
 bool config_knows(const char *name);
 
-/* All known keys of all sections, and flame's keys that have no meaning here, for errors about unknown ones. */
+/* All known keys and flame's retired keys, for errors about unknown keys. */
 const KeyHints *config_hints(void);
 
 #endif

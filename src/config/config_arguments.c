@@ -1,4 +1,4 @@
-/* The command line: --config FILE, and overrides that become part of the tree before it is read. */
+/* The command line: reads the file of --config and applies the overrides to its tree. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,8 @@ typedef struct Argument {
     const char *value; /* NULL: none */
 } Argument;
 
-/* Known keys have one dot (device none); those of the model may lie deeper. */
+/* Known keys have the form SECTION.KEY, or "device"; keys of the model may have more parts and are not looked up here.
+ */
 static const Key *find_key(const char *name) {
     const KeyHints *hints = config_hints();
     const char *dot = strchr(name, '.');
@@ -33,8 +34,8 @@ bool config_knows(const char *name) {
 
 static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
 
-/* Whether a key can stand without a value: --training.varlen is --training.varlen=true, as in flame. So may what is not
- * a key, so that --training.compile and --seqlen get the answer that they get with a value. */
+/* Whether an option may be given without a value: --training.varlen means --training.varlen=true, as in flame. Unknown
+ * options are allowed too, so that the error is about their name and not about the missing value. */
 static bool is_switch(const char *name) {
     const Key *key = find_key(name);
     if (key) return type_of(key) == KEY_BOOLEAN;
@@ -51,7 +52,7 @@ __attribute__((format(printf, 1, 2))) static Status usage(const char *format, ..
     return USAGE;
 }
 
-/* argv[*i], and argv[*i + 1] if the value stands there. */
+/* Parses the option argv[*i]. If its value is the next argument, advances *i to it. */
 static Status take_argument(int argc, char **argv, int *i, Argument *argument) {
     const char *text = argv[*i];
     if (strncmp(text, "--", 2) != 0 || !text[2] || text[2] == '=')
@@ -66,7 +67,7 @@ static Status take_argument(int argc, char **argv, int *i, Argument *argument) {
     else if (is_switch(argument->name))
         argument->value = "true";
     if (argument->value && argument->value[0]) return OK;
-    const Status status = usage("--%.80s wants a value: --%.80s=VALUE", argument->name, argument->name);
+    const Status status = usage("--%.80s needs a value: --%.80s=VALUE", argument->name, argument->name);
     free(argument->name);
     return status;
 }
@@ -85,7 +86,7 @@ static ConfigValue *split_at_commas(const char *text, bool strings) {
     return list;
 }
 
-/* A text stays as it is, a list may be written with commas, and what is in brackets is YAML. */
+/* Parses a value: strings are taken literally, values in brackets are YAML, other lists may be separated by commas. */
 static Status read_argument(const Argument *argument, ConfigValue **value) {
     const Key *key = find_key(argument->name);
     const KeyType type = key ? type_of(key) : KEY_VALUE;
@@ -102,7 +103,7 @@ static Status read_argument(const Argument *argument, ConfigValue **value) {
     return OK;
 }
 
-/* Puts the value at its dotted name, opening mappings on the way. */
+/* Stores the value under its dotted name and creates the mappings on the way. */
 static Status place_argument(ConfigValue *root, const char *name, ConfigValue *value) {
     char *path = strdup(name);
     CHECK(path, "no memory for the command line");
@@ -127,7 +128,7 @@ static Status place_argument(ConfigValue *root, const char *name, ConfigValue *v
     return OK;
 }
 
-/* A name without a section: say which one it belongs to. */
+/* Refuses an option without a section and suggests the full name. */
 static Status refuse_bare(const char *name) {
     const KeyHints *hints = config_hints();
     for (int t = 1; t < hints->table_count; t++)
@@ -141,7 +142,7 @@ static Status refuse_bare(const char *name) {
     return usage("unknown option --%.80s; flame-c train --help lists all", name);
 }
 
-/* The file that `option` names; the overrides are only looked at, since they go over it. */
+/* Reads the file given by --OPTION. Checks the syntax of the overrides, but does not apply them yet. */
 static Status read_file(int argc, char **argv, const char *option, ConfigValue **root) {
     const char *path = NULL;
     Status status = OK;
@@ -164,8 +165,8 @@ static Status read_file(int argc, char **argv, const char *option, ConfigValue *
     }
     status = config_value_read(path, root);
     if (status != OK || (*root)->type == VALUE_MAPPING) return status;
-    status = config_error(*root, "a configuration is made of sections with keys, not of a %s",
-                          value_type_name((*root)->type));
+    status =
+        config_error(*root, "a configuration must be a mapping of sections, not a %s", value_type_name((*root)->type));
     config_value_free(*root);
     return status;
 }

@@ -1,4 +1,4 @@
-/* A configuration file as text, and the reader that its name asks for. */
+/* Reads a configuration file and parses it by the suffix of its name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static Status refuse(const char *path, Status status, const char *why) {
     return status;
 }
 
-/* Reads until the end or one byte beyond the limit, which also ends files that say nothing of their size. */
+/* Reads at most one byte more than the limit, because fstat reports size 0 for some files. */
 static Status read_text(const char *path, char **text, size_t *bytes) {
     const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return refuse(path, errno == ENOENT ? BAD_INPUT : IO_ERROR, strerror(errno));
@@ -23,9 +23,9 @@ static Status read_text(const char *path, char **text, size_t *bytes) {
     if (fstat(fd, &about) != 0)
         status = refuse(path, IO_ERROR, strerror(errno));
     else if (S_ISDIR(about.st_mode))
-        status = refuse(path, BAD_INPUT, "is a folder; a configuration file is wanted");
+        status = refuse(path, BAD_INPUT, "is a folder, not a configuration file");
     else if (!S_ISREG(about.st_mode))
-        status = refuse(path, BAD_INPUT, "is not a regular file; a configuration file is wanted");
+        status = refuse(path, BAD_INPUT, "is not a regular file, so it cannot be a configuration");
     else if (about.st_size > CONFIG_BYTES)
         status = refuse(path, BAD_INPUT, "is larger than 1 MiB, which no configuration needs");
     char *buffer = malloc(CONFIG_BYTES + 1);

@@ -1,6 +1,5 @@
-/* JSON by jansson, in the dialect of Python's json module: a bare Infinity, -Infinity or NaN is a real number, and so
- * is
- * {"__float__": "Infinity"}, as newer releases of transformers write it. */
+/* Parses JSON with jansson. Like Python's json module it accepts bare Infinity, -Infinity and NaN. Newer releases of
+ * transformers write {"__float__": "Infinity"} instead, which is read as the same number. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,7 @@
 static const char *const specials[] = {"-Infinity", "Infinity", "NaN"};
 static const double special_values[] = {-INFINITY, INFINITY, NAN};
 
-/* The text with each bare special number as {"__float__": ...}, on the same line. */
+/* Copies the text and replaces each bare special number by {"__float__": ...}, keeping line numbers. */
 static char *spell_specials(const char *text, size_t bytes, size_t *new_bytes) {
     char *spelled = malloc(bytes * 8 + 1); /* NaN: 3 bytes become 19 */
     CHECK(spelled, "no memory to read JSON");
@@ -38,8 +37,8 @@ static char *spell_specials(const char *text, size_t bytes, size_t *new_bytes) {
     return spelled;
 }
 
-/* jansson does not say where a value stood: a cursor follows the text, which is known to be valid, in the same order.
- */
+/* jansson does not report line numbers. While its tree is traversed, this cursor moves through the text, which is known
+ * to be valid, from value to value. */
 typedef struct Cursor {
     const char *at, *end;
     int line;
@@ -64,7 +63,7 @@ static void skip_scalar(Cursor *cursor) {
 
 static ConfigValue *from_json(Cursor *cursor, const json_t *json, int depth);
 
-/* The number that {"__float__": text} stands for. */
+/* Whether the object is {"__float__": TEXT} with a known text; *number receives its value. */
 static bool special_number(const json_t *json, double *number) {
     const char *text = json_string_value(json_object_get(json, "__float__"));
     if (!text || json_object_size(json) != 1) return false;

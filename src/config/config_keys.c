@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* Steps, sequences, tokens: a double holds them exactly. */
+/* Upper bound of numbers of steps, sequences and tokens; a double represents all integers below it. */
 #define MANY      1e15
 #define AT(field) offsetof(TrainConfig, field)
 

@@ -7,7 +7,9 @@
 
 enum { CONFIG_SECTIONS = 10 };
 
-/* The tables with the places of `config` (NULL: names only), device first, which stands in no section. */
+/* Fills in the tables of all sections, with the fields of `config` (NULL: names only). Table 0 is the top level:
+ * device.
+ */
 void config_tables(TrainConfig *config, KeyTable tables[CONFIG_SECTIONS]);
 
 #endif

@@ -1,5 +1,5 @@
-/* TOML, as far as flame's configurations go: sections, and keys with texts on one line, numbers, booleans and lists of
- * them. Names in quotes, dates, tables in braces or double brackets and texts over several lines are refused. */
+/* Parses the subset of TOML that flame's configurations use: sections, and keys with single-line strings, numbers,
+ * booleans and lists of these. Refuses quoted names, dates, inline tables, arrays of tables and multi-line strings. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(Reader *r, const char *
 
 static void skip_blanks(Reader *r) { r->at += strspn(r->at, " \t"); }
 
-/* To the next sign of a list, over comments and lines. */
+/* Skips blanks, comments and line breaks. */
 static void skip_lines(Reader *r) {
     for (;; r->at++) {
         r->at += strspn(r->at, " \t\r");
@@ -42,19 +42,19 @@ static bool end_line(Reader *r) {
     skip_blanks(r);
     if (*r->at == '#') r->at += strcspn(r->at, "\n");
     if (*r->at == '\r') r->at++;
-    if (*r->at && *r->at != '\n') return refuse(r, "is not TOML that flame uses: \"%.20s\" after the value", r->at);
+    if (*r->at && *r->at != '\n') return refuse(r, "unexpected \"%.20s\" after the value", r->at);
     if (*r->at) r->at++, r->line++;
     return true;
 }
 
-/* One of the escapes of a text in double quotes; the sign it stands for, or 0. */
+/* The character that an escape \c in double quotes stands for; 0 if it is not supported. */
 static char escaped(char c) {
     static const char letters[] = "\"\\nt", meanings[] = "\"\\\n\t";
     const char *letter = c ? strchr(letters, c) : NULL;
     return letter ? meanings[letter - letters] : 0;
 }
 
-/* The text in quotes at r->at, which the caller frees, or NULL. */
+/* Reads the quoted string at r->at. The caller frees it; NULL on error. */
 static char *read_quoted(Reader *r) {
     const char quote = *r->at++;
     char *text = calloc(1, strcspn(r->at, "\n") + 1), *end = text;
@@ -64,8 +64,8 @@ static char *read_quoted(Reader *r) {
         if (escape) r->at++;
         *end++ = escape ? escaped(*r->at) : *r->at;
         if (*r->at && *r->at != '\n' && end[-1]) continue;
-        refuse(r, escape ? "this escape in a text is not known; known are \\\" \\\\ \\n \\t"
-                         : "a text does not end on its line");
+        refuse(r, escape ? "unknown escape in a string; use one of \\\" \\\\ \\n \\t"
+                         : "the closing quote of a string is missing");
         free(text);
         return NULL;
     }
@@ -73,7 +73,7 @@ static char *read_quoted(Reader *r) {
     return text;
 }
 
-/* A number or a boolean. TOML may write 20_480 and +1. */
+/* Reads a number or a boolean. TOML allows 20_480 and +1. */
 static ConfigValue *read_bare(Reader *r) {
     char word[64] = "";
     size_t used = 0;
@@ -82,7 +82,8 @@ static ConfigValue *read_bare(Reader *r) {
         if (r->at[i] != '_' && !(i == 0 && r->at[i] == '+')) word[used++] = r->at[i];
     ConfigValue *value = config_value_plain(word, r->file, r->line);
     if (length == 0 || length >= sizeof word || value->type < VALUE_BOOL || value->type > VALUE_REAL) {
-        refuse(r, "%.*s is no TOML that flame uses; a text stands in quotes", (int)(length < 60 ? length : 60), r->at);
+        refuse(r, "\"%.*s\" is not a number or boolean; put strings in quotes", (int)(length < 60 ? length : 60),
+               r->at);
         config_value_free(value);
         return NULL;
     }
@@ -106,7 +107,7 @@ static ConfigValue *read_list(Reader *r, int depth) {
         if (item && *r->at == ',')
             r->at++;
         else if (item && *r->at != ']')
-            refuse(r, "a list wants a comma or ] here");
+            refuse(r, "expected a comma or ] in this list");
         if (r->status == OK) continue;
         config_value_free(list);
         return NULL;
@@ -119,7 +120,7 @@ static ConfigValue *read_value(Reader *r, int depth) {
     if (*r->at == '[') return read_list(r, depth);
     if (*r->at != '"' && *r->at != '\'') return read_bare(r);
     if (strncmp(r->at, "\"\"\"", 3) == 0 || strncmp(r->at, "'''", 3) == 0) {
-        refuse(r, "texts over several lines are not accepted");
+        refuse(r, "multi-line strings are not supported");
         return NULL;
     }
     char *text = read_quoted(r);
@@ -128,8 +129,8 @@ static ConfigValue *read_value(Reader *r, int depth) {
     return value;
 }
 
-/* Reads a.b.c up to the sign that ends it and opens the mappings of all but the last part, which it leaves in `key`.
- * NULL if there is no such name. */
+/* Reads a dotted name such as a.b.c. Creates the mappings a and a.b as needed, stores "c" in `key` and returns the
+ * mapping a.b. NULL on error. */
 static ConfigValue *read_path(Reader *r, ConfigValue *mapping, char key[KEY_BYTES + 1]) {
     for (;;) {
         skip_blanks(r);
@@ -138,7 +139,7 @@ static ConfigValue *read_path(Reader *r, ConfigValue *mapping, char key[KEY_BYTE
         r->at += length;
         skip_blanks(r);
         if (length == 0 || length > KEY_BYTES) {
-            refuse(r, "is not TOML that flame uses: a name without quotes is wanted here");
+            refuse(r, "expected a name without quotes");
             return NULL;
         }
         if (*r->at != '.') return mapping;
@@ -146,7 +147,7 @@ static ConfigValue *read_path(Reader *r, ConfigValue *mapping, char key[KEY_BYTE
         ConfigValue *below = (ConfigValue *)config_value_get(mapping, key);
         if (!below) config_value_set(mapping, key, below = config_value_new(VALUE_MAPPING, r->file, r->line));
         if (below->type != VALUE_MAPPING) {
-            refuse(r, "%s is a value and a section", key);
+            refuse(r, "%s is used as a value and as a section", key);
             return NULL;
         }
         mapping = below;
@@ -156,7 +157,7 @@ static ConfigValue *read_path(Reader *r, ConfigValue *mapping, char key[KEY_BYTE
 static ConfigValue *read_section(Reader *r, ConfigValue *root) {
     char key[KEY_BYTES + 1];
     if (*++r->at == '[') {
-        refuse(r, "tables in double brackets are not accepted");
+        refuse(r, "arrays of tables (double brackets) are not supported");
         return NULL;
     }
     ConfigValue *around = read_path(r, root, key);
@@ -164,9 +165,9 @@ static ConfigValue *read_section(Reader *r, ConfigValue *root) {
     const ConfigValue *twin = config_value_get(around, key);
     if (*r->at != ']' || twin) {
         if (twin)
-            refuse(r, "%s stands here and in line %d; keep one", key, twin->line);
+            refuse(r, "section %s is here and in line %d; keep one", key, twin->line);
         else
-            refuse(r, "a section wants a ] here");
+            refuse(r, "expected ] after the name of the section");
         return NULL;
     }
     r->at++;
@@ -179,8 +180,8 @@ static bool read_pair(Reader *r, ConfigValue *section) {
     ConfigValue *mapping = read_path(r, section, key);
     if (!mapping) return false;
     const ConfigValue *twin = config_value_get(mapping, key);
-    if (twin) return refuse(r, "key %s stands here and in line %d; keep one", key, twin->line);
-    if (*r->at != '=') return refuse(r, "is not TOML: %s wants a = here", key);
+    if (twin) return refuse(r, "key %s is here and in line %d; keep one", key, twin->line);
+    if (*r->at != '=') return refuse(r, "expected = after %s", key);
     if (mapping->count == MAPPING_KEYS) return refuse(r, "more than %d keys in one section", MAPPING_KEYS);
     r->at++;
     skip_blanks(r);
@@ -196,7 +197,7 @@ Status config_value_read_toml(const char *name, const char *text, size_t bytes, 
     if (status != OK) return status;
     char *copy = strndup(text, bytes);
     CHECK(copy, "no memory to read %s", name);
-    json_t *utf8 = json_stringn(text, bytes); /* jansson knows what is UTF-8 */
+    json_t *utf8 = json_stringn(text, bytes); /* NULL if the text is not UTF-8 */
     Reader reader = {.at = copy, .file = name, .line = 1};
     if (!utf8) refuse(&reader, "a configuration is UTF-8 text");
     json_decref(utf8);

@@ -1,4 +1,4 @@
-/* What only shows when keys are seen together. */
+/* Checks that depend on several keys, or on the number of ranks. */
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
@@ -19,7 +19,9 @@ __attribute__((format(printf, 1, 2))) static Status refuse(const char *format, .
 
 static Status check_data(const DataConfig *data) {
     const int64_t files = data->files.count, weights = data->probabilities.count;
-    if (files == 0) return refuse("data.files is missing: HDF5 files of tokens, made by flame-c data build");
+    if (files == 0)
+        return refuse(
+            "data.files is missing: list HDF5 files of tokens, made by flame-c data build or tools/prepare.py");
     if (weights == 0) return OK;
     if (files == 1) return refuse("data.probabilities has no meaning with one file in data.files; leave it out");
     if (weights != files)
@@ -69,7 +71,7 @@ static void warn_about_schedule(const TrainConfig *config) {
                     (long long)(steps - warmup));
 }
 
-/* A folder that is promised to lie in the dump folder. */
+/* Checks that a folder is inside of job.dump_folder. */
 static Status check_inside(const char *key, const char *path) {
     if (path[0] && path[0] != '/' && strcmp(path, ".") != 0 && !strstr(path, "..")) return OK;
     return refuse("%s is \"%s\"; it must be the name of a folder inside of job.dump_folder", key, path);
@@ -86,8 +88,9 @@ static Status check_recompute(const ActivationCheckpointConfig *config) {
     const char *option = config->selective_ac_option;
     if (strcmp(option, "op") == 0 || strcmp(config->mode, "selective") != 0 || config_recompute_every(config) > 0)
         return OK;
-    return refuse("activation_checkpoint.selective_ac_option is \"%s\"; it is op, or a number n: every n-th block",
-                  option);
+    return refuse(
+        "activation_checkpoint.selective_ac_option is \"%s\"; it must be op, or a number n for every n-th block",
+        option);
 }
 
 Status config_validate_sizes(const TrainConfig *config, int world_size) {

@@ -1,19 +1,19 @@
-/* The tree as YAML that reads back as the same tree. */
+/* Writes a tree as YAML that reads back as the same tree. */
 #include <math.h>
 #include <string.h>
 
 #include "config/config_value.h"
 #include "base/number.h"
 
-/* Bytes of the UTF-8 character at `text`, 0 if it is none. */
+/* Length of the UTF-8 character at `text`; 0 if the bytes are not UTF-8. */
 static int utf8_length(const unsigned char *text) {
     const int length = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
     if (length == 1) return 1;
     if (text[0] < 0xc2 || text[0] > 0xf4) return 0;
     for (int i = 1; i < length; i++)
         if ((text[i] & 0xc0) != 0x80) return 0;
-    if (text[0] == 0xe0 && text[1] < 0xa0) return 0;                                          /* longer than needed */
-    if (text[0] == 0xed && text[1] > 0x9f) return 0;                                          /* half of a pair */
+    if (text[0] == 0xe0 && text[1] < 0xa0) return 0;                                          /* overlong encoding */
+    if (text[0] == 0xed && text[1] > 0x9f) return 0;                                          /* surrogate */
     if ((text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)) return 0; /* outside Unicode */
     return length;
 }
@@ -35,7 +35,8 @@ static uint32_t code_point(const unsigned char *c, int length) {
     return point;
 }
 
-/* May stand in double quotes as it is: not a control character, line separator, byte order mark or non-character. */
+/* Whether a character needs no escape in double quotes. Control characters, line separators, byte order marks and
+ * non-characters do. */
 static bool is_printable(uint32_t point) {
     if (point < 0xa0) return point >= 0x20 && point < 0x7f && point != '"' && point != '\\';
     return point != 0x2028 && point != 0x2029 && point != 0xfeff && (point & 0xfffe) != 0xfffe;

@@ -1,4 +1,4 @@
-/* A configuration tree as the text of a JSON file. */
+/* Writes a tree as JSON. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 #include "config/config_value.h"
 
-/* JSON has no infinity: transformers reads it from this form. */
+/* JSON has no infinity and no NaN; transformers reads and writes this form. */
 static json_t *special_real(double value) {
     return json_pack("{s:s}", "__float__", isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
 }
@@ -41,7 +41,7 @@ static json_t *to_json(const ConfigValue *value) {
 char *config_value_json(const ConfigValue *value) {
     json_t *json = to_json(value);
     char *text = NULL;
-    /* 0.1 and 1e-6 need 15 digits, few numbers need 17. */
+    /* Tries 15 digits first, which keep 0.1 and 1e-6 short, and uses more if the numbers do not read back equal. */
     for (size_t digits = 15; digits <= 17 && !text; digits++) {
         text = json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits));
         CHECK(text, "the configuration cannot be written as JSON");

@@ -1,6 +1,5 @@
-/* YAML by libyaml's event parser. Its document loader takes quadratic time in the nesting, shares aliased nodes (a
- * small file can stand for 10^9 of them) and accepts duplicate keys, so events are what a stranger's file is read with.
- */
+/* Parses YAML with libyaml's event parser, which is safe for untrusted files. The document loader is not: it takes
+ * quadratic time in the nesting, expands aliases (a small file can have 10^9 nodes) and accepts duplicate keys. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,8 @@ typedef struct Reader {
     const char *file;
     ConfigValue *root;
     int depth, documents;
-    ConfigValue *open[CONFIG_DEPTH]; /* the lists and mappings around the current place, outermost first */
-    char *key;                       /* read, its value still to come */
+    ConfigValue *open[CONFIG_DEPTH]; /* stack of the open lists and mappings, outermost first */
+    char *key;                       /* key whose value has not been read yet, or NULL */
     int key_line;
     Status status;
 } Reader;
@@ -45,7 +44,7 @@ static void refuse_syntax(Reader *reader) {
            p->context ? ", " : "", problem, tab ? " (a tab cannot indent; use spaces)" : "");
 }
 
-/* Hands a finished or just opened value to what is around it. */
+/* Adds a scalar or a new container to the innermost open container, or makes it the root. */
 static void place(Reader *reader, ConfigValue *value) {
     if (reader->depth == 0) {
         reader->root = value;
@@ -59,12 +58,12 @@ static void place(Reader *reader, ConfigValue *value) {
     reader->key = NULL;
 }
 
-static bool wants_key(const Reader *reader) {
+static bool expects_key(const Reader *reader) {
     return reader->depth > 0 && reader->open[reader->depth - 1]->type == VALUE_MAPPING && !reader->key;
 }
 
 static void open_container(Reader *reader, ValueType type, int line) {
-    if (wants_key(reader)) {
+    if (expects_key(reader)) {
         refuse(reader, line, "a key must be a plain word, not a %s", value_type_name(type));
     } else if (reader->depth == CONFIG_DEPTH) {
         refuse(reader, line, "is nested deeper than %d", CONFIG_DEPTH);
@@ -81,7 +80,7 @@ static void take_key(Reader *reader, const char *text, int line, bool plain) {
     if (plain && strcmp(text, "<<") == 0)
         refuse(reader, line, "merge keys (<<) are not accepted; write the keys out");
     else if (twin)
-        refuse(reader, line, "key %s stands here and in line %d; keep one", text, twin->key_line);
+        refuse(reader, line, "key %s is here and in line %d; keep one", text, twin->key_line);
     else if (mapping->count == MAPPING_KEYS)
         refuse(reader, line, "more than %d keys in one mapping", MAPPING_KEYS);
     else if (strlen(text) > KEY_BYTES)
@@ -97,7 +96,7 @@ static void take_scalar(Reader *reader, const yaml_event_t *event) {
     const bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (strlen(text) != event->data.scalar.length)
         refuse(reader, line, "holds a NUL character");
-    else if (wants_key(reader))
+    else if (expects_key(reader))
         take_key(reader, text, line, plain);
     else if (plain)
         place(reader, config_value_plain(text, reader->file, line));
@@ -105,7 +104,7 @@ static void take_scalar(Reader *reader, const yaml_event_t *event) {
         place(reader, config_value_string(text, reader->file, line));
 }
 
-/* What libyaml reads and a configuration has no use for. */
+/* Refuses features of YAML that configurations do not need: anchors, aliases, tags, several documents. */
 static bool refuse_extras(Reader *reader, const yaml_event_t *event) {
     const yaml_char_t *anchor = NULL, *tag = NULL;
     switch (event->type) {
@@ -127,7 +126,7 @@ static bool refuse_extras(Reader *reader, const yaml_event_t *event) {
     else if (tag)
         refuse(reader, line, "tags (%.40s) are not accepted", (const char *)tag);
     else if (event->type == YAML_DOCUMENT_START_EVENT && reader->documents++ > 0)
-        refuse(reader, line, "a second document begins; a configuration is one");
+        refuse(reader, line, "a second document begins; a configuration must be one document");
     return reader->status != OK;
 }
 

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/number.h"
 
-/* What is being set, for messages. */
+/* The key that is being set, and to what. */
 typedef struct Place {
     const Key *key;
     char name[160]; /* with the section */
@@ -23,7 +23,7 @@ typedef struct Shown {
     char text[96];
 } Shown;
 
-/* The beginning of a text that somebody wrote, on one line. */
+/* Shortens a text of the user for a message: the first characters, without control characters. */
 static Shown shown(const char *text) {
     Shown result = {""};
     const size_t room = sizeof result.text - 4;
@@ -56,7 +56,7 @@ static const char *kind(const Key *key) {
 static Status refuse_type(const Place *place, const ConfigValue *value, const char *hint) {
     char wanted[96];
     snprintf(wanted, sizeof wanted, "%s%s", kind(place->key), nullable(place->key) ? " or null" : "");
-    return config_error(value, "%s wants %s, not %s%s%s", place->name, wanted, shown_value(value).text,
+    return config_error(value, "%s must be %s, not %s%s%s", place->name, wanted, shown_value(value).text,
                         hint ? ": " : "", hint ? hint : "");
 }
 
@@ -84,10 +84,10 @@ static Status check_range(const Place *place, const ConfigValue *value) {
 
 static Status read_integer(const Place *place, const ConfigValue *value, int64_t *result) {
     if (value->type == VALUE_STRING && (number_is_integer(value->text) || number_is_real(value->text)))
-        return refuse_type(place, value, "numbers stand without quotes");
+        return refuse_type(place, value, "write the number without quotes");
     if (value->type == VALUE_REAL && value->text && number_is_integer(value->text))
         return config_error(value, "%s is %s, which does not fit in 64 bits", place->name, shown_value(value).text);
-    if (value->type == VALUE_REAL) return refuse_type(place, value, "it is written without a point or exponent");
+    if (value->type == VALUE_REAL) return refuse_type(place, value, "write it without a point or exponent");
     if (value->type != VALUE_INTEGER) return refuse_type(place, value, NULL);
     const Status status = check_range(place, value);
     if (status == OK) *result = value->integer;
@@ -96,7 +96,7 @@ static Status read_integer(const Place *place, const ConfigValue *value, int64_t
 
 static Status read_real(const Place *place, const ConfigValue *value, double *result) {
     if (value->type == VALUE_STRING && (number_is_integer(value->text) || number_is_real(value->text)))
-        return refuse_type(place, value, "numbers stand without quotes");
+        return refuse_type(place, value, "write the number without quotes");
     if (value->type != VALUE_INTEGER && value->type != VALUE_REAL) return refuse_type(place, value, NULL);
     if (isinf(value->real) && value->text && strpbrk(value->text, "0123456789"))
         return config_error(value, "%s is %s, which is too large", place->name, shown_value(value).text);
@@ -110,7 +110,7 @@ static Status read_real(const Place *place, const ConfigValue *value, double *re
     return status;
 }
 
-/* Numbers and booleans of YAML are strings too, as they were written. */
+/* Accepts numbers and booleans of YAML too, as the text that was written. */
 static Status read_string(const Place *place, const ConfigValue *value, char **result) {
     if (!value->text || value->type == VALUE_NULL || value->type == VALUE_LIST || value->type == VALUE_MAPPING) {
         return refuse_type(place, value, NULL);
@@ -159,8 +159,8 @@ static void free_field(const Key *key, void *field) {
     }
 }
 
-/* A list, or one item without brackets. Stops at the first item that is refused; what is there by then is freed with
- * the field. */
+/* Reads a list, or one item without brackets. Stops at the first invalid item; the items before it are stored, so that
+ * free_field frees them. */
 static Status read_list(const Place *place, void *field) {
     const ConfigValue *value = place->value;
     const bool list = value->type == VALUE_LIST;
@@ -244,7 +244,7 @@ static Status set_field(const Place *place, void *values) {
     return OK;
 }
 
-/* A default is what the table's author wrote: a mistake there is one of the program. */
+/* Sets a field to the default of its key. A default that cannot be parsed is a bug of the table: CHECK. */
 static void set_default(const Key *key, void *values) {
     if (!key_has_field(key)) return;
     void *field = (char *)values + key->offset;
@@ -308,7 +308,8 @@ const RetiredKey *keys_retired(const KeyHints *hints, const char *name) {
 
 #define CONVERTER " (flame-c from-flame converts a whole command line of flame)"
 
-/* Refuses a key of flame: `value` itself, called `name`, or the first key below it, if only flame has the section. */
+/* If `name` is a retired key of flame, or a section of flame with such a key first in it, logs what to do instead and
+ * returns true. */
 static bool refuse_retired(const ConfigValue *value, const char *name, const KeyHints *hints) {
     char full[160];
     const RetiredKey *retired = keys_retired(hints, name);
@@ -359,8 +360,8 @@ Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping,
                   const KeyHints *hints) {
     if (!mapping || mapping->type == VALUE_NULL) return OK;
     if (mapping->type != VALUE_MAPPING)
-        return config_error(mapping, "%s wants keys and values, not %s", section && *section ? section : "the file",
-                            shown_value(mapping).text);
+        return config_error(mapping, "%s must be a mapping of keys to values, not %s",
+                            section && *section ? section : "the file", shown_value(mapping).text);
     for (int i = 0; i < mapping->count; i++) {
         const ConfigValue *value = mapping->item[i];
         if (!keys_find(tables, count, value->key)) return refuse_unknown(tables, count, value, section, hints);

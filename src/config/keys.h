@@ -29,12 +29,12 @@ typedef enum KeyType {
     KEY_INTEGER_LIST,  /* IntegerList; null is no items; one value without brackets is a list of one */
     KEY_REAL_LIST,     /* RealList */
     KEY_STRING_LIST,   /* StringList */
-    KEY_VALUE,         /* const ConfigValue *, borrowed from the mapping: read by its owner; absent or null is NULL */
-    KEY_IGNORED,       /* known, of any type, without effect; offset is not used */
-    KEY_FIXED,         /* known, but only its default is supported, and null if nullable; offset is not used */
-    KEY_NULLABLE = 64, /* may be or'ed to a type */
-    KEY_SCALAR = 128,  /* may be or'ed to a list: written without brackets if it has one item */
-    KEY_INERT = 256    /* may be or'ed to a type: another value trains the same weights from the same weights */
+    KEY_VALUE,         /* const ConfigValue *, any value, borrowed from the mapping; absent or null is NULL */
+    KEY_IGNORED,       /* accepted with any value, without effect; offset is not used */
+    KEY_FIXED,         /* only its default is supported, and null if nullable; offset is not used */
+    KEY_NULLABLE = 64, /* flag of a type: null is allowed */
+    KEY_SCALAR = 128,  /* flag of a list: a single item is written without brackets */
+    KEY_INERT = 256    /* flag of a type: the value does not change the results of training */
 } KeyType;
 
 typedef struct IntegerList {
@@ -54,9 +54,9 @@ typedef struct StringList {
 typedef struct Key {
     const char *name;
     KeyType type;
-    const char *default_text; /* as in YAML; of a string the text itself, "null" if it is NULL */
-    double low, high; /* of a number, and of every number of a list; both 0: any finite number; an infinite bound
-                         lets infinity in */
+    const char *default_text; /* in YAML; for a string the text itself, or "null" for NULL */
+    double low, high;         /* range of the number, or of each number of a list; both 0: any finite number; with an
+                                 infinite bound the number may be infinite too */
     const char *choices;
     const char *doc; /* one line */
     size_t offset;   /* in the struct of the table */
@@ -66,7 +66,7 @@ typedef struct Key {
 #define KEY(Struct, name, type, default_text, low, high, choices, doc)                                                 \
     { #name, type, default_text, low, high, choices, doc, offsetof(Struct, name) }
 
-/* Keys and the struct that they fill. `values` may be NULL where only names matter. */
+/* Keys and the struct that they describe. `values` may be NULL where only the names are needed. */
 typedef struct KeyTable {
     const Key *keys;
     int count;
@@ -74,14 +74,15 @@ typedef struct KeyTable {
     const char *section; /* "training"; "" or NULL: the top of the file */
 } KeyTable;
 
-/* A key of flame that has another name here, or none. */
+/* A key of flame that was renamed or does not exist here. */
 typedef struct RetiredKey {
-    const char *name;   /* "training.num_workers"; "profiling.*": all that begin so and have no row before this one */
-    const char *now;    /* its name here, with the same values; NULL: it has no use here */
+    const char *
+        name; /* "training.num_workers"; "profiling.*" matches all names with that prefix that no earlier row matches */
+    const char *now;    /* its new name, with the same values; NULL: it does not exist here */
     const char *advice; /* what to do instead; NULL: nothing to add */
 } RetiredKey;
 
-/* What unknown keys are compared with. */
+/* Names to suggest in errors about unknown keys. */
 typedef struct KeyHints {
     const KeyTable *tables;
     int table_count;
@@ -91,27 +92,27 @@ typedef struct KeyHints {
 
 #define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-/* Sets every value to its default. The memory before is not freed. */
+/* Sets every field to its default, without freeing previous values. */
 void keys_defaults(const KeyTable *tables, int count);
 
-/* Sets what the mapping says (NULL: nothing) in all the tables together; a key may stand in several tables and then
- * fills each. A key in no table is an error that names the nearest one, also of another section if `hints` is given.
- * BAD_INPUT after one log_error (rank 0). */
+/* Sets the fields of all keys in `mapping` (NULL: none). A key that is in several of the tables is set in each. A key
+ * that is in no table is an error, which suggests the nearest known key; with `hints`, also of other sections. On error
+ * one log_error, and BAD_INPUT, or USAGE for values of the command line. */
 Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping, const char *section,
                   const KeyHints *hints);
 
-/* "key: value" lines in YAML, indented by two spaces under "section:" (if the section is not empty). Only of keys that
- * have a field. */
+/* Prints the keys that have a field as YAML: "key: value" lines, indented by two spaces under "section:" if the section
+ * has a name. */
 void keys_print(FILE *file, const KeyTable *table);
 /* The value of one of the table's keys as keys_print writes it; "" if it has no field. The caller frees it. */
 char *key_text(const KeyTable *table, const Key *key);
-/* One or two lines per key: name, type, default, range or choices, and what it does. */
+/* Prints two lines per key: name, type, range or choices and default; then what it does. */
 void keys_help(FILE *file, const KeyTable *table);
 /* Whether `text` is one of the words of `choices`, which are separated by |. */
 bool keys_is_choice(const char *choices, const char *text);
-/* "1 to 10", "at least 1": the numbers that a key takes. */
+/* The range of a number as text: "1 to 10", "at least 1". */
 void key_range(const Key *key, char text[96]);
-/* The type without what is or'ed to it. */
+/* The type without flags. */
 KeyType key_type(const Key *key);
 /* Whether the key has a field in the struct of its table: it is neither ignored nor fixed. */
 bool key_has_field(const Key *key);
@@ -120,11 +121,12 @@ void keys_free(const KeyTable *tables, int count);
 
 /* The key of that name, or NULL. */
 const Key *keys_find(const KeyTable *tables, int count, const char *name);
-/* The row of a key of flame that is not known here, or NULL. */
+/* The row of a retired key of flame, or NULL. */
 const RetiredKey *keys_retired(const KeyHints *hints, const char *name);
 /* The known name that is nearest to `name` by edit distance, or NULL if none is near. */
 const char *keys_nearest(const KeyTable *tables, int count, const char *name);
-/* Number of insertions, deletions, replacements and swaps of neighbours that lead from a to b. */
+/* Optimal string alignment distance: insertions, deletions, replacements and swaps of neighbours. Ignores case and
+ * treats - . _ as equal. */
 int edit_distance(const char *a, const char *b);
 
 #endif

@@ -1,4 +1,4 @@
-/* Which known key somebody may have meant. */
+/* Finds the known key that is most similar to an unknown one. */
 #include <string.h>
 
 #include "config/keys.h"
@@ -12,7 +12,7 @@ static char folded(char c) {
 
 static int least(int a, int b) { return a < b ? a : b; }
 
-/* Optimal string alignment: three rows of the table of prefixes are alive at a time. Case and - or _ do not count. */
+/* Dynamic programming over prefixes; only three rows of the table are kept. */
 int edit_distance(const char *a, const char *b) {
     const int m = (int)strnlen(a, LONGEST + 1), n = (int)strnlen(b, LONGEST + 1);
     if (m > LONGEST || n > LONGEST) return 2 * LONGEST;
@@ -35,11 +35,11 @@ int edit_distance(const char *a, const char *b) {
 const char *keys_nearest(const KeyTable *tables, int count, const char *name) {
     const char *nearest = NULL;
     const size_t length = strnlen(name, LONGEST);
-    int best = length < 4 ? 2 : 2 + (int)length / 4; /* one more than still counts as near */
+    int best = length < 4 ? 2 : 2 + (int)length / 4; /* smaller distances count as near */
     for (int t = 0; t < count; t++)
         for (int k = 0; k < tables[t].count; k++) {
             const char *known = tables[t].keys[k].name;
-            /* a beginning or an end of the name is near too: warmup for warmup_steps, k for keep_latest_k is not */
+            /* A prefix or suffix of at least 4 characters is near too: warmup for warmup_steps. */
             const size_t known_length = strlen(known);
             const bool part = length >= 4 && known_length > length &&
                               (strncmp(known, name, length) == 0 || strcmp(known + known_length - length, name) == 0);

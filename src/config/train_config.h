@@ -1,5 +1,5 @@
-/* What a training run is told: flame's sections and key names, read from YAML and the command line. The documentation
- * of each key is its row in config_keys.c, which `flame-c train --help` prints. */
+/* The configuration of a training run, in flame's sections and key names. Each key is documented by its row in
+ * config_keys.c, which `flame-c train --help` prints. */
 #ifndef FLAME_CONFIG_TRAIN_CONFIG_H
 #define FLAME_CONFIG_TRAIN_CONFIG_H
 
@@ -93,7 +93,7 @@ typedef struct TrainConfig {
     CheckpointConfig checkpoint;
     MetricsConfig metrics;
     CommConfig comm;
-    /* Hugging Face keys: those of model.config's file with the inline keys put over them. Always a mapping. The model's
+    /* Hugging Face keys: those of the file model.config, overridden by the inline keys. Always a mapping. The model's
      * builder reads it with keys_apply(..., "model", config_hints()). */
     ConfigValue *model;
 } TrainConfig;

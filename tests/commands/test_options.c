@@ -106,9 +106,9 @@ static void both_forms_mean_the_same(void **state) {
 static void what_is_wrong_is_said(void **state) {
     (void)state;
     expect_refused(&strict, "", "show: --out FILE is missing");
-    expect_refused(&strict, "--out", "--out wants a value: --out FILE");
-    expect_refused(&strict, "--out=", "--out wants a value");
-    expect_refused(&strict, "--out --ranks 8", "--out wants a value");
+    expect_refused(&strict, "--out", "--out needs a value: --out FILE");
+    expect_refused(&strict, "--out=", "--out needs a value");
+    expect_refused(&strict, "--out --ranks 8", "--out needs a value");
     expect_refused(&strict, "--out a --out b", "--out is given twice");
     expect_refused(&strict, "--out a --rank 8", "unknown option --rank; did you mean --ranks?");
     expect_refused(&strict, "--out a --max_size=1", "unknown option --max_size; did you mean --max-size?");
@@ -116,13 +116,13 @@ static void what_is_wrong_is_said(void **state) {
     expect_refused(&strict, "--out a --training.steps=5", "unknown option --training.steps;");
     expect_refused(&strict, "--out a b c", "\"c\" belongs to no option");
     expect_refused(&strict, "--out a -x -y", "\"-y\" belongs to no option");
-    expect_refused(&strict, "--out a --ranks 0", "--ranks wants an integer, 1 to 1000000, not \"0\"");
+    expect_refused(&strict, "--out a --ranks 0", "--ranks must be an integer, 1 to 1000000, not \"0\"");
     expect_refused(&strict, "--out a --ranks 2x", "not \"2x\"");
-    expect_refused(&strict, "--out a --ranks 99999999999999999999", "--ranks wants an integer");
-    expect_refused(&strict, "--out a --share nan", "--share wants a number, 0 to 1, not \"nan\"");
-    expect_refused(&strict, "--out a --max-size 5XB", "--max-size wants a size such as 5GB");
-    expect_refused(&strict, "--out a --max-size 99999999999GB", "--max-size wants a size");
-    expect_refused(&strict, "--out a --dtype int8", "--dtype wants one of float32|bfloat16, not \"int8\"");
+    expect_refused(&strict, "--out a --ranks 99999999999999999999", "--ranks must be an integer");
+    expect_refused(&strict, "--out a --share nan", "--share must be a number, 0 to 1, not \"nan\"");
+    expect_refused(&strict, "--out a --max-size 5XB", "--max-size must be a size such as 5GB");
+    expect_refused(&strict, "--out a --max-size 99999999999GB", "--max-size must be a size");
+    expect_refused(&strict, "--out a --dtype int8", "--dtype must be one of float32|bfloat16, not \"int8\"");
     expect_refused(&strict, "--out a --force=1", "--force is true or false");
 }
 

@@ -50,10 +50,10 @@ refuses 1 'deeper than 32' --config "$work/deep.yaml"
 
 # options of commands, in both forms
 refuses 2 'did you mean --ranks' plan --rank 8
-refuses 2 '--ranks wants an integer, 1 to' plan --ranks=0
+refuses 2 '--ranks must be an integer, 1 to' plan --ranks=0
 refuses 2 'did you mean --training.seq_len' bench --seq_len 8
 refuses 2 'export: --out DIR is missing' export --checkpoint a
-refuses 2 '--dtype wants one of float32.bfloat16' eval --checkpoint a --data b --dtype int8
+refuses 2 '--dtype must be one of float32.bfloat16' eval --checkpoint a --data b --dtype int8
 for form in "--ranks 2" "--ranks=2"; do # a plan reads no data
     # shellcheck disable=SC2086 # two words
     "$FLAME" plan $form --config "$source_folder/configs/gla-340M.yaml" --data.files=[] >"$work/out" 2>&1 || { cat "$work/out"; fail "plan $form"; }

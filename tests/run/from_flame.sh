@@ -79,6 +79,6 @@ got=0
 { [ "$got" = 1 ] && grep -q 'fla.toml:26: profiling.enable_profiling is a key of flame' "$work/log"; } || { cat "$work/log"; fail "--config fla.toml"; }
 printf 'training = "x\n' >"$work/bad.toml"
 "$FLAME" from-flame --job.config_file "$work/bad.toml" >"$work/out" 2>"$work/log" && fail "a bad TOML"
-grep -q 'bad.toml:1: a text does not end on its line' "$work/log" || { cat "$work/log"; fail "a bad TOML"; }
+grep -q 'bad.toml:1: the closing quote of a string is missing' "$work/log" || { cat "$work/log"; fail "a bad TOML"; }
 [ ! -s "$work/out" ] || fail "half a configuration: $(cat "$work/out")"
 echo "flame's command line becomes a configuration that trains"
