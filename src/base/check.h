@@ -1,13 +1,13 @@
-/* Errors. Two kinds, kept apart:
- *   CHECK   a mistake in this program: says where, and ends the whole job.
- *   Status  the outside world (files, config, data, network): returned to the caller, logged once where it is decided.
- */
+/* Two kinds of errors:
+ *   CHECK   bugs of this program: prints file and line, and ends the whole job.
+ *   Status  problems of the outside world (files, configuration, data, network): returned to the caller, and logged
+ * once, by the function that detects them. */
 #ifndef FLAME_BASE_CHECK_H
 #define FLAME_BASE_CHECK_H
 
-/* What a function that meets the outside world returns, and what the process exits with. */
+/* Result of a function, and exit code of the process. */
 typedef enum Status {
-    OK = 0,           /* done, or saved on request */
+    OK = 0,           /* success; a run that saved and stopped on request too */
     BAD_INPUT = 1,    /* a file, a config value or data that cannot be used */
     USAGE = 2,        /* the command line */
     IO_ERROR = 3,     /* reading or writing failed */
@@ -20,7 +20,7 @@ typedef enum Status {
         if (!(condition)) check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                                   \
     } while (0)
 
-/* Prints rank, place, condition and the message, then ends every rank of the job. Does not return. */
+/* Prints rank, file, line, condition and message, then ends every rank of the job. */
 _Noreturn void check_failed(const char *file, int line, const char *condition, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -1,7 +1,7 @@
-/* A message is a polynomial over GF(2) and its CRC the remainder modulo P. Four 128-bit accumulators each absorb every
- * fourth block: moving an accumulator 512 bits on is two carry-less products with x^512 mod P (64 bits apart). What is
- * left, 16 bytes with the same remainder as the whole, goes through zlib. Gopal et al., Fast CRC Computation for
- * Generic Polynomials Using PCLMULQDQ Instruction, Intel 2009; bit-reflected form. */
+/* A message is a polynomial over GF(2), and its CRC is the remainder modulo P. Four 128-bit accumulators each take
+ * every fourth block of 16 bytes. Shifting an accumulator by 512 bits takes two carry-less products with x^512 mod P
+ * (64 bits apart). The result is 16 bytes with the same remainder as the whole message; zlib computes their CRC. Gopal
+ * et al., Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction, Intel 2009; bit-reflected form. */
 #include "base/crc.h"
 
 #include <stdbool.h>
@@ -27,7 +27,7 @@ static uint32_t crc_zlib(uint32_t crc, const unsigned char *data, int64_t bytes)
 
 CLMUL static inline __m128i load(const unsigned char *data) { return _mm_loadu_si128((const __m128i *)data); }
 
-/* `accumulator` moved on by the distance that `factors` stands for, plus `next`. */
+/* Shifts `accumulator` by the distance of `factors` and adds `next`. */
 CLMUL static inline __m128i fold(__m128i accumulator, __m128i factors, __m128i next) {
     const __m128i low = _mm_clmulepi64_si128(accumulator, factors, 0x00);
     const __m128i high = _mm_clmulepi64_si128(accumulator, factors, 0x11);
@@ -51,7 +51,7 @@ CLMUL static uint32_t crc_folded(uint32_t crc, const unsigned char *data, int64_
     d = fold(c, by_128_bits, d);
     unsigned char rest[16];
     _mm_storeu_si128((__m128i *)rest, d);
-    /* The register is already in `rest`: start zlib's at zero, which is all ones outside. */
+    /* The initial CRC is already part of `rest`. zlib inverts its argument, so all ones start its register at zero. */
     return crc_zlib(0xffffffffu, rest, sizeof rest);
 }
 

@@ -1,22 +1,22 @@
-/* CRC-32 (the polynomial of zlib and gzip), at the speed of memory where the processor multiplies polynomials. */
+/* CRC-32 with the polynomial of zlib and gzip. Uses the carry-less multiplication of x86 processors that have it. */
 #ifndef FLAME_BASE_CRC_H
 #define FLAME_BASE_CRC_H
 
 #include <stdint.h>
 
-/* The CRC of what `crc` covers followed by `bytes` bytes of data; 0 covers nothing. */
+/* Extends a CRC by `bytes` bytes of data. The CRC of no data is 0. */
 uint32_t crc_update(uint32_t crc, const void *data, int64_t bytes);
-/* The CRC of A followed by B, from their own. */
+/* The CRC of A followed by B, from the CRCs of A and B. */
 uint32_t crc_combine(uint32_t crc_a, uint32_t crc_b, int64_t bytes_b);
 
-/* The CRC of bytes [first, first + bytes) of something larger. */
+/* The CRC of a range of bytes, [first, first + bytes), of a tensor. */
 typedef struct CrcPart {
     int64_t first, bytes;
     uint32_t crc;
 } CrcPart;
 
-/* The CRC of all `bytes` bytes from `count` parts, `stride` apart in memory and in any order. Each byte is in exactly
- * one of them; some may be empty. */
+/* The CRC of all `bytes` bytes from the CRCs of `count` parts, part[0], part[stride], ..., in any order. The parts must
+ * cover each byte exactly once; parts may be empty. */
 uint32_t crc_of_parts(const CrcPart *part, int64_t count, int64_t stride, int64_t bytes);
 
 #endif

@@ -13,9 +13,9 @@
 
 #include "base/check.h"
 
-/* How often an interrupted call is repeated: signals come singly, so more than this is a broken file system. */
+/* Limit of repetitions of an interrupted call. Only a broken file system returns EINTR more often. */
 enum { RETRIES = 100 };
-/* One call reads or writes at most this much: Linux stops at 2 GiB by itself. */
+/* Most bytes of one system call. Linux itself stops at 2 GiB. */
 static const int64_t LARGEST_TRANSFER = 16 << 20;
 
 static FileHook test_hook = NULL;
@@ -291,9 +291,9 @@ int folder_list(const char *path, char ***names, int64_t *count) {
     return error;
 }
 
-/* Removes `name` from the open folder `parent`, going on after an error, which it returns at the end. Each operation is
- * relative to an open folder and follows no link, so nothing outside of it can be reached. `path` is the whole name,
- * for the test hook. */
+/* Removes `name` from the open folder `parent`. Continues after an error and returns the first one at the end. All
+ * operations are relative to an open folder and follow no links, so that nothing outside of it can be removed. `path`
+ * is the full path, for the test hook. */
 static int remove_entry(int parent, const char *name, const char *path) {
     struct stat status;
     char **names;

@@ -1,17 +1,18 @@
-/* Shared libraries that are opened only when they are needed, so that the program starts without them. */
+/* Loads optional shared libraries at run time, so that the program starts on machines without them. */
 #ifndef FLAME_BASE_LIBRARY_H
 #define FLAME_BASE_LIBRARY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A function of the library, and where its address goes. */
+/* A function to look up, and the pointer that receives its address. */
 typedef struct LibrarySymbol {
     const char *name;
-    void *address; /* of a pointer to a function */
+    void *address; /* of the function pointer */
 } LibrarySymbol;
 
-/* Opens `file` by the rules of the dynamic loader and finds all symbols. If one is missing, or the file, `why` says so.
+/* Opens `file` with dlopen and looks up all symbols. False if the file or a symbol is missing; `why` receives the
+ * reason.
  */
 bool library_load(const char *file, const LibrarySymbol *symbols, int count, char *why, int64_t why_bytes);
 

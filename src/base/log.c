@@ -14,8 +14,8 @@ static void (*abort_job)(int) = NULL;
 
 enum { MESSAGE = 4096, KEPT_BYTES = 1 << 16 };
 
-/* What this rank has said since the ranks met, "warning: ..." with a zero byte behind each. Reader threads speak too.
- */
+/* Buffer of the messages since the last comm_worst: "warning: ...", each terminated by a zero byte. Reader threads log
+ * too, hence the lock. */
 static char *kept;
 static int64_t kept_bytes;
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -55,7 +55,7 @@ void log_flush(void) {
     free(messages);
 }
 
-/* False if there is no room. */
+/* Buffers a message. False if the buffer is full. */
 static bool keep(const char *message) {
     const int64_t bytes = (int64_t)strlen(message) + 1;
     pthread_mutex_lock(&kept_lock);
@@ -69,7 +69,7 @@ static bool keep(const char *message) {
     return larger;
 }
 
-static void say(const char *kind, const char *format, va_list arguments) {
+static void log_message(const char *kind, const char *format, va_list arguments) {
     char message[MESSAGE];
     const int start = snprintf(message, sizeof message, "%s: ", kind);
     vsnprintf(message + start, sizeof message - (size_t)start, format, arguments);
@@ -98,14 +98,14 @@ void log_info(const char *format, ...) {
 void log_warning(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    say("warning", format, arguments);
+    log_message("warning", format, arguments);
     va_end(arguments);
 }
 
 void log_error(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    say("error", format, arguments);
+    log_message("error", format, arguments);
     va_end(arguments);
 }
 

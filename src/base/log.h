@@ -1,34 +1,34 @@
-/* Messages for people. Errors and warnings go to standard error with the rank; information only from rank 0.
+/* Log messages. Errors and warnings go to standard error, prefixed with the rank; information comes from rank 0 only.
  *
- * A message that every rank has is printed once: rank 0 prints what it says at once, the other ranks keep theirs until
- * the ranks meet in comm_worst, where rank 0 prints those that are new. */
+ * A message that several ranks log is printed once: rank 0 prints its own messages immediately; the other ranks buffer
+ * theirs until the next comm_worst, where rank 0 receives them and prints those that it has not printed yet. */
 #ifndef FLAME_BASE_LOG_H
 #define FLAME_BASE_LOG_H
 
 #include <stdarg.h>
 #include <stdint.h>
 
-/* Who is speaking; called once after the communicator is known. Before that the process is rank 0 of 1. */
+/* Sets the rank of this process, once the communicator is known. Until then it is rank 0 of 1. */
 void log_set_rank(int rank, int size);
 int log_rank(void);
 
-/* What ends every rank when CHECK fails: MPI_Abort where there is MPI, else exit. */
+/* Sets the function that ends all ranks: MPI_Abort. Without it only this process is ended. */
 void log_set_abort(void (*abort_job)(int code));
-/* Ends every rank with this exit code, without tidying up; the reason has been logged. */
+/* Ends every rank with this exit code, without cleaning up. The caller has logged the reason. */
 _Noreturn void log_end_job(int code);
 
-/* Rank 0 only, standard output. */
+/* Prints a line to standard output, on rank 0 only. */
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Any rank, standard error, one line each: "flame-c: warning: [rank 3] ...". Any thread. */
+/* Print a line to standard error: "flame-c: warning: [rank 3] ...". Thread-safe. */
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* For comm_worst. The messages of this rank since the last call, a zero byte behind each; the caller frees them. NULL
+/* For comm_worst: takes the buffered messages of this rank, each terminated by a zero byte. The caller frees them. NULL
  * and 0 bytes if there are none. */
 char *log_take(int64_t *bytes);
-/* Prints a message that log_take gave on rank `rank`. */
+/* Prints a message that log_take returned on rank `rank`. */
 void log_repeat(int rank, const char *message);
-/* Prints what this rank has kept, before it ends without meeting the others. */
+/* Prints the buffered messages, before a rank ends without another comm_worst. */
 void log_flush(void);
 
 #endif

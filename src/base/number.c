@@ -48,7 +48,7 @@ bool number_to_integer(const char *text, int64_t *value) {
     return true;
 }
 
-/* Libraries may have set a locale with a decimal comma. */
+/* strtod and printf follow the locale, which a library may have set to one with a decimal comma. */
 static locale_t enter_c_locale(locale_t *mine) {
     *mine = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     return *mine ? uselocale(*mine) : (locale_t)0;

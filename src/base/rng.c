@@ -3,9 +3,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { WORDS = 4, BLOCKS = 16, GROUP = BLOCKS * WORDS }; /* of a block: one element each; blocks are made in groups */
+/* A block of Philox is 4 words, which give one element each. BLOCKS blocks are generated together, so that loops over
+ * them vectorise. */
+enum { WORDS = 4, BLOCKS = 16, GROUP = BLOCKS * WORDS };
 
-/* Ten rounds of BLOCKS counters at once; word w of block b is words[w][b]. */
+/* Ten rounds over BLOCKS counters. words[w][b] is word w of block b. */
 static void philox(uint32_t words[WORDS][BLOCKS], uint32_t k0, uint32_t k1) {
     for (int round = 0; round < 10; round++) {
         for (int b = 0; b < BLOCKS; b++) {
@@ -44,7 +46,7 @@ static void group_words(uint64_t seed, uint64_t key, int64_t first_block, uint32
     philox(words, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
-/* In (0, 1): never an end. */
+/* Maps a word to the open interval (0, 1). */
 static inline double unit_interval(uint32_t word) { return ((double)word + 0.5) * 0x1p-32; }
 
 static void uniform_group(uint32_t words[WORDS][BLOCKS], double values[WORDS][BLOCKS]) {
@@ -52,8 +54,9 @@ static void uniform_group(uint32_t words[WORDS][BLOCKS], double values[WORDS][BL
         for (int b = 0; b < BLOCKS; b++) values[w][b] = unit_interval(words[w][b]);
 }
 
-/* The functions of Box-Muller to 1e-13, without branches, so that loops over them vectorise; the library's would take
- * ten times as long. Values are rounded to float, which hides what compilers do with the last bits. */
+/* log, sin and cos for Box-Muller with an error below 1e-13, without branches, so that loops over them vectorise; those
+ * of libm would take ten times as long. The results are rounded to float, so that compilers which round the last bits
+ * of a double differently give the same values. */
 
 /* log u = n log 2 + 2 atanh s with u = 2^n m, sqrt(1/2) <= m < sqrt(2) and s = (m - 1) / (m + 1); 0 < u < 1. */
 static inline double log_of(double u) {
@@ -75,8 +78,8 @@ static inline double log_of(double u) {
     return (double)(int32_t)n * 0.693147180559945309 + 2 * (s + s * z * p);
 }
 
-/* sin and cos of 2 pi t, 0 < t < 1: minus their values at (t - 1/2) turns, from Taylor's series at a quarter of that.
- */
+/* sin and cos of 2 pi t, 0 < t < 1. Both are minus their values at 2 pi (t - 1/2). The Taylor series is evaluated at a
+ * quarter of that angle, and the angle is doubled twice. */
 static inline void sin_cos_of(double t, double *sin_t, double *cos_t) {
     const double a = (t - 0.5) * 1.57079632679489662, z = a * a;
     double p = -1.0 / 1307674368000, q = -1.0 / 87178291200;
@@ -104,7 +107,7 @@ static void normal_group(uint32_t words[WORDS][BLOCKS], double values[WORDS][BLO
         }
 }
 
-/* out[i] = offset + scale * element, over the groups that the range touches. */
+/* out[i] = offset + scale * element first + i. Generates the groups that overlap the range and copies the overlaps. */
 static void fill(uint64_t seed, uint64_t key, int64_t first, int64_t count, double offset, double scale,
                  void (*values_of)(uint32_t words[WORDS][BLOCKS], double values[WORDS][BLOCKS]), float *out) {
     const int64_t end = first + count;
@@ -126,7 +129,7 @@ static void fill(uint64_t seed, uint64_t key, int64_t first, int64_t count, doub
 void rng_uniform(uint64_t seed, uint64_t key, int64_t first, int64_t count, double low, double high, float *out) {
     fill(seed, key, first, count, low, high - low, uniform_group, out);
     const float limit = nextafterf((float)high, (float)low);
-    for (int64_t i = 0; i < count; i++) /* rounding to float may have reached the end */
+    for (int64_t i = 0; i < count; i++) /* rounding to float may give `high` itself */
         if (out[i] >= (float)high && high > low) out[i] = limit;
 }
 

@@ -1,27 +1,30 @@
-/* What the outside asks of a running job. Open MPI forwards SIGUSR1 and SIGUSR2 to every rank and lets the job go on;
- * after a SIGTERM it leaves two seconds, so that one is best effort. The ranks must agree on what was asked before they
- * act. */
+/* Requests to a running job, sent as signals. Open MPI forwards SIGUSR1 and SIGUSR2 to every rank and keeps the job
+ * running. After SIGTERM it kills the ranks within two seconds, so saving then is best effort. Signals reach ranks at
+ * different times: the ranks must agree on a request before they act on it. */
 #ifndef FLAME_BASE_SIGNALS_H
 #define FLAME_BASE_SIGNALS_H
 
 enum {
-    SIGNAL_SAVE = 1, /* write a checkpoint after this step */
+    SIGNAL_SAVE = 1, /* save a checkpoint after the current step */
     SIGNAL_STOP = 2, /* then end with exit code 0 */
-    SIGNAL_NOW = 4   /* without the step that is under way: whoever asked may kill in a second */
+    SIGNAL_NOW = 4   /* abandon the current step, because SIGKILL may follow within a second */
 };
 
-/* From now on: SIGUSR1, SIGTERM and SIGINT ask for save and stop, the last two at once; SIGUSR2 for save. The same
- * signal twice is as once, but a third SIGINT ends the process. SIGPIPE and SIGXFSZ are ignored: writing then fails
- * with an errno. Signals are taken by a thread of their own, so a request shows a moment later. To be called before
- * other threads are made. */
+/* Installs the handlers:
+ *   SIGUSR1           save and stop
+ *   SIGUSR2           save
+ *   SIGTERM, SIGINT   save and stop now; the third SIGINT ends the process
+ *   SIGPIPE, SIGXFSZ  ignored, so that writing fails with an errno
+ * A separate thread receives the signals, so a request becomes visible with a short delay. Must be called before other
+ * threads are created. */
 void signals_install(void);
-/* What has been asked and not been answered: bits of the enum above. */
+/* The pending requests: bits of the enum above. */
 int signals_requested(void);
-/* Forgets a request to save, once a checkpoint has been begun for it. A request to stop stays. */
+/* Clears SIGNAL_SAVE, after a checkpoint was begun. The other requests remain. */
 void signals_saved(void);
 
-/* Seconds until the run should save and stop: the nearer of `time_limit` (seconds from the first call; 0: none) and two
- * minutes before Slurm's SLURM_JOB_END_TIME. INFINITY if there is no end. */
+/* Seconds until the run should save and stop: at `time_limit` seconds after the first call (0: no limit), or two
+ * minutes before Slurm's SLURM_JOB_END_TIME, whichever is earlier. INFINITY if there is neither. */
 double time_left(double time_limit);
 
 #endif

@@ -23,8 +23,8 @@ struct Metrics {
     bool terminal;
 };
 
-/* Bytes of the lines that a run that goes on from `step` keeps: the first line of a later step and a line cut short by
- * a crash end them. Lines are ours: they begin with {"step": N. */
+/* The size of the part of metrics.jsonl that a run resumed from `step` keeps: it ends before the first line of a later
+ * step, or before a line that a crash has cut short. Every line begins with {"step": N. */
 static int64_t kept_bytes(const char *path, int64_t step) {
     FILE *file = fopen(path, "rb");
     if (!file) return 0;
@@ -41,7 +41,8 @@ static int64_t kept_bytes(const char *path, int64_t step) {
     return kept;
 }
 
-/* A new run in a folder that had one: its lines are put aside, beside those of runs before it. */
+/* For a new run in the folder of an earlier one: renames its metrics.jsonl to the first free name of .old, .old-2, ...
+ */
 static Status put_aside(const char *path) {
     char old[4096 + 24];
     struct stat about;
@@ -52,11 +53,11 @@ static Status put_aside(const char *path) {
         log_error("%s cannot be renamed to %s: %s", path, old, strerror(errno));
         return IO_ERROR;
     }
-    log_info("the metrics of an earlier run are now %s", old);
+    log_info("metrics.jsonl of an earlier run was renamed to %s", old);
     return OK;
 }
 
-/* The whole lines behind the first `kept` bytes, in new memory; NULL if there are none. */
+/* Reads the complete lines after the first `kept` bytes. The caller frees them; NULL if there are none. */
 static char *read_lines(const char *path, int64_t kept, int64_t *bytes) {
     int fd;
     int64_t size = 0;
@@ -78,15 +79,15 @@ static Status append_durably(const char *path, const char *lines, int64_t bytes)
     if (status != OK) return status;
     journal_append(&journal, lines, (size_t)bytes);
     if (journal.failing || fdatasync(journal.fd) != 0) {
-        log_error("%s cannot be written: metrics.jsonl stays as it is", path);
+        log_error("%s cannot be written; metrics.jsonl is unchanged", path);
         status = IO_ERROR;
     }
     journal_close(&journal);
     return status;
 }
 
-/* A run that goes on from `step`: the lines behind *keep bytes are void, since it takes their steps again, and maybe
- * otherwise. They are moved to metrics.void.jsonl. */
+/* For a run resumed from `step`: appends the lines of later steps, which will be trained again, to metrics.void.jsonl.
+ * *keep: size of the part of metrics.jsonl that stays; the caller truncates it. */
 static Status move_void_lines(const char *folder, const char *path, int64_t step, int64_t *keep) {
     char void_path[4096];
     int64_t bytes = 0;
@@ -97,12 +98,13 @@ static Status move_void_lines(const char *folder, const char *path, int64_t step
     const Status status = append_durably(void_path, lines, bytes);
     free(lines);
     if (status == OK)
-        log_info("the lines of metrics.jsonl after step %lld are void: they are now in %s", (long long)step, void_path);
+        log_info("the lines of metrics.jsonl after step %lld are void and were moved to %s", (long long)step,
+                 void_path);
     return status;
 }
 
-/* Whether somebody looks at a terminal. Open MPI gives each rank a terminal of its own, wherever mpirun's output goes:
- * there it is mpirun's that counts. */
+/* Whether standard output is a terminal. Open MPI connects ranks to a pseudo-terminal even if mpirun's output goes to a
+ * file, so under Open MPI this looks at the output of mpirun, the parent process. */
 static bool shows_on_terminal(void) {
     if (!isatty(STDOUT_FILENO)) return false;
     if (!getenv("OMPI_COMM_WORLD_SIZE")) return true;
@@ -143,7 +145,7 @@ Status metrics_open(const MetricsOptions *options, Metrics **metrics) {
     return status;
 }
 
-/* Some files cannot be synced (a pipe, a FUSE folder): nothing to be done about it. */
+/* Errors are ignored: some file systems cannot sync. */
 void metrics_flush(Metrics *metrics) {
     if (metrics) (void)fdatasync(metrics->lines.fd);
 }
@@ -156,7 +158,7 @@ void metrics_close(Metrics *metrics) {
     free(metrics);
 }
 
-/* One JSON object being written; a line of all keys is far shorter than its room. */
+/* A JSON object under construction. The buffer is far longer than a line with all keys. */
 typedef struct Object {
     char text[1024];
     size_t used;
@@ -173,7 +175,7 @@ static void put_integer(Object *object, const char *key, int64_t value) {
     put_member(object, key, text);
 }
 
-/* JSON has no NaN: null. */
+/* Writes null for NaN and infinity, which JSON lacks. */
 static void put_real(Object *object, const char *key, double value) {
     char text[NUMBER_TEXT];
     put_member(object, key, isfinite(value) ? number_format(value, text) : "null");
@@ -184,7 +186,7 @@ static void append_object(Metrics *metrics, Object *object) {
     journal_append(&metrics->lines, object->text, object->used);
 }
 
-/* 1234567 as "1.23M", for tokens per second. */
+/* Formats 1234567 as "1.23M". */
 static void format_count(double count, char text[16]) {
     const char *unit = count >= 1e9 ? "G" : count >= 1e6 ? "M" : count >= 1e4 ? "k" : "";
     const double scale = count >= 1e9 ? 1e9 : count >= 1e6 ? 1e6 : count >= 1e4 ? 1e3 : 1;
@@ -207,7 +209,7 @@ static void format_line(const Metrics *metrics, const StepMetrics *s, char line[
         (double)s->memory_bytes / 1e6, data, eta, skipped);
 }
 
-/* Clears a live line, which leaves the cursor at its beginning. */
+/* Prints a line to standard output and train.log. On a terminal it replaces the progress line. */
 static void print_line(Metrics *metrics, const char *line) {
     char text[1200];
     const int length = snprintf(text, sizeof text, "%s\n", line);
@@ -282,7 +284,7 @@ void metrics_note(Metrics *metrics, const char *format, ...) {
 }
 
 int64_t memory_peak(void) {
-    /* VmHWM is this program's; getrusage would also count what ran before in the same process. */
+    /* getrusage would include the program that ran in this process before exec. */
     FILE *file = fopen("/proc/self/status", "r");
     char line[256];
     long long kilobytes = 0;

@@ -24,7 +24,7 @@ uint32_t crc32c(const void *bytes, size_t count) {
     return ~crc;
 }
 
-/* A protobuf message being written. */
+/* A protobuf message under construction. */
 typedef struct Message {
     unsigned char bytes[2048];
     size_t used;
@@ -92,8 +92,8 @@ static void append_record(TensorBoard *board, const Message *event) {
     journal_append(&board->journal, record.bytes, record.used);
 }
 
-/* The first record names the format; SessionLog { status = START } makes readers drop older values from that step on.
- */
+/* Writes the version of the format, and SessionLog { status = START }, which makes readers drop older values from its
+ * step on. */
 static void append_header(TensorBoard *board, int64_t resumed_step) {
     static const char version[] = "brain.Event:2";
     static const unsigned char session_start[] = {1 << 3 | WIRE_VARINT, 1};
@@ -109,7 +109,7 @@ static void append_header(TensorBoard *board, int64_t resumed_step) {
 Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **board) {
     char host[128] = "localhost", path[4096];
     if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        log_error("%s cannot be made: %s", folder, strerror(errno));
+        log_error("the folder %s cannot be created: %s", folder, strerror(errno));
         return IO_ERROR;
     }
     gethostname(host, sizeof host - 1);

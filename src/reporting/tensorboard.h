@@ -1,4 +1,4 @@
-/* TensorBoard's event files: TFRecords (length, masked CRC-32C, protobuf) of scalars. */
+/* Writes scalars as TensorBoard event files: TFRecords of length, masked CRC-32C and protobuf message. */
 #ifndef FLAME_REPORTING_TENSORBOARD_H
 #define FLAME_REPORTING_TENSORBOARD_H
 
@@ -14,13 +14,14 @@ typedef struct Scalar {
 
 typedef struct TensorBoard TensorBoard;
 
-/* A new file in the folder, which is made if needed. `resumed_step`: what older files say of later steps is outdated.
- */
+/* Creates a new event file in the folder, and the folder if it does not exist. Readers then drop the values of older
+ * files after `resumed_step`. IO_ERROR after one log_error. */
 Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **board);
+/* Writes the scalars of one step. NULL is fine. */
 void tensorboard_scalars(TensorBoard *board, int64_t step, const Scalar *scalars, int count);
 void tensorboard_close(TensorBoard *board);
 
-/* CRC-32C (Castagnoli), as in TFRecords. */
+/* CRC-32C (Castagnoli). */
 uint32_t crc32c(const void *bytes, size_t count);
 
 #endif
