@@ -300,7 +300,7 @@ Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit
         free(path);
     }
     free(steps);
-    /* A load that failed has written part of the moments; whoever starts over only initialises the weights. */
+    /* The failed load has overwritten moments, and a run that starts over initialises only the weights. */
     if (tried && *step < 0) weights_zero_moments(units, count);
     if (*step >= 0 || (load_step < 0 && (verdict == GOOD || verdict == DAMAGED))) return OK;
     if (comm->rank == 0 && !tried) log_error("%s has no checkpoint of step %" PRId64, folder, load_step);

@@ -235,7 +235,7 @@ void checkpointer_destroy(Checkpointer *c) {
 
 SavedStep checkpoint_saved(const Checkpointer *c) { return c->saved; }
 
-/* FOLDER/step-%08d.tmp-RUN, with `suffix` behind it. */
+/* FOLDER/step-00002048.tmp-RUN, followed by `suffix`. */
 static char *temporary_path(const Checkpointer *c, int64_t step, const char *suffix) {
     char name[400];
     snprintf(name, sizeof name, "step-%08" PRId64 ".tmp-%.255s%s", step, c->run_name, suffix);

@@ -81,7 +81,8 @@ static Status check_tied_head(const TensorFolder *folder, const char *path, cons
     const Status status = same_values(tensor_folder_find(folder, name), embeddings, &same);
     if (status != OK || same) return status;
     if (log_rank() == 0)
-        log_error("%s: %s is not %s, but tie_word_embeddings says that they are one tensor", path, name, tied->name);
+        log_error("%s: %s and %s differ, but tie_word_embeddings makes them one tensor; set it to false", path, name,
+                  tied->name);
     return BAD_INPUT;
 }
 

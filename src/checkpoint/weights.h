@@ -6,7 +6,7 @@
 #include "parallel/comm.h"
 #include "checkpoint/tensor_folder.h"
 
-/* Compares the names and shapes of an open folder with the units' parameters. `prefix` stands before each parameter's
+/* Compares the names and shapes of an open folder with the units' parameters. `prefix` precedes each parameter's
  * name in the file ("" or "exp_avg."). A tied head may be in the folder as lm_head.weight too, if it is the embeddings
  * bit for bit. BAD_INPUT after one message with the first few names of missing and unexpected tensors, or with the
  * first tensor of another shape. */

@@ -49,7 +49,7 @@ TokensWriterOptions tokens_writer_bytes_options(const char *path) {
 }
 
 static Status failed(const TokensWriter *writer, const char *what) {
-    log_error("%s: %s failed; is the disk full or read-only? Nothing was left behind", writer->path, what);
+    log_error("%s: %s failed; is the disk full or read-only? No partial file was left", writer->path, what);
     return IO_ERROR;
 }
 
