@@ -247,6 +247,23 @@ static void test_reading_fails(void **state) {
     free(folder);
 }
 
+/* A disk that does not answer is an I/O error, not a bad checkpoint: exit code 3, and nothing is renamed. */
+static void test_unreadable_is_an_io_error(void **state) {
+    (void)state;
+    char *folder = temporary_path("no-answer");
+    assert_int_equal(save(folder, 1, 1, (CheckpointOptions){0}), OK);
+    fault.kind = FAULT_FROM_NOW_ON;
+    fault.error = EIO;
+    fault.at = 0;
+    Job job = {.folder = folder};
+    files_set_hook(fault_hook);
+    thread_run(1, load_body, &job);
+    files_set_hook(NULL);
+    assert_int_equal(job.status, IO_ERROR);
+    assert_int_equal(newest(folder), 1);
+    free(folder);
+}
+
 /* What power loss could take: every file and folder that has changed since it was last synced. */
 static struct {
     char path[64][512];
@@ -313,6 +330,7 @@ int main(void) {
                                        cmocka_unit_test(test_interrupted_calls_go_on),
                                        cmocka_unit_test(test_file_size_limit),
                                        cmocka_unit_test(test_reading_fails),
+                                       cmocka_unit_test(test_unreadable_is_an_io_error),
                                        cmocka_unit_test(test_operation_fails_once),
                                        cmocka_unit_test(test_operation_fails_from_now_on),
                                        cmocka_unit_test(test_process_ends)};
