@@ -33,7 +33,16 @@ static ConfigValue *section_of(ConfigValue *root, const char *name) {
     return (ConfigValue *)config_value_get(root, name);
 }
 
-/* flame writes lists as texts with commas; one of its values has another name here. */
+/* `word` without the spaces around it. */
+static char *trimmed(char *word) {
+    word += strspn(word, " ");
+    size_t length = strlen(word);
+    while (length > 0 && word[length - 1] == ' ') word[--length] = 0;
+    return word;
+}
+
+/* The value in the form that it has here: flame writes lists as text with commas, and one of its values has another
+ * name. */
 static ConfigValue *value_here(const ConfigValue *value, const Key *key) {
     const KeyType type = key ? key->type & ~KEY_NULLABLE : KEY_VALUE;
     if (value->text && strcmp(value->text, "async_with_pinned_mem") == 0) return config_value_string("async", NULL, 0);
@@ -43,7 +52,7 @@ static ConfigValue *value_here(const ConfigValue *value, const Key *key) {
     char *words = strdup(value->text), *rest = NULL;
     CHECK(words, "no memory for %s", value->text);
     for (char *word = strtok_r(words, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
-        config_value_append(list, config_value_plain(word, NULL, 0));
+        config_value_append(list, config_value_plain(trimmed(word), NULL, 0));
     free(words);
     return list;
 }

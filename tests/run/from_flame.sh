@@ -17,7 +17,7 @@ batch_size = 32
 seq_len = 2_048
 compile = false
 dataset = 'HuggingFaceFW/fineweb-edu'
-data_probs = "0.25,0.75"
+data_probs = "0.25, 0.75 "
 pin_memory = false
 
 [optimizer]
