@@ -1,5 +1,6 @@
 /* flame-c bench: times every op and the whole training step of a configuration on random tokens, beside the rates of
  * plain matrix products and copies on the same machine in the same run. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +11,9 @@
 #include "commands/commands.h"
 #include "parallel/agreement.h"
 #include "base/log.h"
-#include "core/profile.h"
+#include "base/files.h"
 #include "base/rng.h"
+#include "core/profile.h"
 #include "data/stream_benchmark.h"
 #include "training/peak.h"
 #include "training/session.h"
@@ -219,9 +221,10 @@ static Status time_stream(Bench *b) {
 
 static Status write_json(const Bench *b) {
     if (!b->json_path || b->session.comm->rank != 0) return OK;
-    if (json_dump_file(b->json, b->json_path, JSON_INDENT(2)) == 0) return OK;
-    log_error("%s cannot be written", b->json_path);
-    return IO_ERROR;
+    int error = folder_create_above(b->json_path);
+    if (!error && json_dump_file(b->json, b->json_path, JSON_INDENT(2))) error = errno;
+    if (error) log_error("writing %s: %s", b->json_path, strerror(error));
+    return error ? IO_ERROR : OK;
 }
 
 static void measure_rates(Bench *b, DType type) {
