@@ -293,12 +293,24 @@ static Status check_all(Verification *v) {
     return status;
 }
 
+/* train.json may be missing, but not damaged. */
+static Status read_train(Verification *v) {
+    char *path = path_join(v->folder, "train.json");
+    json_error_t error;
+    Status status = OK;
+    if (path_exists(path) && !(v->train = json_load_file(path, 0, &error))) {
+        log_error("%s:%d: %s", path, error.line, error.text);
+        status = BAD_INPUT;
+    }
+    free(path);
+    return status;
+}
+
 static Status open_inputs(Verification *v) {
-    char *io = path_join(v->folder, "io.safetensors"), *train = path_join(v->folder, "train.json");
-    const Status status = safetensors_open(io, &v->io);
-    v->train = json_load_file(train, 0, NULL);
+    char *io = path_join(v->folder, "io.safetensors");
+    Status status = safetensors_open(io, &v->io);
     free(io);
-    free(train);
+    if (status == OK) status = read_train(v);
     if (status != OK) return status;
     const SafeTensor *tokens = find_io(v, "input_ids");
     if (!tokens) return BAD_INPUT;

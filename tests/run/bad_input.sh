@@ -84,6 +84,7 @@ ranks 2 --config "$work/config.yaml" --data.files="$source_folder/tests/data/dam
 
 # safetensors and folders
 fresh_case; rm "$work/case/model.safetensors"; verifies 1 'model.safetensors'
+fresh_case; truncate -s 100 "$work/case/train.json"; verifies 1 'train.json:[0-9]+: '
 fresh_case; overwrite "$work/case/model.safetensors" '\377\377\377\377\377\377\377\177' 0; verifies 1 'model.safetensors.*header'
 fresh_case; overwrite "$work/case/model.safetensors" 'x' 8; verifies 1 'model.safetensors'
 fresh_case; truncate -s -4 "$work/case/model.safetensors"; verifies 1 'model.safetensors'
