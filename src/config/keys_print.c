@@ -85,8 +85,8 @@ char *key_text(const KeyTable *table, const Key *key) {
 }
 
 void keys_help(FILE *file, const KeyTable *table) {
-    static const char *const types[] = {"integer",  "number",  "true|false", "text", "",
-                                        "integers", "numbers", "texts",      ""};
+    static const char *const types[] = {"integer",  "number",  "true|false", "text",   "",
+                                        "integers", "numbers", "texts",      "mapping"};
     for (int k = 0; k < table->count; k++) {
         const Key *key = &table->keys[k];
         if (!key_has_field(key)) continue;

@@ -19,6 +19,7 @@ done
 says gla num_hidden_layers 'default 24$'
 says mamba2 num_hidden_layers 'default 48$' # the mixer's own default of a shared key
 says mamba2 pad_token_id 'default 0$'
+says gla attn 'mapping, default null'
 says gla attn.layers integers
 says gated_deltanet output_gate_activation 'swish\|silu\|sigmoid, default swish'
 if "$FLAME" train --help=mamba2 | grep -q 'model\.attn'; then fail "mamba2 takes no hybrid layers"; fi
