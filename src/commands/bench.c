@@ -36,10 +36,9 @@ typedef struct Bench {
 
 static const Option options[] = {
     CONFIG_OPTIONS,
-    {"steps", OPTION_INTEGER, "N", "10", 1, 1e6, "steps to time, after two to warm up", AT(steps)},
-    {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write every figure here", AT(json_path)},
-    {"data", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "also time the reading of random windows of this data set",
-     AT(data_path)},
+    {"steps", OPTION_INTEGER, "N", "10", 1, 1e6, "timed steps, after two warm-up steps", AT(steps)},
+    {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all numbers to this file", AT(json_path)},
+    {"data", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "also time reading random windows of this data set", AT(data_path)},
 };
 
 static void record(json_t *object, const char *key, double value) {
@@ -79,7 +78,7 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* From the start of the command, so also what libraries and the GPU do at first use. */
+/* The time from the start of the command to the end of the first step, first use of libraries and GPU included. */
 static void report_start(Bench *b) {
     const double seconds = seconds_now() - b->start;
     log_info("start        %10.2f s until the first step was done", seconds);
@@ -123,7 +122,7 @@ static int compare_profiles(const void *a, const void *b) {
     return (p < q) - (p > q);
 }
 
-/* One direction of an op: what it does, how long it takes, and how long it would take at the measured rates. */
+/* Forward or backward of an op: the measured time and the work. */
 typedef struct Direction {
     double seconds, flops, bytes;
 } Direction;
@@ -136,8 +135,8 @@ static double roofline_of(const Bench *b, Direction d) {
 
 static double rate_of(double amount, Direction d) { return d.seconds > 0 ? amount / d.seconds : 0; }
 
-/* Backward counts twice the work of forward, and cheap ops that run again before it count their second forward too. An
- * op whose backward takes next to no time has done that work in its forward. */
+/* Divides the work of an op: a backward run counts as two forward runs, a recomputed forward as a forward run. An op
+ * whose backward takes almost no time (the fused loss) computes its gradients in forward, which gets all the work. */
 static void directions_of(const OpProfile *op, Direction *forward, Direction *backward) {
     const double runs = 2 * (double)op->backward_runs / (double)op->forward_runs;
     *forward = (Direction){op->forward_seconds, op->flops, op->bytes};
@@ -184,7 +183,7 @@ static void print_ops(Bench *b, Profile *profile, double step_seconds) {
     json_object_set_new(b->json, "ops", list);
 }
 
-/* From sums over several steps to what one step takes. */
+/* Turns sums over several steps into averages per step. */
 static void one_of_several(OpProfile *op, int steps) {
     op->forward_runs /= steps;
     op->backward_runs /= steps;
@@ -238,7 +237,7 @@ static void measure_rates(Bench *b, DType type) {
     record(b->json, "memory_gbytes_per_second", b->memory_rate / 1e9);
 }
 
-/* What this rank has taken of the device's memory, beside the plan. */
+/* Prints the device memory that this rank has allocated, and the plan for it. */
 static void report_memory(Bench *b, const MemoryPlan *plan, int64_t bytes) {
     log_info("on device    %10.2f GB of memory, %.2f planned", (double)bytes / 1e9, (double)plan->device_bytes / 1e9);
     record(b->json, "device_memory_bytes", (double)bytes);
@@ -293,10 +292,12 @@ static Status run(void *values) {
 
 const Command bench_command = {
     .name = "bench",
-    .summary = "time every kernel and the step against the machine's matrix product rate",
-    .text = "Trains on random tokens without data or checkpoints and prints tokens/s, FLOP/s of the step and of each\n"
-            "op, and what share of its roofline each reaches: of the time that its FLOPs or its bytes would take at\n"
-            "the rates of matrix products and of copies, measured just before.\n",
+    .summary = "time every op and the step, against the machine's rate of matrix products",
+    .text = "Trains on random tokens, without data or checkpoints. Prints tokens/s and FLOP/s of the step and, for "
+            "each op,\n"
+            "time, FLOP/s, bytes/s and the share of its roofline: the time that its FLOPs or bytes would need at the "
+            "rates\n"
+            "of matrix products and copies, measured at the start, divided by the time it took.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(Bench),

@@ -7,7 +7,7 @@
 
 static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
 
-/* Calls visit for every command that has options of its own. */
+/* Calls visit for every command without subcommands, and for every subcommand. */
 static void each_command(FILE *file, void (*visit)(FILE *file, const Command *command)) {
     for (int i = 0; all_commands[i]; i++) {
         const Command *const *part = all_commands[i]->parts;
@@ -16,12 +16,12 @@ static void each_command(FILE *file, void (*visit)(FILE *file, const Command *co
     }
 }
 
-/* The key as it stands on the command line, without --. */
+/* Prints a key as on the command line, without --: training.seed. */
 static void print_key(FILE *file, const KeyTable *table, const Key *key) {
     fprintf(file, "%s%s%s", table->section, table->section[0] ? "." : "", key->name);
 }
 
-/* Words that are separated by | or by commas, separated by spaces. */
+/* Prints a list separated by | or commas with spaces instead. */
 static void print_words(FILE *file, const char *words) {
     for (const char *c = words; *c; c++)
         if (*c != ',') fputc(*c == '|' ? ' ' : *c, file);
@@ -32,7 +32,7 @@ static KeyTable mixer_keys(int index) {
     return (KeyTable){mixer ? mixer->keys : NULL, mixer ? mixer->key_count : 0, NULL, "model"};
 }
 
-/* Prints the keys of a table that `before`, other tables, have not. */
+/* Prints the keys of a table that none of the tables in `before` has. */
 static void print_table(FILE *file, const KeyTable *table, const KeyTable *before, int tables) {
     for (int k = 0; k < table->count; k++) {
         const Key *key = &table->keys[k];
@@ -93,7 +93,7 @@ static void print_key_choices(FILE *file) {
     fputs("\" ;;\n", file);
 }
 
-/* In bash the = of --name=value is a word of its own. */
+/* bash splits --name=value into three words: --name, = and value. */
 static void print_bash(FILE *file) {
     fputs("_flame_c() {\n"
           "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=train options= values=\n"
@@ -138,7 +138,7 @@ bool print_completion(FILE *file, const char *shell) {
     if (zsh) fputs("#compdef flame-c\nautoload -U +X bashcompinit && bashcompinit\n", file);
     print_bash(file);
     fputs("complete -o default -F _flame_c flame-c\n", file);
-    /* zsh loads the file when it completes for the first time, and this time too wants an answer */
+    /* zsh reads this file at the first completion, which it must answer too */
     if (zsh) fputs("_bash_complete -o default -F _flame_c\n", file);
     return true;
 }

@@ -30,13 +30,13 @@ static const Option build_options[] = {
     {"out", OPTION_TEXT | OPTION_REQUIRED, "FILE.h5", NULL, 0, 0, "what to write", AT(out)},
     {"force", OPTION_FLAG, "", NULL, 0, 0, "replace the output if it exists", AT(force)},
     {"document", OPTION_CHOICE, "file|paragraph|line", "file", 0, 0,
-     "what is one document; a paragraph ends at a blank line", AT(document)},
-    {"validation", OPTION_REAL, "SHARE", NULL, 0, 1, "put this share of the documents into another file ...",
+     "what becomes one document; a paragraph ends at a blank line", AT(document)},
+    {"validation", OPTION_REAL, "SHARE", NULL, 0, 1, "share of the documents that goes to --validation-out instead",
      AT(validation)},
-    {"validation-out", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "... this one", AT(validation_out)},
-    {"chunk", OPTION_INTEGER, "N", "65536", TOKENS_CHUNK_BYTES_MIN / 2, TOKENS_CHUNK_BYTES_MAX / 2, "tokens of a chunk",
+    {"validation-out", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "file of the validation documents", AT(validation_out)},
+    {"chunk", OPTION_INTEGER, "N", "65536", TOKENS_CHUNK_BYTES_MIN / 2, TOKENS_CHUNK_BYTES_MAX / 2, "tokens per chunk",
      AT(chunk)},
-    {"level", OPTION_INTEGER, "N", "4", 0, 9, "compression, from fast to small", AT(level)},
+    {"level", OPTION_INTEGER, "N", "4", 0, 9, "compression level: 0 none, 1 fastest, 9 smallest", AT(level)},
 };
 
 static Status refuse(const char *why) {
@@ -45,7 +45,7 @@ static Status refuse(const char *why) {
 }
 
 static Status check_outputs(const Build *build) {
-    if (build->validation == 1) return refuse("--validation 1 leaves nothing to train on; it is a share below 1");
+    if (build->validation == 1) return refuse("--validation 1 leaves nothing to train on; use a share below 1");
     if ((build->validation > 0) != (build->validation_out != NULL))
         return refuse("--validation and --validation-out go together");
     if (build->validation_out && strcmp(build->out, build->validation_out) == 0)
@@ -88,8 +88,8 @@ static Status run_build(void *values) {
 
 static const Command data_build = {
     .name = "data build",
-    .summary = "text to tokens, one per byte",
-    .text = "Reads text, makes a token of every byte (0 .. 255; 256 begins and 257 ends a document; vocabulary 320)\n"
+    .summary = "turn text into tokens, one per byte",
+    .text = "Reads text, turns every byte into a token (0 .. 255; 256 begins and 257 ends a document; vocabulary 320)\n"
             "and writes one HDF5 file. Folders are read with everything below them, in the order of their names;\n"
             "names that start with a dot, files with zero bytes and links to folders are skipped.\n",
     .options = build_options,
@@ -108,7 +108,7 @@ static const Option file_options[] = {
     {"", OPTION_TEXTS | OPTION_REQUIRED, "FILE.h5", NULL, 0, 0, "what to read", offsetof(Files, file)},
 };
 
-/* For each file named; the worst result. */
+/* Runs on every file and returns the worst status. */
 static Status run_each(const Files *files, Status (*run)(const char *path)) {
     Status worst = OK;
     for (int i = 0; i < files->file.count; i++) {
@@ -122,7 +122,7 @@ static Status run_inspect(void *values) { return run_each(values, inspect_data);
 
 static const Command data_inspect = {
     .name = "data inspect",
-    .summary = "what a file holds",
+    .summary = "print what a file holds",
     .text = "Prints tokens, documents, chunks, compression, tokenizer and a histogram of document lengths.\n",
     .options = file_options,
     .option_count = LENGTH(file_options),
@@ -139,7 +139,7 @@ static Status run_verify(void *values) { return run_each(values, verify_one); }
 
 static const Command data_verify = {
     .name = "data verify",
-    .summary = "reads and checks all of a file",
+    .summary = "read and check a whole file",
     .text = "Reads every chunk, checks its CRC-32 and that every token is in the vocabulary, and names each\n"
             "damaged chunk. Exit code 0: all good, 1: damaged or missing, 3: cannot be read.\n",
     .options = file_options,

@@ -24,8 +24,8 @@ static const Option options[] = {
     {"checkpoint", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0,
      "a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder", AT(checkpoint)},
     {"data", OPTION_TEXT | OPTION_REQUIRED, "FILE.h5", NULL, 0, 0, "the text to score, as tokens", AT(data)},
-    {"seq-len", OPTION_INTEGER, "N", "2048", 1, 1e8, "tokens of a window", AT(seq_len)},
-    {"batch", OPTION_INTEGER, "N", "1", 1, 1e6, "windows at a time, on each rank", AT(batch)},
+    {"seq-len", OPTION_INTEGER, "N", "2048", 1, 1e8, "tokens per window", AT(seq_len)},
+    {"batch", OPTION_INTEGER, "N", "1", 1, 1e6, "windows per rank and micro-batch", AT(batch)},
     {"samples", OPTION_INTEGER, "N", NULL, 1, 1e15, "score the first N windows only", AT(samples)},
     {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
@@ -62,12 +62,12 @@ static Status open_data(const EvalArguments *a, const Session *session, Stream *
     return samples_open(session->comm, &wanted, stream);
 }
 
-/* Another end of documents is the sign of another tokenizer, and of a loss that means nothing. */
+/* Warns if the data's end token is not one of the model's: data of another tokenizer give a meaningless loss. */
 static void compare_marks(const EvalArguments *a, const Session *session, const Stream *stream) {
     const int64_t eos = stream_facts(stream)->eos_token_id;
     if (eos < 0 || session->comm->rank != 0 || model_config_has_eos(&session->model->config, eos)) return;
     log_warning(
-        "%s: its documents end with token %lld, which is no eos_token_id of the checkpoint's config.json: was the "
+        "%s: documents end with token %lld, which is not an eos_token_id in the checkpoint's config.json: was the "
         "model trained with another tokenizer?",
         a->data, (long long)eos);
 }
@@ -85,7 +85,8 @@ static void print_result(const EvalArguments *a, const Stream *stream, Evaluatio
         log_info("bits per token %.4f", loss / log(2));
 }
 
-/* Names the tensor that spoils it. Collective. */
+/* Logs why the loss is not finite: a tensor whose values are not, or the computation. Returns the exit code.
+ * Collective. */
 static Status refuse_loss(const EvalArguments *a, const Session *session, double loss) {
     const Parameter *parameter = weights_not_finite(session->model->unit, session->model->units);
     const Status tensors = comm_worst(session->comm, parameter ? BAD_INPUT : OK);

@@ -29,7 +29,7 @@ static const Option options[] = {
     {"out", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0, "the folder to write; it must be empty or not exist",
      AT(out)},
     {"dtype", OPTION_CHOICE, "bfloat16|float32|float16", "bfloat16", 0, 0, "type of the weights", AT(dtype)},
-    {"max-shard-size", OPTION_SIZE, "SIZE", "5GB", 0, 0, "the largest file", AT(max_shard_bytes)},
+    {"max-shard-size", OPTION_SIZE, "SIZE", "5GB", 0, 0, "largest size of a file", AT(max_shard_bytes)},
 };
 
 static SafeType safe_type(const char *dtype) {
@@ -40,7 +40,7 @@ static Status check_out(const char *source, const char *out) {
     char **names;
     int64_t count;
     if (path_is_inside(source, out)) {
-        log_error("--out %s lies in the checkpoint that is exported", out);
+        log_error("--out %s is inside the checkpoint to export", out);
         return BAD_INPUT;
     }
     const int error = folder_list(out, &names, &count);
@@ -54,7 +54,7 @@ static Status check_out(const char *source, const char *out) {
     return count > 0 ? BAD_INPUT : OK;
 }
 
-/* state.json of a checkpoint; NULL (fine) for a plain Hugging Face folder. */
+/* Reads state.json of a checkpoint. *state is NULL for a plain Hugging Face folder, which has none. */
 static Status read_state(const char *source, json_t **state) {
     char *path = path_join(source, "state.json");
     *state = NULL;
@@ -98,8 +98,8 @@ static Status read_model(const char *source, Model **model) {
     return status;
 }
 
-/* Makes the finished folder durable and gives it its name: until then --out does not exist. */
-static Status give_name(const char *temporary, const char *out) {
+/* Syncs the finished folder and renames it to --out, which is therefore either complete or missing. */
+static Status move_into_place(const char *temporary, const char *out) {
     char *parent = path_parent(out);
     int error = folder_sync(temporary);
     if (!error) error = file_rename(temporary, out);
@@ -125,7 +125,7 @@ static Status export_folder(const Export *task, const char *source) {
         status = IO_ERROR;
     } else {
         status = write_folder(task, source, model, temporary);
-        if (status == OK) status = give_name(temporary, out);
+        if (status == OK) status = move_into_place(temporary, out);
         if (status && path_exists(temporary)) folder_remove(temporary);
     }
     if (status == OK) log_info("exported %s to %s", source, out);

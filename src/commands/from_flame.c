@@ -1,4 +1,4 @@
-/* flame-c from-flame: a command line of flame, with the TOML that it names, as a configuration in YAML. */
+/* flame-c from-flame: converts a command line of flame, and the TOML file that it names, to a YAML configuration. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +12,10 @@ typedef struct FromFlame {
 } FromFlame;
 
 static const Option options[] = {
-    {"job.config_file", OPTION_KEY, "FILE.toml", NULL, 0, 0, "flame's configuration, which the other keys go over", 0},
+    {"job.config_file", OPTION_KEY, "FILE.toml", NULL, 0, 0, "flame's configuration; the other keys override it", 0},
 };
 
-/* What becomes of flame's keys: those that are read here, and remarks about the others. */
+/* The result: the keys that exist here, and remarks about the others. */
 typedef struct Conversion {
     ConfigValue *kept;
     FILE *remarks;
@@ -73,9 +73,9 @@ static void convert_key(Conversion *c, const char *section, const ConfigValue *v
         CHECK(dot, "%s is not a key", here);
         *dot = 0;
         keep(c, here, dot + 1, value);
-        fprintf(c->remarks, "#   %s: is called %s here\n", full, retired->now);
+        fprintf(c->remarks, "#   %s: called %s here\n", full, retired->now);
     } else {
-        fprintf(c->remarks, "#   %s: %s\n", full, retired ? retired->advice : "flame-c does not know it; left out");
+        fprintf(c->remarks, "#   %s: %s\n", full, retired ? retired->advice : "unknown to flame-c, left out");
     }
 }
 
@@ -85,8 +85,7 @@ static void write_result(const Conversion *c, const char *remarks) {
     puts("# Still to be added: data.files, the HDF5 files that tools/prepare.py makes.");
     if (!model || !model->text || access(model->text, R_OK) != 0)
         puts("# Still to be added: model.config, the path of a config.json on this machine.");
-    puts("# To compute as flame does, whatever it is worth: optimizer.decay_all: true (weight decay on every tensor) "
-         "and\n"
+    puts("# To compute exactly as flame does: optimizer.decay_all: true (weight decay on every tensor) and\n"
          "# training.mask_document_boundaries: false (a document's last token predicts the next one's first).");
     if (remarks[0]) printf("# Flame's keys that have another name or no use here:\n%s", remarks);
 }
@@ -103,7 +102,7 @@ static Status run(void *values) {
     for (int s = 0; s < root->count && status == OK; s++) {
         const ConfigValue *section = root->item[s];
         if (section->type != VALUE_MAPPING)
-            status = config_error(section, "%s stands outside of a section", section->key);
+            status = config_error(section, "%s is outside of all sections", section->key);
         for (int k = 0; k < section->count && status == OK; k++) convert_key(&c, section->key, section->item[k]);
     }
     fclose(c.remarks);
@@ -117,9 +116,9 @@ static Status run(void *values) {
 const Command from_flame_command = {
     .name = "from-flame",
     .summary = "turn a command line of flame, with its TOML, into a configuration",
-    .text = "Takes the arguments of flame's train.sh and prints a configuration in YAML; what flame has and flame-c "
-            "has not\n"
-            "is said in comments at its end. Put > run.yaml behind it. docs/from-flame.md lists all keys of flame.\n",
+    .text = "Takes the arguments of flame's train.sh and prints a configuration in YAML. Comments at its end list the\n"
+            "keys that have another name or no use here. Example: flame-c from-flame ARGUMENTS > run.yaml\n"
+            "docs/from-flame.md lists all keys of flame.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(FromFlame),

@@ -57,7 +57,7 @@ static Status write_checkpoint(const char *from, const TensorFolder *source, con
     return status;
 }
 
-/* Writes the step under a temporary name in the run's folder and renames it last. */
+/* Writes the step under a temporary name in the run's folder and then renames it. */
 static Status make_step(const char *from, const TensorFolder *source, const Model *model, const char *folder,
                         const char *run_name) {
     char name[300];
@@ -124,7 +124,7 @@ const Command import_command = {
     .summary = "make a step-0 checkpoint from a Hugging Face folder",
     .text =
         "Makes DIR/checkpoint/step-00000000 from a Hugging Face folder: a run with job.dump_folder DIR and the same\n"
-        "model starts from these weights. They are kept as fp32, the optimizer's moments start at zero.\n",
+        "model starts from these weights. They are stored as fp32; the optimizer's moments start at zero.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(Import),

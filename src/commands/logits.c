@@ -1,4 +1,4 @@
-/* flame-c logits: what the model of a checkpoint says to given tokens, for comparison with other programs. */
+/* flame-c logits: writes the logits of a checkpoint's model for given tokens, to compare them with other programs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static const Option options[] = {
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
 };
 
-/* input_ids [B, T] into the runner's batch; every sequence is one document. */
+/* Copies input_ids [B, T] into the runner's batch. Every sequence is one document. */
 static Status read_tokens(const SafeTensor *ids, const Session *session, int64_t *tokens) {
     const int64_t T = ids->shape[1], vocabulary = session->model->config.vocab_size;
     const HostBatch batch = runner_batch(session->runner);
@@ -130,7 +130,7 @@ static Status run(void *values) {
 
 const Command logits_command = {
     .name = "logits",
-    .summary = "what the model of a checkpoint says to given tokens, for comparison",
+    .summary = "write the logits of a checkpoint for given tokens",
     .text = "Reads input_ids and writes input_ids and logits [B, T, vocabulary] (fp32).\n",
     .options = options,
     .option_count = LENGTH(options),

@@ -4,7 +4,8 @@
 #include "commands/commands.h"
 #include "config/config.h"
 
-/* Text as roff shows it: a line may not begin with a dot or a quote, and a hyphen stays a hyphen. */
+/* Escapes text for roff: backslashes, a dot or quote at the start of a line, and hyphens, which roff would turn into
+ * typographic ones. */
 static void print_text(FILE *file, const char *text) {
     bool begins = true;
     for (const char *c = text; *c; c++) {
@@ -79,21 +80,20 @@ void print_manual(FILE *file) {
     for (int i = 0; all_commands[i]; i++) print_usages(file, all_commands[i]);
     fputs(".br\nflame\\-c \\-\\-help | \\-\\-version | \\-\\-completion SHELL | \\-\\-man\n.SH COMMANDS\n", file);
     for (int i = 0; all_commands[i]; i++) print_command(file, all_commands[i]);
-    fputs(".SH CONFIGURATION\nEach key stands in a YAML file under its section, or on the command line.\n", file);
+    fputs(".SH CONFIGURATION\nA key is set in a YAML file, under its section, or on the command line.\n", file);
     for (int t = 0; t < hints->table_count; t++) print_keys(file, &hints->tables[t]);
     print_term(file, "--model.KEY",
-               "a key of the model's Hugging Face config.json; lists and mappings in YAML: [1, 3]; flame-c train "
-               "--help=MODEL lists "
-               "those of a model");
+               "a key of the model's Hugging Face config.json; lists and mappings as in YAML: [1, 3]. flame-c train "
+               "--help=MODEL lists the keys of a model");
     print_term(file, "--model.config", "path of a config.json; the keys beside it override it");
     fputs(".SH SIGNALS\nSIGUSR1: all ranks finish the same step, save it and exit 0. SIGUSR2: save and go on.\n"
           ".SH EXIT STATUS\n",
           file);
     static const char *const codes[][2] = {{"0", "done, or saved on request"},
-                                           {"1", "a file, a value or data that cannot be used"},
-                                           {"2", "the command line"},
+                                           {"1", "a file, a value or data cannot be used"},
+                                           {"2", "an error in the command line"},
                                            {"3", "reading or writing failed"},
-                                           {"4", "too many steps with a loss or gradient that is not finite"},
-                                           {"5", "a rank or a collective is stuck"}};
+                                           {"4", "the loss or the gradient was not finite, too many times"},
+                                           {"5", "a collective did not complete in time"}};
     for (int i = 0; i < LENGTH(codes); i++) print_term(file, codes[i][0], codes[i][1]);
 }

@@ -18,8 +18,8 @@ typedef struct Parse {
     char *values;
     bool *given;       /* [option_count] */
     char **words;      /* room for the words of OPTION_TEXTS */
-    Texts keys;        /* configuration */
-    char message[512]; /* what is wrong; empty: nothing */
+    Texts keys;        /* arguments for config_load */
+    char message[512]; /* the error; empty: none */
 } Parse;
 
 OptionKind option_kind(const Option *option) { return option->kind & ~OPTION_REQUIRED; }
@@ -34,7 +34,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(Parse *parse, const cha
     return false;
 }
 
-/* Whole numbers without an exponent; a bound of 1e15 is none. */
+/* Formats whole numbers without an exponent. */
 static void format_bound(double value, char text[NUMBER_TEXT]) {
     if (fabs(value) < 1e15 && rint(value) == value)
         snprintf(text, NUMBER_TEXT, "%.0f", value);
@@ -42,6 +42,7 @@ static void format_bound(double value, char text[NUMBER_TEXT]) {
         number_format(value, text);
 }
 
+/* "1 to 9", "at least 1", or "" without a range. An upper bound of 1e15 or more means no bound. */
 static void range_of(const Option *option, char text[96]) {
     char low[NUMBER_TEXT], high[NUMBER_TEXT];
     format_bound(option->low, low);
@@ -142,7 +143,7 @@ static bool set_value(Parse *parse, const Option *option, const char *text) {
     }
 }
 
-/* The option of this name, which is `length` characters long. */
+/* The option called name[0 .. length), or NULL. */
 static const Option *find(const Command *command, const char *name, size_t length) {
     for (int i = 0; i < command->option_count; i++) {
         const char *known = command->options[i].name;
@@ -151,7 +152,7 @@ static const Option *find(const Command *command, const char *name, size_t lengt
     return NULL;
 }
 
-/* Compares by the configuration's measure of nearness, so that both suggest alike. */
+/* The option whose name resembles `name`, by the same measure as for configuration keys; NULL if none does. */
 static const char *nearest(const Command *command, const char *name) {
     Key keys[32];
     int count = 0;
@@ -167,8 +168,8 @@ static bool refuse_unknown(Parse *parse, const char *name) {
     return refuse(parse, "unknown option --%.80s", name);
 }
 
-/* An option that is not the command's own goes to config_load, which knows what is near to a key. Names without a
- * section are refused here if they look like an option of the command. */
+/* Whether an option that the command does not have is passed to config_load, which reports misspelt keys. A name
+ * without a section that resembles an option of the command is a misspelt option and is refused here. */
 static bool belongs_to_config(const Command *command, const char *name) {
     if (!command->takes_keys) return false;
     return strchr(name, '.') || config_knows(name) || !nearest(command, name);
@@ -178,7 +179,7 @@ static bool is_option(const char *word) { return strncmp(word, "--", 2) == 0; }
 
 static void keep(Parse *parse, char *word) { parse->keys.item[parse->keys.count++] = word; }
 
-/* A word that belongs to no option. */
+/* Takes a positional argument. */
 static bool take_word(Parse *parse, char *word) {
     const Option *option = find(parse->command, "", 0);
     if (option && !(option_kind(option) == OPTION_TEXT && parse->given[option - parse->command->options])) {
@@ -189,10 +190,10 @@ static bool take_word(Parse *parse, char *word) {
         keep(parse, word);
         return true;
     }
-    return refuse(parse, "\"%.80s\" belongs to no option", word);
+    return refuse(parse, "unexpected argument \"%.80s\"", word);
 }
 
-/* argv[*i] is an option of the command; its value may be the next word, or several. */
+/* Takes argv[*i], an option of the command, with its value: the text after =, or the next word or words. */
 static bool take_option(Parse *parse, const Option *option, const char *equals, int argc, char **argv, int *i) {
     const OptionKind kind = option_kind(option);
     bool *given = &parse->given[option - parse->command->options];
@@ -218,7 +219,7 @@ static bool take_argument(Parse *parse, int argc, char **argv, int *i) {
     if (option && option_kind(option) != OPTION_KEY) return take_option(parse, option, equals, argc, argv, i);
     if (!option && !belongs_to_config(parse->command, name)) return refuse_unknown(parse, name);
     keep(parse, word);
-    /* its value, so that a command's own words are not mixed up with it */
+    /* keep its value too, or it would be taken for a positional argument */
     if (!equals && *i + 1 < argc && !is_option(argv[*i + 1])) keep(parse, argv[++*i]);
     return true;
 }
@@ -245,8 +246,9 @@ static bool parse_all(Parse *parse, int argc, char **argv) {
     return true;
 }
 
-/* All ranks read the same command line and fail alike: rank 0 says so, and the others wait for it. */
-static Status speak_once(const Command *command, const char *message, const char *topic) {
+/* Prints an error of the command line or help once: all ranks have the same command line, so rank 0 prints and the
+ * others wait for it. */
+static Status print_once(const Command *command, const char *message, const char *topic) {
     Comm *comm = NULL;
     char what[1024];
     snprintf(what, sizeof what, "%s (%s)", command->name, message ? message : "--help");
@@ -266,7 +268,7 @@ static Status speak_once(const Command *command, const char *message, const char
     return message || !known ? USAGE : OK;
 }
 
-/* Sets *topic to what follows --help=, NULL for plain --help. */
+/* Whether --help is given. *topic is the text after --help=, NULL for plain --help. */
 static bool wants_help(int argc, char **argv, const char **topic) {
     *topic = NULL;
     for (int i = 1; i < argc; i++) {
@@ -286,18 +288,18 @@ static Status run_part(const Command *command, int argc, char **argv) {
         snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", name);
     }
     const char *topic;
-    if (wants_help(argc, argv, &topic)) return speak_once(command, NULL, topic);
+    if (wants_help(argc, argv, &topic)) return print_once(command, NULL, topic);
     if (argc > 1)
         snprintf(message, sizeof message, "there is no \"%s %.80s\", only %s", command->name, argv[1], known);
     else
-        snprintf(message, sizeof message, "which of %s?", known);
-    return speak_once(command, message, NULL);
+        snprintf(message, sizeof message, "name one of %s", known);
+    return print_once(command, message, NULL);
 }
 
 Status command_run(const Command *command, int argc, char **argv) {
     const char *topic;
     if (command->parts) return run_part(command, argc, argv);
-    if (wants_help(argc, argv, &topic)) return speak_once(command, NULL, topic);
+    if (wants_help(argc, argv, &topic)) return print_once(command, NULL, topic);
     Parse parse = {.command = command,
                    .values = calloc(1, command->values_size + 1),
                    .given = calloc((size_t)command->option_count + 1, sizeof *parse.given),
@@ -306,7 +308,7 @@ Status command_run(const Command *command, int argc, char **argv) {
     CHECK(parse.values && parse.given && parse.keys.item && parse.words, "no memory for the command line");
     const bool right = parse_all(&parse, argc, argv);
     if (command->takes_keys) *(Texts *)(parse.values + command->keys) = parse.keys;
-    const Status status = right ? command->run(parse.values) : speak_once(command, parse.message, NULL);
+    const Status status = right ? command->run(parse.values) : print_once(command, parse.message, NULL);
     free(parse.values);
     free(parse.given);
     free(parse.keys.item);

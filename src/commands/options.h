@@ -26,63 +26,64 @@ typedef enum OptionKind {
     OPTION_TEXTS,         /* Texts: one or more words, up to the next option; may be given again */
     OPTION_INTEGER,       /* int64_t */
     OPTION_REAL,          /* double */
-    OPTION_SIZE,          /* int64_t: bytes, with KB, MB, GB, KiB, MiB or GiB behind the number */
+    OPTION_SIZE,          /* int64_t: a number of bytes, or of KB, MB, GB, KiB, MiB, GiB: 5GB */
     OPTION_CHOICE,        /* const char *: one of the words of `value`, which are separated by | */
-    OPTION_KEY,           /* a configuration key that has no section: listed here, read by config_load */
-    OPTION_REQUIRED = 64, /* may be or'ed to a kind */
+    OPTION_KEY,           /* a configuration key without a section: help lists it, config_load reads it */
+    OPTION_REQUIRED = 64, /* a flag, combined with a kind by | */
 } OptionKind;
 
-/* Words of argv; the list belongs to command_run. */
+/* Words of argv. command_run owns the list. */
 typedef struct Texts {
     int count;
     char **item;
 } Texts;
 
 typedef struct Option {
-    const char *name; /* "seq-len" for --seq-len; "" for the words that belong to no option */
+    const char *name; /* "seq-len" for --seq-len; "" for positional arguments */
     OptionKind kind;
-    const char *value;        /* what stands for the value in help: "FILE"; the words of a choice: "auto|cpu|cuda" */
+    const char *value;        /* placeholder of the value in help, "FILE"; the words of a choice, "auto|cpu|cuda" */
     const char *default_text; /* as on the command line; NULL: none */
-    double low, high;         /* of a number; both 0: any */
+    double low, high;         /* range of a number; both 0: unlimited */
     const char *doc;
-    size_t offset; /* in the struct of values */
+    size_t offset; /* of the field in the struct of values */
 } Option;
 
 typedef struct Command {
     const char *name;    /* "eval", "data build" */
     const char *summary; /* one line */
-    const char *text;    /* what --help says above the options, in lines of at most 120 characters */
+    const char *text;    /* printed by --help above the options; lines of at most 120 characters */
     const Option *options;
     int option_count;
-    size_t values_size;                 /* of the struct that `options` fill */
-    bool takes_keys;                    /* what is no option of the command is configuration, for config_load ... */
-    size_t keys;                        /* ... kept in the Texts at this place of the struct */
-    const struct Command *const *parts; /* commands below this one, NULL-terminated; then only name and texts matter */
-    /* --help ends with topic(file, NULL); --help=TOPIC is topic(file, TOPIC), which returns false where it knows
-     * nothing of that name. NULL: there are no topics. */
+    size_t values_size;                 /* size of the struct that the options fill */
+    bool takes_keys;                    /* other --section.key arguments are passed to config_load */
+    size_t keys;                        /* offset of the Texts in the struct that receives those */
+    const struct Command *const *parts; /* subcommands, NULL-terminated; then only name, summary and text are used */
+    /* Prints help on configuration keys: --help calls topic(file, NULL) at its end, --help=TOPIC only
+     * topic(file, TOPIC), which returns false if there is no such topic. May be NULL. */
     bool (*topic)(FILE *file, const char *topic);
-    /* values: the struct, filled and checked; it is gone when this returns the exit code. */
+    /* Runs the command and returns its exit code. `values`: the struct, filled and checked; freed after the call. */
     Status (*run)(void *values);
 } Command;
 
-/* Answers --help, reads the options and runs the command; argv[0] is its name. USAGE after one error that names the
- * option, what is wanted and the nearest option; under mpirun one rank speaks. */
+/* Reads the options in argv (argv[0] is the command's name) and runs the command, or prints its help. Returns the exit
+ * code: USAGE after one error that names the option, the values it takes and the nearest known option. Under mpirun
+ * only rank 0 prints. */
 Status command_run(const Command *command, int argc, char **argv);
 
-/* What --help prints. */
+/* Prints the text of --help. */
 void command_help(FILE *file, const Command *command);
-/* "flame-c eval --checkpoint DIR --data FILE.h5 [OPTIONS]" */
+/* Prints "flame-c eval --checkpoint DIR --data FILE.h5 [OPTIONS]". */
 void command_usage(FILE *file, const Command *command);
 /* "--seq-len N" and "tokens per window (default 2048, at least 1)": one option as help and the man page show it. */
 void option_label(const Option *option, char label[128]);
 void option_meaning(const Option *option, char meaning[512]);
 
-/* Shared rows of tables. */
+/* Options that several commands have. */
 #define DEVICES "auto|cpu|cuda"
 #define SHARE_GPU_OPTION(offset)                                                                                       \
     {                                                                                                                  \
         "share-gpu", OPTION_CHOICE, "never|mpi|nccl", "never", 0, 0,                                                   \
-            "whether ranks may share a GPU, and by what they then exchange data; slow, for tests", offset              \
+            "let ranks share a GPU and exchange data through MPI or NCCL; slow, for tests", offset                     \
     }
 #define CONFIG_OPTIONS                                                                                                 \
     {"config", OPTION_KEY, "FILE", NULL, 0, 0, "the configuration, in YAML", 0}, {                                     \

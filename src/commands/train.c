@@ -1,4 +1,4 @@
-/* flame-c train (the default command) and flame-c plan: both begin with a configuration. */
+/* flame-c train (the default command) and flame-c plan: both read a configuration. */
 #include "training/train.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@ typedef struct Train {
 
 static const Option train_options[] = {CONFIG_OPTIONS};
 
-/* Before anything depends on a key. Collective. */
+/* Compares the configurations of all ranks, before anything depends on a key. Collective. */
 static Status compare_configs(const TrainConfig *config, Comm *comm) {
     char *text = NULL;
     size_t bytes = 0;
@@ -67,7 +67,7 @@ static Status run_train(void *values) {
     return status;
 }
 
-/* NULL: all sections; else one of them, or a model. */
+/* Help on the keys of all sections (topic NULL), of one section, or of a model. */
 static bool print_keys(FILE *file, const char *topic) {
     const Mixer *mixer = topic ? mixer_find(topic) : NULL;
     if (mixer || (topic && strcmp(topic, "model") == 0)) {
@@ -84,8 +84,8 @@ static bool print_keys(FILE *file, const char *topic) {
 
 const Command train_command = {
     .name = "train",
-    .summary = "train a model; the command that is meant where none is named",
-    .text = "Trains, or goes on with the run in job.dump_folder. Eight ranks: mpirun -np 8 flame-c --config FILE.\n",
+    .summary = "train a model (the default command)",
+    .text = "Starts a run in job.dump_folder, or resumes it. On eight ranks: mpirun -np 8 flame-c --config FILE.\n",
     .options = train_options,
     .option_count = LENGTH(train_options),
     .values_size = sizeof(Train),
@@ -102,7 +102,7 @@ typedef struct Plan {
 
 static const Option plan_options[] = {
     CONFIG_OPTIONS,
-    {"ranks", OPTION_INTEGER, "N", "1", 1, 1e6, "plan a run on so many ranks, all on one host", offsetof(Plan, ranks)},
+    {"ranks", OPTION_INTEGER, "N", "1", 1, 1e6, "plan a run of N ranks on one host", offsetof(Plan, ranks)},
 };
 
 static Status run_plan(void *values) {
@@ -130,9 +130,9 @@ static Status run_plan(void *values) {
 const Command plan_command = {
     .name = "plan",
     .summary = "print parameters, memory and work of a configuration without training it",
-    .text = "Prints parameters, work per token and the memory of each rank; allocates and trains nothing, reads no "
-            "data. With\n"
-            "--device cuda it plans for GPUs, whether there are any or not.\n",
+    .text = "Prints parameters, work per token and the memory of each rank. Allocates and trains nothing and reads no "
+            "data.\n"
+            "--device cuda plans for GPUs, also on a machine without one.\n",
     .options = plan_options,
     .option_count = LENGTH(plan_options),
     .values_size = sizeof(Plan),

@@ -1,6 +1,6 @@
 /* flame-c verify DIR: runs the model of DIR on the inputs of DIR/io.safetensors and compares logits, loss, every
- * gradient and the losses of AdamW steps with what the reference computed. Each rank runs the whole batch, so that any
- * number of ranks must give the reference's numbers; gradients are compared where they lie, shard by shard. */
+ * gradient and the losses of AdamW steps with those of the reference. Each rank computes the whole batch, so the
+ * results must not depend on the number of ranks, and each compares the gradients in its own shards. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +32,7 @@ typedef struct Verification {
 #define AT(field) offsetof(Verification, field)
 
 static const Option options[] = {
-    {"", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0, "the folder of a model and of what the reference computed",
-     AT(folder)},
+    {"", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0, "folder of a model and the reference's results", AT(folder)},
     {"tolerance", OPTION_REAL, "X", "1e-4", 0, INFINITY, "the largest RMS(error) / RMS(reference) of a tensor",
      AT(tolerance)},
     {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
@@ -47,7 +46,7 @@ static void *allocate(int64_t count, size_t size) {
     return memory;
 }
 
-/* One line of the report. A NaN fails. `bound` is the tolerance, or more where the reference itself is less exact. */
+/* Reports one comparison; a NaN fails. `bound`: the tolerance, or the reference's own fp32 error if that is larger. */
 static void report_within(Verification *v, const char *name, double error, double bound) {
     const bool pass = error <= bound;
     v->passed += pass;
@@ -74,7 +73,7 @@ static void add_distance(Distance *d, double value, double reference) {
     d->reference += reference * reference;
 }
 
-/* An all-zero reference is met only by zeros: there the error itself counts. */
+/* RMS(error) / RMS(reference); the root of the squared error if the reference is zero. */
 static double relative(Distance d) { return sqrt(d.reference > 0 ? d.error / d.reference : d.error); }
 
 static const SafeTensor *find_io(Verification *v, const char *name) {
@@ -83,7 +82,7 @@ static const SafeTensor *find_io(Verification *v, const char *name) {
     return tensor;
 }
 
-/* Documents from cu_seqlens: segment numbers and positions that restart. */
+/* Sets segments and positions from cu_seqlens, the offsets of the documents. Without it a sequence is one document. */
 static Status read_documents(Verification *v, HostBatch batch) {
     const int64_t n = v->B * v->T;
     for (int64_t i = 0; i < n; i++) batch.segment[i] = 0, batch.position[i] = (int32_t)(i % v->T);
@@ -104,8 +103,8 @@ static Status read_documents(Verification *v, HostBatch batch) {
     return status;
 }
 
-/* Labels are the next tokens, document boundaries included, as fla's loss has them; the last of a sequence predicts
- * none. */
+/* Fills the batch. As in fla's loss, a label is the next token, also across document boundaries, and the last token of
+ * a sequence has no label. */
 static Status read_batch(Verification *v) {
     const HostBatch batch = runner_batch(v->session.runner);
     const int64_t n = v->B * v->T, vocabulary = v->session.model->config.vocab_size;
@@ -144,7 +143,7 @@ static Status check_logits(Verification *v) {
     return status;
 }
 
-/* Loss of one forward and backward over all ranks; the gradients are left in the shards as sums. */
+/* Runs forward and backward and returns the mean loss over all ranks. The gradient sums stay in the shards. */
 static double run_step(Verification *v, double *targets) {
     double loss[2] = {0, 0};
     int64_t count = 0;
@@ -156,7 +155,7 @@ static double run_step(Verification *v, double *targets) {
     return loss[0] / loss[1];
 }
 
-/* Compares the part of a parameter's gradient that lies in this rank's shard; the sums go over all ranks. */
+/* Compares the part of a parameter's gradient in this rank's shard, and sums the distances over all ranks. */
 static Status check_gradient(Verification *v, const Unit *unit, const Parameter *p, double scale) {
     char name[PARAMETER_NAME + 8];
     snprintf(name, sizeof name, "grad.%s", p->name);
@@ -249,8 +248,8 @@ static double list_distance(const json_t *reference, const double *ours) {
     return relative(d);
 }
 
-/* How far the reference's own fp32 run is from its fp64 run in the gradient norms: where a clamp or a zero gradient
- * makes them ill-conditioned, no fp32 program can be nearer. */
+/* The tolerance of the gradient norms, at least the distance between the reference's fp32 and fp64 runs: where a clamp
+ * or a zero gradient makes the norms ill-conditioned, no fp32 program comes closer. */
 static double norms_bound(const Verification *v) {
     const json_t *exact = json_object_get(v->train, "grad_norms_fp64"), *fp32 = json_object_get(v->train, "grad_norms");
     Distance d = {0, 0};
@@ -259,7 +258,8 @@ static double norms_bound(const Verification *v) {
     return fmax(v->tolerance, relative(d));
 }
 
-/* The steps of train.json from the folder's weights, against the lists `losses` and `norms`. */
+/* Runs the AdamW steps of train.json from the folder's weights. Compares losses and gradient norms with the lists of
+ * these keys. */
 static Status check_training(Verification *v, bool decay_all, const char *losses_key, const char *norms_key) {
     const json_t *losses = json_object_get(v->train, losses_key), *norms = json_object_get(v->train, norms_key);
     if (!json_is_array(losses) || !json_is_array(norms)) return OK;
@@ -368,7 +368,7 @@ static Status run(void *values) {
 
 const Command verify_command = {
     .name = "verify",
-    .summary = "does this build compute what the reference computed?",
+    .summary = "compare logits, loss and gradients of a model with a reference",
     .text = "DIR holds config.json, model.safetensors, io.safetensors (input_ids, logits, loss, grad.TENSOR,\n"
             "optionally cu_seqlens) and optionally train.json (losses of AdamW steps).\n\n"
             "Runs the model on these tokens and compares logits, loss, every gradient and some steps of AdamW with\n"

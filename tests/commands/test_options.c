@@ -114,8 +114,8 @@ static void what_is_wrong_is_said(void **state) {
     expect_refused(&strict, "--out a --max_size=1", "unknown option --max_size; did you mean --max-size?");
     expect_refused(&strict, "--out a --zzzzzz", "unknown option --zzzzzz;");
     expect_refused(&strict, "--out a --training.steps=5", "unknown option --training.steps;");
-    expect_refused(&strict, "--out a b c", "\"c\" belongs to no option");
-    expect_refused(&strict, "--out a -x -y", "\"-y\" belongs to no option");
+    expect_refused(&strict, "--out a b c", "unexpected argument \"c\"");
+    expect_refused(&strict, "--out a -x -y", "unexpected argument \"-y\"");
     expect_refused(&strict, "--out a --ranks 0", "--ranks must be an integer, 1 to 1000000, not \"0\"");
     expect_refused(&strict, "--out a --ranks 2x", "not \"2x\"");
     expect_refused(&strict, "--out a --ranks 99999999999999999999", "--ranks must be an integer");

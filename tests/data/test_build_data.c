@@ -200,12 +200,12 @@ typedef struct UsageCase {
 } UsageCase;
 
 static const UsageCase usage_cases[] = {
-    {{"data"}, USAGE, "which of build, inspect, verify?"},
+    {{"data"}, USAGE, "name one of build, inspect, verify"},
     {{"data", "bild"}, USAGE, "there is no \"data bild\", only build"},
     {{"data", "build"}, USAGE, "data build: --text DIR|FILE... is missing; see flame-c data build --help"},
     {{"data", "build", "--text"}, USAGE, "--text needs a value: --text DIR|FILE"},
     {{"data", "build", "--text", "a"}, USAGE, "--out FILE.h5 is missing"},
-    {{"data", "build", "a"}, USAGE, "\"a\" belongs to no option"},
+    {{"data", "build", "a"}, USAGE, "unexpected argument \"a\""},
     {{"data", "build", "--level", "10"}, USAGE, "--level must be an integer, 0 to 9, not \"10\""},
     {{"data", "build", "--chunk", "7"}, USAGE, "--chunk must be an integer, 2048 to"},
     {{"data", "build", "--chunk", "70000x"}, USAGE, "not \"70000x\""},
