@@ -1,5 +1,5 @@
-/* A sequence mixer: what stands between the two norms of a block and mixes tokens over time. One file in mixers/, one
- * line in mixers.def; nothing else in the program knows its name. docs/adding-a-mixer.md walks through it. */
+/* A sequence mixer: the part of a block that mixes tokens over time. A mixer is one file in mixers/ and one line in
+ * mixers.def; no other code depends on it. docs/adding-a-mixer.md adds one as an example. */
 #ifndef FLAME_MODELS_MIXER_H
 #define FLAME_MODELS_MIXER_H
 
@@ -15,50 +15,51 @@ enum { LAYER_WEIGHTS = 32 };
 typedef struct ModelConfig ModelConfig;
 typedef struct Layer Layer;
 
-/* How a model names its parts and what its blocks are. */
+/* The names of a model's parts, and the form of its blocks. */
 typedef struct ModelLayout {
-    const char *model, *final_norm; /* "model" (before all names but the head's), "norm" */
-    const char *mixer_norm, *mixer; /* of a layer: "attn_norm", "attn" */
+    const char *model, *final_norm; /* "model" (prefix of all names but the head's), "norm" */
+    const char *mixer_norm, *mixer; /* within a layer: "attn_norm", "attn" */
     bool mlp;                       /* a norm and an MLP follow the mixer */
-    bool trains_padding;            /* the embedding row of pad_token_id has a gradient like the others */
+    bool trains_padding;            /* the embedding row of pad_token_id gets a gradient like any other row */
 } ModelLayout;
 
 typedef struct Mixer {
     const char *model_type, *architecture; /* of config.json: "gla", "GLAForCausalLM" */
     const Key *keys;                       /* its own config keys, with fla's defaults */
     int key_count;
-    const char *model_defaults; /* shared keys with another default here, in YAML; may be NULL */
-    size_t config_size;         /* of the struct that the keys fill */
-    const ModelLayout *layout;  /* NULL: that of most of fla's models */
+    const char *model_defaults; /* shared keys whose default differs, in YAML: "num_hidden_layers: 21"; may be NULL */
+    size_t config_size;         /* size of the struct that the keys fill */
+    const ModelLayout *layout;  /* NULL: the layout of most of fla's models */
     bool takes_attention;       /* the hybrid key `attn` may replace some layers by softmax attention */
-    /* Derives what the keys imply, and refuses sizes that do not fit together with an error that names the key. NULL if
-     * there is nothing to derive. */
+    /* Derives fields from the keys, and refuses sizes that do not fit together with an error that names the key. May be
+     * NULL. */
     Status (*complete)(void *config, const ModelConfig *model);
-    /* Adds this layer's parameters in memory order, with layer_matrix and its kin. */
+    /* Adds the layer's parameters, in memory order, with the functions layer_... below. */
     void (*parameters)(Layer *layer);
-    /* x [N, hidden_size], normed -> [N, hidden_size]. */
+    /* x: the output of the norm before the mixer. [N, hidden_size] -> [N, hidden_size]. */
     Tensor *(*forward)(const Layer *layer, Tape *tape, Tensor *x);
 } Mixer;
 
-/* Adds a parameter "model.layers.I.attn.<name>" (by the layout) to the layer's unit and remembers it as weight[index].
- * A matrix [rows, cols] starts N(0, initializer_range^2) and decays. */
+/* Each of these adds a parameter "model.layers.I.attn.<name>" (or as the layout says) to the layer's unit, as
+ * weight[index]. */
+/* A matrix [rows, cols] with initial values from N(0, initializer_range^2), with weight decay. */
 void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols);
-/* A matrix that starts as drawn by `init`. */
+/* A matrix with initial values drawn by `init`. */
 void layer_drawn_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, Init init);
-/* A short convolution's filters, [channels, 1, width] in the file. */
+/* The filters of a short convolution, [channels, 1, width] in checkpoints. */
 void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width);
-/* A vector [n] that starts at `value` and does not decay: norm weights (1), biases (0). */
+/* A vector [n] with all initial values `value` and without weight decay: norm weights (1), biases (0). */
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value);
-/* A vector [n] that starts as drawn by `init` and does not decay. */
+/* A vector [n] with initial values drawn by `init`, without weight decay. */
 void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, Init init);
-/* A matrix "model.<name>" [rows, cols] that starts at `value` and is one for all layers: it lives with the embeddings
- * in the root. */
+/* A matrix "model.<name>" [rows, cols] that all layers share, with all initial values `value`. It belongs to the root,
+ * like the embeddings. */
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value);
 
-/* All mixers, by mixers.def. NULL if there is none of that name or number. */
+/* The mixer of this name, or at this position of mixers.def; NULL if there is none. */
 const Mixer *mixer_find(const char *model_type);
 const Mixer *mixer_at(int index);
-/* "gla, transformer": for messages. */
+/* All names for messages: "gla, transformer". */
 const char *mixer_names(void);
 
 #endif

@@ -1,13 +1,13 @@
-/* The language model: embeddings, blocks of (mixer, MLP) with pre-norm, final norm, head. Everything a mixer does not
- * decide.
+/* The language model: embeddings, blocks of (mixer, MLP) with pre-norm, final norm, head. This
+ * is everything outside of the mixers.
  *
  *   x = E[tokens]
  *   for each layer:  x = x + Mixer(norm(x));  x = x + down(silu(gate(n)) * up(n)),  n = norm(x)   (some have no MLP)
  *   logits = norm(x) W_lm^T
  *
- * A model knows its parameters by name and shape, in units (core/parameter.h): unit 0 is the root (embeddings, final
- * norm, head), unit 1 + i is layer i. It owns no parameter memory: whoever shards or loads the units sets the tensors'
- * data. */
+ * The model defines its parameters by name and shape, in units (core/parameter.h): unit 0 is the root (embeddings,
+ * final norm, head), unit 1 + i is layer i. It owns no parameter memory: the code that shards or loads the units sets
+ * the tensors' data. */
 #ifndef FLAME_MODELS_MODEL_H
 #define FLAME_MODELS_MODEL_H
 
@@ -23,8 +23,8 @@ struct Layer {
     const ModelLayout *layout;
     int64_t index; /* among the model's layers */
     Unit *unit, *root;
-    Tensor *weight[LAYER_WEIGHTS];                                   /* the mixer's, by its own enumeration */
-    Tensor *mixer_norm, *mlp_norm, *gate_proj, *up_proj, *down_proj; /* of the MLP: NULL if there is none */
+    Tensor *weight[LAYER_WEIGHTS];                                   /* the mixer's weights, indexed by its enum */
+    Tensor *mixer_norm, *mlp_norm, *gate_proj, *up_proj, *down_proj; /* those of the MLP are NULL without one */
 };
 
 typedef struct Model {
@@ -43,7 +43,7 @@ Status model_create(const ConfigValue *source, Model **model);
 Status model_from_file(const char *path, Model **model);
 void model_destroy(Model *model);
 
-/* x of the first layer [N, hidden_size]. */
+/* The embeddings of the batch's tokens [N, hidden_size], the input of the first layer. */
 Tensor *model_embed(const Model *model, Tape *tape);
 /* Layer `index`: [N, hidden_size] -> [N, hidden_size]. */
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x);

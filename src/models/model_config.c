@@ -45,7 +45,7 @@ static const Key model_keys[] = {
     KEY(ModelConfig, use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL, "RWKV's regulariser (true is not supported)"),
 };
 
-/* Keys whose value is more than a number or a word. */
+/* Keys whose value is a mapping. */
 typedef struct NestedKeys {
     const ConfigValue *attn, *rope_parameters, *rope_scaling;
 } NestedKeys;
@@ -76,8 +76,8 @@ static const Key rope_parameters_keys[] = {
 #define FIXED(name, value, doc)                                                                                        \
     { name, KEY_FIXED | KEY_NULLABLE, value, 0, 0, NULL, doc, 0 }
 
-/* What transformers and older releases of fla write into a config.json beyond fla's keys: kept, but not read. Whatever
- * may change the mathematics is FIXED. A key that is not here is refused. */
+/* Keys of transformers and of older releases of fla. UNREAD: does not change the model; kept as given. FIXED: might
+ * change the model, so only this value is accepted. A key in none of the tables is refused. */
 static const Key unread_keys[] = {
     FIXED("attnres_block_size", "null", "residuals by attention over layers"),
     FIXED("rope_interleaved", "false", "the halves of a head are rotated"),
@@ -94,7 +94,7 @@ static const Key unread_keys[] = {
     FIXED("cross_attention_hidden_size", "null", "models are decoders"),
     FIXED("tie_encoder_decoder", "false", "models are decoders"),
     FIXED("pruned_heads", "{}", "heads are not pruned"),
-    /* who wrote the file, and how it is loaded */
+    /* origin and loading of the file */
     UNREAD("architectures"),
     UNREAD("transformers_version"),
     UNREAD("dtype"),
@@ -167,13 +167,13 @@ static const Key unread_keys[] = {
     UNREAD("cache_implementation"),
 };
 
-/* The hybrid key's own entry beside those of the attention mixer. */
+/* The key of `attn` that is not one of the attention mixer's. */
 static const Key hybrid_keys[] = {
     {"layers", KEY_INTEGER_LIST, "[]", 0, 1e6, NULL, "which layers are softmax attention",
      offsetof(ModelConfig, attention_layers)},
 };
 
-/* The key of the attention mixer that hybrid layers do not have in fla. */
+/* The key of the attention mixer that `attn` does not have in fla. */
 static const char not_in_hybrids[] = "qk_norm";
 
 static const ModelLayout usual_layout = {
@@ -211,8 +211,8 @@ static Status read_rope(const ConfigValue *rope, const char *name, const ConfigV
     status = keys_apply(mixer, 1, found, section, NULL);
     config_value_free(found);
     if (status == OK && other && !config_value_same(theta, other))
-        return config_error(theta, "%s.rope_theta is %g, but %s.rope_theta is %g: one of them is not this model's",
-                            section, theta->real, mixer->section, other->real);
+        return config_error(theta, "%s.rope_theta is %g, but %s.rope_theta is %g: remove the wrong one", section,
+                            theta->real, mixer->section, other->real);
     return status;
 }
 
@@ -231,12 +231,12 @@ static Status check_attention_layers(const ModelConfig *config, const ConfigValu
                                 (long long)config->num_hidden_layers - 1);
         for (int64_t j = 0; j < i; j++)
             if (layers.item[i] == layers.item[j])
-                return config_error(attn, "model.attn.layers: %lld stands there twice", (long long)layers.item[i]);
+                return config_error(attn, "model.attn.layers: %lld is listed twice", (long long)layers.item[i]);
     }
     return OK;
 }
 
-/* The keys of `attn`: attention in the layers that it lists. */
+/* Reads the keys of `attn`: the hybrid layers and their attention. */
 static Status read_hybrid(ModelConfig *config, const ConfigValue *attn) {
     const Mixer *attention = mixer_find("transformer");
     if (!config->mixer->takes_attention)
@@ -245,7 +245,7 @@ static Status read_hybrid(ModelConfig *config, const ConfigValue *attn) {
         return config_error(attn, "model.attn must be one mapping {layers, num_heads, ...}");
     if (!config_value_get(attn, "num_heads")) return config_error(attn, "model.attn.num_heads is missing");
     if (config_value_get(attn, not_in_hybrids))
-        return config_error(attn, "model.attn.%s: hybrid layers have none in fla", not_in_hybrids);
+        return config_error(attn, "model.attn.%s: hybrid layers do not have it in fla", not_in_hybrids);
     config->attention_config = zeroed(attention->config_size);
     NestedKeys nested = {0};
     const KeyTable tables[] = {mixer_table(attention, config->attention_config, "model.attn"),
@@ -258,7 +258,7 @@ static Status read_hybrid(ModelConfig *config, const ConfigValue *attn) {
     return status == OK ? attention->complete(config->attention_config, config) : status;
 }
 
-/* The shared keys' defaults that are the mixer's own, or NULL. The caller frees it. */
+/* The mixer's own defaults of shared keys, or NULL if it has none. The caller frees the result. */
 static ConfigValue *model_defaults(const Mixer *mixer) {
     ConfigValue *defaults = NULL;
     const char *text = mixer->model_defaults;
@@ -352,7 +352,7 @@ void model_config_set_eos(ModelConfig *config, int64_t token) {
     config->eos_token_id.item[0] = token;
 }
 
-/* One mapping of what the tables' structs hold. */
+/* The values of all tables as one mapping. */
 static ConfigValue *values_of(const KeyTable *tables, int count) {
     char *text = NULL;
     size_t bytes = 0;
@@ -372,8 +372,8 @@ static bool is_finite(const ConfigValue *value) {
     return value->type != VALUE_REAL || isfinite(value->real);
 }
 
-/* JSON has no infinity, and releases of transformers differ in how they spell it. Only defaults are infinite: a reader
- * puts them in again. */
+/* JSON has no infinity, and releases of transformers spell it differently. Infinite values are not written: only
+ * defaults are infinite, and readers fill those in. */
 static bool left_out_infinity(const ConfigValue *value) { return !is_finite(value); }
 static bool left_out_of_hybrids(const ConfigValue *value) { return strcmp(value->key, not_in_hybrids) == 0; }
 
@@ -408,8 +408,8 @@ ConfigValue *model_config_value(const ModelConfig *config) {
     return value;
 }
 
-/* The shared keys with their defaults in models of the mixer (NULL: in most models); only_own_defaults: only those
- * whose default differs there. */
+/* Prints the shared keys with their defaults for a mixer (NULL: for most models). only_own_defaults: only the keys
+ * whose default the mixer changes. */
 static void help_of_model_keys(FILE *file, const Mixer *mixer, bool only_own_defaults) {
     Key keys[LENGTH(model_keys)];
     char texts[LENGTH(model_keys)][NUMBER_TEXT];
@@ -435,7 +435,7 @@ static void help_of_mixer(FILE *file, const Mixer *mixer) {
     if (mixer->takes_attention) keys_help(file, &(KeyTable){attn_key, LENGTH(attn_key), NULL, "model"});
 }
 
-/* The keys inside of attn. */
+/* Prints the keys of `attn`. */
 static void help_of_hybrids(FILE *file) {
     const Mixer *attention = mixer_find("transformer");
     keys_help(file, &(KeyTable){hybrid_keys, LENGTH(hybrid_keys), NULL, "model.attn"});

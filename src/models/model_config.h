@@ -1,4 +1,4 @@
-/* A model as the keys of a Hugging Face config.json describe it: how they are read, and how they are written again. */
+/* The configuration of a model: reads the keys of a Hugging Face config.json and writes them. */
 #ifndef FLAME_MODELS_MODEL_CONFIG_H
 #define FLAME_MODELS_MODEL_CONFIG_H
 
@@ -9,7 +9,7 @@
 #include "config/keys.h"
 #include "models/mixer.h"
 
-/* The config keys that all models share, with fla's names and defaults, and what the others say. */
+/* The keys that all models share, with fla's names and defaults, then the values of the other keys. */
 struct ModelConfig {
     char *model_type, *hidden_act;
     int64_t hidden_size, num_hidden_layers, vocab_size, intermediate_size, max_position_embeddings;
@@ -21,9 +21,9 @@ struct ModelConfig {
     const Mixer *mixer;
     const ModelLayout *layout;
     void *mixer_config;
-    void *attention_config;       /* of the hybrid layers, NULL if there are none */
-    IntegerList attention_layers; /* which layers those are */
-    ConfigValue *unread;          /* the keys that have no effect, as they were given */
+    void *attention_config;       /* the keys of `attn`; NULL without hybrid layers */
+    IntegerList attention_layers; /* indices of the hybrid layers */
+    ConfigValue *unread;          /* the keys without effect, as given */
 };
 
 /* Reads all keys. Strict: a key that no table knows, a value that is not supported and sizes that do not fit together
@@ -32,25 +32,25 @@ struct ModelConfig {
 Status model_config_read(const ConfigValue *source, ModelConfig *config);
 void model_config_free(ModelConfig *config);
 
-/* The keys with their values: those that all models share, the mixer's, and those of hybrid layers in the section
- * "attn" (values NULL if there are none). */
+/* The tables of keys with their values: the keys that all models share, the mixer's, and those of hybrid layers in the
+ * section "attn" (values NULL without hybrid layers). */
 enum { MODEL_TABLES = 3 };
 void model_config_tables(const ModelConfig *config, KeyTable tables[MODEL_TABLES]);
 
-/* Is `token` one of those that end a text? */
+/* Whether `token` is one of eos_token_id. */
 bool model_config_has_eos(const ModelConfig *config, int64_t token);
-/* Makes it the only one. */
+/* Makes `token` the only eos_token_id. */
 void model_config_set_eos(ModelConfig *config, int64_t token);
 
-/* What took effect, as fla and model_config_read read it again: every key of the tables, each in one form whatever the
- * source wrote, and the keys without effect. The caller frees it. */
+/* The effective configuration, in a form that fla and model_config_read accept: every key of the tables in its normal
+ * form, and the keys without effect as given. The caller frees it. */
 ConfigValue *model_config_value(const ModelConfig *config);
 
-/* The keys that all models share; names only. */
+/* The table of the keys that all models share, without values. */
 KeyTable model_config_keys(void);
 
-/* The keys of models of one mixer, with their defaults there; NULL: the keys that all models share, then each mixer's
- * own. */
+/* Prints the keys of models with this mixer and their defaults. NULL: the keys that all models share, then those of
+ * each mixer. */
 void model_config_help(FILE *file, const Mixer *mixer);
 
 #endif

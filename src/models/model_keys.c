@@ -7,7 +7,8 @@
 
 static bool has(const ConfigValue *mapping, const char *key) { return config_value_get(mapping, key) != NULL; }
 
-/* Two names can say one thing: what the run gives by the one must not be filled by the other. */
+/* Whether a run sets `key`, directly or by another key: hidden_ratio also decides intermediate_size, and
+ * rope_parameters also decides rope_theta. */
 static bool is_given(const ConfigValue *keys, const char *key) {
     if (strcmp(key, "intermediate_size") == 0 && has(keys, "hidden_ratio")) return true;
     if (strcmp(key, "rope_theta") == 0 && (has(keys, "rope_parameters") || has(keys, "rope_scaling"))) return true;
@@ -35,7 +36,7 @@ static int compare_layers(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* "[1, 3]" in new memory, whatever order they were given in. */
+/* The hybrid layers in ascending order as text, "[1, 3]". The caller frees it. */
 static char *layers_text(const ModelConfig *config) {
     const size_t count = (size_t)config->attention_layers.count;
     IntegerList layers = {(int64_t)count, calloc(count + 1, sizeof *layers.item)};
@@ -55,7 +56,7 @@ static void compare_layer_lists(const Model *old, const Model *now, KeyDifferenc
     free(after);
 }
 
-/* The shared keys with the MLP's width as it came out, whichever key said it; 0 if there is no MLP. */
+/* The shared keys with the resulting MLP width as intermediate_size, whichever key gave it; 0 without an MLP. */
 static ModelConfig with_width(const Model *model) {
     ModelConfig config = model->config;
     config.hidden_ratio = 0;

@@ -1,7 +1,7 @@
 /* DeltaNet, linear attention with the delta rule (Schlag et al. 2021, arXiv 2102.11174; in parallel form Yang et al.
  * 2024, arXiv 2406.06484), as in fla's DeltaNet:
  *
- *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         q and k scaled to the length 1 per head
+ *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         q and k L2-normalised per head
  *   beta = sigmoid(x Wb)                                                   per head; times 2 if allow_neg_eigval
  *   S_t = S_{t-1} + beta_t k_t (v_t - k_t S_{t-1})^T                       per head, S [K, V]
  *   o_t = K^(-1/2) q_t S_t

@@ -1,6 +1,6 @@
 /* Gated DeltaNet (Yang, Kautz, Hatamizadeh 2024, arXiv 2412.06464), as in fla's GatedDeltaNet:
  *
- *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         q and k scaled to the length 1 per head
+ *   q, k, v = silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))         q and k L2-normalised per head
  *   beta = sigmoid(x Wb)                                                   per head; times 2 if allow_neg_eigval
  *   g = -e^A_log softplus(x Wa + dt_bias)                                  log decay per head
  *   S <- e^g_t S_{t-1},  S_t = S + beta_t k_t (v_t - k_t S)^T              per head, S [K, V]

@@ -1,7 +1,7 @@
 /* Gated DeltaProduct (Siems et al. 2025, arXiv 2502.10297), as in fla's GatedDeltaProduct: several updates of the
  * delta rule per token, j = 1 .. num_householder.
  *
- *   q, k_j, v_j = silu(conv(x Wq)), silu(conv(x Wk_j)), silu(conv(x Wv_j))   q and k_j scaled to the length 1 per head
+ *   q, k_j, v_j = silu(conv(x Wq)), silu(conv(x Wk_j)), silu(conv(x Wv_j))   q and k_j L2-normalised per head
  *   beta_j = sigmoid(x Wb_j)                                                 per head; times 2 if allow_neg_eigval
  *   g = -e^A_log softplus(x Wa + dt_bias)                                    log decay per head if use_forget_gate
  *   S <- e^g_t S_{t-1},  for each j: S <- S + beta_tj k_tj (v_tj - k_tj S)^T,  S_t = S          per head, S [K, V]

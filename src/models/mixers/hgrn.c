@@ -1,8 +1,10 @@
 /* HGRN, hierarchically gated recurrent network (Qin et al. 2023, arXiv 2311.04823), as in fla's HGRNAttention (real
  * states):
  *
- *   i, f, g = x Wi, bound + (1 - bound) sigmoid(x Wf), x Wg      bound: 0 in layer 0, then learned, growing with the
- * layer h_t = f_t * h_{t-1} + (1 - f_t) * silu(i_t)                  per channel y = (norm(h) * silu(g)) Wo
+ *   i, g = x Wi, x Wg
+ *   f = bound + (1 - bound) sigmoid(x Wf)             bound: 0 in layer 0, then learned, growing with the layer
+ *   h_t = f_t * h_{t-1} + (1 - f_t) * silu(i_t)       per channel
+ *   y = (norm(h) * silu(g)) Wo
  *
  * State: one number per channel, expand_ratio * hidden_size of them. */
 #include "base/log.h"
@@ -29,7 +31,7 @@ static Status hgrn_complete(void *config, const ModelConfig *model) {
     const HgrnConfig *c = config;
     (void)model;
     if (c->use_lower_bound && c->expand_ratio != 1) {
-        log_error("model: use_lower_bound has hidden_size bounds, which wants expand_ratio 1, not %lld",
+        log_error("model: use_lower_bound needs expand_ratio 1, not %lld, because there are hidden_size bounds",
                   (long long)c->expand_ratio);
         return BAD_INPUT;
     }

@@ -31,14 +31,14 @@ static const Key hgrn2_keys[] = {
 
 enum { Q_PROJ, F_PROJ, I_PROJ, O_PROJ, G_NORM, Q_CONV, F_CONV, I_CONV, LOWER_BOUNDS };
 
-/* fla builds this norm without passing norm_eps on. */
+/* fla does not pass norm_eps to this norm, which has its default. */
 static const float g_norm_eps = 1e-5f;
 
 static Status hgrn2_complete(void *config, const ModelConfig *model) {
     Hgrn2Config *c = config;
     const int64_t h = model->hidden_size;
     if (c->expand_ratio < 0 && c->num_heads < 0) {
-        log_error("model: expand_ratio and num_heads are both null; one of them must say how wide a head is");
+        log_error("model: expand_ratio and num_heads are both null; set one of them");
         return BAD_INPUT;
     }
     const int64_t heads = c->expand_ratio < 0 ? c->num_heads : h / c->expand_ratio;

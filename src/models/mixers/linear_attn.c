@@ -40,7 +40,7 @@ static const Key linear_attn_keys[] = {
         "divide o by the sum of its weights (only false is supported)"),
 };
 
-/* A feature map has two matrices and two biases, or one matrix. */
+/* The weights of a feature map: two matrices and two biases, or one matrix. */
 enum { FIRST, SECOND, FIRST_BIAS, SECOND_BIAS, MAP_WEIGHTS };
 enum { Q_PROJ, K_PROJ, V_PROJ, O_PROJ, NORM, Q_MAP, K_MAP = Q_MAP + MAP_WEIGHTS };
 
@@ -63,7 +63,7 @@ static Status linear_attn_complete(void *config, const ModelConfig *model) {
 
 static bool maps_by(const LinearAttnConfig *c, const char *name) { return strcmp(c->feature_map, name) == 0; }
 
-/* The parameters of the feature map of q or k: weight[index ..]. */
+/* Adds the parameters of the feature map of q or k, as weight[index ..]. */
 static void map_parameters(Layer *layer, int index, const char *map) {
     const LinearAttnConfig *c = layer->config;
     const int64_t K = c->heads.key_size / c->heads.count;

@@ -16,7 +16,7 @@
 
 typedef struct Mamba2Config {
     int64_t head_dim, state_size, expand, conv_kernel, n_groups, chunk_size, num_heads;
-    double dt_min, dt_max, dt_init_floor, conv_init; /* conv_init NaN: as all matrices */
+    double dt_min, dt_max, dt_init_floor, conv_init; /* conv_init NaN: initializer_range */
     RealList A_init_range, dt_limit;
     bool use_bias, use_conv_bias, D_has_hdim, rmsnorm, norm_before_gate, residual_in_fp32, rescale_prenorm_residual;
     int64_t inner, shared; /* widths of x' and of B or C */
@@ -89,7 +89,8 @@ static Status mamba2_complete(void *config, const ModelConfig *model) {
     return OK;
 }
 
-/* As torch draws a linear layer, over the number of residuals if asked for. */
+/* With rescale_prenorm_residual: uniform within 1 / sqrt(inner), as torch draws a linear layer, divided by the root of
+ * the number of layers. */
 static Init out_proj_init(const Layer *layer) {
     const Mamba2Config *c = layer->config;
     if (!c->rescale_prenorm_residual) return (Init){INIT_NORMAL, 0, layer->model->initializer_range};
@@ -113,7 +114,7 @@ static void mamba2_parameters(Layer *layer) {
     if (c->use_bias) layer_vector(layer, OUT_BIAS, "out_proj.bias", h, 0);
 }
 
-/* The skip, the gate and the norm in the order that the config asks for. */
+/* Skip, gate and norm; norm_before_gate decides their order. */
 static Tensor *gated_output(const Layer *layer, Tape *tape, Tensor *y, Tensor *x, Tensor *gate) {
     const Mamba2Config *c = layer->config;
     Tensor *const *w = layer->weight;

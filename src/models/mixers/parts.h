@@ -1,14 +1,15 @@
-/* What several mixers are made of. */
+/* Parts that several mixers share. */
 #ifndef FLAME_MODELS_MIXERS_PARTS_H
 #define FLAME_MODELS_MIXERS_PARTS_H
 
 #include "kernels/ops.h"
 #include "models/model.h"
 
-/* Of the norm of queries and keys, fixed in fla. */
+/* eps of the L2 norm of queries and keys; fixed in fla. */
 #define L2_NORM_EPS 1e-6f
 
-/* Of A_log = ln A, and of dt_bias, for time steps from 0.001 to 0.1. A is uniform in 0 .. 16; ln 0 is kept away. */
+/* Initial values of A_log = ln A, with A uniform in 0 .. 16 (the lower bound is 1e-4, as ln 0 is infinite), and of
+ * dt_bias, for time steps from 0.001 to 0.1. */
 #define DECAY_INIT     ((Init){INIT_LOG_UNIFORM, 1e-4, 16})
 #define TIME_STEP_INIT ((Init){INIT_INVERSE_SOFTPLUS, 1e-3, 1e-1})
 
@@ -28,25 +29,25 @@ static inline Tensor *gated_output_norm(Tape *tape, Tensor *o, Tensor *gate, Ten
                 : rms_norm(tape, o, NULL, weight, eps, NULL);
 }
 
-/* Heads as most of fla's layers have them. The widths are those of all query heads together; k and v of kv_count heads
- * are as many times narrower. */
+/* The heads of most of fla's layers. key_size and value_size are the widths over `count` query heads; with kv_count
+ * heads, k and v are narrower by count / kv_count. */
 typedef struct Heads {
     int64_t count, kv_count, key_size, value_size;
 } Heads;
 
-/* From the config keys num_heads, num_kv_heads (-1 becomes num_heads; NULL: no such key), expand_k and expand_v.
- * Refuses what does not divide. */
+/* Sets *heads from the config keys num_heads, num_kv_heads (-1 becomes num_heads; NULL: no such key), expand_k and
+ * expand_v. BAD_INPUT (logged) if sizes do not divide. */
 Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
                       double expand_v);
 
-/* *size = head_dim * expand_v, which must be a whole number. */
+/* Sets *size = head_dim * expand_v. BAD_INPUT (logged) if that is not a whole number. */
 Status value_head_size(int64_t head_dim, double expand_v, int64_t *size);
 
-/* The function of q or k that the config key `feature_map` names (NULL: none). */
+/* Applies the function that the config key `feature_map` names; NULL: returns x. */
 #define FEATURE_MAPS "silu|swish|relu|sigmoid"
 Tensor *feature_map(Tape *tape, Tensor *x, const char *name);
 
-/* fla names the output norm by the kernel it would use: one with the gate fused in, or not. */
+/* The name of the output norm's weight. In fla it depends on whether the norm's kernel includes the gate. */
 const char *output_norm_name(const ModelConfig *model, bool use_output_gate);
 
 #endif
