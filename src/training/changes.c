@@ -15,7 +15,7 @@ static void copy_known(const ConfigValue *from, const KeyTable *table, ConfigVal
             config_value_set(to, from->item[i]->key, config_value_copy(from->item[i]));
 }
 
-/* The configuration without `model:` and without keys that only another version of the program knows. */
+/* The configuration without `model:` and without keys that this version of the program does not have. */
 static ConfigValue *known_keys(const ConfigValue *root) {
     KeyTable tables[CONFIG_SECTIONS];
     config_tables(NULL, tables);
@@ -43,7 +43,7 @@ static Status read_old(const char *folder, TrainConfig *old) {
     return status;
 }
 
-/* Of the update after `step` steps; of the last one if the run ends before. */
+/* The learning rate of the update after `step` steps, or of the last update if the run has no more. */
 static void rate_text(const TrainConfig *config, int64_t step, char text[32]) {
     const int64_t steps = config->training.steps;
     const Schedule schedule = schedule_create(&config->lr_scheduler, steps);

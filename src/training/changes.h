@@ -1,4 +1,4 @@
-/* What a run that goes on does otherwise than the run that saved its checkpoint. */
+/* How the configuration of a resumed run differs from that of its checkpoint. */
 #ifndef FLAME_TRAINING_CHANGES_H
 #define FLAME_TRAINING_CHANGES_H
 
@@ -6,11 +6,11 @@
 #include "config/key_differences.h"
 #include "reporting/metrics.h"
 
-/* Adds the keys outside of model: that have another value than in FOLDER/config.yaml, and the learning rate of the next
- * step if that is another. `step`: steps done. Adds nothing if that file is missing or was edited. */
+/* Adds the keys outside of model: whose values differ from FOLDER/config.yaml, and the learning rate of the step after
+ * `step` if it differs. Adds nothing if that file is missing or was edited. */
 void changes_find(const char *folder, const TrainConfig *config, int64_t step, KeyDifferences *differences);
 
-/* The table "key, old, new" as lines of the log. Nothing if nothing differs. */
+/* Logs the differences as a table: key, old, new. Logs nothing if there are none. */
 void changes_print(const KeyDifferences *differences, int64_t step, Metrics *metrics);
 
 #endif

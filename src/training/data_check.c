@@ -23,13 +23,13 @@ Status data_check(const Stream *train, const Stream *validation, int64_t step_sa
     const Status status = validation ? check_tokenizer(train, validation) : OK;
     if (status != OK || log_rank() != 0) return status;
     if (samples < step_samples)
-        log_warning("the data have %lld samples of %lld tokens, a step takes %lld: each is seen several times in one "
+        log_warning("the data have %lld samples of %lld tokens, a step takes %lld: some are used several times in one "
                     "step. Use more data, or a smaller training.global_batch_size or training.seq_len",
                     (long long)samples, (long long)seq_len, (long long)step_samples);
     if (shared)
-        log_warning("%s: is in data.files and in data.validation_files: the validation loss is that of data which were "
-                    "trained on",
-                    shared);
+        log_warning(
+            "%s is in data.files and in data.validation_files: the validation loss is measured on training data",
+            shared);
     return OK;
 }
 

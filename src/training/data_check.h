@@ -1,4 +1,4 @@
-/* What data and model must agree on, and what of it a user wants to know. */
+/* Checks that training data, validation data and model fit together. */
 #ifndef FLAME_TRAINING_DATA_CHECK_H
 #define FLAME_TRAINING_DATA_CHECK_H
 
@@ -6,14 +6,13 @@
 #include "data/stream.h"
 #include "models/model.h"
 
-/* Compares the streams of a run before its first step. BAD_INPUT (logged) if the validation data (NULL: none) were made
- * by another tokenizer; a warning if they hold a file that is trained on, or if an epoch has fewer samples than a step
- * takes. */
+/* Checks the streams of a run before its first step. BAD_INPUT (logged) if the validation data (NULL: none) come from
+ * another tokenizer. Warns if a validation file is also trained on, or if an epoch has fewer samples than a step. */
 Status data_check(const Stream *train, const Stream *validation, int64_t step_samples, int64_t seq_len);
 
-/* The data's marks of a document's beginning and end become the model's bos_token_id and eos_token_id, which
- * checkpoints say to Hugging Face. A mark that the data do not have changes nothing. Warns of one that differs from a
- * key in `given`, the keys that the user wrote. */
+/* Sets the model's bos_token_id and eos_token_id, which checkpoints carry for Hugging Face, to the tokens that begin
+ * and end the data's documents. Leaves a key as it is if the data have no such token. Warns if `given`, the model keys
+ * that the user wrote, has another value. */
 void data_check_marks(const StreamFacts *facts, const ConfigValue *given, ModelConfig *model);
 
 #endif

@@ -12,7 +12,7 @@
 
 static const int64_t LARGEST_CONFIG = 1 << 20;
 
-/* A file as rank 0 has read it, the same for all ranks. */
+/* A file that rank 0 has read and broadcast. */
 typedef struct SharedText {
     char *path, *text;
     int64_t bytes;
@@ -39,7 +39,7 @@ static Status read_config(const char *folder, Comm *comm, SharedText *shared) {
         shared->path = path_join(folder, "config.json");
         const int error = file_read_all(shared->path, LARGEST_CONFIG, &shared->text, &shared->bytes);
         if (error)
-            log_error("reading %s, which says what model these weights are of: %s", shared->path, strerror(error));
+            log_error("reading %s, which describes the model of these weights: %s", shared->path, strerror(error));
         header[0] = !error ? OK : file_is_missing(error) ? BAD_INPUT : IO_ERROR;
         header[1] = (int64_t)strlen(shared->path);
         header[2] = error ? 0 : shared->bytes;
@@ -72,7 +72,7 @@ static bool is_allowed(const StringList *allowed, const char *name) {
     return false;
 }
 
-/* One message for all of them. */
+/* Logs one message that names all refused keys. */
 static void refuse(const char *path, const KeyDifferences *refused) {
     char list[2048] = "", names[1024] = "";
     for (int64_t i = 0; i < refused->count; i++) {
@@ -83,8 +83,8 @@ static void refuse(const char *path, const KeyDifferences *refused) {
         snprintf(names + named, sizeof names - named, "%s%s", i ? ", " : "", d->name);
     }
     if (log_rank() == 0)
-        log_error("%s: these weights are of another model: %s. Leave these keys of model: out to go on with the "
-                  "weights' own, or change them on purpose with checkpoint.allow_model_changes: [%s]",
+        log_error("%s: these weights belong to another model: %s. Remove these keys from model: to use the values of "
+                  "the weights, or change them on purpose with checkpoint.allow_model_changes: [%s]",
                   path, list, names);
 }
 
@@ -130,8 +130,8 @@ Status origin_check_model(const char *folder, const Model *model, const StringLi
     return comm_worst(comm, status);
 }
 
-/* The step that a resume will most likely take: the wanted one, or the newest whose config.json is whole. The load that
- * follows reads everything and may fall back to an older step. *found is NULL if there is none. */
+/* The step that a resume will most likely load: `load_step`, or the newest whose config.json is undamaged. Loading,
+ * which reads everything, may fall back to an older step. *found is NULL if there is none. */
 static Status find_step(const char *folder, int64_t load_step, char **found) {
     int64_t *steps, count;
     *found = NULL;
@@ -147,7 +147,7 @@ static Status find_step(const char *folder, int64_t load_step, char **found) {
     return status;
 }
 
-/* Rank 0. *folder is NULL if the run begins with initial weights. */
+/* Rank 0: the folder whose weights the run will begin with. *folder is NULL if there are none. */
 static Status find_origin(const TrainConfig *config, char **folder) {
     const CheckpointConfig *c = &config->checkpoint;
     Status status = OK;

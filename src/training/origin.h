@@ -1,6 +1,6 @@
-/* Where a run's weights come from, and which model they are of. The config.json beside them is the truth: what the run
- * leaves out is taken from it, and what the run says otherwise is refused unless checkpoint.allow_model_changes names
- * it. */
+/* The weights that a run begins with, and their model. The config.json beside the weights decides: keys that the run
+ * leaves out are taken from it, and keys with another value are refused unless checkpoint.allow_model_changes names
+ * them. */
 #ifndef FLAME_TRAINING_ORIGIN_H
 #define FLAME_TRAINING_ORIGIN_H
 
@@ -9,13 +9,13 @@
 #include "models/model.h"
 #include "parallel/comm.h"
 
-/* Fills config->model from the weights that the run will begin with (its newest checkpoint, or
- * checkpoint.initial_load_path), if there are any. Changes nothing on the disk. BAD_INPUT, IO_ERROR (logged).
+/* Adds the missing keys of config->model from the weights that the run will begin with (its newest checkpoint, or
+ * checkpoint.initial_load_path), if there are any. Writes nothing to the disk. BAD_INPUT, IO_ERROR (logged).
  * Collective. */
 Status origin_fill_model(TrainConfig *config, Comm *comm);
 
-/* Compares the model with FOLDER/config.json. BAD_INPUT after one message that names each key with both values. Adds
- * what differs and is allowed to `differences` (may be NULL), as model.KEY. Collective. */
+/* Compares the model with FOLDER/config.json. BAD_INPUT after one message that names each refused key with both
+ * values. Adds the allowed differences to `differences` (may be NULL), as model.KEY. Collective. */
 Status origin_check_model(const char *folder, const Model *model, const StringList *allowed, Comm *comm,
                           KeyDifferences *differences);
 

@@ -13,7 +13,7 @@
 #include "training/changes.h"
 #include "training/origin.h"
 
-/* Ranks of a killed job live for about two seconds more. */
+/* The ranks of a killed job may live for another two seconds. */
 static const double lock_patience_seconds = 15;
 
 struct Saver {
@@ -24,12 +24,12 @@ struct Saver {
     char *folder;
     Checkpointer *checkpointer; /* NULL: checkpoints are off */
     char *config_yaml;
-    TokenizerFiles tokenizer; /* rank 0: of the folder that the weights are from, where the data have none */
-    int64_t begun_step;       /* the step of the checkpoint that the run goes on from; -1: it begins */
-    int64_t updated_step;     /* the last before it that changed the weights */
+    TokenizerFiles tokenizer; /* rank 0: files of the folder with the initial weights, if the data have none */
+    int64_t begun_step;       /* of the checkpoint that the run resumes from; -1: a new run */
+    int64_t updated_step;     /* the last step up to begun_step that changed the weights */
     KeyDifferences changes;
     Metrics *metrics;      /* rank 0 */
-    int64_t reported_step; /* the newest save that the log knows of */
+    int64_t reported_step; /* the newest save in the log */
 };
 
 static json_t *state_of(const Saver *saver, const Progress *p) {
@@ -43,7 +43,7 @@ static json_t *state_of(const Saver *saver, const Progress *p) {
     return state;
 }
 
-/* The sample cursor means the same tokens only with the same files, mixing, seed and lengths. */
+/* A sample number selects the same tokens only with the same files, mixture, seed and lengths. */
 static Status check_data(const Saver *saver, const json_t *state, const char *folder) {
     const char *saved = json_string_value(json_object_get(state, "data_fingerprint"));
     char fingerprint[32];
@@ -62,7 +62,8 @@ static int64_t integer_of(const json_t *state, const char *key) {
     return json_integer_value(json_object_get(state, key));
 }
 
-/* Whether the loaded step is of this run's model, which may have been filled from another step; what has changed. */
+/* Checks that the loaded step has this run's model, whose keys may have come from another step. Collects the changes.
+ */
 static Status compare_step(Saver *saver, const Session *session, int64_t step) {
     char *path = checkpoint_path(saver->folder, step);
     const Status status = origin_check_model(path, session->model, &saver->config->checkpoint.allow_model_changes,
@@ -72,7 +73,8 @@ static Status compare_step(Saver *saver, const Session *session, int64_t step) {
     return status;
 }
 
-/* Rank 0: steps beyond the one that the run goes on from are another branch's. They must not be resumed later. */
+/* Rank 0: renames the checkpoints newer than the one resumed from. They belong to an abandoned branch, which must not
+ * be resumed later. */
 static Status set_newer_aside(const Saver *saver, int64_t step) {
     int64_t *steps, count, moved = 0;
     Status status = checkpoint_list_all(saver->folder, &steps, &count);
@@ -117,7 +119,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
     return status;
 }
 
-/* Rank 0: where there were checkpoints, step 0 would throw away what they cost. */
+/* Rank 0: refuses to begin at step 0 where there have been checkpoints, which would discard their work. */
 static Status check_fresh_start(const Saver *saver) {
     const CheckpointConfig *c = &saver->config->checkpoint;
     char *trace = checkpoint_trace(saver->folder);
@@ -127,7 +129,7 @@ static Status check_fresh_start(const Saver *saver) {
                   saver->folder, trace,
                   c->enable_checkpoint ? "but no checkpoint that can be used"
                                        : "but checkpoint.enable_checkpoint is false",
-                  c->enable_checkpoint ? "Bring a checkpoint back" : "Set it to true to go on from there");
+                  c->enable_checkpoint ? "Restore a checkpoint" : "Set it to true to go on from there");
     const bool refused = trace && !c->start_over;
     if (trace && c->start_over)
         log_warning("checkpoint.start_over: the run begins at step 0 although %s holds %s", saver->folder, trace);
@@ -152,7 +154,7 @@ static Status begin_weights(const TrainConfig *config, Session *session) {
     return status;
 }
 
-/* Rank 0: the data's tokenizer, else that of the folder that the weights are from. */
+/* Rank 0: the tokenizer files of the data, or else of the folder with the initial weights. */
 static Status find_tokenizer(Saver *saver, const TokenizerFiles **tokenizer) {
     const char *path = saver->config->checkpoint.initial_load_path;
     *tokenizer = stream_facts(saver->stream)->tokenizer_files;
@@ -210,17 +212,18 @@ void saver_report(Saver *saver, Metrics *metrics) {
     saver->metrics = metrics;
     if (saver->begun_step >= 0) {
         metrics_note(metrics, "resuming after step %lld from %s%s", (long long)saver->begun_step, saver->folder,
-                     c->initial_load_path ? "; checkpoint.initial_load_path is for new runs and not read" : "");
+                     c->initial_load_path ? "; checkpoint.initial_load_path is for new runs and is not read" : "");
         changes_print(&saver->changes, saver->begun_step, metrics);
     }
     if (saver->begun_step > saver->updated_step)
-        metrics_note(metrics, "its weights are those of step %lld: no step since had a finite loss and gradient",
+        metrics_note(metrics,
+                     "the checkpoint's weights are those of step %lld: no step since had a finite loss and gradient",
                      (long long)saver->updated_step);
     if (!c->enable_checkpoint)
-        metrics_note(metrics, "this run keeps no weights: checkpoint.enable_checkpoint is false");
+        metrics_note(metrics, "this run saves no checkpoints: checkpoint.enable_checkpoint is false");
 }
 
-/* After whatever may have finished a save, so that each is in the log. */
+/* Logs a completed save. Called after everything that can complete one, so that none is missing in the log. */
 static void report_saved(Saver *saver) {
     const SavedStep saved = checkpoint_saved(saver->checkpointer);
     if (saved.step != saver->reported_step)
@@ -230,7 +233,7 @@ static void report_saved(Saver *saver) {
 }
 
 static void finish_save(Saver *saver) {
-    checkpoint_wait(saver->checkpointer); /* its failure is logged; training goes on */
+    checkpoint_wait(saver->checkpointer); /* a failure has been logged, and training continues */
     report_saved(saver);
 }
 
@@ -249,13 +252,14 @@ Status saver_save(Saver *saver, const Progress *progress, bool wait) {
     free(config_json);
     free(generation);
     if (status == OK || wait) return status;
-    if (log_rank() == 0) log_warning("training goes on without the checkpoint of step %lld", (long long)progress->step);
+    if (log_rank() == 0)
+        log_warning("training continues without the checkpoint of step %lld", (long long)progress->step);
     return OK;
 }
 
 Status saver_poll(Saver *saver) {
     if (!saver->checkpointer) return OK;
-    checkpoint_poll(saver->checkpointer); /* its failure is logged; training goes on */
+    checkpoint_poll(saver->checkpointer); /* a failure has been logged, and training continues */
     report_saved(saver);
     return OK;
 }

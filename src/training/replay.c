@@ -8,14 +8,14 @@ static bool can_replay(const Fsdp *fsdp) {
 }
 
 /* A recording of the first micro-batch must contain all gathers, so nothing may be gathered beforehand. */
-static void record(Replay *replay, Fsdp *fsdp, void (*ask)(void *context, bool last), void *context, bool last) {
+static void record(Replay *replay, Fsdp *fsdp, void (*launch)(void *context, bool last), void *context, bool last) {
     const Mesh *mesh = fsdp_mesh(fsdp);
     const Device *device = fsdp_device(fsdp);
     if (!fsdp_has_gradient(fsdp)) fsdp_end_step(fsdp);
     fsdp_refresh(fsdp);
     const int64_t shards_sent = mesh->shards->bytes_sent, replicas_sent = mesh->replicas->bytes_sent;
     device->begin_recording();
-    ask(context, last);
+    launch(context, last);
     replay->recording = device->end_recording();
     replay->shards_sent = mesh->shards->bytes_sent - shards_sent;
     replay->replicas_sent = mesh->replicas->bytes_sent - replicas_sent;
@@ -35,18 +35,18 @@ static void watch(const Mesh *mesh) {
     if (comm->size > 1) comm->f->watch_replay(comm, "a micro-batch (training.cuda_graph: false names the collective)");
 }
 
-void replays_run(Replays *replays, Fsdp *fsdp, void (*ask)(void *context, bool last), void *context, bool last) {
+void replays_run(Replays *replays, Fsdp *fsdp, void (*launch)(void *context, bool last), void *context, bool last) {
     const bool to_replicas = last && fsdp_mesh(fsdp)->replicas->size > 1;
     Replay *replay = &replays->of[fsdp_has_gradient(fsdp)][to_replicas];
     if (!replay->warm || !can_replay(fsdp)) {
-        ask(context, last);
+        launch(context, last);
         replay->warm = true;
         return;
     }
     if (replay->recording)
         account_for_replay(replay, fsdp);
     else
-        record(replay, fsdp, ask, context, last);
+        record(replay, fsdp, launch, context, last);
     fsdp_device(fsdp)->replay(replay->recording);
     watch(fsdp_mesh(fsdp));
 }

@@ -16,10 +16,10 @@ typedef struct Replays {
     Replay of[2][2]; /* [not the first of its step: adds to gradients][the last: reduces them over replicas] */
 } Replays;
 
-/* Runs a micro-batch: calls ask(context, last), or replays the recording of an earlier call where device and
- * communicators support it. `ask` launches the micro-batch (`last`: the last of its step); its only side effects
- * outside the device are in `fsdp`. Collective. */
-void replays_run(Replays *replays, Fsdp *fsdp, void (*ask)(void *context, bool last), void *context, bool last);
+/* Runs a micro-batch: calls launch(context, last), or replays the recording of an earlier call if device and
+ * communicators support it. `last`: the last micro-batch of its step. Outside of the device, `launch` may only change
+ * `fsdp`. Collective. */
+void replays_run(Replays *replays, Fsdp *fsdp, void (*launch)(void *context, bool last), void *context, bool last);
 void replays_release(Replays *replays, const Device *device);
 
 #endif

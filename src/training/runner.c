@@ -204,13 +204,13 @@ static void run_training(Runner *runner, bool last) {
     reduce_gradient(runner, 0, last);
 }
 
-static void ask_for_training(void *runner, bool last) { run_training(runner, last); }
+static void launch_training(void *runner, bool last) { run_training(runner, last); }
 
 void runner_train(Runner *runner, bool last) {
-    CHECK(runner->options.training, "this runner was made for evaluation");
+    CHECK(runner->options.training, "this runner was created for evaluation");
     upload_batch(runner);
     if (runner->options.replay && !runner->profile)
-        replays_run(&runner->replays, runner->fsdp, ask_for_training, runner, last);
+        replays_run(&runner->replays, runner->fsdp, launch_training, runner, last);
     else
         run_training(runner, last);
     download_losses(runner);
@@ -254,7 +254,7 @@ static void run_logits(Runner *runner, float *logits) {
 }
 
 void runner_logits(Runner *runner, float *logits) {
-    CHECK(runner->options.logits, "this runner was made without room for logits");
+    CHECK(runner->options.logits, "this runner was created without memory for logits");
     upload_batch(runner);
     run_logits(runner, logits);
 }
@@ -284,7 +284,7 @@ static int64_t boundary_bytes(const Runner *runner) {
     return rows_of(runner) * runner->model->config.hidden_size * dtype_size(runner->options.type);
 }
 
-/* The type of the parameters is that of all activations. */
+/* Gathered parameters have the same type as activations. */
 static void set_parameter_type(Model *model, DType type) {
     for (int u = 0; u < model->units; u++)
         for (int i = 0; i < model->unit[u].parameters; i++) model->unit[u].parameter[i].tensor.type = type;

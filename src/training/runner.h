@@ -18,7 +18,7 @@ typedef struct RunnerOptions {
     int64_t recompute_every; /* n > 0: recompute every n-th layer in full and no other; 0: `recompute` for all layers */
     int64_t B, T;            /* sequences and tokens of a micro-batch */
     bool training;           /* false: only runner_evaluate and runner_logits */
-    bool logits;             /* runner_logits will be called: room for [N, vocab_size] */
+    bool logits;             /* runner_logits will be called: plans memory for [N, vocab_size] */
     bool replay;             /* record micro-batches and replay them (CUDA graphs), where the device can */
 } RunnerOptions;
 
@@ -27,7 +27,7 @@ typedef struct Runner Runner;
 /* Memory and work of a micro-batch, measured on the counting device. */
 typedef struct RunnerPlan {
     int64_t keep_bytes, scratch_bytes; /* activations kept for backward; workspace */
-    double forward_flops;              /* of one micro-batch; backward counts twice that */
+    double forward_flops;              /* of one micro-batch; backward takes twice as many */
 } RunnerPlan;
 
 RunnerPlan runner_plan(Model *model, RunnerOptions options);

@@ -59,7 +59,7 @@ Status session_fill(Session *session, Model *model, RunnerOptions options, FsdpO
     if (device->host_memory && !cpu_gemm_supports(options.type)) {
         if (session->comm->rank == 0)
             log_error(
-                "training.mixed_precision_param: oneDNN multiplies no bfloat16 on this processor; use float32, or "
+                "training.mixed_precision_param: oneDNN has no bfloat16 products on this processor; use float32, or "
                 "build with -DFLAME_PRODUCTS=OpenBLAS");
         return BAD_INPUT;
     }

@@ -1,38 +1,38 @@
-/* A model on its ranks: what every command that runs a model opens first and closes last. */
+/* A sharded model that is ready to run: what commands that run a model open first and close last. */
 #ifndef FLAME_TRAINING_SESSION_H
 #define FLAME_TRAINING_SESSION_H
 
 #include "training/runner.h"
 
 typedef struct Session {
-    Comm *comm; /* all ranks, for the host's memory */
-    Mesh mesh;  /* how the model lies on them, for the device's memory */
+    Comm *comm; /* all ranks, for host memory */
+    Mesh mesh;  /* the same ranks as replicas x shards, for device memory */
     const Device *device;
     Model *model;
     Fsdp *fsdp;
     Runner *runner;
 } Session;
 
-/* All ranks learn the worst status of any of them, so that they stop together. Collective. */
+/* The worst status of all ranks, so that all stop together. Collective. */
 Status agree(Comm *comm, Status status);
 
-/* The device that `name` means: cpu; cuda, one GPU for each rank; or auto, cuda if every rank has one that works, else
- * cpu. BAD_INPUT (logged once, with the reason) if a GPU that was asked for, or that is there, cannot be used.
- * Collective. */
+/* Opens the device `name`: "cpu"; "cuda", a GPU for each rank; or "auto", which is cuda if every rank has a GPU, else
+ * cpu. BAD_INPUT (logged once, with the reason) if a GPU is requested and missing, or present and unusable. Collective.
+ */
 Status session_device(Comm *comm, const char *name, const Device **device);
 
-/* Connects the ranks of `comm`, which belongs to the session from here on, also if it fails (BAD_INPUT: their devices
- * cannot reach each other). What that takes of the device's memory is taken now. Collective. */
+/* Creates the communicators for device memory and allocates the device memory that they need themselves. Takes over
+ * `comm`, also on failure. BAD_INPUT if the devices of the ranks cannot reach each other. Collective. */
 Status session_connect(Session *session, Comm *comm, const Device *device, int replicas);
-/* Lays the model's units out over the ranks and makes a runner. `model` belongs to the session from here on, also if it
- * fails (BAD_INPUT: the device cannot compute in options.type). Collective. */
+/* Shards the model over the ranks and creates its runner. Takes over `model`, also on failure. BAD_INPUT if the device
+ * cannot compute in options.type. Collective. */
 Status session_fill(Session *session, Model *model, RunnerOptions options, FsdpOptions sharding);
-/* Both. */
+/* session_connect, then session_fill. */
 Status session_open(Session *session, Comm *comm, const Device *device, Model *model, RunnerOptions options,
                     FsdpOptions sharding);
-/* How parameters are sharded where no configuration says it. */
+/* The sharding for commands that have no configuration. */
 FsdpOptions session_sharding(const RunnerOptions *options);
-/* Frees all of it, the model and the communicator too. NULL members are fine. */
+/* Frees everything, model and communicator included. Members may be NULL. */
 void session_close(Session *session);
 
 #endif

@@ -1,4 +1,4 @@
-/* From a configuration to what it means on so many ranks: sizes of the step, options of the parts, the memory plan. */
+/* What a configuration means on a number of ranks: the shape of a step, the options of the parts, the memory plan. */
 #ifndef FLAME_TRAINING_SETUP_H
 #define FLAME_TRAINING_SETUP_H
 
@@ -20,27 +20,27 @@ RunnerOptions setup_runner(const TrainConfig *config);
 FsdpOptions setup_sharding(const TrainConfig *config);
 OptimizerOptions setup_optimizer(const TrainConfig *config);
 
-/* Tells communicators for GPUs what the keys of `comm` say; before session_device. */
+/* Passes the keys of `comm` to the communicators for GPUs. Call it before session_device. */
 void setup_comm(const TrainConfig *config);
 
-/* What one rank will need, before anything is allocated. */
+/* The memory of one rank, known before anything is allocated. */
 typedef struct MemoryPlan {
     FsdpMemory shards;
     RunnerPlan runner;
     int64_t checkpoint_bytes; /* the copy that an asynchronous save writes from */
     int64_t other_bytes;      /* the program, its libraries and the data readers: an estimate */
-    int64_t total_bytes;      /* resident in the rank, also what it shares with others */
-    int64_t device_bytes;     /* of it in the device's memory, and not of others */
+    int64_t total_bytes;      /* resident in the rank, memory shared with other ranks included */
+    int64_t device_bytes;     /* of these in device memory, without the shards of other ranks */
 } MemoryPlan;
 
 /* For `world_size` ranks, `local_size` of them on this host. */
 MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size);
 
-/* BAD_INPUT, with the largest parts and the keys that lower them, if the plan does not fit into the device's free
- * memory, of which each of `sharers` ranks has a part. */
+/* BAD_INPUT, after a message with the largest parts and the keys that reduce them, if the plan exceeds this rank's part
+ * of the device's free memory, which `sharers` ranks divide. */
 Status setup_check_memory(const MemoryPlan *plan, const Device *device, int sharers);
 
-/* Prints parameters by part, work per token and the memory plan. Rank 0. */
+/* Prints parameters by part, work per token and the memory plan, on rank 0. */
 void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan *plan, int world_size);
 
 /* FLOPs of a training step's products and kernels per token: forward once, backward twice. */

@@ -5,9 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double short_step = 0.5; /* seconds: leaves as much for the checkpoint */
+/* Seconds. mpirun kills the ranks after a second; this leaves as much for the checkpoint. */
+static const double short_step = 0.5;
 
-/* mpirun's process if it started this one itself; 0 if a daemon of it did. */
+/* The process id of mpirun if it is the parent of this process; 0 if one of its daemons is. */
 static int mpirun_process(void) {
     char path[64], name[32] = "";
     snprintf(path, sizeof path, "/proc/%d/comm", (int)getppid());
@@ -22,10 +23,11 @@ bool stop_advice(double step_seconds, char text[512]) {
     const int process = mpirun_process();
     char target[32] = "on mpirun's process";
     if (process) snprintf(target, sizeof target, "%d", process);
-    snprintf(text, 512,
-             "to stop, kill -USR1 %s: the step is finished and saved. Ctrl-C leaves the ranks one second, a step takes "
-             "%.1f s: it gives up the step, and loses all since the last checkpoint if saving takes longer (mpirun "
-             "--mca odls_base_sigkill_timeout 10 leaves 10 s)",
-             target, step_seconds);
+    snprintf(
+        text, 512,
+        "to stop, kill -USR1 %s: the run finishes the step, saves it and exits. Ctrl-C gives the ranks one second, but "
+        "a step takes %.1f s: that step is lost, and everything since the last checkpoint if saving takes longer "
+        "(mpirun --mca odls_base_sigkill_timeout 10 gives them 10 s)",
+        target, step_seconds);
     return true;
 }

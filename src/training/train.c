@@ -32,15 +32,15 @@ typedef struct Trainer {
     double peak_rate, flops_per_token;   /* peak_rate: of all ranks together */
     double interval_start, data_seconds; /* since the last logged step */
     int64_t interval_steps;
-    bool told;      /* how to stop */
-    int64_t saving; /* the step that the newest save is of; at first the one that the run began after */
+    bool told;      /* the advice on stopping has been logged */
+    int64_t saving; /* the step of the newest save; at the start, the step that the run began after */
 } Trainer;
 
-/* What one step over all ranks came to. */
+/* The result of one step over all ranks. */
 typedef struct StepResult {
     double loss, gradient_norm, lr;
-    bool stop, save; /* at least one rank was asked to */
-    bool given_up;   /* a rank was asked to end now: there was no step */
+    bool stop, save; /* requested on at least one rank */
+    bool given_up;   /* a rank has received SIGNAL_NOW: the step was abandoned */
 } StepResult;
 
 static Status make_folder(const char *path) {
@@ -136,7 +136,7 @@ static Status prepare(Trainer *t) {
     return status;
 }
 
-/* Reads and runs the micro-batches of one step; sums over them. Nothing that a checkpoint holds changes here. */
+/* Reads and runs the micro-batches of one step and sums losses and targets. Changes nothing that a checkpoint holds. */
 static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets, bool *given_up) {
     Comm *comm = t->session.comm;
     const int64_t first = t->progress.samples, end = first + t->shape.samples;
@@ -182,7 +182,7 @@ static Status run_step(Trainer *t, StepResult *result) {
     return OK;
 }
 
-/* Model FLOPs utilisation. Rank 0's clock is the one that is logged. */
+/* Model FLOPs utilisation on rank 0, which logs it; 0 on the others. */
 static double utilisation(Trainer *t, double flops_per_second) {
     if (!t->metrics) return 0;
     bool again;
@@ -221,7 +221,8 @@ static void log_step(Trainer *t, const StepResult *result) {
     t->data_seconds = 0;
 }
 
-/* The same windows on any ranks: those of a number of steps, which global_batch_size fixes, or all. */
+/* Validates if it is due. Scores all windows, or as many as validation_steps steps have: with a fixed global_batch_size
+ * the same windows on any number of ranks. */
 static Status validate(Trainer *t) {
     const DataConfig *data = &t->config->data;
     if (!t->validation) return OK;
@@ -238,7 +239,7 @@ static Status validate(Trainer *t) {
     return status;
 }
 
-/* A run that cannot make finite gradients any more ends, and says where to look. */
+/* Warns of a skipped update. NUMERIC_STOP, with the samples to look at, after too many in a row. */
 static Status check_finite(const Trainer *t, const StepResult *result) {
     const Progress *p = &t->progress;
     if (p->skipped_in_row == 0) return OK;
@@ -248,8 +249,7 @@ static Status check_finite(const Trainer *t, const StepResult *result) {
     if (t->config->training.skip_nan_inf && p->skipped_in_row < t->config->training.max_skipped_steps) return OK;
     if (log_rank() == 0)
         log_error("%lld steps in a row without a finite gradient; the last read samples %lld to %lld. Lower "
-                  "optimizer.lr, or look at "
-                  "these samples",
+                  "optimizer.lr, or look at these samples",
                   (long long)p->skipped_in_row, (long long)(p->samples - t->shape.samples), (long long)p->samples - 1);
     return NUMERIC_STOP;
 }
@@ -267,7 +267,7 @@ static Status save(Trainer *t, bool last) {
 /* Saves the step if it is `due`, waiting for it if it is the `last`. */
 static Status save_if(Trainer *t, bool due, bool last) { return due ? save(t, last) : saver_poll(t->saver); }
 
-/* Once, as soon as it is known how long a step takes. */
+/* Logs once how to stop the run, after the first step, when its duration is known. */
 static void tell_how_to_stop(Trainer *t, double step_seconds) {
     char advice[512];
     if (!t->told && t->config->checkpoint.enable_checkpoint && stop_advice(step_seconds, advice))
@@ -275,7 +275,7 @@ static void tell_how_to_stop(Trainer *t, double step_seconds) {
     t->told = true;
 }
 
-/* What can fail comes after the save that is due. */
+/* Saves, if that is due, before the validation, which can fail. */
 static Status take_step(Trainer *t, StepResult *result) {
     Status status = run_step(t, result);
     if (status != OK || result->given_up) return status;
@@ -290,8 +290,8 @@ static Status take_step(Trainer *t, StepResult *result) {
     return status;
 }
 
-/* A run that ends in the middle keeps its last whole step: reading failed, or it was asked to end now. Weights without
- * a finite gradient are not worth a checkpoint. */
+/* Saves the last whole step of a run that ends early, because reading failed or a rank has received SIGNAL_NOW. Weights
+ * without a finite gradient are not saved. */
 static Status save_rest(Trainer *t, Status status) {
     if (status == NUMERIC_STOP || t->progress.step == t->saving) return status;
     const Status saved = save_if(t, true, true);
@@ -328,7 +328,7 @@ static void print_accounting(const Trainer *t) {
     free(tokens);
 }
 
-/* What sharding costs on the network, beside what it should. */
+/* Logs the bytes that each rank has sent per step. */
 static void print_traffic(const Trainer *t, int64_t steps) {
     const Mesh *mesh = &t->session.mesh;
     if (mesh->world->size == 1 || steps == 0) return;

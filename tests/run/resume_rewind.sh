@@ -34,7 +34,7 @@ has 'checkpoint/*-0000001*' 'checkpoint/step-00000010.rewound checkpoint/step-00
 logged metrics.jsonl 1 6
 logged metrics.void.jsonl 5 12
 trains "${on[@]}" --training.steps=8 --optimizer.lr=0.001 --checkpoint.initial_load_path="$work/nowhere"
-says 'resuming after step 6 .*initial_load_path is for new runs'
+says 'resuming after step 6 .*initial_load_path is for new runs and is not read'
 grep -q 'learning rate of step 7 ' "$work/log" || { cat "$work/log"; fail "no learning rate at the seam"; }
 logged metrics.jsonl 1 8
 trains "${on[@]}" --training.steps=8 --checkpoint.load_step=4 # the names of the first branch are taken
@@ -45,7 +45,7 @@ refuses 'checkpoint.enable_checkpoint is false' --training.steps=3
 logged metrics.jsonl 1 8
 for start in 1 2; do
     trains --training.steps=3 --checkpoint.start_over=true
-    says 'keeps no weights'
+    says 'saves no checkpoints'
 done
 logged metrics.jsonl.old 1 8
 logged metrics.jsonl.old-2 1 3
