@@ -33,8 +33,8 @@ void file_start_writing(int fd, int64_t bytes, int64_t offset);
 int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes);
 /* Creates a file with this content and fsyncs it. Removes it if that fails. EEXIST if it exists. */
 int file_write_all(const char *path, const void *data, int64_t bytes);
-/* The same, but replaces an existing file atomically by rename; a link is replaced, not its target. Only one process at a
- * time may do this to a path; removes the temporary file of one that died. */
+/* The same, but replaces an existing file atomically by rename; a link is replaced, not its target. Only one process at
+ * a time may do this to a path; removes the temporary file of one that died. */
 int file_replace(const char *path, const void *data, int64_t bytes);
 /* Copies a file and fsyncs the copy. EEXIST if `to` exists. */
 int file_copy(const char *from, const char *to);

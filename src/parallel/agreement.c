@@ -55,7 +55,7 @@ static void add_value(Agreement *agreement, const char *key, const ConfigValue *
 
 void agreement_add_tree(Agreement *agreement, const ConfigValue *tree) { add_value(agreement, "", tree); }
 
-/* The address sanitizer keeps gaps between constants, which only this may read. */
+/* Reads the gaps between constants too, which the address sanitizer poisons. */
 __attribute__((no_sanitize("address"))) static void copy_bytes(char *to, const volatile char *from, int64_t count) {
     for (int64_t i = 0; i < count; i++) to[i] = from[i];
 }
@@ -71,7 +71,8 @@ static uint32_t crc_of_memory(uint32_t crc, const char *at, int64_t count) {
     return crc;
 }
 
-/* The CRC of what the program's file has mapped read-only: code and constants. The first object is the program. */
+/* Adds the read-only segments of the program, code and constants, to a CRC. dl_iterate_phdr calls this for the program
+ * first; returning 1 ends the iteration. */
 static int add_segments(struct dl_phdr_info *object, size_t size, void *crc) {
     (void)size;
     for (int i = 0; i < object->dlpi_phnum; i++) {
@@ -87,7 +88,7 @@ void agreement_add_build(Agreement *agreement) {
     uint32_t crc = 0;
     dl_iterate_phdr(add_segments, &crc);
     agreement_add(agreement, "the program", "flame-c %s, build %08" PRIx32, FLAME_VERSION, crc);
-    agreement_add(agreement, "its libraries", "%s", device_cpu_libraries());
+    agreement_add(agreement, "the product libraries", "%s", device_cpu_libraries());
 }
 
 void agreement_add_file(Agreement *agreement, const char *path) {
@@ -113,14 +114,14 @@ void agreement_add_file(Agreement *agreement, const char *path) {
         agreement_add(agreement, path, "%" PRId64 " bytes with the CRC %08" PRIx32, bytes, crc);
 }
 
-/* The length of a line without its end. */
+/* The length of a line without its line break. */
 static int length_of(const char *line) { return (int)strcspn(line, "\n"); }
 static const char *next_line(const char *line) {
     line += length_of(line);
     return *line ? line + 1 : line;
 }
 
-/* The value of the key that `line` has, in another list; "nothing" if it has none. */
+/* The value in `list` of the key in `line`; "nothing" if the list does not have the key. */
 static const char *value_in(const char *list, const char *line) {
     const size_t key = strcspn(line, "\t") + 1;
     for (; *list; list = next_line(list))
@@ -142,8 +143,8 @@ static void log_difference(const Comm *comm, const char *first, const char *mine
     if (!line) line = find_difference(mine, first);
     if (!line) line = mine; /* the same keys in another order */
     const char *a = value_in(first, line), *b = value_in(mine, line);
-    log_error("ranks were given different things: %.*s is %.*s on rank 0 and %.*s on rank %d; %s",
-              (int)strcspn(line, "\t"), line, length_of(a), a, length_of(b), b, comm->rank, advice);
+    log_error("the ranks differ: %.*s is %.*s on rank 0 and %.*s on rank %d; %s", (int)strcspn(line, "\t"), line,
+              length_of(a), a, length_of(b), b, comm->rank, advice);
 }
 
 Status agreement_end(Agreement *agreement, Comm *comm, const char *advice) {

@@ -1,5 +1,5 @@
-/* Whether all ranks were given the same: arguments, configuration, program, files. Ranks that differ would train
- * something else than anyone asked for, or wait for each other for ever.
+/* Checks that all ranks have the same arguments, configuration, program and files. Ranks that differ would train a
+ * model that nobody configured, or deadlock.
  *
  *   Agreement *a = agreement_begin();
  *   agreement_add(a, "training.seed", "%lld", seed);
@@ -13,24 +13,24 @@
 
 typedef struct Agreement Agreement;
 
-/* A list of keys with values, still empty. agreement_end frees it. */
+/* Begins an empty list of keys and values. agreement_end frees it. */
 Agreement *agreement_begin(void);
-/* Line breaks in the value become spaces. */
+/* Adds a key with a value; line breaks in the value become spaces. */
 void agreement_add(Agreement *agreement, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Every value of a tree, named by its path: training.seed. */
+/* Adds every value of a tree, with its path as the key: training.seed. */
 void agreement_add_tree(Agreement *agreement, const ConfigValue *tree);
-/* The program: its version, a CRC of its code, and its libraries. */
+/* Adds the program's version, a CRC of its code, and the libraries of its matrix products. */
 void agreement_add_build(Agreement *agreement);
-/* Size of a file, and a CRC of its beginning and end. */
+/* Adds the size of a file and a CRC of its first and last megabyte. */
 void agreement_add_file(Agreement *agreement, const char *path);
 
-/* BAD_INPUT on all ranks if one has another list than rank 0: the first key that differs is logged with both values and
- * ranks, and `advice`. Collective. */
+/* Compares the list of every rank with that of rank 0. BAD_INPUT on all ranks if one differs; the first key that
+ * differs is logged with both values, both ranks and `advice`. Collective. */
 Status agreement_end(Agreement *agreement, Comm *comm, const char *advice);
 
-/* What a command begins with: makes the communicator, and compares the program and the command. *comm is NULL unless
- * OK. Collective. */
+/* Creates the communicator of a command and checks that all ranks run the same program and command. *comm is NULL
+ * unless OK. Collective. */
 Status agreement_start(const char *command, Comm **comm);
 
 #endif

@@ -12,8 +12,8 @@ static bool is_among(const char *message, const char *messages, int64_t bytes) {
     return false;
 }
 
-/* Rank 0 prints the messages that no lower rank has said. `mine` has room for `bytes`, the most that any rank has;
- * zeros follow its messages. Collective. */
+/* Rank 0 prints the messages of the other ranks, each once. `mine`: this rank's messages, each with its terminating
+ * zero, padded with zeros to `bytes`, which is the same on all ranks. Collective. */
 static void print_messages(Comm *comm, const char *mine, int64_t bytes) {
     char *all = malloc((size_t)(comm->size * bytes));
     CHECK(all, "out of memory");

@@ -1,14 +1,14 @@
 /* A communicator: the collectives the trainer needs, with NCCL's in-place rules. One static table per backend:
  *   self    one rank
  *   mpi     Open MPI between hosts, shared memory within one
- *   staged  another device's memory, by way of one of those
- *   nccl    GPUs
- * Every function is collective: all ranks call it in the same order, with the same sizes and the same places of what
- * `allocate` gave them (or all with other memory). A failed collective ends the job.
+ *   staged  device memory, copied through the host to one of the two above
+ *   nccl    GPU memory
+ * Every function is collective: all ranks call it in the same order, with the same sizes and the same offsets into
+ * memory from `allocate` (or all with other memory). A failed collective ends the job.
  *
- * `self` and `mpi` work on the host's memory and are done when they return. In `staged` and `nccl`, allocate, release,
- * whole, all_gather and reduce_scatter are about a device's memory. They begin after what the device was asked for
- * before; an asynchronous one goes on beside what it is asked for later, up to wait_gathers or wait_reductions. */
+ * `self` and `mpi` work on host memory, and a collective is complete when it returns. In `staged` and `nccl`, allocate,
+ * release, whole, all_gather and reduce_scatter work on device memory. Their collectives are ordered after earlier
+ * device calls; asynchronous ones overlap with later device calls until wait_gathers or wait_reductions. */
 #ifndef FLAME_PARALLEL_COMM_H
 #define FLAME_PARALLEL_COMM_H
 
@@ -67,7 +67,7 @@ struct Comm {
  * and this one sees only itself (torchrun, srun without PMIx, the mpiexec of another MPI). */
 Status comm_create(Comm **comm);
 Comm *comm_self_create(void);
-/* The ranks of MPI_COMM_WORLD, MPI initialised if it is not. share_memory false: only messages, as between hosts. */
+/* The ranks of MPI_COMM_WORLD; initialises MPI if necessary. share_memory false: messages also within a host. */
 Comm *comm_mpi_create(bool share_memory);
 /* For memory of `device`, over the ranks of `host`, which must outlive it: copies to the host, runs the collective
  * there and copies back. Results are bitwise those of `host`. */
@@ -76,20 +76,21 @@ Comm *comm_staged_create(Comm *host, const Device *device);
  * cannot be loaded or cannot connect the ranks, logged once. Collective over `world`, whose ranks each pass their
  * group. */
 Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm);
-/* The worst status of all ranks, so that all stop together. Collective. */
+/* The worst status of all ranks, so that all stop together; prints the errors that ranks have logged, each once.
+ * Collective. */
 Status comm_worst(Comm *comm, Status status);
 /* True on the lowest rank whose `mine` is true: the one that logs the error. Collective. */
 bool comm_is_first(Comm *comm, bool mine);
 /* How many ranks use this rank's device. Collective. */
 int comm_sharers(Comm *comm, const Device *device);
-/* How communicators for GPUs behave. */
+/* Settings of communicators for GPUs. */
 enum { COMM_TIMEOUT = 300 };
 typedef enum GpuSharing { SHARE_NEVER, SHARE_BY_MPI, SHARE_BY_NCCL } GpuSharing;
 typedef struct CommSettings {
-    GpuSharing sharing;     /* whether ranks may have the same GPU, and how they then exchange data */
-    double timeout_seconds; /* without progress in any collective, after which the job ends */
+    GpuSharing sharing;     /* whether ranks may use the same GPU, and how these exchange data */
+    double timeout_seconds; /* the job ends if no collective completes for so long */
 } CommSettings;
-/* Of this process; set before the first communicator for a GPU is made. share_gpu: "never", "mpi" or "nccl". */
+/* Sets them for this process, before the first communicator for a GPU is created. share_gpu: "never", "mpi", "nccl". */
 void comm_configure(const char *share_gpu, double timeout_seconds);
 CommSettings comm_settings(void);
 /* The communicator for memory of `device` over the ranks of `host`: `host` itself, or a new one that the caller

@@ -1,4 +1,4 @@
-/* Which communicator a process gets: by how it was started, and by where the memory lies. */
+/* Chooses the communicator of a process by how it was started, and by the device whose memory is exchanged. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -9,18 +9,18 @@ static int integer_variable(const char *name) {
     return text ? atoi(text) : 0;
 }
 
-/* Open MPI's mpirun and Hydra say how many ranks there are; PMIx (srun) only that there is a server to ask. */
+/* Open MPI's mpirun and Hydra set the number of ranks. With PMIx (srun) only MPI can find it out, from a server. */
 static bool launched_with_mpi(void) {
     if (getenv("OMPI_COMM_WORLD_SIZE")) return integer_variable("OMPI_COMM_WORLD_SIZE") > 1;
     if (getenv("PMI_SIZE")) return integer_variable("PMI_SIZE") > 1;
     return getenv("PMIX_RANK") != NULL;
 }
 
-/* What launchers of several processes tell each of them. */
+/* The environment variables by which a launcher tells each process its rank. */
 typedef struct Launcher {
-    const char *name, *size, *rank; /* variables */
-    const char *speaker;            /* is 0 where a message is to be said: once in each log */
-    const char *instead;
+    const char *name, *size, *rank; /* names of the variables */
+    const char *speaker;            /* variable that is 0 on the process that logs the error: one per log */
+    const char *instead;            /* advice */
 } Launcher;
 
 #define MPIRUN                                                                                                         \
@@ -41,10 +41,10 @@ static const Launcher launchers[] = {
     {"the mpiexec of MPICH or Intel MPI", "PMI_SIZE", "PMI_RANK", "PMI_RANK", MPIRUN},
 };
 
-/* A process that sees only itself, though it is one of several: each of them would train. The first of those that
- * share a log says so. */
+/* Called by a process that MPI knows no peers of. USAGE if a launcher's variables say that there are several processes,
+ * each of which would train alone. Logged once in each log. */
 static Status refuse_lonely_rank(void) {
-    const char *known = NULL; /* the launcher that has answered: of two rows of one, the first counts */
+    const char *known = NULL; /* the last launcher found; only its first row counts */
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
         const Launcher *launcher = &launchers[i];
         const bool asked = known && strcmp(known, launcher->name) == 0;
@@ -53,8 +53,8 @@ static Status refuse_lonely_rank(void) {
         const int size = integer_variable(launcher->size), rank = integer_variable(launcher->rank);
         if (size <= 1 && rank == 0) continue;
         if (integer_variable(launcher->speaker) == 0 || size <= 1)
-            log_error("%s started several processes (%s=%d, %s=%d), but each sees only itself: each would train alone "
-                      "and overwrite the others. %s. If this process is meant to be alone, unset %s",
+            log_error("%s started several processes (%s=%d, %s=%d), but MPI does not connect them: each would train "
+                      "alone and overwrite the others. %s. If this process is meant to be alone, unset %s",
                       launcher->name, launcher->size, size, launcher->rank, rank, launcher->instead, launcher->rank);
         return USAGE;
     }

@@ -16,9 +16,9 @@ int64_t comm_memory_part(int64_t bytes);
 /* An anonymous file (memfd) that other ranks map through /proc; -1 if the system has none. Not /dev/shm, which is often
  * too small in containers. */
 int comm_memory_file(int64_t bytes);
-/* Maps `parts` parts and puts them in the list; file -1: private memory. NULL if that fails. */
+/* Maps `parts` parts of a file (-1: private memory) and adds the mapping to the list. NULL if that fails. */
 CommMemory *comm_memory_map(CommMemory **list, int file, int parts, int mine, int64_t part_bytes);
-/* The entry in which [memory, memory + bytes) is a piece of this rank's part, or NULL. */
+/* The entry whose own part contains [memory, memory + bytes), or NULL. */
 const CommMemory *comm_memory_find(const CommMemory *list, const void *memory, int64_t bytes);
 /* Unmaps the entry whose own part starts at `memory`. */
 void comm_memory_unmap(CommMemory **list, const void *memory);

@@ -30,6 +30,6 @@ void comm_over_barrier(Comm *comm) { host_of(comm)->f->barrier(host_of(comm)); }
 
 Comm *comm_over_split(Comm *comm, int color) {
     (void)color;
-    CHECK(false, "%s is split below, where it is for the host's memory", comm->f->name);
+    CHECK(false, "%s: split the communicator of host memory instead", comm->f->name);
     return NULL;
 }

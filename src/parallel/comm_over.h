@@ -1,5 +1,5 @@
-/* The common part of communicators for device memory (nccl, staged): they take their ranks and their collectives on
- * host memory from another communicator. */
+/* The common part of the communicators for device memory (nccl, staged): another communicator provides their ranks and
+ * their collectives on host memory. */
 #ifndef FLAME_PARALLEL_COMM_OVER_H
 #define FLAME_PARALLEL_COMM_OVER_H
 

@@ -1,4 +1,4 @@
-/* The communicator of a process that is alone. */
+/* The communicator of a single process. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -13,7 +13,7 @@ typedef struct Allocation {
 typedef struct Staged {
     CommOver over;
     Allocation *allocations;
-    unsigned char *stage; /* of the host's communicator */
+    unsigned char *stage; /* staging memory, from the host communicator */
     int64_t stage_bytes;
 } Staged;
 

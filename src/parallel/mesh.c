@@ -1,6 +1,6 @@
 #include "parallel/mesh.h"
 
-/* The ranks of one color, once for the host's memory and once for the device's. */
+/* Creates the communicators of the ranks of one color, for host memory and for device memory. */
 static Status split(Comm *world, const Device *device, int color, const char *ranks, Comm **host, Comm **comm) {
     *host = world->f->split(world, color);
     (*host)->ranks = ranks;

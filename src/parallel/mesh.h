@@ -3,15 +3,15 @@
  *
  *   8 ranks, 2 replicas        shards: 0 1 2 3 | 4 5 6 7       replicas: 0 4 | 1 5 | 2 6 | 3 7
  *
- * If the ranks of a host are a multiple of a replica's, no replica spans hosts, and the collectives of each block stay
- * within a host. */
+ * If the number of ranks per host is a multiple of the replica's, no replica spans hosts, and the collectives of blocks
+ * stay within a host. */
 #ifndef FLAME_PARALLEL_MESH_H
 #define FLAME_PARALLEL_MESH_H
 
 #include "parallel/comm.h"
 
 typedef struct Mesh {
-    Comm *world;                       /* all ranks; the caller's */
+    Comm *world;                       /* all ranks; owned by the caller */
     Comm *shards;                      /* the ranks of this replica, for the device's memory */
     Comm *replicas;                    /* the ranks that hold the same slice, one per replica; device memory too */
     Comm *host_shards, *host_replicas; /* the same groups for host memory; on a CPU the same communicators */
@@ -20,7 +20,7 @@ typedef struct Mesh {
 /* `replicas` divides the number of ranks of `world`, which must outlive the mesh. BAD_INPUT (logged) if the devices
  * cannot reach each other. Collective. */
 Status mesh_create(Comm *world, const Device *device, int replicas, Mesh *mesh);
-/* An all-zero mesh is fine. Collective. */
+/* The mesh may be all zero. Collective. */
 void mesh_destroy(Mesh *mesh);
 
 #endif

@@ -12,7 +12,7 @@
 typedef struct OptimizerOptions {
     double beta1, beta2, eps, weight_decay;
     double max_norm; /* 0: no clipping */
-    bool decay_all;  /* also parameters of one dimension (norms, biases), as flame does */
+    bool decay_all;  /* also decay parameters of one dimension (norms, biases), as flame does */
 } OptimizerOptions;
 
 /* flame's defaults: 0.9, 0.95, 1e-8, 0.1, 1.0, false. */

@@ -53,7 +53,7 @@ static void look(Watchdog *w) {
     if (failure) end_job(w, failure);
     if (now - w->last_end <= w->options.seconds) return;
     char text[64];
-    snprintf(text, sizeof text, "nothing has moved for %.0f s", w->options.seconds);
+    snprintf(text, sizeof text, "no progress for %.0f s", w->options.seconds);
     end_job(w, text);
 }
 

@@ -24,7 +24,7 @@ differs() {
     local got=0
     "${run[@]}" -np 1 "${program[0]}" ${2:---training.steps=2} : -np 1 "${program[1]}" ${3:---training.steps=2} >"$work/log" 2>&1 || got=$?
     [ "$got" = 1 ] || { cat "$work/log"; fail "rank 0 with $2, rank 1 with $3: exit code $got"; }
-    grep -q "error: .*ranks were given different things: $1" "$work/log" || { cat "$work/log"; fail "rank 0 with $2, rank 1 with $3: not said: $1"; }
+    grep -q "error: .*the ranks differ: $1" "$work/log" || { cat "$work/log"; fail "rank 0 with $2, rank 1 with $3: not said: $1"; }
     [ -z "$(find "$work/run" -type f ! -name .lock 2>/dev/null)" ] || fail "rank 0 with $2, rank 1 with $3: files are left behind"
 }
 program=("$FLAME" "$FLAME")

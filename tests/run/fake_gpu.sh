@@ -60,9 +60,9 @@ FAKE_CUDA_GPUS=2 says 1 'fewer GPUs than ranks: 2 ranks have the same one \(3 ra
 FAKE_CUDA_MEMORY=40000000 says 1 'out of memory on cuda: the measured product needs 12.6 MB and [0-9.]+ MB are free. Lower' 1
 FAKE_CUDA_MEMORY=40000000 says 1 'each rank needs [0-9]+ MB and may have [0-9]+ MB: parameters.*batch_size.*activation_checkpoint' 1 --training.batch_size=8 --training.seq_len=4096
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAIL=1 says 1 'NCCL cannot connect.*interface is NCCL.s choice \(NCCL_SOCKET_IFNAME\)' 2
-FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 says 5 'rank [01]\] nothing has moved for 2 s in the .* of (root|model.layers.[01])' 2 --training.cuda_graph=false --comm.train_timeout_seconds=2
-FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:60 says 5 'rank [01]\] nothing has moved for 2 s in the replay of a micro-batch' 2 --comm.train_timeout_seconds=2
-FAKE_CUDA_GPUS=4 FAKE_NCCL_HANG=1:1 says 5 'rank [13]\] nothing has moved for 2 s in the all-gather of (root|model.layers.[01]) over the replicas\.' 4 --training.data_parallel_replicate_degree=2 --comm.train_timeout_seconds=2
+FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 says 5 'rank [01]\] no progress for 2 s in the .* of (root|model.layers.[01])' 2 --training.cuda_graph=false --comm.train_timeout_seconds=2
+FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:60 says 5 'rank [01]\] no progress for 2 s in the replay of a micro-batch' 2 --comm.train_timeout_seconds=2
+FAKE_CUDA_GPUS=4 FAKE_NCCL_HANG=1:1 says 5 'rank [13]\] no progress for 2 s in the all-gather of (root|model.layers.[01]) over the replicas\.' 4 --training.data_parallel_replicate_degree=2 --comm.train_timeout_seconds=2
 
 # auto: a GPU that works is taken, none is none, one that does not work is not passed over
 LD_LIBRARY_PATH=$FAKE_LIBRARIES "$FAKE" verify "$source_folder/tests/golden/gla-swa-packed" >"$work/log" 2>&1 && grep -q "Fake GPU" "$work/log" || fail "auto does not take the GPU"
