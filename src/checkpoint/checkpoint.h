@@ -73,17 +73,12 @@ typedef struct SavedStep {
 } SavedStep;
 SavedStep checkpoint_saved(const Checkpointer *checkpointer);
 
-/* Loads one step folder into the units' shards and verifies all CRCs. With `weights_only` the moments are set to zero
- * instead of loaded. *state (`state` may be NULL) receives the object given to checkpoint_save, with "step" and
- * "moments" added; the caller frees it with json_decref. BAD_INPUT if the folder is damaged, cannot be read or belongs
- * to another model; the message names file and tensor. Collective. */
-Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state);
-
 /* Loads the newest step of `folder`, or step `load_step` if that is not -1. A damaged or incomplete checkpoint is
  * renamed (checkpoint_set_aside) with a warning, and the one before it is tried. *step is -1 if the folder has no
  * checkpoint or all of them were damaged; the weights are then undefined and the moments zero. A checkpoint that may be
  * sound is never skipped: IO_ERROR if it cannot be read, BAD_INPUT if it cannot be used, for example because it is
- * another model's (logged). Collective. */
+ * another model's (logged). *state (`state` may be NULL) receives the object given to checkpoint_save, with "step" and
+ * "moments" added; the caller frees it with json_decref. Collective. */
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state);
 

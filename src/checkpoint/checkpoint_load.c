@@ -26,7 +26,7 @@ typedef enum Verdict {
 typedef struct OpenCheckpoint {
     const char *path;
     json_t *state;
-    TensorFolder *model, *optimizer; /* optimizer: NULL if the moments are zero or not wanted */
+    TensorFolder *model, *optimizer; /* optimizer: NULL if the moments are zero */
 } OpenCheckpoint;
 
 static Verdict worst_of(Comm *comm, Verdict verdict) {
@@ -94,14 +94,14 @@ static bool moments_are_zero(const OpenCheckpoint *checkpoint) {
 }
 
 /* Opens and verifies everything but the tensors' data. */
-static Verdict open_checkpoint(const char *path, bool weights_only, OpenCheckpoint *checkpoint) {
+static Verdict open_checkpoint(const char *path, OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){.path = path};
     const Status status = checkpoint_state_read(path, &checkpoint->state);
     if (status) return verdict_of(status);
     if (checkpoint_state_check_version(checkpoint->state, path)) return FOREIGN;
     Verdict verdict = check_texts(checkpoint);
     if (verdict == GOOD) verdict = open_tensors(checkpoint, "model", &checkpoint->model);
-    if (verdict != GOOD || weights_only || moments_are_zero(checkpoint)) return verdict;
+    if (verdict != GOOD || moments_are_zero(checkpoint)) return verdict;
     verdict = open_tensors(checkpoint, "optimizer", &checkpoint->optimizer);
     if (!checkpoint->optimizer)
         log_error("%s: the optimizer's state cannot be used. To start from the weights alone, name the folder in "
@@ -223,13 +223,12 @@ static Verdict check_same(const OpenCheckpoint *checkpoint, Comm *comm) {
 }
 
 /* Rank 0 opens the folder before the others do, so that an error is logged once. Collective. */
-static Verdict load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state) {
+static Verdict load(const char *path, Comm *comm, Unit *units, int count, json_t **state) {
     OpenCheckpoint checkpoint = {0};
     Verdict verdict = GOOD;
-    weights_only = weights_only || !units[0].exp_avg;
     for (int turn = 0; turn < 2 && verdict == GOOD; turn++) {
         if ((turn == 0) == (comm->rank == 0)) {
-            verdict = open_checkpoint(path, weights_only, &checkpoint);
+            verdict = open_checkpoint(path, &checkpoint);
             if (verdict == GOOD) verdict = check_names(&checkpoint, units, count);
         }
         verdict = worst_of(comm, verdict);
@@ -248,10 +247,6 @@ static Verdict load(const char *path, Comm *comm, Unit *units, int count, bool w
     }
     close_checkpoint(&checkpoint);
     return verdict;
-}
-
-Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, bool weights_only, json_t **state) {
-    return load(path, comm, units, count, weights_only, state) == GOOD ? OK : BAD_INPUT;
 }
 
 /* Lists the steps on rank 0 and broadcasts them, so that all ranks try the same folders. Collective. */
@@ -290,7 +285,7 @@ Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit
                         steps[i]);
         tried = true;
         char *path = checkpoint_path(folder, steps[i]);
-        verdict = load(path, comm, units, count, false, state);
+        verdict = load(path, comm, units, count, state);
         if (verdict == GOOD) *step = steps[i];
         if (verdict == DAMAGED && load_step < 0 && comm->rank == 0) set_damaged_aside(folder, steps[i]);
         if (verdict == UNREADABLE && comm->rank == 0)
@@ -332,7 +327,7 @@ static Status check_tensor(const OpenCheckpoint *checkpoint, const SafeTensor *t
 
 Status checkpoint_check(const char *path) {
     OpenCheckpoint checkpoint;
-    const Verdict verdict = open_checkpoint(path, false, &checkpoint);
+    const Verdict verdict = open_checkpoint(path, &checkpoint);
     Status status = verdict == GOOD ? OK : verdict == UNREADABLE ? IO_ERROR : BAD_INPUT;
     char *block = malloc((size_t)BLOCK_BYTES);
     CHECK(block, "no memory to check a checkpoint");

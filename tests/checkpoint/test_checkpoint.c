@@ -18,7 +18,6 @@ typedef struct Job {
     CheckpointOptions options;
     int64_t load_step, loaded_step;
     int64_t last_update; /* later steps have the weights of this one; 0: each has its own */
-    bool weights_only;
     Status status;
     bool equal[THREAD_RANKS]; /* this rank's shard is what was saved */
     json_t *state;
@@ -58,16 +57,8 @@ static void load_body(Comm *comm, void *argument) {
     small_model_create(units, comm->rank, comm->size);
     json_t *state = NULL;
     int64_t step = -1;
-    Status status;
-    if (job->weights_only) {
-        char *path = checkpoint_path(job->folder, job->load_step);
-        status = checkpoint_load(path, comm, units, SMALL_UNITS, true, &state);
-        step = job->load_step;
-        free(path);
-    } else {
-        status = checkpoint_resume(job->folder, job->load_step, comm, units, SMALL_UNITS, &step, &state);
-    }
-    job->equal[comm->rank] = status == OK && step >= 0 && small_model_is(units, step, job->weights_only);
+    const Status status = checkpoint_resume(job->folder, job->load_step, comm, units, SMALL_UNITS, &step, &state);
+    job->equal[comm->rank] = status == OK && step >= 0 && small_model_is(units, step, false);
     if (comm->rank == 0) {
         job->status = status;
         job->loaded_step = step;
@@ -334,21 +325,6 @@ static void test_fall_back(void **unused) {
     free(folder);
 }
 
-static void test_weights_only(void **unused) {
-    (void)unused;
-    char *folder = fresh_folder(), *optimizer = file_in(folder, 4, "optimizer.safetensors");
-    save(folder, 2, 4, (CheckpointOptions){0});
-    assert_int_equal(file_remove(optimizer), 0);
-    assert_int_equal(resume(folder, 2, 4), -2);
-    Job job = {.folder = folder, .load_step = 4, .weights_only = true};
-    thread_run(3, load_body, &job);
-    assert_int_equal(job.status, OK);
-    assert_true(job.equal[0] && job.equal[1] && job.equal[2]);
-    json_decref(job.state);
-    free(optimizer);
-    free(folder);
-}
-
 /* Rewrites state.json with one key set, and a CRC that fits. */
 static void change_state(const char *folder, int64_t step, const char *key, json_t *value) {
     char *path = checkpoint_path(folder, step), *file = file_in(folder, step, "state.json");
@@ -501,7 +477,6 @@ int main(void) {
                                        cmocka_unit_test(test_names_aside_are_free),
                                        cmocka_unit_test(test_flipped_bits),
                                        cmocka_unit_test(test_fall_back),
-                                       cmocka_unit_test(test_weights_only),
                                        cmocka_unit_test(test_newer_version),
                                        cmocka_unit_test(test_zero_moments),
                                        cmocka_unit_test(test_damaged_moments_are_not_kept),
