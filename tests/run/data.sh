@@ -37,7 +37,7 @@ grep -A3 '"eos_token_id"' lists/checkpoint/step-00000002/config.json | tr -d ' \
 cp -r "$step" other && sed -i 's/"eos_token_id": 257/"eos_token_id": 2/' other/config.json
 rm other/state.json
 "$FLAME" eval --checkpoint other --data data/sets/train.h5 --seq-len 64 >log 2>&1 || fail "$(cat log)"
-says 'train.h5: its documents end with token 257'
+says 'train.h5: documents end with token 257'
 
 # Too few samples for a step, validation on what is trained on, and by another tokenizer.
 trains few --training.global_batch_size=400
