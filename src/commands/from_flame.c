@@ -61,6 +61,13 @@ static void keep(Conversion *c, const char *section, const char *name, const Con
     config_value_set(section_of(c->kept, section), name, value_here(value, find_key(section, name)));
 }
 
+static const char *nearest_key(const char *section, const char *name) {
+    const KeyHints *hints = config_hints();
+    for (int t = 0; t < hints->table_count; t++)
+        if (strcmp(hints->tables[t].section, section) == 0) return keys_nearest(&hints->tables[t], 1, name);
+    return NULL;
+}
+
 static void convert_key(Conversion *c, const char *section, const ConfigValue *value) {
     char full[2 * KEY_BYTES + 2], here[64];
     snprintf(full, sizeof full, "%s.%s", section, value->key);
@@ -74,8 +81,13 @@ static void convert_key(Conversion *c, const char *section, const ConfigValue *v
         *dot = 0;
         keep(c, here, dot + 1, value);
         fprintf(c->remarks, "#   %s: called %s here\n", full, retired->now);
+    } else if (retired) {
+        fprintf(c->remarks, "#   %s: %s\n", full, retired->advice);
     } else {
-        fprintf(c->remarks, "#   %s: %s\n", full, retired ? retired->advice : "unknown to flame-c, left out");
+        const char *nearest = nearest_key(section, value->key);
+        fprintf(c->remarks, "#   %s: unknown to flame-c, left out", full);
+        if (nearest) fprintf(c->remarks, "; did you mean %s.%s?", section, nearest);
+        fputc('\n', c->remarks);
     }
 }
 

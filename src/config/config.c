@@ -14,6 +14,10 @@ typedef struct Sections {
 } Sections;
 
 static Status find_sections(const ConfigValue *root, const KeyTable *tables, Sections *sections) {
+    const ConfigValue *model_type = config_value_get(root, "model_type");
+    if (model_type)
+        return config_error(model_type, "model_type is a key of the section model:. A config.json of a model is no "
+                                        "configuration of a run; one can name it, as model: {config: PATH}");
     Key keys[CONFIG_SECTIONS];
     for (int i = 1; i < CONFIG_SECTIONS; i++)
         keys[i - 1] = (Key){.name = tables[i].section,

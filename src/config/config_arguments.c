@@ -35,11 +35,13 @@ bool config_knows(const char *name) {
 static KeyType type_of(const Key *key) { return key->type & ~KEY_NULLABLE; }
 
 /* Whether an option may be given without a value: --training.varlen means --training.varlen=true, as in flame. Unknown
- * options are allowed too, so that the error is about their name and not about the missing value. */
-static bool is_switch(const char *name) {
+ * options are allowed too, so that the error is about their name and not about the missing value. `option` names the
+ * configuration file and always needs one. */
+static bool is_switch(const char *name, const char *option) {
     const Key *key = find_key(name);
     if (key) return type_of(key) == KEY_BOOLEAN;
-    return strcmp(name, "config") != 0 && (strncmp(name, "model.", 6) != 0 || keys_retired(config_hints(), name));
+    if (strcmp(name, option) == 0) return false;
+    return strncmp(name, "model.", 6) != 0 || keys_retired(config_hints(), name);
 }
 
 __attribute__((format(printf, 1, 2))) static Status usage(const char *format, ...) {
@@ -52,8 +54,9 @@ __attribute__((format(printf, 1, 2))) static Status usage(const char *format, ..
     return USAGE;
 }
 
-/* Parses the option argv[*i]. If its value is the next argument, advances *i to it. */
-static Status take_argument(int argc, char **argv, int *i, Argument *argument) {
+/* Parses the option argv[*i]. If its value is the next argument, advances *i to it. `option` names the configuration
+ * file. */
+static Status take_argument(int argc, char **argv, int *i, const char *option, Argument *argument) {
     const char *text = argv[*i];
     if (strncmp(text, "--", 2) != 0 || !text[2] || text[2] == '=')
         return usage("%.80s is not an option; options are --config FILE and --section.key=value", text);
@@ -64,7 +67,7 @@ static Status take_argument(int argc, char **argv, int *i, Argument *argument) {
         argument->value = equals + 1;
     else if (*i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0)
         argument->value = argv[++*i];
-    else if (is_switch(argument->name))
+    else if (is_switch(argument->name, option))
         argument->value = "true";
     if (argument->value && argument->value[0]) return OK;
     const Status status = usage("--%.80s needs a value: --%.80s=VALUE", argument->name, argument->name);
@@ -96,7 +99,8 @@ static Status read_argument(const Argument *argument, ConfigValue **value) {
         *value = config_value_string(text, COMMAND_LINE, 0);
     else if (text[0] == '[' || text[0] == '{')
         return config_value_read_yaml(COMMAND_LINE, text, strlen(text), value);
-    else if (type == KEY_INTEGER_LIST || type == KEY_REAL_LIST || type == KEY_STRING_LIST)
+    else if (type == KEY_INTEGER_LIST || type == KEY_REAL_LIST || type == KEY_STRING_LIST ||
+             (!key && strchr(text, ','))) /* of the model: no text there has a comma */
         *value = split_at_commas(text, type == KEY_STRING_LIST);
     else
         *value = config_value_plain(text, COMMAND_LINE, 0);
@@ -132,6 +136,11 @@ static Status place_argument(ConfigValue *root, const char *name, ConfigValue *v
 static Status refuse_bare(const char *name) {
     const KeyHints *hints = config_hints();
     for (int t = 1; t < hints->table_count; t++)
+        if (strcmp(hints->tables[t].section, name) == 0 || strcmp(name, "model") == 0)
+            return usage(
+                "--%.80s is a section: give its keys, as --%.80s.KEY=VALUE; flame-c train --help=%.80s lists them",
+                name, name, name);
+    for (int t = 1; t < hints->table_count; t++)
         if (keys_find(&hints->tables[t], 1, name))
             return usage("unknown option --%.80s; did you mean --%s.%.80s?", name, hints->tables[t].section, name);
     const char *nearest = keys_nearest(hints->tables, hints->table_count, name);
@@ -139,7 +148,8 @@ static Status refuse_bare(const char *name) {
         if (keys_find(&hints->tables[t], 1, nearest))
             return usage("unknown option --%.80s; did you mean --%s%s%s?", name, hints->tables[t].section, t ? "." : "",
                          nearest);
-    return usage("unknown option --%.80s; flame-c train --help lists all", name);
+    return usage("unknown option --%.80s; flame-c train --help lists all but the model's keys, which are --model.KEY",
+                 name);
 }
 
 /* Reads the file given by --OPTION. Checks the syntax of the overrides, but does not apply them yet. */
@@ -148,7 +158,7 @@ static Status read_file(int argc, char **argv, const char *option, ConfigValue *
     Status status = OK;
     for (int i = 0; i < argc && status == OK; i++) {
         Argument argument = {0};
-        status = take_argument(argc, argv, &i, &argument);
+        status = take_argument(argc, argv, &i, option, &argument);
         if (status != OK) return status;
         if (strcmp(argument.name, option) == 0) {
             if (path) status = usage("--%s is given twice: %.80s and %.80s", option, path, argument.value);
@@ -177,7 +187,7 @@ Status config_read_arguments(int argc, char **argv, const char *option, ConfigVa
     for (int i = 0; i < argc && status == OK; i++) {
         Argument argument = {0};
         ConfigValue *value = NULL;
-        status = take_argument(argc, argv, &i, &argument);
+        status = take_argument(argc, argv, &i, option, &argument);
         if (status != OK) break;
         if (strcmp(argument.name, option) != 0) {
             status = read_argument(&argument, &value);

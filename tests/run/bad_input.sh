@@ -34,6 +34,11 @@ refuses 2 'training.seq_len' --config "$work/config.yaml" --seq_len=4
 refuses 2 '.' --config
 refuses 2 '.' --config "$work/config.yaml" rubbish
 refuses 1 'missing.yaml' --config "$work/missing.yaml"
+refuses 2 'model is a section: .*--model.KEY=VALUE' --config "$work/config.yaml" --model=gla
+refuses 2 'training is a section: .*--training.KEY=VALUE' --config "$work/config.yaml" --training 5
+refuses 2 'unknown option --hidden_size; .*--model.KEY' --config "$work/config.yaml" --hidden_size=5
+refuses 1 'model_type is a key of the section model:.*model: .config: PATH' --config "$source_folder/tests/golden/gla/config.json"
+refuses 1 'model.attn.layers: 1 is listed twice' --config "$work/config.yaml" --model.attn.layers=1,1
 trains 2 'training.batch_size.*range' --training.batch_size=0
 trains 2 'training.steps' --training.steps=1.5
 trains 2 'optimizer.lr' --optimizer.lr=3e-4x

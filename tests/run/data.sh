@@ -43,5 +43,5 @@ says 'train.h5: documents end with token 257'
 trains few --training.global_batch_size=400
 says 'the data have [0-9]* samples of 64 tokens, a step takes 400'
 trains leaking --data.validation_files='[held/out/validation.h5, data/../data/sets/train.h5]' --data.validation_interval=100
-says 'train.h5: is in data.files and in data.validation_files'
+says 'train.h5 is in data.files and in data.validation_files'
 echo "what the data say is heard"

@@ -81,4 +81,8 @@ printf 'training = "x\n' >"$work/bad.toml"
 "$FLAME" from-flame --job.config_file "$work/bad.toml" >"$work/out" 2>"$work/log" && fail "a bad TOML"
 grep -q 'bad.toml:1: the closing quote of a string is missing' "$work/log" || { cat "$work/log"; fail "a bad TOML"; }
 [ ! -s "$work/out" ] || fail "half a configuration: $(cat "$work/out")"
+"$FLAME" from-flame --training.step 3 >"$work/out" && grep -q '#   training.step: .*did you mean training.steps?' "$work/out" ||
+    { cat "$work/out"; fail "a flag that flame does not have"; }
+"$FLAME" from-flame --job.config_file 2>"$work/log" && fail "--job.config_file without a value"
+grep -q 'job.config_file needs a value' "$work/log" || { cat "$work/log"; fail "--job.config_file without a value"; }
 echo "flame's command line becomes a configuration that trains"
