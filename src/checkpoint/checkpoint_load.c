@@ -270,6 +270,17 @@ static void set_damaged_aside(const char *folder, int64_t step) {
     free(aside);
 }
 
+static void say_which(const char *folder, int64_t wanted, const int64_t *steps, int64_t count) {
+    char list[256] = "none";
+    const int64_t first = count > 10 ? count - 10 : 0;
+    for (int64_t i = first; i < count; i++) {
+        const size_t used = i > first ? strlen(list) : 0;
+        snprintf(list + used, sizeof list - used, "%s%" PRId64, i > first ? ", " : first ? "..., " : "", steps[i]);
+    }
+    log_error("%s has no checkpoint of step %" PRId64 ", which checkpoint.load_step asks for; it has %s", folder,
+              wanted, list);
+}
+
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state) {
     int64_t *steps, steps_count;
@@ -294,11 +305,11 @@ Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit
                       path);
         free(path);
     }
+    if (comm->rank == 0 && !tried && load_step >= 0) say_which(folder, load_step, steps, steps_count);
     free(steps);
     /* The failed load has overwritten moments, and a run that starts over initialises only the weights. */
     if (tried && *step < 0) weights_zero_moments(units, count);
     if (*step >= 0 || (load_step < 0 && (verdict == GOOD || verdict == DAMAGED))) return OK;
-    if (comm->rank == 0 && !tried) log_error("%s has no checkpoint of step %" PRId64, folder, load_step);
     if (comm->rank == 0 && tried && verdict != UNREADABLE) log_error("no checkpoint in %s can be used", folder);
     return verdict == UNREADABLE ? IO_ERROR : BAD_INPUT;
 }

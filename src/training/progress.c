@@ -43,18 +43,44 @@ static json_t *state_of(const Saver *saver, const Progress *p) {
     return state;
 }
 
+/* The keys with which `step` was saved and that select other samples than those of this run, as text. */
+static void data_differences(const Saver *saver, int64_t step, char text[512]) {
+    static const char *const names[] = {"data.files",
+                                        "data.probabilities",
+                                        "training.seed",
+                                        "training.seq_len",
+                                        "training.context_len",
+                                        "training.varlen",
+                                        "training.mask_document_boundaries"};
+    char *path = checkpoint_path(saver->folder, step);
+    KeyDifferences all = {0};
+    changes_find(path, saver->config, step, &all);
+    text[0] = 0;
+    for (int64_t i = 0; i < all.count; i++)
+        for (size_t n = 0; n < LENGTH(names); n++) {
+            const size_t used = strlen(text);
+            if (strcmp(all.item[i].name, names[n]) == 0)
+                snprintf(text + used, 512 - used, "%s%s is %s there and %s here", used ? ", " : "", names[n],
+                         all.item[i].old, all.item[i].now);
+        }
+    if (!text[0]) snprintf(text, 512, "data.files have other content (its config.yaml names no key that differs)");
+    key_differences_free(&all);
+    free(path);
+}
+
 /* A sample number selects the same tokens only with the same files, mixture, seed and lengths. */
-static Status check_data(const Saver *saver, const json_t *state, const char *folder) {
+static Status check_data(const Saver *saver, const json_t *state, int64_t step) {
     const char *saved = json_string_value(json_object_get(state, "data_fingerprint"));
     char fingerprint[32];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(saver->stream)->fingerprint);
     if (!saved || strcmp(saved, fingerprint) == 0) return OK;
-    if (log_rank() == 0)
-        log_error(
-            "%s was trained on other data: data.files, data.probabilities, training.seed, training.seq_len, "
-            "training.context_len or training.varlen differ. Restore them, or start in another job.dump_folder with "
-            "checkpoint.initial_load_path",
-            folder);
+    char differing[512];
+    if (log_rank() == 0) {
+        data_differences(saver, step, differing);
+        log_error("%s was trained on other data: %s. Restore that, or start in another job.dump_folder with "
+                  "checkpoint.initial_load_path",
+                  saver->folder, differing);
+    }
     return BAD_INPUT;
 }
 
@@ -102,7 +128,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
     int64_t step = -1;
     Status status = checkpoint_resume(saver->folder, saver->config->checkpoint.load_step, session->comm,
                                       session->model->unit, session->model->units, &step, &state);
-    if (status == OK && step >= 0) status = check_data(saver, state, saver->folder);
+    if (status == OK && step >= 0) status = check_data(saver, state, step);
     if (status == OK && step >= 0) status = compare_step(saver, session, step);
     if (status == OK && step >= 0)
         status = agree(session->comm, session->comm->rank == 0 ? set_newer_aside(saver, step) : OK);

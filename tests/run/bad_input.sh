@@ -113,7 +113,13 @@ cp "$work/data.h5" "$work/a-file"
 refuses 3 'a-file/checkpoint: Not a directory' --config "$work/config.yaml" "${on[@]}" --job.dump_folder="$work/a-file"
 [ "$(grep -c 'error:' "$work/err")" = 1 ] || { cat "$work/err"; fail "said twice: job.dump_folder is a file"; }
 resumes() { refuses "$1" "$2" --config "$work/config.yaml" "${on[@]}" --training.steps=12 --job.dump_folder="$work/saved" "${@:3}"; }
-resumes 1 'other data' --training.seed=8
+resumes 1 'other data: training.seq_len is 64 there and 32 here, training.seed is 7 there and 8 here\.' --training.seed=8 --training.seq_len=32
+"$FLAME" data build --text "$source_folder/src/base" --out "$work/other.h5" >"$work/out" 2>&1
+resumes 1 'other data: data.files is .*data.h5. there and .*other.h5. here\.' --data.files="$work/other.h5"
+mv "$work/data.h5" "$work/kept.h5" && cp "$work/other.h5" "$work/data.h5"
+resumes 1 'other data: data.files have other content'
+mv "$work/kept.h5" "$work/data.h5"
+resumes 1 'no checkpoint of step 6, .*; it has 4, 8$' --checkpoint.load_step=6
 resumes 1 'shape|missing|model' --model.hidden_size=64
 refuses 2 'dtype|float' export --checkpoint "$work/saved/checkpoint/step-00000008" --out "$work/exported" --dtype int8
 mkdir "$work/full" && touch "$work/full/file"
