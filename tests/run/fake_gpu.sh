@@ -57,7 +57,7 @@ FAKE_CUDA_ERROR=802 says 1 'fabric manager' 1
 FAKE_CUDA_ERROR=999 says 1 'cudaErrorUnknown \(999\)' 1
 FAKE_CUDA_MAJOR=7 says 1 'compute capability 7\.[0-9]; this program needs 8\.0' 1
 FAKE_CUDA_GPUS=2 says 1 'fewer GPUs than ranks: 2 ranks have the same one \(3 ranks' 3
-FAKE_CUDA_MEMORY=40000000 says 1 'out of memory on cuda: the measured product needs 12.6 MB and [0-9.]+ MB are free. Lower' 1
+FAKE_CUDA_MEMORY=36000000 says 1 'out of memory on cuda: the measured product needs 3.1 MB and [0-9.]+ MB are free. Lower' 1
 FAKE_CUDA_MEMORY=40000000 says 1 'each rank needs [0-9]+ MB and may have [0-9]+ MB: parameters.*batch_size.*activation_checkpoint' 1 --training.batch_size=8 --training.seq_len=4096
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAIL=1 says 1 'NCCL cannot connect.*interface is NCCL.s choice \(NCCL_SOCKET_IFNAME\)' 2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 says 5 'rank [01]\] no progress for 2 s in the .* of (root|model.layers.[01])' 2 --training.cuda_graph=false --comm.train_timeout_seconds=2
