@@ -102,6 +102,12 @@ static void write_result(const Conversion *c, const char *remarks) {
     if (remarks[0]) printf("# Flame's keys that have another name or no use here:\n%s", remarks);
 }
 
+/* Ends the help. There are no topics. */
+static bool name_keys(FILE *file, const char *topic) {
+    if (!topic) fputs("\nEvery key of flame is an option too: --section.key VALUE.\n", file);
+    return !topic;
+}
+
 static Status run(void *values) {
     const FromFlame *task = values;
     ConfigValue *root = NULL;
@@ -136,5 +142,6 @@ const Command from_flame_command = {
     .values_size = sizeof(FromFlame),
     .takes_keys = true,
     .keys = offsetof(FromFlame, keys),
+    .topic = name_keys,
     .run = run,
 };

@@ -62,6 +62,8 @@ cp "$work/data.h5" "$work/more.h5"
 ranks 1 --config "$work/run.yaml" --data.files="$work/data.h5,$work/more.h5" || { cat "$work/log"; fail "what from-flame made does not train"; }
 [ "$(losses "$work/run" | wc -l)" = 2 ] || fail "two steps were asked for"
 
+"$FLAME" from-flame --help | grep -q "^Every key of flame is an option too" || fail "the help of from-flame is about other keys"
+
 # each flag by itself: read, or answered by its name
 rm -rf "$work/run"
 for ((i = 0; i < ${#readme[@]}; i++)); do
