@@ -73,8 +73,8 @@ static void update_unit(const Unit *unit, bool decay_all, const AdamwArguments *
 OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
                                double gradient_scale) {
     fsdp_begin_update(fsdp);
-    const double norm =
-        gradient_norm(fsdp) * gradient_scale; /* the host has the norm, so offloaded gradients have arrived as well */
+    /* the host has read the norm, so offloaded gradients have arrived as well */
+    const double norm = gradient_norm(fsdp) * gradient_scale;
     if (!isfinite(norm)) return (OptimizerResult){norm, true};
     const double clip = options->max_norm > 0 ? options->max_norm / (norm + 1e-6) : 1;
     const double t = (double)update;

@@ -106,8 +106,8 @@ static void forward_layers(Runner *runner, bool recording) {
 
 static Tensor *head_losses(Runner *runner, bool recording) {
     Tape *tape = begin_tape(runner, &runner->head_tape, recording);
-    tape->recompute =
-        RECOMPUTE_NONE; /* the forward of the fused loss also accumulates the head's gradient, so it must run once */
+    /* the forward of the fused loss also accumulates the head's gradient, so it must run only once */
+    tape->recompute = RECOMPUTE_NONE;
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
     Tensor *losses = linear_cross_entropy(tape, x, runner->model->lm_head);
     runner->forward_flops += tape->work.flops;
@@ -151,8 +151,7 @@ static void sum_losses(Runner *runner) {
 static void backward_tape(Runner *runner, Tape *tape, Tensor *input) {
     tape_rematerialise(tape);
     Tensor *output = tape->node[tape->nodes - 1].out[0];
-    tape_seed_gradient(output,
-                       runner->boundary_gradient); /* the op of the loss does not read the gradient of its output */
+    tape_seed_gradient(output, runner->boundary_gradient); /* the loss's op does not read its output's gradient */
     tape_backward(tape);
     if (input) {
         const int64_t row = input->cols * dtype_size(input->type);
