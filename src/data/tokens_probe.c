@@ -6,15 +6,21 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The limit: half a second, plus one second per MB up to 60. Sound files need a hundredth of it. */
 enum { BASE_MICROSECONDS = 500 * 1000, BYTES_PER_SECOND = 1000 * 1000, SECONDS_MAX = 60 };
+/* On the clock: what a busy machine makes of it. */
+enum { BUSY = 4, PATIENCE_SECONDS = 8 };
+
+static int64_t processor_seconds(int64_t file_bytes) {
+    const int64_t seconds = file_bytes / BYTES_PER_SECOND;
+    return seconds < SECONDS_MAX ? seconds : SECONDS_MAX;
+}
 
 static void limit_processor_time(int64_t file_bytes) {
-    const int64_t seconds = file_bytes / BYTES_PER_SECOND;
-    const struct itimerval limit = {
-        .it_value = {seconds < SECONDS_MAX ? (time_t)seconds : SECONDS_MAX, BASE_MICROSECONDS}};
+    const struct itimerval limit = {.it_value = {(time_t)processor_seconds(file_bytes), BASE_MICROSECONDS}};
     signal(SIGPROF, SIG_DFL);
     setitimer(ITIMER_PROF, &limit, NULL);
 }
@@ -29,6 +35,22 @@ static void die_quietly(void) {
     dup2(nowhere, STDERR_FILENO);
 }
 
+/* Waits for the child; false after so many seconds. A child that neither ends nor computes was forked while another
+ * thread held a lock (of the address sanitizer's allocator, say), or its disk does not answer: that tells nothing about
+ * the file. */
+static bool ends(pid_t child, int64_t seconds, int *status) {
+    const struct timespec pause = {0, 2 * 1000 * 1000};
+    for (int64_t left = seconds * 500; left > 0; left--) {
+        const pid_t ended = waitpid(child, status, WNOHANG);
+        if (ended == child) return true;
+        if (ended < 0 && errno != EINTR) return false;
+        nanosleep(&pause, NULL);
+    }
+    kill(child, SIGKILL);
+    while (waitpid(child, status, 0) < 0 && errno == EINTR) continue;
+    return false;
+}
+
 bool tokens_probe(void (*use)(void *argument), void *argument, int64_t file_bytes) {
     int status = 0;
     const pid_t child = fork();
@@ -39,7 +61,6 @@ bool tokens_probe(void (*use)(void *argument), void *argument, int64_t file_byte
         use(argument);
         _exit(0);
     }
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return true;
+    if (!ends(child, PATIENCE_SECONDS + BUSY * processor_seconds(file_bytes), &status)) return true;
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
