@@ -13,7 +13,7 @@ until_true() {
     shift
     until "$@"; do
         left=$((left - 1))
-        [ $left -gt 0 ] || { cat "$work/log"; fail "waited too long for: $*"; }
+        [ $left -gt 0 ] || { cat "$work/log"; kill_ranks "$job" "job.dump_folder=$work/"; fail "waited too long for: $*"; }
         sleep 0.1
     done
 }
@@ -42,7 +42,7 @@ has_saved 3 && saved_last || { saved; tail "$work/log"; fail "job.time_limit did
 mpirun --mca odls_base_sigkill_timeout 3 --allow-run-as-root --oversubscribe --bind-to none -np 2 "$FLAME" "${endless[@]}" \
     --training.global_batch_size=4096 --job.dump_folder="$work/long" >"$work/log" 2>&1 &
 job=$!
-until_true 60 grep -q "^step  *1/" "$work/log"
+until_true 600 grep -q "^step  *1/" "$work/log"
 grep -q "to stop, kill -USR1 $job: .*Ctrl-C" "$work/log" || { cat "$work/log"; fail "not said how to stop"; }
 kill -INT $job
 wait $job || true
