@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/number.h"
 
 /* Set by the handler: one flag per request, and the number of SIGINTs. */
@@ -67,12 +68,6 @@ int signals_requested(void) {
 
 void signals_saved(void) { save_wanted = 0; }
 
-static double monotonic_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 enum { SLURM_MARGIN = 120 }; /* seconds that remain for the last step and its checkpoint */
 
 /* SLURM_JOB_END_TIME is in seconds since 1970. */
@@ -85,7 +80,7 @@ static double slurm_seconds_left(void) {
 
 double time_left(double time_limit) {
     static double start = -1, slurm_limit;
-    const double now = monotonic_seconds();
+    const double now = seconds_now();
     if (start < 0) {
         start = now;
         slurm_limit = slurm_seconds_left(); /* computed once, so that setting the clock later has no effect */

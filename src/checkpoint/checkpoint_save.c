@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "core/profile.h"
+#include "base/clock.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checkpoint_state.h"
 #include "base/crc.h"

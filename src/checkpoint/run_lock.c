@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/files.h"
 
@@ -27,18 +28,12 @@ static void pause_briefly(void) {
     nanosleep(&time, NULL);
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 /* flock with a timeout of `patience` seconds. Returns 0 or an errno; EWOULDBLOCK: another process has the lock. */
 static int lock_file(int fd, int operation, double patience) {
-    const double end = now() + patience;
+    const double end = seconds_now() + patience;
     for (;;) {
         if (flock(fd, operation | LOCK_NB) == 0) return 0;
-        if (errno != EINTR && (errno != EWOULDBLOCK || now() >= end)) return errno;
+        if (errno != EINTR && (errno != EWOULDBLOCK || seconds_now() >= end)) return errno;
         pause_briefly();
     }
 }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/files.h"
 #include "base/rng.h"
+#include "base/clock.h"
 #include "core/profile.h"
 #include "data/stream_benchmark.h"
 #include "training/peak.h"

@@ -1,7 +1,6 @@
 #include "core/profile.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 
@@ -11,10 +10,4 @@ OpProfile *profile_op(Profile *profile, const char *name) {
     CHECK(profile->ops < PROFILE_OPS, "more than %d ops", PROFILE_OPS);
     profile->op[profile->ops].name = name;
     return &profile->op[profile->ops++];
-}
-
-double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }

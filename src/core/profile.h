@@ -21,7 +21,4 @@ typedef struct Profile {
 /* The entry of an op, created at its first run. */
 OpProfile *profile_op(Profile *profile, const char *name);
 
-/* A monotonic clock in seconds. */
-double seconds_now(void);
-
 #endif

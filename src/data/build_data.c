@@ -1,5 +1,6 @@
 #include "data/build_data.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/files.h"
 #include "data/byte_tokenizer.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { PIECE_BYTES = 1 << 20, BINARY_TEST_BYTES = 64 << 10, WARNINGS_SHOWN = 5, FOLDER_DEPTH_MAX = 256 };
@@ -25,18 +25,14 @@ typedef struct Builder {
     bool has_text;                              /* the current document is not all blank */
     unsigned char piece[PIECE_BYTES];
     uint32_t tokens[PIECE_BYTES];
-    struct timespec last_progress;
+    double last_progress; /* seconds_now() */
     bool on_terminal;
     TokenizerFiles tokenizer_files;
 } Builder;
 
 static void show_progress(Builder *builder, bool last) {
-    struct timespec now;
-    if (!builder->on_terminal) return;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double passed = (double)(now.tv_sec - builder->last_progress.tv_sec) +
-                    1e-9 * (double)(now.tv_nsec - builder->last_progress.tv_nsec);
-    if (passed < 0.2 && !last) return;
+    const double now = seconds_now();
+    if (!builder->on_terminal || (now - builder->last_progress < 0.2 && !last)) return;
     builder->last_progress = now;
     fprintf(stderr, "\r%lld files, %lld documents, %.1f MB%s", (long long)builder->report->files,
             (long long)builder->documents, (double)builder->report->bytes / 1e6, last ? "\n" : "   ");

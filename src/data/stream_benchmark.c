@@ -1,15 +1,9 @@
 #include "data/stream_benchmark.h"
 
+#include "base/clock.h"
 #include "data/stream.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 Status stream_benchmark(const char *path, int64_t seq_len, int64_t count, int threads, double seconds,
                         double *tokens_per_second) {
@@ -23,12 +17,12 @@ Status stream_benchmark(const char *path, int64_t seq_len, int64_t count, int th
     int32_t *tokens = malloc((size_t)(count * seq_len) * sizeof *tokens);
     int32_t *labels = malloc((size_t)(count * seq_len) * sizeof *labels);
     CHECK(tokens && labels, "no memory for %lld samples", (long long)count);
-    double start = now(), passed = 0;
+    double start = seconds_now(), passed = 0;
     int64_t sample = 0;
     while (!status && passed < seconds) {
         status = stream_read(stream, sample, count, tokens, labels, NULL, NULL);
         sample += count;
-        passed = now() - start;
+        passed = seconds_now() - start;
     }
     *tokens_per_second = (double)(sample * seq_len) / passed;
     free(tokens);

@@ -10,7 +10,7 @@
 
 #include "core/cuda_call.h"
 #include "base/library.h"
-#include "core/profile.h"
+#include "base/clock.h"
 #include "parallel/comm_over.h"
 #include "parallel/watchdog.h"
 

@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "core/profile.h"
+#include "base/clock.h"
 
 static const double look_every_seconds = 0.25;
 

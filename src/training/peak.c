@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "core/profile.h"
+#include "base/clock.h"
 #include "base/rng.h"
 
 enum { TRIES = 4, MOST_TRIES = 64 };

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "reporting/metrics.h"
-#include "core/profile.h"
+#include "base/clock.h"
 #include "training/schedule.h"
 #include "base/signals.h"
 #include "base/files.h"
