@@ -46,7 +46,7 @@ typedef struct SharedBlock {
 typedef struct Copy {
     void *to;
     const void *from;
-    int bytes;
+    int bytes, stage;
 } Copy;
 
 typedef float ProductRow __attribute__((vector_size(8 * sizeof(float))));
@@ -75,7 +75,7 @@ static struct {
     Mailbox mail[WARPS][2];
     float scratch[WARPS];
     Copy copy[THREADS][COPIES]; /* started, not yet done */
-    int copies[THREADS];
+    int copies[THREADS], stage[THREADS];
     const char *kernel;
     EmulatorProgram *program;
     const void *arguments;
@@ -120,7 +120,8 @@ static void copy_now(Copy copy) {
 
 /* Half of the copies complete at once, the others as late as possible: a kernel must work with either. */
 void emulator_copy_start(void *to, const void *from, int bytes) {
-    const Copy copy = {(void *)emulator_aligned(to, COPY_BYTES), emulator_aligned(from, COPY_BYTES), bytes};
+    const Copy copy = {(void *)emulator_aligned(to, COPY_BYTES), emulator_aligned(from, COPY_BYTES), bytes,
+                       machine.stage[emulator_thread]};
     CHECK(bytes >= 0 && bytes <= COPY_BYTES, "%s copies %d bytes", machine.kernel, bytes);
     if (random_below(2) == 0) {
         copy_now(copy);
@@ -130,13 +131,23 @@ void emulator_copy_start(void *to, const void *from, int bytes) {
     machine.copy[emulator_thread][machine.copies[emulator_thread]++] = copy;
 }
 
-void emulator_copy_wait(void) {
-    for (int i = 0; i < machine.copies[emulator_thread]; i++) copy_now(machine.copy[emulator_thread][i]);
-    machine.copies[emulator_thread] = 0;
+void emulator_copy_commit(void) { machine.stage[emulator_thread]++; }
+
+void emulator_copy_wait_for(int stages) {
+    const int last = machine.stage[emulator_thread] - stages; /* the first stage that may be under way */
+    int left = 0;
+    for (int i = 0; i < machine.copies[emulator_thread]; i++) {
+        const Copy copy = machine.copy[emulator_thread][i];
+        if (copy.stage < last || stages == 0)
+            copy_now(copy);
+        else
+            machine.copy[emulator_thread][left++] = copy;
+    }
+    machine.copies[emulator_thread] = left;
 }
 
-void emulator_sync(const char *file, int line) {
-    emulator_copy_wait();
+void emulator_sync(int stages, const char *file, int line) {
+    emulator_copy_wait_for(stages);
     machine.fiber[emulator_thread].file = file;
     machine.fiber[emulator_thread].line = line;
     wait_until_ready(AT_BARRIER);
@@ -146,11 +157,11 @@ static Mailbox *next_mailbox(void) {
     return &machine.mail[emulator_thread / LANES][machine.fiber[emulator_thread].exchanges++ % 2];
 }
 
-float emulator_shuffle_xor(float x, int mask) {
+float emulator_shuffle(float x, int lane) {
     Mailbox *mail = next_mailbox();
     mail->value[emulator_thread % LANES] = x;
     wait_until_ready(AT_WARP_BARRIER);
-    return mail->value[(emulator_thread % LANES) ^ mask];
+    return mail->value[lane & (LANES - 1)];
 }
 
 static float low_half(uint32_t pair) { return bf16_to_float((bf16)pair); }
@@ -268,6 +279,7 @@ static void fiber_main(void) {
     if (__builtin_setjmp(machine.fiber[me].context) == 0) swapcontext(&machine.born, &machine.start);
     for (;;) {
         machine.program(machine.arguments, machine.x, machine.y, machine.z);
+        CHECK(machine.copies[emulator_thread] == 0, "%s ends before its copies have", machine.kernel);
         wait_until_ready(DONE);
     }
 }

@@ -12,18 +12,22 @@ void emulator_run(const char *name, EmulatorProgram *program, int64_t x, int64_t
 
 /* The current thread, 0 .. 127. */
 extern int emulator_thread;
-/* The barrier of all threads of the program, after emulator_copy_wait: __syncthreads(). */
-void emulator_sync(const char *file, int line);
+/* The barrier of all threads of the program, __syncthreads(), after emulator_copy_wait_for(stages). */
+void emulator_sync(int stages, const char *file, int line);
 /* Shared memory of rows x stride entries, the same for all threads of the program, filled with NaN. */
 void *emulator_shared_memory(const char *name, int64_t entry_size, int rows, int cols, int stride);
-/* x of the thread of the warp whose lane differs in the bits of mask. */
-float emulator_shuffle_xor(float x, int mask);
+/* x of the thread of the warp whose lane this is, modulo 32. */
+float emulator_shuffle(float x, int lane);
 /* The address, which must be a multiple of `bytes`, as those of vector accesses on a GPU. */
 const void *emulator_aligned(const void *address, int bytes);
 /* cp.async.cg.shared.global: 16 bytes of shared memory become `bytes` bytes from there, then zeros, at some time before
- * the thread's emulator_copy_wait, cp.async.wait_all, returns. */
+ * the thread's wait for it returns. */
 void emulator_copy_start(void *to, const void *from, int bytes);
-void emulator_copy_wait(void);
+/* cp.async.commit_group: the copies since the last one are a stage. */
+void emulator_copy_commit(void);
+/* cp.async.wait_group, for all but the thread's latest `stages` stages; with 0 cp.async.wait_all, which also waits for
+ * copies of no stage. */
+void emulator_copy_wait_for(int stages);
 /* ldmatrix.sync.aligned.m8n8.x4.b16, or .trans: four matrices of 8 x 8, row r of matrix m at the `row` of the warp's
  * lane 8 m + r. A lane gets two neighbours of row lane / 4, or of that column, of each. */
 void emulator_matrix_read(uint32_t *x, const void *row, int transposed);

@@ -55,8 +55,53 @@ DEVICE element to_element(float x) { return x; }
         s = maximum_;                                                                                                  \
     } while (0)
 
+/* EACH_PAIR(i, j, rows, cols) { ... }: EACH over i < rows and j < cols, constants; j counts fastest. */
+#define EACH_PAIR(i, j, rows, cols)                                                                                    \
+    for (int i = 0; i < (rows); i++) _Pragma("omp simd") for (int j = 0; j < (cols); j++)
+
+/* Rows by warp. EACH_ROW(row, first, end) { ... }: the body for each row, by one warp of the program. Inside it, the
+ * warp's lanes share what WARP_EACH, WARP_SUM and WARP_MAXIMUM go over, as EACH, SUM and MAXIMUM do for the program; no
+ * sync() may stand there. */
+#define EACH_ROW(row, first, end)  for (int64_t row = (first), end_##row = (end); row < end_##row; row++)
+#define WARP_EACH(i, n)            EACH (i, n)
+#define WARP_SUM(s, i, n, ...)     SUM(s, i, n, __VA_ARGS__)
+#define WARP_MAXIMUM(s, i, n, ...) MAXIMUM(s, i, n, __VA_ARGS__)
+
+/* Vectors: 16 bytes of elements at a time on a GPU, one here.
+ *
+ *   EACH_VECTOR (i, n) {
+ *       READ(x, from + i);                                VECTOR elements of an array become float x[VECTOR]
+ *       READ_F32(scale, scales + i);                      the same from an array of fp32
+ *       EACH_LANE (e) x[e] *= scale[e];                   statements on each
+ *       WRITE(to + i, x);                                 and back; WRITE_F32 to fp32
+ *   }
+ *
+ * i = 0, VECTOR, 2 VECTOR, ...; past n, READ gives zeros and WRITE writes nothing; LANE_INSIDE(e) says whether lane e
+ * is before n. Addresses need no alignment, but only multiples of 16 bytes are fast. SUM_VECTOR(i, n, s, ...) also adds
+ * to the floats named, each thread to its own; PROGRAM_SUM(s) after the loop is the sum over the threads, known to all.
+ * WARP_VECTOR, WARP_SUM_VECTOR and WARP_TOTAL are the same inside EACH_ROW. */
+enum { VECTOR = 1 };
+#define EACH_VECTOR(i, n)          EACH (i, n)
+#define SUM_VECTOR(i, n, ...)      TILE_PRAGMA(omp simd reduction(+ : __VA_ARGS__)) for (int64_t i = 0; i < (n); i++)
+#define WARP_VECTOR(i, n)          EACH_VECTOR(i, n)
+#define WARP_SUM_VECTOR(i, n, ...) SUM_VECTOR(i, n, __VA_ARGS__)
+#define PROGRAM_SUM(s)             ((void)0)
+#define WARP_TOTAL(s)              ((void)0)
+#define EACH_LANE(e)               for (int e = 0; e < VECTOR; e++)
+#define LANE_INSIDE(e)             true
+#define READ(x, from)              float x[VECTOR] = {to_float(*(from))}
+#define READ_F32(x, from)          float x[VECTOR] = {*(from)}
+#define WRITE(to, x)               (*(to) = to_element((x)[0]))
+#define WRITE_F32(to, x)           (*(to) = (x)[0])
+
 /* All threads of the program have come here; what they wrote to memory and shared tiles is visible to all. */
 #define sync() ((void)0)
+
+/* Staged copies, so that the next tile is on its way while this one is used. copy_commit() closes a stage: the loads
+ * since the last one. sync_after(n) is a sync() that leaves the latest n stages under way. sync() waits for all of
+ * them, and so do EACH_TILE and EACH_ENTRY. A kernel ends with no load under way. */
+#define copy_commit() ((void)0)
+#define sync_after(n) ((void)0)
 
 /* Tiles. Rows and columns are constants, multiples of 16; declarations stand at the top of the kernel, not in loops.
  * - TILE(name, rows, cols): operands of products, shared by the program's threads; fp32 here, elements on a GPU.
@@ -147,6 +192,22 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
     } while (0)
 #define MMA_FITS(rows, cols, depth)                                                                                    \
     _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
+
+/* accumulator += P B, or P B^T, where P is an accumulator of 64 rows or more, which is rounded to elements on a GPU. */
+#define accumulator_mma_nn(accumulator, p, b) mma_nn(accumulator, p, b)
+#define accumulator_mma_nt(accumulator, p, b) mma_nt(accumulator, p, b)
+
+/* ROW_VALUES(name, rows): a float for each row of accumulators with that many rows, 64 or more, in the registers of the
+ * threads that have the row. EACH_ROW_VALUE(name, r, i) { ... }: the body for every row i, whose value is name[r].
+ * Inside MAP and MAP_INTO, ROW_VALUE(name, i) is the value of the entry's row. */
+#define ROW_VALUES(name, rows)                                                                                         \
+    enum { name##_rows = (rows) };                                                                                     \
+    float name[rows] __attribute__((aligned(64)))
+#define EACH_ROW_VALUE(name, r, i) for (int i = 0, r = 0; i < name##_rows; r = ++i)
+#define ROW_VALUE(name, i)         (name[i])
+/* The sums, or the maxima, of an accumulator's rows as row values. */
+#define row_values_sum(name, accumulator)     row_sum(name, accumulator)
+#define row_values_maximum(name, accumulator) row_maximum(name, accumulator)
 
 /* vector[i] = the sum, or the maximum, of the accumulator's row i. The accumulator has at least 64 rows. */
 #define row_sum(vector, accumulator)                                                                                   \

@@ -11,8 +11,8 @@ enum { THREADS = 128 };
 #else
 #define KERNEL_SYMBOL(name) name##_cuda_bf16
 #endif
-#define TILE_UNROLL _Pragma("unroll")
-#define TILE_ROLL   _Pragma("unroll 1")
+#define TILE_UNROLL      _Pragma("unroll")
+#define TILE_UNROLL_BY_2 _Pragma("unroll 2")
 
 /* The entry point takes the arguments as they are; shared_used counts the bytes of the tiles declared so far, which the
  * compiler turns into constants. */
@@ -39,6 +39,7 @@ extern __shared__ __align__(128) unsigned char shared_bytes[];
 
 DEVICE int thread_index() { return (int)threadIdx.x; }
 
+DEVICE float warp_shuffle(float x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 DEVICE float warp_shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 
 DEVICE float *block_scratch() {
@@ -92,24 +93,32 @@ DEVICE void copy_start(void *to, const void *from, int bytes) {
 /* emulator_copy_wait */
 DEVICE void copy_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+/* emulator_copy_commit, emulator_copy_wait_for; `stages` is a constant. */
+DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+#define copy_wait_for(stages) asm volatile("cp.async.wait_group %0;" ::"n"(stages) : "memory")
+
 /* emulator_sync */
 DEVICE void sync() {
     copy_wait();
     __syncthreads();
 }
+#define sync_after(stages)                                                                                             \
+    do {                                                                                                               \
+        copy_wait_for(stages);                                                                                         \
+        __syncthreads();                                                                                               \
+    } while (0)
 
-/* emulator_matrix_read */
+/* emulator_matrix_read. Volatile keeps the reads between the barriers where they stand; without a clobber of memory the
+ * compiler may move other accesses past them. */
 DEVICE void matrix_read(uint32_t *x, const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "r"(shared_address(row))
-                 : "memory");
+                 : "r"(shared_address(row)));
 }
 DEVICE void matrix_read_transposed(uint32_t *x, const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "r"(shared_address(row))
-                 : "memory");
+                 : "r"(shared_address(row)));
 }
 
 /* emulator_mma */

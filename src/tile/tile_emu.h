@@ -16,16 +16,19 @@ enum { THREADS = 128 };
 #define KERNEL_SYMBOL(name) name##_emu_bf16
 #endif
 #define TILE_UNROLL
-#define TILE_ROLL
-#define thread_index()   emulator_thread
-#define sync()           emulator_sync(__FILE__, __LINE__)
-#define shared_memory    emulator_shared_memory
-#define warp_shuffle_xor emulator_shuffle_xor
-#define warp_mma         emulator_mma
-#define block_scratch    emulator_scratch
-#define copy_start       emulator_copy_start
-#define copy_wait        emulator_copy_wait
+#define TILE_UNROLL_BY_2
+#define thread_index() emulator_thread
+#define sync()         emulator_sync(0, __FILE__, __LINE__)
+#define sync_after(n)  emulator_sync(n, __FILE__, __LINE__)
+#define copy_commit    emulator_copy_commit
+#define shared_memory  emulator_shared_memory
+#define warp_shuffle   emulator_shuffle
+#define warp_mma       emulator_mma
+#define block_scratch  emulator_scratch
+#define copy_start     emulator_copy_start
+#define copy_wait()    emulator_copy_wait_for(0)
 
+#define warp_shuffle_xor(x, mask)      emulator_shuffle(x, (emulator_thread % 32) ^ (mask))
 #define matrix_read(x, row)            emulator_matrix_read(x, row, 0)
 #define matrix_read_transposed(x, row) emulator_matrix_read(x, row, 1)
 

@@ -1,21 +1,23 @@
 /* The kernel language for a program of 128 threads in 4 warps: what tile_cuda.h and tile_emu.h have in common.
  * tile_cpu.h says what each word means. The including header defines the machine underneath:
  *
- *   DEVICE, KERNEL, KERNEL_SYMBOL, TILE_UNROLL, TILE_ROLL (keep the loop rolled: unrolled it takes more registers)
+ *   DEVICE, KERNEL, KERNEL_SYMBOL
+ *   TILE_UNROLL, TILE_UNROLL_BY_2  before a loop; unrolled more often than needed, it takes more registers
  *   thread_index()             0 .. THREADS - 1
- *   sync()                     the barrier of all threads, after copy_wait()
+ *   sync(), sync_after(n), copy_commit()  as in tile_cpu.h: the barrier of all threads, after copy_wait()
  *   shared_memory(name, entry_size, rows, cols, stride)  shared memory of the program
- *   warp_shuffle_xor(x, mask)  x of the thread whose lane differs in the bits of mask
+ *   warp_shuffle(x, lane), warp_shuffle_xor(x, mask)  x of that thread of the warp, or of the one whose lane differs in
+ *                              the bits of mask; lanes count modulo 32
  *   block_scratch()            one float per warp, for block_sum and block_maximum only
  *   Sixteen                    a union of uint32_t word[4] and float value[4], 16 bytes
  *   round_pair(low, high)      two numbers as bf16, in one register
  *   sixteen_read(from), sixteen_write(to, x)  one access of 16 bytes, aligned to 16
  *   pair_write(to, bytes, x)   writes the first 4 or 8 bytes of x, aligned to as many
  *   copy_start(to, from, bytes)  cp.async: copies `bytes` bytes into 16 bytes of shared memory and zeroes the rest;
- * both addresses are aligned to 16. Complete after the same thread's copy_wait() copy_wait() matrix_read(x, row),
- * matrix_read_transposed(x, row)  ldmatrix.x4: loads four 8 x 8 matrices; thread 8 m + r of the warp passes the address
- * of row r of matrix m warp_mma(d, a, b)          mma.sync.m16n8k16, bf16 operands, fp32 sums; d and a of 4, b of 2
- * registers */
+ *                              both addresses are aligned to 16. Complete after the same thread's copy_wait()
+ *   matrix_read(x, row), matrix_read_transposed(x, row)  ldmatrix.x4: loads four 8 x 8 matrices; thread 8 m + r of the
+ *                              warp passes the address of row r of matrix m
+ *   warp_mma(d, a, b)          mma.sync.m16n8k16, bf16 operands, fp32 sums; d and a of 4, b of 2 registers */
 #ifndef FLAME_TILE_TILE_SIMT_H
 #define FLAME_TILE_TILE_SIMT_H
 
@@ -50,19 +52,26 @@ DEVICE element to_element(float x) { return (element)round_pair(x, 0.0f); }
         s = block_maximum(maximum_);                                                                                   \
     } while (0)
 
+DEVICE float warp_sum(float x) {
+    for (int mask = 1; mask < 32; mask *= 2) x += warp_shuffle_xor(x, mask);
+    return x;
+}
+DEVICE float warp_maximum(float x) {
+    for (int mask = 1; mask < 32; mask *= 2) x = fmaxf(x, warp_shuffle_xor(x, mask));
+    return x;
+}
 DEVICE float block_sum(float x) {
     float *scratch = block_scratch();
-    for (int mask = 1; mask < 32; mask *= 2) x += warp_shuffle_xor(x, mask);
+    x = warp_sum(x);
     if (thread_index() % 32 == 0) scratch[thread_index() / 32] = x;
     sync();
     const float sum = scratch[0] + scratch[1] + scratch[2] + scratch[3];
     sync();
     return sum;
 }
-
 DEVICE float block_maximum(float x) {
     float *scratch = block_scratch();
-    for (int mask = 1; mask < 32; mask *= 2) x = fmaxf(x, warp_shuffle_xor(x, mask));
+    x = warp_maximum(x);
     if (thread_index() % 32 == 0) scratch[thread_index() / 32] = x;
     sync();
     const float maximum = fmaxf(fmaxf(scratch[0], scratch[1]), fmaxf(scratch[2], scratch[3]));
@@ -70,72 +79,51 @@ DEVICE float block_maximum(float x) {
     return maximum;
 }
 
-/* An accumulator is kept in registers in the layout of m16n8k16: blocks of 16 x 8 entries, 4 entries per thread. The
- * four warps form a grid over the blocks, with one row of warps per row of blocks, up to four. */
-enum { TILE_PAD = 8 }; /* elements: rows start in different banks */
-#define WARPS_DOWN(rows)             ((rows) < 64 ? (rows) / 16 : 4)
-#define WARPS_ACROSS(rows)           (4 / WARPS_DOWN(rows))
-#define BLOCKS_DOWN(rows)            (((rows) / 16 + WARPS_DOWN(rows) - 1) / WARPS_DOWN(rows))
-#define BLOCKS_ACROSS(rows, cols)    (((cols) / 8 + WARPS_ACROSS(rows) - 1) / WARPS_ACROSS(rows))
-#define ACCUMULATOR_SIZE(rows, cols) (4 * BLOCKS_DOWN(rows) * BLOCKS_ACROSS(rows, cols))
-#define TILE_SIZES(name, rows, cols, stride)                                                                           \
-    enum { name##_rows = (rows), name##_cols = (cols), name##_stride = (stride) }
-
-#define TILE(name, rows, cols)                                                                                         \
-    TILE_SIZES(name, rows, cols, (cols) + TILE_PAD);                                                                   \
-    element *const name = (element *)shared_memory(#name, sizeof(element), rows, cols, (cols) + TILE_PAD)
-#define TILE_VIEW(name, tile, i, j, rows, cols)                                                                        \
-    TILE_SIZES(name, rows, cols, tile##_stride);                                                                       \
-    element *const name = tile + (i)*tile##_stride + (j)
-#define MATRIX(name, rows, cols)                                                                                       \
-    TILE_SIZES(name, rows, cols, cols);                                                                                \
-    float *const name = (float *)shared_memory(#name, sizeof(float), rows, cols, cols)
-#define VECTOR(name, size)                                                                                             \
-    enum { name##_size = (size) };                                                                                     \
-    float *const name = (float *)shared_memory(#name, sizeof(float), 1, size, size)
-#define ACCUMULATOR(name, rows, cols)                                                                                  \
-    enum { name##_rows = (rows), name##_cols = (cols), name##_size = ACCUMULATOR_SIZE(rows, cols) };                   \
-    float name[ACCUMULATOR_SIZE(rows, cols)]
-
-#define AT(tile, i, j)         to_float(tile[(i)*tile##_stride + (j)])
-#define PUT(tile, i, j, value) (tile[(i)*tile##_stride + (j)] = to_element(value))
-#define ENTRY(matrix, i, j)    (matrix[(i)*matrix##_stride + (j)])
-
-/* Row and column of entry e of this thread; past the end where the blocks do not come out even. */
-DEVICE int fragment_row(int e, int rows, int cols) {
-    const int down = e / 4 / BLOCKS_ACROSS(rows, cols) * WARPS_DOWN(rows) + thread_index() / 32 % WARPS_DOWN(rows);
-    return down * 16 + thread_index() % 32 / 4 + e / 2 % 2 * 8;
-}
-DEVICE int fragment_col(int e, int rows, int cols) {
-    const int across = e / 4 % BLOCKS_ACROSS(rows, cols) * WARPS_ACROSS(rows) + thread_index() / 32 / WARPS_DOWN(rows);
-    return across * 8 + thread_index() % 4 * 2 + e % 2;
-}
-/* False if the warp has no block at all in a grid of 3 warps, or this entry's block is past the end. */
-DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
-    const bool even = WARPS_DOWN(rows) * WARPS_ACROSS(rows) == 4 && rows % (16 * WARPS_DOWN(rows)) == 0 &&
-                      cols % (8 * WARPS_ACROSS(rows)) == 0;
-    return even || (i < rows && j < cols && thread_index() / 32 < WARPS_DOWN(rows) * WARPS_ACROSS(rows));
-}
-
-#define MAP(accumulator, i, j, x, ...)                                                                                 \
+/* The same for the lanes of a warp. */
+enum { WARP = 32, WARPS = THREADS / WARP };
+DEVICE int warp_index() { return thread_index() / WARP; }
+DEVICE int lane_index() { return thread_index() % WARP; }
+#define EACH_ROW(row, first, end)                                                                                      \
+    for (int64_t row = (first) + warp_index(), end_##row = (end); row < end_##row; row += WARPS)
+#define WARP_EACH(i, n) for (int64_t i = lane_index(); i < (n); i += WARP)
+#define WARP_SUM(s, i, n, ...)                                                                                         \
     do {                                                                                                               \
-        TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_++) {                                                  \
-            const int i = fragment_row(e_, accumulator##_rows, accumulator##_cols);                                    \
-            const int j = fragment_col(e_, accumulator##_rows, accumulator##_cols);                                    \
-            if (fragment_inside(i, j, accumulator##_rows, accumulator##_cols)) {                                       \
-                float x = accumulator[e_];                                                                             \
-                __VA_ARGS__;                                                                                           \
-                accumulator[e_] = x;                                                                                   \
-            }                                                                                                          \
-        }                                                                                                              \
+        float sum_ = 0;                                                                                                \
+        WARP_EACH(i, n) sum_ += (__VA_ARGS__);                                                                         \
+        s += warp_sum(sum_);                                                                                           \
     } while (0)
-/* A tile or matrix is read and written in pieces of 16 bytes, and piece n always belongs to the same thread. */
-#define PIECES(tile, entry)          (tile##_rows * tile##_cols / PIECE_ENTRIES(entry))
-#define PIECE_ENTRIES(entry)         (16 / (int)sizeof(entry))
-#define PIECE_ROW(tile, entry, n)    ((n) / (tile##_cols / PIECE_ENTRIES(entry)))
-#define PIECE_COL(tile, entry, n)    ((n) % (tile##_cols / PIECE_ENTRIES(entry)) * PIECE_ENTRIES(entry))
-#define EACH_PIECE(tile, entry, n)   for (int n = thread_index(); n < PIECES(tile, entry); n += THREADS)
-#define ALIGNED(from, stride, entry) (((uintptr_t)(from) | (uintptr_t)(stride) * sizeof(entry)) % 16 == 0)
+#define WARP_MAXIMUM(s, i, n, ...)                                                                                     \
+    do {                                                                                                               \
+        float maximum_ = s;                                                                                            \
+        WARP_EACH(i, n) maximum_ = fmaxf(maximum_, (__VA_ARGS__));                                                     \
+        s = warp_maximum(maximum_);                                                                                    \
+    } while (0)
+
+#define EACH_PAIR(i, j, rows, cols)                                                                                    \
+    for (int pair_ = thread_index(); pair_ < (rows) * (cols); pair_ += THREADS)                                        \
+        for (int i = pair_ / (cols), j = pair_ % (cols), once_ = 1; once_; once_ = 0)
+
+/* A vector is what one access of 16 bytes reads of elements. left_ counts the entries from i to the end. */
+enum { VECTOR = 16 / sizeof(element) };
+#define VECTORS(i, n, first, threads)                                                                                  \
+    for (int64_t i = (first) * (int64_t)VECTOR, left_ = (n)-i; left_ > 0;                                              \
+         i += (threads)*VECTOR, left_ -= (threads)*VECTOR)
+#define EACH_VECTOR(i, n)          VECTORS(i, n, thread_index(), THREADS)
+#define SUM_VECTOR(i, n, ...)      EACH_VECTOR(i, n)
+#define WARP_VECTOR(i, n)          VECTORS(i, n, lane_index(), WARP)
+#define WARP_SUM_VECTOR(i, n, ...) WARP_VECTOR(i, n)
+#define PROGRAM_SUM(s)             (s = block_sum(s))
+#define WARP_TOTAL(s)              (s = warp_sum(s))
+#define EACH_LANE(e)               TILE_UNROLL for (int e = 0; e < VECTOR; e++)
+#define LANE_INSIDE(e)             ((e) < left_)
+#define READ(x, from)                                                                                                  \
+    float x[VECTOR];                                                                                                   \
+    vector_read_element(x, from, left_)
+#define READ_F32(x, from)                                                                                              \
+    float x[VECTOR];                                                                                                   \
+    vector_read_float(x, from, left_)
+#define WRITE(to, x)     vector_write_element(to, x, left_)
+#define WRITE_F32(to, x) vector_write_float(to, x, left_)
 
 DEVICE Sixteen sixteen_of_float(const float *x) {
     Sixteen sixteen;
@@ -159,217 +147,31 @@ DEVICE void element_of_sixteen(float *x, Sixteen sixteen) {
 }
 #endif
 
-#define EACH_ENTRY_OF(tile, entry, i, j, x, ...)                                                                       \
-    do {                                                                                                               \
-        copy_wait();                                                                                                   \
-        EACH_PIECE(tile, entry, piece_) {                                                                              \
-            const int i = PIECE_ROW(tile, entry, piece_), first_ = PIECE_COL(tile, entry, piece_);                     \
-            entry *const at_ = tile + i * tile##_stride + first_;                                                      \
-            float value_[PIECE_ENTRIES(entry)];                                                                        \
-            entry##_of_sixteen(value_, sixteen_read(at_));                                                             \
-            TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) {                                            \
-                const int j = first_ + n_;                                                                             \
-                (void)j;                                                                                               \
-                float x = value_[n_];                                                                                  \
-                __VA_ARGS__;                                                                                           \
-                value_[n_] = x;                                                                                        \
-            }                                                                                                          \
-            sixteen_write(at_, sixteen_of_##entry(value_));                                                            \
+#define VECTOR_READ_AND_WRITE(entry, widen, narrow)                                                                    \
+    DEVICE void vector_read_##entry(float *x, const entry *from, int64_t left) {                                       \
+        enum { AT_ONCE = 16 / sizeof(entry) };                                                                         \
+        if (left >= VECTOR && (uintptr_t)from % 16 == 0) {                                                             \
+            TILE_UNROLL for (int n = 0; n < VECTOR; n += AT_ONCE) entry##_of_sixteen(x + n, sixteen_read(from + n));   \
+        } else {                                                                                                       \
+            TILE_UNROLL for (int n = 0; n < VECTOR; n++) x[n] = n < left ? widen(from[n]) : 0.0f;                      \
         }                                                                                                              \
-    } while (0)
-#define EACH_TILE(tile, i, j, x, ...)    EACH_ENTRY_OF(tile, element, i, j, x, __VA_ARGS__)
-#define EACH_ENTRY(matrix, i, j, x, ...) EACH_ENTRY_OF(matrix, float, i, j, x, __VA_ARGS__)
-
-DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > high ? high : (int)x; }
-
-/* Entries as they are. */
-#define LOAD_SAME(tile, entry, from, stride, rows, cols)                                                               \
-    do {                                                                                                               \
-        const entry *const from_ = (from);                                                                             \
-        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
-        const bool aligned_ = ALIGNED(from_, stride_, entry);                                                          \
-        EACH_PIECE(tile, entry, piece_) {                                                                              \
-            const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                        \
-            const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                          \
-            entry *const to_ = tile + i_ * tile##_stride + j_;                                                         \
-            const entry *const source_ = from_ + i_ * stride_ + j_;                                                    \
-            if (aligned_) {                                                                                            \
-                copy_start(to_, source_, count_ *(int)sizeof(entry));                                                  \
-            } else {                                                                                                   \
-                for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) to_[n_] = n_ < count_ ? source_[n_] : (entry)0;      \
-            }                                                                                                          \
+    }                                                                                                                  \
+    DEVICE void vector_write_##entry(entry *to, const float *x, int64_t left) {                                        \
+        enum { AT_ONCE = 16 / sizeof(entry) };                                                                         \
+        if (left >= VECTOR && (uintptr_t)to % 16 == 0) {                                                               \
+            TILE_UNROLL for (int n = 0; n < VECTOR; n += AT_ONCE) sixteen_write(to + n, sixteen_of_##entry(x + n));    \
+        } else {                                                                                                       \
+            TILE_UNROLL for (int n = 0; n < VECTOR; n++) if (n < left) to[n] = narrow(x[n]);                           \
         }                                                                                                              \
-    } while (0)
-#define tile_load(tile, from, stride, rows, cols)     LOAD_SAME(tile, element, from, stride, rows, cols)
-#define matrix_load(matrix, from, stride, rows, cols) LOAD_SAME(matrix, float, from, stride, rows, cols)
-#define tile_load_f32(tile, from, stride, rows, cols)                                                                  \
-    do {                                                                                                               \
-        const float *const from_ = (from);                                                                             \
-        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
-        const bool aligned_ = ALIGNED(from_, stride_, float);                                                          \
-        EACH_PIECE(tile, element, piece_) {                                                                            \
-            const int i_ = PIECE_ROW(tile, element, piece_), j_ = PIECE_COL(tile, element, piece_);                    \
-            const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(element)) : 0;                        \
-            const float *const source_ = from_ + i_ * stride_ + j_;                                                    \
-            float value_[PIECE_ENTRIES(element)];                                                                      \
-            TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(element); n_ += 4) {                                       \
-                if (aligned_ && n_ + 4 <= count_) {                                                                    \
-                    float_of_sixteen(value_ + n_, sixteen_read(source_ + n_));                                         \
-                } else {                                                                                               \
-                    TILE_UNROLL for (int m_ = n_; m_ < n_ + 4; m_++) value_[m_] = m_ < count_ ? source_[m_] : 0.0f;    \
-                }                                                                                                      \
-            }                                                                                                          \
-            sixteen_write(tile + i_ * tile##_stride + j_, sixteen_of_element(value_));                                 \
-        }                                                                                                              \
-    } while (0)
-#define accumulator_load(accumulator, from, stride, rows, cols)                                                        \
-    MAP(accumulator, i_, j_, x_, x_ = i_ < (rows) && j_ < (cols) ? (from)[i_ * (int64_t)(stride) + j_] : 0.0f)
-
-/* For every two neighbours in a row that are the thread's: entries e and e + 1, at (i, j) and (i, j + 1). */
-#define EACH_TWO(accumulator, e, i, j, ...)                                                                            \
-    do {                                                                                                               \
-        TILE_UNROLL for (int e = 0; e < accumulator##_size; e += 2) {                                                  \
-            const int i = fragment_row(e, accumulator##_rows, accumulator##_cols);                                     \
-            const int j = fragment_col(e, accumulator##_rows, accumulator##_cols);                                     \
-            if (fragment_inside(i, j, accumulator##_rows, accumulator##_cols)) {                                       \
-                __VA_ARGS__;                                                                                           \
-            }                                                                                                          \
-        }                                                                                                              \
-    } while (0)
-DEVICE Sixteen two_of_float(float x, float y) {
-    const float two[4] = {x, y, 0.0f, 0.0f};
-    return sixteen_of_float(two);
-}
-#if defined(TILE_ELEMENT_F32)
-#define two_of_element two_of_float
-#else
-DEVICE Sixteen two_of_element(float x, float y) {
-    const Sixteen two = {{round_pair(x, y), 0, 0, 0}};
-    return two;
-}
-#endif
-#define STORE_TWO(accumulator, entry, convert, to, stride, rows, cols)                                                 \
-    do {                                                                                                               \
-        entry *const start_ = (to);                                                                                    \
-        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
-        EACH_TWO(accumulator, e_, i_, j_, {                                                                            \
-            entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
-            if (i_ < rows_ && j_ + 1 < cols_ && (uintptr_t)to_ % (2 * sizeof(entry)) == 0) {                           \
-                pair_write(to_, 2 * (int)sizeof(entry), two_of_##entry(accumulator[e_], accumulator[e_ + 1]));         \
-            } else if (i_ < rows_) {                                                                                   \
-                if (j_ < cols_) to_[0] = convert(accumulator[e_]);                                                     \
-                if (j_ + 1 < cols_) to_[1] = convert(accumulator[e_ + 1]);                                             \
-            }                                                                                                          \
-        });                                                                                                            \
-    } while (0)
-#define accumulator_store(accumulator, to, stride, rows, cols)                                                         \
-    STORE_TWO(accumulator, element, to_element, to, stride, rows, cols)
-#define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
-    STORE_TWO(accumulator, float, , to, stride, rows, cols)
-/* The statements see two neighbours, one after the other. */
-#define MAP_INTO(tile, accumulator, i, j, x, ...)                                                                      \
-    EACH_TWO(accumulator, first_, i, left_, {                                                                          \
-        TILE_UNROLL for (int e_ = first_; e_ < first_ + 2; e_++) {                                                     \
-            const int j = left_ + e_ - first_;                                                                         \
-            float x = accumulator[e_];                                                                                 \
-            (void)j;                                                                                                   \
-            __VA_ARGS__;                                                                                               \
-            accumulator[e_] = x;                                                                                       \
-        }                                                                                                              \
-        pair_write(tile + i * tile##_stride + left_, 2 * (int)sizeof(element),                                         \
-                   two_of_element(accumulator[first_], accumulator[first_ + 1]));                                      \
-    })
-#define tile_cast(tile, accumulator) MAP_INTO(tile, accumulator, i_, j_, x_, )
-#define accumulator_zero(accumulator)                                                                                  \
-    do {                                                                                                               \
-        TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_++) accumulator[e_] = 0;                               \
-    } while (0)
-#define PEER(other, i, j)                   (other[e_])
-#define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
-
-#define mma_nn(accumulator, a, b)                                                                                      \
-    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, false)
-#define mma_nt(accumulator, a, b)                                                                                      \
-    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, true)
-#define mma_tn(accumulator, a, b)                                                                                      \
-    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_rows, a, a##_stride, true, b, b##_stride, false)
-
-/* d += A B of `depth` columns of A. A is stored by rows, or by columns if a_transposed; B likewise. Tiles and views lie
- * at multiples of 16 bytes, rows too. */
-#if defined(TILE_ELEMENT_F32)
-DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
-                const element *b, int b_stride, bool b_transposed) {
-    const int a_row = a_transposed ? 1 : a_stride, a_col = a_transposed ? a_stride : 1;
-    const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
-    for (int k = 0; k < depth; k++) {
-        TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, cols); e++) {
-            const int i = fragment_row(e, rows, cols), j = fragment_col(e, rows, cols);
-            if (fragment_inside(i, j, rows, cols)) d[e] += a[i * a_row + k * a_col] * b[k * b_row + j * b_col];
-        }
     }
-}
+VECTOR_READ_AND_WRITE(element, to_float, to_element)
+#if !defined(TILE_ELEMENT_F32)
+VECTOR_READ_AND_WRITE(float, , )
 #else
-DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
-                const element *b, int b_stride, bool b_transposed) {
-    const int lane = thread_index() % 32, row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
-    const int down = thread_index() / 32 % WARPS_DOWN(rows), across = thread_index() / 32 / WARPS_DOWN(rows);
-    if (across >= WARPS_ACROSS(rows)) return;
-    TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
-        const int i = (m * WARPS_DOWN(rows) + down) * 16;
-        if (i >= rows) break;
-        TILE_ROLL for (int k = 0; k < depth; k += 16) {
-            uint32_t left[4];
-            if (a_transposed)
-                matrix_read_transposed(left, a + (k + high * 8 + row) * a_stride + i + low);
-            else
-                matrix_read(left, a + (i + low + row) * a_stride + k + high * 8);
-            TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols); n += 2) {
-                const int j = (n * WARPS_ACROSS(rows) + across) * 8, next = j + WARPS_ACROSS(rows) * 8;
-                const bool two = n + 1 < BLOCKS_ACROSS(rows, cols) && next < cols;
-                if (j >= cols) break;
-                const int mine = two && high ? next : j;
-                uint32_t right[4];
-                if (b_transposed)
-                    matrix_read(right, b + (mine + row) * b_stride + k + low);
-                else
-                    matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
-                float *sum = d + (m * BLOCKS_ACROSS(rows, cols) + n) * 4;
-                warp_mma(sum, left, right);
-                if (two) warp_mma(sum + 4, left, right + 2);
-            }
-        }
-    }
-}
+#define vector_read_float  vector_read_element
+#define vector_write_float vector_write_element
 #endif
 
-/* A row lies in the registers of 4 neighbouring threads, where one warp spans the accumulator's columns. */
-#define ROW_REDUCE(vector, accumulator, start, combine)                                                                \
-    do {                                                                                                               \
-        enum { blocks_ = accumulator##_cols / 8, whole_rows_ = 1 / (accumulator##_rows >= 64) };                       \
-        for (int half_ = 0; half_ < accumulator##_size / blocks_ / 2; half_++) {                                       \
-            const int first_ = half_ / 2 * blocks_ * 4 + half_ % 2 * 2;                                                \
-            float row_ = start;                                                                                        \
-            for (int n_ = 0; n_ < blocks_; n_++)                                                                       \
-                row_ = combine(row_, combine(accumulator[first_ + n_ * 4], accumulator[first_ + n_ * 4 + 1]));         \
-            row_ = combine(row_, warp_shuffle_xor(row_, 1));                                                           \
-            row_ = combine(row_, warp_shuffle_xor(row_, 2));                                                           \
-            const int i_ = fragment_row(first_, accumulator##_rows, accumulator##_cols);                               \
-            if (thread_index() % 4 == 0 && i_ < accumulator##_rows) vector[i_] = row_;                                 \
-        }                                                                                                              \
-    } while (0)
-DEVICE float plus(float x, float y) { return x + y; }
-#define row_sum(vector, accumulator)     ROW_REDUCE(vector, accumulator, 0.0f, plus)
-#define row_maximum(vector, accumulator) ROW_REDUCE(vector, accumulator, -INFINITY, fmaxf)
-
-DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
-    EACH (j, cols) {
-        for (int i = 1; i < rows; i++) x[i * stride + j] += x[(i - 1) * stride + j];
-    }
-}
-#define matrix_cumsum(matrix) column_cumsum(matrix, matrix##_rows, matrix##_cols, matrix##_stride)
-#define matrix_cumsum_reverse(matrix)                                                                                  \
-    column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
-#define vector_cumsum(vector)         column_cumsum(vector, vector##_size, 1, 1)
-#define vector_cumsum_reverse(vector) column_cumsum(vector + vector##_size - 1, vector##_size, 1, -1)
+#include "tile/tile_fragment.h"
 
 #endif

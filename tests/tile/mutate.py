@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Deletes every sync() of the kernels in turn and expects a test of an op on the emulator to fail.
+"""Deletes every barrier of the kernels in turn and expects a test of an op on the emulator to fail. A barrier that
+leaves stages under way, sync_after(n), is deleted, and then replaced by one that leaves one more.
 
     tests/tile/mutate.py BUILD_FOLDER [FILE ...]
 
@@ -20,15 +21,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "src/kernels"
 SURVIVORS = Path(__file__).with_name("survivors.md")
-BARRIER = re.compile(r"\bsync\(\);")
+BARRIER = re.compile(r"\bsync(\(\)|_after\((\w+)\));")
 SEEDS = (1, 2, 3)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 
 
 def barriers_of(text):
-    """Where the barriers of a source are, those in comments left out."""
+    """The mutations of a source's barriers, those in comments left out: where, how long, and what takes its place."""
     code = COMMENT.sub(lambda match: " " * len(match.group()), text)
-    return [match.start() for match in BARRIER.finditer(code)]
+    mutations = []
+    for match in BARRIER.finditer(code):
+        mutations.append((match.start(), len(match.group()), "{}"))
+        if match.group(2):
+            mutations.append((match.start(), len(match.group()), f"sync_after({match.group(2)} + 1);"))
+    return mutations
 
 
 def compile_command(build, unit):
@@ -110,9 +116,9 @@ def main():
         barriers = barriers_of(text)
         if barriers:
             mutants.append((header, path, text, 0, 0))
-        for number, at in enumerate(barriers, 1):
+        for number, (at, length, instead) in enumerate(barriers, 1):
             line = text.count("\n", 0, at) + 1
-            mutants.append((header, path, text[:at] + "{}" + text[at + len("sync();") :], number, line))
+            mutants.append((header, path, text[:at] + instead + text[at + length :], number, line))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda mutant: mutant_is_caught(build, mutant[0], mutant[2]), mutants)
         for (_, path, _, number, line), caught in zip(mutants, results):

@@ -27,7 +27,7 @@ WORDS_ALL
 #undef WORDS
 EmulatorProgram words_divergent_emu_bf16, words_outside_emu_bf16, words_two_writers_emu_bf16, words_misaligned_emu_bf16,
     words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16, words_reads_after_emu_bf16, words_reads_before_emu_bf16,
-    words_writes_after_emu_bf16;
+    words_writes_after_emu_bf16, words_stage_not_awaited_emu_bf16, words_left_copies_emu_bf16;
 
 typedef enum Word {
 #define WORDS(name) WORD_##name,
@@ -80,6 +80,8 @@ static void word_run(Word word, int variant, int64_t rows, int64_t cols) {
     else
         words[word].program[variant](&arguments, 0, 0, 0);
 }
+
+static float element_out(int variant, int at) { return is_half(variant) ? bf16_to_float(out.half[at]) : out.f32[at]; }
 
 static void expect(Word word, int variant, int at, double got, double want, double tolerance) {
     if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
@@ -190,9 +192,9 @@ static void test_reductions(void **state) {
         rows_check(WORD_rows_128x16, variant, 128, 16);
         word_run(WORD_vector, variant, 0, 0);
         float forward = 0, reverse = 0;
-        for (int i = 0; i < 48; i++) {
+        for (int i = 0; i < 80; i++) {
             expect(WORD_vector, variant, i, out_f32[i], forward += f[i], 0);
-            expect(WORD_vector, variant, 95 - i, out_f32[95 - i], reverse += f[47 - i], 0);
+            expect(WORD_vector, variant, 159 - i, out_f32[159 - i], reverse += f[79 - i], 0);
         }
         for (int n = 0; n < 4; n++) {
             word_run(WORD_reductions, variant, 0, sizes[n]);
@@ -231,6 +233,100 @@ static void test_products(void **state) {
     product_check(WORD_mma_nt_##name, variant, rows, cols, depth, false, true);                                        \
     product_check(WORD_mma_tn_##name, variant, rows, cols, depth, true, false);
         WORDS_MMA_SIZES
+        product_check(WORD_chained_nn_64, variant, 64, 32, 48, false, false);
+        product_check(WORD_chained_nt_64, variant, 64, 32, 48, false, true);
+        product_check(WORD_chained_nn_128, variant, 128, 64, 64, false, false);
+        product_check(WORD_chained_nt_128, variant, 128, 64, 64, false, true);
+    }
+}
+
+static void test_warps(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        word_run(WORD_warps, variant, 7, 70);
+        for (int i = 0; i < 7; i++) {
+            float sum = 1, largest = -1000;
+            for (int j = 0; j < 70; j++) {
+                sum += f[i * STRIDE + j];
+                largest = fmaxf(largest, f[i * STRIDE + j]);
+                const int at = i * STRIDE + j;
+                expect(WORD_warps, variant, at, element_out(variant, at), 2 * f[at], 0);
+            }
+            expect(WORD_warps, variant, i, out_f32[2 * i], sum, 0);
+            expect(WORD_warps, variant, i, out_f32[2 * i + 1], largest, 0);
+        }
+        word_run(WORD_pairs, variant, 0, 0);
+        for (int i = 0; i < 12; i++)
+            for (int j = 0; j < 48; j++)
+                expect(WORD_pairs, variant, i * 48 + j, out_f32[i * 48 + j], f[i * STRIDE + j] + (float)(100 * i + j),
+                       0);
+    }
+}
+
+/* Arrays that begin at a multiple of 16 bytes or not, and that end in the middle of a vector or not. */
+static void test_vectors(void **state) {
+    (void)state;
+    const int lengths[] = {0, 1, 7, 8, 40, 129, 900};
+    for (int variant = 0; variant < VARIANTS; variant++)
+        for (int n = 0; n < 7; n++)
+            for (int first = 0; first < 9; first += 4 - first % 2 * 3) {
+                float sum = 0, product = 0;
+                word_run(WORD_vectors, variant, first, lengths[n]);
+                for (int i = first; i < first + lengths[n]; i++) {
+                    expect(WORD_vectors, variant, i, out_f32[i], a[i] + f[i], 0);
+                    expect(WORD_vectors, variant, i, element_out(variant, i), a[i] * f[i],
+                           is_half(variant) ? 0.004 : 0);
+                    sum += a[i] + 1;
+                    product += a[i] * f[i];
+                }
+                expect(WORD_vectors, variant, first, out_f32[first + lengths[n]], -12345, 0);
+                expect(WORD_vectors, variant, 1000, out_f32[1000], sum, 0);
+                expect(WORD_vectors, variant, 1001, out_f32[1001], product, 0);
+            }
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        word_run(WORD_warp_vectors, variant, 6, 130);
+        for (int i = 0; i < 6; i++) {
+            float sum = 0;
+            for (int j = 0; j < 130; j++) sum += a[i * STRIDE + j];
+            for (int j = 0; j < 130; j++)
+                expect(WORD_warp_vectors, variant, i * STRIDE + j, out_f32[i * STRIDE + j],
+                       a[i * STRIDE + j] + f[i * STRIDE + j] + sum, 0);
+        }
+    }
+}
+
+static void test_stages(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        word_run(WORD_stages, variant, 0, 0);
+        for (int e = 0; e < 256; e++) {
+            float sum = 0;
+            for (int n = 0; n < 5; n++) sum += a[(n * 16 + e / 16) * STRIDE + e % 16];
+            expect(WORD_stages, variant, e, out_f32[e], sum, 0);
+        }
+    }
+}
+
+static void row_values_check(Word word, int variant, int rows, int cols) {
+    word_run(word, variant, 0, 0);
+    for (int i = 0; i < rows; i++) {
+        float sum = 0, maximum = -INFINITY;
+        for (int j = 0; j < cols; j++) {
+            sum += f[i * STRIDE + j];
+            maximum = fmaxf(maximum, f[i * STRIDE + j]);
+        }
+        for (int j = 0; j < cols; j++)
+            expect(word, variant, i * cols + j, out_f32[i * cols + j], f[i * STRIDE + j] + sum - maximum, 0);
+        expect(word, variant, rows * cols + i, out_f32[rows * cols + i], 2 * sum, 0);
+    }
+}
+
+static void test_row_values(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        row_values_check(WORD_row_values_64x32, variant, 64, 32);
+        row_values_check(WORD_row_values_80x16, variant, 80, 16);
+        row_values_check(WORD_row_values_128x64, variant, 128, 64);
     }
 }
 
@@ -285,8 +381,11 @@ static void test_emulator_finds_mistakes(void **state) {
     assert_true(program_dies("words", words_outside_emu_bf16, &writes, "words writes outside of tile"));
     assert_true(program_dies("words", words_two_writers_emu_bf16, &writes, "two warps write sum of words"));
     assert_true(program_dies("words", words_misaligned_emu_bf16, &writes, "words accesses 16 bytes"));
-    EmulatorProgram *const stale[] = {words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16};
-    for (int n = 0; n < 2; n++) {
+    const WordsArguments loads = {.f = f, .stride = STRIDE, .out_f32 = out_f32};
+    assert_true(program_dies("words", words_left_copies_emu_bf16, &loads, "words ends before its copies have"));
+    EmulatorProgram *const stale[] = {words_unsynchronised_emu_bf16, words_not_awaited_emu_bf16,
+                                      words_stage_not_awaited_emu_bf16};
+    for (int n = 0; n < 3; n++) {
         const WordsArguments arguments = {.f = f, .stride = STRIDE, .out_f32 = out_f32};
         emulator_run("stale", stale[n], 1, 1, 1, &arguments);
         bool found = false;
@@ -301,6 +400,10 @@ int main(void) {
                                        cmocka_unit_test(test_accumulator),
                                        cmocka_unit_test(test_tiles),
                                        cmocka_unit_test(test_reductions),
+                                       cmocka_unit_test(test_warps),
+                                       cmocka_unit_test(test_vectors),
+                                       cmocka_unit_test(test_stages),
+                                       cmocka_unit_test(test_row_values),
                                        cmocka_unit_test(test_products),
                                        cmocka_unit_test(test_emulator_finds_mistakes),
                                        cmocka_unit_test(test_emulator_finds_touches_outside)};

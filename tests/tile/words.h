@@ -38,6 +38,18 @@ typedef struct WordsArguments {
     WORDS(rows_64x64)                                                                                                  \
     WORDS(rows_128x16)                                                                                                 \
     WORDS(vector)                                                                                                      \
+    WORDS(warps)                                                                                                       \
+    WORDS(pairs)                                                                                                       \
+    WORDS(vectors)                                                                                                     \
+    WORDS(warp_vectors)                                                                                                \
+    WORDS(stages)                                                                                                      \
+    WORDS(row_values_64x32)                                                                                            \
+    WORDS(row_values_80x16)                                                                                            \
+    WORDS(row_values_128x64)                                                                                           \
+    WORDS(chained_nn_64)                                                                                               \
+    WORDS(chained_nt_64)                                                                                               \
+    WORDS(chained_nn_128)                                                                                              \
+    WORDS(chained_nt_128)                                                                                              \
     WORDS(reductions)                                                                                                  \
     WORDS_MMA_SIZES
 

@@ -108,6 +108,134 @@ KERNEL(words_view, WordsArguments) {
     accumulator_store_f32(product, a.out_f32, 16, 16, 16);
 }
 
+/* Rows of a.f, four of them at once on a GPU: their sums and maxima in out_f32, twice their entries as elements. */
+KERNEL(words_warps, WordsArguments) {
+    EACH_ROW (row, 0, a.rows) {
+        const float *from = a.f + row * a.stride;
+        float sum = 1, largest = -1000;
+        WARP_SUM(sum, j, a.cols, from[j]);
+        WARP_MAXIMUM(largest, j, a.cols, from[j]);
+        WARP_EACH(j, a.cols)((element *)a.out)[row * a.stride + j] = to_element(2 * from[j]);
+        a.out_f32[2 * row] = sum;
+        a.out_f32[2 * row + 1] = largest;
+    }
+}
+
+KERNEL(words_pairs, WordsArguments) {
+    EACH_PAIR(i, j, 12, 48) a.out_f32[i * 48 + j] = a.f[i * a.stride + j] + (float)(100 * i + j);
+}
+
+/* From row 0 of a and f: out = a f, out_f32 = a + f, and the sums of a + 1, a f at the end of out_f32. `rows` is where
+ * the arrays begin. */
+KERNEL(words_vectors, WordsArguments) {
+    const element *from = (const element *)a.a + a.rows;
+    element *to = (element *)a.out + a.rows;
+    float sum = 0, product = 0;
+    EACH_VECTOR(i, a.cols) {
+        READ(x, from + i);
+        READ_F32(y, a.f + a.rows + i);
+        float z[VECTOR], w[VECTOR];
+        EACH_LANE(e) {
+            z[e] = x[e] * y[e];
+            w[e] = x[e] + y[e];
+        }
+        WRITE(to + i, z);
+        WRITE_F32(a.out_f32 + a.rows + i, w);
+    }
+    SUM_VECTOR(i, a.cols, sum, product) {
+        READ(x, from + i);
+        READ_F32(y, a.f + a.rows + i);
+        EACH_LANE(e) {
+            sum += LANE_INSIDE(e) ? x[e] + 1 : 0;
+            product += x[e] * y[e];
+        }
+    }
+    PROGRAM_SUM(sum);
+    PROGRAM_SUM(product);
+    EACH (i, 1) {
+        a.out_f32[1000] = sum;
+        a.out_f32[1001] = product;
+    }
+}
+
+/* The same by warp, rows of a and f. */
+KERNEL(words_warp_vectors, WordsArguments) {
+    EACH_ROW (row, 0, a.rows) {
+        const element *from = (const element *)a.a + row * a.stride;
+        float sum = 0;
+        WARP_SUM_VECTOR(i, a.cols, sum) {
+            READ(x, from + i);
+            EACH_LANE(e) sum += x[e];
+        }
+        WARP_TOTAL(sum);
+        WARP_VECTOR(i, a.cols) {
+            READ(x, from + i);
+            READ_F32(y, a.f + row * a.stride + i);
+            EACH_LANE(e) x[e] += y[e] + sum;
+            WRITE_F32(a.out_f32 + row * a.stride + i, x);
+        }
+    }
+}
+
+/* The sum of the 16 x 16 tiles of a that lie below each other, the next one on its way while one is added. */
+KERNEL(words_stages, WordsArguments) {
+    TILE(stage, 2 * 16, 16);
+    const element *from = (const element *)a.a;
+    MATRIX(sum, 16, 16);
+    EACH (e, 256) sum[e] = 0;
+    TILE_VIEW(first, stage, 0, 0, 16, 16);
+    tile_load(first, from, a.stride, 16, 16);
+    copy_commit();
+    for (int n = 0; n < 5; n++) {
+        TILE_VIEW(next, stage, (n + 1) % 2 * 16, 0, 16, 16);
+        TILE_VIEW(now, stage, n % 2 * 16, 0, 16, 16);
+        tile_load(next, from + (n + 1) * 16 * a.stride, a.stride, n < 4 ? 16 : 0, 16);
+        copy_commit();
+        sync_after(1);
+        EACH (e, 256) sum[e] += AT(now, (int)e / 16, (int)e % 16);
+        sync();
+    }
+    EACH (e, 256) a.out_f32[e] = sum[e];
+}
+
+/* f - (its row's maximum) + (its row's sum), and twice that sum. */
+#define WORDS_ROW_VALUES(name, rows, cols)                                                                             \
+    KERNEL(name, WordsArguments) {                                                                                     \
+        ACCUMULATOR(x, rows, cols);                                                                                    \
+        ROW_VALUES(sum, rows);                                                                                         \
+        ROW_VALUES(maximum, rows);                                                                                     \
+        accumulator_load(x, a.f, a.stride, rows, cols);                                                                \
+        row_values_sum(sum, x);                                                                                        \
+        row_values_maximum(maximum, x);                                                                                \
+        MAP(x, i, j, value, value += ROW_VALUE(sum, i) - ROW_VALUE(maximum, i));                                       \
+        EACH_ROW_VALUE(sum, r, i) {                                                                                    \
+            sum[r] *= 2;                                                                                               \
+            a.out_f32[rows * cols + i] = sum[r];                                                                       \
+        }                                                                                                              \
+        accumulator_store_f32(x, a.out_f32, cols, rows, cols);                                                         \
+    }
+WORDS_ROW_VALUES(words_row_values_64x32, 64, 32)
+WORDS_ROW_VALUES(words_row_values_80x16, 80, 16)
+WORDS_ROW_VALUES(words_row_values_128x64, 128, 64)
+
+/* f + P B and f + P B^T with P = a in an accumulator. */
+#define WORDS_CHAINED(name, word, rows, cols, depth, right_rows, right_cols)                                           \
+    KERNEL(name, WordsArguments) {                                                                                     \
+        TILE(right, right_rows, right_cols);                                                                           \
+        ACCUMULATOR(p, rows, depth);                                                                                   \
+        ACCUMULATOR(product, rows, cols);                                                                              \
+        tile_load(right, (const element *)a.b, a.stride, right_rows, right_cols);                                      \
+        MAP(p, i, j, x, x = to_float(((const element *)a.a)[i * a.stride + j]));                                       \
+        accumulator_load(product, a.f, a.stride, rows, cols);                                                          \
+        sync();                                                                                                        \
+        word(product, p, right);                                                                                       \
+        accumulator_store_f32(product, a.out_f32, cols, rows, cols);                                                   \
+    }
+WORDS_CHAINED(words_chained_nn_64, accumulator_mma_nn, 64, 32, 48, 48, 32)
+WORDS_CHAINED(words_chained_nt_64, accumulator_mma_nt, 64, 32, 48, 32, 48)
+WORDS_CHAINED(words_chained_nn_128, accumulator_mma_nn, 128, 64, 64, 64, 64)
+WORDS_CHAINED(words_chained_nt_128, accumulator_mma_nt, 128, 64, 64, 64, 64)
+
 #define WORDS_ROWS(name, rows, cols)                                                                                   \
     KERNEL(name, WordsArguments) {                                                                                     \
         ACCUMULATOR(x, rows, cols);                                                                                    \
@@ -124,16 +252,16 @@ WORDS_ROWS(words_rows_64x64, 64, 64)
 WORDS_ROWS(words_rows_128x16, 128, 16)
 
 KERNEL(words_vector, WordsArguments) {
-    VECTOR(forward, 48);
-    VECTOR(reverse, 48);
-    EACH (i, 48) forward[i] = a.f[i];
-    EACH (i, 48) reverse[i] = a.f[i];
+    VECTOR(forward, 80);
+    VECTOR(reverse, 80);
+    EACH (i, 80) forward[i] = a.f[i];
+    EACH (i, 80) reverse[i] = a.f[i];
     sync();
     vector_cumsum(forward);
     vector_cumsum_reverse(reverse);
     sync();
-    EACH (i, 48) a.out_f32[i] = forward[i];
-    EACH (i, 48) a.out_f32[48 + i] = reverse[i];
+    EACH (i, 80) a.out_f32[i] = forward[i];
+    EACH (i, 80) a.out_f32[80 + i] = reverse[i];
 }
 
 KERNEL(words_reductions, WordsArguments) {
@@ -218,6 +346,23 @@ KERNEL(words_not_awaited, WordsArguments) {
     MATRIX(x, 4, 128);
     matrix_load(x, a.f, a.stride, 4, 128);
     EACH (i, 128) a.out_f32[i] = x[i];
+    sync();
+}
+/* A stage that is still under way. */
+KERNEL(words_stage_not_awaited, WordsArguments) {
+    MATRIX(x, 4, 128);
+    matrix_load(x, a.f, a.stride, 4, 128);
+    copy_commit();
+    sync_after(1);
+    EACH (i, 128) a.out_f32[i] = x[i];
+    sync();
+}
+/* Ends before its copies have. */
+KERNEL(words_left_copies, WordsArguments) {
+    MATRIX(x, 64, 128);
+    matrix_load(x, a.f, a.stride, 64, 128);
+    copy_commit();
+    a.out_f32[0] = 0;
 }
 KERNEL(words_unsynchronised, WordsArguments) {
     VECTOR(x, 128);

@@ -1,0 +1,375 @@
+/* Tiles, accumulators and their products for a program of 128 threads in 4 warps; part of tile_simt.h. */
+#ifndef FLAME_TILE_TILE_FRAGMENT_H
+#define FLAME_TILE_TILE_FRAGMENT_H
+
+/* An accumulator is kept in registers in the layout of m16n8k16: blocks of 16 x 8 entries, 4 entries per thread. The
+ * four warps form a grid over the blocks, with one row of warps per row of blocks, up to four. */
+enum { TILE_PAD = 8 }; /* elements: rows start in different banks */
+#define WARPS_DOWN(rows)             ((rows) < 64 ? (rows) / 16 : 4)
+#define WARPS_ACROSS(rows)           (4 / WARPS_DOWN(rows))
+#define BLOCKS_DOWN(rows)            (((rows) / 16 + WARPS_DOWN(rows) - 1) / WARPS_DOWN(rows))
+#define BLOCKS_ACROSS(rows, cols)    (((cols) / 8 + WARPS_ACROSS(rows) - 1) / WARPS_ACROSS(rows))
+#define ACCUMULATOR_SIZE(rows, cols) (4 * BLOCKS_DOWN(rows) * BLOCKS_ACROSS(rows, cols))
+#define TILE_SIZES(name, rows, cols, stride)                                                                           \
+    enum { name##_rows = (rows), name##_cols = (cols), name##_stride = (stride) }
+
+#define TILE(name, rows, cols)                                                                                         \
+    TILE_SIZES(name, rows, cols, (cols) + TILE_PAD);                                                                   \
+    element *const name = (element *)shared_memory(#name, sizeof(element), rows, cols, (cols) + TILE_PAD)
+#define TILE_VIEW(name, tile, i, j, rows, cols)                                                                        \
+    TILE_SIZES(name, rows, cols, tile##_stride);                                                                       \
+    element *const name = tile + (i)*tile##_stride + (j)
+#define MATRIX(name, rows, cols)                                                                                       \
+    TILE_SIZES(name, rows, cols, cols);                                                                                \
+    float *const name = (float *)shared_memory(#name, sizeof(float), rows, cols, cols)
+#define VECTOR(name, size)                                                                                             \
+    enum { name##_size = (size) };                                                                                     \
+    float *const name = (float *)shared_memory(#name, sizeof(float), 1, size, size)
+#define ACCUMULATOR(name, rows, cols)                                                                                  \
+    enum { name##_rows = (rows), name##_cols = (cols), name##_size = ACCUMULATOR_SIZE(rows, cols) };                   \
+    float name[ACCUMULATOR_SIZE(rows, cols)]
+
+#define AT(tile, i, j)         to_float(tile[(i)*tile##_stride + (j)])
+#define PUT(tile, i, j, value) (tile[(i)*tile##_stride + (j)] = to_element(value))
+#define ENTRY(matrix, i, j)    (matrix[(i)*matrix##_stride + (j)])
+
+/* Row and column of entry e of this thread; past the end where the blocks do not come out even. */
+DEVICE int fragment_row(int e, int rows, int cols) {
+    const int down = e / 4 / BLOCKS_ACROSS(rows, cols) * WARPS_DOWN(rows) + thread_index() / 32 % WARPS_DOWN(rows);
+    return down * 16 + thread_index() % 32 / 4 + e / 2 % 2 * 8;
+}
+DEVICE int fragment_col(int e, int rows, int cols) {
+    const int across = e / 4 % BLOCKS_ACROSS(rows, cols) * WARPS_ACROSS(rows) + thread_index() / 32 / WARPS_DOWN(rows);
+    return across * 8 + thread_index() % 4 * 2 + e % 2;
+}
+/* False if the warp has no block at all in a grid of 3 warps, or this entry's block is past the end. */
+DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
+    const bool even = WARPS_DOWN(rows) * WARPS_ACROSS(rows) == 4 && rows % (16 * WARPS_DOWN(rows)) == 0 &&
+                      cols % (8 * WARPS_ACROSS(rows)) == 0;
+    return even || (i < rows && j < cols && thread_index() / 32 < WARPS_DOWN(rows) * WARPS_ACROSS(rows));
+}
+
+#define MAP(accumulator, i, j, x, ...)                                                                                 \
+    do {                                                                                                               \
+        TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_++) {                                                  \
+            const int i = fragment_row(e_, accumulator##_rows, accumulator##_cols);                                    \
+            const int j = fragment_col(e_, accumulator##_rows, accumulator##_cols);                                    \
+            const int blocks_ = BLOCKS_ACROSS(accumulator##_rows, accumulator##_cols);                                 \
+            (void)blocks_;                                                                                             \
+            if (fragment_inside(i, j, accumulator##_rows, accumulator##_cols)) {                                       \
+                float x = accumulator[e_];                                                                             \
+                __VA_ARGS__;                                                                                           \
+                accumulator[e_] = x;                                                                                   \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+/* A tile or matrix is read and written in pieces of 16 bytes, and piece n always belongs to the same thread. */
+#define PIECES(tile, entry)          (tile##_rows * tile##_cols / PIECE_ENTRIES(entry))
+#define PIECE_ENTRIES(entry)         (16 / (int)sizeof(entry))
+#define PIECE_ROW(tile, entry, n)    ((n) / (tile##_cols / PIECE_ENTRIES(entry)))
+#define PIECE_COL(tile, entry, n)    ((n) % (tile##_cols / PIECE_ENTRIES(entry)) * PIECE_ENTRIES(entry))
+#define EACH_PIECE(tile, entry, n)   for (int n = thread_index(); n < PIECES(tile, entry); n += THREADS)
+#define ALIGNED(from, stride, entry) (((uintptr_t)(from) | (uintptr_t)(stride) * sizeof(entry)) % 16 == 0)
+
+#define EACH_ENTRY_OF(tile, entry, i, j, x, ...)                                                                       \
+    do {                                                                                                               \
+        copy_wait();                                                                                                   \
+        EACH_PIECE(tile, entry, piece_) {                                                                              \
+            const int i = PIECE_ROW(tile, entry, piece_), first_ = PIECE_COL(tile, entry, piece_);                     \
+            entry *const at_ = tile + i * tile##_stride + first_;                                                      \
+            float value_[PIECE_ENTRIES(entry)];                                                                        \
+            entry##_of_sixteen(value_, sixteen_read(at_));                                                             \
+            TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) {                                            \
+                const int j = first_ + n_;                                                                             \
+                (void)j;                                                                                               \
+                float x = value_[n_];                                                                                  \
+                __VA_ARGS__;                                                                                           \
+                value_[n_] = x;                                                                                        \
+            }                                                                                                          \
+            sixteen_write(at_, sixteen_of_##entry(value_));                                                            \
+        }                                                                                                              \
+    } while (0)
+#define EACH_TILE(tile, i, j, x, ...)    EACH_ENTRY_OF(tile, element, i, j, x, __VA_ARGS__)
+#define EACH_ENTRY(matrix, i, j, x, ...) EACH_ENTRY_OF(matrix, float, i, j, x, __VA_ARGS__)
+
+DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > high ? high : (int)x; }
+
+/* Entries as they are. */
+#define LOAD_SAME(tile, entry, from, stride, rows, cols)                                                               \
+    do {                                                                                                               \
+        const entry *const from_ = (from);                                                                             \
+        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
+        const bool aligned_ = ALIGNED(from_, stride_, entry);                                                          \
+        EACH_PIECE(tile, entry, piece_) {                                                                              \
+            const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                        \
+            const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                          \
+            entry *const to_ = tile + i_ * tile##_stride + j_;                                                         \
+            const entry *const source_ = from_ + i_ * stride_ + j_;                                                    \
+            if (aligned_) {                                                                                            \
+                copy_start(to_, source_, count_ *(int)sizeof(entry));                                                  \
+            } else {                                                                                                   \
+                for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) to_[n_] = n_ < count_ ? source_[n_] : (entry)0;      \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+#define tile_load(tile, from, stride, rows, cols)     LOAD_SAME(tile, element, from, stride, rows, cols)
+#define matrix_load(matrix, from, stride, rows, cols) LOAD_SAME(matrix, float, from, stride, rows, cols)
+#define tile_load_f32(tile, from, stride, rows, cols)                                                                  \
+    do {                                                                                                               \
+        const float *const from_ = (from);                                                                             \
+        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
+        const bool aligned_ = ALIGNED(from_, stride_, float);                                                          \
+        EACH_PIECE(tile, element, piece_) {                                                                            \
+            const int i_ = PIECE_ROW(tile, element, piece_), j_ = PIECE_COL(tile, element, piece_);                    \
+            const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(element)) : 0;                        \
+            const float *const source_ = from_ + i_ * stride_ + j_;                                                    \
+            float value_[PIECE_ENTRIES(element)];                                                                      \
+            TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(element); n_ += 4) {                                       \
+                if (aligned_ && n_ + 4 <= count_) {                                                                    \
+                    float_of_sixteen(value_ + n_, sixteen_read(source_ + n_));                                         \
+                } else {                                                                                               \
+                    TILE_UNROLL for (int m_ = n_; m_ < n_ + 4; m_++) value_[m_] = m_ < count_ ? source_[m_] : 0.0f;    \
+                }                                                                                                      \
+            }                                                                                                          \
+            sixteen_write(tile + i_ * tile##_stride + j_, sixteen_of_element(value_));                                 \
+        }                                                                                                              \
+    } while (0)
+#define accumulator_load(accumulator, from, stride, rows, cols)                                                        \
+    MAP(accumulator, i_, j_, x_, x_ = i_ < (rows) && j_ < (cols) ? (from)[i_ * (int64_t)(stride) + j_] : 0.0f)
+
+/* For every two neighbours in a row that are the thread's: entries e and e + 1, at (i, j) and (i, j + 1). */
+#define EACH_TWO(accumulator, e, i, j, ...)                                                                            \
+    do {                                                                                                               \
+        TILE_UNROLL for (int e = 0; e < accumulator##_size; e += 2) {                                                  \
+            const int i = fragment_row(e, accumulator##_rows, accumulator##_cols);                                     \
+            const int j = fragment_col(e, accumulator##_rows, accumulator##_cols);                                     \
+            if (fragment_inside(i, j, accumulator##_rows, accumulator##_cols)) {                                       \
+                __VA_ARGS__;                                                                                           \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+DEVICE Sixteen two_of_float(float x, float y) {
+    const float two[4] = {x, y, 0.0f, 0.0f};
+    return sixteen_of_float(two);
+}
+#if defined(TILE_ELEMENT_F32)
+#define two_of_element two_of_float
+#else
+DEVICE Sixteen two_of_element(float x, float y) {
+    const Sixteen two = {{round_pair(x, y), 0, 0, 0}};
+    return two;
+}
+#endif
+#define STORE_TWO(accumulator, entry, convert, to, stride, rows, cols)                                                 \
+    do {                                                                                                               \
+        entry *const start_ = (to);                                                                                    \
+        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
+        EACH_TWO(accumulator, e_, i_, j_, {                                                                            \
+            entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
+            if (i_ < rows_ && j_ + 1 < cols_ && (uintptr_t)to_ % (2 * sizeof(entry)) == 0) {                           \
+                pair_write(to_, 2 * (int)sizeof(entry), two_of_##entry(accumulator[e_], accumulator[e_ + 1]));         \
+            } else if (i_ < rows_) {                                                                                   \
+                if (j_ < cols_) to_[0] = convert(accumulator[e_]);                                                     \
+                if (j_ + 1 < cols_) to_[1] = convert(accumulator[e_ + 1]);                                             \
+            }                                                                                                          \
+        });                                                                                                            \
+    } while (0)
+#define accumulator_store(accumulator, to, stride, rows, cols)                                                         \
+    STORE_TWO(accumulator, element, to_element, to, stride, rows, cols)
+#define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
+    STORE_TWO(accumulator, float, , to, stride, rows, cols)
+/* The statements see two neighbours, one after the other. */
+#define MAP_INTO(tile, accumulator, i, j, x, ...)                                                                      \
+    EACH_TWO(accumulator, first_, i, left_, {                                                                          \
+        TILE_UNROLL for (int e_ = first_; e_ < first_ + 2; e_++) {                                                     \
+            const int j = left_ + e_ - first_;                                                                         \
+            const int blocks_ = BLOCKS_ACROSS(accumulator##_rows, accumulator##_cols);                                 \
+            float x = accumulator[e_];                                                                                 \
+            (void)j, (void)blocks_;                                                                                    \
+            __VA_ARGS__;                                                                                               \
+            accumulator[e_] = x;                                                                                       \
+        }                                                                                                              \
+        pair_write(tile + i * tile##_stride + left_, 2 * (int)sizeof(element),                                         \
+                   two_of_element(accumulator[first_], accumulator[first_ + 1]));                                      \
+    })
+#define tile_cast(tile, accumulator) MAP_INTO(tile, accumulator, i_, j_, x_, )
+#define accumulator_zero(accumulator)                                                                                  \
+    do {                                                                                                               \
+        TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_++) accumulator[e_] = 0;                               \
+    } while (0)
+#define PEER(other, i, j)                   (other[e_])
+#define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
+
+#define mma_nn(accumulator, a, b)                                                                                      \
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, false)
+#define mma_nt(accumulator, a, b)                                                                                      \
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, true)
+#define mma_tn(accumulator, a, b)                                                                                      \
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_rows, a, a##_stride, true, b, b##_stride, false)
+
+/* d += A B of `depth` columns of A. A is stored by rows, or by columns if a_transposed; B likewise. Tiles and views lie
+ * at multiples of 16 bytes, rows too. */
+#if defined(TILE_ELEMENT_F32)
+DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
+                const element *b, int b_stride, bool b_transposed) {
+    const int a_row = a_transposed ? 1 : a_stride, a_col = a_transposed ? a_stride : 1;
+    const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
+    for (int k = 0; k < depth; k++) {
+        TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, cols); e++) {
+            const int i = fragment_row(e, rows, cols), j = fragment_col(e, rows, cols);
+            if (fragment_inside(i, j, rows, cols)) d[e] += a[i * a_row + k * a_col] * b[k * b_row + j * b_col];
+        }
+    }
+}
+#else
+DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
+                const element *b, int b_stride, bool b_transposed) {
+    const int lane = thread_index() % 32, row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
+    const int down = thread_index() / 32 % WARPS_DOWN(rows), across = thread_index() / 32 / WARPS_DOWN(rows);
+    if (across >= WARPS_ACROSS(rows)) return;
+    TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+        const int i = (m * WARPS_DOWN(rows) + down) * 16;
+        if (i >= rows) break;
+        TILE_UNROLL_BY_2 for (int k = 0; k < depth; k += 16) {
+            uint32_t left[4];
+            if (a_transposed)
+                matrix_read_transposed(left, a + (k + high * 8 + row) * a_stride + i + low);
+            else
+                matrix_read(left, a + (i + low + row) * a_stride + k + high * 8);
+            TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols); n += 2) {
+                const int j = (n * WARPS_ACROSS(rows) + across) * 8, next = j + WARPS_ACROSS(rows) * 8;
+                const bool two = n + 1 < BLOCKS_ACROSS(rows, cols) && next < cols;
+                if (j >= cols) break;
+                const int mine = two && high ? next : j;
+                uint32_t right[4];
+                if (b_transposed)
+                    matrix_read(right, b + (mine + row) * b_stride + k + low);
+                else
+                    matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
+                float *sum = d + (m * BLOCKS_ACROSS(rows, cols) + n) * 4;
+                warp_mma(sum, left, right);
+                if (two) warp_mma(sum + 4, left, right + 2);
+            }
+        }
+    }
+}
+#endif
+
+/* An accumulator as the left operand: the registers of two neighbouring blocks of 16 x 8 entries are, rounded, those of
+ * a block of 16 x 16 of A. One warp spans the columns. */
+#define accumulator_mma_nn(accumulator, p, b)                                                                          \
+    mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
+                       b##_stride, false)
+#define accumulator_mma_nt(accumulator, p, b)                                                                          \
+    mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
+                       b##_stride, true)
+#if defined(TILE_ELEMENT_F32)
+/* The columns that a lane of p's row lacks are in its three neighbours. */
+DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
+                               bool b_transposed) {
+    const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
+    const int lane = thread_index() % 32;
+    TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, depth); e++) {
+        TILE_UNROLL for (int owner = 0; owner < 4; owner++) {
+            const float x = warp_shuffle(p[e], lane / 4 * 4 + owner);
+            const int k = e / 4 % BLOCKS_ACROSS(rows, depth) * 8 + owner * 2 + e % 2;
+            TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols) * 2; n++) {
+                const int j = n / 2 * 8 + lane % 4 * 2 + n % 2;
+                const int block = e / 4 / BLOCKS_ACROSS(rows, depth) * BLOCKS_ACROSS(rows, cols) + n / 2;
+                if (fragment_row(e, rows, depth) < rows)
+                    d[block * 4 + e / 2 % 2 * 2 + n % 2] += x * b[k * b_row + j * b_col];
+            }
+        }
+    }
+}
+#else
+DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
+                               bool b_transposed) {
+    const int lane = thread_index() % 32, row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
+    TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+        if ((m * WARPS_DOWN(rows) + thread_index() / 32) * 16 >= rows) break;
+        TILE_UNROLL for (int k = 0; k < depth; k += 16) {
+            const float *const at = p + (m * (depth / 8) + k / 8) * 4;
+            const uint32_t left[4] = {round_pair(at[0], at[1]), round_pair(at[2], at[3]), round_pair(at[4], at[5]),
+                                      round_pair(at[6], at[7])};
+            TILE_UNROLL for (int j = 0; j < cols; j += 16) {
+                const int mine = j + high * 8;
+                uint32_t right[4];
+                if (b_transposed)
+                    matrix_read(right, b + (mine + row) * b_stride + k + low);
+                else
+                    matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
+                float *sum = d + (m * (cols / 8) + j / 8) * 4;
+                warp_mma(sum, left, right);
+                warp_mma(sum + 4, left, right + 2);
+            }
+        }
+    }
+}
+#endif
+
+/* Row values: where one warp spans the accumulator's columns, a row lies in the registers of 4 neighbouring threads,
+ * each of which has two rows of every 16. */
+#define ROW_VALUES(name, rows)                                                                                         \
+    enum { name##_rows = (rows), name##_size = 2 * BLOCKS_DOWN(rows), name##_whole_rows = 1 / ((rows) >= 64) };        \
+    float name[name##_size]
+#define EACH_ROW_VALUE(name, r, i)                                                                                     \
+    TILE_UNROLL for (int r = 0; r < name##_size;                                                                       \
+                     r++) for (int i = row_of_value(r, name##_rows), once_ = i < name##_rows; once_; once_ = 0)
+/* The row value that belongs to entry e_ of an accumulator with blocks_ blocks across. */
+#define ROW_VALUE(name, i) (name[e_ / 4 / blocks_ * 2 + e_ / 2 % 2])
+DEVICE int row_of_value(int r, int rows) {
+    return (r / 2 * WARPS_DOWN(rows) + thread_index() / 32) * 16 + thread_index() % 32 / 4 + r % 2 * 8;
+}
+
+#define ROW_REDUCE(to, accumulator, start, combine, finish)                                                            \
+    do {                                                                                                               \
+        enum { blocks_ = accumulator##_cols / 8, whole_rows_ = 1 / (accumulator##_rows >= 64) };                       \
+        TILE_UNROLL for (int half_ = 0; half_ < accumulator##_size / blocks_ / 2; half_++) {                           \
+            const int first_ = half_ / 2 * blocks_ * 4 + half_ % 2 * 2;                                                \
+            float row_ = start;                                                                                        \
+            TILE_UNROLL for (int n_ = 0; n_ < blocks_; n_++) row_ =                                                    \
+                combine(row_, combine(accumulator[first_ + n_ * 4], accumulator[first_ + n_ * 4 + 1]));                \
+            row_ = combine(row_, warp_shuffle_xor(row_, 1));                                                           \
+            row_ = combine(row_, warp_shuffle_xor(row_, 2));                                                           \
+            finish(to, half_, accumulator##_rows);                                                                     \
+        }                                                                                                              \
+    } while (0)
+#define ROW_TO_VECTOR(vector, r, rows)                                                                                 \
+    if (thread_index() % 4 == 0 && row_of_value(r, rows) < rows) (vector)[row_of_value(r, rows)] = row_
+#define ROW_TO_VALUE(values, r, rows) values[r] = row_
+DEVICE float plus(float x, float y) { return x + y; }
+#define row_sum(vector, accumulator)            ROW_REDUCE(vector, accumulator, 0.0f, plus, ROW_TO_VECTOR)
+#define row_maximum(vector, accumulator)        ROW_REDUCE(vector, accumulator, -INFINITY, fmaxf, ROW_TO_VECTOR)
+#define row_values_sum(values, accumulator)     ROW_REDUCE(values, accumulator, 0.0f, plus, ROW_TO_VALUE)
+#define row_values_maximum(values, accumulator) ROW_REDUCE(values, accumulator, -INFINITY, fmaxf, ROW_TO_VALUE)
+
+DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
+    EACH (j, cols) {
+        for (int i = 1; i < rows; i++) x[i * stride + j] += x[(i - 1) * stride + j];
+    }
+}
+#define matrix_cumsum(matrix) column_cumsum(matrix, matrix##_rows, matrix##_cols, matrix##_stride)
+#define matrix_cumsum_reverse(matrix)                                                                                  \
+    column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
+/* One warp scans a vector, 32 entries at a time; lane 0 is the entry that the sums begin with. */
+#define vector_cumsum(vector)         vector_scan(vector, vector##_size, 1)
+#define vector_cumsum_reverse(vector) vector_scan(vector + vector##_size - 1, vector##_size, -1)
+DEVICE void vector_scan(float *x, int size, int step) {
+    if (thread_index() >= 32) return;
+    const int lane = thread_index();
+    float before = 0;
+    for (int first = 0; first < size; first += 32) {
+        const int i = first + lane;
+        float sum = i < size ? x[i * step] : 0.0f;
+        for (int distance = 1; distance < 32; distance *= 2) {
+            const float other = warp_shuffle(sum, lane - distance);
+            sum += lane >= distance ? other : 0.0f;
+        }
+        sum += before;
+        if (i < size) x[i * step] = sum;
+        before = warp_shuffle(sum, 31);
+    }
+}
+
+#endif
