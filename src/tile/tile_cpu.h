@@ -59,6 +59,22 @@ DEVICE element to_element(float x) { return x; }
 #define EACH_PAIR(i, j, rows, cols)                                                                                    \
     for (int i = 0; i < (rows); i++) _Pragma("omp simd") for (int j = 0; j < (cols); j++)
 
+/* COLUMN_WALK(x, j, cols, i, rows, statements): for every column j < cols a float x, 0 at first, goes down the rows i =
+ * 0
+ * .. rows - 1 in order; the statements may change it. One thread per column. */
+#define COLUMN_WALK(x, j, cols, i, rows, ...)                                                                          \
+    do {                                                                                                               \
+        float walk_[cols] __attribute__((aligned(64)));                                                                \
+        EACH (j_, cols) walk_[j_] = 0;                                                                                 \
+        for (int i = 0; i < (rows); i++) {                                                                             \
+            _Pragma("omp simd") for (int j = 0; j < (cols); j++) {                                                     \
+                float x = walk_[j];                                                                                    \
+                __VA_ARGS__;                                                                                           \
+                walk_[j] = x;                                                                                          \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+
 /* Rows by warp. EACH_ROW(row, first, end) { ... }: the body for each row, by one warp of the program. Inside it, the
  * warp's lanes share what WARP_EACH, WARP_SUM and WARP_MAXIMUM go over, as EACH, SUM and MAXIMUM do for the program; no
  * sync() may stand there. */
@@ -147,6 +163,8 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
     } while (0)
 #define EACH_TILE(tile, i, j, x, ...)    MAP(tile, i, j, x, __VA_ARGS__)
 #define EACH_ENTRY(matrix, i, j, x, ...) MAP(matrix, i, j, x, __VA_ARGS__)
+/* EACH_TILE for a tile whose loads a sync_after has waited for: later stages stay under way. */
+#define EACH_TILE_STAGED(tile, i, j, x, ...) MAP(tile, i, j, x, __VA_ARGS__)
 
 /* The tile's entry (i, j) becomes from[i * stride + j] for i < rows and j < cols, and 0 elsewhere; rows and cols may be
  * any numbers. tile_load reads elements, tile_load_f32, matrix_load and accumulator_load read fp32. */
@@ -225,12 +243,15 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
         }                                                                                                              \
     } while (0)
 
-/* Running sums down the columns of a matrix, or along a vector, from the first entry on or (reverse) from the last. */
+/* Running sums down the columns of a matrix, or along a vector, from the first entry on or (reverse) from the last; and
+ * running products along a vector. */
 #define matrix_cumsum(matrix) column_cumsum(matrix, matrix##_rows, matrix##_cols, matrix##_stride)
 #define matrix_cumsum_reverse(matrix)                                                                                  \
     column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
-#define vector_cumsum(vector)         column_cumsum(vector, vector##_size, 1, 1)
-#define vector_cumsum_reverse(vector) column_cumsum(vector + vector##_size - 1, vector##_size, 1, -1)
+#define vector_cumsum(vector)          column_cumsum(vector, vector##_size, 1, 1)
+#define vector_cumsum_reverse(vector)  column_cumsum(vector + vector##_size - 1, vector##_size, 1, -1)
+#define vector_cumprod(vector)         running_product(vector, vector##_size, 1)
+#define vector_cumprod_reverse(vector) running_product(vector + vector##_size - 1, vector##_size, -1)
 
 DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
     for (int i = 1; i < rows; i++) {
@@ -238,6 +259,9 @@ DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
         const float *before = row - stride;
         _Pragma("omp simd") for (int j = 0; j < cols; j++) row[j] += before[j];
     }
+}
+DEVICE void running_product(float *x, int size, int step) {
+    for (int i = 1; i < size; i++) x[i * step] *= x[(i - 1) * step];
 }
 
 #define TILE_LOAD_AND_STORE(suffix, type, widen, narrow)                                                               \

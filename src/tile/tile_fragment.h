@@ -71,9 +71,8 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
 #define EACH_PIECE(tile, entry, n)   for (int n = thread_index(); n < PIECES(tile, entry); n += THREADS)
 #define ALIGNED(from, stride, entry) (((uintptr_t)(from) | (uintptr_t)(stride) * sizeof(entry)) % 16 == 0)
 
-#define EACH_ENTRY_OF(tile, entry, i, j, x, ...)                                                                       \
+#define EACH_ENTRY_READY(tile, entry, i, j, x, ...)                                                                    \
     do {                                                                                                               \
-        copy_wait();                                                                                                   \
         EACH_PIECE(tile, entry, piece_) {                                                                              \
             const int i = PIECE_ROW(tile, entry, piece_), first_ = PIECE_COL(tile, entry, piece_);                     \
             entry *const at_ = tile + i * tile##_stride + first_;                                                      \
@@ -89,8 +88,14 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
             sixteen_write(at_, sixteen_of_##entry(value_));                                                            \
         }                                                                                                              \
     } while (0)
-#define EACH_TILE(tile, i, j, x, ...)    EACH_ENTRY_OF(tile, element, i, j, x, __VA_ARGS__)
-#define EACH_ENTRY(matrix, i, j, x, ...) EACH_ENTRY_OF(matrix, float, i, j, x, __VA_ARGS__)
+#define EACH_ENTRY_OF(tile, entry, i, j, x, ...)                                                                       \
+    do {                                                                                                               \
+        copy_wait();                                                                                                   \
+        EACH_ENTRY_READY(tile, entry, i, j, x, __VA_ARGS__);                                                           \
+    } while (0)
+#define EACH_TILE_STAGED(tile, i, j, x, ...) EACH_ENTRY_READY(tile, element, i, j, x, __VA_ARGS__)
+#define EACH_TILE(tile, i, j, x, ...)        EACH_ENTRY_OF(tile, element, i, j, x, __VA_ARGS__)
+#define EACH_ENTRY(matrix, i, j, x, ...)     EACH_ENTRY_OF(matrix, float, i, j, x, __VA_ARGS__)
 
 DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > high ? high : (int)x; }
 
@@ -345,31 +350,39 @@ DEVICE float plus(float x, float y) { return x + y; }
 #define row_values_maximum(values, accumulator) ROW_REDUCE(values, accumulator, -INFINITY, fmaxf, ROW_TO_VALUE)
 
 DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
-    EACH (j, cols) {
-        for (int i = 1; i < rows; i++) x[i * stride + j] += x[(i - 1) * stride + j];
+    for (int j = thread_index(); j < cols; j += THREADS) {
+        float sum = x[j];
+        for (int i = 1; i < rows; i++) x[i * stride + j] = sum += x[i * stride + j];
     }
 }
 #define matrix_cumsum(matrix) column_cumsum(matrix, matrix##_rows, matrix##_cols, matrix##_stride)
 #define matrix_cumsum_reverse(matrix)                                                                                  \
     column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
-/* One warp scans a vector, 32 entries at a time; lane 0 is the entry that the sums begin with. */
-#define vector_cumsum(vector)         vector_scan(vector, vector##_size, 1)
-#define vector_cumsum_reverse(vector) vector_scan(vector + vector##_size - 1, vector##_size, -1)
-DEVICE void vector_scan(float *x, int size, int step) {
-    if (thread_index() >= 32) return;
-    const int lane = thread_index();
-    float before = 0;
-    for (int first = 0; first < size; first += 32) {
-        const int i = first + lane;
-        float sum = i < size ? x[i * step] : 0.0f;
-        for (int distance = 1; distance < 32; distance *= 2) {
-            const float other = warp_shuffle(sum, lane - distance);
-            sum += lane >= distance ? other : 0.0f;
-        }
-        sum += before;
-        if (i < size) x[i * step] = sum;
-        before = warp_shuffle(sum, 31);
+
+/* One warp scans a vector, 32 entries at a time; lane 0 has the entry that the scan begins with. */
+#define VECTOR_SCAN(name, combine, neutral)                                                                            \
+    DEVICE void name(float *x, int size, int step) {                                                                   \
+        const int lane = lane_index();                                                                                 \
+        if (warp_index() > 0) return;                                                                                  \
+        float before = neutral;                                                                                        \
+        for (int first = 0; first < size; first += WARP) {                                                             \
+            const int i = first + lane;                                                                                \
+            float scan = i < size ? x[i * step] : neutral;                                                             \
+            for (int distance = 1; distance < WARP; distance *= 2) {                                                   \
+                const float other = warp_shuffle(scan, lane - distance);                                               \
+                scan = combine(scan, lane >= distance ? other : neutral);                                              \
+            }                                                                                                          \
+            scan = combine(scan, before);                                                                              \
+            if (i < size) x[i * step] = scan;                                                                          \
+            before = warp_shuffle(scan, WARP - 1);                                                                     \
+        }                                                                                                              \
     }
-}
+DEVICE float times(float x, float y) { return x * y; }
+VECTOR_SCAN(running_sum, plus, 0.0f)
+VECTOR_SCAN(running_product, times, 1.0f)
+#define vector_cumsum(vector)          running_sum(vector, vector##_size, 1)
+#define vector_cumsum_reverse(vector)  running_sum(vector + vector##_size - 1, vector##_size, -1)
+#define vector_cumprod(vector)         running_product(vector, vector##_size, 1)
+#define vector_cumprod_reverse(vector) running_product(vector + vector##_size - 1, vector##_size, -1)
 
 #endif

@@ -184,6 +184,9 @@ static void rows_check(Word word, int variant, int rows, int cols) {
     }
 }
 
+/* The factors of words_vector. */
+static float factor(int i) { return i % 40 == 7 ? -0.5f : i % 2 ? 2.0f : 0.5f; }
+
 static void test_reductions(void **state) {
     (void)state;
     const int sizes[] = {1, 31, 128, 300};
@@ -191,10 +194,12 @@ static void test_reductions(void **state) {
         rows_check(WORD_rows_64x64, variant, 64, 64);
         rows_check(WORD_rows_128x16, variant, 128, 16);
         word_run(WORD_vector, variant, 0, 0);
-        float forward = 0, reverse = 0;
+        float forward = 0, reverse = 0, product = 1, product_reverse = 1;
         for (int i = 0; i < 80; i++) {
             expect(WORD_vector, variant, i, out_f32[i], forward += f[i], 0);
             expect(WORD_vector, variant, 159 - i, out_f32[159 - i], reverse += f[79 - i], 0);
+            expect(WORD_vector, variant, 160 + i, out_f32[160 + i], product *= factor(i), 0);
+            expect(WORD_vector, variant, 319 - i, out_f32[319 - i], product_reverse *= factor(79 - i), 0);
         }
         for (int n = 0; n < 4; n++) {
             word_run(WORD_reductions, variant, 0, sizes[n]);
@@ -255,6 +260,12 @@ static void test_warps(void **state) {
             expect(WORD_warps, variant, i, out_f32[2 * i], sum, 0);
             expect(WORD_warps, variant, i, out_f32[2 * i + 1], largest, 0);
         }
+        word_run(WORD_walk, variant, 0, 0);
+        for (int j = 0; j < 48; j++) {
+            float x = 0;
+            for (int i = 0; i < 20; i++)
+                expect(WORD_walk, variant, i * 48 + j, out_f32[i * 48 + j], x = f[i * STRIDE + j] - x, 0);
+        }
         word_run(WORD_pairs, variant, 0, 0);
         for (int i = 0; i < 12; i++)
             for (int j = 0; j < 48; j++)
@@ -301,7 +312,7 @@ static void test_stages(void **state) {
         word_run(WORD_stages, variant, 0, 0);
         for (int e = 0; e < 256; e++) {
             float sum = 0;
-            for (int n = 0; n < 5; n++) sum += a[(n * 16 + e / 16) * STRIDE + e % 16];
+            for (int n = 0; n < 5; n++) sum += 2 * a[(n * 16 + e / 16) * STRIDE + e % 16];
             expect(WORD_stages, variant, e, out_f32[e], sum, 0);
         }
     }

@@ -40,6 +40,7 @@ typedef struct WordsArguments {
     WORDS(vector)                                                                                                      \
     WORDS(warps)                                                                                                       \
     WORDS(pairs)                                                                                                       \
+    WORDS(walk)                                                                                                        \
     WORDS(vectors)                                                                                                     \
     WORDS(warp_vectors)                                                                                                \
     WORDS(stages)                                                                                                      \

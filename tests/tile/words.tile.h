@@ -125,6 +125,11 @@ KERNEL(words_pairs, WordsArguments) {
     EACH_PAIR(i, j, 12, 48) a.out_f32[i * 48 + j] = a.f[i * a.stride + j] + (float)(100 * i + j);
 }
 
+/* The alternating sums down the columns of f. */
+KERNEL(words_walk, WordsArguments) {
+    COLUMN_WALK(x, j, 48, i, 20, x = a.f[i * a.stride + j] - x; a.out_f32[i * 48 + j] = x);
+}
+
 /* From row 0 of a and f: out = a f, out_f32 = a + f, and the sums of a + 1, a f at the end of out_f32. `rows` is where
  * the arrays begin. */
 KERNEL(words_vectors, WordsArguments) {
@@ -177,7 +182,7 @@ KERNEL(words_warp_vectors, WordsArguments) {
     }
 }
 
-/* The sum of the 16 x 16 tiles of a that lie below each other, the next one on its way while one is added. */
+/* Twice the sum of the 16 x 16 tiles of a that lie below each other, the next one on its way while one is added. */
 KERNEL(words_stages, WordsArguments) {
     TILE(stage, 2 * 16, 16);
     const element *from = (const element *)a.a;
@@ -191,6 +196,8 @@ KERNEL(words_stages, WordsArguments) {
         TILE_VIEW(now, stage, n % 2 * 16, 0, 16, 16);
         tile_load(next, from + (n + 1) * 16 * a.stride, a.stride, n < 4 ? 16 : 0, 16);
         copy_commit();
+        sync_after(1);
+        EACH_TILE_STAGED(now, i, j, x, x *= 2);
         sync_after(1);
         EACH (e, 256) sum[e] += AT(now, (int)e / 16, (int)e % 16);
         sync();
@@ -254,12 +261,24 @@ WORDS_ROWS(words_rows_128x16, 128, 16)
 KERNEL(words_vector, WordsArguments) {
     VECTOR(forward, 80);
     VECTOR(reverse, 80);
+    VECTOR(product, 80);
+    VECTOR(product_reverse, 80);
     EACH (i, 80) forward[i] = a.f[i];
     EACH (i, 80) reverse[i] = a.f[i];
+    EACH (i, 80) {
+        product[i] = i % 40 == 7 ? -0.5f : i % 2 ? 2.0f : 0.5f;
+        product_reverse[i] = i % 40 == 7 ? -0.5f : i % 2 ? 2.0f : 0.5f;
+    }
     sync();
     vector_cumsum(forward);
     vector_cumsum_reverse(reverse);
+    vector_cumprod(product);
+    vector_cumprod_reverse(product_reverse);
     sync();
+    EACH (i, 80) {
+        a.out_f32[160 + i] = product[i];
+        a.out_f32[240 + i] = product_reverse[i];
+    }
     EACH (i, 80) a.out_f32[i] = forward[i];
     EACH (i, 80) a.out_f32[80 + i] = reverse[i];
 }

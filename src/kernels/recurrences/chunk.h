@@ -32,10 +32,11 @@ DEVICE int64_t chunk_offset(int64_t chunks, int64_t heads, int64_t sequence, int
 
 /* decay[i][j], [64, 64] without gaps, = the product of step over the rows j + 1 .. i; 1 on the diagonal, 0 above. */
 DEVICE void decays_between(float *decay, const float *step) {
-    for (int i = 0; i < CHUNK_ROWS; i++) {
-        const float *above = decay + (i ? i - 1 : 0) * CHUNK_ROWS;
-        EACH (j, CHUNK_ROWS) decay[i * CHUNK_ROWS + j] = j < i ? above[j] * step[i] : j == i ? 1.0f : 0.0f;
-    }
+    COLUMN_WALK(x, j, CHUNK_ROWS, i, CHUNK_ROWS,
+                x = j < i    ? x * step[i]
+                    : j == i ? 1.0f
+                             : 0.0f;
+                decay[i * CHUNK_ROWS + j] = x);
 }
 
 /* Accumulators of a chunk's 64 rows in two halves of 32, name_top and name_bottom, so that products with a lower
