@@ -3,12 +3,13 @@
 #define FLAME_TILE_TILE_FRAGMENT_H
 
 /* An accumulator is kept in registers in the layout of m16n8k16: blocks of 16 x 8 entries, 4 entries per thread. The
- * four warps form a grid over the blocks, with one row of warps per row of blocks, up to four. */
+ * four warps form a grid over the blocks, with one row of warps per row of blocks, up to four; a warp has an even
+ * number of neighbouring blocks of a row. */
 enum { TILE_PAD = 8 }; /* elements: rows start in different banks */
 #define WARPS_DOWN(rows)             ((rows) < 64 ? (rows) / 16 : 4)
 #define WARPS_ACROSS(rows)           (4 / WARPS_DOWN(rows))
 #define BLOCKS_DOWN(rows)            (((rows) / 16 + WARPS_DOWN(rows) - 1) / WARPS_DOWN(rows))
-#define BLOCKS_ACROSS(rows, cols)    (((cols) / 8 + WARPS_ACROSS(rows) - 1) / WARPS_ACROSS(rows))
+#define BLOCKS_ACROSS(rows, cols)    (((cols) / 16 + WARPS_ACROSS(rows) - 1) / WARPS_ACROSS(rows) * 2)
 #define ACCUMULATOR_SIZE(rows, cols) (4 * BLOCKS_DOWN(rows) * BLOCKS_ACROSS(rows, cols))
 #define TILE_SIZES(name, rows, cols, stride)                                                                           \
     enum { name##_rows = (rows), name##_cols = (cols), name##_stride = (stride) }
@@ -39,13 +40,14 @@ DEVICE int fragment_row(int e, int rows, int cols) {
     return down * 16 + thread_index() % 32 / 4 + e / 2 % 2 * 8;
 }
 DEVICE int fragment_col(int e, int rows, int cols) {
-    const int across = e / 4 % BLOCKS_ACROSS(rows, cols) * WARPS_ACROSS(rows) + thread_index() / 32 / WARPS_DOWN(rows);
+    const int first = thread_index() / 32 / WARPS_DOWN(rows) * BLOCKS_ACROSS(rows, cols);
+    const int across = first + e / 4 % BLOCKS_ACROSS(rows, cols);
     return across * 8 + thread_index() % 4 * 2 + e % 2;
 }
 /* False if the warp has no block at all in a grid of 3 warps, or this entry's block is past the end. */
 DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
     const bool even = WARPS_DOWN(rows) * WARPS_ACROSS(rows) == 4 && rows % (16 * WARPS_DOWN(rows)) == 0 &&
-                      cols % (8 * WARPS_ACROSS(rows)) == 0;
+                      cols % (16 * WARPS_ACROSS(rows)) == 0;
     return even || (i < rows && j < cols && thread_index() / 32 < WARPS_DOWN(rows) * WARPS_ACROSS(rows));
 }
 
@@ -153,36 +155,76 @@ DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > hi
             }                                                                                                          \
         }                                                                                                              \
     } while (0)
-DEVICE Sixteen two_of_float(float x, float y) {
+#if defined(TILE_ELEMENT_F32)
+DEVICE Sixteen two_of_element(float x, float y) {
     const float two[4] = {x, y, 0.0f, 0.0f};
     return sixteen_of_float(two);
 }
-#if defined(TILE_ELEMENT_F32)
-#define two_of_element two_of_float
 #else
 DEVICE Sixteen two_of_element(float x, float y) {
     const Sixteen two = {{round_pair(x, y), 0, 0, 0}};
     return two;
 }
 #endif
-#define STORE_TWO(accumulator, entry, convert, to, stride, rows, cols)                                                 \
+
+/* Entry `high` of a lane for entry `low` of the lane above it; which of the two a lane is, a bit of its number says. */
+DEVICE void exchange(Sixteen *x, int low, int high, int mask) {
+    const bool above = lane_index() & mask;
+    const float other = warp_shuffle_xor(above ? x->value[low] : x->value[high], mask);
+    x->value[low] = above ? other : x->value[low];
+    x->value[high] = above ? x->value[high] : other;
+}
+/* The entries of four neighbouring lanes, in rows i and i + 8 of a block of fp32 or of two blocks of bf16, become
+ * pieces of 16 bytes of one row, one per lane: lane q has row i + q % 2 * 8 and the columns from q / 2 * PIECE_ENTRIES
+ * on. */
+enum { PIECE_SHARE_float = 4, PIECE_SHARE_element = 16 / sizeof(element) }; /* a lane's entries that go into a piece */
+DEVICE Sixteen piece_of_float(const float *x) {
+    Sixteen piece = sixteen_of_float(x);
+    exchange(&piece, 0, 2, 1);
+    exchange(&piece, 1, 3, 1);
+    return piece;
+}
+#if defined(TILE_ELEMENT_F32)
+#define piece_of_element piece_of_float
+DEVICE element entry_of_piece(Sixteen piece, int n) { return piece.value[n]; }
+#else
+DEVICE Sixteen piece_of_element(const float *x) {
+    Sixteen piece = sixteen_of_element(x);
+    exchange(&piece, 0, 1, 1);
+    exchange(&piece, 2, 3, 1);
+    exchange(&piece, 0, 2, 2);
+    exchange(&piece, 1, 3, 2);
+    return piece;
+}
+DEVICE element entry_of_piece(Sixteen piece, int n) { return (element)(piece.word[n / 2] >> n % 2 * 16); }
+#endif
+DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
+
+/* Pieces go out whole, and entry by entry at the end of a row and where rows are not aligned. */
+#define STORE_PIECES(accumulator, entry, entry_of, to, stride, rows, cols)                                             \
     do {                                                                                                               \
         entry *const start_ = (to);                                                                                    \
         const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
-        EACH_TWO(accumulator, e_, i_, j_, {                                                                            \
+        const int lane_ = lane_index() % 4;                                                                            \
+        TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_ += PIECE_SHARE_##entry) {                             \
+            const Sixteen piece_ = piece_of_##entry(accumulator + e_);                                                 \
+            const int i_ = fragment_row(e_, accumulator##_rows, accumulator##_cols) + lane_ % 2 * 8;                   \
+            const int j_ = fragment_col(e_, accumulator##_rows, accumulator##_cols) - lane_ * 2 +                      \
+                           lane_ / 2 * PIECE_ENTRIES(entry);                                                           \
             entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
-            if (i_ < rows_ && j_ + 1 < cols_ && (uintptr_t)to_ % (2 * sizeof(entry)) == 0) {                           \
-                pair_write(to_, 2 * (int)sizeof(entry), two_of_##entry(accumulator[e_], accumulator[e_ + 1]));         \
-            } else if (i_ < rows_) {                                                                                   \
-                if (j_ < cols_) to_[0] = convert(accumulator[e_]);                                                     \
-                if (j_ + 1 < cols_) to_[1] = convert(accumulator[e_ + 1]);                                             \
+            if (!fragment_inside(i_, j_, accumulator##_rows, accumulator##_cols) || i_ >= rows_) continue;             \
+            if (j_ + PIECE_ENTRIES(entry) <= cols_ && (uintptr_t)to_ % 16 == 0) {                                      \
+                sixteen_write(to_, piece_);                                                                            \
+            } else {                                                                                                   \
+                TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) if (j_ + n_ < cols_) to_[n_] =           \
+                    entry_of(piece_, n_);                                                                              \
             }                                                                                                          \
-        });                                                                                                            \
+        }                                                                                                              \
     } while (0)
 #define accumulator_store(accumulator, to, stride, rows, cols)                                                         \
-    STORE_TWO(accumulator, element, to_element, to, stride, rows, cols)
+    STORE_PIECES(accumulator, element, entry_of_piece, to, stride, rows, cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
-    STORE_TWO(accumulator, float, , to, stride, rows, cols)
+    STORE_PIECES(accumulator, float, float_of_piece, to, stride, rows, cols)
 /* The statements see two neighbours, one after the other. */
 #define MAP_INTO(tile, accumulator, i, j, x, ...)                                                                      \
     EACH_TWO(accumulator, first_, i, left_, {                                                                          \
@@ -242,10 +284,9 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
             else
                 matrix_read(left, a + (i + low + row) * a_stride + k + high * 8);
             TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols); n += 2) {
-                const int j = (n * WARPS_ACROSS(rows) + across) * 8, next = j + WARPS_ACROSS(rows) * 8;
-                const bool two = n + 1 < BLOCKS_ACROSS(rows, cols) && next < cols;
+                const int j = (across * BLOCKS_ACROSS(rows, cols) + n) * 8;
                 if (j >= cols) break;
-                const int mine = two && high ? next : j;
+                const int mine = j + high * 8;
                 uint32_t right[4];
                 if (b_transposed)
                     matrix_read(right, b + (mine + row) * b_stride + k + low);
@@ -253,7 +294,7 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
                     matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
                 float *sum = d + (m * BLOCKS_ACROSS(rows, cols) + n) * 4;
                 warp_mma(sum, left, right);
-                if (two) warp_mma(sum + 4, left, right + 2);
+                warp_mma(sum + 4, left, right + 2);
             }
         }
     }
