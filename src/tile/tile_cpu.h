@@ -122,7 +122,7 @@ enum { VECTOR = 1 };
 /* Tiles. Rows and columns are constants, multiples of 16; declarations stand at the top of the kernel, not in loops.
  * - TILE(name, rows, cols): operands of products, shared by the program's threads; fp32 here, elements on a GPU.
  * - TILE_VIEW(name, tile, i, j, rows, cols): a block of a tile, from row i and column j on; i and j may be variables.
- * - MATRIX(name, rows, cols): shared, fp32.
+ * - MATRIX(name, rows, cols): shared, fp32. MATRIX_VIEW is a block of one.
  * - VECTOR(name, size): shared, fp32; name[i] is an entry.
  * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
  * Only kernels declare tiles, matrices and vectors, and hand them to functions.
@@ -139,6 +139,7 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
 #define TILE_VIEW(name, tile, i, j, rows, cols)                                                                        \
     enum { name##_rows = (rows), name##_cols = (cols), name##_stride = tile##_stride };                                \
     float *const name = tile + (i)*tile##_stride + (j)
+#define MATRIX_VIEW(name, matrix, i, j, rows, cols) TILE_VIEW(name, matrix, i, j, rows, cols)
 #define VECTOR(name, size)                                                                                             \
     enum { name##_size = (size) };                                                                                     \
     float name[size] __attribute__((aligned(64)))

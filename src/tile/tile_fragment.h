@@ -23,6 +23,9 @@ enum { TILE_PAD = 8 }; /* elements: rows start in different banks */
 #define MATRIX(name, rows, cols)                                                                                       \
     TILE_SIZES(name, rows, cols, cols);                                                                                \
     float *const name = (float *)shared_memory(#name, sizeof(float), rows, cols, cols)
+#define MATRIX_VIEW(name, matrix, i, j, rows, cols)                                                                    \
+    TILE_SIZES(name, rows, cols, matrix##_stride);                                                                     \
+    float *const name = matrix + (i)*matrix##_stride + (j)
 #define VECTOR(name, size)                                                                                             \
     enum { name##_size = (size) };                                                                                     \
     float *const name = (float *)shared_memory(#name, sizeof(float), 1, size, size)

@@ -46,7 +46,9 @@ KERNEL(words_matrix, WordsArguments) {
     matrix_cumsum_reverse(up);
     sync();
     EACH (e, 32 * 48) a.out_f32[e] = ENTRY(down, e / 48, e % 48);
-    EACH (e, 32 * 48) a.out_f32[32 * 48 + e] = ENTRY(up, e / 48, e % 48);
+    MATRIX_VIEW(lower, up, 16, 0, 16, 48);
+    EACH (e, 16 * 48) a.out_f32[32 * 48 + e] = ENTRY(up, e / 48, e % 48);
+    EACH (e, 16 * 48) a.out_f32[48 * 48 + e] = ENTRY(lower, e / 48, e % 48);
 }
 
 /* 2 f + 100 i + j, as fp32 and as elements. */

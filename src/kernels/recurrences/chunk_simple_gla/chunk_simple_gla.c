@@ -39,7 +39,7 @@ static ChunkSimpleGlaArguments arguments_of(const Node *node) {
 
 static int64_t state_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
     const int64_t chunks = node->tape->batch->B * arguments->chunks;
-    return chunks * arguments->heads * arguments->K * arguments->V * dtype_size(F32);
+    return chunks * arguments->heads * arguments->K * arguments->V * dtype_size(node->in[Q]->type);
 }
 
 static int64_t product_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
@@ -59,8 +59,12 @@ static void launch_states_and_products(const Node *node, ChunkSimpleGlaArguments
     const DType type = node->in[Q]->type;
     arguments->state = tape_workspace(node->tape, state_bytes(node, arguments));
     arguments->products = tape_workspace(node->tape, product_bytes(node, arguments));
+    const int64_t B = node->tape->batch->B;
+    arguments->decays =
+        tape_workspace(node->tape, B * arguments->chunks * arguments->heads * 2 * CHUNK_ROWS * dtype_size(F32));
+    device->launch(KERNEL_chunk_simple_gla_decays, type, (Grid){arguments->chunks, B, arguments->heads}, arguments);
     device->launch(KERNEL_chunk_simple_gla_state, type, grid_of_states(node, arguments), arguments);
-    const Grid grid = {arguments->chunks, node->tape->batch->B * arguments->q_heads, 1};
+    const Grid grid = {arguments->chunks, B * arguments->q_heads, 1};
     device->launch(KERNEL_chunk_simple_gla_products, type, grid, arguments);
 }
 

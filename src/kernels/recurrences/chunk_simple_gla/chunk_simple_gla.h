@@ -20,14 +20,15 @@ typedef struct ChunkSimpleGlaArguments {
     const float *g;         /* [N, heads]; NULL: log_decay */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads*K, V] */
-    float *state;           /* [B, chunks, heads, K, V], before each chunk */
+    float *decays;          /* [B, chunks, heads, 2, 64]: u and w */
+    void *state;            /* elements [B, chunks, heads, K, V], before each chunk */
     float *final;           /* [B*heads*K, V] */
     Heads o;                /* [N, heads*V] */
     int64_t g_stride, initial_stride;
 
     Heads do_;                   /* gradient of o */
     const float *dfinal;         /* gradient of final */
-    float *dstate;               /* [B, chunks, heads, K, V], gradient of the state after each chunk */
+    void *dstate;                /* elements [B, chunks, heads, K, V], gradient of the state after each chunk */
     float *products, *dproducts; /* [B, chunks, q_heads, 64, 64]: P and its gradient */
     float *reads, *writes;       /* [B, chunks, heads, blocks of K, 64]: the states' parts of the gradient of g */
     Heads dq, dk, dv;

@@ -36,37 +36,86 @@ DEVICE int64_t parts_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
     return chunk_offset(a->chunks, a->heads, sequence, index, head, blocks * ROWS) + k * ROWS;
 }
 
-/* step[i] = e^g of row i; 0 where a document begins, 1 past the end. */
+/* The two rows of decays of (chunk index, head): u, and w. */
+enum { UPTO, AFTER, DECAYS };
+DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
+    return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);
+}
+
+/* e^g of row i of a chunk; 0 where a document begins, 1 past the end. */
+DEVICE float step_of(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head, int64_t i) {
+    const bool inside = i < chunk.rows.count;
+    const int64_t row = chunk.rows.first + (inside ? i : 0);
+    const int32_t before = inside && i > 0 ? a->segment[row - 1] : chunk.before;
+    const float decay = exp_f(a->g ? a->g[row * a->g_stride + head] : a->log_decay[head]);
+    return !inside ? 1.0f : a->segment[row] == before ? decay : 0.0f;
+}
+
 DEVICE void load_steps(float *step, const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head) {
+    EACH (i, ROWS) step[i] = step_of(a, chunk, head, i);
+}
+
+/* u and w of all chunks. Program: chunk, sequence, and head. */
+KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
+    VECTOR(upto, ROWS);
+    VECTOR(after, ROWS);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, program_y, program_x);
+    float *decays = decays_of(&a, program_y, program_x, program_z);
     EACH (i, ROWS) {
-        const bool inside = i < chunk.rows.count;
-        const int64_t row = chunk.rows.first + (inside ? i : 0);
-        const int32_t before = inside && i > 0 ? a->segment[row - 1] : chunk.before;
-        const float decay = exp_f(a->g ? a->g[row * a->g_stride + head] : a->log_decay[head]);
-        step[i] = !inside ? 1.0f : a->segment[row] == before ? decay : 0.0f;
+        upto[i] = step_of(&a, chunk, program_z, i);
+        after[i] = i + 1 < ROWS ? step_of(&a, chunk, program_z, i + 1) : 1.0f;
+    }
+    sync();
+    vector_cumprod(upto);
+    vector_cumprod_reverse(after);
+    sync();
+    EACH (i, ROWS) {
+        decays[UPTO * ROWS + i] = upto[i];
+        decays[AFTER * ROWS + i] = after[i];
     }
 }
 
-/* upto = u, after = w. */
-DEVICE void running_products(float *upto, float *after, const float *step) {
-    EACH (backwards, 2) {
-        float product = 1.0f;
-        for (int n = 0; n < ROWS; n++) {
-            const int i = backwards ? ROWS - 1 - n : n;
-            if (backwards) after[i] = product;
-            product *= step[i];
-            if (!backwards) upto[i] = product;
-        }
-    }
-}
+/* Starts to load the n-th chunk of a walk over the chunks: its rows of x and y, and its decays. */
+#define LOAD_CHUNK(n, x, x_heads, x_head, y, y_heads, y_head)                                                          \
+    do {                                                                                                               \
+        const int64_t loaded_ = first_ + (n)*step_;                                                                    \
+        const Rows rows_of_ = chunk_at(a.segment, a.T, ROWS, sequence, loaded_).rows;                                  \
+        TILE_VIEW(x_to_, x, (n) % 2 * ROWS, 0, ROWS, WIDTH_K);                                                         \
+        TILE_VIEW(y_to_, y, (n) % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
+        MATRIX_VIEW(decay_to_, decays, (n) % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
+        tile_load_block(x_to_, x_heads, a.K, rows_of_, x_head, program_y);                                             \
+        tile_load_block(y_to_, y_heads, a.V, rows_of_, y_head, program_z);                                             \
+        matrix_load(decay_to_, decays_of(&a, sequence, loaded_, head), ROWS, DECAYS, ROWS);                            \
+        copy_commit();                                                                                                 \
+    } while (0)
+/* Takes S over the chunks, from `first` on in steps of `step`: stores it in `states` before each, and for `count` of
+ * them makes it u_last S + (factor diag(decay) x)^T y, where `decay` is UPTO or AFTER. x, y and decays have room for
+ * two chunks: the next one is loaded while one is used. */
+#define CARRY(S, states, first, step, count, decay, factor, x, x_heads, x_head, y, y_heads, y_head)                    \
+    do {                                                                                                               \
+        const int64_t first_ = (first), step_ = (step), count_ = (count);                                              \
+        if (count_ > 0) LOAD_CHUNK(0, x, x_heads, x_head, y, y_heads, y_head);                                         \
+        for (int64_t n_ = 0; n_ < a.chunks; n_++) {                                                                    \
+            const int64_t at_ = state_at(&a, sequence, first_ + n_ * step_, head, program_y, program_z);               \
+            accumulator_store(S, (element *)(states) + at_, a.V, cols_k, cols_v);                                      \
+            if (n_ == count_) break;                                                                                   \
+            TILE_VIEW(x_, x, n_ % 2 * ROWS, 0, ROWS, WIDTH_K);                                                         \
+            TILE_VIEW(y_, y, n_ % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
+            MATRIX_VIEW(decay_, decays, n_ % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
+            sync();                                                                                                    \
+            if (n_ + 1 < count_) LOAD_CHUNK(n_ + 1, x, x_heads, x_head, y, y_heads, y_head);                           \
+            EACH_TILE_STAGED(x_, i, d, entry, entry *= (factor)*ENTRY(decay_, decay, i));                              \
+            MAP(S, d, j, entry, entry *= ENTRY(decay_, UPTO, ROWS - 1));                                               \
+            sync_after(1);                                                                                             \
+            mma_tn(S, x_, y_);                                                                                         \
+        }                                                                                                              \
+    } while (0)
 
 /* The state before each chunk, and after the last. Program: sequence and head, block of K, block of V. */
 KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
-    TILE(k, ROWS, WIDTH_K);
-    TILE(v, ROWS, WIDTH_V);
-    VECTOR(step, ROWS);
-    VECTOR(upto, ROWS);
-    VECTOR(after, ROWS);
+    TILE(k, 2 * ROWS, WIDTH_K);
+    TILE(v, 2 * ROWS, WIDTH_V);
+    MATRIX(decays, 2 * DECAYS, ROWS);
     ACCUMULATOR(S, WIDTH_K, WIDTH_V);
     const int64_t sequence = program_x / a.heads, head = program_x % a.heads;
     const int64_t k_head = head * a.k_heads / a.heads, v_head = head * a.v_heads / a.heads;
@@ -74,56 +123,23 @@ KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
     const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
-    for (int64_t index = 0; index < a.chunks; index++) {
-        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
-        float *state = a.state + state_at(&a, sequence, index, head, program_y, program_z);
-        accumulator_store_f32(S, state, a.V, cols_k, cols_v);
-        if (index + 1 == a.chunks && !a.final) break;
-        load_steps(step, &a, chunk, head);
-        tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_y);
-        tile_load_block(v, a.v, a.V, chunk.rows, v_head, program_z);
-        sync();
-        running_products(upto, after, step);
-        sync();
-        EACH_TILE(k, j, d, x, x *= after[j]);
-        MAP(S, d, j, x, x *= upto[ROWS - 1]);
-        sync();
-        mma_tn(S, k, v);
-        sync();
-    }
+    CARRY(S, a.state, 0, 1, a.final ? a.chunks : a.chunks - 1, AFTER, 1.0f, k, a.k, k_head, v, a.v, v_head);
     if (a.final) accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
 }
 
 /* The gradient of the state after each chunk, and of the initial one. Programs as above. */
 KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);
-    TILE(dO, ROWS, WIDTH_V);
-    VECTOR(step, ROWS);
-    VECTOR(upto, ROWS);
-    VECTOR(after, ROWS);
+    TILE(q, 2 * ROWS, WIDTH_K);
+    TILE(dO, 2 * ROWS, WIDTH_V);
+    MATRIX(decays, 2 * DECAYS, ROWS);
     ACCUMULATOR(dS, WIDTH_K, WIDTH_V);
     const int64_t sequence = program_x / a.heads, head = program_x % a.heads, q_head = head * a.q_heads / a.heads;
     const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
     const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
     accumulator_zero(dS);
     if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
-    for (int64_t index = a.chunks - 1; index >= 0; index--) {
-        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
-        float *dstate = a.dstate + state_at(&a, sequence, index, head, program_y, program_z);
-        accumulator_store_f32(dS, dstate, a.V, cols_k, cols_v);
-        if (index == 0 && !a.dinitial) break;
-        load_steps(step, &a, chunk, head);
-        tile_load_block(q, a.q, a.K, chunk.rows, q_head, program_y);
-        tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_z);
-        sync();
-        running_products(upto, after, step);
-        sync();
-        EACH_TILE(q, i, d, x, x *= a.scale * upto[i]);
-        MAP(dS, d, j, x, x *= upto[ROWS - 1]);
-        sync();
-        mma_tn(dS, q, dO);
-        sync();
-    }
+    CARRY(dS, a.dstate, a.chunks - 1, -1, a.dinitial ? a.chunks : a.chunks - 1, UPTO, a.scale, q, a.q, q_head, dO,
+          a.do_, head);
     if (a.dinitial)
         accumulator_store_f32(dS, a.dinitial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
 }
@@ -147,36 +163,43 @@ KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     triangle_store(P, a.products + products_at(&a, sequence, program_x, q_head));
 }
 
+/* A, from P and the rows' e^g. */
+#define TILE_OF_A(A, P, step)                                                                                          \
+    COLUMN_WALK(decay_, j, ROWS, i, ROWS,                                                                              \
+                decay_ = j < i    ? decay_ * step[i]                                                                   \
+                         : j == i ? 1.0f                                                                               \
+                                  : 0.0f;                                                                              \
+                PUT(A, i, j, j <= i ? (P)[i * ROWS + j] * decay_ : 0.0f))
+
 /* o. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(S, WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(v, ROWS, WIDTH_V);
-    MATRIX(decay, ROWS, ROWS);
     VECTOR(step, ROWS);
+    VECTOR(upto, ROWS);
     HALVES(o, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, q_head = head * a.q_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     const float *P = a.products + products_at(&a, sequence, program_y, q_head);
+    const float *decays = decays_of(&a, sequence, program_y, head);
     load_steps(step, &a, chunk, head);
+    EACH (i, ROWS) upto[i] = decays[UPTO * ROWS + i];
     tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
     halves_zero(o);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
-        const float *state = a.state + state_at(&a, sequence, program_y, head, block, program_x);
+        const element *state = (const element *)a.state + state_at(&a, sequence, program_y, head, block, program_x);
         tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
-        tile_load_f32(S, state, a.V, cols, cols_v);
+        tile_load(S, state, a.V, cols, cols_v);
         sync();
+        if (block == 0) TILE_OF_A(A, P, step);
         halves_mma_nn(o, q, S);
         sync();
     }
-    decays_between(decay, step);
-    sync();
-    HALVES_MAP(o, i, j, x, x *= a.scale * step[0] * ENTRY(decay, i, 0));
-    EACH_TILE(A, i, j, x, x = P[i * ROWS + j] * ENTRY(decay, i, j));
-    sync();
+    HALVES_MAP(o, i, j, x, x *= a.scale * upto[i]);
     halves_mma_lower(o, A, v);
     halves_store_block(o, a.o, a.V, chunk, head, program_x);
 }
@@ -187,8 +210,8 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     TILE(dS, WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(dO, ROWS, WIDTH_V);
-    MATRIX(decay, ROWS, ROWS);
     VECTOR(step, ROWS);
+    VECTOR(after, ROWS);
     HALVES(dv, WIDTH_V);
     const int64_t sequence = program_z / a.v_heads, v_head = program_z % a.v_heads, group = a.heads / a.v_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
@@ -196,24 +219,25 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     halves_zero(dv);
     for (int64_t head = v_head * group; head < (v_head + 1) * group; head++) {
         const float *P = a.products + products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
+        const float *decays = decays_of(&a, sequence, program_y, head);
         load_steps(step, &a, chunk, head);
-        sync();
-        decays_between(decay, step);
+        EACH (i, ROWS) after[i] = decays[AFTER * ROWS + i];
+        tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
         for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH_K;
-            const float *dstate = a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
+            const element *dstate =
+                (const element *)a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
             tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, block);
-            tile_load_f32(dS, dstate, a.V, cols, cols_v);
+            tile_load(dS, dstate, a.V, cols, cols_v);
             sync();
-            EACH_TILE(k, j, d, x, x *= ENTRY(decay, ROWS - 1, j));
+            if (block == 0) TILE_OF_A(A, P, step);
+            EACH_TILE(k, j, d, x, x *= after[j]);
             sync();
             halves_mma_nn(dv, k, dS);
             sync();
         }
-        EACH_TILE(A, i, j, x, x = P[i * ROWS + j] * ENTRY(decay, i, j));
-        tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
-        sync();
         halves_mma_lower_tn(dv, A, dO);
+        sync();
     }
     halves_store_block(dv, a.dv, a.V, chunk, v_head, program_x);
 }
@@ -275,9 +299,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     TILE(dP, ROWS, ROWS);
     TILE(values, ROWS, WIDTH_V);   /* v, or the gradient of o */
     TILE(state, WIDTH_K, WIDTH_V); /* S, or the gradient of S_next */
-    VECTOR(step, ROWS);
-    VECTOR(upto, ROWS);
-    VECTOR(after, ROWS);
+    MATRIX(decay, DECAYS, ROWS);
     VECTOR(part, ROWS);
     ACCUMULATOR(whole, ROWS, WIDTH_K);
     ACCUMULATOR(dq, ROWS, WIDTH_K);
@@ -295,22 +317,28 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
         for (int64_t head = q_head * group; head < (q_head + 1) * group; head++) {
             const int64_t at = state_at(&a, sequence, program_y, head, program_x, 0);
             const int64_t part_at = parts_at(&a, sequence, program_y, head, program_x);
-            load_steps(step, &a, chunk, head);
-            sync();
-            running_products(upto, after, step);
-            VALUES_TIMES_STATE(whole, tile_load_block, values, a.do_, a.V, chunk.rows, head, state, a.state + at, cols);
-            MAP(whole, i, d, x, x *= a.scale * upto[i]; PEER(dq, i, d) += x; x *= AT(q, i, d));
+            const element *S = (const element *)a.state + at, *dS = (const element *)a.dstate + at;
+            matrix_load(decay, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
+            VALUES_TIMES_STATE_OF(whole, tile_load_block, values, a.do_, a.V, chunk.rows, head, tile_load, state, S,
+                                  cols);
+            MAP(whole, i, d, x, x *= a.scale * ENTRY(decay, UPTO, i); PEER(dq, i, d) += x; x *= AT(q, i, d));
             if (a.dg) {
                 float through = 0; /* counts for every row, as a read by the last one does */
-                SUM(through, e, cols * a.V, a.state[at + e] * a.dstate[at + e]);
+                SUM_VECTOR(e, cols * a.V, through) {
+                    READ(x, S + e);
+                    READ(y, dS + e);
+                    EACH_LANE(lane) through += x[lane] * y[lane];
+                }
+                PROGRAM_SUM(through);
                 row_sum(part, whole);
                 sync();
-                EACH (i, ROWS) a.reads[part_at + i] = part[i] + (i == ROWS - 1 ? upto[ROWS - 1] * through : 0.0f);
+                EACH (i, ROWS)
+                    a.reads[part_at + i] = part[i] + (i == ROWS - 1 ? ENTRY(decay, UPTO, ROWS - 1) * through : 0.0f);
             }
             const int64_t v_head = head * a.v_heads / a.heads;
-            VALUES_TIMES_STATE(whole, tile_load_block, values, a.v, a.V, chunk.rows, v_head, state, a.dstate + at,
-                               cols);
-            MAP(whole, j, d, x, x *= after[j]; PEER(dk, j, d) += x; x *= AT(k, j, d));
+            VALUES_TIMES_STATE_OF(whole, tile_load_block, values, a.v, a.V, chunk.rows, v_head, tile_load, state, dS,
+                                  cols);
+            MAP(whole, j, d, x, x *= ENTRY(decay, AFTER, j); PEER(dk, j, d) += x; x *= AT(k, j, d));
             if (a.dg) {
                 row_sum(part, whole);
                 sync();
