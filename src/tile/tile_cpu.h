@@ -122,7 +122,7 @@ enum { VECTOR = 1 };
 /* Tiles. Rows and columns are constants, multiples of 16; declarations stand at the top of the kernel, not in loops.
  * - TILE(name, rows, cols): operands of products, shared by the program's threads; fp32 here, elements on a GPU.
  * - TILE_VIEW(name, tile, i, j, rows, cols): a block of a tile, from row i and column j on; i and j may be variables.
- * - MATRIX(name, rows, cols): shared, fp32. MATRIX_VIEW is a block of one.
+ * - MATRIX(name, rows, cols): shared, fp32; any number of rows. MATRIX_VIEW is a block of one.
  * - VECTOR(name, size): shared, fp32; name[i] is an entry.
  * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
  * Only kernels declare tiles, matrices and vectors, and hand them to functions.

@@ -6,9 +6,10 @@
  * four warps form a grid over the blocks, with one row of warps per row of blocks, up to four; a warp has an even
  * number of neighbouring blocks of a row. */
 enum { TILE_PAD = 8 }; /* elements: rows start in different banks */
-#define WARPS_DOWN(rows)             ((rows) < 64 ? (rows) / 16 : 4)
-#define WARPS_ACROSS(rows)           (4 / WARPS_DOWN(rows))
-#define BLOCKS_DOWN(rows)            (((rows) / 16 + WARPS_DOWN(rows) - 1) / WARPS_DOWN(rows))
+#define WARPS_DOWN(rows)   ((rows) < 64 ? (rows) / 16 : 4)
+#define WARPS_ACROSS(rows) (4 / WARPS_DOWN(rows))
+#define BLOCKS_DOWN(rows)  (((rows) / 16 + WARPS_DOWN(rows) - 1) / WARPS_DOWN(rows))
+enum { MOST_BLOCKS_DOWN = 4 };
 #define BLOCKS_ACROSS(rows, cols)    (((cols) / 16 + WARPS_ACROSS(rows) - 1) / WARPS_ACROSS(rows) * 2)
 #define ACCUMULATOR_SIZE(rows, cols) (4 * BLOCKS_DOWN(rows) * BLOCKS_ACROSS(rows, cols))
 #define TILE_SIZES(name, rows, cols, stride)                                                                           \
@@ -30,7 +31,11 @@ enum { TILE_PAD = 8 }; /* elements: rows start in different banks */
     enum { name##_size = (size) };                                                                                     \
     float *const name = (float *)shared_memory(#name, sizeof(float), 1, size, size)
 #define ACCUMULATOR(name, rows, cols)                                                                                  \
-    enum { name##_rows = (rows), name##_cols = (cols), name##_size = ACCUMULATOR_SIZE(rows, cols) };                   \
+    enum {                                                                                                             \
+        name##_rows = (rows),                                                                                          \
+        name##_cols = (cols),                                                                                          \
+        name##_size = ACCUMULATOR_SIZE(rows, cols) / (BLOCKS_DOWN(rows) <= MOST_BLOCKS_DOWN)                           \
+    };                                                                                                                 \
     float name[ACCUMULATOR_SIZE(rows, cols)]
 
 #define AT(tile, i, j)         to_float(tile[(i)*tile##_stride + (j)])
@@ -258,7 +263,7 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
     mma(accumulator, accumulator##_rows, accumulator##_cols, a##_rows, a, a##_stride, true, b, b##_stride, false)
 
 /* d += A B of `depth` columns of A. A is stored by rows, or by columns if a_transposed; B likewise. Tiles and views lie
- * at multiples of 16 bytes, rows too. */
+ * at multiples of 16 bytes, rows too. A piece of B is read once for all of a warp's blocks of rows. */
 #if defined(TILE_ELEMENT_F32)
 DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
                 const element *b, int b_stride, bool b_transposed) {
@@ -277,27 +282,29 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
     const int lane = thread_index() % 32, row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
     const int down = thread_index() / 32 % WARPS_DOWN(rows), across = thread_index() / 32 / WARPS_DOWN(rows);
     if (across >= WARPS_ACROSS(rows)) return;
-    TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
-        const int i = (m * WARPS_DOWN(rows) + down) * 16;
-        if (i >= rows) break;
-        TILE_UNROLL_BY_2 for (int k = 0; k < depth; k += 16) {
-            uint32_t left[4];
+    TILE_UNROLL_BY_2 for (int k = 0; k < depth; k += 16) {
+        uint32_t left[MOST_BLOCKS_DOWN][4];
+        TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+            const int i = (m * WARPS_DOWN(rows) + down) * 16;
+            if (i >= rows) break;
             if (a_transposed)
-                matrix_read_transposed(left, a + (k + high * 8 + row) * a_stride + i + low);
+                matrix_read_transposed(left[m], a + (k + high * 8 + row) * a_stride + i + low);
             else
-                matrix_read(left, a + (i + low + row) * a_stride + k + high * 8);
-            TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols); n += 2) {
-                const int j = (across * BLOCKS_ACROSS(rows, cols) + n) * 8;
-                if (j >= cols) break;
-                const int mine = j + high * 8;
-                uint32_t right[4];
-                if (b_transposed)
-                    matrix_read(right, b + (mine + row) * b_stride + k + low);
-                else
-                    matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
+                matrix_read(left[m], a + (i + low + row) * a_stride + k + high * 8);
+        }
+        TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols); n += 2) {
+            const int j = (across * BLOCKS_ACROSS(rows, cols) + n) * 8, mine = j + high * 8;
+            if (j >= cols) break;
+            uint32_t right[4];
+            if (b_transposed)
+                matrix_read(right, b + (mine + row) * b_stride + k + low);
+            else
+                matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
+            TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+                if ((m * WARPS_DOWN(rows) + down) * 16 >= rows) break;
                 float *sum = d + (m * BLOCKS_ACROSS(rows, cols) + n) * 4;
-                warp_mma(sum, left, right);
-                warp_mma(sum + 4, left, right + 2);
+                warp_mma(sum, left[m], right);
+                warp_mma(sum + 4, left[m], right + 2);
             }
         }
     }
@@ -335,22 +342,24 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
 DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
                                bool b_transposed) {
     const int lane = thread_index() % 32, row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
-    TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
-        if ((m * WARPS_DOWN(rows) + thread_index() / 32) * 16 >= rows) break;
-        TILE_UNROLL for (int k = 0; k < depth; k += 16) {
+    TILE_UNROLL for (int k = 0; k < depth; k += 16) {
+        uint32_t left[MOST_BLOCKS_DOWN][4];
+        TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
             const float *const at = p + (m * (depth / 8) + k / 8) * 4;
-            const uint32_t left[4] = {round_pair(at[0], at[1]), round_pair(at[2], at[3]), round_pair(at[4], at[5]),
-                                      round_pair(at[6], at[7])};
-            TILE_UNROLL for (int j = 0; j < cols; j += 16) {
-                const int mine = j + high * 8;
-                uint32_t right[4];
-                if (b_transposed)
-                    matrix_read(right, b + (mine + row) * b_stride + k + low);
-                else
-                    matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
+            TILE_UNROLL for (int n = 0; n < 4; n++) left[m][n] = round_pair(at[2 * n], at[2 * n + 1]);
+        }
+        TILE_UNROLL for (int j = 0; j < cols; j += 16) {
+            const int mine = j + high * 8;
+            uint32_t right[4];
+            if (b_transposed)
+                matrix_read(right, b + (mine + row) * b_stride + k + low);
+            else
+                matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
+            TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+                if ((m * WARPS_DOWN(rows) + thread_index() / 32) * 16 >= rows) break;
                 float *sum = d + (m * (cols / 8) + j / 8) * 4;
-                warp_mma(sum, left, right);
-                warp_mma(sum + 4, left, right + 2);
+                warp_mma(sum, left[m], right);
+                warp_mma(sum + 4, left[m], right + 2);
             }
         }
     }

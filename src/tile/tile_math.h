@@ -11,6 +11,9 @@ DEVICE float exp_f(float x) {
     const float power = power_of_two(high);
     return fmaf(power, low * 0.693147181f, power);
 }
+
+/* 2^x to 2 ulp, 0 below -126: one instruction. */
+DEVICE float exp2_f(float x) { return power_of_two(x); }
 #else
 /* e^x to 2 ulp; 0 below -87.3, saturates above 88.3. Splits x = n ln 2 + r and takes a polynomial in r. */
 DEVICE float exp_f(float x) {
@@ -31,6 +34,27 @@ DEVICE float exp_f(float x) {
     } power;
     power.bits = (uint32_t)((int32_t)n + 127) << 23;
     return x < -87.33f ? 0.0f : p * power.value;
+}
+
+/* 2^x to 2 ulp; 0 below -126, saturates above 127.49. */
+DEVICE float exp2_f(float x) {
+    const float clamped = x < -126.0f ? -126.0f : (x > 127.49f ? 127.49f : x);
+    const float shift = 12582912.0f;
+    const float n = clamped + shift - shift;
+    const float r = clamped - n;
+    float p = 1.535336188e-4f;
+    p = p * r + 1.339887440e-3f;
+    p = p * r + 9.618437358e-3f;
+    p = p * r + 5.550332471e-2f;
+    p = p * r + 2.402264791e-1f;
+    p = p * r + 6.931472029e-1f;
+    p = p * r + 1.0f;
+    union {
+        uint32_t bits;
+        float value;
+    } power;
+    power.bits = (uint32_t)((int32_t)n + 127) << 23;
+    return x < -126.0f ? 0.0f : p * power.value;
 }
 #endif
 

@@ -318,6 +318,15 @@ static void test_stages(void **state) {
     }
 }
 
+static void test_matrix_view(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        word_run(WORD_matrix_view, variant, 0, 0);
+        for (int e = 0; e < 60; e++)
+            expect(WORD_matrix_view, variant, e, out_f32[e], f[2 * STRIDE + (e < 32 ? 16 + e : e - 12)], 0);
+    }
+}
+
 static void row_values_check(Word word, int variant, int rows, int cols) {
     word_run(word, variant, 0, 0);
     for (int i = 0; i < rows; i++) {
@@ -414,6 +423,7 @@ int main(void) {
                                        cmocka_unit_test(test_warps),
                                        cmocka_unit_test(test_vectors),
                                        cmocka_unit_test(test_stages),
+                                       cmocka_unit_test(test_matrix_view),
                                        cmocka_unit_test(test_row_values),
                                        cmocka_unit_test(test_products),
                                        cmocka_unit_test(test_emulator_finds_mistakes),

@@ -44,6 +44,15 @@ static void exponential(void **state) {
     assert_true(isnan(exp_f(NAN)));
 }
 
+static void power_of_two(void **state) {
+    (void)state;
+    expect_accuracy("exp2", worst_error(exp2_f, exp2, -126, 127.49, 0), 2);
+    expect_accuracy("exp2 near 0", worst_error(exp2_f, exp2, -1, 1, 0), 2);
+    assert_true(exp2_f(-INFINITY) == 0 && exp2_f(-1e30f) == 0 && exp2_f(0) == 1);
+    assert_true(exp2_f(1000) > 2e38f && isfinite(exp2_f(INFINITY)));
+    assert_true(isnan(exp2_f(NAN)));
+}
+
 static void logarithm(void **state) {
     (void)state;
     expect_accuracy("log1p", worst_error(log1p_f, log1p, 0, 1, 0), 3);
@@ -66,7 +75,7 @@ static void gates(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(exponential), cmocka_unit_test(logarithm),
-                                       cmocka_unit_test(gates)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(exponential), cmocka_unit_test(power_of_two),
+                                       cmocka_unit_test(logarithm), cmocka_unit_test(gates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,7 @@ typedef struct WordsArguments {
     WORDS(vectors)                                                                                                     \
     WORDS(warp_vectors)                                                                                                \
     WORDS(stages)                                                                                                      \
+    WORDS(matrix_view)                                                                                                 \
     WORDS(row_values_64x32)                                                                                            \
     WORDS(row_values_80x16)                                                                                            \
     WORDS(row_values_128x64)                                                                                           \

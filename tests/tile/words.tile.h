@@ -207,6 +207,17 @@ KERNEL(words_stages, WordsArguments) {
     EACH (e, 256) a.out_f32[e] = sum[e];
 }
 
+/* Row 2 of f, columns 16 .. 47, loaded into a row of a matrix and read as a part of it. */
+KERNEL(words_matrix_view, WordsArguments) {
+    MATRIX(rows, 3, 64);
+    MATRIX_VIEW(row, rows, 2, 16, 1, 32);
+    matrix_load(row, a.f + 2 * a.stride + 16, a.stride, 1, 32);
+    sync();
+    MATRIX_VIEW(part, row, 0, 4, 1, 28);
+    EACH (j, 32) a.out_f32[j] = ENTRY(rows, 2, 16 + j);
+    EACH (j, 28) a.out_f32[32 + j] = ENTRY(part, 0, j);
+}
+
 /* f - (its row's maximum) + (its row's sum), and twice that sum. */
 #define WORDS_ROW_VALUES(name, rows, cols)                                                                             \
     KERNEL(name, WordsArguments) {                                                                                     \
