@@ -37,7 +37,11 @@ extern __shared__ __align__(128) unsigned char shared_bytes[];
         (void *)(shared_bytes + shared_used - bytes_);                                                                 \
     })
 
-DEVICE int thread_index() { return (int)threadIdx.x; }
+DEVICE int thread_index() {
+    const int thread = (int)threadIdx.x;
+    __builtin_assume(thread >= 0 && thread < THREADS);
+    return thread;
+}
 
 DEVICE float warp_shuffle(float x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
 DEVICE float warp_shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
