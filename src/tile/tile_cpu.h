@@ -181,6 +181,11 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
                        cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
     tile_store_float(accumulator, accumulator##_rows, accumulator##_cols, accumulator##_stride, to, stride, rows, cols)
+/* s += the sum of a b over the entries of two tiles of the same size, each thread its own; PROGRAM_SUM(s) adds them. */
+#define tile_dot(s, a, b)                                                                                              \
+    do {                                                                                                               \
+        for (int i_ = 0; i_ < a##_rows; i_++) SUM(s, j_, a##_cols, AT(a, i_, j_) * AT(b, i_, j_));                     \
+    } while (0)
 /* MAP, after which the tile holds the accumulator's entries: in one pass. Both are of the same size. */
 #define MAP_INTO(tile, accumulator, i, j, x, ...) MAP(accumulator, i, j, x, __VA_ARGS__; PUT(tile, i, j, x))
 /* tile = accumulator, of the same size. */

@@ -149,6 +149,14 @@ DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > hi
             sixteen_write(tile + i_ * tile##_stride + j_, sixteen_of_element(value_));                                 \
         }                                                                                                              \
     } while (0)
+#define tile_dot(s, a, b)                                                                                              \
+    EACH_PIECE(a, element, piece_) {                                                                                   \
+        const int i_ = PIECE_ROW(a, element, piece_), j_ = PIECE_COL(a, element, piece_);                              \
+        float x_[PIECE_ENTRIES(element)], y_[PIECE_ENTRIES(element)];                                                  \
+        element_of_sixteen(x_, sixteen_read(a + i_ * a##_stride + j_));                                                \
+        element_of_sixteen(y_, sixteen_read(b + i_ * b##_stride + j_));                                                \
+        TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(element); n_++) s += x_[n_] * y_[n_];                          \
+    }
 #define accumulator_load(accumulator, from, stride, rows, cols)                                                        \
     MAP(accumulator, i_, j_, x_, x_ = i_ < (rows) && j_ < (cols) ? (from)[i_ * (int64_t)(stride) + j_] : 0.0f)
 

@@ -171,6 +171,17 @@ static void test_tiles(void **state) {
     }
 }
 
+static void test_tile_dot(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        word_run(WORD_tile_dot, variant, 0, 0);
+        double sum = 0;
+        for (int i = 0; i < 32; i++)
+            for (int j = 0; j < 48; j++) sum += (double)a[i * STRIDE + j] * b[i * STRIDE + j];
+        for (int i = 0; i < 200; i++) expect(WORD_tile_dot, variant, i, out_f32[i], 1 + 2 * sum, 1e-6);
+    }
+}
+
 static void rows_check(Word word, int variant, int rows, int cols) {
     word_run(word, variant, 0, 0);
     for (int i = 0; i < rows; i++) {
@@ -424,6 +435,7 @@ int main(void) {
                                        cmocka_unit_test(test_vectors),
                                        cmocka_unit_test(test_stages),
                                        cmocka_unit_test(test_matrix_view),
+                                       cmocka_unit_test(test_tile_dot),
                                        cmocka_unit_test(test_row_values),
                                        cmocka_unit_test(test_products),
                                        cmocka_unit_test(test_emulator_finds_mistakes),

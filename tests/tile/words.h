@@ -33,6 +33,7 @@ typedef struct WordsArguments {
     WORDS(accumulator)                                                                                                 \
     WORDS(cast)                                                                                                        \
     WORDS(map_into)                                                                                                    \
+    WORDS(tile_dot)                                                                                                    \
     WORDS(each_tile)                                                                                                   \
     WORDS(view)                                                                                                        \
     WORDS(rows_64x64)                                                                                                  \

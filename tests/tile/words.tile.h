@@ -95,6 +95,20 @@ KERNEL(words_each_tile, WordsArguments) {
     DUMP(tile, a.out_f32);
 }
 
+/* 1 + 2 (the sum of a b over 32 x 48 entries) */
+KERNEL(words_tile_dot, WordsArguments) {
+    TILE(left, 32, 48);
+    TILE(right, 32, 48);
+    tile_load(left, (const element *)a.a, a.stride, 32, 48);
+    tile_load(right, (const element *)a.b, a.stride, 32, 48);
+    sync();
+    float sum = 0;
+    tile_dot(sum, left, right);
+    tile_dot(sum, left, right);
+    PROGRAM_SUM(sum);
+    EACH (i, 200) a.out_f32[i] = sum + 1;
+}
+
 /* The product of the lower right 16 x 16 blocks, A B^T. */
 KERNEL(words_view, WordsArguments) {
     TILE(left, 32, 64);
