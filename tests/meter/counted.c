@@ -1,0 +1,2 @@
+#include "meter/kernel.h"
+#include "meter/counted.tile.h"

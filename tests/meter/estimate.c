@@ -1,0 +1,59 @@
+#include "meter/estimate.h"
+
+#include <math.h>
+
+enum { MIN_SPLIT = 1024 }; /* of the sum over k */
+
+#define MMA_SECONDS_CYCLES 1.56 /* of a multiprocessor per mma.sync.m16n8k16 */
+#define INSTRUCTIONS       5.0  /* issued per request to memory or product, itself included */
+#define SCHEDULERS         4.0
+#define PRODUCT_SHARE      0.60
+#define MEMORY_SHARE       0.9 /* of the rate that reading and writing reaches */
+
+int estimate_programs_per_sm(int registers, double shared_bytes) {
+    const int by_threads = 2048 / 128, by_registers = 65536 / (128 * ((registers + 7) / 8 * 8));
+    const int by_shared = (int)(228 * 1024 / (shared_bytes + 1024));
+    const int least = by_registers < by_shared ? by_registers : by_shared;
+    return least < 1 ? 1 : least < by_threads ? least : by_threads;
+}
+
+double estimate_waves(const Meter *m, int programs_per_sm) {
+    return m->programs / ((double)MULTIPROCESSORS * programs_per_sm);
+}
+
+/* Cycles that a program keeps its multiprocessor from the others. */
+static double busy_cycles(const Meter *m) {
+    const double issue = m->instructions * INSTRUCTIONS / SCHEDULERS, mma = m->mma * MMA_SECONDS_CYCLES;
+    const double memory = m->wavefronts + m->moved_bytes / 64;
+    return fmax(issue, fmax(mma, memory));
+}
+
+double estimate_launch(const Meter *m, int programs_per_sm) {
+    const double waves = estimate_waves(m, programs_per_sm);
+    const double rounds = waves < 1 ? 1 : waves < 8 ? ceil(waves) : waves + 0.5; /* many waves blur */
+    const double alone = fmin(programs_per_sm, ceil(m->programs / MULTIPROCESSORS));
+    const double cycles = rounds * fmax(m->cycles, alone * busy_cycles(m));
+    const double l2 = m->programs * (m->read_bytes + m->written_bytes);
+    const double memory = fmax(fmin(l2, m->distinct_bytes) / (MEMORY_RATE * MEMORY_SHARE), l2 / L2_RATE);
+    return LAUNCH_SECONDS + hypot(cycles / CLOCK, memory);
+}
+
+/* The share of the multiprocessors that tiles of 128 x 256 keep busy in whole waves, at the best split of the sum. */
+static double occupancy_of_tiles(double tiles, int64_t k) {
+    double best = 0;
+    for (int split = 1; split == 1 || (split <= 16 && split * MIN_SPLIT <= k); split++) {
+        const double waves = tiles * split / MULTIPROCESSORS;
+        best = fmax(best, waves / ceil(waves));
+    }
+    return best;
+}
+
+double estimate_product(const Gemm *g) {
+    const double m = (double)g->m, n = (double)g->n, k = (double)g->k, flops = 2 * m * n * k;
+    const double share = occupancy_of_tiles(ceil(m / 128) * ceil(n / 256), g->k);
+    const double bytes =
+        (double)dtype_size(g->type) * (m * k + k * n) + (double)dtype_size(g->c_type) * m * n * (g->accumulate ? 2 : 1);
+    return LAUNCH_SECONDS + fmax(flops / (PRODUCT_SHARE * PRODUCT_RATE * share), bytes / (MEMORY_SHARE * MEMORY_RATE));
+}
+
+double estimate_transfer(double bytes) { return LAUNCH_SECONDS + bytes / (MEMORY_RATE * MEMORY_SHARE); }

@@ -1,0 +1,17 @@
+/* Latencies of an H100 in cycles, as measured by microbenchmarks in the literature, and what was fitted (docs/cuda.md).
+ */
+#ifndef TESTS_METER_LATENCY_H
+#define TESTS_METER_LATENCY_H
+
+#define MEMORY_LATENCY 500.0
+#define L2_LATENCY     270.0
+#define L2_BYTES       40e6
+#define SHARED_LATENCY 30.0
+#define MMA_LATENCY    33.0
+#define MMA_CYCLES     4.0 /* between products of a warp */
+#define SHUFFLE_CYCLES 25.0
+#define BARRIER_CYCLES 30.0
+#define STEP_CYCLES    6.0 /* of a thread per access to memory, with the arithmetic around it */
+enum { UNROLLED = 4 };     /* iterations of a loop whose loads are under way together */
+
+#endif

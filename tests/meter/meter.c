@@ -1,0 +1,690 @@
+#define _GNU_SOURCE
+#include "meter/meter.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/check.h"
+#include "meter/latency.h"
+
+enum {
+    THREADS = 128,
+    LANES = 32,
+    WARPS = THREADS / LANES,
+    SITES = 4096,         /* places in a kernel's code that access memory */
+    SECTOR = 32,          /* bytes */
+    L1_SECTORS = 512,     /* of a program: 16 KiB, each sector in one place */
+    ARGUMENT_BYTES = 512, /* at most */
+    SAMPLES = 6,
+};
+#define MEMORY_BYTES (INT64_C(1) << 40)
+
+typedef enum Kind { GLOBAL_READ, GLOBAL_WRITE, GLOBAL_COPY, SHARED_READ, SHARED_WRITE } Kind;
+
+/* An instruction of a warp: the same place in the code, for the n-th time since the warp's last barrier. */
+typedef struct Request {
+    uintptr_t address[LANES];
+    uint32_t lanes;
+    int bytes; /* of a lane */
+    Kind kind;
+    int next; /* of the same site, or -1 */
+} Request;
+
+typedef struct Place {
+    uint64_t epoch; /* of the warp when it was set */
+    int request;
+} Place;
+
+typedef struct Warp {
+    Request *request;
+    int requests, room;
+    uint64_t epoch; /* changes at each barrier */
+    Place first[SITES];
+} Warp;
+
+typedef struct Lane {
+    int64_t work, chain; /* since the last barrier of the program */
+    double clock;        /* cycles since the program's start */
+    double latency;      /* of the loads that nothing has waited for yet; 0: none */
+    const void *site;    /* the first of these loads */
+    int repeats;         /* of that site */
+    double copied;       /* when the last asynchronous copy will be there */
+    int barriers;        /* of the program, passed */
+    uint64_t exchanges;  /* barriers of the warp, passed */
+    uintptr_t vector;    /* the access of several bytes that an `emulator_aligned` announced */
+    int vector_bytes, vector_left;
+    const void *vector_site;
+    Place last[SITES]; /* the lane's last request of each site */
+} Lane;
+
+/* What a program touches, in sectors. */
+typedef struct Sectors {
+    uintptr_t *sector;
+    int64_t count, room;
+} Sectors;
+
+typedef struct Known {
+    EmulatorProgram *program;
+    Grid grid;
+    unsigned char value[ARGUMENT_BYTES];
+    Meter meter;
+    struct Known *next;
+} Known;
+
+static struct {
+    unsigned char *memory;
+    int64_t allocated;
+    Lane lane[THREADS];
+    Warp warp[WARPS];
+    struct {
+        const void *site;
+        int number;
+    } site[2 * SITES]; /* a hash table */
+    int sites;
+    uint64_t epoch;
+    uintptr_t shared, shared_end, scratch;
+    int64_t shared_blocks;
+    uintptr_t l1[L1_SECTORS], near[L1_SECTORS]; /* near: the same for single lanes, as soon as they read */
+    double global_latency;
+    uintptr_t *set; /* hash table of the sectors of the running program */
+    int64_t set_room;
+    Sectors touched[SAMPLES];
+    /* the launch */
+    EmulatorProgram *program;
+    const unsigned char *arguments;
+    int64_t argument_bytes;
+    Grid sample[SAMPLES];
+    int samples, running, started, ended;
+    int barriers;
+    uint64_t exchanges[WARPS];
+    Meter sum;
+    Known *known;
+} meter;
+
+void *meter_allocate(int64_t bytes) {
+    if (!meter.memory) {
+        void *memory = mmap(NULL, (size_t)MEMORY_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) return NULL;
+        meter.memory = memory;
+    }
+    const int64_t size = (bytes + 511) / 512 * 512 + 512;
+    if (meter.allocated + size > MEMORY_BYTES) return NULL;
+    meter.allocated += size;
+    return meter.memory + meter.allocated - size;
+}
+
+void meter_release_all(void) {
+    if (meter.memory) munmap(meter.memory, (size_t)MEMORY_BYTES);
+    meter.memory = NULL;
+    meter.allocated = 0;
+}
+
+static bool is_global(uintptr_t address) {
+    return address - (uintptr_t)meter.memory < (uintptr_t)meter.allocated && meter.memory;
+}
+static bool is_shared(uintptr_t address) {
+    return (address >= meter.shared && address < meter.shared_end) ||
+           (meter.scratch && address - meter.scratch < WARPS * sizeof(float));
+}
+
+/* --- what a program touches --- */
+
+static void set_clear(void) { memset(meter.set, 0, (size_t)meter.set_room * sizeof *meter.set); }
+
+static bool set_put(uintptr_t *set, int64_t room, uintptr_t sector) {
+    uint64_t at = (sector * UINT64_C(0x9e3779b97f4a7c15)) >> 20;
+    while (set[at % (uint64_t)room] && set[at % (uint64_t)room] != sector) at++;
+    if (set[at % (uint64_t)room]) return false;
+    set[at % (uint64_t)room] = sector;
+    return true;
+}
+
+static void set_grow(const Sectors *touched) {
+    meter.set_room = meter.set_room ? 4 * meter.set_room : 1 << 14;
+    free(meter.set);
+    meter.set = calloc((size_t)meter.set_room, sizeof *meter.set);
+    CHECK(meter.set, "out of memory");
+    for (int64_t i = 0; i < touched->count; i++) set_put(meter.set, meter.set_room, touched->sector[i]);
+}
+
+static void touch(uintptr_t sector) {
+    Sectors *touched = &meter.touched[meter.running];
+    if (2 * touched->count >= meter.set_room) set_grow(touched);
+    if (!set_put(meter.set, meter.set_room, sector)) return;
+    if (touched->count == touched->room) {
+        touched->room = touched->room ? 2 * touched->room : 1024;
+        touched->sector = realloc(touched->sector, (size_t)touched->room * sizeof *touched->sector);
+        CHECK(touched->sector, "out of memory");
+    }
+    touched->sector[touched->count++] = sector;
+}
+
+/* --- requests of warps --- */
+
+static int lanes_of(uint32_t mask) { return __builtin_popcount(mask); }
+
+/* The sectors of a request, each once. */
+static int sectors_of(const Request *r, uintptr_t *sector) {
+    int count = 0;
+    for (int lane = 0; lane < LANES; lane++) {
+        if (!(r->lanes >> lane & 1)) continue;
+        const uintptr_t last = (r->address[lane] + (uintptr_t)r->bytes - 1) / SECTOR;
+        for (uintptr_t s = r->address[lane] / SECTOR; s <= last; s++) {
+            int i = count - 1;
+            while (i >= 0 && sector[i] != s) i--;
+            if (i < 0) sector[count++] = s;
+        }
+    }
+    return count;
+}
+
+static void account_global(const Request *r) {
+    uintptr_t sector[2 * LANES];
+    const int sectors = sectors_of(r, sector);
+    int missed = 0;
+    for (int i = 0; i < sectors; i++) {
+        touch(sector[i]);
+        uintptr_t *place = &meter.l1[sector[i] % L1_SECTORS];
+        if (r->kind == GLOBAL_READ && *place == sector[i]) continue;
+        if (r->kind == GLOBAL_READ) *place = sector[i];
+        missed++;
+    }
+    if (r->kind == GLOBAL_WRITE)
+        meter.sum.written_bytes += missed * SECTOR;
+    else
+        meter.sum.read_bytes += missed * SECTOR;
+    meter.sum.moved_bytes += sectors * SECTOR;
+    if (r->bytes == 16 && sectors * SECTOR == lanes_of(r->lanes) * 16) meter.sum.vector_bytes += sectors * SECTOR;
+}
+
+/* Wavefronts of lanes [first, first + count): the most words that they want of one bank. */
+static int wavefronts_of(const Request *r, int first, int count) {
+    uintptr_t word[4 * LANES];
+    int banks[32] = {0}, words = 0, most = 0;
+    for (int lane = first; lane < first + count; lane++) {
+        if (!(r->lanes >> lane & 1)) continue;
+        for (uintptr_t w = r->address[lane] / 4; w <= (r->address[lane] + (uintptr_t)r->bytes - 1) / 4; w++) {
+            int i = words - 1;
+            while (i >= 0 && word[i] != w) i--;
+            if (i >= 0) continue;
+            word[words++] = w;
+            if (++banks[w % 32] > most) most = banks[w % 32];
+        }
+    }
+    return most;
+}
+
+/* 8 bytes by a lane go by halves of a warp, 16 bytes by quarters. */
+static void account_shared(const Request *r) {
+    const int count = r->bytes <= 4 ? LANES : r->bytes == 8 ? LANES / 2 : LANES / 4;
+    for (int first = 0; first < LANES; first += count) {
+        const int wavefronts = wavefronts_of(r, first, count);
+        meter.sum.wavefronts += wavefronts;
+        if (wavefronts > 1) meter.sum.extra_wavefronts += wavefronts - 1;
+    }
+}
+
+static void flush(Warp *warp) {
+    for (int i = 0; i < warp->requests; i++) {
+        const Request *r = &warp->request[i];
+        meter.sum.requests++;
+        if (r->kind < SHARED_READ)
+            account_global(r);
+        else
+            account_shared(r);
+    }
+    warp->requests = 0;
+    warp->epoch = ++meter.epoch;
+}
+
+static int site_number(const void *site) {
+    uint64_t at = ((uintptr_t)site * UINT64_C(0x9e3779b97f4a7c15)) >> 40;
+    while (meter.site[at % (2 * SITES)].site && meter.site[at % (2 * SITES)].site != site) at++;
+    if (!meter.site[at % (2 * SITES)].site) {
+        CHECK(meter.sites < SITES, "a kernel with more than %d accesses to memory", SITES);
+        meter.site[at % (2 * SITES)].site = site;
+        meter.site[at % (2 * SITES)].number = meter.sites++;
+    }
+    return meter.site[at % (2 * SITES)].number;
+}
+
+static int new_request(Warp *warp, Kind kind, int bytes) {
+    if (warp->requests == warp->room) {
+        warp->room = warp->room ? 2 * warp->room : 256;
+        warp->request = realloc(warp->request, (size_t)warp->room * sizeof *warp->request);
+        CHECK(warp->request, "out of memory");
+    }
+    Request *r = &warp->request[warp->requests];
+    r->lanes = 0;
+    r->kind = kind;
+    r->bytes = bytes;
+    r->next = -1;
+    return warp->requests++;
+}
+
+/* The lane's access joins the request of its warp that other lanes made at the same place as often. */
+static void join_request(const void *site, Kind kind, uintptr_t address, int bytes) {
+    const int number = site_number(site), in_warp = emulator_thread % LANES;
+    Lane *lane = &meter.lane[emulator_thread];
+    Warp *warp = &meter.warp[emulator_thread / LANES];
+    Place *last = &lane->last[number], *first = &warp->first[number];
+    int at = -1;
+    if (last->epoch == warp->epoch)
+        at = warp->request[last->request].next;
+    else if (first->epoch == warp->epoch)
+        at = first->request;
+    if (at < 0) {
+        at = new_request(warp, kind, bytes);
+        if (last->epoch == warp->epoch)
+            warp->request[last->request].next = at;
+        else
+            *first = (Place){warp->epoch, at};
+    }
+    *last = (Place){warp->epoch, at};
+    warp->request[at].address[in_warp] = address;
+    warp->request[at].lanes |= UINT32_C(1) << in_warp;
+}
+
+/* --- time of a lane --- */
+
+/* Waits for the loads that are under way. */
+static void wait_for_loads(Lane *lane) {
+    if (lane->latency == 0) return;
+    lane->clock += lane->latency;
+    lane->latency = 0;
+    lane->chain++;
+}
+
+/* Loads are under way together until something needs them: a store, a barrier, a product. Loops are unrolled. */
+static void start_load(Lane *lane, const void *site, double latency) {
+    if (lane->latency > 0 && lane->site == site && ++lane->repeats == UNROLLED) wait_for_loads(lane);
+    if (lane->latency == 0) {
+        lane->site = site;
+        lane->repeats = 0;
+    }
+    if (latency > lane->latency) lane->latency = latency;
+    lane->clock += STEP_CYCLES;
+}
+
+static void start_store(Lane *lane) {
+    wait_for_loads(lane);
+    lane->clock += STEP_CYCLES;
+}
+
+static double latency_of(uintptr_t address, bool global) {
+    uintptr_t *near = &meter.near[address / SECTOR % L1_SECTORS];
+    if (!global || *near == address / SECTOR) return SHARED_LATENCY;
+    *near = address / SECTOR;
+    return meter.global_latency;
+}
+
+static void access_memory(const void *site, bool write, uintptr_t address, int bytes) {
+    Lane *lane = &meter.lane[emulator_thread];
+    const bool global = is_global(address);
+    if (!global && !is_shared(address)) return;
+    join_request(site,
+                 global  ? (write ? GLOBAL_WRITE : GLOBAL_READ)
+                 : write ? SHARED_WRITE
+                         : SHARED_READ,
+                 address, bytes);
+    lane->work++;
+    if (write)
+        start_store(lane);
+    else
+        start_load(lane, site, latency_of(address, global));
+}
+
+/* --- what the compiler calls --- */
+
+static void observe(const void *site, bool write, void *at, int64_t bytes) {
+    const uintptr_t address = (uintptr_t)at;
+    Lane *lane = &meter.lane[emulator_thread];
+    if (lane->vector_left > 0 && address - lane->vector < (uintptr_t)lane->vector_bytes) {
+        if (lane->vector_left == lane->vector_bytes)
+            access_memory(lane->vector_site, write, lane->vector, lane->vector_bytes);
+        lane->vector_left -= (int)bytes;
+        return;
+    }
+    for (int64_t done = 0; done < bytes; done += 16)
+        access_memory(site, write, address + (uintptr_t)done, bytes - done < 16 ? (int)(bytes - done) : 16);
+}
+
+#define OBSERVERS(bytes)                                                                                               \
+    void __tsan_read##bytes(void *at);                                                                                 \
+    void __tsan_write##bytes(void *at);                                                                                \
+    void __tsan_unaligned_read##bytes(void *at);                                                                       \
+    void __tsan_unaligned_write##bytes(void *at);                                                                      \
+    void __tsan_read##bytes(void *at) { observe(__builtin_return_address(0), false, at, bytes); }                      \
+    void __tsan_write##bytes(void *at) { observe(__builtin_return_address(0), true, at, bytes); }                      \
+    void __tsan_unaligned_read##bytes(void *at) { observe(__builtin_return_address(0), false, at, bytes); }            \
+    void __tsan_unaligned_write##bytes(void *at) { observe(__builtin_return_address(0), true, at, bytes); }
+OBSERVERS(1)
+OBSERVERS(2)
+OBSERVERS(4)
+OBSERVERS(8)
+OBSERVERS(16)
+void __tsan_read_range(void *at, unsigned long bytes);
+void __tsan_write_range(void *at, unsigned long bytes);
+void __tsan_func_entry(void *caller);
+void __tsan_func_exit(void);
+void __tsan_init(void);
+void __tsan_read_range(void *at, unsigned long bytes) {
+    observe(__builtin_return_address(0), false, at, (int64_t)bytes);
+}
+void __tsan_write_range(void *at, unsigned long bytes) {
+    observe(__builtin_return_address(0), true, at, (int64_t)bytes);
+}
+void __tsan_func_entry(void *caller) { (void)caller; }
+void __tsan_func_exit(void) {}
+void __tsan_init(void) {}
+
+/* --- the emulator's instructions --- */
+
+#define WRAPPED(result, name, ...)                                                                                     \
+    result __real_##name(__VA_ARGS__);                                                                                 \
+    result __wrap_##name(__VA_ARGS__);                                                                                 \
+    result __wrap_##name(__VA_ARGS__)
+
+WRAPPED(void *, emulator_shared_memory, const char *name, int64_t entry_size, int rows, int cols, int stride) {
+    void *block = __real_emulator_shared_memory(name, entry_size, rows, cols, stride);
+    const uintptr_t start = (uintptr_t)block, end = start + (uintptr_t)(rows * stride * entry_size);
+    if (!meter.shared) meter.shared = start;
+    if (end <= meter.shared_end) return block;
+    meter.shared_end = end;
+    meter.shared_blocks += (rows * stride * entry_size + 15) / 16 * 16;
+    return block;
+}
+
+WRAPPED(float *, emulator_scratch, void) {
+    float *scratch = __real_emulator_scratch();
+    meter.scratch = (uintptr_t)scratch;
+    return scratch;
+}
+
+WRAPPED(const void *, emulator_aligned, const void *address, int bytes) {
+    Lane *lane = &meter.lane[emulator_thread];
+    lane->vector = (uintptr_t)address;
+    lane->vector_bytes = lane->vector_left = bytes;
+    lane->vector_site = __builtin_return_address(0);
+    return __real_emulator_aligned(address, bytes);
+}
+
+WRAPPED(void, emulator_copy_start, void *to, const void *from, int bytes) {
+    Lane *lane = &meter.lane[emulator_thread];
+    const char *site = __builtin_return_address(0);
+    if (bytes > 0) join_request(site, GLOBAL_COPY, (uintptr_t)from, 16);
+    join_request(site + 1, SHARED_WRITE, (uintptr_t)to, 16);
+    lane->work++;
+    lane->clock += STEP_CYCLES;
+    lane->copied = lane->clock + meter.global_latency;
+    __real_emulator_copy_start(to, from, bytes);
+}
+
+static void wait_for_copies(Lane *lane) {
+    wait_for_loads(lane);
+    if (lane->copied <= lane->clock) return;
+    lane->clock = lane->copied;
+    lane->copied = 0;
+    lane->chain++;
+}
+
+WRAPPED(void, emulator_copy_wait, void) {
+    wait_for_copies(&meter.lane[emulator_thread]);
+    __real_emulator_copy_wait();
+}
+
+/* The lane is back from a barrier of its warp, which all lanes have reached. */
+static void exchanged(double cycles) {
+    const int warp = emulator_thread / LANES;
+    Lane *lane = &meter.lane[warp * LANES];
+    if (++meter.lane[emulator_thread].exchanges <= meter.exchanges[warp]) return;
+    meter.exchanges[warp]++;
+    flush(&meter.warp[warp]);
+    meter.sum.instructions++;
+    double clock = 0;
+    for (int i = 0; i < LANES; i++) clock = lane[i].clock > clock ? lane[i].clock : clock;
+    for (int i = 0; i < LANES; i++) lane[i].clock = clock + cycles;
+}
+
+WRAPPED(float, emulator_shuffle_xor, float x, int mask) {
+    wait_for_loads(&meter.lane[emulator_thread]);
+    const float y = __real_emulator_shuffle_xor(x, mask);
+    exchanged(SHUFFLE_CYCLES);
+    return y;
+}
+
+WRAPPED(void, emulator_matrix_read, uint32_t *x, const void *row, int transposed) {
+    const void *site = __builtin_return_address(0);
+    Lane *lane = &meter.lane[emulator_thread];
+    join_request(site, SHARED_READ, (uintptr_t)row, 16);
+    lane->work++;
+    start_load(lane, site, SHARED_LATENCY + MMA_LATENCY);
+    __real_emulator_matrix_read(x, row, transposed);
+    exchanged(0);
+}
+
+WRAPPED(void, emulator_mma, float *d, const uint32_t *a, const uint32_t *b) {
+    meter.lane[emulator_thread].work++;
+    if (emulator_thread % LANES == 0) meter.sum.mma++;
+    __real_emulator_mma(d, a, b);
+    exchanged(MMA_CYCLES);
+}
+
+/* All threads have reached the program's barrier or its end. */
+static void interval_ends(double cycles) {
+    int64_t busiest = 0, chain = 0;
+    double clock = 0;
+    for (int i = 0; i < THREADS; i++) {
+        Lane *lane = &meter.lane[i];
+        meter.sum.work += (double)lane->work;
+        busiest = lane->work > busiest ? lane->work : busiest;
+        chain = lane->chain > chain ? lane->chain : chain;
+        clock = lane->clock > clock ? lane->clock : clock;
+        lane->work = lane->chain = 0;
+    }
+    for (int i = 0; i < THREADS; i++) meter.lane[i].clock = clock + cycles;
+    for (int w = 0; w < WARPS; w++) flush(&meter.warp[w]);
+    meter.sum.busiest += (double)(THREADS * busiest);
+    meter.sum.chain += (double)chain;
+}
+
+WRAPPED(void, emulator_sync, const char *file, int line) {
+    Lane *lane = &meter.lane[emulator_thread];
+    wait_for_copies(lane);
+    __real_emulator_sync(file, line);
+    if (++lane->barriers <= meter.barriers) return;
+    meter.barriers++;
+    meter.sum.barriers++;
+    meter.sum.chain++;
+    meter.sum.instructions += WARPS;
+    interval_ends(BARRIER_CYCLES);
+}
+
+/* --- a launch --- */
+
+static void program_begins(int sample) {
+    meter.running = sample;
+    meter.barriers = 0;
+    memset(meter.l1, 0, sizeof meter.l1);
+    memset(meter.near, 0, sizeof meter.near);
+    meter.shared = meter.shared_end = meter.scratch = 0;
+    meter.shared_blocks = 0;
+    meter.touched[sample].count = 0;
+    if (meter.set) set_clear();
+    for (int w = 0; w < WARPS; w++) {
+        meter.exchanges[w] = 0;
+        meter.warp[w].epoch = ++meter.epoch;
+    }
+    for (int i = 0; i < THREADS; i++) {
+        Lane *lane = &meter.lane[i];
+        lane->work = lane->chain = lane->barriers = lane->vector_left = 0;
+        lane->clock = lane->latency = lane->copied = 0;
+        lane->exchanges = 0;
+    }
+}
+
+static int compare_sectors(const void *a, const void *b) {
+    const uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void program_ends(void) {
+    Sectors *touched = &meter.touched[meter.running];
+    interval_ends(0);
+    meter.sum.cycles += meter.lane[0].clock;
+    meter.sum.shared_bytes += (double)meter.shared_blocks;
+    qsort(touched->sector, (size_t)touched->count, sizeof touched->sector[0], compare_sectors);
+}
+
+/* Stands for the program in the emulator, whose grid is the sample. */
+static void sampled(const void *arguments, int64_t x, int64_t y, int64_t z) {
+    (void)y, (void)z;
+    if (meter.started++ == 0) program_begins((int)x);
+    const Grid at = meter.sample[x];
+    meter.program(arguments, at.x, at.y, at.z);
+    wait_for_copies(&meter.lane[emulator_thread]);
+    if (++meter.ended < THREADS) return;
+    meter.started = meter.ended = 0;
+    program_ends();
+}
+
+static void add_sample(int64_t x, int64_t y, int64_t z) {
+    for (int i = 0; i < meter.samples; i++)
+        if (meter.sample[i].x == x && meter.sample[i].y == y && meter.sample[i].z == z) return;
+    meter.sample[meter.samples++] = (Grid){x, y, z};
+}
+
+/* The program in the middle, its neighbours, the first and the last. */
+static void choose_sample(Grid grid) {
+    const Grid m = {(grid.x - 1) / 2, (grid.y - 1) / 2, (grid.z - 1) / 2};
+    meter.samples = 0;
+    add_sample(m.x, m.y, m.z);
+    if (grid.x > 1) add_sample(m.x + 1, m.y, m.z);
+    if (grid.y > 1) add_sample(m.x, m.y + 1, m.z);
+    if (grid.z > 1) add_sample(m.x, m.y, m.z + 1);
+    add_sample(0, 0, 0);
+    add_sample(grid.x - 1, grid.y - 1, grid.z - 1);
+}
+
+/* The first addresses of the arrays among the arguments, in order. */
+static int arrays_of(uintptr_t *start) {
+    int count = 0;
+    for (int64_t at = 0; at + 8 <= meter.argument_bytes; at += 8) {
+        uintptr_t value;
+        memcpy(&value, meter.arguments + at, sizeof value);
+        if (!is_global(value)) continue;
+        int i = 0;
+        while (i < count && start[i] != value / SECTOR) i++;
+        if (i == count) start[count++] = value / SECTOR;
+    }
+    qsort(start, (size_t)count, sizeof *start, compare_sectors);
+    return count;
+}
+
+/* Counts the sectors of a sample in [from, to), and those that `other` has too. */
+static void compare_touched(const Sectors *a, const Sectors *b, uintptr_t from, uintptr_t to, double *count,
+                            double *common) {
+    int64_t j = 0;
+    *count = *common = 0;
+    for (int64_t i = 0; i < a->count; i++) {
+        if (a->sector[i] < from || a->sector[i] >= to) continue;
+        (*count)++;
+        while (j < b->count && b->sector[j] < a->sector[i]) j++;
+        *common += j < b->count && b->sector[j] == a->sector[i];
+    }
+}
+
+/* What the programs share of an array they share with their neighbours: along an axis of n programs they touch
+ * 1 + (1 - shared) (n - 1) times what one does. */
+static double distinct_bytes(Grid grid) {
+    uintptr_t start[ARGUMENT_BYTES / 8 + 1];
+    const int arrays = arrays_of(start);
+    const int64_t extent[3] = {grid.x, grid.y, grid.z};
+    double bytes = 0;
+    start[arrays] = UINTPTR_MAX;
+    for (int n = 0; n < arrays; n++) {
+        double mean = 0, count, common, programs = 1;
+        for (int i = 0; i < meter.samples; i++) {
+            compare_touched(&meter.touched[i], &meter.touched[i], start[n], start[n + 1], &count, &common);
+            mean += count / meter.samples;
+        }
+        for (int axis = 0, neighbour = 1; axis < 3; axis++) {
+            if (extent[axis] == 1) continue;
+            compare_touched(&meter.touched[neighbour++], &meter.touched[0], start[n], start[n + 1], &count, &common);
+            programs *= count > 0 ? 1 + (1 - common / count) * (double)(extent[axis] - 1) : (double)extent[axis];
+        }
+        bytes += mean * programs * SECTOR;
+    }
+    return bytes;
+}
+
+static void scale(Meter *m, double factor) {
+    double *const values[] = {&m->work,       &m->busiest,          &m->barriers,    &m->chain,
+                              &m->cycles,     &m->instructions,     &m->requests,    &m->mma,
+                              &m->read_bytes, &m->written_bytes,    &m->moved_bytes, &m->vector_bytes,
+                              &m->wavefronts, &m->extra_wavefronts, &m->shared_bytes};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) *values[i] *= factor;
+}
+
+/* The arguments; of addresses only how they are aligned. */
+static void values_of(const void *arguments, int64_t bytes, unsigned char *value) {
+    memset(value, 0, ARGUMENT_BYTES);
+    memcpy(value, arguments, (size_t)bytes);
+    for (int64_t at = 0; at + 8 <= bytes; at += 8) {
+        uintptr_t address;
+        memcpy(&address, value + at, sizeof address);
+        if (!is_global(address)) continue;
+        address = (uintptr_t)meter.memory + address % 128;
+        memcpy(value + at, &address, sizeof address);
+    }
+}
+
+static Known *find(EmulatorProgram *program, Grid grid, const unsigned char *value) {
+    for (Known *k = meter.known; k; k = k->next)
+        if (k->program == program && memcmp(&k->grid, &grid, sizeof grid) == 0 &&
+            memcmp(k->value, value, ARGUMENT_BYTES) == 0)
+            return k;
+    return NULL;
+}
+
+static Meter run_sample(const char *name, Grid grid, const void *arguments, double latency) {
+    memset(meter.site, 0, sizeof meter.site);
+    meter.sites = 0;
+    meter.sum = (Meter){0};
+    meter.global_latency = latency;
+    emulator_run(name, sampled, meter.samples, 1, 1, arguments);
+    Meter mean = meter.sum;
+    scale(&mean, 1.0 / meter.samples);
+    mean.instructions += mean.requests + mean.mma;
+    mean.programs = (double)grid.x * (double)grid.y * (double)grid.z;
+    mean.distinct_bytes = distinct_bytes(grid);
+    return mean;
+}
+
+/* What fits into the L2 cache is there already: the kernel before wrote it, or the first programs have read it. */
+static Meter count(const char *name, Grid grid, const void *arguments) {
+    choose_sample(grid);
+    const Meter meter = run_sample(name, grid, arguments, MEMORY_LATENCY);
+    return meter.distinct_bytes > L2_BYTES ? meter : run_sample(name, grid, arguments, L2_LATENCY);
+}
+
+const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments) {
+    unsigned char value[ARGUMENT_BYTES];
+    CHECK(kernel.argument_bytes <= ARGUMENT_BYTES, "%s has more than %d bytes of arguments", kernel.name,
+          ARGUMENT_BYTES);
+    values_of(arguments, kernel.argument_bytes, value);
+    Known *known = find(kernel.program, grid, value);
+    if (known) return &known->meter;
+    known = malloc(sizeof *known);
+    CHECK(known, "out of memory");
+    *known = (Known){.program = kernel.program, .grid = grid, .next = meter.known};
+    memcpy(known->value, value, sizeof value);
+    meter.arguments = arguments;
+    meter.argument_bytes = kernel.argument_bytes;
+    meter.program = kernel.program;
+    known->meter = count(kernel.name, grid, arguments);
+    meter.known = known;
+    return &known->meter;
+}
