@@ -17,6 +17,7 @@ enum {
     L1_SECTORS = 512,     /* of a program: 16 KiB, each sector in one place */
     ARGUMENT_BYTES = 512, /* at most */
     SAMPLES = 6,
+    STAGES = 16, /* of copies under way */
 };
 #define MEMORY_BYTES (INT64_C(1) << 40)
 
@@ -44,15 +45,17 @@ typedef struct Warp {
 } Warp;
 
 typedef struct Lane {
-    int64_t work, chain; /* since the last barrier of the program */
-    double clock;        /* cycles since the program's start */
-    double latency;      /* of the loads that nothing has waited for yet; 0: none */
-    const void *site;    /* the first of these loads */
-    int repeats;         /* of that site */
-    double copied;       /* when the last asynchronous copy will be there */
-    int barriers;        /* of the program, passed */
-    uint64_t exchanges;  /* barriers of the warp, passed */
-    uintptr_t vector;    /* the access of several bytes that an `emulator_aligned` announced */
+    int64_t work, chain;   /* since the last barrier of the program */
+    double clock;          /* cycles since the program's start */
+    double latency;        /* of the loads that nothing has waited for yet; 0: none */
+    const void *site;      /* the first of these loads */
+    int repeats;           /* of that site */
+    bool stored[2];        /* since then: to shared, to global memory */
+    double copied[STAGES]; /* when the latest copy will be there, by the stage that was open, modulo STAGES */
+    int stage;             /* that is open */
+    int barriers;          /* of the program, passed */
+    uint64_t exchanges;    /* barriers of the warp, passed */
+    uintptr_t vector;      /* the access of several bytes that an `emulator_aligned` announced */
     int vector_bytes, vector_left;
     const void *vector_site;
     Place last[SITES]; /* the lane's last request of each site */
@@ -291,15 +294,18 @@ static void join_request(const void *site, Kind kind, uintptr_t address, int byt
 
 /* Waits for the loads that are under way. */
 static void wait_for_loads(Lane *lane) {
+    lane->stored[false] = lane->stored[true] = false;
     if (lane->latency == 0) return;
     lane->clock += lane->latency;
     lane->latency = 0;
     lane->chain++;
 }
 
-/* Loads are under way together until something needs them: a store, a barrier, a product. Loops are unrolled. */
-static void start_load(Lane *lane, const void *site, double latency) {
-    if (lane->latency > 0 && lane->site == site && ++lane->repeats == UNROLLED) wait_for_loads(lane);
+/* Loads are under way together until something needs them: a barrier, a product, or a store before a load that might
+ * read what it writes. Loops are unrolled. */
+static void start_load(Lane *lane, const void *site, bool global, double latency) {
+    if (lane->stored[global] || (lane->latency > 0 && lane->site == site && ++lane->repeats == UNROLLED))
+        wait_for_loads(lane);
     if (lane->latency == 0) {
         lane->site = site;
         lane->repeats = 0;
@@ -308,8 +314,8 @@ static void start_load(Lane *lane, const void *site, double latency) {
     lane->clock += STEP_CYCLES;
 }
 
-static void start_store(Lane *lane) {
-    wait_for_loads(lane);
+static void start_store(Lane *lane, bool global) {
+    lane->stored[global] = true;
     lane->clock += STEP_CYCLES;
 }
 
@@ -331,9 +337,9 @@ static void access_memory(const void *site, bool write, uintptr_t address, int b
                  address, bytes);
     lane->work++;
     if (write)
-        start_store(lane);
+        start_store(lane, global);
     else
-        start_load(lane, site, latency_of(address, global));
+        start_load(lane, site, global, latency_of(address, global));
 }
 
 /* --- what the compiler calls --- */
@@ -418,21 +424,34 @@ WRAPPED(void, emulator_copy_start, void *to, const void *from, int bytes) {
     join_request(site + 1, SHARED_WRITE, (uintptr_t)to, 16);
     lane->work++;
     lane->clock += STEP_CYCLES;
-    lane->copied = lane->clock + meter.global_latency;
+    lane->copied[lane->stage % STAGES] = lane->clock + meter.global_latency;
     __real_emulator_copy_start(to, from, bytes);
 }
 
-static void wait_for_copies(Lane *lane) {
+/* Waits for all but the latest `stages` stages; with 0 also for copies of no stage. */
+static void wait_for_copies(Lane *lane, int stages) {
     wait_for_loads(lane);
-    if (lane->copied <= lane->clock) return;
-    lane->clock = lane->copied;
-    lane->copied = 0;
-    lane->chain++;
+    const int last = lane->stage - stages - (stages > 0);
+    for (int stage = lane->stage < STAGES ? 0 : lane->stage - STAGES + 1; stage <= last; stage++) {
+        double *copied = &lane->copied[stage % STAGES];
+        if (*copied > lane->clock) {
+            lane->clock = *copied;
+            lane->chain++;
+        }
+        *copied = 0;
+    }
 }
 
-WRAPPED(void, emulator_copy_wait, void) {
-    wait_for_copies(&meter.lane[emulator_thread]);
-    __real_emulator_copy_wait();
+WRAPPED(void, emulator_copy_commit, void) {
+    Lane *lane = &meter.lane[emulator_thread];
+    lane->stage++;
+    lane->copied[lane->stage % STAGES] = 0;
+    __real_emulator_copy_commit();
+}
+
+WRAPPED(void, emulator_copy_wait_for, int stages) {
+    wait_for_copies(&meter.lane[emulator_thread], stages);
+    __real_emulator_copy_wait_for(stages);
 }
 
 /* The lane is back from a barrier of its warp, which all lanes have reached. */
@@ -448,9 +467,9 @@ static void exchanged(double cycles) {
     for (int i = 0; i < LANES; i++) lane[i].clock = clock + cycles;
 }
 
-WRAPPED(float, emulator_shuffle_xor, float x, int mask) {
+WRAPPED(float, emulator_shuffle, float x, int other) {
     wait_for_loads(&meter.lane[emulator_thread]);
-    const float y = __real_emulator_shuffle_xor(x, mask);
+    const float y = __real_emulator_shuffle(x, other);
     exchanged(SHUFFLE_CYCLES);
     return y;
 }
@@ -460,7 +479,7 @@ WRAPPED(void, emulator_matrix_read, uint32_t *x, const void *row, int transposed
     Lane *lane = &meter.lane[emulator_thread];
     join_request(site, SHARED_READ, (uintptr_t)row, 16);
     lane->work++;
-    start_load(lane, site, SHARED_LATENCY + MMA_LATENCY);
+    start_load(lane, site, false, SHARED_LATENCY + MMA_LATENCY);
     __real_emulator_matrix_read(x, row, transposed);
     exchanged(0);
 }
@@ -490,10 +509,10 @@ static void interval_ends(double cycles) {
     meter.sum.chain += (double)chain;
 }
 
-WRAPPED(void, emulator_sync, const char *file, int line) {
+WRAPPED(void, emulator_sync, int stages, const char *file, int line) {
     Lane *lane = &meter.lane[emulator_thread];
-    wait_for_copies(lane);
-    __real_emulator_sync(file, line);
+    wait_for_copies(lane, stages);
+    __real_emulator_sync(stages, file, line);
     if (++lane->barriers <= meter.barriers) return;
     meter.barriers++;
     meter.sum.barriers++;
@@ -520,7 +539,10 @@ static void program_begins(int sample) {
     for (int i = 0; i < THREADS; i++) {
         Lane *lane = &meter.lane[i];
         lane->work = lane->chain = lane->barriers = lane->vector_left = 0;
-        lane->clock = lane->latency = lane->copied = 0;
+        lane->clock = lane->latency = 0;
+        lane->stage = 0;
+        lane->stored[0] = lane->stored[1] = false;
+        memset(lane->copied, 0, sizeof lane->copied);
         lane->exchanges = 0;
     }
 }
@@ -544,7 +566,7 @@ static void sampled(const void *arguments, int64_t x, int64_t y, int64_t z) {
     if (meter.started++ == 0) program_begins((int)x);
     const Grid at = meter.sample[x];
     meter.program(arguments, at.x, at.y, at.z);
-    wait_for_copies(&meter.lane[emulator_thread]);
+    wait_for_copies(&meter.lane[emulator_thread], 0);
     if (++meter.ended < THREADS) return;
     meter.started = meter.ended = 0;
     program_ends();
