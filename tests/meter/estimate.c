@@ -7,7 +7,7 @@ enum { MIN_SPLIT = 1024 }; /* of the sum over k */
 #define MMA_SECONDS_CYCLES 1.56 /* of a multiprocessor per mma.sync.m16n8k16 */
 #define INSTRUCTIONS       5.0  /* issued per request to memory or product, itself included */
 #define SCHEDULERS         4.0
-#define PRODUCT_SHARE      0.60
+#define PRODUCT_SHARE      0.62
 #define MEMORY_SHARE       0.9 /* of the rate that reading and writing reaches */
 
 int estimate_programs_per_sm(int registers, double shared_bytes) {
@@ -30,12 +30,11 @@ static double busy_cycles(const Meter *m) {
 
 double estimate_launch(const Meter *m, int programs_per_sm) {
     const double waves = estimate_waves(m, programs_per_sm);
-    const double rounds = waves < 1 ? 1 : waves < 8 ? ceil(waves) : waves + 0.5; /* many waves blur */
-    const double alone = fmin(programs_per_sm, ceil(m->programs / MULTIPROCESSORS));
-    const double cycles = rounds * fmax(m->cycles, alone * busy_cycles(m));
+    const double rounds = waves < 8 ? ceil(waves) : waves + 0.5; /* many waves blur */
+    const double cycles = fmax(rounds * m->cycles, ceil(m->programs / MULTIPROCESSORS) * busy_cycles(m));
     const double l2 = m->programs * (m->read_bytes + m->written_bytes);
     const double memory = fmax(fmin(l2, m->distinct_bytes) / (MEMORY_RATE * MEMORY_SHARE), l2 / L2_RATE);
-    return LAUNCH_SECONDS + hypot(cycles / CLOCK, memory);
+    return LAUNCH_SECONDS + hypot(cycles / CLOCK, memory); /* where both are near, they add up */
 }
 
 /* The share of the multiprocessors that tiles of 128 x 256 keep busy in whole waves, at the best split of the sum. */

@@ -17,10 +17,11 @@
 #include "training/session.h"
 #include "training/setup.h"
 
-enum { TOKENS = 32768, KEYS = 64 };
+enum { TOKENS = 32768, KEYS = 64, OPTIONS = 5, LINES_SHOWN = 40 };
 
 static const char usage[] =
     "usage: kernel_table CONFIG.yaml [--seq-len N] [--kernels REGEX] [--registers kernels_cuda.txt] [--json FILE] "
+    "[--lines KERNEL] "
     "[--section.key=value ...]\n"
     "       kernel_table --compare BEFORE.json AFTER.json\n";
 
@@ -294,10 +295,34 @@ static Status compare(const char *before_path, const char *after_path) {
     return OK;
 }
 
+/* --- the lines of a kernel --- */
+
+extern const char __executable_start; /* of the linker */
+static uintptr_t load_address(void) { return (uintptr_t)&__executable_start; }
+
+/* A line, or several where functions are inlined: the innermost is a word of the language, the last one the kernel. */
+static void show_line(const MeterLine *line, int programs) {
+    static int shown;
+    char command[512], text[4096] = "", place[256];
+    if (shown++ >= LINES_SHOWN) return;
+    if (shown == 1) printf("%9s %6s %8s %9s %9s\n", "requests", "lanes", "sectors", "conflicts", "waited");
+    snprintf(command, sizeof command, "addr2line -s -i -e %s %#lx", "/proc/$PPID/exe",
+             (unsigned long)((uintptr_t)line->site - 1 - load_address()));
+    FILE *lines = popen(command, "r");
+    while (lines && fgets(place, sizeof place, lines)) {
+        place[strcspn(place, " \n")] = 0;
+        if (strlen(text) + strlen(place) + 4 > sizeof text) break;
+        strcat(strcat(text, *text ? " < " : ""), place);
+    }
+    if (lines) pclose(lines);
+    printf("%9.0f %6.1f %8.1f %9.0f %9.0f  %s\n", line->requests / programs, line->lanes / line->requests,
+           line->sectors / line->requests, line->extra_wavefronts / programs, line->waited / programs, text);
+}
+
 /* --- the command line --- */
 
 typedef struct CommandLine {
-    const char *config, *kernels, *registers, *json, *seq_len, *compare[2];
+    const char *config, *kernels, *registers, *json, *seq_len, *lines, *compare[2];
     char *key[KEYS];
     int keys;
 } CommandLine;
@@ -306,8 +331,11 @@ static bool parse(int argc, char **argv, CommandLine *c) {
     const struct {
         const char *name;
         const char **value;
-    } options[] = {
-        {"--seq-len", &c->seq_len}, {"--kernels", &c->kernels}, {"--registers", &c->registers}, {"--json", &c->json}};
+    } options[] = {{"--seq-len", &c->seq_len},
+                   {"--kernels", &c->kernels},
+                   {"--registers", &c->registers},
+                   {"--lines", &c->lines},
+                   {"--json", &c->json}};
     if (argc == 4 && strcmp(argv[1], "--compare") == 0) {
         c->compare[0] = argv[2];
         c->compare[1] = argv[3];
@@ -315,8 +343,8 @@ static bool parse(int argc, char **argv, CommandLine *c) {
     }
     for (int i = 1; i < argc; i++) {
         size_t o = 0;
-        while (o < 4 && strcmp(argv[i], options[o].name) != 0) o++;
-        if (o < 4) {
+        while (o < OPTIONS && strcmp(argv[i], options[o].name) != 0) o++;
+        if (o < OPTIONS) {
             if (++i == argc) return false;
             *options[o].value = argv[i];
         } else if (argv[i][0] == '-') {
@@ -354,6 +382,11 @@ static Status load(const CommandLine *c, TrainConfig *config) {
 }
 
 static Status count_step(const CommandLine *c) {
+    if (c->lines && kernel_named(c->lines) < 0) {
+        fprintf(stderr, "kernel_table: --lines %s: core/kernels.def has no such kernel\n", c->lines);
+        return USAGE;
+    }
+    if (c->lines) meter_show_lines(c->lines, show_line);
     regex_t wanted;
     TrainConfig config;
     double flops = 0;

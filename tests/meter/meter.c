@@ -12,10 +12,11 @@ enum {
     THREADS = 128,
     LANES = 32,
     WARPS = THREADS / LANES,
-    SITES = 4096,         /* places in a kernel's code that access memory */
-    SECTOR = 32,          /* bytes */
-    L1_SECTORS = 512,     /* of a program: 16 KiB, each sector in one place */
-    ARGUMENT_BYTES = 512, /* at most */
+    SITES = 4096,  /* places in a kernel's code that access memory */
+    SECTOR = 32,   /* bytes */
+    L1_SETS = 128, /* of a program: 16 KiB of 4-way sets, the oldest leaves */
+    L1_WAYS = 4,
+    ARGUMENT_BYTES = 4096, /* at most */
     SAMPLES = 6,
     STAGES = 16, /* of copies under way */
 };
@@ -27,7 +28,7 @@ typedef enum Kind { GLOBAL_READ, GLOBAL_WRITE, GLOBAL_COPY, SHARED_READ, SHARED_
 typedef struct Request {
     uintptr_t address[LANES];
     uint32_t lanes;
-    int bytes; /* of a lane */
+    int bytes, site; /* bytes of a lane */
     Kind kind;
     int next; /* of the same site, or -1 */
 } Request;
@@ -45,10 +46,11 @@ typedef struct Warp {
 } Warp;
 
 typedef struct Lane {
-    int64_t work, chain;   /* since the last barrier of the program */
-    double clock;          /* cycles since the program's start */
-    double latency;        /* of the loads that nothing has waited for yet; 0: none */
-    const void *site;      /* the first of these loads */
+    int64_t work, chain; /* since the last barrier of the program */
+    double clock;        /* cycles since the program's start */
+    double latency;      /* of the loads that nothing has waited for yet; 0: none */
+    const void *site;    /* the first of these loads */
+    int number;
     int repeats;           /* of that site */
     bool stored[2];        /* since then: to shared, to global memory */
     double copied[STAGES]; /* when the latest copy will be there, by the stage that was open, modulo STAGES */
@@ -85,10 +87,13 @@ static struct {
         int number;
     } site[2 * SITES]; /* a hash table */
     int sites;
+    MeterLine line[SITES]; /* of the sites */
+    const char *lines_of;  /* the kernel whose lines are shown, or NULL */
+    void (*show_line)(const MeterLine *line, int programs);
     uint64_t epoch;
     uintptr_t shared, shared_end, scratch;
     int64_t shared_blocks;
-    uintptr_t l1[L1_SECTORS], near[L1_SECTORS]; /* near: the same for single lanes, as soon as they read */
+    uintptr_t l1[L1_SETS][L1_WAYS], near[L1_SETS][L1_WAYS]; /* near: of single lanes, as soon as they read */
     double global_latency;
     uintptr_t *set; /* hash table of the sectors of the running program */
     int64_t set_room;
@@ -183,16 +188,24 @@ static int sectors_of(const Request *r, uintptr_t *sector) {
     return count;
 }
 
+/* Whether the cache has the sector; it has it afterwards. */
+static bool l1_has(uintptr_t l1[L1_SETS][L1_WAYS], uintptr_t sector) {
+    uintptr_t *set = l1[(sector * UINT64_C(0x9e3779b97f4a7c15)) >> 57];
+    int way = 0;
+    while (way < L1_WAYS - 1 && set[way] != sector) way++;
+    const bool has = set[way] == sector;
+    for (; way > 0; way--) set[way] = set[way - 1];
+    set[0] = sector;
+    return has;
+}
+
 static void account_global(const Request *r) {
     uintptr_t sector[2 * LANES];
     const int sectors = sectors_of(r, sector);
     int missed = 0;
     for (int i = 0; i < sectors; i++) {
         touch(sector[i]);
-        uintptr_t *place = &meter.l1[sector[i] % L1_SECTORS];
-        if (r->kind == GLOBAL_READ && *place == sector[i]) continue;
-        if (r->kind == GLOBAL_READ) *place = sector[i];
-        missed++;
+        if (r->kind != GLOBAL_READ || !l1_has(meter.l1, sector[i])) missed++;
     }
     if (r->kind == GLOBAL_WRITE)
         meter.sum.written_bytes += missed * SECTOR;
@@ -229,14 +242,24 @@ static void account_shared(const Request *r) {
     }
 }
 
+static void account(const Request *r) {
+    MeterLine *line = &meter.line[r->site];
+    const double moved = meter.sum.moved_bytes, extra = meter.sum.extra_wavefronts;
+    if (r->kind < SHARED_READ)
+        account_global(r);
+    else
+        account_shared(r);
+    line->requests++;
+    line->lanes += lanes_of(r->lanes);
+    line->sectors += (meter.sum.moved_bytes - moved) / SECTOR;
+    line->extra_wavefronts += meter.sum.extra_wavefronts - extra;
+}
+
 static void flush(Warp *warp) {
     for (int i = 0; i < warp->requests; i++) {
         const Request *r = &warp->request[i];
         meter.sum.requests++;
-        if (r->kind < SHARED_READ)
-            account_global(r);
-        else
-            account_shared(r);
+        account(r);
     }
     warp->requests = 0;
     warp->epoch = ++meter.epoch;
@@ -248,12 +271,13 @@ static int site_number(const void *site) {
     if (!meter.site[at % (2 * SITES)].site) {
         CHECK(meter.sites < SITES, "a kernel with more than %d accesses to memory", SITES);
         meter.site[at % (2 * SITES)].site = site;
+        meter.line[meter.sites] = (MeterLine){.site = site};
         meter.site[at % (2 * SITES)].number = meter.sites++;
     }
     return meter.site[at % (2 * SITES)].number;
 }
 
-static int new_request(Warp *warp, Kind kind, int bytes) {
+static int new_request(Warp *warp, int site, Kind kind, int bytes) {
     if (warp->requests == warp->room) {
         warp->room = warp->room ? 2 * warp->room : 256;
         warp->request = realloc(warp->request, (size_t)warp->room * sizeof *warp->request);
@@ -263,6 +287,7 @@ static int new_request(Warp *warp, Kind kind, int bytes) {
     r->lanes = 0;
     r->kind = kind;
     r->bytes = bytes;
+    r->site = site;
     r->next = -1;
     return warp->requests++;
 }
@@ -279,7 +304,7 @@ static void join_request(const void *site, Kind kind, uintptr_t address, int byt
     else if (first->epoch == warp->epoch)
         at = first->request;
     if (at < 0) {
-        at = new_request(warp, kind, bytes);
+        at = new_request(warp, number, kind, bytes);
         if (last->epoch == warp->epoch)
             warp->request[last->request].next = at;
         else
@@ -296,6 +321,7 @@ static void join_request(const void *site, Kind kind, uintptr_t address, int byt
 static void wait_for_loads(Lane *lane) {
     lane->stored[false] = lane->stored[true] = false;
     if (lane->latency == 0) return;
+    meter.line[lane->number].waited += lane->latency / THREADS;
     lane->clock += lane->latency;
     lane->latency = 0;
     lane->chain++;
@@ -308,6 +334,7 @@ static void start_load(Lane *lane, const void *site, bool global, double latency
         wait_for_loads(lane);
     if (lane->latency == 0) {
         lane->site = site;
+        lane->number = site_number(site);
         lane->repeats = 0;
     }
     if (latency > lane->latency) lane->latency = latency;
@@ -320,10 +347,7 @@ static void start_store(Lane *lane, bool global) {
 }
 
 static double latency_of(uintptr_t address, bool global) {
-    uintptr_t *near = &meter.near[address / SECTOR % L1_SECTORS];
-    if (!global || *near == address / SECTOR) return SHARED_LATENCY;
-    *near = address / SECTOR;
-    return meter.global_latency;
+    return !global || l1_has(meter.near, address / SECTOR) ? SHARED_LATENCY : meter.global_latency;
 }
 
 static void access_memory(const void *site, bool write, uintptr_t address, int bytes) {
@@ -547,6 +571,17 @@ static void program_begins(int sample) {
     }
 }
 
+static int compare_lines(const void *a, const void *b) {
+    const MeterLine *x = a, *y = b;
+    const double p = x->waited + x->extra_wavefronts, q = y->waited + y->extra_wavefronts;
+    return (p < q) - (p > q);
+}
+
+void meter_show_lines(const char *kernel, void (*show)(const MeterLine *line, int programs)) {
+    meter.lines_of = kernel;
+    meter.show_line = show;
+}
+
 static int compare_sectors(const void *a, const void *b) {
     const uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
     return (x > y) - (x < y);
@@ -708,5 +743,10 @@ const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments) 
     meter.program = kernel.program;
     known->meter = count(kernel.name, grid, arguments);
     meter.known = known;
+    if (meter.lines_of && strcmp(meter.lines_of, kernel.name) == 0) {
+        qsort(meter.line, (size_t)meter.sites, sizeof meter.line[0], compare_lines);
+        for (int i = 0; i < meter.sites; i++) meter.show_line(&meter.line[i], meter.samples);
+        meter.lines_of = NULL;
+    }
     return &known->meter;
 }

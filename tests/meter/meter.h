@@ -38,4 +38,15 @@ typedef struct MeterKernel {
 /* Counts the launch. Launches of a kernel with the same grid and arguments, up to addresses, are run once. */
 const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments);
 
+/* A place in the code that accesses memory; sums over the programs that ran. */
+typedef struct MeterLine {
+    const void *site;                 /* the return address of the call before the access */
+    double requests, lanes;           /* of warps; lanes that took part */
+    double sectors, extra_wavefronts; /* of global memory; of shared memory, by bank conflicts */
+    double waited;                    /* cycles that a thread waited for loads of which this was the first */
+} MeterLine;
+
+/* Shows the places of the first launch of a kernel, the costliest first. */
+void meter_show_lines(const char *kernel, void (*show)(const MeterLine *line, int programs));
+
 #endif
