@@ -1,23 +1,29 @@
-/* The gradient of a weight that all rows share: an op's backward kernel writes one row of partial sums per PARTIAL_ROWS
- * rows, and column_sum adds these rows, in order, to the gradient. */
+/* The gradient of a weight that all rows share: an op's backward kernel writes rows of partial sums, and column_sum
+ * adds these rows to the gradient. */
 #ifndef FLAME_KERNELS_BASIC_COLUMN_SUM_COLUMN_SUM_H
 #define FLAME_KERNELS_BASIC_COLUMN_SUM_COLUMN_SUM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum { COLUMN_SUM_COLS = 256 }; /* columns per program */
+/* A program sums a group of rows of this many columns, with the loads of COLUMN_SUM_STEP rows in flight. */
+enum { COLUMN_SUM_COLS = 128, COLUMN_SUM_STEP = 8 };
 
-/* gradient[i] += sum over r of partial[r * cols + i]. */
+/* sums[g * cols + i] = the sum over the rows r of group g of partial[r * cols + i], in the order of the rows; with
+ * `add` it is added to what sums holds. Programs: x over blocks of columns, y over groups. */
 typedef struct ColumnSumArguments {
     const float *partial; /* [rows, cols] */
-    float *gradient;      /* [cols] */
+    float *sums;          /* [groups, cols] */
     int64_t rows, cols;
+    int64_t group; /* rows per group */
+    bool add;
 } ColumnSumArguments;
 
 #ifndef FLAME_KERNEL_FILE
 #include "core/tape.h"
-/* partial [rows, number of the parameter's elements]. Does nothing if the parameter is frozen. */
-void column_sum(const Device *device, const float *partial, int64_t rows, const Tensor *parameter);
+/* Adds the sums of the columns of partial [rows, number of the parameter's elements] to the parameter's gradient. Does
+ * nothing if the parameter is frozen. The order of the sum depends on `rows` alone. */
+void column_sum(Tape *tape, const float *partial, int64_t rows, const Tensor *parameter);
 #endif
 
 #endif

@@ -76,8 +76,8 @@ static void short_convolution_backward(Node *node) {
         .silu = has_silu(node),
     };
     device->launch(KERNEL_short_convolution_backward, x->type, grid, &arguments);
-    column_sum(device, partial, grid.x, weight);
-    if (bias) column_sum(device, partial_bias, grid.x, bias);
+    column_sum(node->tape, partial, grid.x, weight);
+    if (bias) column_sum(node->tape, partial_bias, grid.x, bias);
 }
 
 static Work short_convolution_work(const Node *node) {

@@ -60,7 +60,7 @@ static void gated_skip_backward(Node *node) {
         .by_column = D->cols == y->cols,
     };
     device->launch(KERNEL_gated_skip_backward, y->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(device, partial, blocks, D);
+    column_sum(node->tape, partial, blocks, D);
 }
 
 static Work gated_skip_work(const Node *node) {

@@ -50,7 +50,7 @@ static void log_sigmoid_gate_backward(Node *node) {
         .clamp_min = attributes->clamp_min,
     };
     device->launch(KERNEL_log_sigmoid_gate_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    if (bias) column_sum(device, partial, blocks, bias);
+    if (bias) column_sum(node->tape, partial, blocks, bias);
 }
 
 static Work log_sigmoid_gate_work(const Node *node) {

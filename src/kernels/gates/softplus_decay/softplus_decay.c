@@ -43,8 +43,8 @@ static void softplus_decay_backward(Node *node) {
         .g_stride = g->stride,
     };
     device->launch(KERNEL_softplus_decay_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(device, arguments.partial_A_log, blocks, node->in[A_LOG]);
-    column_sum(device, arguments.partial_dt_bias, blocks, node->in[DT_BIAS]);
+    column_sum(node->tape, arguments.partial_A_log, blocks, node->in[A_LOG]);
+    column_sum(node->tape, arguments.partial_dt_bias, blocks, node->in[DT_BIAS]);
 }
 
 static Work softplus_decay_work(const Node *node) {

@@ -47,7 +47,7 @@ static void softplus_scale_backward(Node *node) {
         .dy_stride = y->stride,
     };
     device->launch(KERNEL_softplus_scale_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(device, partial, blocks, node->in[DT_BIAS]);
+    column_sum(node->tape, partial, blocks, node->in[DT_BIAS]);
 }
 
 static Work softplus_scale_work(const Node *node) {

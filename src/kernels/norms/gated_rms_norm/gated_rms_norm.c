@@ -62,7 +62,7 @@ static void gated_rms_norm_backward(Node *node) {
         .sigmoid = attributes_of(node)->sigmoid,
     };
     device->launch(KERNEL_gated_rms_norm_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(device, partial, blocks, weight);
+    column_sum(node->tape, partial, blocks, weight);
 }
 
 static Work gated_rms_norm_work(const Node *node) {

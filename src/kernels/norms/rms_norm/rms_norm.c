@@ -68,7 +68,7 @@ static void rms_norm_backward(Node *node) {
     };
     device->launch(KERNEL_rms_norm_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
     if (node->in[RESIDUAL]) node_share_gradient(node, RESIDUAL, node->in[X]);
-    column_sum(device, partial, blocks, weight);
+    column_sum(node->tape, partial, blocks, weight);
 }
 
 static Work rms_norm_work(const Node *node) {

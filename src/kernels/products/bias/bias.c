@@ -31,7 +31,7 @@ static void bias_backward(Node *node) {
     const BiasBackwardArguments arguments = {
         .dy = y->gradient, .partial = partial, .rows = y->rows, .cols = y->cols, .dy_stride = y->stride};
     device->launch(KERNEL_bias_backward, y->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(device, partial, blocks, node->in[BIAS]);
+    column_sum(node->tape, partial, blocks, node->in[BIAS]);
     node_share_gradient(node, X, node->out[0]);
 }
 

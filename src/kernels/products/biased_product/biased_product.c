@@ -49,8 +49,8 @@ static void biased_product_backward(Node *node) {
         .dz_stride = z->stride,
     };
     device->launch(KERNEL_biased_product_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(device, arguments.partial_x, blocks, x_bias);
-    column_sum(device, arguments.partial_y, blocks, node->in[Y_BIAS]);
+    column_sum(node->tape, arguments.partial_x, blocks, x_bias);
+    column_sum(node->tape, arguments.partial_y, blocks, node->in[Y_BIAS]);
 }
 
 static Work biased_product_work(const Node *node) {
