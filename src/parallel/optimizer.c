@@ -12,11 +12,11 @@ OptimizerOptions optimizer_default_options(void) {
 
 static int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
-static int64_t partial_sums(const Unit *unit) { return blocks_of(unit->shard, SQUARES_BLOCK) * SQUARES_LANES; }
+static int64_t partial_sums(const Unit *unit) { return blocks_of(unit->shard, SQUARES_BLOCK); }
 
 static void launch_squares(const Device *device, const Unit *unit, double *partial) {
     const SumOfSquaresArguments arguments = {.x = unit->gradient_shard, .partial = partial, .count = unit->shard};
-    device->launch(KERNEL_sum_of_squares, F32, (Grid){blocks_of(unit->shard, SQUARES_BLOCK), 1, 1}, &arguments);
+    device->launch(KERNEL_sum_of_squares, F32, (Grid){partial_sums(unit), 1, 1}, &arguments);
 }
 
 /* L2 norm of the gradient of the whole model, from the shards. */

@@ -8,7 +8,7 @@
  *   shared_memory(name, entry_size, rows, cols, stride)  shared memory of the program
  *   warp_shuffle(x, lane), warp_shuffle_xor(x, mask)  x of that thread of the warp, or of the one whose lane differs in
  *                              the bits of mask; lanes count modulo 32
- *   block_scratch()            one float per warp, for block_sum and block_maximum only
+ *   block_scratch()            one float per warp, for the sums and the maximum of a program only
  *   Sixteen                    a union of uint32_t word[4] and float value[4], 16 bytes
  *   round_pair(low, high)      two numbers as bf16, in one register
  *   sixteen_read(from), sixteen_write(to, x)  one access of 16 bytes, aligned to 16
@@ -79,6 +79,28 @@ DEVICE float block_maximum(float x) {
     return maximum;
 }
 
+/* Doubles travel in halves. */
+typedef union Halves {
+    double value;
+    float half[2];
+} Halves;
+DEVICE double block_sum_f64(double x) {
+    float *scratch = block_scratch();
+    Halves sum, other, of_warp[THREADS / 32];
+    sum.value = x;
+    for (int mask = 1; mask < 32; mask *= 2) {
+        TILE_UNROLL for (int h = 0; h < 2; h++) other.half[h] = warp_shuffle_xor(sum.half[h], mask);
+        sum.value += other.value;
+    }
+    TILE_UNROLL for (int h = 0; h < 2; h++) {
+        if (thread_index() % 32 == 0) scratch[thread_index() / 32] = sum.half[h];
+        sync();
+        TILE_UNROLL for (int w = 0; w < THREADS / 32; w++) of_warp[w].half[h] = scratch[w];
+        sync();
+    }
+    return of_warp[0].value + of_warp[1].value + of_warp[2].value + of_warp[3].value;
+}
+
 /* The same for the lanes of a warp. */
 enum { WARP = 32, WARPS = THREADS / WARP };
 DEVICE int warp_index() { return thread_index() / WARP; }
@@ -123,6 +145,7 @@ enum { VECTOR = 16 / sizeof(element) };
 #define WARP_VECTOR(i, n)          VECTORS(i, n, lane_index(), WARP)
 #define WARP_SUM_VECTOR(i, n, ...) WARP_VECTOR(i, n)
 #define PROGRAM_SUM(s)             (s = block_sum(s))
+#define PROGRAM_SUM_F64(s)         (s = block_sum_f64(s))
 #define WARP_TOTAL(s)              (s = warp_sum(s))
 #define EACH_LANE(e)               TILE_UNROLL for (int e = 0; e < VECTOR; e++)
 #define LANE_INSIDE(e)             ((e) < left_)

@@ -4,11 +4,9 @@
 
 #include <stdint.h>
 
-enum { SQUARES_BLOCK = 16384, SQUARES_LANES = 32 };
+enum { SQUARES_BLOCK = 8192 }; /* elements per program */
 
-/* partial[p * SQUARES_LANES + l] = sum of x[i]^2 in fp64 over i = l mod SQUARES_LANES of block p. count is a multiple
- * of SQUARES_LANES. The caller adds the partial sums in order: the result does not depend on how many threads there
- * are. */
+/* partial[p] = the sum in fp64 of x[i]^2 over block p. The caller adds these, in order. */
 typedef struct SumOfSquaresArguments {
     const float *x;
     double *partial;

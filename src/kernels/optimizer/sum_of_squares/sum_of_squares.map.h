@@ -4,10 +4,12 @@
 
 KERNEL(sum_of_squares, SumOfSquaresArguments) {
     const int64_t first = program_x * SQUARES_BLOCK, left = a.count - first;
-    const int64_t count = left < SQUARES_BLOCK ? left : SQUARES_BLOCK;
     const float *x = a.x + first;
-    double *partial = a.partial + program_x * SQUARES_LANES;
-    EACH (l, SQUARES_LANES) partial[l] = 0;
-    for (int64_t i = 0; i < count; i += SQUARES_LANES)
-        EACH (l, SQUARES_LANES) partial[l] += (double)x[i + l] * (double)x[i + l];
+    double sum = 0;
+    SUM_VECTOR(i, left < SQUARES_BLOCK ? left : SQUARES_BLOCK, sum) {
+        READ_F32(value, x + i);
+        EACH_LANE(e) sum += (double)value[e] * (double)value[e];
+    }
+    PROGRAM_SUM_F64(sum);
+    EACH (i, 1) a.partial[program_x] = sum;
 }
