@@ -6,5 +6,8 @@ KERNEL(cast, CastArguments) {
     const int64_t first = program_x * CAST_BLOCK, left = a.count - first;
     const float *from = a.from + first;
     element *to = (element *)a.to + first;
-    EACH (i, left < CAST_BLOCK ? left : CAST_BLOCK) to[i] = to_element(from[i]);
+    EACH_VECTOR(i, left < CAST_BLOCK ? left : CAST_BLOCK) {
+        READ_F32(x, from + i);
+        WRITE(to + i, x);
+    }
 }

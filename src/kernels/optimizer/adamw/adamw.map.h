@@ -6,12 +6,19 @@ KERNEL(adamw, AdamwArguments) {
     const int64_t first = program_x * ADAMW_BLOCK, left = a.count - first;
     float *p = a.p + first, *m = a.m + first, *s = a.s + first;
     const float *gradient = a.gradient + first;
-    EACH (i, left < ADAMW_BLOCK ? left : ADAMW_BLOCK) {
-        const float g = gradient[i] * a.gradient_scale;
-        const float mi = m[i] + a.one_minus_beta1 * (g - m[i]);
-        const float si = a.beta2 * s[i] + a.one_minus_beta2 * g * g;
-        m[i] = mi;
-        s[i] = si;
-        p[i] = p[i] * a.keep - a.step * mi / (sqrtf(si) / a.root_correction + a.eps);
+    EACH_VECTOR(i, left < ADAMW_BLOCK ? left : ADAMW_BLOCK) {
+        READ_F32(pi, p + i);
+        READ_F32(mi, m + i);
+        READ_F32(si, s + i);
+        READ_F32(g, gradient + i);
+        EACH_LANE(e) {
+            g[e] *= a.gradient_scale;
+            mi[e] += a.one_minus_beta1 * (g[e] - mi[e]);
+            si[e] = a.beta2 * si[e] + a.one_minus_beta2 * g[e] * g[e];
+            pi[e] = pi[e] * a.keep - a.step * mi[e] / (sqrtf(si[e]) / a.root_correction + a.eps);
+        }
+        WRITE_F32(m + i, mi);
+        WRITE_F32(s + i, si);
+        WRITE_F32(p + i, pi);
     }
 }
