@@ -180,14 +180,38 @@ DEVICE void element_of_sixteen(float *x, Sixteen sixteen) {
 }
 #endif
 
-#define VECTOR_READ_AND_WRITE(entry, widen, narrow)                                                                    \
+/* The first `left` entries from there, up to 16 bytes of them, then zeros. */
+DEVICE Sixteen sixteen_read_float(const float *from, int64_t left) {
+    Sixteen sixteen;
+    TILE_UNROLL for (int n = 0; n < 4; n++) sixteen.value[n] = n < left ? from[n] : 0.0f;
+    return sixteen;
+}
+#if defined(TILE_ELEMENT_F32)
+#define sixteen_read_element sixteen_read_float
+#else
+DEVICE Sixteen sixteen_read_element(const element *from, int64_t left) {
+    Sixteen sixteen;
+    TILE_UNROLL for (int n = 0; n < 8; n += 2) {
+        const uint32_t low = n < left ? from[n] : 0, high = n + 1 < left ? from[n + 1] : 0;
+        sixteen.word[n / 2] = low | high << 16;
+    }
+    return sixteen;
+}
+#endif
+
+/* Reading computes nothing before both paths have met: a thread waits for a load where it first computes with it, and
+ * what is read before that loads at the same time. */
+#define VECTOR_READ_AND_WRITE(entry, narrow)                                                                           \
     DEVICE void vector_read_##entry(float *x, const entry *from, int64_t left) {                                       \
-        enum { AT_ONCE = 16 / sizeof(entry) };                                                                         \
+        enum { AT_ONCE = 16 / sizeof(entry), READS = VECTOR / AT_ONCE };                                               \
+        Sixteen sixteen[READS];                                                                                        \
         if (left >= VECTOR && (uintptr_t)from % 16 == 0) {                                                             \
-            TILE_UNROLL for (int n = 0; n < VECTOR; n += AT_ONCE) entry##_of_sixteen(x + n, sixteen_read(from + n));   \
+            TILE_UNROLL for (int n = 0; n < READS; n++) sixteen[n] = sixteen_read(from + n * AT_ONCE);                 \
         } else {                                                                                                       \
-            TILE_UNROLL for (int n = 0; n < VECTOR; n++) x[n] = n < left ? widen(from[n]) : 0.0f;                      \
+            TILE_UNROLL for (int n = 0; n < READS; n++) sixteen[n] =                                                   \
+                sixteen_read_##entry(from + n * AT_ONCE, left - n * AT_ONCE);                                          \
         }                                                                                                              \
+        TILE_UNROLL for (int n = 0; n < READS; n++) entry##_of_sixteen(x + n * AT_ONCE, sixteen[n]);                   \
     }                                                                                                                  \
     DEVICE void vector_write_##entry(entry *to, const float *x, int64_t left) {                                        \
         enum { AT_ONCE = 16 / sizeof(entry) };                                                                         \
@@ -197,9 +221,9 @@ DEVICE void element_of_sixteen(float *x, Sixteen sixteen) {
             TILE_UNROLL for (int n = 0; n < VECTOR; n++) if (n < left) to[n] = narrow(x[n]);                           \
         }                                                                                                              \
     }
-VECTOR_READ_AND_WRITE(element, to_float, to_element)
+VECTOR_READ_AND_WRITE(element, to_element)
 #if !defined(TILE_ELEMENT_F32)
-VECTOR_READ_AND_WRITE(float, , )
+VECTOR_READ_AND_WRITE(float, )
 #else
 #define vector_read_float  vector_read_element
 #define vector_write_float vector_write_element
