@@ -44,6 +44,8 @@ typedef struct Batch {
     const int32_t *labels;   /* the token to predict, -100: none */
     const int32_t *segment;  /* document number within the sequence; equal number = same document, never decreasing */
     const int32_t *position; /* index of the token within its document */
+    const int32_t *by_token; /* the rows 0 .. N-1 in the order of their tokens, rows of equal tokens in order; only
+                                backward reads it */
 } Batch;
 
 enum { NODE_INPUTS = 12, NODE_OUTPUTS = 12, NODE_SAVED = 4, NODE_ATTRIBUTES = 64, TAPE_NODES = 64, TAPE_TENSORS = 320 };

@@ -5,9 +5,11 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/vocabulary/embedding/embedding.h"
 #include "training/replay.h"
 
-enum { SLOTS = 16 }; /* micro-batches enqueued on a GPU before the host waits */
+enum { SLOTS = 16 };       /* micro-batches enqueued on a GPU before the host waits */
+enum { BATCH_ARRAYS = 5 }; /* tokens, labels, segment, position, by_token */
 
 struct Runner {
     Model *model;
@@ -15,10 +17,11 @@ struct Runner {
     const Device *device;
     RunnerOptions options;
     Arena keep, scratch;
-    int32_t *host_tokens, *device_tokens; /* tokens, labels, segment, position, contiguous; the host has one per slot */
-    float *host_losses, *device_losses;   /* losses of the tokens */
-    int64_t slots, used;                  /* slots in total, and in use since the last runner_losses */
-    double loss_sum;                      /* sums of the micro-batches whose slots were reused */
+    int32_t *host_tokens,
+        *device_tokens;                 /* the arrays of a batch, one after another; the host has one batch per slot */
+    float *host_losses, *device_losses; /* losses of the tokens */
+    int64_t slots, used;                /* slots in total, and in use since the last runner_losses */
+    double loss_sum;                    /* sums of the micro-batches whose slots were reused */
     int64_t targets;
     Batch batch;
     Tape embedding_tape, head_tape, *layer_tape;
@@ -68,13 +71,20 @@ static Tensor keep_boundary(Runner *runner, const Tape *tape, const Tensor *x) {
     return boundary;
 }
 
-static int64_t batch_bytes(const Runner *runner) { return 4 * rows_of(runner) * (int64_t)sizeof(int32_t); }
+static int64_t batch_bytes(const Runner *runner) { return BATCH_ARRAYS * rows_of(runner) * (int64_t)sizeof(int32_t); }
 static int64_t losses_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
 
 static HostBatch batch_of(const Runner *runner, int64_t slot) {
     const int64_t n = rows_of(runner);
-    int32_t *tokens = runner->host_tokens + slot * 4 * n;
+    int32_t *tokens = runner->host_tokens + slot * BATCH_ARRAYS * n;
     return (HostBatch){tokens, tokens + n, tokens + 2 * n, tokens + 3 * n};
+}
+
+/* by_token is the host's work, because what a GPU replays cannot depend on the tokens. */
+static void sort_batch(Runner *runner) {
+    const int64_t n = rows_of(runner);
+    int32_t *tokens = batch_of(runner, runner->used).tokens;
+    embedding_sort(tokens, n, runner->model->config.vocab_size, tokens + (BATCH_ARRAYS - 1) * n);
 }
 
 static void upload_batch(Runner *runner) {
@@ -207,6 +217,7 @@ static void launch_training(void *runner, bool last) { run_training(runner, last
 
 void runner_train(Runner *runner, bool last) {
     CHECK(runner->options.training, "this runner was created for evaluation");
+    sort_batch(runner);
     upload_batch(runner);
     if (runner->options.replay && !runner->profile)
         replays_run(&runner->replays, runner->fsdp, launch_training, runner, last);
@@ -325,6 +336,7 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
     runner->batch.labels = runner->device_tokens + n;
     runner->batch.segment = runner->device_tokens + 2 * n;
     runner->batch.position = runner->device_tokens + 3 * n;
+    runner->batch.by_token = runner->device_tokens + 4 * n;
     return runner;
 }
 

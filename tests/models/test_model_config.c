@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "kernels/ops.h"
+#include "kernels/vocabulary/embedding/embedding.h"
 #include "models/model.h"
 #include "support/capture.h"
 
@@ -172,6 +173,7 @@ static double padding_gradient(const char *model_keys) {
     enum { ROWS = 8, COLS = 32, PADDING = 3 };
     static float table[72 * COLS], gradient[72 * COLS], dy[ROWS * COLS];
     static const int32_t tokens[ROWS] = {1, PADDING, 2, 5}, zeros[ROWS];
+    static int32_t by_token[ROWS];
     char text[300];
     const int length = snprintf(text, sizeof text, "{%s, num_hidden_layers: 1, hidden_size: %d, pad_token_id: %d}",
                                 model_keys, COLS, PADDING);
@@ -182,7 +184,8 @@ static double padding_gradient(const char *model_keys) {
     config_value_free(source);
     memset(gradient, 0, sizeof gradient);
     for (int i = 0; i < ROWS * COLS; i++) dy[i] = 1;
-    const Batch batch = {1, ROWS, tokens, zeros, zeros, zeros};
+    embedding_sort(tokens, ROWS, 72, by_token);
+    const Batch batch = {1, ROWS, tokens, zeros, zeros, zeros, by_token};
     static Tape tape;
     Arena keep = arena_create("keep", device_cpu(), 1 << 16), scratch = arena_create("scratch", device_cpu(), 1 << 16);
     model->embeddings->data = table;

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "kernels/vocabulary/embedding/embedding.h"
 #include "tile/emulator_memory.h"
 
 enum { MARGIN_LEFT = 8, MARGIN_RIGHT = 16 }; /* columns beside a wide input */
-enum { BATCH_ARRAYS = 4 };
+enum { BATCH_ARRAYS = 5 };
 
 static void *allocate(int64_t bytes) {
     void *memory = aligned_alloc(64, (size_t)((bytes + 64) / 64 * 64));
@@ -116,8 +117,16 @@ static int64_t document_length(int64_t T, uint64_t *state) {
     return kind == 0 ? 1 : 1 + (int64_t)(r % (uint64_t)(kind == 1 ? 20 : T));
 }
 
+static const int32_t *sorted(const int32_t *tokens, int64_t N, int64_t vocabulary) {
+    int32_t *by_token = allocate(4 * N);
+    embedding_sort(tokens, N, vocabulary, by_token);
+    return by_token;
+}
+
+static int64_t vocabulary_of(const OpCase *c) { return c->vocabulary ? c->vocabulary : 16; }
+
 static Batch batch_create(const OpCase *c, int64_t T, uint64_t *state) {
-    const int64_t N = c->B * T, vocabulary = c->vocabulary ? c->vocabulary : 16;
+    const int64_t N = c->B * T, vocabulary = vocabulary_of(c);
     int32_t *tokens = allocate(4 * N), *labels = allocate(4 * N), *segment = allocate(4 * N),
             *position = allocate(4 * N);
     for (int64_t b = 0; b < c->B; b++) {
@@ -135,7 +144,7 @@ static Batch batch_create(const OpCase *c, int64_t T, uint64_t *state) {
             position[n] = (int32_t)p;
         }
     }
-    return (Batch){c->B, T, tokens, labels, segment, position};
+    return (Batch){c->B, T, tokens, labels, segment, position, sorted(tokens, N, vocabulary)};
 }
 
 /* Where a case's tensors live during one run. */
@@ -269,12 +278,13 @@ static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOp
 /* The problem's batch in memory of the device. */
 static Batch upload_batch(const Device *device, const Batch *batch, Memory memory[BATCH_ARRAYS]) {
     const int64_t bytes = batch->B * batch->T * (int64_t)sizeof(int32_t);
-    const int32_t *const from[BATCH_ARRAYS] = {batch->tokens, batch->labels, batch->segment, batch->position};
+    const int32_t *const from[BATCH_ARRAYS] = {batch->tokens, batch->labels, batch->segment, batch->position,
+                                               batch->by_token};
     for (int i = 0; i < BATCH_ARRAYS; i++) {
         memory[i] = memory_create(device, bytes);
         device_upload(device, memory[i].data, from[i], bytes);
     }
-    return (Batch){batch->B, batch->T, memory[0].data, memory[1].data, memory[2].data, memory[3].data};
+    return (Batch){batch->B, batch->T, memory[0].data, memory[1].data, memory[2].data, memory[3].data, memory[4].data};
 }
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
@@ -377,7 +387,8 @@ OpProblem op_problem_document(const OpProblem *problem, int64_t first, int64_t T
                          copy_of_tokens(batch->tokens + first, T),
                          copy_of_tokens(batch->labels + first, T),
                          copy_of_tokens(batch->segment + first, T),
-                         copy_of_tokens(batch->position + first, T)};
+                         copy_of_tokens(batch->position + first, T),
+                         sorted(batch->tokens + first, T, vocabulary_of(problem->c))};
     for (int i = 0; i < problem->inputs; i++) {
         const Matrix *in = &problem->in[i];
         part.in[i] = problem->c->input[i].rows ? rows_of(in, 0, in->rows) : rows_of(in, first, T);
@@ -395,6 +406,7 @@ void op_problem_destroy(OpProblem *problem) {
     free((void *)problem->batch.labels);
     free((void *)problem->batch.segment);
     free((void *)problem->batch.position);
+    free((void *)problem->batch.by_token);
     for (int i = 0; i < problem->inputs; i++) matrix_destroy(&problem->in[i]);
     for (int i = 0; i < problem->outputs; i++) matrix_destroy(&problem->out_gradient[i]);
 }

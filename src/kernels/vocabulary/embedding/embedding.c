@@ -1,5 +1,8 @@
 #include "kernels/vocabulary/embedding/embedding.h"
 
+#include <stdlib.h>
+
+#include "base/check.h"
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
@@ -27,6 +30,7 @@ static void embedding_backward(Node *node) {
     if (!table->gradient) return;
     const EmbeddingBackwardArguments arguments = {
         .tokens = node->tape->batch->tokens,
+        .by_token = node->tape->batch->by_token,
         .dy = y->gradient,
         .dtable = table->gradient,
         .rows = y->rows,
@@ -34,7 +38,7 @@ static void embedding_backward(Node *node) {
         .dy_stride = y->stride,
         .padding_index = ((const EmbeddingAttributes *)node->attributes)->padding_index,
     };
-    const Grid grid = {blocks_of(y->cols, EMBEDDING_COLS), EMBEDDING_PARTS, 1};
+    const Grid grid = {blocks_of(y->cols, EMBEDDING_COLS), blocks_of(y->rows, EMBEDDING_PLACES), 1};
     node->tape->device->launch(KERNEL_embedding_backward, y->type, grid, &arguments);
 }
 
@@ -51,4 +55,13 @@ Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index) {
     ((EmbeddingAttributes *)node->attributes)->padding_index = padding_index;
     node_run(node);
     return y;
+}
+
+void embedding_sort(const int32_t *tokens, int64_t count, int64_t vocabulary, int32_t *by_token) {
+    int32_t *place = calloc((size_t)vocabulary + 1, sizeof *place); /* place[t]: of the next row of token t */
+    CHECK(place, "out of memory for %lld tokens", (long long)vocabulary);
+    for (int64_t n = 0; n < count; n++) place[tokens[n] + 1]++;
+    for (int64_t t = 0; t < vocabulary; t++) place[t + 1] += place[t];
+    for (int64_t n = 0; n < count; n++) by_token[place[tokens[n]]++] = (int32_t)n;
+    free(place);
 }

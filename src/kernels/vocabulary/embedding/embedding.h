@@ -4,8 +4,9 @@
 
 #include <stdint.h>
 
-/* The programs of backward: each owns the columns of one block and every EMBEDDING_PARTS-th row of the table. */
-enum { EMBEDDING_COLS = 256, EMBEDDING_PARTS = 16 };
+/* A program of backward has the tokens that begin in a range of places of by_token, in a block of columns. It loads
+ * EMBEDDING_STEP rows at once. */
+enum { EMBEDDING_COLS = 1024, EMBEDDING_PLACES = 32, EMBEDDING_STEP = 8 };
 
 /* y_n = table[tokens[n]]. */
 typedef struct EmbeddingArguments {
@@ -16,12 +17,17 @@ typedef struct EmbeddingArguments {
 } EmbeddingArguments;
 
 /* dtable[tokens[n]] += dy_n for n = 0, 1, ..., except for the token padding_index. Programs: x over blocks of columns,
- * y over parts. */
+ * y over places of by_token. */
 typedef struct EmbeddingBackwardArguments {
-    const int32_t *tokens;
+    const int32_t *tokens, *by_token; /* as in Batch */
     const void *dy;
     float *dtable;
     int64_t rows, cols, dy_stride, padding_index;
 } EmbeddingBackwardArguments;
+
+#ifndef FLAME_KERNEL_FILE
+/* Writes Batch's by_token: by_token[0 .. count) from tokens[0 .. count), all less than `vocabulary`. On the host. */
+void embedding_sort(const int32_t *tokens, int64_t count, int64_t vocabulary, int32_t *by_token);
+#endif
 
 #endif
