@@ -12,7 +12,8 @@ typedef enum Status {
     USAGE = 2,        /* the command line */
     IO_ERROR = 3,     /* reading or writing failed */
     NUMERIC_STOP = 4, /* too many steps with a loss or gradient that is not finite */
-    WATCHDOG = 5      /* a rank or a collective is stuck */
+    WATCHDOG = 5,     /* a rank or a collective is stuck */
+    CHECK_FAILED = 70 /* a bug of this program */
 } Status;
 
 #define CHECK(condition, ...)                                                                                          \

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,10 @@
 
 static int my_rank = 0, world_size = 1;
 static void (*abort_job)(int) = NULL;
+static pthread_t abort_thread; /* the only one that may call abort_job */
+static atomic_bool ending;
 
-enum { MESSAGE = 4096, KEPT_BYTES = 1 << 16 };
+enum { MESSAGE = 4096, KEPT_BYTES = 1 << 16, ENDING_SECONDS = 5 };
 
 /* Buffer of the messages since the last comm_worst: "warning: ...", each terminated by a zero byte. Reader threads log
  * too, hence the lock. */
@@ -27,7 +30,10 @@ void log_set_rank(int rank, int size) {
 
 int log_rank(void) { return my_rank; }
 
-void log_set_abort(void (*function)(int code)) { abort_job = function; }
+void log_set_abort(void (*function)(int code)) {
+    abort_job = function;
+    abort_thread = pthread_self();
+}
 
 /* One write per line, so that lines of several ranks do not mix. */
 void log_repeat(int rank, const char *message) {
@@ -70,6 +76,7 @@ static bool keep(const char *message) {
 }
 
 static void log_message(const char *kind, const char *format, va_list arguments) {
+    if (atomic_load(&ending)) return; /* what fails now fails because the job ends */
     char message[MESSAGE];
     const int start = snprintf(message, sizeof message, "%s: ", kind);
     vsnprintf(message + start, sizeof message - (size_t)start, format, arguments);
@@ -77,10 +84,27 @@ static void log_message(const char *kind, const char *format, va_list arguments)
     if (my_rank == 0 || !is_kept) log_repeat(my_rank, message);
 }
 
+static int exit_code;
+
+static void *exit_late(void *argument) {
+    (void)argument;
+    sleep(ENDING_SECONDS);
+    _exit(exit_code);
+}
+
+/* Flushing waits for a thread that is stuck in a file, and abort_job may hang. */
+static void limit_the_end(int code) {
+    pthread_t thread;
+    exit_code = code;
+    if (pthread_create(&thread, NULL, exit_late, NULL) == 0) pthread_detach(thread);
+}
+
 void log_end_job(int code) {
+    while (atomic_exchange(&ending, true)) pause(); /* another thread is ending this process */
+    limit_the_end(code);
     log_flush();
     fflush(NULL);
-    if (abort_job) abort_job(code);
+    if (abort_job && pthread_equal(pthread_self(), abort_thread)) abort_job(code);
     _exit(code);
 }
 
@@ -116,7 +140,6 @@ void check_failed(const char *file, int line, const char *condition, const char 
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     log_error("%s:%d: %s (expected %s). This is a bug in flame-c.", file, line, message, condition);
-    log_flush();
-    if (abort_job) abort_job(70);
+    if (abort_job) log_end_job(CHECK_FAILED);
     abort();
 }
