@@ -3,6 +3,20 @@
 #include "base/check.h"
 #include "base/log.h"
 
+static bool is_aligned(const void *matrix, int64_t stride, DType type) {
+    return (uintptr_t)matrix % GEMM_ALIGNMENT == 0 && stride * dtype_size(type) % GEMM_ALIGNMENT == 0;
+}
+
+bool gemm_is_aligned(const Gemm *g) {
+    return is_aligned(g->a, g->lda, g->type) && is_aligned(g->b, g->ldb, g->type) &&
+           is_aligned(g->c, g->ldc, g->c_type);
+}
+
+int64_t gemm_stride(int64_t cols, DType type) {
+    const int64_t multiple = GEMM_ALIGNMENT / dtype_size(type);
+    return (cols + multiple - 1) / multiple * multiple;
+}
+
 void device_out_of_memory(const Device *device, int64_t bytes, const char *what) {
     log_error("out of memory on %s: %s needs %.1f MB and %.1f MB are free. Lower training.batch_size or "
               "training.seq_len, set activation_checkpoint.mode: full, use more ranks, or end other programs there",

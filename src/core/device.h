@@ -28,6 +28,13 @@ typedef struct Gemm {
     DType type, c_type;
 } Gemm;
 
+/* Addresses and rows of matrices that begin at multiples of this many bytes keep a library's fast kernels: on a GPU
+ * those that load by TMA or 16 bytes at a time. Others give the same numbers, slower. */
+enum { GEMM_ALIGNMENT = 16 };
+bool gemm_is_aligned(const Gemm *gemm);
+/* Elements from one row of a new matrix of `cols` columns to the next, so that every row is aligned. */
+int64_t gemm_stride(int64_t cols, DType type);
+
 /* Every kernel of the program, as core/kernels.def lists them. */
 typedef enum Kernel {
 #define KERNEL_ENTRY(name) KERNEL_##name,

@@ -1,5 +1,7 @@
 /* Parameters and units. A unit is the parameters of one block in one flat buffer; it is sharded, gathered and reduced
- * as a whole. Parameters lie in the order in which they were added, so that [q_proj; k_proj; v_proj] is one matrix. */
+ * as a whole. Parameters lie in the order in which they were added. Matrices of the same width follow each other
+ * without a gap, so that [q_proj; k_proj; v_proj] is one matrix; every other parameter begins at a multiple of
+ * PARAMETER_ALIGNMENT. Gaps hold zeros, take no part in anything but the collectives, and are in no file. */
 #ifndef FLAME_CORE_PARAMETER_H
 #define FLAME_CORE_PARAMETER_H
 
@@ -20,6 +22,7 @@ typedef struct Init {
 } Init;
 
 enum { PARAMETER_DIMS = 4, PARAMETER_NAME = 128, UNIT_PARAMETERS = 48 };
+enum { PARAMETER_ALIGNMENT = 64 }; /* elements: 128 bytes of bf16 */
 
 typedef struct Parameter {
     char name[PARAMETER_NAME]; /* Hugging Face's name */
@@ -36,7 +39,7 @@ typedef struct Unit {
     char name[64]; /* "root", "model.layers.3" */
     int parameters;
     Parameter parameter[UNIT_PARAMETERS];
-    int64_t elements; /* sum over the parameters, padding of the shards not counted */
+    int64_t elements; /* up to the end of the last parameter: with the gaps, without the padding of the shards */
     /* Set by fsdp_create: this rank owns elements [first, first + shard). Elements beyond `elements` are padding. */
     int64_t first, shard;
     const Device *device, *update_device; /* where blocks run, and where the optimizer runs */
@@ -52,6 +55,16 @@ typedef struct UnitRange {
     int64_t first, last;
     int64_t in_parameter, in_shard; /* where `first` lies in the parameter and in this rank's shard */
 } UnitRange;
+
+/* Gives the unit's last parameter its place behind the one before. Its tensor's rows and columns are set. */
+static inline void unit_place_last(Unit *unit) {
+    Parameter *p = &unit->parameter[unit->parameters - 1];
+    const Parameter *before = unit->parameters > 1 ? p - 1 : NULL;
+    const bool adjacent = before && p->dims == 2 && before->dims == 2 && p->tensor.cols == before->tensor.cols;
+    const int64_t multiple = adjacent ? 1 : PARAMETER_ALIGNMENT;
+    p->offset = (unit->elements + multiple - 1) / multiple * multiple;
+    unit->elements = p->offset + p->elements;
+}
 
 /* The part of a parameter that lies in this rank's shard. */
 static inline UnitRange unit_range(const Unit *unit, const Parameter *parameter) {

@@ -25,14 +25,14 @@ static int64_t mlp_width(const ModelConfig *c) {
 static Parameter *add_parameter(Unit *unit, const char *name, int dims, const int64_t shape[], Init init) {
     CHECK(unit->parameters < UNIT_PARAMETERS, "%s has more than %d parameters", unit->name, UNIT_PARAMETERS);
     Parameter *p = &unit->parameter[unit->parameters++];
-    *p = (Parameter){.dims = dims, .elements = 1, .init = init, .decay = dims > 1, .offset = unit->elements};
+    *p = (Parameter){.dims = dims, .elements = 1, .init = init, .decay = dims > 1};
     const int length = snprintf(p->name, sizeof p->name, "%s", name);
     CHECK(length < PARAMETER_NAME, "the parameter name %s is too long", name);
     for (int i = 0; i < dims; i++) p->elements *= p->shape[i] = shape[i];
     const int64_t rows = dims > 1 ? shape[0] : 1;
     p->tensor = tensor_of(NULL, rows, p->elements / rows, F32);
     p->tensor.parameter = true;
-    unit->elements += p->elements;
+    unit_place_last(unit);
     return p;
 }
 
@@ -188,7 +188,8 @@ Tensor *model_norm(const Model *model, Tape *tape, Tensor *x) {
 
 int64_t model_parameter_count(const Model *model) {
     int64_t count = 0;
-    for (int i = 0; i < model->units; i++) count += model->unit[i].elements;
+    for (int u = 0; u < model->units; u++)
+        for (int i = 0; i < model->unit[u].parameters; i++) count += model->unit[u].parameter[i].elements;
     return count;
 }
 

@@ -93,6 +93,18 @@ static void *staging_memory(const Fsdp *fsdp, int64_t bytes) {
     return memory;
 }
 
+/* A matrix whose rows can be aligned must be: its products are slower otherwise, and nothing else would say so. */
+static void check_alignment(const Unit *unit, DType type) {
+    const int64_t size = dtype_size(type);
+    for (int i = 0; i < unit->parameters; i++) {
+        const Parameter *p = &unit->parameter[i];
+        const bool alignable = p->dims == 2 && p->tensor.cols * size % GEMM_ALIGNMENT == 0;
+        CHECK(!alignable || p->offset * size % GEMM_ALIGNMENT == 0,
+              "%s begins at element %lld of %s, which is not aligned for matrix products", p->name,
+              (long long)p->offset, unit->name);
+    }
+}
+
 /* The master shard and its copy in the compute type; the same memory if type and device are the same. */
 static void create_parameters(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
@@ -109,6 +121,7 @@ static void create_parameters(Fsdp *fsdp, int u) {
 
 static void create_shards(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
+    check_alignment(unit, fsdp->options.type);
     unit->shard = shard_elements(unit, fsdp->mesh->world->size);
     unit->first = fsdp->comm->rank * slice_elements(fsdp, u) + shard_in_slice(fsdp, u);
     unit->device = fsdp->device;

@@ -36,9 +36,9 @@ typedef struct FsdpOptions {
     int replicas; /* of the mesh, for fsdp_memory */
 } FsdpOptions;
 
-/* Shards `count` units and allocates their shards, zeroed. Unit 0 is the root (embeddings, final norm, head) and stays
- * gathered for the whole step. Sets the parameters' tensors to options.type. The caller keeps owning units and mesh.
- * Collective. */
+/* Shards `count` units, placed by unit_place_last, and allocates their shards, zeroed. Unit 0 is the root (embeddings,
+ * final norm, head) and stays gathered for the whole step. Sets the parameters' tensors to options.type. The caller
+ * keeps owning units and mesh. Collective. */
 Fsdp *fsdp_create(const Mesh *mesh, const Device *device, Unit *units, int count, FsdpOptions options);
 /* Collective. */
 void fsdp_destroy(Fsdp *fsdp);

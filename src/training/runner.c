@@ -48,8 +48,30 @@ static Tape *begin_layer_tape(Runner *runner, int64_t layer, bool recording) {
     return tape;
 }
 
+/* On the counting device each unit begins at the same address, at which nothing lies. It is aligned as memory is, so
+ * that matrix products show how their operands would be. */
+static void pretend_gathered(Unit *unit, DType type, bool gathered) {
+    for (int i = 0; i < unit->parameters; i++) {
+        Parameter *p = &unit->parameter[i];
+        const uintptr_t place = ARENA_ALIGNMENT + (uintptr_t)(p->offset * dtype_size(type));
+        p->tensor.data = gathered ? (void *)place : NULL;
+    }
+}
+
+/* There, any address but NULL means "not frozen". */
+static void pretend_gradient(Unit *unit, bool begin) {
+    for (int i = 0; i < unit->parameters; i++) {
+        Parameter *p = &unit->parameter[i];
+        const uintptr_t place = ARENA_ALIGNMENT + (uintptr_t)p->offset * sizeof(float);
+        p->tensor.gradient = begin ? (void *)place : NULL;
+    }
+}
+
 static void gather(Runner *runner, int unit) {
-    if (runner->fsdp) fsdp_gather(runner->fsdp, unit);
+    if (runner->fsdp)
+        fsdp_gather(runner->fsdp, unit);
+    else
+        pretend_gathered(&runner->model->unit[unit], runner->options.type, true);
 }
 
 static void prefetch(Runner *runner, int64_t unit) {
@@ -57,7 +79,10 @@ static void prefetch(Runner *runner, int64_t unit) {
 }
 
 static void release(Runner *runner, int unit) {
-    if (runner->fsdp) fsdp_release(runner->fsdp, unit);
+    if (runner->fsdp)
+        fsdp_release(runner->fsdp, unit);
+    else
+        pretend_gathered(&runner->model->unit[unit], runner->options.type, false);
 }
 
 /* Copies the output of a tape into a boundary tensor, the input of the next tape, whose memory outlives scratch. */
@@ -168,15 +193,6 @@ static void backward_tape(Runner *runner, Tape *tape, Tensor *input) {
         runner->device->copy(runner->boundary_gradient, row, input->gradient, row, input->rows, row);
     }
     arena_rewind(&runner->scratch, 0);
-}
-
-/* On the counting device any non-NULL address means "not frozen". */
-static void pretend_gradient(Unit *unit, bool begin) {
-    for (int i = 0; i < unit->parameters; i++) {
-        Parameter *p = &unit->parameter[i];
-        if (begin && !p->tensor.gradient) p->tensor.gradient = p;
-        if (!begin && p->tensor.gradient == p) p->tensor.gradient = NULL;
-    }
 }
 
 static void begin_gradient(Runner *runner, int unit) {

@@ -23,16 +23,17 @@ static void add_parameter(Unit *unit, int64_t rows, int64_t cols, bool decay, In
     Parameter *p = &unit->parameter[i];
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "unit.%lld.%d.weight", (long long)rows, i);
+    p->dims = rows > 1 ? 2 : 1;
     p->elements = rows * cols;
     p->init = init;
     p->decay = decay;
-    p->offset = unit->elements;
     p->tensor = tensor_of(NULL, rows, cols, F32);
     p->tensor.parameter = true;
-    unit->elements += p->elements;
+    unit_place_last(unit);
 }
 
-/* Sizes that no number of ranks divides; a unit smaller than the padding of seven ranks. */
+/* Sizes that no number of ranks divides, with gaps between the parameters; a unit smaller than the padding of seven
+ * ranks. */
 static void make_units(Unit units[UNITS]) {
     memset(units, 0, UNITS * sizeof *units);
     const int64_t sizes[UNITS][3][2] = {{{301, 33}, {1, 33}, {7, 33}},
@@ -80,6 +81,14 @@ static void whole_initialise(Whole *whole, const Unit units[UNITS]) {
 
 static void whole_destroy(Whole *whole) {
     for (int u = 0; u < UNITS; u++) free(whole->p[u]), free(whole->m[u]), free(whole->s[u]), free(whole->gradient[u]);
+}
+
+static bool is_parameter(const Unit *unit, int64_t e) {
+    for (int i = 0; i < unit->parameters; i++) {
+        const Parameter *p = &unit->parameter[i];
+        if (e >= p->offset && e < p->offset + p->elements) return true;
+    }
+    return false;
 }
 
 static float gradient_of(int rank, int step, int micro, int u, int64_t e) {
@@ -152,6 +161,8 @@ static float replica_gradient(int first_rank, int ranks, int step, int u, int64_
 static void whole_gradients(Whole *whole, const Unit units[UNITS], int replicas, int shards, int step) {
     for (int u = 0; u < UNITS; u++)
         for (int64_t e = 0; e < units[u].elements; e++) {
+            whole->gradient[u][e] = 0;
+            if (!is_parameter(&units[u], e)) continue;
             whole->gradient[u][e] = replica_gradient(0, shards, step, u, e);
             for (int r = 1; r < replicas; r++)
                 whole->gradient[u][e] += replica_gradient(r * shards, shards, step, u, e);
@@ -166,6 +177,13 @@ static void check_gradient_shards(const Unit units[UNITS], const Whole *whole) {
             CHECK(units[u].gradient_shard[i] == want, "gradient of unit %d, element %lld: %g, not %g", u, (long long)e,
                   (double)units[u].gradient_shard[i], (double)want);
         }
+}
+
+/* Gaps and padding are zero in every shard, whatever has been added, reduced and updated. */
+static void check_gaps(const Unit *unit, const float *shard) {
+    for (int64_t i = 0; i < unit->shard; i++)
+        CHECK(is_parameter(unit, unit->first + i) || shard[i] == 0, "element %lld of %s lies in a gap and is %g",
+              (long long)(unit->first + i), unit->name, (double)shard[i]);
 }
 
 static double whole_norm(const Whole *whole, const Unit units[UNITS], double scale) {
@@ -273,6 +291,9 @@ static void check_variant(Variant v) {
     for (int u = 0; u < UNITS; u++) {
         fsdp_gather(fsdp, u);
         check_gathered(&units[u], whole.p[u], v.type, 3e-5);
+        check_gaps(&units[u], units[u].master);
+        check_gaps(&units[u], units[u].exp_avg);
+        check_gaps(&units[u], units[u].exp_avg_sq);
     }
     whole_destroy(&whole);
     fsdp_destroy(fsdp);

@@ -45,10 +45,12 @@ static Gradients run(const char *config, DType type, Recompute recompute, int64_
     assert_int_equal(targets, micro_batches * B * T);
     g.values = malloc((size_t)model_parameter_count(model) * sizeof(float));
     assert_non_null(g.values);
-    for (int u = 0; u < model->units; u++) {
-        memcpy(g.values + g.count, model->unit[u].gradient_shard, (size_t)model->unit[u].elements * sizeof(float));
-        g.count += model->unit[u].elements;
-    }
+    for (int u = 0; u < model->units; u++)
+        for (int i = 0; i < model->unit[u].parameters; i++) {
+            const Parameter *p = &model->unit[u].parameter[i];
+            memcpy(g.values + g.count, model->unit[u].gradient_shard + p->offset, (size_t)p->elements * sizeof(float));
+            g.count += p->elements;
+        }
     session_close(&session);
     return g;
 }

@@ -128,10 +128,17 @@ static void check_weight(const Tensor *x, const Tensor *weight, int64_t heads) {
           "linear: a weight of %lld columns for an input of %lld", (long long)weight->cols, (long long)x->cols);
 }
 
+/* An output whose rows are aligned, however many columns it has. */
+static Tensor *product_output(Node *node, int64_t rows, int64_t cols, DType type) {
+    Tensor *y = node_output(node, rows, cols, type);
+    y->stride = gemm_stride(cols, type);
+    return y;
+}
+
 static Tensor *multiply_heads(Tape *tape, Tensor *x, Tensor *weight, int64_t heads) {
     check_weight(x, weight, heads);
     Node *node = tape_node(tape, &linear_op, (Tensor *[]){x, weight}, 2);
-    Tensor *y = node_output(node, x->rows, heads * weight->rows, x->type);
+    Tensor *y = product_output(node, x->rows, heads * weight->rows, x->type);
     node_run(node);
     return y;
 }
@@ -150,7 +157,7 @@ void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tens
         in[i + 1] = weight[i];
     }
     Node *node = tape_node(tape, &linear_op, in, count + 1);
-    Tensor *base = node_output(node, x->rows, weight_rows(node), x->type);
+    Tensor *base = product_output(node, x->rows, weight_rows(node), x->type);
     int64_t column = 0;
     for (int i = 0; i < count; i++) {
         out[i] = node_output_view(node, base, column, weight[i]->rows);
