@@ -61,16 +61,20 @@ DEVICE element to_element(float x) { return x; }
 
 /* COLUMN_WALK(x, j, cols, i, rows, statements): for every column j < cols a float x, 0 at first, goes down the rows i =
  * 0
- * .. rows - 1 in order; the statements may change it. One thread per column. */
-#define COLUMN_WALK(x, j, cols, i, rows, ...)                                                                          \
+ * .. rows - 1 in order; the statements may change it. One thread per column. BLOCK_WALK is the same for b < blocks
+ * walks in each column, each of which begins with x = start; one thread per walk. */
+#define COLUMN_WALK(x, j, cols, i, rows, ...) BLOCK_WALK(x, 0.0f, b_, 1, j, cols, i, rows, __VA_ARGS__)
+#define BLOCK_WALK(x, start, b, blocks, j, cols, i, rows, ...)                                                         \
     do {                                                                                                               \
         float walk_[cols] __attribute__((aligned(64)));                                                                \
-        EACH (j_, cols) walk_[j_] = 0;                                                                                 \
-        for (int i = 0; i < (rows); i++) {                                                                             \
-            _Pragma("omp simd") for (int j = 0; j < (cols); j++) {                                                     \
-                float x = walk_[j];                                                                                    \
-                __VA_ARGS__;                                                                                           \
-                walk_[j] = x;                                                                                          \
+        for (int b = 0; b < (blocks); b++) {                                                                           \
+            EACH (j, cols) walk_[j] = (start);                                                                         \
+            for (int i = 0; i < (rows); i++) {                                                                         \
+                _Pragma("omp simd") for (int j = 0; j < (cols); j++) {                                                 \
+                    float x = walk_[j];                                                                                \
+                    __VA_ARGS__;                                                                                       \
+                    walk_[j] = x;                                                                                      \
+                }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \
     } while (0)

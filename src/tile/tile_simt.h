@@ -125,15 +125,15 @@ DEVICE int lane_index() { return thread_index() % WARP; }
     for (int pair_ = thread_index(); pair_ < (rows) * (cols); pair_ += THREADS)                                        \
         for (int i = pair_ / (cols), j = pair_ % (cols), once_ = 1; once_; once_ = 0)
 
-#define COLUMN_WALK(x, j, cols, i, rows, ...)                                                                          \
-    do {                                                                                                               \
-        for (int j = thread_index(); j < (cols); j += THREADS) {                                                       \
-            float x = 0;                                                                                               \
-            for (int i = 0; i < (rows); i++) {                                                                         \
-                __VA_ARGS__;                                                                                           \
-            }                                                                                                          \
+#define COLUMN_WALK(x, j, cols, i, rows, ...) BLOCK_WALK(x, 0.0f, b_, 1, j, cols, i, rows, __VA_ARGS__)
+#define BLOCK_WALK(x, start, b, blocks, j, cols, i, rows, ...)                                                         \
+    EACH_PAIR(b, j, blocks, cols) {                                                                                    \
+        float x = (start);                                                                                             \
+        (void)b;                                                                                                       \
+        for (int i = 0; i < (rows); i++) {                                                                             \
+            __VA_ARGS__;                                                                                               \
         }                                                                                                              \
-    } while (0)
+    }
 
 /* A vector is what one access of 16 bytes reads of elements. left_ counts the entries from i to the end. */
 enum { VECTOR = 16 / sizeof(element) };

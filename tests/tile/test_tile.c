@@ -276,6 +276,10 @@ static void test_warps(void **state) {
             float x = 0;
             for (int i = 0; i < 20; i++)
                 expect(WORD_walk, variant, i * 48 + j, out_f32[i * 48 + j], x = f[i * STRIDE + j] - x, 0);
+            for (int i = 0; i < 20; i++) {
+                x = f[i * STRIDE + j] - (i % 4 == 0 ? (float)(i / 4) : x);
+                expect(WORD_walk, variant, (20 + i) * 48 + j, out_f32[(20 + i) * 48 + j], x, 0);
+            }
         }
         word_run(WORD_pairs, variant, 0, 0);
         for (int i = 0; i < 12; i++)

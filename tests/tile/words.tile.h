@@ -141,9 +141,11 @@ KERNEL(words_pairs, WordsArguments) {
     EACH_PAIR(i, j, 12, 48) a.out_f32[i * 48 + j] = a.f[i * a.stride + j] + (float)(100 * i + j);
 }
 
-/* The alternating sums down the columns of f. */
+/* The alternating sums down the columns of f, and down blocks of four rows from the number of the block on. */
 KERNEL(words_walk, WordsArguments) {
     COLUMN_WALK(x, j, 48, i, 20, x = a.f[i * a.stride + j] - x; a.out_f32[i * 48 + j] = x);
+    BLOCK_WALK(x, (float)b, b, 5, j, 48, i, 4, x = a.f[(4 * b + i) * a.stride + j] - x;
+               a.out_f32[(20 + 4 * b + i) * 48 + j] = x);
 }
 
 /* From row 0 of a and f: out = a f, out_f32 = a + f, and the sums of a + 1, a f at the end of out_f32. `rows` is where

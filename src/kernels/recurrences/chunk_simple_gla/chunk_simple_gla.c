@@ -60,8 +60,8 @@ static void launch_states_and_products(const Node *node, ChunkSimpleGlaArguments
     arguments->state = tape_workspace(node->tape, state_bytes(node, arguments));
     arguments->products = tape_workspace(node->tape, product_bytes(node, arguments));
     const int64_t B = node->tape->batch->B;
-    arguments->decays =
-        tape_workspace(node->tape, B * arguments->chunks * arguments->heads * 2 * CHUNK_ROWS * dtype_size(F32));
+    arguments->decays = tape_workspace(node->tape, B * arguments->chunks * arguments->heads *
+                                                       CHUNK_SIMPLE_GLA_DECAY_ROWS * CHUNK_ROWS * dtype_size(F32));
     device->launch(KERNEL_chunk_simple_gla_decays, type, (Grid){arguments->chunks, B, arguments->heads}, arguments);
     device->launch(KERNEL_chunk_simple_gla_state, type, grid_of_states(node, arguments), arguments);
     const Grid grid = {arguments->chunks, B * arguments->q_heads, 1};

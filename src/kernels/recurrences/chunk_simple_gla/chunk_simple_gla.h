@@ -9,6 +9,7 @@
 enum {
     CHUNK_SIMPLE_GLA_K = 64, /* the widths of a block of K and of V that one program works on */
     CHUNK_SIMPLE_GLA_V = 64,
+    CHUNK_SIMPLE_GLA_DECAY_ROWS = 3,
     CHUNK_SIMPLE_GLA_DECAYS = 64 /* heads with a constant decay, at most */
 };
 
@@ -20,7 +21,7 @@ typedef struct ChunkSimpleGlaArguments {
     const float *g;         /* [N, heads]; NULL: log_decay */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads*K, V] */
-    float *decays;          /* [B, chunks, heads, 2, 64]: u and w */
+    float *decays;          /* [B, chunks, heads, CHUNK_SIMPLE_GLA_DECAY_ROWS, 64] */
     void *state;            /* elements [B, chunks, heads, K, V], before each chunk */
     float *final;           /* [B*heads*K, V] */
     Heads o;                /* [N, heads*V] */

@@ -36,8 +36,8 @@ DEVICE int64_t parts_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
     return chunk_offset(a->chunks, a->heads, sequence, index, head, blocks * ROWS) + k * ROWS;
 }
 
-/* The two rows of decays of (chunk index, head): u, and w. */
-enum { UPTO, AFTER, DECAYS };
+/* The rows of decays of (chunk index, head): u, w, and of the first half's rows up to its end. */
+enum { UPTO, AFTER, TO_HALF, DECAYS = CHUNK_SIMPLE_GLA_DECAY_ROWS };
 DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);
 }
@@ -55,23 +55,27 @@ DEVICE void load_steps(float *step, const ChunkSimpleGlaArguments *a, Chunk chun
     EACH (i, ROWS) step[i] = step_of(a, chunk, head, i);
 }
 
-/* u and w of all chunks. Program: chunk, sequence, and head. */
+/* The decays of all chunks. Program: chunk, sequence, and head. */
 KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     VECTOR(upto, ROWS);
     VECTOR(after, ROWS);
+    VECTOR(to_half, HALF);
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, program_y, program_x);
     float *decays = decays_of(&a, program_y, program_x, program_z);
     EACH (i, ROWS) {
         upto[i] = step_of(&a, chunk, program_z, i);
         after[i] = i + 1 < ROWS ? step_of(&a, chunk, program_z, i + 1) : 1.0f;
     }
+    EACH (i, HALF) to_half[i] = i + 1 < HALF ? step_of(&a, chunk, program_z, i + 1) : 1.0f;
     sync();
     vector_cumprod(upto);
     vector_cumprod_reverse(after);
+    vector_cumprod_reverse(to_half);
     sync();
     EACH (i, ROWS) {
         decays[UPTO * ROWS + i] = upto[i];
         decays[AFTER * ROWS + i] = after[i];
+        decays[TO_HALF * ROWS + i] = i < HALF ? to_half[i] : 0.0f;
     }
 }
 
@@ -163,13 +167,15 @@ KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     triangle_store(P, a.products + products_at(&a, sequence, program_x, q_head));
 }
 
-/* A, from P and the rows' e^g. */
-#define TILE_OF_A(A, P, step)                                                                                          \
-    COLUMN_WALK(decay_, j, ROWS, i, ROWS,                                                                              \
-                decay_ = j < i    ? decay_ * step[i]                                                                   \
-                         : j == i ? 1.0f                                                                               \
-                                  : 0.0f;                                                                              \
-                PUT(A, i, j, j <= i ? (P)[i * ROWS + j] * decay_ : 0.0f))
+/* A, from P and the decays. An entry's decay is the product of the steps from its column's row on, which goes down the
+ * column; in the second half it begins with that of the first. */
+#define TILE_OF_A(A, P, step, decays)                                                                                  \
+    BLOCK_WALK(decay_, half_ ? ENTRY(decays, TO_HALF, j_) : 0.0f, half_, 2, j_, ROWS, n_, HALF, {                      \
+        const int i_ = half_ * HALF + n_;                                                                              \
+        const float next_ = decay_ * step[i_];                                                                         \
+        decay_ = j_ == i_ ? 1.0f : next_;                                                                              \
+        PUT(A, i_, j_, j_ <= i_ ? ENTRY(P, i_, j_) * decay_ : 0.0f);                                                   \
+    })
 
 /* o. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
@@ -177,16 +183,16 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     TILE(S, WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(v, ROWS, WIDTH_V);
+    MATRIX(P, ROWS, ROWS);
+    MATRIX(decays, DECAYS, ROWS);
     VECTOR(step, ROWS);
-    VECTOR(upto, ROWS);
     HALVES(o, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, q_head = head * a.q_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    const float *P = a.products + products_at(&a, sequence, program_y, q_head);
-    const float *decays = decays_of(&a, sequence, program_y, head);
     load_steps(step, &a, chunk, head);
-    EACH (i, ROWS) upto[i] = decays[UPTO * ROWS + i];
+    matrix_load(P, a.products + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
+    matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
     tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
     halves_zero(o);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
@@ -195,11 +201,11 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
         tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
         tile_load(S, state, a.V, cols, cols_v);
         sync();
-        if (block == 0) TILE_OF_A(A, P, step);
+        if (block == 0) TILE_OF_A(A, P, step, decays);
         halves_mma_nn(o, q, S);
         sync();
     }
-    HALVES_MAP(o, i, j, x, x *= a.scale * upto[i]);
+    HALVES_MAP(o, i, j, x, x *= a.scale * ENTRY(decays, UPTO, i));
     halves_mma_lower(o, A, v);
     halves_store_block(o, a.o, a.V, chunk, head, program_x);
 }
@@ -210,18 +216,19 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     TILE(dS, WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(dO, ROWS, WIDTH_V);
+    MATRIX(P, ROWS, ROWS);
+    MATRIX(decays, DECAYS, ROWS);
     VECTOR(step, ROWS);
-    VECTOR(after, ROWS);
     HALVES(dv, WIDTH_V);
     const int64_t sequence = program_z / a.v_heads, v_head = program_z % a.v_heads, group = a.heads / a.v_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     halves_zero(dv);
     for (int64_t head = v_head * group; head < (v_head + 1) * group; head++) {
-        const float *P = a.products + products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
-        const float *decays = decays_of(&a, sequence, program_y, head);
+        const int64_t products = products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
         load_steps(step, &a, chunk, head);
-        EACH (i, ROWS) after[i] = decays[AFTER * ROWS + i];
+        matrix_load(P, a.products + products, ROWS, ROWS, ROWS);
+        matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
         tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
         for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH_K;
@@ -230,8 +237,8 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
             tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, block);
             tile_load(dS, dstate, a.V, cols, cols_v);
             sync();
-            if (block == 0) TILE_OF_A(A, P, step);
-            EACH_TILE(k, j, d, x, x *= after[j]);
+            if (block == 0) TILE_OF_A(A, P, step, decays);
+            EACH_TILE(k, j, d, x, x *= ENTRY(decays, AFTER, j));
             sync();
             halves_mma_nn(dv, k, dS);
             sync();
