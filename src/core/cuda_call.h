@@ -16,6 +16,8 @@
     } while (0)
 
 _Noreturn void cuda_failed(cudaError_t error, const char *file, int line);
+/* What to do about an error, as sentences without the last full stop; "" if nothing is known. */
+const char *cuda_advice(cudaError_t error);
 
 /* The stream of the device `cuda`. */
 cudaStream_t device_cuda_stream(void);

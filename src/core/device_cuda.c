@@ -28,9 +28,30 @@ static struct {
 cudaStream_t device_cuda_stream(void) { return cuda.stream; }
 bool device_cuda_recording(void) { return cuda.recording; }
 
+const char *cuda_advice(cudaError_t error) {
+    switch (error) {
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalAddress:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorMisalignedAddress:
+        return "An earlier kernel is at fault, for CUDA reports errors late: CUDA_LAUNCH_BLOCKING=1 with "
+               "training.cuda_graph: false ends at its launch, and compute-sanitizer names the access";
+    case cudaErrorECCUncorrectable:
+        return "The memory of the GPU is damaged: nvidia-smi -q -d ECC counts its errors";
+    default:
+        return "";
+    }
+}
+
 void cuda_failed(cudaError_t error, const char *file, int line) {
-    log_error("the GPU failed: %s (%s) at %s:%d%s", cudaGetErrorString(error), cudaGetErrorName(error), file, line,
-              cuda.recording ? ", while a micro-batch was recorded; training.cuda_graph: false does without" : "");
+    const char *advice = cuda_advice(error);
+    log_error("the GPU failed: %s (%s) at %s:%d%s%s%s", cudaGetErrorString(error), cudaGetErrorName(error), file, line,
+              cuda.recording ? ", while a micro-batch was recorded; training.cuda_graph: false does without" : "",
+              *advice ? ". " : "", advice);
     log_end_job(IO_ERROR);
 }
 

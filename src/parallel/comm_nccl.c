@@ -1,16 +1,15 @@
 /* Collectives between GPUs, by NCCL. Gathers and reductions each have a communicator and a stream of their own, so that
- * both overlap with each other and with computation; the host only enqueues. The communicators are non-blocking: a call
- * may return ncclInProgress, and is then polled until it has completed. */
+ * both overlap with each other and with computation; the host only enqueues. The communicators are blocking, so that
+ * the thread that records a graph is the one that launches its collectives: for a non-blocking one, NCCL starts a
+ * thread for every call. If a call hangs, the watchdog ends the job. */
 #ifdef FLAME_NCCL
 #include <nccl.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/cuda_call.h"
 #include "base/library.h"
-#include "base/clock.h"
 #include "parallel/comm_over.h"
 #include "parallel/watchdog.h"
 
@@ -59,37 +58,27 @@ typedef struct Nccl {
     int gpu;
     cudaEvent_t ended[WATCHDOG_OPEN]; /* completion events of the latest collectives, by ticket */
     Watchdog *watchdog;
-    pthread_mutex_t
-        asking; /* ncclCommGetAsyncError also completes a pending call, so only one thread may ask at a time */
+    atomic_bool connected; /* the watchdog may ask both communicators for errors */
+    cudaError_t gpu_error; /* noticed by the watchdog's thread, which alone uses it */
 } Nccl;
 
 static Nccl *nccl_of(const Comm *comm) { return comm->state; }
 
-/* Polls a communicator until its pending call has completed; returns the result. */
-static ncclResult_t settle(ncclComm_t comm, ncclResult_t result, double seconds) {
-    const double start = seconds_now();
-    while (result == ncclInProgress && seconds_now() - start < seconds)
-        if (nccl.ncclCommGetAsyncError(comm, &result) != ncclSuccess) return ncclInternalError;
-    return result;
-}
-
-static const char *text_of(ncclResult_t result) {
-    return result == ncclInProgress ? "no answer in time" : nccl.ncclGetErrorString(result);
-}
-
-static void check(Lane *lane, ncclResult_t result, const char *doing, const char *subject) {
-    result = settle(lane->comm, result, comm_settings().timeout_seconds);
+static void check(ncclResult_t result, const char *doing, const char *subject) {
     if (result == ncclSuccess) return;
-    log_error("NCCL failed in the %s of %s: %s (%s)", doing, subject, text_of(result), nccl.ncclGetLastError(NULL));
+    if (result == ncclUnhandledCudaError) CUDA(cudaGetLastError()); /* says what has happened to the GPU */
+    log_error("NCCL failed in the %s of %s: %s (%s)", doing, subject, nccl.ncclGetErrorString(result),
+              nccl.ncclGetLastError(NULL));
     log_end_job(WATCHDOG);
 }
 
-/* Calls NCCL for a lane and waits until the call has completed. */
-#define CALL(n, lane, call, doing, subject)                                                                            \
+/* Calls NCCL under the eyes of the watchdog. */
+#define CALL(n, call, doing, subject)                                                                                  \
     do {                                                                                                               \
-        pthread_mutex_lock(&(n)->asking);                                                                              \
-        check(lane, nccl.call, doing, subject);                                                                        \
-        pthread_mutex_unlock(&(n)->asking);                                                                            \
+        watchdog_call((n)->watchdog, doing, subject);                                                                  \
+        const ncclResult_t result_ = nccl.call;                                                                        \
+        watchdog_returned((n)->watchdog);                                                                              \
+        check(result_, doing, subject);                                                                                \
     } while (0)
 
 /* Makes the lane's stream wait for everything on the device's stream so far. */
@@ -118,7 +107,7 @@ static void nccl_all_gather(Comm *comm, const void *send, void *receive, int64_t
     Lane *lane = &n->gathers;
     comm->bytes_sent += (comm->size - 1) * bytes;
     enter(lane);
-    CALL(n, lane, ncclAllGather(send, receive, (size_t)bytes, ncclUint8, lane->comm, lane->stream), "all-gather",
+    CALL(n, ncclAllGather(send, receive, (size_t)bytes, ncclUint8, lane->comm, lane->stream), "all-gather",
          comm->subject);
     leave(comm, lane, "all-gather");
 }
@@ -128,7 +117,7 @@ static void nccl_reduce_scatter(Comm *comm, const float *send, float *receive, i
     Lane *lane = &n->reductions;
     comm->bytes_sent += (comm->size - 1) * count * (int64_t)sizeof *send;
     enter(lane);
-    CALL(n, lane, ncclReduceScatter(send, receive, (size_t)count, ncclFloat, ncclSum, lane->comm, lane->stream),
+    CALL(n, ncclReduceScatter(send, receive, (size_t)count, ncclFloat, ncclSum, lane->comm, lane->stream),
          "reduce-scatter", comm->subject);
     leave(comm, lane, "reduce-scatter");
 }
@@ -156,10 +145,8 @@ static void *nccl_allocate(Comm *comm, int64_t bytes) {
     const size_t size = bytes > 0 ? (size_t)bytes : 1;
     const ncclResult_t result = nccl.ncclMemAlloc(&entry->memory, size);
     if (result != ncclSuccess) refuse_memory(n, bytes, result);
-    CALL(n, &n->gathers, ncclCommRegister(n->gathers.comm, entry->memory, size, &entry->handle[0]), "registration",
-         "memory");
-    CALL(n, &n->reductions, ncclCommRegister(n->reductions.comm, entry->memory, size, &entry->handle[1]),
-         "registration", "memory");
+    CALL(n, ncclCommRegister(n->gathers.comm, entry->memory, size, &entry->handle[0]), "registration", "memory");
+    CALL(n, ncclCommRegister(n->reductions.comm, entry->memory, size, &entry->handle[1]), "registration", "memory");
     entry->next = n->registered;
     n->registered = entry;
     n->over.device->fill(entry->memory, 0, 1, (int64_t)size, (int64_t)size);
@@ -174,9 +161,9 @@ static void nccl_release(Comm *comm, void *memory) {
     CHECK(entry, "memory given back to a communicator that did not allocate it");
     *link = entry->next;
     CUDA(cudaDeviceSynchronize());
-    CALL(n, &n->gathers, ncclCommDeregister(n->gathers.comm, entry->handle[0]), "deregistration", "memory");
-    CALL(n, &n->reductions, ncclCommDeregister(n->reductions.comm, entry->handle[1]), "deregistration", "memory");
-    CALL(n, &n->gathers, ncclMemFree(entry->memory), "release", "memory");
+    CALL(n, ncclCommDeregister(n->gathers.comm, entry->handle[0]), "deregistration", "memory");
+    CALL(n, ncclCommDeregister(n->reductions.comm, entry->handle[1]), "deregistration", "memory");
+    CALL(n, ncclMemFree(entry->memory), "release", "memory");
     free(entry);
 }
 
@@ -188,25 +175,42 @@ static const void *nccl_whole(Comm *comm, const void *memory) {
 static bool collective_done(void *context, int64_t ticket) {
     Nccl *n = context;
     cudaSetDevice(n->gpu);
-    return cudaEventQuery(n->ended[ticket % WATCHDOG_OPEN]) != cudaErrorNotReady;
+    const cudaError_t error = cudaEventQuery(n->ended[ticket % WATCHDOG_OPEN]);
+    if (error != cudaErrorNotReady) n->gpu_error = error;
+    return error == cudaSuccess;
 }
 
-/* While the main thread polls NCCL, it notices errors by itself. */
-static const char *async_failure(void *context) {
+/* A failed GPU answers an error for events that it had reached, too: which collective it has failed in is not known. */
+static bool gpu_failure(const Nccl *n, WatchdogFailure *failure) {
+    if (n->gpu_error == cudaSuccess) return false;
+    *failure = (WatchdogFailure){.advice = cuda_advice(n->gpu_error), .code = IO_ERROR};
+    snprintf(failure->what, sizeof failure->what, "the GPU failed: %s (%s), at the earliest",
+             cudaGetErrorString(n->gpu_error), cudaGetErrorName(n->gpu_error));
+    return true;
+}
+
+static bool comm_failure(ncclComm_t comm, WatchdogFailure *failure) {
+    ncclResult_t result = ncclSuccess;
+    nccl.ncclCommGetAsyncError(comm, &result);
+    if (result == ncclSuccess) return false;
+    *failure = (WatchdogFailure){
+        .advice = "Another rank has died or the network has failed; the run goes on from its last checkpoint",
+        .code = WATCHDOG};
+    snprintf(failure->what, sizeof failure->what, "NCCL failed: %s (%s)", nccl.ncclGetErrorString(result),
+             nccl.ncclGetLastError(NULL));
+    return true;
+}
+
+static bool failure_of(void *context, WatchdogFailure *failure) {
     Nccl *n = context;
-    ncclResult_t result[2] = {ncclSuccess, ncclSuccess};
-    if (pthread_mutex_trylock(&n->asking) != 0) return NULL;
-    nccl.ncclCommGetAsyncError(n->gathers.comm, &result[0]);
-    nccl.ncclCommGetAsyncError(n->reductions.comm, &result[1]);
-    pthread_mutex_unlock(&n->asking);
-    for (int i = 0; i < 2; i++)
-        if (result[i] != ncclSuccess && result[i] != ncclInProgress) return nccl.ncclGetErrorString(result[i]);
-    return NULL;
+    if (gpu_failure(n, failure)) return true;
+    return atomic_load(&n->connected) &&
+           (comm_failure(n->gathers.comm, failure) || comm_failure(n->reductions.comm, failure));
 }
 
-static void close_lane(Lane *lane) {
-    check(lane, nccl.ncclCommFinalize(lane->comm), "end", "the run");
-    nccl.ncclCommDestroy(lane->comm);
+static void close_lane(Nccl *n, Lane *lane) {
+    CALL(n, ncclCommFinalize(lane->comm), "end", "the run");
+    CALL(n, ncclCommDestroy(lane->comm), "end", "the run");
     CUDA(cudaEventDestroy(lane->asked));
     CUDA(cudaEventDestroy(lane->recorded));
     CUDA(cudaStreamDestroy(lane->stream));
@@ -216,11 +220,11 @@ static void nccl_destroy(Comm *comm) {
     Nccl *n = nccl_of(comm);
     while (n->registered) nccl_release(comm, n->registered->memory);
     CUDA(cudaDeviceSynchronize());
+    atomic_store(&n->connected, false); /* counts from the next call on: the watchdog looks under its lock */
+    close_lane(n, &n->gathers);
+    close_lane(n, &n->reductions);
     watchdog_destroy(n->watchdog);
-    close_lane(&n->gathers);
-    close_lane(&n->reductions);
     for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventDestroy(n->ended[i]));
-    pthread_mutex_destroy(&n->asking);
     free(n);
     free(comm);
 }
@@ -242,7 +246,15 @@ static const CommFunctions nccl_functions = {.name = "nccl",
                                              .split = comm_over_split,
                                              .destroy = nccl_destroy};
 
-enum { OLDEST = 21900 }; /* the oldest version with all functions used here */
+enum { OLDEST = 22600 }; /* the first that can order the collectives of two communicators */
+
+static const char *refusal(int version, char *why, size_t size) {
+    snprintf(why, size,
+             "it is version %d.%d.%d, and before 2.26 collectives of two communicators may wait for each other for "
+             "ever",
+             version / 10000, version % 10000 / 100, version % 100);
+    return why;
+}
 
 /* Collective. */
 static Status open_library(Comm *world) {
@@ -254,13 +266,12 @@ static Status open_library(Comm *world) {
     char why[512];
     int version = 0;
     const bool loaded = library_load("libnccl.so.2", symbols, (int)(sizeof symbols / sizeof *symbols), why, sizeof why);
-    if (loaded && nccl.ncclGetVersion(&version) == ncclSuccess && version < OLDEST)
-        snprintf(why, sizeof why, "it is version %d, and %d or newer is needed", version, OLDEST);
-    const bool usable = loaded && version >= OLDEST;
+    const bool usable = loaded && nccl.ncclGetVersion(&version) == ncclSuccess && version >= OLDEST;
     if (comm_is_first(world, !usable))
-        log_error("several GPUs need NCCL, which cannot be used: %s. Install it, or put its folder into "
-                  "LD_LIBRARY_PATH",
-                  why);
+        log_error(
+            "several GPUs need NCCL, which cannot be used: %s. Install 2.26 or newer (the package libnccl2, or pip "
+            "install nvidia-nccl-cu%d), or put its folder into LD_LIBRARY_PATH",
+            loaded ? refusal(version, why, sizeof why) : why, CUDART_VERSION / 1000);
     return comm_worst(world, usable ? OK : BAD_INPUT);
 }
 
@@ -277,6 +288,17 @@ static void pretend_hosts(int rank) {
     setenv("NCCL_PROTO", "Simple", 0);
 }
 
+/* NCCL reads its environment when it is first used. */
+static void set_environment(void) {
+    /* The GPU starts collectives of all communicators in the order of the host's calls, which is the same on all ranks,
+     * also in a graph. In different orders they would wait for each other for ever once they fill the GPU. */
+    setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", 0);
+    /* NCCL_GRAPH_MIXING_SUPPORT stays 1, its default: a collective may be launched by itself while a graph with others
+     * of its communicator runs. Hangs that its guide warns of want several GPUs in one process. */
+    setenv("NCCL_COMM_BLOCKING", "1", 1);
+    setenv("NCCL_RUNTIME_CONNECT", "0", 0); /* allocate NCCL's buffers now, before the memory plan asks what is free */
+}
+
 static void create_stream(Lane *lane) {
     int least, greatest;
     CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
@@ -285,48 +307,59 @@ static void create_stream(Lane *lane) {
     CUDA(cudaEventCreateWithFlags(&lane->recorded, cudaEventDisableTiming));
 }
 
-/* Connects the ranks of `host`. Collective. */
-static Status connect_lane(Comm *world, Comm *host, Lane *lane) {
+/* Most thread blocks of a collective. Each takes about a multiprocessor, and 16 are what NCCL itself takes for the
+ * switches of an H100. Four communicators, as many as a rank can have, leave 44 of an A100's 108 multiprocessors to
+ * other kernels. NCCL_MAX_CTAS overrides it. */
+enum { LANE_CTAS = 16 };
+
+/* Connects the ranks of n->over.host. Collective. */
+static Status connect_lane(Comm *world, Nccl *n, Lane *lane) {
+    Comm *host = n->over.host;
     ncclUniqueId id = {0};
     ncclResult_t result = host->rank == 0 ? nccl.ncclGetUniqueId(&id) : ncclSuccess;
     host->f->broadcast(host, &id, sizeof id, 0);
     if (comm_worst(world, result == ncclSuccess ? OK : BAD_INPUT) == OK) {
         ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-        config.blocking = 0;
+        config.blocking = 1;
+        config.maxCTAs = LANE_CTAS;
+        watchdog_call(n->watchdog, "connection", "the ranks (NCCL_DEBUG=INFO shows what is tried)");
         result = nccl.ncclCommInitRankConfig(&lane->comm, host->size, id, host->rank, &config);
-        result = settle(lane->comm, result, comm_settings().timeout_seconds);
+        watchdog_returned(n->watchdog);
     }
-    if (result != ncclSuccess)
-        log_warning("NCCL says: %s (%s); the other ranks may take %.0f s to notice", text_of(result),
-                    nccl.ncclGetLastError(NULL), comm_settings().timeout_seconds);
+    const char *text = nccl.ncclGetErrorString(result), *details = nccl.ncclGetLastError(NULL);
+    if (result != ncclSuccess) {
+        log_warning("NCCL says: %s (%s); the other ranks may take %.0f s to notice", text, details,
+                    comm_settings().timeout_seconds);
+        log_flush(); /* a rank that hangs ends the job before comm_worst prints it */
+    }
     if (comm_is_first(world, result != ncclSuccess)) {
         const char *interface = getenv("NCCL_SOCKET_IFNAME");
         log_error("NCCL cannot connect the ranks: %s (%s). The network interface is %s (NCCL_SOCKET_IFNAME); "
                   "NCCL_DEBUG=INFO shows what is tried",
-                  text_of(result), nccl.ncclGetLastError(NULL), interface ? interface : "NCCL's choice");
+                  text, details, interface ? interface : "NCCL's choice");
     }
     return comm_worst(world, result == ncclSuccess ? OK : BAD_INPUT);
 }
 
 Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool share_gpu, Comm **comm) {
+    set_environment();
+    if (share_gpu) pretend_hosts(world->rank);
     Status status = open_library(world);
     if (status != OK) return status;
-    setenv("NCCL_RUNTIME_CONNECT", "0", 0); /* allocate NCCL's buffers now, before the memory plan asks what is free */
-    if (share_gpu) pretend_hosts(world->rank);
     Nccl *n = calloc(1, sizeof *n);
     CHECK(n, "out of memory");
     n->over = (CommOver){host, device};
-    pthread_mutex_init(&n->asking, NULL);
     CUDA(cudaGetDevice(&n->gpu));
+    for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventCreateWithFlags(&n->ended[i], cudaEventDisableTiming));
+    n->watchdog = watchdog_create(
+        (WatchdogOptions){comm_settings().timeout_seconds, collective_done, failure_of, n, host->ranks});
     Lane *const lanes[] = {&n->gathers, &n->reductions};
     for (int i = 0; i < 2 && status == OK; i++) {
         create_stream(lanes[i]);
-        status = connect_lane(world, host, lanes[i]);
+        status = connect_lane(world, n, lanes[i]);
     }
     if (status != OK) return status; /* the process ends; destroying a half-connected communicator may hang */
-    for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventCreateWithFlags(&n->ended[i], cudaEventDisableTiming));
-    n->watchdog = watchdog_create(
-        (WatchdogOptions){comm_settings().timeout_seconds, collective_done, async_failure, n, host->ranks});
+    atomic_store(&n->connected, true);
     *comm = comm_over_create(&n->over, &nccl_functions);
     return OK;
 }

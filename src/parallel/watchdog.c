@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/check.h"
 #include "base/log.h"
 #include "base/clock.h"
 
@@ -25,36 +24,44 @@ struct Watchdog {
     bool stopping;
     Begun begun[WATCHDOG_OPEN];
     int64_t first, count; /* collectives [first, count) are in flight */
-    double last_end;
+    Begun call;           /* that has not returned */
+    double last_end;      /* of a collective, or the begin of what came after idle time */
 };
 
-static void end_job(const Watchdog *w, const char *what) {
-    const Begun *oldest = &w->begun[w->first % WATCHDOG_OPEN];
-    if (w->first < w->count)
-        log_error(
-            "%s in the %s of %s%s. Another rank has died, hangs, or reads its data too slowly; the run goes on from "
-            "its last checkpoint. comm.train_timeout_seconds sets the seconds to wait",
-            what, oldest->collective, oldest->subject, w->options.ranks);
+/* What has been going on for longest: a collective in flight, else a call that has not returned. NULL: nothing. */
+static const Begun *pending(const Watchdog *w) {
+    if (w->first < w->count) return &w->begun[w->first % WATCHDOG_OPEN];
+    return w->call.collective ? &w->call : NULL;
+}
+
+static void end_job(const Watchdog *w, const WatchdogFailure *failure) {
+    const Begun *begun = pending(w);
+    if (begun)
+        log_error("%s in the %s of %s%s. %s", failure->what, begun->collective, begun->subject, w->options.ranks,
+                  failure->advice);
     else
-        log_error("%s between collectives", what);
-    log_end_job(WATCHDOG);
+        log_error("%s between collectives. %s", failure->what, failure->advice);
+    log_end_job(failure->code);
 }
 
 /* Called with the lock held. */
 static void look(Watchdog *w) {
     const double now = seconds_now();
     if (w->count - w->first > WATCHDOG_OPEN) w->first = w->count - WATCHDOG_OPEN;
-    if (w->first == w->count) w->last_end = now;
+    if (!pending(w)) w->last_end = now;
     while (w->first < w->count && w->options.done(w->options.context, w->first)) {
         w->first++;
         w->last_end = now;
     }
-    const char *failure = w->options.failure(w->options.context);
-    if (failure) end_job(w, failure);
+    WatchdogFailure failure;
+    if (w->options.failure(w->options.context, &failure)) end_job(w, &failure);
     if (now - w->last_end <= w->options.seconds) return;
-    char text[64];
-    snprintf(text, sizeof text, "no progress for %.0f s", w->options.seconds);
-    end_job(w, text);
+    failure = (WatchdogFailure){
+        .advice = "Another rank has died, hangs, or reads its data too slowly; the run goes on from its last "
+                  "checkpoint. comm.train_timeout_seconds sets the seconds to wait",
+        .code = WATCHDOG};
+    snprintf(failure.what, sizeof failure.what, "no progress for %.0f s", w->options.seconds);
+    end_job(w, &failure);
 }
 
 static void *watch(void *argument) {
@@ -103,7 +110,20 @@ int64_t watchdog_next(const Watchdog *w) { return w->count; }
 
 void watchdog_begin(Watchdog *w, const char *collective, const char *subject) {
     pthread_mutex_lock(&w->lock);
-    if (w->first == w->count) w->last_end = seconds_now();
+    if (!pending(w)) w->last_end = seconds_now();
     w->begun[w->count++ % WATCHDOG_OPEN] = (Begun){collective, subject};
+    pthread_mutex_unlock(&w->lock);
+}
+
+void watchdog_call(Watchdog *w, const char *call, const char *subject) {
+    pthread_mutex_lock(&w->lock);
+    if (!pending(w)) w->last_end = seconds_now();
+    w->call = (Begun){call, subject};
+    pthread_mutex_unlock(&w->lock);
+}
+
+void watchdog_returned(Watchdog *w) {
+    pthread_mutex_lock(&w->lock);
+    w->call = (Begun){NULL, NULL};
     pthread_mutex_unlock(&w->lock);
 }

@@ -2,15 +2,18 @@
  * events and memory runs on the CPU, and what they say when something is wrong can be made to happen.
  *
  * The device's stream does everything at once. A stream with a priority, where communicators live, does nothing before
- * somebody waits for it: what forgets to wait finds its result missing. A graph is the list of the calls that made it;
- * from its launch to the next synchronization the device's stream does nothing either.
+ * somebody waits for it: what forgets to wait finds its result missing. A graph is the list of the calls that made it,
+ * on streams and with events of its own; from its launch to the next synchronization the device's stream does nothing
+ * either.
  *
+ * FAKE_CUDA_STICKY  "RANK:N": after kernel number N of this rank every call answers an error
  * FAKE_CUDA_ERROR   what cudaGetDeviceCount answers, a number       FAKE_CUDA_GPUS    how many there are (1)
  * FAKE_CUDA_DRIVER  the CUDA version of the driver (13000)          FAKE_CUDA_MAJOR   compute capability (9)
  * FAKE_CUDA_MEMORY  bytes of a GPU (2^40) */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,12 +25,15 @@
 typedef struct Task {
     void (*run)(void *payload);
     void *payload;
+    int64_t turn; /* of a collective: its number in the order of the host's calls, from 1 on */
     struct Task *next;
 } Task;
 
 struct CUstream_st {
-    bool lane, lazy;
+    int priority;
+    bool lane, lazy, busy;
     Task *first, **last;
+    cudaStream_t next; /* in the list of all */
     bool captured;     /* it takes part in the capture that goes on */
     int asked, joined; /* captured calls; of them, those that the stream of the capture waits for */
 };
@@ -47,11 +53,19 @@ typedef struct Node {
     void (*run)(void *payload);
     void *payload;
     size_t bytes;
+    bool collective;
     struct Node *next;
 } Node;
 
+enum { COPIES = 64 };
+
 struct CUgraph_st {
     Node *first, **last;
+    int64_t collectives;
+    struct {
+        void *of, *copy; /* streams and events */
+    } copy[COPIES];
+    int copies;
 };
 
 enum { LANES = 4 };
@@ -66,20 +80,54 @@ static struct {
 enum { HEADER = 256 };
 static int64_t used;
 static int gpu;
+static cudaStream_t streams;
+static int64_t turns; /* collectives so far */
+static FakeOrder order;
+static atomic_int failure;
+
+void fake_order_collectives(FakeOrder wanted) { order = wanted; }
+void fake_fail(cudaError_t error) { failure = (int)error; }
+cudaError_t fake_failure(void) { return (cudaError_t)failure; }
+
+/* In the functions that a program calls on a GPU in use. */
+#define ANSWER_FAILURE                                                                                                 \
+    if (failure) return (cudaError_t)failure
 
 static int64_t number_of(const char *name, int64_t otherwise) {
     const char *text = getenv(name);
     return text ? strtoll(text, NULL, 10) : otherwise;
 }
 
+static void wait_event(void *payload);
+static bool waits(const Task *task);
+
+static bool earlier_on(const struct CUstream_st *stream, int64_t turn) {
+    for (const Task *task = stream->first; task; task = task->next)
+        if (task->turn && task->turn < turn) return true;
+    return false;
+}
+
+static bool run_first(cudaStream_t stream);
+
+/* Collectives of other streams that the GPU begins before this one. */
+static void run_others(int64_t turn) {
+    for (cudaStream_t stream = streams; stream; stream = stream->next)
+        while (!stream->busy && stream->lane && stream->first &&
+               (order == FAKE_AS_CALLED ? earlier_on(stream, turn) : order == FAKE_CONTRARY && !waits(stream->first)))
+            run_first(stream);
+}
+
 static bool run_first(cudaStream_t stream) {
     Task *task = stream->first;
-    if (!task) return false;
+    if (!task || stream->busy) return false;
+    stream->busy = true;
+    if (task->turn) run_others(task->turn);
     stream->first = task->next;
     if (!stream->first) stream->last = &stream->first;
     task->run(task->payload);
     free(task->payload);
     free(task);
+    stream->busy = false;
     return true;
 }
 
@@ -96,52 +144,72 @@ static void add_node(Node node) {
     node.stream->asked++;
 }
 
-void fake_enqueue(cudaStream_t stream, void (*run)(void *), const void *payload, size_t bytes) {
-    void *copy = copy_of(payload, bytes);
-    if (stream->captured) {
-        add_node((Node){.stream = stream, .run = run, .payload = copy, .bytes = bytes});
-        return;
-    }
+static void enqueue(cudaStream_t stream, void (*run)(void *), void *payload, int64_t turn) {
     Task *task = malloc(sizeof *task);
     CHECK(task, "out of memory");
-    *task = (Task){run, copy, NULL};
+    *task = (Task){run, payload, turn, NULL};
     *stream->last = task;
     stream->last = &task->next;
     while (!stream->lazy && run_first(stream)) continue;
 }
 
-static cudaError_t create_stream(cudaStream_t *stream, bool lane) {
+void fake_enqueue(cudaStream_t stream, void (*run)(void *), const void *payload, size_t bytes) {
+    void *copy = copy_of(payload, bytes);
+    if (stream->captured)
+        add_node((Node){.stream = stream, .run = run, .payload = copy, .bytes = bytes});
+    else
+        enqueue(stream, run, copy, 0);
+}
+
+void fake_enqueue_collective(cudaStream_t stream, void (*run)(void *), const void *payload, size_t bytes) {
+    void *copy = copy_of(payload, bytes);
+    if (stream->captured)
+        add_node((Node){.stream = stream, .run = run, .payload = copy, .bytes = bytes, .collective = true});
+    else
+        enqueue(stream, run, copy, ++turns);
+}
+
+static cudaError_t create_stream(cudaStream_t *stream, int priority) {
+    ANSWER_FAILURE;
     *stream = calloc(1, sizeof **stream);
-    (*stream)->lane = (*stream)->lazy = lane;
+    CHECK(*stream, "out of memory");
+    (*stream)->priority = priority;
+    (*stream)->lane = (*stream)->lazy = priority != 0;
     (*stream)->last = &(*stream)->first;
+    (*stream)->next = streams;
+    streams = *stream;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     (void)flags;
-    return create_stream(stream, false);
+    return create_stream(stream, 0);
 }
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority) {
     (void)flags;
-    return create_stream(stream, priority != 0);
+    return create_stream(stream, priority);
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     CHECK(!stream->first, "a stream is destroyed before its work is done");
+    cudaStream_t *link = &streams;
+    while (*link != stream) link = &(*link)->next;
+    *link = stream->next;
     free(stream);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    ANSWER_FAILURE;
     if (stream->captured) return cudaErrorStreamCaptureUnsupported;
     while (run_first(stream)) continue;
     stream->lazy = stream->lane;
-    return cudaSuccess;
+    return fake_failure();
 }
 
 /* The lazy streams' events are waited for one by one in this program: nothing else is left to do. */
-cudaError_t cudaDeviceSynchronize(void) { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize(void) { return fake_failure(); }
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
     *least = 0;
@@ -168,6 +236,7 @@ static void record(cudaEvent_t event, cudaStream_t stream) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    ANSWER_FAILURE;
     event->stream = stream;
     event->graph = stream->captured ? capture.graph : NULL;
     event->covers = stream->asked;
@@ -179,22 +248,40 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+    ANSWER_FAILURE;
     if (event->graph) return cudaErrorCapturedEvent;
     return event->reached < event->recorded ? cudaErrorNotReady : cudaSuccess;
 }
 
+/* For an event as it was recorded last when the wait was asked for. */
+typedef struct Wait {
+    cudaEvent_t event;
+    long target;
+} Wait;
+
+static bool is_over(const Wait *wait) { return wait->event->reached >= wait->target; }
+static bool waits(const Task *task) { return task->run == wait_event && !is_over(task->payload); }
+
 static void wait_event(void *payload) {
-    const cudaEvent_t event = *(cudaEvent_t *)payload;
-    while (event->reached < event->recorded && run_first(event->stream)) continue;
+    const Wait *wait = payload;
+    while (!is_over(wait) && run_first(wait->event->stream)) continue;
+    CHECK(is_over(wait), "a stream waits for an event that never comes");
 }
 
+static Wait wait_for(cudaEvent_t event) { return (Wait){event, event->recorded}; }
+
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    ANSWER_FAILURE;
     if (event->graph) return cudaErrorCapturedEvent;
-    wait_event(&event);
+    Wait wait = wait_for(event);
+    wait_event(&wait);
     return cudaSuccess;
 }
 
-static void wait(cudaEvent_t event, cudaStream_t stream) { fake_enqueue(stream, wait_event, &event, sizeof event); }
+static void wait(cudaEvent_t event, cudaStream_t stream) {
+    const Wait wait = wait_for(event);
+    fake_enqueue(stream, wait_event, &wait, sizeof wait);
+}
 
 /* A stream takes part in a capture from its first wait for a captured event on. */
 static cudaError_t capture_wait(cudaStream_t stream, cudaEvent_t event) {
@@ -212,6 +299,7 @@ static cudaError_t capture_wait(cudaStream_t stream, cudaEvent_t event) {
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
     (void)flags;
+    ANSWER_FAILURE;
     if (stream->captured || (capture.graph && event->graph == capture.graph)) return capture_wait(stream, event);
     if (event->graph) return cudaErrorCapturedEvent;
     wait(event, stream);
@@ -242,8 +330,43 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     return joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
 }
 
+/* The graph's own stream or event for one of the program's, NULL: there is none yet. */
+static void *copy_in(cudaGraph_t graph, const void *of) {
+    for (int i = 0; i < graph->copies; i++)
+        if (graph->copy[i].of == of) return graph->copy[i].copy;
+    return NULL;
+}
+
+static void *remember(cudaGraph_t graph, void *of, void *copy) {
+    CHECK(graph->copies < COPIES, "more than %d streams and events in a graph", COPIES);
+    graph->copy[graph->copies].of = of;
+    graph->copy[graph->copies++].copy = copy;
+    return copy;
+}
+
+static cudaStream_t own_stream(cudaGraph_t graph, cudaStream_t stream) {
+    cudaStream_t copy = copy_in(graph, stream);
+    if (copy || !stream->lane) return copy ? copy : stream;
+    create_stream(&copy, stream->priority);
+    return remember(graph, stream, copy);
+}
+
+static cudaEvent_t own_event(cudaGraph_t graph, cudaEvent_t event) {
+    cudaEvent_t copy = event ? copy_in(graph, event) : NULL;
+    if (copy || !event) return copy;
+    cudaEventCreateWithFlags(&copy, 0);
+    return remember(graph, event, copy);
+}
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags) {
     (void)flags;
+    ANSWER_FAILURE;
+    for (Node *node = graph->first; node; node = node->next) {
+        node->stream = own_stream(graph, node->stream);
+        node->record = own_event(graph, node->record);
+        node->wait = own_event(graph, node->wait);
+        graph->collectives += node->collective;
+    }
     *executable = (cudaGraphExec_t)(void *)graph;
     return cudaSuccess;
 }
@@ -260,35 +383,69 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
         free(node->payload);
         free(node);
     }
+    for (int i = 0; i < graph->copies; i++) {
+        bool is_stream = false;
+        for (cudaStream_t stream = streams; stream; stream = stream->next) is_stream |= stream == graph->copy[i].copy;
+        if (is_stream)
+            cudaStreamDestroy(graph->copy[i].copy);
+        else
+            cudaEventDestroy(graph->copy[i].copy);
+    }
     free(graph);
     return cudaSuccess;
 }
 
+typedef struct GraphLaunch {
+    cudaGraph_t graph;
+    int64_t turn; /* of the collective before its first */
+} GraphLaunch;
+
+/* A call on the device's stream, which has come to it. */
+static void run_node(const Node *node) {
+    if (node->record) {
+        node->record->stream = node->stream;
+        node->record->reached = ++node->record->recorded;
+    } else if (node->wait) {
+        Wait wait = wait_for(node->wait);
+        wait_event(&wait);
+    } else {
+        node->run(node->payload);
+    }
+}
+
+static void enqueue_node(const Node *node, int64_t turn) {
+    if (node->record) {
+        node->record->stream = node->stream;
+        record(node->record, node->stream);
+    } else if (node->wait) {
+        wait(node->wait, node->stream);
+    } else {
+        enqueue(node->stream, node->run, copy_of(node->payload, node->bytes), node->collective ? turn : 0);
+    }
+}
+
 static void run_graph(void *payload) {
-    for (const Node *node = (*(cudaGraph_t *)payload)->first; node; node = node->next) {
-        const bool here = !node->stream->lane;
-        if (node->record && here)
-            node->record->reached = ++node->record->recorded;
-        else if (node->record)
-            record(node->record, node->stream);
-        else if (node->wait && here)
-            wait_event((void *)&node->wait);
-        else if (node->wait)
-            wait(node->wait, node->stream);
-        else if (here)
-            node->run(node->payload);
+    GraphLaunch *launch = payload;
+    for (const Node *node = launch->graph->first; node; node = node->next) {
+        launch->turn += node->collective;
+        if (node->stream->lane)
+            enqueue_node(node, launch->turn);
         else
-            fake_enqueue(node->stream, node->run, node->payload, node->bytes);
+            run_node(node);
     }
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+    ANSWER_FAILURE;
+    const GraphLaunch launch = {(cudaGraph_t)(void *)executable, turns};
+    turns += launch.graph->collectives;
     stream->lazy = true;
-    fake_enqueue(stream, run_graph, &executable, sizeof executable);
+    fake_enqueue(stream, run_graph, &launch, sizeof launch);
     return cudaSuccess;
 }
 
 cudaError_t cudaMallocAsync(void **memory, size_t bytes, cudaStream_t stream) {
+    ANSWER_FAILURE;
     if (stream && stream->captured) return cudaErrorStreamCaptureUnsupported;
     if (used + (int64_t)bytes > number_of("FAKE_CUDA_MEMORY", INT64_C(1) << 40)) return cudaErrorMemoryAllocation;
     const size_t size = (bytes + HEADER - 1) / HEADER * HEADER + HEADER;
@@ -363,6 +520,7 @@ static void run_transfer(void *payload) {
 }
 
 static cudaError_t transfer(Transfer t, cudaStream_t stream) {
+    ANSWER_FAILURE;
     CHECK(!stream->lane, "memory is filled and copied on the device's stream");
     fake_enqueue(stream, run_transfer, &t, sizeof t);
     return cudaSuccess;
@@ -414,9 +572,17 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
     return cudaSuccess;
 }
 
-const char *cudaGetErrorName(cudaError_t error) { return error == cudaErrorUnknown ? "cudaErrorUnknown" : "error"; }
-const char *cudaGetErrorString(cudaError_t error) { return error == cudaErrorUnknown ? "unknown error" : "an error"; }
-cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+const char *cudaGetErrorName(cudaError_t error) {
+    return error == cudaErrorUnknown          ? "cudaErrorUnknown"
+           : error == cudaErrorIllegalAddress ? "cudaErrorIllegalAddress"
+                                              : "error";
+}
+const char *cudaGetErrorString(cudaError_t error) {
+    return error == cudaErrorUnknown          ? "unknown error"
+           : error == cudaErrorIllegalAddress ? "an illegal memory access was encountered"
+                                              : "an error";
+}
+cudaError_t cudaGetLastError(void) { return fake_failure(); }
 
 enum { ARGUMENT_BYTES = 512 }; /* more than any kernel's; the real runtime knows how many */
 
@@ -437,11 +603,24 @@ __attribute__((no_sanitize("address"))) static void copy_arguments(unsigned char
     for (int i = 0; i < ARGUMENT_BYTES; i++) to[i] = arguments[i];
 }
 
+/* Launches report the failures of earlier ones. */
+static void fail_if_told(void) {
+    static int64_t launches;
+    const char *text = getenv("FAKE_CUDA_STICKY");
+    long long rank, number;
+    launches++;
+    if (text && sscanf(text, "%lld:%lld", &rank, &number) == 2 && rank == number_of("OMPI_COMM_WORLD_RANK", 0) &&
+        launches == number)
+        fake_fail(cudaErrorIllegalAddress);
+}
+
 cudaError_t launch_cuda(Kernel kernel, DType type, Grid grid, const void *arguments, cudaStream_t stream) {
+    ANSWER_FAILURE;
     CHECK(!stream->lane, "kernels run on the device's stream");
     CHECK(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y <= 65535 && grid.z <= 65535, "a grid that CUDA refuses");
     Launch launch = {.kernel = kernel, .type = type, .grid = grid};
     copy_arguments(launch.arguments, arguments);
     fake_enqueue(stream, run_launch, &launch, sizeof launch);
+    fail_if_told();
     return cudaSuccess;
 }

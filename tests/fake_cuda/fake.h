@@ -8,4 +8,20 @@
 /* Runs run(a copy of payload) when it is the stream's turn. */
 void fake_enqueue(cudaStream_t stream, void (*run)(void *payload), const void *payload, size_t bytes);
 
+/* The same for a collective, of which the GPU runs one at a time. */
+void fake_enqueue_collective(cudaStream_t stream, void (*run)(void *payload), const void *payload, size_t bytes);
+
+/* What the GPU does with collectives that are ready on several streams. */
+typedef enum FakeOrder {
+    FAKE_AS_AWAITED, /* begins the one that somebody waits for */
+    FAKE_CONTRARY,   /* begins all others first */
+    FAKE_AS_CALLED   /* begins them in the order of the host's calls, also those of graphs */
+} FakeOrder;
+void fake_order_collectives(FakeOrder order);
+
+/* The GPU has failed: from now on every call answers this. */
+void fake_fail(cudaError_t error);
+/* cudaSuccess: it has not. */
+cudaError_t fake_failure(void);
+
 #endif

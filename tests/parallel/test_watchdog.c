@@ -20,7 +20,13 @@ typedef struct Lane {
 } Lane;
 
 static bool done(void *context, int64_t ticket) { return ticket < ((Lane *)context)->ended; }
-static const char *failure(void *context) { return ((Lane *)context)->failure; }
+static bool failure(void *context, WatchdogFailure *failure) {
+    const char *what = ((Lane *)context)->failure;
+    if (!what) return false;
+    *failure = (WatchdogFailure){.advice = "Try again", .code = IO_ERROR};
+    snprintf(failure->what, sizeof failure->what, "%s", what);
+    return true;
+}
 
 static void pause_seconds(double seconds) {
     const struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
@@ -40,6 +46,20 @@ static void fails(Watchdog *watchdog, Lane *lane) {
     pause_seconds(60);
 }
 
+static void does_not_return(Watchdog *watchdog, Lane *lane) {
+    (void)lane;
+    watchdog_call(watchdog, "connection", "the ranks");
+    pause_seconds(60);
+}
+
+/* A collective ends in time, then the call does not return. */
+static void does_not_return_later(Watchdog *watchdog, Lane *lane) {
+    watchdog_begin(watchdog, "all-gather", "root");
+    watchdog_call(watchdog, "reduce-scatter", "root");
+    lane->ended = 1;
+    pause_seconds(60);
+}
+
 /* Each takes less than the limit, all together more; more than there is room for. */
 static void ends(Watchdog *watchdog, Lane *lane) {
     for (int i = 0; i < 4 * WATCHDOG_OPEN; i++) {
@@ -47,6 +67,8 @@ static void ends(Watchdog *watchdog, Lane *lane) {
         watchdog_begin(watchdog, "all-gather", "root");
         if (i % WATCHDOG_OPEN == 0) pause_seconds(0.4);
         lane->ended = i + 1;
+        watchdog_call(watchdog, "registration", "memory");
+        watchdog_returned(watchdog);
     }
     pause_seconds(1.2); /* nothing is under way */
 }
@@ -86,8 +108,17 @@ static void test_a_hang_ends_the_job(void **state) {
 static void test_a_failure_ends_the_job(void **state) {
     (void)state;
     char said[4096];
-    assert_int_equal(run(fails, said, sizeof said), WATCHDOG);
-    assert_non_null(strstr(said, "remote error in the all-gather of root over the replicas. "));
+    assert_int_equal(run(fails, said, sizeof said), IO_ERROR);
+    assert_non_null(strstr(said, "remote error in the all-gather of root over the replicas. Try again\n"));
+}
+
+static void test_a_call_that_does_not_return_ends_the_job(void **state) {
+    (void)state;
+    char said[4096];
+    assert_int_equal(run(does_not_return, said, sizeof said), WATCHDOG);
+    assert_non_null(strstr(said, "no progress for 1 s in the connection of the ranks over the replicas. "));
+    assert_int_equal(run(does_not_return_later, said, sizeof said), WATCHDOG);
+    assert_non_null(strstr(said, "no progress for 1 s in the reduce-scatter of root over the replicas. "));
 }
 
 static void test_what_ends_is_left_alone(void **state) {
@@ -100,6 +131,7 @@ static void test_what_ends_is_left_alone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_hang_ends_the_job),
                                        cmocka_unit_test(test_a_failure_ends_the_job),
+                                       cmocka_unit_test(test_a_call_that_does_not_return_ends_the_job),
                                        cmocka_unit_test(test_what_ends_is_left_alone)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,15 @@ for mesh in 1x1 1x3 2x1 2x2; do # replicas x shards
         same "$mesh, $type, offloaded" "$run-cpu" "$run-offloaded"
     done
 done
+# With more blocks than buffers, gathers and reductions are in flight together. What the user says about NCCL's threads does not
+# count.
+sed 's/num_hidden_layers: 2/num_hidden_layers: 5/' "$work/config.yaml" >"$work/deep.yaml"
+deep=(--config "$work/deep.yaml" "${on[@]:2}" --training.mixed_precision_param=float32 --training.data_parallel_replicate_degree=2)
+two_runs ranks 4 "${deep[@]}" --job.dump_folder="$work/deep-cpu"
+FAKE_CUDA_GPUS=4 NCCL_COMM_BLOCKING=0 two_runs on_gpu 4 "${deep[@]}" --job.dump_folder="$work/deep-gpu"
+same "five blocks" "$work/deep-cpu" "$work/deep-gpu"
+FAKE_CUDA_GPUS=4 NCCL_LAUNCH_ORDER_IMPLICIT=0 on_gpu 4 "${deep[@]}" --training.steps=6 --job.dump_folder="$work/unordered" && fail "the user's NCCL_LAUNCH_ORDER_IMPLICIT does not count"
+grep -q ': a deadlock' "$work/log" || { cat "$work/log"; fail "collectives in different orders go unnoticed"; }
 FAKE_CUDA_GPUS=3 two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --training.cuda_graph=false --job.dump_folder="$work/launched"
 same "without a graph" "$work/1x3-float32-cpu" "$work/launched"
 two_runs on_gpu 3 "${on[@]}" --comm.share_gpu=mpi --training.mixed_precision_param=float32 --job.dump_folder="$work/shared"
@@ -43,6 +52,7 @@ same "ranks that share a GPU" "$work/1x3-float32-cpu" "$work/shared"
 # says CODE WORDS RANKS ARGUMENTS...: exit code and one message (of a hang, one from each rank that notices).
 says() {
     local code=$1 words=$2 got=0
+    rm -rf "$work/none"
     on_gpu "$3" "${on[@]}" --training.steps=6 --job.dump_folder="$work/none" "${@:4}" || got=$?
     [ "$got" = "$code" ] || { cat "$work/log"; fail "exit code $got, not $code, for: $words"; }
     grep -qE -- "$words" "$work/log" || { cat "$work/log"; fail "this was not said: $words"; }
@@ -59,10 +69,20 @@ FAKE_CUDA_MAJOR=7 says 1 'compute capability 7\.[0-9]; this program needs 8\.0' 
 FAKE_CUDA_GPUS=2 says 1 'fewer GPUs than ranks: 2 ranks have the same one \(3 ranks' 3
 FAKE_CUDA_MEMORY=36000000 says 1 'out of memory on cuda: the measured product needs 3.1 MB and [0-9.]+ MB are free. Lower' 1
 FAKE_CUDA_MEMORY=40000000 says 1 'each rank needs [0-9]+ MB and may have [0-9]+ MB: parameters.*batch_size.*activation_checkpoint' 1 --training.batch_size=8 --training.seq_len=4096
-FAKE_CUDA_GPUS=2 FAKE_NCCL_FAIL=1 says 1 'NCCL cannot connect.*interface is NCCL.s choice \(NCCL_SOCKET_IFNAME\)' 2
+FAKE_CUDA_GPUS=2 FAKE_NCCL_VERSION=21903 says 1 'NCCL, which cannot be used: it is version 2\.19\.3, and before 2\.26 .* wait for each other for ever\. Install 2\.26 or newer .*pip install nvidia-nccl-cu1' 2
+FAKE_CUDA_GPUS=2 FAKE_NCCL_CONNECT=hang says 5 'rank [01]\] no progress for 2 s in the connection of the ranks \(NCCL_DEBUG=INFO' 2 --comm.train_timeout_seconds=2
+FAKE_CUDA_GPUS=2 FAKE_NCCL_CONNECT=fail says 1 'NCCL cannot connect.*interface is NCCL.s choice \(NCCL_SOCKET_IFNAME\)' 2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 says 5 'rank [01]\] no progress for 2 s in the .* of (root|model.layers.[01])' 2 --training.cuda_graph=false --comm.train_timeout_seconds=2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:60 says 5 'rank [01]\] no progress for 2 s in the replay of a micro-batch' 2 --comm.train_timeout_seconds=2
 FAKE_CUDA_GPUS=4 FAKE_NCCL_HANG=1:1 says 5 'rank [13]\] no progress for 2 s in the all-gather of (root|model.layers.[01]) over the replicas\.' 4 --training.data_parallel_replicate_degree=2 --comm.train_timeout_seconds=2
+
+# A fault of the GPU is told as what it is by whoever notices it first: the main thread, or the watchdog while that hangs. All
+# other ranks end at once: nothing here waits for 300 s.
+advice='An earlier kernel is at fault.*CUDA_LAUNCH_BLOCKING=1.*compute-sanitizer'
+FAKE_CUDA_STICKY=0:400 says 3 "the GPU failed: an illegal memory access was encountered \(cudaErrorIllegalAddress\) at .*[.]c:[0-9]+\. $advice" 1
+FAKE_CUDA_GPUS=2 FAKE_CUDA_STICKY=1:400 says 3 "rank 1\] the GPU failed: .*\. $advice" 2
+FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:9 says 3 "rank 1\] the GPU failed: an illegal memory access was encountered \(cudaErrorIllegalAddress\), at the earliest in the [a-z-]* of (root|model.layers.[01])\. $advice" 2 --training.cuda_graph=false
+FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:60 says 3 "rank 1\] the GPU failed: .* at the earliest in the [a-z-]* of .*\\. $advice" 2
 
 # auto: a GPU that works is taken, none is none, one that does not work is not passed over
 LD_LIBRARY_PATH=$FAKE_LIBRARIES "$FAKE" verify "$source_folder/tests/golden/gla-swa-packed" >"$work/log" 2>&1 && grep -q "Fake GPU" "$work/log" || fail "auto does not take the GPU"

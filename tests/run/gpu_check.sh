@@ -24,7 +24,7 @@ checked() {
 checked 0 '3 of 3 cases agree in fp32 and bf16' golden
 checked 0 'weights and moments equal bit for bit, losses: mean distance 0.00e\+00' resume
 checked 0 'there is no none' compare
-FAKE_NCCL_FAIL=1 FAKE_CUDA_GPUS=2 checked 1 'NCCL cannot connect' ranks
+FAKE_NCCL_CONNECT=fail FAKE_CUDA_GPUS=2 checked 1 'NCCL cannot connect' ranks
 FAKE_CUDA_ERROR=100 checked 1 'finds no GPU' golden resume
 # Libraries that come with Python packages, one in each folder, are found: this program tells what it was given.
 mkdir -p "$work/site/nvidia/nccl/lib" && touch "$work/site/nvidia/nccl/lib/libnccl.so.2"
