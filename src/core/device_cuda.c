@@ -144,7 +144,8 @@ static Recording *cuda_end_recording(void) {
     CHECK(recording, "out of memory");
     cudaGraph_t graph;
     CUDA(cudaStreamEndCapture(cuda.stream, &graph));
-    CUDA(cudaGraphInstantiate(&recording->graph, graph, 0));
+    /* Collectives go before blocks, whose stream has the lowest priority; otherwise all nodes would have that one. */
+    CUDA(cudaGraphInstantiate(&recording->graph, graph, cudaGraphInstantiateFlagUseNodePriority));
     CUDA(cudaGraphDestroy(graph));
     cuda.recording = false;
     return recording;

@@ -359,9 +359,11 @@ static cudaEvent_t own_event(cudaGraph_t graph, cudaEvent_t event) {
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags) {
-    (void)flags;
     ANSWER_FAILURE;
     for (Node *node = graph->first; node; node = node->next) {
+        CHECK(node->stream->priority == graph->first->stream->priority ||
+                  (flags & cudaGraphInstantiateFlagUseNodePriority),
+              "a graph of calls with different priorities runs with one");
         node->stream = own_stream(graph, node->stream);
         node->record = own_event(graph, node->record);
         node->wait = own_event(graph, node->wait);
