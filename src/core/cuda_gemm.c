@@ -103,18 +103,30 @@ static void check_product(cublasStatus_t status, const Product *product) {
         product->alignment[0], product->alignment[1], product->alignment[2]);
 }
 
+static void set_preference(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute,
+                           const void *value, size_t bytes) {
+    LT(lt.cublasLtMatmulPreferenceSetAttribute(preference, attribute, value, bytes));
+}
+
+/* A product whose k is split over thread blocks adds up partial sums. They are fp32: in place only where C is. */
+static uint32_t reductions_of(const Gemm *g) {
+    const uint32_t in_place = g->c_type == F32 ? CUBLASLT_REDUCTION_SCHEME_INPLACE : 0;
+    return CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | in_place;
+}
+
 /* The algorithm that cuBLASLt's heuristic ranks first. */
 static void choose_algorithm(Product *product) {
     static const cublasLtMatmulPreferenceAttributes_t attributes[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    const uint32_t reductions = reductions_of(&product->shape);
     cublasLtMatmulPreference_t preference;
     LT(lt.cublasLtMatmulPreferenceCreate(&preference));
-    LT(lt.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                               &cuda.workspace_bytes, sizeof cuda.workspace_bytes));
+    set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &cuda.workspace_bytes,
+                   sizeof cuda.workspace_bytes);
+    set_preference(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions, sizeof reductions);
     for (int i = 0; i < 4; i++)
-        LT(lt.cublasLtMatmulPreferenceSetAttribute(preference, attributes[i], &product->alignment[i < 2 ? i : 2],
-                                                   sizeof product->alignment[0]));
+        set_preference(preference, attributes[i], &product->alignment[i < 2 ? i : 2], sizeof product->alignment[0]);
     cublasLtMatmulHeuristicResult_t result = {.state = CUBLAS_STATUS_NOT_SUPPORTED};
     int found = 0;
     check_product(lt.cublasLtMatmulAlgoGetHeuristic(cuda.handle, product->operation, product->b, product->a, product->c,

@@ -1,6 +1,11 @@
 /* cuBLASLt on the CPU: checks that the matrices are described as its documentation wants them, column by column, and
- * multiplies them as the device `cpu` does. */
+ * multiplies them as the device `cpu` does. An algorithm may be used at the alignment that it was asked for, and may
+ * not round partial sums to bf16.
+ *
+ * FAKE_CUDA_PRODUCTS   set: at its end the program prints how many products lost the kernels that want 16 bytes
+ * FAKE_CUDA_LT_STATUS  what cublasLtCreate answers, a number */
 #include <cublasLt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,9 +27,24 @@ typedef struct Operation {
 #define LAYOUT(handle)    ((const Layout *)(const void *)(handle))
 #define OPERATION(handle) ((Operation *)(void *)(handle))
 
+typedef struct Preference {
+    uint32_t reductions, alignment[4]; /* of A, B, C, D */
+} Preference;
+
+#define PREFERENCE(handle) ((Preference *)(void *)(handle))
+
+static int64_t products, slow_products;
+
+__attribute__((destructor)) static void print_products(void) {
+    if (getenv("FAKE_CUDA_PRODUCTS"))
+        fprintf(stderr, "%lld of %lld products lost their fast kernels\n", (long long)slow_products,
+                (long long)products);
+}
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
+    const char *status = getenv("FAKE_CUDA_LT_STATUS");
     *handle = NULL;
-    return CUBLAS_STATUS_SUCCESS;
+    return status ? (cublasStatus_t)atoi(status) : CUBLAS_STATUS_SUCCESS;
 }
 
 const char *cublasLtGetStatusName(cublasStatus_t status) { return status ? "an error" : "success"; }
@@ -52,29 +72,56 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDa
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
-    *preference = NULL;
-    return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
-    (void)preference;
-    return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
-                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void *value,
-                                                    size_t bytes) {
-    (void)preference, (void)attribute, (void)value, (void)bytes;
+    Preference *made = malloc(sizeof *made);
+    CHECK(made, "out of memory");
+    *made = (Preference){CUBLASLT_REDUCTION_SCHEME_MASK, {256, 256, 256, 256}}; /* as documented */
+    *preference = (cublasLtMatmulPreference_t)(void *)made;
     return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+    free(PREFERENCE(preference));
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void *value,
+                                                    size_t bytes) {
+    if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) return CUBLAS_STATUS_SUCCESS;
+    const int matrix = (int)attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
+    const bool reductions = attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK;
+    CHECK(bytes == sizeof(uint32_t) && (reductions || (matrix >= 0 && matrix < 4)), "an attribute of another kind");
+    memcpy(reductions ? &PREFERENCE(preference)->reductions : &PREFERENCE(preference)->alignment[matrix], value, bytes);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* Partial sums of a product whose k is split: in place and in the output's type they are rounded to that. */
+static void check_reductions(const Preference *preference, const Layout *output) {
+    const uint32_t in_output_type = CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE | CUBLASLT_REDUCTION_SCHEME_INPLACE;
+    CHECK(output->type == CUDA_R_32F || !(preference->reductions & in_output_type),
+          "partial sums may be rounded to bf16: the reduction schemes are %u", preference->reductions);
+}
+
+/* The algorithm that is found is the alignment that it may be used at. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                               cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[], int *found) {
-    (void)handle, (void)desc, (void)a, (void)b, (void)c, (void)d, (void)preference, (void)wanted;
+    (void)handle, (void)desc, (void)a, (void)b, (void)c, (void)wanted;
+    check_reductions(PREFERENCE(preference), LAYOUT(d));
     memset(results, 0, sizeof results[0]);
+    memcpy(results[0].algo.data, PREFERENCE(preference)->alignment, sizeof PREFERENCE(preference)->alignment);
     *found = 1;
     return CUBLAS_STATUS_SUCCESS;
+}
+
+static void check_alignment(const cublasLtMatmulAlgo_t *algorithm, const void *const matrices[4]) {
+    uint32_t alignment[4];
+    memcpy(alignment, algorithm->data, sizeof alignment);
+    for (int i = 0; i < 4; i++)
+        CHECK((uintptr_t)matrices[i] % alignment[i] == 0, "%p is not aligned to %u bytes, as was said", matrices[i],
+              alignment[i]);
 }
 
 static void run_product(void *payload) { device_cpu()->gemm(payload); }
@@ -87,7 +134,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                               const void *beta, const void *c, cublasLtMatrixLayout_t c_layout, void *d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *algorithm, void *workspace,
                               size_t workspace_bytes, cudaStream_t stream) {
-    (void)handle, (void)algorithm, (void)workspace, (void)workspace_bytes;
+    (void)handle, (void)workspace, (void)workspace_bytes;
+    check_alignment(algorithm, (const void *const[]){a, b, c, d});
     const Layout *A = LAYOUT(a_layout), *B = LAYOUT(b_layout), *D = LAYOUT(d_layout);
     const bool a_transposed = OPERATION(desc)->a == CUBLAS_OP_T, b_transposed = OPERATION(desc)->b == CUBLAS_OP_T;
     const uint64_t inner = a_transposed ? A->rows : A->cols;
@@ -109,6 +157,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                        .ldc = D->stride,
                        .type = type_of(A->type),
                        .c_type = type_of(D->type)};
+    products++;
+    slow_products += !gemm_is_aligned(&gemm);
     fake_enqueue(stream, run_product, &gemm, sizeof gemm);
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -49,6 +49,20 @@ same "without a graph" "$work/1x3-float32-cpu" "$work/launched"
 two_runs on_gpu 3 "${on[@]}" --comm.share_gpu=mpi --training.mixed_precision_param=float32 --job.dump_folder="$work/shared"
 same "ranks that share a GPU" "$work/1x3-float32-cpu" "$work/shared"
 
+# Products keep the kernels that want addresses and rows at multiples of 16 bytes, also where small vectors lie before matrices
+# and where units are gathered from several ranks.
+sed 's/^model: .*/model: {model_type: gated_deltanet, hidden_size: 64, num_hidden_layers: 2, num_heads: 3, head_dim: 16, vocab_size: 320}/
+     /use_short_conv: true, attn/d' "$work/config.yaml" >"$work/fast.yaml"
+fast() {
+    on_gpu "$1" --config "$work/fast.yaml" --training.steps=2 --training.mixed_precision_param="$2" --job.dump_folder="$work/fast-$1-$2" ||
+        { cat "$work/log"; fail "gated_deltanet on $1 ranks"; }
+    [ "$(grep -cE '^0 of [1-9][0-9]* products lost' "$work/log")" = "$1" ] || { cat "$work/log"; fail "products lost their fast kernels"; }
+}
+for type in float32 bfloat16; do
+    FAKE_CUDA_PRODUCTS=1 fast 1 $type
+    FAKE_CUDA_PRODUCTS=1 FAKE_CUDA_GPUS=3 fast 3 $type
+done
+
 # says CODE WORDS RANKS ARGUMENTS...: exit code and one message (of a hang, one from each rank that notices).
 says() {
     local code=$1 words=$2 got=0
