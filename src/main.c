@@ -11,6 +11,7 @@
 #include "base/waiting.h"
 #include "commands/commands.h"
 #include "core/device.h"
+#include "core/device_cuda.h"
 
 static void print_help(void) {
     printf("flame-c trains hybrid linear-attention language models.\n\n"
@@ -30,9 +31,9 @@ static void print_version(void) {
     H5get_libversion(&major, &minor, &release);
     MPI_Get_library_version(mpi, &length);
     mpi[strcspn(mpi, ",\n")] = 0;
-    printf("flame-c %s\n%s\n%s\nHDF5 %u.%u.%u\nzlib %s\nlibyaml %s\njansson %s\n", FLAME_VERSION,
-           device_cpu_libraries(), mpi, major, minor, release, zlibVersion(), yaml_get_version_string(),
-           jansson_version_str());
+    printf("flame-c %s\n%s\n%s\n%s\nHDF5 %u.%u.%u\nzlib %s\nlibyaml %s\njansson %s\n", FLAME_VERSION,
+           device_cpu_libraries(), device_cuda_version(), mpi, major, minor, release, zlibVersion(),
+           yaml_get_version_string(), jansson_version_str());
 }
 
 int main(int argc, char **argv) {

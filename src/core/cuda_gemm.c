@@ -53,23 +53,38 @@ static struct {
     int products;
 } cuda;
 
-bool cuda_gemm_open(void *workspace, int64_t workspace_bytes, char *why, int64_t why_bytes) {
+/* In the headers of 12.4, 12.9 and 13.1 the functions above have the same prototypes, and the enumerators, structs and
+ * offsets that this file uses have the same values. So a program built with either version runs with the other. */
+_Static_assert(CUBLAS_VER_MAJOR == 12 || CUBLAS_VER_MAJOR == 13,
+               "compare the header with that of 13, then name the new version here and in cuda_gemm_open");
+_Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuristicResult_t) == 96,
+               "cuBLASLt's structs have changed");
+
+/* `why` receives one clause. */
+static bool open_version(int major, char *why, int64_t why_bytes) {
     static const LibrarySymbol symbols[] = {
 #define SYMBOL(name) {#name, &lt.name},
         CUBLASLT_FUNCTIONS(SYMBOL)
 #undef SYMBOL
     };
     char file[64];
-    snprintf(file, sizeof file, "libcublasLt.so.%d", CUBLAS_VER_MAJOR);
+    snprintf(file, sizeof file, "libcublasLt.so.%d", major);
     if (!library_load(file, symbols, (int)(sizeof symbols / sizeof *symbols), why, why_bytes)) return false;
     const cublasStatus_t status = lt.cublasLtCreate(&cuda.handle);
-    if (status != CUBLAS_STATUS_SUCCESS) {
-        snprintf(why, (size_t)why_bytes, "%s does not start: %s", file, lt.cublasLtGetStatusName(status));
-        return false;
-    }
+    if (status == CUBLAS_STATUS_SUCCESS) return true;
+    snprintf(why, (size_t)why_bytes, "%s does not start: %s", file, lt.cublasLtGetStatusName(status));
+    return false;
+}
+
+bool cuda_gemm_open(void *workspace, int64_t workspace_bytes, char *why, int64_t why_bytes) {
+    const int other = CUBLAS_VER_MAJOR == 12 ? 13 : 12;
+    char own_words[256], other_words[256];
     cuda.workspace = workspace;
     cuda.workspace_bytes = (size_t)workspace_bytes;
-    return true;
+    if (open_version(CUBLAS_VER_MAJOR, own_words, sizeof own_words)) return true;
+    if (open_version(other, other_words, sizeof other_words)) return true;
+    snprintf(why, (size_t)why_bytes, "%s; %s", own_words, other_words);
+    return false;
 }
 
 static cudaDataType type_of(DType type) { return type == BF16 ? CUDA_R_16BF : CUDA_R_32F; }

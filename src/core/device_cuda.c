@@ -186,19 +186,43 @@ static CudaState answer(CudaState state, const char *format, ...) {
     return cuda.state = state;
 }
 
+/* Within a major version of CUDA, programs run on the drivers of all its toolkits (minor version compatibility). */
+#define DRIVER_OF_12 "R525"
+#define DRIVER_OF_13 "R580"
+
+static int major_of(int version) { return version / 1000; }
+static int minor_of(int version) { return version % 1000 / 10; }
+
+static const char *oldest_driver(void) { return major_of(CUDART_VERSION) >= 13 ? DRIVER_OF_13 : DRIVER_OF_12; }
+
+const char *device_cuda_version(void) {
+    static char text[64];
+    snprintf(text, sizeof text, "CUDA %d.%d, for driver %s or newer", major_of(CUDART_VERSION),
+             minor_of(CUDART_VERSION), oldest_driver());
+    return text;
+}
+
+static CudaState driver_too_old(int driver) {
+    const bool runs_12 = major_of(CUDART_VERSION) > 12 && major_of(driver) == 12;
+    return answer(
+        CUDA_UNUSABLE,
+        "the NVIDIA driver is too old: it knows CUDA %d.%d, and this build, for CUDA %d.%d, needs driver %s or "
+        "newer. %s",
+        major_of(driver), minor_of(driver), major_of(CUDART_VERSION), minor_of(CUDART_VERSION), oldest_driver(),
+        runs_12 ? "Take the build for CUDA 12 (launch/bundle.sh makes it), which runs on driver " DRIVER_OF_12
+                  " and newer, or update the driver"
+                : "Update the driver: no build runs on one older than " DRIVER_OF_12);
+}
+
 /* A sentence that says why there is no GPU and what to do. */
 static CudaState explain(cudaError_t error, int driver) {
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-    const int wanted = CUDART_VERSION;
     switch (error) {
     case cudaErrorInsufficientDriver:
         if (driver == 0)
             return answer(CUDA_ABSENT, "there is no NVIDIA driver here (libcuda.so.1 was not found). Install it; a "
                                        "container wants --gpus all (Docker) or --nv (Apptainer)");
-        return answer(CUDA_UNUSABLE,
-                      "the NVIDIA driver is too old: it knows CUDA %d.%d, this program was built with %d.%d. Update "
-                      "the driver, or build with an older toolkit",
-                      driver / 1000, driver % 1000 / 10, wanted / 1000, wanted % 1000 / 10);
+        return driver_too_old(driver);
     case cudaErrorStubLibrary:
         return answer(CUDA_ABSENT, "instead of the NVIDIA driver the toolkit's stub of libcuda.so.1 was found. Take "
                                    "its folder (.../stubs) out of LD_LIBRARY_PATH");
@@ -259,12 +283,14 @@ static CudaState open_gpu(int local_rank) {
     char why[512] = "";
     if (!workspace) return answer(CUDA_UNUSABLE, "%s has no memory left: other programs use it", gpu.name);
     if (!cuda_gemm_open(workspace, WORKSPACE_BYTES, why, sizeof why))
-        return answer(CUDA_UNUSABLE, "cuBLAS cannot be opened: %s. Install it, or put its folder into LD_LIBRARY_PATH",
-                      why);
+        return answer(CUDA_UNUSABLE,
+                      "cuBLAS cannot be opened: %s. Install that of CUDA %d (pip install nvidia-cublas%s), and put its "
+                      "folder into LD_LIBRARY_PATH",
+                      why, major_of(CUDART_VERSION), major_of(CUDART_VERSION) == 12 ? "-cu12" : "");
     cuda.identity = hash_uuid(&gpu.uuid);
     return answer(CUDA_READY, "%s, number %d of %d, %.1f GB, compute capability %d.%d, driver for CUDA %d.%d", gpu.name,
-                  number, count, (double)gpu.totalGlobalMem / 1e9, gpu.major, gpu.minor, driver / 1000,
-                  driver % 1000 / 10);
+                  number, count, (double)gpu.totalGlobalMem / 1e9, gpu.major, gpu.minor, major_of(driver),
+                  minor_of(driver));
 }
 
 CudaState device_cuda_open(int local_rank, const Device **device, char *text, int64_t text_bytes) {

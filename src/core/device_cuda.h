@@ -14,4 +14,7 @@ typedef enum CudaState {
  * name; otherwise `text` is a sentence saying why not and what to do. Later calls return the first call's result. */
 CudaState device_cuda_open(int local_rank, const Device **device, char *text, int64_t text_bytes);
 
+/* The CUDA of this build and the oldest driver that it runs on, for --version. */
+const char *device_cuda_version(void);
+
 #endif

@@ -12,4 +12,6 @@ CudaState device_cuda_open(int local_rank, const Device **device, char *text, in
     return CUDA_ABSENT;
 }
 
+const char *device_cuda_version(void) { return "no CUDA"; }
+
 #endif

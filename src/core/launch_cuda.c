@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "core/shared_memory_cuda.h" /* generated: the bytes of shared memory of every kernel */
 
@@ -26,15 +27,25 @@ static const CompiledKernel compiled[KERNELS] = {
 #undef KERNEL_ENTRY
 };
 
+/* Bytes of shared memory that a thread block can have on the current GPU. */
+static int shared_memory_of_gpu(void) {
+    int number = 0, bytes = 0;
+    if (cudaGetDevice(&number) == cudaSuccess)
+        cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, number);
+    return bytes;
+}
+
 static cudaError_t ask_for_shared_memory(const CompiledKernel *kernel, int element) {
     const cudaError_t error =
         cudaFuncSetAttribute((const void *)kernel->function[element], cudaFuncAttributeMaxDynamicSharedMemorySize,
                              kernel->shared_bytes[element]);
-    if (error == cudaErrorInvalidValue)
-        log_error("%s needs %d KiB of shared memory, more than this GPU has%s", kernel->name,
-                  kernel->shared_bytes[element] >> 10,
-                  element == 0 ? "; in bfloat16 (training.mixed_precision_param) it needs half of that" : "");
-    return error;
+    if (error != cudaErrorInvalidValue) return error;
+    log_error("%s in %s needs %d KiB of shared memory, and a thread block of this GPU can have %d KiB. %s",
+              kernel->name, element == 0 ? "float32" : "bfloat16", kernel->shared_bytes[element] >> 10,
+              shared_memory_of_gpu() >> 10,
+              element == 0 ? "In bfloat16 (training.mixed_precision_param) it needs half of that"
+                           : "Choose a smaller head, or another GPU");
+    log_end_job(BAD_INPUT);
 }
 
 cudaError_t launch_cuda(Kernel kernel, DType type, Grid grid, const void *arguments, cudaStream_t stream) {

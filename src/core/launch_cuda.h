@@ -7,8 +7,8 @@
 #include "core/device.h"
 
 /* Launches a kernel on `stream` of the current GPU. The grid is not empty and has at most 65535 programs in y and in z.
- * Arguments are copied. Returns CUDA's error: cudaErrorInvalidValue if the kernel needs more shared memory than the GPU
- * has, cudaErrorNoKernelImageForDevice if the GPU is older than the architectures compiled for. */
+ * Arguments are copied. Ends the job if the kernel needs more shared memory than the GPU has. Returns CUDA's error:
+ * cudaErrorNoKernelImageForDevice if the GPU is older than the architectures compiled for. */
 cudaError_t launch_cuda(Kernel kernel, DType type, Grid grid, const void *arguments, cudaStream_t stream);
 
 #endif

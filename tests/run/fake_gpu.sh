@@ -4,6 +4,7 @@
 # (the program) and FAKE_LIBRARIES (the folder of its cuBLASLt and NCCL) besides.
 source "$(dirname "$0")/common.sh"
 : "${FAKE:?the flame-c that is linked with the fake runtime}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
+: "${FAKE_LAUNCH:?launch_cuda.c on a runtime that only counts shared memory}"
 unset CUDA_VISIBLE_DEVICES
 make_data
 make_config
@@ -73,7 +74,18 @@ says() {
     [ "$(grep -c 'error: ' "$work/log")" = 1 ] || [ "$code" = 5 ] || { cat "$work/log"; fail "it was not said once: $words"; }
 }
 FAKE_CUDA_ERROR=35 FAKE_CUDA_DRIVER=0 says 1 'no NVIDIA driver here' 2
-FAKE_CUDA_ERROR=35 FAKE_CUDA_DRIVER=11040 says 1 'driver is too old: it knows CUDA 11.4, this program was built with [0-9]+\.' 1
+built=$("$FAKE" --version | sed -n 's/^CUDA \([0-9]*\)\.[0-9]*, for driver R\(525\|580\) or newer$/\1 R\2/p')
+case $built in
+    "12 R525") other=13 ;;
+    "13 R580")
+        other=12
+        FAKE_CUDA_ERROR=35 FAKE_CUDA_DRIVER=12020 says 1 \
+            'too old: it knows CUDA 12.2, and this build, for CUDA 13\.[0-9]*, needs driver R580 or newer. Take the build for CUDA 12 .* driver R525 and newer' 1
+        ;;
+    *) fail "--version says of CUDA: $built" ;;
+esac
+FAKE_CUDA_ERROR=35 FAKE_CUDA_DRIVER=11040 says 1 \
+    "too old: it knows CUDA 11.4, and this build, for CUDA ${built% *}\.[0-9]*, needs driver ${built#* } or newer. Update the driver: no build runs on one older than R525" 1
 FAKE_CUDA_ERROR=34 says 1 'stub of libcuda' 1
 FAKE_CUDA_ERROR=100 FAKE_CUDA_GPUS=0 says 1 'finds no GPU' 1
 FAKE_CUDA_ERROR=100 CUDA_VISIBLE_DEVICES= says 1 'CUDA_VISIBLE_DEVICES is ""' 1
@@ -97,6 +109,24 @@ FAKE_CUDA_STICKY=0:400 says 3 "the GPU failed: an illegal memory access was enco
 FAKE_CUDA_GPUS=2 FAKE_CUDA_STICKY=1:400 says 3 "rank 1\] the GPU failed: .*\. $advice" 2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:9 says 3 "rank 1\] the GPU failed: an illegal memory access was encountered \(cudaErrorIllegalAddress\), at the earliest in the [a-z-]* of (root|model.layers.[01])\. $advice" 2 --training.cuda_graph=false
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:60 says 3 "rank 1\] the GPU failed: .* at the earliest in the [a-z-]* of .*\\. $advice" 2
+
+# cuBLASLt: either major version is good; none, or one that does not start, is said
+(
+    FAKE_LIBRARIES=$FAKE_LIBRARIES/other
+    on_gpu 1 "${on[@]}" --training.steps=2 --job.dump_folder="$work/other" || { cat "$work/log"; fail "libcublasLt.so.$other alone is not taken"; }
+)
+FAKE_CUDA_LT_STATUS=1 says 1 "cuBLAS cannot be opened: libcublasLt.so.${built% *} does not start: an error; .*libcublasLt.so.$other.* Install that of CUDA ${built% *}" 1
+mkdir "$work/broken"
+touch "$work"/broken/libcublasLt.so.{12,13} # hide those of the machine
+FAKE_LIBRARIES=$work/broken says 1 \
+    "cuBLAS cannot be opened: [^ ]*libcublasLt.so.${built% *}: .*; [^ ]*libcublasLt.so.$other: .* Install that of CUDA ${built% *} \(pip install nvidia-cublas" 1
+
+# a kernel without room in shared memory
+got=0
+"$FAKE_LAUNCH" >"$work/log" 2>&1 || got=$?
+[ "$got" = 1 ] && [ "$(head -n 1 "$work/log")" = "7 x 128 threads, 166912 bytes" ] && [ "$(grep -c . "$work/log")" = 2 ] &&
+    grep -q 'error: attention_forward_256 in float32 needs 326 KiB of shared memory, and a thread block of this GPU can have 163 KiB. In bfloat16' "$work/log" ||
+    { cat "$work/log"; fail "a kernel that does not fit: exit code $got"; }
 
 # auto: a GPU that works is taken, none is none, one that does not work is not passed over
 LD_LIBRARY_PATH=$FAKE_LIBRARIES "$FAKE" verify "$source_folder/tests/golden/gla-swa-packed" >"$work/log" 2>&1 && grep -q "Fake GPU" "$work/log" || fail "auto does not take the GPU"
