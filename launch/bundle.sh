@@ -2,6 +2,8 @@
 # Puts flame-c, the op tests, mpirun for one host, and every library that they need into one folder of less than 60 MB, which
 # runs wherever it is copied: other distributions, processors with AVX2. CUDA's own libraries (cuBLASLt, NCCL, the driver) are
 # taken from that machine. Also packs it: there, tar -xf bundle.tar.xz && bundle/launch/gpu-check.sh
+# It is built for CUDA 12, which runs on drivers from R525 on, with the toolkit of launch/cuda12.sh (in build-cuda12) unless
+# -DCUDAToolkit_ROOT names another; one of version 13 is for drivers from R580 on.
 #   launch/bundle.sh [FOLDER] [-DNAME=VALUE...]      the folder is new; default: bundle. BUILD: the build folder, build-bundle
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
@@ -16,6 +18,13 @@ largest=60000000
 [ ! -e "$bundle" ] || { echo "$bundle exists: remove it, or name another folder" >&2; exit 2; }
 
 launch/setup.sh bundle
+case " $*" in
+    *" -DCUDAToolkit_ROOT="*) ;;
+    *)
+        [ -e build-cuda12 ] || launch/cuda12.sh build-cuda12
+        set -- -DCUDAToolkit_ROOT="$PWD/build-cuda12" "$@"
+        ;;
+esac
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-march=x86-64-v3 -DFLAME_NATIVE=OFF -DFLAME_CUDA=ON \
     -DFLAME_PRODUCTS=BLIS -DFLAME_STATIC_HDF5=ON "$@"
 cmake --build "$build" --target flame-c test_ops

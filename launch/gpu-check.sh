@@ -409,8 +409,9 @@ json_text() {
 # What is known so far; complete after every part.
 write_report() {
     {
-        printf '{"device": "%s", "version": "%s", "machine": "%s", "seconds": %d, "parts": [\n' "$(json_text <<<"$device")" \
-            "$(json_text <<<"$version")" "$(json_text <<<"$machine")" "$SECONDS"
+        printf '{"device": "%s", "driver": "%s", "version": "%s", "machine": "%s", "seconds": %d, "parts": [\n' \
+            "$(json_text <<<"$device")" "$(json_text <<<"$driver")" "$(json_text <<<"$version")" "$(json_text <<<"$machine")" \
+            "$SECONDS"
         cat "$work/parts"
         printf '\n]}\n'
     } >"$report"
@@ -447,9 +448,19 @@ end_of_part() {
     echo "$end"
 }
 
+# The driver's version and that of the build, before anything can go wrong with them.
+say_driver() {
+    local driver
+    driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)
+    [ -n "$driver" ] || driver=$(cat /sys/module/nvidia/version 2>/dev/null)
+    echo "driver ${driver:-unknown (no nvidia-smi)}; this build: $("$flame" --version 2>&1 | grep CUDA | head -n 1)"
+}
+
 export flame ops
 failed=0 comma='' part_end=$seconds
 : >"$table" && : >"$work/parts"
+driver=$(say_driver)
+echo "$driver" | show
 version=$("$flame" --version 2>&1 | head -n 1)
 [ ! -e version ] || version="$version, $(cat version)"
 machine="$cores cores, $(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,power.limit --format=csv,noheader 2>/dev/null | head -n 1)"

@@ -72,6 +72,19 @@ check_cmake() {
     fi
 }
 
+# Drivers that a program built with the CUDA here will run on, if there is one.
+say_driver() {
+    nvcc=$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc) || return 0
+    version=$("$nvcc" --version | sed -n 's/.*release \([0-9]*\.[0-9]*\).*/\1/p')
+    case $version in 12.*) oldest=525 ;; *) oldest=580 ;; esac
+    echo "setup: with CUDA $version ($nvcc) flame-c is built for NVIDIA drivers from R$oldest on"
+    driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)
+    case $driver in [1-9]*.*) ;; *) return 0 ;; esac
+    [ "${driver%%.*}" -ge "$oldest" ] ||
+        echo "setup: the driver here is $driver: build with CUDA 12, for drivers from R525 on (launch/cuda12.sh)"
+}
+
+[ "$bundle" = yes ] || say_driver # a bundle is built with a CUDA of its own
 missing=$(missing_packages)
 if [ -n "$missing" ] && command -v apt-get >/dev/null; then
     # shellcheck disable=SC2086 # one word per package

@@ -18,6 +18,8 @@ checked() {
     local code=0
     "$bundle/launch/gpu-check.sh" "${@:3}" >"$work/log" 2>&1 || code=$?
     [ "$code" = "$1" ] || { cat "$work/log"; fail "exit code $code, not $1, of: ${*:3}"; }
+    head -n 1 "$work/log" | grep -qE '^driver .*; this build: CUDA 1[23]\.[0-9]+, for driver R5[0-9]+ or newer$' ||
+        { cat "$work/log"; fail "it does not begin with the driver and the build"; }
     grep -qE -- "$2" "$work/log" && grep -qE -- "$2" gpu-check.json || { cat "$work/log" gpu-check.json; fail "this was not said: $2"; }
     ! command -v python3 >/dev/null || python3 -m json.tool gpu-check.json >/dev/null || fail "gpu-check.json is not JSON"
 }

@@ -30,11 +30,23 @@ for script in launch/*.sh; do
     unchanged "$script --nonsense"
 done
 for arguments in "quickstart.sh --steps=5" "quickstart.sh --training.steps 5 6" "quickstart.sh --training.steps=" "setup.sh all" \
-    "bundle.sh new word" "install.sh PREFIX=/opt" "format.sh src" "format.sh --check src"; do
+    "bundle.sh new word" "cuda12.sh one two" "cuda12.sh --folder" "install.sh PREFIX=/opt" "format.sh src" "format.sh --check src"; do
     got=0
     # shellcheck disable=SC2086 # words
     timeout 10 launch/$arguments >"$work/log" 2>&1 || got=$?
     [ "$got" = 2 ] && [ -s "$work/log" ] || fail "$arguments: exit code $got, $(cat "$work/log")"
     unchanged "$arguments"
 done
+# setup.sh names the oldest driver of a build with the CUDA at hand, and what to do where the driver is older.
+says() {
+    printf '#!/bin/sh\necho "Cuda compilation tools, release %s, V0"\n' "$1" >"$work/bin/nvcc"
+    printf '#!/bin/sh\necho %s\n' "$2" >"$work/bin/nvidia-smi"
+    chmod +x "$work"/bin/nvcc "$work"/bin/nvidia-smi
+    launch/setup.sh >"$work/log" 2>&1 || true # packages may be missing
+    grep -q "with CUDA $1 .* for NVIDIA drivers from $3 on$" "$work/log" && [ "$(grep -c launch/cuda12.sh "$work/log")" = "$4" ] ||
+        { cat "$work/log"; fail "setup.sh on CUDA $1 and driver $2"; }
+}
+says 13.0 535.104.05 R580 1
+says 13.0 580.65.06 R580 0
+says 12.4 535.104.05 R525 0
 echo "every script says what it does before it does anything"
