@@ -56,6 +56,7 @@ typedef struct Device {
     bool computes;    /* false: the counting device */
     bool host_memory; /* device memory is host memory, and calls are synchronous */
     bool nccl;        /* NCCL can communicate from its memory */
+    bool gpu;         /* an op divides its work for a GPU: in fewer and larger parts */
     /* Memory, zeroed, aligned to 64 bytes at least; NULL if there is not enough. */
     void *(*allocate)(int64_t bytes);
     void (*release)(void *memory, int64_t bytes);
@@ -85,7 +86,8 @@ typedef struct Device {
 } Device;
 
 const Device *device_cpu(void);
-const Device *device_counting(void);
+/* Counts for a GPU, or for the host's cores. */
+const Device *device_counting(bool gpu);
 /* Linked into tests only. */
 const Device *device_emulator(void);
 

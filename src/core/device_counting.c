@@ -26,19 +26,14 @@ static int64_t no_limit(int sharers) {
 }
 static uint64_t no_identity(void) { return 0; }
 
-const Device *device_counting(void) {
-    static const Device device = {.name = "counting",
-                                  .host_memory = true,
-                                  .allocate = no_memory,
-                                  .release = no_release,
-                                  .allocate_host = no_memory,
-                                  .release_host = no_release,
-                                  .available = no_limit,
-                                  .identity = no_identity,
-                                  .fill = no_fill,
-                                  .copy = no_copy,
-                                  .gemm = no_gemm,
-                                  .launch = no_launch,
-                                  .synchronize = no_synchronize};
-    return &device;
+#define COUNTING(for_gpu)                                                                                              \
+    {                                                                                                                  \
+        .name = "counting", .host_memory = true, .gpu = for_gpu, .allocate = no_memory, .release = no_release,         \
+        .allocate_host = no_memory, .release_host = no_release, .available = no_limit, .identity = no_identity,        \
+        .fill = no_fill, .copy = no_copy, .gemm = no_gemm, .launch = no_launch, .synchronize = no_synchronize          \
+    }
+
+const Device *device_counting(bool gpu) {
+    static const Device devices[] = {COUNTING(false), COUNTING(true)};
+    return &devices[gpu];
 }

@@ -33,6 +33,7 @@ const Device *device_emulator(void) {
     device = (Device){.name = "emulator",
                       .computes = true,
                       .host_memory = true,
+                      .gpu = true,
                       .allocate = emulator_allocate,
                       .release = release,
                       .allocate_host = cpu->allocate_host,

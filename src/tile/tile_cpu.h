@@ -99,7 +99,8 @@ DEVICE element to_element(float x) { return x; }
  * i = 0, VECTOR, 2 VECTOR, ...; past n, READ gives zeros and WRITE writes nothing; LANE_INSIDE(e) says whether lane e
  * is before n. Addresses need no alignment, but only multiples of 16 bytes are fast. SUM_VECTOR(i, n, s, ...) also adds
  * to the floats named, each thread to its own; PROGRAM_SUM(s) after the loop is the sum over the threads, known to all,
- * and PROGRAM_SUM_F64(s) that of doubles. WARP_VECTOR, WARP_SUM_VECTOR and WARP_TOTAL are the same inside EACH_ROW. */
+ * PROGRAM_SUM_F64(s) that of doubles, and PROGRAM_MAXIMUM(s) the maximum. WARP_VECTOR, WARP_SUM_VECTOR and WARP_TOTAL
+ * are the same inside EACH_ROW. */
 enum { VECTOR = 1 };
 #define EACH_VECTOR(i, n)          EACH (i, n)
 #define SUM_VECTOR(i, n, ...)      TILE_PRAGMA(omp simd reduction(+ : __VA_ARGS__)) for (int64_t i = 0; i < (n); i++)
@@ -107,6 +108,7 @@ enum { VECTOR = 1 };
 #define WARP_SUM_VECTOR(i, n, ...) SUM_VECTOR(i, n, __VA_ARGS__)
 #define PROGRAM_SUM(s)             ((void)0)
 #define PROGRAM_SUM_F64(s)         ((void)0)
+#define PROGRAM_MAXIMUM(s)         ((void)0)
 #define WARP_TOTAL(s)              ((void)0)
 #define EACH_LANE(e)               for (int e = 0; e < VECTOR; e++)
 #define LANE_INSIDE(e)             true

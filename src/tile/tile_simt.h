@@ -146,6 +146,7 @@ enum { VECTOR = 16 / sizeof(element) };
 #define WARP_SUM_VECTOR(i, n, ...) WARP_VECTOR(i, n)
 #define PROGRAM_SUM(s)             (s = block_sum(s))
 #define PROGRAM_SUM_F64(s)         (s = block_sum_f64(s))
+#define PROGRAM_MAXIMUM(s)         (s = block_maximum(s))
 #define WARP_TOTAL(s)              (s = warp_sum(s))
 #define EACH_LANE(e)               TILE_UNROLL for (int e = 0; e < VECTOR; e++)
 #define LANE_INSIDE(e)             ((e) < left_)

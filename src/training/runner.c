@@ -316,9 +316,9 @@ static void set_parameter_type(Model *model, DType type) {
         for (int i = 0; i < model->unit[u].parameters; i++) model->unit[u].parameter[i].tensor.type = type;
 }
 
-RunnerPlan runner_plan(Model *model, RunnerOptions options) {
+RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     set_parameter_type(model, options.type);
-    Runner *runner = new_runner(model, NULL, device_counting(), options);
+    Runner *runner = new_runner(model, NULL, device_counting(gpu), options);
     runner->keep = arena_counting("keep", runner->device);
     runner->scratch = arena_counting("scratch", runner->device);
     if (options.training) {
@@ -334,7 +334,7 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options) {
 }
 
 Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options) {
-    const RunnerPlan plan = runner_plan(model, options);
+    const RunnerPlan plan = runner_plan(model, options, device->gpu);
     Runner *runner = new_runner(model, fsdp, device, options);
     runner->keep = arena_create("keep", device, plan.keep_bytes);
     runner->scratch = arena_create("scratch", device, plan.scratch_bytes);

@@ -30,7 +30,8 @@ typedef struct RunnerPlan {
     double forward_flops;              /* of one micro-batch; backward takes twice as many */
 } RunnerPlan;
 
-RunnerPlan runner_plan(Model *model, RunnerOptions options);
+/* `gpu`: of a run on a GPU. */
+RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu);
 
 /* `fsdp` holds the model's units. The runner owns its arenas; ends the job if they do not fit. */
 Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options);

@@ -69,7 +69,7 @@ MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size,
     const int replica = world_size / sharding.replicas;
     const bool shares = on_gpu(config) ? replica == 1 : local_size % replica == 0;
     plan.shards = fsdp_memory(world_size, shares, model->unit, model->units, sharding);
-    plan.runner = runner_plan(model, setup_runner(config));
+    plan.runner = runner_plan(model, setup_runner(config), on_gpu(config));
     if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
     const FsdpMemory *shards = &plan.shards;

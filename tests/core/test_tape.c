@@ -34,7 +34,7 @@ static int64_t scratch_peak(const Device *device, bool computes) {
 
 static void counts_what_it_takes(void **state) {
     (void)state;
-    assert_int_equal(scratch_peak(device_counting(), false), scratch_peak(device_cpu(), true));
+    assert_int_equal(scratch_peak(device_counting(false), false), scratch_peak(device_cpu(), true));
 }
 
 int main(void) {

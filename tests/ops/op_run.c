@@ -289,7 +289,7 @@ static Batch upload_batch(const Device *device, const Batch *batch, Memory memor
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
     enum { SLACK = 1 << 16 }; /* asking for more than was counted shall fail the test, not end it */
-    const OpResult counted = op_run_counting(problem, backend->type, options);
+    const OpResult counted = op_run_counting(problem, backend->type, options, backend->device->gpu);
     const Device *device = backend->device;
     emulator_guard_starts(options.guard_starts);
     OpResult result = {0};
@@ -318,8 +318,8 @@ OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions op
     return result;
 }
 
-OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options) {
-    const Device *device = device_counting();
+OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options, bool gpu) {
+    const Device *device = device_counting(gpu);
     Arena keep = arena_counting("keep", device), scratch = arena_counting("scratch", device);
     Place place;
     place_create(&place, problem, device_cpu(), type, options);
@@ -359,7 +359,7 @@ OpProblem op_problem_create(const OpTest *test, const OpCase *c, int64_t T, DTyp
         *in = matrix_create(input->rows ? input->rows : c->B * T, input->cols);
         fill_random(in, input->low, input->high, input->either, type, &state);
     }
-    const OpResult shapes = op_run_counting(&problem, type, (OpOptions){.threads = 1});
+    const OpResult shapes = op_run_counting(&problem, type, (OpOptions){.threads = 1}, false);
     for (int i = 0; i < OP_TEST_OUTPUTS && shapes.out[i].cols; i++) {
         Matrix *gradient = &problem.out_gradient[problem.outputs++];
         *gradient = matrix_create(shapes.out[i].rows, shapes.out[i].cols);

@@ -54,7 +54,7 @@ void op_problem_destroy(OpProblem *problem);
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options);
 /* The memory that the counting device asks for, in keep_peak and scratch_peak. */
-OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options);
+OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options, bool gpu);
 void op_result_destroy(OpResult *result);
 
 #endif

@@ -224,7 +224,7 @@ static void check_gradient(Subject *s, const OpResult *result) {
 }
 
 static void check_memory(Subject *s, const OpResult *result, OpOptions options) {
-    const OpResult counted = op_run_counting(s->problem, s->backend->type, options);
+    const OpResult counted = op_run_counting(s->problem, s->backend->type, options, s->backend->device->gpu);
     expect_below(s, "miscount", "the arena for kept tensors", fabs((double)(counted.keep_peak - result->keep_peak)), 0);
     expect_below(s, "miscount", "the scratch arena", fabs((double)(counted.scratch_peak - result->scratch_peak)), 0);
 }

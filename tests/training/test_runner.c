@@ -101,13 +101,14 @@ static void test_recomputing_saves_memory(void **state) {
     assert_int_equal(model_from_file(configs[1], &model), OK);
     int64_t kept[3];
     for (Recompute r = RECOMPUTE_NONE; r <= RECOMPUTE_FULL; r++)
-        kept[r] = runner_plan(model, (RunnerOptions){.type = F32, .recompute = r, .B = 2, .T = 80, .training = true})
-                      .keep_bytes;
+        kept[r] =
+            runner_plan(model, (RunnerOptions){.type = F32, .recompute = r, .B = 2, .T = 80, .training = true}, false)
+                .keep_bytes;
     assert_true(kept[RECOMPUTE_FULL] < kept[RECOMPUTE_SELECTIVE]);
     assert_true(kept[RECOMPUTE_SELECTIVE] < kept[RECOMPUTE_NONE]);
     const RunnerOptions second = {
         .type = F32, .recompute = RECOMPUTE_SELECTIVE, .recompute_every = 2, .B = 2, .T = 80, .training = true};
-    const int64_t half = runner_plan(model, second).keep_bytes;
+    const int64_t half = runner_plan(model, second, false).keep_bytes;
     assert_true(half > kept[RECOMPUTE_FULL] && half < kept[RECOMPUTE_NONE]);
     model_destroy(model);
 }

@@ -2,23 +2,57 @@
 #include "tile/tile.h"
 #include "kernels/vocabulary/linear_cross_entropy/linear_cross_entropy.h"
 
+/* The maximum of x and the sum of e^(x_i - maximum), which EXPONENTIAL gives afterwards.
+ *
+ * A core has the row in its cache and is slow at e^x: it reads the row twice and keeps the exponentials in its place. A
+ * GPU reads it once: each thread has a maximum of what it has seen, and scales its sum down when that grows. */
+#define KEEPS_EXPONENTIALS (VECTOR == 1)
+#define EXPONENTIAL(x)     (KEEPS_EXPONENTIALS ? (x) : exp_f((x)-maximum))
+
+DEVICE void sum_exponentials(float *x, int64_t cols, float *maximum_of_row, float *sum_of_row) {
+    float maximum = -INFINITY, sum = 0;
+    if (KEEPS_EXPONENTIALS) {
+        MAXIMUM(maximum, i, cols, x[i]);
+        SUM(sum, i, cols, x[i] = exp_f(x[i] - maximum));
+    } else {
+        EACH_VECTOR(i, cols) {
+            READ_F32(value, x + i);
+            float largest = maximum;
+            EACH_LANE(e) largest = LANE_INSIDE(e) ? fmaxf(largest, value[e]) : largest;
+            sum *= exp_f(maximum - largest);
+            EACH_LANE(e) sum += LANE_INSIDE(e) ? exp_f(value[e] - largest) : 0.0f;
+            maximum = largest;
+        }
+        const float largest = maximum;
+        PROGRAM_MAXIMUM(maximum);
+        sum *= exp_f(largest - maximum);
+        PROGRAM_SUM(sum);
+    }
+    *maximum_of_row = maximum;
+    *sum_of_row = sum;
+}
+
 KERNEL(cross_entropy, CrossEntropyArguments) {
-    float *x = a.logits + program_x * a.cols;
-    element *gradient = a.gradient ? (element *)a.gradient + program_x * a.cols : NULL;
+    float *x = a.logits + program_x * a.stride;
+    element *gradient = a.gradient ? (element *)a.gradient + program_x * a.stride : NULL;
     const int64_t label = a.labels[program_x];
     if (label < 0) {
         a.losses[program_x] = 0;
-        if (gradient)
-            EACH (i, a.cols) gradient[i] = to_element(0);
+        if (gradient) EACH_VECTOR(i, a.cols) {
+                float zero[VECTOR];
+                EACH_LANE(e) zero[e] = 0;
+                WRITE(gradient + i, zero);
+            }
         return;
     }
-    const float x_label = x[label];
-    float maximum = -INFINITY, sum = 0;
-    MAXIMUM(maximum, i, a.cols, x[i]);
-    sync(); /* every thread has read x_label */
-    SUM(sum, i, a.cols, x[i] = exp_f(x[i] - maximum));
+    const float x_label = x[label]; /* before any thread overwrites it, which the barriers below ensure */
+    float maximum, sum;
+    sum_exponentials(x, a.cols, &maximum, &sum);
     a.losses[program_x] = logf(sum) + maximum - x_label;
     const float scale = 1.0f / sum;
-    if (gradient)
-        EACH (i, a.cols) gradient[i] = to_element(x[i] * scale - (i == label ? 1.0f : 0.0f));
+    if (gradient) EACH_VECTOR(i, a.cols) {
+            READ_F32(y, x + i);
+            EACH_LANE(e) y[e] = EXPONENTIAL(y[e]) * scale - (i + e == label ? 1.0f : 0.0f);
+            WRITE(gradient + i, y);
+        }
 }

@@ -8,17 +8,25 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "tile/rows.h"
 
-/* A chunk's logits are about this large. Smaller ones reread W and dW too often. */
+/* A chunk's logits are about this large. Each chunk reads W, and reads and writes dW, so smaller ones take longer. On a
+ * GPU, whose products are faster, chunks are larger: 4096 rows of 32000 words. */
 enum { CHUNK_BYTES = 64 << 20, CHUNK_MINIMUM = 128, CHUNK_MAXIMUM = 1024, CHUNK_MULTIPLE = 64 };
+enum { CHUNK_BYTES_GPU = 500 << 20, CHUNK_MAXIMUM_GPU = 4096 };
+enum { STRIDE_MULTIPLE = 64 }; /* entries of a row of the logits: products want aligned rows */
 
 typedef struct LossAttributes {
     const void *weight_gradient; /* that forward added to */
 } LossAttributes;
 
-static int64_t chunk_rows(int64_t N, int64_t vocabulary) {
-    int64_t rows = CHUNK_BYTES / (4 * vocabulary) / CHUNK_MULTIPLE * CHUNK_MULTIPLE;
-    rows = rows < CHUNK_MINIMUM ? CHUNK_MINIMUM : rows > CHUNK_MAXIMUM ? CHUNK_MAXIMUM : rows;
+static int64_t row_stride(const Tensor *weight) { return blocks_of(weight->rows, STRIDE_MULTIPLE) * STRIDE_MULTIPLE; }
+
+static int64_t chunk_rows(const Tape *tape, int64_t N, int64_t vocabulary) {
+    const bool gpu = tape->device->gpu;
+    const int64_t maximum = gpu ? CHUNK_MAXIMUM_GPU : CHUNK_MAXIMUM;
+    int64_t rows = (gpu ? CHUNK_BYTES_GPU : CHUNK_BYTES) / (4 * vocabulary) / CHUNK_MULTIPLE * CHUNK_MULTIPLE;
+    rows = rows < CHUNK_MINIMUM ? CHUNK_MINIMUM : rows > maximum ? maximum : rows;
     return rows < N ? rows : N;
 }
 
@@ -44,7 +52,7 @@ static void chunk_losses(Node *node, const Chunk *chunk) {
                           .b = weight->data,
                           .ldb = weight->cols,
                           .c = chunk->logits,
-                          .ldc = weight->rows,
+                          .ldc = row_stride(weight),
                           .type = x->type,
                           .c_type = F32};
     node->tape->device->gemm(&product);
@@ -53,7 +61,8 @@ static void chunk_losses(Node *node, const Chunk *chunk) {
                                              .losses = (float *)node->out[0]->data + chunk->row,
                                              .gradient = chunk->dlogits,
                                              .rows = chunk->rows,
-                                             .cols = weight->rows};
+                                             .cols = weight->rows,
+                                             .stride = row_stride(weight)};
     node->tape->device->launch(KERNEL_cross_entropy, x->type, (Grid){chunk->rows, 1, 1}, &arguments);
 }
 
@@ -63,7 +72,7 @@ static void chunk_gradients(Node *node, const Chunk *chunk) {
                        .n = x->cols,
                        .k = weight->rows,
                        .a = chunk->dlogits,
-                       .lda = weight->rows,
+                       .lda = row_stride(weight),
                        .b = weight->data,
                        .ldb = weight->cols,
                        .c = (void *)chunk_of(dx, chunk),
@@ -78,7 +87,7 @@ static void chunk_gradients(Node *node, const Chunk *chunk) {
                             .n = x->cols,
                             .k = chunk->rows,
                             .a = chunk->dlogits,
-                            .lda = weight->rows,
+                            .lda = row_stride(weight),
                             .b = chunk_of(x, chunk),
                             .ldb = x->stride,
                             .c = weight->gradient,
@@ -91,7 +100,7 @@ static void chunk_gradients(Node *node, const Chunk *chunk) {
 static void linear_cross_entropy_forward(Node *node) {
     Tape *tape = node->tape;
     const Tensor *x = node->in[0], *weight = node->in[1];
-    const int64_t rows = chunk_rows(x->rows, weight->rows), logits = rows * weight->rows;
+    const int64_t rows = chunk_rows(tape, x->rows, weight->rows), logits = rows * row_stride(weight);
     Chunk chunk = {.logits = tape_workspace(tape, logits * (int64_t)sizeof(float))};
     if (tape->recording)
         chunk.dlogits = x->type == F32 ? chunk.logits : tape_workspace(tape, logits * dtype_size(x->type));

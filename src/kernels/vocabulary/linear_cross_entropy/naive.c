@@ -40,6 +40,6 @@ const OpTest linear_cross_entropy_test = {.name = "linear_cross_entropy", .plain
     {.name = "two words", .B = 2, .T = 7, .vocabulary = 2, .input = {X(5), WEIGHT(2, 5)}},
     {.name = "large logits", .B = 1, .T = 20, .vocabulary = 33, .input = {{.name = "x", .cols = 8, .low = -20, .high = 20},
                                                                       WEIGHT(33, 8)}},
-    {.name = "several chunks", .B = 2, .T = 600, .vocabulary = 10, .input = {X(4), WEIGHT(10, 4)}},
+    {.name = "several chunks, also on a GPU", .B = 7, .T = 600, .vocabulary = 10, .input = {X(4), WEIGHT(10, 4)}},
     {.name = "packed", .B = 2, .T = 40, .vocabulary = 16, .packed = true, .input = {X(16), WEIGHT(16, 16)}},
 }};
