@@ -57,3 +57,7 @@ KERNEL(counted_twice, CountedArguments) {
     SUM(sum, i, 1024, a.f[i] * a.f[i]);
     EACH (i, 1) a.out[i] = sum;
 }
+/* counted_narrow with more to compute. */
+KERNEL(counted_arithmetic, CountedArguments) {
+    EACH (i, 32) a.out[i] = exp_f(exp_f(exp_f(a.f[i])));
+}

@@ -5,7 +5,6 @@
 enum { MIN_SPLIT = 1024 }; /* of the sum over k */
 
 #define MMA_SECONDS_CYCLES 1.56 /* of a multiprocessor per mma.sync.m16n8k16 */
-#define INSTRUCTIONS       5.0  /* issued per request to memory or product, itself included */
 #define SCHEDULERS         4.0
 #define PRODUCT_SHARE      0.62
 #define MEMORY_SHARE       0.9 /* of the rate that reading and writing reaches */
@@ -23,7 +22,7 @@ double estimate_waves(const Meter *m, int programs_per_sm) {
 
 /* Cycles that a program keeps its multiprocessor from the others. */
 static double busy_cycles(const Meter *m) {
-    const double issue = m->instructions * INSTRUCTIONS / SCHEDULERS, mma = m->mma * MMA_SECONDS_CYCLES;
+    const double issue = m->instructions / SCHEDULERS, mma = m->mma * MMA_SECONDS_CYCLES;
     const double memory = m->wavefronts + m->moved_bytes / 64;
     return fmax(issue, fmax(mma, memory));
 }

@@ -4,6 +4,9 @@
 #define TILE_ELEMENT_BF16
 #include "tile/tile.h"
 
+#undef TILE_UNROLL /* as nvcc does, so that as few instructions are left to find out what belongs to a thread */
+#define TILE_UNROLL _Pragma("GCC unroll 64")
+
 #undef KERNEL
 #define KERNEL(name, Arguments)                                                                                        \
     static void name##_program(const Arguments a, int64_t program_x, int64_t program_y, int64_t program_z);            \

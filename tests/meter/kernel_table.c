@@ -172,14 +172,14 @@ static double share(double part, double whole) { return whole > 0 ? 100 * part /
 static json_t *row_json(const Row *r) {
     const Meter *m = &r->sum;
     const double bytes = m->read_bytes + m->written_bytes;
-    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "kernel",
-                     r->name, "launches", r->launches, "programs", r->programs, "per_sm", r->per_sm, "registers",
-                     r->registers, "shared_bytes", m->shared_bytes, "waves", r->waves / r->launches, "lanes",
-                     share(m->work, m->busiest), "megabytes", bytes / 1e6, "bytes_over_least",
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+                     "kernel", r->name, "launches", r->launches, "programs", r->programs, "per_sm", r->per_sm,
+                     "registers", r->registers, "shared_bytes", m->shared_bytes, "waves", r->waves / r->launches,
+                     "lanes", share(m->work, m->busiest), "megabytes", bytes / 1e6, "bytes_over_least",
                      bytes / m->distinct_bytes, "vector_share", share(m->vector_bytes, m->moved_bytes), "conflicts",
-                     m->wavefronts > 0 ? 100 * m->extra_wavefronts / m->wavefronts : 0.0, "mma", m->mma, "barriers",
-                     m->barriers, "chain", m->chain, "ms", r->seconds * 1e3, "roofline",
-                     share(r->floor_seconds, r->seconds));
+                     m->wavefronts > 0 ? 100 * m->extra_wavefronts / m->wavefronts : 0.0, "mma", m->mma, "instructions",
+                     m->instructions / m->programs, "cycles", m->cycles, "barriers", m->barriers, "chain", m->chain,
+                     "ms", r->seconds * 1e3, "roofline", share(r->floor_seconds, r->seconds));
 }
 
 static int by_time(const void *a, const void *b) {

@@ -11,7 +11,9 @@
 #define MMA_CYCLES     4.0 /* between products of a warp */
 #define SHUFFLE_CYCLES 25.0
 #define BARRIER_CYCLES 30.0
-#define STEP_CYCLES    6.0 /* of a thread per access to memory, with the arithmetic around it */
-enum { UNROLLED = 4 };     /* iterations of a loop whose loads are under way together */
+#define CODE_BYTES     15.0               /* of the host's instructions for one of a GPU's */
+#define CODE_CYCLES    (2.5 / CODE_BYTES) /* of a warp that waits for nothing */
+enum { CODE_USUAL = 30 };                 /* bytes between two accesses, on other hosts */
+enum { UNROLLED = 4 };                    /* iterations of a loop whose loads are under way together */
 
 #endif

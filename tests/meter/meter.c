@@ -12,7 +12,7 @@ enum {
     THREADS = 128,
     LANES = 32,
     WARPS = THREADS / LANES,
-    SITES = 4096,  /* places in a kernel's code that access memory */
+    SITES = 16384, /* places in a kernel's code that access memory */
     SECTOR = 32,   /* bytes */
     L1_SETS = 128, /* of a program: 16 KiB of 4-way sets, the oldest leaves */
     L1_WAYS = 4,
@@ -21,6 +21,10 @@ enum {
     STAGES = 16, /* of copies under way */
 };
 #define MEMORY_BYTES (INT64_C(1) << 40)
+
+/* The functions that kernels call, one after the other in the program, so that a call of one is known by its target. */
+#define HOOK __attribute__((section("meter_hooks"), noinline))
+extern const unsigned char __start_meter_hooks[], __stop_meter_hooks[];
 
 typedef enum Kind { GLOBAL_READ, GLOBAL_WRITE, GLOBAL_COPY, SHARED_READ, SHARED_WRITE } Kind;
 
@@ -47,6 +51,7 @@ typedef struct Warp {
 
 typedef struct Lane {
     int64_t work, chain; /* since the last barrier of the program */
+    int64_t code;        /* bytes of instructions since the last barrier of the warp */
     double clock;        /* cycles since the program's start */
     double latency;      /* of the loads that nothing has waited for yet; 0: none */
     const void *site;    /* the first of these loads */
@@ -255,7 +260,18 @@ static void account(const Request *r) {
     line->extra_wavefronts += meter.sum.extra_wavefronts - extra;
 }
 
+/* The lanes of a warp execute together. */
+static void issue(Lane *lane) {
+    int64_t most = 0;
+    for (int i = 0; i < LANES; i++) {
+        most = lane[i].code > most ? lane[i].code : most;
+        lane[i].code = 0;
+    }
+    meter.sum.instructions += (double)most / CODE_BYTES;
+}
+
 static void flush(Warp *warp) {
+    issue(&meter.lane[(warp - meter.warp) * LANES]);
     for (int i = 0; i < warp->requests; i++) {
         const Request *r = &warp->request[i];
         meter.sum.requests++;
@@ -265,16 +281,46 @@ static void flush(Warp *warp) {
     warp->epoch = ++meter.epoch;
 }
 
+static int code_after(const unsigned char *site);
+
 static int site_number(const void *site) {
     uint64_t at = ((uintptr_t)site * UINT64_C(0x9e3779b97f4a7c15)) >> 40;
     while (meter.site[at % (2 * SITES)].site && meter.site[at % (2 * SITES)].site != site) at++;
     if (!meter.site[at % (2 * SITES)].site) {
         CHECK(meter.sites < SITES, "a kernel with more than %d accesses to memory", SITES);
         meter.site[at % (2 * SITES)].site = site;
-        meter.line[meter.sites] = (MeterLine){.site = site};
+        meter.line[meter.sites] = (MeterLine){.site = site, .code = code_after(site)};
         meter.site[at % (2 * SITES)].number = meter.sites++;
     }
     return meter.site[at % (2 * SITES)].number;
+}
+
+/* How many bytes of instructions follow a call from a kernel up to the next one, in the order of the code: there is one
+ * at the start of every branch, so that all of them are executed. */
+static int code_after(const unsigned char *site) {
+#if defined(__x86_64__)
+    enum { CALL = 0xe8, JUMP = 0xe9, MOST = 2048 };
+    for (int at = 0; at < MOST; at++) {
+        int32_t distance;
+        memcpy(&distance, site + at + 1, sizeof distance);
+        const unsigned char *target = site + at + 5 + distance;
+        if ((site[at] == CALL || site[at] == JUMP) && target >= __start_meter_hooks && target < __stop_meter_hooks)
+            return at;
+    }
+    return 0;
+#else
+    (void)site;
+    return CODE_USUAL;
+#endif
+}
+
+/* The site's number; the instructions after it take their time. */
+static int site_passed(const void *site) {
+    const int number = site_number(site);
+    Lane *lane = &meter.lane[emulator_thread];
+    lane->code += meter.line[number].code;
+    lane->clock += meter.line[number].code * CODE_CYCLES;
+    return number;
 }
 
 static int new_request(Warp *warp, int site, Kind kind, int bytes) {
@@ -338,13 +384,9 @@ static void start_load(Lane *lane, const void *site, bool global, double latency
         lane->repeats = 0;
     }
     if (latency > lane->latency) lane->latency = latency;
-    lane->clock += STEP_CYCLES;
 }
 
-static void start_store(Lane *lane, bool global) {
-    lane->stored[global] = true;
-    lane->clock += STEP_CYCLES;
-}
+static void start_store(Lane *lane, bool global) { lane->stored[global] = true; }
 
 static double latency_of(uintptr_t address, bool global) {
     return !global || l1_has(meter.near, address / SECTOR) ? SHARED_LATENCY : meter.global_latency;
@@ -371,6 +413,7 @@ static void access_memory(const void *site, bool write, uintptr_t address, int b
 static void observe(const void *site, bool write, void *at, int64_t bytes) {
     const uintptr_t address = (uintptr_t)at;
     Lane *lane = &meter.lane[emulator_thread];
+    site_passed(site);
     if (lane->vector_left > 0 && address - lane->vector < (uintptr_t)lane->vector_bytes) {
         if (lane->vector_left == lane->vector_bytes)
             access_memory(lane->vector_site, write, lane->vector, lane->vector_bytes);
@@ -382,10 +425,10 @@ static void observe(const void *site, bool write, void *at, int64_t bytes) {
 }
 
 #define OBSERVERS(bytes)                                                                                               \
-    void __tsan_read##bytes(void *at);                                                                                 \
-    void __tsan_write##bytes(void *at);                                                                                \
-    void __tsan_unaligned_read##bytes(void *at);                                                                       \
-    void __tsan_unaligned_write##bytes(void *at);                                                                      \
+    HOOK void __tsan_read##bytes(void *at);                                                                            \
+    HOOK void __tsan_write##bytes(void *at);                                                                           \
+    HOOK void __tsan_unaligned_read##bytes(void *at);                                                                  \
+    HOOK void __tsan_unaligned_write##bytes(void *at);                                                                 \
     void __tsan_read##bytes(void *at) { observe(__builtin_return_address(0), false, at, bytes); }                      \
     void __tsan_write##bytes(void *at) { observe(__builtin_return_address(0), true, at, bytes); }                      \
     void __tsan_unaligned_read##bytes(void *at) { observe(__builtin_return_address(0), false, at, bytes); }            \
@@ -395,10 +438,11 @@ OBSERVERS(2)
 OBSERVERS(4)
 OBSERVERS(8)
 OBSERVERS(16)
-void __tsan_read_range(void *at, unsigned long bytes);
-void __tsan_write_range(void *at, unsigned long bytes);
-void __tsan_func_entry(void *caller);
-void __tsan_func_exit(void);
+HOOK void __tsan_read_range(void *at, unsigned long bytes);
+HOOK void __tsan_write_range(void *at, unsigned long bytes);
+HOOK void __tsan_func_entry(void *caller);
+HOOK void __tsan_func_exit(void);
+HOOK void __sanitizer_cov_trace_pc(void);
 void __tsan_init(void);
 void __tsan_read_range(void *at, unsigned long bytes) {
     observe(__builtin_return_address(0), false, at, (int64_t)bytes);
@@ -406,18 +450,24 @@ void __tsan_read_range(void *at, unsigned long bytes) {
 void __tsan_write_range(void *at, unsigned long bytes) {
     observe(__builtin_return_address(0), true, at, (int64_t)bytes);
 }
-void __tsan_func_entry(void *caller) { (void)caller; }
-void __tsan_func_exit(void) {}
+void __tsan_func_entry(void *caller) {
+    (void)caller;
+    site_passed(__builtin_return_address(0));
+}
+void __tsan_func_exit(void) { site_passed(__builtin_return_address(0)); }
 void __tsan_init(void) {}
+/* A branch has been taken, or not. */
+void __sanitizer_cov_trace_pc(void) { site_passed(__builtin_return_address(0)); }
 
 /* --- the emulator's instructions --- */
 
 #define WRAPPED(result, name, ...)                                                                                     \
     result __real_##name(__VA_ARGS__);                                                                                 \
-    result __wrap_##name(__VA_ARGS__);                                                                                 \
+    HOOK result __wrap_##name(__VA_ARGS__);                                                                            \
     result __wrap_##name(__VA_ARGS__)
 
 WRAPPED(void *, emulator_shared_memory, const char *name, int64_t entry_size, int rows, int cols, int stride) {
+    site_passed(__builtin_return_address(0));
     void *block = __real_emulator_shared_memory(name, entry_size, rows, cols, stride);
     const uintptr_t start = (uintptr_t)block, end = start + (uintptr_t)(rows * stride * entry_size);
     if (!meter.shared) meter.shared = start;
@@ -428,12 +478,14 @@ WRAPPED(void *, emulator_shared_memory, const char *name, int64_t entry_size, in
 }
 
 WRAPPED(float *, emulator_scratch, void) {
+    site_passed(__builtin_return_address(0));
     float *scratch = __real_emulator_scratch();
     meter.scratch = (uintptr_t)scratch;
     return scratch;
 }
 
 WRAPPED(const void *, emulator_aligned, const void *address, int bytes) {
+    site_passed(__builtin_return_address(0));
     Lane *lane = &meter.lane[emulator_thread];
     lane->vector = (uintptr_t)address;
     lane->vector_bytes = lane->vector_left = bytes;
@@ -442,12 +494,12 @@ WRAPPED(const void *, emulator_aligned, const void *address, int bytes) {
 }
 
 WRAPPED(void, emulator_copy_start, void *to, const void *from, int bytes) {
+    site_passed(__builtin_return_address(0));
     Lane *lane = &meter.lane[emulator_thread];
     const char *site = __builtin_return_address(0);
     if (bytes > 0) join_request(site, GLOBAL_COPY, (uintptr_t)from, 16);
     join_request(site + 1, SHARED_WRITE, (uintptr_t)to, 16);
     lane->work++;
-    lane->clock += STEP_CYCLES;
     lane->copied[lane->stage % STAGES] = lane->clock + meter.global_latency;
     __real_emulator_copy_start(to, from, bytes);
 }
@@ -467,6 +519,7 @@ static void wait_for_copies(Lane *lane, int stages) {
 }
 
 WRAPPED(void, emulator_copy_commit, void) {
+    site_passed(__builtin_return_address(0));
     Lane *lane = &meter.lane[emulator_thread];
     lane->stage++;
     lane->copied[lane->stage % STAGES] = 0;
@@ -474,6 +527,7 @@ WRAPPED(void, emulator_copy_commit, void) {
 }
 
 WRAPPED(void, emulator_copy_wait_for, int stages) {
+    site_passed(__builtin_return_address(0));
     wait_for_copies(&meter.lane[emulator_thread], stages);
     __real_emulator_copy_wait_for(stages);
 }
@@ -485,13 +539,13 @@ static void exchanged(double cycles) {
     if (++meter.lane[emulator_thread].exchanges <= meter.exchanges[warp]) return;
     meter.exchanges[warp]++;
     flush(&meter.warp[warp]);
-    meter.sum.instructions++;
     double clock = 0;
     for (int i = 0; i < LANES; i++) clock = lane[i].clock > clock ? lane[i].clock : clock;
     for (int i = 0; i < LANES; i++) lane[i].clock = clock + cycles;
 }
 
 WRAPPED(float, emulator_shuffle, float x, int other) {
+    site_passed(__builtin_return_address(0));
     wait_for_loads(&meter.lane[emulator_thread]);
     const float y = __real_emulator_shuffle(x, other);
     exchanged(SHUFFLE_CYCLES);
@@ -499,6 +553,7 @@ WRAPPED(float, emulator_shuffle, float x, int other) {
 }
 
 WRAPPED(void, emulator_matrix_read, uint32_t *x, const void *row, int transposed) {
+    site_passed(__builtin_return_address(0));
     const void *site = __builtin_return_address(0);
     Lane *lane = &meter.lane[emulator_thread];
     join_request(site, SHARED_READ, (uintptr_t)row, 16);
@@ -509,6 +564,7 @@ WRAPPED(void, emulator_matrix_read, uint32_t *x, const void *row, int transposed
 }
 
 WRAPPED(void, emulator_mma, float *d, const uint32_t *a, const uint32_t *b) {
+    site_passed(__builtin_return_address(0));
     meter.lane[emulator_thread].work++;
     if (emulator_thread % LANES == 0) meter.sum.mma++;
     __real_emulator_mma(d, a, b);
@@ -534,6 +590,7 @@ static void interval_ends(double cycles) {
 }
 
 WRAPPED(void, emulator_sync, int stages, const char *file, int line) {
+    site_passed(__builtin_return_address(0));
     Lane *lane = &meter.lane[emulator_thread];
     wait_for_copies(lane, stages);
     __real_emulator_sync(stages, file, line);
@@ -541,7 +598,6 @@ WRAPPED(void, emulator_sync, int stages, const char *file, int line) {
     meter.barriers++;
     meter.sum.barriers++;
     meter.sum.chain++;
-    meter.sum.instructions += WARPS;
     interval_ends(BARRIER_CYCLES);
 }
 
@@ -568,6 +624,7 @@ static void program_begins(int sample) {
         lane->stored[0] = lane->stored[1] = false;
         memset(lane->copied, 0, sizeof lane->copied);
         lane->exchanges = 0;
+        lane->code = 0;
     }
 }
 
@@ -714,7 +771,6 @@ static Meter run_sample(const char *name, Grid grid, const void *arguments, doub
     emulator_run(name, sampled, meter.samples, 1, 1, arguments);
     Meter mean = meter.sum;
     scale(&mean, 1.0 / meter.samples);
-    mean.instructions += mean.requests + mean.mma;
     mean.programs = (double)grid.x * (double)grid.y * (double)grid.z;
     mean.distinct_bytes = distinct_bytes(grid);
     return mean;

@@ -40,6 +40,7 @@ const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments);
 
 /* A place in the code that accesses memory; sums over the programs that ran. */
 typedef struct MeterLine {
+    int code;                         /* bytes of the host's instructions from there to the next place */
     const void *site;                 /* the return address of the call before the access */
     double requests, lanes;           /* of warps; lanes that took part */
     double sectors, extra_wavefronts; /* of global memory; of shared memory, by bank conflicts */

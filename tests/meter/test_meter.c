@@ -21,6 +21,7 @@ COUNTED(counted_product)
 COUNTED(counted_grid)
 COUNTED(counted_chain)
 COUNTED(counted_twice)
+COUNTED(counted_arithmetic)
 
 static CountedArguments arguments;
 
@@ -129,6 +130,14 @@ static void cached_reads_stay_inside(void **state) {
     assert_count(4, m->barriers);
 }
 
+static void arithmetic_takes_instructions(void **state) {
+    (void)state;
+    const Meter few = *LAUNCH(counted_narrow, one), many = *LAUNCH(counted_arithmetic, one);
+    assert_count(few.work, many.work);
+    assert_true(many.instructions > few.instructions + 3 * 4);
+    assert_true(many.cycles > few.cycles);
+}
+
 static void programs_of_a_multiprocessor(void **state) {
     (void)state;
     assert_int_equal(16, estimate_programs_per_sm(32, 0));
@@ -143,6 +152,7 @@ int main(void) {
         cmocka_unit_test(words_of_one_bank_wait),        cmocka_unit_test(aligned_loads_move_vectors),
         cmocka_unit_test(odd_rows_move_no_vectors),      cmocka_unit_test(products_by_warp),
         cmocka_unit_test(programs_share_what_they_read), cmocka_unit_test(dependent_steps),
-        cmocka_unit_test(cached_reads_stay_inside),      cmocka_unit_test(programs_of_a_multiprocessor)};
+        cmocka_unit_test(cached_reads_stay_inside),      cmocka_unit_test(arithmetic_takes_instructions),
+        cmocka_unit_test(programs_of_a_multiprocessor)};
     return cmocka_run_group_tests(tests, arrays_create, arrays_release);
 }
