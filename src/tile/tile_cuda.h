@@ -13,6 +13,7 @@ enum { THREADS = 128 };
 #endif
 #define TILE_UNROLL      _Pragma("unroll")
 #define TILE_UNROLL_BY_2 _Pragma("unroll 2")
+#define TILE_UNROLL_BY_4 _Pragma("unroll 4")
 
 /* The entry point takes the arguments as they are; shared_used counts the bytes of the tiles declared so far, which the
  * compiler turns into constants. */

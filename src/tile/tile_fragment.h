@@ -74,11 +74,16 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
         }                                                                                                              \
     } while (0)
 /* A tile or matrix is read and written in pieces of 16 bytes, and piece n always belongs to the same thread. */
-#define PIECES(tile, entry)          (tile##_rows * tile##_cols / PIECE_ENTRIES(entry))
-#define PIECE_ENTRIES(entry)         (16 / (int)sizeof(entry))
-#define PIECE_ROW(tile, entry, n)    ((n) / (tile##_cols / PIECE_ENTRIES(entry)))
-#define PIECE_COL(tile, entry, n)    ((n) % (tile##_cols / PIECE_ENTRIES(entry)) * PIECE_ENTRIES(entry))
-#define EACH_PIECE(tile, entry, n)   for (int n = thread_index(); n < PIECES(tile, entry); n += THREADS)
+#define PIECES(tile, entry)        (tile##_rows * tile##_cols / PIECE_ENTRIES(entry))
+#define PIECE_ENTRIES(entry)       (16 / (int)sizeof(entry))
+#define PIECE_ROW(tile, entry, n)  ((n) / (tile##_cols / PIECE_ENTRIES(entry)))
+#define PIECE_COL(tile, entry, n)  ((n) % (tile##_cols / PIECE_ENTRIES(entry)) * PIECE_ENTRIES(entry))
+#define EACH_PIECE(tile, entry, n) for (int n = thread_index(); n < PIECES(tile, entry); n += THREADS)
+/* The same with a count that the compiler knows, so that it steps addresses instead of computing each. */
+#define EACH_PIECE_UNROLLED(tile, entry, n)                                                                            \
+    TILE_UNROLL_BY_4 for (int round_ = 0; round_ * THREADS < PIECES(tile, entry);                                      \
+                          round_++) for (int n = round_ * THREADS + thread_index(), once_ = n < PIECES(tile, entry);   \
+                                         once_; once_ = 0)
 #define ALIGNED(from, stride, entry) (((uintptr_t)(from) | (uintptr_t)(stride) * sizeof(entry)) % 16 == 0)
 
 #define EACH_ENTRY_READY(tile, entry, i, j, x, ...)                                                                    \
@@ -113,16 +118,20 @@ DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > hi
 #define LOAD_SAME(tile, entry, from, stride, rows, cols)                                                               \
     do {                                                                                                               \
         const entry *const from_ = (from);                                                                             \
-        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
-        const bool aligned_ = ALIGNED(from_, stride_, entry);                                                          \
-        EACH_PIECE(tile, entry, piece_) {                                                                              \
-            const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                        \
-            const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                          \
-            entry *const to_ = tile + i_ * tile##_stride + j_;                                                         \
-            const entry *const source_ = from_ + i_ * stride_ + j_;                                                    \
-            if (aligned_) {                                                                                            \
-                copy_start(to_, source_, count_ *(int)sizeof(entry));                                                  \
-            } else {                                                                                                   \
+        const int64_t stride_ = (stride);                                                                              \
+        const int rows_ = between(rows, 0, tile##_rows), cols_ = between(cols, 0, tile##_cols);                        \
+        if (ALIGNED(from_, stride_, entry)) {                                                                          \
+            EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                                 \
+                const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
+                const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                      \
+                copy_start(tile + i_ * tile##_stride + j_, from_ + i_ * stride_ + j_, count_ * (int)sizeof(entry));    \
+            }                                                                                                          \
+        } else {                                                                                                       \
+            EACH_PIECE(tile, entry, piece_) {                                                                          \
+                const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
+                entry *const to_ = tile + i_ * tile##_stride + j_;                                                     \
+                const entry *const source_ = from_ + i_ * stride_ + j_;                                                \
+                const int count_ = i_ < rows_ ? cols_ - j_ : 0;                                                        \
                 for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) to_[n_] = n_ < count_ ? source_[n_] : (entry)0;      \
             }                                                                                                          \
         }                                                                                                              \
