@@ -4,15 +4,19 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "tile/rows.h"
 
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
 typedef struct AttentionKernels {
-    int64_t head_dim;
+    int64_t head_dim, forward_rows, backward_rows;
     Kernel forward, queries, keys;
 } AttentionKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
-    { head, KERNEL_attention_forward_##head, KERNEL_attention_queries_##head, KERNEL_attention_keys_##head }
+    {                                                                                                                  \
+        head, ATTENTION_FORWARD_ROWS(head), ATTENTION_BACKWARD_ROWS(head), KERNEL_attention_forward_##head,            \
+            KERNEL_attention_queries_##head, KERNEL_attention_keys_##head                                              \
+    }
 static const AttentionKernels attention_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128),
                                                      KERNELS_FOR(256)};
 enum { HEAD_SIZES = sizeof attention_kernels / sizeof attention_kernels[0] };
@@ -28,20 +32,19 @@ static AttentionArguments arguments_of(const Node *node) {
     const Tensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *out = node->out[0];
     const Batch *batch = node->tape->batch;
     const int64_t head_dim = q->cols / shape->heads;
-    return (AttentionArguments){.q = q->data,
-                                .k = k->data,
-                                .v = v->data,
-                                .out = out->data,
-                                .out_gradient = out->gradient,
-                                .q_gradient = q->gradient,
-                                .k_gradient = k->gradient,
-                                .v_gradient = v->gradient,
+    int32_t *const ranges = node->saved[1]->data;
+    return (AttentionArguments){.q = heads_of(q),
+                                .k = heads_of(k),
+                                .v = heads_of(v),
+                                .out = heads_of(out),
+                                .out_gradient = heads_of_gradient(out),
+                                .q_gradient = heads_of_gradient(q),
+                                .k_gradient = heads_of_gradient(k),
+                                .v_gradient = heads_of_gradient(v),
                                 .log_sum_exp = node->saved[0]->data,
+                                .first_key = ranges,
+                                .last_query = ranges + q->rows,
                                 .segment = batch->segment,
-                                .q_stride = q->stride,
-                                .k_stride = k->stride,
-                                .v_stride = v->stride,
-                                .out_stride = out->stride,
                                 .T = batch->T,
                                 .head_dim = head_dim,
                                 .heads = shape->heads,
@@ -50,27 +53,32 @@ static AttentionArguments arguments_of(const Node *node) {
                                 .scale = 1 / sqrtf((float)head_dim)};
 }
 
-static int64_t row_tiles(int64_t T) { return (T + ATTENTION_ROWS - 1) / ATTENTION_ROWS; }
-
 static void attention_forward(Node *node) {
-    const Tape *tape = node->tape;
+    const Device *device = node->tape->device;
+    const Batch *batch = node->tape->batch;
     const AttentionArguments arguments = arguments_of(node);
-    const Grid grid = {row_tiles(tape->batch->T), arguments.heads, tape->batch->B};
-    tape->device->launch(kernels_for(arguments.head_dim)->forward, node->out[0]->type, grid, &arguments);
+    const AttentionKernels *kernels = kernels_for(arguments.head_dim);
+    const DType type = node->out[0]->type;
+    device->launch(KERNEL_attention_ranges, type, (Grid){blocks_of(batch->T, ATTENTION_TOKENS), batch->B, 1},
+                   &arguments);
+    device->launch(kernels->forward, type,
+                   (Grid){blocks_of(batch->T, kernels->forward_rows), arguments.heads, batch->B}, &arguments);
 }
 
 static void attention_backward(Node *node) {
     Tape *tape = node->tape;
     const DType type = node->out[0]->type;
-    const int64_t N = node->out[0]->rows, tiles = row_tiles(tape->batch->T);
+    const int64_t T = tape->batch->T, B = tape->batch->B;
     AttentionArguments arguments = arguments_of(node);
     const AttentionKernels *kernels = kernels_for(arguments.head_dim);
-    arguments.delta = tape_workspace(tape, N * arguments.heads * (int64_t)sizeof(float));
-    tape->device->launch(KERNEL_attention_delta, type, (Grid){N, 1, 1}, &arguments);
-    if (arguments.q_gradient)
-        tape->device->launch(kernels->queries, type, (Grid){tiles, arguments.heads, tape->batch->B}, &arguments);
-    if (arguments.k_gradient || arguments.v_gradient)
-        tape->device->launch(kernels->keys, type, (Grid){tiles, arguments.kv_heads, tape->batch->B}, &arguments);
+    const int64_t blocks = blocks_of(T, kernels->backward_rows);
+    arguments.delta = tape_workspace(tape, B * arguments.heads * T * (int64_t)sizeof(float));
+    tape->device->launch(KERNEL_attention_delta, type, (Grid){arguments.heads, blocks_of(T, ATTENTION_TOKENS), B},
+                         &arguments);
+    if (arguments.q_gradient.data)
+        tape->device->launch(kernels->queries, type, (Grid){blocks, arguments.heads, B}, &arguments);
+    if (arguments.k_gradient.data || arguments.v_gradient.data)
+        tape->device->launch(kernels->keys, type, (Grid){blocks, arguments.kv_heads, B}, &arguments);
 }
 
 /* The products q k^T and p v over the pairs inside the window; documents are not looked at. */
@@ -94,6 +102,7 @@ Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape sh
     Node *node = tape_node(tape, &attention_op, (Tensor *[]){q, k, v}, 3);
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
     node_save(node, q->rows, shape.heads, F32);
+    node_save(node, 2, q->rows, I32);
     *(AttentionShape *)node->attributes = shape;
     node_run(node);
     return out;

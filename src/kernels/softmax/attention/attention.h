@@ -4,16 +4,22 @@
 
 #include <stdint.h>
 
-enum { ATTENTION_ROWS = 64 }; /* queries, or keys, of a program */
+#include "kernels/heads.h"
 
-/* Matrices of one row per token, heads side by side, strides in elements; T rows per sequence. A gradient has the
- * stride of its tensor. */
+/* The tokens of a program, by the width of the heads that its kernel is for: queries in the forward pass; queries or
+ * keys in the backward pass. */
+#define ATTENTION_FORWARD_ROWS(head)  ((head) <= 128 ? 128 : 64)
+#define ATTENTION_BACKWARD_ROWS(head) ((head) <= 64 ? 128 : 64)
+enum { ATTENTION_TOKENS = 64 }; /* of a program that has no tiles */
+
+/* Matrices have one row per token, T of them per sequence. */
 typedef struct AttentionArguments {
-    const void *q, *k, *v, *out_gradient;
-    void *out, *q_gradient, *k_gradient, *v_gradient; /* a gradient may be NULL */
-    float *log_sum_exp, *delta;                       /* [N, heads] */
+    Heads q, k, v, out, out_gradient;
+    Heads q_gradient, k_gradient, v_gradient; /* their data may be NULL */
+    float *log_sum_exp;                       /* [B, heads, T], to base 2 */
+    float *delta;                             /* [B, heads, T] */
+    int32_t *first_key, *last_query;          /* [B, T]: the ends of what a query sees, and of what sees a key */
     const int32_t *segment;
-    int64_t q_stride, k_stride, v_stride, out_stride;
     int64_t T, head_dim, heads, kv_heads;
     int64_t window; /* at most T */
     float scale;

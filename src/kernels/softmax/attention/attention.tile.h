@@ -1,4 +1,4 @@
-/* Causal softmax attention, one program per 64 queries or 64 keys of a head, for heads of up to 32, 64, 128 and 256. */
+/* Causal softmax attention for heads of up to 32, 64, 128 and 256 columns. */
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention.h"
 
@@ -30,18 +30,125 @@ DEVICE int64_t last_query(const int32_t *segment, int64_t window, int64_t T, int
     return high;
 }
 
-DEVICE float larger(float x, float y) { return x > y ? x : y; }
-
-/* delta = sum over the head of out * its gradient: what the softmax's backward subtracts. One token per program. */
-KERNEL(attention_delta, AttentionArguments) {
-    for (int64_t head = 0; head < a.heads; head++) {
-        const int64_t at = program_x * a.out_stride + head * a.head_dim;
-        const element *out = (const element *)a.out + at, *gradient = (const element *)a.out_gradient + at;
-        float delta = 0;
-        SUM(delta, i, a.head_dim, to_float(out[i]) * to_float(gradient[i]));
-        EACH (i, 1) a.delta[program_x * a.heads + head] = delta;
+/* first_key and last_query of every token, once for all heads. Program: tokens, sequence. */
+KERNEL(attention_ranges, AttentionArguments) {
+    const int64_t sequence = program_y * a.T, t0 = program_x * ATTENTION_TOKENS;
+    const int32_t *segment = a.segment + sequence;
+    EACH (i, a.T - t0 < ATTENTION_TOKENS ? a.T - t0 : ATTENTION_TOKENS) {
+        a.first_key[sequence + t0 + i] = (int32_t)first_key(segment, a.window, t0 + i);
+        a.last_query[sequence + t0 + i] = (int32_t)last_query(segment, a.window, a.T, t0 + i);
     }
 }
+
+/* delta = sum over the head of out * its gradient: what the softmax's backward subtracts. Program: head, tokens,
+ * sequence. */
+KERNEL(attention_delta, AttentionArguments) {
+    const int64_t sequence = program_z * a.T, head = program_x, t0 = program_y * ATTENTION_TOKENS;
+    float *to = a.delta + (program_z * a.heads + head) * a.T;
+    EACH_ROW (t, t0, t0 + ATTENTION_TOKENS < a.T ? t0 + ATTENTION_TOKENS : a.T) {
+        const int64_t out_at = entry_of_head(a.out, a.head_dim, sequence + t, head, 0);
+        const int64_t gradient_at = entry_of_head(a.out_gradient, a.head_dim, sequence + t, head, 0);
+        float delta = 0;
+        WARP_SUM_VECTOR(i, a.head_dim, delta) {
+            READ(out, (const element *)a.out.data + out_at + i);
+            READ(gradient, (const element *)a.out_gradient.data + gradient_at + i);
+            EACH_LANE(e) delta += out[e] * gradient[e];
+        }
+        WARP_TOTAL(delta);
+        to[t] = delta;
+    }
+}
+
+/* The tokens t0 .. end - 1 of a sequence, which begins at row `sequence`: those of a program. */
+typedef struct Block {
+    int sequence, t0, end;
+} Block;
+
+DEVICE Block block_of(int T, int sequence, int t0, int tokens) {
+    const Block block = {sequence * T, t0, t0 + tokens < T ? t0 + tokens : T};
+    return block;
+}
+
+/* Token i of the block, or the last one past the end. */
+DEVICE int token_of(Block block, int i) { return block.t0 + i < block.end ? block.t0 + i : block.end - 1; }
+
+/* The rows of matrices from token t on. */
+DEVICE Rows rows_from(Block block, int T, int t) {
+    const Rows rows = {block.sequence + t, T - t};
+    return rows;
+}
+
+/* Keys that some query of a block sees, from `start`, the first one of a tile; from `common` on every query sees those
+ * up to itself. */
+typedef struct KeyRange {
+    int start, common;
+} KeyRange;
+
+DEVICE KeyRange keys_of(Block block, const int32_t *first_key, int tile) {
+    const int start = first_key[block.sequence + block.t0];
+    const KeyRange range = {start / tile * tile, first_key[block.sequence + block.end - 1]};
+    return range;
+}
+
+/* Scores of the block by a tile of keys from s0 on: -infinity where a query does not see a key. */
+#define mask_keys(scores, block, keys, first_key, s0)                                                                  \
+    do {                                                                                                               \
+        if ((s0) + scores##_cols > (block).t0 + 1 || (s0) < (keys).common) {                                           \
+            const int shift_ = (s0) - (block).t0;                                                                      \
+            ROW_VALUES(first_, scores##_rows);                                                                         \
+            EACH_ROW_VALUE(first_, r, i)                                                                               \
+            first_[r] = (float)((first_key)[(block).sequence + token_of(block, i)] - (s0));                            \
+            MAP(scores, i, j, x, x = j + shift_ <= i && (float)j >= ROW_VALUE(first_, i) ? x : -INFINITY);             \
+        }                                                                                                              \
+    } while (0)
+
+/* Queries that see some key of a block are those up to `last`; up to `common` a query sees every key that is not after
+ * it. */
+typedef struct QueryRange {
+    int last, common;
+} QueryRange;
+
+DEVICE QueryRange queries_of(Block block, const int32_t *last_query) {
+    const QueryRange range = {last_query[block.sequence + block.end - 1], last_query[block.sequence + block.t0]};
+    return range;
+}
+
+/* Scores of the block by a tile of queries from t0 on: -infinity where a query does not see a key. */
+#define mask_queries(scores, block, queries, last_query, first_query)                                                  \
+    do {                                                                                                               \
+        if ((first_query) + 1 < (block).t0 + scores##_rows || (first_query) + scores##_cols > (queries).common + 1) {  \
+            const int shift_ = (first_query) - (block).t0;                                                             \
+            ROW_VALUES(last_, scores##_rows);                                                                          \
+            EACH_ROW_VALUE(last_, r, i)                                                                                \
+            last_[r] = (float)((last_query)[(block).sequence + token_of(block, i)] - (first_query));                   \
+            MAP(scores, i, j, x, x = i <= j + shift_ && (float)j <= ROW_VALUE(last_, i) ? x : -INFINITY);              \
+        }                                                                                                              \
+    } while (0)
+
+/* A tile of a head's queries, and the one after it: in the next head, from `first` on, when there is none up to `last`.
+ */
+typedef struct QueryTile {
+    int head, t0;
+} QueryTile;
+
+DEVICE QueryTile tile_after(QueryTile tile, int queries, int first, int last) {
+    const bool more = tile.t0 + queries <= last;
+    const QueryTile next = {more ? tile.head : tile.head + 1, more ? tile.t0 + queries : first};
+    return next;
+}
+
+/* Tiles of two stages: `rows` of a head of two matrices become the stage that begins at row `at`. */
+#define load_stage(x, x_heads, y, y_heads, width, at, rows, head)                                                      \
+    do {                                                                                                               \
+        TILE_VIEW(x_, x, at, 0, x##_rows / 2, x##_cols);                                                               \
+        TILE_VIEW(y_, y, at, 0, y##_rows / 2, y##_cols);                                                               \
+        tile_load_block(x_, x_heads, width, rows, head, 0);                                                            \
+        tile_load_block(y_, y_heads, width, rows, head, 0);                                                            \
+    } while (0)
+
+DEVICE float larger(float x, float y) { return x > y ? x : y; }
+
+#define LOG2_E 1.44269504f
 
 #define ATTENTION_KERNEL(name) KERNEL(name, AttentionArguments) /* expands name first */
 

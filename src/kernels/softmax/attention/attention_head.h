@@ -5,196 +5,194 @@
  * - ds_ij = p_ij (do_i v_j - delta_i), dv_j = sum_i p_ij do_i
  * - dq_i = scale sum_j ds_ij k_j, dk_j = scale sum_i ds_ij q_i
  *
- * Tiles of keys or queries that see nothing of each other are not visited; only tiles at a boundary are masked. */
+ * Powers are taken of 2, whose exponents are log2(e) as large. Tiles of keys or queries that see nothing of each other
+ * are not visited; only tiles at a boundary are masked. p and ds go from the accumulators that they are computed in
+ * straight into the next product. */
 
-#define COLS (HEAD < 128 ? HEAD : 128)
+#define FORWARD_KEYS  (HEAD < 128 ? 64 : 32)
+#define BACKWARD_TILE 32
+#define COLS          (HEAD < 128 ? HEAD : 128)
 
-/* Flash attention (arXiv 2307.08691): keys in tiles, with the maximum and the sum of e^(s - maximum) so far. */
+/* FlashAttention-2 (arXiv 2307.08691): keys in tiles, with the maximum and the sum of e^(s - maximum) so far. While a
+ * tile of keys is multiplied its values are on their way, and then the next keys. */
 ATTENTION_KERNEL(attention_forward) {
-    TILE(q, ATTENTION_ROWS, HEAD);
-    TILE(k, ATTENTION_ROWS, HEAD);
-    TILE(v, ATTENTION_ROWS, HEAD);
-    TILE(p, ATTENTION_ROWS, ATTENTION_ROWS);
-    VECTOR(first, ATTENTION_ROWS); /* key, counted from t0 */
-    VECTOR(maximum, ATTENTION_ROWS);
-    VECTOR(sum, ATTENTION_ROWS);
-    VECTOR(tile_maximum, ATTENTION_ROWS);
-    VECTOR(tile_sum, ATTENTION_ROWS);
-    VECTOR(rescale, ATTENTION_ROWS);
-    ACCUMULATOR(scores, ATTENTION_ROWS, ATTENTION_ROWS);
-    ACCUMULATOR(out, ATTENTION_ROWS, HEAD);
+    TILE(q, ATTENTION_FORWARD_ROWS(HEAD), HEAD);
+    TILE(k, FORWARD_KEYS, HEAD);
+    TILE(v, FORWARD_KEYS, HEAD);
+    ROW_VALUES(maximum, ATTENTION_FORWARD_ROWS(HEAD));
+    ROW_VALUES(sum, ATTENTION_FORWARD_ROWS(HEAD));
+    ROW_VALUES(tile_value, ATTENTION_FORWARD_ROWS(HEAD));
+    ROW_VALUES(rescale, ATTENTION_FORWARD_ROWS(HEAD));
+    ACCUMULATOR(p, ATTENTION_FORWARD_ROWS(HEAD), FORWARD_KEYS); /* before that q k^T */
+    ACCUMULATOR(out, ATTENTION_FORWARD_ROWS(HEAD), HEAD);
 
-    const int64_t sequence = program_z * a.T, head = program_y, kv_head = head / (a.heads / a.kv_heads);
-    const int64_t t0 = ((a.T - 1) / ATTENTION_ROWS - program_x) * ATTENTION_ROWS; /* the longest first */
-    const int64_t rows = a.T - t0 < ATTENTION_ROWS ? a.T - t0 : ATTENTION_ROWS;
-    const int32_t *segment = a.segment + sequence;
-    const element *all_k = (const element *)a.k + sequence * a.k_stride + kv_head * a.head_dim;
-    const element *all_v = (const element *)a.v + sequence * a.v_stride + kv_head * a.head_dim;
+    const int T = (int)a.T, head = (int)program_y, kv_head = head / (int)(a.heads / a.kv_heads);
+    const int last_block = (T - 1) / q_rows; /* the longest first */
+    const Block queries = block_of(T, (int)program_z, (last_block - (int)program_x) * q_rows, q_rows);
+    const KeyRange keys = keys_of(queries, a.first_key, k_rows);
+    const float exponent_scale = a.scale * LOG2_E;
 
-    tile_load(q, (const element *)a.q + (sequence + t0) * a.q_stride + head * a.head_dim, a.q_stride, rows, a.head_dim);
-    EACH (i, ATTENTION_ROWS) {
-        first[i] = (float)(first_key(segment, a.window, t0 + (i < rows ? i : rows - 1)) - t0);
-        maximum[i] = -1e30f; /* finite: a row may see nothing of its first tiles */
-        sum[i] = 0;
+    tile_load_block(q, a.q, a.head_dim, rows_from(queries, T, queries.t0), head, 0);
+    tile_load_block(k, a.k, a.head_dim, rows_from(queries, T, keys.start), kv_head, 0);
+    EACH_ROW_VALUE(maximum, r, i) {
+        maximum[r] = -1e30f; /* finite: a row may see nothing of its first tiles */
+        sum[r] = 0;
     }
     accumulator_zero(out);
-    const int64_t start = first_key(segment, a.window, t0), all_start = first_key(segment, a.window, t0 + rows - 1);
-    for (int64_t s0 = start / ATTENTION_ROWS * ATTENTION_ROWS; s0 < t0 + rows; s0 += ATTENTION_ROWS) {
+    for (int s0 = keys.start; s0 < queries.end; s0 += k_rows) {
         sync();
-        tile_load(k, all_k + s0 * a.k_stride, a.k_stride, a.T - s0, a.head_dim);
-        tile_load(v, all_v + s0 * a.v_stride, a.v_stride, a.T - s0, a.head_dim);
-        sync();
-        accumulator_zero(scores);
-        mma_nt(scores, q, k);
-        if (s0 == t0 || s0 < all_start) {
-            const int shift = (int)(s0 - t0);
-            MAP(scores, i, j, x, x = j + shift <= i && (float)(j + shift) >= first[i] ? x : -INFINITY);
+        tile_load_block(v, a.v, a.head_dim, rows_from(queries, T, s0), kv_head, 0);
+        accumulator_zero(p);
+        mma_nt(p, q, k);
+        mask_keys(p, queries, keys, a.first_key, s0);
+        row_values_maximum(tile_value, p);
+        EACH_ROW_VALUE(maximum, r, i) {
+            const float before = maximum[r];
+            maximum[r] = larger(before, tile_value[r] * exponent_scale);
+            rescale[r] = exp2_f(before - maximum[r]);
         }
-        row_maximum(tile_maximum, scores);
+        MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(maximum, i)));
+        row_values_sum(tile_value, p);
+        EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale[r] + tile_value[r];
+        MAP(out, i, j, x, x *= ROW_VALUE(rescale, i));
         sync();
-        EACH (i, ATTENTION_ROWS) {
-            const float before = maximum[i];
-            maximum[i] = larger(before, tile_maximum[i]);
-            rescale[i] = exp_f((before - maximum[i]) * a.scale);
-        }
-        sync();
-        MAP_INTO(p, scores, i, j, x, x = exp_f((x - maximum[i]) * a.scale));
-        row_sum(tile_sum, scores);
-        MAP(out, i, j, x, x *= rescale[i]);
-        sync();
-        EACH (i, ATTENTION_ROWS) sum[i] = sum[i] * rescale[i] + tile_sum[i];
-        mma_nn(out, p, v);
+        if (s0 + k_rows < queries.end)
+            tile_load_block(k, a.k, a.head_dim, rows_from(queries, T, s0 + k_rows), kv_head, 0);
+        accumulator_mma_nn(out, p, v);
     }
-    sync();
-    MAP(out, i, j, x, x /= sum[i]);
-    accumulator_store(out, (element *)a.out + (sequence + t0) * a.out_stride + head * a.head_dim, a.out_stride, rows,
-                      a.head_dim);
-    EACH (i, rows) a.log_sum_exp[(sequence + t0 + i) * a.heads + head] = maximum[i] * a.scale + logf(sum[i]);
+    float *log_sum_exp = a.log_sum_exp + (program_z * a.heads + head) * a.T;
+    EACH_ROW_VALUE(sum, r, i) {
+        if (queries.t0 + i < queries.end) log_sum_exp[queries.t0 + i] = maximum[r] + logf(sum[r]) * LOG2_E;
+        rescale[r] = 1 / sum[r];
+    }
+    MAP(out, i, j, x, x *= ROW_VALUE(rescale, i));
+    accumulator_store_block(out, a.out, a.head_dim, rows_from(queries, T, queries.t0), head, 0);
 }
 
-/* dq of 64 queries. */
+/* dq of a block of queries. The next tiles of keys and values are on their way while these are used. */
 ATTENTION_KERNEL(attention_queries) {
-    TILE(q, ATTENTION_ROWS, HEAD);
-    TILE(k, ATTENTION_ROWS, HEAD);
-    TILE(v, ATTENTION_ROWS, HEAD);
-    TILE(out_gradient, ATTENTION_ROWS, HEAD);
-    TILE(ds, ATTENTION_ROWS, ATTENTION_ROWS);
-    VECTOR(first, ATTENTION_ROWS);
-    VECTOR(log_sum_exp, ATTENTION_ROWS);
-    VECTOR(delta, ATTENTION_ROWS);
-    ACCUMULATOR(scores, ATTENTION_ROWS, ATTENTION_ROWS);
-    ACCUMULATOR(dp, ATTENTION_ROWS, ATTENTION_ROWS);
-    ACCUMULATOR(dq, ATTENTION_ROWS, HEAD);
+    TILE(q, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
+    TILE(out_gradient, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
+    TILE(k, 2 * BACKWARD_TILE, HEAD);
+    TILE(v, 2 * BACKWARD_TILE, HEAD);
+    ROW_VALUES(log_sum_exp, ATTENTION_BACKWARD_ROWS(HEAD));
+    ROW_VALUES(delta, ATTENTION_BACKWARD_ROWS(HEAD));
+    ACCUMULATOR(p, ATTENTION_BACKWARD_ROWS(HEAD), BACKWARD_TILE);
+    ACCUMULATOR(ds, ATTENTION_BACKWARD_ROWS(HEAD), BACKWARD_TILE);
+    ACCUMULATOR(dq, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
 
-    const int64_t sequence = program_z * a.T, head = program_y, kv_head = head / (a.heads / a.kv_heads);
-    const int64_t t0 = ((a.T - 1) / ATTENTION_ROWS - program_x) * ATTENTION_ROWS;
-    const int64_t rows = a.T - t0 < ATTENTION_ROWS ? a.T - t0 : ATTENTION_ROWS;
-    const int64_t q_at = (sequence + t0) * a.q_stride + head * a.head_dim;
-    const int64_t out_at = (sequence + t0) * a.out_stride + head * a.head_dim;
-    const int32_t *segment = a.segment + sequence;
-    const element *all_k = (const element *)a.k + sequence * a.k_stride + kv_head * a.head_dim;
-    const element *all_v = (const element *)a.v + sequence * a.v_stride + kv_head * a.head_dim;
+    const int T = (int)a.T, head = (int)program_y, kv_head = head / (int)(a.heads / a.kv_heads);
+    const int last_block = (T - 1) / q_rows;
+    const Block queries = block_of(T, (int)program_z, (last_block - (int)program_x) * q_rows, q_rows);
+    const KeyRange keys = keys_of(queries, a.first_key, BACKWARD_TILE);
+    const Rows rows = rows_from(queries, T, queries.t0);
+    const int64_t values_at = (program_z * a.heads + head) * a.T;
+    const float exponent_scale = a.scale * LOG2_E;
 
-    tile_load(q, (const element *)a.q + q_at, a.q_stride, rows, a.head_dim);
-    tile_load(out_gradient, (const element *)a.out_gradient + out_at, a.out_stride, rows, a.head_dim);
-    EACH (i, ATTENTION_ROWS) {
-        const int64_t t = t0 + (i < rows ? i : rows - 1), at = (sequence + t) * a.heads + head;
-        first[i] = (float)(first_key(segment, a.window, t) - t0);
-        log_sum_exp[i] = a.log_sum_exp[at];
-        delta[i] = a.delta[at];
+    tile_load_block(q, a.q, a.head_dim, rows, head, 0);
+    tile_load_block(out_gradient, a.out_gradient, a.head_dim, rows, head, 0);
+    load_stage(k, a.k, v, a.v, a.head_dim, 0, rows_from(queries, T, keys.start), kv_head);
+    EACH_ROW_VALUE(delta, r, i) {
+        const int t = token_of(queries, i);
+        log_sum_exp[r] = a.log_sum_exp[values_at + t];
+        delta[r] = a.delta[values_at + t];
     }
     accumulator_zero(dq);
-    const int64_t start = first_key(segment, a.window, t0), all_start = first_key(segment, a.window, t0 + rows - 1);
-    for (int64_t s0 = start / ATTENTION_ROWS * ATTENTION_ROWS; s0 < t0 + rows; s0 += ATTENTION_ROWS) {
+    int stage = 0; /* the row at which it begins */
+    for (int s0 = keys.start; s0 < queries.end; s0 += BACKWARD_TILE) {
+        TILE_VIEW(k_now, k, stage, 0, BACKWARD_TILE, HEAD);
+        TILE_VIEW(v_now, v, stage, 0, BACKWARD_TILE, HEAD);
+        stage = BACKWARD_TILE - stage;
         sync();
-        tile_load(k, all_k + s0 * a.k_stride, a.k_stride, a.T - s0, a.head_dim);
-        tile_load(v, all_v + s0 * a.v_stride, a.v_stride, a.T - s0, a.head_dim);
-        sync();
-        accumulator_zero(scores);
-        mma_nt(scores, q, k);
-        accumulator_zero(dp);
-        mma_nt(dp, out_gradient, v);
-        if (s0 == t0 || s0 < all_start) {
-            const int shift = (int)(s0 - t0);
-            MAP(scores, i, j, x, x = j + shift <= i && (float)(j + shift) >= first[i] ? x : -INFINITY);
-        }
-        MAP_INTO(ds, dp, i, j, x, x = (x - delta[i]) * exp_f(PEER(scores, i, j) * a.scale - log_sum_exp[i]));
-        sync();
-        mma_nn(dq, ds, k);
+        if (s0 + BACKWARD_TILE < queries.end)
+            load_stage(k, a.k, v, a.v, a.head_dim, stage, rows_from(queries, T, s0 + BACKWARD_TILE), kv_head);
+        accumulator_zero(p);
+        mma_nt(p, q, k_now);
+        mask_keys(p, queries, keys, a.first_key, s0);
+        MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
+        accumulator_zero(ds);
+        mma_nt(ds, out_gradient, v_now);
+        MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
+        accumulator_mma_nn(dq, ds, k_now);
     }
     MAP(dq, i, j, x, x *= a.scale);
-    accumulator_store(dq, (element *)a.q_gradient + q_at, a.q_stride, rows, a.head_dim);
+    accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, 0);
 }
 
-/* dk and dv of 64 keys: the sum over the queries of every head that reads them. COLS columns of both at a time, which
- * is what a GPU has registers for. */
+/* What the kernel of keys needs of a tile of queries; what lies past the end of the sequence is 0 and adds nothing. */
+#define load_query_stage(tile, at)                                                                                     \
+    do {                                                                                                               \
+        MATRIX_VIEW(log_sum_exp_, log_sum_exp, (at) / BACKWARD_TILE, 0, 1, BACKWARD_TILE);                             \
+        MATRIX_VIEW(delta_, delta, (at) / BACKWARD_TILE, 0, 1, BACKWARD_TILE);                                         \
+        const int64_t values_at_ = (program_z * a.heads + (tile).head) * a.T + (tile).t0;                              \
+        load_stage(q, a.q, out_gradient, a.out_gradient, a.head_dim, at, rows_from(keys, T, (tile).t0), (tile).head);  \
+        matrix_load(log_sum_exp_, a.log_sum_exp + values_at_, a.T, 1, T - (tile).t0);                                  \
+        matrix_load(delta_, a.delta + values_at_, a.T, 1, T - (tile).t0);                                              \
+    } while (0)
+
+/* dk and dv of a block of keys: the sum over the queries of every head that reads them, which come in tiles as the keys
+ * do above. Rows are keys and columns are queries. COLS columns of both gradients at a time, which is what a GPU has
+ * registers for. */
 ATTENTION_KERNEL(attention_keys) {
-    TILE(q, ATTENTION_ROWS, HEAD);
-    TILE(k, ATTENTION_ROWS, HEAD);
-    TILE(v, ATTENTION_ROWS, HEAD);
-    TILE(out_gradient, ATTENTION_ROWS, HEAD);
-    TILE(p, ATTENTION_ROWS, ATTENTION_ROWS);
-    TILE(ds, ATTENTION_ROWS, ATTENTION_ROWS);
-    VECTOR(first, ATTENTION_ROWS); /* key, counted from s0 */
-    VECTOR(log_sum_exp, ATTENTION_ROWS);
-    VECTOR(delta, ATTENTION_ROWS);
-    ACCUMULATOR(scores, ATTENTION_ROWS, ATTENTION_ROWS); /* then p, then do v^T, then ds */
-    ACCUMULATOR(dk, ATTENTION_ROWS, COLS);
-    ACCUMULATOR(dv, ATTENTION_ROWS, COLS);
+    TILE(k, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
+    TILE(v, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
+    TILE(q, 2 * BACKWARD_TILE, HEAD);
+    TILE(out_gradient, 2 * BACKWARD_TILE, HEAD);
+    MATRIX(log_sum_exp, 2, BACKWARD_TILE);
+    MATRIX(delta, 2, BACKWARD_TILE);
+    ACCUMULATOR(p, ATTENTION_BACKWARD_ROWS(HEAD), BACKWARD_TILE);
+    ACCUMULATOR(ds, ATTENTION_BACKWARD_ROWS(HEAD), BACKWARD_TILE);
+    ACCUMULATOR(dk, ATTENTION_BACKWARD_ROWS(HEAD), COLS);
+    ACCUMULATOR(dv, ATTENTION_BACKWARD_ROWS(HEAD), COLS);
 
-    const int64_t sequence = program_z * a.T, kv_head = program_y, group = a.heads / a.kv_heads;
-    const int64_t s0 = program_x * ATTENTION_ROWS;
-    const int64_t rows = a.T - s0 < ATTENTION_ROWS ? a.T - s0 : ATTENTION_ROWS;
-    const int64_t k_at = (sequence + s0) * a.k_stride + kv_head * a.head_dim;
-    const int64_t v_at = (sequence + s0) * a.v_stride + kv_head * a.head_dim;
-    const int32_t *segment = a.segment + sequence;
-    const int64_t last = last_query(segment, a.window, a.T, s0 + rows - 1);
+    const int T = (int)a.T, kv_head = (int)program_y, group = (int)(a.heads / a.kv_heads),
+              head_end = (kv_head + 1) * group;
+    const Block keys = block_of(T, (int)program_z, (int)program_x * k_rows, k_rows);
+    const QueryRange queries = queries_of(keys, a.last_query);
+    const Rows rows = rows_from(keys, T, keys.t0);
+    const float exponent_scale = a.scale * LOG2_E;
 
-    tile_load(k, (const element *)a.k + k_at, a.k_stride, rows, a.head_dim);
-    tile_load(v, (const element *)a.v + v_at, a.v_stride, rows, a.head_dim);
+    tile_load_block(k, a.k, a.head_dim, rows, kv_head, 0);
+    tile_load_block(v, a.v, a.head_dim, rows, kv_head, 0);
     for (int c = 0; c < a.head_dim; c += COLS) {
-        TILE_VIEW(q_columns, q, 0, c, ATTENTION_ROWS, COLS);
-        TILE_VIEW(out_gradient_columns, out_gradient, 0, c, ATTENTION_ROWS, COLS);
+        QueryTile next = {kv_head * group, keys.t0};
+        int stage = 0;
+        sync();
+        load_query_stage(next, stage);
         accumulator_zero(dk);
         accumulator_zero(dv);
-        for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-            for (int64_t t0 = s0; t0 <= last; t0 += ATTENTION_ROWS) {
-                const int64_t t_last = t0 + ATTENTION_ROWS < a.T ? t0 + ATTENTION_ROWS - 1 : a.T - 1;
-                const int64_t q_at = (sequence + t0) * a.q_stride + head * a.head_dim;
-                const int64_t out_at = (sequence + t0) * a.out_stride + head * a.head_dim;
-                sync();
-                tile_load(q, (const element *)a.q + q_at, a.q_stride, a.T - t0, a.head_dim);
-                tile_load(out_gradient, (const element *)a.out_gradient + out_at, a.out_stride, a.T - t0, a.head_dim);
-                EACH (i, ATTENTION_ROWS) {
-                    const int64_t t = t0 + i < a.T ? t0 + i : a.T - 1, at = (sequence + t) * a.heads + head;
-                    first[i] = (float)(first_key(segment, a.window, t) - s0);
-                    log_sum_exp[i] = t0 + i < a.T ? a.log_sum_exp[at] : INFINITY; /* p = 0 past the end */
-                    delta[i] = a.delta[at];
-                }
-                sync();
-                accumulator_zero(scores);
-                mma_nt(scores, q, k);
-                if (t0 == s0 || first_key(segment, a.window, t_last) > s0) {
-                    const int shift = (int)(t0 - s0);
-                    MAP(scores, i, j, x, x = j <= i + shift && (float)j >= first[i] ? x : -INFINITY);
-                }
-                MAP_INTO(p, scores, i, j, x, x = exp_f(x * a.scale - log_sum_exp[i]));
-                accumulator_zero(scores);
-                mma_nt(scores, out_gradient, v);
-                MAP_INTO(ds, scores, i, j, x, x = (x - delta[i]) * AT(p, i, j));
-                sync();
-                mma_tn(dv, p, out_gradient_columns);
-                mma_tn(dk, ds, q_columns);
-            }
+        for (QueryTile tile = next; tile.head < head_end; tile = next) {
+            TILE_VIEW(q_now, q, stage, 0, BACKWARD_TILE, HEAD);
+            TILE_VIEW(q_columns, q, stage, c, BACKWARD_TILE, COLS);
+            TILE_VIEW(out_gradient_now, out_gradient, stage, 0, BACKWARD_TILE, HEAD);
+            TILE_VIEW(out_gradient_columns, out_gradient, stage, c, BACKWARD_TILE, COLS);
+            MATRIX_VIEW(log_sum_exp_now, log_sum_exp, stage / BACKWARD_TILE, 0, 1, BACKWARD_TILE);
+            MATRIX_VIEW(delta_now, delta, stage / BACKWARD_TILE, 0, 1, BACKWARD_TILE);
+            next = tile_after(tile, BACKWARD_TILE, keys.t0, queries.last);
+            stage = BACKWARD_TILE - stage;
+            sync();
+            if (next.head < head_end) load_query_stage(next, stage);
+            accumulator_zero(p);
+            mma_nt(p, k, q_now);
+            mask_queries(p, keys, queries, a.last_query, tile.t0);
+            MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(log_sum_exp_now, 0, j)));
+            accumulator_mma_nn(dv, p, out_gradient_columns);
+            accumulator_zero(ds);
+            mma_nt(ds, v, out_gradient_now);
+            MAP(ds, i, j, x, x = (x - ENTRY(delta_now, 0, j)) * PEER(p, i, j));
+            accumulator_mma_nn(dk, ds, q_columns);
         }
         MAP(dk, i, j, x, x *= a.scale);
-        if (a.k_gradient) accumulator_store(dk, (element *)a.k_gradient + k_at + c, a.k_stride, rows, a.head_dim - c);
-        if (a.v_gradient) accumulator_store(dv, (element *)a.v_gradient + v_at + c, a.v_stride, rows, a.head_dim - c);
+        if (a.k_gradient.data) accumulator_store_block(dk, a.k_gradient, a.head_dim, rows, kv_head, c / COLS);
+        if (a.v_gradient.data) accumulator_store_block(dv, a.v_gradient, a.head_dim, rows, kv_head, c / COLS);
     }
 }
 
 #undef HEAD
+#undef FORWARD_KEYS
+#undef BACKWARD_TILE
 #undef COLS
+#undef load_query_stage
 #undef attention_forward
 #undef attention_queries
 #undef attention_keys
