@@ -60,9 +60,9 @@ DEVICE element to_element(float x) { return x; }
     for (int i = 0; i < (rows); i++) _Pragma("omp simd") for (int j = 0; j < (cols); j++)
 
 /* COLUMN_WALK(x, j, cols, i, rows, statements): for every column j < cols a float x, 0 at first, goes down the rows i =
- * 0
- * .. rows - 1 in order; the statements may change it. One thread per column. BLOCK_WALK is the same for b < blocks
- * walks in each column, each of which begins with x = start; one thread per walk. */
+ * 0 .. rows - 1 in order; the statements may change it. One thread per column. BLOCK_WALK is the same for b < blocks
+ * walks in each column, each of which begins with x = start; EACH_PAIR(b, j, blocks, cols) gives them the same threads.
+ */
 #define COLUMN_WALK(x, j, cols, i, rows, ...) BLOCK_WALK(x, 0.0f, b_, 1, j, cols, i, rows, __VA_ARGS__)
 #define BLOCK_WALK(x, start, b, blocks, j, cols, i, rows, ...)                                                         \
     do {                                                                                                               \
@@ -129,7 +129,8 @@ enum { VECTOR = 1 };
 /* Tiles. Rows and columns are constants, multiples of 16; declarations stand at the top of the kernel, not in loops.
  * - TILE(name, rows, cols): operands of products, shared by the program's threads; fp32 here, elements on a GPU.
  * - TILE_VIEW(name, tile, i, j, rows, cols): a block of a tile, from row i and column j on; i and j may be variables.
- * - MATRIX(name, rows, cols): shared, fp32; any number of rows. MATRIX_VIEW is a block of one.
+ * - MATRIX(name, rows, cols): shared, fp32, any number of rows; MATRIX_VIEW is a block of one. The rows of a
+ *   PADDED_MATRIX begin in different banks on a GPU: for matrices that are read and written inside MAP.
  * - VECTOR(name, size): shared, fp32; name[i] is an entry.
  * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
  * Only kernels declare tiles, matrices and vectors, and hand them to functions.
@@ -140,9 +141,10 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
 #define TILE_DECLARE(name, rows, cols, stride)                                                                         \
     enum { name##_rows = (rows), name##_cols = (cols), name##_stride = (stride) };                                     \
     float name[(rows) * (stride)] __attribute__((aligned(64)))
-#define TILE(name, rows, cols)        TILE_DECLARE(name, rows, cols, TILE_STRIDE(cols))
-#define MATRIX(name, rows, cols)      TILE_DECLARE(name, rows, cols, TILE_STRIDE(cols))
-#define ACCUMULATOR(name, rows, cols) TILE_DECLARE(name, rows, cols, cols)
+#define TILE(name, rows, cols)          TILE_DECLARE(name, rows, cols, TILE_STRIDE(cols))
+#define MATRIX(name, rows, cols)        TILE_DECLARE(name, rows, cols, TILE_STRIDE(cols))
+#define ACCUMULATOR(name, rows, cols)   TILE_DECLARE(name, rows, cols, cols)
+#define PADDED_MATRIX(name, rows, cols) MATRIX(name, rows, cols)
 #define TILE_VIEW(name, tile, i, j, rows, cols)                                                                        \
     enum { name##_rows = (rows), name##_cols = (cols), name##_stride = tile##_stride };                                \
     float *const name = tile + (i)*tile##_stride + (j)
@@ -193,6 +195,9 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
     do {                                                                                                               \
         for (int i_ = 0; i_ < a##_rows; i_++) SUM(s, j_, a##_cols, AT(a, i_, j_) * AT(b, i_, j_));                     \
     } while (0)
+/* Writes these entries of a tile as elements, of a matrix as fp32. */
+#define tile_store(tile, to, stride, rows, cols)     accumulator_store(tile, to, stride, rows, cols)
+#define matrix_store(matrix, to, stride, rows, cols) accumulator_store_f32(matrix, to, stride, rows, cols)
 /* MAP, after which the tile holds the accumulator's entries: in one pass. Both are of the same size. */
 #define MAP_INTO(tile, accumulator, i, j, x, ...) MAP(accumulator, i, j, x, __VA_ARGS__; PUT(tile, i, j, x))
 /* tile = accumulator, of the same size. */
@@ -223,6 +228,26 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
     } while (0)
 #define MMA_FITS(rows, cols, depth)                                                                                    \
     _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
+
+/* The block of 16 rows of the accumulator from row i and column j on += A B, A B^T, A^T B, as wide as the product; j is
+ * a constant. The accumulator has 64 rows or more. On a GPU one warp does it, which row i decides: products for four
+ * neighbouring blocks of rows run side by side. */
+#define block_mma_nn(accumulator, i, j, a, b)                                                                          \
+    do {                                                                                                               \
+        ACCUMULATOR_BLOCK(block_, accumulator, i, j, b##_cols);                                                        \
+        mma_nn(block_, a, b);                                                                                          \
+    } while (0)
+#define block_mma_nt(accumulator, i, j, a, b)                                                                          \
+    do {                                                                                                               \
+        ACCUMULATOR_BLOCK(block_, accumulator, i, j, b##_rows);                                                        \
+        mma_nt(block_, a, b);                                                                                          \
+    } while (0)
+#define block_mma_tn(accumulator, i, j, a, b)                                                                          \
+    do {                                                                                                               \
+        ACCUMULATOR_BLOCK(block_, accumulator, i, j, b##_cols);                                                        \
+        mma_tn(block_, a, b);                                                                                          \
+    } while (0)
+#define ACCUMULATOR_BLOCK(name, accumulator, i, j, cols) TILE_VIEW(name, accumulator, i, j, 16, cols)
 
 /* accumulator += P B, or P B^T, where P is an accumulator of 64 rows or more, which is rounded to elements on a GPU. */
 #define accumulator_mma_nn(accumulator, p, b) mma_nn(accumulator, p, b)

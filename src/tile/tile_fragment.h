@@ -5,7 +5,8 @@
 /* An accumulator is kept in registers in the layout of m16n8k16: blocks of 16 x 8 entries, 4 entries per thread. The
  * four warps form a grid over the blocks, with one row of warps per row of blocks, up to four; a warp has an even
  * number of neighbouring blocks of a row. */
-enum { TILE_PAD = 8 }; /* elements: rows start in different banks */
+enum { TILE_PAD = 8 };   /* elements: rows start in different banks */
+enum { MATRIX_PAD = 8 }; /* floats: so do the 8 rows of a block of an accumulator */
 #define WARPS_DOWN(rows)   ((rows) < 64 ? (rows) / 16 : 4)
 #define WARPS_ACROSS(rows) (4 / WARPS_DOWN(rows))
 #define BLOCKS_DOWN(rows)  (((rows) / 16 + WARPS_DOWN(rows) - 1) / WARPS_DOWN(rows))
@@ -24,6 +25,9 @@ enum { MOST_BLOCKS_DOWN = 4 };
 #define MATRIX(name, rows, cols)                                                                                       \
     TILE_SIZES(name, rows, cols, cols);                                                                                \
     float *const name = (float *)shared_memory(#name, sizeof(float), rows, cols, cols)
+#define PADDED_MATRIX(name, rows, cols)                                                                                \
+    TILE_SIZES(name, rows, cols, (cols) + MATRIX_PAD);                                                                 \
+    float *const name = (float *)shared_memory(#name, sizeof(float), rows, cols, (cols) + MATRIX_PAD)
 #define MATRIX_VIEW(name, matrix, i, j, rows, cols)                                                                    \
     TILE_SIZES(name, rows, cols, matrix##_stride);                                                                     \
     float *const name = matrix + (i)*matrix##_stride + (j)
@@ -246,6 +250,25 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
             }                                                                                                          \
         }                                                                                                              \
     } while (0)
+#define STORE_ENTRIES(tile, entry, to, stride, rows, cols)                                                             \
+    do {                                                                                                               \
+        entry *const start_ = (to);                                                                                    \
+        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
+        const bool aligned_ = ALIGNED(start_, stride_, entry);                                                         \
+        EACH_PIECE(tile, entry, piece_) {                                                                              \
+            const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                        \
+            const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                          \
+            const entry *const from_ = tile + i_ * tile##_stride + j_;                                                 \
+            entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
+            if (aligned_ && count_ == PIECE_ENTRIES(entry)) {                                                          \
+                sixteen_write(to_, sixteen_read(from_));                                                               \
+            } else {                                                                                                   \
+                for (int n_ = 0; n_ < count_; n_++) to_[n_] = from_[n_];                                               \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+#define tile_store(tile, to, stride, rows, cols)     STORE_ENTRIES(tile, element, to, stride, rows, cols)
+#define matrix_store(matrix, to, stride, rows, cols) STORE_ENTRIES(matrix, float, to, stride, rows, cols)
 #define accumulator_store(accumulator, to, stride, rows, cols)                                                         \
     STORE_PIECES(accumulator, element, entry_of_piece, to, stride, rows, cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
@@ -327,6 +350,50 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
     }
 }
 #endif
+
+#define block_mma_nn(accumulator, i, j, a, b)                                                                          \
+    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_cols,        \
+              a##_cols, a, a##_stride, false, b, b##_stride, false)
+#define block_mma_nt(accumulator, i, j, a, b)                                                                          \
+    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_rows,        \
+              a##_cols, a, a##_stride, false, b, b##_stride, true)
+#define block_mma_tn(accumulator, i, j, a, b)                                                                          \
+    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_cols,        \
+              a##_rows, a, a##_stride, true, b, b##_stride, false)
+DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, int cols, int depth, const element *a,
+                      int a_stride, bool a_transposed, const element *b, int b_stride, bool b_transposed) {
+    const int lane = thread_index() % 32;
+    if (row / 16 % WARPS_DOWN(all_rows) != thread_index() / 32) return;
+    float *const start = d + (row / 16 / WARPS_DOWN(all_rows) * (all_cols / 8) + col / 8) * 4;
+#if defined(TILE_ELEMENT_F32)
+    const int a_row = a_transposed ? 1 : a_stride, a_col = a_transposed ? a_stride : 1;
+    const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
+    for (int k = 0; k < depth; k++) {
+        TILE_UNROLL for (int e = 0; e < cols / 2; e++) {
+            const int i = lane / 4 + e / 2 % 2 * 8, j = e / 4 * 8 + lane % 4 * 2 + e % 2;
+            start[e] += a[i * a_row + k * a_col] * b[k * b_row + j * b_col];
+        }
+    }
+#else
+    const int near = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
+    TILE_UNROLL_BY_2 for (int k = 0; k < depth; k += 16) {
+        uint32_t left[4];
+        if (a_transposed)
+            matrix_read_transposed(left, a + (k + high * 8 + near) * a_stride + low);
+        else
+            matrix_read(left, a + (low + near) * a_stride + k + high * 8);
+        TILE_UNROLL for (int j = 0; j < cols; j += 16) {
+            uint32_t right[4];
+            if (b_transposed)
+                matrix_read(right, b + (j + high * 8 + near) * b_stride + k + low);
+            else
+                matrix_read_transposed(right, b + (k + low + near) * b_stride + j + high * 8);
+            warp_mma(start + j / 2, left, right);
+            warp_mma(start + j / 2 + 4, left, right + 2);
+        }
+    }
+#endif
+}
 
 /* An accumulator as the left operand: the registers of two neighbouring blocks of 16 x 8 entries are, rounded, those of
  * a block of 16 x 16 of A. One warp spans the columns. */

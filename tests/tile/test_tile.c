@@ -145,6 +145,47 @@ static void test_accumulator(void **state) {
         }
 }
 
+/* Limits of 64 x 64 entries, in 16-byte pieces and not. */
+static const int64_t wide_limits[][2] = {{64, 64}, {100, 100}, {7, 64}, {32, 5}, {33, 40}, {0, 48}, {64, -1}};
+
+static void test_stores(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++)
+        for (size_t n = 0; n < sizeof wide_limits / sizeof wide_limits[0]; n++) {
+            const int64_t rows = wide_limits[n][0], cols = wide_limits[n][1];
+            word_run(WORD_accumulator_wide, variant, rows, cols);
+            for (int i = 0; i < 96; i++)
+                for (int j = 0; j < 72; j++)
+                    if (i % 64 < rows && j < cols && j < 64)
+                        expect(WORD_accumulator_wide, variant, i * STRIDE + j, element_out(variant, i * STRIDE + j),
+                               f[i % 64 * STRIDE + j], 0);
+                    else if (!is_half(variant))
+                        expect(WORD_accumulator_wide, variant, i * STRIDE + j, out.f32[i * STRIDE + j], -12345, 0);
+            word_run(WORD_store, variant, rows, cols);
+            for (int i = 0; i < 40; i++)
+                for (int j = 0; j < 56; j++) {
+                    const bool inside = i < rows && i < 32 && j < cols && j < 48;
+                    const int e = i * STRIDE + j;
+                    expect(WORD_store, variant, e, out_f32[e], inside ? f[e] : -12345, 0);
+                    if (inside || !is_half(variant))
+                        expect(WORD_store, variant, e, element_out(variant, e), inside ? a[e] : -12345, 0);
+                }
+        }
+}
+
+static void block_check(Word word, int variant, int rows, bool transpose_a, bool transpose_b) {
+    word_run(word, variant, 0, 0);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 64; j++) {
+            float want = f[i * STRIDE + j];
+            for (int k = 0; k < 32; k++)
+                if (i >= 16 && i < 48 && j >= 16 && j < 48)
+                    want += (transpose_a ? a[k * STRIDE + 16 + i % 16] : a[(16 + i % 16) * STRIDE + k]) *
+                            (transpose_b ? b[(j - 16) * STRIDE + k] : b[k * STRIDE + j - 16]);
+            expect(word, variant, i * 64 + j, out_f32[i * 64 + j], want, 0);
+        }
+}
+
 static void test_tiles(void **state) {
     (void)state;
     for (int variant = 0; variant < VARIANTS; variant++) {
@@ -249,6 +290,9 @@ static void test_products(void **state) {
     product_check(WORD_mma_nt_##name, variant, rows, cols, depth, false, true);                                        \
     product_check(WORD_mma_tn_##name, variant, rows, cols, depth, true, false);
         WORDS_MMA_SIZES
+        block_check(WORD_block_nn, variant, 64, false, false);
+        block_check(WORD_block_nt, variant, 128, false, true);
+        block_check(WORD_block_tn, variant, 64, true, false);
         product_check(WORD_chained_nn_64, variant, 64, 32, 48, false, false);
         product_check(WORD_chained_nt_64, variant, 64, 32, 48, false, true);
         product_check(WORD_chained_nn_128, variant, 128, 64, 64, false, false);
@@ -280,6 +324,13 @@ static void test_warps(void **state) {
                 x = f[i * STRIDE + j] - (i % 4 == 0 ? (float)(i / 4) : x);
                 expect(WORD_walk, variant, (20 + i) * 48 + j, out_f32[(20 + i) * 48 + j], x, 0);
             }
+        }
+        word_run(WORD_walks, variant, 0, 0);
+        for (int j = 0; j < 48; j++) {
+            float x = 0;
+            for (int i = 0; i < 30; i++)
+                expect(WORD_walks, variant, i * 48 + j, out_f32[i * 48 + j], x = f[i * STRIDE + j] + (i % 10 ? x : 0),
+                       0);
         }
         word_run(WORD_pairs, variant, 0, 0);
         for (int i = 0; i < 12; i++)
@@ -433,6 +484,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_load),
                                        cmocka_unit_test(test_matrix),
                                        cmocka_unit_test(test_accumulator),
+                                       cmocka_unit_test(test_stores),
                                        cmocka_unit_test(test_tiles),
                                        cmocka_unit_test(test_reductions),
                                        cmocka_unit_test(test_warps),

@@ -31,6 +31,11 @@ typedef struct WordsArguments {
     WORDS(load_f32_unaligned)                                                                                          \
     WORDS(matrix)                                                                                                      \
     WORDS(accumulator)                                                                                                 \
+    WORDS(accumulator_wide)                                                                                            \
+    WORDS(store)                                                                                                       \
+    WORDS(block_nn)                                                                                                    \
+    WORDS(block_nt)                                                                                                    \
+    WORDS(block_tn)                                                                                                    \
     WORDS(cast)                                                                                                        \
     WORDS(map_into)                                                                                                    \
     WORDS(tile_dot)                                                                                                    \
@@ -42,6 +47,7 @@ typedef struct WordsArguments {
     WORDS(warps)                                                                                                       \
     WORDS(pairs)                                                                                                       \
     WORDS(walk)                                                                                                        \
+    WORDS(walks)                                                                                                       \
     WORDS(vectors)                                                                                                     \
     WORDS(warp_vectors)                                                                                                \
     WORDS(stages)                                                                                                      \

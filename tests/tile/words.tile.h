@@ -64,6 +64,46 @@ KERNEL(words_accumulator, WordsArguments) {
     accumulator_store(y, (element *)a.out, 48, a.rows, a.cols);
 }
 
+/* f as elements, 64 x 64 entries, and 32 x 64 of them 64 rows below. */
+KERNEL(words_accumulator_wide, WordsArguments) {
+    ACCUMULATOR(x, 64, 64);
+    ACCUMULATOR(y, 32, 64);
+    accumulator_load(x, a.f, a.stride, 64, 64);
+    accumulator_load(y, a.f, a.stride, 32, 64);
+    accumulator_store(x, (element *)a.out, a.stride, a.rows, a.cols);
+    accumulator_store(y, (element *)a.out + 64 * a.stride, a.stride, a.rows, a.cols);
+}
+
+/* a and f as they are; f by way of the lower right corner of a matrix. */
+KERNEL(words_store, WordsArguments) {
+    TILE(tile, 32, 48);
+    PADDED_MATRIX(matrix, 48, 64);
+    MATRIX_VIEW(corner, matrix, 16, 16, 32, 48);
+    tile_load(tile, (const element *)a.a, a.stride, 32, 48);
+    matrix_load(corner, a.f, a.stride, 32, 48);
+    sync();
+    tile_store(tile, (element *)a.out, a.stride, a.rows, a.cols);
+    matrix_store(corner, a.out_f32, a.stride, a.rows, a.cols);
+}
+
+/* f, with products of 16 rows in rows 16 and 32 and columns 16 to 47. */
+#define WORDS_BLOCK(name, word, rows, left_row, left_col, left_rows, left_cols)                                        \
+    KERNEL(name, WordsArguments) {                                                                                     \
+        TILE(left, 32, 32);                                                                                            \
+        TILE(right, 32, 32);                                                                                           \
+        ACCUMULATOR(x, rows, 64);                                                                                      \
+        tile_load(left, (const element *)a.a, a.stride, 32, 32);                                                       \
+        tile_load(right, (const element *)a.b, a.stride, 32, 32);                                                      \
+        accumulator_load(x, a.f, a.stride, rows, 64);                                                                  \
+        TILE_VIEW(half, left, left_row, left_col, left_rows, left_cols);                                               \
+        sync();                                                                                                        \
+        for (int i = 16; i < 48; i += 16) word(x, i, 16, half, right);                                                 \
+        accumulator_store_f32(x, a.out_f32, 64, rows, 64);                                                             \
+    }
+WORDS_BLOCK(words_block_nn, block_mma_nn, 64, 16, 0, 16, 32)
+WORDS_BLOCK(words_block_nt, block_mma_nt, 128, 16, 0, 16, 32)
+WORDS_BLOCK(words_block_tn, block_mma_tn, 64, 0, 16, 32, 16)
+
 KERNEL(words_cast, WordsArguments) {
     TILE(tile, 16, 80);
     ACCUMULATOR(x, 16, 80);
@@ -146,6 +186,12 @@ KERNEL(words_walk, WordsArguments) {
     COLUMN_WALK(x, j, 48, i, 20, x = a.f[i * a.stride + j] - x; a.out_f32[i * 48 + j] = x);
     BLOCK_WALK(x, (float)b, b, 5, j, 48, i, 4, x = a.f[(4 * b + i) * a.stride + j] - x;
                a.out_f32[(20 + 4 * b + i) * 48 + j] = x);
+}
+
+/* The running sums of f, which begin anew every 10 rows. */
+KERNEL(words_walks, WordsArguments) {
+    BLOCK_WALK(x, 0.0f, b, 3, j, 48, i, 10, x += a.f[(b * 10 + i) * a.stride + j];
+               a.out_f32[(b * 10 + i) * 48 + j] = x);
 }
 
 /* From row 0 of a and f: out = a f, out_f32 = a + f, and the sums of a + 1, a f at the end of out_f32. `rows` is where
