@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/dtype.h"
+#include "tile/rows.h"
 
 #if defined(TILE_EMULATOR)
 #include "tile/tile_emu.h"

@@ -81,14 +81,21 @@ DEVICE element to_element(float x) { return x; }
 
 /* Rows by warp. EACH_ROW(row, first, end) { ... }: the body for each row, by one warp of the program. Inside it, the
  * warp's lanes share what WARP_EACH, WARP_SUM and WARP_MAXIMUM go over, as EACH, SUM and MAXIMUM do for the program; no
- * sync() may stand there. */
-#define EACH_ROW(row, first, end)  for (int64_t row = (first), end_##row = (end); row < end_##row; row++)
+ * sync() may stand there.
+ * EACH_GROUP(row, group, first, end, groups, cols) { ... } does the same for each group of `cols` columns of each row.
+ * Short groups share a warp: each has as many lanes as it has vectors. One of more than WARP_COLS columns has the whole
+ * program, at two barriers for a sum. */
+#define EACH_ROW(row, first, end) for (int64_t row = (first), end_##row = (end); row < end_##row; row++)
+#define EACH_GROUP(row, group, first, end, groups, cols)                                                               \
+    EACH_ROW (row, first, end)                                                                                         \
+        for (int64_t group = 0; group < (groups); group++)
 #define WARP_EACH(i, n)            EACH (i, n)
 #define WARP_SUM(s, i, n, ...)     SUM(s, i, n, __VA_ARGS__)
 #define WARP_MAXIMUM(s, i, n, ...) MAXIMUM(s, i, n, __VA_ARGS__)
 
 /* Vectors: 16 bytes of elements at a time on a GPU, one here.
  *
+ *   VECTORS_OF(from, to, scales);
  *   EACH_VECTOR (i, n) {
  *       READ(x, from + i);                                VECTOR elements of an array become float x[VECTOR]
  *       READ_F32(scale, scales + i);                      the same from an array of fp32
@@ -97,11 +104,14 @@ DEVICE element to_element(float x) { return x; }
  *   }
  *
  * i = 0, VECTOR, 2 VECTOR, ...; past n, READ gives zeros and WRITE writes nothing; LANE_INSIDE(e) says whether lane e
- * is before n. Addresses need no alignment, but only multiples of 16 bytes are fast. SUM_VECTOR(i, n, s, ...) also adds
- * to the floats named, each thread to its own; PROGRAM_SUM(s) after the loop is the sum over the threads, known to all,
- * PROGRAM_SUM_F64(s) that of doubles, and PROGRAM_MAXIMUM(s) the maximum. WARP_VECTOR, WARP_SUM_VECTOR and WARP_TOTAL
- * are the same inside EACH_ROW. */
+ * is before n. Addresses need no alignment, but only multiples of 16 bytes are fast; VECTORS_OF(...), of up to 8
+ * pointers, looks at them once for the loops in its scope, instead of at each access. What WRITE has written may be
+ * read after the next sync() only. SUM_VECTOR(i, n, s, ...) also adds to the floats named, each thread to its own, and
+ * writes nothing; PROGRAM_SUM(s) after the loop is the sum over the threads, known to all, PROGRAM_SUM_F64(s) that of
+ * doubles, and PROGRAM_MAXIMUM(s) the maximum. WARP_VECTOR, WARP_SUM_VECTOR and WARP_TOTAL are the same inside EACH_ROW
+ * and EACH_GROUP. */
 enum { VECTOR = 1 };
+#define VECTORS_OF(...)            ((void)0)
 #define EACH_VECTOR(i, n)          EACH (i, n)
 #define SUM_VECTOR(i, n, ...)      TILE_PRAGMA(omp simd reduction(+ : __VA_ARGS__)) for (int64_t i = 0; i < (n); i++)
 #define WARP_VECTOR(i, n)          EACH_VECTOR(i, n)
@@ -116,6 +126,29 @@ enum { VECTOR = 1 };
 #define READ_F32(x, from)          float x[VECTOR] = {*(from)}
 #define WRITE(to, x)               (*(to) = to_element((x)[0]))
 #define WRITE_F32(to, x)           (*(to) = (x)[0])
+
+/* Numbers by column, fp32, that stay in the program while it goes over rows: sums over rows, above all. They are in
+ * shared memory, in a place of the thread that has the column in WARP_VECTOR, so that no sync() is needed.
+ *
+ *   COLUMNS(sums, rows, cols)      declared at the top of a kernel: rows of at most `cols` columns, a multiple of 256;
+ *                                  of 4 cols where the program shares a row
+ *   COLUMNS_ROW(sums, cols, r)     row r, to hand to the following; row 0 is `sums` itself
+ *   columns_zero(row, cols, n)     its first n columns become 0
+ *   READ_COLUMNS(x, row, i)        inside WARP_VECTOR (i, n): float x[VECTOR] is what is there
+ *   WRITE_COLUMNS(row, i, x)       and back
+ *   ADD_COLUMNS(row, i, x)         adds x[VECTOR] to it
+ *   READ_TOTALS(x, row, i, cols)   inside EACH_VECTOR, after a sync(): the sum of what all the lanes that had a column
+ *                                  in EACH_GROUP have there, for groups of `cols` columns */
+#define COLUMNS(name, rows, cols)  float name[(rows)*4 * (cols)] __attribute__((aligned(64)))
+#define COLUMNS_ROW(name, cols, r) ((name) + (r)*4 * (cols))
+#define columns_zero(row, cols, n)                                                                                     \
+    do {                                                                                                               \
+        EACH (i_, n) (row)[i_] = 0;                                                                                    \
+    } while (0)
+#define READ_COLUMNS(x, row, i)      float x[VECTOR] = {(row)[i]}
+#define WRITE_COLUMNS(row, i, x)     ((row)[i] = (x)[0])
+#define ADD_COLUMNS(row, i, x)       ((row)[i] += (x)[0])
+#define READ_TOTALS(x, row, i, cols) READ_COLUMNS(x, row, i)
 
 /* All threads of the program have come here; what they wrote to memory and shared tiles is visible to all. */
 #define sync() ((void)0)

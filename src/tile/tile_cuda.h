@@ -66,6 +66,12 @@ DEVICE Sixteen sixteen_read(const void *from) {
 DEVICE void sixteen_write(void *to, Sixteen x) {
     *(uint4 *)to = make_uint4(x.word[0], x.word[1], x.word[2], x.word[3]);
 }
+/* Of global memory. Written out, because the compiler takes it apart otherwise; without a clobber of memory, so that
+ * the loads of the next vectors may start before it. */
+DEVICE void sixteen_store(void *to, Sixteen x) {
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(x.word[0]), "r"(x.word[1]), "r"(x.word[2]),
+                 "r"(x.word[3]));
+}
 DEVICE void pair_write(void *to, int bytes, Sixteen x) {
     if (bytes == 4)
         *(uint32_t *)to = x.word[0];

@@ -457,7 +457,8 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
     float name[name##_size]
 #define EACH_ROW_VALUE(name, r, i)                                                                                     \
     TILE_UNROLL for (int r = 0; r < name##_size;                                                                       \
-                     r++) for (int i = row_of_value(r, name##_rows), once_ = i < name##_rows; once_; once_ = 0)
+                     r++) for (int i = row_of_value(r, name##_rows), once_ = name##_rows % 64 == 0 || i < name##_rows; \
+                               once_; once_ = 0)
 /* The row value that belongs to entry e_ of an accumulator with blocks_ blocks across. */
 #define ROW_VALUE(name, i) (name[e_ / 4 / blocks_ * 2 + e_ / 2 % 2])
 DEVICE int row_of_value(int r, int rows) {

@@ -13,6 +13,7 @@
  *   Sixteen                    a union of uint32_t word[4] and float value[4], 16 bytes
  *   round_pair(low, high)      two numbers as bf16, in one register
  *   sixteen_read(from), sixteen_write(to, x)  one access of 16 bytes, aligned to 16
+ *   sixteen_store(to, x)       the same to global memory; not before the next sync() may anything read there
  *   pair_write(to, bytes, x)   writes the first 4 or 8 bytes of x, aligned to as many
  *   copy_start(to, from, bytes)  cp.async: copies `bytes` bytes into 16 bytes of shared memory and zeroes the rest;
  *                              both addresses are aligned to 16. Complete after the same thread's copy_wait()
@@ -102,24 +103,67 @@ DEVICE double block_sum_f64(double x) {
     return of_warp[0].value + of_warp[1].value + of_warp[2].value + of_warp[3].value;
 }
 
-/* The same for the lanes of a warp. */
+/* The lanes that share a row: a warp, a power of two of its lanes, or the program. Those whose row is past the end go
+ * along with the last row, but their loops are empty: all lanes of a warp take part in its sums. */
 enum { WARP = 32, WARPS = THREADS / WARP };
+typedef struct Team {
+    int shift, lanes, lane; /* lanes: 1 << shift */
+    bool inside;
+    int64_t next, end; /* rows, the same for all lanes of a warp */
+} Team;
 DEVICE int warp_index() { return thread_index() / WARP; }
 DEVICE int lane_index() { return thread_index() % WARP; }
+enum { SHIFT_OF_WARP = 5, SHIFT_OF_PROGRAM = 7 };
+DEVICE int team_shift(int64_t cols) {
+    int shift = 0;
+    if (cols > WARP_COLS) return SHIFT_OF_PROGRAM;
+    while (shift < SHIFT_OF_WARP && (16 / (int)sizeof(element) << shift) < cols) shift++;
+    return shift;
+}
+DEVICE Team team_of(int shift, int64_t first, int64_t end) {
+    const int lanes = 1 << shift;
+    const Team team = {shift, lanes, thread_index() % lanes, true, first + (warp_index() * WARP >> shift), end};
+    return team;
+}
+DEVICE int64_t team_row(Team *team) {
+    const int64_t row = team->next + (lane_index() >> team->shift);
+    team->inside = row < team->end;
+    return team->inside ? row : team->end - 1;
+}
+#define TEAM_ROWS(size, from, to)                                                                                      \
+    for (Team team_ = team_of(size, from, to); team_.next < team_.end; team_.next += THREADS >> team_.shift)
 #define EACH_ROW(row, first, end)                                                                                      \
-    for (int64_t row = (first) + warp_index(), end_##row = (end); row < end_##row; row += WARPS)
-#define WARP_EACH(i, n) for (int64_t i = lane_index(); i < (n); i += WARP)
+    TEAM_ROWS(SHIFT_OF_WARP, first, end)                                                                               \
+    for (int64_t row = team_row(&team_), once_ = 1; once_; once_ = 0)
+#define EACH_GROUP(row, group, first, end, groups, cols)                                                               \
+    TEAM_ROWS(team_shift(cols), 0, ((end) - (first)) * (groups))                                                       \
+    for (int64_t at_ = team_row(&team_), row = (first) + quotient(at_, groups),                                        \
+                 group = at_ - (row - (first)) * (groups), once_ = 1;                                                  \
+         once_; once_ = 0)
+/* Of numbers below 2^32. */
+DEVICE int64_t quotient(int64_t n, int64_t d) { return d == 1 ? n : (int64_t)((uint32_t)n / (uint32_t)d); }
+DEVICE float team_sum(float x, const Team *team) {
+    if (team->lanes > WARP) return block_sum(x);
+    for (int mask = 1; mask < team->lanes; mask *= 2) x += warp_shuffle_xor(x, mask);
+    return x;
+}
+DEVICE float team_maximum(float x, const Team *team) {
+    if (team->lanes > WARP) return block_maximum(x);
+    for (int mask = 1; mask < team->lanes; mask *= 2) x = fmaxf(x, warp_shuffle_xor(x, mask));
+    return x;
+}
+#define WARP_EACH(i, n) for (int64_t i = team_.inside ? team_.lane : (n); i < (n); i += team_.lanes)
 #define WARP_SUM(s, i, n, ...)                                                                                         \
     do {                                                                                                               \
         float sum_ = 0;                                                                                                \
         WARP_EACH(i, n) sum_ += (__VA_ARGS__);                                                                         \
-        s += warp_sum(sum_);                                                                                           \
+        s += team_sum(sum_, &team_);                                                                                   \
     } while (0)
 #define WARP_MAXIMUM(s, i, n, ...)                                                                                     \
     do {                                                                                                               \
         float maximum_ = s;                                                                                            \
         WARP_EACH(i, n) maximum_ = fmaxf(maximum_, (__VA_ARGS__));                                                     \
-        s = warp_maximum(maximum_);                                                                                    \
+        s = team_maximum(maximum_, &team_);                                                                            \
     } while (0)
 
 #define EACH_PAIR(i, j, rows, cols)                                                                                    \
@@ -136,29 +180,50 @@ DEVICE int lane_index() { return thread_index() % WARP; }
         }                                                                                                              \
     }
 
-/* A vector is what one access of 16 bytes reads of elements. left_ counts the entries from i to the end. */
+/* A vector is what one access of 16 bytes reads of elements. left_ counts the entries from i to the end. The loop is
+ * there once for each mode: by entries, by vectors and, for sums, by two vectors, which are on their way together. */
 enum { VECTOR = 16 / sizeof(element) };
-#define VECTORS(i, n, first, threads)                                                                                  \
-    for (int64_t i = (first) * (int64_t)VECTOR, left_ = (n)-i; left_ > 0;                                              \
-         i += (threads)*VECTOR, left_ -= (threads)*VECTOR)
-#define EACH_VECTOR(i, n)          VECTORS(i, n, thread_index(), THREADS)
-#define SUM_VECTOR(i, n, ...)      EACH_VECTOR(i, n)
-#define WARP_VECTOR(i, n)          VECTORS(i, n, lane_index(), WARP)
-#define WARP_SUM_VECTOR(i, n, ...) WARP_VECTOR(i, n)
+enum { vectors_aligned = 0 }; /* without VECTORS_OF */
+#define VECTORS_OF(...) const bool vectors_aligned = LOW_BITS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0) % 16 == 0
+#define LOW_BITS(a, b, c, d, e, f, g, h, ...)                                                                          \
+    ((uintptr_t)(a) | (uintptr_t)(b) | (uintptr_t)(c) | (uintptr_t)(d) | (uintptr_t)(e) | (uintptr_t)(f) |             \
+     (uintptr_t)(g) | (uintptr_t)(h))
+enum { BY_ENTRY, BY_VECTOR, BY_TWO };
+DEVICE int vectors_mode(bool aligned, int64_t n, int threads, int most) {
+    if (!aligned || n % VECTOR != 0) return BY_ENTRY;
+    return most == BY_TWO && n % (BY_TWO * VECTOR * threads) == 0 ? BY_TWO : BY_VECTOR;
+}
+#define VECTORS(i, n, first, threads, most)                                                                            \
+    EACH_MODE(n, threads, most)                                                                                        \
+    EACH_STEP(n, first, threads)                                                                                       \
+    EACH_OF_STEP(most)                                                                                                 \
+    for (int64_t i = at_ + part_ * step_, left_ = (n)-i, once_ = 1; once_; once_ = 0)
+#define EACH_MODE(n, threads, most)                                                                                    \
+    TILE_UNROLL for (int mode_ = BY_ENTRY; mode_ <= (most);                                                            \
+                     mode_++) if (mode_ == vectors_mode(vectors_aligned, n, threads, most))
+#define EACH_STEP(n, first, threads)                                                                                   \
+    for (int64_t at_ = (first) * (int64_t)VECTOR, step_ = (threads) * (int64_t)VECTOR; at_ < (n);                      \
+         at_ += mode_ == BY_TWO ? 2 * step_ : step_)
+#define EACH_OF_STEP(most)                                                                                             \
+    TILE_UNROLL for (int part_ = 0; part_ < ((most) == BY_TWO ? 2 : 1); part_++) if (part_ == 0 || mode_ == BY_TWO)
+#define EACH_VECTOR(i, n)          VECTORS(i, n, thread_index(), THREADS, BY_VECTOR)
+#define SUM_VECTOR(i, n, ...)      VECTORS(i, n, thread_index(), THREADS, BY_TWO)
+#define WARP_VECTOR(i, n)          VECTORS(i, team_.inside ? (n) : 0, team_.lane, team_.lanes, BY_VECTOR)
+#define WARP_SUM_VECTOR(i, n, ...) VECTORS(i, team_.inside ? (n) : 0, team_.lane, team_.lanes, BY_TWO)
 #define PROGRAM_SUM(s)             (s = block_sum(s))
 #define PROGRAM_SUM_F64(s)         (s = block_sum_f64(s))
 #define PROGRAM_MAXIMUM(s)         (s = block_maximum(s))
-#define WARP_TOTAL(s)              (s = warp_sum(s))
+#define WARP_TOTAL(s)              (s = team_sum(s, &team_))
 #define EACH_LANE(e)               TILE_UNROLL for (int e = 0; e < VECTOR; e++)
 #define LANE_INSIDE(e)             ((e) < left_)
 #define READ(x, from)                                                                                                  \
     float x[VECTOR];                                                                                                   \
-    vector_read_element(x, from, left_)
+    vector_read_element(x, from, left_, mode_ != BY_ENTRY)
 #define READ_F32(x, from)                                                                                              \
     float x[VECTOR];                                                                                                   \
-    vector_read_float(x, from, left_)
-#define WRITE(to, x)     vector_write_element(to, x, left_)
-#define WRITE_F32(to, x) vector_write_float(to, x, left_)
+    vector_read_float(x, from, left_, mode_ != BY_ENTRY)
+#define WRITE(to, x)     vector_write_element(to, x, left_, mode_ != BY_ENTRY)
+#define WRITE_F32(to, x) vector_write_float(to, x, left_, mode_ != BY_ENTRY)
 
 DEVICE Sixteen sixteen_of_float(const float *x) {
     Sixteen sixteen;
@@ -182,43 +247,40 @@ DEVICE void element_of_sixteen(float *x, Sixteen sixteen) {
 }
 #endif
 
-/* The first `left` entries from there, up to 16 bytes of them, then zeros. */
-DEVICE Sixteen sixteen_read_float(const float *from, int64_t left) {
+/* The conversion comes after both branches, so that a second vector is on its way before the first is used. */
+DEVICE Sixteen sixteen_of_floats(const float *from, int64_t left) {
     Sixteen sixteen;
     TILE_UNROLL for (int n = 0; n < 4; n++) sixteen.value[n] = n < left ? from[n] : 0.0f;
     return sixteen;
 }
 #if defined(TILE_ELEMENT_F32)
-#define sixteen_read_element sixteen_read_float
+#define sixteen_of_elements sixteen_of_floats
 #else
-DEVICE Sixteen sixteen_read_element(const element *from, int64_t left) {
+DEVICE Sixteen sixteen_of_elements(const element *from, int64_t left) {
     Sixteen sixteen;
-    TILE_UNROLL for (int n = 0; n < 8; n += 2) {
-        const uint32_t low = n < left ? from[n] : 0, high = n + 1 < left ? from[n + 1] : 0;
-        sixteen.word[n / 2] = low | high << 16;
+    TILE_UNROLL for (int n = 0; n < 4; n++) {
+        const uint32_t low = 2 * n < left ? from[2 * n] : 0, high = 2 * n + 1 < left ? from[2 * n + 1] : 0;
+        sixteen.word[n] = low | high << 16;
     }
     return sixteen;
 }
 #endif
-
-/* Reading computes nothing before both paths have met: a thread waits for a load where it first computes with it, and
- * what is read before that loads at the same time. */
 #define VECTOR_READ_AND_WRITE(entry, narrow)                                                                           \
-    DEVICE void vector_read_##entry(float *x, const entry *from, int64_t left) {                                       \
-        enum { AT_ONCE = 16 / sizeof(entry), READS = VECTOR / AT_ONCE };                                               \
-        Sixteen sixteen[READS];                                                                                        \
-        if (left >= VECTOR && (uintptr_t)from % 16 == 0) {                                                             \
-            TILE_UNROLL for (int n = 0; n < READS; n++) sixteen[n] = sixteen_read(from + n * AT_ONCE);                 \
+    DEVICE void vector_read_##entry(float *x, const entry *from, int64_t left, bool aligned) {                         \
+        enum { AT_ONCE = 16 / sizeof(entry), PARTS = VECTOR / AT_ONCE };                                               \
+        Sixteen part[PARTS];                                                                                           \
+        if (aligned || (left >= VECTOR && (uintptr_t)from % 16 == 0)) {                                                \
+            TILE_UNROLL for (int n = 0; n < PARTS; n++) part[n] = sixteen_read(from + n * AT_ONCE);                    \
         } else {                                                                                                       \
-            TILE_UNROLL for (int n = 0; n < READS; n++) sixteen[n] =                                                   \
-                sixteen_read_##entry(from + n * AT_ONCE, left - n * AT_ONCE);                                          \
+            TILE_UNROLL for (int n = 0; n < PARTS; n++) part[n] =                                                      \
+                sixteen_of_##entry##s(from + n * AT_ONCE, left - n * AT_ONCE);                                         \
         }                                                                                                              \
-        TILE_UNROLL for (int n = 0; n < READS; n++) entry##_of_sixteen(x + n * AT_ONCE, sixteen[n]);                   \
+        TILE_UNROLL for (int n = 0; n < PARTS; n++) entry##_of_sixteen(x + n * AT_ONCE, part[n]);                      \
     }                                                                                                                  \
-    DEVICE void vector_write_##entry(entry *to, const float *x, int64_t left) {                                        \
+    DEVICE void vector_write_##entry(entry *to, const float *x, int64_t left, bool aligned) {                          \
         enum { AT_ONCE = 16 / sizeof(entry) };                                                                         \
-        if (left >= VECTOR && (uintptr_t)to % 16 == 0) {                                                               \
-            TILE_UNROLL for (int n = 0; n < VECTOR; n += AT_ONCE) sixteen_write(to + n, sixteen_of_##entry(x + n));    \
+        if (aligned || (left >= VECTOR && (uintptr_t)to % 16 == 0)) {                                                  \
+            TILE_UNROLL for (int n = 0; n < VECTOR; n += AT_ONCE) sixteen_store(to + n, sixteen_of_##entry(x + n));    \
         } else {                                                                                                       \
             TILE_UNROLL for (int n = 0; n < VECTOR; n++) if (n < left) to[n] = narrow(x[n]);                           \
         }                                                                                                              \
@@ -230,6 +292,56 @@ VECTOR_READ_AND_WRITE(float, )
 #define vector_read_float  vector_read_element
 #define vector_write_float vector_write_element
 #endif
+
+/* Each thread has its columns' numbers in a place of its own, by vectors: [row, vector of the thread, quarter of
+ * VECTOR, thread, 4], which keeps the threads of a warp in different banks. */
+enum { QUARTERS = VECTOR / 4 };
+#define COLUMNS(name, rows, cols)                                                                                      \
+    float *const name = (float *)shared_memory(#name, sizeof(float), (rows) * (cols) / (WARP * VECTOR) * QUARTERS,     \
+                                               4 * THREADS, 4 * THREADS)
+#define COLUMNS_ROW(name, cols, r) ((name) + (r) * ((cols) / (WARP * VECTOR) * VECTOR * THREADS))
+#define columns_zero(row, cols, n)                                                                                     \
+    do {                                                                                                               \
+        const float zero_[VECTOR] = {0};                                                                               \
+        for (int v_ = 0; v_ < (cols) / (WARP * VECTOR); v_++) columns_write(row, v_, zero_);                           \
+    } while (0)
+#define VECTOR_OF_TEAM(i) ((int)(i) / VECTOR >> team_.shift)
+#define READ_COLUMNS(x, row, i)                                                                                        \
+    float x[VECTOR];                                                                                                   \
+    columns_read(x, row, VECTOR_OF_TEAM(i), thread_index())
+#define WRITE_COLUMNS(row, i, x) columns_write(row, VECTOR_OF_TEAM(i), x)
+#define ADD_COLUMNS(row, i, x)   columns_add(row, VECTOR_OF_TEAM(i), x)
+#define READ_TOTALS(x, row, i, cols)                                                                                   \
+    float x[VECTOR];                                                                                                   \
+    columns_total(x, row, (int)(i) / VECTOR, team_shift(cols))
+
+DEVICE float *columns_of_thread(float *columns, int vector, int quarter, int thread) {
+    return columns + ((vector * QUARTERS + quarter) * THREADS + thread) * 4;
+}
+DEVICE void columns_read(float *x, float *columns, int vector, int thread) {
+    TILE_UNROLL for (int q = 0; q < QUARTERS; q++)
+        float_of_sixteen(x + 4 * q, sixteen_read(columns_of_thread(columns, vector, q, thread)));
+}
+DEVICE void columns_write(float *columns, int vector, const float *x) {
+    TILE_UNROLL for (int q = 0; q < QUARTERS; q++)
+        sixteen_write(columns_of_thread(columns, vector, q, thread_index()), sixteen_of_float(x + 4 * q));
+}
+DEVICE void columns_add(float *columns, int vector, const float *x) {
+    float sum[VECTOR];
+    columns_read(sum, columns, vector, thread_index());
+    EACH_LANE(e) sum[e] += x[e];
+    columns_write(columns, vector, sum);
+}
+/* The sum over the teams, where vector `number` of a row belongs to lane `number` modulo the lanes of each. */
+DEVICE void columns_total(float *x, float *columns, int number, int shift) {
+    const int lane = number & ((1 << shift) - 1);
+    EACH_LANE(e) x[e] = 0;
+    for (int team = 0; team < THREADS >> shift; team++) {
+        float part[VECTOR];
+        columns_read(part, columns, number >> shift, (team << shift) + lane);
+        EACH_LANE(e) x[e] += part[e];
+    }
+}
 
 #include "tile/tile_fragment.h"
 

@@ -372,6 +372,34 @@ static void test_vectors(void **state) {
     }
 }
 
+/* Groups that share a warp, that have one, and one that has the program; the last rows leave lanes without a group. */
+static void test_groups(void **state) {
+    (void)state;
+    const int shapes[][2] = {{5, 3}, {7, 8}, {9, 16}, {5, 20}, {3, 64}, {11, 136}, {6, 512}, {5, 2056}, {3, 2500}};
+    for (int variant = 0; variant < VARIANTS; variant++)
+        for (int n = 0; n < 9; n++) {
+            const int rows = shapes[n][0], cols = shapes[n][1], groups = rows * (cols < STRIDE ? STRIDE / cols : 1);
+            float sums[2500] = {0}, squares[2500] = {0};
+            word_run(WORD_groups, variant, rows, cols);
+            for (int group = 0; group < groups; group++) {
+                float sum = 0;
+                for (int j = 0; j < cols; j++) {
+                    const float x = a[group * cols + j];
+                    sum += x;
+                    sums[j] += x;
+                    squares[j] += x * x;
+                    expect(WORD_groups, variant, group * cols + j, element_out(variant, group * cols + j), 2 * x, 0);
+                }
+                expect(WORD_groups, variant, group, out_f32[group], sum, 0);
+            }
+            for (int j = 0; j < cols; j++) {
+                expect(WORD_groups, variant, j, out_f32[8192 + j], sums[j], 0);
+                expect(WORD_groups, variant, j, out_f32[12288 + j], squares[j], 0);
+            }
+            expect(WORD_groups, variant, cols, out_f32[8192 + cols], -12345, 0);
+        }
+}
+
 static void test_stages(void **state) {
     (void)state;
     for (int variant = 0; variant < VARIANTS; variant++) {
@@ -489,6 +517,7 @@ int main(void) {
                                        cmocka_unit_test(test_reductions),
                                        cmocka_unit_test(test_warps),
                                        cmocka_unit_test(test_vectors),
+                                       cmocka_unit_test(test_groups),
                                        cmocka_unit_test(test_stages),
                                        cmocka_unit_test(test_matrix_view),
                                        cmocka_unit_test(test_tile_dot),

@@ -50,6 +50,7 @@ typedef struct WordsArguments {
     WORDS(walks)                                                                                                       \
     WORDS(vectors)                                                                                                     \
     WORDS(warp_vectors)                                                                                                \
+    WORDS(groups)                                                                                                      \
     WORDS(stages)                                                                                                      \
     WORDS(matrix_view)                                                                                                 \
     WORDS(row_values_64x32)                                                                                            \

@@ -246,6 +246,49 @@ KERNEL(words_warp_vectors, WordsArguments) {
     }
 }
 
+/* a in rows of as many groups of a.cols columns as fit into a.stride, or of one: out = twice a; out_f32 = the groups'
+ * sums, from 8192 on the columns' sums over all groups and rows, from 12288 on the squares of those. */
+KERNEL(words_groups, WordsArguments) {
+    COLUMNS(sums, 2, 2048);
+    float *const squares = COLUMNS_ROW(sums, 2048, 1);
+    const int64_t groups = a.cols < a.stride ? a.stride / a.cols : 1;
+    columns_zero(sums, 2048, a.cols);
+    columns_zero(squares, 2048, a.cols);
+    EACH_GROUP (row, group, 0, a.rows, groups, a.cols) {
+        const element *from = (const element *)a.a + (row * groups + group) * a.cols;
+        element *to = (element *)a.out + (row * groups + group) * a.cols;
+        VECTORS_OF(from, to);
+        float sum = 1, total = 0, largest = -1000;
+        WARP_SUM_VECTOR(i, a.cols, sum) {
+            READ(x, from + i);
+            EACH_LANE(e) sum += x[e];
+        }
+        sum -= 1; /* every lane has begun with 1 */
+        WARP_TOTAL(sum);
+        WARP_SUM(total, i, a.cols, to_float(from[i]));
+        WARP_MAXIMUM(largest, i, a.cols, to_float(from[i]));
+        WARP_EACH(one, 1) a.out_f32[row * groups + group] = sum == total && largest <= 8 ? sum : NAN;
+        WARP_VECTOR(i, a.cols) {
+            READ(x, from + i);
+            ADD_COLUMNS(sums, i, x);
+            READ_COLUMNS(square, squares, i);
+            EACH_LANE(e) {
+                square[e] += x[e] * x[e];
+                x[e] *= 2;
+            }
+            WRITE_COLUMNS(squares, i, square);
+            WRITE(to + i, x);
+        }
+    }
+    sync();
+    EACH_VECTOR(i, a.cols) {
+        READ_TOTALS(sum, sums, i, a.cols);
+        READ_TOTALS(square, squares, i, a.cols);
+        WRITE_F32(a.out_f32 + 8192 + i, sum);
+        WRITE_F32(a.out_f32 + 12288 + i, square);
+    }
+}
+
 /* Twice the sum of the 16 x 16 tiles of a that lie below each other, the next one on its way while one is added. */
 KERNEL(words_stages, WordsArguments) {
     TILE(stage, 2 * 16, 16);
