@@ -401,7 +401,7 @@ static Status count_step(const CommandLine *c) {
     if (status == OK) {
         json_t *all = table_json(c->config, flops, c->kernels ? &wanted : NULL);
         print_table(all);
-        if (c->json && json_dump_file(all, c->json, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0) {
+        if (c->json && json_dump_file(all, c->json, JSON_COMPACT | JSON_REAL_PRECISION(6)) != 0) {
             fprintf(stderr, "kernel_table: writing %s: %s\n", c->json, strerror(errno));
             status = IO_ERROR;
         }
