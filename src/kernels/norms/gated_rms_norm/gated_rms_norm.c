@@ -41,8 +41,8 @@ static void gated_rms_norm_forward(Node *node) {
 static void gated_rms_norm_backward(Node *node) {
     const Tensor *x = node->in[X], *gate = node->in[GATE], *weight = node->in[WEIGHT], *y = node->out[0];
     const Device *device = node->tape->device;
-    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS);
-    float *partial = tape_workspace(node->tape, blocks * weight->cols * dtype_size(F32));
+    const int64_t rows = rows_per_sum(x->rows), sums = blocks_of(x->rows, rows);
+    float *partial = tape_workspace(node->tape, sums * weight->cols * dtype_size(F32));
     const GatedRmsNormBackwardArguments arguments = {
         .x = x->data,
         .gate = gate->data,
@@ -56,13 +56,15 @@ static void gated_rms_norm_backward(Node *node) {
         .rows = x->rows,
         .groups = x->cols / weight->cols,
         .cols = weight->cols,
+        .rows_per_program = rows,
         .x_stride = x->stride,
         .gate_stride = gate->stride,
         .y_stride = y->stride,
         .sigmoid = attributes_of(node)->sigmoid,
     };
-    device->launch(KERNEL_gated_rms_norm_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(node->tape, partial, blocks, weight);
+    const Grid grid = {sums, blocks_of(weight->cols, PROGRAM_COLS), 1};
+    device->launch(KERNEL_gated_rms_norm_backward, x->type, grid, &arguments);
+    column_sum(node->tape, partial, sums, weight);
 }
 
 static Work gated_rms_norm_work(const Node *node) {

@@ -24,8 +24,8 @@ typedef struct GatedRmsNormBackwardArguments {
     const void *x, *gate, *weight, *y, *dy;
     const float *rstd;
     void *dx, *dgate;
-    float *partial; /* [blocks of PARTIAL_ROWS rows, cols] parts of dweight */
-    int64_t rows, groups, cols, x_stride, gate_stride, y_stride;
+    float *partial; /* [programs over rows, cols] parts of dweight */
+    int64_t rows, groups, cols, rows_per_program, x_stride, gate_stride, y_stride;
     bool sigmoid;
 } GatedRmsNormBackwardArguments;
 

@@ -3,33 +3,49 @@
 #include "kernels/norms/l2_norm/l2_norm.h"
 #include "tile/rows.h"
 
-DEVICE void l2_norm_group(const L2NormArguments a, int64_t row, int64_t group) {
-    const element *x = (const element *)a.x + row * a.x_stride + group * a.cols;
-    element *y = (element *)a.y + row * a.y_stride + group * a.cols;
-    float square = 0;
-    SUM(square, i, a.cols, to_float(x[i]) * to_float(x[i]));
-    const float inverse = 1.0f / sqrtf(square + a.eps);
-    EACH (i, 1) a.inverse[row * a.groups + group] = inverse;
-    EACH (i, a.cols) y[i] = to_element(to_float(x[i]) * inverse);
-}
-
 KERNEL(l2_norm, L2NormArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program)
-        for (int64_t group = 0; group < a.groups; group++) l2_norm_group(a, row, group);
-}
-
-DEVICE void l2_norm_backward_group(const L2NormBackwardArguments a, int64_t row, int64_t group) {
-    const element *x = (const element *)a.x + row * a.x_stride + group * a.cols;
-    const element *dy = (const element *)a.dy + row * a.dy_stride + group * a.cols;
-    element *dx = (element *)a.dx + row * a.x_stride + group * a.cols;
-    const float inverse = a.inverse[row * a.groups + group];
-    float dot = 0;
-    SUM(dot, i, a.cols, to_float(dy[i]) * to_float(x[i]));
-    const float along = dot * inverse * inverse;
-    EACH (i, a.cols) dx[i] = to_element(inverse * (to_float(dy[i]) - to_float(x[i]) * along));
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_GROUP (row, group, first, end, a.groups, a.cols) {
+        const element *x = (const element *)a.x + row * a.x_stride + group * a.cols;
+        element *y = (element *)a.y + row * a.y_stride + group * a.cols;
+        VECTORS_OF(x, y);
+        float square = 0;
+        WARP_SUM_VECTOR(i, a.cols, square) {
+            READ(value, x + i);
+            EACH_LANE(e) square += value[e] * value[e];
+        }
+        WARP_TOTAL(square);
+        const float inverse = 1.0f / sqrtf(square + a.eps);
+        WARP_EACH(one, 1) a.inverse[row * a.groups + group] = inverse;
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            EACH_LANE(e) value[e] *= inverse;
+            WRITE(y + i, value);
+        }
+    }
 }
 
 KERNEL(l2_norm_backward, L2NormBackwardArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program)
-        for (int64_t group = 0; group < a.groups; group++) l2_norm_backward_group(a, row, group);
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_GROUP (row, group, first, end, a.groups, a.cols) {
+        const element *x = (const element *)a.x + row * a.x_stride + group * a.cols;
+        const element *dy = (const element *)a.dy + row * a.dy_stride + group * a.cols;
+        element *dx = (element *)a.dx + row * a.x_stride + group * a.cols;
+        const float inverse = a.inverse[row * a.groups + group];
+        VECTORS_OF(x, dy, dx);
+        float dot = 0;
+        WARP_SUM_VECTOR(i, a.cols, dot) {
+            READ(d, dy + i);
+            READ(value, x + i);
+            EACH_LANE(e) dot += d[e] * value[e];
+        }
+        WARP_TOTAL(dot);
+        const float along = dot * inverse * inverse;
+        WARP_VECTOR(i, a.cols) {
+            READ(d, dy + i);
+            READ(value, x + i);
+            EACH_LANE(e) d[e] = inverse * (d[e] - value[e] * along);
+            WRITE(dx + i, d);
+        }
+    }
 }

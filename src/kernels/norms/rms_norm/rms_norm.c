@@ -45,8 +45,8 @@ static void rms_norm_backward(Node *node) {
     const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL, *x = sum ? sum : node->in[X];
     const Tensor *residual = sum ? NULL : node->in[RESIDUAL], *weight = node->in[WEIGHT], *y = node->out[0];
     const Device *device = node->tape->device;
-    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS);
-    float *partial = tape_workspace(node->tape, blocks * weight->cols * dtype_size(F32));
+    const int64_t rows = rows_per_sum(x->rows), sums = blocks_of(x->rows, rows);
+    float *partial = tape_workspace(node->tape, sums * weight->cols * dtype_size(F32));
     const RmsNormBackwardArguments arguments = {
         .x = x->data,
         .residual = residual ? residual->data : NULL,
@@ -60,15 +60,17 @@ static void rms_norm_backward(Node *node) {
         .groups = x->cols / attributes_of(node)->group_cols,
         .weight_groups = weight->cols / attributes_of(node)->group_cols,
         .cols = attributes_of(node)->group_cols,
+        .rows_per_program = rows,
         .x_stride = x->stride,
         .residual_stride = residual ? residual->stride : 0,
         .dy_stride = y->stride,
         .dsum_stride = sum ? sum->stride : 0,
         .ds_stride = node->in[X]->stride,
     };
-    device->launch(KERNEL_rms_norm_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
+    const Grid grid = {sums, arguments.weight_groups * blocks_of(arguments.cols, PROGRAM_COLS), 1};
+    device->launch(KERNEL_rms_norm_backward, x->type, grid, &arguments);
     if (node->in[RESIDUAL]) node_share_gradient(node, RESIDUAL, node->in[X]);
-    column_sum(node->tape, partial, blocks, weight);
+    column_sum(node->tape, partial, sums, weight);
 }
 
 static Work rms_norm_work(const Node *node) {

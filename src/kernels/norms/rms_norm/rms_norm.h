@@ -23,8 +23,9 @@ typedef struct RmsNormBackwardArguments {
     const void *dsum; /* may be NULL */
     const float *rstd;
     void *ds;
-    float *partial; /* [blocks of PARTIAL_ROWS rows, weight_groups, cols] parts of dweight */
-    int64_t rows, groups, weight_groups, cols, x_stride, residual_stride, dy_stride, dsum_stride, ds_stride;
+    float *partial; /* [programs over rows, weight_groups, cols] parts of dweight */
+    int64_t rows, groups, weight_groups, cols, rows_per_program, x_stride, residual_stride, dy_stride, dsum_stride,
+        ds_stride;
 } RmsNormBackwardArguments;
 
 #endif

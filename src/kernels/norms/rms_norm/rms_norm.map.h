@@ -3,78 +3,121 @@
 #include "kernels/norms/rms_norm/rms_norm.h"
 #include "tile/rows.h"
 
-DEVICE float rms_norm_sum(const element *x, const element *residual, bool has_residual, int64_t i) {
-    return has_residual ? to_float(x[i]) + to_float(residual[i]) : to_float(x[i]);
-}
+/* s = x + residual, one VECTOR. */
+#define READ_SUM(s, x, residual, has_residual)                                                                         \
+    READ(s, x);                                                                                                        \
+    if (has_residual) {                                                                                                \
+        READ(r_, residual);                                                                                            \
+        EACH_LANE(e) s[e] += r_[e];                                                                                    \
+    }
 
 /* has_residual and has_sum are constants where this is inlined, so the loops have no branches. */
-DEVICE void rms_norm_row(const RmsNormArguments a, int64_t row, bool has_residual, bool has_sum) {
-    for (int64_t group = 0; group < a.groups; group++) {
+DEVICE void rms_norm_rows(const RmsNormArguments a, int64_t first, int64_t end, bool has_residual, bool has_sum) {
+    EACH_GROUP (row, group, first, end, a.groups, a.cols) {
         const int64_t column = group * a.cols;
-        const element *weight = (const element *)a.weight + group % a.weight_groups * a.cols;
+        const element *weight = (const element *)a.weight + (a.weight_groups > 1 ? column : 0);
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
         element *y = (element *)a.y + row * a.y_stride + column;
         element *sum = (element *)a.sum + (has_sum ? row * a.sum_stride + column : 0);
+        VECTORS_OF(weight, x, residual, y, sum);
         float square = 0;
-        SUM(square, i, a.cols, rms_norm_sum(x, residual, has_residual, i) * rms_norm_sum(x, residual, has_residual, i));
+        WARP_SUM_VECTOR(i, a.cols, square) {
+            READ_SUM(s, x + i, residual + i, has_residual);
+            EACH_LANE(e) square += s[e] * s[e];
+        }
+        WARP_TOTAL(square);
         const float rstd = 1.0f / sqrtf(square / (float)a.cols + a.eps);
-        EACH (i, 1) a.rstd[row * a.groups + group] = rstd;
-        EACH (i, a.cols) {
-            const float s = rms_norm_sum(x, residual, has_residual, i);
-            if (has_sum) sum[i] = to_element(s);
-            y[i] = to_element(to_float(weight[i]) * (s * rstd));
+        WARP_EACH(one, 1) a.rstd[row * a.groups + group] = rstd;
+        WARP_VECTOR(i, a.cols) {
+            READ_SUM(s, x + i, residual + i, has_residual);
+            READ(w, weight + i);
+            if (has_sum) WRITE(sum + i, s);
+            EACH_LANE(e) s[e] = w[e] * (s[e] * rstd);
+            WRITE(y + i, s);
         }
     }
 }
 
 KERNEL(rms_norm, RmsNormArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
-        if (a.sum)
-            rms_norm_row(a, row, true, true);
-        else if (a.residual)
-            rms_norm_row(a, row, true, false);
-        else
-            rms_norm_row(a, row, false, false);
-    }
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    if (a.sum)
+        rms_norm_rows(a, first, end, true, true);
+    else if (a.residual)
+        rms_norm_rows(a, first, end, true, false);
+    else
+        rms_norm_rows(a, first, end, false, false);
 }
 
-DEVICE void rms_norm_backward_row(const RmsNormBackwardArguments a, int64_t row, float *partials, bool has_residual,
-                                  bool has_dsum) {
-    for (int64_t group = 0; group < a.groups; group++) {
-        const int64_t column = group * a.cols;
-        const int64_t weight_column = group % a.weight_groups * a.cols;
-        const element *weight = (const element *)a.weight + weight_column;
-        float *partial = partials + weight_column;
+/* The columns [from, from + count) of some groups of some rows: ds, and the sums of dy n. */
+typedef struct RmsNormPart {
+    int64_t first_row, end_row, first_group, groups, from, count;
+} RmsNormPart;
+
+DEVICE void rms_norm_backward_part(const RmsNormBackwardArguments a, const RmsNormPart part, float *sums,
+                                   bool has_residual, bool has_dsum) {
+    EACH_GROUP (row, group, part.first_row, part.end_row, part.groups, a.cols) {
+        const int64_t column = (part.first_group + group) * a.cols;
+        const element *weight = (const element *)a.weight + (a.weight_groups > 1 ? column : 0);
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
         const element *dy = (const element *)a.dy + row * a.dy_stride + column;
         const element *dsum = (const element *)a.dsum + (has_dsum ? row * a.dsum_stride + column : 0);
         element *ds = (element *)a.ds + row * a.ds_stride + column;
-        const float rstd = a.rstd[row * a.groups + group];
+        const float rstd = a.rstd[row * a.groups + part.first_group + group];
+        VECTORS_OF(weight, x, residual, dy, dsum, ds);
         float dot = 0;
-        SUM(dot, i, a.cols,
-            to_float(weight[i]) * to_float(dy[i]) * (rms_norm_sum(x, residual, has_residual, i) * rstd));
+        WARP_SUM_VECTOR(i, a.cols, dot) {
+            READ_SUM(s, x + i, residual + i, has_residual);
+            READ(d, dy + i);
+            READ(w, weight + i);
+            EACH_LANE(e) dot += w[e] * d[e] * (s[e] * rstd);
+        }
+        WARP_TOTAL(dot);
         const float mean = dot / (float)a.cols;
-        EACH (i, a.cols) {
-            const float n = rms_norm_sum(x, residual, has_residual, i) * rstd;
-            const float d = rstd * (to_float(weight[i]) * to_float(dy[i]) - n * mean);
-            partial[i] += to_float(dy[i]) * n;
-            ds[i] = to_element(has_dsum ? d + to_float(dsum[i]) : d);
+        WARP_VECTOR(i, part.count) {
+            const int64_t at = part.from + i;
+            READ_SUM(s, x + at, residual + at, has_residual);
+            READ(d, dy + at);
+            READ(w, weight + at);
+            float dweight[VECTOR];
+            EACH_LANE(e) {
+                const float n = s[e] * rstd;
+                dweight[e] = d[e] * n;
+                d[e] = rstd * (w[e] * d[e] - n * mean);
+            }
+            ADD_COLUMNS(sums, i, dweight);
+            if (has_dsum) {
+                READ(after, dsum + at);
+                EACH_LANE(e) d[e] += after[e];
+            }
+            WRITE(ds + at, d);
         }
     }
 }
 
-/* PARTIAL_ROWS rows per program. */
+/* Programs: x over rows; y over groups with a weight of their own, and their columns. */
 KERNEL(rms_norm_backward, RmsNormBackwardArguments) {
-    float *partial = a.partial + program_x * a.weight_groups * a.cols;
-    EACH (i, a.weight_groups * a.cols) partial[i] = 0;
-    ROWS_OF_PROGRAM (row, a.rows, PARTIAL_ROWS) {
-        if (a.residual)
-            rms_norm_backward_row(a, row, partial, true, a.dsum != NULL);
-        else if (a.dsum)
-            rms_norm_backward_row(a, row, partial, false, true);
-        else
-            rms_norm_backward_row(a, row, partial, false, false);
+    COLUMNS(sums, 1, WARP_COLS);
+    const int64_t blocks = blocks_of(a.cols, PROGRAM_COLS), first = program_x * a.rows_per_program;
+    const int64_t from = program_y % blocks * PROGRAM_COLS, left = a.cols - from;
+    const RmsNormPart part = {.first_row = first,
+                              .end_row = end_of_program(first, a.rows, a.rows_per_program),
+                              .first_group = program_y / blocks,
+                              .groups = a.groups / a.weight_groups,
+                              .from = from,
+                              .count = left < PROGRAM_COLS ? left : PROGRAM_COLS};
+    columns_zero(sums, WARP_COLS, part.count);
+    if (a.residual)
+        rms_norm_backward_part(a, part, sums, true, a.dsum != NULL);
+    else if (a.dsum)
+        rms_norm_backward_part(a, part, sums, false, true);
+    else
+        rms_norm_backward_part(a, part, sums, false, false);
+    sync();
+    float *partial = a.partial + (program_x * a.weight_groups + part.first_group) * a.cols + from;
+    EACH_VECTOR(i, part.count) {
+        READ_TOTALS(total, sums, i, a.cols);
+        WRITE_F32(partial + i, total);
     }
 }
