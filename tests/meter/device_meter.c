@@ -64,6 +64,7 @@ static void synchronize(void) {}
 
 const Device *device_meter(const DeviceMeter *reports) {
     static const Device device = {.name = "meter",
+                                  .gpu = true,
                                   .computes = true,
                                   .allocate = meter_allocate,
                                   .release = no_release,
