@@ -314,6 +314,16 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
         }                                                                                                              \
     } while (0)
 
+/* matrix[b][j] = the sum of column j over the accumulator's rows 16 b .. 16 b + 15. It has at least 64 rows. */
+#define column_sums(matrix, accumulator)                                                                               \
+    do {                                                                                                               \
+        for (int i_ = 0; i_ < accumulator##_rows; i_++) {                                                              \
+            EACH (j_, accumulator##_cols)                                                                              \
+                ENTRY(matrix, i_ / 16, j_) =                                                                           \
+                    (i_ % 16 ? ENTRY(matrix, i_ / 16, j_) : 0.0f) + ENTRY(accumulator, i_, j_);                        \
+        }                                                                                                              \
+    } while (0)
+
 /* Running sums down the columns of a matrix, or along a vector, from the first entry on or (reverse) from the last; and
  * running products along a vector. */
 #define matrix_cumsum(matrix) column_cumsum(matrix, matrix##_rows, matrix##_cols, matrix##_stride)

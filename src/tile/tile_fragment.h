@@ -364,7 +364,8 @@ DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, in
                       int a_stride, bool a_transposed, const element *b, int b_stride, bool b_transposed) {
     const int lane = thread_index() % 32;
     if (row / 16 % WARPS_DOWN(all_rows) != thread_index() / 32) return;
-    float *const start = d + (row / 16 / WARPS_DOWN(all_rows) * (all_cols / 8) + col / 8) * 4;
+    const int down = BLOCKS_DOWN(all_rows) > 1 ? row / 16 / WARPS_DOWN(all_rows) : 0;
+    float *const start = d + (down * (all_cols / 8) + col / 8) * 4;
 #if defined(TILE_ELEMENT_F32)
     const int a_row = a_transposed ? 1 : a_stride, a_col = a_transposed ? a_stride : 1;
     const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
@@ -486,6 +487,18 @@ DEVICE float plus(float x, float y) { return x + y; }
 #define row_maximum(vector, accumulator)        ROW_REDUCE(vector, accumulator, -INFINITY, fmaxf, ROW_TO_VECTOR)
 #define row_values_sum(values, accumulator)     ROW_REDUCE(values, accumulator, 0.0f, plus, ROW_TO_VALUE)
 #define row_values_maximum(values, accumulator) ROW_REDUCE(values, accumulator, -INFINITY, fmaxf, ROW_TO_VALUE)
+
+#define column_sums(matrix, accumulator)                                                                               \
+    sums_of_columns(matrix, matrix##_stride, accumulator, accumulator##_rows / (accumulator##_rows >= 64),             \
+                    accumulator##_cols)
+DEVICE void sums_of_columns(float *to, int stride, const float *accumulator, int rows, int cols) {
+    TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, cols); e += e % 4 ? 3 : 1) {
+        float sum = accumulator[e] + accumulator[e + 2];
+        for (int mask = 4; mask < WARP; mask *= 2) sum += warp_shuffle_xor(sum, mask);
+        const int i = fragment_row(e, rows, cols);
+        if (lane_index() < 4 && i < rows) to[i / 16 * stride + fragment_col(e, rows, cols)] = sum;
+    }
+}
 
 DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
     for (int j = thread_index(); j < cols; j += THREADS) {

@@ -245,6 +245,12 @@ static void test_reductions(void **state) {
     for (int variant = 0; variant < VARIANTS; variant++) {
         rows_check(WORD_rows_64x64, variant, 64, 64);
         rows_check(WORD_rows_128x16, variant, 128, 16);
+        word_run(WORD_columns, variant, 0, 0);
+        for (int e = 0; e < 8 * 32; e++) {
+            float sum = 0;
+            for (int i = 0; i < 16; i++) sum += f[(e / 32 * 16 + i) * STRIDE + e % 32];
+            expect(WORD_columns, variant, e, out_f32[e], sum, 0);
+        }
         word_run(WORD_vector, variant, 0, 0);
         float forward = 0, reverse = 0, product = 1, product_reverse = 1;
         for (int i = 0; i < 80; i++) {

@@ -43,6 +43,7 @@ typedef struct WordsArguments {
     WORDS(view)                                                                                                        \
     WORDS(rows_64x64)                                                                                                  \
     WORDS(rows_128x16)                                                                                                 \
+    WORDS(columns)                                                                                                     \
     WORDS(vector)                                                                                                      \
     WORDS(warps)                                                                                                       \
     WORDS(pairs)                                                                                                       \

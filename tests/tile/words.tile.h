@@ -361,6 +361,16 @@ WORDS_CHAINED(words_chained_nt_64, accumulator_mma_nt, 64, 32, 48, 32, 48)
 WORDS_CHAINED(words_chained_nn_128, accumulator_mma_nn, 128, 64, 64, 64, 64)
 WORDS_CHAINED(words_chained_nt_128, accumulator_mma_nt, 128, 64, 64, 64, 64)
 
+/* The sums of f's columns over every 16 rows. */
+KERNEL(words_columns, WordsArguments) {
+    ACCUMULATOR(x, 128, 32);
+    MATRIX(sums, 8, 32);
+    accumulator_load(x, a.f, a.stride, 128, 32);
+    column_sums(sums, x);
+    sync();
+    EACH_PAIR(b, j, 8, 32) a.out_f32[b * 32 + j] = ENTRY(sums, b, j);
+}
+
 #define WORDS_ROWS(name, rows, cols)                                                                                   \
     KERNEL(name, WordsArguments) {                                                                                     \
         ACCUMULATOR(x, rows, cols);                                                                                    \

@@ -29,27 +29,31 @@ static ChunkGlaArguments arguments_of(const Node *node) {
                                    .K = K,
                                    .V = V,
                                    .scale = 1.0f / sqrtf((float)K)};
-    const int64_t float_bytes = dtype_size(F32), chunks = batch->B * arguments.chunks;
-    arguments.state = tape_workspace(node->tape, chunks * shape.kv_heads * K * V * float_bytes);
-    arguments.products = tape_workspace(node->tape, chunks * shape.heads * CHUNK_ROWS * CHUNK_ROWS * float_bytes);
+    const int64_t bytes = dtype_size(q->type), chunks = batch->B * arguments.chunks, N = batch->B * batch->T;
+    arguments.queries = (Heads){tape_workspace(node->tape, N * shape.heads * K * bytes), shape.heads * K};
+    arguments.keys = (Heads){tape_workspace(node->tape, N * shape.kv_heads * K * bytes), shape.kv_heads * K};
+    arguments.decay = tape_workspace(node->tape, chunks * shape.kv_heads * K * dtype_size(F32));
+    arguments.state = tape_workspace(node->tape, chunks * shape.kv_heads * K * V * bytes);
+    arguments.products = tape_workspace(node->tape, chunks * shape.heads * CHUNK_ROWS * CHUNK_ROWS * bytes);
     return arguments;
 }
 
-/* The states before each chunk and the products A, which backward makes again instead of keeping them. */
-static void launch_states_and_products(const Node *node, const ChunkGlaArguments *arguments) {
+/* The products A, the decayed q and k, and the states before each chunk, which backward makes again instead of keeping
+ * them. */
+static void launch_products_and_states(const Node *node, const ChunkGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
     const int64_t B = node->tape->batch->B;
     const int64_t blocks_k = blocks_of(arguments->K, CHUNK_GLA_K), blocks_v = blocks_of(arguments->V, CHUNK_GLA_V);
-    device->launch(KERNEL_chunk_gla_state, type, (Grid){B * arguments->kv_heads, blocks_k, blocks_v}, arguments);
     device->launch(KERNEL_chunk_gla_products, type, (Grid){arguments->chunks, B * arguments->heads, 1}, arguments);
+    device->launch(KERNEL_chunk_gla_state, type, (Grid){B * arguments->kv_heads, blocks_k, blocks_v}, arguments);
 }
 
 static void chunk_gla_forward(Node *node) {
     ChunkGlaArguments arguments = arguments_of(node);
     arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
-    launch_states_and_products(node, &arguments);
+    launch_products_and_states(node, &arguments);
     const Grid grid = {blocks_of(arguments.V, CHUNK_GLA_V), arguments.chunks, node->tape->batch->B * arguments.heads};
     node->tape->device->launch(KERNEL_chunk_gla_output, node->in[Q]->type, grid, &arguments);
 }
@@ -59,10 +63,9 @@ static void chunk_gla_backward(Node *node) {
     const DType type = node->in[Q]->type;
     const int64_t B = node->tape->batch->B;
     ChunkGlaArguments arguments = arguments_of(node);
-    const int64_t chunks = B * arguments.chunks, float_bytes = dtype_size(F32);
-    arguments.dstate =
-        tape_workspace(node->tape, chunks * arguments.kv_heads * arguments.K * arguments.V * float_bytes);
-    arguments.dproducts = tape_workspace(node->tape, chunks * arguments.heads * CHUNK_ROWS * CHUNK_ROWS * float_bytes);
+    const int64_t chunks = B * arguments.chunks, bytes = dtype_size(type);
+    arguments.dstate = tape_workspace(node->tape, chunks * arguments.kv_heads * arguments.K * arguments.V * bytes);
+    arguments.dproducts = tape_workspace(node->tape, chunks * arguments.heads * CHUNK_ROWS * CHUNK_ROWS * bytes);
     arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
     arguments.dq = heads_of_gradient(node->in[Q]);
@@ -71,7 +74,7 @@ static void chunk_gla_backward(Node *node) {
     arguments.dg = heads_of_gradient(node->in[GATE]);
     arguments.dinitial = node->in[INITIAL] ? node->in[INITIAL]->gradient : NULL;
 
-    launch_states_and_products(node, &arguments);
+    launch_products_and_states(node, &arguments);
     const int64_t blocks_k = blocks_of(arguments.K, CHUNK_GLA_K), blocks_v = blocks_of(arguments.V, CHUNK_GLA_V);
     const Grid carried = {B * arguments.kv_heads, blocks_k, blocks_v};
     device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments.chunks, B * arguments.heads, 1}, &arguments);

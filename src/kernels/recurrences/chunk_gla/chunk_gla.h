@@ -17,15 +17,18 @@ typedef struct ChunkGlaArguments {
     Heads g;                /* [N, kv_heads*K], fp32 */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*kv_heads*K, V] */
-    float *state;           /* [B, chunks, kv_heads, K, V], before each chunk */
+    Heads queries, keys;    /* q and k decayed from the chunk's start, and to its end: the rows that see the state, and
+                               that enter the next */
+    float *decay;           /* [B, chunks, kv_heads, K], of the state over the chunk */
+    void *state;            /* elements [B, chunks, kv_heads, K, V], before each chunk */
     float *final;           /* [B*kv_heads*K, V] */
     Heads o;                /* [N, heads*V] */
     int64_t initial_stride;
 
-    Heads do_;                   /* gradient of o */
-    const float *dfinal;         /* gradient of final */
-    float *dstate;               /* [B, chunks, kv_heads, K, V], gradient of the state after each chunk */
-    float *products, *dproducts; /* [B, chunks, heads, 64, 64]: A and its gradient */
+    Heads do_;                  /* gradient of o */
+    const float *dfinal;        /* gradient of final */
+    void *dstate;               /* elements [B, chunks, kv_heads, K, V], gradient of the state after each chunk */
+    void *products, *dproducts; /* elements [B, chunks, heads, 64, 64]: A and its gradient */
     Heads dq, dk, dv, dg;
     float *dinitial;
 

@@ -10,9 +10,10 @@
  *   g'_t = sum over i >= t of (q_i q'_i - k_i k'_i) + e^G_last (S S_next') + sum over j of k_j (the state's part of
  * k'_j)
  *
- * A sum of gates is only ever taken over the rows between, never as a difference of running sums, so that no e^x of
- * x > 0 is needed and nothing cancels: A falls into blocks of 32 and 16 rows, where e^(G_i - G_j) is the product of a
- * factor of i and one of j, and four triangles of 16 rows on the diagonal, which walk from row to row.
+ * A sum of gates is only taken over the rows between, so that no e^x of x > 0 is needed and nothing cancels: the chunk
+ * falls into four blocks of 16 rows, and between two blocks e^(G_i - G_j) is the product of a factor of i, one of the
+ * blocks between, and one of j. Inside a block it is e^(P_i) e^(-P_j), with P the running sum in the block, as long as
+ * P stays above -GATE_LIMIT, where the difference costs no digit that matters; steeper blocks walk from row to row.
  *
  * Documents: products are masked by equal segment numbers; rows of another document than the token before the chunk do
  * not see S, and only rows of the last row's document enter S_next. */
@@ -20,16 +21,30 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 
 enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF = CHUNK_HALF, BLOCK = 16 };
+enum { BLOCKS = ROWS / BLOCK, STAGES = 3 };
+#define GATE_LIMIT 20.0f
 
-/* Offset of block (k, v) of the state of (chunk index, key-value head). */
-DEVICE int64_t state_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
-                        int64_t v) {
-    return chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K * a->V) + k * WIDTH_K * a->V + v * WIDTH_V;
+/* Block (k, v) of the state of (chunk index, key-value head), in states or in their gradients. */
+DEVICE element *state_at(const ChunkGlaArguments *a, void *states, int64_t sequence, int64_t index, int64_t head,
+                         int64_t k, int64_t v) {
+    return (element *)states + chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K * a->V) +
+           k * WIDTH_K * a->V + v * WIDTH_V;
 }
 
-/* Offset of the 64 x 64 products of (chunk index, head). */
-DEVICE int64_t products_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
-    return chunk_offset(a->chunks, a->heads, sequence, index, head, ROWS * ROWS);
+/* The 64 x 64 products of (chunk index, head). */
+DEVICE element *products_at(const ChunkGlaArguments *a, void *products, int64_t sequence, int64_t index, int64_t head) {
+    return (element *)products + chunk_offset(a->chunks, a->heads, sequence, index, head, ROWS * ROWS);
+}
+
+/* Block k of the decay over (chunk index, key-value head). */
+DEVICE float *decay_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k) {
+    return a->decay + chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K) + k * WIDTH_K;
+}
+
+/* The rows of chunk `index`. */
+DEVICE Rows rows_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index) {
+    const Rows rows = {sequence * a->T + index * ROWS, a->T - index * ROWS < ROWS ? a->T - index * ROWS : ROWS};
+    return rows;
 }
 
 /* weight[i] = whether row i is of document `segment`. */
@@ -43,431 +58,518 @@ DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Rows row
     EACH (i, ROWS) document[i] = i < rows.count ? (float)(a->segment[rows.first + i] - a->segment[rows.first]) : -1.0f;
 }
 
-/* k e^(G_last - G) of the rows that enter the next state; sums[j] = the sum of g from row j on. */
-#define DECAY_KEYS(tile, sums, enters)                                                                                 \
-    EACH_TILE(tile, j_, d_, x_, x_ *= enters[j_] * exp_f(j_ + 1 < ROWS ? ENTRY(sums, (j_ + 1) % ROWS, d_) : 0.0f))
-/* K^(-1/2) q e^G of the rows that see the state; sums[i] = the sum of g up to row i. */
-#define DECAY_QUERIES(tile, sums, sees, scale)                                                                         \
-    EACH_TILE(tile, i_, d_, x_, x_ *= (scale)*sees[i_] * exp_f(ENTRY(sums, i_, d_)))
+/* sums, [BLOCKS, WIDTH_K], of the gates in each block. */
+#define SUM_GATES(sums, g)                                                                                             \
+    COLUMN_WALKS(sum_, b_, BLOCKS, d_, WIDTH_K, i_, BLOCK, sum_ += ENTRY(g, b_ * BLOCK + i_, d_);                      \
+                 if (i_ == BLOCK - 1) ENTRY(sums, b_, d_) = sum_)
+/* The sums over the blocks before b, after b, and all. */
+#define SUM_BEFORE(sums, b, d)                                                                                         \
+    (((b) > 0 ? ENTRY(sums, 0, d) : 0.0f) + ((b) > 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) > 2 ? ENTRY(sums, 2, d) : 0.0f))
+#define SUM_AFTER(sums, b, d)                                                                                          \
+    (((b) < 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) < 2 ? ENTRY(sums, 2, d) : 0.0f) + ((b) < 3 ? ENTRY(sums, 3, d) : 0.0f))
+#define SUM_ALL(sums, d) (ENTRY(sums, 0, d) + SUM_AFTER(sums, 0, d))
+
+/* For every row and column d, `decay` = e^(P_row). */
+#define EACH_QUERY_DECAY(g, row, b, d, decay, ...)                                                                     \
+    COLUMN_WALKS(                                                                                                      \
+        sum_, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + i_; sum_ += ENTRY(g, row, d); {            \
+            const float decay = exp_f(sum_);                                                                           \
+            __VA_ARGS__;                                                                                               \
+        })
+/* `decay` = e^(-P_row), and in steep blocks e^(sum of the gates in the block after the row). */
+#define EACH_KEY_DECAY(g, steep, row, b, d, decay, ...)                                                                \
+    if (steep) {                                                                                                       \
+        COLUMN_WALKS(                                                                                                  \
+            sum_, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + BLOCK - 1 - i_; {                      \
+                const float decay = exp_f(sum_);                                                                       \
+                __VA_ARGS__;                                                                                           \
+            } sum_ += ENTRY(g, row, d));                                                                               \
+    } else {                                                                                                           \
+        COLUMN_WALKS(                                                                                                  \
+            sum_, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + i_; sum_ += ENTRY(g, row, d); {        \
+                const float decay = exp_f(-sum_);                                                                      \
+                __VA_ARGS__;                                                                                           \
+            });                                                                                                        \
+    }
+
+/* Rows of A, from (row, col) on, += q k^T of 16 rows of q and as many rows of k. */
+#define ADD_TO_A(row, col, q_tile, q_row, k_tile, k_row, k_rows)                                                       \
+    do {                                                                                                               \
+        TILE_VIEW(q_, q_tile, q_row, 0, BLOCK, WIDTH_K);                                                               \
+        TILE_VIEW(k_, k_tile, k_row, 0, k_rows, WIDTH_K);                                                              \
+        block_mma_nt(A, row, col, q_, k_);                                                                             \
+    } while (0)
+
+/* A, and q and k decayed to the ends of the chunk, for the kernels after this one. Program: chunk, sequence and head.
+ */
+KERNEL(chunk_gla_products, ChunkGlaArguments) {
+    TILE(q, ROWS, WIDTH_K);       /* then the decayed queries */
+    TILE(k, ROWS, WIDTH_K);       /* then the decayed keys */
+    TILE(q_block, ROWS, WIDTH_K); /* q decayed from the start of its block on */
+    TILE(k_start, ROWS, WIDTH_K); /* k e^(-P) */
+    TILE(k_ahead, ROWS, WIDTH_K); /* k of the first two blocks decayed to the middle of the chunk, of the third and the
+                                     first to their ends */
+    TILE(q_half, BLOCK, WIDTH_K); /* q of the last block, decayed from the middle on */
+    MATRIX(g, ROWS, WIDTH_K);
+    MATRIX(sums, BLOCKS, WIDTH_K);
+    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block), over the blocks before, and after */
+    MATRIX(before, BLOCKS, WIDTH_K);
+    MATRIX(after, BLOCKS, WIDTH_K);
+    MATRIX(walking, ROWS, WIDTH_K); /* k decayed from its row to `offset` rows further */
+    MATRIX(band, BLOCK, ROWS);      /* entry (offset, j): the product of rows j + offset and j */
+    MATRIX(diagonal, BLOCK, ROWS);  /* its sum over the steep blocks of K; A_ii of all, from q and k as they are */
+    VECTOR(document, ROWS);
+    ACCUMULATOR(A, ROWS, ROWS);
+    ACCUMULATOR(plain, ROWS, BLOCK);
+    ACCUMULATOR(product, ROWS, WIDTH_K);
+    const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
+    const bool first_of_group = head == kv_head * (a.heads / a.kv_heads);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
+    const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
+    const float before_document = (float)(chunk.before - a.segment[chunk.rows.first]);
+    const float last_document = (float)(chunk.last - a.segment[chunk.rows.first]);
+    rows_documents(document, &a, chunk.rows);
+    EACH_ENTRY(diagonal, i, j, x, x = 0);
+    accumulator_zero(A);
+    accumulator_zero(plain);
+    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
+        const int64_t cols = a.K - block * WIDTH_K;
+        tile_load_block(q, a.q, a.K, chunk.rows, head, block);
+        tile_load_block(k, a.k, a.K, chunk.rows, kv_head, block);
+        matrix_load_block(g, a.g, a.K, chunk.rows, kv_head, block);
+        sync();
+        for (int row = 0; row < ROWS; row += BLOCK) {
+            TILE_VIEW(q_, q, row, 0, BLOCK, WIDTH_K);
+            TILE_VIEW(k_, k, row, 0, BLOCK, WIDTH_K);
+            block_mma_nt(plain, row, 0, q_, k_);
+        }
+        SUM_GATES(sums, g);
+        sync();
+        float steepest = 0;
+        MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+        const bool steep = steepest > GATE_LIMIT;
+        if (steep) {
+            for (int offset = 1; offset < BLOCK; offset++) {
+                MAP(product, j, d, x, {
+                    x = 0;
+                    if (j % BLOCK + offset < BLOCK) {
+                        x = (offset > 1 ? ENTRY(walking, j, d) : AT(k, j, d)) * exp_f(ENTRY(g, j + offset, d));
+                        ENTRY(walking, j, d) = x;
+                        x *= AT(q, j + offset, d);
+                    }
+                });
+                row_sum((&ENTRY(band, offset, 0)), product);
+            }
+            sync();
+            EACH_ENTRY(diagonal, offset, j, x, x += offset ? ENTRY(band, offset, j) : 0.0f);
+        }
+        EACH_PAIR(b, d, BLOCKS, WIDTH_K) {
+            ENTRY(inside, b, d) = exp_f(ENTRY(sums, b, d));
+            ENTRY(before, b, d) = exp_f(SUM_BEFORE(sums, b, d));
+            ENTRY(after, b, d) = exp_f(SUM_AFTER(sums, b, d));
+        }
+        sync();
+        EACH_QUERY_DECAY(g, row, b, d, decay, const float x = AT(q, row, d) * decay; PUT(q_block, row, d, x);
+                         const float sees = document[row] == before_document ? a.scale : 0.0f;
+                         PUT(q, row, d, x * ENTRY(before, b, d) * sees);
+                         if (b == 3) PUT(q_half, i_, d, x * ENTRY(inside, 2, d)));
+        EACH_KEY_DECAY(g, steep, row, b, d, decay, const float start = AT(k, row, d) * decay;
+                       const float x = steep ? start : start * ENTRY(inside, b, d); PUT(k_start, row, d, start);
+                       if (b < 3) PUT(k_ahead, row, d, b == 0 ? x * ENTRY(inside, 1, d) : x);
+                       if (b == 0) PUT(k_ahead, row + 3 * BLOCK, d, x);
+                       const float enters = document[row] == last_document ? 1.0f : 0.0f;
+                       PUT(k, row, d, x * ENTRY(after, b, d) * enters));
+        if (first_of_group) {
+            float *decay = decay_at(&a, sequence, program_x, kv_head, block);
+            EACH (d, WIDTH_K)
+                if (d < cols) decay[d] = stays * exp_f(SUM_ALL(sums, d));
+        }
+        sync();
+        ADD_TO_A(BLOCK, 0, q_block, BLOCK, k_ahead, 3 * BLOCK, BLOCK);
+        ADD_TO_A(2 * BLOCK, 0, q_block, 2 * BLOCK, k_ahead, 0, HALF);
+        ADD_TO_A(3 * BLOCK, 0, q_half, 0, k_ahead, 0, HALF);
+        ADD_TO_A(3 * BLOCK, HALF, q_block, 3 * BLOCK, k_ahead, HALF, BLOCK);
+        if (!steep) {
+            ADD_TO_A(0, 0, q_block, 0, k_start, 0, BLOCK);
+            ADD_TO_A(BLOCK, BLOCK, q_block, BLOCK, k_start, BLOCK, BLOCK);
+            ADD_TO_A(2 * BLOCK, 2 * BLOCK, q_block, 2 * BLOCK, k_start, 2 * BLOCK, BLOCK);
+            ADD_TO_A(3 * BLOCK, 3 * BLOCK, q_block, 3 * BLOCK, k_start, 3 * BLOCK, BLOCK);
+        }
+        tile_store(q,
+                   (element *)a.queries.data + entry_of_head(a.queries, a.K, chunk.rows.first, head, block * WIDTH_K),
+                   a.queries.stride, chunk.rows.count, cols);
+        if (first_of_group)
+            tile_store(k,
+                       (element *)a.keys.data + entry_of_head(a.keys, a.K, chunk.rows.first, kv_head, block * WIDTH_K),
+                       a.keys.stride, chunk.rows.count, cols);
+        sync();
+    }
+    MAP(plain, i, j, x, if (i % BLOCK == j) ENTRY(diagonal, 0, i) = x);
+    sync();
+    MAP(A, i, j, x, {
+        const int offset = i - j;
+        if (i / BLOCK == j / BLOCK && offset >= 0) x = ENTRY(diagonal, offset, j) + (offset ? x : 0.0f);
+        x = offset >= 0 && document[i] == document[j] ? a.scale * x : 0.0f;
+    });
+    accumulator_store(A, products_at(&a, a.products, sequence, program_x, head), ROWS, ROWS, ROWS);
+}
+
+/* Stage `step` of the copies of what state and gradient are carried on with: decayed rows, values, the decay. */
+#define STAGE_VIEWS(decayed_, values_, decay_, step)                                                                   \
+    TILE_VIEW(decayed_, decayed, (step) % STAGES * ROWS, 0, ROWS, WIDTH_K);                                            \
+    TILE_VIEW(values_, values, (step) % STAGES * ROWS, 0, ROWS, WIDTH_V);                                              \
+    MATRIX_VIEW(decay_, decay, (step) % STAGES, 0, 1, WIDTH_K)
 
 /* The state before each chunk, and after the last. Program: sequence and key-value head, block of K, block of V. */
 KERNEL(chunk_gla_state, ChunkGlaArguments) {
-    TILE(k, ROWS, WIDTH_K);
-    TILE(v, ROWS, WIDTH_V);
-    MATRIX(g, ROWS, WIDTH_K);
-    VECTOR(enters, ROWS);
+    TILE(decayed, STAGES * ROWS, WIDTH_K);
+    TILE(values, STAGES * ROWS, WIDTH_V);
+    MATRIX(decay, STAGES, WIDTH_K);
     ACCUMULATOR(S, WIDTH_K, WIDTH_V);
     const int64_t sequence = program_x / a.kv_heads, head = program_x % a.kv_heads;
     const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
     const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
+    const int last = (int)a.chunks - 1, steps = a.final ? last + 1 : last;
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
-    for (int64_t index = 0; index < a.chunks; index++) {
-        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
-        float *state = a.state + state_at(&a, sequence, index, head, program_y, program_z);
-        accumulator_store_f32(S, state, a.V, cols_k, cols_v);
-        if (index + 1 == a.chunks && !a.final) break;
-        tile_load_block(k, a.k, a.K, chunk.rows, head, program_y);
-        tile_load_block(v, a.v, a.V, chunk.rows, head, program_z);
-        matrix_load_block(g, a.g, a.K, chunk.rows, head, program_y);
-        rows_of_document(enters, &a, chunk.rows, chunk.last);
-        sync();
-        matrix_cumsum_reverse(g);
-        sync();
-        DECAY_KEYS(k, g, enters);
-        const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
-        MAP(S, d, j, x, x *= stays * exp_f(ENTRY(g, 0, d)));
-        sync();
-        mma_tn(S, k, v);
-        sync();
+    for (int load = 0; load < steps + STAGES - 1; load++) {
+        const int index = load - (STAGES - 1);
+        if (index >= 0) {
+            accumulator_store(S, state_at(&a, a.state, sequence, index, head, program_y, program_z), a.V, cols_k,
+                              cols_v);
+            sync_after(STAGES - 2);
+        }
+        if (load < steps) {
+            STAGE_VIEWS(k, v, e, load);
+            const Rows rows = rows_at(&a, sequence, load);
+            tile_load_block(k, a.keys, a.K, rows, head, program_y);
+            tile_load_block(v, a.v, a.V, rows, head, program_z);
+            matrix_load(e, decay_at(&a, sequence, load, head, program_y), a.K, 1, cols_k);
+        }
+        copy_commit();
+        if (index >= 0) {
+            STAGE_VIEWS(k, v, e, index);
+            MAP(S, d, j, x, x *= ENTRY(e, 0, d));
+            mma_tn(S, k, v);
+        }
     }
-    if (a.final) accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
+    if (a.final)
+        accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
+    else
+        accumulator_store(S, state_at(&a, a.state, sequence, last, head, program_y, program_z), a.V, cols_k, cols_v);
 }
 
 /* The gradient of the state after each chunk, and of the initial state. Program: as chunk_gla_state. */
 KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);
-    TILE(dO, ROWS, WIDTH_V);
-    MATRIX(g, ROWS, WIDTH_K);
-    VECTOR(sees, ROWS);
+    TILE(decayed, STAGES * ROWS, WIDTH_K);
+    TILE(values, STAGES * ROWS, WIDTH_V);
+    MATRIX(decay, STAGES, WIDTH_K);
     ACCUMULATOR(dS, WIDTH_K, WIDTH_V);
-    const int64_t sequence = program_x / a.kv_heads, head = program_x % a.kv_heads, group = a.heads / a.kv_heads;
+    const int64_t sequence = program_x / a.kv_heads, head = program_x % a.kv_heads;
     const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
     const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
+    const int group = (int)(a.heads / a.kv_heads), last = (int)a.chunks - 1;
+    const int steps = (a.dinitial ? last + 1 : last) * group;
     accumulator_zero(dS);
     if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
-    for (int64_t index = a.chunks - 1; index >= 0; index--) {
-        const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
-        float *dstate = a.dstate + state_at(&a, sequence, index, head, program_y, program_z);
-        accumulator_store_f32(dS, dstate, a.V, cols_k, cols_v);
-        if (index == 0 && !a.dinitial) break;
-        matrix_load_block(g, a.g, a.K, chunk.rows, head, program_y);
-        rows_of_document(sees, &a, chunk.rows, chunk.before);
-        sync();
-        matrix_cumsum(g);
-        sync();
-        const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
-        MAP(dS, d, j, x, x *= stays * exp_f(ENTRY(g, ROWS - 1, d)));
-        for (int64_t n = head * group; n < (head + 1) * group; n++) {
-            tile_load_block(q, a.q, a.K, chunk.rows, n, program_y);
-            tile_load_block(dO, a.do_, a.V, chunk.rows, n, program_z);
-            DECAY_QUERIES(q, g, sees, a.scale);
-            sync();
+    for (int load = 0; load < steps + STAGES - 1; load++) {
+        const int step = load - (STAGES - 1), index = last - step / group;
+        const bool begins = step >= 0 && step % group == 0;
+        if (begins)
+            accumulator_store(dS, state_at(&a, a.dstate, sequence, index, head, program_y, program_z), a.V, cols_k,
+                              cols_v);
+        if (step >= 0) sync_after(STAGES - 2);
+        if (load < steps) {
+            STAGE_VIEWS(q, dO, e, load);
+            const int ahead = last - load / group;
+            const int64_t n = head * group + load % group;
+            const Rows rows = rows_at(&a, sequence, ahead);
+            tile_load_block(q, a.queries, a.K, rows, n, program_y);
+            tile_load_block(dO, a.do_, a.V, rows, n, program_z);
+            matrix_load(e, decay_at(&a, sequence, ahead, head, program_y), a.K, 1, cols_k);
+        }
+        copy_commit();
+        if (step >= 0) {
+            STAGE_VIEWS(q, dO, e, step);
+            if (begins) MAP(dS, d, j, x, x *= ENTRY(e, 0, d));
             mma_tn(dS, q, dO);
-            sync();
         }
     }
     if (a.dinitial)
         accumulator_store_f32(dS, a.dinitial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
-}
-
-/* Decays inside a chunk, from step = g: step[i] becomes e^g_i; prefix[i] and suffix[i] are e^(sum of g over the rows of
- * i's block of 16 up to i, and after i); outer[b] and outer[4 + b] are e^(sum over the blocks before, and after, block
- * b), outer[8] is e^(sum over the chunk). All have WIDTH_K columns. */
-DEVICE void decays(float *step, float *prefix, float *suffix, float *outer) {
-    for (int i = 0; i < ROWS; i++) {
-        const bool starts = i % BLOCK == 0;
-        const float *above = prefix + (starts ? 0 : i - 1) * WIDTH_K;
-        EACH (d, WIDTH_K) prefix[i * WIDTH_K + d] = step[i * WIDTH_K + d] + (starts ? 0.0f : above[d]);
-    }
-    for (int i = ROWS - 1; i >= 0; i--) {
-        const bool ends = i % BLOCK == BLOCK - 1;
-        const int below = (ends ? 0 : i + 1) * WIDTH_K;
-        EACH (d, WIDTH_K) suffix[i * WIDTH_K + d] = ends ? 0.0f : suffix[below + d] + step[below + d];
-    }
-    for (int i = 0; i < ROWS; i++)
-        EACH (d, WIDTH_K) {
-            prefix[i * WIDTH_K + d] = exp_f(prefix[i * WIDTH_K + d]);
-            suffix[i * WIDTH_K + d] = exp_f(suffix[i * WIDTH_K + d]);
-            step[i * WIDTH_K + d] = exp_f(step[i * WIDTH_K + d]);
-        }
-    EACH (d, WIDTH_K) {
-        const float block0 = prefix[15 * WIDTH_K + d], block1 = prefix[31 * WIDTH_K + d];
-        const float block2 = prefix[47 * WIDTH_K + d], block3 = prefix[63 * WIDTH_K + d];
-        outer[d] = 1.0f;
-        outer[WIDTH_K + d] = block0;
-        outer[2 * WIDTH_K + d] = block0 * block1;
-        outer[3 * WIDTH_K + d] = block0 * block1 * block2;
-        outer[4 * WIDTH_K + d] = block1 * block2 * block3;
-        outer[5 * WIDTH_K + d] = block2 * block3;
-        outer[6 * WIDTH_K + d] = block3;
-        outer[7 * WIDTH_K + d] = 1.0f;
-        outer[8 * WIDTH_K + d] = block0 * block1 * block2 * block3;
-    }
-}
-
-/* Operands of the products between blocks, decayed to the boundary between them: rows 16..31 against 0..15 and 48..63
- * against 32..47 in q_block and k_block, rows 32..63 against 0..31 in q_half and k_half. */
-#define DECAY_OPERAND_BLOCKS(to, from, decay) EACH_TILE(to, i_, d_, x_, x_ = AT(from, i_, d_) * ENTRY(decay, i_, d_))
-#define DECAY_QUERY_HALF(to, from, prefix)                                                                             \
-    EACH_TILE(to, i_, d_, x_,                                                                                          \
-              x_ = AT(from, HALF + i_, d_) * ENTRY(prefix, HALF + i_, d_) * HALF_QUERY_DECAY(prefix, i_, d_))
-#define DECAY_KEY_HALF(to, from, suffix, prefix)                                                                       \
-    EACH_TILE(to, j_, d_, x_, x_ = AT(from, j_, d_) * ENTRY(suffix, j_, d_) * HALF_KEY_DECAY(prefix, j_, d_))
-#define HALF_QUERY_DECAY(prefix, i, d) ((i) >= BLOCK ? ENTRY(prefix, 47, d) : 1.0f)
-#define HALF_KEY_DECAY(prefix, j, d)   ((j) < BLOCK ? ENTRY(prefix, 31, d) : 1.0f)
-
-/* A, its upper right quarter left out. Program: chunk, sequence and head. */
-KERNEL(chunk_gla_products, ChunkGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);
-    TILE(k, ROWS, WIDTH_K);
-    TILE(q_block, ROWS, WIDTH_K);
-    TILE(k_block, ROWS, WIDTH_K);
-    TILE(q_half, HALF, WIDTH_K);
-    TILE(k_half, HALF, WIDTH_K);
-    MATRIX(step, ROWS, WIDTH_K);
-    MATRIX(prefix, ROWS, WIDTH_K);
-    MATRIX(suffix, ROWS, WIDTH_K);
-    MATRIX(outer, BLOCK, WIDTH_K);
-    MATRIX(walking, ROWS, WIDTH_K); /* k decayed from its row to `offset` rows further */
-    MATRIX(band, BLOCK, ROWS);      /* entry (offset, j): the product of rows j + offset and j */
-    MATRIX(diagonal, BLOCK, ROWS);  /* its sum over the blocks of K */
-    ACCUMULATOR(product, ROWS, WIDTH_K);
-    VECTOR(document, ROWS);
-    ACCUMULATOR(half, HALF, HALF);
-    ACCUMULATOR(upper, BLOCK, BLOCK);
-    ACCUMULATOR(lower, BLOCK, BLOCK);
-    TILE_VIEW(upper_q, q_block, BLOCK, 0, BLOCK, WIDTH_K);
-    TILE_VIEW(upper_k, k_block, 0, 0, BLOCK, WIDTH_K);
-    TILE_VIEW(lower_q, q_block, HALF + BLOCK, 0, BLOCK, WIDTH_K);
-    TILE_VIEW(lower_k, k_block, HALF, 0, BLOCK, WIDTH_K);
-    const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    float *A = a.products + products_at(&a, sequence, program_x, head);
-    rows_documents(document, &a, chunk.rows);
-    EACH_ENTRY(diagonal, i, j, x, x = 0);
-    accumulator_zero(half);
-    accumulator_zero(upper);
-    accumulator_zero(lower);
-    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        tile_load_block(q, a.q, a.K, chunk.rows, head, block);
-        tile_load_block(k, a.k, a.K, chunk.rows, kv_head, block);
-        matrix_load_block(step, a.g, a.K, chunk.rows, kv_head, block);
-        sync();
-        decays(step, prefix, suffix, outer);
-        sync();
-        DECAY_OPERAND_BLOCKS(q_block, q, prefix);
-        DECAY_OPERAND_BLOCKS(k_block, k, suffix);
-        DECAY_QUERY_HALF(q_half, q, prefix);
-        DECAY_KEY_HALF(k_half, k, suffix, prefix);
-        sync();
-        mma_nt(half, q_half, k_half);
-        mma_nt(upper, upper_q, upper_k);
-        mma_nt(lower, lower_q, lower_k);
-        for (int offset = 0; offset < BLOCK; offset++) {
-            MAP(product, j, d, x, {
-                x = 0;
-                if (j % BLOCK + offset < BLOCK) {
-                    x = offset ? ENTRY(walking, j, d) * ENTRY(step, j + offset, d) : AT(k, j, d);
-                    ENTRY(walking, j, d) = x;
-                    x *= AT(q, j + offset, d);
-                }
-            });
-            row_sum((&ENTRY(band, offset, 0)), product);
-        }
-        sync();
-        EACH_ENTRY(diagonal, offset, j, x, x += ENTRY(band, offset, j));
-        sync();
-    }
-    for (int i = 0; i < BLOCK; i++)
-        EACH (j, BLOCK) {
-            A[i * ROWS + BLOCK + j] = 0;
-            A[(HALF + i) * ROWS + HALF + BLOCK + j] = 0;
-        }
-    MAP(half, i, j, x, A[(HALF + i) * ROWS + j] = document[HALF + i] == document[j] ? a.scale * x : 0.0f);
-    MAP(upper, i, j, x, A[(BLOCK + i) * ROWS + j] = document[BLOCK + i] == document[j] ? a.scale * x : 0.0f);
-    MAP(lower, i, j, x,
-        A[(HALF + BLOCK + i) * ROWS + HALF + j] =
-            document[HALF + BLOCK + i] == document[HALF + j] ? a.scale * x : 0.0f);
-    for (int i = 0; i < ROWS; i++)
-        EACH (column, BLOCK) {
-            const int offset = i % BLOCK - (int)column, j = i - offset;
-            const float x = ENTRY(diagonal, offset < 0 ? 0 : offset, j);
-            A[i * ROWS + j] = ((offset >= 0) & (document[i] == document[j])) ? a.scale * x : 0.0f;
-        }
+    else
+        accumulator_store(dS, state_at(&a, a.dstate, sequence, 0, head, program_y, program_z), a.V, cols_k, cols_v);
 }
 
 /* The gradient of A, its upper right quarter left out. Program: chunk, sequence and head. */
 KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
-    TILE(v, ROWS, WIDTH_V);
-    TILE(dO, ROWS, WIDTH_V);
+    TILE(values, 2 * ROWS, WIDTH_V);
+    TILE(gradients, 2 * ROWS, WIDTH_V);
     VECTOR(document, ROWS);
     TRIANGLE(dA);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     rows_documents(document, &a, chunk.rows);
     halves_zero(dA);
-    for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
-        tile_load_block(v, a.v, a.V, chunk.rows, kv_head, block);
-        tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
-        sync();
-        triangle_mma_nt(dA, dO, v);
-        sync();
+    for (int load = 0; (load - 1) * WIDTH_V < a.V; load++) {
+        if (load > 0) sync();
+        if (load * WIDTH_V < a.V) {
+            TILE_VIEW(v, values, load % 2 * ROWS, 0, ROWS, WIDTH_V);
+            TILE_VIEW(dO, gradients, load % 2 * ROWS, 0, ROWS, WIDTH_V);
+            tile_load_block(v, a.v, a.V, chunk.rows, kv_head, load);
+            tile_load_block(dO, a.do_, a.V, chunk.rows, head, load);
+        }
+        if (load > 0) {
+            TILE_VIEW(v, values, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_V);
+            TILE_VIEW(dO, gradients, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_V);
+            triangle_mma_nt(dA, dO, v);
+        }
     }
     HALVES_MAP(dA, i, j, x, x *= ((j <= i) & (document[i] == document[j])) ? a.scale : 0.0f);
-    triangle_store(dA, a.dproducts + products_at(&a, sequence, program_x, head));
+    element *to = products_at(&a, a.dproducts, sequence, program_x, head);
+    accumulator_store(dA_top, to, ROWS, HALF, HALF);
+    accumulator_store(dA_bottom, to + HALF * ROWS, ROWS, HALF, ROWS);
 }
 
 /* o. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_gla_output, ChunkGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);
-    TILE(S, WIDTH_K, WIDTH_V);
+    TILE(queries, 2 * ROWS, WIDTH_K);
+    TILE(states, 2 * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(v, ROWS, WIDTH_V);
-    MATRIX(g, ROWS, WIDTH_K);
-    VECTOR(sees, ROWS);
     HALVES(o, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, kv_head = head * a.kv_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    rows_of_document(sees, &a, chunk.rows, chunk.before);
-    tile_load_f32(A, a.products + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
-    tile_load_block(v, a.v, a.V, chunk.rows, kv_head, program_x);
+    const Rows rows = rows_at(&a, sequence, program_y);
+    const element *state = state_at(&a, a.state, sequence, program_y, kv_head, 0, program_x);
     halves_zero(o);
-    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH_K;
-        const float *state = a.state + state_at(&a, sequence, program_y, kv_head, block, program_x);
-        tile_load_block(q, a.q, a.K, chunk.rows, head, block);
-        matrix_load_block(g, a.g, a.K, chunk.rows, kv_head, block);
-        tile_load_f32(S, state, a.V, cols, cols_v);
-        sync();
-        matrix_cumsum(g);
-        sync();
-        DECAY_QUERIES(q, g, sees, a.scale);
-        sync();
-        halves_mma_nn(o, q, S);
-        sync();
+    for (int load = 0; (load - 1) * WIDTH_K < a.K; load++) {
+        if (load > 0) sync();
+        if (load * WIDTH_K < a.K) {
+            TILE_VIEW(q, queries, load % 2 * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            tile_load_block(q, a.queries, a.K, rows, head, load);
+            tile_load(S, state + load * WIDTH_K * a.V, a.V, a.K - load * WIDTH_K, cols_v);
+        } else {
+            tile_load(A, products_at(&a, a.products, sequence, program_y, head), ROWS, ROWS, ROWS);
+            tile_load_block(v, a.v, a.V, rows, kv_head, program_x);
+        }
+        if (load > 0) {
+            TILE_VIEW(q, queries, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(S, states, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            halves_mma_nn(o, q, S);
+        }
     }
+    sync();
     halves_mma_lower(o, A, v);
+    const Chunk chunk = {rows, 0, 0};
     halves_store_block(o, a.o, a.V, chunk, head, program_x);
 }
 
 /* The gradient of v. Program: block of V, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dv, ChunkGlaArguments) {
-    TILE(k, ROWS, WIDTH_K);
-    TILE(dS, WIDTH_K, WIDTH_V);
+    TILE(keys, 2 * ROWS, WIDTH_K);
+    TILE(gradients, 2 * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(dO, ROWS, WIDTH_V);
-    MATRIX(g, ROWS, WIDTH_K);
-    VECTOR(enters, ROWS);
     HALVES(dv, WIDTH_V);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    rows_of_document(enters, &a, chunk.rows, chunk.last);
+    const Rows rows = rows_at(&a, sequence, program_y);
+    const element *dstate = state_at(&a, a.dstate, sequence, program_y, head, 0, program_x);
     halves_zero(dv);
-    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH_K;
-        const float *dstate = a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
-        tile_load_block(k, a.k, a.K, chunk.rows, head, block);
-        matrix_load_block(g, a.g, a.K, chunk.rows, head, block);
-        tile_load_f32(dS, dstate, a.V, cols, cols_v);
-        sync();
-        matrix_cumsum_reverse(g);
-        sync();
-        DECAY_KEYS(k, g, enters);
-        sync();
-        halves_mma_nn(dv, k, dS);
-        sync();
+    for (int load = 0; (load - 1) * WIDTH_K < a.K; load++) {
+        if (load > 0) sync();
+        if (load * WIDTH_K < a.K) {
+            TILE_VIEW(k, keys, load % 2 * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(dS, gradients, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            tile_load_block(k, a.keys, a.K, rows, head, load);
+            tile_load(dS, dstate + load * WIDTH_K * a.V, a.V, a.K - load * WIDTH_K, cols_v);
+        }
+        if (load > 0) {
+            TILE_VIEW(k, keys, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(dS, gradients, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            halves_mma_nn(dv, k, dS);
+        }
     }
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
-        tile_load_f32(A, a.products + products_at(&a, sequence, program_y, n), ROWS, ROWS, ROWS);
-        tile_load_block(dO, a.do_, a.V, chunk.rows, n, program_x);
+        tile_load(A, products_at(&a, a.products, sequence, program_y, n), ROWS, ROWS, ROWS);
+        tile_load_block(dO, a.do_, a.V, rows, n, program_x);
         sync();
         halves_mma_lower_tn(dv, A, dO);
         sync();
     }
+    const Chunk chunk = {rows, 0, 0};
     halves_store_block(dv, a.dv, a.V, chunk, head, program_x);
 }
 
+/* Gradients of rows of q wait at the start of their block, those of k at its end (at its start if it is not steep).
+ * Past block c, what waits for the rows below decays over the block, and its keys join; for the rows above likewise. */
+#define PASS_DOWN(dq, c)                                                                                               \
+    do {                                                                                                               \
+        TILE_VIEW(k_, k_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \
+        if (steep) MAP(dq, i, d, x, x *= i >= ((c) + 1) * BLOCK ? ENTRY(inside, c, d) : 1.0f);                         \
+        for (int b = (c) + 1; b < BLOCKS; b++) {                                                                       \
+            TILE_VIEW(dA_, dA, b *BLOCK, (c)*BLOCK, BLOCK, BLOCK);                                                     \
+            block_mma_nn(dq, b *BLOCK, 0, dA_, k_);                                                                    \
+        }                                                                                                              \
+        if (!steep) MAP(dq, i, d, x, x *= i >= ((c) + 1) * BLOCK ? ENTRY(inside, c, d) : 1.0f);                        \
+    } while (0)
+#define PASS_UP(dk, c)                                                                                                 \
+    do {                                                                                                               \
+        MAP(dk, j, d, x, x *= j < (c)*BLOCK ? ENTRY(inside, c, d) : 1.0f);                                             \
+        TILE_VIEW(q_, q_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \
+        for (int b = 0; b < (c); b++) {                                                                                \
+            TILE_VIEW(dA_, dA, (c)*BLOCK, b *BLOCK, BLOCK, BLOCK);                                                     \
+            block_mma_tn(dk, b *BLOCK, 0, dA_, q_);                                                                    \
+        }                                                                                                              \
+    } while (0)
+
 /* The gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);
-    TILE(k, ROWS, WIDTH_K);
-    TILE(q_block, ROWS, WIDTH_K);
-    TILE(k_block, ROWS, WIDTH_K);
-    TILE(q_half, HALF, WIDTH_K);
-    TILE(k_half, HALF, WIDTH_K);
+    TILE(work, 3 * ROWS, WIDTH_V);
     TILE(dA, ROWS, ROWS);
-    TILE(values, ROWS, WIDTH_V);   /* v, or the gradient of o */
-    TILE(state, WIDTH_K, WIDTH_V); /* S, or the gradient of S_next */
-    MATRIX(step, ROWS, WIDTH_K);
-    MATRIX(prefix, ROWS, WIDTH_K);
-    MATRIX(suffix, ROWS, WIDTH_K);
-    MATRIX(outer, BLOCK, WIDTH_K);
-    MATRIX(dq, ROWS, WIDTH_K);
-    MATRIX(dk, ROWS, WIDTH_K);
-    MATRIX(dg, ROWS, WIDTH_K); /* sum of q q' - k k', without the terms i = j, which cancel */
-    VECTOR(running, WIDTH_K);
-    VECTOR(walking, WIDTH_K);
-    VECTOR(key_sum, WIDTH_K);
+    PADDED_MATRIX(g, ROWS, WIDTH_K); /* in the end its gradient */
+    PADDED_MATRIX(q_decay, ROWS, WIDTH_K);
+    PADDED_MATRIX(k_decay, ROWS, WIDTH_K);
+    MATRIX(sums, BLOCKS, WIDTH_K);
+    MATRIX(inside, BLOCKS, WIDTH_K);  /* e^(sum over the block) */
+    MATRIX(carried, BLOCKS, WIDTH_K); /* sums of k (the state's part of k') over the block */
+    VECTOR(through, WIDTH_K);         /* sum of S S_next' */
     VECTOR(sees, ROWS);
     VECTOR(enters, ROWS);
-    ACCUMULATOR(whole, ROWS, WIDTH_K);
-    ACCUMULATOR(half, HALF, WIDTH_K);
-    ACCUMULATOR(upper, BLOCK, WIDTH_K);
-    ACCUMULATOR(lower, BLOCK, WIDTH_K);
-    TILE_VIEW(dA_half, dA, HALF, 0, HALF, HALF);
-    TILE_VIEW(dA_upper, dA, BLOCK, 0, BLOCK, BLOCK);
-    TILE_VIEW(dA_lower, dA, HALF + BLOCK, HALF, BLOCK, BLOCK);
-    TILE_VIEW(upper_q, q_block, BLOCK, 0, BLOCK, WIDTH_K);
-    TILE_VIEW(upper_k, k_block, 0, 0, BLOCK, WIDTH_K);
-    TILE_VIEW(lower_q, q_block, HALF + BLOCK, 0, BLOCK, WIDTH_K);
-    TILE_VIEW(lower_k, k_block, HALF, 0, BLOCK, WIDTH_K);
+    VECTOR(diagonal, ROWS);
+    ACCUMULATOR(dq, ROWS, WIDTH_K);
+    ACCUMULATOR(dk, ROWS, WIDTH_K);
+    ACCUMULATOR(dk_all, ROWS, WIDTH_K);
+    ACCUMULATOR(dg, ROWS, WIDTH_K); /* sum of q q' - k k', without the terms i = j, which cancel */
+    ACCUMULATOR(product, ROWS, WIDTH_K);
+    /* First products with the states, */
+    TILE_VIEW(v, work, 0, 0, ROWS, WIDTH_V);
+    TILE_VIEW(dS, work, ROWS, 0, WIDTH_K, WIDTH_V);
+    TILE_VIEW(S, work, ROWS + WIDTH_K, 0, WIDTH_K, WIDTH_V);
+    TILE_VIEW(dO, work, 2 * ROWS, 0, ROWS, WIDTH_V);
+    /* then products inside the chunk. */
+    TILE_VIEW(q, work, 0, 0, ROWS, WIDTH_K);
+    TILE_VIEW(k, work, 0, WIDTH_K, ROWS, WIDTH_K);
+    TILE_VIEW(q_near, work, ROWS, 0, ROWS, WIDTH_K);       /* q e^P */
+    TILE_VIEW(k_near, work, ROWS, WIDTH_K, ROWS, WIDTH_K); /* k e^(-P), in steep blocks decayed to their end */
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
-    const int64_t cols = a.K - program_x * WIDTH_K < WIDTH_K ? a.K - program_x * WIDTH_K : WIDTH_K;
+    const int64_t cols = a.K - program_x * WIDTH_K;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    const int64_t at = state_at(&a, sequence, program_y, head, program_x, 0);
-    tile_load_block(k, a.k, a.K, chunk.rows, head, program_x);
-    matrix_load_block(step, a.g, a.K, chunk.rows, head, program_x);
+    const element *state = state_at(&a, a.state, sequence, program_y, head, program_x, 0);
+    const element *dstate = state_at(&a, a.dstate, sequence, program_y, head, program_x, 0);
+    const float *decay = decay_at(&a, sequence, program_y, head, program_x);
     rows_of_document(sees, &a, chunk.rows, chunk.before);
     rows_of_document(enters, &a, chunk.rows, chunk.last);
-    sync();
-    decays(step, prefix, suffix, outer);
-    sync();
-    DECAY_OPERAND_BLOCKS(k_block, k, suffix);
-    DECAY_KEY_HALF(k_half, k, suffix, prefix);
-
-    VALUES_TIMES_STATE(whole, tile_load_block, values, a.v, a.V, chunk.rows, head, state, a.dstate + at, cols);
-    MAP(whole, j, d, x, x *= enters[j] * ENTRY(suffix, j, d) * ENTRY(outer, 4 + j / BLOCK, d); ENTRY(dk, j, d) = x);
-    for (int d = 0; d < cols; d++) {
-        float through = 0;
-        SUM(through, j, a.V, a.state[at + d * a.V + j] * a.dstate[at + d * a.V + j]);
-        EACH (one, 1) running[d] = through;
-    }
-    sync();
-    const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
-    EACH (d, WIDTH_K) running[d] = d < cols ? running[d] * stays * ENTRY(outer, 8, d) : 0.0f;
-    for (int j = 0; j < ROWS; j++)
-        EACH (d, WIDTH_K) {
-            const float product = AT(k, j, d) * ENTRY(dk, j, d);
-            running[d] += product;
-            ENTRY(dg, j, d) = -product;
-        }
-
+    EACH (d, WIDTH_K) through[d] = 0;
+    accumulator_zero(dk_all);
+    accumulator_zero(dg);
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
-        tile_load_block(q, a.q, a.K, chunk.rows, n, program_x);
-        tile_load_f32(dA, a.dproducts + products_at(&a, sequence, program_y, n), ROWS, ROWS, ROWS);
-        VALUES_TIMES_STATE(whole, tile_load_block, values, a.do_, a.V, chunk.rows, n, state, a.state + at, cols);
-        MAP(whole, i, d, x, ENTRY(dq, i, d) = a.scale * sees[i] * x * ENTRY(prefix, i, d) * ENTRY(outer, i / BLOCK, d));
-        DECAY_OPERAND_BLOCKS(q_block, q, prefix);
-        DECAY_QUERY_HALF(q_half, q, prefix);
-        sync();
-        accumulator_zero(half);
-        accumulator_zero(upper);
-        accumulator_zero(lower);
-        mma_nn(half, dA_half, k_half);
-        mma_nn(upper, dA_upper, upper_k);
-        mma_nn(lower, dA_lower, lower_k);
-        MAP(half, i, d, x, ENTRY(dq, HALF + i, d) += x * ENTRY(prefix, HALF + i, d) * HALF_QUERY_DECAY(prefix, i, d));
-        sync();
-        MAP(upper, i, d, x, ENTRY(dq, BLOCK + i, d) += x * ENTRY(prefix, BLOCK + i, d));
-        MAP(lower, i, d, x, ENTRY(dq, HALF + BLOCK + i, d) += x * ENTRY(prefix, HALF + BLOCK + i, d));
-        accumulator_zero(half);
-        accumulator_zero(upper);
-        accumulator_zero(lower);
-        mma_tn(half, dA_half, q_half);
-        mma_tn(upper, dA_upper, upper_q);
-        mma_tn(lower, dA_lower, lower_q);
-        MAP(half, j, d, x, x *= ENTRY(suffix, j, d) * HALF_KEY_DECAY(prefix, j, d); ENTRY(dk, j, d) += x;
-            ENTRY(dg, j, d) -= x * AT(k, j, d));
-        sync();
-        MAP(upper, j, d, x, x *= ENTRY(suffix, j, d); ENTRY(dk, j, d) += x; ENTRY(dg, j, d) -= x * AT(k, j, d));
-        MAP(lower, j, d, x, x *= ENTRY(suffix, HALF + j, d); ENTRY(dk, HALF + j, d) += x;
-            ENTRY(dg, HALF + j, d) -= x * AT(k, HALF + j, d));
-        sync();
-        for (int j = 0; j < ROWS; j++) {
-            EACH (d, WIDTH_K) {
-                walking[d] = 1.0f;
-                key_sum[d] = 0.0f;
+        const bool first = n == head * group;
+        tile_load(dA, products_at(&a, a.dproducts, sequence, program_y, n), ROWS, ROWS, ROWS);
+        matrix_load(g, (const float *)a.g.data + entry_of_head(a.g, a.K, chunk.rows.first, head, program_x * WIDTH_K),
+                    a.g.stride, chunk.rows.count, cols);
+        accumulator_zero(dq);
+        accumulator_zero(dk);
+        for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
+            const int64_t cols_v = a.V - block * WIDTH_V;
+            tile_load_block(dO, a.do_, a.V, chunk.rows, n, block);
+            tile_load(S, state + block * WIDTH_V, a.V, cols, cols_v);
+            if (first) {
+                tile_load_block(v, a.v, a.V, chunk.rows, head, block);
+                tile_load(dS, dstate + block * WIDTH_V, a.V, cols, cols_v);
             }
-            for (int i = j + 1; i < (j / BLOCK + 1) * BLOCK; i++) {
-                const float weight = AT(dA, i, j);
-                EACH (d, WIDTH_K) {
-                    walking[d] *= ENTRY(step, i, d);
-                    ENTRY(dq, i, d) += weight * walking[d] * AT(k, j, d);
-                    key_sum[d] += weight * walking[d] * AT(q, i, d);
+            sync();
+            mma_nt(dq, dO, S);
+            if (first) {
+                mma_nt(dk, v, dS);
+                EACH_ROW (d, 0, WIDTH_K) {
+                    float sum = 0;
+                    WARP_SUM(sum, j, WIDTH_V, AT(S, d, j) * AT(dS, d, j));
+                    WARP_EACH(one, 1) through[d] += sum;
                 }
             }
-            EACH (d, WIDTH_K) {
-                ENTRY(dk, j, d) += key_sum[d] + AT(dA, j, j) * AT(q, j, d);
-                ENTRY(dg, j, d) -= key_sum[d] * AT(k, j, d);
+            sync();
+        }
+        tile_load_block(q, a.q, a.K, chunk.rows, n, program_x);
+        tile_load_block(k, a.k, a.K, chunk.rows, head, program_x);
+        EACH (i, ROWS) {
+            diagonal[i] = AT(dA, i, i);
+            PUT(dA, i, i, 0.0f);
+        }
+        SUM_GATES(sums, g);
+        sync();
+        float steepest = 0;
+        MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+        const bool steep = steepest > GATE_LIMIT;
+        EACH_PAIR(b, d, BLOCKS, WIDTH_K) ENTRY(inside, b, d) = exp_f(ENTRY(sums, b, d));
+        EACH_QUERY_DECAY(g, row, b, d, decayed, PUT(q_near, row, d, AT(q, row, d) * decayed);
+                         ENTRY(q_decay, row, d) = decayed);
+        EACH_KEY_DECAY(g, steep, row, b, d, decayed, PUT(k_near, row, d, AT(k, row, d) * decayed);
+                       ENTRY(k_decay, row, d) = decayed);
+        sync();
+        if (first) {
+            MAP(dk, j, d, x, {
+                x *= enters[j];
+                const float after = SUM_AFTER(sums, j / BLOCK, d) + (steep ? 0.0f : ENTRY(sums, j / BLOCK, d));
+                PEER(product, j, d) = AT(k_near, j, d) * x * exp_f(after);
+            });
+            column_sums(carried, product);
+        }
+        MAP(dq, i, d, x, x *= a.scale * sees[i]);
+        PASS_DOWN(dq, 0);
+        PASS_DOWN(dq, 1);
+        PASS_DOWN(dq, 2);
+        PASS_UP(dk, 3);
+        PASS_UP(dk, 2);
+        PASS_UP(dk, 1);
+        if (!steep) {
+            MAP(dk, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
+            for (int row = 0; row < ROWS; row += BLOCK) {
+                TILE_VIEW(dA_, dA, row, row, BLOCK, BLOCK);
+                TILE_VIEW(k_, k_near, row, 0, BLOCK, WIDTH_K);
+                TILE_VIEW(q_, q_near, row, 0, BLOCK, WIDTH_K);
+                block_mma_nn(dq, row, 0, dA_, k_);
+                block_mma_tn(dk, row, 0, dA_, q_);
             }
         }
-        element *to = (element *)a.dq.data + entry_of_head(a.dq, a.K, chunk.rows.first, n, program_x * WIDTH_K);
-        for (int i = 0; i < chunk.rows.count; i++)
-            EACH (d, cols) {
-                ENTRY(dg, i, d) += AT(q, i, d) * ENTRY(dq, i, d);
-                to[i * a.dq.stride + d] = to_element(ENTRY(dq, i, d) + AT(dA, i, i) * AT(k, i, d));
-            }
+        /* With the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
+        MAP(dg, i, d, x, x += AT(q_near, i, d) * PEER(dq, i, d) - AT(k_near, i, d) * PEER(dk, i, d));
+        MAP(dq, i, d, x, x *= ENTRY(q_decay, i, d));
+        MAP(dk, j, d, x, x *= ENTRY(k_decay, j, d));
+        if (steep) {
+            sync();
+            COLUMN_WALKS(zero, b, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = b * BLOCK + i;
+                         ENTRY(q_decay, row, d) = zero; ENTRY(k_decay, row, d) = zero;
+                         ENTRY(g, row, d) = exp_f(ENTRY(g, row, d)));
+            for (int j = 0; j < BLOCK - 1; j++)
+                COLUMN_WALKS(walked, b, BLOCKS, d, WIDTH_K, i, BLOCK - 1 - j, const int from = b * BLOCK + j;
+                             const int row = from + 1 + i; walked = (i ? walked : 1.0f) * ENTRY(g, row, d);
+                             const float weight = AT(dA, row, from) * walked;
+                             ENTRY(q_decay, row, d) += weight * AT(k, from, d);
+                             ENTRY(k_decay, from, d) += weight * AT(q, row, d));
+            sync();
+            MAP(dg, i, d, x, x += AT(q, i, d) * ENTRY(q_decay, i, d) - AT(k, i, d) * ENTRY(k_decay, i, d));
+            MAP(dq, i, d, x, x += ENTRY(q_decay, i, d));
+            MAP(dk, j, d, x, x += ENTRY(k_decay, j, d));
+        }
+        MAP(dq, i, d, x, x += diagonal[i] * AT(k, i, d));
+        MAP(dk_all, j, d, x, x += PEER(dk, j, d) + diagonal[j] * AT(q, j, d));
+        accumulator_store_block(dq, a.dq, a.K, chunk.rows, n, program_x);
         sync();
     }
-    element *dk_to = (element *)a.dk.data + entry_of_head(a.dk, a.K, chunk.rows.first, head, program_x * WIDTH_K);
-    float *dg_to = (float *)a.dg.data + entry_of_head(a.dg, a.K, chunk.rows.first, head, program_x * WIDTH_K);
-    for (int i = (int)chunk.rows.count - 1; i >= 0; i--)
-        EACH (d, cols) {
-            running[d] += ENTRY(dg, i, d);
-            dg_to[i * a.dg.stride + d] = running[d];
-            dk_to[i * a.dk.stride + d] = to_element(ENTRY(dk, i, d));
-        }
+    accumulator_store_block(dk_all, a.dk, a.K, chunk.rows, head, program_x);
+    MAP(dg, i, d, x, ENTRY(g, i, d) = x);
+    sync();
+    COLUMN_WALKS(sum, b, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = b * BLOCK + BLOCK - 1 - i;
+                 sum += ENTRY(g, row, d); ENTRY(g, row, d) = sum; if (i == BLOCK - 1) ENTRY(sums, b, d) = sum);
+    sync();
+    COLUMN_WALKS(rest, b, BLOCKS, d, WIDTH_K, i, BLOCK,
+                 if (i == 0) rest =
+                     SUM_AFTER(sums, b, d) + SUM_ALL(carried, d) + (d < cols ? decay[d] : 0.0f) * through[d];
+                 ENTRY(g, b * BLOCK + i, d) += rest);
+    sync();
+    matrix_store(g, (float *)a.dg.data + entry_of_head(a.dg, a.K, chunk.rows.first, head, program_x * WIDTH_K),
+                 a.dg.stride, chunk.rows.count, cols);
 }
