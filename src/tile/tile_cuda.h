@@ -15,12 +15,17 @@ enum { THREADS = 128 };
 #define TILE_UNROLL_BY_2 _Pragma("unroll 2")
 #define TILE_UNROLL_BY_4 _Pragma("unroll 4")
 
+/* A kernel file may ask for registers so few that this many programs fit on a multiprocessor. */
+#if !defined(TILE_PROGRAMS)
+#define TILE_PROGRAMS 1
+#endif
+
 /* The entry point takes the arguments as they are; shared_used counts the bytes of the tiles declared so far, which the
  * compiler turns into constants. */
 #define KERNEL(name, Arguments)                                                                                        \
     static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
                                                           int64_t program_z, int shared_used);                         \
-    extern "C" __global__ void __launch_bounds__(THREADS, 1)                                                           \
+    extern "C" __global__ void __launch_bounds__(THREADS, TILE_PROGRAMS)                                               \
         KERNEL_SYMBOL(name)(const __grid_constant__ Arguments a) {                                                     \
         name##_program(a, blockIdx.x, blockIdx.y, blockIdx.z, 0);                                                      \
     }                                                                                                                  \
