@@ -17,12 +17,15 @@
  *
  * Documents: products are masked by equal segment numbers; rows of another document than the token before the chunk do
  * not see S, and only rows of the last row's document enter S_next. */
+#define TILE_PROGRAMS 3
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 
 enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF = CHUNK_HALF, BLOCK = 16 };
 enum { BLOCKS = ROWS / BLOCK, STAGES = 3 };
 #define GATE_LIMIT 20.0f
+/* e^x of a sum of gates. */
+#define DECAY(x) exp2_f((x)*1.44269504f)
 
 /* Block (k, v) of the state of (chunk index, key-value head), in states or in their gradients. */
 DEVICE element *state_at(const ChunkGlaArguments *a, void *states, int64_t sequence, int64_t index, int64_t head,
@@ -60,8 +63,8 @@ DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Rows row
 
 /* sums, [BLOCKS, WIDTH_K], of the gates in each block. */
 #define SUM_GATES(sums, g)                                                                                             \
-    COLUMN_WALKS(sum_, b_, BLOCKS, d_, WIDTH_K, i_, BLOCK, sum_ += ENTRY(g, b_ * BLOCK + i_, d_);                      \
-                 if (i_ == BLOCK - 1) ENTRY(sums, b_, d_) = sum_)
+    BLOCK_WALK(sum_, 0.0f, b_, BLOCKS, d_, WIDTH_K, i_, BLOCK, sum_ += ENTRY(g, b_ * BLOCK + i_, d_);                  \
+               if (i_ == BLOCK - 1) ENTRY(sums, b_, d_) = sum_)
 /* The sums over the blocks before b, after b, and all. */
 #define SUM_BEFORE(sums, b, d)                                                                                         \
     (((b) > 0 ? ENTRY(sums, 0, d) : 0.0f) + ((b) > 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) > 2 ? ENTRY(sums, 2, d) : 0.0f))
@@ -71,23 +74,23 @@ DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Rows row
 
 /* For every row and column d, `decay` = e^(P_row). */
 #define EACH_QUERY_DECAY(g, row, b, d, decay, ...)                                                                     \
-    COLUMN_WALKS(                                                                                                      \
-        sum_, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + i_; sum_ += ENTRY(g, row, d); {            \
-            const float decay = exp_f(sum_);                                                                           \
+    BLOCK_WALK(                                                                                                        \
+        sum_, 0.0f, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + i_; sum_ += ENTRY(g, row, d); {      \
+            const float decay = DECAY(sum_);                                                                           \
             __VA_ARGS__;                                                                                               \
         })
 /* `decay` = e^(-P_row), and in steep blocks e^(sum of the gates in the block after the row). */
 #define EACH_KEY_DECAY(g, steep, row, b, d, decay, ...)                                                                \
     if (steep) {                                                                                                       \
-        COLUMN_WALKS(                                                                                                  \
-            sum_, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + BLOCK - 1 - i_; {                      \
-                const float decay = exp_f(sum_);                                                                       \
+        BLOCK_WALK(                                                                                                    \
+            sum_, 0.0f, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + BLOCK - 1 - i_; {                \
+                const float decay = DECAY(sum_);                                                                       \
                 __VA_ARGS__;                                                                                           \
             } sum_ += ENTRY(g, row, d));                                                                               \
     } else {                                                                                                           \
-        COLUMN_WALKS(                                                                                                  \
-            sum_, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + i_; sum_ += ENTRY(g, row, d); {        \
-                const float decay = exp_f(-sum_);                                                                      \
+        BLOCK_WALK(                                                                                                    \
+            sum_, 0.0f, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + i_; sum_ += ENTRY(g, row, d); {  \
+                const float decay = DECAY(-sum_);                                                                      \
                 __VA_ARGS__;                                                                                           \
             });                                                                                                        \
     }
@@ -153,7 +156,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
                 MAP(product, j, d, x, {
                     x = 0;
                     if (j % BLOCK + offset < BLOCK) {
-                        x = (offset > 1 ? ENTRY(walking, j, d) : AT(k, j, d)) * exp_f(ENTRY(g, j + offset, d));
+                        x = (offset > 1 ? ENTRY(walking, j, d) : AT(k, j, d)) * DECAY(ENTRY(g, j + offset, d));
                         ENTRY(walking, j, d) = x;
                         x *= AT(q, j + offset, d);
                     }
@@ -164,9 +167,9 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
             EACH_ENTRY(diagonal, offset, j, x, x += offset ? ENTRY(band, offset, j) : 0.0f);
         }
         EACH_PAIR(b, d, BLOCKS, WIDTH_K) {
-            ENTRY(inside, b, d) = exp_f(ENTRY(sums, b, d));
-            ENTRY(before, b, d) = exp_f(SUM_BEFORE(sums, b, d));
-            ENTRY(after, b, d) = exp_f(SUM_AFTER(sums, b, d));
+            ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
+            ENTRY(before, b, d) = DECAY(SUM_BEFORE(sums, b, d));
+            ENTRY(after, b, d) = DECAY(SUM_AFTER(sums, b, d));
         }
         sync();
         EACH_QUERY_DECAY(g, row, b, d, decay, const float x = AT(q, row, d) * decay; PUT(q_block, row, d, x);
@@ -182,7 +185,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         if (first_of_group) {
             float *decay = decay_at(&a, sequence, program_x, kv_head, block);
             EACH (d, WIDTH_K)
-                if (d < cols) decay[d] = stays * exp_f(SUM_ALL(sums, d));
+                if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
         }
         sync();
         ADD_TO_A(BLOCK, 0, q_block, BLOCK, k_ahead, 3 * BLOCK, BLOCK);
@@ -503,7 +506,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         float steepest = 0;
         MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
         const bool steep = steepest > GATE_LIMIT;
-        EACH_PAIR(b, d, BLOCKS, WIDTH_K) ENTRY(inside, b, d) = exp_f(ENTRY(sums, b, d));
+        EACH_PAIR(b, d, BLOCKS, WIDTH_K) ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
         EACH_QUERY_DECAY(g, row, b, d, decayed, PUT(q_near, row, d, AT(q, row, d) * decayed);
                          ENTRY(q_decay, row, d) = decayed);
         EACH_KEY_DECAY(g, steep, row, b, d, decayed, PUT(k_near, row, d, AT(k, row, d) * decayed);
@@ -513,7 +516,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
             MAP(dk, j, d, x, {
                 x *= enters[j];
                 const float after = SUM_AFTER(sums, j / BLOCK, d) + (steep ? 0.0f : ENTRY(sums, j / BLOCK, d));
-                PEER(product, j, d) = AT(k_near, j, d) * x * exp_f(after);
+                PEER(product, j, d) = AT(k_near, j, d) * x * DECAY(after);
             });
             column_sums(carried, product);
         }
@@ -540,15 +543,15 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         MAP(dk, j, d, x, x *= ENTRY(k_decay, j, d));
         if (steep) {
             sync();
-            COLUMN_WALKS(zero, b, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = b * BLOCK + i;
-                         ENTRY(q_decay, row, d) = zero; ENTRY(k_decay, row, d) = zero;
-                         ENTRY(g, row, d) = exp_f(ENTRY(g, row, d)));
+            BLOCK_WALK(zero, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = b * BLOCK + i;
+                       ENTRY(q_decay, row, d) = zero; ENTRY(k_decay, row, d) = zero;
+                       ENTRY(g, row, d) = DECAY(ENTRY(g, row, d)));
             for (int j = 0; j < BLOCK - 1; j++)
-                COLUMN_WALKS(walked, b, BLOCKS, d, WIDTH_K, i, BLOCK - 1 - j, const int from = b * BLOCK + j;
-                             const int row = from + 1 + i; walked = (i ? walked : 1.0f) * ENTRY(g, row, d);
-                             const float weight = AT(dA, row, from) * walked;
-                             ENTRY(q_decay, row, d) += weight * AT(k, from, d);
-                             ENTRY(k_decay, from, d) += weight * AT(q, row, d));
+                BLOCK_WALK(walked, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK - 1 - j, const int from = b * BLOCK + j;
+                           const int row = from + 1 + i; walked = (i ? walked : 1.0f) * ENTRY(g, row, d);
+                           const float weight = AT(dA, row, from) * walked;
+                           ENTRY(q_decay, row, d) += weight * AT(k, from, d);
+                           ENTRY(k_decay, from, d) += weight * AT(q, row, d));
             sync();
             MAP(dg, i, d, x, x += AT(q, i, d) * ENTRY(q_decay, i, d) - AT(k, i, d) * ENTRY(k_decay, i, d));
             MAP(dq, i, d, x, x += ENTRY(q_decay, i, d));
@@ -562,13 +565,13 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     accumulator_store_block(dk_all, a.dk, a.K, chunk.rows, head, program_x);
     MAP(dg, i, d, x, ENTRY(g, i, d) = x);
     sync();
-    COLUMN_WALKS(sum, b, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = b * BLOCK + BLOCK - 1 - i;
-                 sum += ENTRY(g, row, d); ENTRY(g, row, d) = sum; if (i == BLOCK - 1) ENTRY(sums, b, d) = sum);
+    BLOCK_WALK(sum, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = b * BLOCK + BLOCK - 1 - i;
+               sum += ENTRY(g, row, d); ENTRY(g, row, d) = sum; if (i == BLOCK - 1) ENTRY(sums, b, d) = sum);
     sync();
-    COLUMN_WALKS(rest, b, BLOCKS, d, WIDTH_K, i, BLOCK,
-                 if (i == 0) rest =
-                     SUM_AFTER(sums, b, d) + SUM_ALL(carried, d) + (d < cols ? decay[d] : 0.0f) * through[d];
-                 ENTRY(g, b * BLOCK + i, d) += rest);
+    BLOCK_WALK(rest, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK,
+               if (i == 0) rest =
+                   SUM_AFTER(sums, b, d) + SUM_ALL(carried, d) + (d < cols ? decay[d] : 0.0f) * through[d];
+               ENTRY(g, b * BLOCK + i, d) += rest);
     sync();
     matrix_store(g, (float *)a.dg.data + entry_of_head(a.dg, a.K, chunk.rows.first, head, program_x * WIDTH_K),
                  a.dg.stride, chunk.rows.count, cols);
