@@ -84,14 +84,15 @@ DEVICE element to_element(float x) { return x; }
  * sync() may stand there.
  * EACH_GROUP(row, group, first, end, groups, cols) { ... } does the same for each group of `cols` columns of each row.
  * Short groups share a warp: each has as many lanes as it has vectors. One of more than WARP_COLS columns has the whole
- * program, at two barriers for a sum. */
+ * program, at two barriers for a sum. EACH_SHORT_ROW(row, first, end, cols) { ... } takes the row as one group. */
 #define EACH_ROW(row, first, end) for (int64_t row = (first), end_##row = (end); row < end_##row; row++)
 #define EACH_GROUP(row, group, first, end, groups, cols)                                                               \
     EACH_ROW (row, first, end)                                                                                         \
         for (int64_t group = 0; group < (groups); group++)
-#define WARP_EACH(i, n)            EACH (i, n)
-#define WARP_SUM(s, i, n, ...)     SUM(s, i, n, __VA_ARGS__)
-#define WARP_MAXIMUM(s, i, n, ...) MAXIMUM(s, i, n, __VA_ARGS__)
+#define EACH_SHORT_ROW(row, first, end, cols) EACH_ROW (row, first, end)
+#define WARP_EACH(i, n)                       EACH (i, n)
+#define WARP_SUM(s, i, n, ...)                SUM(s, i, n, __VA_ARGS__)
+#define WARP_MAXIMUM(s, i, n, ...)            MAXIMUM(s, i, n, __VA_ARGS__)
 
 /* Vectors: 16 bytes of elements at a time on a GPU, one here.
  *

@@ -140,6 +140,9 @@ DEVICE int64_t team_row(Team *team) {
     for (int64_t at_ = team_row(&team_), row = (first) + quotient(at_, groups),                                        \
                  group = at_ - (row - (first)) * (groups), once_ = 1;                                                  \
          once_; once_ = 0)
+#define EACH_SHORT_ROW(row, first, end, cols)                                                                          \
+    TEAM_ROWS(team_shift(cols), first, end)                                                                            \
+    for (int64_t row = team_row(&team_), once_ = 1; once_; once_ = 0)
 /* Of numbers below 2^32. */
 DEVICE int64_t quotient(int64_t n, int64_t d) { return d == 1 ? n : (int64_t)((uint32_t)n / (uint32_t)d); }
 DEVICE float team_sum(float x, const Team *team) {

@@ -17,58 +17,85 @@ DEVICE float activation_derivative(float x, Activation kind) {
     return exp_f(x < 0.0f ? x : 0.0f);
 }
 
-DEVICE void activation_row(const ActivationArguments a, int64_t row, Activation kind) {
-    const element *x = (const element *)a.x + row * a.x_stride;
-    element *y = (element *)a.y + row * a.y_stride;
-    EACH (i, a.cols) y[i] = to_element(activation_value(to_float(x[i]), kind));
+DEVICE void activation_rows(const ActivationArguments a, int64_t first, int64_t end, Activation kind) {
+    EACH_ROW (row, first, end) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        element *y = (element *)a.y + row * a.y_stride;
+        VECTORS_OF(x, y);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            EACH_LANE(e) value[e] = activation_value(value[e], kind);
+            WRITE(y + i, value);
+        }
+    }
 }
 
-DEVICE void activation_backward_row(const ActivationBackwardArguments a, int64_t row, Activation kind) {
-    const element *x = (const element *)a.x + row * a.x_stride;
-    const element *dy = (const element *)a.dy + row * a.dy_stride;
-    element *dx = (element *)a.dx + row * a.x_stride;
-    EACH (i, a.cols) dx[i] = to_element(to_float(dy[i]) * activation_derivative(to_float(x[i]), kind));
+DEVICE void activation_backward_rows(const ActivationBackwardArguments a, int64_t first, int64_t end, Activation kind) {
+    EACH_ROW (row, first, end) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        const element *dy = (const element *)a.dy + row * a.dy_stride;
+        element *dx = (element *)a.dx + row * a.x_stride;
+        VECTORS_OF(x, dy, dx);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            READ(d, dy + i);
+            EACH_LANE(e) d[e] *= activation_derivative(value[e], kind);
+            WRITE(dx + i, d);
+        }
+    }
 }
 
 KERNEL(activation, ActivationArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
-        if (a.kind == ACTIVATION_SILU)
-            activation_row(a, row, ACTIVATION_SILU);
-        else if (a.kind == ACTIVATION_RELU)
-            activation_row(a, row, ACTIVATION_RELU);
-        else if (a.kind == ACTIVATION_SIGMOID)
-            activation_row(a, row, ACTIVATION_SIGMOID);
-        else
-            activation_row(a, row, ACTIVATION_ONE_PLUS_ELU);
-    }
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    if (a.kind == ACTIVATION_SILU)
+        activation_rows(a, first, end, ACTIVATION_SILU);
+    else if (a.kind == ACTIVATION_RELU)
+        activation_rows(a, first, end, ACTIVATION_RELU);
+    else if (a.kind == ACTIVATION_SIGMOID)
+        activation_rows(a, first, end, ACTIVATION_SIGMOID);
+    else
+        activation_rows(a, first, end, ACTIVATION_ONE_PLUS_ELU);
 }
 
 KERNEL(activation_backward, ActivationBackwardArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
-        if (a.kind == ACTIVATION_SILU)
-            activation_backward_row(a, row, ACTIVATION_SILU);
-        else if (a.kind == ACTIVATION_RELU)
-            activation_backward_row(a, row, ACTIVATION_RELU);
-        else if (a.kind == ACTIVATION_SIGMOID)
-            activation_backward_row(a, row, ACTIVATION_SIGMOID);
-        else
-            activation_backward_row(a, row, ACTIVATION_ONE_PLUS_ELU);
-    }
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    if (a.kind == ACTIVATION_SILU)
+        activation_backward_rows(a, first, end, ACTIVATION_SILU);
+    else if (a.kind == ACTIVATION_RELU)
+        activation_backward_rows(a, first, end, ACTIVATION_RELU);
+    else if (a.kind == ACTIVATION_SIGMOID)
+        activation_backward_rows(a, first, end, ACTIVATION_SIGMOID);
+    else
+        activation_backward_rows(a, first, end, ACTIVATION_ONE_PLUS_ELU);
 }
 
+/* A few columns, one for each head: rows share a warp. */
 KERNEL(sigmoid_gate, ActivationArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_SHORT_ROW (row, first, end, a.cols) {
         const element *x = (const element *)a.x + row * a.x_stride;
         float *y = (float *)a.y + row * a.y_stride;
-        EACH (i, a.cols) y[i] = a.factor * sigmoid_f(to_float(x[i]));
+        VECTORS_OF(x, y);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            EACH_LANE(e) value[e] = a.factor * sigmoid_f(value[e]);
+            WRITE_F32(y + i, value);
+        }
     }
 }
 
 KERNEL(sigmoid_gate_backward, ActivationBackwardArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_SHORT_ROW (row, first, end, a.cols) {
         const element *x = (const element *)a.x + row * a.x_stride;
         const float *dy = (const float *)a.dy + row * a.dy_stride;
         element *dx = (element *)a.dx + row * a.x_stride;
-        EACH (i, a.cols) dx[i] = to_element(dy[i] * a.factor * sigmoid_derivative_f(to_float(x[i])));
+        VECTORS_OF(x, dy, dx);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            READ_F32(d, dy + i);
+            EACH_LANE(e) d[e] = d[e] * a.factor * sigmoid_derivative_f(value[e]);
+            WRITE(dx + i, d);
+        }
     }
 }

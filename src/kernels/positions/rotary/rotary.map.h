@@ -30,17 +30,25 @@ KERNEL(rotary_table, RotaryTableArguments) {
 }
 
 KERNEL(rotary, RotaryArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_GROUP (row, head, first, end, a.heads, a.half) {
         const float *cosines = a.table + a.position[row] * 2 * a.half, *sines = cosines + a.half;
-        for (int64_t head = 0; head < a.heads; head++) {
-            const element *x = (const element *)a.x + row * a.x_stride + head * 2 * a.half;
-            element *y = (element *)a.y + row * a.y_stride + head * 2 * a.half;
-            EACH (i, a.half) {
-                const float x1 = to_float(x[i]), x2 = to_float(x[i + a.half]);
-                const float c = cosines[i], s = a.direction * sines[i];
-                y[i] = to_element(x1 * c - x2 * s);
-                y[i + a.half] = to_element(x1 * s + x2 * c);
+        const element *x = (const element *)a.x + row * a.x_stride + head * 2 * a.half;
+        element *y = (element *)a.y + row * a.y_stride + head * 2 * a.half;
+        VECTORS_OF(cosines, sines, x, x + a.half, y, y + a.half);
+        WARP_VECTOR(i, a.half) {
+            READ(x1, x + i);
+            READ(x2, x + a.half + i);
+            READ_F32(c, cosines + i);
+            READ_F32(s, sines + i);
+            float y1[VECTOR], y2[VECTOR];
+            EACH_LANE(e) {
+                const float sine = a.direction * s[e];
+                y1[e] = x1[e] * c[e] - x2[e] * sine;
+                y2[e] = x1[e] * sine + x2[e] * c[e];
             }
+            WRITE(y + i, y1);
+            WRITE(y + a.half + i, y2);
         }
     }
 }
