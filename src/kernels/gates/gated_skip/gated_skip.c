@@ -11,7 +11,11 @@ typedef struct GatedSkipAttributes {
     int64_t heads;
 } GatedSkipAttributes;
 
-static int64_t heads_of(const Node *node) { return ((const GatedSkipAttributes *)node->attributes)->heads; }
+static bool by_column(const Node *node) { return node->in[SKIP]->cols == node->in[Y]->cols; }
+
+static int64_t heads_of(const Node *node) {
+    return by_column(node) ? 1 : ((const GatedSkipAttributes *)node->attributes)->heads;
+}
 
 static void gated_skip_forward(Node *node) {
     const Tensor *y = node->in[Y], *x = node->in[X], *D = node->in[SKIP], *gate = node->in[GATE], *z = node->out[0];
@@ -29,7 +33,7 @@ static void gated_skip_forward(Node *node) {
         .x_stride = x->stride,
         .gate_stride = gate ? gate->stride : 0,
         .z_stride = z->stride,
-        .by_column = D->cols == y->cols,
+        .by_column = by_column(node),
     };
     const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
     node->tape->device->launch(KERNEL_gated_skip, y->type, grid, &arguments);
@@ -38,8 +42,10 @@ static void gated_skip_forward(Node *node) {
 static void gated_skip_backward(Node *node) {
     const Tensor *y = node->in[Y], *x = node->in[X], *D = node->in[SKIP], *gate = node->in[GATE], *z = node->out[0];
     const Device *device = node->tape->device;
-    const int64_t blocks = blocks_of(y->rows, PARTIAL_ROWS);
-    float *partial = tape_workspace(node->tape, blocks * D->cols * dtype_size(F32));
+    const int64_t rows = rows_per_sum(y->rows), programs = blocks_of(y->rows, rows);
+    const int64_t partial_rows = by_column(node) ? programs : y->rows, cols = y->cols / heads_of(node);
+    float *partial = tape_workspace(node->tape, partial_rows * D->cols * dtype_size(F32));
+    CHECK(by_column(node) || cols <= PROGRAM_COLS, "gated_skip of heads of %lld columns", (long long)cols);
     const GatedSkipBackwardArguments arguments = {
         .y = y->data,
         .x = x->data,
@@ -52,15 +58,16 @@ static void gated_skip_backward(Node *node) {
         .partial = partial,
         .rows = y->rows,
         .heads = heads_of(node),
-        .cols = y->cols / heads_of(node),
+        .cols = cols,
+        .rows_per_program = rows,
         .y_stride = y->stride,
         .x_stride = x->stride,
         .gate_stride = gate ? gate->stride : 0,
         .dz_stride = z->stride,
-        .by_column = D->cols == y->cols,
+        .by_column = by_column(node),
     };
-    device->launch(KERNEL_gated_skip_backward, y->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(node->tape, partial, blocks, D);
+    device->launch(KERNEL_gated_skip_backward, y->type, (Grid){programs, blocks_of(cols, PROGRAM_COLS), 1}, &arguments);
+    column_sum(node->tape, partial, partial_rows, D);
 }
 
 static Work gated_skip_work(const Node *node) {

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* z = (y + D x) silu(gate) for rows of `heads` heads of `cols` columns. D has one number per head, or per column. */
+/* z = (y + D x) silu(gate) for rows of `heads` heads of `cols` columns. D has one number per head; by_column, there is
+ * one head, and D has one number per column. */
 typedef struct GatedSkipArguments {
     const void *y, *x, *D;
     const void *gate; /* NULL: factor 1 */
@@ -19,8 +20,8 @@ typedef struct GatedSkipArguments {
 typedef struct GatedSkipBackwardArguments {
     const void *y, *x, *D, *gate, *dz;
     void *dy, *dx, *dgate;
-    float *partial; /* [blocks of PARTIAL_ROWS rows, entries of D] parts of dD */
-    int64_t rows, heads, cols, y_stride, x_stride, gate_stride, dz_stride;
+    float *partial; /* parts of dD: [rows, heads], or by_column [programs, cols] */
+    int64_t rows, heads, cols, rows_per_program, y_stride, x_stride, gate_stride, dz_stride;
     bool by_column;
 } GatedSkipBackwardArguments;
 

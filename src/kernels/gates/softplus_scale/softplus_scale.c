@@ -29,8 +29,8 @@ static void softplus_scale_forward(Node *node) {
 static void softplus_scale_backward(Node *node) {
     const Tensor *x = node->in[X], *dt = node->in[DT], *y = node->out[0];
     const Device *device = node->tape->device;
-    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS);
-    float *partial = tape_workspace(node->tape, blocks * dt->cols * dtype_size(F32));
+    const int64_t rows = rows_per_program(x->cols);
+    float *partial = tape_workspace(node->tape, x->rows * dt->cols * dtype_size(F32));
     const SoftplusScaleBackwardArguments arguments = {
         .x = x->data,
         .dt = dt->data,
@@ -42,12 +42,13 @@ static void softplus_scale_backward(Node *node) {
         .rows = x->rows,
         .heads = dt->cols,
         .cols = x->cols / dt->cols,
+        .rows_per_program = rows,
         .x_stride = x->stride,
         .dt_stride = dt->stride,
         .dy_stride = y->stride,
     };
-    device->launch(KERNEL_softplus_scale_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(node->tape, partial, blocks, node->in[DT_BIAS]);
+    device->launch(KERNEL_softplus_scale_backward, x->type, (Grid){blocks_of(x->rows, rows), 1, 1}, &arguments);
+    column_sum(node->tape, partial, x->rows, node->in[DT_BIAS]);
 }
 
 static Work softplus_scale_work(const Node *node) {

@@ -16,8 +16,8 @@ typedef struct SoftplusScaleArguments {
 typedef struct SoftplusScaleBackwardArguments {
     const void *x, *dt, *dt_bias, *dy;
     void *dx, *ddt;
-    float *partial; /* [blocks of PARTIAL_ROWS rows, heads] parts of ddt_bias */
-    int64_t rows, heads, cols, x_stride, dt_stride, dy_stride;
+    float *partial; /* [rows, heads] parts of ddt_bias */
+    int64_t rows, heads, cols, rows_per_program, x_stride, dt_stride, dy_stride;
 } SoftplusScaleBackwardArguments;
 
 #endif

@@ -4,38 +4,45 @@
 #include "kernels/gates/softplus_scale/softplus_scale.h"
 
 KERNEL(softplus_scale, SoftplusScaleArguments) {
-    const element *dt_bias = (const element *)a.dt_bias;
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
-        const element *dt = (const element *)a.dt + row * a.dt_stride;
-        for (int64_t head = 0; head < a.heads; head++) {
-            const element *x = (const element *)a.x + row * a.x_stride + head * a.cols;
-            element *y = (element *)a.y + row * a.y_stride + head * a.cols;
-            const float factor = -log_sigmoid_f(-(to_float(dt[head]) + to_float(dt_bias[head])));
-            EACH (i, a.cols) y[i] = to_element(factor * to_float(x[i]));
+    const element *dt = (const element *)a.dt, *dt_bias = (const element *)a.dt_bias;
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_GROUP (row, head, first, end, a.heads, a.cols) {
+        const element *x = (const element *)a.x + row * a.x_stride + head * a.cols;
+        element *y = (element *)a.y + row * a.y_stride + head * a.cols;
+        const float factor = -log_sigmoid_f(-(to_float(dt[row * a.dt_stride + head]) + to_float(dt_bias[head])));
+        VECTORS_OF(x, y);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            EACH_LANE(e) value[e] *= factor;
+            WRITE(y + i, value);
         }
     }
 }
 
-/* PARTIAL_ROWS rows per program. */
 KERNEL(softplus_scale_backward, SoftplusScaleBackwardArguments) {
-    const element *dt_bias = (const element *)a.dt_bias;
-    float *partial = a.partial + program_x * a.heads;
-    EACH (head, a.heads) partial[head] = 0; /* added to after a SUM, which all threads have come to by then */
-    ROWS_OF_PROGRAM (row, a.rows, PARTIAL_ROWS) {
-        const element *dt = (const element *)a.dt + row * a.dt_stride;
-        element *ddt = (element *)a.ddt + row * a.dt_stride;
-        for (int64_t head = 0; head < a.heads; head++) {
-            const element *x = (const element *)a.x + row * a.x_stride + head * a.cols;
-            const element *dy = (const element *)a.dy + row * a.dy_stride + head * a.cols;
-            element *dx = (element *)a.dx + row * a.x_stride + head * a.cols;
-            const float z = to_float(dt[head]) + to_float(dt_bias[head]), factor = -log_sigmoid_f(-z);
-            float sum = 0;
-            SUM(sum, i, a.cols, to_float(dy[i]) * to_float(x[i]));
-            EACH (i, a.cols) dx[i] = to_element(factor * to_float(dy[i]));
-            EACH (one, 1) {
-                partial[head] += sum * sigmoid_f(z);
-                ddt[head] = to_element(sum * sigmoid_f(z));
-            }
+    const element *dt = (const element *)a.dt, *dt_bias = (const element *)a.dt_bias;
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_GROUP (row, head, first, end, a.heads, a.cols) {
+        const element *x = (const element *)a.x + row * a.x_stride + head * a.cols;
+        const element *dy = (const element *)a.dy + row * a.dy_stride + head * a.cols;
+        element *dx = (element *)a.dx + row * a.x_stride + head * a.cols;
+        const float z = to_float(dt[row * a.dt_stride + head]) + to_float(dt_bias[head]), factor = -log_sigmoid_f(-z);
+        float sum = 0;
+        VECTORS_OF(x, dy, dx);
+        WARP_SUM_VECTOR(i, a.cols, sum) {
+            READ(d, dy + i);
+            READ(value, x + i);
+            EACH_LANE(e) sum += d[e] * value[e];
+        }
+        WARP_TOTAL(sum);
+        WARP_VECTOR(i, a.cols) {
+            READ(d, dy + i);
+            EACH_LANE(e) d[e] *= factor;
+            WRITE(dx + i, d);
+        }
+        WARP_EACH(one, 1) {
+            a.partial[row * a.heads + head] = sum * sigmoid_f(z);
+            ((element *)a.ddt)[row * a.dt_stride + head] = to_element(sum * sigmoid_f(z));
         }
     }
 }
