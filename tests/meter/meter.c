@@ -783,6 +783,21 @@ static Meter count(const char *name, Grid grid, const void *arguments) {
     return meter.distinct_bytes > L2_BYTES ? meter : run_sample(name, grid, arguments, L2_LATENCY);
 }
 
+static void prepare(MeterKernel kernel, const void *arguments) {
+    meter.arguments = arguments;
+    meter.argument_bytes = kernel.argument_bytes;
+    meter.program = kernel.program;
+}
+
+void meter_run(MeterKernel kernel, Grid grid, const void *arguments) {
+    prepare(kernel, arguments);
+    for (int64_t n = 0; n < grid.x * grid.y * grid.z; n++) {
+        meter.samples = 0;
+        add_sample(n % grid.x, n / grid.x % grid.y, n / (grid.x * grid.y));
+        run_sample(kernel.name, grid, arguments, L2_LATENCY);
+    }
+}
+
 const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments) {
     unsigned char value[ARGUMENT_BYTES];
     CHECK(kernel.argument_bytes <= ARGUMENT_BYTES, "%s has more than %d bytes of arguments", kernel.name,
@@ -794,9 +809,7 @@ const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments) 
     CHECK(known, "out of memory");
     *known = (Known){.program = kernel.program, .grid = grid, .next = meter.known};
     memcpy(known->value, value, sizeof value);
-    meter.arguments = arguments;
-    meter.argument_bytes = kernel.argument_bytes;
-    meter.program = kernel.program;
+    prepare(kernel, arguments);
     known->meter = count(kernel.name, grid, arguments);
     meter.known = known;
     if (meter.lines_of && strcmp(meter.lines_of, kernel.name) == 0) {

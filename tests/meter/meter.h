@@ -37,6 +37,8 @@ typedef struct MeterKernel {
 
 /* Counts the launch. Launches of a kernel with the same grid and arguments, up to addresses, are run once. */
 const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments);
+/* Runs every program of the launch, for what it writes. */
+void meter_run(MeterKernel kernel, Grid grid, const void *arguments);
 
 /* A place in the code that accesses memory; sums over the programs that ran. */
 typedef struct MeterLine {
