@@ -7,6 +7,9 @@
 
 enum { X, A_LOG, DT_BIAS };
 
+/* Rows are short: one number per head. */
+static int64_t rows_of_program(int64_t cols) { return rows_per_program(cols) < 128 ? rows_per_program(cols) : 128; }
+
 static void softplus_decay_forward(Node *node) {
     const Tensor *x = node->in[X], *g = node->out[0];
     const SoftplusDecayArguments arguments = {
@@ -16,7 +19,7 @@ static void softplus_decay_forward(Node *node) {
         .g = g->data,
         .rows = x->rows,
         .cols = x->cols,
-        .rows_per_program = rows_per_program(x->cols),
+        .rows_per_program = rows_of_program(x->cols),
         .x_stride = x->stride,
         .g_stride = g->stride,
     };
@@ -27,7 +30,7 @@ static void softplus_decay_forward(Node *node) {
 static void softplus_decay_backward(Node *node) {
     const Tensor *x = node->in[X], *g = node->out[0];
     const Device *device = node->tape->device;
-    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS), bytes = blocks * x->cols * dtype_size(F32);
+    const int64_t rows = rows_of_program(x->cols), bytes = x->rows * x->cols * dtype_size(F32);
     const SoftplusDecayBackwardArguments arguments = {
         .x = x->data,
         .A_log = node->in[A_LOG]->data,
@@ -39,12 +42,13 @@ static void softplus_decay_backward(Node *node) {
         .partial_dt_bias = tape_workspace(node->tape, bytes),
         .rows = x->rows,
         .cols = x->cols,
+        .rows_per_program = rows,
         .x_stride = x->stride,
         .g_stride = g->stride,
     };
-    device->launch(KERNEL_softplus_decay_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(node->tape, arguments.partial_A_log, blocks, node->in[A_LOG]);
-    column_sum(node->tape, arguments.partial_dt_bias, blocks, node->in[DT_BIAS]);
+    device->launch(KERNEL_softplus_decay_backward, x->type, (Grid){blocks_of(x->rows, rows), 1, 1}, &arguments);
+    column_sum(node->tape, arguments.partial_A_log, x->rows, node->in[A_LOG]);
+    column_sum(node->tape, arguments.partial_dt_bias, x->rows, node->in[DT_BIAS]);
 }
 
 static Work softplus_decay_work(const Node *node) {

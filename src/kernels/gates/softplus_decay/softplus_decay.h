@@ -17,8 +17,8 @@ typedef struct SoftplusDecayBackwardArguments {
     const void *x, *A_log, *dt_bias;
     const float *g, *dg;
     void *dx;
-    float *partial_A_log, *partial_dt_bias; /* [blocks of PARTIAL_ROWS rows, cols] parts of the sums */
-    int64_t rows, cols, x_stride, g_stride;
+    float *partial_A_log, *partial_dt_bias; /* [rows, cols] parts of the sums */
+    int64_t rows, cols, rows_per_program, x_stride, g_stride;
 } SoftplusDecayBackwardArguments;
 
 #endif

@@ -5,31 +5,44 @@
 
 KERNEL(softplus_decay, SoftplusDecayArguments) {
     const element *A_log = (const element *)a.A_log, *dt_bias = (const element *)a.dt_bias;
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_GROUP (row, group, first, end, 1, a.cols) {
+        (void)group;
         const element *x = (const element *)a.x + row * a.x_stride;
         float *g = a.g + row * a.g_stride;
-        EACH (i, a.cols) g[i] = exp_f(to_float(A_log[i])) * log_sigmoid_f(-(to_float(x[i]) + to_float(dt_bias[i])));
+        VECTORS_OF(x, A_log, dt_bias, g);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            READ(rate, A_log + i);
+            READ(bias, dt_bias + i);
+            EACH_LANE(e) value[e] = exp_f(rate[e]) * log_sigmoid_f(-(value[e] + bias[e]));
+            WRITE_F32(g + i, value);
+        }
     }
 }
 
-/* PARTIAL_ROWS rows per program. */
 KERNEL(softplus_decay_backward, SoftplusDecayBackwardArguments) {
     const element *A_log = (const element *)a.A_log, *dt_bias = (const element *)a.dt_bias;
-    float *partial_A_log = a.partial_A_log + program_x * a.cols;
-    float *partial_dt_bias = a.partial_dt_bias + program_x * a.cols;
-    EACH (i, a.cols) {
-        partial_A_log[i] = 0;
-        partial_dt_bias[i] = 0;
-    }
-    ROWS_OF_PROGRAM (row, a.rows, PARTIAL_ROWS) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_GROUP (row, group, first, end, 1, a.cols) {
+        (void)group;
         const element *x = (const element *)a.x + row * a.x_stride;
         const float *g = a.g + row * a.g_stride, *dg = a.dg + row * a.g_stride;
         element *dx = (element *)a.dx + row * a.x_stride;
-        EACH (i, a.cols) {
-            const float d = -dg[i] * exp_f(to_float(A_log[i])) * sigmoid_f(to_float(x[i]) + to_float(dt_bias[i]));
-            partial_A_log[i] += dg[i] * g[i];
-            partial_dt_bias[i] += d;
-            dx[i] = to_element(d);
+        float *partial_A_log = a.partial_A_log + row * a.cols, *partial_dt_bias = a.partial_dt_bias + row * a.cols;
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            READ(rate, A_log + i);
+            READ(bias, dt_bias + i);
+            READ_F32(decay, g + i);
+            READ_F32(d, dg + i);
+            EACH_LANE(e) {
+                decay[e] *= d[e];
+                d[e] *= -exp_f(rate[e]) * sigmoid_f(value[e] + bias[e]);
+            }
+            WRITE_F32(partial_A_log + i, decay);
+            WRITE_F32(partial_dt_bias + i, d);
+            WRITE(dx + i, d);
         }
     }
 }
