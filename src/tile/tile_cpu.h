@@ -84,7 +84,10 @@ DEVICE element to_element(float x) { return x; }
  * sync() may stand there.
  * EACH_GROUP(row, group, first, end, groups, cols) { ... } does the same for each group of `cols` columns of each row.
  * Short groups share a warp: each has as many lanes as it has vectors. One of more than WARP_COLS columns has the whole
- * program, at two barriers for a sum. EACH_SHORT_ROW(row, first, end, cols) { ... } takes the row as one group. */
+ * program, at two barriers for a sum. EACH_SHORT_ROW(row, first, end, cols) { ... } takes the row as one group.
+ * A function that is called there and has words for warps takes TEAM as its first parameter, and TEAM_HERE for it. */
+#define TEAM                      const int team_ __attribute__((unused))
+#define TEAM_HERE                 0
 #define EACH_ROW(row, first, end) for (int64_t row = (first), end_##row = (end); row < end_##row; row++)
 #define EACH_GROUP(row, group, first, end, groups, cols)                                                               \
     EACH_ROW (row, first, end)                                                                                         \
@@ -140,8 +143,9 @@ enum { VECTOR = 1 };
  *   ADD_COLUMNS(row, i, x)         adds x[VECTOR] to it
  *   READ_TOTALS(x, row, i, cols)   inside EACH_VECTOR, after a sync(): the sum of what all the lanes that had a column
  *                                  in EACH_GROUP have there, for groups of `cols` columns */
-#define COLUMNS(name, rows, cols)  float name[(rows)*4 * (cols)] __attribute__((aligned(64)))
-#define COLUMNS_ROW(name, cols, r) ((name) + (r)*4 * (cols))
+#define COLUMNS_STRIDE(cols)       (4 * (cols) + TILE_PAD)
+#define COLUMNS(name, rows, cols)  float name[(rows)*COLUMNS_STRIDE(cols)] __attribute__((aligned(64)))
+#define COLUMNS_ROW(name, cols, r) ((name) + (r)*COLUMNS_STRIDE(cols))
 #define columns_zero(row, cols, n)                                                                                     \
     do {                                                                                                               \
         EACH (i_, n) (row)[i_] = 0;                                                                                    \

@@ -111,6 +111,8 @@ typedef struct Team {
     bool inside;
     int64_t next, end; /* rows, the same for all lanes of a warp */
 } Team;
+#define TEAM      const Team team_
+#define TEAM_HERE team_
 DEVICE int warp_index() { return thread_index() / WARP; }
 DEVICE int lane_index() { return thread_index() % WARP; }
 enum { SHIFT_OF_WARP = 5, SHIFT_OF_PROGRAM = 7 };

@@ -29,7 +29,7 @@ static const float *taps_of(const Node *node) {
 }
 
 static Grid grid_of(const Tensor *x) {
-    return (Grid){blocks_of(x->rows, SHORT_CONVOLUTION_ROWS), blocks_of(x->cols, SHORT_CONVOLUTION_COLS), 1};
+    return (Grid){blocks_of(short_convolution_parts(x->rows, x->cols), SHORT_CONVOLUTION_PARTS), 1, 1};
 }
 
 static void short_convolution_forward(Node *node) {
@@ -55,9 +55,10 @@ static void short_convolution_backward(Node *node) {
     const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *bias = node->in[BIAS], *y = node->out[0];
     const Device *device = node->tape->device;
     const Grid grid = grid_of(x);
-    const int64_t scratch = SHORT_CONVOLUTION_SCRATCH(weight->cols) * SHORT_CONVOLUTION_COLS;
-    float *partial_bias = bias ? tape_workspace(node->tape, grid.x * x->cols * dtype_size(F32)) : NULL;
-    float *partial = tape_workspace(node->tape, grid.x * weight->rows * weight->cols * dtype_size(F32));
+    const int64_t row_blocks = blocks_of(x->rows, SHORT_CONVOLUTION_ROWS);
+    const int64_t scratch = weight->cols > 4 ? SHORT_CONVOLUTION_SCRATCH(weight->cols) : 0;
+    float *partial_bias = bias ? tape_workspace(node->tape, row_blocks * x->cols * dtype_size(F32)) : NULL;
+    float *partial = tape_workspace(node->tape, row_blocks * weight->rows * weight->cols * dtype_size(F32));
     const ShortConvolutionBackwardArguments arguments = {
         .x = x->data,
         .dy = y->gradient,
@@ -66,7 +67,7 @@ static void short_convolution_backward(Node *node) {
         .dx = x->gradient,
         .partial = partial,
         .partial_bias = partial_bias,
-        .scratch = tape_workspace(node->tape, grid.x * grid.y * scratch * dtype_size(F32)),
+        .scratch = tape_workspace(node->tape, grid.x * scratch * dtype_size(F32)),
         .rows = x->rows,
         .cols = x->cols,
         .width = weight->cols,
@@ -76,8 +77,8 @@ static void short_convolution_backward(Node *node) {
         .silu = has_silu(node),
     };
     device->launch(KERNEL_short_convolution_backward, x->type, grid, &arguments);
-    column_sum(node->tape, partial, grid.x, weight);
-    if (bias) column_sum(node->tape, partial_bias, grid.x, bias);
+    column_sum(node->tape, partial, row_blocks, weight);
+    if (bias) column_sum(node->tape, partial_bias, row_blocks, bias);
 }
 
 static Work short_convolution_work(const Node *node) {

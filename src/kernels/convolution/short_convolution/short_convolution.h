@@ -5,14 +5,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tile/rows.h"
+
 enum {
-    SHORT_CONVOLUTION_WIDTH = 64, /* the widest; up to 4 is fast */
-    SHORT_CONVOLUTION_ROWS = 64,  /* rows and columns of a program */
-    SHORT_CONVOLUTION_COLS = 1024
+    SHORT_CONVOLUTION_WIDTH = 64, /* the widest; up to 4 is fast, and 4 is fastest */
+    SHORT_CONVOLUTION_ROWS = 64,  /* rows and columns of a part, the work of a warp */
+    SHORT_CONVOLUTION_COLS = 256,
+    SHORT_CONVOLUTION_PARTS = 4 /* of a program, which follow each other: first all columns, then the next rows */
 };
 
-/* Rows of scratch of a program of backward. */
-#define SHORT_CONVOLUTION_SCRATCH(width) (2 * (width) + 1)
+/* Scratch of a program of backward with more than 4 taps, in entries. */
+#define SHORT_CONVOLUTION_SCRATCH(width) ((2 * (width) + 1) * (4 * SHORT_CONVOLUTION_COLS + 16))
+
+HOST_AND_DEVICE int64_t short_convolution_parts(int64_t rows, int64_t cols) {
+    return blocks_of(rows, SHORT_CONVOLUTION_ROWS) * blocks_of(cols, SHORT_CONVOLUTION_COLS);
+}
 
 /* weight [cols, width], bias [cols] or NULL for 0 -> taps [blocks of columns, width + 1, SHORT_CONVOLUTION_COLS] fp32,
  * the last row the bias: neighbouring columns lie side by side, and what one program reads lies together. */
@@ -23,7 +30,7 @@ typedef struct ShortConvolutionTapsArguments {
 } ShortConvolutionTapsArguments;
 
 /* y_t = silu(z_t), or z_t, with z_t = bias + sum over j < width of taps[width - 1 - j] x_{t-j} and x = 0 before the
- * start of the document. Programs: x over rows, y over columns. */
+ * start of the document. */
 typedef struct ShortConvolutionArguments {
     const void *x;
     const float *taps;
@@ -42,7 +49,7 @@ typedef struct ShortConvolutionBackwardArguments {
     void *dx;
     float *partial;      /* [blocks of SHORT_CONVOLUTION_ROWS rows, cols, width] parts of dweight */
     float *partial_bias; /* [those blocks, cols] parts of dbias; may be NULL */
-    float *scratch;      /* per program SHORT_CONVOLUTION_SCRATCH(width) rows of SHORT_CONVOLUTION_COLS */
+    float *scratch;      /* per program SHORT_CONVOLUTION_SCRATCH(width); with more than 4 taps */
     int64_t rows, cols, width, T, x_stride, dy_stride;
     bool silu;
 } ShortConvolutionBackwardArguments;

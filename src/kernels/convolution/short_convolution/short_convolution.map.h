@@ -5,7 +5,7 @@
 #include "tile/rows.h"
 #include "kernels/convolution/short_convolution/short_convolution.h"
 
-enum { COLS = SHORT_CONVOLUTION_COLS };
+enum { COLS = SHORT_CONVOLUTION_COLS, AT_ONCE = 4 };
 
 DEVICE int64_t columns_of_block(int64_t block, int64_t cols) {
     return cols - block * COLS < COLS ? cols - block * COLS : COLS;
@@ -35,183 +35,341 @@ DEVICE int64_t rows_of_document(const int32_t *segment, int64_t row, int64_t ste
     return count;
 }
 
-/* z of one column: x points to the newest row. */
-DEVICE float convolve(const element *x, int64_t x_stride, const float *tap, int64_t count, int64_t i) {
-    float z = tap[i + COLS] + tap[i] * to_float(x[i]);
-    if (count > 1) z += tap[i - COLS] * to_float(x[i - x_stride]);
-    if (count > 2) z += tap[i - 2 * COLS] * to_float(x[i - 2 * x_stride]);
-    if (count > 3) z += tap[i - 3 * COLS] * to_float(x[i - 3 * x_stride]);
-    for (int64_t j = 4; j < count; j++) z += tap[i - j * COLS] * to_float(x[i - j * x_stride]);
-    return z;
+/* A warp's work: the rows [start, end) of the columns [first, first + cols). */
+typedef struct ConvolutionPart {
+    int64_t start, end, row_block, first, cols;
+    const float *tap; /* the newest */
+} ConvolutionPart;
+
+DEVICE ConvolutionPart part_of(int64_t part, int64_t rows, int64_t cols, int64_t width, const float *taps) {
+    const int64_t blocks = blocks_of(cols, COLS), row_block = part / blocks, block = part % blocks;
+    const int64_t start = row_block * SHORT_CONVOLUTION_ROWS;
+    const ConvolutionPart c = {.start = start,
+                               .end = end_of_program(start, rows, SHORT_CONVOLUTION_ROWS),
+                               .row_block = row_block,
+                               .first = block * COLS,
+                               .cols = columns_of_block(block, cols),
+                               .tap = newest_tap(taps, block, width)};
+    return c;
 }
 
-DEVICE void short_convolution_row(const element *x, int64_t x_stride, const float *tap, element *y, int64_t cols,
+/* The parts of the program: four that follow each other. */
+#define EACH_PART(part, a)                                                                                             \
+    EACH_ROW (part, program_x * SHORT_CONVOLUTION_PARTS,                                                               \
+              end_of_program(program_x * SHORT_CONVOLUTION_PARTS, short_convolution_parts((a).rows, (a).cols),         \
+                             SHORT_CONVOLUTION_PARTS))
+
+/* Whether the rows [first, last] are of one document. */
+DEVICE bool in_one_document(const int32_t *segment, int64_t first, int64_t last, int64_t T) {
+    if (first < 0) return false;
+    return (int64_t)((uint32_t)first % (uint32_t)T) + last - first < T && segment[first] == segment[last];
+}
+
+/* z = bias + the sum over j < count of tap_j x_{t-j}, one VECTOR; x points to the newest row. */
+#define CONVOLVE(z, x, x_stride, tap, count)                                                                           \
+    READ_F32(z, (tap) + COLS);                                                                                         \
+    ADD_TAP(z, x, x_stride, tap, 0);                                                                                   \
+    if (count > 1) ADD_TAP(z, x, x_stride, tap, 1);                                                                    \
+    if (count > 2) ADD_TAP(z, x, x_stride, tap, 2);                                                                    \
+    if (count > 3) ADD_TAP(z, x, x_stride, tap, 3);                                                                    \
+    for (int64_t j = 4; j < count; j++) ADD_TAP(z, x, x_stride, tap, j)
+#define ADD_TAP(z, x, x_stride, tap, j)                                                                                \
+    do {                                                                                                               \
+        READ_F32(tap_, (tap) - (j)*COLS);                                                                              \
+        READ(x_, (x) - (j) * (x_stride));                                                                              \
+        EACH_LANE(e) z[e] += tap_[e] * x_[e];                                                                          \
+    } while (0)
+
+DEVICE void short_convolution_row(TEAM, const element *x, int64_t x_stride, const float *tap, element *y, int64_t cols,
                                   int64_t count, bool silu) {
-    EACH (i, cols) {
-        const float z = convolve(x, x_stride, tap, count, i);
-        y[i] = to_element(silu ? silu_f(z) : z);
+    VECTORS_OF(x, x - x_stride, tap, y);
+    WARP_VECTOR(i, cols) {
+        CONVOLVE(z, x + i, x_stride, tap + i, count);
+        EACH_LANE(e) z[e] = silu ? silu_f(z[e]) : z[e];
+        WRITE(y + i, z);
     }
 }
 
-DEVICE void short_convolution_rows(const ShortConvolutionArguments a, int64_t block, int64_t row, bool silu) {
-    const int64_t cols = columns_of_block(block, a.cols);
-    const float *tap = newest_tap(a.taps, block, a.width);
-    const element *x = (const element *)a.x + row * a.x_stride + block * COLS;
-    element *y = (element *)a.y + row * a.y_stride + block * COLS;
-    const int64_t count = rows_of_document(a.segment, row, -1, a.T, a.width);
-    switch (count) {
-    case 1:
-        short_convolution_row(x, a.x_stride, tap, y, cols, 1, silu);
-        break;
-    case 2:
-        short_convolution_row(x, a.x_stride, tap, y, cols, 2, silu);
-        break;
-    case 3:
-        short_convolution_row(x, a.x_stride, tap, y, cols, 3, silu);
-        break;
-    case 4:
-        short_convolution_row(x, a.x_stride, tap, y, cols, 4, silu);
-        break;
-    default:
-        short_convolution_row(x, a.x_stride, tap, y, cols, count, silu);
-        break;
+/* z of row n of AT_ONCE, with the entries of its row and the three before. */
+#define Z_OF_ROW(z, n, x0, x1, x2, x3)                                                                                 \
+    EACH_LANE(e) {                                                                                                     \
+        z[n][e] = bias[e] + tap0[e] * x0[e];                                                                           \
+        z[n][e] += tap1[e] * x1[e];                                                                                    \
+        z[n][e] += tap2[e] * x2[e];                                                                                    \
+        z[n][e] += tap3[e] * x3[e];                                                                                    \
+    }
+/* z of AT_ONCE rows of one document from x on, and four taps: each input is read once. */
+#define CONVOLVE_ROWS(z, x, x_stride, tap)                                                                             \
+    READ_F32(bias, (tap) + COLS);                                                                                      \
+    READ_F32(tap0, tap);                                                                                               \
+    READ_F32(tap1, (tap)-COLS);                                                                                        \
+    READ_F32(tap2, (tap)-2 * COLS);                                                                                    \
+    READ_F32(tap3, (tap)-3 * COLS);                                                                                    \
+    READ(before3, (x)-3 * (x_stride));                                                                                 \
+    READ(before2, (x)-2 * (x_stride));                                                                                 \
+    READ(before1, (x) - (x_stride));                                                                                   \
+    READ(row0, x);                                                                                                     \
+    READ(row1, (x) + (x_stride));                                                                                      \
+    READ(row2, (x) + 2 * (x_stride));                                                                                  \
+    READ(row3, (x) + 3 * (x_stride));                                                                                  \
+    float z[AT_ONCE][VECTOR];                                                                                          \
+    Z_OF_ROW(z, 0, row0, before1, before2, before3)                                                                    \
+    Z_OF_ROW(z, 1, row1, row0, before1, before2)                                                                       \
+    Z_OF_ROW(z, 2, row2, row1, row0, before1)                                                                          \
+    Z_OF_ROW(z, 3, row3, row2, row1, row0)
+
+DEVICE void short_convolution_four_rows(TEAM, const element *x, int64_t x_stride, const float *tap, element *y,
+                                        int64_t y_stride, int64_t cols, bool silu) {
+    VECTORS_OF(x, x + x_stride, tap, y, y + y_stride);
+    WARP_VECTOR(i, cols) {
+        CONVOLVE_ROWS(z, x + i, x_stride, tap + i);
+        EACH_LANE(e) {
+            z[0][e] = silu ? silu_f(z[0][e]) : z[0][e];
+            z[1][e] = silu ? silu_f(z[1][e]) : z[1][e];
+            z[2][e] = silu ? silu_f(z[2][e]) : z[2][e];
+            z[3][e] = silu ? silu_f(z[3][e]) : z[3][e];
+        }
+        WRITE(y + i, z[0]);
+        WRITE(y + y_stride + i, z[1]);
+        WRITE(y + 2 * y_stride + i, z[2]);
+        WRITE(y + 3 * y_stride + i, z[3]);
+    }
+}
+
+DEVICE void short_convolution_part(TEAM, const ShortConvolutionArguments a, const ConvolutionPart c, bool silu) {
+    int64_t row = c.start;
+    while (row < c.end) {
+        const element *x = (const element *)a.x + row * a.x_stride + c.first;
+        element *y = (element *)a.y + row * a.y_stride + c.first;
+        if (a.width == 4 && row + AT_ONCE <= c.end && in_one_document(a.segment, row - 3, row + AT_ONCE - 1, a.T)) {
+            short_convolution_four_rows(TEAM_HERE, x, a.x_stride, c.tap, y, a.y_stride, c.cols, silu);
+            row += AT_ONCE;
+            continue;
+        }
+        const int64_t count = rows_of_document(a.segment, row, -1, a.T, a.width);
+        if (count == 1)
+            short_convolution_row(TEAM_HERE, x, a.x_stride, c.tap, y, c.cols, 1, silu);
+        else if (count == 2)
+            short_convolution_row(TEAM_HERE, x, a.x_stride, c.tap, y, c.cols, 2, silu);
+        else if (count == 3)
+            short_convolution_row(TEAM_HERE, x, a.x_stride, c.tap, y, c.cols, 3, silu);
+        else if (count == 4)
+            short_convolution_row(TEAM_HERE, x, a.x_stride, c.tap, y, c.cols, 4, silu);
+        else
+            short_convolution_row(TEAM_HERE, x, a.x_stride, c.tap, y, c.cols, count, silu);
+        row++;
     }
 }
 
 KERNEL(short_convolution, ShortConvolutionArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, SHORT_CONVOLUTION_ROWS) {
+    EACH_PART(part, a) {
+        const ConvolutionPart c = part_of(part, a.rows, a.cols, a.width, a.taps);
         if (a.silu)
-            short_convolution_rows(a, program_y, row, true);
+            short_convolution_part(TEAM_HERE, a, c, true);
         else
-            short_convolution_rows(a, program_y, row, false);
+            short_convolution_part(TEAM_HERE, a, c, false);
     }
 }
 
-/* What a program of backward remembers between rows. A column always belongs to the same thread: nothing is shared. */
-typedef struct ConvolutionColumns {
-    int64_t first, cols, width;
-    const float *tap;
-    float *dz;    /* [width, COLS]: row t at t modulo width */
-    float *dtaps; /* [width, COLS]: sums so far, that of the newest tap first */
-    float *dbias; /* [COLS] */
-} ConvolutionColumns;
+/* What backward remembers between rows, rows of COLUMNS: dz of row t at t modulo width, then the sums of dtaps, that of
+ * the newest tap first, then that of dbias. */
+DEVICE float *dz_of_row(float *state, int64_t width, int64_t row) { return COLUMNS_ROW(state, COLS, row % width); }
+DEVICE float *dtaps_of(float *state, int64_t width, int64_t j) { return COLUMNS_ROW(state, COLS, width + j); }
+DEVICE float *dbias_of(float *state, int64_t width) { return COLUMNS_ROW(state, COLS, 2 * width); }
 
-DEVICE float *dz_of_row(const ConvolutionColumns c, int64_t row) { return c.dz + row % c.width * COLS; }
+#define ADD_DTAP(d, x, x_stride, j)                                                                                    \
+    do {                                                                                                               \
+        READ(x_, (x) - (j) * (x_stride));                                                                              \
+        READ_COLUMNS(sum_, dtaps_of(state, a.width, j), i);                                                            \
+        EACH_LANE(e) sum_[e] += d[e] * x_[e];                                                                          \
+        WRITE_COLUMNS(dtaps_of(state, a.width, j), i, sum_);                                                           \
+    } while (0)
 
 /* own: the row counts towards dtaps; else it only lends its dz to rows before it. */
-DEVICE void short_convolution_dz(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
-                                 int64_t count, bool own, bool silu) {
+DEVICE void short_convolution_dz(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c, float *state,
+                                 int64_t row, int64_t count, bool own, bool silu) {
     const element *x = (const element *)a.x + row * a.x_stride + c.first;
     const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
-    float *dz = dz_of_row(c, row), *dtaps = c.dtaps, *dbias = c.dbias;
-    EACH (i, c.cols) {
-        const float slope = silu ? silu_derivative_f(convolve(x, a.x_stride, c.tap, count, i)) : 1.0f;
-        const float d = to_float(dy[i]) * slope;
-        dz[i] = d;
+    float *dz = dz_of_row(state, a.width, row), *dbias = dbias_of(state, a.width);
+    VECTORS_OF(x, x - a.x_stride, dy, c.tap);
+    WARP_VECTOR(i, c.cols) {
+        READ(d, dy + i);
+        if (silu) {
+            CONVOLVE(z, x + i, a.x_stride, c.tap + i, count);
+            EACH_LANE(e) d[e] *= silu_derivative_f(z[e]);
+        }
+        WRITE_COLUMNS(dz, i, d);
         if (own) {
-            dbias[i] += d;
-            dtaps[i] += d * to_float(x[i]);
-            if (count > 1) dtaps[i + COLS] += d * to_float(x[i - a.x_stride]);
-            if (count > 2) dtaps[i + 2 * COLS] += d * to_float(x[i - 2 * a.x_stride]);
-            if (count > 3) dtaps[i + 3 * COLS] += d * to_float(x[i - 3 * a.x_stride]);
-            for (int64_t j = 4; j < count; j++) dtaps[i + j * COLS] += d * to_float(x[i - j * a.x_stride]);
+            ADD_COLUMNS(dbias, i, d);
+            ADD_DTAP(d, x + i, a.x_stride, 0);
+            if (count > 1) ADD_DTAP(d, x + i, a.x_stride, 1);
+            if (count > 2) ADD_DTAP(d, x + i, a.x_stride, 2);
+            if (count > 3) ADD_DTAP(d, x + i, a.x_stride, 3);
+            for (int64_t j = 4; j < count; j++) ADD_DTAP(d, x + i, a.x_stride, j);
         }
     }
 }
 
-DEVICE void short_convolution_dz_count(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c,
-                                       int64_t row, bool own, bool silu) {
+DEVICE void short_convolution_dz_row(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c,
+                                     float *state, int64_t row, bool own, bool silu) {
     const int64_t count = rows_of_document(a.segment, row, -1, a.T, a.width);
-    switch (count) {
-    case 1:
-        short_convolution_dz(a, c, row, 1, own, silu);
-        break;
-    case 2:
-        short_convolution_dz(a, c, row, 2, own, silu);
-        break;
-    case 3:
-        short_convolution_dz(a, c, row, 3, own, silu);
-        break;
-    case 4:
-        short_convolution_dz(a, c, row, 4, own, silu);
-        break;
-    default:
-        short_convolution_dz(a, c, row, count, own, silu);
-        break;
-    }
-}
-
-DEVICE void short_convolution_dz_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c, int64_t row,
-                                     bool own) {
-    if (a.silu)
-        short_convolution_dz_count(a, c, row, own, true);
+    if (count == 1)
+        short_convolution_dz(TEAM_HERE, a, c, state, row, 1, own, silu);
+    else if (count == 2)
+        short_convolution_dz(TEAM_HERE, a, c, state, row, 2, own, silu);
+    else if (count == 3)
+        short_convolution_dz(TEAM_HERE, a, c, state, row, 3, own, silu);
+    else if (count == 4)
+        short_convolution_dz(TEAM_HERE, a, c, state, row, 4, own, silu);
     else
-        short_convolution_dz_count(a, c, row, own, false);
+        short_convolution_dz(TEAM_HERE, a, c, state, row, count, own, silu);
 }
 
-DEVICE void short_convolution_dx(const ConvolutionColumns c, int64_t row, element *dx, int64_t count) {
-    const int64_t rows_to_wrap = c.width - row % c.width; /* after so many rows dz begins again */
-    const float *tap = c.tap, *dz0 = dz_of_row(c, row), *dz1 = dz_of_row(c, row + 1), *dz2 = dz_of_row(c, row + 2),
-                *dz3 = dz_of_row(c, row + 3);
-    EACH (i, c.cols) {
-        float d = tap[i] * dz0[i];
-        if (count > 1) d += tap[i - COLS] * dz1[i];
-        if (count > 2) d += tap[i - 2 * COLS] * dz2[i];
-        if (count > 3) d += tap[i - 3 * COLS] * dz3[i];
-        for (int64_t j = 4; j < count; j++)
-            d += tap[i - j * COLS] * dz0[i + (j < rows_to_wrap ? j : j - c.width) * COLS];
-        dx[i] = to_element(d);
-    }
-}
+#define ADD_DX(d, j)                                                                                                   \
+    do {                                                                                                               \
+        READ_F32(tap_, c.tap + i - (j)*COLS);                                                                          \
+        READ_COLUMNS(dz_, dz_of_row(state, a.width, row + (j)), i);                                                    \
+        EACH_LANE(e) d[e] += tap_[e] * dz_[e];                                                                         \
+    } while (0)
 
-DEVICE void short_convolution_dx_row(const ShortConvolutionBackwardArguments a, const ConvolutionColumns c,
-                                     int64_t row) {
+DEVICE void short_convolution_dx(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c, float *state,
+                                 int64_t row, int64_t count) {
     element *dx = (element *)a.dx + row * a.x_stride + c.first;
-    const int64_t count = rows_of_document(a.segment, row, 1, a.T, a.width);
-    switch (count) {
-    case 1:
-        short_convolution_dx(c, row, dx, 1);
-        break;
-    case 2:
-        short_convolution_dx(c, row, dx, 2);
-        break;
-    case 3:
-        short_convolution_dx(c, row, dx, 3);
-        break;
-    case 4:
-        short_convolution_dx(c, row, dx, 4);
-        break;
-    default:
-        short_convolution_dx(c, row, dx, count);
-        break;
+    VECTORS_OF(dx, c.tap);
+    WARP_VECTOR(i, c.cols) {
+        READ_F32(d, c.tap + i);
+        READ_COLUMNS(dz, dz_of_row(state, a.width, row), i);
+        EACH_LANE(e) d[e] *= dz[e];
+        if (count > 1) ADD_DX(d, 1);
+        if (count > 2) ADD_DX(d, 2);
+        if (count > 3) ADD_DX(d, 3);
+        for (int64_t j = 4; j < count; j++) ADD_DX(d, j);
+        WRITE(dx + i, d);
     }
 }
 
-/* Walks the rows backwards: when dx of a row is due, dz of the rows after it is still there. */
-KERNEL(short_convolution_backward, ShortConvolutionBackwardArguments) {
-    const int64_t start = program_x * SHORT_CONVOLUTION_ROWS;
-    const int64_t end = start + SHORT_CONVOLUTION_ROWS < a.rows ? start + SHORT_CONVOLUTION_ROWS : a.rows;
-    const int64_t size = a.width * COLS, program = program_x * blocks_of(a.cols, COLS) + program_y;
-    float *scratch = a.scratch + program * SHORT_CONVOLUTION_SCRATCH(a.width) * COLS;
-    const ConvolutionColumns c = {.first = program_y * COLS,
-                                  .cols = columns_of_block(program_y, a.cols),
-                                  .width = a.width,
-                                  .tap = newest_tap(a.taps, program_y, a.width),
-                                  .dz = scratch,
-                                  .dtaps = scratch + size,
-                                  .dbias = scratch + 2 * size};
-    for (int64_t w = 0; w < a.width; w++)
-        EACH (i, c.cols) c.dtaps[w * COLS + i] = 0;
-    EACH (i, c.cols) c.dbias[i] = 0;
-    const int64_t last = end - 1 + rows_of_document(a.segment, end - 1, 1, a.T, a.width);
-    for (int64_t row = last - 1; row >= end; row--) short_convolution_dz_row(a, c, row, false);
-    for (int64_t row = end - 1; row >= start; row--) {
-        short_convolution_dz_row(a, c, row, true);
-        short_convolution_dx_row(a, c, row);
+DEVICE void short_convolution_dx_row(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c,
+                                     float *state, int64_t row) {
+    const int64_t count = rows_of_document(a.segment, row, 1, a.T, a.width);
+    if (count == 1)
+        short_convolution_dx(TEAM_HERE, a, c, state, row, 1);
+    else if (count == 2)
+        short_convolution_dx(TEAM_HERE, a, c, state, row, 2);
+    else if (count == 3)
+        short_convolution_dx(TEAM_HERE, a, c, state, row, 3);
+    else if (count == 4)
+        short_convolution_dx(TEAM_HERE, a, c, state, row, 4);
+    else
+        short_convolution_dx(TEAM_HERE, a, c, state, row, count);
+}
+
+/* Sums over AT_ONCE rows, the last first: sum[i] += d3 x3 + d2 x2 + ... */
+#define ADD_SUMS(row_of_sums, x3, x2, x1, x0)                                                                          \
+    do {                                                                                                               \
+        READ_COLUMNS(sum_, row_of_sums, i);                                                                            \
+        EACH_LANE(e) {                                                                                                 \
+            sum_[e] += z[3][e] * x3[e];                                                                                \
+            sum_[e] += z[2][e] * x2[e];                                                                                \
+            sum_[e] += z[1][e] * x1[e];                                                                                \
+            sum_[e] += z[0][e] * x0[e];                                                                                \
+        }                                                                                                              \
+        WRITE_COLUMNS(row_of_sums, i, sum_);                                                                           \
+    } while (0)
+#define WRITE_DX(to, d0, d1, d2, d3)                                                                                   \
+    do {                                                                                                               \
+        float dx_[VECTOR];                                                                                             \
+        EACH_LANE(e) {                                                                                                 \
+            dx_[e] = tap0[e] * d0[e];                                                                                  \
+            dx_[e] += tap1[e] * d1[e];                                                                                 \
+            dx_[e] += tap2[e] * d2[e];                                                                                 \
+            dx_[e] += tap3[e] * d3[e];                                                                                 \
+        }                                                                                                              \
+        WRITE(to, dx_);                                                                                                \
+    } while (0)
+
+/* The rows from `row` on, four taps, all of a document with the three rows before and after: z becomes dz. */
+DEVICE void short_convolution_four_rows_backward(TEAM, const ShortConvolutionBackwardArguments a,
+                                                 const ConvolutionPart c, float *state, int64_t row, bool silu) {
+    const element *x = (const element *)a.x + row * a.x_stride + c.first;
+    const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
+    element *dx = (element *)a.dx + row * a.x_stride + c.first;
+    float *dz0 = dz_of_row(state, 4, row), *dz1 = dz_of_row(state, 4, row + 1), *dz2 = dz_of_row(state, 4, row + 2),
+          *dbias = dbias_of(state, 4);
+    VECTORS_OF(x, x + a.x_stride, dy, dy + a.dy_stride, c.tap, dx);
+    WARP_VECTOR(i, c.cols) {
+        READ(dy0, dy + i);
+        READ(dy1, dy + a.dy_stride + i);
+        READ(dy2, dy + 2 * a.dy_stride + i);
+        READ(dy3, dy + 3 * a.dy_stride + i);
+        CONVOLVE_ROWS(z, x + i, a.x_stride, c.tap + i);
+        READ_COLUMNS(after0, dz0, i);
+        READ_COLUMNS(after1, dz1, i);
+        READ_COLUMNS(after2, dz2, i);
+        EACH_LANE(e) {
+            z[3][e] = silu ? dy3[e] * silu_derivative_f(z[3][e]) : dy3[e];
+            z[2][e] = silu ? dy2[e] * silu_derivative_f(z[2][e]) : dy2[e];
+            z[1][e] = silu ? dy1[e] * silu_derivative_f(z[1][e]) : dy1[e];
+            z[0][e] = silu ? dy0[e] * silu_derivative_f(z[0][e]) : dy0[e];
+        }
+        READ_COLUMNS(sum, dbias, i);
+        EACH_LANE(e) sum[e] = (((sum[e] + z[3][e]) + z[2][e]) + z[1][e]) + z[0][e];
+        WRITE_COLUMNS(dbias, i, sum);
+        ADD_SUMS(dtaps_of(state, 4, 0), row3, row2, row1, row0);
+        ADD_SUMS(dtaps_of(state, 4, 1), row2, row1, row0, before1);
+        ADD_SUMS(dtaps_of(state, 4, 2), row1, row0, before1, before2);
+        ADD_SUMS(dtaps_of(state, 4, 3), row0, before1, before2, before3);
+        WRITE_DX(dx + 3 * a.x_stride + i, z[3], after0, after1, after2);
+        WRITE_DX(dx + 2 * a.x_stride + i, z[2], z[3], after0, after1);
+        WRITE_DX(dx + a.x_stride + i, z[1], z[2], z[3], after0);
+        WRITE_DX(dx + i, z[0], z[1], z[2], z[3]);
+        WRITE_COLUMNS(dz0, i, z[0]);
+        WRITE_COLUMNS(dz1, i, z[1]);
+        WRITE_COLUMNS(dz2, i, z[2]);
     }
-    float *partial = a.partial + (program_x * a.cols + c.first) * a.width;
-    for (int64_t w = 0; w < a.width; w++)
-        EACH (i, c.cols) partial[i * a.width + w] = c.dtaps[(a.width - 1 - w) * COLS + i];
-    if (a.partial_bias)
-        EACH (i, c.cols) a.partial_bias[program_x * a.cols + c.first + i] = c.dbias[i];
+}
+
+/* Walks the rows backwards: when dx of a row is due, dz of the rows after it is still there. `few`: the state of four
+ * taps or less, in the program; `state` the state of any number. */
+DEVICE void short_convolution_backward_part(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c,
+                                            float *few, float *state, bool silu) {
+    for (int64_t n = 0; n < 2 * a.width + 1; n++) columns_zero(COLUMNS_ROW(state, COLS, n), COLS, c.cols);
+    const int64_t last = c.end - 1 + rows_of_document(a.segment, c.end - 1, 1, a.T, a.width);
+    for (int64_t row = last - 1; row >= c.end; row--)
+        short_convolution_dz_row(TEAM_HERE, a, c, state, row, false, silu);
+    int64_t row = c.end - 1;
+    while (row >= c.start) {
+        const int64_t first = row - AT_ONCE + 1;
+        if (a.width == 4 && first >= c.start && row + 3 < a.rows &&
+            in_one_document(a.segment, first - 3, row + 3, a.T)) {
+            short_convolution_four_rows_backward(TEAM_HERE, a, c, few, first, silu);
+            row -= AT_ONCE;
+            continue;
+        }
+        short_convolution_dz_row(TEAM_HERE, a, c, state, row, true, silu);
+        short_convolution_dx_row(TEAM_HERE, a, c, state, row);
+        row--;
+    }
+    float *partial = a.partial + (c.row_block * a.cols + c.first) * a.width;
+    float *partial_bias = a.partial_bias ? a.partial_bias + c.row_block * a.cols + c.first : NULL;
+    VECTORS_OF(partial_bias);
+    WARP_VECTOR(i, c.cols) {
+        for (int64_t j = 0; j < a.width; j++) {
+            READ_COLUMNS(sum, dtaps_of(state, a.width, j), i);
+            EACH_LANE(e) if (LANE_INSIDE(e)) partial[(i + e) * a.width + a.width - 1 - j] = sum[e];
+        }
+        READ_COLUMNS(sum, dbias_of(state, a.width), i);
+        if (partial_bias) WRITE_F32(partial_bias + i, sum);
+    }
+}
+
+KERNEL(short_convolution_backward, ShortConvolutionBackwardArguments) {
+    COLUMNS(few, 2 * AT_ONCE + 1, COLS);
+    float *state = a.width <= AT_ONCE ? few : a.scratch + program_x * SHORT_CONVOLUTION_SCRATCH(a.width);
+    EACH_PART(part, a) {
+        const ConvolutionPart c = part_of(part, a.rows, a.cols, a.width, a.taps);
+        if (a.silu)
+            short_convolution_backward_part(TEAM_HERE, a, c, few, state, true);
+        else
+            short_convolution_backward_part(TEAM_HERE, a, c, few, state, false);
+    }
 }
