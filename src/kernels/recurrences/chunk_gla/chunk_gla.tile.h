@@ -22,7 +22,7 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 
 enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF = CHUNK_HALF, BLOCK = 16 };
-enum { BLOCKS = ROWS / BLOCK, STAGES = 3 };
+enum { BLOCKS = ROWS / BLOCK, STAGES = 3, AHEAD = STAGES - 2 }; /* stages that stay under way while one is used */
 #define GATE_LIMIT 20.0f
 /* e^x of a sum of gates. */
 #define DECAY(x) exp2_f((x)*1.44269504f)
@@ -240,7 +240,7 @@ KERNEL(chunk_gla_state, ChunkGlaArguments) {
         if (index >= 0) {
             accumulator_store(S, state_at(&a, a.state, sequence, index, head, program_y, program_z), a.V, cols_k,
                               cols_v);
-            sync_after(STAGES - 2);
+            sync_after(AHEAD);
         }
         if (load < steps) {
             STAGE_VIEWS(k, v, e, load);
@@ -281,7 +281,7 @@ KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
         if (begins)
             accumulator_store(dS, state_at(&a, a.dstate, sequence, index, head, program_y, program_z), a.V, cols_k,
                               cols_v);
-        if (step >= 0) sync_after(STAGES - 2);
+        if (step >= 0) sync_after(AHEAD);
         if (load < steps) {
             STAGE_VIEWS(q, dO, e, load);
             const int ahead = last - load / group;
