@@ -160,7 +160,7 @@ excess_of() {
 # kernels' GPU form in the emulator it is at most 1.5 times as far.
 part_golden() {
     local case cases dtype
-    cases=$(cd tests/golden && for case in */io.safetensors; do dirname "$case"; done)
+    cases=$(cd tests/golden && dirname -- */io.safetensors)
     for case in $cases; do printf '%s\n' "$case cuda float32" "$case cuda bfloat16" "$case cpu bfloat16"; done |
         each "$work/golden" verify_case
     for case in $cases; do

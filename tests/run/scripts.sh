@@ -37,6 +37,9 @@ for arguments in "quickstart.sh --steps=5" "quickstart.sh --training.steps 5 6" 
     [ "$got" = 2 ] && [ -s "$work/log" ] || fail "$arguments: exit code $got, $(cat "$work/log")"
     unchanged "$arguments"
 done
+# Within $(...) bash before 5.2 takes a variable of this name for the word `case`, and does not read the script at all.
+! grep -nE '\$\(.*for case in' launch/*.sh || fail "bash 5.1 cannot read this"
+
 # setup.sh names the oldest driver of a build with the CUDA at hand, and what to do where the driver is older.
 says() {
     printf '#!/bin/sh\necho "Cuda compilation tools, release %s, V0"\n' "$1" >"$work/bin/nvcc"
