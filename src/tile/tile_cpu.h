@@ -5,6 +5,9 @@
 
 #define DEVICE static inline __attribute__((always_inline, unused))
 
+/* Whether this is the form for GPUs, where larger tiles may pay. */
+enum { ON_GPU = 0 };
+
 #if defined(TILE_ELEMENT_BF16)
 typedef bf16 element;
 #define KERNEL_SYMBOL(name) name##_cpu_bf16

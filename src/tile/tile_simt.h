@@ -23,6 +23,8 @@
 #ifndef FLAME_TILE_TILE_SIMT_H
 #define FLAME_TILE_TILE_SIMT_H
 
+enum { ON_GPU = 1 };
+
 #if defined(TILE_ELEMENT_F32)
 typedef float element;
 DEVICE float to_float(element x) { return x; }

@@ -8,14 +8,16 @@
 
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
 typedef struct AttentionKernels {
-    int64_t head_dim, forward_rows, backward_rows;
+    int64_t head_dim, forward_rows[2], backward_rows[2]; /* on the CPU, on a GPU */
     Kernel forward, queries, keys;
 } AttentionKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
     {                                                                                                                  \
-        head, ATTENTION_FORWARD_ROWS(head), ATTENTION_BACKWARD_ROWS(head), KERNEL_attention_forward_##head,            \
-            KERNEL_attention_queries_##head, KERNEL_attention_keys_##head                                              \
+        .head_dim = head, .forward_rows = {ATTENTION_FORWARD_ROWS(0, head), ATTENTION_FORWARD_ROWS(1, head)},          \
+        .backward_rows = {ATTENTION_BACKWARD_ROWS(0, head), ATTENTION_BACKWARD_ROWS(1, head)},                         \
+        .forward = KERNEL_attention_forward_##head, .queries = KERNEL_attention_queries_##head,                        \
+        .keys = KERNEL_attention_keys_##head                                                                           \
     }
 static const AttentionKernels attention_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128),
                                                      KERNELS_FOR(256)};
@@ -62,7 +64,8 @@ static void attention_forward(Node *node) {
     device->launch(KERNEL_attention_ranges, type, (Grid){blocks_of(batch->T, ATTENTION_TOKENS), batch->B, 1},
                    &arguments);
     device->launch(kernels->forward, type,
-                   (Grid){blocks_of(batch->T, kernels->forward_rows), arguments.heads, batch->B}, &arguments);
+                   (Grid){blocks_of(batch->T, kernels->forward_rows[device->gpu]), arguments.heads, batch->B},
+                   &arguments);
 }
 
 static void attention_backward(Node *node) {
@@ -71,7 +74,7 @@ static void attention_backward(Node *node) {
     const int64_t T = tape->batch->T, B = tape->batch->B;
     AttentionArguments arguments = arguments_of(node);
     const AttentionKernels *kernels = kernels_for(arguments.head_dim);
-    const int64_t blocks = blocks_of(T, kernels->backward_rows);
+    const int64_t blocks = blocks_of(T, kernels->backward_rows[tape->device->gpu]);
     arguments.delta = tape_workspace(tape, B * arguments.heads * T * (int64_t)sizeof(float));
     tape->device->launch(KERNEL_attention_delta, type, (Grid){arguments.heads, blocks_of(T, ATTENTION_TOKENS), B},
                          &arguments);

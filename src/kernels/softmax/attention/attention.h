@@ -7,9 +7,9 @@
 #include "kernels/heads.h"
 
 /* The tokens of a program, by the width of the heads that its kernel is for: queries in the forward pass; queries or
- * keys in the backward pass. */
-#define ATTENTION_FORWARD_ROWS(head)  ((head) <= 128 ? 128 : 64)
-#define ATTENTION_BACKWARD_ROWS(head) ((head) <= 64 ? 128 : 64)
+ * keys in the backward pass. On a CPU more of them only means more pairs that the mask takes back. */
+#define ATTENTION_FORWARD_ROWS(gpu, head)  ((gpu) && (head) <= 128 ? 128 : 64)
+#define ATTENTION_BACKWARD_ROWS(gpu, head) ((gpu) && (head) <= 64 ? 128 : 64)
 enum { ATTENTION_TOKENS = 64 }; /* of a program that has no tiles */
 
 /* Matrices have one row per token, T of them per sequence. */

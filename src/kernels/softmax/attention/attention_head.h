@@ -9,22 +9,24 @@
  * are not visited; only tiles at a boundary are masked. p and ds go from the accumulators that they are computed in
  * straight into the next product. */
 
-#define FORWARD_KEYS  (HEAD < 128 ? 64 : 32)
-#define BACKWARD_TILE 32
+#define FORWARD_ROWS  ATTENTION_FORWARD_ROWS(ON_GPU, HEAD)
+#define FORWARD_KEYS  (ON_GPU && HEAD >= 128 ? 32 : 64)
+#define BACKWARD_ROWS ATTENTION_BACKWARD_ROWS(ON_GPU, HEAD)
+#define BACKWARD_TILE (ON_GPU ? 32 : 64)
 #define COLS          (HEAD < 128 ? HEAD : 128)
 
 /* FlashAttention-2 (arXiv 2307.08691): keys in tiles, with the maximum and the sum of e^(s - maximum) so far. While a
  * tile of keys is multiplied its values are on their way, and then the next keys. */
 ATTENTION_KERNEL(attention_forward) {
-    TILE(q, ATTENTION_FORWARD_ROWS(HEAD), HEAD);
+    TILE(q, FORWARD_ROWS, HEAD);
     TILE(k, FORWARD_KEYS, HEAD);
     TILE(v, FORWARD_KEYS, HEAD);
-    ROW_VALUES(maximum, ATTENTION_FORWARD_ROWS(HEAD));
-    ROW_VALUES(sum, ATTENTION_FORWARD_ROWS(HEAD));
-    ROW_VALUES(tile_value, ATTENTION_FORWARD_ROWS(HEAD));
-    ROW_VALUES(rescale, ATTENTION_FORWARD_ROWS(HEAD));
-    ACCUMULATOR(p, ATTENTION_FORWARD_ROWS(HEAD), FORWARD_KEYS); /* before that q k^T */
-    ACCUMULATOR(out, ATTENTION_FORWARD_ROWS(HEAD), HEAD);
+    ROW_VALUES(maximum, FORWARD_ROWS);
+    ROW_VALUES(sum, FORWARD_ROWS);
+    ROW_VALUES(tile_value, FORWARD_ROWS);
+    ROW_VALUES(rescale, FORWARD_ROWS);
+    ACCUMULATOR(p, FORWARD_ROWS, FORWARD_KEYS); /* before that q k^T */
+    ACCUMULATOR(out, FORWARD_ROWS, HEAD);
 
     const int T = (int)a.T, head = (int)program_y, kv_head = head / (int)(a.heads / a.kv_heads);
     const int last_block = (T - 1) / q_rows; /* the longest first */
@@ -71,15 +73,15 @@ ATTENTION_KERNEL(attention_forward) {
 
 /* dq of a block of queries. The next tiles of keys and values are on their way while these are used. */
 ATTENTION_KERNEL(attention_queries) {
-    TILE(q, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
-    TILE(out_gradient, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
+    TILE(q, BACKWARD_ROWS, HEAD);
+    TILE(out_gradient, BACKWARD_ROWS, HEAD);
     TILE(k, 2 * BACKWARD_TILE, HEAD);
     TILE(v, 2 * BACKWARD_TILE, HEAD);
-    ROW_VALUES(log_sum_exp, ATTENTION_BACKWARD_ROWS(HEAD));
-    ROW_VALUES(delta, ATTENTION_BACKWARD_ROWS(HEAD));
-    ACCUMULATOR(p, ATTENTION_BACKWARD_ROWS(HEAD), BACKWARD_TILE);
-    ACCUMULATOR(ds, ATTENTION_BACKWARD_ROWS(HEAD), BACKWARD_TILE);
-    ACCUMULATOR(dq, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
+    ROW_VALUES(log_sum_exp, BACKWARD_ROWS);
+    ROW_VALUES(delta, BACKWARD_ROWS);
+    ACCUMULATOR(p, BACKWARD_ROWS, BACKWARD_TILE);
+    ACCUMULATOR(ds, BACKWARD_ROWS, BACKWARD_TILE);
+    ACCUMULATOR(dq, BACKWARD_ROWS, HEAD);
 
     const int T = (int)a.T, head = (int)program_y, kv_head = head / (int)(a.heads / a.kv_heads);
     const int last_block = (T - 1) / q_rows;
@@ -134,16 +136,16 @@ ATTENTION_KERNEL(attention_queries) {
  * do above. Rows are keys and columns are queries. COLS columns of both gradients at a time, which is what a GPU has
  * registers for. */
 ATTENTION_KERNEL(attention_keys) {
-    TILE(k, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
-    TILE(v, ATTENTION_BACKWARD_ROWS(HEAD), HEAD);
+    TILE(k, BACKWARD_ROWS, HEAD);
+    TILE(v, BACKWARD_ROWS, HEAD);
     TILE(q, 2 * BACKWARD_TILE, HEAD);
     TILE(out_gradient, 2 * BACKWARD_TILE, HEAD);
     MATRIX(log_sum_exp, 2, BACKWARD_TILE);
     MATRIX(delta, 2, BACKWARD_TILE);
-    ACCUMULATOR(p, ATTENTION_BACKWARD_ROWS(HEAD), BACKWARD_TILE);
-    ACCUMULATOR(ds, ATTENTION_BACKWARD_ROWS(HEAD), BACKWARD_TILE);
-    ACCUMULATOR(dk, ATTENTION_BACKWARD_ROWS(HEAD), COLS);
-    ACCUMULATOR(dv, ATTENTION_BACKWARD_ROWS(HEAD), COLS);
+    ACCUMULATOR(p, BACKWARD_ROWS, BACKWARD_TILE);
+    ACCUMULATOR(ds, BACKWARD_ROWS, BACKWARD_TILE);
+    ACCUMULATOR(dk, BACKWARD_ROWS, COLS);
+    ACCUMULATOR(dv, BACKWARD_ROWS, COLS);
 
     const int T = (int)a.T, kv_head = (int)program_y, group = (int)(a.heads / a.kv_heads),
               head_end = (kv_head + 1) * group;
@@ -189,7 +191,9 @@ ATTENTION_KERNEL(attention_keys) {
 }
 
 #undef HEAD
+#undef FORWARD_ROWS
 #undef FORWARD_KEYS
+#undef BACKWARD_ROWS
 #undef BACKWARD_TILE
 #undef COLS
 #undef load_query_stage
