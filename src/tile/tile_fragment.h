@@ -411,7 +411,7 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
     const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
     const int lane = thread_index() % 32;
     TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, depth); e++) {
-        TILE_UNROLL for (int owner = 0; owner < 4; owner++) {
+        TILE_ROLLED for (int owner = 0; owner < 4; owner++) {
             const float x = warp_shuffle(p[e], lane / 4 * 4 + owner);
             const int k = e / 4 % BLOCKS_ACROSS(rows, depth) * 8 + owner * 2 + e % 2;
             TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols) * 2; n++) {
