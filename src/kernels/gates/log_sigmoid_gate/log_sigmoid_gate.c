@@ -34,8 +34,8 @@ static void log_sigmoid_gate_backward(Node *node) {
     const Tensor *x = node->in[X], *bias = node->in[BIAS], *g = node->out[0];
     const LogSigmoidGateAttributes *attributes = (const LogSigmoidGateAttributes *)node->attributes;
     const Device *device = node->tape->device;
-    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS);
-    float *partial = tape_workspace(node->tape, blocks * x->cols * dtype_size(F32));
+    const int64_t rows = rows_per_sum(x->rows), sums = blocks_of(x->rows, rows);
+    float *partial = tape_workspace(node->tape, sums * x->cols * dtype_size(F32));
     const LogSigmoidGateBackwardArguments arguments = {
         .x = x->data,
         .bias = bias ? bias->data : NULL,
@@ -44,13 +44,15 @@ static void log_sigmoid_gate_backward(Node *node) {
         .partial = partial,
         .rows = x->rows,
         .cols = x->cols,
+        .rows_per_program = rows,
         .x_stride = x->stride,
         .dg_stride = g->stride,
         .factor = attributes->factor,
         .clamp_min = attributes->clamp_min,
     };
-    device->launch(KERNEL_log_sigmoid_gate_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    if (bias) column_sum(node->tape, partial, blocks, bias);
+    const Grid grid = {sums, blocks_of(x->cols, WARP_COLS), 1};
+    device->launch(KERNEL_log_sigmoid_gate_backward, x->type, grid, &arguments);
+    if (bias) column_sum(node->tape, partial, sums, bias);
 }
 
 static Work log_sigmoid_gate_work(const Node *node) {

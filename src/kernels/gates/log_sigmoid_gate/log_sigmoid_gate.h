@@ -17,8 +17,8 @@ typedef struct LogSigmoidGateBackwardArguments {
     const void *x, *bias;
     const float *dg;
     void *dx;
-    float *partial; /* [blocks of PARTIAL_ROWS rows, cols] parts of dbias */
-    int64_t rows, cols, x_stride, dg_stride;
+    float *partial; /* [programs over rows, cols] parts of dbias */
+    int64_t rows, cols, rows_per_program, x_stride, dg_stride;
     float factor, clamp_min;
 } LogSigmoidGateBackwardArguments;
 

@@ -3,46 +3,76 @@
 #include "kernels/gates/log_sigmoid_gate/log_sigmoid_gate.h"
 #include "tile/rows.h"
 
-DEVICE void log_sigmoid_gate_row(const LogSigmoidGateArguments a, int64_t row, bool has_bias) {
-    const element *x = (const element *)a.x + row * a.x_stride, *bias = (const element *)a.bias;
-    float *g = a.g + row * a.g_stride;
-    EACH (i, a.cols) {
-        const float value = a.factor * log_sigmoid_f(to_float(x[i]) + (has_bias ? to_float(bias[i]) : 0.0f));
-        g[i] = value < a.clamp_min ? a.clamp_min : value;
+/* has_bias is a constant where this is inlined, so the loops have no branches. */
+DEVICE void log_sigmoid_gate_rows(const LogSigmoidGateArguments a, int64_t first, int64_t end, bool has_bias) {
+    const element *bias = (const element *)a.bias;
+    EACH_ROW (row, first, end) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        float *g = a.g + row * a.g_stride;
+        VECTORS_OF(bias, x, g);
+        WARP_VECTOR(i, a.cols) {
+            READ(z, x + i);
+            if (has_bias) {
+                READ(b, bias + i);
+                EACH_LANE(e) z[e] += b[e];
+            }
+            EACH_LANE(e) {
+                const float value = a.factor * log_sigmoid_f(z[e]);
+                z[e] = value < a.clamp_min ? a.clamp_min : value;
+            }
+            WRITE_F32(g + i, z);
+        }
     }
 }
 
 KERNEL(log_sigmoid_gate, LogSigmoidGateArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
-        if (a.bias)
-            log_sigmoid_gate_row(a, row, true);
-        else
-            log_sigmoid_gate_row(a, row, false);
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    if (a.bias)
+        log_sigmoid_gate_rows(a, first, end, true);
+    else
+        log_sigmoid_gate_rows(a, first, end, false);
+}
+
+/* Of the columns [from, from + cols). */
+DEVICE void log_sigmoid_gate_backward_rows(const LogSigmoidGateBackwardArguments a, int64_t first, int64_t end,
+                                           int64_t from, int64_t cols, float *sums, bool has_bias) {
+    const element *bias = (const element *)a.bias + (has_bias ? from : 0);
+    EACH_SHORT_ROW (row, first, end, cols) {
+        const element *x = (const element *)a.x + row * a.x_stride + from;
+        const float *dg = a.dg + row * a.dg_stride + from;
+        element *dx = (element *)a.dx + row * a.x_stride + from;
+        VECTORS_OF(bias, x, dg, dx);
+        WARP_VECTOR(i, cols) {
+            READ(z, x + i);
+            READ_F32(d, dg + i);
+            if (has_bias) {
+                READ(b, bias + i);
+                EACH_LANE(e) z[e] += b[e];
+            }
+            EACH_LANE(e) {
+                const float slope = a.factor * sigmoid_f(-z[e]);
+                d[e] = a.factor * log_sigmoid_f(z[e]) < a.clamp_min ? 0.0f : d[e] * slope;
+            }
+            ADD_COLUMNS(sums, i, d);
+            WRITE(dx + i, d);
+        }
     }
 }
 
-DEVICE void log_sigmoid_gate_backward_row(const LogSigmoidGateBackwardArguments a, int64_t row, float *partial,
-                                          bool has_bias) {
-    const element *x = (const element *)a.x + row * a.x_stride, *bias = (const element *)a.bias;
-    const float *dg = a.dg + row * a.dg_stride;
-    element *dx = (element *)a.dx + row * a.x_stride;
-    EACH (i, a.cols) {
-        const float z = to_float(x[i]) + (has_bias ? to_float(bias[i]) : 0.0f);
-        const float slope = a.factor * sigmoid_f(-z);
-        const float d = a.factor * log_sigmoid_f(z) < a.clamp_min ? 0.0f : dg[i] * slope;
-        partial[i] += d;
-        dx[i] = to_element(d);
-    }
-}
-
-/* PARTIAL_ROWS rows per program. */
+/* Programs: x over rows, y over columns. */
 KERNEL(log_sigmoid_gate_backward, LogSigmoidGateBackwardArguments) {
-    float *partial = a.partial + program_x * a.cols;
-    EACH (i, a.cols) partial[i] = 0;
-    ROWS_OF_PROGRAM (row, a.rows, PARTIAL_ROWS) {
-        if (a.bias)
-            log_sigmoid_gate_backward_row(a, row, partial, true);
-        else
-            log_sigmoid_gate_backward_row(a, row, partial, false);
+    COLUMNS(sums, 1, WARP_COLS);
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    const int64_t from = program_y * WARP_COLS, cols = a.cols - from < WARP_COLS ? a.cols - from : WARP_COLS;
+    columns_zero(sums, WARP_COLS, cols);
+    if (a.bias)
+        log_sigmoid_gate_backward_rows(a, first, end, from, cols, sums, true);
+    else
+        log_sigmoid_gate_backward_rows(a, first, end, from, cols, sums, false);
+    sync();
+    float *partial = a.partial + program_x * a.cols + from;
+    EACH_VECTOR(i, cols) {
+        READ_TOTALS(total, sums, i, cols);
+        WRITE_F32(partial + i, total);
     }
 }

@@ -65,7 +65,7 @@ static void launch_bounds_gradient(const Node *node, const float *bound, const f
 
 static void lower_bound_gate_backward(Node *node) {
     const Tensor *x = node->in[X], *input = node->in[INPUT], *g = node->out[LOG_GATE], *gated = node->out[GATED];
-    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS);
+    const int64_t rows = rows_per_sum(x->rows), sums = blocks_of(x->rows, rows);
     const LowerBoundGateBackwardArguments arguments = {
         .x = x->data,
         .input = input ? input->data : NULL,
@@ -74,17 +74,19 @@ static void lower_bound_gate_backward(Node *node) {
         .dg = g->gradient,
         .dx = x->gradient,
         .dinput = input ? input->gradient : NULL,
-        .partial = tape_workspace(node->tape, blocks * x->cols * dtype_size(F32)),
+        .partial = tape_workspace(node->tape, sums * x->cols * dtype_size(F32)),
         .rows = x->rows,
         .cols = x->cols,
+        .rows_per_program = rows,
         .x_stride = x->stride,
         .input_stride = input ? input->stride : 0,
         .dg_stride = g->stride,
         .dgated_stride = gated->stride,
     };
-    node->tape->device->launch(KERNEL_lower_bound_gate_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
+    const Grid grid = {sums, blocks_of(x->cols, WARP_COLS), 1};
+    node->tape->device->launch(KERNEL_lower_bound_gate_backward, x->type, grid, &arguments);
     const Tensor *bounds = node->in[BOUNDS];
-    if (bounds && bounds->gradient) launch_bounds_gradient(node, arguments.bound, arguments.partial, blocks);
+    if (bounds && bounds->gradient) launch_bounds_gradient(node, arguments.bound, arguments.partial, sums);
 }
 
 static Work lower_bound_gate_work(const Node *node) {

@@ -29,8 +29,8 @@ typedef struct LowerBoundGateBackwardArguments {
     const void *x, *input, *dgated;
     const float *bound, *dg;
     void *dx, *dinput;
-    float *partial; /* [blocks of PARTIAL_ROWS rows, cols] parts of dbound */
-    int64_t rows, cols, x_stride, input_stride, dg_stride, dgated_stride;
+    float *partial; /* [programs over rows, cols] parts of dbound */
+    int64_t rows, cols, rows_per_program, x_stride, input_stride, dg_stride, dgated_stride;
 } LowerBoundGateBackwardArguments;
 
 /* gradient[l] += P_l (dbound [1 <= l <= layer] - dbound bound), P = softmax(bounds). */

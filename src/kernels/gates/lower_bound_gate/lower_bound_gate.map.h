@@ -55,64 +55,115 @@ DEVICE float log_of_gate(float f, float rest) {
 }
 
 /* has_input and has_bound are constants where the rows are inlined, so the loops have no branches. */
-DEVICE void lower_bound_gate_row(const LowerBoundGateArguments a, int64_t row, bool has_input, bool has_bound) {
-    const element *x = (const element *)a.x + row * a.x_stride;
-    const element *input = (const element *)a.input + (has_input ? row * a.input_stride : 0);
-    element *gated = (element *)a.gated + row * a.gated_stride;
-    float *g = a.g + row * a.g_stride;
-    EACH (i, a.cols) {
-        const float z = to_float(x[i]), room = has_bound ? 1.0f - a.bound[i] : 1.0f;
-        const float rest = room * sigmoid_f(-z);
-        g[i] = has_bound ? log_of_gate(a.bound[i] + room * sigmoid_f(z), rest) : log_sigmoid_f(z);
-        gated[i] = to_element(has_input ? rest * silu_f(to_float(input[i])) : rest);
+DEVICE void lower_bound_gate_rows(const LowerBoundGateArguments a, int64_t first, int64_t end, bool has_input,
+                                  bool has_bound) {
+    EACH_ROW (row, first, end) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        const element *input = (const element *)a.input + (has_input ? row * a.input_stride : 0);
+        element *gated = (element *)a.gated + row * a.gated_stride;
+        float *g = a.g + row * a.g_stride;
+        VECTORS_OF(x, input, gated, g, a.bound);
+        WARP_VECTOR(i, a.cols) {
+            READ(z, x + i);
+            float bound[VECTOR] = {0}, value[VECTOR], log_gate[VECTOR];
+            if (has_bound) {
+                READ_F32(bound_, a.bound + i);
+                EACH_LANE(e) bound[e] = bound_[e];
+            }
+            EACH_LANE(e) {
+                const float room = has_bound ? 1.0f - bound[e] : 1.0f, rest = room * sigmoid_f(-z[e]);
+                log_gate[e] = has_bound ? log_of_gate(bound[e] + room * sigmoid_f(z[e]), rest) : log_sigmoid_f(z[e]);
+                value[e] = rest;
+            }
+            if (has_input) {
+                READ(in, input + i);
+                EACH_LANE(e) value[e] *= silu_f(in[e]);
+            }
+            WRITE_F32(g + i, log_gate);
+            WRITE(gated + i, value);
+        }
     }
 }
 
 KERNEL(lower_bound_gate, LowerBoundGateArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
-        if (a.input && a.bound)
-            lower_bound_gate_row(a, row, true, true);
-        else if (a.input)
-            lower_bound_gate_row(a, row, true, false);
-        else if (a.bound)
-            lower_bound_gate_row(a, row, false, true);
-        else
-            lower_bound_gate_row(a, row, false, false);
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    if (a.input && a.bound)
+        lower_bound_gate_rows(a, first, end, true, true);
+    else if (a.input)
+        lower_bound_gate_rows(a, first, end, true, false);
+    else if (a.bound)
+        lower_bound_gate_rows(a, first, end, false, true);
+    else
+        lower_bound_gate_rows(a, first, end, false, false);
+}
+
+/* Of the columns [from, from + cols). */
+typedef struct LowerBoundPart {
+    int64_t first_row, end_row, from, cols;
+} LowerBoundPart;
+
+DEVICE void lower_bound_gate_backward_rows(const LowerBoundGateBackwardArguments a, const LowerBoundPart part,
+                                           float *sums, bool has_input, bool has_bound) {
+    const float *bounds = has_bound ? a.bound + part.from : NULL;
+    EACH_SHORT_ROW (row, part.first_row, part.end_row, part.cols) {
+        const element *x = (const element *)a.x + row * a.x_stride + part.from;
+        const element *input = (const element *)a.input + (has_input ? row * a.input_stride + part.from : 0);
+        const element *dgated = (const element *)a.dgated + row * a.dgated_stride + part.from;
+        const float *dg = a.dg + row * a.dg_stride + part.from;
+        element *dx = (element *)a.dx + row * a.x_stride + part.from;
+        element *dinput = (element *)a.dinput + (has_input ? row * a.input_stride + part.from : 0);
+        VECTORS_OF(x, input, dgated, dg, dx, dinput, bounds);
+        WARP_VECTOR(i, part.cols) {
+            READ(z, x + i);
+            READ(d_out, dgated + i);
+            READ_F32(d_log, dg + i);
+            READ_COLUMNS(dbound, sums, i);
+            float bound[VECTOR] = {0}, value[VECTOR] = {0};
+            if (has_bound) {
+                READ_F32(bound_, bounds + i);
+                EACH_LANE(e) bound[e] = bound_[e];
+            }
+            if (has_input) {
+                READ(in, input + i);
+                EACH_LANE(e) value[e] = in[e];
+            }
+            EACH_LANE(e) {
+                const float s = sigmoid_f(z[e]), rest = sigmoid_f(-z[e]), room = has_bound ? 1.0f - bound[e] : 1.0f;
+                const float d = d_out[e] * (has_input ? silu_f(value[e]) : 1.0f);
+                const float df = has_bound ? d_log[e] / (bound[e] + room * s) - d : 0.0f;
+                dbound[e] += df * rest;
+                z[e] = has_bound ? df * room * s * rest : (d_log[e] - d * s) * rest;
+                if (has_input) value[e] = d_out[e] * room * rest * silu_derivative_f(value[e]);
+            }
+            if (has_bound) WRITE_COLUMNS(sums, i, dbound);
+            WRITE(dx + i, z);
+            if (has_input) WRITE(dinput + i, value);
+        }
     }
 }
 
-DEVICE void lower_bound_gate_backward_row(const LowerBoundGateBackwardArguments a, int64_t row, float *partial,
-                                          bool has_input, bool has_bound) {
-    const element *x = (const element *)a.x + row * a.x_stride;
-    const element *input = (const element *)a.input + (has_input ? row * a.input_stride : 0);
-    const element *dgated = (const element *)a.dgated + row * a.dgated_stride;
-    const float *dg = a.dg + row * a.dg_stride;
-    element *dx = (element *)a.dx + row * a.x_stride;
-    element *dinput = (element *)a.dinput + (has_input ? row * a.input_stride : 0);
-    EACH (i, a.cols) {
-        const float z = to_float(x[i]), s = sigmoid_f(z), rest = sigmoid_f(-z);
-        const float room = has_bound ? 1.0f - a.bound[i] : 1.0f, value = has_input ? to_float(input[i]) : 0.0f;
-        const float d = to_float(dgated[i]) * (has_input ? silu_f(value) : 1.0f);
-        const float df = has_bound ? dg[i] / (a.bound[i] + room * s) - d : 0.0f;
-        if (has_bound) partial[i] += df * rest;
-        dx[i] = to_element(has_bound ? df * room * s * rest : (dg[i] - d * s) * rest);
-        if (has_input) dinput[i] = to_element(to_float(dgated[i]) * room * rest * silu_derivative_f(value));
-    }
-}
-
-/* PARTIAL_ROWS rows per program. */
+/* Programs: x over rows, y over columns. */
 KERNEL(lower_bound_gate_backward, LowerBoundGateBackwardArguments) {
-    float *partial = a.partial + program_x * a.cols;
-    if (a.bound)
-        EACH (i, a.cols) partial[i] = 0;
-    ROWS_OF_PROGRAM (row, a.rows, PARTIAL_ROWS) {
-        if (a.input && a.bound)
-            lower_bound_gate_backward_row(a, row, partial, true, true);
-        else if (a.input)
-            lower_bound_gate_backward_row(a, row, partial, true, false);
-        else if (a.bound)
-            lower_bound_gate_backward_row(a, row, partial, false, true);
-        else
-            lower_bound_gate_backward_row(a, row, partial, false, false);
+    COLUMNS(sums, 1, WARP_COLS);
+    const int64_t first = program_x * a.rows_per_program, from = program_y * WARP_COLS, left = a.cols - from;
+    const LowerBoundPart part = {.first_row = first,
+                                 .end_row = end_of_program(first, a.rows, a.rows_per_program),
+                                 .from = from,
+                                 .cols = left < WARP_COLS ? left : WARP_COLS};
+    columns_zero(sums, WARP_COLS, part.cols);
+    if (a.input && a.bound)
+        lower_bound_gate_backward_rows(a, part, sums, true, true);
+    else if (a.input)
+        lower_bound_gate_backward_rows(a, part, sums, true, false);
+    else if (a.bound)
+        lower_bound_gate_backward_rows(a, part, sums, false, true);
+    else
+        lower_bound_gate_backward_rows(a, part, sums, false, false);
+    if (!a.bound) return;
+    sync();
+    float *partial = a.partial + program_x * a.cols + from;
+    EACH_VECTOR(i, part.cols) {
+        READ_TOTALS(total, sums, i, part.cols);
+        WRITE_F32(partial + i, total);
     }
 }

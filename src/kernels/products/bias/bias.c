@@ -26,12 +26,17 @@ static void bias_forward(Node *node) {
 static void bias_backward(Node *node) {
     const Tensor *y = node->out[0];
     const Device *device = node->tape->device;
-    const int64_t blocks = blocks_of(y->rows, PARTIAL_ROWS);
-    float *partial = tape_workspace(node->tape, blocks * y->cols * dtype_size(F32));
-    const BiasBackwardArguments arguments = {
-        .dy = y->gradient, .partial = partial, .rows = y->rows, .cols = y->cols, .dy_stride = y->stride};
-    device->launch(KERNEL_bias_backward, y->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(node->tape, partial, blocks, node->in[BIAS]);
+    const int64_t rows = rows_per_sum(y->rows), sums = blocks_of(y->rows, rows);
+    float *partial = tape_workspace(node->tape, sums * y->cols * dtype_size(F32));
+    const BiasBackwardArguments arguments = {.dy = y->gradient,
+                                             .partial = partial,
+                                             .rows = y->rows,
+                                             .cols = y->cols,
+                                             .rows_per_program = rows,
+                                             .dy_stride = y->stride};
+    const Grid grid = {sums, blocks_of(y->cols, WARP_COLS), 1};
+    device->launch(KERNEL_bias_backward, y->type, grid, &arguments);
+    column_sum(node->tape, partial, sums, node->in[BIAS]);
     node_share_gradient(node, X, node->out[0]);
 }
 

@@ -14,8 +14,8 @@ typedef struct BiasArguments {
 /* dbias = sum over rows of dy. */
 typedef struct BiasBackwardArguments {
     const void *dy;
-    float *partial; /* [blocks of PARTIAL_ROWS rows, cols] parts of dbias */
-    int64_t rows, cols, dy_stride;
+    float *partial; /* [programs over rows, cols] parts of dbias */
+    int64_t rows, cols, rows_per_program, dy_stride;
 } BiasBackwardArguments;
 
 #endif

@@ -5,19 +5,38 @@
 
 KERNEL(bias, BiasArguments) {
     const element *bias = (const element *)a.bias;
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_ROW (row, first, end) {
         const element *x = (const element *)a.x + row * a.x_stride;
         element *y = (element *)a.y + row * a.y_stride;
-        EACH (i, a.cols) y[i] = to_element(to_float(x[i]) + to_float(bias[i]));
+        VECTORS_OF(bias, x, y);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            READ(b, bias + i);
+            EACH_LANE(e) value[e] += b[e];
+            WRITE(y + i, value);
+        }
     }
 }
 
-/* PARTIAL_ROWS rows per program. */
+/* Programs: x over rows, y over columns. */
 KERNEL(bias_backward, BiasBackwardArguments) {
-    float *partial = a.partial + program_x * a.cols;
-    EACH (i, a.cols) partial[i] = 0;
-    ROWS_OF_PROGRAM (row, a.rows, PARTIAL_ROWS) {
-        const element *dy = (const element *)a.dy + row * a.dy_stride;
-        EACH (i, a.cols) partial[i] += to_float(dy[i]);
+    COLUMNS(sums, 1, WARP_COLS);
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    const int64_t from = program_y * WARP_COLS, cols = a.cols - from < WARP_COLS ? a.cols - from : WARP_COLS;
+    columns_zero(sums, WARP_COLS, cols);
+    EACH_SHORT_ROW (row, first, end, cols) {
+        const element *dy = (const element *)a.dy + row * a.dy_stride + from;
+        VECTORS_OF(dy);
+        WARP_VECTOR(i, cols) {
+            READ(d, dy + i);
+            ADD_COLUMNS(sums, i, d);
+        }
+    }
+    sync();
+    float *partial = a.partial + program_x * a.cols + from;
+    EACH_VECTOR(i, cols) {
+        READ_TOTALS(total, sums, i, cols);
+        WRITE_F32(partial + i, total);
     }
 }

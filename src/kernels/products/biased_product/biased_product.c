@@ -30,7 +30,8 @@ static void biased_product_forward(Node *node) {
 static void biased_product_backward(Node *node) {
     const Tensor *x = node->in[X], *y = node->in[Y], *z = node->out[0], *x_bias = node->in[X_BIAS];
     const Device *device = node->tape->device;
-    const int64_t blocks = blocks_of(x->rows, PARTIAL_ROWS), bytes = blocks * x_bias->cols * dtype_size(F32);
+    const int64_t rows = rows_per_sum(x->rows), sums = blocks_of(x->rows, rows),
+                  bytes = sums * x_bias->cols * dtype_size(F32);
     const BiasedProductBackwardArguments arguments = {
         .x = x->data,
         .y = y->data,
@@ -44,13 +45,15 @@ static void biased_product_backward(Node *node) {
         .rows = x->rows,
         .heads = x->cols / x_bias->cols,
         .cols = x_bias->cols,
+        .rows_per_program = rows,
         .x_stride = x->stride,
         .y_stride = y->stride,
         .dz_stride = z->stride,
     };
-    device->launch(KERNEL_biased_product_backward, x->type, (Grid){blocks, 1, 1}, &arguments);
-    column_sum(node->tape, arguments.partial_x, blocks, x_bias);
-    column_sum(node->tape, arguments.partial_y, blocks, node->in[Y_BIAS]);
+    const Grid grid = {sums, blocks_of(x_bias->cols, WARP_COLS), 1};
+    device->launch(KERNEL_biased_product_backward, x->type, grid, &arguments);
+    column_sum(node->tape, arguments.partial_x, sums, x_bias);
+    column_sum(node->tape, arguments.partial_y, sums, node->in[Y_BIAS]);
 }
 
 static Work biased_product_work(const Node *node) {

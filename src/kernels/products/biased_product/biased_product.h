@@ -16,8 +16,8 @@ typedef struct BiasedProductArguments {
 typedef struct BiasedProductBackwardArguments {
     const void *x, *y, *x_bias, *y_bias, *dz;
     void *dx, *dy;
-    float *partial_x, *partial_y; /* [blocks of PARTIAL_ROWS rows, cols] parts of the biases' gradients */
-    int64_t rows, heads, cols, x_stride, y_stride, dz_stride;
+    float *partial_x, *partial_y; /* [programs over rows, cols] parts of the biases' gradients */
+    int64_t rows, heads, cols, rows_per_program, x_stride, y_stride, dz_stride;
 } BiasedProductBackwardArguments;
 
 #endif
