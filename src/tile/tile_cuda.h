@@ -112,7 +112,7 @@ DEVICE void copy_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 /* emulator_copy_commit, emulator_copy_wait_for; `stages` is a constant. */
 DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-#define copy_wait_for(stages) asm volatile("cp.async.wait_group %0;" ::"n"(stages) : "memory")
+#define copy_wait_for(stages) asm volatile("cp.async.wait_group %0;" ::"n"((int)(stages)) : "memory")
 
 /* emulator_sync */
 DEVICE void sync() {
