@@ -65,6 +65,8 @@ END
     chmod +x "$bundle/$program"
 done
 cp -r configs "$bundle/"
+mkdir -p "$bundle/docs/gpu"
+cp -r docs/gpu/estimates "$bundle/docs/gpu/"
 cp -r tests/golden "$bundle/tests/"
 cp tests/ops/op_tests.def "$bundle/tests/ops/"
 cp launch/gpu-check.sh "$bundle/launch/"

@@ -308,6 +308,11 @@ figure() {
     sed -n "s/^ *\"$2\": *\([-+.0-9e]*\),*\$/\1/p" "$1" | head -n 1
 }
 
+# estimated NAME CONFIG LENGTH: milliseconds of a step, as kernel_table estimates them (docs/cuda.md); it was asked at 2048 only.
+estimated() {
+    { [ "$1 $3" = "$2 2048" ] && sed -n 's/.*"step_ms": \([0-9.]*\).*/\1/p' "docs/gpu/estimates/$2.json" 2>/dev/null | grep .; } || echo -
+}
+
 # bench_one NAME CONFIG LENGTH ARGUMENTS...: 32768 tokens a step, or one sequence. Notes in `undone` what there is no time for.
 bench_one() {
     local name=$1 batch=$((32768 / $3)) code=0 file=$work/bench-$1.json
@@ -325,8 +330,8 @@ bench_one() {
     fi
     { echo; echo "$name"; cat "$work/log"; } >>"$work/details"
     printf '%s"%s": %s' "$([ ! -s "$work/data" ] || echo ,)" "$name" "$(cat "$file")" >>"$work/data"
-    say "$(printf '%-34s %9.1f %11.0f %9.1f %7.1f %9.1f %7.1f' "$name" \
-        "$(awk -v s="$(figure "$file" step_seconds)" 'BEGIN { print 1e3 * s }')" "$(figure "$file" tokens_per_second)" \
+    say "$(printf '%-34s %9.1f %9.9s %11.0f %9.1f %7.1f %9.1f %7.1f' "$name" \
+        "$(awk -v s="$(figure "$file" step_seconds)" 'BEGIN { print 1e3 * s }')" "$(estimated "$@")" "$(figure "$file" tokens_per_second)" \
         "$(awk -v g="$(figure "$file" step_gflops)" 'BEGIN { print g / 1e3 }')" \
         "$(awk -v p="$(figure "$file" step_of_peak)" 'BEGIN { print 100 * p }')" \
         "$(awk -v m="$(figure "$file" device_memory_bytes)" 'BEGIN { print m / 1e9 }')" "$(figure "$file" first_step_seconds)")"
@@ -335,7 +340,7 @@ bench_one() {
 part_bench() {
     local bad=0 length summary undone=() main=$work/bench-gla-340M.json
     stop_warming
-    say "$(printf '%-34s %9s %11s %9s %7s %9s %7s' "" ms/step tokens/s TFLOP/s MFU GB start/s)"
+    say "$(printf '%-34s %9s %9s %11s %9s %7s %9s %7s' "" ms/step estimate tokens/s TFLOP/s MFU GB start/s)"
     bench_one gla-340M gla-340M 2048 || bad=1
     bench_one gla-340M-no-graph gla-340M 2048 --training.cuda_graph=false || bad=1
     bench_one gla-swa-340M gla-swa-340M 2048 || bad=1

@@ -4,7 +4,26 @@
  *   tile_cuda.h  nvcc: a program is one block of 128 threads
  *   tile_emu.h   gcc: the CUDA form, with fibers for threads, in an adversarial order; no GPU needed
  *
- * Kernel files (*.tile.h, *.map.h) are in the part of C that is also CUDA C++. */
+ * Kernel files (*.tile.h, *.map.h) are in the part of C that is also CUDA C++. tile_cpu.h says what each word means.
+ * What words cost on a GPU beside their statements, in cycles of an H100:
+ *
+ * - EACH, EACH_PAIR, EACH_VECTOR: nothing; fewer than 128 turns (vectors) leave threads idle.
+ * - EACH_ROW, EACH_GROUP: nothing; rows of fewer than 32 entries (vectors) leave lanes idle, groups do not.
+ * - SUM, MAXIMUM, PROGRAM_SUM: 5 shuffles and 2 barriers, about 200 cycles: not for each row.
+ * - WARP_SUM, WARP_TOTAL: up to 5 shuffles, 25 cycles each, no barrier.
+ * - READ, WRITE: one access of 16 bytes where aligned, else one for each element.
+ * - COLUMN_WALK, matrix_cumsum: one thread goes down each column; BLOCK_WALK gives more threads shorter walks.
+ * - vector_cumsum, vector_cumprod: one warp, 6 shuffles for every 32 entries; the others wait at the next barrier.
+ * - sync, sync_after: 30 cycles and the wait for the slowest warp; sync also for all loads, some 500 from memory.
+ * - tile_load, matrix_load: a copy of 16 bytes per piece, which no thread waits for until the next sync.
+ * - EACH_TILE, EACH_ENTRY: a read and a write of 16 bytes of shared memory per piece.
+ * - MAP: registers only. AT and ENTRY in it read one entry of shared memory each; rows of a MATRIX share banks,
+ *   those of a tile or a PADDED_MATRIX do not.
+ * - mma_nn, mma_nt, mma_tn: per warp and 16 x 16 x 16, 2 mma and an ldmatrix for each operand not read yet;
+ *   accumulator_mma_nn, accumulator_mma_nt: the same without the left operand's.
+ * - accumulator_store: 4 shuffles (fp32: 2) and one access per 16 bytes.
+ * - row_sum, row_values_sum: 2 shuffles per row of a thread.
+ * - ACCUMULATOR: rows x columns / 128 of a thread's 255 registers. */
 #ifndef FLAME_TILE_TILE_H
 #define FLAME_TILE_TILE_H
 
