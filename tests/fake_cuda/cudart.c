@@ -49,20 +49,20 @@ struct CUevent_st {
 };
 
 /* A captured call on a stream: a task, or the record of an event, or the wait for one. */
-typedef struct Node {
+typedef struct GraphNode {
     cudaStream_t stream;
     cudaEvent_t record, wait;
     void (*run)(void *payload);
     void *payload;
     size_t bytes;
     bool collective;
-    struct Node *next;
-} Node;
+    struct GraphNode *next;
+} GraphNode;
 
 enum { COPIES = 64 };
 
 struct CUgraph_st {
-    Node *first, **last;
+    GraphNode *first, **last;
     int64_t collectives;
     struct {
         void *of, *copy; /* streams and events */
@@ -139,8 +139,8 @@ static void *copy_of(const void *payload, size_t bytes) {
     return memcpy(copy, payload, bytes);
 }
 
-static void add_node(Node node) {
-    Node *added = copy_of(&node, sizeof node);
+static void add_node(GraphNode node) {
+    GraphNode *added = copy_of(&node, sizeof node);
     *capture.graph->last = added;
     capture.graph->last = &added->next;
     node.stream->asked++;
@@ -158,7 +158,7 @@ static void enqueue(cudaStream_t stream, void (*run)(void *), void *payload, int
 void fake_enqueue(cudaStream_t stream, void (*run)(void *), const void *payload, size_t bytes) {
     void *copy = copy_of(payload, bytes);
     if (stream->captured)
-        add_node((Node){.stream = stream, .run = run, .payload = copy, .bytes = bytes});
+        add_node((GraphNode){.stream = stream, .run = run, .payload = copy, .bytes = bytes});
     else
         enqueue(stream, run, copy, 0);
 }
@@ -166,7 +166,7 @@ void fake_enqueue(cudaStream_t stream, void (*run)(void *), const void *payload,
 void fake_enqueue_collective(cudaStream_t stream, void (*run)(void *), const void *payload, size_t bytes) {
     void *copy = copy_of(payload, bytes);
     if (stream->captured)
-        add_node((Node){.stream = stream, .run = run, .payload = copy, .bytes = bytes, .collective = true});
+        add_node((GraphNode){.stream = stream, .run = run, .payload = copy, .bytes = bytes, .collective = true});
     else
         enqueue(stream, run, copy, ++turns);
 }
@@ -243,7 +243,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     event->graph = stream->captured ? capture.graph : NULL;
     event->covers = stream->asked;
     if (stream->captured)
-        add_node((Node){.stream = stream, .record = event});
+        add_node((GraphNode){.stream = stream, .record = event});
     else
         record(event, stream);
     return cudaSuccess;
@@ -295,7 +295,7 @@ static cudaError_t capture_wait(cudaStream_t stream, cudaEvent_t event) {
         stream->asked = stream->joined = 0;
     }
     if (stream == capture.stream && event->covers > event->stream->joined) event->stream->joined = event->covers;
-    add_node((Node){.stream = stream, .wait = event});
+    add_node((GraphNode){.stream = stream, .wait = event});
     return cudaSuccess;
 }
 
@@ -362,7 +362,7 @@ static cudaEvent_t own_event(cudaGraph_t graph, cudaEvent_t event) {
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags) {
     ANSWER_FAILURE;
-    for (Node *node = graph->first; node; node = node->next) {
+    for (GraphNode *node = graph->first; node; node = node->next) {
         CHECK(node->stream->priority == graph->first->stream->priority ||
                   (flags & cudaGraphInstantiateFlagUseNodePriority),
               "a graph of calls with different priorities runs with one");
@@ -382,7 +382,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
     const cudaGraph_t graph = (cudaGraph_t)(void *)executable;
-    for (Node *node = graph->first, *next; node; node = next) {
+    for (GraphNode *node = graph->first, *next; node; node = next) {
         next = node->next;
         free(node->payload);
         free(node);
@@ -405,7 +405,7 @@ typedef struct GraphLaunch {
 } GraphLaunch;
 
 /* A call on the device's stream, which has come to it. */
-static void run_node(const Node *node) {
+static void run_node(const GraphNode *node) {
     if (node->record) {
         node->record->stream = node->stream;
         node->record->reached = ++node->record->recorded;
@@ -417,7 +417,7 @@ static void run_node(const Node *node) {
     }
 }
 
-static void enqueue_node(const Node *node, int64_t turn) {
+static void enqueue_node(const GraphNode *node, int64_t turn) {
     if (node->record) {
         node->record->stream = node->stream;
         record(node->record, node->stream);
@@ -430,7 +430,7 @@ static void enqueue_node(const Node *node, int64_t turn) {
 
 static void run_graph(void *payload) {
     GraphLaunch *launch = payload;
-    for (const Node *node = launch->graph->first; node; node = node->next) {
+    for (const GraphNode *node = launch->graph->first; node; node = node->next) {
         launch->turn += node->collective;
         if (node->stream->lane)
             enqueue_node(node, launch->turn);
