@@ -21,18 +21,42 @@ static Heads update_heads(const Tensor *tensor, void *data, int64_t steps) {
 static void *data_of(const Tensor *tensor) { return tensor ? tensor->data : NULL; }
 static void *gradient_of(const Tensor *tensor) { return tensor ? tensor->gradient : NULL; }
 
-/* Workspace of `count` fp32 numbers. */
-static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
+/* The kernels that carry a state. On a GPU registers hold it, for the smallest of these key sizes that the head fits
+ * into; wider keys, and the host's cores with their caches, leave it in memory. */
+typedef struct StateKernels {
+    int64_t most_keys, block_v;
+    Kernel state, dstate;
+} StateKernels;
 
-/* Workspace of N * steps rows of heads of V fp32 numbers. */
-static Heads update_numbers(const Node *node, ChunkDeltaShape shape, int64_t V) {
-    const Batch *batch = node->tape->batch;
-    const int64_t stride = shape.v_heads * V;
-    return (Heads){numbers(node, batch->B * batch->T * shape.steps * stride), stride};
+#define HELD_FOR(keys)                                                                                                 \
+    { keys, CHUNK_DELTA_HELD, KERNEL_chunk_delta_state_##keys, KERNEL_chunk_delta_dstate_##keys }
+static const StateKernels held_kernels[] = {HELD_FOR(64), HELD_FOR(128), HELD_FOR(256)};
+static const StateKernels memory_kernels = {INT64_MAX, CHUNK_DELTA_WIDTH, KERNEL_chunk_delta_state,
+                                            KERNEL_chunk_delta_dstate};
+enum { HELD_SIZES = sizeof held_kernels / sizeof held_kernels[0] };
+
+static const StateKernels *state_kernels(const Node *node) {
+    const int64_t K = node->in[Q]->cols / ((const ChunkDeltaShape *)node->attributes)->heads;
+    for (int i = 0; i < HELD_SIZES && node->tape->device->gpu; i++)
+        if (K <= held_kernels[i].most_keys) return &held_kernels[i];
+    return &memory_kernels;
 }
 
-/* What forward and backward have in common: the inputs and the memory for what is made of them. Backward wants U and
- * all states. */
+/* Workspace of `count` fp32 numbers, or elements. */
+static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
+static void *elements(const Node *node, int64_t count) {
+    return tape_workspace(node->tape, count * dtype_size(node->in[Q]->type));
+}
+
+/* Workspace of N * steps rows of value heads of `width` elements. */
+static Heads update_elements(const Node *node, ChunkDeltaShape shape, int64_t width) {
+    const Batch *batch = node->tape->batch;
+    const int64_t stride = shape.v_heads * width;
+    return (Heads){elements(node, batch->B * batch->T * shape.steps * stride), stride};
+}
+
+/* What forward and backward have in common: the inputs and the memory for what is made of them. Forward with
+ * the state in memory needs neither U nor all states. */
 static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
@@ -58,45 +82,72 @@ static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
                                      .V = V,
                                      .blocks_k = blocks_of(K, CHUNK_DELTA_WIDTH),
                                      .scale = 1.0f / sqrtf((float)K)};
-    arguments.slots = backward ? arguments.chunks + 1 : 1;
-    const int64_t sequences = batch->B * shape.v_heads,
-                  products = sequences * arguments.chunks * CHUNK_ROWS * CHUNK_ROWS;
-    arguments.inverse = numbers(node, products);
-    arguments.products = numbers(node, products);
-    if (backward) arguments.u = update_numbers(node, shape, V);
-    arguments.state = numbers(node, sequences * arguments.slots * K * V);
+    const int64_t chunks = batch->B * shape.v_heads * arguments.chunks;
+    arguments.gates = numbers(node, chunks * 4 * CHUNK_ROWS);
+    arguments.products = elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
+    const bool in_memory = state_kernels(node) == &memory_kernels;
+    if (backward || !in_memory) {
+        arguments.u = update_elements(node, shape, V);
+        arguments.state = elements(node, chunks * K * V);
+    }
+    if (in_memory) {
+        arguments.inverse = elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
+        arguments.carried = numbers(node, batch->B * shape.v_heads * K * V);
+    } else {
+        arguments.w = update_elements(node, shape, K);
+    }
     return arguments;
 }
 
-/* T and P, then U and the states, which backward makes again instead of keeping them. */
+/* One program per chunk and value head, per block of V of these, per block of V of the states that are carried, and per
+ * block of K of a chunk and query head. */
+typedef struct Grids {
+    Grid chunkwise, by_value, carried, by_key;
+} Grids;
+
+static Grids grids_of(const Node *node, const ChunkDeltaArguments *arguments) {
+    const int64_t B = node->tape->batch->B, sequences = B * arguments->v_heads, chunks = arguments->chunks;
+    return (Grids){{chunks, sequences, 1},
+                   {blocks_of(arguments->V, CHUNK_DELTA_WIDTH), chunks, sequences},
+                   {sequences, blocks_of(arguments->V, state_kernels(node)->block_v), 1},
+                   {arguments->blocks_k, chunks, B * arguments->heads}};
+}
+
+/* What backward makes again instead of keeping it; o too if it is wanted and the state is in memory. */
 static void launch_forward(const Node *node, const ChunkDeltaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
-    const int64_t sequences = node->tape->batch->B * arguments->v_heads;
-    const Grid carried = {sequences, blocks_of(arguments->V, CHUNK_DELTA_WIDTH), 1};
-    device->launch(KERNEL_chunk_delta_products, type, (Grid){arguments->chunks, sequences, 1}, arguments);
-    device->launch(KERNEL_chunk_delta_state, type, carried, arguments);
+    const Grids grids = grids_of(node, arguments);
+    device->launch(KERNEL_chunk_delta_prepare, type, grids.chunkwise, arguments);
+    device->launch(state_kernels(node)->state, type, grids.carried, arguments);
 }
 
 static void chunk_delta_forward(Node *node) {
+    const bool in_memory = state_kernels(node) == &memory_kernels;
     ChunkDeltaArguments arguments = arguments_of(node, false);
     arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
     launch_forward(node, &arguments);
+    if (in_memory) return;
+    const Grid grid = grids_of(node, &arguments).by_value;
+    node->tape->device->launch(KERNEL_chunk_delta_output, node->in[Q]->type, grid, &arguments);
 }
 
 static void chunk_delta_backward(Node *node) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
+    const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
     ChunkDeltaArguments arguments = arguments_of(node, true);
-    const int64_t B = node->tape->batch->B, sequences = B * arguments.v_heads;
-    const int64_t products = sequences * arguments.chunks * CHUNK_ROWS * CHUNK_ROWS;
+    const int64_t chunks = node->tape->batch->B * shape.v_heads * arguments.chunks;
+    const int64_t products = chunks * CHUNK_ROWS * CHUNK_ROWS;
+    if (!arguments.inverse) arguments.inverse = elements(node, products);
     arguments.overlaps = numbers(node, products);
-    arguments.dproducts = numbers(node, products);
-    arguments.doverlaps = numbers(node, products);
-    arguments.dr = update_numbers(node, *(const ChunkDeltaShape *)node->attributes, arguments.V);
-    arguments.dstate = numbers(node, sequences * arguments.slots * arguments.K * arguments.V);
-    arguments.sums_stride = sequences * arguments.chunks * 2 * CHUNK_ROWS;
+    arguments.dproducts = elements(node, products);
+    arguments.doverlaps = elements(node, products);
+    if (arguments.w.data) arguments.du = update_elements(node, shape, arguments.V);
+    arguments.dr = update_elements(node, shape, arguments.V);
+    arguments.dstate = elements(node, chunks * arguments.K * arguments.V);
+    arguments.sums_stride = chunks * 2 * CHUNK_ROWS;
     arguments.sums = numbers(node, (1 + 2 * arguments.blocks_k) * arguments.sums_stride);
     arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
@@ -108,14 +159,13 @@ static void chunk_delta_backward(Node *node) {
     arguments.dinitial = gradient_of(node->in[INITIAL]);
 
     launch_forward(node, &arguments);
-    const Grid carried = {sequences, blocks_of(arguments.V, CHUNK_DELTA_WIDTH), 1};
-    const Grid chunkwise = {arguments.chunks, sequences, 1};
-    const Grid by_key = {arguments.blocks_k, arguments.chunks, B * arguments.heads};
-    device->launch(KERNEL_chunk_delta_dstate, type, carried, &arguments);
-    device->launch(KERNEL_chunk_delta_dproducts, type, chunkwise, &arguments);
-    device->launch(KERNEL_chunk_delta_dq, type, by_key, &arguments);
-    device->launch(KERNEL_chunk_delta_dk, type, by_key, &arguments);
-    device->launch(KERNEL_chunk_delta_dgates, type, chunkwise, &arguments);
+    const Grids grids = grids_of(node, &arguments);
+    if (arguments.du.data) device->launch(KERNEL_chunk_delta_du, type, grids.by_value, &arguments);
+    device->launch(state_kernels(node)->dstate, type, grids.carried, &arguments);
+    device->launch(KERNEL_chunk_delta_dproducts, type, grids.chunkwise, &arguments);
+    device->launch(KERNEL_chunk_delta_dq, type, grids.by_key, &arguments);
+    device->launch(KERNEL_chunk_delta_dk, type, grids.by_key, &arguments);
+    device->launch(KERNEL_chunk_delta_dgates, type, grids.chunkwise, &arguments);
 }
 
 /* Products inside chunks count whole, as they do in fla. */

@@ -6,8 +6,8 @@
 
 #include "kernels/recurrences/chunk.h"
 
-/* Width of the blocks of K and of V that the kernels work on. */
-enum { CHUNK_DELTA_WIDTH = 64 };
+/* Width of the blocks of K and of V that the kernels work on, and of those of V in which registers hold a state. */
+enum { CHUNK_DELTA_WIDTH = 64, CHUNK_DELTA_HELD = 32 };
 
 /* The state is updated `steps` times per token; update j of token t is row t * steps + j of N * steps rows. Heads
  * are of elements where nothing else is said; all that has no stride is contiguous. What a kernel does not use may be
@@ -17,22 +17,25 @@ typedef struct ChunkDeltaArguments {
     const float *g, *beta;  /* [N, v_heads], [N*steps, v_heads] */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*v_heads*K, V] */
-    float *inverse;         /* [B, chunks, v_heads, 64, 64]: T */
-    float *products;        /* likewise: P */
-    float *overlaps;        /* likewise: decayed products of keys; may be left out */
-    Heads u;                /* [N*steps, v_heads*V], fp32: U; may be left out */
-    float *state;           /* [B, v_heads, slots, K, V]: slot i is the state before chunk i, the last one after all */
-    int64_t slots;          /* chunks + 1; or 1: only the newest state is kept */
+    float *gates;           /* [B, chunks, v_heads, 4, 64]: D, E, K^(-1/2) D of the queries, beta */
+    void *inverse;          /* elements [B, chunks, v_heads, 64, 64]: T; may be left out */
+    void *products;         /* likewise: P */
+    float *overlaps;        /* likewise, fp32: decayed products of keys; may be left out */
+    Heads w;                /* [N*steps, v_heads*K]: W; left out: neither W nor R is wanted */
+    Heads u;                /* [N*steps, v_heads*V]: R, then U; may be left out where the state is in memory */
+    void *state;            /* elements [B, chunks, v_heads, K, V]: the state before each chunk; may be left out */
+    float *carried;         /* [B*v_heads*K, V]: the newest state, unless registers hold it */
     float *final;           /* [B*v_heads*K, V] */
-    Heads o;                /* [N, v_heads*V]; left out: only u and the states are wanted */
+    Heads o;                /* [N, v_heads*V]; left out: only U and the states are wanted */
     int64_t g_stride, beta_stride, initial_stride;
 
     Heads do_;           /* gradient of o */
     const float *dfinal; /* gradient of final */
-    float *dstate;       /* as state, chunks + 1 slots */
-    Heads dr;            /* [N*steps, v_heads*V], fp32 */
-    float *dproducts;    /* [B, chunks, v_heads, 64, 64]: gradient of the products of queries and keys */
-    float *doverlaps;    /* likewise, of the products of keys, plus its transpose */
+    void *dstate;        /* as state: gradient of the state after each chunk */
+    Heads du;            /* as u: P^T o', then U'; left out where the state is in memory */
+    Heads dr;            /* likewise: R' */
+    void *dproducts;     /* as products: gradient of the products of queries and keys */
+    void *doverlaps;     /* likewise, of the products of keys, plus its transpose */
     float *sums;         /* [1 + 2*blocks_k, B, chunks, v_heads, 2, 64]: parts of the gradients of G and beta */
     int64_t sums_stride; /* from one part to the next */
     Heads dq, dk, dv;
