@@ -205,7 +205,12 @@ DEVICE void short_convolution_dz(TEAM, const ShortConvolutionBackwardArguments a
             if (count > 1) ADD_DTAP(d, x + i, a.x_stride, 1);
             if (count > 2) ADD_DTAP(d, x + i, a.x_stride, 2);
             if (count > 3) ADD_DTAP(d, x + i, a.x_stride, 3);
-            for (int64_t j = 4; j < count; j++) ADD_DTAP(d, x + i, a.x_stride, j);
+        }
+    }
+    for (int64_t j = 4; own && j < count; j++) {
+        WARP_VECTOR(i, c.cols) {
+            READ_COLUMNS(d, dz, i);
+            ADD_DTAP(d, x + i, a.x_stride, j);
         }
     }
 }
@@ -228,17 +233,18 @@ DEVICE void short_convolution_dz_row(TEAM, const ShortConvolutionBackwardArgumen
 #define ADD_DX(d, j)                                                                                                   \
     do {                                                                                                               \
         READ_F32(tap_, c.tap + i - (j)*COLS);                                                                          \
-        READ_COLUMNS(dz_, dz_of_row(state, a.width, row + (j)), i);                                                    \
+        READ_COLUMNS(dz_, COLUMNS_ROW(state, COLS, slot + (j) < a.width ? slot + (j) : slot + (j)-a.width), i);        \
         EACH_LANE(e) d[e] += tap_[e] * dz_[e];                                                                         \
     } while (0)
 
 DEVICE void short_convolution_dx(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c, float *state,
                                  int64_t row, int64_t count) {
     element *dx = (element *)a.dx + row * a.x_stride + c.first;
+    const int64_t slot = row % a.width; /* dz of the row; those of the rows after it follow, and begin again */
     VECTORS_OF(dx, c.tap);
     WARP_VECTOR(i, c.cols) {
         READ_F32(d, c.tap + i);
-        READ_COLUMNS(dz, dz_of_row(state, a.width, row), i);
+        READ_COLUMNS(dz, COLUMNS_ROW(state, COLS, slot), i);
         EACH_LANE(e) d[e] *= dz[e];
         if (count > 1) ADD_DX(d, 1);
         if (count > 2) ADD_DX(d, 2);
