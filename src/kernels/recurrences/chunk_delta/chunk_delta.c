@@ -41,6 +41,7 @@ static const StateKernels *state_kernels(const Node *node) {
         if (K <= held_kernels[i].most_keys) return &held_kernels[i];
     return &memory_kernels;
 }
+static bool state_in_memory(const Node *node) { return state_kernels(node) == &memory_kernels; }
 
 /* Workspace of `count` fp32 numbers, or elements. */
 static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
@@ -55,8 +56,8 @@ static Heads update_elements(const Node *node, ChunkDeltaShape shape, int64_t wi
     return (Heads){elements(node, batch->B * batch->T * shape.steps * stride), stride};
 }
 
-/* What forward and backward have in common: the inputs and the memory for what is made of them. Forward with
- * the state in memory needs neither U nor all states. */
+/* What forward and backward have in common: the inputs and the memory for what is made of them. With the state in
+ * memory forward needs neither U nor all states, and nobody W. */
 static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
@@ -85,16 +86,13 @@ static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
     const int64_t chunks = batch->B * shape.v_heads * arguments.chunks;
     arguments.gates = numbers(node, chunks * 4 * CHUNK_ROWS);
     arguments.products = elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
-    const bool in_memory = state_kernels(node) == &memory_kernels;
-    if (backward || !in_memory) {
+    const bool in_memory = state_in_memory(node);
+    if (in_memory) arguments.carried = numbers(node, batch->B * shape.v_heads * K * V);
+    if (in_memory || backward) arguments.inverse = elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
+    if (!in_memory) arguments.w = update_elements(node, shape, K);
+    if (!in_memory || backward) {
         arguments.u = update_elements(node, shape, V);
         arguments.state = elements(node, chunks * K * V);
-    }
-    if (in_memory) {
-        arguments.inverse = elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
-        arguments.carried = numbers(node, batch->B * shape.v_heads * K * V);
-    } else {
-        arguments.w = update_elements(node, shape, K);
     }
     return arguments;
 }
@@ -123,12 +121,11 @@ static void launch_forward(const Node *node, const ChunkDeltaArguments *argument
 }
 
 static void chunk_delta_forward(Node *node) {
-    const bool in_memory = state_kernels(node) == &memory_kernels;
     ChunkDeltaArguments arguments = arguments_of(node, false);
     arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
     launch_forward(node, &arguments);
-    if (in_memory) return;
+    if (state_in_memory(node)) return; /* the same kernel made o */
     const Grid grid = grids_of(node, &arguments).by_value;
     node->tape->device->launch(KERNEL_chunk_delta_output, node->in[Q]->type, grid, &arguments);
 }
@@ -140,11 +137,10 @@ static void chunk_delta_backward(Node *node) {
     ChunkDeltaArguments arguments = arguments_of(node, true);
     const int64_t chunks = node->tape->batch->B * shape.v_heads * arguments.chunks;
     const int64_t products = chunks * CHUNK_ROWS * CHUNK_ROWS;
-    if (!arguments.inverse) arguments.inverse = elements(node, products);
     arguments.overlaps = numbers(node, products);
     arguments.dproducts = elements(node, products);
     arguments.doverlaps = elements(node, products);
-    if (arguments.w.data) arguments.du = update_elements(node, shape, arguments.V);
+    if (!state_in_memory(node)) arguments.du = update_elements(node, shape, arguments.V);
     arguments.dr = update_elements(node, shape, arguments.V);
     arguments.dstate = elements(node, chunks * arguments.K * arguments.V);
     arguments.sums_stride = chunks * 2 * CHUNK_ROWS;
@@ -160,7 +156,7 @@ static void chunk_delta_backward(Node *node) {
 
     launch_forward(node, &arguments);
     const Grids grids = grids_of(node, &arguments);
-    if (arguments.du.data) device->launch(KERNEL_chunk_delta_du, type, grids.by_value, &arguments);
+    if (!state_in_memory(node)) device->launch(KERNEL_chunk_delta_du, type, grids.by_value, &arguments);
     device->launch(state_kernels(node)->dstate, type, grids.carried, &arguments);
     device->launch(KERNEL_chunk_delta_dproducts, type, grids.chunkwise, &arguments);
     device->launch(KERNEL_chunk_delta_dq, type, grids.by_key, &arguments);

@@ -224,7 +224,7 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
     TILE(S, WIDTH, WIDTH);
     TILE(T, ROWS, ROWS);
     TILE(P, ROWS, ROWS);
-    TILE(values, ROWS, WIDTH); /* v, then R - L U, then U, then E U */
+    TILE(values, ROWS, WIDTH); /* v, then beta (v - D k S), then U, then E U */
     VECTOR(beta, ROWS);
     VECTOR(from_start, ROWS);
     VECTOR(to_end, ROWS);
