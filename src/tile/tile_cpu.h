@@ -83,7 +83,7 @@ DEVICE element to_element(float x) { return x; }
     } while (0)
 
 /* Rows by warp. EACH_ROW(row, first, end) { ... }: the body for each row, by one warp of the program. Inside it, the
- * warp's lanes share what WARP_EACH, WARP_SUM and WARP_MAXIMUM go over, as EACH, SUM and MAXIMUM do for the program; no
+ * warp's lanes share what WARP_EACH and WARP_SUM go over, as EACH and SUM do for the program; no
  * sync() may stand there.
  * EACH_GROUP(row, group, first, end, groups, cols) { ... } does the same for each group of `cols` columns of each row.
  * Short groups share a warp: each has as many lanes as it has vectors. One of more than WARP_COLS columns has the whole
@@ -98,7 +98,6 @@ DEVICE element to_element(float x) { return x; }
 #define EACH_SHORT_ROW(row, first, end, cols) EACH_ROW (row, first, end)
 #define WARP_EACH(i, n)                       EACH (i, n)
 #define WARP_SUM(s, i, n, ...)                SUM(s, i, n, __VA_ARGS__)
-#define WARP_MAXIMUM(s, i, n, ...)            MAXIMUM(s, i, n, __VA_ARGS__)
 
 /* Vectors: 16 bytes of elements at a time on a GPU, one here.
  *
@@ -303,23 +302,22 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
 #define EACH_ROW_VALUE(name, r, i) for (int i = 0, r = 0; i < name##_rows; r = ++i)
 #define ROW_VALUE(name, i)         (name[i])
 /* The sums, or the maxima, of an accumulator's rows as row values. */
-#define row_values_sum(name, accumulator)     row_sum(name, accumulator)
-#define row_values_maximum(name, accumulator) row_maximum(name, accumulator)
+#define row_values_sum(name, accumulator) row_sum(name, accumulator)
+#define row_values_maximum(name, accumulator)                                                                          \
+    do {                                                                                                               \
+        for (int i_ = 0; i_ < accumulator##_rows; i_++) {                                                              \
+            float row_ = -INFINITY;                                                                                    \
+            MAXIMUM(row_, j_, accumulator##_cols, accumulator[i_ * accumulator##_stride + j_]);                        \
+            name[i_] = row_;                                                                                           \
+        }                                                                                                              \
+    } while (0)
 
-/* vector[i] = the sum, or the maximum, of the accumulator's row i. The accumulator has at least 64 rows. */
+/* vector[i] = the sum of the accumulator's row i. The accumulator has at least 64 rows. */
 #define row_sum(vector, accumulator)                                                                                   \
     do {                                                                                                               \
         for (int i_ = 0; i_ < accumulator##_rows; i_ += LANES)                                                         \
             sums_of_rows(vector + i_, accumulator + i_ * accumulator##_stride, accumulator##_stride,                   \
                          accumulator##_cols);                                                                          \
-    } while (0)
-#define row_maximum(vector, accumulator)                                                                               \
-    do {                                                                                                               \
-        for (int i_ = 0; i_ < accumulator##_rows; i_++) {                                                              \
-            float row_ = -INFINITY;                                                                                    \
-            MAXIMUM(row_, j_, accumulator##_cols, accumulator[i_ * accumulator##_stride + j_]);                        \
-            vector[i_] = row_;                                                                                         \
-        }                                                                                                              \
     } while (0)
 
 /* matrix[b][j] = the sum of column j over the accumulator's rows 16 b .. 16 b + 15. It has at least 64 rows. */
@@ -332,9 +330,8 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
         }                                                                                                              \
     } while (0)
 
-/* Running sums down the columns of a matrix, or along a vector, from the first entry on or (reverse) from the last; and
- * running products along a vector. */
-#define matrix_cumsum(matrix) column_cumsum(matrix, matrix##_rows, matrix##_cols, matrix##_stride)
+/* Running sums up the columns of a matrix, from the last row on; running sums and products along a vector, from the
+ * first entry on or (reverse) from the last. */
 #define matrix_cumsum_reverse(matrix)                                                                                  \
     column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
 #define vector_cumsum(vector)          column_cumsum(vector, vector##_size, 1, 1)

@@ -22,12 +22,11 @@ enum { MOST_BLOCKS_DOWN = 4 };
 #define TILE_VIEW(name, tile, i, j, rows, cols)                                                                        \
     TILE_SIZES(name, rows, cols, tile##_stride);                                                                       \
     element *const name = tile + (i)*tile##_stride + (j)
-#define MATRIX(name, rows, cols)                                                                                       \
-    TILE_SIZES(name, rows, cols, cols);                                                                                \
-    float *const name = (float *)shared_memory(#name, sizeof(float), rows, cols, cols)
-#define PADDED_MATRIX(name, rows, cols)                                                                                \
-    TILE_SIZES(name, rows, cols, (cols) + MATRIX_PAD);                                                                 \
-    float *const name = (float *)shared_memory(#name, sizeof(float), rows, cols, (cols) + MATRIX_PAD)
+#define STRIDED_MATRIX(name, rows, cols, stride)                                                                       \
+    TILE_SIZES(name, rows, cols, stride);                                                                              \
+    float *const name = (float *)shared_memory(#name, sizeof(float), rows, cols, stride)
+#define MATRIX(name, rows, cols)        STRIDED_MATRIX(name, rows, cols, cols)
+#define PADDED_MATRIX(name, rows, cols) STRIDED_MATRIX(name, rows, cols, (cols) + MATRIX_PAD)
 #define MATRIX_VIEW(name, matrix, i, j, rows, cols)                                                                    \
     TILE_SIZES(name, rows, cols, matrix##_stride);                                                                     \
     float *const name = matrix + (i)*matrix##_stride + (j)
@@ -48,11 +47,11 @@ enum { MOST_BLOCKS_DOWN = 4 };
 
 /* Row and column of entry e of this thread; past the end where the blocks do not come out even. */
 DEVICE int fragment_row(int e, int rows, int cols) {
-    const int down = e / 4 / BLOCKS_ACROSS(rows, cols) * WARPS_DOWN(rows) + thread_index() / 32 % WARPS_DOWN(rows);
-    return down * 16 + thread_index() % 32 / 4 + e / 2 % 2 * 8;
+    const int down = e / 4 / BLOCKS_ACROSS(rows, cols) * WARPS_DOWN(rows) + warp_index() % WARPS_DOWN(rows);
+    return down * 16 + lane_index() / 4 + e / 2 % 2 * 8;
 }
 DEVICE int fragment_col(int e, int rows, int cols) {
-    const int first = thread_index() / 32 / WARPS_DOWN(rows) * BLOCKS_ACROSS(rows, cols);
+    const int first = warp_index() / WARPS_DOWN(rows) * BLOCKS_ACROSS(rows, cols);
     const int across = first + e / 4 % BLOCKS_ACROSS(rows, cols);
     return across * 8 + thread_index() % 4 * 2 + e % 2;
 }
@@ -60,7 +59,7 @@ DEVICE int fragment_col(int e, int rows, int cols) {
 DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
     const bool even = WARPS_DOWN(rows) * WARPS_ACROSS(rows) == 4 && rows % (16 * WARPS_DOWN(rows)) == 0 &&
                       cols % (16 * WARPS_ACROSS(rows)) == 0;
-    return even || (i < rows && j < cols && thread_index() / 32 < WARPS_DOWN(rows) * WARPS_ACROSS(rows));
+    return even || (i < rows && j < cols && warp_index() < WARPS_DOWN(rows) * WARPS_ACROSS(rows));
 }
 
 #define MAP(accumulator, i, j, x, ...)                                                                                 \
@@ -319,8 +318,8 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
 #else
 DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
                 const element *b, int b_stride, bool b_transposed) {
-    const int lane = thread_index() % 32, row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
-    const int down = thread_index() / 32 % WARPS_DOWN(rows), across = thread_index() / 32 / WARPS_DOWN(rows);
+    const int lane = lane_index(), row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
+    const int down = warp_index() % WARPS_DOWN(rows), across = warp_index() / WARPS_DOWN(rows);
     if (across >= WARPS_ACROSS(rows)) return;
     TILE_UNROLL_BY_2 for (int k = 0; k < depth; k += 16) {
         uint32_t left[MOST_BLOCKS_DOWN][4];
@@ -362,8 +361,8 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
               a##_rows, a, a##_stride, true, b, b##_stride, false)
 DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, int cols, int depth, const element *a,
                       int a_stride, bool a_transposed, const element *b, int b_stride, bool b_transposed) {
-    const int lane = thread_index() % 32;
-    if (row / 16 % WARPS_DOWN(all_rows) != thread_index() / 32) return;
+    const int lane = lane_index();
+    if (row / 16 % WARPS_DOWN(all_rows) != warp_index()) return;
     const int down = BLOCKS_DOWN(all_rows) > 1 ? row / 16 / WARPS_DOWN(all_rows) : 0;
     float *const start = d + (down * (all_cols / 8) + col / 8) * 4;
 #if defined(TILE_ELEMENT_F32)
@@ -409,7 +408,7 @@ DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, in
 DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
                                bool b_transposed) {
     const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
-    const int lane = thread_index() % 32;
+    const int lane = lane_index();
     TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, depth); e++) {
         TILE_ROLLED for (int owner = 0; owner < 4; owner++) {
             const float x = warp_shuffle(p[e], lane / 4 * 4 + owner);
@@ -426,7 +425,7 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
 #else
 DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
                                bool b_transposed) {
-    const int lane = thread_index() % 32, row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
+    const int lane = lane_index(), row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
     TILE_UNROLL for (int k = 0; k < depth; k += 16) {
         uint32_t left[MOST_BLOCKS_DOWN][4];
         TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
@@ -441,7 +440,7 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
             else
                 matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
             TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
-                if ((m * WARPS_DOWN(rows) + thread_index() / 32) * 16 >= rows) break;
+                if ((m * WARPS_DOWN(rows) + warp_index()) * 16 >= rows) break;
                 float *sum = d + (m * (cols / 8) + j / 8) * 4;
                 warp_mma(sum, left[m], right);
                 warp_mma(sum + 4, left[m], right + 2);
@@ -463,7 +462,7 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
 /* The row value that belongs to entry e_ of an accumulator with blocks_ blocks across. */
 #define ROW_VALUE(name, i) (name[e_ / 4 / blocks_ * 2 + e_ / 2 % 2])
 DEVICE int row_of_value(int r, int rows) {
-    return (r / 2 * WARPS_DOWN(rows) + thread_index() / 32) * 16 + thread_index() % 32 / 4 + r % 2 * 8;
+    return (r / 2 * WARPS_DOWN(rows) + warp_index()) * 16 + lane_index() / 4 + r % 2 * 8;
 }
 
 #define ROW_REDUCE(to, accumulator, start, combine, finish)                                                            \
@@ -484,7 +483,6 @@ DEVICE int row_of_value(int r, int rows) {
 #define ROW_TO_VALUE(values, r, rows) values[r] = row_
 DEVICE float plus(float x, float y) { return x + y; }
 #define row_sum(vector, accumulator)            ROW_REDUCE(vector, accumulator, 0.0f, plus, ROW_TO_VECTOR)
-#define row_maximum(vector, accumulator)        ROW_REDUCE(vector, accumulator, -INFINITY, fmaxf, ROW_TO_VECTOR)
 #define row_values_sum(values, accumulator)     ROW_REDUCE(values, accumulator, 0.0f, plus, ROW_TO_VALUE)
 #define row_values_maximum(values, accumulator) ROW_REDUCE(values, accumulator, -INFINITY, fmaxf, ROW_TO_VALUE)
 
@@ -506,7 +504,6 @@ DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
         for (int i = 1; i < rows; i++) x[i * stride + j] = sum += x[i * stride + j];
     }
 }
-#define matrix_cumsum(matrix) column_cumsum(matrix, matrix##_rows, matrix##_cols, matrix##_stride)
 #define matrix_cumsum_reverse(matrix)                                                                                  \
     column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
 

@@ -56,18 +56,23 @@ DEVICE element to_element(float x) { return (element)round_pair(x, 0.0f); }
         s = block_maximum(maximum_);                                                                                   \
     } while (0)
 
-DEVICE float warp_sum(float x) {
-    for (int mask = 1; mask < 32; mask *= 2) x += warp_shuffle_xor(x, mask);
+enum { WARP = 32, WARPS = THREADS / WARP };
+DEVICE int warp_index() { return thread_index() / WARP; }
+DEVICE int lane_index() { return thread_index() % WARP; }
+
+/* Over groups of `lanes` neighbouring lanes of a warp, a power of two; known to all of them. */
+DEVICE float lanes_sum(float x, int lanes) {
+    for (int mask = 1; mask < lanes; mask *= 2) x += warp_shuffle_xor(x, mask);
     return x;
 }
-DEVICE float warp_maximum(float x) {
-    for (int mask = 1; mask < 32; mask *= 2) x = fmaxf(x, warp_shuffle_xor(x, mask));
+DEVICE float lanes_maximum(float x, int lanes) {
+    for (int mask = 1; mask < lanes; mask *= 2) x = fmaxf(x, warp_shuffle_xor(x, mask));
     return x;
 }
 DEVICE float block_sum(float x) {
     float *scratch = block_scratch();
-    x = warp_sum(x);
-    if (thread_index() % 32 == 0) scratch[thread_index() / 32] = x;
+    x = lanes_sum(x, WARP);
+    if (lane_index() == 0) scratch[warp_index()] = x;
     sync();
     const float sum = scratch[0] + scratch[1] + scratch[2] + scratch[3];
     sync();
@@ -75,8 +80,8 @@ DEVICE float block_sum(float x) {
 }
 DEVICE float block_maximum(float x) {
     float *scratch = block_scratch();
-    x = warp_maximum(x);
-    if (thread_index() % 32 == 0) scratch[thread_index() / 32] = x;
+    x = lanes_maximum(x, WARP);
+    if (lane_index() == 0) scratch[warp_index()] = x;
     sync();
     const float maximum = fmaxf(fmaxf(scratch[0], scratch[1]), fmaxf(scratch[2], scratch[3]));
     sync();
@@ -90,16 +95,16 @@ typedef union Halves {
 } Halves;
 DEVICE double block_sum_f64(double x) {
     float *scratch = block_scratch();
-    Halves sum, other, of_warp[THREADS / 32];
+    Halves sum, other, of_warp[WARPS];
     sum.value = x;
-    for (int mask = 1; mask < 32; mask *= 2) {
+    for (int mask = 1; mask < WARP; mask *= 2) {
         TILE_UNROLL for (int h = 0; h < 2; h++) other.half[h] = warp_shuffle_xor(sum.half[h], mask);
         sum.value += other.value;
     }
     TILE_UNROLL for (int h = 0; h < 2; h++) {
-        if (thread_index() % 32 == 0) scratch[thread_index() / 32] = sum.half[h];
+        if (lane_index() == 0) scratch[warp_index()] = sum.half[h];
         sync();
-        TILE_UNROLL for (int w = 0; w < THREADS / 32; w++) of_warp[w].half[h] = scratch[w];
+        TILE_UNROLL for (int w = 0; w < WARPS; w++) of_warp[w].half[h] = scratch[w];
         sync();
     }
     return of_warp[0].value + of_warp[1].value + of_warp[2].value + of_warp[3].value;
@@ -107,7 +112,6 @@ DEVICE double block_sum_f64(double x) {
 
 /* The lanes that share a row: a warp, a power of two of its lanes, or the program. Those whose row is past the end go
  * along with the last row, but their loops are empty: all lanes of a warp take part in its sums. */
-enum { WARP = 32, WARPS = THREADS / WARP };
 typedef struct Team {
     int shift, lanes, lane; /* lanes: 1 << shift */
     bool inside;
@@ -115,8 +119,6 @@ typedef struct Team {
 } Team;
 #define TEAM      const Team team_
 #define TEAM_HERE team_
-DEVICE int warp_index() { return thread_index() / WARP; }
-DEVICE int lane_index() { return thread_index() % WARP; }
 enum { SHIFT_OF_WARP = 5, SHIFT_OF_PROGRAM = 7 };
 DEVICE int team_shift(int64_t cols) {
     int shift = 0;
@@ -150,14 +152,7 @@ DEVICE int64_t team_row(Team *team) {
 /* Of numbers below 2^32. */
 DEVICE int64_t quotient(int64_t n, int64_t d) { return d == 1 ? n : (int64_t)((uint32_t)n / (uint32_t)d); }
 DEVICE float team_sum(float x, const Team *team) {
-    if (team->lanes > WARP) return block_sum(x);
-    for (int mask = 1; mask < team->lanes; mask *= 2) x += warp_shuffle_xor(x, mask);
-    return x;
-}
-DEVICE float team_maximum(float x, const Team *team) {
-    if (team->lanes > WARP) return block_maximum(x);
-    for (int mask = 1; mask < team->lanes; mask *= 2) x = fmaxf(x, warp_shuffle_xor(x, mask));
-    return x;
+    return team->lanes > WARP ? block_sum(x) : lanes_sum(x, team->lanes);
 }
 #define WARP_EACH(i, n) for (int64_t i = team_.inside ? team_.lane : (n); i < (n); i += team_.lanes)
 #define WARP_SUM(s, i, n, ...)                                                                                         \
@@ -165,12 +160,6 @@ DEVICE float team_maximum(float x, const Team *team) {
         float sum_ = 0;                                                                                                \
         WARP_EACH(i, n) sum_ += (__VA_ARGS__);                                                                         \
         s += team_sum(sum_, &team_);                                                                                   \
-    } while (0)
-#define WARP_MAXIMUM(s, i, n, ...)                                                                                     \
-    do {                                                                                                               \
-        float maximum_ = s;                                                                                            \
-        WARP_EACH(i, n) maximum_ = fmaxf(maximum_, (__VA_ARGS__));                                                     \
-        s = team_maximum(maximum_, &team_);                                                                            \
     } while (0)
 
 #define EACH_PAIR(i, j, rows, cols)                                                                                    \

@@ -126,7 +126,7 @@ static Status read_registers(const char *path) {
     return BAD_INPUT;
 }
 
-/* --- the step --- */
+/* The step. */
 
 static void random_tokens(const TrainConfig *config, const Session *session) {
     const HostBatch batch = runner_batch(session->runner);
@@ -165,7 +165,7 @@ static Status run_step(const TrainConfig *config, double *flops) {
     return status;
 }
 
-/* --- the table --- */
+/* The table. */
 
 static double share(double part, double whole) { return whole > 0 ? 100 * part / whole : 100; }
 
@@ -228,7 +228,7 @@ static json_t *table_json(const char *config, double flops, const regex_t *wante
                      100 * flops / step / PRODUCT_RATE, "kernels", rows);
 }
 
-/* --- before and after --- */
+/* Before and after. */
 
 static const json_t *row_of(const json_t *all, const char *name) {
     size_t i;
@@ -295,7 +295,7 @@ static Status compare(const char *before_path, const char *after_path) {
     return OK;
 }
 
-/* --- the lines of a kernel --- */
+/* The lines of a kernel. */
 
 extern const char __executable_start; /* of the linker */
 static uintptr_t load_address(void) { return (uintptr_t)&__executable_start; }
@@ -319,7 +319,7 @@ static void show_line(const MeterLine *line, int programs) {
            line->sectors / line->requests, line->extra_wavefronts / programs, line->waited / programs, text);
 }
 
-/* --- the command line --- */
+/* The command line. */
 
 typedef struct CommandLine {
     const char *config, *kernels, *registers, *json, *seq_len, *lines, *compare[2];

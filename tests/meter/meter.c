@@ -142,7 +142,7 @@ static bool is_shared(uintptr_t address) {
            (meter.scratch && address - meter.scratch < WARPS * sizeof(float));
 }
 
-/* --- what a program touches --- */
+/* What a program touches. */
 
 static void set_clear(void) { memset(meter.set, 0, (size_t)meter.set_room * sizeof *meter.set); }
 
@@ -174,7 +174,7 @@ static void touch(uintptr_t sector) {
     touched->sector[touched->count++] = sector;
 }
 
-/* --- requests of warps --- */
+/* Requests of warps. */
 
 static int lanes_of(uint32_t mask) { return __builtin_popcount(mask); }
 
@@ -361,7 +361,7 @@ static void join_request(const void *site, Kind kind, uintptr_t address, int byt
     warp->request[at].lanes |= UINT32_C(1) << in_warp;
 }
 
-/* --- time of a lane --- */
+/* Time of a lane. */
 
 /* Waits for the loads that are under way. */
 static void wait_for_loads(Lane *lane) {
@@ -408,7 +408,7 @@ static void access_memory(const void *site, bool write, uintptr_t address, int b
         start_load(lane, site, global, latency_of(address, global));
 }
 
-/* --- what the compiler calls --- */
+/* What the compiler calls. */
 
 static void observe(const void *site, bool write, void *at, int64_t bytes) {
     const uintptr_t address = (uintptr_t)at;
@@ -459,7 +459,7 @@ void __tsan_init(void) {}
 /* A branch has been taken, or not. */
 void __sanitizer_cov_trace_pc(void) { site_passed(__builtin_return_address(0)); }
 
-/* --- the emulator's instructions --- */
+/* The emulator's instructions. */
 
 #define WRAPPED(result, name, ...)                                                                                     \
     result __real_##name(__VA_ARGS__);                                                                                 \
@@ -601,7 +601,7 @@ WRAPPED(void, emulator_sync, int stages, const char *file, int line) {
     interval_ends(BARRIER_CYCLES);
 }
 
-/* --- a launch --- */
+/* A launch. */
 
 static void program_begins(int sample) {
     meter.running = sample;

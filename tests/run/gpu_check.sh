@@ -37,6 +37,16 @@ chmod +x "$work/python" "$bundle/flame-c"
 PYTHON=$work/python "$bundle/launch/gpu-check.sh" sanitizer >"$work/log" 2>&1 || true
 grep -q "^device $FAKE_LIBRARIES.*:$work/site/nvidia/nccl/lib" "$work/log" || { cat "$work/log"; fail "NCCL of a Python package is not found"; }
 
+# A step's estimate stands beside its measurement where there is one: for the sequence length and settings that were estimated.
+cd "$source_folder"
+eval "$(sed -n '/^estimated() {/,/^}/p' launch/gpu-check.sh)"
+[[ $(estimated gla-340M gla-340M 2048) =~ ^[0-9]+\.[0-9]+$ ]] || fail "the estimate of gla-340M is $(estimated gla-340M gla-340M 2048)"
+for arguments in "gla-340M-8192 gla-340M 8192" "gla-340M-no-graph gla-340M 2048" "gla-7B gla-7B 2048"; do
+    # shellcheck disable=SC2086 # three words
+    [ "$(estimated $arguments)" = - ] || fail "an estimate of $arguments"
+done
+cd "$work"
+
 code=0
 "$bundle/launch/gpu-check.sh" rubbish >"$work/log" 2>&1 || code=$?
 [ "$code" = 2 ] && grep -q 'launch/gpu-check.sh \[--seconds 530\]' "$work/log" || fail "a part that does not exist"

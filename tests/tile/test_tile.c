@@ -113,10 +113,10 @@ static void test_matrix(void **state) {
         for (int n = 0; n < LIMITS; n++) {
             word_run(WORD_matrix, variant, limits[n][0], limits[n][1]);
             for (int j = 0; j < 48; j++) {
-                float down = 0, up = 0;
+                float up = 0;
                 for (int i = 0; i < 32; i++) {
-                    down += 2 * (i < limits[n][0] && j < limits[n][1] ? f[i * STRIDE + j] : 0);
-                    expect(WORD_matrix, variant, i * 48 + j, out_f32[i * 48 + j], down, 0);
+                    const float twice = 2 * (i < limits[n][0] && j < limits[n][1] ? f[i * STRIDE + j] : 0);
+                    expect(WORD_matrix, variant, i * 48 + j, out_f32[i * 48 + j], twice, 0);
                 }
                 for (int i = 31; i >= 0; i--) {
                     up += i < limits[n][0] && j < limits[n][1] ? f[i * STRIDE + j] : 0;
@@ -226,13 +226,9 @@ static void test_tile_dot(void **state) {
 static void rows_check(Word word, int variant, int rows, int cols) {
     word_run(word, variant, 0, 0);
     for (int i = 0; i < rows; i++) {
-        float sum = 0, maximum = -INFINITY;
-        for (int j = 0; j < cols; j++) {
-            sum += f[i * STRIDE + j];
-            maximum = fmaxf(maximum, f[i * STRIDE + j]);
-        }
+        float sum = 0;
+        for (int j = 0; j < cols; j++) sum += f[i * STRIDE + j];
         expect(word, variant, i, out_f32[i], sum, 0);
-        expect(word, variant, rows + i, out_f32[rows + i], maximum, 0);
     }
 }
 
@@ -311,15 +307,13 @@ static void test_warps(void **state) {
     for (int variant = 0; variant < VARIANTS; variant++) {
         word_run(WORD_warps, variant, 7, 70);
         for (int i = 0; i < 7; i++) {
-            float sum = 1, largest = -1000;
+            float sum = 1;
             for (int j = 0; j < 70; j++) {
                 sum += f[i * STRIDE + j];
-                largest = fmaxf(largest, f[i * STRIDE + j]);
                 const int at = i * STRIDE + j;
                 expect(WORD_warps, variant, at, element_out(variant, at), 2 * f[at], 0);
             }
-            expect(WORD_warps, variant, i, out_f32[2 * i], sum, 0);
-            expect(WORD_warps, variant, i, out_f32[2 * i + 1], largest, 0);
+            expect(WORD_warps, variant, i, out_f32[i], sum, 0);
         }
         word_run(WORD_walk, variant, 0, 0);
         for (int j = 0; j < 48; j++) {

@@ -33,19 +33,17 @@ KERNEL(words_load_f32_unaligned, WordsArguments) {
     DUMP(tile, a.out_f32);
 }
 
-/* Twice the running sums from the top, and from the bottom. */
+/* Twice the entries, and the running sums from the bottom. */
 KERNEL(words_matrix, WordsArguments) {
-    MATRIX(down, 32, 48);
+    MATRIX(twice, 32, 48);
     MATRIX(up, 32, 48);
-    matrix_load(down, a.f, a.stride, a.rows, a.cols);
+    matrix_load(twice, a.f, a.stride, a.rows, a.cols);
     matrix_load(up, a.f, a.stride, a.rows, a.cols);
     sync();
-    EACH_ENTRY(down, i, j, x, x *= i + 2 * j < 0 ? 1 : 2);
-    sync();
-    matrix_cumsum(down);
+    EACH_ENTRY(twice, i, j, x, x *= i + 2 * j < 0 ? 1 : 2);
     matrix_cumsum_reverse(up);
     sync();
-    EACH (e, 32 * 48) a.out_f32[e] = ENTRY(down, e / 48, e % 48);
+    EACH (e, 32 * 48) a.out_f32[e] = ENTRY(twice, e / 48, e % 48);
     MATRIX_VIEW(lower, up, 16, 0, 16, 48);
     EACH (e, 16 * 48) a.out_f32[32 * 48 + e] = ENTRY(up, e / 48, e % 48);
     EACH (e, 16 * 48) a.out_f32[48 * 48 + e] = ENTRY(lower, e / 48, e % 48);
@@ -164,16 +162,14 @@ KERNEL(words_view, WordsArguments) {
     accumulator_store_f32(product, a.out_f32, 16, 16, 16);
 }
 
-/* Rows of a.f, four of them at once on a GPU: their sums and maxima in out_f32, twice their entries as elements. */
+/* Rows of a.f, four of them at once on a GPU: their sums in out_f32, twice their entries as elements. */
 KERNEL(words_warps, WordsArguments) {
     EACH_ROW (row, 0, a.rows) {
         const float *from = a.f + row * a.stride;
-        float sum = 1, largest = -1000;
+        float sum = 1;
         WARP_SUM(sum, j, a.cols, from[j]);
-        WARP_MAXIMUM(largest, j, a.cols, from[j]);
         WARP_EACH(j, a.cols)((element *)a.out)[row * a.stride + j] = to_element(2 * from[j]);
-        a.out_f32[2 * row] = sum;
-        a.out_f32[2 * row + 1] = largest;
+        a.out_f32[row] = sum;
     }
 }
 
@@ -258,7 +254,7 @@ KERNEL(words_groups, WordsArguments) {
         const element *from = (const element *)a.a + (row * groups + group) * a.cols;
         element *to = (element *)a.out + (row * groups + group) * a.cols;
         VECTORS_OF(from, to);
-        float sum = 1, total = 0, largest = -1000;
+        float sum = 1, total = 0;
         WARP_SUM_VECTOR(i, a.cols, sum) {
             READ(x, from + i);
             EACH_LANE(e) sum += x[e];
@@ -266,8 +262,7 @@ KERNEL(words_groups, WordsArguments) {
         sum -= 1; /* every lane has begun with 1 */
         WARP_TOTAL(sum);
         WARP_SUM(total, i, a.cols, to_float(from[i]));
-        WARP_MAXIMUM(largest, i, a.cols, to_float(from[i]));
-        WARP_EACH(one, 1) a.out_f32[row * groups + group] = sum == total && largest <= 8 ? sum : NAN;
+        WARP_EACH(one, 1) a.out_f32[row * groups + group] = sum == total ? sum : NAN;
         WARP_VECTOR(i, a.cols) {
             READ(x, from + i);
             ADD_COLUMNS(sums, i, x);
@@ -375,13 +370,10 @@ KERNEL(words_columns, WordsArguments) {
     KERNEL(name, WordsArguments) {                                                                                     \
         ACCUMULATOR(x, rows, cols);                                                                                    \
         VECTOR(sum, rows);                                                                                             \
-        VECTOR(maximum, rows);                                                                                         \
         accumulator_load(x, a.f, a.stride, rows, cols);                                                                \
         row_sum(sum, x);                                                                                               \
-        row_maximum(maximum, x);                                                                                       \
         sync();                                                                                                        \
         EACH (i, rows) a.out_f32[i] = sum[i];                                                                          \
-        EACH (i, rows) a.out_f32[rows + i] = maximum[i];                                                               \
     }
 WORDS_ROWS(words_rows_64x64, 64, 64)
 WORDS_ROWS(words_rows_128x16, 128, 16)

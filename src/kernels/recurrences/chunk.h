@@ -119,23 +119,6 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         accumulator_store_block(halves##_top, heads, width, top_, head, block);                                        \
         accumulator_store_block(halves##_bottom, heads, width, bottom_, head, block);                                  \
     } while (0)
-
-/* product = values state^T over all columns of a head: `values` its rows, read by `load`, `state` the first `rows_k` of
- * the rows at `from`, read by load_state, which are as wide as the head. Both tiles are as wide as a block. */
-#define VALUES_TIMES_STATE_OF(product, load, values, heads, width, rows, head, load_state, state, from, rows_k)        \
-    do {                                                                                                               \
-        accumulator_zero(product);                                                                                     \
-        for (int64_t block_ = 0; block_ * values##_cols < (width); block_++) {                                         \
-            const int64_t col_ = block_ * values##_cols;                                                               \
-            load(values, heads, width, rows, head, block_);                                                            \
-            load_state(state, (from) + col_, width, rows_k, (width)-col_);                                             \
-            sync();                                                                                                    \
-            mma_nt(product, values, state);                                                                            \
-            sync();                                                                                                    \
-        }                                                                                                              \
-    } while (0)
-#define VALUES_TIMES_STATE(product, load, values, heads, width, rows, head, state, from, rows_k)                       \
-    VALUES_TIMES_STATE_OF(product, load, values, heads, width, rows, head, tile_load_f32, state, from, rows_k)
 #endif
 
 #endif

@@ -6,8 +6,7 @@
 KERNEL(softplus_decay, SoftplusDecayArguments) {
     const element *A_log = (const element *)a.A_log, *dt_bias = (const element *)a.dt_bias;
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
-    EACH_GROUP (row, group, first, end, 1, a.cols) {
-        (void)group;
+    EACH_SHORT_ROW (row, first, end, a.cols) {
         const element *x = (const element *)a.x + row * a.x_stride;
         float *g = a.g + row * a.g_stride;
         VECTORS_OF(x, A_log, dt_bias, g);
@@ -24,8 +23,7 @@ KERNEL(softplus_decay, SoftplusDecayArguments) {
 KERNEL(softplus_decay_backward, SoftplusDecayBackwardArguments) {
     const element *A_log = (const element *)a.A_log, *dt_bias = (const element *)a.dt_bias;
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
-    EACH_GROUP (row, group, first, end, 1, a.cols) {
-        (void)group;
+    EACH_SHORT_ROW (row, first, end, a.cols) {
         const element *x = (const element *)a.x + row * a.x_stride;
         const float *g = a.g + row * a.g_stride, *dg = a.dg + row * a.g_stride;
         element *dx = (element *)a.dx + row * a.x_stride;

@@ -1,6 +1,6 @@
 /* chunk_delta_state and chunk_delta_dstate for keys of up to KEYS on a GPU: a program holds all of K and HELD columns
  * of V in registers for the whole sequence, and each operand is on its way while the one before is used. Included by
- * chunk_delta.tile.h for each KEYS. */
+ * chunk_delta_walk.tile.h for each KEYS. */
 
 /* The states before each chunk, and U in place of R; no o. Program: sequence and value head, block of V. */
 DELTA_KERNEL(STATE_KERNEL) {

@@ -299,6 +299,21 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
         EACH (j, HALF) dP[i * ROWS + HALF + j] = 0;
 }
 
+/* product = values state^T over all of V: `values` the rows of a head, `state` the first `rows_k` of the rows at
+ * `from`. */
+#define VALUES_TIMES_STATE(product, values, heads, rows, head, state, from, rows_k)                                    \
+    do {                                                                                                               \
+        accumulator_zero(product);                                                                                     \
+        for (int64_t block_ = 0; block_ * WIDTH_V < a.V; block_++) {                                                   \
+            const int64_t col_ = block_ * WIDTH_V;                                                                     \
+            tile_load_block(values, heads, a.V, rows, head, block_);                                                   \
+            tile_load(state, (from) + col_, a.V, rows_k, a.V - col_);                                                  \
+            sync();                                                                                                    \
+            mma_nt(product, values, state);                                                                            \
+            sync();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
 /* The gradients of q and k, and the states' parts of that of g. Program: block of K, chunk, sequence and key head. */
 KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
@@ -326,8 +341,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
             const int64_t part_at = parts_at(&a, sequence, program_y, head, program_x);
             const element *S = (const element *)a.state + at, *dS = (const element *)a.dstate + at;
             matrix_load(decay, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
-            VALUES_TIMES_STATE_OF(whole, tile_load_block, values, a.do_, a.V, chunk.rows, head, tile_load, state, S,
-                                  cols);
+            VALUES_TIMES_STATE(whole, values, a.do_, chunk.rows, head, state, S, cols);
             MAP(whole, i, d, x, x *= a.scale * ENTRY(decay, UPTO, i); PEER(dq, i, d) += x; x *= AT(q, i, d));
             if (a.dg) {
                 float through = 0; /* counts for every row, as a read by the last one does */
@@ -343,8 +357,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
                     a.reads[part_at + i] = part[i] + (i == ROWS - 1 ? ENTRY(decay, UPTO, ROWS - 1) * through : 0.0f);
             }
             const int64_t v_head = head * a.v_heads / a.heads;
-            VALUES_TIMES_STATE_OF(whole, tile_load_block, values, a.v, a.V, chunk.rows, v_head, tile_load, state, dS,
-                                  cols);
+            VALUES_TIMES_STATE(whole, values, a.v, chunk.rows, v_head, state, dS, cols);
             MAP(whole, j, d, x, x *= ENTRY(decay, AFTER, j); PEER(dk, j, d) += x; x *= AT(k, j, d));
             if (a.dg) {
                 row_sum(part, whole);

@@ -1,0 +1,113 @@
+/* The gated delta rule in chunks of 64 rows (arXiv 2406.06484, 2412.06464). Only the state is carried from chunk to
+ * chunk, by one program per head and block of V (chunk_delta_walk.tile.h); everything else is one program per chunk and
+ * head (chunk_delta_forward.tile.h, chunk_delta_backward.tile.h).
+ *
+ * Row i of the chunk is one update of the state. With G the running sum of g inside the chunk, M_ij = e^(G_i - G_j) for
+ * j <= i, D_i = e^G_i, E_i = e^(G_last - G_i), S the state before the chunk and x' the gradient of x:
+ *
+ *   L = beta_i M_ij k_i k_j for j < i         T = (I + L)^-1         P = K^(-1/2) M_ij q_i k_j for j <= i
+ *   W = T (beta D k)                          R = T (beta v)
+ *   U = R - W S                               S_next = e^G_last S + k^T (E U)
+ *   o = K^(-1/2) D q S + P U
+ *
+ *   U' = P^T o' + E k S_next'                 R' = T^T U'            v' = beta R'
+ *   S' = e^G_last S_next' + q^T (K^(-1/2) D o') - W^T U'
+ *   A = K^(-1/2) M_ij o'_i U_j for j <= i     B = -beta_i M_ij R'_i U_j for j < i
+ *   q' = K^(-1/2) D o' S^T + A k              k' = E U S_next'^T - D beta R' S^T + A^T q + (B + B^T) k
+ *   beta'_i = R'_i v_i - D_i R'_i (k_i S) + sum over j of B_ij k_i k_j / beta_i
+ *   G'_i = q_i (K^(-1/2) D o' S^T)_i - k_i (D beta R' S^T)_i - k_i (E U S_next'^T)_i + sum over j of (Z_ij - Z_ji),
+ *   Z_ij = A_ij q_i k_j + B_ij k_i k_j;  G'_last gets sum over i of k_i (E U S_next'^T)_i, and e^G_last S S_next'
+ *   g'_t = sum over i >= t of G'_i
+ *
+ * M is built by walking down the rows, so that no difference of large sums is taken.
+ *
+ * With several steps per token, only a token's first row decays the state and only its last one is read: queries, their
+ * gradients and the rows of P and A stand for tokens, and a chunk holds whole tokens.
+ *
+ * Documents: M_ij is 0 between rows of different documents, D_i is 0 where the token before the chunk is of another
+ * document, and E_i and e^G_last where the chunk's last row is. What the kernels know of a chunk is below. */
+#ifndef FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_CHUNK_H
+#define FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_CHUNK_H
+
+#include "kernels/recurrences/chunk_delta/chunk_delta.h"
+
+enum { ROWS = CHUNK_ROWS, WIDTH = CHUNK_DELTA_WIDTH };
+
+/* A chunk: its tokens in [N], the rows of their updates in [N * steps]. */
+typedef struct DeltaChunk {
+    Rows tokens, updates;
+    int32_t before, last; /* as in Chunk */
+} DeltaChunk;
+
+DEVICE DeltaChunk delta_chunk_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index) {
+    const int64_t most = a->steps == 1 ? ROWS : ROWS / (int)a->steps;
+    const Chunk chunk = chunk_at(a->segment, a->T, most, sequence, index);
+    const Rows updates = {chunk.rows.first * a->steps, chunk.rows.count * a->steps};
+    const DeltaChunk whole = {chunk.rows, updates, chunk.before, chunk.last};
+    return whole;
+}
+
+/* Offsets of what a (sequence, chunk, value head) has: 64 x 64 entries, the state, the vectors of a GATES_ number. */
+DEVICE int64_t products_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
+    return chunk_offset(a->chunks, a->v_heads, sequence, index, head, ROWS * ROWS);
+}
+DEVICE int64_t state_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
+    return chunk_offset(a->chunks, a->v_heads, sequence, index, head, a->K * a->V);
+}
+enum { GATES_FROM_START, GATES_TO_END, GATES_QUERY, GATES_BETA, GATES };
+DEVICE float *gates_at(const ChunkDeltaArguments *a, int64_t number, int64_t sequence, int64_t index, int64_t head) {
+    return a->gates + chunk_offset(a->chunks, a->v_heads, sequence, index, head, GATES * ROWS) + number * ROWS;
+}
+
+/* e^G_last, or 0 where the chunk does not end in the document that it begins in, given D. */
+DEVICE float stays_of(const float *from_start, DeltaChunk chunk) { return from_start[chunk.updates.count - 1]; }
+
+/* Token of a row, and whether the row is its first. */
+DEVICE int token_of_row(const ChunkDeltaArguments *a, int64_t row) {
+    return a->steps == 1 ? (int)row : (int)row / (int)a->steps;
+}
+DEVICE bool is_first_row(const ChunkDeltaArguments *a, int64_t row) {
+    return a->steps == 1 || (int)row % (int)a->steps == 0;
+}
+
+/* The log decay and beta of a row; 0 past the chunk's end. */
+DEVICE float gate_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t row) {
+    if (!a->g || row >= chunk.updates.count || !is_first_row(a, row)) return 0;
+    return a->g[(chunk.tokens.first + token_of_row(a, row)) * a->g_stride + head];
+}
+DEVICE float beta_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head, int64_t row) {
+    if (row >= chunk.updates.count) return 0;
+    return a->beta ? a->beta[(chunk.updates.first + row) * a->beta_stride + head] : 1.0f;
+}
+
+/* The segment of a row; -1 past the chunk's end. */
+DEVICE int32_t segment_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t row) {
+    return row < chunk.updates.count ? a->segment[chunk.tokens.first + token_of_row(a, row)] : -1;
+}
+
+/* The last row of token i: the state after it is what the token's query reads. Tokens past the end get some row. */
+DEVICE int query_row(const ChunkDeltaArguments *a, int64_t token) {
+    const int row = ((int)token + 1) * (int)a->steps - 1;
+    return row < ROWS ? row : ROWS - 1;
+}
+
+/* to = from, 64 x 64 numbers without gaps, as elements. */
+DEVICE void store_square(element *to, const float *from) {
+    EACH_VECTOR(i, ROWS * ROWS) {
+        READ_F32(x, from + i);
+        WRITE(to + i, x);
+    }
+}
+
+/* decay = M; `step` is scratch. Ends with a sync(). */
+DEVICE void decay_matrix(float *decay, float *step, const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t head) {
+    EACH (i, ROWS) {
+        const bool passes = i > 0 && segment_of_row(a, chunk, i) == segment_of_row(a, chunk, i - 1);
+        step[i] = passes ? exp_f(gate_of_row(a, chunk, head, i)) : 0.0f;
+    }
+    sync();
+    decays_between(decay, step);
+    sync();
+}
+
+#endif
