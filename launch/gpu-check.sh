@@ -310,7 +310,7 @@ figure() {
 
 # estimated NAME CONFIG LENGTH: milliseconds of a step, as kernel_table estimates them (docs/cuda.md); it was asked at 2048 only.
 estimated() {
-    { [ "$1 $3" = "$2 2048" ] && sed -n 's/.*"step_ms": \([0-9.]*\).*/\1/p' "docs/gpu/estimates/$2.json" 2>/dev/null | grep .; } || echo -
+    { [ "$1 $3" = "$2 2048" ] && sed -n 's/.*"step_ms": *\([0-9.]*\).*/\1/p' "docs/gpu/estimates/$2.json" 2>/dev/null | grep .; } || echo -
 }
 
 # bench_one NAME CONFIG LENGTH ARGUMENTS...: 32768 tokens a step, or one sequence. Notes in `undone` what there is no time for.
