@@ -290,7 +290,6 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
         row_sum(crossing, left);
         sync();
         EACH (t, chunk.rows.count) a.dg[(chunk.rows.first + t) * a.g_stride + head] = crossing[t];
-        sync();
     }
     float *dP = a.dproducts + products_at(&a, sequence, program_x, q_head);
     HALVES_MAP(dP_sum, i, j, x, x *= a.scale);
