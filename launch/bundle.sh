@@ -28,7 +28,7 @@ esac
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-march=x86-64-v3 -DFLAME_NATIVE=OFF -DFLAME_CUDA=ON \
     -DFLAME_PRODUCTS=BLIS -DFLAME_STATIC_HDF5=ON "$@"
 cmake --build "$build" --target flame-c test_ops
-mkdir -p "$bundle"/{bin,lib,openmpi,launch,tests/ops,tools}
+mkdir -p "$bundle"/{bin,lib,openmpi/pmix,launch,tests/ops,tools}
 
 # copy_libraries FILE...: what the dynamic loader would load for them.
 copy_libraries() {
@@ -51,16 +51,19 @@ cp -r "$(ompi_info --parsable --path pkgdatadir | sed 's/.*://')" "$bundle/openm
 strip "$bundle"/bin/* "$bundle"/lib/*.so* "$bundle"/openmpi/*.so 2>/dev/null || true
 loader=$(basename "$(ls "$bundle"/lib/ld-linux*)")
 
-# One script for all programs: the bundle's own loader, so that the machine's C library does not matter.
+# One script for all programs: the bundle's own loader, so that the machine's C library does not matter. mpirun must not put
+# lib/ into its children's LD_LIBRARY_PATH: that machine's /bin/sh would take the bundle's C library.
 for program in flame-c test_ops mpirun; do
+    case $program in mpirun) options=' --noprefix' ;; *) options='' ;; esac
     cat >"$bundle/$program" <<END
 #!/bin/sh
 here=\$(cd "\$(dirname "\$0")" && pwd)
 export OMPI_MCA_mca_base_component_path="\$here/openmpi" OPAL_PKGDATADIR="\$here/openmpi/share"
+export PMIX_MCA_mca_base_component_path="\$here/openmpi/pmix" PMIX_PKGLIBDIR="\$here/openmpi/pmix" # empty: not that machine's
 export OMPI_MCA_plm=isolated PMIX_MCA_pcompress_base_silence_warning=1
 : "\${GOMP_SPINCOUNT:=2000}" # base/waiting.c sets it where it can start the program again
 export GOMP_SPINCOUNT
-exec "\$here/lib/$loader" --library-path "\$here/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" "\$here/bin/$program" "\$@"
+exec "\$here/lib/$loader" --library-path "\$here/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" "\$here/bin/$program"$options "\$@"
 END
     chmod +x "$bundle/$program"
 done
