@@ -119,8 +119,9 @@ static Status run_plan(void *values) {
     comm_destroy(self);
     if (status == OK) status = model_create(config.model, &model);
     if (status == OK) {
-        const MemoryPlan plan = setup_memory(&config, model, ranks, ranks);
-        setup_print(&config, model, &plan, ranks);
+        const RunnerOptions options = setup_runner(&config);
+        const MemoryPlan plan = setup_memory(&config, &options, model, ranks, ranks);
+        setup_print(&config, &options, model, &plan, ranks);
     }
     model_destroy(model);
     config_free(&config);

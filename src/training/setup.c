@@ -41,6 +41,10 @@ RunnerOptions setup_runner(const TrainConfig *config) {
                            .replay = config->training.cuda_graph};
 }
 
+static bool recompute_is_auto(const TrainConfig *config) {
+    return strcmp(config->activation_checkpoint.mode, "auto") == 0;
+}
+
 FsdpOptions setup_sharding(const TrainConfig *config) {
     return (FsdpOptions){.type = compute_type(config),
                          .training = true,
@@ -63,13 +67,14 @@ OptimizerOptions setup_optimizer(const TrainConfig *config) {
 /* Measured: the program with Open MPI, HDF5 and oneDNN loaded, its thread stacks and packed operands of products. */
 enum { PROGRAM_BYTES = 45 << 20 };
 
-MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size) {
+MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options, Model *model, int world_size,
+                        int local_size) {
     MemoryPlan plan = {.other_bytes = PROGRAM_BYTES};
     const FsdpOptions sharding = setup_sharding(config);
     const int replica = world_size / sharding.replicas;
     const bool shares = on_gpu(config) ? replica == 1 : local_size % replica == 0;
     plan.shards = fsdp_memory(world_size, shares, model->unit, model->units, sharding);
-    plan.runner = runner_plan(model, setup_runner(config), on_gpu(config));
+    plan.runner = runner_plan(model, *options, on_gpu(config));
     if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
     const FsdpMemory *shards = &plan.shards;
@@ -80,6 +85,18 @@ MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size,
     plan.total_bytes = device + shards->others + host;
     plan.device_bytes = device + (on_gpu(config) ? 0 : host);
     return plan;
+}
+
+void setup_recompute(const TrainConfig *config, Model *model, Comm *comm, const Device *device,
+                     RunnerOptions *options) {
+    if (!recompute_is_auto(config)) return;
+    const int64_t available = device->available(comm_sharers(comm, device));
+    for (; options->recompute != RECOMPUTE_FULL; options->recompute++) {
+        const MemoryPlan plan = setup_memory(config, options, model, comm->size, comm->local_size);
+        double over = plan.device_bytes > available;
+        comm->f->all_reduce_max(comm, &over, 1);
+        if (over == 0) return;
+    }
 }
 
 Status setup_check_memory(const MemoryPlan *plan, const Device *device, int sharers) {
@@ -120,7 +137,14 @@ static void print_bytes(const char *what, int64_t bytes) {
     if (bytes > 0) log_info("  %-28s %10.1f MB", what, (double)bytes / 1e6);
 }
 
-void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan *plan, int world_size) {
+static void print_recompute(Recompute recompute) {
+    static const char *const again[] = {"nothing", "cheap operations", "whole blocks"};
+    log_info("backward     computes %s again (activation_checkpoint.mode: auto, the least that fits)",
+             again[recompute]);
+}
+
+void setup_print(const TrainConfig *config, const RunnerOptions *options, const Model *model, const MemoryPlan *plan,
+                 int world_size) {
     const StepShape step = step_shape(config, world_size);
     print_parameters(model);
     char mesh[64] = "";
@@ -131,6 +155,7 @@ void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan
              (long long)config->training.seq_len, world_size, (long long)step.micro_batches, (long long)step.batch,
              mesh);
     log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(plan, config) / 1e6);
+    if (recompute_is_auto(config)) print_recompute(options->recompute);
     log_info("memory of each rank:");
     print_bytes("parameters (fp32 shard)", plan->shards.parameters);
     print_bytes("gradients (fp32 sums)", plan->shards.gradients);

@@ -16,6 +16,7 @@ typedef struct StepShape {
 
 StepShape step_shape(const TrainConfig *config, int world_size);
 
+/* With activation_checkpoint.mode: auto, backward computes nothing again; setup_recompute lowers that to what fits. */
 RunnerOptions setup_runner(const TrainConfig *config);
 FsdpOptions setup_sharding(const TrainConfig *config);
 OptimizerOptions setup_optimizer(const TrainConfig *config);
@@ -34,14 +35,20 @@ typedef struct MemoryPlan {
 } MemoryPlan;
 
 /* For `world_size` ranks, `local_size` of them on this host. */
-MemoryPlan setup_memory(const TrainConfig *config, Model *model, int world_size, int local_size);
+MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options, Model *model, int world_size,
+                        int local_size);
+
+/* With activation_checkpoint.mode: auto, sets options->recompute to the least whose plan fits into each rank's part of
+ * its device's free memory, or to RECOMPUTE_FULL. All ranks get the same. Collective. */
+void setup_recompute(const TrainConfig *config, Model *model, Comm *comm, const Device *device, RunnerOptions *options);
 
 /* BAD_INPUT, after a message with the largest parts and the keys that reduce them, if the plan exceeds this rank's part
  * of the device's free memory, which `sharers` ranks divide. */
 Status setup_check_memory(const MemoryPlan *plan, const Device *device, int sharers);
 
 /* Prints parameters by part, work per token and the memory plan, on rank 0. */
-void setup_print(const TrainConfig *config, const Model *model, const MemoryPlan *plan, int world_size);
+void setup_print(const TrainConfig *config, const RunnerOptions *options, const Model *model, const MemoryPlan *plan,
+                 int world_size);
 
 /* FLOPs of a training step's products and kernels per token: forward once, backward twice. */
 double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config);

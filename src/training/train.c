@@ -103,6 +103,16 @@ static Status open_metrics(Trainer *t) {
     return metrics_open(&options, &t->metrics);
 }
 
+static Status plan_memory(Trainer *t, Model *model) {
+    Comm *comm = t->session.comm;
+    const Device *device = t->session.device;
+    setup_recompute(t->config, model, comm, device, &t->runner_options);
+    const MemoryPlan plan = setup_memory(t->config, &t->runner_options, model, comm->size, comm->local_size);
+    setup_print(t->config, &t->runner_options, model, &plan, comm->size);
+    t->flops_per_token = setup_flops_per_token(&plan, t->config);
+    return agree(comm, setup_check_memory(&plan, device, comm_sharers(comm, device)));
+}
+
 /* Everything up to the first step. `session.comm` and `session.device` are set. */
 static Status prepare(Trainer *t) {
     Comm *comm = t->session.comm;
@@ -110,17 +120,13 @@ static Status prepare(Trainer *t) {
     Status status = agree(comm, model_create(t->config->model, &model));
     if (status != OK) return status;
     t->session.model = model;
-    const MemoryPlan plan = setup_memory(t->config, model, comm->size, comm->local_size);
-    setup_print(t->config, model, &plan, comm->size);
-    t->flops_per_token = setup_flops_per_token(&plan, t->config);
     t->runner_options = setup_runner(t->config);
     t->optimizer = setup_optimizer(t->config);
     t->shape = step_shape(t->config, comm->size);
     t->schedule = schedule_create(&t->config->lr_scheduler, t->config->training.steps);
     const FsdpOptions sharding = setup_sharding(t->config);
     status = session_connect(&t->session, comm, t->session.device, sharding.replicas);
-    if (status == OK)
-        status = agree(comm, setup_check_memory(&plan, t->session.device, comm_sharers(comm, t->session.device)));
+    if (status == OK) status = plan_memory(t, model);
     if (status == OK) status = session_fill(&t->session, model, t->runner_options, sharding);
     if (status == OK) status = open_streams(t);
     if (status == OK) status = compare_streams(t);

@@ -253,12 +253,15 @@ static const Case arguments[] = {
     {"--training.steps=500 --training.seq_len 8", OK, NULL, 0},
     {"--training.varlen --training.mask_document_boundaries false", OK, NULL, 0},
     {"--device=cpu --data.files=a.h5,b.h5 --data.probabilities=1,2", OK, NULL, 0},
-    {"--activation_checkpoint.selective_ac_option=2", OK, NULL, 0},
+    {"--activation_checkpoint.selective_ac_option=2 --activation_checkpoint.mode=selective", OK, NULL, 0},
+    {"--activation_checkpoint.selective_ac_option=2", BAD_INPUT,
+     "selective_ac_option: 2 wants activation_checkpoint.mode", 0},
     {"--activation_checkpoint.selective_ac_option=op", OK, NULL, 0},
     {"--activation_checkpoint.selective_ac_option=0 --activation_checkpoint.mode=full", OK, NULL, 0},
-    {"--activation_checkpoint.selective_ac_option=0", BAD_INPUT,
+    {"--activation_checkpoint.selective_ac_option=0 --activation_checkpoint.mode=selective", BAD_INPUT,
      "selective_ac_option is \"0\"; it must be op, or a number n for every", 0},
-    {"--activation_checkpoint.selective_ac_option=2.5", BAD_INPUT, "selective_ac_option is \"2.5\"", 0},
+    {"--activation_checkpoint.selective_ac_option=2.5 --activation_checkpoint.mode=selective", BAD_INPUT,
+     "selective_ac_option is \"2.5\"", 0},
     {"--data.files=[a.h5,b.h5] --data.probabilities=[0.5,.5]", OK, NULL, 0},
     {"--model.attn.layers=[1,3] --model.attn.num_heads=2", OK, NULL, 0},
     {"--training.global_batch_size=null --job.description=a:b", OK, NULL, 0},
@@ -391,7 +394,7 @@ static void test_defaults_are_flames(void **state) {
     config_set_device(&c, "cpu");
     assert_string_equal(c.training.mixed_precision_param, "bfloat16");
     assert_string_equal(c.training.fsdp_reshard_after_forward, "default");
-    assert_string_equal(c.activation_checkpoint.mode, "selective");
+    assert_string_equal(c.activation_checkpoint.mode, "auto");
     assert_false(c.checkpoint.enable_checkpoint);
     assert_int_equal(c.checkpoint.interval, 500);
     assert_int_equal(c.checkpoint.load_step, -1);

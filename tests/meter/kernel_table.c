@@ -146,10 +146,10 @@ static Status run_step(const TrainConfig *config, double *flops) {
     Model *model = NULL;
     Status status = model_create(config->model, &model);
     if (status != OK) return status;
-    const MemoryPlan plan = setup_memory(config, model, 1, 1);
-    *flops = setup_flops_per_token(&plan, config) * TOKENS;
     RunnerOptions options = setup_runner(config);
     options.replay = false;
+    const MemoryPlan plan = setup_memory(config, &options, model, 1, 1);
+    *flops = setup_flops_per_token(&plan, config) * TOKENS;
     Session session = {0};
     status = session_open(&session, comm_self_create(), device, model, options, setup_sharding(config));
     if (status == OK) {
