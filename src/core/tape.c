@@ -92,6 +92,7 @@ void node_run(Node *node) {
     const int64_t mark = arena_mark(tape->scratch);
     const double start = start_clock(tape);
     node->op->forward(node);
+    node->has_run = true;
     arena_rewind(tape->scratch, mark);
     const Work work = node->op->work ? node->op->work(node) : (Work){0, 0};
     tape->work.flops += work.flops;
@@ -105,6 +106,18 @@ void node_run(Node *node) {
 }
 
 void *tape_workspace(Tape *tape, int64_t bytes) { return arena_push(tape->scratch, bytes); }
+
+bool node_keeps(const Node *node) { return !node->in_scratch && node->tape->recompute == RECOMPUTE_NONE; }
+
+void *node_workspace(Node *node, int64_t bytes) {
+    if (!node_keeps(node)) return tape_workspace(node->tape, bytes);
+    if (node->has_run) {
+        CHECK(node->kept_taken < node->kept_count, "%s: backward asks for what forward did not make", node->op->name);
+        return node->kept[node->kept_taken++];
+    }
+    CHECK(node->kept_count < NODE_KEPT, "%s keeps too much", node->op->name);
+    return node->kept[node->kept_count++] = arena_push(node->tape->keep, bytes);
+}
 
 void tape_rematerialise(Tape *tape) {
     for (int i = 0; i < tape->nodes; i++)

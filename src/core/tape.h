@@ -48,7 +48,15 @@ typedef struct Batch {
                                 backward reads it */
 } Batch;
 
-enum { NODE_INPUTS = 12, NODE_OUTPUTS = 12, NODE_SAVED = 4, NODE_ATTRIBUTES = 64, TAPE_NODES = 64, TAPE_TENSORS = 320 };
+enum {
+    NODE_INPUTS = 12,
+    NODE_OUTPUTS = 12,
+    NODE_SAVED = 4,
+    NODE_KEPT = 8,
+    NODE_ATTRIBUTES = 64,
+    TAPE_NODES = 64,
+    TAPE_TENSORS = 320
+};
 
 struct Op;
 struct Tape;
@@ -60,7 +68,10 @@ typedef struct Node {
     Tensor *in[NODE_INPUTS]; /* entries may be NULL: an input left out */
     Tensor *out[NODE_OUTPUTS];
     Tensor *saved[NODE_SAVED]; /* what forward saves for backward besides its inputs and outputs */
-    bool in_scratch;           /* outputs and saved are dropped after forward and recomputed for backward */
+    void *kept[NODE_KEPT];     /* node_workspace of forward, which backward gets too */
+    int kept_count, kept_taken;
+    bool has_run;
+    bool in_scratch; /* outputs and saved are dropped after forward and recomputed for backward */
     _Alignas(16) unsigned char attributes[NODE_ATTRIBUTES];
 } Node;
 
@@ -115,6 +126,12 @@ void node_run(Node *node);
 
 /* Device memory that is valid until the current forward or backward returns. */
 void *tape_workspace(Tape *tape, int64_t bytes);
+
+/* Workspace for what forward makes and backward needs as well. An op asks for it in the same order in both. If
+ * node_keeps (activation_checkpoint.mode: none), backward gets forward's memory and finds there what forward made; else
+ * it makes it again. */
+void *node_workspace(Node *node, int64_t bytes);
+bool node_keeps(const Node *node);
 
 /* For an op's backward: the gradient of in[input] is that of `from`, an output of the node with the same shape. Shares
  * the memory where possible, else copies. */

@@ -63,6 +63,10 @@ for type in float32 bfloat16; do
     FAKE_CUDA_PRODUCTS=1 fast 1 $type
     FAKE_CUDA_PRODUCTS=1 FAKE_CUDA_GPUS=3 fast 3 $type
 done
+# What a chunked op keeps for backward is what it makes again where nothing is kept.
+on_gpu 1 --config "$work/fast.yaml" --training.steps=2 --training.mixed_precision_param=bfloat16 --activation_checkpoint.mode=selective \
+    --job.dump_folder="$work/again" || { cat "$work/log"; fail "gated_deltanet, selective"; }
+[ "$(losses "$work/again")" = "$(losses "$work/fast-1-bfloat16")" ] || fail "selective has other losses than none"
 
 # says CODE WORDS RANKS ARGUMENTS...: exit code and one message (of a hang, one from each rank that notices).
 says() {

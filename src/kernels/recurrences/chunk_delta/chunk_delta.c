@@ -43,22 +43,33 @@ static const StateKernels *state_kernels(const Node *node) {
 }
 static bool state_in_memory(const Node *node) { return state_kernels(node) == &memory_kernels; }
 
-/* Workspace of `count` fp32 numbers, or elements. */
+/* Whether backward finds what forward made. With the state in memory forward makes less than backward needs. */
+static bool keeps(const Node *node) { return node_keeps(node) && !state_in_memory(node); }
+
+/* Workspace of `count` fp32 numbers, or elements: of backward, or of both (`common_`). */
 static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
 static void *elements(const Node *node, int64_t count) {
     return tape_workspace(node->tape, count * dtype_size(node->in[Q]->type));
 }
+static float *common_numbers(Node *node, int64_t count) {
+    return keeps(node) ? node_workspace(node, count * dtype_size(F32)) : numbers(node, count);
+}
+static void *common_elements(Node *node, int64_t count) {
+    return keeps(node) ? node_workspace(node, count * dtype_size(node->in[Q]->type)) : elements(node, count);
+}
 
-/* Workspace of N * steps rows of value heads of `width` elements. */
-static Heads update_elements(const Node *node, ChunkDeltaShape shape, int64_t width) {
+/* Elements of value heads of `width`, in N * steps rows. */
+static int64_t update_elements(const Node *node, ChunkDeltaShape shape, int64_t width) {
     const Batch *batch = node->tape->batch;
-    const int64_t stride = shape.v_heads * width;
-    return (Heads){elements(node, batch->B * batch->T * shape.steps * stride), stride};
+    return batch->B * batch->T * shape.steps * shape.v_heads * width;
+}
+static Heads update_rows(void *memory, ChunkDeltaShape shape, int64_t width) {
+    return (Heads){memory, shape.v_heads * width};
 }
 
 /* What forward and backward have in common: the inputs and the memory for what is made of them. With the state in
  * memory forward needs neither U nor all states, and nobody W. */
-static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
+static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
     const Tensor *beta = node->in[BETA], *g = node->in[GATE], *initial = node->in[INITIAL];
@@ -84,15 +95,16 @@ static ChunkDeltaArguments arguments_of(const Node *node, bool backward) {
                                      .blocks_k = blocks_of(K, CHUNK_DELTA_WIDTH),
                                      .scale = 1.0f / sqrtf((float)K)};
     const int64_t chunks = batch->B * shape.v_heads * arguments.chunks;
-    arguments.gates = numbers(node, chunks * 4 * CHUNK_ROWS);
-    arguments.products = elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
-    const bool in_memory = state_in_memory(node);
+    const bool in_memory = state_in_memory(node), all = backward || keeps(node);
+    arguments.gates = common_numbers(node, chunks * 4 * CHUNK_ROWS);
+    arguments.products = common_elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
+    if (all) arguments.overlaps = common_numbers(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
     if (in_memory) arguments.carried = numbers(node, batch->B * shape.v_heads * K * V);
-    if (in_memory || backward) arguments.inverse = elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
-    if (!in_memory) arguments.w = update_elements(node, shape, K);
-    if (!in_memory || backward) {
-        arguments.u = update_elements(node, shape, V);
-        arguments.state = elements(node, chunks * K * V);
+    if (in_memory || all) arguments.inverse = common_elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
+    if (!in_memory) arguments.w = update_rows(common_elements(node, update_elements(node, shape, K)), shape, K);
+    if (!in_memory || all) {
+        arguments.u = update_rows(common_elements(node, update_elements(node, shape, V)), shape, V);
+        arguments.state = common_elements(node, chunks * K * V);
     }
     return arguments;
 }
@@ -111,7 +123,7 @@ static Grids grids_of(const Node *node, const ChunkDeltaArguments *arguments) {
                    {arguments->blocks_k, chunks, B * arguments->heads}};
 }
 
-/* What backward makes again instead of keeping it; o too if it is wanted and the state is in memory. */
+/* What forward and backward have in common; o too if it is wanted and the state is in memory. */
 static void launch_forward(const Node *node, const ChunkDeltaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
@@ -137,11 +149,11 @@ static void chunk_delta_backward(Node *node) {
     ChunkDeltaArguments arguments = arguments_of(node, true);
     const int64_t chunks = node->tape->batch->B * shape.v_heads * arguments.chunks;
     const int64_t products = chunks * CHUNK_ROWS * CHUNK_ROWS;
-    arguments.overlaps = numbers(node, products);
     arguments.dproducts = elements(node, products);
     arguments.doverlaps = elements(node, products);
-    if (!state_in_memory(node)) arguments.du = update_elements(node, shape, arguments.V);
-    arguments.dr = update_elements(node, shape, arguments.V);
+    const int64_t updates = update_elements(node, shape, arguments.V);
+    if (!state_in_memory(node)) arguments.du = update_rows(elements(node, updates), shape, arguments.V);
+    arguments.dr = update_rows(elements(node, updates), shape, arguments.V);
     arguments.dstate = elements(node, chunks * arguments.K * arguments.V);
     arguments.sums_stride = chunks * 2 * CHUNK_ROWS;
     arguments.sums = numbers(node, (1 + 2 * arguments.blocks_k) * arguments.sums_stride);
@@ -154,7 +166,7 @@ static void chunk_delta_backward(Node *node) {
     arguments.dg = gradient_of(node->in[GATE]);
     arguments.dinitial = gradient_of(node->in[INITIAL]);
 
-    launch_forward(node, &arguments);
+    if (!keeps(node)) launch_forward(node, &arguments);
     const Grids grids = grids_of(node, &arguments);
     if (!state_in_memory(node)) device->launch(KERNEL_chunk_delta_du, type, grids.by_value, &arguments);
     device->launch(state_kernels(node)->dstate, type, grids.carried, &arguments);

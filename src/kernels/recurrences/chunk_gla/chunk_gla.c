@@ -9,7 +9,7 @@
 enum { Q, KEY, VALUE, GATE, INITIAL, INPUTS };
 
 /* What forward and backward have in common: the inputs and the memory of the states and products. */
-static ChunkGlaArguments arguments_of(const Node *node) {
+static ChunkGlaArguments arguments_of(Node *node) {
     const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
     const Tensor *initial = node->in[INITIAL];
@@ -30,16 +30,15 @@ static ChunkGlaArguments arguments_of(const Node *node) {
                                    .V = V,
                                    .scale = 1.0f / sqrtf((float)K)};
     const int64_t bytes = dtype_size(q->type), chunks = batch->B * arguments.chunks, N = batch->B * batch->T;
-    arguments.queries = (Heads){tape_workspace(node->tape, N * shape.heads * K * bytes), shape.heads * K};
-    arguments.keys = (Heads){tape_workspace(node->tape, N * shape.kv_heads * K * bytes), shape.kv_heads * K};
-    arguments.decay = tape_workspace(node->tape, chunks * shape.kv_heads * K * dtype_size(F32));
-    arguments.state = tape_workspace(node->tape, chunks * shape.kv_heads * K * V * bytes);
-    arguments.products = tape_workspace(node->tape, chunks * shape.heads * CHUNK_ROWS * CHUNK_ROWS * bytes);
+    arguments.queries = (Heads){node_workspace(node, N * shape.heads * K * bytes), shape.heads * K};
+    arguments.keys = (Heads){node_workspace(node, N * shape.kv_heads * K * bytes), shape.kv_heads * K};
+    arguments.decay = node_workspace(node, chunks * shape.kv_heads * K * dtype_size(F32));
+    arguments.state = node_workspace(node, chunks * shape.kv_heads * K * V * bytes);
+    arguments.products = node_workspace(node, chunks * shape.heads * CHUNK_ROWS * CHUNK_ROWS * bytes);
     return arguments;
 }
 
-/* The products A, the decayed q and k, and the states before each chunk, which backward makes again instead of keeping
- * them. */
+/* The products A, the decayed q and k, and the states before each chunk. */
 static void launch_products_and_states(const Node *node, const ChunkGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
@@ -74,7 +73,7 @@ static void chunk_gla_backward(Node *node) {
     arguments.dg = heads_of_gradient(node->in[GATE]);
     arguments.dinitial = node->in[INITIAL] ? node->in[INITIAL]->gradient : NULL;
 
-    launch_products_and_states(node, &arguments);
+    if (!node_keeps(node)) launch_products_and_states(node, &arguments);
     const int64_t blocks_k = blocks_of(arguments.K, CHUNK_GLA_K), blocks_v = blocks_of(arguments.V, CHUNK_GLA_V);
     const Grid carried = {B * arguments.kv_heads, blocks_k, blocks_v};
     device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments.chunks, B * arguments.heads, 1}, &arguments);

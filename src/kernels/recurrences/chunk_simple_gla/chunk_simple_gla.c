@@ -10,8 +10,18 @@ enum { Q, KEY, VALUE, GATE, INITIAL, INPUTS }; /* GATE and INITIAL may be NULL *
 
 static ChunkSimpleGlaShape shape_of(const Node *node) { return *(const ChunkSimpleGlaShape *)node->attributes; }
 
+static int64_t state_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+    const int64_t chunks = node->tape->batch->B * arguments->chunks;
+    return chunks * arguments->heads * arguments->K * arguments->V * dtype_size(node->in[Q]->type);
+}
+
+static int64_t product_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+    const int64_t chunks = node->tape->batch->B * arguments->chunks;
+    return chunks * arguments->q_heads * CHUNK_ROWS * CHUNK_ROWS * dtype_size(F32);
+}
+
 /* What forward and backward have in common: the inputs and the memory of the states and products. */
-static ChunkSimpleGlaArguments arguments_of(const Node *node) {
+static ChunkSimpleGlaArguments arguments_of(Node *node) {
     const ChunkSimpleGlaShape shape = shape_of(node);
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
     const Tensor *initial = node->in[INITIAL];
@@ -34,17 +44,11 @@ static ChunkSimpleGlaArguments arguments_of(const Node *node) {
                                          .V = shape.value_size,
                                          .scale = shape.scale};
     if (shape.log_decay) memcpy(arguments.log_decay, shape.log_decay, (size_t)shape.heads * sizeof(float));
+    const int64_t decays = batch->B * arguments.chunks * arguments.heads * CHUNK_SIMPLE_GLA_DECAY_ROWS * CHUNK_ROWS;
+    arguments.state = node_workspace(node, state_bytes(node, &arguments));
+    arguments.products = node_workspace(node, product_bytes(node, &arguments));
+    arguments.decays = node_workspace(node, decays * dtype_size(F32));
     return arguments;
-}
-
-static int64_t state_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
-    const int64_t chunks = node->tape->batch->B * arguments->chunks;
-    return chunks * arguments->heads * arguments->K * arguments->V * dtype_size(node->in[Q]->type);
-}
-
-static int64_t product_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
-    const int64_t chunks = node->tape->batch->B * arguments->chunks;
-    return chunks * arguments->q_heads * CHUNK_ROWS * CHUNK_ROWS * dtype_size(F32);
 }
 
 /* One program per sequence, head and block of the state. */
@@ -53,15 +57,11 @@ static Grid grid_of_states(const Node *node, const ChunkSimpleGlaArguments *argu
                   blocks_of(arguments->V, CHUNK_SIMPLE_GLA_V)};
 }
 
-/* The states before each chunk and the products P, which backward makes again instead of keeping them. */
-static void launch_states_and_products(const Node *node, ChunkSimpleGlaArguments *arguments) {
+/* The states before each chunk and the products P. */
+static void launch_states_and_products(const Node *node, const ChunkSimpleGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
-    arguments->state = tape_workspace(node->tape, state_bytes(node, arguments));
-    arguments->products = tape_workspace(node->tape, product_bytes(node, arguments));
     const int64_t B = node->tape->batch->B;
-    arguments->decays = tape_workspace(node->tape, B * arguments->chunks * arguments->heads *
-                                                       CHUNK_SIMPLE_GLA_DECAY_ROWS * CHUNK_ROWS * dtype_size(F32));
     device->launch(KERNEL_chunk_simple_gla_decays, type, (Grid){arguments->chunks, B, arguments->heads}, arguments);
     device->launch(KERNEL_chunk_simple_gla_state, type, grid_of_states(node, arguments), arguments);
     const Grid grid = {arguments->chunks, B * arguments->q_heads, 1};
@@ -97,7 +97,7 @@ static void chunk_simple_gla_backward(Node *node) {
     arguments.dg = g ? g->gradient : NULL;
     arguments.dinitial = initial ? initial->gradient : NULL;
 
-    launch_states_and_products(node, &arguments);
+    if (!node_keeps(node)) launch_states_and_products(node, &arguments);
     const int64_t chunks = arguments.chunks;
     device->launch(KERNEL_chunk_simple_gla_dstate, type, states, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dv, type, (Grid){states.z, chunks, B * arguments.v_heads}, &arguments);
