@@ -228,7 +228,8 @@ DEVICE element entry_of_piece(Sixteen piece, int n) { return (element)(piece.wor
 #endif
 DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 
-/* Pieces go out whole, and entry by entry at the end of a row and where rows are not aligned. */
+/* Pieces go out whole, and entry by entry at the end of a row and where rows are not aligned. With sixteen_write nvcc
+ * would also take the whole ones apart. */
 #define STORE_PIECES(accumulator, entry, entry_of, to, stride, rows, cols)                                             \
     do {                                                                                                               \
         entry *const start_ = (to);                                                                                    \
@@ -242,7 +243,7 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
             entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
             if (!fragment_inside(i_, j_, accumulator##_rows, accumulator##_cols) || i_ >= rows_) continue;             \
             if (j_ + PIECE_ENTRIES(entry) <= cols_ && (uintptr_t)to_ % 16 == 0) {                                      \
-                sixteen_write(to_, piece_);                                                                            \
+                sixteen_store(to_, piece_);                                                                            \
             } else {                                                                                                   \
                 TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) if (j_ + n_ < cols_) to_[n_] =           \
                     entry_of(piece_, n_);                                                                              \
@@ -260,7 +261,7 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
             const entry *const from_ = tile + i_ * tile##_stride + j_;                                                 \
             entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
             if (aligned_ && count_ == PIECE_ENTRIES(entry)) {                                                          \
-                sixteen_write(to_, sixteen_read(from_));                                                               \
+                sixteen_store(to_, sixteen_read(from_));                                                               \
             } else {                                                                                                   \
                 for (int n_ = 0; n_ < count_; n_++) to_[n_] = from_[n_];                                               \
             }                                                                                                          \
