@@ -38,14 +38,18 @@ static ChunkGlaArguments arguments_of(Node *node) {
     return arguments;
 }
 
+static Grid grid_of_states(int64_t B, const ChunkGlaArguments *arguments) {
+    return (Grid){B * arguments->kv_heads, blocks_of(arguments->K, CHUNK_GLA_STATE_K),
+                  blocks_of(arguments->V, CHUNK_GLA_STATE_V)};
+}
+
 /* The products A, the decayed q and k, and the states before each chunk. */
 static void launch_products_and_states(const Node *node, const ChunkGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
     const int64_t B = node->tape->batch->B;
-    const int64_t blocks_k = blocks_of(arguments->K, CHUNK_GLA_K), blocks_v = blocks_of(arguments->V, CHUNK_GLA_V);
     device->launch(KERNEL_chunk_gla_products, type, (Grid){arguments->chunks, B * arguments->heads, 1}, arguments);
-    device->launch(KERNEL_chunk_gla_state, type, (Grid){B * arguments->kv_heads, blocks_k, blocks_v}, arguments);
+    device->launch(KERNEL_chunk_gla_state, type, grid_of_states(B, arguments), arguments);
 }
 
 static void chunk_gla_forward(Node *node) {
@@ -75,11 +79,11 @@ static void chunk_gla_backward(Node *node) {
 
     if (!node_keeps(node)) launch_products_and_states(node, &arguments);
     const int64_t blocks_k = blocks_of(arguments.K, CHUNK_GLA_K), blocks_v = blocks_of(arguments.V, CHUNK_GLA_V);
-    const Grid carried = {B * arguments.kv_heads, blocks_k, blocks_v};
+    const int64_t kv_heads = B * arguments.kv_heads;
     device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments.chunks, B * arguments.heads, 1}, &arguments);
-    device->launch(KERNEL_chunk_gla_dstate, type, carried, &arguments);
-    device->launch(KERNEL_chunk_gla_dv, type, (Grid){blocks_v, arguments.chunks, carried.x}, &arguments);
-    device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){blocks_k, arguments.chunks, carried.x}, &arguments);
+    device->launch(KERNEL_chunk_gla_dstate, type, grid_of_states(B, &arguments), &arguments);
+    device->launch(KERNEL_chunk_gla_dv, type, (Grid){blocks_v, arguments.chunks, kv_heads}, &arguments);
+    device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){blocks_k, arguments.chunks, kv_heads}, &arguments);
 }
 
 /* Products inside chunks count whole, as they do in fla. */

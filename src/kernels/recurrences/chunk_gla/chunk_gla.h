@@ -6,8 +6,9 @@
 
 #include "kernels/recurrences/chunk.h"
 
-/* The widths of a block of K and of V that one program works on. */
-enum { CHUNK_GLA_K = 32, CHUNK_GLA_V = 64 };
+/* The widths of a block of K and of V that one program works on, and those of the state that one carries along. The
+ * blocks of K read the values again, the blocks of V the keys. */
+enum { CHUNK_GLA_K = 32, CHUNK_GLA_V = 64, CHUNK_GLA_STATE_K = 64, CHUNK_GLA_STATE_V = 64 };
 
 /* Heads have one row per token; of elements where nothing else is said. All but them and the initial state is
  * contiguous. What a kernel does not use may be left out, `initial` and `final` (and their gradients) also where it

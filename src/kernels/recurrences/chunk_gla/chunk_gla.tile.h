@@ -21,17 +21,24 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 
-enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_GLA_K, WIDTH_V = CHUNK_GLA_V, HALF = CHUNK_HALF, BLOCK = 16 };
+enum {
+    ROWS = CHUNK_ROWS,
+    WIDTH_K = CHUNK_GLA_K,
+    WIDTH_V = CHUNK_GLA_V,
+    STATE_K = CHUNK_GLA_STATE_K,
+    STATE_V = CHUNK_GLA_STATE_V,
+    HALF = CHUNK_HALF,
+    BLOCK = 16
+};
 enum { BLOCKS = ROWS / BLOCK, STAGES = 3, AHEAD = STAGES - 2 }; /* stages that stay under way while one is used */
 #define GATE_LIMIT 20.0f
 /* e^x of a sum of gates. */
 #define DECAY(x) exp2_f((x)*1.44269504f)
 
-/* Block (k, v) of the state of (chunk index, key-value head), in states or in their gradients. */
+/* The state of (chunk index, key-value head) from entry (k, v) on, in states or in their gradients. */
 DEVICE element *state_at(const ChunkGlaArguments *a, void *states, int64_t sequence, int64_t index, int64_t head,
                          int64_t k, int64_t v) {
-    return (element *)states + chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K * a->V) +
-           k * WIDTH_K * a->V + v * WIDTH_V;
+    return (element *)states + chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K * a->V) + k * a->V + v;
 }
 
 /* The 64 x 64 products of (chunk index, head). */
@@ -39,9 +46,9 @@ DEVICE element *products_at(const ChunkGlaArguments *a, void *products, int64_t 
     return (element *)products + chunk_offset(a->chunks, a->heads, sequence, index, head, ROWS * ROWS);
 }
 
-/* Block k of the decay over (chunk index, key-value head). */
+/* The decay over (chunk index, key-value head) from entry k on. */
 DEVICE float *decay_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k) {
-    return a->decay + chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K) + k * WIDTH_K;
+    return a->decay + chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K) + k;
 }
 
 /* The rows of chunk `index`. */
@@ -183,7 +190,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
                        const float enters = document[row] == last_document ? 1.0f : 0.0f;
                        PUT(k, row, d, x * ENTRY(after, b, d) * enters));
         if (first_of_group) {
-            float *decay = decay_at(&a, sequence, program_x, kv_head, block);
+            float *decay = decay_at(&a, sequence, program_x, kv_head, block * WIDTH_K);
             EACH (d, WIDTH_K)
                 if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
         }
@@ -219,27 +226,26 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
 
 /* Stage `step` of the copies of what state and gradient are carried on with: decayed rows, values, the decay. */
 #define STAGE_VIEWS(decayed_, values_, decay_, step)                                                                   \
-    TILE_VIEW(decayed_, decayed, (step) % STAGES * ROWS, 0, ROWS, WIDTH_K);                                            \
-    TILE_VIEW(values_, values, (step) % STAGES * ROWS, 0, ROWS, WIDTH_V);                                              \
-    MATRIX_VIEW(decay_, decay, (step) % STAGES, 0, 1, WIDTH_K)
+    TILE_VIEW(decayed_, decayed, (step) % STAGES * ROWS, 0, ROWS, STATE_K);                                            \
+    TILE_VIEW(values_, values, (step) % STAGES * ROWS, 0, ROWS, STATE_V);                                              \
+    MATRIX_VIEW(decay_, decay, (step) % STAGES, 0, 1, STATE_K)
 
 /* The state before each chunk, and after the last. Program: sequence and key-value head, block of K, block of V. */
 KERNEL(chunk_gla_state, ChunkGlaArguments) {
-    TILE(decayed, STAGES * ROWS, WIDTH_K);
-    TILE(values, STAGES * ROWS, WIDTH_V);
-    MATRIX(decay, STAGES, WIDTH_K);
-    ACCUMULATOR(S, WIDTH_K, WIDTH_V);
+    TILE(decayed, STAGES * ROWS, STATE_K);
+    TILE(values, STAGES * ROWS, STATE_V);
+    MATRIX(decay, STAGES, STATE_K);
+    ACCUMULATOR(S, STATE_K, STATE_V);
     const int64_t sequence = program_x / a.kv_heads, head = program_x % a.kv_heads;
-    const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
-    const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
+    const int64_t first_k = program_y * STATE_K, first_v = program_z * STATE_V;
+    const int64_t cols_k = a.K - first_k, cols_v = a.V - first_v, row = program_x * a.K + first_k, col = first_v;
     const int last = (int)a.chunks - 1, steps = a.final ? last + 1 : last;
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
     for (int load = 0; load < steps + STAGES - 1; load++) {
         const int index = load - (STAGES - 1);
         if (index >= 0) {
-            accumulator_store(S, state_at(&a, a.state, sequence, index, head, program_y, program_z), a.V, cols_k,
-                              cols_v);
+            accumulator_store(S, state_at(&a, a.state, sequence, index, head, first_k, first_v), a.V, cols_k, cols_v);
             sync_after(AHEAD);
         }
         if (load < steps) {
@@ -247,7 +253,7 @@ KERNEL(chunk_gla_state, ChunkGlaArguments) {
             const Rows rows = rows_at(&a, sequence, load);
             tile_load_block(k, a.keys, a.K, rows, head, program_y);
             tile_load_block(v, a.v, a.V, rows, head, program_z);
-            matrix_load(e, decay_at(&a, sequence, load, head, program_y), a.K, 1, cols_k);
+            matrix_load(e, decay_at(&a, sequence, load, head, first_k), a.K, 1, cols_k);
         }
         copy_commit();
         if (index >= 0) {
@@ -259,18 +265,18 @@ KERNEL(chunk_gla_state, ChunkGlaArguments) {
     if (a.final)
         accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
     else
-        accumulator_store(S, state_at(&a, a.state, sequence, last, head, program_y, program_z), a.V, cols_k, cols_v);
+        accumulator_store(S, state_at(&a, a.state, sequence, last, head, first_k, first_v), a.V, cols_k, cols_v);
 }
 
 /* The gradient of the state after each chunk, and of the initial state. Program: as chunk_gla_state. */
 KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
-    TILE(decayed, STAGES * ROWS, WIDTH_K);
-    TILE(values, STAGES * ROWS, WIDTH_V);
-    MATRIX(decay, STAGES, WIDTH_K);
-    ACCUMULATOR(dS, WIDTH_K, WIDTH_V);
+    TILE(decayed, STAGES * ROWS, STATE_K);
+    TILE(values, STAGES * ROWS, STATE_V);
+    MATRIX(decay, STAGES, STATE_K);
+    ACCUMULATOR(dS, STATE_K, STATE_V);
     const int64_t sequence = program_x / a.kv_heads, head = program_x % a.kv_heads;
-    const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
-    const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
+    const int64_t first_k = program_y * STATE_K, first_v = program_z * STATE_V;
+    const int64_t cols_k = a.K - first_k, cols_v = a.V - first_v, row = program_x * a.K + first_k, col = first_v;
     const int group = (int)(a.heads / a.kv_heads), last = (int)a.chunks - 1;
     const int steps = (a.dinitial ? last + 1 : last) * group;
     accumulator_zero(dS);
@@ -279,8 +285,7 @@ KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
         const int step = load - (STAGES - 1), index = last - step / group;
         const bool begins = step >= 0 && step % group == 0;
         if (begins)
-            accumulator_store(dS, state_at(&a, a.dstate, sequence, index, head, program_y, program_z), a.V, cols_k,
-                              cols_v);
+            accumulator_store(dS, state_at(&a, a.dstate, sequence, index, head, first_k, first_v), a.V, cols_k, cols_v);
         if (step >= 0) sync_after(AHEAD);
         if (load < steps) {
             STAGE_VIEWS(q, dO, e, load);
@@ -289,7 +294,7 @@ KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
             const Rows rows = rows_at(&a, sequence, ahead);
             tile_load_block(q, a.queries, a.K, rows, n, program_y);
             tile_load_block(dO, a.do_, a.V, rows, n, program_z);
-            matrix_load(e, decay_at(&a, sequence, ahead, head, program_y), a.K, 1, cols_k);
+            matrix_load(e, decay_at(&a, sequence, ahead, head, first_k), a.K, 1, cols_k);
         }
         copy_commit();
         if (step >= 0) {
@@ -301,30 +306,33 @@ KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
     if (a.dinitial)
         accumulator_store_f32(dS, a.dinitial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
     else
-        accumulator_store(dS, state_at(&a, a.dstate, sequence, 0, head, program_y, program_z), a.V, cols_k, cols_v);
+        accumulator_store(dS, state_at(&a, a.dstate, sequence, 0, head, first_k, first_v), a.V, cols_k, cols_v);
 }
 
 /* The gradient of A, its upper right quarter left out. Program: chunk, sequence and head. */
 KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
-    TILE(values, 2 * ROWS, WIDTH_V);
-    TILE(gradients, 2 * ROWS, WIDTH_V);
+    TILE(values, STAGES * ROWS, WIDTH_V);
+    TILE(gradients, STAGES * ROWS, WIDTH_V);
     VECTOR(document, ROWS);
     TRIANGLE(dA);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     rows_documents(document, &a, chunk.rows);
     halves_zero(dA);
-    for (int load = 0; (load - 1) * WIDTH_V < a.V; load++) {
-        if (load > 0) sync();
-        if (load * WIDTH_V < a.V) {
-            TILE_VIEW(v, values, load % 2 * ROWS, 0, ROWS, WIDTH_V);
-            TILE_VIEW(dO, gradients, load % 2 * ROWS, 0, ROWS, WIDTH_V);
+    const int steps = (int)blocks_of(a.V, WIDTH_V);
+    for (int load = 0; load < steps + STAGES - 1; load++) {
+        const int step = load - (STAGES - 1);
+        if (step >= 0) sync_after(AHEAD);
+        if (load < steps) {
+            TILE_VIEW(v, values, load % STAGES * ROWS, 0, ROWS, WIDTH_V);
+            TILE_VIEW(dO, gradients, load % STAGES * ROWS, 0, ROWS, WIDTH_V);
             tile_load_block(v, a.v, a.V, chunk.rows, kv_head, load);
             tile_load_block(dO, a.do_, a.V, chunk.rows, head, load);
         }
-        if (load > 0) {
-            TILE_VIEW(v, values, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_V);
-            TILE_VIEW(dO, gradients, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_V);
+        copy_commit();
+        if (step >= 0) {
+            TILE_VIEW(v, values, step % STAGES * ROWS, 0, ROWS, WIDTH_V);
+            TILE_VIEW(dO, gradients, step % STAGES * ROWS, 0, ROWS, WIDTH_V);
             triangle_mma_nt(dA, dO, v);
         }
     }
@@ -336,34 +344,35 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
 
 /* o. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_gla_output, ChunkGlaArguments) {
-    TILE(queries, 2 * ROWS, WIDTH_K);
-    TILE(states, 2 * WIDTH_K, WIDTH_V);
+    TILE(queries, STAGES * ROWS, WIDTH_K);
+    TILE(states, STAGES * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(v, ROWS, WIDTH_V);
     HALVES(o, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, kv_head = head * a.kv_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Rows rows = rows_at(&a, sequence, program_y);
-    const element *state = state_at(&a, a.state, sequence, program_y, kv_head, 0, program_x);
+    const element *state = state_at(&a, a.state, sequence, program_y, kv_head, 0, program_x * WIDTH_V);
+    const int steps = (int)blocks_of(a.K, WIDTH_K);
+    tile_load(A, products_at(&a, a.products, sequence, program_y, head), ROWS, ROWS, ROWS);
+    tile_load_block(v, a.v, a.V, rows, kv_head, program_x);
     halves_zero(o);
-    for (int load = 0; (load - 1) * WIDTH_K < a.K; load++) {
-        if (load > 0) sync();
-        if (load * WIDTH_K < a.K) {
-            TILE_VIEW(q, queries, load % 2 * ROWS, 0, ROWS, WIDTH_K);
-            TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+    for (int load = 0; load < steps + STAGES - 1; load++) {
+        const int step = load - (STAGES - 1);
+        if (step >= 0) sync_after(AHEAD);
+        if (load < steps) {
+            TILE_VIEW(q, queries, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(S, states, load % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
             tile_load_block(q, a.queries, a.K, rows, head, load);
             tile_load(S, state + load * WIDTH_K * a.V, a.V, a.K - load * WIDTH_K, cols_v);
-        } else {
-            tile_load(A, products_at(&a, a.products, sequence, program_y, head), ROWS, ROWS, ROWS);
-            tile_load_block(v, a.v, a.V, rows, kv_head, program_x);
         }
-        if (load > 0) {
-            TILE_VIEW(q, queries, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_K);
-            TILE_VIEW(S, states, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+        copy_commit();
+        if (step >= 0) {
+            TILE_VIEW(q, queries, step % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(S, states, step % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
             halves_mma_nn(o, q, S);
         }
     }
-    sync();
     halves_mma_lower(o, A, v);
     const Chunk chunk = {rows, 0, 0};
     halves_store_block(o, a.o, a.V, chunk, head, program_x);
@@ -371,36 +380,42 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
 
 /* The gradient of v. Program: block of V, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dv, ChunkGlaArguments) {
-    TILE(keys, 2 * ROWS, WIDTH_K);
-    TILE(gradients, 2 * WIDTH_K, WIDTH_V);
+    TILE(keys, STAGES * ROWS, WIDTH_K);
+    TILE(gradients, STAGES * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(dO, ROWS, WIDTH_V);
     HALVES(dv, WIDTH_V);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Rows rows = rows_at(&a, sequence, program_y);
-    const element *dstate = state_at(&a, a.dstate, sequence, program_y, head, 0, program_x);
+    const element *dstate = state_at(&a, a.dstate, sequence, program_y, head, 0, program_x * WIDTH_V);
+    const int steps = (int)blocks_of(a.K, WIDTH_K);
+    tile_load(A, products_at(&a, a.products, sequence, program_y, head * group), ROWS, ROWS, ROWS);
+    tile_load_block(dO, a.do_, a.V, rows, head * group, program_x);
     halves_zero(dv);
-    for (int load = 0; (load - 1) * WIDTH_K < a.K; load++) {
-        if (load > 0) sync();
-        if (load * WIDTH_K < a.K) {
-            TILE_VIEW(k, keys, load % 2 * ROWS, 0, ROWS, WIDTH_K);
-            TILE_VIEW(dS, gradients, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+    for (int load = 0; load < steps + STAGES - 1; load++) {
+        const int step = load - (STAGES - 1);
+        if (step >= 0) sync_after(AHEAD);
+        if (load < steps) {
+            TILE_VIEW(k, keys, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(dS, gradients, load % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
             tile_load_block(k, a.keys, a.K, rows, head, load);
             tile_load(dS, dstate + load * WIDTH_K * a.V, a.V, a.K - load * WIDTH_K, cols_v);
         }
-        if (load > 0) {
-            TILE_VIEW(k, keys, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_K);
-            TILE_VIEW(dS, gradients, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+        copy_commit();
+        if (step >= 0) {
+            TILE_VIEW(k, keys, step % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(dS, gradients, step % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
             halves_mma_nn(dv, k, dS);
         }
     }
-    for (int64_t n = head * group; n < (head + 1) * group; n++) {
+    halves_mma_lower_tn(dv, A, dO);
+    for (int64_t n = head * group + 1; n < (head + 1) * group; n++) {
+        sync();
         tile_load(A, products_at(&a, a.products, sequence, program_y, n), ROWS, ROWS, ROWS);
         tile_load_block(dO, a.do_, a.V, rows, n, program_x);
         sync();
         halves_mma_lower_tn(dv, A, dO);
-        sync();
     }
     const Chunk chunk = {rows, 0, 0};
     halves_store_block(dv, a.dv, a.V, chunk, head, program_x);
@@ -460,9 +475,9 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols = a.K - program_x * WIDTH_K;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    const element *state = state_at(&a, a.state, sequence, program_y, head, program_x, 0);
-    const element *dstate = state_at(&a, a.dstate, sequence, program_y, head, program_x, 0);
-    const float *decay = decay_at(&a, sequence, program_y, head, program_x);
+    const element *state = state_at(&a, a.state, sequence, program_y, head, program_x * WIDTH_K, 0);
+    const element *dstate = state_at(&a, a.dstate, sequence, program_y, head, program_x * WIDTH_K, 0);
+    const float *decay = decay_at(&a, sequence, program_y, head, program_x * WIDTH_K);
     rows_of_document(sees, &a, chunk.rows, chunk.before);
     rows_of_document(enters, &a, chunk.rows, chunk.last);
     EACH (d, WIDTH_K) through[d] = 0;
