@@ -105,8 +105,7 @@ static const Key data_keys[] = {
 
 static const Key activation_checkpoint_keys[] = {
     {"mode", KEY_CHOICE, "auto", 0, 0, "auto|none|selective|full",
-     "what backward computes again: nothing, cheap operations (norms, gates, rotary), or whole blocks; auto: the least "
-     "that the memory has room for",
+     "what backward computes again: nothing, norms, gates and rotary, or whole blocks; auto: the least that fits",
      AT(activation_checkpoint.mode)},
     {"selective_ac_option", KEY_STRING, "op", 0, 0, NULL,
      "selective: op, the cheap operations of all blocks; or n, every n-th block whole and nothing of the others",
