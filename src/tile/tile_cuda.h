@@ -101,6 +101,31 @@ DEVICE float power_of_two(float x) {
     return y;
 }
 
+/* 1 / x to 1 ulp, 0 from 2^126 on, and 1 / sqrt(x) to 2 ulp: an instruction each, where the operators / and sqrtf are
+ * branches that keep the elements of a vector from overlapping. */
+DEVICE float reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+DEVICE float reciprocal_root(float x) {
+    float y;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* The smaller and the larger of the two, NaN if one is. */
+DEVICE float lesser(float x, float bound) {
+    float y;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(x), "f"(bound));
+    return y;
+}
+DEVICE float greater(float x, float bound) {
+    float y;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(x), "f"(bound));
+    return y;
+}
+
 /* emulator_copy_start */
 DEVICE void copy_start(void *to, const void *from, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)

@@ -2,18 +2,42 @@
 #ifndef FLAME_TILE_TILE_MATH_H
 #define FLAME_TILE_TILE_MATH_H
 
-#if defined(__CUDACC__)
-/* e^x to 2 ulp, as 2^(x log2 e) with a correction for the rounding of x log2 e; 0 below -87.3, saturates above 88.3. */
+#if defined(__CUDACC__) || defined(TILE_MATH_OF_GPU)
+/* e^x to 2 ulp, as 2^n with a correction for the rounding of n = x / ln 2; 0 below -87.3, saturates above 88.3. */
 DEVICE float exp_f(float x) {
-    const float clamped = x < -100.0f ? -100.0f : (x > 88.37f ? 88.37f : x);
-    const float high = clamped * 1.44269504f;
-    const float low = fmaf(clamped, 1.92596299e-8f, fmaf(clamped, 1.44269504f, -high));
-    const float power = power_of_two(high);
-    return fmaf(power, low * 0.693147181f, power);
+    const float clamped = greater(lesser(x, 88.37f), -100.0f);
+    const float n = clamped * 1.44269504f;
+    const float low = fmaf(n, 1.90465421e-9f, fmaf(n, -0.693147182f, clamped));
+    const float power = power_of_two(n);
+    return fmaf(power, low, power);
 }
+
+/* e^x to 2 + |x| ulp in half as many instructions, for sums with 1, whose rounding hides that; 0 below -87.3, saturates
+ * above 88.3. */
+DEVICE float exp_for_sum_f(float x) { return power_of_two(lesser(x * 1.44269504f, 127.5f)); }
 
 /* 2^x to 2 ulp, 0 below -126: one instruction. */
 DEVICE float exp2_f(float x) { return power_of_two(x); }
+
+/* log(1 + u) for 0 <= u <= 1, to 2 ulp: u times a polynomial, which has no choice between two ranges to make. */
+DEVICE float log1p_f(float u) {
+    float p = -3.2438531e-3f;
+    p = fmaf(p, u, 1.98506881e-2f);
+    p = fmaf(p, u, -5.69580793e-2f);
+    p = fmaf(p, u, 1.06035076e-1f);
+    p = fmaf(p, u, -1.53055057e-1f);
+    p = fmaf(p, u, 1.96759090e-1f);
+    p = fmaf(p, u, -2.49541283e-1f);
+    p = fmaf(p, u, 3.33299607e-1f);
+    p = fmaf(p, u, -4.99999017e-1f);
+    return u * fmaf(p, u, 1.0f);
+}
+
+/* a / b to 2 ulp for |b| < 2^126, 0 beyond. */
+DEVICE float divide_f(float a, float b) { return a * reciprocal(b); }
+
+/* 1 / sqrt(x) to 2 ulp. */
+DEVICE float reciprocal_root_f(float x) { return reciprocal_root(x); }
 #else
 /* e^x to 2 ulp; 0 below -87.3, saturates above 88.3. Splits x = n ln 2 + r and takes a polynomial in r. */
 DEVICE float exp_f(float x) {
@@ -56,7 +80,6 @@ DEVICE float exp2_f(float x) {
     power.bits = (uint32_t)((int32_t)n + 127) << 23;
     return x < -126.0f ? 0.0f : p * power.value;
 }
-#endif
 
 /* log(1 + u) for 0 <= u <= 1, to 2 ulp. A polynomial in m, where 1 + u = 1 + m or 2 (1 + m), both exact. */
 DEVICE float log1p_f(float u) {
@@ -76,6 +99,12 @@ DEVICE float log1p_f(float u) {
     return m + p + exponent * 0.693359375f;
 }
 
+/* As above, but to the accuracy of exp_f, and correctly rounded. */
+DEVICE float exp_for_sum_f(float x) { return exp_f(x); }
+DEVICE float divide_f(float a, float b) { return a / b; }
+DEVICE float reciprocal_root_f(float x) { return 1.0f / sqrtf(x); }
+#endif
+
 /* log(x) for 2^-126 <= x <= 1/2, to 2 ulp: x = 2^n (1 + m). */
 DEVICE float log_f(float x) {
     union {
@@ -88,23 +117,23 @@ DEVICE float log_f(float x) {
     return n * 0.693359375f + (log1p_f(u.value - 1.0f) - n * 2.12194440e-4f);
 }
 
-DEVICE float sigmoid_f(float x) { return 1.0f / (1.0f + exp_f(-x)); }
+DEVICE float sigmoid_f(float x) { return divide_f(1.0f, 1.0f + exp_for_sum_f(-x)); }
 
 /* log sigmoid(x) = min(x, 0) - log(1 + e^-|x|), which neither overflows nor cancels. */
-DEVICE float log_sigmoid_f(float x) { return (x < 0.0f ? x : 0.0f) - log1p_f(exp_f(x < 0.0f ? x : -x)); }
+DEVICE float log_sigmoid_f(float x) { return (x < 0.0f ? x : 0.0f) - log1p_f(exp_for_sum_f(-fabsf(x))); }
 
 DEVICE float silu_f(float x) { return x * sigmoid_f(x); }
 
 /* sigmoid'(x) = sigmoid(x) sigmoid(-x), where sigmoid(-x) = e^-x sigmoid(x) keeps its digits and 1 - sigmoid(x) does
  * not. */
 DEVICE float sigmoid_derivative_f(float x) {
-    const float e = exp_f(-x), s = 1.0f / (1.0f + e);
+    const float e = exp_for_sum_f(-x), s = divide_f(1.0f, 1.0f + e);
     return s * (e * s);
 }
 
 /* silu'(x) = sigmoid(x) (1 + x sigmoid(-x)) */
 DEVICE float silu_derivative_f(float x) {
-    const float e = exp_f(-x), s = 1.0f / (1.0f + e);
+    const float e = exp_for_sum_f(-x), s = divide_f(1.0f, 1.0f + e);
     return s * (1.0f + x * (e * s));
 }
 
