@@ -12,6 +12,8 @@
  * - SUM, MAXIMUM, PROGRAM_SUM: 5 shuffles and 2 barriers, about 200 cycles: not for each row.
  * - WARP_SUM, WARP_TOTAL: up to 5 shuffles, 25 cycles each, no barrier.
  * - READ, WRITE: one access of 16 bytes where aligned, else one for each element.
+ * - HELD_ROWS: its statements once for each number of vectors; HOLD, READ_HOLD: an access that waits for nothing before
+ *   it; READ_HELD: registers.
  * - COLUMN_WALK, matrix_cumsum_reverse: one thread goes down each column; BLOCK_WALK gives more threads shorter walks.
  * - vector_cumsum, vector_cumprod: one warp, 6 shuffles for every 32 entries; the others wait at the next barrier.
  * - sync, sync_after: 30 cycles and the wait for the slowest warp; sync also for all loads, some 500 from memory.

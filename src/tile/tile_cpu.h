@@ -110,7 +110,7 @@ DEVICE element to_element(float x) { return x; }
  *   }
  *
  * i = 0, VECTOR, 2 VECTOR, ...; past n, READ gives zeros and WRITE writes nothing; LANE_INSIDE(e) says whether lane e
- * is before n. Addresses need no alignment, but only multiples of 16 bytes are fast; VECTORS_OF(...), of up to 8
+ * is before n. Addresses need no alignment, but only multiples of 16 bytes are fast; VECTORS_OF(...), of up to 12
  * pointers, looks at them once for the loops in its scope, instead of at each access. What WRITE has written may be
  * read after the next sync() only. SUM_VECTOR(i, n, s, ...) also adds to the floats named, each thread to its own, and
  * writes nothing; PROGRAM_SUM(s) after the loop is the sum over the threads, known to all, PROGRAM_SUM_F64(s) that of
@@ -132,6 +132,39 @@ enum { VECTOR = 1 };
 #define READ_F32(x, from)          float x[VECTOR] = {*(from)}
 #define WRITE(to, x)               (*(to) = to_element((x)[0]))
 #define WRITE_F32(to, x)           (*(to) = (x)[0])
+
+/* Rows that two loops go over, the first of which sums: where a lane has at most `most` vectors of a row, the first
+ * loop loads them all at once and the second finds them in registers.
+ *
+ *   DEVICE void rows(HELD_MODE, ...) {
+ *       EACH_HELD_GROUP (row, group, first, end, groups, cols) {      EACH_GROUP
+ *           HELD(kept);
+ *           float sum = 0;
+ *           HOLD_VECTOR(i, cols, sum) {                               WARP_SUM_VECTOR
+ *               READ_HOLD(x, kept, from + i);                         READ, and keeps it; HOLD(kept, from + i) only
+ * keeps EACH_LANE(e) sum += x[e];
+ *           }
+ *           WARP_TOTAL(sum);
+ *           HELD_VECTOR(i, cols) {                                    WARP_VECTOR
+ *               READ_HELD(x, kept, from + i);                         what READ_HOLD or HOLD has kept at this i
+ *               ...
+ *   }
+ *   KERNEL(...) {
+ *       VECTORS_OF(a.from, a.to, a.stride * sizeof(element));         of all rows, so also what lies between them
+ *       HELD_ROWS(cols, most, rows(HELD_HERE, ...));
+ *   }
+ *
+ * `most` is 1, 2, 4 or 8; a vector held takes 4 registers of a thread. */
+#define HELD_MODE                                             const int mode_ __attribute__((unused))
+#define HELD_HERE                                             0
+#define HELD_ROWS(cols, most, ...)                            __VA_ARGS__
+#define EACH_HELD_GROUP(row, group, first, end, groups, cols) EACH_GROUP (row, group, first, end, groups, cols)
+#define HOLD_VECTOR(i, n, ...)                                WARP_SUM_VECTOR(i, n, __VA_ARGS__)
+#define HELD_VECTOR(i, n)                                     WARP_VECTOR(i, n)
+#define HELD(name)                                            ((void)0)
+#define HOLD(held, from)                                      ((void)0)
+#define READ_HOLD(x, held, from)                              READ(x, from)
+#define READ_HELD(x, held, from)                              READ(x, from)
 
 /* Numbers by column, fp32, that stay in the program while it goes over rows: sums over rows, above all. They are in
  * shared memory, in a place of the thread that has the column in WARP_VECTOR, so that no sync() is needed.

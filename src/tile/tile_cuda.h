@@ -78,6 +78,15 @@ DEVICE void sixteen_store(void *to, Sixteen x) {
     asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(x.word[0]), "r"(x.word[1]), "r"(x.word[2]),
                  "r"(x.word[3]));
 }
+/* Of global memory, and not later than the code that is written after it: the compiler moves other loads to their use.
+ */
+DEVICE Sixteen sixteen_load(const void *from) {
+    Sixteen x;
+    asm volatile("ld.global.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x.word[0]), "=r"(x.word[1]), "=r"(x.word[2]), "=r"(x.word[3])
+                 : "l"(from));
+    return x;
+}
 DEVICE void pair_write(void *to, int bytes, Sixteen x) {
     if (bytes == 4)
         *(uint32_t *)to = x.word[0];

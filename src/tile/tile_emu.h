@@ -41,6 +41,7 @@ typedef union __attribute__((may_alias)) Sixteen {
 
 DEVICE Sixteen sixteen_read(const void *from) { return *(const Sixteen *)emulator_aligned(from, 16); }
 DEVICE void sixteen_write(void *to, Sixteen x) { *(Sixteen *)emulator_aligned(to, 16) = x; }
+DEVICE Sixteen sixteen_load(const void *from) { return sixteen_read(from); }
 DEVICE void sixteen_store(void *to, Sixteen x) { sixteen_write(to, x); }
 DEVICE void pair_write(void *to, int bytes, Sixteen x) {
     memcpy((void *)emulator_aligned(to, bytes), &x, (size_t)bytes);

@@ -14,6 +14,7 @@
  *   round_pair(low, high)      two numbers as bf16, in one register
  *   sixteen_read(from), sixteen_write(to, x)  one access of 16 bytes, aligned to 16
  *   sixteen_store(to, x)       the same to global memory; not before the next sync() may anything read there
+ *   sixteen_load(from)         sixteen_read of global memory, on its way before what is written after it
  *   pair_write(to, bytes, x)   writes the first 4 or 8 bytes of x, aligned to as many
  *   copy_start(to, from, bytes)  cp.async: copies `bytes` bytes into 16 bytes of shared memory and zeroes the rest;
  *                              both addresses are aligned to 16. Complete after the same thread's copy_wait()
@@ -141,16 +142,17 @@ DEVICE int64_t team_row(Team *team) {
 #define EACH_ROW(row, first, end)                                                                                      \
     TEAM_ROWS(SHIFT_OF_WARP, first, end)                                                                               \
     for (int64_t row = team_row(&team_), once_ = 1; once_; once_ = 0)
-#define EACH_GROUP(row, group, first, end, groups, cols)                                                               \
-    TEAM_ROWS(team_shift(cols), 0, ((end) - (first)) * (groups))                                                       \
-    for (int64_t at_ = team_row(&team_), row = (first) + quotient(at_, groups),                                        \
-                 group = at_ - (row - (first)) * (groups), once_ = 1;                                                  \
-         once_; once_ = 0)
+#define EACH_GROUP(row, group, first, end, groups, cols) TEAM_GROUPS(row, group, first, end, groups, team_shift(cols))
+#define TEAM_GROUPS(row, group, first, end, groups, size)                                                              \
+    for (float inverse_ = 1.0f / (float)(groups); inverse_ > 0; inverse_ = 0)                                          \
+        TEAM_ROWS(size, 0, ((end) - (first)) * (groups))                                                               \
+    for (int at_ = (int)team_row(&team_), row_ = row_of_group(at_, inverse_), once_ = 1; once_; once_ = 0)             \
+        for (int64_t row = (first) + row_, group = at_ - row_ * (int)(groups); once_; once_ = 0)
 #define EACH_SHORT_ROW(row, first, end, cols)                                                                          \
     TEAM_ROWS(team_shift(cols), first, end)                                                                            \
     for (int64_t row = team_row(&team_), once_ = 1; once_; once_ = 0)
-/* Of numbers below 2^32. */
-DEVICE int64_t quotient(int64_t n, int64_t d) { return d == 1 ? n : (int64_t)((uint32_t)n / (uint32_t)d); }
+/* at / groups, in 3 instructions; exact below 2^21, and a program has fewer groups. */
+DEVICE int row_of_group(int at, float inverse_of_groups) { return (int)(((float)at + 0.5f) * inverse_of_groups); }
 DEVICE float team_sum(float x, const Team *team) {
     return team->lanes > WARP ? block_sum(x) : lanes_sum(x, team->lanes);
 }
@@ -180,14 +182,14 @@ DEVICE float team_sum(float x, const Team *team) {
  * there once for each mode: by entries, by vectors and, for sums, by two vectors, which are on their way together. */
 enum { VECTOR = 16 / sizeof(element) };
 enum { vectors_aligned = 0 }; /* without VECTORS_OF */
-#define VECTORS_OF(...) const bool vectors_aligned = LOW_BITS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0) % 16 == 0
-#define LOW_BITS(a, b, c, d, e, f, g, h, ...)                                                                          \
+#define VECTORS_OF(...) const bool vectors_aligned = LOW_BITS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) % 16 == 0
+#define LOW_BITS(a, b, c, d, e, f, g, h, i, j, k, l, ...)                                                              \
     ((uintptr_t)(a) | (uintptr_t)(b) | (uintptr_t)(c) | (uintptr_t)(d) | (uintptr_t)(e) | (uintptr_t)(f) |             \
-     (uintptr_t)(g) | (uintptr_t)(h))
-enum { BY_ENTRY, BY_VECTOR, BY_TWO };
+     (uintptr_t)(g) | (uintptr_t)(h) | (uintptr_t)(i) | (uintptr_t)(j) | (uintptr_t)(k) | (uintptr_t)(l))
+enum { BY_ENTRY, BY_VECTOR, BY_TWO, HELD_BY_PART, HELD_1, HELD_2, HELD_4, HELD_8 };
 DEVICE int vectors_mode(bool aligned, int64_t n, int threads, int most) {
     if (!aligned || n % VECTOR != 0) return BY_ENTRY;
-    return most == BY_TWO && n % (BY_TWO * VECTOR * threads) == 0 ? BY_TWO : BY_VECTOR;
+    return most == BY_TWO && (n & (BY_TWO * VECTOR * threads - 1)) == 0 ? BY_TWO : BY_VECTOR;
 }
 #define VECTORS(i, n, first, threads, most)                                                                            \
     EACH_MODE(n, threads, most)                                                                                        \
@@ -210,8 +212,69 @@ DEVICE int vectors_mode(bool aligned, int64_t n, int threads, int most) {
 #define PROGRAM_SUM_F64(s)         (s = block_sum_f64(s))
 #define PROGRAM_MAXIMUM(s)         (s = block_maximum(s))
 #define WARP_TOTAL(s)              (s = team_sum(s, &team_))
-#define EACH_LANE(e)               TILE_UNROLL for (int e = 0; e < VECTOR; e++)
-#define LANE_INSIDE(e)             ((e) < left_)
+
+/* Held rows. The statements are there once for each number of vectors that a lane may have, of a warp or (one) of a
+ * part of it, which makes the loops straight code and the held vectors registers; and twice for rows that are read
+ * again. Lanes past the last row hold it too. */
+enum { HELD_MOST = 8 };
+DEVICE int held_vectors(int mode) { return mode < HELD_1 ? 1 : 1 << (mode - HELD_1); }
+DEVICE int held_mode(bool aligned, int64_t cols, int most) {
+    if (!aligned || cols % VECTOR != 0) return BY_ENTRY;
+    for (int mode = HELD_1; held_vectors(mode) <= most; mode++)
+        if (cols == held_vectors(mode) * VECTOR * WARP) return mode;
+    return cols < VECTOR * WARP && cols == (int64_t)VECTOR << team_shift(cols) ? HELD_BY_PART : BY_VECTOR;
+}
+DEVICE int held_shift(int mode, int64_t cols) {
+    const int shift = mode < HELD_1 ? team_shift(cols) : SHIFT_OF_WARP;
+    return mode == HELD_BY_PART && shift > SHIFT_OF_WARP ? SHIFT_OF_WARP : shift;
+}
+DEVICE int vector_of_lane(int number, const Team *team) { return (number * team->lanes + team->lane) * VECTOR; }
+#define HELD_ROWS(cols, most, ...)                                                                                     \
+    do {                                                                                                               \
+        const int held_ = held_mode(vectors_aligned, cols, most);                                                      \
+        HELD_CASE(BY_ENTRY, most, __VA_ARGS__);                                                                        \
+        HELD_CASE(BY_VECTOR, most, __VA_ARGS__);                                                                       \
+        HELD_CASE(HELD_BY_PART, most, __VA_ARGS__);                                                                    \
+        HELD_CASE(HELD_1, most, __VA_ARGS__);                                                                          \
+        HELD_CASE(HELD_2, most, __VA_ARGS__);                                                                          \
+        HELD_CASE(HELD_4, most, __VA_ARGS__);                                                                          \
+        HELD_CASE(HELD_8, most, __VA_ARGS__);                                                                          \
+    } while (0)
+#define HELD_CASE(mode, most, ...)                                                                                     \
+    if (held_vectors(mode) <= (most) && held_ == (mode)) {                                                             \
+        enum { mode_ = (mode) };                                                                                       \
+        __VA_ARGS__;                                                                                                   \
+    }
+#define HELD_MODE const int mode_
+#define HELD_HERE mode_
+#define EACH_HELD_GROUP(row, group, first, end, groups, cols)                                                          \
+    TEAM_GROUPS(row, group, first, end, groups, held_shift(mode_, cols))
+#define HELD_TURNS(i, n, taken)                                                                                        \
+    for (int turn_ = 0;                                                                                                \
+         mode_ < HELD_BY_PART ? team_.inside && vector_of_lane(turn_, &team_) < (n) : turn_ == 0 && (taken); turn_++)  \
+    TILE_UNROLL for (int part_ = 0; part_ < HELD_MOST;                                                                 \
+                     part_++) if (part_ < held_vectors(mode_)) for (int64_t i = vector_of_lane(turn_ + part_, &team_), \
+                                                                    left_ = (n)-i, once_ = 1;                          \
+                                                                    once_; once_ = 0)
+#define HOLD_VECTOR(i, n, ...) HELD_TURNS(i, n, true)
+#define HELD_VECTOR(i, n)      HELD_TURNS(i, n, mode_ >= HELD_1 || team_.inside)
+#define HELD(name)             Sixteen name[HELD_MOST] = {{{0}}}
+#define HOLD(held, from)                                                                                               \
+    do {                                                                                                               \
+        if (mode_ >= HELD_BY_PART) held[part_] = sixteen_load(from);                                                   \
+    } while (0)
+#define READ_HOLD(x, held, from)                                                                                       \
+    HOLD(held, from);                                                                                                  \
+    READ_HELD(x, held, from)
+#define READ_HELD(x, held, from)                                                                                       \
+    float x[VECTOR];                                                                                                   \
+    if (mode_ >= HELD_BY_PART)                                                                                         \
+        element_of_sixteen(x, held[part_]);                                                                            \
+    else                                                                                                               \
+        vector_read_element(x, from, left_, mode_ != BY_ENTRY)
+
+#define EACH_LANE(e)   TILE_UNROLL for (int e = 0; e < VECTOR; e++)
+#define LANE_INSIDE(e) ((e) < left_)
 #define READ(x, from)                                                                                                  \
     float x[VECTOR];                                                                                                   \
     vector_read_element(x, from, left_, mode_ != BY_ENTRY)

@@ -1,7 +1,58 @@
 /* Root-mean-square norm with optional residual (arXiv 1910.07467); equations in rms_norm.h. Statistics are fp32. */
+#define TILE_PROGRAMS 4
 #include "tile/tile.h"
 #include "kernels/norms/rms_norm/rms_norm.h"
 #include "tile/rows.h"
+
+/* has_residual and has_sum are constants where this is inlined, so the loops have no branches. */
+DEVICE void rms_norm_rows(HELD_MODE, const RmsNormArguments a, int64_t first, int64_t end, bool has_residual,
+                          bool has_sum) {
+    EACH_HELD_GROUP(row, group, first, end, a.groups, a.cols) {
+        const int64_t column = group * a.cols;
+        const element *weight = (const element *)a.weight + (a.weight_groups > 1 ? column : 0);
+        const element *x = (const element *)a.x + row * a.x_stride + column;
+        const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
+        element *y = (element *)a.y + row * a.y_stride + column;
+        element *sum = (element *)a.sum + (has_sum ? row * a.sum_stride + column : 0);
+        HELD(x_held);
+        HELD(residual_held);
+        float square = 0;
+        HOLD_VECTOR(i, a.cols, square) {
+            READ_HOLD(s, x_held, x + i);
+            if (has_residual) {
+                READ_HOLD(r, residual_held, residual + i);
+                EACH_LANE(e) s[e] += r[e];
+            }
+            EACH_LANE(e) square += s[e] * s[e];
+        }
+        WARP_TOTAL(square);
+        const float rstd = reciprocal_root_f(divide_f(square, (float)a.cols) + a.eps);
+        HELD_VECTOR(i, a.cols) {
+            READ_HELD(s, x_held, x + i);
+            if (has_residual) {
+                READ_HELD(r, residual_held, residual + i);
+                EACH_LANE(e) s[e] += r[e];
+            }
+            READ(w, weight + i);
+            if (has_sum) WRITE(sum + i, s);
+            EACH_LANE(e) s[e] = w[e] * (s[e] * rstd);
+            WRITE(y + i, s);
+        }
+        WARP_EACH(one, 1) a.rstd[row * a.groups + group] = rstd;
+    }
+}
+
+KERNEL(rms_norm, RmsNormArguments) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    VECTORS_OF(a.weight, a.x, a.residual, a.y, a.sum, a.x_stride * sizeof(element), a.residual_stride * sizeof(element),
+               a.y_stride * sizeof(element), a.sum_stride * sizeof(element));
+    if (a.sum)
+        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, true, true));
+    else if (a.residual)
+        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, true, false));
+    else
+        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, false, false));
+}
 
 /* s = x + residual, one VECTOR. */
 #define READ_SUM(s, x, residual, has_residual)                                                                         \
@@ -10,44 +61,6 @@
         READ(r_, residual);                                                                                            \
         EACH_LANE(e) s[e] += r_[e];                                                                                    \
     }
-
-/* has_residual and has_sum are constants where this is inlined, so the loops have no branches. */
-DEVICE void rms_norm_rows(const RmsNormArguments a, int64_t first, int64_t end, bool has_residual, bool has_sum) {
-    EACH_GROUP (row, group, first, end, a.groups, a.cols) {
-        const int64_t column = group * a.cols;
-        const element *weight = (const element *)a.weight + (a.weight_groups > 1 ? column : 0);
-        const element *x = (const element *)a.x + row * a.x_stride + column;
-        const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
-        element *y = (element *)a.y + row * a.y_stride + column;
-        element *sum = (element *)a.sum + (has_sum ? row * a.sum_stride + column : 0);
-        VECTORS_OF(weight, x, residual, y, sum);
-        float square = 0;
-        WARP_SUM_VECTOR(i, a.cols, square) {
-            READ_SUM(s, x + i, residual + i, has_residual);
-            EACH_LANE(e) square += s[e] * s[e];
-        }
-        WARP_TOTAL(square);
-        const float rstd = 1.0f / sqrtf(square / (float)a.cols + a.eps);
-        WARP_EACH(one, 1) a.rstd[row * a.groups + group] = rstd;
-        WARP_VECTOR(i, a.cols) {
-            READ_SUM(s, x + i, residual + i, has_residual);
-            READ(w, weight + i);
-            if (has_sum) WRITE(sum + i, s);
-            EACH_LANE(e) s[e] = w[e] * (s[e] * rstd);
-            WRITE(y + i, s);
-        }
-    }
-}
-
-KERNEL(rms_norm, RmsNormArguments) {
-    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
-    if (a.sum)
-        rms_norm_rows(a, first, end, true, true);
-    else if (a.residual)
-        rms_norm_rows(a, first, end, true, false);
-    else
-        rms_norm_rows(a, first, end, false, false);
-}
 
 /* The columns [from, from + count) of some groups of some rows: ds, and the sums of dy n. */
 typedef struct RmsNormPart {
@@ -74,7 +87,7 @@ DEVICE void rms_norm_backward_part(const RmsNormBackwardArguments a, const RmsNo
             EACH_LANE(e) dot += w[e] * d[e] * (s[e] * rstd);
         }
         WARP_TOTAL(dot);
-        const float mean = dot / (float)a.cols;
+        const float mean = divide_f(dot, (float)a.cols);
         WARP_VECTOR(i, part.count) {
             const int64_t at = part.from + i;
             READ_SUM(s, x + at, residual + at, has_residual);
