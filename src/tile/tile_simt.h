@@ -281,8 +281,14 @@ DEVICE int vector_of_lane(int number, const Team *team) { return (number * team-
 #define READ_F32(x, from)                                                                                              \
     float x[VECTOR];                                                                                                   \
     vector_read_float(x, from, left_, mode_ != BY_ENTRY)
-#define WRITE(to, x)     vector_write_element(to, x, left_, mode_ != BY_ENTRY)
-#define WRITE_F32(to, x) vector_write_float(to, x, left_, mode_ != BY_ENTRY)
+#define WRITE(to, x) vector_write_element(to, x, left_, mode_ != BY_ENTRY)
+#define WRITE_F32(to, x)                                                                                               \
+    do {                                                                                                               \
+        if (mode_ >= HELD_1)                                                                                           \
+            vector_write_in_pairs(to, x);                                                                              \
+        else                                                                                                           \
+            vector_write_float(to, x, left_, mode_ != BY_ENTRY);                                                       \
+    } while (0)
 
 DEVICE Sixteen sixteen_of_float(const float *x) {
     Sixteen sixteen;
@@ -351,6 +357,26 @@ VECTOR_READ_AND_WRITE(float, )
 #define vector_read_float  vector_read_element
 #define vector_write_float vector_write_element
 #endif
+
+/* A lane's 8 floats are two accesses of 16 bytes, each of which would fill half of every sector of 32. So neighbours,
+ * all of which must be here, exchange halves: together they first write the 8 of one of them, then those of the other.
+ */
+DEVICE void vector_write_in_pairs(float *to, const float *x) {
+#if defined(TILE_ELEMENT_F32)
+    vector_write_float(to, x, VECTOR, true);
+#else
+    const bool odd = thread_index() % 2 != 0;
+    float of_even[4], of_odd[4];
+    TILE_UNROLL for (int n = 0; n < 4; n++) {
+        const float other = warp_shuffle_xor(odd ? x[n] : x[4 + n], 1);
+        of_even[n] = odd ? other : x[n];
+        of_odd[n] = odd ? x[4 + n] : other;
+    }
+    float *first = to + (odd ? -4 : 0);
+    sixteen_store(first, sixteen_of_float(of_even));
+    sixteen_store(first + 8, sixteen_of_float(of_odd));
+#endif
+}
 
 /* Each thread has its columns' numbers in a place of its own, by vectors: [row, vector of the thread, quarter of
  * VECTOR, thread, 4], which keeps the threads of a warp in different banks. */

@@ -3,14 +3,14 @@
 #include "kernels/gates/log_sigmoid_gate/log_sigmoid_gate.h"
 #include "tile/rows.h"
 
-/* has_bias is a constant where this is inlined, so the loops have no branches. */
-DEVICE void log_sigmoid_gate_rows(const LogSigmoidGateArguments a, int64_t first, int64_t end, bool has_bias) {
-    const element *bias = (const element *)a.bias;
-    EACH_ROW (row, first, end) {
+/* has_bias is a constant where this is inlined, so the loops have no branches. A row is one group. */
+DEVICE void log_sigmoid_gate_rows(HELD_MODE, const LogSigmoidGateArguments a, int64_t first, int64_t end,
+                                  bool has_bias) {
+    EACH_HELD_GROUP(row, group, first, end, 1, a.cols) {
+        const element *bias = (const element *)a.bias + (has_bias ? group * a.cols : 0);
         const element *x = (const element *)a.x + row * a.x_stride;
         float *g = a.g + row * a.g_stride;
-        VECTORS_OF(bias, x, g);
-        WARP_VECTOR(i, a.cols) {
+        HELD_VECTOR(i, a.cols) {
             READ(z, x + i);
             if (has_bias) {
                 READ(b, bias + i);
@@ -27,15 +27,16 @@ DEVICE void log_sigmoid_gate_rows(const LogSigmoidGateArguments a, int64_t first
 
 KERNEL(log_sigmoid_gate, LogSigmoidGateArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    VECTORS_OF(a.bias, a.x, a.g, a.x_stride * sizeof(element), a.g_stride * sizeof(float));
     if (a.bias)
-        log_sigmoid_gate_rows(a, first, end, true);
+        HELD_ROWS(a.cols, 4, log_sigmoid_gate_rows(HELD_HERE, a, first, end, true));
     else
-        log_sigmoid_gate_rows(a, first, end, false);
+        HELD_ROWS(a.cols, 4, log_sigmoid_gate_rows(HELD_HERE, a, first, end, false));
 }
 
-/* Of the columns [from, from + cols). */
+/* Of the columns [from, from + cols). The logarithm is only needed where there is a least value. */
 DEVICE void log_sigmoid_gate_backward_rows(const LogSigmoidGateBackwardArguments a, int64_t first, int64_t end,
-                                           int64_t from, int64_t cols, float *sums, bool has_bias) {
+                                           int64_t from, int64_t cols, float *sums, bool has_bias, bool has_min) {
     const element *bias = (const element *)a.bias + (has_bias ? from : 0);
     EACH_SHORT_ROW (row, first, end, cols) {
         const element *x = (const element *)a.x + row * a.x_stride + from;
@@ -51,7 +52,7 @@ DEVICE void log_sigmoid_gate_backward_rows(const LogSigmoidGateBackwardArguments
             }
             EACH_LANE(e) {
                 const float slope = a.factor * sigmoid_f(-z[e]);
-                d[e] = a.factor * log_sigmoid_f(z[e]) < a.clamp_min ? 0.0f : d[e] * slope;
+                d[e] = has_min && a.factor * log_sigmoid_f(z[e]) < a.clamp_min ? 0.0f : d[e] * slope;
             }
             ADD_COLUMNS(sums, i, d);
             WRITE(dx + i, d);
@@ -65,10 +66,12 @@ KERNEL(log_sigmoid_gate_backward, LogSigmoidGateBackwardArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
     const int64_t from = program_y * WARP_COLS, cols = a.cols - from < WARP_COLS ? a.cols - from : WARP_COLS;
     columns_zero(sums, WARP_COLS, cols);
-    if (a.bias)
-        log_sigmoid_gate_backward_rows(a, first, end, from, cols, sums, true);
+    if (a.clamp_min > -INFINITY)
+        log_sigmoid_gate_backward_rows(a, first, end, from, cols, sums, a.bias != NULL, true);
+    else if (a.bias)
+        log_sigmoid_gate_backward_rows(a, first, end, from, cols, sums, true, false);
     else
-        log_sigmoid_gate_backward_rows(a, first, end, from, cols, sums, false);
+        log_sigmoid_gate_backward_rows(a, first, end, from, cols, sums, false, false);
     sync();
     float *partial = a.partial + program_x * a.cols + from;
     EACH_VECTOR(i, cols) {
