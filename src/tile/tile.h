@@ -19,6 +19,8 @@
  * - sync, sync_after: 30 cycles and the wait for the slowest warp; sync also for all loads, some 500 from memory.
  * - tile_load, matrix_load: a copy of 16 bytes per piece, which no thread waits for until the next sync.
  * - EACH_TILE, EACH_ENTRY: a read and a write of 16 bytes of shared memory per piece.
+ * - EACH_ROW_VECTOR: READ_TILE and WRITE_TILE are one access of 16 bytes for VECTOR entries, READ_MATRIX and
+ *   WRITE_MATRIX two (fp32: one).
  * - MAP: registers only. AT and ENTRY in it read one entry of shared memory each; rows of a MATRIX share banks,
  *   those of a tile or a PADDED_MATRIX do not.
  * - mma_nn, mma_nt, mma_tn: per warp and 16 x 16 x 16, 2 mma and an ldmatrix for each operand not read yet;

@@ -232,6 +232,16 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
 #define PUT(tile, i, j, value) (tile[(i)*tile##_stride + (j)] = (value))
 #define ENTRY(matrix, i, j)    (matrix[(i)*matrix##_stride + (j)])
 
+/* Rows by vectors: EACH_ROW_VECTOR(i, j, rows, cols) { ... } is EACH_PAIR with j = 0, VECTOR, 2 VECTOR, ...; entries
+ * always go to the same thread. Inside it, READ_TILE(x, tile, i, j) and READ_MATRIX(x, matrix, i, j) make float
+ * x[VECTOR] of the entries from (i, j) on, WRITE_TILE(tile, i, j, x) and WRITE_MATRIX(matrix, i, j, x) put them back.
+ */
+#define EACH_ROW_VECTOR(i, j, rows, cols) EACH_PAIR(i, j, rows, cols)
+#define READ_TILE(x, tile, i, j)          float x[VECTOR] = {AT(tile, i, j)}
+#define READ_MATRIX(x, matrix, i, j)      float x[VECTOR] = {ENTRY(matrix, i, j)}
+#define WRITE_TILE(tile, i, j, x)         PUT(tile, i, j, (x)[0])
+#define WRITE_MATRIX(matrix, i, j, x)     (ENTRY(matrix, i, j) = (x)[0])
+
 /* MAP(accumulator, i, j, x, statements): for every entry, x is its value, which the statements may change.
  * EACH_TILE does the same to a tile, EACH_ENTRY to a matrix; an entry always goes to the same thread. */
 #define MAP(accumulator, i, j, x, ...)                                                                                 \

@@ -115,27 +115,47 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
 #define EACH_TILE(tile, i, j, x, ...)        EACH_ENTRY_OF(tile, element, i, j, x, __VA_ARGS__)
 #define EACH_ENTRY(matrix, i, j, x, ...)     EACH_ENTRY_OF(matrix, float, i, j, x, __VA_ARGS__)
 
+#define EACH_ROW_VECTOR(i, j, rows, cols)                                                                              \
+    TILE_UNROLL_BY_2 for (int round_ = 0; round_ * THREADS < (rows) * (cols) / VECTOR;                                 \
+                          round_++) for (int vector_ = round_ * THREADS + thread_index(),                              \
+                                         i = vector_ / ((cols) / VECTOR), j = vector_ % ((cols) / VECTOR) * VECTOR;    \
+                                         vector_ < (rows) * (cols) / VECTOR; vector_ = (rows) * (cols))
+#define READ_TILE(x, tile, i, j)                                                                                       \
+    float x[VECTOR];                                                                                                   \
+    element_of_sixteen(x, sixteen_read(tile + (i)*tile##_stride + (j)))
+#define READ_MATRIX(x, matrix, i, j)                                                                                   \
+    float x[VECTOR];                                                                                                   \
+    TILE_UNROLL for (int n_ = 0; n_ < VECTOR; n_ += 4)                                                                 \
+        float_of_sixteen(x + n_, sixteen_read(matrix + (i)*matrix##_stride + (j) + n_))
+#define WRITE_TILE(tile, i, j, x) sixteen_write(tile + (i)*tile##_stride + (j), sixteen_of_element(x))
+#define WRITE_MATRIX(matrix, i, j, x)                                                                                  \
+    TILE_UNROLL for (int n_ = 0; n_ < VECTOR; n_ += 4)                                                                 \
+        sixteen_write(matrix + (i)*matrix##_stride + (j) + n_, sixteen_of_float((x) + n_))
+
 DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > high ? high : (int)x; }
 
-/* Entries as they are. */
+/* Entries as they are. A copy of fewer than 16 bytes takes a dozen instructions more, so whole tiles do without. */
 #define LOAD_SAME(tile, entry, from, stride, rows, cols)                                                               \
     do {                                                                                                               \
         const entry *const from_ = (from);                                                                             \
         const int64_t stride_ = (stride);                                                                              \
         const int rows_ = between(rows, 0, tile##_rows), cols_ = between(cols, 0, tile##_cols);                        \
-        if (ALIGNED(from_, stride_, entry)) {                                                                          \
+        const bool aligned_ = ALIGNED(from_, stride_, entry);                                                          \
+        if (aligned_ && rows_ == tile##_rows && cols_ == tile##_cols) {                                                \
             EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                                 \
                 const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
-                const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                      \
-                copy_start(tile + i_ * tile##_stride + j_, from_ + i_ * stride_ + j_, count_ * (int)sizeof(entry));    \
+                copy_start(tile + i_ * tile##_stride + j_, from_ + i_ * stride_ + j_, 16);                             \
             }                                                                                                          \
         } else {                                                                                                       \
-            EACH_PIECE(tile, entry, piece_) {                                                                          \
+            TILE_ROLLED EACH_PIECE(tile, entry, piece_) {                                                              \
                 const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
+                const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                      \
                 entry *const to_ = tile + i_ * tile##_stride + j_;                                                     \
                 const entry *const source_ = from_ + i_ * stride_ + j_;                                                \
-                const int count_ = i_ < rows_ ? cols_ - j_ : 0;                                                        \
-                for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) to_[n_] = n_ < count_ ? source_[n_] : (entry)0;      \
+                if (aligned_)                                                                                          \
+                    copy_start(to_, source_, count_ *(int)sizeof(entry));                                              \
+                else                                                                                                   \
+                    for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) to_[n_] = n_ < count_ ? source_[n_] : (entry)0;  \
             }                                                                                                          \
         }                                                                                                              \
     } while (0)
@@ -249,17 +269,20 @@ DEVICE Sixteen piece_of_element(const float *x) {
 #define STORE_ENTRIES(tile, entry, to, stride, rows, cols)                                                             \
     do {                                                                                                               \
         entry *const start_ = (to);                                                                                    \
-        const int64_t stride_ = (stride), rows_ = (rows), cols_ = (cols);                                              \
-        const bool aligned_ = ALIGNED(start_, stride_, entry);                                                         \
-        EACH_PIECE(tile, entry, piece_) {                                                                              \
-            const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                        \
-            const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                          \
-            const entry *const from_ = tile + i_ * tile##_stride + j_;                                                 \
-            entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
-            if (aligned_ && count_ == PIECE_ENTRIES(entry)) {                                                          \
-                sixteen_store(to_, sixteen_read(from_));                                                               \
-            } else {                                                                                                   \
-                for (int n_ = 0; n_ < count_; n_++) to_[n_] = from_[n_];                                               \
+        const int64_t stride_ = (stride);                                                                              \
+        const int rows_ = between(rows, 0, tile##_rows), cols_ = between(cols, 0, tile##_cols);                        \
+        if (ALIGNED(start_, stride_, entry) && cols_ % PIECE_ENTRIES(entry) == 0) {                                    \
+            EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                                 \
+                const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
+                if (i_ < rows_ && j_ < cols_)                                                                          \
+                    sixteen_store(start_ + i_ * stride_ + j_, sixteen_read(tile + i_ * tile##_stride + j_));           \
+            }                                                                                                          \
+        } else {                                                                                                       \
+            EACH_PIECE(tile, entry, piece_) {                                                                          \
+                const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
+                const int count_ = i_ < rows_ ? between(cols_ - j_, 0, PIECE_ENTRIES(entry)) : 0;                      \
+                for (int n_ = 0; n_ < count_; n_++)                                                                    \
+                    start_[i_ * stride_ + j_ + n_] = tile[i_ * tile##_stride + j_ + n_];                               \
             }                                                                                                          \
         }                                                                                                              \
     } while (0)

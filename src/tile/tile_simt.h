@@ -195,7 +195,7 @@ DEVICE int vectors_mode(bool aligned, int64_t n, int threads, int most) {
     EACH_MODE(n, threads, most)                                                                                        \
     EACH_STEP(n, first, threads)                                                                                       \
     EACH_OF_STEP(most)                                                                                                 \
-    for (int64_t i = at_ + part_ * step_, left_ = (n)-i, once_ = 1; once_; once_ = 0)
+    for (int64_t i = at_ + part_ * step_, left_ __attribute__((unused)) = (n)-i, once_ = 1; once_; once_ = 0)
 #define EACH_MODE(n, threads, most)                                                                                    \
     TILE_UNROLL for (int mode_ = BY_ENTRY; mode_ <= (most);                                                            \
                      mode_++) if (mode_ == vectors_mode(vectors_aligned, n, threads, most))
