@@ -115,13 +115,18 @@ DEVICE element to_element(float x) { return x; }
  * read after the next sync() only. SUM_VECTOR(i, n, s, ...) also adds to the floats named, each thread to its own, and
  * writes nothing; PROGRAM_SUM(s) after the loop is the sum over the threads, known to all, PROGRAM_SUM_F64(s) that of
  * doubles, and PROGRAM_MAXIMUM(s) the maximum. WARP_VECTOR, WARP_SUM_VECTOR and WARP_TOTAL are the same inside EACH_ROW
- * and EACH_GROUP. */
+ * and EACH_GROUP. Where VECTORS_FIT(n, pointers) holds, all vectors are whole and aligned, and WHOLE_VECTOR (i, n) is a
+ * WARP_VECTOR (i, n) that takes fewer registers. A file that defines TILE_VECTOR before it includes tile.h has VECTOR =
+ * TILE_VECTOR on a GPU: with 4, vectors of bf16 are 8 bytes long, take half as many registers, and leave no gaps
+ * between the accesses of READ_F32. */
 enum { VECTOR = 1 };
 #define VECTORS_OF(...)            ((void)0)
 #define EACH_VECTOR(i, n)          EACH (i, n)
 #define SUM_VECTOR(i, n, ...)      TILE_PRAGMA(omp simd reduction(+ : __VA_ARGS__)) for (int64_t i = 0; i < (n); i++)
 #define WARP_VECTOR(i, n)          EACH_VECTOR(i, n)
 #define WARP_SUM_VECTOR(i, n, ...) SUM_VECTOR(i, n, __VA_ARGS__)
+#define VECTORS_FIT(n, ...)        true
+#define WHOLE_VECTOR(i, n)         EACH_VECTOR(i, n)
 #define PROGRAM_SUM(s)             ((void)0)
 #define PROGRAM_SUM_F64(s)         ((void)0)
 #define PROGRAM_MAXIMUM(s)         ((void)0)

@@ -87,6 +87,14 @@ DEVICE Sixteen sixteen_load(const void *from) {
                  : "l"(from));
     return x;
 }
+DEVICE Sixteen eight_read(const void *from) {
+    const uint2 x = *(const uint2 *)from;
+    const Sixteen sixteen = {{x.x, x.y, 0, 0}};
+    return sixteen;
+}
+DEVICE void eight_store(void *to, Sixteen x) {
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(to), "r"(x.word[0]), "r"(x.word[1]));
+}
 DEVICE void pair_write(void *to, int bytes, Sixteen x) {
     if (bytes == 4)
         *(uint32_t *)to = x.word[0];

@@ -43,6 +43,12 @@ DEVICE Sixteen sixteen_read(const void *from) { return *(const Sixteen *)emulato
 DEVICE void sixteen_write(void *to, Sixteen x) { *(Sixteen *)emulator_aligned(to, 16) = x; }
 DEVICE Sixteen sixteen_load(const void *from) { return sixteen_read(from); }
 DEVICE void sixteen_store(void *to, Sixteen x) { sixteen_write(to, x); }
+DEVICE Sixteen eight_read(const void *from) {
+    Sixteen x = {{0}};
+    memcpy(&x, emulator_aligned(from, 8), 8);
+    return x;
+}
+DEVICE void eight_store(void *to, Sixteen x) { memcpy((void *)emulator_aligned(to, 8), &x, 8); }
 DEVICE void pair_write(void *to, int bytes, Sixteen x) {
     memcpy((void *)emulator_aligned(to, bytes), &x, (size_t)bytes);
 }

@@ -15,6 +15,7 @@
  *   sixteen_read(from), sixteen_write(to, x)  one access of 16 bytes, aligned to 16
  *   sixteen_store(to, x)       the same to global memory; not before the next sync() may anything read there
  *   sixteen_load(from)         sixteen_read of global memory, on its way before what is written after it
+ *   eight_read(from), eight_store(to, x)  the same of the first 8 bytes, aligned to 8; read, the others are 0
  *   pair_write(to, bytes, x)   writes the first 4 or 8 bytes of x, aligned to as many
  *   copy_start(to, from, bytes)  cp.async: copies `bytes` bytes into 16 bytes of shared memory and zeroes the rest;
  *                              both addresses are aligned to 16. Complete after the same thread's copy_wait()
@@ -41,6 +42,13 @@ DEVICE float to_float(element x) {
     return u.value;
 }
 DEVICE element to_element(float x) { return (element)round_pair(x, 0.0f); }
+#endif
+
+/* What one access of 16 bytes reads of elements, unless the file asks for fewer. */
+#if defined(TILE_VECTOR)
+enum { VECTOR = TILE_VECTOR };
+#else
+enum { VECTOR = 16 / sizeof(element) };
 #endif
 
 #define EACH(i, n) for (int64_t i = thread_index(); i < (n); i += THREADS)
@@ -124,7 +132,7 @@ enum { SHIFT_OF_WARP = 5, SHIFT_OF_PROGRAM = 7 };
 DEVICE int team_shift(int64_t cols) {
     int shift = 0;
     if (cols > WARP_COLS) return SHIFT_OF_PROGRAM;
-    while (shift < SHIFT_OF_WARP && (16 / (int)sizeof(element) << shift) < cols) shift++;
+    while (shift < SHIFT_OF_WARP && (VECTOR << shift) < cols) shift++;
     return shift;
 }
 DEVICE Team team_of(int shift, int64_t first, int64_t end) {
@@ -178,9 +186,8 @@ DEVICE float team_sum(float x, const Team *team) {
         }                                                                                                              \
     }
 
-/* A vector is what one access of 16 bytes reads of elements. left_ counts the entries from i to the end. The loop is
- * there once for each mode: by entries, by vectors and, for sums, by two vectors, which are on their way together. */
-enum { VECTOR = 16 / sizeof(element) };
+/* left_ counts the entries from i to the end of a loop over vectors. The loop is there once for each mode: by entries,
+ * by vectors and, for sums, by two vectors, which are on their way together. */
 enum { vectors_aligned = 0 }; /* without VECTORS_OF */
 #define VECTORS_OF(...) const bool vectors_aligned = LOW_BITS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) % 16 == 0
 #define LOW_BITS(a, b, c, d, e, f, g, h, i, j, k, l, ...)                                                              \
@@ -208,10 +215,14 @@ DEVICE int vectors_mode(bool aligned, int64_t n, int threads, int most) {
 #define SUM_VECTOR(i, n, ...)      VECTORS(i, n, thread_index(), THREADS, BY_TWO)
 #define WARP_VECTOR(i, n)          VECTORS(i, team_.inside ? (n) : 0, team_.lane, team_.lanes, BY_VECTOR)
 #define WARP_SUM_VECTOR(i, n, ...) VECTORS(i, team_.inside ? (n) : 0, team_.lane, team_.lanes, BY_TWO)
-#define PROGRAM_SUM(s)             (s = block_sum(s))
-#define PROGRAM_SUM_F64(s)         (s = block_sum_f64(s))
-#define PROGRAM_MAXIMUM(s)         (s = block_maximum(s))
-#define WARP_TOTAL(s)              (s = team_sum(s, &team_))
+#define VECTORS_FIT(n, ...)        ((n) % VECTOR == 0 && LOW_BITS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) % 16 == 0)
+#define WHOLE_VECTOR(i, n)                                                                                             \
+    for (int64_t i = team_.inside ? team_.lane * (int64_t)VECTOR : (n); i < (n); i += team_.lanes * (int64_t)VECTOR)   \
+        for (int64_t mode_ = BY_VECTOR, left_ = (n)-i, once_ = 1; once_; once_ = 0)
+#define PROGRAM_SUM(s)     (s = block_sum(s))
+#define PROGRAM_SUM_F64(s) (s = block_sum_f64(s))
+#define PROGRAM_MAXIMUM(s) (s = block_maximum(s))
+#define WARP_TOTAL(s)      (s = team_sum(s, &team_))
 
 /* Held rows. The statements are there once for each number of vectors that a lane may have, of a warp or (one) of a
  * part of it, which makes the loops straight code and the held vectors registers; and twice for rows that are read
@@ -330,22 +341,36 @@ DEVICE Sixteen sixteen_of_elements(const element *from, int64_t left) {
     return sixteen;
 }
 #endif
+/* A part of a vector is one access, of 16 bytes or of 8. */
+#define PART_ENTRIES(entry) (VECTOR * sizeof(entry) < 16 ? VECTOR : (int)(16 / sizeof(entry)))
 #define VECTOR_READ_AND_WRITE(entry, narrow)                                                                           \
     DEVICE void vector_read_##entry(float *x, const entry *from, int64_t left, bool aligned) {                         \
-        enum { AT_ONCE = 16 / sizeof(entry), PARTS = VECTOR / AT_ONCE };                                               \
+        enum { AT_ONCE = PART_ENTRIES(entry), BYTES = AT_ONCE * sizeof(entry), PARTS = VECTOR / AT_ONCE };             \
         Sixteen part[PARTS];                                                                                           \
-        if (aligned || (left >= VECTOR && (uintptr_t)from % 16 == 0)) {                                                \
-            TILE_UNROLL for (int n = 0; n < PARTS; n++) part[n] = sixteen_read(from + n * AT_ONCE);                    \
+        if (aligned || (left >= VECTOR && (uintptr_t)from % BYTES == 0)) {                                             \
+            TILE_UNROLL for (int n = 0; n < PARTS; n++) part[n] =                                                      \
+                BYTES == 16 ? sixteen_read(from + n * AT_ONCE) : eight_read(from + n * AT_ONCE);                       \
         } else {                                                                                                       \
             TILE_UNROLL for (int n = 0; n < PARTS; n++) part[n] =                                                      \
                 sixteen_of_##entry##s(from + n * AT_ONCE, left - n * AT_ONCE);                                         \
         }                                                                                                              \
-        TILE_UNROLL for (int n = 0; n < PARTS; n++) entry##_of_sixteen(x + n * AT_ONCE, part[n]);                      \
+        TILE_UNROLL for (int n = 0; n < PARTS; n++) {                                                                  \
+            float entries[16 / sizeof(entry)];                                                                         \
+            entry##_of_sixteen(entries, part[n]);                                                                      \
+            TILE_UNROLL for (int e = 0; e < AT_ONCE; e++) x[n * AT_ONCE + e] = entries[e];                             \
+        }                                                                                                              \
     }                                                                                                                  \
     DEVICE void vector_write_##entry(entry *to, const float *x, int64_t left, bool aligned) {                          \
-        enum { AT_ONCE = 16 / sizeof(entry) };                                                                         \
-        if (aligned || (left >= VECTOR && (uintptr_t)to % 16 == 0)) {                                                  \
-            TILE_UNROLL for (int n = 0; n < VECTOR; n += AT_ONCE) sixteen_store(to + n, sixteen_of_##entry(x + n));    \
+        enum { AT_ONCE = PART_ENTRIES(entry), BYTES = AT_ONCE * sizeof(entry) };                                       \
+        if (aligned || (left >= VECTOR && (uintptr_t)to % BYTES == 0)) {                                               \
+            TILE_UNROLL for (int n = 0; n < VECTOR; n += AT_ONCE) {                                                    \
+                float entries[16 / sizeof(entry)] = {0};                                                               \
+                TILE_UNROLL for (int e = 0; e < AT_ONCE; e++) entries[e] = x[n + e];                                   \
+                if (BYTES == 16)                                                                                       \
+                    sixteen_store(to + n, sixteen_of_##entry(entries));                                                \
+                else                                                                                                   \
+                    eight_store(to + n, sixteen_of_##entry(entries));                                                  \
+            }                                                                                                          \
         } else {                                                                                                       \
             TILE_UNROLL for (int n = 0; n < VECTOR; n++) if (n < left) to[n] = narrow(x[n]);                           \
         }                                                                                                              \

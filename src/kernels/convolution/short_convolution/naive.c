@@ -48,6 +48,7 @@ const OpTest short_convolution_test = {
             {.name = "width 64", .B = 1, .T = 150, .input = INPUTS(3, 64)},
             {.name = "width 64, no silu", .B = 2, .T = 130, .packed = true, .integer = {1}, .input = INPUTS(5, 64)},
             {.name = "more than one block of columns", .B = 1, .T = 9, .input = INPUTS(1100, 4)},
+            {.name = "several strips of rows", .B = 1, .T = 150, .input = INPUTS(264, 4)},
             {.name = "bias", .B = 2, .T = 70, .packed = true, .input = BIASED_INPUTS(24, 4)},
             {.name = "no silu", .B = 2, .T = 70, .packed = true, .integer = {1}, .input = INPUTS(24, 4)},
             {.name = "bias, no silu", .B = 1, .T = 9, .integer = {1}, .input = BIASED_INPUTS(1100, 3)},

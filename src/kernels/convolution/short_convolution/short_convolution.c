@@ -13,9 +13,10 @@ typedef struct ShortConvolutionAttributes {
 
 static bool has_silu(const Node *node) { return ((const ShortConvolutionAttributes *)node->attributes)->silu; }
 
-/* The weight as the kernels want it, in the running op's workspace. */
+/* The weight as the kernels want many taps, in the running op's workspace; NULL if they are few. */
 static const float *taps_of(const Node *node) {
     const Tensor *weight = node->in[WEIGHT], *bias = node->in[BIAS];
+    if (weight->cols <= SHORT_CONVOLUTION_FEW) return NULL;
     const int64_t blocks = blocks_of(weight->rows, SHORT_CONVOLUTION_COLS);
     const int64_t bytes = blocks * SHORT_CONVOLUTION_COLS * (weight->cols + 1) * dtype_size(F32);
     float *taps = tape_workspace(node->tape, bytes);
@@ -29,19 +30,21 @@ static const float *taps_of(const Node *node) {
 }
 
 static Grid grid_of(const Tensor *x) {
-    return (Grid){blocks_of(short_convolution_parts(x->rows, x->cols), SHORT_CONVOLUTION_PARTS), 1, 1};
+    return (Grid){blocks_of(x->cols, SHORT_CONVOLUTION_COLS), blocks_of(x->rows, SHORT_CONVOLUTION_ROWS), 1};
 }
 
 static void short_convolution_forward(Node *node) {
-    const Tensor *x = node->in[X], *y = node->out[0];
+    const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *bias = node->in[BIAS], *y = node->out[0];
     const ShortConvolutionArguments arguments = {
         .x = x->data,
+        .weight = weight->data,
+        .bias = bias ? bias->data : NULL,
         .taps = taps_of(node),
         .segment = node->tape->batch->segment,
         .y = y->data,
         .rows = x->rows,
         .cols = x->cols,
-        .width = node->in[WEIGHT]->cols,
+        .width = weight->cols,
         .T = node->tape->batch->T,
         .x_stride = x->stride,
         .y_stride = y->stride,
@@ -55,19 +58,21 @@ static void short_convolution_backward(Node *node) {
     const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *bias = node->in[BIAS], *y = node->out[0];
     const Device *device = node->tape->device;
     const Grid grid = grid_of(x);
-    const int64_t row_blocks = blocks_of(x->rows, SHORT_CONVOLUTION_ROWS);
-    const int64_t scratch = weight->cols > 4 ? SHORT_CONVOLUTION_SCRATCH(weight->cols) : 0;
+    const int64_t row_blocks = grid.y;
+    const int64_t scratch = weight->cols > SHORT_CONVOLUTION_FEW ? SHORT_CONVOLUTION_SCRATCH(weight->cols) : 0;
     float *partial_bias = bias ? tape_workspace(node->tape, row_blocks * x->cols * dtype_size(F32)) : NULL;
     float *partial = tape_workspace(node->tape, row_blocks * weight->rows * weight->cols * dtype_size(F32));
     const ShortConvolutionBackwardArguments arguments = {
         .x = x->data,
         .dy = y->gradient,
+        .weight = weight->data,
+        .bias = bias ? bias->data : NULL,
         .taps = taps_of(node),
         .segment = node->tape->batch->segment,
         .dx = x->gradient,
         .partial = partial,
         .partial_bias = partial_bias,
-        .scratch = tape_workspace(node->tape, grid.x * scratch * dtype_size(F32)),
+        .scratch = tape_workspace(node->tape, grid.x * grid.y * scratch * dtype_size(F32)),
         .rows = x->rows,
         .cols = x->cols,
         .width = weight->cols,

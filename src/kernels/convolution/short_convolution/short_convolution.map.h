@@ -1,24 +1,39 @@
 /* Depthwise causal convolution over time, then silu; equations in short_convolution.h. The number of taps in use, up to
  * 4, and whether there is a silu are constants wherever a row is inlined, so the loops over columns have no branches.
  */
+#if defined(TILE_ELEMENT_BF16)
+#define TILE_PROGRAMS 4
+#endif
+#define TILE_VECTOR 4 /* the taps of a lane's columns stay in its registers, and so do backward's sums */
 #include "tile/tile.h"
 #include "tile/rows.h"
 #include "kernels/convolution/short_convolution/short_convolution.h"
 
-enum { COLS = SHORT_CONVOLUTION_COLS, AT_ONCE = 4 };
+/* On a GPU each warp of a program has a strip of its rows. */
+enum {
+    COLS = SHORT_CONVOLUTION_COLS,
+    FEW = SHORT_CONVOLUTION_FEW,
+    AT_ONCE = 4,
+    STRIPS = ON_GPU ? 4 : 1,
+    STRIP_ROWS = SHORT_CONVOLUTION_ROWS / STRIPS
+};
 
 DEVICE int64_t columns_of_block(int64_t block, int64_t cols) {
     return cols - block * COLS < COLS ? cols - block * COLS : COLS;
 }
 
+/* taps[width + 1, COLS] of the columns from `first` on. */
+DEVICE void fill_taps(float *taps, const void *weight, const void *bias, int64_t first, int64_t cols, int64_t width) {
+    const element *weights = (const element *)weight + first * width;
+    const element *biases = (const element *)bias + (bias ? first : 0);
+    for (int64_t w = 0; w < width; w++)
+        EACH (i, cols) taps[w * COLS + i] = to_float(weights[i * width + w]);
+    EACH (i, cols) taps[width * COLS + i] = bias ? to_float(biases[i]) : 0.0f;
+}
+
 KERNEL(short_convolution_taps, ShortConvolutionTapsArguments) {
-    const element *weight = (const element *)a.weight + program_x * COLS * a.width;
-    const element *bias = (const element *)a.bias + (a.bias ? program_x * COLS : 0);
-    float *taps = a.taps + program_x * COLS * (a.width + 1);
-    const int64_t cols = columns_of_block(program_x, a.cols);
-    for (int64_t w = 0; w < a.width; w++)
-        EACH (i, cols) taps[w * COLS + i] = to_float(weight[i * a.width + w]);
-    EACH (i, cols) taps[a.width * COLS + i] = a.bias ? to_float(bias[i]) : 0.0f;
+    fill_taps(a.taps + program_x * COLS * (a.width + 1), a.weight, a.bias, program_x * COLS,
+              columns_of_block(program_x, a.cols), a.width);
 }
 
 /* The newest tap of a block of columns; older ones lie COLS before, the bias COLS behind. */
@@ -36,28 +51,32 @@ DEVICE int64_t rows_of_document(const int32_t *segment, int64_t row, int64_t ste
 }
 
 /* A warp's work: the rows [start, end) of the columns [first, first + cols). */
-typedef struct ConvolutionPart {
-    int64_t start, end, row_block, first, cols;
+typedef struct ConvolutionStrip {
+    int64_t start, end, first, cols;
     const float *tap; /* the newest */
-} ConvolutionPart;
+    bool fast;        /* four taps, and whole vectors */
+} ConvolutionStrip;
 
-DEVICE ConvolutionPart part_of(int64_t part, int64_t rows, int64_t cols, int64_t width, const float *taps) {
-    const int64_t blocks = blocks_of(cols, COLS), row_block = part / blocks, block = part % blocks;
-    const int64_t start = row_block * SHORT_CONVOLUTION_ROWS;
-    const ConvolutionPart c = {.start = start,
-                               .end = end_of_program(start, rows, SHORT_CONVOLUTION_ROWS),
-                               .row_block = row_block,
-                               .first = block * COLS,
-                               .cols = columns_of_block(block, cols),
-                               .tap = newest_tap(taps, block, width)};
+DEVICE ConvolutionStrip strip_of(int64_t strip, int64_t block, int64_t row_block, int64_t rows, int64_t cols,
+                                 const float *tap, bool fast) {
+    const int64_t start = row_block * SHORT_CONVOLUTION_ROWS + strip * STRIP_ROWS;
+    const ConvolutionStrip c = {.start = start,
+                                .end = end_of_program(start, rows, STRIP_ROWS),
+                                .first = block * COLS,
+                                .cols = columns_of_block(block, cols),
+                                .tap = tap,
+                                .fast = fast};
     return c;
 }
 
-/* The parts of the program: four that follow each other. */
-#define EACH_PART(part, a)                                                                                             \
-    EACH_ROW (part, program_x * SHORT_CONVOLUTION_PARTS,                                                               \
-              end_of_program(program_x * SHORT_CONVOLUTION_PARTS, short_convolution_parts((a).rows, (a).cols),         \
-                             SHORT_CONVOLUTION_PARTS))
+/* The newest tap of the program's columns. */
+#define TAP_OF_PROGRAM(tap, a)                                                                                         \
+    VECTOR(few_, (FEW + 1) * COLS);                                                                                    \
+    if ((a).width <= FEW)                                                                                              \
+        fill_taps(few_, (a).weight, (a).bias, program_x *COLS, columns_of_block(program_x, (a).cols), (a).width);      \
+    sync();                                                                                                            \
+    const float *const tap =                                                                                           \
+        (a).width <= FEW ? newest_tap(few_, 0, (a).width) : newest_tap((a).taps, program_x, (a).width)
 
 /* Whether the rows [first, last] are of one document. */
 DEVICE bool in_one_document(const int32_t *segment, int64_t first, int64_t last, int64_t T) {
@@ -90,60 +109,83 @@ DEVICE void short_convolution_row(TEAM, const element *x, int64_t x_stride, cons
     }
 }
 
-/* z of row n of AT_ONCE, with the entries of its row and the three before. */
-#define Z_OF_ROW(z, n, x0, x1, x2, x3)                                                                                 \
-    EACH_LANE(e) {                                                                                                     \
-        z[n][e] = bias[e] + tap0[e] * x0[e];                                                                           \
-        z[n][e] += tap1[e] * x1[e];                                                                                    \
-        z[n][e] += tap2[e] * x2[e];                                                                                    \
-        z[n][e] += tap3[e] * x3[e];                                                                                    \
-    }
-/* z of AT_ONCE rows of one document from x on, and four taps: each input is read once. */
-#define CONVOLVE_ROWS(z, x, x_stride, tap)                                                                             \
+/* Four taps, the newest first, of one VECTOR. */
+#define READ_TAPS(tap)                                                                                                 \
     READ_F32(bias, (tap) + COLS);                                                                                      \
     READ_F32(tap0, tap);                                                                                               \
     READ_F32(tap1, (tap)-COLS);                                                                                        \
     READ_F32(tap2, (tap)-2 * COLS);                                                                                    \
-    READ_F32(tap3, (tap)-3 * COLS);                                                                                    \
-    READ(before3, (x)-3 * (x_stride));                                                                                 \
-    READ(before2, (x)-2 * (x_stride));                                                                                 \
-    READ(before1, (x) - (x_stride));                                                                                   \
-    READ(row0, x);                                                                                                     \
-    READ(row1, (x) + (x_stride));                                                                                      \
-    READ(row2, (x) + 2 * (x_stride));                                                                                  \
-    READ(row3, (x) + 3 * (x_stride));                                                                                  \
-    float z[AT_ONCE][VECTOR];                                                                                          \
-    Z_OF_ROW(z, 0, row0, before1, before2, before3)                                                                    \
-    Z_OF_ROW(z, 1, row1, row0, before1, before2)                                                                       \
-    Z_OF_ROW(z, 2, row2, row1, row0, before1)                                                                          \
-    Z_OF_ROW(z, 3, row3, row2, row1, row0)
+    READ_F32(tap3, (tap)-3 * COLS)
+/* z of a row, of which and of the three before x0, x1, x2, x3 are the entries. */
+#define Z_OF_ROW(z, x0, x1, x2, x3)                                                                                    \
+    EACH_LANE(e) {                                                                                                     \
+        z[e] = bias[e] + tap0[e] * x0[e];                                                                              \
+        z[e] += tap1[e] * x1[e];                                                                                       \
+        z[e] += tap2[e] * x2[e];                                                                                       \
+        z[e] += tap3[e] * x3[e];                                                                                       \
+    }
+#define COPY(to, from) EACH_LANE(e) to[e] = from[e]
 
-DEVICE void short_convolution_four_rows(TEAM, const element *x, int64_t x_stride, const float *tap, element *y,
-                                        int64_t y_stride, int64_t cols, bool silu) {
-    VECTORS_OF(x, x + x_stride, tap, y, y + y_stride);
-    WARP_VECTOR(i, cols) {
-        CONVOLVE_ROWS(z, x + i, x_stride, tap + i);
-        EACH_LANE(e) {
-            z[0][e] = silu ? silu_f(z[0][e]) : z[0][e];
-            z[1][e] = silu ? silu_f(z[1][e]) : z[1][e];
-            z[2][e] = silu ? silu_f(z[2][e]) : z[2][e];
-            z[3][e] = silu ? silu_f(z[3][e]) : z[3][e];
+/* `rows` rows from x on, a multiple of AT_ONCE, with four taps, all of a document with the three rows before: each
+ * entry and each tap is read once. */
+DEVICE void short_convolution_rows(TEAM, const element *x, int64_t x_stride, const float *tap, element *y,
+                                   int64_t y_stride, int64_t cols, int64_t rows, bool silu) {
+    WHOLE_VECTOR(i, cols) {
+        READ_TAPS(tap + i);
+        READ(before3, x + i - 3 * x_stride);
+        READ(before2, x + i - 2 * x_stride);
+        READ(before1, x + i - x_stride);
+        for (int64_t r = 0; r < rows; r += AT_ONCE) {
+            const element *from = x + i + r * x_stride;
+            element *to = y + i + r * y_stride;
+            READ(row0, from);
+            READ(row1, from + x_stride);
+            READ(row2, from + 2 * x_stride);
+            READ(row3, from + 3 * x_stride);
+            float z0[VECTOR], z1[VECTOR], z2[VECTOR], z3[VECTOR];
+            Z_OF_ROW(z0, row0, before1, before2, before3);
+            Z_OF_ROW(z1, row1, row0, before1, before2);
+            Z_OF_ROW(z2, row2, row1, row0, before1);
+            Z_OF_ROW(z3, row3, row2, row1, row0);
+            EACH_LANE(e) {
+                z0[e] = silu ? silu_f(z0[e]) : z0[e];
+                z1[e] = silu ? silu_f(z1[e]) : z1[e];
+                z2[e] = silu ? silu_f(z2[e]) : z2[e];
+                z3[e] = silu ? silu_f(z3[e]) : z3[e];
+            }
+            WRITE(to, z0);
+            WRITE(to + y_stride, z1);
+            WRITE(to + 2 * y_stride, z2);
+            WRITE(to + 3 * y_stride, z3);
+            COPY(before3, row1);
+            COPY(before2, row2);
+            COPY(before1, row3);
         }
-        WRITE(y + i, z[0]);
-        WRITE(y + y_stride + i, z[1]);
-        WRITE(y + 2 * y_stride + i, z[2]);
-        WRITE(y + 3 * y_stride + i, z[3]);
     }
 }
 
-DEVICE void short_convolution_part(TEAM, const ShortConvolutionArguments a, const ConvolutionPart c, bool silu) {
+/* How many rows, of `left`, go together from the row on (step 1) or up to it (step -1): a multiple of AT_ONCE, in one
+ * document with the three rows before them and, up to the row, behind them; 0 if none. */
+DEVICE int64_t rows_together(const int32_t *segment, int64_t row, int64_t step, int64_t left, int64_t T) {
+    int64_t rows = ON_GPU ? left / AT_ONCE * AT_ONCE : left < AT_ONCE ? 0 : AT_ONCE;
+    while (rows > 0) {
+        const int64_t first = step > 0 ? row : row - rows + 1, last = step > 0 ? row + rows - 1 : row + 3;
+        if (in_one_document(segment, first - 3, last, T)) return rows;
+        rows = rows > AT_ONCE ? AT_ONCE : 0;
+    }
+    return 0;
+}
+
+DEVICE void short_convolution_strip(TEAM, const ShortConvolutionArguments a, const ConvolutionStrip c, bool silu) {
     int64_t row = c.start;
     while (row < c.end) {
         const element *x = (const element *)a.x + row * a.x_stride + c.first;
         element *y = (element *)a.y + row * a.y_stride + c.first;
-        if (a.width == 4 && row + AT_ONCE <= c.end && in_one_document(a.segment, row - 3, row + AT_ONCE - 1, a.T)) {
-            short_convolution_four_rows(TEAM_HERE, x, a.x_stride, c.tap, y, a.y_stride, c.cols, silu);
-            row += AT_ONCE;
+        const int64_t together = c.fast ? rows_together(a.segment, row, 1, c.end - row, a.T) : 0;
+        if (together > 0) {
+            short_convolution_rows(TEAM_HERE, x, a.x_stride, c.tap, y, a.y_stride, c.cols, ON_GPU ? together : AT_ONCE,
+                                   silu);
+            row += together;
             continue;
         }
         const int64_t count = rows_of_document(a.segment, row, -1, a.T, a.width);
@@ -162,12 +204,14 @@ DEVICE void short_convolution_part(TEAM, const ShortConvolutionArguments a, cons
 }
 
 KERNEL(short_convolution, ShortConvolutionArguments) {
-    EACH_PART(part, a) {
-        const ConvolutionPart c = part_of(part, a.rows, a.cols, a.width, a.taps);
+    TAP_OF_PROGRAM(tap, a);
+    const bool fast = a.width == 4 && VECTORS_FIT(a.cols | a.x_stride | a.y_stride, a.x, a.y);
+    EACH_ROW (strip, 0, STRIPS) {
+        const ConvolutionStrip c = strip_of(strip, program_x, program_y, a.rows, a.cols, tap, fast);
         if (a.silu)
-            short_convolution_part(TEAM_HERE, a, c, true);
+            short_convolution_strip(TEAM_HERE, a, c, true);
         else
-            short_convolution_part(TEAM_HERE, a, c, false);
+            short_convolution_strip(TEAM_HERE, a, c, false);
     }
 }
 
@@ -186,8 +230,8 @@ DEVICE float *dbias_of(float *state, int64_t width) { return COLUMNS_ROW(state, 
     } while (0)
 
 /* own: the row counts towards dtaps; else it only lends its dz to rows before it. */
-DEVICE void short_convolution_dz(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c, float *state,
-                                 int64_t row, int64_t count, bool own, bool silu) {
+DEVICE void short_convolution_dz(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
+                                 float *state, int64_t row, int64_t count, bool own, bool silu) {
     const element *x = (const element *)a.x + row * a.x_stride + c.first;
     const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
     float *dz = dz_of_row(state, a.width, row), *dbias = dbias_of(state, a.width);
@@ -215,7 +259,7 @@ DEVICE void short_convolution_dz(TEAM, const ShortConvolutionBackwardArguments a
     }
 }
 
-DEVICE void short_convolution_dz_row(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c,
+DEVICE void short_convolution_dz_row(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
                                      float *state, int64_t row, bool own, bool silu) {
     const int64_t count = rows_of_document(a.segment, row, -1, a.T, a.width);
     if (count == 1)
@@ -237,8 +281,8 @@ DEVICE void short_convolution_dz_row(TEAM, const ShortConvolutionBackwardArgumen
         EACH_LANE(e) d[e] += tap_[e] * dz_[e];                                                                         \
     } while (0)
 
-DEVICE void short_convolution_dx(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c, float *state,
-                                 int64_t row, int64_t count) {
+DEVICE void short_convolution_dx(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
+                                 float *state, int64_t row, int64_t count) {
     element *dx = (element *)a.dx + row * a.x_stride + c.first;
     const int64_t slot = row % a.width; /* dz of the row; those of the rows after it follow, and begin again */
     VECTORS_OF(dx, c.tap);
@@ -254,7 +298,7 @@ DEVICE void short_convolution_dx(TEAM, const ShortConvolutionBackwardArguments a
     }
 }
 
-DEVICE void short_convolution_dx_row(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c,
+DEVICE void short_convolution_dx_row(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
                                      float *state, int64_t row) {
     const int64_t count = rows_of_document(a.segment, row, 1, a.T, a.width);
     if (count == 1)
@@ -269,18 +313,46 @@ DEVICE void short_convolution_dx_row(TEAM, const ShortConvolutionBackwardArgumen
         short_convolution_dx(TEAM_HERE, a, c, state, row, count);
 }
 
-/* Sums over AT_ONCE rows, the last first: sum[i] += d3 x3 + d2 x2 + ... */
-#define ADD_SUMS(row_of_sums, x3, x2, x1, x0)                                                                          \
-    do {                                                                                                               \
-        READ_COLUMNS(sum_, row_of_sums, i);                                                                            \
-        EACH_LANE(e) {                                                                                                 \
-            sum_[e] += z[3][e] * x3[e];                                                                                \
-            sum_[e] += z[2][e] * x2[e];                                                                                \
-            sum_[e] += z[1][e] * x1[e];                                                                                \
-            sum_[e] += z[0][e] * x0[e];                                                                                \
-        }                                                                                                              \
-        WRITE_COLUMNS(row_of_sums, i, sum_);                                                                           \
-    } while (0)
+/* z of a row becomes its dz. */
+#define DZ_OF_ROW(z, dy) EACH_LANE(e) z[e] = silu ? dy[e] * silu_derivative_f(z[e]) : dy[e]
+
+/* dz of the three rows from `row` on, of a document with the three before, with four taps. */
+DEVICE void short_convolution_dz_behind(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
+                                        float *state, int64_t row, bool silu) {
+    const element *x = (const element *)a.x + row * a.x_stride + c.first;
+    const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
+    WHOLE_VECTOR(i, c.cols) {
+        READ_TAPS(c.tap + i);
+        READ(before3, x + i - 3 * a.x_stride);
+        READ(before2, x + i - 2 * a.x_stride);
+        READ(before1, x + i - a.x_stride);
+        READ(row0, x + i);
+        READ(row1, x + i + a.x_stride);
+        READ(row2, x + i + 2 * a.x_stride);
+        READ(dy0, dy + i);
+        READ(dy1, dy + i + a.dy_stride);
+        READ(dy2, dy + i + 2 * a.dy_stride);
+        float dz0[VECTOR], dz1[VECTOR], dz2[VECTOR];
+        Z_OF_ROW(dz0, row0, before1, before2, before3);
+        Z_OF_ROW(dz1, row1, row0, before1, before2);
+        Z_OF_ROW(dz2, row2, row1, row0, before1);
+        DZ_OF_ROW(dz0, dy0);
+        DZ_OF_ROW(dz1, dy1);
+        DZ_OF_ROW(dz2, dy2);
+        WRITE_COLUMNS(dz_of_row(state, 4, row), i, dz0);
+        WRITE_COLUMNS(dz_of_row(state, 4, row + 1), i, dz1);
+        WRITE_COLUMNS(dz_of_row(state, 4, row + 2), i, dz2);
+    }
+}
+
+/* Sums over AT_ONCE rows, the last first: sum += dz3 x3 + dz2 x2 + ... */
+#define ADD_SUMS(sum, x3, x2, x1, x0)                                                                                  \
+    EACH_LANE(e) {                                                                                                     \
+        sum[e] += z3[e] * x3[e];                                                                                       \
+        sum[e] += z2[e] * x2[e];                                                                                       \
+        sum[e] += z1[e] * x1[e];                                                                                       \
+        sum[e] += z0[e] * x0[e];                                                                                       \
+    }
 #define WRITE_DX(to, d0, d1, d2, d3)                                                                                   \
     do {                                                                                                               \
         float dx_[VECTOR];                                                                                             \
@@ -293,89 +365,139 @@ DEVICE void short_convolution_dx_row(TEAM, const ShortConvolutionBackwardArgumen
         WRITE(to, dx_);                                                                                                \
     } while (0)
 
-/* The rows from `row` on, four taps, all of a document with the three rows before and after: z becomes dz. */
-DEVICE void short_convolution_four_rows_backward(TEAM, const ShortConvolutionBackwardArguments a,
-                                                 const ConvolutionPart c, float *state, int64_t row, bool silu) {
-    const element *x = (const element *)a.x + row * a.x_stride + c.first;
-    const element *dy = (const element *)a.dy + row * a.dy_stride + c.first;
-    element *dx = (element *)a.dx + row * a.x_stride + c.first;
-    float *dz0 = dz_of_row(state, 4, row), *dz1 = dz_of_row(state, 4, row + 1), *dz2 = dz_of_row(state, 4, row + 2),
-          *dbias = dbias_of(state, 4);
-    VECTORS_OF(x, x + a.x_stride, dy, dy + a.dy_stride, c.tap, dx);
-    WARP_VECTOR(i, c.cols) {
-        READ(dy0, dy + i);
-        READ(dy1, dy + a.dy_stride + i);
-        READ(dy2, dy + 2 * a.dy_stride + i);
-        READ(dy3, dy + 3 * a.dy_stride + i);
-        CONVOLVE_ROWS(z, x + i, a.x_stride, c.tap + i);
-        READ_COLUMNS(after0, dz0, i);
-        READ_COLUMNS(after1, dz1, i);
-        READ_COLUMNS(after2, dz2, i);
-        EACH_LANE(e) {
-            z[3][e] = silu ? dy3[e] * silu_derivative_f(z[3][e]) : dy3[e];
-            z[2][e] = silu ? dy2[e] * silu_derivative_f(z[2][e]) : dy2[e];
-            z[1][e] = silu ? dy1[e] * silu_derivative_f(z[1][e]) : dy1[e];
-            z[0][e] = silu ? dy0[e] * silu_derivative_f(z[0][e]) : dy0[e];
+/* `rows` rows up to `end`, a multiple of AT_ONCE, with four taps, all of a document with the three rows before and
+ * behind: each entry of theirs and each tap is read once. z becomes dz. */
+DEVICE void short_convolution_rows_backward(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
+                                            float *state, int64_t end, int64_t rows, bool silu) {
+    const element *x = (const element *)a.x + end * a.x_stride + c.first;
+    const element *dy = (const element *)a.dy + end * a.dy_stride + c.first;
+    element *dx = (element *)a.dx + end * a.x_stride + c.first;
+    float *behind0 = dz_of_row(state, 4, end), *behind1 = dz_of_row(state, 4, end + 1),
+          *behind2 = dz_of_row(state, 4, end + 2), *dbias = dbias_of(state, 4);
+    WHOLE_VECTOR(i, c.cols) {
+        READ_TAPS(c.tap + i);
+        READ_COLUMNS(after0, behind0, i);
+        READ_COLUMNS(after1, behind1, i);
+        READ_COLUMNS(after2, behind2, i);
+        READ_COLUMNS(sum0, dtaps_of(state, 4, 0), i);
+        READ_COLUMNS(sum1, dtaps_of(state, 4, 1), i);
+        READ_COLUMNS(sum2, dtaps_of(state, 4, 2), i);
+        READ_COLUMNS(sum3, dtaps_of(state, 4, 3), i);
+        READ(row3, x + i - a.x_stride);
+        READ(row2, x + i - 2 * a.x_stride);
+        READ(row1, x + i - 3 * a.x_stride);
+        for (int64_t r = AT_ONCE; r <= rows; r += AT_ONCE) {
+            const element *from = x + i - r * a.x_stride, *dfrom = dy + i - r * a.dy_stride;
+            element *to = dx + i - r * a.x_stride;
+            READ(row0, from);
+            READ(before1, from - a.x_stride);
+            READ(before2, from - 2 * a.x_stride);
+            READ(before3, from - 3 * a.x_stride);
+            READ(dy0, dfrom);
+            READ(dy1, dfrom + a.dy_stride);
+            READ(dy2, dfrom + 2 * a.dy_stride);
+            READ(dy3, dfrom + 3 * a.dy_stride);
+            float z0[VECTOR], z1[VECTOR], z2[VECTOR], z3[VECTOR];
+            Z_OF_ROW(z0, row0, before1, before2, before3);
+            Z_OF_ROW(z1, row1, row0, before1, before2);
+            Z_OF_ROW(z2, row2, row1, row0, before1);
+            Z_OF_ROW(z3, row3, row2, row1, row0);
+            DZ_OF_ROW(z3, dy3);
+            DZ_OF_ROW(z2, dy2);
+            DZ_OF_ROW(z1, dy1);
+            DZ_OF_ROW(z0, dy0);
+            if (a.partial_bias) {
+                READ_COLUMNS(sum, dbias, i);
+                EACH_LANE(e) sum[e] = (((sum[e] + z3[e]) + z2[e]) + z1[e]) + z0[e];
+                WRITE_COLUMNS(dbias, i, sum);
+            }
+            ADD_SUMS(sum0, row3, row2, row1, row0);
+            ADD_SUMS(sum1, row2, row1, row0, before1);
+            ADD_SUMS(sum2, row1, row0, before1, before2);
+            ADD_SUMS(sum3, row0, before1, before2, before3);
+            WRITE_DX(to + 3 * a.x_stride, z3, after0, after1, after2);
+            WRITE_DX(to + 2 * a.x_stride, z2, z3, after0, after1);
+            WRITE_DX(to + a.x_stride, z1, z2, z3, after0);
+            WRITE_DX(to, z0, z1, z2, z3);
+            COPY(after0, z0);
+            COPY(after1, z1);
+            COPY(after2, z2);
+            COPY(row3, before1);
+            COPY(row2, before2);
+            COPY(row1, before3);
         }
-        READ_COLUMNS(sum, dbias, i);
-        EACH_LANE(e) sum[e] = (((sum[e] + z[3][e]) + z[2][e]) + z[1][e]) + z[0][e];
-        WRITE_COLUMNS(dbias, i, sum);
-        ADD_SUMS(dtaps_of(state, 4, 0), row3, row2, row1, row0);
-        ADD_SUMS(dtaps_of(state, 4, 1), row2, row1, row0, before1);
-        ADD_SUMS(dtaps_of(state, 4, 2), row1, row0, before1, before2);
-        ADD_SUMS(dtaps_of(state, 4, 3), row0, before1, before2, before3);
-        WRITE_DX(dx + 3 * a.x_stride + i, z[3], after0, after1, after2);
-        WRITE_DX(dx + 2 * a.x_stride + i, z[2], z[3], after0, after1);
-        WRITE_DX(dx + a.x_stride + i, z[1], z[2], z[3], after0);
-        WRITE_DX(dx + i, z[0], z[1], z[2], z[3]);
-        WRITE_COLUMNS(dz0, i, z[0]);
-        WRITE_COLUMNS(dz1, i, z[1]);
-        WRITE_COLUMNS(dz2, i, z[2]);
+        WRITE_COLUMNS(behind0, i, after0);
+        WRITE_COLUMNS(behind1, i, after1);
+        WRITE_COLUMNS(behind2, i, after2);
+        WRITE_COLUMNS(dtaps_of(state, 4, 0), i, sum0);
+        WRITE_COLUMNS(dtaps_of(state, 4, 1), i, sum1);
+        WRITE_COLUMNS(dtaps_of(state, 4, 2), i, sum2);
+        WRITE_COLUMNS(dtaps_of(state, 4, 3), i, sum3);
     }
 }
 
 /* Walks the rows backwards: when dx of a row is due, dz of the rows after it is still there. `few`: the state of four
  * taps or less, in the program; `state` the state of any number. */
-DEVICE void short_convolution_backward_part(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionPart c,
-                                            float *few, float *state, bool silu) {
+DEVICE void short_convolution_backward_strip(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
+                                             float *few, float *state, bool silu) {
     for (int64_t n = 0; n < 2 * a.width + 1; n++) columns_zero(COLUMNS_ROW(state, COLS, n), COLS, c.cols);
-    const int64_t last = c.end - 1 + rows_of_document(a.segment, c.end - 1, 1, a.T, a.width);
-    for (int64_t row = last - 1; row >= c.end; row--)
-        short_convolution_dz_row(TEAM_HERE, a, c, state, row, false, silu);
+    if (c.start >= c.end) return;
+    if (c.fast && in_one_document(a.segment, c.end - 3, c.end + 2, a.T)) {
+        short_convolution_dz_behind(TEAM_HERE, a, c, few, c.end, silu);
+    } else {
+        const int64_t last = c.end - 1 + rows_of_document(a.segment, c.end - 1, 1, a.T, a.width);
+        for (int64_t row = last - 1; row >= c.end; row--)
+            short_convolution_dz_row(TEAM_HERE, a, c, state, row, false, silu);
+    }
     int64_t row = c.end - 1;
     while (row >= c.start) {
-        const int64_t first = row - AT_ONCE + 1;
-        if (a.width == 4 && first >= c.start && row + 3 < a.rows &&
-            in_one_document(a.segment, first - 3, row + 3, a.T)) {
-            short_convolution_four_rows_backward(TEAM_HERE, a, c, few, first, silu);
-            row -= AT_ONCE;
+        const int64_t together = c.fast ? rows_together(a.segment, row, -1, row + 1 - c.start, a.T) : 0;
+        if (together > 0) {
+            short_convolution_rows_backward(TEAM_HERE, a, c, few, row + 1, ON_GPU ? together : AT_ONCE, silu);
+            row -= together;
             continue;
         }
         short_convolution_dz_row(TEAM_HERE, a, c, state, row, true, silu);
         short_convolution_dx_row(TEAM_HERE, a, c, state, row);
         row--;
     }
-    float *partial = a.partial + (c.row_block * a.cols + c.first) * a.width;
-    float *partial_bias = a.partial_bias ? a.partial_bias + c.row_block * a.cols + c.first : NULL;
+}
+
+/* The sums of the strips become the program's row of partial sums. Few taps go through `totals` [FEW, COLS], whose rows
+ * neighbouring threads write together. */
+DEVICE void write_partial(const ShortConvolutionBackwardArguments a, float *state, float *totals, int64_t row_block,
+                          int64_t first, int64_t cols) {
+    float *partial = a.partial + (row_block * a.cols + first) * a.width;
+    float *partial_bias = a.partial_bias ? a.partial_bias + row_block * a.cols + first : NULL;
     VECTORS_OF(partial_bias);
-    WARP_VECTOR(i, c.cols) {
+    EACH_VECTOR(i, cols) {
         for (int64_t j = 0; j < a.width; j++) {
-            READ_COLUMNS(sum, dtaps_of(state, a.width, j), i);
-            EACH_LANE(e) if (LANE_INSIDE(e)) partial[(i + e) * a.width + a.width - 1 - j] = sum[e];
+            READ_TOTALS(sum, dtaps_of(state, a.width, j), i, COLS);
+            float *to = a.width <= FEW ? totals + (a.width - 1 - j) * COLS : partial + a.width - 1 - j;
+            EACH_LANE(e) if (LANE_INSIDE(e)) to[(i + e) * (a.width <= FEW ? 1 : a.width)] = sum[e];
         }
-        READ_COLUMNS(sum, dbias_of(state, a.width), i);
+        READ_TOTALS(sum, dbias_of(state, a.width), i, COLS);
         if (partial_bias) WRITE_F32(partial_bias + i, sum);
     }
+    sync();
+    EACH_PAIR(i, w, COLS, FEW)
+    if (a.width <= FEW && i < cols && w < a.width) partial[i * a.width + w] = totals[w * COLS + i];
 }
 
 KERNEL(short_convolution_backward, ShortConvolutionBackwardArguments) {
-    COLUMNS(few, 2 * AT_ONCE + 1, COLS);
-    float *state = a.width <= AT_ONCE ? few : a.scratch + program_x * SHORT_CONVOLUTION_SCRATCH(a.width);
-    EACH_PART(part, a) {
-        const ConvolutionPart c = part_of(part, a.rows, a.cols, a.width, a.taps);
+    COLUMNS(few, 2 * FEW + 1, COLS);
+    VECTOR(totals, FEW * COLS);
+    TAP_OF_PROGRAM(tap, a);
+    const int64_t blocks = blocks_of(a.cols, COLS), scratch = SHORT_CONVOLUTION_SCRATCH(a.width);
+    const bool fast = a.width == 4 && VECTORS_FIT(a.cols | a.x_stride | a.dy_stride, a.x, a.dy, a.dx);
+    float *state = a.width <= FEW ? few : a.scratch + (program_y * blocks + program_x) * scratch;
+    EACH_ROW (strip, 0, STRIPS) {
+        const ConvolutionStrip c = strip_of(strip, program_x, program_y, a.rows, a.cols, tap, fast);
         if (a.silu)
-            short_convolution_backward_part(TEAM_HERE, a, c, few, state, true);
+            short_convolution_backward_strip(TEAM_HERE, a, c, few, state, true);
         else
-            short_convolution_backward_part(TEAM_HERE, a, c, few, state, false);
+            short_convolution_backward_strip(TEAM_HERE, a, c, few, state, false);
     }
+    sync();
+    write_partial(a, state, totals, program_y, program_x * COLS, columns_of_block(program_x, a.cols));
 }
