@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { ROTARY_HALF = 256, ROTARY_POSITIONS = 64 /* per program of the table */ };
+enum { ROTARY_HALF = 256, ROTARY_POSITIONS = 8 /* per program of the table */ };
 
 /* table[p] = cos(p * frequency[0 .. half - 1]), then the sines; p < positions. */
 typedef struct RotaryTableArguments {

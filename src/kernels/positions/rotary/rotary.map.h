@@ -23,9 +23,10 @@ DEVICE void sine_and_cosine(double angle, float *sine, float *cosine) {
 
 /* ROTARY_POSITIONS positions per program. */
 KERNEL(rotary_table, RotaryTableArguments) {
-    ROWS_OF_PROGRAM (p, a.positions, ROTARY_POSITIONS) {
+    const int64_t first = program_x * ROTARY_POSITIONS;
+    EACH_ROW (p, first, end_of_program(first, a.positions, ROTARY_POSITIONS)) {
         float *cosines = a.table + p * 2 * a.half, *sines = cosines + a.half;
-        EACH (i, a.half) sine_and_cosine((double)p * a.frequency[i], &sines[i], &cosines[i]);
+        WARP_EACH(i, a.half) sine_and_cosine((double)p * a.frequency[i], &sines[i], &cosines[i]);
     }
 }
 
