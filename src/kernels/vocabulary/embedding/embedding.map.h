@@ -4,10 +4,12 @@
 #include "tile/rows.h"
 
 KERNEL(embedding, EmbeddingArguments) {
-    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_SHORT_ROW (row, first, end, a.cols) {
         const element *table = (const element *)a.table + a.tokens[row] * a.cols;
         element *y = (element *)a.y + row * a.y_stride;
-        EACH_VECTOR(i, a.cols) {
+        VECTORS_OF(table, y);
+        WARP_VECTOR(i, a.cols) {
             READ(x, table + i);
             WRITE(y + i, x);
         }
