@@ -30,6 +30,11 @@ DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t he
     LOAD_BLOCK(tile_load_f32, float, tile, heads, width, rows, head, block)
 #define matrix_load_block(matrix, heads, width, rows, head, block)                                                     \
     LOAD_BLOCK(matrix_load, float, matrix, heads, width, rows, head, block)
+/* walk_blocks(name, tile, x, y, width, row, head, aligned) is a walk down the head's columns of two matrices from this
+ * row on. */
+#define walk_blocks(name, tile, x, y, width, row, head, aligned)                                                       \
+    TILES_WALK(name, tile, (const element *)(x).data, entry_of_head(x, width, row, head, 0), (x).stride,               \
+               (const element *)(y).data, entry_of_head(y, width, row, head, 0), (y).stride, width, aligned)
 #define LOAD_BLOCK(load, entry, tile, heads, width, rows, head, block)                                                 \
     load(tile, (const entry *)(heads).data + entry_of_head(heads, width, (rows).first, head, (block)*tile##_cols),     \
          (heads).stride, (rows).count, (width) - (block)*tile##_cols)

@@ -18,6 +18,7 @@
  * - vector_cumsum, vector_cumprod: one warp, 6 shuffles for every 32 entries; the others wait at the next barrier.
  * - sync, sync_after: 30 cycles and the wait for the slowest warp; sync also for all loads, some 500 from memory.
  * - tile_load, matrix_load: a copy of 16 bytes per piece, which no thread waits for until the next sync.
+ * - walk_load: the same for a pair of tiles, with a quarter of the instructions that tile_load has for addresses.
  * - EACH_TILE, EACH_ENTRY: a read and a write of 16 bytes of shared memory per piece.
  * - EACH_ROW_VECTOR: READ_TILE and WRITE_TILE are one access of 16 bytes for VECTOR entries, READ_MATRIX and
  *   WRITE_MATRIX two (fp32: one).
@@ -26,7 +27,7 @@
  * - mma_nn, mma_nt, mma_tn: per warp and 16 x 16 x 16, 2 mma and an ldmatrix for each operand not read yet;
  *   accumulator_mma_nn, accumulator_mma_nt: the same without the left operand's.
  * - accumulator_store: 4 shuffles (fp32: 2) and one access per 16 bytes.
- * - row_sum, row_values_sum: 2 shuffles per row of a thread.
+ * - row_sum, row_values_maximum, row_values_total: 2 shuffles per row of a thread; row_values_share: none.
  * - ACCUMULATOR: rows x columns / 128 of a thread's 255 registers. */
 #ifndef FLAME_TILE_TILE_H
 #define FLAME_TILE_TILE_H

@@ -278,6 +278,25 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
                        cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
     tile_store_float(accumulator, accumulator##_rows, accumulator##_cols, accumulator##_stride, to, stride, rows, cols)
+/* TILES_WALK(name, tile, x, x_first, x_stride, y, y_first, y_stride, cols, aligned) is a walk down two matrices, from
+ * an entry of each on, in steps of a tile; walk_load(x_tile, y_tile, name, rows) is the tile_load of the next rows of
+ * both, of which `rows` are left. It is cheaper than tile_load, because a thread keeps its addresses from one load to
+ * the next and is told whether all rows begin and end at multiples of 16 bytes. */
+typedef struct TilesWalk {
+    const element *x, *y;
+    int64_t x_stride, y_stride, cols;
+} TilesWalk;
+#define TILES_WALK(name, tile, x, x_first, x_stride, y, y_first, y_stride, cols, aligned)                              \
+    TilesWalk name = {(x) + (x_first), (y) + (y_first), x_stride, y_stride, cols}
+#define walk_load(x_tile, y_tile, walk, rows)                                                                          \
+    do {                                                                                                               \
+        tile_load(x_tile, (walk).x, (walk).x_stride, rows, (walk).cols);                                               \
+        tile_load(y_tile, (walk).y, (walk).y_stride, rows, (walk).cols);                                               \
+        (walk).x += x_tile##_rows * (walk).x_stride;                                                                   \
+        (walk).y += y_tile##_rows * (walk).y_stride;                                                                   \
+    } while (0)
+/* All of a matrix, whose rows follow each other at a multiple of 16 bytes. */
+#define matrix_load_whole(matrix, from) matrix_load(matrix, from, matrix##_cols, matrix##_rows, matrix##_cols)
 /* s += the sum of a b over the entries of two tiles of the same size, each thread its own; PROGRAM_SUM(s) adds them. */
 #define tile_dot(s, a, b)                                                                                              \
     do {                                                                                                               \
@@ -349,8 +368,10 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
     float name[rows] __attribute__((aligned(64)))
 #define EACH_ROW_VALUE(name, r, i) for (int i = 0, r = 0; i < name##_rows; r = ++i)
 #define ROW_VALUE(name, i)         (name[i])
-/* The sums, or the maxima, of an accumulator's rows as row values. */
-#define row_values_sum(name, accumulator) row_sum(name, accumulator)
+/* The maxima of an accumulator's rows as row values, and the sums, in shares of the threads: these may be scaled and
+ * added to others before row_values_total(name) makes them whole. */
+#define row_values_share(name, accumulator) row_sum(name, accumulator)
+#define row_values_total(name)              ((void)0)
 #define row_values_maximum(name, accumulator)                                                                          \
     do {                                                                                                               \
         for (int i_ = 0; i_ < accumulator##_rows; i_++) {                                                              \

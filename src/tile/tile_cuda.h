@@ -20,6 +20,12 @@ enum { THREADS = 128 };
 #if !defined(TILE_PROGRAMS)
 #define TILE_PROGRAMS 1
 #endif
+/* It may also have products written out in full, which starts sums at 0 for nothing but takes more registers. */
+#if defined(TILE_PRODUCTS_IN_FULL)
+#define TILE_UNROLL_PRODUCT TILE_UNROLL
+#else
+#define TILE_UNROLL_PRODUCT TILE_UNROLL_BY_2
+#endif
 
 /* The entry point takes the arguments as they are; shared_used counts the bytes of the tiles declared so far, which the
  * compiler turns into constants. */

@@ -18,6 +18,7 @@ enum { THREADS = 128 };
 #define TILE_UNROLL
 #define TILE_UNROLL_BY_2
 #define TILE_UNROLL_BY_4
+#define TILE_UNROLL_PRODUCT
 #define TILE_ROLLED
 #define thread_index() emulator_thread
 #define sync()         emulator_sync(0, __FILE__, __LINE__)

@@ -181,6 +181,60 @@ DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > hi
             sixteen_write(tile + i_ * tile##_stride + j_, sixteen_of_element(value_));                                 \
         }                                                                                                              \
     } while (0)
+/* Where a thread's first piece of the next rows is in either matrix and in the tiles, and in which row of them; NO_ROW
+ * past the end of the columns. Its pieces are in one column, WALK_ROWS apart. */
+typedef struct TilesWalk {
+    const element *x, *y;
+    int64_t x_at, y_at, x_stride, y_stride, cols;
+    int to, row;
+    bool aligned;
+} TilesWalk;
+enum { NO_ROW = 1 << 30 };
+#define WALK_ROWS(tile) (THREADS * PIECE_ENTRIES(element) / tile##_cols)
+#define TILES_WALK(name, tile, x, x_first, x_stride, y, y_first, y_stride, cols, aligned)                              \
+    TilesWalk name = walk_from(tile##_cols, tile##_stride, x, x_first, x_stride, y, y_first, y_stride, cols, aligned)
+DEVICE TilesWalk walk_from(int tile_cols, int tile_stride, const element *x, int64_t x_first, int64_t x_stride,
+                           const element *y, int64_t y_first, int64_t y_stride, int64_t cols, bool aligned) {
+    const int entry = thread_index() * PIECE_ENTRIES(element), i = entry / tile_cols, j = entry % tile_cols;
+    const TilesWalk walk = {
+        .x = x,
+        .y = y,
+        .x_at = x_first + i * x_stride + j,
+        .y_at = y_first + i * y_stride + j,
+        .x_stride = x_stride,
+        .y_stride = y_stride,
+        .cols = cols,
+        .to = i * tile_stride + j,
+        .row = j < cols ? i : (int)NO_ROW,
+        .aligned = aligned,
+    };
+    return walk;
+}
+#define walk_load(x_tile, y_tile, walk, rows)                                                                          \
+    do {                                                                                                               \
+        const int rows_ = (rows) - (walk).row;                                                                         \
+        if ((walk).aligned) {                                                                                          \
+            walk_pieces(x_tile, (walk).to, (walk).x + (walk).x_at, (walk).x_stride, rows_);                            \
+            walk_pieces(y_tile, (walk).to, (walk).y + (walk).y_at, (walk).y_stride, rows_);                            \
+        } else {                                                                                                       \
+            const int cols_ = (int)(walk).cols - PIECE_COL(x_tile, element, thread_index());                           \
+            walk_entries(x_tile, (walk).to, (walk).x + (walk).x_at, (walk).x_stride, rows_, cols_);                    \
+            walk_entries(y_tile, (walk).to, (walk).y + (walk).y_at, (walk).y_stride, rows_, cols_);                    \
+        }                                                                                                              \
+        (walk).x_at += x_tile##_rows * (walk).x_stride;                                                                \
+        (walk).y_at += y_tile##_rows * (walk).y_stride;                                                                \
+    } while (0)
+#define walk_pieces(tile, to, from, stride, rows)                                                                      \
+    TILE_UNROLL for (int i_ = 0; i_ < tile##_rows; i_ += WALK_ROWS(tile))                                              \
+        copy_start(tile + (to) + i_ * tile##_stride, (from) + i_ * (stride), i_ < (rows) ? 16 : 0)
+#define walk_entries(tile, to, from, stride, rows, cols)                                                               \
+    TILE_ROLLED for (int i_ = 0; i_ < tile##_rows; i_ += WALK_ROWS(tile))                                              \
+        TILE_ROLLED for (int n_ = 0; n_ < PIECE_ENTRIES(element); n_++) tile[(to) + i_ * tile##_stride + n_] =         \
+            i_ < (rows) && n_ < (cols) ? (from)[i_ * (stride) + n_] : (element)0
+#define matrix_load_whole(matrix, from)                                                                                \
+    EACH_PIECE_UNROLLED(matrix, float, piece_)                                                                         \
+    copy_start(matrix + PIECE_ROW(matrix, float, piece_) * matrix##_stride + PIECE_COL(matrix, float, piece_),         \
+               (from) + piece_ * PIECE_ENTRIES(float), 16)
 #define tile_dot(s, a, b)                                                                                              \
     EACH_PIECE(a, element, piece_) {                                                                                   \
         const int i_ = PIECE_ROW(a, element, piece_), j_ = PIECE_COL(a, element, piece_);                              \
@@ -341,7 +395,7 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
     const int lane = lane_index(), row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
     const int down = warp_index() % WARPS_DOWN(rows), across = warp_index() / WARPS_DOWN(rows);
     if (across >= WARPS_ACROSS(rows)) return;
-    TILE_UNROLL_BY_2 for (int k = 0; k < depth; k += 16) {
+    TILE_UNROLL_PRODUCT for (int k = 0; k < depth; k += 16) {
         uint32_t left[MOST_BLOCKS_DOWN][4];
         TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
             const int i = (m * WARPS_DOWN(rows) + down) * 16;
@@ -485,7 +539,7 @@ DEVICE int row_of_value(int r, int rows) {
     return (r / 2 * WARPS_DOWN(rows) + warp_index()) * 16 + lane_index() / 4 + r % 2 * 8;
 }
 
-#define ROW_REDUCE(to, accumulator, start, combine, finish)                                                            \
+#define ROW_REDUCE(to, accumulator, start, combine, lanes, finish)                                                     \
     do {                                                                                                               \
         enum { blocks_ = accumulator##_cols / 8, whole_rows_ = 1 / (accumulator##_rows >= 64) };                       \
         TILE_UNROLL for (int half_ = 0; half_ < accumulator##_size / blocks_ / 2; half_++) {                           \
@@ -493,8 +547,7 @@ DEVICE int row_of_value(int r, int rows) {
             float row_ = start;                                                                                        \
             TILE_UNROLL for (int n_ = 0; n_ < blocks_; n_++) row_ =                                                    \
                 combine(row_, combine(accumulator[first_ + n_ * 4], accumulator[first_ + n_ * 4 + 1]));                \
-            row_ = combine(row_, warp_shuffle_xor(row_, 1));                                                           \
-            row_ = combine(row_, warp_shuffle_xor(row_, 2));                                                           \
+            for (int mask_ = 1; mask_ < (lanes); mask_ *= 2) row_ = combine(row_, warp_shuffle_xor(row_, mask_));      \
             finish(to, half_, accumulator##_rows);                                                                     \
         }                                                                                                              \
     } while (0)
@@ -502,9 +555,13 @@ DEVICE int row_of_value(int r, int rows) {
     if (thread_index() % 4 == 0 && row_of_value(r, rows) < rows) (vector)[row_of_value(r, rows)] = row_
 #define ROW_TO_VALUE(values, r, rows) values[r] = row_
 DEVICE float plus(float x, float y) { return x + y; }
-#define row_sum(vector, accumulator)            ROW_REDUCE(vector, accumulator, 0.0f, plus, ROW_TO_VECTOR)
-#define row_values_sum(values, accumulator)     ROW_REDUCE(values, accumulator, 0.0f, plus, ROW_TO_VALUE)
-#define row_values_maximum(values, accumulator) ROW_REDUCE(values, accumulator, -INFINITY, fmaxf, ROW_TO_VALUE)
+#define row_sum(vector, accumulator)            ROW_REDUCE(vector, accumulator, 0.0f, plus, 4, ROW_TO_VECTOR)
+#define row_values_share(values, accumulator)   ROW_REDUCE(values, accumulator, 0.0f, plus, 1, ROW_TO_VALUE)
+#define row_values_maximum(values, accumulator) ROW_REDUCE(values, accumulator, -INFINITY, fmaxf, 4, ROW_TO_VALUE)
+#define row_values_total(values)                                                                                       \
+    do {                                                                                                               \
+        TILE_UNROLL for (int r_ = 0; r_ < values##_size; r_++) values[r_] = lanes_sum(values[r_], 4);                  \
+    } while (0)
 
 #define column_sums(matrix, accumulator)                                                                               \
     sums_of_columns(matrix, matrix##_stride, accumulator, accumulator##_rows / (accumulator##_rows >= 64),             \

@@ -107,6 +107,25 @@ static void test_load(void **state) {
             }
 }
 
+static void test_tiles_walk(void **state) {
+    (void)state;
+    const int64_t sizes[][2] = {{32, 64}, {100, 40}, {19, 64}, {12, 40}, {32, 61}, {19, 37}, {12, 5}, {32, 0}};
+    for (int variant = 0; variant < VARIANTS; variant++)
+        for (int n = 0; n < 8; n++) {
+            const int64_t rows = sizes[n][0], cols = sizes[n][1], first = cols % 8 ? 1 : 0;
+            word_run(WORD_tiles_walk, variant, rows, cols);
+            for (int e = 0; e < 2 * 32 * 64; e++) {
+                const int i = e / 64 % 32, j = e % 64;
+                const float *from = (e < 32 * 64 ? a : b + STRIDE) + first;
+                expect(WORD_tiles_walk, variant, e, out_f32[e], i < rows && j < cols ? from[i * STRIDE + j] : 0, 0);
+            }
+        }
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        word_run(WORD_matrix_whole, variant, 0, 0);
+        for (int e = 0; e < 4 * 48; e++) expect(WORD_matrix_whole, variant, e, out_f32[e], f[e < 144 ? e : e - 48], 0);
+    }
+}
+
 static void test_matrix(void **state) {
     (void)state;
     for (int variant = 0; variant < VARIANTS; variant++)
@@ -510,6 +529,7 @@ static void test_emulator_finds_mistakes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_load),
+                                       cmocka_unit_test(test_tiles_walk),
                                        cmocka_unit_test(test_matrix),
                                        cmocka_unit_test(test_accumulator),
                                        cmocka_unit_test(test_stores),

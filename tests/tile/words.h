@@ -53,6 +53,8 @@ typedef struct WordsArguments {
     WORDS(warp_vectors)                                                                                                \
     WORDS(groups)                                                                                                      \
     WORDS(stages)                                                                                                      \
+    WORDS(tiles_walk)                                                                                                  \
+    WORDS(matrix_whole)                                                                                                \
     WORDS(matrix_view)                                                                                                 \
     WORDS(row_values_64x32)                                                                                            \
     WORDS(row_values_80x16)                                                                                            \

@@ -318,20 +318,51 @@ KERNEL(words_matrix_view, WordsArguments) {
     EACH (j, 28) a.out_f32[32 + j] = ENTRY(part, 0, j);
 }
 
+/* Rows of a, and of b from row 1 on, in two steps of 16 rows. If they are not multiples of 16 bytes, they do not begin
+ * at one either. */
+KERNEL(words_tiles_walk, WordsArguments) {
+    TILE(x, 32, 64);
+    TILE(y, 32, 64);
+    const bool aligned = a.cols % 8 == 0;
+    const int64_t first = aligned ? 0 : 1;
+    TILES_WALK(walk, x, (const element *)a.a, first, a.stride, (const element *)a.b, a.stride + first, a.stride, a.cols,
+               aligned);
+    for (int i = 0; i < 32; i += 16) {
+        TILE_VIEW(x_rows_, x, i, 0, 16, 64);
+        TILE_VIEW(y_rows_, y, i, 0, 16, 64);
+        walk_load(x_rows_, y_rows_, walk, (int)a.rows - i);
+    }
+    sync();
+    DUMP(x, a.out_f32);
+    DUMP(y, a.out_f32 + 32 * 64);
+}
+
+/* The first 3 x 48 entries of f, and the last row of these once more. */
+KERNEL(words_matrix_whole, WordsArguments) {
+    MATRIX(whole, 4, 48);
+    MATRIX_VIEW(top, whole, 0, 0, 3, 48);
+    MATRIX_VIEW(bottom, whole, 3, 0, 1, 48);
+    matrix_load_whole(top, a.f);
+    matrix_load_whole(bottom, a.f + 2 * 48);
+    sync();
+    EACH (e, 4 * 48) a.out_f32[e] = ENTRY(whole, e / 48, e % 48);
+}
+
 /* f - (its row's maximum) + (its row's sum), and twice that sum. */
 #define WORDS_ROW_VALUES(name, rows, cols)                                                                             \
     KERNEL(name, WordsArguments) {                                                                                     \
         ACCUMULATOR(x, rows, cols);                                                                                    \
         ROW_VALUES(sum, rows);                                                                                         \
+        ROW_VALUES(twice, rows);                                                                                       \
         ROW_VALUES(maximum, rows);                                                                                     \
         accumulator_load(x, a.f, a.stride, rows, cols);                                                                \
-        row_values_sum(sum, x);                                                                                        \
+        row_values_share(sum, x);                                                                                      \
+        EACH_ROW_VALUE(sum, r, i) twice[r] = 2 * sum[r];                                                               \
+        row_values_total(sum);                                                                                         \
+        row_values_total(twice);                                                                                       \
         row_values_maximum(maximum, x);                                                                                \
         MAP(x, i, j, value, value += ROW_VALUE(sum, i) - ROW_VALUE(maximum, i));                                       \
-        EACH_ROW_VALUE(sum, r, i) {                                                                                    \
-            sum[r] *= 2;                                                                                               \
-            a.out_f32[rows * cols + i] = sum[r];                                                                       \
-        }                                                                                                              \
+        EACH_ROW_VALUE(twice, r, i) a.out_f32[rows * cols + i] = twice[r];                                             \
         accumulator_store_f32(x, a.out_f32, cols, rows, cols);                                                         \
     }
 WORDS_ROW_VALUES(words_row_values_64x32, 64, 32)

@@ -29,30 +29,39 @@ static const AttentionKernels *kernels_for(int64_t head_dim) {
     CHECK(false, "attention has no kernel for heads of %lld", (long long)head_dim);
 }
 
+static bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
+    const uint64_t bytes = dtype_size(type);
+    return ((uintptr_t)heads.data | (uint64_t)heads.stride * bytes | (uint64_t)head_dim * bytes) % 16 == 0;
+}
+
 static AttentionArguments arguments_of(const Node *node) {
     const AttentionShape *shape = (const AttentionShape *)node->attributes;
     const Tensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *out = node->out[0];
     const Batch *batch = node->tape->batch;
     const int64_t head_dim = q->cols / shape->heads;
     int32_t *const ranges = node->saved[1]->data;
-    return (AttentionArguments){.q = heads_of(q),
-                                .k = heads_of(k),
-                                .v = heads_of(v),
-                                .out = heads_of(out),
-                                .out_gradient = heads_of_gradient(out),
-                                .q_gradient = heads_of_gradient(q),
-                                .k_gradient = heads_of_gradient(k),
-                                .v_gradient = heads_of_gradient(v),
-                                .log_sum_exp = node->saved[0]->data,
-                                .first_key = ranges,
-                                .last_query = ranges + q->rows,
-                                .segment = batch->segment,
-                                .T = batch->T,
-                                .head_dim = head_dim,
-                                .heads = shape->heads,
-                                .kv_heads = shape->kv_heads,
-                                .window = shape->window && shape->window < batch->T ? shape->window : batch->T,
-                                .scale = 1 / sqrtf((float)head_dim)};
+    const DType type = q->type;
+    return (AttentionArguments){
+        .q = heads_of(q),
+        .k = heads_of(k),
+        .v = heads_of(v),
+        .out = heads_of(out),
+        .out_gradient = heads_of_gradient(out),
+        .q_gradient = heads_of_gradient(q),
+        .k_gradient = heads_of_gradient(k),
+        .v_gradient = heads_of_gradient(v),
+        .log_sum_exp = node->saved[0]->data,
+        .first_key = ranges,
+        .last_query = ranges + q->rows,
+        .segment = batch->segment,
+        .T = batch->T,
+        .head_dim = head_dim,
+        .heads = shape->heads,
+        .kv_heads = shape->kv_heads,
+        .window = shape->window && shape->window < batch->T ? shape->window : batch->T,
+        .scale = 1 / sqrtf((float)head_dim),
+        .aligned = heads_aligned(heads_of(q), head_dim, type) && heads_aligned(heads_of(k), head_dim, type) &&
+                   heads_aligned(heads_of(v), head_dim, type) && heads_aligned(heads_of_gradient(out), head_dim, type)};
 }
 
 static void attention_forward(Node *node) {
@@ -75,9 +84,11 @@ static void attention_backward(Node *node) {
     AttentionArguments arguments = arguments_of(node);
     const AttentionKernels *kernels = kernels_for(arguments.head_dim);
     const int64_t blocks = blocks_of(T, kernels->backward_rows[tape->device->gpu]);
-    arguments.delta = tape_workspace(tape, B * arguments.heads * T * (int64_t)sizeof(float));
-    tape->device->launch(KERNEL_attention_delta, type, (Grid){arguments.heads, blocks_of(T, ATTENTION_TOKENS), B},
-                         &arguments);
+    const int64_t delta_blocks = blocks_of(T, ATTENTION_TOKENS);
+    arguments.row_sums_of_head = 2 * delta_blocks * ATTENTION_TOKENS;
+    arguments.row_sums =
+        tape_workspace(tape, B * arguments.heads * arguments.row_sums_of_head * (int64_t)sizeof(float));
+    tape->device->launch(KERNEL_attention_delta, type, (Grid){arguments.heads, delta_blocks, B}, &arguments);
     if (arguments.q_gradient.data)
         tape->device->launch(kernels->queries, type, (Grid){blocks, arguments.heads, B}, &arguments);
     if (arguments.k_gradient.data || arguments.v_gradient.data)

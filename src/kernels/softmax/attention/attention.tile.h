@@ -1,6 +1,10 @@
 /* Causal softmax attention for heads of up to 32, 64, 128 and 256 columns. */
+#define TILE_PRODUCTS_IN_FULL
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention.h"
+
+/* Keys or queries that come at a time; the next are on their way in the other of two stages. */
+enum { ATTENTION_TILE = ON_GPU ? 32 : 64 };
 
 /* Tokens of one document have one segment number, and numbers never decrease: what query t sees is a range of keys. */
 DEVICE int64_t first_key(const int32_t *segment, int64_t window, int64_t t) {
@@ -40,14 +44,22 @@ KERNEL(attention_ranges, AttentionArguments) {
     }
 }
 
+/* Where the log_sum_exp of query t of a head is, and ATTENTION_TILE further on its delta: tile after tile. */
+DEVICE float *row_sums_of(const AttentionArguments *a, int64_t sequence, int64_t head, int64_t t) {
+    return a->row_sums + (sequence * a->heads + head) * a->row_sums_of_head + t + t / ATTENTION_TILE * ATTENTION_TILE;
+}
+
 /* delta = sum over the head of out * its gradient: what the softmax's backward subtracts. Program: head, tokens,
  * sequence. */
 KERNEL(attention_delta, AttentionArguments) {
     const int64_t sequence = program_z * a.T, head = program_x, t0 = program_y * ATTENTION_TOKENS;
-    float *to = a.delta + (program_z * a.heads + head) * a.T;
-    EACH_ROW (t, t0, t0 + ATTENTION_TOKENS < a.T ? t0 + ATTENTION_TOKENS : a.T) {
-        const int64_t out_at = entry_of_head(a.out, a.head_dim, sequence + t, head, 0);
-        const int64_t gradient_at = entry_of_head(a.out_gradient, a.head_dim, sequence + t, head, 0);
+    const float *log_sum_exp = a.log_sum_exp + (program_z * a.heads + head) * a.T;
+    EACH_ROW (t, t0, t0 + ATTENTION_TOKENS) {
+        float *to = row_sums_of(&a, program_z, head, t);
+        const bool inside = t < a.T;
+        const int64_t row = sequence + (inside ? t : a.T - 1);
+        const int64_t out_at = entry_of_head(a.out, a.head_dim, row, head, 0);
+        const int64_t gradient_at = entry_of_head(a.out_gradient, a.head_dim, row, head, 0);
         float delta = 0;
         WARP_SUM_VECTOR(i, a.head_dim, delta) {
             READ(out, (const element *)a.out.data + out_at + i);
@@ -55,7 +67,8 @@ KERNEL(attention_delta, AttentionArguments) {
             EACH_LANE(e) delta += out[e] * gradient[e];
         }
         WARP_TOTAL(delta);
-        to[t] = delta;
+        to[0] = inside ? log_sum_exp[t] : 0.0f;
+        to[ATTENTION_TILE] = inside ? delta : 0.0f;
     }
 }
 
@@ -84,9 +97,9 @@ typedef struct KeyRange {
     int start, common;
 } KeyRange;
 
-DEVICE KeyRange keys_of(Block block, const int32_t *first_key, int tile) {
+DEVICE KeyRange keys_of(Block block, const int32_t *first_key) {
     const int start = first_key[block.sequence + block.t0];
-    const KeyRange range = {start / tile * tile, first_key[block.sequence + block.end - 1]};
+    const KeyRange range = {start / ATTENTION_TILE * ATTENTION_TILE, first_key[block.sequence + block.end - 1]};
     return range;
 }
 
@@ -125,25 +138,12 @@ DEVICE QueryRange queries_of(Block block, const int32_t *last_query) {
         }                                                                                                              \
     } while (0)
 
-/* A tile of a head's queries, and the one after it: in the next head, from `first` on, when there is none up to `last`.
- */
-typedef struct QueryTile {
-    int head, t0;
-} QueryTile;
-
-DEVICE QueryTile tile_after(QueryTile tile, int queries, int first, int last) {
-    const bool more = tile.t0 + queries <= last;
-    const QueryTile next = {more ? tile.head : tile.head + 1, more ? tile.t0 + queries : first};
-    return next;
-}
-
-/* Tiles of two stages: `rows` of a head of two matrices become the stage that begins at row `at`. */
-#define load_stage(x, x_heads, y, y_heads, width, at, rows, head)                                                      \
+/* The next tiles of a walk, of which `rows` are left, become one of the two stages of x and y. */
+#define load_stage(x, y, stage, walk, rows)                                                                            \
     do {                                                                                                               \
-        TILE_VIEW(x_, x, at, 0, x##_rows / 2, x##_cols);                                                               \
-        TILE_VIEW(y_, y, at, 0, y##_rows / 2, y##_cols);                                                               \
-        tile_load_block(x_, x_heads, width, rows, head, 0);                                                            \
-        tile_load_block(y_, y_heads, width, rows, head, 0);                                                            \
+        TILE_VIEW(x_, x, (stage)*ATTENTION_TILE, 0, ATTENTION_TILE, x##_cols);                                         \
+        TILE_VIEW(y_, y, (stage)*ATTENTION_TILE, 0, ATTENTION_TILE, y##_cols);                                         \
+        walk_load(x_, y_, walk, rows);                                                                                 \
     } while (0)
 
 DEVICE float larger(float x, float y) { return x > y ? x : y; }
