@@ -53,7 +53,7 @@ static ChunkSimpleGlaArguments arguments_of(Node *node) {
 
 /* One program per sequence, head and block of the state. */
 static Grid grid_of_states(const Node *node, const ChunkSimpleGlaArguments *arguments) {
-    return (Grid){node->tape->batch->B * arguments->heads, blocks_of(arguments->K, CHUNK_SIMPLE_GLA_K),
+    return (Grid){node->tape->batch->B * arguments->heads, blocks_of(arguments->K, CHUNK_SIMPLE_GLA_STATE_K),
                   blocks_of(arguments->V, CHUNK_SIMPLE_GLA_V)};
 }
 
@@ -84,7 +84,8 @@ static void chunk_simple_gla_backward(Node *node) {
     const Tensor *g = node->in[GATE], *initial = node->in[INITIAL];
     ChunkSimpleGlaArguments arguments = arguments_of(node);
     const Grid states = grid_of_states(node, &arguments);
-    const int64_t part_bytes = states.x * arguments.chunks * states.y * CHUNK_ROWS * dtype_size(F32);
+    const int64_t blocks_k = blocks_of(arguments.K, CHUNK_SIMPLE_GLA_K);
+    const int64_t part_bytes = states.x * arguments.chunks * blocks_k * CHUNK_ROWS * dtype_size(F32);
     arguments.dstate = tape_workspace(node->tape, state_bytes(node, &arguments));
     arguments.dproducts = tape_workspace(node->tape, product_bytes(node, &arguments));
     arguments.reads = g ? tape_workspace(node->tape, part_bytes) : NULL;
@@ -102,7 +103,7 @@ static void chunk_simple_gla_backward(Node *node) {
     device->launch(KERNEL_chunk_simple_gla_dstate, type, states, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dv, type, (Grid){states.z, chunks, B * arguments.v_heads}, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dproducts, type, (Grid){chunks, B * arguments.q_heads, 1}, &arguments);
-    device->launch(KERNEL_chunk_simple_gla_dqk, type, (Grid){states.y, chunks, B * arguments.k_heads}, &arguments);
+    device->launch(KERNEL_chunk_simple_gla_dqk, type, (Grid){blocks_k, chunks, B * arguments.k_heads}, &arguments);
     if (g) device->launch(KERNEL_chunk_simple_gla_dg, type, (Grid){chunks, states.x, 1}, &arguments);
 }
 

@@ -9,6 +9,7 @@
 enum {
     CHUNK_SIMPLE_GLA_K = 64, /* the widths of a block of K and of V that one program works on */
     CHUNK_SIMPLE_GLA_V = 64,
+    CHUNK_SIMPLE_GLA_STATE_K = 128, /* of K where the state is carried: each block of K reads the values again */
     CHUNK_SIMPLE_GLA_DECAY_ROWS = 3,
     CHUNK_SIMPLE_GLA_DECAYS = 64 /* heads with a constant decay, at most */
 };
@@ -39,5 +40,39 @@ typedef struct ChunkSimpleGlaArguments {
     float scale;                              /* of q */
     float log_decay[CHUNK_SIMPLE_GLA_DECAYS]; /* of every token, by head */
 } ChunkSimpleGlaArguments;
+
+/* What the kernels share. */
+#ifdef FLAME_KERNEL_FILE
+enum {
+    ROWS = CHUNK_ROWS,
+    WIDTH_K = CHUNK_SIMPLE_GLA_K,
+    WIDTH_V = CHUNK_SIMPLE_GLA_V,
+    STATE_K = CHUNK_SIMPLE_GLA_STATE_K,
+    HALF = CHUNK_HALF
+};
+
+/* Offset of entry (k, v) of the state of (chunk index, head). */
+DEVICE int64_t state_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
+                        int64_t v) {
+    return chunk_offset(a->chunks, a->heads, sequence, index, head, a->K * a->V) + k * a->V + v;
+}
+
+/* Offset of the 64 x 64 products of (chunk index, query head). */
+DEVICE int64_t products_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t q_head) {
+    return chunk_offset(a->chunks, a->q_heads, sequence, index, q_head, ROWS * ROWS);
+}
+
+/* Offset of the rows' parts of the gradient of g that block k of (chunk index, head) leaves. */
+DEVICE int64_t parts_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k) {
+    const int64_t blocks = (a->K + WIDTH_K - 1) / WIDTH_K;
+    return chunk_offset(a->chunks, a->heads, sequence, index, head, blocks * ROWS) + k * ROWS;
+}
+
+/* The rows of decays of (chunk index, head): u, w, and of the first half's rows up to its end. */
+enum { UPTO, AFTER, TO_HALF, DECAYS = CHUNK_SIMPLE_GLA_DECAY_ROWS };
+DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
+    return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);
+}
+#endif
 
 #endif

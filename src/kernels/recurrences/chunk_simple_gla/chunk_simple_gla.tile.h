@@ -13,34 +13,13 @@
  *          + sum over j < t of k_j (the state's part of k'_j) + u_last (S S_next')
  *
  * Decays are products of the rows' e^g, never a quotient or a difference of sums: nothing overflows or cancels. At the
- * first row of a document the factor is 0 instead of e^g, which is all that documents need. */
+ * first row of a document the factor is 0 instead of e^g, which is all that documents need.
+ *
+ * Registers are so few that all programs that carry the states of 32 heads of 64 values run at once. The gradients of
+ * q and k need more of them (chunk_simple_gla_dqk.tile.h). */
+#define TILE_PROGRAMS 4
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
-
-enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_SIMPLE_GLA_K, WIDTH_V = CHUNK_SIMPLE_GLA_V, HALF = CHUNK_HALF };
-
-/* Offset of block (k, v) of the state of (chunk index, head). */
-DEVICE int64_t state_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
-                        int64_t v) {
-    return chunk_offset(a->chunks, a->heads, sequence, index, head, a->K * a->V) + k * WIDTH_K * a->V + v * WIDTH_V;
-}
-
-/* Offset of the 64 x 64 products of (chunk index, query head). */
-DEVICE int64_t products_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t q_head) {
-    return chunk_offset(a->chunks, a->q_heads, sequence, index, q_head, ROWS * ROWS);
-}
-
-/* Offset of the rows' parts of the gradient of g that block k of (chunk index, head) leaves. */
-DEVICE int64_t parts_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k) {
-    const int64_t blocks = (a->K + WIDTH_K - 1) / WIDTH_K;
-    return chunk_offset(a->chunks, a->heads, sequence, index, head, blocks * ROWS) + k * ROWS;
-}
-
-/* The rows of decays of (chunk index, head): u, w, and of the first half's rows up to its end. */
-enum { UPTO, AFTER, TO_HALF, DECAYS = CHUNK_SIMPLE_GLA_DECAY_ROWS };
-DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
-    return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);
-}
 
 /* e^g of row i of a chunk; 0 where a document begins, 1 past the end. */
 DEVICE float step_of(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head, int64_t i) {
@@ -82,9 +61,9 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
 /* Starts to load the n-th chunk of a walk over the chunks: its rows of x and y, and its decays. */
 #define LOAD_CHUNK(n, x, x_heads, x_head, y, y_heads, y_head)                                                          \
     do {                                                                                                               \
-        const int64_t loaded_ = first_ + (n)*step_;                                                                    \
+        const int loaded_ = first_ + (n)*step_;                                                                        \
         const Rows rows_of_ = chunk_at(a.segment, a.T, ROWS, sequence, loaded_).rows;                                  \
-        TILE_VIEW(x_to_, x, (n) % 2 * ROWS, 0, ROWS, WIDTH_K);                                                         \
+        TILE_VIEW(x_to_, x, (n) % 2 * ROWS, 0, ROWS, STATE_K);                                                         \
         TILE_VIEW(y_to_, y, (n) % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
         MATRIX_VIEW(decay_to_, decays, (n) % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
         tile_load_block(x_to_, x_heads, a.K, rows_of_, x_head, program_y);                                             \
@@ -97,34 +76,40 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
  * two chunks: the next one is loaded while one is used. */
 #define CARRY(S, states, first, step, count, decay, factor, x, x_heads, x_head, y, y_heads, y_head)                    \
     do {                                                                                                               \
-        const int64_t first_ = (first), step_ = (step), count_ = (count);                                              \
-        if (count_ > 0) LOAD_CHUNK(0, x, x_heads, x_head, y, y_heads, y_head);                                         \
-        for (int64_t n_ = 0; n_ < a.chunks; n_++) {                                                                    \
-            const int64_t at_ = state_at(&a, sequence, first_ + n_ * step_, head, program_y, program_z);               \
-            accumulator_store(S, (element *)(states) + at_, a.V, cols_k, cols_v);                                      \
-            if (n_ == count_) break;                                                                                   \
-            TILE_VIEW(x_, x, n_ % 2 * ROWS, 0, ROWS, WIDTH_K);                                                         \
+        const int first_ = (int)(first), step_ = (step), count_ = (int)(count);                                        \
+        for (int load_ = 0; load_ <= count_; load_++) {                                                                \
+            const int n_ = load_ - 1;                                                                                  \
+            if (n_ >= 0) {                                                                                             \
+                STORE_STATE(S, states, n_);                                                                            \
+                sync();                                                                                                \
+            }                                                                                                          \
+            if (load_ < count_) LOAD_CHUNK(load_, x, x_heads, x_head, y, y_heads, y_head);                             \
+            if (n_ < 0) continue;                                                                                      \
+            TILE_VIEW(x_, x, n_ % 2 * ROWS, 0, ROWS, STATE_K);                                                         \
             TILE_VIEW(y_, y, n_ % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
             MATRIX_VIEW(decay_, decays, n_ % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
-            sync();                                                                                                    \
-            if (n_ + 1 < count_) LOAD_CHUNK(n_ + 1, x, x_heads, x_head, y, y_heads, y_head);                           \
             EACH_TILE_STAGED(x_, i, d, entry, entry *= (factor)*ENTRY(decay_, decay, i));                              \
             MAP(S, d, j, entry, entry *= ENTRY(decay_, UPTO, ROWS - 1));                                               \
             sync_after(1);                                                                                             \
             mma_tn(S, x_, y_);                                                                                         \
         }                                                                                                              \
+        if (count_ < a.chunks) STORE_STATE(S, states, count_);                                                         \
     } while (0)
+#define STORE_STATE(S, states, n)                                                                                      \
+    accumulator_store(S, (element *)(states) + state_at(&a, sequence, first_ + (n)*step_, head, first_k, first_v),     \
+                      a.V, cols_k, cols_v)
 
 /* The state before each chunk, and after the last. Program: sequence and head, block of K, block of V. */
 KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
-    TILE(k, 2 * ROWS, WIDTH_K);
+    TILE(k, 2 * ROWS, STATE_K);
     TILE(v, 2 * ROWS, WIDTH_V);
     MATRIX(decays, 2 * DECAYS, ROWS);
-    ACCUMULATOR(S, WIDTH_K, WIDTH_V);
+    ACCUMULATOR(S, STATE_K, WIDTH_V);
     const int64_t sequence = program_x / a.heads, head = program_x % a.heads;
     const int64_t k_head = head * a.k_heads / a.heads, v_head = head * a.v_heads / a.heads;
-    const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
-    const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
+    const int first_k = (int)program_y * STATE_K, first_v = (int)program_z * WIDTH_V;
+    const int cols_k = (int)a.K - first_k, cols_v = (int)a.V - first_v;
+    const int64_t row = program_x * a.K + first_k, col = first_v;
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
     CARRY(S, a.state, 0, 1, a.final ? a.chunks : a.chunks - 1, AFTER, 1.0f, k, a.k, k_head, v, a.v, v_head);
@@ -133,13 +118,14 @@ KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
 
 /* The gradient of the state after each chunk, and of the initial one. Programs as above. */
 KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
-    TILE(q, 2 * ROWS, WIDTH_K);
+    TILE(q, 2 * ROWS, STATE_K);
     TILE(dO, 2 * ROWS, WIDTH_V);
     MATRIX(decays, 2 * DECAYS, ROWS);
-    ACCUMULATOR(dS, WIDTH_K, WIDTH_V);
+    ACCUMULATOR(dS, STATE_K, WIDTH_V);
     const int64_t sequence = program_x / a.heads, head = program_x % a.heads, q_head = head * a.q_heads / a.heads;
-    const int64_t cols_k = a.K - program_y * WIDTH_K, cols_v = a.V - program_z * WIDTH_V;
-    const int64_t row = program_x * a.K + program_y * WIDTH_K, col = program_z * WIDTH_V;
+    const int first_k = (int)program_y * STATE_K, first_v = (int)program_z * WIDTH_V;
+    const int cols_k = (int)a.K - first_k, cols_v = (int)a.V - first_v;
+    const int64_t row = program_x * a.K + first_k, col = first_v;
     accumulator_zero(dS);
     if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
     CARRY(dS, a.dstate, a.chunks - 1, -1, a.dinitial ? a.chunks : a.chunks - 1, UPTO, a.scale, q, a.q, q_head, dO,
@@ -197,7 +183,8 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     halves_zero(o);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         const int64_t cols = a.K - block * WIDTH_K;
-        const element *state = (const element *)a.state + state_at(&a, sequence, program_y, head, block, program_x);
+        const element *state =
+            (const element *)a.state + state_at(&a, sequence, program_y, head, block * WIDTH_K, program_x * WIDTH_V);
         tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
         tile_load(S, state, a.V, cols, cols_v);
         sync();
@@ -232,8 +219,8 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
         tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
         for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
             const int64_t cols = a.K - block * WIDTH_K;
-            const element *dstate =
-                (const element *)a.dstate + state_at(&a, sequence, program_y, head, block, program_x);
+            const element *dstate = (const element *)a.dstate +
+                                    state_at(&a, sequence, program_y, head, block * WIDTH_K, program_x * WIDTH_V);
             tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, block);
             tile_load(dS, dstate, a.V, cols, cols_v);
             sync();
@@ -296,102 +283,4 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     triangle_store(dP_sum, dP);
     for (int i = 0; i < HALF; i++)
         EACH (j, HALF) dP[i * ROWS + HALF + j] = 0;
-}
-
-/* product = values state^T over all of V: `values` the rows of a head, `state` the first `rows_k` of the rows at
- * `from`. */
-#define VALUES_TIMES_STATE(product, values, heads, rows, head, state, from, rows_k)                                    \
-    do {                                                                                                               \
-        accumulator_zero(product);                                                                                     \
-        for (int64_t block_ = 0; block_ * WIDTH_V < a.V; block_++) {                                                   \
-            const int64_t col_ = block_ * WIDTH_V;                                                                     \
-            tile_load_block(values, heads, a.V, rows, head, block_);                                                   \
-            tile_load(state, (from) + col_, a.V, rows_k, a.V - col_);                                                  \
-            sync();                                                                                                    \
-            mma_nt(product, values, state);                                                                            \
-            sync();                                                                                                    \
-        }                                                                                                              \
-    } while (0)
-
-/* The gradients of q and k, and the states' parts of that of g. Program: block of K, chunk, sequence and key head. */
-KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);
-    TILE(k, ROWS, WIDTH_K);
-    TILE(dP, ROWS, ROWS);
-    TILE(values, ROWS, WIDTH_V);   /* v, or the gradient of o */
-    TILE(state, WIDTH_K, WIDTH_V); /* S, or the gradient of S_next */
-    MATRIX(decay, DECAYS, ROWS);
-    VECTOR(part, ROWS);
-    ACCUMULATOR(whole, ROWS, WIDTH_K);
-    ACCUMULATOR(dq, ROWS, WIDTH_K);
-    ACCUMULATOR(dk, ROWS, WIDTH_K);
-    const int64_t sequence = program_z / a.k_heads, k_head = program_z % a.k_heads;
-    const int64_t q_group = a.q_heads / a.k_heads, group = a.heads / a.q_heads;
-    const int64_t cols = a.K - program_x * WIDTH_K < WIDTH_K ? a.K - program_x * WIDTH_K : WIDTH_K;
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_x);
-    accumulator_zero(dk);
-    for (int64_t q_head = k_head * q_group; q_head < (k_head + 1) * q_group; q_head++) {
-        tile_load_block(q, a.q, a.K, chunk.rows, q_head, program_x);
-        tile_load_f32(dP, a.dproducts + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
-        accumulator_zero(dq);
-        for (int64_t head = q_head * group; head < (q_head + 1) * group; head++) {
-            const int64_t at = state_at(&a, sequence, program_y, head, program_x, 0);
-            const int64_t part_at = parts_at(&a, sequence, program_y, head, program_x);
-            const element *S = (const element *)a.state + at, *dS = (const element *)a.dstate + at;
-            matrix_load(decay, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
-            VALUES_TIMES_STATE(whole, values, a.do_, chunk.rows, head, state, S, cols);
-            MAP(whole, i, d, x, x *= a.scale * ENTRY(decay, UPTO, i); PEER(dq, i, d) += x; x *= AT(q, i, d));
-            if (a.dg) {
-                float through = 0; /* counts for every row, as a read by the last one does */
-                SUM_VECTOR(e, cols * a.V, through) {
-                    READ(x, S + e);
-                    READ(y, dS + e);
-                    EACH_LANE(lane) through += x[lane] * y[lane];
-                }
-                PROGRAM_SUM(through);
-                row_sum(part, whole);
-                sync();
-                EACH (i, ROWS)
-                    a.reads[part_at + i] = part[i] + (i == ROWS - 1 ? ENTRY(decay, UPTO, ROWS - 1) * through : 0.0f);
-            }
-            const int64_t v_head = head * a.v_heads / a.heads;
-            VALUES_TIMES_STATE(whole, values, a.v, chunk.rows, v_head, state, dS, cols);
-            MAP(whole, j, d, x, x *= ENTRY(decay, AFTER, j); PEER(dk, j, d) += x; x *= AT(k, j, d));
-            if (a.dg) {
-                row_sum(part, whole);
-                sync();
-                EACH (j, ROWS) a.writes[part_at + j] = part[j];
-            }
-        }
-        mma_nn(dq, dP, k);
-        mma_tn(dk, dP, q);
-        accumulator_store_block(dq, a.dq, a.K, chunk.rows, q_head, program_x);
-        sync();
-    }
-    accumulator_store_block(dk, a.dk, a.K, chunk.rows, k_head, program_x);
-}
-
-/* Adds the states' parts to the gradient of g. Program: chunk, sequence and head. */
-KERNEL(chunk_simple_gla_dg, ChunkSimpleGlaArguments) {
-    VECTOR(from, ROWS);
-    VECTOR(before, ROWS);
-    const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    EACH (i, ROWS) {
-        from[i] = 0;
-        before[i] = 0;
-    }
-    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        const int64_t at = parts_at(&a, sequence, program_x, head, block);
-        EACH (i, ROWS) {
-            from[i] += a.reads[at + i];
-            if (i > 0) before[i] += a.writes[at + i - 1];
-        }
-    }
-    sync();
-    vector_cumsum_reverse(from);
-    vector_cumsum(before);
-    sync();
-    EACH (i, chunk.rows.count) a.dg[(chunk.rows.first + i) * a.g_stride + head] += from[i] + before[i];
 }
