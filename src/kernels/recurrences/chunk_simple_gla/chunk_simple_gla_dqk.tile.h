@@ -2,70 +2,82 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 
-/* product = values state^T over all of V: `values` the rows of a head, `state` the first `rows_k` of the rows at
- * `from`. */
-#define VALUES_TIMES_STATE(product, values, heads, rows, head, state, from, rows_k)                                    \
-    do {                                                                                                               \
-        accumulator_zero(product);                                                                                     \
-        for (int64_t block_ = 0; block_ * WIDTH_V < a.V; block_++) {                                                   \
-            const int64_t col_ = block_ * WIDTH_V;                                                                     \
-            tile_load_block(values, heads, a.V, rows, head, block_);                                                   \
-            tile_load(state, (from) + col_, a.V, rows_k, a.V - col_);                                                  \
-            sync();                                                                                                    \
-            mma_nt(product, values, state);                                                                            \
-            sync();                                                                                                    \
-        }                                                                                                              \
-    } while (0)
-
-/* The gradients of q and k, and the states' parts of that of g. Program: block of K, chunk, sequence and key head. */
+/* The gradients of q and k, and the states' parts of that of g. Program: block of K, chunk, sequence and key head. The
+ * next head's or block of V's tiles are loaded while one's are used. */
 KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
     TILE(dP, ROWS, ROWS);
-    TILE(values, ROWS, WIDTH_V);   /* v, or the gradient of o */
-    TILE(state, WIDTH_K, WIDTH_V); /* S, or the gradient of S_next */
-    MATRIX(decay, DECAYS, ROWS);
-    VECTOR(part, ROWS);
-    ACCUMULATOR(whole, ROWS, WIDTH_K);
+    TILE(gradients, 2 * ROWS, WIDTH_V);
+    TILE(states, 2 * WIDTH_K, WIDTH_V);
+    TILE(values, 2 * ROWS, WIDTH_V);
+    TILE(dstates, 2 * WIDTH_K, WIDTH_V);
+    MATRIX(decays, 2 * DECAYS, ROWS);
+    VECTOR(reads, ROWS);
+    VECTOR(writes, ROWS);
+    ACCUMULATOR(read, ROWS, WIDTH_K);    /* o' S^T of a head */
+    ACCUMULATOR(written, ROWS, WIDTH_K); /* v S_next'^T of a head */
     ACCUMULATOR(dq, ROWS, WIDTH_K);
     ACCUMULATOR(dk, ROWS, WIDTH_K);
     const int64_t sequence = program_z / a.k_heads, k_head = program_z % a.k_heads;
     const int64_t q_group = a.q_heads / a.k_heads, group = a.heads / a.q_heads;
-    const int64_t cols = a.K - program_x * WIDTH_K < WIDTH_K ? a.K - program_x * WIDTH_K : WIDTH_K;
+    const int blocks = (int)blocks_of(a.V, WIDTH_V), steps = (int)group * blocks;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    float through = 0; /* S S_next' of a head; counts for every row, as a read by the last one does */
     tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_x);
     accumulator_zero(dk);
     for (int64_t q_head = k_head * q_group; q_head < (k_head + 1) * q_group; q_head++) {
         tile_load_block(q, a.q, a.K, chunk.rows, q_head, program_x);
-        tile_load_f32(dP, a.dproducts + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
         accumulator_zero(dq);
-        for (int64_t head = q_head * group; head < (q_head + 1) * group; head++) {
-            const int64_t at = state_at(&a, sequence, program_y, head, program_x * WIDTH_K, 0);
-            const int64_t part_at = parts_at(&a, sequence, program_y, head, program_x);
-            const element *S = (const element *)a.state + at, *dS = (const element *)a.dstate + at;
-            matrix_load(decay, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
-            VALUES_TIMES_STATE(whole, values, a.do_, chunk.rows, head, state, S, cols);
-            MAP(whole, i, d, x, x *= a.scale * ENTRY(decay, UPTO, i); PEER(dq, i, d) += x; x *= AT(q, i, d));
-            if (a.dg) {
-                float through = 0; /* counts for every row, as a read by the last one does */
-                SUM_VECTOR(e, cols * a.V, through) {
-                    READ(x, S + e);
-                    READ(y, dS + e);
-                    EACH_LANE(lane) through += x[lane] * y[lane];
-                }
-                PROGRAM_SUM(through);
-                row_sum(part, whole);
-                sync();
-                EACH (i, ROWS)
-                    a.reads[part_at + i] = part[i] + (i == ROWS - 1 ? ENTRY(decay, UPTO, ROWS - 1) * through : 0.0f);
+        for (int load = 0; load <= steps; load++) {
+            if (load > 0) sync();
+            if (load < steps) {
+                const int64_t head = q_head * group + load / blocks, block = load % blocks, col = block * WIDTH_V;
+                const int64_t at = state_at(&a, sequence, program_y, head, program_x * WIDTH_K, col);
+                TILE_VIEW(dO, gradients, load % 2 * ROWS, 0, ROWS, WIDTH_V);
+                TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+                TILE_VIEW(v, values, load % 2 * ROWS, 0, ROWS, WIDTH_V);
+                TILE_VIEW(dS, dstates, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+                MATRIX_VIEW(decay, decays, load % 2 * DECAYS, 0, DECAYS, ROWS);
+                tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
+                tile_load(S, (const element *)a.state + at, a.V, a.K - program_x * WIDTH_K, a.V - col);
+                tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, block);
+                tile_load(dS, (const element *)a.dstate + at, a.V, a.K - program_x * WIDTH_K, a.V - col);
+                matrix_load(decay, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
             }
-            const int64_t v_head = head * a.v_heads / a.heads;
-            VALUES_TIMES_STATE(whole, values, a.v, chunk.rows, v_head, state, dS, cols);
-            MAP(whole, j, d, x, x *= ENTRY(decay, AFTER, j); PEER(dk, j, d) += x; x *= AT(k, j, d));
-            if (a.dg) {
-                row_sum(part, whole);
-                sync();
-                EACH (j, ROWS) a.writes[part_at + j] = part[j];
+            if (load == 0) {
+                const int64_t products = products_at(&a, sequence, program_y, q_head);
+                tile_load_f32(dP, a.dproducts + products, ROWS, ROWS, ROWS);
+                continue;
+            }
+            const int step = load - 1;
+            const int64_t head = q_head * group + step / blocks, block = step % blocks;
+            TILE_VIEW(dO, gradients, step % 2 * ROWS, 0, ROWS, WIDTH_V);
+            TILE_VIEW(S, states, step % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            TILE_VIEW(v, values, step % 2 * ROWS, 0, ROWS, WIDTH_V);
+            TILE_VIEW(dS, dstates, step % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            MATRIX_VIEW(decay, decays, step % 2 * DECAYS, 0, DECAYS, ROWS);
+            if (block == 0) {
+                accumulator_zero(read);
+                accumulator_zero(written);
+                through = 0;
+            }
+            mma_nt(read, dO, S);
+            mma_nt(written, v, dS);
+            if (a.dg) tile_dot(through, S, dS);
+            if (block + 1 < blocks) continue;
+            MAP(read, i, d, x, x *= a.scale * ENTRY(decay, UPTO, i); PEER(dq, i, d) += x; x *= AT(q, i, d));
+            MAP(written, j, d, x, x *= ENTRY(decay, AFTER, j); PEER(dk, j, d) += x; x *= AT(k, j, d));
+            if (!a.dg) continue;
+            PROGRAM_SUM(through);
+            row_sum(reads, read);
+            row_sum(writes, written);
+            sync();
+            const int64_t part_at = parts_at(&a, sequence, program_y, head, program_x);
+            EACH (i, ROWS) {
+                const float last = i == ROWS - 1 ? ENTRY(decay, UPTO, ROWS - 1) * through : 0.0f;
+                a.reads[part_at + i] = reads[i] + last;
+                a.writes[part_at + i] = writes[i];
             }
         }
         mma_nn(dq, dP, k);
