@@ -17,7 +17,11 @@
  *
  * Documents: products are masked by equal segment numbers; rows of another document than the token before the chunk do
  * not see S, and only rows of the last row's document enter S_next. */
+#if defined(TILE_ELEMENT_F32)
 #define TILE_PROGRAMS 3
+#else
+#define TILE_PROGRAMS 4
+#endif
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 
@@ -68,39 +72,21 @@ DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Rows row
     EACH (i, ROWS) document[i] = i < rows.count ? (float)(a->segment[rows.first + i] - a->segment[rows.first]) : -1.0f;
 }
 
-/* sums, [BLOCKS, WIDTH_K], of the gates in each block. */
-#define SUM_GATES(sums, g)                                                                                             \
-    BLOCK_WALK(sum_, 0.0f, b_, BLOCKS, d_, WIDTH_K, i_, BLOCK, sum_ += ENTRY(g, b_ * BLOCK + i_, d_);                  \
-               if (i_ == BLOCK - 1) ENTRY(sums, b_, d_) = sum_)
+/* sums, [BLOCKS, WIDTH_K], of the gates in each block. The statements see, for every row and column d, the `sum` from
+ * the start of the block to the row. */
+#define SUM_GATES(sums, g, row, d, sum, ...)                                                                           \
+    BLOCK_WALK(sum, 0.0f, b_, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b_ * BLOCK + i_; sum += ENTRY(g, row, d); \
+               __VA_ARGS__; if (i_ == BLOCK - 1) ENTRY(sums, b_, d) = sum)
+/* The same with the sum of the gates in the block after the row. */
+#define SUM_GATES_AFTER(g, row, d, sum, ...)                                                                           \
+    BLOCK_WALK(sum, 0.0f, b_, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b_ * BLOCK + BLOCK - 1 - i_;              \
+               const float gate_ = ENTRY(g, row, d); __VA_ARGS__; sum += gate_)
 /* The sums over the blocks before b, after b, and all. */
 #define SUM_BEFORE(sums, b, d)                                                                                         \
     (((b) > 0 ? ENTRY(sums, 0, d) : 0.0f) + ((b) > 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) > 2 ? ENTRY(sums, 2, d) : 0.0f))
 #define SUM_AFTER(sums, b, d)                                                                                          \
     (((b) < 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) < 2 ? ENTRY(sums, 2, d) : 0.0f) + ((b) < 3 ? ENTRY(sums, 3, d) : 0.0f))
 #define SUM_ALL(sums, d) (ENTRY(sums, 0, d) + SUM_AFTER(sums, 0, d))
-
-/* For every row and column d, `decay` = e^(P_row). */
-#define EACH_QUERY_DECAY(g, row, b, d, decay, ...)                                                                     \
-    BLOCK_WALK(                                                                                                        \
-        sum_, 0.0f, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + i_; sum_ += ENTRY(g, row, d); {      \
-            const float decay = DECAY(sum_);                                                                           \
-            __VA_ARGS__;                                                                                               \
-        })
-/* `decay` = e^(-P_row), and in steep blocks e^(sum of the gates in the block after the row). */
-#define EACH_KEY_DECAY(g, steep, row, b, d, decay, ...)                                                                \
-    if (steep) {                                                                                                       \
-        BLOCK_WALK(                                                                                                    \
-            sum_, 0.0f, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + BLOCK - 1 - i_; {                \
-                const float decay = DECAY(sum_);                                                                       \
-                __VA_ARGS__;                                                                                           \
-            } sum_ += ENTRY(g, row, d));                                                                               \
-    } else {                                                                                                           \
-        BLOCK_WALK(                                                                                                    \
-            sum_, 0.0f, b, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b * BLOCK + i_; sum_ += ENTRY(g, row, d); {  \
-                const float decay = DECAY(-sum_);                                                                      \
-                __VA_ARGS__;                                                                                           \
-            });                                                                                                        \
-    }
 
 /* Rows of A, from (row, col) on, += q k^T of 16 rows of q and as many rows of k. */
 #define ADD_TO_A(row, col, q_tile, q_row, k_tile, k_row, k_rows)                                                       \
@@ -125,9 +111,10 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block), over the blocks before, and after */
     MATRIX(before, BLOCKS, WIDTH_K);
     MATRIX(after, BLOCKS, WIDTH_K);
-    MATRIX(walking, ROWS, WIDTH_K); /* k decayed from its row to `offset` rows further */
-    MATRIX(band, BLOCK, ROWS);      /* entry (offset, j): the product of rows j + offset and j */
-    MATRIX(diagonal, BLOCK, ROWS);  /* its sum over the steep blocks of K; A_ii of all, from q and k as they are */
+    MATRIX(P, ROWS, WIDTH_K);  /* In steep blocks first k decayed from its row to `offset` rows further; for their keys
+                                  minus the sum after the row. */
+    MATRIX(band, BLOCK, ROWS); /* entry (offset, j): the product of rows j + offset and j */
+    MATRIX(diagonal, BLOCK, ROWS); /* its sum over the steep blocks of K; A_ii of all, from q and k as they are */
     VECTOR(document, ROWS);
     ACCUMULATOR(A, ROWS, ROWS);
     ACCUMULATOR(plain, ROWS, BLOCK);
@@ -153,7 +140,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
             TILE_VIEW(k_, k, row, 0, BLOCK, WIDTH_K);
             block_mma_nt(plain, row, 0, q_, k_);
         }
-        SUM_GATES(sums, g);
+        SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
         sync();
         float steepest = 0;
         MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
@@ -163,8 +150,8 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
                 MAP(product, j, d, x, {
                     x = 0;
                     if (j % BLOCK + offset < BLOCK) {
-                        x = (offset > 1 ? ENTRY(walking, j, d) : AT(k, j, d)) * DECAY(ENTRY(g, j + offset, d));
-                        ENTRY(walking, j, d) = x;
+                        x = (offset > 1 ? ENTRY(P, j, d) : AT(k, j, d)) * DECAY(ENTRY(g, j + offset, d));
+                        ENTRY(P, j, d) = x;
                         x *= AT(q, j + offset, d);
                     }
                 });
@@ -172,6 +159,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
             }
             sync();
             EACH_ENTRY(diagonal, offset, j, x, x += offset ? ENTRY(band, offset, j) : 0.0f);
+            SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
         }
         EACH_PAIR(b, d, BLOCKS, WIDTH_K) {
             ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
@@ -179,16 +167,50 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
             ENTRY(after, b, d) = DECAY(SUM_AFTER(sums, b, d));
         }
         sync();
-        EACH_QUERY_DECAY(g, row, b, d, decay, const float x = AT(q, row, d) * decay; PUT(q_block, row, d, x);
-                         const float sees = document[row] == before_document ? a.scale : 0.0f;
-                         PUT(q, row, d, x * ENTRY(before, b, d) * sees);
-                         if (b == 3) PUT(q_half, i_, d, x * ENTRY(inside, 2, d)));
-        EACH_KEY_DECAY(g, steep, row, b, d, decay, const float start = AT(k, row, d) * decay;
-                       const float x = steep ? start : start * ENTRY(inside, b, d); PUT(k_start, row, d, start);
-                       if (b < 3) PUT(k_ahead, row, d, b == 0 ? x * ENTRY(inside, 1, d) : x);
-                       if (b == 0) PUT(k_ahead, row + 3 * BLOCK, d, x);
-                       const float enters = document[row] == last_document ? 1.0f : 0.0f;
-                       PUT(k, row, d, x * ENTRY(after, b, d) * enters));
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+            const int b = row / BLOCK;
+            const float sees = document[row] == before_document ? a.scale : 0.0f;
+            READ_MATRIX(sum, P, row, d);
+            READ_MATRIX(from_start, before, b, d);
+            READ_TILE(x, q, row, d);
+            EACH_LANE(e) {
+                x[e] *= DECAY(sum[e]);
+                from_start[e] = x[e] * from_start[e] * sees;
+            }
+            WRITE_TILE(q_block, row, d, x);
+            WRITE_TILE(q, row, d, from_start);
+            if (b == 3) {
+                READ_MATRIX(half, inside, 2, d);
+                EACH_LANE(e) half[e] *= x[e];
+                WRITE_TILE(q_half, row - 3 * BLOCK, d, half);
+            }
+        }
+        if (steep) {
+            sync();
+            SUM_GATES_AFTER(g, row, d, sum, ENTRY(P, row, d) = -sum);
+            sync();
+        }
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+            const int b = row / BLOCK;
+            const float enters = document[row] == last_document ? 1.0f : 0.0f;
+            READ_MATRIX(sum, P, row, d);
+            READ_MATRIX(to_end, after, b, d);
+            READ_MATRIX(in_block, inside, b, d);
+            READ_TILE(x, k, row, d);
+            EACH_LANE(e) x[e] *= DECAY(-sum[e]);
+            WRITE_TILE(k_start, row, d, x);
+            EACH_LANE(e) {
+                x[e] *= steep ? 1.0f : in_block[e];
+                to_end[e] = x[e] * to_end[e] * enters;
+            }
+            WRITE_TILE(k, row, d, to_end);
+            if (b == 0) WRITE_TILE(k_ahead, row + 3 * BLOCK, d, x);
+            if (b == 0) {
+                READ_MATRIX(next, inside, 1, d);
+                EACH_LANE(e) x[e] *= next[e];
+            }
+            if (b < 3) WRITE_TILE(k_ahead, row, d, x);
+        }
         if (first_of_group) {
             float *decay = decay_at(&a, sequence, program_x, kv_head, block * WIDTH_K);
             EACH (d, WIDTH_K)
@@ -426,16 +448,16 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
 #define PASS_DOWN(dq, c)                                                                                               \
     do {                                                                                                               \
         TILE_VIEW(k_, k_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \
-        if (steep) MAP(dq, i, d, x, x *= i >= ((c) + 1) * BLOCK ? ENTRY(inside, c, d) : 1.0f);                         \
+        if (steep) MAP(dq, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                                \
         for (int b = (c) + 1; b < BLOCKS; b++) {                                                                       \
             TILE_VIEW(dA_, dA, b *BLOCK, (c)*BLOCK, BLOCK, BLOCK);                                                     \
             block_mma_nn(dq, b *BLOCK, 0, dA_, k_);                                                                    \
         }                                                                                                              \
-        if (!steep) MAP(dq, i, d, x, x *= i >= ((c) + 1) * BLOCK ? ENTRY(inside, c, d) : 1.0f);                        \
+        if (!steep) MAP(dq, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                               \
     } while (0)
 #define PASS_UP(dk, c)                                                                                                 \
     do {                                                                                                               \
-        MAP(dk, j, d, x, x *= j < (c)*BLOCK ? ENTRY(inside, c, d) : 1.0f);                                             \
+        MAP(dk, j, d, x, x *= j / BLOCK < (c) ? ENTRY(inside, c, d) : 1.0f);                                           \
         TILE_VIEW(q_, q_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \
         for (int b = 0; b < (c); b++) {                                                                                \
             TILE_VIEW(dA_, dA, (c)*BLOCK, b *BLOCK, BLOCK, BLOCK);                                                     \
@@ -443,6 +465,9 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
         }                                                                                                              \
     } while (0)
 
+/* Its accumulators need the registers of three programs. */
+#undef TILE_PROGRAMS
+#define TILE_PROGRAMS 3
 /* The gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     TILE(work, 3 * ROWS, WIDTH_V);
@@ -452,6 +477,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     PADDED_MATRIX(k_decay, ROWS, WIDTH_K);
     MATRIX(sums, BLOCKS, WIDTH_K);
     MATRIX(inside, BLOCKS, WIDTH_K);  /* e^(sum over the block) */
+    MATRIX(to_end, BLOCKS, WIDTH_K);  /* e^(sum from where k_near is decayed to on) */
     MATRIX(carried, BLOCKS, WIDTH_K); /* sums of k (the state's part of k') over the block */
     VECTOR(through, WIDTH_K);         /* sum of S S_next' */
     VECTOR(sees, ROWS);
@@ -502,9 +528,14 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
             mma_nt(dq, dO, S);
             if (first) {
                 mma_nt(dk, v, dS);
-                EACH_ROW (d, 0, WIDTH_K) {
+                EACH_SHORT_ROW (d, 0, WIDTH_K, WIDTH_V) {
                     float sum = 0;
-                    WARP_SUM(sum, j, WIDTH_V, AT(S, d, j) * AT(dS, d, j));
+                    WARP_SUM_VECTOR(j, WIDTH_V, sum) {
+                        READ_TILE(x, S, d, j);
+                        READ_TILE(y, dS, d, j);
+                        EACH_LANE(e) sum += x[e] * y[e];
+                    }
+                    WARP_TOTAL(sum);
                     WARP_EACH(one, 1) through[d] += sum;
                 }
             }
@@ -516,22 +547,38 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
             diagonal[i] = AT(dA, i, i);
             PUT(dA, i, i, 0.0f);
         }
-        SUM_GATES(sums, g);
+        SUM_GATES(sums, g, row, d, sum, ENTRY(q_decay, row, d) = sum; ENTRY(k_decay, row, d) = -sum);
         sync();
         float steepest = 0;
         MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
         const bool steep = steepest > GATE_LIMIT;
-        EACH_PAIR(b, d, BLOCKS, WIDTH_K) ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
-        EACH_QUERY_DECAY(g, row, b, d, decayed, PUT(q_near, row, d, AT(q, row, d) * decayed);
-                         ENTRY(q_decay, row, d) = decayed);
-        EACH_KEY_DECAY(g, steep, row, b, d, decayed, PUT(k_near, row, d, AT(k, row, d) * decayed);
-                       ENTRY(k_decay, row, d) = decayed);
+        EACH_PAIR(b, d, BLOCKS, WIDTH_K) {
+            ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
+            ENTRY(to_end, b, d) = DECAY(SUM_AFTER(sums, b, d) + (steep ? 0.0f : ENTRY(sums, b, d)));
+        }
+        if (steep) SUM_GATES_AFTER(g, row, d, sum, ENTRY(k_decay, row, d) = sum);
+        sync();
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+            READ_MATRIX(q_factor, q_decay, row, d);
+            READ_MATRIX(k_factor, k_decay, row, d);
+            READ_TILE(q_row, q, row, d);
+            READ_TILE(k_row, k, row, d);
+            EACH_LANE(e) {
+                q_factor[e] = DECAY(q_factor[e]);
+                k_factor[e] = DECAY(k_factor[e]);
+                q_row[e] *= q_factor[e];
+                k_row[e] *= k_factor[e];
+            }
+            WRITE_TILE(q_near, row, d, q_row);
+            WRITE_TILE(k_near, row, d, k_row);
+            WRITE_MATRIX(q_decay, row, d, q_factor);
+            WRITE_MATRIX(k_decay, row, d, k_factor);
+        }
         sync();
         if (first) {
             MAP(dk, j, d, x, {
                 x *= enters[j];
-                const float after = SUM_AFTER(sums, j / BLOCK, d) + (steep ? 0.0f : ENTRY(sums, j / BLOCK, d));
-                PEER(product, j, d) = AT(k_near, j, d) * x * DECAY(after);
+                PEER(product, j, d) = AT(k_near, j, d) * x * ENTRY(to_end, j / BLOCK, d);
             });
             column_sums(carried, product);
         }
