@@ -18,7 +18,7 @@
  * - vector_cumsum, vector_cumprod: one warp, 6 shuffles for every 32 entries; the others wait at the next barrier.
  * - sync, sync_after: 30 cycles and the wait for the slowest warp; sync also for all loads, some 500 from memory.
  * - tile_load, matrix_load: a copy of 16 bytes per piece, which no thread waits for until the next sync.
- * - walk_load: the same for a pair of tiles, with a quarter of the instructions that tile_load has for addresses.
+ * - walk_load: the same for a pair of tiles, with a third of the instructions that tile_load has for addresses.
  * - EACH_TILE, EACH_ENTRY: a read and a write of 16 bytes of shared memory per piece.
  * - EACH_ROW_VECTOR: READ_TILE and WRITE_TILE are one access of 16 bytes for VECTOR entries, READ_MATRIX and
  *   WRITE_MATRIX two (fp32: one).

@@ -95,9 +95,9 @@ ATTENTION_KERNEL(attention_queries) {
     const Rows rows = rows_from(queries, T, queries.t0);
     const float exponent_scale = a.scale * LOG2_E;
 
-    walk_blocks(walk, k, a.k, a.v, a.head_dim, queries.sequence + keys.start, kv_head, a.aligned);
     tile_load_block(q, a.q, a.head_dim, rows, head, 0);
     tile_load_block(out_gradient, a.out_gradient, a.head_dim, rows, head, 0);
+    walk_blocks(walk, k, a.k, a.v, a.head_dim, queries.sequence + keys.start, kv_head, a.aligned);
     load_stage(k, v, 0, walk, T - keys.start);
     EACH_ROW_VALUE(delta, r, i) {
         const float *row_sums = row_sums_of(&a, program_z, head, token_of(queries, i));
