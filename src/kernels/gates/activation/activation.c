@@ -9,6 +9,9 @@ typedef struct ActivationAttributes {
     float factor;
 } ActivationAttributes;
 
+/* Rows may be short, one number per head: a GPU's program has a thread for each of 128. */
+static int64_t rows_of_program(int64_t cols) { return rows_per_program(cols) < 128 ? rows_per_program(cols) : 128; }
+
 static void forward(Node *node, Kernel kernel) {
     const ActivationAttributes *attributes = (const ActivationAttributes *)node->attributes;
     const Tensor *x = node->in[0], *y = node->out[0];
@@ -17,7 +20,7 @@ static void forward(Node *node, Kernel kernel) {
         .y = y->data,
         .rows = x->rows,
         .cols = x->cols,
-        .rows_per_program = rows_per_program(x->cols),
+        .rows_per_program = rows_of_program(x->cols),
         .x_stride = x->stride,
         .y_stride = y->stride,
         .kind = attributes->kind,
@@ -36,7 +39,7 @@ static void backward(Node *node, Kernel kernel) {
         .dx = x->gradient,
         .rows = x->rows,
         .cols = x->cols,
-        .rows_per_program = rows_per_program(x->cols),
+        .rows_per_program = rows_of_program(x->cols),
         .x_stride = x->stride,
         .dy_stride = y->stride,
         .kind = attributes->kind,
