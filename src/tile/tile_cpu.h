@@ -211,6 +211,7 @@ enum { VECTOR = 1 };
  *   PADDED_MATRIX begin in different banks on a GPU: for matrices that are read and written inside MAP.
  * - VECTOR(name, size): shared, fp32; name[i] is an entry.
  * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
+ *   ACCUMULATOR_VIEW(name, accumulator, j, cols): columns of one of 64 rows; j is a constant.
  * Only kernels declare tiles, matrices and vectors, and hand them to functions.
  * Tiles, matrices and vectors need a sync() between the word that writes them and the one that reads them, and again
  * before they are overwritten; accumulators need none. */
@@ -226,7 +227,8 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
 #define TILE_VIEW(name, tile, i, j, rows, cols)                                                                        \
     enum { name##_rows = (rows), name##_cols = (cols), name##_stride = tile##_stride };                                \
     float *const name = tile + (i)*tile##_stride + (j)
-#define MATRIX_VIEW(name, matrix, i, j, rows, cols) TILE_VIEW(name, matrix, i, j, rows, cols)
+#define MATRIX_VIEW(name, matrix, i, j, rows, cols)  TILE_VIEW(name, matrix, i, j, rows, cols)
+#define ACCUMULATOR_VIEW(name, accumulator, j, cols) TILE_VIEW(name, accumulator, 0, j, accumulator##_rows, cols)
 #define VECTOR(name, size)                                                                                             \
     enum { name##_size = (size) };                                                                                     \
     float name[size] __attribute__((aligned(64)))

@@ -41,6 +41,14 @@ enum { MOST_BLOCKS_DOWN = 4 };
     };                                                                                                                 \
     float name[ACCUMULATOR_SIZE(rows, cols)]
 
+#define ACCUMULATOR_VIEW(name, accumulator, j, cols)                                                                   \
+    enum {                                                                                                             \
+        name##_rows = accumulator##_rows / (accumulator##_rows <= 64),                                                 \
+        name##_cols = (cols),                                                                                          \
+        name##_size = ACCUMULATOR_SIZE(accumulator##_rows, cols) / (accumulator##_rows >= 64)                          \
+    };                                                                                                                 \
+    float *const name = accumulator + (j) / 8 * 4
+
 #define AT(tile, i, j)         to_float(tile[(i)*tile##_stride + (j)])
 #define PUT(tile, i, j, value) (tile[(i)*tile##_stride + (j)] = to_element(value))
 #define ENTRY(matrix, i, j)    (matrix[(i)*matrix##_stride + (j)])

@@ -21,17 +21,18 @@ static Heads update_heads(const Tensor *tensor, void *data, int64_t steps) {
 static void *data_of(const Tensor *tensor) { return tensor ? tensor->data : NULL; }
 static void *gradient_of(const Tensor *tensor) { return tensor ? tensor->gradient : NULL; }
 
-/* The kernels that carry a state. On a GPU registers hold it, for the smallest of these key sizes that the head fits
- * into; wider keys, and the host's cores with their caches, leave it in memory. */
+/* The kernels that carry a state: for o, for what backward needs, and for the gradients. On a GPU registers hold it,
+ * for the smallest of these key sizes that the head fits into; wider keys, and the host's cores with their caches,
+ * leave it in memory. */
 typedef struct StateKernels {
-    int64_t most_keys, block_v;
-    Kernel state, dstate;
+    int64_t most_keys;
+    Kernel output, state, dstate;
 } StateKernels;
 
 #define HELD_FOR(keys)                                                                                                 \
-    { keys, CHUNK_DELTA_HELD, KERNEL_chunk_delta_state_##keys, KERNEL_chunk_delta_dstate_##keys }
+    { keys, KERNEL_chunk_delta_output_##keys, KERNEL_chunk_delta_state_##keys, KERNEL_chunk_delta_dstate_##keys }
 static const StateKernels held_kernels[] = {HELD_FOR(64), HELD_FOR(128), HELD_FOR(256)};
-static const StateKernels memory_kernels = {INT64_MAX, CHUNK_DELTA_WIDTH, KERNEL_chunk_delta_state,
+static const StateKernels memory_kernels = {INT64_MAX, KERNEL_chunk_delta_state, KERNEL_chunk_delta_state,
                                             KERNEL_chunk_delta_dstate};
 enum { HELD_SIZES = sizeof held_kernels / sizeof held_kernels[0] };
 
@@ -43,32 +44,21 @@ static const StateKernels *state_kernels(const Node *node) {
 }
 static bool state_in_memory(const Node *node) { return state_kernels(node) == &memory_kernels; }
 
-/* Whether backward finds what forward made. With the state in memory forward makes less than backward needs. */
-static bool keeps(const Node *node) { return node_keeps(node) && !state_in_memory(node); }
-
-/* Workspace of `count` fp32 numbers, or elements: of backward, or of both (`common_`). */
+/* Workspace of `count` fp32 numbers, or elements. */
 static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
 static void *elements(const Node *node, int64_t count) {
     return tape_workspace(node->tape, count * dtype_size(node->in[Q]->type));
 }
-static float *common_numbers(Node *node, int64_t count) {
-    return keeps(node) ? node_workspace(node, count * dtype_size(F32)) : numbers(node, count);
-}
-static void *common_elements(Node *node, int64_t count) {
-    return keeps(node) ? node_workspace(node, count * dtype_size(node->in[Q]->type)) : elements(node, count);
-}
 
-/* Elements of value heads of `width`, in N * steps rows. */
-static int64_t update_elements(const Node *node, ChunkDeltaShape shape, int64_t width) {
+/* Workspace of N * steps rows of value heads of `width` elements. */
+static Heads update_elements(const Node *node, ChunkDeltaShape shape, int64_t width) {
     const Batch *batch = node->tape->batch;
-    return batch->B * batch->T * shape.steps * shape.v_heads * width;
-}
-static Heads update_rows(void *memory, ChunkDeltaShape shape, int64_t width) {
-    return (Heads){memory, shape.v_heads * width};
+    const int64_t stride = shape.v_heads * width;
+    return (Heads){elements(node, batch->B * batch->T * shape.steps * stride), stride};
 }
 
-/* What forward and backward have in common: the inputs and the memory for what is made of them. With the state in
- * memory forward needs neither U nor all states, and nobody W. */
+/* What forward and backward have in common: the inputs and the memory for what is made of them. Only backward needs the
+ * overlaps, U and all states. */
 static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
@@ -87,6 +77,7 @@ static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
                                      .initial_stride = initial ? initial->stride : 0,
                                      .T = batch->T,
                                      .steps = shape.steps,
+                                     .transposed = !state_in_memory(node),
                                      .chunks = blocks_of(batch->T, CHUNK_ROWS / shape.steps),
                                      .heads = shape.heads,
                                      .v_heads = shape.v_heads,
@@ -94,54 +85,44 @@ static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
                                      .V = V,
                                      .blocks_k = blocks_of(K, CHUNK_DELTA_WIDTH),
                                      .scale = 1.0f / sqrtf((float)K)};
-    const int64_t chunks = batch->B * shape.v_heads * arguments.chunks;
-    const bool in_memory = state_in_memory(node), all = backward || keeps(node);
-    arguments.gates = common_numbers(node, chunks * 4 * CHUNK_ROWS);
-    arguments.products = common_elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
-    if (all) arguments.overlaps = common_numbers(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
-    if (in_memory) arguments.carried = numbers(node, batch->B * shape.v_heads * K * V);
-    if (in_memory || all) arguments.inverse = common_elements(node, chunks * CHUNK_ROWS * CHUNK_ROWS);
-    if (!in_memory) arguments.w = update_rows(common_elements(node, update_elements(node, shape, K)), shape, K);
-    if (!in_memory || all) {
-        arguments.u = update_rows(common_elements(node, update_elements(node, shape, V)), shape, V);
-        arguments.state = common_elements(node, chunks * K * V);
+    const int64_t chunks = batch->B * shape.v_heads * arguments.chunks, squares = chunks * CHUNK_ROWS * CHUNK_ROWS;
+    arguments.gates = node_workspace(node, chunks * 4 * CHUNK_ROWS * dtype_size(F32));
+    arguments.products = node_workspace(node, squares * dtype_size(q->type));
+    arguments.inverse = node_workspace(node, squares * dtype_size(q->type));
+    if (backward || node_keeps(node)) arguments.overlaps = node_workspace(node, squares * dtype_size(F32));
+    if (state_in_memory(node)) arguments.carried = numbers(node, batch->B * shape.v_heads * K * V);
+    if (backward) {
+        arguments.u = update_elements(node, shape, V);
+        arguments.state = elements(node, chunks * K * V);
     }
     return arguments;
 }
 
-/* One program per chunk and value head, per block of V of these, per block of V of the states that are carried, and per
- * block of K of a chunk and query head. */
+/* One program per chunk and value head, per block of V of the states that are carried, and per block of K of a chunk
+ * and query head. */
 typedef struct Grids {
-    Grid chunkwise, by_value, carried, by_key;
+    Grid chunkwise, carried, by_key;
 } Grids;
 
 static Grids grids_of(const Node *node, const ChunkDeltaArguments *arguments) {
     const int64_t B = node->tape->batch->B, sequences = B * arguments->v_heads, chunks = arguments->chunks;
     return (Grids){{chunks, sequences, 1},
-                   {blocks_of(arguments->V, CHUNK_DELTA_WIDTH), chunks, sequences},
-                   {sequences, blocks_of(arguments->V, state_kernels(node)->block_v), 1},
+                   {sequences, blocks_of(arguments->V, CHUNK_DELTA_WIDTH), 1},
                    {arguments->blocks_k, chunks, B * arguments->heads}};
 }
 
-/* What forward and backward have in common; o too if it is wanted and the state is in memory. */
-static void launch_forward(const Node *node, const ChunkDeltaArguments *arguments) {
+static void chunk_delta_forward(Node *node) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
-    const Grids grids = grids_of(node, arguments);
-    device->launch(KERNEL_chunk_delta_prepare, type, grids.chunkwise, arguments);
-    device->launch(state_kernels(node)->state, type, grids.carried, arguments);
-}
-
-static void chunk_delta_forward(Node *node) {
     ChunkDeltaArguments arguments = arguments_of(node, false);
     arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
-    launch_forward(node, &arguments);
-    if (state_in_memory(node)) return; /* the same kernel made o */
-    const Grid grid = grids_of(node, &arguments).by_value;
-    node->tape->device->launch(KERNEL_chunk_delta_output, node->in[Q]->type, grid, &arguments);
+    const Grids grids = grids_of(node, &arguments);
+    device->launch(KERNEL_chunk_delta_prepare, type, grids.chunkwise, &arguments);
+    device->launch(state_kernels(node)->output, type, grids.carried, &arguments);
 }
 
+/* Makes U and the states, which are as quick to make as to keep. */
 static void chunk_delta_backward(Node *node) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
@@ -151,9 +132,7 @@ static void chunk_delta_backward(Node *node) {
     const int64_t products = chunks * CHUNK_ROWS * CHUNK_ROWS;
     arguments.dproducts = elements(node, products);
     arguments.doverlaps = elements(node, products);
-    const int64_t updates = update_elements(node, shape, arguments.V);
-    if (!state_in_memory(node)) arguments.du = update_rows(elements(node, updates), shape, arguments.V);
-    arguments.dr = update_rows(elements(node, updates), shape, arguments.V);
+    arguments.dr = update_elements(node, shape, arguments.V);
     arguments.dstate = elements(node, chunks * arguments.K * arguments.V);
     arguments.sums_stride = chunks * 2 * CHUNK_ROWS;
     arguments.sums = numbers(node, (1 + 2 * arguments.blocks_k) * arguments.sums_stride);
@@ -166,9 +145,9 @@ static void chunk_delta_backward(Node *node) {
     arguments.dg = gradient_of(node->in[GATE]);
     arguments.dinitial = gradient_of(node->in[INITIAL]);
 
-    if (!keeps(node)) launch_forward(node, &arguments);
     const Grids grids = grids_of(node, &arguments);
-    if (!state_in_memory(node)) device->launch(KERNEL_chunk_delta_du, type, grids.by_value, &arguments);
+    if (!node_keeps(node)) device->launch(KERNEL_chunk_delta_prepare, type, grids.chunkwise, &arguments);
+    device->launch(state_kernels(node)->state, type, grids.carried, &arguments);
     device->launch(state_kernels(node)->dstate, type, grids.carried, &arguments);
     device->launch(KERNEL_chunk_delta_dproducts, type, grids.chunkwise, &arguments);
     device->launch(KERNEL_chunk_delta_dq, type, grids.by_key, &arguments);

@@ -2,12 +2,13 @@
 #ifndef FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_H
 #define FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/recurrences/chunk.h"
 
-/* Width of the blocks of K and of V that the kernels work on, and of those of V in which registers hold a state. */
-enum { CHUNK_DELTA_WIDTH = 64, CHUNK_DELTA_HELD = 32 };
+/* Width of the blocks of K and of V that the kernels work on. */
+enum { CHUNK_DELTA_WIDTH = 64 };
 
 /* The state is updated `steps` times per token; update j of token t is row t * steps + j of N * steps rows. Heads
  * are of elements where nothing else is said; all that has no stride is contiguous. What a kernel does not use may be
@@ -18,22 +19,21 @@ typedef struct ChunkDeltaArguments {
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*v_heads*K, V] */
     float *gates;           /* [B, chunks, v_heads, 4, 64]: D, E, K^(-1/2) D of the queries, beta */
-    void *inverse;          /* elements [B, chunks, v_heads, 64, 64]: T; may be left out */
+    void *inverse;          /* elements [B, chunks, v_heads, 64, 64]: T, without its diagonal if `transposed` */
     void *products;         /* likewise: P */
     float *overlaps;        /* likewise, fp32: decayed products of keys; may be left out */
-    Heads w;                /* [N*steps, v_heads*K]: W; left out: neither W nor R is wanted */
-    Heads u;                /* [N*steps, v_heads*V]: R, then U; may be left out where the state is in memory */
+    Heads u;                /* [N*steps, v_heads*V]: U; may be left out */
     void *state;            /* elements [B, chunks, v_heads, K, V]: the state before each chunk; may be left out */
     float *carried;         /* [B*v_heads*K, V]: the newest state, unless registers hold it */
     float *final;           /* [B*v_heads*K, V] */
     Heads o;                /* [N, v_heads*V]; left out: only U and the states are wanted */
+    bool transposed;        /* state and dstate are [B, chunks, v_heads, V, K] */
     int64_t g_stride, beta_stride, initial_stride;
 
     Heads do_;           /* gradient of o */
     const float *dfinal; /* gradient of final */
     void *dstate;        /* as state: gradient of the state after each chunk */
-    Heads du;            /* as u: P^T o', then U'; left out where the state is in memory */
-    Heads dr;            /* likewise: R' */
+    Heads dr;            /* as u: R' */
     void *dproducts;     /* as products: gradient of the products of queries and keys */
     void *doverlaps;     /* likewise, of the products of keys, plus its transpose */
     float *sums;         /* [1 + 2*blocks_k, B, chunks, v_heads, 2, 64]: parts of the gradients of G and beta */

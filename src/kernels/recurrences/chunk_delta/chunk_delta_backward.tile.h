@@ -13,27 +13,12 @@ DEVICE float query_entry(const float *queries, const ChunkDeltaArguments *a, int
     return is_first_row(a, row + 1) ? queries[token_of_row(a, row)] : 0.0f;
 }
 
-/* P^T o', the part of U' that needs no state. Program: as chunk_delta_output. */
-KERNEL(chunk_delta_du, ChunkDeltaArguments) {
-    TILE(P, ROWS, ROWS);
-    TILE(dO, ROWS, WIDTH);
-    ACCUMULATOR(du, ROWS, WIDTH);
-    const int64_t sequence = program_z / a.v_heads, head = program_z % a.v_heads;
-    const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
-    tile_load(P, (const element *)a.products + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
-    tile_load_block(dO, a.do_, a.V, chunk.tokens, head, program_x);
-    sync();
-    accumulator_zero(du);
-    mma_tn(du, P, dO);
-    accumulator_store_block(du, a.du, a.V, chunk.updates, head, program_x);
-}
-
-/* R', v', A, B + B^T, and the parts of G' and beta' that need no state: with Z from above,
+/* v', A, B + B^T, and the parts of G' and beta' that need no state: with Z from above,
  * beta'_i <- R'_i v_i + sum over j of B_ij k_i k_j / beta_i, G'_i <- sum over j of (Z_ij - Z_ji).
  * Program: chunk, sequence and value head. */
 KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
-    TILE(T, ROWS, ROWS);   /* T, then P */
-    TILE(du, ROWS, WIDTH); /* U', or R' if that is there */
+    TILE(P, ROWS, ROWS);
+    TILE(R, ROWS, WIDTH); /* R' */
     TILE(dO, ROWS, WIDTH);
     TILE(u, ROWS, WIDTH);
     TILE(v, ROWS, WIDTH);
@@ -53,24 +38,17 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_x);
     const float *gates = gates_at(&a, GATES_BETA, sequence, program_x, head);
     EACH (i, ROWS) beta[i] = gates[i];
-    const Heads gradient = a.du.data ? a.du : a.dr;
-    tile_load(T, (const element *)a.inverse + at, ROWS, ROWS, ROWS);
+    tile_load(P, (const element *)a.products + at, ROWS, ROWS, ROWS);
     accumulator_zero(queries);
     accumulator_zero(keys);
     accumulator_zero(dots);
     for (int64_t block = 0; block * WIDTH < a.V; block++) {
-        tile_load_block(du, gradient, a.V, chunk.updates, head, block);
+        tile_load_block(R, a.dr, a.V, chunk.updates, head, block);
         tile_load_block(dO, a.do_, a.V, chunk.tokens, head, block);
         tile_load_block(u, a.u, a.V, chunk.updates, head, block);
         tile_load_block(v, a.v, a.V, chunk.updates, head, block);
         sync();
-        accumulator_zero(dr);
-        if (a.du.data) {
-            mma_tn(dr, T, du);
-            accumulator_store_block(dr, a.dr, a.V, chunk.updates, head, block);
-        } else {
-            MAP(dr, i, j, x, x = AT(du, i, j));
-        }
+        MAP(dr, i, j, x, x = AT(R, i, j));
         mma_nt(queries, dO, u);
         accumulator_mma_nt(keys, dr, u);
         MAP(dots, i, j, x, x += PEER(dr, i, j) * AT(v, i, j));
@@ -78,12 +56,11 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
         accumulator_store_block(dr, a.dv, a.V, chunk.updates, head, block);
         sync();
     }
-    tile_load(T, (const element *)a.products + at, ROWS, ROWS, ROWS);
     decay_matrix(decay, step, &a, chunk, head);
     const float *overlaps = a.overlaps + at;
     MAP(dr, i, j, x, x = a.scale * ENTRY(decay, query_row(&a, i), j) * PEER(queries, i, j));
     accumulator_store(dr, (element *)a.dproducts + at, ROWS, ROWS, ROWS);
-    MAP(queries, i, j, x, x *= AT(T, i, j); ENTRY(z, i, j) = x);
+    MAP(queries, i, j, x, x *= AT(P, i, j); ENTRY(z, i, j) = x);
     row_sum(query_sums, queries);
     row_sum(row_dots, dots);
     sync();
@@ -114,6 +91,25 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     store_square((element *)a.doverlaps + at, z);
 }
 
+/* A block of a state; where states are transposed the tile is too. */
+#define state_load(tile, states, at, block_k, block_v)                                                                 \
+    do {                                                                                                               \
+        const int64_t first_k_ = (block_k)*WIDTH, first_v_ = (block_v)*WIDTH;                                          \
+        const element *const state_ = (const element *)(states) + (at);                                                \
+        if (ON_GPU && a.transposed)                                                                                    \
+            tile_load(tile, state_ + first_v_ * a.K + first_k_, a.K, a.V - first_v_, a.K - first_k_);                  \
+        else                                                                                                           \
+            tile_load(tile, state_ + first_k_ * a.V + first_v_, a.V, a.K - first_k_, a.V - first_v_);                  \
+    } while (0)
+/* accumulator += x S^T */
+#define state_mma_nt(accumulator, x, S)                                                                                \
+    do {                                                                                                               \
+        if (ON_GPU && a.transposed)                                                                                    \
+            mma_nn(accumulator, x, S);                                                                                 \
+        else                                                                                                           \
+            mma_nt(accumulator, x, S);                                                                                 \
+    } while (0)
+
 /* The gradient of q, and what comes with it of G'. Program: block of K, chunk, sequence and query head. */
 KERNEL(chunk_delta_dq, ChunkDeltaArguments) {
     TILE(q, ROWS, WIDTH);
@@ -126,23 +122,21 @@ KERNEL(chunk_delta_dq, ChunkDeltaArguments) {
     ACCUMULATOR(part, ROWS, WIDTH);
     ACCUMULATOR(dq, ROWS, WIDTH);
     const int64_t sequence = program_z / a.heads, k_head = program_z % a.heads, group = a.v_heads / a.heads;
-    const int64_t cols = a.K - program_x * WIDTH;
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
     tile_load_block(q, a.q, a.K, chunk.tokens, k_head, program_x);
     tile_load_block(k, a.k, a.K, chunk.updates, k_head, program_x);
     accumulator_zero(dq);
     for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
-        const element *state =
-            (const element *)a.state + state_at(&a, sequence, program_y, head) + program_x * WIDTH * a.V;
+        const int64_t at = state_at(&a, sequence, program_y, head);
         const float *gates = gates_at(&a, GATES_QUERY, sequence, program_y, head);
         EACH (i, ROWS) query_decay[i] = gates[i];
         tile_load(A, (const element *)a.dproducts + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
         accumulator_zero(part);
         for (int64_t block = 0; block * WIDTH < a.V; block++) {
             tile_load_block(dO, a.do_, a.V, chunk.tokens, head, block);
-            tile_load(S, state + block * WIDTH, a.V, cols, a.V - block * WIDTH);
+            state_load(S, a.state, at, program_x, block);
             sync();
-            mma_nt(part, dO, S);
+            state_mma_nt(part, dO, S);
             sync();
         }
         mma_nn(dq, A, k);
@@ -177,16 +171,13 @@ KERNEL(chunk_delta_dk, ChunkDeltaArguments) {
     ACCUMULATOR(writing, ROWS, WIDTH);
     ACCUMULATOR(dk, ROWS, WIDTH);
     const int64_t sequence = program_z / a.heads, k_head = program_z % a.heads, group = a.v_heads / a.heads;
-    const int64_t cols = a.K - program_x * WIDTH;
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
     tile_load_block(q, a.q, a.K, chunk.tokens, k_head, program_x);
     tile_load_block(k, a.k, a.K, chunk.updates, k_head, program_x);
     accumulator_zero(dk);
     for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
         const int64_t at = products_at(&a, sequence, program_y, head);
-        const int64_t block_of_state = state_at(&a, sequence, program_y, head) + program_x * WIDTH * a.V;
-        const element *state = (const element *)a.state + block_of_state;
-        const element *dstate = (const element *)a.dstate + block_of_state;
+        const int64_t state = state_at(&a, sequence, program_y, head);
         const float *gates = gates_at(&a, 0, sequence, program_y, head);
         const float stays = stays_of(gates + GATES_FROM_START * ROWS, chunk);
         EACH (i, ROWS) {
@@ -199,14 +190,13 @@ KERNEL(chunk_delta_dk, ChunkDeltaArguments) {
         accumulator_zero(writing);
         float kept = 0, through = 0;
         for (int64_t block = 0; block * WIDTH < a.V; block++) {
-            const int64_t cols_v = a.V - block * WIDTH;
             tile_load_block(dr, a.dr, a.V, chunk.updates, head, block);
             tile_load_block(u, a.u, a.V, chunk.updates, head, block);
-            tile_load(S, state + block * WIDTH, a.V, cols, cols_v);
-            tile_load(dS, dstate + block * WIDTH, a.V, cols, cols_v);
+            state_load(S, a.state, state, program_x, block);
+            state_load(dS, a.dstate, state, program_x, block);
             sync();
-            mma_nt(erasing, dr, S);
-            mma_nt(writing, u, dS);
+            state_mma_nt(erasing, dr, S);
+            state_mma_nt(writing, u, dS);
             tile_dot(kept, S, dS);
             sync();
         }

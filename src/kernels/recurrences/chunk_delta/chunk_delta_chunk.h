@@ -6,12 +6,11 @@
  * j <= i, D_i = e^G_i, E_i = e^(G_last - G_i), S the state before the chunk and x' the gradient of x:
  *
  *   L = beta_i M_ij k_i k_j for j < i         T = (I + L)^-1         P = K^(-1/2) M_ij q_i k_j for j <= i
- *   W = T (beta D k)                          R = T (beta v)
- *   U = R - W S                               S_next = e^G_last S + k^T (E U)
+ *   U = T (beta (v - D k S))                  S_next = e^G_last S + k^T (E U)
  *   o = K^(-1/2) D q S + P U
  *
  *   U' = P^T o' + E k S_next'                 R' = T^T U'            v' = beta R'
- *   S' = e^G_last S_next' + q^T (K^(-1/2) D o') - W^T U'
+ *   S' = e^G_last S_next' + q^T (K^(-1/2) D o') - k^T (D beta R')
  *   A = K^(-1/2) M_ij o'_i U_j for j <= i     B = -beta_i M_ij R'_i U_j for j < i
  *   q' = K^(-1/2) D o' S^T + A k              k' = E U S_next'^T - D beta R' S^T + A^T q + (B + B^T) k
  *   beta'_i = R'_i v_i - D_i R'_i (k_i S) + sum over j of B_ij k_i k_j / beta_i

@@ -1,112 +1,177 @@
-/* chunk_delta_state and chunk_delta_dstate for keys of up to KEYS on a GPU: a program holds all of K and HELD columns
- * of V in registers for the whole sequence, and each operand is on its way while the one before is used. Included by
- * chunk_delta_walk.tile.h for each KEYS. */
+/* The walk on a GPU for keys of up to KEYS: for the whole sequence a program holds WIDTH columns of V of the state,
+ * with all of K, in registers. It holds them transposed, as everything in these accumulators: then what a product
+ * leaves in a warp's registers is the left operand of its next one, and a warp needs nothing from the others but the
+ * loads. Program: sequence and value head, block of V. Included by chunk_delta_walk.tile.h for each KEYS. */
 
-/* The states before each chunk, and U in place of R; no o. Program: sequence and value head, block of V. */
-DELTA_KERNEL(STATE_KERNEL) {
-    TILE(w, ROWS, KEYS);
-    TILE(k, ROWS, KEYS);
-    TILE(S, KEYS, HELD);
-    TILE(r, ROWS, HELD);
-    TILE(written, ROWS, HELD); /* E U */
-    VECTOR(to_end, ROWS);
-    ACCUMULATOR(state, KEYS, HELD);
-    ACCUMULATOR(u, ROWS, HELD);
+/* o and the last states. */
+HELD_KERNEL(chunk_delta_output) {
+    TILE(keys, 2 * ROWS, KEYS);    /* k, q */
+    TILE(values, 2 * ROWS, WIDTH); /* v, then o, and the next chunk's v; the halves take turns */
+    TILE(T, ROWS, ROWS);
+    TILE(P, ROWS, ROWS);
+    MATRIX(gates, 2 * GATES, ROWS);
+    ACCUMULATOR(state, WIDTH, KEYS);
+    ACCUMULATOR(reads, WIDTH, 2 * ROWS); /* k S, then beta (v - D k S); q S, then o */
+    ACCUMULATOR(u, WIDTH, ROWS);         /* U, then E U */
+    TILE_VIEW(k, keys, 0, 0, ROWS, KEYS);
+    TILE_VIEW(q, keys, ROWS, 0, ROWS, KEYS);
+    ACCUMULATOR_VIEW(erased, reads, 0, ROWS);
+    ACCUMULATOR_VIEW(out, reads, ROWS, ROWS);
     const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads;
-    const int64_t k_head = head * a.heads / a.v_heads, cols_v = a.V - program_y * HELD;
-    accumulator_zero(state);
-    if (a.initial) {
-        const float *initial = a.initial + program_x * a.K * a.initial_stride + program_y * HELD;
-        accumulator_load(state, initial, a.initial_stride, a.K, cols_v);
-    }
+    const int64_t k_head = head * a.heads / a.v_heads, first_v = program_y * WIDTH, cols_v = a.V - first_v;
+    const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
+    transposed_load(state, initial, a.initial_stride);
     DeltaChunk chunk = delta_chunk_at(&a, sequence, 0);
-    tile_load_block(w, a.w, a.K, chunk.updates, head, 0);
-    tile_load_block(r, a.u, a.V, chunk.updates, head, program_y);
+    tile_load_block(q, a.q, a.K, chunk.tokens, k_head, 0);
+    tile_load_block(values, a.v, a.V, chunk.updates, head, program_y);
+    matrix_load(gates, gates_at(&a, 0, sequence, 0, head), ROWS, GATES, ROWS);
+    tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
+    tile_load(P, (const element *)a.products + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     for (int64_t index = 0; index < a.chunks; index++) {
-        const float *gates = gates_at(&a, 0, sequence, index, head);
-        const float stays = stays_of(gates + GATES_FROM_START * ROWS, chunk);
-        EACH (i, ROWS) to_end[i] = gates[GATES_TO_END * ROWS + i];
-        tile_cast(S, state);
-        sync();
+        const int64_t turn = index % 2, square = products_at(&a, sequence, index + 1, head);
+        TILE_VIEW(v, values, turn * ROWS, 0, ROWS, WIDTH);
+        TILE_VIEW(next_v, values, (1 - turn) * ROWS, 0, ROWS, WIDTH);
+        MATRIX_VIEW(gate, gates, turn * GATES, 0, GATES, ROWS);
+        MATRIX_VIEW(next_gate, gates, (1 - turn) * GATES, 0, GATES, ROWS);
         tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
-        accumulator_zero(u);
-        mma_nn(u, w, S);
-        MAP(u, i, j, x, x = AT(r, i, j) - x);
-        accumulator_store_block(u, a.u, a.V, chunk.updates, head, program_y);
-        MAP_INTO(written, u, i, j, x, x *= to_end[i]);
-        element *to = (element *)a.state + state_at(&a, sequence, index, head) + program_y * HELD;
-        accumulator_store(state, to, a.V, a.K, cols_v);
-        MAP(state, d, j, x, x *= stays);
         sync();
+        accumulator_zero(reads);
+        accumulator_mma_nt(reads, state, keys);
+        MAP(erased, j, i, x, x = ENTRY(gate, GATES_BETA, i) * (AT(v, i, j) - ENTRY(gate, GATES_FROM_START, i) * x));
+        MAP(out, j, i, x, x *= ENTRY(gate, GATES_QUERY, i));
+        MAP(u, j, i, x, x = PEER(erased, j, i));
+        accumulator_mma_nt(u, erased, T);
+        accumulator_mma_nt(out, u, P);
+        MAP(out, j, i, x, PUT(v, i, j, x));
+        MAP(u, j, i, x, x *= ENTRY(gate, GATES_TO_END, i));
+        const float stays = stays_of(&ENTRY(gate, GATES_FROM_START, 0), chunk);
+        MAP(state, j, d, x, x *= stays);
+        sync();
+        tile_store_block(v, a.o, a.V, chunk.tokens, head, program_y);
         if (index + 1 < a.chunks) {
             chunk = delta_chunk_at(&a, sequence, index + 1);
-            tile_load_block(w, a.w, a.K, chunk.updates, head, 0);
-            tile_load_block(r, a.u, a.V, chunk.updates, head, program_y);
+            tile_load_block(q, a.q, a.K, chunk.tokens, k_head, 0);
+            tile_load_block(next_v, a.v, a.V, chunk.updates, head, program_y);
+            matrix_load(next_gate, gates_at(&a, 0, sequence, index + 1, head), ROWS, GATES, ROWS);
+            tile_load(T, (const element *)a.inverse + square, ROWS, ROWS, ROWS);
+            tile_load(P, (const element *)a.products + square, ROWS, ROWS, ROWS);
         }
-        mma_tn(state, k, written);
+        copy_commit();
+        accumulator_mma_nn(state, u, k);
+        sync_after(1);
     }
-    if (a.final) accumulator_store_f32(state, a.final + program_x * a.K * a.V + program_y * HELD, a.V, a.K, cols_v);
+    float *final = a.final + program_x * a.K * a.V + first_v;
+    if (a.final) transposed_store(state, final, a.V);
 }
 
-/* The gradients of the states after each chunk, and U' in place of P^T o'. Program: as chunk_delta_state. */
-DELTA_KERNEL(DSTATE_KERNEL) {
-    TILE(stage, 2 * ROWS, KEYS); /* k, W and q of one chunk after the other */
-    TILE(dS, KEYS, HELD);
-    TILE(dO, ROWS, HELD);
-    TILE(du, ROWS, HELD);
-    VECTOR(to_end, ROWS);
-    VECTOR(query_decay, ROWS);
-    ACCUMULATOR(dstate, KEYS, HELD);
-    ACCUMULATOR(written, ROWS, HELD); /* k S_next', then U', then -U' */
+/* The states before each chunk, transposed, and U. */
+HELD_KERNEL(chunk_delta_state) {
+    TILE(k, ROWS, KEYS);
+    TILE(values, 2 * ROWS, WIDTH); /* v, then U, and the next chunk's v; the halves take turns */
+    TILE(T, ROWS, ROWS);
+    MATRIX(gates, 2 * GATES, ROWS);
+    ACCUMULATOR(state, WIDTH, KEYS);
+    ACCUMULATOR(erased, WIDTH, ROWS); /* as in chunk_delta_output */
+    ACCUMULATOR(u, WIDTH, ROWS);
     const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads;
-    const int64_t k_head = head * a.heads / a.v_heads, cols_v = a.V - program_y * HELD;
-    accumulator_zero(dstate);
-    if (a.dfinal) accumulator_load(dstate, a.dfinal + program_x * a.K * a.V + program_y * HELD, a.V, a.K, cols_v);
-    DeltaChunk chunk = delta_chunk_at(&a, sequence, a.chunks - 1);
-    TILE_VIEW(last_k, stage, (a.chunks - 1) % 2 * ROWS, 0, ROWS, KEYS);
-    tile_load_block(last_k, a.k, a.K, chunk.updates, k_head, 0);
-    tile_load_block(du, a.du, a.V, chunk.updates, head, program_y);
-    for (int64_t index = a.chunks - 1; index >= 0; index--) {
-        TILE_VIEW(k, stage, index % 2 * ROWS, 0, ROWS, KEYS);
-        TILE_VIEW(w, stage, (index + 1) % 2 * ROWS, 0, ROWS, KEYS);
-        TILE_VIEW(q, stage, index % 2 * ROWS, 0, ROWS, KEYS);
-        TILE_VIEW(next_k, stage, (index + 1) % 2 * ROWS, 0, ROWS, KEYS);
-        const float *gates = gates_at(&a, 0, sequence, index, head);
-        const float stays = stays_of(gates + GATES_FROM_START * ROWS, chunk);
-        EACH (i, ROWS) {
-            to_end[i] = gates[GATES_TO_END * ROWS + i];
-            query_decay[i] = gates[GATES_QUERY * ROWS + i];
+    const int64_t k_head = head * a.heads / a.v_heads, first_v = program_y * WIDTH, cols_v = a.V - first_v;
+    const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
+    transposed_load(state, initial, a.initial_stride);
+    DeltaChunk chunk = delta_chunk_at(&a, sequence, 0);
+    tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
+    tile_load_block(values, a.v, a.V, chunk.updates, head, program_y);
+    matrix_load(gates, gates_at(&a, 0, sequence, 0, head), ROWS, GATES, ROWS);
+    tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
+    store_state(state, a.state, 0);
+    for (int64_t index = 0; index < a.chunks; index++) {
+        const int64_t turn = index % 2;
+        TILE_VIEW(v, values, turn * ROWS, 0, ROWS, WIDTH);
+        TILE_VIEW(next_v, values, (1 - turn) * ROWS, 0, ROWS, WIDTH);
+        MATRIX_VIEW(gate, gates, turn * GATES, 0, GATES, ROWS);
+        MATRIX_VIEW(next_gate, gates, (1 - turn) * GATES, 0, GATES, ROWS);
+        sync();
+        update_of_state(u, erased, state, k, v, T, gate);
+        MAP(u, j, i, x, PUT(v, i, j, x); x *= ENTRY(gate, GATES_TO_END, i));
+        const float stays = stays_of(&ENTRY(gate, GATES_FROM_START, 0), chunk);
+        MAP(state, j, d, x, x *= stays);
+        sync();
+        tile_store_block(v, a.u, a.V, chunk.updates, head, program_y);
+        if (index + 1 == a.chunks) break;
+        chunk = delta_chunk_at(&a, sequence, index + 1);
+        tile_load_block(next_v, a.v, a.V, chunk.updates, head, program_y);
+        matrix_load(next_gate, gates_at(&a, 0, sequence, index + 1, head), ROWS, GATES, ROWS);
+        tile_load(T, (const element *)a.inverse + products_at(&a, sequence, index + 1, head), ROWS, ROWS, ROWS);
+        copy_commit();
+        accumulator_mma_nn(state, u, k);
+        sync_after(1);
+        tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
+        store_state(state, a.state, index + 1);
+    }
+}
+
+/* As chunk_delta_dstate, with transposed gradients of states. */
+HELD_KERNEL(chunk_delta_dstate) {
+    TILE(k, ROWS, KEYS);
+    TILE(q, ROWS, KEYS);
+    TILE(values, 2 * ROWS, WIDTH); /* o', and R', then the next chunk's o'; the halves take turns */
+    TILE(T, ROWS, ROWS);
+    TILE(P, ROWS, ROWS);
+    MATRIX(gate, GATES, ROWS);
+    ACCUMULATOR(dstate, WIDTH, KEYS);
+    ACCUMULATOR(du, WIDTH, ROWS);
+    ACCUMULATOR(dr, WIDTH, ROWS); /* R', then -D beta R' */
+    const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads, last = a.chunks - 1;
+    const int64_t k_head = head * a.heads / a.v_heads, first_v = program_y * WIDTH, cols_v = a.V - first_v;
+    const float *dfinal = a.dfinal ? a.dfinal + program_x * a.K * a.V + first_v : NULL;
+    transposed_load(dstate, dfinal, a.V);
+    DeltaChunk chunk = delta_chunk_at(&a, sequence, last);
+    TILE_VIEW(last_dO, values, last % 2 * ROWS, 0, ROWS, WIDTH);
+    tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
+    tile_load_block(last_dO, a.do_, a.V, chunk.tokens, head, program_y);
+    matrix_load(gate, gates_at(&a, 0, sequence, last, head), ROWS, GATES, ROWS);
+    tile_load(T, (const element *)a.inverse + products_at(&a, sequence, last, head), ROWS, ROWS, ROWS);
+    tile_load(P, (const element *)a.products + products_at(&a, sequence, last, head), ROWS, ROWS, ROWS);
+    store_state(dstate, a.dstate, last);
+    for (int64_t index = last; index >= 0; index--) {
+        const int64_t turn = index % 2;
+        TILE_VIEW(dO, values, turn * ROWS, 0, ROWS, WIDTH);
+        TILE_VIEW(other, values, (1 - turn) * ROWS, 0, ROWS, WIDTH);
+        sync();
+        if (index > 0 || a.dinitial) tile_load_block(q, a.q, a.K, chunk.tokens, k_head, 0);
+        copy_commit();
+        accumulator_zero(du);
+        accumulator_mma_nt(du, dstate, k);
+        MAP(du, j, i, x, x *= ENTRY(gate, GATES_TO_END, i));
+        mma_tn(du, dO, P);
+        MAP(dr, j, i, x, x = PEER(du, j, i));
+        accumulator_mma_nn(dr, du, T);
+        if (KEYS < 256) { /* what rounding takes from U', as in update_of_state; with 256 keys the registers are full */
+            MAP(du, j, i, x, x -= to_float(to_element(x)));
+            accumulator_mma_nn(dr, du, T);
         }
-        tile_cast(dS, dstate);
-        sync();
-        tile_load_block(w, a.w, a.K, chunk.updates, head, 0);
-        accumulator_zero(written);
-        mma_nn(written, k, dS);
-        MAP(written, i, j, x, x = to_end[i] * x + AT(du, i, j));
-        accumulator_store_block(written, a.du, a.V, chunk.updates, head, program_y);
-        MAP_INTO(du, written, i, j, x, x = -x);
-        element *to = (element *)a.dstate + state_at(&a, sequence, index, head) + program_y * HELD;
-        accumulator_store(dstate, to, a.V, a.K, cols_v);
-        MAP(dstate, d, j, x, x *= stays);
-        sync();
+        MAP(dr, j, i, x, PUT(other, i, j, x); x *= -ENTRY(gate, GATES_FROM_START, i) * ENTRY(gate, GATES_BETA, i));
+        sync_after(1);
+        tile_store_block(other, a.dr, a.V, chunk.updates, head, program_y);
         if (index == 0 && !a.dinitial) break;
-        tile_load_block(q, a.q, a.K, chunk.tokens, k_head, 0);
-        tile_load_block(dO, a.do_, a.V, chunk.tokens, head, program_y);
-        mma_tn(dstate, w, du);
-        EACH_TILE(dO, i, j, x, x *= query_decay[i]);
+        EACH_TILE_STAGED(dO, i, j, x, x *= ENTRY(gate, GATES_QUERY, i));
+        const float stays = stays_of(&ENTRY(gate, GATES_FROM_START, 0), chunk);
+        MAP(dstate, j, d, x, x *= stays);
+        accumulator_mma_nn(dstate, dr, k);
         sync();
         if (index > 0) {
             chunk = delta_chunk_at(&a, sequence, index - 1);
-            tile_load_block(next_k, a.k, a.K, chunk.updates, k_head, 0);
-            tile_load_block(du, a.du, a.V, chunk.updates, head, program_y);
+            tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
+            tile_load_block(other, a.do_, a.V, chunk.tokens, head, program_y);
+            matrix_load(gate, gates_at(&a, 0, sequence, index - 1, head), ROWS, GATES, ROWS);
+            const int64_t square = products_at(&a, sequence, index - 1, head);
+            tile_load(T, (const element *)a.inverse + square, ROWS, ROWS, ROWS);
+            tile_load(P, (const element *)a.products + square, ROWS, ROWS, ROWS);
         }
-        mma_tn(dstate, q, dO);
+        mma_tn(dstate, dO, q);
+        if (index > 0) store_state(dstate, a.dstate, index - 1);
     }
-    if (!a.dinitial) return;
-    float *dinitial = a.dinitial + program_x * a.K * a.initial_stride + program_y * HELD;
-    accumulator_store_f32(dstate, dinitial, a.initial_stride, a.K, cols_v);
+    float *dinitial = a.dinitial + program_x * a.K * a.initial_stride + first_v;
+    if (a.dinitial) transposed_store(dstate, dinitial, a.initial_stride);
 }
 
 #undef KEYS
-#undef STATE_KERNEL
-#undef DSTATE_KERNEL

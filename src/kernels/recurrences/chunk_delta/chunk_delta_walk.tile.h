@@ -4,8 +4,6 @@
 #include "kernels/recurrences/chunk_delta/chunk_delta.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta_chunk.h"
 
-enum { HELD = CHUNK_DELTA_HELD };
-
 /* beta, D, E and K^(-1/2) D of the queries; the result is e^G_last. Needs a sync() after it. */
 DEVICE float load_gates(float *beta, float *from_start, float *to_end, float *query_decay, const ChunkDeltaArguments *a,
                         DeltaChunk chunk, int64_t sequence, int64_t index, int64_t head) {
@@ -172,17 +170,36 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
     MOVE_STATE(dstate, dinitial, a.initial_stride, carried, 0, a.V);
 }
 
-#define DELTA_KERNEL(name) KERNEL(name, ChunkDeltaArguments) /* expands name first */
+/* accumulator [values, keys] = from [K, V], or 0 where it is NULL; and to = accumulator. */
+#define transposed_load(accumulator, from, stride)                                                                     \
+    MAP(accumulator, v_, d_, x_, x_ = (from) && v_ < cols_v && d_ < a.K ? (from)[d_ * (stride) + v_] : 0.0f)
+#define transposed_store(accumulator, to, stride)                                                                      \
+    MAP(accumulator, v_, d_, x_, if (v_ < cols_v && d_ < a.K)(to)[d_ * (stride) + v_] = x_)
+#define store_state(accumulator, states, index)                                                                        \
+    accumulator_store(accumulator, (element *)(states) + state_at(&a, sequence, index, head) + first_v * a.K, a.K,     \
+                      cols_v, a.K)
 
-#define KEYS          64
-#define STATE_KERNEL  chunk_delta_state_64
-#define DSTATE_KERNEL chunk_delta_dstate_64
+/* u = T (beta (v - D k S)), with accumulators transposed; T lacks its diagonal. What the first product's operand loses
+ * by rounding, a second one adds, because errors in U add up over the rows of a chunk and then over the chunks. */
+#define update_of_state(u, erased, state, k, v, T, gate)                                                               \
+    do {                                                                                                               \
+        accumulator_zero(erased);                                                                                      \
+        accumulator_mma_nt(erased, state, k);                                                                          \
+        MAP(erased, j_, i_, x_,                                                                                        \
+            x_ = ENTRY(gate, GATES_BETA, i_) * (AT(v, i_, j_) - ENTRY(gate, GATES_FROM_START, i_) * x_));              \
+        MAP(u, j_, i_, x_, x_ = PEER(erased, j_, i_));                                                                 \
+        accumulator_mma_nt(u, erased, T);                                                                              \
+        MAP(erased, j_, i_, x_, x_ -= to_float(to_element(x_)));                                                       \
+        accumulator_mma_nt(u, erased, T);                                                                              \
+    } while (0)
+
+#define KERNEL_FOR(name, keys) KERNEL(name##_##keys, ChunkDeltaArguments)
+#define KERNEL_OF(name, keys)  KERNEL_FOR(name, keys) /* expands keys first */
+#define HELD_KERNEL(name)      KERNEL_OF(name, KEYS)
+
+#define KEYS 64
 #include "kernels/recurrences/chunk_delta/chunk_delta_held.h"
-#define KEYS          128
-#define STATE_KERNEL  chunk_delta_state_128
-#define DSTATE_KERNEL chunk_delta_dstate_128
+#define KEYS 128
 #include "kernels/recurrences/chunk_delta/chunk_delta_held.h"
-#define KEYS          256
-#define STATE_KERNEL  chunk_delta_state_256
-#define DSTATE_KERNEL chunk_delta_dstate_256
+#define KEYS 256
 #include "kernels/recurrences/chunk_delta/chunk_delta_held.h"
