@@ -15,9 +15,13 @@
  * Decays are products of the rows' e^g, never a quotient or a difference of sums: nothing overflows or cancels. At the
  * first row of a document the factor is 0 instead of e^g, which is all that documents need.
  *
- * Registers are so few that all programs that carry the states of 32 heads of 64 values run at once. The gradients of
- * q and k need more of them (chunk_simple_gla_dqk.tile.h). */
+ * Registers are so few that all programs that carry the states of 32 heads of 64 values run at once, where shared
+ * memory has room for as many. The gradients of q and k need more registers (chunk_simple_gla_dqk.tile.h). */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define TILE_PROGRAMS 2
+#else
 #define TILE_PROGRAMS 4
+#endif
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 

@@ -2,16 +2,19 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 
+/* Rows of 128 bytes, so that two stages of fp32 fit into shared memory, too. */
+enum { BLOCK_V = 128 / sizeof(element) };
+
 /* The gradients of q and k, and the states' parts of that of g. Program: block of K, chunk, sequence and key head. The
  * next head's or block of V's tiles are loaded while one's are used. */
 KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
     TILE(dP, ROWS, ROWS);
-    TILE(gradients, 2 * ROWS, WIDTH_V);
-    TILE(states, 2 * WIDTH_K, WIDTH_V);
-    TILE(values, 2 * ROWS, WIDTH_V);
-    TILE(dstates, 2 * WIDTH_K, WIDTH_V);
+    TILE(gradients, 2 * ROWS, BLOCK_V);
+    TILE(states, 2 * WIDTH_K, BLOCK_V);
+    TILE(values, 2 * ROWS, BLOCK_V);
+    TILE(dstates, 2 * WIDTH_K, BLOCK_V);
     MATRIX(decays, 2 * DECAYS, ROWS);
     VECTOR(reads, ROWS);
     VECTOR(writes, ROWS);
@@ -21,7 +24,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     ACCUMULATOR(dk, ROWS, WIDTH_K);
     const int64_t sequence = program_z / a.k_heads, k_head = program_z % a.k_heads;
     const int64_t q_group = a.q_heads / a.k_heads, group = a.heads / a.q_heads;
-    const int blocks = (int)blocks_of(a.V, WIDTH_V), steps = (int)group * blocks;
+    const int blocks = (int)blocks_of(a.V, BLOCK_V), steps = (int)group * blocks;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     float through = 0; /* S S_next' of a head; counts for every row, as a read by the last one does */
     tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_x);
@@ -32,12 +35,12 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
         for (int load = 0; load <= steps; load++) {
             if (load > 0) sync();
             if (load < steps) {
-                const int64_t head = q_head * group + load / blocks, block = load % blocks, col = block * WIDTH_V;
+                const int64_t head = q_head * group + load / blocks, block = load % blocks, col = block * BLOCK_V;
                 const int64_t at = state_at(&a, sequence, program_y, head, program_x * WIDTH_K, col);
-                TILE_VIEW(dO, gradients, load % 2 * ROWS, 0, ROWS, WIDTH_V);
-                TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
-                TILE_VIEW(v, values, load % 2 * ROWS, 0, ROWS, WIDTH_V);
-                TILE_VIEW(dS, dstates, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+                TILE_VIEW(dO, gradients, load % 2 * ROWS, 0, ROWS, BLOCK_V);
+                TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, BLOCK_V);
+                TILE_VIEW(v, values, load % 2 * ROWS, 0, ROWS, BLOCK_V);
+                TILE_VIEW(dS, dstates, load % 2 * WIDTH_K, 0, WIDTH_K, BLOCK_V);
                 MATRIX_VIEW(decay, decays, load % 2 * DECAYS, 0, DECAYS, ROWS);
                 tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
                 tile_load(S, (const element *)a.state + at, a.V, a.K - program_x * WIDTH_K, a.V - col);
@@ -52,10 +55,10 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
             }
             const int step = load - 1;
             const int64_t head = q_head * group + step / blocks, block = step % blocks;
-            TILE_VIEW(dO, gradients, step % 2 * ROWS, 0, ROWS, WIDTH_V);
-            TILE_VIEW(S, states, step % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
-            TILE_VIEW(v, values, step % 2 * ROWS, 0, ROWS, WIDTH_V);
-            TILE_VIEW(dS, dstates, step % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            TILE_VIEW(dO, gradients, step % 2 * ROWS, 0, ROWS, BLOCK_V);
+            TILE_VIEW(S, states, step % 2 * WIDTH_K, 0, WIDTH_K, BLOCK_V);
+            TILE_VIEW(v, values, step % 2 * ROWS, 0, ROWS, BLOCK_V);
+            TILE_VIEW(dS, dstates, step % 2 * WIDTH_K, 0, WIDTH_K, BLOCK_V);
             MATRIX_VIEW(decay, decays, step % 2 * DECAYS, 0, DECAYS, ROWS);
             if (block == 0) {
                 accumulator_zero(read);
