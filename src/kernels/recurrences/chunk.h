@@ -66,6 +66,11 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         accumulator_add(name##_top, other##_top);                                                                      \
         accumulator_add(name##_bottom, other##_bottom);                                                                \
     } while (0)
+#define halves_multiply(name, other)                                                                                   \
+    do {                                                                                                               \
+        MAP(name##_top, i_, j_, x_, x_ *= PEER(other##_top, i_, j_));                                                  \
+        MAP(name##_bottom, i_, j_, x_, x_ *= PEER(other##_bottom, i_, j_));                                            \
+    } while (0)
 
 /* The two halves of the rows of a tile, as views. */
 #define TILE_HALVES(top, bottom, tile)                                                                                 \
@@ -111,6 +116,12 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
     do {                                                                                                               \
         accumulator_store_f32(triangle##_top, to, CHUNK_ROWS, CHUNK_HALF, CHUNK_HALF);                                 \
         accumulator_store_f32(triangle##_bottom, (to) + CHUNK_HALF * CHUNK_ROWS, CHUNK_ROWS, CHUNK_HALF, CHUNK_ROWS);  \
+    } while (0)
+/* Reads it from there. */
+#define triangle_load(triangle, from)                                                                                  \
+    do {                                                                                                               \
+        accumulator_load(triangle##_top, from, CHUNK_ROWS, CHUNK_HALF, CHUNK_HALF);                                    \
+        accumulator_load(triangle##_bottom, (from) + CHUNK_HALF * CHUNK_ROWS, CHUNK_ROWS, CHUNK_HALF, CHUNK_ROWS);     \
     } while (0)
 /* accumulator_store_block of the chunk's rows. */
 #define halves_store_block(halves, heads, width, chunk, head, block)                                                   \

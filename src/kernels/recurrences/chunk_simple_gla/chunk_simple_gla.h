@@ -10,7 +10,7 @@ enum {
     CHUNK_SIMPLE_GLA_K = 64, /* the widths of a block of K and of V that one program works on */
     CHUNK_SIMPLE_GLA_V = 64,
     CHUNK_SIMPLE_GLA_STATE_K = 128, /* of K where the state is carried: each block of K reads the values again */
-    CHUNK_SIMPLE_GLA_DECAY_ROWS = 3,
+    CHUNK_SIMPLE_GLA_DECAY_ROWS = 4,
     CHUNK_SIMPLE_GLA_DECAYS = 64 /* heads with a constant decay, at most */
 };
 
@@ -68,8 +68,9 @@ DEVICE int64_t parts_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
     return chunk_offset(a->chunks, a->heads, sequence, index, head, blocks * ROWS) + k * ROWS;
 }
 
-/* The rows of decays of (chunk index, head): u, w, and of the first half's rows up to its end. */
-enum { UPTO, AFTER, TO_HALF, DECAYS = CHUNK_SIMPLE_GLA_DECAY_ROWS };
+/* The rows of decays of (chunk index, head): those of the first half's rows up to its end and the rows' own, which
+ * make up M, and u and w. */
+enum { TO_HALF, STEP, OF_M, UPTO = OF_M, AFTER, DECAYS = CHUNK_SIMPLE_GLA_DECAY_ROWS };
 DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);
 }

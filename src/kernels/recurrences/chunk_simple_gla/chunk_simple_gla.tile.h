@@ -34,10 +34,6 @@ DEVICE float step_of(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head
     return !inside ? 1.0f : a->segment[row] == before ? decay : 0.0f;
 }
 
-DEVICE void load_steps(float *step, const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head) {
-    EACH (i, ROWS) step[i] = step_of(a, chunk, head, i);
-}
-
 /* The decays of all chunks. Program: chunk, sequence, and head. */
 KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     VECTOR(upto, ROWS);
@@ -46,7 +42,9 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, program_y, program_x);
     float *decays = decays_of(&a, program_y, program_x, program_z);
     EACH (i, ROWS) {
-        upto[i] = step_of(&a, chunk, program_z, i);
+        const float step = step_of(&a, chunk, program_z, i);
+        decays[STEP * ROWS + i] = step;
+        upto[i] = step;
         after[i] = i + 1 < ROWS ? step_of(&a, chunk, program_z, i + 1) : 1.0f;
     }
     EACH (i, HALF) to_half[i] = i + 1 < HALF ? step_of(&a, chunk, program_z, i + 1) : 1.0f;
@@ -157,15 +155,17 @@ KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     triangle_store(P, a.products + products_at(&a, sequence, program_x, q_head));
 }
 
-/* A, from P and the decays. An entry's decay is the product of the steps from its column's row on, which goes down the
+/* Statements with each entry of M, decay. It is the product of the steps from its column's row on, which goes down the
  * column; in the second half it begins with that of the first. */
-#define TILE_OF_A(A, P, step, decays)                                                                                  \
-    BLOCK_WALK(decay_, half_ ? ENTRY(decays, TO_HALF, j_) : 0.0f, half_, 2, j_, ROWS, n_, HALF, {                      \
-        const int i_ = half_ * HALF + n_;                                                                              \
-        const float next_ = decay_ * step[i_];                                                                         \
-        decay_ = j_ == i_ ? 1.0f : next_;                                                                              \
-        PUT(A, i_, j_, j_ <= i_ ? ENTRY(P, i_, j_) * decay_ : 0.0f);                                                   \
+#define EACH_DECAY(decays, i, j, decay, ...)                                                                           \
+    BLOCK_WALK(decay, half_ ? ENTRY(decays, TO_HALF, j) : 0.0f, half_, 2, j, ROWS, n_, HALF, {                         \
+        const int i = half_ * HALF + n_;                                                                               \
+        const float next_ = decay * ENTRY(decays, STEP, i);                                                            \
+        decay = j == i ? 1.0f : next_;                                                                                 \
+        __VA_ARGS__;                                                                                                   \
     })
+#define TILE_OF_A(A, P, decays)                                                                                        \
+    EACH_DECAY(decays, i_, j_, decay_, PUT(A, i_, j_, j_ <= i_ ? ENTRY(P, i_, j_) * decay_ : 0.0f))
 
 /* o. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
@@ -175,12 +175,10 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     TILE(v, ROWS, WIDTH_V);
     MATRIX(P, ROWS, ROWS);
     MATRIX(decays, DECAYS, ROWS);
-    VECTOR(step, ROWS);
     HALVES(o, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, q_head = head * a.q_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    load_steps(step, &a, chunk, head);
     matrix_load(P, a.products + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
     matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
     tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
@@ -192,7 +190,7 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
         tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
         tile_load(S, state, a.V, cols, cols_v);
         sync();
-        if (block == 0) TILE_OF_A(A, P, step, decays);
+        if (block == 0) TILE_OF_A(A, P, decays);
         halves_mma_nn(o, q, S);
         sync();
     }
@@ -209,7 +207,6 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     TILE(dO, ROWS, WIDTH_V);
     MATRIX(P, ROWS, ROWS);
     MATRIX(decays, DECAYS, ROWS);
-    VECTOR(step, ROWS);
     HALVES(dv, WIDTH_V);
     const int64_t sequence = program_z / a.v_heads, v_head = program_z % a.v_heads, group = a.heads / a.v_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
@@ -217,7 +214,6 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     halves_zero(dv);
     for (int64_t head = v_head * group; head < (v_head + 1) * group; head++) {
         const int64_t products = products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
-        load_steps(step, &a, chunk, head);
         matrix_load(P, a.products + products, ROWS, ROWS, ROWS);
         matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
         tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
@@ -228,7 +224,7 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
             tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, block);
             tile_load(dS, dstate, a.V, cols, cols_v);
             sync();
-            if (block == 0) TILE_OF_A(A, P, step, decays);
+            if (block == 0) TILE_OF_A(A, P, decays);
             EACH_TILE(k, j, d, x, x *= ENTRY(decays, AFTER, j));
             sync();
             halves_mma_nn(dv, k, dS);
@@ -241,50 +237,65 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
 }
 
 /* The gradient of P, and what the products inside the chunk add to that of g. Program: chunk, sequence and query head.
- */
+ * The next head's or block of V's tiles are loaded while one's are used. */
 KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
-    TILE(v, ROWS, WIDTH_V);
-    TILE(dO, ROWS, WIDTH_V);
-    MATRIX(decay, ROWS, ROWS);
-    MATRIX(weighed, ROWS, ROWS); /* A'_ij A_ij for j < i, then its sums over the rows from i on */
-    VECTOR(step, ROWS);
+    TILE(values, 2 * ROWS, WIDTH_V);
+    TILE(gradients, 2 * ROWS, WIDTH_V);
+    MATRIX(decays, 2 * OF_M, ROWS);
+    PADDED_MATRIX(weighed, ROWS, ROWS); /* M, then A'_ij A_ij for j < i, then its sums over a half's rows from i on */
     VECTOR(crossing, ROWS);
     TRIANGLE(dA);
-    TRIANGLE(dP_sum);
+    TRIANGLE(P);
+    TRIANGLE(dP);
     ACCUMULATOR(left, ROWS, ROWS);
-    const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads, group = a.heads / a.q_heads;
+    const int sequence = (int)(program_y / a.q_heads), q_head = (int)(program_y % a.q_heads);
+    const int64_t products = products_at(&a, sequence, program_x, q_head);
+    const int group = (int)(a.heads / a.q_heads), blocks = (int)blocks_of(a.V, WIDTH_V), steps = group * blocks;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    const float *P = a.products + products_at(&a, sequence, program_x, q_head);
-    halves_zero(dP_sum);
-    for (int64_t head = q_head * group; head < (q_head + 1) * group; head++) {
-        load_steps(step, &a, chunk, head);
-        halves_zero(dA);
-        for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
+    halves_zero(dP);
+    if (a.dg) triangle_load(P, a.products + products);
+    for (int load = 0; load <= steps; load++) {
+        if (load > 0) sync();
+        if (load < steps) {
+            const int head = q_head * group + load / blocks, block = load % blocks;
+            TILE_VIEW(v, values, load % 2 * ROWS, 0, ROWS, WIDTH_V);
+            TILE_VIEW(dO, gradients, load % 2 * ROWS, 0, ROWS, WIDTH_V);
+            MATRIX_VIEW(of_m, decays, load % 2 * OF_M, 0, OF_M, ROWS);
             tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, block);
             tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
-            sync();
-            triangle_mma_nt(dA, dO, v);
-            sync();
+            matrix_load(of_m, decays_of(&a, sequence, program_x, head), ROWS, OF_M, ROWS);
         }
-        decays_between(decay, step);
-        sync();
-        HALVES_MAP(dA, i, j, x, x *= ENTRY(decay, i, j));
-        halves_add(dP_sum, dA);
+        copy_commit();
+        if (load == 0) continue;
+        const int step = load - 1, block = step % blocks;
+        TILE_VIEW(v, values, step % 2 * ROWS, 0, ROWS, WIDTH_V);
+        TILE_VIEW(dO, gradients, step % 2 * ROWS, 0, ROWS, WIDTH_V);
+        MATRIX_VIEW(of_m, decays, step % 2 * OF_M, 0, OF_M, ROWS);
+        if (block == 0) halves_zero(dA);
+        triangle_mma_nt(dA, dO, v);
+        if (block + 1 < blocks) continue;
+        EACH_DECAY(of_m, i, j, decay, ENTRY(weighed, i, j) = decay);
+        sync_after(1);
+        HALVES_MAP(dA, i, j, x, x *= ENTRY(weighed, i, j));
+        halves_add(dP, dA);
         if (!a.dg) continue;
-        EACH_ENTRY(weighed, i, j, x, x = 0);
-        sync();
-        HALVES_MAP(dA, i, j, x, ENTRY(weighed, i, j) = j < i ? x * P[i * ROWS + j] : 0.0f);
-        sync();
-        matrix_cumsum_reverse(weighed);
-        sync();
-        MAP(left, t, j, x, x = j < t ? ENTRY(weighed, t, j) : 0.0f);
+        halves_multiply(dA, P);
+        HALVES_MAP(dA, i, j, x, ENTRY(weighed, i, j) = j < i ? x : 0.0f);
+        sync_after(1);
+        BLOCK_WALK(sum, 0.0f, half, 2, j, ROWS, n, HALF, {
+            const int i = half * HALF + HALF - 1 - n;
+            ENTRY(weighed, i, j) = sum += ENTRY(weighed, i, j);
+        });
+        sync_after(1);
+        MAP(left, t, j, x, x = j < t ? ENTRY(weighed, t, j) + (t < HALF ? ENTRY(weighed, HALF, j) : 0.0f) : 0.0f);
         row_sum(crossing, left);
-        sync();
+        sync_after(1);
+        const int head = q_head * group + step / blocks;
         EACH (t, chunk.rows.count) a.dg[(chunk.rows.first + t) * a.g_stride + head] = crossing[t];
     }
-    float *dP = a.dproducts + products_at(&a, sequence, program_x, q_head);
-    HALVES_MAP(dP_sum, i, j, x, x *= a.scale);
-    triangle_store(dP_sum, dP);
+    float *to = a.dproducts + products;
+    HALVES_MAP(dP, i, j, x, x *= a.scale);
+    triangle_store(dP, to);
     for (int i = 0; i < HALF; i++)
-        EACH (j, HALF) dP[i * ROWS + HALF + j] = 0;
+        EACH (j, HALF) to[i * ROWS + HALF + j] = 0;
 }
