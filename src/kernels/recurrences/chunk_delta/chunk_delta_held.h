@@ -28,7 +28,8 @@ HELD_KERNEL(chunk_delta_output) {
     tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     tile_load(P, (const element *)a.products + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     for (int64_t index = 0; index < a.chunks; index++) {
-        const int64_t turn = index % 2, square = products_at(&a, sequence, index + 1, head);
+        const int turn = (int)index & 1;
+        const int64_t square = products_at(&a, sequence, index + 1, head);
         TILE_VIEW(v, values, turn * ROWS, 0, ROWS, WIDTH);
         TILE_VIEW(next_v, values, (1 - turn) * ROWS, 0, ROWS, WIDTH);
         MATRIX_VIEW(gate, gates, turn * GATES, 0, GATES, ROWS);
