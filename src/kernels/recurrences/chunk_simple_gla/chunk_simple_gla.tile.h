@@ -17,7 +17,7 @@
  *
  * Registers are so few that all programs that carry the states of 32 heads of 64 values run at once, where shared
  * memory has room for as many. The gradients of q and k need more registers (chunk_simple_gla_dqk.tile.h). */
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#if defined(TILE_ELEMENT_F32) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900)
 #define TILE_PROGRAMS 2
 #else
 #define TILE_PROGRAMS 4
@@ -249,11 +249,10 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     TRIANGLE(dP);
     ACCUMULATOR(left, ROWS, ROWS);
     const int sequence = (int)(program_y / a.q_heads), q_head = (int)(program_y % a.q_heads);
-    const int64_t products = products_at(&a, sequence, program_x, q_head);
     const int group = (int)(a.heads / a.q_heads), blocks = (int)blocks_of(a.V, WIDTH_V), steps = group * blocks;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     halves_zero(dP);
-    if (a.dg) triangle_load(P, a.products + products);
+    if (a.dg) triangle_load(P, a.products + products_at(&a, sequence, program_x, q_head));
     for (int load = 0; load <= steps; load++) {
         if (load > 0) sync();
         if (load < steps) {
@@ -271,10 +270,12 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
         TILE_VIEW(v, values, step % 2 * ROWS, 0, ROWS, WIDTH_V);
         TILE_VIEW(dO, gradients, step % 2 * ROWS, 0, ROWS, WIDTH_V);
         MATRIX_VIEW(of_m, decays, step % 2 * OF_M, 0, OF_M, ROWS);
-        if (block == 0) halves_zero(dA);
+        if (block == 0) {
+            EACH_DECAY(of_m, i, j, decay, ENTRY(weighed, i, j) = decay);
+            halves_zero(dA);
+        }
         triangle_mma_nt(dA, dO, v);
         if (block + 1 < blocks) continue;
-        EACH_DECAY(of_m, i, j, decay, ENTRY(weighed, i, j) = decay);
         sync_after(1);
         HALVES_MAP(dA, i, j, x, x *= ENTRY(weighed, i, j));
         halves_add(dP, dA);
@@ -293,7 +294,7 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
         const int head = q_head * group + step / blocks;
         EACH (t, chunk.rows.count) a.dg[(chunk.rows.first + t) * a.g_stride + head] = crossing[t];
     }
-    float *to = a.dproducts + products;
+    float *to = a.dproducts + products_at(&a, sequence, program_x, q_head);
     HALVES_MAP(dP, i, j, x, x *= a.scale);
     triangle_store(dP, to);
     for (int i = 0; i < HALF; i++)
