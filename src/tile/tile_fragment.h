@@ -92,7 +92,7 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
 #define EACH_PIECE(tile, entry, n) for (int n = thread_index(); n < PIECES(tile, entry); n += THREADS)
 /* The same with a count that the compiler knows, so that it steps addresses instead of computing each. */
 #define EACH_PIECE_UNROLLED(tile, entry, n)                                                                            \
-    TILE_UNROLL_BY_4 for (int round_ = 0; round_ * THREADS < PIECES(tile, entry);                                      \
+    TILE_UNROLL_BY_2 for (int round_ = 0; round_ * THREADS < PIECES(tile, entry);                                      \
                           round_++) for (int n = round_ * THREADS + thread_index(), once_ = n < PIECES(tile, entry);   \
                                          once_; once_ = 0)
 #define ALIGNED(from, stride, entry) (((uintptr_t)(from) | (uintptr_t)(stride) * sizeof(entry)) % 16 == 0)
@@ -296,6 +296,7 @@ DEVICE Sixteen piece_of_float(const float *x) {
 }
 #if defined(TILE_ELEMENT_F32)
 #define piece_of_element piece_of_float
+DEVICE element entry_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 #else
 DEVICE Sixteen piece_of_element(const float *x) {
     Sixteen piece = sixteen_of_element(x);
@@ -305,27 +306,31 @@ DEVICE Sixteen piece_of_element(const float *x) {
     exchange(&piece, 1, 3, 2);
     return piece;
 }
+DEVICE element entry_of_piece(Sixteen piece, int n) { return (element)(piece.word[n / 2] >> n % 2 * 16); }
 #endif
+DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 
-/* Whole pieces, or entry by entry where rows are not aligned or end inside a piece. With sixteen_write nvcc would take
- * the pieces apart, too. */
-#define STORE_PIECES(accumulator, entry, narrow, to, stride, rows, cols)                                               \
+/* Pieces go out whole, and entry by entry at the end of a row and where rows are not aligned. With sixteen_write nvcc
+ * would also take the whole ones apart. */
+#define STORE_PIECES(accumulator, entry, entry_of, to, stride, rows, cols)                                             \
     do {                                                                                                               \
         entry *const start_ = (to);                                                                                    \
         const int64_t stride_ = (stride);                                                                              \
         const int rows_ = between(rows, 0, accumulator##_rows), cols_ = between(cols, 0, accumulator##_cols);          \
         const int lane_ = lane_index() % 4;                                                                            \
-        if (ALIGNED(start_, stride_, entry) && cols_ % PIECE_ENTRIES(entry) == 0) {                                    \
-            TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_ += PIECE_SHARE_##entry) {                         \
-                const Sixteen piece_ = piece_of_##entry(accumulator + e_);                                             \
-                const int i_ = fragment_row(e_, accumulator##_rows, accumulator##_cols) + lane_ % 2 * 8;               \
-                const int j_ = fragment_col(e_, accumulator##_rows, accumulator##_cols) - lane_ * 2 +                  \
-                               lane_ / 2 * PIECE_ENTRIES(entry);                                                       \
-                if (fragment_inside(i_, j_, accumulator##_rows, accumulator##_cols) && i_ < rows_ && j_ < cols_)       \
-                    sixteen_store(start_ + i_ * stride_ + j_, piece_);                                                 \
+        TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_ += PIECE_SHARE_##entry) {                             \
+            const Sixteen piece_ = piece_of_##entry(accumulator + e_);                                                 \
+            const int i_ = fragment_row(e_, accumulator##_rows, accumulator##_cols) + lane_ % 2 * 8;                   \
+            const int j_ = fragment_col(e_, accumulator##_rows, accumulator##_cols) - lane_ * 2 +                      \
+                           lane_ / 2 * PIECE_ENTRIES(entry);                                                           \
+            entry *const to_ = start_ + i_ * stride_ + j_;                                                             \
+            if (!fragment_inside(i_, j_, accumulator##_rows, accumulator##_cols) || i_ >= rows_) continue;             \
+            if (j_ + PIECE_ENTRIES(entry) <= cols_ && (uintptr_t)to_ % 16 == 0) {                                      \
+                sixteen_store(to_, piece_);                                                                            \
+            } else {                                                                                                   \
+                TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(entry); n_++) if (j_ + n_ < cols_) to_[n_] =           \
+                    entry_of(piece_, n_);                                                                              \
             }                                                                                                          \
-        } else {                                                                                                       \
-            MAP(accumulator, i_, j_, x_, if (i_ < rows_ && j_ < cols_) start_[i_ * stride_ + j_] = narrow(x_));        \
         }                                                                                                              \
     } while (0)
 #define STORE_ENTRIES(tile, entry, to, stride, rows, cols)                                                             \
@@ -351,9 +356,9 @@ DEVICE Sixteen piece_of_element(const float *x) {
 #define tile_store(tile, to, stride, rows, cols)     STORE_ENTRIES(tile, element, to, stride, rows, cols)
 #define matrix_store(matrix, to, stride, rows, cols) STORE_ENTRIES(matrix, float, to, stride, rows, cols)
 #define accumulator_store(accumulator, to, stride, rows, cols)                                                         \
-    STORE_PIECES(accumulator, element, to_element, to, stride, rows, cols)
+    STORE_PIECES(accumulator, element, entry_of_piece, to, stride, rows, cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
-    STORE_PIECES(accumulator, float, , to, stride, rows, cols)
+    STORE_PIECES(accumulator, float, float_of_piece, to, stride, rows, cols)
 /* The statements see two neighbours, one after the other. */
 #define MAP_INTO(tile, accumulator, i, j, x, ...)                                                                      \
     EACH_TWO(accumulator, first_, i, left_, {                                                                          \

@@ -83,9 +83,9 @@ HELD_KERNEL(chunk_delta_state) {
     tile_load_block(values, a.v, a.V, chunk.updates, head, program_y);
     matrix_load(gates, gates_at(&a, 0, sequence, 0, head), ROWS, GATES, ROWS);
     tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
-    store_state(state, a.state, 0);
     for (int64_t index = 0; index < a.chunks; index++) {
         const int64_t turn = index % 2;
+        store_state(state, a.state, index);
         TILE_VIEW(v, values, turn * ROWS, 0, ROWS, WIDTH);
         TILE_VIEW(next_v, values, (1 - turn) * ROWS, 0, ROWS, WIDTH);
         MATRIX_VIEW(gate, gates, turn * GATES, 0, GATES, ROWS);
@@ -106,7 +106,6 @@ HELD_KERNEL(chunk_delta_state) {
         accumulator_mma_nn(state, u, k);
         sync_after(1);
         tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
-        store_state(state, a.state, index + 1);
     }
 }
 
@@ -146,7 +145,7 @@ HELD_KERNEL(chunk_delta_dstate) {
         mma_tn(du, dO, P);
         MAP(dr, j, i, x, x = PEER(du, j, i));
         accumulator_mma_nn(dr, du, T);
-        if (KEYS < 256) { /* what rounding takes from U', as in update_of_state; with 256 keys the registers are full */
+        if (KEYS < 256) { /* what rounding takes from U', as in update_of_state */
             MAP(du, j, i, x, x -= to_float(to_element(x)));
             accumulator_mma_nn(dr, du, T);
         }

@@ -180,7 +180,8 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
                       cols_v, a.K)
 
 /* u = T (beta (v - D k S)), with accumulators transposed; T lacks its diagonal. What the first product's operand loses
- * by rounding, a second one adds, because errors in U add up over the rows of a chunk and then over the chunks. */
+ * by rounding, a second one adds, because errors in U add up over the rows of a chunk and then over the chunks; with
+ * 256 keys the registers are full. */
 #define update_of_state(u, erased, state, k, v, T, gate)                                                               \
     do {                                                                                                               \
         accumulator_zero(erased);                                                                                      \
@@ -189,8 +190,10 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
             x_ = ENTRY(gate, GATES_BETA, i_) * (AT(v, i_, j_) - ENTRY(gate, GATES_FROM_START, i_) * x_));              \
         MAP(u, j_, i_, x_, x_ = PEER(erased, j_, i_));                                                                 \
         accumulator_mma_nt(u, erased, T);                                                                              \
-        MAP(erased, j_, i_, x_, x_ -= to_float(to_element(x_)));                                                       \
-        accumulator_mma_nt(u, erased, T);                                                                              \
+        if (KEYS < 256) {                                                                                              \
+            MAP(erased, j_, i_, x_, x_ -= to_float(to_element(x_)));                                                   \
+            accumulator_mma_nt(u, erased, T);                                                                          \
+        }                                                                                                              \
     } while (0)
 
 #define KERNEL_FOR(name, keys) KERNEL(name##_##keys, ChunkDeltaArguments)
