@@ -54,16 +54,18 @@ DEVICE float *row_sums_of(const AttentionArguments *a, int64_t sequence, int64_t
 KERNEL(attention_delta, AttentionArguments) {
     const int64_t sequence = program_z * a.T, head = program_x, t0 = program_y * ATTENTION_TOKENS;
     const float *log_sum_exp = a.log_sum_exp + (program_z * a.heads + head) * a.T;
-    EACH_ROW (t, t0, t0 + ATTENTION_TOKENS) {
+    EACH_SHORT_ROW (t, t0, t0 + ATTENTION_TOKENS, a.head_dim) {
         float *to = row_sums_of(&a, program_z, head, t);
         const bool inside = t < a.T;
         const int64_t row = sequence + (inside ? t : a.T - 1);
-        const int64_t out_at = entry_of_head(a.out, a.head_dim, row, head, 0);
-        const int64_t gradient_at = entry_of_head(a.out_gradient, a.head_dim, row, head, 0);
+        const element *const o = (const element *)a.out.data + entry_of_head(a.out, a.head_dim, row, head, 0);
+        const element *const dO =
+            (const element *)a.out_gradient.data + entry_of_head(a.out_gradient, a.head_dim, row, head, 0);
+        VECTORS_OF(o, dO);
         float delta = 0;
         WARP_SUM_VECTOR(i, a.head_dim, delta) {
-            READ(out, (const element *)a.out.data + out_at + i);
-            READ(gradient, (const element *)a.out_gradient.data + gradient_at + i);
+            READ(out, o + i);
+            READ(gradient, dO + i);
             EACH_LANE(e) delta += out[e] * gradient[e];
         }
         WARP_TOTAL(delta);
