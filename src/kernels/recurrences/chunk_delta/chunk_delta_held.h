@@ -27,7 +27,7 @@ HELD_KERNEL(chunk_delta_output) {
     matrix_load(gates, gates_at(&a, 0, sequence, 0, head), ROWS, GATES, ROWS);
     tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     tile_load(P, (const element *)a.products + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
-    for (int64_t index = 0; index < a.chunks; index++) {
+    for (ChunkIndex index = 0; index < a.chunks; index++) {
         const int turn = (int)index & 1;
         const int64_t square = products_at(&a, sequence, index + 1, head);
         TILE_VIEW(v, values, turn * ROWS, 0, ROWS, WIDTH);

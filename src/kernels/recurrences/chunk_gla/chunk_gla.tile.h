@@ -465,9 +465,13 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
         }                                                                                                              \
     } while (0)
 
-/* Its accumulators need the registers of three programs. */
+/* Its accumulators need the registers of three programs; on sm_80 shared memory has room for two. */
 #undef TILE_PROGRAMS
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define TILE_PROGRAMS 2
+#else
 #define TILE_PROGRAMS 3
+#endif
 /* The gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     TILE(work, 3 * ROWS, WIDTH_V);
