@@ -146,8 +146,8 @@ enum { VECTOR = 1 };
  *           HELD(kept);
  *           float sum = 0;
  *           HOLD_VECTOR(i, cols, sum) {                               WARP_SUM_VECTOR
- *               READ_HOLD(x, kept, from + i);                         READ, and keeps it; HOLD(kept, from + i) only
- * keeps EACH_LANE(e) sum += x[e];
+ *               READ_HOLD(x, kept, from + i);                         READ, and keeps it
+ *               EACH_LANE(e) sum += x[e];
  *           }
  *           WARP_TOTAL(sum);
  *           HELD_VECTOR(i, cols) {                                    WARP_VECTOR
@@ -159,7 +159,7 @@ enum { VECTOR = 1 };
  *       HELD_ROWS(cols, most, rows(HELD_HERE, ...));
  *   }
  *
- * `most` is 1, 2, 4 or 8; a vector held takes 4 registers of a thread. */
+ * HOLD(kept, from + i) keeps without reading. `most` is 1, 2, 4 or 8; a vector held takes 4 registers of a thread. */
 #define HELD_MODE                                             const int mode_ __attribute__((unused))
 #define HELD_HERE                                             0
 #define HELD_ROWS(cols, most, ...)                            __VA_ARGS__

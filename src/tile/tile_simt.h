@@ -454,5 +454,6 @@ DEVICE void columns_total(float *x, float *columns, int number, int shift) {
 }
 
 #include "tile/tile_fragment.h"
+#include "tile/tile_product.h"
 
 #endif

@@ -16,7 +16,7 @@ typedef struct StepShape {
 
 StepShape step_shape(const TrainConfig *config, int world_size);
 
-/* With activation_checkpoint.mode: auto, backward computes nothing again; setup_recompute lowers that to what fits. */
+/* With activation_checkpoint.mode: auto backward computes nothing again here; setup_recompute chooses by the memory. */
 RunnerOptions setup_runner(const TrainConfig *config);
 FsdpOptions setup_sharding(const TrainConfig *config);
 OptimizerOptions setup_optimizer(const TrainConfig *config);

@@ -1,0 +1,94 @@
+/* Gated linear attention in chunks of 64 rows, one program per chunk and head except where the state is carried along.
+ *
+ * With G the running sum of g inside the chunk, S the state before it, x' the gradient of x, and for j <= i
+ * A_ij = K^(-1/2) sum over d of q_id k_jd e^(G_id - G_jd):
+ *
+ *   o = K^(-1/2) (q e^G) S + A v         S_next = diag(e^G_last) S + (k e^(G_last - G))^T v
+ *   A' = K^(-1/2) o' v^T, j <= i         S' = diag(e^G_last) S_next' + K^(-1/2) (q e^G)^T o'
+ *   q' = e^G (K^(-1/2) o' S^T) + [A'_ij k_j e^(G_i - G_j)]         v' = A^T o' + (k e^(G_last - G)) S_next'
+ *   k' = e^(G_last - G) (v S_next'^T) + [A'_ij q_i e^(G_i - G_j)]
+ *   g'_t = sum over i >= t of (q_i q'_i - k_i k'_i) + e^G_last (S S_next')
+ *          + sum over j of k_j (the state's part of k'_j)
+ *
+ * A sum of gates is only taken over the rows between, so that no e^x of x > 0 is needed and nothing cancels: the chunk
+ * falls into four blocks of 16 rows, and between two blocks e^(G_i - G_j) is the product of a factor of i, one of the
+ * blocks between, and one of j. Inside a block it is e^(P_i) e^(-P_j), with P the running sum in the block, as long as
+ * P stays above -GATE_LIMIT, where the difference costs no digit that matters; steeper blocks walk from row to row.
+ *
+ * Documents: products are masked by equal segment numbers; rows of another document than the token before the chunk do
+ * not see S, and only rows of the last row's document enter S_next. */
+#ifndef FLAME_KERNELS_RECURRENCES_CHUNK_GLA_CHUNK_GLA_CHUNK_H
+#define FLAME_KERNELS_RECURRENCES_CHUNK_GLA_CHUNK_GLA_CHUNK_H
+
+#include "kernels/recurrences/chunk_gla/chunk_gla.h"
+
+enum {
+    ROWS = CHUNK_ROWS,
+    WIDTH_K = CHUNK_GLA_K,
+    WIDTH_V = CHUNK_GLA_V,
+    STATE_K = CHUNK_GLA_STATE_K,
+    STATE_V = CHUNK_GLA_STATE_V,
+    HALF = CHUNK_HALF,
+    BLOCK = 16
+};
+enum { BLOCKS = ROWS / BLOCK, STAGES = 3, AHEAD = STAGES - 2 }; /* stages that stay under way while one is used */
+#define GATE_LIMIT 20.0f
+/* e^x of a sum of gates. */
+#define DECAY(x) exp2_f((x)*1.44269504f)
+
+/* The state of (chunk index, key-value head) from entry (k, v) on, in states or in their gradients. */
+DEVICE element *state_at(const ChunkGlaArguments *a, void *states, int64_t sequence, int64_t index, int64_t head,
+                         int64_t k, int64_t v) {
+    return (element *)states + chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K * a->V) + k * a->V + v;
+}
+
+/* The 64 x 64 products of (chunk index, head). */
+DEVICE element *products_at(const ChunkGlaArguments *a, void *products, int64_t sequence, int64_t index, int64_t head) {
+    return (element *)products + chunk_offset(a->chunks, a->heads, sequence, index, head, ROWS * ROWS);
+}
+
+/* The decay over (chunk index, key-value head) from entry k on. */
+DEVICE float *decay_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k) {
+    return a->decay + chunk_offset(a->chunks, a->kv_heads, sequence, index, head, a->K) + k;
+}
+
+/* The rows of chunk `index`. */
+DEVICE Rows rows_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index) {
+    const Rows rows = {sequence * a->T + index * ROWS, a->T - index * ROWS < ROWS ? a->T - index * ROWS : ROWS};
+    return rows;
+}
+
+/* weight[i] = whether row i is of document `segment`. */
+DEVICE void rows_of_document(float *weight, const ChunkGlaArguments *a, Rows rows, int32_t segment) {
+    EACH (i, ROWS)
+        weight[i] = i < rows.count && a->segment[rows.first + (i < rows.count ? i : 0)] == segment ? 1.0f : 0.0f;
+}
+
+/* document[i] = the segment number of row i, counted from that of the first row. */
+DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Rows rows) {
+    EACH (i, ROWS) document[i] = i < rows.count ? (float)(a->segment[rows.first + i] - a->segment[rows.first]) : -1.0f;
+}
+
+/* sums, [BLOCKS, WIDTH_K], of the gates in each block. The statements see, for every row and column d, the `sum` from
+ * the start of the block to the row. */
+#define SUM_GATES(sums, g, row, d, sum, ...)                                                                           \
+    BLOCK_WALK(sum, 0.0f, b_, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b_ * BLOCK + i_; sum += ENTRY(g, row, d); \
+               __VA_ARGS__; if (i_ == BLOCK - 1) ENTRY(sums, b_, d) = sum)
+/* The same with the sum of the gates in the block after the row. */
+#define SUM_GATES_AFTER(g, row, d, sum, ...)                                                                           \
+    BLOCK_WALK(sum, 0.0f, b_, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b_ * BLOCK + BLOCK - 1 - i_;              \
+               const float gate_ = ENTRY(g, row, d); __VA_ARGS__; sum += gate_)
+/* The sums over the blocks before b, after b, and all. */
+#define SUM_BEFORE(sums, b, d)                                                                                         \
+    (((b) > 0 ? ENTRY(sums, 0, d) : 0.0f) + ((b) > 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) > 2 ? ENTRY(sums, 2, d) : 0.0f))
+#define SUM_AFTER(sums, b, d)                                                                                          \
+    (((b) < 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) < 2 ? ENTRY(sums, 2, d) : 0.0f) + ((b) < 3 ? ENTRY(sums, 3, d) : 0.0f))
+#define SUM_ALL(sums, d) (ENTRY(sums, 0, d) + SUM_AFTER(sums, 0, d))
+
+/* Stage `step` of the copies of what state and gradient are carried on with: decayed rows, values, the decay. */
+#define STAGE_VIEWS(decayed_, values_, decay_, step)                                                                   \
+    TILE_VIEW(decayed_, decayed, (step) % STAGES * ROWS, 0, ROWS, STATE_K);                                            \
+    TILE_VIEW(values_, values, (step) % STAGES * ROWS, 0, ROWS, STATE_V);                                              \
+    MATRIX_VIEW(decay_, decay, (step) % STAGES, 0, 1, STATE_K)
+
+#endif

@@ -1,0 +1,241 @@
+/* A, the states and o of chunk_gla; equations in chunk_gla_chunk.h. */
+#if defined(TILE_ELEMENT_F32)
+#define TILE_PROGRAMS 3
+#else
+#define TILE_PROGRAMS 4
+#endif
+#include "tile/tile.h"
+#include "kernels/recurrences/chunk_gla/chunk_gla.h"
+#include "kernels/recurrences/chunk_gla/chunk_gla_chunk.h"
+
+/* Rows of A, from (row, col) on, += q k^T of 16 rows of q and as many rows of k. */
+#define ADD_TO_A(row, col, q_tile, q_row, k_tile, k_row, k_rows)                                                       \
+    do {                                                                                                               \
+        TILE_VIEW(q_, q_tile, q_row, 0, BLOCK, WIDTH_K);                                                               \
+        TILE_VIEW(k_, k_tile, k_row, 0, k_rows, WIDTH_K);                                                              \
+        block_mma_nt(A, row, col, q_, k_);                                                                             \
+    } while (0)
+
+/* A, and q and k decayed to the ends of the chunk, for the kernels after this one. Program: chunk, sequence and head.
+ */
+KERNEL(chunk_gla_products, ChunkGlaArguments) {
+    TILE(q, ROWS, WIDTH_K);       /* then the decayed queries */
+    TILE(k, ROWS, WIDTH_K);       /* then the decayed keys */
+    TILE(q_block, ROWS, WIDTH_K); /* q decayed from the start of its block on */
+    TILE(k_start, ROWS, WIDTH_K); /* k e^(-P) */
+    TILE(k_ahead, ROWS, WIDTH_K); /* k of the first two blocks decayed to the middle of the chunk, of the third and the
+                                     first to their ends */
+    TILE(q_half, BLOCK, WIDTH_K); /* q of the last block, decayed from the middle on */
+    MATRIX(g, ROWS, WIDTH_K);
+    MATRIX(sums, BLOCKS, WIDTH_K);
+    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block), over the blocks before, and after */
+    MATRIX(before, BLOCKS, WIDTH_K);
+    MATRIX(after, BLOCKS, WIDTH_K);
+    MATRIX(P, ROWS, WIDTH_K);  /* In steep blocks first k decayed from its row to `offset` rows further; for their keys
+                                  minus the sum after the row. */
+    MATRIX(band, BLOCK, ROWS); /* entry (offset, j): the product of rows j + offset and j */
+    MATRIX(diagonal, BLOCK, ROWS); /* its sum over the steep blocks of K; A_ii of all, from q and k as they are */
+    VECTOR(document, ROWS);
+    ACCUMULATOR(A, ROWS, ROWS);
+    ACCUMULATOR(plain, ROWS, BLOCK);
+    ACCUMULATOR(product, ROWS, WIDTH_K);
+    const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
+    const bool first_of_group = head == kv_head * (a.heads / a.kv_heads);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
+    const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
+    const float before_document = (float)(chunk.before - a.segment[chunk.rows.first]);
+    const float last_document = (float)(chunk.last - a.segment[chunk.rows.first]);
+    rows_documents(document, &a, chunk.rows);
+    EACH_ENTRY(diagonal, i, j, x, x = 0);
+    accumulator_zero(A);
+    accumulator_zero(plain);
+    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
+        const int64_t cols = a.K - block * WIDTH_K;
+        tile_load_block(q, a.q, a.K, chunk.rows, head, block);
+        tile_load_block(k, a.k, a.K, chunk.rows, kv_head, block);
+        matrix_load_block(g, a.g, a.K, chunk.rows, kv_head, block);
+        sync();
+        for (int row = 0; row < ROWS; row += BLOCK) {
+            TILE_VIEW(q_, q, row, 0, BLOCK, WIDTH_K);
+            TILE_VIEW(k_, k, row, 0, BLOCK, WIDTH_K);
+            block_mma_nt(plain, row, 0, q_, k_);
+        }
+        SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+        sync();
+        float steepest = 0;
+        MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+        const bool steep = steepest > GATE_LIMIT;
+        if (steep) {
+            for (int offset = 1; offset < BLOCK; offset++) {
+                MAP(product, j, d, x, {
+                    x = 0;
+                    if (j % BLOCK + offset < BLOCK) {
+                        x = (offset > 1 ? ENTRY(P, j, d) : AT(k, j, d)) * DECAY(ENTRY(g, j + offset, d));
+                        ENTRY(P, j, d) = x;
+                        x *= AT(q, j + offset, d);
+                    }
+                });
+                row_sum((&ENTRY(band, offset, 0)), product);
+            }
+            sync();
+            EACH_ENTRY(diagonal, offset, j, x, x += offset ? ENTRY(band, offset, j) : 0.0f);
+            SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+        }
+        EACH_PAIR(b, d, BLOCKS, WIDTH_K) {
+            ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
+            ENTRY(before, b, d) = DECAY(SUM_BEFORE(sums, b, d));
+            ENTRY(after, b, d) = DECAY(SUM_AFTER(sums, b, d));
+        }
+        sync();
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+            const int b = row / BLOCK;
+            const float sees = document[row] == before_document ? a.scale : 0.0f;
+            READ_MATRIX(sum, P, row, d);
+            READ_MATRIX(from_start, before, b, d);
+            READ_TILE(x, q, row, d);
+            EACH_LANE(e) {
+                x[e] *= DECAY(sum[e]);
+                from_start[e] = x[e] * from_start[e] * sees;
+            }
+            WRITE_TILE(q_block, row, d, x);
+            WRITE_TILE(q, row, d, from_start);
+            if (b == 3) {
+                READ_MATRIX(half, inside, 2, d);
+                EACH_LANE(e) half[e] *= x[e];
+                WRITE_TILE(q_half, row - 3 * BLOCK, d, half);
+            }
+        }
+        if (steep) {
+            sync();
+            SUM_GATES_AFTER(g, row, d, sum, ENTRY(P, row, d) = -sum);
+            sync();
+        }
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+            const int b = row / BLOCK;
+            const float enters = document[row] == last_document ? 1.0f : 0.0f;
+            READ_MATRIX(sum, P, row, d);
+            READ_MATRIX(to_end, after, b, d);
+            READ_MATRIX(in_block, inside, b, d);
+            READ_TILE(x, k, row, d);
+            EACH_LANE(e) x[e] *= DECAY(-sum[e]);
+            WRITE_TILE(k_start, row, d, x);
+            EACH_LANE(e) {
+                x[e] *= steep ? 1.0f : in_block[e];
+                to_end[e] = x[e] * to_end[e] * enters;
+            }
+            WRITE_TILE(k, row, d, to_end);
+            if (b == 0) WRITE_TILE(k_ahead, row + 3 * BLOCK, d, x);
+            if (b == 0) {
+                READ_MATRIX(next, inside, 1, d);
+                EACH_LANE(e) x[e] *= next[e];
+            }
+            if (b < 3) WRITE_TILE(k_ahead, row, d, x);
+        }
+        if (first_of_group) {
+            float *decay = decay_at(&a, sequence, program_x, kv_head, block * WIDTH_K);
+            EACH (d, WIDTH_K)
+                if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
+        }
+        sync();
+        ADD_TO_A(BLOCK, 0, q_block, BLOCK, k_ahead, 3 * BLOCK, BLOCK);
+        ADD_TO_A(2 * BLOCK, 0, q_block, 2 * BLOCK, k_ahead, 0, HALF);
+        ADD_TO_A(3 * BLOCK, 0, q_half, 0, k_ahead, 0, HALF);
+        ADD_TO_A(3 * BLOCK, HALF, q_block, 3 * BLOCK, k_ahead, HALF, BLOCK);
+        if (!steep) {
+            ADD_TO_A(0, 0, q_block, 0, k_start, 0, BLOCK);
+            ADD_TO_A(BLOCK, BLOCK, q_block, BLOCK, k_start, BLOCK, BLOCK);
+            ADD_TO_A(2 * BLOCK, 2 * BLOCK, q_block, 2 * BLOCK, k_start, 2 * BLOCK, BLOCK);
+            ADD_TO_A(3 * BLOCK, 3 * BLOCK, q_block, 3 * BLOCK, k_start, 3 * BLOCK, BLOCK);
+        }
+        tile_store(q,
+                   (element *)a.queries.data + entry_of_head(a.queries, a.K, chunk.rows.first, head, block * WIDTH_K),
+                   a.queries.stride, chunk.rows.count, cols);
+        if (first_of_group)
+            tile_store(k,
+                       (element *)a.keys.data + entry_of_head(a.keys, a.K, chunk.rows.first, kv_head, block * WIDTH_K),
+                       a.keys.stride, chunk.rows.count, cols);
+        sync();
+    }
+    MAP(plain, i, j, x, if (i % BLOCK == j) ENTRY(diagonal, 0, i) = x);
+    sync();
+    MAP(A, i, j, x, {
+        const int offset = i - j;
+        if (i / BLOCK == j / BLOCK && offset >= 0) x = ENTRY(diagonal, offset, j) + (offset ? x : 0.0f);
+        x = offset >= 0 && document[i] == document[j] ? a.scale * x : 0.0f;
+    });
+    accumulator_store(A, products_at(&a, a.products, sequence, program_x, head), ROWS, ROWS, ROWS);
+}
+
+/* The state before each chunk, and after the last. Program: sequence and key-value head, block of K, block of V. */
+KERNEL(chunk_gla_state, ChunkGlaArguments) {
+    TILE(decayed, STAGES * ROWS, STATE_K);
+    TILE(values, STAGES * ROWS, STATE_V);
+    MATRIX(decay, STAGES, STATE_K);
+    ACCUMULATOR(S, STATE_K, STATE_V);
+    const int64_t sequence = program_x / a.kv_heads, head = program_x % a.kv_heads;
+    const int64_t first_k = program_y * STATE_K, first_v = program_z * STATE_V;
+    const int64_t cols_k = a.K - first_k, cols_v = a.V - first_v, row = program_x * a.K + first_k, col = first_v;
+    const int last = (int)a.chunks - 1, steps = a.final ? last + 1 : last;
+    accumulator_zero(S);
+    if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
+    for (int load = 0; load < steps + STAGES - 1; load++) {
+        const int index = load - (STAGES - 1);
+        if (index >= 0) {
+            accumulator_store(S, state_at(&a, a.state, sequence, index, head, first_k, first_v), a.V, cols_k, cols_v);
+            sync_after(AHEAD);
+        }
+        if (load < steps) {
+            STAGE_VIEWS(k, v, e, load);
+            const Rows rows = rows_at(&a, sequence, load);
+            tile_load_block(k, a.keys, a.K, rows, head, program_y);
+            tile_load_block(v, a.v, a.V, rows, head, program_z);
+            matrix_load(e, decay_at(&a, sequence, load, head, first_k), a.K, 1, cols_k);
+        }
+        copy_commit();
+        if (index >= 0) {
+            STAGE_VIEWS(k, v, e, index);
+            MAP(S, d, j, x, x *= ENTRY(e, 0, d));
+            mma_tn(S, k, v);
+        }
+    }
+    if (a.final)
+        accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
+    else
+        accumulator_store(S, state_at(&a, a.state, sequence, last, head, first_k, first_v), a.V, cols_k, cols_v);
+}
+
+/* o. Program: block of V, chunk, sequence and head. */
+KERNEL(chunk_gla_output, ChunkGlaArguments) {
+    TILE(queries, STAGES * ROWS, WIDTH_K);
+    TILE(states, STAGES * WIDTH_K, WIDTH_V);
+    TILE(A, ROWS, ROWS);
+    TILE(v, ROWS, WIDTH_V);
+    HALVES(o, WIDTH_V);
+    const int64_t sequence = program_z / a.heads, head = program_z % a.heads, kv_head = head * a.kv_heads / a.heads;
+    const int64_t cols_v = a.V - program_x * WIDTH_V;
+    const Rows rows = rows_at(&a, sequence, program_y);
+    const element *state = state_at(&a, a.state, sequence, program_y, kv_head, 0, program_x * WIDTH_V);
+    const int steps = (int)blocks_of(a.K, WIDTH_K);
+    tile_load(A, products_at(&a, a.products, sequence, program_y, head), ROWS, ROWS, ROWS);
+    tile_load_block(v, a.v, a.V, rows, kv_head, program_x);
+    halves_zero(o);
+    for (int load = 0; load < steps + STAGES - 1; load++) {
+        const int step = load - (STAGES - 1);
+        if (step >= 0) sync_after(AHEAD);
+        if (load < steps) {
+            TILE_VIEW(q, queries, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(S, states, load % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            tile_load_block(q, a.queries, a.K, rows, head, load);
+            tile_load(S, state + load * WIDTH_K * a.V, a.V, a.K - load * WIDTH_K, cols_v);
+        }
+        copy_commit();
+        if (step >= 0) {
+            TILE_VIEW(q, queries, step % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(S, states, step % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            halves_mma_nn(o, q, S);
+        }
+    }
+    halves_mma_lower(o, A, v);
+    const Chunk chunk = {rows, 0, 0};
+    halves_store_block(o, a.o, a.V, chunk, head, program_x);
+}

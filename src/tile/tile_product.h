@@ -1,0 +1,161 @@
+/* Products of tiles and accumulators, by 4 warps with mma.sync; part of tile_simt.h. */
+#ifndef FLAME_TILE_TILE_PRODUCT_H
+#define FLAME_TILE_TILE_PRODUCT_H
+
+#define mma_nn(accumulator, a, b)                                                                                      \
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, false)
+#define mma_nt(accumulator, a, b)                                                                                      \
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, true)
+#define mma_tn(accumulator, a, b)                                                                                      \
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_rows, a, a##_stride, true, b, b##_stride, false)
+
+/* d += A B of `depth` columns of A. A is stored by rows, or by columns if a_transposed; B likewise. Tiles and views lie
+ * at multiples of 16 bytes, rows too. A piece of B is read once for all of a warp's blocks of rows. */
+#if defined(TILE_ELEMENT_F32)
+DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
+                const element *b, int b_stride, bool b_transposed) {
+    const int a_row = a_transposed ? 1 : a_stride, a_col = a_transposed ? a_stride : 1;
+    const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
+    for (int k = 0; k < depth; k++) {
+        TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, cols); e++) {
+            const int i = fragment_row(e, rows, cols), j = fragment_col(e, rows, cols);
+            if (fragment_inside(i, j, rows, cols)) d[e] += a[i * a_row + k * a_col] * b[k * b_row + j * b_col];
+        }
+    }
+}
+#else
+DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
+                const element *b, int b_stride, bool b_transposed) {
+    const int lane = lane_index(), row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
+    const int down = warp_index() % WARPS_DOWN(rows), across = warp_index() / WARPS_DOWN(rows);
+    if (across >= WARPS_ACROSS(rows)) return;
+    TILE_UNROLL_PRODUCT for (int k = 0; k < depth; k += 16) {
+        uint32_t left[MOST_BLOCKS_DOWN][4];
+        TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+            const int i = (m * WARPS_DOWN(rows) + down) * 16;
+            if (i >= rows) break;
+            if (a_transposed)
+                matrix_read_transposed(left[m], a + (k + high * 8 + row) * a_stride + i + low);
+            else
+                matrix_read(left[m], a + (i + low + row) * a_stride + k + high * 8);
+        }
+        TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols); n += 2) {
+            const int j = (across * BLOCKS_ACROSS(rows, cols) + n) * 8, mine = j + high * 8;
+            if (j >= cols) break;
+            uint32_t right[4];
+            if (b_transposed)
+                matrix_read(right, b + (mine + row) * b_stride + k + low);
+            else
+                matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
+            TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+                if ((m * WARPS_DOWN(rows) + down) * 16 >= rows) break;
+                float *sum = d + (m * BLOCKS_ACROSS(rows, cols) + n) * 4;
+                warp_mma(sum, left[m], right);
+                warp_mma(sum + 4, left[m], right + 2);
+            }
+        }
+    }
+}
+#endif
+
+#define block_mma_nn(accumulator, i, j, a, b)                                                                          \
+    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_cols,        \
+              a##_cols, a, a##_stride, false, b, b##_stride, false)
+#define block_mma_nt(accumulator, i, j, a, b)                                                                          \
+    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_rows,        \
+              a##_cols, a, a##_stride, false, b, b##_stride, true)
+#define block_mma_tn(accumulator, i, j, a, b)                                                                          \
+    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_cols,        \
+              a##_rows, a, a##_stride, true, b, b##_stride, false)
+DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, int cols, int depth, const element *a,
+                      int a_stride, bool a_transposed, const element *b, int b_stride, bool b_transposed) {
+    const int lane = lane_index();
+    if (row / 16 % WARPS_DOWN(all_rows) != warp_index()) return;
+    const int down = BLOCKS_DOWN(all_rows) > 1 ? row / 16 / WARPS_DOWN(all_rows) : 0;
+    float *const start = d + (down * (all_cols / 8) + col / 8) * 4;
+#if defined(TILE_ELEMENT_F32)
+    const int a_row = a_transposed ? 1 : a_stride, a_col = a_transposed ? a_stride : 1;
+    const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
+    for (int k = 0; k < depth; k++) {
+        TILE_UNROLL for (int e = 0; e < cols / 2; e++) {
+            const int i = lane / 4 + e / 2 % 2 * 8, j = e / 4 * 8 + lane % 4 * 2 + e % 2;
+            start[e] += a[i * a_row + k * a_col] * b[k * b_row + j * b_col];
+        }
+    }
+#else
+    const int near = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
+    TILE_UNROLL_BY_2 for (int k = 0; k < depth; k += 16) {
+        uint32_t left[4];
+        if (a_transposed)
+            matrix_read_transposed(left, a + (k + high * 8 + near) * a_stride + low);
+        else
+            matrix_read(left, a + (low + near) * a_stride + k + high * 8);
+        TILE_UNROLL for (int j = 0; j < cols; j += 16) {
+            uint32_t right[4];
+            if (b_transposed)
+                matrix_read(right, b + (j + high * 8 + near) * b_stride + k + low);
+            else
+                matrix_read_transposed(right, b + (k + low + near) * b_stride + j + high * 8);
+            warp_mma(start + j / 2, left, right);
+            warp_mma(start + j / 2 + 4, left, right + 2);
+        }
+    }
+#endif
+}
+
+/* An accumulator as the left operand: the registers of two neighbouring blocks of 16 x 8 entries are, rounded, those of
+ * a block of 16 x 16 of A. One warp spans the columns. */
+#define accumulator_mma_nn(accumulator, p, b)                                                                          \
+    mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
+                       b##_stride, false)
+#define accumulator_mma_nt(accumulator, p, b)                                                                          \
+    mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
+                       b##_stride, true)
+#if defined(TILE_ELEMENT_F32)
+/* The columns that a lane of p's row lacks are in its three neighbours. */
+DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
+                               bool b_transposed) {
+    const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
+    const int lane = lane_index();
+    TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, depth); e++) {
+        TILE_ROLLED for (int owner = 0; owner < 4; owner++) {
+            const float x = warp_shuffle(p[e], lane / 4 * 4 + owner);
+            const int k = e / 4 % BLOCKS_ACROSS(rows, depth) * 8 + owner * 2 + e % 2;
+            TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols) * 2; n++) {
+                const int j = n / 2 * 8 + lane % 4 * 2 + n % 2;
+                const int block = e / 4 / BLOCKS_ACROSS(rows, depth) * BLOCKS_ACROSS(rows, cols) + n / 2;
+                if (fragment_row(e, rows, depth) < rows)
+                    d[block * 4 + e / 2 % 2 * 2 + n % 2] += x * b[k * b_row + j * b_col];
+            }
+        }
+    }
+}
+#else
+DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
+                               bool b_transposed) {
+    const int lane = lane_index(), row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
+    TILE_UNROLL for (int k = 0; k < depth; k += 16) {
+        uint32_t left[MOST_BLOCKS_DOWN][4];
+        TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+            const float *const at = p + (m * (depth / 8) + k / 8) * 4;
+            TILE_UNROLL for (int n = 0; n < 4; n++) left[m][n] = round_pair(at[2 * n], at[2 * n + 1]);
+        }
+        TILE_UNROLL for (int j = 0; j < cols; j += 16) {
+            const int mine = j + high * 8;
+            uint32_t right[4];
+            if (b_transposed)
+                matrix_read(right, b + (mine + row) * b_stride + k + low);
+            else
+                matrix_read_transposed(right, b + (k + low + row) * b_stride + mine);
+            TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
+                if ((m * WARPS_DOWN(rows) + warp_index()) * 16 >= rows) break;
+                float *sum = d + (m * (cols / 8) + j / 8) * 4;
+                warp_mma(sum, left[m], right);
+                warp_mma(sum + 4, left[m], right + 2);
+            }
+        }
+    }
+}
+#endif
+
+#endif
