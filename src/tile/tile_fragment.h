@@ -143,14 +143,16 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
 
 DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > high ? high : (int)x; }
 
-/* Entries as they are. A copy of fewer than 16 bytes takes a dozen instructions more, so whole tiles do without. */
+/* Entries as they are. A copy of fewer than 16 bytes takes a dozen instructions more, so whole tiles do without. Whole
+ * is asked of the sizes before they are clamped: ptxas 13.0 merges the clamp of an int and a comparison with its upper
+ * bound into one VIMNMX.RELU, whose predicate is also true below the bound. */
 #define LOAD_SAME(tile, entry, from, stride, rows, cols)                                                               \
     do {                                                                                                               \
         const entry *const from_ = (from);                                                                             \
         const int64_t stride_ = (stride);                                                                              \
         const int rows_ = between(rows, 0, tile##_rows), cols_ = between(cols, 0, tile##_cols);                        \
         const bool aligned_ = ALIGNED(from_, stride_, entry);                                                          \
-        if (aligned_ && rows_ == tile##_rows && cols_ == tile##_cols) {                                                \
+        if (aligned_ && (rows) >= tile##_rows && (cols) >= tile##_cols) {                                              \
             EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                                 \
                 const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
                 copy_start(tile + i_ * tile##_stride + j_, from_ + i_ * stride_ + j_, 16);                             \

@@ -80,6 +80,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
             sync();
             EACH_ENTRY(diagonal, offset, j, x, x += offset ? ENTRY(band, offset, j) : 0.0f);
             SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+            sync();
         }
         EACH_PAIR(b, d, BLOCKS, WIDTH_K) {
             ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
