@@ -141,6 +141,7 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
     TILE_UNROLL for (int n_ = 0; n_ < VECTOR; n_ += 4)                                                                 \
         sixteen_write(matrix + (i)*matrix##_stride + (j) + n_, sixteen_of_float((x) + n_))
 
+DEVICE bool covers(int64_t there, int wanted) { return there >= wanted; }
 DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > high ? high : (int)x; }
 
 /* Entries as they are. A copy of fewer than 16 bytes takes a dozen instructions more, so whole tiles do without. Whole
@@ -152,7 +153,7 @@ DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > hi
         const int64_t stride_ = (stride);                                                                              \
         const int rows_ = between(rows, 0, tile##_rows), cols_ = between(cols, 0, tile##_cols);                        \
         const bool aligned_ = ALIGNED(from_, stride_, entry);                                                          \
-        if (aligned_ && (rows) >= tile##_rows && (cols) >= tile##_cols) {                                              \
+        if (aligned_ && covers(rows, tile##_rows) && covers(cols, tile##_cols)) {                                      \
             EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                                 \
                 const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
                 copy_start(tile + i_ * tile##_stride + j_, from_ + i_ * stride_ + j_, 16);                             \
