@@ -17,6 +17,8 @@ void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, D
     tape->recompute = recompute;
     tape->work = (Work){0, 0};
     tape->profile = NULL;
+    tape->handed_on = NULL;
+    tape->hands_on = NULL;
     tape->nodes = tape->tensors = 0;
 }
 

@@ -100,8 +100,10 @@ typedef struct Tape {
     const Batch *batch;
     bool recording; /* false: evaluation, everything lives in scratch */
     Recompute recompute;
-    Work work;        /* sum over all forwards so far */
-    Profile *profile; /* accumulates the time of each op; NULL (set by tape_begin): no profiling */
+    Work work;         /* sum over all forwards so far */
+    Profile *profile;  /* accumulates the time of each op; NULL (set by tape_begin): no profiling */
+    Tensor *handed_on; /* what an earlier block has handed on to all later ones; NULL (set by tape_begin): nothing */
+    Node *hands_on;    /* the node of this tape that does so; NULL: none */
     int nodes, tensors;
     Node node[TAPE_NODES];
     Tensor tensor[TAPE_TENSORS];

@@ -21,6 +21,9 @@ void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tens
 void split(Tape *tape, Tensor *x, const int64_t cols[], int count, Tensor *out[]);
 /* x + bias, bias [1, cols]. */
 Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
+/* A copy of x that later blocks get as tape->handed_on: a value of one block that others use, beside the residual
+ * stream. One block of a model does this, and no block before it asks for it. */
+Tensor *hand_on(Tape *tape, Tensor *x);
 /* x + y. */
 Tensor *add(Tape *tape, Tensor *x, Tensor *y);
 

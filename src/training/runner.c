@@ -27,6 +27,9 @@ struct Runner {
     Tape embedding_tape, head_tape, *layer_tape;
     Tensor *boundary; /* [layers + 1] inputs of each layer and of the head */
     void *boundary_gradient;
+    int64_t hands_on; /* the layer that hands a tensor on to those after it; -1: none has yet */
+    Tensor handed_on; /* that tensor; its gradient adds up in handed_on_gradient, last layer first */
+    void *handed_on_gradient;
     double forward_flops;
     Profile *profile; /* NULL: no profiling */
     Replays replays;
@@ -43,6 +46,7 @@ static Tape *begin_tape(Runner *runner, Tape *tape, bool recording) {
 
 static Tape *begin_layer_tape(Runner *runner, int64_t layer, bool recording) {
     Tape *tape = begin_tape(runner, &runner->layer_tape[layer], recording);
+    if (runner->hands_on >= 0 && runner->hands_on < layer) tape->handed_on = &runner->handed_on;
     const int64_t every = runner->options.recompute_every;
     if (every > 0) tape->recompute = (layer + 1) % every == 0 ? RECOMPUTE_FULL : RECOMPUTE_NONE;
     return tape;
@@ -85,15 +89,30 @@ static void release(Runner *runner, int unit) {
         pretend_gathered(&runner->model->unit[unit], runner->options.type, false);
 }
 
-/* Copies the output of a tape into a boundary tensor, the input of the next tape, whose memory outlives scratch. */
-static Tensor keep_boundary(Runner *runner, const Tape *tape, const Tensor *x) {
+/* A tensor of other tapes with the value of x, an output of the node, in memory that outlives scratch. */
+static Tensor keep_output(Runner *runner, const Node *node, const Tensor *x) {
     Tensor boundary = tensor_of(x->data, x->rows, x->cols, x->type);
-    if (tape->node[tape->nodes - 1].in_scratch) {
+    if (node->in_scratch) {
         const int64_t row = x->cols * dtype_size(x->type);
         boundary.data = arena_push(&runner->keep, x->rows * row);
         runner->device->copy(boundary.data, row, x->data, x->stride * dtype_size(x->type), x->rows, row);
     }
     return boundary;
+}
+
+/* The output of a tape as the input of the next. */
+static Tensor keep_boundary(Runner *runner, const Tape *tape, const Tensor *x) {
+    return keep_output(runner, &tape->node[tape->nodes - 1], x);
+}
+
+static void keep_handed_on(Runner *runner, const Tape *tape, int64_t layer) {
+    if (!tape->hands_on) return;
+    const Tensor *x = tape->hands_on->out[0];
+    runner->hands_on = layer;
+    runner->handed_on = keep_output(runner, tape->hands_on, x);
+    if (!tape->recording) return;
+    runner->handed_on_gradient = arena_push(&runner->keep, tensor_bytes(&runner->handed_on));
+    runner->handed_on.gradient = runner->handed_on_gradient;
 }
 
 static int64_t batch_bytes(const Runner *runner) { return BATCH_ARRAYS * rows_of(runner) * (int64_t)sizeof(int32_t); }
@@ -128,11 +147,13 @@ static void forward_layers(Runner *runner, bool recording) {
     runner->boundary[0] = keep_boundary(runner, tape, model_embed(model, tape));
     arena_rewind(&runner->scratch, 0);
     runner->forward_flops = 0;
+    runner->hands_on = -1;
     for (int64_t l = 0; l < model->layers; l++) {
         gather(runner, (int)l + 1);
         prefetch(runner, l + 2);
         tape = begin_layer_tape(runner, l, recording);
         runner->boundary[l + 1] = keep_boundary(runner, tape, model_layer(model, l, tape, &runner->boundary[l]));
+        keep_handed_on(runner, tape, l);
         release(runner, (int)l + 1);
         arena_rewind(&runner->scratch, 0);
         runner->forward_flops += tape->work.flops;
@@ -181,13 +202,26 @@ static void sum_losses(Runner *runner) {
     runner->used = 0;
 }
 
+/* A tape may have put the gradient of what was handed on to it elsewhere. */
+static void settle_handed_on(Runner *runner) {
+    Tensor *x = &runner->handed_on;
+    const int64_t row = x->cols * dtype_size(x->type);
+    if (x->gradient != runner->handed_on_gradient)
+        runner->device->copy(runner->handed_on_gradient, row, x->gradient, row, x->rows, row);
+    x->gradient = runner->handed_on_gradient;
+    x->shared = false;
+}
+
 /* Runs a tape backwards from the gradient of its output in boundary_gradient (NULL: the loss) and leaves the gradient
  * of its input there. */
 static void backward_tape(Runner *runner, Tape *tape, Tensor *input) {
     tape_rematerialise(tape);
     Tensor *output = tape->node[tape->nodes - 1].out[0];
     tape_seed_gradient(output, runner->boundary_gradient); /* the loss's op does not read its output's gradient */
+    if (tape->hands_on && runner->handed_on.touched)
+        tape_seed_gradient(tape->hands_on->out[0], runner->handed_on_gradient);
     tape_backward(tape);
+    if (tape->handed_on) settle_handed_on(runner);
     if (input) {
         const int64_t row = input->cols * dtype_size(input->type);
         runner->device->copy(runner->boundary_gradient, row, input->gradient, row, input->rows, row);
