@@ -10,16 +10,31 @@
 
 #include "core/tape.h"
 
-typedef enum InitKind { INIT_NORMAL, INIT_UNIFORM, INIT_LOG_UNIFORM, INIT_INVERSE_SOFTPLUS, INIT_CONSTANT } InitKind;
+typedef enum InitKind {
+    INIT_NORMAL,
+    INIT_UNIFORM,
+    INIT_LOG_UNIFORM,
+    INIT_INVERSE_SOFTPLUS,
+    INIT_CONSTANT,
+    INIT_ORTHOGONAL,
+    INIT_FORMULA
+} InitKind;
 
 /* Element i of a parameter is drawn from a counter-based generator keyed by (seed, name, i): the same on any rank
  * count. */
 typedef struct Init {
     InitKind kind;
     /* normal: mean, standard deviation; uniform: low, high; log uniform: ln of a number uniform in low .. high; inverse
-     * softplus: x with softplus(x) = t, where ln t is uniform in ln low .. ln high; constant: value */
+     * softplus: x with softplus(x) = t, where ln t is uniform in ln low .. ln high; constant: value; orthogonal: gain,
+     * of a matrix whose rows or columns, whichever are fewer, are orthonormal; formula: the parameter's */
     double a, b;
 } Init;
+
+/* Element i starts as of(i, argument). */
+typedef struct Formula {
+    double (*of)(int64_t i, const double argument[3]);
+    double argument[3];
+} Formula;
 
 enum { PARAMETER_DIMS = 4, PARAMETER_NAME = 128, UNIT_PARAMETERS = 48 };
 enum { PARAMETER_ALIGNMENT = 64 }; /* elements: 128 bytes of bf16 */
@@ -29,8 +44,9 @@ typedef struct Parameter {
     int dims;
     int64_t shape[PARAMETER_DIMS], elements;
     Init init;
-    bool decay;     /* weight decay applies (optimizer.decay_all aside) */
-    int64_t offset; /* of its first element in the unit */
+    Formula formula; /* of INIT_FORMULA */
+    bool decay;      /* weight decay applies (optimizer.decay_all aside) */
+    int64_t offset;  /* of its first element in the unit */
     Tensor
         tensor; /* rows = shape[0], cols = the rest; 1-D: one row. data and gradient are set while the unit has them */
 } Parameter;

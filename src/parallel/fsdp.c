@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/orthogonal.h"
 #include "base/rng.h"
 #include "core/add.h"
 #include "kernels/basic/cast/cast.h"
@@ -260,7 +261,37 @@ static void draw(const Parameter *p, uint64_t seed, int64_t first, int64_t count
         return;
     case INIT_CONSTANT:
         for (int64_t i = 0; i < count; i++) values[i] = (float)init->a;
+        return;
+    case INIT_FORMULA:
+        for (int64_t i = 0; i < count; i++) values[i] = (float)p->formula.of(first + i, p->formula.argument);
+        return;
+    case INIT_ORTHOGONAL:
+        CHECK(false, "%s is not drawn by element", p->name);
     }
+}
+
+/* The whole of an orthogonal parameter, times its gain. The caller frees it. */
+static float *draw_orthogonal(const Parameter *p, uint64_t seed) {
+    const int64_t rows = p->tensor.rows, cols = p->tensor.cols, fewer = rows < cols ? rows : cols;
+    float *drawn = malloc((size_t)p->elements * sizeof *drawn), *values = malloc((size_t)p->elements * sizeof *values);
+    CHECK(drawn && values, "out of memory for the initial values of %s", p->name);
+    rng_normal(seed, rng_key(p->name), 0, p->elements, 0, 1, drawn);
+    orthonormalise_rows(drawn, fewer, p->elements / fewer);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            values[i * cols + j] = (float)p->init.a * (rows <= cols ? drawn[i * cols + j] : drawn[j * rows + i]);
+    free(drawn);
+    return values;
+}
+
+static void initialise_orthogonal(const Unit *unit, const Parameter *p, uint64_t seed) {
+    const UnitRange range = unit_range(unit, p);
+    const int64_t elements = range.last - range.first;
+    if (elements <= 0) return;
+    float *values = draw_orthogonal(p, seed);
+    device_upload(unit->update_device, unit->master + range.in_shard, values + range.in_parameter,
+                  elements * (int64_t)sizeof *values);
+    free(values);
 }
 
 /* The part of a parameter that lies in this rank's shard. */
@@ -279,8 +310,13 @@ void fsdp_initialise(Fsdp *fsdp, uint64_t seed) {
     float *values = malloc(DRAWN_AT_ONCE * sizeof *values);
     CHECK(values, "out of memory");
     for (int u = 0; u < fsdp->units; u++)
-        for (int i = 0; i < fsdp->unit[u].parameters; i++)
-            initialise_parameter(&fsdp->unit[u], &fsdp->unit[u].parameter[i], seed, values);
+        for (int i = 0; i < fsdp->unit[u].parameters; i++) {
+            const Parameter *p = &fsdp->unit[u].parameter[i];
+            if (p->init.kind == INIT_ORTHOGONAL)
+                initialise_orthogonal(&fsdp->unit[u], p, seed);
+            else
+                initialise_parameter(&fsdp->unit[u], p, seed, values);
+        }
     free(values);
     fsdp->stale = true;
 }
