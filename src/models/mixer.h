@@ -10,17 +10,34 @@
 #include "core/parameter.h"
 #include "core/tape.h"
 
-enum { LAYER_WEIGHTS = 32 };
+enum { LAYER_WEIGHTS = 32, MLP_WEIGHTS = 8 };
 
 typedef struct ModelConfig ModelConfig;
 typedef struct Layer Layer;
+
+/* The part of a block that follows the mixer. */
+typedef struct Mlp {
+    const char *norm, *name; /* "mlp_norm", "mlp" */
+    const char *activations; /* the values of hidden_act that it knows: "swish|silu" */
+    int64_t (*width)(const ModelConfig *config);
+    /* Adds the layer's parameters with the functions layer_... below, as layer->mlp[index]. */
+    void (*parameters)(Layer *layer);
+    /* x: the output of the norm before it. [N, hidden_size] -> [N, hidden_size]. */
+    Tensor *(*forward)(const Layer *layer, Tape *tape, Tensor *x);
+} Mlp;
+
+/* down(silu(gate(x)) * up(x)), fla's GatedMLP: what most models have. */
+extern const Mlp gated_mlp;
 
 /* The names of a model's parts, and the form of its blocks. */
 typedef struct ModelLayout {
     const char *model, *final_norm; /* "model" (prefix of all names but the head's), "norm" */
     const char *mixer_norm, *mixer; /* within a layer: "attn_norm", "attn" */
-    bool mlp;                       /* a norm and an MLP follow the mixer */
+    const char *first_norm;         /* of the embeddings, a part of layer 0: "pre_norm"; NULL: there is none */
+    const Mlp *mlp;                 /* NULL: the mixer is the whole block */
+    bool layer_norm;                /* norms subtract the mean and have a bias; else they are RMS norms */
     bool trains_padding;            /* the embedding row of pad_token_id gets a gradient like any other row */
+    Init (*embeddings_init)(const ModelConfig *config), (*head_init)(const ModelConfig *config); /* NULL: normal */
 } ModelLayout;
 
 typedef struct Mixer {
@@ -41,7 +58,7 @@ typedef struct Mixer {
 } Mixer;
 
 /* Each of these adds a parameter "model.layers.I.attn.<name>" (or as the layout says) to the layer's unit, as
- * weight[index]. */
+ * weight[index]; for an MLP "model.layers.I.mlp.<name>", as mlp[index]. */
 /* A matrix [rows, cols] with initial values from N(0, initializer_range^2), with weight decay. */
 void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols);
 /* A matrix with initial values drawn by `init`. */
@@ -52,6 +69,8 @@ void layer_convolution(Layer *layer, int index, const char *name, int64_t channe
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value);
 /* A vector [n] with initial values drawn by `init`, without weight decay. */
 void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, Init init);
+/* A vector whose element i starts as formula.of(i, formula.argument). */
+void layer_formula_vector(Layer *layer, int index, const char *name, int64_t n, Formula formula);
 /* A matrix "model.<name>" [rows, cols] that all layers share, with all initial values `value`. It belongs to the root,
  * like the embeddings. */
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value);

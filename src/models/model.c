@@ -1,6 +1,5 @@
 #include "models/model.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +11,6 @@ static void *zeroed(int64_t count, size_t size) {
     void *memory = calloc((size_t)(count > 0 ? count : 1), size);
     CHECK(memory, "out of memory");
     return memory;
-}
-
-/* int(h * ratio * 2 / 3), rounded up to 256, as fla's GatedMLP. */
-static int64_t mlp_width(const ModelConfig *c) {
-    if (c->intermediate_size > 0) return c->intermediate_size;
-    const double ratio = isnan(c->hidden_ratio) ? 4 : c->hidden_ratio;
-    const int64_t width = (int64_t)((double)c->hidden_size * ratio * 2 / 3);
-    return (width + 255) / 256 * 256;
 }
 
 static Parameter *add_parameter(Unit *unit, const char *name, int dims, const int64_t shape[], Init init) {
@@ -37,17 +28,24 @@ static Parameter *add_parameter(Unit *unit, const char *name, int dims, const in
 }
 
 /* "<layer>.<part>.<name>" */
-static Tensor *add_layer_parameter(Layer *layer, const char *part, const char *name, int dims, const int64_t shape[],
-                                   Init init) {
+static Parameter *add_layer_parameter(Layer *layer, const char *part, const char *name, int dims, const int64_t shape[],
+                                      Init init) {
     char full[PARAMETER_NAME * 2];
     snprintf(full, sizeof full, "%s.%s.%s", layer->unit->name, part, name);
-    return &add_parameter(layer->unit, full, dims, shape, init)->tensor;
+    return add_parameter(layer->unit, full, dims, shape, init);
+}
+
+/* A parameter of the mixer or the MLP, whichever is being built. */
+static Parameter *add_part(Layer *layer, int index, const char *name, int dims, const int64_t shape[], Init init) {
+    Parameter *p = add_layer_parameter(layer, layer->part, name, dims, shape, init);
+    layer->part_weight[index] = &p->tensor;
+    return p;
 }
 
 static Init normal_init(const ModelConfig *config) { return (Init){INIT_NORMAL, 0, config->initializer_range}; }
 
 void layer_drawn_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, Init init) {
-    layer->weight[index] = add_layer_parameter(layer, layer->layout->mixer, name, 2, (int64_t[]){rows, cols}, init);
+    add_part(layer, index, name, 2, (int64_t[]){rows, cols}, init);
 }
 
 void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols) {
@@ -55,16 +53,19 @@ void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64
 }
 
 void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width) {
-    layer->weight[index] = add_layer_parameter(layer, layer->layout->mixer, name, 3, (int64_t[]){channels, 1, width},
-                                               normal_init(layer->model));
+    add_part(layer, index, name, 3, (int64_t[]){channels, 1, width}, normal_init(layer->model));
 }
 
 void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, Init init) {
-    layer->weight[index] = add_layer_parameter(layer, layer->layout->mixer, name, 1, &n, init);
+    add_part(layer, index, name, 1, &n, init);
 }
 
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value) {
     layer_drawn_vector(layer, index, name, n, (Init){INIT_CONSTANT, value, 0});
+}
+
+void layer_formula_vector(Layer *layer, int index, const char *name, int64_t n, Formula formula) {
+    add_part(layer, index, name, 1, &n, (Init){INIT_FORMULA, 0, 0})->formula = formula;
 }
 
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value) {
@@ -78,17 +79,30 @@ void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows
     layer->weight[index] = &add_parameter(root, full, 2, (int64_t[]){rows, cols}, constant)->tensor;
 }
 
+static Norm add_norm(Unit *unit, const char *prefix, const char *name, const ModelConfig *config) {
+    char full[PARAMETER_NAME * 2];
+    snprintf(full, sizeof full, "%s.%s.weight", prefix, name);
+    Norm norm = {&add_parameter(unit, full, 1, &config->hidden_size, (Init){INIT_CONSTANT, 1, 0})->tensor, NULL};
+    snprintf(full, sizeof full, "%s.%s.bias", prefix, name);
+    if (config->layout->layer_norm)
+        norm.bias = &add_parameter(unit, full, 1, &config->hidden_size, (Init){INIT_CONSTANT, 0, 0})->tensor;
+    return norm;
+}
+
 static void build_layer(Layer *layer) {
     const ModelConfig *c = layer->model;
-    const int64_t h = c->hidden_size, width = mlp_width(c);
-    const Init ones = {INIT_CONSTANT, 1, 0}, normal = normal_init(c);
-    layer->mixer_norm = add_layer_parameter(layer, layer->layout->mixer_norm, "weight", 1, &h, ones);
+    const ModelLayout *layout = layer->layout;
+    const char *name = layer->unit->name;
+    if (layout->first_norm && layer->index == 0) layer->first_norm = add_norm(layer->unit, name, layout->first_norm, c);
+    layer->mixer_norm = add_norm(layer->unit, name, layout->mixer_norm, c);
+    layer->part = layout->mixer;
+    layer->part_weight = layer->weight;
     layer->mixer->parameters(layer);
-    if (!layer->layout->mlp) return;
-    layer->mlp_norm = add_layer_parameter(layer, "mlp_norm", "weight", 1, &h, ones);
-    layer->gate_proj = add_layer_parameter(layer, "mlp", "gate_proj.weight", 2, (int64_t[]){width, h}, normal);
-    layer->up_proj = add_layer_parameter(layer, "mlp", "up_proj.weight", 2, (int64_t[]){width, h}, normal);
-    layer->down_proj = add_layer_parameter(layer, "mlp", "down_proj.weight", 2, (int64_t[]){h, width}, normal);
+    if (!layout->mlp) return;
+    layer->mlp_norm = add_norm(layer->unit, name, layout->mlp->norm, c);
+    layer->part = layout->mlp->name;
+    layer->part_weight = layer->mlp;
+    layout->mlp->parameters(layer);
 }
 
 static bool is_attention_layer(const Model *model, int64_t index) {
@@ -100,15 +114,16 @@ static bool is_attention_layer(const Model *model, int64_t index) {
 
 static void build_root(Model *model, Unit *root) {
     const ModelConfig *c = &model->config;
+    const ModelLayout *layout = c->layout;
     const int64_t table[] = {c->vocab_size, c->hidden_size};
-    const Init ones = {INIT_CONSTANT, 1, 0};
     char name[PARAMETER_NAME];
-    snprintf(name, sizeof name, "%s.embeddings.weight", model->config.layout->model);
-    model->embeddings = &add_parameter(root, name, 2, table, normal_init(c))->tensor;
-    snprintf(name, sizeof name, "%s.%s.weight", model->config.layout->model, model->config.layout->final_norm);
-    model->norm = &add_parameter(root, name, 1, &c->hidden_size, ones)->tensor;
-    model->lm_head = c->tie_word_embeddings ? model->embeddings
-                                            : &add_parameter(root, "lm_head.weight", 2, table, normal_init(c))->tensor;
+    snprintf(name, sizeof name, "%s.embeddings.weight", layout->model);
+    const Init embeddings = layout->embeddings_init ? layout->embeddings_init(c) : normal_init(c);
+    const Init head = layout->head_init ? layout->head_init(c) : normal_init(c);
+    model->embeddings = &add_parameter(root, name, 2, table, embeddings)->tensor;
+    model->norm = add_norm(root, layout->model, layout->final_norm, c);
+    model->lm_head =
+        c->tie_word_embeddings ? model->embeddings : &add_parameter(root, "lm_head.weight", 2, table, head)->tensor;
 }
 
 static void build_parameters(Model *model) {
@@ -170,20 +185,25 @@ Tensor *model_embed(const Model *model, Tape *tape) {
     return embedding(tape, model->embeddings, c->layout->trains_padding ? -1 : c->pad_token_id);
 }
 
+/* The norm of x, or of x + residual, which is *sum; see rms_norm. */
+static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residual, Norm norm, Tensor **sum) {
+    return rms_norm(tape, x, residual, norm.weight, (float)model->config.norm_eps, sum);
+}
+
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
     const Layer *layer = &model->layer[index];
-    const float eps = (float)model->config.norm_eps;
-    Tensor *residual, *gate_up[2];
-    Tensor *a = rms_norm(tape, x, NULL, layer->mixer_norm, eps, NULL);
+    const Mlp *mlp = layer->layout->mlp;
+    Tensor *residual;
+    if (layer->first_norm.weight) x = normed(model, tape, x, NULL, layer->first_norm, NULL);
+    Tensor *a = normed(model, tape, x, NULL, layer->mixer_norm, NULL);
     a = layer->mixer->forward(layer, tape, a);
-    if (!layer->layout->mlp) return add(tape, x, a);
-    a = rms_norm(tape, a, x, layer->mlp_norm, eps, &residual);
-    linear_group(tape, a, (Tensor *[]){layer->gate_proj, layer->up_proj}, 2, gate_up);
-    return add(tape, residual, linear(tape, swiglu(tape, gate_up[0], gate_up[1]), layer->down_proj));
+    if (!mlp) return add(tape, x, a);
+    a = normed(model, tape, a, x, layer->mlp_norm, &residual);
+    return add(tape, residual, mlp->forward(layer, tape, a));
 }
 
 Tensor *model_norm(const Model *model, Tape *tape, Tensor *x) {
-    return rms_norm(tape, x, NULL, model->norm, (float)model->config.norm_eps, NULL);
+    return normed(model, tape, x, NULL, model->norm, NULL);
 }
 
 int64_t model_parameter_count(const Model *model) {

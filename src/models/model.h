@@ -1,8 +1,8 @@
 /* The language model: embeddings, blocks of (mixer, MLP) with pre-norm, final norm, head. This
  * is everything outside of the mixers.
  *
- *   x = E[tokens]
- *   for each layer:  x = x + Mixer(norm(x));  x = x + down(silu(gate(n)) * up(n)),  n = norm(x)   (some have no MLP)
+ *   x = E[tokens]                                                            (some have a norm after it)
+ *   for each layer:  x = x + Mixer(norm(x));  x = x + Mlp(norm(x))           (some have no MLP)
  *   logits = norm(x) W_lm^T
  *
  * The model defines its parameters by name and shape, in units (core/parameter.h): unit 0 is the root (embeddings,
@@ -16,6 +16,11 @@
 #include "models/mixer.h"
 #include "models/model_config.h"
 
+/* A norm's weight and, if it subtracts the mean, its bias. */
+typedef struct Norm {
+    Tensor *weight, *bias;
+} Norm;
+
 struct Layer {
     const Mixer *mixer;
     const void *config; /* the mixer's own struct */
@@ -23,8 +28,10 @@ struct Layer {
     const ModelLayout *layout;
     int64_t index; /* among the model's layers */
     Unit *unit, *root;
-    Tensor *weight[LAYER_WEIGHTS];                                   /* the mixer's weights, indexed by its enum */
-    Tensor *mixer_norm, *mlp_norm, *gate_proj, *up_proj, *down_proj; /* those of the MLP are NULL without one */
+    Norm first_norm, mixer_norm, mlp_norm;
+    Tensor *weight[LAYER_WEIGHTS], *mlp[MLP_WEIGHTS]; /* the mixer's and the MLP's, indexed by their enums */
+    const char *part;                                 /* while parameters are added: of what, "attn" or "mlp" */
+    Tensor **part_weight;                             /* and where they go */
 };
 
 typedef struct Model {
@@ -33,7 +40,8 @@ typedef struct Model {
     Unit *unit;
     int64_t layers;
     Layer *layer;
-    Tensor *embeddings, *norm, *lm_head; /* lm_head is embeddings where the weights are tied */
+    Norm norm;
+    Tensor *embeddings, *lm_head; /* the same where the weights are tied */
 } Model;
 
 /* Builds a model from the keys of a Hugging Face config.json (model_config_read). The caller owns *model. BAD_INPUT

@@ -177,7 +177,7 @@ static const Key hybrid_keys[] = {
 static const char not_in_hybrids[] = "qk_norm";
 
 static const ModelLayout usual_layout = {
-    .model = "model", .final_norm = "norm", .mixer_norm = "attn_norm", .mixer = "attn", .mlp = true};
+    .model = "model", .final_norm = "norm", .mixer_norm = "attn_norm", .mixer = "attn", .mlp = &gated_mlp};
 
 static void *zeroed(size_t size) {
     void *memory = calloc(1, size ? size : 1);

@@ -119,12 +119,15 @@ double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config) 
 
 static int64_t elements_of(const Tensor *weight) { return weight ? weight->rows * weight->cols : 0; }
 
+static int64_t elements_of_norm(Norm norm) { return elements_of(norm.weight) + elements_of(norm.bias); }
+
 static void print_parameters(const Model *model) {
-    int64_t mlps = 0, norms = elements_of(model->norm);
+    int64_t mlps = 0, norms = elements_of_norm(model->norm);
     for (int64_t i = 0; i < model->layers; i++) {
         const Layer *layer = &model->layer[i];
-        mlps += elements_of(layer->gate_proj) + elements_of(layer->up_proj) + elements_of(layer->down_proj);
-        norms += elements_of(layer->mixer_norm) + elements_of(layer->mlp_norm);
+        for (int w = 0; w < MLP_WEIGHTS; w++) mlps += elements_of(layer->mlp[w]);
+        norms += elements_of_norm(layer->first_norm) + elements_of_norm(layer->mixer_norm);
+        norms += elements_of_norm(layer->mlp_norm);
     }
     const int64_t embeddings = elements_of(model->embeddings), all = model_parameter_count(model);
     const int64_t head = model->lm_head == model->embeddings ? 0 : embeddings;

@@ -48,7 +48,7 @@ static void defaults(void **state) {
     assert_int_equal(model->config.pad_token_id, 0);
     assert_string_equal(model->unit[0].parameter[0].name, "backbone.embeddings.weight");
     assert_string_equal(model->unit[2].parameter[0].name, "backbone.layers.1.norm.weight");
-    assert_null(model->layer[0].gate_proj);
+    assert_null(model->config.layout->mlp);
     model_destroy(model);
 }
 

@@ -143,12 +143,8 @@ static Tensor *mamba2_forward(const Layer *layer, Tape *tape, Tensor *x) {
     return c->use_bias ? bias(tape, y, w[OUT_BIAS]) : y;
 }
 
-static const ModelLayout mamba2_layout = {.model = "backbone",
-                                          .final_norm = "norm_f",
-                                          .mixer_norm = "norm",
-                                          .mixer = "mixer",
-                                          .mlp = false,
-                                          .trains_padding = true};
+static const ModelLayout mamba2_layout = {
+    .model = "backbone", .final_norm = "norm_f", .mixer_norm = "norm", .mixer = "mixer", .trains_padding = true};
 
 const Mixer mamba2_mixer = {
     .model_type = "mamba2",
