@@ -44,6 +44,8 @@ Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
 Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor *y_bias);
 /* silu(gate) * up. */
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
+/* x * y, two activations of one shape. */
+Tensor *multiply(Tape *tape, Tensor *x, Tensor *y);
 /* silu, relu, sigmoid or 1 + elu of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
 /* Depthwise causal convolution over time, weight [cols, width], width at most 64, bias [1, cols] or NULL, then silu if
