@@ -46,6 +46,8 @@ Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor 
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
 /* x * y, two activations of one shape. */
 Tensor *multiply(Tape *tape, Tensor *x, Tensor *y);
+/* x + (y - x) * w, three activations of one shape. */
+Tensor *lerp(Tape *tape, Tensor *x, Tensor *y, Tensor *w);
 /* silu, relu, sigmoid or 1 + elu of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
 /* Depthwise causal convolution over time, weight [cols, width], width at most 64, bias [1, cols] or NULL, then silu if
