@@ -54,6 +54,8 @@ Tensor *activation(Tape *tape, Tensor *x, Activation kind);
  * asked for: y_t = silu(bias + sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0.
  */
 Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, bool silu);
+/* y_t = x_{t-1}, 0 for the first token of a document. x is of elements or, as a log decay, fp32, and so is y. */
+Tensor *token_shift(Tape *tape, Tensor *x);
 /* factor * sigmoid(x), always fp32. */
 Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
 /* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. */

@@ -1,0 +1,17 @@
+/* Arguments of the token_shift kernel, shared by host and device; strides in elements. */
+#ifndef FLAME_KERNELS_CONVOLUTION_TOKEN_SHIFT_TOKEN_SHIFT_H
+#define FLAME_KERNELS_CONVOLUTION_TOKEN_SHIFT_TOKEN_SHIFT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* to_t = from_{t+step}, 0 where that token is not of the same document. step is -1, or 1 for the gradient. */
+typedef struct TokenShiftArguments {
+    const void *from;
+    void *to;
+    const int32_t *segment;
+    int64_t rows, cols, T, step, rows_per_program, from_stride, to_stride;
+    bool fp32; /* of fp32 numbers, else of elements */
+} TokenShiftArguments;
+
+#endif
