@@ -48,7 +48,7 @@ Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
 Tensor *multiply(Tape *tape, Tensor *x, Tensor *y);
 /* x + (y - x) * w, three activations of one shape. */
 Tensor *lerp(Tape *tape, Tensor *x, Tensor *y, Tensor *w);
-/* silu, relu, sigmoid or 1 + elu of x: see Activation. */
+/* A function of every element of x: see Activation. */
 Tensor *activation(Tape *tape, Tensor *x, Activation kind);
 /* Depthwise causal convolution over time, weight [cols, width], width at most 64, bias [1, cols] or NULL, then silu if
  * asked for: y_t = silu(bias + sum_w weight[w] x_{t-width+1+w}), where inputs before the start of the document are 0.
@@ -58,6 +58,8 @@ Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, b
 Tensor *token_shift(Tape *tape, Tensor *x);
 /* factor * sigmoid(x), always fp32. */
 Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
+/* -e^x: a log decay, always fp32 (RWKV-6). */
+Tensor *exponential_decay(Tape *tape, Tensor *x);
 /* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. */
 Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias);
 

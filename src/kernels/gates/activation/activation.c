@@ -54,6 +54,9 @@ static void activation_backward(Node *node) { backward(node, KERNEL_activation_b
 static void sigmoid_gate_forward(Node *node) { forward(node, KERNEL_sigmoid_gate); }
 static void sigmoid_gate_backward(Node *node) { backward(node, KERNEL_sigmoid_gate_backward); }
 
+static void exponential_decay_forward(Node *node) { forward(node, KERNEL_exponential_decay); }
+static void exponential_decay_backward(Node *node) { backward(node, KERNEL_exponential_decay_backward); }
+
 static Work work(const Node *node) {
     const Tensor *x = node->in[0], *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
@@ -62,6 +65,8 @@ static Work work(const Node *node) {
 
 static const Op activation_op = {"activation", true, activation_forward, activation_backward, work};
 static const Op sigmoid_gate_op = {"sigmoid_gate", true, sigmoid_gate_forward, sigmoid_gate_backward, work};
+static const Op exponential_decay_op = {"exponential_decay", true, exponential_decay_forward,
+                                        exponential_decay_backward, work};
 
 static Tensor *record(Tape *tape, const Op *op, Tensor *x, DType type, ActivationAttributes attributes) {
     Node *node = tape_node(tape, op, (Tensor *[]){x}, 1);
@@ -78,4 +83,8 @@ Tensor *activation(Tape *tape, Tensor *x, Activation kind) {
 
 Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor) {
     return record(tape, &sigmoid_gate_op, x, F32, (ActivationAttributes){.factor = factor});
+}
+
+Tensor *exponential_decay(Tape *tape, Tensor *x) {
+    return record(tape, &exponential_decay_op, x, F32, (ActivationAttributes){0});
 }

@@ -6,7 +6,7 @@
 
 #include "kernels/gates/activation/activation_kind.h"
 
-/* activation: y = f(x). sigmoid_gate: y = factor * sigmoid(x), y in fp32. */
+/* activation: y = f(x). sigmoid_gate: y = factor * sigmoid(x), exponential_decay: y = -e^x, y in fp32. */
 typedef struct ActivationArguments {
     const void *x;
     void *y;
@@ -15,7 +15,7 @@ typedef struct ActivationArguments {
     float factor;
 } ActivationArguments;
 
-/* dx = dy * f'(x), or dy * factor * sigmoid'(x). dy is of y's type; dx has the stride of x. */
+/* dx = dy * f'(x), dy * factor * sigmoid'(x), or -dy * e^x. dy is of y's type; dx has the stride of x. */
 typedef struct ActivationBackwardArguments {
     const void *x, *dy;
     void *dx;

@@ -3,10 +3,14 @@
 #include "kernels/gates/activation/activation.h"
 #include "tile/rows.h"
 
+DEVICE float tanh_f(float x) { return 2.0f * sigmoid_f(2.0f * x) - 1.0f; }
+
 DEVICE float activation_value(float x, Activation kind) {
     if (kind == ACTIVATION_SILU) return silu_f(x);
     if (kind == ACTIVATION_RELU) return x > 0.0f ? x : 0.0f;
     if (kind == ACTIVATION_SIGMOID) return sigmoid_f(x);
+    if (kind == ACTIVATION_TANH) return tanh_f(x);
+    if (kind == ACTIVATION_SQUARED_RELU) return x > 0.0f ? x * x : 0.0f;
     return (x > 0.0f ? x : 0.0f) + exp_f(x < 0.0f ? x : 0.0f);
 }
 
@@ -14,6 +18,8 @@ DEVICE float activation_derivative(float x, Activation kind) {
     if (kind == ACTIVATION_SILU) return silu_derivative_f(x);
     if (kind == ACTIVATION_RELU) return x > 0.0f ? 1.0f : 0.0f;
     if (kind == ACTIVATION_SIGMOID) return sigmoid_derivative_f(x);
+    if (kind == ACTIVATION_TANH) return 4.0f * sigmoid_derivative_f(2.0f * x);
+    if (kind == ACTIVATION_SQUARED_RELU) return x > 0.0f ? 2.0f * x : 0.0f;
     return exp_f(x < 0.0f ? x : 0.0f);
 }
 
@@ -45,28 +51,31 @@ DEVICE void activation_backward_rows(const ActivationBackwardArguments a, int64_
     }
 }
 
+/* Calls `rows` with the kind as a constant. */
+#define KIND(rows, kind)                                                                                               \
+    case kind:                                                                                                         \
+        rows(a, first, end, kind);                                                                                     \
+        break
+#define WITH_KIND(rows)                                                                                                \
+    switch (a.kind) {                                                                                                  \
+        KIND(rows, ACTIVATION_SILU);                                                                                   \
+        KIND(rows, ACTIVATION_RELU);                                                                                   \
+        KIND(rows, ACTIVATION_SIGMOID);                                                                                \
+        KIND(rows, ACTIVATION_ONE_PLUS_ELU);                                                                           \
+        KIND(rows, ACTIVATION_TANH);                                                                                   \
+        KIND(rows, ACTIVATION_SQUARED_RELU);                                                                           \
+    default:                                                                                                           \
+        break;                                                                                                         \
+    }
+
 KERNEL(activation, ActivationArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
-    if (a.kind == ACTIVATION_SILU)
-        activation_rows(a, first, end, ACTIVATION_SILU);
-    else if (a.kind == ACTIVATION_RELU)
-        activation_rows(a, first, end, ACTIVATION_RELU);
-    else if (a.kind == ACTIVATION_SIGMOID)
-        activation_rows(a, first, end, ACTIVATION_SIGMOID);
-    else
-        activation_rows(a, first, end, ACTIVATION_ONE_PLUS_ELU);
+    WITH_KIND(activation_rows);
 }
 
 KERNEL(activation_backward, ActivationBackwardArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
-    if (a.kind == ACTIVATION_SILU)
-        activation_backward_rows(a, first, end, ACTIVATION_SILU);
-    else if (a.kind == ACTIVATION_RELU)
-        activation_backward_rows(a, first, end, ACTIVATION_RELU);
-    else if (a.kind == ACTIVATION_SIGMOID)
-        activation_backward_rows(a, first, end, ACTIVATION_SIGMOID);
-    else
-        activation_backward_rows(a, first, end, ACTIVATION_ONE_PLUS_ELU);
+    WITH_KIND(activation_backward_rows);
 }
 
 /* A few columns, one for each head: rows share a warp. */
@@ -95,6 +104,36 @@ KERNEL(sigmoid_gate_backward, ActivationBackwardArguments) {
             READ(value, x + i);
             READ_F32(d, dy + i);
             EACH_LANE(e) d[e] = d[e] * a.factor * sigmoid_derivative_f(value[e]);
+            WRITE(dx + i, d);
+        }
+    }
+}
+
+KERNEL(exponential_decay, ActivationArguments) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_ROW (row, first, end) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        float *y = (float *)a.y + row * a.y_stride;
+        VECTORS_OF(x, y);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            EACH_LANE(e) value[e] = -exp_f(value[e]);
+            WRITE_F32(y + i, value);
+        }
+    }
+}
+
+KERNEL(exponential_decay_backward, ActivationBackwardArguments) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_ROW (row, first, end) {
+        const element *x = (const element *)a.x + row * a.x_stride;
+        const float *dy = (const float *)a.dy + row * a.dy_stride;
+        element *dx = (element *)a.dx + row * a.x_stride;
+        VECTORS_OF(x, dy, dx);
+        WARP_VECTOR(i, a.cols) {
+            READ(value, x + i);
+            READ_F32(d, dy + i);
+            EACH_LANE(e) d[e] *= -exp_f(value[e]);
             WRITE(dx + i, d);
         }
     }

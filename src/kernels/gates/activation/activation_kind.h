@@ -6,6 +6,8 @@ typedef enum Activation {
     ACTIVATION_RELU,
     ACTIVATION_SIGMOID,
     ACTIVATION_ONE_PLUS_ELU, /* 1 + x above 0, e^x below */
+    ACTIVATION_TANH,
+    ACTIVATION_SQUARED_RELU,
     ACTIVATIONS
 } Activation;
 

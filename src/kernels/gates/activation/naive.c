@@ -18,6 +18,10 @@ static double value(double x, Activation kind) {
         return 1 / (1 + exp(-x));
     case ACTIVATION_ONE_PLUS_ELU:
         return x > 0 ? 1 + x : exp(x);
+    case ACTIVATION_TANH:
+        return tanh(x);
+    case ACTIVATION_SQUARED_RELU:
+        return x > 0 ? x * x : 0;
     default:
         return NAN;
     }
@@ -53,6 +57,13 @@ const OpTest activation_test = {
              .T = 65,
              .integer = {ACTIVATION_SIGMOID},
              .input = {{.name = "x", .cols = 19, .low = -200, .high = 200}}},
+            {.name = "tanh", .B = 2, .T = 33, .integer = {ACTIVATION_TANH}, .input = X(19)},
+            {.name = "tanh, large numbers",
+             .B = 1,
+             .T = 65,
+             .integer = {ACTIVATION_TANH},
+             .input = {{.name = "x", .cols = 19, .low = -200, .high = 200}}},
+            {.name = "squared relu", .B = 2, .T = 33, .integer = {ACTIVATION_SQUARED_RELU}, .input = X(40)},
             {.name = "packed", .B = 2, .T = 30, .packed = true, .integer = {ACTIVATION_RELU}, .input = X(9)},
         },
 };
@@ -81,5 +92,30 @@ const OpTest sigmoid_gate_test = {
              .real = {1},
              .input = {{.name = "x", .cols = 9, .low = -200, .high = 200}}},
             {.name = "packed", .B = 2, .T = 30, .packed = true, .real = {2}, .input = {{.name = "x", .cols = 3}}},
+        },
+};
+
+static void build_decay(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    (void)c;
+    out[0] = exponential_decay(tape, in[0]);
+}
+
+static void naive_decay(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+    const int64_t n = batch->B * batch->T * c->input[0].cols;
+    for (int64_t i = 0; i < n; i++) out[0][i] = -exp(in[0][i]);
+}
+
+const OpTest exponential_decay_test = {
+    .name = "exponential_decay",
+    .build = build_decay,
+    .naive = naive_decay,
+    .cases =
+        {
+            {.name = "plain", .B = 1, .input = X(40)},
+            {.name = "from nothing to all",
+             .B = 2,
+             .T = 40,
+             .input = {{.name = "x", .cols = 17, .low = -40, .high = 4}}},
+            {.name = "packed", .B = 2, .T = 30, .packed = true, .input = X(9)},
         },
 };
