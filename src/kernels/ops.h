@@ -15,6 +15,8 @@ Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index);
 Tensor *linear(Tape *tape, Tensor *x, Tensor *weight);
 /* y = x W^T for each head of x, whose width is that of W: [N, heads*in] -> [N, heads*out]. */
 Tensor *linear_heads(Tape *tape, Tensor *x, Tensor *weight);
+/* out[p] = x_p W_p^T, where x_p and W_p are the p-th of `parts` equal ranges of the columns of x and of the weight. */
+void linear_parts(Tape *tape, Tensor *x, Tensor *weight, int parts, Tensor *out[]);
 /* out[i] = x weight[i]^T for weights that are adjacent in memory: one product, whose column ranges are the outputs. */
 void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tensor *out[]);
 /* out[i] = the next cols[i] columns of x, as views of x's memory. x must have no other use. */
@@ -67,6 +69,15 @@ Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias);
 Tensor *softplus_scale(Tape *tape, Tensor *x, Tensor *dt, Tensor *dt_bias);
 /* (y + D x) silu(gate); D [1, heads] or [1, cols]; without the factor if gate is NULL. */
 Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate, int64_t heads);
+/* The keys of RWKV-7's state update (arXiv 2503.14456). x: the projected key; rate: how much of what is erased is
+ * written, in (0, 1); scale, mix [1, cols]. With n = x scale / sqrt(sum((x scale)^2) + eps) per head of head_dim
+ * columns: out[0] = x (1 + (rate - 1) mix), the key written; out[1] = -n, which reads what is erased; out[2] = n rate.
+ */
+void rwkv7_keys(Tape *tape, Tensor *x, Tensor *rate, Tensor *scale, Tensor *mix, int64_t head_dim, float eps,
+                Tensor *out[3]);
+/* o + (sum of q u k over each head's columns) v: what a token reads of itself beside a state that holds the tokens
+ * before it (RWKV's bonus, arXiv 2404.05892). q, k [N, heads*K], o, v [N, heads*V], u [heads, K]. */
+Tensor *current_token(Tape *tape, Tensor *o, Tensor *q, Tensor *k, Tensor *v, Tensor *u, int64_t heads);
 /* max(log sigmoid(x + bias) / normalizer, clamp_min): a log decay, always fp32. bias [1, cols] or NULL;
  * clamp_min = -INFINITY: none. */
 Tensor *log_sigmoid_gate(Tape *tape, Tensor *x, Tensor *bias, float normalizer, float clamp_min);
