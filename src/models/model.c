@@ -206,6 +206,8 @@ Tensor *model_norm(const Model *model, Tape *tape, Tensor *x) {
     return normed(model, tape, x, NULL, model->norm, NULL);
 }
 
+float model_pull(const Model *model) { return model->config.use_l2warp ? 1e-4f : 0; }
+
 int64_t model_parameter_count(const Model *model) {
     int64_t count = 0;
     for (int u = 0; u < model->units; u++)

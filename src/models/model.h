@@ -58,6 +58,9 @@ Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x);
 /* The final norm. */
 Tensor *model_norm(const Model *model, Tape *tape, Tensor *x);
 
+/* What linear_cross_entropy takes as `pull`: 1e-4 with use_l2warp, else 0. */
+float model_pull(const Model *model);
+
 int64_t model_parameter_count(const Model *model);
 /* The text of config.json / generation_config.json for this model. The caller frees it. */
 char *model_config_json(const Model *model);

@@ -42,7 +42,8 @@ static const Key model_keys[] = {
         "fla's kernel choice, without effect here"),
     KEY(ModelConfig, fuse_linear_cross_entropy, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL,
         "fla's kernel choice, without effect here"),
-    KEY(ModelConfig, use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL, "RWKV's regulariser (true is not supported)"),
+    KEY(ModelConfig, use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL,
+        "pull every target's largest logit to 0: its gradient gets 1e-4 times the logit"),
 };
 
 /* Keys whose value is a mapping. */
@@ -282,7 +283,6 @@ static Status find_mixer(const ConfigValue *source, ModelConfig *config) {
 
 static Status check_supported(const ModelConfig *config) {
     if (!config->elementwise_affine) return unsupported("elementwise_affine", "false");
-    if (config->use_l2warp) return unsupported("use_l2warp", "true");
     if (config->pad_token_id >= config->vocab_size) return unsupported("pad_token_id", "a token beyond vocab_size");
     return OK;
 }

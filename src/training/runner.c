@@ -165,7 +165,7 @@ static Tensor *head_losses(Runner *runner, bool recording) {
     /* the forward of the fused loss also accumulates the head's gradient, so it must run only once */
     tape->recompute = RECOMPUTE_NONE;
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
-    Tensor *losses = linear_cross_entropy(tape, x, runner->model->lm_head);
+    Tensor *losses = linear_cross_entropy(tape, x, runner->model->lm_head, model_pull(runner->model));
     runner->forward_flops += tape->work.flops;
     return losses;
 }

@@ -49,10 +49,13 @@ KERNEL(cross_entropy, CrossEntropyArguments) {
     float maximum, sum;
     sum_exponentials(x, a.cols, &maximum, &sum);
     a.losses[program_x] = logf(sum) + maximum - x_label;
-    const float scale = 1.0f / sum;
+    const float scale = 1.0f / sum, pull = a.pull * maximum;
     if (gradient) EACH_VECTOR(i, a.cols) {
             READ_F32(y, x + i);
-            EACH_LANE(e) y[e] = EXPONENTIAL(y[e]) * scale - (i + e == label ? 1.0f : 0.0f);
+            EACH_LANE(e) {
+                const float exponential = EXPONENTIAL(y[e]); /* 1 of the largest */
+                y[e] = exponential * scale - (i + e == label ? 1.0f : 0.0f) + (exponential == 1.0f ? pull : 0.0f);
+            }
             WRITE(gradient + i, y);
         }
 }

@@ -6,13 +6,15 @@
 
 /* One program per row of the logits [rows, cols], fp32, which it may overwrite. losses[row] = log sum_i e^x_i -
  * x_label, and gradient[row, i] = softmax(x)_i - (i == label) in the element type, both 0 where the label is negative.
- * gradient may be NULL, and in fp32 it may be the logits' memory. Rows of both are `stride` entries apart. */
+ * gradient may be NULL, and in fp32 it may be the logits' memory. Rows of both are `stride` entries apart. The gradient
+ * of the largest logit also gets `pull` times that logit. */
 typedef struct CrossEntropyArguments {
     float *logits;
     const int32_t *labels;
     float *losses;
     void *gradient;
     int64_t rows, cols, stride;
+    float pull;
 } CrossEntropyArguments;
 
 #endif
