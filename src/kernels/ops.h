@@ -97,13 +97,20 @@ Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape sh
 
 typedef struct ChunkGlaShape {
     int64_t heads, kv_heads;
+    float scale; /* of q; 0: K^(-1/2) */
 } ChunkGlaShape;
-/* Gated linear attention (arXiv 2312.06635): S_t = diag(e^g_t) S_{t-1} + k_t v_t^T, o_t = K^(-1/2) q_t S_t, per head.
+/* Gated linear attention (arXiv 2312.06635): S_t = diag(e^g_t) S_{t-1} + k_t v_t^T, o_t = scale q_t S_t, per head.
  * q [N, heads*K], k [N, kv_heads*K], v [N, kv_heads*V], g [N, kv_heads*K] fp32 log decays -> o [N, heads*V].
  * initial: state before the first token, fp32 [B*kv_heads*K, V], or NULL for zero. *final, if final is not NULL: the
  * state after the last token, same layout. */
 Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkGlaShape shape, Tensor *initial,
                   Tensor **final);
+/* The same with gates on the values, the first pass of slot attention (arXiv 2409.07146): S_t = S_{t-1} diag(e^g_t) +
+ * k_t s_t^T, o_t = scale q_t S_t. q [N, heads*K], k [N, kv_heads*K], s [N, kv_heads*M], g [N, kv_heads*M] fp32 log
+ * decays -> o [N, heads*M]. initial: the transposed state before the first token, fp32 [B*kv_heads*M, K], or NULL for
+ * zero. *final, if final is not NULL: that after the last token, same layout. */
+Tensor *chunk_gla_values(Tape *tape, Tensor *q, Tensor *k, Tensor *s, Tensor *g, ChunkGlaShape shape, Tensor *initial,
+                         Tensor **final);
 
 typedef struct ChunkSimpleGlaShape {
     int64_t heads, key_size, value_size; /* of the states; K and V */

@@ -82,7 +82,7 @@ static Tensor *gla_forward(const Layer *layer, Tape *tape, Tensor *x) {
     const float clamp_min = isnan(c->clamp_min) ? -INFINITY : (float)c->clamp_min;
     Tensor *decay =
         log_sigmoid_gate(tape, linear(tape, low_rank, w[GK_PROJ_1]), w[GK_BIAS], GATE_NORMALIZER, clamp_min);
-    const ChunkGlaShape shape = {c->heads.count, c->heads.kv_count};
+    const ChunkGlaShape shape = {.heads = c->heads.count, .kv_heads = c->heads.kv_count};
     Tensor *o = chunk_gla(tape, q, k, v, decay, shape, NULL, NULL);
     const float eps = (float)layer->model->norm_eps;
     o = gated_output_norm(tape, o, c->use_output_gate ? gate : NULL, w[G_NORM], eps);

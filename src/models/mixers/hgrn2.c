@@ -82,7 +82,7 @@ static Tensor *hgrn2_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *q = convolved_silu(tape, y[0], w[Q_CONV]);
     Tensor *f = convolved(tape, y[1], w[F_CONV]), *i = convolved(tape, y[2], w[I_CONV]);
     Tensor *decay = lower_bound_gate(tape, f, NULL, w[LOWER_BOUNDS], layer->index, &k);
-    const ChunkGlaShape shape = {c->num_heads, c->num_heads};
+    const ChunkGlaShape shape = {.heads = c->num_heads, .kv_heads = c->num_heads};
     Tensor *o = chunk_gla(tape, q, k, i, decay, shape, NULL, NULL);
     return linear(tape, rms_norm(tape, o, NULL, w[G_NORM], g_norm_eps, NULL), w[O_PROJ]);
 }

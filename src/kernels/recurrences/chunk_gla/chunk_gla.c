@@ -1,7 +1,5 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 
-#include <math.h>
-
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "tile/rows.h"
@@ -28,7 +26,7 @@ static ChunkGlaArguments arguments_of(Node *node) {
                                    .kv_heads = shape.kv_heads,
                                    .K = K,
                                    .V = V,
-                                   .scale = 1.0f / sqrtf((float)K)};
+                                   .scale = chunk_gla_scale(shape.scale, K)};
     const int64_t bytes = dtype_size(q->type), chunks = batch->B * arguments.chunks, N = batch->B * batch->T;
     arguments.queries = (Heads){node_workspace(node, N * shape.heads * K * bytes), shape.heads * K};
     arguments.keys = (Heads){node_workspace(node, N * shape.kv_heads * K * bytes), shape.kv_heads * K};
@@ -38,18 +36,13 @@ static ChunkGlaArguments arguments_of(Node *node) {
     return arguments;
 }
 
-static Grid grid_of_states(int64_t B, const ChunkGlaArguments *arguments) {
-    return (Grid){B * arguments->kv_heads, blocks_of(arguments->K, CHUNK_GLA_STATE_K),
-                  blocks_of(arguments->V, CHUNK_GLA_STATE_V)};
-}
-
 /* The products A, the decayed q and k, and the states before each chunk. */
 static void launch_products_and_states(const Node *node, const ChunkGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
     const int64_t B = node->tape->batch->B;
     device->launch(KERNEL_chunk_gla_products, type, (Grid){arguments->chunks, B * arguments->heads, 1}, arguments);
-    device->launch(KERNEL_chunk_gla_state, type, grid_of_states(B, arguments), arguments);
+    device->launch(KERNEL_chunk_gla_state, type, chunk_gla_grid_of_states(B, arguments), arguments);
 }
 
 static void chunk_gla_forward(Node *node) {
@@ -81,7 +74,7 @@ static void chunk_gla_backward(Node *node) {
     const int64_t blocks_k = blocks_of(arguments.K, CHUNK_GLA_K), blocks_v = blocks_of(arguments.V, CHUNK_GLA_V);
     const int64_t kv_heads = B * arguments.kv_heads;
     device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments.chunks, B * arguments.heads, 1}, &arguments);
-    device->launch(KERNEL_chunk_gla_dstate, type, grid_of_states(B, &arguments), &arguments);
+    device->launch(KERNEL_chunk_gla_dstate, type, chunk_gla_grid_of_states(B, &arguments), &arguments);
     device->launch(KERNEL_chunk_gla_dv, type, (Grid){blocks_v, arguments.chunks, kv_heads}, &arguments);
     device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){blocks_k, arguments.chunks, kv_heads}, &arguments);
 }

@@ -37,4 +37,18 @@ typedef struct ChunkGlaArguments {
     float scale; /* of q */
 } ChunkGlaArguments;
 
+#ifndef FLAME_KERNEL_FILE
+#include <math.h>
+
+#include "tile/rows.h"
+
+static inline Grid chunk_gla_grid_of_states(int64_t B, const ChunkGlaArguments *arguments) {
+    return (Grid){B * arguments->kv_heads, blocks_of(arguments->K, CHUNK_GLA_STATE_K),
+                  blocks_of(arguments->V, CHUNK_GLA_STATE_V)};
+}
+
+/* The factor of q: `scale`, or if that is 0 the usual one for heads of K columns. */
+static inline float chunk_gla_scale(float scale, int64_t K) { return scale != 0 ? scale : 1.0f / sqrtf((float)K); }
+#endif
+
 #endif

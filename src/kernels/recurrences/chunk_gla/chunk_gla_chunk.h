@@ -91,4 +91,17 @@ DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Rows row
     TILE_VIEW(values_, values, (step) % STAGES * ROWS, 0, ROWS, STATE_V);                                              \
     MATRIX_VIEW(decay_, decay, (step) % STAGES, 0, 1, STATE_K)
 
+/* Gradients of rows of q wait at the start of their block, those of k at its end (at its start if it is not steep).
+ * Past block c, what waits for the rows below decays over the block, and its keys join; for the rows above likewise
+ * (PASS_UP). Uses dA, k_near, inside and steep. */
+#define PASS_DOWN(dq, c)                                                                                               \
+    do {                                                                                                               \
+        TILE_VIEW(k_, k_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \
+        if (steep) MAP(dq, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                                \
+        for (int b = (c) + 1; b < BLOCKS; b++) {                                                                       \
+            TILE_VIEW(dA_, dA, b *BLOCK, (c)*BLOCK, BLOCK, BLOCK);                                                     \
+            block_mma_nn(dq, b *BLOCK, 0, dA_, k_);                                                                    \
+        }                                                                                                              \
+        if (!steep) MAP(dq, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                               \
+    } while (0)
 #endif

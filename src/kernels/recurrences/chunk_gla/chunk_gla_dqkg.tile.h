@@ -9,18 +9,7 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla_chunk.h"
 
-/* Gradients of rows of q wait at the start of their block, those of k at its end (at its start if it is not steep).
- * Past block c, what waits for the rows below decays over the block, and its keys join; for the rows above likewise. */
-#define PASS_DOWN(dq, c)                                                                                               \
-    do {                                                                                                               \
-        TILE_VIEW(k_, k_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \
-        if (steep) MAP(dq, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                                \
-        for (int b = (c) + 1; b < BLOCKS; b++) {                                                                       \
-            TILE_VIEW(dA_, dA, b *BLOCK, (c)*BLOCK, BLOCK, BLOCK);                                                     \
-            block_mma_nn(dq, b *BLOCK, 0, dA_, k_);                                                                    \
-        }                                                                                                              \
-        if (!steep) MAP(dq, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                               \
-    } while (0)
+/* PASS_DOWN for the gradients of k, from the rows below. */
 #define PASS_UP(dk, c)                                                                                                 \
     do {                                                                                                               \
         MAP(dk, j, d, x, x *= j / BLOCK < (c) ? ENTRY(inside, c, d) : 1.0f);                                           \
