@@ -130,6 +130,12 @@ Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g,
  * NULL: h after the last token, same layout. */
 Tensor *diagonal_scan(Tape *tape, Tensor *x, Tensor *g, Tensor *initial, Tensor **final);
 
+/* Softmax over the tokens of the document so far (arXiv 2110.02488), for every column: with z_t = log sum over j <= t
+ * of e^s_j, gives e^(s_t - z_t), and in *g the log decay z_{t-1} - z_t, always fp32, of what the tokens before weighed;
+ * at a document's first token 1 and 0. initial: z before the first token, fp32 [B, cols], or NULL for none. *final, if
+ * final is not NULL: z after the last token, same layout. */
+Tensor *running_softmax(Tape *tape, Tensor *s, Tensor *initial, Tensor **g, Tensor **final);
+
 typedef struct ChunkDeltaShape {
     int64_t heads, v_heads; /* value head n reads query and key head n / (v_heads / heads) */
     int64_t steps;          /* updates of the state per token */

@@ -105,7 +105,7 @@ DEVICE float divide_f(float a, float b) { return a / b; }
 DEVICE float reciprocal_root_f(float x) { return 1.0f / sqrtf(x); }
 #endif
 
-/* log(x) for 2^-126 <= x <= 1/2, to 2 ulp: x = 2^n (1 + m). */
+/* log(x) for 2^-126 <= x <= 1/2 and for x >= 1, to 2 ulp: x = 2^n (1 + m). */
 DEVICE float log_f(float x) {
     union {
         float value;

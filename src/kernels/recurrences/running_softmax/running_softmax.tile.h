@@ -1,0 +1,224 @@
+/* Softmax over the tokens so far, in two levels: what each chunk of rows adds, what precedes each chunk, and then the
+ * rows; equations in running_softmax.h. A thread goes down a column.
+ *
+ * z is held as largest + log sum, because s - largest keeps the digits that s - z loses when s is large. Then
+ * weight_t = sigmoid(s_t - z_{t-1}) and g_t = log sigmoid(z_{t-1} - s_t). */
+#include "tile/tile.h"
+#include "kernels/recurrences/running_softmax/running_softmax.h"
+#include "tile/rows.h"
+
+enum {
+    ROWS = RUNNING_SOFTMAX_ROWS,
+    COLS = RUNNING_SOFTMAX_COLS,
+    CARRY_ROWS = 32, /* chunks that the carry looks at together */
+    HALF = ROWS / 2  /* rows that backward holds */
+};
+
+/* sum of e^x = sum e^largest; sum >= 1 */
+typedef struct LogSum {
+    float largest, sum;
+} LogSum;
+
+DEVICE LogSum log_sum_add(LogSum z, float x) {
+    const float below = exp_f(-fabsf(x - z.largest));
+    const bool larger = x > z.largest;
+    const LogSum result = {larger ? x : z.largest, larger ? z.sum * below + 1.0f : z.sum + below};
+    return result;
+}
+
+DEVICE LogSum log_sum_join(LogSum z, LogSum y) {
+    const float below = exp_f(-fabsf(y.largest - z.largest));
+    const bool larger = y.largest > z.largest;
+    const LogSum result = {larger ? y.largest : z.largest, larger ? z.sum * below + y.sum : z.sum + y.sum * below};
+    return result;
+}
+
+/* Where a row's document does not reach to the token before. */
+DEVICE bool begins_document(const int32_t *segment, int64_t row, int64_t sequence_start, bool has_initial) {
+    return row == sequence_start ? !has_initial : segment[row] != segment[row - 1];
+}
+
+DEVICE int64_t rows_of_chunk(int64_t T, int64_t index) { return T - index * ROWS < ROWS ? T - index * ROWS : ROWS; }
+
+/* Programs: x over columns, y over chunks, z over sequences. */
+KERNEL(running_softmax_totals, RunningSoftmaxArguments) {
+    TILE(s, ROWS, COLS);
+    VECTOR(begins, ROWS);
+    VECTOR(largest, COLS);
+    VECTOR(total, COLS);
+    const int64_t first = program_x * COLS, cols = a.cols - first < COLS ? a.cols - first : COLS;
+    const int64_t start = program_z * a.T, row = start + program_y * ROWS, count = rows_of_chunk(a.T, program_y);
+    tile_load(s, (const element *)a.s + row * a.s_stride + first, a.s_stride, count, cols);
+    EACH (i, count) begins[i] = i == 0 || begins_document(a.segment, row + i, start, false) ? 1.0f : 0.0f;
+    EACH (j, COLS) largest[j] = 0;
+    sync();
+    BLOCK_WALK(sum, 1.0f, b, 1, j, COLS, i, count, const float x = AT(s, i, j);
+               const LogSum before = {largest[j], sum}, z = log_sum_add(before, x);
+               sum = begins[i] > 0.0f ? 1.0f : z.sum; largest[j] = begins[i] > 0.0f ? x : z.largest; total[j] = sum);
+    sync();
+    const int64_t at = (program_z * a.chunks + program_y) * a.cols + first;
+    EACH (j, cols) {
+        a.largest[at + j] = largest[j];
+        a.sum[at + j] = total[j];
+    }
+}
+
+/* Programs: x over columns, y over sequences. */
+KERNEL(running_softmax_carry, RunningSoftmaxArguments) {
+    MATRIX(tops, CARRY_ROWS, COLS);
+    MATRIX(sums, CARRY_ROWS, COLS);
+    VECTOR(passes, CARRY_ROWS); /* whether the chunk is of one document, which goes on from the chunk before */
+    VECTOR(largest, COLS);
+    VECTOR(total, COLS);
+    const int64_t first = program_x * COLS, cols = a.cols - first < COLS ? a.cols - first : COLS;
+    const int64_t start = program_y * a.T;
+    EACH (j, COLS) {
+        largest[j] = a.initial && j < cols ? a.initial[program_y * a.initial_stride + first + j] : 0.0f;
+        total[j] = 1;
+    }
+    for (int64_t index = 0; index < a.chunks; index += CARRY_ROWS) {
+        const int64_t count = a.chunks - index < CARRY_ROWS ? a.chunks - index : CARRY_ROWS;
+        const int64_t at = (program_y * a.chunks + index) * a.cols + first;
+        matrix_load(tops, a.largest + at, a.cols, count, cols);
+        matrix_load(sums, a.sum + at, a.cols, count, cols);
+        EACH (i, count) {
+            const int64_t row = start + (index + i) * ROWS, last = row + rows_of_chunk(a.T, index + i) - 1;
+            const int32_t before = a.segment[row > start ? row - 1 : row];
+            passes[i] = (row > start || a.initial) && before == a.segment[last] ? 1.0f : 0.0f;
+        }
+        sync();
+        BLOCK_WALK(sum, total[j], b, 1, j, COLS, i, count, const LogSum before = {largest[j], sum},
+                   chunk = {ENTRY(tops, i, j), ENTRY(sums, i, j)}, z = log_sum_join(before, chunk);
+                   ENTRY(tops, i, j) = largest[j]; ENTRY(sums, i, j) = sum; sum = passes[i] > 0.0f ? z.sum : chunk.sum;
+                   largest[j] = passes[i] > 0.0f ? z.largest : chunk.largest; total[j] = sum);
+        sync();
+        matrix_store(tops, a.largest + at, a.cols, count, cols);
+        matrix_store(sums, a.sum + at, a.cols, count, cols);
+        sync();
+    }
+    if (a.final)
+        EACH (j, cols) a.final[program_y * a.cols + first + j] = largest[j] + log_f(total[j]);
+}
+
+/* Programs: as running_softmax_totals. */
+KERNEL(running_softmax, RunningSoftmaxArguments) {
+    TILE(s, ROWS, COLS);
+    VECTOR(begins, ROWS);
+    VECTOR(largest, COLS);
+    const int64_t first = program_x * COLS, cols = a.cols - first < COLS ? a.cols - first : COLS;
+    const int64_t start = program_z * a.T, row = start + program_y * ROWS, count = rows_of_chunk(a.T, program_y);
+    const int64_t at = (program_z * a.chunks + program_y) * a.cols + first;
+    element *weights = (element *)a.weight + row * a.weight_stride + first;
+    float *gates = a.g + row * a.g_stride + first;
+    tile_load(s, (const element *)a.s + row * a.s_stride + first, a.s_stride, count, cols);
+    EACH (i, count) begins[i] = begins_document(a.segment, row + i, start, a.initial != NULL) ? 1.0f : 0.0f;
+    EACH (j, COLS) largest[j] = j < cols ? a.largest[at + j] : 0.0f;
+    sync();
+    BLOCK_WALK(
+        sum, j < cols ? a.sum[at + j] : 1.0f, b, 1, j, COLS, i, count, const float x = AT(s, i, j);
+        const LogSum before = {largest[j], sum}, z = log_sum_add(before, x);
+        const float above = x - before.largest - log_f(sum); const bool begin = begins[i] > 0.0f;
+        const float weight = begin ? 1.0f : sigmoid_f(above), gate = begin ? 0.0f : log_sigmoid_f(-above);
+        sum = begin ? 1.0f : z.sum; largest[j] = begin ? x : z.largest; if (j < cols) {
+            weights[i * a.weight_stride + j] = to_element(weight);
+            gates[i * a.g_stride + j] = gate;
+        });
+}
+
+/* Rows [from, from + count) of the chunk that begins at `row`, as tiles, and where documents begin in them. */
+#define LOAD_HALF(from, count)                                                                                         \
+    do {                                                                                                               \
+        const int64_t row_ = row + (from);                                                                             \
+        tile_load(weight, (const element *)a.weight + row_ * a.weight_stride + first, a.weight_stride, count, cols);   \
+        tile_load(dweight, (const element *)a.dweight + row_ * a.weight_stride + first, a.weight_stride, count, cols); \
+        matrix_load(g, a.g + row_ * a.g_stride + first, a.g_stride, count, cols);                                      \
+        matrix_load(dg, a.dg + row_ * a.g_stride + first, a.g_stride, count, cols);                                    \
+        EACH (i, count) stays[i] = begins_document(a.segment, row_ + i, start, a.has_initial) ? 0.0f : 1.0f;           \
+    } while (0)
+
+/* What z' becomes on the way to the token before. */
+DEVICE float gradient_before(float dz, float decay, float weight, float dweight, float dg, float stays) {
+    return stays * (decay * dz + weight * (dg - decay * dweight));
+}
+
+/* Programs: as running_softmax_totals. */
+KERNEL(running_softmax_backward_totals, RunningSoftmaxBackwardArguments) {
+    TILE(weight, HALF, COLS);
+    TILE(dweight, HALF, COLS);
+    MATRIX(g, HALF, COLS);
+    MATRIX(dg, HALF, COLS);
+    VECTOR(stays, HALF);
+    VECTOR(factor, COLS);
+    VECTOR(term, COLS);
+    const int64_t first = program_x * COLS, cols = a.cols - first < COLS ? a.cols - first : COLS;
+    const int64_t start = program_z * a.T, row = start + program_y * ROWS, rows = rows_of_chunk(a.T, program_y);
+    EACH (j, COLS) {
+        factor[j] = 1;
+        term[j] = 0;
+    }
+    for (int64_t from = rows > HALF ? HALF : 0; from >= 0; from -= HALF) {
+        const int64_t count = rows - from < HALF ? rows - from : HALF;
+        LOAD_HALF(from, count);
+        sync();
+        BLOCK_WALK(dz, term[j], b, 1, j, COLS, up, count, const int64_t i = count - 1 - up;
+                   const float decay = exp_f(ENTRY(g, i, j));
+                   dz = gradient_before(dz, decay, AT(weight, i, j), AT(dweight, i, j), ENTRY(dg, i, j), stays[i]);
+                   factor[j] *= stays[i] * decay; term[j] = dz);
+        sync();
+    }
+    const int64_t at = (program_z * a.chunks + program_y) * a.cols + first;
+    EACH (j, cols) {
+        a.factor[at + j] = factor[j];
+        a.term[at + j] = term[j];
+    }
+}
+
+/* Programs: x over columns, y over sequences. */
+KERNEL(running_softmax_backward_carry, RunningSoftmaxBackwardArguments) {
+    MATRIX(factors, CARRY_ROWS, COLS);
+    MATRIX(terms, CARRY_ROWS, COLS);
+    VECTOR(carried, COLS);
+    const int64_t first = program_x * COLS, cols = a.cols - first < COLS ? a.cols - first : COLS;
+    EACH (j, COLS) carried[j] = a.dfinal && j < cols ? a.dfinal[program_y * a.cols + first + j] : 0.0f;
+    for (int64_t end = a.chunks; end > 0; end -= CARRY_ROWS) {
+        const int64_t index = end > CARRY_ROWS ? end - CARRY_ROWS : 0, count = end - index;
+        const int64_t at = (program_y * a.chunks + index) * a.cols + first;
+        matrix_load(factors, a.factor + at, a.cols, count, cols);
+        matrix_load(terms, a.term + at, a.cols, count, cols);
+        sync();
+        BLOCK_WALK(dz, carried[j], b, 1, j, COLS, up, count, const int64_t i = count - 1 - up;
+                   const float before = ENTRY(factors, i, j) * dz + ENTRY(terms, i, j); ENTRY(terms, i, j) = dz;
+                   dz = before; carried[j] = dz);
+        sync();
+        matrix_store(terms, a.term + at, a.cols, count, cols);
+        sync();
+    }
+    if (a.dinitial)
+        EACH (j, cols) a.dinitial[program_y * a.initial_stride + first + j] = carried[j];
+}
+
+/* Programs: as running_softmax_totals. */
+KERNEL(running_softmax_backward, RunningSoftmaxBackwardArguments) {
+    TILE(weight, HALF, COLS);
+    TILE(dweight, HALF, COLS);
+    MATRIX(g, HALF, COLS);
+    MATRIX(dg, HALF, COLS);
+    VECTOR(stays, HALF);
+    VECTOR(carried, COLS);
+    const int64_t first = program_x * COLS, cols = a.cols - first < COLS ? a.cols - first : COLS;
+    const int64_t start = program_z * a.T, row = start + program_y * ROWS, rows = rows_of_chunk(a.T, program_y);
+    const int64_t at = (program_z * a.chunks + program_y) * a.cols + first;
+    EACH (j, COLS) carried[j] = j < cols ? a.term[at + j] : 0.0f;
+    for (int64_t from = rows > HALF ? HALF : 0; from >= 0; from -= HALF) {
+        const int64_t count = rows - from < HALF ? rows - from : HALF;
+        element *ds = (element *)a.ds + (row + from) * a.s_stride + first;
+        LOAD_HALF(from, count);
+        sync();
+        BLOCK_WALK(dz, carried[j], b, 1, j, COLS, up, count, const int64_t i = count - 1 - up;
+                   const float decay = exp_f(ENTRY(g, i, j)), w = AT(weight, i, j), dw = AT(dweight, i, j);
+                   const float own = w * (dz + stays[i] * (decay * dw - ENTRY(dg, i, j)));
+                   dz = gradient_before(dz, decay, w, dw, ENTRY(dg, i, j), stays[i]); carried[j] = dz;
+                   if (j < cols) ds[i * a.s_stride + j] = to_element(own));
+        sync();
+    }
+}
