@@ -87,6 +87,13 @@ Tensor *log_sigmoid_gate(Tape *tape, Tensor *x, Tensor *bias, float normalizer, 
  * softmax(bounds, over layers) over layers 1 .. layer, a fixed 0 for layer 0; bounds [layers, cols], NULL: 0. */
 Tensor *lower_bound_gate(Tape *tape, Tensor *x, Tensor *input, Tensor *bounds, int64_t layer, Tensor **gated);
 
+/* min(max(x, low), high); an infinite bound is none. */
+Tensor *clamp(Tape *tape, Tensor *x, float low, float high);
+/* 1 - e^g in the tape's type: what the log decay g, fp32, lets in. */
+Tensor *decay_complement(Tape *tape, Tensor *g);
+/* e^x / sum(e^x), per group of `cols` columns. */
+Tensor *group_softmax(Tape *tape, Tensor *x, int64_t cols);
+
 typedef struct AttentionShape {
     int64_t heads, kv_heads; /* query head n reads key-value head n / (heads / kv_heads) */
     int64_t window;          /* a query sees the last `window` tokens, itself included; 0: all */

@@ -10,7 +10,7 @@
  * - EACH, EACH_PAIR, EACH_VECTOR: nothing; fewer than 128 turns (vectors) leave threads idle.
  * - EACH_ROW, EACH_GROUP: nothing; rows of fewer than 32 entries (vectors) leave lanes idle, groups do not.
  * - SUM, MAXIMUM, PROGRAM_SUM: 5 shuffles and 2 barriers, about 200 cycles: not for each row.
- * - WARP_SUM, WARP_TOTAL: up to 5 shuffles, 25 cycles each, no barrier.
+ * - WARP_SUM, WARP_MAXIMUM, WARP_TOTAL: up to 5 shuffles, 25 cycles each, no barrier.
  * - READ, WRITE: one access of 16 bytes where aligned, else one for each element.
  * - HELD_ROWS: its statements once for each number of vectors; HOLD, READ_HOLD: an access that waits for nothing before
  *   it; READ_HELD: registers.

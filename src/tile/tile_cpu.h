@@ -83,8 +83,8 @@ DEVICE element to_element(float x) { return x; }
     } while (0)
 
 /* Rows by warp. EACH_ROW(row, first, end) { ... }: the body for each row, by one warp of the program. Inside it, the
- * warp's lanes share what WARP_EACH and WARP_SUM go over, as EACH and SUM do for the program; no
- * sync() may stand there.
+ * warp's lanes share what WARP_EACH, WARP_SUM and WARP_MAXIMUM go over, as EACH, SUM and MAXIMUM
+ * do for the program; no sync() may stand there.
  * EACH_GROUP(row, group, first, end, groups, cols) { ... } does the same for each group of `cols` columns of each row.
  * Short groups share a warp: each has as many lanes as it has vectors. One of more than WARP_COLS columns has the whole
  * program, at two barriers for a sum. EACH_SHORT_ROW(row, first, end, cols) { ... } takes the row as one group.
@@ -98,6 +98,7 @@ DEVICE element to_element(float x) { return x; }
 #define EACH_SHORT_ROW(row, first, end, cols) EACH_ROW (row, first, end)
 #define WARP_EACH(i, n)                       EACH (i, n)
 #define WARP_SUM(s, i, n, ...)                SUM(s, i, n, __VA_ARGS__)
+#define WARP_MAXIMUM(s, i, n, ...)            MAXIMUM(s, i, n, __VA_ARGS__)
 
 /* Vectors: 16 bytes of elements at a time on a GPU, one here.
  *

@@ -164,12 +164,21 @@ DEVICE int row_of_group(int at, float inverse_of_groups) { return (int)(((float)
 DEVICE float team_sum(float x, const Team *team) {
     return team->lanes > WARP ? block_sum(x) : lanes_sum(x, team->lanes);
 }
+DEVICE float team_maximum(float x, const Team *team) {
+    return team->lanes > WARP ? block_maximum(x) : lanes_maximum(x, team->lanes);
+}
 #define WARP_EACH(i, n) for (int64_t i = team_.inside ? team_.lane : (n); i < (n); i += team_.lanes)
 #define WARP_SUM(s, i, n, ...)                                                                                         \
     do {                                                                                                               \
         float sum_ = 0;                                                                                                \
         WARP_EACH(i, n) sum_ += (__VA_ARGS__);                                                                         \
         s += team_sum(sum_, &team_);                                                                                   \
+    } while (0)
+#define WARP_MAXIMUM(s, i, n, ...)                                                                                     \
+    do {                                                                                                               \
+        float maximum_ = s;                                                                                            \
+        WARP_EACH(i, n) maximum_ = fmaxf(maximum_, (__VA_ARGS__));                                                     \
+        s = team_maximum(maximum_, &team_);                                                                            \
     } while (0)
 
 #define EACH_PAIR(i, j, rows, cols)                                                                                    \

@@ -262,7 +262,12 @@ KERNEL(words_groups, WordsArguments) {
         sum -= 1; /* every lane has begun with 1 */
         WARP_TOTAL(sum);
         WARP_SUM(total, i, a.cols, to_float(from[i]));
-        WARP_EACH(one, 1) a.out_f32[row * groups + group] = sum == total ? sum : NAN;
+        float largest = -INFINITY, above = 0, equal = 0;
+        WARP_MAXIMUM(largest, i, a.cols, to_float(from[i]));
+        WARP_SUM(above, i, a.cols, to_float(from[i]) > largest ? 1.0f : 0.0f);
+        WARP_SUM(equal, i, a.cols, to_float(from[i]) == largest ? 1.0f : 0.0f);
+        const bool right = sum == total && above == 0 && equal > 0;
+        WARP_EACH(one, 1) a.out_f32[row * groups + group] = right ? sum : NAN;
         WARP_VECTOR(i, a.cols) {
             READ(x, from + i);
             ADD_COLUMNS(sums, i, x);
