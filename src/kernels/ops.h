@@ -39,6 +39,8 @@ Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *weight, int64_t group_col
 Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, Activation f, float eps);
 /* x / sqrt(sum(x^2) + eps), per group of `cols` columns. */
 Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps);
+/* rms_norm without a weight: x / sqrt(mean(x^2) + eps), per group of `cols` columns. */
+Tensor *rms_norm_plain(Tape *tape, Tensor *x, int64_t cols, float eps);
 
 /* Rotates each head's halves (x[d], x[d + head_dim/2]) by position * theta^(-2d/head_dim), positions from the batch. */
 Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);

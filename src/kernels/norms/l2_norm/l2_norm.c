@@ -1,12 +1,14 @@
 #include "kernels/norms/l2_norm/l2_norm.h"
 
+#include <math.h>
+
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
 typedef struct L2NormAttributes {
     int64_t cols;
-    float eps;
+    float eps, length;
 } L2NormAttributes;
 
 static void l2_norm_forward(Node *node) {
@@ -23,6 +25,7 @@ static void l2_norm_forward(Node *node) {
         .x_stride = x->stride,
         .y_stride = y->stride,
         .eps = attributes->eps,
+        .length = attributes->length,
     };
     const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
     node->tape->device->launch(KERNEL_l2_norm, x->type, grid, &arguments);
@@ -42,6 +45,7 @@ static void l2_norm_backward(Node *node) {
         .rows_per_program = rows_per_program(x->cols),
         .x_stride = x->stride,
         .dy_stride = y->stride,
+        .length = attributes->length,
     };
     const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
     node->tape->device->launch(KERNEL_l2_norm_backward, x->type, grid, &arguments);
@@ -54,14 +58,24 @@ static Work l2_norm_work(const Node *node) {
 }
 
 static const Op l2_norm_op = {"l2_norm", true, l2_norm_forward, l2_norm_backward, l2_norm_work};
+static const Op rms_norm_plain_op = {"rms_norm_plain", true, l2_norm_forward, l2_norm_backward, l2_norm_work};
 
-Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps) {
-    CHECK(cols > 0 && x->cols % cols == 0, "l2_norm of %lld columns in groups of %lld", (long long)x->cols,
-          (long long)cols);
-    Node *node = tape_node(tape, &l2_norm_op, (Tensor *[]){x}, 1);
+static Tensor *norm(Tape *tape, const Op *op, Tensor *x, L2NormAttributes attributes) {
+    CHECK(attributes.cols > 0 && x->cols % attributes.cols == 0, "%s of %lld columns in groups of %lld", op->name,
+          (long long)x->cols, (long long)attributes.cols);
+    Node *node = tape_node(tape, op, (Tensor *[]){x}, 1);
     Tensor *y = node_output(node, x->rows, x->cols, x->type);
-    node_save(node, x->rows, x->cols / cols, F32);
-    *(L2NormAttributes *)node->attributes = (L2NormAttributes){cols, eps};
+    node_save(node, x->rows, x->cols / attributes.cols, F32);
+    *(L2NormAttributes *)node->attributes = attributes;
     node_run(node);
     return y;
+}
+
+Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps) {
+    return norm(tape, &l2_norm_op, x, (L2NormAttributes){cols, eps, 1});
+}
+
+/* A mean of squares of 1 is a length of sqrt(cols). */
+Tensor *rms_norm_plain(Tape *tape, Tensor *x, int64_t cols, float eps) {
+    return norm(tape, &rms_norm_plain_op, x, (L2NormAttributes){cols, (float)cols * eps, sqrtf((float)cols)});
 }

@@ -5,21 +5,22 @@
 
 #include <stdint.h>
 
-/* y = x * inverse, inverse = 1/sqrt(sum(x^2) + eps). */
+/* y = x * inverse, inverse = length / sqrt(sum(x^2) + eps). */
 typedef struct L2NormArguments {
     const void *x;
     void *y;
     float *inverse; /* [rows, groups] */
     int64_t rows, groups, cols, rows_per_program, x_stride, y_stride;
-    float eps;
+    float eps, length;
 } L2NormArguments;
 
-/* n = x * inverse: dx = inverse * (dy - n * sum(dy * n)). dx has the stride of x. */
+/* n = x * inverse / length: dx = inverse * (dy - n * sum(dy * n)). dx has the stride of x. */
 typedef struct L2NormBackwardArguments {
     const void *x, *dy;
     const float *inverse;
     void *dx;
     int64_t rows, groups, cols, rows_per_program, x_stride, dy_stride;
+    float length;
 } L2NormBackwardArguments;
 
 #endif

@@ -1,4 +1,4 @@
-/* Groups of columns scaled to the length 1; equations in l2_norm.h. Sums are fp32. */
+/* Groups of columns scaled to one length; equations in l2_norm.h. Sums are fp32. */
 #include "tile/tile.h"
 #include "kernels/norms/l2_norm/l2_norm.h"
 #include "tile/rows.h"
@@ -14,7 +14,7 @@ DEVICE void l2_norm_rows(HELD_MODE, const L2NormArguments a, int64_t first, int6
             EACH_LANE(e) square += value[e] * value[e];
         }
         WARP_TOTAL(square);
-        const float inverse = reciprocal_root_f(square + a.eps);
+        const float inverse = a.length * reciprocal_root_f(square + a.eps);
         HELD_VECTOR(i, a.cols) {
             READ_HELD(value, x_held, x + i);
             EACH_LANE(e) value[e] *= inverse;
@@ -31,6 +31,7 @@ KERNEL(l2_norm, L2NormArguments) {
 }
 
 DEVICE void l2_norm_backward_rows(HELD_MODE, const L2NormBackwardArguments a, int64_t first, int64_t end) {
+    const float per_square = 1.0f / (a.length * a.length);
     EACH_HELD_GROUP(row, group, first, end, a.groups, a.cols) {
         const element *x = (const element *)a.x + row * a.x_stride + group * a.cols;
         const element *dy = (const element *)a.dy + row * a.dy_stride + group * a.cols;
@@ -45,7 +46,7 @@ DEVICE void l2_norm_backward_rows(HELD_MODE, const L2NormBackwardArguments a, in
             EACH_LANE(e) dot += d[e] * value[e];
         }
         WARP_TOTAL(dot);
-        const float along = dot * inverse * inverse;
+        const float along = dot * inverse * inverse * per_square;
         HELD_VECTOR(i, a.cols) {
             READ_HELD(d, dy_held, dy + i);
             READ_HELD(value, x_held, x + i);
