@@ -1,12 +1,15 @@
 # Read by the scripts that compare mixers: the keys that make each one a model of about a million parameters on
 # configs/bytes.yaml. All others are the defaults of that file and of fla.
 declare -A mixer_keys=(
+    [abc]="num_heads=4 num_slots=32"
     [delta_net]="num_heads=4"
     [gated_deltanet]="num_heads=3 head_dim=32"
     [gated_deltaproduct]="num_heads=3 head_dim=32"
     [gla]="num_heads=4"
+    [gsa]="num_heads=4 num_slots=32"
     [hgrn]=""
     [hgrn2]="expand_ratio=32"
+    [lightnet]="expand_ratio=32"
     [linear_attn]="num_heads=4"
     [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
     [retnet]="num_heads=4"

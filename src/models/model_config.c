@@ -26,7 +26,7 @@ static const Key model_keys[] = {
         "length promised to Hugging Face; no table depends on it"),
     KEY(ModelConfig, tie_word_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL, "the head uses the embedding table"),
     KEY(ModelConfig, elementwise_affine, KEY_BOOLEAN, "true", 0, 0, NULL,
-        "norms have weights (false is not supported)"),
+        "norms have weights (false: only in gsa, where the mixer's own norm then has none)"),
     KEY(ModelConfig, use_cache, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "for Hugging Face's generation"),
     KEY(ModelConfig, pad_token_id, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 30, NULL,
         "its embedding row gets no gradient (in mamba2 it does)"),
@@ -282,7 +282,8 @@ static Status find_mixer(const ConfigValue *source, ModelConfig *config) {
 }
 
 static Status check_supported(const ModelConfig *config) {
-    if (!config->elementwise_affine) return unsupported("elementwise_affine", "false");
+    if (!config->elementwise_affine && !config->mixer->takes_plain_norm)
+        return unsupported("elementwise_affine", "false");
     if (config->pad_token_id >= config->vocab_size) return unsupported("pad_token_id", "a token beyond vocab_size");
     return OK;
 }

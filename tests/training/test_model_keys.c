@@ -11,8 +11,8 @@
 #include "support/capture.h"
 #include "training/session.h"
 
-static const char *const goldens[] = {
-    "delta_net", "gated_deltanet", "gated_deltaproduct", "gla", "hgrn", "hgrn2", "linear_attn", "mamba2", "retnet"};
+static const char *const goldens[] = {"abc",  "delta_net", "gated_deltanet", "gated_deltaproduct", "gla",    "gsa",
+                                      "hgrn", "hgrn2",     "lightnet",       "linear_attn",        "mamba2", "retnet"};
 
 static ConfigValue *golden_keys(const char *name) {
     char path[128];

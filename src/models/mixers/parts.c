@@ -47,3 +47,10 @@ const char *output_norm_name(const ModelConfig *model, bool use_output_gate) {
     const bool swish = strcmp(model->hidden_act, "swish") == 0 || strcmp(model->hidden_act, "silu") == 0;
     return use_output_gate && model->fuse_norm && swish ? "g_norm_swish_gate.weight" : "g_norm.weight";
 }
+
+Tensor *slot_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *s, Tensor *g, ChunkGlaShape shape) {
+    Tensor *b = chunk_gla_values(tape, q, k, s, g, shape, NULL, NULL);
+    Tensor *p = group_softmax(tape, b, b->cols / shape.heads);
+    shape.scale = 1;
+    return chunk_gla(tape, p, s, v, g, shape, NULL, NULL);
+}

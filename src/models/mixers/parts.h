@@ -50,4 +50,12 @@ Tensor *feature_map(Tape *tape, Tensor *x, const char *name);
 /* The name of the output norm's weight. In fla it depends on whether the norm's kernel includes the gate. */
 const char *output_norm_name(const ModelConfig *model, bool use_output_gate);
 
+/* What gsa and abc do with M slots per head: over time, e^g_t of what the slots hold stays and s_t of the token joins,
+ *
+ *   b_t = scale K_t q_t,  K_t = diag(e^g_t) K_{t-1} + s_t k_t^T        [M, K]
+ *   o_t = V_t^T softmax(b_t),  V_t = diag(e^g_t) V_{t-1} + s_t v_t^T   [M, V]
+ *
+ * q [N, heads*K], k [N, kv_heads*K], v [N, kv_heads*V], s and g [N, kv_heads*M] -> [N, heads*V]. */
+Tensor *slot_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *s, Tensor *g, ChunkGlaShape shape);
+
 #endif
