@@ -145,6 +145,13 @@ Tensor *diagonal_scan(Tape *tape, Tensor *x, Tensor *g, Tensor *initial, Tensor 
  * final is not NULL: z after the last token, same layout. */
 Tensor *running_softmax(Tape *tape, Tensor *s, Tensor *initial, Tensor **g, Tensor **final);
 
+/* Mamba's selective scan (arXiv 2312.00752): for every column of x and state n < N, with t = softplus(dt + dt_bias),
+ * h = e^(-t e^A_log) h + t B_n x, y = sum over n of C_n h. x, dt [rows, cols]; B, C [rows, N], N at most 64, the same
+ * for all columns; A_log [cols, N], dt_bias [1, cols]. initial: h before the first token, fp32 [B*cols, N], or NULL for
+ * zero. *final, if final is not NULL: h after the last token, same layout. */
+Tensor *selective_scan(Tape *tape, Tensor *x, Tensor *dt, Tensor *B, Tensor *C, Tensor *A_log, Tensor *dt_bias,
+                       Tensor *initial, Tensor **final);
+
 typedef struct ChunkDeltaShape {
     int64_t heads, v_heads; /* value head n reads query and key head n / (v_heads / heads) */
     int64_t steps;          /* updates of the state per token */

@@ -384,6 +384,24 @@ typedef struct TilesWalk {
         }                                                                                                              \
     } while (0)
 
+/* COLUMN_VALUES(name, count): `count` floats, a constant, for each of WALK_COLUMNS columns, in the registers of the
+ * thread that has the column. EACH_COLUMN(c) { ... }: the body for every column; COLUMN_VALUE(name, n, c) is an lvalue
+ * there, n a constant on a GPU once loops are unrolled. Entries (i, c) of tiles and matrices with WALK_COLUMNS columns
+ * that only EACH_COLUMN touches need no sync(). column_totals(parts, name), of COLUMN_TOTALS values: parts[p *
+ * COLUMN_TOTALS + n], summed over p < COLUMN_PARTS, is the sum of the values n over the columns; `parts` is shared. */
+enum { WALK_COLUMNS = 128, COLUMN_TOTALS = 32, COLUMN_PARTS = 1 };
+#define COLUMN_VALUES(name, count) float name[(count)*WALK_COLUMNS] __attribute__((aligned(64)))
+#define EACH_COLUMN(c)             _Pragma("omp simd") for (int c = 0; c < WALK_COLUMNS; c++)
+#define COLUMN_VALUE(name, n, c)   (name[(n)*WALK_COLUMNS + (c)])
+#define column_totals(parts, name)                                                                                     \
+    do {                                                                                                               \
+        for (int n_ = 0; n_ < COLUMN_TOTALS; n_++) {                                                                   \
+            float total_ = 0;                                                                                          \
+            SUM(total_, c_, WALK_COLUMNS, COLUMN_VALUE(name, n_, c_));                                                 \
+            (parts)[n_] = total_;                                                                                      \
+        }                                                                                                              \
+    } while (0)
+
 /* vector[i] = the sum of the accumulator's row i. The accumulator has at least 64 rows. */
 #define row_sum(vector, accumulator)                                                                                   \
     do {                                                                                                               \

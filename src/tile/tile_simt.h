@@ -462,6 +462,29 @@ DEVICE void columns_total(float *x, float *columns, int number, int shift) {
     }
 }
 
+/* A thread has one column. */
+enum { WALK_COLUMNS = THREADS, COLUMN_TOTALS = WARP, COLUMN_PARTS = WARPS };
+#define COLUMN_VALUES(name, count) float name[count]
+#define EACH_COLUMN(c)             for (int c __attribute__((unused)) = thread_index(), once_ = 1; once_; once_ = 0)
+#define COLUMN_VALUE(name, n, c)   (name[n])
+/* In each round a lane gives half of its values to a neighbour and adds what it gets to the other half; at the end it
+ * has the warp's total of the value that is its number. */
+DEVICE void column_totals_round(float *values, const int half) {
+    const bool upper = (lane_index() & half) != 0;
+    TILE_UNROLL for (int n = 0; n < half; n++) {
+        const float given = upper ? values[n] : values[n + half];
+        values[n] = (upper ? values[n + half] : values[n]) + warp_shuffle_xor(given, half);
+    }
+}
+DEVICE void column_totals(float *parts, float *values) {
+    column_totals_round(values, COLUMN_TOTALS / 2);
+    column_totals_round(values, COLUMN_TOTALS / 4);
+    column_totals_round(values, COLUMN_TOTALS / 8);
+    column_totals_round(values, COLUMN_TOTALS / 16);
+    column_totals_round(values, COLUMN_TOTALS / 32);
+    parts[thread_index()] = values[0];
+}
+
 #include "tile/tile_fragment.h"
 #include "tile/tile_product.h"
 

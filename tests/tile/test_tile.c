@@ -351,6 +351,12 @@ static void test_warps(void **state) {
                 expect(WORD_walks, variant, i * 48 + j, out_f32[i * 48 + j], x = f[i * STRIDE + j] + (i % 10 ? x : 0),
                        0);
         }
+        word_run(WORD_column_values, variant, 0, 0);
+        for (int i = 0; i < 32; i++) {
+            float sum = 0;
+            for (int j = 0; j < 128; j++) sum += f[i * STRIDE + j];
+            expect(WORD_column_values, variant, i, out_f32[i], sum, 0);
+        }
         word_run(WORD_pairs, variant, 0, 0);
         for (int i = 0; i < 12; i++)
             for (int j = 0; j < 48; j++)

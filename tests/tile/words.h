@@ -49,6 +49,7 @@ typedef struct WordsArguments {
     WORDS(pairs)                                                                                                       \
     WORDS(walk)                                                                                                        \
     WORDS(walks)                                                                                                       \
+    WORDS(column_values)                                                                                               \
     WORDS(vectors)                                                                                                     \
     WORDS(warp_vectors)                                                                                                \
     WORDS(groups)                                                                                                      \

@@ -190,6 +190,19 @@ KERNEL(words_walks, WordsArguments) {
                a.out_f32[(b * 10 + i) * 48 + j] = x);
 }
 
+/* The sums of the first rows of f over 128 columns. */
+KERNEL(words_column_values, WordsArguments) {
+    VECTOR(parts, COLUMN_PARTS * COLUMN_TOTALS);
+    COLUMN_VALUES(x, COLUMN_TOTALS);
+    TILE_UNROLL for (int n = 0; n < COLUMN_TOTALS; n++) EACH_COLUMN (c) COLUMN_VALUE(x, n, c) = a.f[n * a.stride + c];
+    column_totals(parts, x);
+    sync();
+    EACH (n, COLUMN_TOTALS) {
+        a.out_f32[n] = 0;
+        for (int p = 0; p < COLUMN_PARTS; p++) a.out_f32[n] += parts[p * COLUMN_TOTALS + n];
+    }
+}
+
 /* From row 0 of a and f: out = a f, out_f32 = a + f, and the sums of a + 1, a f at the end of out_f32. `rows` is where
  * the arrays begin. */
 KERNEL(words_vectors, WordsArguments) {

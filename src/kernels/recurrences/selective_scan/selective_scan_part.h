@@ -1,0 +1,126 @@
+/* Where a program of selective_scan is, and the state in front of its part; equations in selective_scan.h. */
+#ifndef FLAME_KERNELS_RECURRENCES_SELECTIVE_SCAN_SELECTIVE_SCAN_PART_H
+#define FLAME_KERNELS_RECURRENCES_SELECTIVE_SCAN_SELECTIVE_SCAN_PART_H
+
+#include "kernels/recurrences/selective_scan/selective_scan.h"
+
+enum {
+    COLS = SELECTIVE_SCAN_COLS / ((int)SELECTIVE_SCAN_COLS == (int)WALK_COLUMNS),
+    ROWS = SELECTIVE_SCAN_ROWS,
+    BLOCK = SELECTIVE_SCAN_BLOCK / (2 * (int)SELECTIVE_SCAN_BLOCK == (int)COLUMN_TOTALS),
+    STATES = SELECTIVE_SCAN_STATES
+};
+#define LN_2 0.693147181f
+
+typedef struct ScanPart {
+    int64_t sequence, index, part; /* part = sequence * parts + index */
+    int64_t first_col, cols;       /* of the program's columns, the first, and how many there are from it on */
+    int64_t first_chunk, end_chunk;
+} ScanPart;
+
+/* Programs: x over blocks of columns, y over parts, z over sequences. */
+DEVICE ScanPart scan_part(const SelectiveScanArguments *a, int64_t block, int64_t index, int64_t sequence) {
+    const int64_t first = index * a->part_chunks;
+    const ScanPart part = {.sequence = sequence,
+                           .index = index,
+                           .part = sequence * a->parts + index,
+                           .first_col = block * COLS,
+                           .cols = a->cols - block * COLS,
+                           .first_chunk = first,
+                           .end_chunk = end_of_program(first, a->chunks, a->part_chunks)};
+    return part;
+}
+
+DEVICE int rows_of_chunk(const SelectiveScanArguments *a, int64_t chunk) {
+    return a->T - chunk * ROWS < ROWS ? (int)(a->T - chunk * ROWS) : ROWS;
+}
+
+/* begins[t] = 1 for the chunk's rows in which a document begins, else 0; the first row of a sequence goes on from
+ * `initial`. */
+DEVICE void fill_begins(float *begins, const SelectiveScanArguments *a, int64_t sequence, int64_t chunk, int count) {
+    const int32_t *segment = a->segment + sequence * a->T + chunk * ROWS;
+    EACH (t, count) begins[t] = (chunk > 0 || t > 0) && segment[t] != segment[t - 1] ? 1.0f : 0.0f;
+}
+
+/* Whether a state that comes to part `index` leaves it. */
+DEVICE bool state_crosses(const SelectiveScanArguments *a, int64_t sequence, int64_t index) {
+    const int64_t start = sequence * a->T, first = start + index * a->part_chunks * ROWS;
+    const int64_t end = end_of_program(first, start + a->T, a->part_chunks * ROWS);
+    return a->segment[first > start ? first - 1 : first] == a->segment[end - 1];
+}
+
+/* Entry (state, column) of a matrix [padded, cols], one of many. */
+DEVICE int64_t scan_entry(const SelectiveScanArguments *a, int64_t matrix, int64_t state, int64_t col) {
+    return (matrix * a->padded + state) * a->cols + col;
+}
+
+/* A / ln 2, 0 beyond N and beyond the last column. */
+DEVICE void fill_rates(float *rate, const SelectiveScanArguments *a, ScanPart part, int64_t block) {
+    const element *A_log = (const element *)a->A_log + part.first_col * a->N + block * BLOCK;
+    const int64_t states = a->N - block * BLOCK;
+    TILE_UNROLL for (int n = 0; n < BLOCK; n++) EACH_COLUMN (c) COLUMN_VALUE(rate, n, c) =
+        c < part.cols && n < states ? -exp_f(to_float(A_log[c * a->N + n])) * 1.44269504f : 0.0f;
+}
+
+DEVICE void fill_bias(float *bias, const SelectiveScanArguments *a, ScanPart part) {
+    const element *from = (const element *)a->dt_bias + part.first_col;
+    EACH_COLUMN (c) COLUMN_VALUE(bias, 0, c) = c < part.cols ? to_float(from[c]) : 0.0f;
+}
+
+/* The block's states of matrix `matrix`, 0 beyond the last column, and back. */
+DEVICE void load_states(float *h, const float *from, const SelectiveScanArguments *a, ScanPart part, int64_t matrix,
+                        int64_t block) {
+    from += scan_entry(a, matrix, block * BLOCK, part.first_col);
+    TILE_UNROLL for (int n = 0; n < BLOCK; n++) EACH_COLUMN (c) COLUMN_VALUE(h, n, c) =
+        c < part.cols ? from[n * a->cols + c] : 0.0f;
+}
+DEVICE void store_states(const float *h, float *to, const SelectiveScanArguments *a, ScanPart part, int64_t matrix,
+                         int64_t block) {
+    to += scan_entry(a, matrix, block * BLOCK, part.first_col);
+    TILE_UNROLL for (int n = 0; n < BLOCK; n++) EACH_COLUMN (c) if (c < part.cols) to[n * a->cols + c] =
+        COLUMN_VALUE(h, n, c);
+}
+DEVICE void zero_states(float *h) {
+    TILE_UNROLL for (int n = 0; n < BLOCK; n++) EACH_COLUMN (c) COLUMN_VALUE(h, n, c) = 0;
+}
+
+/* The same of a matrix [cols, N] for each sequence, as initial and final states are; `from` may be NULL for 0. */
+DEVICE void load_outer_states(float *h, const float *from, int64_t stride, const SelectiveScanArguments *a,
+                              ScanPart part, int64_t block) {
+    const int64_t states = a->N - block * BLOCK,
+                  at = (part.sequence * a->cols + part.first_col) * stride + block * BLOCK;
+    TILE_UNROLL for (int n = 0; n < BLOCK; n++) EACH_COLUMN (c) COLUMN_VALUE(h, n, c) =
+        from && c < part.cols && n < states ? from[at + c * stride + n] : 0.0f;
+}
+DEVICE void store_outer_states(const float *h, float *to, int64_t stride, const SelectiveScanArguments *a,
+                               ScanPart part, int64_t block) {
+    const int64_t states = a->N - block * BLOCK,
+                  at = (part.sequence * a->cols + part.first_col) * stride + block * BLOCK;
+    TILE_UNROLL for (int n = 0; n < BLOCK; n++) EACH_COLUMN (c) if (c < part.cols && n < states)
+        to[at + c * stride + n] = COLUMN_VALUE(h, n, c);
+}
+
+/* h = what part `other` makes of h. */
+DEVICE void cross_part(float *h, const float *rate, const SelectiveScanArguments *a, ScanPart part, int64_t other,
+                       int64_t block) {
+    const int64_t matrix = part.sequence * a->parts + other;
+    const float *time = a->part_time + matrix * a->cols + part.first_col;
+    const float *from = a->part_state + scan_entry(a, matrix, block * BLOCK, part.first_col);
+    const float stays = state_crosses(a, part.sequence, other) ? 1.0f : 0.0f;
+    TILE_UNROLL for (int n = 0; n < BLOCK; n++) EACH_COLUMN (c) if (c < part.cols) {
+        const float decay = stays * exp2_f(time[c] * COLUMN_VALUE(rate, n, c));
+        COLUMN_VALUE(h, n, c) = decay * COLUMN_VALUE(h, n, c) + from[n * a->cols + c];
+    }
+}
+
+/* t = softplus(dt + dt_bias) */
+DEVICE float time_step(float dt) { return -log_sigmoid_f(-dt); }
+
+/* factors, [ROWS, 2 BLOCK] = the block's columns of B, then those of C, which are tiles [ROWS, STATES]. */
+#define fill_factors(factors, B, C, block)                                                                             \
+    EACH_PAIR(t_, n_, ROWS, BLOCK) {                                                                                   \
+        ENTRY(factors, t_, n_) = AT(B, t_, (block)*BLOCK + n_);                                                        \
+        ENTRY(factors, t_, BLOCK + n_) = AT(C, t_, (block)*BLOCK + n_);                                                \
+    }
+
+#endif
