@@ -69,6 +69,9 @@ Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias);
 
 /* softplus(dt + dt_bias) x, with one dt [N, heads] for each head of x; dt_bias [1, heads]. */
 Tensor *softplus_scale(Tape *tape, Tensor *x, Tensor *dt, Tensor *dt_bias);
+/* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. *log_step, if log_step is not
+ * NULL: ln softplus(x + dt_bias), fp32. */
+Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias, Tensor **log_step);
 /* (y + D x) silu(gate); D [1, heads] or [1, cols]; without the factor if gate is NULL. */
 Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate, int64_t heads);
 /* The keys of RWKV-7's state update (arXiv 2503.14456). x: the projected key; rate: how much of what is erased is
@@ -124,15 +127,20 @@ Tensor *chunk_gla_values(Tape *tape, Tensor *q, Tensor *k, Tensor *s, Tensor *g,
 typedef struct ChunkSimpleGlaShape {
     int64_t heads, key_size, value_size; /* of the states; K and V */
     float scale;
-    const float *log_decay; /* [heads], of every token where g is NULL; on the host, outlives the tape; NULL: 0 */
+    const float *log_decay; /* [heads], of every token where there is no g; on the host, outlives the tape; NULL: 0 */
 } ChunkSimpleGlaShape;
+/* What depends on the token and head; each may be NULL. */
+typedef struct ChunkSimpleGlaGates {
+    Tensor *log_decay, *log_scale; /* g, s: fp32 [N, heads]; else the shape's log_decay, and 0 */
+    Tensor *skip;                  /* D: [1, heads]; else 0 */
+} ChunkSimpleGlaGates;
 /* Linear attention with one decay per head and token (Mamba-2, arXiv 2405.21060; retention, arXiv 2307.08621): S_t =
- * e^g_t S_{t-1} + k_t v_t^T, o_t = scale q_t S_t. q [N, q_heads*K], k [N, k_heads*K], v [N, v_heads*V], where head n of
- * `heads` reads query head n / (heads / q_heads), and so on; k_heads divides q_heads. g [N, heads] fp32 log decays or
- * NULL -> o [N, heads*V]. initial: state before the first token, fp32 [B*heads*K, V], or NULL for zero. *final, if
- * final is not NULL: the state after the last token, same layout. */
-Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkSimpleGlaShape shape,
-                         Tensor *initial, Tensor **final);
+ * e^g_t S_{t-1} + e^s_t k_t v_t^T, o_t = scale q_t S_t + D v_t. q [N, q_heads*K], k [N, k_heads*K], v [N, v_heads*V],
+ * where head n of `heads` reads query head n / (heads / q_heads), and so on; k_heads divides q_heads -> o [N, heads*V].
+ * initial: state before the first token, fp32 [B*heads*K, V], or NULL for zero. *final, if final is not NULL: the state
+ * after the last token, same layout. */
+Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, ChunkSimpleGlaGates gates,
+                         ChunkSimpleGlaShape shape, Tensor *initial, Tensor **final);
 
 /* The linear recurrence of single channels: h_t = e^g_t h_{t-1} + x_t for every column (HGRN, arXiv 2311.04823). g [N,
  * cols] fp32 log decays; initial: h before the first token, fp32 [B, cols], or NULL for zero. *final, if final is not

@@ -336,6 +336,17 @@ typedef struct TilesWalk {
         transpose(transposed_, b, b##_rows, b##_cols, b##_stride);                                                     \
         mma(accumulator, accumulator##_stride, a##_rows, b##_rows, a##_cols, a, a##_stride, 1, transposed_, b##_rows); \
     } while (0)
+/* lower_mma_nt(accumulator, a, b): the lower triangle of the accumulator, of 64 rows and columns, += that of A B^T;
+ * what is above the diagonal is left out in part. */
+#define lower_mma_nt(accumulator, a, b)                                                                                \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - 64, accumulator##_cols - 64, a##_cols - b##_cols);                               \
+        float transposed_[64 * b##_cols] __attribute__((aligned(64)));                                                 \
+        transpose(transposed_, b, 64, b##_cols, b##_stride);                                                           \
+        mma(accumulator, accumulator##_stride, 32, 32, a##_cols, a, a##_stride, 1, transposed_, 64);                   \
+        mma(accumulator + 32 * accumulator##_stride, accumulator##_stride, 32, 64, a##_cols, a + 32 * a##_stride,      \
+            a##_stride, 1, transposed_, 64);                                                                           \
+    } while (0)
 #define MMA_FITS(rows, cols, depth)                                                                                    \
     _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
 

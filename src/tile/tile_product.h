@@ -3,29 +3,35 @@
 #define FLAME_TILE_TILE_PRODUCT_H
 
 #define mma_nn(accumulator, a, b)                                                                                      \
-    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, false)
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, false,     \
+        false)
 #define mma_nt(accumulator, a, b)                                                                                      \
-    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, true)
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, true, false)
 #define mma_tn(accumulator, a, b)                                                                                      \
-    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_rows, a, a##_stride, true, b, b##_stride, false)
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_rows, a, a##_stride, true, b, b##_stride, false, false)
+#define lower_mma_nt(accumulator, a, b)                                                                                \
+    mma(accumulator, accumulator##_rows / (accumulator##_rows == 64), accumulator##_cols, a##_cols, a, a##_stride,     \
+        false, b, b##_stride, true, true)
 
-/* d += A B of `depth` columns of A. A is stored by rows, or by columns if a_transposed; B likewise. Tiles and views lie
- * at multiples of 16 bytes, rows too. A piece of B is read once for all of a warp's blocks of rows. */
+/* d += A B of `depth` columns of A, with `lower` only in the blocks of 16 x 16 on and below the diagonal. A is stored
+ * by rows, or by columns if a_transposed; B likewise. Tiles and views lie at multiples of 16 bytes, rows too. A piece
+ * of B is read once for all of a warp's blocks of rows. */
 #if defined(TILE_ELEMENT_F32)
 DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
-                const element *b, int b_stride, bool b_transposed) {
+                const element *b, int b_stride, bool b_transposed, bool lower) {
     const int a_row = a_transposed ? 1 : a_stride, a_col = a_transposed ? a_stride : 1;
     const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
     for (int k = 0; k < depth; k++) {
         TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, cols); e++) {
             const int i = fragment_row(e, rows, cols), j = fragment_col(e, rows, cols);
-            if (fragment_inside(i, j, rows, cols)) d[e] += a[i * a_row + k * a_col] * b[k * b_row + j * b_col];
+            const bool wanted = fragment_inside(i, j, rows, cols) && !(lower && j / 16 > i / 16);
+            if (wanted) d[e] += a[i * a_row + k * a_col] * b[k * b_row + j * b_col];
         }
     }
 }
 #else
 DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
-                const element *b, int b_stride, bool b_transposed) {
+                const element *b, int b_stride, bool b_transposed, bool lower) {
     const int lane = lane_index(), row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
     const int down = warp_index() % WARPS_DOWN(rows), across = warp_index() / WARPS_DOWN(rows);
     if (across >= WARPS_ACROSS(rows)) return;
@@ -41,7 +47,7 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
         }
         TILE_UNROLL for (int n = 0; n < BLOCKS_ACROSS(rows, cols); n += 2) {
             const int j = (across * BLOCKS_ACROSS(rows, cols) + n) * 8, mine = j + high * 8;
-            if (j >= cols) break;
+            if (j >= cols || (lower && j > down * 16)) break;
             uint32_t right[4];
             if (b_transposed)
                 matrix_read(right, b + (mine + row) * b_stride + k + low);

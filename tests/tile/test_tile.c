@@ -301,6 +301,16 @@ static void product_check(Word word, int variant, int rows, int cols, int depth,
         }
 }
 
+static void lower_check(int variant) {
+    word_run(WORD_lower_nt, variant, 0, 0);
+    for (int i = 0; i < 64; i++)
+        for (int j = 0; j <= i; j++) {
+            float want = f[i * STRIDE + j];
+            for (int k = 0; k < 48; k++) want += a[i * STRIDE + k] * b[j * STRIDE + k];
+            expect(WORD_lower_nt, variant, i * 64 + j, out_f32[i * 64 + j], want, 0);
+        }
+}
+
 /* The inputs are multiples of 1/16, so that the sums are exact in any order. */
 static void test_products(void **state) {
     (void)state;
@@ -311,6 +321,7 @@ static void test_products(void **state) {
     product_check(WORD_mma_nt_##name, variant, rows, cols, depth, false, true);                                        \
     product_check(WORD_mma_tn_##name, variant, rows, cols, depth, true, false);
         WORDS_MMA_SIZES
+        lower_check(variant);
         block_check(WORD_block_nn, variant, 64, false, false);
         block_check(WORD_block_nt, variant, 128, false, true);
         block_check(WORD_block_tn, variant, 64, true, false);

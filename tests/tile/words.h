@@ -60,6 +60,7 @@ typedef struct WordsArguments {
     WORDS(row_values_64x32)                                                                                            \
     WORDS(row_values_80x16)                                                                                            \
     WORDS(row_values_128x64)                                                                                           \
+    WORDS(lower_nt)                                                                                                    \
     WORDS(chained_nn_64)                                                                                               \
     WORDS(chained_nt_64)                                                                                               \
     WORDS(chained_nn_128)                                                                                              \

@@ -479,6 +479,7 @@ KERNEL(words_reductions, WordsArguments) {
         accumulator_store_f32(product, a.out_f32, cols, rows, cols);                                                   \
     }
 WORDS_MMA_SIZES
+WORDS_PRODUCT(words_lower_nt, lower_mma_nt, 64, 64, 64, 48, 64, 48)
 
 #if defined(TILE_EMULATOR)
 /* Programs with a mistake, which the emulator must find. */

@@ -81,7 +81,7 @@ static Tensor *gated_deltanet_forward(const Layer *layer, Tape *tape, Tensor *x)
     Tensor *q = l2_norm(tape, convolved_silu(tape, y[0], w[Q_CONV]), c->head_dim, L2_NORM_EPS);
     Tensor *k = l2_norm(tape, convolved_silu(tape, y[1], w[K_CONV]), c->head_dim, L2_NORM_EPS);
     Tensor *v = convolved_silu(tape, y[2], w[V_CONV]);
-    Tensor *decay = softplus_decay(tape, gates[0], w[A_LOG], w[DT_BIAS]);
+    Tensor *decay = softplus_decay(tape, gates[0], w[A_LOG], w[DT_BIAS], NULL);
     Tensor *beta = sigmoid_gate(tape, gates[1], c->allow_neg_eigval ? 2 : 1);
     const ChunkDeltaShape shape = {c->num_heads, c->num_v_heads, 1};
     Tensor *o = chunk_delta(tape, q, k, v, beta, decay, shape, NULL, NULL);

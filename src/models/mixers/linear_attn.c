@@ -109,7 +109,7 @@ static Tensor *linear_attn_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *q = mapped(c, tape, y[0], &w[Q_MAP]), *k = mapped(c, tape, y[1], &w[K_MAP]);
     const int64_t heads = c->heads.count, K = c->heads.key_size / heads, V = c->heads.value_size / heads;
     const ChunkSimpleGlaShape shape = {.heads = heads, .key_size = K, .value_size = V, .scale = 1 / sqrtf((float)K)};
-    Tensor *o = chunk_simple_gla(tape, q, k, y[2], NULL, shape, NULL, NULL);
+    Tensor *o = chunk_simple_gla(tape, q, k, y[2], (ChunkSimpleGlaGates){0}, shape, NULL, NULL);
     return linear(tape, rms_norm(tape, o, NULL, w[NORM], (float)layer->model->norm_eps, NULL), w[O_PROJ]);
 }
 

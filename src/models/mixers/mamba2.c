@@ -114,14 +114,17 @@ static void mamba2_parameters(Layer *layer) {
     if (c->use_bias) layer_vector(layer, OUT_BIAS, "out_proj.bias", h, 0);
 }
 
-/* Skip, gate and norm; norm_before_gate decides their order. */
+/* The skip, if its D has a number per channel, gate and norm; norm_before_gate decides their order. */
 static Tensor *gated_output(const Layer *layer, Tape *tape, Tensor *y, Tensor *x, Tensor *gate) {
     const Mamba2Config *c = layer->config;
     Tensor *const *w = layer->weight;
     const int64_t group_cols = c->inner / c->n_groups;
     const float eps = (float)layer->model->norm_eps;
     const bool norm_first = c->rmsnorm && c->norm_before_gate;
-    y = gated_skip(tape, y, x, w[SKIP], norm_first ? NULL : gate, c->num_heads);
+    if (c->D_has_hdim)
+        y = gated_skip(tape, y, x, w[SKIP], norm_first ? NULL : gate, c->num_heads);
+    else if (!norm_first)
+        y = swiglu(tape, gate, y);
     if (c->rmsnorm) y = rms_norm_groups(tape, y, w[NORM], group_cols, eps);
     return norm_first ? swiglu(tape, gate, y) : y;
 }
@@ -134,11 +137,11 @@ static Tensor *mamba2_forward(const Layer *layer, Tape *tape, Tensor *x) {
     split(tape, projected, (int64_t[]){c->inner, c->inner + 2 * c->shared, c->num_heads}, 3, zur);
     Tensor *convolved = short_convolution(tape, zur[1], w[CONV], w[CONV_BIAS], true);
     split(tape, convolved, (int64_t[]){c->inner, c->shared, c->shared}, 3, xBC);
-    Tensor *g = softplus_decay(tape, zur[2], w[A_LOG], w[DT_BIAS]);
-    Tensor *v = softplus_scale(tape, xBC[0], zur[2], w[DT_BIAS]);
+    ChunkSimpleGlaGates gates = {.skip = c->D_has_hdim ? NULL : w[SKIP]};
+    gates.log_decay = softplus_decay(tape, zur[2], w[A_LOG], w[DT_BIAS], &gates.log_scale);
     const ChunkSimpleGlaShape shape = {
         .heads = c->num_heads, .key_size = c->state_size, .value_size = c->head_dim, .scale = 1};
-    Tensor *y = chunk_simple_gla(tape, xBC[2], xBC[1], v, g, shape, NULL, NULL);
+    Tensor *y = chunk_simple_gla(tape, xBC[2], xBC[1], xBC[0], gates, shape, NULL, NULL);
     y = linear(tape, gated_output(layer, tape, y, xBC[0], zur[0]), w[OUT_PROJ]);
     return c->use_bias ? bias(tape, y, w[OUT_BIAS]) : y;
 }

@@ -11,12 +11,13 @@ enum { X, A_LOG, DT_BIAS };
 static int64_t rows_of_program(int64_t cols) { return rows_per_program(cols) < 128 ? rows_per_program(cols) : 128; }
 
 static void softplus_decay_forward(Node *node) {
-    const Tensor *x = node->in[X], *g = node->out[0];
+    const Tensor *x = node->in[X], *g = node->out[0], *s = node->outputs > 1 ? node->out[1] : NULL;
     const SoftplusDecayArguments arguments = {
         .x = x->data,
         .A_log = node->in[A_LOG]->data,
         .dt_bias = node->in[DT_BIAS]->data,
         .g = g->data,
+        .s = s ? s->data : NULL,
         .rows = x->rows,
         .cols = x->cols,
         .rows_per_program = rows_of_program(x->cols),
@@ -28,7 +29,7 @@ static void softplus_decay_forward(Node *node) {
 }
 
 static void softplus_decay_backward(Node *node) {
-    const Tensor *x = node->in[X], *g = node->out[0];
+    const Tensor *x = node->in[X], *g = node->out[0], *s = node->outputs > 1 ? node->out[1] : NULL;
     const Device *device = node->tape->device;
     const int64_t rows = rows_of_program(x->cols), bytes = x->rows * x->cols * dtype_size(F32);
     const SoftplusDecayBackwardArguments arguments = {
@@ -37,6 +38,8 @@ static void softplus_decay_backward(Node *node) {
         .dt_bias = node->in[DT_BIAS]->data,
         .g = g->data,
         .dg = g->gradient,
+        .s = s ? s->data : NULL,
+        .ds = s ? s->gradient : NULL,
         .dx = x->gradient,
         .partial_A_log = tape_workspace(node->tape, bytes),
         .partial_dt_bias = tape_workspace(node->tape, bytes),
@@ -60,11 +63,12 @@ static Work softplus_decay_work(const Node *node) {
 static const Op softplus_decay_op = {"softplus_decay", true, softplus_decay_forward, softplus_decay_backward,
                                      softplus_decay_work};
 
-Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias) {
+Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias, Tensor **log_step) {
     CHECK(A_log->rows * A_log->cols == x->cols && dt_bias->rows * dt_bias->cols == x->cols,
           "softplus_decay with parameters of another width");
     Node *node = tape_node(tape, &softplus_decay_op, (Tensor *[]){x, A_log, dt_bias}, 3);
     Tensor *g = node_output(node, x->rows, x->cols, F32);
+    if (log_step) *log_step = node_output(node, x->rows, x->cols, F32);
     node_run(node);
     return g;
 }

@@ -3,10 +3,11 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "kernels/basic/column_sum/column_sum.h"
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-enum { Q, KEY, VALUE, GATE, INITIAL, INPUTS }; /* GATE and INITIAL may be NULL */
+enum { Q, KEY, VALUE, GATE, SCALE, SKIP, INITIAL, INPUTS }; /* those from GATE on may be NULL */
 
 static ChunkSimpleGlaShape shape_of(const Node *node) { return *(const ChunkSimpleGlaShape *)node->attributes; }
 
@@ -24,15 +25,18 @@ static int64_t product_bytes(const Node *node, const ChunkSimpleGlaArguments *ar
 static ChunkSimpleGlaArguments arguments_of(Node *node) {
     const ChunkSimpleGlaShape shape = shape_of(node);
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
-    const Tensor *initial = node->in[INITIAL];
+    const Tensor *s = node->in[SCALE], *skip = node->in[SKIP], *initial = node->in[INITIAL];
     const Batch *batch = node->tape->batch;
     ChunkSimpleGlaArguments arguments = {.q = heads_of(q),
                                          .k = heads_of(k),
                                          .v = heads_of(v),
                                          .g = g ? g->data : NULL,
+                                         .s = s ? s->data : NULL,
+                                         .skip = skip ? skip->data : NULL,
                                          .segment = batch->segment,
                                          .initial = initial ? initial->data : NULL,
                                          .g_stride = g ? g->stride : 0,
+                                         .s_stride = s ? s->stride : 0,
                                          .initial_stride = initial ? initial->stride : 0,
                                          .T = batch->T,
                                          .chunks = blocks_of(batch->T, CHUNK_ROWS),
@@ -57,12 +61,17 @@ static Grid grid_of_states(const Node *node, const ChunkSimpleGlaArguments *argu
                   blocks_of(arguments->V, CHUNK_SIMPLE_GLA_V)};
 }
 
+/* One program per chunk and block of heads. */
+static Grid grid_of_heads(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+    return (Grid){arguments->chunks, node->tape->batch->B, blocks_of(arguments->heads, CHUNK_SIMPLE_GLA_HEADS)};
+}
+
 /* The states before each chunk and the products P. */
 static void launch_states_and_products(const Node *node, const ChunkSimpleGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
     const int64_t B = node->tape->batch->B;
-    device->launch(KERNEL_chunk_simple_gla_decays, type, (Grid){arguments->chunks, B, arguments->heads}, arguments);
+    device->launch(KERNEL_chunk_simple_gla_decays, type, grid_of_heads(node, arguments), arguments);
     device->launch(KERNEL_chunk_simple_gla_state, type, grid_of_states(node, arguments), arguments);
     const Grid grid = {arguments->chunks, B * arguments->q_heads, 1};
     device->launch(KERNEL_chunk_simple_gla_products, type, grid, arguments);
@@ -81,30 +90,32 @@ static void chunk_simple_gla_backward(Node *node) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
     const int64_t B = node->tape->batch->B;
-    const Tensor *g = node->in[GATE], *initial = node->in[INITIAL];
+    const Tensor *g = node->in[GATE], *s = node->in[SCALE], *skip = node->in[SKIP], *initial = node->in[INITIAL];
     ChunkSimpleGlaArguments arguments = arguments_of(node);
-    const Grid states = grid_of_states(node, &arguments);
-    const int64_t blocks_k = blocks_of(arguments.K, CHUNK_SIMPLE_GLA_K);
-    const int64_t part_bytes = states.x * arguments.chunks * blocks_k * CHUNK_ROWS * dtype_size(F32);
+    const int64_t chunks = arguments.chunks, blocks_k = blocks_of(arguments.K, CHUNK_SIMPLE_GLA_K);
+    const int64_t parts = B * chunks * arguments.heads * (CHUNK_SIMPLE_GLA_PARTS + 2 * blocks_k) * CHUNK_ROWS;
+    const bool gates = g || s || skip;
     arguments.dstate = tape_workspace(node->tape, state_bytes(node, &arguments));
     arguments.dproducts = tape_workspace(node->tape, product_bytes(node, &arguments));
-    arguments.reads = g ? tape_workspace(node->tape, part_bytes) : NULL;
-    arguments.writes = g ? tape_workspace(node->tape, part_bytes) : NULL;
+    arguments.parts = gates ? tape_workspace(node->tape, parts * dtype_size(F32)) : NULL;
+    arguments.dskip = skip ? tape_workspace(node->tape, B * chunks * arguments.heads * dtype_size(F32)) : NULL;
     arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
     arguments.dq = heads_of_gradient(node->in[Q]);
     arguments.dk = heads_of_gradient(node->in[KEY]);
     arguments.dv = heads_of_gradient(node->in[VALUE]);
     arguments.dg = g ? g->gradient : NULL;
+    arguments.ds = s ? s->gradient : NULL;
     arguments.dinitial = initial ? initial->gradient : NULL;
 
     if (!node_keeps(node)) launch_states_and_products(node, &arguments);
-    const int64_t chunks = arguments.chunks;
+    const Grid states = grid_of_states(node, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dstate, type, states, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dv, type, (Grid){states.z, chunks, B * arguments.v_heads}, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dproducts, type, (Grid){chunks, B * arguments.q_heads, 1}, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dqk, type, (Grid){blocks_k, chunks, B * arguments.k_heads}, &arguments);
-    if (g) device->launch(KERNEL_chunk_simple_gla_dg, type, (Grid){chunks, states.x, 1}, &arguments);
+    if (gates) device->launch(KERNEL_chunk_simple_gla_dg, type, grid_of_heads(node, &arguments), &arguments);
+    if (skip) column_sum(node->tape, arguments.dskip, B * chunks, skip);
 }
 
 /* Products inside chunks count whole, as they do in fla. */
@@ -132,21 +143,25 @@ static void check_heads(const Tensor *q, const Tensor *k, const Tensor *v, Chunk
           (long long)heads);
 }
 
-Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkSimpleGlaShape shape,
-                         Tensor *initial, Tensor **final) {
+Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, ChunkSimpleGlaGates gates,
+                         ChunkSimpleGlaShape shape, Tensor *initial, Tensor **final) {
     const int64_t N = tape->batch->B * tape->batch->T, heads = shape.heads;
+    Tensor *g = gates.log_decay, *s = gates.log_scale, *skip = gates.skip;
     check_heads(q, k, v, shape);
-    CHECK(q->rows == N && k->rows == N && v->rows == N && (!g || g->rows == N),
+    CHECK(q->rows == N && k->rows == N && v->rows == N && (!g || g->rows == N) && (!s || s->rows == N),
           "chunk_simple_gla: rows are not the batch's tokens");
     CHECK(q->type == k->type && q->type == v->type, "chunk_simple_gla: element types");
     CHECK(!g || (g->cols == heads && g->type == F32 && !shape.log_decay),
           "chunk_simple_gla: the gates are not fp32 [N, heads], or there are two kinds of them");
-    CHECK(!q->parameter && !k->parameter && !v->parameter && !(g && g->parameter) && !(initial && initial->parameter),
+    CHECK(!s || (s->cols == heads && s->type == F32), "chunk_simple_gla: the scales are not fp32 [N, heads]");
+    CHECK(!skip || skip->rows * skip->cols == heads, "chunk_simple_gla: the skip is not [heads]");
+    CHECK(!q->parameter && !k->parameter && !v->parameter && !(g && g->parameter) && !(s && s->parameter) &&
+              !(initial && initial->parameter),
           "chunk_simple_gla stores the gradients of its inputs, a parameter's are added to");
     const int64_t state_rows = tape->batch->B * heads * shape.key_size;
     CHECK(!initial || (initial->rows == state_rows && initial->cols == shape.value_size && initial->type == F32),
           "chunk_simple_gla: the initial state is not fp32 [B*heads*K, V]");
-    Node *node = tape_node(tape, &chunk_simple_gla_op, (Tensor *[]){q, k, v, g, initial}, INPUTS);
+    Node *node = tape_node(tape, &chunk_simple_gla_op, (Tensor *[]){q, k, v, g, s, skip, initial}, INPUTS);
     *(ChunkSimpleGlaShape *)node->attributes = shape;
     Tensor *o = node_output(node, N, heads * shape.value_size, q->type);
     if (final) *final = node_output(node, state_rows, shape.value_size, F32);

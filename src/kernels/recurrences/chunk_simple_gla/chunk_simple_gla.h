@@ -10,31 +10,37 @@ enum {
     CHUNK_SIMPLE_GLA_K = 64, /* the widths of a block of K and of V that one program works on */
     CHUNK_SIMPLE_GLA_V = 64,
     CHUNK_SIMPLE_GLA_STATE_K = 128, /* of K where the state is carried: each block of K reads the values again */
-    CHUNK_SIMPLE_GLA_DECAY_ROWS = 4,
+    CHUNK_SIMPLE_GLA_DECAY_ROWS = 5,
+    CHUNK_SIMPLE_GLA_PARTS = 3,  /* of the gates' gradients, besides two for each block of K */
+    CHUNK_SIMPLE_GLA_HEADS = 32, /* that one program makes decays of, or gradients of gates */
     CHUNK_SIMPLE_GLA_DECAYS = 64 /* heads with a constant decay, at most */
 };
 
 /* Head n of `heads` reads query head n * q_heads / heads, and so on; k_heads divides q_heads, q_heads and v_heads
- * divide heads. Heads have one row per token, of elements. All but them, g and the initial state is contiguous. What a
- * kernel does not use may be left out, `g`, `initial` and `final` (and their gradients) also where it does. */
+ * divide heads. Heads have one row per token, of elements. All but them, the gates and the initial state is contiguous.
+ * What a kernel does not use may be left out, the gates, `skip`, `initial` and `final` (and their gradients) also where
+ * it does. */
 typedef struct ChunkSimpleGlaArguments {
     Heads q, k, v;          /* [N, q_heads*K], [N, k_heads*K], [N, v_heads*V] */
     const float *g;         /* [N, heads]; NULL: log_decay */
+    const float *s;         /* [N, heads]; NULL: 0 */
+    const void *skip;       /* elements [heads]; NULL: 0 */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads*K, V] */
     float *decays;          /* [B, chunks, heads, CHUNK_SIMPLE_GLA_DECAY_ROWS, 64] */
     void *state;            /* elements [B, chunks, heads, K, V], before each chunk */
     float *final;           /* [B*heads*K, V] */
     Heads o;                /* [N, heads*V] */
-    int64_t g_stride, initial_stride;
+    int64_t g_stride, s_stride, initial_stride;
 
     Heads do_;                   /* gradient of o */
     const float *dfinal;         /* gradient of final */
     void *dstate;                /* elements [B, chunks, heads, K, V], gradient of the state after each chunk */
     float *products, *dproducts; /* [B, chunks, q_heads, 64, 64]: P and its gradient */
-    float *reads, *writes;       /* [B, chunks, heads, blocks of K, 64]: the states' parts of the gradient of g */
+    float *parts;                /* [B, chunks, heads, parts, 64]: parts of the gradients of g, s and skip */
     Heads dq, dk, dv;
-    float *dg, *dinitial;
+    float *dg, *ds, *dinitial;
+    float *dskip; /* [B, chunks, heads], parts of the gradient of skip */
 
     int64_t T, chunks, heads, q_heads, k_heads, v_heads, K, V;
     float scale;                              /* of q */
@@ -62,17 +68,52 @@ DEVICE int64_t products_at(const ChunkSimpleGlaArguments *a, int64_t sequence, i
     return chunk_offset(a->chunks, a->q_heads, sequence, index, q_head, ROWS * ROWS);
 }
 
-/* Offset of the rows' parts of the gradient of g that block k of (chunk index, head) leaves. */
-DEVICE int64_t parts_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k) {
+/* Rows of 64 numbers of (chunk index, head), parts of the gradients of its gates: the sums over the rows and over the
+ * columns of A'_ij A_ij below the diagonal, the diagonal of A', and what block k of K reads of the state before the
+ * chunk and writes to the one after it. */
+enum { OF_ROWS, OF_COLUMNS, DIAGONAL, PARTS = CHUNK_SIMPLE_GLA_PARTS };
+DEVICE float *parts_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     const int64_t blocks = (a->K + WIDTH_K - 1) / WIDTH_K;
-    return chunk_offset(a->chunks, a->heads, sequence, index, head, blocks * ROWS) + k * ROWS;
+    return a->parts + chunk_offset(a->chunks, a->heads, sequence, index, head, (PARTS + 2 * blocks) * ROWS);
 }
+DEVICE float *reads_of(float *parts, int64_t k) { return parts + (PARTS + 2 * k) * ROWS; }
+DEVICE float *writes_of(float *parts, int64_t k) { return reads_of(parts, k) + ROWS; }
 
-/* The rows of decays of (chunk index, head): those of the first half's rows up to its end and the rows' own, which
- * make up M, and u and w. */
-enum { TO_HALF, STEP, OF_M, UPTO = OF_M, AFTER, DECAYS = CHUNK_SIMPLE_GLA_DECAY_ROWS };
+/* The rows of decays of (chunk index, head): what MULTIPLY_BY_DECAYS needs, and u and w. */
+enum { LOG_UPTO, LOG_FROM, TO_HALF = 0, STEP, START, OF_M = ON_GPU ? 2 : 3, UPTO = OF_M, AFTER, DECAYS };
+#define LEAST_LOG (-150.0f) /* of a step, after which nothing is left; sums of 64 are exact to 1e-3 at worst */
 DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);
+}
+
+/* MULTIPLY_BY_DECAYS(A, decays): the accumulator's entries on and below the diagonal times M_ij, 0 above it.
+ * TILE_OF_A(A, P, decays, D): the tile becomes that of the accumulator P, plus D on the diagonal. */
+#if defined(__CUDACC__) || defined(TILE_EMULATOR)
+/* M_ij is 2^(the sum of the logarithms up to i - that up to j). */
+#define DECAYED(x, decays, i, j)                                                                                       \
+    ((j) <= (i) ? (x)*exp2_f(ENTRY(decays, LOG_UPTO, i) - ENTRY(decays, LOG_FROM, j)) : 0.0f)
+#define MULTIPLY_BY_DECAYS(A, decays) MAP(A, i_, j_, x_, x_ = DECAYED(x_, decays, i_, j_))
+#define TILE_OF_A(A, P, decays, D)                                                                                     \
+    MAP_INTO(A, P, i_, j_, x_, x_ = DECAYED(x_, decays, i_, j_) + (j_ == i_ ? (D) : 0.0f))
+#else
+/* M_ij is the product of the steps from row j on, which goes down the column; in the second half it begins with that of
+ * the first. */
+#define EACH_DECAY(decays, i, j, decay, ...)                                                                           \
+    BLOCK_WALK(decay, half_ ? ENTRY(decays, TO_HALF, j) : 0.0f, half_, 2, j, ROWS, n_, HALF, {                         \
+        const int i = half_ * HALF + n_;                                                                               \
+        const float next_ = decay * ENTRY(decays, STEP, i);                                                            \
+        decay = j == i ? ENTRY(decays, START, j) : next_;                                                              \
+        __VA_ARGS__;                                                                                                   \
+    })
+#define MULTIPLY_BY_DECAYS(A, decays)                                                                                  \
+    EACH_DECAY(decays, i_, j_, decay_, ENTRY(A, i_, j_) = j_ <= i_ ? ENTRY(A, i_, j_) * decay_ : 0.0f)
+#define TILE_OF_A(A, P, decays, D)                                                                                     \
+    EACH_DECAY(decays, i_, j_, decay_,                                                                                 \
+               PUT(A, i_, j_, j_ <= i_ ? ENTRY(P, i_, j_) * decay_ + (j_ == i_ ? (D) : 0.0f) : 0.0f))
+#endif
+
+DEVICE float skip_of(const ChunkSimpleGlaArguments *a, int64_t head) {
+    return a->skip ? to_float(((const element *)a->skip)[head]) : 0.0f;
 }
 #endif
 

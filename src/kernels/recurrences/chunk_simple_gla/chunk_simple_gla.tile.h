@@ -1,19 +1,23 @@
 /* Linear attention with one decay per head and token (Mamba-2, retention; fla's simple_gla) in chunks of 64 rows, one
  * program per chunk and head except where the state is carried along.
  *
- * With S the state before the chunk, x' the gradient of x, M_ij = e^(g_j+1 + ... + g_i) for j <= i and else 0,
- * u_i = e^(g_0 + ... + g_i), which is e^g_0 times M's first column, and w_j = e^(g_j+1 + ... + g_last), M's last row:
+ * With S the state before the chunk, x' the gradient of x, M_ij = e^(g_j+1 + ... + g_i + s_j) for j <= i and else 0,
+ * u_i = e^(g_0 + ... + g_i) and w_j = e^(g_j+1 + ... + g_last + s_j), M's last row:
  *
  *   P = scale q k^T                           A = P * M, entry by entry
- *   o = scale diag(u) q S + A v               S_next = u_last S + (diag(w) k)^T v
+ *   o = scale diag(u) q S + (A + D 1) v       S_next = u_last S + (diag(w) k)^T v
  *   A' = o' v^T                               P' = A' * M, summed over the heads that share P
  *   q' = scale (diag(u) o' S^T + P' k)        S' = u_last S_next' + scale (diag(u) q)^T o'
- *   k' = diag(w) v S_next'^T + scale P'^T q   v' = A^T o' + diag(w) k S_next'
+ *   k' = diag(w) v S_next'^T + scale P'^T q   v' = (A + D 1)^T o' + diag(w) k S_next'
  *   g'_t = sum over i >= t > j of A'_ij A_ij + sum over i >= t of q_i (the state's part of q'_i)
  *          + sum over j < t of k_j (the state's part of k'_j) + u_last (S S_next')
+ *   s'_t = sum over i of A'_it A_it + k_t (the state's part of k'_t)
+ *   D'   = sum over i of A'_ii
  *
- * Decays are products of the rows' e^g, never a quotient or a difference of sums: nothing overflows or cancels. At the
- * first row of a document the factor is 0 instead of e^g, which is all that documents need.
+ * The first sum of g'_t is, over rows i >= t, that of the entries below the diagonal in row i less that in column i.
+ *
+ * The states' decays are products of the rows' e^g, never a quotient: nothing overflows. At the first row of a document
+ * the factor is 0 instead of e^g, which is all that documents need.
  *
  * Registers are so few that all programs that carry the states of 32 heads of 64 values run at once, where shared
  * memory has room for as many. The gradients of q and k need more registers (chunk_simple_gla_dqk.tile.h). */
@@ -25,38 +29,68 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 
-/* e^g of row i of a chunk; 0 where a document begins, 1 past the end. */
-DEVICE float step_of(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head, int64_t i) {
+/* The gate g of row i of a chunk: minus infinity where a document begins, 0 past the end. */
+DEVICE float log_step_of(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t head, int64_t i) {
     const bool inside = i < chunk.rows.count;
     const int64_t row = chunk.rows.first + (inside ? i : 0);
     const int32_t before = inside && i > 0 ? a->segment[row - 1] : chunk.before;
-    const float decay = exp_f(a->g ? a->g[row * a->g_stride + head] : a->log_decay[head]);
-    return !inside ? 1.0f : a->segment[row] == before ? decay : 0.0f;
+    const float g = a->g ? a->g[row * a->g_stride + head] : a->log_decay[head];
+    return !inside ? 0.0f : a->segment[row] == before ? g : -INFINITY;
 }
 
-/* The decays of all chunks. Program: chunk, sequence, and head. */
+/* The decays of all chunks. Program: chunk, sequence, and block of heads, one in each column of the matrices, whose
+ * rows end in different banks. */
 KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
-    VECTOR(upto, ROWS);
-    VECTOR(after, ROWS);
-    VECTOR(to_half, HALF);
+    enum { HEADS = CHUNK_SIMPLE_GLA_HEADS };
+    MATRIX(steps, ROWS, HEADS + 1);  /* e^g */
+    MATRIX(starts, ROWS, HEADS + 1); /* e^s */
+    MATRIX(logs, ROWS, HEADS + 1);   /* g */
+    MATRIX(scales, ROWS, HEADS + 1); /* s */
+    MATRIX(upto, ROWS, HEADS + 1);
+    MATRIX(after, ROWS, HEADS + 1);
+    MATRIX(of_m, ROWS, HEADS + 1);
+    const float log2_e = 1.44269504f;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, program_y, program_x);
-    float *decays = decays_of(&a, program_y, program_x, program_z);
-    EACH (i, ROWS) {
-        const float step = step_of(&a, chunk, program_z, i);
-        decays[STEP * ROWS + i] = step;
-        upto[i] = step;
-        after[i] = i + 1 < ROWS ? step_of(&a, chunk, program_z, i + 1) : 1.0f;
+    const int64_t first = program_z * HEADS;
+    const int heads = (int)(a.heads - first < HEADS ? a.heads - first : HEADS);
+    EACH_PAIR(i, n, ROWS, HEADS) {
+        const int64_t head = first + (n < heads ? n : 0);
+        const float g = log_step_of(&a, chunk, head, i);
+        const float s = a.s && i < chunk.rows.count ? a.s[(chunk.rows.first + i) * a.s_stride + head] : 0.0f;
+        ENTRY(steps, i, n) = exp_f(g);
+        ENTRY(starts, i, n) = a.s ? exp_f(s) : 1.0f;
+        ENTRY(logs, i, n) = fmaxf(g * log2_e, LEAST_LOG);
+        ENTRY(scales, i, n) = s * log2_e;
     }
-    EACH (i, HALF) to_half[i] = i + 1 < HALF ? step_of(&a, chunk, program_z, i + 1) : 1.0f;
     sync();
-    vector_cumprod(upto);
-    vector_cumprod_reverse(after);
-    vector_cumprod_reverse(to_half);
+    BLOCK_WALK(x, 0.0f, walk, 3, n, HEADS, t, ROWS, {
+        const int from_end = ROWS - 1 - t, to_half = HALF - 1 - t;
+        if (walk == 0) ENTRY(upto, t, n) = x = t == 0 ? ENTRY(steps, t, n) : x * ENTRY(steps, t, n);
+        if (walk == 1) {
+            x = t == 0 ? 1.0f : x * ENTRY(steps, from_end + 1, n);
+            ENTRY(after, from_end, n) = x * ENTRY(starts, from_end, n);
+        }
+        if (walk == 2 && ON_GPU) ENTRY(of_m, t, n) = x += ENTRY(logs, t, n);
+        if (walk == 2 && !ON_GPU && t < HALF) {
+            x = t == 0 ? 1.0f : x * ENTRY(steps, to_half + 1, n);
+            ENTRY(of_m, to_half, n) = x * ENTRY(starts, to_half, n);
+        }
+    });
     sync();
-    EACH (i, ROWS) {
-        decays[UPTO * ROWS + i] = upto[i];
-        decays[AFTER * ROWS + i] = after[i];
-        decays[TO_HALF * ROWS + i] = i < HALF ? to_half[i] : 0.0f;
+    EACH_PAIR(n, i, HEADS, ROWS) {
+        if (n < heads) {
+            float *decays = decays_of(&a, program_y, program_x, first + n);
+            if (ON_GPU) {
+                decays[LOG_UPTO * ROWS + i] = ENTRY(of_m, i, n);
+                decays[LOG_FROM * ROWS + i] = ENTRY(of_m, i, n) - ENTRY(scales, i, n);
+            } else {
+                decays[TO_HALF * ROWS + i] = i < HALF ? ENTRY(of_m, i, n) : 0.0f;
+                decays[STEP * ROWS + i] = ENTRY(steps, i, n);
+                decays[START * ROWS + i] = ENTRY(starts, i, n);
+            }
+            decays[UPTO * ROWS + i] = ENTRY(upto, i, n);
+            decays[AFTER * ROWS + i] = ENTRY(after, i, n);
+        }
     }
 }
 
@@ -155,80 +189,86 @@ KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     triangle_store(P, a.products + products_at(&a, sequence, program_x, q_head));
 }
 
-/* Statements with each entry of M, decay. It is the product of the steps from its column's row on, which goes down the
- * column; in the second half it begins with that of the first. */
-#define EACH_DECAY(decays, i, j, decay, ...)                                                                           \
-    BLOCK_WALK(decay, half_ ? ENTRY(decays, TO_HALF, j) : 0.0f, half_, 2, j, ROWS, n_, HALF, {                         \
-        const int i = half_ * HALF + n_;                                                                               \
-        const float next_ = decay * ENTRY(decays, STEP, i);                                                            \
-        decay = j == i ? 1.0f : next_;                                                                                 \
-        __VA_ARGS__;                                                                                                   \
-    })
-#define TILE_OF_A(A, P, decays)                                                                                        \
-    EACH_DECAY(decays, i_, j_, decay_, PUT(A, i_, j_, j_ <= i_ ? ENTRY(P, i_, j_) * decay_ : 0.0f))
-
-/* o. Program: block of V, chunk, sequence and head. */
+/* o. Program: block of V, chunk, sequence and head. The next block of K is loaded while one is used. */
 KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);
-    TILE(S, WIDTH_K, WIDTH_V);
+    TILE(queries, 2 * ROWS, WIDTH_K);
+    TILE(states, 2 * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(v, ROWS, WIDTH_V);
-    MATRIX(P, ROWS, ROWS);
     MATRIX(decays, DECAYS, ROWS);
+    ACCUMULATOR(P, ROWS, ROWS);
     HALVES(o, WIDTH_V);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, q_head = head * a.q_heads / a.heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
+    const int blocks = (int)blocks_of(a.K, WIDTH_K);
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    matrix_load(P, a.products + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
-    matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
-    tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
+    const float D = skip_of(&a, head);
     halves_zero(o);
-    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        const int64_t cols = a.K - block * WIDTH_K;
-        const element *state =
-            (const element *)a.state + state_at(&a, sequence, program_y, head, block * WIDTH_K, program_x * WIDTH_V);
-        tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
-        tile_load(S, state, a.V, cols, cols_v);
-        sync();
-        if (block == 0) TILE_OF_A(A, P, decays);
+    for (int load = 0; load <= blocks; load++) {
+        if (load > 0) sync();
+        if (load < blocks) {
+            const int64_t at = state_at(&a, sequence, program_y, head, load * WIDTH_K, program_x * WIDTH_V);
+            TILE_VIEW(q, queries, load % 2 * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            tile_load_block(q, a.q, a.K, chunk.rows, q_head, load);
+            tile_load(S, (const element *)a.state + at, a.V, a.K - load * WIDTH_K, cols_v);
+        }
+        if (load == 0) {
+            matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
+            tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
+            accumulator_load(P, a.products + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
+            continue;
+        }
+        TILE_VIEW(q, queries, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_K);
+        TILE_VIEW(S, states, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+        if (load == 1) TILE_OF_A(A, P, decays, D);
         halves_mma_nn(o, q, S);
-        sync();
     }
+    sync();
     HALVES_MAP(o, i, j, x, x *= a.scale * ENTRY(decays, UPTO, i));
     halves_mma_lower(o, A, v);
     halves_store_block(o, a.o, a.V, chunk, head, program_x);
 }
 
-/* The gradient of v. Program: block of V, chunk, sequence and value head. */
+/* The gradient of v. Program: block of V, chunk, sequence and value head. The next block of K is loaded while one is
+ * used. */
 KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
-    TILE(k, ROWS, WIDTH_K);
-    TILE(dS, WIDTH_K, WIDTH_V);
+    TILE(keys, 2 * ROWS, WIDTH_K);
+    TILE(dstates, 2 * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(dO, ROWS, WIDTH_V);
-    MATRIX(P, ROWS, ROWS);
     MATRIX(decays, DECAYS, ROWS);
+    ACCUMULATOR(P, ROWS, ROWS);
     HALVES(dv, WIDTH_V);
     const int64_t sequence = program_z / a.v_heads, v_head = program_z % a.v_heads, group = a.heads / a.v_heads;
     const int64_t cols_v = a.V - program_x * WIDTH_V;
+    const int blocks = (int)blocks_of(a.K, WIDTH_K);
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
     halves_zero(dv);
     for (int64_t head = v_head * group; head < (v_head + 1) * group; head++) {
-        const int64_t products = products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
-        matrix_load(P, a.products + products, ROWS, ROWS, ROWS);
-        matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
-        tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
-        for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-            const int64_t cols = a.K - block * WIDTH_K;
-            const element *dstate = (const element *)a.dstate +
-                                    state_at(&a, sequence, program_y, head, block * WIDTH_K, program_x * WIDTH_V);
-            tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, block);
-            tile_load(dS, dstate, a.V, cols, cols_v);
-            sync();
-            if (block == 0) TILE_OF_A(A, P, decays);
-            EACH_TILE(k, j, d, x, x *= ENTRY(decays, AFTER, j));
-            sync();
+        for (int load = 0; load <= blocks; load++) {
+            if (load > 0) sync();
+            if (load < blocks) {
+                const int64_t at = state_at(&a, sequence, program_y, head, load * WIDTH_K, program_x * WIDTH_V);
+                TILE_VIEW(k, keys, load % 2 * ROWS, 0, ROWS, WIDTH_K);
+                TILE_VIEW(dS, dstates, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+                tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, load);
+                tile_load(dS, (const element *)a.dstate + at, a.V, a.K - load * WIDTH_K, cols_v);
+            }
+            if (load == 0) {
+                const int64_t products = products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
+                matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
+                tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
+                accumulator_load(P, a.products + products, ROWS, ROWS, ROWS);
+            }
+            copy_commit();
+            if (load == 0) continue;
+            TILE_VIEW(k, keys, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(dS, dstates, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            if (load == 1) TILE_OF_A(A, P, decays, skip_of(&a, head));
+            EACH_TILE_STAGED(k, j, d, x, x *= ENTRY(decays, AFTER, j));
+            sync_after(1);
             halves_mma_nn(dv, k, dS);
-            sync();
         }
         halves_mma_lower_tn(dv, A, dO);
         sync();
@@ -236,23 +276,23 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     halves_store_block(dv, a.dv, a.V, chunk, v_head, program_x);
 }
 
-/* The gradient of P, and what the products inside the chunk add to that of g. Program: chunk, sequence and query head.
- * The next head's or block of V's tiles are loaded while one's are used. */
+/* The gradient of P, and what the products inside the chunk add to those of the gates. Program: chunk, sequence and
+ * query head. The next head's or block of V's tiles are loaded while one's are used. */
 KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     TILE(values, 2 * ROWS, WIDTH_V);
     TILE(gradients, 2 * ROWS, WIDTH_V);
     MATRIX(decays, 2 * OF_M, ROWS);
-    PADDED_MATRIX(weighed, ROWS, ROWS); /* M, then A'_ij A_ij for j < i, then its sums over a half's rows from i on */
-    VECTOR(crossing, ROWS);
-    TRIANGLE(dA);
-    TRIANGLE(P);
-    TRIANGLE(dP);
-    ACCUMULATOR(left, ROWS, ROWS);
+    VECTOR(of_rows, ROWS);
+    MATRIX(of_columns, ROWS / 16, ROWS);
+    VECTOR(diagonal, ROWS);
+    ACCUMULATOR(dA, ROWS, ROWS);
+    ACCUMULATOR(dP, ROWS, ROWS);
     const int sequence = (int)(program_y / a.q_heads), q_head = (int)(program_y % a.q_heads);
     const int group = (int)(a.heads / a.q_heads), blocks = (int)blocks_of(a.V, WIDTH_V), steps = group * blocks;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    halves_zero(dP);
-    if (a.dg) triangle_load(P, a.products + products_at(&a, sequence, program_x, q_head));
+    const int64_t products = products_at(&a, sequence, program_x, q_head);
+    const float *P = a.products + products; /* read again for each head: registers are few */
+    accumulator_zero(dP);
     for (int load = 0; load <= steps; load++) {
         if (load > 0) sync();
         if (load < steps) {
@@ -270,33 +310,25 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
         TILE_VIEW(v, values, step % 2 * ROWS, 0, ROWS, WIDTH_V);
         TILE_VIEW(dO, gradients, step % 2 * ROWS, 0, ROWS, WIDTH_V);
         MATRIX_VIEW(of_m, decays, step % 2 * OF_M, 0, OF_M, ROWS);
-        if (block == 0) {
-            EACH_DECAY(of_m, i, j, decay, ENTRY(weighed, i, j) = decay);
-            halves_zero(dA);
-        }
-        triangle_mma_nt(dA, dO, v);
+        if (block == 0) accumulator_zero(dA);
+        lower_mma_nt(dA, dO, v);
         if (block + 1 < blocks) continue;
+        if (a.parts) MAP(dA, i, j, x, if (i == j) diagonal[i] = x);
+        MULTIPLY_BY_DECAYS(dA, of_m);
+        accumulator_add(dP, dA);
+        if (!a.parts) continue;
+        MAP(dA, i, j, x, x = j < i ? x * P[i * ROWS + j] : 0.0f);
+        row_sum(of_rows, dA);
+        column_sums(of_columns, dA);
         sync_after(1);
-        HALVES_MAP(dA, i, j, x, x *= ENTRY(weighed, i, j));
-        halves_add(dP, dA);
-        if (!a.dg) continue;
-        halves_multiply(dA, P);
-        HALVES_MAP(dA, i, j, x, ENTRY(weighed, i, j) = j < i ? x : 0.0f);
-        sync_after(1);
-        BLOCK_WALK(sum, 0.0f, half, 2, j, ROWS, n, HALF, {
-            const int i = half * HALF + HALF - 1 - n;
-            ENTRY(weighed, i, j) = sum += ENTRY(weighed, i, j);
-        });
-        sync_after(1);
-        MAP(left, t, j, x, x = j < t ? ENTRY(weighed, t, j) + (t < HALF ? ENTRY(weighed, HALF, j) : 0.0f) : 0.0f);
-        row_sum(crossing, left);
-        sync_after(1);
-        const int head = q_head * group + step / blocks;
-        EACH (t, chunk.rows.count) a.dg[(chunk.rows.first + t) * a.g_stride + head] = crossing[t];
+        float *parts = parts_of(&a, sequence, program_x, q_head * group + step / blocks);
+        EACH (i, ROWS) {
+            parts[OF_ROWS * ROWS + i] = of_rows[i];
+            parts[OF_COLUMNS * ROWS + i] =
+                ENTRY(of_columns, 0, i) + ENTRY(of_columns, 1, i) + ENTRY(of_columns, 2, i) + ENTRY(of_columns, 3, i);
+            parts[DIAGONAL * ROWS + i] = diagonal[i];
+        }
     }
-    float *to = a.dproducts + products_at(&a, sequence, program_x, q_head);
-    HALVES_MAP(dP, i, j, x, x *= a.scale);
-    triangle_store(dP, to);
-    for (int i = 0; i < HALF; i++)
-        EACH (j, HALF) to[i * ROWS + HALF + j] = 0;
+    MAP(dP, i, j, x, x *= a.scale);
+    accumulator_store_f32(dP, a.dproducts + products, ROWS, ROWS, ROWS);
 }

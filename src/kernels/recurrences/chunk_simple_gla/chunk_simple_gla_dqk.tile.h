@@ -1,12 +1,12 @@
-/* The gradients of q, k and g of chunk_simple_gla, from those of the states and products. */
+/* The gradients of q, k and the gates of chunk_simple_gla, from those of the states and products. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 
 /* Rows of 128 bytes, so that two stages of fp32 fit into shared memory, too. */
 enum { BLOCK_V = 128 / sizeof(element) };
 
-/* The gradients of q and k, and the states' parts of that of g. Program: block of K, chunk, sequence and key head. The
- * next head's or block of V's tiles are loaded while one's are used. */
+/* The gradients of q and k, and the states' parts of those of the gates. Program: block of K, chunk, sequence and key
+ * head. The next head's or block of V's tiles are loaded while one's are used. */
 KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
@@ -67,20 +67,20 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
             }
             mma_nt(read, dO, S);
             mma_nt(written, v, dS);
-            if (a.dg) tile_dot(through, S, dS);
+            if (a.parts) tile_dot(through, S, dS);
             if (block + 1 < blocks) continue;
             MAP(read, i, d, x, x *= a.scale * ENTRY(decay, UPTO, i); PEER(dq, i, d) += x; x *= AT(q, i, d));
             MAP(written, j, d, x, x *= ENTRY(decay, AFTER, j); PEER(dk, j, d) += x; x *= AT(k, j, d));
-            if (!a.dg) continue;
+            if (!a.parts) continue;
             PROGRAM_SUM(through);
             row_sum(reads, read);
             row_sum(writes, written);
             sync();
-            const int64_t part_at = parts_at(&a, sequence, program_y, head, program_x);
+            float *parts = parts_of(&a, sequence, program_y, head);
             EACH (i, ROWS) {
                 const float last = i == ROWS - 1 ? ENTRY(decay, UPTO, ROWS - 1) * through : 0.0f;
-                a.reads[part_at + i] = reads[i] + last;
-                a.writes[part_at + i] = writes[i];
+                reads_of(parts, program_x)[i] = reads[i] + last;
+                writes_of(parts, program_x)[i] = writes[i];
             }
         }
         mma_nn(dq, dP, k);
@@ -91,26 +91,51 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     accumulator_store_block(dk, a.dk, a.K, chunk.rows, k_head, program_x);
 }
 
-/* Adds the states' parts to the gradient of g. Program: chunk, sequence and head. */
+/* The gradients of the gates, from their parts. Program: chunk, sequence and block of heads, one in each column of the
+ * matrices, whose rows end in different banks. */
 KERNEL(chunk_simple_gla_dg, ChunkSimpleGlaArguments) {
-    VECTOR(from, ROWS);
-    VECTOR(before, ROWS);
-    const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    EACH (i, ROWS) {
-        from[i] = 0;
-        before[i] = 0;
+    enum { HEADS = CHUNK_SIMPLE_GLA_HEADS };
+    MATRIX(from, ROWS, HEADS + 1);     /* sums over the rows from one on */
+    MATRIX(before, ROWS, HEADS + 1);   /* and over those before it */
+    MATRIX(scaled, ROWS, HEADS + 1);   /* the gradient of s */
+    MATRIX(diagonal, ROWS, HEADS + 1); /* that of skip */
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, program_y, program_x);
+    const int64_t first = program_z * HEADS, at = program_y * a.chunks + program_x, blocks = blocks_of(a.K, WIDTH_K);
+    const int heads = (int)(a.heads - first < HEADS ? a.heads - first : HEADS);
+    EACH_PAIR(n, i, HEADS, ROWS) {
+        float *parts = parts_of(&a, program_y, program_x, first + (n < heads ? n : 0));
+        float read = parts[OF_ROWS * ROWS + i] - parts[OF_COLUMNS * ROWS + i], written = 0;
+        for (int64_t block = 0; block < blocks; block++) {
+            read += reads_of(parts, block)[i];
+            written += writes_of(parts, block)[i];
+        }
+        ENTRY(from, i, n) = read;
+        ENTRY(before, i, n) = written;
+        ENTRY(scaled, i, n) = written + parts[OF_COLUMNS * ROWS + i];
+        ENTRY(diagonal, i, n) = parts[DIAGONAL * ROWS + i];
     }
-    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        const int64_t at = parts_at(&a, sequence, program_x, head, block);
-        EACH (i, ROWS) {
-            from[i] += a.reads[at + i];
-            if (i > 0) before[i] += a.writes[at + i - 1];
+    sync();
+    BLOCK_WALK(x, 0.0f, walk, 3, n, HEADS, t, ROWS, {
+        const int i = ROWS - 1 - t;
+        const float written = ENTRY(before, t, n);
+        if (walk == 0) ENTRY(from, i, n) = x += ENTRY(from, i, n);
+        if (walk == 1) {
+            ENTRY(before, t, n) = x;
+            x += written;
+        }
+        if (walk == 2) x += ENTRY(diagonal, t, n);
+        if (walk == 2 && a.dskip && t == ROWS - 1 && n < heads) a.dskip[at * a.heads + first + n] = x;
+    });
+    sync();
+    EACH_PAIR(i, n, ROWS, HEADS) {
+        if (i < chunk.rows.count && n < heads) {
+            const int64_t row = chunk.rows.first + i, head = first + n;
+            const int64_t products = products_at(&a, program_y, program_x, head * a.q_heads / a.heads);
+            if (a.dg) a.dg[row * a.g_stride + head] = ENTRY(from, i, n) + ENTRY(before, i, n);
+            if (a.ds)
+                a.ds[row * a.s_stride + head] = ENTRY(scaled, i, n) + ENTRY(diagonal, i, n) *
+                                                                          exp_f(a.s[row * a.s_stride + head]) *
+                                                                          a.products[products + i * ROWS + i];
         }
     }
-    sync();
-    vector_cumsum_reverse(from);
-    vector_cumsum(before);
-    sync();
-    EACH (i, chunk.rows.count) a.dg[(chunk.rows.first + i) * a.g_stride + head] += from[i] + before[i];
 }

@@ -7,8 +7,12 @@
 #include "ops/op_test.h"
 
 /* A case's integers: heads, K, V, whether there are gates, whether the initial state is the last input and the final
- * one wanted, whether the decays are constant. Inputs: q, k, v, then those. */
-enum { HEADS, KEY_SIZE, VALUE_SIZE, GATES, STATES, CONSTANT };
+ * one wanted, whether the decays are constant, whether there are scales and skips. Inputs: q, k, v, then those. */
+enum { HEADS, KEY_SIZE, VALUE_SIZE, GATES, STATES, CONSTANT, SCALED };
+
+/* Which input is what. */
+static int64_t scales_at(const OpCase *c) { return 3 + c->integer[GATES]; }
+static int64_t initial_at(const OpCase *c) { return scales_at(c) + 2 * c->integer[SCALED]; }
 
 static const float constant_decays[] = {-0.031748699f, -0.015748357f, -0.5f, -1e-3f, 0.0f, -3.0f};
 
@@ -18,25 +22,38 @@ static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]
                                        .value_size = c->integer[VALUE_SIZE],
                                        .scale = (float)c->real[0],
                                        .log_decay = c->integer[CONSTANT] ? constant_decays : NULL};
-    Tensor *g = c->integer[GATES] ? in[3] : NULL, *initial = c->integer[STATES] ? in[3 + c->integer[GATES]] : NULL;
-    out[0] = chunk_simple_gla(tape, in[0], in[1], in[2], g, shape, initial, initial ? &out[1] : NULL);
+    const ChunkSimpleGlaGates gates = {.log_decay = c->integer[GATES] ? in[3] : NULL,
+                                       .log_scale = c->integer[SCALED] ? in[scales_at(c)] : NULL,
+                                       .skip = c->integer[SCALED] ? in[scales_at(c) + 1] : NULL};
+    Tensor *initial = c->integer[STATES] ? in[initial_at(c)] : NULL;
+    out[0] = chunk_simple_gla(tape, in[0], in[1], in[2], gates, shape, initial, initial ? &out[1] : NULL);
 }
 
-/* S = decay S + k v^T, o = scale q S */
-static void step(double *S, double *o, const OpCase *c, double decay, const double *q, const double *k,
+/* What depends on the token and head. */
+typedef struct Gates {
+    double decay, scale, skip;
+} Gates;
+
+/* S = decay S + scale k v^T, o = (the op's scale) q S + skip v */
+static void step(double *S, double *o, const OpCase *c, Gates gates, const double *q, const double *k,
                  const double *v) {
     const int64_t K = c->integer[KEY_SIZE], V = c->integer[VALUE_SIZE];
-    memset(o, 0, (size_t)V * sizeof *o);
+    for (int64_t j = 0; j < V; j++) o[j] = gates.skip * v[j];
     for (int64_t d = 0; d < K; d++)
         for (int64_t j = 0; j < V; j++) {
-            S[d * V + j] = decay * S[d * V + j] + k[d] * v[j];
+            S[d * V + j] = gates.decay * S[d * V + j] + gates.scale * k[d] * v[j];
             o[j] += (double)(float)c->real[0] * q[d] * S[d * V + j];
         }
 }
 
-static double decay_of(const OpCase *c, double *const in[], int64_t row, int64_t head) {
-    if (c->integer[GATES]) return exp(in[3][row * c->integer[HEADS] + head]);
-    return c->integer[CONSTANT] ? exp((double)constant_decays[head]) : 1;
+static Gates gates_of(const OpCase *c, double *const in[], int64_t row, int64_t head) {
+    const int64_t at = row * c->integer[HEADS] + head;
+    Gates gates = {1, 1, 0};
+    if (c->integer[CONSTANT]) gates.decay = exp((double)constant_decays[head]);
+    if (c->integer[GATES]) gates.decay = exp(in[3][at]);
+    if (c->integer[SCALED]) gates.scale = exp(in[scales_at(c)][at]);
+    if (c->integer[SCALED]) gates.skip = in[scales_at(c) + 1][head];
+    return gates;
 }
 
 static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
@@ -47,11 +64,11 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
         const int64_t b = state / heads, n = state % heads;
         const int64_t q_head = n * (q_cols / K) / heads, k_head = n * (k_cols / K) / heads;
         memset(S, 0, (size_t)(K * V) * sizeof *S);
-        if (c->integer[STATES]) memcpy(S, in[3 + c->integer[GATES]] + state * K * V, (size_t)(K * V) * sizeof *S);
+        if (c->integer[STATES]) memcpy(S, in[initial_at(c)] + state * K * V, (size_t)(K * V) * sizeof *S);
         for (int64_t row = b * T; row < (b + 1) * T; row++) {
             if (row > b * T && batch->segment[row] != batch->segment[row - 1])
                 memset(S, 0, (size_t)(K * V) * sizeof *S);
-            step(S, out[0] + (row * heads + n) * V, c, decay_of(c, in, row, n), in[0] + row * q_cols + q_head * K,
+            step(S, out[0] + (row * heads + n) * V, c, gates_of(c, in, row, n), in[0] + row * q_cols + q_head * K,
                  in[1] + row * k_cols + k_head * K, in[2] + row * v_cols + n * (v_cols / V) / heads * V);
         }
         if (c->integer[STATES]) memcpy(out[1] + state * K * V, S, (size_t)(K * V) * sizeof *S);
@@ -93,6 +110,16 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
             INITIAL(sequences, heads, key, value)                                                                      \
         }                                                                                                              \
     }
+#define CASE_SCALED(case_name, sequences, tokens, documents, heads, q_heads, k_heads, key, value, low_scale)           \
+    {                                                                                                                  \
+        .name = case_name, .B = sequences, .T = tokens, .packed = documents,                                           \
+        .integer = {heads, key, value, 1, 0, 0, 1}, .real = {0.25}, .input = {                                         \
+            QKV(q_heads, k_heads, heads, key, value),                                                                  \
+            GATE(heads, -0.3, 0),                                                                                      \
+            {.name = "s", .cols = heads, .fp32 = true, .low = low_scale, .high = 1},                                   \
+            {.name = "D", .rows = 1, .cols = heads, .parameter = true},                                                \
+        }                                                                                                              \
+    }
 
 const OpTest chunk_simple_gla_test = {.name = "chunk_simple_gla",
                                       .build = build,
@@ -112,6 +139,8 @@ const OpTest chunk_simple_gla_test = {.name = "chunk_simple_gla",
                                           CASE_STATES("shared_k_v", 1, 130, true, 6, 6, 2, 2, 32, 16, -1, 0),
                                           CASE("shared_k", 1, 65, false, 4, 2, 1, 2, 32, 16, -1, 0),
                                           CASE_STATES("odd_sizes", 1, 65, true, 1, 1, 1, 1, 48, 80, -1, 0),
+                                          CASE_SCALED("scaled", 2, 0, true, 3, 1, 1, 16, 32, -3),
+                                          CASE_SCALED("scaled_shared", 1, 130, false, 34, 2, 1, 80, 16, -9),
                                           CASE("K_128_V_256", 1, 66, true, 1, 1, 1, 1, 128, 256, -0.3, 0),
                                           CASE("K_256_V_512", 1, 65, false, 1, 1, 1, 1, 256, 512, -0.3, 0),
                                       }};
