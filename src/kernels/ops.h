@@ -35,6 +35,11 @@ Tensor *add(Tape *tape, Tensor *x, Tensor *y);
 Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum);
 /* rms_norm of x alone over groups of group_cols columns, with a weight of its own for each: weight [1, cols]. */
 Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *weight, int64_t group_cols, float eps);
+/* y = w * (s - mean(s)) / sqrt(var(s) + eps) + b, s = x + residual, var of the population, over groups of group_cols
+ * columns (all of them, or one head: GroupNorm); weight, bias [1, cols]: each group has parts of its own. `residual`
+ * and `sum` as in rms_norm. */
+Tensor *layer_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, Tensor *bias, int64_t group_cols, float eps,
+                   Tensor **sum);
 /* rms_norm(x) * f(gate), per group of weight->cols columns; f is silu or sigmoid. */
 Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, Activation f, float eps);
 /* x / sqrt(sum(x^2) + eps), per group of `cols` columns. */

@@ -294,7 +294,7 @@ DEVICE int vector_of_lane(int number, const Team *team) { return (number * team-
         vector_read_element(x, from, left_, mode_ != BY_ENTRY)
 
 #define EACH_LANE(e)   TILE_UNROLL for (int e = 0; e < VECTOR; e++)
-#define LANE_INSIDE(e) ((e) < left_)
+#define LANE_INSIDE(e) (mode_ != BY_ENTRY || (e) < left_)
 #define READ(x, from)                                                                                                  \
     float x[VECTOR];                                                                                                   \
     vector_read_element(x, from, left_, mode_ != BY_ENTRY)

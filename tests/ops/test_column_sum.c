@@ -55,7 +55,41 @@ static void levels_add_up(void **state) {
         for (size_t c = 0; c < sizeof cols / sizeof *cols; c++) check_shape(rows[r], cols[c]);
 }
 
+/* Three parameters side by side, the first two of which have adjacent gradients: each gets its columns. */
+static void several_at_once(const Device *device, int64_t rows, bool frozen) {
+    enum { COLS = 10 };
+    float partial[70 * COLS], gradient[COLS + 1] = {0};
+    rng_uniform(1, rng_key("partial"), 0, rows * COLS, -0.5, 0.5, partial);
+    Arena keep = arena_create("keep", device, 64), scratch = arena_create("scratch", device, 4 << 10);
+    Tape *tape = calloc(1, sizeof *tape);
+    assert_non_null(tape);
+    tape_begin(tape, device, &keep, &scratch, BF16, NULL, true, RECOMPUTE_NONE);
+    Tensor first = tensor_of(NULL, 1, 2, BF16), second = tensor_of(NULL, 3, 1, BF16),
+           third = tensor_of(NULL, 1, 5, BF16);
+    first.gradient = gradient;
+    second.gradient = frozen ? NULL : gradient + 2;
+    third.gradient = gradient + 6;
+    column_sums(tape, partial, rows, (Tensor *[]){&first, &second, &third}, 3);
+    for (int64_t i = 0; i < COLS; i++) {
+        double sum = 0;
+        for (int64_t r = 0; r < rows; r++) sum += (double)partial[r * COLS + i];
+        const bool is_frozen = frozen && i >= 2 && i < 5;
+        assert_true(fabs((double)gradient[i < 5 ? i : i + 1] - (is_frozen ? 0 : sum)) < 1e-5);
+    }
+    assert_true(gradient[5] == 0);
+    free(tape);
+    arena_destroy(&scratch);
+    arena_destroy(&keep);
+}
+
+static void parameters_get_their_columns(void **state) {
+    (void)state;
+    several_at_once(device_cpu(), 7, false);
+    several_at_once(device_cpu(), 70, false);
+    several_at_once(device_cpu(), 70, true);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(levels_add_up)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(levels_add_up), cmocka_unit_test(parameters_get_their_columns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

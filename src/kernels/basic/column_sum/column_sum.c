@@ -11,15 +11,40 @@ static void launch(const Tape *tape, ColumnSumArguments arguments) {
     tape->device->launch(KERNEL_column_sum, tape->type, grid, &arguments);
 }
 
-void column_sum(Tape *tape, const float *partial, int64_t rows, const Tensor *parameter) {
-    if (!parameter->gradient) return;
-    const int64_t cols = parameter->rows * parameter->cols;
+static int64_t size_of(const Tensor *parameter) { return parameter->rows * parameter->cols; }
+
+/* Adds to the gradients; those that follow each other in memory at once. */
+static void add_to_gradients(Tape *tape, ColumnSumArguments arguments, Tensor *const parameter[], int count) {
+    for (int i = 0; i < count;) {
+        const Tensor *first = parameter[i];
+        int64_t cols = size_of(first);
+        for (i++; first->gradient && i < count && parameter[i]->gradient == (float *)first->gradient + cols; i++)
+            cols += size_of(parameter[i]);
+        arguments.sums = first->gradient;
+        arguments.cols = cols;
+        if (arguments.sums) launch(tape, arguments);
+        arguments.partial += cols;
+    }
+}
+
+void column_sums(Tape *tape, const float *partial, int64_t rows, Tensor *const parameter[], int count) {
+    int64_t cols = 0;
+    bool wanted = false;
+    for (int i = 0; i < count; i++) {
+        cols += size_of(parameter[i]);
+        wanted |= parameter[i]->gradient != NULL;
+    }
+    if (!wanted) return;
     while (rows > DIRECT) {
         const int64_t groups = blocks_of(rows, GROUP);
         float *sums = tape_workspace(tape, groups * cols * dtype_size(F32));
-        launch(tape, (ColumnSumArguments){partial, sums, rows, cols, GROUP, false});
+        launch(tape, (ColumnSumArguments){partial, sums, rows, cols, cols, GROUP, false});
         partial = sums;
         rows = groups;
     }
-    launch(tape, (ColumnSumArguments){partial, parameter->gradient, rows, cols, rows, true});
+    add_to_gradients(tape, (ColumnSumArguments){partial, NULL, rows, 0, cols, rows, true}, parameter, count);
+}
+
+void column_sum(Tape *tape, const float *partial, int64_t rows, const Tensor *parameter) {
+    column_sums(tape, partial, rows, (Tensor *[]){(Tensor *)parameter}, 1);
 }

@@ -15,12 +15,12 @@ KERNEL(column_sum, ColumnSumArguments) {
     const int64_t col = program_x * COLUMN_SUM_COLS, row = program_y * a.group;
     const int64_t cols = a.cols - col < COLUMN_SUM_COLS ? a.cols - col : COLUMN_SUM_COLS;
     const int64_t rows = a.rows - row < a.group ? a.rows - row : a.group;
-    const float *partial = a.partial + row * a.cols + col;
+    const float *partial = a.partial + row * a.stride + col;
     float *sums = a.sums + program_y * a.cols + col;
     int64_t r = 0;
     if (!a.add)
         EACH (i, cols) sums[i] = 0;
     for (; r + COLUMN_SUM_STEP <= rows; r += COLUMN_SUM_STEP)
-        column_sum_step(sums, partial + r * a.cols, a.cols, cols, COLUMN_SUM_STEP);
-    for (; r < rows; r++) column_sum_step(sums, partial + r * a.cols, a.cols, cols, 1);
+        column_sum_step(sums, partial + r * a.stride, a.stride, cols, COLUMN_SUM_STEP);
+    for (; r < rows; r++) column_sum_step(sums, partial + r * a.stride, a.stride, cols, 1);
 }

@@ -1,0 +1,125 @@
+#include <math.h>
+
+#include "kernels/ops.h"
+#include "ops/op_test.h"
+
+/* integer: wants the sum, group size. real: eps. A fourth input is the residual. */
+enum { WANTS_SUM, GROUP };
+
+static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    Tensor *residual = c->input[3].cols ? in[3] : NULL;
+    out[0] = layer_norm(tape, in[0], residual, in[1], in[2], c->integer[GROUP], (float)c->real[0],
+                        c->integer[WANTS_SUM] ? &out[1] : NULL);
+}
+
+static void norm_group(const OpCase *c, const double *s, const double *weight, const double *bias, double *y) {
+    const int64_t cols = c->integer[GROUP];
+    double mean = 0, variance = 0;
+    for (int64_t i = 0; i < cols; i++) mean += s[i] / (double)cols;
+    for (int64_t i = 0; i < cols; i++) variance += (s[i] - mean) * (s[i] - mean) / (double)cols;
+    const double deviation = sqrt(variance + (double)(float)c->real[0]);
+    for (int64_t i = 0; i < cols; i++) y[i] = weight[i] * (s[i] - mean) / deviation + bias[i];
+}
+
+static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+    const int64_t cols = c->input[0].cols, N = batch->B * batch->T;
+    double s[cols];
+    for (int64_t n = 0; n < N; n++) {
+        for (int64_t i = 0; i < cols; i++) {
+            s[i] = in[0][n * cols + i] + (c->input[3].cols ? in[3][n * cols + i] : 0);
+            if (c->integer[WANTS_SUM]) out[1][n * cols + i] = s[i];
+        }
+        for (int64_t i = 0; i < cols; i += c->integer[GROUP])
+            norm_group(c, s + i, in[1] + i, in[2] + i, out[0] + n * cols + i);
+    }
+}
+
+#define INPUTS(columns) {.name = "x", .cols = columns}, PARAMETERS(columns)
+#define PARAMETERS(columns)                                                                                            \
+    {.name = "weight", .rows = 1, .cols = columns, .parameter = true}, {                                               \
+        .name = "bias", .rows = 1, .cols = columns, .parameter = true                                                  \
+    }
+#define RESIDUAL(columns)                                                                                              \
+    { .name = "residual", .cols = columns }
+
+const OpTest layer_norm_test = {
+    .name = "layer_norm",
+    .build = build,
+    .naive = naive,
+    .cases =
+        {
+            {.name = "plain", .B = 2, .integer = {0, 40}, .real = {1e-5}, .input = {INPUTS(40)}},
+            {.name = "residual and sum",
+             .B = 1,
+             .integer = {1, 72},
+             .real = {1e-5},
+             .input = {INPUTS(72), RESIDUAL(72)}},
+            {.name = "residual only",
+             .B = 1,
+             .T = 33,
+             .integer = {0, 24},
+             .real = {1e-5},
+             .input = {INPUTS(24), RESIDUAL(24)}},
+            {.name = "sum is x", .B = 1, .T = 33, .integer = {1, 24}, .real = {1e-5}, .input = {INPUTS(24)}},
+            {.name = "heads", .B = 2, .T = 65, .integer = {0, 16}, .real = {1e-3}, .input = {INPUTS(48)}},
+            {.name = "heads of 64", .B = 1, .T = 130, .integer = {0, 64}, .real = {6.4e-4}, .input = {INPUTS(192)}},
+            {.name = "odd heads, residual and sum",
+             .B = 1,
+             .T = 65,
+             .integer = {1, 17},
+             .real = {1e-5},
+             .input = {INPUTS(51), RESIDUAL(51)}},
+            {.name = "more heads than a program has", /* of the CPU */
+             .B = 1,
+             .T = 3,
+             .integer = {0, 1000},
+             .real = {1e-5},
+             .input = {INPUTS(5000)}},
+            {.name = "far from zero", /* one pass would lose the variance */
+             .B = 1,
+             .T = 15,
+             .integer = {0, 63},
+             .real = {1e-5},
+             .input = {{.name = "x", .cols = 63, .low = 9, .high = 11}, PARAMETERS(63)}},
+            {.name = "a vector a lane",
+             .B = 1,
+             .T = 3,
+             .integer = {0, 256},
+             .real = {1e-5},
+             .input = {INPUTS(256), RESIDUAL(256)}},
+            {.name = "two vectors a lane", .B = 1, .T = 3, .integer = {1, 512}, .real = {1e-5}, .input = {INPUTS(512)}},
+            {.name = "four vectors a lane",
+             .B = 1,
+             .T = 3,
+             .integer = {1, 1024},
+             .real = {1e-5},
+             .input = {INPUTS(1024), RESIDUAL(1024)}},
+            {.name = "eight vectors a lane",
+             .B = 1,
+             .T = 2,
+             .integer = {1, 2048},
+             .real = {1e-5},
+             .input = {INPUTS(2048), RESIDUAL(2048)}},
+            {.name = "wide rows",
+             .B = 1,
+             .T = 2,
+             .integer = {1, 4096},
+             .real = {1e-5},
+             .input = {INPUTS(4096), RESIDUAL(4096)}},
+            {.name = "wide odd rows", .B = 1, .T = 2, .integer = {0, 8200}, .real = {1e-5}, .input = {INPUTS(8200)}},
+            {.name = "large eps",
+             .B = 1,
+             .T = 15,
+             .integer = {1, 33},
+             .real = {0.7},
+             .input = {INPUTS(33), RESIDUAL(33)}},
+            {.name = "one column", .B = 1, .T = 3, .integer = {0, 1}, .real = {0.1}, .input = {INPUTS(1)}},
+            {.name = "packed",
+             .B = 2,
+             .T = 40,
+             .packed = true,
+             .integer = {1, 24},
+             .real = {1e-5},
+             .input = {INPUTS(24), RESIDUAL(24)}},
+        },
+};
