@@ -69,11 +69,6 @@ Tensor *token_shift(Tape *tape, Tensor *x);
 Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
 /* -e^x: a log decay, always fp32 (RWKV-6). */
 Tensor *exponential_decay(Tape *tape, Tensor *x);
-/* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. */
-Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias);
-
-/* softplus(dt + dt_bias) x, with one dt [N, heads] for each head of x; dt_bias [1, heads]. */
-Tensor *softplus_scale(Tape *tape, Tensor *x, Tensor *dt, Tensor *dt_bias);
 /* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. *log_step, if log_step is not
  * NULL: ln softplus(x + dt_bias), fp32. */
 Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias, Tensor **log_step);
