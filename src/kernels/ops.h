@@ -65,6 +65,10 @@ Tensor *activation(Tape *tape, Tensor *x, Activation kind);
 Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, bool silu);
 /* y_t = x_{t-1}, 0 for the first token of a document. x is of elements or, as a log decay, fp32, and so is y. */
 Tensor *token_shift(Tape *tape, Tensor *x);
+/* Mixes of each token with the one before (RWKV, arXiv 2404.05892): out[i] = x + (x' - x) * (mu[i] + offset_i), i <
+ * count <= 6, where x'_t = x_{t-1}, 0 for the first token of a document. All mu are parameters of cols entries, or all
+ * are activations [N, cols]; offset is a parameter [count, cols], only beside activations, or NULL. */
+void token_mix(Tape *tape, Tensor *x, Tensor *const mu[], Tensor *offset, int count, Tensor *out[]);
 /* factor * sigmoid(x), always fp32. */
 Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
 /* -e^x: a log decay, always fp32 (RWKV-6). */

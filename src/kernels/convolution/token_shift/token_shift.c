@@ -9,10 +9,9 @@ static void launch(const Node *node, const void *from, int64_t from_stride, void
     const TokenShiftArguments arguments = {
         .from = from,
         .to = to,
-        .segment = node->tape->batch->segment,
+        .position = node->tape->batch->position,
         .rows = x->rows,
         .cols = x->cols,
-        .T = node->tape->batch->T,
         .step = step,
         .rows_per_program = rows_per_program(x->cols),
         .from_stride = from_stride,

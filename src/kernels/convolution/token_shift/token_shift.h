@@ -9,8 +9,8 @@
 typedef struct TokenShiftArguments {
     const void *from;
     void *to;
-    const int32_t *segment;
-    int64_t rows, cols, T, step, rows_per_program, from_stride, to_stride;
+    const int32_t *position;
+    int64_t rows, cols, step, rows_per_program, from_stride, to_stride;
     bool fp32; /* of fp32 numbers, else of elements */
 } TokenShiftArguments;
 

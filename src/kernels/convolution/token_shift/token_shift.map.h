@@ -3,9 +3,10 @@
 #include "kernels/convolution/token_shift/token_shift.h"
 #include "tile/rows.h"
 
+/* Of two neighbours in a document the second is not its first token. */
 DEVICE bool has_neighbour(const TokenShiftArguments a, int64_t row) {
-    const int64_t t = row % a.T + a.step;
-    return t >= 0 && t < a.T && a.segment[row] == a.segment[row + a.step];
+    const int64_t second = a.step < 0 ? row : row + 1;
+    return second < a.rows && a.position[second] > 0;
 }
 
 KERNEL(token_shift, TokenShiftArguments) {

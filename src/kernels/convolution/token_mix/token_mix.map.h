@@ -1,0 +1,206 @@
+/* RWKV's token shift: mixes of each token with the one before (arXiv 2404.05892); equations in token_mix.h. A warp
+ * walks along its rows, so that x is read once, and what belongs to a column stays in registers. The number of outputs
+ * and whether mu is a parameter are constants where a walk is inlined. */
+#if defined(TILE_ELEMENT_BF16)
+#define TILE_PROGRAMS 4
+#endif
+#define TILE_VECTOR 4 /* twice as many would not fit into the registers */
+#include "tile/tile.h"
+#include "kernels/convolution/token_mix/token_mix.h"
+#include "tile/rows.h"
+
+/* On a GPU each warp of a program has a strip of its rows and walks along it at once, on the CPU row by row. */
+enum { MOST = TOKEN_MIX_MOST, COLS = TOKEN_MIX_COLS, STRIPS = ON_GPU ? 4 : 1, STRIP_ROWS = TOKEN_MIX_ROWS / STRIPS };
+
+/* A warp's work: the rows [start, end) of the columns [first, first + cols). */
+typedef struct MixStrip {
+    int64_t start, end, first, cols;
+} MixStrip;
+
+DEVICE MixStrip strip_of(int64_t strip, int64_t block, int64_t row_block, int64_t rows, int64_t cols) {
+    const int64_t start = row_block * TOKEN_MIX_ROWS + strip * STRIP_ROWS, first = block * COLS;
+    const MixStrip c = {start, end_of_program(start, rows, STRIP_ROWS), first,
+                        cols - first < COLS ? cols - first : COLS};
+    return c;
+}
+
+#define EACH_MIX(n) TILE_UNROLL for (int n = 0; n < MOST; n++) if (n < count)
+#define EACH_COUNT(function, ...)                                                                                      \
+    switch (a.count) {                                                                                                 \
+    case 1:                                                                                                            \
+        function(__VA_ARGS__, 1);                                                                                      \
+        break;                                                                                                         \
+    case 2:                                                                                                            \
+        function(__VA_ARGS__, 2);                                                                                      \
+        break;                                                                                                         \
+    case 3:                                                                                                            \
+        function(__VA_ARGS__, 3);                                                                                      \
+        break;                                                                                                         \
+    case 4:                                                                                                            \
+        function(__VA_ARGS__, 4);                                                                                      \
+        break;                                                                                                         \
+    case 5:                                                                                                            \
+        function(__VA_ARGS__, 5);                                                                                      \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        function(__VA_ARGS__, 6);                                                                                      \
+    }
+
+/* The low bits of all addresses and strides of the mixes. */
+DEVICE uintptr_t bits_of(const void *const *mu, const int64_t *mu_stride, const void *const *out, int64_t out_stride,
+                         const void *offset, const int count) {
+    uintptr_t bits = (uintptr_t)offset | (uintptr_t)(out_stride * (int64_t)sizeof(element));
+    EACH_MIX(n)
+    bits |= (uintptr_t)mu[n] | (uintptr_t)(mu_stride[n] * (int64_t)sizeof(element)) | (uintptr_t)out[n];
+    return bits;
+}
+
+/* float m[MOST][VECTOR]: what all tokens' m have in common at column i, which is a parameter or 0. */
+#define READ_COMMON(m, i)                                                                                              \
+    float m[MOST][VECTOR];                                                                                             \
+    EACH_MIX(n) {                                                                                                      \
+        const element *common_ = (const element *)(parameters ? a.mu[n] : a.offset);                                   \
+        EACH_LANE(e) m[n][e] = 0;                                                                                      \
+        if (common_) {                                                                                                 \
+            READ(common, common_ + (parameters ? 0 : n * a.cols) + c.first + (i));                                     \
+            EACH_LANE(e) m[n][e] = common[e];                                                                          \
+        }                                                                                                              \
+    }
+/* float w[VECTOR]: m_n of a row. */
+#define READ_WEIGHT(w, m, n, row, i)                                                                                   \
+    float w[VECTOR];                                                                                                   \
+    EACH_LANE(e) w[e] = m[n][e];                                                                                       \
+    if (!parameters) {                                                                                                 \
+        READ(of_token, (const element *)a.mu[n] + (row)*a.mu_stride[n] + c.first + (i));                               \
+        EACH_LANE(e) w[e] += of_token[e];                                                                              \
+    }
+
+/* The outputs of `rows` rows from `start` on. */
+DEVICE void token_mix_rows(TEAM, const TokenMixArguments a, const MixStrip c, int64_t start, int64_t rows,
+                           const bool parameters, const int count) {
+    const element *x = (const element *)a.x + c.first;
+    VECTORS_OF(a.x, a.x_stride * sizeof(element),
+               bits_of(a.mu, a.mu_stride, (const void *const *)a.out, a.out_stride, a.offset, count));
+    WARP_VECTOR(i, c.cols) {
+        READ_COMMON(m, i);
+        READ(before, x + (start > 0 ? start - 1 : 0) * a.x_stride + i);
+        for (int64_t row = start; row < start + rows; row++) {
+            const bool follows = a.position[row] > 0;
+            READ(now, x + row * a.x_stride + i);
+            EACH_MIX(n) {
+                READ_WEIGHT(w, m, n, row, i);
+                EACH_LANE(e) w[e] = now[e] + ((follows ? before[e] : 0.0f) - now[e]) * w[e];
+                WRITE((element *)a.out[n] + row * a.out_stride + c.first + i, w);
+            }
+            EACH_LANE(e) before[e] = now[e];
+        }
+    }
+}
+
+DEVICE void token_mix_strip(TEAM, const TokenMixArguments a, const MixStrip c, const bool parameters, const int count) {
+    for (int64_t row = c.start; row < c.end; row += ON_GPU ? STRIP_ROWS : 1)
+        token_mix_rows(TEAM_HERE, a, c, row, ON_GPU ? c.end - row : 1, parameters, count);
+}
+
+KERNEL(token_mix, TokenMixArguments) {
+    EACH_ROW (strip, 0, STRIPS) {
+        const MixStrip c = strip_of(strip, program_x, program_y, a.rows, a.cols);
+        if (a.parameters)
+            EACH_COUNT(token_mix_strip, TEAM_HERE, a, c, true)
+        else
+            EACH_COUNT(token_mix_strip, TEAM_HERE, a, c, false)
+    }
+}
+
+/* What backward remembers between rows, rows of COLUMNS: the sums of dm_i, then u of the row behind. */
+DEVICE float *sums_of(float *state, int n) { return COLUMNS_ROW(state, COLS, n); }
+DEVICE float *behind_of(float *state) { return COLUMNS_ROW(state, COLS, MOST); }
+
+/* u of the row behind the strip. */
+DEVICE void token_mix_behind(TEAM, const TokenMixBackwardArguments a, const MixStrip c, float *state,
+                             const bool parameters, const int count) {
+    VECTORS_OF(bits_of(a.mu, a.mu_stride, a.dout, a.out_stride, a.offset, count));
+    WARP_VECTOR(i, c.cols) {
+        READ_COMMON(m, i);
+        float u[VECTOR] = {0};
+        EACH_MIX(n) {
+            READ(d, (const element *)a.dout[n] + c.end * a.out_stride + c.first + i);
+            READ_WEIGHT(w, m, n, c.end, i);
+            EACH_LANE(e) u[e] += w[e] * d[e];
+        }
+        WRITE_COLUMNS(behind_of(state), i, u);
+    }
+}
+
+/* The gradients of the `rows` rows before `end`, from the last on. */
+DEVICE void token_mix_backward_rows(TEAM, const TokenMixBackwardArguments a, const MixStrip c, float *state,
+                                    int64_t end, int64_t rows, const bool parameters, const int count) {
+    const element *x = (const element *)a.x + c.first;
+    VECTORS_OF(a.x, a.dx, a.x_stride * sizeof(element),
+               bits_of(a.mu, a.mu_stride, a.dout, a.out_stride, a.offset, count),
+               bits_of((const void *const *)a.dmu, a.mu_stride, a.dout, a.out_stride, a.offset, count));
+    WARP_VECTOR(i, c.cols) {
+        READ_COMMON(m, i);
+        float sum[MOST][VECTOR];
+        EACH_MIX(n) {
+            READ_COLUMNS(so_far, sums_of(state, n), i);
+            EACH_LANE(e) sum[n][e] = so_far[e];
+        }
+        READ_COLUMNS(behind, behind_of(state), i);
+        READ(now, x + (end - 1) * a.x_stride + i);
+        for (int64_t row = end - 1; row >= end - rows; row--) {
+            const bool follows = a.position[row] > 0;
+            READ(before, x + (row > 0 ? row - 1 : 0) * a.x_stride + i);
+            float total[VECTOR] = {0}, u[VECTOR] = {0};
+            EACH_MIX(n) {
+                READ(d, (const element *)a.dout[n] + row * a.out_stride + c.first + i);
+                READ_WEIGHT(w, m, n, row, i);
+                EACH_LANE(e) {
+                    total[e] += d[e];
+                    u[e] += w[e] * d[e];
+                    d[e] *= (follows ? before[e] : 0.0f) - now[e];
+                    sum[n][e] += d[e];
+                }
+                if (!parameters) WRITE((element *)a.dmu[n] + row * a.mu_stride[n] + c.first + i, d);
+            }
+            EACH_LANE(e) {
+                total[e] += behind[e] - u[e];
+                behind[e] = follows ? u[e] : 0.0f;
+                now[e] = before[e];
+            }
+            WRITE((element *)a.dx + row * a.x_stride + c.first + i, total);
+        }
+        EACH_MIX(n)
+        WRITE_COLUMNS(sums_of(state, n), i, sum[n]);
+        WRITE_COLUMNS(behind_of(state), i, behind);
+    }
+}
+
+DEVICE void token_mix_backward_strip(TEAM, const TokenMixBackwardArguments a, const MixStrip c, float *state,
+                                     const bool parameters, const int count) {
+    for (int n = 0; n <= MOST; n++) columns_zero(COLUMNS_ROW(state, COLS, n), COLS, c.cols);
+    if (c.end < a.rows && a.position[c.end] > 0) token_mix_behind(TEAM_HERE, a, c, state, parameters, count);
+    for (int64_t end = c.end; end > c.start; end -= ON_GPU ? STRIP_ROWS : 1)
+        token_mix_backward_rows(TEAM_HERE, a, c, state, end, ON_GPU ? end - c.start : 1, parameters, count);
+}
+
+KERNEL(token_mix_backward, TokenMixBackwardArguments) {
+    COLUMNS(state, MOST + 1, COLS);
+    EACH_ROW (strip, 0, STRIPS) {
+        const MixStrip c = strip_of(strip, program_x, program_y, a.rows, a.cols);
+        if (a.parameters)
+            EACH_COUNT(token_mix_backward_strip, TEAM_HERE, a, c, state, true)
+        else
+            EACH_COUNT(token_mix_backward_strip, TEAM_HERE, a, c, state, false)
+    }
+    sync();
+    const MixStrip c = strip_of(0, program_x, program_y, a.rows, a.cols);
+    for (int64_t n = 0; a.partial && n < a.count; n++) {
+        float *partial = a.partial + (program_y * a.count + n) * a.cols + c.first;
+        VECTORS_OF(partial);
+        EACH_VECTOR(i, c.cols) {
+            READ_TOTALS(sum, sums_of(state, (int)n), i, COLS);
+            WRITE_F32(partial + i, sum);
+        }
+    }
+}
