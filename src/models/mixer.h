@@ -70,8 +70,8 @@ void layer_convolution(Layer *layer, int index, const char *name, int64_t channe
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value);
 /* A vector [n] with initial values drawn by `init`, without weight decay. */
 void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, Init init);
-/* A vector whose element i starts as formula.of(i, formula.argument). */
-void layer_formula_vector(Layer *layer, int index, const char *name, int64_t n, Formula formula);
+/* A tensor of any shape, whose initial values may also be an INIT_FORMULA: the caller sets the result's `formula`. */
+Parameter *layer_parameter(Layer *layer, int index, const char *name, int dims, const int64_t shape[], Init init);
 /* A matrix "model.<name>" [rows, cols] that all layers share, with all initial values `value`. It belongs to the root,
  * like the embeddings. */
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value);

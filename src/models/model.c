@@ -35,8 +35,7 @@ static Parameter *add_layer_parameter(Layer *layer, const char *part, const char
     return add_parameter(layer->unit, full, dims, shape, init);
 }
 
-/* A parameter of the mixer or the MLP, whichever is being built. */
-static Parameter *add_part(Layer *layer, int index, const char *name, int dims, const int64_t shape[], Init init) {
+Parameter *layer_parameter(Layer *layer, int index, const char *name, int dims, const int64_t shape[], Init init) {
     Parameter *p = add_layer_parameter(layer, layer->part, name, dims, shape, init);
     layer->part_weight[index] = &p->tensor;
     return p;
@@ -45,7 +44,7 @@ static Parameter *add_part(Layer *layer, int index, const char *name, int dims, 
 static Init normal_init(const ModelConfig *config) { return (Init){INIT_NORMAL, 0, config->initializer_range}; }
 
 void layer_drawn_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, Init init) {
-    add_part(layer, index, name, 2, (int64_t[]){rows, cols}, init);
+    layer_parameter(layer, index, name, 2, (int64_t[]){rows, cols}, init);
 }
 
 void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols) {
@@ -53,19 +52,15 @@ void layer_matrix(Layer *layer, int index, const char *name, int64_t rows, int64
 }
 
 void layer_convolution(Layer *layer, int index, const char *name, int64_t channels, int64_t width) {
-    add_part(layer, index, name, 3, (int64_t[]){channels, 1, width}, normal_init(layer->model));
+    layer_parameter(layer, index, name, 3, (int64_t[]){channels, 1, width}, normal_init(layer->model));
 }
 
 void layer_drawn_vector(Layer *layer, int index, const char *name, int64_t n, Init init) {
-    add_part(layer, index, name, 1, &n, init);
+    layer_parameter(layer, index, name, 1, &n, init);
 }
 
 void layer_vector(Layer *layer, int index, const char *name, int64_t n, double value) {
     layer_drawn_vector(layer, index, name, n, (Init){INIT_CONSTANT, value, 0});
-}
-
-void layer_formula_vector(Layer *layer, int index, const char *name, int64_t n, Formula formula) {
-    add_part(layer, index, name, 1, &n, (Init){INIT_FORMULA, 0, 0})->formula = formula;
 }
 
 void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, double value) {
@@ -143,6 +138,8 @@ static void build_parameters(Model *model) {
         layer->model = c;
         layer->layout = model->config.layout;
         layer->index = i;
+        layer->first = true;
+        for (int64_t j = 0; j < i; j++) layer->first &= model->layer[j].mixer != layer->mixer;
         layer->unit = &model->unit[i + 1];
         layer->root = root;
         snprintf(layer->unit->name, sizeof layer->unit->name, "%s.layers.%lld", model->config.layout->model,
@@ -187,7 +184,9 @@ Tensor *model_embed(const Model *model, Tape *tape) {
 
 /* The norm of x, or of x + residual, which is *sum; see rms_norm. */
 static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residual, Norm norm, Tensor **sum) {
-    return rms_norm(tape, x, residual, norm.weight, (float)model->config.norm_eps, sum);
+    const float eps = (float)model->config.norm_eps;
+    return norm.bias ? layer_norm(tape, x, residual, norm.weight, norm.bias, x->cols, eps, sum)
+                     : rms_norm(tape, x, residual, norm.weight, eps, sum);
 }
 
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {

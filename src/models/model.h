@@ -27,6 +27,7 @@ struct Layer {
     const ModelConfig *model;
     const ModelLayout *layout;
     int64_t index; /* among the model's layers */
+    bool first;    /* no layer before it has this mixer */
     Unit *unit, *root;
     Norm first_norm, mixer_norm, mlp_norm;
     Tensor *weight[LAYER_WEIGHTS], *mlp[MLP_WEIGHTS]; /* the mixer's and the MLP's, indexed by their enums */

@@ -17,8 +17,8 @@ static const Key model_keys[] = {
         "MLP width / hidden_size * 3/2, rounded up to 256"),
     KEY(ModelConfig, intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL,
         "MLP width (null: by hidden_ratio)"),
-    KEY(ModelConfig, hidden_act, KEY_CHOICE | KEY_INERT, "swish", 0, 0, "swish|silu",
-        "activation of the MLP and of output gates"),
+    KEY(ModelConfig, hidden_act, KEY_CHOICE | KEY_INERT, "swish", 0, 0, "swish|silu|sqrelu",
+        "activation of the MLP and of output gates; sqrelu is RWKV's"),
     KEY(ModelConfig, norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
     KEY(ModelConfig, initializer_range, KEY_REAL | KEY_INERT, "0.02", 0, 10, NULL,
         "standard deviation of initial matrices"),
@@ -89,6 +89,7 @@ static const Key unread_keys[] = {
     FIXED("attention_dropout", "0", "there is no dropout"),
     FIXED("hidden_dropout", "0", "there is no dropout"),
     FIXED("share_conv_kernel", "false", "q, k and v have convolutions of their own"),
+    FIXED("norm_bias", "true", "norms that subtract the mean have a bias"),
     FIXED("norm_first", "true", "norms stand before the mixer"),
     FIXED("is_encoder_decoder", "false", "models are decoders"),
     FIXED("add_cross_attention", "false", "models are decoders"),
@@ -284,6 +285,8 @@ static Status find_mixer(const ConfigValue *source, ModelConfig *config) {
 static Status check_supported(const ModelConfig *config) {
     if (!config->elementwise_affine && !config->mixer->takes_plain_norm)
         return unsupported("elementwise_affine", "false");
+    const Mlp *mlp = config->layout->mlp;
+    if (mlp && !strstr(mlp->activations, config->hidden_act)) return unsupported("hidden_act", config->hidden_act);
     if (config->pad_token_id >= config->vocab_size) return unsupported("pad_token_id", "a token beyond vocab_size");
     return OK;
 }

@@ -1,0 +1,25 @@
+/* What RWKV-6 and RWKV-7 share. */
+#ifndef FLAME_MODELS_MIXERS_RWKV_H
+#define FLAME_MODELS_MIXERS_RWKV_H
+
+#include "models/mixers/parts.h"
+
+/* 1 - (i / h)^e, the initial value of RWKV-7's mixes; argument: h, e. */
+double rwkv_rising(int64_t i, const double argument[3]);
+
+/* How the second matrix of a low-rank projection starts. */
+Init lora_init(int64_t rank, int64_t cols);
+/* A low-rank projection f(x W0^T) W2^T + b. Its three weights lie one after another, from `index` on:
+ * "<name>.lora.0.weight" [rank, h], "<name>.lora.2.weight" [cols, rank], "<name>.lora.2.bias" [cols]. It starts as its
+ * bias, 0. Returns the bias. */
+enum { LORA_DOWN, LORA_UP, LORA_BIAS, LORA_WEIGHTS };
+Parameter *lora_parameters(Layer *layer, int index, const char *name, int64_t rank, int64_t cols);
+/* `low` is f(x W0^T). */
+Tensor *lora_up(Tape *tape, Tensor *low, Tensor *const weight[LORA_WEIGHTS]);
+
+/* RWKV's MLPs, with x' the token before:
+ *   RWKV-6: y = sigmoid((x + (x' - x) mu_r) Wr) * relu((x + (x' - x) mu_k) Wk)^2 Wv
+ *   RWKV-7: y = relu((x + (x' - x) x_k) Wk)^2 Wv */
+extern const Mlp rwkv6_channel_mix, rwkv7_channel_mix;
+
+#endif
