@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "core/add.h"
 
 enum { SMALL_COPY = 1 << 20 };
 
@@ -53,8 +54,21 @@ static void copy(void *to, int64_t to_stride, const void *from, int64_t from_str
 
 static void multiply(const Gemm *gemm) { observer->multiplied(gemm); }
 
+/* Gradients of log decays that several ops read add up in fp32. The emulator has bf16 only, twice as many of which move
+ * as many bytes. */
+static AddArguments add_of_bf16(const AddArguments *add) {
+    AddArguments twice = *add;
+    twice.cols *= 2, twice.x_stride *= 2, twice.y_stride *= 2, twice.z_stride *= 2;
+    return twice;
+}
+
 static void launch(Kernel number, DType type, Grid grid, const void *arguments) {
     const MeterKernel kernel = kernel_of(number);
+    if (number == KERNEL_add && type == F32) {
+        const AddArguments add = add_of_bf16(arguments);
+        launch(number, BF16, grid, &add);
+        return;
+    }
     CHECK(type == BF16 || number == KERNEL_sum_of_squares || number == KERNEL_adamw,
           "%s is counted for bf16 elements only", kernel.name);
     if (grid.x * grid.y * grid.z == 0) return;
