@@ -11,8 +11,10 @@ declare -A mixer_keys=(
     [hgrn2]="expand_ratio=32"
     [lightnet]="expand_ratio=32"
     [linear_attn]="num_heads=4"
+    [mamba]="num_hidden_layers=8"
     [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
     [retnet]="num_heads=4"
+    [samba]="attn.layers=[1,3] attn.num_heads=4"
     [transformer]="num_heads=4"
 )
 

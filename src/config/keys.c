@@ -15,9 +15,10 @@ typedef struct Place {
     const ConfigValue *value;
 } Place;
 
-KeyType key_type(const Key *key) { return key->type & ~(KEY_NULLABLE | KEY_SCALAR | KEY_INERT); }
+KeyType key_type(const Key *key) { return key->type & ~(KEY_NULLABLE | KEY_SCALAR | KEY_INERT | KEY_AUTO); }
 bool key_has_field(const Key *key) { return key_type(key) != KEY_IGNORED && key_type(key) != KEY_FIXED; }
 static bool nullable(const Key *key) { return (key->type & KEY_NULLABLE) != 0; }
+static bool automatic(const Key *key) { return (key->type & KEY_AUTO) != 0; }
 
 typedef struct Shown {
     char text[96];
@@ -55,7 +56,8 @@ static const char *kind(const Key *key) {
 
 static Status refuse_type(const Place *place, const ConfigValue *value, const char *hint) {
     char wanted[96];
-    snprintf(wanted, sizeof wanted, "%s%s", kind(place->key), nullable(place->key) ? " or null" : "");
+    snprintf(wanted, sizeof wanted, "%s%s%s", kind(place->key), automatic(place->key) ? " or auto" : "",
+             nullable(place->key) ? " or null" : "");
     return config_error(value, "%s must be %s, not %s%s%s", place->name, wanted, shown_value(value).text,
                         hint ? ": " : "", hint ? hint : "");
 }
@@ -219,6 +221,10 @@ static Status set_field(const Place *place, void *values) {
     Status status = OK;
     switch (key_type(key)) {
     case KEY_INTEGER:
+        if (automatic(key) && value->type == VALUE_STRING && strcmp(value->text, "auto") == 0) {
+            *(int64_t *)field = -1;
+            return OK;
+        }
         return read_integer(place, value, field);
     case KEY_REAL:
         return read_real(place, value, field);

@@ -34,7 +34,8 @@ typedef enum KeyType {
     KEY_FIXED,         /* only its default is supported, and null if nullable; offset is not used */
     KEY_NULLABLE = 64, /* flag of a type: null is allowed */
     KEY_SCALAR = 128,  /* flag of a list: a single item is written without brackets */
-    KEY_INERT = 256    /* flag of a type: the value does not change the results of training */
+    KEY_INERT = 256,   /* flag of a type: the value does not change the results of training */
+    KEY_AUTO = 512     /* flag of KEY_INTEGER: the word auto is allowed; it is -1 */
 } KeyType;
 
 typedef struct IntegerList {

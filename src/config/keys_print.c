@@ -33,7 +33,9 @@ static void print_field(FILE *file, const Key *key, const void *field) {
     const bool nullable = (key->type & KEY_NULLABLE) != 0;
     switch (key_type(key)) {
     case KEY_INTEGER:
-        if (nullable && *(const int64_t *)field == -1)
+        if ((key->type & KEY_AUTO) && *(const int64_t *)field == -1)
+            fputs("auto", file);
+        else if (nullable && *(const int64_t *)field == -1)
             fputs("null", file);
         else
             fprintf(file, "%lld", (long long)*(const int64_t *)field);

@@ -40,18 +40,30 @@ typedef struct ModelLayout {
     Init (*embeddings_init)(const ModelConfig *config), (*head_init)(const ModelConfig *config); /* NULL: normal */
 } ModelLayout;
 
+/* A second name of a key, of either table. Both are written to config.json; either is read, and if both are given they
+ * must have the same value. */
+typedef struct KeyAlias {
+    const char *name, *other;
+} KeyAlias;
+
 typedef struct Mixer {
     const char *model_type, *architecture; /* of config.json: "gla", "GLAForCausalLM" */
     const Key *keys;                       /* its own config keys, with fla's defaults */
     int key_count;
     const char *model_defaults; /* shared keys whose default differs, in YAML: "num_hidden_layers: 21"; may be NULL */
-    size_t config_size;         /* size of the struct that the keys fill */
-    const ModelLayout *layout;  /* NULL: the layout of most of fla's models */
-    bool takes_attention;       /* the hybrid key `attn` may replace some layers by softmax attention */
-    bool takes_plain_norm;      /* elementwise_affine may be false: the mixer's own norm then has no weight */
+    const KeyAlias *aliases;    /* may be NULL */
+    int alias_count;
+    const char *default_attention; /* `attn` where it is left out, in YAML; of its layers those that the model has */
+    size_t config_size;            /* size of the struct that the keys fill */
+    const ModelLayout *layout;     /* NULL: the layout of most of fla's models */
+    bool takes_attention;          /* the hybrid key `attn` may replace some layers by softmax attention */
+    bool takes_plain_norm;         /* elementwise_affine may be false: the mixer's own norm then has no weight */
     /* Derives fields from the keys, and refuses sizes that do not fit together with an error that names the key. May be
      * NULL. */
     Status (*complete)(void *config, const ModelConfig *model);
+    /* What intermediate_size is for a mixer that derives it from other keys, as Mamba does; an MLP's width then follows
+     * from hidden_ratio alone. NULL: it is the MLP's width. */
+    int64_t (*inner_size)(const void *config);
     /* Adds the layer's parameters, in memory order, with the functions layer_... below. */
     void (*parameters)(Layer *layer);
     /* x: the output of the norm before the mixer. [N, hidden_size] -> [N, hidden_size]. */

@@ -29,7 +29,7 @@ static const Key model_keys[] = {
         "norms have weights (false: only in gsa, where the mixer's own norm then has none)"),
     KEY(ModelConfig, use_cache, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "for Hugging Face's generation"),
     KEY(ModelConfig, pad_token_id, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 30, NULL,
-        "its embedding row gets no gradient (in mamba2 it does)"),
+        "its embedding row gets no gradient (in mamba, mamba2 and samba it does)"),
     KEY(ModelConfig, bos_token_id, KEY_INTEGER | KEY_NULLABLE | KEY_INERT, "1", 0, 1 << 30, NULL,
         "for Hugging Face's generation"),
     KEY(ModelConfig, eos_token_id, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR | KEY_INERT, "2", 0, 1 << 30, NULL,
@@ -291,6 +291,51 @@ static Status check_supported(const ModelConfig *config) {
     return OK;
 }
 
+/* A copy of the mapping in which the mixer's keys have their own names, not their second ones. The caller frees it. */
+static Status with_own_names(const Mixer *mixer, const ConfigValue *source, ConfigValue **named) {
+    *named = config_value_new(VALUE_MAPPING, source->file, source->line);
+    for (int i = 0; i < source->count; i++) {
+        const ConfigValue *value = source->item[i];
+        const char *name = value->key;
+        for (int a = 0; a < mixer->alias_count; a++)
+            if (strcmp(mixer->aliases[a].other, value->key) == 0) name = mixer->aliases[a].name;
+        const ConfigValue *same = name != value->key ? config_value_get(source, name) : NULL;
+        if (same && !config_value_same(value, same))
+            return config_error(value,
+                                "model.%s and model.%s are the same key and have two values: remove the wrong one",
+                                value->key, name);
+        if (!same) config_value_set(*named, name, config_value_copy(value));
+    }
+    return OK;
+}
+
+/* `attn` of a mixer that has it by default, for a model of so many layers. The caller frees it; NULL: there is none. */
+static ConfigValue *default_attention(const Mixer *mixer, int64_t layers) {
+    ConfigValue *attn = NULL;
+    const char *text = mixer->default_attention;
+    if (!text) return NULL;
+    CHECK(config_value_read_yaml(mixer->model_type, text, strlen(text), &attn) == OK, "attn of %s", mixer->model_type);
+    ConfigValue *list = (ConfigValue *)config_value_get(attn, "layers");
+    while (list->count > 0 && list->item[list->count - 1]->integer >= layers)
+        config_value_free(list->item[--list->count]);
+    if (list->count > 0) return attn;
+    config_value_free(attn);
+    return NULL;
+}
+
+/* Checks or sets intermediate_size where it follows from the mixer's keys. */
+static Status read_inner_size(ModelConfig *config, const ConfigValue *source) {
+    if (!config->mixer->inner_size) return OK;
+    const int64_t size = config->mixer->inner_size(config->mixer_config);
+    if (config->intermediate_size > 0 && config->intermediate_size != size)
+        return config_error(
+            config_value_get(source, "intermediate_size"),
+            "model.intermediate_size is %lld, but in %s it is the mixer's width, %lld by its other keys",
+            (long long)config->intermediate_size, config->model_type, (long long)size);
+    config->intermediate_size = size;
+    return OK;
+}
+
 static void keep_unread(const KeyTable *tables, int count, const ConfigValue *source, ModelConfig *config) {
     config->unread = config_value_new(VALUE_MAPPING, NULL, 0);
     for (int i = 0; i < source->count; i++) {
@@ -300,10 +345,8 @@ static void keep_unread(const KeyTable *tables, int count, const ConfigValue *so
     }
 }
 
-Status model_config_read(const ConfigValue *source, ModelConfig *config) {
-    *config = (ModelConfig){0};
-    Status status = find_mixer(source, config);
-    if (status != OK) return status;
+/* Reads the keys under their own names. */
+static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     NestedKeys nested = {0};
     const KeyTable tables[] = {{model_keys, LENGTH(model_keys), config, "model"},
                                mixer_table(config->mixer, config->mixer_config, "model"),
@@ -314,12 +357,27 @@ Status model_config_read(const ConfigValue *source, ModelConfig *config) {
     ConfigValue *defaults = model_defaults(config->mixer);
     CHECK(keys_apply(tables, 1, defaults, "model", NULL) == OK, "the defaults of %s", config->mixer->model_type);
     config_value_free(defaults);
-    status = keys_apply(tables, LENGTH(tables), source, "model", config_hints());
+    Status status = keys_apply(tables, LENGTH(tables), source, "model", config_hints());
     if (status == OK) status = check_supported(config);
     if (status == OK) status = read_ropes(&nested, source, &tables[1]);
     if (status == OK && config->mixer->complete) status = config->mixer->complete(config->mixer_config, config);
+    if (status == OK) status = read_inner_size(config, source);
+    ConfigValue *attn =
+        config_value_get(source, "attn") ? NULL : default_attention(config->mixer, config->num_hidden_layers);
+    if (attn) nested.attn = attn;
     if (status == OK && nested.attn) status = read_hybrid(config, nested.attn);
+    config_value_free(attn);
     if (status == OK) keep_unread(tables, LENGTH(tables), source, config);
+    return status;
+}
+
+Status model_config_read(const ConfigValue *source, ModelConfig *config) {
+    *config = (ModelConfig){0};
+    ConfigValue *named = NULL;
+    Status status = find_mixer(source, config);
+    if (status == OK) status = with_own_names(config->mixer, source, &named);
+    if (status == OK) status = read_keys(named, config);
+    config_value_free(named);
     return status;
 }
 
@@ -406,7 +464,11 @@ ConfigValue *model_config_value(const ModelConfig *config) {
                                mixer_table(config->mixer, config->mixer_config, "")};
     ConfigValue *value = values_of(tables, LENGTH(tables));
     leave_out(value, left_out_infinity);
-    if (config->mixer->takes_attention) config_value_set(value, "attn", hybrid_value(config));
+    const Mixer *mixer = config->mixer;
+    for (int i = 0; i < mixer->alias_count; i++)
+        config_value_set(value, mixer->aliases[i].other,
+                         config_value_copy(config_value_get(value, mixer->aliases[i].name)));
+    if (mixer->takes_attention) config_value_set(value, "attn", hybrid_value(config));
     for (int i = 0; i < config->unread->count; i++)
         config_value_set(value, config->unread->item[i]->key, config_value_copy(config->unread->item[i]));
     return value;
@@ -436,7 +498,9 @@ static void help_of_model_keys(FILE *file, const Mixer *mixer, bool only_own_def
 
 static void help_of_mixer(FILE *file, const Mixer *mixer) {
     keys_help(file, &(KeyTable){mixer->keys, mixer->key_count, NULL, "model"});
-    if (mixer->takes_attention) keys_help(file, &(KeyTable){attn_key, LENGTH(attn_key), NULL, "model"});
+    Key attn = attn_key[0];
+    if (mixer->default_attention) attn.default_text = mixer->default_attention;
+    if (mixer->takes_attention) keys_help(file, &(KeyTable){&attn, 1, NULL, "model"});
 }
 
 /* Prints the keys of `attn`. */

@@ -7,27 +7,33 @@
 
 static bool has(const ConfigValue *mapping, const char *key) { return config_value_get(mapping, key) != NULL; }
 
-/* Whether a run sets `key`, directly or by another key: hidden_ratio also decides intermediate_size, and
- * rope_parameters also decides rope_theta. */
-static bool is_given(const ConfigValue *keys, const char *key) {
+/* Whether a run sets `key`, directly or by another key: by its second name, hidden_ratio also decides
+ * intermediate_size, which for some mixers other keys decide anyway, and rope_parameters also decides rope_theta. */
+static bool is_given(const ConfigValue *keys, const char *key, const Mixer *mixer) {
+    for (int i = 0; i < mixer->alias_count; i++) {
+        const KeyAlias *alias = &mixer->aliases[i];
+        if (strcmp(key, alias->name) == 0 && has(keys, alias->other)) return true;
+        if (strcmp(key, alias->other) == 0 && has(keys, alias->name)) return true;
+    }
+    if (strcmp(key, "intermediate_size") == 0 && mixer->inner_size) return true;
     if (strcmp(key, "intermediate_size") == 0 && has(keys, "hidden_ratio")) return true;
     if (strcmp(key, "rope_theta") == 0 && (has(keys, "rope_parameters") || has(keys, "rope_scaling"))) return true;
     return has(keys, key);
 }
 
-static void fill(ConfigValue *keys, const ConfigValue *saved) {
+static void fill(ConfigValue *keys, const ConfigValue *saved, const Mixer *mixer) {
     for (int i = 0; i < saved->count; i++)
-        if (!is_given(keys, saved->item[i]->key))
+        if (!is_given(keys, saved->item[i]->key, mixer))
             config_value_set(keys, saved->item[i]->key, config_value_copy(saved->item[i]));
 }
 
 void model_fill_keys(ConfigValue *keys, const ModelConfig *saved) {
     ConfigValue *mapping = model_config_value(saved);
     const ConfigValue *saved_attn = config_value_get(mapping, "attn");
-    fill(keys, mapping);
+    fill(keys, mapping, saved->mixer);
     for (int i = 0; i < keys->count && saved_attn; i++)
         if (strcmp(keys->item[i]->key, "attn") == 0 && keys->item[i]->type == VALUE_MAPPING)
-            fill(keys->item[i], saved_attn);
+            fill(keys->item[i], saved_attn, mixer_find("transformer"));
     config_value_free(mapping);
 }
 

@@ -21,17 +21,22 @@ static Model *model_of(const char *yaml) {
     return model;
 }
 
-/* The initial values of "model.layers.0.attn.<name>". */
-static const float *values_of(const Unit *layer, const char *name, bool *decays) {
+static const Parameter *parameter_of(const Unit *layer, const char *name) {
     for (int i = 0; i < layer->parameters; i++) {
         const Parameter *p = &layer->parameter[i];
-        if (strcmp(p->name + strlen("model.layers.0.attn."), name) != 0) continue;
-        assert_int_equal(p->elements, HEADS);
-        *decays = p->decay;
-        return layer->master + p->offset;
+        const size_t length = strlen(p->name), of_name = strlen(name);
+        if (length > of_name && strcmp(p->name + length - of_name, name) == 0) return p;
     }
     fail_msg("there is no %s", name);
     return NULL;
+}
+
+/* The initial values of the layer's parameter with this name at its end. */
+static const float *values_of(const Unit *layer, const char *name, bool *decays) {
+    const Parameter *p = parameter_of(layer, name);
+    assert_int_equal(p->elements, HEADS);
+    *decays = p->decay;
+    return layer->master + p->offset;
 }
 
 /* The numbers f(value) must lie in [low, high] and be uniform there: mean and spread to a few per cent. */
@@ -48,24 +53,57 @@ static void expect_uniform(const float *values, double (*f)(double), double low,
 
 static double log_time_step(double dt_bias) { return log(log1p(exp(dt_bias))); }
 
-static void decays_start_as_the_reference_says(void **state) {
-    (void)state;
-    Model *model = model_of("{model_type: gated_deltanet, num_heads: 2048, head_dim: 1, expand_v: 1, hidden_size: 16, "
-                            "num_hidden_layers: 1, intermediate_size: 16, vocab_size: 32}");
+/* The model's layer 0 with initial values, for `test`. */
+static void with_initial_values(const char *yaml, void (*test)(const Unit *layer)) {
+    Model *model = model_of(yaml);
     Comm *comm = comm_self_create();
     Mesh mesh;
     assert_int_equal(mesh_create(comm, device_cpu(), 1, &mesh), OK);
     Fsdp *fsdp = fsdp_create(&mesh, device_cpu(), model->unit, model->units, (FsdpOptions){.type = F32});
     fsdp_initialise(fsdp, 5);
-    bool decays = true;
-    expect_uniform(values_of(&model->unit[1], "A_log", &decays), exp, 0, 16);
-    assert_false(decays);
-    expect_uniform(values_of(&model->unit[1], "dt_bias", &decays), log_time_step, log(1e-3), log(1e-1));
-    assert_false(decays);
+    test(&model->unit[1]);
     fsdp_destroy(fsdp);
     mesh_destroy(&mesh);
     comm_destroy(comm);
     model_destroy(model);
+}
+
+static void test_decays(const Unit *layer) {
+    bool decays = true;
+    expect_uniform(values_of(layer, "A_log", &decays), exp, 0, 16);
+    assert_false(decays);
+    expect_uniform(values_of(layer, "dt_bias", &decays), log_time_step, log(1e-3), log(1e-1));
+    assert_false(decays);
+}
+
+static double same(double x) { return x; }
+
+static void test_mamba(const Unit *layer) {
+    enum { STATES = 4, WIDTH = 4 };
+    bool decays = true;
+    const Parameter *A_log = parameter_of(layer, "A_log"), *conv = parameter_of(layer, "conv1d.weight");
+    assert_int_equal(A_log->elements, HEADS * STATES);
+    for (int i = 0; i < A_log->elements; i++)
+        assert_true(layer->master[A_log->offset + i] == (float)log(i % STATES + 1));
+    expect_uniform(values_of(layer, "dt_proj.bias", &decays), log_time_step, log(1e-2), log(1e-1));
+    assert_false(decays);
+    expect_uniform(values_of(layer, "dt_proj.weight", &decays), same, -3, 3); /* dt_scale / sqrt(dt_rank) */
+    expect_uniform(values_of(layer, "conv1d.bias", &decays), same, -0.5, 0.5);
+    for (int part = 0; part < WIDTH; part++)
+        expect_uniform(layer->master + conv->offset + part * HEADS, same, -0.5, 0.5);
+    const float *D = values_of(layer, ".D", &decays);
+    for (int i = 0; i < HEADS; i++) assert_true(D[i] == 1);
+}
+
+static void decays_start_as_the_reference_says(void **state) {
+    (void)state;
+    with_initial_values("{model_type: gated_deltanet, num_heads: 2048, head_dim: 1, expand_v: 1, hidden_size: 16, "
+                        "num_hidden_layers: 1, intermediate_size: 16, vocab_size: 32}",
+                        test_decays);
+    with_initial_values(
+        "{model_type: mamba, hidden_size: 32, expand: 64, state_size: 4, dt_rank: 1, dt_scale: 3, dt_min: "
+        "0.01, num_hidden_layers: 1, vocab_size: 32}",
+        test_mamba);
 }
 
 static void mixers_have_defaults_of_their_own(void **state) {

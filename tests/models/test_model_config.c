@@ -13,6 +13,7 @@
 #include "models/model.h"
 #include "support/capture.h"
 
+#define WITHOUT_HEADS(model) "\"model_type\": \"" model "\", \"hidden_size\": 32, \"num_hidden_layers\": 2"
 #define SMALL(model_type)                                                                                              \
     "\"model_type\": \"" model_type "\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"vocab_size\": 72, "          \
     "\"intermediate_size\": 48, \"num_heads\": 2"
@@ -81,6 +82,20 @@ static void one_form(void **state) {
         {SMALL("transformer"), "\"rope_scaling\": null, \"rope_parameters\": null", "rope_theta", "10000.0"},
         {SMALL("transformer"), "\"attention_bias\": false, \"partial_rotary_factor\": 1.0", "attention_bias", "false"},
         {SMALL("gated_deltanet"), "\"output_gate_activation\": \"sigmoid\"", "output_gate_activation", "sigmoid"},
+        {WITHOUT_HEADS("mamba"), "", "time_step_rank", "2"},
+        {WITHOUT_HEADS("mamba"), "\"dt_rank\": \"auto\"", "dt_rank", "2"},
+        {WITHOUT_HEADS("mamba"), "\"time_step_rank\": 5", "dt_rank", "5"},
+        {WITHOUT_HEADS("mamba"), "\"dt_rank\": 5", "time_step_rank", "5"},
+        {WITHOUT_HEADS("mamba"), "\"layer_norm_epsilon\": 1e-3, \"norm_eps\": 0.001", "norm_eps", "0.001"},
+        {WITHOUT_HEADS("mamba"), "", "layer_norm_epsilon", "1e-05"},
+        {WITHOUT_HEADS("mamba"), "\"time_step_max\": 0.5", "dt_max", "0.5"},
+        {WITHOUT_HEADS("mamba"), "\"expand\": 3", "intermediate_size", "96"},
+        {WITHOUT_HEADS("mamba"), "\"intermediate_size\": 64", "intermediate_size", "64"},
+        {WITHOUT_HEADS("samba"), "\"attn\": null, \"intermediate_size\": null", "intermediate_size", "64"},
+        {WITHOUT_HEADS("samba"), "\"attn\": null", "attn", "null"},
+        {"\"model_type\": \"samba\", \"hidden_size\": 36, \"num_hidden_layers\": 4", "", "attn",
+         "{layers: [1, 3], num_heads: 18, num_kv_heads: 18, qkv_bias: false, window_size: 2048, rope_theta: 10000.0}"},
+        {"\"model_type\": \"samba\", \"num_hidden_layers\": 1", "", "attn", "null"},
         {SMALL("gla"), "\"id2label\": {\"0\": \"a\"}, \"_name_or_path\": \"\"", "id2label", "{\"0\": a}"},
         {SMALL("gla"), "\"top_k\": 50, \"torchscript\": false, \"quantization_config\": null", "top_k", "50"},
     };
@@ -128,6 +143,20 @@ static void refusals(void **state) {
         {SMALL("gla"), "\"conv_size\": 65", "model.conv_size is 65, which is out of range: 1 to 64", NULL},
         {SMALL("gla"), "\"eos_token_id\": [2, -1]", "model.eos_token_id", NULL},
         {SMALL("gated_deltanet"), "\"output_gate_activation\": \"relu\"", "model.output_gate_activation is relu", NULL},
+        {WITHOUT_HEADS("mamba"), "\"dt_rank\": 4, \"time_step_rank\": 5",
+         "model.time_step_rank and model.dt_rank are the same key and have two values", NULL},
+        {WITHOUT_HEADS("mamba"), "\"dt_rank\": \"none\"", "model.dt_rank must be an integer or auto, not none", NULL},
+        {WITHOUT_HEADS("mamba"), "\"intermediate_size\": 63", "model.intermediate_size is 63, but in mamba it is",
+         NULL},
+        {WITHOUT_HEADS("mamba"), "\"time_step_floor\": 0.01", "model.dt_init_floor: more than", NULL},
+        {WITHOUT_HEADS("mamba"), "\"dt_max\": 0.0001", "model.dt_min: is larger than", NULL},
+        {WITHOUT_HEADS("mamba"), "\"attn\": {\"layers\": [0], \"num_heads\": 2}", "mamba takes no hybrid layers", NULL},
+        {WITHOUT_HEADS("mamba"), "\"state_size\": 65", "model.state_size is 65, which is out of range: 1 to 64", NULL},
+        {WITHOUT_HEADS("samba"), "\"attn\": null, \"time_step_floor\": 0.01", "model.time_step_floor: more than", NULL},
+        {WITHOUT_HEADS("samba"), "\"attn\": null, \"use_conv_bias\": false", "model.use_conv_bias is false", NULL},
+        {WITHOUT_HEADS("samba"), "\"attn\": null, \"rescale_prenorm_residual\": true", "model.rescale_prenorm_residual",
+         NULL},
+        {WITHOUT_HEADS("samba"), "", "hidden_size 32 / num_heads 18", NULL},
         {"\"model_type\": \"mamba2\"", "\"rms_norm\": false", "model.rms_norm is false; only true is supported", NULL},
         {"\"model_type\": \"mamba2\"", "\"time_step_min\": 0.01", "it is called dt_min", NULL},
     };
@@ -205,6 +234,8 @@ static double padding_gradient(const char *model_keys) {
 static void padding_rows(void **state) {
     (void)state;
     assert_true(padding_gradient("model_type: mamba2, head_dim: 16") == 32);
+    assert_true(padding_gradient("model_type: mamba") == 32);
+    assert_true(padding_gradient("model_type: samba, attn: {layers: [0], num_heads: 2}") == 32);
     assert_true(padding_gradient("model_type: gla, num_heads: 2") == 0);
     assert_true(padding_gradient("model_type: transformer, num_heads: 2") == 0);
 }

@@ -37,6 +37,8 @@ transformer num_heads:2 rope_theta 20000.0 10000.0
 gla num_heads:2 clamp_min -1.0 -2.0
 linear_attn num_heads:2;expand_k:1 norm_eps 0.001 0.0001
 retnet num_heads:2 feature_map relu sigmoid
+mamba state_size:8 norm_eps 0.001 0.0001
+samba attn:{layers:[1],num_heads:2} hidden_ratio 3.0 2.0
 mamba2 head_dim:16;state_size:16 norm_before_gate true false
 hgrn attn_mode:chunk norm_eps 0.001 0.0001
 hgrn2 num_heads:2;expand_ratio:16 use_lower_bound false true

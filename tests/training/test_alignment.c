@@ -40,11 +40,13 @@ const Device *__wrap_device_counting(void) {
 /* Runs a micro-batch in `type` and returns how many of its products are not aligned. `mixer` is the model_type of a
  * file that leaves it to the command line, else NULL. */
 static int count_misaligned(char *path, const char *mixer, const char *type) {
-    char precision[64], model_type[64], heads[] = "--model.num_heads=4";
+    char precision[64], model_type[64], heads[] = "--model.num_heads=4",
+                                        attn[] = "--model.attn={layers: [1], num_heads: 4}";
     snprintf(precision, sizeof precision, "--training.mixed_precision_param=%s", type);
     snprintf(model_type, sizeof model_type, "--model.model_type=%s", mixer ? mixer : "");
-    char *arguments[] = {"--config", path, precision, model_type, heads};
-    const bool needs_heads = mixer && strcmp(mixer, "mamba2") == 0; /* its default does not fit the file's size */
+    const bool hybrid = mixer && strcmp(mixer, "samba") == 0;
+    char *arguments[] = {"--config", path, precision, model_type, hybrid ? attn : heads};
+    const bool needs_heads = hybrid || (mixer && strcmp(mixer, "mamba2") == 0); /* the default does not fit the size */
     TrainConfig config;
     Model *model = NULL;
     assert_int_equal(config_load(!mixer ? 3 : !needs_heads ? 4 : 5, arguments, &config), OK);

@@ -11,8 +11,9 @@
 #include "support/capture.h"
 #include "training/session.h"
 
-static const char *const goldens[] = {"abc",  "delta_net", "gated_deltanet", "gated_deltaproduct", "gla",    "gsa",
-                                      "hgrn", "hgrn2",     "lightnet",       "linear_attn",        "mamba2", "retnet"};
+static const char *const goldens[] = {"abc",    "delta_net", "gated_deltanet", "gated_deltaproduct", "gla",   "gsa",
+                                      "hgrn",   "hgrn2",     "lightnet",       "linear_attn",        "mamba", "mamba2",
+                                      "retnet", "samba"};
 
 static ConfigValue *golden_keys(const char *name) {
     char path[128];
@@ -59,6 +60,9 @@ static void test_values_in_effect(void **state) {
         {"transformer", "num_kv_heads", "null", "2", ""},
         {"gla", "intermediate_size", "null", "256", ""},    /* by hidden_ratio */
         {"mamba2", "intermediate_size", "null", "999", ""}, /* has no MLP */
+        {"samba", "intermediate_size", "null", "64", ""},   /* the mixer's width */
+        {"samba", "hidden_ratio", "4", "16", "intermediate_size "},
+        {"mamba", "dt_rank", "auto", "2", ""},
         {"gla", "attn", "{layers: [0, 1], num_heads: 2}", "{layers: [1, 0], num_heads: 2, rope_theta: 10000}", ""},
         {"gla", "attn", "{layers: [0, 1], num_heads: 2}", "{layers: [0], num_heads: 2}", "attn.layers "},
         {"gla", "attn", "null", "{layers: [0], num_heads: 2}", "attn.layers "},
