@@ -58,7 +58,7 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
     TRIANGLE(dA);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    rows_documents(document, &a, chunk.rows);
+    rows_documents(document, a.segment, chunk.rows);
     halves_zero(dA);
     const int steps = (int)blocks_of(a.V, WIDTH_V);
     for (int load = 0; load < steps + STAGES - 1; load++) {

@@ -21,6 +21,7 @@
 #define FLAME_KERNELS_RECURRENCES_CHUNK_GLA_CHUNK_GLA_CHUNK_H
 
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
+#include "kernels/recurrences/vector_gates.h"
 
 enum {
     ROWS = CHUNK_ROWS,
@@ -29,12 +30,10 @@ enum {
     STATE_K = CHUNK_GLA_STATE_K,
     STATE_V = CHUNK_GLA_STATE_V,
     HALF = CHUNK_HALF,
-    BLOCK = 16
+    STAGES = 3,
+    AHEAD = STAGES - 2 /* stages that stay under way while one is used */
 };
-enum { BLOCKS = ROWS / BLOCK, STAGES = 3, AHEAD = STAGES - 2 }; /* stages that stay under way while one is used */
 #define GATE_LIMIT 20.0f
-/* e^x of a sum of gates. */
-#define DECAY(x) exp2_f((x)*1.44269504f)
 
 /* The state of (chunk index, key-value head) from entry (k, v) on, in states or in their gradients. */
 DEVICE element *state_at(const ChunkGlaArguments *a, void *states, int64_t sequence, int64_t index, int64_t head,
@@ -57,33 +56,6 @@ DEVICE Rows rows_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index)
     const Rows rows = {sequence * a->T + index * ROWS, a->T - index * ROWS < ROWS ? a->T - index * ROWS : ROWS};
     return rows;
 }
-
-/* weight[i] = whether row i is of document `segment`. */
-DEVICE void rows_of_document(float *weight, const ChunkGlaArguments *a, Rows rows, int32_t segment) {
-    EACH (i, ROWS)
-        weight[i] = i < rows.count && a->segment[rows.first + (i < rows.count ? i : 0)] == segment ? 1.0f : 0.0f;
-}
-
-/* document[i] = the segment number of row i, counted from that of the first row. */
-DEVICE void rows_documents(float *document, const ChunkGlaArguments *a, Rows rows) {
-    EACH (i, ROWS) document[i] = i < rows.count ? (float)(a->segment[rows.first + i] - a->segment[rows.first]) : -1.0f;
-}
-
-/* sums, [BLOCKS, WIDTH_K], of the gates in each block. The statements see, for every row and column d, the `sum` from
- * the start of the block to the row. */
-#define SUM_GATES(sums, g, row, d, sum, ...)                                                                           \
-    BLOCK_WALK(sum, 0.0f, b_, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b_ * BLOCK + i_; sum += ENTRY(g, row, d); \
-               __VA_ARGS__; if (i_ == BLOCK - 1) ENTRY(sums, b_, d) = sum)
-/* The same with the sum of the gates in the block after the row. */
-#define SUM_GATES_AFTER(g, row, d, sum, ...)                                                                           \
-    BLOCK_WALK(sum, 0.0f, b_, BLOCKS, d, WIDTH_K, i_, BLOCK, const int row = b_ * BLOCK + BLOCK - 1 - i_;              \
-               const float gate_ = ENTRY(g, row, d); __VA_ARGS__; sum += gate_)
-/* The sums over the blocks before b, after b, and all. */
-#define SUM_BEFORE(sums, b, d)                                                                                         \
-    (((b) > 0 ? ENTRY(sums, 0, d) : 0.0f) + ((b) > 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) > 2 ? ENTRY(sums, 2, d) : 0.0f))
-#define SUM_AFTER(sums, b, d)                                                                                          \
-    (((b) < 1 ? ENTRY(sums, 1, d) : 0.0f) + ((b) < 2 ? ENTRY(sums, 2, d) : 0.0f) + ((b) < 3 ? ENTRY(sums, 3, d) : 0.0f))
-#define SUM_ALL(sums, d) (ENTRY(sums, 0, d) + SUM_AFTER(sums, 0, d))
 
 /* Stage `step` of the copies of what state and gradient are carried on with: decayed rows, values, the decay. */
 #define STAGE_VIEWS(decayed_, values_, decay_, step)                                                                   \

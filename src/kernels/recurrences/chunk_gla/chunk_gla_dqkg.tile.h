@@ -56,8 +56,8 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     const element *state = state_at(&a, a.state, sequence, program_y, head, program_x * WIDTH_K, 0);
     const element *dstate = state_at(&a, a.dstate, sequence, program_y, head, program_x * WIDTH_K, 0);
     const float *decay = decay_at(&a, sequence, program_y, head, program_x * WIDTH_K);
-    rows_of_document(sees, &a, chunk.rows, chunk.before);
-    rows_of_document(enters, &a, chunk.rows, chunk.last);
+    rows_of_document(sees, a.segment, chunk.rows, chunk.before);
+    rows_of_document(enters, a.segment, chunk.rows, chunk.last);
     EACH (d, WIDTH_K) through[d] = 0;
     accumulator_zero(dk_all);
     accumulator_zero(dg);

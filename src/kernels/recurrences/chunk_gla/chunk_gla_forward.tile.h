@@ -45,7 +45,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
     const float before_document = (float)(chunk.before - a.segment[chunk.rows.first]);
     const float last_document = (float)(chunk.last - a.segment[chunk.rows.first]);
-    rows_documents(document, &a, chunk.rows);
+    rows_documents(document, a.segment, chunk.rows);
     EACH_ENTRY(diagonal, i, j, x, x = 0);
     accumulator_zero(A);
     accumulator_zero(plain);
