@@ -52,7 +52,7 @@ enum {
     NODE_INPUTS = 12,
     NODE_OUTPUTS = 12,
     NODE_SAVED = 4,
-    NODE_KEPT = 8,
+    NODE_KEPT = 12,
     NODE_ATTRIBUTES = 64,
     TAPE_NODES = 64,
     TAPE_TENSORS = 320

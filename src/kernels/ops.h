@@ -177,6 +177,19 @@ typedef struct ChunkDeltaShape {
 Tensor *chunk_delta(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, ChunkDeltaShape shape,
                     Tensor *initial, Tensor **final);
 
+/* The delta rule with a diagonal plus low rank transition, as RWKV-7's (arXiv 2503.14456): S_t = diag(e^g_t) S_{t-1} +
+ * b_t (a_t S_{t-1}) + k_t v_t^T, o_t = scale q_t S_t, per head; a reads the state before its decay. q, k, a, b [N,
+ * heads*K], v [N, heads*V], g [N, heads*K] fp32 log decays <= 0 -> o [N, heads*V]; K <= 256. initial: state before the
+ * first token, fp32 [B*heads*K, V], or NULL for zero. *final, if final is not NULL: the state after the last token,
+ * same layout. */
+Tensor *chunk_dplr(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, Tensor *b, Tensor *g, int64_t heads,
+                   float scale, Tensor *initial, Tensor **final);
+/* Kimi Delta Attention (arXiv 2510.26692): S <- diag(e^g_t) S_{t-1}, S_t = S + beta_t k_t (v_t - k_t S)^T, o_t =
+ * K^(-1/2) q_t S_t, per head. As chunk_dplr, with beta [N, heads] fp32; where beta is below 1e-15 its gradient is given
+ * as 0. Keys are expected normed: |k| <= 1. */
+Tensor *chunk_kda(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, int64_t heads, Tensor *initial,
+                  Tensor **final);
+
 /* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the
  * losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the
  * gradient of the output, and the driver divides by the number of targets in the optimizer. The gradient also has the

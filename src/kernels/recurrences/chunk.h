@@ -91,6 +91,13 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         mma_nn(halves##_top, a_top_, b);                                                                               \
         mma_nn(halves##_bottom, a_bottom_, b);                                                                         \
     } while (0)
+/* halves += a b^T. */
+#define halves_mma_nt(halves, a, b)                                                                                    \
+    do {                                                                                                               \
+        TILE_HALVES(a_top_, a_bottom_, a);                                                                             \
+        mma_nt(halves##_top, a_top_, b);                                                                               \
+        mma_nt(halves##_bottom, a_bottom_, b);                                                                         \
+    } while (0)
 /* halves += L b, and halves += L^T b: L is a tile of 64 x 64 entries with zeros above the diagonal, b a tile of 64
  * rows.
  */

@@ -1,0 +1,45 @@
+/* Arguments of the chunk_dplr kernels, shared by host and device. */
+#ifndef FLAME_KERNELS_RECURRENCES_CHUNK_DPLR_CHUNK_DPLR_H
+#define FLAME_KERNELS_RECURRENCES_CHUNK_DPLR_CHUNK_DPLR_H
+
+#include <stdint.h>
+
+#include "kernels/recurrences/chunk.h"
+
+/* The widths of a block of K and of V that one program works on. */
+enum { CHUNK_DPLR_K = 32, CHUNK_DPLR_V = 64 };
+
+/* Heads have one row per token; of elements where nothing else is said. All but them, beta and the initial state is
+ * contiguous. What a kernel does not use may be left out, `initial` and `final` (and their gradients) also where it
+ * does. Where k is all three keys (chunk_kda), a, b, keys, solve, products[1], dproducts[2 ..], da and db are left out;
+ * elsewhere beta is. */
+typedef struct ChunkDplrArguments {
+    Heads q, k, a, b, v;    /* [N, heads*K], [N, heads*V] */
+    Heads g;                /* [N, heads*K], fp32 */
+    const float *beta;      /* [N, heads] */
+    const int32_t *segment; /* [N] */
+    const float *initial;   /* [B*heads*K, V] */
+    Heads queries, erasers; /* [N, heads*K]: q~, and W in the place of a~ */
+    Heads written, keys;    /* [N, heads*K]: b~, k~ */
+    float *decay;           /* [B, chunks, heads, K]: D */
+    void *inverse, *solve;  /* elements [B, chunks, heads, 64, 64]: T without its diagonal, M */
+    void *products[2];      /* likewise: Aqb, Aqk */
+    Heads u;                /* [N, heads*V]: U; M v until the states are made */
+    void *state;            /* elements [B, chunks, heads, V, K], before each chunk, transposed */
+    float *final;           /* [B*heads*K, V] */
+    Heads o;                /* [N, heads*V] */
+    int64_t beta_stride, initial_stride;
+
+    Heads do_;           /* gradient of o */
+    const float *dfinal; /* gradient of final */
+    void *dstate;        /* as state: gradient of the state after each chunk */
+    Heads du, dr;        /* as u: U', R'; chunk_kda: dr is dv */
+    void *dproducts[4];  /* as products: Aqb', Aab', Aqk', Aak' */
+    Heads dq, dk, da, db, dv, dg;
+    float *dbeta, *dinitial;
+
+    int64_t T, chunks, heads, K, V;
+    float scale; /* of q */
+} ChunkDplrArguments;
+
+#endif

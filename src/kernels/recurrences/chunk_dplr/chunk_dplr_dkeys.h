@@ -1,0 +1,229 @@
+/* Included by chunk_dplr_dkeys.tile.h for each number of WRITTEN_KEYS. */
+
+/* The gradients of q, a, b, k and g. Program: block of K, chunk, sequence and head. */
+KEYS_KERNEL(chunk_dplr_dkeys) {
+    enum { TWO = WRITTEN_KEYS == 2 };
+    TILE(work, (TWO ? 8 : 5) * ROWS, ROWS);
+    PADDED_MATRIX(g, ROWS, WIDTH_K); /* in the end its gradient, */
+    PADDED_MATRIX(P, ROWS, WIDTH_K); /* to which this adds what earlier rows get */
+    MATRIX(sums, BLOCKS, WIDTH_K);
+    MATRIX(inside, BLOCKS, WIDTH_K);  /* e^(sum over the block) */
+    MATRIX(to_end, BLOCKS, WIDTH_K);  /* e^(sum from where b_near is decayed to on) */
+    MATRIX(carried, BLOCKS, WIDTH_K); /* sums of b and k (the state's part of b' and k') over the block */
+    MATRIX(through, BLOCKS, WIDTH_K); /* parts of the sum of S S_next' */
+    VECTOR(sees, ROWS);
+    VECTOR(enters, ROWS);
+    VECTOR(diagonal_b, ROWS);
+    VECTOR(diagonal_k, ROWS);
+    ACCUMULATOR(dq, ROWS, WIDTH_K);
+    ACCUMULATOR(da, ROWS, WIDTH_K);
+    ACCUMULATOR(db, ROWS, WIDTH_K);
+    ACCUMULATOR(dk, ROWS, WIDTH_K);
+    ACCUMULATOR(dg, ROWS, WIDTH_K); /* sum of q q' - b b' - k k' (and a a'), without the terms i = j, which cancel */
+    ACCUMULATOR(dg_before, ROWS, WIDTH_K); /* a a', which the gates of the rows before get */
+    ACCUMULATOR(product, ROWS, WIDTH_K);
+    /* First products with the states, */
+    SQUARE(dO, 0);
+    SQUARE(dR, 1);
+    SQUARE(u, 2);
+    HALF_SQUARE(S, 6);
+    HALF_SQUARE(dS, 7);
+    SQUARE(v, TWO ? 4 : 2);
+    /* then products inside the chunk. */
+    HALF_SQUARE(q_near, 0); /* q e^P */
+    HALF_SQUARE(a_near, 1);
+    HALF_SQUARE(b_near, 2); /* b e^(-P), in steep blocks decayed to their end */
+    HALF_SQUARE(k_near, TWO ? 3 : 2);
+    HALF_SQUARE(q, 4);
+    HALF_SQUARE(b, 5);
+    HALF_SQUARE(k, TWO ? 6 : 5);
+    HALF_SQUARE(a_row, TWO ? 7 : 5);
+    SQUARE(dAqb, TWO ? 4 : 3);
+    SQUARE(dAab, TWO ? 5 : 4);
+    SQUARE(dAqk, TWO ? 6 : 3);
+    SQUARE(dAak, TWO ? 7 : 4);
+    const int64_t sequence = program_z / a.heads, head = program_z % a.heads, cols = a.K - program_x * WIDTH_K;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    const element *state = state_at(&a, a.state, sequence, program_y, head, 0, program_x * WIDTH_K);
+    const element *dstate = state_at(&a, a.dstate, sequence, program_y, head, 0, program_x * WIDTH_K);
+    const float *decay = decay_at(&a, sequence, program_y, head, program_x * WIDTH_K);
+    rows_of_document(sees, a.segment, chunk.rows, chunk.before);
+    rows_of_document(enters, a.segment, chunk.rows, chunk.last);
+    EACH_PAIR(n, d, BLOCKS, WIDTH_K) ENTRY(through, n, d) = 0;
+    accumulator_zero(dq);
+    accumulator_zero(da);
+    accumulator_zero(db);
+    if (TWO) accumulator_zero(dk);
+    for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
+        const int64_t first_v = block * WIDTH_V;
+        tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
+        tile_load_block(dR, a.dr, a.V, chunk.rows, head, block);
+        tile_load_block(u, a.u, a.V, chunk.rows, head, block);
+        tile_load(S, state + first_v * a.K, a.K, a.V - first_v, cols);
+        tile_load(dS, dstate + first_v * a.K, a.K, a.V - first_v, cols);
+        if (TWO) tile_load_block(v, a.v, a.V, chunk.rows, head, block);
+        sync();
+        mma_nn(dq, dO, S);
+        mma_nn(da, dR, S);
+        mma_nn(db, u, dS);
+        if (TWO) mma_nn(dk, v, dS);
+        BLOCK_WALK(sum, 0.0f, n, BLOCKS, d, WIDTH_K, i, BLOCK,
+                   sum += AT(S, n * BLOCK + i, d) * AT(dS, n * BLOCK + i, d);
+                   if (i == BLOCK - 1) ENTRY(through, n, d) += sum);
+        sync();
+    }
+    tile_load_block(q, a.q, a.K, chunk.rows, head, program_x);
+    tile_load_block(k, a.k, a.K, chunk.rows, head, program_x);
+    tile_load(dAqb, products_at(&a, a.dproducts[0], sequence, program_y, head), ROWS, ROWS, ROWS);
+    tile_load(dAab, products_at(&a, a.dproducts[1], sequence, program_y, head), ROWS, ROWS, ROWS);
+    if (TWO) {
+        tile_load_block(a_row, a.a, a.K, chunk.rows, head, program_x);
+        tile_load_block(b, a.b, a.K, chunk.rows, head, program_x);
+        tile_load(dAqk, products_at(&a, a.dproducts[2], sequence, program_y, head), ROWS, ROWS, ROWS);
+        tile_load(dAak, products_at(&a, a.dproducts[3], sequence, program_y, head), ROWS, ROWS, ROWS);
+    }
+    matrix_load_block(g, a.g, a.K, chunk.rows, head, program_x);
+    sync();
+    EACH (i, ROWS) {
+        diagonal_b[i] = AT(dAqb, i, i);
+        diagonal_k[i] = TWO ? AT(dAqk, i, i) : 0.0f;
+        PUT(dAqb, i, i, 0.0f);
+        if (TWO) PUT(dAqk, i, i, 0.0f);
+    }
+    SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+    sync();
+    float steepest = 0;
+    MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+    const bool steep = steepest > GATE_LIMIT;
+    EACH_PAIR(n, d, BLOCKS, WIDTH_K) {
+        ENTRY(inside, n, d) = DECAY(ENTRY(sums, n, d));
+        ENTRY(to_end, n, d) = DECAY(SUM_AFTER(sums, n, d) + (steep ? 0.0f : ENTRY(sums, n, d)));
+    }
+    EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+        READ_MATRIX(sum, P, row, d);
+        READ_MATRIX(sum_before, P, TWO && row % BLOCK ? row - 1 : row, d);
+        READ_TILE(query, q, row, d);
+        READ_TILE(eraser, a_row, row, d);
+        EACH_LANE(e) {
+            const float factor = DECAY(sum[e]);
+            query[e] *= factor;
+            eraser[e] *= !TWO ? factor : row % BLOCK ? DECAY(sum_before[e]) : 1.0f;
+        }
+        WRITE_TILE(q_near, row, d, query);
+        WRITE_TILE(a_near, row, d, eraser);
+    }
+    if (steep) {
+        sync();
+        SUM_GATES_AFTER(g, row, d, sum, ENTRY(P, row, d) = -sum);
+        sync();
+    }
+    EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+        READ_MATRIX(sum, P, row, d);
+        READ_TILE(written, b, row, d);
+        READ_TILE(key, k, row, d);
+        EACH_LANE(e) {
+            const float factor = DECAY(-sum[e]);
+            written[e] *= factor;
+            key[e] *= factor;
+        }
+        WRITE_TILE(b_near, row, d, written);
+        if (TWO) WRITE_TILE(k_near, row, d, key);
+    }
+    sync();
+    MAP(db, j, d, x, x *= enters[j]; PEER(product, j, d) = AT(b_near, j, d) * x * ENTRY(to_end, j / BLOCK, d));
+    if (TWO)
+        MAP(dk, j, d, x, x *= enters[j]; PEER(product, j, d) += AT(k_near, j, d) * x * ENTRY(to_end, j / BLOCK, d));
+    column_sums(carried, product);
+    MAP(dq, i, d, x, x *= a.scale * sees[i]);
+    MAP(da, i, d, x, x *= TWO ? sees[i] : -sees[i]);
+    PASS_DOWN(dq, dAqb, dAqk, 0);
+    PASS_DOWN(dq, dAqb, dAqk, 1);
+    PASS_DOWN(dq, dAqb, dAqk, 2);
+    PASS_DOWN(da, dAab, dAak, 0);
+    PASS_DOWN(da, dAab, dAak, 1);
+    PASS_DOWN(da, dAab, dAak, 2);
+    PASS_UP(db, dAqb, dAab, 3);
+    PASS_UP(db, dAqb, dAab, 2);
+    PASS_UP(db, dAqb, dAab, 1);
+    if (TWO) {
+        PASS_UP(dk, dAqk, dAak, 3);
+        PASS_UP(dk, dAqk, dAak, 2);
+        PASS_UP(dk, dAqk, dAak, 1);
+    }
+    if (!steep) {
+        MAP(db, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
+        INSIDE(dq, db, dAqb, q_near, b_near);
+        INSIDE(da, db, dAab, a_near, b_near);
+        if (TWO) {
+            MAP(dk, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
+            INSIDE(dq, dk, dAqk, q_near, k_near);
+            INSIDE(da, dk, dAak, a_near, k_near);
+        }
+    }
+    /* With the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
+    MAP(dg, i, d, x, x = AT(q_near, i, d) * PEER(dq, i, d) - AT(b_near, i, d) * PEER(db, i, d));
+    if (TWO) {
+        MAP(dg, i, d, x, x -= AT(k_near, i, d) * PEER(dk, i, d));
+        MAP(dg_before, i, d, x, x = AT(a_near, i, d) * PEER(da, i, d));
+    } else {
+        MAP(dg, i, d, x, x += AT(a_near, i, d) * PEER(da, i, d));
+    }
+    MAP(db, j, d, x, x *= DECAY(-ENTRY(P, j, d)));
+    if (TWO) MAP(dk, j, d, x, x *= DECAY(-ENTRY(P, j, d)));
+    if (steep) {
+        sync();
+        SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+        sync();
+    }
+    MAP(dq, i, d, x, x *= DECAY(ENTRY(P, i, d)));
+    if (TWO) MAP(da, i, d, x, x *= i % BLOCK ? DECAY(ENTRY(P, i - 1, d)) : 1.0f);
+    if (!TWO) MAP(da, i, d, x, x *= DECAY(ENTRY(P, i, d)));
+    sync();
+    if (steep) {
+        MAP(product, j, d, x, ENTRY(P, j, d) = 1);
+        sync();
+        for (int apart = 1; apart < BLOCK; apart++) {
+            if (TWO) { /* a reads before its own row's decay */
+                STEEP_PAIRS(da, dg_before, db, dAab, a_row, b);
+                STEEP_PAIRS(da, dg_before, dk, dAak, a_row, k);
+                sync();
+            }
+            MAP(product, j, d, x, ENTRY(P, j, d) *= j % BLOCK + apart < BLOCK ? DECAY(ENTRY(g, j + apart, d)) : 0.0f);
+            sync();
+            STEEP_PAIRS(dq, dg, db, dAqb, q, b);
+            if (TWO) STEEP_PAIRS(dq, dg, dk, dAqk, q, k);
+            if (!TWO) STEEP_PAIRS(da, dg, db, dAab, a_row, b);
+            if (!TWO) sync();
+        }
+        sync();
+    }
+    MAP(dq, i, d, x, x += diagonal_b[i] * AT(b, i, d));
+    MAP(db, j, d, x, x += diagonal_b[j] * AT(q, j, d));
+    MAP(dg, i, d, x, ENTRY(g, i, d) = x);
+    if (TWO) {
+        MAP(dq, i, d, x, x += diagonal_k[i] * AT(k, i, d));
+        MAP(dk, j, d, x, x += diagonal_k[j] * AT(q, j, d));
+        MAP(dg_before, i, d, x, ENTRY(P, i, d) = x);
+        STORE_GRADIENT(da, a.da);
+        STORE_GRADIENT(db, a.db);
+        STORE_GRADIENT(dk, a.dk);
+    } else {
+        accumulator_add(db, da);
+        STORE_GRADIENT(db, a.dk);
+    }
+    STORE_GRADIENT(dq, a.dq);
+    sync();
+    BLOCK_WALK(sum, 0.0f, n, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = n * BLOCK + BLOCK - 1 - i;
+               sum += ENTRY(g, row, d); ENTRY(g, row, d) = sum; if (TWO) sum += ENTRY(P, row, d);
+               if (i == BLOCK - 1) ENTRY(sums, n, d) = sum);
+    sync();
+    BLOCK_WALK(rest, 0.0f, n, BLOCKS, d, WIDTH_K, i, BLOCK,
+               if (i == 0) rest =
+                   SUM_AFTER(sums, n, d) + SUM_ALL(carried, d) + (d < cols ? decay[d] : 0.0f) * SUM_ALL(through, d);
+               ENTRY(g, n * BLOCK + i, d) += rest);
+    sync();
+    matrix_store(g, (float *)a.dg.data + entry_of_head(a.dg, a.K, chunk.rows.first, head, program_x * WIDTH_K),
+                 a.dg.stride, chunk.rows.count, cols);
+}
+
+#undef WRITTEN_KEYS

@@ -1,0 +1,71 @@
+/* Included by chunk_dplr_backward.tile.h for each number of WRITTEN_KEYS. */
+
+/* A' and R'; with one written key v', which is beta R', and beta'. Program: chunk, sequence and head. */
+KEYS_KERNEL(chunk_dplr_dproducts) {
+    enum { TWO = WRITTEN_KEYS == 2 };
+    TILE(work, (TWO ? 5 : 4) * ROWS, ROWS);
+    SQUARE(T, 0); /* without its diagonal */
+    SQUARE(dO, 1);
+    SQUARE(dU, 2);
+    SQUARE(u, 3);
+    SQUARE(v, TWO ? 4 : 3);
+    VECTOR(document, ROWS);
+    VECTOR(beta, ROWS);
+    VECTOR(dots, ROWS);
+    ACCUMULATOR(Aqb, ROWS, ROWS);
+    ACCUMULATOR(Aab, ROWS, ROWS);
+    ACCUMULATOR(Aqk, ROWS, ROWS);
+    ACCUMULATOR(Aak, ROWS, ROWS);
+    ACCUMULATOR(dr, ROWS, WIDTH_V);
+    ACCUMULATOR(dots_by_entry, ROWS, WIDTH_V); /* R' U, its sum over the columns to come */
+    const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
+    rows_documents(document, a.segment, chunk.rows);
+    EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk.rows, head, i);
+    tile_load(T, products_at(&a, a.inverse, sequence, program_x, head), ROWS, ROWS, ROWS);
+    accumulator_zero(Aqb);
+    accumulator_zero(Aab);
+    if (TWO) {
+        accumulator_zero(Aqk);
+        accumulator_zero(Aak);
+    } else {
+        accumulator_zero(dots_by_entry);
+    }
+    for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
+        tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
+        tile_load_block(dU, a.du, a.V, chunk.rows, head, block);
+        tile_load_block(u, a.u, a.V, chunk.rows, head, block);
+        if (TWO) tile_load_block(v, a.v, a.V, chunk.rows, head, block);
+        sync();
+        MAP(dr, i, j, x, x = AT(dU, i, j));
+        mma_tn(dr, T, dU);
+        if (!TWO) MAP(dr, i, j, x, PEER(dots_by_entry, i, j) += x * AT(u, i, j); x *= beta[i]);
+        accumulator_store_block(dr, a.dr, a.V, chunk.rows, head, block);
+        mma_nt(Aqb, dO, u);
+        accumulator_mma_nt(Aab, dr, u);
+        if (TWO) {
+            mma_nt(Aqk, dO, v);
+            accumulator_mma_nt(Aak, dr, v);
+        }
+        sync();
+    }
+    MAP(Aqb, i, j, x, x = j <= i && document[i] == document[j] ? a.scale * x : 0.0f);
+    MAP(Aab, i, j, x, x = j < i && document[i] == document[j] ? (TWO ? x : -x) : 0.0f);
+    accumulator_store(Aqb, products_at(&a, a.dproducts[0], sequence, program_x, head), ROWS, ROWS, ROWS);
+    accumulator_store(Aab, products_at(&a, a.dproducts[1], sequence, program_x, head), ROWS, ROWS, ROWS);
+    if (TWO) {
+        MAP(Aqk, i, j, x, x = j <= i && document[i] == document[j] ? a.scale * x : 0.0f);
+        MAP(Aak, i, j, x, x = j < i && document[i] == document[j] ? x : 0.0f);
+        accumulator_store(Aqk, products_at(&a, a.dproducts[2], sequence, program_x, head), ROWS, ROWS, ROWS);
+        accumulator_store(Aak, products_at(&a, a.dproducts[3], sequence, program_x, head), ROWS, ROWS, ROWS);
+    } else {
+        row_sum(dots, dots_by_entry);
+        sync();
+        EACH (i, chunk.rows.count) {
+            const int64_t at = (chunk.rows.first + i) * a.beta_stride + head;
+            a.dbeta[at] = fabsf(beta[i]) > SMALLEST_BETA ? divide_f(dots[i], beta[i]) : 0.0f;
+        }
+    }
+}
+
+#undef WRITTEN_KEYS

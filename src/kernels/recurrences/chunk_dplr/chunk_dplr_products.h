@@ -1,0 +1,185 @@
+/* Included by chunk_dplr_forward.tile.h for each number of WRITTEN_KEYS. */
+
+/* The products A, T and M, the decayed q, b and k, W, and M v in the place of U. Program: chunk, sequence and head. */
+KEYS_KERNEL(chunk_dplr_products) {
+    enum { TWO = WRITTEN_KEYS == 2, LAG = TWO };
+    TILE(work, (TWO ? 6 : 4) * ROWS, ROWS);
+    HALF_SQUARE(q, 0);      /* then q~ */
+    HALF_SQUARE(b, 1);      /* then b~ */
+    HALF_SQUARE(erase, 2);  /* a~ */
+    HALF_SQUARE(q_near, 3); /* q decayed from the start of its block on */
+    HALF_SQUARE(a_near, 4);
+    HALF_SQUARE(b_start, 5); /* b e^(-P) */
+    HALF_SQUARE(b_ahead, 6);
+    HALF_SQUARE(halves, 7);      /* q and a of the last block, decayed from the middle of the chunk on */
+    HALF_SQUARE(k, TWO ? 8 : 1); /* as b */
+    HALF_SQUARE(k_start, TWO ? 9 : 5);
+    HALF_SQUARE(k_ahead, TWO ? 10 : 6);
+    HALF_SQUARE(a_row, TWO ? 2 : 1); /* a */
+    TILE_VIEW(q_half, halves, 0, 0, BLOCK, WIDTH_K);
+    TILE_VIEW(a_half, halves, BLOCK, 0, BLOCK, WIDTH_K);
+    SQUARE(T, 0);                /* without its diagonal, which need not be rounded */
+    SQUARE(M, TWO ? 1 : 0);      /* what v is multiplied by */
+    SQUARE(operand, 2);          /* a~, v */
+    SQUARE(overlaps, 3);         /* Aak */
+    MATRIX(lower, ROWS, ROWS);   /* -Aab */
+    MATRIX(inverse, ROWS, ROWS); /* T */
+    MATRIX_VIEW(g, lower, 0, 0, ROWS, WIDTH_K);
+    MATRIX_VIEW(P, lower, 0, WIDTH_K, ROWS, WIDTH_K); /* Running sums of gates; for b and k of steep blocks minus those
+                                                         after the row. */
+    MATRIX_VIEW(band, inverse, 0, 0, BLOCK, ROWS);    /* entry (n, j): the product of rows j + n and j */
+    MATRIX(sums, BLOCKS, WIDTH_K);
+    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block), over the blocks before, and after */
+    MATRIX(before, BLOCKS, WIDTH_K);
+    MATRIX(after, BLOCKS, WIDTH_K);
+    VECTOR(document, ROWS);
+    VECTOR(beta, ROWS);
+    VECTOR(diagonal, ROWS);
+    ACCUMULATOR(Aqb, ROWS, ROWS);
+    ACCUMULATOR(Aab, ROWS, ROWS);
+    ACCUMULATOR(Aqk, ROWS, ROWS);
+    ACCUMULATOR(Aak, ROWS, ROWS);    /* then M */
+    ACCUMULATOR(result, ROWS, ROWS); /* W, M v */
+    ACCUMULATOR(plain_b, ROWS, BLOCK);
+    ACCUMULATOR(plain_k, ROWS, BLOCK);
+    ACCUMULATOR(product, ROWS, WIDTH_K);
+    const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
+    const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
+    const float before_document = (float)(chunk.before - a.segment[chunk.rows.first]);
+    const float last_document = (float)(chunk.last - a.segment[chunk.rows.first]);
+    rows_documents(document, a.segment, chunk.rows);
+    EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk.rows, head, i);
+    accumulator_zero(Aqb);
+    accumulator_zero(Aab);
+    accumulator_zero(plain_b);
+    if (TWO) {
+        accumulator_zero(plain_k);
+        accumulator_zero(Aqk);
+        accumulator_zero(Aak);
+    }
+    for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
+        const int64_t cols = a.K - block * WIDTH_K;
+        tile_load_block(q, a.q, a.K, chunk.rows, head, block);
+        tile_load_block(k, a.k, a.K, chunk.rows, head, block);
+        if (TWO) {
+            tile_load_block(a_row, a.a, a.K, chunk.rows, head, block);
+            tile_load_block(b, a.b, a.K, chunk.rows, head, block);
+        }
+        matrix_load_block(g, a.g, a.K, chunk.rows, head, block);
+        sync();
+        ADD_PLAIN(plain_b, b);
+        if (TWO) ADD_PLAIN(plain_k, k);
+        SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+        sync();
+        float steepest = 0;
+        MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+        const bool steep = steepest > GATE_LIMIT;
+        if (steep) {
+            ADD_STEEP(Aqb, q, b, 0);
+            ADD_STEEP(Aab, a_row, b, LAG);
+            if (TWO) {
+                ADD_STEEP(Aqk, q, k, 0);
+                ADD_STEEP(Aak, a_row, k, LAG);
+            }
+            SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+        }
+        EACH_PAIR(n, d, BLOCKS, WIDTH_K) {
+            ENTRY(inside, n, d) = DECAY(ENTRY(sums, n, d));
+            ENTRY(before, n, d) = DECAY(SUM_BEFORE(sums, n, d));
+            ENTRY(after, n, d) = DECAY(SUM_AFTER(sums, n, d));
+        }
+        sync();
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+            const int block_of_row = row / BLOCK;
+            const float sees = document[row] == before_document ? 1.0f : 0.0f;
+            READ_MATRIX(sum, P, row, d);
+            READ_MATRIX(sum_before, P, TWO && row % BLOCK ? row - 1 : row, d);
+            READ_MATRIX(from_start, before, block_of_row, d);
+            READ_MATRIX(third, inside, 2, d);
+            READ_TILE(query, q, row, d);
+            READ_TILE(eraser, a_row, row, d);
+            EACH_LANE(e) {
+                const float decay = DECAY(sum[e]);
+                query[e] *= decay;
+                eraser[e] *= !TWO ? decay : row % BLOCK ? DECAY(sum_before[e]) : 1.0f;
+            }
+            WRITE_READER(query, q_near, q_half, q, a.scale * sees);
+            WRITE_READER(eraser, a_near, a_half, erase, TWO ? sees : -beta[row] * sees);
+        }
+        if (steep) {
+            sync();
+            SUM_GATES_AFTER(g, row, d, sum, ENTRY(P, row, d) = -sum);
+            sync();
+        }
+        EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
+            const int block_of_row = row / BLOCK;
+            const float enters = document[row] == last_document ? 1.0f : 0.0f;
+            READ_MATRIX(factor, P, row, d);
+            READ_MATRIX(to_end, after, block_of_row, d);
+            READ_MATRIX(in_block, inside, block_of_row, d);
+            READ_MATRIX(second, inside, 1, d);
+            EACH_LANE(e) factor[e] = DECAY(-factor[e]);
+            WRITE_WRITTEN(b, b_start, b_ahead);
+            if (TWO) WRITE_WRITTEN(k, k_start, k_ahead);
+        }
+        float *decay = decay_at(&a, sequence, program_x, head, block * WIDTH_K);
+        EACH (d, WIDTH_K)
+            if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
+        sync();
+        ADD_TO_A(Aqb, q_near, q_half, b_start, b_ahead);
+        ADD_TO_A(Aab, a_near, a_half, b_start, b_ahead);
+        if (TWO) {
+            ADD_TO_A(Aqk, q_near, q_half, k_start, k_ahead);
+            ADD_TO_A(Aak, a_near, a_half, k_start, k_ahead);
+        }
+        STORE_HALF(q, a.queries);
+        STORE_HALF(erase, a.erasers);
+        STORE_HALF(b, a.written);
+        if (TWO) STORE_HALF(k, a.keys);
+        sync();
+    }
+    STORE_OF_QUERIES(Aqb, plain_b, a.products[0]);
+    MAP(Aab, i, j, x, ENTRY(lower, i, j) = j < i && document[i] == document[j] ? (TWO ? -x : beta[i] * x) : 0.0f);
+    if (TWO) {
+        STORE_OF_QUERIES(Aqk, plain_k, a.products[1]);
+        MAP_INTO(overlaps, Aak, i, j, x, x = j < i && document[i] == document[j] ? x : 0.0f);
+    }
+    triangular_inverse(inverse, lower);
+    EACH_ROW_VECTOR(i, j, ROWS, ROWS) {
+        READ_MATRIX(x, inverse, i, j);
+        EACH_LANE(e) x[e] = i == j + e ? 0.0f : x[e];
+        WRITE_TILE(T, i, j, x);
+    }
+    sync();
+    tile_store(T, products_at(&a, a.inverse, sequence, program_x, head), ROWS, ROWS, ROWS);
+    if (TWO) {
+        mma_nn(Aak, T, overlaps);
+        tile_cast(M, Aak);
+        accumulator_store(Aak, products_at(&a, a.solve, sequence, program_x, head), ROWS, ROWS, ROWS);
+    }
+    for (int64_t block = 0; block * ROWS < a.K; block++) {
+        tile_load_block(operand, a.erasers, a.K, chunk.rows, head, block);
+        sync();
+        MAP(result, i, d, x, x = AT(operand, i, d));
+        mma_nn(result, T, operand);
+        accumulator_store_block(result, a.erasers, a.K, chunk.rows, head, block);
+        sync();
+    }
+    for (int64_t block = 0; block * ROWS < a.V; block++) {
+        tile_load_block(operand, a.v, a.V, chunk.rows, head, block);
+        sync();
+        accumulator_zero(result);
+        if (!TWO) {
+            MAP(result, i, j, x, x = beta[i] * AT(operand, i, j));
+            sync();
+            tile_cast(operand, result);
+            sync();
+        }
+        mma_nn(result, M, operand);
+        accumulator_store_block(result, a.u, a.V, chunk.rows, head, block);
+        sync();
+    }
+}
+
+#undef WRITTEN_KEYS

@@ -1,0 +1,61 @@
+/* Included by chunk_dplr_walk.tile.h for each number of WRITTEN_KEYS and of KEYS. */
+
+/* The state before each chunk, and after the last; U in the place of M v. Program: sequence and head, block of V. */
+STATE_KERNEL(chunk_dplr_state) {
+    enum { TWO = WRITTEN_KEYS == 2 };
+    TILE(keys, (1 + WRITTEN_KEYS) * ROWS, KEYS);      /* W, b~, k~ */
+    TILE(values, (1 + WRITTEN_KEYS) * ROWS, WIDTH_V); /* M v, then U, and the next chunk's, which take turns; v */
+    MATRIX(decays, 2, KEYS);
+    ACCUMULATOR(state, WIDTH_V, KEYS);
+    ACCUMULATOR(u, WIDTH_V, ROWS);
+    TILE_VIEW(W, keys, 0, 0, ROWS, KEYS);
+    TILE_VIEW(b, keys, ROWS, 0, ROWS, KEYS);
+    TILE_VIEW(k, keys, WRITTEN_KEYS * ROWS, 0, ROWS, KEYS);
+    TILE_VIEW(v, values, WRITTEN_KEYS * ROWS, 0, ROWS, WIDTH_V);
+    const int64_t sequence = program_x / a.heads, head = program_x % a.heads;
+    const int64_t first_v = program_y * WIDTH_V, cols_v = a.V - first_v;
+    const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
+    const int chunks = (int)a.chunks, steps = a.final ? chunks : chunks - 1;
+    transposed_load(state, initial, a.initial_stride);
+    for (int load = 0; load <= chunks; load++) {
+        const int index = load - 1, turn = load & 1;
+        const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, load < chunks ? load : chunks - 1).rows;
+        TILE_VIEW(next, values, turn * ROWS, 0, ROWS, WIDTH_V);
+        TILE_VIEW(U, values, (1 - turn) * ROWS, 0, ROWS, WIDTH_V);
+        MATRIX_VIEW(next_decay, decays, turn, 0, 1, KEYS);
+        MATRIX_VIEW(decay, decays, 1 - turn, 0, 1, KEYS);
+        if (index >= 0) {
+            store_state(state, a.state, index);
+            sync_after(1);
+            accumulator_zero(u);
+            accumulator_mma_nt(u, state, W);
+            MAP(u, j, i, x, x += AT(U, i, j); PUT(U, i, j, x));
+            MAP(state, j, d, x, x *= ENTRY(decay, 0, d));
+            sync();
+            tile_store_block(U, a.u, a.V, chunk_at(a.segment, a.T, ROWS, sequence, index).rows, head, program_y);
+        }
+        if (load < chunks) {
+            tile_load_block(W, a.erasers, a.K, rows, head, 0);
+            tile_load_block(next, a.u, a.V, rows, head, program_y);
+            matrix_load(next_decay, decay_at(&a, sequence, load, head, 0), a.K, 1, a.K);
+        }
+        copy_commit();
+        if (index >= 0 && index < steps) {
+            accumulator_mma_nn(state, u, b);
+            if (TWO) mma_tn(state, v, k);
+        }
+        sync_after(1);
+        if (load < steps) {
+            tile_load_block(b, a.written, a.K, rows, head, 0);
+            if (TWO) {
+                tile_load_block(k, a.keys, a.K, rows, head, 0);
+                tile_load_block(v, a.v, a.V, rows, head, program_y);
+            }
+        }
+        copy_commit();
+    }
+    float *final = a.final + program_x * a.K * a.V + first_v;
+    if (a.final) transposed_store(state, final, a.V);
+}
+
+#undef WRITTEN_KEYS
