@@ -58,7 +58,9 @@ static Gradients run(const char *config, DType type, Recompute recompute, int64_
 static const char *const configs[] = {"tests/golden/gla-conv-gqa/config.json",
                                       "tests/golden/gla-swa-packed/config.json",
                                       "tests/golden/transformer-qknorm/config.json",
-                                      "tests/golden/gated_deltaproduct/config.json", "tests/golden/mamba2/config.json"};
+                                      "tests/golden/gated_deltaproduct/config.json",
+                                      "tests/golden/mamba2/config.json",
+                                      "tests/golden/rwkv7/config.json"};
 
 static void test_recomputing_changes_no_bit(void **state) {
     (void)state;

@@ -25,7 +25,7 @@ KERNEL(chunk_gla_keys, ChunkGlaArguments) {
     const float stays = chunk.before == chunk.last ? 1.0f : 0.0f;
     tile_load_block(k, a.k, a.K, chunk.rows, head, program_x);
     matrix_load_block(g, a.g, a.K, chunk.rows, head, program_x);
-    rows_of_document(enters, &a, chunk.rows, chunk.last);
+    rows_of_document(enters, a.segment, chunk.rows, chunk.last);
     sync();
     SUM_GATES_AFTER(g, row, d, sum, if (row % BLOCK == 0) ENTRY(sums, row / BLOCK, d) = sum + ENTRY(g, row, d);
                     ENTRY(g, row, d) = sum);
@@ -67,7 +67,7 @@ KERNEL(chunk_gla_dq, ChunkGlaArguments) {
     tile_load(dA, products_at(&a, a.dproducts, sequence, program_y, head), ROWS, ROWS, ROWS);
     tile_load_block(k, a.k, a.K, chunk.rows, kv_head, program_x);
     matrix_load_block(g, a.g, a.K, chunk.rows, kv_head, program_x);
-    rows_of_document(sees, &a, chunk.rows, chunk.before);
+    rows_of_document(sees, a.segment, chunk.rows, chunk.before);
     accumulator_zero(dq);
     for (int load = 0; load < steps + DQ_STAGES - 1; load++) {
         const int step = load - (DQ_STAGES - 1);
