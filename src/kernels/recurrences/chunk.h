@@ -117,6 +117,14 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         mma_tn(halves##_top, L_left_, b);                                                                              \
         mma_tn(halves##_bottom, L_right_, b_bottom_);                                                                  \
     } while (0)
+/* halves += a^T b; a is a tile of 64 columns. */
+#define halves_mma_tn(halves, a, b)                                                                                    \
+    do {                                                                                                               \
+        TILE_VIEW(a_left_, a, 0, 0, a##_rows, CHUNK_HALF);                                                             \
+        TILE_VIEW(a_right_, a, 0, CHUNK_HALF, a##_rows, CHUNK_HALF);                                                   \
+        mma_tn(halves##_top, a_left_, b);                                                                              \
+        mma_tn(halves##_bottom, a_right_, b);                                                                          \
+    } while (0)
 
 /* Writes the triangle as fp32 into 64 x 64 entries; their upper right quarter stays as it is. */
 #define triangle_store(triangle, to)                                                                                   \

@@ -11,9 +11,15 @@ enum { Q, KEY, VALUE, GATE, SCALE, SKIP, INITIAL, INPUTS }; /* those from GATE o
 
 static ChunkSimpleGlaShape shape_of(const Node *node) { return *(const ChunkSimpleGlaShape *)node->attributes; }
 
+static int64_t span_of(const Node *node) { return CHUNK_SIMPLE_GLA_SPAN(node->tape->device->gpu); }
+
+static int64_t spans_of(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+    return blocks_of(arguments->chunks, span_of(node));
+}
+
 static int64_t state_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
-    const int64_t chunks = node->tape->batch->B * arguments->chunks;
-    return chunks * arguments->heads * arguments->K * arguments->V * dtype_size(node->in[Q]->type);
+    const int64_t spans = node->tape->batch->B * spans_of(node, arguments);
+    return spans * arguments->heads * arguments->K * arguments->V * dtype_size(node->in[Q]->type);
 }
 
 static int64_t product_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
@@ -51,6 +57,7 @@ static ChunkSimpleGlaArguments arguments_of(Node *node) {
     const int64_t decays = batch->B * arguments.chunks * arguments.heads * CHUNK_SIMPLE_GLA_DECAY_ROWS * CHUNK_ROWS;
     arguments.state = node_workspace(node, state_bytes(node, &arguments));
     arguments.products = node_workspace(node, product_bytes(node, &arguments));
+    arguments.crossing = span_of(node) > 1 ? node_workspace(node, product_bytes(node, &arguments)) : NULL;
     arguments.decays = node_workspace(node, decays * dtype_size(F32));
     return arguments;
 }
@@ -61,20 +68,23 @@ static Grid grid_of_states(const Node *node, const ChunkSimpleGlaArguments *argu
                   blocks_of(arguments->V, CHUNK_SIMPLE_GLA_V)};
 }
 
-/* One program per chunk and block of heads. */
-static Grid grid_of_heads(const Node *node, const ChunkSimpleGlaArguments *arguments) {
-    return (Grid){arguments->chunks, node->tape->batch->B, blocks_of(arguments->heads, CHUNK_SIMPLE_GLA_HEADS)};
+/* One program per chunk or span and block of heads. */
+static Grid grid_of_heads(const Node *node, const ChunkSimpleGlaArguments *arguments, int64_t parts) {
+    return (Grid){parts, node->tape->batch->B, blocks_of(arguments->heads, CHUNK_SIMPLE_GLA_HEADS)};
 }
 
-/* The states before each chunk and the products P. */
+/* One program per product of a chunk with itself or another one of its span. */
+static Grid grid_of_products(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+    return (Grid){arguments->chunks, node->tape->batch->B * arguments->q_heads, span_of(node)};
+}
+
+/* The states before each span and the products P. */
 static void launch_states_and_products(const Node *node, const ChunkSimpleGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
-    const int64_t B = node->tape->batch->B;
-    device->launch(KERNEL_chunk_simple_gla_decays, type, grid_of_heads(node, arguments), arguments);
+    device->launch(KERNEL_chunk_simple_gla_decays, type, grid_of_heads(node, arguments, arguments->chunks), arguments);
     device->launch(KERNEL_chunk_simple_gla_state, type, grid_of_states(node, arguments), arguments);
-    const Grid grid = {arguments->chunks, B * arguments->q_heads, 1};
-    device->launch(KERNEL_chunk_simple_gla_products, type, grid, arguments);
+    device->launch(KERNEL_chunk_simple_gla_products, type, grid_of_products(node, arguments), arguments);
 }
 
 static void chunk_simple_gla_forward(Node *node) {
@@ -92,13 +102,15 @@ static void chunk_simple_gla_backward(Node *node) {
     const int64_t B = node->tape->batch->B;
     const Tensor *g = node->in[GATE], *s = node->in[SCALE], *skip = node->in[SKIP], *initial = node->in[INITIAL];
     ChunkSimpleGlaArguments arguments = arguments_of(node);
-    const int64_t chunks = arguments.chunks, blocks_k = blocks_of(arguments.K, CHUNK_SIMPLE_GLA_K);
+    const int64_t chunks = arguments.chunks, spans = spans_of(node, &arguments),
+                  blocks_k = blocks_of(arguments.K, CHUNK_SIMPLE_GLA_K);
     const int64_t parts = B * chunks * arguments.heads * (CHUNK_SIMPLE_GLA_PARTS + 2 * blocks_k) * CHUNK_ROWS;
     const bool gates = g || s || skip;
     arguments.dstate = tape_workspace(node->tape, state_bytes(node, &arguments));
     arguments.dproducts = tape_workspace(node->tape, product_bytes(node, &arguments));
+    arguments.dcrossing = span_of(node) > 1 ? tape_workspace(node->tape, product_bytes(node, &arguments)) : NULL;
     arguments.parts = gates ? tape_workspace(node->tape, parts * dtype_size(F32)) : NULL;
-    arguments.dskip = skip ? tape_workspace(node->tape, B * chunks * arguments.heads * dtype_size(F32)) : NULL;
+    arguments.dskip = skip ? tape_workspace(node->tape, B * spans * arguments.heads * dtype_size(F32)) : NULL;
     arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
     arguments.dq = heads_of_gradient(node->in[Q]);
@@ -112,10 +124,10 @@ static void chunk_simple_gla_backward(Node *node) {
     const Grid states = grid_of_states(node, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dstate, type, states, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dv, type, (Grid){states.z, chunks, B * arguments.v_heads}, &arguments);
-    device->launch(KERNEL_chunk_simple_gla_dproducts, type, (Grid){chunks, B * arguments.q_heads, 1}, &arguments);
+    device->launch(KERNEL_chunk_simple_gla_dproducts, type, grid_of_products(node, &arguments), &arguments);
     device->launch(KERNEL_chunk_simple_gla_dqk, type, (Grid){blocks_k, chunks, B * arguments.k_heads}, &arguments);
-    if (gates) device->launch(KERNEL_chunk_simple_gla_dg, type, grid_of_heads(node, &arguments), &arguments);
-    if (skip) column_sum(node->tape, arguments.dskip, B * chunks, skip);
+    if (gates) device->launch(KERNEL_chunk_simple_gla_dg, type, grid_of_heads(node, &arguments, spans), &arguments);
+    if (skip) column_sum(node->tape, arguments.dskip, B * spans, skip);
 }
 
 /* Products inside chunks count whole, as they do in fla. */

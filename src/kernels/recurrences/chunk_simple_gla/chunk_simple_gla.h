@@ -11,10 +11,13 @@ enum {
     CHUNK_SIMPLE_GLA_V = 64,
     CHUNK_SIMPLE_GLA_STATE_K = 128, /* of K where the state is carried: each block of K reads the values again */
     CHUNK_SIMPLE_GLA_DECAY_ROWS = 5,
-    CHUNK_SIMPLE_GLA_PARTS = 3,  /* of the gates' gradients, besides two for each block of K */
+    CHUNK_SIMPLE_GLA_PARTS = 5,  /* of the gates' gradients, besides two for each block of K */
     CHUNK_SIMPLE_GLA_HEADS = 32, /* that one program makes decays of, or gradients of gates */
     CHUNK_SIMPLE_GLA_DECAYS = 64 /* heads with a constant decay, at most */
 };
+
+/* States are stored once for as many chunks, a span: on a GPU, where memory is what they cost. */
+#define CHUNK_SIMPLE_GLA_SPAN(gpu) ((gpu) ? 2 : 1)
 
 /* Head n of `heads` reads query head n * q_heads / heads, and so on; k_heads divides q_heads, q_heads and v_heads
  * divide heads. Heads have one row per token, of elements. All but them, the gates and the initial state is contiguous.
@@ -28,19 +31,20 @@ typedef struct ChunkSimpleGlaArguments {
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads*K, V] */
     float *decays;          /* [B, chunks, heads, CHUNK_SIMPLE_GLA_DECAY_ROWS, 64] */
-    void *state;            /* elements [B, chunks, heads, K, V], before each chunk */
+    void *state;            /* elements [B, spans, heads, K, V], before each span */
     float *final;           /* [B*heads*K, V] */
     Heads o;                /* [N, heads*V] */
     int64_t g_stride, s_stride, initial_stride;
 
     Heads do_;                   /* gradient of o */
     const float *dfinal;         /* gradient of final */
-    void *dstate;                /* elements [B, chunks, heads, K, V], gradient of the state after each chunk */
+    void *dstate;                /* elements [B, spans, heads, K, V], gradient of the state after each span */
     float *products, *dproducts; /* [B, chunks, q_heads, 64, 64]: P and its gradient */
+    float *crossing, *dcrossing; /* the same of a span's second chunk with its first */
     float *parts;                /* [B, chunks, heads, parts, 64]: parts of the gradients of g, s and skip */
     Heads dq, dk, dv;
     float *dg, *ds, *dinitial;
-    float *dskip; /* [B, chunks, heads], parts of the gradient of skip */
+    float *dskip; /* [B, spans, heads], parts of the gradient of skip */
 
     int64_t T, chunks, heads, q_heads, k_heads, v_heads, K, V;
     float scale;                              /* of q */
@@ -54,13 +58,22 @@ enum {
     WIDTH_K = CHUNK_SIMPLE_GLA_K,
     WIDTH_V = CHUNK_SIMPLE_GLA_V,
     STATE_K = CHUNK_SIMPLE_GLA_STATE_K,
-    HALF = CHUNK_HALF
+    HALF = CHUNK_HALF,
+    SPAN = CHUNK_SIMPLE_GLA_SPAN(ON_GPU)
 };
 
-/* Offset of entry (k, v) of the state of (chunk index, head). */
+DEVICE int64_t spans_of(const ChunkSimpleGlaArguments *a) { return (a->chunks + SPAN - 1) / SPAN; }
+
+/* Whether the chunk has another one of its span before it, or behind it. */
+DEVICE bool follows(int64_t index) { return index % SPAN > 0; }
+DEVICE bool followed(const ChunkSimpleGlaArguments *a, int64_t index) {
+    return index % SPAN < SPAN - 1 && index + 1 < a->chunks;
+}
+
+/* Offset of entry (k, v) of the state of (the chunk's span, head). */
 DEVICE int64_t state_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
                         int64_t v) {
-    return chunk_offset(a->chunks, a->heads, sequence, index, head, a->K * a->V) + k * a->V + v;
+    return chunk_offset(spans_of(a), a->heads, sequence, index / SPAN, head, a->K * a->V) + k * a->V + v;
 }
 
 /* Offset of the 64 x 64 products of (chunk index, query head). */
@@ -69,9 +82,10 @@ DEVICE int64_t products_at(const ChunkSimpleGlaArguments *a, int64_t sequence, i
 }
 
 /* Rows of 64 numbers of (chunk index, head), parts of the gradients of its gates: the sums over the rows and over the
- * columns of A'_ij A_ij below the diagonal, the diagonal of A', and what block k of K reads of the state before the
- * chunk and writes to the one after it. */
-enum { OF_ROWS, OF_COLUMNS, DIAGONAL, PARTS = CHUNK_SIMPLE_GLA_PARTS };
+ * columns of A'_ij A_ij below the diagonal, the same of rows that cross to the chunk before and of columns that cross
+ * to the one behind, the diagonal of A', and what block k of K reads of the state before the span and writes to the one
+ * after it. */
+enum { OF_ROWS, OF_COLUMNS, CROSS_ROWS, CROSS_COLUMNS, DIAGONAL, PARTS = CHUNK_SIMPLE_GLA_PARTS };
 DEVICE float *parts_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     const int64_t blocks = (a->K + WIDTH_K - 1) / WIDTH_K;
     return a->parts + chunk_offset(a->chunks, a->heads, sequence, index, head, (PARTS + 2 * blocks) * ROWS);
@@ -87,14 +101,23 @@ DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
 }
 
 /* MULTIPLY_BY_DECAYS(A, decays): the accumulator's entries on and below the diagonal times M_ij, 0 above it.
- * TILE_OF_A(A, P, decays, D): the tile becomes that of the accumulator P, plus D on the diagonal. */
+ * PRODUCTS(P): P in registers, which products_load reads. TILE_OF_A(A, P, decays, D): the tile becomes that of P, plus
+ * D on the diagonal; its upper right quarter stays as it is. */
 #if defined(__CUDACC__) || defined(TILE_EMULATOR)
 /* M_ij is 2^(the sum of the logarithms up to i - that up to j). */
 #define DECAYED(x, decays, i, j)                                                                                       \
     ((j) <= (i) ? (x)*exp2_f(ENTRY(decays, LOG_UPTO, i) - ENTRY(decays, LOG_FROM, j)) : 0.0f)
 #define MULTIPLY_BY_DECAYS(A, decays) MAP(A, i_, j_, x_, x_ = DECAYED(x_, decays, i_, j_))
+#define PRODUCTS(P)                   TRIANGLE(P)
+#define products_load(P, from)        triangle_load(P, from)
 #define TILE_OF_A(A, P, decays, D)                                                                                     \
-    MAP_INTO(A, P, i_, j_, x_, x_ = DECAYED(x_, decays, i_, j_) + (j_ == i_ ? (D) : 0.0f))
+    do {                                                                                                               \
+        TILE_VIEW(top_, A, 0, 0, HALF, HALF);                                                                          \
+        TILE_VIEW(bottom_, A, HALF, 0, HALF, ROWS);                                                                    \
+        MAP_INTO(top_, P##_top, i_, j_, x_, x_ = DECAYED(x_, decays, i_, j_) + (j_ == i_ ? (D) : 0.0f));               \
+        MAP_INTO(bottom_, P##_bottom, row_, j_, x_, const int i_ = HALF + row_;                                        \
+                 x_ = DECAYED(x_, decays, i_, j_) + (j_ == i_ ? (D) : 0.0f));                                          \
+    } while (0)
 #else
 /* M_ij is the product of the steps from row j on, which goes down the column; in the second half it begins with that of
  * the first. */
@@ -107,10 +130,21 @@ DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
     })
 #define MULTIPLY_BY_DECAYS(A, decays)                                                                                  \
     EACH_DECAY(decays, i_, j_, decay_, ENTRY(A, i_, j_) = j_ <= i_ ? ENTRY(A, i_, j_) * decay_ : 0.0f)
+#define PRODUCTS(P)            ACCUMULATOR(P, ROWS, ROWS)
+#define products_load(P, from) accumulator_load(P, from, ROWS, ROWS, ROWS)
 #define TILE_OF_A(A, P, decays, D)                                                                                     \
     EACH_DECAY(decays, i_, j_, decay_,                                                                                 \
                PUT(A, i_, j_, j_ <= i_ ? ENTRY(P, i_, j_) * decay_ + (j_ == i_ ? (D) : 0.0f) : 0.0f))
 #endif
+
+/* The tile becomes the product of two chunks in memory, each entry times `factor` of i and j; half by half, as
+ * registers are few. */
+#define TILE_OF_CROSSING(weights, part, from, i, j, factor)                                                            \
+    for (int half_ = 0; half_ < 2; half_++) {                                                                          \
+        TILE_VIEW(rows_, weights, half_ *HALF, 0, HALF, ROWS);                                                         \
+        accumulator_load(part, (from) + half_ * HALF * ROWS, ROWS, HALF, ROWS);                                        \
+        MAP_INTO(rows_, part, row_, j, x_, const int i __attribute__((unused)) = half_ * HALF + row_; x_ *= (factor)); \
+    }
 
 DEVICE float skip_of(const ChunkSimpleGlaArguments *a, int64_t head) {
     return a->skip ? to_float(((const element *)a->skip)[head]) : 0.0f;

@@ -19,6 +19,13 @@
  * The states' decays are products of the rows' e^g, never a quotient: nothing overflows. At the first row of a document
  * the factor is 0 instead of e^g, which is all that documents need.
  *
+ * On a GPU a state is stored for every span of two chunks. What the second chunk (c) reads of the first (b), and S
+ * after both, is then, with P_cb = scale q_c k_b^T and the gradients likewise:
+ *
+ *   o_c = diag(u_c) (u_last,b scale q_c S + P_cb diag(w_b) v_b) + (A + D 1) v_c
+ *   v'_b = diag(w_b) (u_last,c k_b S_next' + P_cb^T diag(u_c) o'_c) + (A + D 1)^T o'_b
+ *   P'_cb = diag(u_c) o'_c v_b^T diag(w_b)
+ *
  * Registers are so few that all programs that carry the states of 32 heads of 64 values run at once, where shared
  * memory has room for as many. The gradients of q and k need more registers (chunk_simple_gla_dqk.tile.h). */
 #if defined(TILE_ELEMENT_F32) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900)
@@ -107,8 +114,8 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
         matrix_load(decay_to_, decays_of(&a, sequence, loaded_, head), ROWS, DECAYS, ROWS);                            \
         copy_commit();                                                                                                 \
     } while (0)
-/* Takes S over the chunks, from `first` on in steps of `step`: stores it in `states` before each, and for `count` of
- * them makes it u_last S + (factor diag(decay) x)^T y, where `decay` is UPTO or AFTER. x, y and decays have room for
+/* Takes S over the chunks, from `first` on in steps of `step`: stores it in `states` before each span, and for `count`
+ * of them makes it u_last S + (factor diag(decay) x)^T y, where `decay` is UPTO or AFTER. x, y and decays have room for
  * two chunks: the next one is loaded while one is used. */
 #define CARRY(S, states, first, step, count, decay, factor, x, x_heads, x_head, y, y_heads, y_head)                    \
     do {                                                                                                               \
@@ -124,7 +131,11 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
             TILE_VIEW(x_, x, n_ % 2 * ROWS, 0, ROWS, STATE_K);                                                         \
             TILE_VIEW(y_, y, n_ % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
             MATRIX_VIEW(decay_, decays, n_ % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
-            EACH_TILE_STAGED(x_, i, d, entry, entry *= (factor)*ENTRY(decay_, decay, i));                              \
+            if (ON_GPU) { /* y has fewer columns */                                                                    \
+                EACH_TILE_STAGED(y_, i, j, entry, entry *= (factor)*ENTRY(decay_, decay, i));                          \
+            } else {                                                                                                   \
+                EACH_TILE_STAGED(x_, i, d, entry, entry *= (factor)*ENTRY(decay_, decay, i));                          \
+            }                                                                                                          \
             MAP(S, d, j, entry, entry *= ENTRY(decay_, UPTO, ROWS - 1));                                               \
             sync_after(1);                                                                                             \
             mma_tn(S, x_, y_);                                                                                         \
@@ -132,10 +143,14 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
         if (count_ < a.chunks) STORE_STATE(S, states, count_);                                                         \
     } while (0)
 #define STORE_STATE(S, states, n)                                                                                      \
-    accumulator_store(S, (element *)(states) + state_at(&a, sequence, first_ + (n)*step_, head, first_k, first_v),     \
-                      a.V, cols_k, cols_v)
+    do {                                                                                                               \
+        const int at_ = first_ + (n)*step_;                                                                            \
+        if (step_ > 0 ? !follows(at_) : !followed(&a, at_))                                                            \
+            accumulator_store(S, (element *)(states) + state_at(&a, sequence, at_, head, first_k, first_v), a.V,       \
+                              cols_k, cols_v);                                                                         \
+    } while (0)
 
-/* The state before each chunk, and after the last. Program: sequence and head, block of K, block of V. */
+/* The state before each span, and after the last. Program: sequence and head, block of K, block of V. */
 KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
     TILE(k, 2 * ROWS, STATE_K);
     TILE(v, 2 * ROWS, WIDTH_V);
@@ -148,11 +163,12 @@ KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
     const int64_t row = program_x * a.K + first_k, col = first_v;
     accumulator_zero(S);
     if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
-    CARRY(S, a.state, 0, 1, a.final ? a.chunks : a.chunks - 1, AFTER, 1.0f, k, a.k, k_head, v, a.v, v_head);
+    CARRY(S, a.state, 0, 1, a.final ? a.chunks : (a.chunks - 1) / SPAN * SPAN, AFTER, 1.0f, k, a.k, k_head, v, a.v,
+          v_head);
     if (a.final) accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
 }
 
-/* The gradient of the state after each chunk, and of the initial one. Programs as above. */
+/* The gradient of the state after each span, and of the initial one. Programs as above. */
 KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
     TILE(q, 2 * ROWS, STATE_K);
     TILE(dO, 2 * ROWS, WIDTH_V);
@@ -164,111 +180,168 @@ KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
     const int64_t row = program_x * a.K + first_k, col = first_v;
     accumulator_zero(dS);
     if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
-    CARRY(dS, a.dstate, a.chunks - 1, -1, a.dinitial ? a.chunks : a.chunks - 1, UPTO, a.scale, q, a.q, q_head, dO,
-          a.do_, head);
+    CARRY(dS, a.dstate, a.chunks - 1, -1,
+          a.dinitial        ? a.chunks
+          : a.chunks > SPAN ? a.chunks - SPAN
+                            : 0,
+          UPTO, a.scale, q, a.q, q_head, dO, a.do_, head);
     if (a.dinitial)
         accumulator_store_f32(dS, a.dinitial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
 }
 
-/* P, its upper right quarter left out. Program: chunk, sequence and query head. */
+/* P, left out above the diagonal in part, and (program_z 1) the crossing one. Program: chunk, sequence and query head.
+ */
 KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
-    TRIANGLE(P);
-    const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads;
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    halves_zero(P);
+    ACCUMULATOR(P, ROWS, ROWS);
+    const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads, key_index = program_x - program_z;
+    const int64_t products = products_at(&a, sequence, program_x, q_head);
+    if (program_z > 0 && !follows(program_x)) return;
+    const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, program_x).rows;
+    const Rows key_rows = chunk_at(a.segment, a.T, ROWS, sequence, key_index).rows;
+    accumulator_zero(P);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
-        tile_load_block(q, a.q, a.K, chunk.rows, q_head, block);
-        tile_load_block(k, a.k, a.K, chunk.rows, q_head * a.k_heads / a.q_heads, block);
+        tile_load_block(q, a.q, a.K, rows, q_head, block);
+        tile_load_block(k, a.k, a.K, key_rows, q_head * a.k_heads / a.q_heads, block);
         sync();
-        triangle_mma_nt(P, q, k);
+        if (program_z == 0)
+            lower_mma_nt(P, q, k);
+        else
+            mma_nt(P, q, k);
         sync();
     }
-    HALVES_MAP(P, i, j, x, x *= a.scale);
-    triangle_store(P, a.products + products_at(&a, sequence, program_x, q_head));
+    MAP(P, i, j, x, x *= a.scale);
+    accumulator_store_f32(P, (program_z == 0 ? a.products : a.crossing) + products, ROWS, ROWS, ROWS);
 }
 
-/* o. Program: block of V, chunk, sequence and head. The next block of K is loaded while one is used. */
+/* o. Program: block of V, chunk, sequence and head. The next block of K is loaded while one is used, and after the last
+ * one the values of the chunk before, with their weights where q would be. */
 KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     TILE(queries, 2 * ROWS, WIDTH_K);
     TILE(states, 2 * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(v, ROWS, WIDTH_V);
     MATRIX(decays, DECAYS, ROWS);
-    ACCUMULATOR(P, ROWS, ROWS);
+    MATRIX(earlier, 2, ROWS); /* u and w of the chunk before */
+    PRODUCTS(P);
+    ACCUMULATOR(crossing, HALF, ROWS);
     HALVES(o, WIDTH_V);
-    const int64_t sequence = program_z / a.heads, head = program_z % a.heads, q_head = head * a.q_heads / a.heads;
-    const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const int blocks = (int)blocks_of(a.K, WIDTH_K);
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
-    const float D = skip_of(&a, head);
+    const int heads = (int)a.heads, sequence = (int)program_z / heads, head = (int)program_z % heads;
+    const int q_head = head * (int)a.q_heads / heads, v_head = head * (int)a.v_heads / heads, index = (int)program_y;
+    const int blocks = (int)blocks_of(a.K, WIDTH_K), steps = blocks + follows(index);
+    const int64_t cols_v = a.V - program_x * WIDTH_V, products = products_at(&a, sequence, index, q_head);
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
     halves_zero(o);
-    for (int load = 0; load <= blocks; load++) {
+    for (int load = 0; load <= steps; load++) {
         if (load > 0) sync();
-        if (load < blocks) {
-            const int64_t at = state_at(&a, sequence, program_y, head, load * WIDTH_K, program_x * WIDTH_V);
+        if (load < steps) {
             TILE_VIEW(q, queries, load % 2 * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
-            tile_load_block(q, a.q, a.K, chunk.rows, q_head, load);
-            tile_load(S, (const element *)a.state + at, a.V, a.K - load * WIDTH_K, cols_v);
+            if (load < blocks) {
+                const int64_t at = state_at(&a, sequence, index, head, load * WIDTH_K, program_x * WIDTH_V);
+                tile_load_block(q, a.q, a.K, chunk.rows, q_head, load);
+                tile_load(S, (const element *)a.state + at, a.V, a.K - load * WIDTH_K, cols_v);
+            } else {
+                const Rows before = {chunk.rows.first - ROWS, ROWS};
+                tile_load_block(S, a.v, a.V, before, v_head, program_x);
+            }
         }
         if (load == 0) {
-            matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
-            tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, program_x);
-            accumulator_load(P, a.products + products_at(&a, sequence, program_y, q_head), ROWS, ROWS, ROWS);
+            matrix_load(decays, decays_of(&a, sequence, index, head), ROWS, DECAYS, ROWS);
+            if (follows(index))
+                matrix_load(earlier, decays_of(&a, sequence, index - 1, head) + UPTO * ROWS, ROWS, 2, ROWS);
+            tile_load_block(v, a.v, a.V, chunk.rows, v_head, program_x);
+            products_load(P, a.products + products);
             continue;
         }
         TILE_VIEW(q, queries, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_K);
         TILE_VIEW(S, states, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
-        if (load == 1) TILE_OF_A(A, P, decays, D);
+        if (load == 1) TILE_OF_A(A, P, decays, skip_of(&a, head));
         halves_mma_nn(o, q, S);
+        if (load == blocks && follows(index)) {
+            TILE_VIEW(weights, queries, load % 2 * ROWS, 0, ROWS, ROWS);
+            TILE_OF_CROSSING(weights, crossing, a.crossing + products, i, j, ENTRY(earlier, 1, j));
+            HALVES_MAP(o, i, j, x, x *= a.scale * ENTRY(earlier, 0, ROWS - 1));
+        }
     }
     sync();
-    HALVES_MAP(o, i, j, x, x *= a.scale * ENTRY(decays, UPTO, i));
+    const float scale = follows(index) ? 1.0f : a.scale;
+    HALVES_MAP(o, i, j, x, x *= scale * ENTRY(decays, UPTO, i));
     halves_mma_lower(o, A, v);
     halves_store_block(o, a.o, a.V, chunk, head, program_x);
 }
 
 /* The gradient of v. Program: block of V, chunk, sequence and value head. The next block of K is loaded while one is
- * used. */
+ * used, and after the last one the gradients of the outputs of the chunk behind, with their weights where k would be.
+ * If there is one head, w scales the sum, else k. */
 KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     TILE(keys, 2 * ROWS, WIDTH_K);
     TILE(dstates, 2 * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(dO, ROWS, WIDTH_V);
     MATRIX(decays, DECAYS, ROWS);
-    ACCUMULATOR(P, ROWS, ROWS);
+    MATRIX(later, 1, ROWS); /* u of the chunk behind */
+    PRODUCTS(P);
+    ACCUMULATOR(crossing, HALF, ROWS);
     HALVES(dv, WIDTH_V);
-    const int64_t sequence = program_z / a.v_heads, v_head = program_z % a.v_heads, group = a.heads / a.v_heads;
+    const int v_heads = (int)a.v_heads, sequence = (int)program_z / v_heads, v_head = (int)program_z % v_heads;
+    const int group = (int)a.heads / v_heads, heads = (int)a.heads, index = (int)program_y;
+    const int blocks = (int)blocks_of(a.K, WIDTH_K), steps = blocks + followed(&a, index);
     const int64_t cols_v = a.V - program_x * WIDTH_V;
-    const int blocks = (int)blocks_of(a.K, WIDTH_K);
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
+    const bool sum_scaled = ON_GPU && group == 1;
+    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
     halves_zero(dv);
-    for (int64_t head = v_head * group; head < (v_head + 1) * group; head++) {
-        for (int load = 0; load <= blocks; load++) {
+    for (int head = v_head * group; head < (v_head + 1) * group; head++) {
+        const int q_head = head * (int)a.q_heads / heads, k_head = head * (int)a.k_heads / heads;
+        for (int load = 0; load <= steps; load++) {
             if (load > 0) sync();
-            if (load < blocks) {
-                const int64_t at = state_at(&a, sequence, program_y, head, load * WIDTH_K, program_x * WIDTH_V);
+            if (load < steps) {
                 TILE_VIEW(k, keys, load % 2 * ROWS, 0, ROWS, WIDTH_K);
                 TILE_VIEW(dS, dstates, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
-                tile_load_block(k, a.k, a.K, chunk.rows, head * a.k_heads / a.heads, load);
-                tile_load(dS, (const element *)a.dstate + at, a.V, a.K - load * WIDTH_K, cols_v);
+                if (load < blocks) {
+                    const int64_t at = state_at(&a, sequence, index, head, load * WIDTH_K, program_x * WIDTH_V);
+                    tile_load_block(k, a.k, a.K, chunk.rows, k_head, load);
+                    tile_load(dS, (const element *)a.dstate + at, a.V, a.K - load * WIDTH_K, cols_v);
+                } else {
+                    const Rows behind = chunk_at(a.segment, a.T, ROWS, sequence, index + 1).rows;
+                    tile_load_block(dS, a.do_, a.V, behind, head, program_x);
+                }
             }
             if (load == 0) {
-                const int64_t products = products_at(&a, sequence, program_y, head * a.q_heads / a.heads);
-                matrix_load(decays, decays_of(&a, sequence, program_y, head), ROWS, DECAYS, ROWS);
+                const float *P_of_chunk = a.products + products_at(&a, sequence, index, q_head);
+                matrix_load(decays, decays_of(&a, sequence, index, head), ROWS, DECAYS, ROWS);
+                if (followed(&a, index))
+                    matrix_load(later, decays_of(&a, sequence, index + 1, head) + UPTO * ROWS, ROWS, 1, ROWS);
                 tile_load_block(dO, a.do_, a.V, chunk.rows, head, program_x);
-                accumulator_load(P, a.products + products, ROWS, ROWS, ROWS);
+                products_load(P, P_of_chunk);
             }
             copy_commit();
             if (load == 0) continue;
             TILE_VIEW(k, keys, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(dS, dstates, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
             if (load == 1) TILE_OF_A(A, P, decays, skip_of(&a, head));
-            EACH_TILE_STAGED(k, j, d, x, x *= ENTRY(decays, AFTER, j));
-            sync_after(1);
+            if (load > blocks) {
+                halves_mma_tn(dv, k, dS);
+                continue;
+            }
+            if (!sum_scaled) {
+                const float through = followed(&a, index) ? ENTRY(later, 0, ROWS - 1) : 1.0f;
+                EACH_TILE_STAGED(k, j, d, x, x *= ENTRY(decays, AFTER, j) * through);
+                sync_after(1);
+            }
             halves_mma_nn(dv, k, dS);
+            if (load == blocks && followed(&a, index)) {
+                const float *from = a.crossing + products_at(&a, sequence, index + 1, q_head);
+                TILE_VIEW(weights, keys, load % 2 * ROWS, 0, ROWS, ROWS);
+                TILE_OF_CROSSING(weights, crossing, from, i, j,
+                                 ENTRY(later, 0, i) * (sum_scaled ? 1.0f : ENTRY(decays, AFTER, j)));
+                if (sum_scaled) HALVES_MAP(dv, j, d, x, x *= ENTRY(later, 0, ROWS - 1));
+            }
+        }
+        if (sum_scaled) {
+            HALVES_MAP(dv, j, d, x, x *= ENTRY(decays, AFTER, j));
+            if (steps == 1) sync();
         }
         halves_mma_lower_tn(dv, A, dO);
         sync();
@@ -276,59 +349,80 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     halves_store_block(dv, a.dv, a.V, chunk, v_head, program_x);
 }
 
-/* The gradient of P, and what the products inside the chunk add to those of the gates. Program: chunk, sequence and
- * query head. The next head's or block of V's tiles are loaded while one's are used. */
+/* The gradient of P and (program_z 1) of the crossing one, and what they add to those of the gates. Program: chunk,
+ * sequence and query head. The next head's or block of V's tiles are loaded while one's are used. */
 KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     TILE(values, 2 * ROWS, WIDTH_V);
     TILE(gradients, 2 * ROWS, WIDTH_V);
-    MATRIX(decays, 2 * OF_M, ROWS);
+    MATRIX(decays, 2 * OF_M, ROWS); /* or u of the chunk, and w of the one before */
     VECTOR(of_rows, ROWS);
     MATRIX(of_columns, ROWS / 16, ROWS);
     VECTOR(diagonal, ROWS);
     ACCUMULATOR(dA, ROWS, ROWS);
     ACCUMULATOR(dP, ROWS, ROWS);
-    const int sequence = (int)(program_y / a.q_heads), q_head = (int)(program_y % a.q_heads);
-    const int group = (int)(a.heads / a.q_heads), blocks = (int)blocks_of(a.V, WIDTH_V), steps = group * blocks;
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
-    const int64_t products = products_at(&a, sequence, program_x, q_head);
-    const float *P = a.products + products; /* read again for each head: registers are few */
+    const int sequence = (int)program_y / (int)a.q_heads, q_head = (int)program_y % (int)a.q_heads;
+    const int index = (int)program_x, group = (int)a.heads / (int)a.q_heads, blocks = (int)blocks_of(a.V, WIDTH_V);
+    const bool crosses = program_z > 0;
+    if (crosses && !follows(index)) return;
+    const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, index).rows;
+    const Rows value_rows = chunk_at(a.segment, a.T, ROWS, sequence, index - crosses).rows;
+    const int64_t products = products_at(&a, sequence, index, q_head);
+    const float *P = (crosses ? a.crossing : a.products) + products; /* read again for each head: registers are few */
+    int head = q_head * group, block = 0, used_head = head, used_block = 0;
     accumulator_zero(dP);
-    for (int load = 0; load <= steps; load++) {
+    for (int load = 0; load <= group * blocks; load++) {
         if (load > 0) sync();
-        if (load < steps) {
-            const int head = q_head * group + load / blocks, block = load % blocks;
+        if (load < group * blocks) {
             TILE_VIEW(v, values, load % 2 * ROWS, 0, ROWS, WIDTH_V);
             TILE_VIEW(dO, gradients, load % 2 * ROWS, 0, ROWS, WIDTH_V);
-            MATRIX_VIEW(of_m, decays, load % 2 * OF_M, 0, OF_M, ROWS);
-            tile_load_block(v, a.v, a.V, chunk.rows, head * a.v_heads / a.heads, block);
-            tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
-            matrix_load(of_m, decays_of(&a, sequence, program_x, head), ROWS, OF_M, ROWS);
+            const float *of_chunk = decays_of(&a, sequence, index, head);
+            tile_load_block(v, a.v, a.V, value_rows, head * (int)a.v_heads / (int)a.heads, block);
+            tile_load_block(dO, a.do_, a.V, rows, head, block);
+            if (crosses) {
+                MATRIX_VIEW(upto, decays, load % 2 * OF_M, 0, 1, ROWS);
+                MATRIX_VIEW(after, decays, load % 2 * OF_M + 1, 0, 1, ROWS);
+                matrix_load(upto, of_chunk + UPTO * ROWS, ROWS, 1, ROWS);
+                matrix_load(after, decays_of(&a, sequence, index - 1, head) + AFTER * ROWS, ROWS, 1, ROWS);
+            } else {
+                MATRIX_VIEW(of_m, decays, load % 2 * OF_M, 0, OF_M, ROWS);
+                matrix_load(of_m, of_chunk, ROWS, OF_M, ROWS);
+            }
+            block = block + 1 < blocks ? block + 1 : 0;
+            head += block == 0;
         }
         copy_commit();
         if (load == 0) continue;
-        const int step = load - 1, block = step % blocks;
-        TILE_VIEW(v, values, step % 2 * ROWS, 0, ROWS, WIDTH_V);
-        TILE_VIEW(dO, gradients, step % 2 * ROWS, 0, ROWS, WIDTH_V);
-        MATRIX_VIEW(of_m, decays, step % 2 * OF_M, 0, OF_M, ROWS);
-        if (block == 0) accumulator_zero(dA);
-        lower_mma_nt(dA, dO, v);
-        if (block + 1 < blocks) continue;
+        TILE_VIEW(v, values, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_V);
+        TILE_VIEW(dO, gradients, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_V);
+        MATRIX_VIEW(decay, decays, (load - 1) % 2 * OF_M, 0, OF_M, ROWS);
+        if (used_block == 0) accumulator_zero(dA);
+        if (crosses)
+            mma_nt(dA, dO, v);
+        else
+            lower_mma_nt(dA, dO, v);
+        used_block = used_block + 1 < blocks ? used_block + 1 : 0;
+        if (used_block > 0) continue;
         if (a.parts) MAP(dA, i, j, x, if (i == j) diagonal[i] = x);
-        MULTIPLY_BY_DECAYS(dA, of_m);
+        if (crosses)
+            MAP(dA, i, j, x, x *= ENTRY(decay, 0, i) * ENTRY(decay, 1, j));
+        else
+            MULTIPLY_BY_DECAYS(dA, decay);
         accumulator_add(dP, dA);
         if (!a.parts) continue;
-        MAP(dA, i, j, x, x = j < i ? x * P[i * ROWS + j] : 0.0f);
+        MAP(dA, i, j, x, x = j < i || crosses ? x * P[i * ROWS + j] : 0.0f);
         row_sum(of_rows, dA);
         column_sums(of_columns, dA);
         sync_after(1);
-        float *parts = parts_of(&a, sequence, program_x, q_head * group + step / blocks);
+        float *parts = parts_of(&a, sequence, index, used_head);
+        float *value_parts = parts_of(&a, sequence, index - crosses, used_head);
         EACH (i, ROWS) {
-            parts[OF_ROWS * ROWS + i] = of_rows[i];
-            parts[OF_COLUMNS * ROWS + i] =
+            parts[(crosses ? CROSS_ROWS : OF_ROWS) * ROWS + i] = of_rows[i];
+            value_parts[(crosses ? CROSS_COLUMNS : OF_COLUMNS) * ROWS + i] =
                 ENTRY(of_columns, 0, i) + ENTRY(of_columns, 1, i) + ENTRY(of_columns, 2, i) + ENTRY(of_columns, 3, i);
-            parts[DIAGONAL * ROWS + i] = diagonal[i];
+            if (!crosses) parts[DIAGONAL * ROWS + i] = diagonal[i];
         }
+        used_head++;
     }
     MAP(dP, i, j, x, x *= a.scale);
-    accumulator_store_f32(dP, a.dproducts + products, ROWS, ROWS, ROWS);
+    accumulator_store_f32(dP, (crosses ? a.dcrossing : a.dproducts) + products, ROWS, ROWS, ROWS);
 }
