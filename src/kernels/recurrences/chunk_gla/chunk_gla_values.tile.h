@@ -71,7 +71,7 @@ KERNEL(chunk_gla_dq, ChunkGlaArguments) {
     accumulator_zero(dq);
     for (int load = 0; load < steps + DQ_STAGES - 1; load++) {
         const int step = load - (DQ_STAGES - 1);
-        if (step >= 0) sync_after(DQ_STAGES - 2);
+        if (step >= 0) sync();
         if (load < steps) {
             TILE_VIEW(dO, gradients, load % DQ_STAGES * ROWS, 0, ROWS, WIDTH_V);
             TILE_VIEW(S, states, load % DQ_STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
