@@ -8,8 +8,13 @@
 /* in: x, offset (may be NULL), then mu of each output. */
 enum { X, OFFSET, MU };
 
-static Grid grid_of(const Tensor *x) {
-    return (Grid){blocks_of(x->cols, TOKEN_MIX_COLS), blocks_of(x->rows, TOKEN_MIX_ROWS), 1};
+static int64_t cols_per_program(const Node *node) {
+    return node->tape->device->gpu ? TOKEN_MIX_COLS : TOKEN_MIX_CPU_COLS;
+}
+
+static Grid grid_of(const Node *node) {
+    const Tensor *x = node->in[X];
+    return (Grid){blocks_of(x->cols, cols_per_program(node)), blocks_of(x->rows, TOKEN_MIX_ROWS), 1};
 }
 
 static void token_mix_forward(Node *node) {
@@ -20,6 +25,7 @@ static void token_mix_forward(Node *node) {
         .position = node->tape->batch->position,
         .rows = x->rows,
         .cols = x->cols,
+        .cols_per_program = cols_per_program(node),
         .count = node->outputs,
         .x_stride = x->stride,
         .out_stride = node->out[0]->stride,
@@ -30,13 +36,13 @@ static void token_mix_forward(Node *node) {
         arguments.mu_stride[i] = node->in[MU + i]->stride;
         arguments.out[i] = node->out[i]->data;
     }
-    node->tape->device->launch(KERNEL_token_mix, x->type, grid_of(x), &arguments);
+    node->tape->device->launch(KERNEL_token_mix, x->type, grid_of(node), &arguments);
 }
 
 static void token_mix_backward(Node *node) {
     const Tensor *x = node->in[X], *offset = node->in[OFFSET];
     const bool parameters = node->in[MU]->parameter;
-    const int64_t count = node->outputs, sums = parameters || offset ? grid_of(x).y : 0;
+    const int64_t count = node->outputs, sums = parameters || offset ? grid_of(node).y : 0;
     TokenMixBackwardArguments arguments = {
         .x = x->data,
         .offset = offset ? offset->data : NULL,
@@ -45,6 +51,7 @@ static void token_mix_backward(Node *node) {
         .partial = sums ? tape_workspace(node->tape, sums * count * x->cols * dtype_size(F32)) : NULL,
         .rows = x->rows,
         .cols = x->cols,
+        .cols_per_program = cols_per_program(node),
         .count = count,
         .x_stride = x->stride,
         .out_stride = node->out[0]->stride,
@@ -56,7 +63,7 @@ static void token_mix_backward(Node *node) {
         arguments.dmu[i] = parameters ? NULL : node->in[MU + i]->gradient;
         arguments.dout[i] = node->out[i]->gradient;
     }
-    node->tape->device->launch(KERNEL_token_mix_backward, x->type, grid_of(x), &arguments);
+    node->tape->device->launch(KERNEL_token_mix_backward, x->type, grid_of(node), &arguments);
     if (parameters)
         column_sums(node->tape, arguments.partial, sums, node->in + MU, (int)count);
     else if (offset)

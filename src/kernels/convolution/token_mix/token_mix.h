@@ -7,8 +7,9 @@
 
 enum {
     TOKEN_MIX_MOST = 6,   /* outputs */
-    TOKEN_MIX_ROWS = 128, /* rows and columns of a program */
-    TOKEN_MIX_COLS = 256
+    TOKEN_MIX_ROWS = 128, /* rows of a program */
+    TOKEN_MIX_COLS = 256, /* its columns on a GPU; on the CPU longer pieces of rows are read faster */
+    TOKEN_MIX_CPU_COLS = 4 * TOKEN_MIX_COLS
 };
 
 /* out_i,t = x_t + (x'_t - x_t) m_i,t, where x'_t is x_{t-1}, 0 for the first token of a document, and m_i,t = mu_i +
@@ -19,7 +20,7 @@ typedef struct TokenMixArguments {
     const void *offset;             /* [count, cols]; NULL for 0, and if parameters */
     const int32_t *position;
     void *out[TOKEN_MIX_MOST];
-    int64_t rows, cols, count, x_stride, mu_stride[TOKEN_MIX_MOST], out_stride;
+    int64_t rows, cols, cols_per_program, count, x_stride, mu_stride[TOKEN_MIX_MOST], out_stride;
     bool parameters;
 } TokenMixArguments;
 
@@ -33,7 +34,7 @@ typedef struct TokenMixBackwardArguments {
     const int32_t *position;
     void *dx, *dmu[TOKEN_MIX_MOST];
     float *partial; /* [blocks of rows, count, cols] parts of the sums over t; NULL where there are none */
-    int64_t rows, cols, count, x_stride, mu_stride[TOKEN_MIX_MOST], out_stride;
+    int64_t rows, cols, cols_per_program, count, x_stride, mu_stride[TOKEN_MIX_MOST], out_stride;
     bool parameters;
 } TokenMixBackwardArguments;
 

@@ -17,62 +17,59 @@ typedef struct MixStrip {
     int64_t start, end, first, cols;
 } MixStrip;
 
-DEVICE MixStrip strip_of(int64_t strip, int64_t block, int64_t row_block, int64_t rows, int64_t cols) {
-    const int64_t start = row_block * TOKEN_MIX_ROWS + strip * STRIP_ROWS, first = block * COLS;
+DEVICE MixStrip strip_of(int64_t strip, int64_t first, int64_t row_block, int64_t rows, int64_t cols,
+                         int64_t most_cols) {
+    const int64_t start = row_block * TOKEN_MIX_ROWS + strip * STRIP_ROWS;
     const MixStrip c = {start, end_of_program(start, rows, STRIP_ROWS), first,
-                        cols - first < COLS ? cols - first : COLS};
+                        cols - first < most_cols ? cols - first : most_cols};
     return c;
 }
 
-#define EACH_MIX(n) TILE_UNROLL for (int n = 0; n < MOST; n++) if (n < count)
+/* A macro of a number for each output. Not a loop: what belongs to an output are variables of their own (m0, m1, ...),
+ * as an array of them would keep the CPU's loops over columns from being vectorised. */
+#define EACH_MIX(WORD) WORD(0) WORD(1) WORD(2) WORD(3) WORD(4) WORD(5)
 #define EACH_COUNT(function, ...)                                                                                      \
-    switch (a.count) {                                                                                                 \
-    case 1:                                                                                                            \
-        function(__VA_ARGS__, 1);                                                                                      \
-        break;                                                                                                         \
-    case 2:                                                                                                            \
-        function(__VA_ARGS__, 2);                                                                                      \
-        break;                                                                                                         \
-    case 3:                                                                                                            \
-        function(__VA_ARGS__, 3);                                                                                      \
-        break;                                                                                                         \
-    case 4:                                                                                                            \
-        function(__VA_ARGS__, 4);                                                                                      \
-        break;                                                                                                         \
-    case 5:                                                                                                            \
-        function(__VA_ARGS__, 5);                                                                                      \
-        break;                                                                                                         \
-    default:                                                                                                           \
-        function(__VA_ARGS__, 6);                                                                                      \
-    }
+    do {                                                                                                               \
+        if (a.count == 1) function(__VA_ARGS__, 1);                                                                    \
+        if (a.count == 2) function(__VA_ARGS__, 2);                                                                    \
+        if (a.count == 3) function(__VA_ARGS__, 3);                                                                    \
+        if (a.count == 4) function(__VA_ARGS__, 4);                                                                    \
+        if (a.count == 5) function(__VA_ARGS__, 5);                                                                    \
+        if (a.count == 6) function(__VA_ARGS__, 6);                                                                    \
+    } while (0)
 
 /* The low bits of all addresses and strides of the mixes. */
 DEVICE uintptr_t bits_of(const void *const *mu, const int64_t *mu_stride, const void *const *out, int64_t out_stride,
                          const void *offset, const int count) {
     uintptr_t bits = (uintptr_t)offset | (uintptr_t)(out_stride * (int64_t)sizeof(element));
-    EACH_MIX(n)
-    bits |= (uintptr_t)mu[n] | (uintptr_t)(mu_stride[n] * (int64_t)sizeof(element)) | (uintptr_t)out[n];
+    for (int n = 0; n < count; n++)
+        bits |= (uintptr_t)mu[n] | (uintptr_t)(mu_stride[n] * (int64_t)sizeof(element)) | (uintptr_t)out[n];
     return bits;
 }
 
-/* float m[MOST][VECTOR]: what all tokens' m have in common at column i, which is a parameter or 0. */
-#define READ_COMMON(m, i)                                                                                              \
-    float m[MOST][VECTOR];                                                                                             \
-    EACH_MIX(n) {                                                                                                      \
-        const element *common_ = (const element *)(parameters ? a.mu[n] : a.offset);                                   \
-        EACH_LANE(e) m[n][e] = 0;                                                                                      \
-        if (common_) {                                                                                                 \
-            READ(common, common_ + (parameters ? 0 : n * a.cols) + c.first + (i));                                     \
-            EACH_LANE(e) m[n][e] = common[e];                                                                          \
-        }                                                                                                              \
+/* float m0[VECTOR], ...: what m_0, ... of all tokens have in common at column i: a parameter, the offset or 0. */
+#define COMMON(n)                                                                                                      \
+    float m##n[VECTOR] = {0};                                                                                          \
+    if (n < count) {                                                                                                   \
+        const bool offset_ = !parameters && a.offset;                                                                  \
+        const element *from_ = offset_ ? (const element *)a.offset + n * a.cols : (const element *)a.mu[n];            \
+        READ(common, from_ + c.first + i);                                                                             \
+        EACH_LANE(e) m##n[e] = parameters || offset_ ? common[e] : 0.0f;                                               \
     }
 /* float w[VECTOR]: m_n of a row. */
-#define READ_WEIGHT(w, m, n, row, i)                                                                                   \
+#define READ_WEIGHT(w, n, row)                                                                                         \
     float w[VECTOR];                                                                                                   \
-    EACH_LANE(e) w[e] = m[n][e];                                                                                       \
+    EACH_LANE(e) w[e] = m##n[e];                                                                                       \
     if (!parameters) {                                                                                                 \
-        READ(of_token, (const element *)a.mu[n] + (row)*a.mu_stride[n] + c.first + (i));                               \
+        READ(of_token, (const element *)a.mu[n] + (row)*a.mu_stride[n] + c.first + i);                                 \
         EACH_LANE(e) w[e] += of_token[e];                                                                              \
+    }
+
+#define MIX(n)                                                                                                         \
+    if (n < count) {                                                                                                   \
+        READ_WEIGHT(w, n, row);                                                                                        \
+        EACH_LANE(e) w[e] = now[e] + delta[e] * w[e];                                                                  \
+        WRITE((element *)a.out[n] + row * a.out_stride + c.first + i, w);                                              \
     }
 
 /* The outputs of `rows` rows from `start` on. */
@@ -82,16 +79,14 @@ DEVICE void token_mix_rows(TEAM, const TokenMixArguments a, const MixStrip c, in
     VECTORS_OF(a.x, a.x_stride * sizeof(element),
                bits_of(a.mu, a.mu_stride, (const void *const *)a.out, a.out_stride, a.offset, count));
     WARP_VECTOR(i, c.cols) {
-        READ_COMMON(m, i);
+        EACH_MIX(COMMON)
         READ(before, x + (start > 0 ? start - 1 : 0) * a.x_stride + i);
         for (int64_t row = start; row < start + rows; row++) {
             const bool follows = a.position[row] > 0;
             READ(now, x + row * a.x_stride + i);
-            EACH_MIX(n) {
-                READ_WEIGHT(w, m, n, row, i);
-                EACH_LANE(e) w[e] = now[e] + ((follows ? before[e] : 0.0f) - now[e]) * w[e];
-                WRITE((element *)a.out[n] + row * a.out_stride + c.first + i, w);
-            }
+            float delta[VECTOR];
+            EACH_LANE(e) delta[e] = (follows ? before[e] : 0.0f) - now[e];
+            EACH_MIX(MIX)
             EACH_LANE(e) before[e] = now[e];
         }
     }
@@ -104,11 +99,12 @@ DEVICE void token_mix_strip(TEAM, const TokenMixArguments a, const MixStrip c, c
 
 KERNEL(token_mix, TokenMixArguments) {
     EACH_ROW (strip, 0, STRIPS) {
-        const MixStrip c = strip_of(strip, program_x, program_y, a.rows, a.cols);
+        const MixStrip c =
+            strip_of(strip, program_x * a.cols_per_program, program_y, a.rows, a.cols, a.cols_per_program);
         if (a.parameters)
-            EACH_COUNT(token_mix_strip, TEAM_HERE, a, c, true)
+            EACH_COUNT(token_mix_strip, TEAM_HERE, a, c, true);
         else
-            EACH_COUNT(token_mix_strip, TEAM_HERE, a, c, false)
+            EACH_COUNT(token_mix_strip, TEAM_HERE, a, c, false);
     }
 }
 
@@ -116,21 +112,45 @@ KERNEL(token_mix, TokenMixArguments) {
 DEVICE float *sums_of(float *state, int n) { return COLUMNS_ROW(state, COLS, n); }
 DEVICE float *behind_of(float *state) { return COLUMNS_ROW(state, COLS, MOST); }
 
+#define ADD_BEHIND(n)                                                                                                  \
+    if (n < count) {                                                                                                   \
+        READ(d, (const element *)a.dout[n] + c.end * a.out_stride + c.first + i);                                      \
+        READ_WEIGHT(w, n, c.end);                                                                                      \
+        EACH_LANE(e) u[e] += w[e] * d[e];                                                                              \
+    }
+
 /* u of the row behind the strip. */
 DEVICE void token_mix_behind(TEAM, const TokenMixBackwardArguments a, const MixStrip c, float *state,
                              const bool parameters, const int count) {
     VECTORS_OF(bits_of(a.mu, a.mu_stride, a.dout, a.out_stride, a.offset, count));
     WARP_VECTOR(i, c.cols) {
-        READ_COMMON(m, i);
         float u[VECTOR] = {0};
-        EACH_MIX(n) {
-            READ(d, (const element *)a.dout[n] + c.end * a.out_stride + c.first + i);
-            READ_WEIGHT(w, m, n, c.end, i);
-            EACH_LANE(e) u[e] += w[e] * d[e];
-        }
+        EACH_MIX(COMMON)
+        EACH_MIX(ADD_BEHIND)
         WRITE_COLUMNS(behind_of(state), i, u);
     }
 }
+
+#define SUM_SO_FAR(n)                                                                                                  \
+    float sum##n[VECTOR] = {0};                                                                                        \
+    if (n < count) {                                                                                                   \
+        READ_COLUMNS(so_far, sums_of(state, n), i);                                                                    \
+        EACH_LANE(e) sum##n[e] = so_far[e];                                                                            \
+    }
+#define KEEP_SUM(n)                                                                                                    \
+    if (n < count) WRITE_COLUMNS(sums_of(state, n), i, sum##n);
+#define MIX_BACKWARD(n)                                                                                                \
+    if (n < count) {                                                                                                   \
+        READ(d, (const element *)a.dout[n] + row * a.out_stride + c.first + i);                                        \
+        READ_WEIGHT(w, n, row);                                                                                        \
+        EACH_LANE(e) {                                                                                                 \
+            dx[e] += d[e];                                                                                             \
+            u[e] += w[e] * d[e];                                                                                       \
+            d[e] *= delta[e];                                                                                          \
+            sum##n[e] += d[e];                                                                                         \
+        }                                                                                                              \
+        if (!parameters) WRITE((element *)a.dmu[n] + row * a.mu_stride[n] + c.first + i, d);                           \
+    }
 
 /* The gradients of the `rows` rows before `end`, from the last on. */
 DEVICE void token_mix_backward_rows(TEAM, const TokenMixBackwardArguments a, const MixStrip c, float *state,
@@ -140,38 +160,24 @@ DEVICE void token_mix_backward_rows(TEAM, const TokenMixBackwardArguments a, con
                bits_of(a.mu, a.mu_stride, a.dout, a.out_stride, a.offset, count),
                bits_of((const void *const *)a.dmu, a.mu_stride, a.dout, a.out_stride, a.offset, count));
     WARP_VECTOR(i, c.cols) {
-        READ_COMMON(m, i);
-        float sum[MOST][VECTOR];
-        EACH_MIX(n) {
-            READ_COLUMNS(so_far, sums_of(state, n), i);
-            EACH_LANE(e) sum[n][e] = so_far[e];
-        }
+        EACH_MIX(COMMON)
+        EACH_MIX(SUM_SO_FAR)
         READ_COLUMNS(behind, behind_of(state), i);
         READ(now, x + (end - 1) * a.x_stride + i);
         for (int64_t row = end - 1; row >= end - rows; row--) {
             const bool follows = a.position[row] > 0;
             READ(before, x + (row > 0 ? row - 1 : 0) * a.x_stride + i);
-            float total[VECTOR] = {0}, u[VECTOR] = {0};
-            EACH_MIX(n) {
-                READ(d, (const element *)a.dout[n] + row * a.out_stride + c.first + i);
-                READ_WEIGHT(w, m, n, row, i);
-                EACH_LANE(e) {
-                    total[e] += d[e];
-                    u[e] += w[e] * d[e];
-                    d[e] *= (follows ? before[e] : 0.0f) - now[e];
-                    sum[n][e] += d[e];
-                }
-                if (!parameters) WRITE((element *)a.dmu[n] + row * a.mu_stride[n] + c.first + i, d);
-            }
+            float delta[VECTOR], dx[VECTOR] = {0}, u[VECTOR] = {0};
+            EACH_LANE(e) delta[e] = (follows ? before[e] : 0.0f) - now[e];
+            EACH_MIX(MIX_BACKWARD)
             EACH_LANE(e) {
-                total[e] += behind[e] - u[e];
+                dx[e] += behind[e] - u[e];
                 behind[e] = follows ? u[e] : 0.0f;
                 now[e] = before[e];
             }
-            WRITE((element *)a.dx + row * a.x_stride + c.first + i, total);
+            WRITE((element *)a.dx + row * a.x_stride + c.first + i, dx);
         }
-        EACH_MIX(n)
-        WRITE_COLUMNS(sums_of(state, n), i, sum[n]);
+        EACH_MIX(KEEP_SUM)
         WRITE_COLUMNS(behind_of(state), i, behind);
     }
 }
@@ -187,14 +193,15 @@ DEVICE void token_mix_backward_strip(TEAM, const TokenMixBackwardArguments a, co
 KERNEL(token_mix_backward, TokenMixBackwardArguments) {
     COLUMNS(state, MOST + 1, COLS);
     EACH_ROW (strip, 0, STRIPS) {
-        const MixStrip c = strip_of(strip, program_x, program_y, a.rows, a.cols);
+        const MixStrip c =
+            strip_of(strip, program_x * a.cols_per_program, program_y, a.rows, a.cols, a.cols_per_program);
         if (a.parameters)
-            EACH_COUNT(token_mix_backward_strip, TEAM_HERE, a, c, state, true)
+            EACH_COUNT(token_mix_backward_strip, TEAM_HERE, a, c, state, true);
         else
-            EACH_COUNT(token_mix_backward_strip, TEAM_HERE, a, c, state, false)
+            EACH_COUNT(token_mix_backward_strip, TEAM_HERE, a, c, state, false);
     }
     sync();
-    const MixStrip c = strip_of(0, program_x, program_y, a.rows, a.cols);
+    const MixStrip c = strip_of(0, program_x * a.cols_per_program, program_y, a.rows, a.cols, a.cols_per_program);
     for (int64_t n = 0; a.partial && n < a.count; n++) {
         float *partial = a.partial + (program_y * a.count + n) * a.cols + c.first;
         VECTORS_OF(partial);
