@@ -14,6 +14,8 @@ declare -A mixer_keys=(
     [mamba]="num_hidden_layers=8"
     [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
     [retnet]="num_heads=4"
+    [rwkv6]="num_heads=4 proj_low_rank_dim=8 gate_low_rank_dim=16"
+    [rwkv7]="head_dim=32 decay_low_rank_dim=16 gate_low_rank_dim=32 a_low_rank_dim=16 v_low_rank_dim=8"
     [samba]="attn.layers=[1,3] attn.num_heads=4"
     [transformer]="num_heads=4"
 )
