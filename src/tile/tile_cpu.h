@@ -283,8 +283,9 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
     tile_store_float(accumulator, accumulator##_rows, accumulator##_cols, accumulator##_stride, to, stride, rows, cols)
 /* TILES_WALK(name, tile, x, x_first, x_stride, y, y_first, y_stride, cols, aligned) is a walk down two matrices, from
  * an entry of each on, in steps of a tile; walk_load(x_tile, y_tile, name, rows) is the tile_load of the next rows of
- * both, of which `rows` are left. It is cheaper than tile_load, because a thread keeps its addresses from one load to
- * the next and is told whether all rows begin and end at multiples of 16 bytes. */
+ * both, of which `rows` are left. walk_load_across(x_tile, y_tile, name, rows, cols_left) is that of the next columns
+ * of the same rows; `cols` of the walk is then no less than a tile's. Both are cheaper than tile_load, because a thread
+ * keeps its addresses from one load to the next and is told whether all rows begin and end at multiples of 16 bytes. */
 typedef struct TilesWalk {
     const element *x, *y;
     int64_t x_stride, y_stride, cols;
@@ -298,6 +299,13 @@ typedef struct TilesWalk {
         (walk).x += x_tile##_rows * (walk).x_stride;                                                                   \
         (walk).y += y_tile##_rows * (walk).y_stride;                                                                   \
     } while (0)
+#define walk_load_across(x_tile, y_tile, walk, rows, cols_left)                                                        \
+    do {                                                                                                               \
+        tile_load(x_tile, (walk).x, (walk).x_stride, rows, cols_left);                                                 \
+        tile_load(y_tile, (walk).y, (walk).y_stride, rows, cols_left);                                                 \
+        (walk).x += x_tile##_cols;                                                                                     \
+        (walk).y += y_tile##_cols;                                                                                     \
+    } while (0)
 /* All of a matrix, whose rows follow each other at a multiple of 16 bytes. */
 #define matrix_load_whole(matrix, from) matrix_load(matrix, from, matrix##_cols, matrix##_rows, matrix##_cols)
 /* s += the sum of a b over the entries of two tiles of the same size, each thread its own; PROGRAM_SUM(s) adds them. */
@@ -305,6 +313,12 @@ typedef struct TilesWalk {
     do {                                                                                                               \
         for (int i_ = 0; i_ < a##_rows; i_++) SUM(s, j_, a##_cols, AT(a, i_, j_) * AT(b, i_, j_));                     \
     } while (0)
+/* accumulator_store for accumulators of 64 rows, where `to` and the stride are multiples of 16 bytes and `cols` one of
+ * 32: on a GPU columns go out in the order in which threads hold them, which saves the exchange between threads. In a
+ * product whose right operand was stored like this, accumulator_unshuffle(accumulator) puts the columns in order. */
+#define accumulator_store_shuffled(accumulator, to, stride, rows, cols)                                                \
+    accumulator_store(accumulator, to, stride, rows, cols)
+#define accumulator_unshuffle(accumulator) ((void)0)
 /* Writes these entries of a tile as elements, of a matrix as fp32. */
 #define tile_store(tile, to, stride, rows, cols)     accumulator_store(tile, to, stride, rows, cols)
 #define matrix_store(matrix, to, stride, rows, cols) accumulator_store_f32(matrix, to, stride, rows, cols)

@@ -96,6 +96,18 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
     TILE_UNROLL_BY_2 for (int round_ = 0; round_ * THREADS < PIECES(tile, entry);                                      \
                           round_++) for (int n = round_ * THREADS + thread_index(), once_ = n < PIECES(tile, entry);   \
                                          once_; once_ = 0)
+/* Where a thread's pieces are in one column, PIECE_STEP rows apart, it keeps two addresses and steps them. */
+#define PIECES_ACROSS(tile, entry) (tile##_cols / PIECE_ENTRIES(entry))
+#define PIECES_ALIGN(tile, entry)  (THREADS % PIECES_ACROSS(tile, entry) == 0 && PIECES(tile, entry) % THREADS == 0)
+#define PIECE_STEP(tile, entry)    (THREADS / PIECES_ACROSS(tile, entry))
+#define PIECE_WALK(tile, entry, at, from, source, stride)                                                              \
+    entry *at =                                                                                                        \
+        tile + PIECE_ROW(tile, entry, thread_index()) * tile##_stride + PIECE_COL(tile, entry, thread_index());        \
+    entry *source =                                                                                                    \
+        (entry *)(from) + PIECE_ROW(tile, entry, thread_index()) * (stride) + PIECE_COL(tile, entry, thread_index());  \
+    TILE_UNROLL_BY_2 for (int step_ = 0; step_ < tile##_rows; step_ += PIECE_STEP(tile, entry),                        \
+                                                              at += PIECE_STEP(tile, entry) * tile##_stride,           \
+                                                              source += PIECE_STEP(tile, entry) * (stride))
 #define ALIGNED(from, stride, entry) (((uintptr_t)(from) | (uintptr_t)(stride) * sizeof(entry)) % 16 == 0)
 
 #define EACH_ENTRY_READY(tile, entry, i, j, x, ...)                                                                    \
@@ -154,9 +166,13 @@ DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > hi
         const int rows_ = between(rows, 0, tile##_rows), cols_ = between(cols, 0, tile##_cols);                        \
         const bool aligned_ = ALIGNED(from_, stride_, entry);                                                          \
         if (aligned_ && covers(rows, tile##_rows) && covers(cols, tile##_cols)) {                                      \
-            EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                                 \
-                const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
-                copy_start(tile + i_ * tile##_stride + j_, from_ + i_ * stride_ + j_, 16);                             \
+            if (PIECES_ALIGN(tile, entry)) {                                                                           \
+                PIECE_WALK(tile, entry, to_, from_, source_, stride_) copy_start(to_, source_, 16);                    \
+            } else {                                                                                                   \
+                EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                             \
+                    const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                \
+                    copy_start(tile + i_ * tile##_stride + j_, from_ + i_ * stride_ + j_, 16);                         \
+                }                                                                                                      \
             }                                                                                                          \
         } else {                                                                                                       \
             TILE_ROLLED EACH_PIECE(tile, entry, piece_) {                                                              \
@@ -236,6 +252,20 @@ DEVICE TilesWalk walk_from(int tile_cols, int tile_stride, const element *x, int
         (walk).x_at += x_tile##_rows * (walk).x_stride;                                                                \
         (walk).y_at += y_tile##_rows * (walk).y_stride;                                                                \
     } while (0)
+#define walk_load_across(x_tile, y_tile, walk, rows, cols_left)                                                        \
+    do {                                                                                                               \
+        const int left_ = (int)(cols_left)-PIECE_COL(x_tile, element, thread_index());                                 \
+        const int rows_ = left_ > 0 ? (int)(rows) - (walk).row : 0;                                                    \
+        if ((walk).aligned) {                                                                                          \
+            walk_pieces(x_tile, (walk).to, (walk).x + (walk).x_at, (walk).x_stride, rows_);                            \
+            walk_pieces(y_tile, (walk).to, (walk).y + (walk).y_at, (walk).y_stride, rows_);                            \
+        } else {                                                                                                       \
+            walk_entries(x_tile, (walk).to, (walk).x + (walk).x_at, (walk).x_stride, rows_, left_);                    \
+            walk_entries(y_tile, (walk).to, (walk).y + (walk).y_at, (walk).y_stride, rows_, left_);                    \
+        }                                                                                                              \
+        (walk).x_at += x_tile##_cols;                                                                                  \
+        (walk).y_at += y_tile##_cols;                                                                                  \
+    } while (0)
 #define walk_pieces(tile, to, from, stride, rows)                                                                      \
     TILE_UNROLL for (int i_ = 0; i_ < tile##_rows; i_ += WALK_ROWS(tile))                                              \
         copy_start(tile + (to) + i_ * tile##_stride, (from) + i_ * (stride), i_ < (rows) ? 16 : 0)
@@ -247,14 +277,7 @@ DEVICE TilesWalk walk_from(int tile_cols, int tile_stride, const element *x, int
     EACH_PIECE_UNROLLED(matrix, float, piece_)                                                                         \
     copy_start(matrix + PIECE_ROW(matrix, float, piece_) * matrix##_stride + PIECE_COL(matrix, float, piece_),         \
                (from) + piece_ * PIECE_ENTRIES(float), 16)
-#define tile_dot(s, a, b)                                                                                              \
-    EACH_PIECE(a, element, piece_) {                                                                                   \
-        const int i_ = PIECE_ROW(a, element, piece_), j_ = PIECE_COL(a, element, piece_);                              \
-        float x_[PIECE_ENTRIES(element)], y_[PIECE_ENTRIES(element)];                                                  \
-        element_of_sixteen(x_, sixteen_read(a + i_ * a##_stride + j_));                                                \
-        element_of_sixteen(y_, sixteen_read(b + i_ * b##_stride + j_));                                                \
-        TILE_UNROLL for (int n_ = 0; n_ < PIECE_ENTRIES(element); n_++) s += x_[n_] * y_[n_];                          \
-    }
+#define tile_dot(s, a, b) (s += dot_of_tiles(a, a##_stride, b, b##_stride, a##_rows, a##_cols))
 #define accumulator_load(accumulator, from, stride, rows, cols)                                                        \
     MAP(accumulator, i_, j_, x_, x_ = i_ < (rows) && j_ < (cols) ? (from)[i_ * (int64_t)(stride) + j_] : 0.0f)
 
@@ -288,6 +311,13 @@ DEVICE void exchange(Sixteen *x, int low, int high, int mask) {
     x->value[low] = above ? other : x->value[low];
     x->value[high] = above ? x->value[high] : other;
 }
+/* Entry n of lane q of four neighbours becomes entry q of lane n. */
+DEVICE void transpose_four(Sixteen *x) {
+    exchange(x, 0, 1, 1);
+    exchange(x, 2, 3, 1);
+    exchange(x, 0, 2, 2);
+    exchange(x, 1, 3, 2);
+}
 /* The entries of four neighbouring lanes, in rows i and i + 8 of a block of fp32 or of two blocks of bf16, become
  * pieces of 16 bytes of one row, one per lane: lane q has row i + q % 2 * 8 and the columns from q / 2 * PIECE_ENTRIES
  * on. */
@@ -304,10 +334,7 @@ DEVICE element entry_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 #else
 DEVICE Sixteen piece_of_element(const float *x) {
     Sixteen piece = sixteen_of_element(x);
-    exchange(&piece, 0, 1, 1);
-    exchange(&piece, 2, 3, 1);
-    exchange(&piece, 0, 2, 2);
-    exchange(&piece, 1, 3, 2);
+    transpose_four(&piece);
     return piece;
 }
 DEVICE element entry_of_piece(Sixteen piece, int n) { return (element)(piece.word[n / 2] >> n % 2 * 16); }
@@ -342,7 +369,10 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
         entry *const start_ = (to);                                                                                    \
         const int64_t stride_ = (stride);                                                                              \
         const int rows_ = between(rows, 0, tile##_rows), cols_ = between(cols, 0, tile##_cols);                        \
-        if (ALIGNED(start_, stride_, entry) && cols_ % PIECE_ENTRIES(entry) == 0) {                                    \
+        if (PIECES_ALIGN(tile, entry) && ALIGNED(start_, stride_, entry) && rows_ == tile##_rows &&                    \
+            cols_ == tile##_cols) {                                                                                    \
+            PIECE_WALK(tile, entry, at_, start_, to_, stride_) sixteen_store(to_, sixteen_read(at_));                  \
+        } else if (ALIGNED(start_, stride_, entry) && cols_ % PIECE_ENTRIES(entry) == 0) {                             \
             EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                                 \
                 const int i_ = PIECE_ROW(tile, entry, piece_), j_ = PIECE_COL(tile, entry, piece_);                    \
                 if (i_ < rows_ && j_ < cols_)                                                                          \
@@ -363,6 +393,37 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
     STORE_PIECES(accumulator, element, entry_of_piece, to, stride, rows, cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
     STORE_PIECES(accumulator, float, float_of_piece, to, stride, rows, cols)
+/* Shuffled, entry (2 q + e) of block b of four blocks is at 8 q + 2 b + e: a piece of 16 bytes is one thread's. What a
+ * product leaves at quarter q of block b is then of quarter b of block q. fp32 is not shuffled. */
+#if defined(TILE_ELEMENT_F32)
+#define accumulator_store_shuffled(accumulator, to, stride, rows, cols)                                                \
+    accumulator_store(accumulator, to, stride, rows, cols)
+#define accumulator_unshuffle(accumulator) ((void)0)
+#else
+#define accumulator_store_shuffled(accumulator, to, stride, rows, cols)                                                \
+    do {                                                                                                               \
+        enum { SHUFFLED_ENTRIES_ = 16, whole_rows_ = 1 / (accumulator##_rows >= 64) };                                 \
+        const int rows_ = between(rows, 0, accumulator##_rows), cols_ = between(cols, 0, accumulator##_cols);          \
+        const int64_t stride_ = (stride);                                                                              \
+        element *const start_ = (to) + lane_index() % 4 * 8;                                                           \
+        TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_ += e_ % SHUFFLED_ENTRIES_ ? 14 : 2) {                 \
+            const int i_ = fragment_row(e_, accumulator##_rows, accumulator##_cols);                                   \
+            const int j_ = fragment_col(e_, accumulator##_rows, accumulator##_cols) - lane_index() % 4 * 2;            \
+            Sixteen piece_;                                                                                            \
+            TILE_UNROLL for (int n_ = 0; n_ < 4; n_++) piece_.word[n_] =                                               \
+                round_pair(accumulator[e_ + 4 * n_], accumulator[e_ + 4 * n_ + 1]);                                    \
+            if (i_ < rows_ && j_ < cols_) sixteen_store(start_ + i_ * stride_ + j_, piece_);                           \
+        }                                                                                                              \
+    } while (0)
+#define accumulator_unshuffle(accumulator)                                                                             \
+    TILE_UNROLL for (int e_ = 0; e_ < accumulator##_size; e_ += e_ % 4 == 3 ? 13 : 1) do {                             \
+        Sixteen four_;                                                                                                 \
+        TILE_UNROLL for (int n_ = 0; n_ < 4; n_++) four_.value[n_] = accumulator[e_ + 4 * n_];                         \
+        transpose_four(&four_);                                                                                        \
+        TILE_UNROLL for (int n_ = 0; n_ < 4; n_++) accumulator[e_ + 4 * n_] = four_.value[n_];                         \
+    }                                                                                                                  \
+    while (0)
+#endif
 /* The statements see two neighbours, one after the other. */
 #define MAP_INTO(tile, accumulator, i, j, x, ...)                                                                      \
     EACH_TWO(accumulator, first_, i, left_, {                                                                          \

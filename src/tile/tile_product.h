@@ -64,6 +64,33 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
 }
 #endif
 
+/* The thread's part of the sum of a b over the entries of two tiles: the diagonal of A B^T, for each warp that of its
+ * blocks of 16 rows. */
+DEVICE float dot_of_tiles(const element *a, int a_stride, const element *b, int b_stride, int rows, int cols) {
+    const int lane = lane_index();
+#if defined(TILE_ELEMENT_F32)
+    float sum = 0;
+    for (int i = warp_index(); i < rows; i += WARPS)
+        for (int j = lane; j < cols; j += WARP) sum += a[i * a_stride + j] * b[i * b_stride + j];
+    return sum;
+#else
+    const int row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16 * 8;
+    float d[8] = {0};
+    for (int i = warp_index() * 16; i < rows; i += WARPS * 16) {
+        TILE_UNROLL for (int k = 0; k < cols; k += 16) {
+            uint32_t left[4], right[4];
+            matrix_read(left, a + (i + low + row) * a_stride + k + high);
+            matrix_read(right, b + (i + high + row) * b_stride + k + low);
+            warp_mma(d, left, right);
+            warp_mma(d + 4, left, right + 2);
+        }
+    }
+    float sum = 0;
+    TILE_UNROLL for (int e = 0; e < 2; e++) sum += lane / 4 == lane % 4 * 2 + e ? d[e] + d[6 + e] : 0.0f;
+    return sum;
+#endif
+}
+
 #define block_mma_nn(accumulator, i, j, a, b)                                                                          \
     block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_cols,        \
               a##_cols, a, a##_stride, false, b, b##_stride, false)

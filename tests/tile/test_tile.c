@@ -113,11 +113,14 @@ static void test_tiles_walk(void **state) {
     for (int variant = 0; variant < VARIANTS; variant++)
         for (int n = 0; n < 8; n++) {
             const int64_t rows = sizes[n][0], cols = sizes[n][1], first = cols % 8 ? 1 : 0;
-            word_run(WORD_tiles_walk, variant, rows, cols);
-            for (int e = 0; e < 2 * 32 * 64; e++) {
-                const int i = e / 64 % 32, j = e % 64;
-                const float *from = (e < 32 * 64 ? a : b + STRIDE) + first;
-                expect(WORD_tiles_walk, variant, e, out_f32[e], i < rows && j < cols ? from[i * STRIDE + j] : 0, 0);
+            for (int across = 0; across < 2; across++) {
+                const int word = across ? WORD_tiles_across : WORD_tiles_walk;
+                word_run(word, variant, rows, cols);
+                for (int e = 0; e < 2 * 32 * 64; e++) {
+                    const int i = e / 64 % 32, j = e % 64;
+                    const float *from = (e < 32 * 64 ? a : b + STRIDE) + first;
+                    expect(word, variant, e, out_f32[e], i < rows && j < cols ? from[i * STRIDE + j] : 0, 0);
+                }
             }
         }
     for (int variant = 0; variant < VARIANTS; variant++) {

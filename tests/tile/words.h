@@ -55,6 +55,7 @@ typedef struct WordsArguments {
     WORDS(groups)                                                                                                      \
     WORDS(stages)                                                                                                      \
     WORDS(tiles_walk)                                                                                                  \
+    WORDS(tiles_across)                                                                                                \
     WORDS(matrix_whole)                                                                                                \
     WORDS(matrix_view)                                                                                                 \
     WORDS(row_values_64x32)                                                                                            \

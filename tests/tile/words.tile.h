@@ -355,6 +355,26 @@ KERNEL(words_tiles_walk, WordsArguments) {
     DUMP(y, a.out_f32 + 32 * 64);
 }
 
+/* The same in two steps of 32 columns. */
+KERNEL(words_tiles_across, WordsArguments) {
+    TILE(x, 32, 64);
+    TILE(y, 32, 64);
+    TILE_VIEW(any, x, 0, 0, 32, 32);
+    const bool aligned = a.cols % 8 == 0;
+    const int64_t first = aligned ? 0 : 1;
+    TILES_WALK(walk, any, (const element *)a.a, first, a.stride, (const element *)a.b, a.stride + first, a.stride, 32,
+               aligned);
+    for (int j = 0; j < 64; j += 32) {
+        TILE_VIEW(x_cols_, x, 0, j, 32, 32);
+        TILE_VIEW(y_cols_, y, 0, j, 32, 32);
+        walk_load_across(x_cols_, y_cols_, walk, a.rows, a.cols - j);
+    }
+    sync();
+    DUMP(x, a.out_f32);
+    DUMP(y, a.out_f32 + 32 * 64);
+    (void)any;
+}
+
 /* The first 3 x 48 entries of f, and the last row of these once more. */
 KERNEL(words_matrix_whole, WordsArguments) {
     MATRIX(whole, 4, 48);

@@ -78,7 +78,9 @@ static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
                                      .T = batch->T,
                                      .steps = shape.steps,
                                      .transposed = !state_in_memory(node),
+                                     .aligned = V * dtype_size(q->type) % 16 == 0,
                                      .chunks = blocks_of(batch->T, CHUNK_ROWS / shape.steps),
+                                     .chunk_tokens = CHUNK_ROWS / shape.steps,
                                      .heads = shape.heads,
                                      .v_heads = shape.v_heads,
                                      .K = K,
@@ -89,11 +91,14 @@ static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
     arguments.gates = node_workspace(node, chunks * 4 * CHUNK_ROWS * dtype_size(F32));
     arguments.products = node_workspace(node, squares * dtype_size(q->type));
     arguments.inverse = node_workspace(node, squares * dtype_size(q->type));
-    if (backward || node_keeps(node)) arguments.overlaps = node_workspace(node, squares * dtype_size(F32));
+    arguments.state_stride = arguments.transposed ? arguments.blocks_k * CHUNK_DELTA_WIDTH : V;
+    arguments.state_size = arguments.transposed ? V * arguments.state_stride : K * V;
     if (state_in_memory(node)) arguments.carried = numbers(node, batch->B * shape.v_heads * K * V);
-    if (backward) {
-        arguments.u = update_elements(node, shape, V);
-        arguments.state = elements(node, chunks * K * V);
+    if (backward || node_keeps(node)) {
+        const int64_t updates = batch->B * batch->T * shape.steps * shape.v_heads * V;
+        arguments.overlaps = node_workspace(node, squares * dtype_size(F32));
+        arguments.u = (Heads){node_workspace(node, updates * dtype_size(q->type)), shape.v_heads * V};
+        arguments.state = node_workspace(node, chunks * arguments.state_size * dtype_size(q->type));
     }
     return arguments;
 }
@@ -122,7 +127,6 @@ static void chunk_delta_forward(Node *node) {
     device->launch(state_kernels(node)->output, type, grids.carried, &arguments);
 }
 
-/* Makes U and the states, which are as quick to make as to keep. */
 static void chunk_delta_backward(Node *node) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
@@ -133,7 +137,7 @@ static void chunk_delta_backward(Node *node) {
     arguments.dproducts = elements(node, products);
     arguments.doverlaps = elements(node, products);
     arguments.dr = update_elements(node, shape, arguments.V);
-    arguments.dstate = elements(node, chunks * arguments.K * arguments.V);
+    arguments.dstate = elements(node, chunks * arguments.state_size);
     arguments.sums_stride = chunks * 2 * CHUNK_ROWS;
     arguments.sums = numbers(node, (1 + 2 * arguments.blocks_k) * arguments.sums_stride);
     arguments.do_ = heads_of_gradient(node->out[0]);
@@ -146,12 +150,13 @@ static void chunk_delta_backward(Node *node) {
     arguments.dinitial = gradient_of(node->in[INITIAL]);
 
     const Grids grids = grids_of(node, &arguments);
-    if (!node_keeps(node)) device->launch(KERNEL_chunk_delta_prepare, type, grids.chunkwise, &arguments);
-    device->launch(state_kernels(node)->state, type, grids.carried, &arguments);
+    if (!node_keeps(node)) {
+        device->launch(KERNEL_chunk_delta_prepare, type, grids.chunkwise, &arguments);
+        device->launch(state_kernels(node)->state, type, grids.carried, &arguments);
+    }
     device->launch(state_kernels(node)->dstate, type, grids.carried, &arguments);
     device->launch(KERNEL_chunk_delta_dproducts, type, grids.chunkwise, &arguments);
-    device->launch(KERNEL_chunk_delta_dq, type, grids.by_key, &arguments);
-    device->launch(KERNEL_chunk_delta_dk, type, grids.by_key, &arguments);
+    device->launch(KERNEL_chunk_delta_dqk, type, grids.by_key, &arguments);
     device->launch(KERNEL_chunk_delta_dgates, type, grids.chunkwise, &arguments);
 }
 

@@ -23,12 +23,13 @@ typedef struct ChunkDeltaArguments {
     void *products;         /* likewise: P */
     float *overlaps;        /* likewise, fp32: decayed products of keys; may be left out */
     Heads u;                /* [N*steps, v_heads*V]: U; may be left out */
-    void *state;            /* elements [B, chunks, v_heads, K, V]: the state before each chunk; may be left out */
-    float *carried;         /* [B*v_heads*K, V]: the newest state, unless registers hold it */
-    float *final;           /* [B*v_heads*K, V] */
-    Heads o;                /* [N, v_heads*V]; left out: only U and the states are wanted */
-    bool transposed;        /* state and dstate are [B, chunks, v_heads, V, K] */
-    int64_t g_stride, beta_stride, initial_stride;
+    void *state;     /* elements [B, chunks, v_heads, state_size]: the state before each chunk; may be left out */
+    float *carried;  /* [B*v_heads*K, V]: the newest state, unless registers hold it */
+    float *final;    /* [B*v_heads*K, V] */
+    Heads o;         /* [N, v_heads*V]; left out: only U and the states are wanted */
+    bool transposed; /* state and dstate are [V, state_stride], with their columns shuffled, not [K, V] */
+    bool aligned;    /* rows of u, dr and the states begin and end at multiples of 16 bytes */
+    int64_t g_stride, beta_stride, initial_stride, state_stride, state_size;
 
     Heads do_;           /* gradient of o */
     const float *dfinal; /* gradient of final */
@@ -41,8 +42,8 @@ typedef struct ChunkDeltaArguments {
     Heads dq, dk, dv;
     float *dg, *dbeta, *dinitial;
 
-    int64_t T, steps, chunks, heads, v_heads, K, V, blocks_k;
-    float scale; /* of q */
+    int64_t T, steps, chunks, chunk_tokens, heads, v_heads, K, V, blocks_k; /* chunk_tokens: of a whole chunk */
+    float scale;                                                            /* of q */
 } ChunkDeltaArguments;
 
 #endif

@@ -91,17 +91,7 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     store_square((element *)a.doverlaps + at, z);
 }
 
-/* A block of a state; where states are transposed the tile is too. */
-#define state_load(tile, states, at, block_k, block_v)                                                                 \
-    do {                                                                                                               \
-        const int64_t first_k_ = (block_k)*WIDTH, first_v_ = (block_v)*WIDTH;                                          \
-        const element *const state_ = (const element *)(states) + (at);                                                \
-        if (ON_GPU && a.transposed)                                                                                    \
-            tile_load(tile, state_ + first_v_ * a.K + first_k_, a.K, a.V - first_v_, a.K - first_k_);                  \
-        else                                                                                                           \
-            tile_load(tile, state_ + first_k_ * a.V + first_v_, a.V, a.K - first_k_, a.V - first_v_);                  \
-    } while (0)
-/* accumulator += x S^T */
+/* accumulator += x S^T; where states are transposed the tile is too. */
 #define state_mma_nt(accumulator, x, S)                                                                                \
     do {                                                                                                               \
         if (ON_GPU && a.transposed)                                                                                    \
@@ -110,114 +100,120 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
             mma_nt(accumulator, x, S);                                                                                 \
     } while (0)
 
-/* The gradient of q, and what comes with it of G'. Program: block of K, chunk, sequence and query head. */
-KERNEL(chunk_delta_dq, ChunkDeltaArguments) {
-    TILE(q, ROWS, WIDTH);
-    TILE(k, ROWS, WIDTH);
-    TILE(dO, ROWS, WIDTH);
-    TILE(S, WIDTH, WIDTH);
-    TILE(A, ROWS, ROWS);
-    VECTOR(query_decay, ROWS);
-    VECTOR(dots, ROWS);
-    ACCUMULATOR(part, ROWS, WIDTH);
-    ACCUMULATOR(dq, ROWS, WIDTH);
-    const int64_t sequence = program_z / a.heads, k_head = program_z % a.heads, group = a.v_heads / a.heads;
-    const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
-    tile_load_block(q, a.q, a.K, chunk.tokens, k_head, program_x);
-    tile_load_block(k, a.k, a.K, chunk.updates, k_head, program_x);
-    accumulator_zero(dq);
-    for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
-        const int64_t at = state_at(&a, sequence, program_y, head);
-        const float *gates = gates_at(&a, GATES_QUERY, sequence, program_y, head);
-        EACH (i, ROWS) query_decay[i] = gates[i];
-        tile_load(A, (const element *)a.dproducts + products_at(&a, sequence, program_y, head), ROWS, ROWS, ROWS);
-        accumulator_zero(part);
-        for (int64_t block = 0; block * WIDTH < a.V; block++) {
-            tile_load_block(dO, a.do_, a.V, chunk.tokens, head, block);
-            state_load(S, a.state, at, program_x, block);
-            sync();
-            state_mma_nt(part, dO, S);
-            sync();
-        }
-        mma_nn(dq, A, k);
-        MAP(part, i, d, x, x *= query_decay[i]; PEER(dq, i, d) += x; x *= AT(q, i, d));
-        row_sum(dots, part);
-        sync();
-        float *sums = sums_at(&a, 1 + a.blocks_k + program_x, sequence, program_y, head);
-        EACH (i, ROWS) {
-            sums[i] = query_entry(dots, &a, i);
-            sums[ROWS + i] = 0;
-        }
-    }
-    accumulator_store_block(dq, a.dq, a.K, chunk.tokens, k_head, program_x);
-}
+/* Tiles of dqk that are on their way together. */
+enum { STAGE = 5 * ROWS, STAGES = ON_GPU && sizeof(element) == 2 ? 2 : 1 };
+#define STAGE_TILE(name, load, number) TILE_VIEW(name, stages, (load) % STAGES * STAGE + (number)*ROWS, 0, ROWS, WIDTH)
 
-/* The gradient of k, and what comes with it of G' and beta', and of G' through the decay of the state.
- * Program: as chunk_delta_dq. */
-KERNEL(chunk_delta_dk, ChunkDeltaArguments) {
-    TILE(q, ROWS, WIDTH);
-    TILE(k, ROWS, WIDTH);
-    TILE(dr, ROWS, WIDTH);
-    TILE(u, ROWS, WIDTH);
-    TILE(S, WIDTH, WIDTH);
-    TILE(dS, WIDTH, WIDTH);
-    TILE(weights, ROWS, ROWS); /* A, then B + B^T */
+/* The gradients of q and k, and what comes with them of G' and beta', and of G' through the decay of the state. First
+ * products with the states, for one block of V after the other, then products inside the chunk.
+ * Program: block of K, chunk, sequence and query head. */
+KERNEL(chunk_delta_dqk, ChunkDeltaArguments) {
+    TILE(stages, STAGES * STAGE, WIDTH);
     VECTOR(beta, ROWS);
     VECTOR(from_start, ROWS);
     VECTOR(to_end, ROWS);
+    VECTOR(query_decay, ROWS);
+    VECTOR(read, ROWS);
     VECTOR(erased, ROWS);
     VECTOR(written, ROWS);
+    ACCUMULATOR(reading, ROWS, WIDTH);
     ACCUMULATOR(erasing, ROWS, WIDTH);
     ACCUMULATOR(writing, ROWS, WIDTH);
+    ACCUMULATOR(dq, ROWS, WIDTH);
     ACCUMULATOR(dk, ROWS, WIDTH);
     const int64_t sequence = program_z / a.heads, k_head = program_z % a.heads, group = a.v_heads / a.heads;
+    const int64_t first_k = program_x * WIDTH, cols_k = a.K - first_k;
+    const int blocks = (int)blocks_of(a.V, WIDTH);
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_y);
-    tile_load_block(q, a.q, a.K, chunk.tokens, k_head, program_x);
-    tile_load_block(k, a.k, a.K, chunk.updates, k_head, program_x);
+    accumulator_zero(dq);
     accumulator_zero(dk);
     for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
         const int64_t at = products_at(&a, sequence, program_y, head);
-        const int64_t state = state_at(&a, sequence, program_y, head);
+        const int64_t state = state_at(&a, sequence, program_y, head) + first_k * (a.transposed ? 1 : a.V);
         const float *gates = gates_at(&a, 0, sequence, program_y, head);
-        const float stays = stays_of(gates + GATES_FROM_START * ROWS, chunk);
-        EACH (i, ROWS) {
-            from_start[i] = gates[GATES_FROM_START * ROWS + i];
-            to_end[i] = gates[GATES_TO_END * ROWS + i];
-            beta[i] = gates[GATES_BETA * ROWS + i];
-        }
-        tile_load(weights, (const element *)a.dproducts + at, ROWS, ROWS, ROWS);
+        TILES_WALK(states, stages, (const element *)a.state, state, a.state_stride, (const element *)a.dstate, state,
+                   a.state_stride, WIDTH, a.aligned);
+        walk_blocks(updates, stages, a.dr, a.u, a.V, chunk.updates.first, head, a.aligned);
+        accumulator_zero(reading);
         accumulator_zero(erasing);
         accumulator_zero(writing);
         float kept = 0, through = 0;
-        for (int64_t block = 0; block * WIDTH < a.V; block++) {
-            tile_load_block(dr, a.dr, a.V, chunk.updates, head, block);
-            tile_load_block(u, a.u, a.V, chunk.updates, head, block);
-            state_load(S, a.state, state, program_x, block);
-            state_load(dS, a.dstate, state, program_x, block);
+        for (int load = 0; load < blocks + STAGES; load++) {
+            const int block = load - (STAGES - 1);
+            const int64_t cols_v = a.V - load * WIDTH;
             sync();
+            if (load < blocks) {
+                STAGE_TILE(S, load, 0);
+                STAGE_TILE(dS, load, 1);
+                STAGE_TILE(dr, load, 2);
+                STAGE_TILE(u, load, 3);
+                STAGE_TILE(dO, load, 4);
+                tile_load_block(dO, a.do_, a.V, chunk.tokens, head, load);
+                walk_load_across(dr, u, updates, chunk.updates.count, cols_v);
+                if (ON_GPU && a.transposed)
+                    walk_load(S, dS, states, (int)cols_v);
+                else
+                    walk_load_across(S, dS, states, cols_k, cols_v);
+            } else if (load == blocks) {
+                STAGE_TILE(q, load, 0);
+                STAGE_TILE(k, load, 1);
+                STAGE_TILE(A, load, 2);
+                STAGE_TILE(B, load, 3);
+                tile_load_block(q, a.q, a.K, chunk.tokens, k_head, program_x);
+                tile_load_block(k, a.k, a.K, chunk.updates, k_head, program_x);
+                tile_load(A, (const element *)a.dproducts + at, ROWS, ROWS, ROWS);
+                tile_load(B, (const element *)a.doverlaps + at, ROWS, ROWS, ROWS);
+                EACH (i, ROWS) {
+                    from_start[i] = gates[GATES_FROM_START * ROWS + i];
+                    to_end[i] = gates[GATES_TO_END * ROWS + i];
+                    query_decay[i] = gates[GATES_QUERY * ROWS + i];
+                    beta[i] = gates[GATES_BETA * ROWS + i];
+                }
+            }
+            if (STAGES == 1) sync();
+            if (block < 0 || block == blocks) continue;
+            STAGE_TILE(S, block, 0);
+            STAGE_TILE(dS, block, 1);
+            STAGE_TILE(dr, block, 2);
+            STAGE_TILE(u, block, 3);
+            STAGE_TILE(dO, block, 4);
+            state_mma_nt(reading, dO, S);
             state_mma_nt(erasing, dr, S);
             state_mma_nt(writing, u, dS);
             tile_dot(kept, S, dS);
-            sync();
         }
-        mma_tn(dk, weights, q);
+        STAGE_TILE(q, blocks, 0);
+        STAGE_TILE(k, blocks, 1);
+        STAGE_TILE(A, blocks, 2);
+        STAGE_TILE(B, blocks, 3); /* B + B^T */
+        if (ON_GPU && a.transposed) {
+            accumulator_unshuffle(reading);
+            accumulator_unshuffle(erasing);
+            accumulator_unshuffle(writing);
+        }
+        mma_nn(dq, A, k);
+        MAP(reading, i, d, x, x *= query_decay[i]; PEER(dq, i, d) += x; x *= AT(q, i, d));
+        row_sum(read, reading);
+        mma_tn(dk, A, q);
         MAP(erasing, i, d, x, x *= -from_start[i]; PEER(dk, i, d) += beta[i] * x; x *= AT(k, i, d));
         MAP(writing, i, d, x, x *= to_end[i]; PEER(dk, i, d) += x; x *= AT(k, i, d));
+        mma_nn(dk, B, k);
         row_sum(erased, erasing);
         row_sum(written, writing);
         sync();
-        tile_load(weights, (const element *)a.doverlaps + at, ROWS, ROWS, ROWS);
         PROGRAM_SUM(kept);
         SUM(through, i, ROWS, written[i]);
-        through += stays * kept;
-        mma_nn(dk, weights, k);
-        float *sums = sums_at(&a, 1 + program_x, sequence, program_y, head);
+        through += stays_of(from_start, chunk) * kept;
+        float *with_k = sums_at(&a, 1 + program_x, sequence, program_y, head);
+        float *with_q = sums_at(&a, 1 + a.blocks_k + program_x, sequence, program_y, head);
         EACH (i, ROWS) {
-            sums[i] = beta[i] * erased[i] - written[i] + (i == ROWS - 1 ? through : 0.0f);
-            sums[ROWS + i] = erased[i];
+            with_k[i] = beta[i] * erased[i] - written[i] + (i == ROWS - 1 ? through : 0.0f);
+            with_k[ROWS + i] = erased[i];
+            with_q[i] = query_entry(read, &a, i);
+            with_q[ROWS + i] = 0;
         }
-        sync();
     }
+    accumulator_store_block(dq, a.dq, a.K, chunk.tokens, k_head, program_x);
     accumulator_store_block(dk, a.dk, a.K, chunk.updates, k_head, program_x);
 }
 

@@ -39,8 +39,7 @@ typedef struct DeltaChunk {
 } DeltaChunk;
 
 DEVICE DeltaChunk delta_chunk_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index) {
-    const int64_t most = a->steps == 1 ? ROWS : ROWS / (int)a->steps;
-    const Chunk chunk = chunk_at(a->segment, a->T, most, sequence, index);
+    const Chunk chunk = chunk_at(a->segment, a->T, a->chunk_tokens, sequence, index);
     const Rows updates = {chunk.rows.first * a->steps, chunk.rows.count * a->steps};
     const DeltaChunk whole = {chunk.rows, updates, chunk.before, chunk.last};
     return whole;
@@ -51,7 +50,7 @@ DEVICE int64_t products_at(const ChunkDeltaArguments *a, int64_t sequence, int64
     return chunk_offset(a->chunks, a->v_heads, sequence, index, head, ROWS * ROWS);
 }
 DEVICE int64_t state_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
-    return chunk_offset(a->chunks, a->v_heads, sequence, index, head, a->K * a->V);
+    return chunk_offset(a->chunks, a->v_heads, sequence, index, head, a->state_size);
 }
 enum { GATES_FROM_START, GATES_TO_END, GATES_QUERY, GATES_BETA, GATES };
 DEVICE float *gates_at(const ChunkDeltaArguments *a, int64_t number, int64_t sequence, int64_t index, int64_t head) {

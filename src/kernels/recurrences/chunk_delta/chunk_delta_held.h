@@ -3,10 +3,11 @@
  * leaves in a warp's registers is the left operand of its next one, and a warp needs nothing from the others but the
  * loads. Program: sequence and value head, block of V. Included by chunk_delta_walk.tile.h for each KEYS. */
 
-/* o and the last states. */
+/* o and the last states; for backward also U and the states before each chunk. */
 HELD_KERNEL(chunk_delta_output) {
     TILE(keys, 2 * ROWS, KEYS);    /* k, q */
     TILE(values, 2 * ROWS, WIDTH); /* v, then o, and the next chunk's v; the halves take turns */
+    TILE(kept_u, ROWS, WIDTH);
     TILE(T, ROWS, ROWS);
     TILE(P, ROWS, ROWS);
     MATRIX(gates, 2 * GATES, ROWS);
@@ -17,24 +18,27 @@ HELD_KERNEL(chunk_delta_output) {
     TILE_VIEW(q, keys, ROWS, 0, ROWS, KEYS);
     ACCUMULATOR_VIEW(erased, reads, 0, ROWS);
     ACCUMULATOR_VIEW(out, reads, ROWS, ROWS);
-    const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads;
-    const int64_t k_head = head * a.heads / a.v_heads, first_v = program_y * WIDTH, cols_v = a.V - first_v;
+    const int sequence = (int)(program_x / a.v_heads), head = (int)(program_x % a.v_heads);
+    const int k_head = (int)(head * a.heads / a.v_heads);
+    const int first_v = (int)program_y * WIDTH, cols_v = (int)a.V - first_v;
     const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
     transposed_load(state, initial, a.initial_stride);
-    DeltaChunk chunk = delta_chunk_at(&a, sequence, 0);
-    tile_load_block(q, a.q, a.K, chunk.tokens, k_head, 0);
-    tile_load_block(values, a.v, a.V, chunk.updates, head, program_y);
+    const DeltaChunk start = delta_chunk_at(&a, sequence, 0);
+    tile_load_block(q, a.q, a.K, start.tokens, k_head, 0);
+    tile_load_block(values, a.v, a.V, start.updates, head, program_y);
     matrix_load(gates, gates_at(&a, 0, sequence, 0, head), ROWS, GATES, ROWS);
     tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     tile_load(P, (const element *)a.products + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     for (ChunkIndex index = 0; index < a.chunks; index++) {
         const int turn = (int)index & 1;
+        const DeltaChunk chunk = delta_chunk_at(&a, sequence, index);
         const int64_t square = products_at(&a, sequence, index + 1, head);
         TILE_VIEW(v, values, turn * ROWS, 0, ROWS, WIDTH);
         TILE_VIEW(next_v, values, (1 - turn) * ROWS, 0, ROWS, WIDTH);
         MATRIX_VIEW(gate, gates, turn * GATES, 0, GATES, ROWS);
         MATRIX_VIEW(next_gate, gates, (1 - turn) * GATES, 0, GATES, ROWS);
         tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
+        if (a.state) store_state(state, a.state, index);
         sync();
         accumulator_zero(reads);
         accumulator_mma_nt(reads, state, keys);
@@ -44,15 +48,17 @@ HELD_KERNEL(chunk_delta_output) {
         accumulator_mma_nt(u, erased, T);
         accumulator_mma_nt(out, u, P);
         MAP(out, j, i, x, PUT(v, i, j, x));
+        if (a.u.data) MAP(u, j, i, x, PUT(kept_u, i, j, x));
         MAP(u, j, i, x, x *= ENTRY(gate, GATES_TO_END, i));
         const float stays = stays_of(&ENTRY(gate, GATES_FROM_START, 0), chunk);
         MAP(state, j, d, x, x *= stays);
         sync();
         tile_store_block(v, a.o, a.V, chunk.tokens, head, program_y);
+        if (a.u.data) tile_store_block(kept_u, a.u, a.V, chunk.updates, head, program_y);
         if (index + 1 < a.chunks) {
-            chunk = delta_chunk_at(&a, sequence, index + 1);
-            tile_load_block(q, a.q, a.K, chunk.tokens, k_head, 0);
-            tile_load_block(next_v, a.v, a.V, chunk.updates, head, program_y);
+            const DeltaChunk next = delta_chunk_at(&a, sequence, index + 1);
+            tile_load_block(q, a.q, a.K, next.tokens, k_head, 0);
+            tile_load_block(next_v, a.v, a.V, next.updates, head, program_y);
             matrix_load(next_gate, gates_at(&a, 0, sequence, index + 1, head), ROWS, GATES, ROWS);
             tile_load(T, (const element *)a.inverse + square, ROWS, ROWS, ROWS);
             tile_load(P, (const element *)a.products + square, ROWS, ROWS, ROWS);
@@ -74,8 +80,9 @@ HELD_KERNEL(chunk_delta_state) {
     ACCUMULATOR(state, WIDTH, KEYS);
     ACCUMULATOR(erased, WIDTH, ROWS); /* as in chunk_delta_output */
     ACCUMULATOR(u, WIDTH, ROWS);
-    const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads;
-    const int64_t k_head = head * a.heads / a.v_heads, first_v = program_y * WIDTH, cols_v = a.V - first_v;
+    const uint32_t sequence = (uint32_t)(program_x / a.v_heads), head = (uint32_t)(program_x % a.v_heads);
+    const uint32_t k_head = (uint32_t)(head * a.heads / a.v_heads);
+    const int first_v = (int)program_y * WIDTH, cols_v = (int)a.V - first_v;
     const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
     transposed_load(state, initial, a.initial_stride);
     DeltaChunk chunk = delta_chunk_at(&a, sequence, 0);

@@ -176,8 +176,9 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
 #define transposed_store(accumulator, to, stride)                                                                      \
     MAP(accumulator, v_, d_, x_, if (v_ < cols_v && d_ < a.K)(to)[d_ * (stride) + v_] = x_)
 #define store_state(accumulator, states, index)                                                                        \
-    accumulator_store(accumulator, (element *)(states) + state_at(&a, sequence, index, head) + first_v * a.K, a.K,     \
-                      cols_v, a.K)
+    accumulator_store_shuffled(accumulator,                                                                            \
+                               (element *)(states) + state_at(&a, sequence, index, head) + first_v * a.state_stride,   \
+                               a.state_stride, cols_v, a.state_stride)
 
 /* u = T (beta (v - D k S)), with accumulators transposed; T lacks its diagonal. What the first product's operand loses
  * by rounding, a second one adds, because errors in U add up over the rows of a chunk and then over the chunks; with
