@@ -54,9 +54,8 @@ KERNEL(rms_norm, RmsNormArguments) {
         HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, false, false));
 }
 
-/* s = x + residual, one VECTOR. */
-#define READ_SUM(s, x, residual, has_residual)                                                                         \
-    READ(s, x);                                                                                                        \
+/* s += residual, one VECTOR. */
+#define ADD_RESIDUAL(s, residual, has_residual)                                                                        \
     if (has_residual) {                                                                                                \
         READ(r_, residual);                                                                                            \
         EACH_LANE(e) s[e] += r_[e];                                                                                    \
@@ -67,9 +66,9 @@ typedef struct RmsNormPart {
     int64_t first_row, end_row, first_group, groups, from, count;
 } RmsNormPart;
 
-DEVICE void rms_norm_backward_part(const RmsNormBackwardArguments a, const RmsNormPart part, float *sums,
+DEVICE void rms_norm_backward_part(HELD_MODE, const RmsNormBackwardArguments a, const RmsNormPart part, float *sums,
                                    bool has_residual, bool has_dsum) {
-    EACH_GROUP (row, group, part.first_row, part.end_row, part.groups, a.cols) {
+    EACH_HELD_GROUP(row, group, part.first_row, part.end_row, part.groups, a.cols) {
         const int64_t column = (part.first_group + group) * a.cols;
         const element *weight = (const element *)a.weight + (a.weight_groups > 1 ? column : 0);
         const element *x = (const element *)a.x + row * a.x_stride + column;
@@ -78,33 +77,36 @@ DEVICE void rms_norm_backward_part(const RmsNormBackwardArguments a, const RmsNo
         const element *dsum = (const element *)a.dsum + (has_dsum ? row * a.dsum_stride + column : 0);
         element *ds = (element *)a.ds + row * a.ds_stride + column;
         const float rstd = a.rstd[row * a.groups + part.first_group + group];
-        VECTORS_OF(weight, x, residual, dy, dsum, ds);
+        HELD(x_held);
+        HELD(dy_held);
         float dot = 0;
-        WARP_SUM_VECTOR(i, a.cols, dot) {
-            READ_SUM(s, x + i, residual + i, has_residual);
-            READ(d, dy + i);
+        HOLD_VECTOR(i, a.cols, dot) {
+            READ_HOLD(s, x_held, x + i);
+            READ_HOLD(d, dy_held, dy + i);
             READ(w, weight + i);
+            ADD_RESIDUAL(s, residual + i, has_residual);
             EACH_LANE(e) dot += w[e] * d[e] * (s[e] * rstd);
         }
         WARP_TOTAL(dot);
         const float mean = divide_f(dot, (float)a.cols);
-        WARP_VECTOR(i, part.count) {
+        HELD_VECTOR(i, part.count) {
             const int64_t at = part.from + i;
-            READ_SUM(s, x + at, residual + at, has_residual);
-            READ(d, dy + at);
+            READ_HELD(s, x_held, x + at);
+            READ_HELD(d, dy_held, dy + at);
             READ(w, weight + at);
+            ADD_RESIDUAL(s, residual + at, has_residual);
             float dweight[VECTOR];
             EACH_LANE(e) {
                 const float n = s[e] * rstd;
                 dweight[e] = d[e] * n;
                 d[e] = rstd * (w[e] * d[e] - n * mean);
             }
-            ADD_COLUMNS(sums, i, dweight);
             if (has_dsum) {
                 READ(after, dsum + at);
                 EACH_LANE(e) d[e] += after[e];
             }
             WRITE(ds + at, d);
+            ADD_COLUMNS(sums, i, dweight);
         }
     }
 }
@@ -121,12 +123,15 @@ KERNEL(rms_norm_backward, RmsNormBackwardArguments) {
                               .from = from,
                               .count = left < PROGRAM_COLS ? left : PROGRAM_COLS};
     columns_zero(sums, WARP_COLS, part.count);
+    VECTORS_OF(a.weight, a.x, a.residual, a.dy, a.dsum, a.ds, a.x_stride * sizeof(element),
+               a.residual_stride * sizeof(element), a.dy_stride * sizeof(element), a.dsum_stride * sizeof(element),
+               a.ds_stride * sizeof(element));
     if (a.residual)
-        rms_norm_backward_part(a, part, sums, true, a.dsum != NULL);
+        HELD_ROWS(a.cols, 1, rms_norm_backward_part(HELD_HERE, a, part, sums, true, false));
     else if (a.dsum)
-        rms_norm_backward_part(a, part, sums, false, true);
+        HELD_ROWS(a.cols, 4, rms_norm_backward_part(HELD_HERE, a, part, sums, false, true));
     else
-        rms_norm_backward_part(a, part, sums, false, false);
+        HELD_ROWS(a.cols, 4, rms_norm_backward_part(HELD_HERE, a, part, sums, false, false));
     sync();
     float *partial = a.partial + (program_x * a.weight_groups + part.first_group) * a.cols + from;
     EACH_VECTOR(i, part.count) {
