@@ -80,14 +80,15 @@ static ChunkDplrArguments arguments_of(Node *node) {
     arguments.decay = node_workspace(node, chunks * arguments.K * dtype_size(F32));
     arguments.state = node_workspace(node, chunks * arguments.K * arguments.V * bytes);
     arguments.products[0] = node_workspace(node, squares);
-    arguments.inverse = node_workspace(node, squares);
+    arguments.solve = node_workspace(node, squares);
     if (two) {
         arguments.a = heads_of(node->in[A]);
         arguments.b = heads_of(node->in[B]);
         arguments.keys = kept_heads(node, q->cols);
         arguments.products[1] = node_workspace(node, squares);
-        arguments.solve = node_workspace(node, squares);
+        arguments.inverse = node_workspace(node, squares);
     } else {
+        arguments.betas = node_workspace(node, chunks * CHUNK_ROWS * dtype_size(F32));
         arguments.beta = node->in[BETA]->data;
         arguments.beta_stride = node->in[BETA]->stride;
     }

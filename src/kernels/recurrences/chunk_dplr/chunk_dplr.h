@@ -11,8 +11,8 @@ enum { CHUNK_DPLR_K = 32, CHUNK_DPLR_V = 64 };
 
 /* Heads have one row per token; of elements where nothing else is said. All but them, beta and the initial state is
  * contiguous. What a kernel does not use may be left out, `initial` and `final` (and their gradients) also where it
- * does. Where k is all three keys (chunk_kda), a, b, keys, solve, products[1], dproducts[2 ..], da and db are left out;
- * elsewhere beta is. */
+ * does. Where k is all three keys (chunk_kda), a, b, keys, inverse, products[1], dproducts[2 ..], da and db are left
+ * out; elsewhere beta and betas are. */
 typedef struct ChunkDplrArguments {
     Heads q, k, a, b, v;    /* [N, heads*K], [N, heads*V] */
     Heads g;                /* [N, heads*K], fp32 */
@@ -22,9 +22,10 @@ typedef struct ChunkDplrArguments {
     Heads queries, erasers; /* [N, heads*K]: q~, and W in the place of a~ */
     Heads written, keys;    /* [N, heads*K]: b~, k~ */
     float *decay;           /* [B, chunks, heads, K]: D */
-    void *inverse, *solve;  /* elements [B, chunks, heads, 64, 64]: T without its diagonal, M */
+    float *betas;           /* [B, chunks, heads, 64]: beta, 0 past the end */
+    void *inverse, *solve;  /* elements [B, chunks, heads, 64, 64]: T without its diagonal, M^T likewise */
     void *products[2];      /* likewise: Aqb, Aqk */
-    Heads u;                /* [N, heads*V]: U; M v until the states are made */
+    Heads u;                /* [N, heads*V]: U */
     void *state;            /* elements [B, chunks, heads, V, K], before each chunk, transposed */
     float *final;           /* [B*heads*K, V] */
     Heads o;                /* [N, heads*V] */

@@ -14,7 +14,7 @@ KERNEL(chunk_dplr_dv, ChunkDplrArguments) {
     TILE(keys, STAGES * ROWS, WIDTH_K);
     TILE(gradients, STAGES * WIDTH_V, WIDTH_K);
     TILE(A, ROWS, ROWS);
-    TILE(M, ROWS, ROWS);
+    TILE(M, ROWS, ROWS); /* M^T */
     TILE(dO, ROWS, WIDTH_V);
     TILE(dU, ROWS, WIDTH_V);
     HALVES(dv, WIDTH_V);
@@ -45,6 +45,6 @@ KERNEL(chunk_dplr_dv, ChunkDplrArguments) {
         }
     }
     halves_mma_lower_tn(dv, A, dO);
-    halves_mma_lower_tn(dv, M, dU);
+    halves_mma_nn(dv, M, dU);
     halves_store_block(dv, a.dv, a.V, chunk, head, program_x);
 }

@@ -19,9 +19,10 @@
  *          + D (S S_next') + sum over j of (b_j and k_j times the state's part of b'_j and k'_j)
  *
  * chunk_kda is the case in which k is all three keys and a reads the decayed state, S_i = (I - beta_i k_i k_i^T)
- * diag(e^g_i) S_{i-1} + beta_i k_i v_i^T. With A = Akk for j < i, and G for G-, this is T = (I + beta A)^-1, M v = T
- * (beta v), a~ = -beta k e^G, and without the terms of a second written key, all the same; v' = beta R' takes the place
- * of R' in A' and a~', which then are those of -k; beta'_i = R'_i U_i / beta_i.
+ * diag(e^g_i) S_{i-1} + beta_i k_i v_i^T. With A = Akk for j < i, and G for G-, this is T = (I + beta A)^-1, T beta for
+ * M, a~ = -beta k e^G, and without the terms of a second written key, all the same; v' = beta R' takes the place of R'
+ * in A' and a~', which then are those of -k; beta'_i = R'_i U_i / beta_i. The diagonal of T, 1, is left out of T and M
+ * where they are stored: it need not be rounded.
  *
  * Sums of gates are only taken over the rows between: see chunk_gla_chunk.h, whose blocks these are. Inside a block
  * e^(G_i - G_j) is e^P_i e^(-P_j), P the running sum in the block, as long as P stays above -GATE_LIMIT; steep blocks
@@ -59,6 +60,11 @@ DEVICE float *decay_at(const ChunkDplrArguments *a, int64_t sequence, int64_t in
 /* beta of a row; 0 past the chunk's end and where there is none. */
 DEVICE float beta_of_row(const ChunkDplrArguments *a, Rows rows, int64_t head, int64_t row) {
     return a->beta && row < rows.count ? a->beta[(rows.first + row) * a->beta_stride + head] : 0.0f;
+}
+
+/* The beta of every row of (chunk index, head). */
+DEVICE float *betas_at(const ChunkDplrArguments *a, int64_t sequence, int64_t index, int64_t head) {
+    return a->betas + chunk_offset(a->chunks, a->heads, sequence, index, head, ROWS);
 }
 
 /* Kernels exist for one and for two written keys: name_1, where k is all three keys, and name_2. */

@@ -4,7 +4,8 @@
 KEYS_KERNEL(chunk_dplr_dproducts) {
     enum { TWO = WRITTEN_KEYS == 2 };
     TILE(work, (TWO ? 5 : 4) * ROWS, ROWS);
-    SQUARE(T, 0); /* without its diagonal */
+    SQUARE(T, 0); /* without its diagonal; with one written key M^T, likewise */
+    SQUARE(M, 0);
     SQUARE(dO, 1);
     SQUARE(dU, 2);
     SQUARE(u, 3);
@@ -17,12 +18,12 @@ KEYS_KERNEL(chunk_dplr_dproducts) {
     ACCUMULATOR(Aqk, ROWS, ROWS);
     ACCUMULATOR(Aak, ROWS, ROWS);
     ACCUMULATOR(dr, ROWS, WIDTH_V);
-    ACCUMULATOR(dots_by_entry, ROWS, WIDTH_V); /* R' U, its sum over the columns to come */
+    ACCUMULATOR(dots_by_entry, ROWS, WIDTH_V); /* v' U, its sum over the columns to come */
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     rows_documents(document, a.segment, chunk.rows);
     EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk.rows, head, i);
-    tile_load(T, products_at(&a, a.inverse, sequence, program_x, head), ROWS, ROWS, ROWS);
+    tile_load(T, products_at(&a, TWO ? a.inverse : a.solve, sequence, program_x, head), ROWS, ROWS, ROWS);
     accumulator_zero(Aqb);
     accumulator_zero(Aab);
     if (TWO) {
@@ -37,9 +38,12 @@ KEYS_KERNEL(chunk_dplr_dproducts) {
         tile_load_block(u, a.u, a.V, chunk.rows, head, block);
         if (TWO) tile_load_block(v, a.v, a.V, chunk.rows, head, block);
         sync();
-        MAP(dr, i, j, x, x = AT(dU, i, j));
-        mma_tn(dr, T, dU);
-        if (!TWO) MAP(dr, i, j, x, PEER(dots_by_entry, i, j) += x * AT(u, i, j); x *= beta[i]);
+        MAP(dr, i, j, x, x = (TWO ? 1.0f : beta[i]) * AT(dU, i, j));
+        if (TWO) mma_tn(dr, T, dU);
+        if (!TWO) {
+            mma_nn(dr, M, dU);
+            MAP(dots_by_entry, i, j, x, x += PEER(dr, i, j) * AT(u, i, j));
+        }
         accumulator_store_block(dr, a.dr, a.V, chunk.rows, head, block);
         mma_nt(Aqb, dO, u);
         accumulator_mma_nt(Aab, dr, u);
@@ -63,7 +67,7 @@ KEYS_KERNEL(chunk_dplr_dproducts) {
         sync();
         EACH (i, chunk.rows.count) {
             const int64_t at = (chunk.rows.first + i) * a.beta_stride + head;
-            a.dbeta[at] = fabsf(beta[i]) > SMALLEST_BETA ? divide_f(dots[i], beta[i]) : 0.0f;
+            a.dbeta[at] = fabsf(beta[i]) > SMALLEST_BETA ? divide_f(dots[i], beta[i] * beta[i]) : 0.0f;
         }
     }
 }

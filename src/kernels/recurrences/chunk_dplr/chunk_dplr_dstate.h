@@ -28,13 +28,13 @@ DSTATE_KERNEL(chunk_dplr_dstate) {
             accumulator_mma_nt(du, dstate, b);
             mma_tn(du, dO, A);
             MAP(du, j, i, x, PUT(next, i, j, x));
-            MAP(dstate, j, d, x, x *= ENTRY(decay, 0, d));
             sync();
             tile_store_block(next, a.du, a.V, chunk_at(a.segment, a.T, ROWS, sequence, index).rows, head, program_y);
         }
         if (load >= 0) tile_load_block(b, a.written, a.K, rows, head, 0);
         copy_commit();
         if (index < chunks && carries) {
+            MAP(dstate, j, d, x, x *= ENTRY(decay, 0, d));
             mma_tn(dstate, dO, q);
             accumulator_mma_nn(dstate, du, W);
         }

@@ -1,6 +1,101 @@
-/* Included by chunk_dplr_forward.tile.h for each number of WRITTEN_KEYS. */
+/* Included for each number of WRITTEN_KEYS. */
+#include "kernels/recurrences/triangular_inverse.h"
 
-/* The products A, T and M, the decayed q, b and k, W, and M v in the place of U. Program: chunk, sequence and head. */
+/* Rows of A, from (row, col) on, += x y^T of 16 rows of x and as many rows of y. */
+#define ADD_BLOCKS(A, row, col, x, x_row, y, y_row, y_rows)                                                            \
+    do {                                                                                                               \
+        TILE_VIEW(x_, x, x_row, 0, BLOCK, WIDTH_K);                                                                    \
+        TILE_VIEW(y_, y, y_row, 0, y_rows, WIDTH_K);                                                                   \
+        block_mma_nt(A, row, col, x_, y_);                                                                             \
+    } while (0)
+/* A += the products of all pairs of blocks, without those of a block with itself if it is steep. */
+#define ADD_TO_A(A, x_near, x_half, y_start, y_ahead)                                                                  \
+    do {                                                                                                               \
+        ADD_BLOCKS(A, BLOCK, 0, x_near, BLOCK, y_ahead, 3 * BLOCK, BLOCK);                                             \
+        ADD_BLOCKS(A, 2 * BLOCK, 0, x_near, 2 * BLOCK, y_ahead, 0, 2 * BLOCK);                                         \
+        ADD_BLOCKS(A, 3 * BLOCK, 0, x_half, 0, y_ahead, 0, 2 * BLOCK);                                                 \
+        ADD_BLOCKS(A, 3 * BLOCK, 2 * BLOCK, x_near, 3 * BLOCK, y_ahead, 2 * BLOCK, BLOCK);                             \
+        if (!steep) {                                                                                                  \
+            ADD_BLOCKS(A, 0, 0, x_near, 0, y_start, 0, BLOCK);                                                         \
+            ADD_BLOCKS(A, BLOCK, BLOCK, x_near, BLOCK, y_start, BLOCK, BLOCK);                                         \
+            ADD_BLOCKS(A, 2 * BLOCK, 2 * BLOCK, x_near, 2 * BLOCK, y_start, 2 * BLOCK, BLOCK);                         \
+            ADD_BLOCKS(A, 3 * BLOCK, 3 * BLOCK, x_near, 3 * BLOCK, y_start, 3 * BLOCK, BLOCK);                         \
+        }                                                                                                              \
+    } while (0)
+/* A += the products inside steep blocks, with the decay over the rows after j up to i - lag. */
+#define ADD_STEEP(A, x, y, lag)                                                                                        \
+    do {                                                                                                               \
+        for (int apart = 1; apart < BLOCK; apart++) {                                                                  \
+            MAP(product, j, d, p, {                                                                                    \
+                p = 0;                                                                                                 \
+                if (j % BLOCK + apart < BLOCK) {                                                                       \
+                    p = apart > 1 ? ENTRY(P, j, d) : AT(y, j, d);                                                      \
+                    if (apart > (lag)) p *= DECAY(ENTRY(g, j + apart - (lag), d));                                     \
+                    ENTRY(P, j, d) = p;                                                                                \
+                    p *= AT(x, j + apart, d);                                                                          \
+                }                                                                                                      \
+            });                                                                                                        \
+            row_sum((&ENTRY(band, apart, 0)), product);                                                                \
+        }                                                                                                              \
+        sync();                                                                                                        \
+        MAP(A, i, j, p, if (i / BLOCK == j / BLOCK && i > j) p += ENTRY(band, i - j, j));                              \
+        sync();                                                                                                        \
+    } while (0)
+
+/* plain += the products of q and y as they are inside blocks: only their diagonals are used. */
+#define ADD_PLAIN(plain, y)                                                                                            \
+    for (int row = 0; row < ROWS; row += BLOCK) {                                                                      \
+        TILE_VIEW(x_, q, row, 0, BLOCK, WIDTH_K);                                                                      \
+        TILE_VIEW(y_, y, row, 0, BLOCK, WIDTH_K);                                                                      \
+        block_mma_nt(plain, row, 0, x_, y_);                                                                           \
+    }
+/* A = scale A within documents, with the diagonal of `plain`; written to `to`. */
+#define STORE_OF_QUERIES(A, plain, to)                                                                                 \
+    do {                                                                                                               \
+        MAP(plain, i, j, x, if (i % BLOCK == j) diagonal[i] = x);                                                      \
+        sync();                                                                                                        \
+        MAP(A, i, j, x, x = j <= i && document[i] == document[j] ? a.scale * (j < i ? x : diagonal[i]) : 0.0f);        \
+        accumulator_store(A, products_at(&a, to, sequence, program_x, head), ROWS, ROWS, ROWS);                        \
+        sync();                                                                                                        \
+    } while (0)
+
+/* A row of q or a, decayed from the start of its block on: `near` and `half` become what products with other blocks
+ * need, `out` what sees the state. */
+#define WRITE_READER(x, near, half, out, weight)                                                                       \
+    do {                                                                                                               \
+        WRITE_TILE(near, row, d, x);                                                                                   \
+        if (block_of_row == 3) {                                                                                       \
+            float from_half_[VECTOR];                                                                                  \
+            EACH_LANE(e) from_half_[e] = third[e] * x[e];                                                              \
+            WRITE_TILE(half, row - 3 * BLOCK, d, from_half_);                                                          \
+        }                                                                                                              \
+        EACH_LANE(e) x[e] *= from_start[e] * (weight);                                                                 \
+        WRITE_TILE(out, row, d, x);                                                                                    \
+    } while (0)
+/* A row of b or k: y e^(-P); that of the first two blocks decayed to the middle of the chunk, of the third and the
+ * first to their ends; and in its own place what enters the next state. */
+#define WRITE_WRITTEN(y, start, ahead)                                                                                 \
+    do {                                                                                                               \
+        READ_TILE(y_, y, row, d);                                                                                      \
+        EACH_LANE(e) y_[e] *= factor[e];                                                                               \
+        WRITE_TILE(start, row, d, y_);                                                                                 \
+        float entering_[VECTOR];                                                                                       \
+        EACH_LANE(e) {                                                                                                 \
+            y_[e] *= steep ? 1.0f : in_block[e];                                                                       \
+            entering_[e] = y_[e] * to_end[e] * enters;                                                                 \
+        }                                                                                                              \
+        WRITE_TILE(y, row, d, entering_);                                                                              \
+        if (block_of_row == 0) {                                                                                       \
+            WRITE_TILE(ahead, row + 3 * BLOCK, d, y_);                                                                 \
+            EACH_LANE(e) y_[e] *= second[e];                                                                           \
+        }                                                                                                              \
+        if (block_of_row < 3) WRITE_TILE(ahead, row, d, y_);                                                           \
+    } while (0)
+#define STORE_HALF(tile, heads)                                                                                        \
+    tile_store(tile, (element *)(heads).data + entry_of_head(heads, a.K, chunk.rows.first, head, block * WIDTH_K),     \
+               (heads).stride, chunk.rows.count, cols)
+
+/* The products A, T and M, the decayed q, b and k, and W. Program: chunk, sequence and head. */
 KEYS_KERNEL(chunk_dplr_products) {
     enum { TWO = WRITTEN_KEYS == 2, LAG = TWO };
     TILE(work, (TWO ? 6 : 4) * ROWS, ROWS);
@@ -19,8 +114,8 @@ KEYS_KERNEL(chunk_dplr_products) {
     TILE_VIEW(q_half, halves, 0, 0, BLOCK, WIDTH_K);
     TILE_VIEW(a_half, halves, BLOCK, 0, BLOCK, WIDTH_K);
     SQUARE(T, 0);                /* without its diagonal, which need not be rounded */
-    SQUARE(M, TWO ? 1 : 0);      /* what v is multiplied by */
-    SQUARE(operand, 2);          /* a~, v */
+    SQUARE(M, 1);                /* M^T */
+    SQUARE(operand, 2);          /* a~ */
     SQUARE(overlaps, 3);         /* Aak */
     MATRIX(lower, ROWS, ROWS);   /* -Aab */
     MATRIX(inverse, ROWS, ROWS); /* T */
@@ -39,7 +134,7 @@ KEYS_KERNEL(chunk_dplr_products) {
     ACCUMULATOR(Aab, ROWS, ROWS);
     ACCUMULATOR(Aqk, ROWS, ROWS);
     ACCUMULATOR(Aak, ROWS, ROWS);    /* then M */
-    ACCUMULATOR(result, ROWS, ROWS); /* W, M v */
+    ACCUMULATOR(result, ROWS, ROWS); /* W */
     ACCUMULATOR(plain_b, ROWS, BLOCK);
     ACCUMULATOR(plain_k, ROWS, BLOCK);
     ACCUMULATOR(product, ROWS, WIDTH_K);
@@ -49,7 +144,10 @@ KEYS_KERNEL(chunk_dplr_products) {
     const float before_document = (float)(chunk.before - a.segment[chunk.rows.first]);
     const float last_document = (float)(chunk.last - a.segment[chunk.rows.first]);
     rows_documents(document, a.segment, chunk.rows);
-    EACH (i, ROWS) beta[i] = beta_of_row(&a, chunk.rows, head, i);
+    EACH (i, ROWS) {
+        beta[i] = beta_of_row(&a, chunk.rows, head, i);
+        if (!TWO) betas_at(&a, sequence, program_x, head)[i] = beta[i];
+    }
     accumulator_zero(Aqb);
     accumulator_zero(Aab);
     accumulator_zero(plain_b);
@@ -150,14 +248,19 @@ KEYS_KERNEL(chunk_dplr_products) {
         READ_MATRIX(x, inverse, i, j);
         EACH_LANE(e) x[e] = i == j + e ? 0.0f : x[e];
         WRITE_TILE(T, i, j, x);
+        if (!TWO) {
+            EACH_LANE(e) x[e] = i == j + e ? 0.0f : beta[i] * ENTRY(inverse, j + e, i);
+            WRITE_TILE(M, i, j, x);
+        }
     }
     sync();
-    tile_store(T, products_at(&a, a.inverse, sequence, program_x, head), ROWS, ROWS, ROWS);
     if (TWO) {
+        tile_store(T, products_at(&a, a.inverse, sequence, program_x, head), ROWS, ROWS, ROWS);
         mma_nn(Aak, T, overlaps);
-        tile_cast(M, Aak);
-        accumulator_store(Aak, products_at(&a, a.solve, sequence, program_x, head), ROWS, ROWS, ROWS);
+        MAP(Aak, i, j, x, PUT(M, j, i, x));
+        sync();
     }
+    tile_store(M, products_at(&a, a.solve, sequence, program_x, head), ROWS, ROWS, ROWS);
     for (int64_t block = 0; block * ROWS < a.K; block++) {
         tile_load_block(operand, a.erasers, a.K, chunk.rows, head, block);
         sync();
@@ -166,20 +269,4 @@ KEYS_KERNEL(chunk_dplr_products) {
         accumulator_store_block(result, a.erasers, a.K, chunk.rows, head, block);
         sync();
     }
-    for (int64_t block = 0; block * ROWS < a.V; block++) {
-        tile_load_block(operand, a.v, a.V, chunk.rows, head, block);
-        sync();
-        accumulator_zero(result);
-        if (!TWO) {
-            MAP(result, i, j, x, x = beta[i] * AT(operand, i, j));
-            sync();
-            tile_cast(operand, result);
-            sync();
-        }
-        mma_nn(result, M, operand);
-        accumulator_store_block(result, a.u, a.V, chunk.rows, head, block);
-        sync();
-    }
 }
-
-#undef WRITTEN_KEYS

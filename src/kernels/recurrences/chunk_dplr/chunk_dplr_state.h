@@ -1,17 +1,19 @@
 /* Included by chunk_dplr_walk.tile.h for each number of WRITTEN_KEYS and of KEYS. */
 
-/* The state before each chunk, and after the last; U in the place of M v. Program: sequence and head, block of V. */
+/* U, the state before each chunk, and after the last. Program: sequence and head, block of V. */
 STATE_KERNEL(chunk_dplr_state) {
     enum { TWO = WRITTEN_KEYS == 2 };
-    TILE(keys, (1 + WRITTEN_KEYS) * ROWS, KEYS);      /* W, b~, k~ */
-    TILE(values, (1 + WRITTEN_KEYS) * ROWS, WIDTH_V); /* M v, then U, and the next chunk's, which take turns; v */
+    TILE(keys, (1 + WRITTEN_KEYS) * ROWS, KEYS); /* W, b~, k~ */
+    TILE(values, 2 * ROWS, WIDTH_V);             /* v, and the next chunk's; the halves take turns */
+    TILE(M, ROWS, ROWS);                         /* M^T */
+    TILE(U, ROWS, WIDTH_V);
     MATRIX(decays, 2, KEYS);
+    MATRIX(betas, 2, ROWS);
     ACCUMULATOR(state, WIDTH_V, KEYS);
     ACCUMULATOR(u, WIDTH_V, ROWS);
     TILE_VIEW(W, keys, 0, 0, ROWS, KEYS);
     TILE_VIEW(b, keys, ROWS, 0, ROWS, KEYS);
     TILE_VIEW(k, keys, WRITTEN_KEYS * ROWS, 0, ROWS, KEYS);
-    TILE_VIEW(v, values, WRITTEN_KEYS * ROWS, 0, ROWS, WIDTH_V);
     const int64_t sequence = program_x / a.heads, head = program_x % a.heads;
     const int64_t first_v = program_y * WIDTH_V, cols_v = a.V - first_v;
     const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
@@ -20,24 +22,29 @@ STATE_KERNEL(chunk_dplr_state) {
     for (int load = 0; load <= chunks; load++) {
         const int index = load - 1, turn = load & 1;
         const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, load < chunks ? load : chunks - 1).rows;
-        TILE_VIEW(next, values, turn * ROWS, 0, ROWS, WIDTH_V);
-        TILE_VIEW(U, values, (1 - turn) * ROWS, 0, ROWS, WIDTH_V);
+        TILE_VIEW(next_v, values, turn * ROWS, 0, ROWS, WIDTH_V);
+        TILE_VIEW(v, values, (1 - turn) * ROWS, 0, ROWS, WIDTH_V);
         MATRIX_VIEW(next_decay, decays, turn, 0, 1, KEYS);
         MATRIX_VIEW(decay, decays, 1 - turn, 0, 1, KEYS);
+        MATRIX_VIEW(next_beta, betas, turn, 0, 1, ROWS);
+        MATRIX_VIEW(beta, betas, 1 - turn, 0, 1, ROWS);
         if (index >= 0) {
             store_state(state, a.state, index);
             sync_after(1);
-            accumulator_zero(u);
+            MAP(u, j, i, x, x = TWO ? 0.0f : ENTRY(beta, 0, i) * AT(v, i, j));
+            mma_tn(u, v, M);
             accumulator_mma_nt(u, state, W);
-            MAP(u, j, i, x, x += AT(U, i, j); PUT(U, i, j, x));
-            MAP(state, j, d, x, x *= ENTRY(decay, 0, d));
+            MAP(u, j, i, x, PUT(U, i, j, x));
             sync();
             tile_store_block(U, a.u, a.V, chunk_at(a.segment, a.T, ROWS, sequence, index).rows, head, program_y);
+            MAP(state, j, d, x, x *= ENTRY(decay, 0, d));
         }
         if (load < chunks) {
             tile_load_block(W, a.erasers, a.K, rows, head, 0);
-            tile_load_block(next, a.u, a.V, rows, head, program_y);
+            tile_load_block(next_v, a.v, a.V, rows, head, program_y);
+            tile_load(M, products_at(&a, a.solve, sequence, load, head), ROWS, ROWS, ROWS);
             matrix_load(next_decay, decay_at(&a, sequence, load, head, 0), a.K, 1, a.K);
+            if (!TWO) matrix_load(next_beta, betas_at(&a, sequence, load, head), ROWS, 1, ROWS);
         }
         copy_commit();
         if (index >= 0 && index < steps) {
@@ -47,10 +54,7 @@ STATE_KERNEL(chunk_dplr_state) {
         sync_after(1);
         if (load < steps) {
             tile_load_block(b, a.written, a.K, rows, head, 0);
-            if (TWO) {
-                tile_load_block(k, a.keys, a.K, rows, head, 0);
-                tile_load_block(v, a.v, a.V, rows, head, program_y);
-            }
+            if (TWO) tile_load_block(k, a.keys, a.K, rows, head, 0);
         }
         copy_commit();
     }

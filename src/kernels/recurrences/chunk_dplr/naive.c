@@ -91,8 +91,8 @@ static void naive_kda(const OpCase *c, const Batch *batch, double *const in[], d
     naive(c, batch, in, out, true);
 }
 
-/* Inputs with keys that read and write of about the length 1: uniform within `bound` = sqrt(3 / K). Gates are uniform
- * in [low_gate, high_gate). */
+/* Inputs with keys k and a of about the length 1, uniform within `bound` = sqrt(3 / K), and b of half of it. Gates are
+ * uniform in [low_gate, high_gate). */
 #define HEAD(input, heads, K, bound)                                                                                   \
     { .name = input, .cols = (heads) * (K), .low = -(bound), .high = (bound) }
 #define GATES(heads, K, low_gate, high_gate)                                                                           \
@@ -107,7 +107,7 @@ static void naive_kda(const OpCase *c, const Batch *batch, double *const in[], d
     { .name = "beta", .cols = heads, .fp32 = true, .low = 1e-3, .high = most }
 #define DPLR_INPUTS(heads, K, V, bound, low_gate, high_gate)                                                           \
     QUERIES(heads, K), HEAD("k", heads, K, bound), VALUES(heads, V), GATES(heads, K, low_gate, high_gate),             \
-        HEAD("a", heads, K, bound), HEAD("b", heads, K, bound)
+        HEAD("a", heads, K, bound), HEAD("b", heads, K, 0.5 * (bound))
 #define KDA_INPUTS(heads, K, V, bound, low_gate, high_gate, most_beta)                                                 \
     QUERIES(heads, K), HEAD("k", heads, K, bound), VALUES(heads, V), GATES(heads, K, low_gate, high_gate),             \
         BETAS(heads, most_beta)
@@ -149,7 +149,7 @@ const OpTest chunk_dplr_test = {
                    VALUES(1, 32),
                    {.name = "g", .cols = 32, .fp32 = true, .low = -200, .high = 0, .either = true},
                    HEAD("a", 1, 32, 0.306),
-                   HEAD("b", 1, 32, 0.306),
+                   HEAD("b", 1, 32, 0.153),
                    STATE(1, 1, 32, 32)}},
         {.name = "odd sizes",
          .B = 1,
