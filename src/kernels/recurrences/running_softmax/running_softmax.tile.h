@@ -14,22 +14,28 @@ enum {
     HALF = ROWS / 2  /* rows that backward holds */
 };
 
-/* sum of e^x = sum e^largest; sum >= 1 */
+/* sum of e^x = sum e^largest; sum >= 1. Choices of factors instead of branches: with those gcc does not vectorise. */
 typedef struct LogSum {
     float largest, sum;
 } LogSum;
 
-DEVICE LogSum log_sum_add(LogSum z, float x) {
-    const float below = exp_f(-fabsf(x - z.largest));
-    const bool larger = x > z.largest;
-    const LogSum result = {larger ? x : z.largest, larger ? z.sum * below + 1.0f : z.sum + below};
-    return result;
-}
-
 DEVICE LogSum log_sum_join(LogSum z, LogSum y) {
     const float below = exp_f(-fabsf(y.largest - z.largest));
     const bool larger = y.largest > z.largest;
-    const LogSum result = {larger ? y.largest : z.largest, larger ? z.sum * below + y.sum : z.sum + y.sum * below};
+    const float z_factor = larger ? below : 1.0f, y_factor = larger ? 1.0f : below;
+    const LogSum result = {larger ? y.largest : z.largest, z.sum * z_factor + y.sum * y_factor};
+    return result;
+}
+
+DEVICE LogSum log_sum_add(LogSum z, float x) {
+    const LogSum y = {x, 1};
+    return log_sum_join(z, y);
+}
+
+/* y where a document begins, else z. */
+DEVICE LogSum log_sum_or_begin(LogSum z, LogSum y, float begins) {
+    const bool begin = begins > 0.0f;
+    const LogSum result = {begin ? y.largest : z.largest, begin ? y.sum : z.sum};
     return result;
 }
 
@@ -53,8 +59,9 @@ KERNEL(running_softmax_totals, RunningSoftmaxArguments) {
     EACH (j, COLS) largest[j] = 0;
     sync();
     BLOCK_WALK(sum, 1.0f, b, 1, j, COLS, i, count, const float x = AT(s, i, j);
-               const LogSum before = {largest[j], sum}, z = log_sum_add(before, x);
-               sum = begins[i] > 0.0f ? 1.0f : z.sum; largest[j] = begins[i] > 0.0f ? x : z.largest; total[j] = sum);
+               const LogSum before = {largest[j], sum}, begun = {x, 1};
+               const LogSum z = log_sum_or_begin(log_sum_add(before, x), begun, begins[i]); sum = z.sum;
+               largest[j] = z.largest; total[j] = sum);
     sync();
     const int64_t at = (program_z * a.chunks + program_y) * a.cols + first;
     EACH (j, cols) {
@@ -67,7 +74,7 @@ KERNEL(running_softmax_totals, RunningSoftmaxArguments) {
 KERNEL(running_softmax_carry, RunningSoftmaxArguments) {
     MATRIX(tops, CARRY_ROWS, COLS);
     MATRIX(sums, CARRY_ROWS, COLS);
-    VECTOR(passes, CARRY_ROWS); /* whether the chunk is of one document, which goes on from the chunk before */
+    VECTOR(begins, CARRY_ROWS); /* whether the chunk's last document begins in the chunk */
     VECTOR(largest, COLS);
     VECTOR(total, COLS);
     const int64_t first = program_x * COLS, cols = a.cols - first < COLS ? a.cols - first : COLS;
@@ -84,13 +91,14 @@ KERNEL(running_softmax_carry, RunningSoftmaxArguments) {
         EACH (i, count) {
             const int64_t row = start + (index + i) * ROWS, last = row + rows_of_chunk(a.T, index + i) - 1;
             const int32_t before = a.segment[row > start ? row - 1 : row];
-            passes[i] = (row > start || a.initial) && before == a.segment[last] ? 1.0f : 0.0f;
+            begins[i] = (row > start || a.initial) && before == a.segment[last] ? 0.0f : 1.0f;
         }
         sync();
         BLOCK_WALK(sum, total[j], b, 1, j, COLS, i, count, const LogSum before = {largest[j], sum},
-                   chunk = {ENTRY(tops, i, j), ENTRY(sums, i, j)}, z = log_sum_join(before, chunk);
-                   ENTRY(tops, i, j) = largest[j]; ENTRY(sums, i, j) = sum; sum = passes[i] > 0.0f ? z.sum : chunk.sum;
-                   largest[j] = passes[i] > 0.0f ? z.largest : chunk.largest; total[j] = sum);
+                   chunk = {ENTRY(tops, i, j), ENTRY(sums, i, j)};
+                   const LogSum z = log_sum_or_begin(log_sum_join(before, chunk), chunk, begins[i]);
+                   ENTRY(tops, i, j) = before.largest; ENTRY(sums, i, j) = sum; sum = z.sum; largest[j] = z.largest;
+                   total[j] = sum);
         sync();
         matrix_store(tops, a.largest + at, a.cols, count, cols);
         matrix_store(sums, a.sum + at, a.cols, count, cols);
@@ -116,10 +124,11 @@ KERNEL(running_softmax, RunningSoftmaxArguments) {
     sync();
     BLOCK_WALK(
         sum, j < cols ? a.sum[at + j] : 1.0f, b, 1, j, COLS, i, count, const float x = AT(s, i, j);
-        const LogSum before = {largest[j], sum}, z = log_sum_add(before, x);
-        const float above = x - before.largest - log_f(sum); const bool begin = begins[i] > 0.0f;
-        const float weight = begin ? 1.0f : sigmoid_f(above), gate = begin ? 0.0f : log_sigmoid_f(-above);
-        sum = begin ? 1.0f : z.sum; largest[j] = begin ? x : z.largest; if (j < cols) {
+        const LogSum before = {largest[j], sum}, begun = {x, 1};
+        const LogSum z = log_sum_or_begin(log_sum_add(before, x), begun, begins[i]);
+        const float above = x - before.largest - log_f(sum), goes_on = 1.0f - begins[i];
+        const float weight = begins[i] + goes_on * sigmoid_f(above), gate = goes_on * log_sigmoid_f(-above);
+        sum = z.sum; largest[j] = z.largest; if (j < cols) {
             weights[i * a.weight_stride + j] = to_element(weight);
             gates[i * a.g_stride + j] = gate;
         });
