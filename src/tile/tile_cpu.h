@@ -420,11 +420,8 @@ enum { WALK_COLUMNS = 128, COLUMN_TOTALS = 32, COLUMN_PARTS = 1 };
 #define COLUMN_VALUE(name, n, c)   (name[(n)*WALK_COLUMNS + (c)])
 #define column_totals(parts, name)                                                                                     \
     do {                                                                                                               \
-        for (int n_ = 0; n_ < COLUMN_TOTALS; n_++) {                                                                   \
-            float total_ = 0;                                                                                          \
-            SUM(total_, c_, WALK_COLUMNS, COLUMN_VALUE(name, n_, c_));                                                 \
-            (parts)[n_] = total_;                                                                                      \
-        }                                                                                                              \
+        for (int n_ = 0; n_ < COLUMN_TOTALS; n_ += LANES)                                                              \
+            sums_of_rows((parts) + n_, name + n_ * WALK_COLUMNS, WALK_COLUMNS, WALK_COLUMNS);                          \
     } while (0)
 
 /* vector[i] = the sum of the accumulator's row i. The accumulator has at least 64 rows. */

@@ -1,18 +1,23 @@
 /* The backward of selective_scan; equations in selective_scan.h. A thread walks up a column with a block of its states'
  * gradients in registers. The states come from the one before the chunk: that before every GROUP rows first, then,
- * group by group from the last on, that before each row. */
+ * group by group from the last on, that before each row. The host's cores have room for a whole chunk at once, and for
+ * its decays, which are exponentials again on a GPU. */
 #include "tile/tile.h"
 #include "kernels/recurrences/selective_scan/selective_scan_part.h"
 
-enum { GROUP = 4, GROUPS = ROWS / GROUP };
+enum { KEEPS_DECAYS = !ON_GPU, GROUP = ON_GPU ? 4 : ROWS, GROUPS = ROWS / GROUP };
+enum { KEPT_ROWS = KEEPS_DECAYS ? ROWS : GROUPS - 1 };
 
-/* h = e^(t A) h + t x B for a row. */
-#define ADVANCE(h, rate, t, tx, factors, row, c)                                                                       \
+/* h = e^(t A) h + t x B for a row of the chunk; `keeps`: h before it and the decay go to before_row and kept. */
+#define ADVANCE(h, rate, t, tx, row, c, keeps)                                                                         \
     TILE_UNROLL for (int s_ = 0; s_ < BLOCK; s_ += VECTOR) {                                                           \
         READ_MATRIX(B_, factors, row, s_);                                                                             \
-        EACH_LANE(e_)                                                                                                  \
-        COLUMN_VALUE(h, s_ + e_, c) =                                                                                  \
-            exp2_f((t)*COLUMN_VALUE(rate, s_ + e_, c)) * COLUMN_VALUE(h, s_ + e_, c) + (tx)*B_[e_];                    \
+        EACH_LANE(e_) {                                                                                                \
+            const float decay_ = exp2_f((t)*COLUMN_VALUE(rate, s_ + e_, c)), h_ = COLUMN_VALUE(h, s_ + e_, c);         \
+            if (keeps) ENTRY(before_row, (row) % GROUP * BLOCK + s_ + e_, c) = h_;                                     \
+            if ((keeps) && KEEPS_DECAYS) ENTRY(kept, (row)*BLOCK + s_ + e_, c) = decay_;                               \
+            COLUMN_VALUE(h, s_ + e_, c) = decay_ * h_ + (tx)*B_[e_];                                                   \
+        }                                                                                                              \
     }
 
 /* Rows of BLOCK entries of a matrix as states, and back. */
@@ -110,9 +115,9 @@ KERNEL(selective_scan_backward, SelectiveScanArguments) {
     TILE(C, ROWS, STATES);
     MATRIX(factors, ROWS, 2 * BLOCK);
     MATRIX(time, ROWS, COLS);
-    MATRIX(input_sum, ROWS, COLS);                    /* u */
-    MATRIX(decay_sum, ROWS, COLS);                    /* sum over n of A g w, / ln 2 */
-    MATRIX(before_group, (GROUPS - 1) * BLOCK, COLS); /* but the first */
+    MATRIX(input_sum, ROWS, COLS);         /* u */
+    MATRIX(decay_sum, ROWS, COLS);         /* sum over n of A g w, / ln 2 */
+    MATRIX(kept, KEPT_ROWS * BLOCK, COLS); /* the states before all groups but the first, or decays */
     MATRIX(before_row, GROUP * BLOCK, COLS);
     VECTOR(totals, ROWS * COLUMN_PARTS * COLUMN_TOTALS);
     VECTOR(begins, ROWS);
@@ -161,23 +166,25 @@ KERNEL(selective_scan_backward, SelectiveScanArguments) {
                 if (begins[t] != 0) zero_states(h);
                 EACH_COLUMN (c) {
                     const float step = ENTRY(time, t, c), input = step * AT(x, t, c);
-                    ADVANCE(h, rate, step, input, factors, t, c);
+                    ADVANCE(h, rate, step, input, t, c, false);
                 }
-                if ((t + 1) % GROUP == 0) KEEP_STATES(before_group, (t + 1) / GROUP - 1, h);
+                if ((t + 1) % GROUP == 0) KEEP_STATES(kept, (t + 1) / GROUP - 1, h);
             }
             for (int group = (count - 1) / GROUP; group >= 0; group--) {
                 const int start = group * GROUP, end = start + GROUP < count ? start + GROUP : count;
                 if (group > 0)
-                    TAKE_STATES(h, before_group, group - 1);
+                    TAKE_STATES(h, kept, group - 1);
                 else
                     load_states(h, a.state, &a, part, part.sequence * a.chunks + chunk, block);
                 for (int t = start; t < end; t++) {
                     if (begins[t] != 0) zero_states(h);
-                    KEEP_STATES(before_row, t - start, h);
-                    if (t + 1 == end) break;
+                    if (t + 1 == end && !KEEPS_DECAYS) {
+                        KEEP_STATES(before_row, t - start, h);
+                        break;
+                    }
                     EACH_COLUMN (c) {
                         const float step = ENTRY(time, t, c), input = step * AT(x, t, c);
-                        ADVANCE(h, rate, step, input, factors, t, c);
+                        ADVANCE(h, rate, step, input, t, c, true);
                     }
                 }
                 for (int t = end - 1; t >= start; t--) {
@@ -188,7 +195,8 @@ KERNEL(selective_scan_backward, SelectiveScanArguments) {
                             READ_MATRIX(B_row, factors, t, n);
                             READ_MATRIX(C_row, factors, t, BLOCK + n);
                             EACH_LANE(e) {
-                                const float decay = exp2_f(step * COLUMN_VALUE(rate, n + e, c));
+                                const float decay = KEEPS_DECAYS ? ENTRY(kept, t * BLOCK + n + e, c)
+                                                                 : exp2_f(step * COLUMN_VALUE(rate, n + e, c));
                                 const float w = decay * ENTRY(before_row, (t - start) * BLOCK + n + e, c);
                                 const float g = COLUMN_VALUE(dh, n + e, c) + d * C_row[e], gw = g * w;
                                 COLUMN_VALUE(products, n + e, c) = g * input;
