@@ -7,7 +7,7 @@ make_data
 # What is in the file decides the shapes of the model's tensors, but for the key that is tried.
 write_config() { # MODEL BASE
     cat >"$work/$1.yaml" <<END
-model: {model_type: $1, hidden_size: 32, num_hidden_layers: 2, vocab_size: 320, intermediate_size: 48, $2}
+model: {model_type: $1, hidden_size: 32, num_hidden_layers: 2, vocab_size: 320, intermediate_size: 64, $2}
 training: {steps: 2, batch_size: 1, seq_len: 32, seed: 7}
 data: {files: [$work/data.h5]}
 metrics: {enable_tensorboard: false}
@@ -38,7 +38,7 @@ gla num_heads:2 clamp_min -1.0 -2.0
 linear_attn num_heads:2;expand_k:1 norm_eps 0.001 0.0001
 retnet num_heads:2 feature_map relu sigmoid
 mamba state_size:8 norm_eps 0.001 0.0001
-samba attn:{layers:[1],num_heads:2} hidden_ratio 3.0 2.0
+samba attn:{layers:[1],num_heads:2} norm_eps 0.001 0.0001
 mamba2 head_dim:16;state_size:16 norm_before_gate true false
 hgrn attn_mode:chunk norm_eps 0.001 0.0001
 hgrn2 num_heads:2;expand_ratio:16 use_lower_bound false true
