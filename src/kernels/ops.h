@@ -33,8 +33,9 @@ Tensor *add(Tape *tape, Tensor *x, Tensor *y);
  * `residual` may be NULL. *sum, if sum is not NULL, is s rounded to the element type, to go on with as the residual
  * stream (x itself if residual is NULL); the norm sees s before rounding, as fla's fused norm does. */
 Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum);
-/* rms_norm of x alone over groups of group_cols columns, with a weight of its own for each: weight [1, cols]. */
-Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *weight, int64_t group_cols, float eps);
+/* rms_norm of x silu(gate), or of x if gate is NULL, over groups of group_cols columns, with a weight of its own for
+ * each: weight [1, cols]. */
+Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, int64_t group_cols, float eps);
 /* y = w * (s - mean(s)) / sqrt(var(s) + eps) + b, s = x + residual, var of the population, over groups of group_cols
  * columns (all of them, or one head: GroupNorm); weight, bias [1, cols]: each group has parts of its own. `residual`
  * and `sum` as in rms_norm. */

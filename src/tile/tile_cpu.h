@@ -87,8 +87,9 @@ DEVICE element to_element(float x) { return x; }
  * do for the program; no sync() may stand there.
  * EACH_GROUP(row, group, first, end, groups, cols) { ... } does the same for each group of `cols` columns of each row.
  * Short groups share a warp: each has as many lanes as it has vectors. One of more than WARP_COLS columns has the whole
- * program, at two barriers for a sum. EACH_SHORT_ROW(row, first, end, cols) { ... } takes the row as one group.
- * A function that is called there and has words for warps takes TEAM as its first parameter, and TEAM_HERE for it. */
+ * program, at two barriers for a sum; a file that defines TILE_TEAM_COLS before it includes tile.h has that instead.
+ * EACH_SHORT_ROW(row, first, end, cols) { ... } takes the row as one group. A function that is called there and has
+ * words for warps takes TEAM as its first parameter, and TEAM_HERE for it. */
 #define TEAM                      const int team_ __attribute__((unused))
 #define TEAM_HERE                 0
 #define EACH_ROW(row, first, end) for (int64_t row = (first), end_##row = (end); row < end_##row; row++)

@@ -129,9 +129,14 @@ typedef struct Team {
 #define TEAM      const Team team_
 #define TEAM_HERE team_
 enum { SHIFT_OF_WARP = 5, SHIFT_OF_PROGRAM = 7 };
+#if defined(TILE_TEAM_COLS)
+enum { TEAM_COLS = TILE_TEAM_COLS };
+#else
+enum { TEAM_COLS = WARP_COLS };
+#endif
 DEVICE int team_shift(int64_t cols) {
     int shift = 0;
-    if (cols > WARP_COLS) return SHIFT_OF_PROGRAM;
+    if (cols > TEAM_COLS) return SHIFT_OF_PROGRAM;
     while (shift < SHIFT_OF_WARP && (VECTOR << shift) < cols) shift++;
     return shift;
 }
@@ -233,19 +238,20 @@ DEVICE int vectors_mode(bool aligned, int64_t n, int threads, int most) {
 #define PROGRAM_MAXIMUM(s) (s = block_maximum(s))
 #define WARP_TOTAL(s)      (s = team_sum(s, &team_))
 
-/* Held rows. The statements are there once for each number of vectors that a lane may have, of a warp or (one) of a
- * part of it, which makes the loops straight code and the held vectors registers; and twice for rows that are read
+/* Held rows. The statements are there once for each number of vectors that a lane may have, of a team or (one) of a
+ * part of a warp, which makes the loops straight code and the held vectors registers; and twice for rows that are read
  * again. Lanes past the last row hold it too. */
 enum { HELD_MOST = 8 };
 DEVICE int held_vectors(int mode) { return mode < HELD_1 ? 1 : 1 << (mode - HELD_1); }
 DEVICE int held_mode(bool aligned, int64_t cols, int most) {
     if (!aligned || cols % VECTOR != 0) return BY_ENTRY;
     for (int mode = HELD_1; held_vectors(mode) <= most; mode++)
-        if (cols == held_vectors(mode) * VECTOR * WARP) return mode;
+        if (cols == held_vectors(mode) * VECTOR * (cols > TEAM_COLS ? THREADS : WARP)) return mode;
     return cols < VECTOR * WARP && cols == (int64_t)VECTOR << team_shift(cols) ? HELD_BY_PART : BY_VECTOR;
 }
 DEVICE int held_shift(int mode, int64_t cols) {
-    const int shift = mode < HELD_1 ? team_shift(cols) : SHIFT_OF_WARP;
+    const int whole = cols > TEAM_COLS ? SHIFT_OF_PROGRAM : SHIFT_OF_WARP,
+              shift = mode < HELD_1 ? team_shift(cols) : whole;
     return mode == HELD_BY_PART && shift > SHIFT_OF_WARP ? SHIFT_OF_WARP : shift;
 }
 DEVICE int vector_of_lane(int number, const Team *team) { return (number * team->lanes + team->lane) * VECTOR; }

@@ -120,13 +120,10 @@ static Tensor *gated_output(const Layer *layer, Tape *tape, Tensor *y, Tensor *x
     Tensor *const *w = layer->weight;
     const int64_t group_cols = c->inner / c->n_groups;
     const float eps = (float)layer->model->norm_eps;
-    const bool norm_first = c->rmsnorm && c->norm_before_gate;
-    if (c->D_has_hdim)
-        y = gated_skip(tape, y, x, w[SKIP], norm_first ? NULL : gate, c->num_heads);
-    else if (!norm_first)
-        y = swiglu(tape, gate, y);
-    if (c->rmsnorm) y = rms_norm_groups(tape, y, w[NORM], group_cols, eps);
-    return norm_first ? swiglu(tape, gate, y) : y;
+    if (c->D_has_hdim) y = gated_skip(tape, y, x, w[SKIP], NULL, c->num_heads);
+    if (!c->rmsnorm) return swiglu(tape, gate, y);
+    if (!c->norm_before_gate) return rms_norm_groups(tape, y, gate, w[NORM], group_cols, eps);
+    return swiglu(tape, gate, rms_norm_groups(tape, y, NULL, w[NORM], group_cols, eps));
 }
 
 static Tensor *mamba2_forward(const Layer *layer, Tape *tape, Tensor *x) {

@@ -35,6 +35,8 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     { .name = "x", .cols = columns }
 #define RESIDUAL(columns)                                                                                              \
     { .name = "residual", .cols = columns }
+#define GATE(columns)                                                                                                  \
+    { .name = "gate", .cols = columns }
 #define WEIGHT(columns)                                                                                                \
     { .name = "weight", .rows = 1, .cols = columns, .parameter = true }
 
@@ -111,16 +113,24 @@ const OpTest rms_norm_test = {
         },
 };
 
-/* integer: group size. The weight is as wide as x. */
+/* integer: whether there is a gate, the last input, and the group size. The weight is as wide as x. */
+enum { HAS_GATE };
+
 static void build_groups(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
-    out[0] = rms_norm_groups(tape, in[0], in[1], c->integer[GROUP], (float)c->real[0]);
+    Tensor *gate = c->integer[HAS_GATE] ? in[2] : NULL;
+    out[0] = rms_norm_groups(tape, in[0], gate, in[1], c->integer[GROUP], (float)c->real[0]);
 }
 
 static void naive_groups(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
     const int64_t cols = c->input[0].cols;
-    for (int64_t n = 0; n < batch->B * batch->T; n++)
-        for (int64_t i = 0; i < cols; i += c->integer[GROUP])
-            norm_group(c, in[0] + n * cols + i, in[1] + i, out[0] + n * cols + i);
+    double s[cols];
+    for (int64_t n = 0; n < batch->B * batch->T; n++) {
+        for (int64_t i = 0; i < cols; i++) {
+            const double z = c->integer[HAS_GATE] ? in[2][n * cols + i] : 0;
+            s[i] = in[0][n * cols + i] * (c->integer[HAS_GATE] ? z / (1 + exp(-z)) : 1);
+        }
+        for (int64_t i = 0; i < cols; i += c->integer[GROUP]) norm_group(c, s + i, in[1] + i, out[0] + n * cols + i);
+    }
 }
 
 const OpTest rms_norm_groups_test = {
@@ -131,5 +141,18 @@ const OpTest rms_norm_groups_test = {
         {
             {.name = "one group", .B = 1, .T = 33, .integer = {0, 0, 24}, .real = {1e-5}, .input = {X(24), WEIGHT(24)}},
             {.name = "groups", .B = 2, .integer = {0, 0, 17}, .real = {1e-5}, .input = {X(51), WEIGHT(51)}},
+            {.name = "gate", .B = 2, .integer = {1, 0, 24}, .real = {1e-5}, .input = {X(48), WEIGHT(48), GATE(48)}},
+            {.name = "gate, two vectors a lane",
+             .B = 1,
+             .T = 3,
+             .integer = {1, 0, 512},
+             .real = {1e-5},
+             .input = {X(1024), WEIGHT(1024), GATE(1024)}},
+            {.name = "gate, rows of a program",
+             .B = 1,
+             .T = 9,
+             .integer = {1, 0, 2048},
+             .real = {1e-5},
+             .input = {X(2048), WEIGHT(2048), GATE(2048)}},
         },
 };

@@ -5,8 +5,8 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-/* in: x, residual (may be NULL), weight; out: y and, if asked for, the sum; saved: rstd. */
-enum { X, RESIDUAL, WEIGHT };
+/* in: x, residual and gate (one or both NULL), weight; out: y and, if asked for, the sum; saved: rstd. */
+enum { X, RESIDUAL, GATE, WEIGHT, INPUTS };
 
 typedef struct RmsNormAttributes {
     int64_t group_cols;
@@ -17,10 +17,11 @@ static const RmsNormAttributes *attributes_of(const Node *node) { return (const 
 
 static void rms_norm_forward(Node *node) {
     const Tensor *x = node->in[X], *residual = node->in[RESIDUAL], *weight = node->in[WEIGHT], *y = node->out[0];
-    const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL;
+    const Tensor *gate = node->in[GATE], *sum = node->outputs > 1 ? node->out[1] : NULL;
     const RmsNormArguments arguments = {
         .x = x->data,
         .residual = residual ? residual->data : NULL,
+        .gate = gate ? gate->data : NULL,
         .weight = weight->data,
         .y = y->data,
         .sum = sum ? sum->data : NULL,
@@ -32,6 +33,7 @@ static void rms_norm_forward(Node *node) {
         .rows_per_program = rows_per_program(x->cols),
         .x_stride = x->stride,
         .residual_stride = residual ? residual->stride : 0,
+        .gate_stride = gate ? gate->stride : 0,
         .y_stride = y->stride,
         .sum_stride = sum ? sum->stride : 0,
         .eps = attributes_of(node)->eps,
@@ -44,17 +46,20 @@ static void rms_norm_forward(Node *node) {
 static void rms_norm_backward(Node *node) {
     const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL, *x = sum ? sum : node->in[X];
     const Tensor *residual = sum ? NULL : node->in[RESIDUAL], *weight = node->in[WEIGHT], *y = node->out[0];
+    const Tensor *gate = node->in[GATE];
     const Device *device = node->tape->device;
     const int64_t rows = rows_per_sum(x->rows), sums = blocks_of(x->rows, rows);
     float *partial = tape_workspace(node->tape, sums * weight->cols * dtype_size(F32));
     const RmsNormBackwardArguments arguments = {
         .x = x->data,
         .residual = residual ? residual->data : NULL,
+        .gate = gate ? gate->data : NULL,
         .weight = weight->data,
         .dy = y->gradient,
         .dsum = sum ? sum->gradient : NULL,
         .rstd = node->saved[0]->data,
         .ds = node->in[X]->gradient,
+        .dgate = gate ? gate->gradient : NULL,
         .partial = partial,
         .rows = x->rows,
         .groups = x->cols / attributes_of(node)->group_cols,
@@ -63,6 +68,7 @@ static void rms_norm_backward(Node *node) {
         .rows_per_program = rows,
         .x_stride = x->stride,
         .residual_stride = residual ? residual->stride : 0,
+        .gate_stride = gate ? gate->stride : 0,
         .dy_stride = y->stride,
         .dsum_stride = sum ? sum->stride : 0,
         .ds_stride = node->in[X]->stride,
@@ -76,19 +82,21 @@ static void rms_norm_backward(Node *node) {
 static Work rms_norm_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols,
-                 matrices = 2 + (node->in[RESIDUAL] != NULL) + (node->outputs > 1);
+                 matrices = 2 + (node->in[RESIDUAL] || node->in[GATE]) + (node->outputs > 1);
     return (Work){4 * n, matrices * n * (double)dtype_size(y->type)};
 }
 
 static const Op rms_norm_op = {"rms_norm", true, rms_norm_forward, rms_norm_backward, rms_norm_work};
 
-static Tensor *norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, RmsNormAttributes attributes,
+static Tensor *norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *gate, Tensor *weight, RmsNormAttributes attributes,
                     Tensor **sum) {
     CHECK(x->cols % weight->cols == 0 && weight->cols % attributes.group_cols == 0,
           "rms_norm of %lld columns in groups of %lld", (long long)x->cols, (long long)attributes.group_cols);
     CHECK(!residual || (residual->rows == x->rows && residual->cols == x->cols && residual->type == x->type),
           "rms_norm with a residual of another shape");
-    Node *node = tape_node(tape, &rms_norm_op, (Tensor *[]){x, residual, weight}, 3);
+    CHECK(!gate || (gate->rows == x->rows && gate->cols == x->cols && gate->type == x->type),
+          "rms_norm with a gate of another shape");
+    Node *node = tape_node(tape, &rms_norm_op, (Tensor *[]){x, residual, gate, weight}, INPUTS);
     Tensor *y = node_output(node, x->rows, x->cols, x->type);
     if (sum) *sum = residual ? node_output(node, x->rows, x->cols, x->type) : x;
     node_save(node, x->rows, x->cols / attributes.group_cols, F32);
@@ -98,9 +106,9 @@ static Tensor *norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, Rms
 }
 
 Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float eps, Tensor **sum) {
-    return norm(tape, x, residual, weight, (RmsNormAttributes){weight->cols, eps}, sum);
+    return norm(tape, x, residual, NULL, weight, (RmsNormAttributes){weight->cols, eps}, sum);
 }
 
-Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *weight, int64_t group_cols, float eps) {
-    return norm(tape, x, NULL, weight, (RmsNormAttributes){group_cols, eps}, NULL);
+Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, int64_t group_cols, float eps) {
+    return norm(tape, x, NULL, gate, weight, (RmsNormAttributes){group_cols, eps}, NULL);
 }

@@ -4,24 +4,29 @@
 #include "kernels/norms/rms_norm/rms_norm.h"
 #include "tile/rows.h"
 
-/* has_residual and has_sum are constants where this is inlined, so the loops have no branches. */
+/* has_residual, has_gate and has_sum are constants where this is inlined, so the loops have no branches. */
 DEVICE void rms_norm_rows(HELD_MODE, const RmsNormArguments a, int64_t first, int64_t end, bool has_residual,
-                          bool has_sum) {
+                          bool has_gate, bool has_sum) {
     EACH_HELD_GROUP(row, group, first, end, a.groups, a.cols) {
         const int64_t column = group * a.cols;
         const element *weight = (const element *)a.weight + (a.weight_groups > 1 ? column : 0);
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
+        const element *gate = (const element *)a.gate + (has_gate ? row * a.gate_stride + column : 0);
         element *y = (element *)a.y + row * a.y_stride + column;
         element *sum = (element *)a.sum + (has_sum ? row * a.sum_stride + column : 0);
         HELD(x_held);
-        HELD(residual_held);
+        HELD(residual_held); /* or the gate */
         float square = 0;
         HOLD_VECTOR(i, a.cols, square) {
             READ_HOLD(s, x_held, x + i);
             if (has_residual) {
                 READ_HOLD(r, residual_held, residual + i);
                 EACH_LANE(e) s[e] += r[e];
+            }
+            if (has_gate) {
+                READ_HOLD(z, residual_held, gate + i);
+                EACH_LANE(e) s[e] *= silu_f(z[e]);
             }
             EACH_LANE(e) square += s[e] * s[e];
         }
@@ -32,6 +37,10 @@ DEVICE void rms_norm_rows(HELD_MODE, const RmsNormArguments a, int64_t first, in
             if (has_residual) {
                 READ_HELD(r, residual_held, residual + i);
                 EACH_LANE(e) s[e] += r[e];
+            }
+            if (has_gate) {
+                READ_HELD(z, residual_held, gate + i);
+                EACH_LANE(e) s[e] *= silu_f(z[e]);
             }
             READ(w, weight + i);
             if (has_sum) WRITE(sum + i, s);
@@ -44,98 +53,15 @@ DEVICE void rms_norm_rows(HELD_MODE, const RmsNormArguments a, int64_t first, in
 
 KERNEL(rms_norm, RmsNormArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
-    VECTORS_OF(a.weight, a.x, a.residual, a.y, a.sum, a.x_stride * sizeof(element), a.residual_stride * sizeof(element),
-               a.y_stride * sizeof(element), a.sum_stride * sizeof(element));
+    VECTORS_OF(a.weight, a.x, a.residual, a.gate, a.y, a.sum, a.x_stride * sizeof(element),
+               a.residual_stride * sizeof(element), a.gate_stride * sizeof(element), a.y_stride * sizeof(element),
+               a.sum_stride * sizeof(element));
     if (a.sum)
-        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, true, true));
+        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, true, false, true));
     else if (a.residual)
-        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, true, false));
+        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, true, false, false));
+    else if (a.gate)
+        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, false, true, false));
     else
-        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, false, false));
-}
-
-/* s += residual, one VECTOR. */
-#define ADD_RESIDUAL(s, residual, has_residual)                                                                        \
-    if (has_residual) {                                                                                                \
-        READ(r_, residual);                                                                                            \
-        EACH_LANE(e) s[e] += r_[e];                                                                                    \
-    }
-
-/* The columns [from, from + count) of some groups of some rows: ds, and the sums of dy n. */
-typedef struct RmsNormPart {
-    int64_t first_row, end_row, first_group, groups, from, count;
-} RmsNormPart;
-
-DEVICE void rms_norm_backward_part(HELD_MODE, const RmsNormBackwardArguments a, const RmsNormPart part, float *sums,
-                                   bool has_residual, bool has_dsum) {
-    EACH_HELD_GROUP(row, group, part.first_row, part.end_row, part.groups, a.cols) {
-        const int64_t column = (part.first_group + group) * a.cols;
-        const element *weight = (const element *)a.weight + (a.weight_groups > 1 ? column : 0);
-        const element *x = (const element *)a.x + row * a.x_stride + column;
-        const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
-        const element *dy = (const element *)a.dy + row * a.dy_stride + column;
-        const element *dsum = (const element *)a.dsum + (has_dsum ? row * a.dsum_stride + column : 0);
-        element *ds = (element *)a.ds + row * a.ds_stride + column;
-        const float rstd = a.rstd[row * a.groups + part.first_group + group];
-        HELD(x_held);
-        HELD(dy_held);
-        float dot = 0;
-        HOLD_VECTOR(i, a.cols, dot) {
-            READ_HOLD(s, x_held, x + i);
-            READ_HOLD(d, dy_held, dy + i);
-            READ(w, weight + i);
-            ADD_RESIDUAL(s, residual + i, has_residual);
-            EACH_LANE(e) dot += w[e] * d[e] * (s[e] * rstd);
-        }
-        WARP_TOTAL(dot);
-        const float mean = divide_f(dot, (float)a.cols);
-        HELD_VECTOR(i, part.count) {
-            const int64_t at = part.from + i;
-            READ_HELD(s, x_held, x + at);
-            READ_HELD(d, dy_held, dy + at);
-            READ(w, weight + at);
-            ADD_RESIDUAL(s, residual + at, has_residual);
-            float dweight[VECTOR];
-            EACH_LANE(e) {
-                const float n = s[e] * rstd;
-                dweight[e] = d[e] * n;
-                d[e] = rstd * (w[e] * d[e] - n * mean);
-            }
-            if (has_dsum) {
-                READ(after, dsum + at);
-                EACH_LANE(e) d[e] += after[e];
-            }
-            WRITE(ds + at, d);
-            ADD_COLUMNS(sums, i, dweight);
-        }
-    }
-}
-
-/* Programs: x over rows; y over groups with a weight of their own, and their columns. */
-KERNEL(rms_norm_backward, RmsNormBackwardArguments) {
-    COLUMNS(sums, 1, WARP_COLS);
-    const int64_t blocks = blocks_of(a.cols, PROGRAM_COLS), first = program_x * a.rows_per_program;
-    const int64_t from = program_y % blocks * PROGRAM_COLS, left = a.cols - from;
-    const RmsNormPart part = {.first_row = first,
-                              .end_row = end_of_program(first, a.rows, a.rows_per_program),
-                              .first_group = program_y / blocks,
-                              .groups = a.groups / a.weight_groups,
-                              .from = from,
-                              .count = left < PROGRAM_COLS ? left : PROGRAM_COLS};
-    columns_zero(sums, WARP_COLS, part.count);
-    VECTORS_OF(a.weight, a.x, a.residual, a.dy, a.dsum, a.ds, a.x_stride * sizeof(element),
-               a.residual_stride * sizeof(element), a.dy_stride * sizeof(element), a.dsum_stride * sizeof(element),
-               a.ds_stride * sizeof(element));
-    if (a.residual)
-        HELD_ROWS(a.cols, 1, rms_norm_backward_part(HELD_HERE, a, part, sums, true, false));
-    else if (a.dsum)
-        HELD_ROWS(a.cols, 4, rms_norm_backward_part(HELD_HERE, a, part, sums, false, true));
-    else
-        HELD_ROWS(a.cols, 4, rms_norm_backward_part(HELD_HERE, a, part, sums, false, false));
-    sync();
-    float *partial = a.partial + (program_x * a.weight_groups + part.first_group) * a.cols + from;
-    EACH_VECTOR(i, part.count) {
-        READ_TOTALS(total, sums, i, a.cols);
-        WRITE_F32(partial + i, total);
-    }
+        HELD_ROWS(a.cols, 8, rms_norm_rows(HELD_HERE, a, first, end, false, false, false));
 }
