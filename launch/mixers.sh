@@ -9,6 +9,7 @@ declare -A mixer_keys=(
     [gsa]="num_heads=4 num_slots=32"
     [hgrn]=""
     [hgrn2]="expand_ratio=32"
+    [kda]="num_heads=4 head_dim=32"
     [lightnet]="expand_ratio=32"
     [linear_attn]="num_heads=4"
     [mamba]="num_hidden_layers=8"

@@ -21,6 +21,8 @@ void linear_parts(Tape *tape, Tensor *x, Tensor *weight, int parts, Tensor *out[
 void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tensor *out[]);
 /* out[i] = the next cols[i] columns of x, as views of x's memory. x must have no other use. */
 void split(Tape *tape, Tensor *x, const int64_t cols[], int count, Tensor *out[]);
+/* Each of the heads of x `group` times in a row: [N, heads*K] -> [N, heads*group*K]; x itself if group is 1. */
+Tensor *repeat_heads(Tape *tape, Tensor *x, int64_t heads, int64_t group);
 /* x + bias, bias [1, cols]. */
 Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
 /* A copy of x that later blocks get as tape->handed_on: a value of one block that others use, beside the residual
