@@ -57,6 +57,7 @@ typedef struct Mixer {
     size_t config_size;            /* size of the struct that the keys fill */
     const ModelLayout *layout;     /* NULL: the layout of most of fla's models */
     bool takes_attention;          /* the hybrid key `attn` may replace some layers by softmax attention */
+    bool fixes_attention_base;     /* fla hands no rope_theta to this model's hybrid layers, which keep the default */
     bool takes_plain_norm;         /* elementwise_affine may be false: the mixer's own norm then has no weight */
     /* Derives fields from the keys, and refuses sizes that do not fit together with an error that names the key. May be
      * NULL. */

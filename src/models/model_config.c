@@ -238,6 +238,16 @@ static Status check_attention_layers(const ModelConfig *config, const ConfigValu
     return OK;
 }
 
+/* Hybrid layers of models whose layers in fla do not get the key keep its default. */
+static Status check_attention_base(const ModelConfig *config, const ConfigValue *attn, const KeyTable *attention) {
+    if (!config->mixer->fixes_attention_base) return OK;
+    const Key *key = keys_find(attention, 1, "rope_theta");
+    const double base = *(const double *)((const char *)config->attention_config + key->offset);
+    if (base == strtod(key->default_text, NULL)) return OK;
+    return config_error(attn, "model.attn.rope_theta is %g, but the hybrid layers of %s have %s, whatever the key says",
+                        base, config->model_type, key->default_text);
+}
+
 /* Reads the keys of `attn`: the hybrid layers and their attention. */
 static Status read_hybrid(ModelConfig *config, const ConfigValue *attn) {
     const Mixer *attention = mixer_find("transformer");
@@ -256,6 +266,7 @@ static Status read_hybrid(ModelConfig *config, const ConfigValue *attn) {
     keys_defaults(tables, LENGTH(tables));
     Status status = keys_apply(tables, LENGTH(tables), attn, "model.attn", NULL);
     if (status == OK) status = read_ropes(&nested, attn, &tables[0]);
+    if (status == OK) status = check_attention_base(config, attn, &tables[0]);
     if (status == OK) status = check_attention_layers(config, attn);
     return status == OK ? attention->complete(config->attention_config, config) : status;
 }

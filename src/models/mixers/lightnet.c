@@ -88,6 +88,7 @@ const Mixer lightnet_mixer = {
     .key_count = LENGTH(lightnet_keys),
     .config_size = sizeof(LightnetConfig),
     .takes_attention = true,
+    .fixes_attention_base = true,
     .complete = lightnet_complete,
     .parameters = lightnet_parameters,
     .forward = lightnet_forward,
