@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts flame-c, the op tests, mpirun for one host, and every library that they need into one folder of less than 60 MB, which
+# Puts flame-c, the op tests, mpirun for one host, and every library that they need into one folder of less than 100 MB, which
 # runs wherever it is copied: other distributions, processors with AVX2. CUDA's own libraries (cuBLASLt, NCCL, the driver) are
 # taken from that machine. Also packs it: there, tar -xf bundle.tar.xz && bundle/launch/gpu-check.sh
 # It is built for CUDA 12, which runs on drivers from R525 on, with the toolkit of launch/cuda12.sh (in build-cuda12) unless
@@ -14,7 +14,7 @@ for option in "$@"; do
     [[ $option == -D?*=* ]] || { echo "bundle.sh: $option is no option of cmake's of the form -DNAME=VALUE" >&2; exit 2; }
 done
 build=${BUILD:-build-bundle}
-largest=60000000
+largest=100000000
 [ ! -e "$bundle" ] || { echo "$bundle exists: remove it, or name another folder" >&2; exit 2; }
 
 launch/setup.sh bundle

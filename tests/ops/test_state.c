@@ -11,9 +11,10 @@
 
 #include "ops/op_run.h"
 
-extern const OpTest chunk_delta_test, chunk_gla_test, chunk_simple_gla_test, diagonal_scan_test;
+extern const OpTest chunk_delta_test, chunk_dplr_test, chunk_gla_test, chunk_gla_values_test, chunk_kda_test,
+    chunk_simple_gla_test, diagonal_scan_test, running_softmax_test, selective_scan_test;
 
-enum { OUTPUT, FINAL }; /* of all these ops; the initial state is their last input */
+enum { OUTPUT }; /* of all these ops; the final state is their last output, the initial state their last input */
 
 #define GATE(columns, lowest)                                                                                          \
     { .name = "g", .cols = columns, .fp32 = true, .low = lowest, .high = 0 }
@@ -24,6 +25,8 @@ enum { OUTPUT, FINAL }; /* of all these ops; the initial state is their last inp
     {.name = "q", .cols = 32}, {.name = "k", .cols = 32 * (steps), .contiguous = true, .low = -0.4, .high = 0.4}, {    \
         .name = "v", .cols = 64 * (steps), .contiguous = true                                                          \
     }
+#define KEYS(key)                                                                                                      \
+    { .name = key, .cols = 32, .contiguous = true, .low = -0.2, .high = 0.2 }
 #define BETA(steps)                                                                                                    \
     { .name = "beta", .cols = 2 * (steps), .contiguous = true, .fp32 = true, .low = 1e-3, .high = 1 }
 
@@ -49,6 +52,28 @@ static const struct {
       .B = 1,
       .integer = {2, 2, 3, true, true, true},
       .input = {QKV(3), BETA(3), GATE(2, -0.1), STATE(32, 32)}}},
+    {&chunk_gla_values_test,
+     {.name = "state", .B = 1, .integer = {2, 2, 1}, .input = {QKV(1), GATE(64, -0.1), STATE(64, 16)}}},
+    {&chunk_dplr_test,
+     {.name = "state",
+      .B = 1,
+      .integer = {2, 1},
+      .input = {QKV(1), GATE(32, -0.1), KEYS("a"), KEYS("b"), STATE(32, 32)}}},
+    {&chunk_kda_test,
+     {.name = "state", .B = 1, .integer = {2, 1}, .input = {QKV(1), GATE(32, -0.1), BETA(1), STATE(32, 32)}}},
+    {&selective_scan_test,
+     {.name = "state",
+      .B = 1,
+      .integer = {1},
+      .input = {{.name = "x", .cols = 24},
+                {.name = "dt", .cols = 24, .low = -4, .high = -1},
+                {.name = "B", .cols = 16},
+                {.name = "C", .cols = 16},
+                {.name = "A_log", .rows = 24, .cols = 16, .parameter = true, .low = -3, .high = 0},
+                {.name = "dt_bias", .rows = 1, .cols = 24, .parameter = true},
+                STATE(24, 16)}}},
+    {&running_softmax_test,
+     {.name = "state", .B = 1, .integer = {1}, .input = {{.name = "s", .cols = 24}, STATE(1, 24)}}},
     {&diagonal_scan_test,
      {.name = "state", .B = 1, .integer = {1}, .input = {{.name = "x", .cols = 24}, GATE(24, -0.1), STATE(1, 24)}}},
 };
@@ -78,23 +103,35 @@ static void expect_near(const OpProblem *problem, const char *what, int64_t spli
                  what, error);
 }
 
+/* The gradient of a parameter is the sum of those of both parts. */
+static void expect_sum(const OpProblem *problem, int64_t split, int input, OpResult *start, const OpResult *end,
+                       const OpResult *whole) {
+    const Matrix sum = start->in_gradient[input];
+    for (int64_t i = 0; i < sum.rows * sum.cols; i++) sum.value[i] += end->in_gradient[input].value[i];
+    expect_near(problem, problem->c->input[input].name, split, &sum, &whole->in_gradient[input], 0);
+}
+
 /* The whole against its first `split` tokens and the rest: the state goes forward, its gradient comes back. */
 static void check_split(const OpProblem *problem, const OpResult *whole, int64_t split) {
     const int64_t T = problem->batch.T;
-    const int initial = problem->inputs - 1;
+    const int initial = problem->inputs - 1, final = problem->outputs - 1;
     OpProblem first = op_problem_document(problem, 0, split), rest = op_problem_document(problem, split, T - split);
     const size_t bytes = (size_t)(first.in[initial].rows * first.in[initial].cols) * sizeof(double);
     OpResult start = run(&first);
-    memcpy(rest.in[initial].value, start.out[FINAL].value, bytes);
+    memcpy(rest.in[initial].value, start.out[final].value, bytes);
     OpResult end = run(&rest);
     op_result_destroy(&start);
-    memcpy(first.out_gradient[FINAL].value, end.in_gradient[initial].value, bytes);
+    memcpy(first.out_gradient[final].value, end.in_gradient[initial].value, bytes);
     start = run(&first);
 
     expect_near(problem, "the first outputs", split, &start.out[OUTPUT], &whole->out[OUTPUT], 0);
     expect_near(problem, "the other outputs", split, &end.out[OUTPUT], &whole->out[OUTPUT], split);
-    expect_near(problem, "the final state", split, &end.out[FINAL], &whole->out[FINAL], 0);
+    expect_near(problem, "the final state", split, &end.out[final], &whole->out[final], 0);
     for (int i = 0; i < initial; i++) {
+        if (problem->c->input[i].parameter) {
+            expect_sum(problem, split, i, &start, &end, whole);
+            continue;
+        }
         expect_near(problem, problem->c->input[i].name, split, &start.in_gradient[i], &whole->in_gradient[i], 0);
         expect_near(problem, problem->c->input[i].name, split, &end.in_gradient[i], &whole->in_gradient[i], split);
     }
@@ -126,18 +163,19 @@ static void long_sequences_stay_right(void **state) {
         OpProblem problem = op_problem_create(carried[i].test, &carried[i].c, T, F32);
         OpResult result = run(&problem);
         double *in[OP_TEST_INPUTS] = {0}, *out[OP_TEST_OUTPUTS] = {0};
-        Matrix expected[2];
+        Matrix expected[OP_TEST_OUTPUTS];
+        const int final = problem.outputs - 1;
         for (int n = 0; n < problem.inputs; n++) in[n] = problem.in[n].value;
-        for (int n = 0; n < 2; n++) {
+        for (int n = 0; n <= final; n++) {
             expected[n] = matrix_create(result.out[n].rows, result.out[n].cols);
             out[n] = expected[n].value;
         }
         problem.test->naive(problem.c, &problem.batch, in, out);
-        expect_near(&problem, "the final state", T, &result.out[FINAL], &expected[FINAL], 0);
+        expect_near(&problem, "the final state", T, &result.out[final], &expected[final], 0);
         const Matrix last = {LAST, result.out[OUTPUT].cols,
                              result.out[OUTPUT].value + (T - LAST) * result.out[OUTPUT].cols};
         expect_near(&problem, "the last outputs", T, &last, &expected[OUTPUT], T - LAST);
-        for (int n = 0; n < 2; n++) matrix_destroy(&expected[n]);
+        for (int n = 0; n <= final; n++) matrix_destroy(&expected[n]);
         op_result_destroy(&result);
         op_problem_destroy(&problem);
     }
