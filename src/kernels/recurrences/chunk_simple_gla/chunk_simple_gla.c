@@ -125,7 +125,8 @@ static void chunk_simple_gla_backward(Node *node) {
     device->launch(KERNEL_chunk_simple_gla_dstate, type, states, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dv, type, (Grid){states.z, chunks, B * arguments.v_heads}, &arguments);
     device->launch(KERNEL_chunk_simple_gla_dproducts, type, grid_of_products(node, &arguments), &arguments);
-    device->launch(KERNEL_chunk_simple_gla_dqk, type, (Grid){blocks_k, chunks, B * arguments.k_heads}, &arguments);
+    const Grid heads = {blocks_k, chunks, B * (arguments.q_heads + arguments.k_heads)};
+    device->launch(KERNEL_chunk_simple_gla_dqk, type, heads, &arguments);
     if (gates) device->launch(KERNEL_chunk_simple_gla_dg, type, grid_of_heads(node, &arguments, spans), &arguments);
     if (skip) column_sum(node->tape, arguments.dskip, B * spans, skip);
 }

@@ -1,121 +1,103 @@
 /* The gradients of q, k and the gates of chunk_simple_gla, from those of the states and products. */
+#if defined(TILE_ELEMENT_F32) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900)
+#define TILE_PROGRAMS 2
+#else
+#define TILE_PROGRAMS 3
+#endif
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 
-/* Rows of 128 bytes, so that two stages of fp32 fit into shared memory, too. */
-enum { BLOCK_V = 128 / sizeof(element) };
-
-/* The gradients of q and k, and the states' parts of those of the gates. Program: block of K, chunk, sequence and key
- * head. The next head's or block of V's tiles are loaded while one's are used. */
+/* The gradients of q and k, and the states' parts of those of the gates: q reads the state before the span by o', k
+ * writes to the one after it by v. Program: block of K, chunk, sequence and query or (behind those) key head. The next
+ * head's or block of V's tiles are loaded while one's are used. */
 KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);
-    TILE(k, ROWS, WIDTH_K);
-    TILE(dP, ROWS, ROWS);
-    TILE(gradients, 2 * ROWS, BLOCK_V);
-    TILE(states, 2 * WIDTH_K, BLOCK_V);
-    TILE(values, 2 * ROWS, BLOCK_V);
-    TILE(dstates, 2 * WIDTH_K, BLOCK_V);
-    MATRIX(decays, 2 * 3, ROWS); /* u and w, and u of the span's other chunk */
-    VECTOR(reads, ROWS);
-    VECTOR(writes, ROWS);
-    ACCUMULATOR(read, ROWS, WIDTH_K);    /* o' S^T of a head */
-    ACCUMULATOR(written, ROWS, WIDTH_K); /* v S_next'^T of a head */
-    ACCUMULATOR(dq, ROWS, WIDTH_K);
-    ACCUMULATOR(dk, ROWS, WIDTH_K);
-    const int k_heads = (int)a.k_heads, sequence = (int)program_z / k_heads, k_head = (int)program_z % k_heads;
-    const int q_group = (int)a.q_heads / k_heads, group = (int)(a.heads / a.q_heads), index = (int)program_y;
-    const int blocks = (int)blocks_of(a.V, BLOCK_V), steps = group * blocks;
-    const bool paired = follows(index) || followed(&a, index);
+    TILE(own, ROWS, WIDTH_K);              /* q or k */
+    TILE(matrices, 2 * ROWS, WIDTH_V);     /* o' or v, at last P' */
+    TILE(states, 2 * WIDTH_K, WIDTH_V);    /* S or S_next', at last k or q */
+    TILE(gradients, 2 * WIDTH_K, WIDTH_V); /* S_next', where q needs S S_next' */
+    MATRIX(decays, 2 * 3, ROWS);           /* u and w, and u of the span's other chunk */
+    VECTOR(sums, ROWS);
+    ACCUMULATOR(of_head, ROWS, WIDTH_K); /* o' S^T or v S_next'^T */
+    ACCUMULATOR(gradient, ROWS, WIDTH_K);
+    const int q_heads = (int)a.q_heads, k_heads = (int)a.k_heads, q_group = q_heads / k_heads;
+    const int sequence = (int)program_z / (q_heads + k_heads), number = (int)program_z % (q_heads + k_heads);
+    const bool of_q = number < q_heads;
+    const int first = of_q ? number : (number - q_heads) * q_group, count = of_q ? 1 : q_group;
+    const int k_head = first / q_group, group = (int)a.heads / q_heads, index = (int)program_y;
+    const int blocks = (int)blocks_of(a.V, WIDTH_V), steps = group * blocks;
+    const bool paired = follows(index) || followed(&a, index), passes = of_q && a.parts && !followed(&a, index);
     const int other = follows(index) ? index - 1 : index + 1; /* chunk of the span, if it is a pair */
-    const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
+    const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, index).rows;
     const Rows other_rows = chunk_at(a.segment, a.T, ROWS, sequence, paired ? other : index).rows;
     float through = 0; /* S S_next' of a head; counts for every row, as a read by the span's last one does */
-    tile_load_block(k, a.k, a.K, chunk.rows, k_head, program_x);
-    accumulator_zero(dk);
-    for (int q_head = k_head * q_group; q_head < (k_head + 1) * q_group; q_head++) {
+    tile_load_block(own, of_q ? a.q : a.k, a.K, rows, of_q ? first : k_head, program_x);
+    accumulator_zero(gradient);
+    for (int q_head = first; q_head < first + count; q_head++) {
         int head = q_head * group, block = 0, used_head = head, used_block = 0;
-        tile_load_block(q, a.q, a.K, chunk.rows, q_head, program_x);
-        accumulator_zero(dq);
         for (int load = 0; load <= steps; load++) {
             if (load > 0) sync();
             if (load < steps) {
-                const int64_t col = block * BLOCK_V;
-                const int64_t at = state_at(&a, sequence, index, head, program_x * WIDTH_K, col);
-                TILE_VIEW(dO, gradients, load % 2 * ROWS, 0, ROWS, BLOCK_V);
-                TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, BLOCK_V);
-                TILE_VIEW(v, values, load % 2 * ROWS, 0, ROWS, BLOCK_V);
-                TILE_VIEW(dS, dstates, load % 2 * WIDTH_K, 0, WIDTH_K, BLOCK_V);
+                const int64_t at = state_at(&a, sequence, index, head, program_x * WIDTH_K, block * WIDTH_V);
+                const int64_t rows_k = a.K - program_x * WIDTH_K, cols_v = a.V - block * WIDTH_V;
+                const int matrix_head = of_q ? head : head * (int)a.v_heads / (int)a.heads;
+                TILE_VIEW(matrix, matrices, load % 2 * ROWS, 0, ROWS, WIDTH_V);
+                TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+                TILE_VIEW(dS, gradients, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
                 MATRIX_VIEW(decay, decays, load % 2 * 3, 0, 2, ROWS);
-                tile_load_block(dO, a.do_, a.V, chunk.rows, head, block);
-                tile_load(S, (const element *)a.state + at, a.V, a.K - program_x * WIDTH_K, a.V - col);
-                tile_load_block(v, a.v, a.V, chunk.rows, head * (int)a.v_heads / (int)a.heads, block);
-                tile_load(dS, (const element *)a.dstate + at, a.V, a.K - program_x * WIDTH_K, a.V - col);
+                MATRIX_VIEW(of_other, decays, load % 2 * 3 + 2, 0, 1, ROWS);
+                tile_load_block(matrix, of_q ? a.do_ : a.v, a.V, rows, matrix_head, block);
+                tile_load(S, (const element *)(of_q ? a.state : a.dstate) + at, a.V, rows_k, cols_v);
+                if (passes) tile_load(dS, (const element *)a.dstate + at, a.V, rows_k, cols_v);
                 matrix_load(decay, decays_of(&a, sequence, index, head) + UPTO * ROWS, ROWS, 2, ROWS);
-                if (paired) {
-                    MATRIX_VIEW(of_other, decays, load % 2 * 3 + 2, 0, 1, ROWS);
-                    matrix_load(of_other, decays_of(&a, sequence, other, head) + UPTO * ROWS, ROWS, 1, ROWS);
-                }
+                if (paired) matrix_load(of_other, decays_of(&a, sequence, other, head) + UPTO * ROWS, ROWS, 1, ROWS);
                 block = block + 1 < blocks ? block + 1 : 0;
                 head += block == 0;
             }
-            if (load == 0) {
-                const int64_t products = products_at(&a, sequence, index, q_head);
-                tile_load_f32(dP, a.dproducts + products, ROWS, ROWS, ROWS);
-                continue;
-            }
-            TILE_VIEW(dO, gradients, (load - 1) % 2 * ROWS, 0, ROWS, BLOCK_V);
-            TILE_VIEW(S, states, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, BLOCK_V);
-            TILE_VIEW(v, values, (load - 1) % 2 * ROWS, 0, ROWS, BLOCK_V);
-            TILE_VIEW(dS, dstates, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, BLOCK_V);
+            if (load == 0) continue;
+            TILE_VIEW(matrix, matrices, (load - 1) % 2 * ROWS, 0, ROWS, WIDTH_V);
+            TILE_VIEW(S, states, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
+            TILE_VIEW(dS, gradients, (load - 1) % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
             MATRIX_VIEW(decay, decays, (load - 1) % 2 * 3, 0, 3, ROWS);
             if (used_block == 0) {
-                accumulator_zero(read);
-                accumulator_zero(written);
+                accumulator_zero(of_head);
                 through = 0;
             }
-            mma_nt(read, dO, S);
-            mma_nt(written, v, dS);
-            if (a.parts && !followed(&a, index)) tile_dot(through, S, dS);
+            mma_nt(of_head, matrix, S);
+            if (passes) tile_dot(through, S, dS);
             used_block = used_block + 1 < blocks ? used_block + 1 : 0;
             if (used_block > 0) continue;
-            const float passed = paired ? ENTRY(decay, 2, ROWS - 1) : 1.0f; /* by the span's other chunk */
-            const float before = follows(index) ? passed : 1.0f, behind = follows(index) ? 1.0f : passed;
-            const float read_scale = a.scale * before;
-            MAP(read, i, d, x, x *= read_scale * ENTRY(decay, 0, i); PEER(dq, i, d) += x; x *= AT(q, i, d));
-            MAP(written, j, d, x, x *= ENTRY(decay, 1, j) * behind; PEER(dk, j, d) += x; x *= AT(k, j, d));
+            /* Before a reading chunk, or behind a writing one, the span's other chunk decays the state, too. */
+            const float passed = paired && of_q == follows(index) ? ENTRY(decay, 2, ROWS - 1) : 1.0f;
+            const float scale = of_q ? a.scale * passed : passed;
+            MAP(of_head, i, d, x, x *= scale * ENTRY(decay, !of_q, i); PEER(gradient, i, d) += x; x *= AT(own, i, d));
             if (!a.parts) continue;
-            if (!followed(&a, index)) PROGRAM_SUM(through);
-            row_sum(reads, read);
-            row_sum(writes, written);
+            if (passes) PROGRAM_SUM(through);
+            row_sum(sums, of_head);
             sync();
-            float *parts = parts_of(&a, sequence, index, used_head);
-            const float last = followed(&a, index) ? 0.0f : ENTRY(decay, 0, ROWS - 1) * before * through;
-            EACH (i, ROWS) {
-                reads_of(parts, program_x)[i] = reads[i] + (i == ROWS - 1 ? last : 0.0f);
-                writes_of(parts, program_x)[i] = writes[i];
-            }
-            used_head++;
+            float *parts = parts_of(&a, sequence, index, used_head++);
+            float *to = of_q ? reads_of(parts, program_x) : writes_of(parts, program_x);
+            const float last = passes ? ENTRY(decay, 0, ROWS - 1) * passed * through : 0.0f;
+            EACH (i, ROWS) to[i] = sums[i] + (i == ROWS - 1 ? last : 0.0f);
         }
-        mma_nn(dq, dP, k);
-        mma_tn(dk, dP, q);
-        if (paired) { /* the crossing products, with the other chunk's q or k */
-            const int64_t crossing = products_at(&a, sequence, follows(index) ? index : other, q_head);
+        /* The products of the chunk with itself, then (n = 1) those with the span's other one. */
+        const int products = of_q ? 1 + follows(index) : 1 + followed(&a, index);
+        for (int n = 0; n < products; n++) {
+            const int64_t at = products_at(&a, sequence, n == 0 || of_q ? index : other, q_head);
+            const Rows token_rows = n == 0 ? rows : other_rows;
+            TILE_VIEW(dP, matrices, 0, 0, ROWS, ROWS);
+            TILE_VIEW(factor, states, 0, 0, ROWS, WIDTH_K);
             sync();
-            tile_load_f32(dP, a.dcrossing + crossing, ROWS, ROWS, ROWS);
-            if (follows(index))
-                tile_load_block(q, a.k, a.K, other_rows, k_head, program_x);
-            else
-                tile_load_block(q, a.q, a.K, other_rows, q_head, program_x);
+            tile_load_f32(dP, (n == 0 ? a.dproducts : a.dcrossing) + at, ROWS, ROWS, ROWS);
+            tile_load_block(factor, of_q ? a.k : a.q, a.K, token_rows, of_q ? k_head : q_head, program_x);
             sync();
-            if (follows(index))
-                mma_nn(dq, dP, q);
+            if (of_q)
+                mma_nn(gradient, dP, factor);
             else
-                mma_tn(dk, dP, q);
+                mma_tn(gradient, dP, factor);
         }
-        accumulator_store_block(dq, a.dq, a.K, chunk.rows, q_head, program_x);
         sync();
     }
-    accumulator_store_block(dk, a.dk, a.K, chunk.rows, k_head, program_x);
+    accumulator_store_block(gradient, of_q ? a.dq : a.dk, a.K, rows, of_q ? first : k_head, program_x);
 }
 
 /* The gradients of the gates, from their parts. Program: span, sequence and block of heads, one in each column of the
