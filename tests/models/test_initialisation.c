@@ -68,13 +68,17 @@ static void with_initial_values(const char *yaml, void (*test)(const Unit *layer
     model_destroy(model);
 }
 
-static void test_decays(const Unit *layer) {
+/* A of A_log = ln A begins uniform from lowest_rate to 16, time steps log uniform from 0.001 to 0.1. */
+static void expect_decays(const Unit *layer, double lowest_rate) {
     bool decays = true;
-    expect_uniform(values_of(layer, "A_log", &decays), exp, 0, 16);
+    expect_uniform(values_of(layer, "A_log", &decays), exp, lowest_rate, 16);
     assert_false(decays);
     expect_uniform(values_of(layer, "dt_bias", &decays), log_time_step, log(1e-3), log(1e-1));
     assert_false(decays);
 }
+
+static void test_gated_deltanet(const Unit *layer) { expect_decays(layer, 0); }
+static void test_kda(const Unit *layer) { expect_decays(layer, 1); }
 
 static double same(double x) { return x; }
 
@@ -99,7 +103,10 @@ static void decays_start_as_the_reference_says(void **state) {
     (void)state;
     with_initial_values("{model_type: gated_deltanet, num_heads: 2048, head_dim: 1, expand_v: 1, hidden_size: 16, "
                         "num_hidden_layers: 1, intermediate_size: 16, vocab_size: 32}",
-                        test_decays);
+                        test_gated_deltanet);
+    with_initial_values("{model_type: kda, num_heads: 2048, head_dim: 1, expand_v: 1, hidden_size: 16, "
+                        "num_hidden_layers: 1, intermediate_size: 16, vocab_size: 32}",
+                        test_kda);
     with_initial_values(
         "{model_type: mamba, hidden_size: 32, expand: 64, state_size: 4, dt_rank: 1, dt_scale: 3, dt_min: "
         "0.01, num_hidden_layers: 1, vocab_size: 32}",

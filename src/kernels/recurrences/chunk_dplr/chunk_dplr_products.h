@@ -42,21 +42,17 @@
         sync();                                                                                                        \
     } while (0)
 
-/* plain += the products of q and y as they are inside blocks: only their diagonals are used. */
-#define ADD_PLAIN(plain, y)                                                                                            \
-    for (int row = 0; row < ROWS; row += BLOCK) {                                                                      \
-        TILE_VIEW(x_, q, row, 0, BLOCK, WIDTH_K);                                                                      \
-        TILE_VIEW(y_, y, row, 0, BLOCK, WIDTH_K);                                                                      \
-        block_mma_nt(plain, row, 0, x_, y_);                                                                           \
-    }
-/* A = scale A within documents, with the diagonal of `plain`; written to `to`. */
-#define STORE_OF_QUERIES(A, plain, to)                                                                                 \
+/* dots[i] = q_i y_i, as they are. */
+#define DOTS_OF_ROWS(dots, y)                                                                                          \
     do {                                                                                                               \
-        MAP(plain, i, j, x, if (i % BLOCK == j) diagonal[i] = x);                                                      \
-        sync();                                                                                                        \
+        MAP(product, i, d, p, p = AT(q, i, d) * AT(y, i, d));                                                          \
+        row_sum(dots, product);                                                                                        \
+    } while (0)
+/* A = scale A within documents, with this diagonal; written to `to`. */
+#define STORE_OF_QUERIES(A, diagonal, to)                                                                              \
+    do {                                                                                                               \
         MAP(A, i, j, x, x = j <= i && document[i] == document[j] ? a.scale * (j < i ? x : diagonal[i]) : 0.0f);        \
         accumulator_store(A, products_at(&a, to, sequence, program_x, head), ROWS, ROWS, ROWS);                        \
-        sync();                                                                                                        \
     } while (0)
 
 /* A row of q or a, decayed from the start of its block on: `near` and `half` become what products with other blocks
@@ -129,14 +125,15 @@ KEYS_KERNEL(chunk_dplr_products) {
     MATRIX(after, BLOCKS, WIDTH_K);
     VECTOR(document, ROWS);
     VECTOR(beta, ROWS);
-    VECTOR(diagonal, ROWS);
+    VECTOR(diagonal_b, ROWS); /* of Aqb and Aqk, from q, b and k as they are */
+    VECTOR(diagonal_k, ROWS);
+    VECTOR(dots_b, ROWS);
+    VECTOR(dots_k, ROWS);
     ACCUMULATOR(Aqb, ROWS, ROWS);
     ACCUMULATOR(Aab, ROWS, ROWS);
     ACCUMULATOR(Aqk, ROWS, ROWS);
     ACCUMULATOR(Aak, ROWS, ROWS);    /* then M */
     ACCUMULATOR(result, ROWS, ROWS); /* W */
-    ACCUMULATOR(plain_b, ROWS, BLOCK);
-    ACCUMULATOR(plain_k, ROWS, BLOCK);
     ACCUMULATOR(product, ROWS, WIDTH_K);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
@@ -145,14 +142,14 @@ KEYS_KERNEL(chunk_dplr_products) {
     const float last_document = (float)(chunk.last - a.segment[chunk.rows.first]);
     rows_documents(document, a.segment, chunk.rows);
     EACH (i, ROWS) {
+        diagonal_b[i] = 0;
+        diagonal_k[i] = 0;
         beta[i] = beta_of_row(&a, chunk.rows, head, i);
         if (!TWO) betas_at(&a, sequence, program_x, head)[i] = beta[i];
     }
     accumulator_zero(Aqb);
     accumulator_zero(Aab);
-    accumulator_zero(plain_b);
     if (TWO) {
-        accumulator_zero(plain_k);
         accumulator_zero(Aqk);
         accumulator_zero(Aak);
     }
@@ -166,10 +163,14 @@ KEYS_KERNEL(chunk_dplr_products) {
         }
         matrix_load_block(g, a.g, a.K, chunk.rows, head, block);
         sync();
-        ADD_PLAIN(plain_b, b);
-        if (TWO) ADD_PLAIN(plain_k, k);
+        DOTS_OF_ROWS(dots_b, b);
+        if (TWO) DOTS_OF_ROWS(dots_k, k);
         SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
         sync();
+        EACH (i, ROWS) {
+            diagonal_b[i] += dots_b[i];
+            if (TWO) diagonal_k[i] += dots_k[i];
+        }
         float steepest = 0;
         MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
         const bool steep = steepest > GATE_LIMIT;
@@ -237,10 +238,10 @@ KEYS_KERNEL(chunk_dplr_products) {
         if (TWO) STORE_HALF(k, a.keys);
         sync();
     }
-    STORE_OF_QUERIES(Aqb, plain_b, a.products[0]);
+    STORE_OF_QUERIES(Aqb, diagonal_b, a.products[0]);
     MAP(Aab, i, j, x, ENTRY(lower, i, j) = j < i && document[i] == document[j] ? (TWO ? -x : beta[i] * x) : 0.0f);
     if (TWO) {
-        STORE_OF_QUERIES(Aqk, plain_k, a.products[1]);
+        STORE_OF_QUERIES(Aqk, diagonal_k, a.products[1]);
         MAP_INTO(overlaps, Aak, i, j, x, x = j < i && document[i] == document[j] ? x : 0.0f);
     }
     triangular_inverse(inverse, lower);
