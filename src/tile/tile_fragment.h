@@ -369,8 +369,8 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
         entry *const start_ = (to);                                                                                    \
         const int64_t stride_ = (stride);                                                                              \
         const int rows_ = between(rows, 0, tile##_rows), cols_ = between(cols, 0, tile##_cols);                        \
-        if (PIECES_ALIGN(tile, entry) && ALIGNED(start_, stride_, entry) && rows_ == tile##_rows &&                    \
-            cols_ == tile##_cols) {                                                                                    \
+        if (PIECES_ALIGN(tile, entry) && ALIGNED(start_, stride_, entry) && covers(rows, tile##_rows) &&               \
+            covers(cols, tile##_cols)) {                                                                               \
             PIECE_WALK(tile, entry, at_, start_, to_, stride_) sixteen_store(to_, sixteen_read(at_));                  \
         } else if (ALIGNED(start_, stride_, entry) && cols_ % PIECE_ENTRIES(entry) == 0) {                             \
             EACH_PIECE_UNROLLED(tile, entry, piece_) {                                                                 \

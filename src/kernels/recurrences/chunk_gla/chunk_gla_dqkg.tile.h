@@ -68,7 +68,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
                     a.g.stride, chunk.rows.count, cols);
         accumulator_zero(dq);
         accumulator_zero(dk);
-        for (int64_t block = 0; block * WIDTH_V < a.V; block++) {
+        for (int block = 0; block * WIDTH_V < a.V; block++) {
             const int64_t cols_v = a.V - block * WIDTH_V;
             tile_load_block(dO, a.do_, a.V, chunk.rows, n, block);
             tile_load(S, state + block * WIDTH_V, a.V, cols, cols_v);
