@@ -84,6 +84,8 @@ Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias, Te
 Tensor *channel_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias, float lower_bound);
 /* (y + D x) silu(gate); D [1, heads] or [1, cols]; without the factor if gate is NULL. */
 Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate, int64_t heads);
+/* q - D sigmoid(decay) k per head, with D and decay [1, heads]: what Comba's output is corrected by, in the query. */
+Tensor *output_correction(Tape *tape, Tensor *q, Tensor *k, Tensor *D, Tensor *decay);
 /* The keys of RWKV-7's state update (arXiv 2503.14456). x: the projected key; rate: how much of what is erased is
  * written, in (0, 1); scale, mix [1, cols]. With n = x scale / sqrt(sum((x scale)^2) + eps) per head of head_dim
  * columns: out[0] = x (1 + (rate - 1) mix), the key written; out[1] = -n, which reads what is erased; out[2] = n rate.
@@ -173,6 +175,7 @@ Tensor *selective_scan(Tape *tape, Tensor *x, Tensor *dt, Tensor *B, Tensor *C, 
 typedef struct ChunkDeltaShape {
     int64_t heads, v_heads; /* value head n reads query and key head n / (v_heads / heads) */
     int64_t steps;          /* updates of the state per token */
+    bool undecayed;         /* v_t - k_t S_{t-1} for v_t - k_t S (Comba, arXiv 2506.02475), with one step */
 } ChunkDeltaShape;
 /* The gated delta rule (arXiv 2412.06464): S <- e^g_t S_{t-1}, S_t = S + beta_t k_t (v_t - k_t S)^T, o_t = K^(-1/2) q_t
  * S_t, per value head; with several steps, S_t is what the updates 0 .. steps-1 of the token leave, one after another.

@@ -74,7 +74,7 @@ static Tensor *delta_net_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *v = convolved_silu(tape, y[2], w[V_CONV]);
     const float beta_range = c->allow_neg_eigval ? 2 : 1;
     Tensor *beta = c->use_beta ? sigmoid_gate(tape, linear(tape, x, w[B_PROJ]), beta_range) : NULL;
-    const ChunkDeltaShape shape = {c->num_heads, c->num_heads, 1};
+    const ChunkDeltaShape shape = {c->num_heads, c->num_heads, 1, false};
     Tensor *o = chunk_delta(tape, q, k, v, beta, NULL, shape, NULL, NULL);
     o = gated_output_norm(tape, o, y[3], w[O_NORM], (float)layer->model->norm_eps);
     return linear(tape, o, w[O_PROJ]);

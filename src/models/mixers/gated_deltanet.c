@@ -83,7 +83,7 @@ static Tensor *gated_deltanet_forward(const Layer *layer, Tape *tape, Tensor *x)
     Tensor *v = convolved_silu(tape, y[2], w[V_CONV]);
     Tensor *decay = softplus_decay(tape, gates[0], w[A_LOG], w[DT_BIAS], NULL);
     Tensor *beta = sigmoid_gate(tape, gates[1], c->allow_neg_eigval ? 2 : 1);
-    const ChunkDeltaShape shape = {c->num_heads, c->num_v_heads, 1};
+    const ChunkDeltaShape shape = {c->num_heads, c->num_v_heads, 1, false};
     Tensor *o = chunk_delta(tape, q, k, v, beta, decay, shape, NULL, NULL);
     const Activation gate = strcmp(c->output_gate_activation, "sigmoid") == 0 ? ACTIVATION_SIGMOID : ACTIVATION_SILU;
     const float eps = (float)layer->model->norm_eps;

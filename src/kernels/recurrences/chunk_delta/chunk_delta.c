@@ -86,7 +86,8 @@ static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
                                      .K = K,
                                      .V = V,
                                      .blocks_k = blocks_of(K, CHUNK_DELTA_WIDTH),
-                                     .scale = 1.0f / sqrtf((float)K)};
+                                     .scale = 1.0f / sqrtf((float)K),
+                                     .undecayed = shape.undecayed};
     const int64_t chunks = batch->B * shape.v_heads * arguments.chunks, squares = chunks * CHUNK_ROWS * CHUNK_ROWS;
     arguments.gates = node_workspace(node, chunks * 4 * CHUNK_ROWS * dtype_size(F32));
     arguments.products = node_workspace(node, squares * dtype_size(q->type));
@@ -178,6 +179,8 @@ static void check_shapes(const Tape *tape, Tensor *const in[INPUTS], ChunkDeltaS
     const int64_t N = tape->batch->B * tape->batch->T;
     CHECK(shape.heads > 0 && shape.v_heads % shape.heads == 0 && shape.steps > 0 && shape.steps <= CHUNK_ROWS,
           "chunk_delta with %lld heads over %lld, %lld steps", (long long)shape.v_heads, (long long)shape.heads,
+          (long long)shape.steps);
+    CHECK(shape.steps == 1 || !shape.undecayed, "chunk_delta erases from an undecayed state in %lld steps",
           (long long)shape.steps);
     const int64_t K = q->cols / shape.heads, V = v->cols / (shape.steps * shape.v_heads);
     CHECK(q->cols == K * shape.heads && k->cols == q->cols * shape.steps && v->cols == V * shape.steps * shape.v_heads,

@@ -18,7 +18,7 @@ typedef struct ChunkDeltaArguments {
     const float *g, *beta;  /* [N, v_heads], [N*steps, v_heads] */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*v_heads*K, V] */
-    float *gates;           /* [B, chunks, v_heads, 4, 64]: D, E, K^(-1/2) D of the queries, beta */
+    float *gates;           /* [B, chunks, v_heads, 4, 64]: D of what is erased, E, K^(-1/2) D of the queries, beta */
     void *inverse;          /* elements [B, chunks, v_heads, 64, 64]: T, without its diagonal if `transposed` */
     void *products;         /* likewise: P */
     float *overlaps;        /* likewise, fp32: decayed products of keys; may be left out */
@@ -44,6 +44,7 @@ typedef struct ChunkDeltaArguments {
 
     int64_t T, steps, chunks, chunk_tokens, heads, v_heads, K, V, blocks_k; /* chunk_tokens: of a whole chunk */
     float scale;                                                            /* of q */
+    bool undecayed; /* what is erased is read from the state before its decay */
 } ChunkDeltaArguments;
 
 #endif

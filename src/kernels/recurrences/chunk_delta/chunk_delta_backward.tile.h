@@ -63,7 +63,14 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     MAP(queries, i, j, x, x *= AT(P, i, j); ENTRY(z, i, j) = x);
     row_sum(query_sums, queries);
     row_sum(row_dots, dots);
+    if (a.undecayed)
+        EACH (i, ROWS) step[i] = joins_row_before(&a, chunk, i);
     sync();
+    if (a.undecayed) {
+        MAP(dr, i, j, x, x = j < i ? step[i] * ENTRY(decay, i - 1, j) : 0.0f);
+        sync();
+        MAP(dr, i, j, x, ENTRY(decay, i, j) = x);
+    }
     float *sums = sums_at(&a, 0, sequence, program_x, head), *dbeta = sums + ROWS;
     EACH (j, ROWS) {
         float total = 0;
@@ -82,7 +89,7 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     EACH (j, ROWS) {
         float total = 0;
         for (int i = 0; i < ROWS; i++) total += ENTRY(z, i, j);
-        sums[j] = key_sums[j] + beta[j] * query_sums[j] - total;
+        sums[j] = key_sums[j] + of_row_ahead(beta, query_sums, j, a.undecayed) - total;
         dbeta[j] = row_dots[j] + query_sums[j];
     }
     sync();
@@ -203,11 +210,11 @@ KERNEL(chunk_delta_dqk, ChunkDeltaArguments) {
         sync();
         PROGRAM_SUM(kept);
         SUM(through, i, ROWS, written[i]);
-        through += stays_of(from_start, chunk) * kept;
+        through += stays_of(&a, from_start, query_decay, chunk) * kept;
         float *with_k = sums_at(&a, 1 + program_x, sequence, program_y, head);
         float *with_q = sums_at(&a, 1 + a.blocks_k + program_x, sequence, program_y, head);
         EACH (i, ROWS) {
-            with_k[i] = beta[i] * erased[i] - written[i] + (i == ROWS - 1 ? through : 0.0f);
+            with_k[i] = of_row_ahead(beta, erased, i, a.undecayed) - written[i] + (i == ROWS - 1 ? through : 0.0f);
             with_k[ROWS + i] = erased[i];
             with_q[i] = query_entry(read, &a, i);
             with_q[ROWS + i] = 0;

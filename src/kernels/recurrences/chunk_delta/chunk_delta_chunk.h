@@ -20,6 +20,9 @@
  *
  * M is built by walking down the rows, so that no difference of large sums is taken.
  *
+ * Where what is erased is read from the state before its decay (Comba), L, B and D of k S have G of the row before, G_i
+ * - g_i, for G_i, and what they add to G'_i goes to the row before.
+ *
  * With several steps per token, only a token's first row decays the state and only its last one is read: queries, their
  * gradients and the rows of P and A stand for tokens, and a chunk holds whole tokens.
  *
@@ -57,8 +60,12 @@ DEVICE float *gates_at(const ChunkDeltaArguments *a, int64_t number, int64_t seq
     return a->gates + chunk_offset(a->chunks, a->v_heads, sequence, index, head, GATES * ROWS) + number * ROWS;
 }
 
-/* e^G_last, or 0 where the chunk does not end in the document that it begins in, given D. */
-DEVICE float stays_of(const float *from_start, DeltaChunk chunk) { return from_start[chunk.updates.count - 1]; }
+/* e^G_last, or 0 where the chunk does not end in the document that it begins in, given D or K^(-1/2) D. */
+DEVICE float stays_of(const ChunkDeltaArguments *a, const float *from_start, const float *query_decay,
+                      DeltaChunk chunk) {
+    const float *decay = a->undecayed ? query_decay : from_start;
+    return decay[chunk.updates.count - 1] * (a->undecayed ? 1.0f / a->scale : 1.0f);
+}
 
 /* Token of a row, and whether the row is its first. */
 DEVICE int token_of_row(const ChunkDeltaArguments *a, int64_t row) {
@@ -81,6 +88,16 @@ DEVICE float beta_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t
 /* The segment of a row; -1 past the chunk's end. */
 DEVICE int32_t segment_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t row) {
     return row < chunk.updates.count ? a->segment[chunk.tokens.first + token_of_row(a, row)] : -1;
+}
+
+/* 1 where the row before is of the same document, else 0. */
+DEVICE float joins_row_before(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t row) {
+    return row > 0 && segment_of_row(a, chunk, row) == segment_of_row(a, chunk, row - 1) ? 1.0f : 0.0f;
+}
+
+/* factor x of row i + `ahead`, 0 if there is no such row. */
+DEVICE float of_row_ahead(const float *factor, const float *x, int64_t i, int ahead) {
+    return i + ahead < ROWS ? factor[i + ahead] * x[i + ahead] : 0.0f;
 }
 
 /* The last row of token i: the state after it is what the token's query reads. Tokens past the end get some row. */

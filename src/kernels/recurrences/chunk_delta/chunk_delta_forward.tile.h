@@ -16,6 +16,7 @@ KERNEL(chunk_delta_prepare, ChunkDeltaArguments) {
     VECTOR(beta, ROWS);
     VECTOR(from_start, ROWS);
     VECTOR(to_end, ROWS);
+    VECTOR(erased, ROWS); /* G of the row before */
     ACCUMULATOR(queries, ROWS, ROWS);
     ACCUMULATOR(keys, ROWS, ROWS);
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
@@ -40,16 +41,28 @@ KERNEL(chunk_delta_prepare, ChunkDeltaArguments) {
     vector_cumsum_reverse(to_end);
     decay_matrix(decay, step, &a, chunk, head);
     float *gates = gates_at(&a, 0, sequence, program_x, head);
+    if (a.undecayed) {
+        EACH (i, ROWS) {
+            step[i] = joins_row_before(&a, chunk, i);
+            erased[i] = i > 0 ? from_start[i - 1] : 0.0f;
+        }
+        sync();
+    }
     EACH (i, ROWS) {
         const int32_t segment = segment_of_row(&a, chunk, i);
         from_start[i] = segment == chunk.before ? exp_f(from_start[i]) : 0.0f;
-        gates[GATES_FROM_START * ROWS + i] = from_start[i];
+        gates[GATES_FROM_START * ROWS + i] = !a.undecayed              ? from_start[i]
+                                             : segment == chunk.before ? exp_f(erased[i])
+                                                                       : 0.0f;
         gates[GATES_TO_END * ROWS + i] = segment == chunk.last ? exp_f(to_end[i]) : 0.0f;
         gates[GATES_BETA * ROWS + i] = beta[i];
     }
     MAP(queries, i, j, x, x *= a.scale * ENTRY(decay, query_row(&a, i), j));
     accumulator_store(queries, (element *)a.products + at, ROWS, ROWS, ROWS);
-    MAP(keys, i, j, x, x *= j < i ? ENTRY(decay, i, j) : 0.0f);
+    if (a.undecayed)
+        MAP(keys, i, j, x, x *= j < i ? step[i] * ENTRY(decay, i - 1, j) : 0.0f);
+    else
+        MAP(keys, i, j, x, x *= j < i ? ENTRY(decay, i, j) : 0.0f);
     if (a.overlaps) accumulator_store_f32(keys, a.overlaps + at, ROWS, ROWS, ROWS);
     sync();
     EACH (i, ROWS)

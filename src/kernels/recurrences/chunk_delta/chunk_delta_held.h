@@ -18,8 +18,8 @@ HELD_KERNEL(chunk_delta_output) {
     TILE_VIEW(q, keys, ROWS, 0, ROWS, KEYS);
     ACCUMULATOR_VIEW(erased, reads, 0, ROWS);
     ACCUMULATOR_VIEW(out, reads, ROWS, ROWS);
-    const int sequence = (int)(program_x / a.v_heads), head = (int)(program_x % a.v_heads);
-    const int k_head = (int)(head * a.heads / a.v_heads);
+    const HeldNumber sequence = (HeldNumber)(program_x / a.v_heads), head = (HeldNumber)(program_x % a.v_heads);
+    const HeldNumber k_head = (HeldNumber)(head * a.heads / a.v_heads);
     const int first_v = (int)program_y * WIDTH, cols_v = (int)a.V - first_v;
     const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
     transposed_load(state, initial, a.initial_stride);
@@ -50,7 +50,7 @@ HELD_KERNEL(chunk_delta_output) {
         MAP(out, j, i, x, PUT(v, i, j, x));
         if (a.u.data) MAP(u, j, i, x, PUT(kept_u, i, j, x));
         MAP(u, j, i, x, x *= ENTRY(gate, GATES_TO_END, i));
-        const float stays = stays_of(&ENTRY(gate, GATES_FROM_START, 0), chunk);
+        const float stays = stays_of(&a, &ENTRY(gate, GATES_FROM_START, 0), &ENTRY(gate, GATES_QUERY, 0), chunk);
         MAP(state, j, d, x, x *= stays);
         sync();
         tile_store_block(v, a.o, a.V, chunk.tokens, head, program_y);
@@ -100,7 +100,7 @@ HELD_KERNEL(chunk_delta_state) {
         sync();
         update_of_state(u, erased, state, k, v, T, gate);
         MAP(u, j, i, x, PUT(v, i, j, x); x *= ENTRY(gate, GATES_TO_END, i));
-        const float stays = stays_of(&ENTRY(gate, GATES_FROM_START, 0), chunk);
+        const float stays = stays_of(&a, &ENTRY(gate, GATES_FROM_START, 0), &ENTRY(gate, GATES_QUERY, 0), chunk);
         MAP(state, j, d, x, x *= stays);
         sync();
         tile_store_block(v, a.u, a.V, chunk.updates, head, program_y);
@@ -161,7 +161,7 @@ HELD_KERNEL(chunk_delta_dstate) {
         tile_store_block(other, a.dr, a.V, chunk.updates, head, program_y);
         if (index == 0 && !a.dinitial) break;
         EACH_TILE_STAGED(dO, i, j, x, x *= ENTRY(gate, GATES_QUERY, i));
-        const float stays = stays_of(&ENTRY(gate, GATES_FROM_START, 0), chunk);
+        const float stays = stays_of(&a, &ENTRY(gate, GATES_FROM_START, 0), &ENTRY(gate, GATES_QUERY, 0), chunk);
         MAP(dstate, j, d, x, x *= stays);
         accumulator_mma_nn(dstate, dr, k);
         sync();

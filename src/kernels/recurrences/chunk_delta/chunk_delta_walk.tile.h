@@ -14,7 +14,7 @@ DEVICE float load_gates(float *beta, float *from_start, float *to_end, float *qu
         to_end[i] = gates[GATES_TO_END * ROWS + i];
         query_decay[i] = gates[GATES_QUERY * ROWS + i];
     }
-    return stays_of(gates + GATES_FROM_START * ROWS, chunk);
+    return stays_of(a, gates + GATES_FROM_START * ROWS, gates + GATES_QUERY * ROWS, chunk);
 }
 
 /* to = from + offset, or zero where `from` is NULL: all of K of a state's block of V, WIDTH rows at a time. */
@@ -197,12 +197,16 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
         }                                                                                                              \
     } while (0)
 
-/* With 256 keys chunk_delta_output has no register to spare: this type of its loop's index leaves it without a spill.
- */
+/* With 256 keys chunk_delta_output has no register to spare: these types of its numbers leave it without a spill. */
 #if defined(TILE_ELEMENT_F32)
 typedef int64_t ChunkIndex;
 #else
 typedef int ChunkIndex;
+#endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+typedef int HeldNumber;
+#else
+typedef uint32_t HeldNumber;
 #endif
 
 #define KERNEL_FOR(name, keys) KERNEL(name##_##keys, ChunkDeltaArguments)

@@ -7,14 +7,14 @@
 #include "ops/op_test.h"
 
 /* A case's integers. Inputs are q, k, v and then those of beta, g and the initial state that the case has. */
-enum { HEADS, V_HEADS, STEPS, FINAL, HAS_BETA, HAS_GATE };
+enum { HEADS, V_HEADS, STEPS, FINAL, HAS_BETA, HAS_GATE, UNDECAYED };
 enum { QUERY, KEY, VALUE, OPTIONAL };
 
 static int64_t gate_input(const OpCase *c) { return OPTIONAL + c->integer[HAS_BETA]; }
 static int64_t initial_input(const OpCase *c) { return gate_input(c) + c->integer[HAS_GATE]; }
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
-    const ChunkDeltaShape shape = {c->integer[HEADS], c->integer[V_HEADS], c->integer[STEPS]};
+    const ChunkDeltaShape shape = {c->integer[HEADS], c->integer[V_HEADS], c->integer[STEPS], c->integer[UNDECAYED]};
     Tensor *beta = c->integer[HAS_BETA] ? in[OPTIONAL] : NULL;
     Tensor *g = c->integer[HAS_GATE] ? in[gate_input(c)] : NULL;
     Tensor *initial = c->input[initial_input(c)].cols ? in[initial_input(c)] : NULL;
@@ -22,12 +22,14 @@ static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]
         chunk_delta(tape, in[QUERY], in[KEY], in[VALUE], beta, g, shape, initial, c->integer[FINAL] ? &out[1] : NULL);
 }
 
-/* S = S + beta k (v - k S)^T */
-static void update(double *S, int64_t K, int64_t V, double beta, const double *k, const double *v) {
+/* S = stays S + beta k (v - erases k S)^T */
+static void update(double *S, int64_t K, int64_t V, double stays, double erases, double beta, const double *k,
+                   const double *v) {
     double *u = malloc((size_t)V * sizeof *u);
     memcpy(u, v, (size_t)V * sizeof *u);
     for (int64_t d = 0; d < K; d++)
-        for (int64_t j = 0; j < V; j++) u[j] -= k[d] * S[d * V + j];
+        for (int64_t j = 0; j < V; j++) u[j] -= erases * k[d] * S[d * V + j];
+    for (int64_t i = 0; i < K * V; i++) S[i] *= stays;
     for (int64_t d = 0; d < K; d++)
         for (int64_t j = 0; j < V; j++) S[d * V + j] += beta * k[d] * u[j];
     free(u);
@@ -54,10 +56,11 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
         for (int64_t token = b * T; token < (b + 1) * T; token++) {
             if (token > b * T && batch->segment[token] != batch->segment[token - 1])
                 memset(S, 0, (size_t)(K * V) * sizeof *S);
-            for (int64_t i = 0; g && i < K * V; i++) S[i] *= exp(g[token * v_heads + h]);
-            for (int64_t row = token * steps; row < (token + 1) * steps; row++)
-                update(S, K, V, beta ? beta[row * v_heads + h] : 1, in[KEY] + (row * heads + k_head) * K,
-                       in[VALUE] + (row * v_heads + h) * V);
+            for (int64_t row = token * steps; row < (token + 1) * steps; row++) {
+                const double decay = g && row == token * steps ? exp(g[token * v_heads + h]) : 1;
+                update(S, K, V, decay, c->integer[UNDECAYED] ? 1 : decay, beta ? beta[row * v_heads + h] : 1,
+                       in[KEY] + (row * heads + k_head) * K, in[VALUE] + (row * v_heads + h) * V);
+            }
             read_out(out[0] + (token * v_heads + h) * V, S, K, V, in[QUERY] + (token * heads + k_head) * K);
         }
         if (c->integer[FINAL]) memcpy(out[1] + sequence * K * V, S, (size_t)(K * V) * sizeof *S);
@@ -172,6 +175,30 @@ const OpTest chunk_delta_test =
                  .integer = {1, 2, 2, true, true, true},
                  .input = {HEAD_INPUTS(1, 2, 2, 272, 48, 0.105), BETA(2, 2, 1), GATE(2, -0.3, 0),
                            STATE(1, 2, 272, 48)}},
+                {.name = "undecayed",
+                 .B = 2,
+                 .integer = {1, 1, 1, true, true, true, true},
+                 .input = {HEAD_INPUTS(1, 1, 1, 16, 32, 0.433), BETA(1, 1, 1), GATE(1, -0.3, 0), STATE(2, 1, 16, 32)}},
+                {.name = "undecayed, packed, grouped",
+                 .B = 1,
+                 .T = 200,
+                 .packed = true,
+                 .integer = {1, 2, 1, true, true, true, true},
+                 .input = {HEAD_INPUTS(1, 2, 1, 80, 48, 0.194), BETA(2, 1, 1), GATE(2, -1, 0), STATE(1, 2, 80, 48)}},
+                {.name = "undecayed, forget all or keep all",
+                 .B = 1,
+                 .T = 200,
+                 .integer = {1, 1, 1, true, true, true, true},
+                 .input = {HEAD_INPUTS(1, 1, 1, 32, 32, 0.306),
+                           BETA(1, 1, 1),
+                           {.name = "g", .cols = 1, .fp32 = true, .low = -200, .high = 0, .either = true},
+                           STATE(1, 1, 32, 32)}},
+                {.name = "undecayed, K 272",
+                 .B = 1,
+                 .T = 70,
+                 .integer = {1, 1, 1, true, true, true, true},
+                 .input = {HEAD_INPUTS(1, 1, 1, 272, 48, 0.105), BETA(1, 1, 1), GATE(1, -0.3, 0),
+                           STATE(1, 1, 272, 48)}},
                 {.name = "K 256, V 512",
                  .B = 1,
                  .T = 65,
