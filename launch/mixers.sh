@@ -2,6 +2,7 @@
 # configs/bytes.yaml. All others are the defaults of that file and of fla.
 declare -A mixer_keys=(
     [abc]="num_heads=4 num_slots=32"
+    [comba]="num_heads=3 head_dim=32"
     [delta_net]="num_heads=4"
     [gated_deltanet]="num_heads=3 head_dim=32"
     [gated_deltaproduct]="num_heads=3 head_dim=32"
