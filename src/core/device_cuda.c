@@ -161,7 +161,7 @@ static void cuda_release_recording(Recording *recording) {
 static const Device device_cuda = {.name = "cuda",
                                    .computes = true,
                                    .nccl = true,
-                                   .gpu = true,
+                                   .gpu = LAUNCHES_GPU_KERNELS,
                                    .allocate = cuda_allocate,
                                    .release = cuda_release,
                                    .allocate_host = cuda_allocate_host,

@@ -6,6 +6,11 @@
 
 #include "core/device.h"
 
+/* Whether it launches the GPU's form of the kernels; a fake runtime may have the host's. */
+#ifndef LAUNCHES_GPU_KERNELS
+#define LAUNCHES_GPU_KERNELS true
+#endif
+
 /* Launches a kernel on `stream` of the current GPU. The grid is not empty and has at most 65535 programs in y and in z.
  * Arguments are copied. Ends the job if the kernel needs more shared memory than the GPU has. Returns CUDA's error:
  * cudaErrorNoKernelImageForDevice if the GPU is older than the architectures compiled for. */

@@ -96,7 +96,7 @@ fresh_case; truncate -s -4 "$work/case/model.safetensors"; verifies 1 'model.saf
 fresh_case; sed -i 's/"vocab_size": 72/"vocab_size": 80/' "$work/case/config.json"; verifies 1 'shape \[72, 32\].*\[80, 32\]|logits|shape'
 fresh_case; sed -i 's/"num_hidden_layers": 3/"num_hidden_layers": 4/' "$work/case/config.json"; verifies 1 'missing'
 fresh_case; sed -i 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' "$work/case/config.json"; verifies 1 'unexpected'
-fresh_case; sed -i 's/"model_type": "gla"/"model_type": "kda"/' "$work/case/config.json"; verifies 1 'no mixer "kda"'
+fresh_case; sed -i 's/"model_type": "gla"/"model_type": "rnn"/' "$work/case/config.json"; verifies 1 'no mixer "rnn"'
 fresh_case; sed -i 's/{/{,/' "$work/case/config.json"; verifies 1 'config.json'
 fresh_case; sed -i 's/"layers": \[/"layers": [7,/' "$work/case/config.json"; verifies 1 'model.attn.layers.*7'
 rm -rf "$work/case" && cp -r "$source_folder/tests/golden/gla-packed" "$work/case"

@@ -29,10 +29,9 @@ HELD_KERNEL(chunk_delta_output) {
     matrix_load(gates, gates_at(&a, 0, sequence, 0, head), ROWS, GATES, ROWS);
     tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     tile_load(P, (const element *)a.products + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
-    for (ChunkIndex index = 0; index < a.chunks; index++) {
+    for (uint32_t index = 0; index < a.chunks; index++) {
         const int turn = (int)index & 1;
         const DeltaChunk chunk = delta_chunk_at(&a, sequence, index);
-        const int64_t square = products_at(&a, sequence, index + 1, head);
         TILE_VIEW(v, values, turn * ROWS, 0, ROWS, WIDTH);
         TILE_VIEW(next_v, values, (1 - turn) * ROWS, 0, ROWS, WIDTH);
         MATRIX_VIEW(gate, gates, turn * GATES, 0, GATES, ROWS);
@@ -56,6 +55,7 @@ HELD_KERNEL(chunk_delta_output) {
         tile_store_block(v, a.o, a.V, chunk.tokens, head, program_y);
         if (a.u.data) tile_store_block(kept_u, a.u, a.V, chunk.updates, head, program_y);
         if (index + 1 < a.chunks) {
+            const int64_t square = products_at(&a, sequence, index + 1, head);
             const DeltaChunk next = delta_chunk_at(&a, sequence, index + 1);
             tile_load_block(q, a.q, a.K, next.tokens, k_head, 0);
             tile_load_block(next_v, a.v, a.V, next.updates, head, program_y);

@@ -197,12 +197,8 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
         }                                                                                                              \
     } while (0)
 
-/* With 256 keys chunk_delta_output has no register to spare: these types of its numbers leave it without a spill. */
-#if defined(TILE_ELEMENT_F32)
-typedef int64_t ChunkIndex;
-#else
-typedef int ChunkIndex;
-#endif
+/* With 256 keys chunk_delta_output has no register to spare: this type of its numbers, and 32 bits for the index of its
+ * chunk, leave it without a spill. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 typedef int HeldNumber;
 #else
