@@ -35,6 +35,7 @@ warnings.filterwarnings("ignore")
 
 try:
     import torch
+    import triton.language
     import triton.runtime.autotuner
     import triton.runtime.interpreter
     from safetensors.torch import load_file, save_file
@@ -105,8 +106,19 @@ def flash_attn_varlen_func(q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, ma
     return torch.cat(parts)
 
 
+def replace_language():
+    """The interpreter replaces the words of triton.language at each launch, and those alone that a kernel's module calls tl.
+    Done once for all, functions that kernels import from elsewhere have the replaced words too, and launches are faster."""
+    interpreter, language = triton.runtime.interpreter, triton.language
+    words = types.SimpleNamespace(__globals__={"tl": language, "core": language.core})
+    interpreter._patch_lang(words)
+    interpreter._patch_lang = lambda _function: types.SimpleNamespace(restore=lambda: None)
+    interpreter.InterpretedFunction.__call__ = lambda function, *args, **kwargs: function.rewrite()(*args, **kwargs)
+
+
 def prepare_fla():
     """What fla expects from a GPU: an autotuner that times kernels, and the package flash_attn."""
+    replace_language()
     for name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "mod", "neg"):
         keep_class(f"__{name}__")
     triton.runtime.autotuner.Autotuner.run = run_without_benchmarks
