@@ -296,8 +296,8 @@ static Status find_mixer(const ConfigValue *source, ModelConfig *config) {
 static Status check_supported(const ModelConfig *config) {
     if (!config->elementwise_affine && !config->mixer->takes_plain_norm)
         return unsupported("elementwise_affine", "false");
-    const Mlp *mlp = config->layout->mlp;
-    if (mlp && !strstr(mlp->activations, config->hidden_act)) return unsupported("hidden_act", config->hidden_act);
+    const Mlp *mlp = config->layout->mlp ? config->layout->mlp : &gated_mlp;
+    if (!strstr(mlp->activations, config->hidden_act)) return unsupported("hidden_act", config->hidden_act);
     if (config->pad_token_id >= config->vocab_size) return unsupported("pad_token_id", "a token beyond vocab_size");
     return OK;
 }

@@ -55,10 +55,12 @@ static void defaults(void **state) {
 static void refusals(void **state) {
     (void)state;
     static const char *const refused[] = {
-        ", \"dt_limit\": [0.0, 1.0]", ", \"dt_limit\": [0.0]",      ", \"A_init_range\": [16, 1]",
-        ", \"conv_init\": 0.1",       ", \"dt_init_floor\": 0.01",  ", \"tie_word_embeddings\": true",
-        ", \"n_groups\": 3",          ", \"num_heads\": 5",         ", \"attn\": {\"layers\": [0], \"num_heads\": 2}",
-        ", \"conv_kernel\": 65",      ", \"hidden_act\": \"gelu\"",
+        ", \"dt_limit\": [0.0, 1.0]",   ", \"dt_limit\": [0.0]",
+        ", \"A_init_range\": [16, 1]",  ", \"conv_init\": 0.1",
+        ", \"dt_init_floor\": 0.01",    ", \"tie_word_embeddings\": true",
+        ", \"hidden_act\": \"sqrelu\"", ", \"n_groups\": 3",
+        ", \"num_heads\": 5",           ", \"attn\": {\"layers\": [0], \"num_heads\": 2}",
+        ", \"conv_kernel\": 65",        ", \"hidden_act\": \"gelu\"",
     };
     for (int i = 0; i < LENGTH(refused); i++) {
         Model *model = NULL;
