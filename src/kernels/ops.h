@@ -82,8 +82,8 @@ Tensor *softplus_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias, Te
 /* -e^A_log softplus(x + dt_bias) with one A_log for all channels of a head, at most 256: A_log [1, heads], dt_bias [1,
  * heads*channels]. With a lower_bound < 0 (0: none) it is lower_bound * sigmoid(e^A_log (x + dt_bias)). */
 Tensor *channel_decay(Tape *tape, Tensor *x, Tensor *A_log, Tensor *dt_bias, float lower_bound);
-/* (y + D x) silu(gate); D [1, heads] or [1, cols]; without the factor if gate is NULL. */
-Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate, int64_t heads);
+/* (y + D x) silu(gate), D [1, cols]; without the factor if gate is NULL. */
+Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate);
 /* q - D sigmoid(decay) k per head, with D and decay [1, heads]: what Comba's output is corrected by, in the query. */
 Tensor *output_correction(Tape *tape, Tensor *q, Tensor *k, Tensor *D, Tensor *decay);
 /* The keys of RWKV-7's state update (arXiv 2503.14456). x: the projected key; rate: how much of what is erased is

@@ -5,6 +5,8 @@
  *   loss:                       fused head + cross-entropy
  *   backward, in reverse:       gather(l), recompute dropped nodes, run the tape backwards, reduce-scatter the gradient
  *
+ * What a block hands on to all later ones (hand_on) is kept beside the residual stream, and its gradient added up.
+ *
  * The same loop on the counting device, without shards, yields the memory plan and the FLOPs (runner_plan). */
 #ifndef FLAME_TRAINING_RUNNER_H
 #define FLAME_TRAINING_RUNNER_H

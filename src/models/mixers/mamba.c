@@ -96,7 +96,7 @@ Tensor *mamba_forward(const Layer *layer, Tape *tape, Tensor *x) {
     split(tape, linear(tape, u, w[X_PROJ]), (int64_t[]){c->dt_rank, c->state_size, c->state_size}, 3, rBC);
     Tensor *dt = linear(tape, rBC[0], w[DT_PROJ]);
     Tensor *y = selective_scan(tape, u, dt, rBC[1], rBC[2], w[A_LOG], w[DT_BIAS], NULL, NULL);
-    y = linear(tape, gated_skip(tape, y, u, w[SKIP], uz[1], 1), w[OUT_PROJ]);
+    y = linear(tape, gated_skip(tape, y, u, w[SKIP], uz[1]), w[OUT_PROJ]);
     return c->use_bias ? bias(tape, y, w[OUT_BIAS]) : y;
 }
 

@@ -62,11 +62,6 @@ static const Key mamba2_keys[] = {
 
 enum { IN_PROJ, IN_BIAS, CONV, CONV_BIAS, DT_BIAS, A_LOG, SKIP, NORM, OUT_PROJ, OUT_BIAS };
 
-static Status refused(const char *key, const char *what) {
-    log_error("model.%s: %s", key, what);
-    return BAD_INPUT;
-}
-
 static Status mamba2_complete(void *config, const ModelConfig *model) {
     Mamba2Config *c = config;
     c->inner = c->expand * model->hidden_size;
@@ -120,7 +115,7 @@ static Tensor *gated_output(const Layer *layer, Tape *tape, Tensor *y, Tensor *x
     Tensor *const *w = layer->weight;
     const int64_t group_cols = c->inner / c->n_groups;
     const float eps = (float)layer->model->norm_eps;
-    if (c->D_has_hdim) y = gated_skip(tape, y, x, w[SKIP], NULL, c->num_heads);
+    if (c->D_has_hdim) y = gated_skip(tape, y, x, w[SKIP], NULL);
     if (!c->rmsnorm) return swiglu(tape, gate, y);
     if (!c->norm_before_gate) return rms_norm_groups(tape, y, gate, w[NORM], group_cols, eps);
     return swiglu(tape, gate, rms_norm_groups(tape, y, NULL, w[NORM], group_cols, eps));

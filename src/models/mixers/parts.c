@@ -5,6 +5,11 @@
 
 #include "base/log.h"
 
+Status refused(const char *key, const char *what) {
+    log_error("model.%s: %s", key, what);
+    return BAD_INPUT;
+}
+
 Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
                       double expand_v) {
     if (num_kv_heads && *num_kv_heads < 0) *num_kv_heads = num_heads;

@@ -13,6 +13,9 @@
 #define DECAY_INIT     ((Init){INIT_LOG_UNIFORM, 1e-4, 16})
 #define TIME_STEP_INIT ((Init){INIT_INVERSE_SOFTPLUS, 1e-3, 1e-1})
 
+/* BAD_INPUT, after a message that names the key. */
+Status refused(const char *key, const char *what);
+
 /* silu(conv(x)), or silu(x) if there is no convolution (weight NULL). */
 static inline Tensor *convolved_silu(Tape *tape, Tensor *x, Tensor *weight) {
     return weight ? short_convolution(tape, x, weight, NULL, true) : activation(tape, x, ACTIVATION_SILU);

@@ -13,7 +13,6 @@
  * State per head head_dim x head_dim, and the last x. */
 #include <math.h>
 
-#include "base/log.h"
 #include "models/mixers/rwkv.h"
 
 typedef struct Rwkv7Config {
@@ -54,11 +53,6 @@ enum {
     G_NORM,
     G_NORM_BIAS
 };
-
-static Status refused(const char *key, const char *what) {
-    log_error("model.%s: %s", key, what);
-    return BAD_INPUT;
-}
 
 static Status rwkv7_complete(void *config, const ModelConfig *model) {
     Rwkv7Config *c = config;

@@ -7,16 +7,6 @@
 
 enum { Y, X, SKIP, GATE }; /* GATE may be NULL */
 
-typedef struct GatedSkipAttributes {
-    int64_t heads;
-} GatedSkipAttributes;
-
-static bool by_column(const Node *node) { return node->in[SKIP]->cols == node->in[Y]->cols; }
-
-static int64_t heads_of(const Node *node) {
-    return by_column(node) ? 1 : ((const GatedSkipAttributes *)node->attributes)->heads;
-}
-
 static void gated_skip_forward(Node *node) {
     const Tensor *y = node->in[Y], *x = node->in[X], *D = node->in[SKIP], *gate = node->in[GATE], *z = node->out[0];
     const GatedSkipArguments arguments = {
@@ -26,14 +16,12 @@ static void gated_skip_forward(Node *node) {
         .gate = gate ? gate->data : NULL,
         .z = z->data,
         .rows = y->rows,
-        .heads = heads_of(node),
-        .cols = y->cols / heads_of(node),
+        .cols = y->cols,
         .rows_per_program = rows_per_program(y->cols),
         .y_stride = y->stride,
         .x_stride = x->stride,
         .gate_stride = gate ? gate->stride : 0,
         .z_stride = z->stride,
-        .by_column = by_column(node),
     };
     const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
     node->tape->device->launch(KERNEL_gated_skip, y->type, grid, &arguments);
@@ -43,9 +31,7 @@ static void gated_skip_backward(Node *node) {
     const Tensor *y = node->in[Y], *x = node->in[X], *D = node->in[SKIP], *gate = node->in[GATE], *z = node->out[0];
     const Device *device = node->tape->device;
     const int64_t rows = rows_per_sum(y->rows), programs = blocks_of(y->rows, rows);
-    const int64_t partial_rows = by_column(node) ? programs : y->rows, cols = y->cols / heads_of(node);
-    float *partial = tape_workspace(node->tape, partial_rows * D->cols * dtype_size(F32));
-    CHECK(by_column(node) || cols <= PROGRAM_COLS, "gated_skip of heads of %lld columns", (long long)cols);
+    float *partial = tape_workspace(node->tape, programs * y->cols * dtype_size(F32));
     const GatedSkipBackwardArguments arguments = {
         .y = y->data,
         .x = x->data,
@@ -57,17 +43,16 @@ static void gated_skip_backward(Node *node) {
         .dgate = gate ? gate->gradient : NULL,
         .partial = partial,
         .rows = y->rows,
-        .heads = heads_of(node),
-        .cols = cols,
+        .cols = y->cols,
         .rows_per_program = rows,
         .y_stride = y->stride,
         .x_stride = x->stride,
         .gate_stride = gate ? gate->stride : 0,
         .dz_stride = z->stride,
-        .by_column = by_column(node),
     };
-    device->launch(KERNEL_gated_skip_backward, y->type, (Grid){programs, blocks_of(cols, PROGRAM_COLS), 1}, &arguments);
-    column_sum(node->tape, partial, partial_rows, D);
+    device->launch(KERNEL_gated_skip_backward, y->type, (Grid){programs, blocks_of(y->cols, PROGRAM_COLS), 1},
+                   &arguments);
+    column_sum(node->tape, partial, programs, D);
 }
 
 static Work gated_skip_work(const Node *node) {
@@ -78,16 +63,14 @@ static Work gated_skip_work(const Node *node) {
 
 static const Op gated_skip_op = {"gated_skip", true, gated_skip_forward, gated_skip_backward, gated_skip_work};
 
-Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate, int64_t heads) {
-    CHECK(x->rows == y->rows && x->cols == y->cols && x->type == y->type && y->cols % heads == 0,
-          "gated_skip of two shapes");
+Tensor *gated_skip(Tape *tape, Tensor *y, Tensor *x, Tensor *D, Tensor *gate) {
+    CHECK(x->rows == y->rows && x->cols == y->cols && x->type == y->type, "gated_skip of two shapes");
     CHECK(!gate || (gate->rows == y->rows && gate->cols == y->cols && gate->type == y->type),
           "gated_skip with a gate of another shape");
-    CHECK(D->rows == 1 && (D->cols == heads || D->cols == y->cols), "gated_skip: D has %lld entries for %lld heads",
-          (long long)D->cols, (long long)heads);
+    CHECK(D->rows == 1 && D->cols == y->cols, "gated_skip: D has %lld entries for %lld columns", (long long)D->cols,
+          (long long)y->cols);
     Node *node = tape_node(tape, &gated_skip_op, (Tensor *[]){y, x, D, gate}, 4);
     Tensor *z = node_output(node, y->rows, y->cols, y->type);
-    ((GatedSkipAttributes *)node->attributes)->heads = heads;
     node_run(node);
     return z;
 }
