@@ -8,6 +8,7 @@
 
 #include "core/cpu_gemm.h"
 #include "core/device.h"
+#include "tile/bf16_product.h"
 
 typedef void KernelProgram(const void *arguments, int64_t x, int64_t y, int64_t z);
 
@@ -106,7 +107,13 @@ const Device *device_cpu(void) {
                                   .gemm = cpu_gemm,
                                   .launch = cpu_launch,
                                   .synchronize = cpu_synchronize};
+    bf16_product_choose();
     return &device;
 }
 
-const char *device_cpu_libraries(void) { return cpu_gemm_library(); }
+const char *device_cpu_libraries(void) {
+    static char text[128];
+    bf16_product_choose();
+    snprintf(text, sizeof text, "%s, bf16 in kernels by %s", cpu_gemm_library(), bf16_product_name());
+    return text;
+}

@@ -3,6 +3,8 @@
 #ifndef FLAME_TILE_TILE_CPU_H
 #define FLAME_TILE_TILE_CPU_H
 
+#include "tile/bf16_product.h"
+
 #define DEVICE static inline __attribute__((always_inline, unused))
 
 /* Whether this is the form for GPUs, where larger tiles may pay. */
@@ -333,35 +335,62 @@ typedef struct TilesWalk {
 /* accumulator += other, of the same size. */
 #define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
 
-/* accumulator += A B, A B^T, A^T B, of tiles or views. */
+/* accumulator += A B, A B^T, A^T B, of tiles or views. Of elements of bf16, all but the smallest products round their
+ * operands to bf16 if the processor has instructions for that. */
 #define mma_nn(accumulator, a, b)                                                                                      \
     do {                                                                                                               \
         MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_cols, a##_cols - b##_rows);                   \
-        mma(accumulator, accumulator##_stride, a##_rows, b##_cols, a##_cols, a, a##_stride, 1, b, b##_stride);         \
+        if (IN_BF16(a##_rows, b##_cols, a##_cols))                                                                     \
+            bf16_product(accumulator, accumulator##_stride, a##_rows, b##_cols, a##_cols, FACTOR(a, false),            \
+                         FACTOR(b, false));                                                                            \
+        else                                                                                                           \
+            mma(accumulator, accumulator##_stride, a##_rows, b##_cols, a##_cols, a, a##_stride, 1, b, b##_stride);     \
     } while (0)
 #define mma_tn(accumulator, a, b)                                                                                      \
     do {                                                                                                               \
         MMA_FITS(accumulator##_rows - a##_cols, accumulator##_cols - b##_cols, a##_rows - b##_rows);                   \
-        mma(accumulator, accumulator##_stride, a##_cols, b##_cols, a##_rows, a, 1, a##_stride, b, b##_stride);         \
+        if (IN_BF16(a##_cols, b##_cols, a##_rows))                                                                     \
+            bf16_product(accumulator, accumulator##_stride, a##_cols, b##_cols, a##_rows, FACTOR(a, true),             \
+                         FACTOR(b, false));                                                                            \
+        else                                                                                                           \
+            mma(accumulator, accumulator##_stride, a##_cols, b##_cols, a##_rows, a, 1, a##_stride, b, b##_stride);     \
     } while (0)
 #define mma_nt(accumulator, a, b)                                                                                      \
     do {                                                                                                               \
         MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_rows, a##_cols - b##_cols);                   \
-        float transposed_[b##_rows * b##_cols] __attribute__((aligned(64)));                                           \
-        transpose(transposed_, b, b##_rows, b##_cols, b##_stride);                                                     \
-        mma(accumulator, accumulator##_stride, a##_rows, b##_rows, a##_cols, a, a##_stride, 1, transposed_, b##_rows); \
+        if (IN_BF16(a##_rows, b##_rows, a##_cols)) {                                                                   \
+            bf16_product(accumulator, accumulator##_stride, a##_rows, b##_rows, a##_cols, FACTOR(a, false),            \
+                         FACTOR(b, true));                                                                             \
+        } else {                                                                                                       \
+            float transposed_[b##_rows * b##_cols] __attribute__((aligned(64)));                                       \
+            transpose(transposed_, b, b##_rows, b##_cols, b##_stride);                                                 \
+            mma(accumulator, accumulator##_stride, a##_rows, b##_rows, a##_cols, a, a##_stride, 1, transposed_,        \
+                b##_rows);                                                                                             \
+        }                                                                                                              \
     } while (0)
 /* lower_mma_nt(accumulator, a, b): the lower triangle of the accumulator, of 64 rows and columns, += that of A B^T;
  * what is above the diagonal is left out in part. */
 #define lower_mma_nt(accumulator, a, b)                                                                                \
     do {                                                                                                               \
         MMA_FITS(accumulator##_rows - 64, accumulator##_cols - 64, a##_cols - b##_cols);                               \
-        float transposed_[64 * b##_cols] __attribute__((aligned(64)));                                                 \
-        transpose(transposed_, b, 64, b##_cols, b##_stride);                                                           \
-        mma(accumulator, accumulator##_stride, 32, 32, a##_cols, a, a##_stride, 1, transposed_, 64);                   \
-        mma(accumulator + 32 * accumulator##_stride, accumulator##_stride, 32, 64, a##_cols, a + 32 * a##_stride,      \
-            a##_stride, 1, transposed_, 64);                                                                           \
+        if (IN_BF16(64, 64, a##_cols)) {                                                                               \
+            bf16_product(accumulator, accumulator##_stride, 64, 64, a##_cols, FACTOR(a, false), FACTOR(b, true));      \
+        } else {                                                                                                       \
+            float transposed_[64 * b##_cols] __attribute__((aligned(64)));                                             \
+            transpose(transposed_, b, 64, b##_cols, b##_stride);                                                       \
+            mma(accumulator, accumulator##_stride, 32, 32, a##_cols, a, a##_stride, 1, transposed_, 64);               \
+            mma(accumulator + 32 * accumulator##_stride, accumulator##_stride, 32, 64, a##_cols, a + 32 * a##_stride,  \
+                a##_stride, 1, transposed_, 64);                                                                       \
+        }                                                                                                              \
     } while (0)
+#if defined(TILE_ELEMENT_BF16)
+enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs more than it saves below */
+#define IN_BF16(rows, cols, depth) ((rows) * (cols) * (depth) >= LEAST_IN_BF16 && bf16_product)
+#else
+#define IN_BF16(rows, cols, depth) false
+#endif
+#define FACTOR(tile, transposed)                                                                                       \
+    (Factor) { tile, tile##_stride, transposed }
 #define MMA_FITS(rows, cols, depth)                                                                                    \
     _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
 

@@ -17,6 +17,22 @@ DEVICE float load_gates(float *beta, float *from_start, float *to_end, float *qu
     return stays_of(a, gates + GATES_FROM_START * ROWS, gates + GATES_QUERY * ROWS, chunk);
 }
 
+/* u += T x, or T^T x, of the accumulator x, through the tile `values`. What rounding to elements takes from x, a second
+ * product adds: errors in U add up over the rows of a chunk and then over the chunks. x becomes that rest. */
+#define mma_with_rest(product, u, T, x, values)                                                                        \
+    do {                                                                                                               \
+        MAP(x, i_, j_, x_, const float rounded_ = to_float(to_element(x_)); PUT(values, i_, j_, rounded_);             \
+            x_ -= rounded_);                                                                                           \
+        sync();                                                                                                        \
+        product(u, T, values);                                                                                         \
+        if (sizeof(element) < sizeof(float)) {                                                                         \
+            sync();                                                                                                    \
+            tile_cast(values, x);                                                                                      \
+            sync();                                                                                                    \
+            product(u, T, values);                                                                                     \
+        }                                                                                                              \
+    } while (0)
+
 /* to = from + offset, or zero where `from` is NULL: all of K of a state's block of V, WIDTH rows at a time. */
 #define MOVE_STATE(accumulator, to, to_stride, from, offset, from_stride)                                              \
     for (int64_t d_ = 0; d_ < a.K; d_ += WIDTH) {                                                                      \
@@ -69,10 +85,9 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
             if (a.state) tile_store(S, (element *)a.state + at + first, a.V, rows, cols_v);
             sync();
         }
-        MAP(read, i, j, x, x = beta[i] * (AT(values, i, j) - from_start[i] * x); PUT(values, i, j, x));
-        sync();
+        MAP(read, i, j, x, x = beta[i] * (AT(values, i, j) - from_start[i] * x));
         accumulator_zero(u);
-        mma_nn(u, T, values);
+        mma_with_rest(mma_nn, u, T, read, values);
         if (a.u.data) accumulator_store_block(u, a.u, a.V, chunk.updates, head, program_y);
         sync();
         if (a.o.data) {
@@ -143,10 +158,8 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
         }
         MAP(du, i, j, x, x *= to_end[i]);
         mma_tn(du, P, dO);
-        tile_cast(values, du);
-        sync();
         accumulator_zero(dr);
-        mma_tn(dr, T, values);
+        mma_with_rest(mma_tn, dr, T, du, values);
         accumulator_store_block(dr, a.dr, a.V, chunk.updates, head, program_y);
         if (index == 0 && !a.dinitial) break;
         sync();

@@ -1,0 +1,224 @@
+#define _GNU_SOURCE
+#include "tile/bf16_product.h"
+
+#include <stddef.h>
+
+Bf16Product *bf16_product;
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PAIRS_CODE __attribute__((target("avx512f,avx512bw,avx512bf16")))
+#define TILES_CODE __attribute__((target("avx512f,avx512bw,avx512bf16,amx-tile,amx-bf16")))
+
+/* Both instructions multiply pairs: a word holds the bf16 of two neighbours along the depth. The left factor is packed
+ * into words [rows, depth / 2], the right one into words [depth / 2, cols]. */
+enum { LANES = 16, WORDS_OF_FACTOR = BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE / 2 };
+typedef struct Packed {
+    uint32_t left[WORDS_OF_FACTOR] __attribute__((aligned(64)));
+    uint32_t right[WORDS_OF_FACTOR] __attribute__((aligned(64)));
+} Packed;
+
+/* to[rows, cols / 2]: pairs of neighbours in a row of from[rows, cols]. With an odd number of LANES the last ones of
+ * `to` are 0, and its rows LANES longer than cols / 2. */
+PAIRS_CODE static void pack_along_rows(uint32_t *to, int to_stride, const float *from, int stride, int rows, int cols) {
+    for (int i = 0; i < rows; i++)
+        for (int k = 0; k < cols; k += 2 * LANES) {
+            const float *pair = from + (int64_t)i * stride + k;
+            const __m512 low = _mm512_loadu_ps(pair);
+            const __m512 high = k + LANES < cols ? _mm512_loadu_ps(pair + LANES) : _mm512_setzero_ps();
+            _mm512_store_si512(to + i * to_stride + k / 2, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        }
+}
+
+/* to[rows / 2, cols]: pairs of neighbours in a column of from[rows, cols]. */
+PAIRS_CODE static void pack_across_rows(uint32_t *to, const float *from, int stride, int rows, int cols) {
+    const __m512i in_turn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                             21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    for (int k = 0; k < rows; k += 2)
+        for (int j = 0; j < cols; j += LANES) {
+            const float *pair = from + (int64_t)k * stride + j;
+            const __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(pair + stride), _mm512_loadu_ps(pair));
+            _mm512_store_si512(to + k / 2 * cols + j, _mm512_permutexvar_epi16(in_turn, rounded));
+        }
+}
+
+/* to[LANES, LANES] = from[LANES, LANES]^T, of words. */
+PAIRS_CODE static void transpose_square(uint32_t *to, int to_stride, const uint32_t *from, int from_stride) {
+    __m512i x[LANES], y[LANES];
+    for (int i = 0; i < LANES; i++) x[i] = _mm512_load_si512(from + i * from_stride);
+    for (int i = 0; i < LANES / 2; i++) {
+        y[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
+        y[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
+    }
+    for (int i = 0; i < LANES; i += 4) {
+        x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
+        x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
+        x[i + 2] = _mm512_unpacklo_epi64(y[i + 1], y[i + 3]);
+        x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
+    }
+    for (int i = 0; i < LANES; i += 8)
+        for (int j = i; j < i + 4; j++) {
+            y[j] = _mm512_shuffle_i32x4(x[j], x[j + 4], 0x88);
+            y[j + 4] = _mm512_shuffle_i32x4(x[j], x[j + 4], 0xdd);
+        }
+    for (int j = 0; j < LANES / 2; j++) {
+        _mm512_store_si512(to + j * to_stride, _mm512_shuffle_i32x4(y[j], y[j + 8], 0x88));
+        _mm512_store_si512(to + (j + 8) * to_stride, _mm512_shuffle_i32x4(y[j], y[j + 8], 0xdd));
+    }
+}
+PAIRS_CODE static void transpose(uint32_t *to, const uint32_t *from, int rows, int cols) {
+    for (int i = 0; i < rows; i += LANES)
+        for (int j = 0; j < cols; j += LANES) transpose_square(to + j * rows + i, rows, from + i * cols + j, cols);
+}
+
+/* The depth rounded up to whole registers of pairs. */
+static int whole_depth(int depth) { return (depth + 2 * LANES - 1) / (2 * LANES) * (2 * LANES); }
+
+/* Pads the packed factor [depth / 2, cols] with zeros. */
+static void pad(uint32_t *packed, int depth, int cols) {
+    const int words = (whole_depth(depth) - depth) / 2 * cols;
+    memset(packed + depth / 2 * cols, 0, (size_t)words * sizeof(uint32_t));
+}
+
+PAIRS_CODE static void pack(Packed *packed, int rows, int cols, int depth, Factor a, Factor b) {
+    uint32_t turned[WORDS_OF_FACTOR] __attribute__((aligned(64)));
+    const int pairs = whole_depth(depth) / 2;
+    if (a.transposed) {
+        pack_across_rows(turned, a.data, a.stride, depth, rows);
+        pad(turned, depth, rows);
+        transpose(packed->left, turned, pairs, rows);
+    } else {
+        pack_along_rows(packed->left, pairs, a.data, a.stride, rows, depth);
+    }
+    if (b.transposed) {
+        pack_along_rows(turned, pairs, b.data, b.stride, cols, depth);
+        transpose(packed->right, turned, cols, pairs);
+    } else {
+        pack_across_rows(packed->right, b.data, b.stride, depth, cols);
+        pad(packed->right, depth, cols);
+    }
+}
+
+/* The block of 8 rows and WIDTH registers of columns of d; sums stay in registers. */
+#define PAIRS_BLOCK(WIDTH)                                                                                             \
+    do {                                                                                                               \
+        __m512 sum[8][WIDTH];                                                                                          \
+        for (int r = 0; r < 8; r++)                                                                                    \
+            for (int c = 0; c < WIDTH; c++) sum[r][c] = _mm512_loadu_ps(to + r * d_stride + c * LANES);                \
+        for (int k = 0; k < pairs; k++) {                                                                              \
+            __m512bh right[WIDTH];                                                                                     \
+            for (int c = 0; c < WIDTH; c++) right[c] = (__m512bh)_mm512_load_si512(b + k * cols + c * LANES);          \
+            for (int r = 0; r < 8; r++)                                                                                \
+                for (int c = 0; c < WIDTH; c++)                                                                        \
+                    sum[r][c] =                                                                                        \
+                        _mm512_dpbf16_ps(sum[r][c], (__m512bh)_mm512_set1_epi32((int)a[r * pairs + k]), right[c]);     \
+        }                                                                                                              \
+        for (int r = 0; r < 8; r++)                                                                                    \
+            for (int c = 0; c < WIDTH; c++) _mm512_storeu_ps(to + r * d_stride + c * LANES, sum[r][c]);                \
+    } while (0)
+
+PAIRS_CODE static void product_by_pairs(float *d, int d_stride, int rows, int cols, int depth, Factor left,
+                                        Factor right) {
+    Packed packed;
+    pack(&packed, rows, cols, depth, left, right);
+    const int pairs = whole_depth(depth) / 2;
+    for (int i = 0; i < rows; i += 8) {
+        const uint32_t *a = packed.left + i * pairs;
+        for (int j = 0; j < cols;) {
+            const uint32_t *b = packed.right + j;
+            float *to = d + (int64_t)i * d_stride + j;
+            if (j + 2 * LANES <= cols) {
+                PAIRS_BLOCK(2);
+                j += 2 * LANES;
+            } else {
+                PAIRS_BLOCK(1);
+                j += LANES;
+            }
+        }
+    }
+}
+
+/* All eight tiles: 16 rows of 64 bytes (Intel's manual of instructions, LDTILECFG). */
+typedef struct TileShapes {
+    uint8_t palette, start, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} TileShapes;
+static const TileShapes tile_shapes __attribute__((aligned(64))) = {
+    .palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+
+/* A block of up to 2 x 2 tiles of d at a time: the tiles 0 to 3; 4 and 5 hold rows of a, 6 and 7 columns of b. */
+TILES_CODE static void product_by_tiles(float *d, int d_stride, int rows, int cols, int depth, Factor left,
+                                        Factor right) {
+    Packed packed;
+    pack(&packed, rows, cols, depth, left, right);
+    const int pairs = whole_depth(depth) / 2, side = LANES;
+    const size_t d_bytes = (size_t)d_stride * 4, a_bytes = (size_t)pairs * 4, b_bytes = (size_t)cols * 4;
+    _tile_loadconfig(&tile_shapes);
+    for (int i = 0; i < rows; i += 2 * side)
+        for (int j = 0; j < cols; j += 2 * side) {
+            const bool low = i + side < rows, wide = j + side < cols;
+            float *to = d + (int64_t)i * d_stride + j, *to_low = to + (int64_t)side * d_stride;
+            _tile_loadd(0, to, d_bytes);
+            if (wide) _tile_loadd(1, to + side, d_bytes);
+            if (low) _tile_loadd(2, to_low, d_bytes);
+            if (low && wide) _tile_loadd(3, to_low + side, d_bytes);
+            for (int k = 0; k < pairs; k += side) {
+                const uint32_t *a = packed.left + i * pairs + k, *b = packed.right + k * cols + j;
+                _tile_loadd(4, a, a_bytes);
+                _tile_loadd(6, b, b_bytes);
+                _tile_dpbf16ps(0, 4, 6);
+                if (wide) {
+                    _tile_loadd(7, b + side, b_bytes);
+                    _tile_dpbf16ps(1, 4, 7);
+                }
+                if (!low) continue;
+                _tile_loadd(5, a + side * pairs, a_bytes);
+                _tile_dpbf16ps(2, 5, 6);
+                if (wide) _tile_dpbf16ps(3, 5, 7);
+            }
+            _tile_stored(0, to, d_bytes);
+            if (wide) _tile_stored(1, to + side, d_bytes);
+            if (low) _tile_stored(2, to_low, d_bytes);
+            if (low && wide) _tile_stored(3, to_low + side, d_bytes);
+        }
+    _tile_release();
+}
+
+/* Bits of CPUID's leaf 7, and what Linux wants to be asked for (its Documentation/arch/x86/xstate.rst). */
+enum { AVX512_BF16 = 1 << 5, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+
+Bf16Product *bf16_product_by_pairs(void) {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__builtin_cpu_supports("avx512bw") || !__get_cpuid_count(7, 1, &a, &b, &c, &d)) return NULL;
+    return a & AVX512_BF16 ? product_by_pairs : NULL;
+}
+
+Bf16Product *bf16_product_by_tiles(void) {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!bf16_product_by_pairs() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return NULL;
+    if (!(d & AMX_BF16) || !(d & AMX_TILE)) return NULL;
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 ? product_by_tiles : NULL;
+}
+#else
+Bf16Product *bf16_product_by_pairs(void) { return NULL; }
+Bf16Product *bf16_product_by_tiles(void) { return NULL; }
+#endif
+
+static const char *name = "fp32";
+
+void bf16_product_choose(void) {
+    if (bf16_product) return;
+    if ((bf16_product = bf16_product_by_tiles()))
+        name = "AMX";
+    else if ((bf16_product = bf16_product_by_pairs()))
+        name = "AVX-512";
+}
+
+const char *bf16_product_name(void) { return name; }

@@ -1,0 +1,31 @@
+/* Products of tiles on the host's cores with the processor's instructions for bf16. */
+#ifndef FLAME_TILE_BF16_PRODUCT_H
+#define FLAME_TILE_BF16_PRODUCT_H
+
+#include <stdbool.h>
+
+/* A factor of a product: rows of floats, `stride` apart. */
+typedef struct Factor {
+    const float *data;
+    int stride;
+    bool transposed;
+} Factor;
+
+enum { BF16_PRODUCT_SIDE = 256 }; /* the most rows, columns and depth */
+
+/* d[rows, cols] += a b over `depth`, where a is [rows, depth], b [depth, cols], or the transpose of that. As on a GPU,
+ * the entries of a and b are rounded to bf16 and the sums are fp32. Rows, columns and depth are multiples of 16. */
+typedef void Bf16Product(float *d, int d_stride, int rows, int cols, int depth, Factor a, Factor b);
+
+/* With AMX's tiles, and with AVX-512's products of pairs; NULL where the processor or the system lacks them. The first
+ * asks the system for the use of the tiles. */
+Bf16Product *bf16_product_by_tiles(void);
+Bf16Product *bf16_product_by_pairs(void);
+
+/* The faster one that there is, once bf16_product_choose has been called; else NULL. */
+extern Bf16Product *bf16_product;
+void bf16_product_choose(void);
+/* "AMX", "AVX-512" or, where it is NULL, "fp32". */
+const char *bf16_product_name(void);
+
+#endif

@@ -1,0 +1,90 @@
+/* Products with the processor's instructions for bf16, against sums in fp64 over operands rounded to bf16. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/dtype.h"
+#include "base/rng.h"
+#include "tile/bf16_product.h"
+
+enum { STRIDE = BF16_PRODUCT_SIDE + 16 };
+static float a[BF16_PRODUCT_SIDE * STRIDE], b[BF16_PRODUCT_SIDE * STRIDE], d[BF16_PRODUCT_SIDE * STRIDE];
+static float before[BF16_PRODUCT_SIDE * STRIDE];
+
+static double rounded(const float *x, bool transposed, int i, int j) {
+    const float value = x[transposed ? j * STRIDE + i : i * STRIDE + j];
+    return (double)bf16_to_float(float_to_bf16(value));
+}
+
+/* The sums are of fp32: each of them may be off by a unit of 2^-23 of what has been added up, and nothing else. */
+static void expect_product(Bf16Product *product, int rows, int cols, int depth, bool a_transposed, bool b_transposed) {
+    for (int i = 0; i < BF16_PRODUCT_SIDE * STRIDE; i++) d[i] = before[i];
+    product(d, STRIDE, rows, cols, depth, (Factor){a, STRIDE, a_transposed}, (Factor){b, STRIDE, b_transposed});
+    for (int i = 0; i < BF16_PRODUCT_SIDE; i++)
+        for (int j = 0; j < STRIDE; j++) {
+            const int at = i * STRIDE + j;
+            double sum = (double)before[at], size = fabs(sum);
+            for (int k = 0; k < depth && i < rows && j < cols; k++) {
+                const double term = rounded(a, a_transposed, i, k) * rounded(b, b_transposed, k, j);
+                sum += term;
+                size += fabs(term);
+            }
+            const double bound = i < rows && j < cols ? depth * 0x1p-23 * size : 0;
+            if (!(fabs((double)d[at] - sum) <= bound))
+                fail_msg("%d x %d x %d, a%s b%s: entry (%d, %d) is %g, not %g", rows, cols, depth,
+                         a_transposed ? "^T" : "", b_transposed ? "^T" : "", i, j, (double)d[at], sum);
+        }
+}
+
+static void expect_products(Bf16Product *product, const char *name) {
+    if (!product) {
+        printf("this processor, or system, has no %s\n", name);
+        skip();
+    }
+    rng_normal(11, rng_key("a"), 0, BF16_PRODUCT_SIDE * STRIDE, 0, 1, a);
+    rng_normal(11, rng_key("b"), 0, BF16_PRODUCT_SIDE * STRIDE, 0, 1, b);
+    rng_normal(11, rng_key("d"), 0, BF16_PRODUCT_SIDE * STRIDE, 0, 1, before);
+    static const int sizes[][3] = {{16, 16, 16},  {64, 64, 64},  {32, 64, 16},  {64, 16, 48},  {48, 80, 112},
+                                   {64, 64, 256}, {128, 64, 64}, {64, 128, 64}, {256, 16, 32}, {16, 256, 64}};
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++)
+        for (int order = 0; order < 4; order++)
+            expect_product(product, sizes[n][0], sizes[n][1], sizes[n][2], order & 1, order & 2);
+}
+
+static void by_tiles(void **state) {
+    (void)state;
+    expect_products(bf16_product_by_tiles(), "AMX for bf16");
+}
+static void by_pairs(void **state) {
+    (void)state;
+    expect_products(bf16_product_by_pairs(), "AVX-512 for bf16");
+}
+
+/* What is not a number stays one, and what is infinite stays so: a run that diverges must be seen. */
+static void extremes(void **state) {
+    (void)state;
+    Bf16Product *const products[] = {bf16_product_by_tiles(), bf16_product_by_pairs()};
+    for (int n = 0; n < 2; n++) {
+        if (!products[n]) continue;
+        for (int i = 0; i < 64 * STRIDE; i++) a[i] = b[i] = d[i] = 1;
+        a[3 * STRIDE + 5] = NAN;
+        a[4 * STRIDE + 5] = INFINITY;
+        products[n](d, STRIDE, 64, 64, 64, (Factor){a, STRIDE, false}, (Factor){b, STRIDE, false});
+        for (int j = 0; j < 64; j++) {
+            assert_true(isnan(d[3 * STRIDE + j]) && isinf(d[4 * STRIDE + j]));
+            assert_true(d[5 * STRIDE + j] == 65);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(by_tiles), cmocka_unit_test(by_pairs),
+                                       cmocka_unit_test(extremes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
