@@ -2,7 +2,8 @@
 # Trains every mixer at about the same size on the same bytes, and draws all curves into one picture.
 #   launch/compare-mixers.sh [--data FOLDER] [--out FOLDER] [MIXER...] [--section.key=value...]
 # Without names: all of them. FOLDER of the data holds train.h5 and validation.h5; launch/quickstart.sh leaves such a one in
-# runs/quickstart. Makes FOLDER (runs/mixers) with a run of each, curves.png and table.txt. RANKS=2 unless set.
+# runs/quickstart. Makes FOLDER (runs/mixers) with a run of each, curves.png, families.png (the loss, a panel for each family of
+# mixers) and table.txt. RANKS=2 unless set.
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
@@ -14,7 +15,7 @@ usage() {
     exit 2
 }
 
-data=runs/quickstart out=runs/mixers mixers=() overrides=()
+data=runs/quickstart out=runs/mixers mixers=() overrides=() groups=()
 while [ $# -gt 0 ]; do
     case $1 in
         --data) [ $# -ge 2 ] || usage; data=$2; shift ;;
@@ -62,3 +63,6 @@ row() {
     for mixer in "${mixers[@]}"; do row "$mixer"; done | sort -k3,3n
 } | tee "$out/table.txt"
 launch/plot.sh -o "$out/curves.png" "${mixers[@]/#/$out/}"
+families_of "${mixers[@]}"
+for family in "${families[@]}"; do groups+=(-g "$family"); done
+launch/plot.sh -o "$out/families.png" -q loss "${groups[@]}" "${mixers[@]/#/$out/}"

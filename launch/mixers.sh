@@ -22,6 +22,28 @@ declare -A mixer_keys=(
     [transformer]="num_heads=4"
 )
 
+# How pictures group them, by what the state does or is.
+mixer_families=(
+    "linear attention: linear_attn retnet lightnet"
+    "gates by channel: hgrn hgrn2 gla gsa abc rwkv6"
+    "state spaces: mamba mamba2 samba"
+    "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7"
+    "softmax attention: transformer"
+)
+
+# families_of MIXER...: sets `families` to those that have one of these mixers.
+families_of() {
+    local family mixer
+    families=()
+    for family in "${mixer_families[@]}"; do
+        for mixer; do
+            [[ " ${family#*:} " == *" $mixer "* ]] || continue
+            families+=("$family")
+            break
+        done
+    done
+}
+
 # mixer_arguments MIXER: sets `arguments` to what makes flame-c use it.
 mixer_arguments() {
     local key
