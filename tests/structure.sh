@@ -39,6 +39,14 @@ ops=$(sed -nE 's/^(Tensor \*|void )([a-z0-9_]+)\(Tape \*tape.*/\2/p' src/kernels
 tested=$(sed -n 's/^OP_TEST(\(.*\))/\1/p' tests/ops/op_tests.def | sort)
 [ "$ops" = "$tested" ] || complain "kernels/ops.h and tests/ops/op_tests.def differ: $(diff <(echo "$ops") <(echo "$tested"))"
 
+# Mixers of models/mixers.def = those that launch/mixers.sh compares = those in its families, once each.
+mixers=$(sed -n 's/^MIXER(\(.*\))/\1/p' src/models/mixers.def | sort)
+source launch/mixers.sh
+compared=$(printf '%s\n' "${!mixer_keys[@]}" | sort)
+in_families=$(printf '%s\n' "${mixer_families[@]#*:}" | tr ' ' '\n' | grep . | sort)
+[ "$mixers" = "$compared" ] || complain "models/mixers.def and launch/mixers.sh differ: $(diff <(echo "$mixers") <(echo "$compared"))"
+[ "$mixers" = "$in_families" ] || complain "models/mixers.def and the families of launch/mixers.sh differ: $(diff <(echo "$mixers") <(echo "$in_families"))"
+
 # Every key of a table is read: its field is used somewhere, or the key's text says that it has no effect.
 unread=""
 while read -r row; do
