@@ -159,6 +159,18 @@ Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, ChunkSimpl
  * NULL: h after the last token, same layout. */
 Tensor *diagonal_scan(Tape *tape, Tensor *x, Tensor *g, Tensor *initial, Tensor **final);
 
+/* How complex_scan's decay alpha_t comes from columns 2c and 2c + 1 of `a`, a_0 and a_1: sigmoid(a_0) e^(i a_1), or, if
+ * cartesian, sigmoid(|c|) c / |c| with c = a_0 + i a_1. */
+typedef struct ComplexTransition {
+    bool cartesian;
+    float gradient_factor; /* what the gradient of `a` is multiplied by; usually 1 */
+} ComplexTransition;
+/* The linear recurrence of complex channels: S_t = alpha_t S_{t-1} + k_t v_t, o_t = q_t Re S_t for every column
+ * (GateLoop, arXiv 2311.01927). q, k, v [N, cols], a [N, 2 cols]; initial: S before the first token, fp32 [B, 2 cols],
+ * first all real parts, or NULL for zero. *final, if final is not NULL: S after the last token, same layout. */
+Tensor *complex_scan(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, ComplexTransition transition,
+                     Tensor *initial, Tensor **final);
+
 /* Softmax over the tokens of the document so far (arXiv 2110.02488), for every column: with z_t = log sum over j <= t
  * of e^s_j, gives e^(s_t - z_t), and in *g the log decay z_{t-1} - z_t, always fp32, of what the tokens before weighed;
  * at a document's first token 1 and 0. initial: z before the first token, fp32 [B, cols], or NULL for none. *final, if

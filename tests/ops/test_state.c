@@ -12,7 +12,7 @@
 #include "ops/op_run.h"
 
 extern const OpTest chunk_delta_test, chunk_dplr_test, chunk_gla_test, chunk_gla_values_test, chunk_kda_test,
-    chunk_simple_gla_test, diagonal_scan_test, running_softmax_test, selective_scan_test;
+    chunk_simple_gla_test, complex_scan_test, diagonal_scan_test, running_softmax_test, selective_scan_test;
 
 enum { OUTPUT }; /* of all these ops; the final state is their last output, the initial state their last input */
 
@@ -27,6 +27,10 @@ enum { OUTPUT }; /* of all these ops; the final state is their last output, the 
     }
 #define KEYS(key)                                                                                                      \
     { .name = key, .cols = 32, .contiguous = true, .low = -0.2, .high = 0.2 }
+#define CHANNELS(lowest, highest)                                                                                      \
+    {.name = "q", .cols = 24}, {.name = "k", .cols = 24}, {.name = "v", .cols = 24}, {                                 \
+        .name = "a", .cols = 48, .low = lowest, .high = highest                                                        \
+    }
 #define BETA(steps)                                                                                                    \
     { .name = "beta", .cols = 2 * (steps), .contiguous = true, .fp32 = true, .low = 1e-3, .high = 1 }
 
@@ -74,6 +78,11 @@ static const struct {
                 STATE(24, 16)}}},
     {&running_softmax_test,
      {.name = "state", .B = 1, .integer = {1}, .input = {{.name = "s", .cols = 24}, STATE(1, 24)}}},
+    {&complex_scan_test, {.name = "state", .B = 1, .integer = {1}, .input = {CHANNELS(-3, 4), STATE(1, 48)}}},
+    {&complex_scan_test,
+     {.name = "gates near 0 and 1", .B = 1, .integer = {1}, .input = {CHANNELS(-20, 15), STATE(1, 48)}}},
+    {&complex_scan_test,
+     {.name = "cartesian state", .B = 1, .integer = {1, 1}, .input = {CHANNELS(-3, 4), STATE(1, 48)}}},
     {&diagonal_scan_test,
      {.name = "state", .B = 1, .integer = {1}, .input = {{.name = "x", .cols = 24}, GATE(24, -0.1), STATE(1, 24)}}},
 };

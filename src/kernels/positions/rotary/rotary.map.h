@@ -3,24 +3,6 @@
 #include "kernels/positions/rotary/rotary.h"
 #include "tile/rows.h"
 
-/* Sine and cosine of an angle of up to 2^31, to 2 ulp: reduced to the quarter around 0 in fp64, then polynomials. */
-DEVICE void sine_and_cosine(double angle, float *sine, float *cosine) {
-    union {
-        double value;
-        uint64_t bits;
-    } quarter;
-    const double shift = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer, which the low bits hold */
-    quarter.value = angle * 0.63661977236758134308 + shift;
-    const float r = (float)(angle - (quarter.value - shift) * 1.57079632679489661923), z = r * r;
-    const float s = r + r * z * (-1.6666654611e-1f + z * (8.3321608736e-3f - z * 1.9515295891e-4f));
-    const float c =
-        1.0f - 0.5f * z + z * z * (4.166664568298827e-2f + z * (-1.388731625493765e-3f + z * 2.443315711809948e-5f));
-    const uint32_t n = (uint32_t)quarter.bits;
-    const float sine_size = n & 1u ? c : s, cosine_size = n & 1u ? s : c;
-    *sine = n & 2u ? -sine_size : sine_size;
-    *cosine = (n + 1u) & 2u ? -cosine_size : cosine_size;
-}
-
 /* ROTARY_POSITIONS positions per program. */
 KERNEL(rotary_table, RotaryTableArguments) {
     const int64_t first = program_x * ROTARY_POSITIONS;
