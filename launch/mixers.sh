@@ -6,6 +6,7 @@ declare -A mixer_keys=(
     [delta_net]="num_heads=4"
     [gated_deltanet]="num_heads=3 head_dim=32"
     [gated_deltaproduct]="num_heads=3 head_dim=32"
+    [gateloop]=""
     [gla]="num_heads=4"
     [gsa]="num_heads=4 num_slots=32"
     [hgrn]=""
