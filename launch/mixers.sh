@@ -26,7 +26,7 @@ declare -A mixer_keys=(
 # How pictures group them, by what the state does or is.
 mixer_families=(
     "linear attention: linear_attn retnet lightnet"
-    "gates by channel: hgrn hgrn2 gla gsa abc rwkv6"
+    "gates by channel: hgrn hgrn2 gla gsa abc rwkv6 gateloop"
     "state spaces: mamba mamba2 samba"
     "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7"
     "softmax attention: transformer"
