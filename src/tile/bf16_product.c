@@ -3,8 +3,6 @@
 
 #include <stddef.h>
 
-Bf16Product *bf16_product;
-
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -12,26 +10,31 @@ Bf16Product *bf16_product;
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
+
+Bf16Product *bf16_product = bf16_product_plain;
+
+#if defined(__x86_64__) && defined(__linux__)
 
 #define PAIRS_CODE __attribute__((target("avx512f,avx512bw,avx512bf16")))
 #define TILES_CODE __attribute__((target("avx512f,avx512bw,avx512bf16,amx-tile,amx-bf16")))
 
 /* Both instructions multiply pairs: a word holds the bf16 of two neighbours along the depth. The left factor is packed
  * into words [rows, depth / 2], the right one into words [depth / 2, cols]. */
-enum { LANES = 16, WORDS_OF_FACTOR = BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE / 2 };
+enum { WORDS = 16, WORDS_OF_FACTOR = BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE / 2 };
 typedef struct Packed {
     uint32_t left[WORDS_OF_FACTOR] __attribute__((aligned(64)));
     uint32_t right[WORDS_OF_FACTOR] __attribute__((aligned(64)));
 } Packed;
 
-/* to[rows, cols / 2]: pairs of neighbours in a row of from[rows, cols]. With an odd number of LANES the last ones of
- * `to` are 0, and its rows LANES longer than cols / 2. */
+/* to[rows, cols / 2]: pairs of neighbours in a row of from[rows, cols]. With an odd number of WORDS the last ones of
+ * `to` are 0, and its rows WORDS longer than cols / 2. */
 PAIRS_CODE static void pack_along_rows(uint32_t *to, int to_stride, const float *from, int stride, int rows, int cols) {
     for (int i = 0; i < rows; i++)
-        for (int k = 0; k < cols; k += 2 * LANES) {
+        for (int k = 0; k < cols; k += 2 * WORDS) {
             const float *pair = from + (int64_t)i * stride + k;
             const __m512 low = _mm512_loadu_ps(pair);
-            const __m512 high = k + LANES < cols ? _mm512_loadu_ps(pair + LANES) : _mm512_setzero_ps();
+            const __m512 high = k + WORDS < cols ? _mm512_loadu_ps(pair + WORDS) : _mm512_setzero_ps();
             _mm512_store_si512(to + i * to_stride + k / 2, (__m512i)_mm512_cvtne2ps_pbh(high, low));
         }
 }
@@ -41,44 +44,44 @@ PAIRS_CODE static void pack_across_rows(uint32_t *to, const float *from, int str
     const __m512i in_turn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                                              21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     for (int k = 0; k < rows; k += 2)
-        for (int j = 0; j < cols; j += LANES) {
+        for (int j = 0; j < cols; j += WORDS) {
             const float *pair = from + (int64_t)k * stride + j;
             const __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(pair + stride), _mm512_loadu_ps(pair));
             _mm512_store_si512(to + k / 2 * cols + j, _mm512_permutexvar_epi16(in_turn, rounded));
         }
 }
 
-/* to[LANES, LANES] = from[LANES, LANES]^T, of words. */
-PAIRS_CODE static void transpose_square(uint32_t *to, int to_stride, const uint32_t *from, int from_stride) {
-    __m512i x[LANES], y[LANES];
-    for (int i = 0; i < LANES; i++) x[i] = _mm512_load_si512(from + i * from_stride);
-    for (int i = 0; i < LANES / 2; i++) {
+/* to[WORDS, WORDS] = from[WORDS, WORDS]^T, of words. */
+PAIRS_CODE static void turn_square(uint32_t *to, int to_stride, const uint32_t *from, int from_stride) {
+    __m512i x[WORDS], y[WORDS];
+    for (int i = 0; i < WORDS; i++) x[i] = _mm512_load_si512(from + i * from_stride);
+    for (int i = 0; i < WORDS / 2; i++) {
         y[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
         y[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
     }
-    for (int i = 0; i < LANES; i += 4) {
+    for (int i = 0; i < WORDS; i += 4) {
         x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);
         x[i + 1] = _mm512_unpackhi_epi64(y[i], y[i + 2]);
         x[i + 2] = _mm512_unpacklo_epi64(y[i + 1], y[i + 3]);
         x[i + 3] = _mm512_unpackhi_epi64(y[i + 1], y[i + 3]);
     }
-    for (int i = 0; i < LANES; i += 8)
+    for (int i = 0; i < WORDS; i += 8)
         for (int j = i; j < i + 4; j++) {
             y[j] = _mm512_shuffle_i32x4(x[j], x[j + 4], 0x88);
             y[j + 4] = _mm512_shuffle_i32x4(x[j], x[j + 4], 0xdd);
         }
-    for (int j = 0; j < LANES / 2; j++) {
+    for (int j = 0; j < WORDS / 2; j++) {
         _mm512_store_si512(to + j * to_stride, _mm512_shuffle_i32x4(y[j], y[j + 8], 0x88));
         _mm512_store_si512(to + (j + 8) * to_stride, _mm512_shuffle_i32x4(y[j], y[j + 8], 0xdd));
     }
 }
-PAIRS_CODE static void transpose(uint32_t *to, const uint32_t *from, int rows, int cols) {
-    for (int i = 0; i < rows; i += LANES)
-        for (int j = 0; j < cols; j += LANES) transpose_square(to + j * rows + i, rows, from + i * cols + j, cols);
+PAIRS_CODE static void turn(uint32_t *to, const uint32_t *from, int rows, int cols) {
+    for (int i = 0; i < rows; i += WORDS)
+        for (int j = 0; j < cols; j += WORDS) turn_square(to + j * rows + i, rows, from + i * cols + j, cols);
 }
 
 /* The depth rounded up to whole registers of pairs. */
-static int whole_depth(int depth) { return (depth + 2 * LANES - 1) / (2 * LANES) * (2 * LANES); }
+static int whole_depth(int depth) { return (depth + 2 * WORDS - 1) / (2 * WORDS) * (2 * WORDS); }
 
 /* Pads the packed factor [depth / 2, cols] with zeros. */
 static void pad(uint32_t *packed, int depth, int cols) {
@@ -92,13 +95,13 @@ PAIRS_CODE static void pack(Packed *packed, int rows, int cols, int depth, Facto
     if (a.transposed) {
         pack_across_rows(turned, a.data, a.stride, depth, rows);
         pad(turned, depth, rows);
-        transpose(packed->left, turned, pairs, rows);
+        turn(packed->left, turned, pairs, rows);
     } else {
         pack_along_rows(packed->left, pairs, a.data, a.stride, rows, depth);
     }
     if (b.transposed) {
         pack_along_rows(turned, pairs, b.data, b.stride, cols, depth);
-        transpose(packed->right, turned, cols, pairs);
+        turn(packed->right, turned, cols, pairs);
     } else {
         pack_across_rows(packed->right, b.data, b.stride, depth, cols);
         pad(packed->right, depth, cols);
@@ -110,17 +113,17 @@ PAIRS_CODE static void pack(Packed *packed, int rows, int cols, int depth, Facto
     do {                                                                                                               \
         __m512 sum[8][WIDTH];                                                                                          \
         for (int r = 0; r < 8; r++)                                                                                    \
-            for (int c = 0; c < WIDTH; c++) sum[r][c] = _mm512_loadu_ps(to + r * d_stride + c * LANES);                \
+            for (int c = 0; c < WIDTH; c++) sum[r][c] = _mm512_loadu_ps(to + r * d_stride + c * WORDS);                \
         for (int k = 0; k < pairs; k++) {                                                                              \
             __m512bh right[WIDTH];                                                                                     \
-            for (int c = 0; c < WIDTH; c++) right[c] = (__m512bh)_mm512_load_si512(b + k * cols + c * LANES);          \
+            for (int c = 0; c < WIDTH; c++) right[c] = (__m512bh)_mm512_load_si512(b + k * cols + c * WORDS);          \
             for (int r = 0; r < 8; r++)                                                                                \
                 for (int c = 0; c < WIDTH; c++)                                                                        \
                     sum[r][c] =                                                                                        \
                         _mm512_dpbf16_ps(sum[r][c], (__m512bh)_mm512_set1_epi32((int)a[r * pairs + k]), right[c]);     \
         }                                                                                                              \
         for (int r = 0; r < 8; r++)                                                                                    \
-            for (int c = 0; c < WIDTH; c++) _mm512_storeu_ps(to + r * d_stride + c * LANES, sum[r][c]);                \
+            for (int c = 0; c < WIDTH; c++) _mm512_storeu_ps(to + r * d_stride + c * WORDS, sum[r][c]);                \
     } while (0)
 
 PAIRS_CODE static void product_by_pairs(float *d, int d_stride, int rows, int cols, int depth, Factor left,
@@ -133,12 +136,12 @@ PAIRS_CODE static void product_by_pairs(float *d, int d_stride, int rows, int co
         for (int j = 0; j < cols;) {
             const uint32_t *b = packed.right + j;
             float *to = d + (int64_t)i * d_stride + j;
-            if (j + 2 * LANES <= cols) {
+            if (j + 2 * WORDS <= cols) {
                 PAIRS_BLOCK(2);
-                j += 2 * LANES;
+                j += 2 * WORDS;
             } else {
                 PAIRS_BLOCK(1);
-                j += LANES;
+                j += WORDS;
             }
         }
     }
@@ -158,7 +161,7 @@ TILES_CODE static void product_by_tiles(float *d, int d_stride, int rows, int co
                                         Factor right) {
     Packed packed;
     pack(&packed, rows, cols, depth, left, right);
-    const int pairs = whole_depth(depth) / 2, side = LANES;
+    const int pairs = whole_depth(depth) / 2, side = WORDS;
     const size_t d_bytes = (size_t)d_stride * 4, a_bytes = (size_t)pairs * 4, b_bytes = (size_t)cols * 4;
     _tile_loadconfig(&tile_shapes);
     for (int i = 0; i < rows; i += 2 * side)
@@ -214,11 +217,9 @@ Bf16Product *bf16_product_by_tiles(void) { return NULL; }
 static const char *name = "fp32";
 
 void bf16_product_choose(void) {
-    if (bf16_product) return;
-    if ((bf16_product = bf16_product_by_tiles()))
-        name = "AMX";
-    else if ((bf16_product = bf16_product_by_pairs()))
-        name = "AVX-512";
+    Bf16Product *const tiles = bf16_product_by_tiles(), *const pairs = bf16_product_by_pairs();
+    bf16_product = tiles ? tiles : pairs ? pairs : bf16_product_plain;
+    name = tiles ? "AMX" : pairs ? "AVX-512" : "fp32";
 }
 
 const char *bf16_product_name(void) { return name; }

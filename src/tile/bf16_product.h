@@ -13,19 +13,22 @@ typedef struct Factor {
 
 enum { BF16_PRODUCT_SIDE = 256 }; /* the most rows, columns and depth */
 
-/* d[rows, cols] += a b over `depth`, where a is [rows, depth], b [depth, cols], or the transpose of that. As on a GPU,
- * the entries of a and b are rounded to bf16 and the sums are fp32. Rows, columns and depth are multiples of 16. */
+/* d[rows, cols] += a b over `depth`, where a is [rows, depth], b [depth, cols], or the transpose of that. Rows, columns
+ * and depth are multiples of 16. */
 typedef void Bf16Product(float *d, int d_stride, int rows, int cols, int depth, Factor a, Factor b);
 
-/* With AMX's tiles, and with AVX-512's products of pairs; NULL where the processor or the system lacks them. The first
- * asks the system for the use of the tiles. */
+/* With AMX's tiles, and with AVX-512's products of pairs: as on a GPU, the entries of a and b are rounded to bf16 and
+ * the sums are fp32. NULL where the processor or the system lacks them; the first asks the system for the use of tiles.
+ */
 Bf16Product *bf16_product_by_tiles(void);
 Bf16Product *bf16_product_by_pairs(void);
+/* All in fp32 (plain_product.c). */
+Bf16Product bf16_product_plain;
 
-/* The faster one that there is, once bf16_product_choose has been called; else NULL. */
+/* The fastest that there is, once bf16_product_choose has been called; before, the plain one. */
 extern Bf16Product *bf16_product;
 void bf16_product_choose(void);
-/* "AMX", "AVX-512" or, where it is NULL, "fp32". */
+/* "AMX", "AVX-512" or "fp32". */
 const char *bf16_product_name(void);
 
 #endif

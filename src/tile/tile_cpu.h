@@ -336,7 +336,7 @@ typedef struct TilesWalk {
 #define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
 
 /* accumulator += A B, A B^T, A^T B, of tiles or views. Of elements of bf16, all but the smallest products round their
- * operands to bf16 if the processor has instructions for that. */
+ * operands to bf16 if the processor has instructions for that (bf16_product.h). */
 #define mma_nn(accumulator, a, b)                                                                                      \
     do {                                                                                                               \
         MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_cols, a##_cols - b##_rows);                   \
@@ -385,7 +385,7 @@ typedef struct TilesWalk {
     } while (0)
 #if defined(TILE_ELEMENT_BF16)
 enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs more than it saves below */
-#define IN_BF16(rows, cols, depth) ((rows) * (cols) * (depth) >= LEAST_IN_BF16 && bf16_product)
+#define IN_BF16(rows, cols, depth) ((rows) * (cols) * (depth) >= LEAST_IN_BF16)
 #else
 #define IN_BF16(rows, cols, depth) false
 #endif

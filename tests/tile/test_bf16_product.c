@@ -1,4 +1,4 @@
-/* Products with the processor's instructions for bf16, against sums in fp64 over operands rounded to bf16. */
+/* Products of tiles in bf16, against sums in fp64. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,13 +17,14 @@ enum { STRIDE = BF16_PRODUCT_SIDE + 16 };
 static float a[BF16_PRODUCT_SIDE * STRIDE], b[BF16_PRODUCT_SIDE * STRIDE], d[BF16_PRODUCT_SIDE * STRIDE];
 static float before[BF16_PRODUCT_SIDE * STRIDE];
 
-static double rounded(const float *x, bool transposed, int i, int j) {
+static double entry(const float *x, bool transposed, int i, int j, bool rounds) {
     const float value = x[transposed ? j * STRIDE + i : i * STRIDE + j];
-    return (double)bf16_to_float(float_to_bf16(value));
+    return (double)(rounds ? bf16_to_float(float_to_bf16(value)) : value);
 }
 
 /* The sums are of fp32: each of them may be off by a unit of 2^-23 of what has been added up, and nothing else. */
 static void expect_product(Bf16Product *product, int rows, int cols, int depth, bool a_transposed, bool b_transposed) {
+    const bool rounds = product != bf16_product_plain;
     for (int i = 0; i < BF16_PRODUCT_SIDE * STRIDE; i++) d[i] = before[i];
     product(d, STRIDE, rows, cols, depth, (Factor){a, STRIDE, a_transposed}, (Factor){b, STRIDE, b_transposed});
     for (int i = 0; i < BF16_PRODUCT_SIDE; i++)
@@ -31,7 +32,7 @@ static void expect_product(Bf16Product *product, int rows, int cols, int depth, 
             const int at = i * STRIDE + j;
             double sum = (double)before[at], size = fabs(sum);
             for (int k = 0; k < depth && i < rows && j < cols; k++) {
-                const double term = rounded(a, a_transposed, i, k) * rounded(b, b_transposed, k, j);
+                const double term = entry(a, a_transposed, i, k, rounds) * entry(b, b_transposed, k, j, rounds);
                 sum += term;
                 size += fabs(term);
             }
@@ -61,6 +62,10 @@ static void by_tiles(void **state) {
     (void)state;
     expect_products(bf16_product_by_tiles(), "AMX for bf16");
 }
+static void plain(void **state) {
+    (void)state;
+    expect_products(bf16_product_plain, "fp32");
+}
 static void by_pairs(void **state) {
     (void)state;
     expect_products(bf16_product_by_pairs(), "AVX-512 for bf16");
@@ -84,7 +89,7 @@ static void extremes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(by_tiles), cmocka_unit_test(by_pairs),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(by_tiles), cmocka_unit_test(by_pairs), cmocka_unit_test(plain),
                                        cmocka_unit_test(extremes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

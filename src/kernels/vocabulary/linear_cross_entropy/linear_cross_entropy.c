@@ -12,7 +12,7 @@
 
 /* A chunk's logits are about this large. Each chunk reads W, and reads and writes dW, so smaller ones take longer. On a
  * GPU, whose products are faster, chunks are larger: 4096 rows of 32000 words. */
-enum { CHUNK_BYTES = 64 << 20, CHUNK_MINIMUM = 128, CHUNK_MAXIMUM = 1024, CHUNK_MULTIPLE = 64 };
+enum { CHUNK_BYTES = 128 << 20, CHUNK_MINIMUM = 128, CHUNK_MAXIMUM = 1024, CHUNK_MULTIPLE = 64 };
 enum { CHUNK_BYTES_GPU = 500 << 20, CHUNK_MAXIMUM_GPU = 4096 };
 enum { STRIDE_MULTIPLE = 64 }; /* entries of a row of the logits: products want aligned rows */
 
