@@ -118,6 +118,9 @@ typedef struct AttentionShape {
 /* Causal softmax attention within documents, scale 1/sqrt(head size). q [N, heads*D], k v [N, kv_heads*D] -> [N,
  * heads*D]. */
 Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape shape);
+/* The same with forget gates (arXiv 2503.02130): the score of query i and key j has the sum of the log gates g of the
+ * tokens j + 1 .. i. g [N, heads] fp32; no window. */
+Tensor *forgetting_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, AttentionShape shape);
 
 typedef struct ChunkGlaShape {
     int64_t heads, kv_heads;

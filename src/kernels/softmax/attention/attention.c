@@ -8,24 +8,33 @@
 
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
 typedef struct AttentionKernels {
-    int64_t head_dim, forward_rows[2], backward_rows[2]; /* on the CPU, on a GPU */
+    int64_t head_dim, forward_rows[2], query_rows[2], key_rows[2]; /* on the CPU, on a GPU */
     Kernel forward, queries, keys;
 } AttentionKernels;
 
-#define KERNELS_FOR(head)                                                                                              \
+#define KERNELS_FOR(head, gates, suffix)                                                                               \
     {                                                                                                                  \
         .head_dim = head, .forward_rows = {ATTENTION_FORWARD_ROWS(0, head), ATTENTION_FORWARD_ROWS(1, head)},          \
-        .backward_rows = {ATTENTION_BACKWARD_ROWS(0, head), ATTENTION_BACKWARD_ROWS(1, head)},                         \
-        .forward = KERNEL_attention_forward_##head, .queries = KERNEL_attention_queries_##head,                        \
-        .keys = KERNEL_attention_keys_##head                                                                           \
+        .query_rows = {ATTENTION_QUERY_ROWS(0, head), ATTENTION_QUERY_ROWS(1, head)},                                  \
+        .key_rows = {ATTENTION_KEY_ROWS(0, head, gates), ATTENTION_KEY_ROWS(1, head, gates)},                          \
+        .forward = KERNEL_attention_forward##suffix##_##head, .queries = KERNEL_attention_queries##suffix##_##head,    \
+        .keys = KERNEL_attention_keys##suffix##_##head                                                                 \
     }
-static const AttentionKernels attention_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128),
-                                                     KERNELS_FOR(256)};
-enum { HEAD_SIZES = sizeof attention_kernels / sizeof attention_kernels[0] };
+#define KERNELS_FOR_HEADS(gates, suffix)                                                                               \
+    {                                                                                                                  \
+        KERNELS_FOR(32, gates, suffix), KERNELS_FOR(64, gates, suffix), KERNELS_FOR(128, gates, suffix),               \
+            KERNELS_FOR(256, gates, suffix)                                                                            \
+    }
+enum { HEAD_SIZES = 4 };
+static const AttentionKernels attention_kernels[][HEAD_SIZES] = {KERNELS_FOR_HEADS(false, ),
+                                                                 KERNELS_FOR_HEADS(true, _gates)};
 
-static const AttentionKernels *kernels_for(int64_t head_dim) {
+enum { Q, K, V, G }; /* G, the log gates, may be NULL */
+
+static const AttentionKernels *kernels_of(const Node *node, int64_t head_dim) {
+    const AttentionKernels *kernels = attention_kernels[node->in[G] != NULL];
     for (int i = 0; i < HEAD_SIZES; i++)
-        if (head_dim <= attention_kernels[i].head_dim) return &attention_kernels[i];
+        if (head_dim <= kernels[i].head_dim) return &kernels[i];
     CHECK(false, "attention has no kernel for heads of %lld", (long long)head_dim);
 }
 
@@ -36,7 +45,7 @@ static bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
 
 static AttentionArguments arguments_of(const Node *node) {
     const AttentionShape *shape = (const AttentionShape *)node->attributes;
-    const Tensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *out = node->out[0];
+    const Tensor *q = node->in[Q], *k = node->in[K], *v = node->in[V], *out = node->out[0];
     const Batch *batch = node->tape->batch;
     const int64_t head_dim = q->cols / shape->heads;
     int32_t *const ranges = node->saved[1]->data;
@@ -58,17 +67,79 @@ static AttentionArguments arguments_of(const Node *node) {
         .head_dim = head_dim,
         .heads = shape->heads,
         .kv_heads = shape->kv_heads,
+        .tokens = blocks_of(batch->T, ATTENTION_TOKENS) * ATTENTION_TOKENS,
+        .decay_of_head = RUNNING_SUMS(blocks_of(batch->T, ATTENTION_TOKENS)),
         .window = shape->window && shape->window < batch->T ? shape->window : batch->T,
         .scale = 1 / sqrtf((float)head_dim),
         .aligned = heads_aligned(heads_of(q), head_dim, type) && heads_aligned(heads_of(k), head_dim, type) &&
                    heads_aligned(heads_of(v), head_dim, type) && heads_aligned(heads_of_gradient(out), head_dim, type)};
 }
 
+/* Room for [B, heads, floats]. */
+static int64_t bytes_of_heads(const Node *node, const AttentionArguments *a, int64_t floats) {
+    return node->tape->batch->B * a->heads * floats * (int64_t)sizeof(float);
+}
+
+static void running_sums(Node *node, const AttentionArguments *a, RunningSumsArguments sums) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    const int64_t B = node->tape->batch->B, tiles = a->tokens / ATTENTION_TOKENS * ATTENTION_TILES;
+    sums.parts = tape_workspace(node->tape, 2 * bytes_of_heads(node, a, RUNNING_SUM_PARTS));
+    sums.T = a->T;
+    sums.heads = a->heads;
+    sums.tokens = a->tokens;
+    sums.sums_of_head = a->decay_of_head;
+    const Grid grid = {blocks_of(tiles, RUNNING_SUM_WALKS), blocks_of(a->heads, RUNNING_SUM_HEADS), B};
+    device->launch(KERNEL_running_sums_within, type, grid, &sums);
+    device->launch(KERNEL_running_sums_before, type, (Grid){a->heads, B, 1}, &sums);
+}
+
+/* The running sums of the log gates, in units of scores before they are scaled. */
+static float *decay_of(Node *node, const AttentionArguments *a, bool made) {
+    const Tensor *g = node->in[G];
+    if (!g) return NULL;
+    float *decay = node_workspace(node, bytes_of_heads(node, a, a->decay_of_head));
+    if (!made)
+        running_sums(node, a,
+                     (RunningSumsArguments){.x = g->data,
+                                            .token_stride = g->stride,
+                                            .head_stride = 1,
+                                            .sequence_stride = a->T * g->stride,
+                                            .sums = decay,
+                                            .factor = 1 / a->scale});
+    return decay;
+}
+
+/* The gradient of the log gates from that of their running sums. */
+static void gate_gradient(Node *node, const AttentionArguments *a) {
+    const Tensor *g = node->in[G];
+    float *sums = tape_workspace(node->tape, bytes_of_heads(node, a, a->decay_of_head));
+    running_sums(node, a,
+                 (RunningSumsArguments){.x = a->gradient_of_query,
+                                        .minus = a->gradient_of_key,
+                                        .token_stride = 1,
+                                        .head_stride = a->tokens,
+                                        .sequence_stride = a->heads * a->tokens,
+                                        .sums = sums,
+                                        .factor = 1});
+    const GateGradientArguments arguments = {.sums = sums,
+                                             .g_gradient = g->gradient,
+                                             .segment = a->segment,
+                                             .last_query = a->last_query,
+                                             .T = a->T,
+                                             .heads = a->heads,
+                                             .sums_of_head = a->decay_of_head,
+                                             .stride = g->stride};
+    const Grid grid = {blocks_of(a->T, 2 * ATTENTION_TOKENS), a->heads, node->tape->batch->B};
+    node->tape->device->launch(KERNEL_attention_gate_gradient, node->out[0]->type, grid, &arguments);
+}
+
 static void attention_forward(Node *node) {
     const Device *device = node->tape->device;
     const Batch *batch = node->tape->batch;
-    const AttentionArguments arguments = arguments_of(node);
-    const AttentionKernels *kernels = kernels_for(arguments.head_dim);
+    AttentionArguments arguments = arguments_of(node);
+    const AttentionKernels *kernels = kernels_of(node, arguments.head_dim);
+    arguments.decay = decay_of(node, &arguments, false);
     const DType type = node->out[0]->type;
     device->launch(KERNEL_attention_ranges, type, (Grid){blocks_of(batch->T, ATTENTION_TOKENS), batch->B, 1},
                    &arguments);
@@ -82,17 +153,26 @@ static void attention_backward(Node *node) {
     const DType type = node->out[0]->type;
     const int64_t T = tape->batch->T, B = tape->batch->B;
     AttentionArguments arguments = arguments_of(node);
-    const AttentionKernels *kernels = kernels_for(arguments.head_dim);
-    const int64_t blocks = blocks_of(T, kernels->backward_rows[tape->device->gpu]);
+    const AttentionKernels *kernels = kernels_of(node, arguments.head_dim);
+    const bool gates = node->in[G] && node->in[G]->gradient;
     const int64_t delta_blocks = blocks_of(T, ATTENTION_TOKENS);
-    arguments.row_sums_of_head = 2 * delta_blocks * ATTENTION_TOKENS;
-    arguments.row_sums =
-        tape_workspace(tape, B * arguments.heads * arguments.row_sums_of_head * (int64_t)sizeof(float));
+    arguments.decay = decay_of(node, &arguments, node_keeps(node));
+    arguments.row_sums_of_head = 2 * arguments.tokens;
+    arguments.row_sums = tape_workspace(tape, bytes_of_heads(node, &arguments, arguments.row_sums_of_head));
+    if (node->in[G]) {
+        arguments.gradient_of_query = tape_workspace(tape, bytes_of_heads(node, &arguments, arguments.tokens));
+        arguments.gradient_of_key = tape_workspace(tape, bytes_of_heads(node, &arguments, arguments.tokens));
+    }
     tape->device->launch(KERNEL_attention_delta, type, (Grid){arguments.heads, delta_blocks, B}, &arguments);
-    if (arguments.q_gradient.data)
-        tape->device->launch(kernels->queries, type, (Grid){blocks, arguments.heads, B}, &arguments);
-    if (arguments.k_gradient.data || arguments.v_gradient.data)
-        tape->device->launch(kernels->keys, type, (Grid){blocks, arguments.kv_heads, B}, &arguments);
+    if (arguments.q_gradient.data || gates)
+        tape->device->launch(kernels->queries, type,
+                             (Grid){blocks_of(T, kernels->query_rows[tape->device->gpu]), arguments.heads, B},
+                             &arguments);
+    if (arguments.k_gradient.data || arguments.v_gradient.data || gates)
+        tape->device->launch(kernels->keys, type,
+                             (Grid){blocks_of(T, kernels->key_rows[tape->device->gpu]), arguments.kv_heads, B},
+                             &arguments);
+    if (gates) gate_gradient(node, &arguments);
 }
 
 /* The products q k^T and p v over the pairs inside the window; documents are not looked at. */
@@ -100,24 +180,36 @@ static Work attention_work(const Node *node) {
     const AttentionArguments a = arguments_of(node);
     const double T = (double)a.T, window = (double)a.window, tokens = (double)node->out[0]->rows;
     const double pairs = tokens * (window - window * (window - 1) / (2 * T));
-    const double columns = (double)(2 * node->out[0]->cols + node->in[1]->cols + node->in[2]->cols);
-    return (Work){4 * (double)node->out[0]->cols * pairs, tokens * columns * (double)dtype_size(node->out[0]->type)};
+    const double columns = (double)(2 * node->out[0]->cols + node->in[K]->cols + node->in[V]->cols);
+    const double gates = node->in[G] ? tokens * (double)a.heads * (double)dtype_size(F32) : 0;
+    return (Work){4 * (double)node->out[0]->cols * pairs,
+                  tokens * columns * (double)dtype_size(node->out[0]->type) + gates};
 }
 
 static const Op attention_op = {"attention", false, attention_forward, attention_backward, attention_work};
 
-Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape shape) {
+static Tensor *attend(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, AttentionShape shape) {
     CHECK(shape.heads > 0 && shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && q->cols % shape.heads == 0,
           "attention of %lld columns in %lld heads, %lld for keys", (long long)q->cols, (long long)shape.heads,
           (long long)shape.kv_heads);
     const int64_t kv_cols = q->cols / shape.heads * shape.kv_heads;
     CHECK(k->cols == kv_cols && v->cols == kv_cols && k->rows == q->rows && v->rows == q->rows && shape.window >= 0,
           "attention of different shapes");
-    Node *node = tape_node(tape, &attention_op, (Tensor *[]){q, k, v}, 3);
+    CHECK(!g || (g->rows == q->rows && g->cols == shape.heads && g->type == F32 && shape.window == 0),
+          "attention with gates of another shape, or with a window");
+    Node *node = tape_node(tape, &attention_op, (Tensor *[]){q, k, v, g}, 4);
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
     node_save(node, q->rows, shape.heads, F32);
     node_save(node, 2, q->rows, I32);
     *(AttentionShape *)node->attributes = shape;
     node_run(node);
     return out;
+}
+
+Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape shape) {
+    return attend(tape, q, k, v, NULL, shape);
+}
+
+Tensor *forgetting_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, AttentionShape shape) {
+    return attend(tape, q, k, v, g, shape);
 }

@@ -7,11 +7,16 @@
 
 #include "kernels/heads.h"
 
-/* The tokens of a program, by the width of the heads that its kernel is for: queries in the forward pass; queries or
- * keys in the backward pass. On a CPU more of them only means more pairs that the mask takes back. */
-#define ATTENTION_FORWARD_ROWS(gpu, head)  ((gpu) && (head) <= 128 ? 128 : 64)
-#define ATTENTION_BACKWARD_ROWS(gpu, head) ((gpu) && (head) <= 64 ? 128 : 64)
-enum { ATTENTION_TOKENS = 64 }; /* of a program that has no tiles */
+/* The tokens of a program, by the width of the heads that its kernel is for: queries in the forward pass, queries or
+ * keys in the backward pass. On a CPU more of them only means more pairs that the mask takes back; on a GPU 128 keys of
+ * 64 columns leave no registers for gates. */
+#define ATTENTION_FORWARD_ROWS(gpu, head)    ((gpu) && (head) <= 128 ? 128 : 64)
+#define ATTENTION_QUERY_ROWS(gpu, head)      ((gpu) && (head) <= 64 ? 128 : 64)
+#define ATTENTION_KEY_ROWS(gpu, head, gates) ((gpu) && (head) <= ((gates) ? 32 : 64) ? 128 : 64)
+enum {
+    ATTENTION_TOKENS = 64,
+    ATTENTION_TILES = 2
+}; /* of a program that has no tiles; at most so many tiles are in them */
 
 /* Matrices have one row per token, T of them per sequence. */
 typedef struct AttentionArguments {
@@ -21,11 +26,38 @@ typedef struct AttentionArguments {
     float *row_sums;                          /* [B, heads, row_sums_of_head]: log_sum_exp and delta, 0 past T */
     int32_t *first_key, *last_query;          /* [B, T]: the ends of what a query sees, and of what sees a key */
     const int32_t *segment;
+    const float *decay; /* [B, heads, decay_of_head]: RunningSums of the log gates, / scale; NULL: no gates */
+    float *gradient_of_query, *gradient_of_key; /* [B, heads, tokens]: dc_t is the first less the second */
     int64_t T, head_dim, heads, kv_heads;
-    int64_t row_sums_of_head; /* of whole programs, so that tiles begin at 16 bytes and end inside */
-    int64_t window;           /* at most T */
+    int64_t tokens, decay_of_head; /* T in whole blocks of ATTENTION_TOKENS, and their running sums */
+    int64_t row_sums_of_head;      /* of whole programs, so that tiles begin at 16 bytes and end inside */
+    int64_t window;                /* at most T */
     float scale;
     bool aligned; /* heads of q, k, v and out_gradient begin and end at multiples of 16 bytes */
 } AttentionArguments;
+
+/* Running sums over time of factor * (x - minus), tile after tile: for each token the sum from the tile's first one on;
+ * then the sum of all tiles before, in two parts, the second of which is what fp32 has no room for; then two entries
+ * without meaning. The difference of two sums is then as exact as if they had begun at one of them. */
+enum { SUMS_BEFORE = 4 };
+#define RUNNING_SUMS(blocks) ((blocks) * (ATTENTION_TOKENS + ATTENTION_TILES * SUMS_BEFORE))
+typedef struct RunningSumsArguments {
+    const float *x, *minus; /* minus may be NULL */
+    int64_t token_stride, head_stride, sequence_stride;
+    float *sums;   /* [B, heads, sums_of_head] */
+    double *parts; /* [B, heads, RUNNING_SUM_PARTS]: the sums of so many parts of the tiles */
+    int64_t T, heads, tokens, sums_of_head;
+    float factor;
+} RunningSumsArguments;
+/* Of a program: tiles, a walk for each, and heads. */
+enum { RUNNING_SUM_WALKS = 4, RUNNING_SUM_HEADS = 32, RUNNING_SUM_PARTS = 128 };
+
+/* df_s = sum of dc_t over the tokens t = s .. end of the document; 0 at a document's first token. */
+typedef struct GateGradientArguments {
+    const float *sums; /* [B, heads, sums_of_head]: RunningSums of dc */
+    float *g_gradient; /* [B T, heads] */
+    const int32_t *segment, *last_query;
+    int64_t T, heads, sums_of_head, stride;
+} GateGradientArguments;
 
 #endif

@@ -1,18 +1,30 @@
-/* The attention kernels for heads of up to HEAD columns; included by attention.tile.h once per HEAD, which names them.
+/* The attention kernels for heads of up to HEAD columns; included once per HEAD by attention.tile.h and, with log gates
+ * (WITH_GATES), by attention_gates.tile.h, which name them.
  *
  * Sums over the keys j that query i sees, or over the queries i that see key j; do is the gradient of o:
  * - s_ij = scale q_i k_j, p_ij = e^(s_ij - lse_i), o_i = sum_j p_ij v_j
  * - ds_ij = p_ij (do_i v_j - delta_i), dv_j = sum_i p_ij do_i
  * - dq_i = scale sum_j ds_ij k_j, dk_j = scale sum_i ds_ij q_i
+ * With gates (arXiv 2503.02130), c_t the running sum of their logarithms:
+ * - s_ij = scale q_i k_j + c_i - c_j, dc_t = sum_j ds_tj - sum_i ds_it
+ * The first sum of dc is 0 but for rounding, above all of delta: with it, errors do not add up over all later tokens.
  *
  * Powers are taken of 2, whose exponents are log2(e) as large. Tiles of keys or queries that see nothing of each other
  * are not visited; only tiles at a boundary are masked. p and ds go from the accumulators that they are computed in
  * straight into the next product. On a GPU, 32 keys at a time leave registers for three programs at a time in the
  * forward pass and in that of dq, one of which computes products while another computes powers. */
 
-#define FORWARD_ROWS  ATTENTION_FORWARD_ROWS(ON_GPU, HEAD)
-#define BACKWARD_ROWS ATTENTION_BACKWARD_ROWS(ON_GPU, HEAD)
-#define COLS          (HEAD < 128 ? HEAD : 128)
+#define FORWARD_ROWS ATTENTION_FORWARD_ROWS(ON_GPU, HEAD)
+#define QUERY_ROWS   ATTENTION_QUERY_ROWS(ON_GPU, HEAD)
+#define KEY_ROWS     ATTENTION_KEY_ROWS(ON_GPU, HEAD, (0 WITH_GATES(+1)))
+#define COLS         (HEAD < 128 ? HEAD : 128)
+
+/* The keys and values from s0 on. */
+#define load_key_stage(stage, s0)                                                                                      \
+    do {                                                                                                               \
+        load_stage(k, v, stage, walk, T - (s0));                                                                       \
+        WITH_GATES(load_decay_stage(sums, stage, decay, s0);)                                                          \
+    } while (0)
 
 /* FlashAttention-2 (arXiv 2307.08691): keys in tiles, with the maximum and the sum of e^(s - maximum) so far. The next
  * tiles of keys and values are on their way while these are used. */
@@ -22,6 +34,7 @@ ATTENTION_KERNEL(attention_forward) {
     TILE(q, FORWARD_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
     TILE(v, 2 * ATTENTION_TILE, HEAD);
+    WITH_GATES(MATRIX(sums, 2, ATTENTION_TILE + SUMS_BEFORE);)
     ROW_VALUES(maximum, FORWARD_ROWS);
     ROW_VALUES(sum, FORWARD_ROWS);
     ROW_VALUES(tile_value, FORWARD_ROWS);
@@ -36,9 +49,10 @@ ATTENTION_KERNEL(attention_forward) {
     const Rows rows = rows_from(queries, T, queries.t0);
     const float exponent_scale = a.scale * LOG2_E;
 
+    WITH_GATES(const Decay decay = decay_from(&a, program_z, head, queries.t0);)
     walk_blocks(walk, k, a.k, a.v, a.head_dim, queries.sequence + keys.start, kv_head, a.aligned);
     tile_load_block(q, a.q, a.head_dim, rows, head, 0);
-    load_stage(k, v, 0, walk, T - keys.start);
+    load_key_stage(0, keys.start);
     EACH_ROW_VALUE(maximum, r, i) {
         maximum[r] = -1e30f; /* finite: a row may see nothing of its first tiles */
         sum[r] = 0;
@@ -48,11 +62,14 @@ ATTENTION_KERNEL(attention_forward) {
     for (int s0 = keys.start; s0 < queries.end; s0 += ATTENTION_TILE) {
         TILE_VIEW(k_now, k, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
         TILE_VIEW(v_now, v, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
+        WITH_GATES(MATRIX_VIEW(sums_now, sums, stage, 0, 1, ATTENTION_TILE + SUMS_BEFORE);)
         stage = 1 - stage;
         sync();
-        if (s0 + ATTENTION_TILE < queries.end) load_stage(k, v, stage, walk, T - s0 - ATTENTION_TILE);
+        if (s0 + ATTENTION_TILE < queries.end) load_key_stage(stage, s0 + ATTENTION_TILE);
         accumulator_zero(p);
         mma_nt(p, q, k_now);
+        WITH_GATES(const float before = decay_before(decay, sums_now);
+                   MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
         mask_keys(p, queries, keys, a.first_key, s0);
         row_values_maximum(tile_value, p);
         EACH_ROW_VALUE(maximum, r, i) {
@@ -69,24 +86,31 @@ ATTENTION_KERNEL(attention_forward) {
     row_values_total(sum);
     float *log_sum_exp = a.log_sum_exp + (program_z * a.heads + head) * a.T;
     EACH_ROW_VALUE(sum, r, i) {
-        if (queries.t0 + i < queries.end) log_sum_exp[queries.t0 + i] = maximum[r] + logf(sum[r]) * LOG2_E;
+        if (queries.t0 + i < queries.end)
+            log_sum_exp[queries.t0 + i] =
+                maximum[r] + logf(sum[r]) * LOG2_E WITH_GATES(+decay_of_token(decay, queries.t0 + i) * exponent_scale);
         rescale[r] = 1 / sum[r];
     }
     MAP(out, i, j, x, x *= ROW_VALUE(rescale, i));
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
 
-/* dq of a block of queries. Tiles of keys and values come as in the forward pass. */
+/* dq of a block of queries. Tiles of keys and values come as in the forward pass. With gates there are registers for
+ * two programs only. */
+#undef TILE_PROGRAMS
+#define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 WITH_GATES(-1) : 1)
 ATTENTION_KERNEL(attention_queries) {
-    TILE(q, BACKWARD_ROWS, HEAD);
-    TILE(out_gradient, BACKWARD_ROWS, HEAD);
+    TILE(q, QUERY_ROWS, HEAD);
+    TILE(out_gradient, QUERY_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
     TILE(v, 2 * ATTENTION_TILE, HEAD);
-    ROW_VALUES(log_sum_exp, BACKWARD_ROWS);
-    ROW_VALUES(delta, BACKWARD_ROWS);
-    ACCUMULATOR(p, BACKWARD_ROWS, ATTENTION_TILE);
-    ACCUMULATOR(ds, BACKWARD_ROWS, ATTENTION_TILE);
-    ACCUMULATOR(dq, BACKWARD_ROWS, HEAD);
+    WITH_GATES(MATRIX(sums, 2, ATTENTION_TILE + SUMS_BEFORE); ROW_VALUES(dc, QUERY_ROWS);
+               ROW_VALUES(tile_value, QUERY_ROWS);)
+    ROW_VALUES(log_sum_exp, QUERY_ROWS);
+    ROW_VALUES(delta, QUERY_ROWS);
+    ACCUMULATOR(p, QUERY_ROWS, ATTENTION_TILE);
+    ACCUMULATOR(ds, QUERY_ROWS, ATTENTION_TILE);
+    ACCUMULATOR(dq, QUERY_ROWS, HEAD);
 
     const int T = (int)a.T, head = (int)program_y, kv_head = head / (int)(a.heads / a.kv_heads);
     const int last_block = (T - 1) / q_rows;
@@ -95,34 +119,44 @@ ATTENTION_KERNEL(attention_queries) {
     const Rows rows = rows_from(queries, T, queries.t0);
     const float exponent_scale = a.scale * LOG2_E;
 
+    WITH_GATES(const Decay decay = decay_from(&a, program_z, head, queries.t0);)
     tile_load_block(q, a.q, a.head_dim, rows, head, 0);
     tile_load_block(out_gradient, a.out_gradient, a.head_dim, rows, head, 0);
     walk_blocks(walk, k, a.k, a.v, a.head_dim, queries.sequence + keys.start, kv_head, a.aligned);
-    load_stage(k, v, 0, walk, T - keys.start);
+    load_key_stage(0, keys.start);
     EACH_ROW_VALUE(delta, r, i) {
         const float *row_sums = row_sums_of(&a, program_z, head, token_of(queries, i));
         log_sum_exp[r] = row_sums[0];
         delta[r] = row_sums[ATTENTION_TILE];
+        WITH_GATES(log_sum_exp[r] -=
+                   decay_before(decay, sums_of_tile(decay.sums, token_of(queries, i))) * exponent_scale;
+                   dc[r] = 0;)
     }
     accumulator_zero(dq);
     int stage = 0;
     for (int s0 = keys.start; s0 < queries.end; s0 += ATTENTION_TILE) {
         TILE_VIEW(k_now, k, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
         TILE_VIEW(v_now, v, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
+        WITH_GATES(MATRIX_VIEW(sums_now, sums, stage, 0, 1, ATTENTION_TILE + SUMS_BEFORE);)
         stage = 1 - stage;
         sync();
-        if (s0 + ATTENTION_TILE < queries.end) load_stage(k, v, stage, walk, T - s0 - ATTENTION_TILE);
+        if (s0 + ATTENTION_TILE < queries.end) load_key_stage(stage, s0 + ATTENTION_TILE);
         accumulator_zero(p);
         mma_nt(p, q, k_now);
+        WITH_GATES(const float before = decay_before(decay, sums_now);
+                   MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
         mask_keys(p, queries, keys, a.first_key, s0);
         MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
         accumulator_zero(ds);
         mma_nt(ds, out_gradient, v_now);
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
+        WITH_GATES(row_values_share(tile_value, ds); EACH_ROW_VALUE(dc, r, i) dc[r] += tile_value[r];)
         accumulator_mma_nn(dq, ds, k_now);
     }
     MAP(dq, i, j, x, x *= a.scale);
-    accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, 0);
+    WITH_GATES(float *const to = a.gradient_of_query + (program_z * a.heads + head) * a.tokens; row_values_total(dc);
+               EACH_ROW_VALUE(dc, r, i) if (queries.t0 + i < queries.end) to[queries.t0 + i] = dc[r];)
+    WITH_GATES(if (a.q_gradient.data)) accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, 0);
 }
 
 /* The queries from t0 on, the gradient of their out, and their log_sum_exp and delta. Past the end of the sequence all
@@ -140,15 +174,16 @@ ATTENTION_KERNEL(attention_queries) {
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS 1
 ATTENTION_KERNEL(attention_keys) {
-    TILE(k, BACKWARD_ROWS, HEAD);
-    TILE(v, BACKWARD_ROWS, HEAD);
+    TILE(k, KEY_ROWS, HEAD);
+    TILE(v, KEY_ROWS, HEAD);
     TILE(q, 2 * ATTENTION_TILE, HEAD);
     TILE(out_gradient, 2 * ATTENTION_TILE, HEAD);
     MATRIX(row_sums, 2 * 2, ATTENTION_TILE); /* log_sum_exp, delta */
-    ACCUMULATOR(p, BACKWARD_ROWS, ATTENTION_TILE);
-    ACCUMULATOR(ds, BACKWARD_ROWS, ATTENTION_TILE);
-    ACCUMULATOR(dk, BACKWARD_ROWS, COLS);
-    ACCUMULATOR(dv, BACKWARD_ROWS, COLS);
+    WITH_GATES(VECTOR(decay_of_key, KEY_ROWS); ROW_VALUES(dc, KEY_ROWS); ROW_VALUES(tile_value, KEY_ROWS);)
+    ACCUMULATOR(p, KEY_ROWS, ATTENTION_TILE);
+    ACCUMULATOR(ds, KEY_ROWS, ATTENTION_TILE);
+    ACCUMULATOR(dk, KEY_ROWS, COLS);
+    ACCUMULATOR(dv, KEY_ROWS, COLS);
 
     const int T = (int)a.T, kv_head = (int)program_y, group = (int)(a.heads / a.kv_heads);
     const Block keys = block_of(T, (int)program_z, (int)program_x * k_rows, k_rows);
@@ -162,9 +197,12 @@ ATTENTION_KERNEL(attention_keys) {
         accumulator_zero(dk);
         accumulator_zero(dv);
         for (int head = kv_head * group; head < (kv_head + 1) * group; head++) {
+            WITH_GATES(const Decay decay = decay_from(&a, program_z, head, keys.t0);
+                       EACH_ROW_VALUE(dc, r, i) dc[r] = 0;)
             walk_blocks(walk, q, a.q, a.out_gradient, a.head_dim, rows.first, head, a.aligned);
             int stage = 0;
             sync();
+            WITH_GATES(EACH (i, KEY_ROWS) decay_of_key[i] = decay_of_token(decay, token_of(keys, (int)i));)
             load_query_stage(stage, keys.t0);
             for (int t0 = keys.t0; t0 <= queries.last; t0 += ATTENTION_TILE) {
                 TILE_VIEW(q_now, q, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
@@ -177,14 +215,20 @@ ATTENTION_KERNEL(attention_keys) {
                 if (t0 + ATTENTION_TILE <= queries.last) load_query_stage(stage, t0 + ATTENTION_TILE);
                 accumulator_zero(p);
                 mma_nt(p, k, q_now);
+                WITH_GATES(const float before = decay_before(decay, sums_of_tile(decay.sums, t0));
+                           MAP(p, i, j, x, x += before - decay_of_key[i]);)
                 mask_queries(p, keys, queries, a.last_query, t0);
                 MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(row_sums_now, 0, j)));
                 accumulator_zero(ds);
                 mma_nt(ds, v, out_gradient_now);
                 MAP(ds, i, j, x, x = (x - ENTRY(row_sums_now, 1, j)) * PEER(p, i, j));
+                WITH_GATES(row_values_share(tile_value, ds); EACH_ROW_VALUE(dc, r, i) dc[r] += tile_value[r];)
                 accumulator_mma_nn(dv, p, out_gradient_columns);
                 accumulator_mma_nn(dk, ds, q_columns);
             }
+            WITH_GATES(float *const to = a.gradient_of_key + (program_z * a.heads + head) * a.tokens;
+                       row_values_total(dc);
+                       EACH_ROW_VALUE(dc, r, i) if (keys.t0 + i < keys.end) to[keys.t0 + i] = dc[r];)
         }
         MAP(dk, i, j, x, x *= a.scale);
         if (a.k_gradient.data) accumulator_store_block(dk, a.k_gradient, a.head_dim, rows, kv_head, c / COLS);
@@ -194,8 +238,10 @@ ATTENTION_KERNEL(attention_keys) {
 
 #undef HEAD
 #undef FORWARD_ROWS
-#undef BACKWARD_ROWS
+#undef QUERY_ROWS
+#undef KEY_ROWS
 #undef COLS
+#undef load_key_stage
 #undef load_query_stage
 #undef attention_forward
 #undef attention_queries
