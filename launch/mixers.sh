@@ -4,6 +4,7 @@ declare -A mixer_keys=(
     [abc]="num_heads=4 num_slots=32"
     [comba]="num_heads=3 head_dim=32"
     [delta_net]="num_heads=4"
+    [forgetting_transformer]="num_heads=4"
     [gated_deltanet]="num_heads=3 head_dim=32"
     [gated_deltaproduct]="num_heads=3 head_dim=32"
     [gateloop]=""

@@ -47,6 +47,7 @@ abc num_heads:2;num_slots:8 clamp_max 5.0 32.0
 gsa num_heads:2;num_slots:8 gate_logit_normalizer 4.0 8.0
 lightnet num_heads:2;expand_ratio:16 norm_eps 0.001 0.0001
 comba num_heads:2;head_dim:16 norm_eps 0.001 0.0001
+forgetting_transformer num_heads:2 norm_eps 0.001 0.0001
 delta_net num_heads:2 allow_neg_eigval true false
 gated_deltanet num_heads:2;head_dim:16 allow_neg_eigval true false
 gated_deltaproduct num_heads:2;head_dim:16 allow_neg_eigval true false
