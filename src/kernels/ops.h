@@ -39,8 +39,8 @@ Tensor *rms_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, float 
  * each: weight [1, cols]. */
 Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, int64_t group_cols, float eps);
 /* y = w * (s - mean(s)) / sqrt(var(s) + eps) + b, s = x + residual, var of the population, over groups of group_cols
- * columns (all of them, or one head: GroupNorm); weight, bias [1, cols]: each group has parts of its own. `residual`
- * and `sum` as in rms_norm. */
+ * columns (all of them, or one head: GroupNorm); weight, bias [1, cols]: each group has parts of its own, or [1,
+ * group_cols]: all share them. `residual` and `sum` as in rms_norm. */
 Tensor *layer_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, Tensor *bias, int64_t group_cols, float eps,
                    Tensor **sum);
 /* rms_norm(x) * f(gate), per group of weight->cols columns; f is silu or sigmoid. */

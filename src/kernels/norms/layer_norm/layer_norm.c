@@ -18,6 +18,11 @@ static const LayerNormAttributes *attributes_of(const Node *node) {
     return (const LayerNormAttributes *)node->attributes;
 }
 
+static bool shares_weights(const Node *node) {
+    const Tensor *weight = node->in[WEIGHT];
+    return weight->rows * weight->cols < node->in[X]->cols;
+}
+
 static void layer_norm_forward(Node *node) {
     const Tensor *x = node->in[X], *residual = node->in[RESIDUAL], *y = node->out[0];
     const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL;
@@ -33,6 +38,7 @@ static void layer_norm_forward(Node *node) {
         .rows = x->rows,
         .groups = x->cols / attributes_of(node)->group_cols,
         .cols = attributes_of(node)->group_cols,
+        .group_weights = shares_weights(node) ? 0 : attributes_of(node)->group_cols,
         .rows_per_program = rows_per_program(x->cols),
         .x_stride = x->stride,
         .residual_stride = residual ? residual->stride : 0,
@@ -46,15 +52,15 @@ static void layer_norm_forward(Node *node) {
 
 /* How backward divides its work: the programs over groups and their columns, and the rows of each of the others. On a
  * GPU a program has one group, because lanes that share a warp have other groups in each row; on the CPU as many as
- * there is room for, because a core reads whole rows faster. */
+ * there is room for, because a core reads whole rows faster. Groups that share weights need sums of their own. */
 typedef struct LayerNormDivision {
     bool wide;
     int64_t groups_per_program, programs, rows;
 } LayerNormDivision;
 
-static LayerNormDivision division_of(const Device *device, const Tensor *x, int64_t cols) {
+static LayerNormDivision division_of(const Device *device, const Tensor *x, int64_t cols, bool shared) {
     const int64_t groups = x->cols / cols,
-                  room = device->gpu || cols > LAYER_NORM_COLS ? 1 : 4 * LAYER_NORM_COLS / cols;
+                  room = device->gpu || shared || cols > LAYER_NORM_COLS ? 1 : 4 * LAYER_NORM_COLS / cols;
     LayerNormDivision division = {.wide = cols > LAYER_NORM_COLS, .groups_per_program = room < groups ? room : groups};
     division.programs = blocks_of(groups, division.groups_per_program) * blocks_of(cols, PROGRAM_COLS);
     const int64_t all = division.wide ? LAYER_NORM_WIDE_PROGRAMS : SUM_PROGRAMS;
@@ -68,7 +74,8 @@ static void layer_norm_backward(Node *node) {
     const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL, *x = sum ? sum : node->in[X];
     const Tensor *residual = sum ? NULL : node->in[RESIDUAL], *y = node->out[0];
     const Device *device = node->tape->device;
-    const LayerNormDivision division = division_of(device, x, attributes_of(node)->group_cols);
+    const bool shared = shares_weights(node);
+    const LayerNormDivision division = division_of(device, x, attributes_of(node)->group_cols, shared);
     const int64_t sums = blocks_of(x->rows, division.rows);
     float *partial = tape_workspace(node->tape, sums * 2 * x->cols * dtype_size(F32));
     const LayerNormBackwardArguments arguments = {
@@ -84,6 +91,7 @@ static void layer_norm_backward(Node *node) {
         .rows = x->rows,
         .groups = x->cols / attributes_of(node)->group_cols,
         .cols = attributes_of(node)->group_cols,
+        .group_weights = shares_weights(node) ? 0 : attributes_of(node)->group_cols,
         .rows_per_program = division.rows,
         .x_stride = x->stride,
         .residual_stride = residual ? residual->stride : 0,
@@ -95,7 +103,7 @@ static void layer_norm_backward(Node *node) {
     device->launch(division.wide ? KERNEL_layer_norm_backward_wide : KERNEL_layer_norm_backward, x->type,
                    (Grid){sums, division.programs, 1}, &arguments);
     if (node->in[RESIDUAL]) node_share_gradient(node, RESIDUAL, node->in[X]);
-    column_sums(node->tape, partial, sums, node->in + WEIGHT, 2);
+    column_sums(node->tape, partial, shared ? sums * arguments.groups : sums, node->in + WEIGHT, 2);
 }
 
 static Work layer_norm_work(const Node *node) {
@@ -111,7 +119,8 @@ Tensor *layer_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, Tens
                    Tensor **sum) {
     CHECK(x->cols % group_cols == 0, "layer_norm of %lld columns in groups of %lld", (long long)x->cols,
           (long long)group_cols);
-    CHECK(weight->rows * weight->cols == x->cols && bias->rows * bias->cols == x->cols,
+    const int64_t weights = weight->rows * weight->cols;
+    CHECK((weights == x->cols || weights == group_cols) && bias->rows * bias->cols == weights,
           "layer_norm with a weight or a bias of another width");
     CHECK(!residual || (residual->rows == x->rows && residual->cols == x->cols && residual->type == x->type),
           "layer_norm with a residual of another shape");

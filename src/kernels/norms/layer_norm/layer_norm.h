@@ -1,5 +1,6 @@
 /* Arguments of the layer_norm kernels, shared by host and device. Rows consist of `groups` groups of `cols` columns,
- * each normed by itself, with parts of the weight and the bias of its own. Strides in elements. */
+ * each normed by itself, with parts of the weight and the bias of its own: group_weights numbers behind those of the
+ * group before, or 0 where all groups share them. Strides in elements. */
 #ifndef FLAME_KERNELS_NORMS_LAYER_NORM_LAYER_NORM_H
 #define FLAME_KERNELS_NORMS_LAYER_NORM_LAYER_NORM_H
 
@@ -12,10 +13,10 @@ enum { LAYER_NORM_COLS = 1024, LAYER_NORM_WIDE_PROGRAMS = 396 };
 /* s = x + residual, mean = mean(s), rstd = 1/sqrt(mean((s - mean)^2) + eps), y = weight * (s - mean) * rstd + bias. */
 typedef struct LayerNormArguments {
     const void *x, *residual;  /* residual may be NULL */
-    const void *weight, *bias; /* [groups, cols] */
+    const void *weight, *bias; /* [groups, cols] or [cols] */
     void *y, *sum;             /* sum: s rounded; may be NULL */
     float *mean, *rstd;        /* [rows, groups] */
-    int64_t rows, groups, cols, rows_per_program, x_stride, residual_stride, y_stride, sum_stride;
+    int64_t rows, groups, cols, group_weights, rows_per_program, x_stride, residual_stride, y_stride, sum_stride;
     float eps;
 } LayerNormArguments;
 
@@ -27,9 +28,11 @@ typedef struct LayerNormBackwardArguments {
     const void *dsum; /* may be NULL */
     const float *mean, *rstd;
     void *ds;
-    float *partial; /* [programs over rows, 2, groups, cols]: parts of dweight, of dbias */
-    int64_t rows, groups, cols, rows_per_program, x_stride, residual_stride, dy_stride, dsum_stride, ds_stride;
-    int64_t groups_per_program; /* 1 on a GPU */
+    float
+        *partial; /* [programs over rows, 2, groups, cols]: parts of dweight, of dbias; shared: [.., groups, 2, cols] */
+    int64_t rows, groups, cols, group_weights, rows_per_program, x_stride, residual_stride, dy_stride, dsum_stride,
+        ds_stride;
+    int64_t groups_per_program; /* 1 on a GPU and where they share weights */
 } LayerNormBackwardArguments;
 
 #endif

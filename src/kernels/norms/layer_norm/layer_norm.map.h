@@ -25,7 +25,8 @@ DEVICE void layer_norm_rows(HELD_MODE, const LayerNormArguments a, int64_t first
                             bool has_sum) {
     EACH_HELD_GROUP(row, group, first, end, a.groups, a.cols) {
         const int64_t column = group * a.cols;
-        const element *weight = (const element *)a.weight + column, *bias = (const element *)a.bias + column;
+        const element *weight = (const element *)a.weight + group * a.group_weights;
+        const element *bias = (const element *)a.bias + group * a.group_weights;
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
         element *y = (element *)a.y + row * a.y_stride + column;
@@ -88,7 +89,7 @@ DEVICE void layer_norm_backward_part(const LayerNormBackwardArguments a, const L
                                      float *dbiases, bool has_residual, bool has_dsum) {
     EACH_GROUP (row, group, part.first_row, part.end_row, part.groups, a.cols) {
         const int64_t column = (part.first_group + group) * a.cols, beside = ON_GPU ? 0 : group * a.cols;
-        const element *weight = (const element *)a.weight + column;
+        const element *weight = (const element *)a.weight + (part.first_group + group) * a.group_weights;
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *residual = (const element *)a.residual + (has_residual ? row * a.residual_stride + column : 0);
         const element *dy = (const element *)a.dy + row * a.dy_stride + column;
@@ -160,8 +161,10 @@ DEVICE void layer_norm_backward_sums(const LayerNormBackwardArguments a, const L
 /* The row of partial sums of the program. */
 DEVICE void write_partial(const LayerNormBackwardArguments a, const LayerNormPart part, int64_t program_x,
                           float *dweights, float *dbiases) {
-    const int64_t all = a.groups * a.cols, columns = (part.groups - 1) * a.cols + part.count;
-    float *dweight = a.partial + 2 * program_x * all + part.first_group * a.cols + part.from, *dbias = dweight + all;
+    const bool shared = a.group_weights == 0;
+    const int64_t columns = (part.groups - 1) * a.cols + part.count, all = shared ? a.cols : a.groups * a.cols;
+    const int64_t before = (2 * program_x * a.groups + (shared ? 2 : 1) * part.first_group) * a.cols;
+    float *dweight = a.partial + before + part.from, *dbias = dweight + all;
     VECTORS_OF(dweight, dbias);
     EACH_VECTOR(i, columns) {
         READ_TOTALS(weights, dweights, i, a.cols);

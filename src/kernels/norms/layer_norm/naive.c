@@ -30,7 +30,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
             if (c->integer[WANTS_SUM]) out[1][n * cols + i] = s[i];
         }
         for (int64_t i = 0; i < cols; i += c->integer[GROUP])
-            norm_group(c, s + i, in[1] + i, in[2] + i, out[0] + n * cols + i);
+            norm_group(c, s + i, in[1] + i % c->input[1].cols, in[2] + i % c->input[1].cols, out[0] + n * cols + i);
     }
 }
 
@@ -114,6 +114,17 @@ const OpTest layer_norm_test = {
              .real = {0.7},
              .input = {INPUTS(33), RESIDUAL(33)}},
             {.name = "one column", .B = 1, .T = 3, .integer = {0, 1}, .real = {0.1}, .input = {INPUTS(1)}},
+            {.name = "heads that share weights",
+             .B = 1,
+             .integer = {0, 16},
+             .real = {1e-5},
+             .input = {{.name = "x", .cols = 80}, PARAMETERS(16)}},
+            {.name = "odd heads that share weights",
+             .B = 2,
+             .T = 40,
+             .integer = {1, 17},
+             .real = {1e-5},
+             .input = {{.name = "x", .cols = 51}, PARAMETERS(17), RESIDUAL(51)}},
             {.name = "packed",
              .B = 2,
              .T = 40,
