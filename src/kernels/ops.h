@@ -57,6 +57,10 @@ Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor 
 /* silu(gate) * up. */
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
 /* x * y, two activations of one shape. */
+/* Features of a polynomial kernel, per head of `size` columns: phi(x) . phi(y) = (x . y)^2 (ReBased, arXiv 2402.10644)
+ * or, with `taylor`, 1 + s + s^2 / 2 for s = x . y / sqrt(size) (Based, arXiv 2402.18668). [N, heads*size] -> [N,
+ * heads*features], a multiple of 8 for each head. */
+Tensor *quadratic_features(Tape *tape, Tensor *x, int64_t size, bool taylor);
 Tensor *multiply(Tape *tape, Tensor *x, Tensor *y);
 /* x + (y - x) * w, three activations of one shape. */
 Tensor *lerp(Tape *tape, Tensor *x, Tensor *y, Tensor *w);
