@@ -164,6 +164,12 @@ Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, ChunkSimpl
 /* The linear recurrence of single channels: h_t = e^g_t h_{t-1} + x_t for every column (HGRN, arXiv 2311.04823). g [N,
  * cols] fp32 log decays; initial: h before the first token, fp32 [B, cols], or NULL for zero. *final, if final is not
  * NULL: h after the last token, same layout. */
+/* What chunk_simple_gla gives for values of 1, always fp32: n_t = e^g_t n_{t-1} + e^s_t k_t, z_t = scale q_t . n_t, per
+ * head. q, k [N, heads*K], g and s fp32 [N, heads] or NULL for 0 -> z [N, heads]. initial: n before the first token,
+ * fp32 [B*heads, K], or NULL for zero. *final, if final is not NULL: n after the last token, same layout. */
+Tensor *chunk_normaliser(Tape *tape, Tensor *q, Tensor *k, Tensor *log_decay, Tensor *log_scale, int64_t heads,
+                         float scale, Tensor *initial, Tensor **final);
+
 Tensor *diagonal_scan(Tape *tape, Tensor *x, Tensor *g, Tensor *initial, Tensor **final);
 
 /* How complex_scan's decay alpha_t comes from columns 2c and 2c + 1 of `a`, a_0 and a_1: sigmoid(a_0) e^(i a_1), or, if
