@@ -49,18 +49,21 @@ Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, Acti
 Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps);
 /* rms_norm without a weight: x / sqrt(mean(x^2) + eps), per group of `cols` columns. */
 Tensor *rms_norm_plain(Tape *tape, Tensor *x, int64_t cols, float eps);
+/* x / (max(|z|, e^-m) + eps) per head: the output of linear attention by the sum z of its weights. x [N, heads*V], z
+ * and m fp32 [N, heads]; m may be NULL, which is |z| + eps. */
+Tensor *normalise(Tape *tape, Tensor *x, Tensor *z, Tensor *m, float eps);
 
 /* Rotates each head's halves (x[d], x[d + head_dim/2]) by position * theta^(-2d/head_dim), positions from the batch. */
 Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
 /* (x + x_bias) * (y + y_bias); the biases have one head's width and are the same for all heads. */
 Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor *y_bias);
-/* silu(gate) * up. */
-Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
-/* x * y, two activations of one shape. */
 /* Features of a polynomial kernel, per head of `size` columns: phi(x) . phi(y) = (x . y)^2 (ReBased, arXiv 2402.10644)
  * or, with `taylor`, 1 + s + s^2 / 2 for s = x . y / sqrt(size) (Based, arXiv 2402.18668). [N, heads*size] -> [N,
  * heads*features], a multiple of 8 for each head. */
 Tensor *quadratic_features(Tape *tape, Tensor *x, int64_t size, bool taylor);
+/* silu(gate) * up. */
+Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
+/* x * y, two activations of one shape. */
 Tensor *multiply(Tape *tape, Tensor *x, Tensor *y);
 /* x + (y - x) * w, three activations of one shape. */
 Tensor *lerp(Tape *tape, Tensor *x, Tensor *y, Tensor *w);
@@ -161,15 +164,15 @@ typedef struct ChunkSimpleGlaGates {
 Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, ChunkSimpleGlaGates gates,
                          ChunkSimpleGlaShape shape, Tensor *initial, Tensor **final);
 
-/* The linear recurrence of single channels: h_t = e^g_t h_{t-1} + x_t for every column (HGRN, arXiv 2311.04823). g [N,
- * cols] fp32 log decays; initial: h before the first token, fp32 [B, cols], or NULL for zero. *final, if final is not
- * NULL: h after the last token, same layout. */
 /* What chunk_simple_gla gives for values of 1, always fp32: n_t = e^g_t n_{t-1} + e^s_t k_t, z_t = scale q_t . n_t, per
  * head. q, k [N, heads*K], g and s fp32 [N, heads] or NULL for 0 -> z [N, heads]. initial: n before the first token,
  * fp32 [B*heads, K], or NULL for zero. *final, if final is not NULL: n after the last token, same layout. */
 Tensor *chunk_normaliser(Tape *tape, Tensor *q, Tensor *k, Tensor *log_decay, Tensor *log_scale, int64_t heads,
                          float scale, Tensor *initial, Tensor **final);
 
+/* The linear recurrence of single channels: h_t = e^g_t h_{t-1} + x_t for every column (HGRN, arXiv 2311.04823). g [N,
+ * cols] fp32 log decays; initial: h before the first token, fp32 [B, cols], or NULL for zero. *final, if final is not
+ * NULL: h after the last token, same layout. */
 Tensor *diagonal_scan(Tape *tape, Tensor *x, Tensor *g, Tensor *initial, Tensor **final);
 
 /* How complex_scan's decay alpha_t comes from columns 2c and 2c + 1 of `a`, a_0 and a_1: sigmoid(a_0) e^(i a_1), or, if
