@@ -170,6 +170,14 @@ Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, ChunkSimpl
 Tensor *chunk_normaliser(Tape *tape, Tensor *q, Tensor *k, Tensor *log_decay, Tensor *log_scale, int64_t heads,
                          float scale, Tensor *initial, Tensor **final);
 
+/* The gates of mLSTM (arXiv 2405.04517), stabilised by a running maximum, per head: with i = c(input + input_bias), f =
+ * log sigmoid(c(forget + forget_bias)) and c(x) = cap tanh(x / cap), or x if cap is 0, m_t = max(f_t + m_{t-1}, i_t),
+ * where m = 0 before the first token of a document. Gives the log decay f_t + m_{t-1} - m_t, in *log_scale i_t - m_t,
+ * both at most 0, and *m, all fp32. All [N, heads], the biases [1, heads]. The gradient takes m for constant: what is
+ * made of the three must not depend on m, as mLSTM's output does not. */
+Tensor *exponential_gates(Tape *tape, Tensor *input, Tensor *input_bias, Tensor *forget, Tensor *forget_bias, float cap,
+                          Tensor **log_scale, Tensor **m);
+
 /* The linear recurrence of single channels: h_t = e^g_t h_{t-1} + x_t for every column (HGRN, arXiv 2311.04823). g [N,
  * cols] fp32 log decays; initial: h before the first token, fp32 [B, cols], or NULL for zero. *final, if final is not
  * NULL: h after the last token, same layout. */
