@@ -2,6 +2,7 @@
 # configs/bytes.yaml. All others are the defaults of that file and of fla.
 declare -A mixer_keys=(
     [abc]="num_heads=4 num_slots=32"
+    [based]="num_heads=4"
     [comba]="num_heads=3 head_dim=32"
     [delta_net]="num_heads=4"
     [forgetting_transformer]="num_heads=4"
@@ -17,6 +18,7 @@ declare -A mixer_keys=(
     [linear_attn]="num_heads=4"
     [mamba]="num_hidden_layers=8"
     [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
+    [rebased]="num_heads=4"
     [retnet]="num_heads=4"
     [rwkv6]="num_heads=4 proj_low_rank_dim=8 gate_low_rank_dim=16"
     [rwkv7]="head_dim=32 decay_low_rank_dim=16 gate_low_rank_dim=32 a_low_rank_dim=16 v_low_rank_dim=8"

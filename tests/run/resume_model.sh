@@ -46,6 +46,8 @@ hgrn2 num_heads:2;expand_ratio:16 use_lower_bound false true
 abc num_heads:2;num_slots:8 clamp_max 5.0 32.0
 gsa num_heads:2;num_slots:8 gate_logit_normalizer 4.0 8.0
 lightnet num_heads:2;expand_ratio:16 norm_eps 0.001 0.0001
+based num_heads:2;feature_dim:8 eps 0.001 1e-12
+rebased num_heads:2;feature_dim:8 eps 0.001 1e-05
 comba num_heads:2;head_dim:16 norm_eps 0.001 0.0001
 forgetting_transformer num_heads:2 norm_eps 0.001 0.0001
 delta_net num_heads:2 allow_neg_eigval true false

@@ -13,8 +13,8 @@
 
 static const char *const goldens[] = {"abc",      "comba",       "delta_net", "gated_deltanet", "gated_deltaproduct",
                                       "gla",      "gsa",         "hgrn",      "hgrn2",          "kda",
-                                      "lightnet", "linear_attn", "mamba",     "mamba2",         "retnet",
-                                      "rwkv6",    "rwkv7",       "samba"};
+                                      "lightnet", "linear_attn", "mamba",     "mamba2",         "rebased",
+                                      "retnet",   "rwkv6",       "rwkv7",     "samba"};
 
 static ConfigValue *golden_keys(const char *name) {
     char path[128];
@@ -102,8 +102,8 @@ static void open_session(Model *model, Session *session) {
 static double train_step(Session *session) {
     const HostBatch batch = runner_batch(session->runner);
     for (int64_t i = 0; i < B * T; i++) {
-        batch.tokens[i] = (int32_t)((i * 37 + 11) % 72);
-        batch.labels[i] = (int32_t)((i * 53 + 5) % 72);
+        batch.tokens[i] = (int32_t)((i * 37 + 11) % 64);
+        batch.labels[i] = (int32_t)((i * 53 + 5) % 64);
         batch.segment[i] = (int32_t)(i / 40);
         batch.position[i] = (int32_t)(i % 40);
     }

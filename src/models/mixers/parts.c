@@ -59,3 +59,17 @@ Tensor *slot_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *s, T
     shape.scale = 1;
     return chunk_gla(tape, p, s, v, g, shape, NULL, NULL);
 }
+
+Status heads_of_own_keys(const ModelConfig *model, int64_t num_heads, int64_t *num_key_value_heads) {
+    if (*num_key_value_heads < 0) *num_key_value_heads = num_heads;
+    if (*num_key_value_heads != num_heads) return refused("num_key_value_heads", "only num_heads is supported");
+    if (model->hidden_size % num_heads != 0) return refused("num_heads", "does not divide hidden_size");
+    return OK;
+}
+
+Tensor *normalised_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, int64_t heads, float scale, float eps) {
+    const ChunkSimpleGlaShape shape = {
+        .heads = heads, .key_size = q->cols / heads, .value_size = v->cols / heads, .scale = scale};
+    Tensor *o = chunk_simple_gla(tape, q, k, v, (ChunkSimpleGlaGates){0}, shape, NULL, NULL);
+    return normalise(tape, o, chunk_normaliser(tape, q, k, NULL, NULL, heads, scale, NULL, NULL), NULL, eps);
+}

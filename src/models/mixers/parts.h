@@ -43,6 +43,10 @@ typedef struct Heads {
 Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
                       double expand_v);
 
+/* For models whose q, k and v all have num_heads heads: num_key_value_heads (-1 becomes num_heads) must be num_heads,
+ * which divides hidden_size. BAD_INPUT (logged) if not. */
+Status heads_of_own_keys(const ModelConfig *model, int64_t num_heads, int64_t *num_key_value_heads);
+
 /* Sets *size = head_dim * expand_v. BAD_INPUT (logged) if that is not a whole number. */
 Status value_head_size(int64_t head_dim, double expand_v, int64_t *size);
 
@@ -52,6 +56,10 @@ Tensor *feature_map(Tape *tape, Tensor *x, const char *name);
 
 /* The name of the output norm's weight. In fla it depends on whether the norm's kernel includes the gate. */
 const char *output_norm_name(const ModelConfig *model, bool use_output_gate);
+
+/* Linear attention whose weights w_ij = scale q_i . k_j sum to one: o_i = sum over j <= i of w_ij v_j / (|sum over j <=
+ * i of w_ij| + eps), per head. q, k [N, heads*K], v [N, heads*V] -> [N, heads*V]. */
+Tensor *normalised_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, int64_t heads, float scale, float eps);
 
 /* What gsa and abc do with M slots per head: over time, e^g_t of what the slots hold stays and s_t of the token joins,
  *
