@@ -1,5 +1,6 @@
-/* The linear recurrence of complex channels (GateLoop, arXiv 2311.01927); equations in complex_scan.h. All threads
- * compute a chunk's decays, then a thread walks along a column with its state in registers. */
+/* The linear recurrence of complex channels (GateLoop, arXiv 2311.01927); equations in complex_scan.h. A thread
+ * has a column: it computes the column's decays of a chunk, then walks down with the state in registers. What EACH_PAIR
+ * and EACH_COLUMN touch of a column belongs to one thread, so that there is no sync() between them. */
 #include "tile/tile.h"
 #include "kernels/recurrences/complex_scan/complex_scan.h"
 #include "tile/rows.h"
@@ -191,7 +192,6 @@ KERNEL(complex_scan_part, ComplexScanArguments) {
         fill_stays(stays, &a, part.sequence, chunk, count);
         sync();
         FILL_DECAYS();
-        sync();
         for (int t = 0; t < count; t++) {
             EACH_COLUMN (c) {
                 SET_STATE(state, c, product_sum(DECAY(t, c), STATE(state, c), AT(k, t, c) * AT(v, t, c)));
@@ -227,7 +227,6 @@ KERNEL(complex_scan, ComplexScanArguments) {
         store_states(state, a.state, 2 * a.cols, &a, part, part.sequence * a.chunks + chunk);
         sync();
         FILL_DECAYS();
-        sync();
         for (int t = 0; t < count; t++) {
             EACH_COLUMN (c) {
                 const Complex now = product_sum(DECAY(t, c), STATE(state, c), AT(k, t, c) * AT(v, t, c));
@@ -265,7 +264,6 @@ KERNEL(complex_scan_dpart, ComplexScanArguments) {
         fill_stays(stays, &a, part.sequence, chunk, count);
         sync();
         FILL_DECAYS();
-        sync();
         for (int t = count - 1; t >= 0; t--) {
             EACH_COLUMN (c) {
                 const Complex after = STATE(gradient, c);
@@ -324,7 +322,6 @@ KERNEL(complex_scan_backward, ComplexScanArguments) {
         load_states(state, a.state, 2 * a.cols, &a, part, part.sequence * a.chunks + chunk);
         sync();
         FILL_DECAYS();
-        sync();
         for (int t = 0; t < count; t++) {
             EACH_COLUMN (c) {
                 const Complex before = STATE(state, c);
@@ -348,7 +345,6 @@ KERNEL(complex_scan_backward, ComplexScanArguments) {
                 SET_STATE(gradient, c, product(conjugate(alpha), G));
             }
         }
-        sync();
         FILL_DECAY_GRADIENTS();
         sync();
         STORE_ROWS(q, dq, part, row, count);
