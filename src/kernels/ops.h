@@ -55,6 +55,9 @@ Tensor *normalise(Tape *tape, Tensor *x, Tensor *z, Tensor *m, float eps);
 
 /* Rotates each head's halves (x[d], x[d + head_dim/2]) by position * theta^(-2d/head_dim), positions from the batch. */
 Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
+/* Linearized relative positional encoding (arXiv 2307.09270) with learned frequencies theta [heads, D], positions from
+ * the batch: for each head y = [x cos(position * theta), x sin(position * theta)], [N, heads*D] -> [N, heads*2D]. */
+Tensor *lrpe(Tape *tape, Tensor *x, Tensor *theta);
 /* (x + x_bias) * (y + y_bias); the biases have one head's width and are the same for all heads. */
 Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor *y_bias);
 /* Features of a polynomial kernel, per head of `size` columns: phi(x) . phi(y) = (x . y)^2 (ReBased, arXiv 2402.10644)
@@ -63,6 +66,8 @@ Tensor *biased_product(Tape *tape, Tensor *x, Tensor *x_bias, Tensor *y, Tensor 
 Tensor *quadratic_features(Tape *tape, Tensor *x, int64_t size, bool taylor);
 /* silu(gate) * up. */
 Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
+/* factor * x. */
+Tensor *scale(Tape *tape, Tensor *x, float factor);
 /* x * y, two activations of one shape. */
 Tensor *multiply(Tape *tape, Tensor *x, Tensor *y);
 /* x + (y - x) * w, three activations of one shape. */
