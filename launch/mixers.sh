@@ -24,11 +24,12 @@ declare -A mixer_keys=(
     [rwkv7]="head_dim=32 decay_low_rank_dim=16 gate_low_rank_dim=32 a_low_rank_dim=16 v_low_rank_dim=8"
     [samba]="attn.layers=[1,3] attn.num_heads=4"
     [transformer]="num_heads=4"
+    [transnormer]="decoder_attention_heads=4 glu_dim=512"
 )
 
 # How pictures group them, by what the state does or is.
 mixer_families=(
-    "linear attention: linear_attn retnet lightnet"
+    "linear attention: linear_attn retnet lightnet transnormer"
     "gates by channel: hgrn hgrn2 gla gsa abc rwkv6 gateloop"
     "state spaces: mamba mamba2 samba"
     "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7"

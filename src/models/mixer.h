@@ -17,7 +17,7 @@ typedef struct Layer Layer;
 
 /* The part of a block that follows the mixer. */
 typedef struct Mlp {
-    const char *norm, *name; /* "mlp_norm", "mlp" */
+    const char *norm, *name; /* "mlp_norm" (NULL: the norm has no weight), "mlp" */
     const char *activations; /* the values of hidden_act that it knows: "swish|silu" */
     int64_t (*width)(const ModelConfig *config);
     /* Adds the layer's parameters with the functions layer_... below, as layer->mlp[index]. */
@@ -28,15 +28,19 @@ typedef struct Mlp {
 
 /* down(silu(gate(x)) * up(x)), fla's GatedMLP: what most models have. */
 extern const Mlp gated_mlp;
+/* l3(l1(x) * l2(x)): TransNormer's, after a norm without a weight. */
+extern const Mlp simple_glu;
 
-/* The names of a model's parts, and the form of its blocks. */
+/* The names of a model's parts, and the form of its blocks. A norm whose name is NULL has no weight. */
 typedef struct ModelLayout {
     const char *model, *final_norm; /* "model" (prefix of all names but the head's), "norm" */
     const char *mixer_norm, *mixer; /* within a layer: "attn_norm", "attn" */
+    const char *embeddings;         /* NULL: "embeddings" */
     const char *first_norm;         /* of the embeddings, a part of layer 0: "pre_norm"; NULL: there is none */
     const Mlp *mlp;                 /* NULL: the mixer is the whole block */
     bool layer_norm;                /* norms subtract the mean and have a bias; else they are RMS norms */
     bool trains_padding;            /* the embedding row of pad_token_id gets a gradient like any other row */
+    double (*embeddings_scale)(const ModelConfig *config); /* what embeddings are multiplied by; NULL: 1 */
     Init (*embeddings_init)(const ModelConfig *config), (*head_init)(const ModelConfig *config); /* NULL: normal */
 } ModelLayout;
 

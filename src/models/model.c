@@ -74,8 +74,10 @@ void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows
     layer->weight[index] = &add_parameter(root, full, 2, (int64_t[]){rows, cols}, constant)->tensor;
 }
 
+/* A norm without a name has no weight. */
 static Norm add_norm(Unit *unit, const char *prefix, const char *name, const ModelConfig *config) {
     char full[PARAMETER_NAME * 2];
+    if (!name) return (Norm){NULL, NULL};
     snprintf(full, sizeof full, "%s.%s.weight", prefix, name);
     Norm norm = {&add_parameter(unit, full, 1, &config->hidden_size, (Init){INIT_CONSTANT, 1, 0})->tensor, NULL};
     snprintf(full, sizeof full, "%s.%s.bias", prefix, name);
@@ -112,7 +114,7 @@ static void build_root(Model *model, Unit *root) {
     const ModelLayout *layout = c->layout;
     const int64_t table[] = {c->vocab_size, c->hidden_size};
     char name[PARAMETER_NAME];
-    snprintf(name, sizeof name, "%s.embeddings.weight", layout->model);
+    snprintf(name, sizeof name, "%s.%s.weight", layout->model, layout->embeddings ? layout->embeddings : "embeddings");
     const Init embeddings = layout->embeddings_init ? layout->embeddings_init(c) : normal_init(c);
     const Init head = layout->head_init ? layout->head_init(c) : normal_init(c);
     model->embeddings = &add_parameter(root, name, 2, table, embeddings)->tensor;
@@ -185,6 +187,10 @@ Tensor *model_embed(const Model *model, Tape *tape) {
 /* The norm of x, or of x + residual, which is *sum; see rms_norm. */
 static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residual, Norm norm, Tensor **sum) {
     const float eps = (float)model->config.norm_eps;
+    if (!norm.weight) {
+        if (residual) *sum = x = add(tape, x, residual);
+        return rms_norm_plain(tape, x, x->cols, eps);
+    }
     return norm.bias ? layer_norm(tape, x, residual, norm.weight, norm.bias, x->cols, eps, sum)
                      : rms_norm(tape, x, residual, norm.weight, eps, sum);
 }
@@ -193,6 +199,9 @@ Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
     const Layer *layer = &model->layer[index];
     const Mlp *mlp = layer->layout->mlp;
     Tensor *residual;
+    const double factor =
+        index == 0 && layer->layout->embeddings_scale ? layer->layout->embeddings_scale(layer->model) : 1;
+    if (factor != 1) x = scale(tape, x, (float)factor);
     if (layer->first_norm.weight) x = normed(model, tape, x, NULL, layer->first_norm, NULL);
     Tensor *a = normed(model, tape, x, NULL, layer->mixer_norm, NULL);
     a = layer->mixer->forward(layer, tape, a);

@@ -99,6 +99,13 @@ static void test_mamba(const Unit *layer) {
     for (int i = 0; i < HEADS; i++) assert_true(D[i] == 1);
 }
 
+/* Frequencies over all heads together. */
+static void test_transnormer(const Unit *layer) {
+    bool decays = true;
+    const float *theta = values_of(layer, "lrpe.theta", &decays);
+    for (int i = 0; i < HEADS; i++) assert_true(theta[i] == (float)pow(10000, -2.0 * i / HEADS));
+}
+
 static void decays_start_as_the_reference_says(void **state) {
     (void)state;
     with_initial_values("{model_type: gated_deltanet, num_heads: 2048, head_dim: 1, expand_v: 1, hidden_size: 16, "
@@ -111,6 +118,10 @@ static void decays_start_as_the_reference_says(void **state) {
         "{model_type: mamba, hidden_size: 32, expand: 64, state_size: 4, dt_rank: 1, dt_scale: 3, dt_min: "
         "0.01, num_hidden_layers: 1, vocab_size: 32}",
         test_mamba);
+    with_initial_values(
+        "{model_type: transnormer, decoder_embed_dim: 2048, hidden_dim: 2048, decoder_attention_heads: 32, "
+        "decoder_layers: 2, glu_dim: 16, vocab_size: 32, pad_token_id: null}",
+        test_transnormer);
 }
 
 static void mixers_have_defaults_of_their_own(void **state) {

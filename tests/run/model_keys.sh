@@ -13,7 +13,7 @@ says() { "$FLAME" train --help="$1" | grep -E "^  --model\.$2 " | grep -qE -- "$
 models=$(sed -n 's/^MIXER(\(.*\))/\1/p' "$source_folder/src/models/mixers.def")
 for model in $models; do
     says "$model" model_type "default $model$"
-    says "$model" hidden_size 'integer \(1 to 1048576\), default (2048|2304)' # 2304: samba
+    says "$model" hidden_size 'integer \(1 to 1048576\), default (1024|2048|2304)' # 2304: samba, 1024: transnormer
     grep -qx "$model:" "$work/help" || fail "--help=model does not list $model"
 done
 says gla num_hidden_layers 'default 24$'

@@ -36,6 +36,7 @@ done <<'END'
 transformer num_heads:2 rope_theta 20000.0 10000.0
 gla num_heads:2 clamp_min -1.0 -2.0
 linear_attn num_heads:2;expand_k:1 norm_eps 0.001 0.0001
+transnormer decoder_attention_heads:2 linear_act_fun relu sigmoid
 retnet num_heads:2 feature_map relu sigmoid
 mamba state_size:8 norm_eps 0.001 0.0001
 samba attn:{layers:[1],num_heads:2} norm_eps 0.001 0.0001

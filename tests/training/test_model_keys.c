@@ -14,7 +14,7 @@
 static const char *const goldens[] = {"abc",      "comba",       "delta_net", "gated_deltanet", "gated_deltaproduct",
                                       "gla",      "gsa",         "hgrn",      "hgrn2",          "kda",
                                       "lightnet", "linear_attn", "mamba",     "mamba2",         "rebased",
-                                      "retnet",   "rwkv6",       "rwkv7",     "samba"};
+                                      "retnet",   "rwkv6",       "rwkv7",     "samba",          "transnormer"};
 
 static ConfigValue *golden_keys(const char *name) {
     char path[128];
