@@ -200,6 +200,15 @@ typedef struct ComplexTransition {
 Tensor *complex_scan(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, ComplexTransition transition,
                      Tensor *initial, Tensor **final);
 
+/* The LSTM's recurrence (Hochreiter & Schmidhuber 1997, as torch.nn.LSTM): i, f, g, o = x_t + h_{t-1} W^T + bias, c_t =
+ * sigmoid(f) c_{t-1} + sigmoid(i) tanh(g), h_t = sigmoid(o) tanh(c_t). x [N, 4D], the inputs' part; W = hidden [4D, D],
+ * bias [1, 4D] -> h [N, D]. initial: h and c before the first token, fp32 [B, 2D], or NULL for zero. *final, if final
+ * is not NULL: those after the last token, same layout. */
+Tensor *lstm(Tape *tape, Tensor *x, Tensor *hidden, Tensor *bias, Tensor *initial, Tensor **final);
+/* The gated recurrent unit's (arXiv 1406.1078, as torch.nn.GRU): with p = h_{t-1} W^T + bias, r, z = sigmoid(x_t + p),
+ * n = tanh(x_n + r p_n), h_t = (1 - z) n + z h_{t-1}. x [N, 3D], hidden [3D, D]; the state is h, fp32 [B, D]. */
+Tensor *gru(Tape *tape, Tensor *x, Tensor *hidden, Tensor *bias, Tensor *initial, Tensor **final);
+
 /* Softmax over the tokens of the document so far (arXiv 2110.02488), for every column: with z_t = log sum over j <= t
  * of e^s_j, gives e^(s_t - z_t), and in *g the log decay z_{t-1} - z_t, always fp32, of what the tokens before weighed;
  * at a document's first token 1 and 0. initial: z before the first token, fp32 [B, cols], or NULL for none. *final, if

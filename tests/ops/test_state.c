@@ -12,7 +12,8 @@
 #include "ops/op_run.h"
 
 extern const OpTest chunk_delta_test, chunk_dplr_test, chunk_gla_test, chunk_gla_values_test, chunk_kda_test,
-    chunk_simple_gla_test, complex_scan_test, diagonal_scan_test, running_softmax_test, selective_scan_test;
+    chunk_simple_gla_test, complex_scan_test, diagonal_scan_test, gru_test, lstm_test, running_softmax_test,
+    selective_scan_test;
 
 enum { OUTPUT }; /* of all these ops; the final state is their last output, the initial state their last input */
 
@@ -30,6 +31,12 @@ enum { OUTPUT }; /* of all these ops; the final state is their last output, the 
 #define CHANNELS(lowest, highest)                                                                                      \
     {.name = "q", .cols = 24}, {.name = "k", .cols = 24}, {.name = "v", .cols = 24}, {                                 \
         .name = "a", .cols = 48, .low = lowest, .high = highest                                                        \
+    }
+#define CELL(gates, columns)                                                                                           \
+    {.name = "x", .cols = (gates) * (columns)},                                                                        \
+        {.name = "hidden", .rows = (gates) * (columns), .cols = columns, .parameter = true, .low = -0.4, .high = 0.4}, \
+    {                                                                                                                  \
+        .name = "bias", .rows = 1, .cols = (gates) * (columns), .parameter = true                                      \
     }
 #define BETA(steps)                                                                                                    \
     { .name = "beta", .cols = 2 * (steps), .contiguous = true, .fp32 = true, .low = 1e-3, .high = 1 }
@@ -83,6 +90,8 @@ static const struct {
      {.name = "gates near 0 and 1", .B = 1, .integer = {1}, .input = {CHANNELS(-20, 15), STATE(1, 48)}}},
     {&complex_scan_test,
      {.name = "cartesian state", .B = 1, .integer = {1, 1}, .input = {CHANNELS(-3, 4), STATE(1, 48)}}},
+    {&lstm_test, {.name = "state", .B = 1, .integer = {1}, .input = {CELL(4, 12), STATE(1, 24)}}},
+    {&gru_test, {.name = "state", .B = 1, .integer = {1}, .input = {CELL(3, 12), STATE(1, 12)}}},
     {&diagonal_scan_test,
      {.name = "state", .B = 1, .integer = {1}, .input = {{.name = "x", .cols = 24}, GATE(24, -0.1), STATE(1, 24)}}},
 };

@@ -1,9 +1,8 @@
 /* Functions of one element. `kind` is a constant where the rows are inlined, so the loops have no branches. */
 #include "tile/tile.h"
 #include "kernels/gates/activation/activation.h"
+#include "kernels/gates/activation/tanh.h"
 #include "tile/rows.h"
-
-DEVICE float tanh_f(float x) { return 2.0f * sigmoid_f(2.0f * x) - 1.0f; }
 
 DEVICE float activation_value(float x, Activation kind) {
     if (kind == ACTIVATION_SILU) return silu_f(x);
