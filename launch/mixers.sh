@@ -10,12 +10,14 @@ declare -A mixer_keys=(
     [gated_deltaproduct]="num_heads=3 head_dim=32"
     [gateloop]=""
     [gla]="num_heads=4"
+    [gru]=""
     [gsa]="num_heads=4 num_slots=32"
     [hgrn]=""
     [hgrn2]="expand_ratio=32"
     [kda]="num_heads=4 head_dim=32"
     [lightnet]="expand_ratio=32"
     [linear_attn]="num_heads=4"
+    [lstm]=""
     [mamba]="num_hidden_layers=8"
     [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
     [rebased]="num_heads=4"
@@ -33,6 +35,7 @@ mixer_families=(
     "gates by channel: hgrn hgrn2 gla gsa abc rwkv6 gateloop"
     "state spaces: mamba mamba2 samba"
     "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7"
+    "recurrent networks: lstm gru"
     "softmax attention: transformer"
 )
 

@@ -99,6 +99,16 @@ static void test_mamba(const Unit *layer) {
     for (int i = 0; i < HEADS; i++) assert_true(D[i] == 1);
 }
 
+/* As torch.nn.LSTM: everything uniform up to 1 / sqrt(512). */
+static void test_lstm(const Unit *layer) {
+    bool decays = true;
+    const double bound = 1 / sqrt(HEADS / 4.0);
+    expect_uniform(values_of(layer, "bias_ih", &decays), same, -bound, bound);
+    expect_uniform(values_of(layer, "bias_hh", &decays), same, -bound, bound);
+    expect_uniform(values_of(layer, "weight_ih", &decays), same, -bound, bound);
+    assert_true(decays);
+}
+
 /* Frequencies over all heads together. */
 static void test_transnormer(const Unit *layer) {
     bool decays = true;
@@ -122,6 +132,10 @@ static void decays_start_as_the_reference_says(void **state) {
         "{model_type: transnormer, decoder_embed_dim: 2048, hidden_dim: 2048, decoder_attention_heads: 32, "
         "decoder_layers: 2, glu_dim: 16, vocab_size: 32, pad_token_id: null}",
         test_transnormer);
+    with_initial_values(
+        "{model_type: lstm, hidden_size: 1, rnn_hidden_size: 512, num_hidden_layers: 1, intermediate_size: "
+        "1, vocab_size: 32}",
+        test_lstm);
 }
 
 static void mixers_have_defaults_of_their_own(void **state) {

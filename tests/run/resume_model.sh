@@ -42,6 +42,8 @@ mamba state_size:8 norm_eps 0.001 0.0001
 samba attn:{layers:[1],num_heads:2} norm_eps 0.001 0.0001
 mamba2 head_dim:16;state_size:16 norm_before_gate true false
 gateloop dim_inner:32 transition cartesian polar
+lstm rnn_hidden_size:24 norm_eps 0.001 0.0001
+gru rnn_hidden_size:24 norm_eps 0.001 0.0001
 hgrn attn_mode:chunk norm_eps 0.001 0.0001
 hgrn2 num_heads:2;expand_ratio:16 use_lower_bound false true
 abc num_heads:2;num_slots:8 clamp_max 5.0 32.0

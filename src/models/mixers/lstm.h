@@ -1,0 +1,22 @@
+/* What the recurrent networks (lstm, gru) share. */
+#ifndef FLAME_MODELS_MIXERS_LSTM_H
+#define FLAME_MODELS_MIXERS_LSTM_H
+
+#include "models/mixers/parts.h"
+
+typedef struct RnnConfig {
+    int64_t rnn_hidden_size; /* -1: null */
+} RnnConfig;
+
+enum { RNN_KEYS = 1 };
+extern const Key rnn_keys[RNN_KEYS];
+
+Status rnn_complete(void *config, const ModelConfig *model);
+/* Parameters with the names and initial values of torch.nn.LSTM and GRU, for so many gates, and o_proj. */
+void rnn_parameters(Layer *layer, int64_t gates);
+/* (cell(x Wih + bih) with Whh, bhh) Wo. */
+Tensor *rnn_forward(const Layer *layer, Tape *tape, Tensor *x,
+                    Tensor *(*cell)(Tape *tape, Tensor *x, Tensor *hidden, Tensor *bias, Tensor *initial,
+                                    Tensor **final));
+
+#endif
