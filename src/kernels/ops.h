@@ -133,6 +133,11 @@ Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape sh
 /* The same with forget gates (arXiv 2503.02130): the score of query i and key j has the sum of the log gates g of the
  * tokens j + 1 .. i. g [N, heads] fp32; no window. */
 Tensor *forgetting_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, AttentionShape shape);
+/* The same with the positions of PaTH (arXiv 2505.16381): between query i and key j stand H_i .. H_{j+1}, H_t = I -
+ * beta_t w_t w_t^T, and the score is scale (q_i H_i .. H_{j+1} k_j + the sum of forget over j+1 .. i). w as k, beta
+ * fp32 [N, kv_heads]; forget fp32 [N, heads], log gates, or NULL: 0. Heads of up to 128 columns; shape.window is 0. */
+Tensor *path_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *w, Tensor *beta, Tensor *forget,
+                       AttentionShape shape);
 
 typedef struct ChunkGlaShape {
     int64_t heads, kv_heads;

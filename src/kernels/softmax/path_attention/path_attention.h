@@ -1,0 +1,45 @@
+/* Arguments of the path_attention kernels, shared by host and device. */
+#ifndef FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_H
+#define FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/recurrences/chunk.h"
+
+/* Heads are of elements where nothing else is said. Letters are those of path_attention_block.h. What has no stride is
+ * contiguous. */
+typedef struct PathAttentionArguments {
+    Heads q, out;                          /* [N, heads*D] */
+    Heads k, v, w;                         /* [N, kv_heads*D] */
+    const float *beta, *forget;            /* [N, kv_heads], [N, heads]; forget may be NULL */
+    const int32_t *first_key, *last_query; /* [B, T]: the first and last token of a token's document */
+    Heads turned_q, turned_k, turn;        /* Qt as q, Kt and R as k */
+    void *inverse, *between;               /* elements [B, blocks, kv_heads, 64, 64]: Ti, Z */
+    float *logits;                         /* [B, blocks, heads, 64, 64]: A */
+    float *gates;                          /* [B, blocks, heads, 2, 64]: f, e; NULL without forget */
+    float *log_sum_exp;                    /* [B, heads, T], to base 2 */
+
+    Heads out_gradient, turned_q_gradient;
+    Heads q_gradient, k_gradient, v_gradient, w_gradient;
+    float *beta_gradient, *forget_gradient;
+    float *delta;              /* [B, heads, T]: out times its gradient */
+    float *between_gradient;   /* [B, blocks, kv_heads, 64, 64]: of Z */
+    float *forget_sums;        /* [B, heads, T]: the gradient of the sum of forget up to a token; sums are 0 at first */
+    float *k_sums;             /* [N, kv_heads*D], as the following: the gradient of k inside its block */
+    float *turned_k_sums;      /* gradients of Kt, */
+    float *turn_sums;          /* R, */
+    float *v_sums, *w_sums;    /* v and w */
+    void *passing;             /* elements [B, heads, queries, keys, 64, D]: Q of a pair of blocks */
+    void *passing_gradient;    /* likewise, its gradient from all keys before the block */
+    float *passed;             /* [B, heads, queries, keys]: p of a pair of blocks */
+    int64_t first_query_block; /* the pairs: queries of these blocks, */
+    int64_t query_blocks;
+    int64_t key_blocks; /* keys of blocks 0 .. key_blocks - 1 */
+
+    int64_t beta_stride, forget_stride, sums_stride;
+    int64_t T, blocks, heads, kv_heads, head_dim;
+    float scale;
+} PathAttentionArguments;
+
+#endif

@@ -1,0 +1,46 @@
+/* The walks of path_attention over pairs of blocks, for heads of up to 32, 64 and 128 columns. */
+#define TILE_PRODUCTS_IN_FULL
+#include "tile/tile.h"
+#include "kernels/softmax/path_attention/path_attention.h"
+#include "kernels/softmax/path_attention/path_attention_block.h"
+
+/* Queries that come at a time to a block of keys. */
+enum { QUERY_TILE = ON_GPU ? 32 : 64, QUERY_TILES = ROWS / QUERY_TILE };
+
+DEVICE float larger(float x, float y) { return x > y ? x : y; }
+DEVICE int64_t larger_index(int64_t x, int64_t y) { return x > y ? x : y; }
+DEVICE int64_t lesser_index(int64_t x, int64_t y) { return x < y ? x : y; }
+
+/* Where a pair of blocks of the current group is in `passed`. */
+DEVICE int64_t pair_at(const PathAttentionArguments *a, int64_t sequence, int64_t head, int64_t queries, int64_t keys) {
+    return ((sequence * a->heads + head) * a->query_blocks + queries - a->first_query_block) * a->key_blocks + keys;
+}
+
+/* Loads the block `index` of keys of two matrices. */
+#define load_keys(x_tile, x, y_tile, y, index)                                                                         \
+    do {                                                                                                               \
+        const Rows keys_ = rows_of_block(&a, sequence, index);                                                         \
+        tile_load_block(x_tile, x, a.head_dim, keys_, kv_head, 0);                                                     \
+        tile_load_block(y_tile, y, a.head_dim, keys_, kv_head, 0);                                                     \
+    } while (0)
+
+#define PATH_KERNEL(name) KERNEL(name, PathAttentionArguments) /* expands name first */
+
+#define HEAD                   32
+#define path_attention_forward path_attention_forward_32
+#define path_attention_queries path_attention_queries_32
+#define path_attention_keys    path_attention_keys_32
+#define path_attention_turns   path_attention_turns_32
+#include "kernels/softmax/path_attention/path_attention_head.h"
+#define HEAD                   64
+#define path_attention_forward path_attention_forward_64
+#define path_attention_queries path_attention_queries_64
+#define path_attention_keys    path_attention_keys_64
+#define path_attention_turns   path_attention_turns_64
+#include "kernels/softmax/path_attention/path_attention_head.h"
+#define HEAD                   128
+#define path_attention_forward path_attention_forward_128
+#define path_attention_queries path_attention_queries_128
+#define path_attention_keys    path_attention_keys_128
+#define path_attention_turns   path_attention_turns_128
+#include "kernels/softmax/path_attention/path_attention_head.h"
