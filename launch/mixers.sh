@@ -20,6 +20,7 @@ declare -A mixer_keys=(
     [lstm]=""
     [mamba]="num_hidden_layers=8"
     [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
+    [path_attn]="num_heads=4"
     [rebased]="num_heads=4"
     [retnet]="num_heads=4"
     [rwkv6]="num_heads=4 proj_low_rank_dim=8 gate_low_rank_dim=16"

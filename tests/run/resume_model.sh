@@ -57,6 +57,7 @@ delta_net num_heads:2 allow_neg_eigval true false
 gated_deltanet num_heads:2;head_dim:16 allow_neg_eigval true false
 gated_deltaproduct num_heads:2;head_dim:16 allow_neg_eigval true false
 kda num_heads:2;head_dim:16 lower_bound -5.0 -4.0
+path_attn num_heads:2 norm_eps 0.001 0.0001
 END
 
 # More of the transformer: defaults against what was trained, several keys, keys of no effect, changes that are allowed.
