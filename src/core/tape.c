@@ -147,11 +147,11 @@ static void zero_gradient(Tape *tape, Tensor *tensor) {
     tensor->touched = true;
 }
 
-/* An output without a use has a zero gradient. */
+/* An output without a use has a zero gradient, an index none. */
 static void complete_output_gradients(Node *node) {
     for (int i = 0; i < node->outputs; i++) {
         Tensor *out = node->out[i];
-        if (out->touched || out->has_views) continue;
+        if (out->touched || out->has_views || out->type == I32) continue;
         give_gradient(node->tape, out);
         zero_gradient(node->tape, out);
     }
@@ -183,6 +183,9 @@ void node_share_gradient(Node *node, int input, Tensor *from) {
     in->shared = from->shared = true;
 }
 
+/* Whether an input is an activation that gets a gradient: an index has none. */
+static bool has_gradient(const Tensor *in) { return in && !in->parameter && in->type != I32; }
+
 /* Runs one node's backward. Each input's gradient goes to new memory and is added to the gradient it already has. */
 static void node_backward(Node *node) {
     Tape *tape = node->tape;
@@ -191,8 +194,7 @@ static void node_backward(Node *node) {
     complete_output_gradients(node);
     for (int i = 0; i < node->inputs; i++) {
         Tensor *in = node->in[i];
-        if (!in || in->parameter) continue;
-        CHECK(in->type != I32, "%s: an index has no gradient", node->op->name);
+        if (!has_gradient(in)) continue;
         if (in->touched) {
             had_one[i] = true;
             before[i] = in->gradient;
@@ -212,7 +214,7 @@ static void node_backward(Node *node) {
     }
     for (int i = 0; i < node->inputs; i++) {
         Tensor *in = node->in[i];
-        if (!in || in->parameter) continue;
+        if (!has_gradient(in)) continue;
         if (had_one[i]) {
             const void *added = in->gradient;
             if (!in->shared)
