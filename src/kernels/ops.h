@@ -70,6 +70,9 @@ Tensor *swiglu(Tape *tape, Tensor *gate, Tensor *up);
 Tensor *scale(Tape *tape, Tensor *x, float factor);
 /* x * y, two activations of one shape. */
 Tensor *multiply(Tape *tape, Tensor *x, Tensor *y);
+/* The sum over b < 3 of sigmoid(gate_hb) x_b, for each head h: gate [N, heads*3], gate_hb in column 3 h + b (Native
+ * Sparse Attention's branches, arXiv 2502.11089). */
+Tensor *branch_gate(Tape *tape, Tensor *gate, Tensor *const x[3], int64_t heads);
 /* x + (y - x) * w, three activations of one shape. */
 Tensor *lerp(Tape *tape, Tensor *x, Tensor *y, Tensor *w);
 /* A function of every element of x: see Activation. */
@@ -138,6 +141,25 @@ Tensor *forgetting_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor
  * fp32 [N, kv_heads]; forget fp32 [N, heads], log gates, or NULL: 0. Heads of up to 128 columns; shape.window is 0. */
 Tensor *path_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *w, Tensor *beta, Tensor *forget,
                        AttentionShape shape);
+
+/* Means over blocks of `block` tokens, counted from the start of each document: [N, cols] -> [B*rows, cols], with
+ * block_rows(T, block) rows for each sequence (document_blocks.h says which). What a document has after its last whole
+ * block is in none. */
+Tensor *block_means(Tape *tape, Tensor *x, int64_t block);
+
+typedef struct BlockAttentionShape {
+    int64_t heads, kv_heads; /* heads / kv_heads is a multiple of 16; head sizes up to 128 */
+    int64_t block, count;    /* tokens of a block; blocks that a token selects, at least 3 */
+} BlockAttentionShape;
+/* The compressed branch of Native Sparse Attention (arXiv 2502.11089). A token sees the whole blocks of its document
+ * that end at it or before it: q [N, heads*D]; k, v, the blocks' means, [B*rows, kv_heads*D] as block_means gives them
+ * -> [N, heads*D], 0 where a token sees none; scale 1/sqrt(D). *selected: for each token and key head a set of `count`
+ * blocks, without gradient: the document's first, the token's own, the one before it, and those others whose softmax,
+ * summed over the query heads of the key head, is largest (equal ones: the first). */
+Tensor *compressed_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, BlockAttentionShape shape, Tensor **selected);
+/* Its selected branch: softmax attention of each token to the tokens up to itself in the blocks that it selected.
+ * q [N, heads*D], k, v [N, kv_heads*D] -> [N, heads*D]. */
+Tensor *selected_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *selected, BlockAttentionShape shape);
 
 typedef struct ChunkGlaShape {
     int64_t heads, kv_heads;

@@ -1,0 +1,53 @@
+#include "kernels/softmax/block_means/block_means.h"
+
+#include "base/check.h"
+#include "kernels/ops.h"
+#include "kernels/softmax/document_blocks.h"
+
+static BlockMeansArguments arguments_of(const Node *node) {
+    const Tensor *x = node->in[0], *y = node->out[0];
+    const Batch *batch = node->tape->batch;
+    return (BlockMeansArguments){.x = x->data,
+                                 .y = y->data,
+                                 .dx = x->gradient,
+                                 .dy = y->gradient,
+                                 .segment = batch->segment,
+                                 .position = batch->position,
+                                 .T = batch->T,
+                                 .tokens = x->rows,
+                                 .cols = x->cols,
+                                 .block = *(const int64_t *)node->attributes,
+                                 .rows = y->rows / batch->B,
+                                 .x_stride = x->stride,
+                                 .y_stride = y->stride};
+}
+
+static void block_means_forward(Node *node) {
+    const BlockMeansArguments arguments = arguments_of(node);
+    node->tape->device->launch(KERNEL_block_means, node->out[0]->type, (Grid){arguments.rows, node->tape->batch->B, 1},
+                               &arguments);
+}
+
+static void block_means_backward(Node *node) {
+    const BlockMeansArguments arguments = arguments_of(node);
+    const Grid grid = {blocks_of(arguments.tokens, rows_per_program(arguments.cols)), 1, 1};
+    node->tape->device->launch(KERNEL_block_means_backward, node->out[0]->type, grid, &arguments);
+}
+
+static Work block_means_work(const Node *node) {
+    const double n = (double)node->in[0]->rows * (double)node->in[0]->cols;
+    return (Work){n, n * (double)dtype_size(node->in[0]->type)};
+}
+
+static const Op block_means_op = {"block_means", true, block_means_forward, block_means_backward, block_means_work};
+
+Tensor *block_means(Tape *tape, Tensor *x, int64_t block) {
+    const Batch *batch = tape->batch;
+    CHECK(block > 0 && x->rows == batch->B * batch->T, "block_means of %lld rows in blocks of %lld", (long long)x->rows,
+          (long long)block);
+    Node *node = tape_node(tape, &block_means_op, (Tensor *[]){x}, 1);
+    Tensor *y = node_output(node, batch->B * block_rows(batch->T, block), x->cols, x->type);
+    *(int64_t *)node->attributes = block;
+    node_run(node);
+    return y;
+}

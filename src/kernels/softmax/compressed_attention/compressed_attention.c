@@ -1,0 +1,101 @@
+#include "kernels/softmax/compressed_attention/compressed_attention.h"
+
+#include "base/check.h"
+#include "kernels/ops.h"
+
+/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+typedef struct CompressedKernels {
+    int64_t head_dim;
+    Kernel forward, select, queries, keys;
+} CompressedKernels;
+
+#define KERNELS_FOR(head)                                                                                              \
+    {                                                                                                                  \
+        head, KERNEL_compressed_forward_##head, KERNEL_compressed_select_##head, KERNEL_compressed_queries_##head,     \
+            KERNEL_compressed_keys_##head                                                                              \
+    }
+static const CompressedKernels compressed_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128)};
+enum { HEAD_SIZES = sizeof compressed_kernels / sizeof compressed_kernels[0] };
+
+static const CompressedKernels *kernels_for(int64_t head_dim) {
+    for (int i = 0; i < HEAD_SIZES; i++)
+        if (head_dim <= compressed_kernels[i].head_dim) return &compressed_kernels[i];
+    CHECK(false, "compressed_attention has no kernel for heads of %lld", (long long)head_dim);
+}
+
+static CompressedArguments arguments_of(const Node *node) {
+    const BlockAttentionShape *shape = (const BlockAttentionShape *)node->attributes;
+    const Batch *batch = node->tape->batch;
+    return (CompressedArguments){.grouped = grouped_arguments(node, shape->heads, shape->kv_heads),
+                                 .segment = batch->segment,
+                                 .selected = node->out[1]->data,
+                                 .rows = block_rows(batch->T, shape->block),
+                                 .block = shape->block,
+                                 .count = shape->count,
+                                 .words = words_of_blocks(batch->T, shape->block),
+                                 .parts = blocks_of(batch->T, COMPRESSED_PART),
+                                 .B = batch->B};
+}
+
+static void compressed_forward(Node *node) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    CompressedArguments a = arguments_of(node);
+    const GroupedArguments *g = &a.grouped;
+    const CompressedKernels *kernels = kernels_for(g->head_dim);
+    a.importance = tape_workspace(node->tape, a.B * g->kv_heads * g->T * a.rows * (int64_t)sizeof(float));
+    device->launch(kernels->forward, type,
+                   (Grid){blocks_of(g->T * g->group, GROUPED_ROWS(device->gpu)), g->kv_heads, a.B}, &a);
+    device->launch(kernels->select, type, (Grid){blocks_of(g->T, SELECT_TOKENS), g->kv_heads, a.B}, &a);
+}
+
+static void compressed_backward(Node *node) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    CompressedArguments a = arguments_of(node);
+    GroupedArguments *g = &a.grouped;
+    const CompressedKernels *kernels = kernels_for(g->head_dim);
+    const int64_t rows = a.B * a.rows, cols = g->kv_heads * g->head_dim;
+    g->delta = tape_workspace(node->tape, a.B * g->kv_heads * g->T * g->group * (int64_t)sizeof(float));
+    a.partial = tape_workspace(node->tape, 2 * a.parts * rows * cols * (int64_t)sizeof(float));
+    device->launch(KERNEL_compressed_delta, type, (Grid){blocks_of(g->T, GROUPED_DELTA_TOKENS), g->kv_heads, a.B}, &a);
+    if (g->q_gradient.data)
+        device->launch(kernels->queries, type,
+                       (Grid){blocks_of(g->T * g->group, GROUPED_ROWS(device->gpu)), g->kv_heads, a.B}, &a);
+    if (!g->k_gradient.data && !g->v_gradient.data) return;
+    device->launch(kernels->keys, type, (Grid){blocks_of(a.rows, COMPRESSED_KEYS), g->kv_heads, a.B * a.parts}, &a);
+    device->launch(KERNEL_compressed_sum, type, (Grid){rows, 2, 1}, &a);
+}
+
+/* The products q k^T, p v and, once more for the importance, q k^T; documents are not looked at. */
+static Work compressed_work(const Node *node) {
+    const Tensor *q = node->in[0], *k = node->in[1];
+    const double pairs =
+        (double)q->rows *
+        (double)block_rows(node->tape->batch->T, ((const BlockAttentionShape *)node->attributes)->block) / 2;
+    const double entries = 2 * (double)q->rows * (double)q->cols + 2 * (double)k->rows * (double)k->cols;
+    return (Work){6 * (double)q->cols * pairs, entries * (double)dtype_size(q->type)};
+}
+
+static const Op compressed_attention_op = {"compressed_attention", false, compressed_forward, compressed_backward,
+                                           compressed_work};
+
+Tensor *compressed_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, BlockAttentionShape shape,
+                             Tensor **selected) {
+    const Batch *batch = tape->batch;
+    CHECK(shape.kv_heads > 0 && shape.heads % (shape.kv_heads * ROWS_OF_TOKEN) == 0 && q->cols % shape.heads == 0,
+          "compressed_attention of %lld columns in %lld heads, %lld for keys", (long long)q->cols,
+          (long long)shape.heads, (long long)shape.kv_heads);
+    CHECK(shape.block > 0 && shape.count >= FORCED_BLOCKS, "%lld blocks of %lld tokens", (long long)shape.count,
+          (long long)shape.block);
+    const int64_t cols = q->cols / shape.heads * shape.kv_heads, rows = batch->B * block_rows(batch->T, shape.block);
+    CHECK(k->cols == cols && v->cols == cols && k->rows == rows && v->rows == rows,
+          "compressed_attention of different shapes");
+    Node *node = tape_node(tape, &compressed_attention_op, (Tensor *[]){q, k, v}, 3);
+    Tensor *out = node_output(node, q->rows, q->cols, q->type);
+    *selected = node_output(node, q->rows, shape.kv_heads * words_of_blocks(batch->T, shape.block), I32);
+    node_save(node, q->rows, shape.heads, F32);
+    *(BlockAttentionShape *)node->attributes = shape;
+    node_run(node);
+    return out;
+}

@@ -1,0 +1,110 @@
+/* Attention to the means of blocks, and the selection of blocks by it, for heads of up to 32, 64 and 128 columns. */
+#define TILE_PRODUCTS_IN_FULL
+#include "tile/tile.h"
+#include "kernels/softmax/compressed_attention/compressed_attention.h"
+
+/* The rows of k that a token sees are those of the whole blocks of its document which end at it or before it. */
+typedef struct SeenRows {
+    int first, end;
+} SeenRows;
+
+DEVICE SeenRows seen_rows(const CompressedArguments *a, int64_t sequence, int t) {
+    const int32_t *position = a->grouped.position + sequence * a->grouped.T;
+    const int first = first_block_row(position, t, (int)a->block);
+    const SeenRows seen = {first, first + whole_blocks_before(position, t, (int)a->block)};
+    return seen;
+}
+
+/* Those that some token of first .. last sees lie between those of the first and those of the last. */
+DEVICE SeenRows rows_between(const CompressedArguments *a, int64_t sequence, int first, int last) {
+    const SeenRows seen = {seen_rows(a, sequence, first).first, seen_rows(a, sequence, last).end};
+    return seen;
+}
+
+/* Rows r0 .. of k or v of the program's sequence and head. */
+#define load_block_rows(tile, heads, r0)                                                                               \
+    do {                                                                                                               \
+        const Rows block_rows_ = {sequence * a.rows + (r0), a.rows - (r0)};                                            \
+        tile_load_block(tile, heads, g.head_dim, block_rows_, kv_head, 0);                                             \
+    } while (0)
+
+/* The bits below `end` of word w of a set. */
+DEVICE uint32_t bits_below(int end, int w) {
+    const int left = end - w * BITS_OF_WORD;
+    return left >= BITS_OF_WORD ? 0xffffffffu : left <= 0 ? 0u : (1u << left) - 1u;
+}
+DEVICE uint32_t bit_of(int block, int w) { return block / BITS_OF_WORD == w ? 1u << block % BITS_OF_WORD : 0u; }
+
+/* The order in which blocks are taken: by importance, equal ones from the first on. */
+DEVICE bool comes_after(float importance, int block, float last, int last_block) {
+    return importance < last || (importance == last && block > last_block);
+}
+
+/* The `count` blocks that a token selects: the first of its document, its own, the one before it, and those of the
+ * others with the largest importance; all, where there are no more. `importance` has an entry for each block. */
+DEVICE void select_blocks(TEAM, const CompressedArguments *a, int64_t token, int64_t kv_head, const float *importance) {
+    const int own = a->grouped.position[token] / (int)a->block, others = own - 2, count = (int)a->count;
+    const bool all = own < count;
+    uint32_t *selected = (uint32_t *)a->selected + (token * a->grouped.kv_heads + kv_head) * a->words;
+    WARP_EACH(w, a->words)
+    selected[w] = all ? bits_below(own + 1, (int)w) : bit_of(0, (int)w) | bit_of(own, (int)w) | bit_of(own - 1, (int)w);
+    float last = INFINITY;
+    int last_block = 0;
+    for (int n = FORCED_BLOCKS; n < count && !all; n++) {
+        float best = -1, nearest = -INFINITY;
+        WARP_MAXIMUM(best, i, others,
+                     comes_after(importance[1 + i], 1 + (int)i, last, last_block) ? importance[1 + i] : -1.0f);
+        WARP_MAXIMUM(nearest, i, others,
+                     importance[1 + i] == best && comes_after(importance[1 + i], 1 + (int)i, last, last_block)
+                         ? -(float)(1 + i)
+                         : -INFINITY);
+        if (best < 0) break; /* NaN */
+        last = best;
+        last_block = (int)-nearest;
+        WARP_EACH(w, a->words) selected[w] |= bit_of(last_block, (int)w);
+    }
+}
+
+/* Program: tokens, key head, sequence. */
+KERNEL(compressed_delta, CompressedArguments) {
+    grouped_delta(&a.grouped, program_z, program_y, program_x * GROUPED_DELTA_TOKENS);
+}
+
+/* dk and dv, the sums over the parts. Program: row, dk or dv. */
+KERNEL(compressed_sum, CompressedArguments) {
+    const int64_t cols = a.grouped.kv_heads * a.grouped.head_dim, matrix = a.B * a.rows * cols;
+    const Heads to = program_y == 0 ? a.grouped.k_gradient : a.grouped.v_gradient;
+    const float *from = a.partial + program_y * a.parts * matrix + program_x * cols;
+    element *gradient = (element *)to.data + program_x * to.stride;
+    if (!to.data) return;
+    VECTORS_OF(from, cols * sizeof(float), gradient);
+    EACH_VECTOR(i, cols) {
+        float sum[VECTOR] = {0};
+        for (int64_t part = 0; part < a.parts; part++) {
+            READ_F32(x, from + part * matrix + i);
+            EACH_LANE(e) sum[e] += x[e];
+        }
+        WRITE(gradient + i, sum);
+    }
+}
+
+#define COMPRESSED_KERNEL(name) KERNEL(name, CompressedArguments) /* expands name first */
+
+#define HEAD               32
+#define compressed_forward compressed_forward_32
+#define compressed_select  compressed_select_32
+#define compressed_queries compressed_queries_32
+#define compressed_keys    compressed_keys_32
+#include "kernels/softmax/compressed_attention/compressed_head.h"
+#define HEAD               64
+#define compressed_forward compressed_forward_64
+#define compressed_select  compressed_select_64
+#define compressed_queries compressed_queries_64
+#define compressed_keys    compressed_keys_64
+#include "kernels/softmax/compressed_attention/compressed_head.h"
+#define HEAD               128
+#define compressed_forward compressed_forward_128
+#define compressed_select  compressed_select_128
+#define compressed_queries compressed_queries_128
+#define compressed_keys    compressed_keys_128
+#include "kernels/softmax/compressed_attention/compressed_head.h"

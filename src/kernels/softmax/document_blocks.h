@@ -1,0 +1,43 @@
+/* Blocks of tokens, counted from the start of each document: where their rows are, on the host and in kernels.
+ *
+ * A block is whole if its document does not end before it does. Whole blocks do not overlap, so that no two of them
+ * begin in the same `block` tokens of a sequence: the one that begins at token s has row s / block of its sequence, and
+ * the rows of a document follow each other. */
+#ifndef FLAME_KERNELS_SOFTMAX_DOCUMENT_BLOCKS_H
+#define FLAME_KERNELS_SOFTMAX_DOCUMENT_BLOCKS_H
+
+#include <stdint.h>
+
+#include "tile/rows.h"
+
+/* The rows of a sequence's whole blocks: at least one, which is then of no block. */
+HOST_AND_DEVICE int64_t block_rows(int64_t T, int64_t block) { return T < block ? 1 : T / block; }
+
+/* A set of the blocks of a document, whole or not, has a bit for each, in words of 32. */
+enum { BITS_OF_WORD = 32 };
+HOST_AND_DEVICE int64_t words_of_blocks(int64_t T, int64_t block) {
+    return blocks_of(blocks_of(T, block), BITS_OF_WORD);
+}
+
+#ifdef FLAME_KERNEL_FILE
+/* The number of the lowest bit of x that is 1, as the exponent of a float; x is not 0. */
+DEVICE int lowest_bit(uint32_t x) {
+    union {
+        float value;
+        uint32_t bits;
+    } u;
+    u.value = (float)(x & (0u - x));
+    return (int)(u.bits >> 23) - 127;
+}
+
+/* The row of the document's first block. */
+DEVICE int first_block_row(const int32_t *position, int t, int block) { return (t - position[t]) / block; }
+/* Whole blocks of its document that token t has seen the end of. */
+DEVICE int whole_blocks_before(const int32_t *position, int t, int block) { return (position[t] + 1) / block; }
+/* Whether the block that begins at token s is whole: numbers of documents never decrease. */
+DEVICE bool is_whole(const int32_t *segment, int T, int s, int block) {
+    return s + block <= T && segment[s + block - 1] == segment[s];
+}
+#endif
+
+#endif

@@ -1,0 +1,30 @@
+#include "kernels/softmax/grouped_rows.h"
+
+#include <math.h>
+
+static bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
+    const uint64_t bytes = dtype_size(type);
+    return ((uintptr_t)heads.data | (uint64_t)heads.stride * bytes | (uint64_t)head_dim * bytes) % 16 == 0;
+}
+
+GroupedArguments grouped_arguments(const Node *node, int64_t heads, int64_t kv_heads) {
+    const Tensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *out = node->out[0];
+    const int64_t head_dim = q->cols / heads;
+    return (GroupedArguments){.q = heads_of(q),
+                              .k = heads_of(k),
+                              .v = heads_of(v),
+                              .out = heads_of(out),
+                              .out_gradient = heads_of_gradient(out),
+                              .q_gradient = heads_of_gradient(q),
+                              .k_gradient = heads_of_gradient(k),
+                              .v_gradient = heads_of_gradient(v),
+                              .log_sum_exp = node->saved[0]->data,
+                              .position = node->tape->batch->position,
+                              .T = node->tape->batch->T,
+                              .head_dim = head_dim,
+                              .group = heads / kv_heads,
+                              .kv_heads = kv_heads,
+                              .scale = 1 / sqrtf((float)head_dim),
+                              .aligned = heads_aligned(heads_of(k), head_dim, q->type) &&
+                                         heads_aligned(heads_of(v), head_dim, q->type)};
+}

@@ -1,0 +1,159 @@
+/* Softmax attention where many query heads read one head of keys and all heads of a token see the same keys: the rows
+ * of a product are pairs of a token and one of the `group` query heads of a key head, row t * group + head. `group` is
+ * a multiple of 16, so that 16 rows of a tile that follow each other belong to one token. */
+#ifndef FLAME_KERNELS_SOFTMAX_GROUPED_ROWS_H
+#define FLAME_KERNELS_SOFTMAX_GROUPED_ROWS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/heads.h"
+#include "tile/rows.h"
+
+enum { ROWS_OF_TOKEN = 16 }; /* at least */
+/* Rows of a program; one token's on a CPU, which then visits no keys for its neighbours. */
+#define GROUPED_ROWS(gpu) ((gpu) ? 64 : ROWS_OF_TOKEN)
+/* Keys, or rows of queries, that come at a time. */
+enum { GROUPED_TILE = 32 };
+enum { GROUPED_DELTA_TOKENS = 64 }; /* of a program that computes delta */
+
+typedef struct GroupedArguments {
+    Heads q, k, v, out, out_gradient;
+    Heads q_gradient, k_gradient, v_gradient;
+    float *log_sum_exp; /* [B, kv_heads, T * group], to base 2; 0 for a row that sees nothing */
+    float *delta;       /* [B, kv_heads, T * group] */
+    const int32_t *position;
+    int64_t T, head_dim, group, kv_heads;
+    float scale;
+    bool aligned; /* heads of k and v begin and end at multiples of 16 bytes */
+} GroupedArguments;
+
+#ifdef FLAME_KERNEL_FILE
+#define LOG2_E 1.44269504f
+
+DEVICE float larger(float x, float y) { return x > y ? x : y; }
+
+/* The rows of a program: those from m0 on of a key head, in a sequence whose tokens begin at row `sequence` of the
+ * matrices. */
+typedef struct GroupedRows {
+    int m0, end; /* end: T * group */
+    int group, sequence, kv_head;
+} GroupedRows;
+
+DEVICE GroupedRows grouped_rows(const GroupedArguments *a, int64_t sequence, int64_t kv_head, int64_t m0) {
+    const GroupedRows rows = {(int)m0, (int)(a->T * a->group), (int)a->group, (int)(sequence * a->T), (int)kv_head};
+    return rows;
+}
+/* Row i of the program, or the last row past the end; and the token of a row. */
+DEVICE int row_inside(GroupedRows rows, int i) { return rows.m0 + i < rows.end ? rows.m0 + i : rows.end - 1; }
+DEVICE int token_of_row(GroupedRows rows, int m) { return m / rows.group; }
+/* Where row m is in a matrix, in entries from its start. */
+DEVICE int64_t entry_of_row(GroupedRows rows, Heads heads, int64_t width, int m) {
+    const int t = token_of_row(rows, m);
+    return (rows.sequence + t) * heads.stride + ((int64_t)rows.kv_head * rows.group + m - t * rows.group) * width;
+}
+/* Where the numbers of a key head's rows begin in log_sum_exp and delta. */
+DEVICE int64_t sums_of_rows_at(const GroupedArguments *a, int64_t sequence, int64_t kv_head) {
+    return (sequence * a->kv_heads + kv_head) * a->T * a->group;
+}
+
+/* The 16 rows of a tile from row i on become rows m .. m + 15 of a matrix, and 0 if there are none. */
+#define load_token(tile, i, heads, width, rows, m)                                                                     \
+    do {                                                                                                               \
+        TILE_VIEW(token_rows_, tile, i, 0, ROWS_OF_TOKEN, tile##_cols);                                                \
+        const bool inside_ = (m) >= 0 && (m) < (rows).end;                                                             \
+        tile_load(token_rows_, (const element *)(heads).data + entry_of_row(rows, heads, width, inside_ ? (m) : 0),    \
+                  width, inside_ ? ROWS_OF_TOKEN : 0, width);                                                          \
+    } while (0)
+/* All rows of a tile, from row m of the matrix on. */
+#define load_rows(tile, heads, width, rows, m)                                                                         \
+    do {                                                                                                               \
+        for (int i_ = 0; i_ < tile##_rows; i_ += ROWS_OF_TOKEN) load_token(tile, i_, heads, width, rows, (m) + i_);    \
+    } while (0)
+/* The program's rows of a matrix become those of an accumulator, by way of a tile that nothing reads any more. */
+#define store_rows(accumulator, tile, heads, width, rows)                                                              \
+    do {                                                                                                               \
+        sync();                                                                                                        \
+        tile_cast(tile, accumulator);                                                                                  \
+        sync();                                                                                                        \
+        for (int i_ = 0; i_ < tile##_rows; i_ += ROWS_OF_TOKEN) {                                                      \
+            TILE_VIEW(token_rows_, tile, i_, 0, ROWS_OF_TOKEN, tile##_cols);                                           \
+            if ((rows).m0 + i_ < (rows).end)                                                                           \
+                tile_store(token_rows_, (element *)(heads).data + entry_of_row(rows, heads, width, (rows).m0 + i_),    \
+                           width, ROWS_OF_TOKEN, width);                                                               \
+        }                                                                                                              \
+    } while (0)
+
+/* The next tiles of a walk down k and v, of which `rows` are left, become one of their two stages. */
+#define load_stage(k, v, stage, walk, rows)                                                                            \
+    do {                                                                                                               \
+        TILE_VIEW(k_, k, (stage)*GROUPED_TILE, 0, GROUPED_TILE, k##_cols);                                             \
+        TILE_VIEW(v_, v, (stage)*GROUPED_TILE, 0, GROUPED_TILE, v##_cols);                                             \
+        walk_load(k_, v_, walk, rows);                                                                                 \
+    } while (0)
+
+/* FlashAttention-2 (arXiv 2307.08691) for a tile of keys: p, the scores of the rows, -infinity where a row does not see
+ * a key, becomes e^(score - maximum), and out the sum of p v so far. Maxima are to base 2. */
+#define softmax_begin(out, maximum, sum)                                                                               \
+    do {                                                                                                               \
+        EACH_ROW_VALUE(maximum, r, i) {                                                                                \
+            maximum[r] = -1e30f; /* finite: a row may see nothing of its first tiles */                                \
+            sum[r] = 0;                                                                                                \
+        }                                                                                                              \
+        accumulator_zero(out);                                                                                         \
+    } while (0)
+#define softmax_add(out, p, v, maximum, sum, exponent_scale)                                                           \
+    do {                                                                                                               \
+        ROW_VALUES(tile_value_, p##_rows);                                                                             \
+        ROW_VALUES(rescale_, p##_rows);                                                                                \
+        row_values_maximum(tile_value_, p);                                                                            \
+        EACH_ROW_VALUE(maximum, r, i) {                                                                                \
+            const float before_ = maximum[r];                                                                          \
+            maximum[r] = larger(before_, tile_value_[r] * (exponent_scale));                                           \
+            rescale_[r] = exp2_f(before_ - maximum[r]);                                                                \
+        }                                                                                                              \
+        MAP(p, i, j, x, x = exp2_f(x * (exponent_scale)-ROW_VALUE(maximum, i)));                                       \
+        row_values_share(tile_value_, p);                                                                              \
+        EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale_[r] + tile_value_[r];                                      \
+        MAP(out, i, j, x, x *= ROW_VALUE(rescale_, i));                                                                \
+        accumulator_mma_nn(out, p, v);                                                                                 \
+    } while (0)
+/* out / sum, 0 where a row has seen nothing, and the log_sum_exp of row i to `to`[i], which has `count` rows. */
+#define softmax_end(out, maximum, sum, to, count)                                                                      \
+    do {                                                                                                               \
+        row_values_total(sum);                                                                                         \
+        EACH_ROW_VALUE(sum, r, i) {                                                                                    \
+            if (i < (count)) (to)[i] = sum[r] > 0 ? maximum[r] + logf(sum[r]) * LOG2_E : 0.0f;                         \
+            sum[r] = sum[r] > 0 ? 1 / sum[r] : 0.0f;                                                                   \
+        }                                                                                                              \
+        MAP(out, i, j, x, x *= ROW_VALUE(sum, i));                                                                     \
+    } while (0)
+
+/* delta = sum over the head of out * its gradient, for the tokens from t0 on of a sequence. */
+DEVICE void grouped_delta(const GroupedArguments *a, int64_t sequence, int64_t kv_head, int64_t t0) {
+    const GroupedRows rows = grouped_rows(a, sequence, kv_head, t0 * a->group);
+    const int64_t end = end_of_program(rows.m0, rows.end, GROUPED_DELTA_TOKENS * a->group);
+    float *delta = a->delta + sums_of_rows_at(a, sequence, kv_head);
+    EACH_SHORT_ROW (m, rows.m0, end, a->head_dim) {
+        const element *const o = (const element *)a->out.data + entry_of_row(rows, a->out, a->head_dim, (int)m);
+        const element *const dO =
+            (const element *)a->out_gradient.data + entry_of_row(rows, a->out_gradient, a->head_dim, (int)m);
+        VECTORS_OF(o, dO);
+        float sum = 0;
+        WARP_SUM_VECTOR(i, a->head_dim, sum) {
+            READ(out, o + i);
+            READ(gradient, dO + i);
+            EACH_LANE(e) sum += out[e] * gradient[e];
+        }
+        WARP_TOTAL(sum);
+        WARP_EACH(one, 1) delta[m] = sum;
+    }
+}
+#else
+#include "core/tape.h"
+
+/* What the kernels of a node need whose inputs begin with q, k, v and whose first saved tensor is log_sum_exp. */
+GroupedArguments grouped_arguments(const Node *node, int64_t heads, int64_t kv_heads);
+#endif
+
+#endif

@@ -1,0 +1,86 @@
+#include "kernels/softmax/selected_attention/selected_attention.h"
+
+#include "base/check.h"
+#include "kernels/ops.h"
+
+/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+typedef struct SelectedKernels {
+    int64_t head_dim;
+    Kernel forward, queries, keys;
+} SelectedKernels;
+
+#define KERNELS_FOR(head)                                                                                              \
+    { head, KERNEL_selected_forward_##head, KERNEL_selected_queries_##head, KERNEL_selected_keys_##head }
+static const SelectedKernels selected_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128)};
+enum { HEAD_SIZES = sizeof selected_kernels / sizeof selected_kernels[0] };
+
+static const SelectedKernels *kernels_for(int64_t head_dim) {
+    for (int i = 0; i < HEAD_SIZES; i++)
+        if (head_dim <= selected_kernels[i].head_dim) return &selected_kernels[i];
+    CHECK(false, "selected_attention has no kernel for heads of %lld", (long long)head_dim);
+}
+
+static SelectedArguments arguments_of(const Node *node) {
+    const BlockAttentionShape *shape = (const BlockAttentionShape *)node->attributes;
+    return (SelectedArguments){.grouped = grouped_arguments(node, shape->heads, shape->kv_heads),
+                               .selected = node->in[3]->data,
+                               .block = shape->block,
+                               .words = node->in[3]->cols / shape->kv_heads};
+}
+
+static Grid grid_of_rows(const Node *node, const GroupedArguments *g) {
+    return (Grid){blocks_of(g->T * g->group, GROUPED_ROWS(node->tape->device->gpu)), g->kv_heads, node->tape->batch->B};
+}
+
+static void selected_forward(Node *node) {
+    const SelectedArguments a = arguments_of(node);
+    node->tape->device->launch(kernels_for(a.grouped.head_dim)->forward, node->out[0]->type,
+                               grid_of_rows(node, &a.grouped), &a);
+}
+
+static void selected_backward(Node *node) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    SelectedArguments a = arguments_of(node);
+    GroupedArguments *g = &a.grouped;
+    const SelectedKernels *kernels = kernels_for(g->head_dim);
+    const int64_t B = node->tape->batch->B, tiles = blocks_of(g->T, SELECTED_KEYS),
+                  words = blocks_of(g->T, BITS_OF_WORD);
+    g->delta = tape_workspace(node->tape, B * g->kv_heads * g->T * g->group * (int64_t)sizeof(float));
+    a.queries = tape_workspace(node->tape, B * g->kv_heads * tiles * words * (int64_t)sizeof(uint32_t));
+    device->launch(KERNEL_selected_delta, type, (Grid){blocks_of(g->T, GROUPED_DELTA_TOKENS), g->kv_heads, B}, &a);
+    if (g->q_gradient.data) device->launch(kernels->queries, type, grid_of_rows(node, g), &a);
+    if (!g->k_gradient.data && !g->v_gradient.data) return;
+    device->launch(KERNEL_selected_queries_of_keys, type,
+                   (Grid){tiles * blocks_of(words, SELECTED_WORDS), g->kv_heads, B}, &a);
+    device->launch(kernels->keys, type, (Grid){tiles, g->kv_heads, B}, &a);
+}
+
+/* The products q k^T and p v over the pairs of a query and a key that it can select; documents are not looked at. */
+static Work selected_work(const Node *node) {
+    const BlockAttentionShape *shape = (const BlockAttentionShape *)node->attributes;
+    const Tensor *q = node->in[0], *k = node->in[1];
+    const double T = (double)node->tape->batch->T, all = (double)(shape->block * shape->count);
+    const double most = all < T ? all : T, pairs = (double)q->rows * (most - most * (most - 1) / (2 * T));
+    const double entries = 2 * (double)q->rows * (double)q->cols + 2 * (double)k->rows * (double)k->cols;
+    return (Work){4 * (double)q->cols * pairs, entries * (double)dtype_size(q->type)};
+}
+
+static const Op selected_attention_op = {"selected_attention", false, selected_forward, selected_backward,
+                                         selected_work};
+
+Tensor *selected_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *selected, BlockAttentionShape shape) {
+    CHECK(shape.kv_heads > 0 && shape.heads % (shape.kv_heads * ROWS_OF_TOKEN) == 0 && q->cols % shape.heads == 0,
+          "selected_attention of %lld columns in %lld heads, %lld for keys", (long long)q->cols, (long long)shape.heads,
+          (long long)shape.kv_heads);
+    const int64_t cols = q->cols / shape.heads * shape.kv_heads;
+    CHECK(k->cols == cols && v->cols == cols && k->rows == q->rows && v->rows == q->rows && selected->rows == q->rows &&
+              selected->cols == shape.kv_heads * words_of_blocks(tape->batch->T, shape.block),
+          "selected_attention of different shapes");
+    Node *node = tape_node(tape, &selected_attention_op, (Tensor *[]){q, k, v, selected}, 4);
+    Tensor *out = node_output(node, q->rows, q->cols, q->type);
+    node_save(node, q->rows, shape.heads, F32);
+    *(BlockAttentionShape *)node->attributes = shape;
+    node_run(node);
+    return out;
+}

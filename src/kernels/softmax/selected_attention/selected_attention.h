@@ -1,0 +1,18 @@
+/* Arguments of the selected_attention kernels, shared by host and device. */
+#ifndef FLAME_KERNELS_SOFTMAX_SELECTED_ATTENTION_SELECTED_ATTENTION_H
+#define FLAME_KERNELS_SOFTMAX_SELECTED_ATTENTION_SELECTED_ATTENTION_H
+
+#include "kernels/softmax/document_blocks.h"
+#include "kernels/softmax/grouped_rows.h"
+
+enum { SELECTED_KEYS = 64, SELECTED_WORDS = 128 }; /* of a program: keys in the backward pass, and words of `queries` */
+
+typedef struct SelectedArguments {
+    GroupedArguments grouped;
+    const int32_t *selected; /* [B*T, kv_heads, words]: a bit for each block of the document */
+    uint32_t *queries; /* [B, kv_heads, tiles of SELECTED_KEYS, T / 32]: a bit for each token that selected some block
+                          of the tile */
+    int64_t block, words;
+} SelectedArguments;
+
+#endif
