@@ -161,6 +161,19 @@ Tensor *compressed_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, BlockA
  * q [N, heads*D], k, v [N, kv_heads*D] -> [N, heads*D]. */
 Tensor *selected_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *selected, BlockAttentionShape shape);
 
+typedef struct SimplicialShape {
+    int64_t heads, kv_heads;  /* query head n reads key-value head n / (heads / kv_heads); head sizes up to 128 */
+    int64_t window1, window2; /* a query sees as many of the last tokens, itself included */
+    float k2_bias, v2_bias;   /* added to every entry of k2 and v2 */
+} SimplicialShape;
+typedef struct SimplicialInputs {
+    Tensor *q, *k1, *v1, *k2, *v2; /* q [N, heads*D], others [N, kv_heads*D] */
+} SimplicialInputs;
+/* 2-simplicial attention (arXiv 2507.02754) within documents: one softmax over pairs of a token j in the first window
+ * and a token k in the second, of D^(-1/2) sum over d of q_id k1_jd k2_kd; o_i is the sum of its weights times the
+ * products by entries v1_j * v2_k -> [N, heads*D]. */
+Tensor *simplicial_attention(Tape *tape, SimplicialInputs in, SimplicialShape shape);
+
 typedef struct ChunkGlaShape {
     int64_t heads, kv_heads;
     float scale; /* of q; 0: K^(-1/2) */

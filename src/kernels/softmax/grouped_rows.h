@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kernels/heads.h"
+#include "kernels/softmax/online_softmax.h"
 #include "tile/rows.h"
 
 enum { ROWS_OF_TOKEN = 16 }; /* at least */
@@ -29,10 +30,6 @@ typedef struct GroupedArguments {
 } GroupedArguments;
 
 #ifdef FLAME_KERNEL_FILE
-#define LOG2_E 1.44269504f
-
-DEVICE float larger(float x, float y) { return x > y ? x : y; }
-
 /* The rows of a program: those from m0 on of a key head, in a sequence whose tokens begin at row `sequence` of the
  * matrices. */
 typedef struct GroupedRows {
@@ -90,43 +87,6 @@ DEVICE int64_t sums_of_rows_at(const GroupedArguments *a, int64_t sequence, int6
         TILE_VIEW(k_, k, (stage)*GROUPED_TILE, 0, GROUPED_TILE, k##_cols);                                             \
         TILE_VIEW(v_, v, (stage)*GROUPED_TILE, 0, GROUPED_TILE, v##_cols);                                             \
         walk_load(k_, v_, walk, rows);                                                                                 \
-    } while (0)
-
-/* FlashAttention-2 (arXiv 2307.08691) for a tile of keys: p, the scores of the rows, -infinity where a row does not see
- * a key, becomes e^(score - maximum), and out the sum of p v so far. Maxima are to base 2. */
-#define softmax_begin(out, maximum, sum)                                                                               \
-    do {                                                                                                               \
-        EACH_ROW_VALUE(maximum, r, i) {                                                                                \
-            maximum[r] = -1e30f; /* finite: a row may see nothing of its first tiles */                                \
-            sum[r] = 0;                                                                                                \
-        }                                                                                                              \
-        accumulator_zero(out);                                                                                         \
-    } while (0)
-#define softmax_add(out, p, v, maximum, sum, exponent_scale)                                                           \
-    do {                                                                                                               \
-        ROW_VALUES(tile_value_, p##_rows);                                                                             \
-        ROW_VALUES(rescale_, p##_rows);                                                                                \
-        row_values_maximum(tile_value_, p);                                                                            \
-        EACH_ROW_VALUE(maximum, r, i) {                                                                                \
-            const float before_ = maximum[r];                                                                          \
-            maximum[r] = larger(before_, tile_value_[r] * (exponent_scale));                                           \
-            rescale_[r] = exp2_f(before_ - maximum[r]);                                                                \
-        }                                                                                                              \
-        MAP(p, i, j, x, x = exp2_f(x * (exponent_scale)-ROW_VALUE(maximum, i)));                                       \
-        row_values_share(tile_value_, p);                                                                              \
-        EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale_[r] + tile_value_[r];                                      \
-        MAP(out, i, j, x, x *= ROW_VALUE(rescale_, i));                                                                \
-        accumulator_mma_nn(out, p, v);                                                                                 \
-    } while (0)
-/* out / sum, 0 where a row has seen nothing, and the log_sum_exp of row i to `to`[i], which has `count` rows. */
-#define softmax_end(out, maximum, sum, to, count)                                                                      \
-    do {                                                                                                               \
-        row_values_total(sum);                                                                                         \
-        EACH_ROW_VALUE(sum, r, i) {                                                                                    \
-            if (i < (count)) (to)[i] = sum[r] > 0 ? maximum[r] + logf(sum[r]) * LOG2_E : 0.0f;                         \
-            sum[r] = sum[r] > 0 ? 1 / sum[r] : 0.0f;                                                                   \
-        }                                                                                                              \
-        MAP(out, i, j, x, x *= ROW_VALUE(sum, i));                                                                     \
     } while (0)
 
 /* delta = sum over the head of out * its gradient, for the tokens from t0 on of a sequence. */

@@ -1,0 +1,55 @@
+/* Softmax over keys that come in tiles, with the maximum of each row so far and the sum of e^(score - maximum):
+ * FlashAttention-2 (arXiv 2307.08691), in the words of the kernel language. */
+#ifndef FLAME_KERNELS_SOFTMAX_ONLINE_SOFTMAX_H
+#define FLAME_KERNELS_SOFTMAX_ONLINE_SOFTMAX_H
+
+#ifdef FLAME_KERNEL_FILE
+#define LOG2_E 1.44269504f
+
+DEVICE float larger(float x, float y) { return x > y ? x : y; }
+
+/* Before the first tile of keys. */
+#define softmax_begin(out, maximum, sum)                                                                               \
+    do {                                                                                                               \
+        EACH_ROW_VALUE(maximum, r, i) {                                                                                \
+            maximum[r] = -1e30f; /* finite: a row may see nothing of its first tiles */                                \
+            sum[r] = 0;                                                                                                \
+        }                                                                                                              \
+        accumulator_zero(out);                                                                                         \
+    } while (0)
+/* p, the scores of the rows by a tile of keys, -infinity where a row does not see a key, becomes e^(score - maximum);
+ * what was summed before is to be multiplied by `rescale`. Maxima are to base 2. */
+#define softmax_weights(p, maximum, sum, rescale, exponent_scale)                                                      \
+    do {                                                                                                               \
+        ROW_VALUES(tile_value_, p##_rows);                                                                             \
+        row_values_maximum(tile_value_, p);                                                                            \
+        EACH_ROW_VALUE(maximum, r, i) {                                                                                \
+            const float before_ = maximum[r];                                                                          \
+            maximum[r] = larger(before_, tile_value_[r] * (exponent_scale));                                           \
+            rescale[r] = exp2_f(before_ - maximum[r]);                                                                 \
+        }                                                                                                              \
+        MAP(p, i, j, x, x = exp2_f(x * (exponent_scale)-ROW_VALUE(maximum, i)));                                       \
+        row_values_share(tile_value_, p);                                                                              \
+        EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale[r] + tile_value_[r];                                       \
+    } while (0)
+/* And out the sum of p v so far. */
+#define softmax_add(out, p, v, maximum, sum, exponent_scale)                                                           \
+    do {                                                                                                               \
+        ROW_VALUES(rescale_, p##_rows);                                                                                \
+        softmax_weights(p, maximum, sum, rescale_, exponent_scale);                                                    \
+        MAP(out, i, j, x, x *= ROW_VALUE(rescale_, i));                                                                \
+        accumulator_mma_nn(out, p, v);                                                                                 \
+    } while (0)
+/* out / sum, 0 where a row has seen nothing, and the log_sum_exp of row i to `to`[i], which has `count` rows. */
+#define softmax_end(out, maximum, sum, to, count)                                                                      \
+    do {                                                                                                               \
+        row_values_total(sum);                                                                                         \
+        EACH_ROW_VALUE(sum, r, i) {                                                                                    \
+            if (i < (count)) (to)[i] = sum[r] > 0 ? maximum[r] + logf(sum[r]) * LOG2_E : 0.0f;                         \
+            sum[r] = sum[r] > 0 ? 1 / sum[r] : 0.0f;                                                                   \
+        }                                                                                                              \
+        MAP(out, i, j, x, x *= ROW_VALUE(sum, i));                                                                     \
+    } while (0)
+#endif
+
+#endif

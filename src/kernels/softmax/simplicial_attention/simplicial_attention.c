@@ -1,0 +1,124 @@
+#include "kernels/softmax/simplicial_attention/simplicial_attention.h"
+
+#include <math.h>
+
+#include "base/check.h"
+#include "kernels/ops.h"
+#include "tile/rows.h"
+
+/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+typedef struct SimplicialKernels {
+    int64_t head_dim;
+    Kernel forward, queries, first_keys, second_keys;
+} SimplicialKernels;
+
+#define KERNELS_FOR(head)                                                                                              \
+    {                                                                                                                  \
+        head, KERNEL_simplicial_forward_##head, KERNEL_simplicial_queries_##head, KERNEL_simplicial_first_keys_##head, \
+            KERNEL_simplicial_second_keys_##head                                                                       \
+    }
+static const SimplicialKernels simplicial_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128)};
+enum { HEAD_SIZES = sizeof simplicial_kernels / sizeof simplicial_kernels[0] };
+
+static const SimplicialKernels *kernels_for(int64_t head_dim) {
+    for (int i = 0; i < HEAD_SIZES; i++)
+        if (head_dim <= simplicial_kernels[i].head_dim) return &simplicial_kernels[i];
+    CHECK(false, "simplicial_attention has no kernel for heads of %lld", (long long)head_dim);
+}
+
+enum { Q, K1, V1, K2, V2, INPUTS };
+
+static bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
+    const uint64_t bytes = dtype_size(type);
+    return ((uintptr_t)heads.data | (uint64_t)heads.stride * bytes | (uint64_t)head_dim * bytes) % 16 == 0;
+}
+
+static int64_t smaller(int64_t x, int64_t y) { return x < y ? x : y; }
+
+static SimplicialArguments arguments_of(const Node *node) {
+    const SimplicialShape *shape = (const SimplicialShape *)node->attributes;
+    const Batch *batch = node->tape->batch;
+    Tensor *const *in = node->in;
+    const int64_t head_dim = in[Q]->cols / shape->heads;
+    const DType type = in[Q]->type;
+    return (SimplicialArguments){.q = heads_of(in[Q]),
+                                 .k1 = heads_of(in[K1]),
+                                 .v1 = heads_of(in[V1]),
+                                 .k2 = heads_of(in[K2]),
+                                 .v2 = heads_of(in[V2]),
+                                 .out = heads_of(node->out[0]),
+                                 .out_gradient = heads_of_gradient(node->out[0]),
+                                 .q_gradient = heads_of_gradient(in[Q]),
+                                 .k1_gradient = heads_of_gradient(in[K1]),
+                                 .v1_gradient = heads_of_gradient(in[V1]),
+                                 .k2_gradient = heads_of_gradient(in[K2]),
+                                 .v2_gradient = heads_of_gradient(in[V2]),
+                                 .log_sum_exp = node->saved[0]->data,
+                                 .position = batch->position,
+                                 .T = batch->T,
+                                 .head_dim = head_dim,
+                                 .heads = shape->heads,
+                                 .kv_heads = shape->kv_heads,
+                                 .window1 = smaller(shape->window1, batch->T),
+                                 .window2 = smaller(shape->window2, batch->T),
+                                 .scale = 1 / sqrtf((float)head_dim),
+                                 .k2_bias = shape->k2_bias,
+                                 .v2_bias = shape->v2_bias,
+                                 .aligned = heads_aligned(heads_of(in[K1]), head_dim, type) &&
+                                            heads_aligned(heads_of(in[V1]), head_dim, type)};
+}
+
+static void simplicial_forward(Node *node) {
+    const SimplicialArguments a = arguments_of(node);
+    const Grid grid = {blocks_of(a.T, SIMPLICIAL_ROWS), a.heads, node->tape->batch->B};
+    node->tape->device->launch(kernels_for(a.head_dim)->forward, node->out[0]->type, grid, &a);
+}
+
+static void simplicial_backward(Node *node) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    SimplicialArguments a = arguments_of(node);
+    const SimplicialKernels *kernels = kernels_for(a.head_dim);
+    const int64_t B = node->tape->batch->B, blocks = blocks_of(a.T, SIMPLICIAL_ROWS);
+    a.delta = tape_workspace(node->tape, B * a.heads * a.T * (int64_t)sizeof(float));
+    device->launch(KERNEL_simplicial_delta, type, (Grid){blocks, a.heads, B}, &a);
+    if (a.q_gradient.data) device->launch(kernels->queries, type, (Grid){blocks, a.heads, B}, &a);
+    if (a.k1_gradient.data || a.v1_gradient.data)
+        device->launch(kernels->first_keys, type, (Grid){blocks, a.kv_heads, B}, &a);
+    if (a.k2_gradient.data || a.v2_gradient.data)
+        device->launch(kernels->second_keys, type, (Grid){blocks, a.kv_heads, B}, &a);
+}
+
+/* How many tokens a query sees in a window, on average; documents are not looked at. */
+static double tokens_seen(double T, double window) { return window - window * (window - 1) / (2 * T); }
+
+/* The products (q * k2) k1^T and p v1 for every pair of tokens. */
+static Work simplicial_work(const Node *node) {
+    const SimplicialArguments a = arguments_of(node);
+    const Tensor *q = node->in[Q], *k1 = node->in[K1];
+    const double T = (double)a.T, tokens = (double)q->rows;
+    const double pairs = tokens * tokens_seen(T, (double)a.window1) * tokens_seen(T, (double)a.window2);
+    const double columns = 2 * (double)q->cols + 4 * (double)k1->cols;
+    return (Work){4 * (double)q->cols * pairs, tokens * columns * (double)dtype_size(q->type)};
+}
+
+static const Op simplicial_attention_op = {"simplicial_attention", false, simplicial_forward, simplicial_backward,
+                                           simplicial_work};
+
+Tensor *simplicial_attention(Tape *tape, SimplicialInputs in, SimplicialShape shape) {
+    Tensor *inputs[INPUTS] = {in.q, in.k1, in.v1, in.k2, in.v2};
+    CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && in.q->cols % shape.heads == 0,
+          "simplicial_attention of %lld columns in %lld heads, %lld for keys", (long long)in.q->cols,
+          (long long)shape.heads, (long long)shape.kv_heads);
+    CHECK(shape.window1 > 0 && shape.window2 > 0, "simplicial_attention with windows of %lld and %lld",
+          (long long)shape.window1, (long long)shape.window2);
+    for (int i = K1; i < INPUTS; i++)
+        CHECK(inputs[i]->rows == in.q->rows && inputs[i]->cols == in.q->cols / shape.heads * shape.kv_heads,
+              "simplicial_attention of different shapes");
+    Node *node = tape_node(tape, &simplicial_attention_op, inputs, INPUTS);
+    Tensor *out = node_output(node, in.q->rows, in.q->cols, in.q->type);
+    node_save(node, in.q->rows, shape.heads, F32);
+    *(SimplicialShape *)node->attributes = shape;
+    node_run(node);
+    return out;
+}

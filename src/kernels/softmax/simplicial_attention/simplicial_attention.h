@@ -1,0 +1,26 @@
+/* Arguments of the simplicial_attention kernels, shared by host and device. */
+#ifndef FLAME_KERNELS_SOFTMAX_SIMPLICIAL_ATTENTION_SIMPLICIAL_ATTENTION_H
+#define FLAME_KERNELS_SOFTMAX_SIMPLICIAL_ATTENTION_SIMPLICIAL_ATTENTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/heads.h"
+
+/* Rows of a program: queries, or keys; those of the other kind that come at a time; offsets in the second window. */
+enum { SIMPLICIAL_ROWS = 64, SIMPLICIAL_TILE = 32, SIMPLICIAL_OFFSETS = 32 };
+
+/* Matrices have one row per token, T of them per sequence. */
+typedef struct SimplicialArguments {
+    Heads q, k1, v1, k2, v2, out, out_gradient;
+    Heads q_gradient, k1_gradient, v1_gradient, k2_gradient, v2_gradient; /* their data may be NULL */
+    float *log_sum_exp;                                                   /* [B, heads, T], to base 2 */
+    float *delta;                                                         /* [B, heads, T] */
+    const int32_t *position;
+    int64_t T, head_dim, heads, kv_heads;
+    int64_t window1, window2; /* at most T */
+    float scale, k2_bias, v2_bias;
+    bool aligned; /* heads of k1 and v1 begin and end at multiples of 16 bytes */
+} SimplicialArguments;
+
+#endif

@@ -1,0 +1,103 @@
+/* 2-simplicial attention for heads of up to 32, 64 and 128 columns. */
+#define TILE_PRODUCTS_IN_FULL
+#include "tile/tile.h"
+#include "kernels/softmax/online_softmax.h"
+#include "kernels/softmax/simplicial_attention/simplicial_attention.h"
+#include "tile/rows.h"
+
+DEVICE int smaller_index(int64_t x, int64_t y) { return (int)(x < y ? x : y); }
+
+/* The first key of the first window that token t sees: of its document. */
+DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int t) {
+    const int start = t - position[t], first = t - (int)a->window1 + 1;
+    return first > start ? first : start;
+}
+
+/* Rows from token t on of a matrix become a tile; those before token 0 and past the end 0. t is a multiple of 32. */
+#define load_tokens(tile, heads, head, t)                                                                              \
+    do {                                                                                                               \
+        for (int i_ = 0; i_ < tile##_rows; i_ += 32) {                                                                 \
+            TILE_VIEW(tokens_tile_, tile, i_, 0, 32, tile##_cols);                                                     \
+            const int64_t first_ = (t) + i_, count_ = first_ < 0 ? 0 : a.T - first_;                                   \
+            const Rows tokens_ = {sequence * a.T + (count_ > 0 ? first_ : 0), count_};                                 \
+            tile_load_block(tokens_tile_, heads, a.head_dim, tokens_, head, 0);                                        \
+        }                                                                                                              \
+    } while (0)
+
+/* The next tiles of a walk down k1 and v1, of which `rows` are left, become one of their two stages. */
+#define load_stage(k1, v1, stage, walk, rows)                                                                          \
+    do {                                                                                                               \
+        TILE_VIEW(k_, k1, (stage)*SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, k1##_cols);                                     \
+        TILE_VIEW(v_, v1, (stage)*SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, v1##_cols);                                     \
+        walk_load(k_, v_, walk, rows);                                                                                 \
+    } while (0)
+
+/* to = from * (by + bias), entry by entry, where the rows of `from` and `by` begin at these rows of their tiles. */
+#define multiply_rows(to, from, from_row, by, by_row, bias)                                                            \
+    do {                                                                                                               \
+        EACH_ROW_VECTOR(i_, j_, to##_rows, to##_cols) {                                                                \
+            READ_TILE(x_, from, i_ + (from_row), j_);                                                                  \
+            READ_TILE(y_, by, i_ + (by_row), j_);                                                                      \
+            EACH_LANE(e) x_[e] *= y_[e] + (bias);                                                                      \
+            WRITE_TILE(to, i_, j_, x_);                                                                                \
+        }                                                                                                              \
+    } while (0)
+
+/* Scores of rows by a tile of k1 from key s0 on: -infinity where a row does not see the key or, at this offset, no key
+ * of the second window. Row i is query t0 + i, the last of which is t1; rows past it see nothing. */
+#define mask_scores(scores, t0, t1, offset, s0)                                                                        \
+    do {                                                                                                               \
+        if ((s0) + scores##_cols > (t0) + 1 || (s0) < first_key(&a, position, t1) || (offset) > position[t0] ||        \
+            (t0) + scores##_rows > (t1) + 1) {                                                                         \
+            ROW_VALUES(first_, scores##_rows);                                                                         \
+            EACH_ROW_VALUE(first_, r, i) {                                                                             \
+                const int t_ = smaller_index((t0) + i, t1);                                                            \
+                const bool none_ = (t0) + i > (t1) || (offset) > position[t_];                                         \
+                first_[r] = none_ ? INFINITY : (float)(first_key(&a, position, t_) - (s0));                            \
+            }                                                                                                          \
+            const int shift_ = (s0) - (t0);                                                                            \
+            MAP(scores, i, j, x, x = j + shift_ <= i && (float)j >= ROW_VALUE(first_, i) ? x : -INFINITY);             \
+        }                                                                                                              \
+    } while (0)
+
+/* delta = sum over the head of out * its gradient. Program: tokens, head, sequence. */
+KERNEL(simplicial_delta, SimplicialArguments) {
+    const int64_t sequence = program_z, head = program_y, t0 = program_x * SIMPLICIAL_ROWS;
+    float *delta = a.delta + (sequence * a.heads + head) * a.T;
+    EACH_SHORT_ROW (t, t0, end_of_program(t0, a.T, SIMPLICIAL_ROWS), a.head_dim) {
+        const int64_t row = sequence * a.T + t;
+        const element *const o = (const element *)a.out.data + entry_of_head(a.out, a.head_dim, row, head, 0);
+        const element *const dO =
+            (const element *)a.out_gradient.data + entry_of_head(a.out_gradient, a.head_dim, row, head, 0);
+        VECTORS_OF(o, dO);
+        float sum = 0;
+        WARP_SUM_VECTOR(i, a.head_dim, sum) {
+            READ(out, o + i);
+            READ(gradient, dO + i);
+            EACH_LANE(e) sum += out[e] * gradient[e];
+        }
+        WARP_TOTAL(sum);
+        WARP_EACH(one, 1) delta[t] = sum;
+    }
+}
+
+#define SIMPLICIAL_KERNEL(name) KERNEL(name, SimplicialArguments) /* expands name first */
+
+#define HEAD                   32
+#define simplicial_forward     simplicial_forward_32
+#define simplicial_queries     simplicial_queries_32
+#define simplicial_first_keys  simplicial_first_keys_32
+#define simplicial_second_keys simplicial_second_keys_32
+#include "kernels/softmax/simplicial_attention/simplicial_head.h"
+#define HEAD                   64
+#define simplicial_forward     simplicial_forward_64
+#define simplicial_queries     simplicial_queries_64
+#define simplicial_first_keys  simplicial_first_keys_64
+#define simplicial_second_keys simplicial_second_keys_64
+#include "kernels/softmax/simplicial_attention/simplicial_head.h"
+#define HEAD                   128
+#define simplicial_forward     simplicial_forward_128
+#define simplicial_queries     simplicial_queries_128
+#define simplicial_first_keys  simplicial_first_keys_128
+#define simplicial_second_keys simplicial_second_keys_128
+#include "kernels/softmax/simplicial_attention/simplicial_head.h"
