@@ -29,6 +29,7 @@ declare -A mixer_keys=(
     [samba]="attn.layers=[1,3] attn.num_heads=4"
     [transformer]="num_heads=4"
     [transnormer]="decoder_attention_heads=4 glu_dim=512"
+    [two_simplicial]="num_heads=4 window1=64 window2=8"
 )
 
 # How pictures group them, by what the state does or is.
