@@ -222,6 +222,19 @@ Tensor *chunk_normaliser(Tape *tape, Tensor *q, Tensor *k, Tensor *log_decay, Te
  * made of the three must not depend on m, as mLSTM's output does not. */
 Tensor *exponential_gates(Tape *tape, Tensor *input, Tensor *input_bias, Tensor *forget, Tensor *forget_bias, float cap,
                           Tensor **log_scale, Tensor **m);
+typedef struct MesaSolveShape {
+    int64_t heads;
+    int32_t steps; /* of conjugate gradients */
+    float lower_bound;
+} MesaSolveShape;
+/* What a Mesa layer reads its memory with (arXiv 2506.05233): x_t = (H_t + diag(l))^-1 q_t per head by conjugate
+ * gradients from 0, with H_t = e^g_t H_{t-1} + e^s_t k_t k_t^T and l = softplus(lambda) + lower_bound. As in fla 1e-5
+ * is added to both denominators of a step, also in backward, which solves for the gradient of q: there this depends on
+ * the scale of the gradient (Batch.mean_of). q, k [N, heads*K], K <= 128, g, s fp32 [N, heads], lambda [1, heads*K] ->
+ * x [N, heads*K]. initial: H before the first token, fp32 [B*heads*K, K], or NULL for zero. *final, if final is not
+ * NULL: H after the last token, same layout. */
+Tensor *mesa_solve(Tape *tape, Tensor *q, Tensor *k, Tensor *g, Tensor *s, Tensor *lambda, MesaSolveShape shape,
+                   Tensor *initial, Tensor **final);
 
 /* The linear recurrence of single channels: h_t = e^g_t h_{t-1} + x_t for every column (HGRN, arXiv 2311.04823). g [N,
  * cols] fp32 log decays; initial: h before the first token, fp32 [B, cols], or NULL for zero. *final, if final is not

@@ -17,14 +17,30 @@ static int64_t spans_of(const Node *node, const ChunkSimpleGlaArguments *argumen
     return blocks_of(arguments->chunks, span_of(node));
 }
 
-static int64_t state_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+static int64_t state_bytes(const Node *node, DType type, const ChunkSimpleGlaArguments *arguments) {
     const int64_t spans = node->tape->batch->B * spans_of(node, arguments);
-    return spans * arguments->heads * arguments->K * arguments->V * dtype_size(node->in[Q]->type);
+    return spans * arguments->heads * arguments->K * arguments->V * dtype_size(type);
 }
 
 static int64_t product_bytes(const Node *node, const ChunkSimpleGlaArguments *arguments) {
     const int64_t chunks = node->tape->batch->B * arguments->chunks;
     return chunks * arguments->q_heads * CHUNK_ROWS * CHUNK_ROWS * dtype_size(F32);
+}
+
+void chunk_simple_gla_take_states(Node *node, DType type, ChunkSimpleGlaArguments *arguments) {
+    const int64_t rows = node->tape->batch->B * arguments->chunks * arguments->heads * CHUNK_SIMPLE_GLA_DECAY_ROWS;
+    arguments->state = node_workspace(node, state_bytes(node, type, arguments));
+    arguments->decays = node_workspace(node, rows * CHUNK_ROWS * dtype_size(F32));
+}
+
+static float *product_workspace(Node *node, bool kept, const ChunkSimpleGlaArguments *arguments) {
+    const int64_t bytes = product_bytes(node, arguments);
+    return kept ? node_workspace(node, bytes) : tape_workspace(node->tape, bytes);
+}
+
+void chunk_simple_gla_take_products(Node *node, bool kept, ChunkSimpleGlaArguments *arguments) {
+    arguments->products = product_workspace(node, kept, arguments);
+    arguments->crossing = span_of(node) > 1 ? product_workspace(node, kept, arguments) : NULL;
 }
 
 /* What forward and backward have in common: the inputs and the memory of the states and products. */
@@ -54,11 +70,8 @@ static ChunkSimpleGlaArguments arguments_of(Node *node) {
                                          .V = shape.value_size,
                                          .scale = shape.scale};
     if (shape.log_decay) memcpy(arguments.log_decay, shape.log_decay, (size_t)shape.heads * sizeof(float));
-    const int64_t decays = batch->B * arguments.chunks * arguments.heads * CHUNK_SIMPLE_GLA_DECAY_ROWS * CHUNK_ROWS;
-    arguments.state = node_workspace(node, state_bytes(node, &arguments));
-    arguments.products = node_workspace(node, product_bytes(node, &arguments));
-    arguments.crossing = span_of(node) > 1 ? node_workspace(node, product_bytes(node, &arguments)) : NULL;
-    arguments.decays = node_workspace(node, decays * dtype_size(F32));
+    chunk_simple_gla_take_states(node, q->type, &arguments);
+    chunk_simple_gla_take_products(node, true, &arguments);
     return arguments;
 }
 
@@ -78,39 +91,53 @@ static Grid grid_of_products(const Node *node, const ChunkSimpleGlaArguments *ar
     return (Grid){arguments->chunks, node->tape->batch->B * arguments->q_heads, span_of(node)};
 }
 
-/* The states before each span and the products P. */
-static void launch_states_and_products(const Node *node, const ChunkSimpleGlaArguments *arguments) {
+void chunk_simple_gla_states(const Node *node, DType type, const ChunkSimpleGlaArguments *arguments) {
     const Device *device = node->tape->device;
-    const DType type = node->in[Q]->type;
     device->launch(KERNEL_chunk_simple_gla_decays, type, grid_of_heads(node, arguments, arguments->chunks), arguments);
     device->launch(KERNEL_chunk_simple_gla_state, type, grid_of_states(node, arguments), arguments);
-    device->launch(KERNEL_chunk_simple_gla_products, type, grid_of_products(node, arguments), arguments);
+}
+
+void chunk_simple_gla_products(const Node *node, DType type, const ChunkSimpleGlaArguments *arguments) {
+    node->tape->device->launch(KERNEL_chunk_simple_gla_products, type, grid_of_products(node, arguments), arguments);
 }
 
 static void chunk_simple_gla_forward(Node *node) {
     ChunkSimpleGlaArguments arguments = arguments_of(node);
+    const DType type = node->in[Q]->type;
     arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;
-    launch_states_and_products(node, &arguments);
+    chunk_simple_gla_states(node, type, &arguments);
+    chunk_simple_gla_products(node, type, &arguments);
     const Grid states = grid_of_states(node, &arguments), grid = {states.z, arguments.chunks, states.x};
-    node->tape->device->launch(KERNEL_chunk_simple_gla_output, node->in[Q]->type, grid, &arguments);
+    node->tape->device->launch(KERNEL_chunk_simple_gla_output, type, grid, &arguments);
+}
+
+void chunk_simple_gla_gradients(Node *node, DType type, ChunkSimpleGlaArguments *arguments) {
+    const Device *device = node->tape->device;
+    const int64_t B = node->tape->batch->B, chunks = arguments->chunks, spans = spans_of(node, arguments),
+                  blocks_k = blocks_of(arguments->K, CHUNK_SIMPLE_GLA_K);
+    const int64_t parts = B * chunks * arguments->heads * (CHUNK_SIMPLE_GLA_PARTS + 2 * blocks_k) * CHUNK_ROWS;
+    const bool gates = arguments->g || arguments->s || arguments->skip;
+    arguments->dstate = tape_workspace(node->tape, state_bytes(node, type, arguments));
+    arguments->dproducts = tape_workspace(node->tape, product_bytes(node, arguments));
+    arguments->dcrossing = span_of(node) > 1 ? tape_workspace(node->tape, product_bytes(node, arguments)) : NULL;
+    arguments->parts = gates ? tape_workspace(node->tape, parts * dtype_size(F32)) : NULL;
+    arguments->dskip =
+        arguments->skip ? tape_workspace(node->tape, B * spans * arguments->heads * dtype_size(F32)) : NULL;
+
+    const Grid states = grid_of_states(node, arguments);
+    device->launch(KERNEL_chunk_simple_gla_dstate, type, states, arguments);
+    device->launch(KERNEL_chunk_simple_gla_dv, type, (Grid){states.z, chunks, B * arguments->v_heads}, arguments);
+    device->launch(KERNEL_chunk_simple_gla_dproducts, type, grid_of_products(node, arguments), arguments);
+    const Grid heads = {blocks_k, chunks, B * (arguments->q_heads + arguments->k_heads)};
+    device->launch(KERNEL_chunk_simple_gla_dqk, type, heads, arguments);
+    if (gates) device->launch(KERNEL_chunk_simple_gla_dg, type, grid_of_heads(node, arguments, spans), arguments);
 }
 
 static void chunk_simple_gla_backward(Node *node) {
-    const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
-    const int64_t B = node->tape->batch->B;
     const Tensor *g = node->in[GATE], *s = node->in[SCALE], *skip = node->in[SKIP], *initial = node->in[INITIAL];
     ChunkSimpleGlaArguments arguments = arguments_of(node);
-    const int64_t chunks = arguments.chunks, spans = spans_of(node, &arguments),
-                  blocks_k = blocks_of(arguments.K, CHUNK_SIMPLE_GLA_K);
-    const int64_t parts = B * chunks * arguments.heads * (CHUNK_SIMPLE_GLA_PARTS + 2 * blocks_k) * CHUNK_ROWS;
-    const bool gates = g || s || skip;
-    arguments.dstate = tape_workspace(node->tape, state_bytes(node, &arguments));
-    arguments.dproducts = tape_workspace(node->tape, product_bytes(node, &arguments));
-    arguments.dcrossing = span_of(node) > 1 ? tape_workspace(node->tape, product_bytes(node, &arguments)) : NULL;
-    arguments.parts = gates ? tape_workspace(node->tape, parts * dtype_size(F32)) : NULL;
-    arguments.dskip = skip ? tape_workspace(node->tape, B * spans * arguments.heads * dtype_size(F32)) : NULL;
     arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
     arguments.dq = heads_of_gradient(node->in[Q]);
@@ -119,16 +146,13 @@ static void chunk_simple_gla_backward(Node *node) {
     arguments.dg = g ? g->gradient : NULL;
     arguments.ds = s ? s->gradient : NULL;
     arguments.dinitial = initial ? initial->gradient : NULL;
-
-    if (!node_keeps(node)) launch_states_and_products(node, &arguments);
-    const Grid states = grid_of_states(node, &arguments);
-    device->launch(KERNEL_chunk_simple_gla_dstate, type, states, &arguments);
-    device->launch(KERNEL_chunk_simple_gla_dv, type, (Grid){states.z, chunks, B * arguments.v_heads}, &arguments);
-    device->launch(KERNEL_chunk_simple_gla_dproducts, type, grid_of_products(node, &arguments), &arguments);
-    const Grid heads = {blocks_k, chunks, B * (arguments.q_heads + arguments.k_heads)};
-    device->launch(KERNEL_chunk_simple_gla_dqk, type, heads, &arguments);
-    if (gates) device->launch(KERNEL_chunk_simple_gla_dg, type, grid_of_heads(node, &arguments, spans), &arguments);
-    if (skip) column_sum(node->tape, arguments.dskip, B * spans, skip);
+    if (!node_keeps(node)) {
+        chunk_simple_gla_states(node, type, &arguments);
+        chunk_simple_gla_products(node, type, &arguments);
+    }
+    chunk_simple_gla_gradients(node, type, &arguments);
+    const int64_t spans = node->tape->batch->B * spans_of(node, &arguments);
+    if (skip) column_sum(node->tape, arguments.dskip, spans, skip);
 }
 
 /* Products inside chunks count whole, as they do in fla. */

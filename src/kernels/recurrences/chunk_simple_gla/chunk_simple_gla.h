@@ -149,6 +149,20 @@ DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
 DEVICE float skip_of(const ChunkSimpleGlaArguments *a, int64_t head) {
     return a->skip ? to_float(((const element *)a->skip)[head]) : 0.0f;
 }
+#else
+#include "core/tape.h"
+
+/* For ops with the same state (mesa_solve). Of the arguments, the caller has set all that the kernels read and write,
+ * but the memory for what they make on the way. `type` is that of the elements. */
+
+/* Takes memory from the node for states and decays, and for the products: `kept` as node_workspace, or of the tape. */
+void chunk_simple_gla_take_states(Node *node, DType type, ChunkSimpleGlaArguments *arguments);
+void chunk_simple_gla_take_products(Node *node, bool kept, ChunkSimpleGlaArguments *arguments);
+/* Makes the states before each span and the decays, and the products. */
+void chunk_simple_gla_states(const Node *node, DType type, const ChunkSimpleGlaArguments *arguments);
+void chunk_simple_gla_products(const Node *node, DType type, const ChunkSimpleGlaArguments *arguments);
+/* The gradients, from all of these. */
+void chunk_simple_gla_gradients(Node *node, DType type, ChunkSimpleGlaArguments *arguments);
 #endif
 
 #endif

@@ -1,0 +1,37 @@
+/* The queries of a Mesa layer (arXiv 2506.05233): x_t = (H_t + diag(lambda))^-1 q_t by conjugate gradients, one program
+ * per chunk of 64 tokens and head. H_t = e^g_t H_{t-1} + e^s_t k_t k_t^T is the state of chunk_simple_gla with v = k.
+ *
+ * All tokens of a chunk iterate together. With rows p_t in P, and H, u and M of chunk_simple_gla.tile.h, H being the
+ * state before the chunk, the products H_t p_t are the rows of
+ *
+ *   diag(u) P H + ((P k^T) * M) k
+ *
+ * The damping is fla's. It counts: near a squared residual of `damping` the iteration slows down.
+ *
+ * Operands are rounded to elements in each product. This costs little: the iteration corrects what is lost of P, and
+ * what is lost of H_t is a part in 2^9 of it, as in every op with states of elements.
+ *
+ * Backward: with x' the gradient of x, y_t = (H_t + diag(lambda))^-1 x'_t is found likewise, and q' = y, lambda' = -y
+ * x, H_t' = -y_t x_t^T. This is the gradient of the exact solution, as in fla. */
+#include "tile/tile.h"
+#include "kernels/recurrences/mesa_solve/mesa_solve.h"
+
+enum { PART = 16 }; /* keys whose products are in registers at a time */
+
+/* values[i] = the sum of a b over row i; their products pass through `products`. */
+#define row_values_dot(values, products, a, b)                                                                         \
+    do {                                                                                                               \
+        MAP(products, i_, j_, x_, x_ = PEER(a, i_, j_) * PEER(b, i_, j_));                                             \
+        row_values_share(values, products);                                                                            \
+        row_values_total(values);                                                                                      \
+    } while (0)
+
+#define MESA_KERNEL_FOR(name, keys) KERNEL(name##_##keys, MesaSolveArguments)
+#define MESA_KERNEL_OF(name, keys)  MESA_KERNEL_FOR(name, keys) /* expands keys first */
+#define MESA_KERNEL(name)           MESA_KERNEL_OF(name, KEYS)
+
+#define KEYS 64
+#include "kernels/recurrences/mesa_solve/mesa_solve_keys.h"
+#undef KEYS
+#define KEYS 128
+#include "kernels/recurrences/mesa_solve/mesa_solve_keys.h"
