@@ -20,6 +20,7 @@ declare -A mixer_keys=(
     [lstm]=""
     [mamba]="num_hidden_layers=8"
     [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
+    [mesa_net]="num_heads=4 head_dim=32"
     [nsa]="num_heads=32 num_kv_heads=2 head_dim=16 block_size=16 block_counts=8 window_size=64"
     [path_attn]="num_heads=4"
     [rebased]="num_heads=4"

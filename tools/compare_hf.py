@@ -14,6 +14,7 @@ fla's kernels run in Triton's interpreter, about a second per layer and 100 toke
 import argparse
 import builtins
 import glob
+import importlib
 import importlib.machinery
 import json
 import math
@@ -130,8 +131,18 @@ def prepare_fla():
     sys.modules["flash_attn"] = stand_in
 
 
+class FullPrecision:
+    """Stands for torch in modules of fla that round to half precision whatever the model's dtype."""
+    float16 = torch.float32
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
 def reference_logits(folder, tokens, save):
     import fla  # noqa: F401, registers its models with transformers
+    for name in ("mesa_net.chunk", "mesa_net.chunk_h_fwd"):
+        importlib.import_module(f"fla.ops.{name}").torch = FullPrecision()
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
     logging.set_verbosity_error()

@@ -338,6 +338,7 @@ static Status open_model(Verification *v, Comm *comm) {
                                   .recompute = RECOMPUTE_SELECTIVE,
                                   .B = v->B,
                                   .T = v->T,
+                                  .mean_of = v->B * (v->T - 1), /* fla's loss is the mean over the targets */
                                   .training = true,
                                   .logits = true};
     return session_open(&v->session, comm, device, model, runner, session_sharding(&runner));

@@ -336,7 +336,7 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     runner->layer_tape = calloc((size_t)model->layers, sizeof *runner->layer_tape);
     runner->boundary = calloc((size_t)model->layers + 1, sizeof *runner->boundary);
     CHECK(runner->layer_tape && runner->boundary, "out of memory");
-    runner->batch = (Batch){.B = options.B, .T = options.T};
+    runner->batch = (Batch){.B = options.B, .T = options.T, .mean_of = options.mean_of};
     return runner;
 }
 
