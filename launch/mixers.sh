@@ -35,12 +35,12 @@ declare -A mixer_keys=(
 
 # How pictures group them, by what the state does or is.
 mixer_families=(
-    "linear attention: linear_attn retnet lightnet transnormer"
+    "linear attention: linear_attn retnet transnormer lightnet based rebased"
     "gates by channel: hgrn hgrn2 gla gsa abc rwkv6 gateloop"
     "state spaces: mamba mamba2 samba"
-    "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7"
+    "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7 mesa_net"
     "recurrent networks: lstm gru"
-    "softmax attention: transformer"
+    "softmax attention: transformer forgetting_transformer path_attn nsa two_simplicial"
 )
 
 # families_of MIXER...: sets `families` to those that have one of these mixers.

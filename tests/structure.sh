@@ -30,7 +30,7 @@ circles=$(includes | sed 's/\(\.tile\|\.map\)\?\.[ch]\b//g' | awk '$1 != $2' | t
 # KERNEL(name) of the kernel files = core/kernels.def, where one file may be compiled for several sizes, or with gates: name_64.
 defined=$(grep -rhoE '\bKERNEL\([a-z0-9_]+, ' src/kernels src/core | sed 's/KERNEL(//; s/, //' | sort -u)
 defined+=$'\n'$(grep -hoE '\b[A-Z_]*KERNEL\([a-z0-9_]+\)' src/kernels/*/*/*.h | sed 's/.*(//; s/)//' | sort -u)
-listed=$(sed -n 's/^KERNEL_ENTRY(\(.*\))/\1/p' src/core/kernels.def | sed -E 's/(_[12]|_gates)?(_(32|64|128|256))?$//' | sort -u)
+listed=$(sed -n 's/^KERNEL_ENTRY(\(.*\))/\1/p' src/core/kernels.def | sed -E 's/(_gates)?_(32|64|128|256)$//; s/_[12]$//' | sort -u)
 defined=$(sort -u <<<"$defined" | grep -vx -e name -e '')
 [ "$defined" = "$listed" ] || complain "kernel files and core/kernels.def differ: $(diff <(echo "$defined") <(echo "$listed"))"
 
