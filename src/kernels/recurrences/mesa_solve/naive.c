@@ -120,7 +120,9 @@ const OpTest mesa_solve_test = {
     .build = build,
     .naive = naive,
     .cases = {
-        CASE("plain", 2, 0, false, 2, 16, 20, 0.4, -0.3, 0),
+        /* With one token the gradient of s is four products of two sums that cancel in part. */
+        {SIZES("plain", 2, 0, false, 2, 16, 20, 0), SMALL_ENTRIES, .gradient_bf16 = 2e-2,
+         .input = {INPUTS(2, 16, -0.4, 0.4, -0.3, 0, -0.5, 1.5, 300)}},
         CASE("packed", 2, 200, true, 2, 16, 20, 0.4, -0.3, 0),
         CASE_STATES("states", 2, 130, false, 1, 16, 0.4, -0.1),
         CASE_STATES("packed_states", 1, 200, true, 2, 16, 0.4, -0.1),
