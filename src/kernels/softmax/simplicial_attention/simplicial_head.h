@@ -23,7 +23,7 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
     ROW_VALUES(maximum, SIMPLICIAL_ROWS);
     ROW_VALUES(sum, SIMPLICIAL_ROWS);
     ROW_VALUES(rescale, SIMPLICIAL_ROWS);
-    ROW_VALUES(out_scale, SIMPLICIAL_ROWS);
+    ROW_VALUES(out_maximum, SIMPLICIAL_ROWS);         /* at the offset before, which out is relative to */
     ACCUMULATOR(p, SIMPLICIAL_ROWS, SIMPLICIAL_TILE); /* before that (q * k2) k1^T */
     ACCUMULATOR(of_offset, SIMPLICIAL_ROWS, HEAD);
     ACCUMULATOR(out, SIMPLICIAL_ROWS, HEAD);
@@ -38,36 +38,38 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
 
     load_tokens(q, a.q, head, t0);
     softmax_begin(out, maximum, sum);
-    for (int o0 = 0; o0 < offsets; o0 += SIMPLICIAL_OFFSETS) {
+    EACH_ROW_VALUE(maximum, r, i) out_maximum[r] = maximum[r];
+    for (int o = 0; o < offsets; o++) {
+        const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
         sync();
-        load_tokens(k2, a.k2, kv_head, t0 - o0 - SIMPLICIAL_OFFSETS);
-        load_tokens(v2, a.v2, kv_head, t0 - o0 - SIMPLICIAL_OFFSETS);
-        for (int o = o0; o < offsets && o < o0 + SIMPLICIAL_OFFSETS; o++) {
-            const int row_k2 = SIMPLICIAL_OFFSETS - (o - o0); /* of the first query's */
+        if (row_k2 == SIMPLICIAL_OFFSETS) {
+            load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
+            load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
             sync();
-            multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
-            walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
-            load_stage(k1, v1, 0, walk, a.T - first);
-            accumulator_zero(of_offset);
-            EACH_ROW_VALUE(out_scale, r, i) out_scale[r] = 1;
-            int stage = 0;
-            for (int s0 = first; s0 <= t1; s0 += SIMPLICIAL_TILE) {
-                TILE_VIEW(k1_now, k1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
-                TILE_VIEW(v1_now, v1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
-                stage = 1 - stage;
-                sync();
-                if (s0 + SIMPLICIAL_TILE <= t1) load_stage(k1, v1, stage, walk, a.T - s0 - SIMPLICIAL_TILE);
-                accumulator_zero(p);
-                mma_nt(p, q_k2, k1_now);
-                mask_scores(p, t0, t1, o, s0);
-                softmax_weights(p, maximum, sum, rescale, exponent_scale);
-                EACH_ROW_VALUE(out_scale, r, i) out_scale[r] *= rescale[r];
-                MAP(of_offset, i, j, x, x *= ROW_VALUE(rescale, i));
-                accumulator_mma_nn(of_offset, p, v1_now);
-            }
-            MAP(out, i, j, x,
-                x = x * ROW_VALUE(out_scale, i) + PEER(of_offset, i, j) * (AT(v2, i + row_k2, j) + a.v2_bias));
         }
+        multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
+        walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
+        load_stage(k1, v1, 0, walk, a.T - first);
+        accumulator_zero(of_offset);
+        int stage = 0;
+        for (int s0 = first; s0 <= t1; s0 += SIMPLICIAL_TILE) {
+            TILE_VIEW(k1_now, k1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
+            TILE_VIEW(v1_now, v1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
+            stage = 1 - stage;
+            sync();
+            if (s0 + SIMPLICIAL_TILE <= t1) load_stage(k1, v1, stage, walk, a.T - s0 - SIMPLICIAL_TILE);
+            accumulator_zero(p);
+            mma_nt(p, q_k2, k1_now);
+            mask_scores(p, t0, t1, o, s0);
+            softmax_weights(p, maximum, sum, rescale, exponent_scale);
+            MAP(of_offset, i, j, x, x *= ROW_VALUE(rescale, i));
+            accumulator_mma_nn(of_offset, p, v1_now);
+        }
+        EACH_ROW_VALUE(maximum, r, i) {
+            rescale[r] = exp2_f(out_maximum[r] - maximum[r]);
+            out_maximum[r] = maximum[r];
+        }
+        MAP(out, i, j, x, x = x * ROW_VALUE(rescale, i) + PEER(of_offset, i, j) * (AT(v2, i + row_k2, j) + a.v2_bias));
     }
     softmax_end(out, maximum, sum, a.log_sum_exp + (sequence * a.heads + head) * a.T + t0, t1 + 1 - t0);
     const Rows rows = {sequence * a.T + t0, a.T - t0};
@@ -107,36 +109,36 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
         delta[r] = a.delta[sums + smaller_index(t0 + i, t1)];
     }
     accumulator_zero(dq);
-    for (int o0 = 0; o0 < offsets; o0 += SIMPLICIAL_OFFSETS) {
+    for (int o = 0; o < offsets; o++) {
+        const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
         sync();
-        load_tokens(k2, a.k2, kv_head, t0 - o0 - SIMPLICIAL_OFFSETS);
-        load_tokens(v2, a.v2, kv_head, t0 - o0 - SIMPLICIAL_OFFSETS);
-        for (int o = o0; o < offsets && o < o0 + SIMPLICIAL_OFFSETS; o++) {
-            const int row_k2 = SIMPLICIAL_OFFSETS - (o - o0);
+        if (row_k2 == SIMPLICIAL_OFFSETS) {
+            load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
+            load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
             sync();
-            multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
-            multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
-            walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
-            load_stage(k1, v1, 0, walk, a.T - first);
-            accumulator_zero(of_offset);
-            int stage = 0;
-            for (int s0 = first; s0 <= t1; s0 += SIMPLICIAL_TILE) {
-                TILE_VIEW(k1_now, k1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
-                TILE_VIEW(v1_now, v1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
-                stage = 1 - stage;
-                sync();
-                if (s0 + SIMPLICIAL_TILE <= t1) load_stage(k1, v1, stage, walk, a.T - s0 - SIMPLICIAL_TILE);
-                accumulator_zero(p);
-                mma_nt(p, q_k2, k1_now);
-                mask_scores(p, t0, t1, o, s0);
-                MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
-                accumulator_zero(ds);
-                mma_nt(ds, out_gradient_v2, v1_now);
-                MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
-                accumulator_mma_nn(of_offset, ds, k1_now);
-            }
-            MAP(dq, i, j, x, x += PEER(of_offset, i, j) * (AT(k2, i + row_k2, j) + a.k2_bias));
         }
+        multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
+        multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
+        walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
+        load_stage(k1, v1, 0, walk, a.T - first);
+        accumulator_zero(of_offset);
+        int stage = 0;
+        for (int s0 = first; s0 <= t1; s0 += SIMPLICIAL_TILE) {
+            TILE_VIEW(k1_now, k1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
+            TILE_VIEW(v1_now, v1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
+            stage = 1 - stage;
+            sync();
+            if (s0 + SIMPLICIAL_TILE <= t1) load_stage(k1, v1, stage, walk, a.T - s0 - SIMPLICIAL_TILE);
+            accumulator_zero(p);
+            mma_nt(p, q_k2, k1_now);
+            mask_scores(p, t0, t1, o, s0);
+            MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
+            accumulator_zero(ds);
+            mma_nt(ds, out_gradient_v2, v1_now);
+            MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
+            accumulator_mma_nn(of_offset, ds, k1_now);
+        }
+        MAP(dq, i, j, x, x += PEER(of_offset, i, j) * (AT(k2, i + row_k2, j) + a.k2_bias));
     }
     MAP(dq, i, j, x, x *= a.scale);
     const Rows rows = {sequence * a.T + t0, a.T - t0};
