@@ -27,10 +27,10 @@ wrong=$(includes | awk -v order="$folders" '
 circles=$(includes | sed 's/\(\.tile\|\.map\)\?\.[ch]\b//g' | awk '$1 != $2' | tsort 2>&1 >/dev/null) || true
 [ -z "$circles" ] || complain "modules that include each other: $circles"
 
-# KERNEL(name) of the kernel files = core/kernels.def, where one file may be compiled for several sizes, or with gates: name_64.
+# KERNEL(name) of the kernel files = core/kernels.def, where one file may be compiled for several sizes, with gates, or for strict attention: name_64.
 defined=$(grep -rhoE '\bKERNEL\([a-z0-9_]+, ' src/kernels src/core | sed 's/KERNEL(//; s/, //' | sort -u)
 defined+=$'\n'$(grep -hoE '\b[A-Z_]*KERNEL\([a-z0-9_]+\)' src/kernels/*/*/*.h | sed 's/.*(//; s/)//' | sort -u)
-listed=$(sed -n 's/^KERNEL_ENTRY(\(.*\))/\1/p' src/core/kernels.def | sed -E 's/(_gates)?_(32|64|128|256)$//; s/_[12]$//' | sort -u)
+listed=$(sed -n 's/^KERNEL_ENTRY(\(.*\))/\1/p' src/core/kernels.def | sed -E 's/(_gates|_strict)?_(32|64|128|256)$//; s/_[12]$//' | sort -u)
 defined=$(sort -u <<<"$defined" | grep -vx -e name -e '')
 [ "$defined" = "$listed" ] || complain "kernel files and core/kernels.def differ: $(diff <(echo "$defined") <(echo "$listed"))"
 

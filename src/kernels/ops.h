@@ -174,6 +174,11 @@ typedef struct SimplicialInputs {
  * products by entries v1_j * v2_k -> [N, heads*D]. */
 Tensor *simplicial_attention(Tape *tape, SimplicialInputs in, SimplicialShape shape);
 
+/* Values from which what earlier ones predict is taken (DeltaFormer, arXiv 2505.19488): u_i = v_i - beta_i sum over j <
+ * i of the document of softmax_j(q_i k_j / sqrt(D)) u_j, per head. q, k, v [N, heads*D], beta [N, heads] -> u [N,
+ * heads*D]. */
+Tensor *delta_values(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, int64_t heads);
+
 typedef struct ChunkGlaShape {
     int64_t heads, kv_heads;
     float scale; /* of q; 0: K^(-1/2) */

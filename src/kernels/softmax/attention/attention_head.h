@@ -1,5 +1,5 @@
 /* The attention kernels for heads of up to HEAD columns; included once per HEAD by attention.tile.h and, with log gates
- * (WITH_GATES), by attention_gates.tile.h, which name them.
+ * (WITH_GATES), by attention_gates.tile.h, which name those that they want.
  *
  * Sums over the keys j that query i sees, or over the queries i that see key j; do is the gradient of o:
  * - s_ij = scale q_i k_j, p_ij = e^(s_ij - lse_i), o_i = sum_j p_ij v_j
@@ -26,6 +26,7 @@
         WITH_GATES(load_decay_stage(sums, stage, decay, s0);)                                                          \
     } while (0)
 
+#ifdef attention_forward
 /* FlashAttention-2 (arXiv 2307.08691): keys in tiles, with the maximum and the sum of e^(s - maximum) so far. The next
  * tiles of keys and values are on their way while these are used. */
 #undef TILE_PROGRAMS
@@ -94,6 +95,7 @@ ATTENTION_KERNEL(attention_forward) {
     MAP(out, i, j, x, x *= ROW_VALUE(rescale, i));
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
+#endif
 
 /* dq of a block of queries. Tiles of keys and values come as in the forward pass. With gates there are registers for
  * two programs only. */

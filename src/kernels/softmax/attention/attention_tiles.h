@@ -3,6 +3,11 @@
 #ifndef FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_TILES_H
 #define FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_TILES_H
 
+/* A file that defines ATTENTION_STRICT as 1 has queries that do not see their own token. */
+#ifndef ATTENTION_STRICT
+#define ATTENTION_STRICT 0
+#endif
+
 /* Keys or queries that come at a time; the next are on their way in the other of two stages. */
 enum { ATTENTION_TILE = ON_GPU ? 32 : 64 };
 
@@ -40,8 +45,8 @@ DEVICE KeyRange keys_of(Block block, const int32_t *first_key) {
 /* Scores of the block by a tile of keys from s0 on: -infinity where a query does not see a key. */
 #define mask_keys(scores, block, keys, first_key, s0)                                                                  \
     do {                                                                                                               \
-        if ((s0) + scores##_cols > (block).t0 + 1 || (s0) < (keys).common) {                                           \
-            const int shift_ = (s0) - (block).t0;                                                                      \
+        if ((s0) + ATTENTION_STRICT + scores##_cols > (block).t0 + 1 || (s0) < (keys).common) {                        \
+            const int shift_ = (s0) + ATTENTION_STRICT - (block).t0;                                                   \
             ROW_VALUES(first_, scores##_rows);                                                                         \
             EACH_ROW_VALUE(first_, r, i)                                                                               \
             first_[r] = (float)((first_key)[(block).sequence + token_of(block, i)] - (s0));                            \
@@ -63,8 +68,9 @@ DEVICE QueryRange queries_of(Block block, const int32_t *last_query) {
 /* Scores of the block by a tile of queries from t0 on: -infinity where a query does not see a key. */
 #define mask_queries(scores, block, queries, last_query, first_query)                                                  \
     do {                                                                                                               \
-        if ((first_query) + 1 < (block).t0 + scores##_rows || (first_query) + scores##_cols > (queries).common + 1) {  \
-            const int shift_ = (first_query) - (block).t0;                                                             \
+        if ((first_query) + 1 < (block).t0 + ATTENTION_STRICT + scores##_rows ||                                       \
+            (first_query) + scores##_cols > (queries).common + 1) {                                                    \
+            const int shift_ = (first_query)-ATTENTION_STRICT - (block).t0;                                            \
             ROW_VALUES(last_, scores##_rows);                                                                          \
             EACH_ROW_VALUE(last_, r, i)                                                                                \
             last_[r] = (float)((last_query)[(block).sequence + token_of(block, i)] - (first_query));                   \
