@@ -5,6 +5,7 @@ declare -A mixer_keys=(
     [based]="num_heads=4"
     [comba]="num_heads=3 head_dim=32"
     [delta_net]="num_heads=4"
+    [deltaformer]="num_heads=4"
     [forgetting_transformer]="num_heads=4"
     [gated_deltanet]="num_heads=3 head_dim=32"
     [gated_deltaproduct]="num_heads=3 head_dim=32"

@@ -11,10 +11,27 @@
 #include "support/capture.h"
 #include "training/session.h"
 
-static const char *const goldens[] = {"abc",        "comba",       "delta_net", "gated_deltanet", "gated_deltaproduct",
-                                      "gla",        "gsa",         "hgrn",      "hgrn2",          "kda",
-                                      "lightnet",   "linear_attn", "mamba",     "mamba2",         "mesa_net",
-                                      "rebased",    "retnet",      "rwkv6",     "rwkv7",          "samba",
+static const char *const goldens[] = {"abc",
+                                      "comba",
+                                      "delta_net",
+                                      "deltaformer",
+                                      "gated_deltanet",
+                                      "gated_deltaproduct",
+                                      "gla",
+                                      "gsa",
+                                      "hgrn",
+                                      "hgrn2",
+                                      "kda",
+                                      "lightnet",
+                                      "linear_attn",
+                                      "mamba",
+                                      "mamba2",
+                                      "mesa_net",
+                                      "rebased",
+                                      "retnet",
+                                      "rwkv6",
+                                      "rwkv7",
+                                      "samba",
                                       "transnormer"};
 
 static ConfigValue *golden_keys(const char *name) {
