@@ -43,6 +43,8 @@ Tensor *rms_norm_groups(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, int
  * group_cols]: all share them. `residual` and `sum` as in rms_norm. */
 Tensor *layer_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, Tensor *bias, int64_t group_cols, float eps,
                    Tensor **sum);
+/* The same without a residual and a bias, with the weight w + offset. */
+Tensor *layer_norm_unbiased(Tape *tape, Tensor *x, Tensor *weight, float offset, int64_t group_cols, float eps);
 /* rms_norm(x) * f(gate), per group of weight->cols columns; f is silu or sigmoid. */
 Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, Activation f, float eps);
 /* x / sqrt(sum(x^2) + eps), per group of `cols` columns. */

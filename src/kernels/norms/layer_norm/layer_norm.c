@@ -5,13 +5,13 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-/* in: x, residual (may be NULL), weight, bias; out: y and, if asked for, the sum; saved: mean, rstd. */
+/* in: x, residual (may be NULL), weight, bias (may be NULL); out: y and, if asked for, the sum; saved: mean, rstd. */
 enum { X, RESIDUAL, WEIGHT, BIAS };
 enum { MEAN, RSTD };
 
 typedef struct LayerNormAttributes {
     int64_t group_cols;
-    float eps;
+    float eps, offset;
 } LayerNormAttributes;
 
 static const LayerNormAttributes *attributes_of(const Node *node) {
@@ -23,6 +23,16 @@ static bool shares_weights(const Node *node) {
     return weight->rows * weight->cols < node->in[X]->cols;
 }
 
+/* The bias, or zeros. */
+static const void *bias_of(const Node *node) {
+    const Tensor *weight = node->in[WEIGHT], *bias = node->in[BIAS];
+    if (bias) return bias->data;
+    const int64_t bytes = weight->rows * weight->cols * dtype_size(weight->type);
+    void *zeros = tape_workspace(node->tape, bytes);
+    node->tape->device->fill(zeros, 0, 1, bytes, bytes);
+    return zeros;
+}
+
 static void layer_norm_forward(Node *node) {
     const Tensor *x = node->in[X], *residual = node->in[RESIDUAL], *y = node->out[0];
     const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL;
@@ -30,7 +40,7 @@ static void layer_norm_forward(Node *node) {
         .x = x->data,
         .residual = residual ? residual->data : NULL,
         .weight = node->in[WEIGHT]->data,
-        .bias = node->in[BIAS]->data,
+        .bias = bias_of(node),
         .y = y->data,
         .sum = sum ? sum->data : NULL,
         .mean = node->saved[MEAN]->data,
@@ -45,6 +55,7 @@ static void layer_norm_forward(Node *node) {
         .y_stride = y->stride,
         .sum_stride = sum ? sum->stride : 0,
         .eps = attributes_of(node)->eps,
+        .offset = attributes_of(node)->offset,
     };
     const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
     node->tape->device->launch(KERNEL_layer_norm, x->type, grid, &arguments);
@@ -98,12 +109,15 @@ static void layer_norm_backward(Node *node) {
         .dy_stride = y->stride,
         .dsum_stride = sum ? sum->stride : 0,
         .ds_stride = node->in[X]->stride,
+        .offset = attributes_of(node)->offset,
         .groups_per_program = division.groups_per_program,
     };
     device->launch(division.wide ? KERNEL_layer_norm_backward_wide : KERNEL_layer_norm_backward, x->type,
                    (Grid){sums, division.programs, 1}, &arguments);
     if (node->in[RESIDUAL]) node_share_gradient(node, RESIDUAL, node->in[X]);
-    column_sums(node->tape, partial, shared ? sums * arguments.groups : sums, node->in + WEIGHT, 2);
+    Tensor none = *node->in[WEIGHT], *const parameters[] = {node->in[WEIGHT], node->in[BIAS] ? node->in[BIAS] : &none};
+    none.gradient = NULL;
+    column_sums(node->tape, partial, shared ? sums * arguments.groups : sums, parameters, 2);
 }
 
 static Work layer_norm_work(const Node *node) {
@@ -115,21 +129,32 @@ static Work layer_norm_work(const Node *node) {
 
 static const Op layer_norm_op = {"layer_norm", true, layer_norm_forward, layer_norm_backward, layer_norm_work};
 
-Tensor *layer_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, Tensor *bias, int64_t group_cols, float eps,
-                   Tensor **sum) {
+static Tensor *normed(Tape *tape, Tensor *const in[], LayerNormAttributes attributes, Tensor **sum) {
+    const Tensor *x = in[X], *residual = in[RESIDUAL], *weight = in[WEIGHT], *bias = in[BIAS];
+    const int64_t group_cols = attributes.group_cols, weights = weight->rows * weight->cols;
     CHECK(x->cols % group_cols == 0, "layer_norm of %lld columns in groups of %lld", (long long)x->cols,
           (long long)group_cols);
-    const int64_t weights = weight->rows * weight->cols;
-    CHECK((weights == x->cols || weights == group_cols) && bias->rows * bias->cols == weights,
+    CHECK((weights == x->cols || weights == group_cols) && (!bias || bias->rows * bias->cols == weights),
           "layer_norm with a weight or a bias of another width");
     CHECK(!residual || (residual->rows == x->rows && residual->cols == x->cols && residual->type == x->type),
           "layer_norm with a residual of another shape");
-    Node *node = tape_node(tape, &layer_norm_op, (Tensor *[]){x, residual, weight, bias}, 4);
+    Node *node = tape_node(tape, &layer_norm_op, in, 4);
     Tensor *y = node_output(node, x->rows, x->cols, x->type);
-    if (sum) *sum = residual ? node_output(node, x->rows, x->cols, x->type) : x;
+    if (sum) *sum = residual ? node_output(node, x->rows, x->cols, x->type) : in[X];
     node_save(node, x->rows, x->cols / group_cols, F32);
     node_save(node, x->rows, x->cols / group_cols, F32);
-    *(LayerNormAttributes *)node->attributes = (LayerNormAttributes){group_cols, eps};
+    *(LayerNormAttributes *)node->attributes = attributes;
     node_run(node);
     return y;
+}
+
+Tensor *layer_norm(Tape *tape, Tensor *x, Tensor *residual, Tensor *weight, Tensor *bias, int64_t group_cols, float eps,
+                   Tensor **sum) {
+    return normed(tape, (Tensor *[]){x, residual, weight, bias},
+                  (LayerNormAttributes){.group_cols = group_cols, .eps = eps}, sum);
+}
+
+Tensor *layer_norm_unbiased(Tape *tape, Tensor *x, Tensor *weight, float offset, int64_t group_cols, float eps) {
+    return normed(tape, (Tensor *[]){x, NULL, weight, NULL},
+                  (LayerNormAttributes){.group_cols = group_cols, .eps = eps, .offset = offset}, NULL);
 }

@@ -54,7 +54,7 @@ DEVICE void layer_norm_rows(HELD_MODE, const LayerNormArguments a, int64_t first
             READ(w, weight + i);
             READ(b, bias + i);
             if (has_sum) WRITE(sum + i, s);
-            EACH_LANE(e) s[e] = w[e] * ((s[e] - mean) * rstd) + b[e];
+            EACH_LANE(e) s[e] = (w[e] + a.offset) * ((s[e] - mean) * rstd) + b[e];
             WRITE(y + i, s);
         }
         WARP_EACH(one, 1) {
@@ -104,7 +104,7 @@ DEVICE void layer_norm_backward_part(const LayerNormBackwardArguments a, const L
             READ(d, dy + i);
             READ(w, weight + i);
             EACH_LANE(e) {
-                const float weighted = w[e] * d[e];
+                const float weighted = (w[e] + a.offset) * d[e];
                 total += weighted;
                 dot += weighted * ((s[e] - mean) * rstd);
             }
@@ -122,7 +122,7 @@ DEVICE void layer_norm_backward_part(const LayerNormBackwardArguments a, const L
             EACH_LANE(e) {
                 const float n = (s[e] - mean) * rstd;
                 dweight[e] = d[e] * n;
-                d[e] = rstd * (w[e] * d[e] - mean_e - n * mean_en);
+                d[e] = rstd * ((w[e] + a.offset) * d[e] - mean_e - n * mean_en);
             }
             ADD_COLUMNS(dweights + beside, i, dweight);
             if (has_dsum) {

@@ -134,3 +134,38 @@ const OpTest layer_norm_test = {
              .input = {INPUTS(24), RESIDUAL(24)}},
         },
 };
+
+static void build_unbiased(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    out[0] = layer_norm_unbiased(tape, in[0], in[1], (float)c->real[1], c->integer[GROUP], (float)c->real[0]);
+}
+
+static void naive_unbiased(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+    const int64_t cols = c->input[0].cols, group = c->integer[GROUP];
+    double weight[group], bias[group];
+    for (int64_t i = 0; i < batch->B * batch->T * cols; i += group) {
+        for (int64_t j = 0; j < group; j++) {
+            weight[j] = in[1][(i + j) % cols] + c->real[1];
+            bias[j] = 0;
+        }
+        norm_group(c, in[0] + i, weight, bias, out[0] + i);
+    }
+}
+
+#define CASE_UNBIASED(case_name, sequences, tokens, documents, columns, group, offset)                                 \
+    {                                                                                                                  \
+        .name = case_name, .B = sequences, .T = tokens, .packed = documents, .integer = {0, group},                    \
+        .real = {1e-5, offset}, .input = {                                                                             \
+            {.name = "x", .cols = columns},                                                                            \
+            {.name = "weight", .rows = 1, .cols = columns, .parameter = true},                                         \
+        }                                                                                                              \
+    }
+
+const OpTest layer_norm_unbiased_test = {.name = "layer_norm_unbiased",
+                                         .build = build_unbiased,
+                                         .naive = naive_unbiased,
+                                         .cases = {
+                                             CASE_UNBIASED("plain", 2, 0, false, 40, 40, 0),
+                                             CASE_UNBIASED("heads", 2, 65, true, 64, 16, 0),
+                                             CASE_UNBIASED("heads, 1 + w", 1, 65, false, 51, 17, 1),
+                                             CASE_UNBIASED("wide, 1 + w", 1, 5, false, 2064, 2064, 1),
+                                         }};
