@@ -312,7 +312,8 @@ Tensor *chunk_kda(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Ten
 /* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the
  * losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the
  * gradient of the output, and the driver divides by the number of targets in the optimizer. The gradient also has the
- * part of pull / 2 times the square of the largest logit of each target, which keeps logits small (RWKV's L2Wrap). */
-Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, float pull);
+ * part of pull / 2 times the square of the largest logit of each target, which keeps logits small (RWKV's L2Wrap). With
+ * a cap > 0 the logits are cap tanh(x W^T / cap). */
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, float pull, float cap);
 
 #endif

@@ -70,6 +70,8 @@ typedef struct Mixer {
      * from hidden_ratio alone. NULL: it is the MLP's width. */
     int64_t (*inner_size)(const void *config);
     /* Adds the layer's parameters, in memory order, with the functions layer_... below. */
+    /* The cap of the logits, which are cap tanh(x / cap). NULL: there is none. */
+    float (*logit_cap)(const void *config);
     void (*parameters)(Layer *layer);
     /* x: the output of the norm before the mixer. [N, hidden_size] -> [N, hidden_size]. */
     Tensor *(*forward)(const Layer *layer, Tape *tape, Tensor *x);

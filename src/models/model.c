@@ -216,6 +216,11 @@ Tensor *model_norm(const Model *model, Tape *tape, Tensor *x) {
 
 float model_pull(const Model *model) { return model->config.use_l2warp ? 1e-4f : 0; }
 
+float model_logit_cap(const Model *model) {
+    const ModelConfig *c = &model->config;
+    return c->mixer->logit_cap ? c->mixer->logit_cap(c->mixer_config) : 0;
+}
+
 int64_t model_parameter_count(const Model *model) {
     int64_t count = 0;
     for (int u = 0; u < model->units; u++)

@@ -61,6 +61,8 @@ Tensor *model_norm(const Model *model, Tape *tape, Tensor *x);
 
 /* What linear_cross_entropy takes as `pull`: 1e-4 with use_l2warp, else 0. */
 float model_pull(const Model *model);
+/* The cap of the logits, which are cap tanh(x / cap); 0: none. */
+float model_logit_cap(const Model *model);
 
 int64_t model_parameter_count(const Model *model);
 /* The text of config.json / generation_config.json for this model. The caller frees it. */

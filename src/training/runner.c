@@ -1,5 +1,6 @@
 #include "training/runner.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,7 +166,8 @@ static Tensor *head_losses(Runner *runner, bool recording) {
     /* the forward of the fused loss also accumulates the head's gradient, so it must run only once */
     tape->recompute = RECOMPUTE_NONE;
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
-    Tensor *losses = linear_cross_entropy(tape, x, runner->model->lm_head, model_pull(runner->model));
+    Tensor *losses = linear_cross_entropy(tape, x, runner->model->lm_head, model_pull(runner->model),
+                                          model_logit_cap(runner->model));
     runner->forward_flops += tape->work.flops;
     return losses;
 }
@@ -311,6 +313,8 @@ static void run_logits(Runner *runner, float *logits) {
     for (int64_t i = 0; i < count; i++)
         logits[i] = y->type == BF16 ? bf16_to_float(((bf16 *)raw)[i]) : ((float *)raw)[i];
     free(raw);
+    const float cap = model_logit_cap(runner->model);
+    for (int64_t i = 0; cap > 0 && i < count; i++) logits[i] = cap * tanhf(logits[i] / cap);
 }
 
 void runner_logits(Runner *runner, float *logits) {

@@ -32,6 +32,33 @@ DEVICE void sum_exponentials(float *x, int64_t cols, float *maximum_of_row, floa
     *sum_of_row = sum;
 }
 
+DEVICE void cap_logits(float *x, int64_t cols, float cap) {
+    EACH_VECTOR(i, cols) {
+        READ_F32(y, x + i);
+        EACH_LANE(e) y[e] = cap * (2.0f * sigmoid_f(2.0f * y[e] / cap) - 1.0f);
+        WRITE_F32(x + i, y);
+    }
+    sync();
+}
+
+/* capped is a constant where this is inlined, so the loop has no branches. The derivative of the cap is 1 - (y /
+ * cap)^2.
+ */
+DEVICE void write_gradient(const CrossEntropyArguments *a, element *gradient, const float *x, int64_t label,
+                           float maximum, float scale, bool capped) {
+    const float pull = a->pull * maximum;
+    EACH_VECTOR(i, a->cols) {
+        READ_F32(y, x + i);
+        EACH_LANE(e) {
+            const float exponential = EXPONENTIAL(y[e]); /* 1 of the largest */
+            const float logit = KEEPS_EXPONENTIALS ? maximum + log_f(exponential) : y[e];
+            y[e] = exponential * scale - (i + e == label ? 1.0f : 0.0f) + (exponential == 1.0f ? pull : 0.0f);
+            if (capped) y[e] *= 1.0f - logit / a->cap * (logit / a->cap);
+        }
+        WRITE(gradient + i, y);
+    }
+}
+
 KERNEL(cross_entropy, CrossEntropyArguments) {
     float *x = a.logits + program_x * a.stride;
     element *gradient = a.gradient ? (element *)a.gradient + program_x * a.stride : NULL;
@@ -45,17 +72,14 @@ KERNEL(cross_entropy, CrossEntropyArguments) {
             }
         return;
     }
+    if (a.cap > 0.0f) cap_logits(x, a.cols, a.cap);
     const float x_label = x[label]; /* before any thread overwrites it, which the barriers below ensure */
     float maximum, sum;
     sum_exponentials(x, a.cols, &maximum, &sum);
     a.losses[program_x] = logf(sum) + maximum - x_label;
-    const float scale = 1.0f / sum, pull = a.pull * maximum;
-    if (gradient) EACH_VECTOR(i, a.cols) {
-            READ_F32(y, x + i);
-            EACH_LANE(e) {
-                const float exponential = EXPONENTIAL(y[e]); /* 1 of the largest */
-                y[e] = exponential * scale - (i + e == label ? 1.0f : 0.0f) + (exponential == 1.0f ? pull : 0.0f);
-            }
-            WRITE(gradient + i, y);
-        }
+    if (!gradient) return;
+    if (a.cap > 0.0f)
+        write_gradient(&a, gradient, x, label, maximum, 1.0f / sum, true);
+    else
+        write_gradient(&a, gradient, x, label, maximum, 1.0f / sum, false);
 }

@@ -17,7 +17,7 @@ enum { CHUNK_BYTES_GPU = 500 << 20, CHUNK_MAXIMUM_GPU = 4096 };
 enum { STRIDE_MULTIPLE = 64 }; /* entries of a row of the logits: products want aligned rows */
 
 typedef struct LossAttributes {
-    float pull;
+    float pull, cap;
     const void *weight_gradient; /* that forward added to */
 } LossAttributes;
 
@@ -64,7 +64,8 @@ static void chunk_losses(Node *node, const Chunk *chunk) {
                                              .rows = chunk->rows,
                                              .cols = weight->rows,
                                              .stride = row_stride(weight),
-                                             .pull = ((const LossAttributes *)node->attributes)->pull};
+                                             .pull = ((const LossAttributes *)node->attributes)->pull,
+                                             .cap = ((const LossAttributes *)node->attributes)->cap};
     node->tape->device->launch(KERNEL_cross_entropy, x->type, (Grid){chunk->rows, 1, 1}, &arguments);
 }
 
@@ -131,12 +132,12 @@ static Work linear_cross_entropy_work(const Node *node) {
 static const Op linear_cross_entropy_op = {"linear_cross_entropy", false, linear_cross_entropy_forward,
                                            linear_cross_entropy_backward, linear_cross_entropy_work};
 
-Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, float pull) {
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, float pull, float cap) {
     CHECK(weight->cols == x->cols && weight->stride == weight->cols && weight->type == x->type,
           "cross-entropy: a head of %lld columns for an input of %lld", (long long)weight->cols, (long long)x->cols);
     Node *node = tape_node(tape, &linear_cross_entropy_op, (Tensor *[]){x, weight}, 2);
     node->in_scratch = !tape->recording;
-    ((LossAttributes *)node->attributes)->pull = pull;
+    *(LossAttributes *)node->attributes = (LossAttributes){.pull = pull, .cap = cap};
     Tensor *losses = node_output(node, x->rows, 1, F32);
     if (tape->recording) node_save(node, x->rows, x->cols, x->type);
     node_run(node);

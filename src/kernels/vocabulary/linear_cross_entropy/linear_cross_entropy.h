@@ -7,14 +7,15 @@
 /* One program per row of the logits [rows, cols], fp32, which it may overwrite. losses[row] = log sum_i e^x_i -
  * x_label, and gradient[row, i] = softmax(x)_i - (i == label) in the element type, both 0 where the label is negative.
  * gradient may be NULL, and in fp32 it may be the logits' memory. Rows of both are `stride` entries apart. The gradient
- * of the largest logit also gets `pull` times that logit. */
+ * of the largest logit also gets `pull` times that logit. With a cap > 0 the logits are cap tanh(x / cap), and the
+ * gradient is that of x. */
 typedef struct CrossEntropyArguments {
     float *logits;
     const int32_t *labels;
     float *losses;
     void *gradient;
     int64_t rows, cols, stride;
-    float pull;
+    float pull, cap;
 } CrossEntropyArguments;
 
 #endif

@@ -3,9 +3,9 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
+/* real: the cap of the logits, 0: none. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
-    (void)c;
-    out[0] = linear_cross_entropy(tape, in[0], in[1], 0);
+    out[0] = linear_cross_entropy(tape, in[0], in[1], 0, (float)c->real[0]);
 }
 
 static double dot(const double *x, const double *y, int64_t n) {
@@ -21,6 +21,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
         double maximum = -INFINITY, sum = 0;
         for (int64_t v = 0; v < V; v++) {
             logits[v] = dot(in[0] + n * h, in[1] + v * h, h);
+            if (c->real[0] > 0) logits[v] = c->real[0] * tanh(logits[v] / c->real[0]);
             maximum = fmax(maximum, logits[v]);
         }
         for (int64_t v = 0; v < V; v++) sum += exp(logits[v] - maximum);
@@ -41,5 +42,8 @@ const OpTest linear_cross_entropy_test = {.name = "linear_cross_entropy", .plain
     {.name = "large logits", .B = 1, .T = 20, .vocabulary = 33, .input = {{.name = "x", .cols = 8, .low = -20, .high = 20},
                                                                       WEIGHT(33, 8)}},
     {.name = "several chunks, also on a GPU", .B = 7, .T = 600, .vocabulary = 10, .input = {X(4), WEIGHT(10, 4)}},
+    {.name = "capped", .B = 1, .vocabulary = 24, .real = {2.5}, .input = {X(16), WEIGHT(24, 16)}},
+    {.name = "large logits, capped", .B = 1, .T = 20, .vocabulary = 33, .real = {30},
+     .input = {{.name = "x", .cols = 8, .low = -20, .high = 20}, WEIGHT(33, 8)}},
     {.name = "packed", .B = 2, .T = 40, .vocabulary = 16, .packed = true, .input = {X(16), WEIGHT(16, 16)}},
 }};
