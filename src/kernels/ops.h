@@ -225,8 +225,9 @@ Tensor *chunk_normaliser(Tape *tape, Tensor *q, Tensor *k, Tensor *log_decay, Te
 /* The gates of mLSTM (arXiv 2405.04517), stabilised by a running maximum, per head: with i = c(input + input_bias), f =
  * log sigmoid(c(forget + forget_bias)) and c(x) = cap tanh(x / cap), or x if cap is 0, m_t = max(f_t + m_{t-1}, i_t),
  * where m = 0 before the first token of a document. Gives the log decay f_t + m_{t-1} - m_t, in *log_scale i_t - m_t,
- * both at most 0, and *m, all fp32. All [N, heads], the biases [1, heads]. The gradient takes m for constant: what is
- * made of the three must not depend on m, as mLSTM's output does not. */
+ * both at most 0, and *m, all fp32. All [N, heads], the biases [1, heads]; or input_bias is [1, 2*heads], both, and
+ * forget_bias NULL. The gradient takes m for constant: what is made of the three must not depend on m, as mLSTM's
+ * output does not. */
 Tensor *exponential_gates(Tape *tape, Tensor *input, Tensor *input_bias, Tensor *forget, Tensor *forget_bias, float cap,
                           Tensor **log_scale, Tensor **m);
 typedef struct MesaSolveShape {

@@ -5,12 +5,17 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-enum { INPUT, INPUT_BIAS, FORGET, FORGET_BIAS, INPUTS };
+enum { INPUT, INPUT_BIAS, FORGET, FORGET_BIAS, INPUTS }; /* FORGET_BIAS may be NULL: behind INPUT_BIAS */
 enum { LOG_DECAY, LOG_SCALE, MAXIMUM_SO_FAR };
 
 typedef struct ExponentialGatesAttributes {
     float cap;
 } ExponentialGatesAttributes;
+
+static const void *forget_bias_of(const Node *node) {
+    const Tensor *input = node->in[INPUT_BIAS], *forget = node->in[FORGET_BIAS];
+    return forget ? forget->data : (const char *)input->data + node->in[INPUT]->cols * dtype_size(input->type);
+}
 
 static float cap_of(const Node *node) { return ((const ExponentialGatesAttributes *)node->attributes)->cap; }
 
@@ -23,7 +28,7 @@ static void exponential_gates_forward(Node *node) {
     const ExponentialGatesArguments arguments = {.input = input->data,
                                                  .forget = forget->data,
                                                  .input_bias = node->in[INPUT_BIAS]->data,
-                                                 .forget_bias = node->in[FORGET_BIAS]->data,
+                                                 .forget_bias = forget_bias_of(node),
                                                  .segment = batch->segment,
                                                  .sum = tape_workspace(node->tape, bytes),
                                                  .largest = tape_workspace(node->tape, bytes),
@@ -51,7 +56,7 @@ static void exponential_gates_backward(Node *node) {
     const ExponentialGatesBackwardArguments arguments = {.input = input->data,
                                                          .forget = forget->data,
                                                          .input_bias = node->in[INPUT_BIAS]->data,
-                                                         .forget_bias = node->in[FORGET_BIAS]->data,
+                                                         .forget_bias = forget_bias_of(node),
                                                          .dlog_decay = node->out[LOG_DECAY]->gradient,
                                                          .dlog_scale = node->out[LOG_SCALE]->gradient,
                                                          .dinput = input->gradient,
@@ -65,7 +70,8 @@ static void exponential_gates_backward(Node *node) {
                                                          .stride = node->out[LOG_DECAY]->stride,
                                                          .cap = cap_of(node)};
     node->tape->device->launch(KERNEL_exponential_gates_backward, input->type, (Grid){sums, 1, 1}, &arguments);
-    column_sums(node->tape, partial, sums, (Tensor *[]){node->in[INPUT_BIAS], node->in[FORGET_BIAS]}, 2);
+    column_sums(node->tape, partial, sums, (Tensor *[]){node->in[INPUT_BIAS], node->in[FORGET_BIAS]},
+                node->in[FORGET_BIAS] ? 2 : 1);
 }
 
 static Work exponential_gates_work(const Node *node) {
@@ -83,8 +89,8 @@ Tensor *exponential_gates(Tape *tape, Tensor *input, Tensor *input_bias, Tensor 
     CHECK(N == tape->batch->B * tape->batch->T && forget->rows == N && forget->cols == heads && heads <= WARP_COLS &&
               input->type == forget->type,
           "exponential_gates: the gates are not [N, heads]");
-    CHECK(input_bias->rows * input_bias->cols == heads && forget_bias->rows * forget_bias->cols == heads,
-          "exponential_gates: the biases are not [heads]");
+    CHECK(forget_bias ? input_bias->cols == heads && forget_bias->cols == heads : input_bias->cols == 2 * heads,
+          "exponential_gates: the biases are not one number per head");
     Node *node = tape_node(tape, &exponential_gates_op, (Tensor *[]){input, input_bias, forget, forget_bias}, INPUTS);
     *(ExponentialGatesAttributes *)node->attributes = (ExponentialGatesAttributes){cap};
     Tensor *log_decay = node_output(node, N, heads, F32);
