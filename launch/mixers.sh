@@ -32,11 +32,12 @@ declare -A mixer_keys=(
     [transformer]="num_heads=4"
     [transnormer]="decoder_attention_heads=4 glu_dim=512"
     [two_simplicial]="num_heads=4 window1=64 window2=8"
+    [xlstm]="num_heads=4"
 )
 
 # How pictures group them, by what the state does or is.
 mixer_families=(
-    "linear attention: linear_attn retnet transnormer lightnet based rebased"
+    "linear attention: linear_attn retnet transnormer lightnet based rebased xlstm"
     "gates by channel: hgrn hgrn2 gla gsa abc rwkv6 gateloop"
     "state spaces: mamba mamba2 samba"
     "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7 mesa_net"

@@ -34,6 +34,7 @@ extern const Mlp simple_glu;
 /* The names of a model's parts, and the form of its blocks. A norm whose name is NULL has no weight. */
 typedef struct ModelLayout {
     const char *model, *final_norm; /* "model" (prefix of all names but the head's), "norm" */
+    const char *layers;             /* prefix of a layer's number; NULL: "layers" */
     const char *mixer_norm, *mixer; /* within a layer: "attn_norm", "attn" */
     const char *embeddings;         /* NULL: "embeddings" */
     const char *first_norm;         /* of the embeddings, a part of layer 0: "pre_norm"; NULL: there is none */
@@ -69,9 +70,9 @@ typedef struct Mixer {
     /* What intermediate_size is for a mixer that derives it from other keys, as Mamba does; an MLP's width then follows
      * from hidden_ratio alone. NULL: it is the MLP's width. */
     int64_t (*inner_size)(const void *config);
-    /* Adds the layer's parameters, in memory order, with the functions layer_... below. */
     /* The cap of the logits, which are cap tanh(x / cap). NULL: there is none. */
     float (*logit_cap)(const void *config);
+    /* Adds the layer's parameters, in memory order, with the functions layer_... below. */
     void (*parameters)(Layer *layer);
     /* x: the output of the norm before the mixer. [N, hidden_size] -> [N, hidden_size]. */
     Tensor *(*forward)(const Layer *layer, Tape *tape, Tensor *x);

@@ -144,8 +144,8 @@ static void build_parameters(Model *model) {
         for (int64_t j = 0; j < i; j++) layer->first &= model->layer[j].mixer != layer->mixer;
         layer->unit = &model->unit[i + 1];
         layer->root = root;
-        snprintf(layer->unit->name, sizeof layer->unit->name, "%s.layers.%lld", model->config.layout->model,
-                 (long long)i);
+        snprintf(layer->unit->name, sizeof layer->unit->name, "%s.%s.%lld", layer->layout->model,
+                 layer->layout->layers ? layer->layout->layers : "layers", (long long)i);
         build_layer(layer);
     }
 }

@@ -51,6 +51,7 @@ gsa num_heads:2;num_slots:8 gate_logit_normalizer 4.0 8.0
 lightnet num_heads:2;expand_ratio:16 norm_eps 0.001 0.0001
 based num_heads:2;feature_dim:8 eps 0.001 1e-12
 rebased num_heads:2;feature_dim:8 eps 0.001 1e-05
+xlstm num_heads:2 gate_soft_cap 10.0 15.0
 comba num_heads:2;head_dim:16 norm_eps 0.001 0.0001
 deltaformer num_heads:2 rope_theta 20000.0 10000.0
 forgetting_transformer num_heads:2 norm_eps 0.001 0.0001

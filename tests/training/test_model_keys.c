@@ -32,7 +32,8 @@ static const char *const goldens[] = {"abc",
                                       "rwkv6",
                                       "rwkv7",
                                       "samba",
-                                      "transnormer"};
+                                      "transnormer",
+                                      "xlstm"};
 
 static ConfigValue *golden_keys(const char *name) {
     char path[128];
