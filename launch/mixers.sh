@@ -42,7 +42,7 @@ mixer_families=(
     "state spaces: mamba mamba2 samba"
     "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7 mesa_net"
     "recurrent networks: lstm gru"
-    "softmax attention: transformer forgetting_transformer path_attn nsa two_simplicial"
+    "softmax attention: transformer forgetting_transformer path_attn deltaformer nsa two_simplicial"
 )
 
 # families_of MIXER...: sets `families` to those that have one of these mixers.

@@ -3,9 +3,7 @@
 # Python interpreter of $FLA_PYTHONS ("venv-a/bin/python venv-b/bin/python") stands for what is installed in it.
 source "$(dirname "$0")/common.sh"
 found=0
-cases="abc comba delta_net forgetting_transformer-gqa gated_deltanet-swa gated_deltaproduct gla-conv-gqa gla-swa gsa hgrn hgrn2 kda linear_attn mamba mamba2 mesa_net nsa path_attn-forget-gqa retnet rwkv6 rwkv7 samba transformer-qknorm"
-cases="abc comba delta_net deltaformer forgetting_transformer-gqa gated_deltanet-swa gated_deltaproduct gla-conv-gqa gla-swa gsa hgrn hgrn2 kda linear_attn mamba mamba2 retnet rwkv6 rwkv7 samba transformer-qknorm"
-cases="abc comba delta_net forgetting_transformer-gqa gated_deltanet-swa gated_deltaproduct gla-conv-gqa gla-swa gsa hgrn hgrn2 kda linear_attn mamba mamba2 mesa_net nsa path_attn-forget-gqa retnet rwkv6 rwkv7 samba transformer-qknorm xlstm xlstm-fused"
+cases="abc comba delta_net deltaformer forgetting_transformer-gqa gated_deltanet-swa gated_deltaproduct gla-conv-gqa gla-swa gsa hgrn hgrn2 kda linear_attn mamba mamba2 mesa_net nsa path_attn-forget-gqa retnet rwkv6 rwkv7 samba transformer-qknorm xlstm xlstm-fused"
 for python in ${FLA_PYTHONS:-}; do
     command -v "$python" >/dev/null || { echo "there is no $python"; continue; }
     if ! release=$("$python" -c 'import importlib.metadata as m
