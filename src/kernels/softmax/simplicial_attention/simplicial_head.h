@@ -10,7 +10,10 @@
  * At one offset o = i - k the rows (q * k2)_i = q_i * k2_{i-o} and (do * v2)_i are the queries and the output's
  * gradients of ordinary attention to k1 and v1; programs go over the offsets of the second window. */
 
-#define COLS (HEAD < 64 ? HEAD : 64)
+/* Columns of a gradient, and of each of two with their sums of an offset, that are summed at a time: on a GPU what it
+ * has registers for. fp32, which is there for comparing numbers, gets by with fewer. */
+#define COLS        (!ON_GPU || HEAD < 128 || sizeof(element) == 2 ? HEAD : 64)
+#define COLS_OF_TWO (!ON_GPU || HEAD < 64 ? HEAD : HEAD < 128 || sizeof(element) == 2 ? 64 : 32)
 
 /* Program: queries, head, sequence. */
 SIMPLICIAL_KERNEL(simplicial_forward) {
@@ -76,7 +79,7 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
 
-/* dq of a program's queries. Program: as in the forward pass. */
+/* dq of a program's queries, COLS columns at a time. Program: as in the forward pass. */
 SIMPLICIAL_KERNEL(simplicial_queries) {
     TILE(q, SIMPLICIAL_ROWS, HEAD);
     TILE(q_k2, SIMPLICIAL_ROWS, HEAD);
@@ -90,8 +93,8 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
     ROW_VALUES(delta, SIMPLICIAL_ROWS);
     ACCUMULATOR(p, SIMPLICIAL_ROWS, SIMPLICIAL_TILE);
     ACCUMULATOR(ds, SIMPLICIAL_ROWS, SIMPLICIAL_TILE);
-    ACCUMULATOR(of_offset, SIMPLICIAL_ROWS, HEAD);
-    ACCUMULATOR(dq, SIMPLICIAL_ROWS, HEAD);
+    ACCUMULATOR(of_offset, SIMPLICIAL_ROWS, COLS);
+    ACCUMULATOR(dq, SIMPLICIAL_ROWS, COLS);
 
     const int64_t head = program_y, kv_head = head / (a.heads / a.kv_heads), sequence = program_z;
     const int t0 = ((int)blocks_of(a.T, SIMPLICIAL_ROWS) - 1 - (int)program_x) * SIMPLICIAL_ROWS;
@@ -108,45 +111,48 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
         log_sum_exp[r] = a.log_sum_exp[sums + smaller_index(t0 + i, t1)];
         delta[r] = a.delta[sums + smaller_index(t0 + i, t1)];
     }
-    accumulator_zero(dq);
-    for (int o = 0; o < offsets; o++) {
-        const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
-        sync();
-        if (row_k2 == SIMPLICIAL_OFFSETS) {
-            load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-            load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-            sync();
-        }
-        multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
-        multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
-        walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
-        load_stage(k1, v1, 0, walk, a.T - first);
-        accumulator_zero(of_offset);
-        int stage = 0;
-        for (int s0 = first; s0 <= t1; s0 += SIMPLICIAL_TILE) {
-            TILE_VIEW(k1_now, k1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
-            TILE_VIEW(v1_now, v1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
-            stage = 1 - stage;
-            sync();
-            if (s0 + SIMPLICIAL_TILE <= t1) load_stage(k1, v1, stage, walk, a.T - s0 - SIMPLICIAL_TILE);
-            accumulator_zero(p);
-            mma_nt(p, q_k2, k1_now);
-            mask_scores(p, t0, t1, o, s0);
-            MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
-            accumulator_zero(ds);
-            mma_nt(ds, out_gradient_v2, v1_now);
-            MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
-            accumulator_mma_nn(of_offset, ds, k1_now);
-        }
-        MAP(dq, i, j, x, x += PEER(of_offset, i, j) * (AT(k2, i + row_k2, j) + a.k2_bias));
-    }
-    MAP(dq, i, j, x, x *= a.scale);
     const Rows rows = {sequence * a.T + t0, a.T - t0};
-    accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, 0);
+    for (int c = 0; c < HEAD; c += COLS) {
+        accumulator_zero(dq);
+        for (int o = 0; o < offsets; o++) {
+            const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
+            sync();
+            if (row_k2 == SIMPLICIAL_OFFSETS) {
+                load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
+                load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
+                sync();
+            }
+            multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
+            multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
+            walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
+            load_stage(k1, v1, 0, walk, a.T - first);
+            accumulator_zero(of_offset);
+            int stage = 0;
+            for (int s0 = first; s0 <= t1; s0 += SIMPLICIAL_TILE) {
+                TILE_VIEW(k1_now, k1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
+                TILE_VIEW(k1_columns, k1, stage * SIMPLICIAL_TILE, c, SIMPLICIAL_TILE, COLS);
+                TILE_VIEW(v1_now, v1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
+                stage = 1 - stage;
+                sync();
+                if (s0 + SIMPLICIAL_TILE <= t1) load_stage(k1, v1, stage, walk, a.T - s0 - SIMPLICIAL_TILE);
+                accumulator_zero(p);
+                mma_nt(p, q_k2, k1_now);
+                mask_scores(p, t0, t1, o, s0);
+                MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
+                accumulator_zero(ds);
+                mma_nt(ds, out_gradient_v2, v1_now);
+                MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
+                accumulator_mma_nn(of_offset, ds, k1_columns);
+            }
+            MAP(dq, i, j, x, x += PEER(of_offset, i, j) * (AT(k2, i + row_k2, c + j) + a.k2_bias));
+        }
+        MAP(dq, i, j, x, x *= a.scale);
+        accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, c / COLS);
+    }
 }
 
 /* dk2 and dv2 of a program's keys, by the queries of every head that reads them: at offset o, those of the tokens o
- * later. COLS columns of both gradients at a time. Program: keys, key head, sequence. */
+ * later. COLS_OF_TWO columns of both gradients at a time. Program: keys, key head, sequence. */
 SIMPLICIAL_KERNEL(simplicial_second_keys) {
     TILE(k2, SIMPLICIAL_ROWS, HEAD);
     TILE(v2, SIMPLICIAL_ROWS, HEAD);
@@ -160,10 +166,10 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
     ROW_VALUES(delta, SIMPLICIAL_ROWS);
     ACCUMULATOR(p, SIMPLICIAL_ROWS, SIMPLICIAL_TILE);
     ACCUMULATOR(ds, SIMPLICIAL_ROWS, SIMPLICIAL_TILE);
-    ACCUMULATOR(k_of_offset, SIMPLICIAL_ROWS, COLS);
-    ACCUMULATOR(v_of_offset, SIMPLICIAL_ROWS, COLS);
-    ACCUMULATOR(dk2, SIMPLICIAL_ROWS, COLS);
-    ACCUMULATOR(dv2, SIMPLICIAL_ROWS, COLS);
+    ACCUMULATOR(k_of_offset, SIMPLICIAL_ROWS, COLS_OF_TWO);
+    ACCUMULATOR(v_of_offset, SIMPLICIAL_ROWS, COLS_OF_TWO);
+    ACCUMULATOR(dk2, SIMPLICIAL_ROWS, COLS_OF_TWO);
+    ACCUMULATOR(dv2, SIMPLICIAL_ROWS, COLS_OF_TWO);
 
     const int64_t kv_head = program_y, group = a.heads / a.kv_heads, sequence = program_z;
     const int k0 = (int)program_x * SIMPLICIAL_ROWS, last = (int)a.T - 1;
@@ -174,7 +180,7 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
 
     load_tokens(k2, a.k2, kv_head, k0);
     load_tokens(v2, a.v2, kv_head, k0);
-    for (int c = 0; c < HEAD; c += COLS) {
+    for (int c = 0; c < HEAD; c += COLS_OF_TWO) {
         accumulator_zero(dk2);
         accumulator_zero(dv2);
         for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
@@ -203,8 +209,8 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
                 for (int s0 = first; s0 <= t1; s0 += SIMPLICIAL_TILE) {
                     TILE_VIEW(k1_now, k1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
                     TILE_VIEW(v1_now, v1, stage * SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, HEAD);
-                    TILE_VIEW(k1_columns, k1, stage * SIMPLICIAL_TILE, c, SIMPLICIAL_TILE, COLS);
-                    TILE_VIEW(v1_columns, v1, stage * SIMPLICIAL_TILE, c, SIMPLICIAL_TILE, COLS);
+                    TILE_VIEW(k1_columns, k1, stage * SIMPLICIAL_TILE, c, SIMPLICIAL_TILE, COLS_OF_TWO);
+                    TILE_VIEW(v1_columns, v1, stage * SIMPLICIAL_TILE, c, SIMPLICIAL_TILE, COLS_OF_TWO);
                     stage = 1 - stage;
                     sync();
                     if (s0 + SIMPLICIAL_TILE <= t1) load_stage(k1, v1, stage, walk, a.T - s0 - SIMPLICIAL_TILE);
@@ -223,12 +229,13 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
             }
         }
         MAP(dk2, i, j, x, x *= a.scale);
-        if (a.k2_gradient.data) accumulator_store_block(dk2, a.k2_gradient, a.head_dim, rows, kv_head, c / COLS);
-        if (a.v2_gradient.data) accumulator_store_block(dv2, a.v2_gradient, a.head_dim, rows, kv_head, c / COLS);
+        if (a.k2_gradient.data) accumulator_store_block(dk2, a.k2_gradient, a.head_dim, rows, kv_head, c / COLS_OF_TWO);
+        if (a.v2_gradient.data) accumulator_store_block(dv2, a.v2_gradient, a.head_dim, rows, kv_head, c / COLS_OF_TWO);
     }
 }
 
-/* dk1 and dv1 of a program's keys, by the queries of every head that reads them. Rows are keys, columns are queries.
+/* dk1 and dv1 of a program's keys, by the queries of every head that reads them. Rows are keys, columns are queries;
+ * COLS columns of both gradients at a time.
  * Program: as for the second keys. */
 SIMPLICIAL_KERNEL(simplicial_first_keys) {
     TILE(k1, SIMPLICIAL_ROWS, HEAD);
@@ -242,8 +249,8 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
     MATRIX(columns, 4, SIMPLICIAL_TILE); /* log_sum_exp, delta, first key and position of a query */
     ACCUMULATOR(p, SIMPLICIAL_ROWS, SIMPLICIAL_TILE);
     ACCUMULATOR(ds, SIMPLICIAL_ROWS, SIMPLICIAL_TILE);
-    ACCUMULATOR(dk1, SIMPLICIAL_ROWS, HEAD);
-    ACCUMULATOR(dv1, SIMPLICIAL_ROWS, HEAD);
+    ACCUMULATOR(dk1, SIMPLICIAL_ROWS, COLS);
+    ACCUMULATOR(dv1, SIMPLICIAL_ROWS, COLS);
 
     const int64_t kv_head = program_y, group = a.heads / a.kv_heads, sequence = program_z;
     const int s0 = (int)program_x * SIMPLICIAL_ROWS;
@@ -254,54 +261,59 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
 
     load_tokens(k1, a.k1, kv_head, s0);
     load_tokens(v1, a.v1, kv_head, s0);
-    accumulator_zero(dk1);
-    accumulator_zero(dv1);
-    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        const int64_t sums = (sequence * a.heads + head) * a.T;
-        for (int t0 = s0; t0 < end && t0 - position[t0] < s0 + SIMPLICIAL_ROWS; t0 += SIMPLICIAL_TILE) {
-            const int offsets = smaller_index(a.window2, t0 + SIMPLICIAL_TILE), shift = t0 - s0;
-            sync();
-            load_tokens(q, a.q, head, t0);
-            load_tokens(out_gradient, a.out_gradient, head, t0);
-            EACH (j, SIMPLICIAL_TILE) {
-                const int t = smaller_index(t0 + j, a.T - 1);
-                ENTRY(columns, 0, j) = a.log_sum_exp[sums + t];
-                ENTRY(columns, 1, j) = a.delta[sums + t];
-                ENTRY(columns, 2, j) = (float)(first_key(&a, position, t) - s0);
-                ENTRY(columns, 3, j) = t0 + j < a.T ? (float)position[t] : -1.0f;
-            }
-            for (int o = 0; o < offsets; o++) {
-                const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS;
+    for (int c = 0; c < HEAD; c += COLS) {
+        TILE_VIEW(q_columns, q_k2, 0, c, SIMPLICIAL_TILE, COLS);
+        TILE_VIEW(out_gradient_columns, out_gradient_v2, 0, c, SIMPLICIAL_TILE, COLS);
+        accumulator_zero(dk1);
+        accumulator_zero(dv1);
+        for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
+            const int64_t sums = (sequence * a.heads + head) * a.T;
+            for (int t0 = s0; t0 < end && t0 - position[t0] < s0 + SIMPLICIAL_ROWS; t0 += SIMPLICIAL_TILE) {
+                const int offsets = smaller_index(a.window2, t0 + SIMPLICIAL_TILE), shift = t0 - s0;
                 sync();
-                if (o % SIMPLICIAL_OFFSETS == 0) {
-                    load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-                    load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-                    sync();
+                load_tokens(q, a.q, head, t0);
+                load_tokens(out_gradient, a.out_gradient, head, t0);
+                EACH (j, SIMPLICIAL_TILE) {
+                    const int t = smaller_index(t0 + j, a.T - 1);
+                    ENTRY(columns, 0, j) = a.log_sum_exp[sums + t];
+                    ENTRY(columns, 1, j) = a.delta[sums + t];
+                    ENTRY(columns, 2, j) = (float)(first_key(&a, position, t) - s0);
+                    ENTRY(columns, 3, j) = t0 + j < a.T ? (float)position[t] : -1.0f;
                 }
-                multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
-                multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
-                sync();
-                accumulator_zero(p);
-                mma_nt(p, k1, q_k2);
-                MAP(p, i, j, x,
-                    x = i <= j + shift && (float)i >= ENTRY(columns, 2, j) && (float)o <= ENTRY(columns, 3, j)
-                            ? exp2_f(x * exponent_scale - ENTRY(columns, 0, j))
-                            : 0.0f);
-                accumulator_zero(ds);
-                mma_nt(ds, v1, out_gradient_v2);
-                MAP(ds, i, j, x, x = (x - ENTRY(columns, 1, j)) * PEER(p, i, j));
-                accumulator_mma_nn(dv1, p, out_gradient_v2);
-                accumulator_mma_nn(dk1, ds, q_k2);
+                for (int o = 0; o < offsets; o++) {
+                    const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS;
+                    sync();
+                    if (o % SIMPLICIAL_OFFSETS == 0) {
+                        load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
+                        load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
+                        sync();
+                    }
+                    multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
+                    multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
+                    sync();
+                    accumulator_zero(p);
+                    mma_nt(p, k1, q_k2);
+                    MAP(p, i, j, x,
+                        x = i <= j + shift && (float)i >= ENTRY(columns, 2, j) && (float)o <= ENTRY(columns, 3, j)
+                                ? exp2_f(x * exponent_scale - ENTRY(columns, 0, j))
+                                : 0.0f);
+                    accumulator_zero(ds);
+                    mma_nt(ds, v1, out_gradient_v2);
+                    MAP(ds, i, j, x, x = (x - ENTRY(columns, 1, j)) * PEER(p, i, j));
+                    accumulator_mma_nn(dv1, p, out_gradient_columns);
+                    accumulator_mma_nn(dk1, ds, q_columns);
+                }
             }
         }
+        MAP(dk1, i, j, x, x *= a.scale);
+        if (a.k1_gradient.data) accumulator_store_block(dk1, a.k1_gradient, a.head_dim, rows, kv_head, c / COLS);
+        if (a.v1_gradient.data) accumulator_store_block(dv1, a.v1_gradient, a.head_dim, rows, kv_head, c / COLS);
     }
-    MAP(dk1, i, j, x, x *= a.scale);
-    if (a.k1_gradient.data) accumulator_store_block(dk1, a.k1_gradient, a.head_dim, rows, kv_head, 0);
-    if (a.v1_gradient.data) accumulator_store_block(dv1, a.v1_gradient, a.head_dim, rows, kv_head, 0);
 }
 
 #undef HEAD
 #undef COLS
+#undef COLS_OF_TWO
 #undef simplicial_forward
 #undef simplicial_queries
 #undef simplicial_first_keys
