@@ -13,7 +13,7 @@
 /* Columns of a gradient, and of each of two with their sums of an offset, that are summed at a time: on a GPU what it
  * has registers for. fp32, which is there for comparing numbers, gets by with fewer. */
 #define COLS        (!ON_GPU || HEAD < 128 || sizeof(element) == 2 ? HEAD : 64)
-#define COLS_OF_TWO (!ON_GPU || HEAD < 64 ? HEAD : HEAD < 128 || sizeof(element) == 2 ? 64 : 32)
+#define COLS_OF_TWO (!ON_GPU || HEAD < 64 ? HEAD : sizeof(element) == 2 ? 64 : 32)
 
 /* Program: queries, head, sequence. */
 SIMPLICIAL_KERNEL(simplicial_forward) {
