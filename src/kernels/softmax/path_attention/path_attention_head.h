@@ -21,6 +21,8 @@
 /* A block of queries begins with its own keys, whose logits are there, and passes the blocks before them from right to
  * left. The next k and v are on their way while w and R are used, and the other way round.
  * Program: block of queries, the longest walk first; head, sequence. */
+#undef TILE_PROGRAMS
+#define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 PATH_KERNEL(path_attention_forward) {
     TILE(k, ROWS, HEAD); /* Kt; before that Qt */
     TILE(v, ROWS, HEAD);
@@ -94,14 +96,14 @@ PATH_KERNEL(path_attention_forward) {
 /* delta and dQt of a block of queries. First Q passes the blocks of keys from right to left and is written down before
  * each. Then its gradient comes back: from dQ, that behind a block of keys, and Q before it,
  *   dQ <- dQ + dS Kt + (dQ R^T) W,   dS = scale P (dO V^T - delta)
- * dQ is written down too. Program: block of queries of the group, head, sequence. */
+ * dQ is written down too. Half of the next tiles are on their way while the other half is used.
+ * Program: block of queries of the group, head, sequence. */
+#undef TILE_PROGRAMS
+#define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 PATH_KERNEL(path_attention_queries) {
     TILE(q, ROWS, HEAD);
     TILE(out_gradient, ROWS, HEAD);
-    TILE(k, ROWS, HEAD);
-    TILE(v, ROWS, HEAD);
-    TILE(w, ROWS, HEAD);
-    TILE(R, ROWS, HEAD);
+    TILE(keys, 2 * 2 * ROWS, HEAD); /* two blocks of W and R; then Kt and V, W and R */
     VECTOR(to_end, ROWS);
     ROW_VALUES(shift, ROWS); /* log_sum_exp without f + p */
     ROW_VALUES(base, ROWS);
@@ -121,10 +123,14 @@ PATH_KERNEL(path_attention_queries) {
     const float exponent_scale = a.scale * LOG2_E;
     element *passing = (element *)a.passing + pairs * pair_size;
     element *passing_gradient = (element *)a.passing_gradient + pairs * pair_size;
+    KEYS_VIEW(k, keys, 0);
+    KEYS_VIEW(v, keys, 1);
+    KEYS_VIEW(w, keys, 2);
+    KEYS_VIEW(R, keys, 3);
 
     tile_load_block(q, a.out, a.head_dim, rows, head, 0);
     tile_load_block(out_gradient, a.out_gradient, a.head_dim, rows, head, 0);
-    tile_load_block(k, a.turned_q, a.head_dim, rows, head, 0);
+    tile_load_block(v, a.turned_q, a.head_dim, rows, head, 0);
     sync();
     MAP(dq, i, j, x, x = AT(q, i, j) * AT(out_gradient, i, j));
     row_values_share(delta, dq);
@@ -136,51 +142,58 @@ PATH_KERNEL(path_attention_queries) {
         forget_before[r] = a.forget_gradient && i < rows.count ? a.forget_sums[t0 + i] : 0.0f;
         forget_sum[r] = 0;
     }
-    MAP(dq, i, j, x, x = AT(k, i, j));
+    MAP(dq, i, j, x, x = AT(v, i, j));
+    int stage = 1;
+    if (own - 1 > first) load_keys(w, a.w, R, a.turn, own - 1);
     float passed = 0;
     for (int64_t index = own - 1; index >= first; index--) {
+        KEYS_VIEW(w_now, keys, 2 * stage);
+        KEYS_VIEW(R_now, keys, 2 * stage + 1);
+        KEYS_VIEW(w_next, keys, 2 - 2 * stage);
+        KEYS_VIEW(R_next, keys, 3 - 2 * stage);
+        stage = 1 - stage;
+        sync();
+        if (index - 1 > first) load_keys(w_next, a.w, R_next, a.turn, index - 1);
         if (a.forget) {
             EACH (i, 1) a.passed[pairs + index] = passed;
             passed += forget_of_block(&a, sequence, index, head);
         }
         accumulator_store(dq, passing + index * pair_size, a.head_dim, ROWS, a.head_dim);
         if (index == first) break;
-        load_keys(w, a.w, R, a.turn, index);
-        sync();
         accumulator_zero(p);
-        accumulator_mma_nt(p, dq, w);
-        accumulator_mma_nn(dq, p, R);
-        sync();
+        accumulator_mma_nt(p, dq, w_now);
+        accumulator_mma_nn(dq, p, R_now);
     }
     accumulator_zero(dq);
+    sync();
     for (int64_t index = first; index < own; index++) {
-        sync();
-        load_keys(w, a.w, R, a.turn, index);
         load_keys(k, a.turned_k, v, a.v, index);
         tile_load(q, passing + index * pair_size, a.head_dim, ROWS, a.head_dim);
         EACH (i, ROWS) to_end[i] = to_end_of(&a, sequence, index, head, i);
         const float blocks_between = a.forget ? a.passed[pairs + index] : 0.0f;
         EACH_ROW_VALUE(shift, r, i) shift[r] = base[r] - blocks_between * exponent_scale;
         accumulator_store(dq, passing_gradient + index * pair_size, a.head_dim, ROWS, a.head_dim);
-        sync();
-        accumulator_zero(p);
         if (index > first) {
+            accumulator_zero(p);
             accumulator_mma_nt(p, dq, R);
             accumulator_mma_nn(dq, p, w);
-            accumulator_zero(p);
         }
+        sync();
+        if (index + 1 < own) load_keys(w, a.w, R, a.turn, index + 1);
+        accumulator_zero(p);
         mma_nt(p, q, k);
         if (a.forget) MAP(p, i, j, x, x += to_end[j]);
         mask_documents(p, tile_value, rows, a.first_key, index * ROWS);
+        MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(shift, i)));
         accumulator_zero(ds);
         mma_nt(ds, out_gradient, v);
-        MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(shift, i)));
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j) * a.scale);
         accumulator_mma_nn(dq, ds, k);
         if (a.forget_gradient) {
             row_values_share(tile_value, ds);
             EACH_ROW_VALUE(forget_sum, r, i) forget_sum[r] += tile_value[r];
         }
+        sync();
     }
     if (a.forget_gradient) {
         row_values_total(forget_sum);
@@ -190,18 +203,42 @@ PATH_KERNEL(path_attention_queries) {
     accumulator_store_block(dq, a.turned_q_gradient, a.head_dim, rows, head, 0);
 }
 
-/* The block of queries behind the last one of the group that sees some key of the block. */
-#define end_of_queries(keys)                                                                                           \
-    lesser_index(a.first_query_block + a.query_blocks, a.last_query[token_of_block(keys, ROWS - 1)] / ROWS + 1)
+/* The next tile of queries, the gradient of their out, and of each log_sum_exp without f + p, delta, and the first key
+ * that it sees, counted from the block's first. Past the end all of them are 0, which adds nothing. */
+#define load_query_stage(stage, step)                                                                                  \
+    do {                                                                                                               \
+        const QueryTile next_ = query_tile(&a, sequence, first_head, index, begin, end, step);                         \
+        const int64_t t0_ = next_.own * ROWS + next_.first_row;                                                        \
+        const Rows queries_ = {sequence * a.T + t0_, a.T - t0_};                                                       \
+        const float blocks_between_ = a.forget ? a.passed[next_.pair] : 0.0f;                                          \
+        STAGE_VIEW(q_, q, stage);                                                                                      \
+        STAGE_VIEW(out_gradient_, out_gradient, stage);                                                                \
+        MATRIX_VIEW(of_query_, of_query, (stage)*3, 0, 3, QUERY_TILE);                                                 \
+        load_passing(q_, a.passing, next_);                                                                            \
+        tile_load_block(out_gradient_, a.out_gradient, a.head_dim, queries_, next_.head, 0);                           \
+        EACH (j_, QUERY_TILE) {                                                                                        \
+            const bool inside_ = j_ < queries_.count;                                                                  \
+            const int64_t t_ = inside_ ? t0_ + j_ : a.T - 1;                                                           \
+            const int64_t entry_ = entry_of_token(&a, sequence, next_.head, t_);                                       \
+            const float forgotten_ =                                                                                   \
+                from_start_of(&a, sequence, next_.own, next_.head, next_.first_row + j_) + blocks_between_;            \
+            ENTRY(of_query_, 0, j_) = inside_ ? a.log_sum_exp[entry_] - forgotten_ * exponent_scale : 0.0f;            \
+            ENTRY(of_query_, 1, j_) = inside_ ? a.delta[entry_] : 0.0f;                                                \
+            ENTRY(of_query_, 2, j_) = (float)(a.first_key[sequence * a.T + t_] - index * ROWS);                        \
+        }                                                                                                              \
+    } while (0)
 
 /* What the group's queries add to the gradients of the Kt and v of a block of keys, and to that of the sums of forget.
- * Rows are keys and columns are queries. Program: block of keys, key-value head, sequence. */
+ * Rows are keys and columns are queries. The next queries are on their way while these are used.
+ * Program: block of keys, key-value head, sequence. */
+#undef TILE_PROGRAMS
+#define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 PATH_KERNEL(path_attention_keys) {
     TILE(k, ROWS, HEAD);
     TILE(v, ROWS, HEAD);
-    TILE(q, QUERY_TILE, HEAD);
-    TILE(out_gradient, QUERY_TILE, HEAD);
-    MATRIX(of_query, 3, QUERY_TILE); /* log_sum_exp without f + p; delta; the first key seen, from the block's on */
+    TILE(q, 2 * QUERY_TILE, HEAD);
+    TILE(out_gradient, 2 * QUERY_TILE, HEAD);
+    MATRIX(of_query, 2 * 3, QUERY_TILE);
     ROW_VALUES(to_end, ROWS);
     ROW_VALUES(forget_before, ROWS);
     ROW_VALUES(forget_sum, ROWS);
@@ -212,59 +249,50 @@ PATH_KERNEL(path_attention_keys) {
     ACCUMULATOR(dv, ROWS, HEAD);
 
     const int64_t sequence = program_z, kv_head = program_y, group = a.heads / a.kv_heads, index = program_x;
-    const int64_t pair_size = ROWS * a.head_dim;
+    const int64_t first_head = kv_head * group;
     const Rows rows = rows_of_block(&a, sequence, index);
-    const int64_t begin = larger_index(a.first_query_block, index + 1), end = end_of_queries(rows);
+    const int64_t begin = larger_index(a.first_query_block, index + 1), end = end_of_queries(&a, rows);
     const float exponent_scale = a.scale * LOG2_E;
     if (begin >= end) return;
 
+    const int tiles = (int)(end - begin) * QUERY_TILES, steps = (int)group * tiles;
     float *dk_sums = a.turned_k_sums + rows.first * a.sums_stride + kv_head * a.head_dim;
     float *dv_sums = a.v_sums + rows.first * a.sums_stride + kv_head * a.head_dim;
     load_keys(k, a.turned_k, v, a.v, index);
+    load_query_stage(0, 0);
     accumulator_load(dk, dk_sums, a.sums_stride, rows.count, a.head_dim);
     accumulator_load(dv, dv_sums, a.sums_stride, rows.count, a.head_dim);
-    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        float *forget_sums = a.forget_sums + entry_of_token(&a, sequence, head, index * ROWS);
-        EACH_ROW_VALUE(to_end, r, i) {
-            to_end[r] = to_end_of(&a, sequence, index, head, i);
-            forget_before[r] = a.forget_gradient && i < rows.count ? forget_sums[i] : 0.0f;
-            forget_sum[r] = 0;
-        }
-        for (int64_t tile = begin * QUERY_TILES; tile < end * QUERY_TILES; tile++) {
-            const int64_t own = tile / QUERY_TILES, first_row = tile % QUERY_TILES * QUERY_TILE;
-            const int64_t pair = pair_at(&a, sequence, head, own, index), t0 = own * ROWS + first_row;
-            const Rows queries = {sequence * a.T + t0, a.T - t0};
-            const float blocks_between = a.forget ? a.passed[pair] : 0.0f;
-            sync();
-            tile_load(q, (const element *)a.passing + pair * pair_size + first_row * a.head_dim, a.head_dim, QUERY_TILE,
-                      a.head_dim);
-            tile_load_block(out_gradient, a.out_gradient, a.head_dim, queries, head, 0);
-            EACH (j, QUERY_TILE) {
-                const bool inside = j < queries.count;
-                const int64_t t = inside ? t0 + j : a.T - 1, entry = entry_of_token(&a, sequence, head, t);
-                const float forgotten = from_start_of(&a, sequence, own, head, first_row + j) + blocks_between;
-                ENTRY(of_query, 0, j) = inside ? a.log_sum_exp[entry] - forgotten * exponent_scale : 0.0f;
-                ENTRY(of_query, 1, j) = inside ? a.delta[entry] : 0.0f;
-                ENTRY(of_query, 2, j) = (float)(a.first_key[sequence * a.T + t] - index * ROWS);
-            }
-            sync();
-            accumulator_zero(p);
-            mma_nt(p, k, q);
-            if (a.forget) MAP(p, i, j, x, x += ROW_VALUE(to_end, i));
-            if (ENTRY(of_query, 2, QUERY_TILE - 1) > 0)
-                MAP(p, i, j, x, x = (float)i >= ENTRY(of_query, 2, j) ? x : -INFINITY);
-            MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(of_query, 0, j)));
-            accumulator_zero(ds);
-            mma_nt(ds, v, out_gradient);
-            MAP(ds, i, j, x, x = (x - ENTRY(of_query, 1, j)) * PEER(p, i, j) * a.scale);
-            accumulator_mma_nn(dv, p, out_gradient);
-            accumulator_mma_nn(dk, ds, q);
-            if (a.forget_gradient) {
-                row_values_share(tile_value, ds);
-                EACH_ROW_VALUE(forget_sum, r, i) forget_sum[r] -= tile_value[r];
+    EACH_ROW_VALUE(to_end, r, i) to_end[r] = forget_before[r] = forget_sum[r] = 0;
+    int stage = 0;
+    for (int step = 0; step < steps; step++) {
+        STAGE_VIEW(q_now, q, stage);
+        STAGE_VIEW(out_gradient_now, out_gradient, stage);
+        MATRIX_VIEW(now, of_query, stage * 3, 0, 3, QUERY_TILE);
+        float *forget_sums = a.forget_sums + entry_of_token(&a, sequence, first_head + step / tiles, index * ROWS);
+        stage = 1 - stage;
+        sync();
+        if (step + 1 < steps) load_query_stage(stage, step + 1);
+        if (a.forget && step % tiles == 0) {
+            EACH_ROW_VALUE(to_end, r, i) {
+                to_end[r] = to_end_of(&a, sequence, index, first_head + step / tiles, i);
+                forget_before[r] = a.forget_gradient && i < rows.count ? forget_sums[i] : 0.0f;
+                forget_sum[r] = 0;
             }
         }
+        accumulator_zero(p);
+        mma_nt(p, k, q_now);
+        if (a.forget) MAP(p, i, j, x, x += ROW_VALUE(to_end, i));
+        if (ENTRY(now, 2, QUERY_TILE - 1) > 0) MAP(p, i, j, x, x = (float)i >= ENTRY(now, 2, j) ? x : -INFINITY);
+        MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(now, 0, j)));
+        accumulator_zero(ds);
+        mma_nt(ds, v, out_gradient_now);
+        MAP(ds, i, j, x, x = (x - ENTRY(now, 1, j)) * PEER(p, i, j) * a.scale);
+        accumulator_mma_nn(dv, p, out_gradient_now);
+        accumulator_mma_nn(dk, ds, q_now);
         if (!a.forget_gradient) continue;
+        row_values_share(tile_value, ds);
+        EACH_ROW_VALUE(forget_sum, r, i) forget_sum[r] -= tile_value[r];
+        if ((step + 1) % tiles != 0) continue;
         row_values_total(forget_sum);
         EACH_ROW_VALUE(forget_sum, r, i)
         if (i < rows.count) forget_sums[i] = forget_before[r] + forget_sum[r];
@@ -273,44 +301,54 @@ PATH_KERNEL(path_attention_keys) {
     accumulator_store_f32(dv, dv_sums, a.sums_stride, rows.count, a.head_dim);
 }
 
+/* The next tile of queries and of their gradients. */
+#define load_passing_stage(stage, step)                                                                                \
+    do {                                                                                                               \
+        const QueryTile next_ = query_tile(&a, sequence, first_head, index, begin, end, step);                         \
+        STAGE_VIEW(q_, q, stage);                                                                                      \
+        STAGE_VIEW(dq_, dq, stage);                                                                                    \
+        load_passing(q_, a.passing, next_);                                                                            \
+        load_passing(dq_, a.passing_gradient, next_);                                                                  \
+    } while (0)
+
 /* What the group's queries, passing a block of keys, add to the gradients of its R and w: dR += (Q W^T)^T dQ and dW +=
  * (dQ R^T)^T Q. Rows are keys and columns are queries. Program: as path_attention_keys. */
 PATH_KERNEL(path_attention_turns) {
     TILE(w, ROWS, HEAD);
     TILE(R, ROWS, HEAD);
-    TILE(q, QUERY_TILE, HEAD);
-    TILE(dq, QUERY_TILE, HEAD);
+    TILE(q, 2 * QUERY_TILE, HEAD);
+    TILE(dq, 2 * QUERY_TILE, HEAD);
     ACCUMULATOR(by_w, ROWS, QUERY_TILE);
     ACCUMULATOR(by_R, ROWS, QUERY_TILE);
     ACCUMULATOR(dw, ROWS, HEAD);
     ACCUMULATOR(dR, ROWS, HEAD);
 
     const int64_t sequence = program_z, kv_head = program_y, group = a.heads / a.kv_heads, index = program_x;
-    const int64_t pair_size = ROWS * a.head_dim;
+    const int64_t first_head = kv_head * group;
     const Rows rows = rows_of_block(&a, sequence, index);
-    const int64_t begin = larger_index(a.first_query_block, index + 1), end = end_of_queries(rows);
+    const int64_t begin = larger_index(a.first_query_block, index + 1), end = end_of_queries(&a, rows);
     if (begin >= end) return;
 
+    const int steps = (int)(group * (end - begin)) * QUERY_TILES;
     float *dw_sums = a.w_sums + rows.first * a.sums_stride + kv_head * a.head_dim;
     float *dR_sums = a.turn_sums + rows.first * a.sums_stride + kv_head * a.head_dim;
     load_keys(w, a.w, R, a.turn, index);
+    load_passing_stage(0, 0);
     accumulator_load(dw, dw_sums, a.sums_stride, rows.count, a.head_dim);
     accumulator_load(dR, dR_sums, a.sums_stride, rows.count, a.head_dim);
-    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        for (int64_t tile = begin * QUERY_TILES; tile < end * QUERY_TILES; tile++) {
-            const int64_t own = tile / QUERY_TILES, first_row = tile % QUERY_TILES * QUERY_TILE;
-            const int64_t at = pair_at(&a, sequence, head, own, index) * pair_size + first_row * a.head_dim;
-            sync();
-            tile_load(q, (const element *)a.passing + at, a.head_dim, QUERY_TILE, a.head_dim);
-            tile_load(dq, (const element *)a.passing_gradient + at, a.head_dim, QUERY_TILE, a.head_dim);
-            sync();
-            accumulator_zero(by_w);
-            mma_nt(by_w, w, q);
-            accumulator_mma_nn(dR, by_w, dq);
-            accumulator_zero(by_R);
-            mma_nt(by_R, R, dq);
-            accumulator_mma_nn(dw, by_R, q);
-        }
+    int stage = 0;
+    for (int step = 0; step < steps; step++) {
+        STAGE_VIEW(q_now, q, stage);
+        STAGE_VIEW(dq_now, dq, stage);
+        stage = 1 - stage;
+        sync();
+        if (step + 1 < steps) load_passing_stage(stage, step + 1);
+        accumulator_zero(by_w);
+        mma_nt(by_w, w, q_now);
+        accumulator_zero(by_R);
+        mma_nt(by_R, R, dq_now);
+        accumulator_mma_nn(dR, by_w, dq_now);
+        accumulator_mma_nn(dw, by_R, q_now);
     }
     accumulator_store_f32(dw, dw_sums, a.sums_stride, rows.count, a.head_dim);
     accumulator_store_f32(dR, dR_sums, a.sums_stride, rows.count, a.head_dim);
@@ -318,7 +356,8 @@ PATH_KERNEL(path_attention_turns) {
 
 #undef HEAD
 #undef softmax_step
-#undef end_of_queries
+#undef load_query_stage
+#undef load_passing_stage
 #undef path_attention_forward
 #undef path_attention_queries
 #undef path_attention_keys
