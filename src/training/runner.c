@@ -359,12 +359,9 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     Runner *runner = new_runner(model, NULL, device_counting(gpu), options);
     runner->keep = arena_counting("keep", runner->device);
     runner->scratch = arena_counting("scratch", runner->device);
-    if (options.training) {
-        run_training(runner, true);
-    } else {
-        run_evaluation(runner);
-        if (options.logits) run_logits(runner, NULL);
-    }
+    if (options.training) run_training(runner, true);
+    run_evaluation(runner); /* a training runner does it for validation; what training keeps is in scratch then */
+    if (options.logits) run_logits(runner, NULL);
     const RunnerPlan plan = {
         .keep_bytes = runner->keep.peak, .scratch_bytes = runner->scratch.peak, .forward_flops = runner->forward_flops};
     runner_destroy(runner);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every mixer trains on 2 ranks, and a run that is resumed half-way equals the uninterrupted one bit for bit: losses, weights
-# and moments. The models are those of tests/golden, one of each model_type, with bytes as tokens and packed documents.
+# and moments. It validates on the way, which takes memory in another order. The models are those of tests/golden, one of each
+# model_type, with bytes as tokens and packed documents.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -12,7 +13,8 @@ for model in "$source_folder"/tests/golden/*/; do
     sed "s|^model: .*|model: {config: $model/config.json, vocab_size: 320}|; /^ *use_short_conv: true, attn/d" \
         "$work/config.yaml" >"$work/$name.yaml"
     train=(--config "$work/$name.yaml" --training.steps=8 --lr_scheduler.warmup_steps=2 --training.global_batch_size=4
-        --checkpoint.enable_checkpoint=true --checkpoint.interval=4)
+        --checkpoint.enable_checkpoint=true --checkpoint.interval=4
+        --data.validation_files="$work/data.h5" --data.validation_interval=4 --data.validation_steps=4)
     for run in whole resumed; do
         ranks 2 "${train[@]}" --job.dump_folder="$work/$run" || { cat "$work/log"; fail "$name"; }
     done
