@@ -15,9 +15,8 @@ for model in "$source_folder"/tests/golden/*/; do
     train=(--config "$work/$name.yaml" --training.steps=8 --lr_scheduler.warmup_steps=2 --training.global_batch_size=4
         --checkpoint.enable_checkpoint=true --checkpoint.interval=4
         --data.validation_files="$work/data.h5" --data.validation_interval=4 --data.validation_steps=4)
-    for run in whole resumed; do
-        ranks 2 "${train[@]}" --job.dump_folder="$work/$run" || { cat "$work/log"; fail "$name"; }
-    done
+    ranks 2 "${train[@]}" --job.dump_folder="$work/whole" || { cat "$work/log"; fail "$name"; }
+    cp -r "$work/whole" "$work/resumed"
     rm -rf "$work/resumed/checkpoint/step-00000008"
     ranks 2 "${train[@]}" --job.dump_folder="$work/resumed" || { cat "$work/log"; fail "$name, resumed"; }
     grep -q 'resuming after step 4' "$work/log" || { cat "$work/log"; fail "$name did not resume"; }
