@@ -9,13 +9,12 @@
 DEVICE float larger(float x, float y) { return x > y ? x : y; }
 
 /* Before the first tile of keys. */
-#define softmax_begin(out, maximum, sum)                                                                               \
+#define softmax_begin(maximum, sum)                                                                                    \
     do {                                                                                                               \
         EACH_ROW_VALUE(maximum, r, i) {                                                                                \
             maximum[r] = -1e30f; /* finite: a row may see nothing of its first tiles */                                \
             sum[r] = 0;                                                                                                \
         }                                                                                                              \
-        accumulator_zero(out);                                                                                         \
     } while (0)
 /* p, the scores of the rows by a tile of keys, -infinity where a row does not see a key, becomes e^(score - maximum);
  * what was summed before is to be multiplied by `rescale`. Maxima are to base 2. */

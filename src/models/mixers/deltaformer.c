@@ -7,8 +7,7 @@
  *   o_i = sum over j <= i of softmax_j(q_i k_j / sqrt(D)) u_j
  *   y = o Wo */
 #include "base/log.h"
-#include "kernels/ops.h"
-#include "models/model.h"
+#include "models/mixers/parts.h"
 
 typedef struct DeltaFormerConfig {
     int64_t num_heads, num_kv_heads, rope_max_position_embeddings;
@@ -42,12 +41,8 @@ static Status deltaformer_complete(void *config, const ModelConfig *model) {
                   (long long)c->num_kv_heads, (long long)c->num_heads);
         return BAD_INPUT;
     }
-    c->head_size = model->hidden_size / c->num_heads;
-    if (model->hidden_size % c->num_heads != 0 || c->head_size % 2 != 0 || c->head_size > 256) {
-        log_error("model: hidden_size %lld / num_heads %lld must be an even head size of at most 256",
-                  (long long)model->hidden_size, (long long)c->num_heads);
-        return BAD_INPUT;
-    }
+    int64_t own_heads = c->num_heads;
+    if (attention_heads(model, c->num_heads, &own_heads, &c->head_size, 256, true) != OK) return BAD_INPUT;
     if (!model->tie_word_embeddings) {
         log_error("model: tie_word_embeddings must be true: fla 0.5.2 ties them whatever it is");
         return BAD_INPUT;

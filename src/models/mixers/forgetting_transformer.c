@@ -7,8 +7,7 @@
 #include <math.h>
 
 #include "base/log.h"
-#include "kernels/ops.h"
-#include "models/model.h"
+#include "models/mixers/parts.h"
 
 typedef struct ForgettingTransformerConfig {
     int64_t num_heads, num_kv_heads, window_size;
@@ -34,18 +33,7 @@ static const float qk_norm_eps = 1e-5f; /* fixed in fla's layer, no config key *
 
 static Status forgetting_transformer_complete(void *config, const ModelConfig *model) {
     ForgettingTransformerConfig *c = config;
-    if (c->num_kv_heads < 0) c->num_kv_heads = c->num_heads;
-    c->head_size = model->hidden_size / c->num_heads;
-    if (c->num_heads % c->num_kv_heads != 0) {
-        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)c->num_heads,
-                  (long long)c->num_kv_heads);
-        return BAD_INPUT;
-    }
-    if (model->hidden_size % c->num_heads != 0 || c->head_size > 256) {
-        log_error("model: hidden_size %lld / num_heads %lld must be a head size of at most 256",
-                  (long long)model->hidden_size, (long long)c->num_heads);
-        return BAD_INPUT;
-    }
+    if (attention_heads(model, c->num_heads, &c->num_kv_heads, &c->head_size, 256, false) != OK) return BAD_INPUT;
     if (c->window_size >= 0) {
         log_error("model: window_size %lld is not null: fla's model sees all tokens in training whatever it is",
                   (long long)c->window_size);

@@ -60,6 +60,23 @@ Tensor *slot_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *s, T
     return chunk_gla(tape, p, s, v, g, shape, NULL, NULL);
 }
 
+Status attention_heads(const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, int64_t *head_size,
+                       int64_t most, bool even) {
+    if (*num_kv_heads < 0) *num_kv_heads = num_heads;
+    if (num_heads % *num_kv_heads != 0) {
+        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)num_heads,
+                  (long long)*num_kv_heads);
+        return BAD_INPUT;
+    }
+    *head_size = model->hidden_size / num_heads;
+    if (model->hidden_size % num_heads != 0 || *head_size > most || (even && *head_size % 2 != 0)) {
+        log_error("model: hidden_size %lld / num_heads %lld must be %s head size of at most %lld",
+                  (long long)model->hidden_size, (long long)num_heads, even ? "an even" : "a", (long long)most);
+        return BAD_INPUT;
+    }
+    return OK;
+}
+
 Status heads_of_own_keys(const ModelConfig *model, int64_t num_heads, int64_t *num_key_value_heads) {
     if (*num_key_value_heads < 0) *num_key_value_heads = num_heads;
     if (*num_key_value_heads != num_heads) return refused("num_key_value_heads", "only num_heads is supported");

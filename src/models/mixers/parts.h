@@ -13,6 +13,11 @@
 #define DECAY_INIT     ((Init){INIT_LOG_UNIFORM, 1e-4, 16})
 #define TIME_STEP_INIT ((Init){INIT_INVERSE_SOFTPLUS, 1e-3, 1e-1})
 
+/* For softmax attention: num_kv_heads (-1 becomes num_heads) must divide num_heads, and num_heads hidden_size, into
+ * heads of *head_size columns, `most` at most and an even number if `even`. BAD_INPUT (logged) if not. */
+Status attention_heads(const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, int64_t *head_size,
+                       int64_t most, bool even);
+
 /* BAD_INPUT, after a message that names the key. */
 Status refused(const char *key, const char *what);
 

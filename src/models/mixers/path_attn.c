@@ -9,7 +9,6 @@
  *   y = o Wo */
 #include <math.h>
 
-#include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct PathAttnConfig {
@@ -34,19 +33,7 @@ enum { W_RANK = 32, W_CONV_SIZE = 3 };
 
 static Status path_attn_complete(void *config, const ModelConfig *model) {
     PathAttnConfig *c = config;
-    if (c->num_kv_heads < 0) c->num_kv_heads = c->num_heads;
-    if (c->num_heads % c->num_kv_heads != 0) {
-        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)c->num_heads,
-                  (long long)c->num_kv_heads);
-        return BAD_INPUT;
-    }
-    c->head_size = model->hidden_size / c->num_heads;
-    if (model->hidden_size % c->num_heads != 0 || c->head_size > 128) {
-        log_error("model: hidden_size %lld / num_heads %lld must be a head size of at most 128",
-                  (long long)model->hidden_size, (long long)c->num_heads);
-        return BAD_INPUT;
-    }
-    return OK;
+    return attention_heads(model, c->num_heads, &c->num_kv_heads, &c->head_size, 128, false);
 }
 
 static void path_attn_parameters(Layer *layer) {

@@ -6,9 +6,7 @@
  *   q, k = rotate(q), rotate(k)
  *   o_i = sum_j softmax_j(q_i k_j / sqrt(D)) v_j,     0 <= i - j < window
  *   y = o Wo */
-#include "base/log.h"
-#include "kernels/ops.h"
-#include "models/model.h"
+#include "models/mixers/parts.h"
 
 typedef struct TransformerConfig {
     int64_t num_heads, num_kv_heads, window_size; /* window_size -1: all */
@@ -35,19 +33,7 @@ static const float qk_norm_eps = 1e-5f;
 
 static Status transformer_complete(void *config, const ModelConfig *model) {
     TransformerConfig *c = config;
-    if (c->num_kv_heads < 0) c->num_kv_heads = c->num_heads;
-    if (c->num_heads % c->num_kv_heads != 0) {
-        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)c->num_heads,
-                  (long long)c->num_kv_heads);
-        return BAD_INPUT;
-    }
-    c->head_size = model->hidden_size / c->num_heads;
-    if (model->hidden_size % c->num_heads != 0 || c->head_size % 2 != 0 || c->head_size > 256) {
-        log_error("model: hidden_size %lld / num_heads %lld must be an even head size of at most 256",
-                  (long long)model->hidden_size, (long long)c->num_heads);
-        return BAD_INPUT;
-    }
-    return OK;
+    return attention_heads(model, c->num_heads, &c->num_kv_heads, &c->head_size, 256, true);
 }
 
 static void transformer_parameters(Layer *layer) {

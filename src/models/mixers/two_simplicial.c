@@ -6,9 +6,7 @@
  *   y = o Wo
  *
  * The paper has such a layer every fourth one, and ordinary attention (the key `attn`) in the others. */
-#include "base/log.h"
-#include "kernels/ops.h"
-#include "models/model.h"
+#include "models/mixers/parts.h"
 
 typedef struct TwoSimplicialConfig {
     int64_t num_heads, num_kv_heads, window1, window2;
@@ -32,19 +30,7 @@ enum { Q_PROJ, K1_PROJ, V1_PROJ, K2_PROJ, V2_PROJ, O_PROJ };
 
 static Status two_simplicial_complete(void *config, const ModelConfig *model) {
     TwoSimplicialConfig *c = config;
-    if (c->num_kv_heads < 0) c->num_kv_heads = c->num_heads;
-    if (c->num_heads % c->num_kv_heads != 0) {
-        log_error("model: num_heads %lld is not a multiple of num_kv_heads %lld", (long long)c->num_heads,
-                  (long long)c->num_kv_heads);
-        return BAD_INPUT;
-    }
-    c->head_size = model->hidden_size / c->num_heads;
-    if (model->hidden_size % c->num_heads != 0 || c->head_size > 128) {
-        log_error("model: hidden_size %lld / num_heads %lld must be a head size of at most 128",
-                  (long long)model->hidden_size, (long long)c->num_heads);
-        return BAD_INPUT;
-    }
-    return OK;
+    return attention_heads(model, c->num_heads, &c->num_kv_heads, &c->head_size, 128, false);
 }
 
 static void two_simplicial_parameters(Layer *layer) {

@@ -3,6 +3,7 @@
  * and EACH_COLUMN touch of a column belongs to one thread, so that there is no sync() between them. */
 #include "tile/tile.h"
 #include "kernels/recurrences/complex_scan/complex_scan.h"
+#include "kernels/recurrences/scan_part.h"
 #include "tile/rows.h"
 
 enum { COLS = COMPLEX_SCAN_COLS / ((int)COMPLEX_SCAN_COLS == (int)WALK_COLUMNS), ROWS = COMPLEX_SCAN_ROWS };
@@ -69,22 +70,9 @@ DEVICE Complex cartesian_decay_gradient(float a_0, float a_1, Complex dalpha) {
     return product(c.direction, complex_of(along, across));
 }
 
-typedef struct ScanPart {
-    int64_t sequence, index, part; /* part = sequence * parts + index */
-    int64_t first_col, cols;       /* of the program's columns, the first, and how many there are from it on */
-    int64_t first_chunk, end_chunk;
-} ScanPart;
-
 /* Programs: x over blocks of columns, y over parts, z over sequences. */
 DEVICE ScanPart scan_part(const ComplexScanArguments *a, int64_t block, int64_t index, int64_t sequence) {
-    const int64_t first = index * a->part_chunks;
-    const ScanPart part = {.sequence = sequence,
-                           .index = index,
-                           .part = sequence * a->parts + index,
-                           .first_col = block * COLS,
-                           .cols = a->cols - block * COLS,
-                           .first_chunk = first,
-                           .end_chunk = end_of_program(first, a->chunks, a->part_chunks)};
+    const ScanPart part = SCAN_PART(a, block, index, sequence);
     return part;
 }
 

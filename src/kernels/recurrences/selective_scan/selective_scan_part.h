@@ -2,6 +2,7 @@
 #ifndef FLAME_KERNELS_RECURRENCES_SELECTIVE_SCAN_SELECTIVE_SCAN_PART_H
 #define FLAME_KERNELS_RECURRENCES_SELECTIVE_SCAN_SELECTIVE_SCAN_PART_H
 
+#include "kernels/recurrences/scan_part.h"
 #include "kernels/recurrences/selective_scan/selective_scan.h"
 
 enum {
@@ -12,22 +13,9 @@ enum {
 };
 #define LN_2 0.693147181f
 
-typedef struct ScanPart {
-    int64_t sequence, index, part; /* part = sequence * parts + index */
-    int64_t first_col, cols;       /* of the program's columns, the first, and how many there are from it on */
-    int64_t first_chunk, end_chunk;
-} ScanPart;
-
 /* Programs: x over blocks of columns, y over parts, z over sequences. */
 DEVICE ScanPart scan_part(const SelectiveScanArguments *a, int64_t block, int64_t index, int64_t sequence) {
-    const int64_t first = index * a->part_chunks;
-    const ScanPart part = {.sequence = sequence,
-                           .index = index,
-                           .part = sequence * a->parts + index,
-                           .first_col = block * COLS,
-                           .cols = a->cols - block * COLS,
-                           .first_chunk = first,
-                           .end_chunk = end_of_program(first, a->chunks, a->part_chunks)};
+    const ScanPart part = SCAN_PART(a, block, index, sequence);
     return part;
 }
 

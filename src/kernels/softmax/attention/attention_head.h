@@ -38,8 +38,6 @@ ATTENTION_KERNEL(attention_forward) {
     WITH_GATES(MATRIX(sums, 2, ATTENTION_TILE + SUMS_BEFORE);)
     ROW_VALUES(maximum, FORWARD_ROWS);
     ROW_VALUES(sum, FORWARD_ROWS);
-    ROW_VALUES(tile_value, FORWARD_ROWS);
-    ROW_VALUES(rescale, FORWARD_ROWS);
     ACCUMULATOR(p, FORWARD_ROWS, ATTENTION_TILE); /* before that q k^T */
     ACCUMULATOR(out, FORWARD_ROWS, HEAD);
 
@@ -54,10 +52,7 @@ ATTENTION_KERNEL(attention_forward) {
     walk_blocks(walk, k, a.k, a.v, a.head_dim, queries.sequence + keys.start, kv_head, a.aligned);
     tile_load_block(q, a.q, a.head_dim, rows, head, 0);
     load_key_stage(0, keys.start);
-    EACH_ROW_VALUE(maximum, r, i) {
-        maximum[r] = -1e30f; /* finite: a row may see nothing of its first tiles */
-        sum[r] = 0;
-    }
+    softmax_begin(maximum, sum);
     accumulator_zero(out);
     int stage = 0;
     for (int s0 = keys.start; s0 < queries.end; s0 += ATTENTION_TILE) {
@@ -72,17 +67,7 @@ ATTENTION_KERNEL(attention_forward) {
         WITH_GATES(const float before = decay_before(decay, sums_now);
                    MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
         mask_keys(p, queries, keys, a.first_key, s0);
-        row_values_maximum(tile_value, p);
-        EACH_ROW_VALUE(maximum, r, i) {
-            const float before = maximum[r];
-            maximum[r] = larger(before, tile_value[r] * exponent_scale);
-            rescale[r] = exp2_f(before - maximum[r]);
-        }
-        MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(maximum, i)));
-        row_values_share(tile_value, p);
-        EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale[r] + tile_value[r];
-        MAP(out, i, j, x, x *= ROW_VALUE(rescale, i));
-        accumulator_mma_nn(out, p, v_now);
+        softmax_add(out, p, v_now, maximum, sum, exponent_scale);
     }
     row_values_total(sum);
     float *log_sum_exp = a.log_sum_exp + (program_z * a.heads + head) * a.T;
@@ -90,9 +75,9 @@ ATTENTION_KERNEL(attention_forward) {
         if (queries.t0 + i < queries.end)
             log_sum_exp[queries.t0 + i] =
                 maximum[r] + logf(sum[r]) * LOG2_E WITH_GATES(+decay_of_token(decay, queries.t0 + i) * exponent_scale);
-        rescale[r] = 1 / sum[r];
+        sum[r] = 1 / sum[r];
     }
-    MAP(out, i, j, x, x *= ROW_VALUE(rescale, i));
+    MAP(out, i, j, x, x *= ROW_VALUE(sum, i));
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
 #endif

@@ -3,6 +3,8 @@
 #ifndef FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_TILES_H
 #define FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_TILES_H
 
+#include "kernels/softmax/online_softmax.h"
+
 /* A file that defines ATTENTION_STRICT as 1 has queries that do not see their own token. */
 #ifndef ATTENTION_STRICT
 #define ATTENTION_STRICT 0
@@ -127,10 +129,6 @@ DEVICE float decay_of_token(Decay decay, int t) {
         MATRIX_VIEW(decay_, name, stage, 0, 1, ATTENTION_TILE + SUMS_BEFORE);                                          \
         matrix_load_whole(decay_, sums_of_tile((decay).sums, t));                                                      \
     } while (0)
-
-DEVICE float larger(float x, float y) { return x > y ? x : y; }
-
-#define LOG2_E 1.44269504f
 
 #define ATTENTION_KERNEL(name) KERNEL(name, AttentionArguments) /* expands name first */
 

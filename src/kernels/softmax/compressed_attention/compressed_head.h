@@ -43,7 +43,8 @@ COMPRESSED_KERNEL(compressed_forward) {
     walk_blocks(walk, k, g.k, g.v, g.head_dim, sequence * a.rows + seen.first, kv_head, g.aligned);
     load_rows(q, g.q, g.head_dim, rows, rows.m0);
     load_stage(k, v, 0, walk, a.rows - seen.first);
-    softmax_begin(out, maximum, sum);
+    softmax_begin(maximum, sum);
+    accumulator_zero(out);
     int stage = 0;
     for (int r0 = seen.first; r0 < seen.end; r0 += GROUPED_TILE) {
         TILE_VIEW(k_now, k, stage * GROUPED_TILE, 0, GROUPED_TILE, HEAD);

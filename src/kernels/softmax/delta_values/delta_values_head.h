@@ -9,7 +9,6 @@ DELTA_KERNEL(delta_values_prepare) {
     MATRIX(inverse, DELTA_ROWS, DELTA_ROWS);
     ROW_VALUES(maximum, DELTA_ROWS);
     ROW_VALUES(sum, DELTA_ROWS);
-    ROW_VALUES(tile_value, DELTA_ROWS);
     ROW_VALUES(rescale, DELTA_ROWS);
     ROW_VALUES(beta, DELTA_ROWS);
     ACCUMULATOR(p, DELTA_ROWS, ATTENTION_TILE);
@@ -23,11 +22,8 @@ DELTA_KERNEL(delta_values_prepare) {
 
     tile_load_block(q, a.q, a.head_dim, rows, head, 0);
     load_rows(k, 0, a.k, head, 0, queries, keys.start);
-    EACH_ROW_VALUE(maximum, r, i) {
-        maximum[r] = -1e30f; /* finite: a row may see nothing */
-        sum[r] = 0;
-        beta[r] = beta_of(&a, queries, i, head);
-    }
+    softmax_begin(maximum, sum);
+    EACH_ROW_VALUE(beta, r, i) beta[r] = beta_of(&a, queries, i, head);
     int stage = 0;
     for (int s0 = keys.start; s0 < queries.end; s0 += ATTENTION_TILE) {
         TILE_VIEW(k_now, k, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
@@ -37,15 +33,7 @@ DELTA_KERNEL(delta_values_prepare) {
         accumulator_zero(p);
         mma_nt(p, q, k_now);
         mask_keys(p, queries, keys, a.first_key, s0);
-        row_values_maximum(tile_value, p);
-        EACH_ROW_VALUE(maximum, r, i) {
-            const float before = maximum[r];
-            maximum[r] = larger(before, tile_value[r] * exponent_scale);
-            rescale[r] = exp2_f(before - maximum[r]);
-        }
-        MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(maximum, i)));
-        row_values_share(tile_value, p);
-        EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale[r] + tile_value[r];
+        softmax_weights(p, maximum, sum, rescale, exponent_scale);
     }
     row_values_total(sum);
     EACH_ROW_VALUE(sum, r, i) {

@@ -21,9 +21,9 @@
 #ifndef FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_BLOCK_H
 #define FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_BLOCK_H
 
-enum { ROWS = CHUNK_ROWS, SQUARE = ROWS * ROWS };
+#include "kernels/softmax/online_softmax.h"
 
-#define LOG2_E 1.44269504f
+enum { ROWS = CHUNK_ROWS, SQUARE = ROWS * ROWS };
 
 /* The tokens of a block. */
 DEVICE Rows rows_of_block(const PathAttentionArguments *a, int64_t sequence, int64_t index) {

@@ -1,23 +1,6 @@
 /* The walks for heads of up to HEAD columns; included by path_attention_walk.tile.h once per HEAD, which names them.
  * Equations in path_attention_block.h. Powers are taken of 2, whose exponents are log2(e) as large. */
 
-/* One step of the online softmax (FlashAttention-2, arXiv 2307.08691): out and the sums take in the logits p of a tile
- * of values. */
-#define softmax_step(p, v)                                                                                             \
-    do {                                                                                                               \
-        row_values_maximum(tile_value, p);                                                                             \
-        EACH_ROW_VALUE(maximum, r, i) {                                                                                \
-            const float before = maximum[r];                                                                           \
-            maximum[r] = larger(before, tile_value[r] * exponent_scale);                                               \
-            rescale[r] = exp2_f(before - maximum[r]);                                                                  \
-        }                                                                                                              \
-        MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(maximum, i)));                                       \
-        row_values_share(tile_value, p);                                                                               \
-        EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale[r] + tile_value[r];                                        \
-        MAP(out, i, j, x, x *= ROW_VALUE(rescale, i));                                                                 \
-        accumulator_mma_nn(out, p, v);                                                                                 \
-    } while (0)
-
 /* A block of queries begins with its own keys, whose logits are there, and passes the blocks before them from right to
  * left. The next k and v are on their way while w and R are used, and the other way round.
  * Program: block of queries, the longest walk first; head, sequence. */
@@ -32,7 +15,6 @@ PATH_KERNEL(path_attention_forward) {
     ROW_VALUES(maximum, ROWS);
     ROW_VALUES(sum, ROWS);
     ROW_VALUES(tile_value, ROWS);
-    ROW_VALUES(rescale, ROWS);
     ROW_VALUES(passed, ROWS); /* f + p */
     ACCUMULATOR(q, ROWS, HEAD);
     ACCUMULATOR(p, ROWS, ROWS); /* before that Q Kt^T; in turns Q W^T */
@@ -47,18 +29,15 @@ PATH_KERNEL(path_attention_forward) {
     tile_load_block(k, a.turned_q, a.head_dim, rows, head, 0);
     tile_load_block(v, a.v, a.head_dim, rows, kv_head, 0);
     EACH (i, ROWS) to_end[i] = from_start_of(&a, sequence, own, head, i);
-    EACH_ROW_VALUE(maximum, r, i) {
-        maximum[r] = -1e30f;
-        sum[r] = 0;
-        passed[r] = from_start_of(&a, sequence, own, head, i);
-    }
+    softmax_begin(maximum, sum);
+    EACH_ROW_VALUE(passed, r, i) passed[r] = from_start_of(&a, sequence, own, head, i);
     accumulator_zero(out);
     accumulator_load(p, a.logits + square_at(&a, a.heads, sequence, own, head), ROWS, ROWS, ROWS);
     sync();
     MAP(q, i, j, x, x = AT(k, i, j));
     if (a.forget) MAP(p, i, j, x, x += ROW_VALUE(passed, i) - to_end[j]);
     mask_diagonal(p, tile_value, rows, a.first_key, own * ROWS);
-    softmax_step(p, v);
+    softmax_add(out, p, v, maximum, sum, exponent_scale);
     sync();
     if (own > first) {
         load_keys(k, a.turned_k, v, a.v, own - 1);
@@ -74,7 +53,7 @@ PATH_KERNEL(path_attention_forward) {
             EACH_ROW_VALUE(passed, r, i) passed[r] += forget_of_block(&a, sequence, index, head);
         }
         mask_documents(p, tile_value, rows, a.first_key, index * ROWS);
-        softmax_step(p, v);
+        softmax_add(out, p, v, maximum, sum, exponent_scale);
         if (index == first) break;
         sync();
         load_keys(k, a.turned_k, v, a.v, index - 1);
@@ -87,9 +66,9 @@ PATH_KERNEL(path_attention_forward) {
     float *log_sum_exp = a.log_sum_exp + entry_of_token(&a, sequence, head, own * ROWS);
     EACH_ROW_VALUE(sum, r, i) {
         if (i < rows.count) log_sum_exp[i] = maximum[r] + logf(sum[r]) * LOG2_E;
-        rescale[r] = 1 / sum[r];
+        sum[r] = 1 / sum[r];
     }
-    MAP(out, i, j, x, x *= ROW_VALUE(rescale, i));
+    MAP(out, i, j, x, x *= ROW_VALUE(sum, i));
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
 
@@ -355,7 +334,6 @@ PATH_KERNEL(path_attention_turns) {
 }
 
 #undef HEAD
-#undef softmax_step
 #undef load_query_stage
 #undef load_passing_stage
 #undef path_attention_forward

@@ -7,7 +7,6 @@
 /* Queries that come at a time to a block of keys. */
 enum { QUERY_TILE = ON_GPU ? 32 : 64, QUERY_TILES = ROWS / QUERY_TILE };
 
-DEVICE float larger(float x, float y) { return x > y ? x : y; }
 DEVICE int64_t larger_index(int64_t x, int64_t y) { return x > y ? x : y; }
 DEVICE int64_t lesser_index(int64_t x, int64_t y) { return x < y ? x : y; }
 

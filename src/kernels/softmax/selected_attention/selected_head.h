@@ -28,7 +28,8 @@ SELECTED_KERNEL(selected_forward) {
     const float exponent_scale = g.scale * LOG2_E;
 
     load_rows(q, g.q, g.head_dim, rows, rows.m0);
-    softmax_begin(out, maximum, sum);
+    softmax_begin(maximum, sum);
+    accumulator_zero(out);
     bool more = to_next_tile(&next, &a);
     if (more) load_selected(0, next);
     for (int stage = 0; more; stage = 1 - stage) {

@@ -24,6 +24,18 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
         }                                                                                                              \
     } while (0)
 
+/* Every SIMPLICIAL_OFFSETS offsets o, k2 and v2 become the second keys and values of the queries from t0 on at the next
+ * ones. Begins with a sync(). */
+#define load_second_keys(o)                                                                                            \
+    do {                                                                                                               \
+        sync();                                                                                                        \
+        if ((o) % SIMPLICIAL_OFFSETS == 0) {                                                                           \
+            load_tokens(k2, a.k2, kv_head, t0 - (o)-SIMPLICIAL_OFFSETS);                                               \
+            load_tokens(v2, a.v2, kv_head, t0 - (o)-SIMPLICIAL_OFFSETS);                                               \
+            sync();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
 /* The next tiles of a walk down k1 and v1, of which `rows` are left, become one of their two stages. */
 #define load_stage(k1, v1, stage, walk, rows)                                                                          \
     do {                                                                                                               \

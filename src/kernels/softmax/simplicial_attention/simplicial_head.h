@@ -40,16 +40,12 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
     const float exponent_scale = a.scale * LOG2_E;
 
     load_tokens(q, a.q, head, t0);
-    softmax_begin(out, maximum, sum);
+    softmax_begin(maximum, sum);
+    accumulator_zero(out);
     EACH_ROW_VALUE(maximum, r, i) out_maximum[r] = maximum[r];
     for (int o = 0; o < offsets; o++) {
         const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
-        sync();
-        if (row_k2 == SIMPLICIAL_OFFSETS) {
-            load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-            load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-            sync();
-        }
+        load_second_keys(o);
         multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
         walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
         load_stage(k1, v1, 0, walk, a.T - first);
@@ -116,12 +112,7 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
         accumulator_zero(dq);
         for (int o = 0; o < offsets; o++) {
             const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
-            sync();
-            if (row_k2 == SIMPLICIAL_OFFSETS) {
-                load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-                load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-                sync();
-            }
+            load_second_keys(o);
             multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
             multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
             walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
@@ -281,13 +272,9 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
                     ENTRY(columns, 3, j) = t0 + j < a.T ? (float)position[t] : -1.0f;
                 }
                 for (int o = 0; o < offsets; o++) {
-                    const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS;
-                    sync();
-                    if (o % SIMPLICIAL_OFFSETS == 0) {
-                        load_tokens(k2, a.k2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-                        load_tokens(v2, a.v2, kv_head, t0 - o - SIMPLICIAL_OFFSETS);
-                        sync();
-                    }
+                    const int row_k2 =
+                        SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
+                    load_second_keys(o);
                     multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
                     multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
                     sync();
