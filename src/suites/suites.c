@@ -1,0 +1,139 @@
+#include "suites/suites.h"
+
+#include <string.h>
+
+#include "suites/flip_flop.h"
+#include "suites/mad/mad.h"
+#include "suites/mqar.h"
+
+const MixerKeys mixer_defaults[] = {
+    {"abc", "model.num_heads={heads} model.num_slots=64"},
+    {"based", "model.num_heads={heads}"},
+    {"comba", "model.num_heads={heads} model.head_dim={head_dim} model.expand_v=1"},
+    {"delta_net", "model.num_heads={heads}"},
+    {"deltaformer", "model.num_heads={heads}"},
+    {"forgetting_transformer", "model.num_heads={heads}"},
+    {"gated_deltanet", "model.num_heads={heads} model.head_dim={head_dim} model.expand_v=1"},
+    {"gated_deltaproduct", "model.num_heads={heads} model.head_dim={head_dim} model.expand_v=1"},
+    {"gla", "model.num_heads={heads}"},
+    {"gsa", "model.num_heads={heads} model.num_slots=64"},
+    {"hgrn2", "model.expand_ratio={head_dim}"},
+    {"kda", "model.num_heads={heads} model.head_dim={head_dim}"},
+    {"lightnet", "model.expand_ratio={head_dim}"},
+    {"linear_attn", "model.num_heads={heads}"},
+    {"mamba2", "model.head_dim={head_dim} model.state_size=64"},
+    {"mesa_net", "model.num_heads={heads} model.head_dim={head_dim}"},
+    {"nsa", "model.num_heads=16 model.num_kv_heads=1 model.head_dim=16 model.block_size=16 model.block_counts=8 "
+            "model.window_size=64"},
+    {"path_attn", "model.num_heads={heads}"},
+    {"rebased", "model.num_heads={heads}"},
+    {"retnet", "model.num_heads={heads}"},
+    {"rwkv6", "model.num_heads={heads} model.proj_low_rank_dim=8 model.gate_low_rank_dim=16"},
+    {"rwkv7", "model.head_dim={head_dim} model.decay_low_rank_dim=16 model.gate_low_rank_dim=32 "
+              "model.a_low_rank_dim=16 model.v_low_rank_dim=8"},
+    {"samba", "model.attn.layers=[1,3] model.attn.num_heads={heads}"},
+    {"transformer", "model.num_heads={heads}"},
+    {"transnormer", "model.decoder_attention_heads={heads}"},
+    {"two_simplicial", "model.num_heads={heads} model.window1=64 model.window2=8"},
+    {"xlstm", "model.num_heads={heads}"},
+    {NULL, NULL},
+};
+
+static const Task *const mad_tasks[] = {&compression,  &fuzzy_in_context_recall, &in_context_recall,
+                                        &memorization, &noisy_in_context_recall, &selective_copying,
+                                        NULL};
+
+static const MixerKeys mad_mixers[] = {
+    {"gated_deltaproduct", "mixer.heads=1 model.allow_neg_eigval=true model.num_householder=6"},
+    {"gsa", "mixer.heads=1 model.gate_logit_normalizer=8"},
+    {"mamba", "model.num_hidden_layers=4"},
+    {"mamba2", "model.num_hidden_layers=4"},
+    {"mesa_net", "model.use_output_gate=false"},
+    {"path_attn", "mixer.heads=2 model.use_forget_gate=false model.use_qk_norm=false"},
+    {"transformer", "mixer.heads=2 model.window_size=128"},
+    {"xlstm", "mixer.heads=4"},
+    {NULL, NULL},
+};
+
+static const char *const mad_notes[] = {
+    "initial matrices are fla's, N(0, 0.02^2); MAD's are PyTorch's defaults",
+    "the head has no bias",
+    "examples come from this program's generators; training.data reads the published files",
+    "float32 instead of mixed bfloat16 unless training.dtype says otherwise",
+    NULL,
+};
+
+static const Suite mad = {
+    .name = "mad",
+    .meaning = "MAD: six tasks of 4-layer models (mixer, MLP, mixer, MLP), arXiv 2403.17844",
+    .tasks = mad_tasks,
+    .metric = METRIC_MACRO,
+    .keys = "training.examples=12800 training.test_examples=1280 training.batch_size=128 training.epochs=200 "
+            "training.lr=[1e-4,5e-4,1e-3] training.weight_decay=[0,0.1] training.decay=constant training.beta2=0.999 "
+            "training.stop_at=0.999 training.select=best mixer.heads=1 model.hidden_size=128 "
+            "model.num_hidden_layers=2 model.intermediate_size=352 model.norm_eps=1e-5",
+    .quick = "training.epochs=4 training.lr=1e-3 training.weight_decay=0",
+    .mixers = mad_mixers,
+    .notes = mad_notes,
+};
+
+static const Task *const mqar_tasks[] = {&mqar, NULL};
+
+static const MixerKeys no_mixers[] = {{NULL, NULL}};
+
+static const char *const mqar_notes[] = {
+    "norms are the model's own (RMSNorm in most), not LayerNorm",
+    "no dropout of the embeddings",
+    "one segment (length, pairs) per training; published runs of several segments are not made",
+    NULL,
+};
+
+static const Suite mqar_suite = {
+    .name = "mqar",
+    .meaning = "multi-query associative recall of 2-layer models without MLPs, arXiv 2312.04927",
+    .tasks = mqar_tasks,
+    .metric = METRIC_ACCURACY,
+    .keys = "training.examples=100000 training.test_examples=3000 training.batch_size=512 training.epochs=64 "
+            "training.lr=[1e-4,4.64e-4,2.15e-3,1e-2] training.weight_decay=0.1 training.decay=cosine "
+            "training.stop_at=0.99 mixer.heads=1 model.hidden_size=64 model.num_hidden_layers=2 "
+            "model.intermediate_size=0 model.tie_word_embeddings=true",
+    .quick = "task.vocab_size=256 training.examples=20000 training.test_examples=1000 training.batch_size=64 "
+             "training.epochs=0 training.steps=1200 training.evaluate_every=200 training.lr=3e-3 "
+             "training.warmup_steps=50 training.max_norm=1",
+    .mixers = no_mixers,
+    .notes = mqar_notes,
+};
+
+static const Task *const flip_flop_tasks[] = {&flip_flop, NULL};
+
+static const char *const flip_flop_notes[] = {
+    "the tests have fewer sequences than the publication's 100,000 sparse ones: training.test_examples sets them",
+    NULL,
+};
+
+static const Suite flip_flop_suite = {
+    .name = "flipflop",
+    .meaning = "flip-flop language modelling: remember one bit without a single error, arXiv 2306.00946",
+    .tasks = flip_flop_tasks,
+    .metric = METRIC_ERROR,
+    .keys = "training.examples=0 training.test_examples=1000 training.batch_size=16 training.epochs=0 "
+            "training.steps=10000 training.evaluate_every=1000 training.lr=3e-4 training.weight_decay=0.1 "
+            "training.beta2=0.999 training.decay=linear training.warmup_steps=50 mixer.heads=2 model.hidden_size=64 "
+            "model.num_hidden_layers=1",
+    .quick = "task.seq_len=128 training.steps=1000 training.test_examples=300 training.lr=1e-3",
+    .mixers = no_mixers,
+    .notes = flip_flop_notes,
+};
+
+const Suite *const all_suites[] = {&mad, &mqar_suite, &flip_flop_suite, NULL};
+
+const Task *suite_task(const Suite *suite, const char *name) {
+    for (const Task *const *task = suite->tasks; *task; task++)
+        if (strcmp((*task)->name, name) == 0) return *task;
+    return NULL;
+}
+
+const char *metric_name(Metric metric) {
+    static const char *const names[] = {"accuracy", "macro accuracy", "error", "F1", "mean squared error"};
+    return names[metric];
+}

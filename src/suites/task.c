@@ -1,0 +1,38 @@
+#include "suites/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static KeyTable table_of(const Task *task, void *config) {
+    return (KeyTable){task->keys, task->key_count, config, "task"};
+}
+
+Status task_config_read(const Task *task, const ConfigValue *mapping, void **config) {
+    void *values = calloc(1, task->config_size);
+    CHECK(values, "out of memory");
+    const KeyTable table = table_of(task, values);
+    keys_defaults(&table, 1);
+    Status status = keys_apply(&table, 1, mapping, "task", NULL);
+    if (status == OK) status = task->check(values);
+    if (status == OK)
+        *config = values;
+    else
+        task_config_free(task, values);
+    return status;
+}
+
+void task_config_free(const Task *task, void *config) {
+    if (!config) return;
+    const KeyTable table = table_of(task, config);
+    keys_free(&table, 1);
+    free(config);
+}
+
+void task_example(const Task *task, const void *config, uint64_t seed, const char *split, int64_t number,
+                  Example example) {
+    char name[128];
+    snprintf(name, sizeof name, "%s/%s", task->name, split);
+    Draws draws = draws_begin(seed, name, number);
+    task->generate(config, seed, &draws, strcmp(split, "train") != 0, example);
+}

@@ -1,0 +1,72 @@
+/* A synthetic task: examples that are a pure function of (seed, split, number). A task is one file and one line in its
+ * suite's table; docs/suites.md adds one as an example.
+ *
+ * Everything that can be set is a key (config/keys.h), and whatever differs from the defaults is written as on the
+ * command line: "task.vocab_size=32 training.examples=6400". */
+#ifndef FLAME_SUITES_TASK_H
+#define FLAME_SUITES_TASK_H
+
+#include "base/check.h"
+#include "base/draws.h"
+#include "config/keys.h"
+#include "data/pack.h" /* IGNORED_LABEL */
+
+/* What a task makes of one example; arrays of the caller. T and the number of features follow from the keys. */
+typedef struct Example {
+    int32_t *inputs; /* [T] tokens; not used by tasks of features */
+    float *features; /* [T, features]; NULL in tasks of tokens */
+    int32_t *labels; /* [T]: the class to predict at this position, or IGNORED_LABEL */
+    float *values;   /* [T]: the number to predict where the label is not ignored; NULL but in regressions */
+} Example;
+
+/* The sizes of a setting. */
+typedef struct TaskSizes {
+    int64_t T;        /* positions of an example */
+    int64_t tokens;   /* size of the vocabulary of inputs; 0: inputs are features */
+    int64_t features; /* numbers per position, 0 in tasks of tokens */
+    int64_t classes;  /* of labels; 0: a regression */
+} TaskSizes;
+
+/* A test other than that of the training's own setting, with the same weights: longer sequences, rarer reads, other
+ * ranges of numbers. */
+typedef struct Split {
+    const char *name, *keys; /* "sparse", "task.p_ignore=0.98" */
+} Split;
+
+/* How the model reads an example and where it answers. */
+typedef enum TaskForm {
+    TASK_CAUSAL,      /* each label from the tokens up to it */
+    TASK_AUTOENCODER, /* every label from one vector: the model's output at the last position */
+    TASK_SET,         /* positions are a set: each label from all of them */
+    TASK_POOLED,      /* a set with one label, at the last position */
+} TaskForm;
+
+typedef struct Task {
+    const char *name, *meaning; /* "in_context_recall", one line */
+    TaskForm form;
+    const Key *keys;
+    int key_count;
+    size_t config_size;       /* of the struct that the keys fill */
+    const char *const *sweep; /* what the published settings beside the default one change; ended by NULL */
+    const Split *splits;      /* ended by a NULL name; NULL: none */
+    /* Refuses values that no example can be made with, by an error that names the key. */
+    Status (*check)(const void *config);
+    TaskSizes (*sizes)(const void *config);
+    /* Makes one example. `seed` is for what all examples of a setting share; everything else comes from `draws`.
+     * test: the labels that are scored, where training has others. */
+    void (*generate)(const void *config, uint64_t seed, Draws *draws, bool test, Example example);
+    /* The accuracy of the best answer that looks at no input (F1 where that is the score), for the test's labels. */
+    double (*trivial)(const void *config);
+} Task;
+
+/* Reads the task's keys of a mapping (NULL: all defaults). The caller frees the struct with task_config_free. BAD_INPUT
+ * or USAGE (logged) for an unknown key, a value out of range or one that `check` refuses. */
+Status task_config_read(const Task *task, const ConfigValue *mapping, void **config);
+void task_config_free(const Task *task, void *config);
+
+/* Makes example `number` of the split: "train", "test", or a name of task->splits with that split's keys in `config`.
+ */
+void task_example(const Task *task, const void *config, uint64_t seed, const char *split, int64_t number,
+                  Example example);
+
+#endif

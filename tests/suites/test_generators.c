@@ -1,0 +1,351 @@
+/* The generators of token tasks: what must hold in every example, and means over many examples beside those sampled
+ * from the published generators. A bound on a mean is given where it is used: at least five standard errors. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "suites/settings.h"
+#include "suites/suites.h"
+
+enum { SEED = 12345 };
+
+typedef struct Made {
+    const Task *task;
+    void *config;
+    TaskSizes sizes;
+    Example e;
+} Made;
+
+static const Task *find(const char *name) {
+    for (const Suite *const *suite = all_suites; *suite; suite++) {
+        const Task *task = suite_task(*suite, name);
+        if (task) return task;
+    }
+    fail_msg("there is no task %s", name);
+    return NULL;
+}
+
+static Made make(const char *name, const char *keys) {
+    Made m = {.task = find(name)};
+    ConfigValue *root = config_value_new(VALUE_MAPPING, NULL, 0);
+    assert_int_equal(settings_apply(root, keys), OK);
+    assert_int_equal(task_config_read(m.task, settings_section(root, "task"), &m.config), OK);
+    config_value_free(root);
+    m.sizes = m.task->sizes(m.config);
+    m.e.inputs = calloc((size_t)m.sizes.T, sizeof(int32_t));
+    m.e.labels = calloc((size_t)m.sizes.T, sizeof(int32_t));
+    return m;
+}
+
+static void example(Made *m, const char *split, int64_t number) {
+    memset(m->e.inputs, 0xff, (size_t)m->sizes.T * sizeof(int32_t));
+    memset(m->e.labels, 0x7f, (size_t)m->sizes.T * sizeof(int32_t));
+    task_example(m->task, m->config, SEED, split, number, m->e);
+}
+
+static void done(Made *m) {
+    task_config_free(m->task, m->config);
+    free(m->e.inputs);
+    free(m->e.labels);
+}
+
+static int64_t targets(const Made *m) {
+    int64_t count = 0;
+    for (int64_t t = 0; t < m->sizes.T; t++) count += m->e.labels[t] != IGNORED_LABEL;
+    return count;
+}
+
+static double mean_targets(const char *name, const char *keys, int64_t examples) {
+    Made m = make(name, keys);
+    double sum = 0;
+    for (int64_t i = 0; i < examples; i++) {
+        example(&m, "test", i);
+        sum += (double)targets(&m);
+    }
+    done(&m);
+    return sum / (double)examples;
+}
+
+static void assert_near(double value, double expected, double bound) {
+    if (fabs(value - expected) > bound) fail_msg("%.4f is not within %.4f of %.4f", value, bound, expected);
+}
+
+static void examples_are_in_range_and_repeat(void **state) {
+    (void)state;
+    for (const Suite *const *suite = all_suites; *suite; suite++)
+        for (const Task *const *task = (*suite)->tasks; *task; task++) {
+            Made m = make((*task)->name, NULL), again = make((*task)->name, NULL);
+            const size_t bytes = (size_t)m.sizes.T * sizeof(int32_t);
+            if (m.sizes.tokens == 0) continue;
+            for (int64_t i = 0; i < 50; i++) {
+                const char *split = i % 2 ? "test" : "train";
+                example(&m, split, i);
+                assert_true(targets(&m) > 0);
+                for (int64_t t = 0; t < m.sizes.T; t++) {
+                    assert_in_range(m.e.inputs[t], 0, m.sizes.tokens - 1);
+                    if (m.e.labels[t] != IGNORED_LABEL) assert_in_range(m.e.labels[t], 0, m.sizes.classes - 1);
+                }
+                example(&again, split, i);
+                assert_memory_equal(m.e.inputs, again.e.inputs, bytes);
+                assert_memory_equal(m.e.labels, again.e.labels, bytes);
+                example(&again, split, i + 1);
+                assert_memory_not_equal(m.e.inputs, again.e.inputs, bytes);
+            }
+            done(&m);
+            done(&again);
+        }
+}
+
+static void recall_has_the_published_targets(void **state) {
+    (void)state;
+    assert_near(mean_targets("in_context_recall", "task.vocab_size=16", 1000), 56.0, 0.3);
+    assert_near(mean_targets("in_context_recall", "task.vocab_size=32", 1000), 48.3, 0.3);
+    assert_near(mean_targets("in_context_recall", "task.vocab_size=64", 1000), 36.4, 0.5);
+    assert_near(mean_targets("in_context_recall", "task.vocab_size=128", 1000), 23.7, 0.6);
+    assert_near(mean_targets("in_context_recall", "task.seq_len=1024", 200), 504, 0.5);
+    assert_near(mean_targets("noisy_in_context_recall", NULL, 1000), 43.6, 0.6);
+    assert_near(mean_targets("noisy_in_context_recall", "task.vocab_size=144", 1000), 16.5, 0.7);
+    assert_near(mean_targets("noisy_in_context_recall", "task.frac_noise=0.8", 1000), 7.8, 0.6);
+}
+
+/* A scored label is the value that the key before it had the first time. */
+static void recall_scores_keys_seen_before(void **state) {
+    (void)state;
+    Made m = make("noisy_in_context_recall", NULL);
+    for (int64_t i = 0; i < 200; i++) {
+        int32_t value_of[8] = {0};
+        example(&m, "test", i);
+        for (int64_t t = 0; t < m.sizes.T; t += 2) {
+            const int32_t key = m.e.inputs[t];
+            if (key >= 16) { /* noise comes in pairs */
+                assert_true(t + 1 < m.sizes.T && m.e.inputs[t + 1] >= 16);
+                assert_int_equal(m.e.labels[t], IGNORED_LABEL);
+                continue;
+            }
+            assert_in_range(key, 0, 7);
+            assert_int_equal(m.e.labels[t], value_of[key] ? value_of[key] : IGNORED_LABEL);
+            if (t + 1 == m.sizes.T) continue;
+            assert_in_range(m.e.inputs[t + 1], 8, 15);
+            value_of[key] = m.e.inputs[t + 1];
+        }
+        assert_int_not_equal(m.e.labels[m.sizes.T - 1], IGNORED_LABEL);
+        example(&m, "train", i);
+        for (int64_t t = 0; t + 1 < m.sizes.T; t++) assert_int_equal(m.e.labels[t], m.e.inputs[t + 1]);
+    }
+    done(&m);
+}
+
+static void fuzzy_recall_has_the_published_targets(void **state) {
+    (void)state;
+    assert_near(mean_targets("fuzzy_in_context_recall", NULL, 2000), 4.35, 0.25);
+    assert_near(mean_targets("fuzzy_in_context_recall", "task.vocab_size=32", 2000), 2.2, 0.15);
+    assert_near(mean_targets("fuzzy_in_context_recall", "task.seq_len=256", 1000), 12.3, 0.6);
+    assert_near(mean_targets("fuzzy_in_context_recall", "task.seq_len=1024", 200), 147, 3);
+}
+
+/* The last tokens are a key of three tokens and what the model reads of its value. A probe that ends the sequence was
+ * seen before in all but about one in 43 sequences. */
+static void fuzzy_recall_shows_most_probes(void **state) {
+    (void)state;
+    enum { EXAMPLES = 4000 };
+    Made m = make("fuzzy_in_context_recall", NULL);
+    double unseen = 0, pads = 0;
+    for (int64_t i = 0; i < EXAMPLES; i++) {
+        example(&m, "test", i);
+        int64_t value = 0, T = m.sizes.T;
+        while (m.e.labels[T - 1 - value] != IGNORED_LABEL) value++;
+        const int32_t *probe = &m.e.inputs[T - value - 2];
+        bool seen = false;
+        for (const int32_t *key = m.e.inputs; key < probe && !seen; key++)
+            seen = memcmp(key, probe, 3 * sizeof *key) == 0;
+        for (int64_t t = 0; m.e.inputs[t] == 15; t++) pads++;
+        assert_true(probe[0] != probe[1] && probe[1] != probe[2] && probe[0] != probe[2]);
+        unseen += !seen;
+    }
+    assert_near(unseen / EXAMPLES, 0.0235, 0.012);
+    assert_near(pads / EXAMPLES, 4.5, 1);
+    done(&m);
+}
+
+static void memorization_is_one_map(void **state) {
+    (void)state;
+    Made m = make("memorization", NULL);
+    int32_t value_of[127] = {0};
+    for (int64_t i = 0; i < 400; i++) {
+        example(&m, i % 2 ? "train" : "test", i);
+        assert_int_equal(targets(&m), 16);
+        for (int64_t t = 0; t < 32; t += 2) {
+            const int32_t key = m.e.inputs[t], value = m.e.labels[t + 1];
+            assert_int_equal(m.e.inputs[t + 1], 255);
+            assert_in_range(key, 0, 126);
+            assert_in_range(value, 127, 254);
+            assert_true(value_of[key] == 0 || value_of[key] == value);
+            value_of[key] = value;
+        }
+    }
+    for (int a = 0; a < 127; a++)
+        for (int b = 0; b < a; b++) assert_int_not_equal(value_of[a], value_of[b]);
+    done(&m);
+}
+
+static void compression_asks_for_its_input(void **state) {
+    (void)state;
+    Made m = make("compression", NULL);
+    example(&m, "train", 0);
+    assert_memory_equal(m.e.inputs, m.e.labels, 32 * sizeof(int32_t));
+    for (int t = 0; t < 31; t++) assert_in_range(m.e.inputs[t], 0, 14);
+    assert_int_equal(m.e.inputs[31], 15);
+    done(&m);
+}
+
+static void copying_repeats_the_data(void **state) {
+    (void)state;
+    enum { EXAMPLES = 1000, BLANK = 14, COPY = 15, T = 256, N = 16 };
+    Made m = make("selective_copying", NULL);
+    double leading = 0;
+    for (int64_t i = 0; i < EXAMPLES; i++) {
+        example(&m, "train", i);
+        int64_t data = 0;
+        for (int64_t t = 0; t < T - N - 1; t++)
+            if (m.e.inputs[t] != BLANK) assert_int_equal(m.e.inputs[t], m.e.labels[T - N + data++]);
+        assert_int_equal(data, N);
+        assert_int_equal(targets(&m), N);
+        assert_int_equal(m.e.inputs[T - N - 1], COPY);
+        assert_int_not_equal(m.e.inputs[T - N - 2], BLANK);
+        for (int64_t t = T - N; t < T; t++) assert_int_equal(m.e.inputs[t], BLANK);
+        for (int64_t t = 0; m.e.inputs[t] == BLANK; t++) leading++;
+    }
+    assert_near(leading / EXAMPLES, 13.9, 0.7);
+    done(&m);
+}
+
+/* The slots of the queries, by the published means over 28 and 192 slots. */
+static void mqar_places_queries_by_their_weights(void **state) {
+    (void)state;
+    static const struct {
+        const char *keys;
+        int64_t context, pairs;
+        double mean, first, last, slot_0, bound;
+    } rows[] = {
+        {"task.vocab_size=256", 8, 4, 7.14, 6.16, 8.13, 0.728, 0.5},
+        {"task.vocab_size=8192 task.seq_len=512 task.num_kv_pairs=64", 128, 64, 61.4, 32.2, 80.3, 1, 4},
+    };
+    for (int r = 0; r < LENGTH(rows); r++) {
+        enum { EXAMPLES = 3000 };
+        Made m = make("mqar", rows[r].keys);
+        double sum = 0, first = 0, last = 0, used = 0;
+        for (int64_t i = 0; i < EXAMPLES; i++) {
+            example(&m, "train", i);
+            assert_int_equal(targets(&m), rows[r].pairs);
+            for (int64_t t = 0; t < m.sizes.T; t++) {
+                if (m.e.labels[t] == IGNORED_LABEL) continue;
+                const int64_t slot = (t - rows[r].context) / 2;
+                int64_t pair = 0;
+                assert_int_equal(t % 2, 0);
+                while (m.e.inputs[2 * pair] != m.e.inputs[t] && 2 * pair < rows[r].context) pair++;
+                assert_int_equal(m.e.labels[t], m.e.inputs[2 * pair + 1]);
+                sum += (double)slot / (double)rows[r].pairs;
+                if (pair == 0) first += (double)slot;
+                if (pair == rows[r].pairs - 1) last += (double)slot;
+                used += slot == 0;
+            }
+        }
+        assert_near(sum / EXAMPLES, rows[r].mean, rows[r].bound / 2);
+        assert_near(first / EXAMPLES, rows[r].first, rows[r].bound);
+        assert_near(last / EXAMPLES, rows[r].last, 1.4 * rows[r].bound);
+        assert_near(used / EXAMPLES, rows[r].slot_0, 0.045);
+        done(&m);
+    }
+}
+
+static void flip_flop_reads_the_last_write(void **state) {
+    (void)state;
+    static const struct {
+        const char *keys;
+        double reads, bound;
+    } rows[] = {{NULL, 26.4, 0.8}, {"task.p_ignore=0.98", 3.54, 0.3}, {"task.p_ignore=0.1", 115.3, 1.4}};
+    for (int r = 0; r < LENGTH(rows); r++) {
+        enum { EXAMPLES = 1000, WRITE = 0, READ = 1 };
+        Made m = make("flip_flop", rows[r].keys);
+        double reads = 0;
+        for (int64_t i = 0; i < EXAMPLES; i++) {
+            int32_t stored = -1;
+            example(&m, "test", i);
+            assert_int_equal(m.e.inputs[0], WRITE);
+            assert_int_equal(m.e.inputs[m.sizes.T - 2], READ);
+            for (int64_t t = 0; t < m.sizes.T; t += 2) {
+                if (m.e.inputs[t] == WRITE) stored = m.e.inputs[t + 1];
+                assert_int_equal(m.e.labels[t], m.e.inputs[t] == READ ? stored : IGNORED_LABEL);
+            }
+            reads += (double)targets(&m);
+        }
+        assert_near(reads / EXAMPLES, rows[r].reads, rows[r].bound);
+        done(&m);
+    }
+}
+
+static void impossible_settings_are_refused(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        {"mqar", "task.seq_len=63"},
+        {"mqar", "task.num_kv_pairs=17"},
+        {"mqar", "task.vocab_size=8"},
+        {"in_context_recall", "task.seq_len=127"},
+        {"noisy_in_context_recall", "task.noise_vocab_size=30"},
+        {"fuzzy_in_context_recall", "task.vocab_size=6"},
+        {"selective_copying", "task.tokens_to_copy=128"},
+        {"flip_flop", "task.seq_len=5"},
+        {"flip_flop", "task.p_ignore=1.5"},
+        {"flip_flop", "task.p_ignored=0.5"},
+    };
+    for (int r = 0; r < LENGTH(rows); r++) {
+        ConfigValue *root = config_value_new(VALUE_MAPPING, NULL, 0);
+        void *config = NULL;
+        assert_int_equal(settings_apply(root, rows[r][1]), OK);
+        assert_int_equal(task_config_read(find(rows[r][0]), settings_section(root, "task"), &config), USAGE);
+        config_value_free(root);
+    }
+}
+
+static void draws_are_fair(void **state) {
+    (void)state;
+    enum { N = 6, DRAWS = 60000 };
+    Draws draws = draws_begin(1, "test", 0);
+    int64_t count[N] = {0}, order[N] = {0};
+    for (int i = 0; i < DRAWS; i++) {
+        int32_t three[3];
+        count[draw_below(&draws, N)]++;
+        draw_different(&draws, 10, N, 3, three);
+        assert_true(three[0] != three[1] && three[1] != three[2] && three[0] != three[2]);
+        for (int j = 0; j < 3; j++) assert_in_range(three[j], 10, 10 + N - 1);
+        order[three[1] - 10]++;
+    }
+    for (int i = 0; i < N; i++) { /* five deviations of a binomial */
+        assert_near((double)count[i], DRAWS / 6.0, 5 * sqrt(DRAWS * 5 / 36.0));
+        assert_near((double)order[i], DRAWS / 6.0, 5 * sqrt(DRAWS * 5 / 36.0));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(draws_are_fair),
+        cmocka_unit_test(examples_are_in_range_and_repeat),
+        cmocka_unit_test(recall_has_the_published_targets),
+        cmocka_unit_test(recall_scores_keys_seen_before),
+        cmocka_unit_test(fuzzy_recall_has_the_published_targets),
+        cmocka_unit_test(fuzzy_recall_shows_most_probes),
+        cmocka_unit_test(memorization_is_one_map),
+        cmocka_unit_test(compression_asks_for_its_input),
+        cmocka_unit_test(copying_repeats_the_data),
+        cmocka_unit_test(mqar_places_queries_by_their_weights),
+        cmocka_unit_test(flip_flop_reads_the_last_write),
+        cmocka_unit_test(impossible_settings_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
