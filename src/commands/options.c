@@ -16,8 +16,9 @@
 typedef struct Parse {
     const Command *command;
     char *values;
-    bool *given;       /* [option_count] */
-    char **words;      /* room for the words of OPTION_TEXTS */
+    bool *given;  /* [option_count] */
+    char **words; /* room for the words of each OPTION_TEXTS: [options][arguments] */
+    int arguments;
     Texts keys;        /* arguments for config_load */
     char message[512]; /* the error; empty: none */
 } Parse;
@@ -227,7 +228,8 @@ static bool take_argument(Parse *parse, int argc, char **argv, int *i) {
 static void set_defaults(Parse *parse) {
     for (int i = 0; i < parse->command->option_count; i++) {
         const Option *option = &parse->command->options[i];
-        if (option_kind(option) == OPTION_TEXTS) ((Texts *)(parse->values + option->offset))->item = parse->words;
+        if (option_kind(option) == OPTION_TEXTS)
+            ((Texts *)(parse->values + option->offset))->item = parse->words + i * parse->arguments;
         if (option->default_text && option_kind(option) != OPTION_KEY)
             CHECK(set_value(parse, option, option->default_text), "default of --%s", option->name);
     }
@@ -304,7 +306,8 @@ Status command_run(const Command *command, int argc, char **argv) {
                    .values = calloc(1, command->values_size + 1),
                    .given = calloc((size_t)command->option_count + 1, sizeof *parse.given),
                    .keys.item = calloc((size_t)argc + 1, sizeof *parse.keys.item),
-                   .words = calloc((size_t)argc + 1, sizeof *parse.words)};
+                   .arguments = argc,
+                   .words = calloc((size_t)(argc * command->option_count) + 1, sizeof *parse.words)};
     CHECK(parse.values && parse.given && parse.keys.item && parse.words, "no memory for the command line");
     const bool right = parse_all(&parse, argc, argv);
     if (command->takes_keys) *(Texts *)(parse.values + command->keys) = parse.keys;

@@ -95,11 +95,11 @@ static void build_layer(Layer *layer) {
     layer->part = layout->mixer;
     layer->part_weight = layer->weight;
     layer->mixer->parameters(layer);
-    if (!layout->mlp) return;
-    layer->mlp_norm = add_norm(layer->unit, name, layout->mlp->norm, c);
-    layer->part = layout->mlp->name;
+    if (!c->mlp) return;
+    layer->mlp_norm = add_norm(layer->unit, name, c->mlp->norm, c);
+    layer->part = c->mlp->name;
     layer->part_weight = layer->mlp;
-    layout->mlp->parameters(layer);
+    c->mlp->parameters(layer);
 }
 
 static bool is_attention_layer(const Model *model, int64_t index) {
@@ -197,7 +197,7 @@ static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residua
 
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
     const Layer *layer = &model->layer[index];
-    const Mlp *mlp = layer->layout->mlp;
+    const Mlp *mlp = layer->model->mlp;
     Tensor *residual;
     const double factor =
         index == 0 && layer->layout->embeddings_scale ? layer->layout->embeddings_scale(layer->model) : 1;

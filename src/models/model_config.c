@@ -15,8 +15,8 @@ static const Key model_keys[] = {
     KEY(ModelConfig, vocab_size, KEY_INTEGER, "32000", 1, 1 << 30, NULL, "rows of the embedding table"),
     KEY(ModelConfig, hidden_ratio, KEY_REAL | KEY_NULLABLE, "4", 1e-3, 1e3, NULL,
         "MLP width / hidden_size * 3/2, rounded up to 256"),
-    KEY(ModelConfig, intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 24, NULL,
-        "MLP width (null: by hidden_ratio)"),
+    KEY(ModelConfig, intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 24, NULL,
+        "MLP width (null: by hidden_ratio; 0: no MLP, which fla's classes do not have)"),
     KEY(ModelConfig, hidden_act, KEY_CHOICE | KEY_INERT, "swish", 0, 0, "swish|silu|sqrelu",
         "activation of the MLP and of output gates; sqrelu is RWKV's"),
     KEY(ModelConfig, norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
@@ -373,6 +373,7 @@ static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     if (status == OK) status = read_ropes(&nested, source, &tables[1]);
     if (status == OK && config->mixer->complete) status = config->mixer->complete(config->mixer_config, config);
     if (status == OK) status = read_inner_size(config, source);
+    config->mlp = config->intermediate_size == 0 ? NULL : config->layout->mlp;
     ConfigValue *attn =
         config_value_get(source, "attn") ? NULL : default_attention(config->mixer, config->num_hidden_layers);
     if (attn) nested.attn = attn;

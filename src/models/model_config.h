@@ -20,6 +20,7 @@ struct ModelConfig {
     IntegerList eos_token_id;           /* empty: null */
     const Mixer *mixer;
     const ModelLayout *layout;
+    const Mlp *mlp; /* that of the layout; NULL: there is none, or intermediate_size is 0 */
     void *mixer_config;
     void *attention_config;       /* the keys of `attn`; NULL without hybrid layers */
     IntegerList attention_layers; /* indices of the hybrid layers */

@@ -66,7 +66,7 @@ static void compare_layer_lists(const Model *old, const Model *now, KeyDifferenc
 static ModelConfig with_width(const Model *model) {
     ModelConfig config = model->config;
     config.hidden_ratio = 0;
-    config.intermediate_size = model->config.layout->mlp ? model->config.layout->mlp->width(&model->config) : 0;
+    config.intermediate_size = model->config.mlp ? model->config.mlp->width(&model->config) : 0;
     return config;
 }
 

@@ -31,7 +31,7 @@ const MixerKeys mixer_defaults[] = {
     {"rwkv6", "model.num_heads={heads} model.proj_low_rank_dim=8 model.gate_low_rank_dim=16"},
     {"rwkv7", "model.head_dim={head_dim} model.decay_low_rank_dim=16 model.gate_low_rank_dim=32 "
               "model.a_low_rank_dim=16 model.v_low_rank_dim=8"},
-    {"samba", "model.attn.layers=[1,3] model.attn.num_heads={heads}"},
+    {"samba", "model.attn.layers=[1] model.attn.num_heads={heads}"},
     {"transformer", "model.num_heads={heads}"},
     {"transnormer", "model.decoder_attention_heads={heads}"},
     {"two_simplicial", "model.num_heads={heads} model.window1=64 model.window2=8"},
@@ -49,8 +49,9 @@ static const MixerKeys mad_mixers[] = {
     {"mamba", "model.num_hidden_layers=4"},
     {"mamba2", "model.num_hidden_layers=4"},
     {"mesa_net", "model.use_output_gate=false"},
-    {"path_attn", "mixer.heads=2 model.use_forget_gate=false model.use_qk_norm=false"},
+    {"path_attn", "mixer.heads=2 model.use_forget_gate=false"},
     {"transformer", "mixer.heads=2 model.window_size=128"},
+    {"transnormer", "model.norm_eps=1e-6"},
     {"xlstm", "mixer.heads=4"},
     {NULL, NULL},
 };
@@ -79,11 +80,16 @@ static const Suite mad = {
 
 static const Task *const mqar_tasks[] = {&mqar, NULL};
 
-static const MixerKeys no_mixers[] = {{NULL, NULL}};
+static const MixerKeys mqar_mixers[] = {
+    {"mamba2", "model.tie_word_embeddings=false"},
+    {"transnormer", "model.tie_word_embeddings=false"},
+    {NULL, NULL},
+};
 
 static const char *const mqar_notes[] = {
     "norms are the model's own (RMSNorm in most), not LayerNorm",
     "no dropout of the embeddings",
+    "Mamba-2 and TransNormer have a head of their own, not the embeddings",
     "one segment (length, pairs) per training; published runs of several segments are not made",
     NULL,
 };
@@ -100,7 +106,7 @@ static const Suite mqar_suite = {
     .quick = "task.vocab_size=256 training.examples=20000 training.test_examples=1000 training.batch_size=64 "
              "training.epochs=0 training.steps=1200 training.evaluate_every=200 training.lr=3e-3 "
              "training.warmup_steps=50 training.max_norm=1",
-    .mixers = no_mixers,
+    .mixers = mqar_mixers,
     .notes = mqar_notes,
 };
 
@@ -108,7 +114,14 @@ static const Task *const flip_flop_tasks[] = {&flip_flop, NULL};
 
 static const char *const flip_flop_notes[] = {
     "the tests have fewer sequences than the publication's 100,000 sparse ones: training.test_examples sets them",
+    "Samba and TransNormer have two layers, as they cannot have one",
     NULL,
+};
+
+static const MixerKeys flip_flop_mixers[] = {
+    {"samba", "model.num_hidden_layers=2"},
+    {"transnormer", "model.num_hidden_layers=2 model.glu_dim=256"},
+    {NULL, NULL},
 };
 
 static const Suite flip_flop_suite = {
@@ -121,7 +134,7 @@ static const Suite flip_flop_suite = {
             "training.beta2=0.999 training.decay=linear training.warmup_steps=50 mixer.heads=2 model.hidden_size=64 "
             "model.num_hidden_layers=1",
     .quick = "task.seq_len=128 training.steps=1000 training.test_examples=300 training.lr=1e-3",
-    .mixers = no_mixers,
+    .mixers = flip_flop_mixers,
     .notes = flip_flop_notes,
 };
 

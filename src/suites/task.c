@@ -29,6 +29,21 @@ void task_config_free(const Task *task, void *config) {
     free(config);
 }
 
+void task_config_complete(const Task *task, void *config, ConfigValue *root) {
+    KeyTable table = table_of(task, config);
+    table.section = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    CHECK(file, "out of memory");
+    keys_print(file, &table);
+    fclose(file);
+    ConfigValue *mapping = NULL;
+    CHECK(config_value_read_yaml(COMMAND_LINE, text, bytes, &mapping) == OK, "the keys of %s", task->name);
+    free(text);
+    config_value_set(root, "task", mapping);
+}
+
 void task_example(const Task *task, const void *config, uint64_t seed, const char *split, int64_t number,
                   Example example) {
     char name[128];

@@ -63,6 +63,8 @@ typedef struct Task {
  * or USAGE (logged) for an unknown key, a value out of range or one that `check` refuses. */
 Status task_config_read(const Task *task, const ConfigValue *mapping, void **config);
 void task_config_free(const Task *task, void *config);
+/* Puts all keys with their values into the section "task" of a tree. */
+void task_config_complete(const Task *task, void *config, ConfigValue *root);
 
 /* Makes example `number` of the split: "train", "test", or a name of task->splits with that split's keys in `config`.
  */

@@ -82,7 +82,7 @@ static Status transnormer_complete(void *config, const ModelConfig *model) {
         {positions->count != layers, "linear_use_lrpe_list", "must have one number for each of decoder_layers"},
         {any && c->hidden_dim != model->hidden_size, "hidden_dim",
          "must be decoder_embed_dim where a layer has learned positions"},
-        {model->intermediate_size <= 0, "glu_dim", "must be a number"},
+        {model->intermediate_size < 0, "glu_dim", "must be a number"},
         {model->norm_eps != 1e-6, "norm_eps", "only 1e-6 is supported, as in the reference"},
         {model->tie_word_embeddings, "tie_word_embeddings", "true is not supported"},
         {c->bias, "bias", "true is not supported"},

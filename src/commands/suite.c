@@ -1,0 +1,233 @@
+/* flame-c suite: trains small models of the mixers on synthetic tasks and compares them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/log.h"
+#include "commands/commands.h"
+#include "parallel/agreement.h"
+#include "suites/settings.h"
+#include "suites/sweep.h"
+#include "training/peak.h"
+#include "training/session.h"
+
+typedef struct SuiteArguments {
+    Texts names, mixers, set;
+    int64_t seeds, dump;
+    const char *split, *out, *device;
+    bool settings, quick, plan;
+} SuiteArguments;
+
+#define AT(field) offsetof(SuiteArguments, field)
+
+static const Option options[] = {
+    {"", OPTION_TEXTS | OPTION_REQUIRED, "NAME", NULL, 0, 0, "suites or tasks, or all", AT(names)},
+    {"mixers", OPTION_TEXTS, "MIXER", NULL, 0, 0, "model types (default: all)", AT(mixers)},
+    {"seeds", OPTION_INTEGER, "N", "1", 1, 1000, "trainings of each kind, with seeds 0 to N-1", AT(seeds)},
+    {"settings", OPTION_FLAG, NULL, NULL, 0, 0, "also all published settings of each task", AT(settings)},
+    {"quick", OPTION_FLAG, NULL, NULL, 0, 0, "a shorter protocol, one point of the grid", AT(quick)},
+    {"set", OPTION_TEXTS, "SECTION.KEY=VALUE", NULL, 0, 0,
+     "change a key of task, training, mixer or model; --help=keys lists them", AT(set)},
+    {"out", OPTION_TEXT, "DIR", "suites", 0, 0, "where results go; a sweep in it goes on", AT(out)},
+    {"plan", OPTION_FLAG, NULL, NULL, 0, 0, "print what it would cost, and stop", AT(plan)},
+    {"dump", OPTION_INTEGER, "N", NULL, 1, 1e9, "print the first N examples of one task as JSON lines, and stop",
+     AT(dump)},
+    {"split", OPTION_TEXT, "NAME", "train", 0, 0, "with --dump: train, test, or another split of the task", AT(split)},
+    {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
+};
+
+/* "a=1 b=2" of the words. The caller frees it. */
+static char *joined(const Texts *words) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    CHECK(file, "out of memory");
+    for (int i = 0; i < words->count; i++) fprintf(file, "%s%s", i ? " " : "", words->item[i]);
+    fclose(file);
+    return text;
+}
+
+static const Task *only_task(const SuiteArguments *a, const Suite **suite) {
+    for (const Suite *const *s = all_suites; *s && a->names.count == 1; s++) {
+        *suite = *s;
+        const Task *task = suite_task(*s, a->names.item[0]);
+        if (!task && strcmp((*s)->name, a->names.item[0]) == 0 && !(*s)->tasks[1]) task = (*s)->tasks[0];
+        if (task) return task;
+    }
+    log_error("--dump prints the examples of one task, not of a suite: flame-c suite in_context_recall --dump 10");
+    return NULL;
+}
+
+static json_t *numbers(const int32_t *value, int64_t count) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < count; i++) json_array_append_new(list, json_integer(value[i]));
+    return list;
+}
+
+static json_t *parameters(const ConfigValue *keys) {
+    json_t *object = json_object();
+    for (int i = 0; i < keys->count; i++) {
+        const ConfigValue *v = keys->item[i];
+        json_object_set_new(object, v->key,
+                            v->type == VALUE_BOOL      ? json_boolean(v->boolean)
+                            : v->type == VALUE_INTEGER ? json_integer(v->integer)
+                                                       : json_real(v->real));
+    }
+    return object;
+}
+
+static void print_example(const Task *task, const TaskSizes *sizes, const ConfigValue *keys, Example e) {
+    json_t *line = json_object();
+    json_object_set_new(line, "task", json_string(task->name));
+    json_object_set_new(line, "inputs", numbers(e.inputs, sizes->T));
+    json_object_set_new(line, "labels", numbers(e.labels, sizes->T));
+    json_object_set_new(line, "params", parameters(keys));
+    json_dumpf(line, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(line);
+}
+
+static Status print_examples(const SuiteArguments *a, const Task *task, ConfigValue *root, void *config,
+                             int64_t data_seed) {
+    const TaskSizes sizes = task->sizes(config);
+    int32_t *inputs = malloc((size_t)sizes.T * sizeof *inputs), *labels = malloc((size_t)sizes.T * sizeof *labels);
+    CHECK(inputs && labels, "out of memory");
+    task_config_complete(task, config, root);
+    for (int64_t i = 0; i < a->dump; i++) {
+        const Example example = {.inputs = inputs, .labels = labels};
+        task_example(task, config, (uint64_t)data_seed, a->split, i, example);
+        print_example(task, &sizes, settings_section(root, "task"), example);
+    }
+    free(inputs);
+    free(labels);
+    return OK;
+}
+
+/* The settings of a split are those of the training, and its own. */
+static Status apply_split(const SuiteArguments *a, const Task *task, ConfigValue *root) {
+    if (strcmp(a->split, "train") == 0 || strcmp(a->split, "test") == 0) return OK;
+    void *config = NULL;
+    Status status = task_config_read(task, settings_section(root, "task"), &config);
+    if (status != OK) return status;
+    task_config_complete(task, config, root);
+    task_config_free(task, config);
+    for (const Split *split = task->splits; split && split->name; split++)
+        if (strcmp(split->name, a->split) == 0) return settings_apply(root, split->keys);
+    log_error("--split: %s has no split \"%.40s\"", task->name, a->split);
+    return USAGE;
+}
+
+static Status dump(const SuiteArguments *a, const char *user) {
+    const Suite *suite = NULL;
+    const Task *task = only_task(a, &suite);
+    if (!task) return USAGE;
+    const Trial trial = {.suite = suite, .task = task, .mixer = "gla", .setting = "", .quick = a->quick, .user = user};
+    Protocol protocol = {0};
+    ConfigValue *root = NULL;
+    void *config = NULL;
+    Status status = trial_settings(&trial, &root);
+    if (status == OK) status = protocol_read(root, &protocol);
+    if (status == OK) status = apply_split(a, task, root);
+    if (status == OK) status = task_config_read(task, settings_section(root, "task"), &config);
+    if (status == OK) status = print_examples(a, task, root, config, protocol.data_seed);
+    task_config_free(task, config);
+    protocol_free(&protocol);
+    config_value_free(root);
+    return status;
+}
+
+static void print_notes(const SuiteArguments *a) {
+    for (const Suite *const *suite = all_suites; *suite; suite++)
+        for (int i = 0; i < a->names.count; i++) {
+            const bool wanted = strcmp(a->names.item[i], "all") == 0 || strcmp(a->names.item[i], (*suite)->name) == 0 ||
+                                suite_task(*suite, a->names.item[i]);
+            for (const char *const *note = (*suite)->notes; *note && wanted; note++)
+                log_info("%s differs from its publication: %s", (*suite)->name, *note);
+        }
+}
+
+static Status run_sweep(const SuiteArguments *a, const Sweep *sweep, Comm *comm) {
+    const Device *device = NULL;
+    int64_t product = PEAK_PRODUCT;
+    Status status = session_device(comm, a->device, &device);
+    if (status != OK) return status;
+    if (sweep->trials == 0) {
+        log_error("none of the mixers can do any of the tasks");
+        return BAD_INPUT;
+    }
+    if (a->plan) {
+        sweep_print_plan(sweep, peak_product_rate(device, F32, &product));
+        return OK;
+    }
+    print_notes(a);
+    return sweep_run(sweep, a->out, comm, device);
+}
+
+static Status run(void *values) {
+    const SuiteArguments *a = values;
+    char *user = joined(&a->set);
+    if (a->dump > 0) {
+        const Status status = dump(a, user);
+        free(user);
+        return status;
+    }
+    const SweepOptions sweep_options = {.names = (const char *const *)a->names.item,
+                                        .name_count = a->names.count,
+                                        .mixers = (const char *const *)a->mixers.item,
+                                        .mixer_count = a->mixers.count,
+                                        .seeds = a->seeds,
+                                        .settings = a->settings,
+                                        .quick = a->quick,
+                                        .user = user};
+    Comm *comm = NULL;
+    Sweep sweep = {0};
+    Status status = agreement_start("suite", &comm);
+    if (status == OK) status = agree(comm, sweep_list(&sweep_options, &sweep));
+    if (status == OK) status = run_sweep(a, &sweep, comm);
+    sweep_free(&sweep);
+    free(user);
+    if (comm) comm_destroy(comm);
+    return status;
+}
+
+/* --help=keys: the keys of every task, then those of training and mixer. */
+static bool print_keys(FILE *file, const char *topic) {
+    KeyTable tables[PROTOCOL_TABLES];
+    if (!topic) {
+        fputs("\nsuites and their tasks:\n", file);
+        for (const Suite *const *suite = all_suites; *suite; suite++) {
+            fprintf(file, "  %-10s %s\n", (*suite)->name, (*suite)->meaning);
+            for (const Task *const *task = (*suite)->tasks; *task; task++)
+                fprintf(file, "    %-26s %s\n", (*task)->name, (*task)->meaning);
+        }
+        return true;
+    }
+    if (strcmp(topic, "keys") != 0) return false;
+    for (const Suite *const *suite = all_suites; *suite; suite++)
+        for (const Task *const *task = (*suite)->tasks; *task; task++) {
+            fprintf(file, "%s:\n", (*task)->name);
+            keys_help(file, &(KeyTable){(*task)->keys, (*task)->key_count, NULL, "task"});
+        }
+    protocol_tables(NULL, tables);
+    for (int i = 0; i < PROTOCOL_TABLES; i++) {
+        fprintf(file, "%s:\n", tables[i].section);
+        keys_help(file, &tables[i]);
+    }
+    fputs("model:\n  the keys of flame-c train --help=model\n", file);
+    return true;
+}
+
+const Command suite_command = {
+    .name = "suite",
+    .summary = "train and compare mixers on synthetic tasks: MAD, MQAR, flip-flop",
+    .text =
+        "Trains a small model of every mixer on every task, with the published protocol, and writes DIR/results.csv: "
+        "a\nrow for each training and test. Trainings are independent: under mpirun the ranks take them from one "
+        "list, and a\nsweep that was stopped goes on where it was. --plan says what it would cost.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(SuiteArguments),
+    .topic = print_keys,
+    .run = run,
+};

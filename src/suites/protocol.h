@@ -1,0 +1,38 @@
+/* How a suite trains: the keys of the section "training" (and the heads, of "mixer"). */
+#ifndef FLAME_SUITES_PROTOCOL_H
+#define FLAME_SUITES_PROTOCOL_H
+
+#include "base/check.h"
+#include "config/keys.h"
+
+typedef struct Protocol {
+    int64_t examples;      /* different ones; 0: new ones in every step */
+    int64_t test_examples; /* of each test */
+    int64_t batch_size;
+    int64_t epochs, steps;     /* steps 0: by epochs */
+    int64_t evaluate_every;    /* steps between tests; 0: each epoch */
+    int64_t data_seed;         /* of the examples; runs of all seeds and mixers have the same */
+    RealList lr, weight_decay; /* the grid: a run for each pair */
+    double beta1, beta2, eps, max_norm;
+    int64_t warmup_steps;
+    char *decay;    /* constant | cosine | linear */
+    double stop_at; /* the score of a test that ends the training; 0: none does */
+    char *select;   /* best: the scores of the test with the lowest loss | last */
+    char *dtype;    /* float32 | bfloat16 */
+    int64_t heads;
+} Protocol;
+
+enum { PROTOCOL_TABLES = 2 };
+/* The tables of keys, with values if `protocol` is not NULL. */
+void protocol_tables(Protocol *protocol, KeyTable tables[PROTOCOL_TABLES]);
+
+/* Reads the sections training and mixer of a tree of settings. The caller calls protocol_free, also on failure. USAGE
+ * (logged) for an unknown key, a value out of range, or no end. */
+Status protocol_read(const ConfigValue *root, Protocol *protocol);
+void protocol_free(Protocol *protocol);
+
+/* The steps of a training that nothing ends earlier, and between two tests. */
+int64_t protocol_steps(const Protocol *protocol);
+int64_t protocol_steps_between(const Protocol *protocol);
+
+#endif

@@ -1,0 +1,58 @@
+#include "suites/result_rows.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+const char result_columns[] =
+    "suite,task,setting,split,model,seed,lr,wd,d_model,layers,heads,params,state_bytes,train_tokens,steps,accuracy,"
+    "accuracy_macro,exact,error,f1,mse,perplexity,trivial,tokens_per_s,peak_bytes,seconds,device,precision,"
+    "examples_crc,version";
+
+/* Text of settings: commas would end the field. */
+static void put_settings(FILE *file, const char *text) {
+    for (; text && *text; text++) fputc(*text == ',' ? ';' : *text, file);
+}
+
+static void put_integer(FILE *file, int64_t value) { fprintf(file, ",%lld", (long long)value); }
+
+/* Six digits, which all ranks and threads agree on; nothing for NaN. */
+static void put_real(FILE *file, double value) {
+    if (isnan(value))
+        fputc(',', file);
+    else
+        fprintf(file, ",%.6g", value);
+}
+
+static void put_scores(FILE *file, const Scores *s) {
+    const double scores[] = {s->accuracy, s->macro, s->exact, s->error, s->f1, s->mse, s->perplexity};
+    for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) put_real(file, scores[i]);
+}
+
+static void put_row(FILE *file, const Trial *trial, const TrialResult *r, const TrialTest *test, const Device *device) {
+    fprintf(file, "%s,%s,", trial->suite->name, trial->task->name);
+    put_settings(file, trial->setting);
+    if (trial->user && trial->user[0] && trial->setting[0]) fputc(' ', file);
+    put_settings(file, trial->user);
+    fprintf(file, ",%s,%s", test->split, trial->mixer);
+    put_integer(file, trial->seed);
+    put_real(file, trial->lr);
+    put_real(file, trial->weight_decay);
+    put_integer(file, r->hidden_size);
+    put_integer(file, r->layers);
+    put_integer(file, r->heads);
+    put_integer(file, r->parameters);
+    fputc(',', file); /* state_bytes */
+    put_integer(file, r->tokens);
+    put_integer(file, r->steps);
+    put_scores(file, &test->scores);
+    put_real(file, test->trivial);
+    put_real(file, r->tokens_per_second);
+    put_integer(file, r->peak_bytes);
+    fprintf(file, ",%.1f,%s,%s,%08" PRIx32 "," FLAME_VERSION "\n", r->seconds, device->name, r->dtype, r->examples_crc);
+}
+
+void result_rows_write(FILE *file, const Trial *trial, const TrialResult *result, const Device *device, bool failed) {
+    const TrialTest none = {.split = "test", .scores = {NAN, NAN, NAN, NAN, NAN, NAN, NAN}, .trivial = NAN};
+    if (failed) put_row(file, trial, result, &none, device);
+    for (int i = 0; i < result->tests && !failed; i++) put_row(file, trial, result, &result->test[i], device);
+}

@@ -1,0 +1,31 @@
+/* How well a model answers the examples of a test. */
+#ifndef FLAME_SUITES_SCORES_H
+#define FLAME_SUITES_SCORES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The results of a test; what a task does not have is NaN. */
+typedef struct Scores {
+    double accuracy;   /* right answers / scored positions */
+    double macro;      /* MAD's: recall averaged over the classes among labels or answers of SCORE_BATCH examples, then
+                          over these batches */
+    double exact;      /* examples without a wrong answer / examples */
+    double error;      /* 1 - accuracy, without its rounding */
+    double f1;         /* of class 1 over all positions, where there are two classes; 0 if there is nothing right */
+    double mse;        /* of a regression */
+    double perplexity; /* exp of the mean loss */
+} Scores;
+
+enum { SCORE_BATCH = 128 };
+
+typedef struct Scoring Scoring;
+
+/* For `examples` examples of T positions whose labels are of so many classes; 0: a regression. */
+Scoring *scoring_begin(int64_t examples, int64_t T, int64_t classes);
+/* Scores the next example. logits: [T, width], width >= classes, or [T] numbers of a regression with `values`. */
+void scoring_add(Scoring *scoring, const int32_t *labels, const float *values, const float *logits, int64_t width);
+/* right: [examples], whether every answer of the example was right; NULL is fine. Frees `scoring`. */
+Scores scoring_end(Scoring *scoring, bool *right);
+
+#endif

@@ -1,0 +1,177 @@
+#include "suites/sweep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "models/mixer.h"
+#include "suites/settings.h"
+
+static bool is_named(const char *name, const Suite *suite, const Task *task) {
+    return strcmp(name, "all") == 0 || strcmp(name, suite->name) == 0 || strcmp(name, task->name) == 0;
+}
+
+/* Calls `see` for the name of every suite and task. */
+static void each_name(void (*see)(void *context, const char *name), void *context) {
+    see(context, "all");
+    for (const Suite *const *suite = all_suites; *suite; suite++) {
+        see(context, (*suite)->name);
+        for (const Task *const *task = (*suite)->tasks; *task; task++) see(context, (*task)->name);
+    }
+}
+
+typedef struct Nearest {
+    const char *wanted, *name;
+    int distance;
+} Nearest;
+
+static void see_name(void *context, const char *name) {
+    Nearest *nearest = context;
+    const int distance = edit_distance(nearest->wanted, name);
+    if (nearest->name && distance >= nearest->distance) return;
+    nearest->name = name;
+    nearest->distance = distance;
+}
+
+static Nearest nearest_name(const char *wanted) {
+    Nearest nearest = {.wanted = wanted};
+    each_name(see_name, &nearest);
+    return nearest;
+}
+
+bool sweep_knows(const char *name) { return nearest_name(name).distance == 0; }
+
+static Status check_names(const SweepOptions *options) {
+    for (int i = 0; i < options->name_count; i++) {
+        if (sweep_knows(options->names[i])) continue;
+        log_error("there is no suite or task %.80s; did you mean %s? flame-c suite --help lists them",
+                  options->names[i], nearest_name(options->names[i]).name);
+        return USAGE;
+    }
+    for (int i = 0; i < options->mixer_count; i++) {
+        if (mixer_find(options->mixers[i])) continue;
+        Nearest nearest = {.wanted = options->mixers[i]};
+        for (int m = 0; mixer_at(m); m++) see_name(&nearest, mixer_at(m)->model_type);
+        log_error("there is no mixer %.80s; did you mean %s?", options->mixers[i], nearest.name);
+        return USAGE;
+    }
+    return OK;
+}
+
+static bool wants_mixer(const SweepOptions *options, const char *mixer) {
+    for (int i = 0; i < options->mixer_count; i++)
+        if (strcmp(options->mixers[i], mixer) == 0) return true;
+    return options->mixer_count == 0;
+}
+
+static void append(Sweep *sweep, Trial trial) {
+    Trial *grown = realloc(sweep->trial, (size_t)(sweep->trials + 1) * sizeof *grown);
+    CHECK(grown, "out of memory");
+    sweep->trial = grown;
+    sweep->trial[sweep->trials++] = trial;
+}
+
+/* The grid and the seeds of one mixer and setting. A mixer that has no model for it is left out. */
+static Status list_points(const SweepOptions *options, Trial trial, Sweep *sweep) {
+    Protocol protocol = {0};
+    ConfigValue *root = NULL;
+    TrialResult plan;
+    Status status = trial_settings(&trial, &root);
+    if (status == OK) status = protocol_read(root, &protocol);
+    if (status == OK && trial_plan(&trial, false, &plan) != OK) {
+        log_warning("%s%s%s: %s cannot do it and is left out", trial.task->name, trial.setting[0] ? " " : "",
+                    trial.setting, trial.mixer);
+        protocol.lr.count = 0;
+    }
+    for (int64_t l = 0; l < protocol.lr.count && status == OK; l++)
+        for (int64_t w = 0; w < protocol.weight_decay.count; w++)
+            for (int64_t seed = 0; seed < options->seeds; seed++) {
+                trial.lr = protocol.lr.item[l];
+                trial.weight_decay = protocol.weight_decay.item[w];
+                trial.seed = seed;
+                append(sweep, trial);
+            }
+    config_value_free(root);
+    protocol_free(&protocol);
+    return status;
+}
+
+static Status list_mixer(const SweepOptions *options, Trial trial, Sweep *sweep) {
+    static const char *const none[] = {NULL};
+    const char *const *setting = options->settings ? trial.task->sweep : none;
+    trial.setting = "";
+    Status status = list_points(options, trial, sweep);
+    for (; *setting && status == OK; setting++) {
+        trial.setting = *setting;
+        status = list_points(options, trial, sweep);
+    }
+    return status;
+}
+
+static Status list_task(const SweepOptions *options, const Suite *suite, const Task *task, Sweep *sweep) {
+    Status status = OK;
+    for (int m = 0; mixer_at(m) && status == OK; m++) {
+        const char *mixer = mixer_at(m)->model_type;
+        const Trial trial = {
+            .suite = suite, .task = task, .mixer = mixer, .quick = options->quick, .user = sweep->user};
+        if (wants_mixer(options, mixer)) status = list_mixer(options, trial, sweep);
+    }
+    return status;
+}
+
+static bool wants_task(const SweepOptions *options, const Suite *suite, const Task *task) {
+    for (int i = 0; i < options->name_count; i++)
+        if (is_named(options->names[i], suite, task)) return true;
+    return false;
+}
+
+Status sweep_list(const SweepOptions *options, Sweep *sweep) {
+    *sweep = (Sweep){.user = strdup(options->user ? options->user : "")};
+    CHECK(sweep->user, "out of memory");
+    Status status = check_names(options);
+    for (const Suite *const *suite = all_suites; *suite && status == OK; suite++)
+        for (const Task *const *task = (*suite)->tasks; *task && status == OK; task++)
+            if (wants_task(options, *suite, *task)) status = list_task(options, *suite, *task, sweep);
+    return status;
+}
+
+void sweep_free(Sweep *sweep) {
+    free(sweep->trial);
+    free(sweep->user);
+    *sweep = (Sweep){0};
+}
+
+static void print_hours(const char *where, double flops, double rate) {
+    log_info("  %-44s %10.2f hours", where, flops / rate / 3600);
+}
+
+/* What small models reach of the rates of large products; measured on CPUs, assumed for an H100. */
+static const double small_share = 0.4, h100_rate = 400e12 * 0.1;
+
+void sweep_print_plan(const Sweep *sweep, double rate) {
+    double flops = 0;
+    log_info("%-24s %-24s %8s %12s %10s %12s %10s", "task", "mixer", "trials", "parameters", "steps", "Mtokens",
+             "PFLOP");
+    for (int64_t i = 0; i < sweep->trials;) {
+        const Trial *first = &sweep->trial[i];
+        double tokens = 0, work = 0;
+        int64_t trials = 0, parameters = 0, steps = 0;
+        for (; i < sweep->trials && sweep->trial[i].task == first->task && sweep->trial[i].mixer == first->mixer; i++) {
+            TrialResult plan;
+            CHECK(trial_plan(&sweep->trial[i], false, &plan) == OK, "a trial of %s", first->task->name);
+            trials++;
+            parameters = plan.parameters;
+            steps += plan.steps;
+            tokens += (double)plan.tokens;
+            work += plan.flops;
+        }
+        log_info("%-24s %-24s %8lld %12lld %10lld %12.1f %10.3f", first->task->name, first->mixer, (long long)trials,
+                 (long long)parameters, (long long)steps, tokens / 1e6, work / 1e15);
+        flops += work;
+    }
+    log_info("%lld trials, at most %.3f PFLOP together (a training ends early when its test is good enough):",
+             (long long)sweep->trials, flops / 1e15);
+    print_hours("here, at 40 % of the rate of its products", flops, small_share * rate);
+    print_hours("on one H100, at 40 TFLOP/s (an assumption)", flops, h100_rate);
+}

@@ -1,0 +1,43 @@
+/* Many trials: every task, setting, mixer, point of the grid and seed that was asked for. They are independent, so that
+ * ranks take them from one list, and each one's results are a file of their own: a sweep that was killed goes on with
+ * those that are missing.
+ *
+ *   OUT/runs/NAME.csv       the rows of a trial
+ *   OUT/results.csv         the rows of all trials of the sweep, in the order of the list; written at its end */
+#ifndef FLAME_SUITES_SWEEP_H
+#define FLAME_SUITES_SWEEP_H
+
+#include "parallel/comm.h"
+#include "suites/trial.h"
+
+typedef struct SweepOptions {
+    const char *const *names; /* of suites and tasks; "all" */
+    int name_count;
+    const char *const *mixers; /* model_types; none: all */
+    int mixer_count;
+    int64_t seeds; /* 0 .. seeds - 1 */
+    bool settings; /* also the published settings beside each task's own */
+    bool quick;
+    const char *user; /* settings of the command line, or NULL */
+} SweepOptions;
+
+typedef struct Sweep {
+    Trial *trial;
+    int64_t trials;
+    char *user;
+} Sweep;
+
+/* Makes the list. BAD_INPUT or USAGE (logged) for an unknown name, with the nearest one, or wrong settings. A mixer
+ * that cannot do a task is told once and left out. The caller calls sweep_free, also on failure. */
+Status sweep_list(const SweepOptions *options, Sweep *sweep);
+void sweep_free(Sweep *sweep);
+
+/* Prints what the sweep costs, without running it; `rate`: FLOP/s of matrix products on this machine. */
+void sweep_print_plan(const Sweep *sweep, double rate);
+/* Runs all trials whose results are missing in `folder`, and writes results.csv. Collective. */
+Status sweep_run(const Sweep *sweep, const char *folder, Comm *comm, const Device *device);
+
+/* Whether a sweep of these names has a task of this name. */
+bool sweep_knows(const char *name);
+
+#endif

@@ -1,0 +1,58 @@
+/* One training of a suite and its tests: a mixer, a setting of a task, one learning rate, one weight decay, one seed.
+ * It keeps nothing but the scores. */
+#ifndef FLAME_SUITES_TRIAL_H
+#define FLAME_SUITES_TRIAL_H
+
+#include "core/device.h"
+#include "suites/protocol.h"
+#include "suites/scores.h"
+#include "suites/suites.h"
+
+typedef struct Trial {
+    const Suite *suite;
+    const Task *task;
+    const char *mixer;   /* a model_type */
+    const char *setting; /* of the task's sweep; "": the suite's own */
+    bool quick;
+    const char *user; /* settings that override all others; NULL: none */
+    double lr, weight_decay;
+    int64_t seed; /* of initial values and of the order of examples */
+} Trial;
+
+/* The settings of a trial together, but for its point of the grid and its seed: the sections task, training, mixer and
+ * model. The caller frees the tree. USAGE (logged) if they cannot be read. */
+Status trial_settings(const Trial *trial, ConfigValue **root);
+
+enum { TRIAL_TESTS = 16 };
+
+typedef struct TrialTest {
+    const char *split; /* "test", or a split of the task */
+    Scores scores;
+    double trivial;
+    int64_t examples;
+    bool *right; /* [examples] */
+} TrialTest;
+
+typedef struct TrialResult {
+    int tests;
+    TrialTest test[TRIAL_TESTS];
+    int64_t hidden_size, layers, heads, parameters;
+    int64_t steps, tokens; /* of training */
+    int64_t peak_bytes;    /* parameters, gradients, moments and activations */
+    double tokens_per_second, seconds;
+    double flops;          /* of the training: forward once, backward twice */
+    uint32_t examples_crc; /* of the first test examples */
+    const char *dtype;
+} TrialResult;
+
+/* Tells that a test of the training was made: its step of `steps` and the score. */
+typedef void TrialProgress(void *context, int64_t step, int64_t steps, double accuracy);
+
+/* What a trial would cost, without running it: fills parameters, steps, tokens, peak_bytes and flops. BAD_INPUT or
+ * USAGE (logged) if the mixer has no model of this size. */
+Status trial_plan(const Trial *trial, bool gpu, TrialResult *result);
+/* Trains and tests. The caller calls trial_result_free. NUMERIC_STOP (logged) if the loss is not finite. */
+Status trial_run(const Trial *trial, const Device *device, TrialProgress *progress, void *context, TrialResult *result);
+void trial_result_free(TrialResult *result);
+
+#endif

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# flame-c suite: a mixer that can learns, the negative control does not; a sweep on 2 and 3 ranks, killed and continued,
+# gives the CSV of one rank but for times; every mixer has a model for every task; wrong arguments are refused.
+source "$(dirname "$0")/common.sh"
+
+field() { # NAME FILE: the column, of the first row
+    awk -F, -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i } NR == 2 { print $c }' "$2"
+}
+without_times() { # speed and seconds
+    awk -F, -v OFS=, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "tokens_per_s" || $i == "seconds") time[i] = 1 }
+        { for (i in time) $i = ""; print }' "$1"
+}
+
+easy=(task.vocab_size=64 task.seq_len=32 training.examples=8000 training.test_examples=200 training.steps=400)
+"$FLAME" suite mqar --quick --mixers delta_net --set "${easy[@]}" --out "$work/easy" >"$work/log" || fail "mqar"
+"$FLAME" suite mqar --quick --mixers delta_net --set "${easy[@]}" model.use_short_conv=false --out "$work/control" \
+    >"$work/log" || fail "mqar without convolutions"
+learnt=$(field accuracy "$work/easy/results.csv") control=$(field accuracy "$work/control/results.csv")
+awk "BEGIN { exit !($learnt > 0.95 && $control < 0.6) }" || fail "accuracy $learnt, and $control without convolutions"
+[ "$(wc -l <"$work/easy/results.csv")" = 7 ] || fail "a row for the test and each of five splits"
+
+tiny=(task.vocab_size=32 task.seq_len=16 task.num_kv_pairs=2 training.examples=64 training.test_examples=40
+    training.batch_size=16 training.steps=20 training.evaluate_every=10 training.lr=[1e-3,1e-2])
+sweep=(suite mqar --quick --seeds 2 --mixers delta_net gla --set "${tiny[@]}")
+"$FLAME" "${sweep[@]}" --out "$work/one" >"$work/log" || fail "a sweep"
+for count in 2 3; do
+    ranks $count "${sweep[@]}" --out "$work/$count" || { cat "$work/log"; fail "a sweep on $count ranks"; }
+    diff <(without_times "$work/one/results.csv") <(without_times "$work/$count/results.csv") || fail "$count ranks: another CSV"
+done
+
+"$FLAME" "${sweep[@]}" --out "$work/killed" >"$work/log" &
+until [ "$(ls "$work/killed/runs" 2>/dev/null | grep -c 'csv$')" -ge 3 ]; do sleep 0.02; done
+kill -9 $!
+wait $! 2>/dev/null || true
+rm -f "$work/killed/results.csv"
+ranks 2 "${sweep[@]}" --out "$work/killed" || fail "a sweep that goes on"
+grep -qE '([3-9]) of 8 trials are done already' "$work/log" || fail "the sweep began again: $(cat "$work/log")"
+diff <(without_times "$work/one/results.csv") <(without_times "$work/killed/results.csv") || fail "after a kill: another CSV"
+
+"$FLAME" suite all --plan >"$work/log" 2>&1 || fail "--plan"
+grep -q "left out" "$work/log" && fail "a mixer has no model: $(grep "left out" "$work/log")"
+"$FLAME" suite selective_copying --dump 2 --split test >"$work/dump" || fail "--dump"
+[ "$(grep -c '"task":"selective_copying","inputs":\[.*"labels":\[.*"params":{.*"tokens_to_copy":16' "$work/dump")" = 2 ] ||
+    fail "--dump: $(cat "$work/dump")"
+
+refused() { # MESSAGE ARGUMENTS...
+    local message=$1
+    shift
+    "$FLAME" suite "$@" --out "$work/refused" >"$work/log" 2>&1 && fail "accepted: $*"
+    grep -qF "$message" "$work/log" || fail "$*: $(cat "$work/log")"
+}
+refused "did you mean mqar?" mqra
+refused "did you mean delta_net?" mqar --mixers deltanet
+refused "task.seq_len must be even" mqar --mixers gla --set task.seq_len=31
+refused "did you mean task.seq_len?" mqar --mixers gla --set task.sec_len=32
+refused "has no section" mqar --mixers gla --set seq_len=32
+refused "unknown key training.lrr" mqar --mixers gla --set training.lrr=1
+refused "not a multiple of mixer.heads" mqar --mixers gla --set mixer.heads=3
+refused "examples of one task" mad --dump 3
+refused "has no split" mqar --dump 3 --split dense
+[ ! -e "$work/refused/results.csv" ] || fail "a refused sweep wrote results"
+echo "learns, resumes, takes ranks, refuses"
