@@ -28,6 +28,8 @@ Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
 /* A copy of x that later blocks get as tape->handed_on: a value of one block that others use, beside the residual
  * stream. One block of a model does this, and no block before it asks for it. */
 Tensor *hand_on(Tape *tape, Tensor *x);
+/* Of each document one row, given to all of its tokens: its last, or the mean of its rows. */
+Tensor *document_summary(Tape *tape, Tensor *x, bool mean);
 /* x + y. */
 Tensor *add(Tape *tape, Tensor *x, Tensor *y);
 
@@ -57,6 +59,9 @@ Tensor *normalise(Tape *tape, Tensor *x, Tensor *z, Tensor *m, float eps);
 
 /* Rotates each head's halves (x[d], x[d + head_dim/2]) by position * theta^(-2d/head_dim), positions from the batch. */
 Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
+/* x + [sin(position f), cos(position f)], f_i = 10000^(-i / (cols/2 - 1)), positions from the batch; at most 512
+ * columns. */
+Tensor *sinusoid(Tape *tape, Tensor *x);
 /* Linearized relative positional encoding (arXiv 2307.09270) with learned frequencies theta [heads, D], positions from
  * the batch: for each head y = [x cos(position * theta), x sin(position * theta)], [N, heads*D] -> [N, heads*2D]. */
 Tensor *lrpe(Tape *tape, Tensor *x, Tensor *theta);

@@ -118,6 +118,7 @@ static void build_root(Model *model, Unit *root) {
     const Init embeddings = layout->embeddings_init ? layout->embeddings_init(c) : normal_init(c);
     const Init head = layout->head_init ? layout->head_init(c) : normal_init(c);
     model->embeddings = &add_parameter(root, name, 2, table, embeddings)->tensor;
+    if (model->read_out) model->read_out->parameters(model);
     model->norm = add_norm(root, layout->model, layout->final_norm, c);
     model->lm_head =
         c->tie_word_embeddings ? model->embeddings : &add_parameter(root, "lm_head.weight", 2, table, head)->tensor;
@@ -150,8 +151,15 @@ static void build_parameters(Model *model) {
     }
 }
 
-Status model_create(const ConfigValue *source, Model **result) {
+void model_parameter(Model *model, int index, const char *name, int dims, const int64_t shape[], Init init) {
+    model->read_out_weight[index] = &add_parameter(&model->unit[0], name, dims, shape, init)->tensor;
+}
+
+Status model_create(const ConfigValue *source, Model **model) { return model_create_with(source, NULL, model); }
+
+Status model_create_with(const ConfigValue *source, const ModelReadOut *read_out, Model **result) {
     Model *model = zeroed(1, sizeof *model);
+    model->read_out = read_out;
     const Status status = model_config_read(source, &model->config);
     if (status != OK) {
         model_destroy(model);
@@ -211,6 +219,7 @@ Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
 }
 
 Tensor *model_norm(const Model *model, Tape *tape, Tensor *x) {
+    if (model->read_out) x = model->read_out->forward(model, tape, x);
     return normed(model, tape, x, NULL, model->norm, NULL);
 }
 

@@ -35,7 +35,19 @@ struct Layer {
     Tensor **part_weight;                             /* and where they go */
 };
 
-typedef struct Model {
+typedef struct Model Model;
+
+/* What a model has between its last block and its final norm if it is not a language model. */
+typedef struct ModelReadOut {
+    /* Adds its parameters to the root by model_parameter. */
+    void (*parameters)(Model *model);
+    /* [N, hidden_size] -> [N, hidden_size]. */
+    Tensor *(*forward)(const Model *model, Tape *tape, Tensor *x);
+} ModelReadOut;
+
+enum { READ_OUT_WEIGHTS = 8 };
+
+struct Model {
     ModelConfig config;
     int units;
     Unit *unit;
@@ -43,20 +55,27 @@ typedef struct Model {
     Layer *layer;
     Norm norm;
     Tensor *embeddings, *lm_head; /* the same where the weights are tied */
-} Model;
+    const ModelReadOut *read_out; /* NULL: none */
+    Tensor *read_out_weight[READ_OUT_WEIGHTS];
+};
 
 /* Builds a model from the keys of a Hugging Face config.json (model_config_read). The caller owns *model. BAD_INPUT
  * after one message. */
 Status model_create(const ConfigValue *source, Model **model);
+/* The same with a read-out, which no file describes. */
+Status model_create_with(const ConfigValue *source, const ModelReadOut *read_out, Model **model);
 /* The same from a config.json (or a YAML file of its keys). */
 Status model_from_file(const char *path, Model **model);
 void model_destroy(Model *model);
+
+/* Adds a parameter of the read-out to the root, as read_out_weight[index]: dims 1 or 2. */
+void model_parameter(Model *model, int index, const char *name, int dims, const int64_t shape[], Init init);
 
 /* The embeddings of the batch's tokens [N, hidden_size], the input of the first layer. */
 Tensor *model_embed(const Model *model, Tape *tape);
 /* Layer `index`: [N, hidden_size] -> [N, hidden_size]. */
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x);
-/* The final norm. */
+/* The read-out, if there is one, and the final norm. */
 Tensor *model_norm(const Model *model, Tape *tape, Tensor *x);
 
 /* What linear_cross_entropy takes as `pull`: 1e-4 with use_l2warp, else 0. */

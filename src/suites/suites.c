@@ -59,7 +59,7 @@ static const MixerKeys mad_mixers[] = {
 static const char *const mad_notes[] = {
     "initial matrices are fla's, N(0, 0.02^2); MAD's are PyTorch's defaults",
     "the head has no bias",
-    "examples come from this program's generators; training.data reads the published files",
+    "examples come from this program's generators, not from the published files",
     "float32 instead of mixed bfloat16 unless training.dtype says otherwise",
     NULL,
 };

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "data/shuffle.h"
 #include "parallel/optimizer.h"
+#include "suites/read_out.h"
 #include "suites/settings.h"
 #include "training/schedule.h"
 #include "training/session.h"
@@ -118,7 +119,8 @@ static Status create_model(const Trial *trial, const ConfigValue *root, int64_t 
         if (!mixer->inner_size || strcmp(keys->item[i]->key, "intermediate_size") != 0)
             config_value_set(source, keys->item[i]->key, config_value_copy(keys->item[i]));
     config_value_set(source, "model_type", config_value_string(trial->mixer, COMMAND_LINE, 0));
-    const Status status = model_create(source, model);
+    const ModelReadOut *read_out = trial->task->form == TASK_AUTOENCODER ? &autoencoder_read_out : NULL;
+    const Status status = model_create_with(source, read_out, model);
     config_value_free(source);
     return status;
 }

@@ -4,12 +4,29 @@
 #include "kernels/gates/activation/tanh.h"
 #include "tile/rows.h"
 
+/* The share of a standard normal below x, to 1e-7: erf by formula 7.1.26 of Abramowitz and Stegun. */
+DEVICE float normal_share(float x, float density) {
+    const float z = (x < 0.0f ? -x : x) * 0.70710678f, t = divide_f(1.0f, 1.0f + 0.3275911f * z);
+    const float series =
+        t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+    const float tail = 0.5f * series * density;
+    return x < 0.0f ? tail : 1.0f - tail;
+}
+
+/* x share(x), and its derivative share(x) + x e^(-x^2 / 2) / sqrt(2 pi). */
+DEVICE float gelu_f(float x) { return x * normal_share(x, exp_f(-0.5f * x * x)); }
+DEVICE float gelu_derivative_f(float x) {
+    const float density = exp_f(-0.5f * x * x);
+    return normal_share(x, density) + x * density * 0.39894228f;
+}
+
 DEVICE float activation_value(float x, Activation kind) {
     if (kind == ACTIVATION_SILU) return silu_f(x);
     if (kind == ACTIVATION_RELU) return x > 0.0f ? x : 0.0f;
     if (kind == ACTIVATION_SIGMOID) return sigmoid_f(x);
     if (kind == ACTIVATION_TANH) return tanh_f(x);
     if (kind == ACTIVATION_SQUARED_RELU) return x > 0.0f ? x * x : 0.0f;
+    if (kind == ACTIVATION_GELU) return gelu_f(x);
     return (x > 0.0f ? x : 0.0f) + exp_f(x < 0.0f ? x : 0.0f);
 }
 
@@ -19,6 +36,7 @@ DEVICE float activation_derivative(float x, Activation kind) {
     if (kind == ACTIVATION_SIGMOID) return sigmoid_derivative_f(x);
     if (kind == ACTIVATION_TANH) return 4.0f * sigmoid_derivative_f(2.0f * x);
     if (kind == ACTIVATION_SQUARED_RELU) return x > 0.0f ? 2.0f * x : 0.0f;
+    if (kind == ACTIVATION_GELU) return gelu_derivative_f(x);
     return exp_f(x < 0.0f ? x : 0.0f);
 }
 
@@ -63,6 +81,7 @@ DEVICE void activation_backward_rows(const ActivationBackwardArguments a, int64_
         KIND(rows, ACTIVATION_ONE_PLUS_ELU);                                                                           \
         KIND(rows, ACTIVATION_TANH);                                                                                   \
         KIND(rows, ACTIVATION_SQUARED_RELU);                                                                           \
+        KIND(rows, ACTIVATION_GELU);                                                                                   \
     default:                                                                                                           \
         break;                                                                                                         \
     }

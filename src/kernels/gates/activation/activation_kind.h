@@ -8,6 +8,7 @@ typedef enum Activation {
     ACTIVATION_ONE_PLUS_ELU, /* 1 + x above 0, e^x below */
     ACTIVATION_TANH,
     ACTIVATION_SQUARED_RELU,
+    ACTIVATION_GELU, /* x times the share of a standard normal below it (arXiv 1606.08415) */
     ACTIVATIONS
 } Activation;
 

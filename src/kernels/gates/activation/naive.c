@@ -22,6 +22,8 @@ static double value(double x, Activation kind) {
         return tanh(x);
     case ACTIVATION_SQUARED_RELU:
         return x > 0 ? x * x : 0;
+    case ACTIVATION_GELU:
+        return x / 2 * erfc(-x / sqrt(2));
     default:
         return NAN;
     }
@@ -57,6 +59,12 @@ const OpTest activation_test = {
              .T = 65,
              .integer = {ACTIVATION_SIGMOID},
              .input = {{.name = "x", .cols = 19, .low = -200, .high = 200}}},
+            {.name = "gelu", .B = 2, .T = 33, .integer = {ACTIVATION_GELU}, .input = X(19)},
+            {.name = "gelu, large numbers",
+             .B = 1,
+             .T = 65,
+             .integer = {ACTIVATION_GELU},
+             .input = {{.name = "x", .cols = 19, .low = -30, .high = 30}}},
             {.name = "tanh", .B = 2, .T = 33, .integer = {ACTIVATION_TANH}, .input = X(19)},
             {.name = "tanh, large numbers",
              .B = 1,

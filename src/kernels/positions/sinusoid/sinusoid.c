@@ -1,0 +1,53 @@
+#include "kernels/positions/sinusoid/sinusoid.h"
+
+#include <math.h>
+
+#include "base/check.h"
+#include "kernels/ops.h"
+#include "kernels/positions/rotary/rotary.h"
+#include "tile/rows.h"
+
+/* Sines and cosines of all positions, in the running op's workspace. */
+static const float *table_of(const Node *node) {
+    const int64_t half = node->in[0]->cols / 2, T = node->tape->batch->T;
+    RotaryTableArguments arguments = {
+        .table = tape_workspace(node->tape, T * 2 * half * dtype_size(F32)), .positions = T, .half = half};
+    for (int64_t i = 0; i < half; i++)
+        arguments.frequency[i] = half > 1 ? pow(10000, -(double)i / (double)(half - 1)) : 1;
+    const Grid grid = {blocks_of(T, ROTARY_POSITIONS), 1, 1};
+    node->tape->device->launch(KERNEL_rotary_table, node->out[0]->type, grid, &arguments);
+    return arguments.table;
+}
+
+static void sinusoid_forward(Node *node) {
+    const Tensor *x = node->in[0], *y = node->out[0];
+    const SinusoidArguments arguments = {.x = x->data,
+                                         .table = table_of(node),
+                                         .position = node->tape->batch->position,
+                                         .y = y->data,
+                                         .rows = x->rows,
+                                         .half = x->cols / 2,
+                                         .rows_per_program = rows_per_program(x->cols),
+                                         .x_stride = x->stride,
+                                         .y_stride = y->stride};
+    const Grid grid = {blocks_of(arguments.rows, arguments.rows_per_program), 1, 1};
+    node->tape->device->launch(KERNEL_sinusoid, x->type, grid, &arguments);
+}
+
+static void sinusoid_backward(Node *node) { node_share_gradient(node, 0, node->out[0]); }
+
+static Work sinusoid_work(const Node *node) {
+    const Tensor *y = node->out[0];
+    const double n = (double)y->rows * (double)y->cols;
+    return (Work){n, 2 * n * (double)dtype_size(y->type)};
+}
+
+static const Op sinusoid_op = {"sinusoid", true, sinusoid_forward, sinusoid_backward, sinusoid_work};
+
+Tensor *sinusoid(Tape *tape, Tensor *x) {
+    CHECK(x->cols % 2 == 0 && x->cols <= 2 * ROTARY_HALF, "sinusoid of %lld columns", (long long)x->cols);
+    Node *node = tape_node(tape, &sinusoid_op, (Tensor *[]){x}, 1);
+    Tensor *y = node_output(node, x->rows, x->cols, x->type);
+    node_run(node);
+    return y;
+}

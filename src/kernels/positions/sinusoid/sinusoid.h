@@ -1,0 +1,16 @@
+/* Arguments of the sinusoid kernel, shared by host and device; strides in elements. */
+#ifndef FLAME_KERNELS_POSITIONS_SINUSOID_SINUSOID_H
+#define FLAME_KERNELS_POSITIONS_SINUSOID_SINUSOID_H
+
+#include <stdint.h>
+
+/* y[d] = x[d] + sine_d, y[d + half] = x[d + half] + cosine_d, of the row's position. */
+typedef struct SinusoidArguments {
+    const void *x;
+    const float *table; /* of rotary_table */
+    const int32_t *position;
+    void *y;
+    int64_t rows, half, rows_per_program, x_stride, y_stride;
+} SinusoidArguments;
+
+#endif
