@@ -184,7 +184,7 @@ void node_share_gradient(Node *node, int input, Tensor *from) {
 }
 
 /* Whether an input is an activation that gets a gradient: an index has none. */
-static bool has_gradient(const Tensor *in) { return in && !in->parameter && in->type != I32; }
+static bool has_gradient(const Tensor *in) { return in && !in->parameter && !in->constant && in->type != I32; }
 
 /* Runs one node's backward. Each input's gradient goes to new memory and is added to the gradient it already has. */
 static void node_backward(Node *node) {

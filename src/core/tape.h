@@ -28,6 +28,7 @@ typedef struct Tensor {
     void *data;
     int64_t rows, cols, stride;
     DType type;
+    bool constant;       /* an input without a gradient */
     bool parameter;      /* the gradient is fp32, contiguous, owned by the parameter's unit, and added to */
     bool touched;        /* the gradient holds a value */
     bool shared;         /* the gradient's memory is also another tensor's gradient: never add in place */

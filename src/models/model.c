@@ -1,5 +1,6 @@
 #include "models/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,16 +110,35 @@ static bool is_attention_layer(const Model *model, int64_t index) {
     return false;
 }
 
-static void build_root(Model *model, Unit *root) {
+static void add_embeddings(Model *model, Unit *root) {
     const ModelConfig *c = &model->config;
     const ModelLayout *layout = c->layout;
     const int64_t table[] = {c->vocab_size, c->hidden_size};
     char name[PARAMETER_NAME];
     snprintf(name, sizeof name, "%s.%s.weight", layout->model, layout->embeddings ? layout->embeddings : "embeddings");
     const Init embeddings = layout->embeddings_init ? layout->embeddings_init(c) : normal_init(c);
-    const Init head = layout->head_init ? layout->head_init(c) : normal_init(c);
     model->embeddings = &add_parameter(root, name, 2, table, embeddings)->tensor;
-    if (model->read_out) model->read_out->parameters(model);
+}
+
+/* Initial values of PyTorch's Linear: uniform within 1 / sqrt(inputs). */
+static void add_features(Model *model, Unit *root) {
+    const int64_t shape[] = {model->config.hidden_size, model->ends.features};
+    const double range = 1 / sqrt((double)model->ends.features);
+    const Init uniform = {INIT_UNIFORM, -range, range};
+    model->embeddings = &add_parameter(root, "features.weight", 2, shape, uniform)->tensor;
+    model->features_bias = &add_parameter(root, "features.bias", 1, shape, uniform)->tensor;
+}
+
+static void build_root(Model *model, Unit *root) {
+    const ModelConfig *c = &model->config;
+    const ModelLayout *layout = c->layout;
+    const int64_t table[] = {c->vocab_size, c->hidden_size};
+    const Init head = layout->head_init ? layout->head_init(c) : normal_init(c);
+    if (model->ends.features)
+        add_features(model, root);
+    else
+        add_embeddings(model, root);
+    if (model->ends.parameters) model->ends.parameters(model);
     model->norm = add_norm(root, layout->model, layout->final_norm, c);
     model->lm_head =
         c->tie_word_embeddings ? model->embeddings : &add_parameter(root, "lm_head.weight", 2, table, head)->tensor;
@@ -155,11 +175,13 @@ void model_parameter(Model *model, int index, const char *name, int dims, const 
     model->read_out_weight[index] = &add_parameter(&model->unit[0], name, dims, shape, init)->tensor;
 }
 
-Status model_create(const ConfigValue *source, Model **model) { return model_create_with(source, NULL, model); }
+Status model_create(const ConfigValue *source, Model **model) {
+    return model_create_with(source, (ModelEnds){0}, model);
+}
 
-Status model_create_with(const ConfigValue *source, const ModelReadOut *read_out, Model **result) {
+Status model_create_with(const ConfigValue *source, ModelEnds ends, Model **result) {
     Model *model = zeroed(1, sizeof *model);
-    model->read_out = read_out;
+    model->ends = ends;
     const Status status = model_config_read(source, &model->config);
     if (status != OK) {
         model_destroy(model);
@@ -187,8 +209,9 @@ void model_destroy(Model *model) {
     free(model);
 }
 
-Tensor *model_embed(const Model *model, Tape *tape) {
+Tensor *model_embed(const Model *model, Tape *tape, Tensor *features) {
     const ModelConfig *c = &model->config;
+    if (model->ends.features) return bias(tape, linear(tape, features, model->embeddings), model->features_bias);
     return embedding(tape, model->embeddings, c->layout->trains_padding ? -1 : c->pad_token_id);
 }
 
@@ -219,7 +242,7 @@ Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
 }
 
 Tensor *model_norm(const Model *model, Tape *tape, Tensor *x) {
-    if (model->read_out) x = model->read_out->forward(model, tape, x);
+    if (model->ends.read_out) x = model->ends.read_out(model, tape, x);
     return normed(model, tape, x, NULL, model->norm, NULL);
 }
 

@@ -37,13 +37,14 @@ struct Layer {
 
 typedef struct Model Model;
 
-/* What a model has between its last block and its final norm if it is not a language model. */
-typedef struct ModelReadOut {
-    /* Adds its parameters to the root by model_parameter. */
+/* What a model that is not a language model has before its first block and behind its last. */
+typedef struct ModelEnds {
+    int64_t features; /* so many numbers of each token are its input, instead of an embedding: x = W f + b; 0: none */
+    /* Adds the parameters of `read_out` to the root by model_parameter; NULL: none. */
     void (*parameters)(Model *model);
-    /* [N, hidden_size] -> [N, hidden_size]. */
-    Tensor *(*forward)(const Model *model, Tape *tape, Tensor *x);
-} ModelReadOut;
+    /* Before the final norm, [N, hidden_size] -> [N, hidden_size]; NULL: nothing. */
+    Tensor *(*read_out)(const Model *model, Tape *tape, Tensor *x);
+} ModelEnds;
 
 enum { READ_OUT_WEIGHTS = 8 };
 
@@ -55,15 +56,15 @@ struct Model {
     Layer *layer;
     Norm norm;
     Tensor *embeddings, *lm_head; /* the same where the weights are tied */
-    const ModelReadOut *read_out; /* NULL: none */
-    Tensor *read_out_weight[READ_OUT_WEIGHTS];
+    ModelEnds ends;
+    Tensor *features_bias, *read_out_weight[READ_OUT_WEIGHTS]; /* with ends.features, `embeddings` is W */
 };
 
 /* Builds a model from the keys of a Hugging Face config.json (model_config_read). The caller owns *model. BAD_INPUT
  * after one message. */
 Status model_create(const ConfigValue *source, Model **model);
-/* The same with a read-out, which no file describes. */
-Status model_create_with(const ConfigValue *source, const ModelReadOut *read_out, Model **model);
+/* The same with other ends, which no file describes. */
+Status model_create_with(const ConfigValue *source, ModelEnds ends, Model **model);
 /* The same from a config.json (or a YAML file of its keys). */
 Status model_from_file(const char *path, Model **model);
 void model_destroy(Model *model);
@@ -71,8 +72,9 @@ void model_destroy(Model *model);
 /* Adds a parameter of the read-out to the root, as read_out_weight[index]: dims 1 or 2. */
 void model_parameter(Model *model, int index, const char *name, int dims, const int64_t shape[], Init init);
 
-/* The embeddings of the batch's tokens [N, hidden_size], the input of the first layer. */
-Tensor *model_embed(const Model *model, Tape *tape);
+/* The input of the first layer [N, hidden_size]: the embeddings of the batch's tokens, or of features [N,
+ * ends.features]. */
+Tensor *model_embed(const Model *model, Tape *tape, Tensor *features);
 /* Layer `index`: [N, hidden_size] -> [N, hidden_size]. */
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x);
 /* The read-out, if there is one, and the final norm. */

@@ -4,7 +4,7 @@
 
 enum { NORM_1, WEIGHT_1, BIAS_1, NORM_2, WEIGHT_2, BIAS_2 };
 
-static void decoder_parameters(Model *model) {
+void decoder_parameters(Model *model) {
     const ModelConfig *c = &model->config;
     const int64_t h = c->hidden_size, square[2] = {h, h};
     const Init normal = {INIT_NORMAL, 0, c->initializer_range}, zero = {INIT_CONSTANT, 0, 0},
@@ -23,9 +23,12 @@ static Tensor *decoder_layer(const Model *model, Tape *tape, Tensor *x, int firs
     return activation(tape, bias(tape, linear(tape, x, w[WEIGHT_1]), w[BIAS_1]), ACTIVATION_GELU);
 }
 
-static Tensor *decoder_forward(const Model *model, Tape *tape, Tensor *x) {
+Tensor *decoder_read_out(const Model *model, Tape *tape, Tensor *x) {
     x = sinusoid(tape, document_summary(tape, x, false));
     return decoder_layer(model, tape, decoder_layer(model, tape, x, NORM_1), NORM_2);
 }
 
-const ModelReadOut autoencoder_read_out = {decoder_parameters, decoder_forward};
+Tensor *mean_read_out(const Model *model, Tape *tape, Tensor *x) {
+    (void)model;
+    return document_summary(tape, x, true);
+}

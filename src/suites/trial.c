@@ -103,8 +103,24 @@ static void set_plain(ConfigValue *mapping, const char *key, const char *text) {
     config_value_set(mapping, key, config_value_plain(text, COMMAND_LINE, 0));
 }
 
+/* A causal model reads a set twice, so that every element of the second copy comes after all of them. */
+static int64_t length_read(const Task *task, const TaskSizes *sizes) {
+    return task->form == TASK_SET ? 2 * sizes->T : sizes->T;
+}
+
+static ModelEnds ends_of(const Task *task, const TaskSizes *sizes) {
+    ModelEnds ends = {.features = sizes->features};
+    if (task->form == TASK_AUTOENCODER) {
+        ends.parameters = decoder_parameters;
+        ends.read_out = decoder_read_out;
+    }
+    if (task->form == TASK_POOLED) ends.read_out = mean_read_out;
+    return ends;
+}
+
 /* config.json of the trial's model. */
-static Status create_model(const Trial *trial, const ConfigValue *root, int64_t vocabulary, Model **model) {
+static Status create_model(const Trial *trial, const ConfigValue *root, int64_t vocabulary, ModelEnds ends,
+                           Model **model) {
     const ConfigValue *keys = settings_section(root, "model");
     const Mixer *mixer = mixer_find(trial->mixer);
     CHECK(mixer, "mixer %s", trial->mixer);
@@ -119,8 +135,7 @@ static Status create_model(const Trial *trial, const ConfigValue *root, int64_t 
         if (!mixer->inner_size || strcmp(keys->item[i]->key, "intermediate_size") != 0)
             config_value_set(source, keys->item[i]->key, config_value_copy(keys->item[i]));
     config_value_set(source, "model_type", config_value_string(trial->mixer, COMMAND_LINE, 0));
-    const ModelReadOut *read_out = trial->task->form == TASK_AUTOENCODER ? &autoencoder_read_out : NULL;
-    const Status status = model_create_with(source, read_out, model);
+    const Status status = model_create_with(source, ends, model);
     config_value_free(source);
     return status;
 }
@@ -137,7 +152,7 @@ static RunnerOptions training_options(const Training *t) {
     return (RunnerOptions){.type = dtype_named(t->protocol.dtype),
                            .recompute = RECOMPUTE_NONE,
                            .B = t->protocol.batch_size,
-                           .T = t->sizes.T,
+                           .T = length_read(t->trial->task, &t->sizes),
                            .training = true,
                            .replay = true};
 }
@@ -151,7 +166,7 @@ static Status prepare_model(Training *t, Model **model) {
     if (status == OK) {
         t->sizes = t->trial->task->sizes(t->config);
         t->vocabulary = t->sizes.tokens > t->sizes.classes ? t->sizes.tokens : t->sizes.classes;
-        status = create_model(t->trial, root, t->vocabulary, model);
+        status = create_model(t->trial, root, t->vocabulary, ends_of(t->trial->task, &t->sizes), model);
     }
     config_value_free(root);
     if (status != OK) return status;
@@ -167,7 +182,7 @@ static void describe_cost(const Training *t, Model *model, bool gpu) {
     const int64_t steps = protocol_steps(&t->protocol);
     t->result->peak_bytes = plan.keep_bytes + plan.scratch_bytes + PARAMETER_BYTES * t->result->parameters;
     t->result->steps = steps;
-    t->result->tokens = steps * t->protocol.batch_size * t->sizes.T;
+    t->result->tokens = steps * t->protocol.batch_size * t->options.T;
     t->result->flops = 3 * plan.forward_flops * (double)steps;
 }
 
@@ -192,11 +207,11 @@ static Status open_tester(Training *t, const Split *split, Tester *tester) {
     config_value_free(root);
     if (status != OK) return status;
     tester->sizes = t->trial->task->sizes(tester->config);
-    const int64_t most = LOGITS_MOST / (tester->sizes.T * t->vocabulary);
+    const int64_t T = length_read(t->trial->task, &tester->sizes), most = LOGITS_MOST / (T * t->vocabulary);
     tester->options = t->options;
     tester->options.training = false;
     tester->options.logits = true;
-    tester->options.T = tester->sizes.T;
+    tester->options.T = T;
     tester->options.B = most < 1 ? 1 : most < TEST_BATCH ? most : TEST_BATCH;
     tester->logits = malloc((size_t)(tester->options.B * tester->options.T * t->vocabulary) * sizeof(float));
     CHECK(tester->logits, "out of memory");
@@ -265,9 +280,29 @@ static void close_training(Training *t) {
     free(t->spare);
 }
 
-/* The places of example b in a batch. */
-static Example example_at(HostBatch batch, int64_t b, int64_t T) {
-    return (Example){.inputs = batch.tokens + b * T, .labels = batch.labels + b * T};
+/* The places of an example whose first position is `first` in a batch. */
+static Example example_at(HostBatch batch, int64_t first, const TaskSizes *sizes) {
+    return (Example){.inputs = batch.tokens + first,
+                     .labels = batch.labels + first,
+                     .features = batch.features ? batch.features + first * sizes->features : NULL};
+}
+
+/* A set's second copy is the example; the first one has no labels. */
+static void copy_inputs(Example from, Example to, const TaskSizes *sizes) {
+    memcpy(to.inputs, from.inputs, (size_t)sizes->T * sizeof *to.inputs);
+    if (to.features) memcpy(to.features, from.features, (size_t)(sizes->T * sizes->features) * sizeof *to.features);
+    for (int64_t t = 0; t < sizes->T; t++) to.labels[t] = IGNORED_LABEL;
+}
+
+/* Example `number` of a split as sequence b of a batch. */
+static void make_example(const Training *t, const void *config, const TaskSizes *sizes, const char *split,
+                         int64_t number, HostBatch batch, int64_t b) {
+    const Task *task = t->trial->task;
+    const int64_t T = length_read(task, sizes);
+    const Example example = example_at(batch, (b + 1) * T - sizes->T, sizes);
+    if (sizes->features) memset(example.inputs, 0, (size_t)sizes->T * sizeof *example.inputs);
+    task_example(task, config, (uint64_t)t->protocol.data_seed, split, number, example);
+    if (T > sizes->T) copy_inputs(example, example_at(batch, b * T, sizes), sizes);
 }
 
 static void fill_positions(HostBatch batch, int64_t B, int64_t T) {
@@ -297,7 +332,7 @@ static int64_t number_of(const Training *t, int64_t step, int64_t b) {
 }
 
 static void fill_step(Training *t, int64_t step) {
-    const int64_t T = t->sizes.T;
+    const int64_t T = t->options.T;
     const HostBatch batch = runner_batch(t->session.runner);
     fill_positions(batch, t->options.B, T);
     for (int64_t b = 0; b < t->options.B; b++) {
@@ -305,8 +340,7 @@ static void fill_step(Training *t, int64_t step) {
         if (number < 0)
             fill_empty(batch, b, T);
         else
-            task_example(t->trial->task, t->config, (uint64_t)t->protocol.data_seed, "train", number,
-                         example_at(batch, b, T));
+            make_example(t, t->config, &t->sizes, "train", number, batch, b);
     }
 }
 
@@ -336,8 +370,7 @@ static int64_t fill_test(Training *t, const Tester *tester, const TrialTest *tes
     fill_positions(batch, B, T);
     for (int64_t b = 0; b < B; b++)
         if (b < count)
-            task_example(t->trial->task, tester->config, (uint64_t)t->protocol.data_seed, test->split, first + b,
-                         example_at(batch, b, T));
+            make_example(t, tester->config, &tester->sizes, test->split, first + b, batch, b);
         else
             fill_empty(batch, b, T);
     if (first == 0 && strcmp(test->split, "test") == 0)
@@ -400,7 +433,7 @@ static double tokens_per_second(const Training *t, int64_t steps) {
     for (int w = 0; w < WINDOWS; w++) {
         double seconds = 0;
         for (int64_t i = 0; i < measured; i++) seconds += t->step_seconds[WARM_UP_STEPS + w * measured + i];
-        rate[w] = (double)(measured * t->options.B * t->sizes.T) / seconds;
+        rate[w] = (double)(measured * t->options.B * t->options.T) / seconds;
     }
     qsort(rate, WINDOWS, sizeof rate[0], by_value);
     return rate[WINDOWS / 2];
@@ -418,7 +451,7 @@ static Status run_steps(Training *t, TrialProgress *progress, void *context) {
         if (progress) progress(context, step, steps, score);
     }
     t->result->steps = step;
-    t->result->tokens = step * t->options.B * t->sizes.T;
+    t->result->tokens = step * t->options.B * t->options.T;
     t->result->tokens_per_second = tokens_per_second(t, step);
     return status;
 }

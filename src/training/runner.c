@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "kernels/basic/cast/cast.h"
 #include "kernels/ops.h"
 #include "kernels/vocabulary/embedding/embedding.h"
+#include "tile/rows.h"
 #include "training/replay.h"
 
 enum { SLOTS = 16 };       /* micro-batches enqueued on a GPU before the host waits */
@@ -21,8 +23,10 @@ struct Runner {
     int32_t *host_tokens,
         *device_tokens;                 /* the arrays of a batch, one after another; the host has one batch per slot */
     float *host_losses, *device_losses; /* losses of the tokens */
-    int64_t slots, used;                /* slots in total, and in use since the last runner_losses */
-    double loss_sum;                    /* sums of the micro-batches whose slots were reused */
+    float *host_features, *device_features; /* [B*T, ends.features], the host's of each slot */
+    Tensor features;                        /* the same as elements */
+    int64_t slots, used;                    /* slots in total, and in use since the last runner_losses */
+    double loss_sum;                        /* sums of the micro-batches whose slots were reused */
     int64_t targets;
     Batch batch;
     Tape embedding_tape, head_tape, *layer_tape;
@@ -119,10 +123,13 @@ static void keep_handed_on(Runner *runner, const Tape *tape, int64_t layer) {
 static int64_t batch_bytes(const Runner *runner) { return BATCH_ARRAYS * rows_of(runner) * (int64_t)sizeof(int32_t); }
 static int64_t losses_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
 
+static int64_t features_of(const Runner *runner) { return rows_of(runner) * runner->model->ends.features; }
+
 static HostBatch batch_of(const Runner *runner, int64_t slot) {
     const int64_t n = rows_of(runner);
     int32_t *tokens = runner->host_tokens + slot * BATCH_ARRAYS * n;
-    return (HostBatch){tokens, tokens + n, tokens + 2 * n, tokens + 3 * n};
+    float *features = features_of(runner) > 0 ? runner->host_features + slot * features_of(runner) : NULL;
+    return (HostBatch){tokens, tokens + n, tokens + 2 * n, tokens + 3 * n, features};
 }
 
 /* by_token is the host's work, because what a GPU replays cannot depend on the tokens. */
@@ -132,9 +139,18 @@ static void sort_batch(Runner *runner) {
     embedding_sort(tokens, n, runner->model->config.vocab_size, tokens + (BATCH_ARRAYS - 1) * n);
 }
 
+static void upload_features(Runner *runner) {
+    const int64_t count = features_of(runner), bytes = count * (int64_t)sizeof(float);
+    if (count == 0) return;
+    runner->device->copy(runner->device_features, bytes, batch_of(runner, runner->used).features, bytes, 1, bytes);
+    const CastArguments cast = {.from = runner->device_features, .to = runner->features.data, .count = count};
+    runner->device->launch(KERNEL_cast, runner->options.type, (Grid){blocks_of(count, CAST_BLOCK), 1, 1}, &cast);
+}
+
 static void upload_batch(Runner *runner) {
     const int64_t bytes = batch_bytes(runner);
     runner->device->copy(runner->device_tokens, bytes, batch_of(runner, runner->used).tokens, bytes, 1, bytes);
+    upload_features(runner);
 }
 
 /* Runs embeddings and all layers; boundary[l] is the input of layer l. */
@@ -145,7 +161,7 @@ static void forward_layers(Runner *runner, bool recording) {
     gather(runner, 0);
     prefetch(runner, 1);
     Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
-    runner->boundary[0] = keep_boundary(runner, tape, model_embed(model, tape));
+    runner->boundary[0] = keep_boundary(runner, tape, model_embed(model, tape, &runner->features));
     arena_rewind(&runner->scratch, 0);
     runner->forward_flops = 0;
     runner->hands_on = -1;
@@ -341,6 +357,8 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     runner->boundary = calloc((size_t)model->layers + 1, sizeof *runner->boundary);
     CHECK(runner->layer_tape && runner->boundary, "out of memory");
     runner->batch = (Batch){.B = options.B, .T = options.T, .mean_of = options.mean_of};
+    runner->features = tensor_of(NULL, rows_of(runner), model->ends.features, options.type);
+    runner->features.constant = true;
     return runner;
 }
 
@@ -380,6 +398,12 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
     CHECK(runner->host_tokens && runner->host_losses, "out of memory for %lld micro-batches on the host",
           (long long)runner->slots);
     runner->device_tokens = device_memory(device, batch_bytes(runner), "a micro-batch");
+    if (features_of(runner) > 0) {
+        runner->host_features = device->allocate_host(runner->slots * features_of(runner) * (int64_t)sizeof(float));
+        CHECK(runner->host_features, "out of memory for features");
+        runner->device_features = device_memory(device, features_of(runner) * (int64_t)sizeof(float), "features");
+        runner->features.data = device_memory(device, tensor_bytes(&runner->features), "features");
+    }
     runner->device_losses = device_memory(device, losses_bytes(runner), "a micro-batch's losses");
     if (options.training)
         runner->boundary_gradient = device_memory(device, boundary_bytes(runner), "a block's gradient");
@@ -401,6 +425,10 @@ void runner_destroy(Runner *runner) {
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
     if (runner->device_losses) device->release(runner->device_losses, losses_bytes(runner));
     if (runner->host_losses) device->release_host(runner->host_losses, runner->slots * losses_bytes(runner));
+    if (runner->features.data) device->release(runner->features.data, tensor_bytes(&runner->features));
+    if (runner->device_features) device->release(runner->device_features, features_of(runner) * (int64_t)sizeof(float));
+    if (runner->host_features)
+        device->release_host(runner->host_features, runner->slots * features_of(runner) * (int64_t)sizeof(float));
     if (runner->host_tokens) device->release_host(runner->host_tokens, runner->slots * batch_bytes(runner));
     free(runner->layer_tape);
     free(runner->boundary);

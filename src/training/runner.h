@@ -43,6 +43,7 @@ void runner_destroy(Runner *runner);
 /* Host buffers of the next micro-batch, B*T entries each, for the caller to fill. */
 typedef struct HostBatch {
     int32_t *tokens, *labels, *segment, *position;
+    float *features; /* [B*T, ends.features]; of a model without features NULL */
 } HostBatch;
 HostBatch runner_batch(Runner *runner);
 /* Adds the time of each op to `profile` from now on; NULL stops. */

@@ -240,7 +240,7 @@ static double padding_gradient(const char *model_keys) {
     model->embeddings->data = table;
     model->embeddings->gradient = gradient;
     tape_begin(&tape, device_cpu(), &keep, &scratch, F32, &batch, true, RECOMPUTE_NONE);
-    tape_seed_gradient(model_embed(model, &tape), dy);
+    tape_seed_gradient(model_embed(model, &tape, NULL), dy);
     tape_backward(&tape);
     double sum = 0;
     for (int i = 0; i < COLS; i++) sum += (double)gradient[PADDING * COLS + i] * (double)gradient[PADDING * COLS + i];
