@@ -321,5 +321,8 @@ Tensor *chunk_kda(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Ten
  * part of pull / 2 times the square of the largest logit of each target, which keeps logits small (RWKV's L2Wrap). With
  * a cap > 0 the logits are cap tanh(x W^T / cap). */
 Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, float pull, float cap);
+/* (y - value)^2, 0 where the batch's label is -100: the losses of a regression. y [N, 1], value fp32 [N, 1] -> fp32 [N,
+ * 1]. The gradient is that of their plain sum, as in linear_cross_entropy. */
+Tensor *squared_error(Tape *tape, Tensor *y, Tensor *value);
 
 #endif

@@ -140,8 +140,8 @@ static void build_root(Model *model, Unit *root) {
         add_embeddings(model, root);
     if (model->ends.parameters) model->ends.parameters(model);
     model->norm = add_norm(root, layout->model, layout->final_norm, c);
-    model->lm_head =
-        c->tie_word_embeddings ? model->embeddings : &add_parameter(root, "lm_head.weight", 2, table, head)->tensor;
+    const bool tied = c->tie_word_embeddings && !model->ends.features;
+    model->lm_head = tied ? model->embeddings : &add_parameter(root, "lm_head.weight", 2, table, head)->tensor;
 }
 
 static void build_parameters(Model *model) {

@@ -111,18 +111,18 @@ static const Suite mqar_suite = {
     .notes = mqar_notes,
 };
 
+static const MixerKeys one_layer_mixers[] = {
+    {"samba", "model.num_hidden_layers=2"},
+    {"transnormer", "model.num_hidden_layers=2 model.glu_dim=256"},
+    {NULL, NULL},
+};
+
 static const Task *const flip_flop_tasks[] = {&flip_flop, NULL};
 
 static const char *const flip_flop_notes[] = {
     "the tests have fewer sequences than the publication's 100,000 sparse ones: training.test_examples sets them",
     "Samba and TransNormer have two layers, as they cannot have one",
     NULL,
-};
-
-static const MixerKeys flip_flop_mixers[] = {
-    {"samba", "model.num_hidden_layers=2"},
-    {"transnormer", "model.num_hidden_layers=2 model.glu_dim=256"},
-    {NULL, NULL},
 };
 
 static const Suite flip_flop_suite = {
@@ -135,7 +135,7 @@ static const Suite flip_flop_suite = {
             "training.beta2=0.999 training.decay=linear training.warmup_steps=50 mixer.heads=2 model.hidden_size=64 "
             "model.num_hidden_layers=1",
     .quick = "task.seq_len=128 training.steps=1000 training.test_examples=300 training.lr=1e-3",
-    .mixers = flip_flop_mixers,
+    .mixers = one_layer_mixers,
     .notes = flip_flop_notes,
 };
 
@@ -175,7 +175,7 @@ static const Suite tropical_suite = {
             "training.select=best mixer.heads=2 model.hidden_size=64 model.num_hidden_layers=1 "
             "model.intermediate_size=256",
     .quick = "training.examples=20000 training.test_examples=2000 training.epochs=20",
-    .mixers = no_mixers,
+    .mixers = one_layer_mixers,
     .notes = tropical_notes,
 };
 

@@ -2,6 +2,7 @@
  * removed at the start, under the folder's lock. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,10 +105,12 @@ static void tell(Running *r, const Trial *trial, const TrialResult *result, Stat
     const double passed = seconds_now() - r->start;
     r->own++;
     const double left = passed / (double)(r->own * r->comm->size) * (double)(r->sweep->trials - r->finished);
+    const Scores *scores = &result->test[0].scores;
+    const bool is_regression = isnan(scores->accuracy);
     char score[64] = "diverged";
     if (status == OK)
-        snprintf(score, sizeof score, "accuracy %.4f in %lld steps", result->test[0].scores.accuracy,
-                 (long long)result->steps);
+        snprintf(score, sizeof score, "%s %.4g in %lld steps", is_regression ? "mean squared error" : "accuracy",
+                 is_regression ? scores->mse : scores->accuracy, (long long)result->steps);
     log_info("[%lld/%lld] %s%s%s %s lr %g wd %g seed %lld: %s, %.0f s; %.0f min left%s", (long long)r->finished,
              (long long)r->sweep->trials, trial->task->name, trial->setting[0] ? " " : "", trial->setting, trial->mixer,
              trial->lr, trial->weight_decay, (long long)trial->seed, score, result->seconds, left / 60,

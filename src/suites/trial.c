@@ -109,7 +109,7 @@ static int64_t length_read(const Task *task, const TaskSizes *sizes) {
 }
 
 static ModelEnds ends_of(const Task *task, const TaskSizes *sizes) {
-    ModelEnds ends = {.features = sizes->features};
+    ModelEnds ends = {.features = sizes->features, .regression = sizes->classes == 0};
     if (task->form == TASK_AUTOENCODER) {
         ends.parameters = decoder_parameters;
         ends.read_out = decoder_read_out;
@@ -166,6 +166,7 @@ static Status prepare_model(Training *t, Model **model) {
     if (status == OK) {
         t->sizes = t->trial->task->sizes(t->config);
         t->vocabulary = t->sizes.tokens > t->sizes.classes ? t->sizes.tokens : t->sizes.classes;
+        if (t->vocabulary == 0) t->vocabulary = 1;
         status = create_model(t->trial, root, t->vocabulary, ends_of(t->trial->task, &t->sizes), model);
     }
     config_value_free(root);
@@ -284,7 +285,8 @@ static void close_training(Training *t) {
 static Example example_at(HostBatch batch, int64_t first, const TaskSizes *sizes) {
     return (Example){.inputs = batch.tokens + first,
                      .labels = batch.labels + first,
-                     .features = batch.features ? batch.features + first * sizes->features : NULL};
+                     .features = batch.features ? batch.features + first * sizes->features : NULL,
+                     .values = batch.values ? batch.values + first : NULL};
 }
 
 /* A set's second copy is the example; the first one has no labels. */
@@ -385,10 +387,11 @@ static void run_test(Training *t, int index) {
     Scoring *scoring = scoring_begin(test->examples, T, tester->sizes.classes);
     for (int64_t first = 0; first < test->examples; first += tester->options.B) {
         const int64_t count = fill_test(t, tester, test, first);
-        const int32_t *labels = runner_batch(tester->runner).labels;
+        const HostBatch batch = runner_batch(tester->runner);
         runner_logits(tester->runner, tester->logits);
         for (int64_t b = 0; b < count; b++)
-            scoring_add(scoring, labels + b * T, NULL, tester->logits + b * row, t->vocabulary);
+            scoring_add(scoring, batch.labels + b * T, batch.values ? batch.values + b * T : NULL,
+                        tester->logits + b * row, t->vocabulary);
     }
     test->scores = scoring_end(scoring, test->right);
 }
@@ -396,6 +399,9 @@ static void run_test(Training *t, int index) {
 static double score_of(const Training *t, const Scores *scores) {
     return t->trial->suite->metric == METRIC_MACRO ? scores->macro : scores->accuracy;
 }
+
+/* What the best test has least of. */
+static double loss_of(const Scores *scores) { return isnan(scores->mse) ? log(scores->perplexity) : scores->mse; }
 
 static bool reaches_goal(const Training *t, double score) {
     return t->protocol.stop_at > 0 && score >= t->protocol.stop_at;
@@ -408,7 +414,7 @@ static double evaluate_training(Training *t, bool last) {
     const bool best = strcmp(t->protocol.select, "best") == 0;
     first->right = t->spare;
     run_test(t, 0);
-    const double score = score_of(t, &first->scores), loss = log(first->scores.perplexity);
+    const double score = score_of(t, &first->scores), loss = loss_of(&first->scores);
     const bool counts = best ? loss < t->best_loss : last || reaches_goal(t, score);
     if (best && !counts) {
         *first = before;

@@ -25,6 +25,8 @@ struct Runner {
     float *host_losses, *device_losses; /* losses of the tokens */
     float *host_features, *device_features; /* [B*T, ends.features], the host's of each slot */
     Tensor features;                        /* the same as elements */
+    float *host_values;                     /* of a regression, of each slot */
+    Tensor values;                          /* [B*T, 1] */
     int64_t slots, used;                    /* slots in total, and in use since the last runner_losses */
     double loss_sum;                        /* sums of the micro-batches whose slots were reused */
     int64_t targets;
@@ -129,7 +131,8 @@ static HostBatch batch_of(const Runner *runner, int64_t slot) {
     const int64_t n = rows_of(runner);
     int32_t *tokens = runner->host_tokens + slot * BATCH_ARRAYS * n;
     float *features = features_of(runner) > 0 ? runner->host_features + slot * features_of(runner) : NULL;
-    return (HostBatch){tokens, tokens + n, tokens + 2 * n, tokens + 3 * n, features};
+    float *values = runner->model->ends.regression ? runner->host_values + slot * n : NULL;
+    return (HostBatch){tokens, tokens + n, tokens + 2 * n, tokens + 3 * n, features, values};
 }
 
 /* by_token is the host's work, because what a GPU replays cannot depend on the tokens. */
@@ -147,10 +150,17 @@ static void upload_features(Runner *runner) {
     runner->device->launch(KERNEL_cast, runner->options.type, (Grid){blocks_of(count, CAST_BLOCK), 1, 1}, &cast);
 }
 
+static void upload_values(Runner *runner) {
+    const int64_t bytes = losses_bytes(runner);
+    if (runner->model->ends.regression)
+        runner->device->copy(runner->values.data, bytes, batch_of(runner, runner->used).values, bytes, 1, bytes);
+}
+
 static void upload_batch(Runner *runner) {
     const int64_t bytes = batch_bytes(runner);
     runner->device->copy(runner->device_tokens, bytes, batch_of(runner, runner->used).tokens, bytes, 1, bytes);
     upload_features(runner);
+    upload_values(runner);
 }
 
 /* Runs embeddings and all layers; boundary[l] is the input of layer l. */
@@ -177,13 +187,18 @@ static void forward_layers(Runner *runner, bool recording) {
     }
 }
 
+static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x) {
+    const Model *model = runner->model;
+    if (model->ends.regression) return squared_error(tape, linear(tape, x, model->lm_head), &runner->values);
+    return linear_cross_entropy(tape, x, model->lm_head, model_pull(model), model_logit_cap(model));
+}
+
 static Tensor *head_losses(Runner *runner, bool recording) {
     Tape *tape = begin_tape(runner, &runner->head_tape, recording);
     /* the forward of the fused loss also accumulates the head's gradient, so it must run only once */
     tape->recompute = RECOMPUTE_NONE;
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
-    Tensor *losses = linear_cross_entropy(tape, x, runner->model->lm_head, model_pull(runner->model),
-                                          model_logit_cap(runner->model));
+    Tensor *losses = losses_of(runner, tape, x);
     runner->forward_flops += tape->work.flops;
     return losses;
 }
@@ -358,7 +373,8 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     CHECK(runner->layer_tape && runner->boundary, "out of memory");
     runner->batch = (Batch){.B = options.B, .T = options.T, .mean_of = options.mean_of};
     runner->features = tensor_of(NULL, rows_of(runner), model->ends.features, options.type);
-    runner->features.constant = true;
+    runner->values = tensor_of(NULL, rows_of(runner), 1, F32);
+    runner->features.constant = runner->values.constant = true;
     return runner;
 }
 
@@ -398,6 +414,11 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
     CHECK(runner->host_tokens && runner->host_losses, "out of memory for %lld micro-batches on the host",
           (long long)runner->slots);
     runner->device_tokens = device_memory(device, batch_bytes(runner), "a micro-batch");
+    if (model->ends.regression) {
+        runner->host_values = device->allocate_host(runner->slots * losses_bytes(runner));
+        CHECK(runner->host_values, "out of memory for values");
+        runner->values.data = device_memory(device, losses_bytes(runner), "values");
+    }
     if (features_of(runner) > 0) {
         runner->host_features = device->allocate_host(runner->slots * features_of(runner) * (int64_t)sizeof(float));
         CHECK(runner->host_features, "out of memory for features");
@@ -425,6 +446,8 @@ void runner_destroy(Runner *runner) {
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
     if (runner->device_losses) device->release(runner->device_losses, losses_bytes(runner));
     if (runner->host_losses) device->release_host(runner->host_losses, runner->slots * losses_bytes(runner));
+    if (runner->values.data) device->release(runner->values.data, losses_bytes(runner));
+    if (runner->host_values) device->release_host(runner->host_values, runner->slots * losses_bytes(runner));
     if (runner->features.data) device->release(runner->features.data, tensor_bytes(&runner->features));
     if (runner->device_features) device->release(runner->device_features, features_of(runner) * (int64_t)sizeof(float));
     if (runner->host_features)

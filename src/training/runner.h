@@ -44,6 +44,7 @@ void runner_destroy(Runner *runner);
 typedef struct HostBatch {
     int32_t *tokens, *labels, *segment, *position;
     float *features; /* [B*T, ends.features]; of a model without features NULL */
+    float *values;   /* to predict where there is a label; of a model that is no regression NULL */
 } HostBatch;
 HostBatch runner_batch(Runner *runner);
 /* Adds the time of each op to `profile` from now on; NULL stops. */
