@@ -15,8 +15,6 @@ typedef struct FlipFlop {
     bool clean;
 } FlipFlop;
 
-enum { WRITE, READ, IGNORE, ZERO, FLIP_FLOP_TOKENS = 5 };
-
 static const Key flip_flop_keys[] = {
     KEY(FlipFlop, seq_len, KEY_INTEGER, "512", 4, 1 << 20, NULL, "tokens: instructions and bits take turns"),
     KEY(FlipFlop, p_ignore, KEY_REAL, "0.8", 0, 1, NULL, "probability of an instruction to be ignored"),

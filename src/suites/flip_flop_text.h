@@ -1,0 +1,21 @@
+/* The published examples of flip-flop language modelling (Hugging Face, synthseq/flipflop) as a text file with one
+ * sequence of T characters per line: w, r or i and 0 or 1 in turns. Ids are those of the task flip_flop. */
+#ifndef FLAME_SUITES_FLIP_FLOP_TEXT_H
+#define FLAME_SUITES_FLIP_FLOP_TEXT_H
+
+#include "suites/task.h"
+
+typedef struct FlipFlopText FlipFlopText;
+
+/* BAD_INPUT or IO_ERROR (logged, with the file's name) if the file cannot be read or is not of lines of one length. The
+ * caller closes it. */
+Status flip_flop_text_open(const char *path, FlipFlopText **opened);
+void flip_flop_text_close(FlipFlopText *text);
+int64_t flip_flop_text_examples(const FlipFlopText *text);
+int64_t flip_flop_text_length(const FlipFlopText *text); /* T */
+
+/* Reads example `number`; labels are the bits after reads. BAD_INPUT (logged) for other characters, a sequence that
+ * does not begin with a write and end with a read, or a read whose bit is not the one that was written last. */
+Status flip_flop_text_example(const FlipFlopText *text, int64_t number, Example example);
+
+#endif

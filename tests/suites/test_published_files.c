@@ -1,0 +1,260 @@
+/* The readers of published examples: files as they should be, and damaged ones, which are refused by name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/files.h"
+#include "suites/flip_flop_text.h"
+#include "suites/mad/mad_folder.h"
+#include "support/capture.h"
+#include "support/examples.h"
+
+enum { ROWS = 3, COLUMNS = 4, TOKENS = 8 };
+
+static char folder[] = "/dev/shm/flame-suites-XXXXXX";
+static const char good_header[] = "{'descr': '<i8', 'fortran_order': False, 'shape': (3, 4), }";
+static const int64_t inputs[ROWS * COLUMNS] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 7, 7};
+static const int64_t targets[ROWS * COLUMNS] = {-100, 1, -100, 3, 7, -100, -100, 0, 1, 2, 3, -100};
+
+static const char *path_of(const char *name) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void write_file(const char *name, const void *data, size_t bytes) {
+    folder_create_above(path_of(name));
+    file_remove(path_of(name));
+    assert_int_equal(file_write_all(path_of(name), data, (int64_t)bytes), 0);
+}
+
+/* As NumPy writes it: the header is padded to a multiple of 64 bytes. Returns the bytes. */
+static size_t make_array(const char *header, const int64_t *data, char file[1024]) {
+    const size_t length = 128 - 10, text = strlen(header);
+    memcpy(file, "\x93NUMPY\x01\x00", 8);
+    file[8] = (char)length;
+    file[9] = 0;
+    memset(file + 10, ' ', length);
+    memcpy(file + 10, header, text);
+    file[127] = '\n';
+    for (int i = 0; i < 8 * ROWS * COLUMNS; i++) file[128 + i] = (char)((uint64_t)data[i / 8] >> i % 8 * 8);
+    return 128 + 8 * ROWS * COLUMNS;
+}
+
+static void write_array(const char *name, const char *header, const int64_t *data) {
+    char file[1024];
+    write_file(name, file, make_array(header, data, file));
+}
+
+/* Opens the part "train" and reads all of it; a message names the file. */
+static Status read_folder(const char *file) {
+    MadFolder *mad = NULL;
+    int32_t x[16], y[16];
+    char text[2048];
+    Capture capture = capture_begin(2);
+    Status status = mad_folder_open(folder, "train", &mad);
+    assert_int_equal(status == OK, mad != NULL);
+    for (int64_t i = 0; status == OK && i < mad_folder_examples(mad); i++)
+        status = mad_folder_example(mad, i, TOKENS, (Example){.inputs = x, .labels = y});
+    mad_folder_close(mad);
+    capture_end(&capture, text, sizeof text);
+    if (status != OK && !strstr(text, file)) fail_msg("no %s in: %s", file, text);
+    if (status == OK) assert_string_equal(text, "");
+    return status;
+}
+
+static void folders_of_mad_are_read(void **state) {
+    (void)state;
+    MadFolder *mad;
+    int32_t x[COLUMNS], y[COLUMNS];
+    write_array("test/inputs.npy", good_header, inputs);
+    write_array("test/targets.npy", good_header, targets);
+    assert_int_equal(mad_folder_open(folder, "test", &mad), OK);
+    assert_int_equal(mad_folder_examples(mad), ROWS);
+    assert_int_equal(mad_folder_length(mad), COLUMNS);
+    for (int64_t i = ROWS - 1; i >= 0; i--) {
+        assert_int_equal(mad_folder_example(mad, i, TOKENS, (Example){.inputs = x, .labels = y}), OK);
+        for (int t = 0; t < COLUMNS; t++) {
+            assert_int_equal(x[t], inputs[i * COLUMNS + t]);
+            assert_int_equal(y[t], targets[i * COLUMNS + t]);
+        }
+    }
+    mad_folder_close(mad);
+}
+
+static void damaged_arrays_are_refused(void **state) {
+    (void)state;
+    static const char *const headers[] = {
+        "{'descr': '>i8', 'fortran_order': False, 'shape': (3, 4), }",
+        "{'descr': '<i4', 'fortran_order': False, 'shape': (6, 4), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }",
+        "{'descr': '<i8', 'fortran_order': True, 'shape': (3, 4), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (12,), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (3, 4, 1), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (3, 5), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (2, 4), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (0, 4), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (3, 0), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (-3, -4), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999999999999, 4), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (3, 4), 'x': 1, }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (3, 4), } x",
+        "{'fortran_order': False, 'descr': '<i8', 'shape': (3, 4), }",
+        "",
+    };
+    write_array("train/targets.npy", good_header, targets);
+    for (int h = 0; h < LENGTH(headers); h++) {
+        write_array("train/inputs.npy", headers[h], inputs);
+        if (read_folder("train/inputs.npy") != BAD_INPUT) fail_msg("accepted: %s", headers[h]);
+    }
+    write_array("train/inputs.npy", good_header, inputs);
+    assert_int_equal(read_folder(""), OK);
+    write_array("train/targets.npy", "{'descr': '<i8', 'fortran_order': False, 'shape': (4, 3), }", targets);
+    assert_int_equal(read_folder("train/targets.npy"), BAD_INPUT);
+    file_remove(path_of("train/targets.npy"));
+    assert_int_equal(read_folder("train/targets.npy"), BAD_INPUT);
+}
+
+/* Files that end early or late, and each byte of what stands before the data. */
+static void damaged_bytes_are_refused(void **state) {
+    (void)state;
+    char file[1024];
+    const size_t bytes = make_array(good_header, inputs, file);
+    write_array("train/targets.npy", good_header, targets);
+    for (size_t length = 0; length <= bytes + 1; length += length == 128 ? 5 : 1) {
+        if (length == bytes) continue;
+        write_file("train/inputs.npy", file, length);
+        assert_int_equal(read_folder("train/inputs.npy"), BAD_INPUT);
+    }
+    for (size_t i = 0; i < 128; i++) {
+        const char before = file[i];
+        file[i] = (char)(before ^ 0x11);
+        write_file("train/inputs.npy", file, bytes);
+        if (read_folder("train/") != BAD_INPUT) fail_msg("accepted with byte %d changed", (int)i);
+        file[i] = 0;
+        write_file("train/inputs.npy", file, bytes);
+        if (before && read_folder("train/") != BAD_INPUT) fail_msg("accepted with byte %d zero", (int)i);
+        file[i] = before;
+    }
+}
+
+static void ids_outside_the_vocabulary_are_refused(void **state) {
+    (void)state;
+    static const int64_t wrong[] = {TOKENS, -1, -100, -101, INT64_C(1) << 32, INT64_MIN, INT64_MAX};
+    for (int w = 0; w < LENGTH(wrong); w++) {
+        int64_t changed[ROWS * COLUMNS];
+        memcpy(changed, inputs, sizeof changed);
+        changed[ROWS * COLUMNS - 1] = wrong[w];
+        write_array("train/inputs.npy", good_header, changed);
+        write_array("train/targets.npy", good_header, targets);
+        assert_int_equal(read_folder("train/inputs.npy"), BAD_INPUT);
+        write_array("train/inputs.npy", good_header, inputs);
+        write_array("train/targets.npy", good_header, changed);
+        assert_int_equal(read_folder("train/targets.npy"), wrong[w] == IGNORED_LABEL ? OK : BAD_INPUT);
+    }
+}
+
+static Status read_text(const char *content, int64_t *examples) {
+    FlipFlopText *text = NULL;
+    int32_t x[16], y[16];
+    char messages[2048];
+    write_file("text", content, strlen(content));
+    Capture capture = capture_begin(2);
+    Status status = flip_flop_text_open(path_of("text"), &text);
+    assert_int_equal(status == OK, text != NULL);
+    *examples = text ? flip_flop_text_examples(text) : 0;
+    for (int64_t i = 0; status == OK && i < *examples; i++)
+        status = flip_flop_text_example(text, i, (Example){.inputs = x, .labels = y});
+    flip_flop_text_close(text);
+    capture_end(&capture, messages, sizeof messages);
+    if (status != OK && !strstr(messages, path_of("text"))) fail_msg("no name of the file in: %s", messages);
+    return status;
+}
+
+static void texts_of_flip_flop_are_read(void **state) {
+    (void)state;
+    static const int32_t x[2][8] = {{0, 4, 2, 3, 1, 4, 1, 4}, {0, 3, 0, 4, 2, 3, 1, 4}};
+    static const int32_t y[2][8] = {{-100, -100, -100, -100, 4, -100, 4, -100},
+                                    {-100, -100, -100, -100, -100, -100, 4, -100}};
+    FlipFlopText *text;
+    int32_t inputs_read[8], labels_read[8];
+    static const char lines[] = "w1i0r1r1\nw0w1i0r1\n";
+    for (size_t end = 0; end < 2; end++) { /* the last line with its end and without */
+        write_file("text", lines, sizeof lines - 1 - end);
+        assert_int_equal(flip_flop_text_open(path_of("text"), &text), OK);
+        assert_int_equal(flip_flop_text_examples(text), 2);
+        assert_int_equal(flip_flop_text_length(text), 8);
+        for (int64_t i = 1; i >= 0; i--) {
+            const Example e = {.inputs = inputs_read, .labels = labels_read};
+            assert_int_equal(flip_flop_text_example(text, i, e), OK);
+            assert_memory_equal(inputs_read, x[i], sizeof x[i]);
+            assert_memory_equal(labels_read, y[i], sizeof y[i]);
+        }
+        flip_flop_text_close(text);
+    }
+}
+
+static void damaged_texts_are_refused(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "\n",
+        "w",
+        "w1r",
+        "w1r1\nw1r1\n\n",
+        "w1r1\nw1r1r1\n",
+        "w1r1\nw1\nr1w1",
+        "w1r1\r\n",
+        "w1r0\n",
+        "r1r1\n",
+        "i1r1\n",
+        "w1w1\n",
+        "w1i1\n",
+        "w2r2\n",
+        "1wr1\n",
+        "wwr1\n",
+        "w1x1r1\n",
+        "W1R1\n",
+        "w1r1\nw1r1 ",
+        "w1r1w1r1\nw1r1",
+        "w1r1\nw1 1\n",
+        "w0w1r0\n",
+        "w1r1\n\nw1r",
+        "w1r1\nw1r1x\nw1r",
+    };
+    int64_t examples;
+    for (int i = 0; i < LENGTH(texts); i++)
+        if (read_text(texts[i], &examples) != BAD_INPUT) fail_msg("accepted: %s", texts[i]);
+    assert_int_equal(read_text("w1r1\nw0r0\nw0r0", &examples), OK);
+    assert_int_equal(examples, 3);
+    FlipFlopText *text = NULL;
+    Capture capture = capture_begin(2);
+    const Status status = flip_flop_text_open(path_of("missing"), &text);
+    char messages[512];
+    capture_end(&capture, messages, sizeof messages);
+    assert_int_equal(status, BAD_INPUT);
+    assert_non_null(strstr(messages, path_of("missing")));
+}
+
+static int make_folder(void **state) {
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return folder_remove(folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folders_of_mad_are_read),     cmocka_unit_test(damaged_arrays_are_refused),
+        cmocka_unit_test(damaged_bytes_are_refused),   cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
+        cmocka_unit_test(texts_of_flip_flop_are_read), cmocka_unit_test(damaged_texts_are_refused),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
