@@ -19,6 +19,11 @@ Tensor *linear_heads(Tape *tape, Tensor *x, Tensor *weight);
 void linear_parts(Tape *tape, Tensor *x, Tensor *weight, int parts, Tensor *out[]);
 /* out[i] = x weight[i]^T for weights that are adjacent in memory: one product, whose column ranges are the outputs. */
 void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tensor *out[]);
+/* The same for the inputs x[0 .. parts-1] side by side, [x_0 x_1 ..] weight[i]^T, without a copy of them. */
+void linear_concatenated(Tape *tape, Tensor *const x[], int parts, Tensor *const weight[], int count, Tensor *out[]);
+/* out[i] = x W_i^T for one or two block-diagonal W_i: weight[i] [cols / n, n*n] holds blocks of n x n, n = 1, 2, 4, 8
+ * or 16 (NX-AI's LinearHeadwiseExpand). */
+void linear_blocks(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tensor *out[]);
 /* out[i] = the next cols[i] columns of x, as views of x's memory. x must have no other use. */
 void split(Tape *tape, Tensor *x, const int64_t cols[], int count, Tensor *out[]);
 /* Each of the heads of x `group` times in a row: [N, heads*K] -> [N, heads*group*K]; x itself if group is 1. */

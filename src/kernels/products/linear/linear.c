@@ -3,22 +3,7 @@
  * Where x has several heads of the weight's width, each is multiplied by itself. */
 #include "base/check.h"
 #include "kernels/ops.h"
-
-/* Rows of all the weights together. */
-static int64_t weight_rows(const Node *node) {
-    int64_t rows = 0;
-    for (int i = 1; i < node->inputs; i++) rows += node->in[i]->rows;
-    return rows;
-}
-
-static const void *end_of(const Tensor *weight) { return (const char *)weight->data + tensor_bytes(weight); }
-
-static void check_adjacent(const Node *node) {
-    if (!node->tape->device->computes) return;
-    for (int i = 2; i < node->inputs; i++)
-        CHECK(node->in[i]->data == end_of(node->in[i - 1]), "weights %d and %d of a linear group are not adjacent",
-              i - 2, i - 1);
-}
+#include "kernels/products/linear/linear_group.h"
 
 /* How many times as wide as the weight x is. */
 static int64_t heads_of(const Node *node) { return node->in[0]->cols / node->in[1]->cols; }
@@ -30,7 +15,7 @@ static void *columns_of(const Tensor *tensor, void *data, int64_t column) {
 
 static void linear_forward(Node *node) {
     const Tensor *x = node->in[0], *weight = node->in[1], *y = node->out[0];
-    check_adjacent(node);
+    group_check(node, 1);
     const int64_t heads = heads_of(node);
     for (int64_t head = 0; head < heads; head++) {
         const Gemm product = {.transpose_b = true,
@@ -47,16 +32,6 @@ static void linear_forward(Node *node) {
                               .c_type = y->type};
         node->tape->device->gemm(&product);
     }
-}
-
-/* Whether every weight learns and the gradients are one matrix as the weights are. */
-static bool gradients_adjacent(const Node *node) {
-    if (!node->in[1]->gradient) return false;
-    for (int i = 2; i < node->inputs; i++) {
-        const Tensor *before = node->in[i - 1];
-        if (node->in[i]->gradient != (float *)before->gradient + before->rows * before->cols) return false;
-    }
-    return true;
 }
 
 /* dW += dy^T x for `rows` rows of the weight, whose part of a head's dy starts at `column`. */
@@ -103,8 +78,8 @@ static void store_input_gradient(const Node *node) {
 static void linear_backward(Node *node) {
     const Tensor *x = node->in[0], *weight = node->in[1];
     if (x->gradient) store_input_gradient(node);
-    if (gradients_adjacent(node)) {
-        add_weight_gradient(node, weight->gradient, weight_rows(node), 0);
+    if (group_gradients_adjacent(node, 1)) {
+        add_weight_gradient(node, weight->gradient, group_rows(node, 1), 0);
         return;
     }
     int64_t column = 0;
@@ -157,7 +132,7 @@ void linear_group(Tape *tape, Tensor *x, Tensor *const weight[], int count, Tens
         in[i + 1] = weight[i];
     }
     Node *node = tape_node(tape, &linear_op, in, count + 1);
-    Tensor *base = product_output(node, x->rows, weight_rows(node), x->type);
+    Tensor *base = product_output(node, x->rows, group_rows(node, 1), x->type);
     int64_t column = 0;
     for (int i = 0; i < count; i++) {
         out[i] = node_output_view(node, base, column, weight[i]->rows);
