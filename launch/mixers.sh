@@ -22,6 +22,7 @@ declare -A mixer_keys=(
     [mamba]="num_hidden_layers=8"
     [mamba2]="num_hidden_layers=8 num_heads=8 head_dim=32 state_size=64"
     [mesa_net]="num_heads=4 head_dim=32"
+    [mlstm_block]="num_hidden_layers=8 num_heads=4"
     [nsa]="num_heads=32 num_kv_heads=2 head_dim=16 block_size=16 block_counts=8 window_size=64"
     [path_attn]="num_heads=4"
     [rebased]="num_heads=4"
@@ -37,7 +38,7 @@ declare -A mixer_keys=(
 
 # How pictures group them, by what the state does or is.
 mixer_families=(
-    "linear attention: linear_attn retnet transnormer lightnet based rebased xlstm"
+    "linear attention: linear_attn retnet transnormer lightnet based rebased xlstm mlstm_block"
     "gates by channel: hgrn hgrn2 gla gsa abc rwkv6 gateloop"
     "state spaces: mamba mamba2 samba"
     "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7 mesa_net"

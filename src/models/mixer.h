@@ -36,10 +36,11 @@ typedef struct ModelLayout {
     const char *model, *final_norm; /* "model" (prefix of all names but the head's), "norm" */
     const char *layers;             /* prefix of a layer's number; NULL: "layers" */
     const char *mixer_norm, *mixer; /* within a layer: "attn_norm", "attn" */
-    const char *embeddings;         /* NULL: "embeddings" */
+    const char *embeddings;         /* their whole name; NULL: "<model>.embeddings" */
     const char *first_norm;         /* of the embeddings, a part of layer 0: "pre_norm"; NULL: there is none */
     const Mlp *mlp;                 /* NULL: the mixer is the whole block */
     bool layer_norm;                /* norms subtract the mean and have a bias; else they are RMS norms */
+    bool residual_norms;            /* norms subtract the mean and multiply by 1 + weight, without a bias */
     bool trains_padding;            /* the embedding row of pad_token_id gets a gradient like any other row */
     double (*embeddings_scale)(const ModelConfig *config); /* what embeddings are multiplied by; NULL: 1 */
     Init (*embeddings_init)(const ModelConfig *config), (*head_init)(const ModelConfig *config); /* NULL: normal */

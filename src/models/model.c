@@ -80,7 +80,8 @@ static Norm add_norm(Unit *unit, const char *prefix, const char *name, const Mod
     char full[PARAMETER_NAME * 2];
     if (!name) return (Norm){NULL, NULL};
     snprintf(full, sizeof full, "%s.%s.weight", prefix, name);
-    Norm norm = {&add_parameter(unit, full, 1, &config->hidden_size, (Init){INIT_CONSTANT, 1, 0})->tensor, NULL};
+    const Init initial = {INIT_CONSTANT, config->layout->residual_norms ? 0 : 1, 0};
+    Norm norm = {&add_parameter(unit, full, 1, &config->hidden_size, initial)->tensor, NULL};
     snprintf(full, sizeof full, "%s.%s.bias", prefix, name);
     if (config->layout->layer_norm)
         norm.bias = &add_parameter(unit, full, 1, &config->hidden_size, (Init){INIT_CONSTANT, 0, 0})->tensor;
@@ -115,7 +116,10 @@ static void add_embeddings(Model *model, Unit *root) {
     const ModelLayout *layout = c->layout;
     const int64_t table[] = {c->vocab_size, c->hidden_size};
     char name[PARAMETER_NAME];
-    snprintf(name, sizeof name, "%s.%s.weight", layout->model, layout->embeddings ? layout->embeddings : "embeddings");
+    if (layout->embeddings)
+        snprintf(name, sizeof name, "%s.weight", layout->embeddings);
+    else
+        snprintf(name, sizeof name, "%s.embeddings.weight", layout->model);
     const Init embeddings = layout->embeddings_init ? layout->embeddings_init(c) : normal_init(c);
     model->embeddings = &add_parameter(root, name, 2, table, embeddings)->tensor;
 }
@@ -218,9 +222,11 @@ Tensor *model_embed(const Model *model, Tape *tape, Tensor *features) {
 /* The norm of x, or of x + residual, which is *sum; see rms_norm. */
 static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residual, Norm norm, Tensor **sum) {
     const float eps = (float)model->config.norm_eps;
-    if (!norm.weight) {
+    const bool residual_weight = model->config.layout->residual_norms;
+    if (!norm.weight || residual_weight) {
         if (residual) *sum = x = add(tape, x, residual);
-        return rms_norm_plain(tape, x, x->cols, eps);
+        return residual_weight ? layer_norm_unbiased(tape, x, norm.weight, 1, x->cols, eps)
+                               : rms_norm_plain(tape, x, x->cols, eps);
     }
     return norm.bias ? layer_norm(tape, x, residual, norm.weight, norm.bias, x->cols, eps, sum)
                      : rms_norm(tape, x, residual, norm.weight, eps, sum);

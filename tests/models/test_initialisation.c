@@ -116,6 +116,23 @@ static void test_transnormer(const Unit *layer) {
     for (int i = 0; i < HEADS; i++) assert_true(theta[i] == (float)pow(10000, -2.0 * i / HEADS));
 }
 
+/* Forget biases from 3 to 6, input biases small and of both signs. Norms start as 1, their weights are stored less 1.
+ */
+static void test_mlstm_block(const Unit *layer) {
+    bool decays = true;
+    const float *forget = values_of(layer, "fgate.bias", &decays), *input = values_of(layer, "igate.bias", &decays);
+    const float *norm = values_of(layer, "outnorm.weight", &decays),
+                *skip = values_of(layer, "learnable_skip", &decays);
+    double squares = 0;
+    for (int i = 0; i < HEADS; i++) {
+        assert_true(fabs((double)forget[i] - (3 + 3.0 * i / (HEADS - 1))) < 1e-6);
+        assert_true(norm[i] == 0 && skip[i] == 1);
+        squares += (double)input[i] * (double)input[i];
+    }
+    assert_true(fabs(sqrt(squares / HEADS) - 0.1) < 0.01);
+    assert_true(layer->master[parameter_of(layer, "xlstm_norm.weight")->offset] == 0);
+}
+
 static void decays_start_as_the_reference_says(void **state) {
     (void)state;
     with_initial_values("{model_type: gated_deltanet, num_heads: 2048, head_dim: 1, expand_v: 1, hidden_size: 16, "
@@ -132,6 +149,9 @@ static void decays_start_as_the_reference_says(void **state) {
         "{model_type: transnormer, decoder_embed_dim: 2048, hidden_dim: 2048, decoder_attention_heads: 32, "
         "decoder_layers: 2, glu_dim: 16, vocab_size: 32, pad_token_id: null}",
         test_transnormer);
+    with_initial_values("{model_type: mlstm_block, hidden_size: 32, proj_factor: 64, num_heads: 2048, "
+                        "num_hidden_layers: 1, vocab_size: 32}",
+                        test_mlstm_block);
     with_initial_values(
         "{model_type: lstm, hidden_size: 1, rnn_hidden_size: 512, num_hidden_layers: 1, intermediate_size: "
         "1, vocab_size: 32}",

@@ -52,6 +52,7 @@ lightnet num_heads:2;expand_ratio:16 norm_eps 0.001 0.0001
 based num_heads:2;feature_dim:8 eps 0.001 1e-12
 rebased num_heads:2;feature_dim:8 eps 0.001 1e-05
 xlstm num_heads:2 gate_soft_cap 10.0 15.0
+mlstm_block num_heads:2 norm_eps 0.001 1e-05
 comba num_heads:2;head_dim:16 norm_eps 0.001 0.0001
 deltaformer num_heads:2 rope_theta 20000.0 10000.0
 forgetting_transformer num_heads:2 norm_eps 0.001 0.0001

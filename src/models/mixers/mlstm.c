@@ -23,8 +23,8 @@ void mlstm_matrix(Layer *layer, int index, const char *name, int64_t rows, int64
     layer_drawn_matrix(layer, index, name, rows, cols, mlstm_embeddings_init(layer->model));
 }
 
-void mlstm_output_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols) {
-    const double deviation = 2 / ((double)layer->model->num_hidden_layers * sqrt((double)cols));
+void mlstm_output_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, int64_t dim) {
+    const double deviation = 2 / ((double)layer->model->num_hidden_layers * sqrt((double)dim));
     layer_drawn_matrix(layer, index, name, rows, cols, (Init){INIT_NORMAL, 0, deviation});
 }
 

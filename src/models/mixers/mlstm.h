@@ -1,4 +1,4 @@
-/* The cell of mLSTM, which the two forms of xLSTM share. */
+/* The cell of mLSTM and the initial values that its two forms of block (xlstm, mlstm_block) share. */
 #ifndef FLAME_MODELS_MIXERS_MLSTM_H
 #define FLAME_MODELS_MIXERS_MLSTM_H
 
@@ -19,9 +19,9 @@ typedef struct MlstmGates {
 Tensor *mlstm_cell(Tape *tape, Tensor *q, Tensor *k, Tensor *v, MlstmGates gates, float eps);
 
 /* A matrix with initial values from N(0, 2 / (5 h)), and one that writes to the residual stream, from N(0, (2 / (layers
- * sqrt(cols)))^2). */
+ * sqrt(dim)))^2). */
 void mlstm_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols);
-void mlstm_output_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols);
+void mlstm_output_matrix(Layer *layer, int index, const char *name, int64_t rows, int64_t cols, int64_t dim);
 Init mlstm_embeddings_init(const ModelConfig *config);
 
 /* Element i of n numbers that go from 3 to 6: the initial bias of the forget gates. argument: n, and before it `input`

@@ -132,7 +132,7 @@ static double embeddings_scale(const ModelConfig *model) {
 }
 
 static const ModelLayout transnormer_layout = {.model = "model",
-                                               .embeddings = "embed_tokens",
+                                               .embeddings = "model.embed_tokens",
                                                .mixer = "token_mixer",
                                                .mlp = &simple_glu,
                                                .embeddings_scale = embeddings_scale};

@@ -101,7 +101,7 @@ static void xlstm_parameters(Layer *layer) {
     }
     add_gates(layer, c);
     layer_vector(layer, NORM, "multihead_norm.weight", c->value_size, 1);
-    mlstm_output_matrix(layer, OUT_PROJ, "out_proj.weight", h, c->value_size);
+    mlstm_output_matrix(layer, OUT_PROJ, "out_proj.weight", h, c->value_size, c->value_size);
 }
 
 static void project(const XlstmConfig *c, Tape *tape, Tensor *x, Tensor *const w[], Tensor *y[PROJECTIONS]) {
@@ -139,7 +139,7 @@ static void ffn_parameters(Layer *layer) {
         mlstm_matrix(layer, UP_GATE, "proj_up_gate.weight", c->ffn_size, h);
         mlstm_matrix(layer, UP, "proj_up.weight", c->ffn_size, h);
     }
-    mlstm_output_matrix(layer, DOWN, "proj_down.weight", h, c->ffn_size);
+    mlstm_output_matrix(layer, DOWN, "proj_down.weight", h, c->ffn_size, c->ffn_size);
 }
 
 static Tensor *ffn_forward(const Layer *layer, Tape *tape, Tensor *x) {
