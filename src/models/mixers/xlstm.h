@@ -1,0 +1,26 @@
+/* The parts of xlstm: its keys and its MLP. */
+#ifndef FLAME_MODELS_MIXERS_XLSTM_H
+#define FLAME_MODELS_MIXERS_XLSTM_H
+
+#include "models/model.h"
+
+typedef struct XlstmConfig {
+    int64_t num_heads, ffn_round_up_to_multiple_of, chunk_size, max_inference_chunksize;
+    double qk_dim_factor, v_dim_factor, ffn_proj_factor, gate_soft_cap, output_logit_soft_cap, eps;
+    bool use_bias, norm_reduction_force_float32, add_out_norm, return_last_states;
+    char *weight_mode, *mode, *chunkwise_kernel, *sequence_kernel, *step_kernel, *autocast_kernel_dtype,
+        *inference_state_dtype;
+    bool fused;
+    int64_t key_size, value_size, ffn_size; /* widths */
+} XlstmConfig;
+
+enum { XLSTM_KEYS = 21 };
+extern const Key xlstm_keys[XLSTM_KEYS];
+
+/* Sets the widths and `fused`. BAD_INPUT (logged) if sizes do not divide. */
+Status xlstm_complete(void *config, const ModelConfig *model);
+
+/* down(silu(gate(x)) * up(x)); gate and up are one tensor where the config is fused. */
+extern const Mlp xlstm_ffn;
+
+#endif
