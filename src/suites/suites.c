@@ -24,6 +24,7 @@ const MixerKeys mixer_defaults[] = {
     {"linear_attn", "model.num_heads={heads}"},
     {"mamba2", "model.head_dim={head_dim} model.state_size=64"},
     {"mesa_net", "model.num_heads={heads} model.head_dim={head_dim}"},
+    {"mlstm_block", "model.num_heads={heads}"},
     {"nsa", "model.num_heads=16 model.num_kv_heads=1 model.head_dim=16 model.block_size=16 model.block_counts=8 "
             "model.window_size=64"},
     {"path_attn", "model.num_heads={heads}"},
@@ -50,6 +51,7 @@ static const MixerKeys mad_mixers[] = {
     {"mamba", "model.num_hidden_layers=4"},
     {"mamba2", "model.num_hidden_layers=4"},
     {"mesa_net", "model.use_output_gate=false"},
+    {"mlstm_block", "mixer.heads=4 model.num_hidden_layers=4"},
     {"path_attn", "mixer.heads=2 model.use_forget_gate=false"},
     {"transformer", "mixer.heads=2 model.window_size=128"},
     {"transnormer", "model.norm_eps=1e-6"},
