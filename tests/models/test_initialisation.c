@@ -109,6 +109,34 @@ static void test_lstm(const Unit *layer) {
     assert_true(decays);
 }
 
+static void expect_constant(const Unit *layer, const char *name, float value) {
+    const Parameter *p = parameter_of(layer, name);
+    for (int i = 0; i < p->elements; i++) assert_true(layer->master[p->offset + i] == value);
+}
+
+/* softplus(lambda) + lambda_lower_bound is 1. */
+static void test_mesa_net(const Unit *layer) {
+    expect_constant(layer, "lambda_params", (float)log(exp(1 - 0.5) - 1));
+    expect_constant(layer, "a_proj.bias", 0);
+    expect_constant(layer, "b_proj.bias", 0);
+}
+
+/* Input gates closed and forget gates open, whatever the token. */
+static void test_xlstm(const Unit *layer) {
+    expect_constant(layer, "igate_preact.weight", 0);
+    expect_constant(layer, "fgate_preact.weight", 0);
+    expect_constant(layer, "ogate_preact.weight", 0);
+    expect_constant(layer, "igate_preact.bias", -10);
+    const float *forget = layer->master + parameter_of(layer, "fgate_preact.bias")->offset;
+    for (int head = 0; head < 4; head++) assert_true(forget[head] == 3 + (float)head);
+}
+
+static void test_xlstm_fused(const Unit *layer) {
+    expect_constant(layer, "ifgate_preact.weight", 0);
+    const float *bias = layer->master + parameter_of(layer, "ifgate_preact.bias")->offset;
+    for (int head = 0; head < 4; head++) assert_true(bias[head] == -10 && bias[4 + head] == 3 + (float)head);
+}
+
 /* Frequencies over all heads together. */
 static void test_transnormer(const Unit *layer) {
     bool decays = true;
@@ -156,6 +184,14 @@ static void decays_start_as_the_reference_says(void **state) {
         "{model_type: lstm, hidden_size: 1, rnn_hidden_size: 512, num_hidden_layers: 1, intermediate_size: "
         "1, vocab_size: 32}",
         test_lstm);
+    with_initial_values("{model_type: mesa_net, num_heads: 2, head_dim: 8, lambda_lower_bound: 0.5, hidden_size: 16, "
+                        "num_hidden_layers: 1, intermediate_size: 16, vocab_size: 32}",
+                        test_mesa_net);
+    with_initial_values("{model_type: xlstm, num_heads: 4, hidden_size: 16, num_hidden_layers: 1, vocab_size: 32}",
+                        test_xlstm);
+    with_initial_values("{model_type: xlstm, num_heads: 4, hidden_size: 16, num_hidden_layers: 1, vocab_size: 32, "
+                        "weight_mode: fused}",
+                        test_xlstm_fused);
 }
 
 static void mixers_have_defaults_of_their_own(void **state) {
