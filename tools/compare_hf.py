@@ -132,8 +132,8 @@ def prepare_fla():
 
 
 class FullPrecision:
-    """Stands for torch in modules of fla that round to half precision whatever the model's dtype."""
-    float16 = torch.float32
+    """Stands for torch in modules of fla that round to half precision or bf16 whatever the model's dtype."""
+    float16 = bfloat16 = torch.float32
 
     def __getattr__(self, name):
         return getattr(torch, name)
