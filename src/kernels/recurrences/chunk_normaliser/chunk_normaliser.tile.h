@@ -197,7 +197,8 @@ KERNEL(chunk_normaliser_backward, ChunkNormaliserArguments) {
         sync();
         BLOCK_WALK(n, j < cols ? a.sums[at + first + j] : 0.0f, b, 1, j, COLS, i, ROWS,
                    n = decays[i] * n + inputs[i] * AT(keys, i, j);
-                   if (i < count && j < cols) dq[i * a.dq.stride + j] = to_element(dz[i] * n);
+                   const float query = dz[i] * n;
+                   if (i < count && j < cols) dq[i * a.dq.stride + j] = to_element(query);
                    if (i == ROWS - 1 && j < cols) last[j] += n * a.dsums[at + first + j]);
         BLOCK_WALK(dn, j < cols ? a.dsums[at + first + j] : 0.0f, b, 1, j, COLS, up, ROWS, const int i = ROWS - 1 - up;
                    dn += dz[i] * AT(queries, i, j); const float key = inputs[i] * dn;
