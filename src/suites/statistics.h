@@ -1,0 +1,49 @@
+/* Statistics of small samples: scores of a few seeds, answers to some thousand examples. Tests are two-sided and give
+ * the p-value. What the sample is too small for is NaN. */
+#ifndef FLAME_SUITES_STATISTICS_H
+#define FLAME_SUITES_STATISTICS_H
+
+#include <stdint.h>
+
+typedef struct Interval {
+    double low, high;
+} Interval;
+
+double sample_mean(const double *values, int n);
+/* The square root of the unbiased variance (divided by n - 1); NaN below two values. */
+double sample_deviation(const double *values, int n);
+double sample_median(const double *values, int n);
+/* The 95 % interval of the mean, by Student's t; NaN below two values. */
+Interval mean_interval(const double *values, int n);
+/* The 95 % interval of a rate of `events` in `trials`, by Wilson. It keeps its meaning where there are no events. */
+Interval rate_interval(int64_t events, int64_t trials);
+
+/* The probability that |t| is at least this large with so many degrees of freedom. */
+double t_two_sided(double t, double degrees);
+/* The t that is exceeded on either side with probability 0.025. */
+double t_quantile_95(double degrees);
+
+enum { PERMUTATION_MAX = 20 }; /* values that an exact test of permutations may have: about a million cases */
+
+/* Whether a and b differ in the mean: a[i] and b[i] are of the same seed, and every one of the 2^n ways to exchange
+ * the two of some seeds is as likely as the one seen. NaN above PERMUTATION_MAX. */
+double paired_permutation(const double *a, const double *b, int n);
+/* The smallest p that paired_permutation can give for n seeds, whatever the values: 2 / 2^n. */
+double paired_permutation_smallest(int n);
+/* The same for scores of different seeds: every choice of n out of all n + m values is as likely. NaN where these are
+ * more than PERMUTATION_MAX. */
+double unpaired_permutation(const double *a, int n, const double *b, int m);
+/* Welch's t test, for samples too large for permutations. NaN below two values, or if neither sample varies. */
+double welch_test(const double *a, int n, const double *b, int m);
+/* McNemar's exact test of two models on the same examples: 1 where the model's answer is right, else 0. */
+double mcnemar_test(const uint8_t *a_right, const uint8_t *b_right, int64_t examples);
+
+/* Holm's correction: replaces the p-values of a family of tests, so that those below 0.05 hold all together with
+ * probability 0.95. NaN stays and does not count. */
+void holm_correct(double *p, int count);
+
+/* Spearman's rank correlation; equal values share their mean rank. NaN below two values, or if all of a or of b are
+ * equal. */
+double rank_correlation(const double *a, const double *b, int n);
+
+#endif
