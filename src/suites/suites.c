@@ -183,6 +183,12 @@ static const Suite tropical_suite = {
 
 const Suite *const all_suites[] = {&mad, &mqar_suite, &flip_flop_suite, &tropical_suite, NULL};
 
+const Suite *suite_find(const char *name) {
+    for (const Suite *const *suite = all_suites; *suite; suite++)
+        if (strcmp((*suite)->name, name) == 0) return *suite;
+    return NULL;
+}
+
 const Task *suite_task(const Suite *suite, const char *name) {
     for (const Task *const *task = suite->tasks; *task; task++)
         if (strcmp((*task)->name, name) == 0) return *task;
@@ -193,3 +199,5 @@ const char *metric_name(Metric metric) {
     static const char *const names[] = {"accuracy", "macro accuracy", "error", "F1", "mean squared error"};
     return names[metric];
 }
+
+bool metric_is_loss(Metric metric) { return metric == METRIC_ERROR || metric == METRIC_MSE; }

@@ -28,7 +28,11 @@ extern const Suite *const all_suites[];
 /* The keys that make mixers models of any width with so many heads; ended by a NULL mixer. */
 extern const MixerKeys mixer_defaults[];
 
+/* NULL if there is none of this name. */
+const Suite *suite_find(const char *name);
 const Task *suite_task(const Suite *suite, const char *name);
 const char *metric_name(Metric metric);
+/* Whether less is better; the best is 0 then, and else 1. */
+bool metric_is_loss(Metric metric);
 
 #endif
