@@ -74,10 +74,11 @@ static void mean_by_seed(const Results *results, const Group *group, Summary *su
     free(count);
 }
 
-static void describe_scores(const Results *results, Summary *s) {
-    double *values = malloc((size_t)results->seeds * sizeof *values);
+void summary_describe(Summary *s, int seeds) {
+    double *values = malloc((size_t)seeds * sizeof *values);
     CHECK(values, "out of memory");
-    for (int i = 0; i < results->seeds; i++)
+    s->n = 0;
+    for (int i = 0; i < seeds; i++)
         if (!isnan(s->score[i])) values[s->n++] = s->score[i];
     s->mean = sample_mean(values, s->n);
     s->deviation = sample_deviation(values, s->n);
@@ -114,7 +115,7 @@ Summary summarize(const Results *results, const Group *group) {
                  .settings = count_settings(results, group)};
     CHECK(s.score, "out of memory");
     mean_by_seed(results, group, &s);
-    describe_scores(results, &s);
+    summary_describe(&s, results->seeds);
     describe_runs(results, group, &s);
     return s;
 }

@@ -29,6 +29,8 @@ typedef struct Summary {
 /* group: all names but the setting are given. `results` have gone through results_select. The caller frees
  * summary.score. */
 Summary summarize(const Results *results, const Group *group);
+/* Fills n, mean, deviation and interval from the scores of the seeds. */
+void summary_describe(Summary *summary, int seeds);
 
 /* Writes aggregate.csv: for each task, split and model a row for each setting, and one with the setting "all" for the
  * task's score. IO_ERROR (logged) if it cannot be written. */

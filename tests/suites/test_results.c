@@ -149,7 +149,8 @@ static void the_best_point_is_selected(void **state) {
     FILE *file = begin();
     put_result(file, "flipflop,flip_flop,,test,gla", 0, "0.001,0", ",,,,,,,");
     put_result(file, "flipflop,flip_flop,,test,gla", 0, "0.01,0", "0.9,,,0.1,,,,0.5");
-    put_result(file, "flipflop,flip_flop,,sparse,gla", 0, "0.01,0", "0.6,,,0.4,,,,0.5");
+    put_result(file, "flipflop,flip_flop,,sparse,gla", 0, "0.01,0", "0.7,,,0.3,,,,0.5");
+    put_result(file, "flipflop,flip_flop,,sparse,gla", 0, "0.01,0", "0.6,,,0.4,,,,0.5"); /* made again */
     put_result(file, "flipflop,flip_flop,,test,gla", 0, "0.1,0", "0.8,,,0.2,,,,0.5");
     put_result(file, "flipflop,flip_flop,,sparse,gla", 0, "0.1,0", "0.9,,,0.1,,,,0.5");
     put_result(file, "flipflop,flip_flop,,test,gla", 1, "0.1,0", "0.7,,,0.3,,,,0.5");
@@ -177,6 +178,7 @@ static Results two_settings(void) {
     put_result(file, "mad,compression,long,test,gla", 1, "0.001,0", "0,0.4,,,,,,0.1");
     put_result(file, "mad,compression,,test,lstm", 0, "0.001,0", "0,0.9,,,,,,0.2");
     put_result(file, "mad,compression,long,test,lstm", 0, "0.001,0", ",,,,,,,");
+    put_result(file, "mad,compression,,test,gsa", 0, "0.001,0", "0,0.8,,,,,,0.2");
     put_result(file, "mqar,mqar,,test,gla", 0, "0.001,0", "0.25,,,,,,,0.25");
     Results results = read_all(file);
     results_select(&results);
@@ -202,7 +204,7 @@ static void a_task_is_the_mean_of_its_settings(void **state) {
     (void)state;
     Results results = two_settings();
     Summary gla = summary_of(&results, "gla", true), lstm = summary_of(&results, "lstm", true);
-    Summary one = summary_of(&results, "gla", false);
+    Summary gsa = summary_of(&results, "gsa", true), one = summary_of(&results, "gla", false);
     assert_int_equal(gla.metric, METRIC_MACRO);
     assert_int_equal(gla.n, 2);
     assert_int_equal(gla.settings, 2);
@@ -220,7 +222,11 @@ static void a_task_is_the_mean_of_its_settings(void **state) {
     assert_int_equal(lstm.n, 0);
     assert_int_equal(lstm.settings_done, 1);
     assert_true(isnan(lstm.mean) && isnan(lstm.skill) && isnan(lstm.score[0]));
+    assert_int_equal(gsa.n, 0);
+    assert_int_equal(gsa.settings, 2);
+    assert_int_equal(gsa.settings_done, 1);
     free(gla.score);
+    free(gsa.score);
     free(lstm.score);
     free(one.score);
     results_free(&results);
@@ -258,6 +264,8 @@ static void the_aggregate_is_written(void **state) {
         "mad,compression,,test,lstm,0.001,0,1,accuracy_macro,0.9,,,,0.2,0.875,1000,5000000,65536,405632\n"
         "mad,compression,long,test,lstm,0.001,0,0,accuracy_macro,,,,,,,1000,5000000,65536,405632\n"
         "mad,compression,all,test,lstm,0.001,0,0,accuracy_macro,,,,,0.2,,1000,5000000,65536,405632\n"
+        "mad,compression,,test,gsa,0.001,0,1,accuracy_macro,0.8,,,,0.2,0.75,1000,5000000,65536,405632\n"
+        "mad,compression,all,test,gsa,0.001,0,0,accuracy_macro,,,,,0.2,,1000,5000000,65536,405632\n"
         "mqar,mqar,,test,gla,0.001,0,1,accuracy,0.25,,,,0.25,0,1000,5000000,65536,405632\n"
         "mqar,mqar,all,test,gla,0.001,0,1,accuracy,0.25,,,,0.25,0,1000,5000000,65536,405632\n";
     assert_string_equal(written, expected);

@@ -1,0 +1,204 @@
+#include "suites/report.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "suites/differences.h"
+#include "suites/table.h"
+
+static void put_title(FILE *file, const TableColumn *column) {
+    if (!column->task)
+        fprintf(file, " average |");
+    else if (strcmp(column->split, "test") == 0)
+        fprintf(file, " %s |", column->task);
+    else
+        fprintf(file, " %s, %s |", column->task, column->split);
+}
+
+/* Errors near 0 need more digits; squared errors have any size. */
+static void put_score(FILE *file, Metric metric, double score) {
+    fprintf(file, metric == METRIC_MSE ? "%.4g" : metric == METRIC_ERROR ? "%.6f" : "%.3f", score);
+}
+
+static void put_cell(FILE *file, const Summary *cell, double published) {
+    if (cell->settings_done == 0) {
+        fprintf(file, " n/a");
+    } else if (cell->n == 0) {
+        fprintf(file, " %d of %d settings", cell->settings_done, cell->settings);
+    } else {
+        fputc(' ', file);
+        put_score(file, cell->metric, cell->mean);
+        if (cell->n > 1) {
+            fprintf(file, " ± ");
+            put_score(file, cell->metric, cell->interval.high - cell->mean);
+        }
+    }
+    if (!isnan(published)) {
+        fprintf(file, " (");
+        put_score(file, cell->metric, published);
+        fputc(')', file);
+    }
+    fprintf(file, " |");
+}
+
+static void put_table(FILE *file, const Table *table) {
+    fprintf(file, "| model |");
+    for (int c = 0; c < table->columns; c++) put_title(file, &table->column[c]);
+    fprintf(file, "\n|---|");
+    for (int c = 0; c < table->columns; c++) fprintf(file, "---|");
+    for (int r = 0; r < table->rows; r++) {
+        fprintf(file, "\n| %s |", table->row[r].model);
+        for (int c = 0; c < table->columns; c++) put_cell(file, &table->row[r].cell[c], table->row[r].published[c]);
+    }
+    fprintf(file, "\n| trivial |");
+    for (int c = 0; c < table->columns; c++) {
+        const TableColumn *column = &table->column[c];
+        fputc(' ', file);
+        if (!isnan(column->trivial)) put_score(file, column->metric, column->trivial);
+        fprintf(file, " |");
+    }
+    fprintf(file, "\n");
+}
+
+/* The different texts of the suite's rows, separated by commas. */
+static void put_texts(FILE *file, const Results *results, const char *suite, size_t offset) {
+    const char *seen[16];
+    int count = 0;
+    for (int64_t i = 0; i < results->count && count < 16; i++) {
+        const char *text = *(const char *const *)((const char *)&results->row[i] + offset);
+        int at = 0;
+        while (at < count && strcmp(seen[at], text) != 0) at++;
+        if (results->row[i].name[NAME_SUITE] != suite || at < count || !text[0]) continue;
+        fprintf(file, "%s%s", count ? ", " : "", text);
+        seen[count++] = text;
+    }
+}
+
+/* What the numbers of the table are. */
+static void put_legend(FILE *file, const Table *table, const char *suite) {
+    fprintf(file, "%s", metric_name(table->suite->metric));
+    for (int c = 0; c < table->columns; c++)
+        if (table->column[c].metric != table->suite->metric)
+            fprintf(file, " (%s: %s)", table->column[c].task, metric_name(table->column[c].metric));
+    fprintf(file, "; the mean over the settings of a task");
+    if (table->results->seeds > 1) fprintf(file, ", with the 95 %% interval of %d seeds", table->results->seeds);
+    fprintf(file, ". \"trivial\" looks at no input.");
+    if (table->results->points > 1)
+        fprintf(file, " Of %d learning rates and weight decays, the best of each seed on the test split counts.",
+                table->results->points);
+    if (table->published) fprintf(file, " In brackets the published figure: %s.", table->published->source);
+    fprintf(file, " Made in ");
+    put_texts(file, table->results, suite, offsetof(Result, precision));
+    fprintf(file, " on ");
+    put_texts(file, table->results, suite, offsetof(Result, device));
+    fprintf(file, " by flame-c ");
+    put_texts(file, table->results, suite, offsetof(Result, version));
+    fprintf(file, ".\n");
+}
+
+/* Published figures are means over all settings: says where ours are not. */
+static void put_settings(FILE *file, const Table *table) {
+    int known = 0, done = 0;
+    for (int c = 0; c < table->columns; c++) {
+        if (!table->column[c].task || strcmp(table->column[c].split, "test") != 0) continue;
+        const char *const *sweep = suite_task(table->suite, table->column[c].task)->sweep;
+        for (known++; *sweep; sweep++) known++;
+        done += table->row[0].cell[c].settings;
+    }
+    if (done < known)
+        fprintf(file,
+                "\nThese are %d of the %d published settings of these tasks, so that the published figures compare "
+                "only roughly.\n",
+                done, known);
+}
+
+/* How far our order of the models is the published one; NaN below three models. */
+static double order_correlation(const Table *table, int column, int *models) {
+    double *ours = malloc((size_t)table->rows * sizeof *ours), *published = malloc((size_t)table->rows * sizeof *ours);
+    CHECK(ours && published, "out of memory");
+    *models = 0;
+    for (int r = 0; r < table->rows; r++) {
+        const TableRow *row = &table->row[r];
+        if (isnan(row->cell[column].mean) || isnan(row->published[column])) continue;
+        ours[*models] = row->cell[column].mean;
+        published[(*models)++] = row->published[column];
+    }
+    const double correlation = *models < 3 ? NAN : rank_correlation(ours, published, *models);
+    free(ours);
+    free(published);
+    return correlation;
+}
+
+static void put_order(FILE *file, const Table *table) {
+    fprintf(file,
+            "\n## The order of the models beside the published one\n\nSpearman's rank correlation (1: the same order, "
+            "0: no relation), from three models on:\n\n|");
+    for (int c = 0; c < table->columns; c++) put_title(file, &table->column[c]);
+    fprintf(file, "\n|");
+    for (int c = 0; c < table->columns; c++) fprintf(file, "---|");
+    fprintf(file, "\n|");
+    for (int c = 0; c < table->columns; c++) {
+        int models = 0;
+        const double correlation = order_correlation(table, c, &models);
+        if (isnan(correlation))
+            fprintf(file, " n/a |");
+        else
+            fprintf(file, " %.2f of %d models |", correlation, models);
+    }
+    fprintf(file, "\n");
+}
+
+static void put_suite(FILE *file, const Results *results, const char *suite) {
+    Table table = table_make(results, suite);
+    fprintf(file, "# %s\n\n", table.suite->meaning);
+    put_legend(file, &table, suite);
+    if (table.published) put_settings(file, &table);
+    fprintf(file, "\n");
+    put_table(file, &table);
+    if (table.published) put_order(file, &table);
+    differences_write(file, &table);
+    fprintf(file, "\n## Deviations from the publication\n\n");
+    for (const char *const *note = table.suite->notes; *note; note++) fprintf(file, "- %s\n", *note);
+    table_free(&table);
+}
+
+static Status write_table(const Results *results, const char *path) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    CHECK(file, "out of memory");
+    const char **suites = group_names(results, &(Group){0}, NAME_SUITE);
+    for (int i = 0; suites[i]; i++) {
+        if (i > 0) fprintf(file, "\n");
+        put_suite(file, results, suites[i]);
+    }
+    free(suites);
+    CHECK(fclose(file) == 0, "out of memory");
+    const int error = file_replace(path, text, (int64_t)bytes);
+    free(text);
+    if (error == 0) return OK;
+    log_error("%s cannot be written: %s", path, strerror(error));
+    return IO_ERROR;
+}
+
+Status report_write(const char *folder) {
+    char *from = path_join(folder, "results.csv"), *aggregate = path_join(folder, "aggregate.csv");
+    char *table = path_join(folder, "table.md");
+    Results results;
+    Status status = results_read(from, &results);
+    if (status == OK) {
+        results_select(&results);
+        status = aggregate_write(&results, aggregate);
+    }
+    if (status == OK) status = write_table(&results, table);
+    results_free(&results);
+    free(from);
+    free(aggregate);
+    free(table);
+    return status;
+}

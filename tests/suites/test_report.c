@@ -1,0 +1,167 @@
+/* table.md and aggregate.csv of invented results. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "checkpoint/temporary.h"
+#include "suites/invented.h"
+#include "suites/report.h"
+
+static FILE *begin(void) {
+    char *path = temporary_path("results.csv");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    free(path);
+    fputs(RESULT_COLUMNS, file);
+    return file;
+}
+
+/* The report of what was written; the caller frees it. */
+static char *report_of(FILE *file) {
+    fclose(file);
+    char *path = temporary_path("table.md"), *aggregate = temporary_path("aggregate.csv"), *text = NULL;
+    int64_t bytes = 0;
+    remove(path);
+    remove(aggregate);
+    assert_int_equal(report_write(temporary_folder), OK);
+    assert_int_equal(file_read_all(path, 1 << 20, &text, &bytes), 0);
+    assert_true(file_exists(aggregate));
+    free(path);
+    free(aggregate);
+    return text;
+}
+
+static void put_macro(FILE *file, const char *task, const char *setting, const char *model, int seed, double macro) {
+    char names[128], scores[64];
+    snprintf(names, sizeof names, "mad,%s,%s,test,%s", task, setting, model);
+    snprintf(scores, sizeof scores, "0.5,%g,,,,,,0.125", macro);
+    put_result(file, names, seed, "0.001,0", scores);
+}
+
+static void assert_has(const char *text, const char *part) {
+    if (strstr(text, part)) return;
+    printf("%s", text); /* messages of tests are short */
+    fail_msg("\"%s\" is not there", part);
+}
+
+static void assert_lacks(const char *text, const char *part) {
+    if (strstr(text, part)) fail_msg("\"%s\" is in:\n%s", part, text);
+}
+
+/* gla is 0.1 better than rwkv7 for each seed, gsa cannot do the second task, lstm lacks a setting. */
+static void models_are_compared(void **state) {
+    (void)state;
+    FILE *file = begin();
+    for (int seed = 0; seed < 6; seed++) {
+        const double noise = seed % 2 ? 0.01 : -0.01;
+        put_macro(file, "compression", "", "rwkv7", seed, 0.4 + noise);
+        put_macro(file, "compression", "", "gla", seed, 0.5 + noise);
+        put_macro(file, "compression", "", "gsa", seed, 0.9);
+        put_macro(file, "memorization", "", "rwkv7", seed, 0.6 + noise);
+        put_macro(file, "memorization", "", "gla", seed, 0.7 + noise);
+        put_macro(file, "memorization", "more", "rwkv7", seed, 0.7 + noise);
+        put_macro(file, "memorization", "more", "gla", seed, 0.8 + noise);
+    }
+    put_macro(file, "memorization", "", "lstm", 0, 0.3);
+    char *text = report_of(file);
+    assert_has(text, "# MAD: six tasks");
+    assert_has(text, "| model | compression | memorization | average |\n|---|---|---|---|\n"
+                     "| gla | 0.500 ± 0.011 (0.408) | 0.750 ± 0.011 (0.771) | 0.625 ± 0.011 (0.590) |\n"
+                     "| rwkv7 | 0.400 ± 0.011 (0.462) | 0.650 ± 0.011 (0.886) | 0.525 ± 0.011 (0.674) |\n"
+                     "| gsa | 0.900 ± 0.000 (0.397) | n/a (0.831) | n/a (0.614) |\n"
+                     "| lstm | n/a | 1 of 2 settings | n/a |\n"
+                     "| trivial | 0.125 | 0.125 | 0.125 |\n");
+    assert_has(text, "with the 95 % interval of 6 seeds.");
+    assert_has(text, "In brackets the published figure: github.com/");
+    assert_has(text, "These are 3 of the 17 published settings");
+    assert_has(text, "Made in float32 on a CPU by flame-c 0.2.0.\n");
+    assert_lacks(text, "learning rates and weight decays, the best");
+    assert_has(text, "| -0.50 of 3 models | n/a | n/a |\n"); /* gsa, gla, rwkv7; published: rwkv7, gla, gsa */
+    assert_has(text, "- compression, test, 3 pairs: not with 6 seeds; for so many pairs it takes 7\n");
+    assert_has(text, "- memorization, test, 1 pair\n  - gla over rwkv7 (0.031)\n- average, 1 pair\n  - gla over rwkv7");
+    assert_has(text, "## Deviations from the publication\n\n- initial matrices are fla's");
+    free(text);
+}
+
+static void put_errors(FILE *file, const char *split, const char *model, int seed, const char *point, double error) {
+    char names[128], scores[64];
+    snprintf(names, sizeof names, "flipflop,flip_flop,,%s,%s", split, model);
+    snprintf(scores, sizeof scores, "%g,,,%g,,,,0.6", 1 - error, error);
+    put_result(file, names, seed, point, scores);
+}
+
+static void lower_errors_are_better(void **state) {
+    (void)state;
+    FILE *file = begin();
+    for (int seed = 0; seed < 6; seed++) {
+        put_errors(file, "sparse", "gla", seed, "0.001,0", 0.01 * seed);
+        put_errors(file, "test", "gla", seed, "0.001,0", 0.001 * seed + 0.01);
+        put_errors(file, "test", "gla", seed, "0.01,0", 0.4);
+        put_errors(file, "test", "lstm", seed, "0.001,0", 0.00001);
+    }
+    char *text = report_of(file);
+    assert_has(text, "| model | flip_flop, sparse | flip_flop |\n|---|---|---|\n"
+                     "| lstm | n/a (0.000000) | 0.000010 ± 0.000000 (0.000000) |\n"
+                     "| gla | 0.025000 ± 0.019633 | 0.012500 ± 0.001963 |\n"
+                     "| trivial | 0.400000 | 0.400000 |\n");
+    assert_has(text, "Of 2 learning rates and weight decays, the best of each seed on the test split counts.");
+    assert_has(text, "- flip_flop, test, 1 pair\n  - lstm over gla (0.031)\n");
+    assert_lacks(text, "published settings of these tasks");
+    free(text);
+}
+
+static void few_seeds_are_not_tested(void **state) {
+    (void)state;
+    FILE *file = begin();
+    for (int seed = 0; seed < 5; seed++) {
+        put_macro(file, "compression", "", "rwkv7", seed, 0.4);
+        put_macro(file, "compression", "", "gla", seed, 0.5);
+    }
+    char *text = report_of(file);
+    assert_has(text, "Not tested: a paired test of 5 seeds reaches p = 0.0625 at best, and p < 0.05 takes 6 seeds.");
+    assert_has(text, "| model | compression |\n"); /* no average of one task */
+    free(text);
+}
+
+static void several_suites_and_one_seed(void **state) {
+    (void)state;
+    FILE *file = begin();
+    put_macro(file, "compression", "", "rwkv7", 0, 0.4);
+    put_result(file, "mqar,mqar,,test,gla", 0, "0.001,0", "0.25,,,,,,,0.25");
+    put_result(file, "mqar,mqar,,length 2x,gla", 0, "0.001,0", "0.125,,,,,,,0.25");
+    char *text = report_of(file);
+    assert_has(text, "| rwkv7 | 0.400 (0.462) |");
+    assert_has(text, "| model | mqar | mqar, length 2x |\n|---|---|---|\n| gla | 0.250 | 0.125 |\n");
+    assert_has(text, "There is only one model.");
+    assert_lacks(text, "interval");
+    free(text);
+}
+
+static void a_damaged_file_makes_no_report(void **state) {
+    (void)state;
+    FILE *file = begin();
+    fputs("mad,compression\n", file);
+    fclose(file);
+    char *path = temporary_path("table.md");
+    remove(path);
+    assert_int_equal(report_write(temporary_folder), BAD_INPUT);
+    assert_false(file_exists(path));
+    free(path);
+    assert_int_equal(report_write("/nowhere"), BAD_INPUT);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(models_are_compared),
+        cmocka_unit_test(lower_errors_are_better),
+        cmocka_unit_test(few_seeds_are_not_tested),
+        cmocka_unit_test(several_suites_and_one_seed),
+        cmocka_unit_test(a_damaged_file_makes_no_report),
+    };
+    return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
+}
