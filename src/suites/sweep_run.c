@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "checkpoint/run_lock.h"
+#include "suites/report.h"
 #include "suites/result_rows.h"
 #include "suites/sweep.h"
 
@@ -202,6 +203,7 @@ Status sweep_run(const Sweep *sweep, const char *folder, Comm *comm, const Devic
         status = comm_worst(comm, run_all(&r));
     }
     if (status == OK) status = comm_worst(comm, comm->rank == 0 ? collect(&r) : OK);
+    if (status == OK) status = comm_worst(comm, comm->rank == 0 ? report_write(folder) : OK);
     run_lock_release(lock);
     return status;
 }
