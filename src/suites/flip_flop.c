@@ -6,6 +6,7 @@
  *
  * An instruction between is `ignore` with probability p_ignore, else a write or a read, alike. */
 #include "suites/flip_flop.h"
+#include "suites/flip_flop_text.h"
 
 #include "base/log.h"
 
@@ -79,6 +80,7 @@ const Task flip_flop = {.name = "flip_flop",
                         .config_size = sizeof(FlipFlop),
                         .sweep = flip_flop_sweep,
                         .splits = flip_flop_splits,
+                        .files = &flip_flop_files,
                         .check = flip_flop_check,
                         .sizes = flip_flop_sizes,
                         .generate = flip_flop_generate,

@@ -4,9 +4,6 @@
 
 #include "suites/task.h"
 
-/* Ids of tokens: instructions, then the bits ZERO and ZERO + 1. */
-enum { WRITE, READ, IGNORE, ZERO, FLIP_FLOP_TOKENS = 5 };
-
 extern const Task flip_flop;
 
 #endif

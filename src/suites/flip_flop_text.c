@@ -1,12 +1,12 @@
 #include "suites/flip_flop_text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/files.h"
 #include "base/log.h"
-#include "suites/flip_flop.h"
 
 enum { T_MOST = 1 << 20 };
 
@@ -115,3 +115,37 @@ Status flip_flop_text_example(const FlipFlopText *text, int64_t number, Example 
     free(line);
     return status;
 }
+
+/* The caller frees it. */
+static char *path_of(const char *path, const char *split) {
+    char name[64];
+    snprintf(name, sizeof name, "%s.txt", split);
+    return path_join(path, name);
+}
+
+static bool has_split(const char *path, const char *split) {
+    char *text = path_of(path, split);
+    const bool exists = path_exists(text);
+    free(text);
+    return exists;
+}
+
+static Status open_split(const char *path, const char *split, void **file) {
+    char *name = path_of(path, split);
+    FlipFlopText *text = NULL;
+    const Status status = flip_flop_text_open(name, &text);
+    free(name);
+    *file = text;
+    return status;
+}
+
+static void close_split(void *file) { flip_flop_text_close(file); }
+static int64_t examples_of(const void *file) { return flip_flop_text_examples(file); }
+static int64_t length_of(const void *file) { return flip_flop_text_length(file); }
+
+static Status example_of(const void *file, int64_t number, int64_t tokens, Example example) {
+    (void)tokens; /* the text has no others */
+    return flip_flop_text_example(file, number, example);
+}
+
+const TaskFiles flip_flop_files = {has_split, open_split, close_split, examples_of, length_of, example_of};

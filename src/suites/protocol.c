@@ -10,6 +10,8 @@ static const Key training_keys[] = {
     KEY(Protocol, epochs, KEY_INTEGER, "200", 0, 1e9, NULL, "rounds over the examples, each in another order"),
     KEY(Protocol, steps, KEY_INTEGER, "0", 0, 1e12, NULL, "steps; 0: by epochs"),
     KEY(Protocol, evaluate_every, KEY_INTEGER, "0", 0, 1e12, NULL, "steps between tests; 0: each epoch"),
+    KEY(Protocol, data, KEY_STRING | KEY_NULLABLE, "null", 0, 0, NULL,
+        "published files instead of generated examples: a folder of MAD, or of flip-flop's texts"),
     KEY(Protocol, data_seed, KEY_INTEGER, "12345", 0, 1e15, NULL, "of the examples, the same in all runs"),
     KEY(Protocol, lr, KEY_REAL_LIST, "[1e-3]", 1e-9, 10, NULL, "learning rates: a run for each"),
     KEY(Protocol, weight_decay, KEY_REAL_LIST, "[0.1]", 0, 10, NULL, "weight decays: a run for each"),

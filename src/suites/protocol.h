@@ -11,6 +11,7 @@ typedef struct Protocol {
     int64_t batch_size;
     int64_t epochs, steps;     /* steps 0: by epochs */
     int64_t evaluate_every;    /* steps between tests; 0: each epoch */
+    char *data;                /* published files of the task's examples; NULL: they are generated */
     int64_t data_seed;         /* of the examples; runs of all seeds and mixers have the same */
     RealList lr, weight_decay; /* the grid: a run for each pair */
     double beta1, beta2, eps, max_norm;

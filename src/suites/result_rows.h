@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "core/device.h"
 #include "suites/trial.h"
 
 /* The names of the columns, separated by commas. */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "models/mixer.h"
 #include "suites/settings.h"
+#include "suites/trial_setup.h"
 
 static bool is_named(const char *name, const Suite *suite, const Task *task) {
     return strcmp(name, "all") == 0 || strcmp(name, suite->name) == 0 || strcmp(name, task->name) == 0;

@@ -16,6 +16,7 @@
 #include "suites/report.h"
 #include "suites/result_rows.h"
 #include "suites/sweep.h"
+#include "suites/trial_run.h"
 
 enum { LOCK_PATIENCE = 5, PATH_BYTES = 4096, RESULT_BYTES = 1 << 20 };
 

@@ -41,6 +41,19 @@ typedef enum TaskForm {
     TASK_POOLED,      /* a set with one label, at the last position */
 } TaskForm;
 
+/* Published files of examples: of one setting, split "train", "test", or one of the task's. */
+typedef struct TaskFiles {
+    /* Whether there are files of a split beside "train" and "test", which there must be. */
+    bool (*has)(const char *path, const char *split);
+    /* BAD_INPUT or IO_ERROR (logged) if they cannot be read. The caller closes *file, also on failure if it is set. */
+    Status (*open)(const char *path, const char *split, void **file);
+    void (*close)(void *file);
+    int64_t (*examples)(const void *file);
+    int64_t (*length)(const void *file); /* positions of an example */
+    /* BAD_INPUT (logged) if the example is none of the task's with so many tokens. */
+    Status (*example)(const void *file, int64_t number, int64_t tokens, Example example);
+} TaskFiles;
+
 typedef struct Task {
     const char *name, *meaning; /* "in_context_recall", one line */
     TaskForm form;
@@ -49,6 +62,7 @@ typedef struct Task {
     size_t config_size;       /* of the struct that the keys fill */
     const char *const *sweep; /* what the published settings beside the default one change; ended by NULL */
     const Split *splits;      /* ended by a NULL name; NULL: none */
+    const TaskFiles *files;   /* NULL: none are published */
     /* Refuses values that no example can be made with, by an error that names the key. */
     Status (*check)(const void *config);
     TaskSizes (*sizes)(const void *config);

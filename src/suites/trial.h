@@ -3,7 +3,6 @@
 #ifndef FLAME_SUITES_TRIAL_H
 #define FLAME_SUITES_TRIAL_H
 
-#include "core/device.h"
 #include "suites/protocol.h"
 #include "suites/scores.h"
 #include "suites/suites.h"
@@ -45,14 +44,6 @@ typedef struct TrialResult {
     const char *dtype;
 } TrialResult;
 
-/* Tells that a test of the training was made: its step of `steps` and the score. */
-typedef void TrialProgress(void *context, int64_t step, int64_t steps, double accuracy);
-
-/* What a trial would cost, without running it: fills parameters, steps, tokens, peak_bytes and flops. BAD_INPUT or
- * USAGE (logged) if the mixer has no model of this size. */
-Status trial_plan(const Trial *trial, bool gpu, TrialResult *result);
-/* Trains and tests. The caller calls trial_result_free. NUMERIC_STOP (logged) if the loss is not finite. */
-Status trial_run(const Trial *trial, const Device *device, TrialProgress *progress, void *context, TrialResult *result);
 void trial_result_free(TrialResult *result);
 
 #endif

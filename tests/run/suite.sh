@@ -43,6 +43,22 @@ grep -q "left out" "$work/log" && fail "a mixer has no model: $(grep "left out" 
 [ "$(grep -c '"task":"selective_copying","inputs":\[.*"labels":\[.*"params":{.*"tokens_to_copy":16' "$work/dump")" = 2 ] ||
     fail "--dump: $(cat "$work/dump")"
 
+# Published files: the generator's own examples, written as flip-flop's text is.
+mkdir -p "$work/texts"
+for split in train test; do
+    "$FLAME" suite flip_flop --dump 40 --split $split --set task.seq_len=16 |
+        sed 's/.*"inputs":\[\([^]]*\)\].*/\1/; s/,//g; y/01234/wri01/' >"$work/texts/$split.txt"
+done
+files=(task.seq_len=16 training.test_examples=40 training.batch_size=8 training.examples=40 training.steps=5
+    training.evaluate_every=5)
+from_files() { "$FLAME" suite flip_flop --mixers gla --set "${files[@]}" "$@" >"$work/log" 2>&1; }
+from_files --out "$work/made" && from_files training.data="$work/texts" --out "$work/files" || fail "files: $(cat "$work/log")"
+diff <(without_times "$work/made/results.csv" | cut -d, -f4,16-) <(without_times "$work/files/results.csv" | cut -d, -f4,16-) ||
+    fail "published files give other results than the generator that made them"
+sed -i 's/^w1/x1/' "$work/texts/train.txt"
+from_files training.data="$work/texts" training.test_examples=39 --out "$work/files" && fail "accepted a damaged text"
+grep -qF "is not w, r or i" "$work/log" || fail "a damaged text: $(cat "$work/log")"
+
 refused() { # MESSAGE ARGUMENTS...
     local message=$1
     shift

@@ -2,6 +2,7 @@
  *
  *   x       3 1 4 1 5 9 2 7        the last is V - 1
  *   scored  3 1 4 1 5 9 2 7        decoded from the output at the last position alone */
+#include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
 typedef struct Compression {
@@ -49,6 +50,7 @@ const Task compression = {.name = "compression",
                           .key_count = LENGTH(compression_keys),
                           .config_size = sizeof(Compression),
                           .sweep = compression_sweep,
+                          .files = &mad_files,
                           .check = compression_check,
                           .sizes = compression_sizes,
                           .generate = compression_generate,

@@ -6,6 +6,7 @@
  *
  * The key that ends the sequence (the probe) is put into it at a random place; now and then the sequence ends before
  * that place, and the probe was never seen. Training predicts every next token, pads included. */
+#include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
 #include <string.h>
@@ -170,6 +171,7 @@ const Task fuzzy_in_context_recall = {.name = "fuzzy_in_context_recall",
                                       .key_count = LENGTH(fuzzy_keys),
                                       .config_size = sizeof(Fuzzy),
                                       .sweep = fuzzy_sweep,
+                                      .files = &mad_files,
                                       .check = fuzzy_check,
                                       .sizes = fuzzy_sizes,
                                       .generate = fuzzy_generate,

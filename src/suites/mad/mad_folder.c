@@ -158,3 +158,26 @@ Status mad_folder_example(const MadFolder *folder, int64_t number, int64_t token
     const Status status = read_row(&folder->inputs, number, tokens, 0, example.inputs);
     return status == OK ? read_row(&folder->targets, number, tokens, IGNORED_LABEL, example.labels) : status;
 }
+
+static bool has_part(const char *path, const char *split) {
+    (void)path;
+    (void)split;
+    return false;
+}
+
+static Status open_part(const char *path, const char *split, void **file) {
+    MadFolder *folder = NULL;
+    const Status status = mad_folder_open(path, split, &folder);
+    *file = folder;
+    return status;
+}
+
+static void close_part(void *file) { mad_folder_close(file); }
+static int64_t examples_of(const void *file) { return mad_folder_examples(file); }
+static int64_t length_of(const void *file) { return mad_folder_length(file); }
+
+static Status example_of(const void *file, int64_t number, int64_t tokens, Example example) {
+    return mad_folder_example(file, number, tokens, example);
+}
+
+const TaskFiles mad_files = {has_part, open_part, close_part, examples_of, length_of, example_of};

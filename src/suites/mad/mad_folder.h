@@ -19,4 +19,7 @@ int64_t mad_folder_length(const MadFolder *folder); /* T */
  * vocabulary. */
 Status mad_folder_example(const MadFolder *folder, int64_t number, int64_t tokens, Example example);
 
+/* The same for all tasks of MAD: training.data is the folder of a setting. */
+extern const TaskFiles mad_files;
+
 #endif

@@ -5,6 +5,7 @@
  *   scored  . v .  v' .  v"
  *
  * Key k's value is drawn without replacement; if the tokens are odd in number, one value is nobody's. */
+#include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
 #include "base/log.h"
@@ -62,6 +63,7 @@ const Task memorization = {.name = "memorization",
                            .key_count = LENGTH(memorization_keys),
                            .config_size = sizeof(Memorization),
                            .sweep = memorization_sweep,
+                           .files = &mad_files,
                            .check = memorization_check,
                            .sizes = memorization_sizes,
                            .generate = memorization_generate,

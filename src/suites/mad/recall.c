@@ -6,6 +6,7 @@
  *   scored  . . 4 . . . . . 4 . 7
  *
  * Training predicts every next token. */
+#include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
 #include "base/log.h"
@@ -115,6 +116,7 @@ const Task in_context_recall = {.name = "in_context_recall",
                                 .key_count = LENGTH(recall_keys),
                                 .config_size = sizeof(Recall),
                                 .sweep = recall_sweep,
+                                .files = &mad_files,
                                 .check = recall_check,
                                 .sizes = recall_sizes,
                                 .generate = recall_generate,
@@ -127,6 +129,7 @@ const Task noisy_in_context_recall = {.name = "noisy_in_context_recall",
                                       .key_count = LENGTH(noisy_keys),
                                       .config_size = sizeof(Recall),
                                       .sweep = noisy_sweep,
+                                      .files = &mad_files,
                                       .check = recall_check,
                                       .sizes = recall_sizes,
                                       .generate = recall_generate,

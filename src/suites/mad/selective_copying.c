@@ -5,6 +5,7 @@
  *
  * Every blank before `copy` stands before a data token that is drawn for it, so that the last data token is right
  * before `copy`. */
+#include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
 #include "base/log.h"
@@ -64,6 +65,7 @@ const Task selective_copying = {.name = "selective_copying",
                                 .key_count = LENGTH(copying_keys),
                                 .config_size = sizeof(Copying),
                                 .sweep = copying_sweep,
+                                .files = &mad_files,
                                 .check = copying_check,
                                 .sizes = copying_sizes,
                                 .generate = copying_generate,

@@ -1,0 +1,116 @@
+#include "suites/examples.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "suites/trial_setup.h"
+
+struct Examples {
+    const Task *task;
+    const void *config;
+    TaskSizes sizes;
+    uint64_t seed;
+    const char *split, *path;
+    void *file; /* NULL: examples are generated */
+};
+
+/* Splits that the files do not have are generated. */
+static bool in_files(const Examples *x) {
+    if (strcmp(x->split, "train") == 0 || strcmp(x->split, "test") == 0) return true;
+    return x->task->files && x->task->files->has(x->path, x->split);
+}
+
+static Status open_file(Examples *x, int64_t wanted) {
+    const TaskFiles *files = x->task->files;
+    const char *path = x->path;
+    if (!files) {
+        log_error("training.data: %s has no published files", x->task->name);
+        return USAGE;
+    }
+    const Status status = files->open(path, x->split, &x->file);
+    if (status != OK) return status;
+    if (files->length(x->file) != x->sizes.T) {
+        log_error("training.data: %s holds sequences of %lld tokens, and %s has %lld by its keys", path,
+                  (long long)files->length(x->file), x->task->name, (long long)x->sizes.T);
+        return BAD_INPUT;
+    }
+    if (files->examples(x->file) >= wanted) return OK;
+    log_error("training.data: %s holds %lld examples to %s, fewer than the %lld of training.%sexamples", path,
+              (long long)files->examples(x->file), x->split, (long long)wanted,
+              strcmp(x->split, "train") == 0 ? "" : "test_");
+    return BAD_INPUT;
+}
+
+Status examples_open(const Task *task, const void *config, uint64_t seed, const char *split, const char *path,
+                     int64_t wanted, Examples **examples) {
+    Examples *x = calloc(1, sizeof *x);
+    CHECK(x, "out of memory");
+    *x = (Examples){
+        .task = task, .config = config, .sizes = task->sizes(config), .seed = seed, .split = split, .path = path};
+    *examples = x;
+    return path && in_files(x) ? open_file(x, wanted) : OK;
+}
+
+void examples_close(Examples *x) {
+    if (!x) return;
+    if (x->file) x->task->files->close(x->file);
+    free(x);
+}
+
+/* The places of an example whose first position is `first` in a batch. */
+static Example example_at(HostBatch batch, int64_t first, const TaskSizes *sizes) {
+    return (Example){.inputs = batch.tokens + first,
+                     .labels = batch.labels + first,
+                     .features = batch.features ? batch.features + first * sizes->features : NULL,
+                     .values = batch.values ? batch.values + first : NULL};
+}
+
+/* A set's second copy is the example; the first one has no labels. */
+static void copy_inputs(Example from, Example to, const TaskSizes *sizes) {
+    memcpy(to.inputs, from.inputs, (size_t)sizes->T * sizeof *to.inputs);
+    if (to.features) memcpy(to.features, from.features, (size_t)(sizes->T * sizes->features) * sizeof *to.features);
+    for (int64_t t = 0; t < sizes->T; t++) to.labels[t] = IGNORED_LABEL;
+}
+
+static Status make_example(const Examples *x, int64_t number, Example example) {
+    if (x->file) return x->task->files->example(x->file, number, x->sizes.tokens, example);
+    task_example(x->task, x->config, x->seed, x->split, number, example);
+    return OK;
+}
+
+/* Example `number` as sequence b. */
+static Status fill_example(const Examples *x, int64_t number, HostBatch batch, int64_t b) {
+    const int64_t T = trial_length(x->task, &x->sizes);
+    const Example example = example_at(batch, (b + 1) * T - x->sizes.T, &x->sizes);
+    if (x->sizes.features) memset(example.inputs, 0, (size_t)x->sizes.T * sizeof *example.inputs);
+    const Status status = make_example(x, number, example);
+    if (T > x->sizes.T) copy_inputs(example, example_at(batch, b * T, &x->sizes), &x->sizes);
+    return status;
+}
+
+static void fill_positions(HostBatch batch, int64_t B, int64_t T) {
+    for (int64_t i = 0; i < B * T; i++) {
+        batch.segment[i] = 0;
+        batch.position[i] = (int32_t)(i % T);
+    }
+}
+
+static void fill_empty(HostBatch batch, int64_t b, int64_t T) {
+    for (int64_t i = b * T; i < (b + 1) * T; i++) {
+        batch.tokens[i] = 0;
+        batch.labels[i] = IGNORED_LABEL;
+    }
+}
+
+Status examples_fill(const Examples *x, const int64_t number[], int64_t B, HostBatch batch) {
+    const int64_t T = trial_length(x->task, &x->sizes);
+    Status status = OK;
+    fill_positions(batch, B, T);
+    for (int64_t b = 0; b < B && status == OK; b++)
+        if (number[b] < 0)
+            fill_empty(batch, b, T);
+        else
+            status = fill_example(x, number[b], batch, b);
+    return status;
+}

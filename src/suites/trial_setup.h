@@ -1,0 +1,29 @@
+/* What a trial's settings mean: its task, its protocol, its model. */
+#ifndef FLAME_SUITES_TRIAL_SETUP_H
+#define FLAME_SUITES_TRIAL_SETUP_H
+
+#include "suites/trial.h"
+#include "training/runner.h"
+
+typedef struct TrialSetup {
+    Protocol protocol;
+    void *config; /* of the task */
+    TaskSizes sizes;
+    int64_t outputs; /* columns of the head: classes, or the vocabulary if it is larger; 1 in a regression */
+    RunnerOptions options;
+} TrialSetup;
+
+/* Positions that a model reads of an example. A causal model reads a set twice, so that every element of the second
+ * copy comes after all of them. */
+int64_t trial_length(const Task *task, const TaskSizes *sizes);
+
+/* Reads the settings, builds the model, and fills what `result` says of the model and of the cost; gpu: of a run on a
+ * GPU. The caller calls trial_setup_free, also on failure, and owns *model. BAD_INPUT or USAGE (logged). */
+Status trial_setup(const Trial *trial, bool gpu, TrialSetup *setup, Model **model, TrialResult *result);
+void trial_setup_free(const Trial *trial, TrialSetup *setup);
+
+/* What a trial would cost, without running it: fills parameters, steps, tokens, peak_bytes and flops. BAD_INPUT or
+ * USAGE (logged) if the mixer has no model of this size. */
+Status trial_plan(const Trial *trial, bool gpu, TrialResult *result);
+
+#endif
