@@ -64,9 +64,17 @@ def users_of(header):
     return sorted(path for path in kernels if any(include in near.read_text() for near in path.parent.glob("*.h")))
 
 
+def tests_in(source):
+    """The tests of ops that a naive.c defines."""
+    return re.findall(r"^const OpTest (\w+)_test", source, re.M)
+
+
 def ops_of(folder):
-    """The tests of the ops that are defined in a folder."""
-    return re.findall(r"^const OpTest (\w+)_test", (folder / "naive.c").read_text(), re.M)
+    """The tests of the ops that are defined in a folder, and those of other ops that call one of these."""
+    own = tests_in((folder / "naive.c").read_text())
+    sources = [path.read_text() for path in KERNELS.rglob("naive.c")]
+    callers = [source for source in sources if any(f" {op}(tape, " in source for op in own)]
+    return own + [op for source in callers for op in tests_in(source) if op not in own]
 
 
 def test_fails(program, op, seed):
