@@ -82,9 +82,13 @@ static void put_texts(FILE *file, const Results *results, const char *suite, siz
 /* What the numbers of the table are. */
 static void put_legend(FILE *file, const Table *table, const char *suite) {
     fprintf(file, "%s", metric_name(table->suite->metric));
-    for (int c = 0; c < table->columns; c++)
-        if (table->column[c].metric != table->suite->metric)
-            fprintf(file, " (%s: %s)", table->column[c].task, metric_name(table->column[c].metric));
+    const char *task = NULL;
+    for (int c = 0; c < table->columns; c++) {
+        const TableColumn *column = &table->column[c];
+        if (column->metric != table->suite->metric && column->task != task)
+            fprintf(file, " (%s: %s)", column->task, metric_name(column->metric));
+        task = column->task;
+    }
     fprintf(file, "; the mean over the settings of a task");
     if (table->results->seeds > 1) fprintf(file, ", with the 95 %% interval of %d seeds", table->results->seeds);
     fprintf(file, ". \"trivial\" looks at no input.");

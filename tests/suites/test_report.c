@@ -142,6 +142,21 @@ static void several_suites_and_one_seed(void **state) {
     free(text);
 }
 
+/* One with F1 and a regression, which does not count in the average. */
+static void tasks_have_their_own_metrics(void **state) {
+    (void)state;
+    FILE *file = begin();
+    put_result(file, "tropical,convex_hull,,test,gla", 0, "0.001,0", "0.9,,,0.1,0.75,,,0.5");
+    put_result(file, "tropical,fractional_knapsack,,test,gla", 0, "0.001,0", ",,,,,0.00125,,0.0625");
+    put_result(file, "tropical,fractional_knapsack,,length,gla", 0, "0.001,0", ",,,,,12.5,,0.0625");
+    char *text = report_of(file);
+    assert_has(text, "\n\nF1 (fractional_knapsack: mean squared error); the mean");
+    assert_has(text, "| model | convex_hull | fractional_knapsack | fractional_knapsack, length | average |\n"
+                     "|---|---|---|---|---|\n| gla | 0.750 | 0.00125 | 12.5 | 0.750 |\n"
+                     "| trivial | 0.500 | 0.0625 | 0.0625 | 0.500 |\n");
+    free(text);
+}
+
 static void a_damaged_file_makes_no_report(void **state) {
     (void)state;
     FILE *file = begin();
@@ -157,11 +172,9 @@ static void a_damaged_file_makes_no_report(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(models_are_compared),
-        cmocka_unit_test(lower_errors_are_better),
-        cmocka_unit_test(few_seeds_are_not_tested),
-        cmocka_unit_test(several_suites_and_one_seed),
-        cmocka_unit_test(a_damaged_file_makes_no_report),
+        cmocka_unit_test(models_are_compared),         cmocka_unit_test(lower_errors_are_better),
+        cmocka_unit_test(few_seeds_are_not_tested),    cmocka_unit_test(tasks_have_their_own_metrics),
+        cmocka_unit_test(several_suites_and_one_seed), cmocka_unit_test(a_damaged_file_makes_no_report),
     };
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }
