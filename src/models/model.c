@@ -176,7 +176,7 @@ static void build_parameters(Model *model) {
 }
 
 void model_parameter(Model *model, int index, const char *name, int dims, const int64_t shape[], Init init) {
-    model->read_out_weight[index] = &add_parameter(&model->unit[0], name, dims, shape, init)->tensor;
+    model->ends_weight[index] = &add_parameter(&model->unit[0], name, dims, shape, init)->tensor;
 }
 
 Status model_create(const ConfigValue *source, Model **model) {
@@ -215,8 +215,10 @@ void model_destroy(Model *model) {
 
 Tensor *model_embed(const Model *model, Tape *tape, Tensor *features) {
     const ModelConfig *c = &model->config;
-    if (model->ends.features) return bias(tape, linear(tape, features, model->embeddings), model->features_bias);
-    return embedding(tape, model->embeddings, c->layout->trains_padding ? -1 : c->pad_token_id);
+    const int64_t padding = c->layout->trains_padding ? -1 : c->pad_token_id;
+    Tensor *x = model->ends.features ? bias(tape, linear(tape, features, model->embeddings), model->features_bias)
+                                     : embedding(tape, model->embeddings, padding);
+    return model->ends.read_in ? model->ends.read_in(model, tape, x) : x;
 }
 
 /* The norm of x, or of x + residual, which is *sum; see rms_norm. */

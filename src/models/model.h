@@ -41,13 +41,15 @@ typedef struct Model Model;
 typedef struct ModelEnds {
     int64_t features; /* so many numbers of each token are its input, instead of an embedding: x = W f + b; 0: none */
     bool regression;  /* the head gives one number, and the loss is its squared error; vocab_size is 1 */
-    /* Adds the parameters of `read_out` to the root by model_parameter; NULL: none. */
+    /* Adds the parameters of the functions below to the root by model_parameter; NULL: none. */
     void (*parameters)(Model *model);
+    /* Before the first block, [N, hidden_size] -> [N, hidden_size]; NULL: nothing. */
+    Tensor *(*read_in)(const Model *model, Tape *tape, Tensor *x);
     /* Before the final norm, [N, hidden_size] -> [N, hidden_size]; NULL: nothing. */
     Tensor *(*read_out)(const Model *model, Tape *tape, Tensor *x);
 } ModelEnds;
 
-enum { READ_OUT_WEIGHTS = 8 };
+enum { ENDS_WEIGHTS = 8 };
 
 struct Model {
     ModelConfig config;
@@ -58,7 +60,7 @@ struct Model {
     Norm norm;
     Tensor *embeddings, *lm_head; /* the same where the weights are tied */
     ModelEnds ends;
-    Tensor *features_bias, *read_out_weight[READ_OUT_WEIGHTS]; /* with ends.features, `embeddings` is W */
+    Tensor *features_bias, *ends_weight[ENDS_WEIGHTS]; /* with ends.features, `embeddings` is W */
 };
 
 /* Builds a model from the keys of a Hugging Face config.json (model_config_read). The caller owns *model. BAD_INPUT
@@ -70,7 +72,7 @@ Status model_create_with(const ConfigValue *source, ModelEnds ends, Model **mode
 Status model_from_file(const char *path, Model **model);
 void model_destroy(Model *model);
 
-/* Adds a parameter of the read-out to the root, as read_out_weight[index]: dims 1 or 2. */
+/* Adds a parameter of the ends to the root, as ends_weight[index]. */
 void model_parameter(Model *model, int index, const char *name, int dims, const int64_t shape[], Init init);
 
 /* The input of the first layer [N, hidden_size]: the embeddings of the batch's tokens, or of features [N,

@@ -85,7 +85,8 @@ static const Task *const mqar_tasks[] = {&mqar, NULL};
 
 static const MixerKeys mqar_mixers[] = {
     {"mamba2", "model.tie_word_embeddings=false"},
-    {"transnormer", "model.tie_word_embeddings=false"},
+    {"samba", "model.num_hidden_layers=2"},
+    {"transnormer", "model.num_hidden_layers=2 model.tie_word_embeddings=false"},
     {NULL, NULL},
 };
 
@@ -93,18 +94,19 @@ static const char *const mqar_notes[] = {
     "norms are the model's own (RMSNorm in most), not LayerNorm",
     "no dropout of the embeddings",
     "Mamba-2 and TransNormer have a head of their own, not the embeddings",
+    "Samba and TransNormer have two layers, as they cannot have one",
     "one segment (length, pairs) per training; published runs of several segments are not made",
     NULL,
 };
 
 static const Suite mqar_suite = {
     .name = "mqar",
-    .meaning = "multi-query associative recall of 2-layer models without MLPs, arXiv 2312.04927",
+    .meaning = "multi-query associative recall: a convolution, then the mixer, without MLPs, arXiv 2312.04927",
     .tasks = mqar_tasks,
     .metric = METRIC_ACCURACY,
     .keys = "training.examples=100000 training.test_examples=3000 training.batch_size=512 training.epochs=64 "
             "training.lr=[1e-4,4.64e-4,2.15e-3,1e-2] training.weight_decay=0.1 training.decay=cosine "
-            "training.stop_at=0.99 mixer.heads=1 model.hidden_size=64 model.num_hidden_layers=2 "
+            "training.stop_at=0.99 mixer.heads=1 mixer.base_conv=true model.hidden_size=64 model.num_hidden_layers=1 "
             "model.intermediate_size=0 model.tie_word_embeddings=true",
     .quick = "task.vocab_size=256 training.examples=20000 training.test_examples=1000 training.batch_size=64 "
              "training.epochs=0 training.steps=1200 training.evaluate_every=200 training.lr=3e-3 "

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "suites/read_out.h"
+#include "suites/ends.h"
 #include "suites/settings.h"
 
 static void set_plain(ConfigValue *mapping, const char *key, const char *text) {
@@ -14,13 +14,17 @@ int64_t trial_length(const Task *task, const TaskSizes *sizes) {
     return task->form == TASK_SET ? 2 * sizes->T : sizes->T;
 }
 
-static ModelEnds ends_of(const Task *task, const TaskSizes *sizes) {
+static ModelEnds ends_of(const Task *task, const TaskSizes *sizes, bool base_conv) {
     ModelEnds ends = {.features = sizes->features, .regression = sizes->classes == 0};
     if (task->form == TASK_AUTOENCODER) {
         ends.parameters = decoder_parameters;
         ends.read_out = decoder_read_out;
     }
     if (task->form == TASK_POOLED) ends.read_out = mean_read_out;
+    if (base_conv) {
+        ends.parameters = base_conv_parameters;
+        ends.read_in = base_conv_read_in;
+    }
     return ends;
 }
 
@@ -84,7 +88,7 @@ Status trial_setup(const Trial *trial, bool gpu, TrialSetup *s, Model **model, T
         s->sizes = trial->task->sizes(s->config);
         s->outputs = s->sizes.tokens > s->sizes.classes ? s->sizes.tokens : s->sizes.classes;
         if (s->outputs == 0) s->outputs = 1;
-        status = create_model(trial, root, s->outputs, ends_of(trial->task, &s->sizes), model);
+        status = create_model(trial, root, s->outputs, ends_of(trial->task, &s->sizes, s->protocol.base_conv), model);
     }
     config_value_free(root);
     if (status != OK) return status;

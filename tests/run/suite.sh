@@ -11,7 +11,8 @@ without_times() { # speed and seconds
         { for (i in time) $i = ""; print }' "$1"
 }
 
-easy=(task.vocab_size=64 task.seq_len=32 training.examples=8000 training.test_examples=200 training.steps=400)
+easy=(task.vocab_size=64 task.seq_len=32 training.examples=8000 training.test_examples=200 training.steps=400
+    mixer.base_conv=false model.num_hidden_layers=2)
 "$FLAME" suite mqar --quick --mixers delta_net --set "${easy[@]}" --out "$work/easy" >"$work/log" || fail "mqar"
 "$FLAME" suite mqar --quick --mixers delta_net --set "${easy[@]}" model.use_short_conv=false --out "$work/control" \
     >"$work/log" || fail "mqar without convolutions"

@@ -1,4 +1,6 @@
-#include "suites/read_out.h"
+#include "suites/ends.h"
+
+#include <math.h>
 
 #include "kernels/ops.h"
 
@@ -18,7 +20,7 @@ void decoder_parameters(Model *model) {
 }
 
 static Tensor *decoder_layer(const Model *model, Tape *tape, Tensor *x, int first) {
-    Tensor *const *w = &model->read_out_weight[first];
+    Tensor *const *w = &model->ends_weight[first];
     x = rms_norm(tape, x, NULL, w[NORM_1], (float)model->config.norm_eps, NULL);
     return activation(tape, bias(tape, linear(tape, x, w[WEIGHT_1]), w[BIAS_1]), ACTIVATION_GELU);
 }
@@ -31,4 +33,26 @@ Tensor *decoder_read_out(const Model *model, Tape *tape, Tensor *x) {
 Tensor *mean_read_out(const Model *model, Tape *tape, Tensor *x) {
     (void)model;
     return document_summary(tape, x, true);
+}
+
+enum { CONV_NORM, CONV_FILTER, CONV_GATE, CONV_WIDTH = 3 };
+
+/* Initial values of PyTorch's Conv1d and Linear: uniform within 1 / sqrt(inputs). */
+static Init uniform_of(int64_t inputs) {
+    const double range = 1 / sqrt((double)inputs);
+    return (Init){INIT_UNIFORM, -range, range};
+}
+
+void base_conv_parameters(Model *model) {
+    const int64_t h = model->config.hidden_size, square[2] = {h, h}, filter[3] = {h, 1, CONV_WIDTH};
+    model_parameter(model, CONV_NORM, "base_conv.norm.weight", 1, &h, (Init){INIT_CONSTANT, 1, 0});
+    model_parameter(model, CONV_FILTER, "base_conv.conv.weight", 3, filter, uniform_of(CONV_WIDTH));
+    model_parameter(model, CONV_GATE, "base_conv.projection.weight", 2, square, uniform_of(h));
+}
+
+Tensor *base_conv_read_in(const Model *model, Tape *tape, Tensor *x) {
+    Tensor *const *w = model->ends_weight;
+    Tensor *u = rms_norm(tape, x, NULL, w[CONV_NORM], (float)model->config.norm_eps, NULL);
+    Tensor *y = multiply(tape, short_convolution(tape, u, w[CONV_FILTER], NULL, false), linear(tape, u, w[CONV_GATE]));
+    return add(tape, x, add(tape, y, u));
 }
