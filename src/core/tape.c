@@ -15,7 +15,7 @@ void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, D
     tape->batch = batch;
     tape->recording = recording;
     tape->recompute = recompute;
-    tape->work = (Work){0, 0};
+    tape->work = (Work){0, 0, 0};
     tape->profile = NULL;
     tape->handed_on = NULL;
     tape->hands_on = NULL;
@@ -96,9 +96,10 @@ void node_run(Node *node) {
     node->op->forward(node);
     node->has_run = true;
     arena_rewind(tape->scratch, mark);
-    const Work work = node->op->work ? node->op->work(node) : (Work){0, 0};
+    const Work work = node->op->work ? node->op->work(node) : (Work){0, 0, 0};
     tape->work.flops += work.flops;
     tape->work.bytes += work.bytes;
+    tape->work.state += work.state;
     if (!tape->profile) return;
     OpProfile *op = profile_op(tape->profile, node->op->name);
     op->forward_seconds += stop_clock(tape, start);
@@ -119,6 +120,13 @@ void *node_workspace(Node *node, int64_t bytes) {
     }
     CHECK(node->kept_count < NODE_KEPT, "%s keeps too much", node->op->name);
     return node->kept[node->kept_count++] = arena_push(node->tape->keep, bytes);
+}
+
+double node_history(const Node *node, Tensor *x, int64_t rows) {
+    const int64_t T = node->tape->batch->T, kept = rows < T ? rows : T;
+    const int64_t more = kept > x->history ? kept - x->history : 0;
+    x->history += more;
+    return (double)(more * x->cols * dtype_size(x->type));
 }
 
 void tape_rematerialise(Tape *tape) {

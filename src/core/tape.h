@@ -36,6 +36,7 @@ typedef struct Tensor {
     struct Tensor *base; /* this is columns [column, column + cols) of base, data and gradient */
     int64_t column;
     bool has_views;
+    int64_t history; /* rows of each sequence that ops so far read again for later tokens (node_history) */
 } Tensor;
 
 /* The tokens of one micro-batch, in device memory, N = B*T entries each. */
@@ -78,9 +79,10 @@ typedef struct Node {
     _Alignas(16) unsigned char attributes[NODE_ATTRIBUTES];
 } Node;
 
-/* FLOPs and bytes of memory traffic of one run of a node. */
+/* FLOPs and bytes of memory traffic of one run of a node, and the bytes that it must keep of ONE sequence to go on
+ * after the sequence's last token: fp32 states, and rows of its inputs (node_history). */
 typedef struct Work {
-    double flops, bytes;
+    double flops, bytes, state;
 } Work;
 
 typedef struct Op {
@@ -91,7 +93,7 @@ typedef struct Op {
     /* Reads the outputs' gradients; stores the activations' gradients, adds to the parameters'. An input's gradient
      * pointer is NULL where none is wanted. May read in, out and saved. */
     void (*backward)(Node *node);
-    Work (*work)(const Node *node); /* of forward; backward counts twice */
+    Work (*work)(const Node *node); /* of forward; backward counts twice. node_run calls it, once */
 } Op;
 
 typedef enum Recompute { RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL } Recompute;
@@ -137,6 +139,10 @@ void *tape_workspace(Tape *tape, int64_t bytes);
  * it makes it again. */
 void *node_workspace(Node *node, int64_t bytes);
 bool node_keeps(const Node *node);
+
+/* For an op's work: bytes of the last `rows` rows of x in one sequence (all, if it has fewer tokens), which the op
+ * reads again for later tokens. Rows that an earlier op of the tape has counted are not counted again. */
+double node_history(const Node *node, Tensor *x, int64_t rows);
 
 /* For an op's backward: the gradient of in[input] is that of `from`, an output of the node with the same shape. Shares
  * the memory where possible, else copies. */

@@ -37,7 +37,7 @@ struct Runner {
     int64_t hands_on; /* the layer that hands a tensor on to those after it; -1: none has yet */
     Tensor handed_on; /* that tensor; its gradient adds up in handed_on_gradient, last layer first */
     void *handed_on_gradient;
-    double forward_flops;
+    double forward_flops, state_bytes;
     Profile *profile; /* NULL: no profiling */
     Replays replays;
 };
@@ -173,7 +173,7 @@ static void forward_layers(Runner *runner, bool recording) {
     Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
     runner->boundary[0] = keep_boundary(runner, tape, model_embed(model, tape, &runner->features));
     arena_rewind(&runner->scratch, 0);
-    runner->forward_flops = 0;
+    runner->forward_flops = runner->state_bytes = 0;
     runner->hands_on = -1;
     for (int64_t l = 0; l < model->layers; l++) {
         gather(runner, (int)l + 1);
@@ -184,6 +184,7 @@ static void forward_layers(Runner *runner, bool recording) {
         release(runner, (int)l + 1);
         arena_rewind(&runner->scratch, 0);
         runner->forward_flops += tape->work.flops;
+        runner->state_bytes += tape->work.state;
     }
 }
 
@@ -396,8 +397,10 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     if (options.training) run_training(runner, true);
     run_evaluation(runner); /* a training runner does it for validation; what training keeps is in scratch then */
     if (options.logits) run_logits(runner, NULL);
-    const RunnerPlan plan = {
-        .keep_bytes = runner->keep.peak, .scratch_bytes = runner->scratch.peak, .forward_flops = runner->forward_flops};
+    const RunnerPlan plan = {.keep_bytes = runner->keep.peak,
+                             .scratch_bytes = runner->scratch.peak,
+                             .forward_flops = runner->forward_flops,
+                             .state_bytes = runner->state_bytes};
     runner_destroy(runner);
     return plan;
 }

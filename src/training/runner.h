@@ -31,6 +31,8 @@ typedef struct Runner Runner;
 typedef struct RunnerPlan {
     int64_t keep_bytes, scratch_bytes; /* activations kept for backward; workspace */
     double forward_flops;              /* of one micro-batch; backward takes twice as many */
+    double state_bytes; /* what all layers keep of one sequence of T tokens to go on after its last: states, keys and
+                           values; a model that reads token after token needs nothing else of the past */
 } RunnerPlan;
 
 /* `gpu`: of a run on a GPU. */

@@ -158,6 +158,8 @@ void setup_print(const TrainConfig *config, const RunnerOptions *options, const 
              (long long)config->training.seq_len, world_size, (long long)step.micro_batches, (long long)step.batch,
              mesh);
     log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(plan, config) / 1e6);
+    log_info("state        %14.1f KB per sequence, after %lld tokens", plan->runner.state_bytes / 1e3,
+             (long long)config->training.seq_len);
     if (recompute_is_auto(config)) print_recompute(options->recompute);
     log_info("memory of each rank:");
     print_bytes("parameters (fp32 shard)", plan->shards.parameters);

@@ -23,7 +23,7 @@ static void add_backward(Node *node) {
 
 static Work add_work(const Node *node) {
     const double n = (double)node->out[0]->rows * (double)node->out[0]->cols;
-    return (Work){n, 3 * n * (double)dtype_size(node->out[0]->type)};
+    return (Work){n, 3 * n * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op add_op = {"add", false, add_forward, add_backward, add_work};

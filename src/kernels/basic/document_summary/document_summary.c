@@ -45,7 +45,7 @@ static void document_summary_backward(Node *node) {
 static Work document_summary_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){is_mean(node) ? n : 0, (is_mean(node) ? 2 : 1) * n * (double)dtype_size(y->type)};
+    return (Work){is_mean(node) ? n : 0, (is_mean(node) ? 2 : 1) * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op document_summary_op = {"document_summary", true, document_summary_forward, document_summary_backward,

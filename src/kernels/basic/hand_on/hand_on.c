@@ -10,7 +10,7 @@ static void hand_on_forward(Node *node) {
 
 static void hand_on_backward(Node *node) { node_share_gradient(node, 0, node->out[0]); }
 
-static Work hand_on_work(const Node *node) { return (Work){0, 2 * (double)tensor_bytes(node->out[0])}; }
+static Work hand_on_work(const Node *node) { return (Work){0, 2 * (double)tensor_bytes(node->out[0]), 0}; }
 
 static const Op hand_on_op = {"hand_on", false, hand_on_forward, hand_on_backward, hand_on_work};
 

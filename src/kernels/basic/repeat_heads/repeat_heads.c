@@ -27,7 +27,7 @@ static void repeat_heads_backward(Node *node) { launch(node, KERNEL_repeat_heads
 
 static Work repeat_heads_work(const Node *node) {
     const double n = (double)node->in[0]->rows * (double)(node->in[0]->cols + node->out[0]->cols);
-    return (Work){0, n * (double)dtype_size(node->in[0]->type)};
+    return (Work){0, n * (double)dtype_size(node->in[0]->type), 0};
 }
 
 static const Op repeat_heads_op = {"repeat_heads", true, repeat_heads_forward, repeat_heads_backward,

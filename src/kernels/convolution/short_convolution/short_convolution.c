@@ -89,7 +89,8 @@ static void short_convolution_backward(Node *node) {
 static Work short_convolution_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){(2 * (double)node->in[WEIGHT]->cols + 4) * n, 2 * n * (double)dtype_size(y->type)};
+    return (Work){(2 * (double)node->in[WEIGHT]->cols + 4) * n, 2 * n * (double)dtype_size(y->type),
+                  node_history(node, node->in[X], node->in[WEIGHT]->cols - 1)};
 }
 
 static const Op short_convolution_op = {"short_convolution", true, short_convolution_forward,

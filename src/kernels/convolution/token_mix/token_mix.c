@@ -74,7 +74,7 @@ static Work token_mix_work(const Node *node) {
     const Tensor *x = node->in[X];
     const double n = (double)x->rows * (double)x->cols, count = node->outputs;
     const double matrices = 1 + count * (node->in[MU]->parameter ? 1 : 2);
-    return (Work){3 * count * n, matrices * n * (double)dtype_size(x->type)};
+    return (Work){3 * count * n, matrices * n * (double)dtype_size(x->type), node_history(node, node->in[X], 1)};
 }
 
 static const Op token_mix_op = {"token_mix", true, token_mix_forward, token_mix_backward, token_mix_work};

@@ -60,7 +60,7 @@ static void exponential_decay_backward(Node *node) { backward(node, KERNEL_expon
 static Work work(const Node *node) {
     const Tensor *x = node->in[0], *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){4 * n, n * (double)(dtype_size(x->type) + dtype_size(y->type))};
+    return (Work){4 * n, n * (double)(dtype_size(x->type) + dtype_size(y->type)), 0};
 }
 
 static const Op activation_op = {"activation", true, activation_forward, activation_backward, work};

@@ -32,7 +32,7 @@ static void branch_gate_backward(Node *node) { launch(node, KERNEL_branch_gate_b
 
 static Work branch_gate_work(const Node *node) {
     const double n = (double)node->out[0]->rows * (double)node->out[0]->cols;
-    return (Work){2 * BRANCHES * n, (BRANCHES + 1) * n * (double)dtype_size(node->out[0]->type)};
+    return (Work){2 * BRANCHES * n, (BRANCHES + 1) * n * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op branch_gate_op = {"branch_gate", true, branch_gate_forward, branch_gate_backward, branch_gate_work};

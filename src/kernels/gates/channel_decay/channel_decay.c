@@ -46,7 +46,7 @@ static void channel_decay_backward(Node *node) {
 static Work channel_decay_work(const Node *node) {
     const Tensor *x = node->in[X];
     const double n = (double)x->rows * (double)x->cols;
-    return (Work){8 * n, n * (double)(dtype_size(x->type) + dtype_size(F32))};
+    return (Work){8 * n, n * (double)(dtype_size(x->type) + dtype_size(F32)), 0};
 }
 
 static const Op channel_decay_op = {"channel_decay", true, channel_decay_forward, channel_decay_backward,

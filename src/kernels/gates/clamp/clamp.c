@@ -33,7 +33,7 @@ static void clamp_backward(Node *node) { launch(node, KERNEL_clamp_backward); }
 
 static Work clamp_work(const Node *node) {
     const double n = (double)node->out[0]->rows * (double)node->out[0]->cols;
-    return (Work){2 * n, 2 * n * (double)dtype_size(node->out[0]->type)};
+    return (Work){2 * n, 2 * n * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op clamp_op = {"clamp", true, clamp_forward, clamp_backward, clamp_work};

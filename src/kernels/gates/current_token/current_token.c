@@ -69,7 +69,7 @@ static void current_token_backward(Node *node) {
 static Work current_token_work(const Node *node) {
     const double N = (double)node->out[0]->rows, keys = (double)node->in[Q]->cols,
                  values = (double)node->in[VALUE]->cols;
-    return (Work){N * (3 * keys + 2 * values), N * (2 * keys + 3 * values) * (double)dtype_size(node->out[0]->type)};
+    return (Work){N * (3 * keys + 2 * values), N * (2 * keys + 3 * values) * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op current_token_op = {"current_token", true, current_token_forward, current_token_backward,

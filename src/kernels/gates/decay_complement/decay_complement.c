@@ -26,7 +26,7 @@ static void decay_complement_backward(Node *node) { launch(node, KERNEL_decay_co
 
 static Work decay_complement_work(const Node *node) {
     const double n = (double)node->out[0]->rows * (double)node->out[0]->cols;
-    return (Work){2 * n, n * (double)(dtype_size(F32) + dtype_size(node->out[0]->type))};
+    return (Work){2 * n, n * (double)(dtype_size(F32) + dtype_size(node->out[0]->type)), 0};
 }
 
 static const Op decay_complement_op = {"decay_complement", true, decay_complement_forward, decay_complement_backward,

@@ -58,7 +58,7 @@ static void gated_skip_backward(Node *node) {
 static Work gated_skip_work(const Node *node) {
     const Tensor *z = node->out[0];
     const double n = (double)z->rows * (double)z->cols, matrices = node->in[GATE] ? 4 : 3;
-    return (Work){6 * n, matrices * n * (double)dtype_size(z->type)};
+    return (Work){6 * n, matrices * n * (double)dtype_size(z->type), 0};
 }
 
 static const Op gated_skip_op = {"gated_skip", true, gated_skip_forward, gated_skip_backward, gated_skip_work};

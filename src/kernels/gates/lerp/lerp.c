@@ -35,7 +35,7 @@ static void lerp_backward(Node *node) { launch(node, KERNEL_lerp_backward); }
 
 static Work lerp_work(const Node *node) {
     const double n = (double)node->out[0]->rows * (double)node->out[0]->cols;
-    return (Work){3 * n, 4 * n * (double)dtype_size(node->out[0]->type)};
+    return (Work){3 * n, 4 * n * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op lerp_op = {"lerp", true, lerp_forward, lerp_backward, lerp_work};

@@ -58,7 +58,7 @@ static void log_sigmoid_gate_backward(Node *node) {
 static Work log_sigmoid_gate_work(const Node *node) {
     const Tensor *x = node->in[X], *g = node->out[0];
     const double n = (double)x->rows * (double)x->cols;
-    return (Work){6 * n, n * (double)(dtype_size(x->type) + dtype_size(g->type))};
+    return (Work){6 * n, n * (double)(dtype_size(x->type) + dtype_size(g->type)), 0};
 }
 
 static const Op log_sigmoid_gate_op = {"log_sigmoid_gate", true, log_sigmoid_gate_forward, log_sigmoid_gate_backward,

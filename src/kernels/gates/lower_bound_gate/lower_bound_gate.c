@@ -92,7 +92,7 @@ static void lower_bound_gate_backward(Node *node) {
 static Work lower_bound_gate_work(const Node *node) {
     const Tensor *x = node->in[X];
     const double n = (double)x->rows * (double)x->cols, element_matrices = node->in[INPUT] ? 3 : 2;
-    return (Work){10 * n, n * (element_matrices * (double)dtype_size(x->type) + (double)dtype_size(F32))};
+    return (Work){10 * n, n * (element_matrices * (double)dtype_size(x->type) + (double)dtype_size(F32)), 0};
 }
 
 static const Op lower_bound_gate_op = {"lower_bound_gate", true, lower_bound_gate_forward, lower_bound_gate_backward,

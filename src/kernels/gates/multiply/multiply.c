@@ -30,7 +30,7 @@ static void multiply_backward(Node *node) { launch(node, KERNEL_multiply_backwar
 
 static Work multiply_work(const Node *node) {
     const double n = (double)node->out[0]->rows * (double)node->out[0]->cols;
-    return (Work){n, 3 * n * (double)dtype_size(node->out[0]->type)};
+    return (Work){n, 3 * n * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op multiply_op = {"multiply", true, multiply_forward, multiply_backward, multiply_work};

@@ -46,7 +46,7 @@ static void output_correction_backward(Node *node) {
 
 static Work output_correction_work(const Node *node) {
     const double n = (double)node->out[0]->rows * (double)node->out[0]->cols;
-    return (Work){2 * n, 3 * n * (double)dtype_size(node->out[0]->type)};
+    return (Work){2 * n, 3 * n * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op output_correction_op = {"output_correction", true, output_correction_forward,

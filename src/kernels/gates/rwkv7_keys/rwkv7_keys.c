@@ -74,7 +74,7 @@ static void rwkv7_keys_backward(Node *node) {
 
 static Work rwkv7_keys_work(const Node *node) {
     const double n = (double)node->in[X]->rows * (double)node->in[X]->cols;
-    return (Work){10 * n, 5 * n * (double)dtype_size(node->in[X]->type)};
+    return (Work){10 * n, 5 * n * (double)dtype_size(node->in[X]->type), 0};
 }
 
 static const Op rwkv7_keys_op = {"rwkv7_keys", true, rwkv7_keys_forward, rwkv7_keys_backward, rwkv7_keys_work};

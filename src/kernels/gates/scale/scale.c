@@ -35,7 +35,7 @@ static void scale_backward(Node *node) {
 
 static Work scale_work(const Node *node) {
     const double n = (double)node->out[0]->rows * (double)node->out[0]->cols;
-    return (Work){n, 2 * n * (double)dtype_size(node->out[0]->type)};
+    return (Work){n, 2 * n * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op scale_op = {"scale", true, scale_forward, scale_backward, scale_work};

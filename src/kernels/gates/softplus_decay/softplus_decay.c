@@ -57,7 +57,7 @@ static void softplus_decay_backward(Node *node) {
 static Work softplus_decay_work(const Node *node) {
     const Tensor *x = node->in[X];
     const double n = (double)x->rows * (double)x->cols;
-    return (Work){8 * n, n * (double)(dtype_size(x->type) + dtype_size(F32))};
+    return (Work){8 * n, n * (double)(dtype_size(x->type) + dtype_size(F32)), 0};
 }
 
 static const Op softplus_decay_op = {"softplus_decay", true, softplus_decay_forward, softplus_decay_backward,

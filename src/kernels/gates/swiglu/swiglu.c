@@ -45,7 +45,7 @@ static void swiglu_backward(Node *node) {
 static Work swiglu_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){5 * n, 3 * n * (double)dtype_size(y->type)};
+    return (Work){5 * n, 3 * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op swiglu_op = {"swiglu", true, swiglu_forward, swiglu_backward, swiglu_work};

@@ -70,7 +70,7 @@ static void gated_rms_norm_backward(Node *node) {
 static Work gated_rms_norm_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){8 * n, 3 * n * (double)dtype_size(y->type)};
+    return (Work){8 * n, 3 * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op gated_rms_norm_op = {"gated_rms_norm", true, gated_rms_norm_forward, gated_rms_norm_backward,

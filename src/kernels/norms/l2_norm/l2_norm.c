@@ -54,7 +54,7 @@ static void l2_norm_backward(Node *node) {
 static Work l2_norm_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){3 * n, 2 * n * (double)dtype_size(y->type)};
+    return (Work){3 * n, 2 * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op l2_norm_op = {"l2_norm", true, l2_norm_forward, l2_norm_backward, l2_norm_work};

@@ -124,7 +124,7 @@ static Work layer_norm_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols,
                  matrices = 2 + (node->in[RESIDUAL] != NULL) + (node->outputs > 1);
-    return (Work){7 * n, matrices * n * (double)dtype_size(y->type)};
+    return (Work){7 * n, matrices * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op layer_norm_op = {"layer_norm", true, layer_norm_forward, layer_norm_backward, layer_norm_work};

@@ -39,7 +39,8 @@ static void normalise_backward(Node *node) { launch(node, KERNEL_normalise_backw
 static Work normalise_work(const Node *node) {
     const Tensor *x = node->in[X], *z = node->in[SUMS];
     const double n = (double)x->rows * (double)x->cols, sums = (double)z->rows * (double)z->cols;
-    return (Work){n, 2 * n * (double)dtype_size(x->type) + (node->in[LEAST] ? 2 : 1) * sums * (double)dtype_size(F32)};
+    return (Work){n, 2 * n * (double)dtype_size(x->type) + (node->in[LEAST] ? 2 : 1) * sums * (double)dtype_size(F32),
+                  0};
 }
 
 static const Op normalise_op = {"normalise", true, normalise_forward, normalise_backward, normalise_work};

@@ -83,7 +83,7 @@ static Work rms_norm_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols,
                  matrices = 2 + (node->in[RESIDUAL] || node->in[GATE]) + (node->outputs > 1);
-    return (Work){4 * n, matrices * n * (double)dtype_size(y->type)};
+    return (Work){4 * n, matrices * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op rms_norm_op = {"rms_norm", true, rms_norm_forward, rms_norm_backward, rms_norm_work};

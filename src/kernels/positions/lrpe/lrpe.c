@@ -50,7 +50,7 @@ static void lrpe_backward(Node *node) {
 /* Sine, cosine and their argument are about 30 operations. */
 static Work lrpe_work(const Node *node) {
     const double n = (double)node->in[X]->rows * (double)node->in[X]->cols;
-    return (Work){32 * n, 3 * n * (double)dtype_size(node->out[0]->type)};
+    return (Work){32 * n, 3 * n * (double)dtype_size(node->out[0]->type), 0};
 }
 
 static const Op lrpe_op = {"lrpe", true, lrpe_forward, lrpe_backward, lrpe_work};

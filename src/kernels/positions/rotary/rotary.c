@@ -58,7 +58,7 @@ static void rotary_backward(Node *node) {
 static Work rotary_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){3 * n, 2 * n * (double)dtype_size(y->type)};
+    return (Work){3 * n, 2 * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op rotary_op = {"rotary", true, rotary_forward, rotary_backward, rotary_work};

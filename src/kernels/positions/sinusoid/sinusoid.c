@@ -39,7 +39,7 @@ static void sinusoid_backward(Node *node) { node_share_gradient(node, 0, node->o
 static Work sinusoid_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){n, 2 * n * (double)dtype_size(y->type)};
+    return (Work){n, 2 * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op sinusoid_op = {"sinusoid", true, sinusoid_forward, sinusoid_backward, sinusoid_work};

@@ -43,7 +43,7 @@ static void bias_backward(Node *node) {
 static Work bias_work(const Node *node) {
     const Tensor *y = node->out[0];
     const double n = (double)y->rows * (double)y->cols;
-    return (Work){n, 2 * n * (double)dtype_size(y->type)};
+    return (Work){n, 2 * n * (double)dtype_size(y->type), 0};
 }
 
 static const Op bias_op = {"bias", true, bias_forward, bias_backward, bias_work};

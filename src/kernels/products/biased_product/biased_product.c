@@ -59,7 +59,7 @@ static void biased_product_backward(Node *node) {
 static Work biased_product_work(const Node *node) {
     const Tensor *z = node->out[0];
     const double n = (double)z->rows * (double)z->cols;
-    return (Work){3 * n, 3 * n * (double)dtype_size(z->type)};
+    return (Work){3 * n, 3 * n * (double)dtype_size(z->type), 0};
 }
 
 static const Op biased_product_op = {"biased_product", true, biased_product_forward, biased_product_backward,

@@ -93,7 +93,7 @@ static void linear_backward(Node *node) {
 static Work linear_work(const Node *node) {
     const double N = (double)node->in[0]->rows, in = (double)node->in[0]->cols, out = (double)node->out[0]->cols;
     const double heads = (double)heads_of(node), weights = in * out / (heads * heads);
-    return (Work){2 * N * in * out / heads, (N * in + N * out + weights) * (double)dtype_size(node->in[0]->type)};
+    return (Work){2 * N * in * out / heads, (N * in + N * out + weights) * (double)dtype_size(node->in[0]->type), 0};
 }
 
 static const Op linear_op = {"linear", false, linear_forward, linear_backward, linear_work};

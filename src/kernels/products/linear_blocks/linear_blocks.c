@@ -55,7 +55,7 @@ static void linear_blocks_backward(Node *node) {
 
 static Work linear_blocks_work(const Node *node) {
     const double n = (double)node->in[X]->rows * (double)node->in[X]->cols, count = node->outputs;
-    return (Work){2 * n * block_of(node) * count, (1 + count) * n * (double)dtype_size(node->in[X]->type)};
+    return (Work){2 * n * block_of(node) * count, (1 + count) * n * (double)dtype_size(node->in[X]->type), 0};
 }
 
 static const Op linear_blocks_op = {"linear_blocks", true, linear_blocks_forward, linear_blocks_backward,

@@ -111,7 +111,7 @@ static void linear_concatenated_backward(Node *node) {
 static Work linear_concatenated_work(const Node *node) {
     const Tensor *weight = node->in[parts_of(node)], *y = node->out[0];
     const double N = (double)y->rows, in = (double)weight->cols, out = (double)y->cols;
-    return (Work){2 * N * in * out, (N * in + N * out + in * out) * (double)dtype_size(y->type)};
+    return (Work){2 * N * in * out, (N * in + N * out + in * out) * (double)dtype_size(y->type), 0};
 }
 
 static const Op linear_concatenated_op = {"linear_concatenated", false, linear_concatenated_forward,

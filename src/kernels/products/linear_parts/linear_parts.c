@@ -73,7 +73,7 @@ static void linear_parts_backward(Node *node) {
 static Work linear_parts_work(const Node *node) {
     const Tensor *x = node->in[0], *weight = node->in[1];
     const double N = (double)x->rows, in = (double)x->cols, out = (double)weight->rows;
-    return (Work){2 * N * in * out, (N * in + N * out * node->outputs + in * out) * (double)dtype_size(x->type)};
+    return (Work){2 * N * in * out, (N * in + N * out * node->outputs + in * out) * (double)dtype_size(x->type), 0};
 }
 
 static const Op linear_parts_op = {"linear_parts", false, linear_parts_forward, linear_parts_backward,

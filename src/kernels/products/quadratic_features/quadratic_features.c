@@ -37,7 +37,7 @@ static void quadratic_features_backward(Node *node) { launch(node, KERNEL_quadra
 static Work quadratic_features_work(const Node *node) {
     const Tensor *x = node->in[0], *phi = node->out[0];
     const double rows = (double)x->rows;
-    return (Work){2 * rows * (double)phi->cols, rows * (double)(x->cols + phi->cols) * (double)dtype_size(x->type)};
+    return (Work){2 * rows * (double)phi->cols, rows * (double)(x->cols + phi->cols) * (double)dtype_size(x->type), 0};
 }
 
 static const Op quadratic_features_op = {"quadratic_features", true, quadratic_features_forward,

@@ -169,7 +169,8 @@ static Work chunk_delta_work(const Node *node) {
     const double K = (double)q->cols / (double)shape.heads, V = (double)o->cols / heads;
     const double of_update = C * K + C * V + 2 * K * V, of_query = C * K + C * V + K * V;
     const double elements = N * (double)(q->cols + k->cols + v->cols + o->cols) * (double)dtype_size(q->type);
-    return (Work){2 * N * heads * (steps * of_update + of_query), elements + N * heads * (1 + steps) * 4};
+    return (Work){2 * N * heads * (steps * of_update + of_query), elements + N * heads * (1 + steps) * 4,
+                  heads * K * V * (double)dtype_size(F32)};
 }
 
 static const Op chunk_delta_op = {"chunk_delta", false, chunk_delta_forward, chunk_delta_backward, chunk_delta_work};

@@ -169,7 +169,8 @@ static Work chunk_dplr_work(const Node *node) {
     const double flops = 2 * N * heads * (C * K * (2 * keys + 1) + C * V * (1 + keys) + K * V * (2 + keys));
     const double heads_of_keys = keys == 2 ? 4 : 2;
     const double elements = N * (heads_of_keys * (double)q->cols + 2 * (double)v->cols) * (double)dtype_size(q->type);
-    return (Work){flops, elements + N * ((double)g->cols + (keys == 1 ? heads : 0)) * (double)dtype_size(F32)};
+    return (Work){flops, elements + N * ((double)g->cols + (keys == 1 ? heads : 0)) * (double)dtype_size(F32),
+                  heads * K * V * (double)dtype_size(F32)};
 }
 
 static const Op chunk_dplr_op = {"chunk_dplr", false, chunk_dplr_forward, chunk_dplr_backward, chunk_dplr_work};

@@ -87,7 +87,8 @@ static Work chunk_gla_work(const Node *node) {
     const double K = (double)k->cols / kv_heads, V = (double)v->cols / kv_heads;
     const double flops = N * (heads * 2 * (C * K + C * V + K * V) + kv_heads * 2 * K * V);
     const double elements = N * (double)(q->cols + k->cols + v->cols + o->cols) * (double)dtype_size(q->type);
-    return (Work){flops, elements + N * (double)g->cols * (double)dtype_size(F32)};
+    return (Work){flops, elements + N * (double)g->cols * (double)dtype_size(F32),
+                  kv_heads * K * V * (double)dtype_size(F32)};
 }
 
 static const Op chunk_gla_op = {"chunk_gla", false, chunk_gla_forward, chunk_gla_backward, chunk_gla_work};

@@ -104,7 +104,8 @@ static Work chunk_gla_values_work(const Node *node) {
     const double K = (double)k->cols / kv_heads, M = (double)s->cols / kv_heads;
     const double flops = N * (heads * 2 * (C * K + C * M + K * M) + kv_heads * 2 * K * M);
     const double elements = N * (double)(q->cols + k->cols + s->cols + o->cols) * (double)dtype_size(q->type);
-    return (Work){flops, elements + N * (double)g->cols * (double)dtype_size(F32)};
+    return (Work){flops, elements + N * (double)g->cols * (double)dtype_size(F32),
+                  kv_heads * K * M * (double)dtype_size(F32)};
 }
 
 static const Op chunk_gla_values_op = {"chunk_gla_values", false, chunk_gla_values_forward, chunk_gla_values_backward,

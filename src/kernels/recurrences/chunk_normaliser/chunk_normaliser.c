@@ -84,7 +84,8 @@ static void chunk_normaliser_backward(Node *node) {
 static Work chunk_normaliser_work(const Node *node) {
     const Tensor *q = node->in[Q], *z = node->out[0];
     const double n = (double)q->rows * (double)q->cols, gates = (double)z->rows * (double)z->cols;
-    return (Work){4 * n, 2 * n * (double)dtype_size(q->type) + 3 * gates * (double)dtype_size(F32)};
+    return (Work){4 * n, 2 * n * (double)dtype_size(q->type) + 3 * gates * (double)dtype_size(F32),
+                  (double)q->cols * (double)dtype_size(F32)};
 }
 
 static const Op chunk_normaliser_op = {"chunk_normaliser", false, chunk_normaliser_forward, chunk_normaliser_backward,

@@ -162,7 +162,8 @@ static Work chunk_simple_gla_work(const Node *node) {
     const double N = (double)q->rows, C = CHUNK_ROWS, K = (double)shape.key_size, V = (double)shape.value_size;
     const double flops = N * 2 * (C * (double)q->cols + (double)shape.heads * (C * V + 2 * K * V));
     const double elements = N * (double)(q->cols + k->cols + v->cols + o->cols) * (double)dtype_size(q->type);
-    return (Work){flops, elements + (g ? N * (double)g->cols * (double)dtype_size(F32) : 0)};
+    return (Work){flops, elements + (g ? N * (double)g->cols * (double)dtype_size(F32) : 0),
+                  (double)shape.heads * K * V * (double)dtype_size(F32)};
 }
 
 static const Op chunk_simple_gla_op = {"chunk_simple_gla", false, chunk_simple_gla_forward, chunk_simple_gla_backward,

@@ -96,7 +96,7 @@ static void complex_scan_backward(Node *node) {
 static Work complex_scan_work(const Node *node) {
     const Tensor *q = node->in[Q];
     const double n = (double)q->rows * (double)q->cols;
-    return (Work){30 * n, 6 * n * (double)dtype_size(q->type)};
+    return (Work){30 * n, 6 * n * (double)dtype_size(q->type), 2 * (double)q->cols * (double)dtype_size(F32)};
 }
 
 static const Op complex_scan_op = {"complex_scan", false, complex_scan_forward, complex_scan_backward,

@@ -55,7 +55,8 @@ static void diagonal_scan_backward(Node *node) {
 static Work diagonal_scan_work(const Node *node) {
     const Tensor *x = node->in[X];
     const double n = (double)x->rows * (double)x->cols;
-    return (Work){3 * n, n * (double)(2 * dtype_size(x->type) + dtype_size(F32))};
+    return (Work){3 * n, n * (double)(2 * dtype_size(x->type) + dtype_size(F32)),
+                  (double)x->cols * (double)dtype_size(F32)};
 }
 
 static const Op diagonal_scan_op = {"diagonal_scan", false, diagonal_scan_forward, diagonal_scan_backward,

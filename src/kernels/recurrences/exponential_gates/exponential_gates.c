@@ -77,7 +77,8 @@ static void exponential_gates_backward(Node *node) {
 static Work exponential_gates_work(const Node *node) {
     const Tensor *input = node->in[INPUT];
     const double n = (double)input->rows * (double)input->cols;
-    return (Work){20 * n, n * (double)(2 * dtype_size(input->type) + 3 * dtype_size(F32))};
+    return (Work){20 * n, n * (double)(2 * dtype_size(input->type) + 3 * dtype_size(F32)),
+                  (double)input->cols * (double)dtype_size(F32)};
 }
 
 static const Op exponential_gates_op = {"exponential_gates", true, exponential_gates_forward,

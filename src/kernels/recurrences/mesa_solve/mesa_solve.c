@@ -110,7 +110,8 @@ static Work mesa_solve_work(const Node *node) {
     const double N = (double)q->rows, K = (double)q->cols / (double)shape.heads, C = CHUNK_ROWS;
     const double flops = N * (double)q->cols * 2 * (K + (double)shape.steps * (K + 2 * C));
     const double gates = 2 * N * (double)shape.heads * (double)dtype_size(F32);
-    return (Work){flops, 3 * N * (double)q->cols * (double)dtype_size(q->type) + gates};
+    return (Work){flops, 3 * N * (double)q->cols * (double)dtype_size(q->type) + gates,
+                  K * (double)q->cols * (double)dtype_size(F32)};
 }
 
 static const Op mesa_solve_op = {"mesa_solve", false, mesa_solve_forward, mesa_solve_backward, mesa_solve_work};

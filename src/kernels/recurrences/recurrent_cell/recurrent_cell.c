@@ -179,16 +179,21 @@ static void gru_forward(Node *node) { forward(node, &gru_cell); }
 static void gru_backward(Node *node) { backward(node, &gru_cell); }
 
 /* The weights are read once for each token of a sequence. */
-static Work cell_work(const Node *node) {
+static Work work(const Node *node, const Cell *cell) {
     const Tensor *hidden = node->in[HIDDEN];
     const double weights = (double)hidden->rows * (double)hidden->cols, size = (double)dtype_size(node->in[X]->type);
     const double rows = (double)node->in[X]->rows;
-    return (Work){2 * rows * weights, size * ((double)node->tape->batch->T * weights +
-                                              rows * ((double)hidden->rows + (double)hidden->cols))};
+    const double state = (double)cell->states * (double)hidden->cols * (double)dtype_size(F32);
+    return (Work){
+        2 * rows * weights,
+        size * ((double)node->tape->batch->T * weights + rows * ((double)hidden->rows + (double)hidden->cols)), state};
 }
 
-static const Op lstm_op = {"lstm", false, lstm_forward, lstm_backward, cell_work};
-static const Op gru_op = {"gru", false, gru_forward, gru_backward, cell_work};
+static Work lstm_work(const Node *node) { return work(node, &lstm_cell); }
+static Work gru_work(const Node *node) { return work(node, &gru_cell); }
+
+static const Op lstm_op = {"lstm", false, lstm_forward, lstm_backward, lstm_work};
+static const Op gru_op = {"gru", false, gru_forward, gru_backward, gru_work};
 
 static Tensor *cell_op(Tape *tape, const Op *op, const Cell *cell, Tensor *x, Tensor *hidden, Tensor *bias,
                        Tensor *initial, Tensor **final) {

@@ -77,7 +77,8 @@ static void running_softmax_backward(Node *node) {
 static Work running_softmax_work(const Node *node) {
     const Tensor *s = node->in[S];
     const double n = (double)s->rows * (double)s->cols;
-    return (Work){8 * n, n * (double)(2 * dtype_size(s->type) + dtype_size(F32))};
+    return (Work){8 * n, n * (double)(2 * dtype_size(s->type) + dtype_size(F32)),
+                  (double)s->cols * (double)dtype_size(F32)};
 }
 
 static const Op running_softmax_op = {"running_softmax", true, running_softmax_forward, running_softmax_backward,

@@ -112,7 +112,8 @@ static Work selective_scan_work(const Node *node) {
     const Tensor *x = node->in[X], *B = node->in[IN];
     const double n = (double)x->rows * (double)x->cols;
     return (Work){8 * n * (double)B->cols,
-                  (3 * n + 2 * (double)B->rows * (double)B->cols) * (double)dtype_size(x->type)};
+                  (3 * n + 2 * (double)B->rows * (double)B->cols) * (double)dtype_size(x->type),
+                  (double)x->cols * (double)B->cols * (double)dtype_size(F32)};
 }
 
 static const Op selective_scan_op = {"selective_scan", false, selective_scan_forward, selective_scan_backward,

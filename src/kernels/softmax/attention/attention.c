@@ -182,8 +182,10 @@ static Work attention_work(const Node *node) {
     const double pairs = tokens * (window - window * (window - 1) / (2 * T));
     const double columns = (double)(2 * node->out[0]->cols + node->in[K]->cols + node->in[V]->cols);
     const double gates = node->in[G] ? tokens * (double)a.heads * (double)dtype_size(F32) : 0;
+    const double sums = node->in[G] ? window * (double)a.heads * (double)dtype_size(F32) : 0; /* of the gates */
+    const double state = node_history(node, node->in[K], a.window) + node_history(node, node->in[V], a.window) + sums;
     return (Work){4 * (double)node->out[0]->cols * pairs,
-                  tokens * columns * (double)dtype_size(node->out[0]->type) + gates};
+                  tokens * columns * (double)dtype_size(node->out[0]->type) + gates, state};
 }
 
 static const Op attention_op = {"attention", false, attention_forward, attention_backward, attention_work};

@@ -36,7 +36,7 @@ static void block_means_backward(Node *node) {
 
 static Work block_means_work(const Node *node) {
     const double n = (double)node->in[0]->rows * (double)node->in[0]->cols;
-    return (Work){n, n * (double)dtype_size(node->in[0]->type)};
+    return (Work){n, n * (double)dtype_size(node->in[0]->type), 0};
 }
 
 static const Op block_means_op = {"block_means", true, block_means_forward, block_means_backward, block_means_work};

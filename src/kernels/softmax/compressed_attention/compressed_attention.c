@@ -67,14 +67,15 @@ static void compressed_backward(Node *node) {
     device->launch(KERNEL_compressed_sum, type, (Grid){rows, 2, 1}, &a);
 }
 
-/* The products q k^T, p v and, once more for the importance, q k^T; documents are not looked at. */
+/* The products q k^T, p v and, once more for the importance, q k^T; documents are not looked at. Later tokens see the
+ * means of whole blocks. */
 static Work compressed_work(const Node *node) {
     const Tensor *q = node->in[0], *k = node->in[1];
-    const double pairs =
-        (double)q->rows *
-        (double)block_rows(node->tape->batch->T, ((const BlockAttentionShape *)node->attributes)->block) / 2;
+    const int64_t T = node->tape->batch->T, block = ((const BlockAttentionShape *)node->attributes)->block;
+    const double pairs = (double)q->rows * (double)block_rows(T, block) / 2;
     const double entries = 2 * (double)q->rows * (double)q->cols + 2 * (double)k->rows * (double)k->cols;
-    return (Work){6 * (double)q->cols * pairs, entries * (double)dtype_size(q->type)};
+    const double state = node_history(node, node->in[1], T / block) + node_history(node, node->in[2], T / block);
+    return (Work){6 * (double)q->cols * pairs, entries * (double)dtype_size(q->type), state};
 }
 
 static const Op compressed_attention_op = {"compressed_attention", false, compressed_forward, compressed_backward,

@@ -162,7 +162,9 @@ static Work delta_values_work(const Node *node) {
     const Tensor *u = node->out[U];
     const double n = (double)u->rows, pairs = n * (double)(node->tape->batch->T + 1) / 2;
     const double bytes = (double)(5 * u->cols + heads_of_node(node)) * (double)dtype_size(u->type);
-    return (Work){4 * (double)u->cols * pairs, n * bytes};
+    const int64_t T = node->tape->batch->T;
+    const double state = node_history(node, node->in[K], T) + node_history(node, node->out[U], T);
+    return (Work){4 * (double)u->cols * pairs, n * bytes, state};
 }
 
 static const Op delta_values_op = {"delta_values", false, delta_values_forward, delta_values_backward,

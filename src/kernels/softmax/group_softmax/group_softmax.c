@@ -42,7 +42,7 @@ static void group_softmax_backward(Node *node) {
 static Work group_softmax_work(const Node *node) {
     const Tensor *p = node->out[0];
     const double n = (double)p->rows * (double)p->cols;
-    return (Work){4 * n, 2 * n * (double)dtype_size(p->type)};
+    return (Work){4 * n, 2 * n * (double)dtype_size(p->type), 0};
 }
 
 static const Op group_softmax_op = {"group_softmax", true, group_softmax_forward, group_softmax_backward,

@@ -177,12 +177,17 @@ static void path_attention_backward(Node *node) {
         device->launch(KERNEL_path_attention_forget, type, (Grid){arguments.heads, B, 1}, &arguments);
 }
 
-/* Four products over the pairs: q k^T, p v, and the two by which a query passes a key; documents are not looked at. */
+/* Four products over the pairs: q k^T, p v, and the two by which a query passes a key; documents are not looked at.
+ * A kept key is multiplied by the H_t of each new token, so that w and beta of past tokens need not be kept. */
 static Work path_attention_work(const Node *node) {
     const double T = (double)node->tape->batch->T, tokens = (double)node->out[0]->rows;
     const double pairs = tokens * (T + 1) / 2;
     const double columns = (double)(2 * node->out[0]->cols + 3 * node->in[KEY]->cols);
-    return (Work){8 * (double)node->out[0]->cols * pairs, tokens * columns * (double)dtype_size(node->out[0]->type)};
+    const double sums = node->in[FORGET] ? T * (double)node->in[FORGET]->cols * (double)dtype_size(F32) : 0;
+    const int64_t all = node->tape->batch->T;
+    const double state = node_history(node, node->in[KEY], all) + node_history(node, node->in[VALUE], all) + sums;
+    return (Work){8 * (double)node->out[0]->cols * pairs, tokens * columns * (double)dtype_size(node->out[0]->type),
+                  state};
 }
 
 static const Op path_attention_op = {"path_attention", false, path_attention_forward, path_attention_backward,

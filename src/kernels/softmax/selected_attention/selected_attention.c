@@ -63,7 +63,9 @@ static Work selected_work(const Node *node) {
     const double T = (double)node->tape->batch->T, all = (double)(shape->block * shape->count);
     const double most = all < T ? all : T, pairs = (double)q->rows * (most - most * (most - 1) / (2 * T));
     const double entries = 2 * (double)q->rows * (double)q->cols + 2 * (double)k->rows * (double)k->cols;
-    return (Work){4 * (double)q->cols * pairs, entries * (double)dtype_size(q->type)};
+    const int64_t tokens = node->tape->batch->T; /* any block may be selected */
+    const double state = node_history(node, node->in[1], tokens) + node_history(node, node->in[2], tokens);
+    return (Work){4 * (double)q->cols * pairs, entries * (double)dtype_size(q->type), state};
 }
 
 static const Op selected_attention_op = {"selected_attention", false, selected_forward, selected_backward,

@@ -99,7 +99,9 @@ static Work simplicial_work(const Node *node) {
     const double T = (double)a.T, tokens = (double)q->rows;
     const double pairs = tokens * tokens_seen(T, (double)a.window1) * tokens_seen(T, (double)a.window2);
     const double columns = 2 * (double)q->cols + 4 * (double)k1->cols;
-    return (Work){4 * (double)q->cols * pairs, tokens * columns * (double)dtype_size(q->type)};
+    double state = 0;
+    for (int i = K1; i < INPUTS; i++) state += node_history(node, node->in[i], i < K2 ? a.window1 : a.window2);
+    return (Work){4 * (double)q->cols * pairs, tokens * columns * (double)dtype_size(q->type), state};
 }
 
 static const Op simplicial_attention_op = {"simplicial_attention", false, simplicial_forward, simplicial_backward,

@@ -44,7 +44,7 @@ static void embedding_backward(Node *node) {
 
 static Work embedding_work(const Node *node) {
     const Tensor *y = node->out[0];
-    return (Work){0, 2 * (double)y->rows * (double)y->cols * (double)dtype_size(y->type)};
+    return (Work){0, 2 * (double)y->rows * (double)y->cols * (double)dtype_size(y->type), 0};
 }
 
 static const Op embedding_op = {"embedding", false, embedding_forward, embedding_backward, embedding_work};

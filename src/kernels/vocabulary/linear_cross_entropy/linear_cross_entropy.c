@@ -126,7 +126,7 @@ static void linear_cross_entropy_backward(Node *node) {
 
 static Work linear_cross_entropy_work(const Node *node) {
     const double N = (double)node->in[0]->rows, h = (double)node->in[0]->cols, V = (double)node->in[1]->rows;
-    return (Work){2 * N * h * V, (N * h + h * V) * (double)dtype_size(node->in[0]->type)};
+    return (Work){2 * N * h * V, (N * h + h * V) * (double)dtype_size(node->in[0]->type), 0};
 }
 
 static const Op linear_cross_entropy_op = {"linear_cross_entropy", false, linear_cross_entropy_forward,

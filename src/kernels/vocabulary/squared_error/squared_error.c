@@ -32,7 +32,7 @@ static void squared_error_backward(Node *node) {
 
 static Work squared_error_work(const Node *node) {
     const double n = (double)node->in[Y]->rows;
-    return (Work){2 * n, n * (double)(dtype_size(node->in[Y]->type) + 12)};
+    return (Work){2 * n, n * (double)(dtype_size(node->in[Y]->type) + 12), 0};
 }
 
 static const Op squared_error_op = {"squared_error", true, squared_error_forward, squared_error_backward,
