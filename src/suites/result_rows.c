@@ -41,7 +41,7 @@ static void put_row(FILE *file, const Trial *trial, const TrialResult *r, const 
     put_integer(file, r->layers);
     put_integer(file, r->heads);
     put_integer(file, r->parameters);
-    fputc(',', file); /* state_bytes */
+    put_integer(file, r->state_bytes);
     put_integer(file, r->tokens);
     put_integer(file, r->steps);
     put_scores(file, &test->scores);

@@ -38,6 +38,7 @@ typedef struct TrialResult {
     int64_t hidden_size, layers, heads, parameters;
     int64_t steps, tokens; /* of training */
     int64_t peak_bytes;    /* parameters, gradients, moments and activations */
+    int64_t state_bytes;   /* see RunnerPlan; after as many tokens as an example of the training has */
     double tokens_per_second, seconds;
     double flops;          /* of the training: forward once, backward twice */
     uint32_t examples_crc; /* of the first test examples */

@@ -73,6 +73,7 @@ static void describe_cost(const TrialSetup *s, Model *model, bool gpu, TrialResu
     const RunnerPlan plan = runner_plan(model, s->options, gpu);
     const int64_t steps = protocol_steps(&s->protocol);
     result->peak_bytes = plan.keep_bytes + plan.scratch_bytes + PARAMETER_BYTES * result->parameters;
+    result->state_bytes = (int64_t)plan.state_bytes;
     result->steps = steps;
     result->tokens = steps * s->protocol.batch_size * s->options.T;
     result->flops = 3 * plan.forward_flops * (double)steps;

@@ -22,8 +22,8 @@ int64_t trial_length(const Task *task, const TaskSizes *sizes);
 Status trial_setup(const Trial *trial, bool gpu, TrialSetup *setup, Model **model, TrialResult *result);
 void trial_setup_free(const Trial *trial, TrialSetup *setup);
 
-/* What a trial would cost, without running it: fills parameters, steps, tokens, peak_bytes and flops. BAD_INPUT or
- * USAGE (logged) if the mixer has no model of this size. */
+/* What a trial would cost, without running it: fills parameters, steps, tokens, peak_bytes, state_bytes and flops.
+ * BAD_INPUT or USAGE (logged) if the mixer has no model of this size. */
 Status trial_plan(const Trial *trial, bool gpu, TrialResult *result);
 
 #endif

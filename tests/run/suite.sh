@@ -19,6 +19,8 @@ easy=(task.vocab_size=64 task.seq_len=32 training.examples=8000 training.test_ex
 learnt=$(field accuracy "$work/easy/results.csv") control=$(field accuracy "$work/control/results.csv")
 awk "BEGIN { exit !($learnt > 0.95 && $control < 0.6) }" || fail "accuracy $learnt, and $control without convolutions"
 [ "$(wc -l <"$work/easy/results.csv")" = 7 ] || fail "a row for the test and each of five splits"
+# two layers with one head of 64 x 64, and three rows of q, k and v before their convolutions, in fp32
+[ "$(field state_bytes "$work/easy/results.csv")" = $((2 * 4 * (64 * 64 + 3 * 3 * 64))) ] || fail "bytes of state"
 
 tiny=(task.vocab_size=32 task.seq_len=16 task.num_kv_pairs=2 training.examples=64 training.test_examples=40
     training.batch_size=16 training.steps=20 training.evaluate_every=10 training.lr=[1e-3,1e-2])
