@@ -46,7 +46,11 @@ typedef struct Parameter {
     Init init;
     Formula formula; /* of INIT_FORMULA */
     bool decay;      /* weight decay applies (optimizer.decay_all aside) */
-    int64_t offset;  /* of its first element in the unit */
+    /* > 0: a buffer, which is saved, sharded and gathered like any parameter but not trained. Ops add to its gradient
+     * what it is the moving average of, and an update makes it p = a p + (1 - a) gradient: no AdamW, no scaling, no
+     * part in the gradient norm. Its moments stay 0. */
+    double moving_average;
+    int64_t offset; /* of its first element in the unit */
     Tensor
         tensor; /* rows = shape[0], cols = the rest; 1-D: one row. data and gradient are set while the unit has them */
 } Parameter;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "kernels/optimizer/adamw/adamw.h"
+#include "kernels/optimizer/moving_average/moving_average.h"
 #include "kernels/optimizer/sum_of_squares/sum_of_squares.h"
 
 OptimizerOptions optimizer_default_options(void) {
@@ -12,11 +13,41 @@ OptimizerOptions optimizer_default_options(void) {
 
 static int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
-static int64_t partial_sums(const Unit *unit) { return blocks_of(unit->shard, SQUARES_BLOCK); }
+/* Elements [first, last) of a shard. */
+typedef struct Span {
+    int64_t first, last;
+} Span;
+
+/* The elements between the span and the next buffer; false at the end of the shard. Starts from {0, 0}. */
+static bool next_trained(const Unit *unit, Span *span) {
+    *span = (Span){span->last, unit->shard};
+    for (int i = 0; i < unit->parameters; i++) {
+        const UnitRange range = unit_range(unit, &unit->parameter[i]);
+        const int64_t end = range.in_shard + range.last - range.first;
+        if (unit->parameter[i].moving_average == 0 || range.in_shard >= end || end <= span->first) continue;
+        if (range.in_shard > span->first) {
+            span->last = range.in_shard;
+            return true;
+        }
+        span->first = end;
+    }
+    return span->first < unit->shard;
+}
+
+static int64_t partial_sums(const Unit *unit) {
+    int64_t sums = 0;
+    for (Span span = {0, 0}; next_trained(unit, &span);) sums += blocks_of(span.last - span.first, SQUARES_BLOCK);
+    return sums;
+}
 
 static void launch_squares(const Device *device, const Unit *unit, double *partial) {
-    const SumOfSquaresArguments arguments = {.x = unit->gradient_shard, .partial = partial, .count = unit->shard};
-    device->launch(KERNEL_sum_of_squares, F32, (Grid){partial_sums(unit), 1, 1}, &arguments);
+    for (Span span = {0, 0}; next_trained(unit, &span);) {
+        const int64_t count = span.last - span.first, blocks = blocks_of(count, SQUARES_BLOCK);
+        const SumOfSquaresArguments arguments = {
+            .x = unit->gradient_shard + span.first, .partial = partial, .count = count};
+        device->launch(KERNEL_sum_of_squares, F32, (Grid){blocks, 1, 1}, &arguments);
+        partial += blocks;
+    }
 }
 
 /* L2 norm of the gradient of the whole model, from the shards. */
@@ -58,14 +89,34 @@ static void update_range(const Unit *unit, int64_t first, int64_t last, AdamwArg
     unit->update_device->launch(KERNEL_adamw, F32, (Grid){blocks_of(arguments.count, ADAMW_BLOCK), 1, 1}, &arguments);
 }
 
+static void update_buffer(const Unit *unit, const Parameter *buffer) {
+    const UnitRange range = unit_range(unit, buffer);
+    if (range.first >= range.last) return;
+    const MovingAverageArguments arguments = {.p = unit->master + range.in_shard,
+                                              .x = unit->update_gradient + range.in_shard,
+                                              .count = range.last - range.first,
+                                              .keep = (float)buffer->moving_average,
+                                              .one_minus_keep = (float)(1 - buffer->moving_average)};
+    const Grid grid = {blocks_of(arguments.count, MOVING_AVERAGE_BLOCK), 1, 1};
+    unit->update_device->launch(KERNEL_moving_average, F32, grid, &arguments);
+}
+
+static bool is_trained(const Parameter *parameter, bool decay_all, bool decay) {
+    return parameter->moving_average == 0 && (decay_all || parameter->decay) == decay;
+}
+
 /* Adjacent parameters with the same decay are updated by one launch. */
 static void update_unit(const Unit *unit, bool decay_all, const AdamwArguments *decaying) {
     AdamwArguments constant = *decaying;
     constant.keep = 1;
     for (int i = 0; i < unit->parameters;) {
-        const Parameter *first = &unit->parameter[i], *last = first;
+        const Parameter *first = &unit->parameter[i++], *last = first;
+        if (first->moving_average > 0) {
+            update_buffer(unit, first);
+            continue;
+        }
         const bool decay = decay_all || first->decay;
-        while (++i < unit->parameters && (decay_all || unit->parameter[i].decay) == decay) last = &unit->parameter[i];
+        while (i < unit->parameters && is_trained(&unit->parameter[i], decay_all, decay)) last = &unit->parameter[i++];
         update_range(unit, first->offset, last->offset + last->elements, decay ? *decaying : constant);
     }
 }

@@ -3,7 +3,10 @@
  *   g = gradient * gradient_scale * min(1, max_norm / (|g| + 1e-6))      |g|: L2 norm over all parameters, fp64
  *   p = p (1 - lr weight_decay)
  *   m = beta1 m + (1 - beta1) g,   s = beta2 s + (1 - beta2) g^2
- *   p = p - lr m / (1 - beta1^t) / (sqrt(s / (1 - beta2^t)) + eps) */
+ *   p = p - lr m / (1 - beta1^t) / (sqrt(s / (1 - beta2^t)) + eps)
+ *
+ * Buffers (Parameter.moving_average) have no part in |g| and are updated with their plain gradient, as is said there.
+ */
 #ifndef FLAME_PARALLEL_OPTIMIZER_H
 #define FLAME_PARALLEL_OPTIMIZER_H
 

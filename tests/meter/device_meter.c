@@ -69,7 +69,7 @@ static void launch(Kernel number, DType type, Grid grid, const void *arguments) 
         launch(number, BF16, grid, &add);
         return;
     }
-    CHECK(type == BF16 || number == KERNEL_sum_of_squares || number == KERNEL_adamw,
+    CHECK(type == BF16 || number == KERNEL_sum_of_squares || number == KERNEL_adamw || number == KERNEL_moving_average,
           "%s is counted for bf16 elements only", kernel.name);
     if (grid.x * grid.y * grid.z == 0) return;
     observer->launched(number, kernel.name, meter_launch(kernel, grid, arguments));

@@ -1,5 +1,5 @@
-/* The kernels over flat arrays of parameters: sum_of_squares and adamw against fp64, cast against float_to_bf16, on the
- * CPU and in the form for GPUs, at sizes that are no multiple of a block or of 16 bytes. */
+/* The kernels over flat arrays of parameters: sum_of_squares, adamw and moving_average against fp64, cast against
+ * float_to_bf16, on the CPU and in the form for GPUs, at sizes that are no multiple of a block or of 16 bytes. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include "core/device.h"
 #include "kernels/basic/cast/cast.h"
 #include "kernels/optimizer/adamw/adamw.h"
+#include "kernels/optimizer/moving_average/moving_average.h"
 #include "kernels/optimizer/sum_of_squares/sum_of_squares.h"
 #include "tile/emulator_memory.h"
 #include "tile/rows.h"
@@ -109,8 +110,24 @@ static void test_adamw(void **state) {
         for (int d = 0; d < 2; d++) check_adamw(device_number(d), counts[n / 2], n % 2);
 }
 
+static void test_moving_average(void **state) {
+    (void)state;
+    for (int n = 0; n < COUNTS * 4; n++) {
+        const int64_t count = counts[n / 4], offset = n % 2;
+        float *p = random_floats("p", count, offset, -1, 1), *x = random_floats("x", count, offset, -1, 1);
+        float *before = random_floats("p", count, 0, -1, 1);
+        const MovingAverageArguments a = {.p = p, .x = x, .count = count, .keep = 0.75f, .one_minus_keep = 0.25f};
+        device_number(n / 2 % 2)->launch(KERNEL_moving_average, BF16,
+                                         (Grid){blocks_of(count, MOVING_AVERAGE_BLOCK), 1, 1}, &a);
+        for (int64_t i = 0; i < count; i++) assert_true(close_to(p[i], 0.75 * (double)before[i] + 0.25 * (double)x[i]));
+        emulator_release(p - offset);
+        emulator_release(x - offset);
+        emulator_release(before);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sum_of_squares), cmocka_unit_test(test_cast),
-                                       cmocka_unit_test(test_adamw)};
+                                       cmocka_unit_test(test_adamw), cmocka_unit_test(test_moving_average)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* A sharded model on any mesh of ranks against the same numbers kept whole by each: initial weights, gathering,
- * gradients of several micro-batches, AdamW. Started by mpirun; a failed check ends every rank. */
+ * gradients of several micro-batches, AdamW, buffers. Started by mpirun; a failed check ends every rank. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +46,9 @@ static void make_units(Unit units[UNITS]) {
         add_parameter(&units[u], sizes[u][1][0], sizes[u][1][1], false, (Init){INIT_CONSTANT, 1, 0});
         add_parameter(&units[u], sizes[u][2][0], sizes[u][2][1], true, (Init){INIT_UNIFORM, -0.5, 0.5});
     }
+    for (int u = 0; u < UNITS; u++) /* at the start, in the middle, at the end, and all of a unit but one element */
+        for (int i = 0; i < 3; i++)
+            if (u == 3 ? i != 1 : u == i) units[u].parameter[i].moving_average = 0.999;
 }
 
 /* The whole model in fp64, as one rank alone would keep it. */
@@ -189,11 +192,15 @@ static void check_gaps(const Unit *unit, const float *shard) {
 static double whole_norm(const Whole *whole, const Unit units[UNITS], double scale) {
     double sum = 0;
     for (int u = 0; u < UNITS; u++)
-        for (int64_t e = 0; e < units[u].elements; e++) sum += pow(scale * (double)whole->gradient[u][e], 2);
+        for (int i = 0; i < 3; i++) {
+            const Parameter *p = &units[u].parameter[i];
+            for (int64_t e = p->offset; p->moving_average == 0 && e < p->offset + p->elements; e++)
+                sum += pow(scale * (double)whole->gradient[u][e], 2);
+        }
     return sqrt(sum);
 }
 
-/* torch.nn.utils.clip_grad_norm_ and torch.optim.AdamW, in fp64. */
+/* torch.nn.utils.clip_grad_norm_ and torch.optim.AdamW, and the moving averages of buffers, in fp64. */
 static void whole_update(Whole *whole, const Unit units[UNITS], const OptimizerOptions *o, int t, double lr,
                          double scale) {
     const double norm = whole_norm(whole, units, scale), clip = fmin(1, o->max_norm / (norm + 1e-6));
@@ -203,6 +210,10 @@ static void whole_update(Whole *whole, const Unit units[UNITS], const OptimizerO
             for (int64_t e = q->offset; e < q->offset + q->elements; e++) {
                 const double g = (double)whole->gradient[u][e] * scale * clip;
                 double *p = &whole->p[u][e], *m = &whole->m[u][e], *s = &whole->s[u][e];
+                if (q->moving_average > 0) {
+                    *p = q->moving_average * *p + (1 - q->moving_average) * (double)whole->gradient[u][e];
+                    continue;
+                }
                 if (q->decay || o->decay_all) *p *= 1 - lr * o->weight_decay;
                 *m = o->beta1 * *m + (1 - o->beta1) * g;
                 *s = o->beta2 * *s + (1 - o->beta2) * g * g;
@@ -215,7 +226,7 @@ static void whole_update(Whole *whole, const Unit units[UNITS], const OptimizerO
 static void check_skip(Fsdp *fsdp, Unit units[UNITS], const OptimizerOptions *options) {
     const float before = units[2].master[0], moment = units[2].exp_avg[0];
     const Comm *world = fsdp_mesh(fsdp)->world;
-    if (world->rank == world->size - 1) units[2].gradient_shard[0] = INFINITY;
+    for (int64_t i = 0; world->rank == 0 && i < units[2].shard; i++) units[2].gradient_shard[i] = INFINITY;
     const OptimizerResult result = optimizer_step(fsdp, options, 9, 0.1, 1);
     CHECK(result.skipped && !isfinite(result.gradient_norm), "a step with an infinite gradient is not skipped");
     CHECK(units[2].master[0] == before && units[2].exp_avg[0] == moment, "a skipped step has changed something");
