@@ -154,6 +154,13 @@ Tensor *forgetting_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor
 Tensor *path_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *w, Tensor *beta, Tensor *forget,
                        AttentionShape shape);
 
+/* The nearest of a head's codes c_s = c_sum_s / max(c_count_s, 0.01) for each key (VQ, arXiv 2309.16354): k [N,
+ * heads*K], K <= 256, c_sum [heads, codes*K], c_count [heads, codes] -> [N, heads*K], which gradients reach k through
+ * as if it were k. *index: the codes, I32 [N, heads], the first of equal ones; *error: |k - c|^2, fp32 [N, heads];
+ * *codes: c [heads*codes, K], a constant. c_sum and c_count are buffers (Parameter.moving_average): their gradients get
+ * the sum and the number of the keys with each code. */
+Tensor *nearest_codes(Tape *tape, Tensor *k, Tensor *c_sum, Tensor *c_count, int64_t heads, Tensor **index,
+                      Tensor **error, Tensor **codes);
 /* Means over blocks of `block` tokens, counted from the start of each document: [N, cols] -> [B*rows, cols], with
  * block_rows(T, block) rows for each sequence (document_blocks.h says which). What a document has after its last whole
  * block is in none. */

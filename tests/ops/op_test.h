@@ -36,6 +36,7 @@ typedef struct OpInput {
     bool contiguous;  /* never columns of a wider matrix */
     double low, high; /* values are uniform in [low, high); both 0: normal with standard deviation 1 */
     bool either;      /* values are low or high, by chance */
+    bool constant;    /* its gradient is not the derivative of the definition: no finite differences of it */
 } OpInput;
 
 /* A bound of 0 is the default: relative RMS of the forward 1e-5 (f32) and 5e-3 (bf16), of the gradient 1e-4 and 8e-3.
