@@ -15,6 +15,8 @@ Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index);
 Tensor *linear(Tape *tape, Tensor *x, Tensor *weight);
 /* y = x W^T for each head of x, whose width is that of W: [N, heads*in] -> [N, heads*out]. */
 Tensor *linear_heads(Tape *tape, Tensor *x, Tensor *weight);
+/* y = x m^T for each head, of two activations: [N, heads*K], [R, heads*K] -> [N, heads*R]. */
+Tensor *head_products(Tape *tape, Tensor *x, Tensor *m, int64_t heads);
 /* out[p] = x_p W_p^T, where x_p and W_p are the p-th of `parts` equal ranges of the columns of x and of the weight. */
 void linear_parts(Tape *tape, Tensor *x, Tensor *weight, int parts, Tensor *out[]);
 /* out[i] = x weight[i]^T for weights that are adjacent in memory: one product, whose column ranges are the outputs. */
@@ -67,6 +69,8 @@ Tensor *rotary(Tape *tape, Tensor *x, int64_t head_dim, float theta);
 /* x + [sin(position f), cos(position f)], f_i = 10000^(-i / (cols/2 - 1)), positions from the batch; at most 512
  * columns. */
 Tensor *sinusoid(Tape *tape, Tensor *x);
+/* Positions 0 .. rows - 1 as [sin(p f), cos(p f)], f_i = theta^(-2i/cols): [rows, cols]. */
+Tensor *sinusoid_table(Tape *tape, int64_t rows, int64_t cols, float theta);
 /* Linearized relative positional encoding (arXiv 2307.09270) with learned frequencies theta [heads, D], positions from
  * the batch: for each head y = [x cos(position * theta), x sin(position * theta)], [N, heads*D] -> [N, heads*2D]. */
 Tensor *lrpe(Tape *tape, Tensor *x, Tensor *theta);
@@ -161,6 +165,19 @@ Tensor *path_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *w, T
  * the sum and the number of the keys with each code. */
 Tensor *nearest_codes(Tape *tape, Tensor *k, Tensor *c_sum, Tensor *c_count, int64_t heads, Tensor **index,
                       Tensor **error, Tensor **codes);
+typedef struct CodebookAttentionShape {
+    int64_t heads;
+    int64_t block, window; /* tokens */
+    float scale;
+} CodebookAttentionShape;
+/* Transformer-VQ's attention (arXiv 2309.16354): causal softmax attention within documents to the keys k and, before a
+ * window, to their codes in place of them. With s the first token of i's block, blocks counted from the start of the
+ * document, the score of key j is scale q_i k_j + r_i,i-j from s - window on, without r where i - j > window, and scale
+ * q_i c_j before: there it takes one score for each code. q, k [N, heads*K], K <= 256, v [N, heads*V], relative [N,
+ * heads*R], R > window: r of the distances 0 .. R - 1; index, codes: nearest_codes' -> [N, heads*V]. Codes are
+ * constants. */
+Tensor *codebook_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *relative, Tensor *index, Tensor *codes,
+                           CodebookAttentionShape shape);
 /* Means over blocks of `block` tokens, counted from the start of each document: [N, cols] -> [B*rows, cols], with
  * block_rows(T, block) rows for each sequence (document_blocks.h says which). What a document has after its last whole
  * block is in none. */

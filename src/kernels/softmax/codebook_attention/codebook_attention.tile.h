@@ -1,0 +1,163 @@
+/* Softmax attention to a window and, before it, to codes, for keys of up to 32, 64, 128 and 256 columns. */
+#define TILE_PRODUCTS_IN_FULL
+#include "tile/tile.h"
+#include "kernels/softmax/codebook_attention/codebook_attention.h"
+#include "kernels/softmax/online_softmax.h"
+#include "tile/rows.h"
+
+enum { KEYS_AT_ONCE = CODEBOOK_TILE(ON_GPU) };
+
+/* A sequence of a program, and a head. */
+typedef struct Sequence {
+    int64_t number, head, first_row; /* of matrices */
+    const int32_t *position, *segment;
+} Sequence;
+
+DEVICE Sequence sequence_of(const CodebookArguments *a, int64_t number, int64_t head) {
+    const int64_t row = number * a->T;
+    const Sequence sequence = {number, head, row, a->position + row, a->segment + row};
+    return sequence;
+}
+
+/* Rows of matrices from token t on, those before token `end`. */
+DEVICE Rows rows_of_tokens(Sequence sequence, int64_t t, int64_t end) {
+    const Rows rows = {sequence.first_row + t, end - t};
+    return rows;
+}
+
+/* Where the numbers of a head's tokens begin in log_sum_exp and delta. */
+DEVICE int64_t tokens_at(const CodebookArguments *a, Sequence sequence) {
+    return (sequence.number * a->heads + sequence.head) * a->T;
+}
+
+/* Where the codes of a memory begin, in codes. */
+DEVICE int64_t memory_at(const CodebookArguments *a, Sequence sequence, int memory) {
+    return ((sequence.number * a->memories + memory) * a->heads + sequence.head) * a->codes;
+}
+
+/* The start of the token's block, and the first token that it sees itself. */
+DEVICE int block_start(const CodebookArguments *a, Sequence sequence, int t) {
+    return t - sequence.position[t] % (int)a->block;
+}
+DEVICE int first_key(const CodebookArguments *a, Sequence sequence, int t) {
+    const int document = t - sequence.position[t], first = block_start(a, sequence, t) - (int)a->window;
+    return first > document ? first : document;
+}
+/* The memory that the token reads; -1: it sees all of its document. */
+DEVICE int memory_of_token(const CodebookArguments *a, Sequence sequence, int t) {
+    const int start = block_start(a, sequence, t);
+    return start - (int)a->window > t - sequence.position[t] ? start / (int)a->block : -1;
+}
+
+/* What a memory holds: tokens first .. end - 1 of a document, none if it is empty; read by the block from `start` on.
+ */
+typedef struct Memory {
+    int first, end, start;
+} Memory;
+
+DEVICE Memory memory_number(const CodebookArguments *a, Sequence sequence, int number) {
+    const int block = (int)a->block, t = number * block;
+    const int start = t + (block - sequence.position[t] % block) % block;
+    Memory memory = {0, 0, 0};
+    if (start < a->T && sequence.segment[start] == sequence.segment[t]) {
+        memory.first = start - sequence.position[start];
+        memory.end = start - (int)a->window;
+        memory.start = start;
+    }
+    return memory;
+}
+DEVICE bool is_empty(Memory memory) { return memory.end <= memory.first; }
+/* The first of its tokens that no earlier memory of the document holds. */
+DEVICE int first_new(const CodebookArguments *a, Memory memory) {
+    const int first = memory.end - (int)a->block;
+    return first > memory.first ? first : memory.first;
+}
+
+/* The score of query t and a key that it may see itself. */
+DEVICE float window_score(const CodebookArguments *a, Sequence sequence, int t, int first, int s, float product) {
+    if (s > t || s < first) return -INFINITY;
+    const element *const relative = (const element *)a->relative.data +
+                                    entry_of_head(a->relative, a->distances, sequence.first_row + t, sequence.head, 0);
+    return product * a->scale + (t - s <= a->window ? to_float(relative[t - s]) : 0.0f);
+}
+
+/* `rows` rows of the codes, or of the means of a memory, from code s0 on. */
+#define load_codes(tile, s0)                                                                                           \
+    tile_load(tile, (const element *)a.code + (sequence.head * a.codes + (s0)) * a.head_dim, a.head_dim,               \
+              a.codes - (s0), a.head_dim)
+#define load_means(tile, memory, s0, column)                                                                           \
+    tile_load(tile,                                                                                                    \
+              (const element *)a.mean + (memory_at(&a, sequence, memory) + (s0)) * a.value_dim + (column)*tile##_cols, \
+              a.value_dim, a.codes - (s0), a.value_dim - (column)*tile##_cols)
+
+/* Program: tokens, sequence. */
+KERNEL(codebook_attention_ranges, CodebookArguments) {
+    const Sequence sequence = sequence_of(&a, program_y, 0);
+    const int64_t t0 = program_x * CODEBOOK_ROWS;
+    EACH (i, a.T - t0 < CODEBOOK_ROWS ? a.T - t0 : CODEBOOK_ROWS) {
+        const int64_t t = t0 + i, at = sequence.position[t], document = t - at;
+        const int64_t last_start = (at + a.window) / a.block * a.block, end = document + last_start + a.block;
+        int64_t low = t, high = (end < a.T ? end : a.T) - 1;
+        while (low < high) {
+            const int64_t middle = (low + high + 1) / 2;
+            if (sequence.segment[middle] == sequence.segment[t])
+                low = middle;
+            else
+                high = middle - 1;
+        }
+        a.last_query[sequence.first_row + t] = (int32_t)low;
+    }
+}
+
+/* delta = sum over the head of out * its gradient. Program: rows. */
+KERNEL(codebook_attention_delta, CodebookArguments) {
+    const int64_t first = program_x * a.rows_per_program, V = a.value_dim;
+    EACH_GROUP (row, head, first, end_of_program(first, a.B * a.T, a.rows_per_program), a.heads, V) {
+        const element *const o = (const element *)a.out.data + entry_of_head(a.out, V, row, head, 0);
+        const element *const dO = (const element *)a.out_gradient.data + entry_of_head(a.out_gradient, V, row, head, 0);
+        VECTORS_OF(o, dO);
+        float sum = 0;
+        WARP_SUM_VECTOR(i, V, sum) {
+            READ(out, o + i);
+            READ(gradient, dO + i);
+            EACH_LANE(e) sum += out[e] * gradient[e];
+        }
+        WARP_TOTAL(sum);
+        WARP_EACH(one, 1) a.delta[(row / a.T * a.heads + head) * a.T + row % a.T] = sum;
+    }
+}
+
+#define CODEBOOK_KERNEL(name) KERNEL(name, CodebookArguments) /* expands name first */
+
+#define HEAD                                 32
+#define codebook_attention_memories          codebook_attention_memories_32
+#define codebook_attention_forward           codebook_attention_forward_32
+#define codebook_attention_queries           codebook_attention_queries_32
+#define codebook_attention_keys              codebook_attention_keys_32
+#define codebook_attention_values            codebook_attention_values_32
+#define codebook_attention_memories_backward codebook_attention_memories_backward_32
+#include "kernels/softmax/codebook_attention/codebook_attention_head.h"
+#define HEAD                                 64
+#define codebook_attention_memories          codebook_attention_memories_64
+#define codebook_attention_forward           codebook_attention_forward_64
+#define codebook_attention_queries           codebook_attention_queries_64
+#define codebook_attention_keys              codebook_attention_keys_64
+#define codebook_attention_values            codebook_attention_values_64
+#define codebook_attention_memories_backward codebook_attention_memories_backward_64
+#include "kernels/softmax/codebook_attention/codebook_attention_head.h"
+#define HEAD                                 128
+#define codebook_attention_memories          codebook_attention_memories_128
+#define codebook_attention_forward           codebook_attention_forward_128
+#define codebook_attention_queries           codebook_attention_queries_128
+#define codebook_attention_keys              codebook_attention_keys_128
+#define codebook_attention_values            codebook_attention_values_128
+#define codebook_attention_memories_backward codebook_attention_memories_backward_128
+#include "kernels/softmax/codebook_attention/codebook_attention_head.h"
+#define HEAD                                 256
+#define codebook_attention_memories          codebook_attention_memories_256
+#define codebook_attention_forward           codebook_attention_forward_256
+#define codebook_attention_queries           codebook_attention_queries_256
+#define codebook_attention_keys              codebook_attention_keys_256
+#define codebook_attention_values            codebook_attention_values_256
+#define codebook_attention_memories_backward codebook_attention_memories_backward_256
+#include "kernels/softmax/codebook_attention/codebook_attention_head.h"
