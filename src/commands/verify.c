@@ -230,7 +230,8 @@ static Status load_weights(Verification *v) {
     return weights_load(v->folder, v->session.comm, v->session.model->unit, v->session.model->units);
 }
 
-static OptimizerOptions read_optimizer(const json_t *o, bool decay_all, double *lr) {
+/* All ranks run the same batch. */
+static OptimizerOptions read_optimizer(const json_t *o, bool decay_all, int ranks, double *lr) {
     OptimizerOptions options = optimizer_default_options();
     *lr = json_number_value(json_object_get(o, "lr"));
     options.beta1 = json_number_value(json_array_get(json_object_get(o, "betas"), 0));
@@ -239,6 +240,7 @@ static OptimizerOptions read_optimizer(const json_t *o, bool decay_all, double *
     options.weight_decay = json_number_value(json_object_get(o, "weight_decay"));
     options.max_norm = json_number_value(json_object_get(o, "max_norm"));
     options.decay_all = decay_all;
+    options.copies = ranks;
     return options;
 }
 
@@ -266,7 +268,8 @@ static Status check_training(Verification *v, bool decay_all, const char *losses
     if (!json_is_array(losses) || !json_is_array(norms)) return OK;
     const int64_t steps = (int64_t)json_array_size(losses);
     double lr = 0, *ours = allocate(2 * steps, sizeof *ours);
-    const OptimizerOptions options = read_optimizer(json_object_get(v->train, "optimizer"), decay_all, &lr);
+    const OptimizerOptions options =
+        read_optimizer(json_object_get(v->train, "optimizer"), decay_all, v->session.comm->size, &lr);
     Status status = load_weights(v);
     for (int64_t s = 0; s < steps && status == OK; s++) {
         double targets = 0;

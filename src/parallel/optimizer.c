@@ -8,7 +8,8 @@
 #include "kernels/optimizer/sum_of_squares/sum_of_squares.h"
 
 OptimizerOptions optimizer_default_options(void) {
-    return (OptimizerOptions){.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .max_norm = 1.0};
+    return (OptimizerOptions){
+        .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .max_norm = 1.0, .copies = 1};
 }
 
 static int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
@@ -89,14 +90,14 @@ static void update_range(const Unit *unit, int64_t first, int64_t last, AdamwArg
     unit->update_device->launch(KERNEL_adamw, F32, (Grid){blocks_of(arguments.count, ADAMW_BLOCK), 1, 1}, &arguments);
 }
 
-static void update_buffer(const Unit *unit, const Parameter *buffer) {
+static void update_buffer(const Unit *unit, const Parameter *buffer, int copies) {
     const UnitRange range = unit_range(unit, buffer);
     if (range.first >= range.last) return;
     const MovingAverageArguments arguments = {.p = unit->master + range.in_shard,
                                               .x = unit->update_gradient + range.in_shard,
                                               .count = range.last - range.first,
                                               .keep = (float)buffer->moving_average,
-                                              .one_minus_keep = (float)(1 - buffer->moving_average)};
+                                              .one_minus_keep = (float)((1 - buffer->moving_average) / copies)};
     const Grid grid = {blocks_of(arguments.count, MOVING_AVERAGE_BLOCK), 1, 1};
     unit->update_device->launch(KERNEL_moving_average, F32, grid, &arguments);
 }
@@ -106,13 +107,14 @@ static bool is_trained(const Parameter *parameter, bool decay_all, bool decay) {
 }
 
 /* Adjacent parameters with the same decay are updated by one launch. */
-static void update_unit(const Unit *unit, bool decay_all, const AdamwArguments *decaying) {
+static void update_unit(const Unit *unit, const OptimizerOptions *options, const AdamwArguments *decaying) {
+    const bool decay_all = options->decay_all;
     AdamwArguments constant = *decaying;
     constant.keep = 1;
     for (int i = 0; i < unit->parameters;) {
         const Parameter *first = &unit->parameter[i++], *last = first;
         if (first->moving_average > 0) {
-            update_buffer(unit, first);
+            update_buffer(unit, first, options->copies);
             continue;
         }
         const bool decay = decay_all || first->decay;
@@ -139,6 +141,6 @@ OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int6
                                       .eps = (float)options->eps};
     int count;
     const Unit *units = fsdp_units(fsdp, &count);
-    for (int u = 0; u < count; u++) update_unit(&units[u], options->decay_all, &arguments);
+    for (int u = 0; u < count; u++) update_unit(&units[u], options, &arguments);
     return (OptimizerResult){norm, false};
 }

@@ -16,9 +16,10 @@ typedef struct OptimizerOptions {
     double beta1, beta2, eps, weight_decay;
     double max_norm; /* 0: no clipping */
     bool decay_all;  /* also decay parameters of one dimension (norms, biases), as flame does */
+    int copies; /* how often each token is in the gradients of buffers: 1, or the ranks if all have the same tokens */
 } OptimizerOptions;
 
-/* flame's defaults: 0.9, 0.95, 1e-8, 0.1, 1.0, false. */
+/* flame's defaults: 0.9, 0.95, 1e-8, 0.1, 1.0, false; one copy. */
 OptimizerOptions optimizer_default_options(void);
 
 typedef struct OptimizerResult {

@@ -61,7 +61,8 @@ OptimizerOptions setup_optimizer(const TrainConfig *config) {
                               .eps = o->eps,
                               .weight_decay = o->weight_decay,
                               .max_norm = config->training.max_norm,
-                              .decay_all = o->decay_all};
+                              .decay_all = o->decay_all,
+                              .copies = 1};
 }
 
 /* Measured: the program with Open MPI, HDF5 and oneDNN loaded, its thread stacks and packed operands of products. */
