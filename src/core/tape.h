@@ -50,6 +50,7 @@ typedef struct Batch {
                                 backward reads it */
     int64_t mean_of;         /* An op whose backward is not linear in its gradient takes this to be that of the sum
                                 over the targets, as it is (0), or what it were of a mean over so many of them. */
+    float *added_losses;     /* of each token, what ops add to its loss (add_loss); NULL: nobody asks */
 } Batch;
 
 enum {

@@ -37,6 +37,10 @@ Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
 Tensor *hand_on(Tape *tape, Tensor *x);
 /* Of each document one row, given to all of its tokens: its last, or the mean of its rows. */
 Tensor *document_summary(Tape *tape, Tensor *x, bool mean);
+/* Adds factor * the mean over the micro-batch's tokens of the sums of the rows of x, fp32 [N, cols], to the mean loss
+ * of its targets, in training: to each token's loss its sum * factor * (targets / N). Gives these parts, fp32 [N, 1].
+ * Backward ignores their gradient: x gets that of the loss. */
+Tensor *add_loss(Tape *tape, Tensor *x, float factor);
 /* x + y. */
 Tensor *add(Tape *tape, Tensor *x, Tensor *y);
 
@@ -344,12 +348,12 @@ Tensor *chunk_dplr(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, Tenso
 Tensor *chunk_kda(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, int64_t heads, Tensor *initial,
                   Tensor **final);
 
-/* Cross-entropy of x W^T against the batch's labels, in chunks of tokens: the logits never exist whole. Gives the
- * losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their plain sum: backward ignores the
- * gradient of the output, and the driver divides by the number of targets in the optimizer. The gradient also has the
- * part of pull / 2 times the square of the largest logit of each target, which keeps logits small (RWKV's L2Wrap). With
- * a cap > 0 the logits are cap tanh(x W^T / cap). */
-Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, float pull, float cap);
+/* Cross-entropy of x W^T + bias (bias [1, vocabulary] or NULL) against the batch's labels, in chunks of tokens: the
+ * logits never exist whole. Gives the losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their
+ * plain sum: backward ignores the gradient of the output, and the driver divides by the number of targets in the
+ * optimizer. The gradient also has the part of pull / 2 times the square of the largest logit of each target, which
+ * keeps logits small (RWKV's L2Wrap). With a cap > 0 the logits are cap tanh(x W^T / cap). */
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, float pull, float cap);
 /* (y - value)^2, 0 where the batch's label is -100: the losses of a regression. y [N, 1], value fp32 [N, 1] -> fp32 [N,
  * 1]. The gradient is that of their plain sum, as in linear_cross_entropy. */
 Tensor *squared_error(Tape *tape, Tensor *y, Tensor *value);

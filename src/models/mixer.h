@@ -41,6 +41,8 @@ typedef struct ModelLayout {
     const Mlp *mlp;                 /* NULL: the mixer is the whole block */
     bool layer_norm;                /* norms subtract the mean and have a bias; else they are RMS norms */
     bool residual_norms;            /* norms subtract the mean and multiply by 1 + weight, without a bias */
+    bool norm_bias;                 /* RMS norms have a bias too */
+    bool head_bias;                 /* logits have a bias, "lm_head.bias" */
     bool trains_padding;            /* the embedding row of pad_token_id gets a gradient like any other row */
     double (*embeddings_scale)(const ModelConfig *config); /* what embeddings are multiplied by; NULL: 1 */
     Init (*embeddings_init)(const ModelConfig *config), (*head_init)(const ModelConfig *config); /* NULL: normal */
@@ -71,6 +73,9 @@ typedef struct Mixer {
     /* What intermediate_size is for a mixer that derives it from other keys, as Mamba does; an MLP's width then follows
      * from hidden_ratio alone. NULL: it is the MLP's width. */
     int64_t (*inner_size)(const void *config);
+    /* What num_hidden_layers is for a mixer that derives it from another key. NULL: it is a key like others. */
+    int64_t (*layer_count)(const void *config);
+    bool adds_loss; /* its layers add to the loss (add_loss) */
     /* The cap of the logits, which are cap tanh(x / cap). NULL: there is none. */
     float (*logit_cap)(const void *config);
     /* Adds the layer's parameters, in memory order, with the functions layer_... below. */

@@ -83,7 +83,7 @@ static Norm add_norm(Unit *unit, const char *prefix, const char *name, const Mod
     const Init initial = {INIT_CONSTANT, config->layout->residual_norms ? 0 : 1, 0};
     Norm norm = {&add_parameter(unit, full, 1, &config->hidden_size, initial)->tensor, NULL};
     snprintf(full, sizeof full, "%s.%s.bias", prefix, name);
-    if (config->layout->layer_norm)
+    if (config->layout->layer_norm || config->layout->norm_bias)
         norm.bias = &add_parameter(unit, full, 1, &config->hidden_size, (Init){INIT_CONSTANT, 0, 0})->tensor;
     return norm;
 }
@@ -146,6 +146,8 @@ static void build_root(Model *model, Unit *root) {
     model->norm = add_norm(root, layout->model, layout->final_norm, c);
     const bool tied = c->tie_word_embeddings && !model->ends.features;
     model->lm_head = tied ? model->embeddings : &add_parameter(root, "lm_head.weight", 2, table, head)->tensor;
+    if (layout->head_bias)
+        model->head_bias = &add_parameter(root, "lm_head.bias", 1, table, (Init){INIT_CONSTANT, 0, 0})->tensor;
 }
 
 static void build_parameters(Model *model) {
@@ -230,8 +232,10 @@ static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residua
         return residual_weight ? layer_norm_unbiased(tape, x, norm.weight, 1, x->cols, eps)
                                : rms_norm_plain(tape, x, x->cols, eps);
     }
-    return norm.bias ? layer_norm(tape, x, residual, norm.weight, norm.bias, x->cols, eps, sum)
-                     : rms_norm(tape, x, residual, norm.weight, eps, sum);
+    if (model->config.layout->layer_norm)
+        return layer_norm(tape, x, residual, norm.weight, norm.bias, x->cols, eps, sum);
+    x = rms_norm(tape, x, residual, norm.weight, eps, sum);
+    return norm.bias ? bias(tape, x, norm.bias) : x;
 }
 
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {

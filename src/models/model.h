@@ -3,7 +3,7 @@
  *
  *   x = E[tokens]                                                            (some have a norm after it)
  *   for each layer:  x = x + Mixer(norm(x));  x = x + Mlp(norm(x))           (some have no MLP)
- *   logits = norm(x) W_lm^T
+ *   logits = norm(x) W_lm^T                                                 (some have a bias)
  *
  * The model defines its parameters by name and shape, in units (core/parameter.h): unit 0 is the root (embeddings,
  * final norm, head), unit 1 + i is layer i. It owns no parameter memory: the code that shards or loads the units sets
@@ -16,7 +16,7 @@
 #include "models/mixer.h"
 #include "models/model_config.h"
 
-/* A norm's weight and, if it subtracts the mean, its bias. */
+/* A norm's weight and, where it has one, its bias. */
 typedef struct Norm {
     Tensor *weight, *bias;
 } Norm;
@@ -59,6 +59,7 @@ struct Model {
     Layer *layer;
     Norm norm;
     Tensor *embeddings, *lm_head; /* the same where the weights are tied */
+    Tensor *head_bias;            /* NULL: the logits have none */
     ModelEnds ends;
     Tensor *features_bias, *ends_weight[ENDS_WEIGHTS]; /* with ends.features, `embeddings` is W */
 };

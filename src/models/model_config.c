@@ -334,17 +334,27 @@ static ConfigValue *default_attention(const Mixer *mixer, int64_t layers) {
     return NULL;
 }
 
-/* Checks or sets intermediate_size where it follows from the mixer's keys. */
-static Status read_inner_size(ModelConfig *config, const ConfigValue *source) {
-    if (!config->mixer->inner_size) return OK;
-    const int64_t size = config->mixer->inner_size(config->mixer_config);
-    if (config->intermediate_size > 0 && config->intermediate_size != size)
-        return config_error(
-            config_value_get(source, "intermediate_size"),
-            "model.intermediate_size is %lld, but in %s it is the mixer's width, %lld by its other keys",
-            (long long)config->intermediate_size, config->model_type, (long long)size);
-    config->intermediate_size = size;
+/* Sets a shared key that follows from the mixer's keys; where it is given, it must say the same. */
+static Status set_derived(const ModelConfig *config, const ConfigValue *source, const char *key, int64_t *field,
+                          int64_t value) {
+    const ConfigValue *given = config_value_get(source, key);
+    if (given && given->type != VALUE_NULL && *field != value)
+        return config_error(given, "model.%s is %lld, but in %s it is %lld by other keys", key, (long long)*field,
+                            config->model_type, (long long)value);
+    *field = value;
     return OK;
+}
+
+static Status set_derived_keys(ModelConfig *config, const ConfigValue *source) {
+    const Mixer *mixer = config->mixer;
+    Status status = OK;
+    if (mixer->inner_size)
+        status = set_derived(config, source, "intermediate_size", &config->intermediate_size,
+                             mixer->inner_size(config->mixer_config));
+    if (status == OK && mixer->layer_count)
+        status = set_derived(config, source, "num_hidden_layers", &config->num_hidden_layers,
+                             mixer->layer_count(config->mixer_config));
+    return status;
 }
 
 static void keep_unread(const KeyTable *tables, int count, const ConfigValue *source, ModelConfig *config) {
@@ -372,7 +382,7 @@ static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     if (status == OK) status = check_supported(config);
     if (status == OK) status = read_ropes(&nested, source, &tables[1]);
     if (status == OK && config->mixer->complete) status = config->mixer->complete(config->mixer_config, config);
-    if (status == OK) status = read_inner_size(config, source);
+    if (status == OK) status = set_derived_keys(config, source);
     config->mlp = config->intermediate_size == 0 ? NULL : config->layout->mlp;
     ConfigValue *attn =
         config_value_get(source, "attn") ? NULL : default_attention(config->mixer, config->num_hidden_layers);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "core/add.h"
 #include "kernels/basic/cast/cast.h"
 #include "kernels/ops.h"
 #include "kernels/vocabulary/embedding/embedding.h"
@@ -22,7 +23,7 @@ struct Runner {
     Arena keep, scratch;
     int32_t *host_tokens,
         *device_tokens;                 /* the arrays of a batch, one after another; the host has one batch per slot */
-    float *host_losses, *device_losses; /* losses of the tokens */
+    float *host_losses, *device_losses; /* losses of the tokens; of models that add to them also batch.added_losses */
     float *host_features, *device_features; /* [B*T, ends.features], the host's of each slot */
     Tensor features;                        /* the same as elements */
     float *host_values;                     /* of a regression, of each slot */
@@ -168,6 +169,8 @@ static void forward_layers(Runner *runner, bool recording) {
     Model *model = runner->model;
     arena_rewind(&runner->keep, 0);
     arena_rewind(&runner->scratch, 0);
+    if (runner->batch.added_losses && recording)
+        runner->device->fill(runner->batch.added_losses, 0, 1, losses_bytes(runner), losses_bytes(runner));
     gather(runner, 0);
     prefetch(runner, 1);
     Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
@@ -188,10 +191,15 @@ static void forward_layers(Runner *runner, bool recording) {
     }
 }
 
+static Tensor *head_of(const Model *model, Tape *tape, Tensor *x) {
+    Tensor *y = linear(tape, x, model->lm_head);
+    return model->head_bias ? bias(tape, y, model->head_bias) : y;
+}
+
 static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x) {
     const Model *model = runner->model;
-    if (model->ends.regression) return squared_error(tape, linear(tape, x, model->lm_head), &runner->values);
-    return linear_cross_entropy(tape, x, model->lm_head, model_pull(model), model_logit_cap(model));
+    if (model->ends.regression) return squared_error(tape, head_of(model, tape, x), &runner->values);
+    return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, model_pull(model), model_logit_cap(model));
 }
 
 static Tensor *head_losses(Runner *runner, bool recording) {
@@ -204,9 +212,16 @@ static Tensor *head_losses(Runner *runner, bool recording) {
     return losses;
 }
 
-/* Copied out of the arenas, which the next layers reuse. */
-static void keep_losses(Runner *runner, const Tensor *losses) {
+/* Copied out of the arenas, which the next layers reuse. In training with what layers have added. */
+static void keep_losses(Runner *runner, const Tensor *losses, bool recording) {
     runner->device->copy(runner->device_losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
+    if (!runner->batch.added_losses || !recording) return;
+    const AddArguments arguments = {.x = runner->device_losses,
+                                    .y = runner->batch.added_losses,
+                                    .z = runner->device_losses,
+                                    .rows = 1,
+                                    .cols = losses->rows};
+    add_launch(runner->device, F32, &arguments);
 }
 
 /* Starts copying the losses to the host and moves on to the next slot. */
@@ -217,15 +232,14 @@ static void download_losses(Runner *runner) {
     runner->used++;
 }
 
-/* Sums on the host, in the order of the tokens. */
+/* Sums on the host, in the order of the tokens; one without a label only has what layers have added. */
 static void sum_slot(Runner *runner, int64_t slot) {
     const int32_t *labels = batch_of(runner, slot).labels;
     const float *losses = runner->host_losses + slot * rows_of(runner);
     double sum = 0;
     for (int64_t i = 0; i < rows_of(runner); i++) {
-        if (labels[i] < 0) continue;
         sum += (double)losses[i];
-        runner->targets++;
+        runner->targets += labels[i] >= 0;
     }
     runner->loss_sum += sum;
 }
@@ -281,7 +295,7 @@ static void run_training(Runner *runner, bool last) {
     Model *model = runner->model;
     forward_layers(runner, true);
     begin_gradient(runner, 0);
-    keep_losses(runner, head_losses(runner, true));
+    keep_losses(runner, head_losses(runner, true), true);
     backward_tape(runner, &runner->head_tape, &runner->boundary[model->layers]);
     for (int64_t l = model->layers - 1; l >= 0; l--) {
         const int unit = (int)l + 1;
@@ -312,7 +326,7 @@ void runner_train(Runner *runner, bool last) {
 
 static void run_evaluation(Runner *runner) {
     forward_layers(runner, false);
-    keep_losses(runner, head_losses(runner, false));
+    keep_losses(runner, head_losses(runner, false), false);
     release(runner, 0);
 }
 
@@ -334,7 +348,7 @@ static void run_logits(Runner *runner, float *logits) {
     forward_layers(runner, false);
     Tape *tape = begin_tape(runner, &runner->head_tape, false);
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
-    const Tensor *y = linear(tape, x, runner->model->lm_head);
+    const Tensor *y = head_of(runner->model, tape, x);
     release(runner, 0);
     if (!runner->device->computes) return;
     const int64_t size = dtype_size(y->type), count = y->rows * y->cols;
@@ -429,6 +443,8 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
         runner->features.data = device_memory(device, tensor_bytes(&runner->features), "features");
     }
     runner->device_losses = device_memory(device, losses_bytes(runner), "a micro-batch's losses");
+    if (options.training && model->config.mixer->adds_loss)
+        runner->batch.added_losses = device_memory(device, losses_bytes(runner), "what layers add to losses");
     if (options.training)
         runner->boundary_gradient = device_memory(device, boundary_bytes(runner), "a block's gradient");
     runner->batch.tokens = runner->device_tokens;
@@ -447,6 +463,7 @@ void runner_destroy(Runner *runner) {
     replays_release(&runner->replays, device);
     if (runner->device_tokens) device->release(runner->device_tokens, batch_bytes(runner));
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
+    if (runner->batch.added_losses) device->release(runner->batch.added_losses, losses_bytes(runner));
     if (runner->device_losses) device->release(runner->device_losses, losses_bytes(runner));
     if (runner->host_losses) device->release_host(runner->host_losses, runner->slots * losses_bytes(runner));
     if (runner->values.data) device->release(runner->values.data, losses_bytes(runner));

@@ -144,7 +144,7 @@ static Batch batch_create(const OpCase *c, int64_t T, uint64_t *state) {
             position[n] = (int32_t)p;
         }
     }
-    return (Batch){c->B, T, tokens, labels, segment, position, sorted(tokens, N, vocabulary), 0};
+    return (Batch){c->B, T, tokens, labels, segment, position, sorted(tokens, N, vocabulary), 0, NULL};
 }
 
 /* Where a case's tensors live during one run. */
@@ -284,8 +284,8 @@ static Batch upload_batch(const Device *device, const Batch *batch, Memory memor
         memory[i] = memory_create(device, bytes);
         device_upload(device, memory[i].data, from[i], bytes);
     }
-    return (Batch){batch->B,       batch->T,       memory[0].data, memory[1].data,
-                   memory[2].data, memory[3].data, memory[4].data, 0};
+    return (Batch){batch->B, batch->T, memory[0].data, memory[1].data, memory[2].data, memory[3].data, memory[4].data,
+                   0,        NULL};
 }
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
@@ -390,7 +390,8 @@ OpProblem op_problem_document(const OpProblem *problem, int64_t first, int64_t T
                          copy_of_tokens(batch->segment + first, T),
                          copy_of_tokens(batch->position + first, T),
                          sorted(batch->tokens + first, T, vocabulary_of(problem->c)),
-                         0};
+                         0,
+                         NULL};
     for (int i = 0; i < problem->inputs; i++) {
         const Matrix *in = &problem->in[i];
         part.in[i] = problem->c->input[i].rows ? rows_of(in, 0, in->rows) : rows_of(in, first, T);

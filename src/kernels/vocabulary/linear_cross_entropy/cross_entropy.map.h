@@ -32,6 +32,16 @@ DEVICE void sum_exponentials(float *x, int64_t cols, float *maximum_of_row, floa
     *sum_of_row = sum;
 }
 
+DEVICE void add_bias(float *x, int64_t cols, const element *bias) {
+    EACH_VECTOR(i, cols) {
+        READ_F32(y, x + i);
+        READ(b, bias + i);
+        EACH_LANE(e) y[e] += b[e];
+        WRITE_F32(x + i, y);
+    }
+    sync();
+}
+
 DEVICE void cap_logits(float *x, int64_t cols, float cap) {
     EACH_VECTOR(i, cols) {
         READ_F32(y, x + i);
@@ -72,6 +82,7 @@ KERNEL(cross_entropy, CrossEntropyArguments) {
             }
         return;
     }
+    if (a.bias) add_bias(x, a.cols, (const element *)a.bias);
     if (a.cap > 0.0f) cap_logits(x, a.cols, a.cap);
     const float x_label = x[label]; /* before any thread overwrites it, which the barriers below ensure */
     float maximum, sum;

@@ -1,4 +1,4 @@
-/* losses[n] = log sum_v e^(x_n . W_v) - x_n . W_label, labels of -100 give 0.
+/* losses[n] = log sum_v e^(x_n . W_v) - x_n . W_label, labels of -100 give 0; logits may have a bias.
  *
  * Chunks of tokens: logits = x W^T in fp32, then the row kernel, then dx = dlogits W and dW += dlogits^T x. All of it
  * happens in forward, since the gradient of the plain sum of the losses needs nothing that comes later: the logits are
@@ -7,7 +7,9 @@
 #include "kernels/vocabulary/linear_cross_entropy/linear_cross_entropy.h"
 
 #include "base/check.h"
+#include "kernels/basic/column_sum/column_sum.h"
 #include "kernels/ops.h"
+#include "kernels/products/bias/bias.h"
 #include "tile/rows.h"
 
 /* A chunk's logits are about this large. Each chunk reads W, and reads and writes dW, so smaller ones take longer. On a
@@ -61,12 +63,31 @@ static void chunk_losses(Node *node, const Chunk *chunk) {
                                              .labels = node->tape->batch->labels + chunk->row,
                                              .losses = (float *)node->out[0]->data + chunk->row,
                                              .gradient = chunk->dlogits,
+                                             .bias = node->in[2] ? node->in[2]->data : NULL,
                                              .rows = chunk->rows,
                                              .cols = weight->rows,
                                              .stride = row_stride(weight),
                                              .pull = ((const LossAttributes *)node->attributes)->pull,
                                              .cap = ((const LossAttributes *)node->attributes)->cap};
     node->tape->device->launch(KERNEL_cross_entropy, x->type, (Grid){chunk->rows, 1, 1}, &arguments);
+}
+
+static void add_bias_gradient(Node *node, const Chunk *chunk) {
+    const Tensor *x = node->in[0], *weight = node->in[1], *bias = node->in[2];
+    if (!bias || !bias->gradient) return;
+    Arena *scratch = node->tape->scratch;
+    const int64_t rows = rows_per_sum(chunk->rows), sums = blocks_of(chunk->rows, rows), mark = arena_mark(scratch);
+    const BiasBackwardArguments arguments = {.dy = chunk->dlogits,
+                                             .partial =
+                                                 tape_workspace(node->tape, sums * weight->rows * dtype_size(F32)),
+                                             .rows = chunk->rows,
+                                             .cols = weight->rows,
+                                             .rows_per_program = rows,
+                                             .dy_stride = row_stride(weight)};
+    const Grid grid = {sums, blocks_of(weight->rows, WARP_COLS), 1};
+    node->tape->device->launch(KERNEL_bias_backward, x->type, grid, &arguments);
+    column_sum(node->tape, arguments.partial, sums, bias);
+    arena_rewind(scratch, mark);
 }
 
 static void chunk_gradients(Node *node, const Chunk *chunk) {
@@ -83,6 +104,7 @@ static void chunk_gradients(Node *node, const Chunk *chunk) {
                        .type = x->type,
                        .c_type = dx->type};
     node->tape->device->gemm(&to_x);
+    add_bias_gradient(node, chunk);
     if (!weight->gradient) return;
     const Gemm to_weight = {.transpose_a = true,
                             .accumulate = true,
@@ -132,10 +154,10 @@ static Work linear_cross_entropy_work(const Node *node) {
 static const Op linear_cross_entropy_op = {"linear_cross_entropy", false, linear_cross_entropy_forward,
                                            linear_cross_entropy_backward, linear_cross_entropy_work};
 
-Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, float pull, float cap) {
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, float pull, float cap) {
     CHECK(weight->cols == x->cols && weight->stride == weight->cols && weight->type == x->type,
           "cross-entropy: a head of %lld columns for an input of %lld", (long long)weight->cols, (long long)x->cols);
-    Node *node = tape_node(tape, &linear_cross_entropy_op, (Tensor *[]){x, weight}, 2);
+    Node *node = tape_node(tape, &linear_cross_entropy_op, (Tensor *[]){x, weight, bias}, 3);
     node->in_scratch = !tape->recording;
     *(LossAttributes *)node->attributes = (LossAttributes){.pull = pull, .cap = cap};
     Tensor *losses = node_output(node, x->rows, 1, F32);

@@ -14,6 +14,7 @@ typedef struct CrossEntropyArguments {
     const int32_t *labels;
     float *losses;
     void *gradient;
+    const void *bias; /* [cols], added to the logits; may be NULL */
     int64_t rows, cols, stride;
     float pull, cap;
 } CrossEntropyArguments;

@@ -3,9 +3,9 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* real: the cap of the logits, 0: none. */
+/* real: the cap of the logits, 0: none. integer: whether they have a bias. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
-    out[0] = linear_cross_entropy(tape, in[0], in[1], 0, (float)c->real[0]);
+    out[0] = linear_cross_entropy(tape, in[0], in[1], c->integer[0] ? in[2] : NULL, 0, (float)c->real[0]);
 }
 
 static double dot(const double *x, const double *y, int64_t n) {
@@ -20,7 +20,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     for (int64_t n = 0; n < N; n++) {
         double maximum = -INFINITY, sum = 0;
         for (int64_t v = 0; v < V; v++) {
-            logits[v] = dot(in[0] + n * h, in[1] + v * h, h);
+            logits[v] = dot(in[0] + n * h, in[1] + v * h, h) + (c->integer[0] ? in[2][v] : 0);
             if (c->real[0] > 0) logits[v] = c->real[0] * tanh(logits[v] / c->real[0]);
             maximum = fmax(maximum, logits[v]);
         }
@@ -45,5 +45,9 @@ const OpTest linear_cross_entropy_test = {.name = "linear_cross_entropy", .plain
     {.name = "capped", .B = 1, .vocabulary = 24, .real = {2.5}, .input = {X(16), WEIGHT(24, 16)}},
     {.name = "large logits, capped", .B = 1, .T = 20, .vocabulary = 33, .real = {30},
      .input = {{.name = "x", .cols = 8, .low = -20, .high = 20}, WEIGHT(33, 8)}},
+    {.name = "bias", .B = 1, .vocabulary = 33, .integer = {1},
+     .input = {X(16), WEIGHT(33, 16), {.name = "bias", .rows = 1, .cols = 33, .parameter = true}}},
+    {.name = "bias, capped, several chunks", .B = 3, .T = 600, .vocabulary = 10, .integer = {1}, .real = {2.5},
+     .input = {X(4), WEIGHT(10, 4), {.name = "bias", .rows = 1, .cols = 10, .parameter = true}}},
     {.name = "packed", .B = 2, .T = 40, .vocabulary = 16, .packed = true, .input = {X(16), WEIGHT(16, 16)}},
 }};
