@@ -31,6 +31,7 @@ declare -A mixer_keys=(
     [rwkv7]="head_dim=32 decay_low_rank_dim=16 gate_low_rank_dim=32 a_low_rank_dim=16 v_low_rank_dim=8"
     [samba]="attn.layers=[1,3] attn.num_heads=4"
     [transformer]="num_heads=4"
+    [transformer_vq]="d_k=32 n_code=64 block_len=64 mem_len=64"
     [transnormer]="decoder_attention_heads=4 glu_dim=512"
     [two_simplicial]="num_heads=4 window1=64 window2=8"
     [xlstm]="num_heads=4"
@@ -43,7 +44,7 @@ mixer_families=(
     "state spaces: mamba mamba2 samba"
     "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7 mesa_net"
     "recurrent networks: lstm gru"
-    "softmax attention: transformer forgetting_transformer path_attn deltaformer nsa two_simplicial"
+    "softmax attention: transformer forgetting_transformer path_attn deltaformer nsa two_simplicial transformer_vq"
 )
 
 # families_of MIXER...: sets `families` to those that have one of these mixers.

@@ -51,6 +51,7 @@ gsa num_heads:2;num_slots:8 gate_logit_normalizer 4.0 8.0
 lightnet num_heads:2;expand_ratio:16 norm_eps 0.001 0.0001
 based num_heads:2;feature_dim:8 eps 0.001 1e-12
 rebased num_heads:2;feature_dim:8 eps 0.001 1e-05
+transformer_vq n_layer:1;d_k:16;n_code:8;block_len:16;mem_len:16 c_gamma 0.9 0.99
 xlstm num_heads:2 gate_soft_cap 10.0 15.0
 mlstm_block num_heads:2 norm_eps 0.001 1e-05
 comba num_heads:2;head_dim:16 norm_eps 0.001 0.0001
