@@ -146,7 +146,7 @@ static void build_root(Model *model, Unit *root) {
     model->norm = add_norm(root, layout->model, layout->final_norm, c);
     const bool tied = c->tie_word_embeddings && !model->ends.features;
     model->lm_head = tied ? model->embeddings : &add_parameter(root, "lm_head.weight", 2, table, head)->tensor;
-    if (layout->head_bias)
+    if (layout->head_bias || model->ends.head_bias)
         model->head_bias = &add_parameter(root, "lm_head.bias", 1, table, (Init){INIT_CONSTANT, 0, 0})->tensor;
 }
 

@@ -35,6 +35,8 @@ const MixerKeys mixer_defaults[] = {
               "model.a_low_rank_dim=16 model.v_low_rank_dim=8"},
     {"samba", "model.attn.layers=[1] model.attn.num_heads={heads}"},
     {"transformer", "model.num_heads={heads}"},
+    {"transformer_vq", "model.n_head={heads} model.d_k={head_dim} model.d_v={head_dim} model.n_code=64 "
+                       "model.block_len=32 model.mem_len=32"},
     {"transnormer", "model.decoder_attention_heads={heads}"},
     {"two_simplicial", "model.num_heads={heads} model.window1=64 model.window2=8"},
     {"xlstm", "model.num_heads={heads}"},
@@ -54,6 +56,7 @@ static const MixerKeys mad_mixers[] = {
     {"mlstm_block", "mixer.heads=4 model.num_hidden_layers=4"},
     {"path_attn", "mixer.heads=2 model.use_forget_gate=false"},
     {"transformer", "mixer.heads=2 model.window_size=128"},
+    {"transformer_vq", "model.num_hidden_layers=4"},
     {"transnormer", "model.norm_eps=1e-6"},
     {"xlstm", "mixer.heads=4"},
     {NULL, NULL},
@@ -61,7 +64,6 @@ static const MixerKeys mad_mixers[] = {
 
 static const char *const mad_notes[] = {
     "initial matrices are fla's, N(0, 0.02^2); MAD's are PyTorch's defaults",
-    "the head has no bias",
     "examples come from this program's generators, not from the published files",
     "float32 instead of mixed bfloat16 unless training.dtype says otherwise",
     NULL,
@@ -74,7 +76,7 @@ static const Suite mad = {
     .metric = METRIC_MACRO,
     .keys = "training.examples=12800 training.test_examples=1280 training.batch_size=128 training.epochs=200 "
             "training.lr=[1e-4,5e-4,1e-3] training.weight_decay=[0,0.1] training.decay=constant training.beta2=0.999 "
-            "training.stop_at=0.999 training.select=best mixer.heads=1 model.hidden_size=128 "
+            "training.stop_at=0.999 training.select=best mixer.heads=1 mixer.head_bias=true model.hidden_size=128 "
             "model.num_hidden_layers=2 model.intermediate_size=352 model.norm_eps=1e-5",
     .quick = "training.epochs=4 training.lr=1e-3 training.weight_decay=0",
     .mixers = mad_mixers,
@@ -86,6 +88,7 @@ static const Task *const mqar_tasks[] = {&mqar, NULL};
 static const MixerKeys mqar_mixers[] = {
     {"mamba2", "model.tie_word_embeddings=false"},
     {"samba", "model.num_hidden_layers=2"},
+    {"transformer_vq", "model.num_hidden_layers=2 model.e_tie=1"},
     {"transnormer", "model.num_hidden_layers=2 model.tie_word_embeddings=false"},
     {NULL, NULL},
 };
@@ -94,7 +97,7 @@ static const char *const mqar_notes[] = {
     "norms are the model's own (RMSNorm in most), not LayerNorm",
     "no dropout of the embeddings",
     "Mamba-2 and TransNormer have a head of their own, not the embeddings",
-    "Samba and TransNormer have two layers, as they cannot have one",
+    "Samba, Transformer-VQ and TransNormer have two layers, as they cannot have one",
     "one segment (length, pairs) per training; published runs of several segments are not made",
     NULL,
 };
@@ -117,6 +120,7 @@ static const Suite mqar_suite = {
 
 static const MixerKeys one_layer_mixers[] = {
     {"samba", "model.num_hidden_layers=2"},
+    {"transformer_vq", "model.num_hidden_layers=2"},
     {"transnormer", "model.num_hidden_layers=2 model.glu_dim=256"},
     {NULL, NULL},
 };
@@ -125,7 +129,7 @@ static const Task *const flip_flop_tasks[] = {&flip_flop, NULL};
 
 static const char *const flip_flop_notes[] = {
     "the tests have fewer sequences than the publication's 100,000 sparse ones: training.test_examples sets them",
-    "Samba and TransNormer have two layers, as they cannot have one",
+    "Samba, Transformer-VQ and TransNormer have two layers, as they cannot have one",
     NULL,
 };
 
@@ -176,7 +180,7 @@ static const Suite tropical_suite = {
     .metric = METRIC_F1,
     .keys = "training.examples=80000 training.test_examples=5000 training.batch_size=500 training.epochs=100 "
             "training.lr=1e-3 training.weight_decay=0.01 training.decay=constant training.beta2=0.999 "
-            "training.select=best mixer.heads=2 model.hidden_size=64 model.num_hidden_layers=1 "
+            "training.select=best mixer.heads=2 mixer.head_bias=true model.hidden_size=64 model.num_hidden_layers=1 "
             "model.intermediate_size=256",
     .quick = "training.examples=20000 training.test_examples=2000 training.epochs=20",
     .mixers = one_layer_mixers,

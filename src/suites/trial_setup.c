@@ -14,14 +14,14 @@ int64_t trial_length(const Task *task, const TaskSizes *sizes) {
     return task->form == TASK_SET ? 2 * sizes->T : sizes->T;
 }
 
-static ModelEnds ends_of(const Task *task, const TaskSizes *sizes, bool base_conv) {
-    ModelEnds ends = {.features = sizes->features, .regression = sizes->classes == 0};
+static ModelEnds ends_of(const Task *task, const TaskSizes *sizes, const Protocol *protocol) {
+    ModelEnds ends = {.features = sizes->features, .regression = sizes->classes == 0, .head_bias = protocol->head_bias};
     if (task->form == TASK_AUTOENCODER) {
         ends.parameters = decoder_parameters;
         ends.read_out = decoder_read_out;
     }
     if (task->form == TASK_POOLED) ends.read_out = mean_read_out;
-    if (base_conv) {
+    if (protocol->base_conv) {
         ends.parameters = base_conv_parameters;
         ends.read_in = base_conv_read_in;
     }
@@ -89,7 +89,7 @@ Status trial_setup(const Trial *trial, bool gpu, TrialSetup *s, Model **model, T
         s->sizes = trial->task->sizes(s->config);
         s->outputs = s->sizes.tokens > s->sizes.classes ? s->sizes.tokens : s->sizes.classes;
         if (s->outputs == 0) s->outputs = 1;
-        status = create_model(trial, root, s->outputs, ends_of(trial->task, &s->sizes, s->protocol.base_conv), model);
+        status = create_model(trial, root, s->outputs, ends_of(trial->task, &s->sizes, &s->protocol), model);
     }
     config_value_free(root);
     if (status != OK) return status;

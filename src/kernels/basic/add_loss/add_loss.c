@@ -33,7 +33,7 @@ static void add_loss_backward(Node *node) { launch(node, KERNEL_add_loss_backwar
 
 static Work add_loss_work(const Node *node) {
     const double n = (double)node->in[0]->rows * (double)node->in[0]->cols;
-    return (Work){n, n * (double)dtype_size(F32)};
+    return (Work){n, n * (double)dtype_size(F32), 0};
 }
 
 static const Op add_loss_op = {"add_loss", true, add_loss_forward, add_loss_backward, add_loss_work};

@@ -19,7 +19,7 @@ static void sinusoid_table_forward(Node *node) {
 
 static void sinusoid_table_backward(Node *node) { (void)node; }
 
-static Work sinusoid_table_work(const Node *node) { return (Work){0, (double)tensor_bytes(node->out[0])}; }
+static Work sinusoid_table_work(const Node *node) { return (Work){0, (double)tensor_bytes(node->out[0]), 0}; }
 
 static const Op sinusoid_table_op = {"sinusoid_table", true, sinusoid_table_forward, sinusoid_table_backward,
                                      sinusoid_table_work};

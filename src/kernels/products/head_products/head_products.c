@@ -63,7 +63,7 @@ static void head_products_backward(Node *node) {
 static Work head_products_work(const Node *node) {
     const Tensor *x = node->in[0], *m = node->in[1], *y = node->out[0];
     const double entries = (double)x->rows * (double)(x->cols + y->cols) + (double)m->rows * (double)m->cols;
-    return (Work){2 * (double)x->rows * (double)x->cols * (double)m->rows, entries * (double)dtype_size(x->type)};
+    return (Work){2 * (double)x->rows * (double)x->cols * (double)m->rows, entries * (double)dtype_size(x->type), 0};
 }
 
 static const Op head_products_op = {"head_products", false, head_products_forward, head_products_backward,

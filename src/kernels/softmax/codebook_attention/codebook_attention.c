@@ -111,12 +111,15 @@ static void codebook_attention_backward(Node *node) {
  */
 static Work codebook_attention_work(const Node *node) {
     const CodebookAttentionShape *shape = (const CodebookAttentionShape *)node->attributes;
-    const Tensor *q = node->in[Q], *k = node->in[K], *v = node->in[V];
+    Tensor *q = node->in[Q], *k = node->in[K], *v = node->in[V];
     const double T = (double)node->tape->batch->T, window = (double)shape->window + (double)shape->block / 2;
     const double codes = T > window ? (double)node->in[CODES]->rows / (double)shape->heads : 0;
     const double seen = (T > 2 * window ? window : T / 2) + codes;
     const double entries = (double)q->rows * (double)(q->cols + k->cols + 2 * v->cols + node->in[RELATIVE]->cols);
-    return (Work){2 * (double)q->rows * (double)(q->cols + v->cols) * seen, entries * (double)dtype_size(q->type)};
+    const int64_t recent = shape->window + shape->block;
+    const double sums = (double)node->in[CODES]->rows * (double)(v->cols / shape->heads + 1) * sizeof(float);
+    return (Work){2 * (double)q->rows * (double)(q->cols + v->cols) * seen, entries * (double)dtype_size(q->type),
+                  sums + node_history(node, k, recent) + node_history(node, v, recent)};
 }
 
 static const Op codebook_attention_op = {"codebook_attention", false, codebook_attention_forward,

@@ -91,7 +91,7 @@ static Work nearest_codes_work(const Node *node) {
     const double codes =
         (double)node->in[C_COUNT]->rows * (double)node->in[C_COUNT]->cols / (double)node->out[INDEX]->cols;
     const double entries = 2 * (double)k->rows * (double)k->cols + 2 * (double)c_sum->rows * (double)c_sum->cols;
-    return (Work){2 * (double)k->rows * (double)k->cols * codes, entries * (double)dtype_size(k->type)};
+    return (Work){2 * (double)k->rows * (double)k->cols * codes, entries * (double)dtype_size(k->type), 0};
 }
 
 static const Op nearest_codes_op = {"nearest_codes", false, nearest_codes_forward, nearest_codes_backward,
