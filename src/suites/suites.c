@@ -78,7 +78,8 @@ static const Suite mad = {
             "training.lr=[1e-4,5e-4,1e-3] training.weight_decay=[0,0.1] training.decay=constant training.beta2=0.999 "
             "training.stop_at=0.999 training.select=best mixer.heads=1 mixer.head_bias=true model.hidden_size=128 "
             "model.num_hidden_layers=2 model.intermediate_size=352 model.norm_eps=1e-5",
-    .quick = "training.epochs=4 training.lr=1e-3 training.weight_decay=0",
+    .quick = "training.examples=3200 training.epochs=4 training.lr=1e-3 training.weight_decay=0 model.hidden_size=64 "
+             "model.intermediate_size=176",
     .mixers = mad_mixers,
     .notes = mad_notes,
 };
@@ -163,7 +164,6 @@ static const Task *const tropical_tasks[] = {&balanced_partition,
 
 static const char *const tropical_notes[] = {
     "AdamW with lr 1e-3 as in the paper's text; its program has RAdam-ScheduleFree with lr 1e-4",
-    "the program trains balanced_partition and bin_packing for 1000 epochs, and graphs in batches of 16",
     "blocks are the model's own (norms first, gated MLP), not the publication's (norms last, ReLU)",
     "all positions count; the program drops those whose features are all 0",
     "noise of quickselect is that of the program; the paper names another range",

@@ -60,6 +60,8 @@ typedef struct Task {
     const Key *keys;
     int key_count;
     size_t config_size;       /* of the struct that the keys fill */
+    const char *protocol;     /* what the task changes in the keys of its suite; NULL: nothing */
+    const char *quick;        /* the same in those of --quick */
     const char *const *sweep; /* what the published settings beside the default one change; ended by NULL */
     const Split *splits;      /* ended by a NULL name; NULL: none */
     const TaskFiles *files;   /* NULL: none are published */

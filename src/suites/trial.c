@@ -39,7 +39,9 @@ static Status apply_all(const Trial *trial, int64_t heads, int64_t head_dim, Con
     Status status = apply_mixer(*root, keys_of_mixer(mixer_defaults, trial->mixer), heads, head_dim);
     if (status == OK) status = settings_apply(*root, trial->suite->keys);
     if (status == OK) status = apply_mixer(*root, keys_of_mixer(trial->suite->mixers, trial->mixer), heads, head_dim);
-    if (status == OK) status = settings_apply(*root, trial->quick ? trial->suite->quick : NULL);
+    if (status == OK) status = settings_apply(*root, trial->task->protocol);
+    if (status == OK && trial->quick) status = settings_apply(*root, trial->suite->quick);
+    if (status == OK && trial->quick) status = settings_apply(*root, trial->task->quick);
     if (status == OK) status = settings_apply(*root, trial->setting);
     return status == OK ? settings_apply(*root, trial->user) : status;
 }
