@@ -137,16 +137,6 @@ static Status dump(const SuiteArguments *a, const char *user) {
     return status;
 }
 
-static void print_notes(const SuiteArguments *a) {
-    for (const Suite *const *suite = all_suites; *suite; suite++)
-        for (int i = 0; i < a->names.count; i++) {
-            const bool wanted = strcmp(a->names.item[i], "all") == 0 || strcmp(a->names.item[i], (*suite)->name) == 0 ||
-                                suite_task(*suite, a->names.item[i]);
-            for (const char *const *note = (*suite)->notes; *note && wanted; note++)
-                log_info("%s differs from its publication: %s", (*suite)->name, *note);
-        }
-}
-
 static Status run_sweep(const SuiteArguments *a, const Sweep *sweep, Comm *comm) {
     const Device *device = NULL;
     int64_t product = PEAK_PRODUCT;
@@ -160,7 +150,7 @@ static Status run_sweep(const SuiteArguments *a, const Sweep *sweep, Comm *comm)
         sweep_print_plan(sweep, peak_product_rate(device, F32, &product));
         return OK;
     }
-    print_notes(a);
+    sweep_print_notes(sweep);
     return sweep_run(sweep, a->out, comm, device);
 }
 

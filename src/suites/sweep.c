@@ -143,6 +143,16 @@ void sweep_free(Sweep *sweep) {
     *sweep = (Sweep){0};
 }
 
+void sweep_print_notes(const Sweep *sweep) {
+    const Suite *told = NULL;
+    for (int64_t i = 0; i < sweep->trials; i++) {
+        const Suite *suite = sweep->trial[i].suite;
+        for (const char *const *note = suite->notes; suite != told && *note; note++)
+            log_info("%s differs from its publication: %s", suite->name, *note);
+        told = suite;
+    }
+}
+
 static void print_hours(const char *where, double flops, double rate) {
     log_info("  %-44s %10.2f hours", where, flops / rate / 3600);
 }

@@ -32,6 +32,8 @@ typedef struct Sweep {
 Status sweep_list(const SweepOptions *options, Sweep *sweep);
 void sweep_free(Sweep *sweep);
 
+/* Prints where its suites differ from their publications. */
+void sweep_print_notes(const Sweep *sweep);
 /* Prints what the sweep costs, without running it; `rate`: FLOP/s of matrix products on this machine. */
 void sweep_print_plan(const Sweep *sweep, double rate);
 /* Runs all trials whose results are missing in `folder`, and writes results.csv. Collective. */
