@@ -35,6 +35,7 @@ typedef struct TrainingConfig {
     int64_t gradient_accumulation_steps;
     int64_t steps;
     double max_norm; /* 0: no clipping */
+    double label_smoothing, z_loss;
     bool skip_nan_inf;
     int64_t max_skipped_steps; /* in a row */
     int64_t seed;

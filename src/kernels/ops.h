@@ -348,12 +348,20 @@ Tensor *chunk_dplr(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, Tenso
 Tensor *chunk_kda(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, int64_t heads, Tensor *initial,
                   Tensor **final);
 
+typedef struct LossShape {
+    float pull; /* the gradient also has the part of pull / 2 times the square of each target's largest logit, which
+                   keeps logits small (RWKV's L2Wrap) */
+    float cap;  /* the logits are cap tanh(x W^T / cap); 0: x W^T */
+    float smoothing; /* s of label smoothing (arXiv 1512.00567): the target is 1 - s for the label, and s divided among
+                        all words */
+    float
+        z_loss; /* of the square of the logarithm of the softmax's denominator (arXiv 2204.02311), added to the loss */
+} LossShape;
 /* Cross-entropy of x W^T + bias (bias [1, vocabulary] or NULL) against the batch's labels, in chunks of tokens: the
  * logits never exist whole. Gives the losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their
  * plain sum: backward ignores the gradient of the output, and the driver divides by the number of targets in the
- * optimizer. The gradient also has the part of pull / 2 times the square of the largest logit of each target, which
- * keeps logits small (RWKV's L2Wrap). With a cap > 0 the logits are cap tanh(x W^T / cap). */
-Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, float pull, float cap);
+ * optimizer. */
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, LossShape shape);
 /* (y - value)^2, 0 where the batch's label is -100: the losses of a regression. y [N, 1], value fp32 [N, 1] -> fp32 [N,
  * 1]. The gradient is that of their plain sum, as in linear_cross_entropy. */
 Tensor *squared_error(Tape *tape, Tensor *y, Tensor *value);

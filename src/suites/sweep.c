@@ -41,11 +41,16 @@ static Nearest nearest_name(const char *wanted) {
     return nearest;
 }
 
-bool sweep_knows(const char *name) { return nearest_name(name).distance == 0; }
+static bool is_known(const char *name) {
+    for (const Suite *const *suite = all_suites; *suite; suite++)
+        for (const Task *const *task = (*suite)->tasks; *task; task++)
+            if (is_named(name, *suite, *task)) return true;
+    return false;
+}
 
 static Status check_names(const SweepOptions *options) {
     for (int i = 0; i < options->name_count; i++) {
-        if (sweep_knows(options->names[i])) continue;
+        if (is_known(options->names[i])) continue;
         log_error("there is no suite or task %.80s; did you mean %s? flame-c suite --help lists them",
                   options->names[i], nearest_name(options->names[i]).name);
         return USAGE;

@@ -39,7 +39,4 @@ void sweep_print_plan(const Sweep *sweep, double rate);
 /* Runs all trials whose results are missing in `folder`, and writes results.csv. Collective. */
 Status sweep_run(const Sweep *sweep, const char *folder, Comm *comm, const Device *device);
 
-/* Whether a sweep of these names has a task of this name. */
-bool sweep_knows(const char *name);
-
 #endif

@@ -199,7 +199,12 @@ static Tensor *head_of(const Model *model, Tape *tape, Tensor *x) {
 static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x) {
     const Model *model = runner->model;
     if (model->ends.regression) return squared_error(tape, head_of(model, tape, x), &runner->values);
-    return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, model_pull(model), model_logit_cap(model));
+    LossShape shape = {.pull = model_pull(model), .cap = model_logit_cap(model)};
+    if (tape->recording) { /* what is scored is the cross-entropy alone */
+        shape.smoothing = runner->options.label_smoothing;
+        shape.z_loss = runner->options.z_loss;
+    }
+    return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape);
 }
 
 static Tensor *head_losses(Runner *runner, bool recording) {

@@ -20,9 +20,10 @@ typedef struct RunnerOptions {
     int64_t recompute_every; /* n > 0: recompute every n-th layer in full and no other; 0: `recompute` for all layers */
     int64_t B, T;            /* sequences and tokens of a micro-batch */
     int64_t mean_of;         /* see Batch; 0 in training */
-    bool training;           /* false: only runner_evaluate and runner_logits */
-    bool logits;             /* runner_logits will be called: plans memory for [N, vocab_size] */
-    bool replay;             /* record micro-batches and replay them (CUDA graphs), where the device can */
+    float label_smoothing, z_loss; /* of the loss in training: see LossShape */
+    bool training;                 /* false: only runner_evaluate and runner_logits */
+    bool logits;                   /* runner_logits will be called: plans memory for [N, vocab_size] */
+    bool replay;                   /* record micro-batches and replay them (CUDA graphs), where the device can */
 } RunnerOptions;
 
 typedef struct Runner Runner;

@@ -37,6 +37,8 @@ RunnerOptions setup_runner(const TrainConfig *config) {
                            .recompute_every = config_recompute_every(&config->activation_checkpoint),
                            .B = config->training.batch_size,
                            .T = config->training.seq_len,
+                           .label_smoothing = (float)config->training.label_smoothing,
+                           .z_loss = (float)config->training.z_loss,
                            .training = true,
                            .replay = config->training.cuda_graph};
 }

@@ -69,6 +69,7 @@ refused() { # MESSAGE ARGUMENTS...
     grep -qF "$message" "$work/log" || fail "$*: $(cat "$work/log")"
 }
 refused "did you mean mqar?" mqra
+refused "did you mean mad?" MAD
 refused "did you mean delta_net?" mqar --mixers deltanet
 refused "task.seq_len must be even" mqar --mixers gla --set task.seq_len=31
 refused "did you mean task.seq_len?" mqar --mixers gla --set task.sec_len=32

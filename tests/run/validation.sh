@@ -26,6 +26,12 @@ train 2 --data.validation_steps=3 --training.steps=4 --job.dump_folder="$work/th
 for name in one odd mesh; do scores $name 2; done
 scores three 4
 
+# Label smoothing and the z-loss are part of the training's loss alone.
+train 1 --data.validation_steps=3 --training.batch_size=8 --training.label_smoothing=0.2 --training.z_loss=0.01 \
+    --job.dump_folder="$work/smooth"
+scores smooth 2
+cmp -s <(losses "$work/one") <(losses "$work/smooth") && fail "label smoothing and the z-loss do not change the loss"
+
 # 0 is the whole file: what eval says of it. A set with fewer windows than are wanted is scored once.
 train 2 --data.validation_steps=0 --job.dump_folder="$work/whole"
 train 1 --data.validation_steps=1000000 --training.batch_size=8 --job.dump_folder="$work/wanted"

@@ -32,6 +32,12 @@ DEVICE void sum_exponentials(float *x, int64_t cols, float *maximum_of_row, floa
     *sum_of_row = sum;
 }
 
+DEVICE float mean_of_row(const float *x, int64_t cols) {
+    float sum = 0;
+    SUM(sum, i, cols, x[i]);
+    return sum / (float)cols;
+}
+
 DEVICE void add_bias(float *x, int64_t cols, const element *bias) {
     EACH_VECTOR(i, cols) {
         READ_F32(y, x + i);
@@ -51,18 +57,18 @@ DEVICE void cap_logits(float *x, int64_t cols, float cap) {
     sync();
 }
 
-/* capped is a constant where this is inlined, so the loop has no branches. The derivative of the cap is 1 - (y /
- * cap)^2.
- */
+/* scale: what makes a share of the loss of an exponential. capped is a constant where this is inlined, so the loop has
+ * no branches. The derivative of the cap is 1 - (y / cap)^2. */
 DEVICE void write_gradient(const CrossEntropyArguments *a, element *gradient, const float *x, int64_t label,
                            float maximum, float scale, bool capped) {
-    const float pull = a->pull * maximum;
+    const float pull = a->pull * maximum, target = 1.0f - a->smoothing, others = a->smoothing / (float)a->cols;
     EACH_VECTOR(i, a->cols) {
         READ_F32(y, x + i);
         EACH_LANE(e) {
             const float exponential = EXPONENTIAL(y[e]); /* 1 of the largest */
             const float logit = KEEPS_EXPONENTIALS ? maximum + log_f(exponential) : y[e];
-            y[e] = exponential * scale - (i + e == label ? 1.0f : 0.0f) + (exponential == 1.0f ? pull : 0.0f);
+            y[e] =
+                exponential * scale - (i + e == label ? target : 0.0f) + (exponential == 1.0f ? pull : 0.0f) - others;
             if (capped) y[e] *= 1.0f - logit / a->cap * (logit / a->cap);
         }
         WRITE(gradient + i, y);
@@ -85,12 +91,14 @@ KERNEL(cross_entropy, CrossEntropyArguments) {
     if (a.bias) add_bias(x, a.cols, (const element *)a.bias);
     if (a.cap > 0.0f) cap_logits(x, a.cols, a.cap);
     const float x_label = x[label]; /* before any thread overwrites it, which the barriers below ensure */
+    const float mean = a.smoothing > 0.0f ? mean_of_row(x, a.cols) : x_label;
     float maximum, sum;
     sum_exponentials(x, a.cols, &maximum, &sum);
-    a.losses[program_x] = logf(sum) + maximum - x_label;
+    const float z = logf(sum) + maximum, scale = (1.0f + 2.0f * a.z_loss * z) / sum;
+    a.losses[program_x] = z - x_label + a.smoothing * (x_label - mean) + a.z_loss * z * z;
     if (!gradient) return;
     if (a.cap > 0.0f)
-        write_gradient(&a, gradient, x, label, maximum, 1.0f / sum, true);
+        write_gradient(&a, gradient, x, label, maximum, scale, true);
     else
-        write_gradient(&a, gradient, x, label, maximum, 1.0f / sum, false);
+        write_gradient(&a, gradient, x, label, maximum, scale, false);
 }

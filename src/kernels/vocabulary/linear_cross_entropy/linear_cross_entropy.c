@@ -19,7 +19,7 @@ enum { CHUNK_BYTES_GPU = 500 << 20, CHUNK_MAXIMUM_GPU = 4096 };
 enum { STRIDE_MULTIPLE = 64 }; /* entries of a row of the logits: products want aligned rows */
 
 typedef struct LossAttributes {
-    float pull, cap;
+    LossShape shape;
     const void *weight_gradient; /* that forward added to */
 } LossAttributes;
 
@@ -46,6 +46,7 @@ static const void *chunk_of(const Tensor *tensor, const Chunk *chunk) {
 
 static void chunk_losses(Node *node, const Chunk *chunk) {
     const Tensor *x = node->in[0], *weight = node->in[1];
+    const LossShape *shape = &((const LossAttributes *)node->attributes)->shape;
     const Gemm product = {.transpose_b = true,
                           .m = chunk->rows,
                           .n = weight->rows,
@@ -67,8 +68,10 @@ static void chunk_losses(Node *node, const Chunk *chunk) {
                                              .rows = chunk->rows,
                                              .cols = weight->rows,
                                              .stride = row_stride(weight),
-                                             .pull = ((const LossAttributes *)node->attributes)->pull,
-                                             .cap = ((const LossAttributes *)node->attributes)->cap};
+                                             .pull = shape->pull,
+                                             .cap = shape->cap,
+                                             .smoothing = shape->smoothing,
+                                             .z_loss = shape->z_loss};
     node->tape->device->launch(KERNEL_cross_entropy, x->type, (Grid){chunk->rows, 1, 1}, &arguments);
 }
 
@@ -154,12 +157,12 @@ static Work linear_cross_entropy_work(const Node *node) {
 static const Op linear_cross_entropy_op = {"linear_cross_entropy", false, linear_cross_entropy_forward,
                                            linear_cross_entropy_backward, linear_cross_entropy_work};
 
-Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, float pull, float cap) {
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, LossShape shape) {
     CHECK(weight->cols == x->cols && weight->stride == weight->cols && weight->type == x->type,
           "cross-entropy: a head of %lld columns for an input of %lld", (long long)weight->cols, (long long)x->cols);
     Node *node = tape_node(tape, &linear_cross_entropy_op, (Tensor *[]){x, weight, bias}, 3);
     node->in_scratch = !tape->recording;
-    *(LossAttributes *)node->attributes = (LossAttributes){.pull = pull, .cap = cap};
+    *(LossAttributes *)node->attributes = (LossAttributes){.shape = shape};
     Tensor *losses = node_output(node, x->rows, 1, F32);
     if (tape->recording) node_save(node, x->rows, x->cols, x->type);
     node_run(node);

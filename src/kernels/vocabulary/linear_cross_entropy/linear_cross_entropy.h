@@ -4,8 +4,9 @@
 
 #include <stdint.h>
 
-/* One program per row of the logits [rows, cols], fp32, which it may overwrite. losses[row] = log sum_i e^x_i -
- * x_label, and gradient[row, i] = softmax(x)_i - (i == label) in the element type, both 0 where the label is negative.
+/* One program per row of the logits [rows, cols], fp32, which it may overwrite. With z = log sum_i e^x_i and s =
+ * smoothing, losses[row] = z - (1 - s) x_label - s mean(x) + z_loss z^2, and gradient[row, i] = (1 + 2 z_loss z)
+ * softmax(x)_i - (1 - s) (i == label) - s / cols in the element type, both 0 where the label is negative.
  * gradient may be NULL, and in fp32 it may be the logits' memory. Rows of both are `stride` entries apart. The gradient
  * of the largest logit also gets `pull` times that logit. With a cap > 0 the logits are cap tanh(x / cap), and the
  * gradient is that of x. */
@@ -16,7 +17,7 @@ typedef struct CrossEntropyArguments {
     void *gradient;
     const void *bias; /* [cols], added to the logits; may be NULL */
     int64_t rows, cols, stride;
-    float pull, cap;
+    float pull, cap, smoothing, z_loss;
 } CrossEntropyArguments;
 
 #endif
