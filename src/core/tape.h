@@ -59,8 +59,8 @@ enum {
     NODE_SAVED = 4,
     NODE_KEPT = 12,
     NODE_ATTRIBUTES = 64,
-    TAPE_NODES = 64,
-    TAPE_TENSORS = 320
+    TAPE_NODES = 128,
+    TAPE_TENSORS = 640
 };
 
 struct Op;

@@ -41,6 +41,8 @@ Tensor *document_summary(Tape *tape, Tensor *x, bool mean);
  * of its targets, in training: to each token's loss its sum * factor * (targets / N). Gives these parts, fp32 [N, 1].
  * Backward ignores their gradient: x gets that of the loss. */
 Tensor *add_loss(Tape *tape, Tensor *x, float factor);
+/* The rows of each document in the opposite order. */
+Tensor *reverse(Tape *tape, Tensor *x);
 /* x + y. */
 Tensor *add(Tape *tape, Tensor *x, Tensor *y);
 

@@ -64,6 +64,7 @@ typedef struct Mixer {
     const char *default_attention; /* `attn` where it is left out, in YAML; of its layers those that the model has */
     size_t config_size;            /* size of the struct that the keys fill */
     const ModelLayout *layout;     /* NULL: the layout of most of fla's models */
+    bool hands_on;                 /* its first layer hands a tensor on to the later ones (hand_on in kernels/ops.h) */
     bool takes_attention;          /* the hybrid key `attn` may replace some layers by softmax attention */
     bool fixes_attention_base;     /* fla hands no rope_theta to this model's hybrid layers, which keep the default */
     bool takes_plain_norm;         /* elementwise_affine may be false: the mixer's own norm then has no weight */

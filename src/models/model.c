@@ -238,6 +238,12 @@ static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residua
     return norm.bias ? bias(tape, x, norm.bias) : x;
 }
 
+static Tensor *mix(const Model *model, const Layer *layer, Tape *tape, Tensor *x) {
+    Tensor *y = layer->mixer->forward(layer, tape, x);
+    if (!model->ends.bidirectional) return y;
+    return add(tape, y, reverse(tape, layer->mixer->forward(layer, tape, reverse(tape, x))));
+}
+
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
     const Layer *layer = &model->layer[index];
     const Mlp *mlp = layer->model->mlp;
@@ -247,7 +253,7 @@ Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x) {
     if (factor != 1) x = scale(tape, x, (float)factor);
     if (layer->first_norm.weight) x = normed(model, tape, x, NULL, layer->first_norm, NULL);
     Tensor *a = normed(model, tape, x, NULL, layer->mixer_norm, NULL);
-    a = layer->mixer->forward(layer, tape, a);
+    a = mix(model, layer, tape, a);
     if (!mlp) return add(tape, x, a);
     a = normed(model, tape, a, x, layer->mlp_norm, &residual);
     return add(tape, residual, mlp->forward(layer, tape, a));

@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "suites/trial_setup.h"
 
 struct Examples {
     const Task *task;
     const void *config;
     TaskSizes sizes;
+    int64_t length;
     uint64_t seed;
     const char *split, *path;
     void *file; /* NULL: examples are generated */
@@ -42,12 +42,17 @@ static Status open_file(Examples *x, int64_t wanted) {
     return BAD_INPUT;
 }
 
-Status examples_open(const Task *task, const void *config, uint64_t seed, const char *split, const char *path,
-                     int64_t wanted, Examples **examples) {
+Status examples_open(const Task *task, const void *config, int64_t length, uint64_t seed, const char *split,
+                     const char *path, int64_t wanted, Examples **examples) {
     Examples *x = calloc(1, sizeof *x);
     CHECK(x, "out of memory");
-    *x = (Examples){
-        .task = task, .config = config, .sizes = task->sizes(config), .seed = seed, .split = split, .path = path};
+    *x = (Examples){.task = task,
+                    .config = config,
+                    .sizes = task->sizes(config),
+                    .length = length,
+                    .seed = seed,
+                    .split = split,
+                    .path = path};
     *examples = x;
     return path && in_files(x) ? open_file(x, wanted) : OK;
 }
@@ -81,7 +86,7 @@ static Status make_example(const Examples *x, int64_t number, Example example) {
 
 /* Example `number` as sequence b. */
 static Status fill_example(const Examples *x, int64_t number, HostBatch batch, int64_t b) {
-    const int64_t T = trial_length(x->task, &x->sizes);
+    const int64_t T = x->length;
     const Example example = example_at(batch, (b + 1) * T - x->sizes.T, &x->sizes);
     if (x->sizes.features) memset(example.inputs, 0, (size_t)x->sizes.T * sizeof *example.inputs);
     const Status status = make_example(x, number, example);
@@ -104,7 +109,7 @@ static void fill_empty(HostBatch batch, int64_t b, int64_t T) {
 }
 
 Status examples_fill(const Examples *x, const int64_t number[], int64_t B, HostBatch batch) {
-    const int64_t T = trial_length(x->task, &x->sizes);
+    const int64_t T = x->length;
     Status status = OK;
     fill_positions(batch, B, T);
     for (int64_t b = 0; b < B && status == OK; b++)

@@ -30,6 +30,8 @@ static const Key training_keys[] = {
 static const Key mixer_keys[] = {
     KEY(Protocol, heads, KEY_INTEGER, "1", 1, 4096, NULL, "heads; each has hidden_size / heads columns"),
     KEY(Protocol, head_bias, KEY_BOOLEAN, "false", 0, 0, NULL, "answers have a bias"),
+    KEY(Protocol, bidirectional, KEY_BOOLEAN, "false", 0, 0, NULL,
+        "mixers run in both directions, with the same weights (sets are then read once, else twice)"),
     KEY(Protocol, base_conv, KEY_BOOLEAN, "false", 0, 0, NULL,
         "a block with a gated convolution of three tokens before the mixers; not with compression"),
 };

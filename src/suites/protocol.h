@@ -21,7 +21,7 @@ typedef struct Protocol {
     char *select;   /* best: the scores of the test with the lowest loss | last */
     char *dtype;    /* float32 | bfloat16 */
     int64_t heads;
-    bool head_bias;
+    bool head_bias, bidirectional;
     bool base_conv; /* a convolution of three tokens before the mixers */
 } Protocol;
 

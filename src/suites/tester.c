@@ -56,12 +56,12 @@ Status tester_open(const Trial *trial, const TrialSetup *setup, const Session *s
                         .trivial = trial->task->trivial(t->config),
                         .right = calloc((size_t)p->test_examples, sizeof *test->right)};
     t->sizes = trial->task->sizes(t->config);
-    t->options = options_of(setup, trial_length(trial->task, &t->sizes));
+    t->options = options_of(setup, trial_length(trial->task, &t->sizes, p));
     t->logits = malloc((size_t)(t->options.B * t->options.T * t->outputs) * sizeof(float));
     CHECK(t->logits && test->right, "out of memory");
     t->runner = runner_create(session->model, session->fsdp, session->device, t->options);
-    return examples_open(trial->task, t->config, (uint64_t)p->data_seed, test->split, p->data, p->test_examples,
-                         &t->examples);
+    return examples_open(trial->task, t->config, t->options.T, (uint64_t)p->data_seed, test->split, p->data,
+                         p->test_examples, &t->examples);
 }
 
 void tester_close(Tester *t) {

@@ -77,8 +77,8 @@ static Status open_training(Training *t, const Device *device) {
     t->step_seconds = zeroed(t->result->steps, sizeof *t->step_seconds);
     t->spare = zeroed(p->test_examples, sizeof *t->spare);
     t->best_loss = INFINITY;
-    status = examples_open(t->trial->task, t->setup.config, (uint64_t)p->data_seed, "train", p->data, p->examples,
-                           &t->examples);
+    status = examples_open(t->trial->task, t->setup.config, t->setup.options.T, (uint64_t)p->data_seed, "train",
+                           p->data, p->examples, &t->examples);
     return status == OK ? open_testers(t) : status;
 }
 

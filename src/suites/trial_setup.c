@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "suites/ends.h"
 #include "suites/settings.h"
 
@@ -10,12 +11,13 @@ static void set_plain(ConfigValue *mapping, const char *key, const char *text) {
     config_value_set(mapping, key, config_value_plain(text, COMMAND_LINE, 0));
 }
 
-int64_t trial_length(const Task *task, const TaskSizes *sizes) {
-    return task->form == TASK_SET ? 2 * sizes->T : sizes->T;
+int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *protocol) {
+    return task->form == TASK_SET && !protocol->bidirectional ? 2 * sizes->T : sizes->T;
 }
 
 static ModelEnds ends_of(const Task *task, const TaskSizes *sizes, const Protocol *protocol) {
     ModelEnds ends = {.features = sizes->features, .regression = sizes->classes == 0, .head_bias = protocol->head_bias};
+    ends.bidirectional = protocol->bidirectional;
     if (task->form == TASK_AUTOENCODER) {
         ends.parameters = decoder_parameters;
         ends.read_out = decoder_read_out;
@@ -34,6 +36,10 @@ static Status create_model(const Trial *trial, const ConfigValue *root, int64_t 
     const ConfigValue *keys = settings_section(root, "model");
     const Mixer *mixer = mixer_find(trial->mixer);
     CHECK(mixer, "mixer %s", trial->mixer);
+    if (ends.bidirectional && mixer->hands_on) {
+        log_error("mixer.bidirectional: %s hands a tensor of one direction on to later layers", trial->mixer);
+        return USAGE;
+    }
     ConfigValue *source = config_value_new(VALUE_MAPPING, COMMAND_LINE, 0);
     char text[24];
     snprintf(text, sizeof text, "%lld", (long long)outputs);
@@ -62,7 +68,7 @@ static RunnerOptions options_of(const Trial *trial, const TrialSetup *s) {
     return (RunnerOptions){.type = dtype_named(s->protocol.dtype),
                            .recompute = RECOMPUTE_NONE,
                            .B = s->protocol.batch_size,
-                           .T = trial_length(trial->task, &s->sizes),
+                           .T = trial_length(trial->task, &s->sizes, &s->protocol),
                            .training = true,
                            .replay = true};
 }

@@ -13,9 +13,9 @@ typedef struct TrialSetup {
     RunnerOptions options;
 } TrialSetup;
 
-/* Positions that a model reads of an example. A causal model reads a set twice, so that every element of the second
- * copy comes after all of them. */
-int64_t trial_length(const Task *task, const TaskSizes *sizes);
+/* Positions that a model reads of an example of the task. A causal model reads a set twice, so that every element of
+ * the second copy comes after all of them. */
+int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *protocol);
 
 /* Reads the settings, builds the model, and fills what `result` says of the model and of the cost; gpu: of a run on a
  * GPU. The caller calls trial_setup_free, also on failure, and owns *model. BAD_INPUT or USAGE (logged). */

@@ -42,6 +42,9 @@ diff <(without_times "$work/one/results.csv") <(without_times "$work/killed/resu
 
 "$FLAME" suite all --plan >"$work/log" 2>&1 || fail "--plan"
 grep -q "left out" "$work/log" && fail "a mixer has no model: $(grep "left out" "$work/log")"
+"$FLAME" suite subset_sum convex_hull fractional_knapsack --quick --mixers gla transformer --out "$work/sets" --set \
+    training.examples=1000 training.test_examples=100 training.epochs=2 mixer.bidirectional=true >"$work/log" 2>&1 || fail "sets"
+[ "$(grep -c '^tropical,' "$work/sets/results.csv")" = 24 ] || fail "sets: $(cat "$work/sets/results.csv")"
 "$FLAME" suite selective_copying --dump 2 --split test >"$work/dump" || fail "--dump"
 [ "$(grep -c '"task":"selective_copying","inputs":\[.*"labels":\[.*"params":{.*"tokens_to_copy":16' "$work/dump")" = 2 ] ||
     fail "--dump: $(cat "$work/dump")"

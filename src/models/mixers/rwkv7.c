@@ -189,6 +189,7 @@ const Mixer rwkv7_mixer = {
     .config_size = sizeof(Rwkv7Config),
     .model_defaults = "{hidden_act: sqrelu, norm_eps: 1.0e-5, use_l2warp: true}",
     .layout = &rwkv7_layout,
+    .hands_on = true,
     .takes_attention = true,
     .complete = rwkv7_complete,
     .parameters = rwkv7_parameters,
