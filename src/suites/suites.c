@@ -78,7 +78,7 @@ static const Suite mad = {
             "training.lr=[1e-4,5e-4,1e-3] training.weight_decay=[0,0.1] training.decay=constant training.beta2=0.999 "
             "training.stop_at=0.999 training.select=best mixer.heads=1 mixer.head_bias=true model.hidden_size=128 "
             "model.num_hidden_layers=2 model.intermediate_size=352 model.norm_eps=1e-5",
-    .quick = "training.examples=3200 training.epochs=4 training.lr=1e-3 training.weight_decay=0 model.hidden_size=64 "
+    .quick = "training.examples=3200 training.epochs=3 training.lr=1e-3 training.weight_decay=0 model.hidden_size=64 "
              "model.intermediate_size=176",
     .mixers = mad_mixers,
     .notes = mad_notes,
