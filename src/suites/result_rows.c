@@ -6,10 +6,10 @@
 const char result_columns[] =
     "suite,task,setting,split,model,seed,lr,wd,d_model,layers,heads,params,state_bytes,train_tokens,steps,accuracy,"
     "accuracy_macro,exact,error,f1,mse,perplexity,trivial,tokens_per_s,peak_bytes,seconds,device,precision,"
-    "examples_crc,version";
+    "examples_crc,version,scored,run";
 
-/* Text of settings: commas would end the field. */
-static void put_settings(FILE *file, const char *text) {
+/* Commas would end the field. */
+static void put_text(FILE *file, const char *text) {
     for (; text && *text; text++) fputc(*text == ',' ? ';' : *text, file);
 }
 
@@ -28,11 +28,12 @@ static void put_scores(FILE *file, const Scores *s) {
     for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) put_real(file, scores[i]);
 }
 
-static void put_row(FILE *file, const Trial *trial, const TrialResult *r, const TrialTest *test, const Device *device) {
+static void put_row(FILE *file, const char *run, const Trial *trial, const TrialResult *r, const TrialTest *test,
+                    const Device *device) {
     fprintf(file, "%s,%s,", trial->suite->name, trial->task->name);
-    put_settings(file, trial->setting);
+    put_text(file, trial->setting);
     if (trial->user && trial->user[0] && trial->setting[0]) fputc(' ', file);
-    put_settings(file, trial->user);
+    put_text(file, trial->user);
     fprintf(file, ",%s,%s", test->split, trial->mixer);
     put_integer(file, trial->seed);
     put_real(file, trial->lr);
@@ -48,11 +49,29 @@ static void put_row(FILE *file, const Trial *trial, const TrialResult *r, const 
     put_real(file, test->trivial);
     put_real(file, r->tokens_per_second);
     put_integer(file, r->peak_bytes);
-    fprintf(file, ",%.1f,%s,%s,%08" PRIx32 "," FLAME_VERSION "\n", r->seconds, device->name, r->dtype, r->examples_crc);
+    fprintf(file, ",%.1f,", r->seconds);
+    put_text(file, device->name);
+    fprintf(file, ",%s,%08" PRIx32 "," FLAME_VERSION, r->dtype, r->examples_crc);
+    if (test->scores.scored > 0)
+        put_integer(file, test->scores.scored);
+    else
+        fputc(',', file);
+    fprintf(file, ",%s\n", run);
 }
 
-void result_rows_write(FILE *file, const Trial *trial, const TrialResult *result, const Device *device, bool failed) {
-    const TrialTest none = {.split = "test", .scores = {NAN, NAN, NAN, NAN, NAN, NAN, NAN}, .trivial = NAN};
-    if (failed) put_row(file, trial, result, &none, device);
-    for (int i = 0; i < result->tests && !failed; i++) put_row(file, trial, result, &result->test[i], device);
+void result_rows_write(FILE *file, const char *run, const Trial *trial, const TrialResult *result, const Device *device,
+                       bool failed) {
+    const TrialTest none = {.split = "test", .scores = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0}, .trivial = NAN};
+    if (failed) put_row(file, run, trial, result, &none, device);
+    for (int i = 0; i < result->tests && !failed; i++) put_row(file, run, trial, result, &result->test[i], device);
+}
+
+void right_answers_write(FILE *file, const TrialResult *result, bool failed) {
+    for (int i = 0; i < result->tests && !failed; i++) {
+        const TrialTest *test = &result->test[i];
+        if (isnan(test->scores.accuracy)) continue;
+        fprintf(file, "%s ", test->split);
+        for (int64_t e = 0; e < test->examples; e++) fputc(test->right[e] ? '1' : '0', file);
+        fputc('\n', file);
+    }
 }

@@ -10,7 +10,12 @@
 /* The names of the columns, separated by commas. */
 extern const char result_columns[];
 
-/* A row for each test; `failed`: one row without scores. */
-void result_rows_write(FILE *file, const Trial *trial, const TrialResult *result, const Device *device, bool failed);
+/* A row for each test; `failed`: one row without scores. run: the name of the trial's files, without commas. */
+void result_rows_write(FILE *file, const char *run, const Trial *trial, const TrialResult *result, const Device *device,
+                       bool failed);
+
+/* Writes a line "SPLIT 0110..." for each test with right and wrong answers: 1 for an example answered right. A split's
+ * name may have spaces, as the answers follow the last one. A regression has no such line, nor has a failed trial. */
+void right_answers_write(FILE *file, const TrialResult *result, bool failed);
 
 #endif

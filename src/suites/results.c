@@ -54,6 +54,8 @@ static const Column columns[] = {
     COLUMN("precision", COLUMN_TEXT, precision, false),
     COLUMN("examples_crc", COLUMN_TEXT, examples_crc, false),
     COLUMN("version", COLUMN_TEXT, version, false),
+    COLUMN("scored", COLUMN_INTEGER, scored, false),
+    COLUMN("run", COLUMN_TEXT, run, false),
 };
 
 enum { COLUMNS = LENGTH(columns), FILE_MAX = 1 << 30 };

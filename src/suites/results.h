@@ -20,6 +20,8 @@ typedef struct Result {
     double trivial; /* of a model that looks at no input: an accuracy or F1; the mean squared error of a regression */
     double tokens_per_s, peak_bytes, seconds;
     const char *device, *precision, *examples_crc, *version;
+    double scored;   /* positions that the scores are of */
+    const char *run; /* the name of its files */
     int64_t line;
 } Result;
 

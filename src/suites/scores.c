@@ -89,7 +89,7 @@ void scoring_add(Scoring *s, const int32_t *labels, const float *values, const f
 Scores scoring_end(Scoring *s, bool *right) {
     if (s->examples % SCORE_BATCH != 0) end_batch(s);
     const double scored = (double)s->scored;
-    Scores scores = {NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    Scores scores = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, s->scored};
     if (s->classes == 0) {
         scores.mse = s->squares / scored;
     } else {

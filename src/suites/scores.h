@@ -15,6 +15,7 @@ typedef struct Scores {
     double f1;         /* of class 1 over all positions, where there are two classes; 0 if there is nothing right */
     double mse;        /* of a regression */
     double perplexity; /* exp of the mean loss */
+    int64_t scored;    /* positions */
 } Scores;
 
 enum { SCORE_BATCH = 128 };

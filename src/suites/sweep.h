@@ -2,7 +2,8 @@
  * ranks take them from one list, and each one's results are a file of their own: a sweep that was killed goes on with
  * those that are missing.
  *
- *   OUT/runs/NAME.csv       the rows of a trial
+ *   OUT/runs/NAME.csv       the rows of a trial, which say NAME in their last column
+ *   OUT/runs/NAME.right     which test examples it answers right: "SPLIT 0110..."; there whenever NAME.csv is
  *   OUT/results.csv         the rows of all trials of the sweep, in the order of the list; written at its end */
 #ifndef FLAME_SUITES_SWEEP_H
 #define FLAME_SUITES_SWEEP_H

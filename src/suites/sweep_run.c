@@ -18,7 +18,7 @@
 #include "suites/sweep.h"
 #include "suites/trial_run.h"
 
-enum { LOCK_PATIENCE = 5, PATH_BYTES = 4096, RESULT_BYTES = 1 << 20 };
+enum { LOCK_PATIENCE = 5, NAME_BYTES = 256, PATH_BYTES = 4096, RESULT_BYTES = 1 << 20 };
 
 typedef struct Running {
     const Sweep *sweep;
@@ -35,7 +35,7 @@ static Status failed(const char *path, int error) {
     return IO_ERROR;
 }
 
-/* All that decides the results of a trial. */
+/* All that decides the results of a trial, and the form of its rows. */
 static uint32_t identity(const Trial *trial) {
     ConfigValue *root = NULL;
     char *text = NULL;
@@ -44,7 +44,8 @@ static uint32_t identity(const Trial *trial) {
     CHECK(file, "out of memory");
     CHECK(trial_settings(trial, &root) == OK, "the settings of %s", trial->task->name);
     config_value_write(file, root, -1);
-    fprintf(file, " %.17g %.17g %lld " FLAME_VERSION, trial->lr, trial->weight_decay, (long long)trial->seed);
+    fprintf(file, " %.17g %.17g %lld " FLAME_VERSION " %s", trial->lr, trial->weight_decay, (long long)trial->seed,
+            result_columns);
     fclose(file);
     const uint32_t crc = crc_update(0, text, (int64_t)bytes);
     config_value_free(root);
@@ -52,9 +53,15 @@ static uint32_t identity(const Trial *trial) {
     return crc;
 }
 
+static void name_run(const Trial *trial, char name[NAME_BYTES]) {
+    snprintf(name, NAME_BYTES, "%s-%s-%s-%08" PRIx32, trial->suite->name, trial->task->name, trial->mixer,
+             identity(trial));
+}
+
 static void path_of(const Running *r, const Trial *trial, const char *ending, char path[PATH_BYTES]) {
-    snprintf(path, PATH_BYTES, "%s/runs/%s-%s-%s-%08" PRIx32 "%s", r->folder, trial->suite->name, trial->task->name,
-             trial->mixer, identity(trial), ending);
+    char name[NAME_BYTES];
+    name_run(trial, name);
+    snprintf(path, PATH_BYTES, "%s/runs/%s%s", r->folder, name, ending);
 }
 
 static bool has_result(const Running *r, const Trial *trial) {
@@ -74,17 +81,29 @@ static Status take(const Running *r, const Trial *trial, bool *taken) {
     return error ? failed(path, error) : file_close(fd) ? failed(path, errno) : OK;
 }
 
-static Status write_result(const Running *r, const Trial *trial, const TrialResult *result, bool diverged) {
-    char path[PATH_BYTES], *text = NULL;
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
-    result_rows_write(file, trial, result, r->device, diverged);
-    fclose(file);
-    path_of(r, trial, ".csv", path);
+static Status write_text(const char *path, const char *text, size_t bytes) {
     const int error = file_replace(path, text, (int64_t)bytes);
-    free(text);
     return error ? failed(path, error) : OK;
+}
+
+/* The rows come last: a trial that has them is done. */
+static Status write_result(const Running *r, const Trial *trial, const TrialResult *result, bool diverged) {
+    char name[NAME_BYTES], path[PATH_BYTES], *right = NULL, *rows = NULL;
+    size_t right_bytes = 0, rows_bytes = 0;
+    FILE *right_file = open_memstream(&right, &right_bytes), *rows_file = open_memstream(&rows, &rows_bytes);
+    CHECK(right_file && rows_file, "out of memory");
+    name_run(trial, name);
+    right_answers_write(right_file, result, diverged);
+    result_rows_write(rows_file, name, trial, result, r->device, diverged);
+    fclose(right_file);
+    fclose(rows_file);
+    path_of(r, trial, ".right", path);
+    Status status = write_text(path, right, right_bytes);
+    path_of(r, trial, ".csv", path);
+    if (status == OK) status = write_text(path, rows, rows_bytes);
+    free(right);
+    free(rows);
+    return status;
 }
 
 static void count_finished(Running *r) {
@@ -184,7 +203,7 @@ static Status collect(const Running *r) {
     }
     fclose(file);
     Status status = error ? failed(run, error) : OK;
-    if (status == OK && (error = file_replace(path, text, (int64_t)bytes)) != 0) status = failed(path, error);
+    if (status == OK) status = write_text(path, text, bytes);
     if (status == OK) log_info("wrote %s", path);
     free(text);
     free(path);

@@ -22,6 +22,19 @@ awk "BEGIN { exit !($learnt > 0.95 && $control < 0.6) }" || fail "accuracy $lear
 # two layers with one head of 64 x 64, and three rows of q, k and v before their convolutions, in fp32
 [ "$(field state_bytes "$work/easy/results.csv")" = $((2 * 4 * (64 * 64 + 3 * 3 * 64))) ] || fail "bytes of state"
 
+# A row leads by its last column to the answers of its training; the share of right ones is in the row.
+awk -F, -v folder="$work/easy/runs" '
+    NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+    { split_name = $column["split"]; exact = $column["exact"]; file = folder "/" $column["run"] ".right"; found = 0
+      while ((getline line < file) > 0) {
+          answers = substr(line, length(split_name) + 2)
+          if (line == split_name " " answers && answers ~ /^[01]+$/) { found = length(answers); right = gsub(1, "", answers) }
+      }
+      close(file)
+      if (found != 200 || right / found - exact > 1e-6 || exact - right / found > 1e-6) {
+          print split_name ": " right " right answers of " found ", exact " exact; exit 1
+      } }' "$work/easy/results.csv" || fail "answers that are not those of the row"
+
 tiny=(task.vocab_size=32 task.seq_len=16 task.num_kv_pairs=2 training.examples=64 training.test_examples=40
     training.batch_size=16 training.steps=20 training.evaluate_every=10 training.lr=[1e-3,1e-2])
 sweep=(suite mqar --quick --seeds 2 --mixers delta_net gla --set "${tiny[@]}")
@@ -29,6 +42,7 @@ sweep=(suite mqar --quick --seeds 2 --mixers delta_net gla --set "${tiny[@]}")
 for count in 2 3; do
     ranks $count "${sweep[@]}" --out "$work/$count" || { cat "$work/log"; fail "a sweep on $count ranks"; }
     diff <(without_times "$work/one/results.csv") <(without_times "$work/$count/results.csv") || fail "$count ranks: another CSV"
+    diff <(cat "$work/one/runs/"*.right) <(cat "$work/$count/runs/"*.right) || fail "$count ranks: other answers"
 done
 
 "$FLAME" "${sweep[@]}" --out "$work/killed" >"$work/log" &
@@ -59,7 +73,8 @@ files=(task.seq_len=16 training.test_examples=40 training.batch_size=8 training.
     training.evaluate_every=5)
 from_files() { "$FLAME" suite flip_flop --mixers gla --set "${files[@]}" "$@" >"$work/log" 2>&1; }
 from_files --out "$work/made" && from_files training.data="$work/texts" --out "$work/files" || fail "files: $(cat "$work/log")"
-diff <(without_times "$work/made/results.csv" | cut -d, -f4,16-) <(without_times "$work/files/results.csv" | cut -d, -f4,16-) ||
+scores() { without_times "$1" | sed 's/,[^,]*$//' | cut -d, -f4,16-; } # without the names of runs
+diff <(scores "$work/made/results.csv") <(scores "$work/files/results.csv") ||
     fail "published files give other results than the generator that made them"
 sed -i 's/^w1/x1/' "$work/texts/train.txt"
 from_files training.data="$work/texts" training.test_examples=39 --out "$work/files" && fail "accepted a damaged text"

@@ -7,13 +7,13 @@
 #define RESULT_COLUMNS                                                                                                 \
     "suite,task,setting,split,model,seed,lr,wd,d_model,layers,heads,params,state_bytes,train_tokens,steps,accuracy,"   \
     "accuracy_macro,exact,error,f1,mse,perplexity,trivial,tokens_per_s,peak_bytes,seconds,device,precision,"           \
-    "examples_crc,version\n"
+    "examples_crc,version,scored,run\n"
 
 /* A row: names (suite,task,setting,split,model), seed, (lr,wd) and scores (accuracy,accuracy_macro,exact,error,f1,mse,
  * perplexity,trivial). */
 static inline void put_result(FILE *file, const char *names, int seed, const char *point, const char *scores) {
-    fprintf(file, "%s,%d,%s,128,2,1,405632,65536,1000000,200,%s,%d,%d,12.5,a CPU,float32,0badcafe,0.2.0\n", names, seed,
-            point, scores, 1000 + 100 * seed, 5000000 + seed);
+    fprintf(file, "%s,%d,%s,128,2,1,405632,65536,1000000,200,%s,%d,%d,12.5,a CPU,float32,0badcafe,0.2.0,8000,run-%d\n",
+            names, seed, point, scores, 1000 + 100 * seed, 5000000 + seed, seed);
 }
 
 #endif

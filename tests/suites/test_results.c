@@ -57,6 +57,8 @@ static void rows_are_read(void **state) {
     assert_true(isinf(a->perplexity) && a->trivial == 0.125 && a->tokens_per_s == 1300 && a->seconds == 12.5);
     assert_true(isnan(b->lr) && b->wd == 0.1 && b->score[METRIC_MACRO] == 1e-5);
     assert_string_equal(b->version, "0.2.0");
+    assert_true(b->scored == 8000);
+    assert_string_equal(b->run, "run-3");
     results_free(&results);
 }
 
@@ -73,20 +75,20 @@ static void assert_refused(const char *csv, const char *message) {
 
 static void damaged_files_are_refused(void **state) {
     (void)state;
-#define NUMBERS ",0,0.1,0,128,2,1,1,1,1,1,0.5,0.5,,,,,,,10,1,1,cpu,float32,0,0.2.0"
+#define NUMBERS ",0,0.1,0,128,2,1,1,1,1,1,0.5,0.5,,,,,,,10,1,1,cpu,float32,0,0.2.0,8000,mad-compression-gla-01234567"
     static const char good[] = "mad,compression,,test,gla" NUMBERS "\n";
     static const char *const rows[][2] = {
-        {"mad,compression,,test" NUMBERS "\n", "results.csv, line 3: it has 29 fields instead of 30"},
+        {"mad,compression,,test" NUMBERS "\n", "results.csv, line 3: it has 31 fields instead of 32"},
         {"mad,compression,,,gla" NUMBERS "\n", "results.csv, line 3: split is \"\", but must be given"},
         {"mad,compression,,test,\"gla" NUMBERS "\n", "line 3: model is \"\"gla\", but must be text without quotes"},
         {"mad,compression,,test,gla\r" NUMBERS "\n", "line 3: model is \"gla\r\""},
         {"bad,compression,,test,gla" NUMBERS "\n", "line 3: suite is \"bad\", but must be a suite of this version"},
         {"mad,flip_flop,,test,gla" NUMBERS "\n", "line 3: task is \"flip_flop\", but must be a task of its suite"},
-        {"mad,compression,,test,gla,1.5,0.1,0,128,2,1,1,1,1,1,0.5,,,,,,,,,,,,,,\n",
+        {"mad,compression,,test,gla,1.5,0.1,0,128,2,1,1,1,1,1,0.5,,,,,,,,,,,,,,,,\n",
          "line 3: seed is \"1.5\", but must be an integer"},
-        {"mad,compression,,test,gla,1,0x1,0,128,2,1,1,1,1,1,0.5,,,,,,,,,,,,,,\n",
+        {"mad,compression,,test,gla,1,0x1,0,128,2,1,1,1,1,1,0.5,,,,,,,,,,,,,,,,\n",
          "line 3: lr is \"0x1\", but must be a number"},
-        {"mad,compression,,test,gla,1,1,0,128,2,1,1,1,1,1,nan,,,,,,,,,,,,,,\n",
+        {"mad,compression,,test,gla,1,1,0,128,2,1,1,1,1,1,nan,,,,,,,,,,,,,,,,\n",
          "line 3: accuracy is \"nan\", but must be a number"},
         {"mad,compression,,test,gla" NUMBERS, "line 3 is not complete"},
         {"\n", "line 3: it has 1 fields"},

@@ -39,6 +39,7 @@ static void counts_scored_positions_only(void **state) {
     assert_near(s.accuracy, 0.75);
     assert_near(s.error, 0.25);
     assert_near(s.exact, 0.5);
+    assert_int_equal(s.scored, 4);
     assert_false(right[0]);
     assert_true(right[1]);
     const double hit = log(exp(1) + 3) - 1, miss = log(exp(1) + 3);
