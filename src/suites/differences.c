@@ -2,80 +2,150 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Below, no paired test of permutations reaches p < 0.05. */
 enum { SEEDS_MIN = 6 };
 
 static const double level = 0.05;
 
-/* The scores of seeds that both cells have. */
-typedef struct Paired {
-    double *a, *b;
-    int n;
-} Paired;
+/* Of two models. */
+typedef struct Comparison {
+    double p;        /* NaN: not tested */
+    double smallest; /* that p can be */
+    bool first;      /* whether the first model is the better one */
+    int seeds;       /* that both have */
+} Comparison;
 
-static Paired pair_cells(const Summary *a, const Summary *b, int seeds) {
-    Paired paired = {malloc((size_t)seeds * sizeof(double)), malloc((size_t)seeds * sizeof(double)), 0};
-    CHECK(paired.a && paired.b, "out of memory");
+/* Of the models of rows i and j in a column. */
+typedef Comparison Compare(const Table *table, int column, int i, int j);
+
+/* Scores of two models: the first n of a and b are those of seeds that both have; behind them follow the others. */
+typedef struct SeedScores {
+    double *a, *b;
+    int n, n_a, n_b;
+} SeedScores;
+
+static SeedScores order_scores(const Summary *a, const Summary *b, int seeds) {
+    SeedScores s = {.a = malloc((size_t)seeds * sizeof(double)), .b = malloc((size_t)seeds * sizeof(double))};
+    CHECK(s.a && s.b, "out of memory");
     for (int i = 0; i < seeds; i++) {
         if (isnan(a->score[i]) || isnan(b->score[i])) continue;
-        paired.a[paired.n] = a->score[i];
-        paired.b[paired.n++] = b->score[i];
+        s.a[s.n] = a->score[i];
+        s.b[s.n++] = b->score[i];
     }
-    return paired;
+    s.n_a = s.n_b = s.n;
+    for (int i = 0; i < seeds; i++) {
+        if (!isnan(a->score[i]) && isnan(b->score[i])) s.a[s.n_a++] = a->score[i];
+        if (!isnan(b->score[i]) && isnan(a->score[i])) s.b[s.n_b++] = b->score[i];
+    }
+    return s;
 }
 
-/* p of the difference, and in *n the number of seeds. NaN where these are too few. */
-static double compare_cells(const Summary *a, const Summary *b, int seeds, int *n) {
-    Paired paired = pair_cells(a, b, seeds);
-    double p = NAN;
-    if (paired.n > PERMUTATION_MAX)
-        p = welch_test(paired.a, paired.n, paired.b, paired.n);
-    else if (paired.n >= SEEDS_MIN)
-        p = paired_permutation(paired.a, paired.b, paired.n);
-    *n = paired.n;
-    free(paired.a);
-    free(paired.b);
-    return p;
+static Comparison compare_seeds(const Table *table, int column, int i, int j) {
+    const Summary *a = &table->row[i].cell[column], *b = &table->row[j].cell[column];
+    SeedScores s = order_scores(a, b, table->results->seeds);
+    Comparison c = {.p = NAN, .seeds = s.n};
+    c.first = metric_is_loss(table->column[column].metric) ? a->mean < b->mean : a->mean > b->mean;
+    if (s.n > PERMUTATION_MAX) {
+        c.p = welch_test(s.a, s.n, s.b, s.n);
+    } else if (s.n >= SEEDS_MIN) {
+        c.p = paired_permutation(s.a, s.b, s.n);
+        c.smallest = paired_permutation_smallest(s.n);
+    } else if (s.n_a >= SEEDS_MIN && s.n_b >= SEEDS_MIN && s.n_a + s.n_b > PERMUTATION_MAX) {
+        c.p = welch_test(s.a, s.n_a, s.b, s.n_b);
+    } else if (s.n_a >= SEEDS_MIN && s.n_b >= SEEDS_MIN) {
+        c.p = unpaired_permutation(s.a, s.n_a, s.b, s.n_b);
+        c.smallest = unpaired_permutation_smallest(s.n_a, s.n_b);
+    }
+    free(s.a);
+    free(s.b);
+    return c;
 }
 
-/* The pairs of a column: p[i * rows + j] for rows i < j, NaN elsewhere. */
+/* The other model's answers to the examples of a row; NULL if there are none. */
+static const Result *answers_beside(const Results *results, const Result *a, const char *model) {
+    for (int64_t i = 0; i < results->count; i++) {
+        const Result *b = &results->row[i];
+        bool same = b->name[NAME_MODEL] == model && b->seed == a->seed;
+        for (ResultName kind = NAME_SUITE; kind <= NAME_SPLIT; kind++) same = same && b->name[kind] == a->name[kind];
+        if (same && b->right && b->examples == a->examples && strcmp(b->examples_crc, a->examples_crc) == 0) return b;
+    }
+    return NULL;
+}
+
+static bool has_answers(const Table *table, int column, const Result *row) {
+    return row->right && strcmp(row->name[NAME_SUITE], table->suite->name) == 0 &&
+           row->name[NAME_TASK] == table->column[column].task && row->name[NAME_SPLIT] == table->column[column].split;
+}
+
+static void append(uint8_t **to, int64_t count, const uint8_t *right, int64_t examples) {
+    *to = realloc(*to, (size_t)(count + examples));
+    CHECK(*to || count + examples == 0, "out of memory");
+    memcpy(*to + count, right, (size_t)examples);
+}
+
+static Comparison compare_examples(const Table *table, int column, int i, int j) {
+    const Results *results = table->results;
+    uint8_t *a_right = NULL, *b_right = NULL;
+    int64_t examples = 0, more = 0;
+    for (int64_t r = 0; r < results->count; r++) {
+        const Result *a = &results->row[r], *b = NULL;
+        if (a->name[NAME_MODEL] == table->row[i].model && has_answers(table, column, a))
+            b = answers_beside(results, a, table->row[j].model);
+        if (!b) continue;
+        append(&a_right, examples, a->right, a->examples);
+        append(&b_right, examples, b->right, b->examples);
+        for (int64_t e = 0; e < a->examples; e++) more += a->right[e] - b->right[e];
+        examples += a->examples;
+    }
+    const Comparison c = {.p = examples ? mcnemar_test(a_right, b_right, examples) : NAN, .first = more > 0};
+    free(a_right);
+    free(b_right);
+    return c;
+}
+
+/* The pairs of a column: pair[i * rows + j] for rows i < j, p = NaN elsewhere. */
 typedef struct Pairs {
-    double *p;
+    Comparison *pair;
     int tested, seeds_most; /* pairs with a p; the most seeds of any pair */
+    double smallest;        /* p of any pair, before the correction */
 } Pairs;
 
-static Pairs compare_all(const Table *table, int column) {
+static void correct(Comparison *pair, int count) {
+    double *p = malloc((size_t)count * sizeof *p);
+    CHECK(p, "out of memory");
+    for (int i = 0; i < count; i++) p[i] = pair[i].p;
+    holm_correct(p, count);
+    for (int i = 0; i < count; i++) pair[i].p = p[i];
+    free(p);
+}
+
+static Pairs compare_all(const Table *table, int column, Compare *compare) {
     const int rows = table->rows;
-    Pairs pairs = {.p = malloc((size_t)rows * (size_t)rows * sizeof *pairs.p)};
-    CHECK(pairs.p, "out of memory");
+    Pairs pairs = {.pair = malloc((size_t)rows * (size_t)rows * sizeof *pairs.pair), .smallest = 1};
+    CHECK(pairs.pair, "out of memory");
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < rows; j++) {
-            double *p = &pairs.p[i * rows + j];
-            int n = 0;
-            *p = NAN;
-            if (j > i)
-                *p = compare_cells(&table->row[i].cell[column], &table->row[j].cell[column], table->results->seeds, &n);
-            pairs.tested += !isnan(*p);
-            if (n > pairs.seeds_most) pairs.seeds_most = n;
+            Comparison *pair = &pairs.pair[i * rows + j];
+            *pair = j > i ? compare(table, column, i, j) : (Comparison){.p = NAN};
+            if (pair->seeds > pairs.seeds_most) pairs.seeds_most = pair->seeds;
+            if (isnan(pair->p)) continue;
+            pairs.tested++;
+            pairs.smallest = fmin(pairs.smallest, pair->smallest);
         }
-    holm_correct(pairs.p, rows * rows);
+    correct(pairs.pair, rows * rows);
     return pairs;
 }
 
-static bool is_better(const Table *table, int column, int i, int j) {
-    const double a = table->row[i].cell[column].mean, b = table->row[j].cell[column].mean;
-    return metric_is_loss(table->column[column].metric) ? a < b : a > b;
-}
-
 /* The models that the one of row i is better than, if there are any. */
-static int write_better(FILE *file, const Table *table, const Pairs *pairs, int column, int i) {
+static int write_better(FILE *file, const Table *table, const Pairs *pairs, int i) {
     int written = 0;
     for (int j = 0; j < table->rows; j++) {
-        const double p = pairs->p[i < j ? i * table->rows + j : j * table->rows + i];
-        if (isnan(p) || p >= level || !is_better(table, column, i, j)) continue;
+        const Comparison *pair = &pairs->pair[i < j ? i * table->rows + j : j * table->rows + i];
+        if (isnan(pair->p) || pair->p >= level || pair->first != (i < j)) continue;
         if (written++ == 0) fprintf(file, "  - %s over ", table->row[i].model);
-        fprintf(file, "%s%s (%.2g)", written > 1 ? ", " : "", table->row[j].model, p);
+        fprintf(file, "%s%s (%.2g)", written > 1 ? ", " : "", table->row[j].model, pair->p);
     }
     if (written) fputc('\n', file);
     return written;
@@ -88,41 +158,75 @@ static int seeds_needed(int pairs) {
     return n;
 }
 
-static void write_column(FILE *file, const Table *table, int c) {
+static void write_column(FILE *file, const Table *table, int c, const Pairs *pairs) {
     const TableColumn *column = &table->column[c];
-    Pairs pairs = compare_all(table, c);
-    const int needed = seeds_needed(pairs.tested);
+    const bool able = pairs->smallest * pairs->tested < level;
     int different = 0;
-    if (pairs.tested > 0) {
-        fprintf(file, "- %s%s%s, %d pair%s", column->task ? column->task : "average", column->task ? ", " : "",
-                column->task ? column->split : "", pairs.tested, pairs.tested == 1 ? "" : "s");
-        if (pairs.seeds_most < needed)
-            fprintf(file, ": not with %d seeds; for so many pairs it takes %d", pairs.seeds_most, needed);
-        fputc('\n', file);
-        for (int i = 0; i < table->rows; i++) different += write_better(file, table, &pairs, c, i);
-        if (different == 0 && pairs.seeds_most >= needed) fprintf(file, "  - none\n");
+    fprintf(file, "- %s%s%s, %d pair%s", column->task ? column->task : "average", column->task ? ", " : "",
+            column->task ? column->split : "", pairs->tested, pairs->tested == 1 ? "" : "s");
+    if (!able)
+        fprintf(file, ": not with %d seeds; for so many pairs it takes %d", pairs->seeds_most,
+                seeds_needed(pairs->tested));
+    fputc('\n', file);
+    for (int i = 0; i < table->rows; i++) different += write_better(file, table, pairs, i);
+    if (different == 0 && able) fprintf(file, "  - none\n");
+}
+
+/* The most seeds of a model in a column. */
+static int most_seeds(const Table *table, int column) {
+    int most = 0;
+    for (int r = 0; r < table->rows; r++)
+        if (table->row[r].cell[column].n > most) most = table->row[r].cell[column].n;
+    return most;
+}
+
+static void write_meaning(FILE *file, Compare *compare) {
+    fprintf(file, "\nBetter with p < %g in ", level);
+    if (compare == compare_seeds)
+        fprintf(file,
+                "an exact permutation test of the seeds' differences (of the scores, where two models have fewer than "
+                "%d seeds in common), two-sided and corrected for the pairs of a column by Holm (p in brackets); "
+                "Welch's t test where there are more than %d scores:\n\n",
+                SEEDS_MIN, PERMUTATION_MAX);
+    else
+        fprintf(file,
+                "McNemar's exact test of which test examples are answered right, of all seeds together, two-sided and "
+                "corrected for the pairs of a task by Holm (p in brackets). There are fewer than %d seeds, too few to "
+                "test these: this is about the examples and says how these trained models would do on others of the "
+                "kind, not how models of other seeds would:\n\n",
+                SEEDS_MIN);
+}
+
+/* Writes the columns that this is the test of. Whether any pair was tested. */
+static bool write_tests(FILE *file, const Table *table, Compare *compare) {
+    bool written = false;
+    for (int c = 0; c < table->columns; c++) {
+        if ((most_seeds(table, c) >= SEEDS_MIN) != (compare == compare_seeds)) continue;
+        Pairs pairs = compare_all(table, c, compare);
+        if (pairs.tested > 0 && !written) write_meaning(file, compare);
+        if (pairs.tested > 0) write_column(file, table, c, &pairs);
+        written = written || pairs.tested > 0;
+        free(pairs.pair);
     }
-    free(pairs.p);
+    return written;
 }
 
 void differences_write(FILE *file, const Table *table) {
     int most = 0;
     for (int c = 0; c < table->columns; c++)
-        for (int r = 0; r < table->rows; r++)
-            if (table->row[r].cell[c].n > most) most = table->row[r].cell[c].n;
-    fprintf(file, "\n## Significant differences\n\n");
+        if (most_seeds(table, c) > most) most = most_seeds(table, c);
+    fprintf(file, "\n## Significant differences\n");
     if (table->rows < 2) {
-        fprintf(file, "There is only one model.\n");
+        fprintf(file, "\nThere is only one model.\n");
         return;
     }
-    if (most < SEEDS_MIN) {
-        fprintf(file, "Not tested: a paired test of %d seed%s reaches p = %.3g at best, and p < %g takes %d seeds.\n",
+    const bool seeds = write_tests(file, table, compare_seeds), examples = write_tests(file, table, compare_examples);
+    if (seeds || examples) return;
+    if (most >= SEEDS_MIN)
+        fprintf(file, "\nNot tested: no two models have %d seeds of the same task.\n", SEEDS_MIN);
+    else
+        fprintf(file,
+                "\nNot tested: a paired test of %d seed%s reaches p = %.3g at best, and p < %g takes %d seeds; and no "
+                "two models have answers to the same examples in runs/.\n",
                 most, most == 1 ? "" : "s", paired_permutation_smallest(most), level, SEEDS_MIN);
-        return;
-    }
-    fprintf(file,
-            "Better with p < %g in an exact permutation test of the seeds' differences, two-sided and corrected for "
-            "the pairs of a column by Holm (p in brackets)%s:\n\n",
-            level, most > PERMUTATION_MAX ? "; Welch's t test where there are more than 20 seeds" : "");
-    for (int c = 0; c < table->columns; c++) write_column(file, table, c);
 }

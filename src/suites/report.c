@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "suites/answers.h"
 #include "suites/differences.h"
 #include "suites/table.h"
 
@@ -197,8 +198,9 @@ Status report_write(const char *folder) {
     Status status = results_read(from, &results);
     if (status == OK) {
         results_select(&results);
-        status = aggregate_write(&results, aggregate);
+        status = answers_read(folder, &results);
     }
+    if (status == OK) status = aggregate_write(&results, aggregate);
     if (status == OK) status = write_table(&results, table);
     results_free(&results);
     free(from);

@@ -4,7 +4,8 @@
 
 #include "base/check.h"
 
-/* Reads results.csv of the folder and writes aggregate.csv and table.md beside it. BAD_INPUT or IO_ERROR (logged). */
+/* Reads results.csv of the folder, and the answers in runs/ where they are there, and writes aggregate.csv and table.md
+ * beside it. BAD_INPUT or IO_ERROR (logged). */
 Status report_write(const char *folder);
 
 #endif

@@ -199,6 +199,7 @@ Status results_read(const char *path, Results *results) {
 }
 
 void results_free(Results *results) {
+    for (int64_t i = 0; i < results->count; i++) free(results->row[i].right);
     free(results->row);
     free(results->seed);
     free(results->text);

@@ -22,6 +22,8 @@ typedef struct Result {
     const char *device, *precision, *examples_crc, *version;
     double scored;   /* positions that the scores are of */
     const char *run; /* the name of its files */
+    uint8_t *right;  /* [examples], 1 where the answers of an example are right; NULL before answers_read, or unknown */
+    int64_t examples;
     int64_t line;
 } Result;
 

@@ -155,6 +155,13 @@ double unpaired_permutation(const double *a, int n, const double *b, int m) {
     return (double)choices.extreme / (double)choices.all;
 }
 
+double unpaired_permutation_smallest(int n, int m) {
+    double choices = 1;
+    for (int i = 1; i <= m; i++) choices *= (double)(n + i) / i;
+    /* With groups of one size, exchanging them gives the same difference, the other way round. */
+    return (n == m ? 2 : 1) / choices;
+}
+
 double welch_test(const double *a, int n, const double *b, int m) {
     if (n < 2 || m < 2) return NAN;
     const double va = pow(sample_deviation(a, n), 2) / n, vb = pow(sample_deviation(b, m), 2) / m;

@@ -33,6 +33,8 @@ double paired_permutation_smallest(int n);
 /* The same for scores of different seeds: every choice of n out of all n + m values is as likely. NaN where these are
  * more than PERMUTATION_MAX. */
 double unpaired_permutation(const double *a, int n, const double *b, int m);
+/* The smallest p that it can give. */
+double unpaired_permutation_smallest(int n, int m);
 /* Welch's t test, for samples too large for permutations. NaN below two values, or if neither sample varies. */
 double welch_test(const double *a, int n, const double *b, int m);
 /* McNemar's exact test of two models on the same examples: 1 where the model's answer is right, else 0. */

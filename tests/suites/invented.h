@@ -16,4 +16,11 @@ static inline void put_result(FILE *file, const char *names, int seed, const cha
             names, seed, point, scores, 1000 + 100 * seed, 5000000 + seed, seed);
 }
 
+/* A row whose run has this name, on test examples of this CRC. names: suite,task,setting,split. */
+static inline void put_run(FILE *file, const char *names, const char *model, int seed, const char *scores,
+                           const char *crc, const char *run) {
+    fprintf(file, "%s,%s,%d,0.001,0,128,2,1,1,1,1,1,%s,1,1,1,cpu,float32,%s,0.2.0,8000,%s\n", names, model, seed,
+            scores, crc, run);
+}
+
 #endif

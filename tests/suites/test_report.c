@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "checkpoint/temporary.h"
+#include "config/keys.h"
 #include "suites/invented.h"
 #include "suites/report.h"
 
@@ -123,8 +124,106 @@ static void few_seeds_are_not_tested(void **state) {
         put_macro(file, "compression", "", "gla", seed, 0.5);
     }
     char *text = report_of(file);
-    assert_has(text, "Not tested: a paired test of 5 seeds reaches p = 0.0625 at best, and p < 0.05 takes 6 seeds.");
+    assert_has(text, "Not tested: a paired test of 5 seeds reaches p = 0.0625 at best, and p < 0.05 takes 6 seeds; and "
+                     "no two models");
     assert_has(text, "| model | compression |\n"); /* no average of one task */
+    free(text);
+}
+
+/* Writes a run's answers to `examples` examples: from `from` on, `wrong` of them are wrong. */
+static void put_answers(const char *run, int examples, int from, int wrong) {
+    char name[64], *runs = temporary_path("runs");
+    snprintf(name, sizeof name, "%s.right", run);
+    assert_int_equal(folder_create_all(runs), 0);
+    char *path = path_join(runs, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("test much longer 1100\ntest ", file);
+    for (int i = 0; i < examples; i++) fputc(i >= from && i < from + wrong ? '0' : '1', file);
+    fputs("\n", file);
+    fclose(file);
+    free(path);
+    free(runs);
+}
+
+static void put_compared(FILE *file, const char *model, int seed, const char *crc, const char *run) {
+    put_run(file, "mqar,mqar,,test", model, seed, "0.9,,,,,,,0.25", crc, run);
+}
+
+/* Three models of two seeds. gla has 5 wrong answers for each seed, delta_net and lstm one in all, each another: 1 to
+ * 10 differ, which is p = 2 * (1 + 11) / 2^11, and of the three pairs 3 times that. */
+static void examples_are_compared_below_six_seeds(void **state) {
+    (void)state;
+    FILE *file = begin();
+    for (int seed = 0; seed < 2; seed++) {
+        static const char *const models[] = {"gla", "delta_net", "lstm"};
+        static const int wrong[] = {5, 0, 0};
+        for (int m = 0; m < 3; m++) {
+            char run[32];
+            snprintf(run, sizeof run, "%s-%d", models[m], seed);
+            put_compared(file, models[m], seed, "0badcafe", run);
+            put_answers(run, 40, m == 0 ? 0 : 20 + seed + m, wrong[m] + (m > 0 && seed == m - 1));
+        }
+    }
+    char *text = report_of(file);
+    assert_has(text,
+               "this is about the examples and says how these trained models would do on others of the kind, not");
+    assert_has(text, "corrected for the pairs of a task by Holm (p in brackets).");
+    assert_has(text, "- mqar, test, 3 pairs\n");
+    assert_has(text, "  - delta_net over gla (0.035)\n");
+    assert_has(text, "  - lstm over gla (0.035)\n");
+    assert_lacks(text, "Not tested");
+    assert_lacks(text, "gla over");
+    free(text);
+}
+
+/* Other examples, another number of them, another seed, or no file: nothing to compare. */
+static void other_examples_are_not_compared(void **state) {
+    (void)state;
+    FILE *file = begin();
+    put_compared(file, "gla", 0, "0badcafe", "some");
+    put_compared(file, "lstm", 0, "0badcaff", "other");
+    put_compared(file, "kda", 0, "0badcafe", "fewer");
+    put_compared(file, "gsa", 1, "0badcafe", "other");
+    put_compared(file, "abc", 0, "0badcafe", "missing");
+    put_answers("some", 40, 0, 0);
+    put_answers("other", 40, 0, 20);
+    put_answers("fewer", 39, 0, 20);
+    char *text = report_of(file);
+    assert_has(text,
+               "Not tested: a paired test of 1 seed reaches p = 1 at best, and p < 0.05 takes 6 seeds; and no two "
+               "models have answers to the same examples");
+    free(text);
+}
+
+/* Answers that cannot be read make no report. */
+static void damaged_answers_are_refused(void **state) {
+    (void)state;
+    static const char *const damaged[] = {"test 01", "test\n", "test 0121\n", "\n"};
+    for (int i = 0; i < LENGTH(damaged); i++) {
+        FILE *file = begin();
+        put_compared(file, "gla", 0, "0badcafe", "damaged");
+        fclose(file);
+        char *path = temporary_path("runs/damaged.right");
+        put_answers("damaged", 1, 0, 0);
+        write_file(path, damaged[i], (int64_t)strlen(damaged[i]));
+        assert_int_equal(report_write(temporary_folder), BAD_INPUT);
+        remove(path);
+        free(path);
+    }
+}
+
+/* Seeds 0 to 6 and 5 to 11: two in common, so that the 14 scores are permuted, of which C(14, 7) choices are as likely.
+ */
+static void models_of_other_seeds_are_compared(void **state) {
+    (void)state;
+    FILE *file = begin();
+    for (int seed = 0; seed < 12; seed++) {
+        if (seed < 7) put_macro(file, "compression", "", "gla", seed, 0.5 + 0.001 * seed);
+        if (seed > 4) put_macro(file, "compression", "", "rwkv7", seed, 0.4 + 0.001 * seed);
+    }
+    char *text = report_of(file);
+    assert_has(text, "- compression, test, 1 pair\n  - gla over rwkv7 (0.00058)\n"); /* 2 / 3432 */
     free(text);
 }
 
@@ -172,9 +271,16 @@ static void a_damaged_file_makes_no_report(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(models_are_compared),         cmocka_unit_test(lower_errors_are_better),
-        cmocka_unit_test(few_seeds_are_not_tested),    cmocka_unit_test(tasks_have_their_own_metrics),
-        cmocka_unit_test(several_suites_and_one_seed), cmocka_unit_test(a_damaged_file_makes_no_report),
+        cmocka_unit_test(models_are_compared),
+        cmocka_unit_test(lower_errors_are_better),
+        cmocka_unit_test(few_seeds_are_not_tested),
+        cmocka_unit_test(tasks_have_their_own_metrics),
+        cmocka_unit_test(several_suites_and_one_seed),
+        cmocka_unit_test(a_damaged_file_makes_no_report),
+        cmocka_unit_test(examples_are_compared_below_six_seeds),
+        cmocka_unit_test(other_examples_are_not_compared),
+        cmocka_unit_test(damaged_answers_are_refused),
+        cmocka_unit_test(models_of_other_seeds_are_compared),
     };
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }

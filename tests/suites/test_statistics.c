@@ -83,6 +83,10 @@ static void permutations_are_counted_exactly(void **state) {
     static const double low[] = {1, 2, 3, 4, 5}, high[] = {6, 7, 8, 9, 10};
     assert_close(unpaired_permutation(low, 5, high, 5), 2.0 / 252);
     assert_close(paired_permutation(low, high, 5), 2.0 / 32);
+    static const double far[] = {6, 7, 8, 100};
+    assert_close(unpaired_permutation(low, 5, far, 4), 1.0 / 126);
+    assert_close(unpaired_permutation_smallest(5, 5), 2.0 / 252);
+    assert_close(unpaired_permutation_smallest(5, 4), 1.0 / 126);
     assert_close(paired_permutation_smallest(5), 2.0 / 32);
     assert_close(paired_permutation_smallest(6), 0.03125);
     assert_close(paired_permutation_smallest(1), 1);
