@@ -26,11 +26,21 @@ static void put_score(FILE *file, Metric metric, double score) {
     fprintf(file, metric == METRIC_MSE ? "%.4g" : metric == METRIC_ERROR ? "%.6f" : "%.3f", score);
 }
 
+static void put_rate(FILE *file, const Summary *cell) {
+    if (cell->mean == 0)
+        fprintf(file, "0 (< %.2g)", cell->rate.high);
+    else
+        fprintf(file, "%.6f (%.2g to %.2g)", cell->mean, cell->rate.low, cell->rate.high);
+}
+
 static void put_cell(FILE *file, const Summary *cell, double published) {
     if (cell->settings_done == 0) {
         fprintf(file, " n/a");
     } else if (cell->n == 0) {
         fprintf(file, " %d of %d settings", cell->settings_done, cell->settings);
+    } else if (!isnan(cell->rate.high)) {
+        fputc(' ', file);
+        put_rate(file, cell);
     } else {
         fputc(' ', file);
         put_score(file, cell->metric, cell->mean);
@@ -80,6 +90,13 @@ static void put_texts(FILE *file, const Results *results, const char *suite, siz
     }
 }
 
+static bool has_rates(const Table *table) {
+    for (int r = 0; r < table->rows; r++)
+        for (int c = 0; c < table->columns; c++)
+            if (!isnan(table->row[r].cell[c].rate.high)) return true;
+    return false;
+}
+
 /* What the numbers of the table are. */
 static void put_legend(FILE *file, const Table *table, const char *suite) {
     fprintf(file, "%s", metric_name(table->suite->metric));
@@ -92,6 +109,10 @@ static void put_legend(FILE *file, const Table *table, const char *suite) {
     }
     fprintf(file, "; the mean over the settings of a task");
     if (table->results->seeds > 1) fprintf(file, ", with the 95 %% interval of %d seeds", table->results->seeds);
+    if (has_rates(table))
+        fprintf(file,
+                "; (a to b) or (< b) is Wilson's 95 %% interval of one training's rate, as if its scored positions "
+                "were independent");
     fprintf(file, ". \"trivial\" looks at no input.");
     if (table->results->points > 1)
         fprintf(file, " Of %d learning rates and weight decays, the best of each seed on the test split counts.",

@@ -109,6 +109,19 @@ static void describe_runs(const Results *results, const Group *group, Summary *s
     free(speed);
 }
 
+/* The interval of an error rate that the seeds have none of. Several seeds without errors answered the same positions,
+ * which count once. */
+static Interval interval_of_rate(const Results *results, const Group *group, const Summary *s) {
+    const Interval none = {NAN, NAN};
+    if (s->metric != METRIC_ERROR || s->settings != 1 || s->n < 1 || (s->n > 1 && s->mean > 0)) return none;
+    for (int64_t i = 0; i < results->count; i++) {
+        const Result *row = &results->row[i];
+        if (!in_group(row, group) || isnan(row->score[METRIC_ERROR]) || isnan(row->scored)) continue;
+        return rate_interval(llround(row->score[METRIC_ERROR] * row->scored), (int64_t)row->scored);
+    }
+    return none;
+}
+
 Summary summarize(const Results *results, const Group *group) {
     Summary s = {.metric = results_metric(results, group->name[NAME_SUITE], group->name[NAME_TASK]),
                  .score = calloc((size_t)results->seeds, sizeof *s.score),
@@ -116,6 +129,7 @@ Summary summarize(const Results *results, const Group *group) {
     CHECK(s.score, "out of memory");
     mean_by_seed(results, group, &s);
     summary_describe(&s, results->seeds);
+    s.rate = interval_of_rate(results, group, &s);
     describe_runs(results, group, &s);
     return s;
 }

@@ -41,7 +41,8 @@ static int averaged_columns(const Table *table) {
 /* The mean over the tasks: NaN where one of them is missing. */
 static Summary average_cell(const Table *table, const TableRow *row) {
     const int seeds = table->results->seeds, tasks = averaged_columns(table);
-    Summary average = {.metric = table->suite->metric, .score = calloc((size_t)seeds, sizeof(double))};
+    Summary average = {
+        .metric = table->suite->metric, .rate = {NAN, NAN}, .score = calloc((size_t)seeds, sizeof(double))};
     CHECK(average.score, "out of memory");
     bool able = true;
     for (int c = 0; c < table->columns; c++) {

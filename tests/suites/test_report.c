@@ -116,6 +116,26 @@ static void lower_errors_are_better(void **state) {
     free(text);
 }
 
+/* Of 8000 positions: no errors, with one seed and with two; 80 errors of one seed, by Wilson; and of two seeds the
+ * interval of these. */
+static void errors_of_one_seed_have_an_interval(void **state) {
+    (void)state;
+    FILE *file = begin();
+    for (int seed = 0; seed < 2; seed++) {
+        if (seed == 0) put_errors(file, "test", "gla", seed, "0.001,0", 0.01);
+        if (seed == 0) put_errors(file, "test", "kda", seed, "0.001,0", 0);
+        put_errors(file, "test", "gsa", seed, "0.001,0", 0);
+        put_errors(file, "test", "lstm", seed, "0.001,0", 0.3);
+    }
+    char *text = report_of(file);
+    assert_has(text, "| gla | 0.010000 (0.008 to 0.012) |\n");
+    assert_has(text, "| kda | 0 (< 0.00048) |\n");
+    assert_has(text, "| gsa | 0 (< 0.00048) |\n");
+    assert_has(text, "| lstm | 0.300000 ± 0.000000 (0.000000) |\n");
+    assert_has(text, "; (a to b) or (< b) is Wilson's 95 % interval of one training's rate, as if");
+    free(text);
+}
+
 static void few_seeds_are_not_tested(void **state) {
     (void)state;
     FILE *file = begin();
@@ -273,6 +293,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_are_compared),
         cmocka_unit_test(lower_errors_are_better),
+        cmocka_unit_test(errors_of_one_seed_have_an_interval),
         cmocka_unit_test(few_seeds_are_not_tested),
         cmocka_unit_test(tasks_have_their_own_metrics),
         cmocka_unit_test(several_suites_and_one_seed),
