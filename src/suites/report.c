@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "suites/answers.h"
 #include "suites/differences.h"
+#include "suites/model_sizes.h"
 #include "suites/table.h"
 
 static void put_title(FILE *file, const TableColumn *column) {
@@ -76,6 +77,11 @@ static void put_table(FILE *file, const Table *table) {
     fprintf(file, "\n");
 }
 
+/* A device in prose. */
+static const char *text_of(const char *text) {
+    return strcmp(text, "cpu") == 0 ? "a CPU" : strcmp(text, "cuda") == 0 ? "a GPU" : text;
+}
+
 /* The different texts of the suite's rows, separated by commas. */
 static void put_texts(FILE *file, const Results *results, const char *suite, size_t offset) {
     const char *seen[16];
@@ -85,7 +91,7 @@ static void put_texts(FILE *file, const Results *results, const char *suite, siz
         int at = 0;
         while (at < count && strcmp(seen[at], text) != 0) at++;
         if (results->row[i].name[NAME_SUITE] != suite || at < count || !text[0]) continue;
-        fprintf(file, "%s%s", count ? ", " : "", text);
+        fprintf(file, "%s%s", count ? ", " : "", text_of(text));
         seen[count++] = text;
     }
 }
@@ -218,6 +224,7 @@ Status report_write(const char *folder) {
     Results results;
     Status status = results_read(from, &results);
     if (status == OK) {
+        model_sizes_name(&results);
         results_select(&results);
         status = answers_read(folder, &results);
     }

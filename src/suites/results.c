@@ -203,6 +203,7 @@ void results_free(Results *results) {
     free(results->row);
     free(results->seed);
     free(results->text);
+    free(results->names);
     *results = (Results){0};
 }
 

@@ -32,8 +32,9 @@ typedef struct Results {
     int64_t count;
     double *seed; /* the different seeds, ascending */
     int seeds;
-    int points; /* the most points (lr, wd) that the best one was selected from; 0 before results_select */
-    char *text; /* of the file; the rows' names are in it */
+    int points;  /* the most points (lr, wd) that the best one was selected from; 0 before results_select */
+    char *text;  /* of the file; the rows' names are in it */
+    char *names; /* those that are not in it, as model_sizes_name made them; or NULL */
 } Results;
 
 /* Reads the file. BAD_INPUT or IO_ERROR (logged, with the line) if it cannot be read, has other columns, or a damaged
@@ -41,9 +42,9 @@ typedef struct Results {
 Status results_read(const char *path, Results *results);
 void results_free(Results *results);
 
-/* Keeps, for each task, setting, model and seed, the rows of the one point (lr, wd) with the best score on the split
- * "test". A run that is there several times counts as its last one. Afterwards the rows are in the order of their
- * names. */
+/* Keeps, for each task, setting, model and seed, the rows of the one point (lr, wd) with
+ * the best score on the split "test". A run that is there several times counts as its last one. Afterwards the rows are
+ * in the order of their names. */
 void results_select(Results *results);
 
 /* What a task is scored by: the suite's metric or, where no row of the task has it, the accuracy or the squared error.

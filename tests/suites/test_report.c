@@ -150,6 +150,21 @@ static void few_seeds_are_not_tested(void **state) {
     free(text);
 }
 
+/* The sizes of gla are models of their own, and no settings; lstm has one size. */
+static void sizes_are_not_mixed(void **state) {
+    (void)state;
+    FILE *file = begin();
+    put_sized(file, "mad,compression,model.hidden_size=64 x=1,test", "gla", "64,2,1", 0.3);
+    put_sized(file, "mad,compression,x=1,test", "gla", "128,2,1", 0.5);
+    put_sized(file, "mad,compression,x=1,test", "gla", "128,2,4", 0.4);
+    put_sized(file, "mad,compression,x=1,test", "lstm", "128,2,1", 0.2);
+    char *text = report_of(file);
+    assert_has(text, "| model | compression |\n|---|---|\n| gla d_model=128 heads=1 | 0.500 |\n"
+                     "| gla d_model=128 heads=4 | 0.400 |\n| gla d_model=64 heads=1 | 0.300 |\n| lstm | 0.200 |\n");
+    assert_has(text, "Made in float32 on a CPU by flame-c");
+    free(text);
+}
+
 /* Writes a run's answers to `examples` examples: from `from` on, `wrong` of them are wrong. */
 static void put_answers(const char *run, int examples, int from, int wrong) {
     char name[64], *runs = temporary_path("runs");
@@ -293,6 +308,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_are_compared),
         cmocka_unit_test(lower_errors_are_better),
+        cmocka_unit_test(sizes_are_not_mixed),
         cmocka_unit_test(errors_of_one_seed_have_an_interval),
         cmocka_unit_test(few_seeds_are_not_tested),
         cmocka_unit_test(tasks_have_their_own_metrics),
