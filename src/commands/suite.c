@@ -1,4 +1,4 @@
-/* flame-c suite: trains small models of the mixers on synthetic tasks and compares them. */
+/* flame-c suite: trains small models of the mixers on synthetic tasks and compares them, or times the mixers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +8,7 @@
 #include "commands/commands.h"
 #include "parallel/agreement.h"
 #include "suites/settings.h"
+#include "suites/speed.h"
 #include "suites/sweep.h"
 #include "training/peak.h"
 #include "training/session.h"
@@ -22,13 +23,13 @@ typedef struct SuiteArguments {
 #define AT(field) offsetof(SuiteArguments, field)
 
 static const Option options[] = {
-    {"", OPTION_TEXTS | OPTION_REQUIRED, "NAME", NULL, 0, 0, "suites or tasks, or all", AT(names)},
+    {"", OPTION_TEXTS | OPTION_REQUIRED, "NAME", NULL, 0, 0, "suites or tasks, or all; or speed", AT(names)},
     {"mixers", OPTION_TEXTS, "MIXER", NULL, 0, 0, "model types (default: all)", AT(mixers)},
     {"seeds", OPTION_INTEGER, "N", "1", 1, 1000, "trainings of each kind, with seeds 0 to N-1", AT(seeds)},
     {"settings", OPTION_FLAG, NULL, NULL, 0, 0, "also all published settings of each task", AT(settings)},
     {"quick", OPTION_FLAG, NULL, NULL, 0, 0, "a shorter protocol, one point of the grid", AT(quick)},
     {"set", OPTION_TEXTS, "SECTION.KEY=VALUE", NULL, 0, 0,
-     "change a key of task, training, mixer or model; --help=keys lists them", AT(set)},
+     "change a key of task, training, mixer or model, or of speed; --help=keys lists them", AT(set)},
     {"out", OPTION_TEXT, "DIR", "suites", 0, 0, "where results go; a sweep in it goes on", AT(out)},
     {"plan", OPTION_FLAG, NULL, NULL, 0, 0, "print what it would cost, and stop", AT(plan)},
     {"dump", OPTION_INTEGER, "N", NULL, 1, 1e9, "print the first N examples of one task as JSON lines, and stop",
@@ -154,9 +155,41 @@ static Status run_sweep(const SuiteArguments *a, const Sweep *sweep, Comm *comm)
     return sweep_run(sweep, a->out, comm, device);
 }
 
+static bool wants_speed(const SuiteArguments *a) {
+    for (int i = 0; i < a->names.count; i++)
+        if (strcmp(a->names.item[i], SPEED) == 0) return true;
+    return false;
+}
+
+static Status check_speed(const SuiteArguments *a, const Comm *comm) {
+    const bool trains = a->seeds > 1 || a->settings || a->quick || a->plan || a->dump > 0;
+    if (a->names.count == 1 && !trains && comm->size == 1) return OK;
+    if (comm->rank == 0)
+        log_error("suite " SPEED " stands alone, takes --mixers, --set, --out and --device, and runs on one rank");
+    return USAGE;
+}
+
+static Status run_speed(const SuiteArguments *a, const char *user) {
+    const SpeedOptions speed_options = {
+        .mixers = (const char *const *)a->mixers.item, .mixer_count = a->mixers.count, .user = user, .folder = a->out};
+    const Device *device = NULL;
+    Comm *comm = NULL;
+    Status status = agreement_start("suite", &comm);
+    if (status == OK) status = check_speed(a, comm);
+    if (status == OK) status = session_device(comm, a->device, &device);
+    if (status == OK) status = speed_run(&speed_options, device);
+    if (comm) comm_destroy(comm);
+    return status;
+}
+
 static Status run(void *values) {
     const SuiteArguments *a = values;
     char *user = joined(&a->set);
+    if (wants_speed(a)) {
+        const Status status = run_speed(a, user);
+        free(user);
+        return status;
+    }
     if (a->dump > 0) {
         const Status status = dump(a, user);
         free(user);
@@ -191,6 +224,7 @@ static bool print_keys(FILE *file, const char *topic) {
             for (const Task *const *task = (*suite)->tasks; *task; task++)
                 fprintf(file, "    %-26s %s\n", (*task)->name, (*task)->meaning);
         }
+        fputs("  " SPEED "      the time of each mixer alone, forward and with backward, over the length\n", file);
         return true;
     }
     if (strcmp(topic, "keys") != 0) return false;
@@ -204,17 +238,22 @@ static bool print_keys(FILE *file, const char *topic) {
         fprintf(file, "%s:\n", tables[i].section);
         keys_help(file, &tables[i]);
     }
+    const KeyTable speed = speed_keys();
+    fputs(SPEED ":\n", file);
+    keys_help(file, &speed);
     fputs("model:\n  the keys of flame-c train --help=model\n", file);
     return true;
 }
 
 const Command suite_command = {
     .name = "suite",
-    .summary = "train and compare mixers on synthetic tasks: MAD, MQAR, flip-flop",
+    .summary = "train and compare mixers on synthetic tasks: MAD, MQAR, flip-flop; or time them",
     .text =
         "Trains a small model of every mixer on every task, with the published protocol, and writes DIR/results.csv: "
         "a\nrow for each training and test. Trainings are independent: under mpirun the ranks take them from one "
-        "list, and a\nsweep that was stopped goes on where it was. --plan says what it would cost.\n",
+        "list, and a\nsweep that was stopped goes on where it was. --plan says what it would cost. The suite speed "
+        "trains nothing:\nit writes DIR/speed.csv and speed.md, the time of each mixer over the length of the "
+        "sequence.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(SuiteArguments),

@@ -16,6 +16,7 @@ static bool is_named(const char *name, const Suite *suite, const Task *task) {
 /* Calls `see` for the name of every suite and task. */
 static void each_name(void (*see)(void *context, const char *name), void *context) {
     see(context, "all");
+    see(context, SPEED);
     for (const Suite *const *suite = all_suites; *suite; suite++) {
         see(context, (*suite)->name);
         for (const Task *const *task = (*suite)->tasks; *task; task++) see(context, (*task)->name);
@@ -48,6 +49,17 @@ static bool is_known(const char *name) {
     return false;
 }
 
+Status sweep_check_mixers(const char *const *mixers, int count) {
+    for (int i = 0; i < count; i++) {
+        if (mixer_find(mixers[i])) continue;
+        Nearest nearest = {.wanted = mixers[i]};
+        for (int m = 0; mixer_at(m); m++) see_name(&nearest, mixer_at(m)->model_type);
+        log_error("there is no mixer %.80s; did you mean %s?", mixers[i], nearest.name);
+        return USAGE;
+    }
+    return OK;
+}
+
 static Status check_names(const SweepOptions *options) {
     for (int i = 0; i < options->name_count; i++) {
         if (is_known(options->names[i])) continue;
@@ -55,20 +67,13 @@ static Status check_names(const SweepOptions *options) {
                   options->names[i], nearest_name(options->names[i]).name);
         return USAGE;
     }
-    for (int i = 0; i < options->mixer_count; i++) {
-        if (mixer_find(options->mixers[i])) continue;
-        Nearest nearest = {.wanted = options->mixers[i]};
-        for (int m = 0; mixer_at(m); m++) see_name(&nearest, mixer_at(m)->model_type);
-        log_error("there is no mixer %.80s; did you mean %s?", options->mixers[i], nearest.name);
-        return USAGE;
-    }
-    return OK;
+    return sweep_check_mixers(options->mixers, options->mixer_count);
 }
 
-static bool wants_mixer(const SweepOptions *options, const char *mixer) {
-    for (int i = 0; i < options->mixer_count; i++)
-        if (strcmp(options->mixers[i], mixer) == 0) return true;
-    return options->mixer_count == 0;
+bool sweep_wants_mixer(const char *const *mixers, int count, const char *mixer) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(mixers[i], mixer) == 0) return true;
+    return count == 0;
 }
 
 static void append(Sweep *sweep, Trial trial) {
@@ -121,7 +126,7 @@ static Status list_task(const SweepOptions *options, const Suite *suite, const T
         const char *mixer = mixer_at(m)->model_type;
         const Trial trial = {
             .suite = suite, .task = task, .mixer = mixer, .quick = options->quick, .user = sweep->user};
-        if (wants_mixer(options, mixer)) status = list_mixer(options, trial, sweep);
+        if (sweep_wants_mixer(options->mixers, options->mixer_count, mixer)) status = list_mixer(options, trial, sweep);
     }
     return status;
 }

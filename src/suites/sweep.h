@@ -40,4 +40,9 @@ void sweep_print_plan(const Sweep *sweep, double rate);
 /* Runs all trials whose results are missing in `folder`, and writes results.csv. Collective. */
 Status sweep_run(const Sweep *sweep, const char *folder, Comm *comm, const Device *device);
 
+/* USAGE (logged, with the nearest name) if one of the mixers is unknown. */
+Status sweep_check_mixers(const char *const *mixers, int count);
+/* Whether the mixer is among these; none are all. */
+bool sweep_wants_mixer(const char *const *mixers, int count, const char *mixer);
+
 #endif

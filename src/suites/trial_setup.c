@@ -30,9 +30,7 @@ static ModelEnds ends_of(const Task *task, const TaskSizes *sizes, const Protoco
     return ends;
 }
 
-/* config.json of the trial's model. */
-static Status create_model(const Trial *trial, const ConfigValue *root, int64_t outputs, ModelEnds ends,
-                           Model **model) {
+Status trial_model(const Trial *trial, const ConfigValue *root, int64_t outputs, ModelEnds ends, Model **model) {
     const ConfigValue *keys = settings_section(root, "model");
     const Mixer *mixer = mixer_find(trial->mixer);
     CHECK(mixer, "mixer %s", trial->mixer);
@@ -95,7 +93,7 @@ Status trial_setup(const Trial *trial, bool gpu, TrialSetup *s, Model **model, T
         s->sizes = trial->task->sizes(s->config);
         s->outputs = s->sizes.tokens > s->sizes.classes ? s->sizes.tokens : s->sizes.classes;
         if (s->outputs == 0) s->outputs = 1;
-        status = create_model(trial, root, s->outputs, ends_of(trial->task, &s->sizes, &s->protocol), model);
+        status = trial_model(trial, root, s->outputs, ends_of(trial->task, &s->sizes, &s->protocol), model);
     }
     config_value_free(root);
     if (status != OK) return status;

@@ -17,6 +17,10 @@ typedef struct TrialSetup {
  * the second copy comes after all of them. */
 int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *protocol);
 
+/* Builds the model of the trial's mixer from the section "model" of its settings. The caller owns *model. BAD_INPUT or
+ * USAGE (logged). */
+Status trial_model(const Trial *trial, const ConfigValue *root, int64_t outputs, ModelEnds ends, Model **model);
+
 /* Reads the settings, builds the model, and fills what `result` says of the model and of the cost; gpu: of a run on a
  * GPU. The caller calls trial_setup_free, also on failure, and owns *model. BAD_INPUT or USAGE (logged). */
 Status trial_setup(const Trial *trial, bool gpu, TrialSetup *setup, Model **model, TrialResult *result);
