@@ -14,6 +14,8 @@ done
 . ./launch/environment.sh
 cmake --preset release
 cmake --build --preset release
+# Two at a time: most tests have one thread, and those with several ranks count as two.
+export CTEST_PARALLEL_LEVEL="${CTEST_PARALLEL_LEVEL:-2}"
 result=0
 ctest --preset release "$@" || result=$?
 # A test that is skipped prints "skipped: REASON"; ctest keeps that in its log only.
