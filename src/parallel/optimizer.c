@@ -125,6 +125,7 @@ static void update_unit(const Unit *unit, const OptimizerOptions *options, const
 
 OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
                                double gradient_scale) {
+    CHECK(options->copies >= 1, "each token %d times in the gradients of buffers", options->copies);
     fsdp_begin_update(fsdp);
     /* the host has read the norm, so offloaded gradients have arrived as well */
     const double norm = gradient_norm(fsdp) * gradient_scale;

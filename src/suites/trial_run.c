@@ -60,7 +60,8 @@ static void prepare_updates(Training *t) {
                                       .eps = p->eps,
                                       .weight_decay = t->trial->weight_decay,
                                       .max_norm = p->max_norm,
-                                      .decay_all = true};
+                                      .decay_all = true,
+                                      .copies = 1};
 }
 
 static Status open_training(Training *t, const Device *device) {

@@ -56,6 +56,9 @@ diff <(without_times "$work/one/results.csv") <(without_times "$work/killed/resu
 
 "$FLAME" suite all --plan >"$work/log" 2>&1 || fail "--plan"
 grep -q "left out" "$work/log" && fail "a mixer has no model: $(grep "left out" "$work/log")"
+# A model with buffers, which the update must not ruin.
+"$FLAME" suite memorization --quick --mixers transformer_vq --set training.epochs=2 training.evaluate_every=4 --out "$work/codes" \
+    >"$work/log" 2>&1 && [ -n "$(field accuracy "$work/codes/results.csv")" ] || fail "transformer_vq: $(cat "$work/log")"
 "$FLAME" suite subset_sum convex_hull fractional_knapsack --quick --mixers gla transformer --out "$work/sets" --set \
     training.examples=1000 training.test_examples=100 training.epochs=2 mixer.bidirectional=true >"$work/log" 2>&1 || fail "sets"
 [ "$(grep -c '^tropical,' "$work/sets/results.csv")" = 24 ] || fail "sets: $(cat "$work/sets/results.csv")"
