@@ -10,6 +10,7 @@
 #include "suites/settings.h"
 #include "suites/speed.h"
 #include "suites/sweep.h"
+#include "suites/trial_setup.h"
 #include "training/peak.h"
 #include "training/session.h"
 
@@ -49,15 +50,17 @@ static char *joined(const Texts *words) {
     return text;
 }
 
-static const Task *only_task(const SuiteArguments *a, const Suite **suite) {
+/* The suite and task whose examples --dump prints: a task's name, or that of a suite of one task. */
+static Status only_task(const SuiteArguments *a, Trial *trial) {
     for (const Suite *const *s = all_suites; *s && a->names.count == 1; s++) {
-        *suite = *s;
-        const Task *task = suite_task(*s, a->names.item[0]);
-        if (!task && strcmp((*s)->name, a->names.item[0]) == 0 && !(*s)->tasks[1]) task = (*s)->tasks[0];
-        if (task) return task;
+        const char *name = a->names.item[0];
+        const bool single = strcmp((*s)->name, name) == 0 && !(*s)->tasks[1];
+        trial->suite = *s;
+        trial->task = single ? (*s)->tasks[0] : suite_task(*s, name);
+        if (trial->task) return OK;
     }
     log_error("--dump prints the examples of one task, not of a suite: flame-c suite in_context_recall --dump 10");
-    return NULL;
+    return USAGE;
 }
 
 static json_t *numbers(const int32_t *value, int64_t count) {
@@ -78,61 +81,73 @@ static json_t *parameters(const ConfigValue *keys) {
     return object;
 }
 
+static json_t *reals(const float *value, int64_t count) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < count; i++) json_array_append_new(list, json_real((double)value[i]));
+    return list;
+}
+
 static void print_example(const Task *task, const TaskSizes *sizes, const ConfigValue *keys, Example e) {
     json_t *line = json_object();
     json_object_set_new(line, "task", json_string(task->name));
-    json_object_set_new(line, "inputs", numbers(e.inputs, sizes->T));
+    json_object_set_new(line, "inputs",
+                        sizes->features ? reals(e.features, sizes->T * sizes->features) : numbers(e.inputs, sizes->T));
     json_object_set_new(line, "labels", numbers(e.labels, sizes->T));
+    if (sizes->classes == 0) json_object_set_new(line, "values", reals(e.values, sizes->T));
     json_object_set_new(line, "params", parameters(keys));
     json_dumpf(line, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(line);
 }
 
-static Status print_examples(const SuiteArguments *a, const Task *task, ConfigValue *root, void *config,
-                             int64_t data_seed) {
+static void *zeroed(int64_t count, size_t size) {
+    void *memory = calloc((size_t)count + 1, size);
+    CHECK(memory, "out of memory");
+    return memory;
+}
+
+static void print_examples(const SuiteArguments *a, const Task *task, void *config, int64_t data_seed) {
     const TaskSizes sizes = task->sizes(config);
-    int32_t *inputs = malloc((size_t)sizes.T * sizeof *inputs), *labels = malloc((size_t)sizes.T * sizeof *labels);
-    CHECK(inputs && labels, "out of memory");
+    const Example example = {.inputs = zeroed(sizes.T, sizeof *example.inputs),
+                             .features = zeroed(sizes.T * sizes.features, sizeof *example.features),
+                             .labels = zeroed(sizes.T, sizeof *example.labels),
+                             .values = zeroed(sizes.T, sizeof *example.values)};
+    ConfigValue *root = config_value_new(VALUE_MAPPING, COMMAND_LINE, 0);
     task_config_complete(task, config, root);
     for (int64_t i = 0; i < a->dump; i++) {
-        const Example example = {.inputs = inputs, .labels = labels};
         task_example(task, config, (uint64_t)data_seed, a->split, i, example);
         print_example(task, &sizes, settings_section(root, "task"), example);
     }
-    free(inputs);
-    free(labels);
-    return OK;
+    config_value_free(root);
+    free(example.inputs);
+    free(example.features);
+    free(example.labels);
+    free(example.values);
 }
 
-/* The settings of a split are those of the training, and its own. */
-static Status apply_split(const SuiteArguments *a, const Task *task, ConfigValue *root) {
+/* *split is NULL for "train" and "test". */
+static Status find_split(const SuiteArguments *a, const Task *task, const Split **split) {
+    *split = NULL;
     if (strcmp(a->split, "train") == 0 || strcmp(a->split, "test") == 0) return OK;
-    void *config = NULL;
-    Status status = task_config_read(task, settings_section(root, "task"), &config);
-    if (status != OK) return status;
-    task_config_complete(task, config, root);
-    task_config_free(task, config);
-    for (const Split *split = task->splits; split && split->name; split++)
-        if (strcmp(split->name, a->split) == 0) return settings_apply(root, split->keys);
+    for (*split = task->splits; *split && (*split)->name; ++*split)
+        if (strcmp((*split)->name, a->split) == 0) return OK;
     log_error("--split: %s has no split \"%.40s\"", task->name, a->split);
     return USAGE;
 }
 
 static Status dump(const SuiteArguments *a, const char *user) {
-    const Suite *suite = NULL;
-    const Task *task = only_task(a, &suite);
-    if (!task) return USAGE;
-    const Trial trial = {.suite = suite, .task = task, .mixer = "gla", .setting = "", .quick = a->quick, .user = user};
+    Trial trial = {.mixer = "gla", .setting = "", .quick = a->quick, .user = user};
+    const Split *split = NULL;
     Protocol protocol = {0};
     ConfigValue *root = NULL;
     void *config = NULL;
-    Status status = trial_settings(&trial, &root);
+    Status status = only_task(a, &trial);
+    if (status == OK) status = find_split(a, trial.task, &split);
+    if (status == OK) status = trial_settings(&trial, &root);
     if (status == OK) status = protocol_read(root, &protocol);
-    if (status == OK) status = apply_split(a, task, root);
-    if (status == OK) status = task_config_read(task, settings_section(root, "task"), &config);
-    if (status == OK) status = print_examples(a, task, root, config, protocol.data_seed);
-    task_config_free(task, config);
+    if (status == OK) status = trial_task(&trial, split, &config);
+    if (status == OK) print_examples(a, trial.task, config, protocol.data_seed);
+    if (trial.task) task_config_free(trial.task, config);
     protocol_free(&protocol);
     config_value_free(root);
     return status;
@@ -247,7 +262,7 @@ static bool print_keys(FILE *file, const char *topic) {
 
 const Command suite_command = {
     .name = "suite",
-    .summary = "train and compare mixers on synthetic tasks: MAD, MQAR, flip-flop; or time them",
+    .summary = "train and compare mixers on synthetic tasks: MAD, MQAR, flip-flop, tropical; or time them",
     .text =
         "Trains a small model of every mixer on every task, with the published protocol, and writes DIR/results.csv: "
         "a\nrow for each training and test. Trainings are independent: under mpirun the ranks take them from one "

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "base/files.h"
-#include "base/log.h"
 #include "suites/answers.h"
 #include "suites/differences.h"
 #include "suites/model_sizes.h"
 #include "suites/table.h"
+#include "suites/text_file.h"
 
 static void put_title(FILE *file, const TableColumn *column) {
     if (!column->task)
@@ -200,22 +200,15 @@ static void put_suite(FILE *file, const Results *results, const char *suite) {
 }
 
 static Status write_table(const Results *results, const char *path) {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
+    TextFile text;
+    text_file_begin(&text);
     const char **suites = group_names(results, &(Group){0}, NAME_SUITE);
     for (int i = 0; suites[i]; i++) {
-        if (i > 0) fprintf(file, "\n");
-        put_suite(file, results, suites[i]);
+        if (i > 0) fputc('\n', text.file);
+        put_suite(text.file, results, suites[i]);
     }
     free(suites);
-    CHECK(fclose(file) == 0, "out of memory");
-    const int error = file_replace(path, text, (int64_t)bytes);
-    free(text);
-    if (error == 0) return OK;
-    log_error("%s cannot be written: %s", path, strerror(error));
-    return IO_ERROR;
+    return text_file_replace(&text, path);
 }
 
 Status report_write(const char *folder) {

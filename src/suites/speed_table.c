@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/files.h"
-#include "base/log.h"
+#include "suites/text_file.h"
 
 void speed_table_append(SpeedTable *table, SpeedRow row) {
     SpeedRow *grown = realloc(table->row, (size_t)(table->rows + 1) * sizeof *grown);
@@ -70,17 +70,13 @@ static void put_tables(FILE *file, const SpeedTable *t) {
 
 static Status write_file(const SpeedTable *table, const char *folder, const char *name,
                          void (*put)(FILE *file, const SpeedTable *table)) {
-    char *path = path_join(folder, name), *text = NULL;
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
-    put(file, table);
-    fclose(file);
-    const int error = file_replace(path, text, (int64_t)bytes);
-    if (error) log_error("%s: %s", path, strerror(error));
-    free(text);
+    TextFile text;
+    text_file_begin(&text);
+    put(text.file, table);
+    char *path = path_join(folder, name);
+    const Status status = text_file_replace(&text, path);
     free(path);
-    return error ? IO_ERROR : OK;
+    return status;
 }
 
 Status speed_table_write(const SpeedTable *table, const char *folder) {

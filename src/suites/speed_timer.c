@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "kernels/basic/cast/cast.h"
+#include "suites/statistics.h"
 #include "tile/rows.h"
 #include "training/session.h"
 
@@ -132,11 +133,6 @@ static void fill_inputs(const SpeedTimer *timer, Memory *m) {
     fill_normal(timer, m, m->gradient, "gradient");
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median_seconds(SpeedTimer *timer, Memory *m, bool backward, int64_t repeats) {
     const Device *device = timer->session.device;
     double *seconds = calloc((size_t)repeats, sizeof *seconds);
@@ -148,8 +144,7 @@ static double median_seconds(SpeedTimer *timer, Memory *m, bool backward, int64_
         device->synchronize();
         if (i >= 0) seconds[i] = seconds_now() - start;
     }
-    qsort(seconds, (size_t)repeats, sizeof *seconds, compare_doubles);
-    const double median = (seconds[(repeats - 1) / 2] + seconds[repeats / 2]) / 2;
+    const double median = sample_median(seconds, (int)repeats);
     free(seconds);
     return median;
 }

@@ -64,7 +64,7 @@ static const MixerKeys mad_mixers[] = {
 
 static const char *const mad_notes[] = {
     "initial matrices are fla's, N(0, 0.02^2); MAD's are PyTorch's defaults",
-    "examples come from this program's generators, not from the published files",
+    "examples come from this program's generators, unless training.data names the published files",
     "float32 instead of mixed bfloat16 unless training.dtype says otherwise",
     NULL,
 };

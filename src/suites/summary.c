@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/files.h"
-#include "base/log.h"
+#include "suites/text_file.h"
 
 static bool in_group(const Result *row, const Group *group) {
     for (int i = 0; i < RESULT_NAMES; i++)
@@ -196,17 +195,11 @@ static void put_groups(FILE *file, const Results *results, Group *group, int dep
 }
 
 Status aggregate_write(const Results *results, const char *path) {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
-    fprintf(file, "suite,task,setting,split,model,lr,wd,n,metric,mean,sd,ci_low,ci_high,trivial,skill,tokens_per_s,"
-                  "peak_bytes,state_bytes,params\n");
-    put_groups(file, results, &(Group){0}, 0);
-    CHECK(fclose(file) == 0, "out of memory");
-    const int error = file_replace(path, text, (int64_t)bytes);
-    free(text);
-    if (error == 0) return OK;
-    log_error("%s cannot be written: %s", path, strerror(error));
-    return IO_ERROR;
+    TextFile text;
+    text_file_begin(&text);
+    fprintf(text.file,
+            "suite,task,setting,split,model,lr,wd,n,metric,mean,sd,ci_low,ci_high,trivial,skill,tokens_per_s,"
+            "peak_bytes,state_bytes,params\n");
+    put_groups(text.file, results, &(Group){0}, 0);
+    return text_file_replace(&text, path);
 }

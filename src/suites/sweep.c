@@ -83,26 +83,32 @@ static void append(Sweep *sweep, Trial trial) {
     sweep->trial[sweep->trials++] = trial;
 }
 
-/* The grid and the seeds of one mixer and setting. A mixer that has no model for it is left out. */
+/* Whether the mixer has a model for it; told if not. */
+static bool is_able(const Trial *trial) {
+    TrialResult plan;
+    if (trial_plan(trial, false, &plan) == OK) return true;
+    log_warning("%s%s%s: %s cannot do it and is left out", trial->task->name, trial->setting[0] ? " " : "",
+                trial->setting, trial->mixer);
+    return false;
+}
+
+static void append_grid(Sweep *sweep, Trial trial, const Protocol *protocol, int64_t seeds) {
+    for (int64_t l = 0; l < protocol->lr.count; l++)
+        for (int64_t w = 0; w < protocol->weight_decay.count; w++)
+            for (trial.seed = 0; trial.seed < seeds; trial.seed++) {
+                trial.lr = protocol->lr.item[l];
+                trial.weight_decay = protocol->weight_decay.item[w];
+                append(sweep, trial);
+            }
+}
+
+/* The grid and the seeds of one mixer and setting. */
 static Status list_points(const SweepOptions *options, Trial trial, Sweep *sweep) {
     Protocol protocol = {0};
     ConfigValue *root = NULL;
-    TrialResult plan;
     Status status = trial_settings(&trial, &root);
     if (status == OK) status = protocol_read(root, &protocol);
-    if (status == OK && trial_plan(&trial, false, &plan) != OK) {
-        log_warning("%s%s%s: %s cannot do it and is left out", trial.task->name, trial.setting[0] ? " " : "",
-                    trial.setting, trial.mixer);
-        protocol.lr.count = 0;
-    }
-    for (int64_t l = 0; l < protocol.lr.count && status == OK; l++)
-        for (int64_t w = 0; w < protocol.weight_decay.count; w++)
-            for (int64_t seed = 0; seed < options->seeds; seed++) {
-                trial.lr = protocol.lr.item[l];
-                trial.weight_decay = protocol.weight_decay.item[w];
-                trial.seed = seed;
-                append(sweep, trial);
-            }
+    if (status == OK && is_able(&trial)) append_grid(sweep, trial, &protocol, options->seeds);
     config_value_free(root);
     protocol_free(&protocol);
     return status;

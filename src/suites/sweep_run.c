@@ -16,12 +16,18 @@
 #include "suites/report.h"
 #include "suites/result_rows.h"
 #include "suites/sweep.h"
+#include "suites/text_file.h"
 #include "suites/trial_run.h"
 
-enum { LOCK_PATIENCE = 5, NAME_BYTES = 256, PATH_BYTES = 4096, RESULT_BYTES = 1 << 20 };
+enum { LOCK_PATIENCE = 5, PATH_BYTES = 4096, RESULT_BYTES = 1 << 20 };
+
+typedef struct RunName {
+    char text[160];
+} RunName;
 
 typedef struct Running {
     const Sweep *sweep;
+    RunName *name; /* [trials] */
     const char *folder;
     Comm *comm;
     const Device *device;
@@ -53,25 +59,30 @@ static uint32_t identity(const Trial *trial) {
     return crc;
 }
 
-static void name_run(const Trial *trial, char name[NAME_BYTES]) {
-    snprintf(name, NAME_BYTES, "%s-%s-%s-%08" PRIx32, trial->suite->name, trial->task->name, trial->mixer,
-             identity(trial));
+/* The names of all trials' files; the caller frees them. */
+static RunName *name_runs(const Sweep *sweep) {
+    RunName *name = malloc((size_t)sweep->trials * sizeof *name);
+    CHECK(name, "out of memory");
+    for (int64_t i = 0; i < sweep->trials; i++) {
+        const Trial *trial = &sweep->trial[i];
+        snprintf(name[i].text, sizeof name[i].text, "%s-%s-%s-%08" PRIx32, trial->suite->name, trial->task->name,
+                 trial->mixer, identity(trial));
+    }
+    return name;
 }
 
-static void path_of(const Running *r, const Trial *trial, const char *ending, char path[PATH_BYTES]) {
-    char name[NAME_BYTES];
-    name_run(trial, name);
-    snprintf(path, PATH_BYTES, "%s/runs/%s%s", r->folder, name, ending);
+static void path_of(const Running *r, int64_t trial, const char *ending, char path[PATH_BYTES]) {
+    snprintf(path, PATH_BYTES, "%s/runs/%s%s", r->folder, r->name[trial].text, ending);
 }
 
-static bool has_result(const Running *r, const Trial *trial) {
+static bool has_result(const Running *r, int64_t trial) {
     char path[PATH_BYTES];
     path_of(r, trial, ".csv", path);
     return file_exists(path);
 }
 
 /* Whether this rank is the one that runs the trial. */
-static Status take(const Running *r, const Trial *trial, bool *taken) {
+static Status take(const Running *r, int64_t trial, bool *taken) {
     char path[PATH_BYTES];
     int fd = -1;
     path_of(r, trial, ".taken", path);
@@ -81,69 +92,59 @@ static Status take(const Running *r, const Trial *trial, bool *taken) {
     return error ? failed(path, error) : file_close(fd) ? failed(path, errno) : OK;
 }
 
-static Status write_text(const char *path, const char *text, size_t bytes) {
-    const int error = file_replace(path, text, (int64_t)bytes);
-    return error ? failed(path, error) : OK;
-}
-
 /* The rows come last: a trial that has them is done. */
-static Status write_result(const Running *r, const Trial *trial, const TrialResult *result, bool diverged) {
-    char name[NAME_BYTES], path[PATH_BYTES], *right = NULL, *rows = NULL;
-    size_t right_bytes = 0, rows_bytes = 0;
-    FILE *right_file = open_memstream(&right, &right_bytes), *rows_file = open_memstream(&rows, &rows_bytes);
-    CHECK(right_file && rows_file, "out of memory");
-    name_run(trial, name);
-    right_answers_write(right_file, result, diverged);
-    result_rows_write(rows_file, name, trial, result, r->device, diverged);
-    fclose(right_file);
-    fclose(rows_file);
+static Status write_result(const Running *r, int64_t trial, const TrialResult *result, bool diverged) {
+    char path[PATH_BYTES];
+    TextFile right, rows;
+    text_file_begin(&right);
+    right_answers_write(right.file, result, diverged);
     path_of(r, trial, ".right", path);
-    Status status = write_text(path, right, right_bytes);
+    const Status status = text_file_replace(&right, path);
+    if (status != OK) return status;
+    text_file_begin(&rows);
+    result_rows_write(rows.file, r->name[trial].text, &r->sweep->trial[trial], result, r->device, diverged);
     path_of(r, trial, ".csv", path);
-    if (status == OK) status = write_text(path, rows, rows_bytes);
-    free(right);
-    free(rows);
-    return status;
+    return text_file_replace(&rows, path);
 }
 
 static void count_finished(Running *r) {
     r->finished = 0;
-    for (int64_t i = 0; i < r->sweep->trials; i++) r->finished += has_result(r, &r->sweep->trial[i]);
+    for (int64_t i = 0; i < r->sweep->trials; i++) r->finished += has_result(r, i);
 }
 
 static void live(void *context, int64_t step, int64_t steps, double accuracy) {
     const Running *r = context;
+    char score[48] = "";
     if (r->comm->rank != 0 || !isatty(STDOUT_FILENO)) return;
-    printf("[%lld/%lld] %s %s %s: step %lld of %lld, accuracy %.4f\033[K\r", (long long)r->finished,
-           (long long)r->sweep->trials, r->trial->task->name, r->trial->setting, r->trial->mixer, (long long)step,
-           (long long)steps, accuracy);
+    if (!isnan(accuracy)) snprintf(score, sizeof score, ", accuracy %.4f", accuracy);
+    printf("[%lld/%lld] %s %s %s: step %lld of %lld%s\033[K\r", (long long)r->finished, (long long)r->sweep->trials,
+           r->trial->task->name, r->trial->setting, r->trial->mixer, (long long)step, (long long)steps, score);
     fflush(stdout);
 }
 
 static void tell(Running *r, const Trial *trial, const TrialResult *result, Status status) {
-    const int64_t before = r->finished;
-    count_finished(r);
-    const double passed = seconds_now() - r->start;
-    r->own++;
-    const double left = passed / (double)(r->own * r->comm->size) * (double)(r->sweep->trials - r->finished);
     const Scores *scores = &result->test[0].scores;
     const bool is_regression = isnan(scores->accuracy);
     char score[64] = "diverged";
+    count_finished(r);
+    r->own++;
+    const double each = (seconds_now() - r->start) / (double)(r->own * r->comm->size);
     if (status == OK)
         snprintf(score, sizeof score, "%s %.4g in %lld steps", is_regression ? "mean squared error" : "accuracy",
                  is_regression ? scores->mse : scores->accuracy, (long long)result->steps);
     log_info("[%lld/%lld] %s%s%s %s lr %g wd %g seed %lld: %s, %.0f s; %.0f min left%s", (long long)r->finished,
              (long long)r->sweep->trials, trial->task->name, trial->setting[0] ? " " : "", trial->setting, trial->mixer,
-             trial->lr, trial->weight_decay, (long long)trial->seed, score, result->seconds, left / 60,
-             isatty(STDOUT_FILENO) && before >= 0 ? "\033[K" : "");
+             trial->lr, trial->weight_decay, (long long)trial->seed, score, result->seconds,
+             each * (double)(r->sweep->trials - r->finished) / 60, isatty(STDOUT_FILENO) ? "\033[K" : "");
 }
 
-static Status run_one(Running *r, const Trial *trial) {
+static Status run_one(Running *r, int64_t index) {
+    const Trial *trial = &r->sweep->trial[index];
     TrialResult result;
     r->trial = trial;
     Status status = trial_run(trial, r->device, live, r, &result);
     if (status == OK || status == NUMERIC_STOP) {
-        const Status written = write_result(r, trial, &result, status == NUMERIC_STOP);
+        const Status written = write_result(r, index, &result, status == NUMERIC_STOP);
         if (written == OK) tell(r, trial, &result, status);
         status = written;
     }
@@ -155,10 +156,9 @@ static Status run_all(Running *r) {
     Status status = OK;
     for (int64_t i = 0; i < r->sweep->trials && status == OK; i++) {
         bool taken = false;
-        const Trial *trial = &r->sweep->trial[i];
-        if (has_result(r, trial)) continue;
-        status = take(r, trial, &taken);
-        if (status == OK && taken) status = run_one(r, trial);
+        if (has_result(r, i)) continue;
+        status = take(r, i, &taken);
+        if (status == OK && taken) status = run_one(r, i);
     }
     return status;
 }
@@ -186,32 +186,38 @@ static Status prepare_folder(const Running *r) {
     return status;
 }
 
-static Status collect(const Running *r) {
-    char *path = path_join(r->folder, "results.csv"), *text = NULL, run[PATH_BYTES];
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
-    fprintf(file, "%s\n", result_columns);
-    int error = 0;
-    for (int64_t i = 0; i < r->sweep->trials && !error; i++) {
-        char *rows = NULL;
-        int64_t length = 0;
-        path_of(r, &r->sweep->trial[i], ".csv", run);
-        error = file_read_all(run, RESULT_BYTES, &rows, &length);
-        if (!error) fwrite(rows, 1, (size_t)length, file);
-        free(rows);
-    }
-    fclose(file);
-    Status status = error ? failed(run, error) : OK;
-    if (status == OK) status = write_text(path, text, bytes);
-    if (status == OK) log_info("wrote %s", path);
+static Status append_file(FILE *to, const char *path) {
+    char *text = NULL;
+    int64_t bytes = 0;
+    const int error = file_read_all(path, RESULT_BYTES, &text, &bytes);
+    if (error) return failed(path, error);
+    fwrite(text, 1, (size_t)bytes, to);
     free(text);
+    return OK;
+}
+
+static Status collect(const Running *r) {
+    char *path = path_join(r->folder, "results.csv"), run[PATH_BYTES];
+    TextFile text;
+    text_file_begin(&text);
+    fprintf(text.file, "%s\n", result_columns);
+    Status status = OK;
+    for (int64_t i = 0; i < r->sweep->trials && status == OK; i++) {
+        path_of(r, i, ".csv", run);
+        status = append_file(text.file, run);
+    }
+    if (status == OK)
+        status = text_file_replace(&text, path);
+    else
+        text_file_drop(&text);
+    if (status == OK) log_info("wrote %s", path);
     free(path);
     return status;
 }
 
 Status sweep_run(const Sweep *sweep, const char *folder, Comm *comm, const Device *device) {
     Running r = {.sweep = sweep, .folder = folder, .comm = comm, .device = device, .start = seconds_now()};
+    r.name = name_runs(sweep);
     RunLock *lock = NULL;
     Status status = run_lock_acquire(comm, folder, LOCK_PATIENCE, &lock);
     if (status == OK) status = comm_worst(comm, comm->rank == 0 ? prepare_folder(&r) : OK);
@@ -225,5 +231,6 @@ Status sweep_run(const Sweep *sweep, const char *folder, Comm *comm, const Devic
     if (status == OK) status = comm_worst(comm, comm->rank == 0 ? collect(&r) : OK);
     if (status == OK) status = comm_worst(comm, comm->rank == 0 ? report_write(folder) : OK);
     run_lock_release(lock);
+    free(r.name);
     return status;
 }

@@ -97,7 +97,8 @@ static void average_trivial(Table *table) {
         if (is_averaged(table, &table->column[c])) last->trivial += table->column[c].trivial / tasks;
 }
 
-int table_order(const Table *table) {
+/* The column that orders the rows. */
+static int order_column(const Table *table) {
     const int last = table->columns - 1;
     if (!table->column[last].task) return last;
     for (int c = 0; c < table->columns; c++)
@@ -107,7 +108,7 @@ int table_order(const Table *table) {
 
 /* Whether row a belongs above row b; those without a score come last. */
 static bool is_better(const Table *table, const TableRow *a, const TableRow *b) {
-    const int c = table_order(table);
+    const int c = order_column(table);
     const double x = a->cell[c].mean, y = b->cell[c].mean;
     if (isnan(x) || isnan(y)) return !isnan(x);
     return metric_is_loss(table->column[c].metric) ? x < y : x > y;

@@ -33,7 +33,4 @@ typedef struct Table {
 Table table_make(const Results *results, const char *suite);
 void table_free(Table *table);
 
-/* The column that orders the rows. */
-int table_order(const Table *table);
-
 #endif

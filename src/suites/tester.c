@@ -4,7 +4,6 @@
 
 #include "base/crc.h"
 #include "suites/examples.h"
-#include "suites/settings.h"
 
 enum { LOGITS_MOST = 1 << 24, TEST_BATCH = 128 };
 
@@ -20,17 +19,6 @@ struct Tester {
     uint32_t examples_crc;
 };
 
-/* The task's setting of a split: that of the training, changed. */
-static Status read_config(const Trial *trial, const TrialSetup *setup, const Split *split, void **config) {
-    ConfigValue *root = NULL;
-    Status status = trial_settings(trial, &root);
-    if (status == OK && split) task_config_complete(trial->task, setup->config, root);
-    if (status == OK && split) status = settings_apply(root, split->keys);
-    if (status == OK) status = task_config_read(trial->task, settings_section(root, "task"), config);
-    config_value_free(root);
-    return status;
-}
-
 static RunnerOptions options_of(const TrialSetup *setup, int64_t T) {
     const int64_t most = LOGITS_MOST / (T * setup->outputs);
     RunnerOptions options = setup->options;
@@ -41,21 +29,18 @@ static RunnerOptions options_of(const TrialSetup *setup, int64_t T) {
     return options;
 }
 
-Status tester_open(const Trial *trial, const TrialSetup *setup, const Session *session, const Split *split,
+Status tester_open(const Trial *trial, const TrialSetup *setup, const Session *session, const char *split, void *config,
                    TrialTest *test, Tester **opened) {
     const Protocol *p = &setup->protocol;
     Tester *t = calloc(1, sizeof *t);
     CHECK(t, "out of memory");
     *opened = t;
-    t->task = trial->task;
-    t->outputs = setup->outputs;
-    Status status = read_config(trial, setup, split, &t->config);
-    if (status != OK) return status;
-    *test = (TrialTest){.split = split ? split->name : "test",
+    *t = (Tester){.task = trial->task, .config = config, .outputs = setup->outputs};
+    *test = (TrialTest){.split = split,
                         .examples = p->test_examples,
-                        .trivial = trial->task->trivial(t->config),
+                        .trivial = trial->task->trivial(config),
                         .right = calloc((size_t)p->test_examples, sizeof *test->right)};
-    t->sizes = trial->task->sizes(t->config);
+    t->sizes = trial->task->sizes(config);
     t->options = options_of(setup, trial_length(trial->task, &t->sizes, p));
     t->logits = malloc((size_t)(t->options.B * t->options.T * t->outputs) * sizeof(float));
     CHECK(t->logits && test->right, "out of memory");

@@ -7,9 +7,9 @@
 
 typedef struct Tester Tester;
 
-/* split NULL: "test", which has the training's own setting. Fills test's split, examples, trivial and right. `session`
- * outlives the tester; the caller closes it, also on failure. */
-Status tester_open(const Trial *trial, const TrialSetup *setup, const Session *session, const Split *split,
+/* config: the task's setting of the split, which the tester takes over. Fills test's split, examples, trivial and
+ * right. `split` and `session` outlive the tester; the caller closes it, also on failure. */
+Status tester_open(const Trial *trial, const TrialSetup *setup, const Session *session, const char *split, void *config,
                    TrialTest *test, Tester **tester);
 void tester_close(Tester *tester);
 

@@ -9,6 +9,7 @@
 #include "data/shuffle.h"
 #include "parallel/optimizer.h"
 #include "suites/examples.h"
+#include "suites/statistics.h"
 #include "suites/tester.h"
 #include "suites/trial_setup.h"
 #include "training/schedule.h"
@@ -37,16 +38,34 @@ static void *zeroed(int64_t count, size_t size) {
     return memory;
 }
 
-/* "test" and the task's splits. */
-static Status open_testers(Training *t) {
+/* Whether the model has words and answers enough for the examples of a split. */
+static bool fits(const TrialSetup *setup, const TaskSizes *sizes) {
+    return sizes->classes <= setup->outputs && sizes->tokens <= setup->outputs;
+}
+
+/* split NULL: "test". */
+static Status open_test(Training *t, const Split *split) {
+    const Task *task = t->trial->task;
+    const char *name = split ? split->name : "test";
     TrialResult *result = t->result;
-    const Split *split = t->trial->task->splits;
-    Status status = OK;
-    for (bool first = true; status == OK && (first || (split && split->name)); first = false) {
-        const int i = result->tests++;
-        CHECK(i < TRIAL_TESTS, "%s has too many splits", t->trial->task->name);
-        status = tester_open(t->trial, &t->setup, &t->session, first ? NULL : split++, &result->test[i], &t->tester[i]);
+    void *config = NULL;
+    const Status status = trial_task(t->trial, split, &config);
+    if (status != OK) return status;
+    const TaskSizes sizes = task->sizes(config);
+    if (!fits(&t->setup, &sizes)) {
+        log_warning("%s: the split %s has more answers than the model, and is left out", task->name, name);
+        task_config_free(task, config);
+        return OK;
     }
+    const int i = result->tests++;
+    CHECK(i < TRIAL_TESTS, "%s has too many splits", task->name);
+    return tester_open(t->trial, &t->setup, &t->session, name, config, &result->test[i], &t->tester[i]);
+}
+
+static Status open_testers(Training *t) {
+    Status status = open_test(t, NULL);
+    for (const Split *split = t->trial->task->splits; split && split->name && status == OK; split++)
+        status = open_test(t, split);
     return status;
 }
 
@@ -163,11 +182,6 @@ static Status evaluate_training(Training *t, bool last, double *score) {
     return status;
 }
 
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* The median over windows of the steps after the first ones; NaN if there are too few. */
 static double tokens_per_second(const Training *t, int64_t steps) {
     double rate[WINDOWS];
@@ -178,8 +192,7 @@ static double tokens_per_second(const Training *t, int64_t steps) {
         for (int64_t i = 0; i < measured; i++) seconds += t->step_seconds[WARM_UP_STEPS + w * measured + i];
         rate[w] = (double)(measured * t->setup.options.B * t->setup.options.T) / seconds;
     }
-    qsort(rate, WINDOWS, sizeof rate[0], by_value);
-    return rate[WINDOWS / 2];
+    return sample_median(rate, WINDOWS);
 }
 
 static Status run_steps(Training *t, TrialProgress *progress, void *context) {

@@ -83,6 +83,21 @@ static void describe_cost(const TrialSetup *s, Model *model, bool gpu, TrialResu
     result->flops = 3 * plan.forward_flops * (double)steps;
 }
 
+Status trial_task(const Trial *trial, const Split *split, void **config) {
+    ConfigValue *root = NULL;
+    void *training = NULL;
+    Status status = trial_settings(trial, &root);
+    if (status == OK) status = task_config_read(trial->task, settings_section(root, "task"), &training);
+    if (status == OK && split) {
+        task_config_complete(trial->task, training, root);
+        status = settings_apply(root, split->keys);
+    }
+    if (status == OK) status = task_config_read(trial->task, settings_section(root, "task"), config);
+    task_config_free(trial->task, training);
+    config_value_free(root);
+    return status;
+}
+
 Status trial_setup(const Trial *trial, bool gpu, TrialSetup *s, Model **model, TrialResult *result) {
     ConfigValue *root = NULL;
     *s = (TrialSetup){0};

@@ -17,6 +17,10 @@ typedef struct TrialSetup {
  * the second copy comes after all of them. */
 int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *protocol);
 
+/* The task's setting of a split (NULL: of the training and of "test"): that of the training, changed. The caller frees
+ * it with task_config_free. BAD_INPUT or USAGE (logged). */
+Status trial_task(const Trial *trial, const Split *split, void **config);
+
 /* Builds the model of the trial's mixer from the section "model" of its settings. The caller owns *model. BAD_INPUT or
  * USAGE (logged). */
 Status trial_model(const Trial *trial, const ConfigValue *root, int64_t outputs, ModelEnds ends, Model **model);

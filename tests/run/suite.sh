@@ -83,6 +83,16 @@ sed -i 's/^w1/x1/' "$work/texts/train.txt"
 from_files training.data="$work/texts" training.test_examples=39 --out "$work/files" && fail "accepted a damaged text"
 grep -qF "is not w, r or i" "$work/log" || fail "a damaged text: $(cat "$work/log")"
 
+for task in fractional_knapsack convex_hull; do
+    "$FLAME" suite $task --dump 1 --split noise >"$work/dump" || fail "--dump of $task"
+    grep -q '"inputs":\[[0-9.,-]*\],"labels"' "$work/dump" || fail "--dump of $task: $(cat "$work/dump")"
+done
+grep -q '"values"' "$work/dump" && fail "a classification with values"
+# A split with more answers than the model has is left out.
+"$FLAME" suite floyd_warshall --quick --mixers gla --set task.predecessors=true training.examples=64 training.test_examples=20 \
+    training.epochs=1 --out "$work/graphs" >"$work/log" 2>&1 || fail "floyd_warshall: $(cat "$work/log")"
+grep -q "the split length has more answers" "$work/log" || fail "a split that does not fit: $(cat "$work/log")"
+
 refused() { # MESSAGE ARGUMENTS...
     local message=$1
     shift

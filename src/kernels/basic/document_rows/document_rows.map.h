@@ -1,14 +1,26 @@
-/* A document's last row to all of its rows, and all of its rows to the last. */
+/* A document's last row to all of its rows, all of its rows to the last, and its rows in the opposite order. */
 #include "tile/tile.h"
-#include "kernels/basic/document_rows.h"
-#include "kernels/basic/document_summary/document_summary.h"
+#include "kernels/basic/document_rows/document_rows.h"
 #include "tile/rows.h"
 
+/* The row of the last token of row's document: numbers of documents never decrease within a sequence. */
+DEVICE int64_t last_of_document(const DocumentRowsArguments a, int64_t row) {
+    int64_t inside = row, behind = (row / a.T + 1) * a.T;
+    while (behind - inside > 1) {
+        const int64_t middle = (inside + behind) / 2;
+        if (a.segment[middle] == a.segment[row])
+            inside = middle;
+        else
+            behind = middle;
+    }
+    return inside;
+}
+
 /* to_t = from_last. In place the last row is where it should be. */
-KERNEL(document_spread, DocumentSummaryArguments) {
+KERNEL(document_spread, DocumentRowsArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
     EACH_ROW (row, first, end) {
-        const int64_t last = last_of_document(a.segment, a.T, row);
+        const int64_t last = last_of_document(a, row);
         const element *from = (const element *)a.from + last * a.from_stride;
         element *to = (element *)a.to + row * a.to_stride;
         if (from != to) {
@@ -22,10 +34,10 @@ KERNEL(document_spread, DocumentSummaryArguments) {
 }
 
 /* to_last = the sum or mean of from over the document; the other rows are 0. */
-KERNEL(document_sum, DocumentSummaryArguments) {
+KERNEL(document_sum, DocumentRowsArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
     EACH_ROW (row, first, end) {
-        const bool last = last_of_document(a.segment, a.T, row) == row;
+        const bool last = last_of_document(a, row) == row;
         const int64_t begin = last ? row - a.position[row] : row + 1;
         const float factor = a.mean && last ? 1.0f / (float)(a.position[row] + 1) : 1.0f;
         const element *from = (const element *)a.from;
@@ -40,6 +52,20 @@ KERNEL(document_sum, DocumentSummaryArguments) {
             }
             EACH_LANE(e) sum[e] *= factor;
             WRITE(to + i, sum);
+        }
+    }
+}
+
+KERNEL(document_reverse, DocumentRowsArguments) {
+    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
+    EACH_ROW (row, first, end) {
+        const int64_t opposite = last_of_document(a, row) - a.position[row];
+        const element *from = (const element *)a.from + opposite * a.from_stride;
+        element *to = (element *)a.to + row * a.to_stride;
+        VECTORS_OF(from, to);
+        WARP_VECTOR(i, a.cols) {
+            READ(x, from + i);
+            WRITE(to + i, x);
         }
     }
 }

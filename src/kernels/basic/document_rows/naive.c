@@ -2,11 +2,11 @@
 #include "ops/op_test.h"
 
 /* integer: mean. */
-static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+static void build_summary(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     out[0] = document_summary(tape, in[0], c->integer[0] != 0);
 }
 
-static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+static void naive_summary(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
     const int64_t cols = c->input[0].cols, T = batch->T;
     for (int64_t n = 0; n < batch->B * T; n++)
         for (int64_t i = 0; i < cols; i++) {
@@ -28,8 +28,8 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
 
 const OpTest document_summary_test = {
     .name = "document_summary",
-    .build = build,
-    .naive = naive,
+    .build = build_summary,
+    .naive = naive_summary,
     .cases =
         {
             {.name = "last", .B = 2, .input = X(40)},
@@ -38,5 +38,31 @@ const OpTest document_summary_test = {
             {.name = "mean", .B = 2, .integer = {1}, .input = X(40)},
             {.name = "mean, packed", .B = 3, .packed = true, .integer = {1}, .input = X(17)},
             {.name = "mean, wide", .B = 2, .T = 33, .integer = {1}, .input = X(1032)},
+        },
+};
+
+static void build_reverse(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    (void)c;
+    out[0] = reverse(tape, in[0]);
+}
+
+static void naive_reverse(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
+    const int64_t cols = c->input[0].cols, T = batch->T;
+    for (int64_t n = 0; n < batch->B * T; n++) {
+        int64_t last = n;
+        while (last + 1 < (n / T + 1) * T && batch->segment[last + 1] == batch->segment[n]) last++;
+        for (int64_t i = 0; i < cols; i++) out[0][n * cols + i] = in[0][(last - batch->position[n]) * cols + i];
+    }
+}
+
+const OpTest reverse_test = {
+    .name = "reverse",
+    .build = build_reverse,
+    .naive = naive_reverse,
+    .cases =
+        {
+            {.name = "lengths", .B = 2, .input = {{.name = "x", .cols = 40}}},
+            {.name = "packed", .B = 3, .packed = true, .input = {{.name = "x", .cols = 17}}},
+            {.name = "wide", .B = 2, .T = 33, .input = {{.name = "x", .cols = 1032}}},
         },
 };
