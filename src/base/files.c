@@ -355,6 +355,20 @@ int folder_sync(const char *path) {
     return error == EINVAL || error == ENOSYS ? 0 : error;
 }
 
+int64_t folder_bytes(const char *path) {
+    char **names;
+    int64_t count, sum = 0;
+    if (folder_list(path, &names, &count)) return 0;
+    for (int64_t i = 0; i < count; i++) {
+        char *file = path_join(path, names[i]);
+        struct stat facts;
+        if (stat(file, &facts) == 0 && S_ISREG(facts.st_mode)) sum += facts.st_size;
+        free(file);
+    }
+    folder_list_free(names, count);
+    return sum;
+}
+
 char *path_join(const char *folder, const char *name) {
     const size_t size = strlen(folder) + strlen(name) + 2;
     char *path = malloc(size);

@@ -63,6 +63,8 @@ int folder_sync(const char *path);
 bool folder_exists(const char *path);
 /* Free disk space at `path`; INT64_MAX if it is unknown. */
 int64_t folder_free_bytes(const char *path);
+/* Bytes of the regular files in a folder, without those of its folders. */
+int64_t folder_bytes(const char *path);
 /* Lists the names in a folder, without . and .., sorted by byte value. Free them with folder_list_free. */
 int folder_list(const char *path, char ***names, int64_t *count);
 void folder_list_free(char **names, int64_t count);

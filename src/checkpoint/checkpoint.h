@@ -82,7 +82,8 @@ SavedStep checkpoint_saved(const Checkpointer *checkpointer);
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state);
 
-/* Reads a whole step folder and verifies all CRCs. BAD_INPUT (logged) if one differs. Not collective. */
+/* Reads a whole step folder and verifies all CRCs. BAD_INPUT if one differs; every damaged tensor is logged. Not
+ * collective. */
 Status checkpoint_check(const char *path);
 /* Reads state.json of a step folder and verifies its CRC and version. BAD_INPUT (logged) else. Not collective. */
 Status checkpoint_state(const char *path, json_t **state);

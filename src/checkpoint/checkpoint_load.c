@@ -343,9 +343,11 @@ Status checkpoint_check(const char *path) {
     char *block = malloc((size_t)BLOCK_BYTES);
     CHECK(block, "no memory to check a checkpoint");
     TensorFolder *const folders[] = {checkpoint.model, checkpoint.optimizer};
-    for (int i = 0; i < 2 && status == OK; i++)
-        for (int64_t t = 0; folders[i] && t < tensor_folder_count(folders[i]) && status == OK; t++)
-            status = check_tensor(&checkpoint, tensor_folder_entry(folders[i], t), block);
+    for (int i = 0; i < 2 && verdict == GOOD; i++)
+        for (int64_t t = 0; folders[i] && t < tensor_folder_count(folders[i]) && status != IO_ERROR; t++) {
+            const Status one = check_tensor(&checkpoint, tensor_folder_entry(folders[i], t), block);
+            if (one) status = one;
+        }
     free(block);
     close_checkpoint(&checkpoint);
     return status;

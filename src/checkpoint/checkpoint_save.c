@@ -13,6 +13,7 @@
 #include "checkpoint/checkpoint_state.h"
 #include "base/crc.h"
 #include "base/files.h"
+#include "checkpoint/retention.h"
 #include "checkpoint/safetensors_plan.h"
 
 static const int64_t LARGEST_FILE = INT64_C(5) * 1000 * 1000 * 1000; /* transformers' limit for shards */
@@ -235,13 +236,6 @@ void checkpointer_destroy(Checkpointer *c) {
 
 SavedStep checkpoint_saved(const Checkpointer *c) { return c->saved; }
 
-/* FOLDER/step-00002048.tmp-RUN, followed by `suffix`. */
-static char *temporary_path(const Checkpointer *c, int64_t step, const char *suffix) {
-    char name[400];
-    snprintf(name, sizeof name, "step-%08" PRId64 ".tmp-%.255s%s", step, c->run_name, suffix);
-    return path_join(c->folder, name);
-}
-
 /* Creates one planned file with its full size and its header. */
 static void create_file(Checkpointer *c, const PlannedFile *file) {
     char *path = path_join(c->temporary, file->name);
@@ -370,7 +364,7 @@ static void begin(Checkpointer *c, int64_t step, const json_t *state, const Chec
     c->step = step;
     c->begun = seconds_now();
     c->failure.error = 0;
-    c->temporary = temporary_path(c, step, "");
+    c->temporary = checkpoint_temporary_path(c->folder, step, c->run_name, "");
     if (c->comm->rank != 0) return;
     c->state = json_deep_copy(state);
     add_text(c, 0, "config.json", texts->config_json);
@@ -443,7 +437,7 @@ static void write_state(Checkpointer *c, const CrcPart *parts) {
 static int give_name(Checkpointer *c, const char *path) {
     if (!path_exists(path)) return file_rename(c->temporary, path);
     int error = file_exchange(c->temporary, path);
-    char *old = error ? temporary_path(c, c->step, ".replaced") : strdup(c->temporary);
+    char *old = error ? checkpoint_temporary_path(c->folder, c->step, c->run_name, ".replaced") : strdup(c->temporary);
     CHECK(old, "no memory for a path");
     if (error == EINVAL || error == ENOSYS) {
         error = file_rename(path, old);
@@ -467,41 +461,6 @@ static void commit(Checkpointer *c, const CrcPart *parts) {
     free(path);
 }
 
-/* Renames an old step to a temporary name before removing it, so that no reader sees half of it. */
-static void remove_step(const Checkpointer *c, int64_t step) {
-    char *path = checkpoint_path(c->folder, step), *old = temporary_path(c, step, ".removed");
-    int error = file_rename(path, old);
-    if (!error) error = folder_remove(old);
-    if (error) log_warning("cannot remove the old checkpoint %s: %s", path, strerror(error));
-    free(path);
-    free(old);
-}
-
-/* Retention visits the steps from the newest to the oldest; this is what it has kept so far. */
-typedef struct Retention {
-    int64_t weights;      /* number of different weights */
-    int64_t updated_step; /* of the step visited before */
-    bool finite;          /* a step with a finite loss has been kept */
-} Retention;
-
-/* Decides about the next older step and updates `kept`. A step whose state.json cannot be read is kept and not counted.
- */
-static bool keep_step(const Checkpointer *c, int64_t step, Retention *kept) {
-    char *path = checkpoint_path(c->folder, step);
-    json_t *state = checkpoint_state_peek(path);
-    free(path);
-    if (!state) return true;
-    const int64_t updated_step = checkpoint_state_updated_step(state);
-    json_decref(state);
-    const bool other_weights = updated_step != kept->updated_step, finite = updated_step == step;
-    kept->updated_step = updated_step;
-    bool keep = c->options.keep_every > 0 && step % c->options.keep_every == 0;
-    if (other_weights && kept->weights++ < c->options.keep_latest_k) keep = true;
-    if (finite && !kept->finite) keep = true;
-    if (keep && finite) kept->finite = true;
-    return keep;
-}
-
 /* Rank 0: removes the steps that retention does not keep. Steps later than the one just saved are left alone: they are
  * of a run that got further. */
 static void remove_old_steps(const Checkpointer *c) {
@@ -517,10 +476,9 @@ static void remove_old_steps(const Checkpointer *c) {
         }
     }
     int64_t *steps, count;
-    if (checkpoint_list_all(c->folder, &steps, &count)) return;
-    Retention kept = {.updated_step = -1};
-    for (int64_t i = count - 1; i >= 0; i--)
-        if (steps[i] <= c->step && !keep_step(c, steps[i], &kept)) remove_step(c, steps[i]);
+    const RetentionRule rule = {keep, c->options.keep_every};
+    if (retention_excess(c->folder, rule, c->step, &steps, &count)) return;
+    for (int64_t i = 0; i < count; i++) retention_remove(c->folder, steps[i], c->run_name);
     free(steps);
 }
 

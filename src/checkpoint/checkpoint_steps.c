@@ -16,6 +16,12 @@ char *checkpoint_path(const char *folder, int64_t step) {
     return path_join(folder, name);
 }
 
+char *checkpoint_temporary_path(const char *folder, int64_t step, const char *run_name, const char *suffix) {
+    char name[400];
+    snprintf(name, sizeof name, "step-%08" PRId64 ".tmp-%.255s%s", step, run_name, suffix);
+    return path_join(folder, name);
+}
+
 /* 100 for "step-00000100"; -1 for names of another form. */
 static int64_t step_of_name(const char *name) {
     int64_t step;

@@ -13,6 +13,8 @@ Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count);
 Status checkpoint_list_all(const char *folder, int64_t **steps, int64_t *count);
 /* FOLDER/step-00002048. The caller frees it. */
 char *checkpoint_path(const char *folder, int64_t step);
+/* FOLDER/step-00002048.tmp-RUN_NAME and the suffix. The caller frees it. */
+char *checkpoint_temporary_path(const char *folder, int64_t step, const char *run_name, const char *suffix);
 /* Renames FOLDER/step-S to step-S.SUFFIX, or step-S.SUFFIX-2, -3, ... if that name is taken. No run loads or removes
  * such folders. Returns the new path, which the caller frees, or NULL after a log_error. */
 char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix);

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# flame-c checkpoint: what it lists, what it finds damaged, what differs, what it removes and what not.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+cd "$work"
+ranks 2 --config config.yaml --training.steps=10 --checkpoint.enable_checkpoint=true --checkpoint.interval=2 --checkpoint.keep_latest_k=0 ||
+    { cat log; fail "training"; }
+steps=run/checkpoint
+
+# runs EXIT_CODE ARGUMENTS...: flame-c checkpoint, output in $work/out.
+runs() {
+    local wanted=$1 code=0
+    shift
+    "$FLAME" checkpoint "$@" >out 2>&1 || code=$?
+    [ "$code" = "$wanted" ] || fail "checkpoint $*: exit code $code, not $wanted: $(cat out)"
+}
+says() { grep -q -- "$1" out || fail "expected \"$1\": $(cat out)"; }
+number() { [ "$(grep -c -- "$2" out)" = "$1" ] || fail "expected $1 lines with \"$2\": $(cat out)"; }
+
+# Each step, with those set aside and those that no run would use.
+runs 0 verify run
+number 5 'good$'
+cp -r $steps/step-00000004 $steps/step-00000004.rewound
+mkdir $steps/step-00000099.tmp-host-1-2 $steps/step-00000012
+runs 0 list run
+says '^step-00000010 .*MB .*5120 tokens   moments saved$'
+says '^step-00000004.rewound .*went back'
+says '^step-00000099.tmp-host-1-2 .*killed'
+says '^step-00000012 .*not used'
+rm -r $steps/step-00000004.rewound $steps/step-00000099.tmp-host-1-2 $steps/step-00000012
+
+# Nothing differs from itself; an export differs by the rounding of bf16; another step in all tensors and in state.json.
+runs 0 diff run $steps/step-00000010
+says '^optimizer: [1-9][0-9]* tensors equal, 0 with other values'
+"$FLAME" export --checkpoint run --out exported >log 2>&1 || fail "$(cat log)"
+runs 1 diff run exported
+awk '/^model\./ { tensors++; if ($6 > 2^-8) exit 1 } END { exit !tensors }' out || fail "more than the rounding of bf16: $(cat out)"
+says '^config.json: torch_dtype "float32" | "bfloat16"$'
+runs 1 diff $steps/step-00000002 $steps/step-00000004
+says '^state.json: step 2 | 4$'
+says '^exp_avg_sq.model.norm.weight  *32 of  *32 '
+runs 1 diff "$source_folder/tests/golden/gla" "$source_folder/tests/golden/retnet"
+says 'only in the second$'
+
+# Every damaged tensor is named, and the folder is as before.
+cp -r run damaged
+for at in 9000 60000; do printf '\377\377' | dd of=damaged/checkpoint/step-00000006/model.safetensors bs=1 seek=$at conv=notrunc status=none; done
+runs 1 verify damaged
+number 2 'step-00000006: tensor .* is damaged'
+number 4 'good$'
+[ "$(ls damaged/checkpoint)" = "$(ls $steps)" ] || fail "verify has renamed something"
+
+# What is removed, and what is not.
+runs 0 prune run --keep-latest-k 2 --keep-every 6 --dry-run
+number 2 'would remove .*step-0000000[24]$'
+[ "$(ls $steps | wc -l)" = 5 ] || fail "--dry-run removed something"
+exec 9>>run/.lock
+flock -s 9
+runs 1 prune run --keep-latest-k 2
+says 'another job is running in run'
+exec 9>&-
+runs 0 prune run --keep-latest-k 2 --keep-every 6
+[ "$(ls $steps | tr '\n' ' ')" = "step-00000006 step-00000008 step-00000010 " ] || fail "kept: $(ls $steps)"
+runs 0 verify run
+printf '\377' | dd of=$steps/step-00000010/optimizer.safetensors bs=1 seek=60000 conv=notrunc status=none
+runs 1 prune run --keep-latest-k 1
+says 'is not good: no step is removed'
+[ "$(ls $steps | wc -l)" = 3 ] || fail "removed steps although the newest is damaged: $(ls $steps)"
+
+runs 1 list nowhere
+says 'nowhere is no folder'
+runs 1 list "$source_folder/docs"
+says 'no step-... folder'
+runs 2 diff run
+says 'two folders, not 1'
+runs 2 prune run --keep-latest-k 0
+echo "steps listed, verified, compared and pruned"
