@@ -55,7 +55,7 @@ static const char *meaning(const char *name, const json_t *state) {
     if (strstr(name, ".rewound")) return "set aside: a later start went back to before it";
     if (!state) return "state.json is missing or damaged: not used";
     if (checkpoint_state_updated_step(state) != integer_of(state, "step"))
-        return "no finite loss since its last update";
+        return "the last updates before it were skipped";
     return "";
 }
 

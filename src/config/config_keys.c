@@ -65,6 +65,14 @@ static const Key training_keys[] = {
     {"skip_nan_inf", KEY_BOOLEAN, "true", 0, 0, NULL,
      "true: a step whose loss or gradient is not finite changes no weight; false: it ends the run",
      AT(training.skip_nan_inf)},
+    {"skip_spikes", KEY_REAL, "0.0", 0, 1e6, NULL,
+     "a step whose loss or gradient norm is more than this many standard deviations above the mean of the last steps "
+     "changes no weight; 0: no such rule",
+     AT(training.skip_spikes)},
+    {"replay_every", KEY_INTEGER, "0", 0, MANY, NULL,
+     "every N-th step is computed twice and must give the same bits, or the run ends: finds hardware that computes "
+     "wrong; 0: never",
+     AT(training.replay_every)},
     {"max_skipped_steps", KEY_INTEGER, "10", 1, MANY, NULL, "this many skipped steps in a row end the run",
      AT(training.max_skipped_steps)},
     {"seed", KEY_INTEGER, "42", 0, 9007199254740992.0, NULL, "seed of the initial weights and of the order of the data",

@@ -37,6 +37,8 @@ typedef struct TrainingConfig {
     double max_norm; /* 0: no clipping */
     double label_smoothing, z_loss;
     bool skip_nan_inf;
+    double skip_spikes;        /* in standard deviations; 0: off */
+    int64_t replay_every;      /* steps; 0: never */
     int64_t max_skipped_steps; /* in a row */
     int64_t seed;
     char *mixed_precision_param;  /* float32 | bfloat16; NULL while the device is auto */

@@ -123,13 +123,15 @@ static void update_unit(const Unit *unit, const OptimizerOptions *options, const
     }
 }
 
-OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
-                               double gradient_scale) {
-    CHECK(options->copies >= 1, "each token %d times in the gradients of buffers", options->copies);
+double optimizer_norm(Fsdp *fsdp, double gradient_scale) {
     fsdp_begin_update(fsdp);
-    /* the host has read the norm, so offloaded gradients have arrived as well */
-    const double norm = gradient_norm(fsdp) * gradient_scale;
-    if (!isfinite(norm)) return (OptimizerResult){norm, true};
+    /* the host reads the norm, so offloaded gradients have arrived as well */
+    return gradient_norm(fsdp) * gradient_scale;
+}
+
+void optimizer_update(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr, double gradient_scale,
+                      double norm) {
+    CHECK(options->copies >= 1, "each token %d times in the gradients of buffers", options->copies);
     const double clip = options->max_norm > 0 ? options->max_norm / (norm + 1e-6) : 1;
     const double t = (double)update;
     const AdamwArguments arguments = {.gradient_scale = (float)(gradient_scale * (clip < 1 ? clip : 1)),
@@ -143,5 +145,12 @@ OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int6
     int count;
     const Unit *units = fsdp_units(fsdp, &count);
     for (int u = 0; u < count; u++) update_unit(&units[u], options, &arguments);
-    return (OptimizerResult){norm, false};
+}
+
+OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
+                               double gradient_scale) {
+    const double norm = optimizer_norm(fsdp, gradient_scale);
+    const bool skipped = !isfinite(norm);
+    if (!skipped) optimizer_update(fsdp, options, update, lr, gradient_scale, norm);
+    return (OptimizerResult){norm, skipped};
 }

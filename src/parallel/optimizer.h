@@ -27,7 +27,13 @@ typedef struct OptimizerResult {
     bool skipped;         /* the norm is not finite: nothing was changed */
 } OptimizerResult;
 
-/* Update number `update` (1, 2, ...: t above) from the gradient shards. Collective. */
+/* The norm of the gradient shards times gradient_scale, over all ranks. Collective. */
+double optimizer_norm(Fsdp *fsdp, double gradient_scale);
+/* Update number `update` (1, 2, ...: t above) from the gradient shards, whose norm, finite, optimizer_norm has
+ * returned. Collective. */
+void optimizer_update(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr, double gradient_scale,
+                      double norm);
+/* Both, the update only if the norm is finite. Collective. */
 OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
                                double gradient_scale);
 

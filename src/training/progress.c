@@ -32,6 +32,24 @@ struct Saver {
     int64_t reported_step; /* the newest save in the log */
 };
 
+static json_t *pack_spikes(const Spikes *s) {
+    json_t *object = json_pack("{s:I,s:[f,f],s:[f,f]}", "steps", (json_int_t)s->steps, "loss", s->loss.mean,
+                               s->loss.variance, "norm", s->norm.mean, s->norm.variance);
+    CHECK(object, "out of memory");
+    return object;
+}
+
+/* All zero if the checkpoint is of a version that did not save it. */
+static Spikes unpack_spikes(const json_t *state) {
+    json_int_t steps = 0;
+    Spikes s = {0};
+    if (json_unpack(json_object_get(state, "spikes"), "{s:I,s:[F,F],s:[F,F]}", "steps", &steps, "loss", &s.loss.mean,
+                    &s.loss.variance, "norm", &s.norm.mean, &s.norm.variance))
+        return (Spikes){0};
+    s.steps = steps;
+    return s;
+}
+
 static json_t *state_of(const Saver *saver, const Progress *p) {
     char fingerprint[32];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(saver->stream)->fingerprint);
@@ -40,6 +58,7 @@ static json_t *state_of(const Saver *saver, const Progress *p) {
                   "tokens", (json_int_t)p->tokens, "updated_step", (json_int_t)p->updated_step, "seed",
                   (json_int_t)saver->config->training.seed, "data_fingerprint", fingerprint);
     CHECK(state, "out of memory");
+    json_object_set_new(state, "spikes", pack_spikes(&p->spikes));
     return state;
 }
 
@@ -137,7 +156,8 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
                                .updates = integer_of(state, "updates"),
                                .samples = integer_of(state, "samples"),
                                .tokens = integer_of(state, "tokens"),
-                               .updated_step = checkpoint_state_updated_step(state)};
+                               .updated_step = checkpoint_state_updated_step(state),
+                               .spikes = unpack_spikes(state)};
         saver->begun_step = step;
         saver->updated_step = progress->updated_step;
     }
@@ -242,8 +262,7 @@ void saver_report(Saver *saver, Metrics *metrics) {
         changes_print(&saver->changes, saver->begun_step, metrics);
     }
     if (saver->begun_step > saver->updated_step)
-        metrics_note(metrics,
-                     "the checkpoint's weights are those of step %lld: no step since had a finite loss and gradient",
+        metrics_note(metrics, "the checkpoint's weights are those of step %lld: the updates since were skipped",
                      (long long)saver->updated_step);
     if (!c->enable_checkpoint)
         metrics_note(metrics, "this run saves no checkpoints: checkpoint.enable_checkpoint is false");

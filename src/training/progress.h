@@ -7,13 +7,15 @@
 #include "data/stream.h"
 #include "reporting/metrics.h"
 #include "training/session.h"
+#include "training/spikes.h"
 
 typedef struct Progress {
     int64_t step;            /* completed steps */
     int64_t updates;         /* those of them that changed the weights */
     int64_t samples, tokens; /* consumed, over all ranks */
     int64_t updated_step;    /* the last step that changed the weights */
-    int64_t skipped_in_row;  /* steps without an update since the last one, in this process */
+    Spikes spikes;
+    int64_t skipped_in_row; /* steps without an update since the last one, in this process */
 } Progress;
 
 typedef struct Saver Saver;

@@ -14,6 +14,7 @@
 #include "training/data_check.h"
 #include "training/peak.h"
 #include "training/progress.h"
+#include "training/repeat.h"
 #include "training/samples.h"
 #include "training/setup.h"
 #include "training/stop.h"
@@ -39,8 +40,9 @@ typedef struct Trainer {
 /* The result of one step over all ranks. */
 typedef struct StepResult {
     double loss, gradient_norm, lr;
-    bool stop, save; /* requested on at least one rank */
-    bool given_up;   /* a rank has received SIGNAL_NOW: the step was abandoned */
+    double loss_limit, norm_limit; /* larger ones are spikes */
+    bool stop, save;               /* requested on at least one rank */
+    bool given_up;                 /* a rank has received SIGNAL_NOW: the step was abandoned */
 } StepResult;
 
 static Status make_folder(const char *path) {
@@ -160,31 +162,60 @@ static Status run_micro_batches(Trainer *t, double *loss_sum, double *targets, b
     return OK;
 }
 
+/* run_micro_batches, twice in every replay_every-th step. */
+static Status compute_step(Trainer *t, double *loss_sum, double *targets, bool *given_up) {
+    Fsdp *fsdp = t->session.fsdp;
+    const int64_t every = t->config->training.replay_every, step = t->progress.step + 1;
+    Status status = run_micro_batches(t, loss_sum, targets, given_up);
+    if (status != OK || *given_up || every == 0 || step % every != 0) return status;
+    Computed first = computed_read(fsdp, *loss_sum), second = {0};
+    fsdp_end_step(fsdp);
+    status = run_micro_batches(t, loss_sum, targets, given_up);
+    if (status == OK && !*given_up) {
+        second = computed_read(fsdp, *loss_sum);
+        status = computed_compare(fsdp, step, &first, &second);
+    }
+    computed_free(&first);
+    computed_free(&second);
+    return status;
+}
+
+/* Computes loss, norm and whether they are spikes; updates the weights if they are finite and none. */
+static void update(Trainer *t, double loss_sum, double targets, StepResult *result) {
+    Progress *p = &t->progress;
+    const double deviations = t->config->training.skip_spikes, scale = targets > 0 ? 1 / targets : 0;
+    result->lr = t->config->optimizer.lr * schedule_factor(&t->schedule, p->step);
+    result->loss = loss_sum * scale;
+    result->gradient_norm = optimizer_norm(t->session.fsdp, scale);
+    result->loss_limit = spikes_limit(&p->spikes, &p->spikes.loss, deviations);
+    result->norm_limit = spikes_limit(&p->spikes, &p->spikes.norm, deviations);
+    const bool skipped = !isfinite(result->gradient_norm) || result->gradient_norm > result->norm_limit ||
+                         result->loss > result->loss_limit;
+    if (!skipped)
+        optimizer_update(t->session.fsdp, &t->optimizer, p->updates + 1, result->lr, scale, result->gradient_norm);
+    fsdp_end_step(t->session.fsdp);
+    p->step++;
+    p->samples += t->shape.samples;
+    p->tokens += t->shape.samples * t->config->training.seq_len;
+    p->skipped_in_row = skipped ? p->skipped_in_row + 1 : 0;
+    if (skipped) return;
+    p->updates++;
+    p->updated_step = p->step;
+    spikes_add(&p->spikes, result->loss, result->gradient_norm);
+}
+
 static Status run_step(Trainer *t, StepResult *result) {
     double sums[4] = {0, 0, 0, 0}; /* loss, targets, ranks that want to stop, ranks that want to save */
     *result = (StepResult){0};
-    const Status status = run_micro_batches(t, &sums[0], &sums[1], &result->given_up);
+    const Status status = compute_step(t, &sums[0], &sums[1], &result->given_up);
     if (status != OK || result->given_up) return status;
     const int asked = signals_requested();
     sums[2] = (asked & SIGNAL_STOP) != 0 || time_left(t->config->job.time_limit) <= 0;
     sums[3] = (asked & SIGNAL_SAVE) != 0;
     t->session.comm->f->all_reduce_sum(t->session.comm, sums, 4);
-    Progress *p = &t->progress;
-    const double lr = t->config->optimizer.lr * schedule_factor(&t->schedule, p->step);
-    const OptimizerResult update =
-        optimizer_step(t->session.fsdp, &t->optimizer, p->updates + 1, lr, sums[1] > 0 ? 1 / sums[1] : 0);
-    fsdp_end_step(t->session.fsdp);
-    *result = (StepResult){.loss = sums[1] > 0 ? sums[0] / sums[1] : 0,
-                           .gradient_norm = update.gradient_norm,
-                           .lr = lr,
-                           .stop = sums[2] > 0,
-                           .save = sums[3] > 0};
-    p->step++;
-    p->samples += t->shape.samples;
-    p->tokens += t->shape.samples * t->config->training.seq_len;
-    p->updates += !update.skipped;
-    if (!update.skipped) p->updated_step = p->step;
-    p->skipped_in_row = update.skipped ? p->skipped_in_row + 1 : 0;
+    result->stop = sums[2] > 0;
+    result->save = sums[3] > 0;
+    update(t, sums[0], sums[1], result);
     return OK;
 }
 
@@ -245,18 +276,32 @@ static Status validate(Trainer *t) {
     return status;
 }
 
+/* Why the update was skipped: "loss 9.1 is a spike (above 6.2)". */
+static void say_why(const StepResult *result, char text[160]) {
+    const bool loss = result->loss > result->loss_limit, norm = result->gradient_norm > result->norm_limit;
+    if (!isfinite(result->loss) || !isfinite(result->gradient_norm) || !(loss || norm))
+        snprintf(text, 160, "loss %g, gradient norm %g", result->loss, result->gradient_norm);
+    else
+        snprintf(text, 160, "%s %g is a spike: above %g", loss ? "loss" : "gradient norm",
+                 loss ? result->loss : result->gradient_norm, loss ? result->loss_limit : result->norm_limit);
+}
+
 /* Warns of a skipped update. NUMERIC_STOP, with the samples to look at, after too many in a row. */
-static Status check_finite(const Trainer *t, const StepResult *result) {
+static Status check_skipped(const Trainer *t, const StepResult *result) {
+    const TrainingConfig *c = &t->config->training;
     const Progress *p = &t->progress;
     if (p->skipped_in_row == 0) return OK;
+    char why[160];
+    say_why(result, why);
+    const long long first = p->samples - t->shape.samples, last = p->samples - 1;
     if (log_rank() == 0)
-        log_warning("step %lld: loss %g, gradient norm %g: the update is skipped", (long long)p->step, result->loss,
-                    result->gradient_norm);
-    if (t->config->training.skip_nan_inf && p->skipped_in_row < t->config->training.max_skipped_steps) return OK;
+        log_warning("step %lld, samples %lld to %lld: %s: the update is skipped", (long long)p->step, first, last, why);
+    if ((c->skip_nan_inf || isfinite(result->gradient_norm)) && p->skipped_in_row < c->max_skipped_steps) return OK;
     if (log_rank() == 0)
-        log_error("%lld steps in a row without a finite gradient; the last read samples %lld to %lld. Lower "
-                  "optimizer.lr, or look at these samples",
-                  (long long)p->skipped_in_row, (long long)(p->samples - t->shape.samples), (long long)p->samples - 1);
+        log_error(
+            "%lld updates in a row were skipped; the last step read samples %lld to %lld. Lower optimizer.lr, look "
+            "at these samples, or go on from an earlier step",
+            (long long)p->skipped_in_row, first, last);
     return NUMERIC_STOP;
 }
 
@@ -287,7 +332,7 @@ static Status take_step(Trainer *t, StepResult *result) {
     if (status != OK || result->given_up) return status;
     tell_how_to_stop(t, (seconds_now() - t->interval_start) / (double)t->interval_steps);
     log_step(t, result);
-    status = check_finite(t, result);
+    status = check_skipped(t, result);
     const int64_t interval = t->config->checkpoint.interval;
     const bool last = result->stop || t->progress.step == t->config->training.steps;
     const bool due = last || result->save || (interval > 0 && t->progress.step % interval == 0);

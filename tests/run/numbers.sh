@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# What guards the numbers of a run: a repeated step finds one flipped bit and names where; gradients that are not finite or far
+# above those before change no weight; a resumed run skips the same steps as the uninterrupted one.
+source "$(dirname "$0")/common.sh"
+: "${FLIPPING:?flame-c with tests/faults/flip_gradient.c}"
+make_data
+make_config
+train() { # RUN RANKS ARGUMENTS...: output in $work/log, exit code in $code
+    code=0
+    ranks "$2" --config "$work/config.yaml" --job.dump_folder="$work/$1" "${@:3}" || code=$?
+}
+says() { grep -q -- "$1" "$work/log" || { cat "$work/log"; fail "expected \"$1\""; }; }
+good() { [ "$code" = 0 ] || { cat "$work/log"; fail "exit code $code"; }; }
+correct=$FLAME
+
+# A step computed twice changes nothing, and finds the lowest bit of one gradient on one rank. A step has four micro-batches,
+# each with three units, the last layer first; step 6 begins with call 61, and is computed twice.
+train plain 2 --training.steps=12
+good
+losses "$work/plain" >"$work/losses-plain"
+train twice 2 --training.steps=12 --training.replay_every=3
+good
+losses "$work/twice" | cmp - "$work/losses-plain" || fail "repeated steps change the losses"
+FLAME=$FLIPPING
+export FLAME_FLIP="1 80 0"
+train flipped 2 --training.steps=12 --training.replay_every=3 --checkpoint.enable_checkpoint=true --checkpoint.interval=4
+[ $code = 4 ] || { cat "$work/log"; fail "exit code $code for a flipped bit"; }
+says 'step [36] was computed twice .* differ on rank 1 (.*), in \(model.layers.[01]\|root\)'
+[ -z "$(find "$work/flipped" -name 'step-0000000[56]')" ] || fail "the wrong step was saved"
+
+# A flipped bit of the exponent: the norm is not finite or a spike, and the step changes no weight.
+spikes=(--training.steps=130 --lr_scheduler.warmup_steps=5 --checkpoint.enable_checkpoint=true --checkpoint.interval=50)
+export FLAME_FLIP="0 1441 30" # two ranks, four micro-batches of three units: step 121
+train spike 2 "${spikes[@]}" --training.skip_spikes=20
+good
+says 'step 121, samples 960 to 967: \(loss .* nan\|gradient norm .* is a spike: above [0-9.]*\): the update is skipped'
+[ "$(grep -c 'the update is skipped' "$work/log")" = 1 ] || { cat "$work/log"; fail "one step is to be skipped"; }
+awk '$2 > 20 || $2 == "null" { exit 1 }' <(losses "$work/spike") || fail "the spike reached the weights"
+unset FLAME_FLIP
+FLAME=$correct
+
+# A loss that stays where it is, and so low a bound that many steps are skipped: a resumed run skips the same ones.
+low=("${spikes[@]}" --optimizer.lr=1e-7 --training.skip_spikes=1 --training.max_skipped_steps=100)
+train whole 1 "${low[@]}"
+good
+skipped() { grep -o '"step": [0-9]*\|"skipped_steps": [0-9]*' "$work/$1/metrics.jsonl" | tr '\n' ' '; }
+tail -n 1 "$work/whole/metrics.jsonl" | grep -q '"skipped_steps": [1-9]' || fail "no step was skipped"
+cp -r "$work/whole" "$work/resumed"
+rm -r "$work/resumed/checkpoint/step-00000130"
+rm "$work/resumed/metrics.jsonl"
+train resumed 1 "${low[@]}"
+good
+for part in model optimizer; do
+    cmp "$work/whole/checkpoint/step-00000130/$part.safetensors" "$work/resumed/checkpoint/step-00000130/$part.safetensors" ||
+        fail "$part.safetensors differs in the resumed run"
+done
+[[ "$(skipped whole)" == *"$(skipped resumed)" ]] || fail "the resumed run skipped other steps"
+train always 1 "${spikes[@]}" --optimizer.lr=1e-7 --training.skip_spikes=1e-3 --training.max_skipped_steps=3
+[ $code = 4 ] || { cat "$work/log"; fail "exit code $code, not 4, after skipping in a row"; }
+says '3 updates in a row were skipped; the last step read samples [0-9]* to [0-9]*'
+echo "a flipped bit found, spikes skipped, also after resuming"
