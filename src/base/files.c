@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/activity.h"
 #include "base/check.h"
 
 /* Limit of repetitions of an interrupted call. Only a broken file system returns EINTR more often. */
@@ -78,6 +79,7 @@ int file_read(int fd, void *to, int64_t bytes, int64_t offset) {
             continue;
         }
         if (done == 0) return ENODATA;
+        activity_advance();
         to = (char *)to + done;
         offset += done;
         bytes -= done;
@@ -96,6 +98,7 @@ int file_write(int fd, const void *from, int64_t bytes, int64_t offset) {
             if (reason != EINTR || ++retries == RETRIES) return reason;
             continue;
         }
+        activity_advance();
         from = (const char *)from + done;
         offset += done;
         bytes -= done;
@@ -117,6 +120,7 @@ int file_sync(int fd) {
     for (int i = 0; i < RETRIES; i++) {
         int error = hooked(FILE_SYNC, NULL, fd, NULL);
         if (!error && fsync(fd) != 0) error = errno;
+        activity_advance();
         if (error != EINTR) return error;
     }
     return EINTR;

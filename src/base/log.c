@@ -13,6 +13,7 @@
 static int my_rank = 0, world_size = 1;
 static void (*abort_job)(int) = NULL;
 static pthread_t abort_thread; /* the only one that may call abort_job */
+static void (*before_ending)(void);
 static atomic_bool ending;
 
 enum { MESSAGE = 4096, KEPT_BYTES = 1 << 16, ENDING_SECONDS = 5 };
@@ -34,6 +35,8 @@ void log_set_abort(void (*function)(int code)) {
     abort_job = function;
     abort_thread = pthread_self();
 }
+
+void log_set_ending(void (*function)(void)) { before_ending = function; }
 
 /* One write per line, so that lines of several ranks do not mix. */
 void log_repeat(int rank, const char *message) {
@@ -101,6 +104,7 @@ static void limit_the_end(int code) {
 
 void log_end_job(int code) {
     while (atomic_exchange(&ending, true)) pause(); /* another thread is ending this process */
+    if (before_ending) before_ending();
     limit_the_end(code);
     log_flush();
     fflush(NULL);

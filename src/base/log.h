@@ -15,6 +15,8 @@ int log_rank(void);
 /* Sets the function that ends all ranks: MPI_Abort. MPI allows calls from one thread only, so that it is called only
  * from the thread that sets it here. */
 void log_set_abort(void (*abort_job)(int code));
+/* Sets a function that log_end_job calls first, NULL: none. Any thread may be the one that calls it. */
+void log_set_ending(void (*ending)(void));
 /* Ends every rank with this exit code, without cleaning up. The caller has logged the reason. Any thread may call it,
  * whatever the others are stuck in: where the function above must not be called or hangs, only this process ends, and
  * the launcher ends the other ranks because of the exit code. The first caller's code counts; later messages are

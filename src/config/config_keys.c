@@ -157,7 +157,8 @@ static const Key metrics_keys[] = {
 
 static const Key comm_keys[] = {
     {"train_timeout_seconds", KEY_REAL, "300", 1, 1e9, NULL,
-     "with GPUs, the job ends if no collective makes progress for this many seconds", AT(comm.train_timeout_seconds)},
+     "the job ends if no collective makes progress for this many seconds; a warning comes after 20",
+     AT(comm.train_timeout_seconds)},
     {"share_gpu", KEY_CHOICE, "never", 0, 0, "never|mpi|nccl",
      "whether ranks may share a GPU, and how they then exchange data; slow, for tests", AT(comm.share_gpu)},
 };

@@ -15,12 +15,14 @@
 #include "parallel/comm.h"
 #include "parallel/comm_meeting.h"
 #include "parallel/comm_memory.h"
+#include "parallel/comm_watch.h"
 
 typedef struct Mpi {
     MPI_Comm ranks;
     bool share_memory; /* where that is possible */
     bool shares;       /* every rank is on this host and memory is shared */
     bool began_mpi;    /* this communicator initialised MPI and must finalise it */
+    bool watched;      /* this communicator began watching the ranks */
     CommMemory *memory;
     const CommMemory *board; /* if `shares`: each rank's part is a Meeting, the first one's counts, and BOARD bytes */
 } Mpi;
@@ -64,14 +66,22 @@ static void items_free(Items *items) {
     if (items->type != MPI_BYTE) MPI_Type_free(&items->type);
 }
 
-/* The anonymous file of local rank 0, opened by its peers through /proc; -1 if that fails. */
-static int shared_file(Comm *comm, int64_t bytes) {
-    int own[2] = {(int)getpid(), comm->rank == 0 ? comm_memory_file(bytes) : -1};
-    MPI_Bcast(own, 2, MPI_INT, 0, mpi_of(comm)->ranks);
-    if (comm->rank == 0 || own[1] < 0) return own[1];
+/* The anonymous file of the first of `ranks`, which are all on this host, opened by its peers through /proc; -1 if that
+ * fails. */
+static int shared_file(MPI_Comm ranks, int rank, int64_t bytes) {
+    int own[2] = {(int)getpid(), rank == 0 ? comm_memory_file(bytes) : -1};
+    MPI_Bcast(own, 2, MPI_INT, 0, ranks);
+    if (rank == 0 || own[1] < 0) return own[1];
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/fd/%d", own[0], own[1]);
     return open(path, O_RDWR | O_CLOEXEC);
+}
+
+/* Those on this rank's host; the caller frees it. */
+static MPI_Comm local_ranks(Comm *comm) {
+    MPI_Comm local;
+    MPI_Comm_split_type(mpi_of(comm)->ranks, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
+    return local;
 }
 
 static bool everyone(Comm *comm, bool mine) {
@@ -83,7 +93,7 @@ static bool everyone(Comm *comm, bool mine) {
 /* NULL on every rank if any of them cannot. */
 static void *map_shared(Comm *comm, int64_t part_bytes) {
     Mpi *mpi = mpi_of(comm);
-    const int file = shared_file(comm, comm->size * part_bytes);
+    const int file = shared_file(mpi->ranks, comm->rank, comm->size * part_bytes);
     CommMemory *entry = file >= 0 ? comm_memory_map(&mpi->memory, file, comm->size, comm->rank, part_bytes) : NULL;
     const bool all = everyone(comm, entry != NULL);
     if (file >= 0) close(file);
@@ -294,18 +304,56 @@ static void mpi_broadcast(Comm *comm, void *data, int64_t bytes, int root) {
     }
 }
 
-/* Those on this rank's host; the caller frees it. */
-static MPI_Comm local_ranks(Comm *comm) {
-    MPI_Comm local;
-    MPI_Comm_split_type(mpi_of(comm)->ranks, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
-    return local;
+static Comm *mpi_split(Comm *comm, int color);
+
+/* The functions of the table: the collectives above, under the eyes of comm_watch. */
+#define WATCHED(collective, subject, call)                                                                             \
+    do {                                                                                                               \
+        comm_watch_enter(collective, subject, comm->ranks);                                                            \
+        call;                                                                                                          \
+        comm_watch_exit();                                                                                             \
+    } while (0)
+
+static void *watched_allocate(Comm *comm, int64_t bytes) {
+    void *memory;
+    WATCHED("allocation", NULL, memory = mpi_allocate(comm, bytes));
+    return memory;
 }
 
-static Comm *mpi_split(Comm *comm, int color);
+static void watched_release(Comm *comm, void *memory) { WATCHED("release of memory", NULL, mpi_release(comm, memory)); }
+
+static void watched_all_gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
+    WATCHED("all-gather", comm->subject, mpi_all_gather(comm, send, receive, bytes));
+}
+
+static void watched_reduce_scatter(Comm *comm, const float *send, float *receive, int64_t count) {
+    WATCHED("reduce-scatter", comm->subject, mpi_reduce_scatter(comm, send, receive, count));
+}
+
+static void watched_all_reduce_sum(Comm *comm, double *values, int64_t count) {
+    WATCHED("sum of values", NULL, mpi_all_reduce_sum(comm, values, count));
+}
+
+static void watched_all_reduce_max(Comm *comm, double *values, int64_t count) {
+    WATCHED("maximum of values", NULL, mpi_all_reduce_max(comm, values, count));
+}
+
+static void watched_broadcast(Comm *comm, void *data, int64_t bytes, int root) {
+    WATCHED("broadcast", NULL, mpi_broadcast(comm, data, bytes, root));
+}
+
+static void watched_barrier(Comm *comm) { WATCHED("barrier", NULL, mpi_barrier(comm)); }
+
+static Comm *watched_split(Comm *comm, int color) {
+    Comm *part;
+    WATCHED("split", NULL, part = mpi_split(comm, color));
+    return part;
+}
 
 static void mpi_destroy(Comm *comm) {
     Mpi *mpi = mpi_of(comm);
-    MPI_Barrier(mpi->ranks);
+    WATCHED("end", NULL, MPI_Barrier(mpi->ranks));
+    if (mpi->watched) comm_watch_leave();
     while (mpi->memory) comm_memory_unmap(&mpi->memory, comm_memory_own(mpi->memory));
     MPI_Comm_free(&mpi->ranks);
     if (mpi->began_mpi) {
@@ -318,18 +366,18 @@ static void mpi_destroy(Comm *comm) {
 }
 
 static const CommFunctions mpi_functions = {.name = "mpi",
-                                            .allocate = mpi_allocate,
-                                            .release = mpi_release,
+                                            .allocate = watched_allocate,
+                                            .release = watched_release,
                                             .whole = mpi_whole,
-                                            .all_gather = mpi_all_gather,
-                                            .reduce_scatter = mpi_reduce_scatter,
+                                            .all_gather = watched_all_gather,
+                                            .reduce_scatter = watched_reduce_scatter,
                                             .wait_gathers = mpi_wait,
                                             .wait_reductions = mpi_wait,
-                                            .all_reduce_sum = mpi_all_reduce_sum,
-                                            .all_reduce_max = mpi_all_reduce_max,
-                                            .broadcast = mpi_broadcast,
-                                            .barrier = mpi_barrier,
-                                            .split = mpi_split,
+                                            .all_reduce_sum = watched_all_reduce_sum,
+                                            .all_reduce_max = watched_all_reduce_max,
+                                            .broadcast = watched_broadcast,
+                                            .barrier = watched_barrier,
+                                            .split = watched_split,
                                             .destroy = mpi_destroy};
 
 static void abort_all_ranks(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
@@ -397,6 +445,21 @@ static Comm *mpi_split(Comm *comm, int color) {
     return comm_self_create();
 }
 
+/* Watches the ranks of this host from now on. Collective over `comm`. True if they were not watched before. */
+static bool start_watching(Comm *comm) {
+    MPI_Comm local = local_ranks(comm);
+    const int file = shared_file(local, comm->local_rank, comm_watch_bytes(comm->local_size));
+    int all = file >= 0;
+    MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_LAND, local);
+    const WatchedRanks ranks = {comm->rank, comm->size, comm->local_rank, comm->local_size};
+    const bool joined = comm_watch_join(all ? file : -1, ranks);
+    MPI_Barrier(local);
+    if (joined) comm_watch_start();
+    if (file >= 0) close(file);
+    MPI_Comm_free(&local);
+    return joined;
+}
+
 Comm *comm_mpi_create(bool share_memory) {
     const bool began_mpi = begin_mpi();
     MPI_Comm world;
@@ -406,5 +469,6 @@ Comm *comm_mpi_create(bool share_memory) {
     log_set_rank(comm->rank, comm->size);
     log_set_abort(abort_all_ranks);
     if (comm->size > 1) set_threads(comm);
+    if (comm->size > 1) mpi_of(comm)->watched = start_watching(comm);
     return comm;
 }

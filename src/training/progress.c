@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/activity.h"
 #include "base/log.h"
 #include "base/files.h"
 #include "checkpoint/checkpoint_state.h"
@@ -145,6 +146,7 @@ static Status set_newer_aside(const Saver *saver, int64_t step) {
 static Status resume(Saver *saver, Session *session, Progress *progress) {
     json_t *state = NULL;
     int64_t step = -1;
+    activity_set("loading a checkpoint");
     Status status = checkpoint_resume(saver->folder, saver->config->checkpoint.load_step, session->comm,
                                       session->model->unit, session->model->units, &step, &state);
     if (status == OK && step >= 0) status = check_data(saver, state, step);
@@ -162,6 +164,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
         saver->updated_step = progress->updated_step;
     }
     json_decref(state);
+    activity_set("starting");
     return status;
 }
 
@@ -278,8 +281,10 @@ static void report_saved(Saver *saver) {
 }
 
 static void finish_save(Saver *saver) {
+    activity_set("saving a checkpoint");
     checkpoint_wait(saver->checkpointer); /* a failure has been logged, and training continues */
     report_saved(saver);
+    activity_set("computing");
 }
 
 Status saver_save(Saver *saver, const Progress *progress, bool wait) {
@@ -290,9 +295,11 @@ Status saver_save(Saver *saver, const Progress *progress, bool wait) {
          *generation = model_generation_config_json(saver->session->model);
     const CheckpointTexts texts = {config_json, generation, saver->config_yaml};
     json_t *state = state_of(saver, progress);
+    activity_set("saving a checkpoint");
     Status status = checkpoint_save(saver->checkpointer, progress->step, state, &texts);
     if (status == OK && wait) status = checkpoint_wait(saver->checkpointer);
     report_saved(saver);
+    activity_set("computing");
     json_decref(state);
     free(config_json);
     free(generation);
@@ -304,8 +311,10 @@ Status saver_save(Saver *saver, const Progress *progress, bool wait) {
 
 Status saver_poll(Saver *saver) {
     if (!saver->checkpointer) return OK;
+    activity_set("saving a checkpoint");
     checkpoint_poll(saver->checkpointer); /* a failure has been logged, and training continues */
     report_saved(saver);
+    activity_set("computing");
     return OK;
 }
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/activity.h"
 #include "base/crc.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -40,8 +41,11 @@ Status samples_read(Session *session, const RunnerOptions *options, Stream *stre
     comm->f->all_reduce_max(comm, &now, 1);
     *give_up = now > 0;
     if (*give_up) return OK;
-    return agree(comm, read_own(stream, runner_batch(session->runner), options->B, options->T,
-                                first + comm->rank * options->B, end));
+    activity_set("reading data");
+    const Status status =
+        read_own(stream, runner_batch(session->runner), options->B, options->T, first + comm->rank * options->B, end);
+    activity_set("computing");
+    return agree(comm, status);
 }
 
 Status samples_compare(Comm *comm, const Stream *stream, int count) {

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# A rank that is dead, stopped or stuck, rank 0 and one that saves too: the others name it with its last collective, the job
+# ends, and no process is left.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
+endless=(--config "$work/config.yaml" --training.steps=1000000 --checkpoint.enable_checkpoint=true --checkpoint.interval=1000000)
+seconds() { date +%s.%N; }
+since() { awk -v a="$1" -v b="$(seconds)" 'BEGIN { printf "%.1f", b - a }'; }
+has_logged() { [ -e "$work/$1/metrics.jsonl" ] && [ "$(grep -c '"loss"' "$work/$1/metrics.jsonl")" -ge 3 ]; }
+
+# begin NAME RANKS ARGUMENTS...: a job in the background, output to $work/NAME.log, until it has taken three steps.
+begin() {
+    local name=$1 count=$2
+    shift 2
+    mpirun --allow-run-as-root --oversubscribe --bind-to none -np "$count" "$FLAME" "${endless[@]}" \
+        --job.dump_folder="$work/$name" "$@" >"$work/$name.log" 2>&1 &
+    job=$!
+    until has_logged "$name"; do kill -0 $job || { cat "$work/$name.log"; fail "$name ended early"; }; sleep 0.1; done
+}
+# process NAME RANK: of that rank of the job.
+process() {
+    local pid
+    for pid in $(pgrep -f -- "--job.dump_folder=$work/$1"); do
+        grep -qz "^OMPI_COMM_WORLD_RANK=$2$" "/proc/$pid/environ" 2>/dev/null && echo "$pid" && return
+    done
+}
+# ends NAME CODE REGEX: waits for the job, whose output has the line; then no rank is left.
+ends() {
+    local code=0 begun named
+    begun=$(seconds)
+    until grep -q 'error:' "$work/$1.log" || ! kill -0 $job 2>/dev/null; do sleep 0.05; done
+    named=$(since "$begun")
+    wait $job || code=$?
+    while pgrep -f -- "--job.dump_folder=$work/$1" >/dev/null; do sleep 0.1; done
+    [ "$code" = "$2" ] || { cat "$work/$1.log"; fail "$1: exit code $code, not $2"; }
+    grep -qE "$3" "$work/$1.log" || { cat "$work/$1.log"; fail "$1: nothing says $3"; }
+    [ "$(grep -c 'error:' "$work/$1.log")" = 1 ] || { cat "$work/$1.log"; fail "$1: said more than once"; }
+    echo "$1: named after $named s, the job ended after $(since "$begun") s"
+}
+last='its last collective was the [a-z]+'
+
+begin dead 3
+dead=$(process dead 1)
+kill -KILL "$dead"
+ends dead 137 "rank [02]\] rank 1 \(process $dead\) has died while [a-z ]+; $last"
+
+begin dead-zero 3
+dead=$(process dead-zero 0)
+kill -SEGV "$dead"
+ends dead-zero 139 "rank [12]\] rank 0 \(process $dead\) has died while [a-z ]+; $last"
+
+for rank in 0 2; do
+    begin stopped-$rank 3 --comm.train_timeout_seconds=7
+    stopped=$(process stopped-$rank $rank)
+    kill -STOP "$stopped"
+    ends stopped-$rank 5 "no progress for 7 s: rank $rank \(process $stopped\) is stopped or gets no processor while [a-z ]+; $last"
+done
+
+# A file system that does not answer: rank 0 while it saves, rank 1 while it reads data.
+stuck() { # NAME CALL RANK ARGUMENTS...
+    export STUCK=$2 STUCK_RANK=$3 STUCK_CALL=1 STUCK_AFTER=$work/$1.now LD_PRELOAD=$STUCK_LIBRARY
+    begin "$1" 3 --comm.train_timeout_seconds=3 "${@:4}"
+    unset LD_PRELOAD
+    stuck=$(process "$1" "$3")
+    touch "$STUCK_AFTER"
+}
+stuck saving fsync 0 --checkpoint.interval=5
+ends saving 5 "no progress for 3 s: rank 0 \(process $stuck\) is missing: it is saving a checkpoint; its last collective was the [a-z ]+; ranks 1-2 wait in the [a-z ]+\."
+stuck reading pread 1
+ends reading 5 "no progress for 3 s: rank 1 \(process $stuck\) is missing: it is reading data; its last collective was the [a-z ]+; ranks 0, 2 wait in the [a-z ]+\."
+
+# A rank that is only slow is named, and the job goes on when it does.
+begin slow 3
+slow=$(process slow 1)
+kill -STOP "$slow"
+begun=$(seconds)
+until grep -qE "warning: \[rank [02]\] no progress for 2[0-9] s: rank 1 \(process $slow\) is stopped or gets no processor while [a-z ]+; $last" "$work/slow.log"; do
+    kill -0 $job || { cat "$work/slow.log"; fail "slow: the job ended"; }
+    sleep 0.1
+done
+named=$(since "$begun")
+kill -CONT "$slow"
+lines=$(wc -l <"$work/slow/metrics.jsonl")
+until [ "$(wc -l <"$work/slow/metrics.jsonl")" -gt "$lines" ]; do sleep 0.1; done
+kill -USR1 $job
+wait $job || { cat "$work/slow.log"; fail "slow: exit code $?"; }
+[ "$(grep -c 'warning:' "$work/slow.log")" = 1 ] || { cat "$work/slow.log"; fail "slow: warned more than once"; }
+echo "slow: named after $named s"
