@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,36 +14,10 @@
 #include "checkpoint/temporary.h"
 #include "checkpoint/thread_comm.h"
 #include "checkpoint/checkpoint.h"
-
-typedef enum FaultKind { FAULT_EXIT, FAULT_ONCE, FAULT_FROM_NOW_ON, FAULT_SHORT } FaultKind;
+#include "support/faults.h"
 
 /* How a child ends. */
-enum { SAVED = 10, NOT_SAVED = 11, ENDED_BY_FAULT = 12, NO_FAULT = 20 };
-
-static struct {
-    FaultKind kind;
-    int error;
-    int64_t at;
-    atomic_llong operations;
-} fault;
-
-static int fault_hook(FileOperation operation, const char *path, int fd, int64_t *bytes) {
-    (void)path;
-    (void)fd;
-    const int64_t n = atomic_fetch_add(&fault.operations, 1);
-    if (n < fault.at) return 0;
-    switch (fault.kind) {
-    case FAULT_EXIT:
-        _exit(ENDED_BY_FAULT);
-    case FAULT_ONCE:
-        return n == fault.at ? fault.error : 0;
-    case FAULT_FROM_NOW_ON:
-        return fault.error;
-    default:
-        if ((operation == FILE_WRITE || operation == FILE_READ) && *bytes > 1) *bytes = (*bytes + 1) / 2;
-        return 0;
-    }
-}
+enum { SAVED = 10, NOT_SAVED = 11, NO_FAULT = 20 }; /* or ENDED_BY_FAULT */
 
 typedef struct Job {
     const char *folder;
