@@ -1,4 +1,5 @@
 /* The command line: flame-c [COMMAND] [OPTIONS]. Without a command name it trains. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 #include <yaml.h>
 #include <zlib.h>
 
+#include "base/files.h"
+#include "base/signals.h"
 #include "base/waiting.h"
 #include "commands/commands.h"
 #include "core/device.h"
@@ -36,7 +39,12 @@ static void print_version(void) {
            yaml_get_version_string(), jansson_version_str());
 }
 
+/* Training has no command name or that of the command. */
+static bool trains(const char *first) { return first && (first[0] == '-' || strcmp(first, train_command.name) == 0); }
+
 int main(int argc, char **argv) {
+    files_reserve_standard();
+    if (trains(argv[1])) signals_block();
     waiting_limit(argv);
     const char *first = argc > 1 ? argv[1] : "--help";
     if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {

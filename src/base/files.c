@@ -28,6 +28,14 @@ static int hooked(FileOperation operation, const char *path, int fd, int64_t *by
     return test_hook ? test_hook(operation, path, fd, bytes ? bytes : &none) : 0;
 }
 
+/* open returns the lowest number that is free. */
+void files_reserve_standard(void) {
+    int fd;
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
 static int open_with(const char *path, int flags, int *fd) {
     for (int i = 0; i < RETRIES; i++) {
         const int error = hooked(FILE_OPEN, path, -1, NULL);

@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Opens /dev/null in the place of standard input, output and errors where they are closed: else the next file would get
+ * their numbers, and what is printed would be written into it. To be called first. */
+void files_reserve_standard(void);
 /* Opens a regular file for reading; *bytes (`bytes` may be NULL) receives its size. EISDIR for a folder, EINVAL for
  * anything else; does not block on a pipe. */
 int file_open_read(const char *path, int *fd, int64_t *bytes);

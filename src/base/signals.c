@@ -1,15 +1,20 @@
 #include "base/signals.h"
 
+#define _GNU_SOURCE /* syscall */
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/launcher.h"
+#include "base/log.h"
 #include "base/number.h"
 
 /* Set by the handler: one flag per request, and the number of SIGINTs. */
@@ -19,7 +24,7 @@ static volatile sig_atomic_t save_wanted, stop_wanted, now_wanted, interrupts;
 static void take_signal(int number) {
     save_wanted = 1;
     if (number != SIGUSR2) stop_wanted = 1;
-    if (number == SIGTERM || number == SIGINT) now_wanted = 1;
+    if (number == SIGTERM || number == SIGINT || number == SIGHUP) now_wanted = 1;
     if (number != SIGINT || ++interrupts < 3) return;
     signal(SIGINT, SIG_DFL);
     raise(SIGINT);
@@ -34,13 +39,42 @@ static void handle(int number, void (*handler)(int)) {
     sigaction(number, &action, NULL);
 }
 
-static const int requests[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+static const int requests[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGHUP};
 enum { REQUESTS = sizeof requests / sizeof *requests };
 
-/* The thread that receives the signals. */
+/* The requests; SIGHUP is none where it is ignored (nohup). */
+static void set_of_requests(sigset_t *set) {
+    struct sigaction hangup;
+    sigemptyset(set);
+    for (int i = 0; i < REQUESTS; i++) sigaddset(set, requests[i]);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN) sigdelset(set, SIGHUP);
+}
+
+void signals_block(void) {
+    sigset_t set;
+    set_of_requests(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* A descriptor that tells when mpirun or its daemon has ended, for a process that has no peers; else -1. Ranks with
+ * peers need none: MPI notices and ends them. */
+static int watch_launcher(void) {
+    const char *ranks = getenv("OMPI_COMM_WORLD_SIZE");
+    const int process = ranks && strcmp(ranks, "1") == 0 ? launcher_process(NULL) : 0;
+    return process ? (int)syscall(SYS_pidfd_open, process, 0) : -1;
+}
+
+/* The thread that receives the signals. Nobody can stop a rank whose launcher has gone, so this counts as a request. */
 static void *wait_for_signals(void *set) {
     pthread_sigmask(SIG_UNBLOCK, set, NULL);
-    for (;;) pause();
+    struct pollfd launcher = {watch_launcher(), POLLIN, 0};
+    for (;;) {
+        if (poll(&launcher, 1, -1) <= 0 || !launcher.revents) continue;
+        close(launcher.fd);
+        launcher.fd = -1;
+        log_warning("mpirun has died: saving and stopping");
+        take_signal(SIGTERM);
+    }
     return NULL;
 }
 
@@ -49,11 +83,9 @@ static void *wait_for_signals(void *set) {
  */
 void signals_install(void) {
     static sigset_t set;
-    sigemptyset(&set);
-    for (int i = 0; i < REQUESTS; i++) {
-        handle(requests[i], take_signal);
-        sigaddset(&set, requests[i]);
-    }
+    set_of_requests(&set);
+    for (int i = 0; i < REQUESTS; i++)
+        if (sigismember(&set, requests[i])) handle(requests[i], take_signal);
     handle(SIGPIPE, SIG_IGN);
     handle(SIGXFSZ, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);

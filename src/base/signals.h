@@ -14,10 +14,13 @@ enum {
  *   SIGUSR1           save and stop
  *   SIGUSR2           save
  *   SIGTERM, SIGINT   save and stop now; the third SIGINT ends the process
+ *   SIGHUP            likewise, unless it is ignored (nohup)
  *   SIGPIPE, SIGXFSZ  ignored, so that writing fails with an errno
  * A separate thread receives the signals, so a request becomes visible with a short delay. Must be called before other
- * threads are created. */
+ * threads are created. A rank without peers also saves and stops when its mpirun has died. */
 void signals_install(void);
+/* Holds these signals back until signals_install, also over an exec: they would end a process without handlers. */
+void signals_block(void);
 /* The pending requests: bits of the enum above. */
 int signals_requested(void);
 /* Clears SIGNAL_SAVE, after a checkpoint was begun. The other requests remain. */

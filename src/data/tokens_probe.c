@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -25,10 +26,15 @@ static void limit_processor_time(int64_t file_bytes) {
     setitimer(ITIMER_PROF, &limit, NULL);
 }
 
-/* A crash is an expected result: default handlers, no output, no core file. */
+/* A crash is an expected result: default handlers, no output, no core file. Signals end it, and so does the death of
+ * the parent. */
 static void die_quietly(void) {
-    static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    for (int i = 0; i < (int)(sizeof crashes / sizeof *crashes); i++) signal(crashes[i], SIG_DFL);
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGUSR1, SIGUSR2, SIGINT, SIGHUP};
+    for (int i = 0; i < (int)(sizeof signals / sizeof *signals); i++) signal(signals[i], SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     const int nowhere = open("/dev/null", O_WRONLY);
     dup2(nowhere, STDOUT_FILENO);
