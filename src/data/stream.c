@@ -1,5 +1,6 @@
 #include "data/stream.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "data/chunk_cache.h"
 #include "base/crc.h"
@@ -22,6 +23,8 @@ enum {
     PROBABILITY_SCALE = 1 << 30
 };
 
+static const double look_every_seconds = 1; /* at the files: whether they are still the same */
+
 typedef struct StreamFile {
     TokensFile *tokens;
     const TokensFacts *facts;
@@ -38,6 +41,8 @@ struct Stream {
     Mixture mixture;
     ChunkCache *cache;
     int32_t *window; /* [seq_len + 1] */
+
+    double looked; /* seconds_now() when the files were last seen unchanged */
 
     /* Prefetching: reads are expected every `stride` samples; those before next_prefetch have been requested. */
     int64_t previous_sample, stride, next_prefetch;
@@ -327,6 +332,17 @@ static void learn_stride(Stream *stream, int64_t sample, int64_t count) {
     stream->previous_sample = sample;
 }
 
+/* Chunks in the cache are not read again, so a file that fits into it would change unnoticed. */
+static Status check_unchanged(Stream *stream) {
+    const double now = seconds_now();
+    if (now - stream->looked < look_every_seconds) return OK;
+    Status status = OK;
+    for (int i = 0; i < stream->options.file_count && status == OK; i++)
+        status = tokens_check_unchanged(stream->files[i].tokens);
+    stream->looked = now;
+    return status;
+}
+
 static int32_t *row(int32_t *array, int64_t index, int64_t length) { return array ? array + index * length : NULL; }
 
 Status stream_read(Stream *stream, int64_t sample, int64_t count, int32_t *tokens, int32_t *labels, int32_t *segment,
@@ -335,6 +351,8 @@ Status stream_read(Stream *stream, int64_t sample, int64_t count, int32_t *token
     const StreamOptions *options = &stream->options;
     int64_t seq_len = options->seq_len;
     PackOptions pack = {seq_len, options->context_len, options->varlen, options->mask_boundaries};
+    const Status unchanged = check_unchanged(stream);
+    if (unchanged != OK) return unchanged;
     learn_stride(stream, sample, count);
     prefetch_ahead(stream, sample, count);
     for (int64_t i = 0; i < count; i++) {

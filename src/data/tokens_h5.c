@@ -133,7 +133,7 @@ static void scratch_grow(unsigned char **memory, int64_t *capacity, int64_t need
     *capacity = needed;
 }
 
-static Status check_identity(TokensFile *file) {
+Status tokens_check_unchanged(const TokensFile *file) {
     struct stat now;
     if (stat(file->path, &now)) {
         log_error("%s: has disappeared while in use: %s; put it back and resume", file->path, strerror(errno));
@@ -230,7 +230,7 @@ static ChunkCodec codec_of_chunk(const TokensFile *file, uint32_t skipped_filter
 Status tokens_read_chunk(TokensFile *file, int64_t chunk, TokensScratch *scratch, void *tokens) {
     CHECK(chunk >= 0 && chunk < file->facts.chunks, "chunk %lld of %lld", (long long)chunk,
           (long long)file->facts.chunks);
-    Status status = check_identity(file);
+    Status status = tokens_check_unchanged(file);
     if (status) return status;
     scratch_grow(&scratch->stored, &scratch->stored_capacity, chunk_stored_max(&file->codec));
     scratch_grow(&scratch->shuffled, &scratch->shuffled_capacity, file->codec.bytes);

@@ -26,6 +26,9 @@ int64_t tokens_chunk_bytes(const TokensFile *file);
 /* Number of tokens in a chunk: chunk_tokens, or fewer in the last one. */
 int64_t tokens_in_chunk(const TokensFile *file, int64_t chunk);
 
+/* IO_ERROR, logged, if the file has disappeared or is not the one that was opened: replaced, or changed. */
+Status tokens_check_unchanged(const TokensFile *file);
+
 /* Working memory of one thread. Initialise with zeros; it grows as needed. */
 typedef struct TokensScratch {
     unsigned char *stored, *shuffled;
