@@ -102,12 +102,7 @@ static Verdict open_checkpoint(const char *path, OpenCheckpoint *checkpoint) {
     Verdict verdict = check_texts(checkpoint);
     if (verdict == GOOD) verdict = open_tensors(checkpoint, "model", &checkpoint->model);
     if (verdict != GOOD || moments_are_zero(checkpoint)) return verdict;
-    verdict = open_tensors(checkpoint, "optimizer", &checkpoint->optimizer);
-    if (!checkpoint->optimizer)
-        log_error("%s: the optimizer's state cannot be used. To start from the weights alone, name the folder in "
-                  "checkpoint.initial_load_path",
-                  path);
-    return verdict;
+    return open_tensors(checkpoint, "optimizer", &checkpoint->optimizer);
 }
 
 static bool all_fp32(const TensorFolder *folder, const char *path) {
@@ -266,7 +261,11 @@ static Status agreed_list(const char *folder, Comm *comm, int64_t **steps, int64
 /* Rank 0: renames a damaged step, so that retention does not count it. */
 static void set_damaged_aside(const char *folder, int64_t step) {
     char *aside = checkpoint_set_aside(folder, step, "damaged");
-    if (aside) log_warning("step %" PRId64 " is damaged; its checkpoint is now %s", step, aside);
+    if (aside)
+        log_warning("step %" PRId64
+                    " is damaged; its checkpoint is now %s. If only the optimizer's state is damaged, a "
+                    "new run can start from its weights: name that folder in checkpoint.initial_load_path",
+                    step, aside);
     free(aside);
 }
 

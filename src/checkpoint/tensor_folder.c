@@ -152,7 +152,7 @@ Status tensor_folder_open(const char *directory, const char *stem, TensorFolder 
         tensor_folder_close(folder);
         return status;
     }
-    qsort(folder->tensor, (size_t)folder->count, sizeof *folder->tensor, compare_names);
+    if (folder->count > 0) qsort(folder->tensor, (size_t)folder->count, sizeof *folder->tensor, compare_names);
     *result = folder;
     return OK;
 }

@@ -79,12 +79,19 @@ static Status make_step(const char *from, const TensorFolder *source, const Mode
     return status;
 }
 
-static Status import_tensors(const char *from, const Model *model, const char *folder, const char *run_name) {
-    TensorFolder *source;
-    Status status = tensor_folder_open(from, "model", &source);
-    if (status == OK) status = weights_check(source, from, "", model->unit, model->units);
-    if (status == OK) status = make_step(from, source, model, folder, run_name);
-    tensor_folder_close(source);
+/* Makes the step in the locked folder `out`. If that fails, nothing is left of a folder that was not there before. */
+static Status make_run(const char *from, const TensorFolder *source, const Model *model, const char *out,
+                       const char *folder) {
+    RunLock *lock = NULL;
+    Comm *self = comm_self_create();
+    const bool existed = path_exists(out);
+    Status status = run_lock_acquire(self, out, 0, &lock);
+    if (status == OK) {
+        status = make_step(from, source, model, folder, run_lock_name(lock));
+        if (status != OK && !existed) folder_remove(out);
+    }
+    run_lock_release(lock);
+    comm_destroy(self);
     return status;
 }
 
@@ -100,14 +107,13 @@ static Status check_empty(const char *folder) {
 static Status import_folder(const char *from, const char *out) {
     char *config = path_join(from, "config.json"), *folder = path_join(out, "checkpoint");
     Model *model = NULL;
-    RunLock *lock = NULL;
-    Comm *self = comm_self_create();
+    TensorFolder *source = NULL;
     Status status = model_from_file(config, &model);
     if (status == OK) status = check_empty(folder);
-    if (status == OK) status = run_lock_acquire(self, out, 0, &lock);
-    if (status == OK) status = import_tensors(from, model, folder, run_lock_name(lock));
-    run_lock_release(lock);
-    comm_destroy(self);
+    if (status == OK) status = tensor_folder_open(from, "model", &source);
+    if (status == OK) status = weights_check(source, from, "", model->unit, model->units);
+    if (status == OK) status = make_run(from, source, model, out, folder);
+    tensor_folder_close(source);
     model_destroy(model);
     free(config);
     free(folder);

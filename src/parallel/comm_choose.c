@@ -1,5 +1,7 @@
 /* Chooses the communicator of a process by how it was started, and by the device whose memory is exchanged. */
+#include <omp.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "parallel/comm.h"
@@ -61,8 +63,23 @@ static Status refuse_lonely_rank(void) {
     return OK;
 }
 
+/* Far more threads than processors take minutes to start, or memory for their stacks that is not there. */
+enum { THREADS_PER_PROCESSOR = 8, THREADS_ALWAYS = 64 };
+
+static void limit_threads(void) {
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN), threads = omp_get_max_threads();
+    const long most =
+        processors * THREADS_PER_PROCESSOR > THREADS_ALWAYS ? processors * THREADS_PER_PROCESSOR : THREADS_ALWAYS;
+    if (threads <= most) return;
+    if (log_rank() == 0)
+        log_warning("OMP_NUM_THREADS is %ld, but this machine has %ld processors: using %ld threads", threads,
+                    processors, processors);
+    omp_set_num_threads((int)processors);
+}
+
 Status comm_create(Comm **comm) {
     *comm = launched_with_mpi() ? comm_mpi_create(true) : comm_self_create();
+    limit_threads();
     const Status status = (*comm)->size == 1 ? refuse_lonely_rank() : OK;
     if (status != OK) {
         comm_destroy(*comm);

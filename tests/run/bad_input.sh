@@ -55,7 +55,7 @@ refuses 1 'deeper than 32' --config "$work/deep.yaml"
 
 # options of commands, in both forms
 refuses 2 'did you mean --ranks' plan --rank 8
-refuses 2 '--ranks must be an integer, 1 to' plan --ranks=0
+for number in 0 -1 2x 1e6 2147483648 99999999999999999999; do refuses 2 '--ranks must be an integer, 1 to' plan --ranks=$number; done
 refuses 2 'did you mean --training.seq_len' bench --seq_len 8
 refuses 2 'export: --out DIR is missing' export --checkpoint a
 refuses 2 '--dtype must be one of float32.bfloat16' eval --checkpoint a --data b --dtype int8

@@ -60,11 +60,11 @@ done
 
 # A file system that does not answer: rank 0 while it saves, rank 1 while it reads data.
 stuck() { # NAME CALL RANK ARGUMENTS...
-    export STUCK=$2 STUCK_RANK=$3 STUCK_CALL=1 STUCK_AFTER=$work/$1.now LD_PRELOAD=$STUCK_LIBRARY
+    export FAULT=hang FAULT_CALL=$2 FAULT_RANK=$3 FAULT_AFTER=$work/$1.now LD_PRELOAD=$FAULTS
     begin "$1" 3 --comm.train_timeout_seconds=3 "${@:4}"
     unset LD_PRELOAD
     stuck=$(process "$1" "$3")
-    touch "$STUCK_AFTER"
+    touch "$FAULT_AFTER"
 }
 stuck saving fsync 0 --checkpoint.interval=5
 ends saving 5 "no progress for 3 s: rank 0 \(process $stuck\) is missing: it is saving a checkpoint; its last collective was the [a-z ]+; ranks 1-2 wait in the [a-z ]+\."

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# What was once found by trial: descriptors that are closed, files that cannot be read or that change, signals that come early,
+# a launcher that dies, numbers of threads that no machine has.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
+on=(--config "$work/config.yaml" --checkpoint.enable_checkpoint=true)
+endless=("${on[@]}" --training.steps=1000000 --checkpoint.interval=1000000)
+until_logged() { # RUN LINES
+    until [ -e "$work/$1/metrics.jsonl" ] && [ "$(wc -l <"$work/$1/metrics.jsonl")" -ge "$2" ]; do
+        kill -0 $job 2>/dev/null || { cat "$work/log"; fail "$1 ended early"; }
+        sleep 0.05
+    done
+}
+saved() { find "$work/$1/checkpoint" -maxdepth 1 -name 'step-????????' 2>/dev/null | sort; }
+# ends_saved WHAT RUN: the job ends with 0 and has saved the last step that it logged.
+ends_saved() {
+    local code=0
+    wait $job || code=$?
+    [ "$code" = 0 ] || { cat "$work/log"; fail "$1: exit code $code"; }
+    [ -n "$(saved "$2")" ] || { cat "$work/log"; fail "$1: nothing is saved"; }
+    [ "$(basename "$(saved "$2" | tail -n 1)")" = "step-$(printf %08d "$(losses "$work/$2" | tail -n 1 | cut -d' ' -f1)")" ] ||
+        { cat "$work/log"; fail "$1: the last step is not saved: $(saved "$2")"; }
+}
+
+# Standard input, output and errors closed: nothing that is printed lands in a file of the run.
+"$FLAME" "${endless[@]}" --job.dump_folder="$work/closed" --training.seq_len=256 <&- >&- 2>&- &
+job=$!
+until_logged closed 3
+lock=$(cat "$work/closed/.lock")
+kill -USR1 $job
+ends_saved "closed descriptors" closed
+[[ "$lock" =~ ^host\ .*,\ process\ [0-9]+,\ started\ [-0-9:\ ]+UTC$ ]] || fail "with closed descriptors the lock holds: $lock"
+grep -qv '^{.*}$' "$work/closed/metrics.jsonl" && fail "with closed descriptors metrics.jsonl holds: $(grep -v '^{.*}$' "$work/closed/metrics.jsonl")"
+
+# SIGHUP saves and stops, unless nohup says to ignore it.
+"$FLAME" "${endless[@]}" --job.dump_folder="$work/hangup" >"$work/log" 2>&1 &
+job=$!
+until_logged hangup 3
+kill -HUP $job
+ends_saved SIGHUP hangup
+(trap '' HUP; exec "$FLAME" "${endless[@]}" --job.dump_folder="$work/nohup") >"$work/log" 2>&1 &
+job=$!
+until_logged nohup 3
+kill -HUP $job
+until_logged nohup $(($(wc -l <"$work/nohup/metrics.jsonl") + 3))
+kill -USR1 $job
+ends_saved "SIGUSR1 after an ignored SIGHUP" nohup
+
+# A signal that comes before there are handlers, while the program starts, is held back until the first step.
+FAULT=hang FAULT_CALL=open FAULT_PATH=config.yaml FAULT_BEGUN=$work/begun FAULT_UNTIL=$work/go LD_PRELOAD=$FAULTS \
+    "$FLAME" "${endless[@]}" --job.dump_folder="$work/early" >"$work/log" 2>&1 &
+job=$!
+until [ -e "$work/begun" ]; do sleep 0.02; done
+kill -USR1 $job
+sleep 0.2 # the signal would end it now
+touch "$work/go"
+ends_saved "SIGUSR1 at the start" early
+
+# mpirun -np 1 killed: the rank does not train on alone with the lock.
+mpirun --allow-run-as-root -np 1 "$FLAME" "${endless[@]}" --job.dump_folder="$work/orphan" >"$work/log" 2>&1 &
+job=$!
+until_logged orphan 3
+kill -KILL $job
+wait $job 2>/dev/null || true
+while pgrep -f -- "--job.dump_folder=$work/orphan" >/dev/null; do sleep 0.1; done
+[ -n "$(saved orphan)" ] || fail "the rank of a killed mpirun did not save"
+
+# A data file that is in memory as a whole, and changes.
+"$FLAME" data build --text "$source_folder/src/base" --out "$work/small.h5" >"$work/log" 2>&1 || fail "data build"
+"$FLAME" "${endless[@]}" --data.files="$work/small.h5" --job.dump_folder="$work/changed" >"$work/log" 2>&1 &
+job=$!
+until_logged changed 200 # all of it has been read
+touch -d 'next year' "$work/small.h5"
+code=0
+wait $job || code=$?
+[ "$code" = 3 ] && grep -q 'small.h5: was replaced or changed while in use' "$work/log" || { cat "$work/log"; fail "a changed data file: exit code $code"; }
+[ -n "$(saved changed)" ] || fail "what was trained before the data file changed is not saved"
+
+# The only checkpoint cannot be read: exit code 3, and it stays where it is.
+ranks 1 "${on[@]}" --training.steps=4 --job.dump_folder="$work/whole" || fail "a run with a checkpoint"
+for file in state.json config.json model.safetensors optimizer.safetensors; do
+    code=0
+    FAULT=5 FAULT_CALL=pread FAULT_PATH=step-00000004/$file LD_PRELOAD=$FAULTS \
+        "$FLAME" "${on[@]}" --training.steps=6 --job.dump_folder="$work/whole" >"$work/log" 2>&1 || code=$?
+    [ "$code" = 3 ] && grep -q 'cannot be read, but may be whole' "$work/log" || { cat "$work/log"; fail "EIO for $file: exit code $code"; }
+    [ "$(ls "$work/whole/checkpoint")" = step-00000004 ] || fail "EIO for $file: left $(ls "$work/whole/checkpoint")"
+done
+# A damaged one is renamed, and the advice names what is there now.
+printf x | dd of="$work/whole/checkpoint/step-00000004/optimizer.safetensors" bs=1 seek=20 conv=notrunc status=none
+ranks 1 "${on[@]}" --training.steps=6 --job.dump_folder="$work/whole" && fail "a damaged checkpoint was used"
+named=$(sed -n 's/.*its checkpoint is now \([^ ]*[0-9a-z]\)[. ].*initial_load_path.*/\1/p' "$work/log")
+[ -n "$named" ] && [ -d "$named" ] || { cat "$work/log"; fail "the advice names $named"; }
+ranks 1 "${on[@]}" --training.steps=6 --job.dump_folder="$work/again" --checkpoint.initial_load_path="$named" || { cat "$work/log"; fail "the advice does not work"; }
+
+# More threads than a machine has.
+OMP_NUM_THREADS=100000 "$FLAME" "${on[@]}" --training.steps=2 --job.dump_folder="$work/threads" >"$work/log" 2>&1 || { cat "$work/log"; fail "OMP_NUM_THREADS=100000: exit code $?"; }
+[ "$(grep -c 'warning: OMP_NUM_THREADS is 100000' "$work/log")" = 1 ] || { cat "$work/log"; fail "nothing says that OMP_NUM_THREADS is too large"; }
+
+# A folder without tensors, imported into a folder that is not there: nothing is made.
+mkdir "$work/empty"
+cp "$source_folder/tests/golden/gla/config.json" "$work/empty/"
+echo '{"metadata": {}, "weight_map": {}}' >"$work/empty/model.safetensors.index.json"
+code=0
+"$FLAME" import --from "$work/empty" --out "$work/imported" >"$work/log" 2>&1 || code=$?
+[ "$code" = 1 ] && grep -q '31 tensors missing' "$work/log" || { cat "$work/log"; fail "an import without tensors: exit code $code"; }
+[ ! -e "$work/imported" ] || fail "a failed import left $(ls -A "$work/imported")"
+# One that cannot be written.
+code=0
+FAULT=5 FAULT_CALL=fsync LD_PRELOAD=$FAULTS "$FLAME" import --from "$source_folder/tests/golden/gla" --out "$work/imported" >"$work/log" 2>&1 || code=$?
+[ "$code" = 3 ] || { cat "$work/log"; fail "an import that cannot be written: exit code $code"; }
+[ ! -e "$work/imported" ] || fail "a failed import left $(ls -A "$work/imported")"
+echo "faults found by trial: each ends as it should"

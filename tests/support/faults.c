@@ -1,0 +1,73 @@
+/* A library to preload, for programs whose system does not do what it is asked for.
+ *   FAULT_CALL   fsync, open, pread or renameat2: the call that goes wrong
+ *   FAULT        hang: it does not return before a file FAULT_UNTIL exists; else the number of the error with which it
+ *                fails
+ *   FAULT_BEGUN  a file that is made when the call hangs
+ *   FAULT_RANK   only on this rank of mpirun
+ *   FAULT_PATH   only for files whose path contains this text (not renameat2)
+ *   FAULT_AFTER  only when a file of this name exists */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool has_path(const char *opened, int fd, const char *wanted) {
+    if (opened) return strstr(opened, wanted);
+    char name[64], path[4096] = "";
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    return readlink(name, path, sizeof path - 1) >= 0 && strstr(path, wanted);
+}
+
+/* Whether the call shall fail; errno is set then. */
+static bool fails(const char *call, const char *opened, int fd) {
+    const char *wanted = getenv("FAULT_CALL"), *fault = getenv("FAULT"), *rank = getenv("FAULT_RANK");
+    const char *path = getenv("FAULT_PATH"), *after = getenv("FAULT_AFTER"), *own = getenv("OMPI_COMM_WORLD_RANK");
+    if (!wanted || !fault || strcmp(wanted, call) != 0) return false;
+    if (rank && (!own || strcmp(rank, own) != 0)) return false;
+    if (path && !has_path(opened, fd, path)) return false;
+    if (after && access(after, F_OK) != 0) return false;
+    if (strcmp(fault, "hang") == 0) {
+        const char *until = getenv("FAULT_UNTIL");
+        if (getenv("FAULT_BEGUN")) close(creat(getenv("FAULT_BEGUN"), 0666));
+        while (!until || access(until, F_OK) != 0) usleep(10000);
+        return false;
+    }
+    errno = atoi(fault);
+    return true;
+}
+
+int open(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    const mode_t mode = (flags & O_CREAT) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    if (fails("open", path, -1)) return -1;
+    return ((int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open"))(path, flags, mode);
+}
+
+int fsync(int fd) {
+    if (fails("fsync", NULL, fd)) return -1;
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+
+ssize_t pread(int fd, void *to, size_t bytes, off_t offset) {
+    if (fails("pread", NULL, fd)) return -1;
+    return ((ssize_t(*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread"))(fd, to, bytes, offset);
+}
+
+ssize_t pread64(int fd, void *to, size_t bytes, off64_t offset) {
+    if (fails("pread", NULL, fd)) return -1;
+    return ((ssize_t(*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, to, bytes, offset);
+}
+
+int renameat2(int old_folder, const char *old, int folder, const char *name, unsigned flags) {
+    if (fails("renameat2", NULL, -1)) return -1;
+    return ((int (*)(int, const char *, int, const char *, unsigned))dlsym(RTLD_NEXT, "renameat2"))(
+        old_folder, old, folder, name, flags);
+}
