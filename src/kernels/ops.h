@@ -359,11 +359,23 @@ typedef struct LossShape {
     float
         z_loss; /* of the square of the logarithm of the softmax's denominator (arXiv 2204.02311), added to the loss */
 } LossShape;
+/* The model whose distribution over the next word another one learns (distillation, arXiv 1503.02531). */
+typedef struct LossTeacher {
+    Tensor *x, *weight, *bias; /* its logits are x W^T + bias, as those of the loss; the same words; x is a constant and
+                                  the weights are frozen */
+    float cap;
+    float share; /* of the divergence in what is minimised; 1 - share is that of the cross-entropy */
+} LossTeacher;
 /* Cross-entropy of x W^T + bias (bias [1, vocabulary] or NULL) against the batch's labels, in chunks of tokens: the
  * logits never exist whole. Gives the losses [N, 1] fp32 (0 where the label is -100). The gradient is that of their
  * plain sum: backward ignores the gradient of the output, and the driver divides by the number of targets in the
- * optimizer. */
-Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, LossShape shape);
+ * optimizer.
+ *
+ * With a teacher (NULL: none), *divergences are KL(teacher || softmax(x W^T + bias)) of the same tokens, [N, 1] fp32,
+ * and the gradient is that of the sum of (1 - share) losses + share divergences; it has no other effect on the losses.
+ */
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, LossShape shape,
+                             const LossTeacher *teacher, Tensor **divergences);
 /* (y - value)^2, 0 where the batch's label is -100: the losses of a regression. y [N, 1], value fp32 [N, 1] -> fp32 [N,
  * 1]. The gradient is that of their plain sum, as in linear_cross_entropy. */
 Tensor *squared_error(Tape *tape, Tensor *y, Tensor *value);

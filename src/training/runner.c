@@ -204,7 +204,7 @@ static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x) {
         shape.smoothing = runner->options.label_smoothing;
         shape.z_loss = runner->options.z_loss;
     }
-    return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape);
+    return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape, NULL, NULL);
 }
 
 static Tensor *head_losses(Runner *runner, bool recording) {

@@ -365,7 +365,8 @@ OpProblem op_problem_create(const OpTest *test, const OpCase *c, int64_t T, DTyp
         Matrix *gradient = &problem.out_gradient[problem.outputs++];
         *gradient = matrix_create(shapes.out[i].rows, shapes.out[i].cols);
         fill_random(gradient, 0, 0, false, type, &state);
-        for (int64_t j = 0; test->plain_sum && j < gradient->rows * gradient->cols; j++) gradient->value[j] = 1;
+        const double weight = test->weight ? test->weight(c, i) : 1;
+        for (int64_t j = 0; test->plain_sum && j < gradient->rows * gradient->cols; j++) gradient->value[j] = weight;
     }
     return problem;
 }

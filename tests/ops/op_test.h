@@ -55,8 +55,10 @@ typedef struct OpCase {
 
 typedef struct OpTest {
     const char *name;
-    /* The functional is the plain sum of the outputs (an op that ignores the gradient of its output). */
+    /* The functional is the plain sum of the outputs (an op that ignores the gradient of its output), output i times
+     * weight(c, i) if that is given. */
     bool plain_sum;
+    double (*weight)(const OpCase *c, int output);
     /* Calls the op; out[0 ..] are the tensors it gave (at most OP_TEST_OUTPUTS), the rest stays NULL. */
     void (*build)(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]);
     /* The definition of the forward. B and T are the batch's (the case's T may be 0). in[i] and out[i] are contiguous

@@ -293,6 +293,7 @@ static void run_document(const Subject *s, int64_t first, int64_t T, OpResult *w
     OpResult result = op_run(&document, s->backend, (OpOptions){.threads = 1});
     for (int i = 0; i < document.outputs; i++) put_rows(&whole->out[i], &result.out[i], first);
     for (int i = 0; i < document.inputs; i++) {
+        if (!result.in_gradient[i].value) continue;
         if (document.c->input[i].parameter)
             add_to(&whole->in_gradient[i], &result.in_gradient[i]);
         else

@@ -2,34 +2,55 @@
 #include "tile/tile.h"
 #include "kernels/vocabulary/linear_cross_entropy/linear_cross_entropy.h"
 
-/* The maximum of x and the sum of e^(x_i - maximum), which EXPONENTIAL gives afterwards.
+/* Of a row x: its maximum, the sum of e^(x_i - maximum), which EXPONENTIAL gives afterwards, and beside another row the
+ * sum of e^(x_i - maximum) (x_i - other_i).
  *
  * A core has the row in its cache and is slow at e^x: it reads the row twice and keeps the exponentials in its place. A
- * GPU reads it once: each thread has a maximum of what it has seen, and scales its sum down when that grows. */
-#define KEEPS_EXPONENTIALS (VECTOR == 1)
-#define EXPONENTIAL(x)     (KEEPS_EXPONENTIALS ? (x) : exp_f((x)-maximum))
+ * GPU reads it once: each thread has a maximum of what it has seen, and scales its sums down when that grows. */
+typedef struct RowSums {
+    float maximum, sum, difference;
+} RowSums;
 
-DEVICE void sum_exponentials(float *x, int64_t cols, float *maximum_of_row, float *sum_of_row) {
-    float maximum = -INFINITY, sum = 0;
+#define KEEPS_EXPONENTIALS      (VECTOR == 1)
+#define EXPONENTIAL(x, maximum) (KEEPS_EXPONENTIALS ? (x) : exp_f((x) - (maximum)))
+
+/* compares: whether there is another row, a constant where this is inlined. */
+DEVICE RowSums sum_exponentials(float *x, const float *other, int64_t cols, bool compares) {
+    float maximum = -INFINITY, sum = 0, difference = 0;
     if (KEEPS_EXPONENTIALS) {
         MAXIMUM(maximum, i, cols, x[i]);
-        SUM(sum, i, cols, x[i] = exp_f(x[i] - maximum));
+        SUM_VECTOR(i, cols, sum, difference) {
+            const float exponential = exp_f(x[i] - maximum);
+            sum += exponential;
+            if (compares) difference += exponential * (x[i] - other[i]);
+            x[i] = exponential;
+        }
     } else {
         EACH_VECTOR(i, cols) {
             READ_F32(value, x + i);
+            READ_F32(beside, (compares ? other : x) + i);
             float largest = maximum;
             EACH_LANE(e) largest = LANE_INSIDE(e) ? fmaxf(largest, value[e]) : largest;
-            sum *= exp_f(maximum - largest);
-            EACH_LANE(e) sum += LANE_INSIDE(e) ? exp_f(value[e] - largest) : 0.0f;
+            const float smaller = exp_f(maximum - largest);
+            sum *= smaller;
+            difference *= smaller;
+            EACH_LANE(e) {
+                const float exponential = LANE_INSIDE(e) ? exp_f(value[e] - largest) : 0.0f;
+                sum += exponential;
+                if (compares) difference += exponential * (value[e] - beside[e]);
+            }
             maximum = largest;
         }
         const float largest = maximum;
         PROGRAM_MAXIMUM(maximum);
-        sum *= exp_f(largest - maximum);
+        const float smaller = exp_f(largest - maximum);
+        sum *= smaller;
+        difference *= smaller;
         PROGRAM_SUM(sum);
+        if (compares) PROGRAM_SUM(difference);
     }
-    *maximum_of_row = maximum;
-    *sum_of_row = sum;
+    const RowSums row = {maximum, sum, difference};
+    return row;
 }
 
 DEVICE float mean_of_row(const float *x, int64_t cols) {
@@ -57,48 +78,87 @@ DEVICE void cap_logits(float *x, int64_t cols, float cap) {
     sync();
 }
 
-/* scale: what makes a share of the loss of an exponential. capped is a constant where this is inlined, so the loop has
- * no branches. The derivative of the cap is 1 - (y / cap)^2. */
-DEVICE void write_gradient(const CrossEntropyArguments *a, element *gradient, const float *x, int64_t label,
-                           float maximum, float scale, bool capped) {
-    const float pull = a->pull * maximum, target = 1.0f - a->smoothing, others = a->smoothing / (float)a->cols;
+/* What the gradient is made of: see CrossEntropyArguments. */
+typedef struct GradientTerms {
+    int64_t label;
+    float maximum;                          /* of the row */
+    float scale, target, others, pull;      /* of its exponentials, at the label, everywhere, at the largest logit */
+    float share, teacher_maximum, relative; /* of the teacher: w / sum, and the factor that gives its exponentials the
+                                               sum of the row's */
+} GradientTerms;
+
+/* capped and teaches are constants where this is inlined, so the loop has no branches. The derivative of the cap is 1 -
+ * (y / cap)^2. */
+DEVICE void write_gradient(const CrossEntropyArguments *a, element *gradient, const float *x, const float *teacher,
+                           const GradientTerms *t, bool capped, bool teaches) {
     EACH_VECTOR(i, a->cols) {
         READ_F32(y, x + i);
+        READ_F32(taught, (teaches ? teacher : x) + i);
         EACH_LANE(e) {
-            const float exponential = EXPONENTIAL(y[e]); /* 1 of the largest */
-            const float logit = KEEPS_EXPONENTIALS ? maximum + log_f(exponential) : y[e];
-            y[e] =
-                exponential * scale - (i + e == label ? target : 0.0f) + (exponential == 1.0f ? pull : 0.0f) - others;
+            const float exponential = EXPONENTIAL(y[e], t->maximum); /* 1 of the largest */
+            const float logit = KEEPS_EXPONENTIALS ? t->maximum + log_f(exponential) : y[e];
+            y[e] = exponential * t->scale - (i + e == t->label ? t->target : 0.0f) +
+                   (exponential == 1.0f ? t->pull : 0.0f) - t->others;
+            if (teaches) y[e] += (exponential - EXPONENTIAL(taught[e], t->teacher_maximum) * t->relative) * t->share;
             if (capped) y[e] *= 1.0f - logit / a->cap * (logit / a->cap);
         }
         WRITE(gradient + i, y);
     }
 }
 
-KERNEL(cross_entropy, CrossEntropyArguments) {
-    float *x = a.logits + program_x * a.stride;
-    element *gradient = a.gradient ? (element *)a.gradient + program_x * a.stride : NULL;
-    const int64_t label = a.labels[program_x];
+DEVICE void finish_logits(float *x, int64_t cols, const void *bias, float cap) {
+    if (bias) add_bias(x, cols, (const element *)bias);
+    if (cap > 0.0f) cap_logits(x, cols, cap);
+}
+
+/* The loss of a row without a label. */
+DEVICE void write_zeros(const CrossEntropyArguments *a, int64_t row, element *gradient, bool teaches) {
+    a->losses[row] = 0;
+    if (teaches) a->divergences[row] = 0;
+    if (gradient) EACH_VECTOR(i, a->cols) {
+            float zero[VECTOR];
+            EACH_LANE(e) zero[e] = 0;
+            WRITE(gradient + i, zero);
+        }
+}
+
+/* teaches is a constant where this is inlined: without a teacher nothing is left of it. */
+DEVICE void loss_of_row(const CrossEntropyArguments *a, int64_t row, bool teaches) {
+    float *x = a->logits + row * a->stride, *teacher = teaches ? a->teacher + row * a->stride : NULL;
+    element *gradient = a->gradient ? (element *)a->gradient + row * a->stride : NULL;
+    const int64_t label = a->labels[row];
     if (label < 0) {
-        a.losses[program_x] = 0;
-        if (gradient) EACH_VECTOR(i, a.cols) {
-                float zero[VECTOR];
-                EACH_LANE(e) zero[e] = 0;
-                WRITE(gradient + i, zero);
-            }
+        write_zeros(a, row, gradient, teaches);
         return;
     }
-    if (a.bias) add_bias(x, a.cols, (const element *)a.bias);
-    if (a.cap > 0.0f) cap_logits(x, a.cols, a.cap);
+    finish_logits(x, a->cols, a->bias, a->cap);
+    RowSums taught = {0, 1, 0};
+    if (teaches) {
+        finish_logits(teacher, a->cols, a->teacher_bias, a->teacher_cap);
+        taught = sum_exponentials(teacher, x, a->cols, true);
+    }
     const float x_label = x[label]; /* before any thread overwrites it, which the barriers below ensure */
-    const float mean = a.smoothing > 0.0f ? mean_of_row(x, a.cols) : x_label;
-    float maximum, sum;
-    sum_exponentials(x, a.cols, &maximum, &sum);
-    const float z = logf(sum) + maximum, scale = (1.0f + 2.0f * a.z_loss * z) / sum;
-    a.losses[program_x] = z - x_label + a.smoothing * (x_label - mean) + a.z_loss * z * z;
+    const float mean = a->smoothing > 0.0f ? mean_of_row(x, a->cols) : x_label;
+    const RowSums sums = sum_exponentials(x, NULL, a->cols, false);
+    const float z = logf(sums.sum) + sums.maximum, rest = teaches ? 1.0f - a->share : 1.0f;
+    a->losses[row] = z - x_label + a->smoothing * (x_label - mean) + a->z_loss * z * z;
+    if (teaches) a->divergences[row] = taught.difference / taught.sum - (logf(taught.sum) + taught.maximum) + z;
     if (!gradient) return;
-    if (a.cap > 0.0f)
-        write_gradient(&a, gradient, x, label, maximum, scale, true);
+    const GradientTerms terms = {label,
+                                 sums.maximum,
+                                 rest * (1.0f + 2.0f * a->z_loss * z) / sums.sum,
+                                 rest * (1.0f - a->smoothing),
+                                 rest * a->smoothing / (float)a->cols,
+                                 rest * a->pull * sums.maximum,
+                                 teaches ? a->share / sums.sum : 0.0f,
+                                 taught.maximum,
+                                 sums.sum / taught.sum};
+    if (a->cap > 0.0f)
+        write_gradient(a, gradient, x, teacher, &terms, true, teaches);
     else
-        write_gradient(&a, gradient, x, label, maximum, scale, false);
+        write_gradient(a, gradient, x, teacher, &terms, false, teaches);
 }
+
+KERNEL(cross_entropy, CrossEntropyArguments) { loss_of_row(&a, program_x, false); }
+
+KERNEL(cross_entropy_taught, CrossEntropyArguments) { loss_of_row(&a, program_x, true); }

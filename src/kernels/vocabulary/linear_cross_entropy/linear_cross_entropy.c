@@ -1,9 +1,10 @@
-/* losses[n] = log sum_v e^(x_n . W_v) - x_n . W_label, labels of -100 give 0; logits may have a bias.
+/* losses[n] = log sum_v e^(x_n . W_v) - x_n . W_label, labels of -100 give 0; logits may have a bias. A teacher adds
+ * the divergence of softmax(x_n W^T) from its own (arXiv 1503.02531).
  *
- * Chunks of tokens: logits = x W^T in fp32, then the row kernel, then dx = dlogits W and dW += dlogits^T x. All of it
- * happens in forward, since the gradient of the plain sum of the losses needs nothing that comes later: the logits are
- * made once and never exist whole. So the weight's gradient must exist before forward (NULL then means frozen);
- * backward only hands over dx. The node stays out of recomputation, which would add dW twice. */
+ * Chunks of tokens: logits = x W^T in fp32, the teacher's likewise, then the row kernel, then dx = dlogits W and dW +=
+ * dlogits^T x. All of it happens in forward, since the gradient of the plain sum of the losses needs nothing that comes
+ * later: the logits are made once and never exist whole. So the weight's gradient must exist before forward (NULL then
+ * means frozen); backward only hands over dx. The node stays out of recomputation, which would add dW twice. */
 #include "kernels/vocabulary/linear_cross_entropy/linear_cross_entropy.h"
 
 #include "base/check.h"
@@ -18,8 +19,11 @@ enum { CHUNK_BYTES = 128 << 20, CHUNK_MINIMUM = 128, CHUNK_MAXIMUM = 1024, CHUNK
 enum { CHUNK_BYTES_GPU = 500 << 20, CHUNK_MAXIMUM_GPU = 4096 };
 enum { STRIDE_MULTIPLE = 64 }; /* entries of a row of the logits: products want aligned rows */
 
+enum { X, WEIGHT, BIAS, TEACHER_X, TEACHER_WEIGHT, TEACHER_BIAS, INPUTS };
+
 typedef struct LossAttributes {
     LossShape shape;
+    float teacher_cap, share;
     const void *weight_gradient; /* that forward added to */
 } LossAttributes;
 
@@ -36,17 +40,15 @@ static int64_t chunk_rows(const Tape *tape, int64_t N, int64_t vocabulary) {
 /* `rows` rows of the node from `row` on, and the chunk's work memory. */
 typedef struct Chunk {
     int64_t row, rows;
-    float *logits;
-    void *dlogits; /* the logits' memory in fp32; NULL: no gradients */
+    float *logits, *teacher; /* teacher: its logits, or NULL */
+    void *dlogits;           /* the logits' memory in fp32; NULL: no gradients */
 } Chunk;
 
 static const void *chunk_of(const Tensor *tensor, const Chunk *chunk) {
     return (const char *)tensor->data + chunk->row * tensor->stride * dtype_size(tensor->type);
 }
 
-static void chunk_losses(Node *node, const Chunk *chunk) {
-    const Tensor *x = node->in[0], *weight = node->in[1];
-    const LossShape *shape = &((const LossAttributes *)node->attributes)->shape;
+static void chunk_logits(Node *node, const Chunk *chunk, const Tensor *x, const Tensor *weight, float *logits) {
     const Gemm product = {.transpose_b = true,
                           .m = chunk->rows,
                           .n = weight->rows,
@@ -55,28 +57,43 @@ static void chunk_losses(Node *node, const Chunk *chunk) {
                           .lda = x->stride,
                           .b = weight->data,
                           .ldb = weight->cols,
-                          .c = chunk->logits,
+                          .c = logits,
                           .ldc = row_stride(weight),
                           .type = x->type,
                           .c_type = F32};
     node->tape->device->gemm(&product);
-    const CrossEntropyArguments arguments = {.logits = chunk->logits,
-                                             .labels = node->tape->batch->labels + chunk->row,
-                                             .losses = (float *)node->out[0]->data + chunk->row,
-                                             .gradient = chunk->dlogits,
-                                             .bias = node->in[2] ? node->in[2]->data : NULL,
-                                             .rows = chunk->rows,
-                                             .cols = weight->rows,
-                                             .stride = row_stride(weight),
-                                             .pull = shape->pull,
-                                             .cap = shape->cap,
-                                             .smoothing = shape->smoothing,
-                                             .z_loss = shape->z_loss};
-    node->tape->device->launch(KERNEL_cross_entropy, x->type, (Grid){chunk->rows, 1, 1}, &arguments);
+}
+
+static void chunk_losses(Node *node, const Chunk *chunk) {
+    const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *bias = node->in[BIAS];
+    const LossAttributes *attributes = (const LossAttributes *)node->attributes;
+    chunk_logits(node, chunk, x, weight, chunk->logits);
+    CrossEntropyArguments arguments = {.logits = chunk->logits,
+                                       .labels = node->tape->batch->labels + chunk->row,
+                                       .losses = (float *)node->out[0]->data + chunk->row,
+                                       .gradient = chunk->dlogits,
+                                       .bias = bias ? bias->data : NULL,
+                                       .rows = chunk->rows,
+                                       .cols = weight->rows,
+                                       .stride = row_stride(weight),
+                                       .pull = attributes->shape.pull,
+                                       .cap = attributes->shape.cap,
+                                       .smoothing = attributes->shape.smoothing,
+                                       .z_loss = attributes->shape.z_loss};
+    if (chunk->teacher) {
+        chunk_logits(node, chunk, node->in[TEACHER_X], node->in[TEACHER_WEIGHT], chunk->teacher);
+        arguments.teacher = chunk->teacher;
+        arguments.divergences = (float *)node->out[1]->data + chunk->row;
+        arguments.teacher_bias = node->in[TEACHER_BIAS] ? node->in[TEACHER_BIAS]->data : NULL;
+        arguments.teacher_cap = attributes->teacher_cap;
+        arguments.share = attributes->share;
+    }
+    const Kernel kernel = chunk->teacher ? KERNEL_cross_entropy_taught : KERNEL_cross_entropy;
+    node->tape->device->launch(kernel, x->type, (Grid){chunk->rows, 1, 1}, &arguments);
 }
 
 static void add_bias_gradient(Node *node, const Chunk *chunk) {
-    const Tensor *x = node->in[0], *weight = node->in[1], *bias = node->in[2];
+    const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *bias = node->in[BIAS];
     if (!bias || !bias->gradient) return;
     Arena *scratch = node->tape->scratch;
     const int64_t rows = rows_per_sum(chunk->rows), sums = blocks_of(chunk->rows, rows), mark = arena_mark(scratch);
@@ -94,7 +111,7 @@ static void add_bias_gradient(Node *node, const Chunk *chunk) {
 }
 
 static void chunk_gradients(Node *node, const Chunk *chunk) {
-    const Tensor *x = node->in[0], *weight = node->in[1], *dx = node->saved[0];
+    const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *dx = node->saved[0];
     const Gemm to_x = {.m = chunk->rows,
                        .n = x->cols,
                        .k = weight->rows,
@@ -127,9 +144,10 @@ static void chunk_gradients(Node *node, const Chunk *chunk) {
 
 static void linear_cross_entropy_forward(Node *node) {
     Tape *tape = node->tape;
-    const Tensor *x = node->in[0], *weight = node->in[1];
+    const Tensor *x = node->in[X], *weight = node->in[WEIGHT];
     const int64_t rows = chunk_rows(tape, x->rows, weight->rows), logits = rows * row_stride(weight);
     Chunk chunk = {.logits = tape_workspace(tape, logits * (int64_t)sizeof(float))};
+    if (node->in[TEACHER_X]) chunk.teacher = tape_workspace(tape, logits * (int64_t)sizeof(float));
     if (tape->recording)
         chunk.dlogits = x->type == F32 ? chunk.logits : tape_workspace(tape, logits * dtype_size(x->type));
     for (; chunk.row < x->rows; chunk.row += rows) {
@@ -141,7 +159,7 @@ static void linear_cross_entropy_forward(Node *node) {
 }
 
 static void linear_cross_entropy_backward(Node *node) {
-    const Tensor *x = node->in[0], *weight = node->in[1], *dx = node->saved[0];
+    const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *dx = node->saved[0];
     CHECK(weight->gradient == ((LossAttributes *)node->attributes)->weight_gradient,
           "the gradient of the head must exist before the loss is computed");
     if (!x->gradient) return;
@@ -149,21 +167,43 @@ static void linear_cross_entropy_backward(Node *node) {
     node->tape->device->copy(x->gradient, x->stride * size, dx->data, dx->stride * size, x->rows, x->cols * size);
 }
 
+/* Work counts three times in training. The teacher's product is made once. */
 static Work linear_cross_entropy_work(const Node *node) {
-    const double N = (double)node->in[0]->rows, h = (double)node->in[0]->cols, V = (double)node->in[1]->rows;
-    return (Work){2 * N * h * V, (N * h + h * V) * (double)dtype_size(node->in[0]->type), 0};
+    const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *teacher = node->in[TEACHER_X];
+    const double N = (double)x->rows, V = (double)weight->rows, size = (double)dtype_size(x->type);
+    const double h = (double)x->cols + (teacher ? (double)teacher->cols / 3 : 0);
+    return (Work){2 * N * h * V, (N * h + h * V) * size, 0};
 }
 
 static const Op linear_cross_entropy_op = {"linear_cross_entropy", false, linear_cross_entropy_forward,
                                            linear_cross_entropy_backward, linear_cross_entropy_work};
 
-Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, LossShape shape) {
+static void check_head(const Tensor *x, const Tensor *weight) {
     CHECK(weight->cols == x->cols && weight->stride == weight->cols && weight->type == x->type,
           "cross-entropy: a head of %lld columns for an input of %lld", (long long)weight->cols, (long long)x->cols);
-    Node *node = tape_node(tape, &linear_cross_entropy_op, (Tensor *[]){x, weight, bias}, 3);
+}
+
+Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, LossShape shape,
+                             const LossTeacher *teacher, Tensor **divergences) {
+    Tensor *in[INPUTS] = {x, weight, bias};
+    LossAttributes attributes = {.shape = shape};
+    check_head(x, weight);
+    if (teacher) {
+        check_head(teacher->x, teacher->weight);
+        CHECK(teacher->x->rows == x->rows && teacher->weight->rows == weight->rows && teacher->x->type == x->type,
+              "cross-entropy: a teacher of %lld words for %lld", (long long)teacher->weight->rows,
+              (long long)weight->rows);
+        in[TEACHER_X] = teacher->x;
+        in[TEACHER_WEIGHT] = teacher->weight;
+        in[TEACHER_BIAS] = teacher->bias;
+        attributes.teacher_cap = teacher->cap;
+        attributes.share = teacher->share;
+    }
+    Node *node = tape_node(tape, &linear_cross_entropy_op, in, INPUTS);
     node->in_scratch = !tape->recording;
-    *(LossAttributes *)node->attributes = (LossAttributes){.shape = shape};
+    *(LossAttributes *)node->attributes = attributes;
     Tensor *losses = node_output(node, x->rows, 1, F32);
+    if (teacher) *divergences = node_output(node, x->rows, 1, F32);
     if (tape->recording) node_save(node, x->rows, x->cols, x->type);
     node_run(node);
     return losses;

@@ -1,4 +1,4 @@
-/* Arguments of the cross_entropy kernel, shared by host and device. */
+/* Arguments of the cross_entropy kernels, shared by host and device. */
 #ifndef FLAME_KERNELS_VOCABULARY_LINEAR_CROSS_ENTROPY_LINEAR_CROSS_ENTROPY_H
 #define FLAME_KERNELS_VOCABULARY_LINEAR_CROSS_ENTROPY_LINEAR_CROSS_ENTROPY_H
 
@@ -9,7 +9,11 @@
  * softmax(x)_i - (1 - s) (i == label) - s / cols in the element type, both 0 where the label is negative.
  * gradient may be NULL, and in fp32 it may be the logits' memory. Rows of both are `stride` entries apart. The gradient
  * of the largest logit also gets `pull` times that logit. With a cap > 0 the logits are cap tanh(x / cap), and the
- * gradient is that of x. */
+ * gradient is that of x.
+ *
+ * cross_entropy_taught: beside a teacher's logits y [rows, cols], which it may overwrite too, divergences[row] = sum_i
+ * p_i (log p_i - log softmax(x)_i) with p = softmax(y), 0 where the label is negative. The gradient is then 1 - share
+ * of the one above, and share (softmax(x) - p). */
 typedef struct CrossEntropyArguments {
     float *logits;
     const int32_t *labels;
@@ -18,6 +22,9 @@ typedef struct CrossEntropyArguments {
     const void *bias; /* [cols], added to the logits; may be NULL */
     int64_t rows, cols, stride;
     float pull, cap, smoothing, z_loss;
+    float *teacher, *divergences; /* these and those below: of cross_entropy_taught alone */
+    const void *teacher_bias;
+    float teacher_cap, share;
 } CrossEntropyArguments;
 
 #endif
