@@ -33,7 +33,8 @@ struct Runner {
     int64_t targets;
     Batch batch;
     Tape embedding_tape, head_tape, *layer_tape;
-    Tensor *boundary; /* [layers + 1] inputs of each layer and of the head */
+    Tensor *boundary;         /* [layers + 1] inputs of each layer and of the head */
+    void *boundary_memory[2]; /* of evaluation, which needs no more than two of them at a time */
     void *boundary_gradient;
     int64_t hands_on; /* the layer that hands a tensor on to those after it; -1: none has yet */
     Tensor handed_on; /* that tensor; its gradient adds up in handed_on_gradient, last layer first */
@@ -97,20 +98,32 @@ static void release(Runner *runner, int unit) {
         pretend_gathered(&runner->model->unit[unit], runner->options.type, false);
 }
 
-/* A tensor of other tapes with the value of x, an output of the node, in memory that outlives scratch. */
-static Tensor keep_output(Runner *runner, const Node *node, const Tensor *x) {
-    Tensor boundary = tensor_of(x->data, x->rows, x->cols, x->type);
-    if (node->in_scratch) {
-        const int64_t row = x->cols * dtype_size(x->type);
-        boundary.data = arena_push(&runner->keep, x->rows * row);
-        runner->device->copy(boundary.data, row, x->data, x->stride * dtype_size(x->type), x->rows, row);
-    }
-    return boundary;
+/* A tensor of other tapes with the value of x, in memory that outlives scratch. */
+static Tensor copy_to(Runner *runner, void *memory, const Tensor *x) {
+    const int64_t size = dtype_size(x->type), row = x->cols * size;
+    runner->device->copy(memory, row, x->data, x->stride * size, x->rows, row);
+    return tensor_of(memory, x->rows, x->cols, x->type);
 }
 
-/* The output of a tape as the input of the next. */
-static Tensor keep_boundary(Runner *runner, const Tape *tape, const Tensor *x) {
-    return keep_output(runner, &tape->node[tape->nodes - 1], x);
+/* The same of an output of the node, which need not be copied where it lives on. */
+static Tensor keep_output(Runner *runner, const Node *node, const Tensor *x) {
+    if (!node->in_scratch) return tensor_of(x->data, x->rows, x->cols, x->type);
+    return copy_to(runner, arena_push(&runner->keep, x->rows * x->cols * dtype_size(x->type)), x);
+}
+
+static int64_t boundary_bytes(const Runner *runner) {
+    return rows_of(runner) * runner->model->config.hidden_size * dtype_size(runner->options.type);
+}
+
+static void begin_boundaries(Runner *runner, bool recording) {
+    for (int i = 0; i < 2 && !recording; i++)
+        runner->boundary_memory[i] = arena_push(&runner->keep, boundary_bytes(runner));
+}
+
+/* The output of a tape as the input of layer l. */
+static void keep_boundary(Runner *runner, const Tape *tape, int64_t l, const Tensor *x) {
+    runner->boundary[l] = tape->recording ? keep_output(runner, &tape->node[tape->nodes - 1], x)
+                                          : copy_to(runner, runner->boundary_memory[l % 2], x);
 }
 
 static void keep_handed_on(Runner *runner, const Tape *tape, int64_t layer) {
@@ -174,7 +187,8 @@ static void forward_layers(Runner *runner, bool recording) {
     gather(runner, 0);
     prefetch(runner, 1);
     Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
-    runner->boundary[0] = keep_boundary(runner, tape, model_embed(model, tape, &runner->features));
+    begin_boundaries(runner, recording);
+    keep_boundary(runner, tape, 0, model_embed(model, tape, &runner->features));
     arena_rewind(&runner->scratch, 0);
     runner->forward_flops = runner->state_bytes = 0;
     runner->hands_on = -1;
@@ -182,7 +196,7 @@ static void forward_layers(Runner *runner, bool recording) {
         gather(runner, (int)l + 1);
         prefetch(runner, l + 2);
         tape = begin_layer_tape(runner, l, recording);
-        runner->boundary[l + 1] = keep_boundary(runner, tape, model_layer(model, l, tape, &runner->boundary[l]));
+        keep_boundary(runner, tape, l + 1, model_layer(model, l, tape, &runner->boundary[l]));
         keep_handed_on(runner, tape, l);
         release(runner, (int)l + 1);
         arena_rewind(&runner->scratch, 0);
@@ -396,10 +410,6 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     runner->values = tensor_of(NULL, rows_of(runner), 1, F32);
     runner->features.constant = runner->values.constant = true;
     return runner;
-}
-
-static int64_t boundary_bytes(const Runner *runner) {
-    return rows_of(runner) * runner->model->config.hidden_size * dtype_size(runner->options.type);
 }
 
 /* Gathered parameters have the same type as activations. */

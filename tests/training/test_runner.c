@@ -115,9 +115,20 @@ static void test_recomputing_saves_memory(void **state) {
     model_destroy(model);
 }
 
+/* Nothing runs backwards: the inputs of other blocks are not kept. */
+static void test_evaluation_keeps_two_boundaries(void **state) {
+    (void)state;
+    enum { B = 2, T = 80 };
+    Model *model = NULL;
+    assert_int_equal(model_from_file(configs[1], &model), OK);
+    const int64_t kept = runner_plan(model, (RunnerOptions){.type = F32, .B = B, .T = T}, false).keep_bytes;
+    assert_int_equal(kept, 2 * B * T * model->config.hidden_size * (int64_t)sizeof(float));
+    model_destroy(model);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_recomputing_changes_no_bit),
-                                       cmocka_unit_test(test_gradients_of_micro_batches_add),
-                                       cmocka_unit_test(test_recomputing_saves_memory)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_recomputing_changes_no_bit), cmocka_unit_test(test_gradients_of_micro_batches_add),
+        cmocka_unit_test(test_recomputing_saves_memory), cmocka_unit_test(test_evaluation_keeps_two_boundaries)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
