@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "parallel/agreement.h"
 
 enum { LISTED = 5 };             /* most names in a message */
@@ -193,6 +194,45 @@ const Parameter *weights_not_finite(const Unit *units, int count) {
             if (!is_finite(&units[u], &units[u].parameter[i], values)) found = &units[u].parameter[i];
     free(values);
     return found;
+}
+
+/* The finaliser of MurmurHash3. */
+static uint64_t mix(uint64_t x) {
+    x = (x ^ x >> 33) * 0xff51afd7ed558ccdu;
+    x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53u;
+    return x ^ x >> 33;
+}
+
+/* The sum over the elements in this rank's shard, each mixed with its name and index. `values`: buffer of READ_AT_ONCE
+ * elements. */
+static uint64_t fingerprint_part(const Unit *unit, const Parameter *p, float *values) {
+    const UnitRange range = unit_range(unit, p);
+    const int64_t elements = range.last - range.first;
+    const uint64_t name = rng_key(p->name);
+    uint64_t sum = 0;
+    for (int64_t done = 0, n; done < elements; done += n) {
+        n = elements - done < READ_AT_ONCE ? elements - done : READ_AT_ONCE;
+        device_download(unit->update_device, values, unit->master + range.in_shard + done, n * (int64_t)sizeof *values);
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t bits;
+            memcpy(&bits, &values[i], sizeof bits);
+            sum += mix(mix(name + (uint64_t)(range.in_parameter + done + i)) + bits);
+        }
+    }
+    return sum;
+}
+
+uint64_t weights_fingerprint(Comm *comm, const Unit *units, int count) {
+    float *values = malloc(READ_AT_ONCE * sizeof *values);
+    CHECK(values, "out of memory");
+    uint64_t sum = 0;
+    for (int u = 0; u < count; u++)
+        for (int i = 0; i < units[u].parameters; i++)
+            sum += fingerprint_part(&units[u], &units[u].parameter[i], values);
+    free(values);
+    double halves[2] = {(double)(sum & UINT32_MAX), (double)(sum >> 32)}; /* whose sums over ranks are exact */
+    comm->f->all_reduce_sum(comm, halves, 2);
+    return (uint64_t)halves[0] + ((uint64_t)halves[1] << 32);
 }
 
 static Status load(const char *path, Unit *units, int count) {

@@ -23,6 +23,9 @@ Status weights_load(const char *path, Comm *comm, Unit *units, int count);
 /* The first parameter with a NaN or infinite value in this rank's shards, or NULL. */
 const Parameter *weights_not_finite(const Unit *units, int count);
 
+/* A number that differs where one weight does, whatever the number of ranks and the type in the file. Collective. */
+uint64_t weights_fingerprint(Comm *comm, const Unit *units, int count);
+
 /* Sets the moments to zero; units without moments are left alone. */
 void weights_zero_moments(Unit *units, int count);
 

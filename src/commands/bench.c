@@ -19,6 +19,7 @@
 #include "training/peak.h"
 #include "training/session.h"
 #include "training/setup.h"
+#include "training/teacher.h"
 
 enum { WARM_UP = 2, PROFILED = 3, PRODUCT_SIZE = 2048 };
 
@@ -256,12 +257,18 @@ static Status measure(Bench *b, Comm *comm) {
     const int64_t available = device->available(1);
     status = agree(comm, model_create(b->config.model, &model));
     if (status != OK) return status;
+    b->session.comm = comm;
     b->session.model = model;
-    RunnerOptions options = setup_runner(&b->config);
+    status = teacher_read(&b->config, model, comm, &b->session.teacher);
+    if (status != OK) return status;
+    RunnerOptions options = setup_runner(&b->config, b->session.teacher);
     const FsdpOptions sharding = setup_sharding(&b->config);
     status = session_connect(&b->session, comm, device, sharding.replicas);
     if (status != OK) return status;
     setup_recompute(&b->config, model, comm, device, &options);
+    status = teacher_load(&b->config, &b->session);
+    if (status != OK) return status;
+    options.teacher_fsdp = b->session.teacher_fsdp;
     status = session_fill(&b->session, model, options, sharding);
     if (status != OK) return status;
     fsdp_initialise(b->session.fsdp, (uint64_t)b->config.training.seed);

@@ -11,6 +11,7 @@
 #include "training/origin.h"
 #include "training/session.h"
 #include "training/setup.h"
+#include "training/teacher.h"
 
 typedef struct Train {
     Texts keys;
@@ -114,16 +115,19 @@ static Status run_plan(void *values) {
     status = config_validate_sizes(&config, ranks);
     if (strcmp(config.device, "auto") == 0) config_set_device(&config, "cpu");
     Model *model = NULL;
+    Model *teacher = NULL;
     Comm *self = comm_self_create();
     if (status == OK) status = origin_fill_model(&config, self);
-    comm_destroy(self);
     if (status == OK) status = model_create(config.model, &model);
+    if (status == OK) status = teacher_read(&config, model, self, &teacher);
+    comm_destroy(self);
     if (status == OK) {
-        const RunnerOptions options = setup_runner(&config);
+        const RunnerOptions options = setup_runner(&config, teacher);
         const MemoryPlan plan = setup_memory(&config, &options, model, ranks, ranks);
         setup_print(&config, &options, model, &plan, ranks);
     }
     model_destroy(model);
+    model_destroy(teacher);
     config_free(&config);
     return status;
 }

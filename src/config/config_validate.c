@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/number.h"
 
+static const double DEFAULT_TEACHER_WEIGHT = 0.5; /* as in config_keys.c */
+
 __attribute__((format(printf, 1, 2))) static Status refuse(const char *format, ...) {
     char message[1024];
     va_list arguments;
@@ -43,6 +45,18 @@ Status config_check_mesh(const TrainingConfig *training, int world_size) {
         return refuse("training.data_parallel_replicate_degree %lld x data_parallel_shard_degree %lld is not the %d "
                       "ranks; set data_parallel_shard_degree to %lld, or to -1",
                       (long long)replicate, (long long)shard, world_size, (long long)(world_size / replicate));
+    return OK;
+}
+
+static Status check_teacher(const TrainingConfig *training) {
+    if (training->teacher && !(training->teacher_weight > 0))
+        return refuse("training.teacher_weight is 0: nothing is learned from training.teacher %s; leave both out, or "
+                      "set a weight up to 1",
+                      training->teacher);
+    if (!training->teacher && training->teacher_weight != DEFAULT_TEACHER_WEIGHT)
+        return refuse("training.teacher_weight %g has no meaning without training.teacher; leave it out, or name the "
+                      "teacher's folder",
+                      training->teacher_weight);
     return OK;
 }
 
@@ -99,6 +113,7 @@ static Status check_recompute(const ActivationCheckpointConfig *config) {
 Status config_validate_sizes(const TrainConfig *config, int world_size) {
     Status status = config_check_mesh(&config->training, world_size);
     if (status == OK) status = check_batch(&config->training, world_size);
+    if (status == OK) status = check_teacher(&config->training);
     if (status == OK) status = check_recompute(&config->activation_checkpoint);
     if (status == OK) warn_about_schedule(config);
     return status;

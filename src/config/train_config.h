@@ -36,6 +36,8 @@ typedef struct TrainingConfig {
     int64_t steps;
     double max_norm; /* 0: no clipping */
     double label_smoothing, z_loss;
+    char *teacher; /* a folder; NULL: none */
+    double teacher_weight;
     bool skip_nan_inf;
     double skip_spikes;        /* in standard deviations; 0: off */
     int64_t replay_every;      /* steps; 0: never */

@@ -60,7 +60,7 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
     const int64_t slice = options.replicas, others = world_size - slice; /* in units of shards */
     int64_t shards = 0;
     for (int u = 0; u < count; u++) shards += shard_elements(&units[u], world_size);
-    memory.parameters = shards * (int64_t)sizeof(float);
+    memory.parameters = options.frozen && options.type != F32 ? 0 : shards * (int64_t)sizeof(float);
     memory.gathered += (options.type == BF16 || options.offload ? slice : slice - 1) * shards * size;
     if (options.type == BF16 && options.offload) memory.copies += shards * size;
     if (one_host)
@@ -499,6 +499,18 @@ void fsdp_begin_update(Fsdp *fsdp) {
 
 void fsdp_refresh(Fsdp *fsdp) {
     if (fsdp->stale) refresh_sources(fsdp);
+}
+
+void fsdp_freeze(Fsdp *fsdp) {
+    CHECK(!fsdp->options.training && !fsdp->options.offload, "freezing a model that trains");
+    refresh_sources(fsdp);
+    fsdp->device->synchronize(); /* the masters are read until then */
+    for (int u = 0; u < fsdp->units; u++) {
+        Unit *unit = &fsdp->unit[u];
+        if (unit->master == shard_of_source(fsdp, u)) continue;
+        unit->update_device->release(unit->master, unit->shard * (int64_t)sizeof(float));
+        unit->master = NULL;
+    }
 }
 
 bool fsdp_has_gradient(const Fsdp *fsdp) { return fsdp->state[0].has_gradient; }

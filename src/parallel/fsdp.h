@@ -30,6 +30,7 @@ typedef struct FsdpOptions {
     DType type;                 /* of the gathered parameters: F32 or BF16 */
     bool reshard_after_forward; /* false: units stay gathered from forward to backward */
     bool training;              /* false: no gradients, no moments (evaluation) */
+    bool frozen;                /* fsdp_freeze will be called: only the compute type stays in memory */
     bool overlap; /* overlap collectives with the computation of other blocks, with two buffers of each kind; needs an
                      asynchronous communicator */
     bool offload; /* masters and moments in host memory */
@@ -45,6 +46,10 @@ void fsdp_destroy(Fsdp *fsdp);
 
 /* Draws the initial values of this rank's shards. They do not depend on the number of ranks. */
 void fsdp_initialise(Fsdp *fsdp, uint64_t seed);
+
+/* Converts the masters, which never change again, to the compute type and gives their memory back. Not for training or
+ * with `offload`. Collective. */
+void fsdp_freeze(Fsdp *fsdp);
 
 /* For the memory plan: bytes per rank, by part. Ranks on one host map each other's shards instead of gathering them;
  * these pages count as resident in every rank (`others`) although they exist once. */

@@ -194,19 +194,20 @@ static void format_count(double count, char text[16]) {
 }
 
 static void format_line(const Metrics *metrics, const StepMetrics *s, char line[512]) {
-    char rate[16], eta[32] = "", skipped[48] = "";
+    char rate[16], eta[32] = "", skipped[48] = "", teacher[40] = "";
     format_count(s->tokens_per_second, rate);
     if (s->eta_seconds >= 0 && s->eta_seconds < 1e9) {
         const long long left = (long long)(s->eta_seconds + 0.5);
         snprintf(eta, sizeof eta, "  eta %lld:%02lld:%02lld", left / 3600, left / 60 % 60, left % 60);
     }
     if (s->skipped_steps > 0) snprintf(skipped, sizeof skipped, "  skipped %lld", (long long)s->skipped_steps);
+    if (s->has_teacher) snprintf(teacher, sizeof teacher, "  teacher KL %.4f", s->teacher_kl);
     const double data = s->step_seconds > 0 ? 100 * s->data_seconds / s->step_seconds : 0;
-    snprintf(
-        line, 512,
-        "step %6lld/%lld  loss %.4f  grad norm %.3f  lr %.2e  %s tokens/s  MFU %.1f%%  memory %.0f MB  data %.1f%%%s%s",
-        (long long)s->step, (long long)metrics->steps, s->loss, s->grad_norm, s->lr, rate, 100 * s->mfu,
-        (double)s->memory_bytes / 1e6, data, eta, skipped);
+    snprintf(line, 512,
+             "step %6lld/%lld  loss %.4f%s  grad norm %.3f  lr %.2e  %s tokens/s  MFU %.1f%%  memory %.0f MB  data "
+             "%.1f%%%s%s",
+             (long long)s->step, (long long)metrics->steps, s->loss, teacher, s->grad_norm, s->lr, rate, 100 * s->mfu,
+             (double)s->memory_bytes / 1e6, data, eta, skipped);
 }
 
 /* Prints a line to standard output and train.log. On a terminal it replaces the progress line. */
@@ -227,6 +228,7 @@ void metrics_step(Metrics *metrics, const StepMetrics *s) {
     put_integer(&object, "step", s->step);
     put_integer(&object, "tokens", s->tokens);
     put_real(&object, "loss", s->loss);
+    if (s->has_teacher) put_real(&object, "teacher_kl", s->teacher_kl);
     put_real(&object, "grad_norm", s->grad_norm);
     put_real(&object, "lr", s->lr);
     put_real(&object, "tokens_per_second", s->tokens_per_second);
@@ -249,6 +251,7 @@ void metrics_step(Metrics *metrics, const StepMetrics *s) {
         {"tokens", (double)s->tokens},
     };
     tensorboard_scalars(metrics->board, s->step, scalars, sizeof scalars / sizeof scalars[0]);
+    if (s->has_teacher) tensorboard_scalars(metrics->board, s->step, &(Scalar){"loss/teacher_kl", s->teacher_kl}, 1);
 }
 
 void metrics_live(Metrics *metrics, const StepMetrics *step) {

@@ -9,9 +9,11 @@
 #include "base/check.h"
 
 typedef struct StepMetrics {
-    int64_t step;     /* steps done, this one included */
-    int64_t tokens;   /* trained on since the beginning of the run, over all ranks */
-    double loss;      /* mean over the targets of all ranks */
+    int64_t step;      /* steps done, this one included */
+    int64_t tokens;    /* trained on since the beginning of the run, over all ranks */
+    double loss;       /* mean over the targets of all ranks: the cross-entropy, also with a teacher */
+    double teacher_kl; /* likewise, the divergence from the teacher, if there is one */
+    bool has_teacher;
     double grad_norm; /* before clipping */
     double lr;        /* of this step's update */
     double tokens_per_second;

@@ -66,6 +66,13 @@ static Status read_model(const char *folder, Comm *comm, Model **model, SharedTe
     return status;
 }
 
+Status origin_read_model(const char *folder, Comm *comm, Model **model) {
+    SharedText shared;
+    const Status status = comm_worst(comm, read_model(folder, comm, model, &shared));
+    free_text(&shared);
+    return status;
+}
+
 static bool is_allowed(const StringList *allowed, const char *name) {
     for (int64_t i = 0; i < allowed->count; i++)
         if (strcmp(allowed->item[i], name) == 0) return true;

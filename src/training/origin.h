@@ -14,6 +14,9 @@
  * Collective. */
 Status origin_fill_model(TrainConfig *config, Comm *comm);
 
+/* The model of FOLDER/config.json, which rank 0 reads. BAD_INPUT, IO_ERROR (logged). Collective. */
+Status origin_read_model(const char *folder, Comm *comm, Model **model);
+
 /* Compares the model with FOLDER/config.json. BAD_INPUT after one message that names each refused key with both
  * values. Adds the allowed differences to `differences` (may be NULL), as model.KEY. Collective. */
 Status origin_check_model(const char *folder, const Model *model, const StringList *allowed, Comm *comm,

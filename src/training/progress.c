@@ -51,7 +51,15 @@ static Spikes unpack_spikes(const json_t *state) {
     return s;
 }
 
+/* "" without a teacher. */
+static void teacher_text(const Session *session, char text[32]) {
+    text[0] = 0;
+    if (session->teacher) snprintf(text, 32, "%016" PRIx64, session->teacher_fingerprint);
+}
+
 static json_t *state_of(const Saver *saver, const Progress *p) {
+    char teacher[32];
+    teacher_text(saver->session, teacher);
     char fingerprint[32];
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(saver->stream)->fingerprint);
     json_t *state =
@@ -60,6 +68,7 @@ static json_t *state_of(const Saver *saver, const Progress *p) {
                   (json_int_t)saver->config->training.seed, "data_fingerprint", fingerprint);
     CHECK(state, "out of memory");
     json_object_set_new(state, "spikes", pack_spikes(&p->spikes));
+    if (teacher[0]) json_object_set_new(state, "teacher", json_string(teacher));
     return state;
 }
 
@@ -102,6 +111,15 @@ static Status check_data(const Saver *saver, const json_t *state, int64_t step) 
                   saver->folder, differing);
     }
     return BAD_INPUT;
+}
+
+/* Another folder is a key that differs; this is about what is in it. */
+static void compare_teacher(Saver *saver, const json_t *state) {
+    const char *saved = json_string_value(json_object_get(state, "teacher"));
+    char teacher[32];
+    teacher_text(saver->session, teacher);
+    if (saved && teacher[0] && strcmp(saved, teacher) != 0)
+        key_differences_add(&saver->changes, "", "weights of training.teacher", saved, teacher);
 }
 
 static int64_t integer_of(const json_t *state, const char *key) {
@@ -151,6 +169,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
                                       session->model->unit, session->model->units, &step, &state);
     if (status == OK && step >= 0) status = check_data(saver, state, step);
     if (status == OK && step >= 0) status = compare_step(saver, session, step);
+    if (status == OK && step >= 0) compare_teacher(saver, state);
     if (status == OK && step >= 0)
         status = agree(session->comm, session->comm->rank == 0 ? set_newer_aside(saver, step) : OK);
     if (status == OK && step >= 0) {

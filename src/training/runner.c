@@ -20,16 +20,22 @@ struct Runner {
     Fsdp *fsdp; /* NULL on the counting device */
     const Device *device;
     RunnerOptions options;
-    Arena keep, scratch;
+    Arena memory[2]; /* keep and scratch are these, of a teacher those of the runner that it teaches */
+    Arena *keep, *scratch;
+    int64_t keep_start; /* what lies before it in keep is not of this model */
+    Runner *teacher;    /* NULL: none. Its batch is this runner's */
+    Tensor taught;      /* the input of its head */
     int32_t *host_tokens,
         *device_tokens;                 /* the arrays of a batch, one after another; the host has one batch per slot */
-    float *host_losses, *device_losses; /* losses of the tokens; of models that add to them also batch.added_losses */
+    float *host_losses, *device_losses; /* losses of the tokens; of models that add to them also batch.added_losses;
+                                           with a teacher their divergences after them */
     float *host_features, *device_features; /* [B*T, ends.features], the host's of each slot */
     Tensor features;                        /* the same as elements */
     float *host_values;                     /* of a regression, of each slot */
     Tensor values;                          /* [B*T, 1] */
     int64_t slots, used;                    /* slots in total, and in use since the last runner_losses */
-    double loss_sum;                        /* sums of the micro-batches whose slots were reused */
+    double loss_sum, divergence_sum;        /* of the micro-batches whose slots were reused */
+    double last_divergence;                 /* divergence_sum at the last runner_losses */
     int64_t targets;
     Batch batch;
     Tape embedding_tape, head_tape, *layer_tape;
@@ -47,7 +53,7 @@ struct Runner {
 static int64_t rows_of(const Runner *runner) { return runner->options.B * runner->options.T; }
 
 static Tape *begin_tape(Runner *runner, Tape *tape, bool recording) {
-    tape_begin(tape, runner->device, &runner->keep, &runner->scratch, runner->options.type, &runner->batch, recording,
+    tape_begin(tape, runner->device, runner->keep, runner->scratch, runner->options.type, &runner->batch, recording,
                runner->options.recompute);
     tape->profile = runner->profile;
     return tape;
@@ -108,7 +114,7 @@ static Tensor copy_to(Runner *runner, void *memory, const Tensor *x) {
 /* The same of an output of the node, which need not be copied where it lives on. */
 static Tensor keep_output(Runner *runner, const Node *node, const Tensor *x) {
     if (!node->in_scratch) return tensor_of(x->data, x->rows, x->cols, x->type);
-    return copy_to(runner, arena_push(&runner->keep, x->rows * x->cols * dtype_size(x->type)), x);
+    return copy_to(runner, arena_push(runner->keep, x->rows * x->cols * dtype_size(x->type)), x);
 }
 
 static int64_t boundary_bytes(const Runner *runner) {
@@ -117,7 +123,7 @@ static int64_t boundary_bytes(const Runner *runner) {
 
 static void begin_boundaries(Runner *runner, bool recording) {
     for (int i = 0; i < 2 && !recording; i++)
-        runner->boundary_memory[i] = arena_push(&runner->keep, boundary_bytes(runner));
+        runner->boundary_memory[i] = arena_push(runner->keep, boundary_bytes(runner));
 }
 
 /* The output of a tape as the input of layer l. */
@@ -132,12 +138,14 @@ static void keep_handed_on(Runner *runner, const Tape *tape, int64_t layer) {
     runner->hands_on = layer;
     runner->handed_on = keep_output(runner, tape->hands_on, x);
     if (!tape->recording) return;
-    runner->handed_on_gradient = arena_push(&runner->keep, tensor_bytes(&runner->handed_on));
+    runner->handed_on_gradient = arena_push(runner->keep, tensor_bytes(&runner->handed_on));
     runner->handed_on.gradient = runner->handed_on_gradient;
 }
 
 static int64_t batch_bytes(const Runner *runner) { return BATCH_ARRAYS * rows_of(runner) * (int64_t)sizeof(int32_t); }
+/* Of the losses of a micro-batch, and of all that is told of its tokens. */
 static int64_t losses_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
+static int64_t told_bytes(const Runner *runner) { return losses_bytes(runner) * (runner->teacher ? 2 : 1); }
 
 static int64_t features_of(const Runner *runner) { return rows_of(runner) * runner->model->ends.features; }
 
@@ -180,8 +188,8 @@ static void upload_batch(Runner *runner) {
 /* Runs embeddings and all layers; boundary[l] is the input of layer l. */
 static void forward_layers(Runner *runner, bool recording) {
     Model *model = runner->model;
-    arena_rewind(&runner->keep, 0);
-    arena_rewind(&runner->scratch, 0);
+    arena_rewind(runner->keep, runner->keep_start);
+    arena_rewind(runner->scratch, 0);
     if (runner->batch.added_losses && recording)
         runner->device->fill(runner->batch.added_losses, 0, 1, losses_bytes(runner), losses_bytes(runner));
     gather(runner, 0);
@@ -189,7 +197,7 @@ static void forward_layers(Runner *runner, bool recording) {
     Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
     begin_boundaries(runner, recording);
     keep_boundary(runner, tape, 0, model_embed(model, tape, &runner->features));
-    arena_rewind(&runner->scratch, 0);
+    arena_rewind(runner->scratch, 0);
     runner->forward_flops = runner->state_bytes = 0;
     runner->hands_on = -1;
     for (int64_t l = 0; l < model->layers; l++) {
@@ -199,7 +207,7 @@ static void forward_layers(Runner *runner, bool recording) {
         keep_boundary(runner, tape, l + 1, model_layer(model, l, tape, &runner->boundary[l]));
         keep_handed_on(runner, tape, l);
         release(runner, (int)l + 1);
-        arena_rewind(&runner->scratch, 0);
+        arena_rewind(runner->scratch, 0);
         runner->forward_flops += tape->work.flops;
         runner->state_bytes += tape->work.state;
     }
@@ -210,30 +218,35 @@ static Tensor *head_of(const Model *model, Tape *tape, Tensor *x) {
     return model->head_bias ? bias(tape, y, model->head_bias) : y;
 }
 
-static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x) {
-    const Model *model = runner->model;
-    if (model->ends.regression) return squared_error(tape, head_of(model, tape, x), &runner->values);
-    LossShape shape = {.pull = model_pull(model), .cap = model_logit_cap(model)};
-    if (tape->recording) { /* what is scored is the cross-entropy alone */
-        shape.smoothing = runner->options.label_smoothing;
-        shape.z_loss = runner->options.z_loss;
-    }
-    return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape, NULL, NULL);
+static LossTeacher loss_teacher(Runner *runner) {
+    const Model *teacher = runner->teacher->model;
+    return (LossTeacher){.x = &runner->taught,
+                         .weight = teacher->lm_head,
+                         .bias = teacher->head_bias,
+                         .cap = model_logit_cap(teacher),
+                         .share = runner->options.teacher_share};
 }
 
-static Tensor *head_losses(Runner *runner, bool recording) {
-    Tape *tape = begin_tape(runner, &runner->head_tape, recording);
-    /* the forward of the fused loss also accumulates the head's gradient, so it must run only once */
-    tape->recompute = RECOMPUTE_NONE;
-    Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
-    Tensor *losses = losses_of(runner, tape, x);
-    runner->forward_flops += tape->work.flops;
-    return losses;
+/* *divergences is NULL without a teacher, and in evaluation: what is scored is the cross-entropy alone. */
+static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x, Tensor **divergences) {
+    const Model *model = runner->model;
+    *divergences = NULL;
+    if (model->ends.regression) return squared_error(tape, head_of(model, tape, x), &runner->values);
+    LossShape shape = {.pull = model_pull(model), .cap = model_logit_cap(model)};
+    if (!tape->recording) return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape, NULL, NULL);
+    shape.smoothing = runner->options.label_smoothing;
+    shape.z_loss = runner->options.z_loss;
+    const LossTeacher teacher = runner->teacher ? loss_teacher(runner) : (LossTeacher){0};
+    return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape, runner->teacher ? &teacher : NULL,
+                                divergences);
 }
 
 /* Copied out of the arenas, which the next layers reuse. In training with what layers have added. */
-static void keep_losses(Runner *runner, const Tensor *losses, bool recording) {
+static void keep_losses(Runner *runner, const Tensor *losses, const Tensor *divergences, bool recording) {
     runner->device->copy(runner->device_losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
+    if (divergences)
+        runner->device->copy(runner->device_losses + rows_of(runner), 4, divergences->data, divergences->stride * 4,
+                             divergences->rows, 4);
     if (!runner->batch.added_losses || !recording) return;
     const AddArguments arguments = {.x = runner->device_losses,
                                     .y = runner->batch.added_losses,
@@ -243,10 +256,20 @@ static void keep_losses(Runner *runner, const Tensor *losses, bool recording) {
     add_launch(runner->device, F32, &arguments);
 }
 
+static void head_losses(Runner *runner, bool recording) {
+    Tape *tape = begin_tape(runner, &runner->head_tape, recording);
+    /* the forward of the fused loss also accumulates the head's gradient, so it must run only once */
+    tape->recompute = RECOMPUTE_NONE;
+    Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]), *divergences;
+    Tensor *losses = losses_of(runner, tape, x, &divergences);
+    runner->forward_flops += tape->work.flops;
+    keep_losses(runner, losses, divergences, recording);
+}
+
 /* Starts copying the losses to the host and moves on to the next slot. */
 static void download_losses(Runner *runner) {
-    const int64_t bytes = losses_bytes(runner);
-    runner->device->copy(runner->host_losses + runner->used * rows_of(runner), bytes, runner->device_losses, bytes, 1,
+    const int64_t bytes = told_bytes(runner);
+    runner->device->copy((char *)runner->host_losses + runner->used * bytes, bytes, runner->device_losses, bytes, 1,
                          bytes);
     runner->used++;
 }
@@ -254,13 +277,16 @@ static void download_losses(Runner *runner) {
 /* Sums on the host, in the order of the tokens; one without a label only has what layers have added. */
 static void sum_slot(Runner *runner, int64_t slot) {
     const int32_t *labels = batch_of(runner, slot).labels;
-    const float *losses = runner->host_losses + slot * rows_of(runner);
-    double sum = 0;
-    for (int64_t i = 0; i < rows_of(runner); i++) {
+    const int64_t n = rows_of(runner);
+    const float *losses = (float *)((char *)runner->host_losses + slot * told_bytes(runner));
+    double sum = 0, divergence = 0;
+    for (int64_t i = 0; i < n; i++) {
         sum += (double)losses[i];
         runner->targets += labels[i] >= 0;
+        if (runner->teacher) divergence += (double)losses[n + i];
     }
     runner->loss_sum += sum;
+    runner->divergence_sum += divergence;
 }
 
 static void sum_losses(Runner *runner) {
@@ -293,7 +319,7 @@ static void backward_tape(Runner *runner, Tape *tape, Tensor *input) {
         const int64_t row = input->cols * dtype_size(input->type);
         runner->device->copy(runner->boundary_gradient, row, input->gradient, row, input->rows, row);
     }
-    arena_rewind(&runner->scratch, 0);
+    arena_rewind(runner->scratch, 0);
 }
 
 static void begin_gradient(Runner *runner, int unit) {
@@ -310,11 +336,31 @@ static void reduce_gradient(Runner *runner, int unit, bool last) {
         pretend_gradient(&runner->model->unit[unit], false);
 }
 
+/* Leaves the input of the teacher's head at the beginning of keep, and its root gathered. */
+static void forward_teacher(Runner *runner) {
+    Runner *teacher = runner->teacher;
+    teacher->batch = runner->batch;
+    teacher->batch.added_losses = NULL;
+    teacher->profile = runner->profile;
+    arena_rewind(runner->keep, 0);
+    void *memory = arena_push(runner->keep, boundary_bytes(teacher));
+    runner->keep_start = teacher->keep_start = arena_mark(runner->keep);
+    forward_layers(teacher, false);
+    Tape *tape = begin_tape(teacher, &teacher->head_tape, false);
+    const Tensor *x = model_norm(teacher->model, tape, &teacher->boundary[teacher->model->layers]);
+    runner->taught = copy_to(runner, memory, x);
+    runner->taught.constant = true;
+    teacher->forward_flops +=
+        tape->work.flops + 2 * (double)x->rows * (double)x->cols * (double)teacher->model->config.vocab_size;
+}
+
 static void run_training(Runner *runner, bool last) {
     Model *model = runner->model;
+    if (runner->teacher) forward_teacher(runner);
     forward_layers(runner, true);
     begin_gradient(runner, 0);
-    keep_losses(runner, head_losses(runner, true), true);
+    head_losses(runner, true);
+    if (runner->teacher) release(runner->teacher, 0);
     backward_tape(runner, &runner->head_tape, &runner->boundary[model->layers]);
     for (int64_t l = model->layers - 1; l >= 0; l--) {
         const int unit = (int)l + 1;
@@ -344,8 +390,9 @@ void runner_train(Runner *runner, bool last) {
 }
 
 static void run_evaluation(Runner *runner) {
+    runner->keep_start = 0;
     forward_layers(runner, false);
-    keep_losses(runner, head_losses(runner, false), false);
+    head_losses(runner, false);
     release(runner, 0);
 }
 
@@ -359,11 +406,15 @@ void runner_losses(Runner *runner, double *loss_sum, int64_t *targets) {
     sum_losses(runner);
     *loss_sum = runner->loss_sum;
     *targets = runner->targets;
-    runner->loss_sum = 0;
+    runner->last_divergence = runner->divergence_sum;
+    runner->loss_sum = runner->divergence_sum = 0;
     runner->targets = 0;
 }
 
+double runner_divergence(const Runner *runner) { return runner->last_divergence; }
+
 static void run_logits(Runner *runner, float *logits) {
+    runner->keep_start = 0;
     forward_layers(runner, false);
     Tape *tape = begin_tape(runner, &runner->head_tape, false);
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
@@ -409,7 +460,20 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     runner->features = tensor_of(NULL, rows_of(runner), model->ends.features, options.type);
     runner->values = tensor_of(NULL, rows_of(runner), 1, F32);
     runner->features.constant = runner->values.constant = true;
+    if (options.teacher) {
+        const RunnerOptions forward = {.type = options.type, .B = options.B, .T = options.T};
+        runner->teacher = new_runner(options.teacher, options.teacher_fsdp, device, forward);
+    }
     return runner;
+}
+
+static void set_memory(Runner *runner, Arena keep, Arena scratch) {
+    runner->memory[0] = keep;
+    runner->memory[1] = scratch;
+    for (Runner *r = runner; r; r = r->teacher) {
+        r->keep = &runner->memory[0];
+        r->scratch = &runner->memory[1];
+    }
 }
 
 /* Gathered parameters have the same type as activations. */
@@ -420,15 +484,17 @@ static void set_parameter_type(Model *model, DType type) {
 
 RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     set_parameter_type(model, options.type);
+    if (options.teacher) set_parameter_type(options.teacher, options.type);
+    options.teacher_fsdp = NULL;
     Runner *runner = new_runner(model, NULL, device_counting(gpu), options);
-    runner->keep = arena_counting("keep", runner->device);
-    runner->scratch = arena_counting("scratch", runner->device);
+    set_memory(runner, arena_counting("keep", runner->device), arena_counting("scratch", runner->device));
     if (options.training) run_training(runner, true);
     run_evaluation(runner); /* a training runner does it for validation; what training keeps is in scratch then */
     if (options.logits) run_logits(runner, NULL);
-    const RunnerPlan plan = {.keep_bytes = runner->keep.peak,
-                             .scratch_bytes = runner->scratch.peak,
+    const RunnerPlan plan = {.keep_bytes = runner->keep->peak,
+                             .scratch_bytes = runner->scratch->peak,
                              .forward_flops = runner->forward_flops,
+                             .teacher_flops = runner->teacher ? runner->teacher->forward_flops : 0,
                              .state_bytes = runner->state_bytes};
     runner_destroy(runner);
     return plan;
@@ -437,12 +503,12 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
 Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options) {
     const RunnerPlan plan = runner_plan(model, options, device->gpu);
     Runner *runner = new_runner(model, fsdp, device, options);
-    runner->keep = arena_create("keep", device, plan.keep_bytes);
-    runner->scratch = arena_create("scratch", device, plan.scratch_bytes);
+    set_memory(runner, arena_create("keep", device, plan.keep_bytes),
+               arena_create("scratch", device, plan.scratch_bytes));
     const int64_t n = rows_of(runner);
     runner->slots = device->host_memory ? 1 : SLOTS;
     runner->host_tokens = device->allocate_host(runner->slots * batch_bytes(runner));
-    runner->host_losses = device->allocate_host(runner->slots * losses_bytes(runner));
+    runner->host_losses = device->allocate_host(runner->slots * told_bytes(runner));
     CHECK(runner->host_tokens && runner->host_losses, "out of memory for %lld micro-batches on the host",
           (long long)runner->slots);
     runner->device_tokens = device_memory(device, batch_bytes(runner), "a micro-batch");
@@ -457,7 +523,8 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
         runner->device_features = device_memory(device, features_of(runner) * (int64_t)sizeof(float), "features");
         runner->features.data = device_memory(device, tensor_bytes(&runner->features), "features");
     }
-    runner->device_losses = device_memory(device, losses_bytes(runner), "a micro-batch's losses");
+    runner->device_losses = device_memory(device, told_bytes(runner), "a micro-batch's losses");
+    device->fill(runner->device_losses, 0, 1, told_bytes(runner), told_bytes(runner));
     if (options.training && model->config.mixer->adds_loss)
         runner->batch.added_losses = device_memory(device, losses_bytes(runner), "what layers add to losses");
     if (options.training)
@@ -472,15 +539,14 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
 
 void runner_destroy(Runner *runner) {
     if (!runner) return;
-    arena_destroy(&runner->keep);
-    arena_destroy(&runner->scratch);
+    for (int i = 0; i < 2; i++) arena_destroy(&runner->memory[i]);
     const Device *device = runner->device;
     replays_release(&runner->replays, device);
     if (runner->device_tokens) device->release(runner->device_tokens, batch_bytes(runner));
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
     if (runner->batch.added_losses) device->release(runner->batch.added_losses, losses_bytes(runner));
-    if (runner->device_losses) device->release(runner->device_losses, losses_bytes(runner));
-    if (runner->host_losses) device->release_host(runner->host_losses, runner->slots * losses_bytes(runner));
+    if (runner->device_losses) device->release(runner->device_losses, told_bytes(runner));
+    if (runner->host_losses) device->release_host(runner->host_losses, runner->slots * told_bytes(runner));
     if (runner->values.data) device->release(runner->values.data, losses_bytes(runner));
     if (runner->host_values) device->release_host(runner->host_values, runner->slots * losses_bytes(runner));
     if (runner->features.data) device->release(runner->features.data, tensor_bytes(&runner->features));
@@ -488,6 +554,7 @@ void runner_destroy(Runner *runner) {
     if (runner->host_features)
         device->release_host(runner->host_features, runner->slots * features_of(runner) * (int64_t)sizeof(float));
     if (runner->host_tokens) device->release_host(runner->host_tokens, runner->slots * batch_bytes(runner));
+    runner_destroy(runner->teacher);
     free(runner->layer_tape);
     free(runner->boundary);
     free(runner);

@@ -1,6 +1,7 @@
 /* Runs a model on micro-batches. This is the one loop over blocks, and the only code that combines activation memory,
  * recomputation and sharding:
  *
+ *   teacher, if there is one:   the same forward of another model, of which only the input of its head is kept
  *   forward, block by block:    gather(l), prefetch(l+1), run the block, release(l)
  *   loss:                       fused head + cross-entropy
  *   backward, in reverse:       gather(l), recompute dropped nodes, run the tape backwards, reduce-scatter the gradient
@@ -21,6 +22,9 @@ typedef struct RunnerOptions {
     int64_t B, T;            /* sequences and tokens of a micro-batch */
     int64_t mean_of;         /* see Batch; 0 in training */
     float label_smoothing, z_loss; /* of the loss in training: see LossShape */
+    Model *teacher;                /* runs forward beside the model in training (LossTeacher); NULL: none */
+    Fsdp *teacher_fsdp;            /* its units; runner_plan needs none */
+    float teacher_share;           /* LossTeacher's */
     bool training;                 /* false: only runner_evaluate and runner_logits */
     bool logits;                   /* runner_logits will be called: plans memory for [N, vocab_size] */
     bool replay;                   /* record micro-batches and replay them (CUDA graphs), where the device can */
@@ -32,6 +36,7 @@ typedef struct Runner Runner;
 typedef struct RunnerPlan {
     int64_t keep_bytes, scratch_bytes; /* activations kept for backward; workspace */
     double forward_flops;              /* of one micro-batch; backward takes twice as many */
+    double teacher_flops;              /* of one micro-batch; a teacher has no backward */
     double state_bytes; /* what all layers keep of one sequence of T tokens to go on after its last: states, keys and
                            values; a model that reads token after token needs nothing else of the past */
 } RunnerPlan;
@@ -61,6 +66,8 @@ void runner_evaluate(Runner *runner);
 /* Waits for all micro-batches since the last call. *loss_sum is the sum of this rank's token losses (fp64, in order),
  * *targets the number of labels other than -100. */
 void runner_losses(Runner *runner, double *loss_sum, int64_t *targets);
+/* The sum of this rank's divergences from the teacher in the micro-batches that the last runner_losses summed. */
+double runner_divergence(const Runner *runner);
 /* Forward up to the logits, fp32 [B*T, vocab_size] into `logits`. Collective. */
 void runner_logits(Runner *runner, float *logits);
 

@@ -78,7 +78,9 @@ Status session_open(Session *session, Comm *comm, const Device *device, Model *m
 void session_close(Session *session) {
     runner_destroy(session->runner);
     if (session->fsdp) fsdp_destroy(session->fsdp);
+    if (session->teacher_fsdp) fsdp_destroy(session->teacher_fsdp);
     model_destroy(session->model);
+    model_destroy(session->teacher);
     mesh_destroy(&session->mesh);
     if (session->comm) comm_destroy(session->comm);
     *session = (Session){0};

@@ -11,6 +11,9 @@ typedef struct Session {
     Model *model;
     Fsdp *fsdp;
     Runner *runner;
+    Model *teacher; /* teacher.h; NULL: none */
+    Fsdp *teacher_fsdp;
+    uint64_t teacher_fingerprint;
 } Session;
 
 /* The worst status of all ranks, so that all stop together. Collective. */

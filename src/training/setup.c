@@ -27,7 +27,7 @@ void setup_comm(const TrainConfig *config) {
     comm_configure(config->comm.share_gpu, config->comm.train_timeout_seconds);
 }
 
-RunnerOptions setup_runner(const TrainConfig *config) {
+RunnerOptions setup_runner(const TrainConfig *config, Model *teacher) {
     const char *mode = config->activation_checkpoint.mode;
     const Recompute recompute = strcmp(mode, "full") == 0        ? RECOMPUTE_FULL
                                 : strcmp(mode, "selective") == 0 ? RECOMPUTE_SELECTIVE
@@ -39,6 +39,8 @@ RunnerOptions setup_runner(const TrainConfig *config) {
                            .T = config->training.seq_len,
                            .label_smoothing = (float)config->training.label_smoothing,
                            .z_loss = (float)config->training.z_loss,
+                           .teacher = teacher,
+                           .teacher_share = (float)config->training.teacher_weight,
                            .training = true,
                            .replay = config->training.cuda_graph};
 }
@@ -54,6 +56,13 @@ FsdpOptions setup_sharding(const TrainConfig *config) {
                          .overlap = on_gpu(config),
                          .offload = on_gpu(config) && config->training.enable_cpu_offload,
                          .reshard_after_forward = strcmp(config->training.fsdp_reshard_after_forward, "never") != 0};
+}
+
+FsdpOptions setup_teacher_sharding(const TrainConfig *config) {
+    FsdpOptions options = setup_sharding(config);
+    options.training = options.offload = false;
+    options.frozen = true;
+    return options;
 }
 
 OptimizerOptions setup_optimizer(const TrainConfig *config) {
@@ -77,6 +86,9 @@ MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options,
     const int replica = world_size / sharding.replicas;
     const bool shares = on_gpu(config) ? replica == 1 : local_size % replica == 0;
     plan.shards = fsdp_memory(world_size, shares, model->unit, model->units, sharding);
+    if (options->teacher)
+        plan.teacher = fsdp_memory(world_size, shares, options->teacher->unit, options->teacher->units,
+                                   setup_teacher_sharding(config));
     plan.runner = runner_plan(model, *options, on_gpu(config));
     if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
@@ -84,8 +96,9 @@ MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options,
     const int64_t updated = shards->parameters + shards->moments + shards->copies;
     const int64_t host = plan.checkpoint_bytes + plan.other_bytes + (sharding.offload ? updated : 0);
     const int64_t device = shards->gradients + shards->gathered + shards->gathered_gradients + plan.runner.keep_bytes +
-                           plan.runner.scratch_bytes + (sharding.offload ? 0 : updated);
-    plan.total_bytes = device + shards->others + host;
+                           plan.runner.scratch_bytes + (sharding.offload ? 0 : updated) + plan.teacher.parameters +
+                           plan.teacher.gathered;
+    plan.total_bytes = device + shards->others + plan.teacher.others + host;
     plan.device_bytes = device + (on_gpu(config) ? 0 : host);
     return plan;
 }
@@ -105,19 +118,24 @@ void setup_recompute(const TrainConfig *config, Model *model, Comm *comm, const 
 Status setup_check_memory(const MemoryPlan *plan, const Device *device, int sharers) {
     const int64_t needed = plan->device_bytes, available = device->available(sharers);
     if (needed <= available) return OK;
+    char teacher[64] = "";
+    if (plan->teacher.gathered + plan->teacher.parameters > 0)
+        snprintf(teacher, sizeof teacher, ", the teacher's parameters %.0f MB",
+                 (double)(plan->teacher.gathered + plan->teacher.parameters) / 1e6);
     if (log_rank() == 0)
         log_error("each rank needs %.0f MB and may have %.0f MB: parameters, gradients and moments %.0f MB (use more "
                   "ranks, or on a GPU training.enable_cpu_offload: true), activations %.0f MB (lower "
                   "training.batch_size or training.seq_len, or set activation_checkpoint.mode: full), working memory "
-                  "%.0f MB",
+                  "%.0f MB%s",
                   (double)needed / 1e6, (double)available / 1e6,
                   (double)(plan->shards.parameters + plan->shards.gradients + plan->shards.moments) / 1e6,
-                  (double)plan->runner.keep_bytes / 1e6, (double)plan->runner.scratch_bytes / 1e6);
+                  (double)plan->runner.keep_bytes / 1e6, (double)plan->runner.scratch_bytes / 1e6, teacher);
     return BAD_INPUT;
 }
 
 double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config) {
-    return 3 * plan->runner.forward_flops / (double)(config->training.batch_size * config->training.seq_len);
+    const double flops = 3 * plan->runner.forward_flops + plan->runner.teacher_flops;
+    return flops / (double)(config->training.batch_size * config->training.seq_len);
 }
 
 static int64_t elements_of(const Tensor *weight) { return weight ? weight->rows * weight->cols : 0; }
@@ -153,6 +171,9 @@ void setup_print(const TrainConfig *config, const RunnerOptions *options, const 
                  int world_size) {
     const StepShape step = step_shape(config, world_size);
     print_parameters(model);
+    if (options->teacher)
+        log_info("teacher      %14lld parameters  (%s)", (long long)model_parameter_count(options->teacher),
+                 options->teacher->config.model_type);
     char mesh[64] = "";
     const int replicas = setup_sharding(config).replicas;
     if (replicas > 1) snprintf(mesh, sizeof mesh, ", %d replicas of %d shards", replicas, world_size / replicas);
@@ -160,7 +181,8 @@ void setup_print(const TrainConfig *config, const RunnerOptions *options, const 
              (long long)(step.samples * config->training.seq_len), (long long)step.samples,
              (long long)config->training.seq_len, world_size, (long long)step.micro_batches, (long long)step.batch,
              mesh);
-    log_info("work         %14.1f MFLOP per token, forward and backward", setup_flops_per_token(plan, config) / 1e6);
+    log_info("work         %14.1f MFLOP per token, forward and backward%s", setup_flops_per_token(plan, config) / 1e6,
+             options->teacher ? ", and the teacher's forward" : "");
     log_info("state        %14.1f KB per sequence, after %lld tokens", plan->runner.state_bytes / 1e3,
              (long long)config->training.seq_len);
     if (recompute_is_auto(config)) print_recompute(options->recompute);
@@ -171,7 +193,8 @@ void setup_print(const TrainConfig *config, const RunnerOptions *options, const 
     print_bytes("gathered parameters", plan->shards.gathered);
     print_bytes("whole gradients", plan->shards.gathered_gradients);
     print_bytes("copies for the host's update", plan->shards.copies);
-    print_bytes("memory of the other ranks", plan->shards.others);
+    print_bytes("the teacher's parameters", plan->teacher.parameters + plan->teacher.gathered);
+    print_bytes("memory of the other ranks", plan->shards.others + plan->teacher.others);
     print_bytes("activations for backward", plan->runner.keep_bytes);
     print_bytes("working memory", plan->runner.scratch_bytes);
     print_bytes("copy for checkpoints", plan->checkpoint_bytes);

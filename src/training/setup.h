@@ -16,9 +16,12 @@ typedef struct StepShape {
 
 StepShape step_shape(const TrainConfig *config, int world_size);
 
-/* With activation_checkpoint.mode: auto backward computes nothing again here; setup_recompute chooses by the memory. */
-RunnerOptions setup_runner(const TrainConfig *config);
+/* With activation_checkpoint.mode: auto backward computes nothing again here; setup_recompute chooses by the memory.
+ * `teacher`: of training.teacher, or NULL. */
+RunnerOptions setup_runner(const TrainConfig *config, Model *teacher);
 FsdpOptions setup_sharding(const TrainConfig *config);
+/* The teacher's units are sharded like the model's, and stay in the compute type alone. */
+FsdpOptions setup_teacher_sharding(const TrainConfig *config);
 OptimizerOptions setup_optimizer(const TrainConfig *config);
 
 /* Passes the keys of `comm` to the communicators for GPUs. Call it before session_device. */
@@ -27,6 +30,7 @@ void setup_comm(const TrainConfig *config);
 /* The memory of one rank, known before anything is allocated. */
 typedef struct MemoryPlan {
     FsdpMemory shards;
+    FsdpMemory teacher; /* all 0: none */
     RunnerPlan runner;
     int64_t checkpoint_bytes; /* the copy that an asynchronous save writes from */
     int64_t other_bytes;      /* the program, its libraries and the data readers: an estimate */
@@ -50,7 +54,7 @@ Status setup_check_memory(const MemoryPlan *plan, const Device *device, int shar
 void setup_print(const TrainConfig *config, const RunnerOptions *options, const Model *model, const MemoryPlan *plan,
                  int world_size);
 
-/* FLOPs of a training step's products and kernels per token: forward once, backward twice. */
+/* FLOPs of a training step's products and kernels per token: forward once, backward twice, a teacher's forward once. */
 double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config);
 
 #endif

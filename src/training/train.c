@@ -18,6 +18,7 @@
 #include "training/samples.h"
 #include "training/setup.h"
 #include "training/stop.h"
+#include "training/teacher.h"
 
 typedef struct Trainer {
     const TrainConfig *config;
@@ -39,10 +40,10 @@ typedef struct Trainer {
 
 /* The result of one step over all ranks. */
 typedef struct StepResult {
-    double loss, gradient_norm, lr;
-    double loss_limit, norm_limit; /* larger ones are spikes */
-    bool stop, save;               /* requested on at least one rank */
-    bool given_up;                 /* a rank has received SIGNAL_NOW: the step was abandoned */
+    double loss, divergence, gradient_norm, lr; /* divergence: from the teacher */
+    double loss_limit, norm_limit;              /* larger ones are spikes */
+    bool stop, save;                            /* requested on at least one rank */
+    bool given_up;                              /* a rank has received SIGNAL_NOW: the step was abandoned */
 } StepResult;
 
 static Status make_folder(const char *path) {
@@ -122,13 +123,17 @@ static Status prepare(Trainer *t) {
     Status status = agree(comm, model_create(t->config->model, &model));
     if (status != OK) return status;
     t->session.model = model;
-    t->runner_options = setup_runner(t->config);
+    status = teacher_read(t->config, model, comm, &t->session.teacher);
+    if (status != OK) return status;
+    t->runner_options = setup_runner(t->config, t->session.teacher);
     t->optimizer = setup_optimizer(t->config);
     t->shape = step_shape(t->config, comm->size);
     t->schedule = schedule_create(&t->config->lr_scheduler, t->config->training.steps);
     const FsdpOptions sharding = setup_sharding(t->config);
     status = session_connect(&t->session, comm, t->session.device, sharding.replicas);
     if (status == OK) status = plan_memory(t, model);
+    if (status == OK) status = teacher_load(t->config, &t->session);
+    t->runner_options.teacher_fsdp = t->session.teacher_fsdp;
     if (status == OK) status = session_fill(&t->session, model, t->runner_options, sharding);
     if (status == OK) status = open_streams(t);
     if (status == OK) status = compare_streams(t);
@@ -205,16 +210,18 @@ static void update(Trainer *t, double loss_sum, double targets, StepResult *resu
 }
 
 static Status run_step(Trainer *t, StepResult *result) {
-    double sums[4] = {0, 0, 0, 0}; /* loss, targets, ranks that want to stop, ranks that want to save */
+    double sums[5] = {0}; /* loss, targets, ranks that want to stop, ranks that want to save, divergence */
     *result = (StepResult){0};
     const Status status = compute_step(t, &sums[0], &sums[1], &result->given_up);
     if (status != OK || result->given_up) return status;
     const int asked = signals_requested();
     sums[2] = (asked & SIGNAL_STOP) != 0 || time_left(t->config->job.time_limit) <= 0;
     sums[3] = (asked & SIGNAL_SAVE) != 0;
-    t->session.comm->f->all_reduce_sum(t->session.comm, sums, 4);
+    sums[4] = runner_divergence(t->session.runner);
+    t->session.comm->f->all_reduce_sum(t->session.comm, sums, 5);
     result->stop = sums[2] > 0;
     result->save = sums[3] > 0;
+    result->divergence = sums[1] > 0 ? sums[4] / sums[1] : 0;
     update(t, sums[0], sums[1], result);
     return OK;
 }
@@ -238,6 +245,8 @@ static void log_step(Trainer *t, const StepResult *result) {
     const StepMetrics metrics = {.step = p->step,
                                  .tokens = p->tokens,
                                  .loss = result->loss,
+                                 .teacher_kl = result->divergence,
+                                 .has_teacher = t->session.teacher != NULL,
                                  .grad_norm = result->gradient_norm,
                                  .lr = result->lr,
                                  .tokens_per_second = rate,

@@ -146,7 +146,7 @@ static Status run_step(const TrainConfig *config, double *flops) {
     Model *model = NULL;
     Status status = model_create(config->model, &model);
     if (status != OK) return status;
-    RunnerOptions options = setup_runner(config);
+    RunnerOptions options = setup_runner(config, NULL);
     options.replay = false;
     const MemoryPlan plan = setup_memory(config, &options, model, 1, 1);
     *flops = setup_flops_per_token(&plan, config) * TOKENS;

@@ -36,6 +36,18 @@ for mesh in 1x1 1x3 2x1 2x2; do # replicas x shards
         same "$mesh, $type, offloaded" "$run-cpu" "$run-offloaded"
     done
 done
+# A teacher's blocks are gathered and replayed with the model's.
+for mesh in 1x1 2x2; do
+    run=$work/taught-$mesh replicas=${mesh%x*} count=$((${mesh%x*} * ${mesh#*x}))
+    arguments=("${on[@]}" --training.mixed_precision_param=bfloat16 --training.teacher="$work/1x1-float32-cpu" --training.seed=8
+        --training.data_parallel_replicate_degree="$replicas")
+    two_runs ranks $count "${arguments[@]}" --job.dump_folder="$run-cpu"
+    FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${arguments[@]}" --job.dump_folder="$run-gpu"
+    same "$mesh, with a teacher" "$run-cpu" "$run-gpu"
+    FAKE_CUDA_GPUS=$count two_runs on_gpu $count "${arguments[@]}" --training.fsdp_reshard_after_forward=never \
+        --training.enable_cpu_offload=true --job.dump_folder="$run-never"
+    same "$mesh, with a teacher that stays gathered" "$run-cpu" "$run-never"
+done
 # With more blocks than buffers, gathers and reductions are in flight together. What the user says about NCCL's threads does not
 # count.
 sed 's/num_hidden_layers: 2/num_hidden_layers: 5/' "$work/config.yaml" >"$work/deep.yaml"

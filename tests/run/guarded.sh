@@ -26,6 +26,11 @@ for count in 1 3; do
     done
 done
 
+taught=("${on[@]}" --training.teacher="$work/1-float32-cpu" --training.seed=8)
+ranks 3 "${taught[@]}" --job.dump_folder="$work/taught-cpu" || { cat "$work/log"; fail "on the CPU, with a teacher"; }
+guarded 3 "${taught[@]}" --job.dump_folder="$work/taught-guarded"
+same "with a teacher" "$work/taught-guarded" "$work/taught-cpu"
+
 cp -r "$work/3-float32-cpu" "$work/resumed"
 rm -rf "$work/resumed/checkpoint/step-00000012"
 guarded 3 "${on[@]}" --job.dump_folder="$work/resumed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every mixer trains on 2 ranks, and a run that is resumed half-way equals the uninterrupted one bit for bit: losses, weights
-# and moments. It validates on the way, which takes memory in another order. The models are those of tests/golden, one of each
+# and moments; as its own teacher it has divergence 0. It validates on the way, which takes memory in another order. The models are those of tests/golden, one of each
 # model_type, with bytes as tokens and packed documents.
 source "$(dirname "$0")/common.sh"
 make_data
@@ -29,8 +29,12 @@ for model in "$source_folder"/tests/golden/*/; do
     done
     awk 'NR == 1 { first = $2 } { last = $2 } END { exit !(last < first) }' "$work/losses-whole" ||
         fail "$name does not learn: $(tr '\n' ' ' <"$work/losses-whole")"
-    rm -rf "$work/whole" "$work/resumed"
+    # The forward of a teacher, which keeps nothing, gives the bits of that of training.
+    ranks 2 "${train[@]}" --training.teacher="$work/whole" --checkpoint.initial_load_path="$work/whole" --training.steps=1 \
+        --job.dump_folder="$work/taught" || { cat "$work/log"; fail "$name, by itself"; }
+    grep -q '"step": 1,.*"teacher_kl": 0,' "$work/taught/metrics.jsonl" || { cat "$work/log"; fail "$name differs from itself"; }
+    rm -rf "$work/whole" "$work/resumed" "$work/taught"
     tested=$((tested + 1))
 done
 [ "$tested" -ge 2 ] || fail "no models in tests/golden"
-echo "$tested mixers: resumed equals uninterrupted, bit for bit"
+echo "$tested mixers: resumed equals uninterrupted, bit for bit; nothing to learn from itself"

@@ -52,7 +52,7 @@ static int count_misaligned(char *path, const char *mixer, const char *type) {
     assert_int_equal(config_load(!mixer ? 3 : !needs_heads ? 4 : 5, arguments, &config), OK);
     assert_int_equal(model_create(config.model, &model), OK);
     products = misaligned = 0;
-    runner_plan(model, setup_runner(&config), true);
+    runner_plan(model, setup_runner(&config, NULL), true);
     assert_true(products > 0);
     model_destroy(model);
     config_free(&config);

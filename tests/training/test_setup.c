@@ -14,7 +14,7 @@ static int64_t free_bytes;
 static int64_t available(int sharers) { return free_bytes / sharers; }
 
 static int64_t planned(const TrainConfig *config, Model *model, Recompute recompute) {
-    RunnerOptions options = setup_runner(config);
+    RunnerOptions options = setup_runner(config, NULL);
     options.recompute = recompute;
     return setup_memory(config, &options, model, 1, 1).device_bytes;
 }
@@ -23,7 +23,7 @@ static Recompute chosen(const TrainConfig *config, Model *model, int64_t bytes) 
     Device device = *device_cpu();
     device.available = available;
     free_bytes = bytes;
-    RunnerOptions options = setup_runner(config);
+    RunnerOptions options = setup_runner(config, NULL);
     Comm *self = comm_self_create();
     setup_recompute(config, model, self, &device, &options);
     comm_destroy(self);
@@ -125,7 +125,7 @@ static double planned_state(const StateCase *c) {
     assert_int_equal(config_load(count, arguments, &config), OK);
     config_set_device(&config, "cpu");
     assert_int_equal(model_create(config.model, &model), OK);
-    RunnerOptions options = setup_runner(&config);
+    RunnerOptions options = setup_runner(&config, NULL);
     options.type = BF16;
     const double bytes = runner_plan(model, options, false).state_bytes;
     options.training = false;
