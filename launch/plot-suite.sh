@@ -2,7 +2,8 @@
 # Draws the results of a suite: launch/plot-suite.sh FOLDER
 # FOLDER has aggregate.csv. Makes, beside it and for each suite in it:
 #   SUITE-score.png          each task's score by mixer, with 95 % intervals, and of an answer that looks at no input (dashed)
-#   SUITE-TASK-length.png    the score over the length of the tests, a panel for each family of mixers; so for pairs
+#   SUITE-TASK-length.png    the score over the length of the tests, a panel for each family of mixers; so for pairs. The tests
+#                            are times those of the training, or the lengths and pairs that a training of several lists
 #   SUITE-state.png          each task's score over the bytes of the state
 #   SUITE-cost.png           tokens per second of the training, and its memory
 set -euo pipefail
@@ -92,21 +93,25 @@ scores() {
     printf 'unset multiplot\n'
 }
 
-# over SUITE TASK WORD: splits that are called "WORD 2x" and so on, where "test" is 1x.
+# over SUITE TASK WORD: splits that are called "WORD 2x" and so on, where "test" is 1x; or, if there is one that is called
+# "64x4", those by their length or their pairs.
 over() {
     local f model n plots behind names families_here
-    awk -F'|' -v OFS='|' -v task="$2" -v word="$3" '
-        $3 == task && ($4 == "test" || $4 ~ "^" word " [0-9.]+x$") {
+    local listed=0
+    awk -F'|' -v task="$2" '$3 == task && $4 ~ /^[0-9]+x[0-9]+$/ { found = 1 } END { exit !found }' "$work/rows" && listed=1
+    awk -F'|' -v OFS='|' -v task="$2" -v word="$3" -v listed=$listed '
+        $3 == task && (listed ? $4 ~ /^[0-9]+x[0-9]+$/ : $4 == "test" || $4 ~ "^" word " [0-9.]+x$") {
             x = 1
-            if ($4 != "test") { x = $4; sub(/^[^ ]* /, "", x); sub(/x$/, "", x) }
+            if (listed) { split($4, number, "x"); x = number[word == "pairs" ? 2 : 1] }
+            else if ($4 != "test") { x = $4; sub(/^[^ ]* /, "", x); sub(/x$/, "", x) }
             print $1, $5, x, $7, $8 == "NaN" ? $7 : $8, $9 == "NaN" ? $7 : $9
         }' "$work/rows" | sort -t'|' -k1,1n -k2,2 -k3,3g > "$work/over"
     words 1 "$work/over" > "$work/over.families"
     families_here=$(wc -l < "$work/over.families")
     begin "$folder/$1-$2-$3.png" "$families_here" $((families_here < 3 ? families_here : 3)) 600 420
-    printf 'set key outside right top\nset rmargin 28\nset logscale x 2\nset xrange [0.9:%g]\nset yrange [0:*]\n' \
-        "$(cut -d'|' -f3 "$work/over" | sort -g | awk 'END { print $1 * 1.1 }')"
-    printf 'set xlabel "%s, times that of the training"\nset ylabel "%s"\n' "$3" \
+    printf 'set key outside right top\nset rmargin 28\nset logscale x 2\nset xrange [%s]\nset yrange [0:*]\n' \
+        "$(cut -d'|' -f3 "$work/over" | sort -g | awk 'NR == 1 { low = $1 * 0.9 } END { print low ":" $1 * 1.1 }')"
+    printf 'set xlabel "%s%s"\nset ylabel "%s"\n' "$3" "$([ $listed = 1 ] || echo ", times that of the training")" \
         "$(head -n 1 "$work/rows" | cut -d'|' -f6 | tr _ ' ')"
     behind=$(words 2 "$work/over" | while read -r model; do
         printf "'%s' using (strcol(2) eq \"%s\" ? \$3 : NaN):4 with lines linewidth 0.8 linecolor rgb '#d0d0d0' notitle, " "$work/over" "$model"
@@ -175,6 +180,7 @@ while read -r suite; do
     while read -r task word; do
         over "$suite" "$task" "$word" > "$work/plot.gp"
         gnuplot "$work/plot.gp"
-    done < <(awk -F'|' '$4 ~ /^[a-z]+ [0-9.]+x$/ { sub(/ .*/, "", $4); if (!seen[$3, $4]++) print $3, $4 }' "$work/rows")
+    done < <(awk -F'|' '$4 ~ /^[0-9]+x[0-9]+$/ && !listed[$3]++ { print $3, "length"; print $3, "pairs" }
+        $4 ~ /^[a-z]+ [0-9.]+x$/ { sub(/ .*/, "", $4); if (!seen[$3, $4]++) print $3, $4 }' "$work/rows")
 done < <(awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' "$folder/aggregate.csv")
 printf '%s\n' "${pictures[@]}"

@@ -17,7 +17,7 @@
 typedef struct SuiteArguments {
     Texts names, mixers, set;
     int64_t seeds, dump;
-    const char *split, *out, *device;
+    const char *split, *preset, *out, *device;
     bool settings, quick, plan;
 } SuiteArguments;
 
@@ -27,6 +27,7 @@ static const Option options[] = {
     {"", OPTION_TEXTS | OPTION_REQUIRED, "NAME", NULL, 0, 0, "suites or tasks, or all; or speed", AT(names)},
     {"mixers", OPTION_TEXTS, "MIXER", NULL, 0, 0, "model types (default: all)", AT(mixers)},
     {"seeds", OPTION_INTEGER, "N", "1", 1, 1000, "trainings of each kind, with seeds 0 to N-1", AT(seeds)},
+    {"preset", OPTION_TEXT, "NAME", NULL, 0, 0, "another published training, of the tasks that have it", AT(preset)},
     {"settings", OPTION_FLAG, NULL, NULL, 0, 0, "also all published settings of each task", AT(settings)},
     {"quick", OPTION_FLAG, NULL, NULL, 0, 0, "a shorter protocol, one point of the grid", AT(quick)},
     {"set", OPTION_TEXTS, "SECTION.KEY=VALUE", NULL, 0, 0,
@@ -69,15 +70,19 @@ static json_t *numbers(const int32_t *value, int64_t count) {
     return list;
 }
 
+static json_t *parameter(const ConfigValue *v) {
+    if (v->type == VALUE_BOOL) return json_boolean(v->boolean);
+    if (v->type == VALUE_INTEGER) return json_integer(v->integer);
+    if (v->type == VALUE_STRING) return json_string(v->text);
+    if (v->type == VALUE_REAL) return json_real(v->real);
+    json_t *list = json_array();
+    for (int i = 0; i < v->count; i++) json_array_append_new(list, parameter(v->item[i]));
+    return list;
+}
+
 static json_t *parameters(const ConfigValue *keys) {
     json_t *object = json_object();
-    for (int i = 0; i < keys->count; i++) {
-        const ConfigValue *v = keys->item[i];
-        json_object_set_new(object, v->key,
-                            v->type == VALUE_BOOL      ? json_boolean(v->boolean)
-                            : v->type == VALUE_INTEGER ? json_integer(v->integer)
-                                                       : json_real(v->real));
-    }
+    for (int i = 0; i < keys->count; i++) json_object_set_new(object, keys->item[i]->key, parameter(keys->item[i]));
     return object;
 }
 
@@ -125,29 +130,68 @@ static void print_examples(const SuiteArguments *a, const Task *task, void *conf
     free(example.values);
 }
 
-/* *split is NULL for "train" and "test". */
-static Status find_split(const SuiteArguments *a, const Task *task, const Split **split) {
-    *split = NULL;
-    if (strcmp(a->split, "train") == 0 || strcmp(a->split, "test") == 0) return OK;
-    for (*split = task->splits; *split && (*split)->name; ++*split)
-        if (strcmp((*split)->name, a->split) == 0) return OK;
-    log_error("--split: %s has no split \"%.40s\"", task->name, a->split);
+static bool has_name(const Segment *segment, int count, const char *name, const Segment **found) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(segment[i].name, name) == 0) *found = &segment[i];
+    return *found != NULL;
+}
+
+/* The names of `count` segments as those of their splits, in place. */
+static void name_training(Segment *segment, int count) {
+    for (int i = 0; i < count; i++) {
+        char name[64];
+        task_training_split(&segment[i], name);
+        snprintf(segment[i].name, sizeof segment[i].name, "%.47s", name);
+    }
+}
+
+/* The keys of the split; what a setting lists has the names of its parts only. */
+static Status find_split(const SuiteArguments *a, const Task *task, const void *config, char keys[112]) {
+    Segment test[TRIAL_TESTS], part[SEGMENTS_MOST + 1] = {{.name = "train"}};
+    const Segment *found = NULL;
+    bool pooled;
+    const int tests = trial_tests(task, config, test, &pooled);
+    const int parts = task->segments ? task->segments(config, false, part) : 0;
+    name_training(part, parts);
+    if (has_name(part, parts > 0 ? parts : 1, a->split, &found) ||
+        has_name(test + pooled, tests - pooled, a->split, &found)) {
+        memcpy(keys, found->keys, sizeof found->keys);
+        return OK;
+    }
+    log_error("--split: %s has no split \"%.40s\"; it has \"%s\"%s and \"%s\"%s", task->name, a->split, part[0].name,
+              parts > 1 ? ", ..." : "", test[pooled].name, tests > 1 ? ", ..." : "");
     return USAGE;
+}
+
+static Status find_preset(const SuiteArguments *a, Trial *trial) {
+    if (!a->preset) return OK;
+    trial->preset = task_preset(trial->task, a->preset);
+    if (trial->preset) return OK;
+    log_error("--preset: %s has no preset \"%.40s\"; flame-c suite --help lists them", trial->task->name, a->preset);
+    return USAGE;
+}
+
+static Status dump_trial(const SuiteArguments *a, const Trial *trial, int64_t data_seed) {
+    void *training = NULL, *config = NULL;
+    char keys[112] = "";
+    Status status = trial_task(trial, NULL, &training);
+    if (status == OK) status = find_split(a, trial->task, training, keys);
+    if (status == OK) status = trial_task(trial, keys, &config);
+    if (status == OK) print_examples(a, trial->task, config, data_seed);
+    task_config_free(trial->task, training);
+    task_config_free(trial->task, config);
+    return status;
 }
 
 static Status dump(const SuiteArguments *a, const char *user) {
     Trial trial = {.mixer = "gla", .setting = "", .quick = a->quick, .user = user};
-    const Split *split = NULL;
     Protocol protocol = {0};
     ConfigValue *root = NULL;
-    void *config = NULL;
     Status status = only_task(a, &trial);
-    if (status == OK) status = find_split(a, trial.task, &split);
+    if (status == OK) status = find_preset(a, &trial);
     if (status == OK) status = trial_settings(&trial, &root);
     if (status == OK) status = protocol_read(root, &protocol);
-    if (status == OK) status = trial_task(&trial, split, &config);
-    if (status == OK) print_examples(a, trial.task, config, protocol.data_seed);
-    if (trial.task) task_config_free(trial.task, config);
+    if (status == OK) status = dump_trial(a, &trial, protocol.data_seed);
     protocol_free(&protocol);
     config_value_free(root);
     return status;
@@ -177,7 +221,7 @@ static bool wants_speed(const SuiteArguments *a) {
 }
 
 static Status check_speed(const SuiteArguments *a, const Comm *comm) {
-    const bool trains = a->seeds > 1 || a->settings || a->quick || a->plan || a->dump > 0;
+    const bool trains = a->seeds > 1 || a->preset || a->settings || a->quick || a->plan || a->dump > 0;
     if (a->names.count == 1 && !trains && comm->size == 1) return OK;
     if (comm->rank == 0)
         log_error("suite " SPEED " stands alone, takes --mixers, --set, --out and --device, and runs on one rank");
@@ -210,11 +254,17 @@ static Status run(void *values) {
         free(user);
         return status;
     }
+    if (a->preset && a->settings) {
+        log_error("--preset is a setting of its own: leave --settings out");
+        free(user);
+        return USAGE;
+    }
     const SweepOptions sweep_options = {.names = (const char *const *)a->names.item,
                                         .name_count = a->names.count,
                                         .mixers = (const char *const *)a->mixers.item,
                                         .mixer_count = a->mixers.count,
                                         .seeds = a->seeds,
+                                        .preset = a->preset,
                                         .settings = a->settings,
                                         .quick = a->quick,
                                         .user = user};
@@ -229,17 +279,24 @@ static Status run(void *values) {
     return status;
 }
 
+static void print_tasks(FILE *file) {
+    fputs("\nsuites and their tasks:\n", file);
+    for (const Suite *const *suite = all_suites; *suite; suite++) {
+        fprintf(file, "  %-10s %s\n", (*suite)->name, (*suite)->meaning);
+        for (const Task *const *task = (*suite)->tasks; *task; task++) {
+            fprintf(file, "    %-26s %s\n", (*task)->name, (*task)->meaning);
+            for (const Preset *preset = (*task)->presets; preset && preset->name; preset++)
+                fprintf(file, "      --preset %-15s %s\n", preset->name, preset->meaning);
+        }
+    }
+    fputs("  " SPEED "      the time of each mixer alone, forward and with backward, over the length\n", file);
+}
+
 /* --help=keys: the keys of every task, then those of training and mixer. */
 static bool print_keys(FILE *file, const char *topic) {
     KeyTable tables[PROTOCOL_TABLES];
     if (!topic) {
-        fputs("\nsuites and their tasks:\n", file);
-        for (const Suite *const *suite = all_suites; *suite; suite++) {
-            fprintf(file, "  %-10s %s\n", (*suite)->name, (*suite)->meaning);
-            for (const Task *const *task = (*suite)->tasks; *task; task++)
-                fprintf(file, "    %-26s %s\n", (*task)->name, (*task)->meaning);
-        }
-        fputs("  " SPEED "      the time of each mixer alone, forward and with backward, over the length\n", file);
+        print_tasks(file);
         return true;
     }
     if (strcmp(topic, "keys") != 0) return false;

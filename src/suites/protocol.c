@@ -9,6 +9,8 @@ static const Key training_keys[] = {
     KEY(Protocol, batch_size, KEY_INTEGER, "128", 1, 1 << 20, NULL, "examples of a step"),
     KEY(Protocol, epochs, KEY_INTEGER, "200", 0, 1e9, NULL, "rounds over the examples, each in another order"),
     KEY(Protocol, steps, KEY_INTEGER, "0", 0, 1e12, NULL, "steps; 0: by epochs"),
+    KEY(Protocol, mixed, KEY_BOOLEAN, "true", 0, 0, NULL,
+        "segments: their batches in random order; false: one segment after another"),
     KEY(Protocol, evaluate_every, KEY_INTEGER, "0", 0, 1e12, NULL, "steps between tests; 0: each epoch"),
     KEY(Protocol, data, KEY_STRING | KEY_NULLABLE, "null", 0, 0, NULL,
         "published files instead of generated examples: a folder of MAD, or of flip-flop's texts"),
@@ -57,7 +59,7 @@ Status protocol_read(const ConfigValue *root, Protocol *protocol) {
     if (status != OK) return status;
     if (protocol->examples == 0 && protocol->steps == 0)
         return refuse("training.examples: 0 has no epochs: set training.steps");
-    if (protocol_steps(protocol) == 0)
+    if (protocol->steps == 0 && protocol->epochs == 0)
         return refuse("set training.epochs or training.steps: one of them must be over 0");
     if (protocol->examples == 0 && protocol->evaluate_every == 0)
         return refuse("training.examples: 0 has no epochs: set training.evaluate_every");
@@ -70,8 +72,8 @@ void protocol_free(Protocol *protocol) {
     keys_free(tables, LENGTH(tables));
 }
 
-static int64_t epoch_steps(const Protocol *p) { return (p->examples + p->batch_size - 1) / p->batch_size; }
+int64_t protocol_steps(const Protocol *p, int64_t epoch) { return p->steps > 0 ? p->steps : p->epochs * epoch; }
 
-int64_t protocol_steps(const Protocol *p) { return p->steps > 0 ? p->steps : p->epochs * epoch_steps(p); }
-
-int64_t protocol_steps_between(const Protocol *p) { return p->evaluate_every > 0 ? p->evaluate_every : epoch_steps(p); }
+int64_t protocol_steps_between(const Protocol *p, int64_t epoch) {
+    return p->evaluate_every > 0 ? p->evaluate_every : epoch;
+}

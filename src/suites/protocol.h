@@ -17,6 +17,7 @@ typedef struct Protocol {
     double beta1, beta2, eps, max_norm;
     int64_t warmup_steps;
     char *decay;    /* constant | cosine | linear */
+    bool mixed;     /* batches of all segments in random order */
     double stop_at; /* the score of a test that ends the training; 0: none does */
     char *select;   /* best: the scores of the test with the lowest loss | last */
     char *dtype;    /* float32 | bfloat16 */
@@ -34,8 +35,8 @@ void protocol_tables(Protocol *protocol, KeyTable tables[PROTOCOL_TABLES]);
 Status protocol_read(const ConfigValue *root, Protocol *protocol);
 void protocol_free(Protocol *protocol);
 
-/* The steps of a training that nothing ends earlier, and between two tests. */
-int64_t protocol_steps(const Protocol *protocol);
-int64_t protocol_steps_between(const Protocol *protocol);
+/* The steps of a training that nothing ends earlier, and between two tests; epoch: of one epoch. */
+int64_t protocol_steps(const Protocol *protocol, int64_t epoch);
+int64_t protocol_steps_between(const Protocol *protocol, int64_t epoch);
 
 #endif

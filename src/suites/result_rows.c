@@ -31,8 +31,8 @@ static void put_scores(FILE *file, const Scores *s) {
 static void put_row(FILE *file, const char *run, const Trial *trial, const TrialResult *r, const TrialTest *test,
                     const Device *device) {
     fprintf(file, "%s,%s,", trial->suite->name, trial->task->name);
-    put_text(file, trial->setting);
-    if (trial->user && trial->user[0] && trial->setting[0]) fputc(' ', file);
+    put_text(file, trial_variant(trial));
+    if (trial->user && trial->user[0] && trial_variant(trial)[0]) fputc(' ', file);
     put_text(file, trial->user);
     fprintf(file, ",%s,%s", test->split, trial->mixer);
     put_integer(file, trial->seed);

@@ -99,7 +99,7 @@ static const char *const mqar_notes[] = {
     "no dropout of the embeddings",
     "Mamba-2 and TransNormer have a head of their own, not the embeddings",
     "Samba, Transformer-VQ and TransNormer have two layers, as they cannot have one",
-    "one segment (length, pairs) per training; published runs of several segments are not made",
+    "examples are in another order in each epoch, also those of a segment; the program has one order for all",
     NULL,
 };
 

@@ -49,6 +49,12 @@ static bool is_known(const char *name) {
     return false;
 }
 
+static bool wants_task(const SweepOptions *options, const Suite *suite, const Task *task) {
+    for (int i = 0; i < options->name_count; i++)
+        if (is_named(options->names[i], suite, task)) return true;
+    return false;
+}
+
 Status sweep_check_mixers(const char *const *mixers, int count) {
     for (int i = 0; i < count; i++) {
         if (mixer_find(mixers[i])) continue;
@@ -60,6 +66,23 @@ Status sweep_check_mixers(const char *const *mixers, int count) {
     return OK;
 }
 
+static Status check_preset(const SweepOptions *options) {
+    Nearest nearest = {.wanted = options->preset};
+    for (const Suite *const *suite = all_suites; *suite; suite++)
+        for (const Task *const *task = (*suite)->tasks; *task; task++) {
+            if (!wants_task(options, *suite, *task)) continue;
+            if (task_preset(*task, options->preset)) return OK;
+            for (const Preset *p = (*task)->presets; p && p->name; p++) see_name(&nearest, p->name);
+        }
+    if (nearest.name)
+        log_error("there is no preset %.80s; did you mean %s? flame-c suite --help lists them", options->preset,
+                  nearest.name);
+    else
+        log_error("there is no preset %.80s of these tasks; flame-c suite --help lists those that have one",
+                  options->preset);
+    return USAGE;
+}
+
 static Status check_names(const SweepOptions *options) {
     for (int i = 0; i < options->name_count; i++) {
         if (is_known(options->names[i])) continue;
@@ -67,7 +90,8 @@ static Status check_names(const SweepOptions *options) {
                   options->names[i], nearest_name(options->names[i]).name);
         return USAGE;
     }
-    return sweep_check_mixers(options->mixers, options->mixer_count);
+    const Status status = sweep_check_mixers(options->mixers, options->mixer_count);
+    return status == OK && options->preset ? check_preset(options) : status;
 }
 
 bool sweep_wants_mixer(const char *const *mixers, int count, const char *mixer) {
@@ -87,8 +111,8 @@ static void append(Sweep *sweep, Trial trial) {
 static bool is_able(const Trial *trial) {
     TrialResult plan;
     if (trial_plan(trial, false, &plan) == OK) return true;
-    log_warning("%s%s%s: %s cannot do it and is left out", trial->task->name, trial->setting[0] ? " " : "",
-                trial->setting, trial->mixer);
+    log_warning("%s%s%s: %s cannot do it and is left out", trial->task->name, trial_variant(trial)[0] ? " " : "",
+                trial_variant(trial), trial->mixer);
     return false;
 }
 
@@ -106,9 +130,12 @@ static void append_grid(Sweep *sweep, Trial trial, const Protocol *protocol, int
 static Status list_points(const SweepOptions *options, Trial trial, Sweep *sweep) {
     Protocol protocol = {0};
     ConfigValue *root = NULL;
+    void *config = NULL;
     Status status = trial_settings(&trial, &root);
     if (status == OK) status = protocol_read(root, &protocol);
+    if (status == OK) status = trial_task(&trial, NULL, &config); /* what no example can be made with ends the sweep */
     if (status == OK && is_able(&trial)) append_grid(sweep, trial, &protocol, options->seeds);
+    task_config_free(trial.task, config);
     config_value_free(root);
     protocol_free(&protocol);
     return status;
@@ -130,17 +157,15 @@ static Status list_task(const SweepOptions *options, const Suite *suite, const T
     Status status = OK;
     for (int m = 0; mixer_at(m) && status == OK; m++) {
         const char *mixer = mixer_at(m)->model_type;
-        const Trial trial = {
-            .suite = suite, .task = task, .mixer = mixer, .quick = options->quick, .user = sweep->user};
+        const Trial trial = {.suite = suite,
+                             .task = task,
+                             .mixer = mixer,
+                             .preset = options->preset ? task_preset(task, options->preset) : NULL,
+                             .quick = options->quick,
+                             .user = sweep->user};
         if (sweep_wants_mixer(options->mixers, options->mixer_count, mixer)) status = list_mixer(options, trial, sweep);
     }
     return status;
-}
-
-static bool wants_task(const SweepOptions *options, const Suite *suite, const Task *task) {
-    for (int i = 0; i < options->name_count; i++)
-        if (is_named(options->names[i], suite, task)) return true;
-    return false;
 }
 
 Status sweep_list(const SweepOptions *options, Sweep *sweep) {
@@ -149,7 +174,8 @@ Status sweep_list(const SweepOptions *options, Sweep *sweep) {
     Status status = check_names(options);
     for (const Suite *const *suite = all_suites; *suite && status == OK; suite++)
         for (const Task *const *task = (*suite)->tasks; *task && status == OK; task++)
-            if (wants_task(options, *suite, *task)) status = list_task(options, *suite, *task, sweep);
+            if (wants_task(options, *suite, *task) && (!options->preset || task_preset(*task, options->preset)))
+                status = list_task(options, *suite, *task, sweep);
     return status;
 }
 

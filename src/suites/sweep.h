@@ -16,8 +16,9 @@ typedef struct SweepOptions {
     int name_count;
     const char *const *mixers; /* model_types; none: all */
     int mixer_count;
-    int64_t seeds; /* 0 .. seeds - 1 */
-    bool settings; /* also the published settings beside each task's own */
+    int64_t seeds;      /* 0 .. seeds - 1 */
+    const char *preset; /* of tasks that have it, instead of their own settings; NULL: none */
+    bool settings;      /* also the published settings beside each task's own; not with a preset */
     bool quick;
     const char *user; /* settings of the command line, or NULL */
 } SweepOptions;

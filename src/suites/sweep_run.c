@@ -118,7 +118,7 @@ static void live(void *context, int64_t step, int64_t steps, double accuracy) {
     if (r->comm->rank != 0 || !isatty(STDOUT_FILENO)) return;
     if (!isnan(accuracy)) snprintf(score, sizeof score, ", accuracy %.4f", accuracy);
     printf("[%lld/%lld] %s %s %s: step %lld of %lld%s\033[K\r", (long long)r->finished, (long long)r->sweep->trials,
-           r->trial->task->name, r->trial->setting, r->trial->mixer, (long long)step, (long long)steps, score);
+           r->trial->task->name, trial_variant(r->trial), r->trial->mixer, (long long)step, (long long)steps, score);
     fflush(stdout);
 }
 
@@ -133,8 +133,8 @@ static void tell(Running *r, const Trial *trial, const TrialResult *result, Stat
         snprintf(score, sizeof score, "%s %.4g in %lld steps", is_regression ? "mean squared error" : "accuracy",
                  is_regression ? scores->mse : scores->accuracy, (long long)result->steps);
     log_info("[%lld/%lld] %s%s%s %s lr %g wd %g seed %lld: %s, %.0f s; %.0f min left%s", (long long)r->finished,
-             (long long)r->sweep->trials, trial->task->name, trial->setting[0] ? " " : "", trial->setting, trial->mixer,
-             trial->lr, trial->weight_decay, (long long)trial->seed, score, result->seconds,
+             (long long)r->sweep->trials, trial->task->name, trial_variant(trial)[0] ? " " : "", trial_variant(trial),
+             trial->mixer, trial->lr, trial->weight_decay, (long long)trial->seed, score, result->seconds,
              each * (double)(r->sweep->trials - r->finished) / 60, isatty(STDOUT_FILENO) ? "\033[K" : "");
 }
 

@@ -44,10 +44,27 @@ void task_config_complete(const Task *task, void *config, ConfigValue *root) {
     config_value_set(root, "task", mapping);
 }
 
+const Preset *task_preset(const Task *task, const char *name) {
+    for (const Preset *preset = task->presets; preset && preset->name; preset++)
+        if (strcmp(preset->name, name) == 0) return preset;
+    return NULL;
+}
+
+static const char training[] = "train";
+
+void task_training_split(const Segment *segment, char name[64]) {
+    snprintf(name, 64, "%s %s", training, segment->name);
+}
+
+static bool is_training(const char *split) {
+    const size_t length = strlen(training);
+    return strncmp(split, training, length) == 0 && (split[length] == 0 || split[length] == ' ');
+}
+
 void task_example(const Task *task, const void *config, uint64_t seed, const char *split, int64_t number,
                   Example example) {
     char name[128];
     snprintf(name, sizeof name, "%s/%s", task->name, split);
     Draws draws = draws_begin(seed, name, number);
-    task->generate(config, seed, &draws, strcmp(split, "train") != 0, example);
+    task->generate(config, seed, &draws, !is_training(split), example);
 }

@@ -33,6 +33,21 @@ typedef struct Split {
     const char *name, *keys; /* "sparse", "task.p_ignore=0.98" */
 } Split;
 
+enum { SEGMENTS_MOST = 15 };
+
+/* A part of a training's examples, or a test, that the setting itself lists. Batches are of one segment. */
+typedef struct Segment {
+    char name[48];    /* "128x8" */
+    char keys[112];   /* what it changes in the setting: "task.seq_len=128 task.num_kv_pairs=8" */
+    int64_t examples; /* of the training */
+} Segment;
+
+/* Another published training of the task. */
+typedef struct Preset {
+    const char *name, *meaning, *keys;
+    const char *quick; /* over `keys` and those of --quick; NULL: nothing */
+} Preset;
+
 /* How the model reads an example and where it answers. */
 typedef enum TaskForm {
     TASK_CAUSAL,      /* each label from the tokens up to it */
@@ -63,6 +78,7 @@ typedef struct Task {
     const char *protocol;     /* what the task changes in the keys of its suite; NULL: nothing */
     const char *quick;        /* the same in those of --quick */
     const char *const *sweep; /* what the published settings beside the default one change; ended by NULL */
+    const Preset *presets;    /* ended by a NULL name; NULL: none */
     const Split *splits;      /* ended by a NULL name; NULL: none */
     const TaskFiles *files;   /* NULL: none are published */
     /* Refuses values that no example can be made with, by an error that names the key. */
@@ -71,6 +87,9 @@ typedef struct Task {
     /* Makes one example. `seed` is for what all examples of a setting share; everything else comes from `draws`.
      * test: the labels that are scored, where training has others. */
     void (*generate)(const void *config, uint64_t seed, Draws *draws, bool test, Example example);
+    /* Fills the segments that a setting lists for its training, or its tests instead of `splits`, and returns how many;
+     * 0: none. NULL: of no setting. */
+    int (*segments)(const void *config, bool test, Segment segment[SEGMENTS_MOST]);
     /* The accuracy of the best answer that looks at no input (F1 where that is the score), for the test's labels. */
     double (*trivial)(const void *config);
 } Task;
@@ -82,8 +101,13 @@ void task_config_free(const Task *task, void *config);
 /* Puts all keys with their values into the section "task" of a tree. */
 void task_config_complete(const Task *task, void *config, ConfigValue *root);
 
-/* Makes example `number` of the split: "train", "test", or a name of task->splits with that split's keys in `config`.
- */
+/* NULL if the task has none of this name. */
+const Preset *task_preset(const Task *task, const char *name);
+
+/* The name of a segment's examples of training. */
+void task_training_split(const Segment *segment, char name[64]);
+/* Makes example `number` of the split: "train", "test", the name of a split or segment with its keys in `config`, or
+ * that of a segment's examples of training. */
 void task_example(const Task *task, const void *config, uint64_t seed, const char *split, int64_t number,
                   Example example);
 

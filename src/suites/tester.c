@@ -1,5 +1,6 @@
 #include "suites/tester.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/crc.h"
@@ -21,7 +22,7 @@ struct Tester {
 
 static RunnerOptions options_of(const TrialSetup *setup, int64_t T) {
     const int64_t most = LOGITS_MOST / (T * setup->outputs);
-    RunnerOptions options = setup->options;
+    RunnerOptions options = setup->segment[0].options;
     options.training = false;
     options.logits = true;
     options.T = T;
@@ -36,17 +37,17 @@ Status tester_open(const Trial *trial, const TrialSetup *setup, const Session *s
     CHECK(t, "out of memory");
     *opened = t;
     *t = (Tester){.task = trial->task, .config = config, .outputs = setup->outputs};
-    *test = (TrialTest){.split = split,
-                        .examples = p->test_examples,
+    *test = (TrialTest){.examples = p->test_examples,
                         .trivial = trial->task->trivial(config),
                         .right = calloc((size_t)p->test_examples, sizeof *test->right)};
+    snprintf(test->split, sizeof test->split, "%s", split);
     t->sizes = trial->task->sizes(config);
     t->options = options_of(setup, trial_length(trial->task, &t->sizes, p));
     t->logits = malloc((size_t)(t->options.B * t->options.T * t->outputs) * sizeof(float));
     CHECK(t->logits && test->right, "out of memory");
     t->runner = runner_create(session->model, session->fsdp, session->device, t->options);
-    return examples_open(trial->task, t->config, t->options.T, (uint64_t)p->data_seed, test->split, p->data,
-                         p->test_examples, &t->examples);
+    return examples_open(trial->task, t->config, t->options.T, (uint64_t)p->data_seed, split, p->data, p->test_examples,
+                         &t->examples);
 }
 
 void tester_close(Tester *t) {

@@ -40,8 +40,10 @@ static Status apply_all(const Trial *trial, int64_t heads, int64_t head_dim, Con
     if (status == OK) status = settings_apply(*root, trial->suite->keys);
     if (status == OK) status = apply_mixer(*root, keys_of_mixer(trial->suite->mixers, trial->mixer), heads, head_dim);
     if (status == OK) status = settings_apply(*root, trial->task->protocol);
+    if (status == OK && trial->preset) status = settings_apply(*root, trial->preset->keys);
     if (status == OK && trial->quick) status = settings_apply(*root, trial->suite->quick);
     if (status == OK && trial->quick) status = settings_apply(*root, trial->task->quick);
+    if (status == OK && trial->quick && trial->preset) status = settings_apply(*root, trial->preset->quick);
     if (status == OK) status = settings_apply(*root, trial->setting);
     return status == OK ? settings_apply(*root, trial->user) : status;
 }
@@ -64,6 +66,8 @@ Status trial_settings(const Trial *trial, ConfigValue **root) {
     }
     return apply_all(trial, heads, width / heads, root);
 }
+
+const char *trial_variant(const Trial *trial) { return trial->preset ? trial->preset->name : trial->setting; }
 
 void trial_result_free(TrialResult *result) {
     for (int i = 0; i < result->tests; i++) free(result->test[i].right);

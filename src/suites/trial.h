@@ -10,8 +10,9 @@
 typedef struct Trial {
     const Suite *suite;
     const Task *task;
-    const char *mixer;   /* a model_type */
-    const char *setting; /* of the task's sweep; "": the suite's own */
+    const char *mixer;    /* a model_type */
+    const Preset *preset; /* of the task; NULL: the suite's own protocol */
+    const char *setting;  /* of the task's sweep; "": the task's own */
     bool quick;
     const char *user; /* settings that override all others; NULL: none */
     double lr, weight_decay;
@@ -22,10 +23,13 @@ typedef struct Trial {
  * model. The caller frees the tree. USAGE (logged) if they cannot be read. */
 Status trial_settings(const Trial *trial, ConfigValue **root);
 
-enum { TRIAL_TESTS = 16 };
+/* What names a trial's setting beside the keys of the user; "": the suite's own. */
+const char *trial_variant(const Trial *trial);
+
+enum { TRIAL_TESTS = SEGMENTS_MOST + 1 };
 
 typedef struct TrialTest {
-    const char *split; /* "test", or a split of the task */
+    char split[48]; /* "test", or a split or a segment of the task */
     Scores scores;
     double trivial;
     int64_t examples;

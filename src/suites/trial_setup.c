@@ -1,5 +1,6 @@
 #include "suites/trial_setup.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,35 +63,49 @@ static void describe_model(const Model *model, const Protocol *protocol, TrialRe
     result->dtype = dtype_named(protocol->dtype) == BF16 ? "bfloat16" : "float32";
 }
 
-static RunnerOptions options_of(const Trial *trial, const TrialSetup *s) {
-    return (RunnerOptions){.type = dtype_named(s->protocol.dtype),
+static RunnerOptions options_of(const Trial *trial, const Protocol *protocol, const TaskSizes *sizes) {
+    return (RunnerOptions){.type = dtype_named(protocol->dtype),
                            .recompute = RECOMPUTE_NONE,
-                           .B = s->protocol.batch_size,
-                           .T = trial_length(trial->task, &s->sizes, &s->protocol),
+                           .B = protocol->batch_size,
+                           .T = trial_length(trial->task, sizes, protocol),
                            .training = true,
                            .replay = true};
 }
 
 enum { PARAMETER_BYTES = 16 }; /* value, gradient and two moments, in fp32 */
 
-static void describe_cost(const TrialSetup *s, Model *model, bool gpu, TrialResult *result) {
-    const RunnerPlan plan = runner_plan(model, s->options, gpu);
-    const int64_t steps = protocol_steps(&s->protocol);
-    result->peak_bytes = plan.keep_bytes + plan.scratch_bytes + PARAMETER_BYTES * result->parameters;
-    result->state_bytes = (int64_t)plan.state_bytes;
-    result->steps = steps;
-    result->tokens = steps * s->protocol.batch_size * s->options.T;
-    result->flops = 3 * plan.forward_flops * (double)steps;
+/* Whether an earlier segment has the same length, and so the same runner. */
+static bool shares_runner(const TrialSetup *s, int i) {
+    for (int earlier = 0; earlier < i; earlier++)
+        if (s->segment[earlier].options.T == s->segment[i].options.T) return true;
+    return false;
 }
 
-Status trial_task(const Trial *trial, const Split *split, void **config) {
+static void describe_cost(const TrialSetup *s, Model *model, bool gpu, TrialResult *result) {
+    const int64_t steps = protocol_steps(&s->protocol, s->epoch_steps);
+    double tokens = 0;
+    result->steps = steps;
+    result->peak_bytes = PARAMETER_BYTES * result->parameters;
+    for (int i = 0; i < s->segments; i++) {
+        const TrialSegment *segment = &s->segment[i];
+        const RunnerPlan plan = runner_plan(model, segment->options, gpu);
+        const double share = s->segments == 1 ? 1 : (double)segment->batches / (double)s->epoch_steps;
+        if (!shares_runner(s, i)) result->peak_bytes += plan.keep_bytes + plan.scratch_bytes;
+        if ((int64_t)plan.state_bytes > result->state_bytes) result->state_bytes = (int64_t)plan.state_bytes;
+        tokens += share * (double)(steps * segment->options.B * segment->options.T);
+        result->flops += 3 * plan.forward_flops * share * (double)steps;
+    }
+    result->tokens = llround(tokens);
+}
+
+Status trial_task(const Trial *trial, const char *keys, void **config) {
     ConfigValue *root = NULL;
     void *training = NULL;
     Status status = trial_settings(trial, &root);
     if (status == OK) status = task_config_read(trial->task, settings_section(root, "task"), &training);
-    if (status == OK && split) {
+    if (status == OK && keys) {
         task_config_complete(trial->task, training, root);
-        status = settings_apply(root, split->keys);
+        status = settings_apply(root, keys);
     }
     if (status == OK) status = task_config_read(trial->task, settings_section(root, "task"), config);
     task_config_free(trial->task, training);
@@ -98,28 +113,77 @@ Status trial_task(const Trial *trial, const Split *split, void **config) {
     return status;
 }
 
+int trial_tests(const Task *task, const void *config, Segment test[TRIAL_TESTS], bool *pooled) {
+    test[0] = (Segment){.name = "test"};
+    int count = 1 + (task->segments ? task->segments(config, true, test + 1) : 0);
+    *pooled = count > 1;
+    for (const Split *split = task->splits; split && split->name && !*pooled; split++) {
+        CHECK(count < TRIAL_TESTS, "%s has too many splits", task->name);
+        Segment *s = &test[count++];
+        *s = (Segment){0};
+        const int name = snprintf(s->name, sizeof s->name, "%s", split->name);
+        const int keys = snprintf(s->keys, sizeof s->keys, "%s", split->keys);
+        CHECK(name < (int)sizeof s->name && keys < (int)sizeof s->keys, "split %s of %s", split->name, task->name);
+    }
+    return count;
+}
+
+/* Appends a segment of the training; listed: one of the setting's, or NULL. */
+static Status add_segment(const Trial *trial, const Segment *listed, TrialSetup *s) {
+    TrialSegment *segment = &s->segment[s->segments];
+    const Status status = trial_task(trial, listed ? listed->keys : NULL, &segment->config);
+    if (status != OK) return status;
+    const int64_t B = s->protocol.batch_size;
+    if (listed)
+        task_training_split(listed, segment->split);
+    else
+        snprintf(segment->split, sizeof segment->split, "train");
+    segment->sizes = trial->task->sizes(segment->config);
+    segment->examples = listed ? listed->examples : s->protocol.examples;
+    segment->batches = (segment->examples + B - 1) / B;
+    segment->options = options_of(trial, &s->protocol, &segment->sizes);
+    s->segments++;
+    s->epoch_steps += segment->batches;
+    return OK;
+}
+
+static Status add_segments(const Trial *trial, TrialSetup *s) {
+    Segment listed[SEGMENTS_MOST];
+    void *config = NULL;
+    Status status = trial_task(trial, NULL, &config);
+    if (status != OK) return status;
+    const int count = trial->task->segments ? trial->task->segments(config, false, listed) : 0;
+    task_config_free(trial->task, config);
+    for (int i = 0; i < count && status == OK; i++) status = add_segment(trial, &listed[i], s);
+    return count > 0 ? status : add_segment(trial, NULL, s);
+}
+
+/* All segments have the same tokens and classes. */
+static int64_t outputs_of(const TaskSizes *sizes) {
+    const int64_t outputs = sizes->tokens > sizes->classes ? sizes->tokens : sizes->classes;
+    return outputs > 0 ? outputs : 1;
+}
+
 Status trial_setup(const Trial *trial, bool gpu, TrialSetup *s, Model **model, TrialResult *result) {
     ConfigValue *root = NULL;
     *s = (TrialSetup){0};
     Status status = trial_settings(trial, &root);
     if (status == OK) status = protocol_read(root, &s->protocol);
-    if (status == OK) status = task_config_read(trial->task, settings_section(root, "task"), &s->config);
+    if (status == OK) status = add_segments(trial, s);
     if (status == OK) {
-        s->sizes = trial->task->sizes(s->config);
-        s->outputs = s->sizes.tokens > s->sizes.classes ? s->sizes.tokens : s->sizes.classes;
-        if (s->outputs == 0) s->outputs = 1;
-        status = trial_model(trial, root, s->outputs, ends_of(trial->task, &s->sizes, &s->protocol), model);
+        const TaskSizes *sizes = &s->segment[0].sizes;
+        s->outputs = outputs_of(sizes);
+        status = trial_model(trial, root, s->outputs, ends_of(trial->task, sizes, &s->protocol), model);
     }
     config_value_free(root);
     if (status != OK) return status;
-    s->options = options_of(trial, s);
     describe_model(*model, &s->protocol, result);
     describe_cost(s, *model, gpu, result);
     return OK;
 }
 
 void trial_setup_free(const Trial *trial, TrialSetup *s) {
-    task_config_free(trial->task, s->config);
+    for (int i = 0; i < s->segments; i++) task_config_free(trial->task, s->segment[i].config);
     protocol_free(&s->protocol);
     *s = (TrialSetup){0};
 }

@@ -5,21 +5,34 @@
 #include "suites/trial.h"
 #include "training/runner.h"
 
+/* Examples of a training that are of one length. */
+typedef struct TrialSegment {
+    char split[64]; /* "train", or that of a segment of the task */
+    void *config;   /* of the task */
+    TaskSizes sizes;
+    int64_t examples, batches; /* of an epoch; 0 of both: new ones in every step */
+    RunnerOptions options;
+} TrialSegment;
+
 typedef struct TrialSetup {
     Protocol protocol;
-    void *config; /* of the task */
-    TaskSizes sizes;
-    int64_t outputs; /* columns of the head: classes, or the vocabulary if it is larger; 1 in a regression */
-    RunnerOptions options;
+    int segments; /* 1, or as many as the task's setting lists */
+    TrialSegment segment[SEGMENTS_MOST];
+    int64_t epoch_steps; /* 0: there are no epochs */
+    int64_t outputs;     /* columns of the head: classes, or the vocabulary if it is larger; 1 in a regression */
 } TrialSetup;
 
 /* Positions that a model reads of an example of the task. A causal model reads a set twice, so that every element of
  * the second copy comes after all of them. */
 int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *protocol);
 
-/* The task's setting of a split (NULL: of the training and of "test"): that of the training, changed. The caller frees
- * it with task_config_free. BAD_INPUT or USAGE (logged). */
-Status trial_task(const Trial *trial, const Split *split, void **config);
+/* The task's setting with the keys of a split or segment (NULL: as it is). The caller frees it with task_config_free.
+ * BAD_INPUT or USAGE (logged). */
+Status trial_task(const Trial *trial, const char *keys, void **config);
+
+/* Fills the tests of a training with this setting and returns how many: "test" and the task's splits; or "test" and the
+ * tests that the setting lists, *pooled then, and "test" their mean. */
+int trial_tests(const Task *task, const void *config, Segment test[TRIAL_TESTS], bool *pooled);
 
 /* Builds the model of the trial's mixer from the section "model" of its settings. The caller owns *model. BAD_INPUT or
  * USAGE (logged). */

@@ -54,6 +54,29 @@ ranks 2 "${sweep[@]}" --out "$work/killed" || fail "a sweep that goes on"
 grep -qE '([3-9]) of 8 trials are done already' "$work/log" || fail "the sweep began again: $(cat "$work/log")"
 diff <(without_times "$work/one/results.csv") <(without_times "$work/killed/results.csv") || fail "after a kill: another CSV"
 
+# A training of two lengths: 6 batches of 16 x 16 tokens and 3 of 16 x 32 in an epoch, four epochs. Every test has a row, and
+# "test" is their mean.
+lists=(task.vocab_size=32 task.segments=[16x2x96,32x3x40] task.tests=[16x2,32x4,64x4] training.test_examples=40
+    training.batch_size=16 training.epochs=4 training.steps=0 training.evaluate_every=0)
+"$FLAME" suite mqar --quick --mixers gla --set "${lists[@]}" --out "$work/lists" >"$work/log" || fail "segments: $(cat "$work/log")"
+[ "$(cut -d, -f4 "$work/lists/results.csv" | tr '\n' ' ')" = "split test 16x2 32x4 64x4 " ] || fail "rows of segments"
+[ "$(field train_tokens "$work/lists/results.csv")" = $((4 * 16 * (6 * 16 + 3 * 32))) ] || fail "tokens of segments"
+awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next } { score[NR] = $column["accuracy"]; n[NR] = $column["scored"] }
+    END { d = score[2] - (score[3] + score[4] + score[5]) / 3
+          exit !(d < 1e-5 && d > -1e-5 && n[2] == n[3] + n[4] + n[5] && n[3] == 80 && n[4] == 160) }' "$work/lists/results.csv" ||
+    fail "test is no mean: $(cat "$work/lists/results.csv")"
+"$FLAME" suite mqar --quick --mixers gla --set "${lists[@]}" training.mixed=false --out "$work/listed" >"$work/log" || fail "listed"
+[ "$(field perplexity "$work/lists/results.csv")" != "$(field perplexity "$work/listed/results.csv")" ] ||
+    fail "segment after segment is mixed"
+[ "$("$FLAME" suite mqar --dump 2 --split "train 32x3" --set "${lists[@]}" | grep -c '"seq_len":32,"num_kv_pairs":3,')" = 2 ] ||
+    fail "--dump of a segment"
+"$FLAME" suite all --preset forgetting --quick --plan --mixers gla >"$work/log" || fail "--preset"
+[ "$(grep -c '^mqar ' "$work/log")" = 1 ] || fail "--preset: $(cat "$work/log")"
+# A split that the setting cannot have is left out: 40 pairs of 64 tokens.
+"$FLAME" suite mqar --quick --mixers gla --set task.vocab_size=64 task.num_kv_pairs=10 training.steps=2 training.examples=20 \
+    training.test_examples=20 --out "$work/left" >"$work/log" 2>&1 || fail "a split that cannot be: $(cat "$work/log")"
+grep -q "the split pairs 4x cannot be made" "$work/log" && [ "$(wc -l <"$work/left/results.csv")" = 6 ] || fail "a split that cannot be"
+
 "$FLAME" suite all --plan >"$work/log" 2>&1 || fail "--plan"
 grep -q "left out" "$work/log" && fail "a mixer has no model: $(grep "left out" "$work/log")"
 # A model with buffers, which the update must not ruin.
@@ -106,6 +129,13 @@ refused "task.seq_len must be even" mqar --mixers gla --set task.seq_len=31
 refused "did you mean task.seq_len?" mqar --mixers gla --set task.sec_len=32
 refused "has no section" mqar --mixers gla --set seq_len=32
 refused "unknown key training.lrr" mqar --mixers gla --set training.lrr=1
+refused "task.num_kv_pairs must be at most 31" mqar --set task.vocab_size=64 task.num_kv_pairs=40 task.seq_len=512
+[ "$(wc -l <"$work/log")" = 1 ] || fail "a setting that cannot be is told more than once: $(cat "$work/log")"
+refused "did you mean based?" mqar --preset base
+refused "no preset based of these tasks" mad --preset based
+refused "is a setting of its own" mqar --preset based --settings
+refused "it has \"train 64x4\", ... and \"64x4\", ..." mqar --preset based --dump 1 --split test
+refused "64x4 is not LENGTHxPAIRSxEXAMPLES" mqar --set task.segments=[64x4]
 refused "not a multiple of mixer.heads" mqar --mixers gla --set mixer.heads=3
 refused "examples of one task" mad --dump 3
 refused "has no split" mqar --dump 3 --split dense

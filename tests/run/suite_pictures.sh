@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # launch/plot-suite.sh draws what there is in aggregate.csv: one picture for each suite's scores, states and costs, and one for
-# the splits of a task that are called "length 2x", "length 4x"; a folder without results is refused.
+# the splits of a task that are called "length 2x", "length 4x", or two of those called "64x4"; a folder without results is refused.
 source "$(dirname "$0")/common.sh"
 command -v gnuplot >/dev/null || skip "no gnuplot"
 plot() { "$source_folder/launch/plot-suite.sh" "$@" 2>"$work/errors"; }
@@ -16,12 +16,17 @@ columns=suite,task,setting,split,model,lr,wd,n,metric,mean,sd,ci_low,ci_high,tri
         done
     done
     echo "mad,compression,all,test,gla,0.1,0,1,accuracy_macro,0.3,,,,0.125,0.2,1000,5000000,,400000"
+    for split in test 64x4 64x16 256x64; do
+        echo "mqar,mqar,all,$split,gla,0.1,0,2,accuracy,0.5,0.01,0.45,0.55,0.25,0.8,1000,5000000,4096,400000"
+        echo "mqar,mqar,all,$split,lstm,0.1,0,1,accuracy,0.4,,,,0.25,0.8,1000,5000000,1024,400000"
+    done
     echo "mad,compression,all,test,nsa,0.1,0,0,accuracy_macro,,,,,0.125,,1000,5000000,,400000"
 } >"$work/aggregate.csv"
 
 plot "$work" >"$work/pictures" || fail "exit code $?: $(cat "$work/errors")"
 [ ! -s "$work/errors" ] || fail "gnuplot says: $(cat "$work/errors")"
-for picture in flipflop-score flipflop-cost flipflop-state flipflop-flip_flop-length mad-score mad-cost; do
+for picture in flipflop-score flipflop-cost flipflop-state flipflop-flip_flop-length mad-score mad-cost \
+    mqar-score mqar-cost mqar-state mqar-mqar-length mqar-mqar-pairs; do
     echo "$work/$picture.png"
 done | diff - "$work/pictures" || fail "other pictures"
 while read -r picture; do

@@ -234,6 +234,107 @@ static void mqar_places_queries_by_their_weights(void **state) {
     }
 }
 
+/* An example of MQAR read as anyone would: which value a key was last shown with, by going through the context. A key
+ * is `width` tokens; -1: it was not shown. */
+static int32_t last_value(const Made *m, int64_t width, int64_t context, const int32_t *key) {
+    int32_t value = -1;
+    for (int64_t t = 0; t < context; t += width + 1)
+        if (memcmp(&m->e.inputs[t], key, (size_t)width * sizeof *key) == 0) value = m->e.inputs[t + width];
+    return value;
+}
+
+/* Every label is the last value of the key that ends there, at a place for queries, and each key is asked for once. */
+static void check_answers(const Made *m, int64_t width, int64_t context, int64_t pairs) {
+    assert_int_equal(targets(m), pairs);
+    for (int64_t t = 0; t < m->sizes.T; t++) {
+        if (m->e.labels[t] == IGNORED_LABEL) continue;
+        const int64_t first = t - width + 1;
+        assert_true(first >= context && (first - context) % (width + 1) == 0);
+        assert_int_equal(m->e.labels[t], last_value(m, width, context, &m->e.inputs[first]));
+        for (int64_t other = 0; other < t; other++)
+            if (m->e.labels[other] != IGNORED_LABEL)
+                assert_true(memcmp(&m->e.inputs[other - width + 1], &m->e.inputs[first], (size_t)width * 4) != 0);
+    }
+}
+
+static void mqar_asks_for_the_value_after_updates(void **state) {
+    (void)state;
+    enum { PAIRS = 6, UPDATES = 4, PASSES = 2, V = 40, SHOWN = PAIRS + UPDATES, CONTEXT = 2 * SHOWN * PASSES };
+    Made m =
+        make("mqar", "task.vocab_size=40 task.num_kv_pairs=6 task.num_updates=4 task.num_passes=2 task.seq_len=64");
+    bool first_stays = false, first_changes = false;
+    for (int64_t i = 0; i < 300; i++) {
+        example(&m, "train", i);
+        check_answers(&m, 1, CONTEXT, PAIRS);
+        const int32_t *x = m.e.inputs;
+        assert_memory_equal(x, x + CONTEXT / PASSES, CONTEXT / PASSES * sizeof *x);
+        for (int64_t shown = 0; shown < SHOWN; shown++) {
+            int64_t times = 0, before = -1;
+            assert_in_range(x[2 * shown], 1, V / 2 - 1);
+            assert_in_range(x[2 * shown + 1], V / 2, V - 1);
+            for (int64_t earlier = 0; earlier < shown; earlier++)
+                if (x[2 * earlier] == x[2 * shown]) times++, before = earlier;
+            assert_int_equal(times, shown >= PAIRS); /* a key gets another value once */
+            if (times > 0) assert_true(before < PAIRS && x[2 * before + 1] != x[2 * shown + 1]);
+        }
+        const bool changes = last_value(&m, 1, CONTEXT, x) != x[1];
+        first_changes |= changes;
+        first_stays |= !changes;
+    }
+    assert_true(first_changes && first_stays); /* which keys get another value is drawn */
+    done(&m);
+}
+
+/* Each first token is combined with each second one, in random order, and values do not repeat. */
+static void mqar_combines_tokens_to_keys(void **state) {
+    (void)state;
+    enum { SIDE = 3, PAIRS = SIDE * SIDE, V = 60, CONTEXT = 3 * PAIRS };
+    Made m = make("mqar", "task.vocab_size=60 task.num_kv_pairs=9 task.compositional=true task.seq_len=64");
+    int64_t in_order = 0;
+    for (int64_t i = 0; i < 300; i++) {
+        example(&m, "test", i);
+        check_answers(&m, 2, CONTEXT, PAIRS);
+        const int32_t *x = m.e.inputs;
+        for (int64_t a = 0; a < PAIRS; a++) {
+            int64_t same[3] = {0};
+            assert_in_range(x[3 * a], 1, V / 3 - 1);
+            assert_in_range(x[3 * a + 1], V / 3, 2 * V / 3 - 1);
+            assert_in_range(x[3 * a + 2], 2 * V / 3, V - 1);
+            for (int64_t b = 0; b < PAIRS; b++)
+                for (int token = 0; token < 3; token++) same[token] += x[3 * a + token] == x[3 * b + token];
+            assert_int_equal(same[0], SIDE);
+            assert_int_equal(same[1], SIDE);
+            assert_int_equal(same[2], 1);
+            assert_true(last_value(&m, 2, CONTEXT, &x[3 * a]) == x[3 * a + 2]); /* no key repeats */
+        }
+        in_order += x[0] == x[3] && x[0] == x[6];
+    }
+    assert_in_range(in_order, 1, 40); /* 300 * 2/8 * 1/7 = 11 */
+    done(&m);
+}
+
+static void mqar_lists_its_segments(void **state) {
+    (void)state;
+    Made m = make("mqar", "task.segments=[64x4x300,128x9x20] task.tests=[32x2,1024x200,64x4]");
+    Segment s[SEGMENTS_MOST];
+    assert_int_equal(m.task->segments(m.config, false, s), 2);
+    assert_string_equal(s[1].name, "128x9");
+    assert_string_equal(s[1].keys, "task.seq_len=128 task.num_kv_pairs=9");
+    assert_int_equal(s[1].examples, 20);
+    assert_int_equal(m.task->segments(m.config, true, s), 3);
+    assert_string_equal(s[1].name, "1024x200");
+    /* A segment's examples of training are not those of the test with its name. */
+    int32_t trained[64];
+    char split[64];
+    task_training_split(&s[2], split);
+    assert_string_equal(split, "train 64x4");
+    example(&m, split, 0);
+    memcpy(trained, m.e.inputs, sizeof trained);
+    example(&m, s[2].name, 0);
+    assert_memory_not_equal(trained, m.e.inputs, sizeof trained);
+    done(&m);
+}
+
 static void flip_flop_reads_the_last_write(void **state) {
     (void)state;
     static const struct {
@@ -266,6 +367,17 @@ static void impossible_settings_are_refused(void **state) {
         {"mqar", "task.seq_len=63"},
         {"mqar", "task.num_kv_pairs=17"},
         {"mqar", "task.vocab_size=8"},
+        {"mqar", "task.num_updates=5"},
+        {"mqar", "task.num_kv_pairs=5 task.compositional=true"},
+        {"mqar", "task.vocab_size=9 task.compositional=true"},
+        {"mqar", "task.segments=[64x4]"},
+        {"mqar", "task.segments=[64x4x10,64x4x20]"},
+        {"mqar", "task.segments=[64x4x0]"},
+        {"mqar", "task.segments=[64x40x10]"},
+        {"mqar", "task.tests=[64x4x10]"},
+        {"mqar", "task.tests=[63x4]"},
+        {"mqar", "task.tests=[-64x4]"},
+        {"mqar", "task.tests=[9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1,9x1]"},
         {"in_context_recall", "task.seq_len=127"},
         {"noisy_in_context_recall", "task.noise_vocab_size=30"},
         {"fuzzy_in_context_recall", "task.vocab_size=6"},
@@ -311,6 +423,9 @@ int main(void) {
         cmocka_unit_test(compression_asks_for_its_input),
         cmocka_unit_test(copying_repeats_the_data),
         cmocka_unit_test(mqar_places_queries_by_their_weights),
+        cmocka_unit_test(mqar_asks_for_the_value_after_updates),
+        cmocka_unit_test(mqar_combines_tokens_to_keys),
+        cmocka_unit_test(mqar_lists_its_segments),
         cmocka_unit_test(flip_flop_reads_the_last_write),
         cmocka_unit_test(impossible_settings_are_refused),
     };
