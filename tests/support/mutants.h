@@ -1,0 +1,61 @@
+/* For fuzzers: small changes of a file that is read. */
+#ifndef FLAME_TESTS_MUTANTS_H
+#define FLAME_TESTS_MUTANTS_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Mutant {
+    char *data;
+    size_t bytes, room;
+    uint64_t random;
+} Mutant;
+
+static inline size_t mutant_draw(Mutant *m, size_t limit) {
+    m->random = m->random * 6364136223846793005u + 1442695040888963407u;
+    return (size_t)(m->random >> 33) % limit;
+}
+
+static inline void mutant_insert(Mutant *m, size_t at, const char *piece, size_t length) {
+    if (m->bytes + length > m->room) return;
+    memmove(m->data + at + length, m->data + at, m->bytes - at);
+    memcpy(m->data + at, piece, length);
+    m->bytes += length;
+}
+
+/* One change: a bit, a byte, a word put in or over, a piece taken out or repeated elsewhere, or the end cut off. */
+static inline void mutant_change(Mutant *m, const char *const *words, size_t word_count) {
+    const size_t at = mutant_draw(m, m->bytes + 1), length = mutant_draw(m, m->bytes - at + 1) % 200;
+    const char *word = words[mutant_draw(m, word_count)];
+    char copy[200];
+    switch (mutant_draw(m, 12)) {
+    case 0:
+        m->bytes = at;
+        break;
+    case 1:
+    case 2:
+        if (at < m->bytes) m->data[at] ^= (char)(1 << mutant_draw(m, 8));
+        break;
+    case 3:
+        if (at < m->bytes) m->data[at] = (char)mutant_draw(m, 256);
+        break;
+    case 4:
+        memmove(m->data + at, m->data + at + length, m->bytes - at - length);
+        m->bytes -= length;
+        break;
+    case 5:
+        memcpy(copy, m->data + at, length);
+        mutant_insert(m, mutant_draw(m, m->bytes + 1), copy, length);
+        break;
+    case 6:
+    case 7:
+    case 8:
+        mutant_insert(m, at, word, strlen(word));
+        break;
+    default:
+        if (at + strlen(word) <= m->bytes) memcpy(m->data + at, word, strlen(word));
+    }
+}
+
+#endif
