@@ -66,11 +66,9 @@ static void flip_flop_generate(const void *config, uint64_t seed, Draws *draws, 
 
 static const char *const flip_flop_sweep[] = {NULL};
 
-static const Split flip_flop_splits[] = {{"sparse", "task.p_ignore=0.98"},
-                                         {"dense", "task.p_ignore=0.1"},
-                                         {"length 2x", "task.seq_len=2x"},
-                                         {"length 4x", "task.seq_len=4x"},
-                                         {NULL, NULL}};
+static const Split flip_flop_splits[] = {{"sparse", "task.p_ignore=0.98"}, {"dense", "task.p_ignore=0.1"},
+                                         {"length 2x", "task.seq_len=2x"}, {"length 4x", "task.seq_len=4x"},
+                                         {"length 8x", "task.seq_len=8x"}, {NULL, NULL}};
 
 const Task flip_flop = {.name = "flip_flop",
                         .meaning = "keep one bit, through instructions to ignore",

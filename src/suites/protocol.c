@@ -24,6 +24,8 @@ static const Key training_keys[] = {
     KEY(Protocol, warmup_steps, KEY_INTEGER, "0", 0, 1e9, NULL, "steps in which the learning rate rises"),
     KEY(Protocol, decay, KEY_CHOICE, "constant", 0, 0, "constant|cosine|linear", "how the learning rate falls"),
     KEY(Protocol, stop_at, KEY_REAL, "0", 0, 1, NULL, "the accuracy of the test that ends a training; 0: none"),
+    KEY(Protocol, splits, KEY_BOOLEAN, "true", 0, 0, NULL,
+        "also test on the task's splits: at other lengths, values and so on"),
     KEY(Protocol, select, KEY_CHOICE, "last", 0, 0, "best|last",
         "the scores that count: of the test with the lowest loss, or of the last one"),
     KEY(Protocol, dtype, KEY_CHOICE, "float32", 0, 0, "float32|bfloat16", "type of products and activations"),

@@ -19,6 +19,7 @@ typedef struct Protocol {
     char *decay;    /* constant | cosine | linear */
     bool mixed;     /* batches of all segments in random order */
     double stop_at; /* the score of a test that ends the training; 0: none does */
+    bool splits;    /* also test on the task's splits */
     char *select;   /* best: the scores of the test with the lowest loss | last */
     char *dtype;    /* float32 | bfloat16 */
     int64_t heads;

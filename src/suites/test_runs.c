@@ -88,7 +88,8 @@ Status test_runs_open(const Trial *trial, const TrialSetup *setup, const Session
     CHECK(r, "out of memory");
     *r = (TestRuns){.trial = trial, .setup = setup, .session = session, .result = result, .best_loss = INFINITY};
     *runs = r;
-    const int count = trial_tests(trial->task, setup->segment[0].config, r->split, &r->pooled);
+    int count = trial_tests(trial->task, setup->segment[0].config, r->split, &r->pooled);
+    if (!setup->protocol.splits && !r->pooled) count = 1;
     Status status = OK;
     if (r->pooled) open_mean(r, count - 1);
     for (int i = r->pooled; i < count && status == OK; i++) status = open_test(r, &r->split[i]);

@@ -84,7 +84,7 @@ grep -q "left out" "$work/log" && fail "a mixer has no model: $(grep "left out" 
     >"$work/log" 2>&1 && [ -n "$(field accuracy "$work/codes/results.csv")" ] || fail "transformer_vq: $(cat "$work/log")"
 "$FLAME" suite subset_sum convex_hull fractional_knapsack --quick --mixers gla transformer --out "$work/sets" --set \
     training.examples=1000 training.test_examples=100 training.epochs=2 mixer.bidirectional=true >"$work/log" 2>&1 || fail "sets"
-[ "$(grep -c '^tropical,' "$work/sets/results.csv")" = 24 ] || fail "sets: $(cat "$work/sets/results.csv")"
+[ "$(grep -c '^tropical,' "$work/sets/results.csv")" = 36 ] || fail "sets: $(cat "$work/sets/results.csv")"
 "$FLAME" suite selective_copying --dump 2 --split test >"$work/dump" || fail "--dump"
 [ "$(grep -c '"task":"selective_copying","inputs":\[.*"labels":\[.*"params":{.*"tokens_to_copy":16' "$work/dump")" = 2 ] ||
     fail "--dump: $(cat "$work/dump")"
@@ -111,10 +111,15 @@ for task in fractional_knapsack convex_hull; do
     grep -q '"inputs":\[[0-9.,-]*\],"labels"' "$work/dump" || fail "--dump of $task: $(cat "$work/dump")"
 done
 grep -q '"values"' "$work/dump" && fail "a classification with values"
+# MAD's tests at other lengths are asked for.
+"$FLAME" suite compression selective_copying --quick --mixers gla --set training.splits=true training.examples=64 training.epochs=1 \
+    training.test_examples=20 --out "$work/longer" >"$work/log" 2>&1 || fail "longer tests: $(cat "$work/log")"
+[ "$(cut -d, -f2,4 "$work/longer/results.csv" | tail -n +2 | sort | tr '\n' ' ')" = "$(for task in compression selective_copying; do
+    printf '%s\n' $task,length\ {2,4,8}x $task,test; done | tr '\n' ' ')" ] || fail "longer tests: $(cat "$work/longer/results.csv")"
 # A split with more answers than the model has is left out.
 "$FLAME" suite floyd_warshall --quick --mixers gla --set task.predecessors=true training.examples=64 training.test_examples=20 \
     training.epochs=1 --out "$work/graphs" >"$work/log" 2>&1 || fail "floyd_warshall: $(cat "$work/log")"
-grep -q "the split length has more answers" "$work/log" || fail "a split that does not fit: $(cat "$work/log")"
+grep -q "the split length 2x has more answers" "$work/log" || fail "a split that does not fit: $(cat "$work/log")"
 
 refused() { # MESSAGE ARGUMENTS...
     local message=$1

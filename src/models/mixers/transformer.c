@@ -3,9 +3,11 @@
  * models.
  *
  *   q, k, v = x Wq, x Wk, x Wv (+ biases)             (q and k optionally through a norm per head)
- *   q, k = rotate(q), rotate(k)
+ *   q, k = rotate(q), rotate(k)                       (not without rope_theta)
  *   o_i = sum_j softmax_j(q_i k_j / sqrt(D)) v_j,     0 <= i - j < window
  *   y = o Wo */
+#include <math.h>
+
 #include "models/mixers/parts.h"
 
 typedef struct TransformerConfig {
@@ -23,7 +25,8 @@ static const Key transformer_keys[] = {
     KEY(TransformerConfig, qk_norm, KEY_BOOLEAN, "false", 0, 0, NULL, "norm per head on q and k"),
     KEY(TransformerConfig, window_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9, NULL,
         "tokens a query sees, itself included (null: all)"),
-    KEY(TransformerConfig, rope_theta, KEY_REAL, "10000.0", 1, 1e12, NULL, "base of the rotary frequencies"),
+    KEY(TransformerConfig, rope_theta, KEY_REAL | KEY_NULLABLE, "10000.0", 1, 1e12, NULL,
+        "base of the rotary frequencies (null: no positions, which fla's layer cannot be without)"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, Q_BIAS, K_BIAS, V_BIAS, O_PROJ, Q_NORM, K_NORM };
@@ -66,8 +69,10 @@ static Tensor *transformer_forward(const Layer *layer, Tape *tape, Tensor *x) {
         q = rms_norm(tape, q, NULL, w[Q_NORM], qk_norm_eps, NULL);
         k = rms_norm(tape, k, NULL, w[K_NORM], qk_norm_eps, NULL);
     }
-    q = rotary(tape, q, c->head_size, (float)c->rope_theta);
-    k = rotary(tape, k, c->head_size, (float)c->rope_theta);
+    if (!isnan(c->rope_theta)) {
+        q = rotary(tape, q, c->head_size, (float)c->rope_theta);
+        k = rotary(tape, k, c->head_size, (float)c->rope_theta);
+    }
     const AttentionShape shape = {c->num_heads, c->num_kv_heads, c->window_size < 0 ? 0 : c->window_size};
     return linear(tape, attention(tape, q, k, v, shape), w[O_PROJ]);
 }

@@ -40,6 +40,8 @@ static void compression_generate(const void *config, uint64_t seed, Draws *draws
     }
 }
 
+static const Split compression_splits[] = LONGER_SPLITS;
+
 static const char *const compression_sweep[] = {VOCABULARIES_32_64_128, "task.seq_len=64", "task.seq_len=128",
                                                 "task.seq_len=256",     FEWER_EXAMPLES,    NULL};
 
@@ -51,6 +53,7 @@ const Task compression = {.name = "compression",
                           .config_size = sizeof(Compression),
                           .quick = "training.epochs=4",
                           .sweep = compression_sweep,
+                          .splits = compression_splits,
                           .files = &mad_files,
                           .check = compression_check,
                           .sizes = compression_sizes,

@@ -162,6 +162,8 @@ static void fuzzy_generate(const void *config, uint64_t seed, Draws *draws, bool
     free(w.scored);
 }
 
+static const Split fuzzy_splits[] = LONGER_SPLITS;
+
 static const char *const fuzzy_sweep[] = {VOCABULARIES_32_64_128, LENGTHS_256_512_1024, FEWER_EXAMPLES, NULL};
 
 const Task fuzzy_in_context_recall = {.name = "fuzzy_in_context_recall",
@@ -171,6 +173,7 @@ const Task fuzzy_in_context_recall = {.name = "fuzzy_in_context_recall",
                                       .key_count = LENGTH(fuzzy_keys),
                                       .config_size = sizeof(Fuzzy),
                                       .sweep = fuzzy_sweep,
+                                      .splits = fuzzy_splits,
                                       .files = &mad_files,
                                       .check = fuzzy_check,
                                       .sizes = fuzzy_sizes,

@@ -14,6 +14,14 @@ extern const Task compression, fuzzy_in_context_recall, in_context_recall, memor
 #define FEWER_EXAMPLES                                                                                                 \
     "training.examples=6400", "training.examples=3200", "training.examples=1600", "training.examples=800"
 
+/* Tests at other lengths, which the publication does not have: training.splits adds them. */
+#define LONGER_SPLITS                                                                                                  \
+    {                                                                                                                  \
+        {"length 2x", "task.seq_len=2x"}, {"length 4x", "task.seq_len=4x"}, {"length 8x", "task.seq_len=8x"}, {        \
+            NULL, NULL                                                                                                 \
+        }                                                                                                              \
+    }
+
 /* `count` numbers that all begin as `value`; the caller frees them. */
 static inline int32_t *mad_numbers(int64_t count, int32_t value) {
     int32_t *numbers = malloc((size_t)count * sizeof *numbers);

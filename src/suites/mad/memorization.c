@@ -53,6 +53,8 @@ static void memorization_generate(const void *config, uint64_t seed, Draws *draw
     free(value_of);
 }
 
+static const Split memorization_splits[] = LONGER_SPLITS;
+
 static const char *const memorization_sweep[] = {"task.vocab_size=512",  "task.vocab_size=1024", "task.vocab_size=2048",
                                                  "task.vocab_size=4096", "task.vocab_size=8192", NULL};
 
@@ -65,6 +67,7 @@ const Task memorization = {.name = "memorization",
                            .protocol = "training.examples=256",
                            .quick = "training.examples=256 training.epochs=30 training.evaluate_every=20",
                            .sweep = memorization_sweep,
+                           .splits = memorization_splits,
                            .files = &mad_files,
                            .check = memorization_check,
                            .sizes = memorization_sizes,

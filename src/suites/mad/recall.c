@@ -104,6 +104,8 @@ static void recall_generate(const void *config, uint64_t seed, Draws *draws, boo
     free(value_of);
 }
 
+static const Split recall_splits[] = LONGER_SPLITS;
+
 static const char *const recall_sweep[] = {VOCABULARIES_32_64_128, LENGTHS_256_512_1024, FEWER_EXAMPLES, NULL};
 static const char *const noisy_sweep[] = {"task.vocab_size=48",  "task.vocab_size=80",  "task.vocab_size=144",
                                           LENGTHS_256_512_1024,  FEWER_EXAMPLES,        "task.frac_noise=0.4",
@@ -116,6 +118,7 @@ const Task in_context_recall = {.name = "in_context_recall",
                                 .key_count = LENGTH(recall_keys),
                                 .config_size = sizeof(Recall),
                                 .sweep = recall_sweep,
+                                .splits = recall_splits,
                                 .files = &mad_files,
                                 .check = recall_check,
                                 .sizes = recall_sizes,
@@ -129,6 +132,7 @@ const Task noisy_in_context_recall = {.name = "noisy_in_context_recall",
                                       .key_count = LENGTH(noisy_keys),
                                       .config_size = sizeof(Recall),
                                       .sweep = noisy_sweep,
+                                      .splits = recall_splits,
                                       .files = &mad_files,
                                       .check = recall_check,
                                       .sizes = recall_sizes,

@@ -54,6 +54,8 @@ static void copying_generate(const void *config, uint64_t seed, Draws *draws, bo
     free(blanks_before);
 }
 
+static const Split copying_splits[] = LONGER_SPLITS;
+
 static const char *const copying_sweep[] = {
     VOCABULARIES_32_64_128,   "task.seq_len=512",       "task.seq_len=1024",      FEWER_EXAMPLES,
     "task.tokens_to_copy=32", "task.tokens_to_copy=64", "task.tokens_to_copy=96", NULL};
@@ -66,6 +68,7 @@ const Task selective_copying = {.name = "selective_copying",
                                 .config_size = sizeof(Copying),
                                 .quick = "task.seq_len=64 task.tokens_to_copy=8 training.epochs=4",
                                 .sweep = copying_sweep,
+                                .splits = copying_splits,
                                 .files = &mad_files,
                                 .check = copying_check,
                                 .sizes = copying_sizes,

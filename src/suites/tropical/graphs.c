@@ -114,7 +114,7 @@ static double floyd_warshall_trivial(const void *config) {
 }
 
 static const Split floyd_warshall_splits[] = {
-    {"length", "task.nodes=16"}, {"values", "task.low=16 task.high=30"}, {"noise", "task.noise=0.5"}, {NULL, NULL}};
+    {"length 2x", "task.nodes=2x"}, {"values", "task.low=16 task.high=30"}, {"noise", "task.noise=0.5"}, {NULL, NULL}};
 
 const Task floyd_warshall = {.name = "floyd_warshall",
                              .meaning = "the distances of all pairs of nodes of an undirected graph",
@@ -203,7 +203,7 @@ static double components_trivial(const void *config) {
 }
 
 static const Split components_splits[] = {
-    {"length", "task.nodes=16"}, {"values", "task.p_inside=0.1"}, {"noise", "task.noise=0.5"}, {NULL, NULL}};
+    {"length 2x", "task.nodes=2x"}, {"values", "task.p_inside=0.1"}, {"noise", "task.noise=0.5"}, {NULL, NULL}};
 
 const Task strongly_connected_components = {.name = "strongly_connected_components",
                                             .meaning = "which pairs of nodes of a directed graph reach each other?",

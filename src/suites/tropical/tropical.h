@@ -39,7 +39,10 @@ enum { VALUE_MOST = 10000, LENGTH_MOST = 1024 }; /* sums fit 32 bits, and featur
 /* The tests of a task: one change each. */
 #define TROPICAL_SPLITS(values)                                                                                        \
     {                                                                                                                  \
-        {"length", "task.length=64"}, {"values", values}, {"noise", "task.noise=0.5"}, { NULL, NULL }                  \
+        {"length 2x", "task.length=2x"}, {"length 4x", "task.length=4x"}, {"length 8x", "task.length=8x"},             \
+            {"values", values}, {"noise", "task.noise=0.5"}, {                                                         \
+            NULL, NULL                                                                                                 \
+        }                                                                                                              \
     }
 
 extern const char *const tropical_no_sweep[];
