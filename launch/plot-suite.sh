@@ -100,7 +100,7 @@ over() {
     local listed=0
     awk -F'|' -v task="$2" '$3 == task && $4 ~ /^[0-9]+x[0-9]+$/ { found = 1 } END { exit !found }' "$work/rows" && listed=1
     awk -F'|' -v OFS='|' -v task="$2" -v word="$3" -v listed=$listed '
-        $3 == task && (listed ? $4 ~ /^[0-9]+x[0-9]+$/ : $4 == "test" || $4 ~ "^" word " [0-9.]+x$") {
+        $3 == task && $7 != "NaN" && (listed ? $4 ~ /^[0-9]+x[0-9]+$/ : $4 == "test" || $4 ~ "^" word " [0-9.]+x$") {
             x = 1
             if (listed) { split($4, number, "x"); x = number[word == "pairs" ? 2 : 1] }
             else if ($4 != "test") { x = $4; sub(/^[^ ]* /, "", x); sub(/x$/, "", x) }
@@ -157,14 +157,21 @@ states() {
     printf 'unset multiplot\n'
 }
 
-# costs SUITE: of the first task, whose lengths are those of every model.
+# costs SUITE: of the first task, whose lengths are those of every model. A training of a few steps has no speed.
 costs() {
-    awk -F'|' -v OFS='|' 'NR == 1 { task = $3 } $3 == task && $4 == "test" { $13 /= 1048576; print }' "$work/rows" > "$work/cost"
-    begin "$folder/$1-cost.png" 2 1 1300 400
+    local task
+    awk -F'|' -v OFS='|' 'NR == 1 { task = $3 } $3 == task && $4 == "test" && $13 != "NaN" { $13 /= 1048576; print }' \
+        "$work/rows" > "$work/cost"
+    awk -F'|' '$12 != "NaN"' "$work/cost" > "$work/speed"
+    [ -s "$work/cost" ] || return 0
+    task=$(head -n 1 "$work/cost" | cut -d'|' -f3)
+    begin "$folder/$1-cost.png" $([ -s "$work/speed" ] && echo 2 || echo 1) 1 1300 400
     printf 'set key outside right top\nset lmargin 12\nset yrange [0:*]\n'
-    title "$(head -n 1 "$work/cost" | cut -d'|' -f3), speed of the training"
-    by_mixer "$work/cost" 12 0 0 "tokens/s"
-    title "$(head -n 1 "$work/cost" | cut -d'|' -f3), memory of the training"
+    if [ -s "$work/speed" ]; then
+        title "$task, speed of the training"
+        by_mixer "$work/speed" 12 0 0 "tokens/s"
+    fi
+    title "$task, memory of the training"
     by_mixer "$work/cost" 13 0 0 "MiB"
     printf 'unset multiplot\n'
 }

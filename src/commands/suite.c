@@ -25,7 +25,7 @@ typedef struct SuiteArguments {
 
 static const Option options[] = {
     {"", OPTION_TEXTS | OPTION_REQUIRED, "NAME", NULL, 0, 0, "suites or tasks, or all; or speed", AT(names)},
-    {"mixers", OPTION_TEXTS, "MIXER", NULL, 0, 0, "model types (default: all)", AT(mixers)},
+    {"mixers", OPTION_TEXTS, "MIXER", NULL, 0, 0, "model types, apart by spaces or commas (default: all)", AT(mixers)},
     {"seeds", OPTION_INTEGER, "N", "1", 1, 1000, "trainings of each kind, with seeds 0 to N-1", AT(seeds)},
     {"preset", OPTION_TEXT, "NAME", NULL, 0, 0, "another published training, of the tasks that have it", AT(preset)},
     {"settings", OPTION_FLAG, NULL, NULL, 0, 0, "also all published settings of each task", AT(settings)},
@@ -49,6 +49,19 @@ static char *joined(const Texts *words) {
     for (int i = 0; i < words->count; i++) fprintf(file, "%s%s", i ? " " : "", words->item[i]);
     fclose(file);
     return text;
+}
+
+/* "--mixers a,b c": a, b and c, in *list. The caller frees *text and list->item. USAGE (logged) if none is named. */
+static Status list_mixers(const Texts *words, char **text, Texts *list) {
+    char *rest = NULL;
+    *text = joined(words);
+    *list = (Texts){.item = malloc((strlen(*text) + 1) * sizeof *list->item)};
+    CHECK(list->item, "out of memory");
+    for (char *one = strtok_r(*text, ", ", &rest); one; one = strtok_r(NULL, ", ", &rest))
+        list->item[list->count++] = one;
+    if (words->count == 0 || list->count > 0) return OK;
+    log_error("--mixers names no mixer");
+    return USAGE;
 }
 
 /* The suite and task whose examples --dump prints: a task's name, or that of a suite of one task. */
@@ -228,9 +241,9 @@ static Status check_speed(const SuiteArguments *a, const Comm *comm) {
     return USAGE;
 }
 
-static Status run_speed(const SuiteArguments *a, const char *user) {
+static Status run_speed(const SuiteArguments *a, const Texts *mixers, const char *user) {
     const SpeedOptions speed_options = {
-        .mixers = (const char *const *)a->mixers.item, .mixer_count = a->mixers.count, .user = user, .folder = a->out};
+        .mixers = (const char *const *)mixers->item, .mixer_count = mixers->count, .user = user, .folder = a->out};
     const Device *device = NULL;
     Comm *comm = NULL;
     Status status = agreement_start("suite", &comm);
@@ -241,28 +254,11 @@ static Status run_speed(const SuiteArguments *a, const char *user) {
     return status;
 }
 
-static Status run(void *values) {
-    const SuiteArguments *a = values;
-    char *user = joined(&a->set);
-    if (wants_speed(a)) {
-        const Status status = run_speed(a, user);
-        free(user);
-        return status;
-    }
-    if (a->dump > 0) {
-        const Status status = dump(a, user);
-        free(user);
-        return status;
-    }
-    if (a->preset && a->settings) {
-        log_error("--preset is a setting of its own: leave --settings out");
-        free(user);
-        return USAGE;
-    }
+static Status run_trials(const SuiteArguments *a, const Texts *mixers, const char *user) {
     const SweepOptions sweep_options = {.names = (const char *const *)a->names.item,
                                         .name_count = a->names.count,
-                                        .mixers = (const char *const *)a->mixers.item,
-                                        .mixer_count = a->mixers.count,
+                                        .mixers = (const char *const *)mixers->item,
+                                        .mixer_count = mixers->count,
                                         .seeds = a->seeds,
                                         .preset = a->preset,
                                         .settings = a->settings,
@@ -274,8 +270,22 @@ static Status run(void *values) {
     if (status == OK) status = agree(comm, sweep_list(&sweep_options, &sweep));
     if (status == OK) status = run_sweep(a, &sweep, comm);
     sweep_free(&sweep);
-    free(user);
     if (comm) comm_destroy(comm);
+    return status;
+}
+
+static Status run(void *values) {
+    const SuiteArguments *a = values;
+    Texts mixers;
+    char *user = joined(&a->set), *text = NULL;
+    Status status = list_mixers(&a->mixers, &text, &mixers);
+    if (status == OK)
+        status = wants_speed(a) ? run_speed(a, &mixers, user)
+                 : a->dump > 0  ? dump(a, user)
+                                : run_trials(a, &mixers, user);
+    free(mixers.item);
+    free(text);
+    free(user);
     return status;
 }
 

@@ -15,7 +15,8 @@ static double part_of(const Result *row, int part) {
     return parts[part];
 }
 
-static bool is_other(double a, double b) { return a != b && !(isnan(a) && isnan(b)); }
+/* Rows of models that cannot be have no size. */
+static bool is_other(double a, double b) { return a != b && !isnan(a) && !isnan(b); }
 
 /* The first row of a row's suite, and of its model in it if that is asked for. */
 static int64_t first_like(const Results *results, const Result *row, bool model) {
@@ -43,7 +44,8 @@ static int *find_sizes(const Results *results, bool *any) {
 static void write_model(char *to, const Result *row, int parts) {
     to += sprintf(to, "%s", row->name[NAME_MODEL]);
     for (int p = 0; p < PARTS; p++)
-        if (parts & 1 << p) to += snprintf(to, LABEL_BYTES / PARTS, " %s=%.15g", part_name[p], part_of(row, p));
+        if (parts & 1 << p && !isnan(part_of(row, p)))
+            to += snprintf(to, LABEL_BYTES / PARTS, " %s=%.15g", part_name[p], part_of(row, p));
 }
 
 /* The words of a setting that are not about the size. */

@@ -59,6 +59,8 @@ Status protocol_read(const ConfigValue *root, Protocol *protocol) {
     for (int i = 0; i < LENGTH(tables) && status == OK; i++)
         status = keys_apply(&tables[i], 1, settings_section(root, tables[i].section), tables[i].section, NULL);
     if (status != OK) return status;
+    if (protocol->lr.count == 0 || protocol->weight_decay.count == 0)
+        return refuse("training.lr and training.weight_decay must have at least one value each");
     if (protocol->examples == 0 && protocol->steps == 0)
         return refuse("training.examples: 0 has no epochs: set training.steps");
     if (protocol->steps == 0 && protocol->epochs == 0)

@@ -28,14 +28,19 @@ static void put_scores(FILE *file, const Scores *s) {
     for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) put_real(file, scores[i]);
 }
 
-static void put_row(FILE *file, const char *run, const Trial *trial, const TrialResult *r, const TrialTest *test,
-                    const Device *device) {
+/* The columns suite to seed. */
+static void put_names(FILE *file, const Trial *trial, const char *split) {
     fprintf(file, "%s,%s,", trial->suite->name, trial->task->name);
     put_text(file, trial_variant(trial));
     if (trial->user && trial->user[0] && trial_variant(trial)[0]) fputc(' ', file);
     put_text(file, trial->user);
-    fprintf(file, ",%s,%s", test->split, trial->mixer);
+    fprintf(file, ",%s,%s", split, trial->mixer);
     put_integer(file, trial->seed);
+}
+
+static void put_row(FILE *file, const char *run, const Trial *trial, const TrialResult *r, const TrialTest *test,
+                    const Device *device) {
+    put_names(file, trial, test->split);
     put_real(file, trial->lr);
     put_real(file, trial->weight_decay);
     put_integer(file, r->hidden_size);
@@ -64,6 +69,13 @@ void result_rows_write(FILE *file, const char *run, const Trial *trial, const Tr
     const TrialTest none = {.split = "test", .scores = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0}, .trivial = NAN};
     if (failed) put_row(file, run, trial, result, &none, device);
     for (int i = 0; i < result->tests && !failed; i++) put_row(file, run, trial, result, &result->test[i], device);
+}
+
+void unable_row_write(FILE *file, const Trial *trial) {
+    enum { SEED = 6, VERSION = 30, COLUMNS = 32 };
+    put_names(file, trial, "test");
+    for (int column = SEED + 1; column <= COLUMNS; column++) fputs(column == VERSION ? "," FLAME_VERSION : ",", file);
+    fputc('\n', file);
 }
 
 void right_answers_write(FILE *file, const TrialResult *result, bool failed) {

@@ -14,6 +14,9 @@ extern const char result_columns[];
 void result_rows_write(FILE *file, const char *run, const Trial *trial, const TrialResult *result, const Device *device,
                        bool failed);
 
+/* A row of a trial that cannot be: names without numbers. */
+void unable_row_write(FILE *file, const Trial *trial);
+
 /* Writes a line "SPLIT 0110..." for each test with right and wrong answers: 1 for an example answered right. A split's
  * name may have spaces, as the answers follow the last one. A regression has no such line, nor has a failed trial. */
 void right_answers_write(FILE *file, const TrialResult *result, bool failed);

@@ -62,6 +62,7 @@ enum { COLUMNS = LENGTH(columns), FILE_MAX = 1 << 30 };
 
 typedef struct Reader {
     const char *path;
+    bool headed; /* the first line names the columns */
     int64_t line;
     const char **known[RESULT_NAMES]; /* the different names so far */
     int known_count[RESULT_NAMES];
@@ -165,7 +166,7 @@ static Status read_lines(Reader *reader, char *text, Results *results) {
         }
         *end = 0;
         next = end + 1;
-        if (reader->line == 1)
+        if (reader->line == 1 && reader->headed)
             status = read_header(reader, line);
         else if ((status = read_row(reader, line, &results->row[results->count])) == OK)
             status = check_known(reader, &results->row[results->count++]);
@@ -177,8 +178,8 @@ static Status read_lines(Reader *reader, char *text, Results *results) {
     return status;
 }
 
-Status results_read(const char *path, Results *results) {
-    Reader reader = {.path = path, .line = 1};
+static Status read_file(const char *path, bool headed, Results *results) {
+    Reader reader = {.path = path, .headed = headed, .line = 1};
     int64_t bytes = 0, lines = 0;
     *results = (Results){0};
     const int error = file_read_all(path, FILE_MAX, &results->text, &bytes);
@@ -195,6 +196,21 @@ Status results_read(const char *path, Results *results) {
     CHECK(results->row, "out of memory");
     const Status status = read_lines(&reader, results->text, results);
     for (int i = 0; i < RESULT_NAMES; i++) free(reader.known[i]);
+    return status;
+}
+
+Status results_read(const char *path, Results *results) { return read_file(path, true, results); }
+
+Status results_check_run(const char *path, const char *run) {
+    Results results;
+    Status status = read_file(path, false, &results);
+    for (int64_t i = 0; i < results.count && status == OK; i++) {
+        if (strcmp(results.row[i].run, run) == 0) continue;
+        log_error("%s, line %lld: its run is \"%.160s\", but must be that of the file's name", path,
+                  (long long)results.row[i].line, results.row[i].run);
+        status = BAD_INPUT;
+    }
+    results_free(&results);
     return status;
 }
 

@@ -41,6 +41,9 @@ typedef struct Results {
  * row. The caller frees `results`. */
 Status results_read(const char *path, Results *results);
 void results_free(Results *results);
+/* Reads a file of rows without a line of columns, all of them of that run. BAD_INPUT or IO_ERROR (logged) if it holds
+ * anything else, or cannot be read. */
+Status results_check_run(const char *path, const char *run);
 
 /* Keeps, for each task, setting, model and seed, the rows of the one point (lr, wd) with
  * the best score on the split "test". A run that is there several times counts as its last one. Afterwards the rows are

@@ -68,6 +68,10 @@ Status sweep_check_mixers(const char *const *mixers, int count) {
 
 static Status check_preset(const SweepOptions *options) {
     Nearest nearest = {.wanted = options->preset};
+    if (options->settings) {
+        log_error("--preset is a setting of its own: leave --settings out");
+        return USAGE;
+    }
     for (const Suite *const *suite = all_suites; *suite; suite++)
         for (const Task *const *task = (*suite)->tasks; *task; task++) {
             if (!wants_task(options, *suite, *task)) continue;
@@ -100,11 +104,11 @@ bool sweep_wants_mixer(const char *const *mixers, int count, const char *mixer) 
     return count == 0;
 }
 
-static void append(Sweep *sweep, Trial trial) {
-    Trial *grown = realloc(sweep->trial, (size_t)(sweep->trials + 1) * sizeof *grown);
+static void append(Trial **list, int64_t *count, Trial trial) {
+    Trial *grown = realloc(*list, (size_t)(*count + 1) * sizeof *grown);
     CHECK(grown, "out of memory");
-    sweep->trial = grown;
-    sweep->trial[sweep->trials++] = trial;
+    *list = grown;
+    grown[(*count)++] = trial;
 }
 
 /* Whether the mixer has a model for it; told if not. */
@@ -122,7 +126,7 @@ static void append_grid(Sweep *sweep, Trial trial, const Protocol *protocol, int
             for (trial.seed = 0; trial.seed < seeds; trial.seed++) {
                 trial.lr = protocol->lr.item[l];
                 trial.weight_decay = protocol->weight_decay.item[w];
-                append(sweep, trial);
+                append(&sweep->trial, &sweep->trials, trial);
             }
 }
 
@@ -134,7 +138,10 @@ static Status list_points(const SweepOptions *options, Trial trial, Sweep *sweep
     Status status = trial_settings(&trial, &root);
     if (status == OK) status = protocol_read(root, &protocol);
     if (status == OK) status = trial_task(&trial, NULL, &config); /* what no example can be made with ends the sweep */
-    if (status == OK && is_able(&trial)) append_grid(sweep, trial, &protocol, options->seeds);
+    if (status == OK && is_able(&trial))
+        append_grid(sweep, trial, &protocol, options->seeds);
+    else if (status == OK)
+        append(&sweep->unable, &sweep->unable_count, trial);
     task_config_free(trial.task, config);
     config_value_free(root);
     protocol_free(&protocol);
@@ -181,6 +188,7 @@ Status sweep_list(const SweepOptions *options, Sweep *sweep) {
 
 void sweep_free(Sweep *sweep) {
     free(sweep->trial);
+    free(sweep->unable);
     free(sweep->user);
     *sweep = (Sweep){0};
 }

@@ -26,11 +26,14 @@ typedef struct SweepOptions {
 typedef struct Sweep {
     Trial *trial;
     int64_t trials;
+    Trial *unable; /* of a mixer that has no model for the task: each setting once */
+    int64_t unable_count;
     char *user;
 } Sweep;
 
 /* Makes the list. BAD_INPUT or USAGE (logged) for an unknown name, with the nearest one, or wrong settings. A mixer
- * that cannot do a task is told once and left out. The caller calls sweep_free, also on failure. */
+ * that cannot do a task is told once and left out; its row of results.csv is without numbers. The caller calls
+ * sweep_free, also on failure. */
 Status sweep_list(const SweepOptions *options, Sweep *sweep);
 void sweep_free(Sweep *sweep);
 

@@ -15,6 +15,7 @@
 #include "checkpoint/run_lock.h"
 #include "suites/report.h"
 #include "suites/result_rows.h"
+#include "suites/results.h"
 #include "suites/sweep.h"
 #include "suites/text_file.h"
 #include "suites/trial_run.h"
@@ -168,6 +169,37 @@ static bool ends_with(const char *name, const char *ending) {
     return length > tail && strcmp(name + length - tail, ending) == 0;
 }
 
+static bool is_of_sweep(const Running *r, const char *name) {
+    for (int64_t i = 0; i < r->sweep->trials; i++) {
+        const size_t length = strlen(r->name[i].text);
+        if (strncmp(name, r->name[i].text, length) == 0 && strcmp(name + length, ".csv") == 0) return true;
+    }
+    return false;
+}
+
+static void tell_others(const Running *r, char *const names[], int64_t count) {
+    int64_t others = 0;
+    for (int64_t i = 0; i < count; i++) others += ends_with(names[i], ".csv") && !is_of_sweep(r, names[i]);
+    if (others > 0)
+        log_info("%s/runs has %lld results of other settings or of another version of flame-c, which are not used",
+                 r->folder, (long long)others);
+}
+
+/* Removes results that cannot be read: those trials run again. */
+static Status remove_damaged(const Running *r) {
+    for (int64_t i = 0; i < r->sweep->trials; i++) {
+        char path[PATH_BYTES];
+        path_of(r, i, ".csv", path);
+        const Status status = file_exists(path) ? results_check_run(path, r->name[i].text) : OK;
+        if (status == OK) continue;
+        if (status != BAD_INPUT) return status;
+        const int error = file_remove(path);
+        if (error) return failed(path, error);
+        log_warning("%s was damaged and is removed: the training runs again", path);
+    }
+    return OK;
+}
+
 /* Makes OUT/runs and removes the marks of ranks that are gone. */
 static Status prepare_folder(const Running *r) {
     char *runs = path_join(r->folder, "runs"), **names = NULL;
@@ -180,10 +212,11 @@ static Status prepare_folder(const Running *r) {
         error = file_remove(path);
         free(path);
     }
+    if (!error) tell_others(r, names, count);
     folder_list_free(names, count);
     const Status status = error ? failed(runs, error) : OK;
     free(runs);
-    return status;
+    return status == OK ? remove_damaged(r) : status;
 }
 
 static Status append_file(FILE *to, const char *path) {
@@ -206,6 +239,7 @@ static Status collect(const Running *r) {
         path_of(r, i, ".csv", run);
         status = append_file(text.file, run);
     }
+    for (int64_t i = 0; i < r->sweep->unable_count; i++) unable_row_write(text.file, &r->sweep->unable[i]);
     if (status == OK)
         status = text_file_replace(&text, path);
     else

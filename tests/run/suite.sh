@@ -121,11 +121,17 @@ grep -q '"values"' "$work/dump" && fail "a classification with values"
     training.epochs=1 --out "$work/graphs" >"$work/log" 2>&1 || fail "floyd_warshall: $(cat "$work/log")"
 grep -q "the split length 2x has more answers" "$work/log" || fail "a split that does not fit: $(cat "$work/log")"
 
+# A mixer that cannot do a task is told why, and is n/a in the table.
+"$FLAME" suite subset_sum --quick --mixers gla,rwkv7 --set mixer.bidirectional=true training.examples=64 training.test_examples=20 \
+    training.epochs=1 training.splits=false --out "$work/unable" >"$work/log" 2>&1 || fail "a mixer that cannot: $(cat "$work/log")"
+grep -q "rwkv7 hands a tensor of one direction on" "$work/log" && grep -q "rwkv7 cannot do it" "$work/log" &&
+    grep -qxF "| rwkv7 | n/a |" "$work/unable/table.md" || fail "a mixer that cannot: $(cat "$work/log" "$work/unable/table.md")"
+
 refused() { # MESSAGE ARGUMENTS...
     local message=$1
     shift
     "$FLAME" suite "$@" --out "$work/refused" >"$work/log" 2>&1 && fail "accepted: $*"
-    grep -qF "$message" "$work/log" || fail "$*: $(cat "$work/log")"
+    grep -qF -- "$message" "$work/log" || fail "$*: $(cat "$work/log")"
 }
 refused "did you mean mqar?" mqra
 refused "did you mean mad?" MAD
@@ -141,6 +147,10 @@ refused "no preset based of these tasks" mad --preset based
 refused "is a setting of its own" mqar --preset based --settings
 refused "it has \"train 64x4\", ... and \"64x4\", ..." mqar --preset based --dump 1 --split test
 refused "64x4 is not LENGTHxPAIRSxEXAMPLES" mqar --set task.segments=[64x4]
+refused "task.seq_len must be at least 400 for 100 pairs" mqar --set task.num_kv_pairs=100
+refused "task.vocab_size 5 has 2 tokens for keys" fuzzy_in_context_recall --set task.vocab_size=5
+refused "must have at least one value each" mqar --set training.lr=[]
+refused "--mixers names no mixer" mqar --mixers ,
 refused "not a multiple of mixer.heads" mqar --mixers gla --set mixer.heads=3
 refused "examples of one task" mad --dump 3
 refused "has no split" mqar --dump 3 --split dense

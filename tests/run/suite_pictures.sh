@@ -17,8 +17,9 @@ columns=suite,task,setting,split,model,lr,wd,n,metric,mean,sd,ci_low,ci_high,tri
     done
     echo "mad,compression,all,test,gla,0.1,0,1,accuracy_macro,0.3,,,,0.125,0.2,1000,5000000,,400000"
     for split in test 64x4 64x16 256x64; do
-        echo "mqar,mqar,all,$split,gla,0.1,0,2,accuracy,0.5,0.01,0.45,0.55,0.25,0.8,1000,5000000,4096,400000"
-        echo "mqar,mqar,all,$split,lstm,0.1,0,1,accuracy,0.4,,,,0.25,0.8,1000,5000000,1024,400000"
+        echo "mqar,mqar,all,$split,gla,0.1,0,2,accuracy,0.5,0.01,0.45,0.55,0.25,0.8,,5000000,4096,400000"
+        echo "mqar,mqar,all,$split,lstm,0.1,0,1,accuracy,0.4,,,,0.25,0.8,,5000000,1024,400000"
+        echo "mqar,mqar,all,$split,rwkv7,,,0,accuracy,,,,,,,,,,"
     done
     echo "mad,compression,all,test,nsa,0.1,0,0,accuracy_macro,,,,,0.125,,1000,5000000,,400000"
 } >"$work/aggregate.csv"

@@ -1,0 +1,175 @@
+/* A sweep whose folder is damaged, has other results, or is on a full disk: what can be used is, what cannot is told.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "checkpoint/temporary.h"
+#include "suites/sweep.h"
+#include "support/capture.h"
+
+/* Two trainings of one step each: of seeds 0 and 1. */
+static Status run_sweep(const char *folder, char *said, size_t room) {
+    static const char *const names[] = {"memorization"}, *const mixers[] = {"gla"};
+    const SweepOptions options = {.names = names,
+                                  .name_count = 1,
+                                  .mixers = mixers,
+                                  .mixer_count = 1,
+                                  .seeds = 2,
+                                  .quick = true,
+                                  .user = "training.examples=16 training.batch_size=16 training.epochs=1 "
+                                          "training.test_examples=8 model.hidden_size=32"};
+    Comm *comm = comm_self_create();
+    Sweep sweep;
+    char out[1 << 14];
+    assert_int_equal(sweep_list(&options, &sweep), OK);
+    assert_int_equal(sweep.trials, 2);
+    Capture errors = capture_begin(2), output = capture_begin(1);
+    const Status status = sweep_run(&sweep, folder, comm, device_cpu());
+    capture_end(&output, out, sizeof out);
+    capture_end(&errors, said, room);
+    strncat(said, out, room - strlen(said) - 1);
+    sweep_free(&sweep);
+    comm_destroy(comm);
+    return status;
+}
+
+/* The files of a folder's runs with this ending; *path: the first one's, which the caller frees. */
+static int runs_with(const char *folder, const char *ending, char **path) {
+    char *runs = path_join(folder, "runs"), **names = NULL;
+    int64_t count = 0;
+    int found = 0;
+    *path = NULL;
+    const int error = folder_list(runs, &names, &count);
+    assert_true(error == 0 || error == ENOENT);
+    for (int64_t i = 0; i < count; i++) {
+        if (strlen(names[i]) < strlen(ending) || strcmp(names[i] + strlen(names[i]) - strlen(ending), ending) != 0)
+            continue;
+        if (!found++) *path = path_join(runs, names[i]);
+    }
+    folder_list_free(names, count);
+    free(runs);
+    return found;
+}
+
+static int lines_of(const char *folder, const char *name) {
+    char *path = path_join(folder, name), *text;
+    int64_t bytes;
+    int lines = 0;
+    assert_int_equal(file_read_all(path, 1 << 20, &text, &bytes), 0);
+    for (const char *c = text; *c; c++) lines += *c == '\n';
+    free(text);
+    free(path);
+    return lines;
+}
+
+static void damaged_results_are_made_again(void **state) {
+    (void)state;
+    char *folder = temporary_path("broken"), *run, *text, said[1 << 14];
+    int64_t bytes;
+    assert_int_equal(run_sweep(folder, said, sizeof said), OK);
+    assert_int_equal(runs_with(folder, ".csv", &run), 2);
+    assert_int_equal(file_read_all(run, 1 << 20, &text, &bytes), 0);
+    char *other = strdup(text);
+    assert_non_null(other);
+    other[strlen(other) - 2] ^= 1; /* of the run's name, the last column */
+    const struct {
+        const char *text;
+        int64_t bytes;
+        const char *message;
+    } rows[] = {
+        {"", 0, "has no results"},
+        {text, bytes / 2, "not complete"},
+        {"\0\1\2", 3, "zero byte"},
+        {"mad,memorization\n", 17, "2 fields instead of 32"},
+        {other, bytes, "must be that of the file's name"},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        write_file(run, rows[r].text, rows[r].bytes);
+        assert_int_equal(run_sweep(folder, said, sizeof said), OK);
+        assert_non_null(strstr(said, rows[r].message));
+        assert_non_null(strstr(said, "was damaged and is removed"));
+        assert_non_null(strstr(said, "1 of 2 trials are done already"));
+        assert_int_equal(lines_of(folder, "results.csv"), 3);
+    }
+    assert_int_equal(run_sweep(folder, said, sizeof said), OK);
+    assert_null(strstr(said, "damaged"));
+    free(text);
+    free(other);
+    free(run);
+    free(folder);
+}
+
+static void other_results_are_told(void **state) {
+    (void)state;
+    char *folder = temporary_path("others"), *run, said[1 << 14];
+    assert_int_equal(run_sweep(folder, said, sizeof said), OK);
+    assert_null(strstr(said, "other settings"));
+    char *other = temporary_path("others/runs/mad-memorization-gla-01234567.csv");
+    write_file(other, "of another version", 18);
+    assert_int_equal(run_sweep(folder, said, sizeof said), OK);
+    assert_non_null(strstr(said, "has 1 results of other settings or of another version"));
+    assert_int_equal(lines_of(folder, "results.csv"), 3);
+    assert_int_equal(runs_with(folder, ".csv", &run), 3);
+    free(run);
+    free(other);
+    free(folder);
+}
+
+static int64_t bytes_left;
+
+/* A disk that gets full. */
+static int fill_disk(FileOperation operation, const char *path, int fd, int64_t *bytes) {
+    (void)path, (void)fd;
+    if (operation != FILE_WRITE) return 0;
+    bytes_left -= *bytes;
+    return bytes_left < 0 ? ENOSPC : 0;
+}
+
+/* At each of the files: the sweep ends with a message, no part of a file is taken for results, and it goes on later. */
+static void a_full_disk_ends_the_sweep(void **state) {
+    (void)state;
+    char said[1 << 14], name[32], *path;
+    bool full = true;
+    for (int64_t room = 0; full; room += 100) {
+        snprintf(name, sizeof name, "full-%d", (int)room);
+        char *folder = temporary_path(name), *run;
+        bytes_left = room;
+        files_set_hook(fill_disk);
+        const Status status = run_sweep(folder, said, sizeof said);
+        files_set_hook(NULL);
+        if (status == OK) {
+            assert_true(room > 1000);
+            full = false;
+        } else {
+            assert_int_equal(status, IO_ERROR);
+            assert_non_null(strstr(said, "No space left on device"));
+        }
+        const int before = runs_with(folder, ".csv", &path);
+        free(path);
+        assert_int_equal(runs_with(folder, ".tmp", &path), 0);
+        assert_int_equal(run_sweep(folder, said, sizeof said), OK);
+        assert_null(strstr(said, "damaged"));
+        if (before == 1) assert_non_null(strstr(said, "1 of 2 trials are done already"));
+        assert_int_equal(runs_with(folder, ".csv", &run), 2);
+        assert_int_equal(lines_of(folder, "results.csv"), 3);
+        assert_true(lines_of(folder, "table.md") > 5);
+        free(run);
+        free(folder);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damaged_results_are_made_again),
+        cmocka_unit_test(other_results_are_told),
+        cmocka_unit_test(a_full_disk_ends_the_sweep),
+    };
+    return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
+}
