@@ -13,6 +13,7 @@
 #endif
 
 Bf16Product *bf16_product = bf16_product_plain;
+Bf16Pack *bf16_pack_left = bf16_pack_left_plain, *bf16_pack_right = bf16_pack_right_plain;
 
 #if defined(__x86_64__) && defined(__linux__)
 
@@ -22,11 +23,6 @@ Bf16Product *bf16_product = bf16_product_plain;
 /* Both instructions multiply pairs: a word holds the bf16 of two neighbours along the depth. The left factor is packed
  * into words [rows, depth / 2], the right one into words [depth / 2, cols]. */
 enum { WORDS = 16, WORDS_OF_FACTOR = BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE / 2 };
-typedef struct Packed {
-    uint32_t left[WORDS_OF_FACTOR] __attribute__((aligned(64)));
-    uint32_t right[WORDS_OF_FACTOR] __attribute__((aligned(64)));
-} Packed;
-
 /* to[rows, cols / 2]: pairs of neighbours in a row of from[rows, cols]. With an odd number of WORDS the last ones of
  * `to` are 0, and its rows WORDS longer than cols / 2. */
 PAIRS_CODE static void pack_along_rows(uint32_t *to, int to_stride, const float *from, int stride, int rows, int cols) {
@@ -89,23 +85,38 @@ static void pad(uint32_t *packed, int depth, int cols) {
     memset(packed + depth / 2 * cols, 0, (size_t)words * sizeof(uint32_t));
 }
 
-PAIRS_CODE static void pack(Packed *packed, int rows, int cols, int depth, Factor a, Factor b) {
-    uint32_t turned[WORDS_OF_FACTOR] __attribute__((aligned(64)));
+PAIRS_CODE void bf16_pack_left_pairs(uint32_t *to, int rows, int depth, Factor a) {
     const int pairs = whole_depth(depth) / 2;
-    if (a.transposed) {
-        pack_across_rows(turned, a.data, a.stride, depth, rows);
-        pad(turned, depth, rows);
-        turn(packed->left, turned, pairs, rows);
-    } else {
-        pack_along_rows(packed->left, pairs, a.data, a.stride, rows, depth);
+    if (!a.transposed) {
+        pack_along_rows(to, pairs, a.data, a.stride, rows, depth);
+        return;
     }
-    if (b.transposed) {
-        pack_along_rows(turned, pairs, b.data, b.stride, cols, depth);
-        turn(packed->right, turned, cols, pairs);
-    } else {
-        pack_across_rows(packed->right, b.data, b.stride, depth, cols);
-        pad(packed->right, depth, cols);
+    uint32_t turned[WORDS_OF_FACTOR] __attribute__((aligned(64)));
+    pack_across_rows(turned, a.data, a.stride, depth, rows);
+    pad(turned, depth, rows);
+    turn(to, turned, pairs, rows);
+}
+
+PAIRS_CODE void bf16_pack_right_pairs(uint32_t *to, int cols, int depth, Factor b) {
+    const int pairs = whole_depth(depth) / 2;
+    if (!b.transposed) {
+        pack_across_rows(to, b.data, b.stride, depth, cols);
+        pad(to, depth, cols);
+        return;
     }
+    uint32_t turned[WORDS_OF_FACTOR] __attribute__((aligned(64)));
+    pack_along_rows(turned, pairs, b.data, b.stride, cols, depth);
+    turn(to, turned, cols, pairs);
+}
+
+/* The factor's words, which `room` has room for. */
+static const uint32_t *packed_left(uint32_t *room, int rows, int depth, Factor a) {
+    if (!a.packed) bf16_pack_left_pairs(room, rows, depth, a);
+    return a.packed ? a.packed : room;
+}
+static const uint32_t *packed_right(uint32_t *room, int cols, int depth, Factor b) {
+    if (!b.packed) bf16_pack_right_pairs(room, cols, depth, b);
+    return b.packed ? b.packed : room;
 }
 
 /* The block of 8 rows and WIDTH registers of columns of d; sums stay in registers. */
@@ -128,13 +139,14 @@ PAIRS_CODE static void pack(Packed *packed, int rows, int cols, int depth, Facto
 
 PAIRS_CODE static void product_by_pairs(float *d, int d_stride, int rows, int cols, int depth, Factor left,
                                         Factor right) {
-    Packed packed;
-    pack(&packed, rows, cols, depth, left, right);
+    uint32_t room[2][WORDS_OF_FACTOR] __attribute__((aligned(64)));
+    const uint32_t *const rows_of_left = packed_left(room[0], rows, depth, left);
+    const uint32_t *const cols_of_right = packed_right(room[1], cols, depth, right);
     const int pairs = whole_depth(depth) / 2;
     for (int i = 0; i < rows; i += 8) {
-        const uint32_t *a = packed.left + i * pairs;
+        const uint32_t *a = rows_of_left + i * pairs;
         for (int j = 0; j < cols;) {
-            const uint32_t *b = packed.right + j;
+            const uint32_t *b = cols_of_right + j;
             float *to = d + (int64_t)i * d_stride + j;
             if (j + 2 * WORDS <= cols) {
                 PAIRS_BLOCK(2);
@@ -159,8 +171,9 @@ static const TileShapes tile_shapes __attribute__((aligned(64))) = {
 /* A block of up to 2 x 2 tiles of d at a time: the tiles 0 to 3; 4 and 5 hold rows of a, 6 and 7 columns of b. */
 TILES_CODE static void product_by_tiles(float *d, int d_stride, int rows, int cols, int depth, Factor left,
                                         Factor right) {
-    Packed packed;
-    pack(&packed, rows, cols, depth, left, right);
+    uint32_t room[2][WORDS_OF_FACTOR] __attribute__((aligned(64)));
+    const uint32_t *const rows_of_left = packed_left(room[0], rows, depth, left);
+    const uint32_t *const cols_of_right = packed_right(room[1], cols, depth, right);
     const int pairs = whole_depth(depth) / 2, side = WORDS;
     const size_t d_bytes = (size_t)d_stride * 4, a_bytes = (size_t)pairs * 4, b_bytes = (size_t)cols * 4;
     _tile_loadconfig(&tile_shapes);
@@ -173,7 +186,7 @@ TILES_CODE static void product_by_tiles(float *d, int d_stride, int rows, int co
             if (low) _tile_loadd(2, to_low, d_bytes);
             if (low && wide) _tile_loadd(3, to_low + side, d_bytes);
             for (int k = 0; k < pairs; k += side) {
-                const uint32_t *a = packed.left + i * pairs + k, *b = packed.right + k * cols + j;
+                const uint32_t *a = rows_of_left + i * pairs + k, *b = cols_of_right + k * cols + j;
                 _tile_loadd(4, a, a_bytes);
                 _tile_loadd(6, b, b_bytes);
                 _tile_dpbf16ps(0, 4, 6);
@@ -212,6 +225,8 @@ Bf16Product *bf16_product_by_tiles(void) {
 #else
 Bf16Product *bf16_product_by_pairs(void) { return NULL; }
 Bf16Product *bf16_product_by_tiles(void) { return NULL; }
+void bf16_pack_left_pairs(uint32_t *to, int rows, int depth, Factor a) { bf16_pack_left_plain(to, rows, depth, a); }
+void bf16_pack_right_pairs(uint32_t *to, int cols, int depth, Factor b) { bf16_pack_right_plain(to, cols, depth, b); }
 #endif
 
 static const char *name = "fp32";
@@ -219,6 +234,8 @@ static const char *name = "fp32";
 void bf16_product_choose(void) {
     Bf16Product *const tiles = bf16_product_by_tiles(), *const pairs = bf16_product_by_pairs();
     bf16_product = tiles ? tiles : pairs ? pairs : bf16_product_plain;
+    bf16_pack_left = pairs ? bf16_pack_left_pairs : bf16_pack_left_plain;
+    bf16_pack_right = pairs ? bf16_pack_right_pairs : bf16_pack_right_plain;
     name = tiles ? "AMX" : pairs ? "AVX-512" : "fp32";
 }
 

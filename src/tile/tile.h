@@ -26,6 +26,7 @@
  *   those of a tile or a PADDED_MATRIX do not.
  * - mma_nn, mma_nt, mma_tn: per warp and 16 x 16 x 16, 2 mma and an ldmatrix for each operand not read yet;
  *   accumulator_mma_nn, accumulator_mma_nt: the same without the left operand's.
+ * - LEFT_OPERANDS, RIGHT_OPERAND and the like: nothing; operand_mma and accumulator_operand_mma as the products above.
  * - accumulator_store: 4 shuffles (fp32: 2) and one access per 16 bytes.
  * - row_sum, row_values_maximum, row_values_total: 2 shuffles per row of a thread; row_values_share: none.
  * - ACCUMULATOR: rows x columns / 128 of a thread's 255 registers. */

@@ -216,6 +216,8 @@ enum { VECTOR = 1 };
  * - VECTOR(name, size): shared, fp32; name[i] is an entry.
  * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
  *   ACCUMULATOR_VIEW(name, accumulator, j, cols): columns of one of 64 rows; j is a constant.
+ *   ACCUMULATOR_BAND(name, accumulator, b, rows): the rows from b * rows on. EACH_BAND(b, rows, count) { ... }: the
+ *   body for the bands of `count` rows. On a GPU there is one band.
  * Only kernels declare tiles, matrices and vectors, and hand them to functions.
  * Tiles, matrices and vectors need a sync() between the word that writes them and the one that reads them, and again
  * before they are overwritten; accumulators need none. */
@@ -233,6 +235,9 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
     float *const name = tile + (i)*tile##_stride + (j)
 #define MATRIX_VIEW(name, matrix, i, j, rows, cols)  TILE_VIEW(name, matrix, i, j, rows, cols)
 #define ACCUMULATOR_VIEW(name, accumulator, j, cols) TILE_VIEW(name, accumulator, 0, j, accumulator##_rows, cols)
+#define EACH_BAND(b, rows, count)                    for (int b = 0; b * (rows) < (count); b++)
+#define ACCUMULATOR_BAND(name, accumulator, b, rows)                                                                   \
+    TILE_VIEW(name, accumulator, (b) * (rows), 0, rows, accumulator##_cols)
 #define VECTOR(name, size)                                                                                             \
     enum { name##_size = (size) };                                                                                     \
     float name[size] __attribute__((aligned(64)))
@@ -390,7 +395,7 @@ enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs m
 #define IN_BF16(rows, cols, depth) false
 #endif
 #define FACTOR(tile, transposed)                                                                                       \
-    (Factor) { tile, tile##_stride, transposed }
+    (Factor) { tile, tile##_stride, transposed, NULL }
 #define MMA_FITS(rows, cols, depth)                                                                                    \
     _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
 
@@ -418,12 +423,88 @@ enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs m
 #define accumulator_mma_nn(accumulator, p, b) mma_nn(accumulator, p, b)
 #define accumulator_mma_nt(accumulator, p, b) mma_nt(accumulator, p, b)
 
+/* Operands that several products share, of tiles or views that stay as they are until then. On the CPU they are brought
+ * into the order of products once, where they are declared; on a GPU they are the tiles.
+ * - LEFT_OPERANDS(name, tile, rows): A, in blocks of so many rows; LEFT_OPERAND(name, blocks, b) is block b of them.
+ * - RIGHT_OPERAND(name, tile) is B, RIGHT_OPERAND_T(name, tile) is B^T.
+ * - RIGHT_OPERANDS(name, tile, rows), RIGHT_OPERAND_OF(name, blocks, b) are to B what the first are to A.
+ * operand_mma(accumulator, a, b): accumulator += A B. accumulator_operand_mma(accumulator, p, b): += P B, where P is an
+ * accumulator of 64 rows or more, which is rounded to elements on a GPU. */
+#define LEFT_OPERAND(name, blocks, b)                                                                                  \
+    enum { name##_rows = blocks##_rows, name##_cols = blocks##_cols };                                                 \
+    const Factor name = {blocks + (b)*blocks##_rows * blocks##_stride, blocks##_stride, false, PACKED_BLOCK(blocks, b)}
+#define RIGHT_OPERAND_OF(name, blocks, b) LEFT_OPERAND(name, blocks, b)
+#define operand_mma(accumulator, a, b)                                                                                 \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_cols, a##_cols - b##_rows);                   \
+        OPERAND_PRODUCT(accumulator, accumulator##_stride, a##_rows, b##_cols, a##_cols, a, b);                        \
+    } while (0)
+#define accumulator_operand_mma(accumulator, p, b)                                                                     \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - p##_rows, accumulator##_cols - b##_cols, p##_cols - b##_rows);                   \
+        OPERAND_PRODUCT(accumulator, accumulator##_stride, p##_rows, b##_cols, p##_cols, FACTOR(p, false), b);         \
+    } while (0)
+/* += P^T B: in code that only the CPU comes to, as threads of a GPU lack each other's registers. */
+#define accumulator_operand_mma_tn(accumulator, p, b)                                                                  \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - p##_cols, accumulator##_cols - b##_cols, p##_rows - b##_rows);                   \
+        OPERAND_PRODUCT(accumulator, accumulator##_stride, p##_cols, b##_cols, p##_rows, FACTOR(p, true), b);          \
+    } while (0)
+#define RIGHT_SIZES(name, rows, cols) enum { name##_rows = (rows), name##_cols = (cols) }
+#if defined(TILE_ELEMENT_BF16)
+#define LEFT_OPERANDS(name, tile, rows)                                                                                \
+    enum { name##_rows = (rows), name##_cols = tile##_cols, name##_stride = tile##_stride };                           \
+    const float *const name = tile;                                                                                    \
+    uint32_t name##_packed[tile##_rows * tile##_cols] __attribute__((aligned(64)));                                    \
+    for (int i_ = 0; i_ < tile##_rows; i_ += name##_rows)                                                              \
+    bf16_pack_left(name##_packed + i_ * name##_cols, name##_rows, name##_cols,                                         \
+                   (Factor){tile + i_ * tile##_stride, tile##_stride, false, NULL})
+#define RIGHT_OPERANDS(name, tile, rows)                                                                               \
+    enum { name##_rows = (rows), name##_cols = tile##_cols, name##_stride = tile##_stride };                           \
+    const float *const name = tile;                                                                                    \
+    uint32_t name##_packed[tile##_rows * tile##_cols] __attribute__((aligned(64)));                                    \
+    for (int i_ = 0; i_ < tile##_rows; i_ += name##_rows)                                                              \
+    bf16_pack_right(name##_packed + i_ * name##_cols, name##_cols, name##_rows,                                        \
+                    (Factor){tile + i_ * tile##_stride, tile##_stride, false, NULL})
+#define PACKED_BLOCK(blocks, b) blocks##_packed + (b)*blocks##_rows *blocks##_cols
+#define RIGHT_OPERAND(name, tile)                                                                                      \
+    RIGHT_SIZES(name, tile##_rows, tile##_cols);                                                                       \
+    PACK_RIGHT(name, tile##_rows, tile##_cols, FACTOR(tile, false))
+#define RIGHT_OPERAND_T(name, tile)                                                                                    \
+    RIGHT_SIZES(name, tile##_cols, tile##_rows);                                                                       \
+    PACK_RIGHT(name, tile##_cols, tile##_rows, FACTOR(tile, true))
+#define PACK_RIGHT(name, rows, cols, factor)                                                                           \
+    uint32_t name##_packed[(rows) * (cols)] __attribute__((aligned(64)));                                              \
+    bf16_pack_right(name##_packed, cols, rows, factor);                                                                \
+    const Factor name = {NULL, 0, false, name##_packed}
+#define OPERAND_PRODUCT bf16_product
+#else
+#define LEFT_OPERANDS(name, tile, rows)                                                                                \
+    enum { name##_rows = (rows), name##_cols = tile##_cols, name##_stride = tile##_stride };                           \
+    const float *const name = tile
+#define RIGHT_OPERANDS(name, tile, rows) LEFT_OPERANDS(name, tile, rows)
+#define PACKED_BLOCK(blocks, b)          NULL
+#define RIGHT_OPERAND(name, tile)                                                                                      \
+    RIGHT_SIZES(name, tile##_rows, tile##_cols);                                                                       \
+    const Factor name = FACTOR(tile, false)
+#define RIGHT_OPERAND_T(name, tile)                                                                                    \
+    RIGHT_SIZES(name, tile##_cols, tile##_rows);                                                                       \
+    float name##_transposed[tile##_rows * tile##_cols] __attribute__((aligned(64)));                                   \
+    transpose(name##_transposed, tile, tile##_rows, tile##_cols, tile##_stride);                                       \
+    const Factor name = {name##_transposed, tile##_rows, false, NULL}
+#define OPERAND_PRODUCT mma_of_factors
+#endif
+
 /* ROW_VALUES(name, rows): a float for each row of accumulators with that many rows, 64 or more, in the registers of the
  * threads that have the row. EACH_ROW_VALUE(name, r, i) { ... }: the body for every row i, whose value is name[r].
- * Inside MAP and MAP_INTO, ROW_VALUE(name, i) is the value of the entry's row. */
+ * Inside MAP and MAP_INTO, ROW_VALUE(name, i) is the value of the entry's row. ROW_VALUES_BAND is to row values what
+ * ACCUMULATOR_BAND is to accumulators. */
 #define ROW_VALUES(name, rows)                                                                                         \
     enum { name##_rows = (rows) };                                                                                     \
     float name[rows] __attribute__((aligned(64)))
+#define ROW_VALUES_BAND(name, values, b, rows)                                                                         \
+    enum { name##_rows = (rows) };                                                                                     \
+    float *const name = values + (b)*name##_rows
 #define EACH_ROW_VALUE(name, r, i) for (int i = 0, r = 0; i < name##_rows; r = ++i)
 #define ROW_VALUE(name, i)         (name[i])
 /* The maxima of an accumulator's rows as row values, and the sums, in shares of the threads: these may be scaled and

@@ -53,6 +53,14 @@ DEVICE void mma(float *d, int d_stride, int rows, int cols, int depth, const flo
                       1);
 }
 
+/* The same of two factors, the second of which is not transposed. */
+DEVICE void mma_of_factors(float *d, int d_stride, int rows, int cols, int depth, Factor a, Factor b) {
+    if (a.transposed)
+        mma(d, d_stride, rows, cols, depth, a.data, 1, a.stride, b.data, b.stride);
+    else
+        mma(d, d_stride, rows, cols, depth, a.data, a.stride, 1, b.data, b.stride);
+}
+
 /* to[i] = the sum of row i, for LANES rows. Interleaving as in transpose_square, but adding the two halves each time,
  * leaves one register with the sums in order. */
 DEVICE void sums_of_rows(float *to, const float *from, int stride, int cols) {

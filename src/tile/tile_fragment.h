@@ -50,6 +50,15 @@ enum { MOST_BLOCKS_DOWN = 4 };
     };                                                                                                                 \
     float *const name = accumulator + (j) / 8 * 4
 
+#define EACH_BAND(b, rows, count) for (int b = 0; b == 0; b++)
+#define ACCUMULATOR_BAND(name, accumulator, b, rows)                                                                   \
+    enum {                                                                                                             \
+        name##_rows = accumulator##_rows / (accumulator##_rows == (rows)),                                             \
+        name##_cols = accumulator##_cols,                                                                              \
+        name##_size = accumulator##_size                                                                               \
+    };                                                                                                                 \
+    float *const name = accumulator
+
 #define AT(tile, i, j)         to_float(tile[(i)*tile##_stride + (j)])
 #define PUT(tile, i, j, value) (tile[(i)*tile##_stride + (j)] = to_element(value))
 #define ENTRY(matrix, i, j)    (matrix[(i)*matrix##_stride + (j)])
@@ -451,6 +460,9 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 #define ROW_VALUES(name, rows)                                                                                         \
     enum { name##_rows = (rows), name##_size = 2 * BLOCKS_DOWN(rows), name##_whole_rows = 1 / ((rows) >= 64) };        \
     float name[name##_size]
+#define ROW_VALUES_BAND(name, values, b, rows)                                                                         \
+    enum { name##_rows = values##_rows / (values##_rows == (rows)), name##_size = values##_size };                     \
+    float *const name = values
 #define EACH_ROW_VALUE(name, r, i)                                                                                     \
     TILE_UNROLL for (int r = 0; r < name##_size;                                                                       \
                      r++) for (int i = row_of_value(r, name##_rows), once_ = name##_rows % 64 == 0 || i < name##_rows; \

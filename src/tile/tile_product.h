@@ -191,4 +191,24 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
 }
 #endif
 
+#define LEFT_OPERANDS(name, tile, rows)  TILE_VIEW(name, tile, 0, 0, rows, tile##_cols)
+#define LEFT_OPERAND(name, blocks, b)    TILE_VIEW(name, blocks, (b)*blocks##_rows, 0, blocks##_rows, blocks##_cols)
+#define RIGHT_OPERAND(name, tile)        OPERAND_OF(name, tile, tile##_rows, tile##_cols, 0)
+#define RIGHT_OPERAND_T(name, tile)      OPERAND_OF(name, tile, tile##_cols, tile##_rows, 1)
+#define RIGHT_OPERANDS(name, tile, rows) LEFT_OPERANDS(name, tile, rows)
+#define RIGHT_OPERAND_OF(name, blocks, b)                                                                              \
+    TILE_VIEW(name##_view, blocks, (b)*blocks##_rows, 0, blocks##_rows, blocks##_cols);                                \
+    OPERAND_OF(name, name##_view, blocks##_rows, blocks##_cols, 0)
+#define OPERAND_OF(name, tile, rows, cols, turned)                                                                     \
+    TILE_SIZES(name, rows, cols, tile##_stride);                                                                       \
+    enum { name##_transposed = (turned) };                                                                             \
+    element *const name = tile
+#define operand_mma(accumulator, a, b)                                                                                 \
+    mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride,            \
+        b##_transposed, false)
+#define accumulator_operand_mma(accumulator, p, b)                                                                     \
+    mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
+                       b##_stride, b##_transposed)
+#define accumulator_operand_mma_tn(accumulator, p, b) ((void)(b)) /* not here */
+
 #endif

@@ -23,10 +23,20 @@ static double entry(const float *x, bool transposed, int i, int j, bool rounds) 
 }
 
 /* The sums are of fp32: each of them may be off by a unit of 2^-23 of what has been added up, and nothing else. */
-static void expect_product(Bf16Product *product, int rows, int cols, int depth, bool a_transposed, bool b_transposed) {
+static void expect_product(Bf16Product *product, int rows, int cols, int depth, bool a_transposed, bool b_transposed,
+                           bool packs) {
+    static uint32_t left[BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE] __attribute__((aligned(64)));
+    static uint32_t right[BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE] __attribute__((aligned(64)));
     const bool rounds = product != bf16_product_plain;
+    Factor factor_a = {a, STRIDE, a_transposed, NULL}, factor_b = {b, STRIDE, b_transposed, NULL};
+    if (packs) {
+        (rounds ? bf16_pack_left_pairs : bf16_pack_left_plain)(left, rows, depth, factor_a);
+        (rounds ? bf16_pack_right_pairs : bf16_pack_right_plain)(right, cols, depth, factor_b);
+        factor_a = (Factor){.packed = left};
+        factor_b = (Factor){.packed = right};
+    }
     for (int i = 0; i < BF16_PRODUCT_SIDE * STRIDE; i++) d[i] = before[i];
-    product(d, STRIDE, rows, cols, depth, (Factor){a, STRIDE, a_transposed}, (Factor){b, STRIDE, b_transposed});
+    product(d, STRIDE, rows, cols, depth, factor_a, factor_b);
     for (int i = 0; i < BF16_PRODUCT_SIDE; i++)
         for (int j = 0; j < STRIDE; j++) {
             const int at = i * STRIDE + j;
@@ -54,8 +64,8 @@ static void expect_products(Bf16Product *product, const char *name) {
     static const int sizes[][3] = {{16, 16, 16},  {64, 64, 64},  {32, 64, 16},  {64, 16, 48},  {48, 80, 112},
                                    {64, 64, 256}, {128, 64, 64}, {64, 128, 64}, {256, 16, 32}, {16, 256, 64}};
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++)
-        for (int order = 0; order < 4; order++)
-            expect_product(product, sizes[n][0], sizes[n][1], sizes[n][2], order & 1, order & 2);
+        for (int order = 0; order < 8; order++)
+            expect_product(product, sizes[n][0], sizes[n][1], sizes[n][2], order & 1, order & 2, order & 4);
 }
 
 static void by_tiles(void **state) {
@@ -80,7 +90,7 @@ static void extremes(void **state) {
         for (int i = 0; i < 64 * STRIDE; i++) a[i] = b[i] = d[i] = 1;
         a[3 * STRIDE + 5] = NAN;
         a[4 * STRIDE + 5] = INFINITY;
-        products[n](d, STRIDE, 64, 64, 64, (Factor){a, STRIDE, false}, (Factor){b, STRIDE, false});
+        products[n](d, STRIDE, 64, 64, 64, (Factor){a, STRIDE, false, NULL}, (Factor){b, STRIDE, false, NULL});
         for (int j = 0; j < 64; j++) {
             assert_true(isnan(d[3 * STRIDE + j]) && isinf(d[4 * STRIDE + j]));
             assert_true(d[5 * STRIDE + j] == 65);

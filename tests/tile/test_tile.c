@@ -314,6 +314,36 @@ static void lower_check(int variant) {
         }
 }
 
+static void operands_check(int variant) {
+    word_run(WORD_operands, variant, 0, 0);
+    for (int i = 0; i < 64; i++) {
+        for (int j = 0; j < 64; j++) {
+            float want = f[i * STRIDE + j];
+            for (int k = 0; k < 48; k++) want += a[i * STRIDE + k] * b[j * STRIDE + k];
+            expect(WORD_operands, variant, i * 64 + j, out_f32[i * 64 + j], want, 0);
+        }
+        for (int j = 0; j < 48; j++) {
+            float want = f[i * STRIDE + j];
+            for (int k = 0; k < 32; k++) want += a[i * STRIDE + k] * b[(i / 32 * 32 + k) * STRIDE + j];
+            expect(WORD_operands, variant, i * 48 + j, out_f32[64 * 64 + i * 48 + j], want, 0);
+        }
+    }
+}
+
+static void test_bands(void **state) {
+    (void)state;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        word_run(WORD_bands, variant, 0, 0);
+        const int rows = variant == CPU_F32 || variant == CPU_BF16 ? 128 : 64;
+        for (int i = 0; i < rows; i++) {
+            const float value = (float)(i / 64 * 100 + i % 64);
+            expect(WORD_bands, variant, 4096 + i, out_f32[4096 + i], value, 0);
+            for (int j = 0; j < 32; j++)
+                expect(WORD_bands, variant, i * 32 + j, out_f32[i * 32 + j], f[i * STRIDE + j] + value, 0);
+        }
+    }
+}
+
 /* The inputs are multiples of 1/16, so that the sums are exact in any order. */
 static void test_products(void **state) {
     (void)state;
@@ -330,6 +360,9 @@ static void test_products(void **state) {
         block_check(WORD_block_tn, variant, 64, true, false);
         product_check(WORD_chained_nn_64, variant, 64, 32, 48, false, false);
         product_check(WORD_chained_nt_64, variant, 64, 32, 48, false, true);
+        product_check(WORD_chained_operand, variant, 64, 32, 48, false, false);
+        product_check(WORD_chained_operand_t, variant, 64, 64, 64, false, true);
+        operands_check(variant);
         product_check(WORD_chained_nn_128, variant, 128, 64, 64, false, false);
         product_check(WORD_chained_nt_128, variant, 128, 64, 64, false, true);
     }
@@ -563,6 +596,7 @@ int main(void) {
                                        cmocka_unit_test(test_tile_dot),
                                        cmocka_unit_test(test_row_values),
                                        cmocka_unit_test(test_products),
+                                       cmocka_unit_test(test_bands),
                                        cmocka_unit_test(test_emulator_finds_mistakes),
                                        cmocka_unit_test(test_emulator_finds_touches_outside)};
     return cmocka_run_group_tests(tests, inputs_create, NULL);

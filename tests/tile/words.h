@@ -66,6 +66,10 @@ typedef struct WordsArguments {
     WORDS(chained_nt_64)                                                                                               \
     WORDS(chained_nn_128)                                                                                              \
     WORDS(chained_nt_128)                                                                                              \
+    WORDS(chained_operand)                                                                                             \
+    WORDS(chained_operand_t)                                                                                           \
+    WORDS(operands)                                                                                                    \
+    WORDS(bands)                                                                                                       \
     WORDS(reductions)                                                                                                  \
     WORDS_MMA_SIZES
 

@@ -425,6 +425,63 @@ WORDS_CHAINED(words_chained_nt_64, accumulator_mma_nt, 64, 32, 48, 32, 48)
 WORDS_CHAINED(words_chained_nn_128, accumulator_mma_nn, 128, 64, 64, 64, 64)
 WORDS_CHAINED(words_chained_nt_128, accumulator_mma_nt, 128, 64, 64, 64, 64)
 
+#define chained_operand(product, p, right)                                                                             \
+    do {                                                                                                               \
+        RIGHT_OPERAND(operand, right);                                                                                 \
+        accumulator_operand_mma(product, p, operand);                                                                  \
+    } while (0)
+#define chained_operand_t(product, p, right)                                                                           \
+    do {                                                                                                               \
+        RIGHT_OPERAND_T(operand, right);                                                                               \
+        accumulator_operand_mma(product, p, operand);                                                                  \
+    } while (0)
+WORDS_CHAINED(words_chained_operand, chained_operand, 64, 32, 48, 48, 32)
+WORDS_CHAINED(words_chained_operand_t, chained_operand_t, 64, 64, 64, 64, 64)
+
+/* f + A B^T, 64 x 48 each, in two blocks of A's rows, and below it f + A B of the blocks of 32 rows of B = b[64, 48]
+ * and of A = a[64, 32]. */
+KERNEL(words_operands, WordsArguments) {
+    TILE(left, 64, 48);
+    TILE(right, 64, 48);
+    ACCUMULATOR(product, 32, 64);
+    ACCUMULATOR(of_blocks, 32, 48);
+    tile_load(left, (const element *)a.a, a.stride, 64, 48);
+    tile_load(right, (const element *)a.b, a.stride, 64, 48);
+    sync();
+    TILE_VIEW(narrow, left, 0, 0, 64, 32);
+    LEFT_OPERANDS(lefts, left, 32);
+    LEFT_OPERANDS(narrow_lefts, narrow, 32);
+    RIGHT_OPERANDS(rights, right, 32);
+    RIGHT_OPERAND_T(turned, right);
+    for (int b = 0; b < 2; b++) {
+        LEFT_OPERAND(left_now, lefts, b);
+        LEFT_OPERAND(narrow_now, narrow_lefts, b);
+        RIGHT_OPERAND_OF(right_now, rights, b);
+        accumulator_load(product, a.f + 32 * b * a.stride, a.stride, 32, 64);
+        accumulator_load(of_blocks, a.f + 32 * b * a.stride, a.stride, 32, 48);
+        operand_mma(product, left_now, turned);
+        operand_mma(of_blocks, narrow_now, right_now);
+        accumulator_store_f32(product, a.out_f32 + b * 32 * 64, 64, 32, 64);
+        accumulator_store_f32(of_blocks, a.out_f32 + 64 * 64 + b * 32 * 48, 48, 32, 48);
+    }
+}
+
+/* f plus 100 times the number of its row's band, as row values and as bands of 64 of 128 rows on the CPU. */
+KERNEL(words_bands, WordsArguments) {
+    enum { ROWS = ON_GPU ? 64 : 128 };
+    ACCUMULATOR(x, ROWS, 32);
+    ROW_VALUES(value, ROWS);
+    accumulator_load(x, a.f, a.stride, ROWS, 32);
+    EACH_BAND(b, 64, ROWS) {
+        ACCUMULATOR_BAND(band, x, b, 64);
+        ROW_VALUES_BAND(value_of_band, value, b, 64);
+        EACH_ROW_VALUE(value_of_band, r, i) value_of_band[r] = (float)(100 * b + i);
+        MAP(band, i, j, entry, entry += ROW_VALUE(value_of_band, i));
+    }
+    accumulator_store_f32(x, a.out_f32, 32, ROWS, 32);
+    EACH_ROW_VALUE(value, r, i) a.out_f32[128 * 32 + i] = value[r];
+}
+
 /* The sums of f's columns over every 16 rows. */
 KERNEL(words_columns, WordsArguments) {
     ACCUMULATOR(x, 128, 32);

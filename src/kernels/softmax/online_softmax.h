@@ -31,12 +31,16 @@ DEVICE float larger(float x, float y) { return x > y ? x : y; }
         row_values_share(tile_value_, p);                                                                              \
         EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale[r] + tile_value_[r];                                       \
     } while (0)
-/* And out the sum of p v so far. */
-#define softmax_add(out, p, v, maximum, sum, exponent_scale)                                                           \
+/* And out, the sum of p v so far, is ready for p v of these keys to be added. */
+#define softmax_rescale(out, p, maximum, sum, exponent_scale)                                                          \
     do {                                                                                                               \
         ROW_VALUES(rescale_, p##_rows);                                                                                \
         softmax_weights(p, maximum, sum, rescale_, exponent_scale);                                                    \
         MAP(out, i, j, x, x *= ROW_VALUE(rescale_, i));                                                                \
+    } while (0)
+#define softmax_add(out, p, v, maximum, sum, exponent_scale)                                                           \
+    do {                                                                                                               \
+        softmax_rescale(out, p, maximum, sum, exponent_scale);                                                         \
         accumulator_mma_nn(out, p, v);                                                                                 \
     } while (0)
 /* out / sum, 0 where a row has seen nothing, and the log_sum_exp of row i to `to`[i], which has `count` rows. */

@@ -8,17 +8,16 @@
 
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
 typedef struct AttentionKernels {
-    int64_t head_dim, forward_rows[2], query_rows[2], key_rows[2]; /* on the CPU, on a GPU */
-    Kernel forward, queries, keys;
+    int64_t head_dim, forward_rows[2], forward_blocks[2]; /* on the CPU, on a GPU */
+    Kernel forward;
+    AttentionGradients gradients;
 } AttentionKernels;
 
 #define KERNELS_FOR(head, gates, suffix)                                                                               \
     {                                                                                                                  \
         .head_dim = head, .forward_rows = {ATTENTION_FORWARD_ROWS(0, head), ATTENTION_FORWARD_ROWS(1, head)},          \
-        .query_rows = {ATTENTION_QUERY_ROWS(0, head), ATTENTION_QUERY_ROWS(1, head)},                                  \
-        .key_rows = {ATTENTION_KEY_ROWS(0, head, gates), ATTENTION_KEY_ROWS(1, head, gates)},                          \
-        .forward = KERNEL_attention_forward##suffix##_##head, .queries = KERNEL_attention_queries##suffix##_##head,    \
-        .keys = KERNEL_attention_keys##suffix##_##head                                                                 \
+        .forward_blocks = {ATTENTION_BLOCKS(0, head), ATTENTION_BLOCKS(1, head)},                                      \
+        .forward = KERNEL_attention_forward##suffix##_##head, .gradients = ATTENTION_GRADIENTS(head, gates, suffix)    \
     }
 #define KERNELS_FOR_HEADS(gates, suffix)                                                                               \
     {                                                                                                                  \
@@ -67,6 +66,7 @@ static AttentionArguments arguments_of(const Node *node) {
         .head_dim = head_dim,
         .heads = shape->heads,
         .kv_heads = shape->kv_heads,
+        .sequences = batch->B,
         .tokens = blocks_of(batch->T, ATTENTION_TOKENS) * ATTENTION_TOKENS,
         .decay_of_head = RUNNING_SUMS(blocks_of(batch->T, ATTENTION_TOKENS)),
         .window = shape->window && shape->window < batch->T ? shape->window : batch->T,
@@ -134,6 +134,12 @@ static void gate_gradient(Node *node, const AttentionArguments *a) {
     node->tape->device->launch(KERNEL_attention_gate_gradient, node->out[0]->type, grid, &arguments);
 }
 
+/* On the CPU: programs enough for its threads, whose number must not change results. */
+enum { PROGRAMS_WANTED = 32, MOST_PARTS = 4 };
+
+/* x, but no less than 1 and no more than `most`. */
+static int64_t at_most(int64_t x, int64_t most) { return x < 1 ? 1 : x > most ? most : x; }
+
 static void attention_forward(Node *node) {
     const Device *device = node->tape->device;
     const Batch *batch = node->tape->batch;
@@ -143,9 +149,34 @@ static void attention_forward(Node *node) {
     const DType type = node->out[0]->type;
     device->launch(KERNEL_attention_ranges, type, (Grid){blocks_of(batch->T, ATTENTION_TOKENS), batch->B, 1},
                    &arguments);
+    const int64_t rows = kernels->forward_rows[device->gpu], blocks = blocks_of(batch->T, rows);
+    arguments.forward_blocks =
+        at_most(blocks * arguments.heads * batch->B / PROGRAMS_WANTED, kernels->forward_blocks[device->gpu]);
     device->launch(kernels->forward, type,
-                   (Grid){blocks_of(batch->T, kernels->forward_rows[device->gpu]), arguments.heads, batch->B},
-                   &arguments);
+                   (Grid){blocks_of(blocks, arguments.forward_blocks), arguments.heads, batch->B}, &arguments);
+}
+
+void attention_gradients(const Node *node, const AttentionGradients *kernels, AttentionArguments *a) {
+    Tape *tape = node->tape;
+    const Device *device = tape->device;
+    const DType type = node->out[0]->type;
+    const int64_t most = at_most(blocks_of(a->T, kernels->rows), MOST_PARTS);
+    a->parts = device->gpu ? 1 : at_most(PROGRAMS_WANTED / (a->kv_heads * a->sequences), most);
+    if (a->decay) {
+        a->gradient_of_query = tape_workspace(tape, a->parts * bytes_of_heads(node, a, a->tokens));
+        a->gradient_of_key = tape_workspace(tape, bytes_of_heads(node, a, a->tokens));
+    }
+    if (!device->gpu) {
+        a->query_sums = tape_workspace(tape, a->parts * bytes_of_heads(node, a, a->T * a->head_dim));
+        device->launch(kernels->all, type, (Grid){a->parts, a->kv_heads, a->sequences}, a);
+        device->launch(KERNEL_attention_query_sums, type,
+                       (Grid){blocks_of(a->T, ATTENTION_TOKENS), a->heads, a->sequences}, a);
+        return;
+    }
+    if (a->q_gradient.data || a->decay)
+        device->launch(kernels->queries, type, (Grid){blocks_of(a->T, kernels->query_rows), a->heads, a->sequences}, a);
+    if (a->k_gradient.data || a->v_gradient.data || a->decay)
+        device->launch(kernels->keys, type, (Grid){blocks_of(a->T, kernels->key_rows), a->kv_heads, a->sequences}, a);
 }
 
 static void attention_backward(Node *node) {
@@ -154,25 +185,13 @@ static void attention_backward(Node *node) {
     const int64_t T = tape->batch->T, B = tape->batch->B;
     AttentionArguments arguments = arguments_of(node);
     const AttentionKernels *kernels = kernels_of(node, arguments.head_dim);
-    const bool gates = node->in[G] && node->in[G]->gradient;
     const int64_t delta_blocks = blocks_of(T, ATTENTION_TOKENS);
     arguments.decay = decay_of(node, &arguments, node_keeps(node));
     arguments.row_sums_of_head = 2 * arguments.tokens;
     arguments.row_sums = tape_workspace(tape, bytes_of_heads(node, &arguments, arguments.row_sums_of_head));
-    if (node->in[G]) {
-        arguments.gradient_of_query = tape_workspace(tape, bytes_of_heads(node, &arguments, arguments.tokens));
-        arguments.gradient_of_key = tape_workspace(tape, bytes_of_heads(node, &arguments, arguments.tokens));
-    }
     tape->device->launch(KERNEL_attention_delta, type, (Grid){arguments.heads, delta_blocks, B}, &arguments);
-    if (arguments.q_gradient.data || gates)
-        tape->device->launch(kernels->queries, type,
-                             (Grid){blocks_of(T, kernels->query_rows[tape->device->gpu]), arguments.heads, B},
-                             &arguments);
-    if (arguments.k_gradient.data || arguments.v_gradient.data || gates)
-        tape->device->launch(kernels->keys, type,
-                             (Grid){blocks_of(T, kernels->key_rows[tape->device->gpu]), arguments.kv_heads, B},
-                             &arguments);
-    if (gates) gate_gradient(node, &arguments);
+    attention_gradients(node, &kernels->gradients, &arguments);
+    if (node->in[G] && node->in[G]->gradient) gate_gradient(node, &arguments);
 }
 
 /* The products q k^T and p v over the pairs inside the window; documents are not looked at. */

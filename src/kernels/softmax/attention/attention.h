@@ -7,12 +7,13 @@
 
 #include "kernels/heads.h"
 
-/* The tokens of a program, by the width of the heads that its kernel is for: queries in the forward pass, queries or
- * keys in the backward pass. On a CPU more of them only means more pairs that the mask takes back; on a GPU 128 keys of
- * 64 columns leave no registers for gates. */
+/* The tokens of a block, by the width of the heads that its kernel is for: queries in the forward pass, queries or keys
+ * in the backward pass. On a CPU more of them only means more pairs that the mask takes back; on a GPU 128 keys of 64
+ * columns leave no registers for gates. A program has up to ATTENTION_BLOCKS of them. */
 #define ATTENTION_FORWARD_ROWS(gpu, head)    ((gpu) && (head) <= 128 ? 128 : 64)
 #define ATTENTION_QUERY_ROWS(gpu, head)      ((gpu) && (head) <= 64 ? 128 : 64)
 #define ATTENTION_KEY_ROWS(gpu, head, gates) ((gpu) && (head) <= ((gates) ? 32 : 64) ? 128 : 64)
+#define ATTENTION_BLOCKS(gpu, head)          ((gpu) ? 1 : (head) <= 128 ? 4 : 2)
 enum {
     ATTENTION_TOKENS = 64,
     ATTENTION_TILES = 2
@@ -28,9 +29,14 @@ typedef struct AttentionArguments {
     const int32_t *segment;
     const float *decay; /* [B, heads, decay_of_head]: RunningSums of the log gates, / scale; NULL: no gates */
     float *gradient_of_query, *gradient_of_key; /* [B, heads, tokens]: dc_t is the first less the second */
+    /* On the CPU: what each part of the keys gives to dq / scale, [parts, B, heads, T, head_dim]; gradient_of_query has
+     * parts, too, whose sum the first becomes. */
+    float *query_sums;
+    int64_t parts, sequences;
     int64_t T, head_dim, heads, kv_heads;
     int64_t tokens, decay_of_head; /* T in whole blocks of ATTENTION_TOKENS, and their running sums */
     int64_t row_sums_of_head;      /* of whole programs, so that tiles begin at 16 bytes and end inside */
+    int64_t forward_blocks;        /* of a program */
     int64_t window;                /* at most T */
     float scale;
     bool aligned; /* heads of q, k, v and out_gradient begin and end at multiples of 16 bytes */
@@ -59,5 +65,27 @@ typedef struct GateGradientArguments {
     const int32_t *segment, *last_query;
     int64_t T, heads, sums_of_head, stride;
 } GateGradientArguments;
+
+#ifndef FLAME_KERNEL_FILE
+#include "core/tape.h"
+
+/* The kernels that write dq, dk and dv, with the tokens of a program: on a GPU one for queries and one for keys, on the
+ * CPU one for all. */
+typedef struct AttentionGradients {
+    int64_t query_rows, key_rows, rows;
+    Kernel queries, keys, all;
+} AttentionGradients;
+#define ATTENTION_GRADIENTS(head, gates, suffix)                                                                       \
+    {                                                                                                                  \
+        .query_rows = ATTENTION_QUERY_ROWS(1, head), .key_rows = ATTENTION_KEY_ROWS(1, head, gates),                   \
+        .rows = ATTENTION_BLOCKS(0, head) * ATTENTION_KEY_ROWS(0, head, gates),                                        \
+        .queries = KERNEL_attention_queries##suffix##_##head, .keys = KERNEL_attention_keys##suffix##_##head,          \
+        .all = KERNEL_attention_gradients##suffix##_##head                                                             \
+    }
+
+/* Launches them for the gradients that the arguments name. With decay also writes gradient_of_query and
+ * gradient_of_key, for which it takes workspace. */
+void attention_gradients(const Node *node, const AttentionGradients *kernels, AttentionArguments *arguments);
+#endif
 
 #endif

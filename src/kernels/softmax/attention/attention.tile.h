@@ -69,25 +69,55 @@ KERNEL(attention_delta, AttentionArguments) {
     }
 }
 
+/* dq, and with gates the first part of dc, from the sums of the parts of the keys. Program: tokens, head, sequence. */
+KERNEL(attention_query_sums, AttentionArguments) {
+    const int64_t t0 = program_x * ATTENTION_TOKENS, rest = a.T - t0;
+    const int64_t tokens = rest < ATTENTION_TOKENS ? rest : ATTENTION_TOKENS;
+    const int64_t of_part = a.sequences * a.heads * a.T * a.head_dim;
+    const float *const sums = query_sums_of(&a, 0, program_z, program_y) + t0 * a.head_dim;
+    EACH_SHORT_ROW (t, 0, a.q_gradient.data ? tokens : 0, a.head_dim) {
+        const int64_t row = program_z * a.T + t0 + t;
+        element *const to = (element *)a.q_gradient.data + entry_of_head(a.q_gradient, a.head_dim, row, program_y, 0);
+        VECTORS_OF(sums, to, a.head_dim * sizeof(element));
+        WARP_VECTOR(i, a.head_dim) {
+            float dq[VECTOR] = {0};
+            for (int64_t part = 0; part < a.parts; part++) {
+                READ_F32(of_these, sums + part * of_part + t * a.head_dim + i);
+                EACH_LANE(e) dq[e] += of_these[e];
+            }
+            EACH_LANE(e) dq[e] *= a.scale;
+            WRITE(to + i, dq);
+        }
+    }
+    EACH (i, a.gradient_of_query ? tokens : 0) {
+        float *const dc = gradient_of_query_of(&a, 0, program_z, program_y) + t0 + i;
+        for (int64_t part = 1; part < a.parts; part++) *dc += dc[part * a.sequences * a.heads * a.tokens];
+    }
+}
+
 #define WITH_GATES(...)
 
-#define HEAD              32
-#define attention_forward attention_forward_32
-#define attention_queries attention_queries_32
-#define attention_keys    attention_keys_32
+#define HEAD                32
+#define attention_forward   attention_forward_32
+#define attention_queries   attention_queries_32
+#define attention_keys      attention_keys_32
+#define attention_gradients attention_gradients_32
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD              64
-#define attention_forward attention_forward_64
-#define attention_queries attention_queries_64
-#define attention_keys    attention_keys_64
+#define HEAD                64
+#define attention_forward   attention_forward_64
+#define attention_queries   attention_queries_64
+#define attention_keys      attention_keys_64
+#define attention_gradients attention_gradients_64
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD              128
-#define attention_forward attention_forward_128
-#define attention_queries attention_queries_128
-#define attention_keys    attention_keys_128
+#define HEAD                128
+#define attention_forward   attention_forward_128
+#define attention_queries   attention_queries_128
+#define attention_keys      attention_keys_128
+#define attention_gradients attention_gradients_128
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD              256
-#define attention_forward attention_forward_256
-#define attention_queries attention_queries_256
-#define attention_keys    attention_keys_256
+#define HEAD                256
+#define attention_forward   attention_forward_256
+#define attention_queries   attention_queries_256
+#define attention_keys      attention_keys_256
+#define attention_gradients attention_gradients_256
 #include "kernels/softmax/attention/attention_head.h"

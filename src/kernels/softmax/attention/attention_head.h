@@ -23,34 +23,38 @@
 #define load_key_stage(stage, s0)                                                                                      \
     do {                                                                                                               \
         load_stage(k, v, stage, walk, T - (s0));                                                                       \
-        WITH_GATES(load_decay_stage(sums, stage, decay, s0);)                                                          \
+        WITH_GATES(load_decay_stage(sums, stage, a.decay + (program_z * a.heads + head) * a.decay_of_head, s0);)       \
     } while (0)
 
 #ifdef attention_forward
 /* FlashAttention-2 (arXiv 2307.08691): keys in tiles, with the maximum and the sum of e^(s - maximum) so far. The next
- * tiles of keys and values are on their way while these are used. */
+ * tiles of keys and values are on their way while these are used. On the CPU a tile of keys is loaded and packed once
+ * for several blocks of queries. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 ATTENTION_KERNEL(attention_forward) {
-    TILE(q, FORWARD_ROWS, HEAD);
+    enum { ALL_ROWS = ATTENTION_BLOCKS(ON_GPU, HEAD) * FORWARD_ROWS };
+    TILE(q, ALL_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
     TILE(v, 2 * ATTENTION_TILE, HEAD);
     WITH_GATES(MATRIX(sums, 2, ATTENTION_TILE + SUMS_BEFORE);)
-    ROW_VALUES(maximum, FORWARD_ROWS);
-    ROW_VALUES(sum, FORWARD_ROWS);
+    ROW_VALUES(maximum, ALL_ROWS);
+    ROW_VALUES(sum, ALL_ROWS);
     ACCUMULATOR(p, FORWARD_ROWS, ATTENTION_TILE); /* before that q k^T */
-    ACCUMULATOR(out, FORWARD_ROWS, HEAD);
+    ACCUMULATOR(out, ALL_ROWS, HEAD);
 
     const int T = (int)a.T, head = (int)program_y, kv_head = head / (int)(a.heads / a.kv_heads);
-    const int last_block = (T - 1) / q_rows; /* the longest first */
-    const Block queries = block_of(T, (int)program_z, (last_block - (int)program_x) * q_rows, q_rows);
+    const int program_rows = (ON_GPU ? 1 : (int)a.forward_blocks) * FORWARD_ROWS;
+    const int last_program = (T - 1) / program_rows; /* the longest first */
+    const Block queries = block_of(T, (int)program_z, (last_program - (int)program_x) * program_rows, program_rows);
     const KeyRange keys = keys_of(queries, a.first_key);
-    const Rows rows = rows_from(queries, T, queries.t0);
+    const Rows rows = {queries.sequence + queries.t0, queries.end - queries.t0};
     const float exponent_scale = a.scale * LOG2_E;
 
-    WITH_GATES(const Decay decay = decay_from(&a, program_z, head, queries.t0);)
+    WITH_GATES(const Decay start = decay_from(&a, program_z, head, queries.t0);)
     walk_blocks(walk, k, a.k, a.v, a.head_dim, queries.sequence + keys.start, kv_head, a.aligned);
     tile_load_block(q, a.q, a.head_dim, rows, head, 0);
+    LEFT_OPERANDS(q_blocks, q, FORWARD_ROWS);
     load_key_stage(0, keys.start);
     softmax_begin(maximum, sum);
     accumulator_zero(out);
@@ -62,19 +66,34 @@ ATTENTION_KERNEL(attention_forward) {
         stage = 1 - stage;
         sync();
         if (s0 + ATTENTION_TILE < queries.end) load_key_stage(stage, s0 + ATTENTION_TILE);
-        accumulator_zero(p);
-        mma_nt(p, q, k_now);
-        WITH_GATES(const float before = decay_before(decay, sums_now);
-                   MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
-        mask_keys(p, queries, keys, a.first_key, s0);
-        softmax_add(out, p, v_now, maximum, sum, exponent_scale);
+        RIGHT_OPERAND_T(k_turned, k_now);
+        RIGHT_OPERAND(v_packed, v_now);
+        EACH_BAND(b, FORWARD_ROWS, queries.end - queries.t0) {
+            const Block block = ON_GPU ? queries : band_of_block(queries, b, FORWARD_ROWS);
+            const KeyRange seen = ON_GPU ? keys : keys_of(block, a.first_key);
+            if (!ON_GPU && (s0 < seen.start || s0 >= block.end)) continue;
+            LEFT_OPERAND(q_now, q_blocks, b);
+            ACCUMULATOR_BAND(out_now, out, b, FORWARD_ROWS);
+            ROW_VALUES_BAND(maximum_now, maximum, b, FORWARD_ROWS);
+            ROW_VALUES_BAND(sum_now, sum, b, FORWARD_ROWS);
+            accumulator_zero(p);
+            operand_mma(p, q_now, k_turned);
+            WITH_GATES(const Decay decay = ON_GPU ? start : decay_from(&a, program_z, head, block.t0);
+                       const float before = decay_before(decay, sums_now);
+                       MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
+            mask_keys(p, block, seen, a.first_key, s0);
+            softmax_rescale(out_now, p, maximum_now, sum_now, exponent_scale);
+            accumulator_operand_mma(out_now, p, v_packed);
+        }
     }
     row_values_total(sum);
     float *log_sum_exp = a.log_sum_exp + (program_z * a.heads + head) * a.T;
     EACH_ROW_VALUE(sum, r, i) {
-        if (queries.t0 + i < queries.end)
-            log_sum_exp[queries.t0 + i] =
-                maximum[r] + logf(sum[r]) * LOG2_E WITH_GATES(+decay_of_token(decay, queries.t0 + i) * exponent_scale);
+        const int t = queries.t0 + i;
+        if (t < queries.end) {
+            WITH_GATES(const Decay decay = ON_GPU ? start : decay_from(&a, program_z, head, t - i % FORWARD_ROWS);)
+            log_sum_exp[t] = maximum[r] + logf(sum[r]) * LOG2_E WITH_GATES(+decay_of_token(decay, t) * exponent_scale);
+        }
         sum[r] = 1 / sum[r];
     }
     MAP(out, i, j, x, x *= ROW_VALUE(sum, i));
@@ -82,8 +101,8 @@ ATTENTION_KERNEL(attention_forward) {
 }
 #endif
 
-/* dq of a block of queries. Tiles of keys and values come as in the forward pass. With gates there are registers for
- * two programs only. */
+/* On a GPU: dq of a block of queries. Tiles of keys and values come as in the forward pass. With gates there are
+ * registers for two programs only. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 WITH_GATES(-1) : 1)
 ATTENTION_KERNEL(attention_queries) {
@@ -99,6 +118,7 @@ ATTENTION_KERNEL(attention_queries) {
     ACCUMULATOR(ds, QUERY_ROWS, ATTENTION_TILE);
     ACCUMULATOR(dq, QUERY_ROWS, HEAD);
 
+    if (!ON_GPU) return;
     const int T = (int)a.T, head = (int)program_y, kv_head = head / (int)(a.heads / a.kv_heads);
     const int last_block = (T - 1) / q_rows;
     const Block queries = block_of(T, (int)program_z, (last_block - (int)program_x) * q_rows, q_rows);
@@ -155,9 +175,9 @@ ATTENTION_KERNEL(attention_queries) {
         matrix_load_whole(row_sums_, row_sums_of(&a, program_z, head, t0));                                            \
     } while (0)
 
-/* dk and dv of a block of keys: the sum over the queries of every head that reads them, which come in tiles as the keys
- * do above. Rows are keys and columns are queries. COLS columns of both gradients at a time, which is what a GPU has
- * registers for. */
+/* On a GPU: dk and dv of a block of keys, the sum over the queries of every head that reads them, which come in tiles
+ * as the keys do above. Rows are keys and columns are queries. COLS columns of both gradients at a time, which is what
+ * a GPU has registers for. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS 1
 ATTENTION_KERNEL(attention_keys) {
@@ -172,6 +192,7 @@ ATTENTION_KERNEL(attention_keys) {
     ACCUMULATOR(dk, KEY_ROWS, COLS);
     ACCUMULATOR(dv, KEY_ROWS, COLS);
 
+    if (!ON_GPU) return;
     const int T = (int)a.T, kv_head = (int)program_y, group = (int)(a.heads / a.kv_heads);
     const Block keys = block_of(T, (int)program_z, (int)program_x * k_rows, k_rows);
     const QueryRange queries = queries_of(keys, a.last_query);
@@ -223,6 +244,8 @@ ATTENTION_KERNEL(attention_keys) {
     }
 }
 
+#include "kernels/softmax/attention/attention_gradients_head.h"
+
 #undef HEAD
 #undef FORWARD_ROWS
 #undef QUERY_ROWS
@@ -233,3 +256,4 @@ ATTENTION_KERNEL(attention_keys) {
 #undef attention_forward
 #undef attention_queries
 #undef attention_keys
+#undef attention_gradients

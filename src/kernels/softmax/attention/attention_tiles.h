@@ -23,6 +23,13 @@ DEVICE Block block_of(int T, int sequence, int t0, int tokens) {
     return block;
 }
 
+/* Its tokens from number b * rows on. */
+DEVICE Block band_of_block(Block block, int b, int rows) {
+    const int t0 = block.t0 + b * rows;
+    const Block band = {block.sequence, t0, t0 + rows < block.end ? t0 + rows : block.end};
+    return band;
+}
+
 /* Token i of the block, or the last one past the end. */
 DEVICE int token_of(Block block, int i) { return block.t0 + i < block.end ? block.t0 + i : block.end - 1; }
 
@@ -93,6 +100,17 @@ DEVICE float *row_sums_of(const AttentionArguments *a, int64_t sequence, int64_t
     return a->row_sums + (sequence * a->heads + head) * a->row_sums_of_head + t + t / ATTENTION_TILE * ATTENTION_TILE;
 }
 
+/* Where a part's sums of dq / scale are for a head, and those of dc. */
+DEVICE int64_t head_of_part(const AttentionArguments *a, int64_t part, int64_t sequence, int64_t head) {
+    return (part * a->sequences + sequence) * a->heads + head;
+}
+DEVICE float *query_sums_of(const AttentionArguments *a, int64_t part, int64_t sequence, int64_t head) {
+    return a->query_sums + head_of_part(a, part, sequence, head) * a->T * a->head_dim;
+}
+DEVICE float *gradient_of_query_of(const AttentionArguments *a, int64_t part, int64_t sequence, int64_t head) {
+    return a->gradient_of_query + head_of_part(a, part, sequence, head) * a->tokens;
+}
+
 /* Where the running sums of a tile begin: RunningSumsArguments. */
 DEVICE const float *sums_of_tile(const float *sums, int t) {
     return sums + t / ATTENTION_TILE * (ATTENTION_TILE + SUMS_BEFORE);
@@ -124,10 +142,10 @@ DEVICE float decay_of_token(Decay decay, int t) {
 }
 
 /* The sums of the tile of token t become one of the two stages of a MATRIX(name, 2, ATTENTION_TILE + SUMS_BEFORE). */
-#define load_decay_stage(name, stage, decay, t)                                                                        \
+#define load_decay_stage(name, stage, sums, t)                                                                         \
     do {                                                                                                               \
         MATRIX_VIEW(decay_, name, stage, 0, 1, ATTENTION_TILE + SUMS_BEFORE);                                          \
-        matrix_load_whole(decay_, sums_of_tile((decay).sums, t));                                                      \
+        matrix_load_whole(decay_, sums_of_tile(sums, t));                                                              \
     } while (0)
 
 #define ATTENTION_KERNEL(name) KERNEL(name, AttentionArguments) /* expands name first */

@@ -16,19 +16,17 @@ enum { LOG_SUM_EXP, RANGES, Y };
 enum { BLOCKS_OF_PART = 8 };
 
 typedef struct DeltaValuesKernels {
-    int64_t head_dim, cols, query_rows[2], key_rows[2]; /* the last two on the CPU, on a GPU */
-    Kernel prepare, earlier, solve, later, solve_back, queries, keys;
+    int64_t head_dim, cols;
+    Kernel prepare, earlier, solve, later, solve_back;
+    AttentionGradients gradients;
 } DeltaValuesKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
     {                                                                                                                  \
-        .head_dim = head, .cols = DELTA_COLS(head),                                                                    \
-        .query_rows = {ATTENTION_QUERY_ROWS(0, head), ATTENTION_QUERY_ROWS(1, head)},                                  \
-        .key_rows = {ATTENTION_KEY_ROWS(0, head, false), ATTENTION_KEY_ROWS(1, head, false)},                          \
-        .prepare = KERNEL_delta_values_prepare_##head, .earlier = KERNEL_delta_values_earlier_##head,                  \
-        .solve = KERNEL_delta_values_solve_##head, .later = KERNEL_delta_values_later_##head,                          \
-        .solve_back = KERNEL_delta_values_solve_back_##head, .queries = KERNEL_attention_queries_strict_##head,        \
-        .keys = KERNEL_attention_keys_strict_##head                                                                    \
+        .head_dim = head, .cols = DELTA_COLS(head), .prepare = KERNEL_delta_values_prepare_##head,                     \
+        .earlier = KERNEL_delta_values_earlier_##head, .solve = KERNEL_delta_values_solve_##head,                      \
+        .later = KERNEL_delta_values_later_##head, .solve_back = KERNEL_delta_values_solve_back_##head,                \
+        .gradients = ATTENTION_GRADIENTS(head, false, _strict)                                                         \
     }
 static const DeltaValuesKernels delta_values_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128),
                                                           KERNELS_FOR(256)};
@@ -111,6 +109,7 @@ static AttentionArguments attention_arguments(const Node *node, const DeltaValue
                                 .head_dim = a->head_dim,
                                 .heads = a->heads,
                                 .kv_heads = a->heads,
+                                .sequences = batch->B,
                                 .row_sums_of_head = a->row_sums_of_head,
                                 .window = a->T,
                                 .scale = a->scale};
@@ -147,14 +146,8 @@ static void delta_values_backward(Node *node) {
     for (int64_t first = (a.blocks - 1) / step * step; first >= 0; first -= step)
         part(node, kernels, &a, first, first + step < a.blocks ? first + step : a.blocks, true);
     tape->device->launch(KERNEL_delta_values_row_sums, type, (Grid){a.heads, a.blocks, B}, &a);
-    const AttentionArguments attention = attention_arguments(node, &a);
-    const int gpu = tape->device->gpu;
-    if (attention.q_gradient.data)
-        tape->device->launch(kernels->queries, type, (Grid){blocks_of(a.T, kernels->query_rows[gpu]), a.heads, B},
-                             &attention);
-    if (attention.k_gradient.data)
-        tape->device->launch(kernels->keys, type, (Grid){blocks_of(a.T, kernels->key_rows[gpu]), a.heads, B},
-                             &attention);
+    AttentionArguments attention = attention_arguments(node, &a);
+    attention_gradients(node, &kernels->gradients, &attention);
 }
 
 /* The products q k^T and A u over all pairs of a sequence; documents are not looked at. */
