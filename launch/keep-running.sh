@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Starts a job again when it has crashed, until it is done; it goes on from its newest checkpoint.
+#   launch/keep-running.sh RUN_FOLDER COMMAND...
+#   launch/keep-running.sh runs/gla mpirun -np 8 flame-c --config gla.yaml --job.dump_folder=runs/gla
+# Waits 5 s before it starts the job again, twice as long after each failure without a new checkpoint, at most 5 minutes.
+# Gives up after three failures in a row (KEEP_RUNNING_TRIES) without a new checkpoint, and at once on an error that would come
+# back: the input, the command line, no finite gradients. SIGUSR1, SIGINT and SIGTERM are passed on, and end the loop.
+set -u
+case ${1:-} in "" | -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+[ $# -ge 2 ] || { echo "keep-running.sh: no command after $1" >&2; exit 2; }
+folder=$1
+shift
+tries=${KEEP_RUNNING_TRIES:-3} first_wait=${KEEP_RUNNING_WAIT:-5}
+say() { echo "keep-running.sh: $*" >&2; }
+newest() { ls -d "$folder"/checkpoint/step-???????? 2>/dev/null | tail -n 1; }
+
+job='' asked=''
+pass_on() {
+    asked=$1
+    [ -z "$job" ] || kill -"$1" "$job" 2>/dev/null
+}
+for signal in USR1 INT TERM; do trap "pass_on $signal" $signal; done
+
+failures=0
+while true; do
+    before=$(newest)
+    "$@" &
+    job=$!
+    # A signal that is passed on ends wait, not the job.
+    while true; do
+        wait $job
+        code=$?
+        kill -0 $job 2>/dev/null || break
+    done
+    job=''
+    [ $code != 0 ] || exit 0
+    [ -z "$asked" ] || { say "stopped by SIG$asked, exit code $code"; exit $code; }
+    case $code in
+        1 | 2 | 4) say "exit code $code: this would come back, see the message above"; exit $code ;;
+        126 | 127) say "$1 cannot be started"; exit $code ;;
+    esac
+    after=$(newest)
+    [ "$after" = "$before" ] && failures=$((failures + 1)) || failures=1
+    at=$([ -n "$after" ] && basename "$after" || echo "the beginning")
+    if [ $failures -ge "$tries" ]; then
+        say "exit code $code: $failures failures in a row at $at, without a new checkpoint; giving up"
+        exit $code
+    fi
+    wait_seconds=$((first_wait << (failures - 1)))
+    [ $wait_seconds -le 300 ] || wait_seconds=300
+    say "exit code $code after $at: starting again in $wait_seconds s"
+    sleep $wait_seconds &
+    wait $!
+    [ -z "$asked" ] || { say "stopped by SIG$asked"; exit $code; }
+done

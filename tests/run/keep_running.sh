@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# launch/keep-running.sh starts a killed job again until it is done, and gives up on errors that come back.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+export KEEP_RUNNING_WAIT=0
+keep=$source_folder/launch/keep-running.sh
+job=("$FLAME" --config "$work/config.yaml" --checkpoint.enable_checkpoint=true --checkpoint.interval=5 --job.dump_folder="$work/run")
+runs() { # EXIT_CODE TEXT COMMAND...
+    local code=0
+    "$keep" "$work/run" "${@:3}" >"$work/log" 2>&1 || code=$?
+    [ $code = "$1" ] || { cat "$work/log"; fail "exit code $code, not $1"; }
+    grep -q -- "$2" "$work/log" || { cat "$work/log"; fail "nothing says $2"; }
+}
+
+# Dies at each new checkpoint, and is done in the end.
+cat >"$work/dies.sh" <<'END'
+run=$1 && shift
+count=$(ls "$run/checkpoint" 2>/dev/null | grep -c '^step-........$')
+"$@" &
+while kill -0 $! 2>/dev/null; do
+    [ "$(ls "$run/checkpoint" 2>/dev/null | grep -c '^step-........$')" -le "$count" ] || kill -KILL $! 2>/dev/null
+done
+wait $!
+END
+runs 0 'exit code 137 after step-000000[0-9]*: starting again in 0 s' bash "$work/dies.sh" "$work/run" "${job[@]}"
+[ -d "$work/run/checkpoint/step-00000050" ] || fail "not done"
+losses "$work/run" | awk '$1 != NR { exit 1 } END { exit NR != 50 }' || fail "steps are missing or twice"
+
+# What comes back at the same step, and what would.
+runs 137 '3 failures in a row at step-00000050, without a new checkpoint; giving up' bash -c 'kill -KILL $$'
+[ "$(grep -c 'starting again' "$work/log")" = 2 ] || { cat "$work/log"; fail "tried another number of times"; }
+runs 2 'exit code 2: this would come back' "${job[@]}" --training.seq_len=0
+runs 127 'no-such-program cannot be started' no-such-program
+
+# A signal reaches the job, which saves and ends, and the loop ends too.
+rm -rf "$work/run"
+"$keep" "$work/run" "${job[@]}" --training.steps=1000000 >"$work/log" 2>&1 &
+loop=$!
+until grep -q '^step  *1/' "$work/log"; do kill -0 $loop || { cat "$work/log"; fail "ended early"; }; sleep 0.1; done
+kill -USR1 $loop
+wait $loop || { cat "$work/log"; fail "exit code $? after SIGUSR1"; }
+grep -q 'stopped on request' "$work/log" || { cat "$work/log"; fail "SIGUSR1 did not reach the job"; }
+echo "killed at each checkpoint and done; gives up on what comes back; passes signals on"
