@@ -72,12 +72,10 @@ static const Key training_keys[] = {
      "true: a step whose loss or gradient is not finite changes no weight; false: it ends the run",
      AT(training.skip_nan_inf)},
     {"skip_spikes", KEY_REAL, "0.0", 0, 1e6, NULL,
-     "a step whose loss or gradient norm is more than this many standard deviations above the mean of the last steps "
-     "changes no weight; 0: no such rule",
+     "a step whose loss or gradient norm is so many deviations above the last ones changes no weight; 0: off",
      AT(training.skip_spikes)},
     {"replay_every", KEY_INTEGER, "0", 0, MANY, NULL,
-     "every N-th step is computed twice and must give the same bits, or the run ends: finds hardware that computes "
-     "wrong; 0: never",
+     "computes every N-th step twice and ends the run if bits differ, as on faulty hardware; 0: never",
      AT(training.replay_every)},
     {"max_skipped_steps", KEY_INTEGER, "10", 1, MANY, NULL, "this many skipped steps in a row end the run",
      AT(training.max_skipped_steps)},
