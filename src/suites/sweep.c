@@ -9,6 +9,8 @@
 #include "suites/settings.h"
 #include "suites/trial_setup.h"
 
+enum { SETTINGS_MOST = 32 };
+
 static bool is_named(const char *name, const Suite *suite, const Task *task) {
     return strcmp(name, "all") == 0 || strcmp(name, suite->name) == 0 || strcmp(name, task->name) == 0;
 }
@@ -134,43 +136,63 @@ static void append_grid(Sweep *sweep, Trial trial, const Protocol *protocol, int
 static Status list_points(const SweepOptions *options, Trial trial, Sweep *sweep) {
     Protocol protocol = {0};
     ConfigValue *root = NULL;
-    void *config = NULL;
     Status status = trial_settings(&trial, &root);
     if (status == OK) status = protocol_read(root, &protocol);
-    if (status == OK) status = trial_task(&trial, NULL, &config); /* what no example can be made with ends the sweep */
     if (status == OK && is_able(&trial))
         append_grid(sweep, trial, &protocol, options->seeds);
     else if (status == OK)
         append(&sweep->unable, &sweep->unable_count, trial);
-    task_config_free(trial.task, config);
     config_value_free(root);
     protocol_free(&protocol);
     return status;
 }
 
-static Status list_mixer(const SweepOptions *options, Trial trial, Sweep *sweep) {
-    static const char *const none[] = {NULL};
-    const char *const *setting = options->settings ? trial.task->sweep : none;
-    trial.setting = "";
-    Status status = list_points(options, trial, sweep);
-    for (; *setting && status == OK; setting++) {
-        trial.setting = *setting;
+/* The settings of a task in a sweep: its own, then the published ones. */
+typedef struct TaskSettings {
+    int count;
+    const char *name[SETTINGS_MOST];
+    uint32_t left_out[SETTINGS_MOST];
+} TaskSettings;
+
+/* Fills them; wrong ones end the sweep, before any mixer. */
+static Status list_settings(const SweepOptions *options, Trial trial, TaskSettings *settings) {
+    const char *const *published = options->settings ? trial.task->sweep : NULL;
+    Status status = OK;
+    *settings = (TaskSettings){.count = 1, .name = {""}};
+    for (; published && *published; published++) {
+        CHECK(settings->count < SETTINGS_MOST, "%s has too many settings", trial.task->name);
+        settings->name[settings->count++] = *published;
+    }
+    for (int i = 0; i < settings->count && status == OK; i++) {
+        trial.setting = settings->name[i];
+        status = trial_left_out(&trial, &settings->left_out[i]);
+    }
+    return status;
+}
+
+static Status list_mixer(const SweepOptions *options, Trial trial, const TaskSettings *settings, Sweep *sweep) {
+    Status status = OK;
+    for (int i = 0; i < settings->count && status == OK; i++) {
+        trial.setting = settings->name[i];
+        trial.left_out = settings->left_out[i];
         status = list_points(options, trial, sweep);
     }
     return status;
 }
 
 static Status list_task(const SweepOptions *options, const Suite *suite, const Task *task, Sweep *sweep) {
-    Status status = OK;
+    Trial trial = {.suite = suite,
+                   .task = task,
+                   .mixer = mixer_at(0)->model_type,
+                   .preset = options->preset ? task_preset(task, options->preset) : NULL,
+                   .quick = options->quick,
+                   .user = sweep->user};
+    TaskSettings settings;
+    Status status = list_settings(options, trial, &settings);
     for (int m = 0; mixer_at(m) && status == OK; m++) {
-        const char *mixer = mixer_at(m)->model_type;
-        const Trial trial = {.suite = suite,
-                             .task = task,
-                             .mixer = mixer,
-                             .preset = options->preset ? task_preset(task, options->preset) : NULL,
-                             .quick = options->quick,
-                             .user = sweep->user};
-        if (sweep_wants_mixer(options->mixers, options->mixer_count, mixer)) status = list_mixer(options, trial, sweep);
+        trial.mixer = mixer_at(m)->model_type;
+        if (sweep_wants_mixer(options->mixers, options->mixer_count, trial.mixer))
+            status = list_mixer(options, trial, &settings, sweep);
     }
     return status;
 }
@@ -218,9 +240,10 @@ void sweep_print_plan(const Sweep *sweep, double rate) {
         const Trial *first = &sweep->trial[i];
         double tokens = 0, work = 0;
         int64_t trials = 0, parameters = 0, steps = 0;
+        TrialResult plan = {0};
         for (; i < sweep->trials && sweep->trial[i].task == first->task && sweep->trial[i].mixer == first->mixer; i++) {
-            TrialResult plan;
-            CHECK(trial_plan(&sweep->trial[i], false, &plan) == OK, "a trial of %s", first->task->name);
+            if (trials == 0 || sweep->trial[i].setting != sweep->trial[i - 1].setting) /* else the same again */
+                CHECK(trial_plan(&sweep->trial[i], false, &plan) == OK, "a trial of %s", first->task->name);
             trials++;
             parameters = plan.parameters;
             steps += plan.steps;
@@ -231,7 +254,7 @@ void sweep_print_plan(const Sweep *sweep, double rate) {
                  (long long)parameters, (long long)steps, tokens / 1e6, work / 1e15);
         flops += work;
     }
-    log_info("%lld trials, at most %.3f PFLOP together (a training ends early when its test is good enough):",
+    log_info("%lld trials, at most %.3f PFLOP with their tests (a training ends early when its test is good enough):",
              (long long)sweep->trials, flops / 1e15);
     print_hours("here, at 40 % of the rate of its products", flops, small_share * rate);
     print_hours("on one H100, at 40 TFLOP/s (an assumption)", flops, h100_rate);

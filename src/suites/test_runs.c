@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "suites/tester.h"
 
 struct TestRuns {
@@ -25,25 +24,10 @@ static bool *zeroed(int64_t count) {
     return memory;
 }
 
-/* Whether the model has words and answers enough for the examples of a split. */
-static bool fits(const TrialSetup *setup, const TaskSizes *sizes) {
-    return sizes->classes <= setup->outputs && sizes->tokens <= setup->outputs;
-}
-
-/* Leaves out a test that the setting cannot have, or that the model does not fit. */
 static Status open_test(TestRuns *r, const Segment *split) {
-    const Task *task = r->trial->task;
     void *config = NULL;
-    if (trial_task(r->trial, split->keys, &config) != OK) {
-        log_warning("%s: the split %s cannot be made of this setting, and is left out", task->name, split->name);
-        return OK;
-    }
-    const TaskSizes sizes = task->sizes(config);
-    if (!fits(r->setup, &sizes)) {
-        log_warning("%s: the split %s has more answers than the model, and is left out", task->name, split->name);
-        task_config_free(task, config);
-        return OK;
-    }
+    const Status status = trial_task(r->trial, split->keys, &config);
+    if (status != OK) return status;
     const int i = r->result->tests++;
     const Status opened =
         tester_open(r->trial, r->setup, r->session, split->name, config, &r->result->test[i], &r->tester[i]);
@@ -88,11 +72,11 @@ Status test_runs_open(const Trial *trial, const TrialSetup *setup, const Session
     CHECK(r, "out of memory");
     *r = (TestRuns){.trial = trial, .setup = setup, .session = session, .result = result, .best_loss = INFINITY};
     *runs = r;
-    int count = trial_tests(trial->task, setup->segment[0].config, r->split, &r->pooled);
-    if (!setup->protocol.splits && !r->pooled) count = 1;
+    const int count = trial_tests(trial->task, setup->segment[0].config, r->split, &r->pooled);
     Status status = OK;
     if (r->pooled) open_mean(r, count - 1);
-    for (int i = r->pooled; i < count && status == OK; i++) status = open_test(r, &r->split[i]);
+    for (int i = r->pooled; i < count && status == OK; i++)
+        if (!(trial->left_out >> i & 1)) status = open_test(r, &r->split[i]);
     return status;
 }
 

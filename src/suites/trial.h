@@ -16,7 +16,8 @@ typedef struct Trial {
     bool quick;
     const char *user; /* settings that override all others; NULL: none */
     double lr, weight_decay;
-    int64_t seed; /* of initial values and of the order of examples */
+    int64_t seed;      /* of initial values and of the order of examples */
+    uint32_t left_out; /* bits of the tests that its setting cannot have: trial_left_out */
 } Trial;
 
 /* The settings of a trial together, but for its point of the grid and its seed: the sections task, training, mixer and
@@ -44,7 +45,7 @@ typedef struct TrialResult {
     int64_t peak_bytes;    /* parameters, gradients, moments and activations */
     int64_t state_bytes;   /* see RunnerPlan; after as many tokens as an example of the training has */
     double tokens_per_second, seconds;
-    double flops;          /* of the training: forward once, backward twice */
+    double flops;          /* of the training, forward once and backward twice, and of its tests */
     uint32_t examples_crc; /* of the first test examples */
     const char *dtype;
 } TrialResult;

@@ -158,10 +158,78 @@ static Status add_segments(const Trial *trial, TrialSetup *s) {
     return count > 0 ? status : add_segment(trial, NULL, s);
 }
 
+/* Adds the tests' part of the cost: each of "test" at every evaluation, and the others as often at most. */
+static Status describe_tests(const Trial *trial, const TrialSetup *s, Model *model, bool gpu, TrialResult *result) {
+    const Protocol *p = &s->protocol;
+    const int64_t steps = protocol_steps(p, s->epoch_steps), between = protocol_steps_between(p, s->epoch_steps);
+    const int64_t times = (steps + between - 1) / between;
+    Segment test[TRIAL_TESTS];
+    bool pooled;
+    const int count = trial_tests(trial->task, s->segment[0].config, test, &pooled);
+    Status status = OK;
+    for (int i = pooled; i < count && status == OK; i++) {
+        void *config = NULL;
+        if (trial->left_out >> i & 1) continue;
+        status = trial_task(trial, test[i].keys, &config);
+        if (status != OK) break;
+        const TaskSizes sizes = trial->task->sizes(config);
+        RunnerOptions options = options_of(trial, p, &sizes);
+        options.training = false;
+        const RunnerPlan plan = runner_plan(model, options, gpu);
+        const bool always = i == 0 || pooled || strcmp(p->select, "best") == 0;
+        result->flops +=
+            plan.forward_flops / (double)options.B * (double)p->test_examples * (double)(always ? times : 1);
+        task_config_free(trial->task, config);
+    }
+    return status;
+}
+
 /* All segments have the same tokens and classes. */
 static int64_t outputs_of(const TaskSizes *sizes) {
     const int64_t outputs = sizes->tokens > sizes->classes ? sizes->tokens : sizes->classes;
     return outputs > 0 ? outputs : 1;
+}
+
+static bool is_left_out(const Trial *trial, const Segment *test, int64_t outputs) {
+    const char *name = trial->task->name;
+    void *config = NULL;
+    if (trial_task(trial, test->keys, &config) != OK) {
+        log_warning("%s: the split %s cannot be made of this setting, and is left out", name, test->name);
+        return true;
+    }
+    const TaskSizes sizes = trial->task->sizes(config);
+    task_config_free(trial->task, config);
+    if (sizes.classes <= outputs && sizes.tokens <= outputs) return false;
+    log_warning("%s: the split %s has more answers than the model, and is left out", name, test->name);
+    return true;
+}
+
+/* Whether "test" is the only one. */
+static Status has_no_splits(const Trial *trial, bool *none) {
+    Protocol protocol = {0};
+    ConfigValue *root = NULL;
+    Status status = trial_settings(trial, &root);
+    if (status == OK) status = protocol_read(root, &protocol);
+    *none = !protocol.splits;
+    protocol_free(&protocol);
+    config_value_free(root);
+    return status;
+}
+
+Status trial_left_out(const Trial *trial, uint32_t *bits) {
+    Segment test[TRIAL_TESTS];
+    void *config = NULL;
+    bool pooled, no_splits;
+    *bits = 0;
+    Status status = has_no_splits(trial, &no_splits);
+    if (status == OK) status = trial_task(trial, NULL, &config);
+    if (status != OK) return status;
+    const TaskSizes sizes = trial->task->sizes(config);
+    const int count = trial_tests(trial->task, config, test, &pooled);
+    for (int i = 1; i < count; i++)
+        if (!pooled && (no_splits || is_left_out(trial, &test[i], outputs_of(&sizes)))) *bits |= 1u << i;
+    task_config_free(trial->task, config);
+    return OK;
 }
 
 Status trial_setup(const Trial *trial, bool gpu, TrialSetup *s, Model **model, TrialResult *result) {
@@ -179,7 +247,7 @@ Status trial_setup(const Trial *trial, bool gpu, TrialSetup *s, Model **model, T
     if (status != OK) return status;
     describe_model(*model, &s->protocol, result);
     describe_cost(s, *model, gpu, result);
-    return OK;
+    return describe_tests(trial, s, *model, gpu, result);
 }
 
 void trial_setup_free(const Trial *trial, TrialSetup *s) {

@@ -34,6 +34,11 @@ Status trial_task(const Trial *trial, const char *keys, void **config);
  * tests that the setting lists, *pooled then, and "test" their mean. */
 int trial_tests(const Task *task, const void *config, Segment test[TRIAL_TESTS], bool *pooled);
 
+/* The tests of trial_tests, as bits, that the trial's setting cannot have, or that have more words or answers than its
+ * training, each of which is told; or all splits, if none are asked for. The mixer does not matter. BAD_INPUT or USAGE
+ * (logged) for wrong settings. */
+Status trial_left_out(const Trial *trial, uint32_t *bits);
+
 /* Builds the model of the trial's mixer from the section "model" of its settings. The caller owns *model. BAD_INPUT or
  * USAGE (logged). */
 Status trial_model(const Trial *trial, const ConfigValue *root, int64_t outputs, ModelEnds ends, Model **model);

@@ -79,6 +79,10 @@ grep -q "the split pairs 4x cannot be made" "$work/log" && [ "$(wc -l <"$work/le
 
 "$FLAME" suite all --plan >"$work/log" 2>&1 || fail "--plan"
 grep -q "left out" "$work/log" && fail "a mixer has no model: $(grep "left out" "$work/log")"
+# The plan counts the tests: 1280 examples forward for 256 forward and backward, where loss and updates do not count.
+cost() { "$FLAME" suite memorization --plan --mixers gla --set "$@" 2>/dev/null | awk '$1 == "memorization" { print $NF }'; }
+awk -v few="$(cost training.test_examples=1)" -v all="$(cost training.test_examples=1280)" \
+    'BEGIN { ratio = all / few; exit !(few > 0 && ratio > 2.5 && ratio < 2.8) }' || fail "--plan without tests"
 # A model with buffers, which the update must not ruin.
 "$FLAME" suite memorization --quick --mixers transformer_vq --set training.epochs=2 training.evaluate_every=4 --out "$work/codes" \
     >"$work/log" 2>&1 && [ -n "$(field accuracy "$work/codes/results.csv")" ] || fail "transformer_vq: $(cat "$work/log")"
