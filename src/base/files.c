@@ -200,7 +200,7 @@ int file_rename(const char *from, const char *to) {
 }
 
 int file_exchange(const char *a, const char *b) {
-    const int error = hooked(FILE_RENAME, a, -1, NULL);
+    const int error = hooked(FILE_EXCHANGE, a, -1, NULL);
     if (error) return error;
     return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) != 0 ? errno : 0;
 }

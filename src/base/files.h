@@ -91,6 +91,7 @@ typedef enum FileOperation {
     FILE_SYNC,
     FILE_CLOSE,
     FILE_RENAME,
+    FILE_EXCHANGE,
     FILE_REMOVE,
     FOLDER_CREATE,
     FOLDER_REMOVE

@@ -93,12 +93,27 @@ static bool moments_are_zero(const OpenCheckpoint *checkpoint) {
     return moments && strcmp(moments, "zero") == 0;
 }
 
+/* A folder that was renamed by hand would have the samples of another step than its name says. */
+static Status check_step(const OpenCheckpoint *checkpoint) {
+    const json_t *saved = json_object_get(checkpoint->state, "step");
+    const int64_t named = checkpoint_step(checkpoint->path);
+    if (named < 0 || (json_is_integer(saved) && json_integer_value(saved) == named)) return OK;
+    if (json_is_integer(saved) && json_integer_value(saved) >= 0)
+        log_error("%s is the checkpoint of step %" JSON_INTEGER_FORMAT ", under another name. Rename it to "
+                  "step-%08" JSON_INTEGER_FORMAT,
+                  checkpoint->path, json_integer_value(saved), json_integer_value(saved));
+    else
+        log_error("%s/state.json has no step", checkpoint->path);
+    return BAD_INPUT;
+}
+
 /* Opens and verifies everything but the tensors' data. */
 static Verdict open_checkpoint(const char *path, OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){.path = path};
     const Status status = checkpoint_state_read(path, &checkpoint->state);
     if (status) return verdict_of(status);
     if (checkpoint_state_check_version(checkpoint->state, path)) return FOREIGN;
+    if (check_step(checkpoint)) return FOREIGN;
     Verdict verdict = check_texts(checkpoint);
     if (verdict == GOOD) verdict = open_tensors(checkpoint, "model", &checkpoint->model);
     if (verdict != GOOD || moments_are_zero(checkpoint)) return verdict;
@@ -248,6 +263,7 @@ static Verdict load(const char *path, Comm *comm, Unit *units, int count, json_t
 static Status agreed_list(const char *folder, Comm *comm, int64_t **steps, int64_t *count) {
     int64_t header[2] = {OK, 0};
     *steps = NULL;
+    if (comm->rank == 0) checkpoint_recover(folder);
     if (comm->rank == 0) header[0] = checkpoint_list_all(folder, steps, &header[1]);
     comm->f->broadcast(comm, header, sizeof header, 0);
     *count = header[1];

@@ -432,17 +432,26 @@ static void write_state(Checkpointer *c, const CrcPart *parts) {
     free(text);
 }
 
+/* Replaces the folder `path` in two steps, where the file system cannot exchange names. Between them no folder has the
+ * name: checkpoint_recover. */
+static int replace_folder(Checkpointer *c, const char *path, const char *old) {
+    int error = file_rename(path, old);
+    if (error) return error;
+    error = file_rename(c->temporary, path);
+    if (error && file_rename(old, path) != 0)
+        log_error("%s is %s now; the next start gives it its name back", path, old);
+    return error;
+}
+
 /* Renames the complete temporary folder to its final name. The same step may exist, saved before the run went back to
  * an earlier one: it is exchanged in one system call where the file system can do that, and then removed. */
 static int give_name(Checkpointer *c, const char *path) {
     if (!path_exists(path)) return file_rename(c->temporary, path);
     int error = file_exchange(c->temporary, path);
-    char *old = error ? checkpoint_temporary_path(c->folder, c->step, c->run_name, ".replaced") : strdup(c->temporary);
+    char *old =
+        error ? checkpoint_temporary_path(c->folder, c->step, c->run_name, CHECKPOINT_REPLACED) : strdup(c->temporary);
     CHECK(old, "no memory for a path");
-    if (error == EINVAL || error == ENOSYS) {
-        error = file_rename(path, old);
-        if (!error) error = file_rename(c->temporary, path);
-    }
+    if (error == EINVAL || error == ENOSYS) error = replace_folder(c, path, old);
     if (!error) {
         const int failed = folder_remove(old);
         if (failed) log_warning("cannot remove %s: %s", old, strerror(failed));

@@ -31,6 +31,11 @@ static int64_t step_of_name(const char *name) {
     return strcmp(name, again) == 0 ? step : -1;
 }
 
+int64_t checkpoint_step(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return step_of_name(slash ? slash + 1 : path);
+}
+
 static int compare_steps(const void *a, const void *b) {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return x < y ? -1 : x > y;
@@ -72,6 +77,44 @@ Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count) {
     for (int64_t i = 0; status == OK && i < all; i++)
         if (is_complete(folder, (*steps)[i])) (*steps)[(*count)++] = (*steps)[i];
     return status;
+}
+
+/* `old`: the temporary name of a step that was replaced. */
+static void recover_step(const char *folder, const char *old) {
+    char *from = path_join(folder, old), *path = NULL, name[40];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(old, "."), old);
+    char *newer = strdup(from);
+    CHECK(newer, "no memory for a path");
+    newer[strlen(newer) - strlen(CHECKPOINT_REPLACED)] = 0;
+    char *state = path_join(newer, "state.json");
+    const int64_t step = step_of_name(name);
+    if (step >= 0) path = checkpoint_path(folder, step);
+    if (path && !path_exists(path)) {
+        const int error = file_rename(file_exists(state) ? newer : from, path);
+        if (!error) folder_sync(folder);
+        if (error)
+            log_error("%s lost its name in a save that was interrupted, and cannot get it back: %s", path,
+                      strerror(error));
+        else
+            log_warning("%s lost its name in a save that was interrupted; it has it again", path);
+    }
+    free(from);
+    free(path);
+    free(newer);
+    free(state);
+}
+
+void checkpoint_recover(const char *folder) {
+    char **names;
+    int64_t count;
+    if (folder_list(folder, &names, &count)) return;
+    const size_t suffix = strlen(CHECKPOINT_REPLACED);
+    for (int64_t i = 0; i < count; i++) {
+        const size_t length = strlen(names[i]);
+        if (strstr(names[i], ".tmp-") && strcmp(names[i] + length - suffix, CHECKPOINT_REPLACED) == 0)
+            recover_step(folder, names[i]);
+    }
+    folder_list_free(names, count);
 }
 
 char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix) {

@@ -11,10 +11,17 @@
 Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count);
 /* All step folders, with or without state.json; no warnings. */
 Status checkpoint_list_all(const char *folder, int64_t **steps, int64_t *count);
+/* The suffix that a save gives the temporary name of a step which it replaces, while neither has its final name. */
+#define CHECKPOINT_REPLACED ".replaced"
+/* Gives steps their names back that a save has taken away and, because it was interrupted, not given to the new one: to
+ * the new one, which is complete by then, or else to the old one. Only for the job that has the lock. */
+void checkpoint_recover(const char *folder);
 /* FOLDER/step-00002048. The caller frees it. */
 char *checkpoint_path(const char *folder, int64_t step);
 /* FOLDER/step-00002048.tmp-RUN_NAME and the suffix. The caller frees it. */
 char *checkpoint_temporary_path(const char *folder, int64_t step, const char *run_name, const char *suffix);
+/* 2048 for "FOLDER/step-00002048"; -1 for folders with other names. */
+int64_t checkpoint_step(const char *path);
 /* Renames FOLDER/step-S to step-S.SUFFIX, or step-S.SUFFIX-2, -3, ... if that name is taken. No run loads or removes
  * such folders. Returns the new path, which the caller frees, or NULL after a log_error. */
 char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix);

@@ -126,6 +126,24 @@ static int64_t integer_of(const json_t *state, const char *key) {
     return json_integer_value(json_object_get(state, key));
 }
 
+/* Where the run goes on. Only an import, which is step 0, has none. */
+static Status check_counts(const Saver *saver, const json_t *state, int64_t step) {
+    static const char *const names[] = {"updates", "samples", "tokens"};
+    for (size_t i = 0; i < LENGTH(names) && step > 0; i++) {
+        const json_t *value = json_object_get(state, names[i]);
+        const int64_t count = json_integer_value(value);
+        if (json_is_integer(value) && count >= 0 && (i == 0 ? count <= step : count > 0)) continue;
+        char *path = checkpoint_path(saver->folder, step);
+        if (log_rank() == 0)
+            log_error("%s/state.json has no number of %s that a run could go on from. To start from its weights alone, "
+                      "name the folder in checkpoint.initial_load_path of a run in another job.dump_folder",
+                      path, names[i]);
+        free(path);
+        return BAD_INPUT;
+    }
+    return OK;
+}
+
 /* Checks that the loaded step has this run's model, whose keys may have come from another step. Collects the changes.
  */
 static Status compare_step(Saver *saver, const Session *session, int64_t step) {
@@ -167,6 +185,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
     activity_set("loading a checkpoint");
     Status status = checkpoint_resume(saver->folder, saver->config->checkpoint.load_step, session->comm,
                                       session->model->unit, session->model->units, &step, &state);
+    if (status == OK && step >= 0) status = check_counts(saver, state, step);
     if (status == OK && step >= 0) status = check_data(saver, state, step);
     if (status == OK && step >= 0) status = compare_step(saver, session, step);
     if (status == OK && step >= 0) compare_teacher(saver, state);

@@ -102,6 +102,23 @@ static int64_t leftovers(const char *folder) {
     return found;
 }
 
+/* The step is there already. Whatever happens, one or the other has its name when the next run begins. */
+static bool try_fault_replacing(int ranks, CheckpointOptions options) {
+    char *folder = temporary_path("replaced");
+    if (folder_exists(folder)) assert_int_equal(folder_remove(folder), 0);
+    assert_int_equal(save(folder, 1, 1, (CheckpointOptions){0}), OK);
+    assert_int_equal(save(folder, 1, 2, (CheckpointOptions){0}), OK);
+    const int ended = save_with_fault(folder, ranks, options);
+    const int64_t step = newest(folder);
+    if (step != 2)
+        fail_msg("operation %lld, kind %d, errno %d: ended %d, found step %lld", (long long)fault.at, fault.kind,
+                 fault.error, ended, (long long)step);
+    assert_int_equal(save(folder, 2, 3, (CheckpointOptions){.keep_latest_k = 2}), OK);
+    assert_int_equal(leftovers(folder), 0);
+    free(folder);
+    return ended != NO_FAULT;
+}
+
 /* Returns false if the save had fewer operations than `fault.at`. */
 static bool try_fault(int ranks, CheckpointOptions options) {
     char *folder = temporary_path("checkpoint");
@@ -150,6 +167,20 @@ static void test_operation_fails_from_now_on(void **state) {
     try_every_operation(FAULT_FROM_NOW_ON, ENOSPC, 2, keep_two);
     try_every_operation(FAULT_FROM_NOW_ON, EIO, 1, keep_one);
     try_every_operation(FAULT_FROM_NOW_ON, EROFS, 1, keep_two);
+}
+
+static void test_without_exchange(void **state) {
+    (void)state;
+    static const FaultKind kinds[] = {FAULT_EXIT, FAULT_ONCE, FAULT_FROM_NOW_ON};
+    fault.no_exchange = true;
+    fault.error = EIO;
+    for (int i = 0; i < 3; i++) {
+        fault.kind = kinds[i];
+        fault.at = 0;
+        while (try_fault_replacing(2, keep_two)) fault.at++;
+        assert_true(fault.at > 30);
+    }
+    fault.no_exchange = false;
 }
 
 static void test_short_writes_do_no_harm(void **state) {
@@ -300,6 +331,7 @@ static void test_everything_is_synced_before_the_rename(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_everything_is_synced_before_the_rename),
                                        cmocka_unit_test(test_short_writes_do_no_harm),
+                                       cmocka_unit_test(test_without_exchange),
                                        cmocka_unit_test(test_interrupted_calls_go_on),
                                        cmocka_unit_test(test_file_size_limit),
                                        cmocka_unit_test(test_reading_fails),

@@ -87,6 +87,33 @@ for file in state.json config.json model.safetensors optimizer.safetensors; do
     [ "$code" = 3 ] && grep -q 'cannot be read, but may be whole' "$work/log" || { cat "$work/log"; fail "EIO for $file: exit code $code"; }
     [ "$(ls "$work/whole/checkpoint")" = step-00000004 ] || fail "EIO for $file: left $(ls "$work/whole/checkpoint")"
 done
+# A state.json with counts that nobody can go on from, and a CRC that is right.
+forge() { # SED-SCRIPT
+    rm -rf "$work/forged"
+    cp -r "$work/whole" "$work/forged"
+    local state=$work/forged/checkpoint/step-00000004/state.json crc
+    sed -i "$1; s/\"crc32\": \"[0-9a-f]*\"/\"crc32\": \"00000000\"/" "$state"
+    crc=$(gzip -c "$state" | tail -c 8 | od -An -tx4 -N4 | tr -d ' ')
+    sed -i "0,/00000000/s//$crc/" "$state"
+    if cmp -s "$state" "$work/whole/checkpoint/step-00000004/state.json"; then fail "forge $1 changes nothing"; fi
+}
+refuses_forged() { # REGEX
+    code=0
+    ranks 2 "${on[@]}" --training.steps=6 --job.dump_folder="$work/forged" || code=$?
+    [ "$code" = 1 ] && grep -qE "$1" "$work/log" || { cat "$work/log"; fail "exit code $code, not: $1"; }
+}
+forge '/"samples"/d'; refuses_forged 'state.json has no number of samples that a run could go on from'
+forge 's/"samples": [0-9]*/"samples": -8/'; refuses_forged 'state.json has no number of samples'
+forge 's/"samples": [0-9]*/"samples": 32.0/'; refuses_forged 'state.json has no number of samples'
+forge 's/"samples": [0-9]*/"samples": 0/'; refuses_forged 'state.json has no number of samples'
+forge 's/"tokens": [0-9]*/"tokens": "2048"/'; refuses_forged 'state.json has no number of tokens'
+forge 's/"updates": [0-9]*/"updates": 5/'; refuses_forged 'state.json has no number of updates'
+forge 's/"step": [0-9]*/"step": -4/'; refuses_forged 'state.json has no step$'
+rm -rf "$work/forged" && cp -r "$work/whole" "$work/forged"
+mv "$work/forged/checkpoint/step-00000004" "$work/forged/checkpoint/step-00000003"
+refuses_forged 'step-00000003 is the checkpoint of step 4, under another name. Rename it to step-00000004'
+[ "$(ls "$work/forged/checkpoint")" = step-00000003 ] || fail "a renamed step is now $(ls "$work/forged/checkpoint")"
+
 # A damaged one is renamed, and the advice names what is there now.
 printf x | dd of="$work/whole/checkpoint/step-00000004/optimizer.safetensors" bs=1 seek=20 conv=notrunc status=none
 ranks 1 "${on[@]}" --training.steps=6 --job.dump_folder="$work/whole" && fail "a damaged checkpoint was used"

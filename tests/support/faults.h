@@ -3,6 +3,7 @@
 #ifndef FLAME_TESTS_SUPPORT_FAULTS_H
 #define FLAME_TESTS_SUPPORT_FAULTS_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -16,12 +17,14 @@ static struct {
     FaultKind kind;
     int error;
     int64_t at;
+    bool no_exchange; /* the file system cannot exchange names */
     atomic_llong operations;
 } fault;
 
 static int fault_hook(FileOperation operation, const char *path, int fd, int64_t *bytes) {
     (void)path;
     (void)fd;
+    if (operation == FILE_EXCHANGE && fault.no_exchange) return EINVAL;
     const int64_t n = atomic_fetch_add(&fault.operations, 1);
     if (n < fault.at) return 0;
     switch (fault.kind) {
