@@ -71,6 +71,15 @@ ends saving 5 "no progress for 3 s: rank 0 \(process $stuck\) is missing: it is 
 stuck reading pread 1
 ends reading 5 "no progress for 3 s: rank 1 \(process $stuck\) is missing: it is reading data; its last collective was the [a-z ]+; ranks 0, 2 wait in the [a-z ]+\."
 
+# mpirun killed: the ranks end, and no shared memory is left.
+begin killed 3
+mapped=$(sed -n 's/.*\(\/dev\/shm\/[a-z]*_segment[^ ]*\).*/\1/p' "/proc/$(process killed 1)/maps" | sort -u)
+kill -KILL $job
+wait $job 2>/dev/null || true
+while pgrep -f -- "--job.dump_folder=$work/killed" >/dev/null; do sleep 0.1; done
+for file in $mapped; do [ ! -e "$file" ] || fail "killed: $file is left"; done
+echo "killed: none of $(wc -w <<<"$mapped") files of shared memory is left"
+
 # A rank that is only slow is named, and the job goes on when it does.
 begin slow 3
 slow=$(process slow 1)
