@@ -257,6 +257,11 @@ def encode_batch(rows):
     return (np.concatenate(encoded) if encoded else np.empty(0, np.uint16)), lengths
 
 
+def fixed_text(text):
+    """An attribute of fixed length, at least one byte."""
+    return np.array(text.encode(), f"S{max(1, len(text.encode()))}")
+
+
 class Writer:
     """A token file under a temporary name until finish()."""
 
@@ -309,9 +314,11 @@ class Writer:
                                      chunks=(min(8192, len(content)),), **compact_storage)
         crcs = np.array(self.crcs, "<u4")
         self.file.create_dataset("chunk_crc32", data=crcs, chunks=(min(8192, len(crcs)),), **compact_storage)
-        self.file.attrs.update(format="flame-c tokens", version=1, vocab_size=self.tokenizer.vocab_size,
+        # Strings of fixed length: HDF5 crashes on damage to those of variable length.
+        self.file.attrs.update(format=fixed_text("flame-c tokens"), version=1, vocab_size=self.tokenizer.vocab_size,
                                bos_token_id=self.tokenizer.bos, eos_token_id=self.tokenizer.eos,
-                               tokenizer=self.tokenizer.name, tokenizer_sha256=self.tokenizer.sha256,
+                               tokenizer=fixed_text(self.tokenizer.name),
+                               tokenizer_sha256=fixed_text(self.tokenizer.sha256),
                                doc_ends_crc32=zlib.crc32(doc_ends.tobytes()),
                                tokenizer_crc32=zlib.crc32(b"".join(content for _, content in contents)))
         self.file.flush()
