@@ -350,6 +350,44 @@ static Comm *watched_split(Comm *comm, int color) {
     return part;
 }
 
+/* Every rank of a host exchanges a message with every other, after which they have mapped each other's memory. */
+static void meet_everyone(MPI_Comm local, int rank, int size) {
+    for (int step = 1; step < size; step++) {
+        const char mine = 0;
+        char other;
+        MPI_Sendrecv(&mine, 1, MPI_CHAR, (rank + step) % size, 0, &other, 1, MPI_CHAR, (rank + size - step) % size, 0,
+                     local, MPI_STATUS_IGNORE);
+    }
+    MPI_Barrier(local);
+}
+
+/* Removes the names of the memory through which Open MPI exchanges messages within a host, when all have mapped it: a
+ * job that is killed then leaves none of it, and nothing has to tell later whose it was. */
+static char own_memory[512]; /* the name that this rank's had */
+
+static void unlink_mapped_memory(int rank) {
+    static const char *const names[] = {"/dev/shm/vader_segment.", "/dev/shm/sm_segment."}; /* of Open MPI 4, of 5 */
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[1024];
+    while (maps && fgets(line, sizeof line, maps)) {
+        for (int i = 0; i < 2; i++) {
+            char *path = strstr(line, names[i]);
+            if (!path) continue;
+            path[strcspn(path, " \n")] = 0; /* " (deleted)" if another rank has done it */
+            if (atoi(strrchr(path, '.') + 1) == rank) snprintf(own_memory, sizeof own_memory, "%s", path);
+            unlink(path);
+        }
+    }
+    if (maps) fclose(maps);
+}
+
+/* Open MPI complains at its end if it does not find the file. */
+static void restore_own_memory(void) {
+    const int file = own_memory[0] ? open(own_memory, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (file >= 0) close(file);
+    own_memory[0] = 0;
+}
+
 static void mpi_destroy(Comm *comm) {
     Mpi *mpi = mpi_of(comm);
     WATCHED("end", NULL, MPI_Barrier(mpi->ranks));
@@ -359,6 +397,7 @@ static void mpi_destroy(Comm *comm) {
     if (mpi->began_mpi) {
         log_flush();
         log_set_abort(NULL);
+        restore_own_memory();
         MPI_Finalize();
     }
     free(mpi);
@@ -445,33 +484,6 @@ static Comm *mpi_split(Comm *comm, int color) {
     return comm_self_create();
 }
 
-/* Every rank of a host exchanges a message with every other, after which they have mapped each other's memory. */
-static void meet_everyone(MPI_Comm local, int rank, int size) {
-    for (int step = 1; step < size; step++) {
-        const char mine = 0;
-        char other;
-        MPI_Sendrecv(&mine, 1, MPI_CHAR, (rank + step) % size, 0, &other, 1, MPI_CHAR, (rank + size - step) % size, 0,
-                     local, MPI_STATUS_IGNORE);
-    }
-    MPI_Barrier(local);
-}
-
-/* Removes the names of the memory through which Open MPI exchanges messages within a host, when all have mapped it: a
- * job that is killed then leaves none of it, and nothing has to tell later whose it was. */
-static void unlink_mapped_memory(void) {
-    static const char *const names[] = {"/dev/shm/vader_segment.", "/dev/shm/sm_segment."}; /* of Open MPI 4, of 5 */
-    FILE *maps = fopen("/proc/self/maps", "r");
-    char line[1024];
-    while (maps && fgets(line, sizeof line, maps)) {
-        line[strcspn(line, "\n")] = 0;
-        for (int i = 0; i < 2; i++) {
-            const char *path = strstr(line, names[i]);
-            if (path) unlink(path); /* another rank may have done it */
-        }
-    }
-    if (maps) fclose(maps);
-}
-
 /* Watches the ranks of this host from now on. Collective over `comm`. True if they were not watched before. */
 static bool start_watching(Comm *comm) {
     MPI_Comm local = local_ranks(comm);
@@ -482,7 +494,7 @@ static bool start_watching(Comm *comm) {
     const bool joined = comm_watch_join(all ? file : -1, ranks);
     meet_everyone(local, comm->local_rank, comm->local_size);
     if (joined) comm_watch_start();
-    if (joined) unlink_mapped_memory();
+    if (joined) unlink_mapped_memory(comm->rank);
     if (file >= 0) close(file);
     MPI_Comm_free(&local);
     return joined;

@@ -71,6 +71,14 @@ ends saving 5 "no progress for 3 s: rank 0 \(process $stuck\) is missing: it is 
 stuck reading pread 1
 ends reading 5 "no progress for 3 s: rank 1 \(process $stuck\) is missing: it is reading data; its last collective was the [a-z ]+; ranks 0, 2 wait in the [a-z ]+\."
 
+# A job that ends by itself leaves none either, and Open MPI does not miss it.
+begin ended 3
+mapped=$(sed -n 's/.*\(\/dev\/shm\/[a-z]*_segment[^ ]*\).*/\1/p' "/proc/$(process ended 1)/maps" | sort -u)
+kill -USR1 $job
+wait $job || { cat "$work/ended.log"; fail "ended: exit code $?"; }
+grep -q 'unlink' "$work/ended.log" && { cat "$work/ended.log"; fail "ended: Open MPI complains"; }
+for file in $mapped; do [ ! -e "$file" ] || fail "ended: $file is left"; done
+
 # mpirun killed: the ranks end, and no shared memory is left.
 begin killed 3
 mapped=$(sed -n 's/.*\(\/dev\/shm\/[a-z]*_segment[^ ]*\).*/\1/p' "/proc/$(process killed 1)/maps" | sort -u)
