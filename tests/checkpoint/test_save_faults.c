@@ -138,12 +138,15 @@ static bool try_fault(int ranks, CheckpointOptions options) {
     return ended != NO_FAULT;
 }
 
+static int64_t tried; /* faults, each in a process of its own */
+
 static void try_every_operation(FaultKind kind, int error, int ranks, CheckpointOptions options) {
     fault.kind = kind;
     fault.error = error;
     fault.at = 0;
     while (try_fault(ranks, options)) fault.at++;
     assert_true(fault.at > 30); /* or the hook is not reached */
+    tried += fault.at;
 }
 
 static const CheckpointOptions keep_two = {.keep_latest_k = 2};
@@ -179,6 +182,7 @@ static void test_without_exchange(void **state) {
         fault.at = 0;
         while (try_fault_replacing(2, keep_two)) fault.at++;
         assert_true(fault.at > 30);
+        tried += fault.at;
     }
     fault.no_exchange = false;
 }
@@ -339,5 +343,7 @@ int main(void) {
                                        cmocka_unit_test(test_operation_fails_once),
                                        cmocka_unit_test(test_operation_fails_from_now_on),
                                        cmocka_unit_test(test_process_ends)};
-    return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
+    const int failed = cmocka_run_group_tests(tests, temporary_create, temporary_remove);
+    printf("%lld faults and ends of the process at operations on files\n", (long long)tried);
+    return failed;
 }

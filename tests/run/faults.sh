@@ -78,6 +78,30 @@ wait $job || code=$?
 [ "$code" = 3 ] && grep -q 'small.h5: was replaced or changed while in use' "$work/log" || { cat "$work/log"; fail "a changed data file: exit code $code"; }
 [ -n "$(saved changed)" ] || fail "what was trained before the data file changed is not saved"
 
+# A second job in the folder of one that runs.
+"$FLAME" "${endless[@]}" --job.dump_folder="$work/busy" >"$work/busy.log" 2>&1 &
+job=$!
+until_logged busy 3
+code=0
+ranks 2 "${endless[@]}" --job.dump_folder="$work/busy" || code=$?
+[ "$code" = 1 ] && grep -q "another job is running in .*/busy (host .*, process $job, started " "$work/log" || { cat "$work/log"; fail "a second job: exit code $code"; }
+kill -USR1 $job
+ends_saved "the first of two jobs" busy
+
+# A run that is at its end is started again: nothing to do, nothing written.
+ranks 1 "${on[@]}" --training.steps=4 --job.dump_folder="$work/ended" || fail "a run to its end"
+sums() { (cd "$work/ended" && find . -type f ! -name train.log ! -name config.yaml ! -path './tb/*' -exec cksum {} + | sort); }
+before=$(sums)
+ranks 2 "${on[@]}" --training.steps=4 --job.dump_folder="$work/ended" || { cat "$work/log"; fail "started again at its end: exit code $?"; }
+grep -q 'step 4 of 4 is done already: nothing to train' "$work/log" && [ "$(sums)" = "$before" ] || { cat "$work/log"; fail "started again at its end it wrote something"; }
+
+# Nobody reads what it prints, no environment, a working directory that cannot be written to.
+code=0
+{ "$FLAME" "${on[@]}" --training.steps=4 --job.dump_folder="$work/unread" 2>"$work/err" || echo $? >"$work/code"; } | true
+[ ! -e "$work/code" ] && [ -n "$(saved unread)" ] || { cat "$work/err"; fail "a closed pipe: exit code $(cat "$work/code")"; }
+(cd /proc && env -i OMP_NUM_THREADS=1 TZ=nowhere "$FLAME" "${on[@]}" --training.steps=4 --job.dump_folder="$work/bare") >"$work/log" 2>&1 ||
+    { cat "$work/log"; fail "without an environment: exit code $?"; }
+
 # The only checkpoint cannot be read: exit code 3, and it stays where it is.
 ranks 1 "${on[@]}" --training.steps=4 --job.dump_folder="$work/whole" || fail "a run with a checkpoint"
 for file in state.json config.json model.safetensors optimizer.safetensors; do
