@@ -53,13 +53,13 @@ KEYS_KERNEL(chunk_dplr_dproducts) {
         }
         sync();
     }
-    MAP(Aqb, i, j, x, x = j <= i && document[i] == document[j] ? a.scale * x : 0.0f);
-    MAP(Aab, i, j, x, x = j < i && document[i] == document[j] ? (TWO ? x : -x) : 0.0f);
+    MAP(Aqb, i, j, x, x = (j <= i) & (document[i] == document[j]) ? a.scale * x : 0.0f);
+    MAP(Aab, i, j, x, x = (j < i) & (document[i] == document[j]) ? (TWO ? x : -x) : 0.0f);
     accumulator_store(Aqb, products_at(&a, a.dproducts[0], sequence, program_x, head), ROWS, ROWS, ROWS);
     accumulator_store(Aab, products_at(&a, a.dproducts[1], sequence, program_x, head), ROWS, ROWS, ROWS);
     if (TWO) {
-        MAP(Aqk, i, j, x, x = j <= i && document[i] == document[j] ? a.scale * x : 0.0f);
-        MAP(Aak, i, j, x, x = j < i && document[i] == document[j] ? x : 0.0f);
+        MAP(Aqk, i, j, x, x = (j <= i) & (document[i] == document[j]) ? a.scale * x : 0.0f);
+        MAP(Aak, i, j, x, x = (j < i) & (document[i] == document[j]) ? x : 0.0f);
         accumulator_store(Aqk, products_at(&a, a.dproducts[2], sequence, program_x, head), ROWS, ROWS, ROWS);
         accumulator_store(Aak, products_at(&a, a.dproducts[3], sequence, program_x, head), ROWS, ROWS, ROWS);
     } else {

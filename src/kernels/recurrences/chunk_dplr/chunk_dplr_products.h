@@ -51,7 +51,7 @@
 /* A = scale A within documents, with this diagonal; written to `to`. */
 #define STORE_OF_QUERIES(A, diagonal, to)                                                                              \
     do {                                                                                                               \
-        MAP(A, i, j, x, x = j <= i && document[i] == document[j] ? a.scale * (j < i ? x : diagonal[i]) : 0.0f);        \
+        MAP(A, i, j, x, x = (j <= i) & (document[i] == document[j]) ? a.scale * (j < i ? x : diagonal[i]) : 0.0f);     \
         accumulator_store(A, products_at(&a, to, sequence, program_x, head), ROWS, ROWS, ROWS);                        \
     } while (0)
 
@@ -239,10 +239,10 @@ KEYS_KERNEL(chunk_dplr_products) {
         sync();
     }
     STORE_OF_QUERIES(Aqb, diagonal_b, a.products[0]);
-    MAP(Aab, i, j, x, ENTRY(lower, i, j) = j < i && document[i] == document[j] ? (TWO ? -x : beta[i] * x) : 0.0f);
+    MAP(Aab, i, j, x, ENTRY(lower, i, j) = (j < i) & (document[i] == document[j]) ? (TWO ? -x : beta[i] * x) : 0.0f);
     if (TWO) {
         STORE_OF_QUERIES(Aqk, diagonal_k, a.products[1]);
-        MAP_INTO(overlaps, Aak, i, j, x, x = j < i && document[i] == document[j] ? x : 0.0f);
+        MAP_INTO(overlaps, Aak, i, j, x, x = (j < i) & (document[i] == document[j]) ? x : 0.0f);
     }
     triangular_inverse(inverse, lower);
     EACH_ROW_VECTOR(i, j, ROWS, ROWS) {

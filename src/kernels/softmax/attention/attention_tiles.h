@@ -59,7 +59,7 @@ DEVICE KeyRange keys_of(Block block, const int32_t *first_key) {
             ROW_VALUES(first_, scores##_rows);                                                                         \
             EACH_ROW_VALUE(first_, r, i)                                                                               \
             first_[r] = (float)((first_key)[(block).sequence + token_of(block, i)] - (s0));                            \
-            MAP(scores, i, j, x, x = j + shift_ <= i && (float)j >= ROW_VALUE(first_, i) ? x : -INFINITY);             \
+            MAP(scores, i, j, x, x = (j + shift_ <= i) & ((float)j >= ROW_VALUE(first_, i)) ? x : -INFINITY);          \
         }                                                                                                              \
     } while (0)
 
@@ -83,7 +83,7 @@ DEVICE QueryRange queries_of(Block block, const int32_t *last_query) {
             ROW_VALUES(last_, scores##_rows);                                                                          \
             EACH_ROW_VALUE(last_, r, i)                                                                                \
             last_[r] = (float)((last_query)[(block).sequence + token_of(block, i)] - (first_query));                   \
-            MAP(scores, i, j, x, x = i <= j + shift_ && (float)j <= ROW_VALUE(last_, i) ? x : -INFINITY);              \
+            MAP(scores, i, j, x, x = (i <= j + shift_) & ((float)j <= ROW_VALUE(last_, i)) ? x : -INFINITY);           \
         }                                                                                                              \
     } while (0)
 

@@ -348,7 +348,7 @@ CODEBOOK_KERNEL(codebook_attention_memories_backward) {
             accumulator_zero(p);
             mma_nt(p, k, q);
             MAP(p, i, j, x,
-                x = t0 + j < a.T && ENTRY(of_query, 3, j) == (float)n
+                x = (t0 + j < a.T) & (ENTRY(of_query, 3, j) == (float)n)
                         ? exp2_f((x * a.scale + log_number[i]) * LOG2_E - ENTRY(of_query, 0, j))
                         : 0.0f);
             accumulator_mma_nn(dm, p, out_gradient);

@@ -20,7 +20,8 @@
             first_[r] = (float)(seen_.first - (r0));                                                                   \
             end_[r] = (float)(seen_.end - (r0));                                                                       \
         }                                                                                                              \
-        MAP(scores, i, j, x, x = (float)j >= ROW_VALUE(first_, i) && (float)j < ROW_VALUE(end_, i) ? x : -INFINITY);   \
+        MAP(scores, i, j, x,                                                                                           \
+            x = ((float)j >= ROW_VALUE(first_, i)) & ((float)j < ROW_VALUE(end_, i)) ? x : -INFINITY);                 \
     } while (0)
 
 /* Program: rows, key head, sequence. */
@@ -205,7 +206,7 @@ COMPRESSED_KERNEL(compressed_keys) {
         accumulator_zero(p);
         mma_nt(p, k, q);
         MAP(p, i, j, x,
-            x = (float)i >= ENTRY(columns, 2, j) && (float)i < ENTRY(columns, 3, j)
+            x = ((float)i >= ENTRY(columns, 2, j)) & ((float)i < ENTRY(columns, 3, j))
                     ? exp2_f(x * exponent_scale - ENTRY(columns, 0, j))
                     : 0.0f);
         accumulator_zero(ds);

@@ -172,7 +172,8 @@ SELECTED_KERNEL(selected_keys) {
         accumulator_zero(p);
         mma_nt(p, k, q_now);
         MAP(p, i, j, x,
-            x = (j < ROWS_OF_TOKEN ? ROW_VALUE(seen_by_first, i) : ROW_VALUE(seen_by_second, i)) > 0
+            x = ((j < ROWS_OF_TOKEN) & (ROW_VALUE(seen_by_first, i) > 0)) |
+                        ((j >= ROWS_OF_TOKEN) & (ROW_VALUE(seen_by_second, i) > 0))
                     ? exp2_f(x * exponent_scale - ENTRY(row_sums_now, 0, j))
                     : 0.0f);
         accumulator_zero(ds);

@@ -68,7 +68,7 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
                 first_[r] = none_ ? INFINITY : (float)(first_key(&a, position, t_) - (s0));                            \
             }                                                                                                          \
             const int shift_ = (s0) - (t0);                                                                            \
-            MAP(scores, i, j, x, x = j + shift_ <= i && (float)j >= ROW_VALUE(first_, i) ? x : -INFINITY);             \
+            MAP(scores, i, j, x, x = (j + shift_ <= i) & ((float)j >= ROW_VALUE(first_, i)) ? x : -INFINITY);          \
         }                                                                                                              \
     } while (0)
 

@@ -281,7 +281,7 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
                     accumulator_zero(p);
                     mma_nt(p, k1, q_k2);
                     MAP(p, i, j, x,
-                        x = i <= j + shift && (float)i >= ENTRY(columns, 2, j) && (float)o <= ENTRY(columns, 3, j)
+                        x = (i <= j + shift) & ((float)i >= ENTRY(columns, 2, j)) & ((float)o <= ENTRY(columns, 3, j))
                                 ? exp2_f(x * exponent_scale - ENTRY(columns, 0, j))
                                 : 0.0f);
                     accumulator_zero(ds);
