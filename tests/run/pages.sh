@@ -21,7 +21,7 @@ for page in README.md CONTRIBUTING.md CHANGELOG.md docs/*.md; do
         [[ $link != *#* ]] || anchors "$target" | grep -qx -- "${link#*#}" || absent "$page" "$link"
     done
     [ "$page" != docs/adding-a-mixer.md ] || continue # its example is a mixer that there is not
-    for path in $(grep -oE '(launch|configs|tools|src|tests|cmake)/[A-Za-z0-9_][A-Za-z0-9_/.-]*[A-Za-z0-9_]' "$page" | sort -u); do
+    for path in $(grep -oE '(build/)?(launch|configs|tools|src|tests|cmake)/[A-Za-z0-9_][A-Za-z0-9_/.-]*[A-Za-z0-9_]' "$page" | grep -v '^build/' | sort -u); do
         [ -e "$path" ] || absent "$page" "$path"
     done
 done
