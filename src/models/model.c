@@ -120,8 +120,11 @@ static void add_embeddings(Model *model, Unit *root) {
         snprintf(name, sizeof name, "%s.weight", layout->embeddings);
     else
         snprintf(name, sizeof name, "%s.embeddings.weight", layout->model);
-    const Init embeddings = layout->embeddings_init ? layout->embeddings_init(c) : normal_init(c);
-    model->embeddings = &add_parameter(root, name, 2, table, embeddings)->tensor;
+    Init embeddings = layout->embeddings_init ? layout->embeddings_init(c) : normal_init(c);
+    if (model->ends.fixed_embeddings) embeddings = (Init){INIT_NORMAL, 0, 1 / sqrt((double)c->hidden_size)};
+    Parameter *parameter = add_parameter(root, name, 2, table, embeddings);
+    if (model->ends.fixed_embeddings) parameter->moving_average = 1;
+    model->embeddings = &parameter->tensor;
 }
 
 /* Initial values of PyTorch's Linear: uniform within 1 / sqrt(inputs). */

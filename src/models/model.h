@@ -41,8 +41,9 @@ typedef struct Model Model;
 typedef struct ModelEnds {
     int64_t features; /* so many numbers of each token are its input, instead of an embedding: x = W f + b; 0: none */
     bool head_bias;
-    bool bidirectional; /* a block's mixer runs over each document and over its reverse, and the results are added */
-    bool regression;    /* the head gives one number, and the loss is its squared error; vocab_size is 1 */
+    bool fixed_embeddings; /* they keep their initial values, N(0, 1 / hidden_size) */
+    bool bidirectional;    /* a block's mixer runs over each document and over its reverse, and the results are added */
+    bool regression;       /* the head gives one number, and the loss is its squared error; vocab_size is 1 */
     /* Adds the parameters of the functions below to the root by model_parameter; NULL: none. */
     void (*parameters)(Model *model);
     /* Before the first block, [N, hidden_size] -> [N, hidden_size]; NULL: nothing. */

@@ -8,6 +8,7 @@
  * between are random, and may be keys or values by chance, or 0 with random_non_queries: false.
  *
  * num_updates: after the pairs, so many keys are shown again with another value, and that one is to be named.
+ * held_out: training has part of the keys and values, and the split of unseen tokens the others.
  * compositional: a key is two tokens, all combinations of a few first ones, [1, V/3), and as many second ones,
  * [V/3, 2V/3); its value, of [2V/3, V), is to be named at the second. */
 #include "suites/mqar.h"
@@ -22,8 +23,8 @@
 
 typedef struct Mqar {
     int64_t vocab_size, seq_len, num_kv_pairs, num_passes, num_updates;
-    double power_a;
-    bool compositional, random_non_queries;
+    double power_a, held_out;
+    bool unseen, compositional, random_non_queries;
     StringList segments, tests;
 } Mqar;
 
@@ -36,6 +37,9 @@ static const Key mqar_keys[] = {
     KEY(Mqar, num_updates, KEY_INTEGER, "0", 0, 1 << 18, NULL,
         "keys that get another value after the pairs; the last value counts"),
     KEY(Mqar, compositional, KEY_BOOLEAN, "false", 0, 0, NULL, "keys of two tokens, neither of which tells the value"),
+    KEY(Mqar, held_out, KEY_REAL, "0", 0, 0.9, NULL,
+        "share of the keys and of the values that training does not show; the split unseen tokens has only these"),
+    KEY(Mqar, unseen, KEY_BOOLEAN, "false", 0, 0, NULL, "examples of what held_out keeps from training"),
     KEY(Mqar, power_a, KEY_REAL, "0.01", 0, 1, NULL, "1: queries anywhere alike; 0: near the pairs"),
     KEY(Mqar, random_non_queries, KEY_BOOLEAN, "true", 0, 0, NULL, "other places hold random tokens, else 0"),
     KEY(Mqar, segments, KEY_STRING_LIST, "[]", 0, 0, NULL,
@@ -56,15 +60,21 @@ typedef struct Range {
     int64_t first, count;
 } Range;
 
+/* What training shows of them, or does not show: the last ones. */
+static Range part_of(const Mqar *c, Range all) {
+    const int64_t held = llround(c->held_out * (double)all.count);
+    return c->unseen ? (Range){all.first + all.count - held, held} : (Range){all.first, all.count - held};
+}
+
 /* Of the first token of a key, and with compositional keys of each of the two. */
 static Range key_range_of(const Mqar *c, int token) {
     const int64_t part = c->vocab_size / (c->compositional ? 3 : 2);
-    return token == 0 ? (Range){1, part - 1} : (Range){part, part};
+    return part_of(c, token == 0 ? (Range){1, part - 1} : (Range){part, part});
 }
 
 static Range value_range_of(const Mqar *c) {
     const int64_t first = c->compositional ? 2 * (c->vocab_size / 3) : c->vocab_size / 2;
-    return (Range){first, c->vocab_size - first};
+    return part_of(c, (Range){first, c->vocab_size - first});
 }
 
 /* How many first tokens, and second ones, the keys combine; 0 if that is no whole number. */
@@ -82,10 +92,15 @@ static int64_t most_pairs(const Mqar *c) {
 
 /* where: what names the setting, in front of its keys. */
 static Status check_keys(const Mqar *c, const char *where) {
+    if (c->unseen && c->held_out == 0) {
+        log_error("%stask.unseen needs task.held_out over 0: training shows all keys and values", where);
+        return USAGE;
+    }
     if (c->num_kv_pairs > most_pairs(c)) {
-        log_error("%stask.num_kv_pairs must be at most %lld with task.vocab_size=%lld, as keys and values do not "
+        log_error("%stask.num_kv_pairs must be at most %lld with task.vocab_size=%lld%s, as keys and values do not "
                   "repeat; it is %lld",
-                  where, (long long)most_pairs(c), (long long)c->vocab_size, (long long)c->num_kv_pairs);
+                  where, (long long)most_pairs(c), (long long)c->vocab_size,
+                  c->held_out > 0 ? " and task.held_out" : "", (long long)c->num_kv_pairs);
         return USAGE;
     }
     if (c->compositional && side_of(c) == 0) {
@@ -278,6 +293,18 @@ static void write_context(const Mqar *c, const Pairs *p, int32_t *inputs) {
     }
 }
 
+/* Also between queries, training shows nothing of what is held out. */
+static int32_t draw_filler(const Mqar *c, Draws *draws) {
+    if (c->held_out == 0) return (int32_t)draw_below(draws, c->vocab_size);
+    const Range part[] = {key_range_of(c, 0), value_range_of(c), key_range_of(c, 1)};
+    const int parts = c->compositional ? 3 : 2;
+    int64_t all = 0, drawn;
+    int i = 0;
+    for (int p = 0; p < parts; p++) all += part[p].count;
+    for (drawn = draw_below(draws, all); drawn >= part[i].count; i++) drawn -= part[i].count;
+    return (int32_t)(part[i].first + drawn);
+}
+
 static void mqar_generate(const void *config, uint64_t seed, Draws *draws, bool test, Example e) {
     (void)seed;
     (void)test;
@@ -288,7 +315,7 @@ static void mqar_generate(const void *config, uint64_t seed, Draws *draws, bool 
     Place *place = draw_places(c, draws, (c->seq_len - context) / pair_tokens(c));
     for (int64_t t = 0; t < c->seq_len; t++) {
         e.labels[t] = IGNORED_LABEL;
-        e.inputs[t] = t >= context && c->random_non_queries ? (int32_t)draw_below(draws, c->vocab_size) : 0;
+        e.inputs[t] = t >= context && c->random_non_queries ? draw_filler(c, draws) : 0;
     }
     write_context(c, &pairs, e.inputs);
     for (int64_t i = 0; i < c->num_kv_pairs; i++) {
@@ -304,11 +331,18 @@ static const char *const mqar_sweep[] = {"task.seq_len=128 task.num_kv_pairs=8",
                                          "task.seq_len=256 task.num_kv_pairs=16",
                                          "task.seq_len=512 task.num_kv_pairs=64", NULL};
 
+#define UNSEEN "unseen tokens"
+
+static bool mqar_has_split(const void *config, const char *split) {
+    return strcmp(split, UNSEEN) != 0 || ((const Mqar *)config)->held_out > 0;
+}
+
 static const Split mqar_splits[] = {{"length 2x", "task.seq_len=2x"},
                                     {"length 4x", "task.seq_len=4x"},
                                     {"length 8x", "task.seq_len=8x"},
                                     {"pairs 2x", "task.seq_len=2x task.num_kv_pairs=2x"},
                                     {"pairs 4x", "task.seq_len=4x task.num_kv_pairs=4x"},
+                                    {UNSEEN, "task.unseen=true"},
                                     {NULL, NULL}};
 
 #define BASED_PROTOCOL                                                                                                 \
@@ -328,6 +362,8 @@ static const Preset mqar_presets[] = {
      "task.tests=[64x4,64x8,64x16,128x32,256x64]"},
     {"forgetting", "the same, where four keys get another value", "task.num_updates=4" VARIANT_SEGMENTS, VARIANT_QUICK},
     {"compositional", "the same, with keys of two tokens", "task.compositional=true" VARIANT_SEGMENTS, VARIANT_QUICK},
+    {"unseen_tokens", "half of the keys and values are in tests only; with fixed embeddings",
+     "task.held_out=0.5 mixer.fixed_embeddings=true", "task.vocab_size=2048"},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -340,6 +376,7 @@ const Task mqar = {.name = "mqar",
                    .sweep = mqar_sweep,
                    .presets = mqar_presets,
                    .splits = mqar_splits,
+                   .has_split = mqar_has_split,
                    .segments = mqar_segments,
                    .check = mqar_check,
                    .sizes = mqar_sizes,

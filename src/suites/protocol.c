@@ -36,6 +36,9 @@ static const Key mixer_keys[] = {
     KEY(Protocol, head_bias, KEY_BOOLEAN, "false", 0, 0, NULL, "answers have a bias"),
     KEY(Protocol, bidirectional, KEY_BOOLEAN, "false", 0, 0, NULL,
         "mixers run in both directions, with the same weights (sets are then read once, else twice)"),
+    KEY(Protocol, fixed_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL,
+        "embeddings, which are also the head, stay random; with others, tokens that training does not show cannot be "
+        "told apart"),
     KEY(Protocol, base_conv, KEY_BOOLEAN, "false", 0, 0, NULL,
         "a block with a gated convolution of three tokens before the mixers; not with compression"),
 };

@@ -24,6 +24,7 @@ typedef struct Protocol {
     char *dtype;    /* float32 | bfloat16 */
     int64_t heads;
     bool head_bias, bidirectional;
+    bool fixed_embeddings;
     bool base_conv; /* a convolution of three tokens before the mixers */
 } Protocol;
 

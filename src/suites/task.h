@@ -87,6 +87,8 @@ typedef struct Task {
     /* Makes one example. `seed` is for what all examples of a setting share; everything else comes from `draws`.
      * test: the labels that are scored, where training has others. */
     void (*generate)(const void *config, uint64_t seed, Draws *draws, bool test, Example example);
+    /* Whether the setting has the split; NULL: it has all. */
+    bool (*has_split)(const void *config, const char *split);
     /* Fills the segments that a setting lists for its training, or its tests instead of `splits`, and returns how many;
      * 0: none. NULL: of no setting. */
     int (*segments)(const void *config, bool test, Segment segment[SEGMENTS_MOST]);

@@ -19,6 +19,7 @@ int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *p
 static ModelEnds ends_of(const Task *task, const TaskSizes *sizes, const Protocol *protocol) {
     ModelEnds ends = {.features = sizes->features, .regression = sizes->classes == 0, .head_bias = protocol->head_bias};
     ends.bidirectional = protocol->bidirectional;
+    ends.fixed_embeddings = protocol->fixed_embeddings;
     if (task->form == TASK_AUTOENCODER) {
         ends.parameters = decoder_parameters;
         ends.read_out = decoder_read_out;
@@ -37,6 +38,12 @@ Status trial_model(const Trial *trial, const ConfigValue *root, int64_t outputs,
     CHECK(mixer, "mixer %s", trial->mixer);
     if (ends.bidirectional && mixer->hands_on) {
         log_error("mixer.bidirectional: %s hands a tensor of one direction on to later layers", trial->mixer);
+        return USAGE;
+    }
+    const ConfigValue *tied = config_value_get(keys, "tie_word_embeddings");
+    if (ends.fixed_embeddings && (ends.features > 0 || !tied || tied->type != VALUE_BOOL || !tied->boolean)) {
+        log_error("mixer.fixed_embeddings: %s has a head of its own, not the embeddings (model.tie_word_embeddings)",
+                  trial->mixer);
         return USAGE;
     }
     ConfigValue *source = config_value_new(VALUE_MAPPING, COMMAND_LINE, 0);
@@ -118,6 +125,7 @@ int trial_tests(const Task *task, const void *config, Segment test[TRIAL_TESTS],
     int count = 1 + (task->segments ? task->segments(config, true, test + 1) : 0);
     *pooled = count > 1;
     for (const Split *split = task->splits; split && split->name && !*pooled; split++) {
+        if (task->has_split && !task->has_split(config, split->name)) continue;
         CHECK(count < TRIAL_TESTS, "%s has too many splits", task->name);
         Segment *s = &test[count++];
         *s = (Segment){0};

@@ -79,6 +79,12 @@ grep -q "the split pairs 4x cannot be made" "$work/log" && [ "$(wc -l <"$work/le
 
 "$FLAME" suite all --plan >"$work/log" 2>&1 || fail "--plan"
 grep -q "left out" "$work/log" && fail "a mixer has no model: $(grep "left out" "$work/log")"
+# Tokens that training does not show are a test where embeddings stay random; a mixer with a head of its own has none.
+"$FLAME" suite mqar --preset unseen_tokens --quick --mixers gla mamba2 --set task.vocab_size=128 training.steps=3 training.examples=100 \
+    training.test_examples=20 --out "$work/unseen" >"$work/log" 2>&1 || fail "unseen tokens: $(cat "$work/log")"
+grep -q "mamba2 has a head of its own" "$work/log" && [ "$(grep -c ',unseen tokens,gla,' "$work/unseen/results.csv")" = 1 ] ||
+    fail "unseen tokens: $(cat "$work/log" "$work/unseen/results.csv")"
+grep -q ',unseen tokens,' "$work/easy/results.csv" && fail "unseen tokens without any"
 # The plan counts the tests: 1280 examples forward for 256 forward and backward, where loss and updates do not count.
 cost() { "$FLAME" suite memorization --plan --mixers gla --set "$@" 2>/dev/null | awk '$1 == "memorization" { print $NF }'; }
 awk -v few="$(cost training.test_examples=1)" -v all="$(cost training.test_examples=1280)" \

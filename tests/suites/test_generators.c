@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -313,6 +314,37 @@ static void mqar_combines_tokens_to_keys(void **state) {
     done(&m);
 }
 
+/* Training has none of the held out tokens, not even between queries; the split of unseen tokens has no others. */
+static void mqar_holds_tokens_out(void **state) {
+    (void)state;
+    enum { V = 48, PAIRS = 4 };
+    static const char *const forms[] = {"task.vocab_size=48 task.held_out=0.25",
+                                        "task.vocab_size=48 task.held_out=0.25 task.compositional=true"};
+    for (int f = 0; f < LENGTH(forms); f++) {
+        const int64_t part = f == 0 ? V / 2 : V / 3, width = f + 1;
+        char keys[128];
+        snprintf(keys, sizeof keys, "%s task.unseen=true", forms[f]);
+        for (int unseen = 0; unseen < 2; unseen++) {
+            Made m = make("mqar", unseen ? keys : forms[f]);
+            bool used[V] = {false};
+            for (int64_t i = 0; i < 300; i++) {
+                example(&m, unseen ? "unseen tokens" : "train", i);
+                check_answers(&m, width, (width + 1) * PAIRS, PAIRS);
+                for (int64_t t = 0; t < m.sizes.T; t++) used[m.e.inputs[t]] = true;
+            }
+            for (int64_t id = 0; id < V; id++) {
+                const int64_t count = id < part ? part - 1 : part, place = id < part ? id - 1 : id % part;
+                const bool held = place >= count - llround(0.25 * (double)count);
+                assert_int_equal(used[id], id > 0 && held == unseen);
+            }
+            done(&m);
+        }
+    }
+    void *config = NULL;
+    assert_int_equal(read_keys(find("mqar"), "task.unseen=true", &config), USAGE);
+    assert_int_equal(read_keys(find("mqar"), "task.held_out=0.9 task.unseen=false task.vocab_size=64", &config), USAGE);
+}
+
 static void mqar_lists_its_segments(void **state) {
     (void)state;
     Made m = make("mqar", "task.segments=[64x4x300,128x9x20] task.tests=[32x2,1024x200,64x4]");
@@ -425,6 +457,7 @@ int main(void) {
         cmocka_unit_test(mqar_places_queries_by_their_weights),
         cmocka_unit_test(mqar_asks_for_the_value_after_updates),
         cmocka_unit_test(mqar_combines_tokens_to_keys),
+        cmocka_unit_test(mqar_holds_tokens_out),
         cmocka_unit_test(mqar_lists_its_segments),
         cmocka_unit_test(flip_flop_reads_the_last_write),
         cmocka_unit_test(impossible_settings_are_refused),
