@@ -6,7 +6,7 @@
 # Gives up after three failures in a row (KEEP_RUNNING_TRIES) without a new checkpoint, and at once on an error that would come
 # back: the input, the command line, no finite gradients. SIGUSR1, SIGINT and SIGTERM are passed on, and end the loop.
 set -u
-case ${1:-} in "" | -h | --help) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
+case " ${1:-} ${2:-} " in "   " | *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 [ $# -ge 2 ] || { echo "keep-running.sh: no command after $1" >&2; exit 2; }
 folder=$1
 shift
