@@ -27,7 +27,9 @@ settings=(--config "$work/config.yaml" --training.steps="$steps" --checkpoint.en
 run=$work/soaked
 tokens_per_step=512
 optimizer_blocks=800 # of 1024 bytes: the metrics of 2000 steps fit, optimizer.safetensors does not
-bound=1e-4           # of the losses, relatively: what the order of sums makes of 2000 steps on 1 and on 8 ranks is below 1e-5
+# Of the losses, relatively. Without any fault 2, 3 and 8 ranks differ from 1 by 1e-7 at step 50, 8e-6 at 200 and 6e-5 at 1000, as
+# they add in another order; other samples make differences of 4e-3 and more.
+bound=1e-3
 # Files of Open MPI that no process has mapped.
 shared_memory() {
     for file in $(find /dev/shm -maxdepth 1 -user "$(id -un)" -name 'vader_segment*' 2>/dev/null); do
