@@ -150,7 +150,7 @@ states() {
         title "$task"
         printf 'plot %s\n' "${plots#, }"
     done < <(words 3 "$work/states")
-    printf 'set key on center center maxrows 16\nunset logscale\nunset title\nunset border\nunset tics\nunset xlabel\nunset ylabel\nunset grid\n'
+    printf 'set key on center center maxrows 22\nunset logscale\nunset title\nunset border\nunset tics\nunset xlabel\nunset ylabel\nunset grid\n'
     plots=''
     while IFS='|' read -r f number model; do plots+=", NaN with points $(mark "$f" "$number") title '${model//_/ }'"; done <<< "$style"
     printf 'set xrange [0:1]\nset yrange [0:1]\nplot %s\n' "${plots#, }"
