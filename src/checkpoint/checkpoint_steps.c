@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "checkpoint/tensor_folder.h"
 
 char *checkpoint_path(const char *folder, int64_t step) {
     char name[40];
@@ -144,28 +145,28 @@ char *checkpoint_trace(const char *folder) {
     return found;
 }
 
-static bool has_weights(const char *path) {
-    char *file = path_join(path, "model.safetensors"), *index = path_join(path, "model.safetensors.index.json");
-    const bool found = file_exists(file) || file_exists(index);
-    free(file);
-    free(index);
-    return found;
+char *checkpoint_folder(const char *path) {
+    char *inner = path_join(path, "checkpoint");
+    if (folder_exists(inner)) return inner;
+    free(inner);
+    inner = strdup(path);
+    CHECK(inner, "no memory for a path");
+    return inner;
 }
 
 char *checkpoint_find(const char *path) {
-    if (has_weights(path)) {
+    if (tensor_folder_exists(path, "model")) {
         char *same = strdup(path);
         CHECK(same, "no memory for a path");
         return same;
     }
-    char *inner = path_join(path, "checkpoint"), *found = NULL;
-    const char *folder = folder_exists(inner) ? inner : path;
+    char *folder = checkpoint_folder(path), *found = NULL;
     int64_t *steps, count = 0;
     if (checkpoint_list(folder, &steps, &count) == OK) {
         if (count > 0) found = checkpoint_path(folder, steps[count - 1]);
         if (count == 0) log_error("%s has no model.safetensors, and there is no step-... folder in %s", path, folder);
         free(steps);
     }
-    free(inner);
+    free(folder);
     return found;
 }

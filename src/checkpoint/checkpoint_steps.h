@@ -28,8 +28,11 @@ char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix)
 /* The last name that begins with "step-", temporary folders excepted: evidence that the folder has or had checkpoints,
  * complete, damaged or set aside. The caller frees it. NULL: there is none. */
 char *checkpoint_trace(const char *folder);
-/* Finds weights: `path` itself if it has any, else the newest step in PATH/checkpoint, or in PATH if there is no such
- * folder. The caller frees the result; NULL (logged) if there is none. Not collective. */
+/* The folder with the steps of a run: PATH/checkpoint, or PATH itself if there is no such folder. The caller frees it.
+ */
+char *checkpoint_folder(const char *path);
+/* Finds weights: `path` itself if it has any, else the newest step of checkpoint_folder. The caller frees the result;
+ * NULL (logged) if there is none. Not collective. */
 char *checkpoint_find(const char *path);
 
 #endif

@@ -129,25 +129,39 @@ static int compare_names(const void *a, const void *b) {
     return strcmp((*(const SafeTensor *const *)a)->name, (*(const SafeTensor *const *)b)->name);
 }
 
+/* DIRECTORY/STEM and the ending. The caller frees it. */
+static char *stem_path(const char *directory, const char *stem, const char *ending) {
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", stem, ending);
+    return path_join(directory, name);
+}
+
+bool tensor_folder_exists(const char *directory, const char *stem) {
+    char *path = stem_path(directory, stem, ".safetensors"),
+         *index = stem_path(directory, stem, ".safetensors.index.json");
+    const bool exists = file_exists(path) || file_exists(index);
+    free(path);
+    free(index);
+    return exists;
+}
+
 Status tensor_folder_open(const char *directory, const char *stem, TensorFolder **result) {
     *result = NULL;
     TensorFolder *folder = calloc(1, sizeof *folder);
     CHECK(folder, "no memory to open %s", directory);
-    char name[96], index[128];
-    snprintf(name, sizeof name, "%s.safetensors", stem);
-    snprintf(index, sizeof index, "%s.safetensors.index.json", stem);
-    char *path = path_join(directory, name), *index_path = path_join(directory, index);
+    char *path = stem_path(directory, stem, ".safetensors"),
+         *index = stem_path(directory, stem, ".safetensors.index.json");
     Status status;
     if (file_exists(path)) {
-        status = add_file(folder, directory, name);
-    } else if (file_exists(index_path)) {
-        status = open_index(folder, directory, index_path);
+        status = add_file(folder, directory, strrchr(path, '/') + 1);
+    } else if (file_exists(index)) {
+        status = open_index(folder, directory, index);
     } else {
-        log_error("%s has neither %s nor %s", directory, name, index);
+        log_error("%s has neither %s.safetensors nor %s.safetensors.index.json", directory, stem, stem);
         status = BAD_INPUT;
     }
     free(path);
-    free(index_path);
+    free(index);
     if (status) {
         tensor_folder_close(folder);
         return status;

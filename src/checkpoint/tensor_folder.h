@@ -3,10 +3,14 @@
 #ifndef FLAME_CHECKPOINT_TENSOR_FOLDER_H
 #define FLAME_CHECKPOINT_TENSOR_FOLDER_H
 
+#include <stdbool.h>
+
 #include "checkpoint/safetensors.h"
 
 typedef struct TensorFolder TensorFolder;
 
+/* Whether the folder has one of the two files. */
+bool tensor_folder_exists(const char *folder, const char *stem);
 /* BAD_INPUT (logged) if neither file exists, a shard is missing or damaged, or the index and the shards disagree:
  * every tensor must be in the file that the index names, and in no other. */
 Status tensor_folder_open(const char *folder, const char *stem, TensorFolder **result);

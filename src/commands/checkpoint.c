@@ -12,6 +12,7 @@
 #include "checkpoint/compare_weights.h"
 #include "checkpoint/retention.h"
 #include "checkpoint/run_lock.h"
+#include "checkpoint/tensor_folder.h"
 #include "commands/commands.h"
 
 static Status no_steps(const char *folder) {
@@ -19,16 +20,9 @@ static Status no_steps(const char *folder) {
     return BAD_INPUT;
 }
 
-/* The folder with the steps of a run: DIR/checkpoint, or DIR itself. The caller frees it. NULL (logged) if it does not
- * exist. */
+/* checkpoint_folder; NULL (logged) if there is no folder. */
 static char *steps_folder(const char *path) {
-    char *inner = path_join(path, "checkpoint");
-    if (folder_exists(inner)) return inner;
-    free(inner);
-    inner = strdup(path);
-    CHECK(inner, "no memory for a path");
-    if (folder_exists(path)) return inner;
-    free(inner);
+    if (folder_exists(path)) return checkpoint_folder(path);
     log_error("%s is no folder", path);
     return NULL;
 }
@@ -214,23 +208,15 @@ static Status compare_files(const char *a, const char *b, const char *name, bool
     return status;
 }
 
-static bool has_moments(const char *folder) {
-    char *file = path_join(folder, "optimizer.safetensors"),
-         *index = path_join(folder, "optimizer.safetensors.index.json");
-    const bool found = file_exists(file) || file_exists(index);
-    free(file);
-    free(index);
-    return found;
-}
-
 static Status compare_steps(const char *a, const char *b) {
-    bool config, state, model = true, moments = true;
+    const bool moments_a = tensor_folder_exists(a, "optimizer"), moments_b = tensor_folder_exists(b, "optimizer");
+    bool config, state, model, moments = true;
     Status status = compare_files(a, b, "config.json", &config);
     if (status == OK) status = compare_files(a, b, "state.json", &state);
     if (status == OK) status = compare_weights(a, b, "model", &model);
-    if (status == OK && has_moments(a) && has_moments(b)) status = compare_weights(a, b, "optimizer", &moments);
+    if (status == OK && moments_a && moments_b) status = compare_weights(a, b, "optimizer", &moments);
     if (status) return status;
-    return config && state && model && moments && has_moments(a) == has_moments(b) ? OK : BAD_INPUT;
+    return config && state && model && moments && moments_a == moments_b ? OK : BAD_INPUT;
 }
 
 static Status run_diff(void *values) {

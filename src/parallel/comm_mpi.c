@@ -361,10 +361,10 @@ static void meet_everyone(MPI_Comm local, int rank, int size) {
     MPI_Barrier(local);
 }
 
+static char own_memory[512]; /* the name that unlink_mapped_memory took from this rank's */
+
 /* Removes the names of the memory through which Open MPI exchanges messages within a host, when all have mapped it: a
  * job that is killed then leaves none of it, and nothing has to tell later whose it was. */
-static char own_memory[512]; /* the name that this rank's had */
-
 static void unlink_mapped_memory(int rank) {
     static const char *const names[] = {"/dev/shm/vader_segment.", "/dev/shm/sm_segment."}; /* of Open MPI 4, of 5 */
     FILE *maps = fopen("/proc/self/maps", "r");

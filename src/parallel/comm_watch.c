@@ -54,7 +54,7 @@ typedef struct View {
 } View;
 
 static struct {
-    bool joined, running;
+    bool joined;
     WatchedRanks ranks;
     int count, mine; /* slots: of this host, or only this rank's */
     Slot *slot;
@@ -158,8 +158,8 @@ static void add_missing(Line *line, int i) {
         collective_of(i, text));
 }
 
-/* Describes why this rank waits. True if a rank of this host is missing. */
-static bool describe(Line *line) {
+/* Describes why this rank waits. */
+static void describe(Line *line) {
     bool missing = false;
     for (int i = 0; i < watch.count; i++) {
         if (!lives(i) || waits(i)) continue;
@@ -174,7 +174,6 @@ static bool describe(Line *line) {
     else if (!missing)
         add(line, "none is missing, but they wait for each other: ");
     add_everyone_waiting(line);
-    return missing;
 }
 
 /* Seconds since anything moved that this rank waits for. */
@@ -347,9 +346,9 @@ void comm_watch_start(void) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    watch.running = pthread_create(&watch.thread, NULL, look_on, wait_for) == 0;
+    const int error = pthread_create(&watch.thread, NULL, look_on, wait_for);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    CHECK(watch.running, "no thread to watch the ranks with");
+    CHECK(error == 0, "no thread to watch the ranks with");
 }
 
 void comm_watch_leave(void) {
@@ -358,7 +357,7 @@ void comm_watch_leave(void) {
     CHECK(write(watch.stop, &one, sizeof one) == sizeof one, "the watching thread cannot be stopped");
     pthread_join(watch.thread, NULL);
     log_set_ending(NULL);
-    watch.joined = watch.running = false;
+    watch.joined = false;
     for (int i = 0; i < watch.count; i++)
         if (watch.view[i].process >= 0) close(watch.view[i].process);
     close(watch.stop);

@@ -51,20 +51,13 @@ static void prepare_updates(Training *t) {
                                       .copies = 1};
 }
 
-/* The runner of an earlier segment of the same length; NULL: there is none. */
-static Runner *runner_shared(const Training *t, int i) {
-    const TrialSegment *segment = t->setup.segment;
-    for (int earlier = 0; earlier < i; earlier++)
-        if (segment[earlier].options.T == segment[i].options.T) return t->runner[earlier];
-    return NULL;
-}
-
 static Status open_segment(Training *t, int i) {
     const TrialSegment *segment = &t->setup.segment[i];
     const Protocol *p = &t->setup.protocol;
-    t->runner[i] = i == 0 ? t->session.runner : runner_shared(t, i);
-    if (!t->runner[i])
-        t->runner[i] = runner_create(t->session.model, t->session.fsdp, t->session.device, segment->options);
+    const int shared = trial_runner(&t->setup, i);
+    t->runner[i] = i == 0       ? t->session.runner
+                   : shared < i ? t->runner[shared]
+                                : runner_create(t->session.model, t->session.fsdp, t->session.device, segment->options);
     return examples_open(t->trial->task, segment->config, segment->options.T, (uint64_t)p->data_seed, segment->split,
                          p->data, segment->examples, &t->examples[i]);
 }
@@ -89,7 +82,7 @@ static void close_training(Training *t) {
     test_runs_close(t->tests);
     for (int i = 0; i < t->setup.segments; i++) examples_close(t->examples[i]);
     for (int i = 1; i < t->setup.segments; i++)
-        if (!runner_shared(t, i)) runner_destroy(t->runner[i]);
+        if (trial_runner(&t->setup, i) == i) runner_destroy(t->runner[i]);
     session_close(&t->session);
     trial_setup_free(t->trial, &t->setup);
     free(t->number);

@@ -81,11 +81,10 @@ static RunnerOptions options_of(const Trial *trial, const Protocol *protocol, co
 
 enum { PARAMETER_BYTES = 16 }; /* value, gradient and two moments, in fp32 */
 
-/* Whether an earlier segment has the same length, and so the same runner. */
-static bool shares_runner(const TrialSetup *s, int i) {
-    for (int earlier = 0; earlier < i; earlier++)
-        if (s->segment[earlier].options.T == s->segment[i].options.T) return true;
-    return false;
+int trial_runner(const TrialSetup *s, int i) {
+    int first = 0;
+    while (s->segment[first].options.T != s->segment[i].options.T) first++;
+    return first;
 }
 
 static void describe_cost(const TrialSetup *s, Model *model, bool gpu, TrialResult *result) {
@@ -97,7 +96,7 @@ static void describe_cost(const TrialSetup *s, Model *model, bool gpu, TrialResu
         const TrialSegment *segment = &s->segment[i];
         const RunnerPlan plan = runner_plan(model, segment->options, gpu);
         const double share = s->segments == 1 ? 1 : (double)segment->batches / (double)s->epoch_steps;
-        if (!shares_runner(s, i)) result->peak_bytes += plan.keep_bytes + plan.scratch_bytes;
+        if (trial_runner(s, i) == i) result->peak_bytes += plan.keep_bytes + plan.scratch_bytes;
         if ((int64_t)plan.state_bytes > result->state_bytes) result->state_bytes = (int64_t)plan.state_bytes;
         tokens += share * (double)(steps * segment->options.B * segment->options.T);
         result->flops += 3 * plan.forward_flops * share * (double)steps;

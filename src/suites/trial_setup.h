@@ -22,6 +22,9 @@ typedef struct TrialSetup {
     int64_t outputs;     /* columns of the head: classes, or the vocabulary if it is larger; 1 in a regression */
 } TrialSetup;
 
+/* The first segment of the same length as segment i: both run on its runner. */
+int trial_runner(const TrialSetup *setup, int i);
+
 /* Positions that a model reads of an example of the task. A causal model reads a set twice, so that every element of
  * the second copy comes after all of them. */
 int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *protocol);

@@ -4,8 +4,8 @@
  *   tile_cuda.h  nvcc: a program is one block of 128 threads
  *   tile_emu.h   gcc: the CUDA form, with fibers for threads, in an adversarial order; no GPU needed
  *
- * Kernel files (*.tile.h, *.map.h) are in the part of C that is also CUDA C++. tile_cpu.h says what each word means.
- * What words cost on a GPU beside their statements, in cycles of an H100:
+ * Kernel files (*.tile.h, *.map.h) are in the part of C that is also CUDA C++. tile_cpu.h says what each word
+ * means, tile_cpu_product.h those for products. What words cost on a GPU beside their statements, in cycles of an H100:
  *
  * - EACH, EACH_PAIR, EACH_VECTOR: nothing; fewer than 128 turns (vectors) leave threads idle.
  * - EACH_ROW, EACH_GROUP: nothing; rows of fewer than 32 entries (vectors) leave lanes idle, groups do not.

@@ -1,4 +1,5 @@
-/* What tile_cpu.h makes of tiles with vector registers: products in fp32, sums of rows, transposes. */
+/* The words for products of tiles, and what tile_cpu.h does with vector registers: products in fp32, sums of rows,
+ * transposes. */
 #ifndef FLAME_TILE_TILE_CPU_PRODUCT_H
 #define FLAME_TILE_TILE_CPU_PRODUCT_H
 
@@ -95,5 +96,156 @@ DEVICE void transpose(float *to, const float *from, int rows, int cols, int stri
     for (int i = 0; i < rows; i += LANES)
         for (int j = 0; j < cols; j += LANES) transpose_square(to + j * rows + i, rows, from + i * stride + j, stride);
 }
+
+/* accumulator += A B, A B^T, A^T B, of tiles or views. Of elements of bf16, all but the smallest products round their
+ * operands to bf16 if the processor has instructions for that (bf16_product.h). */
+#define mma_nn(accumulator, a, b)                                                                                      \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_cols, a##_cols - b##_rows);                   \
+        if (IN_BF16(a##_rows, b##_cols, a##_cols))                                                                     \
+            bf16_product(accumulator, accumulator##_stride, a##_rows, b##_cols, a##_cols, FACTOR(a, false),            \
+                         FACTOR(b, false));                                                                            \
+        else                                                                                                           \
+            mma(accumulator, accumulator##_stride, a##_rows, b##_cols, a##_cols, a, a##_stride, 1, b, b##_stride);     \
+    } while (0)
+#define mma_tn(accumulator, a, b)                                                                                      \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - a##_cols, accumulator##_cols - b##_cols, a##_rows - b##_rows);                   \
+        if (IN_BF16(a##_cols, b##_cols, a##_rows))                                                                     \
+            bf16_product(accumulator, accumulator##_stride, a##_cols, b##_cols, a##_rows, FACTOR(a, true),             \
+                         FACTOR(b, false));                                                                            \
+        else                                                                                                           \
+            mma(accumulator, accumulator##_stride, a##_cols, b##_cols, a##_rows, a, 1, a##_stride, b, b##_stride);     \
+    } while (0)
+#define mma_nt(accumulator, a, b)                                                                                      \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_rows, a##_cols - b##_cols);                   \
+        if (IN_BF16(a##_rows, b##_rows, a##_cols)) {                                                                   \
+            bf16_product(accumulator, accumulator##_stride, a##_rows, b##_rows, a##_cols, FACTOR(a, false),            \
+                         FACTOR(b, true));                                                                             \
+        } else {                                                                                                       \
+            float transposed_[b##_rows * b##_cols] __attribute__((aligned(64)));                                       \
+            transpose(transposed_, b, b##_rows, b##_cols, b##_stride);                                                 \
+            mma(accumulator, accumulator##_stride, a##_rows, b##_rows, a##_cols, a, a##_stride, 1, transposed_,        \
+                b##_rows);                                                                                             \
+        }                                                                                                              \
+    } while (0)
+/* lower_mma_nt(accumulator, a, b): the lower triangle of the accumulator, of 64 rows and columns, += that of A B^T;
+ * what is above the diagonal is left out in part. */
+#define lower_mma_nt(accumulator, a, b)                                                                                \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - 64, accumulator##_cols - 64, a##_cols - b##_cols);                               \
+        if (IN_BF16(64, 64, a##_cols)) {                                                                               \
+            bf16_product(accumulator, accumulator##_stride, 64, 64, a##_cols, FACTOR(a, false), FACTOR(b, true));      \
+        } else {                                                                                                       \
+            float transposed_[64 * b##_cols] __attribute__((aligned(64)));                                             \
+            transpose(transposed_, b, 64, b##_cols, b##_stride);                                                       \
+            mma(accumulator, accumulator##_stride, 32, 32, a##_cols, a, a##_stride, 1, transposed_, 64);               \
+            mma(accumulator + 32 * accumulator##_stride, accumulator##_stride, 32, 64, a##_cols, a + 32 * a##_stride,  \
+                a##_stride, 1, transposed_, 64);                                                                       \
+        }                                                                                                              \
+    } while (0)
+#if defined(TILE_ELEMENT_BF16)
+enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs more than it saves below */
+#define IN_BF16(rows, cols, depth) ((rows) * (cols) * (depth) >= LEAST_IN_BF16)
+#else
+#define IN_BF16(rows, cols, depth) false
+#endif
+#define FACTOR(tile, transposed)                                                                                       \
+    (Factor) { tile, tile##_stride, transposed, NULL }
+#define MMA_FITS(rows, cols, depth)                                                                                    \
+    _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
+
+/* The block of 16 rows of the accumulator from row i and column j on += A B, A B^T, A^T B, as wide as the product; j is
+ * a constant. The accumulator has 64 rows or more. On a GPU one warp does it, which row i decides: products for four
+ * neighbouring blocks of rows run side by side. */
+#define block_mma_nn(accumulator, i, j, a, b)                                                                          \
+    do {                                                                                                               \
+        ACCUMULATOR_BLOCK(block_, accumulator, i, j, b##_cols);                                                        \
+        mma_nn(block_, a, b);                                                                                          \
+    } while (0)
+#define block_mma_nt(accumulator, i, j, a, b)                                                                          \
+    do {                                                                                                               \
+        ACCUMULATOR_BLOCK(block_, accumulator, i, j, b##_rows);                                                        \
+        mma_nt(block_, a, b);                                                                                          \
+    } while (0)
+#define block_mma_tn(accumulator, i, j, a, b)                                                                          \
+    do {                                                                                                               \
+        ACCUMULATOR_BLOCK(block_, accumulator, i, j, b##_cols);                                                        \
+        mma_tn(block_, a, b);                                                                                          \
+    } while (0)
+#define ACCUMULATOR_BLOCK(name, accumulator, i, j, cols) TILE_VIEW(name, accumulator, i, j, 16, cols)
+
+/* accumulator += P B, or P B^T, where P is an accumulator of 64 rows or more, which is rounded to elements on a GPU. */
+#define accumulator_mma_nn(accumulator, p, b) mma_nn(accumulator, p, b)
+#define accumulator_mma_nt(accumulator, p, b) mma_nt(accumulator, p, b)
+
+/* Operands that several products share, of tiles or views that stay as they are until then. On the CPU they are brought
+ * into the order of products once, where they are declared; on a GPU they are the tiles.
+ * - LEFT_OPERANDS(name, tile, rows): A, in blocks of so many rows; LEFT_OPERAND(name, blocks, b) is block b of them.
+ * - RIGHT_OPERAND(name, tile) is B, RIGHT_OPERAND_T(name, tile) is B^T.
+ * - RIGHT_OPERANDS(name, tile, rows), RIGHT_OPERAND_OF(name, blocks, b) are to B what the first are to A.
+ * operand_mma(accumulator, a, b): accumulator += A B. accumulator_operand_mma(accumulator, p, b): += P B, where P is an
+ * accumulator of 64 rows or more, which is rounded to elements on a GPU. */
+#define LEFT_OPERAND(name, blocks, b)                                                                                  \
+    enum { name##_rows = blocks##_rows, name##_cols = blocks##_cols };                                                 \
+    const Factor name = {blocks + (b)*blocks##_rows * blocks##_stride, blocks##_stride, false, PACKED_BLOCK(blocks, b)}
+#define RIGHT_OPERAND_OF(name, blocks, b) LEFT_OPERAND(name, blocks, b)
+#define operand_mma(accumulator, a, b)                                                                                 \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_cols, a##_cols - b##_rows);                   \
+        OPERAND_PRODUCT(accumulator, accumulator##_stride, a##_rows, b##_cols, a##_cols, a, b);                        \
+    } while (0)
+#define accumulator_operand_mma(accumulator, p, b)                                                                     \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - p##_rows, accumulator##_cols - b##_cols, p##_cols - b##_rows);                   \
+        OPERAND_PRODUCT(accumulator, accumulator##_stride, p##_rows, b##_cols, p##_cols, FACTOR(p, false), b);         \
+    } while (0)
+/* += P^T B: in code that only the CPU comes to, as threads of a GPU lack each other's registers. */
+#define accumulator_operand_mma_tn(accumulator, p, b)                                                                  \
+    do {                                                                                                               \
+        MMA_FITS(accumulator##_rows - p##_cols, accumulator##_cols - b##_cols, p##_rows - b##_rows);                   \
+        OPERAND_PRODUCT(accumulator, accumulator##_stride, p##_cols, b##_cols, p##_rows, FACTOR(p, true), b);          \
+    } while (0)
+#define RIGHT_SIZES(name, rows, cols) enum { name##_rows = (rows), name##_cols = (cols) }
+#if defined(TILE_ELEMENT_BF16)
+#define LEFT_OPERANDS(name, tile, rows)  OPERANDS(name, tile, rows, bf16_pack_left)
+#define RIGHT_OPERANDS(name, tile, rows) OPERANDS(name, tile, rows, PACK_RIGHT_BLOCK)
+#define OPERANDS(name, tile, rows, pack_block)                                                                         \
+    enum { name##_rows = (rows), name##_cols = tile##_cols, name##_stride = tile##_stride };                           \
+    const float *const name = tile;                                                                                    \
+    uint32_t name##_packed[tile##_rows * tile##_cols] __attribute__((aligned(64)));                                    \
+    for (int i_ = 0; i_ < tile##_rows; i_ += name##_rows)                                                              \
+    pack_block(name##_packed + i_ * name##_cols, name##_rows, name##_cols,                                             \
+               (Factor){tile + i_ * tile##_stride, tile##_stride, false, NULL})
+#define PACK_RIGHT_BLOCK(to, rows, cols, ...) bf16_pack_right(to, cols, rows, __VA_ARGS__)
+#define PACKED_BLOCK(blocks, b)               blocks##_packed + (b)*blocks##_rows *blocks##_cols
+#define RIGHT_OPERAND(name, tile)                                                                                      \
+    RIGHT_SIZES(name, tile##_rows, tile##_cols);                                                                       \
+    PACK_RIGHT(name, tile##_rows, tile##_cols, FACTOR(tile, false))
+#define RIGHT_OPERAND_T(name, tile)                                                                                    \
+    RIGHT_SIZES(name, tile##_cols, tile##_rows);                                                                       \
+    PACK_RIGHT(name, tile##_cols, tile##_rows, FACTOR(tile, true))
+#define PACK_RIGHT(name, rows, cols, factor)                                                                           \
+    uint32_t name##_packed[(rows) * (cols)] __attribute__((aligned(64)));                                              \
+    bf16_pack_right(name##_packed, cols, rows, factor);                                                                \
+    const Factor name = {NULL, 0, false, name##_packed}
+#define OPERAND_PRODUCT bf16_product
+#else
+#define LEFT_OPERANDS(name, tile, rows)                                                                                \
+    enum { name##_rows = (rows), name##_cols = tile##_cols, name##_stride = tile##_stride };                           \
+    const float *const name = tile
+#define RIGHT_OPERANDS(name, tile, rows) LEFT_OPERANDS(name, tile, rows)
+#define PACKED_BLOCK(blocks, b)          NULL
+#define RIGHT_OPERAND(name, tile)                                                                                      \
+    RIGHT_SIZES(name, tile##_rows, tile##_cols);                                                                       \
+    const Factor name = FACTOR(tile, false)
+#define RIGHT_OPERAND_T(name, tile)                                                                                    \
+    RIGHT_SIZES(name, tile##_cols, tile##_rows);                                                                       \
+    float name##_transposed[tile##_rows * tile##_cols] __attribute__((aligned(64)));                                   \
+    transpose(name##_transposed, tile, tile##_rows, tile##_cols, tile##_stride);                                       \
+    const Factor name = {name##_transposed, tile##_rows, false, NULL}
+#define OPERAND_PRODUCT mma_of_factors
+#endif
 
 #endif

@@ -19,9 +19,9 @@ static uint32_t crc_of_gradient(const Unit *unit, float *block) {
     return crc;
 }
 
-Computed computed_read(const Fsdp *fsdp, double loss_sum) {
+Computed computed_read(Fsdp *fsdp, double loss_sum) {
     int count;
-    const Unit *units = fsdp_units((Fsdp *)fsdp, &count);
+    const Unit *units = fsdp_units(fsdp, &count);
     Computed computed = {loss_sum, calloc((size_t)count, sizeof *computed.gradient)};
     float *block = malloc((size_t)BLOCK * sizeof *block);
     CHECK(computed.gradient && block, "no memory to compare gradients");
@@ -36,16 +36,16 @@ void computed_free(Computed *computed) {
 }
 
 /* What differs: a unit's name, "the loss", or NULL. */
-static const char *difference(const Fsdp *fsdp, const Computed *first, const Computed *second) {
+static const char *difference(Fsdp *fsdp, const Computed *first, const Computed *second) {
     int count;
-    const Unit *units = fsdp_units((Fsdp *)fsdp, &count);
+    const Unit *units = fsdp_units(fsdp, &count);
     for (int u = 0; u < count; u++)
         if (first->gradient[u] != second->gradient[u]) return units[u].name;
     /* Bits: two losses that are no number may be the same. */
     return memcmp(&first->loss_sum, &second->loss_sum, sizeof first->loss_sum) == 0 ? NULL : "the loss";
 }
 
-Status computed_compare(const Fsdp *fsdp, int64_t step, const Computed *first, const Computed *second) {
+Status computed_compare(Fsdp *fsdp, int64_t step, const Computed *first, const Computed *second) {
     Comm *world = fsdp_mesh(fsdp)->world;
     const char *what = difference(fsdp, first, second);
     char host[256] = "?";

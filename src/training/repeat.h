@@ -12,9 +12,9 @@ typedef struct Computed {
 } Computed;
 
 /* Reads the gradient shards; waits for the device. Free with computed_free. */
-Computed computed_read(const Fsdp *fsdp, double loss_sum);
+Computed computed_read(Fsdp *fsdp, double loss_sum);
 void computed_free(Computed *computed);
 /* NUMERIC_STOP, with an error that names the rank and what differs, if any rank's two results differ. Collective. */
-Status computed_compare(const Fsdp *fsdp, int64_t step, const Computed *first, const Computed *second);
+Status computed_compare(Fsdp *fsdp, int64_t step, const Computed *first, const Computed *second);
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/files.h"
@@ -18,16 +17,7 @@
 enum { TOKENS = 16, MOST = 1 << 12 };
 typedef enum File { INPUTS, TARGETS, TEXT, FILES } File;
 
-static char folder[] = "/dev/shm/flame-fuzz-XXXXXX";
 static long accepted[FILES];
-
-static void write_file(const char *name, const void *data, size_t bytes) {
-    char *path = path_join(folder, name);
-    folder_create_above(path);
-    file_remove(path);
-    CHECK(file_write_all(path, data, (int64_t)bytes) == 0, "writing %s", path);
-    free(path);
-}
 
 static void check_example(const Example *e, int64_t T, int64_t tokens) {
     for (int64_t t = 0; t < T; t++) {
@@ -40,7 +30,7 @@ static void check_example(const Example *e, int64_t T, int64_t tokens) {
 /* Reads all examples, each into memory of just its size. */
 static void read_all(const TaskFiles *files, const char *split, int64_t tokens, File kind) {
     void *file = NULL;
-    const Status status = files->open(folder, split, &file);
+    const Status status = files->open(mutants_folder, split, &file);
     if (status == OK) {
         const int64_t T = files->length(file), examples = files->examples(file);
         CHECK(T > 0 && examples > 0, "%lld examples of %lld", (long long)examples, (long long)T);
@@ -82,20 +72,15 @@ static size_t make_array(const int8_t *values, char *file) {
 static void take(File kind, const char *data, size_t bytes) {
     static const char *const names[FILES] = {"train/inputs.npy", "train/targets.npy", "train.txt"};
     char good[256];
-    if (kind != TEXT) write_file(names[!kind], good, make_array(kind == INPUTS ? targets : inputs, good));
-    write_file(names[kind], data, bytes);
+    if (kind != TEXT) mutants_write(names[!kind], good, make_array(kind == INPUTS ? targets : inputs, good));
+    mutants_write(names[kind], data, bytes);
     read_all(kind == TEXT ? &flip_flop_files : &mad_files, "train", kind == TEXT ? FLIP_FLOP_TOKENS : TOKENS, kind);
-}
-
-static void begin(void) {
-    CHECK(mkdtemp(folder), "no folder for mutants");
-    CHECK(freopen("/dev/null", "w", stderr), "/dev/null"); /* thousands of messages say nothing here */
 }
 
 #ifdef FLAME_LIBFUZZER
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     static int begun = 0;
-    if (!begun++) begin();
+    if (!begun++) mutants_begin();
     if (bytes > 0) take(data[0] % FILES, (const char *)data + 1, bytes - 1);
     return 0;
 }
@@ -142,7 +127,7 @@ int main(int argc, char **argv) {
     const long mutants = argc > 1 ? atol(argv[1]) : 6000;
     char room[MOST];
     Mutant m = {.data = room, .room = sizeof room, .random = argc > 2 ? (uint64_t)atol(argv[2]) : 1};
-    begin();
+    mutants_begin();
     for (long i = 0; i < mutants; i++) {
         const File kind = (File)(i % FILES);
         m.bytes = kind == TEXT ? sizeof text - 1 : make_array(kind == INPUTS ? inputs : targets, room);
@@ -157,7 +142,7 @@ int main(int argc, char **argv) {
         take(kind, exact, m.bytes);
         free(exact);
     }
-    folder_remove(folder);
+    folder_remove(mutants_folder);
     printf("%ld mutants; read: %ld inputs, %ld targets, %ld texts\n", mutants, accepted[INPUTS], accepted[TARGETS],
            accepted[TEXT]);
     for (int kind = 0; kind < FILES; kind++)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/files.h"
@@ -16,21 +15,12 @@
 
 enum { MOST = 1 << 14 };
 
-static char folder[] = "/dev/shm/flame-fuzz-XXXXXX";
 static long accepted = 0;
 
-static void write_file(const char *name, const void *data, size_t bytes) {
-    char *path = path_join(folder, name);
-    folder_create_above(path);
-    file_remove(path);
-    CHECK(file_write_all(path, data, (int64_t)bytes) == 0, "writing %s", path);
-    free(path);
-}
-
 static void report(void) {
-    char *table = path_join(folder, "table.md");
+    char *table = path_join(mutants_folder, "table.md");
     file_remove(table);
-    const Status status = report_write(folder);
+    const Status status = report_write(mutants_folder);
     CHECK(status == OK || status == BAD_INPUT, "status %d", status);
     CHECK(path_exists(table) == (status == OK), "status %d and a table or none", status);
     accepted += status == OK;
@@ -38,17 +28,16 @@ static void report(void) {
 }
 
 static void begin(void) {
-    CHECK(mkdtemp(folder), "no folder for mutants");
-    CHECK(freopen("/dev/null", "w", stderr), "/dev/null"); /* thousands of messages say nothing here */
-    write_file("runs/a.right", "test 0110\nlength 2x 1111\n", 25);
-    write_file("runs/b.right", "test 1110\n", 10);
+    mutants_begin();
+    mutants_write("runs/a.right", "test 0110\nlength 2x 1111\n", 25);
+    mutants_write("runs/b.right", "test 1110\n", 10);
 }
 
 #ifdef FLAME_LIBFUZZER
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     static int begun = 0;
     if (!begun++) begin();
-    write_file("results.csv", data, bytes);
+    mutants_write("results.csv", data, bytes);
     report();
     return 0;
 }
@@ -127,13 +116,13 @@ int main(int argc, char **argv) {
             for (size_t changes = mutant_draw(&m, 4); changes > 0; changes--) change(&m);
         else
             for (size_t changes = mutant_draw(&m, 4); changes > 0; changes--) change_field(&m);
-        write_file("results.csv", room, m.bytes);
+        mutants_write("results.csv", room, m.bytes);
         memcpy(room, "test 0110\nlength 2x 1111\n", m.bytes = 25);
         if (mutant_draw(&m, 4) == 0) change(&m);
-        write_file("runs/a.right", room, m.bytes);
+        mutants_write("runs/a.right", room, m.bytes);
         report();
     }
-    folder_remove(folder);
+    folder_remove(mutants_folder);
     printf("%ld mutants, %ld accepted\n", mutants, accepted);
     return accepted > 0 && accepted < mutants ? 0 : 1;
 }

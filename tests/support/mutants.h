@@ -3,8 +3,29 @@
 #define FLAME_TESTS_MUTANTS_H
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/files.h"
+
+static char mutants_folder[] = "/dev/shm/flame-fuzz-XXXXXX";
+
+/* Makes the folder, which the caller removes. */
+static inline void mutants_begin(void) {
+    CHECK(mkdtemp(mutants_folder), "no folder for mutants");
+    CHECK(freopen("/dev/null", "w", stderr), "/dev/null"); /* thousands of messages say nothing here */
+}
+
+static inline void mutants_write(const char *name, const void *data, size_t bytes) {
+    char *path = path_join(mutants_folder, name);
+    folder_create_above(path);
+    file_remove(path);
+    CHECK(file_write_all(path, data, (int64_t)bytes) == 0, "writing %s", path);
+    free(path);
+}
 
 typedef struct Mutant {
     char *data;
