@@ -2,7 +2,7 @@
 # What guards the numbers of a run: a repeated step finds one flipped bit and names where; gradients that are not finite or far
 # above those before change no weight; a resumed run skips the same steps as the uninterrupted one.
 source "$(dirname "$0")/common.sh"
-: "${FLIPPING:?flame-c with tests/faults/flip_gradient.c}"
+: "${WRONG:?flame-c with tests/faults/wrong_gradient.c}"
 make_data
 make_config
 train() { # RUN RANKS ARGUMENTS...: output in $work/log, exit code in $code
@@ -22,22 +22,22 @@ losses "$work/plain" >"$work/losses-plain"
 train twice 2 --training.steps=12 --training.replay_every=3
 good
 losses "$work/twice" | cmp - "$work/losses-plain" || fail "repeated steps change the losses"
-FLAME=$FLIPPING
-export FLAME_FLIP="1 83 0"
+FLAME=$WRONG
+export FLAME_WRONG="1 83 flip"
 train flipped 2 --training.steps=12 --training.replay_every=3 --checkpoint.enable_checkpoint=true --checkpoint.interval=4
 [ $code = 4 ] || { cat "$work/log"; fail "exit code $code for a flipped bit"; }
 says 'step 6 was computed twice .* differ on rank 1 (.*), in model.layers.0: '
 [ -z "$(find "$work/flipped" -name 'step-0000000[56]')" ] || fail "the wrong step was saved"
 
-# A flipped bit of the exponent: the norm is not finite or a spike, and the step changes no weight.
+# One value of a gradient is far too large: the step changes no weight.
 spikes=(--training.steps=130 --lr_scheduler.warmup_steps=5 --checkpoint.enable_checkpoint=true --checkpoint.interval=50)
-export FLAME_FLIP="0 1451 30" # two ranks, four micro-batches of three units: step 121
+export FLAME_WRONG="0 1451 spike" # two ranks, four micro-batches of three units: step 121
 train spike 2 "${spikes[@]}" --training.skip_spikes=20
 good
-says 'step 121, samples 960 to 967: \(loss .*, gradient norm -\?\(nan\|inf\)\|gradient norm .* is a spike: above [0-9.]*\): the update is skipped'
+says 'step 121, samples 960 to 967: gradient norm [0-9.]* is a spike: above [0-9.]*: the update is skipped'
 [ "$(grep -c 'the update is skipped' "$work/log")" = 1 ] || { cat "$work/log"; fail "one step is to be skipped"; }
 awk '$2 > 20 || $2 == "null" { exit 1 }' <(losses "$work/spike") || fail "the spike reached the weights"
-unset FLAME_FLIP
+unset FLAME_WRONG
 FLAME=$correct
 
 # A loss that stays where it is, and so low a bound that many steps are skipped: a resumed run skips the same ones.
