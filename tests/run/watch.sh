@@ -67,9 +67,9 @@ stuck() { # NAME CALL RANK ARGUMENTS...
     touch "$FAULT_AFTER"
 }
 stuck saving fsync 0 --checkpoint.interval=5
-ends saving 5 "no progress for 3 s: rank 0 \(process $stuck\) is missing: it is saving a checkpoint; its last collective was the [a-z ]+; ranks 1-2 wait in the [a-z ]+\."
+ends saving 5 "no progress for 3 s: rank 0 \(process $stuck\) is missing: it is saving a checkpoint; its last collective was the [-.a-z0-9 ]+; ranks 1-2 wait in the [-.a-z0-9 ]+\."
 stuck reading pread 1
-ends reading 5 "no progress for 3 s: rank 1 \(process $stuck\) is missing: it is reading data; its last collective was the [a-z ]+; ranks 0, 2 wait in the [a-z ]+\."
+ends reading 5 "no progress for 3 s: rank 1 \(process $stuck\) is missing: it is reading data; its last collective was the [-.a-z0-9 ]+; ranks 0, 2 wait in the [-.a-z0-9 ]+\."
 
 # A job that ends by itself leaves none either, and Open MPI does not miss it.
 begin ended 3
