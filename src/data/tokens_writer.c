@@ -72,19 +72,27 @@ static Status create_empty(const TokensWriter *writer) {
     return error ? IO_ERROR : OK;
 }
 
+/* The same tokens make the same bytes: no object says when it was made. */
+static hid_t timeless(hid_t class) {
+    hid_t plist = H5Pcreate(class);
+    H5Pset_obj_track_times(plist, false);
+    return plist;
+}
+
 /* HDF5 1.10's format has checksums of its metadata, so that more kinds of damage are found. */
 static hid_t create_hdf5(const char *path) {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t creation = timeless(H5P_FILE_CREATE), access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
     H5Pset_file_locking(access, false, true);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
     H5Pclose(access);
+    H5Pclose(creation);
     return file;
 }
 
 static hid_t create_tokens(const TokensWriter *writer) {
     hsize_t none = 0, unlimited = H5S_UNLIMITED, chunk = (hsize_t)writer->options.chunk_tokens;
-    hid_t space = H5Screate_simple(1, &none, &unlimited), plist = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t space = H5Screate_simple(1, &none, &unlimited), plist = timeless(H5P_DATASET_CREATE);
     H5Pset_chunk(plist, 1, &chunk);
     H5Pset_shuffle(plist);
     H5Pset_deflate(plist, (unsigned)writer->options.level);
@@ -213,7 +221,7 @@ void tokens_writer_end_document(TokensWriter *writer) {
 static bool write_table(const TokensWriter *writer, const char *name, hid_t stored, hid_t memory, const void *values,
                         int64_t count) {
     hsize_t size = (hsize_t)count, chunk = count < TABLE_CHUNK ? size : TABLE_CHUNK;
-    hid_t space = H5Screate_simple(1, &size, NULL), plist = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t space = H5Screate_simple(1, &size, NULL), plist = timeless(H5P_DATASET_CREATE);
     H5Pset_chunk(plist, 1, &chunk);
     H5Pset_shuffle(plist);
     H5Pset_deflate(plist, (unsigned)writer->options.level);
@@ -249,7 +257,9 @@ static bool write_string(const TokensWriter *writer, const char *name, const cha
 static bool write_tokenizer(const TokensWriter *writer) {
     const TokenizerFiles *files = writer->options.tokenizer_files;
     if (!files) return true;
-    hid_t group = H5Gcreate2(writer->file, "tokenizer", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t plist = timeless(H5P_GROUP_CREATE);
+    hid_t group = H5Gcreate2(writer->file, "tokenizer", H5P_DEFAULT, plist, H5P_DEFAULT);
+    H5Pclose(plist);
     bool done = group >= 0 && H5Gclose(group) >= 0;
     for (int i = 0; i < TOKENIZER_FILES && done; i++) {
         char name[64];

@@ -1,6 +1,7 @@
 /* Text to tokens: documents, marks, the split, what is skipped and what is refused. */
 #include "data/tokens_fixture.h"
 
+#include <hdf5.h>
 #include <sys/stat.h>
 
 #include "commands/commands.h"
@@ -72,6 +73,36 @@ static void a_folder_is_read_in_order(void **state) {
     assert_int_equal(report.bytes, 12);
     assert_int_equal(report.tokens, 16);
     assert_int_equal(report.documents, 2);
+}
+
+static void expect_no_time(hid_t plist) {
+    hbool_t times = true;
+    assert_true(H5Pget_obj_track_times(plist, &times) >= 0);
+    assert_false(times);
+    H5Pclose(plist);
+}
+
+/* So the same texts make the same bytes. */
+static void no_object_says_when_it_was_made(void **state) {
+    (void)state;
+    static const char *const groups[] = {"/", "tokenizer"};
+    static const char *const datasets[] = {"tokens", "doc_ends", "chunk_crc32", "tokenizer/tokenizer.json"};
+    const char *folder = make_texts("times"), *out = fixture_path("times.h5");
+    BuildOptions options = options_for(&folder, out);
+    BuildReport report;
+    assert_int_equal(build_data(&options, &report), OK);
+    const hid_t file = H5Fopen(out, H5F_ACC_RDONLY, H5P_DEFAULT);
+    for (size_t i = 0; i < LENGTH(groups); i++) {
+        const hid_t group = H5Gopen2(file, groups[i], H5P_DEFAULT);
+        expect_no_time(H5Gget_create_plist(group));
+        H5Gclose(group);
+    }
+    for (size_t i = 0; i < LENGTH(datasets); i++) {
+        const hid_t dataset = H5Dopen2(file, datasets[i], H5P_DEFAULT);
+        expect_no_time(H5Dget_create_plist(dataset));
+        H5Dclose(dataset);
+    }
+    H5Fclose(file);
 }
 
 static void what_is_not_text_is_skipped(void **state) {
@@ -235,10 +266,15 @@ static void the_command_line_is_checked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_folder_is_read_in_order),          cmocka_unit_test(what_is_not_text_is_skipped),
-        cmocka_unit_test(lines_and_paragraphs_are_documents), cmocka_unit_test(a_long_line_goes_through_in_pieces),
-        cmocka_unit_test(validation_takes_its_share),         cmocka_unit_test(an_output_is_not_replaced_unless_forced),
-        cmocka_unit_test(nothing_stays_after_an_error),       cmocka_unit_test(the_command_line_is_checked),
+        cmocka_unit_test(a_folder_is_read_in_order),
+        cmocka_unit_test(no_object_says_when_it_was_made),
+        cmocka_unit_test(what_is_not_text_is_skipped),
+        cmocka_unit_test(lines_and_paragraphs_are_documents),
+        cmocka_unit_test(a_long_line_goes_through_in_pieces),
+        cmocka_unit_test(validation_takes_its_share),
+        cmocka_unit_test(an_output_is_not_replaced_unless_forced),
+        cmocka_unit_test(nothing_stays_after_an_error),
+        cmocka_unit_test(the_command_line_is_checked),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
