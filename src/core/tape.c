@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "core/add.h"
+#include "core/past.h"
+#include "tile/rows.h"
 
 void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, DType type, const Batch *batch,
                 bool recording, Recompute recompute) {
@@ -19,6 +21,7 @@ void tape_begin(Tape *tape, const Device *device, Arena *keep, Arena *scratch, D
     tape->profile = NULL;
     tape->handed_on = NULL;
     tape->hands_on = NULL;
+    tape->carried = NULL;
     tape->nodes = tape->tensors = 0;
 }
 
@@ -70,6 +73,34 @@ Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type) {
     return node->saved[node->saved_count++] = new_tensor(node->tape, rows, cols, type);
 }
 
+void node_state(Node *node, int input, int64_t rows, int64_t cols, int nothing, Tensor **final) {
+    Tape *tape = node->tape;
+    node->carries = tape->carried && !node->in[input];
+    node->state = input;
+    if (node->carries) {
+        Tensor *state = node->in[input] = new_tensor(tape, rows, cols, F32);
+        state->data = carried_state(tape->carried, tensor_bytes(state) / tape->batch->B, nothing);
+        state->constant = true;
+    }
+    if (!final && !node->carries) return;
+    Tensor *left = node_output(node, rows, cols, F32);
+    if (final) *final = left;
+}
+
+void node_past(Node *node, unsigned reads, unsigned skips, int64_t rows, PastForm form) {
+    if (!node->tape->carried || rows == 0) return;
+    node->past_form = form;
+    node->past_rows = rows;
+    node->reads = reads;
+    node->skips = skips;
+    for (int i = 0; i < node->inputs; i++) {
+        const Tensor *x = node->in[i];
+        if (x && reads >> i & 1) node->past[i] = carried_rows(node->tape->carried, rows, x->cols * dtype_size(x->type));
+    }
+}
+
+int64_t tape_tokens(const Tape *tape) { return (tape->carried ? carried_tokens(tape->carried) : 0) + tape->batch->T; }
+
 static void *column_of(void *data, const Tensor *view) { return (char *)data + view->column * dtype_size(view->type); }
 
 static double start_clock(const Tape *tape) {
@@ -83,6 +114,110 @@ static double stop_clock(const Tape *tape, double start) {
     return seconds_now() - start;
 }
 
+/* Copies `rows` rows of each sequence, from and to rows of different strides, sequences so many bytes apart. */
+static void copy_rows(const Tape *tape, char *to, int64_t to_part, const char *from, int64_t from_part, int64_t rows,
+                      int64_t to_row, int64_t from_row, int64_t bytes) {
+    if (rows == 1) tape->device->copy(to, to_part, from, from_part, tape->batch->B, bytes);
+    for (int64_t b = 0; b < tape->batch->B && rows > 1; b++)
+        tape->device->copy(to + b * to_part, to_row, from + b * from_part, from_row, rows, bytes);
+}
+
+static Batch batch_with_past(Tape *tape, int64_t past) {
+    Batch batch = {.B = tape->batch->B, .T = past + tape->batch->T};
+    const int64_t bytes = batch.B * batch.T * (int64_t)sizeof(int32_t);
+    const PastTokensArguments arguments = {.segment = tape->batch->segment,
+                                           .position = tape->batch->position,
+                                           .all_segments = tape_workspace(tape, bytes),
+                                           .all_positions = tape_workspace(tape, bytes),
+                                           .T = tape->batch->T,
+                                           .past = past};
+    tape->device->launch(KERNEL_past_tokens, tape->type, (Grid){blocks_of(batch.T, PAST_TOKENS), batch.B, 1},
+                         &arguments);
+    batch.segment = arguments.all_segments;
+    batch.position = arguments.all_positions;
+    return batch;
+}
+
+/* The rows that earlier calls left of x, or as many of 0 if it is not known what they left, and x behind them. */
+static Tensor with_past(Tape *tape, const CarriedRows *rows, const Tensor *x, int64_t past) {
+    const int64_t T = tape->batch->T, size = dtype_size(x->type), row = x->cols * size, part = (past + T) * row;
+    Tensor all = tensor_of(tape_workspace(tape, tape->batch->B * part), tape->batch->B * (past + T), x->cols, x->type);
+    if (rows)
+        carried_read(tape->carried, rows, all.data, part);
+    else
+        tape->device->fill(all.data, 0, tape->batch->B, past * row, part);
+    copy_rows(tape, (char *)all.data + past * row, part, x->data, T * x->stride * size, T, row, x->stride * size, row);
+    return all;
+}
+
+/* An output of the node for all rows, in workspace, for as long as forward runs. */
+static void *lengthen(Tape *tape, Tensor *x, int64_t past) {
+    void *const data = x->data;
+    x->rows += tape->batch->B * past;
+    x->data = x->base ? column_of(x->base->data, x) : tape_workspace(tape, tensor_bytes(x));
+    return data;
+}
+
+static void shorten(const Tape *tape, Tensor *x, int64_t past, void *data) {
+    const int64_t T = tape->batch->T, row = x->stride * dtype_size(x->type);
+    if (!x->base) copy_rows(tape, data, T * row, (char *)x->data + past * row, (past + T) * row, T, row, row, row);
+    x->rows -= tape->batch->B * past;
+    x->data = data;
+}
+
+static bool is_of_tokens(const Tape *tape, const Tensor *x) { return x->rows == tape->batch->B * tape->batch->T; }
+
+/* Forward over the rows that earlier calls left and the new ones. */
+static void run_with_past(Node *node, int64_t past) {
+    Tape *tape = node->tape;
+    const Batch *batch = tape->batch, all = batch_with_past(tape, past);
+    Tensor input[NODE_INPUTS], *in[NODE_INPUTS], *made[NODE_OUTPUTS + NODE_SAVED];
+    void *data[NODE_OUTPUTS + NODE_SAVED];
+    int count = 0;
+    memcpy(in, node->in, sizeof in);
+    for (int i = 0; i < node->inputs; i++) {
+        if (!in[i] || !((node->reads | node->skips) >> i & 1)) continue;
+        input[i] = with_past(tape, node->past[i], in[i], past);
+        node->in[i] = &input[i];
+    }
+    for (int i = 0; i < node->outputs; i++)
+        if (node->past_form != PAST_SPANNED && is_of_tokens(tape, node->out[i])) made[count++] = node->out[i];
+    for (int i = 0; i < node->saved_count; i++)
+        if (is_of_tokens(tape, node->saved[i])) made[count++] = node->saved[i];
+    for (int i = 0; i < count; i++) data[i] = lengthen(tape, made[i], past);
+    tape->batch = &all;
+    node->op->forward(node);
+    tape->batch = batch;
+    for (int i = 0; i < count; i++) shorten(tape, made[i], past, data[i]);
+    memcpy(node->in, in, sizeof in);
+}
+
+int64_t node_past_tokens(const Node *node) {
+    const int64_t before = node->past_rows > 0 ? carried_tokens(node->tape->carried) : 0;
+    return before < node->past_rows ? before : node->past_rows;
+}
+
+/* What the next call needs of this one. */
+static void carry_on(const Node *node) {
+    const Tape *tape = node->tape;
+    for (int i = 0; i < node->inputs; i++)
+        if (node->past[i])
+            carried_write(tape->carried, node->past[i], node->in[i]->data,
+                          node->in[i]->stride * dtype_size(node->in[i]->type), tape->batch->T);
+    if (!node->carries) return;
+    const Tensor *left = node->out[node->outputs - 1];
+    tape->device->copy(node->in[node->state]->data, 0, left->data, 0, 1, tensor_bytes(left));
+}
+
+static void run_forward(Node *node) {
+    const int64_t past = node->past_form == PAST_READ ? 0 : node_past_tokens(node);
+    if (past > 0)
+        run_with_past(node, past);
+    else
+        node->op->forward(node);
+    carry_on(node);
+}
+
 void node_run(Node *node) {
     Tape *tape = node->tape;
     Arena *arena = node->in_scratch ? tape->scratch : tape->keep;
@@ -93,7 +228,7 @@ void node_run(Node *node) {
     for (int i = 0; i < node->saved_count; i++) node->saved[i]->data = arena_push(arena, tensor_bytes(node->saved[i]));
     const int64_t mark = arena_mark(tape->scratch);
     const double start = start_clock(tape);
-    node->op->forward(node);
+    run_forward(node);
     node->has_run = true;
     arena_rewind(tape->scratch, mark);
     const Work work = node->op->work ? node->op->work(node) : (Work){0, 0, 0};

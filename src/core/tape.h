@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/arena.h"
+#include "core/carried.h"
 #include "core/device.h"
 #include "base/dtype.h"
 #include "core/profile.h"
@@ -66,6 +67,13 @@ enum {
 struct Op;
 struct Tape;
 
+/* What an op's forward makes of rows that earlier calls left (node_past). */
+typedef enum PastForm {
+    PAST_IN_FRONT, /* it runs over the old rows and the new ones; the new rows of its outputs are given */
+    PAST_SPANNED,  /* the same, and its outputs are of all tokens, tape_tokens of each sequence */
+    PAST_READ      /* it runs over the new rows and reads the old ones itself, node->past */
+} PastForm;
+
 typedef struct Node {
     const struct Op *op;
     struct Tape *tape;
@@ -77,6 +85,12 @@ typedef struct Node {
     int kept_count, kept_taken;
     bool has_run;
     bool in_scratch; /* outputs and saved are dropped after forward and recomputed for backward */
+    bool carries;    /* the last output is stored in the input `state`, which the next call begins with */
+    int state;
+    PastForm past_form; /* this and the next three as node_past has them */
+    int64_t past_rows;
+    unsigned reads, skips;
+    const CarriedRows *past[NODE_INPUTS]; /* of those in `reads` */
     _Alignas(16) unsigned char attributes[NODE_ATTRIBUTES];
 } Node;
 
@@ -110,6 +124,7 @@ typedef struct Tape {
     Profile *profile;  /* accumulates the time of each op; NULL (set by tape_begin): no profiling */
     Tensor *handed_on; /* what an earlier block has handed on to all later ones; NULL (set by tape_begin): nothing */
     Node *hands_on;    /* the node of this tape that does so; NULL: none */
+    Carried *carried;  /* what earlier calls left of the batch's sequences; NULL (set by tape_begin): nothing */
     int nodes, tensors;
     Node node[TAPE_NODES];
     Tensor tensor[TAPE_TENSORS];
@@ -130,6 +145,19 @@ Tensor *node_output(Node *node, int64_t rows, int64_t cols, DType type);
 /* Columns [column, column + cols) of another output of the node, or of its input, as an output of its own. */
 Tensor *node_output_view(Node *node, Tensor *base, int64_t column, int64_t cols);
 Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type);
+/* For a recurrence, after its other outputs: its state before the first token is in[input], fp32 [rows, cols] with
+ * equal parts for each sequence. Adds the state after the last token as an output, if `final` asks for it. Where
+ * in[input] is NULL and the tape carries, the state is that of the call before; at first all its bytes are `nothing`.
+ */
+void node_state(Node *node, int input, int64_t rows, int64_t cols, int nothing, Tensor **final);
+/* For an op that reads rows of earlier tokens of a token's document: of the inputs in the set `reads` (1 << input | ..)
+ * at most the last `rows` before the call. `skips` are its other inputs with one row per token, whose old rows are 0.
+ * It matters where the tape carries. */
+void node_past(Node *node, unsigned reads, unsigned skips, int64_t rows, PastForm form);
+/* How many old rows of each sequence there are in this call. */
+int64_t node_past_tokens(const Node *node);
+/* Tokens of each sequence so far, those of this call included. */
+int64_t tape_tokens(const Tape *tape);
 void node_run(Node *node);
 
 /* Device memory that is valid until the current forward or backward returns. */

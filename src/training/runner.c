@@ -33,11 +33,13 @@ struct Runner {
     Tensor features;                        /* the same as elements */
     float *host_values;                     /* of a regression, of each slot */
     Tensor values;                          /* [B*T, 1] */
+    int64_t most_tokens;                    /* T of the largest batch */
     int64_t slots, used;                    /* slots in total, and in use since the last runner_losses */
     double loss_sum, divergence_sum;        /* of the micro-batches whose slots were reused */
     double last_divergence;                 /* divergence_sum at the last runner_losses */
     int64_t targets;
     Batch batch;
+    Carried *carried; /* of the sequences so far; NULL: each call is for itself */
     Tape embedding_tape, head_tape, *layer_tape;
     Tensor *boundary;         /* [layers + 1] inputs of each layer and of the head */
     void *boundary_memory[2]; /* of evaluation, which needs no more than two of them at a time */
@@ -62,6 +64,8 @@ static Tape *begin_tape(Runner *runner, Tape *tape, bool recording) {
 static Tape *begin_layer_tape(Runner *runner, int64_t layer, bool recording) {
     Tape *tape = begin_tape(runner, &runner->layer_tape[layer], recording);
     if (runner->hands_on >= 0 && runner->hands_on < layer) tape->handed_on = &runner->handed_on;
+    tape->carried = runner->carried;
+    if (runner->carried) carried_begin_layer(runner->carried, layer);
     const int64_t every = runner->options.recompute_every;
     if (every > 0) tape->recompute = (layer + 1) % every == 0 ? RECOMPUTE_FULL : RECOMPUTE_NONE;
     return tape;
@@ -211,6 +215,7 @@ static void forward_layers(Runner *runner, bool recording) {
         runner->forward_flops += tape->work.flops;
         runner->state_bytes += tape->work.state;
     }
+    if (runner->carried) carried_advance(runner->carried, runner->batch.T);
 }
 
 static Tensor *head_of(const Model *model, Tape *tape, Tensor *x) {
@@ -389,6 +394,13 @@ void runner_train(Runner *runner, bool last) {
     download_losses(runner);
 }
 
+/* A document that begins at a sequence's first new token has no past. */
+static void forget_ended(Runner *runner) {
+    const int32_t *position = batch_of(runner, runner->used).position;
+    for (int64_t b = 0; b < runner->options.B; b++)
+        if (position[b * runner->options.T] == 0) carried_restart(runner->carried, b);
+}
+
 static void run_evaluation(Runner *runner) {
     runner->keep_start = 0;
     forward_layers(runner, false);
@@ -398,6 +410,7 @@ static void run_evaluation(Runner *runner) {
 
 void runner_evaluate(Runner *runner) {
     upload_batch(runner);
+    if (runner->carried) forget_ended(runner);
     run_evaluation(runner);
     download_losses(runner);
 }
@@ -413,12 +426,23 @@ void runner_losses(Runner *runner, double *loss_sum, int64_t *targets) {
 
 double runner_divergence(const Runner *runner) { return runner->last_divergence; }
 
-static void run_logits(Runner *runner, float *logits) {
+/* The rows of each sequence's last token. */
+static Tensor last_rows(const Tensor *x, const Batch *batch) {
+    Tensor last = *x;
+    last.rows = batch->B;
+    last.stride = batch->T * x->stride;
+    last.data = (char *)x->data + (batch->T - 1) * x->stride * dtype_size(x->type);
+    return last;
+}
+
+/* Of all tokens, or of the last one of each sequence. */
+static void run_logits(Runner *runner, bool of_last, float *logits) {
     runner->keep_start = 0;
     forward_layers(runner, false);
     Tape *tape = begin_tape(runner, &runner->head_tape, false);
     Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]);
-    const Tensor *y = head_of(runner->model, tape, x);
+    Tensor last = last_rows(x, &runner->batch);
+    const Tensor *y = head_of(runner->model, tape, of_last ? &last : x);
     release(runner, 0);
     if (!runner->device->computes) return;
     const int64_t size = dtype_size(y->type), count = y->rows * y->cols;
@@ -436,8 +460,39 @@ static void run_logits(Runner *runner, float *logits) {
 void runner_logits(Runner *runner, float *logits) {
     CHECK(runner->options.logits, "this runner was created without memory for logits");
     upload_batch(runner);
-    run_logits(runner, logits);
+    run_logits(runner, false, logits);
 }
+
+/* The batch's arrays on the device, one after another. */
+static void point_at_batch(Runner *runner) {
+    const int64_t n = rows_of(runner);
+    runner->batch.T = runner->options.T;
+    runner->batch.tokens = runner->device_tokens;
+    runner->batch.labels = runner->device_tokens + n;
+    runner->batch.segment = runner->device_tokens + 2 * n;
+    runner->batch.position = runner->device_tokens + 3 * n;
+    runner->batch.by_token = runner->device_tokens + 4 * n;
+}
+
+void runner_set_tokens(Runner *runner, int64_t T) {
+    CHECK(runner->carried && T <= runner->most_tokens, "a call of %lld tokens", (long long)T);
+    if (runner->used > 0) sum_losses(runner);
+    runner->options.T = T;
+    point_at_batch(runner);
+}
+
+void runner_restart(Runner *runner) {
+    carried_destroy(runner->carried);
+    runner->carried = carried_create(runner->device, runner->options.B, runner->model->layers, runner->options.tokens);
+}
+
+void runner_continue(Runner *runner, float *logits) {
+    upload_batch(runner);
+    forget_ended(runner);
+    run_logits(runner, true, logits);
+}
+
+int64_t runner_carried_bytes(const Runner *runner) { return carried_bytes(runner->carried); }
 
 HostBatch runner_batch(Runner *runner) {
     if (runner->used == runner->slots) sum_losses(runner);
@@ -453,6 +508,7 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     runner->fsdp = fsdp;
     runner->device = device;
     runner->options = options;
+    runner->most_tokens = options.T;
     runner->layer_tape = calloc((size_t)model->layers, sizeof *runner->layer_tape);
     runner->boundary = calloc((size_t)model->layers + 1, sizeof *runner->boundary);
     CHECK(runner->layer_tape && runner->boundary, "out of memory");
@@ -482,6 +538,16 @@ static void set_parameter_type(Model *model, DType type) {
         for (int i = 0; i < model->unit[u].parameters; i++) model->unit[u].parameter[i].tensor.type = type;
 }
 
+/* Of calls without a past and with the longest. */
+static void plan_sequences(Runner *runner) {
+    const int64_t longest = runner->options.tokens - runner->options.T;
+    for (int call = 0; call < 2; call++) {
+        runner_restart(runner);
+        if (call == 1 && longest > 0) carried_advance(runner->carried, longest);
+        run_logits(runner, true, NULL);
+    }
+}
+
 RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     set_parameter_type(model, options.type);
     if (options.teacher) set_parameter_type(options.teacher, options.type);
@@ -490,7 +556,8 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     set_memory(runner, arena_counting("keep", runner->device), arena_counting("scratch", runner->device));
     if (options.training) run_training(runner, true);
     run_evaluation(runner); /* a training runner does it for validation; what training keeps is in scratch then */
-    if (options.logits) run_logits(runner, NULL);
+    if (options.logits) run_logits(runner, false, NULL);
+    if (options.tokens > 0) plan_sequences(runner);
     const RunnerPlan plan = {.keep_bytes = runner->keep->peak,
                              .scratch_bytes = runner->scratch->peak,
                              .forward_flops = runner->forward_flops,
@@ -505,7 +572,6 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
     Runner *runner = new_runner(model, fsdp, device, options);
     set_memory(runner, arena_create("keep", device, plan.keep_bytes),
                arena_create("scratch", device, plan.scratch_bytes));
-    const int64_t n = rows_of(runner);
     runner->slots = device->host_memory ? 1 : SLOTS;
     runner->host_tokens = device->allocate_host(runner->slots * batch_bytes(runner));
     runner->host_losses = device->allocate_host(runner->slots * told_bytes(runner));
@@ -529,11 +595,8 @@ Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOpti
         runner->batch.added_losses = device_memory(device, losses_bytes(runner), "what layers add to losses");
     if (options.training)
         runner->boundary_gradient = device_memory(device, boundary_bytes(runner), "a block's gradient");
-    runner->batch.tokens = runner->device_tokens;
-    runner->batch.labels = runner->device_tokens + n;
-    runner->batch.segment = runner->device_tokens + 2 * n;
-    runner->batch.position = runner->device_tokens + 3 * n;
-    runner->batch.by_token = runner->device_tokens + 4 * n;
+    point_at_batch(runner);
+    if (options.tokens > 0) runner_restart(runner);
     return runner;
 }
 
@@ -554,6 +617,7 @@ void runner_destroy(Runner *runner) {
     if (runner->host_features)
         device->release_host(runner->host_features, runner->slots * features_of(runner) * (int64_t)sizeof(float));
     if (runner->host_tokens) device->release_host(runner->host_tokens, runner->slots * batch_bytes(runner));
+    carried_destroy(runner->carried);
     runner_destroy(runner->teacher);
     free(runner->layer_tape);
     free(runner->boundary);

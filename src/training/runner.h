@@ -27,7 +27,9 @@ typedef struct RunnerOptions {
     float teacher_share;           /* LossTeacher's */
     bool training;                 /* false: only runner_evaluate and runner_logits */
     bool logits;                   /* runner_logits will be called: plans memory for [N, vocab_size] */
-    bool replay;                   /* record micro-batches and replay them (CUDA graphs), where the device can */
+    int64_t tokens; /* > 0: calls of runner_evaluate and runner_continue go on with the sequences of the call before,
+                       up to so many tokens of each; B and T are then the most of a call */
+    bool replay;    /* record micro-batches and replay them (CUDA graphs), where the device can */
 } RunnerOptions;
 
 typedef struct Runner Runner;
@@ -70,5 +72,14 @@ void runner_losses(Runner *runner, double *loss_sum, int64_t *targets);
 double runner_divergence(const Runner *runner);
 /* Forward up to the logits, fp32 [B*T, vocab_size] into `logits`. Collective. */
 void runner_logits(Runner *runner, float *logits);
+
+/* With options.tokens. The next call has T tokens of each sequence, and so have the arrays of runner_batch. */
+void runner_set_tokens(Runner *runner, int64_t T);
+/* Begins new sequences. */
+void runner_restart(Runner *runner);
+/* Forward of the batch's tokens up to the logits of each sequence's last one, fp32 [B, vocab_size]. Collective. */
+void runner_continue(Runner *runner, float *logits);
+/* Memory of what the model remembers of the sequences. */
+int64_t runner_carried_bytes(const Runner *runner);
 
 #endif

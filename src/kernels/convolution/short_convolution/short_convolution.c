@@ -105,6 +105,7 @@ Tensor *short_convolution(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, b
     Node *node = tape_node(tape, &short_convolution_op, (Tensor *[]){x, weight, bias}, 3);
     Tensor *y = node_output(node, x->rows, x->cols, x->type);
     ((ShortConvolutionAttributes *)node->attributes)->silu = silu;
+    node_past(node, 1 << X, 0, weight->cols - 1, PAST_IN_FRONT);
     node_run(node);
     return y;
 }

@@ -97,5 +97,6 @@ void token_mix(Tape *tape, Tensor *x, Tensor *const mu[], Tensor *offset, int co
     }
     Node *node = tape_node(tape, &token_mix_op, in, MU + count);
     for (int i = 0; i < count; i++) out[i] = node_output(node, x->rows, x->cols, x->type);
+    node_past(node, 1 << X, mu[0]->parameter ? 0 : ((1u << count) - 1) << MU, 1, PAST_IN_FRONT);
     node_run(node);
 }

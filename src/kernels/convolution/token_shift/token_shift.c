@@ -44,6 +44,7 @@ Tensor *token_shift(Tape *tape, Tensor *x) {
     CHECK(x->type == tape->type || x->type == F32, "token_shift of neither elements nor fp32 numbers");
     Node *node = tape_node(tape, &token_shift_op, (Tensor *[]){x}, 1);
     Tensor *y = node_output(node, x->rows, x->cols, x->type);
+    node_past(node, 1, 0, 1, PAST_IN_FRONT);
     node_run(node);
     return y;
 }

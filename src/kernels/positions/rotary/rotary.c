@@ -11,31 +11,34 @@ typedef struct RotaryAttributes {
     float theta;
 } RotaryAttributes;
 
-/* The table of all positions, in the running op's workspace. */
-static const float *table_of(const Node *node) {
-    const RotaryAttributes *attributes = (const RotaryAttributes *)node->attributes;
-    const int64_t half = attributes->head_dim / 2, T = node->tape->batch->T;
-    RotaryTableArguments arguments = {
-        .table = tape_workspace(node->tape, T * 2 * half * dtype_size(F32)), .positions = T, .half = half};
-    for (int64_t i = 0; i < half; i++)
-        arguments.frequency[i] = pow((double)attributes->theta, -2.0 * (double)i / (double)attributes->head_dim);
-    const Grid grid = {blocks_of(T, ROTARY_POSITIONS), 1, 1};
-    node->tape->device->launch(KERNEL_rotary_table, node->out[0]->type, grid, &arguments);
-    return arguments.table;
+const int32_t *rotary_table(const Node *node, RotaryTableArguments *arguments) {
+    const Tape *tape = node->tape;
+    const Batch *batch = tape->batch;
+    arguments->position = tape->carried ? batch->position : NULL;
+    arguments->entries = tape->carried ? batch->B * batch->T : batch->T;
+    arguments->table = tape_workspace(node->tape, arguments->entries * 2 * arguments->half * dtype_size(F32));
+    const Grid grid = {blocks_of(arguments->entries, ROTARY_POSITIONS), 1, 1};
+    tape->device->launch(KERNEL_rotary_table, node->out[0]->type, grid, arguments);
+    return tape->carried ? NULL : batch->position;
 }
 
 static void rotate(const Node *node, const void *from, int64_t from_stride, void *to, int64_t to_stride,
                    float direction) {
     const Tensor *x = node->in[0];
-    const int64_t head_dim = ((const RotaryAttributes *)node->attributes)->head_dim;
+    const RotaryAttributes *attributes = (const RotaryAttributes *)node->attributes;
+    const int64_t head_dim = attributes->head_dim, half = head_dim / 2;
+    RotaryTableArguments table = {.half = half};
+    for (int64_t i = 0; i < half; i++)
+        table.frequency[i] = pow((double)attributes->theta, -2.0 * (double)i / (double)head_dim);
+    const int32_t *entry = rotary_table(node, &table);
     const RotaryArguments arguments = {
         .x = from,
-        .table = table_of(node),
-        .position = node->tape->batch->position,
+        .table = table.table,
+        .entry = entry,
         .y = to,
         .rows = x->rows,
         .heads = x->cols / head_dim,
-        .half = head_dim / 2,
+        .half = half,
         .rows_per_program = rows_per_program(x->cols),
         .x_stride = from_stride,
         .y_stride = to_stride,

@@ -6,10 +6,11 @@
 
 enum { ROTARY_HALF = 256, ROTARY_POSITIONS = 8 /* per program of the table */ };
 
-/* table[p] = cos(p * frequency[0 .. half - 1]), then the sines; p < positions. */
+/* table[n] = cos(p * frequency[0 .. half - 1]), then the sines, where p is n or, if that is given, position[n]. */
 typedef struct RotaryTableArguments {
-    float *table; /* [positions, 2, half] */
-    int64_t positions, half;
+    float *table;            /* [entries, 2, half] */
+    const int32_t *position; /* [entries], or NULL */
+    int64_t entries, half;
     double frequency[ROTARY_HALF];
 } RotaryTableArguments;
 
@@ -18,10 +19,18 @@ typedef struct RotaryTableArguments {
 typedef struct RotaryArguments {
     const void *x;
     const float *table;
-    const int32_t *position;
+    const int32_t *entry; /* of the table, for each row; NULL: the row's number */
     void *y;
     int64_t rows, heads, half, rows_per_program, x_stride, y_stride;
     float direction;
 } RotaryArguments;
+
+#ifndef FLAME_KERNEL_FILE
+#include "core/tape.h"
+/* Makes the table of all positions that the batch may have, in the running op's workspace. Where the tape carries these
+ * have no bound, and the table has an entry for each row. Sets arguments->table and ->position, and returns what
+ * RotaryArguments.entry is then. */
+const int32_t *rotary_table(const Node *node, RotaryTableArguments *arguments);
+#endif
 
 #endif

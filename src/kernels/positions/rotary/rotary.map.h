@@ -6,16 +6,17 @@
 /* ROTARY_POSITIONS positions per program. */
 KERNEL(rotary_table, RotaryTableArguments) {
     const int64_t first = program_x * ROTARY_POSITIONS;
-    EACH_ROW (p, first, end_of_program(first, a.positions, ROTARY_POSITIONS)) {
-        float *cosines = a.table + p * 2 * a.half, *sines = cosines + a.half;
-        WARP_EACH(i, a.half) sine_and_cosine((double)p * a.frequency[i], &sines[i], &cosines[i]);
+    EACH_ROW (n, first, end_of_program(first, a.entries, ROTARY_POSITIONS)) {
+        const double p = (double)(a.position ? a.position[n] : n);
+        float *cosines = a.table + n * 2 * a.half, *sines = cosines + a.half;
+        WARP_EACH(i, a.half) sine_and_cosine(p * a.frequency[i], &sines[i], &cosines[i]);
     }
 }
 
 KERNEL(rotary, RotaryArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
     EACH_GROUP (row, head, first, end, a.heads, a.half) {
-        const float *cosines = a.table + a.position[row] * 2 * a.half, *sines = cosines + a.half;
+        const float *cosines = a.table + (a.entry ? a.entry[row] : row) * 2 * a.half, *sines = cosines + a.half;
         const element *x = (const element *)a.x + row * a.x_stride + head * 2 * a.half;
         element *y = (element *)a.y + row * a.y_stride + head * 2 * a.half;
         VECTORS_OF(cosines, sines, x, x + a.half, y, y + a.half);

@@ -7,26 +7,18 @@
 #include "kernels/positions/rotary/rotary.h"
 #include "tile/rows.h"
 
-/* Sines and cosines of all positions, in the running op's workspace. */
-static const float *table_of(const Node *node) {
-    const int64_t half = node->in[0]->cols / 2, T = node->tape->batch->T;
-    RotaryTableArguments arguments = {
-        .table = tape_workspace(node->tape, T * 2 * half * dtype_size(F32)), .positions = T, .half = half};
-    for (int64_t i = 0; i < half; i++)
-        arguments.frequency[i] = half > 1 ? pow(10000, -(double)i / (double)(half - 1)) : 1;
-    const Grid grid = {blocks_of(T, ROTARY_POSITIONS), 1, 1};
-    node->tape->device->launch(KERNEL_rotary_table, node->out[0]->type, grid, &arguments);
-    return arguments.table;
-}
-
 static void sinusoid_forward(Node *node) {
     const Tensor *x = node->in[0], *y = node->out[0];
+    const int64_t half = x->cols / 2;
+    RotaryTableArguments table = {.half = half};
+    for (int64_t i = 0; i < half; i++) table.frequency[i] = half > 1 ? pow(10000, -(double)i / (double)(half - 1)) : 1;
+    const int32_t *entry = rotary_table(node, &table);
     const SinusoidArguments arguments = {.x = x->data,
-                                         .table = table_of(node),
-                                         .position = node->tape->batch->position,
+                                         .table = table.table,
+                                         .entry = entry,
                                          .y = y->data,
                                          .rows = x->rows,
-                                         .half = x->cols / 2,
+                                         .half = half,
                                          .rows_per_program = rows_per_program(x->cols),
                                          .x_stride = x->stride,
                                          .y_stride = y->stride};

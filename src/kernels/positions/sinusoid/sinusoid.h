@@ -7,8 +7,8 @@
 /* y[d] = x[d] + sine_d, y[d + half] = x[d + half] + cosine_d, of the row's position. */
 typedef struct SinusoidArguments {
     const void *x;
-    const float *table; /* of rotary_table */
-    const int32_t *position;
+    const float *table;   /* of rotary_table */
+    const int32_t *entry; /* as in RotaryArguments */
     void *y;
     int64_t rows, half, rows_per_program, x_stride, y_stride;
 } SinusoidArguments;

@@ -6,7 +6,7 @@
 KERNEL(sinusoid, SinusoidArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
     EACH_ROW (row, first, end) {
-        const float *cosines = a.table + a.position[row] * 2 * a.half, *sines = cosines + a.half;
+        const float *cosines = a.table + (a.entry ? a.entry[row] : row) * 2 * a.half, *sines = cosines + a.half;
         const element *x = (const element *)a.x + row * a.x_stride;
         element *y = (element *)a.y + row * a.y_stride;
         VECTORS_OF(cosines, sines, x, x + a.half, y, y + a.half);

@@ -210,7 +210,7 @@ Tensor *chunk_delta(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, T
     Node *node = tape_node(tape, &chunk_delta_op, in, INPUTS);
     *(ChunkDeltaShape *)node->attributes = shape;
     Tensor *o = node_output(node, q->rows, shape.v_heads * V, q->type);
-    if (final) *final = node_output(node, tape->batch->B * shape.v_heads * K, V, F32);
+    node_state(node, INITIAL, tape->batch->B * shape.v_heads * K, V, 0, final);
     node_run(node);
     return o;
 }

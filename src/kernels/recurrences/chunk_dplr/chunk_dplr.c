@@ -193,7 +193,7 @@ static Tensor *recurrence(Tape *tape, const Op *op, Tensor *const in[], int inpu
     Node *node = tape_node(tape, op, in, inputs);
     *(Shape *)node->attributes = shape;
     Tensor *o = node_output(node, N, v->cols, q->type);
-    if (final) *final = node_output(node, tape->batch->B * heads * K, V, F32);
+    node_state(node, INITIAL, tape->batch->B * heads * K, V, 0, final);
     node_run(node);
     return o;
 }

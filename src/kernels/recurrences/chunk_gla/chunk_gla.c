@@ -111,7 +111,7 @@ Tensor *chunk_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, ChunkG
     Node *node = tape_node(tape, &chunk_gla_op, (Tensor *[]){q, k, v, g, initial}, INPUTS);
     *(ChunkGlaShape *)node->attributes = shape;
     Tensor *o = node_output(node, N, shape.heads * V, q->type);
-    if (final) *final = node_output(node, state_rows, V, F32);
+    node_state(node, INITIAL, state_rows, V, 0, final);
     node_run(node);
     return o;
 }

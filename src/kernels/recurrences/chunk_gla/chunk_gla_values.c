@@ -130,7 +130,7 @@ Tensor *chunk_gla_values(Tape *tape, Tensor *q, Tensor *k, Tensor *s, Tensor *g,
     Node *node = tape_node(tape, &chunk_gla_values_op, (Tensor *[]){q, k, s, g, initial}, INPUTS);
     *(ChunkGlaShape *)node->attributes = shape;
     Tensor *o = node_output(node, N, shape.heads * M, q->type);
-    if (final) *final = node_output(node, state_rows, K, F32);
+    node_state(node, INITIAL, state_rows, K, 0, final);
     node_run(node);
     return o;
 }

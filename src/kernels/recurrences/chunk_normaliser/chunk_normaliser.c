@@ -105,7 +105,7 @@ Tensor *chunk_normaliser(Tape *tape, Tensor *q, Tensor *k, Tensor *log_decay, Te
     Node *node = tape_node(tape, &chunk_normaliser_op, (Tensor *[]){q, k, log_decay, log_scale, initial}, INPUTS);
     *(ChunkNormaliserAttributes *)node->attributes = (ChunkNormaliserAttributes){heads, scale};
     Tensor *z = node_output(node, N, heads, F32);
-    if (final) *final = node_output(node, B * heads, K, F32);
+    node_state(node, INITIAL, B * heads, K, 0, final);
     node_run(node);
     return z;
 }

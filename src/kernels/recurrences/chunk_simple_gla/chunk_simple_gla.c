@@ -202,7 +202,7 @@ Tensor *chunk_simple_gla(Tape *tape, Tensor *q, Tensor *k, Tensor *v, ChunkSimpl
     Node *node = tape_node(tape, &chunk_simple_gla_op, (Tensor *[]){q, k, v, g, s, skip, initial}, INPUTS);
     *(ChunkSimpleGlaShape *)node->attributes = shape;
     Tensor *o = node_output(node, N, heads * shape.value_size, q->type);
-    if (final) *final = node_output(node, state_rows, shape.value_size, F32);
+    node_state(node, INITIAL, state_rows, shape.value_size, 0, final);
     node_run(node);
     return o;
 }

@@ -113,7 +113,7 @@ Tensor *complex_scan(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, Com
           "complex_scan: the initial state is not fp32 [B, 2 cols]");
     Node *node = tape_node(tape, &complex_scan_op, (Tensor *[]){q, k, v, a, initial}, INPUTS);
     Tensor *o = node_output(node, q->rows, cols, q->type);
-    if (final) *final = node_output(node, B, 2 * cols, F32);
+    node_state(node, INITIAL, B, 2 * cols, 0, final);
     *(ComplexTransition *)node->attributes = transition;
     node_run(node);
     return o;

@@ -70,7 +70,7 @@ Tensor *diagonal_scan(Tape *tape, Tensor *x, Tensor *g, Tensor *initial, Tensor 
           "diagonal_scan: the initial state is not fp32 [B, cols]");
     Node *node = tape_node(tape, &diagonal_scan_op, (Tensor *[]){x, g, initial}, 3);
     Tensor *h = node_output(node, x->rows, x->cols, x->type);
-    if (final) *final = node_output(node, B, x->cols, F32);
+    node_state(node, INITIAL, B, x->cols, 0, final);
     node_run(node);
     return h;
 }

@@ -5,8 +5,8 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-enum { INPUT, INPUT_BIAS, FORGET, FORGET_BIAS, INPUTS }; /* FORGET_BIAS may be NULL: behind INPUT_BIAS */
-enum { LOG_DECAY, LOG_SCALE, MAXIMUM_SO_FAR };
+enum { INPUT, INPUT_BIAS, FORGET, FORGET_BIAS, INITIAL, INPUTS }; /* FORGET_BIAS may be NULL: behind INPUT_BIAS */
+enum { LOG_DECAY, LOG_SCALE, MAXIMUM_SO_FAR, FINAL };
 
 typedef struct ExponentialGatesAttributes {
     float cap;
@@ -30,6 +30,8 @@ static void exponential_gates_forward(Node *node) {
                                                  .input_bias = node->in[INPUT_BIAS]->data,
                                                  .forget_bias = forget_bias_of(node),
                                                  .segment = batch->segment,
+                                                 .initial = node->in[INITIAL] ? node->in[INITIAL]->data : NULL,
+                                                 .final = node->outputs > FINAL ? node->out[FINAL]->data : NULL,
                                                  .sum = tape_workspace(node->tape, bytes),
                                                  .largest = tape_workspace(node->tape, bytes),
                                                  .log_decay = node->out[LOG_DECAY]->data,
@@ -92,11 +94,13 @@ Tensor *exponential_gates(Tape *tape, Tensor *input, Tensor *input_bias, Tensor 
           "exponential_gates: the gates are not [N, heads]");
     CHECK(forget_bias ? input_bias->cols == heads && forget_bias->cols == heads : input_bias->cols == 2 * heads,
           "exponential_gates: the biases are not one number per head");
-    Node *node = tape_node(tape, &exponential_gates_op, (Tensor *[]){input, input_bias, forget, forget_bias}, INPUTS);
+    Node *node =
+        tape_node(tape, &exponential_gates_op, (Tensor *[]){input, input_bias, forget, forget_bias, NULL}, INPUTS);
     *(ExponentialGatesAttributes *)node->attributes = (ExponentialGatesAttributes){cap};
     Tensor *log_decay = node_output(node, N, heads, F32);
     *log_scale = node_output(node, N, heads, F32);
     *m = node_output(node, N, heads, F32);
+    node_state(node, INITIAL, tape->batch->B, heads, 0, NULL);
     node_run(node);
     return log_decay;
 }

@@ -18,6 +18,8 @@ typedef struct ExponentialGatesArguments {
     const void *input, *forget;           /* [N, heads] */
     const void *input_bias, *forget_bias; /* [heads] */
     const int32_t *segment;
+    const float *initial; /* [B, heads], m before the first token, or NULL for 0 */
+    float *final;         /* [B, heads], m after the last; may be NULL */
     float *sum, *largest; /* [B, chunks, heads]; then largest is the m before the chunk */
     float *log_decay, *log_scale, *m;
     int64_t T, chunks, heads, input_stride, forget_stride, stride;

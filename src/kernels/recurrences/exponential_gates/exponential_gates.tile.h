@@ -69,7 +69,8 @@ KERNEL(exponential_gates_carry, ExponentialGatesArguments) {
     MATRIX(largest, CARRY_ROWS, HEADS);
     VECTOR(carried, HEADS);
     const int64_t first = program_y * HEADS, heads = a.heads - first < HEADS ? a.heads - first : HEADS;
-    EACH (n, HEADS) carried[n] = 0;
+    const int64_t sequence = program_x * a.heads + first;
+    EACH (n, HEADS) carried[n] = a.initial && n < heads ? a.initial[sequence + n] : 0.0f;
     for (int64_t index = 0; index < a.chunks; index += CARRY_ROWS) {
         const int64_t count = a.chunks - index < CARRY_ROWS ? a.chunks - index : CARRY_ROWS;
         const int64_t at = (program_x * a.chunks + index) * a.heads + first;
@@ -83,6 +84,7 @@ KERNEL(exponential_gates_carry, ExponentialGatesArguments) {
         matrix_store(largest, a.largest + at, a.heads, count, heads);
         sync();
     }
+    EACH (n, a.final ? heads : 0) a.final[sequence + n] = carried[n];
 }
 
 /* Programs: as exponential_gates_totals. */

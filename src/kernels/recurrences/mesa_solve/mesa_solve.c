@@ -133,7 +133,7 @@ Tensor *mesa_solve(Tape *tape, Tensor *q, Tensor *k, Tensor *g, Tensor *s, Tenso
     Node *node = tape_node(tape, &mesa_solve_op, (Tensor *[]){q, k, g, s, lambda, initial}, INPUTS);
     *(MesaSolveShape *)node->attributes = shape;
     Tensor *x = node_output(node, N, q->cols, q->type);
-    if (final) *final = node_output(node, state_rows, K, F32);
+    node_state(node, INITIAL, state_rows, K, 0, final);
     node_run(node);
     return x;
 }

@@ -206,7 +206,7 @@ static Tensor *cell_op(Tape *tape, const Op *op, const Cell *cell, Tensor *x, Te
           "%s: the initial state is not fp32 [B, %lld]", op->name, (long long)(cell->states * D));
     Node *node = tape_node(tape, op, (Tensor *[]){x, hidden, bias, initial}, INPUTS);
     Tensor *h = node_output(node, x->rows, D, x->type);
-    if (final) *final = node_output(node, B, cell->states * D, F32);
+    node_state(node, INITIAL, B, cell->states * D, 0, final);
     node_save(node, x->rows, D, x->type);
     node_save(node, x->rows, RECURRENT_CELL_SAVED * D, x->type);
     node_save(node, x->rows, D, F32);

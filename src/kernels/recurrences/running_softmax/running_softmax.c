@@ -92,7 +92,7 @@ Tensor *running_softmax(Tape *tape, Tensor *s, Tensor *initial, Tensor **g, Tens
     Node *node = tape_node(tape, &running_softmax_op, (Tensor *[]){s, initial}, 2);
     Tensor *weight = node_output(node, s->rows, s->cols, s->type);
     *g = node_output(node, s->rows, s->cols, F32);
-    if (final) *final = node_output(node, B, s->cols, F32);
+    node_state(node, INITIAL, B, s->cols, RUNNING_SOFTMAX_NO_BYTES, final);
     node_run(node);
     return weight;
 }

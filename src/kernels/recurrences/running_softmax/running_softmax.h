@@ -7,6 +7,9 @@
 #include <stdint.h>
 
 enum { RUNNING_SOFTMAX_ROWS = 64, RUNNING_SOFTMAX_COLS = 128 }; /* rows of a chunk, columns of a program */
+/* An initial z below this is of no tokens; all its bytes may be RUNNING_SOFTMAX_NO_BYTES, -1.7e38. */
+#define RUNNING_SOFTMAX_NOTHING (-1e30f)
+enum { RUNNING_SOFTMAX_NO_BYTES = 0xfe };
 
 /* For every column, with z_t = log sum of e^s_j over the document's tokens j <= t, and before the sequence's first
  * token z = `initial`: weight_t = e^(s_t - z_t), g_t = z_{t-1} - z_t. At a document's first token weight = 1 and g = 0.

@@ -126,8 +126,9 @@ KERNEL(running_softmax, RunningSoftmaxArguments) {
         sum, j < cols ? a.sum[at + j] : 1.0f, b, 1, j, COLS, i, count, const float x = AT(s, i, j);
         const LogSum before = {largest[j], sum}, begun = {x, 1};
         const LogSum z = log_sum_or_begin(log_sum_add(before, x), begun, begins[i]);
-        const float above = x - before.largest - log_f(sum), goes_on = 1.0f - begins[i];
-        const float weight = begins[i] + goes_on * sigmoid_f(above), gate = goes_on * log_sigmoid_f(-above);
+        const float above = x - before.largest - log_f(sum);
+        const float goes_on = before.largest > RUNNING_SOFTMAX_NOTHING ? 1.0f - begins[i] : 0.0f;
+        const float weight = 1.0f - goes_on + goes_on * sigmoid_f(above), gate = goes_on * log_sigmoid_f(-above);
         sum = z.sum; largest[j] = z.largest; if (j < cols) {
             weights[i * a.weight_stride + j] = to_element(weight);
             gates[i * a.g_stride + j] = gate;

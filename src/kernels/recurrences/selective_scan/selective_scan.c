@@ -134,7 +134,7 @@ Tensor *selective_scan(Tape *tape, Tensor *x, Tensor *dt, Tensor *B, Tensor *C, 
           "selective_scan: the initial state is not fp32 [B*cols, N]");
     Node *node = tape_node(tape, &selective_scan_op, (Tensor *[]){x, dt, B, C, A_log, dt_bias, initial}, INPUTS);
     Tensor *y = node_output(node, x->rows, cols, x->type);
-    if (final) *final = node_output(node, state_rows, N, F32);
+    node_state(node, INITIAL, state_rows, N, 0, final);
     node_run(node);
     return y;
 }

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/softmax/attention/attention_past.h"
 #include "tile/rows.h"
 
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
@@ -140,7 +141,42 @@ enum { PROGRAMS_WANTED = 32, MOST_PARTS = 4 };
 /* x, but no less than 1 and no more than `most`. */
 static int64_t at_most(int64_t x, int64_t most) { return x < 1 ? 1 : x > most ? most : x; }
 
+static PastRows past_rows(const CarriedRows *rows) {
+    return rows ? (PastRows){rows->data, rows->capacity} : (PastRows){0};
+}
+
+static void forward_with_past(const Node *node) {
+    const AttentionArguments a = arguments_of(node);
+    const AttentionShape *shape = (const AttentionShape *)node->attributes;
+    const Tape *tape = node->tape;
+    const Tensor *g = node->in[G];
+    const AttentionPastArguments arguments = {.q = a.q,
+                                              .k = a.k,
+                                              .v = a.v,
+                                              .out = a.out,
+                                              .g = g ? g->data : NULL,
+                                              .past_k = past_rows(node->past[K]),
+                                              .past_v = past_rows(node->past[V]),
+                                              .past_g = past_rows(node->past[G]),
+                                              .position = tape->batch->position,
+                                              .T = a.T,
+                                              .tokens = carried_tokens(tape->carried),
+                                              .past = node_past_tokens(node),
+                                              .g_stride = g ? g->stride : 0,
+                                              .head_dim = a.head_dim,
+                                              .heads = a.heads,
+                                              .kv_heads = a.kv_heads,
+                                              .window = shape->window ? shape->window : INT64_MAX,
+                                              .scale = a.scale};
+    tape->device->launch(KERNEL_attention_past, node->out[0]->type, (Grid){tape->batch->B * a.T, a.heads, 1},
+                         &arguments);
+}
+
 static void attention_forward(Node *node) {
+    if (node_past_tokens(node) > 0) {
+        forward_with_past(node);
+        return;
+    }
     const Device *device = node->tape->device;
     const Batch *batch = node->tape->batch;
     AttentionArguments arguments = arguments_of(node);
@@ -221,8 +257,9 @@ static Tensor *attend(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, At
     Node *node = tape_node(tape, &attention_op, (Tensor *[]){q, k, v, g}, 4);
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
     node_save(node, q->rows, shape.heads, F32);
-    node_save(node, 2, q->rows, I32);
+    node_save(node, q->rows, 2, I32);
     *(AttentionShape *)node->attributes = shape;
+    node_past(node, 1 << K | 1 << V | 1 << G, 1 << Q, shape.window ? shape.window - 1 : INT64_MAX, PAST_READ);
     node_run(node);
     return out;
 }

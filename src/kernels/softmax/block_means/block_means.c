@@ -46,8 +46,9 @@ Tensor *block_means(Tape *tape, Tensor *x, int64_t block) {
     CHECK(block > 0 && x->rows == batch->B * batch->T, "block_means of %lld rows in blocks of %lld", (long long)x->rows,
           (long long)block);
     Node *node = tape_node(tape, &block_means_op, (Tensor *[]){x}, 1);
-    Tensor *y = node_output(node, batch->B * block_rows(batch->T, block), x->cols, x->type);
+    Tensor *y = node_output(node, batch->B * block_rows(tape_tokens(tape), block), x->cols, x->type);
     *(int64_t *)node->attributes = block;
+    node_past(node, 1, 0, INT64_MAX, PAST_SPANNED);
     node_run(node);
     return y;
 }

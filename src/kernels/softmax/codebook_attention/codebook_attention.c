@@ -138,6 +138,7 @@ Tensor *codebook_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *
     Tensor *out = node_output(node, v->rows, v->cols, v->type);
     node_save(node, v->rows, heads, F32);
     *(CodebookAttentionShape *)node->attributes = shape;
+    node_past(node, 1 << K | 1 << V | 1 << INDEX, 1 << Q | 1 << RELATIVE, INT64_MAX, PAST_IN_FRONT);
     node_run(node);
     return out;
 }

@@ -89,14 +89,16 @@ Tensor *compressed_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, BlockA
           (long long)shape.heads, (long long)shape.kv_heads);
     CHECK(shape.block > 0 && shape.count >= FORCED_BLOCKS, "%lld blocks of %lld tokens", (long long)shape.count,
           (long long)shape.block);
-    const int64_t cols = q->cols / shape.heads * shape.kv_heads, rows = batch->B * block_rows(batch->T, shape.block);
+    const int64_t cols = q->cols / shape.heads * shape.kv_heads,
+                  rows = batch->B * block_rows(tape_tokens(tape), shape.block);
     CHECK(k->cols == cols && v->cols == cols && k->rows == rows && v->rows == rows,
           "compressed_attention of different shapes");
     Node *node = tape_node(tape, &compressed_attention_op, (Tensor *[]){q, k, v}, 3);
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
-    *selected = node_output(node, q->rows, shape.kv_heads * words_of_blocks(batch->T, shape.block), I32);
+    *selected = node_output(node, q->rows, shape.kv_heads * words_of_blocks(tape_tokens(tape), shape.block), I32);
     node_save(node, q->rows, shape.heads, F32);
     *(BlockAttentionShape *)node->attributes = shape;
+    node_past(node, 0, 1 << 0, INT64_MAX, PAST_IN_FRONT);
     node_run(node);
     return out;
 }

@@ -169,10 +169,12 @@ Tensor *delta_values(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, 
     CHECK(k->cols == q->cols && v->cols == q->cols && beta->type == q->type, "delta_values of different shapes");
     Node *node = tape_node(tape, &delta_values_op, (Tensor *[]){q, k, v, beta}, 4);
     Tensor *u = node_output(node, v->rows, v->cols, v->type);
-    node_save(node, tape->batch->B * heads * blocks_of(tape->batch->T, DELTA_ROWS), DELTA_ROWS, F32);
-    node_save(node, 2, q->rows, I32);
+    node_save(node, tape->batch->B * heads * blocks_of(tape_tokens(tape), DELTA_ROWS), DELTA_ROWS, F32);
+    node_save(node, q->rows, 2, I32);
     node_save(node, v->rows, v->cols, v->type);
     *(int64_t *)node->attributes = heads;
+    node_past(node, 1 << Q | 1 << K | 1 << V | 1 << BETA, 0, INT64_MAX,
+              PAST_IN_FRONT); /* the values u of earlier tokens are made again */
     node_run(node);
     return u;
 }

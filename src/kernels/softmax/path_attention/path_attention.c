@@ -210,8 +210,9 @@ Tensor *path_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *w, T
     Node *node = tape_node(tape, &path_attention_op, in, INPUTS);
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
     node_save(node, q->rows, shape.heads, F32);
-    node_save(node, 2, q->rows, I32);
+    node_save(node, q->rows, 2, I32);
     *(AttentionShape *)node->attributes = shape;
+    node_past(node, 1 << KEY | 1 << VALUE | 1 << W | 1 << BETA | 1 << FORGET, 1 << Q, INT64_MAX, PAST_IN_FRONT);
     node_run(node);
     return out;
 }

@@ -77,12 +77,13 @@ Tensor *selected_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *
           (long long)shape.kv_heads);
     const int64_t cols = q->cols / shape.heads * shape.kv_heads;
     CHECK(k->cols == cols && v->cols == cols && k->rows == q->rows && v->rows == q->rows && selected->rows == q->rows &&
-              selected->cols == shape.kv_heads * words_of_blocks(tape->batch->T, shape.block),
+              selected->cols == shape.kv_heads * words_of_blocks(tape_tokens(tape), shape.block),
           "selected_attention of different shapes");
     Node *node = tape_node(tape, &selected_attention_op, (Tensor *[]){q, k, v, selected}, 4);
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
     node_save(node, q->rows, shape.heads, F32);
     *(BlockAttentionShape *)node->attributes = shape;
+    node_past(node, 1 << 1 | 1 << 2, 1 << 0 | 1 << 3, INT64_MAX, PAST_IN_FRONT);
     node_run(node);
     return out;
 }

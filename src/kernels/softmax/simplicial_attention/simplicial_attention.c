@@ -121,6 +121,8 @@ Tensor *simplicial_attention(Tape *tape, SimplicialInputs in, SimplicialShape sh
     Tensor *out = node_output(node, in.q->rows, in.q->cols, in.q->type);
     node_save(node, in.q->rows, shape.heads, F32);
     *(SimplicialShape *)node->attributes = shape;
+    const int64_t window = shape.window1 > shape.window2 ? shape.window1 : shape.window2;
+    node_past(node, 1 << K1 | 1 << V1 | 1 << K2 | 1 << V2, 1 << Q, window - 1, PAST_IN_FRONT);
     node_run(node);
     return out;
 }

@@ -1,0 +1,30 @@
+/* Arguments of the attention_past kernel, shared by host and device. */
+#ifndef FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_PAST_H
+#define FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_PAST_H
+
+#include <stdint.h>
+
+#include "kernels/heads.h"
+
+enum { PAST_KEYS = 64, PAST_HEAD = 256 }; /* keys of a block, columns of a head at most */
+
+/* Rows of earlier tokens: a ring for each sequence, in which token n is at place n % capacity (core/carried.h). */
+typedef struct PastRows {
+    const void *data; /* [B, capacity, columns] */
+    int64_t capacity;
+} PastRows;
+
+/* Softmax attention of T new tokens of each sequence to themselves and to `past` tokens before them, as many as the
+ * rings hold of the `tokens` so far. Programs: x over the new tokens of all sequences, y over heads. */
+typedef struct AttentionPastArguments {
+    Heads q, k, v, out;
+    const float *g; /* log gates [B*T, heads], or NULL */
+    PastRows past_k, past_v, past_g;
+    const int32_t *position;
+    int64_t T, tokens, past, g_stride;
+    int64_t head_dim, heads, kv_heads;
+    int64_t window; /* a token sees as many of the last tokens, itself included */
+    float scale;
+} AttentionPastArguments;
+
+#endif

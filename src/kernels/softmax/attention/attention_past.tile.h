@@ -1,0 +1,80 @@
+/* Softmax attention of single tokens to all before them: for generation, one token at a time. Keys are read from the
+ * newest to the oldest, so that the gates between a key and the token are summed on the way. */
+#include "tile/tile.h"
+#include "kernels/softmax/attention/attention_past.h"
+
+/* The columns of a head in the row of the token `back` tokens before the t-th new one of its sequence. */
+DEVICE const element *row_before(const AttentionPastArguments *a, Heads rows, PastRows ring, int64_t sequence,
+                                 int64_t t, int64_t back, int64_t head) {
+    const int64_t cols = a->kv_heads * a->head_dim;
+    if (back <= t)
+        return (const element *)rows.data + entry_of_head(rows, a->head_dim, sequence * a->T + t - back, head, 0);
+    const int64_t place = sequence * ring.capacity + (a->tokens + t - back) % ring.capacity;
+    return (const element *)ring.data + place * cols + head * a->head_dim;
+}
+
+DEVICE float gate_before(const AttentionPastArguments *a, int64_t sequence, int64_t t, int64_t back, int64_t head) {
+    if (back <= t) return a->g[(sequence * a->T + t - back) * a->g_stride + head];
+    const int64_t place = sequence * a->past_g.capacity + (a->tokens + t - back) % a->past_g.capacity;
+    return ((const float *)a->past_g.data)[place * a->heads + head];
+}
+
+KERNEL(attention_past, AttentionPastArguments) {
+    VECTOR(query, PAST_HEAD);
+    VECTOR(sums, PAST_HEAD);
+    VECTOR(scores, PAST_KEYS);
+    VECTOR(weights, PAST_KEYS);
+    VECTOR(gates, PAST_KEYS);
+    const int64_t sequence = program_x / a.T, t = program_x % a.T, kv_head = program_y / (a.heads / a.kv_heads);
+    const int64_t in_document = a.position[program_x] + 1, there = a.past + t + 1;
+    const int64_t in_window = in_document < a.window ? in_document : a.window;
+    const int64_t seen = there < in_window ? there : in_window;
+    const element *const q = (const element *)a.q.data + entry_of_head(a.q, a.head_dim, program_x, program_y, 0);
+    float largest = -1e30f, total = 0, decay = 0; /* decay: the gates after the block's newest key */
+    EACH (i, a.head_dim) {
+        query[i] = to_float(q[i]) * a.scale;
+        sums[i] = 0;
+    }
+    sync();
+    for (int64_t newest = 0; newest < seen; newest += PAST_KEYS) {
+        const int64_t count = seen - newest < PAST_KEYS ? seen - newest : PAST_KEYS;
+        EACH_SHORT_ROW (j, 0, count, a.head_dim) {
+            const element *const k = row_before(&a, a.k, a.past_k, sequence, t, newest + j, kv_head);
+            float score = 0;
+            VECTORS_OF(k);
+            WARP_SUM_VECTOR(i, a.head_dim, score) {
+                READ(key, k + i);
+                EACH_LANE(e) score += key[e] * (LANE_INSIDE(e) ? query[i + e] : 0.0f);
+            }
+            WARP_TOTAL(score);
+            scores[j] = score;
+        }
+        EACH (j, a.g ? count : 0) gates[j] = gate_before(&a, sequence, t, newest + j, program_y);
+        sync();
+        if (a.g) {
+            EACH (j, count) {
+                float after = decay;
+                for (int64_t between = 0; between < j; between++) after += gates[between];
+                scores[j] += after;
+            }
+            SUM(decay, j, count, gates[j]);
+            sync();
+        }
+        float most = largest, sum = 0;
+        MAXIMUM(most, j, count, scores[j]);
+        EACH (j, count) weights[j] = exp_f(scores[j] - most);
+        sync();
+        SUM(sum, j, count, weights[j]);
+        const float kept = exp_f(largest - most);
+        total = total * kept + sum;
+        largest = most;
+        EACH (i, a.head_dim) sums[i] *= kept;
+        for (int64_t j = 0; j < count; j++) {
+            const element *const v = row_before(&a, a.v, a.past_v, sequence, t, newest + j, kv_head);
+            EACH (i, a.head_dim) sums[i] += weights[j] * to_float(v[i]);
+        }
+        sync();
+    }
+    element *const out = (element *)a.out.data + entry_of_head(a.out, a.head_dim, program_x, program_y, 0);
+    EACH (i, a.head_dim) out[i] = to_element(sums[i] / total);
+}
