@@ -10,7 +10,7 @@ complain() {
 }
 
 # A folder includes itself and those before it.
-folders="base tile core config reporting kernels parallel checkpoint data models training suites commands"
+folders="base tile core config reporting text kernels parallel checkpoint data models training suites commands"
 for folder in src/*/; do
     [[ " $folders " == *" $(basename "$folder") "* ]] || complain "$folder has no place in the order of folders: $folders"
 done

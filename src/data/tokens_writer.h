@@ -4,15 +4,12 @@
 
 #include "base/check.h"
 #include "checkpoint/tokenizer_files.h"
+#include "text/tokenizer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum { TOKENS_CHUNK_DEFAULT = 65536, TOKENS_LEVEL_DEFAULT = 4 };
-
-/* The built-in tokenizer: a token per byte, with BYTES_BOS before and BYTES_EOS after each document. The vocabulary is
- * rounded up to a multiple of 64, which suits matrix products; ids from 258 on do not occur. */
-enum { BYTES_BOS = 256, BYTES_EOS = 257, BYTES_VOCAB_SIZE = 320 };
 
 typedef struct TokensWriterOptions {
     const char *path;

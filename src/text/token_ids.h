@@ -1,0 +1,17 @@
+/* A list of tokens. */
+#ifndef FLAME_TEXT_TOKEN_IDS_H
+#define FLAME_TEXT_TOKEN_IDS_H
+
+#include <stdint.h>
+
+/* {0} is empty. The owner frees `id`. */
+typedef struct TokenIds {
+    uint32_t *id;
+    int64_t count, room;
+} TokenIds;
+
+/* Makes room for `count` more and returns where they go; the caller adds to ids->count what it has written. */
+uint32_t *token_ids_room(TokenIds *ids, int64_t count);
+void token_ids_add(TokenIds *ids, uint32_t id);
+
+#endif

@@ -1,0 +1,113 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/tokenizer.h"
+#include "text/utf8.h"
+
+/* Decoding needs neighbours: the first token of a text may lose its space, a character may have several tokens. So the
+ * stream decodes a window of the last tokens again and again, and returns what is new. Once a token leaves no character
+ * open, the tokens after it need none before it, and the window can begin at the last such place but one. */
+struct TokenStream {
+    const Tokenizer *tokenizer;
+    bool skip_special;
+    TokenIds window;
+    int64_t clean; /* tokens of the window up to the last place where no character was open */
+    char *shown;   /* the text of the window that has been returned */
+    int64_t shown_bytes;
+    char *part; /* what the last call returned */
+};
+
+enum { OPEN_BYTES = 3 * 3 }; /* up to three bytes of a character can be there, each as an U+FFFD */
+
+TokenStream *token_stream_create(const Tokenizer *tokenizer, bool skip_special) {
+    TokenStream *stream = calloc(1, sizeof *stream);
+    CHECK(stream, "no memory for a stream of tokens");
+    stream->tokenizer = tokenizer;
+    stream->skip_special = skip_special;
+    return stream;
+}
+
+void token_stream_free(TokenStream *stream) {
+    if (!stream) return;
+    free(stream->window.id);
+    free(stream->shown);
+    free(stream->part);
+    free(stream);
+}
+
+static char *decode(const TokenStream *stream, int64_t from, int64_t *bytes) {
+    return tokenizer_decode(stream->tokenizer, stream->window.id + from, stream->window.count - from,
+                            stream->skip_special, bytes);
+}
+
+/* Without the U+FFFD at the end, of which later tokens may make a character. */
+static int64_t certain_bytes(const char *text, int64_t bytes) {
+    int64_t certain = bytes;
+    while (certain >= 3 && bytes - certain < OPEN_BYTES && memcmp(text + certain - 3, UTF8_REPLACEMENT, 3) == 0)
+        certain -= 3;
+    return certain;
+}
+
+static void set_shown(TokenStream *stream, char *text, int64_t bytes) {
+    free(stream->shown);
+    stream->shown = text;
+    stream->shown_bytes = bytes;
+}
+
+static const char *set_part(TokenStream *stream, const char *text, int64_t part_bytes, int64_t *bytes) {
+    free(stream->part);
+    stream->part = malloc((size_t)part_bytes + 1);
+    CHECK(stream->part, "no memory for %lld bytes of text", (long long)part_bytes);
+    if (part_bytes > 0) memcpy(stream->part, text, (size_t)part_bytes);
+    stream->part[part_bytes] = 0;
+    if (bytes) *bytes = part_bytes;
+    return stream->part;
+}
+
+static bool begins_with_shown(const TokenStream *stream, const char *text, int64_t bytes) {
+    return bytes >= stream->shown_bytes &&
+           (stream->shown_bytes == 0 || memcmp(text, stream->shown, (size_t)stream->shown_bytes) == 0);
+}
+
+/* No character is open: the window may lose what is before the last such place. */
+static void move_window(TokenStream *stream) {
+    const int64_t kept = stream->window.count - stream->clean;
+    memmove(stream->window.id, stream->window.id + stream->clean, (size_t)kept * sizeof *stream->window.id);
+    stream->window.count = kept;
+    stream->clean = kept;
+    int64_t bytes;
+    char *text = decode(stream, 0, &bytes);
+    set_shown(stream, text, bytes);
+}
+
+const char *token_stream_add(TokenStream *stream, uint32_t id, int64_t *bytes) {
+    token_ids_add(&stream->window, id);
+    int64_t all;
+    char *text = decode(stream, 0, &all);
+    const int64_t certain = certain_bytes(text, all);
+    if (certain <= stream->shown_bytes || !begins_with_shown(stream, text, certain)) {
+        free(text);
+        return set_part(stream, "", 0, bytes);
+    }
+    const char *part = set_part(stream, text + stream->shown_bytes, certain - stream->shown_bytes, bytes);
+    set_shown(stream, text, certain);
+    if (certain == all) move_window(stream);
+    return part;
+}
+
+const char *token_stream_end(TokenStream *stream, int64_t *bytes) {
+    int64_t all;
+    char *text = decode(stream, 0, &all);
+    const char *part;
+    if (begins_with_shown(stream, text, all)) {
+        part = set_part(stream, text + stream->shown_bytes, all - stream->shown_bytes, bytes);
+    } else {
+        free(text);
+        text = decode(stream, stream->clean, &all);
+        part = set_part(stream, text, all, bytes);
+    }
+    free(text);
+    stream->window.count = stream->clean = 0;
+    set_shown(stream, NULL, 0);
+    return part;
+}

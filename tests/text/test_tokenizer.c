@@ -1,0 +1,91 @@
+/* The built-in tokenizer of bytes, and decoding token by token. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "text/tokenizer.h"
+
+static void test_bytes(void **state) {
+    (void)state;
+    Tokenizer *tokenizer;
+    assert_int_equal(tokenizer_open(NULL, &tokenizer), OK);
+    assert_int_equal(tokenizer_vocab_size(tokenizer), BYTES_VOCAB_SIZE);
+    assert_int_equal(tokenizer_bos(tokenizer), BYTES_BOS);
+    assert_int_equal(tokenizer_id(tokenizer, "<eos>"), BYTES_EOS);
+    assert_int_equal(tokenizer_id(tokenizer, "<no>"), -1);
+    assert_null(tokenizer_token(tokenizer, 300, NULL));
+    TokenEncoder *encoder = token_encoder_create(tokenizer);
+    TokenIds ids = {0};
+    assert_int_equal(tokenizer_encode(encoder, "a\xff\0<bos>", 8, true, &ids), OK);
+    const uint32_t expected[] = {'a', 255, 0, '<', 'b', 'o', 's', '>'};
+    assert_int_equal(ids.count, 8);
+    assert_memory_equal(ids.id, expected, sizeof expected);
+
+    token_ids_add(&ids, BYTES_EOS);
+    token_ids_add(&ids, 300);
+    token_ids_add(&ids, UINT32_MAX);
+    int64_t bytes;
+    char *text = tokenizer_decode(tokenizer, ids.id, ids.count, false, &bytes);
+    assert_int_equal(bytes, 1 + 3 + 1 + 5 + 5);
+    assert_memory_equal(text, "a\xef\xbf\xbd\0<bos><eos>", (size_t)bytes + 1);
+    free(text);
+    text = tokenizer_decode(tokenizer, ids.id + 3, ids.count - 3, true, NULL);
+    assert_string_equal(text, "<bos>");
+    free(text);
+    free(ids.id);
+    token_encoder_free(encoder);
+    tokenizer_close(tokenizer);
+}
+
+/* Whatever the bytes, no part is half a character, and the parts joined are the whole text. */
+static void check_stream(const Tokenizer *tokenizer, TokenStream *stream, const char *text, int64_t count) {
+    uint32_t ids[64];
+    char joined[256] = "";
+    for (int64_t i = 0; i < count; i++) {
+        ids[i] = (unsigned char)text[i];
+        const char *part = token_stream_add(stream, ids[i], NULL);
+        assert_true(((unsigned char)part[0] & 0xc0) != 0x80);
+        strcat(joined, part);
+    }
+    strcat(joined, token_stream_end(stream, NULL));
+    char *whole = tokenizer_decode(tokenizer, ids, count, true, NULL);
+    assert_string_equal(joined, whole);
+    free(whole);
+}
+
+static void test_stream(void **state) {
+    (void)state;
+    Tokenizer *tokenizer;
+    assert_int_equal(tokenizer_open(NULL, &tokenizer), OK);
+    TokenStream *stream = token_stream_create(tokenizer, true);
+    assert_string_equal(token_stream_add(stream, 'h', NULL), "h");
+    assert_string_equal(token_stream_add(stream, 0xe2, NULL), "");
+    assert_string_equal(token_stream_add(stream, 0x82, NULL), "");
+    assert_string_equal(token_stream_add(stream, 0xac, NULL), "\xe2\x82\xac");
+    assert_string_equal(token_stream_add(stream, 0xf0, NULL), "");
+    assert_string_equal(token_stream_add(stream, 'x', NULL), "\xef\xbf\xbdx");
+    assert_string_equal(token_stream_add(stream, 0x9f, NULL), "");
+    assert_string_equal(token_stream_end(stream, NULL), "\xef\xbf\xbd");
+    const char *const texts[] = {"",
+                                 "plain",
+                                 "\xf0\x9f\x98\x80\xf0\x9f\x98",
+                                 "\xff\xff\xff\xff\xff\xff",
+                                 "\xe2\x82",
+                                 "\xed\xa0\x80\xc3\xa9",
+                                 "\x80\x80\x80\x80 \xf4\x90\x80\x80\xc0\xaf"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        check_stream(tokenizer, stream, texts[i], (int64_t)strlen(texts[i]));
+    token_stream_free(stream);
+    tokenizer_close(tokenizer);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bytes), cmocka_unit_test(test_stream)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
