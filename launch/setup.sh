@@ -21,6 +21,8 @@ libhdf5-dev       pkg-config --exists hdf5
 zlib1g-dev        pkg-config --exists zlib
 libyaml-dev       pkg-config --exists yaml-0.1
 libjansson-dev    pkg-config --exists jansson
+libpcre2-dev      pkg-config --exists libpcre2-8
+libutf8proc-dev   pkg-config --exists libutf8proc
 libcmocka-dev     pkg-config --exists cmocka
 libdnnl-dev       has_matrix_library
 gnuplot-nox       command -v gnuplot

@@ -46,14 +46,18 @@ void pieces_put_repaired(Pieces *pieces, const char *text, int64_t bytes) {
     }
 }
 
-void pieces_end(Pieces *pieces, int64_t start, int64_t token, bool from_start) {
+void pieces_place(Pieces *pieces, Piece piece) {
     if (pieces->count == pieces->piece_room) {
         pieces->piece_room = 2 * pieces->piece_room + 64;
         pieces->piece = realloc(pieces->piece, (size_t)pieces->piece_room * sizeof *pieces->piece);
         CHECK(pieces->piece, "no memory for %lld pieces of text", (long long)pieces->piece_room);
     }
-    pieces->piece[pieces->count++] =
-        (Piece){.start = start, .bytes = pieces->bytes - start, .token = token, .from_start = from_start};
+    pieces->piece[pieces->count++] = piece;
+}
+
+void pieces_end(Pieces *pieces, int64_t start, int64_t token, bool from_start) {
+    pieces_place(pieces,
+                 (Piece){.start = start, .bytes = pieces->bytes - start, .token = token, .from_start = from_start});
 }
 
 void pieces_copy(Pieces *pieces, const Pieces *from, const Piece *piece) {

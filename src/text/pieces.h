@@ -32,6 +32,8 @@ void pieces_put_character(Pieces *pieces, uint32_t character);
 void pieces_put_repaired(Pieces *pieces, const char *text, int64_t bytes);
 /* Ends a piece: the text from `start` to the end. */
 void pieces_end(Pieces *pieces, int64_t start, int64_t token, bool from_start);
+/* Adds a piece whose text is there already, or will be. */
+void pieces_place(Pieces *pieces, Piece piece);
 /* Adds a copy of a piece of another text. */
 void pieces_copy(Pieces *pieces, const Pieces *from, const Piece *piece);
 /* Removes the pieces without text. */

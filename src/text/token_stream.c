@@ -17,8 +17,6 @@ struct TokenStream {
     char *part; /* what the last call returned */
 };
 
-enum { OPEN_BYTES = 3 * 3 }; /* up to three bytes of a character can be there, each as an U+FFFD */
-
 TokenStream *token_stream_create(const Tokenizer *tokenizer, bool skip_special) {
     TokenStream *stream = calloc(1, sizeof *stream);
     CHECK(stream, "no memory for a stream of tokens");
@@ -43,8 +41,7 @@ static char *decode(const TokenStream *stream, int64_t from, int64_t *bytes) {
 /* Without the U+FFFD at the end, of which later tokens may make a character. */
 static int64_t certain_bytes(const char *text, int64_t bytes) {
     int64_t certain = bytes;
-    while (certain >= 3 && bytes - certain < OPEN_BYTES && memcmp(text + certain - 3, UTF8_REPLACEMENT, 3) == 0)
-        certain -= 3;
+    while (certain >= 3 && memcmp(text + certain - 3, UTF8_REPLACEMENT, 3) == 0) certain -= 3;
     return certain;
 }
 

@@ -1,0 +1,147 @@
+#include "text/dialect.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/pieces.h"
+
+/* The classes whose members differ: PCRE2's \s has U+180E, its \w neither marks nor letters in circles. */
+static const char spaces[] = "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
+                             "\\x{205f}\\x{3000}";
+static const char words[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}"
+                            "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+
+typedef struct Translation {
+    const char *at, *end;
+    Pieces to;
+    bool in_class;
+    char *reason; /* [256], not empty once something cannot be translated */
+} Translation;
+
+static void put(Translation *translation, const char *text) {
+    pieces_put(&translation->to, text, (int64_t)strlen(text));
+}
+
+static void refuse(Translation *translation, const char *what) {
+    if (!translation->reason[0]) snprintf(translation->reason, 256, "%s is not supported", what);
+}
+
+static void put_class(Translation *translation, const char *members, bool negated) {
+    if (translation->in_class && negated) {
+        refuse(translation, "\\S or \\W inside of [ ]");
+        return;
+    }
+    if (!translation->in_class) put(translation, negated ? "[^" : "[");
+    put(translation, members);
+    if (!translation->in_class) put(translation, "]");
+}
+
+/* \p{L}, \p{Lu}, \P{N}, \pL, or a script: Oniguruma's scripts do not have the characters that several scripts share. */
+static void translate_property(Translation *translation, char letter) {
+    const char *name = translation->at;
+    int64_t bytes = 1;
+    if (name < translation->end && *name == '{') {
+        const char *close = memchr(name, '}', (size_t)(translation->end - name));
+        name++;
+        bytes = close ? close - name : 0;
+        translation->at = close ? close + 1 : translation->end;
+    } else {
+        translation->at++;
+    }
+    const bool negated = bytes > 0 && *name == '^';
+    name += negated;
+    bytes -= negated;
+    for (int64_t i = 0; i < bytes; i++)
+        if (!isalpha((unsigned char)name[i]) && name[i] != '_') bytes = 0;
+    if (bytes <= 0 || bytes > 60 || name + bytes > translation->end) {
+        refuse(translation, "this form of \\p");
+        return;
+    }
+    put(translation, (letter == 'P') != negated ? "\\P{" : "\\p{");
+    if (bytes > 2) put(translation, "sc:");
+    pieces_put(&translation->to, name, bytes);
+    put(translation, "}");
+}
+
+/* \uHHHH */
+static void translate_code(Translation *translation) {
+    char code[16];
+    int digits = 0;
+    while (digits < 4 && translation->at + digits < translation->end &&
+           isxdigit((unsigned char)translation->at[digits]))
+        digits++;
+    if (digits < 4) refuse(translation, "this form of \\u");
+    snprintf(code, sizeof code, "\\x{%.*s}", digits, translation->at);
+    put(translation, code);
+    translation->at += digits;
+}
+
+static void translate_escape(Translation *translation) {
+    if (translation->at + 1 >= translation->end) {
+        refuse(translation, "\\ at the end");
+        return;
+    }
+    const char letter = translation->at[1];
+    translation->at += 2;
+    if (letter == 's' || letter == 'S') {
+        put_class(translation, spaces, letter == 'S');
+    } else if (letter == 'w' || letter == 'W') {
+        put_class(translation, words, letter == 'W');
+    } else if (letter == 'p' || letter == 'P') {
+        translate_property(translation, letter);
+    } else if (letter == 'u') {
+        translate_code(translation);
+    } else if (isalnum((unsigned char)letter) && !strchr("dDrntfxA", letter)) {
+        refuse(translation, (char[]){'\\', letter, 0});
+    } else {
+        pieces_put(&translation->to, translation->at - 2, 2);
+    }
+}
+
+static bool next_is(const Translation *translation, const char *text) {
+    const size_t length = strlen(text);
+    return (size_t)(translation->end - translation->at) >= length && memcmp(translation->at, text, length) == 0;
+}
+
+/* Inside of [ ] Oniguruma has sets within sets and intersections. */
+static void translate_class_character(Translation *translation) {
+    if (next_is(translation, "[") || next_is(translation, "&&")) refuse(translation, "a set within [ ], or &&");
+    if (*translation->at == ']') translation->in_class = false;
+    pieces_put(&translation->to, translation->at++, 1);
+}
+
+/* a{1,3}+ is possessive in PCRE2 and (?:a{1,3})+ in Oniguruma; (?m is (?s in PCRE2. */
+static void translate_character(Translation *translation) {
+    if (next_is(translation, "}+")) refuse(translation, "{n,m}+");
+    if (next_is(translation, "(?m") || next_is(translation, "(?<") || next_is(translation, "(*"))
+        if (!next_is(translation, "(?<=") && !next_is(translation, "(?<!")) refuse(translation, "this kind of group");
+    if (*translation->at != '[') {
+        pieces_put(&translation->to, translation->at++, 1);
+        return;
+    }
+    translation->in_class = true;
+    for (const char *opening = "[^]"; *opening; opening++) /* a ] in the first place is a member */
+        if (translation->at < translation->end && *translation->at == *opening)
+            pieces_put(&translation->to, translation->at++, 1);
+}
+
+char *dialect_translate(const char *expression, int64_t bytes, char reason[256]) {
+    Translation translation = {.at = expression, .end = expression + bytes, .reason = reason};
+    reason[0] = 0;
+    if (memchr(expression, 0, (size_t)bytes)) refuse(&translation, "a zero byte");
+    while (translation.at < translation.end && !reason[0]) {
+        if (*translation.at == '\\')
+            translate_escape(&translation);
+        else if (translation.in_class)
+            translate_class_character(&translation);
+        else
+            translate_character(&translation);
+    }
+    pieces_put(&translation.to, "", 1);
+    if (!reason[0]) return translation.to.text;
+    pieces_free(&translation.to);
+    return NULL;
+}

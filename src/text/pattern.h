@@ -1,0 +1,32 @@
+/* What a tokenizer looks for in a text: a string, or a regular expression in the dialect of Oniguruma, of which it
+ * takes what occurs in tokenizers and means the same in PCRE2, or can be written for it. */
+#ifndef FLAME_TEXT_PATTERN_H
+#define FLAME_TEXT_PATTERN_H
+
+#include "text/fields.h"
+
+typedef struct Pattern Pattern;
+
+/* Key "pattern": {"String": ...} or {"Regex": ...}. BAD_INPUT (logged) if it cannot be used. */
+Status pattern_read(const Fields *fields, Pattern **pattern);
+/* One of this program's own. */
+Pattern *pattern_own(const char *expression);
+void pattern_free(Pattern *pattern);
+
+/* The position of a match and the end of it. */
+typedef struct PatternMatch {
+    int64_t start, end;
+} PatternMatch;
+
+/* What one thread needs for matching; {0} is empty. */
+typedef struct PatternRoom {
+    struct pcre2_real_match_data_8 *data;
+} PatternRoom;
+void pattern_room_free(PatternRoom *room);
+
+/* Finds the first match that begins at `from` or later; *found: whether there is one. BAD_INPUT (logged) if the
+ * expression takes too long or too much memory. */
+Status pattern_find(const Pattern *pattern, PatternRoom *room, const char *text, int64_t bytes, int64_t from,
+                    bool *found, PatternMatch *match);
+
+#endif

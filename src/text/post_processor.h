@@ -1,0 +1,23 @@
+/* "post_processor": the special tokens around every text. */
+#ifndef FLAME_TEXT_POST_PROCESSOR_H
+#define FLAME_TEXT_POST_PROCESSOR_H
+
+#include "text/fields.h"
+#include "text/token_ids.h"
+
+/* {0}: the text alone. Else a template of special tokens and POST_TEXT, which stands for the tokens of the text. */
+enum { POST_TEXT = -1 };
+typedef struct PostProcessor {
+    int64_t *item;
+    int64_t count;
+    bool set;
+} PostProcessor;
+
+/* BAD_INPUT (logged) if it cannot be used. */
+Status post_processor_read(PostProcessor *post, const char *path, const json_t *object);
+void post_processor_free(PostProcessor *post);
+
+/* Appends a text's tokens, with the special ones if wanted. */
+void post_processor_put(const PostProcessor *post, const TokenIds *text, bool special_tokens, TokenIds *ids);
+
+#endif
