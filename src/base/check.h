@@ -13,7 +13,8 @@ typedef enum Status {
     IO_ERROR = 3,     /* reading or writing failed */
     NUMERIC_STOP = 4, /* too many steps with a loss or gradient that is not finite */
     WATCHDOG = 5,     /* a rank or a collective is stuck */
-    CHECK_FAILED = 70 /* a bug of this program */
+    CHECK_FAILED = 70, /* a bug of this program */
+    INTERRUPTED = 130  /* Ctrl-C, where what is done so far is a result */
 } Status;
 
 #define CHECK(condition, ...)                                                                                          \

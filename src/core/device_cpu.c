@@ -86,7 +86,7 @@ static void cpu_copy(void *to, int64_t to_stride, const void *from, int64_t from
 static void cpu_launch(Kernel kernel, DType type, Grid grid, const void *arguments) {
     KernelProgram *program = programs[kernel][type == BF16];
     const int64_t programs_xy = grid.x * grid.y, count = programs_xy * grid.z;
-#pragma omp parallel for schedule(guided)
+#pragma omp parallel for schedule(guided) if (count > 1)
     for (int64_t i = 0; i < count; i++) program(arguments, i % grid.x, i / grid.x % grid.y, i / programs_xy);
 }
 

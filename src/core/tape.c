@@ -123,7 +123,7 @@ static void copy_rows(const Tape *tape, char *to, int64_t to_part, const char *f
 }
 
 static Batch batch_with_past(Tape *tape, int64_t past) {
-    Batch batch = {.B = tape->batch->B, .T = past + tape->batch->T};
+    Batch batch = {.B = tape->batch->B, .T = past + tape->batch->T, .past = past};
     const int64_t bytes = batch.B * batch.T * (int64_t)sizeof(int32_t);
     const PastTokensArguments arguments = {.segment = tape->batch->segment,
                                            .position = tape->batch->position,

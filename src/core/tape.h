@@ -49,6 +49,7 @@ typedef struct Batch {
     const int32_t *position; /* index of the token within its document */
     const int32_t *by_token; /* the rows 0 .. N-1 in the order of their tokens, rows of equal tokens in order; only
                                 backward reads it */
+    int64_t past;            /* rows of each sequence, before all others, whose outputs nobody needs (node_past) */
     int64_t mean_of;         /* An op whose backward is not linear in its gradient takes this to be that of the sum
                                 over the targets, as it is (0), or what it were of a mean over so many of them. */
     float *added_losses;     /* of each token, what ops add to its loss (add_loss); NULL: nobody asks */

@@ -492,7 +492,12 @@ void runner_continue(Runner *runner, float *logits) {
     run_logits(runner, true, logits);
 }
 
-int64_t runner_carried_bytes(const Runner *runner) { return carried_bytes(runner->carried); }
+RunnerShape runner_shape(const Runner *runner) {
+    return (RunnerShape){.B = runner->options.B,
+                         .T = runner->most_tokens,
+                         .tokens = runner->options.tokens,
+                         .vocabulary = runner->model->config.vocab_size};
+}
 
 HostBatch runner_batch(Runner *runner) {
     if (runner->used == runner->slots) sum_losses(runner);
@@ -538,14 +543,24 @@ static void set_parameter_type(Model *model, DType type) {
         for (int i = 0; i < model->unit[u].parameters; i++) model->unit[u].parameter[i].tensor.type = type;
 }
 
-/* Of calls without a past and with the longest. */
-static void plan_sequences(Runner *runner) {
-    const int64_t longest = runner->options.tokens - runner->options.T;
+static void plan_calls(Runner *runner, int64_t past) {
     for (int call = 0; call < 2; call++) {
         runner_restart(runner);
-        if (call == 1 && longest > 0) carried_advance(runner->carried, longest);
-        run_logits(runner, true, NULL);
+        carried_advance(runner->carried, past);
+        if (call == 0)
+            run_logits(runner, true, NULL);
+        else
+            run_evaluation(runner);
     }
+}
+
+/* Of calls with a past, and in the end of those without: what the model remembers is then counted right. */
+static void plan_sequences(Runner *runner) {
+    const int64_t tokens = runner->options.tokens;
+    runner->options.tokens = tokens + runner->options.T;
+    plan_calls(runner, tokens);
+    runner->options.tokens = tokens;
+    plan_calls(runner, 0);
 }
 
 RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
@@ -562,6 +577,7 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
                              .scratch_bytes = runner->scratch->peak,
                              .forward_flops = runner->forward_flops,
                              .teacher_flops = runner->teacher ? runner->teacher->forward_flops : 0,
+                             .carried_bytes = runner->carried ? carried_bytes(runner->carried) : 0,
                              .state_bytes = runner->state_bytes};
     runner_destroy(runner);
     return plan;

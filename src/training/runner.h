@@ -39,8 +39,9 @@ typedef struct RunnerPlan {
     int64_t keep_bytes, scratch_bytes; /* activations kept for backward; workspace */
     double forward_flops;              /* of one micro-batch; backward takes twice as many */
     double teacher_flops;              /* of one micro-batch; a teacher has no backward */
-    double state_bytes; /* what all layers keep of one sequence of T tokens to go on after its last: states, keys and
-                           values; a model that reads token after token needs nothing else of the past */
+    int64_t carried_bytes; /* with options.tokens: what the model remembers of B sequences of so many tokens */
+    double state_bytes;    /* what all layers keep of one sequence of T tokens to go on after its last: states, keys and
+                              values; a model that reads token after token needs nothing else of the past */
 } RunnerPlan;
 
 /* `gpu`: of a run on a GPU. */
@@ -79,7 +80,10 @@ void runner_set_tokens(Runner *runner, int64_t T);
 void runner_restart(Runner *runner);
 /* Forward of the batch's tokens up to the logits of each sequence's last one, fp32 [B, vocab_size]. Collective. */
 void runner_continue(Runner *runner, float *logits);
-/* Memory of what the model remembers of the sequences. */
-int64_t runner_carried_bytes(const Runner *runner);
+typedef struct RunnerShape {
+    int64_t B, T, tokens; /* as in the options */
+    int64_t vocabulary;
+} RunnerShape;
+RunnerShape runner_shape(const Runner *runner);
 
 #endif

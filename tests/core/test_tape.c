@@ -15,7 +15,8 @@ static float memory[4][ROWS * COLS];
 /* A block without an MLP, z = x + norm(x): the peak of scratch over forward and backward. */
 static int64_t scratch_peak(const Device *device, bool computes) {
     static const int32_t ids[ROWS];
-    const Batch batch = {1, ROWS, ids, ids, ids, ids, ids, 0, NULL};
+    const Batch batch = {
+        .B = 1, .T = ROWS, .tokens = ids, .labels = ids, .segment = ids, .position = ids, .by_token = ids};
     static Tape tape;
     Arena keep = computes ? arena_create("keep", device, 1 << 16) : arena_counting("keep", device);
     Arena scratch = computes ? arena_create("scratch", device, 1 << 16) : arena_counting("scratch", device);

@@ -244,7 +244,13 @@ static double padding_gradient(const char *model_keys) {
     memset(gradient, 0, sizeof gradient);
     for (int i = 0; i < ROWS * COLS; i++) dy[i] = 1;
     embedding_sort(tokens, ROWS, 72, by_token);
-    const Batch batch = {1, ROWS, tokens, zeros, zeros, zeros, by_token, 0, NULL};
+    const Batch batch = {.B = 1,
+                         .T = ROWS,
+                         .tokens = tokens,
+                         .labels = zeros,
+                         .segment = zeros,
+                         .position = zeros,
+                         .by_token = by_token};
     static Tape tape;
     Arena keep = arena_create("keep", device_cpu(), 1 << 16), scratch = arena_create("scratch", device_cpu(), 1 << 16);
     model->embeddings->data = table;

@@ -144,7 +144,13 @@ static Batch batch_create(const OpCase *c, int64_t T, uint64_t *state) {
             position[n] = (int32_t)p;
         }
     }
-    return (Batch){c->B, T, tokens, labels, segment, position, sorted(tokens, N, vocabulary), 0, NULL};
+    return (Batch){.B = c->B,
+                   .T = T,
+                   .tokens = tokens,
+                   .labels = labels,
+                   .segment = segment,
+                   .position = position,
+                   .by_token = sorted(tokens, N, vocabulary)};
 }
 
 /* Where a case's tensors live during one run. */
@@ -284,8 +290,13 @@ static Batch upload_batch(const Device *device, const Batch *batch, Memory memor
         memory[i] = memory_create(device, bytes);
         device_upload(device, memory[i].data, from[i], bytes);
     }
-    return (Batch){batch->B, batch->T, memory[0].data, memory[1].data, memory[2].data, memory[3].data, memory[4].data,
-                   0,        NULL};
+    return (Batch){.B = batch->B,
+                   .T = batch->T,
+                   .tokens = memory[0].data,
+                   .labels = memory[1].data,
+                   .segment = memory[2].data,
+                   .position = memory[3].data,
+                   .by_token = memory[4].data};
 }
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
@@ -384,15 +395,13 @@ static Matrix rows_of(const Matrix *matrix, int64_t first, int64_t rows) {
 OpProblem op_problem_document(const OpProblem *problem, int64_t first, int64_t T) {
     const Batch *batch = &problem->batch;
     OpProblem part = *problem;
-    part.batch = (Batch){1,
-                         T,
-                         copy_of_tokens(batch->tokens + first, T),
-                         copy_of_tokens(batch->labels + first, T),
-                         copy_of_tokens(batch->segment + first, T),
-                         copy_of_tokens(batch->position + first, T),
-                         sorted(batch->tokens + first, T, vocabulary_of(problem->c)),
-                         0,
-                         NULL};
+    part.batch = (Batch){.B = 1,
+                         .T = T,
+                         .tokens = copy_of_tokens(batch->tokens + first, T),
+                         .labels = copy_of_tokens(batch->labels + first, T),
+                         .segment = copy_of_tokens(batch->segment + first, T),
+                         .position = copy_of_tokens(batch->position + first, T),
+                         .by_token = sorted(batch->tokens + first, T, vocabulary_of(problem->c))};
     for (int i = 0; i < problem->inputs; i++) {
         const Matrix *in = &problem->in[i];
         part.in[i] = problem->c->input[i].rows ? rows_of(in, 0, in->rows) : rows_of(in, first, T);

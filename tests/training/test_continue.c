@@ -15,7 +15,7 @@
 
 enum { B = 2, T = 80, LATER = 23, PIECES = 8 }; /* the second text begins at token LATER */
 
-static const int64_t ways[][PIECES] = {{LATER, 1, 1, 33, 22}, {64, 2, 14}, {1, 1, 1, 60, 1, 16}};
+static const int64_t ways[][PIECES] = {{LATER, 1, 1, 33, 22}, {64, 2, 14}, {1, 1, 1, 60, 1, 16}, {15, 65}};
 
 /* Tokens [first, first + count) of both sequences. */
 static void fill_batch(HostBatch batch, int64_t first, int64_t count, int64_t vocabulary) {

@@ -173,7 +173,7 @@ static void forward_with_past(const Node *node) {
 }
 
 static void attention_forward(Node *node) {
-    if (node_past_tokens(node) > 0) {
+    if (node->past_form == PAST_READ && node_past_tokens(node) > 0) {
         forward_with_past(node);
         return;
     }
@@ -188,8 +188,10 @@ static void attention_forward(Node *node) {
     const int64_t rows = kernels->forward_rows[device->gpu], blocks = blocks_of(batch->T, rows);
     arguments.forward_blocks =
         at_most(blocks * arguments.heads * batch->B / PROGRAMS_WANTED, kernels->forward_blocks[device->gpu]);
-    device->launch(kernels->forward, type,
-                   (Grid){blocks_of(blocks, arguments.forward_blocks), arguments.heads, batch->B}, &arguments);
+    /* programs count from the last queries */
+    const int64_t programs =
+        blocks_of(blocks, arguments.forward_blocks) - batch->past / (arguments.forward_blocks * rows);
+    device->launch(kernels->forward, type, (Grid){programs, arguments.heads, batch->B}, &arguments);
 }
 
 void attention_gradients(const Node *node, const AttentionGradients *kernels, AttentionArguments *a) {
@@ -259,7 +261,8 @@ static Tensor *attend(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, At
     node_save(node, q->rows, shape.heads, F32);
     node_save(node, q->rows, 2, I32);
     *(AttentionShape *)node->attributes = shape;
-    node_past(node, 1 << K | 1 << V | 1 << G, 1 << Q, shape.window ? shape.window - 1 : INT64_MAX, PAST_READ);
+    node_past(node, 1 << K | 1 << V | 1 << G, 1 << Q, shape.window ? shape.window - 1 : INT64_MAX,
+              tape->batch->T < ATTENTION_TOKENS ? PAST_READ : PAST_IN_FRONT);
     node_run(node);
     return out;
 }

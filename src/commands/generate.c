@@ -1,0 +1,391 @@
+/* flame-c generate: goes on with texts. */
+#include <jansson.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "checkpoint/weights.h"
+#include "commands/commands.h"
+#include "commands/continuation.h"
+#include "commands/output_file.h"
+#include "commands/prompts.h"
+#include "parallel/agreement.h"
+#include "training/generation.h"
+#include "training/trained_model.h"
+
+typedef struct GenerateArguments {
+    const char *checkpoint, *prompt_file, *out;
+    Texts prompt, stop;
+    int64_t new_tokens, batch, top_k, seed;
+    double temperature, top_p, repetition_penalty;
+    bool ids, echo, ignore_eos;
+    const char *dtype, *device, *share_gpu;
+} GenerateArguments;
+
+#define AT(field) offsetof(GenerateArguments, field)
+
+static const Option options[] = {
+    {"checkpoint", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0,
+     "a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder", AT(checkpoint)},
+    {"prompt", OPTION_TEXTS, "TEXT", NULL, 0, 0, "what to go on with", AT(prompt)},
+    {"prompt-file", OPTION_TEXT, "FILE", NULL, 0, 0, "the same in a file, all of it or a line of .jsonl each; - reads",
+     AT(prompt_file)},
+    {"max-new-tokens", OPTION_INTEGER, "N", "128", 1, 1e9, "tokens to add at most", AT(new_tokens)},
+    {"temperature", OPTION_REAL, "X", "1", 0, 1e6, "of the softmax; 0: always the most probable token",
+     AT(temperature)},
+    {"top-k", OPTION_INTEGER, "N", "0", 0, 1e9, "draw among the N most probable tokens; 0: among all", AT(top_k)},
+    {"top-p", OPTION_REAL, "X", "1", 0, 1, "draw among the most probable tokens that have the share X", AT(top_p)},
+    {"repetition-penalty", OPTION_REAL, "X", "1", 1e-6, 1e6, "divides the logits of tokens that were there",
+     AT(repetition_penalty)},
+    {"seed", OPTION_INTEGER, "N", "42", 0, 0, "of the random draws", AT(seed)},
+    {"stop", OPTION_TEXTS, "TEXT", NULL, 0, 0, "end before this text", AT(stop)},
+    {"ignore-eos", OPTION_FLAG, NULL, NULL, 0, 0, "go on behind the end of a text", AT(ignore_eos)},
+    {"batch", OPTION_INTEGER, "N", "8", 1, 1e6, "prompts that are continued side by side", AT(batch)},
+    {"echo", OPTION_FLAG, NULL, NULL, 0, 0, "print the prompt, too", AT(echo)},
+    {"ids", OPTION_FLAG, NULL, NULL, 0, 0, "prompts and continuations are token ids: \"17 4 3\"", AT(ids)},
+    {"out", OPTION_TEXT, "FILE.jsonl", NULL, 0, 0, "write the continuations there, not to standard output", AT(out)},
+    {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
+    {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
+    SHARE_GPU_OPTION(AT(share_gpu)),
+};
+
+/* What a run of the command has. */
+typedef struct Task {
+    const GenerateArguments *arguments;
+    Session session;
+    Tokenizer *tokenizer; /* NULL: token ids */
+    Prompts prompts;
+    Continuation *continuation; /* of each prompt */
+    int64_t tokens[2];          /* read, and generated */
+    double seconds[2];
+} Task;
+
+enum { READ, GENERATED };
+enum { PIECE = 1024 }; /* tokens of a prompt that are read at a time */
+
+static volatile sig_atomic_t interrupted;
+
+static void note_interrupt(int number) {
+    (void)number;
+    interrupted = 1;
+}
+
+/* The second Ctrl-C ends the process. */
+static void watch_interrupts(void) {
+    struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+}
+
+static bool any_interrupted(Comm *comm) {
+    double flag = interrupted;
+    if (comm->size > 1) comm->f->all_reduce_max(comm, &flag, 1);
+    return flag > 0;
+}
+
+static Status open_tokenizer(Task *task, const char *folder) {
+    const int64_t vocabulary = task->session.model->config.vocab_size;
+    if (task->arguments->ids) return OK;
+    char *file = path_join(folder, "tokenizer.json");
+    const bool there = path_exists(file);
+    free(file);
+    if (!there && vocabulary != BYTES_VOCAB_SIZE) {
+        log_error("%s: has no tokenizer.json; copy that of its data there, or give token ids with --ids", folder);
+        return BAD_INPUT;
+    }
+    const Status status = tokenizer_open(there ? folder : NULL, &task->tokenizer);
+    if (status != OK || tokenizer_vocab_size(task->tokenizer) <= vocabulary) return status;
+    log_error("%s: the tokenizer has %lld tokens, the model %lld: they do not belong together", folder,
+              (long long)tokenizer_vocab_size(task->tokenizer), (long long)vocabulary);
+    return BAD_INPUT;
+}
+
+static int64_t first_token(const ModelConfig *config) {
+    const int64_t bos = config->bos_token_id, eos = config->eos_token_id.count > 0 ? config->eos_token_id.item[0] : -1;
+    const int64_t token = bos >= 0 ? bos : eos;
+    return token < config->vocab_size ? token : -1;
+}
+
+static Status read_prompts(Task *task) {
+    const GenerateArguments *a = task->arguments;
+    const ModelConfig *config = &task->session.model->config;
+    if ((a->prompt.count > 0) == (a->prompt_file != NULL)) {
+        log_error("generate wants --prompt TEXT or --prompt-file FILE");
+        return USAGE;
+    }
+    const PromptOptions wanted = {
+        .tokenizer = task->tokenizer, .vocabulary = config->vocab_size, .first_token = first_token(config)};
+    return prompts_read(&a->prompt, a->prompt_file, &wanted, &task->prompts);
+}
+
+static Status check_options(const GenerateArguments *a) {
+    for (int i = 0; i < a->stop.count; i++)
+        if (!*a->stop.item[i]) {
+            log_error("--stop: an empty text is everywhere");
+            return USAGE;
+        }
+    if (a->top_p > 0) return OK;
+    log_error("--top-p 0: no token would be left; --temperature 0 takes the most probable one");
+    return USAGE;
+}
+
+static Status compare_arguments(const Task *task) {
+    const GenerateArguments *a = task->arguments;
+    Agreement *agreement = agreement_begin();
+    agreement_add(agreement, "--checkpoint", "%s", a->checkpoint);
+    agreement_add(agreement, "--max-new-tokens", "%lld", (long long)a->new_tokens);
+    agreement_add(agreement, "--seed", "%lld", (long long)a->seed);
+    agreement_add(agreement, "--batch", "%lld", (long long)a->batch);
+    agreement_add(agreement, "--dtype", "%s", a->dtype);
+    agreement_add(agreement, "sampling", "%g %lld %g %g", a->temperature, (long long)a->top_k, a->top_p,
+                  a->repetition_penalty);
+    for (int64_t i = 0; i < task->prompts.count; i++) {
+        const TokenIds *ids = &task->prompts.item[i].ids;
+        agreement_add(agreement, "a prompt", "%lld tokens", (long long)ids->count);
+        for (int64_t n = 0; n < ids->count; n++) agreement_add(agreement, "its token", "%u", (unsigned)ids->id[n]);
+    }
+    return agreement_end(agreement, task->session.comm, "start all ranks with the same arguments");
+}
+
+static int64_t most_tokens(const Task *task, const Prompt *prompt) {
+    const int64_t most = task->arguments->new_tokens;
+    return prompt->new_tokens > 0 && prompt->new_tokens < most ? prompt->new_tokens : most;
+}
+
+static RunnerOptions runner_for(const Task *task, int64_t longest) {
+    const GenerateArguments *a = task->arguments;
+    const int64_t count = task->prompts.count;
+    return (RunnerOptions){.type = dtype_named(a->dtype),
+                           .B = a->batch < count ? a->batch : count,
+                           .T = longest < PIECE ? longest : PIECE,
+                           .tokens = longest + a->new_tokens};
+}
+
+static int64_t memory_for(const Task *task, const Device *device, int64_t longest) {
+    const RunnerOptions options = runner_for(task, longest);
+    const Comm *comm = task->session.comm;
+    Model *model = task->session.model;
+    const FsdpMemory shards =
+        fsdp_memory(comm->size, comm->local_size == comm->size, model->unit, model->units, session_sharding(&options));
+    const RunnerPlan plan = runner_plan(model, options, device->gpu);
+    return shards.parameters + shards.gathered + plan.keep_bytes + plan.scratch_bytes + plan.carried_bytes;
+}
+
+/* The longest prompt that there is memory for; 0: none. */
+static int64_t longest_possible(const Task *task, const Device *device, int64_t available, int64_t wanted) {
+    int64_t low = 0, high = wanted;
+    while (low + 1 < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (memory_for(task, device, middle) <= available)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static Status check_memory(const Task *task, const Device *device, int64_t longest) {
+    Comm *comm = task->session.comm;
+    const int64_t available = device->available(comm_sharers(comm, device));
+    const int64_t needed = memory_for(task, device, longest);
+    if (needed > available && comm->rank == 0)
+        log_error("a prompt of %lld tokens and %lld new ones, %lld at a time, need %.2f GB; %.2f GB are free, enough "
+                  "for prompts of %lld tokens",
+                  (long long)longest, (long long)task->arguments->new_tokens, (long long)runner_for(task, longest).B,
+                  (double)needed * 1e-9, (double)available * 1e-9,
+                  (long long)longest_possible(task, device, available, longest));
+    return agree(comm, needed > available ? BAD_INPUT : OK);
+}
+
+static int64_t longest_prompt(const Prompts *prompts) {
+    int64_t longest = 0;
+    for (int64_t i = 0; i < prompts->count; i++)
+        if (prompts->item[i].ids.count > longest) longest = prompts->item[i].ids.count;
+    return longest;
+}
+
+static Status open_model(Task *task, const char *folder) {
+    Session *session = &task->session;
+    const int64_t longest = longest_prompt(&task->prompts);
+    const RunnerOptions runner = runner_for(task, longest);
+    Model *model = session->model;
+    const Device *device = NULL;
+    Status status = session_device(session->comm, task->arguments->device, &device);
+    if (status == OK) status = check_memory(task, device, longest);
+    if (status == OK) status = session_open(session, session->comm, device, model, runner, session_sharding(&runner));
+    return status == OK ? weights_load(folder, session->comm, model->unit, model->units) : status;
+}
+
+/* Prints what a continuation has to show. */
+static void show(Task *task, int64_t number) {
+    int64_t bytes;
+    const char *text = continuation_show(&task->continuation[number], &bytes);
+    if (task->session.comm->rank != 0 || task->arguments->out) return;
+    fwrite(text, 1, (size_t)bytes, stdout);
+    fflush(stdout);
+}
+
+/* What stands before a continuation: which one it is, if there are several, and the prompt. */
+static void introduce(const Task *task, int64_t number) {
+    const Prompt *prompt = &task->prompts.item[number];
+    if (task->session.comm->rank != 0 || task->arguments->out) return;
+    if (task->prompts.count > 1) printf("%s--- prompt %lld\n", number > 0 ? "\n" : "", (long long)number + 1);
+    if (task->arguments->echo && prompt->text) fputs(prompt->text, stdout);
+}
+
+static bool has_ended(const Task *task, int64_t first, int64_t count) {
+    for (int64_t i = first; i < first + count; i++)
+        if (!task->continuation[i].ended) return false;
+    return true;
+}
+
+static void read_to_end(Generation *generation, bool speaks) {
+    int64_t read, all;
+    double next = seconds_now() + 2;
+    while (generation_read(generation, &read, &all)) {
+        if (!speaks || seconds_now() < next) continue;
+        fprintf(stderr, "reading the prompt: %lld of %lld tokens\n", (long long)read, (long long)all);
+        next = seconds_now() + 2;
+    }
+}
+
+static void add_tokens(Task *task, int64_t first, int64_t count, const int32_t *tokens) {
+    const ModelConfig *config = &task->session.model->config;
+    for (int64_t i = 0; i < count; i++) {
+        Continuation *continuation = &task->continuation[first + i];
+        const bool is_end = !task->arguments->ignore_eos && model_config_has_eos(config, tokens[i]);
+        task->tokens[GENERATED] += !continuation->ended;
+        continuation_add(continuation, (uint32_t)tokens[i], is_end);
+    }
+    if (task->prompts.count == 1) show(task, first);
+}
+
+/* Continues `count` prompts from number `first` on, side by side. */
+static void continue_group(Task *task, int64_t first, int64_t count) {
+    const GenerateArguments *a = task->arguments;
+    Comm *comm = task->session.comm;
+    TokenIds ids[count];
+    int32_t tokens[count];
+    for (int64_t i = 0; i < count; i++) {
+        const Prompt *prompt = &task->prompts.item[first + i];
+        ids[i] = prompt->ids;
+        task->tokens[READ] += prompt->ids.count;
+        task->continuation[first + i] =
+            continuation_begin(task->tokenizer, &a->stop, prompt->stop, prompt->stops, most_tokens(task, prompt));
+    }
+    const GenerationOptions wanted = {.sampling = {.repetition_penalty = a->repetition_penalty,
+                                                   .temperature = a->temperature,
+                                                   .top_k = a->top_k,
+                                                   .top_p = a->top_p},
+                                      .seed = (uint64_t)a->seed,
+                                      .first = first};
+    Generation *generation = generation_begin(task->session.runner, ids, count, wanted);
+    const double begun = seconds_now();
+    if (task->prompts.count == 1) introduce(task, first);
+    read_to_end(generation, comm->rank == 0);
+    const double read = seconds_now();
+    while (!has_ended(task, first, count) && !any_interrupted(comm)) {
+        generation_step(generation, tokens);
+        add_tokens(task, first, count, tokens);
+    }
+    task->seconds[READ] += read - begun;
+    task->seconds[GENERATED] += seconds_now() - read;
+    generation_end(generation);
+    for (int64_t i = first; i < first + count; i++) {
+        continuation_end(&task->continuation[i], "interrupted");
+        if (task->prompts.count > 1) introduce(task, i);
+        show(task, i);
+    }
+}
+
+static Status write_continuations(const Task *task) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    CHECK(file, "out of memory");
+    for (int64_t i = 0; i < task->prompts.count; i++) {
+        const Continuation *c = &task->continuation[i];
+        json_t *ids = json_array();
+        for (int64_t n = 0; n < c->ids.count; n++) json_array_append_new(ids, json_integer(c->ids.id[n]));
+        json_t *object = json_pack("{s:s, s:o, s:s}", "text", c->text ? c->text : "", "ids", ids, "ended",
+                                   c->ended ? c->ended : "interrupted");
+        CHECK(object && json_dumpf(object, file, JSON_COMPACT) == 0, "a continuation is not UTF-8");
+        fputc('\n', file);
+        json_decref(object);
+    }
+    CHECK(fclose(file) == 0, "out of memory");
+    const Status status = output_write(task->arguments->out, text, (int64_t)size);
+    free(text);
+    return status;
+}
+
+static void print_speed(const Task *task) {
+    if (task->session.comm->rank != 0) return;
+    fprintf(stderr, "%lld tokens read in %.2f s (%.0f/s), %lld generated in %.2f s (%.1f/s)\n",
+            (long long)task->tokens[READ], task->seconds[READ],
+            (double)task->tokens[READ] / fmax(task->seconds[READ], 1e-9), (long long)task->tokens[GENERATED],
+            task->seconds[GENERATED], (double)task->tokens[GENERATED] / fmax(task->seconds[GENERATED], 1e-9));
+}
+
+static Status generate(Task *task) {
+    Comm *comm = task->session.comm;
+    const int64_t count = task->prompts.count, batch = task->arguments->batch;
+    task->continuation = calloc((size_t)count, sizeof *task->continuation);
+    CHECK(task->continuation, "out of memory");
+    watch_interrupts();
+    for (int64_t first = 0; first < count && !any_interrupted(comm); first += batch)
+        continue_group(task, first, batch < count - first ? batch : count - first);
+    Status status = OK;
+    if (task->arguments->out)
+        status = agree(comm, comm->rank == 0 ? write_continuations(task) : OK);
+    else if (comm->rank == 0)
+        putchar('\n');
+    print_speed(task);
+    for (int64_t i = 0; i < count; i++) continuation_free(&task->continuation[i]);
+    free(task->continuation);
+    return status == OK && any_interrupted(comm) ? INTERRUPTED : status;
+}
+
+static Status run(void *values) {
+    Task task = {.arguments = values};
+    char *folder = NULL;
+    Comm *comm = NULL;
+    comm_configure(task.arguments->share_gpu, COMM_TIMEOUT);
+    Status status = agreement_start("generate", &comm);
+    if (status != OK) return status;
+    task.session.comm = comm;
+    status = agree(comm, check_options(task.arguments));
+    if (status == OK) status = agree(comm, output_is_free("out", task.arguments->out));
+    if (status == OK) status = trained_model_read(task.arguments->checkpoint, &task.session, &folder);
+    if (status == OK) status = agree(comm, open_tokenizer(&task, folder));
+    if (status == OK) status = agree(comm, read_prompts(&task));
+    if (status == OK) status = compare_arguments(&task);
+    if (status == OK) status = open_model(&task, folder);
+    if (status == OK) status = generate(&task);
+    prompts_free(&task.prompts);
+    tokenizer_close(task.tokenizer);
+    free(folder);
+    session_close(&task.session);
+    return status;
+}
+
+const Command generate_command = {
+    .name = "generate",
+    .summary = "go on with a text",
+    .text = "Reads prompts and prints what the model takes for their continuation, token by token.\n\n"
+            "  flame-c generate --checkpoint exp/quickstart --prompt 'static int '\n"
+            "  flame-c generate --checkpoint exp/quickstart --prompt-file prompts.jsonl --out texts.jsonl\n\n"
+            "A line of a .jsonl file is {\"prompt\": TEXT or [ids], \"stop\": [TEXT, ..], \"max_new_tokens\": N}, a "
+            "line of\n"
+            "--out {\"text\": .., \"ids\": [..], \"ended\": \"eos\", \"stop\", \"length\" or \"interrupted\"}. The "
+            "same seed\n"
+            "gives the same texts. Runs under mpirun too, where every rank does the same with its part of the model.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(GenerateArguments),
+    .run = run,
+};

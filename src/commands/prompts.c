@@ -1,0 +1,192 @@
+#include "commands/prompts.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/number.h"
+
+enum { FILE_LIMIT = 1 << 30 };
+
+typedef struct Reading {
+    const PromptOptions *options;
+    TokenEncoder *encoder; /* NULL: no tokenizer */
+    Prompts *prompts;
+    const char *name; /* of the file, for messages; NULL: the command line */
+    int64_t line;     /* of a file with lines; 0: it has none */
+} Reading;
+
+/* Logs "FILE line N: ...". */
+static Status refuse(const Reading *reading, const char *what) {
+    if (reading->line > 0)
+        log_error("%s, line %lld: %s", reading->name, (long long)reading->line, what);
+    else
+        log_error("%s: %s", reading->name ? reading->name : "--prompt", what);
+    return BAD_INPUT;
+}
+
+static Prompt *new_prompt(Prompts *prompts) {
+    prompts->item = realloc(prompts->item, (size_t)(prompts->count + 1) * sizeof *prompts->item);
+    CHECK(prompts->item, "no memory for %lld prompts", (long long)prompts->count);
+    Prompt *prompt = &prompts->item[prompts->count++];
+    *prompt = (Prompt){0};
+    return prompt;
+}
+
+static Status add_id(const Reading *reading, Prompt *prompt, int64_t id) {
+    char message[128];
+    if (id >= 0 && id < reading->options->vocabulary) {
+        token_ids_add(&prompt->ids, (uint32_t)id);
+        return OK;
+    }
+    snprintf(message, sizeof message, "token %lld: the model's tokens are 0 to %lld", (long long)id,
+             (long long)reading->options->vocabulary - 1);
+    return refuse(reading, message);
+}
+
+/* "17 4 3" */
+static Status read_ids(const Reading *reading, const char *text, Prompt *prompt) {
+    Status status = OK;
+    for (const char *at = text + strspn(text, " ,\n\t"); *at && status == OK; at += strspn(at, " ,\n\t")) {
+        char word[24];
+        const size_t length = strcspn(at, " ,\n\t");
+        int64_t id = -1;
+        snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : sizeof word - 1), at);
+        if (!number_is_integer(word) || !number_to_integer(word, &id))
+            return refuse(reading, "a prompt of --ids is token ids: \"17 4 3\"");
+        status = add_id(reading, prompt, id);
+        at += length;
+    }
+    return status;
+}
+
+static Status add_text(const Reading *reading, const char *text, int64_t bytes, Prompt *prompt) {
+    const PromptOptions *options = reading->options;
+    Status status;
+    prompt->text = strndup(text, (size_t)bytes);
+    CHECK(prompt->text, "no memory for a prompt of %lld bytes", (long long)bytes);
+    status = reading->encoder ? tokenizer_encode(reading->encoder, text, bytes, true, &prompt->ids)
+                              : read_ids(reading, prompt->text, prompt);
+    if (status != OK || prompt->ids.count > 0) return status;
+    if (options->first_token < 0)
+        return refuse(reading, "is empty, and the model has no token that begins a text: give a prompt");
+    return add_id(reading, prompt, options->first_token);
+}
+
+static Status add_list(const Reading *reading, const json_t *list, Prompt *prompt) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *id = json_array_get(list, i);
+        const Status status = json_is_integer(id) ? add_id(reading, prompt, json_integer_value(id))
+                                                  : refuse(reading, "\"prompt\": a list must be of token ids");
+        if (status != OK) return status;
+    }
+    return prompt->ids.count > 0 ? OK : refuse(reading, "\"prompt\" is an empty list");
+}
+
+static Status read_stop(const Reading *reading, const json_t *list, Prompt *prompt) {
+    prompt->stop = calloc(json_array_size(list) + 1, sizeof *prompt->stop);
+    CHECK(prompt->stop, "out of memory");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (!text || !*text) return refuse(reading, "\"stop\" is not a list of texts");
+        prompt->stop[prompt->stops++] = strdup(text);
+    }
+    return OK;
+}
+
+static Status read_object(const Reading *reading, const json_t *object) {
+    const json_t *prompt = json_object_get(object, "prompt"), *stop = json_object_get(object, "stop"),
+                 *count = json_object_get(object, "max_new_tokens");
+    Prompt *to = new_prompt(reading->prompts);
+    Status status;
+    if (json_is_string(prompt))
+        status = add_text(reading, json_string_value(prompt), (int64_t)json_string_length(prompt), to);
+    else if (json_is_array(prompt))
+        status = add_list(reading, prompt, to);
+    else
+        status = refuse(reading, "there is no \"prompt\" that is a text or a list of token ids");
+    if (status == OK && stop)
+        status =
+            json_is_array(stop) ? read_stop(reading, stop, to) : refuse(reading, "\"stop\" is not a list of texts");
+    if (status == OK && count) {
+        to->new_tokens = json_integer_value(count);
+        if (to->new_tokens < 1) status = refuse(reading, "\"max_new_tokens\" is not a number from 1 on");
+    }
+    return status;
+}
+
+static Status read_lines(Reading *reading, char *text) {
+    Status status = OK;
+    for (char *line = text, *next; line && status == OK; line = next) {
+        next = strchr(line, '\n');
+        if (next) *next++ = 0;
+        reading->line++;
+        if (line[strspn(line, " \t\r")] == 0) continue;
+        json_error_t error;
+        json_t *object = json_loads(line, 0, &error);
+        status = json_is_object(object) ? read_object(reading, object) : refuse(reading, "is not a JSON object");
+        json_decref(object);
+    }
+    return status;
+}
+
+/* Standard input has no size. */
+static char *read_input(int64_t *bytes) {
+    char *text = NULL, part[4096];
+    size_t size = 0;
+    FILE *whole = open_memstream(&text, &size);
+    CHECK(whole, "out of memory");
+    for (size_t n; (n = fread(part, 1, sizeof part, stdin)) > 0;) fwrite(part, 1, n, whole);
+    CHECK(fclose(whole) == 0, "out of memory");
+    *bytes = (int64_t)size;
+    return text;
+}
+
+static Status read_file(Reading *reading, const char *path) {
+    char *text = NULL;
+    int64_t bytes = 0;
+    const size_t length = strlen(path);
+    const int error = strcmp(path, "-") == 0 ? 0 : file_read_all(path, FILE_LIMIT, &text, &bytes);
+    if (error) {
+        log_error("--prompt-file %s: %s", path, strerror(error));
+        return error == ENOENT ? BAD_INPUT : IO_ERROR;
+    }
+    if (!text) text = read_input(&bytes);
+    reading->name = path;
+    const bool lines = length > 6 && strcmp(path + length - 6, ".jsonl") == 0;
+    Status status = lines ? read_lines(reading, text) : add_text(reading, text, bytes, new_prompt(reading->prompts));
+    free(text);
+    if (status == OK && reading->prompts->count == 0) {
+        reading->line = 0;
+        status = refuse(reading, "has no prompt");
+    }
+    return status;
+}
+
+Status prompts_read(const Texts *texts, const char *file, const PromptOptions *options, Prompts *prompts) {
+    Reading reading = {.options = options,
+                       .encoder = options->tokenizer ? token_encoder_create(options->tokenizer) : NULL,
+                       .prompts = prompts};
+    Status status = OK;
+    if (file) status = read_file(&reading, file);
+    for (int i = 0; i < texts->count && status == OK; i++)
+        status = add_text(&reading, texts->item[i], (int64_t)strlen(texts->item[i]), new_prompt(prompts));
+    token_encoder_free(reading.encoder);
+    return status;
+}
+
+void prompts_free(Prompts *prompts) {
+    for (int64_t i = 0; i < prompts->count; i++) {
+        Prompt *prompt = &prompts->item[i];
+        for (int s = 0; s < prompt->stops; s++) free(prompt->stop[s]);
+        free(prompt->stop);
+        free(prompt->ids.id);
+        free(prompt->text);
+    }
+    free(prompts->item);
+    *prompts = (Prompts){0};
+}
