@@ -34,6 +34,7 @@ typedef struct OpOptions {
     bool guard_starts; /* arrays on the emulator: see emulator_memory.h */
     int threads;
     double parameter_gradient; /* what the parameters' gradients hold before */
+    Carried *carried;          /* not NULL: forward only, as a call that goes on from earlier ones */
 } OpOptions;
 
 typedef struct OpResult {

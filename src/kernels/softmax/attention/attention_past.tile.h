@@ -47,7 +47,7 @@ KERNEL(attention_past, AttentionPastArguments) {
                 EACH_LANE(e) score += key[e] * (LANE_INSIDE(e) ? query[i + e] : 0.0f);
             }
             WARP_TOTAL(score);
-            scores[j] = score;
+            WARP_EACH(first, 1) scores[j + first] = score;
         }
         EACH (j, a.g ? count : 0) gates[j] = gate_before(&a, sequence, t, newest + j, program_y);
         sync();
