@@ -373,9 +373,11 @@ typedef struct LossTeacher {
  *
  * With a teacher (NULL: none), *divergences are KL(teacher || softmax(x W^T + bias)) of the same tokens, [N, 1] fp32,
  * and the gradient is that of the sum of (1 - share) losses + share divergences; it has no other effect on the losses.
- */
+ *
+ * *margins (NULL: not asked for) are the label's logit minus the largest one, [N, 1] fp32: 0 where no word is more
+ * likely than the label, and where it is -100. They have no part in the gradient. */
 Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, LossShape shape,
-                             const LossTeacher *teacher, Tensor **divergences);
+                             const LossTeacher *teacher, Tensor **divergences, Tensor **margins);
 /* (y - value)^2, 0 where the batch's label is -100: the losses of a regression. y [N, 1], value fp32 [N, 1] -> fp32 [N,
  * 1]. The gradient is that of their plain sum, as in linear_cross_entropy. */
 Tensor *squared_error(Tape *tape, Tensor *y, Tensor *value);

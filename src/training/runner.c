@@ -28,7 +28,7 @@ struct Runner {
     int32_t *host_tokens,
         *device_tokens;                 /* the arrays of a batch, one after another; the host has one batch per slot */
     float *host_losses, *device_losses; /* losses of the tokens; of models that add to them also batch.added_losses;
-                                           with a teacher their divergences after them */
+                                           after them, with a teacher their divergences, with options.margins those */
     float *host_features, *device_features; /* [B*T, ends.features], the host's of each slot */
     Tensor features;                        /* the same as elements */
     float *host_values;                     /* of a regression, of each slot */
@@ -149,7 +149,9 @@ static void keep_handed_on(Runner *runner, const Tape *tape, int64_t layer) {
 static int64_t batch_bytes(const Runner *runner) { return BATCH_ARRAYS * rows_of(runner) * (int64_t)sizeof(int32_t); }
 /* Of the losses of a micro-batch, and of all that is told of its tokens. */
 static int64_t losses_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
-static int64_t told_bytes(const Runner *runner) { return losses_bytes(runner) * (runner->teacher ? 2 : 1); }
+static int64_t told_bytes(const Runner *runner) {
+    return losses_bytes(runner) * (runner->teacher || runner->options.margins ? 2 : 1);
+}
 
 static int64_t features_of(const Runner *runner) { return rows_of(runner) * runner->model->ends.features; }
 
@@ -232,26 +234,28 @@ static LossTeacher loss_teacher(Runner *runner) {
                          .share = runner->options.teacher_share};
 }
 
-/* *divergences is NULL without a teacher, and in evaluation: what is scored is the cross-entropy alone. */
-static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x, Tensor **divergences) {
+/* *more: divergences in training with a teacher, margins in evaluation with options.margins, else NULL. What evaluation
+ * scores is the cross-entropy alone. */
+static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x, Tensor **more) {
     const Model *model = runner->model;
-    *divergences = NULL;
+    *more = NULL;
     if (model->ends.regression) return squared_error(tape, head_of(model, tape, x), &runner->values);
     LossShape shape = {.pull = model_pull(model), .cap = model_logit_cap(model)};
-    if (!tape->recording) return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape, NULL, NULL);
+    if (!tape->recording)
+        return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape, NULL, NULL,
+                                    runner->options.margins ? more : NULL);
     shape.smoothing = runner->options.label_smoothing;
     shape.z_loss = runner->options.z_loss;
     const LossTeacher teacher = runner->teacher ? loss_teacher(runner) : (LossTeacher){0};
     return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape, runner->teacher ? &teacher : NULL,
-                                divergences);
+                                more, NULL);
 }
 
 /* Copied out of the arenas, which the next layers reuse. In training with what layers have added. */
-static void keep_losses(Runner *runner, const Tensor *losses, const Tensor *divergences, bool recording) {
+static void keep_losses(Runner *runner, const Tensor *losses, const Tensor *more, bool recording) {
     runner->device->copy(runner->device_losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
-    if (divergences)
-        runner->device->copy(runner->device_losses + rows_of(runner), 4, divergences->data, divergences->stride * 4,
-                             divergences->rows, 4);
+    if (more)
+        runner->device->copy(runner->device_losses + rows_of(runner), 4, more->data, more->stride * 4, more->rows, 4);
     if (!runner->batch.added_losses || !recording) return;
     const AddArguments arguments = {.x = runner->device_losses,
                                     .y = runner->batch.added_losses,
@@ -265,10 +269,10 @@ static void head_losses(Runner *runner, bool recording) {
     Tape *tape = begin_tape(runner, &runner->head_tape, recording);
     /* the forward of the fused loss also accumulates the head's gradient, so it must run only once */
     tape->recompute = RECOMPUTE_NONE;
-    Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]), *divergences;
-    Tensor *losses = losses_of(runner, tape, x, &divergences);
+    Tensor *x = model_norm(runner->model, tape, &runner->boundary[runner->model->layers]), *more;
+    Tensor *losses = losses_of(runner, tape, x, &more);
     runner->forward_flops += tape->work.flops;
-    keep_losses(runner, losses, divergences, recording);
+    keep_losses(runner, losses, more, recording);
 }
 
 /* Starts copying the losses to the host and moves on to the next slot. */
@@ -279,11 +283,15 @@ static void download_losses(Runner *runner) {
     runner->used++;
 }
 
+static const float *losses_in(const Runner *runner, int64_t slot) {
+    return (float *)((char *)runner->host_losses + slot * told_bytes(runner));
+}
+
 /* Sums on the host, in the order of the tokens; one without a label only has what layers have added. */
 static void sum_slot(Runner *runner, int64_t slot) {
     const int32_t *labels = batch_of(runner, slot).labels;
     const int64_t n = rows_of(runner);
-    const float *losses = (float *)((char *)runner->host_losses + slot * told_bytes(runner));
+    const float *losses = losses_in(runner, slot);
     double sum = 0, divergence = 0;
     for (int64_t i = 0; i < n; i++) {
         sum += (double)losses[i];
@@ -413,6 +421,13 @@ void runner_evaluate(Runner *runner) {
     if (runner->carried) forget_ended(runner);
     run_evaluation(runner);
     download_losses(runner);
+}
+
+TokenScores runner_scores(Runner *runner) {
+    CHECK(runner->used > 0, "no micro-batch was evaluated");
+    runner->device->synchronize();
+    const float *losses = losses_in(runner, runner->used - 1);
+    return (TokenScores){losses, runner->options.margins ? losses + rows_of(runner) : NULL};
 }
 
 void runner_losses(Runner *runner, double *loss_sum, int64_t *targets) {

@@ -26,6 +26,7 @@ typedef struct RunnerOptions {
     Fsdp *teacher_fsdp;            /* its units; runner_plan needs none */
     float teacher_share;           /* LossTeacher's */
     bool training;                 /* false: only runner_evaluate and runner_logits */
+    bool margins;                  /* runner_evaluate also finds TokenScores' margins; not in training */
     bool logits;                   /* runner_logits will be called: plans memory for [N, vocab_size] */
     int64_t tokens; /* > 0: calls of runner_evaluate and runner_continue go on with the sequences of the call before,
                        up to so many tokens of each; B and T are then the most of a call */
@@ -66,6 +67,14 @@ void runner_profile(Runner *runner, Profile *profile);
 void runner_train(Runner *runner, bool last);
 /* Forward only. Collective. */
 void runner_evaluate(Runner *runner);
+/* What the last runner_evaluate found of each token, [B*T]; both are 0 where there is no label. */
+typedef struct TokenScores {
+    const float *losses;
+    const float *margins; /* the label's logit minus the largest one, 0: no token is more likely; NULL without
+                             RunnerOptions.margins */
+} TokenScores;
+/* Waits for the micro-batch. The arrays are valid until the next runner_batch, as is the micro-batch itself. */
+TokenScores runner_scores(Runner *runner);
 /* Waits for all micro-batches since the last call. *loss_sum is the sum of this rank's token losses (fp64, in order),
  * *targets the number of labels other than -100. */
 void runner_losses(Runner *runner, double *loss_sum, int64_t *targets);

@@ -114,6 +114,7 @@ DEVICE void finish_logits(float *x, int64_t cols, const void *bias, float cap) {
 /* The loss of a row without a label. */
 DEVICE void write_zeros(const CrossEntropyArguments *a, int64_t row, element *gradient, bool teaches) {
     a->losses[row] = 0;
+    if (a->margins) a->margins[row] = 0;
     if (teaches) a->divergences[row] = 0;
     if (gradient) EACH_VECTOR(i, a->cols) {
             float zero[VECTOR];
@@ -142,6 +143,7 @@ DEVICE void loss_of_row(const CrossEntropyArguments *a, int64_t row, bool teache
     const RowSums sums = sum_exponentials(x, NULL, a->cols, false);
     const float z = logf(sums.sum) + sums.maximum, rest = teaches ? 1.0f - a->share : 1.0f;
     a->losses[row] = z - x_label + a->smoothing * (x_label - mean) + a->z_loss * z * z;
+    if (a->margins) a->margins[row] = x_label - sums.maximum;
     if (teaches) a->divergences[row] = taught.difference / taught.sum - (logf(taught.sum) + taught.maximum) + z;
     if (!gradient) return;
     const GradientTerms terms = {label,

@@ -24,6 +24,7 @@ enum { X, WEIGHT, BIAS, TEACHER_X, TEACHER_WEIGHT, TEACHER_BIAS, INPUTS };
 typedef struct LossAttributes {
     LossShape shape;
     float teacher_cap, share;
+    Tensor *margins;             /* an output; NULL: nobody asks */
     const void *weight_gradient; /* that forward added to */
 } LossAttributes;
 
@@ -67,10 +68,12 @@ static void chunk_logits(Node *node, const Chunk *chunk, const Tensor *x, const 
 static void chunk_losses(Node *node, const Chunk *chunk) {
     const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *bias = node->in[BIAS];
     const LossAttributes *attributes = (const LossAttributes *)node->attributes;
+    const Tensor *margins = attributes->margins;
     chunk_logits(node, chunk, x, weight, chunk->logits);
     CrossEntropyArguments arguments = {.logits = chunk->logits,
                                        .labels = node->tape->batch->labels + chunk->row,
                                        .losses = (float *)node->out[0]->data + chunk->row,
+                                       .margins = margins ? (float *)margins->data + chunk->row : NULL,
                                        .gradient = chunk->dlogits,
                                        .bias = bias ? bias->data : NULL,
                                        .rows = chunk->rows,
@@ -184,7 +187,7 @@ static void check_head(const Tensor *x, const Tensor *weight) {
 }
 
 Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias, LossShape shape,
-                             const LossTeacher *teacher, Tensor **divergences) {
+                             const LossTeacher *teacher, Tensor **divergences, Tensor **margins) {
     Tensor *in[INPUTS] = {x, weight, bias};
     LossAttributes attributes = {.shape = shape};
     check_head(x, weight);
@@ -201,9 +204,10 @@ Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias
     }
     Node *node = tape_node(tape, &linear_cross_entropy_op, in, INPUTS);
     node->in_scratch = !tape->recording;
-    *(LossAttributes *)node->attributes = attributes;
     Tensor *losses = node_output(node, x->rows, 1, F32);
     if (teacher) *divergences = node_output(node, x->rows, 1, F32);
+    if (margins) *margins = attributes.margins = node_output(node, x->rows, 1, F32);
+    *(LossAttributes *)node->attributes = attributes;
     if (tape->recording) node_save(node, x->rows, x->cols, x->type);
     node_run(node);
     return losses;

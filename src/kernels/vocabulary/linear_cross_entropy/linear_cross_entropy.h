@@ -9,7 +9,7 @@
  * softmax(x)_i - (1 - s) (i == label) - s / cols in the element type, both 0 where the label is negative.
  * gradient may be NULL, and in fp32 it may be the logits' memory. Rows of both are `stride` entries apart. The gradient
  * of the largest logit also gets `pull` times that logit. With a cap > 0 the logits are cap tanh(x / cap), and the
- * gradient is that of x.
+ * gradient is that of x. margins[row] = x_label - max_i x_i, or 0 where the label is negative; margins may be NULL.
  *
  * cross_entropy_taught: beside a teacher's logits y [rows, cols], which it may overwrite too, divergences[row] = sum_i
  * p_i (log p_i - log softmax(x)_i) with p = softmax(y), 0 where the label is negative. The gradient is then 1 - share
@@ -17,7 +17,7 @@
 typedef struct CrossEntropyArguments {
     float *logits;
     const int32_t *labels;
-    float *losses;
+    float *losses, *margins;
     void *gradient;
     const void *bias; /* [cols], added to the logits; may be NULL */
     int64_t rows, cols, stride;

@@ -4,11 +4,15 @@
 #include "ops/op_test.h"
 
 /* real: the cap of the logits, 0: none, smoothing, z_loss, the cap of the teacher's logits and its share, 0: no
- * teacher. integer: whether the logits have a bias. A teacher's inputs come after those of the model, as many. */
+ * teacher. integer: whether the logits have a bias, and whether margins are the last output. A teacher's inputs come
+ * after those of the model, as many. */
 enum { CAP, SMOOTHING, Z_LOSS, TEACHER_CAP, SHARE };
+enum { BIASED, MARGINS };
+
+static int margins_at(const OpCase *c) { return c->real[SHARE] > 0 ? 2 : 1; }
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
-    const bool biased = c->integer[0];
+    const bool biased = c->integer[BIASED];
     Tensor *const *teacher_in = in + (biased ? 3 : 2);
     const LossShape shape = {
         .cap = (float)c->real[CAP], .smoothing = (float)c->real[SMOOTHING], .z_loss = (float)c->real[Z_LOSS]};
@@ -22,7 +26,8 @@ static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]
         teacher.weight->gradient = NULL;
         if (biased) teacher.bias->gradient = NULL;
     }
-    out[0] = linear_cross_entropy(tape, in[0], in[1], biased ? in[2] : NULL, shape, taught ? &teacher : NULL, &out[1]);
+    out[0] = linear_cross_entropy(tape, in[0], in[1], biased ? in[2] : NULL, shape, taught ? &teacher : NULL, &out[1],
+                                  c->integer[MARGINS] ? &out[margins_at(c)] : NULL);
 }
 
 static double dot(const double *x, const double *y, int64_t n) {
@@ -44,17 +49,19 @@ static double logits_of(double *const in[], int64_t n, int64_t h, int64_t V, boo
 }
 
 static void naive(const OpCase *c, const Batch *batch, double *const in[], double *const out[]) {
-    const bool biased = c->integer[0];
+    const bool biased = c->integer[BIASED];
     const int teacher_in = biased ? 3 : 2;
     const int64_t N = batch->B * batch->T, h = c->input[0].cols, V = c->input[1].rows;
     double x[V], y[V];
     for (int64_t n = 0; n < N; n++) {
         const double z = logits_of(in, n, h, V, biased, c->real[CAP], x), s = c->real[SMOOTHING];
         const bool target = batch->labels[n] >= 0;
-        double mean = 0, divergence = 0;
+        double mean = 0, divergence = 0, largest = x[0];
         for (int64_t v = 0; v < V; v++) mean += x[v] / (double)V;
+        for (int64_t v = 0; v < V; v++) largest = fmax(largest, x[v]);
         out[0][n] = target ? z - (1 - s) * x[batch->labels[n]] - s * mean + c->real[Z_LOSS] * z * z : 0;
-        if (!out[1]) continue;
+        if (c->integer[MARGINS]) out[margins_at(c)][n] = target ? x[batch->labels[n]] - largest : 0;
+        if (c->real[SHARE] == 0) continue;
         const double of_teacher =
             logits_of(in + teacher_in, n, c->input[teacher_in].cols, V, biased, c->real[TEACHER_CAP], y);
         for (int64_t v = 0; v < V; v++) divergence += exp(y[v] - of_teacher) * (y[v] - of_teacher - (x[v] - z));
@@ -63,7 +70,10 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
 }
 
 /* What is minimised is (1 - share) times the losses and share times the divergences. */
-static double weight(const OpCase *c, int output) { return output == 0 ? 1 - c->real[SHARE] : c->real[SHARE]; }
+static double weight(const OpCase *c, int output) {
+    if (c->integer[MARGINS] && output == margins_at(c)) return 0;
+    return output == 0 ? 1 - c->real[SHARE] : c->real[SHARE];
+}
 
 #define X(columns)                                                                                                     \
     { .name = "x", .cols = columns }
@@ -110,6 +120,10 @@ const OpTest linear_cross_entropy_test = {.name = "linear_cross_entropy", .plain
      .input = {X(4), WEIGHT(10, 4), TEACHER(10, 7)}},
     {.name = "teacher, smoothing, z-loss, caps, biases", .B = 2, .T = 65, .vocabulary = 33, .integer = {1},
      .real = {2.5, 0.3, 0.01, 3, 0.75}, .input = {X(16), WEIGHT(33, 16), BIAS(33), TEACHER(33, 24), TEACHER_BIAS(33)}},
+    {.name = "margins, several chunks", .B = 3, .T = 600, .vocabulary = 10, .integer = {[MARGINS] = 1},
+     .input = {X(4), WEIGHT(10, 4)}},
+    {.name = "margins, teacher, capped, bias", .B = 2, .T = 65, .vocabulary = 33, .integer = {1, [MARGINS] = 1},
+     .real = {2.5, [SHARE] = 0.5}, .input = {X(16), WEIGHT(33, 16), BIAS(33), TEACHER(33, 24), TEACHER_BIAS(33)}},
     {.name = "teacher, packed", .B = 2, .T = 40, .vocabulary = 16, .packed = true, .real = {[SHARE] = 0.5},
      .input = {X(16), WEIGHT(16, 16), TEACHER(16, 16)}},
     {.name = "packed", .B = 2, .T = 40, .vocabulary = 16, .packed = true, .input = {X(16), WEIGHT(16, 16)}},
