@@ -147,8 +147,8 @@ row resume "went on to $(basename "$checkpoint")"
 
 say "Evaluating on the held-out text"
 seq_len=$(configured seq_len "$@")
-"${flame[@]}" eval --checkpoint "$checkpoint" --data $run/validation.h5 --seq-len $seq_len | tee $run/eval.log
-model_bits=$(sed -n 's/.*bits per byte *//p' $run/eval.log)
+"${flame[@]}" eval --checkpoint "$checkpoint" --data $run/validation.h5 --seq-len $seq_len --json $run/eval.json
+model_bits=$(awk '/"bits_per_byte"/ { printf "%.4f", $2; exit }' $run/eval.json)
 validation_bits=$(awk -v loss="$(last val_loss)" 'BEGIN { printf "%.4f", loss / log(2) }')
 row evaluate "$model_bits bits per byte of the held-out text; the last validation came to $validation_bits"
 

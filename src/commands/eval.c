@@ -1,20 +1,23 @@
-/* flame-c eval: loss, perplexity and bits per byte of a checkpoint (or any Hugging Face folder of a known model). */
+/* flame-c eval: loss, perplexity and bits per byte of a checkpoint (or any Hugging Face folder of a known model), by
+ * domain, by position, and of what the context has said before. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands/commands.h"
+#include "commands/eval_report.h"
+#include "commands/output_file.h"
 #include "parallel/agreement.h"
 #include "base/log.h"
-#include "checkpoint/checkpoint.h"
-#include "base/files.h"
-#include "checkpoint/weights.h"
 #include "training/samples.h"
+#include "training/trained_model.h"
 
 typedef struct EvalArguments {
-    const char *checkpoint, *data;
+    Texts data;
+    const char *checkpoint, *json;
     int64_t seq_len, batch, samples; /* samples 0: all */
+    bool varlen;
     const char *dtype, *device, *share_gpu;
 } EvalArguments;
 
@@ -23,88 +26,153 @@ typedef struct EvalArguments {
 static const Option options[] = {
     {"checkpoint", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0,
      "a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder", AT(checkpoint)},
-    {"data", OPTION_TEXT | OPTION_REQUIRED, "FILE.h5", NULL, 0, 0, "the text to score, as tokens", AT(data)},
+    {"data", OPTION_TEXTS | OPTION_REQUIRED, "[NAME=]FILE.h5", NULL, 0, 0,
+     "the text to score, as tokens: a domain each, with its name in the table", AT(data)},
     {"seq-len", OPTION_INTEGER, "N", "2048", 1, 1e8, "tokens per window", AT(seq_len)},
+    {"varlen", OPTION_FLAG, NULL, NULL, 0, 0, "documents do not see each other, as with training.varlen", AT(varlen)},
     {"batch", OPTION_INTEGER, "N", "1", 1, 1e6, "windows per rank and micro-batch", AT(batch)},
-    {"samples", OPTION_INTEGER, "N", NULL, 1, 1e15, "score the first N windows only", AT(samples)},
+    {"samples", OPTION_INTEGER, "N", NULL, 1, 1e15, "score the first N windows of each file only", AT(samples)},
+    {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all figures to this file, which must not exist", AT(json)},
     {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
     SHARE_GPU_OPTION(AT(share_gpu)),
 };
 
-static Status open_model(const char *folder, const char *device_name, Comm *comm, Session *session,
-                         const RunnerOptions *runner) {
-    char *path = path_join(folder, "config.json");
-    Model *model = NULL;
-    const Device *device = NULL;
-    Status status = session_device(comm, device_name, &device);
-    if (status == OK) status = agree(comm, model_from_file(path, &model));
-    free(path);
-    if (status == OK) status = session_open(session, comm, device, model, *runner, session_sharding(runner));
-    return status == OK ? weights_load(folder, comm, model->unit, model->units) : status;
+/* Splits NAME=FILE; without a name it is the file's, without folder and .h5. A folder may have a = in its name. */
+static EvalDomain domain_of(const char *text) {
+    const char *equals = strchr(text, '='), *slash = strchr(text, '/');
+    if (equals && equals > text && (!slash || equals < slash))
+        return (EvalDomain){.name = text, .name_bytes = (int)(equals - text), .path = equals + 1};
+    slash = strrchr(text, '/');
+    const char *name = slash ? slash + 1 : text;
+    const size_t length = strlen(name), suffix = strlen(".h5");
+    const bool has_suffix = length > suffix && strcmp(name + length - suffix, ".h5") == 0;
+    return (EvalDomain){.name = name, .name_bytes = (int)(has_suffix ? length - suffix : length), .path = text};
 }
 
-static Status open_checkpoint(const EvalArguments *a, Comm *comm, Session *session, const RunnerOptions *runner) {
-    char *folder = checkpoint_find(a->checkpoint);
-    Status status = agree(comm, folder ? OK : BAD_INPUT);
-    if (status == OK) status = open_model(folder, a->device, comm, session, runner);
-    free(folder);
-    return status;
+static bool same_name(const EvalDomain *a, const EvalDomain *b) {
+    return a->name_bytes == b->name_bytes && memcmp(a->name, b->name, (size_t)a->name_bytes) == 0;
 }
 
-static Status open_data(const EvalArguments *a, const Session *session, Stream **stream) {
+static Status name_domains(const EvalArguments *a, EvalDomain *domain) {
+    for (int d = 0; d < a->data.count; d++) {
+        domain[d] = domain_of(a->data.item[d]);
+        for (int other = 0; other < d; other++) {
+            if (!same_name(&domain[other], &domain[d])) continue;
+            log_error("--data: %s and %s are both called %.*s; give names, as NAME=FILE.h5", domain[other].path,
+                      domain[d].path, domain[d].name_bytes, domain[d].name);
+            return BAD_INPUT;
+        }
+    }
+    return OK;
+}
+
+static Status open_data(const EvalArguments *a, const EvalDomain *domain, const Session *session, Stream **stream) {
+    const char *files[a->data.count];
+    for (int d = 0; d < a->data.count; d++) files[d] = domain[d].path;
     StreamOptions wanted = stream_default_options();
-    wanted.files = &a->data;
-    wanted.file_count = 1;
+    wanted.files = files;
+    wanted.file_count = a->data.count;
     wanted.seq_len = a->seq_len;
     wanted.shuffle = false;
+    wanted.varlen = a->varlen;
     wanted.vocab_size = session->model->config.vocab_size;
-    return samples_open(session->comm, &wanted, stream);
+    const Status status = samples_open(session->comm, &wanted, stream);
+    return status == OK ? samples_compare(session->comm, *stream, a->data.count) : status;
 }
 
 /* Warns if the data's end token is not one of the model's: data of another tokenizer give a meaningless loss. */
-static void compare_marks(const EvalArguments *a, const Session *session, const Stream *stream) {
+static void compare_marks(const EvalDomain *domain, const Session *session, const Stream *stream) {
     const int64_t eos = stream_facts(stream)->eos_token_id;
     if (eos < 0 || session->comm->rank != 0 || model_config_has_eos(&session->model->config, eos)) return;
     log_warning(
         "%s: documents end with token %lld, which is not an eos_token_id in the checkpoint's config.json: was the "
         "model trained with another tokenizer?",
-        a->data, (long long)eos);
+        domain->path, (long long)eos);
 }
 
-static void print_result(const EvalArguments *a, const Stream *stream, Evaluation e) {
-    const double loss = e.loss_sum / (double)e.targets;
-    log_info("checkpoint     %s", a->checkpoint);
-    log_info("data           %s", a->data);
-    log_info("targets        %lld", (long long)e.targets);
-    log_info("loss           %.6f nats per token", loss);
-    log_info("perplexity     %.4f", exp(loss));
-    if (strcmp(stream_facts(stream)->tokenizer, "bytes") == 0)
-        log_info("bits per byte  %.4f", loss / log(2));
-    else
-        log_info("bits per token %.4f", loss / log(2));
+/* How many bytes of text each token is; NULL if that is not known. The caller frees it. */
+static int32_t *bytes_of_tokens(const Stream *stream, int64_t vocabulary) {
+    if (strcmp(stream_facts(stream)->tokenizer, "bytes") != 0) return NULL;
+    int32_t *bytes = calloc((size_t)vocabulary, sizeof *bytes);
+    CHECK(bytes, "no memory for %lld tokens", (long long)vocabulary);
+    for (int64_t token = 0; token < vocabulary && token < 256; token++) bytes[token] = 1;
+    return bytes;
 }
 
-/* Logs why the loss is not finite: a tensor whose values are not, or the computation. Returns the exit code.
- * Collective. */
-static Status refuse_loss(const EvalArguments *a, const Session *session, double loss) {
-    const Parameter *parameter = weights_not_finite(session->model->unit, session->model->units);
-    const Status tensors = comm_worst(session->comm, parameter ? BAD_INPUT : OK);
-    if (comm_is_first(session->comm, parameter != NULL))
-        log_error("%s: tensor %s has values that are not finite: the loss is %g", a->checkpoint, parameter->name, loss);
-    if (tensors == OK && session->comm->rank == 0)
-        log_error("%s: the loss is %g, though all weights are finite%s", a->checkpoint, loss,
-                  strcmp(a->dtype, "float32") == 0 ? "" : "; try --dtype float32");
-    return comm_worst(session->comm, NUMERIC_STOP);
+/* What the witness of an evaluation writes to. */
+typedef struct Counting {
+    Tallies *tallies;
+    const int32_t *bytes;
+    Bigrams *seen;
+    int64_t B, T;
+} Counting;
+
+static void see(void *state, HostBatch batch, TokenScores scores) {
+    const Counting *c = state;
+    tally_batch(c->tallies, batch, scores, c->B, c->T, c->bytes, c->seen);
+}
+
+/* Scores each domain, one after another. */
+static Status score_domains(const EvalArguments *a, Session *session, const RunnerOptions *runner, Stream *stream,
+                            const int32_t *bytes, EvalDomain *domain) {
+    Counting counting = {.bytes = bytes, .seen = bigrams_create(a->seq_len), .B = a->batch, .T = a->seq_len};
+    const Witness witness = {see, &counting};
+    Status status = OK;
+    for (int64_t d = 0, first = 0; d < a->data.count && status == OK; d++) {
+        const int64_t all = stream_file_samples(stream, (int)d);
+        Evaluation result;
+        domain[d].windows = a->samples && a->samples < all ? a->samples : all;
+        counting.tallies = &domain[d].tallies;
+        status = evaluate(session, runner, stream, first, first + domain[d].windows, &witness, &result);
+        if (status == OK && !isfinite(result.loss_sum))
+            status = trained_model_not_finite(session, a->checkpoint, runner->type, result.loss_sum);
+        if (status == OK) tally_reduce(&domain[d].tallies, session->comm);
+        first += all;
+    }
+    bigrams_free(counting.seen);
+    return status;
+}
+
+static Status report(const EvalArguments *a, Comm *comm, EvalDomain *domain, bool bytes_known) {
+    const EvalReport report = {.checkpoint = a->checkpoint,
+                               .dtype = a->dtype,
+                               .seq_len = a->seq_len,
+                               .varlen = a->varlen,
+                               .bytes_known = bytes_known,
+                               .domain = domain,
+                               .domains = a->data.count};
+    eval_report_print(&report);
+    return agree(comm, a->json && comm->rank == 0 ? eval_report_write(&report, a->json) : OK);
+}
+
+static Status evaluate_model(const EvalArguments *a, Session *session, const char *folder, EvalDomain *domain) {
+    const RunnerOptions runner = {.type = dtype_named(a->dtype), .B = a->batch, .T = a->seq_len, .margins = true};
+    Stream *stream = NULL;
+    int32_t *bytes = NULL;
+    Status status = trained_model_open(folder, a->device, &runner, session);
+    if (status == OK) status = open_data(a, domain, session, &stream);
+    if (status == OK) {
+        compare_marks(domain, session, stream);
+        bytes = bytes_of_tokens(stream, session->model->config.vocab_size);
+        status = score_domains(a, session, &runner, stream, bytes, domain);
+    }
+    if (status == OK) status = report(a, session->comm, domain, bytes != NULL);
+    stream_close(stream);
+    free(bytes);
+    return status;
 }
 
 static Status compare_arguments(const EvalArguments *a, Comm *comm) {
     Agreement *agreement = agreement_begin();
     agreement_add(agreement, "--checkpoint", "%s", a->checkpoint);
-    agreement_add(agreement, "--data", "%s", a->data);
+    agreement_add(agreement, "files of --data", "%d", a->data.count);
+    for (int d = 0; d < a->data.count; d++) agreement_add(agreement, "--data", "%s", a->data.item[d]);
     agreement_add(agreement, "--seq-len", "%lld", (long long)a->seq_len);
+    agreement_add(agreement, "--varlen", "%d", a->varlen);
     agreement_add(agreement, "--batch", "%lld", (long long)a->batch);
     agreement_add(agreement, "--samples", "%lld", (long long)a->samples);
+    agreement_add(agreement, "--json", "%s", a->json ? a->json : "");
     agreement_add(agreement, "--dtype", "%s", a->dtype);
     agreement_add(agreement, "--device", "%s", a->device);
     return agreement_end(agreement, comm, "start all ranks with the same arguments");
@@ -113,38 +181,34 @@ static Status compare_arguments(const EvalArguments *a, Comm *comm) {
 static Status run(void *values) {
     const EvalArguments *a = values;
     Session session = {0};
-    Stream *stream = NULL;
-    Comm *comm = NULL;
+    EvalDomain *domain = calloc((size_t)a->data.count, sizeof *domain);
+    char *folder = NULL;
+    CHECK(domain, "no memory for domains");
     comm_configure(a->share_gpu, COMM_TIMEOUT);
-    Evaluation result;
-    const RunnerOptions runner = {.type = dtype_named(a->dtype), .B = a->batch, .T = a->seq_len};
-    Status status = agreement_start("eval", &comm);
-    if (status != OK) return status;
-    status = compare_arguments(a, comm);
-    if (status == OK) status = open_checkpoint(a, comm, &session, &runner);
-    if (status == OK) status = open_data(a, &session, &stream);
-    if (status == OK) status = samples_compare(comm, stream, 1);
+    Status status = agreement_start("eval", &session.comm);
     if (status == OK) {
-        compare_marks(a, &session, stream);
-        const int64_t all = stream_samples(stream);
-        status = evaluate(&session, &runner, stream, a->samples && a->samples < all ? a->samples : all, &result);
-    }
-    if (status == OK && !isfinite(result.loss_sum)) status = refuse_loss(a, &session, result.loss_sum);
-    if (status == OK) print_result(a, stream, result);
-    stream_close(stream);
-    if (session.comm)
+        status = compare_arguments(a, session.comm);
+        if (status == OK) status = agree(session.comm, name_domains(a, domain));
+        if (status == OK) status = agree(session.comm, output_is_free("json", a->json));
+        if (status == OK) status = trained_model_read(a->checkpoint, &session, &folder);
+        if (status == OK) status = evaluate_model(a, &session, folder, domain);
         session_close(&session);
-    else
-        comm_destroy(comm);
+    }
+    free(folder);
+    free(domain);
     return status;
 }
 
 const Command eval_command = {
     .name = "eval",
-    .summary = "loss, perplexity and bits per byte of a checkpoint on a data set",
-    .text =
-        "Prints the mean loss in nats per token, the perplexity, and with the byte tokenizer the bits per byte, over\n"
-        "all windows of the file. Runs under mpirun too.\n",
+    .summary = "loss, perplexity and bits per byte of a checkpoint on data sets",
+    .text = "Prints, over all windows of each file: the mean loss in nats per token, the perplexity, bits per byte "
+            "(with the\n"
+            "byte tokenizer) or per token, and how often the right token is the most likely one; the same of the "
+            "tokens that\n"
+            "complete a pair of tokens which their context contains already, and of all others; the loss by position "
+            "in the\n"
+            "window (with --varlen: in the document). Runs under mpirun too.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(EvalArguments),

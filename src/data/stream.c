@@ -245,6 +245,7 @@ void stream_close(Stream *stream) {
 
 const StreamFacts *stream_facts(const Stream *stream) { return &stream->facts; }
 int64_t stream_samples(const Stream *stream) { return stream->facts.samples; }
+int64_t stream_file_samples(const Stream *stream, int file) { return stream->files[file].shuffle.windows; }
 const TokensFacts *stream_file(const Stream *stream, int file) { return stream->files[file].facts; }
 
 const char *stream_shared_file(const Stream *a, const Stream *b) {
@@ -262,6 +263,8 @@ static Place sample_place(const Stream *stream, int64_t sample) {
     if (stream->options.shuffle) window = shuffle_window(shuffle, epoch, window);
     return (Place){number, window * stream->options.seq_len};
 }
+
+int stream_file_of(const Stream *stream, int64_t sample) { return sample_place(stream, sample).file; }
 
 static void widen(const void *tokens, int width, int64_t first, int64_t count, int32_t *out) {
     if (width == 2) {

@@ -57,6 +57,10 @@ void stream_close(Stream *stream);
 const StreamFacts *stream_facts(const Stream *stream);
 /* stream_facts()->samples. */
 int64_t stream_samples(const Stream *stream);
+/* How many of them are of file number `file`. */
+int64_t stream_file_samples(const Stream *stream, int file);
+/* The number of the file that the sample is of. */
+int stream_file_of(const Stream *stream, int64_t sample);
 /* The facts of file number `file`. */
 const TokensFacts *stream_file(const Stream *stream, int file);
 /* The path of a file that both streams read (compared by inode, not by name), or NULL. */

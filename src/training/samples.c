@@ -61,14 +61,17 @@ Status samples_compare(Comm *comm, const Stream *stream, int count) {
     return agreement_end(agreement, comm, "let all hosts see the same data files");
 }
 
-Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t samples, Evaluation *result) {
+Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,
+                const Witness *witness, Evaluation *result) {
     Comm *comm = session->comm;
     double sums[2] = {0, 0};
     *result = (Evaluation){0};
-    for (int64_t first = 0; first < samples; first += options->B * comm->size) {
-        const Status status = samples_read(session, options, stream, first, samples, &result->given_up);
+    for (int64_t sample = first; sample < end; sample += options->B * comm->size) {
+        const Status status = samples_read(session, options, stream, sample, end, &result->given_up);
         if (status != OK || result->given_up) return status;
+        const HostBatch batch = runner_batch(session->runner);
         runner_evaluate(session->runner);
+        if (witness) witness->see(witness->state, batch, runner_scores(session->runner));
     }
     int64_t targets = 0;
     runner_losses(session->runner, &sums[0], &targets);
@@ -78,6 +81,6 @@ Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, 
     if (result->targets > 0) return OK;
     if (comm->rank == 0)
         log_error("%s: none of %lld samples has a target: every document is one token long",
-                  stream_file(stream, 0)->path, (long long)samples);
+                  stream_file(stream, stream_file_of(stream, first))->path, (long long)(end - first));
     return BAD_INPUT;
 }

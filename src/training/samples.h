@@ -25,9 +25,16 @@ typedef struct Evaluation {
     bool given_up; /* a rank has received SIGNAL_NOW: there is no result */
 } Evaluation;
 
-/* Computes the loss of samples 0 .. samples-1 of the stream, divided among the ranks. All ranks get the same result; up
- * to rounding it does not depend on their number or on options->B. BAD_INPUT if these samples have no targets.
- * Collective. */
-Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t samples, Evaluation *result);
+/* What looks at each micro-batch of an evaluation after it has run. */
+typedef struct Witness {
+    void (*see)(void *state, HostBatch batch, TokenScores scores);
+    void *state;
+} Witness;
+
+/* Computes the loss of samples first .. end-1 of the stream, divided among the ranks. All ranks get the same result; up
+ * to rounding it does not depend on their number or on options->B. `witness` sees this rank's micro-batches; NULL:
+ * nobody does. BAD_INPUT if these samples have no targets. Collective. */
+Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,
+                const Witness *witness, Evaluation *result);
 
 #endif

@@ -277,8 +277,8 @@ static Status validate(Trainer *t) {
     const int64_t all = stream_samples(t->validation), wanted = data->validation_steps * t->shape.samples;
     Evaluation result;
     const double start = seconds_now();
-    const Status status =
-        evaluate(&t->session, &t->runner_options, t->validation, wanted > 0 && wanted < all ? wanted : all, &result);
+    const Status status = evaluate(&t->session, &t->runner_options, t->validation, 0,
+                                   wanted > 0 && wanted < all ? wanted : all, NULL, &result);
     if (status == OK && !result.given_up)
         metrics_validation(t->metrics, t->progress.step, t->progress.tokens, result.loss_sum / (double)result.targets);
     t->interval_start += seconds_now() - start; /* not part of the steps' time */

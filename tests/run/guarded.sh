@@ -41,7 +41,8 @@ guarded 3 verify "$source_folder/tests/golden/gla-conv-gqa"
 
 for flame in "$FLAME" "$GUARDED"; do
     FLAME=$flame ranks 2 eval --checkpoint "$work/resumed" --data "$work/data.h5" --seq-len 64 --samples 9 || fail "eval"
-    grep loss "$work/log" >"$work/eval-$(basename "$flame")"
+    sed -n '/ targets /,$p' "$work/log" >"$work/eval-$(basename "$flame")"
+    [ "$(wc -l <"$work/eval-$(basename "$flame")")" = 13 ] || { cat "$work/log"; fail "eval's table"; }
     "$flame" logits --checkpoint "$work/resumed" --tokens "$source_folder/tests/golden/gla/io.safetensors" \
         --out "$work/$(basename "$flame").safetensors" || fail "logits"
 done

@@ -35,8 +35,8 @@ cmp -s <(losses "$work/one") <(losses "$work/smooth") && fail "label smoothing a
 # 0 is the whole file: what eval says of it. A set with fewer windows than are wanted is scored once.
 train 2 --data.validation_steps=0 --job.dump_folder="$work/whole"
 train 1 --data.validation_steps=1000000 --training.batch_size=8 --job.dump_folder="$work/wanted"
-ranks 1 eval --checkpoint "$work/whole" --data "$work/validation.h5" --seq-len 64 || { cat "$work/log"; fail "eval"; }
-sed -n 's/^loss *\([0-9.]*\) .*/same \1/p' "$work/log" >"$work/eval"
+ranks 1 eval --checkpoint "$work/whole" --data "$work/validation.h5" --seq-len 64 --json "$work/eval.json" || { cat "$work/log"; fail "eval"; }
+sed -n 's/^  "loss": *\([0-9.]*\),/same \1/p' "$work/eval.json" >"$work/eval" # of all data
 for name in whole wanted; do
     val_losses $name | sed -n 1p >"$work/a"
     same_within "$work/a" "$work/eval" 1e-6 || fail "$name: $(cat "$work/a"), eval: $(cat "$work/eval")"

@@ -1,0 +1,30 @@
+/* What flame-c eval has found, as a table and as JSON. */
+#ifndef FLAME_COMMANDS_EVAL_REPORT_H
+#define FLAME_COMMANDS_EVAL_REPORT_H
+
+#include "base/check.h"
+#include "training/tally.h"
+
+typedef struct EvalDomain {
+    const char *name;
+    int name_bytes; /* of name: what follows is not part of it */
+    const char *path;
+    int64_t windows;
+    Tallies tallies;
+} EvalDomain;
+
+typedef struct EvalReport {
+    const char *checkpoint, *dtype;
+    int64_t seq_len;
+    bool varlen;
+    bool bytes_known; /* else Tally.bytes are 0 */
+    EvalDomain *domain;
+    int domains;
+} EvalReport;
+
+/* Prints the table with log_info. */
+void eval_report_print(const EvalReport *report);
+/* Writes everything as one JSON object to `path`, or leaves nothing there. IO_ERROR (logged). */
+Status eval_report_write(const EvalReport *report, const char *path);
+
+#endif

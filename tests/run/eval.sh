@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# flame-c eval: a row for each domain and their total, parts that add up, the same on 1 to 3 ranks; what is wrong is said.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+"$FLAME" data build --text "$source_folder/src/config" --out "$work/config.h5" --document line >/dev/null 2>&1
+"$FLAME" data build --text "$source_folder/src/data" --out "$work/data/config.h5" >/dev/null 2>&1
+ranks 1 --config "$work/config.yaml" --checkpoint.enable_checkpoint=true || { cat "$work/log"; fail "training"; }
+evaluate() { # RANKS NAME ARGUMENTS...
+    ranks "$1" eval --checkpoint "$work/run" --seq-len 64 --data "$work/config.h5" --data "code=$work/data/config.h5" \
+        --json "$work/$2.json" "${@:3}" || { cat "$work/log"; fail "eval ${*:3} on $1 ranks"; }
+    sed -n 's/^ *"\([a-z_]*\)": *\([-0-9.e]*\),*$/\1 \2/p' "$work/$2.json" >"$work/$2"
+}
+evaluate 1 one --batch 16
+cp "$work/log" "$work/table"
+evaluate 2 two --batch 3
+evaluate 3 three
+for name in two three; do same_within "$work/one" "$work/$name" 1e-6 || fail "$name ranks: $(diff "$work/one" "$work/$name")"; done
+
+# The rows of the table are the figures of the file.
+for row in config code total; do grep -qE "^$row +[0-9]+ +100\.0 " "$work/table" || { cat "$work/table"; fail "no row $row"; }; done
+[ "$(grep -cE '^  (0|1|[0-9]+-[0-9]+) ' "$work/table")" = 7 ] || { cat "$work/table"; fail "7 ranges of 64 positions"; }
+sed -n 's/^total  *\([0-9]*\)  *100.0  *\([0-9.]*\) .*/targets \1\nloss \2/p' "$work/table" >"$work/a"
+sed -n 's/^  "\(targets\|loss\)": *\([0-9.]*\),/\1 \2/p' "$work/one.json" >"$work/b"
+same_within "$work/a" "$work/b" 1e-6 || fail "table: $(cat "$work/a"), file: $(cat "$work/b")"
+
+# Sums over parts: [targets, loss sum, right, bytes] of what the pattern opens, for each domain and the total.
+sums() {
+    awk -v opens="$1" '
+        /"(name|repeated_bigrams|other_tokens|first)":/ { part = $1 }
+        /"name": "total"/ { exit }
+        part ~ opens && /"targets":/ { targets = $2 + 0; all += targets }
+        part ~ opens && /"loss":/ { loss += targets * $2 }
+        part ~ opens && /"right":/ { right += targets * $2 }
+        part ~ opens && /"bytes":/ { bytes += $2 }
+        END { print "targets " all "\nloss " loss "\nright " right "\nbytes " bytes }' "$work/one.json"
+}
+sums '"name"' >"$work/all"
+for parts in '"first"' 'repeated|other'; do
+    sums "$parts" >"$work/parts"
+    same_within "$work/all" "$work/parts" 1e-5 || fail "$parts: $(cat "$work/parts"), all: $(cat "$work/all")"
+done
+
+# Lines of C are documents: with --varlen a position is that in its line, and no line sees another.
+evaluate 1 lines --varlen --samples 50
+cmp -s "$work/one" "$work/lines" && fail "--varlen changes nothing"
+first=$(awk '/"first": 0,/ { getline; getline; print $2 + 0; exit }' "$work/lines.json")
+[ "$first" -gt 60 ] || fail "50 windows of lines have $first beginnings"
+grep -q '"windows": 50,' "$work/lines.json" || fail "--samples 50 is not 50 windows"
+
+refuses() { # CODE PATTERN ARGUMENTS...
+    local got=0
+    ranks 1 eval --checkpoint "$work/run" --seq-len 64 "${@:3}" || got=$?
+    [ $got = "$1" ] && grep -q -- "$2" "$work/log" || { cat "$work/log"; fail "eval ${*:3}: exit code $got"; }
+}
+refuses 1 'config.h5 are both called config; give names' --data "$work/config.h5" "$work/data/config.h5"
+refuses 1 'one.json: exists already' --data "$work/config.h5" --json "$work/one.json"
+refuses 1 'config.h5: is listed twice' --data a="$work/config.h5" b="$work/config.h5"
+refuses 1 'nowhere.h5: there is no such file' --data "$work/config.h5" "$work/nowhere.h5" --json "$work/new.json"
+refuses 3 'full/new.json' --data "$work/config.h5" --samples 1 --json /dev/full/new.json
+[ -z "$(find "$work" -name 'new.json*')" ] || fail "something was left behind"
+echo "domains, positions and bigrams add up on 1 to 3 ranks"
