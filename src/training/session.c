@@ -15,7 +15,7 @@ static Status check_sharing(Comm *comm, const Device *device) {
     if (comm_is_first(comm, wrong))
         log_error("there are fewer GPUs than ranks: %d ranks have the same one (%d ranks run on this host). Start one "
                   "rank for each GPU that CUDA_VISIBLE_DEVICES shows, or let ranks share one (slow, for "
-                  "tests) by --comm.share_gpu=mpi; eval and verify: --share-gpu=mpi",
+                  "tests) by --comm.share_gpu=mpi; eval, score and verify: --share-gpu=mpi",
                   sharers, comm->local_size);
     return agree(comm, wrong ? BAD_INPUT : OK);
 }

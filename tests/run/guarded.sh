@@ -43,9 +43,12 @@ for flame in "$FLAME" "$GUARDED"; do
     FLAME=$flame ranks 2 eval --checkpoint "$work/resumed" --data "$work/data.h5" --seq-len 64 --samples 9 || fail "eval"
     sed -n '/ targets /,$p' "$work/log" >"$work/eval-$(basename "$flame")"
     [ "$(wc -l <"$work/eval-$(basename "$flame")")" = 13 ] || { cat "$work/log"; fail "eval's table"; }
+    printf '{"text": "%s"}\n' "a text" "another, which is longer" >"$work/requests.jsonl"
+    FLAME=$flame ranks 2 score --checkpoint "$work/resumed" --input "$work/requests.jsonl" --out "$work/score-$(basename "$flame")" || fail "score"
     "$flame" logits --checkpoint "$work/resumed" --tokens "$source_folder/tests/golden/gla/io.safetensors" \
         --out "$work/$(basename "$flame").safetensors" || fail "logits"
 done
 cmp "$work"/eval-* || fail "eval differs from the CPU's"
+cmp "$work"/score-* || fail "score differs from the CPU's"
 cmp "$work"/flame-c*.safetensors || fail "logits differ from the CPU's"
-echo "training, resuming, evaluation and logits equal the CPU's bit for bit"
+echo "training, resuming, evaluation, scores and logits equal the CPU's bit for bit"

@@ -31,6 +31,7 @@ static void open_model(Session *session, const char *config, bool margins) {
     Model *model = NULL;
     *session = (Session){0};
     assert_int_equal(model_from_file(config, &model), OK);
+    assert_int_equal(model->config.vocab_size, VOCABULARY);
     const RunnerOptions options = {.type = F32, .B = B, .T = T, .margins = margins, .logits = true};
     assert_int_equal(
         session_open(session, comm_self_create(), device_cpu(), model, options, session_sharding(&options)), OK);

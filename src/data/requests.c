@@ -1,0 +1,159 @@
+#include "data/requests.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/log.h"
+
+static const int64_t file_bytes_max = (int64_t)1 << 34;
+
+typedef struct Reader {
+    const char *path;
+    const RequestsOptions *options;
+    Requests *requests;
+    int64_t line, token_room, request_room;
+} Reader;
+
+__attribute__((format(printf, 2, 3))) static Status refuse(const Reader *reader, const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_error("%s:%lld: %s", reader->path, (long long)reader->line, text);
+    return BAD_INPUT;
+}
+
+/* Room for one more item of an array. */
+static void *grow(void *array, int64_t used, int64_t *room, size_t size) {
+    if (used < *room) return array;
+    *room = *room ? 2 * *room : 1024;
+    array = realloc(array, (size_t)*room * size);
+    CHECK(array, "no memory for requests");
+    return array;
+}
+
+static void add_token(Reader *reader, int64_t token) {
+    Requests *r = reader->requests;
+    r->token = grow(r->token, r->tokens, &reader->token_room, sizeof *r->token);
+    r->token[r->tokens++] = (int32_t)token;
+}
+
+static Status add_string(Reader *reader, const char *key, const json_t *value) {
+    const unsigned char *text = (const unsigned char *)json_string_value(value);
+    if (!reader->options->bytes)
+        return refuse(reader, "\"%s\" is a string, which the tokenizer of bytes alone can read; give a list of tokens",
+                      key);
+    for (size_t i = 0; i < json_string_length(value); i++) add_token(reader, text[i]);
+    return OK;
+}
+
+static Status add_list(Reader *reader, const char *key, const json_t *value) {
+    size_t i;
+    json_t *item;
+    json_array_foreach(value, i, item) {
+        if (!json_is_integer(item)) return refuse(reader, "\"%s\"[%zu] is not a token", key, i);
+        const json_int_t token = json_integer_value(item);
+        if (token < 0 || token >= reader->options->vocab_size)
+            return refuse(reader, "\"%s\"[%zu] is %lld, the vocabulary has %lld tokens", key, i, (long long)token,
+                          (long long)reader->options->vocab_size);
+        add_token(reader, token);
+    }
+    return OK;
+}
+
+/* Adds the tokens of the value of `key`. */
+static Status add_value(Reader *reader, const json_t *line, const char *key) {
+    const json_t *value = json_object_get(line, key);
+    if (json_is_string(value)) return add_string(reader, key, value);
+    if (json_is_array(value)) return add_list(reader, key, value);
+    return refuse(reader, value ? "\"%s\" is neither a string nor a list of tokens" : "there is no \"%s\"", key);
+}
+
+static Status add_prefix(Reader *reader) {
+    if (reader->options->prefix < 0)
+        return refuse(reader, "the model has no bos_token_id and no eos_token_id to begin with; give a context");
+    add_token(reader, reader->options->prefix);
+    return OK;
+}
+
+/* The tokens that are given, and then those that are asked for under the key *asked. */
+static Status add_tokens(Reader *reader, const json_t *line, Request *request, const char **asked) {
+    const Requests *r = reader->requests;
+    const bool text = json_object_get(line, "text") != NULL;
+    *asked = text ? "text" : "continuation";
+    if (text && (json_object_get(line, "context") || json_object_get(line, "continuation")))
+        return refuse(reader, "there are both \"text\" and \"context\" or \"continuation\"");
+    Status status = text ? OK : add_value(reader, line, "context");
+    if (status == OK && r->tokens == request->first) status = add_prefix(reader);
+    request->given = r->tokens - request->first;
+    if (status == OK) status = add_value(reader, line, *asked);
+    request->count = r->tokens - request->first;
+    return status;
+}
+
+static Status add_request(Reader *reader, const json_t *line) {
+    Requests *r = reader->requests;
+    Request request = {.first = r->tokens};
+    const char *asked;
+    const Status status = add_tokens(reader, line, &request, &asked);
+    if (status != OK) return status;
+    if (request.count == request.given) return refuse(reader, "\"%s\" is empty", asked);
+    r->targets += request.count - request.given;
+    r->request = grow(r->request, r->count, &reader->request_room, sizeof *r->request);
+    r->request[r->count++] = request;
+    return OK;
+}
+
+static Status read_line(Reader *reader, const char *text, size_t bytes) {
+    json_error_t error;
+    json_t *line = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    Status status;
+    if (!line)
+        status = refuse(reader, "not JSON: %s", error.text);
+    else if (!json_is_object(line))
+        status = refuse(reader, "not a JSON object");
+    else
+        status = add_request(reader, line);
+    json_decref(line);
+    return status;
+}
+
+static Status read_lines(Reader *reader, const char *text, int64_t bytes) {
+    const char *end = text + bytes;
+    Status status = OK;
+    while (text < end && status == OK) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+        if (!stop) stop = end;
+        reader->line++;
+        status = read_line(reader, text, (size_t)(stop - text));
+        text = stop + 1;
+    }
+    if (status == OK && reader->requests->count == 0) {
+        log_error("%s: is empty", reader->path);
+        status = BAD_INPUT;
+    }
+    return status;
+}
+
+Status requests_read(const char *path, const RequestsOptions *options, Requests *requests) {
+    Reader reader = {.path = path, .options = options, .requests = requests};
+    char *text = NULL;
+    int64_t bytes = 0;
+    *requests = (Requests){0};
+    const int error = file_read_all(path, file_bytes_max, &text, &bytes);
+    if (error) log_error("reading %s: %s", path, strerror(error));
+    const Status status = error ? (file_is_missing(error) ? BAD_INPUT : IO_ERROR) : read_lines(&reader, text, bytes);
+    free(text);
+    return status;
+}
+
+void requests_free(Requests *requests) {
+    free(requests->request);
+    free(requests->token);
+    *requests = (Requests){0};
+}
