@@ -64,7 +64,7 @@ class FlameC(TemplateLM):
         super().__init__()
         self.folder = newest_step(checkpoint)
         options = {"batch-tokens": batch_tokens, "dtype": dtype, "device": "cpu" if device == "cpu" else None}
-        self.command = [*shlex.split(launcher), program, "score", "--checkpoint", self.folder]
+        self.command = [*shlex.split(launcher), program, "score", "--ids", "--checkpoint", self.folder]
         self.command += [f"--{name}={value}" for name, value in options.items() if value is not None]
         self.tokenizer = load_tokenizer(self.folder)
         self.add_bos_token = add_bos_token

@@ -202,13 +202,10 @@ static Status run(void *values) {
 const Command eval_command = {
     .name = "eval",
     .summary = "loss, perplexity and bits per byte of a checkpoint on data sets",
-    .text = "Prints, over all windows of each file: the mean loss in nats per token, the perplexity, bits per byte "
-            "(with the\n"
-            "byte tokenizer) or per token, and how often the right token is the most likely one; the same of the "
-            "tokens that\n"
-            "complete a pair of tokens which their context contains already, and of all others; the loss by position "
-            "in the\n"
-            "window (with --varlen: in the document). Runs under mpirun too.\n",
+    .text = "Prints, over all windows of each file: the mean loss in nats per token, the perplexity, bits per byte\n"
+            "(with the byte tokenizer) or per token, and how often the right token is the most likely one; the same\n"
+            "of the tokens that complete a pair of tokens which their context contains already, and of all others;\n"
+            "the loss by position in the window (with --varlen: in the document). Runs under mpirun too.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(EvalArguments),

@@ -87,29 +87,6 @@ static bool any_interrupted(Comm *comm) {
     return flag > 0;
 }
 
-static Status open_tokenizer(Task *task, const char *folder) {
-    const int64_t vocabulary = task->session.model->config.vocab_size;
-    if (task->arguments->ids) return OK;
-    char *file = path_join(folder, "tokenizer.json");
-    const bool there = path_exists(file);
-    free(file);
-    if (!there && vocabulary != BYTES_VOCAB_SIZE) {
-        log_error("%s: has no tokenizer.json; copy that of its data there, or give token ids with --ids", folder);
-        return BAD_INPUT;
-    }
-    const Status status = tokenizer_open(there ? folder : NULL, &task->tokenizer);
-    if (status != OK || tokenizer_vocab_size(task->tokenizer) <= vocabulary) return status;
-    log_error("%s: the tokenizer has %lld tokens, the model %lld: they do not belong together", folder,
-              (long long)tokenizer_vocab_size(task->tokenizer), (long long)vocabulary);
-    return BAD_INPUT;
-}
-
-static int64_t first_token(const ModelConfig *config) {
-    const int64_t bos = config->bos_token_id, eos = config->eos_token_id.count > 0 ? config->eos_token_id.item[0] : -1;
-    const int64_t token = bos >= 0 ? bos : eos;
-    return token < config->vocab_size ? token : -1;
-}
-
 static Status read_prompts(Task *task) {
     const GenerateArguments *a = task->arguments;
     const ModelConfig *config = &task->session.model->config;
@@ -117,8 +94,9 @@ static Status read_prompts(Task *task) {
         log_error("generate wants --prompt TEXT or --prompt-file FILE");
         return USAGE;
     }
-    const PromptOptions wanted = {
-        .tokenizer = task->tokenizer, .vocabulary = config->vocab_size, .first_token = first_token(config)};
+    const PromptOptions wanted = {.tokenizer = task->tokenizer,
+                                  .vocabulary = config->vocab_size,
+                                  .first_token = trained_model_first_token(task->session.model)};
     return prompts_read(&a->prompt, a->prompt_file, &wanted, &task->prompts);
 }
 
@@ -361,7 +339,8 @@ static Status run(void *values) {
     status = agree(comm, check_options(task.arguments));
     if (status == OK) status = agree(comm, output_is_free("out", task.arguments->out));
     if (status == OK) status = trained_model_read(task.arguments->checkpoint, &task.session, &folder);
-    if (status == OK) status = agree(comm, open_tokenizer(&task, folder));
+    if (status == OK && !task.arguments->ids)
+        status = agree(comm, trained_model_tokenizer(folder, task.session.model, &task.tokenizer));
     if (status == OK) status = agree(comm, read_prompts(&task));
     if (status == OK) status = compare_arguments(&task);
     if (status == OK) status = open_model(&task, folder);

@@ -1,7 +1,6 @@
 /* flame-c score: how likely a checkpoint's model holds given continuations, which is what lm-evaluation-harness asks.
  */
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 #include "base/crc.h"
 #include "base/log.h"
 #include "base/number.h"
-#include "data/byte_tokenizer.h"
 #include "parallel/agreement.h"
 #include "training/scoring.h"
 #include "training/trained_model.h"
@@ -20,7 +18,7 @@
 typedef struct ScoreArguments {
     const char *checkpoint, *input, *out;
     int64_t seq_len, batch_tokens;
-    bool token_logprobs;
+    bool token_logprobs, ids;
     const char *dtype, *device, *share_gpu;
 } ScoreArguments;
 
@@ -37,39 +35,23 @@ static const Option options[] = {
     {"batch-tokens", OPTION_INTEGER, "N", "8192", 1, 1e9, "tokens per rank and micro-batch", AT(batch_tokens)},
     {"token-logprobs", OPTION_FLAG, NULL, NULL, 0, 0, "also write the logarithm of each token's probability",
      AT(token_logprobs)},
+    {"ids", OPTION_FLAG, NULL, NULL, 0, 0, "all contexts and continuations are lists of tokens: no tokenizer is needed",
+     AT(ids)},
     {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
     SHARE_GPU_OPTION(AT(share_gpu)),
 };
 
-/* Whether the folder's tokenizer is that of bytes: the same JSON, in whatever order and layout. */
-static Status reads_bytes(const char *folder, bool *bytes) {
-    TokenizerFiles theirs, ours = byte_tokenizer_files();
-    const Status status = tokenizer_files_read(folder, &theirs);
-    const TokenizerFile *file = &theirs.file[0];
-    if (status == OK && file->content) {
-        json_t *a = json_loadb(file->content, (size_t)file->bytes, 0, NULL),
-               *b = json_loads(ours.file[0].content, 0, NULL);
-        *bytes = json_equal(a, b);
-        json_decref(a);
-        json_decref(b);
-    }
-    tokenizer_files_free(&theirs);
-    tokenizer_files_free(&ours);
-    return status;
-}
-
-static int64_t prefix_of(const ModelConfig *config) {
-    const int64_t bos = config->bos_token_id, eos = config->eos_token_id.count > 0 ? config->eos_token_id.item[0] : -1;
-    const int64_t token = bos >= 0 ? bos : eos;
-    return token < config->vocab_size ? token : -1;
-}
-
 static Status read_requests(const ScoreArguments *a, const char *folder, const Session *session, Requests *requests) {
-    const ModelConfig *config = &session->model->config;
-    RequestsOptions wanted = {.vocab_size = config->vocab_size, .prefix = prefix_of(config)};
-    Status status = reads_bytes(folder, &wanted.bytes);
-    if (status == OK) status = requests_read(a->input, &wanted, requests);
+    const Model *model = session->model;
+    Tokenizer *tokenizer = NULL;
+    Status status = a->ids ? OK : trained_model_tokenizer(folder, model, &tokenizer);
+    if (status == OK) {
+        const RequestsOptions wanted = {
+            .vocab_size = model->config.vocab_size, .prefix = trained_model_first_token(model), .tokenizer = tokenizer};
+        status = requests_read(a->input, &wanted, requests);
+    }
+    tokenizer_close(tokenizer);
     status = agree(session->comm, status);
     if (status != OK) return status;
     Agreement *agreement = agreement_begin();
@@ -171,15 +153,12 @@ static Status run(void *values) {
 const Command score_command = {
     .name = "score",
     .summary = "log-likelihoods of given continuations, for lm-evaluation-harness and others",
-    .text = "Reads a JSON object a line: {\"context\": C, \"continuation\": D}, or {\"text\": D} for a whole text. C "
-            "and D are lists of\n"
-            "tokens or, with the byte tokenizer, strings. Writes a line for each, in the same order: {\"logprob\": the "
-            "logarithm\n"
-            "of D's probability after C, in nats, \"tokens\": how many tokens D has, \"greedy\": whether each of them "
-            "is the most\n"
-            "likely one}. An empty C, and what is before a whole text, is the model's bos_token_id, else its "
-            "eos_token_id. A D\n"
-            "of more than --seq-len tokens is scored in windows of so many. Runs under mpirun too.\n",
+    .text = "Reads a JSON object a line: {\"context\": C, \"continuation\": D}, or {\"text\": D} for a whole text.\n"
+            "C and D are strings or lists of tokens. Writes a line for each, in the same order: {\"logprob\": the\n"
+            "logarithm of D's probability after C, in nats, \"tokens\": how many tokens D has, \"greedy\": whether\n"
+            "each of them is the most likely one}. An empty C, and what is before a whole text, is the model's\n"
+            "bos_token_id, else its eos_token_id. A D of more than --seq-len tokens is scored in windows of so\n"
+            "many. Runs under mpirun too.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(ScoreArguments),

@@ -15,6 +15,8 @@ typedef struct Reader {
     const char *path;
     const RequestsOptions *options;
     Requests *requests;
+    TokenEncoder *encoder; /* NULL: there is no tokenizer */
+    TokenIds ids;          /* of a string */
     int64_t line, token_room, request_room;
 } Reader;
 
@@ -43,13 +45,29 @@ static void add_token(Reader *reader, int64_t token) {
     r->token[r->tokens++] = (int32_t)token;
 }
 
-static Status add_string(Reader *reader, const char *key, const json_t *value) {
-    const unsigned char *text = (const unsigned char *)json_string_value(value);
-    if (!reader->options->bytes)
-        return refuse(reader, "\"%s\" is a string, which the tokenizer of bytes alone can read; give a list of tokens",
-                      key);
-    for (size_t i = 0; i < json_string_length(value); i++) add_token(reader, text[i]);
-    return OK;
+/* Adds the tokens of a text from number `from` on. `special`: with those that the tokenizer puts around every text. */
+static Status add_text(Reader *reader, const char *text, size_t bytes, bool special, int64_t from) {
+    if (!reader->encoder) return refuse(reader, "there is a string; give lists of tokens, or no --ids");
+    reader->ids.count = 0;
+    const Status status = tokenizer_encode(reader->encoder, text, (int64_t)bytes, special, &reader->ids);
+    for (int64_t i = from; i < reader->ids.count && status == OK; i++) add_token(reader, reader->ids.id[i]);
+    return status;
+}
+
+static Status add_string(Reader *reader, const json_t *string, bool special) {
+    return add_text(reader, json_string_value(string), json_string_length(string), special, 0);
+}
+
+/* Adds the tokens of the continuation of a context, which has `given` tokens alone. */
+static Status add_continuation(Reader *reader, const json_t *context, const json_t *continuation, int64_t given) {
+    const size_t before = json_string_length(context), bytes = before + json_string_length(continuation);
+    char *both = malloc(bytes + 1);
+    CHECK(both, "no memory for a request");
+    memcpy(both, json_string_value(context), before);
+    memcpy(both + before, json_string_value(continuation), bytes - before);
+    const Status status = add_text(reader, both, bytes, true, given);
+    free(both);
+    return status;
 }
 
 static Status add_list(Reader *reader, const char *key, const json_t *value) {
@@ -67,9 +85,9 @@ static Status add_list(Reader *reader, const char *key, const json_t *value) {
 }
 
 /* Adds the tokens of the value of `key`. */
-static Status add_value(Reader *reader, const json_t *line, const char *key) {
+static Status add_value(Reader *reader, const json_t *line, const char *key, bool special) {
     const json_t *value = json_object_get(line, key);
-    if (json_is_string(value)) return add_string(reader, key, value);
+    if (json_is_string(value)) return add_string(reader, value, special);
     if (json_is_array(value)) return add_list(reader, key, value);
     return refuse(reader, value ? "\"%s\" is neither a string nor a list of tokens" : "there is no \"%s\"", key);
 }
@@ -84,14 +102,19 @@ static Status add_prefix(Reader *reader) {
 /* The tokens that are given, and then those that are asked for under the key *asked. */
 static Status add_tokens(Reader *reader, const json_t *line, Request *request, const char **asked) {
     const Requests *r = reader->requests;
+    const json_t *context = json_object_get(line, "context"), *continuation = json_object_get(line, "continuation");
     const bool text = json_object_get(line, "text") != NULL;
     *asked = text ? "text" : "continuation";
-    if (text && (json_object_get(line, "context") || json_object_get(line, "continuation")))
+    if (text && (context || continuation))
         return refuse(reader, "there are both \"text\" and \"context\" or \"continuation\"");
-    Status status = text ? OK : add_value(reader, line, "context");
-    if (status == OK && r->tokens == request->first) status = add_prefix(reader);
+    Status status = text ? OK : add_value(reader, line, "context", true);
+    const int64_t alone = r->tokens - request->first;
+    if (status == OK && alone == 0) status = add_prefix(reader);
     request->given = r->tokens - request->first;
-    if (status == OK) status = add_value(reader, line, *asked);
+    if (status == OK)
+        status = json_is_string(context) && json_is_string(continuation)
+                     ? add_continuation(reader, context, continuation, alone)
+                     : add_value(reader, line, *asked, false);
     request->count = r->tokens - request->first;
     return status;
 }
@@ -102,7 +125,7 @@ static Status add_request(Reader *reader, const json_t *line) {
     const char *asked;
     const Status status = add_tokens(reader, line, &request, &asked);
     if (status != OK) return status;
-    if (request.count == request.given) return refuse(reader, "\"%s\" is empty", asked);
+    if (request.count == request.given) return refuse(reader, "\"%s\" has no tokens", asked);
     r->targets += request.count - request.given;
     r->request = grow(r->request, r->count, &reader->request_room, sizeof *r->request);
     r->request[r->count++] = request;
@@ -142,6 +165,7 @@ static Status read_lines(Reader *reader, const char *text, int64_t bytes) {
 
 Status requests_read(const char *path, const RequestsOptions *options, Requests *requests) {
     Reader reader = {.path = path, .options = options, .requests = requests};
+    if (options->tokenizer) reader.encoder = token_encoder_create(options->tokenizer);
     char *text = NULL;
     int64_t bytes = 0;
     *requests = (Requests){0};
@@ -149,6 +173,8 @@ Status requests_read(const char *path, const RequestsOptions *options, Requests 
     if (error) log_error("reading %s: %s", path, strerror(error));
     const Status status = error ? (file_is_missing(error) ? BAD_INPUT : IO_ERROR) : read_lines(&reader, text, bytes);
     free(text);
+    free(reader.ids.id);
+    token_encoder_free(reader.encoder);
     return status;
 }
 

@@ -57,7 +57,7 @@ static void open_bytes(Tokenizer *tokenizer) {
     tokenizer->eos = BYTES_EOS;
 }
 
-static Status read_json(const char *path, json_t **object) {
+static Status read_json(const char *path, size_t flags, json_t **object) {
     char *text;
     int64_t bytes;
     json_error_t problem;
@@ -67,7 +67,7 @@ static Status read_json(const char *path, json_t **object) {
         log_error("%s: cannot be read: %s", path, strerror(error));
         return file_is_missing(error) || error == EFBIG ? BAD_INPUT : IO_ERROR;
     }
-    *object = json_loadb(text, (size_t)bytes, JSON_ALLOW_NUL, &problem);
+    *object = json_loadb(text, (size_t)bytes, JSON_ALLOW_NUL | flags, &problem);
     free(text);
     if (*object) return OK;
     log_error("%s:%d: not JSON: %s", path, problem.line, problem.text);
@@ -109,10 +109,11 @@ static int64_t mark_of(const Tokenizer *tokenizer, const json_t *config, const c
     return json_is_string(value) ? tokenizer_id(tokenizer, json_string_value(value)) : -1;
 }
 
+/* Its model_max_length is 10^30 where transformers knows no limit, more than an integer holds. */
 static Status read_marks(Tokenizer *tokenizer, const char *folder) {
     char *path = path_join(folder, "tokenizer_config.json");
     json_t *config = NULL;
-    const Status status = file_exists(path) ? read_json(path, &config) : OK;
+    const Status status = file_exists(path) ? read_json(path, JSON_DECODE_INT_AS_REAL, &config) : OK;
     tokenizer->bos = mark_of(tokenizer, config, "bos_token");
     tokenizer->eos = mark_of(tokenizer, config, "eos_token");
     json_decref(config);
@@ -122,7 +123,7 @@ static Status read_marks(Tokenizer *tokenizer, const char *folder) {
 
 static Status read_file(Tokenizer *tokenizer, const char *path) {
     json_t *object;
-    Status status = read_json(path, &object);
+    Status status = read_json(path, 0, &object);
     if (!status && !json_is_object(object)) {
         log_error("%s: not a tokenizer: it is no JSON object", path);
         status = BAD_INPUT;

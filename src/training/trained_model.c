@@ -25,6 +25,29 @@ Status trained_model_open(const char *folder, const char *device_name, const Run
     return status == OK ? weights_load(folder, session->comm, model->unit, model->units) : status;
 }
 
+Status trained_model_tokenizer(const char *folder, const Model *model, Tokenizer **tokenizer) {
+    const int64_t vocabulary = model->config.vocab_size;
+    char *file = path_join(folder, "tokenizer.json");
+    const bool there = path_exists(file);
+    free(file);
+    if (!there && vocabulary != BYTES_VOCAB_SIZE) {
+        log_error("%s: has no tokenizer.json; copy that of its data there, or give token ids with --ids", folder);
+        return BAD_INPUT;
+    }
+    const Status status = tokenizer_open(there ? folder : NULL, tokenizer);
+    if (status != OK || tokenizer_vocab_size(*tokenizer) <= vocabulary) return status;
+    log_error("%s: the tokenizer has %lld tokens, the model %lld: they do not belong together", folder,
+              (long long)tokenizer_vocab_size(*tokenizer), (long long)vocabulary);
+    return BAD_INPUT;
+}
+
+int64_t trained_model_first_token(const Model *model) {
+    const ModelConfig *config = &model->config;
+    const int64_t bos = config->bos_token_id, eos = config->eos_token_id.count > 0 ? config->eos_token_id.item[0] : -1;
+    const int64_t token = bos >= 0 ? bos : eos;
+    return token < config->vocab_size ? token : -1;
+}
+
 Status trained_model_not_finite(const Session *session, const char *checkpoint, DType type, double loss) {
     const Parameter *parameter = weights_not_finite(session->model->unit, session->model->units);
     const Status tensors = comm_worst(session->comm, parameter ? BAD_INPUT : OK);

@@ -35,58 +35,103 @@ task() { # NAME OUTPUT_TYPE KEYS...
     printf '%s\n' "task: $1" "dataset_path: json" "dataset_kwargs: {data_files: {test: $work/$1.jsonl}}" "test_split: test" \
         "output_type: $2" "${@:3}" "metadata: {version: 1}" >"$work/$1.yaml"
 }
-task choices multiple_choice 'doc_to_text: "{{question}}"' 'doc_to_choice: choices' 'doc_to_target: answer' 'metric_list: [{metric: acc}, {metric: acc_norm}]'
+task choices multiple_choice 'doc_to_text: "{{question}}"' 'doc_to_choice: choices' 'doc_to_target: answer' \
+    'target_delimiter: ""' 'metric_list: [{metric: acc}, {metric: acc_norm}]'
 task texts loglikelihood_rolling 'doc_to_text: ""' 'doc_to_target: "{{text}}"' 'metric_list: [{metric: word_perplexity}, {metric: bits_per_byte}]'
 
+# The same model with another tokenizer, which puts a token before every text.
+cp -r "$work/exported" "$work/words"
+cat >"$work/words.py" <<'END'
+import sys
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+folder, *texts = sys.argv[1:]
+tokenizer = Tokenizer(models.BPE())
+tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+tokenizer.train(texts, trainers.BpeTrainer(vocab_size=310, special_tokens=["<s>", "</s>"], show_progress=False,
+                                           initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+END
+"$python" "$work/words.py" "$work/words" "$source_folder"/src/data/*.c >"$work/log" 2>&1 || { cat "$work/log"; fail "a tokenizer"; }
+
 cat >"$work/compare.py" <<'END'
+import json
 import os
+import subprocess
 import sys
 sys.path.insert(0, os.path.join(sys.argv[1], "tools"))
 import lm_eval
 import lm_eval_model  # noqa: F401, registers flame-c
 from lm_eval.tasks import TaskManager
 
-work = sys.argv[2]
+work, program = sys.argv[2], os.environ["FLAME"]
 tasks = TaskManager(include_path=work, include_defaults=False)
-hf = {"pretrained": f"{work}/exported", "dtype": "float32", "device": "cpu"}
-ours = {"checkpoint": f"{work}/exported", "program": os.environ["FLAME"], "device": "cpu"}
-ranks = {**ours, "checkpoint": f"{work}/run", "launcher": "mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2"}
+mpirun = "mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2"
 
 
 def evaluate(model, arguments):
-    return lm_eval.simple_evaluate(model=model, model_args=arguments, tasks=["choices", "texts"], task_manager=tasks, batch_size=8,
-                                   bootstrap_iters=0)
+    return lm_eval.simple_evaluate(model=model, model_args={**arguments, "device": "cpu"}, tasks=["choices", "texts"],
+                                   task_manager=tasks, batch_size=8, bootstrap_iters=0)
 
 
 def likelihoods(results):
-    return [(name, sample["doc_id"], value) for name in ("choices", "texts") for sample in results["samples"][name]
-            for value in sample["filtered_resps"]]
+    """[(log-likelihood, greedy)] of the choices, [log-likelihood] of the texts."""
+    return [[value for sample in results["samples"][name] for value in sample["filtered_resps"]] for name in ("choices", "texts")]
 
 
-theirs = evaluate("hf", hf)
-for arguments in (ours, ranks):
-    results = evaluate("flame-c", arguments)
+def check_metrics(theirs, ours):
     for task, metrics in theirs["results"].items():
         for metric, value in metrics.items():
             if isinstance(value, float):
-                assert abs(results["results"][task][metric] - value) <= 1e-4 * max(1, abs(value)), metric
-    pairs = list(zip(likelihoods(theirs), likelihoods(results), strict=True))
+                assert abs(ours["results"][task][metric] - value) <= 1e-4 * max(1, abs(value)), (task, metric)
+
+
+def check_likelihoods(what, theirs, ours):
     worst = 0
-    for (task, number, a), (_, _, b) in pairs:
-        a, b = (a, b) if isinstance(a, tuple) else ((a,), (b,))
-        assert a[1:] == b[1:], (task, number, a, b)
-        worst = max(worst, abs(a[0] - b[0]))
-    assert worst <= 1e-4, worst
-    print(f"{len(pairs)} log-likelihoods, the largest difference {worst:.2g}")
+    for (a, greedy), (b, also) in zip(theirs, ours, strict=True):
+        assert greedy == also, (what, a, b)
+        worst = max(worst, abs(a - b))
+    print(f"{what}: {len(ours)} log-likelihoods, the largest difference {worst:.2g}")
+    assert worst <= 1e-4, (what, worst)
+
+
+def check_strings(folder, theirs):
+    """flame-c score on the strings of the choices, with the tokenizer in C. lm_eval moves spaces from the end of a context."""
+    asked = []
+    with open(f"{work}/choices.jsonl") as file:
+        for row in map(json.loads, file):
+            bare = row["question"].rstrip()
+            asked += [{"context": bare, "continuation": row["question"][len(bare):] + choice} for choice in row["choices"]]
+    with open(f"{work}/strings.jsonl", "w") as file:
+        file.writelines(json.dumps(request) + "\n" for request in asked)
+    out = f"{work}/strings-{os.path.basename(folder)}.jsonl"
+    subprocess.run([program, "score", "--checkpoint", folder, "--input", file.name, "--out", out, "--seq-len=48"], check=True)
+    with open(out) as file:
+        scores = [json.loads(line) for line in file]
+    check_likelihoods(f"{folder}, strings", theirs, [(score["logprob"], score["greedy"]) for score in scores])
+
+
+for name, checkpoint in (("exported", "run"), ("words", "words")):
+    folder = f"{work}/{name}"
+    theirs = evaluate("hf", {"pretrained": folder, "dtype": "float32"})
+    choices, texts = likelihoods(theirs)
+    for arguments in ({"checkpoint": folder}, {"checkpoint": f"{work}/{checkpoint}", "launcher": mpirun}):
+        results = evaluate("flame-c", {**arguments, "program": program})
+        check_metrics(theirs, results)
+        ours = likelihoods(results)
+        check_likelihoods(f"{arguments}, choices", choices, ours[0])
+        check_likelihoods(f"{arguments}, texts", [(value, False) for value in texts], [(value, False) for value in ours[1]])
+    check_strings(folder, choices)
 try:
-    lm_eval.api.registry.get_model("flame-c").create_from_arg_obj(ours).generate_until([])
+    lm_eval.api.registry.get_model("flame-c").create_from_arg_obj({"checkpoint": f"{work}/run"}).generate_until([])
     sys.exit("generates")
 except NotImplementedError as error:
     print(error)
 END
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HOME=$work/hf TOKENIZERS_PARALLELISM=false
 "$python" "$work/compare.py" "$source_folder" "$work" >"$work/log" 2>&1 || { cat "$work/log"; fail "hf and flame-c differ"; }
-[ "$(grep -c 'log-likelihoods, the largest' "$work/log")" = 2 ] || { cat "$work/log"; fail "nothing was compared"; }
+[ "$(grep -c 'log-likelihoods, the largest' "$work/log")" = 10 ] || { cat "$work/log"; fail "nothing was compared"; }
 grep 'log-likelihoods, the largest' "$work/log"
 "$python" "$source_folder/tools/lm_eval_model.py" --model flame-c --model_args "checkpoint=$work/run,program=$FLAME" --tasks choices \
     --include_path "$work" >"$work/log" 2>&1 || { cat "$work/log"; fail "tools/lm_eval_model.py as lm_eval's command line"; }

@@ -50,6 +50,33 @@ tr -d '[,]{}:"' <"$work/many-1.jsonl" |
     awk '{ sum = 0; for (i = 8; i <= NF; i++) sum += $i; d = sum - $2; if (NF - 7 != $4 || d * d > 1e-10) exit 1 }' ||
     fail "token_logprobs are not those of the tokens: $(head -2 "$work/many-1.jsonl")"
 
+# Another tokenizer: words, and a token before every text. transformers writes 10^30 where there is no limit.
+cp -r "$work/run/checkpoint/step-00000050" "$work/words"
+cat >"$work/words/tokenizer.json" <<END
+{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+ "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                    "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [3], "tokens": ["<s>"]}}},
+ "decoder": null, "model": {"type": "WordLevel", "vocab": {"no": 0, "yes": 1, "yesno": 2, "<s>": 3, "?": 4}, "unk_token": "?"}}
+END
+echo '{"model_max_length": 1000000000000000019884624838656, "bos_token": "<s>"}' >"$work/words/tokenizer_config.json"
+cat >"$work/words.jsonl" <<END
+{"context": "yes no", "continuation": " yes"}
+{"context": "", "continuation": "no yes"}
+{"text": "no yes"}
+{"context": [1, 0], "continuation": "yes no"}
+END
+cat >"$work/ids.jsonl" <<END
+{"context": [3, 1, 0], "continuation": [1]}
+{"context": [3], "continuation": [0, 1]}
+{"context": [256], "continuation": [0, 1]}
+{"context": [1, 0], "continuation": [1, 0]}
+END
+for name in words ids; do
+    ranks 1 score --checkpoint "$work/words" --input "$work/$name.jsonl" --out "$work/$name-1.jsonl" || { cat "$work/log"; fail "$name"; }
+    numbers "$work/$name-1.jsonl" >"$work/$name.numbers"
+done
+same_within "$work/words.numbers" "$work/ids.numbers" 1e-6 || fail "words: $(cat "$work"/*.numbers)"
+
 refuses() { # CODE PATTERN LINE: the second line of a file
     local got=0
     printf '{"text": "good"}\n%b' "$3" >"$work/bad.jsonl"
@@ -65,13 +92,13 @@ refuses 1 'bad.jsonl:2: not a JSON object' '[1]\n'
 refuses 1 'bad.jsonl:2: there is no "context"' '{"continuation": "a"}\n'
 refuses 1 'bad.jsonl:2: there is no "continuation"' '{"context": "a"}\n'
 refuses 1 'bad.jsonl:2: there are both "text" and' '{"context": "a", "text": "a"}\n'
-refuses 1 'bad.jsonl:2: "continuation" is empty' '{"context": "a", "continuation": []}\n'
-refuses 1 'bad.jsonl:2: "text" is empty' '{"text": ""}\n'
+refuses 1 'bad.jsonl:2: "continuation" has no tokens' '{"context": "a", "continuation": []}\n'
+refuses 1 'bad.jsonl:2: "text" has no tokens' '{"text": ""}\n'
 refuses 1 'bad.jsonl:2: "text" is neither' '{"text": 7}\n'
 refuses 1 'bad.jsonl:2: "text"\[1\] is not a token' '{"text": [7, 1.5]}\n'
 refuses 1 'bad.jsonl:2: "text"\[0\] is 320, the vocabulary has 320' '{"text": [320]}\n'
 refuses 1 'bad.jsonl:2: "text"\[0\] is -1' '{"text": [-1]}\n'
-refuses 1 'bad.jsonl:1: "text" is a string' '' "$source_folder/tests/golden/gla"
+refuses 1 'gla: has no tokenizer.json; .* --ids' '' "$source_folder/tests/golden/gla"
 refuses_file() { # CODE PATTERN ARGUMENTS...
     local got=0
     ranks 1 score --checkpoint "$work/run" "${@:3}" || got=$?
@@ -82,6 +109,7 @@ refuses_file 1 'empty.jsonl: is empty' --input "$work/empty.jsonl" --out "$work/
 refuses_file 1 'nowhere.jsonl: No such file' --input "$work/nowhere.jsonl" --out "$work/bad/out.jsonl"
 refuses_file 1 'many-1.jsonl: exists already' --input "$work/many.jsonl" --out "$work/many-1.jsonl"
 refuses_file 3 'full/out.jsonl' --input "$work/many.jsonl" --out /dev/full/out.jsonl
+refuses_file 1 'many.jsonl:1: there is a string; give lists' --ids --input "$work/many.jsonl" --out "$work/bad/out.jsonl"
 [ -z "$(find "$work" -name '*.tmp')" ] && [ ! -e "$work/bad" ] || fail "something was left behind"
 # A weight that is not finite.
 cp -r "$work/run/checkpoint/step-00000050" "$work/nan"
