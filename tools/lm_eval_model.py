@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""flame-c as a model of lm-evaluation-harness, for tasks that are scored by log-likelihoods.
+"""flame-c as a model of lm-evaluation-harness.
 
     tools/lm_eval_model.py --model flame-c --model_args checkpoint=RUN,program=build/flame-c --tasks lambada_openai,arc_easy
 
 takes what lm_eval takes on its command line; `import lm_eval_model` before lm_eval.simple_evaluate does the same in Python. The
-requests are written to a file, `flame-c score` scores them, in batches of its own, and its answers are read back: Python computes
-nothing.
+requests are written to a file, `flame-c score` or `flame-c generate` answers them, in batches of its own, and its answers are read
+back: Python computes nothing.
 
 model_args: checkpoint      a checkpoint, a run's folder or a Hugging Face folder
             program         flame-c, if it is not in PATH
@@ -13,7 +13,9 @@ model_args: checkpoint      a checkpoint, a run's folder or a Hugging Face folde
             max_length      most tokens that the model sees; default: max_position_embeddings of its config.json
             add_bos_token   true or false: whether texts begin with special tokens; default: what the tokenizer says
             prefix_token_id stands for an empty context; default: the tokenizer's bos token, or its eos token
-            batch_tokens, dtype     as of flame-c score
+            dtype           of flame-c score and generate
+            batch_tokens    of flame-c score: tokens of a micro-batch
+            batch           of flame-c generate: texts that are continued side by side
 
 lm_eval's --device cpu computes on CPUs, anything else on GPUs where there are any; its --batch_size has no effect. A folder with a
 tokenizer is read by transformers' AutoTokenizer; without one, texts are bytes and begin with token 256.
@@ -37,6 +39,9 @@ except ImportError as error:
 
 BYTES_BOS = 256
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+NEW_TOKENS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+NEW_TOKENS_DEFAULT = 256
+SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
 def newest_step(checkpoint):
@@ -58,14 +63,14 @@ def load_tokenizer(folder):
 @register_model("flame-c")
 class FlameC(TemplateLM):
     def __init__(self, checkpoint, program="flame-c", launcher="", max_length=None, add_bos_token=None, prefix_token_id=None,
-                 batch_tokens=None, dtype=None, device=None, batch_size=None, max_batch_size=None):
+                 batch_tokens=None, batch=None, dtype=None, device=None, batch_size=None, max_batch_size=None):
         """lm_eval sets device, to cuda unless told otherwise, batch_size and max_batch_size. flame-c packs requests by their
         lengths into batches of its own."""
         super().__init__()
         self.folder = newest_step(checkpoint)
-        options = {"batch-tokens": batch_tokens, "dtype": dtype, "device": "cpu" if device == "cpu" else None}
-        self.command = [*shlex.split(launcher), program, "score", "--ids", "--checkpoint", self.folder]
-        self.command += [f"--{name}={value}" for name, value in options.items() if value is not None]
+        self.program = [*shlex.split(launcher), program]
+        self.options = {"checkpoint": self.folder, "dtype": dtype, "device": "cpu" if device == "cpu" else None}
+        self.batch_tokens, self.batch = batch_tokens, batch
         self.tokenizer = load_tokenizer(self.folder)
         self.add_bos_token = add_bos_token
         self.custom_prefix = prefix_token_id
@@ -98,20 +103,25 @@ class FlameC(TemplateLM):
             add_special_tokens = self.add_bos_token
         return self.tokenizer.encode(string, **({} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}))
 
-    def score(self, pairs):
-        """What flame-c says of lists of tokens (context, continuation): their log-likelihoods, and whether greedy."""
-        if not pairs:
+    def answers(self, command, name, requests, options):
+        """What `flame-c COMMAND --NAME FILE` answers to a file of the requests: an object for each."""
+        if not requests:
             return []
         with tempfile.TemporaryDirectory() as work:
-            asked, answered = os.path.join(work, "requests.jsonl"), os.path.join(work, "scores.jsonl")
+            asked, answered = os.path.join(work, "requests.jsonl"), os.path.join(work, "answers.jsonl")
             with open(asked, "w") as file:
-                file.writelines(json.dumps({"context": context, "continuation": continuation}) + "\n"
-                                for context, continuation in pairs)
-            subprocess.run([*self.command, f"--seq-len={self.max_length}", "--input", asked, "--out", answered], check=True,
-                           stdout=subprocess.DEVNULL)
+                file.writelines(json.dumps(request) + "\n" for request in requests)
+            options = {**self.options, **options, name: asked, "out": answered}
+            arguments = [f"--{key}={value}" for key, value in options.items() if value is not None]
+            subprocess.run([*self.program, command, *arguments], check=True, stdout=subprocess.DEVNULL)
             with open(answered) as file:
-                scores = [json.loads(line) for line in file]
-        return [(score["logprob"], score["greedy"]) for score in scores]
+                return [json.loads(line) for line in file]
+
+    def score(self, pairs):
+        """What flame-c says of lists of tokens (context, continuation): their log-likelihoods, and whether greedy."""
+        requests = [{"context": context, "continuation": continuation} for context, continuation in pairs]
+        options = {"ids": "true", "seq-len": self.max_length, "batch-tokens": self.batch_tokens}
+        return [(score["logprob"], score["greedy"]) for score in self.answers("score", "input", requests, options)]
 
     def _loglikelihood_tokens(self, requests, **_):
         scores = self.score([(context, continuation) for _, context, continuation in requests])
@@ -129,9 +139,37 @@ class FlameC(TemplateLM):
             self.cache_hook.add_partial("loglikelihood_rolling", (text,), score)
         return sums
 
+    def prompt(self, context, wanted):
+        """What `flame-c generate` is to go on with, and how to draw: gen_kwargs of a task."""
+        wanted = dict(wanted)
+        limits = [int(wanted.pop(key)) for key in NEW_TOKENS if wanted.get(key) is not None]
+        new_tokens = limits[0] if limits else NEW_TOKENS_DEFAULT
+        if new_tokens >= self.max_length:
+            raise ValueError(f"{new_tokens} new tokens leave no room for a context in max_length={self.max_length}")
+        until = wanted.pop("until", None) or []
+        stop = [text for text in ([until] if isinstance(until, str) else until) if text]
+        tokens = self.tok_encode(context)[new_tokens - self.max_length:] or [self.prefix_token_id]
+        prompt = {"prompt": tokens, "stop": stop, "max_new_tokens": new_tokens}
+        sampling = {key: wanted.pop(key) for key in SAMPLING if wanted.get(key) is not None}
+        if not wanted.pop("do_sample", sampling.get("temperature")):
+            sampling = {"repetition_penalty": sampling.get("repetition_penalty"), "temperature": 0}
+        unknown = [key for key, value in wanted.items() if value is not None]
+        if unknown:
+            raise ValueError(f"flame-c generate has nothing for {', '.join(unknown)} of the task's generation_kwargs")
+        return prompt, {key.replace("_", "-"): value for key, value in sampling.items()}
+
     def generate_until(self, requests, disable_tqdm=False):
-        raise NotImplementedError("flame-c does not generate text yet: choose tasks that are scored by log-likelihoods "
-                                  "(output_type multiple_choice, loglikelihood or loglikelihood_rolling)")
+        """One call of flame-c for each way to draw, of which a task mostly has one."""
+        prompts = [self.prompt(*request.args) for request in requests]
+        texts = [None] * len(prompts)
+        for way in {json.dumps(sampling): sampling for _, sampling in prompts}.values():
+            numbers = [number for number, (_, sampling) in enumerate(prompts) if sampling == way]
+            asked = [prompts[number][0] for number in numbers]
+            found = self.answers("generate", "prompt-file", asked, {**way, "batch": self.batch})
+            for number, answer in zip(numbers, found, strict=True):
+                texts[number] = answer["text"]
+                self.cache_hook.add_partial("generate_until", requests[number].args, answer["text"])
+        return texts
 
 
 if __name__ == "__main__":
