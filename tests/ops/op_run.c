@@ -302,8 +302,8 @@ static Batch upload_batch(const Device *device, const Batch *batch, Memory memor
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
     enum { SLACK = 1 << 16 };  /* asking for more than was counted shall fail the test, not end it */
-    enum { ENOUGH = 1 << 24 }; /* for the pieces of a case */
-    const OpResult counted = options.carried ? (OpResult){.keep_peak = ENOUGH, .scratch_peak = ENOUGH}
+    enum { ENOUGH = 1 << 23 }; /* for the pieces of a case */
+    const OpResult counted = options.carried ? (OpResult){.scratch_peak = ENOUGH}
                                              : op_run_counting(problem, backend->type, options, backend->device->gpu);
     const Device *device = backend->device;
     emulator_guard_starts(options.guard_starts);

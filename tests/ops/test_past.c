@@ -39,7 +39,7 @@ static const OpTest *const remembering[] = {&chunk_gla_test,
                                             &rotary_test,
                                             &sinusoid_test};
 
-enum { MOST_TOKENS = 200, PIECES = 3 };
+enum { MOST_TOKENS = 200, FEW_TOKENS = 80, PIECES = 3 }; /* few: on the emulator, which is slow */
 
 static bool has_initial_state(const OpProblem *problem) {
     return strcmp(problem->c->input[problem->inputs - 1].name, "initial") == 0;
@@ -82,7 +82,7 @@ static double tolerance_of(const OpTest *test, const OpBackend *backend) {
 
 static int check_case(const OpTest *test, const OpCase *c, const OpBackend *backend) {
     const int64_t T = c->T ? c->T : 70;
-    if (c->B != 1 || T < 8 || T > MOST_TOKENS) return 0;
+    if (c->B != 1 || T < 8 || T > (backend->device->gpu ? FEW_TOKENS : MOST_TOKENS)) return 0;
     OpProblem problem = op_problem_create(test, c, T, backend->type);
     int failed = 0;
     if (!has_initial_state(&problem)) {
