@@ -17,7 +17,7 @@
 
 typedef struct Build {
     Texts text;
-    const char *out, *validation_out, *document;
+    const char *tokenizer, *bos, *eos, *out, *validation_out, *document;
     double validation;
     bool force;
     int64_t chunk, level;
@@ -28,6 +28,11 @@ typedef struct Build {
 static const Option build_options[] = {
     {"text", OPTION_TEXTS | OPTION_REQUIRED, "DIR|FILE", NULL, 0, 0, "what to read", AT(text)},
     {"out", OPTION_TEXT | OPTION_REQUIRED, "FILE.h5", NULL, 0, 0, "what to write", AT(out)},
+    {"tokenizer", OPTION_TEXT, "DIR|FILE", "bytes", 0, 0,
+     "a tokenizer.json, a folder with one, or the built-in one of bytes", AT(tokenizer)},
+    {"bos", OPTION_TEXT, "TOKEN|none", "auto", 0, 0, "begins a document; auto: what tokenizer_config.json names",
+     AT(bos)},
+    {"eos", OPTION_TEXT, "TOKEN|none", "auto", 0, 0, "ends a document", AT(eos)},
     {"force", OPTION_FLAG, "", NULL, 0, 0, "replace the output if it exists", AT(force)},
     {"document", OPTION_CHOICE, "file|paragraph|line", "file", 0, 0,
      "what becomes one document; a paragraph ends at a blank line", AT(document)},
@@ -65,6 +70,9 @@ static Status run_build(void *values) {
     const Build *build = values;
     const BuildOptions task = {.text = (const char *const *)build->text.item,
                                .text_count = build->text.count,
+                               .tokenizer = strcmp(build->tokenizer, "bytes") == 0 ? NULL : build->tokenizer,
+                               .bos = build->bos,
+                               .eos = build->eos,
                                .out = build->out,
                                .validation_out = build->validation_out,
                                .validation = build->validation,
@@ -88,10 +96,12 @@ static Status run_build(void *values) {
 
 static const Command data_build = {
     .name = "data build",
-    .summary = "turn text into tokens, one per byte",
-    .text = "Reads text, turns every byte into a token (0 .. 255; 256 begins and 257 ends a document; vocabulary 320)\n"
-            "and writes one HDF5 file. Folders are read with everything below them, in the order of their names;\n"
-            "names that start with a dot, files with zero bytes and links to folders are skipped.\n",
+    .summary = "turn text into tokens",
+    .text =
+        "Reads text, turns it into tokens and writes one HDF5 file. Without --tokenizer every byte is a token (0 .. "
+        "255;\n"
+        "256 begins and 257 ends a document; vocabulary 320). Folders are read with everything below them, in the\n"
+        "order of their names; names that start with a dot, files with zero bytes and links to folders are skipped.\n",
     .options = build_options,
     .option_count = LENGTH(build_options),
     .values_size = sizeof(Build),
@@ -153,8 +163,7 @@ static const Command *const parts[] = {&data_build, &data_inspect, &data_verify,
 const Command data_command = {
     .name = "data",
     .summary = "build, inspect and verify data sets",
-    .text =
-        "Token files for training, in HDF5. For Hugging Face tokenizers, JSONL and Parquet there is tools/prepare.py;\n"
-        "docs/data-format.md describes the file.\n",
+    .text = "Token files for training, in HDF5. For JSONL and Parquet there is tools/prepare.py;\n"
+            "docs/data-format.md describes the file.\n",
     .parts = parts,
 };

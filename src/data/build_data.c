@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/files.h"
-#include "data/byte_tokenizer.h"
+#include "data/build_batch.h"
 #include "data/shuffle.h"
 #include "data/tokens_writer.h"
 
@@ -24,10 +24,10 @@ typedef struct Builder {
     bool blank_line;                            /* the current line is blank so far */
     bool has_text;                              /* the current document is not all blank */
     unsigned char piece[PIECE_BYTES];
-    uint32_t tokens[PIECE_BYTES];
     double last_progress; /* seconds_now() */
     bool on_terminal;
-    TokenizerFiles tokenizer_files;
+    BuildTokenizer tokenizer;
+    BuildBatch *batch;
 } Builder;
 
 static void show_progress(Builder *builder, bool last) {
@@ -44,23 +44,19 @@ static void skipped(const char *path, const char *why, int64_t *count) {
 }
 
 /* The file is chosen by a hash of the document's number, so that the split does not depend on the text. */
-static Status begin_document(Builder *builder) {
+static void begin_document(Builder *builder) {
     double place = (double)(hash_mix(0, (uint64_t)builder->documents++) >> 11) * 0x1p-53;
     builder->current =
         builder->validation && place < builder->options->validation ? builder->validation : builder->train;
     builder->blank_line = true;
     builder->has_text = false;
-    uint32_t mark = BYTES_BOS;
-    return tokens_writer_add(builder->current, &mark, 1);
+    build_batch_begin(builder->batch, builder->current);
 }
 
 static Status end_document(Builder *builder) {
     if (!builder->current) return OK;
-    uint32_t mark = BYTES_EOS;
-    Status status = tokens_writer_add(builder->current, &mark, 1);
-    tokens_writer_end_document(builder->current);
     builder->current = NULL;
-    return status;
+    return build_batch_end(builder->batch);
 }
 
 /* The number of bytes of data[0 .. count) that belong to the current document; *ends: whether the document ends after
@@ -85,12 +81,10 @@ static int64_t document_part(Builder *builder, const unsigned char *data, int64_
 static Status add_bytes(Builder *builder, const unsigned char *data, int64_t count) {
     Status status = OK;
     while (count > 0 && !status) {
-        if (!builder->current) status = begin_document(builder);
-        if (status) return status;
+        if (!builder->current) begin_document(builder);
         bool ends;
         int64_t part = document_part(builder, data, count, &ends);
-        for (int64_t i = 0; i < part; i++) builder->tokens[i] = data[i];
-        status = tokens_writer_add(builder->current, builder->tokens, part);
+        status = build_batch_add(builder->batch, (const char *)data, part);
         if (!status && ends) status = end_document(builder);
         data += part;
         count -= part;
@@ -174,11 +168,25 @@ static Status add_path(Builder *builder, const char *path, int depth) {
 
 static Status open_writer(const Builder *builder, const char *path, TokensWriter **writer) {
     const BuildOptions *options = builder->options;
-    TokensWriterOptions writer_options = tokens_writer_bytes_options(path);
-    writer_options.force = options->force;
-    writer_options.chunk_tokens = options->chunk_tokens;
-    writer_options.level = options->level;
-    writer_options.tokenizer_files = &builder->tokenizer_files;
+    const BuildTokenizer *tokenizer = &builder->tokenizer;
+    const int64_t vocab_size = tokenizer_vocab_size(tokenizer->tokenizer);
+    const TokensWriterOptions writer_options = {.path = path,
+                                                .force = options->force,
+                                                .width = vocab_size <= 1 << 16 ? 2 : 4,
+                                                .chunk_tokens = options->chunk_tokens,
+                                                .level = options->level,
+                                                .vocab_size = vocab_size,
+                                                .bos_token_id = tokenizer->bos,
+                                                .eos_token_id = tokenizer->eos,
+                                                .tokenizer = tokenizer->name,
+                                                .tokenizer_sha256 = tokenizer->sha256,
+                                                .tokenizer_files = &tokenizer->files};
+    if (writer_options.chunk_tokens * writer_options.width > TOKENS_CHUNK_BYTES_MAX) {
+        log_error("--chunk %lld: a token of this vocabulary has %d bytes, so that a chunk holds at most %d",
+                  (long long)writer_options.chunk_tokens, writer_options.width,
+                  TOKENS_CHUNK_BYTES_MAX / writer_options.width);
+        return USAGE;
+    }
     return tokens_writer_open(&writer_options, writer);
 }
 
@@ -206,12 +214,14 @@ Status build_data(const BuildOptions *options, BuildReport *report) {
     CHECK(builder, "no memory to build data");
     builder->options = options;
     builder->report = report;
-    builder->tokenizer_files = byte_tokenizer_files();
     builder->on_terminal = isatty(STDERR_FILENO);
-    Status status = open_writer(builder, options->out, &builder->train);
+    Status status = build_tokenizer_open(options->tokenizer, options->bos, options->eos, &builder->tokenizer);
+    if (!status) status = open_writer(builder, options->out, &builder->train);
     if (!status && options->validation_out)
         status = open_writer(builder, options->validation_out, &builder->validation);
+    if (!status) builder->batch = build_batch_create(&builder->tokenizer);
     for (int i = 0; i < options->text_count && !status; i++) status = add_path(builder, options->text[i], 0);
+    if (!status) status = build_batch_flush(builder->batch);
     if (!status) show_progress(builder, true);
     if (!status) status = check_split(builder);
     if (!status && builder->validation)
@@ -219,7 +229,8 @@ Status build_data(const BuildOptions *options, BuildReport *report) {
     if (!status) status = finish(&builder->train, &report->tokens, &report->documents);
     tokens_writer_abandon(builder->train);
     tokens_writer_abandon(builder->validation);
-    tokenizer_files_free(&builder->tokenizer_files);
+    build_batch_free(builder->batch);
+    build_tokenizer_close(&builder->tokenizer);
     free(builder);
     return status;
 }

@@ -1,4 +1,4 @@
-/* Builds token files from text with the built-in byte tokenizer. */
+/* Builds token files from text. */
 #ifndef FLAME_DATA_BUILD_DATA_H
 #define FLAME_DATA_BUILD_DATA_H
 
@@ -13,6 +13,8 @@ typedef enum DocumentUnit { DOCUMENT_FILE, DOCUMENT_PARAGRAPH, DOCUMENT_LINE } D
 typedef struct BuildOptions {
     const char *const *text; /* files and folders, read in this order; a folder's entries are sorted by byte value */
     int text_count;
+    const char *tokenizer; /* as for tokenizer_open: a file, a folder, or NULL for bytes */
+    const char *bos, *eos; /* a token, an id, "none", or "auto" for those of the tokenizer */
     const char *out;
     const char *validation_out; /* NULL: none */
     double validation;          /* share of the documents that go to validation_out instead, 0 < share < 1 */

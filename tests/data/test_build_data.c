@@ -16,8 +16,13 @@ static void write_text(const char *path, const char *text, size_t size) {
 }
 
 static BuildOptions options_for(const char *const *text, const char *out) {
-    return (BuildOptions){
-        .text = text, .text_count = 1, .out = out, .chunk_tokens = TOKENS_CHUNK_DEFAULT, .level = TOKENS_LEVEL_DEFAULT};
+    return (BuildOptions){.text = text,
+                          .text_count = 1,
+                          .bos = "auto",
+                          .eos = "auto",
+                          .out = out,
+                          .chunk_tokens = TOKENS_CHUNK_DEFAULT,
+                          .level = TOKENS_LEVEL_DEFAULT};
 }
 
 /* The file as text: < begins and > ends a document; each document is followed by | as doc_ends says. */
