@@ -307,5 +307,6 @@ char *tokenizer_decode(const Tokenizer *tokenizer, const uint32_t *ids, int64_t 
     if (bytes) *bytes = text.bytes;
     pieces_free(&tokens);
     step_room_free(&room);
+    free(text.piece);
     return text.text;
 }

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* A larger id is damage: its table alone would be gigabytes. */
-enum { VOCABULARY_ID_MAX = (1 << 24) - 1 };
+/* A larger id is damage: the largest vocabularies have a million tokens. */
+enum { VOCABULARY_ID_MAX = (1 << 22) - 1 };
 
 typedef struct VocabularyEntry {
     int64_t start, bytes; /* of the token in `text`; start -1: none */

@@ -2,6 +2,7 @@
 #include "data/tokens_fixture.h"
 
 #include <hdf5.h>
+#include <omp.h>
 #include <sys/stat.h>
 
 #include "commands/commands.h"
@@ -78,6 +79,99 @@ static void a_folder_is_read_in_order(void **state) {
     assert_int_equal(report.bytes, 12);
     assert_int_equal(report.tokens, 16);
     assert_int_equal(report.documents, 2);
+}
+
+/* The tokens of the first chunk, which holds all. */
+static uint16_t *read_tokens(TokensFile *file) {
+    uint16_t *tokens = malloc((size_t)tokens_chunk_bytes(file));
+    TokensScratch scratch = {0};
+    assert_int_equal(tokens_facts(file)->chunks, 1);
+    assert_int_equal(tokens_read_chunk(file, 0, &scratch, tokens), OK);
+    tokens_scratch_free(&scratch);
+    return tokens;
+}
+
+static void expect_document(const uint16_t *tokens, int64_t count, const char *text, int64_t eos) {
+    Tokenizer *tokenizer;
+    assert_int_equal(tokenizer_open("tests/golden/tokenizers/gpt2.json", &tokenizer), OK);
+    TokenEncoder *encoder = token_encoder_create(tokenizer);
+    TokenIds ids = {0};
+    assert_int_equal(tokenizer_encode(encoder, text, (int64_t)strlen(text), false, &ids), OK);
+    token_ids_add(&ids, (uint32_t)eos);
+    assert_int_equal(count, ids.count);
+    for (int64_t i = 0; i < count; i++) assert_int_equal(tokens[i], ids.id[i]);
+    free(ids.id);
+    token_encoder_free(encoder);
+    tokenizer_close(tokenizer);
+}
+
+static void a_tokenizer_makes_the_tokens(void **state) {
+    (void)state;
+    const char *folder = make_texts("tokenizer"), *out = fixture_path("tokenizer.h5");
+    BuildOptions options = options_for(&folder, out);
+    options.tokenizer = "tests/golden/tokenizers/gpt2.json";
+    options.bos = "none";
+    options.eos = "<|endoftext|>";
+    BuildReport report;
+    assert_int_equal(build_data(&options, &report), OK);
+    TokensFile *file;
+    assert_int_equal(tokens_open(out, &file), OK);
+    const TokensFacts *facts = tokens_facts(file);
+    assert_int_equal(facts->vocab_size, 400);
+    assert_int_equal(facts->width, 2);
+    assert_int_equal(facts->bos_token_id, -1);
+    assert_int_equal(facts->eos_token_id, 0);
+    assert_string_equal(facts->tokenizer, "tokenizers");
+    assert_int_equal(strlen(facts->tokenizer_sha256), 64);
+    assert_non_null(facts->tokenizer_files->file[0].content);
+    assert_int_equal(facts->tokenizer_files->file[1].bytes,
+                     strlen("{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"eos_token\":\"<|endoftext|>\"}"));
+    uint16_t *tokens = read_tokens(file);
+    assert_int_equal(facts->documents, 2);
+    expect_document(tokens, (int64_t)facts->doc_ends[0], "first", 0);
+    expect_document(tokens + facts->doc_ends[0], (int64_t)(facts->doc_ends[1] - facts->doc_ends[0]), "second\xff", 0);
+    free(tokens);
+    tokens_close(file);
+}
+
+/* Whatever the threads and the batches, which are 8 MiB of text. */
+static void threads_change_nothing(void **state) {
+    (void)state;
+    const char *text = "src", *out[] = {fixture_path("one.h5"), fixture_path("three.h5")};
+    char *content[2];
+    int64_t bytes[2];
+    for (int i = 0; i < 2; i++) {
+        BuildOptions options = options_for(&text, out[i]);
+        options.tokenizer = "tests/golden/tokenizers/unigram.json";
+        options.eos = "1";
+        options.document = DOCUMENT_PARAGRAPH;
+        BuildReport report;
+        omp_set_num_threads(1 + 2 * i);
+        capture_begin();
+        assert_int_equal(build_data(&options, &report), OK);
+        assert_mentions(capture_end(), "no tokenizer_config.json");
+        assert_int_equal(file_read_all(out[i], 1 << 30, &content[i], &bytes[i]), 0);
+    }
+    assert_int_equal(bytes[0], bytes[1]);
+    assert_memory_equal(content[0], content[1], (size_t)bytes[0]);
+    free(content[0]);
+    free(content[1]);
+}
+
+static void marks_must_be_tokens(void **state) {
+    (void)state;
+    const char *folder = make_texts("marks"), *out = fixture_path("marks.h5");
+    static const char *const wrong[] = {"<no>", "400", "-1", ""};
+    for (size_t i = 0; i < LENGTH(wrong); i++) {
+        BuildOptions options = options_for(&folder, out);
+        options.tokenizer = "tests/golden/tokenizers/gpt2.json";
+        options.bos = wrong[i];
+        BuildReport report;
+        capture_begin();
+        assert_int_equal(build_data(&options, &report), BAD_INPUT);
+        assert_mentions(capture_end(), "neither a token");
+        assert_false(path_exists(out));
+    }
 }
 
 static void expect_no_time(hid_t plist) {
@@ -272,6 +366,9 @@ static void the_command_line_is_checked(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_is_read_in_order),
+        cmocka_unit_test(a_tokenizer_makes_the_tokens),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(marks_must_be_tokens),
         cmocka_unit_test(no_object_says_when_it_was_made),
         cmocka_unit_test(what_is_not_text_is_skipped),
         cmocka_unit_test(lines_and_paragraphs_are_documents),

@@ -44,4 +44,28 @@ refused "does not exist" "$work/nothing" --tokenizer bytes --out "$work/no.h5"
 printf '{"body": "one"}\n{' >"$work/rows.jsonl"
 refused "rows.jsonl:2: not JSON" "$work/rows.jsonl" --field body --tokenizer bytes --out "$work/no.h5"
 [ -z "$(find "$work" -name 'no.h5*')" ] || fail "something was left behind"
+"$python" -c 'import tokenizers' 2>"$work/log" ||
+    { echo "prepare: good, but only bytes were compared: $(tail -n 1 "$work/log")"; exit 0; }
+
+# compared NAME ARGUMENTS...: both make the same file with this tokenizer; the arguments are for both.
+compared() {
+    local name=$1
+    shift
+    prepare "$source_folder/src/text" --tokenizer "$work/$name" --out "$work/prepared-$name.h5" "$@" || fail "$(cat "$work/log")"
+    OMP_NUM_THREADS=3 "$FLAME" data build --text "$source_folder/src/text" --tokenizer "$work/$name" --out "$work/built-$name.h5" "$@" \
+        >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+    same_tokens "$work/prepared-$name.h5" "$work/built-$name.h5" || fail "prepare.py and data build differ: $name $*"
+}
+for name in gpt2 llama2 unigram wordpiece; do
+    mkdir "$work/$name" && cp "$source_folder/tests/golden/tokenizers/$name.json" "$work/$name/tokenizer.json"
+done
+compared gpt2 --bos '<|endoftext|>' --eos '<|endoftext|>'
+compared llama2 --bos '<s>' --eos 2 --chunk 4096
+echo '{"bos_token": null, "eos_token": {"content": "</s>"}, "tokenizer_class": "T5TokenizerFast"}' >"$work/unigram/tokenizer_config.json"
+compared unigram
+compared wordpiece --bos '[CLS]' --eos none
+"$FLAME" data build --text "$source_folder/src" --tokenizer "$work/gpt2" --eos '<no>' --out "$work/no.h5" >"$work/log" 2>&1 &&
+    fail "an unknown --eos is accepted"
+grep -q -- '--eos <no>: neither a token' "$work/log" || fail "$(cat "$work/log")"
+[ -z "$(find "$work" -name 'no.h5*')" ] || fail "something was left behind"
 echo "prepare: good"

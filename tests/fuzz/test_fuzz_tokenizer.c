@@ -1,0 +1,156 @@
+/* The tokenizer.json entrance with damaged files: whatever comes in, the answer is one message, or a tokenizer that
+ * takes any text and any tokens.
+ *
+ *   test_fuzz_tokenizer [MUTANTS [SEED]]    a longer run
+ * With clang's -fsanitize=fuzzer and FLAME_LIBFUZZER defined it is a libFuzzer target. */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "text/tokenizer.h"
+
+static const char *path(void) {
+    static char name[64];
+    if (!name[0]) snprintf(name, sizeof name, "/dev/shm/flame-c-fuzz-%ld.json", (long)getpid());
+    return name;
+}
+
+static const char *const texts[] = {"", "Hello, w\xc3\xb6rld! It's 12345  \r\n\t<s>[MASK] tok <0x41> \xe2\x96\x81x",
+                                    "\xff\xfe\xed\xa0\x80\xf0\x9f\x98",
+                                    "\xe4\xbd\xa0\xe5\xa5\xbd\xcc\x81\xe2\x80\x8d\xf0\x9f\x91\xa9",
+                                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+
+static void use(const Tokenizer *tokenizer) {
+    TokenEncoder *encoder = token_encoder_create(tokenizer);
+    TokenStream *stream = token_stream_create(tokenizer, true);
+    TokenIds ids = {0};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        (void)tokenizer_encode(encoder, texts[i], (int64_t)strlen(texts[i]), i % 2, &ids);
+    for (int64_t i = 0; i < ids.count; i++)
+        CHECK(ids.id[i] < 1 << 22, "token %u is outside of every vocabulary", ids.id[i]);
+    for (uint32_t id = 0; id < 300; id++) token_ids_add(&ids, id * 7919 % 600);
+    for (int64_t i = ids.count - 20; i < ids.count; i++) token_stream_add(stream, ids.id[i], NULL);
+    token_stream_end(stream, NULL);
+    free(tokenizer_decode(tokenizer, ids.id, ids.count, false, NULL));
+    free(ids.id);
+    token_stream_free(stream);
+    token_encoder_free(encoder);
+}
+
+static int64_t accepted = 0;
+
+static void try_file(const uint8_t *data, size_t bytes) {
+    const int fd = open(path(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CHECK(fd >= 0 && write(fd, data, bytes) == (ssize_t)bytes, "writing %s", path());
+    close(fd);
+    Tokenizer *tokenizer;
+    const Status status = tokenizer_open(path(), &tokenizer);
+    CHECK((status == OK) == (tokenizer != NULL), "status %d and tokenizer %p", status, (void *)tokenizer);
+    if (status != OK) return;
+    accepted++;
+    use(tokenizer);
+    tokenizer_close(tokenizer);
+}
+
+#ifdef FLAME_LIBFUZZER
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    try_file(data, bytes);
+    return 0;
+}
+#else
+
+enum { SEEDS = 7, ROOM = 64 << 10 };
+static const char *const files[SEEDS - 1] = {
+    "tests/golden/tokenizers/gpt2.json",    "tests/golden/tokenizers/llama2.json",
+    "tests/golden/tokenizers/llama3.json",  "tests/golden/tokenizers/mistral.json",
+    "tests/golden/tokenizers/unigram.json", "tests/golden/tokenizers/wordpiece.json"};
+static const char every_step[] =
+    "{\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"single_word\":true,\"lstrip\":true,\"rstrip\":true,"
+    "\"normalized\":true,\"special\":true}],\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},"
+    "{\"type\":\"Nmt\"},{\"type\":\"StripAccents\"},{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true},{"
+    "\"type\":"
+    "\"Replace\",\"pattern\":{\"Regex\":\"[a-c]{1,2}|\\\\s+(?!\\\\S)\"},\"content\":\"x\"},{\"type\":\"Precompiled\","
+    "\"precompiled_charsmap\":\"CAAAAAAAAAAAAAAAYQA=\"}]},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":["
+    "{\"type\":\"Whitespace\"},{\"type\":\"WhitespaceSplit\"},{\"type\":\"Digits\",\"individual_digits\":true},{"
+    "\"type\":"
+    "\"Punctuation\",\"behavior\":\"Contiguous\"},{\"type\":\"Split\",\"behavior\":\"MergedWithNext\",\"invert\":true,"
+    "\"pattern\":{\"String\":\"o\"}}]},\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"BPEDecoder\","
+    "\"suffix\":"
+    "\"</w>\"},{\"type\":\"Strip\",\"content\":\"a\",\"start\":1,\"stop\":2},{\"type\":\"WordPiece\",\"prefix\":\"##\","
+    "\"cleanup\":true}]},\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0,\"b\":7,\"u\":2},\"unk_token\":\"u\"}}";
+static const char *const words[] = {"[",          "]",         "{",          "}",         ",",
+                                    "\"",         "-1",        "0",          "1.5",       "1e308",
+                                    "4294967296", "null",      "true",       "\\u0000",   "\\ud83d\\ude00",
+                                    "\\",         "\xff",      "BPE",        "Unigram",   "Metaspace",
+                                    "Sequence",   "\"type\":", "\"vocab\":", "ByteLevel", "(",
+                                    "(?=",        "*",         "\\p{L}",     "[^",        "|",
+                                    "+",          "{9,}"};
+
+static uint64_t random_state;
+
+static uint64_t random_below(uint64_t limit) {
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (random_state >> 33) % limit;
+}
+
+/* One small change: a bit, a byte, a word put in or over, a part taken out or doubled. Most are at the ends, where the
+ * vocabulary is not. */
+static size_t mutate(uint8_t *data, size_t bytes) {
+    const size_t near = random_below(4) ? random_below(bytes < 1500 ? bytes + 1 : 1500) : random_below(bytes + 1);
+    const size_t at = near < bytes ? near : bytes;
+    const char *word = words[random_below(sizeof words / sizeof words[0])];
+    const size_t length = strlen(word), taken = random_below(bytes - at + 1) % 24;
+    switch (random_below(6)) {
+    case 0:
+        if (at < bytes) data[at] ^= (uint8_t)(1u << random_below(8));
+        return bytes;
+    case 1:
+        if (at < bytes) data[at] = (uint8_t)random_below(256);
+        return bytes;
+    case 2:
+        if (bytes + length > ROOM) return bytes;
+        memmove(data + at + length, data + at, bytes - at);
+        memcpy(data + at, word, length);
+        return bytes + length;
+    case 3:
+        if (at + length <= bytes) memcpy(data + at, word, length);
+        return bytes;
+    case 4:
+        if (bytes + taken > ROOM) return bytes;
+        memmove(data + at + taken, data + at, bytes - at);
+        return bytes + taken;
+    default:
+        memmove(data + at, data + at + taken, bytes - at - taken);
+        return bytes - taken;
+    }
+}
+
+int main(int argc, char **argv) {
+    const long mutants = argc > 1 ? atol(argv[1]) : 10000;
+    random_state = argc > 2 ? (uint64_t)atol(argv[2]) : 1;
+    char *seed[SEEDS] = {strdup(every_step)};
+    int64_t length[SEEDS] = {(int64_t)strlen(every_step)};
+    for (int i = 1; i < SEEDS; i++)
+        CHECK(file_read_all(files[i - 1], ROOM, &seed[i], &length[i]) == 0, "reading %s", files[i - 1]);
+    /* Thousands of messages say nothing here. */
+    if (!freopen("/dev/null", "w", stderr)) return 1;
+    uint8_t *data = malloc(ROOM);
+    CHECK(data, "no memory");
+    for (long i = 0; i < mutants; i++) {
+        const uint64_t from = random_below(SEEDS);
+        memcpy(data, seed[from], (size_t)length[from]);
+        size_t bytes = (size_t)length[from];
+        for (uint64_t changes = random_below(4); changes > 0; changes--) bytes = mutate(data, bytes);
+        try_file(data, bytes);
+    }
+    for (int i = 0; i < SEEDS; i++) free(seed[i]);
+    free(data);
+    remove(path());
+    printf("%ld mutants, %lld accepted\n", mutants, (long long)accepted);
+    return accepted > 0 && accepted < mutants ? 0 : 1;
+}
+#endif
