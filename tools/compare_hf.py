@@ -5,6 +5,7 @@ Loads checkpoint folders with transformers and the real flash-linear-attention (
 those of flame-c on the same tokens. Missing or unexpected tensors are errors. Ends with one line a folder and exit code 0 or 1.
 
     tools/compare_hf.py FOLDER ... --flame-c build/flame-c    runs `flame-c logits` on random tokens itself
+    tools/compare_hf.py FOLDER ... --flame-c build/flame-c --generate 20    compares the most probable continuations instead
     tools/compare_hf.py FOLDER --logits FILE.safetensors      takes input_ids [B, T] and logits [B, T, vocabulary] from a file
     ... --save DIR                                            also writes each model as transformers does: DIR/NAME of the folder
 
@@ -139,7 +140,7 @@ class FullPrecision:
         return getattr(torch, name)
 
 
-def reference_logits(folder, tokens, save):
+def load_model(folder, save):
     import fla  # noqa: F401, registers its models with transformers
     for name in ("mesa_net.chunk", "mesa_net.chunk_h_fwd"):
         importlib.import_module(f"fla.ops.{name}").torch = FullPrecision()
@@ -154,8 +155,41 @@ def reference_logits(folder, tokens, save):
           "no missing, unexpected or mismatched key")
     if save:
         model.save_pretrained(os.path.join(save, os.path.basename(os.path.normpath(folder))))
+    return model.eval()
+
+
+def reference_logits(folder, tokens, save):
+    model = load_model(folder, save)
     with torch.no_grad():
-        return model.eval()(input_ids=tokens, use_cache=False).logits.float()
+        return model(input_ids=tokens, use_cache=False).logits.float()
+
+
+def flame_continuation(program, folder, prompt, count):
+    words = " ".join(map(str, prompt[0].tolist()))
+    run = subprocess.run([program, "generate", "--checkpoint", folder, "--ids", "--prompt", words, "--max-new-tokens", str(count),
+                          "--temperature", "0", "--ignore-eos", "--device", "cpu"], check=True, stdout=subprocess.PIPE)
+    return [int(word) for word in run.stdout.split()]
+
+
+def compare_generation(folder, options):
+    """Whether flame-c and transformers' generate with fla's cache go on alike; what fla cannot generate is no failure."""
+    folder = newest_step(folder)
+    model = load_model(folder, options.save)
+    prompt = torch.randint(model.config.vocab_size, (1, options.length), generator=torch.Generator().manual_seed(options.seed))
+    ours = flame_continuation(options.flame_c, folder, prompt, options.generate)
+    try:
+        with torch.no_grad():
+            theirs = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, use_cache=True,
+                                    min_new_tokens=options.generate, max_new_tokens=options.generate, eos_token_id=None,
+                                    pad_token_id=0)[0, options.length:].tolist()
+    except Exception as error:  # of any kind: it is fla's
+        print(f"compare_hf: not compared, fla cannot generate with {type(model).__name__}: {type(error).__name__}: "
+              f"{str(error).splitlines()[0] if str(error) else ''}")
+        return True
+    same = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
+    good = same == options.generate
+    print(f"compare_hf: {'passed' if good else 'FAILED'}, {same} of {options.generate} tokens are the same")
+    return good
 
 
 def run_flame(program, folder, length, seed):
@@ -206,11 +240,15 @@ def main():
     parser.add_argument("--length", type=int, default=128, help="tokens to try with --flame-c (default 128)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tolerance", type=float, default=1e-4, help="RMS(difference) / RMS(reference), default 1e-4")
+    parser.add_argument("--generate", type=int, metavar="N", help="with --flame-c: N tokens after a prompt of --length tokens")
     parser.add_argument("--save", metavar="DIR", help="write each model into DIR, as transformers does")
     options = parser.parse_args()
+    if options.generate and not options.flame_c:
+        parser.error("--generate wants --flame-c")
+    check = compare_generation if options.generate else compare
     torch.set_num_threads(1)
     prepare_fla()
-    return 0 if all([compare(folder, options) for folder in options.folders]) else 1
+    return 0 if all([check(folder, options) for folder in options.folders]) else 1
 
 
 if __name__ == "__main__":

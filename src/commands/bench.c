@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "commands/bench_generation.h"
 #include "commands/commands.h"
 #include "parallel/agreement.h"
 #include "base/log.h"
@@ -24,7 +25,7 @@
 enum { WARM_UP = 2, PROFILED = 3, PRODUCT_SIZE = 2048 };
 
 typedef struct Bench {
-    int64_t steps;
+    int64_t steps, generate;
     const char *json_path, *data_path;
     Texts keys;
     TrainConfig config;
@@ -39,6 +40,7 @@ typedef struct Bench {
 static const Option options[] = {
     CONFIG_OPTIONS,
     {"steps", OPTION_INTEGER, "N", "10", 1, 1e6, "timed steps, after two warm-up steps", AT(steps)},
+    {"generate", OPTION_INTEGER, "N", NULL, 1, 1e6, "also time reading prompts and N tokens after each", AT(generate)},
     {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all numbers to this file", AT(json_path)},
     {"data", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "also time reading random windows of this data set", AT(data_path)},
 };
@@ -220,6 +222,19 @@ static Status time_stream(Bench *b) {
     return OK;
 }
 
+/* The prompts are as long as sequences of training. */
+static void time_generation(Bench *b, DType type) {
+    const TrainingConfig *t = &b->config.training;
+    const GenerationRates rates = bench_generation(&b->session, type, t->batch_size, t->seq_len, b->generate);
+    log_info("reading      %10.1f tokens/s      (%lld prompts of %lld tokens)", rates.read, (long long)t->batch_size,
+             (long long)t->seq_len);
+    log_info("generating   %10.1f tokens/s      (%lld more of each; the model remembers %.3f MB)", rates.generated,
+             (long long)b->generate, (double)rates.carried_bytes * 1e-6);
+    record(b->json, "read_tokens_per_second", rates.read);
+    record(b->json, "generated_tokens_per_second", rates.generated);
+    record(b->json, "remembered_bytes", (double)rates.carried_bytes);
+}
+
 static Status write_json(const Bench *b) {
     if (!b->json_path || b->session.comm->rank != 0) return OK;
     int error = folder_create_above(b->json_path);
@@ -278,6 +293,7 @@ static Status measure(Bench *b, Comm *comm) {
     time_steps(b, setup_flops_per_token(&plan, &b->config));
     if (!device->host_memory) report_memory(b, &plan, available - device->available(1));
     profile_step(b);
+    if (b->generate > 0) time_generation(b, options.type);
     if (b->data_path) status = agree(comm, time_stream(b));
     return status == OK ? write_json(b) : status;
 }

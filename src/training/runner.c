@@ -507,6 +507,8 @@ void runner_continue(Runner *runner, float *logits) {
     run_logits(runner, true, logits);
 }
 
+int64_t runner_carried_bytes(const Runner *runner) { return carried_bytes(runner->carried); }
+
 RunnerShape runner_shape(const Runner *runner) {
     return (RunnerShape){.B = runner->options.B,
                          .T = runner->most_tokens,

@@ -89,6 +89,8 @@ void runner_set_tokens(Runner *runner, int64_t T);
 void runner_restart(Runner *runner);
 /* Forward of the batch's tokens up to the logits of each sequence's last one, fp32 [B, vocab_size]. Collective. */
 void runner_continue(Runner *runner, float *logits);
+/* Memory of what the model remembers of the sequences so far. */
+int64_t runner_carried_bytes(const Runner *runner);
 typedef struct RunnerShape {
     int64_t B, T, tokens; /* as in the options */
     int64_t vocabulary;
