@@ -62,6 +62,15 @@ same "without a graph" "$work/1x3-float32-cpu" "$work/launched"
 two_runs on_gpu 3 "${on[@]}" --comm.share_gpu=mpi --training.mixed_precision_param=float32 --job.dump_folder="$work/shared"
 same "ranks that share a GPU" "$work/1x3-float32-cpu" "$work/shared"
 
+# What is found of each token of an evaluation, and of requests in several micro-batches.
+for ((i = 0; i < 30; i++)); do printf '{"text": "%s"}\n' "$(printf '%*s' $((i * 7 % 40 + 1)) text)"; done >"$work/requests.jsonl"
+for device in cpu cuda; do
+    evaluates() { if [ $device = cpu ]; then ranks 2 "$@" --device=cpu; else FAKE_CUDA_GPUS=2 on_gpu 2 "$@"; fi || { cat "$work/log"; fail "$1 on $device"; }; }
+    evaluates eval --checkpoint "$work/1x3-float32-cpu" --data "$work/data.h5" --seq-len 64 --samples 99 --json "$work/eval-$device"
+    evaluates score --checkpoint "$work/1x3-float32-cpu" --input "$work/requests.jsonl" --out "$work/score-$device" --batch-tokens 1
+done
+for command in eval score; do cmp "$work/$command-cpu" "$work/$command-cuda" || fail "$command differs from the CPU's"; done
+
 # Products keep the kernels that want addresses and rows at multiples of 16 bytes, also where small vectors lie before matrices
 # and where units are gathered from several ranks.
 sed 's/^model: .*/model: {model_type: gated_deltanet, hidden_size: 64, num_hidden_layers: 2, num_heads: 3, head_dim: 16, vocab_size: 320}/
