@@ -164,6 +164,13 @@ def reference_logits(folder, tokens, save):
         return model(input_ids=tokens, use_cache=False).logits.float()
 
 
+def reference_continuation(model, prompt, count, cache):
+    with torch.no_grad():
+        tokens = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, use_cache=cache,
+                                min_new_tokens=count, max_new_tokens=count, eos_token_id=None, pad_token_id=0)
+    return tokens[0, prompt.shape[1]:].tolist()
+
+
 def flame_continuation(program, folder, prompt, count):
     words = " ".join(map(str, prompt[0].tolist()))
     run = subprocess.run([program, "generate", "--checkpoint", folder, "--ids", "--prompt", words, "--max-new-tokens", str(count),
@@ -172,24 +179,26 @@ def flame_continuation(program, folder, prompt, count):
 
 
 def compare_generation(folder, options):
-    """Whether flame-c and transformers' generate with fla's cache go on alike; what fla cannot generate is no failure."""
+    """Whether flame-c and transformers' generate go on alike. Some of fla's models go on wrongly, or not at all, from their
+    cache: then without it."""
     folder = newest_step(folder)
     model = load_model(folder, options.save)
     prompt = torch.randint(model.config.vocab_size, (1, options.length), generator=torch.Generator().manual_seed(options.seed))
     ours = flame_continuation(options.flame_c, folder, prompt, options.generate)
-    try:
-        with torch.no_grad():
-            theirs = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, use_cache=True,
-                                    min_new_tokens=options.generate, max_new_tokens=options.generate, eos_token_id=None,
-                                    pad_token_id=0)[0, options.length:].tolist()
-    except Exception as error:  # of any kind: it is fla's
-        print(f"compare_hf: not compared, fla cannot generate with {type(model).__name__}: {type(error).__name__}: "
-              f"{str(error).splitlines()[0] if str(error) else ''}")
-        return True
-    same = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
-    good = same == options.generate
-    print(f"compare_hf: {'passed' if good else 'FAILED'}, {same} of {options.generate} tokens are the same")
-    return good
+    for cache in (True, False):  # False: transformers reads the whole text for every token
+        try:
+            theirs = reference_continuation(model, prompt, options.generate, cache)
+        except Exception as error:  # of any kind: it is fla's
+            print(f"{type(model).__name__} {'with' if cache else 'without'} its cache: {type(error).__name__}: "
+                  f"{str(error).splitlines()[0] if str(error) else ''}")
+            continue
+        same = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
+        if same == options.generate:
+            print(f"compare_hf: passed, {same} tokens are the same as transformers' {'with' if cache else 'without'} cache")
+            return True
+        print(f"{type(model).__name__} {'with' if cache else 'without'} its cache: {same} of {options.generate} tokens are the same")
+    print("compare_hf: FAILED, no continuation is the same")
+    return False
 
 
 def run_flame(program, folder, length, seed):
