@@ -11,8 +11,10 @@
 /* The classes whose members differ: PCRE2's \s has U+180E, its \w neither marks nor letters in circles. */
 static const char spaces[] = "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
                              "\\x{205f}\\x{3000}";
-static const char words[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}"
-                            "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+static const char words[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
+                            "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+/* Outside of [ ] Oniguruma's \w has Latin-1's superscripts and fractions, too. */
+static const char words_alone[] = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
 typedef struct Translation {
     const char *at, *end;
@@ -29,13 +31,14 @@ static void refuse(Translation *translation, const char *what) {
     if (!translation->reason[0]) snprintf(translation->reason, 256, "%s is not supported", what);
 }
 
-static void put_class(Translation *translation, const char *members, bool negated) {
+static void put_class(Translation *translation, const char *members, const char *members_alone, bool negated) {
     if (translation->in_class && negated) {
         refuse(translation, "\\S or \\W inside of [ ]");
         return;
     }
     if (!translation->in_class) put(translation, negated ? "[^" : "[");
     put(translation, members);
+    if (!translation->in_class) put(translation, members_alone);
     if (!translation->in_class) put(translation, "]");
 }
 
@@ -87,9 +90,9 @@ static void translate_escape(Translation *translation) {
     const char letter = translation->at[1];
     translation->at += 2;
     if (letter == 's' || letter == 'S') {
-        put_class(translation, spaces, letter == 'S');
+        put_class(translation, spaces, "", letter == 'S');
     } else if (letter == 'w' || letter == 'W') {
-        put_class(translation, words, letter == 'W');
+        put_class(translation, words, words_alone, letter == 'W');
     } else if (letter == 'p' || letter == 'P') {
         translate_property(translation, letter);
     } else if (letter == 'u') {

@@ -144,7 +144,9 @@ Status tokenizer_open(const char *path, Tokenizer **tokenizer) {
         return OK;
     }
     char *file = folder_exists(path) ? path_join(path, "tokenizer.json") : NULL;
-    const Status status = read_file(*tokenizer, file ? file : path);
+    const bool missing = file && !file_exists(file);
+    if (missing) log_error("%s: has no tokenizer.json, which says what its tokens are", path);
+    const Status status = missing ? BAD_INPUT : read_file(*tokenizer, file ? file : path);
     free(file);
     if (!status) return OK;
     tokenizer_close(*tokenizer);

@@ -1,4 +1,6 @@
 /* The built-in tokenizer of bytes, and decoding token by token. */
+#define _XOPEN_SOURCE 700 /* mkdtemp */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "base/files.h"
+#include "data/byte_tokenizer.h"
 #include "text/tokenizer.h"
 
 static void test_bytes(void **state) {
@@ -85,7 +89,44 @@ static void test_stream(void **state) {
     tokenizer_close(tokenizer);
 }
 
+/* The files that exports of byte models have say the same as the built-in tokenizer. */
+static void test_exported_bytes(void **state) {
+    (void)state;
+    char folder[] = "/dev/shm/flame-c-bytes-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    Tokenizer *tokenizer[2];
+    assert_int_equal(tokenizer_open(folder, &tokenizer[0]), BAD_INPUT);
+    TokenizerFiles files = byte_tokenizer_files();
+    for (int i = 0; i < 2; i++) {
+        char *path = path_join(folder, tokenizer_file_names[i]);
+        assert_int_equal(file_write_all(path, files.file[i].content, files.file[i].bytes), 0);
+        free(path);
+    }
+    assert_int_equal(tokenizer_open(folder, &tokenizer[0]), OK);
+    assert_int_equal(tokenizer_open(NULL, &tokenizer[1]), OK);
+    TokenIds ids[2] = {{0}, {0}};
+    const char text[] = "\tOne, two\n\n \xc3\xa9\xf0\x9f\x98\x80 'll 12345";
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tokenizer_bos(tokenizer[i]), BYTES_BOS);
+        assert_int_equal(tokenizer_eos(tokenizer[i]), BYTES_EOS);
+        TokenEncoder *encoder = token_encoder_create(tokenizer[i]);
+        assert_int_equal(tokenizer_encode(encoder, text, (int64_t)strlen(text), true, &ids[i]), OK);
+        token_encoder_free(encoder);
+        char *decoded = tokenizer_decode(tokenizer[i], ids[i].id, ids[i].count, true, NULL);
+        assert_string_equal(decoded, text);
+        free(decoded);
+        tokenizer_close(tokenizer[i]);
+    }
+    assert_int_equal(ids[0].count, ids[1].count);
+    assert_memory_equal(ids[0].id, ids[1].id, (size_t)ids[0].count * sizeof *ids[0].id);
+    free(ids[0].id);
+    free(ids[1].id);
+    tokenizer_files_free(&files);
+    folder_remove(folder);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bytes), cmocka_unit_test(test_stream)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_exported_bytes), cmocka_unit_test(test_bytes),
+                                       cmocka_unit_test(test_stream)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

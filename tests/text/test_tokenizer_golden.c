@@ -1,5 +1,5 @@
-/* Tokenizers of every kind against what the library `tokenizers` makes of the same texts
- * (tests/golden/tokenizers/expected.json), and what is refused. */
+/* Tokenizers of every kind against what the library `tokenizers` makes of the same texts (expected.json and
+ * details.json in tests/golden/tokenizers), and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,6 +78,45 @@ static void test_golden(void **state) {
     json_decref(all);
 }
 
+static const char *temporary_path(void) {
+    static char path[64];
+    snprintf(path, sizeof path, "/dev/shm/flame-c-tokenizer-%ld", (long)getpid());
+    return path;
+}
+
+static void check_detail(const json_t *detail) {
+    const char *about = json_string_value(json_object_get(detail, "about"));
+    const json_t *texts = json_object_get(detail, "texts"), *expected = json_object_get(detail, "ids");
+    Tokenizer *tokenizer;
+    char told[4096]; /* ids of added tokens that the file does not foresee */
+    assert_int_equal(json_dump_file(json_object_get(detail, "tokenizer"), temporary_path(), 0), 0);
+    Capture capture = capture_begin(STDERR_FILENO);
+    const Status status = tokenizer_open(temporary_path(), &tokenizer);
+    capture_end(&capture, told, sizeof told);
+    if (status) fail_msg("%s: %s", about, told);
+    TokenEncoder *encoder = token_encoder_create(tokenizer);
+    for (size_t i = 0; i < json_array_size(texts); i++) {
+        const json_t *text = json_array_get(texts, i);
+        TokenIds ids = {0};
+        assert_int_equal(
+            tokenizer_encode(encoder, json_string_value(text), (int64_t)json_string_length(text), true, &ids), OK);
+        check_ids(about, json_string_value(text), json_array_get(expected, i), &ids);
+        free(ids.id);
+    }
+    token_encoder_free(encoder);
+    tokenizer_close(tokenizer);
+}
+
+/* Tiny tokenizers, each for one rule. */
+static void test_details(void **state) {
+    (void)state;
+    json_t *all = json_load_file("tests/golden/tokenizers/details.json", JSON_ALLOW_NUL, NULL);
+    assert_true(json_array_size(all) > 30);
+    for (size_t i = 0; i < json_array_size(all); i++) check_detail(json_array_get(all, i));
+    json_decref(all);
+    remove(temporary_path());
+}
+
 /* What is not UTF-8 is as if U+FFFD were there, one for each beginning of a character. */
 static void test_invalid(void **state) {
     (void)state;
@@ -141,8 +180,7 @@ static void test_refused(void **state) {
          "\"x\"}]}",
          "\"single_word\" is missing"},
     };
-    char path[64];
-    snprintf(path, sizeof path, "/dev/shm/flame-c-tokenizer-%ld", (long)getpid());
+    const char *path = temporary_path();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         FILE *file = fopen(path, "w");
         assert_non_null(file);
@@ -163,7 +201,7 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_invalid),
-                                       cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_details),
+                                       cmocka_unit_test(test_invalid), cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
