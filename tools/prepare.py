@@ -223,7 +223,10 @@ class Tokenizer:
         except ImportError:
             raise Refused('Hugging Face tokenizers need tokenizers (pip install tokenizers); or use "bytes"') from None
         try:
-            return HuggingFaceTokenizer.from_file(self.path)
+            tokenizer = HuggingFaceTokenizer.from_file(self.path)
+            tokenizer.no_truncation()  # some files would cut or fill every document
+            tokenizer.no_padding()
+            return tokenizer
         except Exception as error:
             raise Refused(f"{self.path}: not a tokenizer.json: {error}") from None
 

@@ -12,6 +12,7 @@ typedef struct Bpe {
     Merges merges;
     char *prefix, *suffix; /* of characters that do not begin a word, and that end one */
     int64_t prefix_bytes, suffix_bytes;
+    bool joins_at_marks;              /* a merge puts a WORD_MARK behind another character */
     bool fuse_unknown, ignore_merges; /* ignore: a word that is a token is this token */
 } Bpe;
 
@@ -47,6 +48,16 @@ static bool parts_of(const json_t *entry, const char *part[2], int64_t bytes[2])
     return true;
 }
 
+static bool is_mark(const char *text, int64_t bytes) {
+    const int64_t mark = (int64_t)strlen(WORD_MARK);
+    return bytes >= mark && memcmp(text, WORD_MARK, (size_t)mark) == 0;
+}
+
+static bool joins_at_mark(const char *const part[2], const int64_t bytes[2]) {
+    const int64_t mark = (int64_t)strlen(WORD_MARK);
+    return is_mark(part[1], bytes[1]) && !(bytes[0] >= mark && is_mark(part[0] + bytes[0] - mark, mark));
+}
+
 /* The merged token is both parts, the second without the prefix that only begins a part. */
 static Status read_merge(Model *model, const Fields *fields, const json_t *entry, int64_t rank) {
     Bpe *bpe = model->data;
@@ -59,6 +70,7 @@ static Status read_merge(Model *model, const Fields *fields, const json_t *entry
             return fields_refuse(fields, "merge %" PRId64 ": \"%.*s\" is not in \"vocab\"", rank,
                                  bytes[i] < 100 ? (int)bytes[i] : 100, part[i]);
     }
+    bpe->joins_at_marks = bpe->joins_at_marks || joins_at_mark(part, bytes);
     if (bytes[1] < bpe->prefix_bytes) return fields_refuse(fields, "merge %" PRId64 ": no prefix", rank);
     const int64_t rest = bytes[1] - bpe->prefix_bytes;
     char *merged = malloc((size_t)(bytes[0] + rest) + 1);
@@ -118,7 +130,11 @@ static Status read_bpe(Model *model, const Fields *fields) {
     if (!status) status = read_affix(fields, "end_of_word_suffix", &bpe->suffix, &bpe->suffix_bytes);
     if (!status) status = fields_flag(fields, "fuse_unk", OPTIONAL, &bpe->fuse_unknown);
     if (!status) status = fields_flag(fields, "ignore_merges", OPTIONAL, &bpe->ignore_merges);
-    return status ? status : read_merges(model, fields);
+    if (!status) status = read_merges(model, fields);
+    const bool known = vocabulary_find(&model->vocabulary, WORD_MARK, (int64_t)strlen(WORD_MARK)) >= 0;
+    model->cut_at_marks =
+        known && !bpe->joins_at_marks && !bpe->ignore_merges && bpe->prefix_bytes == 0 && bpe->suffix_bytes == 0;
+    return status;
 }
 
 /* The token of a character, with what is put before and behind it. `with_affixes` has room for all. */

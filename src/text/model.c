@@ -59,6 +59,19 @@ void model_free(Model *model) {
     *model = (Model){0};
 }
 
+int64_t model_part(const Model *model, const char *word, int64_t bytes) {
+    const int64_t mark = (int64_t)strlen(WORD_MARK);
+    bool in_marks = true; /* all so far are marks, or the one before is */
+    if (!model->cut_at_marks) return bytes;
+    for (int64_t i = 0; i + mark <= bytes;) {
+        const bool here = memcmp(word + i, WORD_MARK, (size_t)mark) == 0;
+        if (here && !in_marks) return i;
+        in_marks = here;
+        i += here ? mark : 1;
+    }
+    return bytes;
+}
+
 Status model_read_vocabulary(Model *model, const Fields *fields) {
     json_t *vocabulary = json_object_get(fields->object, "vocab"), *id;
     const char *token;

@@ -15,6 +15,8 @@ typedef struct ModelRoom {
 void *model_room(ModelRoom *room, int part, int64_t count, size_t element);
 void model_room_free(ModelRoom *room);
 
+#define WORD_MARK "\xe2\x96\x81" /* U+2581, with which words begin in SentencePiece's vocabularies */
+
 typedef struct Model Model;
 
 typedef struct ModelKind {
@@ -30,6 +32,7 @@ struct Model {
     void *data;
     int64_t tokens;     /* in the file, behind which those of added tokens follow */
     int64_t unknown;    /* the token of what has none; -1: there is none */
+    bool cut_at_marks;  /* a word may be cut before each WORD_MARK behind another character: its tokens stay the same */
     bool byte_fallback; /* what has no token becomes the tokens <0x00> of its bytes */
     int64_t byte_token[256];
 };
@@ -37,6 +40,9 @@ struct Model {
 /* BAD_INPUT (logged) if it cannot be used. The model is to be freed in any case. */
 Status model_read(Model *model, const char *path, const json_t *object);
 void model_free(Model *model);
+
+/* The bytes of the word's first part, up to the first place where it may be cut. */
+int64_t model_part(const Model *model, const char *word, int64_t bytes);
 
 /* For kinds: "vocab" as an object of tokens and ids. */
 Status model_read_vocabulary(Model *model, const Fields *fields);

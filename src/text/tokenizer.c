@@ -227,7 +227,7 @@ static Status cut_into_words(TokenEncoder *encoder, const char *text, int64_t by
     return steps_run(&tokenizer->pre_tokenizer, &encoder->step_room, &encoder->pieces, &encoder->other);
 }
 
-static Status encode_word(TokenEncoder *encoder, const char *word, int64_t bytes) {
+static Status encode_part(TokenEncoder *encoder, const char *word, int64_t bytes) {
     const Model *model = &encoder->tokenizer->model;
     const uint64_t hash = text_hash(word, bytes);
     const int64_t before = encoder->ids.count;
@@ -238,6 +238,18 @@ static Status encode_word(TokenEncoder *encoder, const char *word, int64_t bytes
     return status;
 }
 
+/* Without a pre-tokenizer a document is one word. In parts it is faster: most parts are in the cache. */
+static Status encode_word(TokenEncoder *encoder, const char *word, int64_t bytes) {
+    Status status = OK;
+    while (bytes > 0 && !status) {
+        const int64_t part = model_part(&encoder->tokenizer->model, word, bytes);
+        status = encode_part(encoder, word, part);
+        word += part;
+        bytes -= part;
+    }
+    return status;
+}
+
 static Status encode_words(TokenEncoder *encoder) {
     const Pieces *words = &encoder->pieces;
     Status status = OK;
@@ -245,7 +257,7 @@ static Status encode_words(TokenEncoder *encoder) {
         const Piece *word = &words->piece[i];
         if (word->token >= 0)
             token_ids_add(&encoder->ids, (uint32_t)word->token);
-        else if (word->bytes > 0)
+        else
             status = encode_word(encoder, words->text + word->start, word->bytes);
     }
     return status;
