@@ -6,7 +6,8 @@ source "$(dirname "$0")/common.sh"
 make_data
 make_config
 tested=0
-for model in "$source_folder"/tests/golden/*/; do
+for model in "$source_folder"/tests/golden/*/config.json; do
+    model=$(dirname "$model")
     name=$(basename "$model")
     mixer=$(sed -n 's/.*"model_type": *"\([^"]*\)".*/\1/p' "$model/config.json")
     [ "$name" = "$mixer" ] || continue
