@@ -8,7 +8,6 @@
 /* ByteLevel: a token with a letter that stands for no byte is text already. */
 
 static bool put_bytes_of_letters(Pieces *out, const char *text, int64_t bytes) {
-    const int64_t before = out->bytes;
     char *to = pieces_room(out, bytes);
     for (const char *at = text, *end = text + bytes; at < end;) {
         const int byte = byte_of_letter(utf8_next(&at));
@@ -16,7 +15,7 @@ static bool put_bytes_of_letters(Pieces *out, const char *text, int64_t bytes) {
         *to++ = (char)byte;
         out->bytes++;
     }
-    return out->bytes >= before;
+    return true;
 }
 
 static Status run_byte_level(const Step *step, StepRoom *room, Pieces *in, Pieces *out) {

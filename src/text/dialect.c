@@ -20,6 +20,7 @@ typedef struct Translation {
     const char *at, *end;
     Pieces to;
     bool in_class;
+    int sets;     /* open within the class */
     char *reason; /* [256], not empty once something cannot be translated */
 } Translation;
 
@@ -82,6 +83,15 @@ static void translate_code(Translation *translation) {
     translation->at += digits;
 }
 
+/* What follows \x: {HHHH}, or two digits that need no care. */
+static void copy_braces(Translation *translation) {
+    if (translation->at >= translation->end || *translation->at != '{') return;
+    const char *close = memchr(translation->at, '}', (size_t)(translation->end - translation->at));
+    const char *end = close ? close + 1 : translation->end;
+    pieces_put(&translation->to, translation->at, end - translation->at);
+    translation->at = end;
+}
+
 static void translate_escape(Translation *translation) {
     if (translation->at + 1 >= translation->end) {
         refuse(translation, "\\ at the end");
@@ -101,6 +111,7 @@ static void translate_escape(Translation *translation) {
         refuse(translation, (char[]){'\\', letter, 0});
     } else {
         pieces_put(&translation->to, translation->at - 2, 2);
+        if (letter == 'x') copy_braces(translation);
     }
 }
 
@@ -109,11 +120,16 @@ static bool next_is(const Translation *translation, const char *text) {
     return (size_t)(translation->end - translation->at) >= length && memcmp(translation->at, text, length) == 0;
 }
 
-/* Inside of [ ] Oniguruma has sets within sets and intersections. */
+/* Inside of [ ] Oniguruma has intersections, which PCRE2 has not, and sets, whose members are members. */
 static void translate_class_character(Translation *translation) {
-    if (next_is(translation, "[") || next_is(translation, "&&")) refuse(translation, "a set within [ ], or &&");
-    if (*translation->at == ']') translation->in_class = false;
-    pieces_put(&translation->to, translation->at++, 1);
+    const char letter = *translation->at;
+    if (next_is(translation, "[^") || next_is(translation, "[:") || next_is(translation, "&&"))
+        refuse(translation, "[^ or [: within [ ], or &&");
+    const bool nested = letter == '[' || (letter == ']' && translation->sets > 0);
+    if (nested) translation->sets += letter == '[' ? 1 : -1;
+    if (letter == ']' && !nested) translation->in_class = false;
+    if (!nested) pieces_put(&translation->to, translation->at, 1);
+    translation->at++;
 }
 
 /* a{1,3}+ is possessive in PCRE2 and (?:a{1,3})+ in Oniguruma; (?m is (?s in PCRE2. */

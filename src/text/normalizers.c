@@ -9,7 +9,7 @@
 #include "text/unicode_form.h"
 #include "text/utf8.h"
 
-/* Appends what becomes of a piece; returns whether its beginning is still the beginning. */
+/* Appends what becomes of a text; *from_start becomes false where its beginning is taken away. */
 typedef Status (*Normalize)(const Step *step, StepRoom *room, const char *text, int64_t bytes, Pieces *out,
                             bool *from_start);
 
