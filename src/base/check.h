@@ -7,12 +7,12 @@
 
 /* Result of a function, and exit code of the process. */
 typedef enum Status {
-    OK = 0,           /* success; a run that saved and stopped on request too */
-    BAD_INPUT = 1,    /* a file, a config value or data that cannot be used */
-    USAGE = 2,        /* the command line */
-    IO_ERROR = 3,     /* reading or writing failed */
-    NUMERIC_STOP = 4, /* too many steps with a loss or gradient that is not finite */
-    WATCHDOG = 5,     /* a rank or a collective is stuck */
+    OK = 0,            /* success; a run that saved and stopped on request too */
+    BAD_INPUT = 1,     /* a file, a config value or data that cannot be used */
+    USAGE = 2,         /* the command line */
+    IO_ERROR = 3,      /* reading or writing failed */
+    NUMERIC_STOP = 4,  /* too many steps with a loss or gradient that is not finite */
+    WATCHDOG = 5,      /* a rank or a collective is stuck */
     CHECK_FAILED = 70, /* a bug of this program */
     INTERRUPTED = 130  /* Ctrl-C, where what is done so far is a result */
 } Status;

@@ -55,6 +55,11 @@ typedef struct Batch {
     float *added_losses;     /* of each token, what ops add to its loss (add_loss); NULL: nobody asks */
 } Batch;
 
+/* Of a sequence's rows in blocks of `rows`, the last blocks: those that have an output which somebody needs. */
+static inline int64_t batch_blocks(const Batch *batch, int64_t rows) {
+    return (batch->T + rows - 1) / rows - batch->past / rows;
+}
+
 enum {
     NODE_INPUTS = 12,
     NODE_OUTPUTS = 12,

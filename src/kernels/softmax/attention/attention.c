@@ -188,10 +188,8 @@ static void attention_forward(Node *node) {
     const int64_t rows = kernels->forward_rows[device->gpu], blocks = blocks_of(batch->T, rows);
     arguments.forward_blocks =
         at_most(blocks * arguments.heads * batch->B / PROGRAMS_WANTED, kernels->forward_blocks[device->gpu]);
-    /* programs count from the last queries */
-    const int64_t programs =
-        blocks_of(blocks, arguments.forward_blocks) - batch->past / (arguments.forward_blocks * rows);
-    device->launch(kernels->forward, type, (Grid){programs, arguments.heads, batch->B}, &arguments);
+    device->launch(kernels->forward, type,
+                   (Grid){batch_blocks(batch, rows * arguments.forward_blocks), arguments.heads, batch->B}, &arguments);
 }
 
 void attention_gradients(const Node *node, const AttentionGradients *kernels, AttentionArguments *a) {

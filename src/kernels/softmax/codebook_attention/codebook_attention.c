@@ -78,7 +78,7 @@ static void make_memories(Node *node, CodebookArguments *a) {
 static void codebook_attention_forward(Node *node) {
     CodebookArguments a = arguments_of(node);
     make_memories(node, &a);
-    const Grid grid = {blocks_of(a.T, CODEBOOK_ROWS), a.heads * column_blocks(&a), a.B};
+    const Grid grid = {batch_blocks(node->tape->batch, CODEBOOK_ROWS), a.heads * column_blocks(&a), a.B};
     node->tape->device->launch(kernels_for(a.head_dim)->forward, node->out[0]->type, grid, &a);
 }
 

@@ -104,7 +104,8 @@ CODEBOOK_KERNEL(codebook_attention_forward) {
     ACCUMULATOR(out, CODEBOOK_ROWS, COLS);
 
     const Sequence sequence = sequence_of(&a, program_z, program_y / value_blocks);
-    const int t0 = (int)program_x * CODEBOOK_ROWS, column = (int)program_y % value_blocks;
+    const int last_block = (int)(a.T - 1) / CODEBOOK_ROWS, t0 = (last_block - (int)program_x) * CODEBOOK_ROWS;
+    const int column = (int)program_y % value_blocks;
     const int end = (int)end_of_program(t0, a.T, CODEBOOK_ROWS);
     const Rows rows = rows_of_tokens(sequence, t0, end);
 

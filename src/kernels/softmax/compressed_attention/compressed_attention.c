@@ -44,9 +44,10 @@ static void compressed_forward(Node *node) {
     const GroupedArguments *g = &a.grouped;
     const CompressedKernels *kernels = kernels_for(g->head_dim);
     a.importance = tape_workspace(node->tape, a.B * g->kv_heads * g->T * a.rows * (int64_t)sizeof(float));
-    device->launch(kernels->forward, type,
-                   (Grid){blocks_of(g->T * g->group, GROUPED_ROWS(device->gpu)), g->kv_heads, a.B}, &a);
-    device->launch(kernels->select, type, (Grid){blocks_of(g->T, SELECT_TOKENS), g->kv_heads, a.B}, &a);
+    const int64_t rows = GROUPED_ROWS(device->gpu), past = node->tape->batch->past;
+    const int64_t programs = blocks_of(g->T * g->group, rows) - past * g->group / rows;
+    device->launch(kernels->forward, type, (Grid){programs, g->kv_heads, a.B}, &a);
+    device->launch(kernels->select, type, (Grid){batch_blocks(node->tape->batch, SELECT_TOKENS), g->kv_heads, a.B}, &a);
 }
 
 static void compressed_backward(Node *node) {

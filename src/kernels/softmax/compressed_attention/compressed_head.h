@@ -35,8 +35,8 @@ COMPRESSED_KERNEL(compressed_forward) {
     ACCUMULATOR(out, ROWS, HEAD);
 
     const GroupedArguments g = a.grouped;
-    const int64_t kv_head = program_y, sequence = program_z;
-    const GroupedRows rows = grouped_rows(&g, sequence, kv_head, program_x * ROWS);
+    const int64_t kv_head = program_y, sequence = program_z, last_program = (g.T * g.group - 1) / ROWS;
+    const GroupedRows rows = grouped_rows(&g, sequence, kv_head, (last_program - program_x) * ROWS);
     const SeenRows seen =
         rows_between(&a, sequence, token_of_row(rows, rows.m0), token_of_row(rows, row_inside(rows, ROWS - 1)));
     const float exponent_scale = g.scale * LOG2_E;
@@ -74,7 +74,8 @@ COMPRESSED_KERNEL(compressed_select) {
 
     const GroupedArguments g = a.grouped;
     const int64_t kv_head = program_y, sequence = program_z;
-    const int t0 = (int)program_x * SELECT_TOKENS, group = (int)g.group;
+    const int last_program = (int)(g.T - 1) / SELECT_TOKENS;
+    const int t0 = (last_program - (int)program_x) * SELECT_TOKENS, group = (int)g.group;
     const int tokens = (int)(end_of_program(t0, g.T, SELECT_TOKENS) - t0);
     const SeenRows seen = rows_between(&a, sequence, t0, t0 + tokens - 1);
     const float *row_sums = g.log_sum_exp + sums_of_rows_at(&g, sequence, kv_head);

@@ -98,8 +98,8 @@ static void path_attention_forward(Node *node) {
                    &documents);
     const PathAttentionArguments arguments = arguments_of(node);
     prepare(node, &arguments);
-    device->launch(kernels_for(arguments.head_dim)->forward, type, (Grid){arguments.blocks, arguments.heads, batch->B},
-                   &arguments);
+    device->launch(kernels_for(arguments.head_dim)->forward, type,
+                   (Grid){batch_blocks(batch, CHUNK_ROWS), arguments.heads, batch->B}, &arguments);
 }
 
 /* The blocks of queries in the group that ends before block `end`. */

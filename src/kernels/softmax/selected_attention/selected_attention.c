@@ -34,8 +34,9 @@ static Grid grid_of_rows(const Node *node, const GroupedArguments *g) {
 
 static void selected_forward(Node *node) {
     const SelectedArguments a = arguments_of(node);
-    node->tape->device->launch(kernels_for(a.grouped.head_dim)->forward, node->out[0]->type,
-                               grid_of_rows(node, &a.grouped), &a);
+    Grid grid = grid_of_rows(node, &a.grouped);
+    grid.x -= node->tape->batch->past * a.grouped.group / GROUPED_ROWS(node->tape->device->gpu);
+    node->tape->device->launch(kernels_for(a.grouped.head_dim)->forward, node->out[0]->type, grid, &a);
 }
 
 static void selected_backward(Node *node) {

@@ -70,7 +70,7 @@ static SimplicialArguments arguments_of(const Node *node) {
 
 static void simplicial_forward(Node *node) {
     const SimplicialArguments a = arguments_of(node);
-    const Grid grid = {blocks_of(a.T, SIMPLICIAL_ROWS), a.heads, node->tape->batch->B};
+    const Grid grid = {batch_blocks(node->tape->batch, SIMPLICIAL_ROWS), a.heads, node->tape->batch->B};
     node->tape->device->launch(kernels_for(a.head_dim)->forward, node->out[0]->type, grid, &a);
 }
 
