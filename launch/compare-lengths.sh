@@ -42,39 +42,6 @@ rate() {
     done
 } | tee "$out/table.txt"
 
-command -v gnuplot >/dev/null || { echo "compare-lengths.sh: gnuplot is missing (Debian: apt install gnuplot-nox)" >&2; exit 1; }
-for mixer in "${mixers[@]}"; do
-    awk -v mixer="$mixer" 'NR == 1 { for (i = 4; i <= NF; i++) length_of[i - 2] = $i } $1 == mixer { for (i = 2; i <= NF; i++) print length_of[i], $i }' \
-        "$out/table.txt" >"$out/$mixer.columns"
-done
-
-# panel FAMILY: its mixers before all others, in grey.
-panel() {
-    local mixer plots=
-    for mixer in "${mixers[@]}"; do
-        [[ " ${1#*:} " == *" $mixer "* ]] || plots+=", '$out/$mixer.columns' with lines linecolor rgb '#d0d0d0' notitle"
-    done
-    for mixer in "${mixers[@]}"; do
-        [[ " ${1#*:} " == *" $mixer "* ]] && plots+=", '$out/$mixer.columns' with linespoints linewidth 1.6 title '${mixer//_/-}'"
-    done
-    printf 'set title "%s"\nplot %s\n' "${1%%:*}" "${plots#, }"
-}
-
-families_of "${mixers[@]}"
-columns=$((${#families[@]} < 3 ? ${#families[@]} : 3)) rows=$(((${#families[@]} + 2) / 3))
-gnuplot <<END_OF_PLOT
-set terminal pngcairo size $((466 * columns)),$((450 * rows)) font "Sans,11"
-set output "$out/lengths.png"
-set logscale xy 2
-set grid linecolor "#dddddd"
-set border 3
-set tics nomirror
-set key top left
-set xlabel "sequence length"
-set ylabel "us per token, forward and backward"
-set multiplot layout $rows,$columns
-$(for family in "${families[@]}"; do panel "$family"; done)
-unset multiplot
-END_OF_PLOT
-rm -f "$out"/*.columns "$out"/bench.*
+draw_lengths "$out/table.txt" "$out/lengths.png" 'sequence length' 'us per token, forward and backward' "${mixers[@]}"
+rm -f "$out"/bench.*
 echo "$out/lengths.png"

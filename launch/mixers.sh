@@ -77,3 +77,46 @@ known_mixers() {
         exit 2
     done
 }
+
+# draw_lengths TABLE PICTURE XLABEL YLABEL MIXER...: a panel for each family of mixers. The first line of the table ends with the
+# lengths, the others are a mixer and its figure at each.
+draw_lengths() {
+    local table=$1 picture=$2 xlabel=$3 ylabel=$4 columns rows
+    shift 4
+    command -v gnuplot >/dev/null || { echo "${0##*/}: gnuplot is missing (Debian: apt install gnuplot-nox)" >&2; exit 1; }
+    local mixer
+    for mixer; do
+        awk -v mixer="$mixer" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /^[0-9]+$/) length_of[++n] = $i }
+            $1 == mixer { for (i = 1; i <= n; i++) print length_of[i], $(i + 1) }' "$table" >"$picture.$mixer"
+    done
+    families_of "$@"
+    columns=$((${#families[@]} < 3 ? ${#families[@]} : 3)) rows=$(((${#families[@]} + 2) / 3))
+    gnuplot <<END_OF_PLOT
+set terminal pngcairo size $((466 * columns)),$((450 * rows)) font "Sans,11"
+set output "$picture"
+set logscale xy 2
+set grid linecolor "#dddddd"
+set border 3
+set tics nomirror
+set key top left
+set xlabel "$xlabel"
+set ylabel "$ylabel"
+set multiplot layout $rows,$columns
+$(for family in "${families[@]}"; do lengths_panel "$picture" "$family" "$@"; done)
+unset multiplot
+END_OF_PLOT
+    rm -f "$picture".*
+}
+
+# lengths_panel PICTURE FAMILY MIXER...: the mixers of the family, and before them all others in grey.
+lengths_panel() {
+    local picture=$1 family=$2 mixer plots=
+    shift 2
+    for mixer; do
+        [[ " ${family#*:} " == *" $mixer "* ]] || plots+=", '$picture.$mixer' with lines linecolor rgb '#d0d0d0' notitle"
+    done
+    for mixer; do
+        [[ " ${family#*:} " == *" $mixer "* ]] && plots+=", '$picture.$mixer' with linespoints linewidth 1.6 title '${mixer//_/-}'"
+    done
+    printf 'set title "%s"\nplot %s\n' "${family%%:*}" "${plots#, }"
+}

@@ -23,6 +23,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import types
 import warnings
 
@@ -186,6 +187,7 @@ def compare_generation(folder, options):
     prompt = torch.randint(model.config.vocab_size, (1, options.length), generator=torch.Generator().manual_seed(options.seed))
     ours = flame_continuation(options.flame_c, folder, prompt, options.generate)
     for cache in (True, False):  # False: transformers reads the whole text for every token
+        start = time.monotonic()
         try:
             theirs = reference_continuation(model, prompt, options.generate, cache)
         except Exception as error:  # of any kind: it is fla's
@@ -194,7 +196,8 @@ def compare_generation(folder, options):
             continue
         same = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
         if same == options.generate:
-            print(f"compare_hf: passed, {same} tokens are the same as transformers' {'with' if cache else 'without'} cache")
+            print(f"compare_hf: passed, {same} tokens are the same as transformers' {'with' if cache else 'without'} cache, "
+                  f"which took {time.monotonic() - start:.2f} s")
             return True
         print(f"{type(model).__name__} {'with' if cache else 'without'} its cache: {same} of {options.generate} tokens are the same")
     print("compare_hf: FAILED, no continuation is the same")

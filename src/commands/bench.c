@@ -39,7 +39,7 @@ typedef struct Bench {
 
 static const Option options[] = {
     CONFIG_OPTIONS,
-    {"steps", OPTION_INTEGER, "N", "10", 1, 1e6, "timed steps, after two warm-up steps", AT(steps)},
+    {"steps", OPTION_INTEGER, "N", "10", 0, 1e6, "timed steps, after two warm-up steps; 0: no training", AT(steps)},
     {"generate", OPTION_INTEGER, "N", NULL, 1, 1e6, "also time reading prompts and N tokens after each", AT(generate)},
     {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all numbers to this file", AT(json_path)},
     {"data", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "also time reading random windows of this data set", AT(data_path)},
@@ -277,7 +277,8 @@ static Status measure(Bench *b, Comm *comm) {
     status = teacher_read(&b->config, model, comm, &b->session.teacher);
     if (status != OK) return status;
     RunnerOptions options = setup_runner(&b->config, b->session.teacher);
-    const FsdpOptions sharding = setup_sharding(&b->config);
+    FsdpOptions sharding = setup_sharding(&b->config);
+    options.training = sharding.training = b->steps > 0;
     status = session_connect(&b->session, comm, device, sharding.replicas);
     if (status != OK) return status;
     setup_recompute(&b->config, model, comm, device, &options);
@@ -290,9 +291,11 @@ static Status measure(Bench *b, Comm *comm) {
     random_tokens(b);
     const MemoryPlan plan = setup_memory(&b->config, &options, model, comm->size, comm->local_size);
     measure_rates(b, options.type);
-    time_steps(b, setup_flops_per_token(&plan, &b->config));
-    if (!device->host_memory) report_memory(b, &plan, available - device->available(1));
-    profile_step(b);
+    if (options.training) {
+        time_steps(b, setup_flops_per_token(&plan, &b->config));
+        if (!device->host_memory) report_memory(b, &plan, available - device->available(1));
+        profile_step(b);
+    }
     if (b->generate > 0) time_generation(b, options.type);
     if (b->data_path) status = agree(comm, time_stream(b));
     return status == OK ? write_json(b) : status;

@@ -89,6 +89,7 @@ static int check_model(const char *folder) {
     for (size_t way = 0; way <= sizeof ways / sizeof *ways; way++) {
         const bool single = way == sizeof ways / sizeof *ways;
         const double error = relative_error(&pieces, single ? NULL : ways[way], logits);
+        if (single) print_message("%-45s %.1e\n", folder, error);
         if (error < tolerance(folder)) continue;
         print_error("%s, %s: differs by %.2g\n", folder, single ? "token by token" : "in pieces", error);
         failed++;
