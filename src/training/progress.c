@@ -1,6 +1,5 @@
 #include "training/progress.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +7,7 @@
 #include "base/activity.h"
 #include "base/log.h"
 #include "base/files.h"
-#include "checkpoint/checkpoint_state.h"
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/run_lock.h"
 #include "checkpoint/weights.h"
 #include "training/changes.h"
@@ -18,9 +17,7 @@
 static const double lock_patience_seconds = 15;
 
 struct Saver {
-    const TrainConfig *config;
-    const Session *session;
-    const Stream *stream;
+    RunPlace run;
     RunLock *lock;
     char *folder;
     Checkpointer *checkpointer; /* NULL: checkpoints are off */
@@ -33,124 +30,22 @@ struct Saver {
     int64_t reported_step; /* the newest save in the log */
 };
 
-static json_t *pack_spikes(const Spikes *s) {
-    json_t *object = json_pack("{s:I,s:[f,f],s:[f,f]}", "steps", (json_int_t)s->steps, "loss", s->loss.mean,
-                               s->loss.variance, "norm", s->norm.mean, s->norm.variance);
-    CHECK(object, "out of memory");
-    return object;
-}
-
-/* All zero if the checkpoint is of a version that did not save it. */
-static Spikes unpack_spikes(const json_t *state) {
-    json_int_t steps = 0;
-    Spikes s = {0};
-    if (json_unpack(json_object_get(state, "spikes"), "{s:I,s:[F,F],s:[F,F]}", "steps", &steps, "loss", &s.loss.mean,
-                    &s.loss.variance, "norm", &s.norm.mean, &s.norm.variance))
-        return (Spikes){0};
-    s.steps = steps;
-    return s;
-}
-
-/* "" without a teacher. */
-static void teacher_text(const Session *session, char text[32]) {
-    text[0] = 0;
-    if (session->teacher) snprintf(text, 32, "%016" PRIx64, session->teacher_fingerprint);
-}
-
-static json_t *state_of(const Saver *saver, const Progress *p) {
-    char teacher[32];
-    teacher_text(saver->session, teacher);
-    char fingerprint[32];
-    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(saver->stream)->fingerprint);
-    json_t *state =
-        json_pack("{s:I,s:I,s:I,s:I,s:I,s:s}", "updates", (json_int_t)p->updates, "samples", (json_int_t)p->samples,
-                  "tokens", (json_int_t)p->tokens, "updated_step", (json_int_t)p->updated_step, "seed",
-                  (json_int_t)saver->config->training.seed, "data_fingerprint", fingerprint);
-    CHECK(state, "out of memory");
-    json_object_set_new(state, "spikes", pack_spikes(&p->spikes));
-    if (teacher[0]) json_object_set_new(state, "teacher", json_string(teacher));
-    return state;
-}
-
-/* The keys with which `step` was saved and that select other samples than those of this run, as text. */
-static void data_differences(const Saver *saver, int64_t step, char text[512]) {
-    static const char *const names[] = {"data.files",
-                                        "data.probabilities",
-                                        "training.seed",
-                                        "training.seq_len",
-                                        "training.context_len",
-                                        "training.varlen",
-                                        "training.mask_document_boundaries"};
-    char *path = checkpoint_path(saver->folder, step);
-    KeyDifferences all = {0};
-    changes_find(path, saver->config, step, &all);
-    text[0] = 0;
-    for (int64_t i = 0; i < all.count; i++)
-        for (size_t n = 0; n < LENGTH(names); n++) {
-            const size_t used = strlen(text);
-            if (strcmp(all.item[i].name, names[n]) == 0)
-                snprintf(text + used, 512 - used, "%s%s is %s there and %s here", used ? ", " : "", names[n],
-                         all.item[i].old, all.item[i].now);
-        }
-    if (!text[0]) snprintf(text, 512, "data.files have other content (its config.yaml names no key that differs)");
-    key_differences_free(&all);
-    free(path);
-}
-
-/* A sample number selects the same tokens only with the same files, mixture, seed and lengths. */
-static Status check_data(const Saver *saver, const json_t *state, int64_t step) {
-    const char *saved = json_string_value(json_object_get(state, "data_fingerprint"));
-    char fingerprint[32];
-    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(saver->stream)->fingerprint);
-    if (!saved || strcmp(saved, fingerprint) == 0) return OK;
-    char differing[512];
-    if (log_rank() == 0) {
-        data_differences(saver, step, differing);
-        log_error("%s was trained on other data: %s. Restore that, or start in another job.dump_folder with "
-                  "checkpoint.initial_load_path",
-                  saver->folder, differing);
-    }
-    return BAD_INPUT;
-}
-
 /* Another folder is a key that differs; this is about what is in it. */
 static void compare_teacher(Saver *saver, const json_t *state) {
     const char *saved = json_string_value(json_object_get(state, "teacher"));
     char teacher[32];
-    teacher_text(saver->session, teacher);
+    run_state_teacher(saver->run.session, teacher);
     if (saved && teacher[0] && strcmp(saved, teacher) != 0)
         key_differences_add(&saver->changes, "", "weights of training.teacher", saved, teacher);
-}
-
-static int64_t integer_of(const json_t *state, const char *key) {
-    return json_integer_value(json_object_get(state, key));
-}
-
-/* Where the run goes on. Only an import, which is step 0, has none. */
-static Status check_counts(const Saver *saver, const json_t *state, int64_t step) {
-    static const char *const names[] = {"updates", "samples", "tokens"};
-    for (size_t i = 0; i < LENGTH(names) && step > 0; i++) {
-        const json_t *value = json_object_get(state, names[i]);
-        const int64_t count = json_integer_value(value);
-        if (json_is_integer(value) && count >= 0 && (i == 0 ? count <= step : count > 0)) continue;
-        char *path = checkpoint_path(saver->folder, step);
-        if (log_rank() == 0)
-            log_error("%s/state.json has no number of %s that a run could go on from. To start from its weights alone, "
-                      "name the folder in checkpoint.initial_load_path of a run in another job.dump_folder",
-                      path, names[i]);
-        free(path);
-        return BAD_INPUT;
-    }
-    return OK;
 }
 
 /* Checks that the loaded step has this run's model, whose keys may have come from another step. Collects the changes.
  */
 static Status compare_step(Saver *saver, const Session *session, int64_t step) {
     char *path = checkpoint_path(saver->folder, step);
-    const Status status = origin_check_model(path, session->model, &saver->config->checkpoint.allow_model_changes,
+    const Status status = origin_check_model(path, session->model, &saver->run.config->checkpoint.allow_model_changes,
                                              session->comm, &saver->changes);
-    if (status == OK && session->comm->rank == 0) changes_find(path, saver->config, step, &saver->changes);
+    if (status == OK && session->comm->rank == 0) changes_find(path, saver->run.config, step, &saver->changes);
     free(path);
     return status;
 }
@@ -172,7 +67,7 @@ static Status set_newer_aside(const Saver *saver, int64_t step) {
                     "step-....rewound. Nothing removes them; to go on from one, move it into another job.dump_folder "
                     "under its old name%s",
                     (long long)step, (long long)moved, saver->folder, (long long)steps[count - 1],
-                    saver->config->checkpoint.load_step >= 0
+                    saver->run.config->checkpoint.load_step >= 0
                         ? ". Leave checkpoint.load_step out of the next start, or it goes back again"
                         : "");
     free(steps);
@@ -183,21 +78,14 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
     json_t *state = NULL;
     int64_t step = -1;
     activity_set("loading a checkpoint");
-    Status status = checkpoint_resume(saver->folder, saver->config->checkpoint.load_step, session->comm,
+    Status status = checkpoint_resume(saver->folder, saver->run.config->checkpoint.load_step, session->comm,
                                       session->model->unit, session->model->units, &step, &state);
-    if (status == OK && step >= 0) status = check_counts(saver, state, step);
-    if (status == OK && step >= 0) status = check_data(saver, state, step);
+    if (status == OK && step >= 0) status = run_state_unpack(&saver->run, state, step, progress);
     if (status == OK && step >= 0) status = compare_step(saver, session, step);
     if (status == OK && step >= 0) compare_teacher(saver, state);
     if (status == OK && step >= 0)
         status = agree(session->comm, session->comm->rank == 0 ? set_newer_aside(saver, step) : OK);
     if (status == OK && step >= 0) {
-        *progress = (Progress){.step = step,
-                               .updates = integer_of(state, "updates"),
-                               .samples = integer_of(state, "samples"),
-                               .tokens = integer_of(state, "tokens"),
-                               .updated_step = checkpoint_state_updated_step(state),
-                               .spikes = unpack_spikes(state)};
         saver->begun_step = step;
         saver->updated_step = progress->updated_step;
     }
@@ -208,7 +96,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
 
 /* Rank 0: refuses to begin at step 0 where there have been checkpoints, which would discard their work. */
 static Status check_fresh_start(const Saver *saver) {
-    const CheckpointConfig *c = &saver->config->checkpoint;
+    const CheckpointConfig *c = &saver->run.config->checkpoint;
     char *trace = checkpoint_trace(saver->folder);
     if (trace && !c->start_over)
         log_error("%s holds %s, %s: this run would begin at step 0. %s, choose another job.dump_folder, or set "
@@ -243,8 +131,8 @@ static Status begin_weights(const TrainConfig *config, Session *session) {
 
 /* Rank 0: the tokenizer files of the data, or else of the folder with the initial weights. */
 static Status find_tokenizer(Saver *saver, const TokenizerFiles **tokenizer) {
-    const char *path = saver->config->checkpoint.initial_load_path;
-    *tokenizer = stream_facts(saver->stream)->tokenizer_files;
+    const char *path = saver->run.config->checkpoint.initial_load_path;
+    *tokenizer = stream_facts(saver->run.stream)->tokenizer_files;
     if (tokenizer_files_any(*tokenizer)) return OK;
     char *folder = saver->begun_step >= 0 ? checkpoint_path(saver->folder, saver->begun_step)
                    : path                 ? checkpoint_find(path)
@@ -256,11 +144,11 @@ static Status find_tokenizer(Saver *saver, const TokenizerFiles **tokenizer) {
 }
 
 static Status open_checkpoints(Saver *saver) {
-    const CheckpointConfig *c = &saver->config->checkpoint;
+    const CheckpointConfig *c = &saver->run.config->checkpoint;
     const TokenizerFiles *tokenizer = NULL;
     if (!c->enable_checkpoint) return OK;
-    const bool first = saver->session->comm->rank == 0;
-    const Status status = agree(saver->session->comm, first ? find_tokenizer(saver, &tokenizer) : OK);
+    const bool first = saver->run.session->comm->rank == 0;
+    const Status status = agree(saver->run.session->comm, first ? find_tokenizer(saver, &tokenizer) : OK);
     if (status != OK) return status;
     const CheckpointOptions options = {.folder = saver->folder,
                                        .run_name = run_lock_name(saver->lock),
@@ -268,8 +156,8 @@ static Status open_checkpoints(Saver *saver) {
                                        .keep_every = c->keep_every,
                                        .tokenizer = tokenizer,
                                        .asynchronous = strcmp(c->async_mode, "disabled") != 0};
-    return checkpointer_create(saver->session->comm, saver->session->model->unit, saver->session->model->units,
-                               &options, &saver->checkpointer);
+    return checkpointer_create(saver->run.session->comm, saver->run.session->model->unit,
+                               saver->run.session->model->units, &options, &saver->checkpointer);
 }
 
 Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress,
@@ -277,10 +165,8 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     Saver *saver = calloc(1, sizeof *saver);
     CHECK(saver, "out of memory");
     *result = saver;
-    saver->config = config;
-    saver->session = session;
-    saver->stream = stream;
     saver->folder = path_join(config->job.dump_folder, config->checkpoint.folder);
+    saver->run = (RunPlace){config, session, stream, saver->folder};
     saver->config_yaml = config_text(config);
     saver->begun_step = saver->updated_step = saver->reported_step = -1;
     *progress = (Progress){.step = -1};
@@ -295,7 +181,7 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
 }
 
 void saver_report(Saver *saver, Metrics *metrics) {
-    const CheckpointConfig *c = &saver->config->checkpoint;
+    const CheckpointConfig *c = &saver->run.config->checkpoint;
     saver->metrics = metrics;
     if (saver->begun_step >= 0) {
         metrics_note(metrics, "resuming after step %lld from %s%s", (long long)saver->begun_step, saver->folder,
@@ -329,10 +215,10 @@ Status saver_save(Saver *saver, const Progress *progress, bool wait) {
     if (!saver->checkpointer) return OK;
     finish_save(saver);
     if (saver->reported_step == progress->step) return OK;
-    char *config_json = model_config_json(saver->session->model),
-         *generation = model_generation_config_json(saver->session->model);
+    char *config_json = model_config_json(saver->run.session->model),
+         *generation = model_generation_config_json(saver->run.session->model);
     const CheckpointTexts texts = {config_json, generation, saver->config_yaml};
-    json_t *state = state_of(saver, progress);
+    json_t *state = run_state_pack(&saver->run, progress);
     activity_set("saving a checkpoint");
     Status status = checkpoint_save(saver->checkpointer, progress->step, state, &texts);
     if (status == OK && wait) status = checkpoint_wait(saver->checkpointer);

@@ -3,20 +3,9 @@
 #define FLAME_TRAINING_PROGRESS_H
 
 #include "config/config.h"
-#include "checkpoint/checkpoint.h"
 #include "data/stream.h"
 #include "reporting/metrics.h"
-#include "training/session.h"
-#include "training/spikes.h"
-
-typedef struct Progress {
-    int64_t step;            /* completed steps */
-    int64_t updates;         /* those of them that changed the weights */
-    int64_t samples, tokens; /* consumed, over all ranks */
-    int64_t updated_step;    /* the last step that changed the weights */
-    Spikes spikes;
-    int64_t skipped_in_row; /* steps without an update since the last one, in this process */
-} Progress;
+#include "training/run_state.h"
 
 typedef struct Saver Saver;
 

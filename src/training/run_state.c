@@ -1,0 +1,125 @@
+#include "training/run_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "checkpoint/checkpoint_state.h"
+#include "checkpoint/checkpoint_steps.h"
+#include "training/changes.h"
+
+static json_t *pack_spikes(const Spikes *s) {
+    json_t *object = json_pack("{s:I,s:[f,f],s:[f,f]}", "steps", (json_int_t)s->steps, "loss", s->loss.mean,
+                               s->loss.variance, "norm", s->norm.mean, s->norm.variance);
+    CHECK(object, "out of memory");
+    return object;
+}
+
+/* All zero if the checkpoint is of a version that did not save it. */
+static Spikes unpack_spikes(const json_t *state) {
+    json_int_t steps = 0;
+    Spikes s = {0};
+    if (json_unpack(json_object_get(state, "spikes"), "{s:I,s:[F,F],s:[F,F]}", "steps", &steps, "loss", &s.loss.mean,
+                    &s.loss.variance, "norm", &s.norm.mean, &s.norm.variance))
+        return (Spikes){0};
+    s.steps = steps;
+    return s;
+}
+
+void run_state_teacher(const Session *session, char text[32]) {
+    text[0] = 0;
+    if (session->teacher) snprintf(text, 32, "%016" PRIx64, session->teacher_fingerprint);
+}
+
+json_t *run_state_pack(const RunPlace *run, const Progress *p) {
+    char teacher[32];
+    run_state_teacher(run->session, teacher);
+    char fingerprint[32];
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(run->stream)->fingerprint);
+    json_t *state =
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:s}", "updates", (json_int_t)p->updates, "samples", (json_int_t)p->samples,
+                  "tokens", (json_int_t)p->tokens, "updated_step", (json_int_t)p->updated_step, "seed",
+                  (json_int_t)run->config->training.seed, "data_fingerprint", fingerprint);
+    CHECK(state, "out of memory");
+    json_object_set_new(state, "spikes", pack_spikes(&p->spikes));
+    if (teacher[0]) json_object_set_new(state, "teacher", json_string(teacher));
+    return state;
+}
+
+/* The keys with which `step` was saved and that select other samples than those of this run, as text. */
+static void data_differences(const RunPlace *run, int64_t step, char text[512]) {
+    static const char *const names[] = {"data.files",
+                                        "data.probabilities",
+                                        "training.seed",
+                                        "training.seq_len",
+                                        "training.context_len",
+                                        "training.varlen",
+                                        "training.mask_document_boundaries"};
+    char *path = checkpoint_path(run->folder, step);
+    KeyDifferences all = {0};
+    changes_find(path, run->config, step, &all);
+    text[0] = 0;
+    for (int64_t i = 0; i < all.count; i++)
+        for (size_t n = 0; n < LENGTH(names); n++) {
+            const size_t used = strlen(text);
+            if (strcmp(all.item[i].name, names[n]) == 0)
+                snprintf(text + used, 512 - used, "%s%s is %s there and %s here", used ? ", " : "", names[n],
+                         all.item[i].old, all.item[i].now);
+        }
+    if (!text[0]) snprintf(text, 512, "data.files have other content (its config.yaml names no key that differs)");
+    key_differences_free(&all);
+    free(path);
+}
+
+/* A sample number selects the same tokens only with the same files, mixture, seed and lengths. */
+static Status check_data(const RunPlace *run, const json_t *state, int64_t step) {
+    const char *saved = json_string_value(json_object_get(state, "data_fingerprint"));
+    char fingerprint[32];
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, stream_facts(run->stream)->fingerprint);
+    if (!saved || strcmp(saved, fingerprint) == 0) return OK;
+    char differing[512];
+    if (log_rank() == 0) {
+        data_differences(run, step, differing);
+        log_error("%s was trained on other data: %s. Restore that, or start in another job.dump_folder with "
+                  "checkpoint.initial_load_path",
+                  run->folder, differing);
+    }
+    return BAD_INPUT;
+}
+
+static int64_t integer_of(const json_t *state, const char *key) {
+    return json_integer_value(json_object_get(state, key));
+}
+
+/* Where the run goes on. Only an import, which is step 0, has none. */
+static Status check_counts(const RunPlace *run, const json_t *state, int64_t step) {
+    static const char *const names[] = {"updates", "samples", "tokens"};
+    for (size_t i = 0; i < LENGTH(names) && step > 0; i++) {
+        const json_t *value = json_object_get(state, names[i]);
+        const int64_t count = json_integer_value(value);
+        if (json_is_integer(value) && count >= 0 && (i == 0 ? count <= step : count > 0)) continue;
+        char *path = checkpoint_path(run->folder, step);
+        if (log_rank() == 0)
+            log_error("%s/state.json has no number of %s that a run could go on from. To start from its weights alone, "
+                      "name the folder in checkpoint.initial_load_path of a run in another job.dump_folder",
+                      path, names[i]);
+        free(path);
+        return BAD_INPUT;
+    }
+    return OK;
+}
+
+Status run_state_unpack(const RunPlace *run, const json_t *state, int64_t step, Progress *progress) {
+    Status status = check_counts(run, state, step);
+    if (status == OK) status = check_data(run, state, step);
+    if (status == OK)
+        *progress = (Progress){.step = step,
+                               .updates = integer_of(state, "updates"),
+                               .samples = integer_of(state, "samples"),
+                               .tokens = integer_of(state, "tokens"),
+                               .updated_step = checkpoint_state_updated_step(state),
+                               .spikes = unpack_spikes(state)};
+    return status;
+}

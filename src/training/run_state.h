@@ -1,0 +1,37 @@
+/* How far a run has come, and the part of a checkpoint's state.json that says so. */
+#ifndef FLAME_TRAINING_RUN_STATE_H
+#define FLAME_TRAINING_RUN_STATE_H
+
+#include <jansson.h>
+
+#include "config/config.h"
+#include "data/stream.h"
+#include "training/session.h"
+#include "training/spikes.h"
+
+typedef struct Progress {
+    int64_t step;            /* completed steps */
+    int64_t updates;         /* those of them that changed the weights */
+    int64_t samples, tokens; /* consumed, over all ranks */
+    int64_t updated_step;    /* the last step that changed the weights */
+    Spikes spikes;
+    int64_t skipped_in_row; /* steps without an update since the last one, in this process */
+} Progress;
+
+/* The run that a state belongs to. */
+typedef struct RunPlace {
+    const TrainConfig *config;
+    const Session *session;
+    const Stream *stream;
+    const char *folder; /* of its checkpoints */
+} RunPlace;
+
+/* The caller frees it with json_decref. */
+json_t *run_state_pack(const RunPlace *run, const Progress *progress);
+/* Reads the state of the checkpoint of `step`. BAD_INPUT (logged on rank 0) if a run cannot go on from its counts, or
+ * if it was trained on other data. */
+Status run_state_unpack(const RunPlace *run, const json_t *state, int64_t step, Progress *progress);
+/* The teacher's weights as a number, "" without a teacher. */
+void run_state_teacher(const Session *session, char text[32]);
+
+#endif
