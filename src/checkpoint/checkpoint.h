@@ -82,6 +82,9 @@ SavedStep checkpoint_saved(const Checkpointer *checkpointer);
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state);
 
+/* Loads the step folder `path`, whatever else its folder holds, and renames nothing. Collective. */
+Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, json_t **state);
+
 /* Reads a whole step folder and verifies all CRCs. BAD_INPUT if one differs; every damaged tensor is logged. Not
  * collective. */
 Status checkpoint_check(const char *path);

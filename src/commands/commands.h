@@ -5,8 +5,8 @@
 #include "commands/options.h"
 
 extern const Command train_command, plan_command, data_command, eval_command, score_command, generate_command,
-    verify_command, logits_command, checkpoint_command, export_command, import_command, bench_command, suite_command,
-    from_flame_command;
+    verify_command, logits_command, replay_command, checkpoint_command, export_command, import_command, bench_command,
+    suite_command, from_flame_command;
 
 /* All commands in the order of --help, NULL-terminated. */
 extern const Command *const all_commands[];

@@ -1,4 +1,4 @@
-/* flame-c data build | inspect | verify */
+/* flame-c data build | inspect | show | verify */
 #include "commands/commands.h"
 
 #include "base/log.h"
@@ -140,6 +140,34 @@ static const Command data_inspect = {
     .run = run_inspect,
 };
 
+typedef struct Show {
+    const char *file;
+    int64_t first, count;
+} Show;
+
+static const Option show_options[] = {
+    {"", OPTION_TEXT | OPTION_REQUIRED, "FILE.h5", NULL, 0, 0, "what to read", offsetof(Show, file)},
+    {"first", OPTION_INTEGER, "N", "0", 0, 1e15, "number of the first token", offsetof(Show, first)},
+    {"count", OPTION_INTEGER, "N", "256", 1, 1e9, "how many tokens", offsetof(Show, count)},
+};
+
+static Status run_show(void *values) {
+    const Show *show = values;
+    return show_data(show->file, show->first, show->count);
+}
+
+static const Command data_show = {
+    .name = "data show",
+    .summary = "print tokens",
+    .text =
+        "Prints some tokens of a file, a line for each document: their numbers, or with the built-in tokenizer the\n"
+        "text. flame-c replay says which tokens a sample has.\n",
+    .options = show_options,
+    .option_count = LENGTH(show_options),
+    .values_size = sizeof(Show),
+    .run = run_show,
+};
+
 static Status verify_one(const char *path) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     return verify_data(path, cores > 0 && cores < 64 ? (int)cores : 2);
@@ -158,11 +186,11 @@ static const Command data_verify = {
     .run = run_verify,
 };
 
-static const Command *const parts[] = {&data_build, &data_inspect, &data_verify, NULL};
+static const Command *const parts[] = {&data_build, &data_inspect, &data_show, &data_verify, NULL};
 
 const Command data_command = {
     .name = "data",
-    .summary = "build, inspect and verify data sets",
+    .summary = "build, inspect, show and verify data sets",
     .text = "Token files for training, in HDF5. For JSONL and Parquet there is tools/prepare.py;\n"
             "docs/data-format.md describes the file.\n",
     .parts = parts,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "commands/configure.h"
 #include "parallel/agreement.h"
 #include "base/log.h"
 #include "training/origin.h"
@@ -19,38 +20,6 @@ typedef struct Train {
 
 static const Option train_options[] = {CONFIG_OPTIONS};
 
-/* Compares the configurations of all ranks, before anything depends on a key. Collective. */
-static Status compare_configs(const TrainConfig *config, Comm *comm) {
-    char *text = NULL;
-    size_t bytes = 0;
-    ConfigValue *tree = NULL;
-    FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
-    config_write(file, config);
-    fclose(file);
-    CHECK(config_value_read_yaml("the configuration", text, bytes, &tree) == OK, "config_write wrote no YAML");
-    free(text);
-    Agreement *agreement = agreement_begin();
-    agreement_add_tree(agreement, tree);
-    config_value_free(tree);
-    return agreement_end(agreement, comm, "start all ranks with the same configuration");
-}
-
-static Status load(const Texts *keys, Comm *comm, TrainConfig *config, const Device **device) {
-    Status status = agree(comm, config_load(keys->count, keys->item, config));
-    if (status != OK) return status;
-    status = compare_configs(config, comm);
-    if (status == OK) status = agree(comm, config_validate(config, comm->size));
-    setup_comm(config);
-    if (status == OK) status = session_device(comm, config->device, device);
-    if (status == OK) status = origin_fill_model(config, comm);
-    if (status == OK)
-        config_set_device(config, (*device)->nccl ? "cuda" : "cpu");
-    else
-        config_free(config);
-    return status;
-}
-
 static Status run_train(void *values) {
     const Train *task = values;
     Comm *comm = NULL;
@@ -58,7 +27,7 @@ static Status run_train(void *values) {
     TrainConfig config;
     Status status = agreement_start("train", &comm);
     if (status != OK) return status;
-    status = load(&task->keys, comm, &config, &device);
+    status = configure(&task->keys, comm, &config, &device);
     if (status != OK) {
         comm_destroy(comm);
         return status;

@@ -1,10 +1,12 @@
 #include "data/inspect_data.h"
 
+#include "base/log.h"
 #include "data/tokens_h5.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LENGTH_BINS = 64, BAR_WIDTH = 40 };
 
@@ -59,6 +61,79 @@ Status inspect_data(const char *path) {
     print_histogram(facts);
     tokens_close(file);
     return OK;
+}
+
+/* A byte as text: printable, or escaped as in C. */
+static void print_byte(int64_t token) {
+    if (token == '\\' || token == '\n' || token == '\t')
+        printf("\\%c", token == '\n' ? 'n' : token == '\t' ? 't' : '\\');
+    else if (token >= ' ' && token <= '~')
+        putchar((int)token);
+    else if (token < 256)
+        printf("\\x%02x", (unsigned)token);
+    else
+        printf("<%" PRId64 ">", token);
+}
+
+static int64_t token_at(const void *tokens, int width, int64_t index) {
+    return width == 2 ? ((const uint16_t *)tokens)[index] : ((const uint32_t *)tokens)[index];
+}
+
+/* The document that token number `token` is in. */
+static int64_t document_of(const TokensFacts *facts, int64_t token) {
+    int64_t low = 0, high = facts->documents - 1;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (facts->doc_ends[middle] > (uint64_t)token)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Tokens [first, end) of a chunk whose first is token number `start` of the file. */
+static void print_tokens(const TokensFacts *facts, const void *tokens, int64_t start, int64_t first, int64_t end,
+                         int64_t *document) {
+    const bool text = strcmp(facts->tokenizer, "bytes") == 0;
+    for (int64_t i = first; i < end; i++) {
+        const int64_t in = document_of(facts, i), token = token_at(tokens, facts->width, i - start);
+        if (in != *document) printf("%sdocument %" PRId64 ", token %" PRId64 ":", *document < 0 ? "" : "\n", in, i);
+        if (in != *document && text) putchar(' ');
+        *document = in;
+        if (text)
+            print_byte(token);
+        else
+            printf(" %" PRId64, token);
+    }
+}
+
+Status show_data(const char *path, int64_t first, int64_t count) {
+    TokensFile *file;
+    Status status = tokens_open(path, &file);
+    if (status) return status;
+    const TokensFacts *facts = tokens_facts(file);
+    if (first >= facts->tokens) {
+        log_error("%s has %" PRId64 " tokens: there is none with number %" PRId64, path, facts->tokens, first);
+        tokens_close(file);
+        return BAD_INPUT;
+    }
+    const int64_t end = count < facts->tokens - first ? first + count : facts->tokens, size = facts->chunk_tokens;
+    TokensScratch scratch = {0};
+    void *tokens = malloc((size_t)tokens_chunk_bytes(file));
+    CHECK(tokens, "no memory for a chunk");
+    int64_t document = -1;
+    for (int64_t at = first, next; at < end && status == OK; at = next) {
+        const int64_t chunk = at / size;
+        next = (chunk + 1) * size < end ? (chunk + 1) * size : end;
+        status = tokens_read_chunk(file, chunk, &scratch, tokens);
+        if (status == OK) print_tokens(facts, tokens, chunk * size, at, next, &document);
+    }
+    printf("\n");
+    free(tokens);
+    tokens_scratch_free(&scratch);
+    tokens_close(file);
+    return status;
 }
 
 Status verify_data(const char *path, int threads) {

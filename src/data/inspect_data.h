@@ -1,11 +1,18 @@
-/* The commands data inspect and data verify: describe a token file, check all of it. Both print to standard output. */
+/* The commands data inspect, data show and data verify: describe a token file, print a part, check all of it. They
+ * print to standard output. */
 #ifndef FLAME_DATA_INSPECT_DATA_H
 #define FLAME_DATA_INSPECT_DATA_H
+
+#include <stdint.h>
 
 #include "base/check.h"
 
 /* Prints a table: tokens, documents, chunks, compression, tokenizer, and a histogram of document lengths. */
 Status inspect_data(const char *path);
+
+/* Prints the tokens from number `first` on, `count` of them or up to the end of the file, a line for each document; of
+ * the built-in tokenizer the text. BAD_INPUT if the file has no token `first`. */
+Status show_data(const char *path, int64_t first, int64_t count);
 
 /* Reads and checks every chunk, with `threads` threads. Continues after a damaged chunk, so that all damaged chunks are
  * reported. BAD_INPUT if a chunk is damaged, IO_ERROR if one cannot be read. */

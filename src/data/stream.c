@@ -48,12 +48,6 @@ struct Stream {
     int64_t previous_sample, stride, next_prefetch;
 };
 
-/* The position of a sample. */
-typedef struct Place {
-    int file;
-    int64_t start; /* index of its first token in the file */
-} Place;
-
 StreamOptions stream_default_options(void) {
     return (StreamOptions){.file_count = 1, .seq_len = 2048, .mask_boundaries = true, .shuffle = true, .threads = 2};
 }
@@ -255,16 +249,14 @@ const char *stream_shared_file(const Stream *a, const Stream *b) {
     return NULL;
 }
 
-static Place sample_place(const Stream *stream, int64_t sample) {
+StreamPlace stream_place(const Stream *stream, int64_t sample) {
     int64_t index;
     int number = mixture_file(&stream->mixture, sample, &index);
     const Shuffle *shuffle = &stream->files[number].shuffle;
     int64_t epoch = index / shuffle->windows, window = index % shuffle->windows;
     if (stream->options.shuffle) window = shuffle_window(shuffle, epoch, window);
-    return (Place){number, window * stream->options.seq_len};
+    return (StreamPlace){number, window * stream->options.seq_len};
 }
-
-int stream_file_of(const Stream *stream, int64_t sample) { return sample_place(stream, sample).file; }
 
 static void widen(const void *tokens, int width, int64_t first, int64_t count, int32_t *out) {
     if (width == 2) {
@@ -276,7 +268,7 @@ static void widen(const void *tokens, int width, int64_t first, int64_t count, i
     }
 }
 
-static Status read_window(Stream *stream, Place place) {
+static Status read_window(Stream *stream, StreamPlace place) {
     const TokensFacts *facts = stream->files[place.file].facts;
     int64_t needed = stream->options.seq_len + 1;
     for (int64_t done = 0; done < needed;) {
@@ -293,7 +285,7 @@ static Status read_window(Stream *stream, Place place) {
 }
 
 static void prefetch_sample(Stream *stream, int64_t sample) {
-    Place place = sample_place(stream, sample);
+    StreamPlace place = stream_place(stream, sample);
     int64_t chunk_tokens = stream->files[place.file].facts->chunk_tokens;
     int64_t last = (place.start + stream->options.seq_len) / chunk_tokens;
     for (int64_t chunk = place.start / chunk_tokens; chunk <= last; chunk++)
@@ -359,7 +351,7 @@ Status stream_read(Stream *stream, int64_t sample, int64_t count, int32_t *token
     learn_stride(stream, sample, count);
     prefetch_ahead(stream, sample, count);
     for (int64_t i = 0; i < count; i++) {
-        Place place = sample_place(stream, sample + i);
+        StreamPlace place = stream_place(stream, sample + i);
         Status status = read_window(stream, place);
         if (status) return status;
         const TokensFacts *facts = stream->files[place.file].facts;

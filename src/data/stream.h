@@ -59,12 +59,17 @@ const StreamFacts *stream_facts(const Stream *stream);
 int64_t stream_samples(const Stream *stream);
 /* How many of them are of file number `file`. */
 int64_t stream_file_samples(const Stream *stream, int file);
-/* The number of the file that the sample is of. */
-int stream_file_of(const Stream *stream, int64_t sample);
 /* The facts of file number `file`. */
 const TokensFacts *stream_file(const Stream *stream, int file);
 /* The path of a file that both streams read (compared by inode, not by name), or NULL. */
 const char *stream_shared_file(const Stream *a, const Stream *b);
+
+/* Where a sample's seq_len + 1 tokens are: `start` is the index of the first in the file. */
+typedef struct StreamPlace {
+    int file;
+    int64_t start;
+} StreamPlace;
+StreamPlace stream_place(const Stream *stream, int64_t sample);
 
 /* Reads the samples sample .. sample + count - 1. Each array is [count, seq_len] and belongs to the caller; segment and
  * position may be NULL. labels[t] is the next token; with mask_boundaries it is -100 where the next token begins

@@ -1,6 +1,7 @@
 #include "reporting/metrics.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -284,6 +285,29 @@ void metrics_note(Metrics *metrics, const char *format, ...) {
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     print_line(metrics, line);
+}
+
+static double real_of(const json_t *line, const char *key) {
+    const json_t *value = json_object_get(line, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+bool metrics_read(const char *folder, int64_t step, double *loss, double *grad_norm) {
+    char path[4096], *line = NULL;
+    size_t room = 0;
+    bool found = false;
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    FILE *file = fopen(path, "rb");
+    while (file && !found && getline(&line, &room, file) > 0) {
+        json_t *object = json_loads(line, 0, NULL);
+        found = json_object_get(object, "grad_norm") && json_integer_value(json_object_get(object, "step")) == step;
+        if (found) *loss = real_of(object, "loss");
+        if (found) *grad_norm = real_of(object, "grad_norm");
+        json_decref(object);
+    }
+    if (file) fclose(file);
+    free(line);
+    return found;
 }
 
 int64_t memory_peak(void) {

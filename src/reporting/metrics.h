@@ -50,6 +50,9 @@ void metrics_note(Metrics *metrics, const char *format, ...) __attribute__((form
 void metrics_flush(Metrics *metrics);
 void metrics_close(Metrics *metrics);
 
+/* Reads a step of FOLDER/metrics.jsonl; NaN stands for values that were not finite. False if it has no line of it. */
+bool metrics_read(const char *folder, int64_t step, double *loss, double *grad_norm);
+
 /* Peak resident memory of this process, in bytes. */
 int64_t memory_peak(void);
 

@@ -180,6 +180,42 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     return status == OK ? open_checkpoints(saver) : status;
 }
 
+/* The newest step below `step`, as rank 0 sees it; -1: none. Collective. */
+static Status find_before(const char *folder, Comm *comm, int64_t step, int64_t *found) {
+    int64_t answer[2] = {OK, -1}, *steps, count;
+    if (comm->rank == 0) {
+        answer[0] = checkpoint_list(folder, &steps, &count);
+        for (int64_t i = 0; i < count && steps[i] < step; i++) answer[1] = steps[i];
+        free(steps);
+    }
+    comm->f->broadcast(comm, answer, sizeof answer, 0);
+    *found = answer[1];
+    return (Status)answer[0];
+}
+
+Status progress_before(const TrainConfig *config, Session *session, const Stream *stream, int64_t step,
+                       Progress *progress) {
+    char *folder = path_join(config->job.dump_folder, config->checkpoint.folder);
+    const RunPlace run = {config, session, stream, folder};
+    int64_t found;
+    json_t *state = NULL;
+    *progress = (Progress){0};
+    Status status = find_before(folder, session->comm, step, &found), loaded = BAD_INPUT;
+    while (status == OK && found >= 0 && loaded == BAD_INPUT) {
+        char *path = checkpoint_path(folder, found);
+        loaded = checkpoint_load(path, session->comm, session->model->unit, session->model->units, &state);
+        if (loaded == BAD_INPUT && log_rank() == 0) log_warning("%s cannot be used: looking for an older one", path);
+        free(path);
+        if (loaded == BAD_INPUT) status = find_before(folder, session->comm, found, &found);
+    }
+    if (status == OK && found < 0) status = begin_weights(config, session);
+    if (status == OK && found >= 0) status = loaded;
+    if (status == OK && found >= 0) status = run_state_unpack(&run, state, found, progress);
+    json_decref(state);
+    free(folder);
+    return status;
+}
+
 void saver_report(Saver *saver, Metrics *metrics) {
     const CheckpointConfig *c = &saver->run.config->checkpoint;
     saver->metrics = metrics;

@@ -15,6 +15,11 @@ typedef struct Saver Saver;
 Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress,
                       Saver **saver);
 
+/* Loads the newest good checkpoint of fewer than `step` steps, else the weights that a new run begins with. Writes and
+ * renames nothing. Collective. */
+Status progress_before(const TrainConfig *config, Session *session, const Stream *stream, int64_t step,
+                       Progress *progress);
+
 /* Logs where the run begins and what has changed since the checkpoint that it resumes from. From now on each completed
  * save is logged too. `metrics` (NULL on other ranks than 0) must live as long as the saver. */
 void saver_report(Saver *saver, Metrics *metrics);

@@ -441,6 +441,13 @@ void runner_losses(Runner *runner, double *loss_sum, int64_t *targets) {
 
 double runner_divergence(const Runner *runner) { return runner->last_divergence; }
 
+const Tensor *runner_boundary(const Runner *runner, int64_t layer) { return &runner->boundary[layer]; }
+
+const Tape *runner_tape(const Runner *runner, int64_t layer) {
+    if (layer < 0) return &runner->embedding_tape;
+    return layer < runner->model->layers ? &runner->layer_tape[layer] : &runner->head_tape;
+}
+
 /* The rows of each sequence's last token. */
 static Tensor last_rows(const Tensor *x, const Batch *batch) {
     Tensor last = *x;

@@ -67,7 +67,7 @@ void runner_profile(Runner *runner, Profile *profile);
 void runner_train(Runner *runner, bool last);
 /* Forward only. Collective. */
 void runner_evaluate(Runner *runner);
-/* What the last runner_evaluate found of each token, [B*T]; both are 0 where there is no label. */
+/* What the last runner_evaluate or runner_train found of each token, [B*T]; both are 0 where there is no label. */
 typedef struct TokenScores {
     const float *losses;
     const float *margins; /* the label's logit minus the largest one, 0: no token is more likely; NULL without
@@ -80,6 +80,10 @@ TokenScores runner_scores(Runner *runner);
 void runner_losses(Runner *runner, double *loss_sum, int64_t *targets);
 /* The sum of this rank's divergences from the teacher in the micro-batches that the last runner_losses summed. */
 double runner_divergence(const Runner *runner);
+/* Of the last micro-batch of training, until the next: the input of layer `layer`, or of the head if that is the number
+ * of layers; and its tape, of the embeddings if `layer` is -1. Outputs of nodes in scratch are gone. */
+const Tensor *runner_boundary(const Runner *runner, int64_t layer);
+const Tape *runner_tape(const Runner *runner, int64_t layer);
 /* Forward up to the logits, fp32 [B*T, vocab_size] into `logits`. Collective. */
 void runner_logits(Runner *runner, float *logits);
 

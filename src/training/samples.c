@@ -81,6 +81,6 @@ Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, 
     if (result->targets > 0) return OK;
     if (comm->rank == 0)
         log_error("%s: none of %lld samples has a target: every document is one token long",
-                  stream_file(stream, stream_file_of(stream, first))->path, (long long)(end - first));
+                  stream_file(stream, stream_place(stream, first).file)->path, (long long)(end - first));
     return BAD_INPUT;
 }

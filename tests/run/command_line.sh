@@ -18,7 +18,7 @@ offers() { # WANTED WORDS...
     [ "$(completes "$@")" = "$wanted" ] || fail "after '$*' bash offers '$(completes "$@")', not '$wanted'"
 }
 offers "eval export" flame-c e
-offers "build inspect verify" flame-c data ""
+offers "build inspect show verify" flame-c data ""
 offers "--document" flame-c data build --d
 offers "float32 bfloat16" flame-c eval --dtype ""
 offers "bfloat16" flame-c eval --dtype = b

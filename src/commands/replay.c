@@ -1,0 +1,109 @@
+/* flame-c replay: computes a step of a run again and says what its loss and gradient came from. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "commands/commands.h"
+#include "commands/configure.h"
+#include "parallel/agreement.h"
+#include "training/diagnosis.h"
+#include "training/progress.h"
+
+typedef struct Replay {
+    const char *run;
+    int64_t step;
+    Texts keys;
+} Replay;
+
+#define AT(field) offsetof(Replay, field)
+
+static const Option options[] = {
+    {"", OPTION_TEXT | OPTION_REQUIRED, "RUN", NULL, 0, 0, "the run's folder, job.dump_folder", AT(run)},
+    {"step", OPTION_INTEGER | OPTION_REQUIRED, "N", NULL, 1, 1e15, "the step to compute", AT(step)},
+};
+
+/* RUN/config.yaml, then the keys of the command line. */
+static Status configure_run(const Replay *task, Comm *comm, TrainConfig *config, const Device **device) {
+    char *yaml = path_join(task->run, "config.yaml"), option[] = "--config", folder[] = "--job.dump_folder";
+    char **words = calloc((size_t)task->keys.count + 4, sizeof *words);
+    CHECK(words, "out of memory");
+    int count = 0;
+    words[count++] = option;
+    words[count++] = yaml;
+    words[count++] = folder;
+    words[count++] = (char *)task->run;
+    for (int i = 0; i < task->keys.count; i++) words[count++] = task->keys.item[i];
+    const Status status = configure(&(Texts){count, words}, comm, config, device);
+    free(words);
+    free(yaml);
+    return status;
+}
+
+/* The number of ranks can decide how many samples a step has. */
+static void check_samples(const Training *t) {
+    const Progress *p = &t->progress;
+    if (log_rank() == 0 && p->samples != p->step * t->shape.samples)
+        log_warning(
+            "the %lld steps so far read %lld samples, and a step reads %lld here: it may read others than it did "
+            "in the run. Use as many ranks as the run, or set training.global_batch_size",
+            (long long)p->step, (long long)p->samples, (long long)t->shape.samples);
+}
+
+/* Trains up to the step before `step`. Nothing of it is kept. */
+static Status catch_up(Training *t, int64_t step) {
+    if (log_rank() == 0)
+        log_info("\n%s %lld: computing %lld steps up to step %lld again",
+                 t->progress.step > 0 ? "from the checkpoint of step" : "from step", (long long)t->progress.step,
+                 (long long)(step - 1 - t->progress.step), (long long)step - 1);
+    while (t->progress.step < step - 1) {
+        StepResult result;
+        const Status status = training_step(t, &result);
+        if (status != OK) return status;
+    }
+    return OK;
+}
+
+static Status replay(const Replay *task, const TrainConfig *config, Training *t) {
+    Status status = training_open(t);
+    if (status == OK) status = progress_before(config, &t->session, t->stream, task->step, &t->progress);
+    if (status == OK) check_samples(t);
+    if (status == OK) status = catch_up(t, task->step);
+    return status == OK ? diagnose_step(t, task->run) : status;
+}
+
+static Status run(void *values) {
+    const Replay *task = values;
+    Comm *comm = NULL;
+    const Device *device = NULL;
+    TrainConfig config;
+    Status status = agreement_start("replay", &comm);
+    if (status != OK) return status;
+    status = configure_run(task, comm, &config, &device);
+    if (status != OK) {
+        comm_destroy(comm);
+        return status;
+    }
+    Training training = {.config = &config, .session = {.comm = comm, .device = device}};
+    status = replay(task, &config, &training);
+    training_close(&training);
+    config_free(&config);
+    return status;
+}
+
+const Command replay_command = {
+    .name = "replay",
+    .summary = "compute a step of a run again, and print what its loss and gradient came from",
+    .text =
+        "For a step that was skipped or whose loss is odd. Goes on in memory from the newest checkpoint before it, by\n"
+        "RUN/config.yaml, and prints the loss of each sample of the step and its part of the gradient, the gradient\n"
+        "by layer and parameter, and where values first are not finite. Writes nothing. With as many ranks as the\n"
+        "run had, the numbers are those of the run, bit for bit.\n",
+    .options = options,
+    .option_count = LENGTH(options),
+    .values_size = sizeof(Replay),
+    .takes_keys = true,
+    .keys = AT(keys),
+    .run = run,
+};

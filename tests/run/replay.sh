@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# flame-c replay: what it computes again has the numbers of the run and changes no file of it; it names the sample, the op and
+# the parameter that made a step odd.
+source "$(dirname "$0")/common.sh"
+make_data
+make_config
+train() { ranks "$1" --config "$work/config.yaml" --checkpoint.enable_checkpoint=true --checkpoint.interval=10 "${@:2}" || { cat "$work/log"; fail "training: ${*:2}"; }; }
+replay() { ranks "$1" replay "$work/run" --step "$2" "${@:3}" || { cat "$work/log"; fail "replay: ${*:2}"; }; }
+says() { grep -q -- "$1" "$work/log" || { cat "$work/log"; fail "expected \"$1\""; }; }
+files() { find "$work/run" -type f -exec md5sum {} + | sort; }
+
+# From a checkpoint, from the beginning, beyond the end; on two ranks bit for bit what the run had.
+train 2 --training.steps=23
+files >"$work/files"
+for step in 1 10 17; do
+    replay 2 $step
+    says "^step $step: loss"
+    says 'metrics.jsonl has the same'
+done
+says 'from the checkpoint of step 10: computing 6 steps'
+says 'forward: all values are finite'
+replay 2 25
+says 'metrics.jsonl has no line of this step'
+files | cmp - "$work/files" || fail "replay has changed the run's folder"
+
+# A damaged checkpoint is passed over, and keeps its name.
+truncate -s -4 "$work/run/checkpoint/step-00000010/model.safetensors"
+replay 2 17
+says 'step-00000010 cannot be used: looking for an older one'
+says 'metrics.jsonl has the same'
+[ -d "$work/run/checkpoint/step-00000010" ] || fail "replay has renamed a checkpoint"
+
+# Whatever differs is said: here the loss of another learning rate.
+replay 2 17 --optimizer.lr=0.1
+says 'metrics.jsonl has loss .* gradient norm'
+
+# A byte that one document has, and whose embedding is NaN in weights that a run begins with: the step with that document
+# is skipped, and replay names the sample, where its tokens are, and the embedding.
+rm -rf "$work/run" "$work/data.h5"
+mkdir "$work/text"
+for i in $(seq 100); do seq "$i" $((i + 300)) >"$work/text/$i"; done
+printf 'a bell: \a' >>"$work/text/50"
+"$FLAME" data build --text "$work/text" --out "$work/data.h5" >"$work/log" 2>&1 || fail "data build"
+train 1 --training.steps=0
+"$FLAME" export --checkpoint "$work/run" --out "$work/nan" --dtype float32 >"$work/log" 2>&1 || fail "export"
+model=$work/nan/model.safetensors
+header=$(od -An -t u8 -N 8 "$model")
+begin=$(head -c $((8 + header)) "$model" | tr -d ' \0' | sed 's/.*"model.embeddings.weight":{[^}]*"data_offsets":\[\([0-9]*\),.*/\1/')
+printf '\000\000\300\177' | dd of="$model" bs=1 seek=$((8 + header + begin + 7 * 32 * 4)) conv=notrunc 2>/dev/null # row of the bell, 32 values
+rm -rf "$work/run"
+train 2 --training.steps=300 --checkpoint.interval=1000 --checkpoint.initial_load_path="$work/nan" --optimizer.lr=1e-5
+step=$(sed -n 's/.*step \([0-9]*\), samples .*the update is skipped.*/\1/p' "$work/log" | head -n 1)
+[ -n "$step" ] || { cat "$work/log"; fail "no step was skipped"; }
+replay 2 "$step"
+says 'metrics.jsonl has the same'
+says 'skipped: loss -\?nan'
+says 'come from the embeddings, op embedding, in sample'
+sample=$(sed -n 's/.*op embedding, in sample \([0-9]*\) at.*/\1/p' "$work/log")
+[ "$(awk '/samples, by/ { getline; getline; print $1, $2 }' "$work/log")" = "$sample nan" ] ||
+    { cat "$work/log"; fail "sample $sample is not the first of the table"; }
+[ "$(grep -c '^ *[0-9]* *-\?nan ' "$work/log")" = 1 ] || { cat "$work/log"; fail "one sample is to have no finite gradient"; }
+says 'values are not finite'
+read -r file first last < <(sed -n "s/^ *$sample .* \(\/.*\) \([0-9]*\) to \([0-9]*\)$/\1 \2 \3/p" "$work/log")
+"$FLAME" data show "$file" --first "$first" --count $((last - first)) | grep -q 'a bell: \\x07' || fail "data show does not show the bell"
+echo "steps repeated bit for bit; sample $sample of step $step named, with its op and its tokens"
