@@ -14,6 +14,7 @@
 typedef struct Replay {
     const char *run;
     int64_t step;
+    bool abandoned;
     Texts keys;
 } Replay;
 
@@ -22,6 +23,8 @@ typedef struct Replay {
 static const Option options[] = {
     {"", OPTION_TEXT | OPTION_REQUIRED, "RUN", NULL, 0, 0, "the run's folder, job.dump_folder", AT(run)},
     {"step", OPTION_INTEGER | OPTION_REQUIRED, "N", NULL, 1, 1e15, "the step to compute", AT(step)},
+    {"abandoned", OPTION_FLAG, "", NULL, 0, 0, "the step as it was before the run went back (training.rewind_spikes)",
+     AT(abandoned)},
 };
 
 /* RUN/config.yaml, then the keys of the command line. */
@@ -44,11 +47,11 @@ static Status configure_run(const Replay *task, Comm *comm, TrainConfig *config,
 /* The number of ranks can decide how many samples a step has. */
 static void check_samples(const Training *t) {
     const Progress *p = &t->progress;
-    if (log_rank() == 0 && p->samples != p->step * t->shape.samples)
+    if (log_rank() == 0 && p->tokens != p->step * t->shape.samples * t->config->training.seq_len)
         log_warning(
-            "the %lld steps so far read %lld samples, and a step reads %lld here: it may read others than it did "
+            "the %lld steps so far read %lld tokens, and a step reads %lld here: it may read others than it did "
             "in the run. Use as many ranks as the run, or set training.global_batch_size",
-            (long long)p->step, (long long)p->samples, (long long)t->shape.samples);
+            (long long)p->step, (long long)p->tokens, (long long)(t->shape.samples * t->config->training.seq_len));
 }
 
 /* Trains up to the step before `step`. Nothing of it is kept. */
@@ -65,12 +68,25 @@ static Status catch_up(Training *t, int64_t step) {
     return OK;
 }
 
+/* Returns to the samples that the run has passed over since its checkpoint. */
+static Status take_abandoned(Progress *p) {
+    const PassedOver *last = p->rewinds > 0 ? &p->passed_over[p->rewinds - 1] : NULL;
+    if (last && last->step == p->step) {
+        p->samples = last->first;
+        return OK;
+    }
+    if (log_rank() == 0) log_error("--abandoned: the run has not gone back to step %lld", (long long)p->step);
+    return BAD_INPUT;
+}
+
 static Status replay(const Replay *task, const TrainConfig *config, Training *t) {
     Status status = training_open(t);
     if (status == OK) status = progress_before(config, &t->session, t->stream, task->step, &t->progress);
+    if (status == OK && task->abandoned) status = take_abandoned(&t->progress);
     if (status == OK) check_samples(t);
     if (status == OK) status = catch_up(t, task->step);
-    return status == OK ? diagnose_step(t, task->run) : status;
+    return status == OK ? diagnose_step(t, task->run, task->abandoned ? "metrics.void.jsonl" : "metrics.jsonl")
+                        : status;
 }
 
 static Status run(void *values) {

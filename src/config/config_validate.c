@@ -119,9 +119,20 @@ Status config_validate_sizes(const TrainConfig *config, int world_size) {
     return status;
 }
 
+static Status check_rewind(const TrainConfig *config) {
+    const int64_t after = config->training.rewind_spikes, most = config->training.max_skipped_steps;
+    if (after == 0) return OK;
+    if (!config->checkpoint.enable_checkpoint)
+        return refuse("training.rewind_spikes goes back to a checkpoint: set checkpoint.enable_checkpoint: true");
+    if (after < most) return OK;
+    return refuse("training.rewind_spikes %lld must be less than training.max_skipped_steps %lld, which ends the run",
+                  (long long)after, (long long)most);
+}
+
 Status config_validate(const TrainConfig *config, int world_size) {
     if (!config->job.dump_folder[0]) return refuse("job.dump_folder is empty");
     Status status = check_data(&config->data);
+    if (status == OK) status = check_rewind(config);
     if (status == OK) status = check_inside("checkpoint.folder", config->checkpoint.folder);
     if (status == OK) status = check_inside("metrics.save_tb_folder", config->metrics.save_tb_folder);
     return status == OK ? config_validate_sizes(config, world_size) : status;

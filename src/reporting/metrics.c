@@ -20,7 +20,7 @@
 struct Metrics {
     Journal lines, text; /* metrics.jsonl and train.log */
     TensorBoard *board;
-    int64_t steps;
+    MetricsOptions options;
     bool terminal;
 };
 
@@ -136,9 +136,9 @@ Status metrics_open(const MetricsOptions *options, Metrics **metrics) {
     Metrics *made = calloc(1, sizeof *made);
     CHECK(made, "no memory for metrics");
     made->lines.fd = made->text.fd = -1;
-    made->steps = options->steps;
+    made->options = *options;
     made->terminal = shows_on_terminal();
-    const Status status = open_files(made, options);
+    const Status status = open_files(made, &made->options);
     if (status == OK)
         *metrics = made;
     else
@@ -151,11 +151,23 @@ void metrics_flush(Metrics *metrics) {
     if (metrics) (void)fdatasync(metrics->lines.fd);
 }
 
-void metrics_close(Metrics *metrics) {
-    if (!metrics) return;
+static void close_files(Metrics *metrics) {
     journal_close(&metrics->lines);
     journal_close(&metrics->text);
     tensorboard_close(metrics->board);
+    metrics->board = NULL;
+}
+
+Status metrics_rewind(Metrics *metrics, int64_t step) {
+    metrics_flush(metrics);
+    close_files(metrics);
+    metrics->options.resumed_step = step;
+    return open_files(metrics, &metrics->options);
+}
+
+void metrics_close(Metrics *metrics) {
+    if (!metrics) return;
+    close_files(metrics);
     free(metrics);
 }
 
@@ -207,8 +219,8 @@ static void format_line(const Metrics *metrics, const StepMetrics *s, char line[
     snprintf(line, 512,
              "step %6lld/%lld  loss %.4f%s  grad norm %.3f  lr %.2e  %s tokens/s  MFU %.1f%%  memory %.0f MB  data "
              "%.1f%%%s%s",
-             (long long)s->step, (long long)metrics->steps, s->loss, teacher, s->grad_norm, s->lr, rate, 100 * s->mfu,
-             (double)s->memory_bytes / 1e6, data, eta, skipped);
+             (long long)s->step, (long long)metrics->options.steps, s->loss, teacher, s->grad_norm, s->lr, rate,
+             100 * s->mfu, (double)s->memory_bytes / 1e6, data, eta, skipped);
 }
 
 /* Prints a line to standard output and train.log. On a terminal it replaces the progress line. */
@@ -238,6 +250,7 @@ void metrics_step(Metrics *metrics, const StepMetrics *s) {
     put_real(&object, "data_seconds", s->data_seconds);
     put_integer(&object, "memory_bytes", s->memory_bytes);
     put_integer(&object, "skipped_steps", s->skipped_steps);
+    if (s->passed_over > 0) put_integer(&object, "passed_over", s->passed_over);
     append_object(metrics, &object);
     const Scalar scalars[] = {
         {"loss/train", s->loss},
@@ -267,7 +280,7 @@ void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double v
     if (!metrics) return;
     char line[128];
     snprintf(line, sizeof line, "step %6lld/%lld  validation loss %.4f  perplexity %.2f", (long long)step,
-             (long long)metrics->steps, val_loss, exp(val_loss));
+             (long long)metrics->options.steps, val_loss, exp(val_loss));
     print_line(metrics, line);
     Object object = {.used = 0};
     put_integer(&object, "step", step);
@@ -292,17 +305,19 @@ static double real_of(const json_t *line, const char *key) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-bool metrics_read(const char *folder, int64_t step, double *loss, double *grad_norm) {
+bool metrics_read(const char *folder, const char *name, int64_t step, double *loss, double *grad_norm) {
     char path[4096], *line = NULL;
     size_t room = 0;
     bool found = false;
-    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "rb");
-    while (file && !found && getline(&line, &room, file) > 0) {
+    while (file && getline(&line, &room, file) > 0) {
         json_t *object = json_loads(line, 0, NULL);
-        found = json_object_get(object, "grad_norm") && json_integer_value(json_object_get(object, "step")) == step;
-        if (found) *loss = real_of(object, "loss");
-        if (found) *grad_norm = real_of(object, "grad_norm");
+        if (json_object_get(object, "grad_norm") && json_integer_value(json_object_get(object, "step")) == step) {
+            *loss = real_of(object, "loss");
+            *grad_norm = real_of(object, "grad_norm");
+            found = true;
+        }
         json_decref(object);
     }
     if (file) fclose(file);

@@ -22,6 +22,7 @@ typedef struct StepMetrics {
     double data_seconds;   /* part of step_seconds that was spent waiting for data */
     int64_t memory_bytes;  /* peak memory of this process */
     int64_t skipped_steps; /* so far, for a loss or gradient that was not finite */
+    int64_t passed_over;   /* samples so far, by going back to a checkpoint */
     double eta_seconds;    /* estimated time to the end, on the terminal only; negative: unknown */
 } StepMetrics;
 
@@ -46,12 +47,15 @@ void metrics_live(Metrics *metrics, const StepMetrics *step);
 void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double val_loss);
 /* Writes a line of text to train.log and standard output. */
 void metrics_note(Metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The run goes on after `step`, which it was beyond already: as if it were opened again with that resumed_step.
+ * IO_ERROR after one log_error. */
+Status metrics_rewind(Metrics *metrics, int64_t step);
 /* fsyncs metrics.jsonl. Called with each checkpoint, so that a run resumed from it finds the lines before it. */
 void metrics_flush(Metrics *metrics);
 void metrics_close(Metrics *metrics);
 
-/* Reads a step of FOLDER/metrics.jsonl; NaN stands for values that were not finite. False if it has no line of it. */
-bool metrics_read(const char *folder, int64_t step, double *loss, double *grad_norm);
+/* Reads the last line of a step in FOLDER/NAME; NaN stands for values that were not finite. False if it has none. */
+bool metrics_read(const char *folder, const char *name, int64_t step, double *loss, double *grad_norm);
 
 /* Peak resident memory of this process, in bytes. */
 int64_t memory_peak(void);

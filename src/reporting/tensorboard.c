@@ -113,8 +113,11 @@ Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **
         return IO_ERROR;
     }
     gethostname(host, sizeof host - 1);
-    const int length = snprintf(path, sizeof path, "%s/events.out.tfevents.%010lld.%s.%ld.%lld", folder,
-                                (long long)time(NULL), host, (long)getpid(), (long long)resumed_step);
+    int length = snprintf(path, sizeof path, "%s/events.out.tfevents.%010lld.%s.%ld.%lld", folder,
+                          (long long)time(NULL), host, (long)getpid(), (long long)resumed_step);
+    const int name = length; /* a run may go back to a step twice in a second */
+    for (int n = 2; length < (int)sizeof path && access(path, F_OK) == 0; n++)
+        length = name + snprintf(path + name, sizeof path - (size_t)name, "-%d", n);
     TensorBoard *made = calloc(1, sizeof *made);
     CHECK(made && length < (int)sizeof path, "the event file %s", path);
     const Status status = journal_open(&made->journal, path, 0);

@@ -114,7 +114,7 @@ static void agree_on_bad(Diagnosis *d) {
 
 static bool same(double a, double b) { return a == b || (!isfinite(a) && !isfinite(b)); }
 
-static void print_step(const Diagnosis *d, const char *folder) {
+static void print_step(const Diagnosis *d, const char *folder, const char *metrics) {
     const StepResult *r = &d->result;
     const int64_t step = d->training->progress.step + 1;
     char why[160];
@@ -122,10 +122,10 @@ static void print_step(const Diagnosis *d, const char *folder) {
     step_say_why(r, why);
     log_info("step %lld: loss %.9g, gradient norm %.9g%s%s", (long long)step, r->loss, r->gradient_norm,
              step_is_skipped(r) ? ", skipped: " : "", step_is_skipped(r) ? why : "");
-    if (!metrics_read(folder, step, &loss, &norm))
-        log_info("metrics.jsonl has no line of this step to compare with");
+    if (!metrics_read(folder, metrics, step, &loss, &norm))
+        log_info("%s has no line of this step to compare with", metrics);
     else if (same(loss, r->loss) && same(norm, r->gradient_norm))
-        log_info("metrics.jsonl has the same: weights and samples give them, not a fault of the hardware");
+        log_info("%s has the same: weights and samples give them, not a fault of the hardware", metrics);
     else
         log_info(
             "metrics.jsonl has loss %.9g, gradient norm %.9g. With the ranks, program and configuration of the run "
@@ -216,7 +216,7 @@ static void print_bad(const Diagnosis *d) {
              place->op[0] ? ", op " : "", place->op, (long long)d->bad.sample, (long long)d->bad.token);
 }
 
-Status diagnose_step(Training *t, const char *folder) {
+Status diagnose_step(Training *t, const char *folder, const char *metrics) {
     Diagnosis d = {.training = t, .samples = t->shape.samples, .bad.place.layer = NOT_FINITE_NOWHERE};
     d.sample = calloc((size_t)d.samples, sizeof *d.sample);
     CHECK(d.sample, "no memory for %lld samples", (long long)d.samples);
@@ -224,7 +224,7 @@ Status diagnose_step(Training *t, const char *folder) {
     if (status == OK) status = run_each(&d);
     if (status == OK) {
         agree_on_bad(&d);
-        print_step(&d, folder);
+        print_step(&d, folder, metrics);
         print_samples(&d);
         print_units(&d);
         print_parameters(&d);

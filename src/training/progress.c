@@ -16,6 +16,8 @@
 /* The ranks of a killed job may live for another two seconds. */
 static const double lock_patience_seconds = 15;
 
+enum { MOST_REWINDS = 3 }; /* to the same step */
+
 struct Saver {
     RunPlace run;
     RunLock *lock;
@@ -28,6 +30,7 @@ struct Saver {
     KeyDifferences changes;
     Metrics *metrics;      /* rank 0 */
     int64_t reported_step; /* the newest save in the log */
+    int64_t saved_samples; /* of the newest save: a run that was rewound saves a step again */
 };
 
 /* Another folder is a key that differs; this is about what is in it. */
@@ -180,12 +183,14 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     return status == OK ? open_checkpoints(saver) : status;
 }
 
-/* The newest step below `step`, as rank 0 sees it; -1: none. Collective. */
-static Status find_before(const char *folder, Comm *comm, int64_t step, int64_t *found) {
+/* The newest step below `step` that is a multiple of `multiple`, as rank 0 sees it; -1: none. Collective. */
+static Status find_before(const RunPlace *run, int64_t step, int64_t multiple, int64_t *found) {
+    Comm *comm = run->session->comm;
     int64_t answer[2] = {OK, -1}, *steps, count;
     if (comm->rank == 0) {
-        answer[0] = checkpoint_list(folder, &steps, &count);
-        for (int64_t i = 0; i < count && steps[i] < step; i++) answer[1] = steps[i];
+        answer[0] = checkpoint_list(run->folder, &steps, &count);
+        for (int64_t i = 0; i < count && steps[i] < step; i++)
+            if (steps[i] % multiple == 0) answer[1] = steps[i];
         free(steps);
     }
     comm->f->broadcast(comm, answer, sizeof answer, 0);
@@ -193,25 +198,40 @@ static Status find_before(const char *folder, Comm *comm, int64_t step, int64_t 
     return (Status)answer[0];
 }
 
+/* Loads the newest good one of these checkpoints. progress->step is -1 if there is none; *tried says whether weights
+ * were overwritten. Collective. */
+static Status load_before(const RunPlace *run, int64_t step, int64_t multiple, Progress *progress, bool *tried) {
+    const Session *session = run->session;
+    int64_t found;
+    json_t *state = NULL;
+    *progress = (Progress){.step = -1};
+    *tried = false;
+    Status status = find_before(run, step, multiple, &found), loaded = BAD_INPUT;
+    while (status == OK && found >= 0 && loaded == BAD_INPUT) {
+        char *path = checkpoint_path(run->folder, found);
+        loaded = checkpoint_load(path, session->comm, session->model->unit, session->model->units, &state);
+        *tried = true;
+        if (loaded == BAD_INPUT && log_rank() == 0) log_warning("%s cannot be used: looking for an older one", path);
+        free(path);
+        if (loaded == BAD_INPUT) status = find_before(run, found, multiple, &found);
+    }
+    if (status == OK && found >= 0) status = loaded;
+    if (status == OK && found >= 0) status = run_state_unpack(run, state, found, progress);
+    json_decref(state);
+    return status;
+}
+
 Status progress_before(const TrainConfig *config, Session *session, const Stream *stream, int64_t step,
                        Progress *progress) {
     char *folder = path_join(config->job.dump_folder, config->checkpoint.folder);
     const RunPlace run = {config, session, stream, folder};
-    int64_t found;
-    json_t *state = NULL;
-    *progress = (Progress){0};
-    Status status = find_before(folder, session->comm, step, &found), loaded = BAD_INPUT;
-    while (status == OK && found >= 0 && loaded == BAD_INPUT) {
-        char *path = checkpoint_path(folder, found);
-        loaded = checkpoint_load(path, session->comm, session->model->unit, session->model->units, &state);
-        if (loaded == BAD_INPUT && log_rank() == 0) log_warning("%s cannot be used: looking for an older one", path);
-        free(path);
-        if (loaded == BAD_INPUT) status = find_before(folder, session->comm, found, &found);
+    bool tried;
+    Status status = load_before(&run, step, 1, progress, &tried);
+    if (status == OK && progress->step < 0) {
+        *progress = (Progress){0};
+        weights_zero_moments(session->model->unit, session->model->units);
+        status = begin_weights(config, session);
     }
-    if (status == OK && found < 0) status = begin_weights(config, session);
-    if (status == OK && found >= 0) status = loaded;
-    if (status == OK && found >= 0) status = run_state_unpack(&run, state, found, progress);
-    json_decref(state);
     free(folder);
     return status;
 }
@@ -250,7 +270,8 @@ static void finish_save(Saver *saver) {
 Status saver_save(Saver *saver, const Progress *progress, bool wait) {
     if (!saver->checkpointer) return OK;
     finish_save(saver);
-    if (saver->reported_step == progress->step) return OK;
+    if (saver->reported_step == progress->step && saver->saved_samples == progress->samples) return OK;
+    saver->saved_samples = progress->samples;
     char *config_json = model_config_json(saver->run.session->model),
          *generation = model_generation_config_json(saver->run.session->model);
     const CheckpointTexts texts = {config_json, generation, saver->config_yaml};
@@ -267,6 +288,50 @@ Status saver_save(Saver *saver, const Progress *progress, bool wait) {
     if (log_rank() == 0)
         log_warning("training continues without the checkpoint of step %lld", (long long)progress->step);
     return OK;
+}
+
+/* BAD_INPUT or NUMERIC_STOP (logged) if the run cannot go on from `old`, to which it is about to go back. */
+static Status check_rewind(const Saver *saver, const Progress *old, bool tried) {
+    int64_t before = 0;
+    for (int64_t i = 0; i < old->rewinds; i++) before += old->passed_over[i].step == old->step;
+    if (old->step < 0 && tried && log_rank() == 0)
+        log_error("no checkpoint in %s can be used to go back to", saver->folder);
+    if (old->step < 0 && tried) return BAD_INPUT;
+    if (before < MOST_REWINDS && old->rewinds < REWINDS) return OK;
+    if (log_rank() == 0)
+        log_error("the run has gone back to step %lld %lld times, and %lld times in all: other samples do not help. "
+                  "Lower optimizer.lr, or go on from an earlier step (checkpoint.load_step)",
+                  (long long)old->step, (long long)before, (long long)old->rewinds);
+    return NUMERIC_STOP;
+}
+
+Status saver_rewind(Saver *saver, Progress *progress) {
+    const Session *session = saver->run.session;
+    const int64_t step = progress->step, skipped = step - progress->updated_step, end = progress->samples;
+    Progress old;
+    bool tried;
+    finish_save(saver);
+    activity_set("loading a checkpoint");
+    Status status =
+        load_before(&saver->run, progress->updated_step + 1, saver->run.config->checkpoint.interval, &old, &tried);
+    if (status == OK) status = check_rewind(saver, &old, tried);
+    activity_set("computing");
+    if (status != OK || old.step < 0) return status;
+    fsdp_end_step(session->fsdp);
+    old.passed_over[old.rewinds++] = (PassedOver){old.step, old.samples, end - 1};
+    old.samples = end;
+    status = agree(session->comm, session->comm->rank == 0 ? set_newer_aside(saver, old.step) : OK);
+    if (status == OK && saver->metrics) status = metrics_rewind(saver->metrics, old.step);
+    status = agree(session->comm, status);
+    *progress = old;
+    if (status != OK) return status;
+    metrics_note(saver->metrics,
+                 "%lld steps in a row were skipped: going back from step %lld to step %lld, and passing over the %lld "
+                 "samples since, %lld to %lld",
+                 (long long)skipped, (long long)step, (long long)old.step,
+                 (long long)(end - old.passed_over[old.rewinds - 1].first),
+                 (long long)old.passed_over[old.rewinds - 1].first, (long long)end - 1);
+    return saver_save(saver, progress, false);
 }
 
 Status saver_poll(Saver *saver) {

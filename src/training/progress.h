@@ -28,6 +28,12 @@ void saver_report(Saver *saver, Metrics *metrics);
  * failed save is a warning and training continues; with `wait`, which the last save of a run has, it is IO_ERROR.
  * Collective. */
 Status saver_save(Saver *saver, const Progress *progress, bool wait);
+/* Goes back to the newest checkpoint from before the steps that have changed no weight lately, lets the run go on from
+ * there with the sample that is next now, and saves that step again, so that a resume does the same. Only to steps at
+ * checkpoint.interval, which do not depend on when the run was interrupted. Does nothing if there is none: *progress is
+ * unchanged. On an error the weights are undefined. NUMERIC_STOP (logged) after three times to the same step.
+ * Collective. */
+Status saver_rewind(Saver *saver, Progress *progress);
 /* Finishes a background save that is ready. Collective, cheap. */
 Status saver_poll(Saver *saver);
 void saver_close(Saver *saver);

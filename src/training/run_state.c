@@ -28,6 +28,35 @@ static Spikes unpack_spikes(const json_t *state) {
     return s;
 }
 
+static json_t *pack_passed_over(const Progress *p) {
+    json_t *list = json_array();
+    CHECK(list, "out of memory");
+    for (int64_t i = 0; i < p->rewinds; i++) {
+        const PassedOver *one = &p->passed_over[i];
+        json_array_append_new(
+            list, json_pack("[I,I,I]", (json_int_t)one->step, (json_int_t)one->first, (json_int_t)one->last));
+    }
+    return list;
+}
+
+/* Entries of another form are left out. */
+static void unpack_passed_over(const json_t *state, Progress *p) {
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(state, "passed_over"), i, entry) {
+        json_int_t step, first, last;
+        if (json_unpack(entry, "[I,I,I]", &step, &first, &last) || first < 0 || last < first || p->rewinds == REWINDS)
+            continue;
+        p->passed_over[p->rewinds++] = (PassedOver){step, first, last};
+    }
+}
+
+int64_t progress_passed_over(const Progress *p) {
+    int64_t samples = 0;
+    for (int64_t i = 0; i < p->rewinds; i++) samples += p->passed_over[i].last + 1 - p->passed_over[i].first;
+    return samples;
+}
+
 void run_state_teacher(const Session *session, char text[32]) {
     text[0] = 0;
     if (session->teacher) snprintf(text, 32, "%016" PRIx64, session->teacher_fingerprint);
@@ -44,6 +73,7 @@ json_t *run_state_pack(const RunPlace *run, const Progress *p) {
                   (json_int_t)run->config->training.seed, "data_fingerprint", fingerprint);
     CHECK(state, "out of memory");
     json_object_set_new(state, "spikes", pack_spikes(&p->spikes));
+    if (p->rewinds > 0) json_object_set_new(state, "passed_over", pack_passed_over(p));
     if (teacher[0]) json_object_set_new(state, "teacher", json_string(teacher));
     return state;
 }
@@ -114,12 +144,13 @@ static Status check_counts(const RunPlace *run, const json_t *state, int64_t ste
 Status run_state_unpack(const RunPlace *run, const json_t *state, int64_t step, Progress *progress) {
     Status status = check_counts(run, state, step);
     if (status == OK) status = check_data(run, state, step);
-    if (status == OK)
-        *progress = (Progress){.step = step,
-                               .updates = integer_of(state, "updates"),
-                               .samples = integer_of(state, "samples"),
-                               .tokens = integer_of(state, "tokens"),
-                               .updated_step = checkpoint_state_updated_step(state),
-                               .spikes = unpack_spikes(state)};
-    return status;
+    if (status != OK) return status;
+    *progress = (Progress){.step = step,
+                           .updates = integer_of(state, "updates"),
+                           .samples = integer_of(state, "samples"),
+                           .tokens = integer_of(state, "tokens"),
+                           .updated_step = checkpoint_state_updated_step(state),
+                           .spikes = unpack_spikes(state)};
+    unpack_passed_over(state, progress);
+    return OK;
 }

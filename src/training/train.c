@@ -89,6 +89,12 @@ static double utilisation(Trainer *t, double flops_per_second) {
     return fraction;
 }
 
+static void begin_interval(Trainer *t) {
+    t->interval_start = seconds_now();
+    t->interval_steps = 0;
+    t->run.data_seconds = 0;
+}
+
 static void log_step(Trainer *t, const StepResult *result) {
     const double now = seconds_now(), seconds = (now - t->interval_start) / (double)t->interval_steps;
     const double rate = (double)(t->run.shape.samples * t->run.config->training.seq_len) / seconds;
@@ -106,6 +112,7 @@ static void log_step(Trainer *t, const StepResult *result) {
                                  .data_seconds = t->run.data_seconds / (double)t->interval_steps,
                                  .memory_bytes = memory_peak(),
                                  .skipped_steps = p->step - p->updates,
+                                 .passed_over = progress_passed_over(p),
                                  .eta_seconds = seconds * (double)(t->run.config->training.steps - p->step)};
     const int64_t frequency = t->run.config->metrics.log_freq;
     if (p->step % frequency != 0 && p->step != 1 && p->step != t->run.config->training.steps) {
@@ -113,9 +120,7 @@ static void log_step(Trainer *t, const StepResult *result) {
         return;
     }
     metrics_step(t->metrics, &metrics);
-    t->interval_start = seconds_now();
-    t->interval_steps = 0;
-    t->run.data_seconds = 0;
+    begin_interval(t);
 }
 
 /* Validates if it is due. Scores all windows, or as many as validation_steps steps have: with a fixed global_batch_size
@@ -156,6 +161,25 @@ static Status check_skipped(const Trainer *t, const StepResult *result) {
     return NUMERIC_STOP;
 }
 
+/* Goes back to a checkpoint after training.rewind_spikes skipped steps in a row, whatever process took them. *rewound:
+ * the step is undone. */
+static Status rewind_if_due(Trainer *t, bool *rewound) {
+    const Progress *p = &t->run.progress;
+    const int64_t after = t->run.config->training.rewind_spikes, step = p->step;
+    *rewound = false;
+    if (after == 0 || p->step - p->updated_step < after) return OK;
+    const int64_t rewinds = p->rewinds, saving = t->saving;
+    t->saving = step; /* if this fails the weights are gone */
+    const Status status = saver_rewind(t->saver, &t->run.progress);
+    if (status != OK) return status;
+    *rewound = p->rewinds != rewinds || p->step != step;
+    t->saving = *rewound ? p->step : saving;
+    if (!*rewound && step - p->updated_step == after && log_rank() == 0)
+        log_warning("there is no checkpoint from before these steps to go back to");
+    if (*rewound) begin_interval(t);
+    return OK;
+}
+
 static Status save(Trainer *t, bool last) {
     const double start = seconds_now();
     metrics_flush(t->metrics);
@@ -184,12 +208,14 @@ static Status take_step(Trainer *t, StepResult *result) {
     tell_how_to_stop(t, (seconds_now() - t->interval_start) / (double)t->interval_steps);
     log_step(t, result);
     status = check_skipped(t, result);
+    bool rewound = false;
+    if (status == OK) status = rewind_if_due(t, &rewound);
+    if (status != OK || rewound) return status;
     const int64_t interval = t->run.config->checkpoint.interval;
     const bool last = result->stop || t->run.progress.step == t->run.config->training.steps;
     const bool due = last || result->save || (interval > 0 && t->run.progress.step % interval == 0);
-    if (status == OK) status = save_if(t, due, last);
-    if (status == OK) status = validate(t);
-    return status;
+    status = save_if(t, due, last);
+    return status == OK ? validate(t) : status;
 }
 
 /* Saves the last whole step of a run that ends early, because reading failed or a rank has received SIGNAL_NOW. Weights
@@ -220,11 +246,26 @@ static Status run_steps(Trainer *t) {
     return status;
 }
 
+/* tokens[file]: those that the weights have seen. */
+static void count_tokens(const Trainer *t, int64_t *tokens) {
+    const Progress *p = &t->run.progress;
+    const int64_t files = t->run.config->data.files.count;
+    int64_t *before = calloc(2 * (size_t)files, sizeof *before), *after = before + files;
+    CHECK(before, "out of memory");
+    stream_accounting(t->run.stream, p->samples, tokens);
+    for (int64_t i = 0; i < p->rewinds; i++) {
+        stream_accounting(t->run.stream, p->passed_over[i].first, before);
+        stream_accounting(t->run.stream, p->passed_over[i].last + 1, after);
+        for (int64_t file = 0; file < files; file++) tokens[file] -= after[file] - before[file];
+    }
+    free(before);
+}
+
 static void print_accounting(const Trainer *t) {
     const StringList *files = &t->run.config->data.files;
     int64_t *tokens = calloc((size_t)files->count, sizeof *tokens);
     if (!tokens) return;
-    stream_accounting(t->run.stream, t->run.progress.samples, tokens);
+    count_tokens(t, tokens);
     for (int64_t i = 0; i < files->count; i++)
         metrics_note(t->metrics, "tokens from %s: %lld", files->item[i], (long long)tokens[i]);
     free(tokens);
