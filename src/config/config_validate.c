@@ -110,12 +110,19 @@ static Status check_recompute(const ActivationCheckpointConfig *config) {
         option);
 }
 
+static void warn_about_replicas(const TrainingConfig *training) {
+    if (training->check_replicas_every > 0 && training->data_parallel_replicate_degree == 1 && log_rank() == 0)
+        log_warning(
+            "training.check_replicas_every has nothing to compare: training.data_parallel_replicate_degree is 1");
+}
+
 Status config_validate_sizes(const TrainConfig *config, int world_size) {
     Status status = config_check_mesh(&config->training, world_size);
     if (status == OK) status = check_batch(&config->training, world_size);
     if (status == OK) status = check_teacher(&config->training);
     if (status == OK) status = check_recompute(&config->activation_checkpoint);
     if (status == OK) warn_about_schedule(config);
+    if (status == OK) warn_about_replicas(&config->training);
     return status;
 }
 

@@ -41,6 +41,7 @@ typedef struct TrainingConfig {
     bool skip_nan_inf;
     double skip_spikes;        /* in standard deviations; 0: off */
     int64_t replay_every;      /* steps; 0: never */
+    int64_t check_replicas_every; /* steps; 0: never */
     int64_t max_skipped_steps; /* in a row */
     int64_t rewind_spikes;     /* after so many of them; 0: never */
     int64_t seed;

@@ -513,6 +513,11 @@ void fsdp_freeze(Fsdp *fsdp) {
     }
 }
 
+const void *fsdp_slice(const Fsdp *fsdp, int unit, int64_t *bytes) {
+    *bytes = slice_bytes(fsdp, unit);
+    return fsdp->state[unit].source;
+}
+
 bool fsdp_has_gradient(const Fsdp *fsdp) { return fsdp->state[0].has_gradient; }
 
 void fsdp_replayed(Fsdp *fsdp) {

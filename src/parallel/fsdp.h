@@ -61,6 +61,8 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
 
 const Mesh *fsdp_mesh(const Fsdp *fsdp);
 const Device *fsdp_device(const Fsdp *fsdp);
+/* The slice of the unit that this rank holds in the compute type. */
+const void *fsdp_slice(const Fsdp *fsdp, int unit, int64_t *bytes);
 Unit *fsdp_units(const Fsdp *fsdp, int *count);
 
 /* With `overlap`: starts gathering the next unit while the current block computes. Else does nothing. */

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "parallel/replicas_check.h"
 #include "training/repeat.h"
 #include "training/samples.h"
 #include "training/teacher.h"
@@ -90,7 +91,7 @@ static Status run_micro_batches(Training *t, double *loss_sum, double *targets, 
 }
 
 /* run_micro_batches, twice in every replay_every-th step. */
-static Status compute_step(Training *t, double *loss_sum, double *targets, bool *given_up) {
+static Status compute_checked(Training *t, double *loss_sum, double *targets, bool *given_up) {
     Fsdp *fsdp = t->session.fsdp;
     const int64_t every = t->config->training.replay_every, step = t->progress.step + 1;
     Status status = run_micro_batches(t, loss_sum, targets, given_up);
@@ -105,6 +106,13 @@ static Status compute_step(Training *t, double *loss_sum, double *targets, bool 
     computed_free(&first);
     computed_free(&second);
     return status;
+}
+
+static Status compute_step(Training *t, double *loss_sum, double *targets, bool *given_up) {
+    const int64_t every = t->config->training.check_replicas_every, step = t->progress.step + 1;
+    const Status status = compute_checked(t, loss_sum, targets, given_up);
+    if (status != OK || *given_up || every == 0 || step % every != 0) return status;
+    return t->session.mesh.replicas->size > 1 ? replicas_check(t->session.fsdp, step) : OK;
 }
 
 void training_judge(Training *t, double loss_sum, double targets, StepResult *result) {

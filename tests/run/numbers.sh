@@ -29,6 +29,27 @@ train flipped 2 --training.steps=12 --training.replay_every=3 --checkpoint.enabl
 says 'step 6 was computed twice .* differ on rank 1 (.*), in model.layers.0: '
 [ -z "$(find "$work/flipped" -name 'step-0000000[56]')" ] || fail "the wrong step was saved"
 
+# One bit of one copy of a slice differs between replicas: two of two shards, where the two ranks that hold it are named, and
+# three of one, where most agree. Steps have two micro-batches, or three; each reduces three units, the last layer first.
+replicas() { # RANKS REPLICAS WRONG: 4 steps, each checked
+    export FLAME_WRONG=$3
+    train replicas-$2 "$1" --training.steps=4 --training.check_replicas_every=1 --training.data_parallel_replicate_degree="$2"
+}
+replicas 4 2 ""
+good
+losses "$work/replicas-2" >"$work/losses-replicas"
+FLAME=$correct train unchecked 4 --training.steps=4 --training.data_parallel_replicate_degree=2
+losses "$work/unchecked" | cmp - "$work/losses-replicas" || fail "checking replicas changes the losses"
+replicas 4 2 "3 8 copy"
+[ $code = 4 ] || { cat "$work/log"; fail "exit code $code for a flipped bit in a copy"; }
+says 'step 2: rank 3 (.*) computed with other parameters of model.layers.0 than the other rank that holds the same'
+says 'step 2: rank 1 (.*) computed with other parameters of model.layers.0'
+! grep -q 'rank [02] (' "$work/log" || { cat "$work/log"; fail "a rank is named that holds another slice"; }
+replicas 3 3 "1 10 copy"
+[ $code = 4 ] || { cat "$work/log"; fail "exit code $code for a flipped bit in one of three copies"; }
+says 'step 2: rank 1 (.*) computed with other parameters of model.layers.1 than most ranks that hold the same'
+[ "$(grep -c 'computed with other parameters' "$work/log")" = 1 ] || { cat "$work/log"; fail "more than one rank is named"; }
+
 # One value of a gradient is far too large: the step changes no weight.
 spikes=(--training.steps=130 --lr_scheduler.warmup_steps=5 --checkpoint.enable_checkpoint=true --checkpoint.interval=50)
 export FLAME_WRONG="0 1451 spike" # two ranks, four micro-batches of three units: step 121
@@ -59,4 +80,4 @@ done
 train always 1 "${spikes[@]}" --optimizer.lr=1e-7 --training.skip_spikes=1e-3 --training.max_skipped_steps=3
 [ $code = 4 ] || { cat "$work/log"; fail "exit code $code, not 4, after skipping in a row"; }
 says '3 updates in a row were skipped; the last step read samples [0-9]* to [0-9]*'
-echo "a flipped bit found, spikes skipped, also after resuming"
+echo "a flipped bit found in a gradient and in a copy of parameters, spikes skipped, also after resuming"
