@@ -381,6 +381,10 @@ int64_t folder_bytes(const char *path) {
     return sum;
 }
 
+bool path_is_name(const char *text) {
+    return text[0] && !strchr(text, '/') && strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+}
+
 char *path_join(const char *folder, const char *name) {
     const size_t size = strlen(folder) + strlen(name) + 2;
     char *path = malloc(size);

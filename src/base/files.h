@@ -72,6 +72,8 @@ int64_t folder_bytes(const char *path);
 int folder_list(const char *path, char ***names, int64_t *count);
 void folder_list_free(char **names, int64_t count);
 
+/* Whether the text is the name of a file in a folder, and no path out of it. */
+bool path_is_name(const char *text);
 /* "FOLDER/NAME". The caller frees it. */
 char *path_join(const char *folder, const char *name);
 /* The folder that contains `path`: "a/b" -> "a", "b" -> ".". The caller frees it. */

@@ -143,6 +143,10 @@ bool checkpoint_state_matches(const char *folder, const char *name) {
 }
 
 Status checkpoint_state_check_file(const json_t *state, const char *folder, const char *name) {
+    if (!path_is_name(name)) {
+        log_error("%s/state.json names the file \"%s\", which is not in the folder", folder, name);
+        return BAD_INPUT;
+    }
     char *path = path_join(folder, name), *text = NULL;
     int64_t bytes = 0;
     uint32_t expected = 0;

@@ -33,11 +33,6 @@ static Status add_file(TensorFolder *folder, const char *directory, const char *
     return OK;
 }
 
-/* Whether a name has no path in it, so that an index cannot refer to files outside of the folder. */
-static bool plain_name(const char *name) {
-    return name[0] && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
-
 static bool has_file(const TensorFolder *folder, const char *name) {
     for (int64_t i = 0; i < folder->files; i++)
         if (strcmp(strrchr(safetensors_path(folder->file[i]), '/') + 1, name) == 0) return true;
@@ -94,7 +89,7 @@ static Status open_shards(TensorFolder *folder, const char *directory, const cha
     json_t *value;
     json_object_foreach((json_t *)map, name, value) {
         const char *file = json_string_value(value);
-        if (!file || !plain_name(file)) {
+        if (!file || !path_is_name(file)) {
             log_error("%s: the file of tensor %s must be a plain file name", path, name);
             return BAD_INPUT;
         }

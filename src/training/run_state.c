@@ -10,6 +10,8 @@
 #include "checkpoint/checkpoint_steps.h"
 #include "training/changes.h"
 
+static const int64_t MANY = 1000000000000000; /* more than any run has of anything */
+
 static json_t *pack_spikes(const Spikes *s) {
     json_t *object = json_pack("{s:I,s:[f,f],s:[f,f]}", "steps", (json_int_t)s->steps, "loss", s->loss.mean,
                                s->loss.variance, "norm", s->norm.mean, s->norm.variance);
@@ -17,12 +19,13 @@ static json_t *pack_spikes(const Spikes *s) {
     return object;
 }
 
-/* All zero if the checkpoint is of a version that did not save it. */
+/* All zero if the checkpoint is of a version that did not save it, or holds what cannot be. */
 static Spikes unpack_spikes(const json_t *state) {
     json_int_t steps = 0;
     Spikes s = {0};
     if (json_unpack(json_object_get(state, "spikes"), "{s:I,s:[F,F],s:[F,F]}", "steps", &steps, "loss", &s.loss.mean,
-                    &s.loss.variance, "norm", &s.norm.mean, &s.norm.variance))
+                    &s.loss.variance, "norm", &s.norm.mean, &s.norm.variance) ||
+        steps < 0 || s.loss.variance < 0 || s.norm.variance < 0)
         return (Spikes){0};
     s.steps = steps;
     return s;
@@ -39,14 +42,17 @@ static json_t *pack_passed_over(const Progress *p) {
     return list;
 }
 
-/* Entries of another form are left out. */
+/* They lie one behind the other. Entries that cannot be are left out. */
 static void unpack_passed_over(const json_t *state, Progress *p) {
+    int64_t next = 0;
     size_t i;
     json_t *entry;
     json_array_foreach(json_object_get(state, "passed_over"), i, entry) {
         json_int_t step, first, last;
-        if (json_unpack(entry, "[I,I,I]", &step, &first, &last) || first < 0 || last < first || p->rewinds == REWINDS)
+        if (json_unpack(entry, "[I,I,I]", &step, &first, &last) || first < next || last < first || last >= p->samples ||
+            p->rewinds == REWINDS)
             continue;
+        next = last + 1;
         p->passed_over[p->rewinds++] = (PassedOver){step, first, last};
     }
 }
@@ -123,18 +129,33 @@ static int64_t integer_of(const json_t *state, const char *key) {
     return json_integer_value(json_object_get(state, key));
 }
 
-/* Where the run goes on. Only an import, which is step 0, has none. */
+/* A count of a state, and its range. */
+typedef struct Count {
+    const char *name;
+    int64_t value, low, high;
+} Count;
+
+/* Only an import, which is step 0, has none. */
+static Count count_of(const json_t *state, int64_t step, const char *name, int64_t low, int64_t high) {
+    const json_t *value = json_object_get(state, name);
+    if (!value && step == 0) return (Count){name, 0, 0, 0};
+    return (Count){name, json_is_integer(value) ? json_integer_value(value) : low - 1, low, high};
+}
+
+/* Where the run goes on. */
 static Status check_counts(const RunPlace *run, const json_t *state, int64_t step) {
-    static const char *const names[] = {"updates", "samples", "tokens"};
-    for (size_t i = 0; i < LENGTH(names) && step > 0; i++) {
-        const json_t *value = json_object_get(state, names[i]);
-        const int64_t count = json_integer_value(value);
-        if (json_is_integer(value) && count >= 0 && (i == 0 ? count <= step : count > 0)) continue;
+    const Count counts[] = {count_of(state, step, "updates", 0, step),
+                            count_of(state, step, "samples", step > 0, MANY),
+                            count_of(state, step, "tokens", step > 0, MANY),
+                            {"updated_step", checkpoint_state_updated_step(state), 0, step}};
+    for (size_t i = 0; i < LENGTH(counts); i++) {
+        if (counts[i].value >= counts[i].low && counts[i].value <= counts[i].high) continue;
         char *path = checkpoint_path(run->folder, step);
         if (log_rank() == 0)
-            log_error("%s/state.json has no number of %s that a run could go on from. To start from its weights alone, "
-                      "name the folder in checkpoint.initial_load_path of a run in another job.dump_folder",
-                      path, names[i]);
+            log_error(
+                "%s/state.json has no count %s that a run could go on from. To start from its weights alone, name the "
+                "folder in checkpoint.initial_load_path of a run in another job.dump_folder",
+                path, counts[i].name);
         free(path);
         return BAD_INPUT;
     }

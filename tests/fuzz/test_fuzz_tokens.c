@@ -14,10 +14,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/crc.h"
 #include "base/files.h"
 #include "data/tokens_h5.h"
 
-enum { TOKENS = 4500, CHUNK = 2048, CHUNKS = 3 };
+enum { TOKENS = 4500, CHUNK = 2048, CHUNKS = 3, SEEDS = 16 };
 static char folder[] = "/dev/shm/flame-fuzz-XXXXXX";
 static uint64_t random_state;
 
@@ -57,8 +58,22 @@ static void write_vector(hid_t file, const char *name, hid_t type, const void *v
     H5Sclose(space);
 }
 
-/* As h5py writes it by the recipe of docs/data-format.md, or in the newer form, with or without filters. */
-static void write_seed(const char *path, bool newer, bool filters, bool variable) {
+/* Two of the tokenizer's files, one of them in chunks. */
+static void write_tokenizer(hid_t file) {
+    static const char config[] = "{\"model_max_length\": 7}\n";
+    char words[3000];
+    for (int i = 0; i < (int)sizeof words; i++) words[i] = (char)('a' + i * i / 11 % 26);
+    hid_t group = H5Gcreate2(file, "tokenizer", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    write_vector(file, "tokenizer/tokenizer_config.json", H5T_STD_U8LE, config, sizeof config - 1, 0, false);
+    write_vector(file, "tokenizer/vocab.txt", H5T_STD_U8LE, words, sizeof words, 1000, true);
+    H5Gclose(group);
+    const uint32_t crc = crc_update(0, config, sizeof config - 1);
+    write_integer(file, "tokenizer_crc32", crc_update(crc, words, sizeof words));
+}
+
+/* As h5py writes it by the recipe of docs/data-format.md, or in the newer form, with or without filters and the files
+ * of a tokenizer. */
+static void write_seed(const char *path, bool newer, bool filters, bool variable, bool tokenizer) {
     uint16_t tokens[TOKENS];
     const uint64_t ends[] = {1000, TOKENS};
     for (int i = 0; i < TOKENS; i++) tokens[i] = (uint16_t)(i * i / 7 % 300);
@@ -74,6 +89,7 @@ static void write_seed(const char *path, bool newer, bool filters, bool variable
     write_integer(file, "vocab_size", 320);
     write_integer(file, "bos_token_id", 256);
     write_integer(file, "eos_token_id", 257);
+    if (tokenizer) write_tokenizer(file);
     write_integer(file, "complete", 1);
     H5Fclose(file);
     H5Pclose(access);
@@ -137,17 +153,17 @@ int main(int argc, char **argv) {
     const uint64_t seed = argc > 2 ? (uint64_t)atol(argv[2]) : 1;
     long outcomes[2] = {0}, bad = 0;
     CHECK(mkdtemp(folder), "no folder for mutants");
-    char *path = path_join(folder, "mutant.h5"), *kept[8];
-    int64_t size[8];
+    char *path = path_join(folder, "mutant.h5"), *kept[SEEDS];
+    int64_t size[SEEDS];
     if (!freopen("/dev/null", "w", stderr)) return 1; /* thousands of messages say nothing here */
-    for (int i = 0; i < 8; i++) {
-        write_seed(path, i & 1, i & 2, i & 4);
+    for (int i = 0; i < SEEDS; i++) {
+        write_seed(path, i & 1, i & 2, i & 4, i & 8);
         CHECK(file_read_all(path, 1 << 20, &kept[i], &size[i]) == 0, "reading %s", path);
         CHECK(read_everything(path) == 1, "seed file %d is refused", i);
     }
     for (long i = 0; i < mutants; i++) {
         random_state = seed * 1000003 + (uint64_t)i;
-        const uint64_t which = random_below(8);
+        const uint64_t which = random_below(SEEDS);
         unsigned char data[1 << 16];
         CHECK(size[which] <= (int64_t)sizeof data, "seed file %d is too large", (int)which);
         memcpy(data, kept[which], (size_t)size[which]);
@@ -168,7 +184,7 @@ int main(int argc, char **argv) {
         bad++;
     }
     printf("%ld mutants: %ld read, %ld refused, %ld bad\n", mutants, outcomes[1], outcomes[0], bad);
-    for (int i = 0; i < 8; i++) free(kept[i]);
+    for (int i = 0; i < SEEDS; i++) free(kept[i]);
     free(path);
     folder_remove(folder);
     return bad == 0 && outcomes[0] > 0 && outcomes[1] > 0 ? 0 : 1;
