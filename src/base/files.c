@@ -239,6 +239,15 @@ int folder_create(const char *path) {
     return mkdir(path, 0777) != 0 ? errno : 0;
 }
 
+/* Without the folder above on the disk, what is in this one is lost with its name. */
+static int create_durably(const char *path) {
+    const int error = folder_create(path);
+    char *above = path_parent(path);
+    if (!error) (void)folder_sync(above);
+    free(above);
+    return error;
+}
+
 int folder_create_all(const char *path) {
     if (folder_exists(path)) return 0;
     char *part = strdup(path);
@@ -247,11 +256,11 @@ int folder_create_all(const char *path) {
     for (char *end = part + 1; !error && *end; end++) {
         if (*end != '/') continue;
         *end = 0;
-        if (!folder_exists(part)) error = folder_create(part);
+        if (!folder_exists(part)) error = create_durably(part);
         if (error == EEXIST) error = folder_exists(part) ? 0 : ENOTDIR;
         *end = '/';
     }
-    if (!error && !folder_exists(part)) error = folder_create(part);
+    if (!error && !folder_exists(part)) error = create_durably(part);
     if (error == EEXIST) error = folder_exists(path) ? 0 : ENOTDIR;
     free(part);
     return error;

@@ -51,7 +51,7 @@ bool file_exists(const char *path);
 bool path_exists(const char *path);
 
 int folder_create(const char *path);
-/* Creates a folder and its missing parents; an existing folder is not an error. */
+/* Creates a folder and its missing parents, and syncs their names; an existing folder is not an error. */
 int folder_create_all(const char *path);
 /* Creates the missing parents of `path`. */
 int folder_create_above(const char *path);

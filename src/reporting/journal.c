@@ -7,7 +7,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/log.h"
+
+/* A new file is lost with its name. Errors are ignored: some file systems cannot sync. */
+static void sync_name(const char *path) {
+    char *folder = path_parent(path);
+    (void)folder_sync(folder);
+    free(folder);
+}
 
 Status journal_open(Journal *journal, const char *path, int64_t keep) {
     *journal = (Journal){.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666), .path = strdup(path)};
@@ -18,6 +26,7 @@ Status journal_open(Journal *journal, const char *path, int64_t keep) {
         journal->end = keep >= 0 && keep < about.st_size ? keep : about.st_size;
         good = journal->end == about.st_size || ftruncate(journal->fd, journal->end) == 0;
     }
+    if (good && journal->end == 0) sync_name(path);
     if (good) return OK;
     log_error("%s cannot be written: %s", path, strerror(errno));
     journal_close(journal);

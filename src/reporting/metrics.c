@@ -148,7 +148,9 @@ Status metrics_open(const MetricsOptions *options, Metrics **metrics) {
 
 /* Errors are ignored: some file systems cannot sync. */
 void metrics_flush(Metrics *metrics) {
-    if (metrics) (void)fdatasync(metrics->lines.fd);
+    if (!metrics) return;
+    (void)fdatasync(metrics->lines.fd);
+    tensorboard_flush(metrics->board);
 }
 
 static void close_files(Metrics *metrics) {

@@ -1,14 +1,13 @@
 #include "reporting/tensorboard.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "reporting/journal.h"
+#include "base/files.h"
 #include "base/log.h"
 
 struct TensorBoard {
@@ -108,8 +107,9 @@ static void append_header(TensorBoard *board, int64_t resumed_step) {
 
 Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **board) {
     char host[128] = "localhost", path[4096];
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        log_error("the folder %s cannot be created: %s", folder, strerror(errno));
+    const int error = folder_create_all(folder);
+    if (error) {
+        log_error("the folder %s cannot be created: %s", folder, strerror(error));
         return IO_ERROR;
     }
     gethostname(host, sizeof host - 1);
@@ -144,6 +144,11 @@ void tensorboard_scalars(TensorBoard *board, int64_t step, const Scalar *scalars
     begin_event(&event, step);
     put_field(&event, 5, summary.bytes, summary.used);
     append_record(board, &event);
+}
+
+/* Errors are ignored: some file systems cannot sync. */
+void tensorboard_flush(TensorBoard *board) {
+    if (board) (void)fdatasync(board->journal.fd);
 }
 
 void tensorboard_close(TensorBoard *board) {

@@ -19,6 +19,8 @@ typedef struct TensorBoard TensorBoard;
 Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **board);
 /* Writes the scalars of one step. NULL is fine. */
 void tensorboard_scalars(TensorBoard *board, int64_t step, const Scalar *scalars, int count);
+/* fsyncs the file. NULL is fine. */
+void tensorboard_flush(TensorBoard *board);
 void tensorboard_close(TensorBoard *board);
 
 /* CRC-32C (Castagnoli). */
