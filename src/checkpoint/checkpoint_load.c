@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checkpoint_state.h"
 #include "base/crc.h"
@@ -62,8 +63,7 @@ static Verdict check_texts(const OpenCheckpoint *checkpoint) {
 static Verdict check_header(const OpenCheckpoint *checkpoint, const SafeTensors *file) {
     const char *path = safetensors_path(file);
     const int64_t bytes = safetensors_data_start(file);
-    char *header = malloc((size_t)bytes);
-    CHECK(header, "no memory for the header of %s", path);
+    char *header = memory_take(bytes, path, NOTHING_LESS);
     int fd;
     int error = file_open_read(path, &fd, NULL);
     if (!error) {
@@ -176,8 +176,7 @@ static const SafeTensor *find_tensor(const OpenCheckpoint *checkpoint, int kind,
 
 /* Reads this rank's shards of the weights (kind 0), first (1) or second moments (2). part: [tensors], the CRCs. */
 static Verdict read_shards(const OpenCheckpoint *checkpoint, Unit *units, int count, int kind, CrcPart *part) {
-    char *block = malloc((size_t)BLOCK_BYTES), name[PARAMETER_NAME + 16];
-    CHECK(block, "no memory to load a checkpoint");
+    char *block = memory_take(BLOCK_BYTES, "reading a checkpoint", NOTHING_LESS), name[PARAMETER_NAME + 16];
     Verdict verdict = GOOD;
     for (int u = 0; u < count; u++) {
         float *values = kind == 0 ? units[u].master : kind == 1 ? units[u].exp_avg : units[u].exp_avg_sq;
@@ -194,8 +193,8 @@ static Verdict read_shards(const OpenCheckpoint *checkpoint, Unit *units, int co
 /* Combines the CRCs of all ranks' parts into one per tensor and compares them with state.json. Collective. */
 static Verdict check_shards(const OpenCheckpoint *checkpoint, Comm *comm, const Unit *units, int count, int kind,
                             const CrcPart *mine, int64_t tensors) {
-    CrcPart *parts = calloc((size_t)(tensors * comm->size) + 1, sizeof *parts);
-    CHECK(parts, "no memory to load a checkpoint");
+    CrcPart *parts =
+        memory_take(tensors * comm->size * (int64_t)sizeof *parts, "the checksums of a checkpoint", NOTHING_LESS);
     comm->f->all_gather(comm, mine, parts, tensors * (int64_t)sizeof *parts);
     char name[PARAMETER_NAME + 16];
     const CrcPart *part = parts;
@@ -360,8 +359,7 @@ Status checkpoint_check(const char *path) {
     OpenCheckpoint checkpoint;
     const Verdict verdict = open_checkpoint(path, &checkpoint);
     Status status = verdict == GOOD ? OK : verdict == UNREADABLE ? IO_ERROR : BAD_INPUT;
-    char *block = malloc((size_t)BLOCK_BYTES);
-    CHECK(block, "no memory to check a checkpoint");
+    char *block = memory_take(BLOCK_BYTES, "checking a checkpoint", NOTHING_LESS);
     TensorFolder *const folders[] = {checkpoint.model, checkpoint.optimizer};
     for (int i = 0; i < 2 && verdict == GOOD; i++)
         for (int64_t t = 0; folders[i] && t < tensor_folder_count(folders[i]) && status != IO_ERROR; t++) {

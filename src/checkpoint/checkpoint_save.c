@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/clock.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checkpoint_state.h"
@@ -212,8 +213,10 @@ Status checkpointer_create(Comm *comm, const Unit *units, int count, const Check
     plan_files(c, units, count);
     plan_pieces(c, units, count);
     c->part = calloc((size_t)c->tensors + 1, sizeof *c->part);
-    if (options->asynchronous) c->copy = malloc((size_t)c->copy_bytes + 1);
-    CHECK(c->part && (c->copy || !options->asynchronous), "no memory for the copy that checkpoints are written from");
+    CHECK(c->part, "no memory for the checkpoints");
+    if (options->asynchronous)
+        c->copy = memory_take(c->copy_bytes, "the copy that checkpoints are written from",
+                              "Set checkpoint.async_mode: disabled, or use more ranks");
     *result = c;
     const int error = comm->rank == 0 ? prepare_folder(c) : 0;
     if (failing_rank(comm, error) < 0) return OK;

@@ -1,4 +1,5 @@
 #include "checkpoint/safetensors_plan.h"
+#include "base/memory.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -42,8 +43,7 @@ static void encode_header(PlannedFile *file, json_t *json) {
     CHECK(text, "the header of %s does not fit into memory", file->name);
     const int64_t length = (int64_t)strlen(text), padded = (length + 7) / 8 * 8;
     file->header_bytes = 8 + padded;
-    file->header = malloc((size_t)file->header_bytes);
-    CHECK(file->header, "no memory for the header of %s", file->name);
+    file->header = memory_take(file->header_bytes, "the header of a safetensors file", "Use more ranks");
     for (int i = 0; i < 8; i++) file->header[i] = (char)((uint64_t)padded >> 8 * i);
     memcpy(file->header + 8, text, (size_t)length);
     memset(file->header + 8 + length, ' ', (size_t)(padded - length));

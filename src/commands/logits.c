@@ -5,6 +5,7 @@
 
 #include "commands/commands.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "checkpoint/checkpoint.h"
 #include "base/files.h"
 #include "checkpoint/safetensors_plan.h"
@@ -93,9 +94,9 @@ static Status compute(const char *folder, const SafeTensor *ids, const char *dev
     Comm *comm = session.comm;
     const Model *model = session.model;
     const int64_t vocabulary = model->config.vocab_size;
-    int64_t *tokens = malloc((size_t)ids->elements * sizeof *tokens);
-    float *logits = malloc((size_t)(ids->elements * vocabulary) * sizeof *logits);
-    CHECK(tokens && logits, "no memory for the logits");
+    const char advice[] = "Give fewer or shorter sequences";
+    int64_t *tokens = memory_take(ids->elements * (int64_t)sizeof *tokens, "the tokens", advice);
+    float *logits = memory_take(ids->elements * vocabulary * (int64_t)sizeof *logits, "the logits", advice);
     status = weights_load(folder, comm, model->unit, model->units);
     if (status == OK) status = read_tokens(ids, &session, tokens);
     if (status == OK) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "config/config_value.h"
 
 static Status refuse(const char *path, Status status, const char *why) {
@@ -28,8 +29,7 @@ static Status read_text(const char *path, char **text, size_t *bytes) {
         status = refuse(path, BAD_INPUT, "is not a regular file, so it cannot be a configuration");
     else if (about.st_size > CONFIG_BYTES)
         status = refuse(path, BAD_INPUT, "is larger than 1 MiB, which no configuration needs");
-    char *buffer = malloc(CONFIG_BYTES + 1);
-    CHECK(buffer, "no memory to read %s", path);
+    char *buffer = memory_take(CONFIG_BYTES + 1, "reading the configuration", NOTHING_LESS);
     size_t used = 0;
     while (status == OK && used <= CONFIG_BYTES) {
         const ssize_t got = read(fd, buffer + used, CONFIG_BYTES + 1 - used);

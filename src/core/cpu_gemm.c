@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "core/gemm_shape.h"
 
 enum { TILE_ROWS = 1024, TILE_COLS = 512, SMALLEST_TILE = 64, FEWEST_TILES = 8 };
@@ -161,7 +162,9 @@ static void *scratchpad(size_t bytes) {
         free(memory);
         size = (bytes + 4095) / 4096 * 4096;
         memory = aligned_alloc(4096, size);
-        CHECK(memory, "out of memory: a matrix product needs %zu bytes", size);
+        if (!memory)
+            memory_refused((int64_t)size, "a matrix product",
+                           "Lower training.batch_size or training.seq_len, or OMP_NUM_THREADS");
     }
     return memory;
 }
@@ -241,8 +244,8 @@ static void multiply_fp32(const Gemm *g) {
 
 /* The caller frees the copy, whose rows lie next to each other. */
 static float *widened(const bf16 *from, int64_t rows, int64_t cols, int64_t stride) {
-    float *to = malloc((size_t)(rows * cols) * sizeof *to);
-    CHECK(to, "out of memory for an operand in fp32");
+    float *to = memory_take(rows * cols * (int64_t)sizeof *to, "an operand of a matrix product in fp32",
+                            "Lower training.batch_size or training.seq_len");
     for (int64_t row = 0; row < rows; row++)
         for (int64_t col = 0; col < cols; col++) to[row * cols + col] = bf16_to_float(from[row * stride + col]);
     return to;

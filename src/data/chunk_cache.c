@@ -1,5 +1,6 @@
 #include "data/chunk_cache.h"
 
+#include "base/memory.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -102,17 +103,19 @@ static void *reader_thread(void *argument) {
     return NULL;
 }
 
+static const char ADVICE[] =
+    "Start fewer ranks on each host, list fewer data.files, or build them with smaller or larger "
+    "chunks (flame-c data build --chunk)";
+
 static void create_tables(ChunkCache *cache) {
     cache->slots = calloc((size_t)cache->slot_count, sizeof *cache->slots);
-    cache->memory = malloc((size_t)(cache->slot_count * cache->slot_bytes));
+    cache->memory = memory_take(cache->slot_count * cache->slot_bytes, "the cache of data chunks", ADVICE);
     cache->slot_of_chunk = calloc((size_t)cache->file_count, sizeof *cache->slot_of_chunk);
-    CHECK(cache->slots && cache->memory && cache->slot_of_chunk, "no memory for %lld chunks of %lld bytes",
-          (long long)cache->slot_count, (long long)cache->slot_bytes);
+    CHECK(cache->slots && cache->slot_of_chunk, "out of memory");
     for (int64_t i = 0; i < cache->slot_count; i++) cache->slots[i].tokens = cache->memory + i * cache->slot_bytes;
     for (int file = 0; file < cache->file_count; file++) {
         int64_t chunks = tokens_facts(cache->files[file])->chunks;
-        cache->slot_of_chunk[file] = malloc((size_t)chunks * sizeof(int32_t));
-        CHECK(cache->slot_of_chunk[file], "no memory for a table of %lld chunks", (long long)chunks);
+        cache->slot_of_chunk[file] = memory_take(chunks * (int64_t)sizeof(int32_t), "the table of data chunks", ADVICE);
         for (int64_t chunk = 0; chunk < chunks; chunk++) cache->slot_of_chunk[file][chunk] = NO_SLOT;
     }
 }

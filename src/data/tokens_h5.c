@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/crc.h"
 #include "base/files.h"
+#include "base/memory.h"
 #include "data/tokens_internal.h"
 #include "data/tokens_probe.h"
 
@@ -128,8 +129,8 @@ void tokens_scratch_free(TokensScratch *scratch) {
 static void scratch_grow(unsigned char **memory, int64_t *capacity, int64_t needed) {
     if (*capacity >= needed) return;
     free(*memory);
-    *memory = malloc((size_t)needed);
-    CHECK(*memory, "no memory for a chunk of %lld bytes", (long long)needed);
+    *memory = memory_take(needed, "a chunk of data",
+                          "Use fewer data.threads, or smaller chunks (flame-c data build --chunk)");
     *capacity = needed;
 }
 

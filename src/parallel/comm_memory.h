@@ -2,6 +2,10 @@
 #ifndef FLAME_PARALLEL_COMM_MEMORY_H
 #define FLAME_PARALLEL_COMM_MEMORY_H
 
+/* For memory_refused, of what comm->f->allocate returns. */
+#define COMM_MEMORY_WHAT   "a block's parameters or gradients"
+#define COMM_MEMORY_ADVICE "Use more ranks on more hosts, or end other programs on this one"
+
 #include <stdint.h>
 
 typedef struct CommMemory {

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "parallel/comm.h"
 #include "parallel/comm_meeting.h"
 #include "parallel/comm_memory.h"
@@ -108,7 +109,7 @@ static void *mpi_allocate(Comm *comm, int64_t bytes) {
     void *shared = mpi->shares ? map_shared(comm, part_bytes) : NULL;
     if (shared) return shared;
     const CommMemory *entry = comm_memory_map(&mpi->memory, -1, 1, 0, part_bytes);
-    CHECK(entry, "out of memory: %lld bytes", (long long)bytes);
+    if (!entry) memory_refused(bytes, COMM_MEMORY_WHAT, COMM_MEMORY_ADVICE);
     return entry->base;
 }
 
@@ -216,10 +217,12 @@ enum { MESSAGE = 1 << 16 }; /* floats of a message between hosts */
 /* Every rank sends each peer its part, piece by piece to bound the memory, and sums what it receives in rank order. */
 static void sum_messages(Comm *comm, const float *send, float *receive, int64_t count) {
     const int64_t length = count < MESSAGE ? count : MESSAGE;
-    float *buffer = malloc((size_t)(comm->size * length) * sizeof *buffer);
+    const size_t bytes = (size_t)(comm->size * length) * sizeof(float);
+    float *buffer = malloc(bytes);
+    if (!buffer) memory_refused((int64_t)bytes, "the buffer of a reduce-scatter", NOTHING_LESS);
     MPI_Request *request = malloc((size_t)(2 * comm->size) * sizeof(MPI_Request));
     const float **from = malloc((size_t)comm->size * sizeof *from);
-    CHECK(buffer && request && from, "out of memory: a reduce-scatter of %lld elements", (long long)count);
+    CHECK(request && from, "out of memory");
     for (int64_t at = 0; at < count; at += length) {
         const int64_t n = count - at < length ? count - at : length;
         int requests = 0;

@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "parallel/comm.h"
+#include "base/memory.h"
 #include "parallel/comm_memory.h"
 
 static void *self_allocate(Comm *comm, int64_t bytes) {
     CommMemory *list = comm->state;
     const CommMemory *entry = comm_memory_map(&list, -1, 1, 0, comm_memory_part(bytes));
-    CHECK(entry, "out of memory: %lld bytes", (long long)bytes);
+    if (!entry) memory_refused(bytes, COMM_MEMORY_WHAT, COMM_MEMORY_ADVICE);
     comm->state = list;
     return entry->base;
 }

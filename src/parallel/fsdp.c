@@ -6,6 +6,7 @@
 
 #include "base/orthogonal.h"
 #include "base/rng.h"
+#include "base/memory.h"
 #include "core/add.h"
 #include "kernels/basic/cast/cast.h"
 
@@ -90,7 +91,9 @@ static void *shard_of_source(const Fsdp *fsdp, int u) {
 
 static void *staging_memory(const Fsdp *fsdp, int64_t bytes) {
     void *memory = fsdp->device->allocate_host(bytes);
-    CHECK(memory, "out of memory on the host for %lld bytes between it and %s", (long long)bytes, fsdp->device->name);
+    if (!memory)
+        memory_refused(bytes, "a shard's copy on the host",
+                       "Set training.enable_cpu_offload: false, or use more ranks");
     return memory;
 }
 
@@ -273,8 +276,8 @@ static void draw(const Parameter *p, uint64_t seed, int64_t first, int64_t count
 /* The whole of an orthogonal parameter, times its gain. The caller frees it. */
 static float *draw_orthogonal(const Parameter *p, uint64_t seed) {
     const int64_t rows = p->tensor.rows, cols = p->tensor.cols, fewer = rows < cols ? rows : cols;
-    float *drawn = malloc((size_t)p->elements * sizeof *drawn), *values = malloc((size_t)p->elements * sizeof *values);
-    CHECK(drawn && values, "out of memory for the initial values of %s", p->name);
+    const int64_t bytes = p->elements * (int64_t)sizeof(float);
+    float *drawn = memory_take(bytes, p->name, NOTHING_LESS), *values = memory_take(bytes, p->name, NOTHING_LESS);
     rng_normal(seed, rng_key(p->name), 0, p->elements, 0, 1, drawn);
     orthonormalise_rows(drawn, fewer, p->elements / fewer);
     for (int64_t i = 0; i < rows; i++)
@@ -307,8 +310,7 @@ static void initialise_parameter(const Unit *unit, const Parameter *p, uint64_t 
 }
 
 void fsdp_initialise(Fsdp *fsdp, uint64_t seed) {
-    float *values = malloc(DRAWN_AT_ONCE * sizeof *values);
-    CHECK(values, "out of memory");
+    float *values = memory_take(DRAWN_AT_ONCE * (int64_t)sizeof *values, "initial values", NOTHING_LESS);
     for (int u = 0; u < fsdp->units; u++)
         for (int i = 0; i < fsdp->unit[u].parameters; i++) {
             const Parameter *p = &fsdp->unit[u].parameter[i];

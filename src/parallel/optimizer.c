@@ -1,4 +1,5 @@
 #include "parallel/optimizer.h"
+#include "base/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -60,8 +61,8 @@ static double gradient_norm(Fsdp *fsdp) {
     int64_t sums = 0, at = 0;
     for (int u = 0; u < count; u++) sums += partial_sums(&units[u]);
     const int64_t bytes = sums * (int64_t)sizeof(double);
-    double *host = malloc((size_t)bytes), *partial = device_memory(device, bytes, "the gradient's norm"), sum = 0;
-    CHECK(host, "out of memory");
+    double *host = memory_take(bytes, "the gradient's norm", "Use more ranks"),
+           *partial = device_memory(device, bytes, "the gradient's norm"), sum = 0;
     for (int u = 0; u < count; at += partial_sums(&units[u++])) launch_squares(device, &units[u], partial + at);
     device_download(device, host, partial, bytes);
     device->release(partial, bytes);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/rng.h"
@@ -16,9 +17,8 @@ static int64_t memory_of(int64_t n) { return 3 * n * n * (int64_t)sizeof(float);
 /* Random numbers, repeated: a GPU multiplies zeros faster than it multiplies anything else. */
 static void fill_random(const Device *device, char *memory, int64_t bytes, DType type) {
     enum { NUMBERS = 1 << 18 };
-    float *numbers = malloc(NUMBERS * sizeof *numbers);
-    bf16 *rounded = malloc(NUMBERS * sizeof *rounded);
-    CHECK(numbers && rounded, "out of memory for %d numbers", NUMBERS);
+    float *numbers = memory_take(NUMBERS * sizeof *numbers, "the measured product", NOTHING_LESS);
+    bf16 *rounded = memory_take(NUMBERS * sizeof *rounded, "the measured product", NOTHING_LESS);
     rng_uniform(1, rng_key("operands of the measured product"), 0, NUMBERS, -1, 1, numbers);
     for (int64_t i = 0; i < NUMBERS; i++) rounded[i] = float_to_bf16(numbers[i]);
     const int64_t block = NUMBERS * dtype_size(type), first = block < bytes ? block : bytes;

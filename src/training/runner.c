@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "core/add.h"
 #include "kernels/basic/cast/cast.h"
 #include "kernels/ops.h"
@@ -12,7 +13,10 @@
 #include "tile/rows.h"
 #include "training/replay.h"
 
-enum { SLOTS = 16 };       /* micro-batches enqueued on a GPU before the host waits */
+enum { SLOTS = 16 }; /* micro-batches enqueued on a GPU before the host waits */
+/* The arenas, under the names of the memory plan. */
+static const char KEEP[] = "memory for activations", SCRATCH[] = "working memory";
+
 enum { BATCH_ARRAYS = 5 }; /* tokens, labels, segment, position, by_token */
 
 struct Runner {
@@ -468,8 +472,7 @@ static void run_logits(Runner *runner, bool of_last, float *logits) {
     release(runner, 0);
     if (!runner->device->computes) return;
     const int64_t size = dtype_size(y->type), count = y->rows * y->cols;
-    char *raw = malloc((size_t)(count * size));
-    CHECK(raw, "out of memory for %lld logits", (long long)count);
+    char *raw = memory_take(count * size, "the logits", "Give fewer or shorter sequences");
     runner->device->copy(raw, y->cols * size, y->data, y->stride * size, y->rows, y->cols * size);
     runner->device->synchronize();
     for (int64_t i = 0; i < count; i++)
@@ -531,16 +534,16 @@ HostBatch runner_batch(Runner *runner) {
 void runner_profile(Runner *runner, Profile *profile) { runner->profile = profile; }
 
 static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options) {
-    Runner *runner = calloc(1, sizeof *runner);
-    CHECK(runner, "out of memory");
+    Runner *runner = memory_take(sizeof *runner, "the loop over blocks", NOTHING_LESS);
     runner->model = model;
     runner->fsdp = fsdp;
     runner->device = device;
     runner->options = options;
     runner->most_tokens = options.T;
-    runner->layer_tape = calloc((size_t)model->layers, sizeof *runner->layer_tape);
-    runner->boundary = calloc((size_t)model->layers + 1, sizeof *runner->boundary);
-    CHECK(runner->layer_tape && runner->boundary, "out of memory");
+    runner->layer_tape =
+        memory_take(model->layers * (int64_t)sizeof *runner->layer_tape, "a record of each layer", NOTHING_LESS);
+    runner->boundary =
+        memory_take((model->layers + 1) * (int64_t)sizeof *runner->boundary, "a record of each layer", NOTHING_LESS);
     runner->batch = (Batch){.B = options.B, .T = options.T, .mean_of = options.mean_of};
     runner->features = tensor_of(NULL, rows_of(runner), model->ends.features, options.type);
     runner->values = tensor_of(NULL, rows_of(runner), 1, F32);
@@ -592,7 +595,7 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     if (options.teacher) set_parameter_type(options.teacher, options.type);
     options.teacher_fsdp = NULL;
     Runner *runner = new_runner(model, NULL, device_counting(gpu), options);
-    set_memory(runner, arena_counting("keep", runner->device), arena_counting("scratch", runner->device));
+    set_memory(runner, arena_counting(KEEP, runner->device), arena_counting(SCRATCH, runner->device));
     if (options.training) run_training(runner, true);
     run_evaluation(runner); /* a training runner does it for validation; what training keeps is in scratch then */
     if (options.logits) run_logits(runner, false, NULL);
@@ -607,25 +610,28 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     return plan;
 }
 
+/* `bytes` of each slot. */
+_Noreturn static void refuse_batch(int64_t bytes) {
+    memory_refused(bytes * SLOTS, "a micro-batch on the host", "Lower training.batch_size or training.seq_len");
+}
+
 Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options) {
     const RunnerPlan plan = runner_plan(model, options, device->gpu);
     Runner *runner = new_runner(model, fsdp, device, options);
-    set_memory(runner, arena_create("keep", device, plan.keep_bytes),
-               arena_create("scratch", device, plan.scratch_bytes));
+    set_memory(runner, arena_create(KEEP, device, plan.keep_bytes), arena_create(SCRATCH, device, plan.scratch_bytes));
     runner->slots = device->host_memory ? 1 : SLOTS;
     runner->host_tokens = device->allocate_host(runner->slots * batch_bytes(runner));
     runner->host_losses = device->allocate_host(runner->slots * told_bytes(runner));
-    CHECK(runner->host_tokens && runner->host_losses, "out of memory for %lld micro-batches on the host",
-          (long long)runner->slots);
+    if (!runner->host_tokens || !runner->host_losses) refuse_batch(batch_bytes(runner) + told_bytes(runner));
     runner->device_tokens = device_memory(device, batch_bytes(runner), "a micro-batch");
     if (model->ends.regression) {
         runner->host_values = device->allocate_host(runner->slots * losses_bytes(runner));
-        CHECK(runner->host_values, "out of memory for values");
+        if (!runner->host_values) refuse_batch(losses_bytes(runner));
         runner->values.data = device_memory(device, losses_bytes(runner), "values");
     }
     if (features_of(runner) > 0) {
         runner->host_features = device->allocate_host(runner->slots * features_of(runner) * (int64_t)sizeof(float));
-        CHECK(runner->host_features, "out of memory for features");
+        if (!runner->host_features) refuse_batch(features_of(runner) * (int64_t)sizeof(float));
         runner->device_features = device_memory(device, features_of(runner) * (int64_t)sizeof(float), "features");
         runner->features.data = device_memory(device, tensor_bytes(&runner->features), "features");
     }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
@@ -58,8 +59,8 @@ Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index) {
 }
 
 void embedding_sort(const int32_t *tokens, int64_t count, int64_t vocabulary, int32_t *by_token) {
-    int32_t *place = calloc((size_t)vocabulary + 1, sizeof *place); /* place[t]: of the next row of token t */
-    CHECK(place, "out of memory for %lld tokens", (long long)vocabulary);
+    /* place[t]: of the next row of token t */
+    int32_t *place = memory_take((vocabulary + 1) * (int64_t)sizeof *place, "a count of each word", NOTHING_LESS);
     for (int64_t n = 0; n < count; n++) place[tokens[n] + 1]++;
     for (int64_t t = 0; t < vocabulary; t++) place[t + 1] += place[t];
     for (int64_t n = 0; n < count; n++) by_token[place[tokens[n]]++] = (int32_t)n;
