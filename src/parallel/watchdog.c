@@ -69,7 +69,7 @@ static void *watch(void *argument) {
     pthread_mutex_lock(&w->lock);
     while (!w->stopping) {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += (long)(look_every_seconds * 1e9);
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
@@ -86,7 +86,11 @@ Watchdog *watchdog_create(WatchdogOptions options) {
     w->options = options;
     w->last_end = seconds_now();
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->stop, NULL);
+    pthread_condattr_t monotonic; /* the clock of the day may be set back */
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->stop, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

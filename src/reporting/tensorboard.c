@@ -10,6 +10,8 @@
 #include "base/files.h"
 #include "base/log.h"
 
+static const int64_t LATEST_TIME = 9999999999; /* ten digits, so that names sort as numbers do */
+
 struct TensorBoard {
     Journal journal;
 };
@@ -105,6 +107,21 @@ static void append_header(TensorBoard *board, int64_t resumed_step) {
     append_record(board, &event);
 }
 
+/* The time that the name of a new file begins with, later than that of every file there: readers go by the names, and
+ * the clock may have been set back, or be another host's. */
+static int64_t time_of_name(const char *folder) {
+    char **names;
+    int64_t count, latest = time(NULL);
+    if (folder_list(folder, &names, &count)) return latest;
+    for (int64_t i = 0; i < count; i++) {
+        long long before;
+        if (sscanf(names[i], "events.out.tfevents.%lld.", &before) == 1 && before >= latest && before < LATEST_TIME)
+            latest = before + 1;
+    }
+    folder_list_free(names, count);
+    return latest;
+}
+
 Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **board) {
     char host[128] = "localhost", path[4096];
     const int error = folder_create_all(folder);
@@ -113,11 +130,8 @@ Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **
         return IO_ERROR;
     }
     gethostname(host, sizeof host - 1);
-    int length = snprintf(path, sizeof path, "%s/events.out.tfevents.%010lld.%s.%ld.%lld", folder,
-                          (long long)time(NULL), host, (long)getpid(), (long long)resumed_step);
-    const int name = length; /* a run may go back to a step twice in a second */
-    for (int n = 2; length < (int)sizeof path && access(path, F_OK) == 0; n++)
-        length = name + snprintf(path + name, sizeof path - (size_t)name, "-%d", n);
+    const int length = snprintf(path, sizeof path, "%s/events.out.tfevents.%010lld.%s.%ld.%lld", folder,
+                                (long long)time_of_name(folder), host, (long)getpid(), (long long)resumed_step);
     TensorBoard *made = calloc(1, sizeof *made);
     CHECK(made && length < (int)sizeof path, "the event file %s", path);
     const Status status = journal_open(&made->journal, path, 0);
