@@ -60,8 +60,9 @@ static struct {
     Slot *slot;
     View *view;
     pthread_t thread;
-    int stop;       /* an eventfd */
-    int64_t warned; /* moves of this rank when it last warned */
+    int stop;                /* an eventfd */
+    int64_t warned;          /* moves of this rank when it last warned */
+    double entered, seconds; /* when the collective began; in all before it */
 } watch = {.stop = -1, .warned = -1};
 
 int64_t comm_watch_bytes(int local_size) { return local_size * (int64_t)sizeof(Slot); }
@@ -78,12 +79,17 @@ void comm_watch_enter(const char *collective, const char *subject, const char *r
     copy_text(slot->collective, sizeof slot->collective, collective);
     copy_text(slot->subject, sizeof slot->subject, subject ? subject : "");
     copy_text(slot->ranks, sizeof slot->ranks, ranks);
+    watch.entered = seconds_now();
     atomic_fetch_add_explicit(&slot->moves, 1, memory_order_release);
 }
 
 void comm_watch_exit(void) {
-    if (watch.joined) atomic_fetch_add_explicit(&watch.slot[watch.mine].moves, 1, memory_order_release);
+    if (!watch.joined) return;
+    watch.seconds += seconds_now() - watch.entered;
+    atomic_fetch_add_explicit(&watch.slot[watch.mine].moves, 1, memory_order_release);
 }
+
+double comm_watch_seconds(void) { return watch.seconds; }
 
 static bool inside(const View *view) { return view->moves % 2 != 0; }
 static bool lives(int i) { return watch.view[i].ended < 0 && atomic_load(&watch.slot[i].state) == RUNNING; }

@@ -32,5 +32,7 @@ void comm_watch_leave(void);
 void comm_watch_enter(const char *collective, const char *subject, const char *ranks);
 /* The collective has ended. */
 void comm_watch_exit(void);
+/* Seconds that this process has spent in collectives so far; 0 if it is not watched. */
+double comm_watch_seconds(void);
 
 #endif

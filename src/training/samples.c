@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/activity.h"
+#include "base/clock.h"
 #include "base/crc.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -42,8 +43,10 @@ Status samples_read(Session *session, const RunnerOptions *options, Stream *stre
     *give_up = now > 0;
     if (*give_up) return OK;
     activity_set("reading data");
-    const Status status =
-        read_own(stream, runner_batch(session->runner), options->B, options->T, first + comm->rank * options->B, end);
+    const HostBatch batch = runner_batch(session->runner);
+    const double start = seconds_now();
+    const Status status = read_own(stream, batch, options->B, options->T, first + comm->rank * options->B, end);
+    session->reading_seconds += seconds_now() - start;
     activity_set("computing");
     return agree(comm, status);
 }

@@ -14,6 +14,7 @@ typedef struct Session {
     Model *teacher; /* teacher.h; NULL: none */
     Fsdp *teacher_fsdp;
     uint64_t teacher_fingerprint;
+    double reading_seconds; /* that samples_read has taken on this rank, without waiting for others */
 } Session;
 
 /* The worst status of all ranks, so that all stop together. Collective. */

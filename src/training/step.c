@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "parallel/comm_watch.h"
 #include "parallel/replicas_check.h"
 #include "training/repeat.h"
 #include "training/samples.h"
@@ -158,7 +159,7 @@ static void update(Training *t, StepResult *result) {
     spikes_add(&p->spikes, result->loss, result->gradient_norm);
 }
 
-Status training_step(Training *t, StepResult *result) {
+static Status take_step(Training *t, StepResult *result) {
     Comm *comm = t->session.comm;
     double sums[5] = {0}; /* loss, targets, ranks that want to stop, ranks that want to save, divergence */
     *result = (StepResult){0};
@@ -175,4 +176,14 @@ Status training_step(Training *t, StepResult *result) {
     training_judge(t, sums[0], sums[1], result);
     update(t, result);
     return OK;
+}
+
+Status training_step(Training *t, StepResult *result) {
+    const double start = seconds_now(), waited = comm_watch_seconds(), read = t->session.reading_seconds;
+    const Status status = take_step(t, result);
+    const double reading = t->session.reading_seconds - read, collective = comm_watch_seconds() - waited;
+    t->times.reading += reading;
+    t->times.collective += collective;
+    t->times.computing += seconds_now() - start - reading - collective;
+    return status;
 }

@@ -5,6 +5,7 @@
 #include "training/run_state.h"
 #include "training/schedule.h"
 #include "training/setup.h"
+#include "training/stragglers.h"
 
 typedef struct Training {
     const TrainConfig *config;
@@ -17,6 +18,7 @@ typedef struct Training {
     Progress progress;
     double flops_per_token;
     double data_seconds; /* spent waiting for samples */
+    StepTimes times;
 } Training;
 
 /* Builds the model, plans its memory, shards it and opens the data. `config`, session.comm and session.device are set;
@@ -42,7 +44,7 @@ typedef struct StepResult {
 Status training_micro_batch(Training *training, int64_t m, bool *given_up);
 /* Sets what a step with these sums over all ranks is judged by: losses, gradient norm, limits. Collective. */
 void training_judge(Training *training, double loss_sum, double targets, StepResult *result);
-/* One step. With training.replay_every it may be computed twice. Collective. */
+/* One step, whose times are added to `times`. With training.replay_every it may be computed twice. Collective. */
 Status training_step(Training *training, StepResult *result);
 /* Whether the step changes no weight, and why: "loss 9.1 is a spike: above 6.2". */
 bool step_is_skipped(const StepResult *result);

@@ -25,7 +25,9 @@ typedef struct Trainer {
     double peak_rate;      /* of all ranks together */
     double interval_start; /* interval: since the last logged step */
     int64_t interval_steps;
-    bool told;      /* the advice on stopping has been logged */
+    bool told;           /* the advice on stopping has been logged */
+    Straggler straggler; /* at the last logged step */
+    bool straggler_said;
     int64_t saving; /* the step of the newest save; at the start, the step that the run began after */
 } Trainer;
 
@@ -93,6 +95,24 @@ static void begin_interval(Trainer *t) {
     t->interval_start = seconds_now();
     t->interval_steps = 0;
     t->run.data_seconds = 0;
+    t->run.times = (StepTimes){0};
+}
+
+/* Says who is slow if it was so at the last logged step too, and not yet said. The first steps are no measure: they
+ * allocate and plan. Collective. */
+static void look_for_stragglers(Trainer *t) {
+    const double steps = (double)t->interval_steps;
+    if (t->run.session.comm->size == 1 || t->run.progress.step == 1) return;
+    const Straggler now = stragglers_gather(t->run.session.comm, &t->run.times, steps);
+    const Straggler *before = &t->straggler;
+    const bool again = now.part == before->part && now.rank == before->rank;
+    if (now.part && again && !t->straggler_said) {
+        char text[256];
+        stragglers_say(&now, steps, text);
+        metrics_note(t->metrics, "%s", text);
+    }
+    t->straggler_said = again;
+    t->straggler = now;
 }
 
 static void log_step(Trainer *t, const StepResult *result) {
@@ -120,6 +140,7 @@ static void log_step(Trainer *t, const StepResult *result) {
         return;
     }
     metrics_step(t->metrics, &metrics);
+    look_for_stragglers(t);
     begin_interval(t);
 }
 

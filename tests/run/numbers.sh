@@ -2,7 +2,7 @@
 # What guards the numbers of a run: a repeated step finds one flipped bit and names where; gradients that are not finite or far
 # above those before change no weight; a resumed run skips the same steps as the uninterrupted one.
 source "$(dirname "$0")/common.sh"
-: "${WRONG:?flame-c with tests/faults/wrong_gradient.c}"
+: "${WRONG:?flame-c with tests/faults/wrong.c}"
 make_data
 make_config
 train() { # RUN RANKS ARGUMENTS...: output in $work/log, exit code in $code

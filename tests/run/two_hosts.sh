@@ -52,4 +52,14 @@ shards=$bytes
 [ "$shards" -gt 3000000 ] || fail "only $shards bytes went over the wire"
 compare replicas --training.data_parallel_replicate_degree=2
 [ $((bytes * 3)) -lt "$shards" ] || fail "a replica on each host sends $bytes bytes, not much less than $shards"
-echo "two hosts: the losses of one, bit for bit; $((shards / 1000)) kB from the first to the second, $((bytes / 1000)) with replicas"
+replicas=$bytes
+
+# A wire of 20 Mbit/s: the log says that it is the network, not a rank, that is slow.
+slow=""
+if tc -n "$left" qdisc add dev "va$$" root tbf rate 20mbit burst 20kb latency 1s 2>/dev/null; then
+    compare thin --metrics.log_freq=1
+    grep -q '^the network is slow: no rank is, and each spends more than half of its time in collectives' "$work/log" ||
+        { cat "$work/log"; fail "a slow network is not named"; }
+    slow=", and a slow wire is named"
+fi
+echo "two hosts: the losses of one, bit for bit; $((shards / 1000)) kB from the first to the second, $((replicas / 1000)) with replicas$slow"
