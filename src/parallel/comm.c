@@ -64,15 +64,17 @@ int comm_sharers(Comm *comm, const Device *device) {
     return sharers;
 }
 
-static CommSettings settings = {SHARE_NEVER, COMM_TIMEOUT};
+/* The thread that watches the ranks reads them while they are set. */
+static _Atomic GpuSharing sharing = SHARE_NEVER;
+static _Atomic double timeout = COMM_TIMEOUT;
 
 void comm_configure(const char *share_gpu, double timeout_seconds) {
-    settings.sharing = strcmp(share_gpu, "mpi") == 0    ? SHARE_BY_MPI
-                       : strcmp(share_gpu, "nccl") == 0 ? SHARE_BY_NCCL
-                                                        : SHARE_NEVER;
-    settings.timeout_seconds = timeout_seconds;
+    sharing = strcmp(share_gpu, "mpi") == 0    ? SHARE_BY_MPI
+              : strcmp(share_gpu, "nccl") == 0 ? SHARE_BY_NCCL
+                                               : SHARE_NEVER;
+    timeout = timeout_seconds;
 }
 
-CommSettings comm_settings(void) { return settings; }
+CommSettings comm_settings(void) { return (CommSettings){sharing, timeout}; }
 
 void comm_destroy(Comm *comm) { comm->f->destroy(comm); }

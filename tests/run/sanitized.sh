@@ -7,7 +7,7 @@ cat >"$work/races" <<'END_OF_LIST'
 called_from_lib:libmpi.so
 called_from_lib:libopen-pal.so
 called_from_lib:libopen-rte.so
-called_from_lib:mca_
+race:mca_
 called_from_lib:libhdf5
 END_OF_LIST
 export TSAN_OPTIONS="log_path=$work/report suppressions=$work/races ignore_noninstrumented_modules=1 exitcode=0"
