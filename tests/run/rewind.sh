@@ -51,7 +51,8 @@ for ((starts = 1; ; starts++)); do
     [ $starts -lt 40 ] || fail "not done after $starts starts"
     "$FLAME" --config "$work/config.yaml" --job.dump_folder="$work/killed" "${bad[@]}" --checkpoint.async_mode=async >"$work/log" 2>&1 &
     job=$!
-    sleep "0.$((RANDOM % 20 + 15))"
+    lines=$((RANDOM % 40 + 13))
+    until [ "$(grep -c '^step' "$work/log")" -ge $lines ] || ! kill -0 $job 2>/dev/null; do sleep 0.01; done
     if [ $((starts % 3)) = 0 ]; then kill -USR1 $job 2>/dev/null || true; else kill -KILL $job 2>/dev/null || true; fi
     code=0
     wait $job 2>/dev/null || code=$?
