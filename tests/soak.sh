@@ -79,8 +79,14 @@ inject() {
     esac
 }
 
-# await_end: until mpirun and all ranks have ended.
+# await_end: until mpirun and all ranks have ended. Open MPI's mpirun can wait for ever for ranks that are dead.
 await_end() {
+    for ((dead = 0; dead < 100; dead++)); do
+        kill -0 "$job" 2>/dev/null || break
+        ! ps -o stat= --ppid "$job" | grep -qv '^Z' || dead=0
+        sleep 0.1
+    done
+    kill -KILL "$job" 2>/dev/null || true
     { wait "$job" || true; } 2>/dev/null # without bash's word on who was killed
     for ((tenth = 0; tenth < 100; tenth++)); do pgrep -f "job.dump_folder=$run" >/dev/null || return 0; sleep 0.1; done
     fail "ranks are left 10 s after $fault: $(pgrep -af "job.dump_folder=$run")"
