@@ -7,17 +7,11 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "core/add.h"
-#include "kernels/basic/cast/cast.h"
 #include "kernels/ops.h"
-#include "kernels/vocabulary/embedding/embedding.h"
-#include "tile/rows.h"
 #include "training/replay.h"
 
-enum { SLOTS = 16 }; /* micro-batches enqueued on a GPU before the host waits */
 /* The arenas, under the names of the memory plan. */
 static const char KEEP[] = "memory for activations", SCRATCH[] = "working memory";
-
-enum { BATCH_ARRAYS = 5 }; /* tokens, labels, segment, position, by_token */
 
 struct Runner {
     Model *model;
@@ -29,19 +23,9 @@ struct Runner {
     int64_t keep_start; /* what lies before it in keep is not of this model */
     Runner *teacher;    /* NULL: none. Its batch is this runner's */
     Tensor taught;      /* the input of its head */
-    int32_t *host_tokens,
-        *device_tokens;                 /* the arrays of a batch, one after another; the host has one batch per slot */
-    float *host_losses, *device_losses; /* losses of the tokens; of models that add to them also batch.added_losses;
-                                           after them, with a teacher their divergences, with options.margins those */
-    float *host_features, *device_features; /* [B*T, ends.features], the host's of each slot */
-    Tensor features;                        /* the same as elements */
-    float *host_values;                     /* of a regression, of each slot */
-    Tensor values;                          /* [B*T, 1] */
-    int64_t most_tokens;                    /* T of the largest batch */
-    int64_t slots, used;                    /* slots in total, and in use since the last runner_losses */
-    double loss_sum, divergence_sum;        /* of the micro-batches whose slots were reused */
-    double last_divergence;                 /* divergence_sum at the last runner_losses */
-    int64_t targets;
+    MicroBatches batches;
+    int64_t most_tokens;    /* T of the largest micro-batch */
+    double last_divergence; /* of the micro-batches that runner_losses summed last */
     Batch batch;
     Carried *carried; /* of the sequences so far; NULL: each call is for itself */
     Tape embedding_tape, head_tape, *layer_tape;
@@ -150,50 +134,7 @@ static void keep_handed_on(Runner *runner, const Tape *tape, int64_t layer) {
     runner->handed_on.gradient = runner->handed_on_gradient;
 }
 
-static int64_t batch_bytes(const Runner *runner) { return BATCH_ARRAYS * rows_of(runner) * (int64_t)sizeof(int32_t); }
-/* Of the losses of a micro-batch, and of all that is told of its tokens. */
-static int64_t losses_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
-static int64_t told_bytes(const Runner *runner) {
-    return losses_bytes(runner) * (runner->teacher || runner->options.margins ? 2 : 1);
-}
-
-static int64_t features_of(const Runner *runner) { return rows_of(runner) * runner->model->ends.features; }
-
-static HostBatch batch_of(const Runner *runner, int64_t slot) {
-    const int64_t n = rows_of(runner);
-    int32_t *tokens = runner->host_tokens + slot * BATCH_ARRAYS * n;
-    float *features = features_of(runner) > 0 ? runner->host_features + slot * features_of(runner) : NULL;
-    float *values = runner->model->ends.regression ? runner->host_values + slot * n : NULL;
-    return (HostBatch){tokens, tokens + n, tokens + 2 * n, tokens + 3 * n, features, values};
-}
-
-/* by_token is the host's work, because what a GPU replays cannot depend on the tokens. */
-static void sort_batch(Runner *runner) {
-    const int64_t n = rows_of(runner);
-    int32_t *tokens = batch_of(runner, runner->used).tokens;
-    embedding_sort(tokens, n, runner->model->config.vocab_size, tokens + (BATCH_ARRAYS - 1) * n);
-}
-
-static void upload_features(Runner *runner) {
-    const int64_t count = features_of(runner), bytes = count * (int64_t)sizeof(float);
-    if (count == 0) return;
-    runner->device->copy(runner->device_features, bytes, batch_of(runner, runner->used).features, bytes, 1, bytes);
-    const CastArguments cast = {.from = runner->device_features, .to = runner->features.data, .count = count};
-    runner->device->launch(KERNEL_cast, runner->options.type, (Grid){blocks_of(count, CAST_BLOCK), 1, 1}, &cast);
-}
-
-static void upload_values(Runner *runner) {
-    const int64_t bytes = losses_bytes(runner);
-    if (runner->model->ends.regression)
-        runner->device->copy(runner->values.data, bytes, batch_of(runner, runner->used).values, bytes, 1, bytes);
-}
-
-static void upload_batch(Runner *runner) {
-    const int64_t bytes = batch_bytes(runner);
-    runner->device->copy(runner->device_tokens, bytes, batch_of(runner, runner->used).tokens, bytes, 1, bytes);
-    upload_features(runner);
-    upload_values(runner);
-}
+static int64_t added_bytes(const Runner *runner) { return rows_of(runner) * (int64_t)sizeof(float); }
 
 /* Runs embeddings and all layers; boundary[l] is the input of layer l. */
 static void forward_layers(Runner *runner, bool recording) {
@@ -201,12 +142,12 @@ static void forward_layers(Runner *runner, bool recording) {
     arena_rewind(runner->keep, runner->keep_start);
     arena_rewind(runner->scratch, 0);
     if (runner->batch.added_losses && recording)
-        runner->device->fill(runner->batch.added_losses, 0, 1, losses_bytes(runner), losses_bytes(runner));
+        runner->device->fill(runner->batch.added_losses, 0, 1, added_bytes(runner), added_bytes(runner));
     gather(runner, 0);
     prefetch(runner, 1);
     Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
     begin_boundaries(runner, recording);
-    keep_boundary(runner, tape, 0, model_embed(model, tape, &runner->features));
+    keep_boundary(runner, tape, 0, model_embed(model, tape, &runner->batches.features));
     arena_rewind(runner->scratch, 0);
     runner->forward_flops = runner->state_bytes = 0;
     runner->hands_on = -1;
@@ -243,7 +184,7 @@ static LossTeacher loss_teacher(Runner *runner) {
 static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x, Tensor **more) {
     const Model *model = runner->model;
     *more = NULL;
-    if (model->ends.regression) return squared_error(tape, head_of(model, tape, x), &runner->values);
+    if (model->ends.regression) return squared_error(tape, head_of(model, tape, x), &runner->batches.values);
     LossShape shape = {.pull = model_pull(model), .cap = model_logit_cap(model)};
     if (!tape->recording)
         return linear_cross_entropy(tape, x, model->lm_head, model->head_bias, shape, NULL, NULL,
@@ -257,15 +198,12 @@ static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x, Tensor **more) {
 
 /* Copied out of the arenas, which the next layers reuse. In training with what layers have added. */
 static void keep_losses(Runner *runner, const Tensor *losses, const Tensor *more, bool recording) {
-    runner->device->copy(runner->device_losses, 4, losses->data, losses->stride * 4, losses->rows, 4);
-    if (more)
-        runner->device->copy(runner->device_losses + rows_of(runner), 4, more->data, more->stride * 4, more->rows, 4);
+    float *told = runner->batches.device_told;
+    runner->device->copy(told, 4, losses->data, losses->stride * 4, losses->rows, 4);
+    if (more) runner->device->copy(told + rows_of(runner), 4, more->data, more->stride * 4, more->rows, 4);
     if (!runner->batch.added_losses || !recording) return;
-    const AddArguments arguments = {.x = runner->device_losses,
-                                    .y = runner->batch.added_losses,
-                                    .z = runner->device_losses,
-                                    .rows = 1,
-                                    .cols = losses->rows};
+    const AddArguments arguments = {
+        .x = told, .y = runner->batch.added_losses, .z = told, .rows = 1, .cols = losses->rows};
     add_launch(runner->device, F32, &arguments);
 }
 
@@ -277,39 +215,6 @@ static void head_losses(Runner *runner, bool recording) {
     Tensor *losses = losses_of(runner, tape, x, &more);
     runner->forward_flops += tape->work.flops;
     keep_losses(runner, losses, more, recording);
-}
-
-/* Starts copying the losses to the host and moves on to the next slot. */
-static void download_losses(Runner *runner) {
-    const int64_t bytes = told_bytes(runner);
-    runner->device->copy((char *)runner->host_losses + runner->used * bytes, bytes, runner->device_losses, bytes, 1,
-                         bytes);
-    runner->used++;
-}
-
-static const float *losses_in(const Runner *runner, int64_t slot) {
-    return (float *)((char *)runner->host_losses + slot * told_bytes(runner));
-}
-
-/* Sums on the host, in the order of the tokens; one without a label only has what layers have added. */
-static void sum_slot(Runner *runner, int64_t slot) {
-    const int32_t *labels = batch_of(runner, slot).labels;
-    const int64_t n = rows_of(runner);
-    const float *losses = losses_in(runner, slot);
-    double sum = 0, divergence = 0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += (double)losses[i];
-        runner->targets += labels[i] >= 0;
-        if (runner->teacher) divergence += (double)losses[n + i];
-    }
-    runner->loss_sum += sum;
-    runner->divergence_sum += divergence;
-}
-
-static void sum_losses(Runner *runner) {
-    runner->device->synchronize();
-    for (int64_t slot = 0; slot < runner->used; slot++) sum_slot(runner, slot);
-    runner->used = 0;
 }
 
 /* A tape may have put the gradient of what was handed on to it elsewhere. */
@@ -397,18 +302,18 @@ static void launch_training(void *runner, bool last) { run_training(runner, last
 
 void runner_train(Runner *runner, bool last) {
     CHECK(runner->options.training, "this runner was created for evaluation");
-    sort_batch(runner);
-    upload_batch(runner);
+    micro_batches_sort(&runner->batches, runner->model->config.vocab_size);
+    micro_batches_upload(&runner->batches);
     if (runner->options.replay && !runner->profile)
         replays_run(&runner->replays, runner->fsdp, launch_training, runner, last);
     else
         run_training(runner, last);
-    download_losses(runner);
+    micro_batches_download(&runner->batches);
 }
 
 /* A document that begins at a sequence's first new token has no past. */
 static void forget_ended(Runner *runner) {
-    const int32_t *position = batch_of(runner, runner->used).position;
+    const int32_t *position = micro_batches_now(&runner->batches).position;
     for (int64_t b = 0; b < runner->options.B; b++)
         if (position[b * runner->options.T] == 0) carried_restart(runner->carried, b);
 }
@@ -421,26 +326,25 @@ static void run_evaluation(Runner *runner) {
 }
 
 void runner_evaluate(Runner *runner) {
-    upload_batch(runner);
+    micro_batches_upload(&runner->batches);
     if (runner->carried) forget_ended(runner);
     run_evaluation(runner);
-    download_losses(runner);
+    micro_batches_download(&runner->batches);
 }
 
 TokenScores runner_scores(Runner *runner) {
-    CHECK(runner->used > 0, "no micro-batch was evaluated");
-    runner->device->synchronize();
-    const float *losses = losses_in(runner, runner->used - 1);
+    const float *losses = micro_batches_told(&runner->batches);
     return (TokenScores){losses, runner->options.margins ? losses + rows_of(runner) : NULL};
 }
 
 void runner_losses(Runner *runner, double *loss_sum, int64_t *targets) {
-    sum_losses(runner);
-    *loss_sum = runner->loss_sum;
-    *targets = runner->targets;
-    runner->last_divergence = runner->divergence_sum;
-    runner->loss_sum = runner->divergence_sum = 0;
-    runner->targets = 0;
+    MicroBatches *batches = &runner->batches;
+    micro_batches_sum(batches);
+    *loss_sum = batches->loss_sum;
+    *targets = batches->targets;
+    runner->last_divergence = runner->teacher ? batches->other_sum : 0;
+    batches->loss_sum = batches->other_sum = 0;
+    batches->targets = 0;
 }
 
 double runner_divergence(const Runner *runner) { return runner->last_divergence; }
@@ -484,26 +388,15 @@ static void run_logits(Runner *runner, bool of_last, float *logits) {
 
 void runner_logits(Runner *runner, float *logits) {
     CHECK(runner->options.logits, "this runner was created without memory for logits");
-    upload_batch(runner);
+    micro_batches_upload(&runner->batches);
     run_logits(runner, false, logits);
-}
-
-/* The batch's arrays on the device, one after another. */
-static void point_at_batch(Runner *runner) {
-    const int64_t n = rows_of(runner);
-    runner->batch.T = runner->options.T;
-    runner->batch.tokens = runner->device_tokens;
-    runner->batch.labels = runner->device_tokens + n;
-    runner->batch.segment = runner->device_tokens + 2 * n;
-    runner->batch.position = runner->device_tokens + 3 * n;
-    runner->batch.by_token = runner->device_tokens + 4 * n;
 }
 
 void runner_set_tokens(Runner *runner, int64_t T) {
     CHECK(runner->carried && T <= runner->most_tokens, "a call of %lld tokens", (long long)T);
-    if (runner->used > 0) sum_losses(runner);
-    runner->options.T = T;
-    point_at_batch(runner);
+    runner->options.T = runner->batch.T = T;
+    micro_batches_resize(&runner->batches, rows_of(runner));
+    micro_batches_point(&runner->batches, &runner->batch);
 }
 
 void runner_restart(Runner *runner) {
@@ -512,7 +405,7 @@ void runner_restart(Runner *runner) {
 }
 
 void runner_continue(Runner *runner, float *logits) {
-    upload_batch(runner);
+    micro_batches_upload(&runner->batches);
     forget_ended(runner);
     run_logits(runner, true, logits);
 }
@@ -526,10 +419,7 @@ RunnerShape runner_shape(const Runner *runner) {
                          .vocabulary = runner->model->config.vocab_size};
 }
 
-HostBatch runner_batch(Runner *runner) {
-    if (runner->used == runner->slots) sum_losses(runner);
-    return batch_of(runner, runner->used);
-}
+HostBatch runner_batch(Runner *runner) { return micro_batches_next(&runner->batches); }
 
 void runner_profile(Runner *runner, Profile *profile) { runner->profile = profile; }
 
@@ -545,9 +435,12 @@ static Runner *new_runner(Model *model, Fsdp *fsdp, const Device *device, Runner
     runner->boundary =
         memory_take((model->layers + 1) * (int64_t)sizeof *runner->boundary, "a record of each layer", NOTHING_LESS);
     runner->batch = (Batch){.B = options.B, .T = options.T, .mean_of = options.mean_of};
-    runner->features = tensor_of(NULL, rows_of(runner), model->ends.features, options.type);
-    runner->values = tensor_of(NULL, rows_of(runner), 1, F32);
-    runner->features.constant = runner->values.constant = true;
+    const MicroBatchShape shape = {.rows = rows_of(runner),
+                                   .features = model->ends.features,
+                                   .values = model->ends.regression,
+                                   .told = options.teacher || options.margins ? 2 : 1,
+                                   .type = options.type};
+    runner->batches = micro_batches_create(device, shape);
     if (options.teacher) {
         const RunnerOptions forward = {.type = options.type, .B = options.B, .T = options.T};
         runner->teacher = new_runner(options.teacher, options.teacher_fsdp, device, forward);
@@ -610,38 +503,16 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     return plan;
 }
 
-/* `bytes` of each slot. */
-_Noreturn static void refuse_batch(int64_t bytes) {
-    memory_refused(bytes * SLOTS, "a micro-batch on the host", "Lower training.batch_size or training.seq_len");
-}
-
 Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options) {
     const RunnerPlan plan = runner_plan(model, options, device->gpu);
     Runner *runner = new_runner(model, fsdp, device, options);
     set_memory(runner, arena_create(KEEP, device, plan.keep_bytes), arena_create(SCRATCH, device, plan.scratch_bytes));
-    runner->slots = device->host_memory ? 1 : SLOTS;
-    runner->host_tokens = device->allocate_host(runner->slots * batch_bytes(runner));
-    runner->host_losses = device->allocate_host(runner->slots * told_bytes(runner));
-    if (!runner->host_tokens || !runner->host_losses) refuse_batch(batch_bytes(runner) + told_bytes(runner));
-    runner->device_tokens = device_memory(device, batch_bytes(runner), "a micro-batch");
-    if (model->ends.regression) {
-        runner->host_values = device->allocate_host(runner->slots * losses_bytes(runner));
-        if (!runner->host_values) refuse_batch(losses_bytes(runner));
-        runner->values.data = device_memory(device, losses_bytes(runner), "values");
-    }
-    if (features_of(runner) > 0) {
-        runner->host_features = device->allocate_host(runner->slots * features_of(runner) * (int64_t)sizeof(float));
-        if (!runner->host_features) refuse_batch(features_of(runner) * (int64_t)sizeof(float));
-        runner->device_features = device_memory(device, features_of(runner) * (int64_t)sizeof(float), "features");
-        runner->features.data = device_memory(device, tensor_bytes(&runner->features), "features");
-    }
-    runner->device_losses = device_memory(device, told_bytes(runner), "a micro-batch's losses");
-    device->fill(runner->device_losses, 0, 1, told_bytes(runner), told_bytes(runner));
+    micro_batches_allocate(&runner->batches);
+    micro_batches_point(&runner->batches, &runner->batch);
     if (options.training && model->config.mixer->adds_loss)
-        runner->batch.added_losses = device_memory(device, losses_bytes(runner), "what layers add to losses");
+        runner->batch.added_losses = device_memory(device, added_bytes(runner), "what layers add to losses");
     if (options.training)
         runner->boundary_gradient = device_memory(device, boundary_bytes(runner), "a block's gradient");
-    point_at_batch(runner);
     if (options.tokens > 0) runner_restart(runner);
     return runner;
 }
@@ -651,18 +522,9 @@ void runner_destroy(Runner *runner) {
     for (int i = 0; i < 2; i++) arena_destroy(&runner->memory[i]);
     const Device *device = runner->device;
     replays_release(&runner->replays, device);
-    if (runner->device_tokens) device->release(runner->device_tokens, batch_bytes(runner));
     if (runner->boundary_gradient) device->release(runner->boundary_gradient, boundary_bytes(runner));
-    if (runner->batch.added_losses) device->release(runner->batch.added_losses, losses_bytes(runner));
-    if (runner->device_losses) device->release(runner->device_losses, told_bytes(runner));
-    if (runner->host_losses) device->release_host(runner->host_losses, runner->slots * told_bytes(runner));
-    if (runner->values.data) device->release(runner->values.data, losses_bytes(runner));
-    if (runner->host_values) device->release_host(runner->host_values, runner->slots * losses_bytes(runner));
-    if (runner->features.data) device->release(runner->features.data, tensor_bytes(&runner->features));
-    if (runner->device_features) device->release(runner->device_features, features_of(runner) * (int64_t)sizeof(float));
-    if (runner->host_features)
-        device->release_host(runner->host_features, runner->slots * features_of(runner) * (int64_t)sizeof(float));
-    if (runner->host_tokens) device->release_host(runner->host_tokens, runner->slots * batch_bytes(runner));
+    if (runner->batch.added_losses) device->release(runner->batch.added_losses, added_bytes(runner));
+    micro_batches_destroy(&runner->batches);
     carried_destroy(runner->carried);
     runner_destroy(runner->teacher);
     free(runner->layer_tape);

@@ -14,6 +14,7 @@
 
 #include "models/model.h"
 #include "parallel/fsdp.h"
+#include "training/micro_batches.h"
 
 typedef struct RunnerOptions {
     DType type; /* of activations and gathered parameters */
@@ -52,12 +53,7 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu);
 Runner *runner_create(Model *model, Fsdp *fsdp, const Device *device, RunnerOptions options);
 void runner_destroy(Runner *runner);
 
-/* Host buffers of the next micro-batch, B*T entries each, for the caller to fill. */
-typedef struct HostBatch {
-    int32_t *tokens, *labels, *segment, *position;
-    float *features; /* [B*T, ends.features]; of a model without features NULL */
-    float *values;   /* to predict where there is a label; of a model that is no regression NULL */
-} HostBatch;
+/* The buffers of the next micro-batch, for the caller to fill. */
 HostBatch runner_batch(Runner *runner);
 /* Adds the time of each op to `profile` from now on; NULL stops. */
 void runner_profile(Runner *runner, Profile *profile);

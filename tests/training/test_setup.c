@@ -93,7 +93,7 @@ static const StateCase state_cases[] = {
     {"gru", {NULL}, NUMBER *D},
     {"transformer", {"num_heads=2"}, ELEMENT * 2 * D *T},
     {"transformer", {"num_heads=2", "num_kv_heads=1"}, ELEMENT * 2 * 32 * T},
-    {"transformer", {"num_heads=2", "window_size=32"}, ELEMENT * 2 * D * 32},
+    {"transformer", {"num_heads=2", "window_size=32"}, ELEMENT * 2 * D * 31},
     {"transformer", {"num_heads=2", "window_size=1000"}, ELEMENT * 2 * D *T},
     {"forgetting_transformer", {"num_heads=2"}, (ELEMENT * 2 * D + NUMBER * HEADS) * T},
     {"path_attn", {"num_heads=2", "use_w_shortconv=false"}, ELEMENT * 2 * D *T},

@@ -238,7 +238,8 @@ static Work attention_work(const Node *node) {
     const double columns = (double)(2 * node->out[0]->cols + node->in[K]->cols + node->in[V]->cols);
     const double gates = node->in[G] ? tokens * (double)a.heads * (double)dtype_size(F32) : 0;
     const double sums = node->in[G] ? window * (double)a.heads * (double)dtype_size(F32) : 0; /* of the gates */
-    const int64_t kept = ((const AttentionShape *)node->attributes)->window ? a.window - 1 : a.T;
+    const int64_t wanted = ((const AttentionShape *)node->attributes)->window;
+    const int64_t kept = wanted > 0 && wanted <= a.T ? wanted - 1 : a.T;
     const double state = node_history(node, node->in[K], kept) + node_history(node, node->in[V], kept) + sums;
     return (Work){4 * (double)node->out[0]->cols * pairs,
                   tokens * columns * (double)dtype_size(node->out[0]->type) + gates, state};
