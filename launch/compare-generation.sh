@@ -8,17 +8,7 @@ set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 source launch/mixers.sh
-
-out=runs/generation mixers=()
-while [ $# -gt 0 ]; do
-    case $1 in
-        --out) [ $# -ge 2 ] && out=$2 && shift ;;
-        -*) "launch/${0##*/}" --help >&2; exit 2 ;;
-        *) mixers+=("$1") ;;
-    esac
-    shift
-done
-known_mixers "${mixers[@]}"
+comparison_arguments runs/generation "$@"
 read -ra lengths <<<"${LENGTHS:-64 1024 4096 16384}"
 read -ra batches <<<"${BATCHES:-1 8 64}"
 mkdir -p "$out"

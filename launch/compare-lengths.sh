@@ -6,17 +6,7 @@ set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 source launch/mixers.sh
-
-out=runs/lengths mixers=()
-while [ $# -gt 0 ]; do
-    case $1 in
-        --out) [ $# -ge 2 ] && out=$2 && shift ;;
-        -*) "launch/${0##*/}" --help >&2; exit 2 ;;
-        *) mixers+=("$1") ;;
-    esac
-    shift
-done
-known_mixers "${mixers[@]}"
+comparison_arguments runs/lengths "$@"
 read -ra lengths <<<"${LENGTHS:-2048 4096 8192 16384 32768}"
 mkdir -p "$out"
 

@@ -78,6 +78,21 @@ known_mixers() {
     done
 }
 
+# comparison_arguments FOLDER ARGUMENT...: of a script that takes [--out FOLDER] [MIXER...], sets `out` and `mixers`.
+comparison_arguments() {
+    out=$1 mixers=()
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --out) [ $# -ge 2 ] && out=$2 && shift ;;
+            -*) "launch/${0##*/}" --help >&2; exit 2 ;;
+            *) mixers+=("$1") ;;
+        esac
+        shift
+    done
+    known_mixers "${mixers[@]}"
+}
+
 # draw_lengths TABLE PICTURE XLABEL YLABEL MIXER...: a panel for each family of mixers. The first line of the table ends with the
 # lengths, the others are a mixer and its figure at each.
 draw_lengths() {
