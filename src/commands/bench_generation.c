@@ -26,10 +26,9 @@ static double time_reading(Generation *generation, const Device *device) {
     return seconds_now() - start;
 }
 
-static double time_tokens(Generation *generation, int64_t B, int64_t count) {
-    int32_t tokens[B];
+static double time_tokens(Generation *generation, int64_t count) {
     const double start = seconds_now();
-    for (int64_t t = 0; t < count; t++) generation_step(generation, tokens);
+    for (int64_t t = 0; t < count; t++) generation_step(generation);
     return seconds_now() - start;
 }
 
@@ -44,8 +43,8 @@ GenerationRates bench_generation(const Session *session, DType type, int64_t B, 
         Generation *generation = generation_begin(runner, prompts, B, greedy);
         rates.read = (double)(B * prompt) / time_reading(generation, session->device);
         if (run == 1) {
-            time_tokens(generation, B, WARM_UP);
-            rates.generated = (double)(B * count) / time_tokens(generation, B, count);
+            time_tokens(generation, WARM_UP);
+            rates.generated = (double)(B * count) / time_tokens(generation, count);
         }
         generation_end(generation);
     }

@@ -246,8 +246,8 @@ static void add_tokens(Task *task, int64_t first, int64_t count, const int32_t *
 static void continue_group(Task *task, int64_t first, int64_t count) {
     const GenerateArguments *a = task->arguments;
     Comm *comm = task->session.comm;
-    TokenIds ids[count];
-    int32_t tokens[count];
+    TokenIds *ids = calloc((size_t)count, sizeof *ids);
+    CHECK(ids, "out of memory for %lld prompts", (long long)count);
     for (int64_t i = 0; i < count; i++) {
         const Prompt *prompt = &task->prompts.item[first + i];
         ids[i] = prompt->ids;
@@ -266,13 +266,12 @@ static void continue_group(Task *task, int64_t first, int64_t count) {
     if (task->prompts.count == 1) introduce(task, first);
     read_to_end(generation, comm->rank == 0);
     const double read = seconds_now();
-    while (!has_ended(task, first, count) && !any_interrupted(comm)) {
-        generation_step(generation, tokens);
-        add_tokens(task, first, count, tokens);
-    }
+    while (!has_ended(task, first, count) && !any_interrupted(comm))
+        add_tokens(task, first, count, generation_step(generation));
     task->seconds[READ] += read - begun;
     task->seconds[GENERATED] += seconds_now() - read;
     generation_end(generation);
+    free(ids);
     for (int64_t i = first; i < first + count; i++) {
         continuation_end(&task->continuation[i], "interrupted");
         if (task->prompts.count > 1) introduce(task, i);

@@ -17,11 +17,12 @@ typedef struct Text {
 struct Generation {
     Runner *runner;
     GenerationOptions options;
-    int64_t sequences, count; /* of the runner, and those that have a prompt */
-    int64_t longest, done;    /* tokens of the longest prompt, and those of each sequence that the model has read */
-    int64_t piece;            /* tokens of a call at most */
+    int64_t sequences;     /* of the runner */
+    int64_t longest, done; /* tokens of the longest prompt, and those of each sequence that the model has read */
+    int64_t piece;         /* tokens of a call at most */
     int64_t steps;
     Text *text;
+    int32_t *next; /* [sequences] */
     Sampler *sampler;
     float *logits; /* [sequences, vocabulary], of the tokens to come */
     int64_t vocabulary;
@@ -55,13 +56,14 @@ Generation *generation_begin(Runner *runner, const TokenIds prompts[], int64_t c
     *generation = (Generation){.runner = runner,
                                .options = options,
                                .sequences = shape.B,
-                               .count = count,
                                .longest = longest_of(prompts, count),
                                .piece = shape.T,
                                .vocabulary = shape.vocabulary};
     generation->text = calloc((size_t)shape.B, sizeof *generation->text);
     generation->logits = malloc((size_t)(shape.B * shape.vocabulary) * sizeof *generation->logits);
-    CHECK(generation->text && generation->logits, "out of memory for %lld sequences", (long long)shape.B);
+    generation->next = malloc((size_t)shape.B * sizeof *generation->next);
+    CHECK(generation->text && generation->logits && generation->next, "out of memory for %lld sequences",
+          (long long)shape.B);
     for (int64_t b = 0; b < shape.B; b++) {
         const TokenIds *prompt = &prompts[b < count ? b : 0]; /* a sequence without a prompt repeats the first */
         CHECK(prompt->count > 0, "an empty prompt");
@@ -79,6 +81,7 @@ void generation_end(Generation *generation) {
     for (int64_t b = 0; b < generation->sequences; b++) free(generation->text[b].token);
     free(generation->text);
     free(generation->logits);
+    free(generation->next);
     sampler_destroy(generation->sampler);
     free(generation);
 }
@@ -108,7 +111,7 @@ bool generation_read(Generation *generation, int64_t *read, int64_t *all) {
     return *read < *all;
 }
 
-void generation_step(Generation *generation, int32_t tokens[]) {
+const int32_t *generation_step(Generation *generation) {
     CHECK(generation->done >= generation->longest, "the prompts are not read yet");
     if (generation->steps > 0) read_tokens(generation, 1);
     for (int64_t b = 0; b < generation->sequences; b++) {
@@ -116,7 +119,8 @@ void generation_step(Generation *generation, int32_t tokens[]) {
         const int32_t token = sampler_draw(generation->sampler, generation->logits + b * generation->vocabulary,
                                            text->token, text->count, draw_unit(&text->draws));
         text_add(text, token);
-        if (b < generation->count) tokens[b] = token;
+        generation->next[b] = token;
     }
     generation->steps++;
+    return generation->next;
 }
