@@ -16,7 +16,7 @@
 typedef struct EvalArguments {
     Texts data;
     const char *checkpoint, *json;
-    int64_t seq_len, batch, samples; /* samples 0: all */
+    int64_t seq_len, context, batch, samples; /* context 0: seq_len; samples 0: all */
     bool varlen;
     const char *dtype, *device, *share_gpu;
 } EvalArguments;
@@ -29,6 +29,8 @@ static const Option options[] = {
     {"data", OPTION_TEXTS | OPTION_REQUIRED, "[NAME=]FILE.h5", NULL, 0, 0,
      "the text to score, as tokens: a domain each, with its name in the table", AT(data)},
     {"seq-len", OPTION_INTEGER, "N", "2048", 1, 1e8, "tokens per window", AT(seq_len)},
+    {"context", OPTION_INTEGER, "N", NULL, 1, 1e8, "windows of N tokens, of which the model reads --seq-len at a time",
+     AT(context)},
     {"varlen", OPTION_FLAG, NULL, NULL, 0, 0, "documents do not see each other, as with training.varlen", AT(varlen)},
     {"batch", OPTION_INTEGER, "N", "1", 1, 1e6, "windows per rank and micro-batch", AT(batch)},
     {"samples", OPTION_INTEGER, "N", NULL, 1, 1e15, "score the first N windows of each file only", AT(samples)},
@@ -37,6 +39,15 @@ static const Option options[] = {
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
     SHARE_GPU_OPTION(AT(share_gpu)),
 };
+
+static int64_t window_tokens(const EvalArguments *a) { return a->context > 0 ? a->context : a->seq_len; }
+
+static Status check_context(const EvalArguments *a) {
+    if (window_tokens(a) >= a->seq_len) return OK;
+    log_error("--context %lld is less than --seq-len %lld, which is read at a time", (long long)a->context,
+              (long long)a->seq_len);
+    return USAGE;
+}
 
 /* Splits NAME=FILE; without a name it is the file's, without folder and .h5. A folder may have a = in its name. */
 static EvalDomain domain_of(const char *text) {
@@ -73,7 +84,7 @@ static Status open_data(const EvalArguments *a, const EvalDomain *domain, const 
     StreamOptions wanted = stream_default_options();
     wanted.files = files;
     wanted.file_count = a->data.count;
-    wanted.seq_len = a->seq_len;
+    wanted.seq_len = window_tokens(a);
     wanted.shuffle = false;
     wanted.varlen = a->varlen;
     wanted.vocab_size = session->model->config.vocab_size;
@@ -116,7 +127,8 @@ static void see(void *state, HostBatch batch, TokenScores scores) {
 /* Scores each domain, one after another. */
 static Status score_domains(const EvalArguments *a, Session *session, const RunnerOptions *runner, Stream *stream,
                             const int32_t *bytes, EvalDomain *domain) {
-    Counting counting = {.bytes = bytes, .seen = bigrams_create(a->seq_len), .B = a->batch, .T = a->seq_len};
+    Counting counting = {
+        .bytes = bytes, .seen = bigrams_create(window_tokens(a)), .B = a->batch, .T = window_tokens(a)};
     const Witness witness = {see, &counting};
     Status status = OK;
     for (int64_t d = 0, first = 0; d < a->data.count && status == OK; d++) {
@@ -138,6 +150,7 @@ static Status report(const EvalArguments *a, Comm *comm, EvalDomain *domain, boo
     const EvalReport report = {.checkpoint = a->checkpoint,
                                .dtype = a->dtype,
                                .seq_len = a->seq_len,
+                               .context = window_tokens(a),
                                .varlen = a->varlen,
                                .bytes_known = bytes_known,
                                .domain = domain,
@@ -147,7 +160,11 @@ static Status report(const EvalArguments *a, Comm *comm, EvalDomain *domain, boo
 }
 
 static Status evaluate_model(const EvalArguments *a, Session *session, const char *folder, EvalDomain *domain) {
-    const RunnerOptions runner = {.type = dtype_named(a->dtype), .B = a->batch, .T = a->seq_len, .margins = true};
+    const RunnerOptions runner = {.type = dtype_named(a->dtype),
+                                  .B = a->batch,
+                                  .T = a->seq_len,
+                                  .margins = true,
+                                  .tokens = a->context > a->seq_len ? a->context : 0};
     Stream *stream = NULL;
     int32_t *bytes = NULL;
     Status status = trained_model_open(folder, a->device, &runner, session);
@@ -169,6 +186,7 @@ static Status compare_arguments(const EvalArguments *a, Comm *comm) {
     agreement_add(agreement, "files of --data", "%d", a->data.count);
     for (int d = 0; d < a->data.count; d++) agreement_add(agreement, "--data", "%s", a->data.item[d]);
     agreement_add(agreement, "--seq-len", "%lld", (long long)a->seq_len);
+    agreement_add(agreement, "--context", "%lld", (long long)a->context);
     agreement_add(agreement, "--varlen", "%d", a->varlen);
     agreement_add(agreement, "--batch", "%lld", (long long)a->batch);
     agreement_add(agreement, "--samples", "%lld", (long long)a->samples);
@@ -188,6 +206,7 @@ static Status run(void *values) {
     Status status = agreement_start("eval", &session.comm);
     if (status == OK) {
         status = compare_arguments(a, session.comm);
+        if (status == OK) status = agree(session.comm, check_context(a));
         if (status == OK) status = agree(session.comm, name_domains(a, domain));
         if (status == OK) status = agree(session.comm, output_is_free("json", a->json));
         if (status == OK) status = trained_model_read(a->checkpoint, &session, &folder);

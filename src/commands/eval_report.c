@@ -61,7 +61,7 @@ static void print_domain(const EvalReport *report, const EvalDomain *domain) {
 /* "2-3": the positions of a range that a window has. */
 static void range_label(const EvalReport *report, int range, char label[48]) {
     const int64_t first = tally_first(range), next = tally_first(range + 1),
-                  last = (next < report->seq_len ? next : report->seq_len) - 1;
+                  last = (next < report->context ? next : report->context) - 1;
     if (first == last)
         snprintf(label, 48, "  %lld", (long long)first);
     else
@@ -79,7 +79,7 @@ static void print_positions(const EvalReport *report, const EvalDomain *column, 
     fprintf(line, "%-*s", LABEL_WIDTH, "loss by position");
     for (int c = 0; c < columns; c++)
         fprintf(line, "%*.*s", column_width(&column[c]), column[c].name_bytes, column[c].name);
-    for (int range = 0; range < TALLY_POSITIONS && tally_first(range) < report->seq_len; range++) {
+    for (int range = 0; range < TALLY_POSITIONS && tally_first(range) < report->context; range++) {
         char label[48];
         range_label(report, range, label);
         fprintf(line, "\n%-*s", LABEL_WIDTH, label);
@@ -103,8 +103,11 @@ void eval_report_print(const EvalReport *report) {
     column[report->domains] = total_of(report);
     const int columns = report->domains + several;
     log_info("checkpoint  %s", report->checkpoint);
-    log_info("windows     of %lld tokens%s, %s", (long long)report->seq_len, report->varlen ? ", documents alone" : "",
-             report->dtype);
+    char pieces[64] = "";
+    if (report->context > report->seq_len)
+        snprintf(pieces, sizeof pieces, ", %lld at a time", (long long)report->seq_len);
+    log_info("windows     of %lld tokens%s%s, %s", (long long)report->context, pieces,
+             report->varlen ? ", documents alone" : "", report->dtype);
     log_info("\n%-*s%14s%10s%11s%13s%16s%10s", LABEL_WIDTH, "data", "targets", "share %", "loss", "perplexity",
              report->bytes_known ? "bits per byte" : "bits per token", "right %");
     for (int c = 0; c < columns; c++) print_domain(report, &column[c]);
@@ -134,8 +137,8 @@ static json_t *domain_json(const EvalReport *report, const EvalDomain *domain) {
     json_object_update_new(json, tally_json(report, &t->all));
     json_object_set_new(json, "repeated_bigrams", tally_json(report, &t->repeated));
     json_object_set_new(json, "other_tokens", tally_json(report, &others));
-    for (int range = 0; range < TALLY_POSITIONS && tally_first(range) < report->seq_len; range++) {
-        const int64_t next = tally_first(range + 1), end = next < report->seq_len ? next : report->seq_len;
+    for (int range = 0; range < TALLY_POSITIONS && tally_first(range) < report->context; range++) {
+        const int64_t next = tally_first(range + 1), end = next < report->context ? next : report->context;
         json_t *position = json_pack("{s:I,s:I}", "first", (json_int_t)tally_first(range), "last", (json_int_t)end - 1);
         json_object_update_new(position, tally_json(report, &t->position[range]));
         json_array_append_new(positions, position);
@@ -146,8 +149,9 @@ static json_t *domain_json(const EvalReport *report, const EvalDomain *domain) {
 
 Status eval_report_write(const EvalReport *report, const char *path) {
     const EvalDomain total = total_of(report);
-    json_t *json = json_pack("{s:s,s:s,s:I,s:b,s:[]}", "checkpoint", report->checkpoint, "dtype", report->dtype,
-                             "seq_len", (json_int_t)report->seq_len, "varlen", report->varlen, "domains");
+    json_t *json = json_pack("{s:s,s:s,s:I,s:I,s:b,s:[]}", "checkpoint", report->checkpoint, "dtype", report->dtype,
+                             "seq_len", (json_int_t)report->seq_len, "context", (json_int_t)report->context, "varlen",
+                             report->varlen, "domains");
     CHECK(json, "no memory for JSON");
     for (int d = 0; d < report->domains; d++)
         json_array_append_new(json_object_get(json, "domains"), domain_json(report, &report->domain[d]));

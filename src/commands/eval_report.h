@@ -15,7 +15,7 @@ typedef struct EvalDomain {
 
 typedef struct EvalReport {
     const char *checkpoint, *dtype;
-    int64_t seq_len;
+    int64_t seq_len, context; /* tokens that the model reads at a time, and those of a window */
     bool varlen;
     bool bytes_known; /* else Tally.bytes are 0 */
     EvalDomain *domain;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "parallel/agreement.h"
+#include "training/windows.h"
 
 static void fill_empty(HostBatch batch, int64_t first, int64_t last, int64_t T) {
     for (int64_t i = first; i < last; i++) {
@@ -35,20 +36,25 @@ static Status read_own(Stream *stream, HostBatch batch, int64_t B, int64_t T, in
     return stream_read(stream, first, count, batch.tokens, batch.labels, batch.segment, batch.position);
 }
 
-Status samples_read(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,
-                    bool *give_up) {
+/* Windows of T tokens: samples_read for any arrays. */
+static Status read_windows(Session *session, HostBatch batch, int64_t B, int64_t T, Stream *stream, int64_t first,
+                           int64_t end, bool *give_up) {
     Comm *comm = session->comm;
     double now = (signals_requested() & SIGNAL_NOW) != 0;
     comm->f->all_reduce_max(comm, &now, 1);
     *give_up = now > 0;
     if (*give_up) return OK;
     activity_set("reading data");
-    const HostBatch batch = runner_batch(session->runner);
     const double start = seconds_now();
-    const Status status = read_own(stream, batch, options->B, options->T, first + comm->rank * options->B, end);
+    const Status status = read_own(stream, batch, B, T, first + comm->rank * B, end);
     session->reading_seconds += seconds_now() - start;
     activity_set("computing");
     return agree(comm, status);
+}
+
+Status samples_read(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,
+                    bool *give_up) {
+    return read_windows(session, runner_batch(session->runner), options->B, options->T, stream, first, end, give_up);
 }
 
 Status samples_compare(Comm *comm, const Stream *stream, int count) {
@@ -64,18 +70,35 @@ Status samples_compare(Comm *comm, const Stream *stream, int count) {
     return agreement_end(agreement, comm, "let all hosts see the same data files");
 }
 
+/* The next B windows of each rank. */
+static Status evaluate_some(Session *session, const RunnerOptions *options, Windows *windows, Stream *stream,
+                            int64_t sample, int64_t end, const Witness *witness, bool *give_up) {
+    Runner *runner = session->runner;
+    const HostBatch batch = windows ? windows_batch(windows) : runner_batch(runner);
+    const int64_t T = windows ? options->tokens : options->T;
+    const Status status = read_windows(session, batch, options->B, T, stream, sample, end, give_up);
+    if (status != OK || *give_up) return status;
+    TokenScores scores = {0};
+    if (windows)
+        scores = windows_evaluate(windows, runner);
+    else
+        runner_evaluate(runner);
+    if (!windows && witness) scores = runner_scores(runner);
+    if (witness) witness->see(witness->state, batch, scores);
+    return OK;
+}
+
 Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,
                 const Witness *witness, Evaluation *result) {
     Comm *comm = session->comm;
     double sums[2] = {0, 0};
     *result = (Evaluation){0};
-    for (int64_t sample = first; sample < end; sample += options->B * comm->size) {
-        const Status status = samples_read(session, options, stream, sample, end, &result->given_up);
-        if (status != OK || result->given_up) return status;
-        const HostBatch batch = runner_batch(session->runner);
-        runner_evaluate(session->runner);
-        if (witness) witness->see(witness->state, batch, runner_scores(session->runner));
-    }
+    Windows *windows = options->tokens > 0 ? windows_create(options) : NULL;
+    Status status = OK;
+    for (int64_t sample = first; sample < end && status == OK && !result->given_up; sample += options->B * comm->size)
+        status = evaluate_some(session, options, windows, stream, sample, end, witness, &result->given_up);
+    windows_free(windows);
+    if (status != OK || result->given_up) return status;
     int64_t targets = 0;
     runner_losses(session->runner, &sums[0], &targets);
     sums[1] = (double)targets;

@@ -32,8 +32,9 @@ typedef struct Witness {
 } Witness;
 
 /* Computes the loss of samples first .. end-1 of the stream, divided among the ranks. All ranks get the same result; up
- * to rounding it does not depend on their number or on options->B. `witness` sees this rank's micro-batches; NULL:
- * nobody does. BAD_INPUT if these samples have no targets. Collective. */
+ * to rounding it does not depend on their number or on options->B. With options->tokens a sample has so many tokens,
+ * and the model reads them in pieces of options->T (windows.h). `witness` sees this rank's micro-batches; NULL: nobody
+ * does. BAD_INPUT if these samples have no targets. Collective. */
 Status evaluate(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,
                 const Witness *witness, Evaluation *result);
 

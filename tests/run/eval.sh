@@ -6,8 +6,8 @@ make_config
 "$FLAME" data build --text "$source_folder/src/config" --out "$work/config.h5" --document line >/dev/null 2>&1
 "$FLAME" data build --text "$source_folder/src/data" --out "$work/data/config.h5" >/dev/null 2>&1
 ranks 1 --config "$work/config.yaml" --checkpoint.enable_checkpoint=true || { cat "$work/log"; fail "training"; }
-evaluate() { # RANKS NAME ARGUMENTS...
-    ranks "$1" eval --checkpoint "$work/run" --seq-len 64 --data "$work/config.h5" --data "code=$work/data/config.h5" \
+evaluate() { # RANKS NAME ARGUMENTS..., in pieces of $seq_len
+    ranks "$1" eval --checkpoint "$work/run" --seq-len "${seq_len:-64}" --data "$work/config.h5" --data "code=$work/data/config.h5" \
         --json "$work/$2.json" "${@:3}" || { cat "$work/log"; fail "eval ${*:3} on $1 ranks"; }
     sed -n 's/^ *"\([a-z_]*\)": *\([-0-9.e]*\),*$/\1 \2/p' "$work/$2.json" >"$work/$2"
 }
@@ -48,6 +48,18 @@ first=$(awk '/"first": 0,/ { getline; getline; print $2 + 0; exit }' "$work/line
 [ "$first" -gt 60 ] || fail "50 windows of lines have $first beginnings"
 grep -q '"windows": 50,' "$work/lines.json" || fail "--samples 50 is not 50 windows"
 
+# A context of 64 tokens, read in pieces: the same figures; and lines that begin in one piece and end in another.
+seq_len=16 evaluate 1 long --batch 5 --context 64
+seq_len=27 evaluate 2 uneven --batch 2 --context 64
+for name in long uneven; do
+    sed '/^seq_len/d' "$work/one" >"$work/a"
+    sed '/^seq_len/d' "$work/$name" >"$work/b"
+    same_within "$work/a" "$work/b" 1e-5 || fail "$name: $(diff "$work/a" "$work/b")"
+done
+evaluate 1 lines64 --varlen --samples 300
+seq_len=16 evaluate 1 lines16 --varlen --context 64 --samples 300
+same_within <(sed '/^seq_len/d' "$work/lines64") <(sed '/^seq_len/d' "$work/lines16") 1e-5 || fail "lines in pieces"
+
 refuses() { # CODE PATTERN ARGUMENTS...
     local got=0
     ranks 1 eval --checkpoint "$work/run" --seq-len 64 "${@:3}" || got=$?
@@ -57,6 +69,7 @@ refuses 1 'config.h5 are both called config; give names' --data "$work/config.h5
 refuses 1 'one.json: exists already' --data "$work/config.h5" --json "$work/one.json"
 refuses 1 'config.h5: is listed twice' --data a="$work/config.h5" b="$work/config.h5"
 refuses 1 'nowhere.h5: there is no such file' --data "$work/config.h5" "$work/nowhere.h5" --json "$work/new.json"
+refuses 2 '--context 63 is less than --seq-len 64' --data "$work/config.h5" --context 63
 refuses 3 'full/new.json' --data "$work/config.h5" --samples 1 --json /dev/full/new.json
 [ -z "$(find "$work" -name 'new.json*')" ] || fail "something was left behind"
 echo "domains, positions and bigrams add up on 1 to 3 ranks"
