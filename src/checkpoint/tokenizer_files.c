@@ -47,6 +47,20 @@ Status tokenizer_files_read(const char *folder, TokenizerFiles *files) {
     return OK;
 }
 
+Status tokenizer_files_open(const TokenizerFiles *files, const char *from, Tokenizer **tokenizer) {
+    TokenizerText text[2]; /* the first two of tokenizer_file_names */
+    char *name[2];
+    *tokenizer = NULL;
+    if (!files->file[0].content) return OK;
+    for (int i = 0; i < 2; i++) {
+        name[i] = path_join(from, tokenizer_file_names[i]);
+        text[i] = (TokenizerText){name[i], files->file[i].content, files->file[i].bytes};
+    }
+    const Status status = tokenizer_from_texts(&text[0], &text[1], tokenizer);
+    for (int i = 0; i < 2; i++) free(name[i]);
+    return status;
+}
+
 void tokenizer_files_free(TokenizerFiles *files) {
     for (int i = 0; i < TOKENIZER_FILES; i++) free(files->file[i].content);
     *files = (TokenizerFiles){0};

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/check.h"
+#include "text/tokenizer.h"
 
 enum { TOKENIZER_FILES = 9, TOKENIZER_BYTES_MAX = 256 << 20 };
 extern const char *const tokenizer_file_names[TOKENIZER_FILES];
@@ -26,6 +27,9 @@ bool tokenizer_files_any(const TokenizerFiles *files);
 uint32_t tokenizer_files_crc(const TokenizerFiles *files);
 /* Reads the files that `folder` has. IO_ERROR (logged) if one cannot be read. */
 Status tokenizer_files_read(const char *folder, TokenizerFiles *files);
+/* Opens their tokenizer; *tokenizer is NULL if they have no tokenizer.json. `from`: where they are from, for messages.
+ * BAD_INPUT (logged) as of tokenizer_open. */
+Status tokenizer_files_open(const TokenizerFiles *files, const char *from, Tokenizer **tokenizer);
 void tokenizer_files_free(TokenizerFiles *files);
 
 #endif

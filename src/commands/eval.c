@@ -11,6 +11,7 @@
 #include "parallel/agreement.h"
 #include "base/log.h"
 #include "training/samples.h"
+#include "training/text_bytes.h"
 #include "training/trained_model.h"
 
 typedef struct EvalArguments {
@@ -102,34 +103,41 @@ static void compare_marks(const EvalDomain *domain, const Session *session, cons
         domain->path, (long long)eos);
 }
 
-/* How many bytes of text each token is; NULL if that is not known. The caller frees it. */
-static int32_t *bytes_of_tokens(const Stream *stream, int64_t vocabulary) {
-    if (strcmp(stream_facts(stream)->tokenizer, "bytes") != 0) return NULL;
-    int32_t *bytes = calloc((size_t)vocabulary, sizeof *bytes);
-    CHECK(bytes, "no memory for %lld tokens", (long long)vocabulary);
-    for (int64_t token = 0; token < vocabulary && token < 256; token++) bytes[token] = 1;
-    return bytes;
+/* Opens the data's tokenizer for bits per byte; NULL if it is not known or cannot be used. Rank 0 opens it first, so
+ * that its fault is told once. */
+static Tokenizer *find_tokenizer(const Session *session, const Stream *stream) {
+    Tokenizer *tokenizer = NULL;
+    Status status = OK;
+    for (int turn = 0; turn < 2 && status == OK; turn++) {
+        if ((turn == 0) == (session->comm->rank == 0)) status = stream_tokenizer(stream, &tokenizer);
+        status = agree(session->comm, status);
+    }
+    if (status == OK) return tokenizer;
+    if (session->comm->rank == 0) log_warning("without the tokenizer bits are per token");
+    tokenizer_close(tokenizer);
+    return NULL;
 }
 
 /* What the witness of an evaluation writes to. */
 typedef struct Counting {
     Tallies *tallies;
-    const int32_t *bytes;
+    TextBytes *bytes; /* NULL: not known */
     Bigrams *seen;
     int64_t B, T;
 } Counting;
 
 static void see(void *state, HostBatch batch, TokenScores scores) {
     const Counting *c = state;
-    tally_batch(c->tallies, batch, scores, c->B, c->T, c->bytes, c->seen);
+    const int32_t *bytes = c->bytes ? text_bytes_of(c->bytes, batch) : NULL;
+    tally_batch(c->tallies, batch, scores, c->B, c->T, bytes, c->seen);
 }
 
 /* Scores each domain, one after another. */
 static Status score_domains(const EvalArguments *a, Session *session, const RunnerOptions *runner, Stream *stream,
-                            const int32_t *bytes, EvalDomain *domain) {
-    Counting counting = {
-        .bytes = bytes, .seen = bigrams_create(window_tokens(a)), .B = a->batch, .T = window_tokens(a)};
+                            const Tokenizer *tokenizer, EvalDomain *domain) {
+    Counting counting = {.seen = bigrams_create(window_tokens(a)), .B = a->batch, .T = window_tokens(a)};
     const Witness witness = {see, &counting};
+    if (tokenizer) counting.bytes = text_bytes_create(tokenizer, counting.B, counting.T);
     Status status = OK;
     for (int64_t d = 0, first = 0; d < a->data.count && status == OK; d++) {
         const int64_t all = stream_file_samples(stream, (int)d);
@@ -142,6 +150,7 @@ static Status score_domains(const EvalArguments *a, Session *session, const Runn
         if (status == OK) tally_reduce(&domain[d].tallies, session->comm);
         first += all;
     }
+    text_bytes_free(counting.bytes);
     bigrams_free(counting.seen);
     return status;
 }
@@ -166,17 +175,17 @@ static Status evaluate_model(const EvalArguments *a, Session *session, const cha
                                   .margins = true,
                                   .tokens = a->context > a->seq_len ? a->context : 0};
     Stream *stream = NULL;
-    int32_t *bytes = NULL;
+    Tokenizer *tokenizer = NULL;
     Status status = trained_model_open(folder, a->device, &runner, session);
     if (status == OK) status = open_data(a, domain, session, &stream);
     if (status == OK) {
         compare_marks(domain, session, stream);
-        bytes = bytes_of_tokens(stream, session->model->config.vocab_size);
-        status = score_domains(a, session, &runner, stream, bytes, domain);
+        tokenizer = find_tokenizer(session, stream);
+        status = score_domains(a, session, &runner, stream, tokenizer, domain);
     }
-    if (status == OK) status = report(a, session->comm, domain, bytes != NULL);
+    if (status == OK) status = report(a, session->comm, domain, tokenizer != NULL);
     stream_close(stream);
-    free(bytes);
+    tokenizer_close(tokenizer);
     return status;
 }
 
@@ -222,7 +231,8 @@ const Command eval_command = {
     .name = "eval",
     .summary = "loss, perplexity and bits per byte of a checkpoint on data sets",
     .text = "Prints, over all windows of each file: the mean loss in nats per token, the perplexity, bits per byte\n"
-            "(with the byte tokenizer) or per token, and how often the right token is the most likely one; the same\n"
+            "(if the data have their tokenizer) or per token, and how often the right token is the most likely one; "
+            "the same\n"
             "of the tokens that complete a pair of tokens which their context contains already, and of all others;\n"
             "the loss by position in the window (with --varlen: in the document). Runs under mpirun too.\n",
     .options = options,

@@ -238,6 +238,14 @@ void stream_close(Stream *stream) {
 }
 
 const StreamFacts *stream_facts(const Stream *stream) { return &stream->facts; }
+
+Status stream_tokenizer(const Stream *stream, Tokenizer **tokenizer) {
+    const StreamFacts *facts = &stream->facts;
+    const bool bytes = strcmp(facts->tokenizer, "bytes") == 0 && !*facts->tokenizer_sha256;
+    return bytes ? tokenizer_open(NULL, tokenizer)
+                 : tokenizer_files_open(facts->tokenizer_files, stream->files[0].facts->path, tokenizer);
+}
+
 int64_t stream_samples(const Stream *stream) { return stream->facts.samples; }
 int64_t stream_file_samples(const Stream *stream, int file) { return stream->files[file].shuffle.windows; }
 const TokensFacts *stream_file(const Stream *stream, int file) { return stream->files[file].facts; }

@@ -55,6 +55,9 @@ Status stream_open(const StreamOptions *options, Stream **stream);
 void stream_close(Stream *stream);
 
 const StreamFacts *stream_facts(const Stream *stream);
+/* Opens the tokenizer of the files; *tokenizer is NULL if none of them contains it. BAD_INPUT (logged) if it cannot be
+ * used. */
+Status stream_tokenizer(const Stream *stream, Tokenizer **tokenizer);
 /* stream_facts()->samples. */
 int64_t stream_samples(const Stream *stream);
 /* How many of them are of file number `file`. */

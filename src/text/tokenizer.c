@@ -57,18 +57,16 @@ static void open_bytes(Tokenizer *tokenizer) {
     tokenizer->eos = BYTES_EOS;
 }
 
-static Status read_json(const char *path, size_t flags, json_t **object) {
-    char *text;
-    int64_t bytes;
+static Status read_text(const char *path, char **text, int64_t *bytes) {
+    const int error = file_read_all(path, FILE_BYTES_MAX, text, bytes);
+    if (!error) return OK;
+    log_error("%s: cannot be read: %s", path, strerror(error));
+    return file_is_missing(error) || error == EFBIG ? BAD_INPUT : IO_ERROR;
+}
+
+static Status parse_json(const char *path, const char *text, int64_t bytes, size_t flags, json_t **object) {
     json_error_t problem;
-    *object = NULL;
-    const int error = file_read_all(path, FILE_BYTES_MAX, &text, &bytes);
-    if (error) {
-        log_error("%s: cannot be read: %s", path, strerror(error));
-        return file_is_missing(error) || error == EFBIG ? BAD_INPUT : IO_ERROR;
-    }
     *object = json_loadb(text, (size_t)bytes, JSON_ALLOW_NUL | flags, &problem);
-    free(text);
     if (*object) return OK;
     log_error("%s:%d: not JSON: %s", path, problem.line, problem.text);
     return BAD_INPUT;
@@ -110,47 +108,69 @@ static int64_t mark_of(const Tokenizer *tokenizer, const json_t *config, const c
 }
 
 /* Its model_max_length is 10^30 where transformers knows no limit, more than an integer holds. */
-static Status read_marks(Tokenizer *tokenizer, const char *folder) {
-    char *path = path_join(folder, "tokenizer_config.json");
-    json_t *config = NULL;
-    const Status status = file_exists(path) ? read_json(path, JSON_DECODE_INT_AS_REAL, &config) : OK;
-    tokenizer->bos = mark_of(tokenizer, config, "bos_token");
-    tokenizer->eos = mark_of(tokenizer, config, "eos_token");
-    json_decref(config);
-    free(path);
+static Status read_marks(Tokenizer *tokenizer, const TokenizerText *config) {
+    json_t *object = NULL;
+    const Status status =
+        config->text ? parse_json(config->name, config->text, config->bytes, JSON_DECODE_INT_AS_REAL, &object) : OK;
+    tokenizer->bos = mark_of(tokenizer, object, "bos_token");
+    tokenizer->eos = mark_of(tokenizer, object, "eos_token");
+    json_decref(object);
     return status;
 }
 
-static Status read_file(Tokenizer *tokenizer, const char *path) {
+static Status read_tokenizer(Tokenizer *tokenizer, const TokenizerText *json) {
     json_t *object;
-    Status status = read_json(path, 0, &object);
+    Status status = parse_json(json->name, json->text, json->bytes, 0, &object);
     if (!status && !json_is_object(object)) {
-        log_error("%s: not a tokenizer: it is no JSON object", path);
+        log_error("%s: not a tokenizer: it is no JSON object", json->name);
         status = BAD_INPUT;
     }
-    if (!status) status = read_parts(tokenizer, path, object);
+    if (!status) status = read_parts(tokenizer, json->name, object);
     json_decref(object);
-    char *folder = path_parent(path);
-    if (!status) status = read_marks(tokenizer, folder);
+    return status;
+}
+
+Status tokenizer_from_texts(const TokenizerText *json, const TokenizerText *config, Tokenizer **tokenizer) {
+    *tokenizer = calloc(1, sizeof **tokenizer);
+    CHECK(*tokenizer, "no memory for a tokenizer");
+    Status status = read_tokenizer(*tokenizer, json);
+    if (!status) status = read_marks(*tokenizer, config);
+    if (!status) return OK;
+    tokenizer_close(*tokenizer);
+    *tokenizer = NULL;
+    return status;
+}
+
+static Status open_file(const char *path, Tokenizer **tokenizer) {
+    char *folder = path_parent(path), *config_path = path_join(folder, "tokenizer_config.json"), *text = NULL,
+         *config_text = NULL;
+    TokenizerText json = {.name = path}, config = {.name = config_path};
+    Status status = read_text(path, &text, &json.bytes);
+    if (!status && file_exists(config_path)) status = read_text(config_path, &config_text, &config.bytes);
+    json.text = text;
+    config.text = config_text;
+    *tokenizer = NULL;
+    if (!status) status = tokenizer_from_texts(&json, &config, tokenizer);
+    free(text);
+    free(config_text);
+    free(config_path);
     free(folder);
     return status;
 }
 
 Status tokenizer_open(const char *path, Tokenizer **tokenizer) {
-    *tokenizer = calloc(1, sizeof **tokenizer);
-    CHECK(*tokenizer, "no memory for a tokenizer");
     if (!path) {
+        *tokenizer = calloc(1, sizeof **tokenizer);
+        CHECK(*tokenizer, "no memory for a tokenizer");
         open_bytes(*tokenizer);
         return OK;
     }
     char *file = folder_exists(path) ? path_join(path, "tokenizer.json") : NULL;
     const bool missing = file && !file_exists(file);
     if (missing) log_error("%s: has no tokenizer.json, which says what its tokens are", path);
-    const Status status = missing ? BAD_INPUT : read_file(*tokenizer, file ? file : path);
-    free(file);
-    if (!status) return OK;
-    tokenizer_close(*tokenizer);
     *tokenizer = NULL;
+    const Status status = missing ? BAD_INPUT : open_file(file ? file : path, tokenizer);
+    free(file);
     return status;
 }
 
@@ -164,6 +184,8 @@ void tokenizer_close(Tokenizer *tokenizer) {
     post_processor_free(&tokenizer->post);
     free(tokenizer);
 }
+
+bool tokenizer_is_bytes(const Tokenizer *tokenizer) { return tokenizer->bytes; }
 
 /* The vocabulary */
 

@@ -27,7 +27,17 @@ typedef struct Tokenizer Tokenizer;
  * built-in tokenizer. BAD_INPUT (logged) if there is none, if it is damaged, or if it has a part that this program does
  * not know; IO_ERROR (logged) if it cannot be read. *tokenizer is NULL then. */
 Status tokenizer_open(const char *path, Tokenizer **tokenizer);
+/* A file of a tokenizer that is in memory. */
+typedef struct TokenizerText {
+    const char *name; /* for messages */
+    const char *text; /* NULL: there is no such file */
+    int64_t bytes;
+} TokenizerText;
+/* The same of what a tokenizer.json holds, and a tokenizer_config.json. */
+Status tokenizer_from_texts(const TokenizerText *json, const TokenizerText *config, Tokenizer **tokenizer);
 void tokenizer_close(Tokenizer *tokenizer);
+/* Whether it is the built-in one. */
+bool tokenizer_is_bytes(const Tokenizer *tokenizer);
 
 /* Every id is smaller. */
 int64_t tokenizer_vocab_size(const Tokenizer *tokenizer);

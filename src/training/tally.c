@@ -30,7 +30,7 @@ static void tally_row(Tallies *tallies, HostBatch batch, TokenScores scores, int
         const Tally target = {.targets = 1,
                               .loss = (double)scores.losses[i],
                               .right = scores.margins[i] == 0,
-                              .bytes = bytes ? bytes[label] : 0};
+                              .bytes = bytes ? bytes[i] : 0};
         count(&tallies->all, &target);
         count(&tallies->position[range_of(batch.position[i])], &target);
         if (bigrams_add(seen, batch.tokens[i], label)) count(&tallies->repeated, &target);

@@ -24,8 +24,8 @@ typedef struct Tallies {
 /* The first position of range `range`. */
 int64_t tally_first(int range);
 
-/* Adds the targets of a micro-batch of B sequences with T tokens. bytes: how many bytes of text each token stands for,
- * NULL: not known. seen: a set for T bigrams, for use in here. */
+/* Adds the targets of a micro-batch of B sequences with T tokens. bytes: of text, of each target (text_bytes.h), NULL:
+ * not known. seen: a set for T bigrams, for use in here. */
 void tally_batch(Tallies *tallies, HostBatch batch, TokenScores scores, int64_t B, int64_t T, const int32_t *bytes,
                  Bigrams *seen);
 void tally_add(Tallies *to, const Tallies *from);

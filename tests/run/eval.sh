@@ -60,6 +60,19 @@ evaluate 1 lines64 --varlen --samples 300
 seq_len=16 evaluate 1 lines16 --varlen --context 64 --samples 300
 same_within <(sed '/^seq_len/d' "$work/lines64") <(sed '/^seq_len/d' "$work/lines16") 1e-5 || fail "lines in pieces"
 
+# Bytes of text with another tokenizer: all of the file but a document's first token and what is behind the last window.
+"$FLAME" data build --text "$source_folder/src/data" --out "$work/words.h5" --tokenizer "$source_folder/tests/golden/tokenizers/gpt2.json" >"$work/log" 2>&1
+ranks 1 --config "$work/config.yaml" --model.vocab_size=448 --data.files="$work/words.h5" --training.steps=2 \
+    --checkpoint.enable_checkpoint=true --job.dump_folder="$work/words" || { cat "$work/log"; fail "training on words"; }
+for np in 1 2; do
+    ranks $np eval --checkpoint "$work/words" --data "$work/words.h5" --seq-len 64 --batch 8 --json "$work/words$np.json" ||
+        { cat "$work/log"; fail "eval of words"; }
+    grep -q 'bits per byte' "$work/log" || { cat "$work/log"; fail "no bits per byte"; }
+    counted=$(sed -n 's/^ *"bytes": *\([0-9]*\).*/\1/p' "$work/words$np.json" | head -1)
+    all=$(cat "$source_folder"/src/data/* | wc -c)
+    [ $((all - counted)) -ge 0 ] && [ $((100 * counted / all)) = 99 ] || fail "$counted of $all bytes on $np ranks"
+done
+
 refuses() { # CODE PATTERN ARGUMENTS...
     local got=0
     ranks 1 eval --checkpoint "$work/run" --seq-len 64 "${@:3}" || got=$?
