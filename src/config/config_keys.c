@@ -163,6 +163,13 @@ static const Key metrics_keys[] = {
     {"enable_tensorboard", KEY_BOOLEAN, "true", 0, 0, NULL, "write TensorBoard event files",
      AT(metrics.enable_tensorboard)},
     {"save_tb_folder", KEY_STRING, "tb", 0, 0, NULL, "inside of job.dump_folder", AT(metrics.save_tb_folder)},
+    {"sample_prompts", KEY_STRING_LIST, "[]", 0, 0, NULL,
+     "texts that the model goes on with every data.validation_interval steps and at the end, for the logs",
+     AT(metrics.sample_prompts)},
+    {"sample_tokens", KEY_INTEGER, "64", 1, 1e6, NULL, "tokens to go on with", AT(metrics.sample_tokens)},
+    {"sample_temperature", KEY_REAL, "0.0", 0, 1e6, NULL,
+     "of the softmax that they are drawn from, each time with the same seed; 0: the most probable ones",
+     AT(metrics.sample_temperature)},
 };
 
 static const Key comm_keys[] = {

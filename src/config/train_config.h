@@ -82,6 +82,9 @@ typedef struct MetricsConfig {
     int64_t log_freq;
     bool enable_tensorboard;
     char *save_tb_folder; /* inside of dump_folder */
+    StringList sample_prompts;
+    int64_t sample_tokens;
+    double sample_temperature;
 } MetricsConfig;
 
 typedef struct CommConfig {

@@ -225,13 +225,28 @@ static void format_line(const Metrics *metrics, const StepMetrics *s, char line[
              100 * s->mfu, (double)s->memory_bytes / 1e6, data, eta, skipped);
 }
 
+/* A text of any length. The caller frees it. */
+static char *format(const char *form, ...) __attribute__((format(printf, 1, 2)));
+static char *format(const char *form, ...) {
+    char *text = NULL;
+    size_t bytes = 0;
+    va_list arguments;
+    FILE *file = open_memstream(&text, &bytes);
+    CHECK(file, "no memory for a line");
+    va_start(arguments, form);
+    vfprintf(file, form, arguments);
+    va_end(arguments);
+    CHECK(fclose(file) == 0, "no memory for a line");
+    return text;
+}
+
 /* Prints a line to standard output and train.log. On a terminal it replaces the progress line. */
 static void print_line(Metrics *metrics, const char *line) {
-    char text[1200];
-    const int length = snprintf(text, sizeof text, "%s\n", line);
-    journal_append(&metrics->text, text, (size_t)length);
+    char *text = format("%s\n", line);
+    journal_append(&metrics->text, text, strlen(text));
     printf("%s%s", metrics->terminal ? "\033[K" : "", text);
     fflush(stdout);
+    free(text);
 }
 
 void metrics_step(Metrics *metrics, const StepMetrics *s) {
@@ -290,6 +305,45 @@ void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double v
     put_real(&object, "val_loss", val_loss);
     append_object(metrics, &object);
     tensorboard_scalars(metrics->board, step, &(Scalar){"loss/validation", val_loss}, 1);
+}
+
+/* A text as JSON, in which it is one line. The caller frees it. */
+static char *quoted(const char *text, int64_t bytes) {
+    json_t *string = json_stringn(text, (size_t)bytes);
+    char *json = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    CHECK(json, "a text for the log that is not UTF-8");
+    json_decref(string);
+    return json;
+}
+
+static void append_preview(Metrics *metrics, const Preview *p, const char *prompt, const char *text) {
+    char *line = format("{\"step\": %lld, \"tokens\": %lld, \"kind\": \"sample\", \"prompt\": %s, \"text\": %s}\n",
+                        (long long)p->step, (long long)p->tokens, prompt, text);
+    journal_append(&metrics->lines, line, strlen(line));
+    free(line);
+}
+
+static void show_preview(Metrics *metrics, const Preview *p) {
+    char tag[32], *both = malloc((size_t)(p->prompt_bytes + p->text_bytes) + 1);
+    CHECK(both, "no memory for a text");
+    memcpy(both, p->prompt, (size_t)p->prompt_bytes);
+    memcpy(both + p->prompt_bytes, p->text, (size_t)p->text_bytes);
+    snprintf(tag, sizeof tag, "samples/%lld", (long long)p->number);
+    tensorboard_text(metrics->board, p->step, tag, both, p->prompt_bytes + p->text_bytes);
+    free(both);
+}
+
+void metrics_preview(Metrics *metrics, const Preview *p) {
+    if (!metrics) return;
+    char *prompt = quoted(p->prompt, p->prompt_bytes), *text = quoted(p->text, p->text_bytes);
+    char *line =
+        format("step %6lld/%lld  %s goes on %s", (long long)p->step, (long long)metrics->options.steps, prompt, text);
+    print_line(metrics, line);
+    append_preview(metrics, p, prompt, text);
+    show_preview(metrics, p);
+    free(prompt);
+    free(text);
+    free(line);
 }
 
 void metrics_note(Metrics *metrics, const char *format, ...) {

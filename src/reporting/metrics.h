@@ -45,6 +45,15 @@ void metrics_step(Metrics *metrics, const StepMetrics *step);
 void metrics_live(Metrics *metrics, const StepMetrics *step);
 /* Writes the result of a validation to all outputs: {"step", "tokens", "val_loss"} in metrics.jsonl. */
 void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double val_loss);
+/* How the model goes on with a prompt. Texts are UTF-8 and may have any characters. */
+typedef struct Preview {
+    int64_t step, tokens;
+    int64_t number; /* of the prompt, from 1 on */
+    const char *prompt, *text;
+    int64_t prompt_bytes, text_bytes;
+} Preview;
+/* Writes it to all outputs: {"step", "tokens", "kind": "sample", "prompt", "text"} in metrics.jsonl. */
+void metrics_preview(Metrics *metrics, const Preview *preview);
 /* Writes a line of text to train.log and standard output. */
 void metrics_note(Metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The run goes on after `step`, which it was beyond already: as if it were opened again with that resumed_step.

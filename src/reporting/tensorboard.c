@@ -27,15 +27,19 @@ uint32_t crc32c(const void *bytes, size_t count) {
 
 /* A protobuf message under construction. */
 typedef struct Message {
-    unsigned char bytes[2048];
-    size_t used;
+    unsigned char *bytes;
+    size_t used, room;
 } Message;
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 static void put_bytes(Message *message, const void *bytes, size_t count) {
-    CHECK(message->used + count <= sizeof message->bytes, "an event of %zu bytes", message->used + count);
-    memcpy(message->bytes + message->used, bytes, count);
+    if (message->used + count > message->room) {
+        message->room = 2 * (message->used + count);
+        message->bytes = realloc(message->bytes, message->room);
+        CHECK(message->bytes, "no memory for an event of %zu bytes", message->room);
+    }
+    if (count > 0) memcpy(message->bytes + message->used, bytes, count);
     message->used += count;
 }
 
@@ -56,6 +60,12 @@ static void put_field(Message *message, int field, const void *bytes, size_t cou
     put_bytes(message, bytes, count);
 }
 
+/* The same of a message, which is freed. */
+static void put_message(Message *message, int field, Message *content) {
+    put_field(message, field, content->bytes, content->used);
+    free(content->bytes);
+}
+
 static uint64_t bits_of_double(double value) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -72,7 +82,7 @@ static uint32_t bits_of_float(float value) {
 static void begin_event(Message *event, int64_t step) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    event->used = 0;
+    *event = (Message){0};
     put_tag(event, 1, WIRE_FIXED64);
     put_fixed(event, bits_of_double((double)now.tv_sec + 1e-9 * (double)now.tv_nsec), 8);
     put_tag(event, 2, WIRE_VARINT);
@@ -84,13 +94,16 @@ static uint32_t masked_crc(const void *bytes, size_t count) {
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-static void append_record(TensorBoard *board, const Message *event) {
-    Message record = {.used = 0};
+/* Frees the event. */
+static void append_record(TensorBoard *board, Message *event) {
+    Message record = {0};
     put_fixed(&record, event->used, 8);
     put_fixed(&record, masked_crc(record.bytes, 8), 4);
     put_bytes(&record, event->bytes, event->used);
     put_fixed(&record, masked_crc(event->bytes, event->used), 4);
     journal_append(&board->journal, record.bytes, record.used);
+    free(record.bytes);
+    free(event->bytes);
 }
 
 /* Writes the version of the format, and SessionLog { status = START }, which makes readers drop older values from its
@@ -144,20 +157,63 @@ Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **
     return OK;
 }
 
-/* Event.summary = 5; Summary.value = 1; Value { string tag = 1; float simple_value = 2; } */
+/* Event.summary = 5 */
+static void append_summary(TensorBoard *board, int64_t step, Message *summary) {
+    Message event;
+    begin_event(&event, step);
+    put_message(&event, 5, summary);
+    append_record(board, &event);
+}
+
+/* Summary.value = 1; Value { string tag = 1; float simple_value = 2; } */
 void tensorboard_scalars(TensorBoard *board, int64_t step, const Scalar *scalars, int count) {
     if (!board) return;
-    Message event, summary = {.used = 0};
+    Message summary = {0};
     for (int i = 0; i < count; i++) {
-        Message value = {.used = 0};
+        Message value = {0};
         put_field(&value, 1, scalars[i].tag, strlen(scalars[i].tag));
         put_tag(&value, 2, WIRE_FIXED32);
         put_fixed(&value, bits_of_float((float)scalars[i].value), 4);
-        put_field(&summary, 1, value.bytes, value.used);
+        put_message(&summary, 1, &value);
     }
-    begin_event(&event, step);
-    put_field(&event, 5, summary.bytes, summary.used);
-    append_record(board, &event);
+    append_summary(board, step, &summary);
+}
+
+/* TensorBoard reads Markdown: a line that four spaces precede is shown as it is. */
+static Message as_it_is(const char *text, int64_t bytes) {
+    Message lines = {0};
+    put_bytes(&lines, "    ", 4);
+    for (int64_t i = 0; i < bytes; i++) {
+        put_bytes(&lines, &text[i], 1);
+        if (text[i] == '\n') put_bytes(&lines, "    ", 4);
+    }
+    return lines;
+}
+
+/* Value { string tag = 1; TensorProto tensor = 8; SummaryMetadata metadata = 9; }
+ * TensorProto { DataType dtype = 1; TensorShapeProto tensor_shape = 2 { Dim dim = 2 { int64 size = 1; } };
+ *               repeated bytes string_val = 8; }
+ * SummaryMetadata { PluginData plugin_data = 1 { string plugin_name = 1; } } */
+void tensorboard_text(TensorBoard *board, int64_t step, const char *tag, const char *text, int64_t bytes) {
+    enum { DT_STRING = 7 };
+    static const char plugin[] = "text";
+    if (!board) return;
+    Message summary = {0}, value = {0}, tensor = {0}, shape = {0}, dim = {0}, metadata = {0}, plugin_data = {0},
+            lines = as_it_is(text, bytes);
+    put_tag(&dim, 1, WIRE_VARINT);
+    put_varint(&dim, 1);
+    put_message(&shape, 2, &dim);
+    put_tag(&tensor, 1, WIRE_VARINT);
+    put_varint(&tensor, DT_STRING);
+    put_message(&tensor, 2, &shape);
+    put_message(&tensor, 8, &lines);
+    put_field(&plugin_data, 1, plugin, strlen(plugin));
+    put_message(&metadata, 1, &plugin_data);
+    put_field(&value, 1, tag, strlen(tag));
+    put_message(&value, 8, &tensor);
+    put_message(&value, 9, &metadata);
+    put_message(&summary, 1, &value);
+    append_summary(board, step, &summary);
 }
 
 /* Errors are ignored: some file systems cannot sync. */

@@ -1,4 +1,4 @@
-/* Writes scalars as TensorBoard event files: TFRecords of length, masked CRC-32C and protobuf message. */
+/* Writes scalars and texts as TensorBoard event files: TFRecords of length, masked CRC-32C and protobuf message. */
 #ifndef FLAME_REPORTING_TENSORBOARD_H
 #define FLAME_REPORTING_TENSORBOARD_H
 
@@ -19,6 +19,8 @@ typedef struct TensorBoard TensorBoard;
 Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **board);
 /* Writes the scalars of one step. NULL is fine. */
 void tensorboard_scalars(TensorBoard *board, int64_t step, const Scalar *scalars, int count);
+/* Writes a text of one step, to be shown as it is. NULL is fine. */
+void tensorboard_text(TensorBoard *board, int64_t step, const char *tag, const char *text, int64_t bytes);
 /* fsyncs the file. NULL is fine. */
 void tensorboard_flush(TensorBoard *board);
 void tensorboard_close(TensorBoard *board);

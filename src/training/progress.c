@@ -132,14 +132,30 @@ static Status begin_weights(const TrainConfig *config, Session *session) {
     return status;
 }
 
+/* The folder with the weights that the run began with; NULL if they were random. The caller frees it. */
+static char *initial_folder(const Saver *saver) {
+    const char *path = saver->run.config->checkpoint.initial_load_path;
+    if (saver->begun_step >= 0) return checkpoint_path(saver->folder, saver->begun_step);
+    return path ? checkpoint_find(path) : NULL;
+}
+
+Status saver_tokenizer(const Saver *saver, Tokenizer **tokenizer) {
+    TokenizerFiles files = {0};
+    Status status = stream_tokenizer(saver->run.stream, tokenizer);
+    if (status != OK || *tokenizer) return status;
+    char *folder = initial_folder(saver);
+    if (folder) status = tokenizer_files_read(folder, &files);
+    if (folder && status == OK) status = tokenizer_files_open(&files, folder, tokenizer);
+    tokenizer_files_free(&files);
+    free(folder);
+    return status;
+}
+
 /* Rank 0: the tokenizer files of the data, or else of the folder with the initial weights. */
 static Status find_tokenizer(Saver *saver, const TokenizerFiles **tokenizer) {
-    const char *path = saver->run.config->checkpoint.initial_load_path;
     *tokenizer = stream_facts(saver->run.stream)->tokenizer_files;
     if (tokenizer_files_any(*tokenizer)) return OK;
-    char *folder = saver->begun_step >= 0 ? checkpoint_path(saver->folder, saver->begun_step)
-                   : path                 ? checkpoint_find(path)
-                                          : NULL;
+    char *folder = initial_folder(saver);
     const Status status = folder ? tokenizer_files_read(folder, &saver->tokenizer) : OK;
     free(folder);
     *tokenizer = &saver->tokenizer;

@@ -20,6 +20,9 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
 Status progress_before(const TrainConfig *config, Session *session, const Stream *stream, int64_t step,
                        Progress *progress);
 
+/* Opens the tokenizer of the data, or else of the folder with the weights that the run began with; *tokenizer is NULL
+ * if there is none. BAD_INPUT or IO_ERROR (logged). */
+Status saver_tokenizer(const Saver *saver, Tokenizer **tokenizer);
 /* Logs where the run begins and what has changed since the checkpoint that it resumes from. From now on each completed
  * save is logged too. `metrics` (NULL on other ranks than 0) must live as long as the saver. */
 void saver_report(Saver *saver, Metrics *metrics);

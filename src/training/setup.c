@@ -45,6 +45,29 @@ RunnerOptions setup_runner(const TrainConfig *config, Model *teacher) {
                            .replay = config->training.cuda_graph};
 }
 
+enum { PREVIEW_PIECE = 512, SPECIAL_TOKENS = 8 };
+
+RunnerOptions setup_previews(const TrainConfig *config) {
+    const StringList *prompts = &config->metrics.sample_prompts;
+    int64_t longest = 0;
+    for (int64_t i = 0; i < prompts->count; i++) {
+        const int64_t bytes = (int64_t)strlen(prompts->item[i]);
+        if (bytes > longest) longest = bytes;
+    }
+    longest += SPECIAL_TOKENS;
+    return (RunnerOptions){.type = compute_type(config),
+                           .B = prompts->count,
+                           .T = longest < PREVIEW_PIECE ? longest : PREVIEW_PIECE,
+                           .tokens = longest + config->metrics.sample_tokens};
+}
+
+static int64_t preview_bytes(const TrainConfig *config, Model *model) {
+    const RunnerOptions options = setup_previews(config);
+    if (options.B == 0) return 0;
+    const RunnerPlan plan = runner_plan(model, options, on_gpu(config));
+    return plan.keep_bytes + plan.scratch_bytes + plan.carried_bytes;
+}
+
 static bool recompute_is_auto(const TrainConfig *config) {
     return strcmp(config->activation_checkpoint.mode, "auto") == 0;
 }
@@ -90,14 +113,15 @@ MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options,
         plan.teacher = fsdp_memory(world_size, shares, options->teacher->unit, options->teacher->units,
                                    setup_teacher_sharding(config));
     plan.runner = runner_plan(model, *options, on_gpu(config));
+    plan.preview_bytes = preview_bytes(config, model);
     if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
     const FsdpMemory *shards = &plan.shards;
     const int64_t updated = shards->parameters + shards->moments + shards->copies;
     const int64_t host = plan.checkpoint_bytes + plan.other_bytes + (sharding.offload ? updated : 0);
     const int64_t device = shards->gradients + shards->gathered + shards->gathered_gradients + plan.runner.keep_bytes +
-                           plan.runner.scratch_bytes + (sharding.offload ? 0 : updated) + plan.teacher.parameters +
-                           plan.teacher.gathered;
+                           plan.runner.scratch_bytes + plan.preview_bytes + (sharding.offload ? 0 : updated) +
+                           plan.teacher.parameters + plan.teacher.gathered;
     plan.total_bytes = device + shards->others + plan.teacher.others + host;
     plan.device_bytes = device + (on_gpu(config) ? 0 : host);
     return plan;
@@ -197,6 +221,7 @@ void setup_print(const TrainConfig *config, const RunnerOptions *options, const 
     print_bytes("memory of the other ranks", plan->shards.others + plan->teacher.others);
     print_bytes("activations for backward", plan->runner.keep_bytes);
     print_bytes("working memory", plan->runner.scratch_bytes);
+    print_bytes("going on with prompts", plan->preview_bytes);
     print_bytes("copy for checkpoints", plan->checkpoint_bytes);
     print_bytes("program and libraries", plan->other_bytes);
     print_bytes("total", plan->total_bytes);

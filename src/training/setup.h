@@ -19,6 +19,9 @@ StepShape step_shape(const TrainConfig *config, int world_size);
 /* With activation_checkpoint.mode: auto backward computes nothing again here; setup_recompute chooses by the memory.
  * `teacher`: of training.teacher, or NULL. */
 RunnerOptions setup_runner(const TrainConfig *config, Model *teacher);
+/* Of the runner that goes on with metrics.sample_prompts, all at once; B is 0 if there are none. It has room for
+ * prompts of a token for each byte, and a few special ones. */
+RunnerOptions setup_previews(const TrainConfig *config);
 FsdpOptions setup_sharding(const TrainConfig *config);
 /* The teacher's units are sharded like the model's, and stay in the compute type alone. */
 FsdpOptions setup_teacher_sharding(const TrainConfig *config);
@@ -32,6 +35,7 @@ typedef struct MemoryPlan {
     FsdpMemory shards;
     FsdpMemory teacher; /* all 0: none */
     RunnerPlan runner;
+    int64_t preview_bytes;    /* of the runner of setup_previews */
     int64_t checkpoint_bytes; /* the copy that an asynchronous save writes from */
     int64_t other_bytes;      /* the program, its libraries and the data readers: an estimate */
     int64_t total_bytes;      /* resident in the rank, memory shared with other ranks included */

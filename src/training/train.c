@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "training/data_check.h"
 #include "training/peak.h"
+#include "training/previews.h"
 #include "training/progress.h"
 #include "training/samples.h"
 #include "training/step.h"
@@ -22,6 +23,7 @@ typedef struct Trainer {
     Stream *validation;
     Metrics *metrics; /* rank 0 */
     Saver *saver;
+    Previews *previews;
     double peak_rate;      /* of all ranks together */
     double interval_start; /* interval: since the last logged step */
     int64_t interval_steps;
@@ -72,6 +74,7 @@ static Status prepare(Trainer *t) {
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->run.config->job.dump_folder) : OK);
     if (status == OK)
         status = progress_begin(t->run.config, &t->run.session, t->run.stream, &t->run.progress, &t->saver);
+    if (status == OK) status = previews_create(t->run.config, &t->run.session, t->saver, &t->previews);
     if (status == OK && comm->rank == 0) status = write_effective_config(t->run.config);
     status = agree(comm, status);
     if (status == OK) status = agree(comm, open_metrics(t));
@@ -144,21 +147,31 @@ static void log_step(Trainer *t, const StepResult *result) {
     begin_interval(t);
 }
 
-/* Validates if it is due. Scores all windows, or as many as validation_steps steps have: with a fixed global_batch_size
+/* Every so many steps and after the last one. */
+static bool validation_is_due(const Trainer *t) {
+    const int64_t interval = t->run.config->data.validation_interval, step = t->run.progress.step;
+    return step == t->run.config->training.steps || (interval > 0 && step % interval == 0);
+}
+
+/* Scores all windows, or as many as validation_steps steps have: with a fixed global_batch_size
  * the same windows on any number of ranks. */
-static Status validate(Trainer *t) {
-    const DataConfig *data = &t->run.config->data;
-    if (!t->validation) return OK;
-    const bool last = t->run.progress.step == t->run.config->training.steps;
-    if (!last && (data->validation_interval <= 0 || t->run.progress.step % data->validation_interval != 0)) return OK;
-    const int64_t all = stream_samples(t->validation), wanted = data->validation_steps * t->run.shape.samples;
+static Status score(Trainer *t) {
+    const int64_t all = stream_samples(t->validation),
+                  wanted = t->run.config->data.validation_steps * t->run.shape.samples;
     Evaluation result;
-    const double start = seconds_now();
     const Status status = evaluate(&t->run.session, &t->run.runner_options, t->validation, 0,
                                    wanted > 0 && wanted < all ? wanted : all, NULL, &result);
     if (status == OK && !result.given_up)
         metrics_validation(t->metrics, t->run.progress.step, t->run.progress.tokens,
                            result.loss_sum / (double)result.targets);
+    return status;
+}
+
+static Status validate(Trainer *t) {
+    if (!validation_is_due(t)) return OK;
+    const double start = seconds_now();
+    const Status status = t->validation ? score(t) : OK;
+    if (status == OK) previews_show(t->previews, &t->run.progress, t->metrics);
     t->interval_start += seconds_now() - start; /* not part of the steps' time */
     return status;
 }
@@ -305,6 +318,7 @@ static void print_traffic(const Trainer *t, int64_t steps) {
 }
 
 static void finish(Trainer *t) {
+    previews_free(t->previews);
     saver_close(t->saver);
     metrics_close(t->metrics);
     stream_close(t->validation);

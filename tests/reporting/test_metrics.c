@@ -259,25 +259,35 @@ static void parse_fields(const unsigned char *at, const unsigned char *end, int 
     assert_ptr_equal(at, end);
 }
 
+static void remove_event_files(void) {
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s/tb", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static unsigned char *read_event_file(size_t *bytes) {
+    char path[256], name[512] = "";
+    snprintf(path, sizeof path, "%s/tb", folder);
+    DIR *tb = opendir(path);
+    for (struct dirent *entry; (entry = readdir(tb));)
+        if (strstr(entry->d_name, "tfevents")) snprintf(name, sizeof name, "tb/%.200s", entry->d_name);
+    closedir(tb);
+    return (unsigned char *)read_all(name, bytes);
+}
+
 static void test_event_file(void **state) {
     (void)state;
     static const unsigned char nines[] = "123456789";
     assert_int_equal(crc32c(nines, 9), 0xe3069283u); /* the check value of CRC-32C */
-    char command[256], name[512] = "", shown[4096];
-    snprintf(command, sizeof command, "rm -rf %s/tb", folder);
-    assert_int_equal(system(command), 0);
+    char shown[4096];
+    remove_event_files();
     Capture capture = capture_begin(1);
     Metrics *metrics = open_metrics(2);
     log_step(metrics, 300);
     metrics_close(metrics);
     capture_end(&capture, shown, sizeof shown);
-    snprintf(command, sizeof command, "%s/tb", folder);
-    DIR *tb = opendir(command);
-    for (struct dirent *entry; (entry = readdir(tb));)
-        if (strstr(entry->d_name, "tfevents")) snprintf(name, sizeof name, "tb/%.200s", entry->d_name);
-    closedir(tb);
     size_t bytes = 0;
-    unsigned char *file = (unsigned char *)read_all(name, &bytes);
+    unsigned char *file = read_event_file(&bytes);
     Event events[3] = {{0}};
     int count = 0;
     for (size_t at = 0; at < bytes; count++) {
@@ -296,6 +306,59 @@ static void test_event_file(void **state) {
     assert_int_equal(events[2].step, 300);
     assert_int_equal(events[2].scalars, 10);
     assert_true(events[2].loss == (float)some_step(300).loss);
+    free(file);
+}
+
+/* The last record of an event file is this summary of one text. */
+static void expect_text_event(const unsigned char *file, size_t bytes) {
+    static const unsigned char summary[] = "\x2a\x2e\x0a\x2c"
+                                           "\x0a\x09samples/2"
+                                           "\x42\x15\x08\x07\x12\x04\x12\x02\x08\x01\x42\x0b    a\n    b"
+                                           "\x4a\x08\x0a\x06\x0a\x04text";
+    const size_t size = sizeof summary - 1, event = 9 + 2 + size; /* behind wall time and step */
+    assert_true(bytes > event + 16);
+    const unsigned char *record = file + bytes - event - 16;
+    assert_int_equal(little(record, 8), event);
+    assert_int_equal(unmasked(little(record + 12 + event, 4)), crc32c(record + 12, event));
+    assert_int_equal(record[12 + 9 + 1], 7);
+    assert_memory_equal(record + 12 + 9 + 2, summary, size);
+}
+
+/* How a prompt goes on: a line each, whatever the text has; in TensorBoard both as they are. */
+static void test_preview(void **state) {
+    (void)state;
+    static const char nasty[] = "\"loss\": 1\n\0\xe6\x9d\xb1\\";
+    char shown[8192], path[512];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    remove(path);
+    remove_event_files();
+    Capture capture = capture_begin(1);
+    Metrics *metrics = open_metrics(0);
+    metrics_preview(metrics, &(Preview){7, 700, 1, "a", nasty, 1, sizeof nasty - 1});
+    metrics_preview(metrics, &(Preview){7, 700, 2, "a\n", "b", 2, 1});
+    metrics_preview(NULL, &(Preview){0});
+    metrics_close(metrics);
+    capture_end(&capture, shown, sizeof shown);
+    assert_string_equal(shown, "step      7/100  \"a\" goes on \"\\\"loss\\\": 1\\n\\u0000\xe6\x9d\xb1\\\\\"\n"
+                               "step      7/100  \"a\\n\" goes on \"b\"\n");
+    json_t *lines = json_array(), *first;
+    size_t bytes = 0;
+    char *text = read_all("metrics.jsonl", &bytes);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        json_array_append_new(lines, json_loads(line, JSON_ALLOW_NUL, NULL));
+    first = json_array_get(lines, 0);
+    assert_int_equal(json_array_size(lines), 2);
+    assert_int_equal(json_object_size(first), 5);
+    assert_int_equal(json_integer_value(json_object_get(first, "step")), 7);
+    assert_int_equal(json_integer_value(json_object_get(first, "tokens")), 700);
+    assert_string_equal(json_string_value(json_object_get(first, "kind")), "sample");
+    assert_string_equal(json_string_value(json_object_get(first, "prompt")), "a");
+    assert_int_equal(json_string_length(json_object_get(first, "text")), sizeof nasty - 1);
+    assert_memory_equal(json_string_value(json_object_get(first, "text")), nasty, sizeof nasty - 1);
+    json_decref(lines);
+    free(text);
+    unsigned char *file = read_event_file(&bytes);
+    expect_text_event(file, bytes);
     free(file);
 }
 
@@ -338,8 +401,9 @@ static int remove_folder(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),      cmocka_unit_test(test_resume), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_event_file), cmocka_unit_test(test_errors), cmocka_unit_test(test_memory_peak),
+        cmocka_unit_test(test_lines),       cmocka_unit_test(test_resume),  cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_event_file),  cmocka_unit_test(test_preview), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_memory_peak),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -9,7 +9,8 @@ unset CUDA_VISIBLE_DEVICES
 make_data
 make_config
 on=(--config "$work/config.yaml" --checkpoint.enable_checkpoint=true --checkpoint.interval=3
-    --data.validation_files="[$work/data.h5]" --data.validation_interval=7 --data.validation_steps=1)
+    --data.validation_files="[$work/data.h5]" --data.validation_interval=7 --data.validation_steps=1
+    --metrics.sample_prompts="[int,static]" --metrics.sample_tokens=12)
 on_gpu() { LD_LIBRARY_PATH=$FAKE_LIBRARIES:${LD_LIBRARY_PATH:-} FLAME=$FAKE ranks "$@" --device=cuda; }
 sum() { sha256sum <"$1/checkpoint/step-00000009/model.safetensors"; }
 # The second run resumes, and validates between a step that is launched and one that is recorded.
@@ -17,8 +18,10 @@ two_runs() {
     "$@" --training.steps=6 && "$@" --training.steps=9 || { cat "$work/log"; fail "$*"; }
 }
 
-# same NAME A B: losses and weights of two runs.
+previews() { grep '"kind": "sample"' "$1/metrics.jsonl"; }
+# same NAME A B: losses, texts and weights of two runs.
 same() {
+    cmp <(previews "$2") <(previews "$3") || fail "$1: texts differ from the CPU's"
     losses "$2" >"$work/a"
     losses "$3" >"$work/b"
     [ -s "$work/a" ] && cmp "$work/a" "$work/b" || fail "$1: losses differ from the CPU's"
@@ -67,9 +70,10 @@ for ((i = 0; i < 30; i++)); do printf '{"text": "%s"}\n' "$(printf '%*s' $((i * 
 for device in cpu cuda; do
     evaluates() { if [ $device = cpu ]; then ranks 2 "$@" --device=cpu; else FAKE_CUDA_GPUS=2 on_gpu 2 "$@"; fi || { cat "$work/log"; fail "$1 on $device"; }; }
     evaluates eval --checkpoint "$work/1x3-float32-cpu" --data "$work/data.h5" --seq-len 64 --samples 99 --json "$work/eval-$device"
+    evaluates eval --checkpoint "$work/1x3-float32-cpu" --data "$work/data.h5" --seq-len 64 --context 160 --samples 33 --json "$work/long-$device"
     evaluates score --checkpoint "$work/1x3-float32-cpu" --input "$work/requests.jsonl" --out "$work/score-$device" --batch-tokens 1
 done
-for command in eval score; do cmp "$work/$command-cpu" "$work/$command-cuda" || fail "$command differs from the CPU's"; done
+for command in eval long score; do cmp "$work/$command-cpu" "$work/$command-cuda" || fail "$command differs from the CPU's"; done
 
 # Products keep the kernels that want addresses and rows at multiples of 16 bytes, also where small vectors lie before matrices
 # and where units are gathered from several ranks.

@@ -6,13 +6,16 @@ source "$(dirname "$0")/common.sh"
 make_data
 make_config
 on=(--config "$work/config.yaml" --training.steps=12 --checkpoint.enable_checkpoint=true --checkpoint.interval=5
-    --data.validation_files="[$work/data.h5]" --data.validation_interval=6 --data.validation_steps=1)
+    --data.validation_files="[$work/data.h5]" --data.validation_interval=6 --data.validation_steps=1
+    --metrics.sample_prompts="[int,static]" --metrics.sample_tokens=20)
 guarded() { FLAME=$GUARDED ranks "$@" || { cat "$work/log"; fail "on the guarded device: $*"; }; }
 sum() { sha256sum <"$1/checkpoint/step-00000012/$2.safetensors"; }
+previews() { grep '"kind": "sample"' "$1/metrics.jsonl"; }
 same() {
     losses "$2" >"$work/a"
     losses "$3" >"$work/b"
     [ "$(wc -l <"$work/a")" = 12 ] && cmp "$work/a" "$work/b" || fail "$1: losses differ from the CPU's"
+    [ "$(previews "$2" | wc -l)" -ge 2 ] && cmp <(previews "$2" | tail -2) <(previews "$3" | tail -2) || fail "$1: texts differ from the CPU's"
     for part in model optimizer; do [ "$(sum "$2" $part)" = "$(sum "$3" $part)" ] || fail "$1: $part.safetensors differs"; done
 }
 
