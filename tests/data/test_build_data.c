@@ -330,7 +330,7 @@ typedef struct UsageCase {
 } UsageCase;
 
 static const UsageCase usage_cases[] = {
-    {{"data"}, USAGE, "name one of build, inspect, verify"},
+    {{"data"}, USAGE, "name one of build, inspect, show, verify"},
     {{"data", "bild"}, USAGE, "there is no \"data bild\", only build"},
     {{"data", "build"}, USAGE, "data build: --text DIR|FILE... is missing; see flame-c data build --help"},
     {{"data", "build", "--text"}, USAGE, "--text needs a value: --text DIR|FILE"},
