@@ -39,12 +39,14 @@ state() {
     printf ' %10s' "${batches[@]/%/ texts}"
     echo
     for mixer in "${mixers[@]}"; do
-        bench "$mixer" 512 1
-        printf '%-23s %10.1f %10.1f %10.0f' "$mixer" "$(state "$mixer" 2048)" "$(state "$mixer" 65536)" "$(figure read_tokens_per_second)"
+        printf '%-23s %10.1f %10.1f' "$mixer" "$(state "$mixer" 2048)" "$(state "$mixer" 65536)"
+        generated=
         for batch in "${batches[@]}"; do
             bench "$mixer" 512 "$batch"
-            printf ' %10.0f' "$(figure generated_tokens_per_second)"
+            [ -n "$generated" ] || printf ' %10.0f' "$(figure read_tokens_per_second)"
+            generated+=$(printf ' %10.0f' "$(figure generated_tokens_per_second)")
         done
+        printf '%s' "$generated"
         echo
     done
 } | tee "$out/table.txt"

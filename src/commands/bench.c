@@ -290,8 +290,8 @@ static Status measure(Bench *b, Comm *comm) {
     fsdp_initialise(b->session.fsdp, (uint64_t)b->config.training.seed);
     random_tokens(b);
     const MemoryPlan plan = setup_memory(&b->config, &options, model, comm->size, comm->local_size);
-    measure_rates(b, options.type);
     if (options.training) {
+        measure_rates(b, options.type);
         time_steps(b, setup_flops_per_token(&plan, &b->config));
         if (!device->host_memory) report_memory(b, &plan, available - device->available(1));
         profile_step(b);
