@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
 enum { Q, KEY, VALUE, BETA, GATE, INITIAL, INPUTS };
@@ -117,7 +118,39 @@ static Grids grids_of(const Node *node, const ChunkDeltaArguments *arguments) {
                    {arguments->blocks_k, chunks, B * arguments->heads}};
 }
 
+static void one_token(const Node *node) {
+    const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
+    const Tensor *q = node->in[Q], *beta = node->in[BETA], *g = node->in[GATE];
+    const int64_t K = q->cols / shape.heads, group = shape.v_heads / shape.heads;
+    RecurrentStepArguments arguments = {.q = heads_of(q),
+                                        .k = heads_of(node->in[KEY]),
+                                        .v = heads_of(node->in[VALUE]),
+                                        .g = data_of(g),
+                                        .g_stride = g ? g->stride : 0,
+                                        .beta = data_of(beta),
+                                        .beta_stride = beta ? beta->stride : 0,
+                                        .K = K,
+                                        .V = node->out[0]->cols / shape.v_heads,
+                                        .heads = shape.v_heads,
+                                        .q_group = group,
+                                        .k_group = group,
+                                        .v_group = 1,
+                                        .erases = shape.undecayed ? ERASES_BEFORE : ERASES_DECAYED,
+                                        .scale = 1.0f / sqrtf((float)K)};
+    recurrent_step(node, INITIAL, &arguments);
+}
+
+static bool is_one_token(const Node *node) {
+    const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
+    return shape.steps == 1 && (node->in[GATE] || shape.v_heads <= RECURRENT_STEP_DECAYS) &&
+           recurrent_step_fits(node, node->in[Q]->cols / shape.heads);
+}
+
 static void chunk_delta_forward(Node *node) {
+    if (is_one_token(node)) {
+        one_token(node);
+        return;
+    }
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
     ChunkDeltaArguments arguments = arguments_of(node, false);

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
 /* The inputs of both ops. chunk_kda has no A and B, chunk_dplr no BETA. */
@@ -117,7 +118,39 @@ static void launch_products_and_states(const Node *node, const ChunkDplrArgument
     device->launch(state_kernels_of(arguments->K)->state[written_keys(node) - 1], type, grids.carried, arguments);
 }
 
+static void one_token(const Node *node) {
+    const Shape shape = *(const Shape *)node->attributes;
+    const Tensor *q = node->in[Q], *v = node->in[VALUE], *g = node->in[GATE];
+    const bool two = written_keys(node) == 2;
+    RecurrentStepArguments arguments = {.q = heads_of(q),
+                                        .k = heads_of(node->in[KEY]),
+                                        .v = heads_of(v),
+                                        .g = g->data,
+                                        .g_stride = g->stride,
+                                        .of_channels = true,
+                                        .K = q->cols / shape.heads,
+                                        .V = v->cols / shape.heads,
+                                        .heads = shape.heads,
+                                        .q_group = 1,
+                                        .k_group = 1,
+                                        .v_group = 1,
+                                        .erases = two ? ERASES_NOTHING : ERASES_DECAYED,
+                                        .scale = shape.scale};
+    if (two) {
+        arguments.a = heads_of(node->in[A]);
+        arguments.b = heads_of(node->in[B]);
+    } else {
+        arguments.beta = node->in[BETA]->data;
+        arguments.beta_stride = node->in[BETA]->stride;
+    }
+    recurrent_step(node, INITIAL, &arguments);
+}
+
 static void chunk_dplr_forward(Node *node) {
+    if (recurrent_step_fits(node, node->in[Q]->cols / ((const Shape *)node->attributes)->heads)) {
+        one_token(node);
+        return;
+    }
     ChunkDplrArguments arguments = arguments_of(node);
     arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
 enum { Q, KEY, VALUE, GATE, INITIAL, INPUTS };
@@ -45,7 +46,37 @@ static void launch_products_and_states(const Node *node, const ChunkGlaArguments
     device->launch(KERNEL_chunk_gla_state, type, chunk_gla_grid_of_states(B, arguments), arguments);
 }
 
+static void one_token(const Node *node) {
+    const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
+    const Tensor *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
+    const int64_t K = k->cols / shape.kv_heads;
+    RecurrentStepArguments arguments = {.q = heads_of(node->in[Q]),
+                                        .k = heads_of(k),
+                                        .v = heads_of(v),
+                                        .g = g->data,
+                                        .g_stride = g->stride,
+                                        .of_channels = true,
+                                        .K = K,
+                                        .V = v->cols / shape.kv_heads,
+                                        .heads = shape.heads,
+                                        .q_group = 1,
+                                        .k_group = 1,
+                                        .v_group = 1,
+                                        .scale = chunk_gla_scale(shape.scale, K)};
+    recurrent_step(node, INITIAL, &arguments);
+}
+
+/* Several query heads may read one state, which only a chunk's kernels know. */
+static bool is_one_token(const Node *node) {
+    const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
+    return shape.heads == shape.kv_heads && recurrent_step_fits(node, node->in[KEY]->cols / shape.kv_heads);
+}
+
 static void chunk_gla_forward(Node *node) {
+    if (is_one_token(node)) {
+        one_token(node);
+        return;
+    }
     ChunkGlaArguments arguments = arguments_of(node);
     arguments.o = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;

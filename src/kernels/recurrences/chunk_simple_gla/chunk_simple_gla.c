@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "kernels/basic/column_sum/column_sum.h"
 #include "kernels/ops.h"
+#include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
 enum { Q, KEY, VALUE, GATE, SCALE, SKIP, INITIAL, INPUTS }; /* those from GATE on may be NULL */
@@ -101,7 +102,38 @@ void chunk_simple_gla_products(const Node *node, DType type, const ChunkSimpleGl
     node->tape->device->launch(KERNEL_chunk_simple_gla_products, type, grid_of_products(node, arguments), arguments);
 }
 
+static void one_token(const Node *node) {
+    const ChunkSimpleGlaShape shape = shape_of(node);
+    const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE], *s = node->in[SCALE];
+    RecurrentStepArguments arguments = {.q = heads_of(q),
+                                        .k = heads_of(k),
+                                        .v = heads_of(v),
+                                        .g = g ? g->data : NULL,
+                                        .g_stride = g ? g->stride : 0,
+                                        .s = s ? s->data : NULL,
+                                        .s_stride = s ? s->stride : 0,
+                                        .skip = node->in[SKIP] ? node->in[SKIP]->data : NULL,
+                                        .K = shape.key_size,
+                                        .V = shape.value_size,
+                                        .heads = shape.heads,
+                                        .q_group = shape.heads * shape.key_size / q->cols,
+                                        .k_group = shape.heads * shape.key_size / k->cols,
+                                        .v_group = shape.heads * shape.value_size / v->cols,
+                                        .scale = shape.scale};
+    if (shape.log_decay) memcpy(arguments.log_decay, shape.log_decay, (size_t)shape.heads * sizeof(float));
+    recurrent_step(node, INITIAL, &arguments);
+}
+
+static bool is_one_token(const Node *node) {
+    const ChunkSimpleGlaShape shape = shape_of(node);
+    return recurrent_step_fits(node, shape.key_size) && (node->in[GATE] || shape.heads <= RECURRENT_STEP_DECAYS);
+}
+
 static void chunk_simple_gla_forward(Node *node) {
+    if (is_one_token(node)) {
+        one_token(node);
+        return;
+    }
     ChunkSimpleGlaArguments arguments = arguments_of(node);
     const DType type = node->in[Q]->type;
     arguments.o = heads_of(node->out[0]);
