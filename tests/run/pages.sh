@@ -31,7 +31,7 @@ done
 for page in docs/*.md; do grep -qF "($page)" README.md || absent README.md "a link to $page; it"; done
 for picture in docs/pictures/*; do
     [ "$(stat -c %s "$picture")" -lt 100000 ] || fail "$picture is larger than 100 kB"
-    grep -qF "$picture" README.md || fail "no page shows $picture"
+    grep -qF "pictures/${picture##*/}" README.md docs/*.md || fail "no page shows $picture"
 done
 [ $missing = 0 ] || fail "$missing names of nothing"
 echo "all pages name what is there"
