@@ -39,11 +39,11 @@ typedef struct TrainingConfig {
     char *teacher; /* a folder; NULL: none */
     double teacher_weight;
     bool skip_nan_inf;
-    double skip_spikes;        /* in standard deviations; 0: off */
-    int64_t replay_every;      /* steps; 0: never */
+    double skip_spikes;           /* in standard deviations; 0: off */
+    int64_t replay_every;         /* steps; 0: never */
     int64_t check_replicas_every; /* steps; 0: never */
-    int64_t max_skipped_steps; /* in a row */
-    int64_t rewind_spikes;     /* after so many of them; 0: never */
+    int64_t max_skipped_steps;    /* in a row */
+    int64_t rewind_spikes;        /* after so many of them; 0: never */
     int64_t seed;
     char *mixed_precision_param;  /* float32 | bfloat16; NULL while the device is auto */
     char *mixed_precision_reduce; /* float32 */

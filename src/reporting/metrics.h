@@ -59,7 +59,8 @@ void metrics_note(Metrics *metrics, const char *format, ...) __attribute__((form
 /* The run goes on after `step`, which it was beyond already: as if it were opened again with that resumed_step.
  * IO_ERROR after one log_error. */
 Status metrics_rewind(Metrics *metrics, int64_t step);
-/* fsyncs metrics.jsonl and the event file. Called with each checkpoint, so that a run resumed from it finds the lines before it. */
+/* fsyncs metrics.jsonl and the event file. Called with each checkpoint, so that a run resumed from it finds the lines
+ * before it. */
 void metrics_flush(Metrics *metrics);
 void metrics_close(Metrics *metrics);
 

@@ -16,7 +16,8 @@ static char mutants_folder[] = "/dev/shm/flame-fuzz-XXXXXX";
 /* Makes the folder, which the caller removes. */
 static inline void mutants_begin(void) {
     CHECK(mkdtemp(mutants_folder), "no folder for mutants");
-    CHECK(getenv("SHOW_MESSAGES") || freopen("/dev/null", "w", stderr), "/dev/null"); /* thousands of messages say nothing here */
+    CHECK(getenv("SHOW_MESSAGES") || freopen("/dev/null", "w", stderr),
+          "/dev/null"); /* thousands of messages say nothing here */
 }
 
 static inline void mutants_write(const char *name, const void *data, size_t bytes) {
