@@ -6,7 +6,7 @@
 #include "base/draws.h"
 #include "training/generation.h"
 
-enum { PIECE = 1024, WARM_UP = 3 }; /* tokens of a prompt that are read at a time; tokens that are not timed */
+enum { WARM_UP = 3 }; /* tokens that are not timed */
 
 static TokenIds *random_prompts(int64_t B, int64_t length, int64_t vocabulary) {
     TokenIds *prompts = calloc((size_t)B, sizeof *prompts);
@@ -33,8 +33,7 @@ static double time_tokens(Generation *generation, int64_t count) {
 }
 
 GenerationRates bench_generation(const Session *session, DType type, int64_t B, int64_t prompt, int64_t count) {
-    const RunnerOptions options = {
-        .type = type, .B = B, .T = prompt < PIECE ? prompt : PIECE, .tokens = prompt + WARM_UP + count};
+    const RunnerOptions options = generation_runner(type, B, prompt, WARM_UP + count);
     const GenerationOptions greedy = {.sampling = {.repetition_penalty = 1, .top_p = 1}};
     TokenIds *prompts = random_prompts(B, prompt, session->model->config.vocab_size);
     Runner *runner = runner_create(session->model, session->fsdp, session->device, options);

@@ -103,16 +103,10 @@ static void compare_marks(const EvalDomain *domain, const Session *session, cons
         domain->path, (long long)eos);
 }
 
-/* Opens the data's tokenizer for bits per byte; NULL if it is not known or cannot be used. Rank 0 opens it first, so
- * that its fault is told once. */
+/* Opens the data's tokenizer for bits per byte; NULL if it is not known or cannot be used. */
 static Tokenizer *find_tokenizer(const Session *session, const Stream *stream) {
     Tokenizer *tokenizer = NULL;
-    Status status = OK;
-    for (int turn = 0; turn < 2 && status == OK; turn++) {
-        if ((turn == 0) == (session->comm->rank == 0)) status = stream_tokenizer(stream, &tokenizer);
-        status = agree(session->comm, status);
-    }
-    if (status == OK) return tokenizer;
+    if (agree(session->comm, stream_tokenizer(stream, &tokenizer)) == OK) return tokenizer;
     if (session->comm->rank == 0) log_warning("without the tokenizer bits are per token");
     tokenizer_close(tokenizer);
     return NULL;

@@ -1,4 +1,5 @@
 /* flame-c generate: goes on with texts. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <signal.h>
@@ -11,10 +12,11 @@
 #include "base/log.h"
 #include "checkpoint/weights.h"
 #include "commands/commands.h"
-#include "commands/continuation.h"
 #include "commands/output_file.h"
 #include "commands/prompts.h"
+#include "base/crc.h"
 #include "parallel/agreement.h"
+#include "text/continuation.h"
 #include "training/generation.h"
 #include "training/trained_model.h"
 
@@ -66,7 +68,6 @@ typedef struct Task {
 } Task;
 
 enum { READ, GENERATED };
-enum { PIECE = 1024 }; /* tokens of a prompt that are read at a time */
 
 static volatile sig_atomic_t interrupted;
 
@@ -123,8 +124,8 @@ static Status compare_arguments(const Task *task) {
                   a->repetition_penalty);
     for (int64_t i = 0; i < task->prompts.count; i++) {
         const TokenIds *ids = &task->prompts.item[i].ids;
-        agreement_add(agreement, "a prompt", "%lld tokens", (long long)ids->count);
-        for (int64_t n = 0; n < ids->count; n++) agreement_add(agreement, "its token", "%u", (unsigned)ids->id[n]);
+        agreement_add(agreement, "a prompt", "%lld tokens, %08" PRIx32, (long long)ids->count,
+                      crc_update(0, ids->id, ids->count * (int64_t)sizeof *ids->id));
     }
     return agreement_end(agreement, task->session.comm, "start all ranks with the same arguments");
 }
@@ -137,10 +138,7 @@ static int64_t most_tokens(const Task *task, const Prompt *prompt) {
 static RunnerOptions runner_for(const Task *task, int64_t longest) {
     const GenerateArguments *a = task->arguments;
     const int64_t count = task->prompts.count;
-    return (RunnerOptions){.type = dtype_named(a->dtype),
-                           .B = a->batch < count ? a->batch : count,
-                           .T = longest < PIECE ? longest : PIECE,
-                           .tokens = longest + a->new_tokens};
+    return generation_runner(dtype_named(a->dtype), a->batch < count ? a->batch : count, longest, a->new_tokens);
 }
 
 static int64_t memory_for(const Task *task, const Device *device, int64_t longest) {
@@ -252,8 +250,10 @@ static void continue_group(Task *task, int64_t first, int64_t count) {
         const Prompt *prompt = &task->prompts.item[first + i];
         ids[i] = prompt->ids;
         task->tokens[READ] += prompt->ids.count;
-        task->continuation[first + i] =
-            continuation_begin(task->tokenizer, &a->stop, prompt->stop, prompt->stops, most_tokens(task, prompt));
+        Continuation *continuation = &task->continuation[first + i];
+        *continuation = continuation_begin(task->tokenizer, &prompt->ids, most_tokens(task, prompt));
+        continuation->stop[0] = (StopTexts){a->stop.item, a->stop.count};
+        continuation->stop[1] = (StopTexts){prompt->stop, prompt->stops};
     }
     const GenerationOptions wanted = {.sampling = {.repetition_penalty = a->repetition_penalty,
                                                    .temperature = a->temperature,

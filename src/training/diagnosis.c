@@ -127,10 +127,9 @@ static void print_step(const Diagnosis *d, const char *folder, const char *metri
     else if (same(loss, r->loss) && same(norm, r->gradient_norm))
         log_info("%s has the same: weights and samples give them, not a fault of the hardware", metrics);
     else
-        log_info(
-            "metrics.jsonl has loss %.9g, gradient norm %.9g. With the ranks, program and configuration of the run "
-            "the numbers are the same, unless hardware computed wrong",
-            loss, norm);
+        log_info("%s has loss %.9g, gradient norm %.9g. With the ranks, program and configuration of the run "
+                 "the numbers are the same, unless hardware computed wrong",
+                 metrics, loss, norm);
 }
 
 /* Descending; what is not finite comes first. */

@@ -6,6 +6,8 @@
 #include "base/check.h"
 #include "base/draws.h"
 
+enum { PIECE = 1024 }; /* tokens of a prompt that are read at a time */
+
 /* A sequence: its prompt, then what was generated. */
 typedef struct Text {
     int32_t *token;
@@ -44,8 +46,8 @@ static int64_t longest_of(const TokenIds prompts[], int64_t count) {
     return longest;
 }
 
-int64_t generation_tokens(const TokenIds prompts[], int64_t count, int64_t new_tokens) {
-    return longest_of(prompts, count) + new_tokens;
+RunnerOptions generation_runner(DType type, int64_t count, int64_t longest, int64_t more) {
+    return (RunnerOptions){.type = type, .B = count, .T = longest < PIECE ? longest : PIECE, .tokens = longest + more};
 }
 
 Generation *generation_begin(Runner *runner, const TokenIds prompts[], int64_t count, GenerationOptions options) {

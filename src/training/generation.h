@@ -15,8 +15,8 @@ typedef struct GenerationOptions {
 
 typedef struct Generation Generation;
 
-/* Tokens that a runner for these prompts must allow for. */
-int64_t generation_tokens(const TokenIds prompts[], int64_t count, int64_t new_tokens);
+/* The runner for `count` prompts side by side of at most `longest` tokens each, and `more` tokens of each. */
+RunnerOptions generation_runner(DType type, int64_t count, int64_t longest, int64_t more);
 
 /* Begins `count` <= B sequences, one for each prompt, of at least one token each. The runner was created with
  * RunnerOptions.tokens and must outlive the generation. */

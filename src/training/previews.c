@@ -7,6 +7,7 @@
 #include "base/activity.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "text/continuation.h"
 #include "text/utf8.h"
 #include "training/generation.h"
 #include "training/setup.h"
@@ -72,10 +73,7 @@ Status previews_create(const TrainConfig *config, const Session *session, const 
                            .longest = options.tokens - config->metrics.sample_tokens};
     previews->prompt = calloc((size_t)previews->count, sizeof *previews->prompt);
     CHECK(previews->prompt, "no memory for prompts");
-    for (int turn = 0; turn < 2 && status == OK; turn++) { /* rank 0 first, so that a fault is told once */
-        if ((turn == 0) == (session->comm->rank == 0)) status = read_prompts(previews, saver);
-        status = agree(session->comm, status);
-    }
+    status = agree(session->comm, read_prompts(previews, saver));
     if (status == OK) previews->runner = runner_create(session->model, session->fsdp, session->device, options);
     return status;
 }
@@ -111,28 +109,16 @@ static bool go_on(const Previews *previews, int32_t *tokens) {
     return steps == c->sample_tokens;
 }
 
-/* The text of prompt `number`'s tokens up to one that ends a text. It follows the prompt's, whose last tokens may be
- * the beginning of a character, and a space. The caller frees it. */
-static char *text_of(const Previews *previews, int64_t number, const int32_t *tokens, int64_t *bytes) {
-    const TokenIds *prompt = &previews->prompt[number];
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
-    TokenStream *stream = token_stream_create(previews->tokenizer, true);
-    CHECK(file, "no memory for a text");
-    for (int64_t i = 0; i < prompt->count; i++) token_stream_add(stream, prompt->id[i], NULL);
-    for (int64_t t = 0; t < previews->config->metrics.sample_tokens; t++) {
+/* The text of prompt `number`'s tokens up to one that ends a text. The caller frees it. */
+static Continuation continuation_of(const Previews *previews, int64_t number, const int32_t *tokens) {
+    const int64_t most = previews->config->metrics.sample_tokens;
+    Continuation continuation = continuation_begin(previews->tokenizer, &previews->prompt[number], most);
+    for (int64_t t = 0; t < most; t++) {
         const int32_t token = tokens[t * previews->count + number];
-        if (model_config_has_eos(&previews->session->model->config, token)) break;
-        const char *part = token_stream_add(stream, (uint32_t)token, bytes);
-        fwrite(part, 1, (size_t)*bytes, file);
+        continuation_add(&continuation, (uint32_t)token,
+                         model_config_has_eos(&previews->session->model->config, token));
     }
-    const char *rest = token_stream_end(stream, bytes);
-    fwrite(rest, 1, (size_t)*bytes, file);
-    CHECK(fclose(file) == 0, "no memory for a text");
-    token_stream_free(stream);
-    *bytes = (int64_t)size;
-    return text;
+    return continuation;
 }
 
 static void report(const Previews *previews, const int32_t *tokens, const Progress *progress, Metrics *metrics) {
@@ -143,10 +129,11 @@ static void report(const Previews *previews, const int32_t *tokens, const Progre
                            .number = i + 1,
                            .prompt = prompt,
                            .prompt_bytes = (int64_t)strlen(prompt)};
-        char *text = text_of(previews, i, tokens, &preview.text_bytes);
-        preview.text = text;
+        Continuation continuation = continuation_of(previews, i, tokens);
+        preview.text = continuation.text;
+        preview.text_bytes = continuation.bytes;
         metrics_preview(metrics, &preview);
-        free(text);
+        continuation_free(&continuation);
     }
 }
 

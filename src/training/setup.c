@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "training/generation.h"
 
 StepShape step_shape(const TrainConfig *config, int world_size) {
     const TrainingConfig *t = &config->training;
@@ -45,7 +46,7 @@ RunnerOptions setup_runner(const TrainConfig *config, Model *teacher) {
                            .replay = config->training.cuda_graph};
 }
 
-enum { PREVIEW_PIECE = 512, SPECIAL_TOKENS = 8 };
+enum { SPECIAL_TOKENS = 8 };
 
 RunnerOptions setup_previews(const TrainConfig *config) {
     const StringList *prompts = &config->metrics.sample_prompts;
@@ -55,10 +56,7 @@ RunnerOptions setup_previews(const TrainConfig *config) {
         if (bytes > longest) longest = bytes;
     }
     longest += SPECIAL_TOKENS;
-    return (RunnerOptions){.type = compute_type(config),
-                           .B = prompts->count,
-                           .T = longest < PREVIEW_PIECE ? longest : PREVIEW_PIECE,
-                           .tokens = longest + config->metrics.sample_tokens};
+    return generation_runner(compute_type(config), prompts->count, longest, config->metrics.sample_tokens);
 }
 
 static int64_t preview_bytes(const TrainConfig *config, Model *model) {

@@ -24,10 +24,15 @@ ranks 1 --config "$work/config.yaml" --training.steps=20 --checkpoint.enable_che
     { cat "$work/log"; fail "training"; }
 run=$work/run
 
-# Greedy tokens are the most probable ones of the logits of the whole text.
+# Greedy tokens are those of the whole text, read at once.
 generate --checkpoint "$golden/gla-swa" --ids --prompt "3 1 4 1 5" --max-new-tokens 40 --temperature 0 --ignore-eos || fail "$(cat "$work/log")"
 greedy=$(cat "$work/text")
 [ "$(wc -w <<<"$greedy")" = 40 ] || fail "greedy tokens: $greedy"
+for read in 1 7 20 39; do
+    generate --checkpoint "$golden/gla-swa" --ids --prompt "3 1 4 1 5 $(cut -d' ' -f1-$read <<<"$greedy")" --max-new-tokens 1 --temperature 0 --ignore-eos ||
+        fail "$(cat "$work/log")"
+    [ "$(cat "$work/text")" = "$(cut -d' ' -f$((read + 1)) <<<"$greedy")" ] || fail "after $read tokens: $(cat "$work/text"), not of $greedy"
+done
 
 # Texts do not depend on what is generated beside them, nor on the number of ranks, but on the seed.
 prompts=("3 1 4 1 5" "9 2" "6 5 3 5 8 9 7 9 3 2 3 8 4 6 2 6 4 3 3 8")

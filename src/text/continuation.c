@@ -1,4 +1,4 @@
-#include "commands/continuation.h"
+#include "text/continuation.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,10 +6,10 @@
 
 #include "base/check.h"
 
-Continuation continuation_begin(const Tokenizer *tokenizer, const Texts *stop, char *const *more_stop, int more_stops,
-                                int64_t most) {
-    Continuation continuation = {.stop = stop, .more_stop = more_stop, .more_stops = more_stops, .most = most};
-    continuation.stream = tokenizer ? token_stream_create(tokenizer, true) : NULL;
+Continuation continuation_begin(const Tokenizer *tokenizer, const TokenIds *prompt, int64_t most) {
+    Continuation continuation = {.stream = tokenizer ? token_stream_create(tokenizer, true) : NULL, .most = most};
+    for (int64_t i = 0; continuation.stream && i < prompt->count; i++)
+        token_stream_add(continuation.stream, prompt->id[i], NULL);
     continuation.text = calloc(1, 1);
     CHECK(continuation.text, "out of memory");
     return continuation;
@@ -22,18 +22,22 @@ void continuation_free(Continuation *continuation) {
     *continuation = (Continuation){0};
 }
 
-static int stops_of(const Continuation *continuation) { return continuation->stop->count + continuation->more_stops; }
-
-static const char *stop_of(const Continuation *continuation, int i) {
-    const int first = continuation->stop->count;
-    return i < first ? continuation->stop->item[i] : continuation->more_stop[i - first];
+static int stops_of(const Continuation *continuation) {
+    return continuation->stop[0].count + continuation->stop[1].count;
 }
 
-/* Cuts the text at the first stop text in it, if there is one. */
-static void look_for_stop(Continuation *continuation) {
+static const char *stop_of(const Continuation *continuation, int i) {
+    const int first = continuation->stop[0].count;
+    return i < first ? continuation->stop[0].item[i] : continuation->stop[1].item[i - first];
+}
+
+/* Cuts the text at the first stop text that ends in its last `added` bytes, if there is one. */
+static void look_for_stop(Continuation *continuation, int64_t added) {
     const char *first = NULL;
     for (int i = 0; i < stops_of(continuation); i++) {
-        const char *found = strstr(continuation->text, stop_of(continuation, i));
+        const char *stop = stop_of(continuation, i);
+        const int64_t from = continuation->bytes - added - (int64_t)strlen(stop) + 1;
+        const char *found = strstr(continuation->text + (from > 0 ? from : 0), stop);
         if (found && (!first || found < first)) first = found;
     }
     if (!first) return;
@@ -48,7 +52,7 @@ static void add_text(Continuation *continuation, const char *text, int64_t bytes
     memcpy(continuation->text + continuation->bytes, text, (size_t)bytes);
     continuation->bytes += bytes;
     continuation->text[continuation->bytes] = 0;
-    look_for_stop(continuation);
+    look_for_stop(continuation, bytes);
 }
 
 void continuation_end(Continuation *continuation, const char *why) {
