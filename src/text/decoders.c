@@ -71,12 +71,8 @@ static Status run_metaspace(const Step *step, StepRoom *room, Pieces *in, Pieces
 enum { CLEANUP };
 
 static Status read_word_piece(Step *step, const Fields *fields) {
-    const char *text = "";
-    int64_t bytes = 0;
-    Status status = fields_text(fields, "prefix", REQUIRED, &text, &bytes);
-    if (!status) status = fields_flag(fields, "cleanup", REQUIRED, &step->flag[CLEANUP]);
-    step_keep_text(step, text, bytes);
-    return status;
+    const Status status = step_read_text(step, fields, "prefix");
+    return status ? status : fields_flag(fields, "cleanup", REQUIRED, &step->flag[CLEANUP]);
 }
 
 static void put_replaced(Pieces *out, const Pieces *text, const char *from, const char *to) {
@@ -211,27 +207,14 @@ static Status run_strip(const Step *step, StepRoom *room, Pieces *in, Pieces *ou
 
 /* Replace */
 
-static Status read_replace(Step *step, const Fields *fields) {
-    const char *text = "";
-    int64_t bytes = 0;
-    const Status status = fields_text(fields, "content", REQUIRED, &text, &bytes);
-    step_keep_text(step, text, bytes);
-    return status ? status : pattern_read(fields, &step->pattern);
-}
-
 static Status run_replace(const Step *step, StepRoom *room, Pieces *in, Pieces *out) {
     for (int64_t i = 0; i < in->count; i++) {
         const char *token = in->text + in->piece[i].start;
         const int64_t start = out->bytes;
         const Status status = matches_of_pattern(&room->matches, token, in->piece[i].bytes, step->pattern);
         if (status) return status;
-        for (int64_t j = 0; j < room->matches.count; j++) {
-            const Stretch *stretch = &room->matches.stretch[j];
-            if (stretch->match)
-                pieces_put(out, step->text, step->text_bytes);
-            else
-                pieces_put(out, token + stretch->start, stretch->end - stretch->start);
-        }
+        for (int64_t j = 0; j < room->matches.count; j++)
+            step_put_replaced(step, token, &room->matches.stretch[j], out);
         pieces_end(out, start, -1, false);
     }
     return OK;
@@ -240,12 +223,8 @@ static Status run_replace(const Step *step, StepRoom *room, Pieces *in, Pieces *
 /* BPEDecoder: the mark at the end of words becomes a space, in the last token nothing. */
 
 static Status read_suffix(Step *step, const Fields *fields) {
-    const char *text = "";
-    int64_t bytes = 0;
-    Status status = fields_text(fields, "suffix", REQUIRED, &text, &bytes);
-    if (!status && bytes == 0) status = fields_refuse(fields, "\"suffix\" is empty");
-    step_keep_text(step, text, bytes);
-    return status;
+    const Status status = step_read_text(step, fields, "suffix");
+    return !status && step->text_bytes == 0 ? fields_refuse(fields, "\"suffix\" is empty") : status;
 }
 
 static Status run_suffix(const Step *step, StepRoom *room, Pieces *in, Pieces *out) {
@@ -270,6 +249,6 @@ const StepKind decoder_kinds[] = {{"ByteLevel", NULL, run_byte_level},
                                   {"ByteFallback", NULL, run_byte_fallback},
                                   {"Fuse", NULL, run_fuse},
                                   {"Strip", read_strip, run_strip},
-                                  {"Replace", read_replace, run_replace},
+                                  {"Replace", step_read_replace, run_replace},
                                   {"BPEDecoder", read_suffix, run_suffix},
                                   {0}};

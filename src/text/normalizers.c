@@ -221,13 +221,7 @@ static Status run_bert(const Step *step, StepRoom *room, Pieces *in, Pieces *out
 
 /* Prepend and Replace */
 
-static Status read_prepend(Step *step, const Fields *fields) {
-    const char *text = "";
-    int64_t bytes = 0;
-    const Status status = fields_text(fields, "prepend", REQUIRED, &text, &bytes);
-    step_keep_text(step, text, bytes);
-    return status;
-}
+static Status read_prepend(Step *step, const Fields *fields) { return step_read_text(step, fields, "prepend"); }
 
 static Status prepend(const Step *step, StepRoom *room, const char *text, int64_t bytes, Pieces *out,
                       bool *from_start) {
@@ -242,14 +236,6 @@ static Status run_prepend(const Step *step, StepRoom *room, Pieces *in, Pieces *
     return each_piece(step, room, in, out, prepend);
 }
 
-static Status read_replace(Step *step, const Fields *fields) {
-    const char *text = "";
-    int64_t bytes = 0;
-    const Status status = fields_text(fields, "content", REQUIRED, &text, &bytes);
-    step_keep_text(step, text, bytes);
-    return status ? status : pattern_read(fields, &step->pattern);
-}
-
 /* The replacement of several characters counts as the last of them. */
 static bool is_one_character(const char *text, const Stretch *stretch) {
     return utf8_last(text + stretch->start, stretch->end - stretch->start) == stretch->end - stretch->start;
@@ -262,10 +248,7 @@ static Status replace(const Step *step, StepRoom *room, const char *text, int64_
         const Stretch *stretch = &room->matches.stretch[i];
         if (stretch->match && i == 0 && (step->text_bytes == 0 || !is_one_character(text, stretch)))
             *from_start = false;
-        if (stretch->match)
-            pieces_put(out, step->text, step->text_bytes);
-        else
-            pieces_put(out, text + stretch->start, stretch->end - stretch->start);
+        step_put_replaced(step, text, stretch, out);
     }
     return status;
 }
@@ -356,7 +339,7 @@ const StepKind normalizer_kinds[] = {{"NFC", NULL, run_nfc},
                                      {"Nmt", NULL, run_nmt},
                                      {"BertNormalizer", read_bert, run_bert},
                                      {"Prepend", read_prepend, run_prepend},
-                                     {"Replace", read_replace, run_replace},
+                                     {"Replace", step_read_replace, run_replace},
                                      {"Precompiled", read_precompiled, run_precompiled},
                                      {"ByteLevel", NULL, run_byte_level},
                                      {0}};

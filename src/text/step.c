@@ -61,11 +61,25 @@ Status steps_run(const Steps *steps, StepRoom *room, Pieces *pieces, Pieces *oth
     return OK;
 }
 
-void step_keep_text(Step *step, const char *text, int64_t bytes) {
-    step->text = malloc((size_t)bytes + 1);
-    CHECK(step->text, "no memory for %lld bytes of a tokenizer", (long long)bytes);
-    memcpy(step->text, text, (size_t)bytes);
-    step->text_bytes = bytes;
+Status step_read_text(Step *step, const Fields *fields, const char *key) {
+    const char *text = "";
+    const Status status = fields_text(fields, key, REQUIRED, &text, &step->text_bytes);
+    step->text = malloc((size_t)step->text_bytes + 1);
+    CHECK(step->text, "no memory for %lld bytes of a tokenizer", (long long)step->text_bytes);
+    memcpy(step->text, text, (size_t)step->text_bytes);
+    return status;
+}
+
+Status step_read_replace(Step *step, const Fields *fields) {
+    const Status status = step_read_text(step, fields, "content");
+    return status ? status : pattern_read(fields, &step->pattern);
+}
+
+void step_put_replaced(const Step *step, const char *text, const Stretch *stretch, Pieces *out) {
+    if (stretch->match)
+        pieces_put(out, step->text, step->text_bytes);
+    else
+        pieces_put(out, text + stretch->start, stretch->end - stretch->start);
 }
 
 void step_move_text(Pieces *in, Pieces *out) {

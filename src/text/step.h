@@ -54,8 +54,11 @@ void steps_free(Steps *steps);
 /* Runs the steps on *pieces, which afterwards are the result; *other is room for pieces. */
 Status steps_run(const Steps *steps, StepRoom *room, Pieces *pieces, Pieces *other);
 
-/* For kinds: keeps a copy of a text. */
-void step_keep_text(Step *step, const char *text, int64_t bytes);
+/* For kinds: keeps the text of a key that must be there. */
+Status step_read_text(Step *step, const Fields *fields, const char *key);
+/* Replace, which is a normalizer and a decoder: its keys, and what becomes of a stretch of `text`. */
+Status step_read_replace(Step *step, const Fields *fields);
+void step_put_replaced(const Step *step, const char *text, const Stretch *stretch, Pieces *out);
 /* Moves the text of `in` to `out`, so that pieces of it have the places they had. */
 void step_move_text(Pieces *in, Pieces *out);
 

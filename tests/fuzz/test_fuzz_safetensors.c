@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "checkpoint/safetensors.h"
+#include "support/mutants.h"
 
 static const char *path(void) {
     static char name[64];
@@ -70,61 +71,27 @@ static const char *const words[] = {"[",    "]",      "{",       "}",     ",",  
                                     "F64",  "\"a\":", "F6_E2M3", "shape", "\\u0000",    "18446744073709551615",
                                     "null", "\xff",   "dtype",   " ",     "\n",         "__metadata__"};
 
-static uint64_t random_state;
-
-static uint64_t random_below(uint64_t limit) {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (random_state >> 33) % limit;
-}
-
-/* One small change: a bit, a byte, a word put in or over, a part taken out. */
-static size_t mutate(uint8_t *data, size_t bytes, size_t capacity) {
-    const size_t at = random_below(bytes + 1);
-    const char *word = words[random_below(sizeof words / sizeof words[0])];
-    const size_t length = strlen(word);
-    switch (random_below(5)) {
-    case 0:
-        if (at < bytes) data[at] ^= (uint8_t)(1u << random_below(8));
-        return bytes;
-    case 1:
-        if (at < bytes) data[at] = (uint8_t)random_below(256);
-        return bytes;
-    case 2:
-        if (bytes + length > capacity) return bytes;
-        memmove(data + at + length, data + at, bytes - at);
-        memcpy(data + at, word, length);
-        return bytes + length;
-    case 3:
-        if (at + length <= bytes) memcpy(data + at, word, length);
-        return bytes;
-    default: {
-        const size_t taken = random_below(bytes - at + 1) % 16;
-        memmove(data + at, data + at + taken, bytes - at - taken);
-        return bytes - taken;
-    }
-    }
-}
-
 /* The length again, so that most mutants get past it. */
-static void repair_length(uint8_t *data, size_t header_bytes) {
-    for (int i = 0; i < 8; i++) data[i] = (uint8_t)(header_bytes >> 8 * i);
+static void repair_length(char *data, size_t header_bytes) {
+    for (int i = 0; i < 8; i++) data[i] = (char)(header_bytes >> 8 * i);
 }
 
 int main(int argc, char **argv) {
     const long mutants = argc > 1 ? atol(argv[1]) : 30000;
-    random_state = argc > 2 ? (uint64_t)atol(argv[2]) : 1;
-    /* Thousands of messages say nothing here. */
-    if (!freopen("/dev/null", "w", stderr)) return 1;
+    char data[1024];
+    Mutant m = {.data = data, .room = sizeof data, .random = argc > 2 ? (uint64_t)atol(argv[2]) : 1};
+    mutants_silence();
     for (long i = 0; i < mutants; i++) {
-        uint8_t data[1024] = {0};
-        const char *seed = seeds[random_below(sizeof seeds / sizeof seeds[0])];
+        const char *seed = seeds[mutant_draw(&m, sizeof seeds / sizeof seeds[0])];
         const size_t length = strlen(seed), tail = 24;
+        memset(data, 0, sizeof data);
         memcpy(data + 8, seed, length);
         repair_length(data, length);
-        size_t bytes = 8 + length + tail;
-        for (uint64_t changes = random_below(4); changes > 0; changes--) bytes = mutate(data, bytes, sizeof data);
-        if (bytes >= 8 + tail && random_below(8) > 0) repair_length(data, bytes - 8 - tail);
-        try_file(data, bytes);
+        m.bytes = 8 + length + tail;
+        for (size_t changes = mutant_draw(&m, 4); changes > 0; changes--)
+            mutant_change(&m, words, sizeof words / sizeof words[0]);
+        if (m.bytes >= 8 + tail && mutant_draw(&m, 8) > 0) repair_length(data, m.bytes - 8 - tail);
+        try_file((const uint8_t *)data, m.bytes);
     }
     remove(path());
     printf("%ld mutants, %lld accepted\n", mutants, (long long)accepted);

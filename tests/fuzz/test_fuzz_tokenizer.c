@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "support/mutants.h"
 #include "text/tokenizer.h"
 
 static const char *path(void) {
@@ -90,65 +91,25 @@ static const char *const words[] = {"[",          "]",         "{",          "}"
                                     "(?=",        "*",         "\\p{L}",     "[^",        "|",
                                     "+",          "{9,}"};
 
-static uint64_t random_state;
-
-static uint64_t random_below(uint64_t limit) {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (random_state >> 33) % limit;
-}
-
-/* One small change: a bit, a byte, a word put in or over, a part taken out or doubled. Most are at the ends, where the
- * vocabulary is not. */
-static size_t mutate(uint8_t *data, size_t bytes) {
-    const size_t near = random_below(4) ? random_below(bytes < 1500 ? bytes + 1 : 1500) : random_below(bytes + 1);
-    const size_t at = near < bytes ? near : bytes;
-    const char *word = words[random_below(sizeof words / sizeof words[0])];
-    const size_t length = strlen(word), taken = random_below(bytes - at + 1) % 24;
-    switch (random_below(6)) {
-    case 0:
-        if (at < bytes) data[at] ^= (uint8_t)(1u << random_below(8));
-        return bytes;
-    case 1:
-        if (at < bytes) data[at] = (uint8_t)random_below(256);
-        return bytes;
-    case 2:
-        if (bytes + length > ROOM) return bytes;
-        memmove(data + at + length, data + at, bytes - at);
-        memcpy(data + at, word, length);
-        return bytes + length;
-    case 3:
-        if (at + length <= bytes) memcpy(data + at, word, length);
-        return bytes;
-    case 4:
-        if (bytes + taken > ROOM) return bytes;
-        memmove(data + at + taken, data + at, bytes - at);
-        return bytes + taken;
-    default:
-        memmove(data + at, data + at + taken, bytes - at - taken);
-        return bytes - taken;
-    }
-}
-
 int main(int argc, char **argv) {
     const long mutants = argc > 1 ? atol(argv[1]) : 10000;
-    random_state = argc > 2 ? (uint64_t)atol(argv[2]) : 1;
-    char *seed[SEEDS] = {strdup(every_step)};
+    char *seed[SEEDS] = {strdup(every_step)}, *room = malloc(ROOM);
     int64_t length[SEEDS] = {(int64_t)strlen(every_step)};
+    /* Most changes are where the vocabulary is not. */
+    Mutant m = {.data = room, .room = ROOM, .head = 1500, .random = argc > 2 ? (uint64_t)atol(argv[2]) : 1};
+    CHECK(room, "no memory");
     for (int i = 1; i < SEEDS; i++)
         CHECK(file_read_all(files[i - 1], ROOM, &seed[i], &length[i]) == 0, "reading %s", files[i - 1]);
-    /* Thousands of messages say nothing here. */
-    if (!freopen("/dev/null", "w", stderr)) return 1;
-    uint8_t *data = malloc(ROOM);
-    CHECK(data, "no memory");
+    mutants_silence();
     for (long i = 0; i < mutants; i++) {
-        const uint64_t from = random_below(SEEDS);
-        memcpy(data, seed[from], (size_t)length[from]);
-        size_t bytes = (size_t)length[from];
-        for (uint64_t changes = random_below(4); changes > 0; changes--) bytes = mutate(data, bytes);
-        try_file(data, bytes);
+        const size_t from = mutant_draw(&m, SEEDS);
+        memcpy(room, seed[from], m.bytes = (size_t)length[from]);
+        for (size_t changes = mutant_draw(&m, 4); changes > 0; changes--)
+            mutant_change(&m, words, sizeof words / sizeof words[0]);
+        try_file((const uint8_t *)room, m.bytes);
     }
     for (int i = 0; i < SEEDS; i++) free(seed[i]);
-    free(data);
+    free(room);
     remove(path());
     printf("%ld mutants, %lld accepted\n", mutants, (long long)accepted);
     return accepted > 0 && accepted < mutants ? 0 : 1;

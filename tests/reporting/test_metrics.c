@@ -15,14 +15,14 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "checkpoint/temporary.h"
 #include "support/capture.h"
 #include "reporting/metrics.h"
 #include "reporting/tensorboard.h"
 
-static char folder[] = "/tmp/flame-test-metrics-XXXXXX";
-
 static Metrics *open_metrics(int64_t resumed_step) {
-    const MetricsOptions options = {.folder = folder, .tb_folder = "tb", .resumed_step = resumed_step, .steps = 100};
+    const MetricsOptions options = {
+        .folder = temporary_folder, .tb_folder = "tb", .resumed_step = resumed_step, .steps = 100};
     Metrics *metrics = NULL;
     assert_int_equal(metrics_open(&options, &metrics), OK);
     return metrics;
@@ -50,7 +50,7 @@ static void log_step(Metrics *metrics, int64_t number) {
 
 static char *read_all(const char *name, size_t *bytes) {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", temporary_folder, name);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
     char *text = calloc(1, 1 << 20);
@@ -128,7 +128,7 @@ static void test_lines(void **state) {
 
 static void append_text(const char *text) {
     char path[512];
-    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    snprintf(path, sizeof path, "%s/metrics.jsonl", temporary_folder);
     FILE *file = fopen(path, "ab");
     fputs(text, file);
     fclose(file);
@@ -138,7 +138,7 @@ static void append_text(const char *text) {
 static void test_resume(void **state) {
     (void)state;
     char shown[8192], path[512];
-    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    snprintf(path, sizeof path, "%s/metrics.jsonl", temporary_folder);
     remove(path); /* of other tests */
     Capture capture = capture_begin(1);
     Metrics *metrics = open_metrics(0);
@@ -260,14 +260,14 @@ static void parse_fields(const unsigned char *at, const unsigned char *end, int 
 }
 
 static void remove_event_files(void) {
-    char command[256];
-    snprintf(command, sizeof command, "rm -rf %s/tb", folder);
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf %s/tb", temporary_folder);
     assert_int_equal(system(command), 0);
 }
 
 static unsigned char *read_event_file(size_t *bytes) {
-    char path[256], name[512] = "";
-    snprintf(path, sizeof path, "%s/tb", folder);
+    char path[300], name[512] = "";
+    snprintf(path, sizeof path, "%s/tb", temporary_folder);
     DIR *tb = opendir(path);
     for (struct dirent *entry; (entry = readdir(tb));)
         if (strstr(entry->d_name, "tfevents")) snprintf(name, sizeof name, "tb/%.200s", entry->d_name);
@@ -329,7 +329,7 @@ static void test_preview(void **state) {
     (void)state;
     static const char nasty[] = "\"loss\": 1\n\0\xe6\x9d\xb1\\";
     char shown[8192], path[512];
-    snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
+    snprintf(path, sizeof path, "%s/metrics.jsonl", temporary_folder);
     remove(path);
     remove_event_files();
     Capture capture = capture_begin(1);
@@ -387,23 +387,11 @@ static void test_memory_peak(void **state) {
     assert_true(memory_peak() >= after - (1 << 20)); /* the kernel counts pages in batches */
 }
 
-static int make_folder(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),       cmocka_unit_test(test_resume),  cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_event_file),  cmocka_unit_test(test_preview), cmocka_unit_test(test_errors),
         cmocka_unit_test(test_memory_peak),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }

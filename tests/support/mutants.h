@@ -2,6 +2,7 @@
 #ifndef FLAME_TESTS_MUTANTS_H
 #define FLAME_TESTS_MUTANTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +14,15 @@
 
 static char mutants_folder[] = "/dev/shm/flame-fuzz-XXXXXX";
 
+/* Thousands of messages say nothing. */
+static inline void mutants_silence(void) {
+    CHECK(getenv("SHOW_MESSAGES") || freopen("/dev/null", "w", stderr), "/dev/null");
+}
+
 /* Makes the folder, which the caller removes. */
 static inline void mutants_begin(void) {
     CHECK(mkdtemp(mutants_folder), "no folder for mutants");
-    CHECK(getenv("SHOW_MESSAGES") || freopen("/dev/null", "w", stderr),
-          "/dev/null"); /* thousands of messages say nothing here */
+    mutants_silence();
 }
 
 static inline void mutants_write(const char *name, const void *data, size_t bytes) {
@@ -31,12 +36,18 @@ static inline void mutants_write(const char *name, const void *data, size_t byte
 typedef struct Mutant {
     char *data;
     size_t bytes, room;
+    size_t head; /* three of four changes are in so many bytes at the beginning; 0: anywhere */
     uint64_t random;
 } Mutant;
 
 static inline size_t mutant_draw(Mutant *m, size_t limit) {
     m->random = m->random * 6364136223846793005u + 1442695040888963407u;
     return (size_t)(m->random >> 33) % limit;
+}
+
+static inline size_t mutant_place(Mutant *m) {
+    const bool in_head = m->head > 0 && m->head < m->bytes && mutant_draw(m, 4) > 0;
+    return mutant_draw(m, in_head ? m->head : m->bytes + 1);
 }
 
 static inline void mutant_insert(Mutant *m, size_t at, const char *piece, size_t length) {
@@ -48,7 +59,7 @@ static inline void mutant_insert(Mutant *m, size_t at, const char *piece, size_t
 
 /* One change: a bit, a byte, a word put in or over, a piece taken out or repeated elsewhere, or the end cut off. */
 static inline void mutant_change(Mutant *m, const char *const *words, size_t word_count) {
-    const size_t at = mutant_draw(m, m->bytes + 1), length = mutant_draw(m, m->bytes - at + 1) % 200;
+    const size_t at = mutant_place(m), length = mutant_draw(m, m->bytes - at + 1) % 200;
     const char *word = words[mutant_draw(m, word_count)];
     char copy[200];
     switch (mutant_draw(m, 12)) {

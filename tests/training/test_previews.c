@@ -10,12 +10,11 @@
 
 #include "config/config.h"
 #include "data/tokens_writer.h"
+#include "checkpoint/temporary.h"
 #include "support/capture.h"
 #include "training/previews.h"
 #include "training/samples.h"
 #include "training/setup.h"
-
-static char folder[] = "/tmp/flame-test-previews-XXXXXX";
 
 static void write_data(const char *path, const char *tokenizer) {
     TokensWriterOptions options = tokens_writer_bytes_options(path);
@@ -31,9 +30,9 @@ static void write_data(const char *path, const char *tokenizer) {
 /* What a run says of the prompt. */
 static Status try_prompt(const char *tokenizer, const char *prompt, char message[4096]) {
     char file[300], files[320], dump[320], prompts[320];
-    snprintf(file, sizeof file, "%s/%s.h5", folder, tokenizer);
+    snprintf(file, sizeof file, "%s/%s.h5", temporary_folder, tokenizer);
     snprintf(files, sizeof files, "--data.files=[%s]", file);
-    snprintf(dump, sizeof dump, "--job.dump_folder=%s", folder);
+    snprintf(dump, sizeof dump, "--job.dump_folder=%s", temporary_folder);
     snprintf(prompts, sizeof prompts, "--metrics.sample_prompts=[%s]", prompt);
     char *arguments[] = {"--model.model_type=gla",
                          "--model.hidden_size=64",
@@ -92,20 +91,8 @@ static void test_nothing_begins_a_text(void **state) {
     assert_non_null(strstr(message, "prompt 1, \"\", has no tokens, and the model has no token that begins a text"));
 }
 
-static int make_folder(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_tokenizer),
                                        cmocka_unit_test(test_nothing_begins_a_text)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }
