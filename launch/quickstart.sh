@@ -150,7 +150,7 @@ seq_len=$(configured seq_len "$@")
 "${flame[@]}" eval --checkpoint "$checkpoint" --data $run/validation.h5 --seq-len $seq_len --json $run/eval.json
 model_bits=$(awk '/"bits_per_byte"/ { printf "%.4f", $2; exit }' $run/eval.json)
 validation_bits=$(awk -v loss="$(last val_loss)" 'BEGIN { printf "%.4f", loss / log(2) }')
-row evaluate "$model_bits bits per byte of the held-out text; the last validation came to $validation_bits"
+row evaluate "$model_bits bits per byte of the held-out text; the last validation came to $validation_bits per token"
 
 say "Exporting"
 build/flame-c export --checkpoint "$checkpoint" --out $run/export --dtype bfloat16
