@@ -134,8 +134,10 @@ int file_sync(int fd) {
     return EINTR;
 }
 
-void file_start_writing(int fd, int64_t bytes, int64_t offset) {
-    sync_file_range(fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+int file_set_direct(int fd, bool direct) {
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return errno;
+    return fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0 ? 0 : errno;
 }
 
 int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes) {

@@ -29,8 +29,9 @@ int file_write(int fd, const void *from, int64_t bytes, int64_t offset);
 int file_allocate(int fd, int64_t bytes);
 /* fsync. */
 int file_sync(int fd);
-/* Hint: starts writing this range to disk without waiting for it. */
-void file_start_writing(int fd, int64_t bytes, int64_t offset);
+/* Whether writes go past the page cache. Memory, offset and length must then be aligned to a disk's blocks, else they
+ * fail with EINVAL. EINVAL if the file system cannot do that. */
+int file_set_direct(int fd, bool direct);
 
 /* Reads the whole file and appends a zero byte; the caller frees *text. EFBIG if it is larger than `limit` bytes. */
 int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes);

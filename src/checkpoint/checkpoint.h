@@ -28,7 +28,7 @@ typedef struct CheckpointOptions {
     int64_t keep_latest_k; /* keep this many checkpoints with different weights, and the newest one with a finite loss;
                               0: keep all. With 1, the old checkpoint is removed only after the new one was verified */
     int64_t keep_every;    /* also keep steps divisible by this; 0: no such rule */
-    bool asynchronous;     /* copy the shards, then write the copy in a background thread */
+    bool asynchronous;     /* write in a background thread: from the units, or from a copy of a GPU's memory */
     int64_t max_shard_bytes;         /* largest size of one file; 0: 5 GB */
     const TokenizerFiles *tokenizer; /* files written into every step (rank 0); NULL: none. Borrowed: must outlive the
                                         checkpointer */
@@ -54,13 +54,15 @@ void checkpointer_destroy(Checkpointer *checkpointer);
  * key "step" is added. Its key "updated_step" is the last step that changed the weights (absent: this one); retention
  * counts steps with the same weights once.
  *
- * A synchronous save returns after the folder has its final name. An asynchronous save returns after the shards are
- * copied, and is finished by checkpoint_poll or checkpoint_wait. If an earlier save is still in progress, it is waited
- * for first; its failure is logged, not returned.
+ * A synchronous save returns after the folder has its final name. An asynchronous save returns at once, and is finished
+ * by checkpoint_poll or checkpoint_wait; the units must not change before checkpoint_finish_reading. If an earlier save
+ * is still in progress, it is waited for first; its failure is logged, not returned.
  *
  * A save that fails on any rank fails on all with IO_ERROR: one message names rank, file and reason, the temporary
  * folder is removed, older checkpoints are kept, and training may continue. Collective. */
 Status checkpoint_save(Checkpointer *checkpointer, int64_t step, const json_t *state, const CheckpointTexts *texts);
+/* Waits until a save in progress no longer reads the units: to be called before they change. Not collective. */
+void checkpoint_finish_reading(Checkpointer *checkpointer);
 /* Finishes an asynchronous save if all ranks have written their parts; else returns OK at once. Collective. */
 Status checkpoint_poll(Checkpointer *checkpointer);
 /* Waits for an asynchronous save and finishes it. Collective. */

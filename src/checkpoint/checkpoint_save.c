@@ -1,12 +1,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/block_writer.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/clock.h"
@@ -18,7 +20,6 @@
 #include "checkpoint/safetensors_plan.h"
 
 static const int64_t LARGEST_FILE = INT64_C(5) * 1000 * 1000 * 1000; /* transformers' limit for shards */
-static const int64_t BLOCK_BYTES = 4 << 20;                          /* checksummed and written at a time */
 
 enum { MODEL, OPTIMIZER, PLANS };
 
@@ -54,18 +55,19 @@ struct Checkpointer {
     int64_t tensors, pieces, capacity;
     int files;
     Piece *piece;
-    char *copy; /* of all pieces, for asynchronous saves; NULL: synchronous */
+    char *copy; /* of all pieces, for asynchronous saves from a GPU's memory; else NULL */
     int64_t copy_bytes;
     SavedStep saved;
 
     /* The save in progress. */
-    bool busy, threaded;
+    bool busy, threaded, reading; /* reading: the units must not change */
     int64_t step;
     double begun;  /* seconds_now() */
     json_t *state; /* rank 0 */
     char *temporary;
     Text text[TEXTS]; /* rank 0 */
     pthread_t thread;
+    sem_t all_read; /* posted once the pieces have been read or the save has failed */
     atomic_bool written;
     CrcPart *part; /* [tensors]: CRC of the part that this rank wrote */
     Failure failure;
@@ -214,7 +216,7 @@ Status checkpointer_create(Comm *comm, const Unit *units, int count, const Check
     plan_pieces(c, units, count);
     c->part = calloc((size_t)c->tensors + 1, sizeof *c->part);
     CHECK(c->part, "no memory for the checkpoints");
-    if (options->asynchronous)
+    if (options->asynchronous && c->pieces > 0 && !c->piece[0].device->host_memory)
         c->copy = memory_take(c->copy_bytes, "the copy that checkpoints are written from",
                               "Set checkpoint.async_mode: disabled, or use more ranks");
     *result = c;
@@ -261,51 +263,33 @@ static void create_files(Checkpointer *c) {
     for (int i = 0; i < c->files && !c->failure.error; i++) create_file(c, planned_file(c, i));
 }
 
-/* Write buffer: pieces that are adjacent in the file are written together. */
-typedef struct Block {
-    int fd;
-    char *memory; /* [BLOCK_BYTES] */
-    int64_t bytes, offset;
-} Block;
-
-static int write_block(Block *block) {
-    if (block->bytes == 0) return 0;
-    const int error = file_write(block->fd, block->memory, block->bytes, block->offset);
-    if (!error) file_start_writing(block->fd, block->bytes, block->offset);
-    block->offset += block->bytes;
-    block->bytes = 0;
-    return error;
-}
-
-/* Appends one piece to the block and writes the block whenever it is full. The CRC is updated here, while the bytes are
- * in the processor's cache. */
-static int add_to_block(Checkpointer *c, const Piece *piece, Block *block) {
+/* Writes one piece. The CRC is updated here, while the bytes are in the processor's cache. */
+static int write_piece(Checkpointer *c, const Piece *piece, BlockWriter *writer) {
     CrcPart *part = &c->part[piece->tensor];
     *part = (CrcPart){piece->offset - planned_tensor(c, piece->tensor)->offset, piece->bytes, 0};
-    int error = block->offset + block->bytes == piece->offset ? 0 : write_block(block);
-    if (block->bytes == 0) block->offset = piece->offset;
-    for (int64_t done = 0, bytes; done < piece->bytes && !error; done += bytes) {
-        const int64_t room = BLOCK_BYTES - block->bytes;
-        char *to = block->memory + block->bytes;
+    for (int64_t done = 0, bytes; done < piece->bytes; done += bytes) {
+        char *to;
+        int64_t room;
+        const int error = block_writer_room(writer, piece->offset + done, &to, &room);
+        if (error) return error;
         bytes = piece->bytes - done < room ? piece->bytes - done : room;
         if (c->copy)
             memcpy(to, c->copy + piece->copy_offset + done, (size_t)bytes);
         else
             device_download(piece->device, to, piece->source + done, bytes);
         part->crc = crc_update(part->crc, to, bytes);
-        block->bytes += bytes;
-        if (block->bytes == BLOCK_BYTES) error = write_block(block);
+        block_writer_advance(writer, bytes);
     }
-    return error;
+    return 0;
 }
 
 /* Writes pieces first .. last - 1, which belong to one file. */
 static int write_pieces(Checkpointer *c, int64_t first, int64_t last, int fd) {
-    Block block = {.fd = fd, .memory = malloc((size_t)BLOCK_BYTES)};
-    int error = block.memory ? 0 : ENOMEM;
-    for (int64_t i = first; i < last && !error; i++) error = add_to_block(c, &c->piece[i], &block);
-    if (!error) error = write_block(&block);
-    free(block.memory);
+    BlockWriter writer;
+    int error = block_writer_open(&writer, fd);
+    for (int64_t i = first; i < last && !error; i++) error = write_piece(c, &c->piece[i], &writer);
+    if (!error) error = block_writer_flush(&writer);
+    block_writer_close(&writer);
     return error;
 }
 
@@ -324,6 +308,7 @@ static void write_parts(Checkpointer *c) {
         fail(c, "opening", path, error);
         if (!error) {
             fail(c, "writing", path, write_pieces(c, first, last, fd));
+            if (last == c->pieces) sem_post(&c->all_read);
             if (!c->failure.error) fail(c, "syncing", path, file_sync(fd));
             fail(c, "closing", path, file_close(fd));
         }
@@ -341,12 +326,24 @@ static void write_parts(Checkpointer *c) {
 static void *write_in_background(void *argument) {
     Checkpointer *c = argument;
     write_parts(c);
+    sem_post(&c->all_read);
     atomic_store(&c->written, true);
     return NULL;
 }
 
+/* Copies what the thread is to write, where the units are in a GPU's memory: the next update will not wait. */
+static void copy_pieces(Checkpointer *c) {
+    for (int64_t i = 0; i < c->pieces; i++) {
+        const Piece *piece = &c->piece[i];
+        piece->device->copy(c->copy + piece->copy_offset, piece->bytes, piece->source, piece->bytes, 1, piece->bytes);
+    }
+    if (c->pieces > 0) c->piece[0].device->synchronize();
+}
+
 /* The thread blocks all signals: they are handled elsewhere (base/signals.h). */
 static void start_thread(Checkpointer *c) {
+    c->reading = !c->copy;
+    CHECK(sem_init(&c->all_read, 0, 0) == 0, "a semaphore cannot be made");
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -499,6 +496,7 @@ static void remove_old_steps(const Checkpointer *c) {
 static Status finish(Checkpointer *c) {
     Comm *comm = c->comm;
     if (c->threaded) pthread_join(c->thread, NULL);
+    c->reading = false;
     Status status = agree(c);
     if (status == OK) {
         CrcPart *parts = calloc((size_t)(comm->size * c->tensors) + 1, sizeof *parts);
@@ -524,17 +522,19 @@ Status checkpoint_save(Checkpointer *c, int64_t step, const json_t *state, const
         end(c);
         return status;
     }
-    if (!c->copy) {
+    if (!c->options.asynchronous) {
         write_parts(c);
         return finish(c);
     }
-    for (int64_t i = 0; i < c->pieces; i++) {
-        const Piece *piece = &c->piece[i];
-        piece->device->copy(c->copy + piece->copy_offset, piece->bytes, piece->source, piece->bytes, 1, piece->bytes);
-    }
-    if (c->pieces > 0) c->piece[0].device->synchronize();
+    if (c->copy) copy_pieces(c);
     start_thread(c);
     return OK;
+}
+
+void checkpoint_finish_reading(Checkpointer *c) {
+    if (!c->reading) return;
+    while (sem_wait(&c->all_read) != 0) CHECK(errno == EINTR, "waiting for a semaphore fails");
+    c->reading = false;
 }
 
 Status checkpoint_poll(Checkpointer *c) {

@@ -147,7 +147,7 @@ static const Key checkpoint_keys[] = {
     {"keep_every", KEY_INTEGER, "0", 0, MANY, NULL,
      "also keep checkpoints whose step is a multiple of this; 0: no such rule", AT(checkpoint.keep_every)},
     {"async_mode", KEY_CHOICE, "disabled", 0, 0, "disabled|async",
-     "async: write a copy in the background while training continues", AT(checkpoint.async_mode)},
+     "async: write in the background while training continues", AT(checkpoint.async_mode)},
     {"initial_load_path", KEY_STRING | KEY_NULLABLE, "null", 0, 0, NULL, "folder with the initial weights of a new run",
      AT(checkpoint.initial_load_path)},
     {"start_over", KEY_BOOLEAN, "false", 0, 0, NULL,

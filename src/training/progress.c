@@ -306,6 +306,13 @@ Status saver_save(Saver *saver, const Progress *progress, bool wait) {
     return OK;
 }
 
+void saver_finish_reading(Saver *saver) {
+    if (!saver || !saver->checkpointer) return;
+    activity_set("saving a checkpoint");
+    checkpoint_finish_reading(saver->checkpointer);
+    activity_set("computing");
+}
+
 /* BAD_INPUT or NUMERIC_STOP (logged) if the run cannot go on from `old`, to which it is about to go back. */
 static Status check_rewind(const Saver *saver, const Progress *old, bool tried) {
     int64_t before = 0;

@@ -31,6 +31,9 @@ void saver_report(Saver *saver, Metrics *metrics);
  * failed save is a warning and training continues; with `wait`, which the last save of a run has, it is IO_ERROR.
  * Collective. */
 Status saver_save(Saver *saver, const Progress *progress, bool wait);
+/* Waits until a save in the background no longer reads the weights and moments: to be called before each update. NULL
+ * is fine. */
+void saver_finish_reading(Saver *saver);
 /* Goes back to the newest checkpoint from before the steps that have changed no weight lately, lets the run go on from
  * there with the sample that is next now, and saves that step again, so that a resume does the same. Only to steps at
  * checkpoint.interval, which do not depend on when the run was interrupted. Does nothing if there is none: *progress is

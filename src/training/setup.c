@@ -112,7 +112,9 @@ MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options,
                                    setup_teacher_sharding(config));
     plan.runner = runner_plan(model, *options, on_gpu(config));
     plan.preview_bytes = preview_bytes(config, model);
-    if (config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0)
+    const bool asynchronous =
+        config->checkpoint.enable_checkpoint && strcmp(config->checkpoint.async_mode, "disabled") != 0;
+    if (asynchronous && on_gpu(config) && !sharding.offload)
         plan.checkpoint_bytes = plan.shards.parameters + plan.shards.moments;
     const FsdpMemory *shards = &plan.shards;
     const int64_t updated = shards->parameters + shards->moments + shards->copies;

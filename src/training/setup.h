@@ -36,7 +36,7 @@ typedef struct MemoryPlan {
     FsdpMemory teacher; /* all 0: none */
     RunnerPlan runner;
     int64_t preview_bytes;    /* of the runner of setup_previews */
-    int64_t checkpoint_bytes; /* the copy that an asynchronous save writes from */
+    int64_t checkpoint_bytes; /* the copy of a GPU's memory that an asynchronous save writes from */
     int64_t other_bytes;      /* the program, its libraries and the data readers: an estimate */
     int64_t total_bytes;      /* resident in the rank, memory shared with other ranks included */
     int64_t device_bytes;     /* of these in device memory, without the shards of other ranks */

@@ -145,9 +145,11 @@ static void update(Training *t, StepResult *result) {
     Progress *p = &t->progress;
     const bool skipped = step_is_skipped(result);
     result->lr = t->config->optimizer.lr * schedule_factor(&t->schedule, p->step);
-    if (!skipped)
+    if (!skipped) {
+        saver_finish_reading(t->saver);
         optimizer_update(t->session.fsdp, &t->optimizer, p->updates + 1, result->lr, result->scale,
                          result->gradient_norm);
+    }
     fsdp_end_step(t->session.fsdp);
     p->step++;
     p->samples += t->shape.samples;

@@ -2,7 +2,7 @@
 #ifndef FLAME_TRAINING_STEP_H
 #define FLAME_TRAINING_STEP_H
 
-#include "training/run_state.h"
+#include "training/progress.h"
 #include "training/schedule.h"
 #include "training/setup.h"
 #include "training/stragglers.h"
@@ -16,6 +16,7 @@ typedef struct Training {
     Schedule schedule;
     Stream *stream; /* of data.files */
     Progress progress;
+    Saver *saver; /* NULL: nothing is saved */
     double flops_per_token;
     double data_seconds; /* spent waiting for samples */
     StepTimes times;

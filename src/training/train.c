@@ -22,7 +22,6 @@ typedef struct Trainer {
     Training run;
     Stream *validation;
     Metrics *metrics; /* rank 0 */
-    Saver *saver;
     Previews *previews;
     double peak_rate;      /* of all ranks together */
     double interval_start; /* interval: since the last logged step */
@@ -73,12 +72,12 @@ static Status prepare(Trainer *t) {
         data_check_marks(stream_facts(t->run.stream), t->run.config->model, &t->run.session.model->config);
     if (status == OK) status = agree(comm, comm->rank == 0 ? make_folder(t->run.config->job.dump_folder) : OK);
     if (status == OK)
-        status = progress_begin(t->run.config, &t->run.session, t->run.stream, &t->run.progress, &t->saver);
-    if (status == OK) status = previews_create(t->run.config, &t->run.session, t->saver, &t->previews);
+        status = progress_begin(t->run.config, &t->run.session, t->run.stream, &t->run.progress, &t->run.saver);
+    if (status == OK) status = previews_create(t->run.config, &t->run.session, t->run.saver, &t->previews);
     if (status == OK && comm->rank == 0) status = write_effective_config(t->run.config);
     status = agree(comm, status);
     if (status == OK) status = agree(comm, open_metrics(t));
-    if (status == OK) saver_report(t->saver, t->metrics);
+    if (status == OK) saver_report(t->run.saver, t->metrics);
     return status;
 }
 
@@ -204,7 +203,7 @@ static Status rewind_if_due(Trainer *t, bool *rewound) {
     if (after == 0 || p->step - p->updated_step < after) return OK;
     const int64_t rewinds = p->rewinds, saving = t->saving;
     t->saving = step; /* if this fails the weights are gone */
-    const Status status = saver_rewind(t->saver, &t->run.progress);
+    const Status status = saver_rewind(t->run.saver, &t->run.progress);
     if (status != OK) return status;
     *rewound = p->rewinds != rewinds || p->step != step;
     t->saving = *rewound ? p->step : saving;
@@ -219,13 +218,13 @@ static Status save(Trainer *t, bool last) {
     metrics_flush(t->metrics);
     signals_saved();
     t->saving = t->run.progress.step;
-    const Status status = saver_save(t->saver, &t->run.progress, last);
+    const Status status = saver_save(t->run.saver, &t->run.progress, last);
     t->interval_start += seconds_now() - start;
     return status;
 }
 
 /* Saves the step if it is `due`, waiting for it if it is the `last`. */
-static Status save_if(Trainer *t, bool due, bool last) { return due ? save(t, last) : saver_poll(t->saver); }
+static Status save_if(Trainer *t, bool due, bool last) { return due ? save(t, last) : saver_poll(t->run.saver); }
 
 /* Logs once how to stop the run, after the first step, when its duration is known. */
 static void tell_how_to_stop(Trainer *t, double step_seconds) {
@@ -319,7 +318,7 @@ static void print_traffic(const Trainer *t, int64_t steps) {
 
 static void finish(Trainer *t) {
     previews_free(t->previews);
-    saver_close(t->saver);
+    saver_close(t->run.saver);
     metrics_close(t->metrics);
     stream_close(t->validation);
     training_close(&t->run);

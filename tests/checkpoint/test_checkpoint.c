@@ -41,7 +41,8 @@ static void save_body(Comm *comm, void *argument) {
             json_object_set_new(state, "updated_step", json_integer(job->last_update));
         status = checkpoint_save(checkpointer, job->steps[i], state, &texts);
         json_decref(state);
-        /* What an asynchronous save writes must not change with the units. */
+        /* Units that change after that are not what the save writes. */
+        checkpoint_finish_reading(checkpointer);
         if (options.asynchronous) small_model_fill(units, 77);
         if (status == OK) status = checkpoint_poll(checkpointer);
         if (status == OK) status = checkpoint_wait(checkpointer);
