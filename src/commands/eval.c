@@ -170,7 +170,7 @@ static Status evaluate_model(const EvalArguments *a, Session *session, const cha
                                   .tokens = a->context > a->seq_len ? a->context : 0};
     Stream *stream = NULL;
     Tokenizer *tokenizer = NULL;
-    Status status = trained_model_open(folder, a->device, &runner, session);
+    Status status = trained_model_open(folder, a->device, &runner, "--batch or --seq-len", session);
     if (status == OK) status = open_data(a, domain, session, &stream);
     if (status == OK) {
         compare_marks(domain, session, stream);

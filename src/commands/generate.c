@@ -143,12 +143,7 @@ static RunnerOptions runner_for(const Task *task, int64_t longest) {
 
 static int64_t memory_for(const Task *task, const Device *device, int64_t longest) {
     const RunnerOptions options = runner_for(task, longest);
-    const Comm *comm = task->session.comm;
-    Model *model = task->session.model;
-    const FsdpMemory shards =
-        fsdp_memory(comm->size, comm->local_size == comm->size, model->unit, model->units, session_sharding(&options));
-    const RunnerPlan plan = runner_plan(model, options, device->gpu);
-    return shards.parameters + shards.gathered + plan.keep_bytes + plan.scratch_bytes + plan.carried_bytes;
+    return session_memory(task->session.comm, device, task->session.model, &options);
 }
 
 /* The longest prompt that there is memory for; 0: none. */

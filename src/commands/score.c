@@ -100,7 +100,7 @@ static Status score(const ScoreArguments *a, const char *folder, Session *sessio
     Scoring *scoring = scoring_plan(requests, a->seq_len, a->batch_tokens, comm->size);
     RunnerOptions runner = scoring_runner(scoring);
     runner.type = dtype_named(a->dtype);
-    Status status = trained_model_open(folder, a->device, &runner, session);
+    Status status = trained_model_open(folder, a->device, &runner, "--batch-tokens or --seq-len", session);
     if (status == OK) {
         if (scoring_cut(scoring) > 0 && comm->rank == 0)
             log_warning("%s: %lld requests are longer than --seq-len %lld and lost their first tokens", a->input,

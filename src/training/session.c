@@ -47,6 +47,13 @@ FsdpOptions session_sharding(const RunnerOptions *options) {
                          .replicas = 1};
 }
 
+int64_t session_memory(const Comm *comm, const Device *device, Model *model, const RunnerOptions *options) {
+    const FsdpMemory shards =
+        fsdp_memory(comm->size, comm->local_size == comm->size, model->unit, model->units, session_sharding(options));
+    const RunnerPlan plan = runner_plan(model, *options, device->gpu);
+    return shards.parameters + shards.gathered + plan.keep_bytes + plan.scratch_bytes + plan.carried_bytes;
+}
+
 Status session_connect(Session *session, Comm *comm, const Device *device, int replicas) {
     session->comm = comm;
     session->device = device;

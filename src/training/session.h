@@ -36,6 +36,8 @@ Status session_open(Session *session, Comm *comm, const Device *device, Model *m
                     FsdpOptions sharding);
 /* The sharding for commands that have no configuration. */
 FsdpOptions session_sharding(const RunnerOptions *options);
+/* Bytes of the device's memory that each rank needs to open these. */
+int64_t session_memory(const Comm *comm, const Device *device, Model *model, const RunnerOptions *options);
 /* Frees everything, model and communicator included. Members may be NULL. */
 void session_close(Session *session);
 

@@ -17,10 +17,28 @@ Status trained_model_read(const char *checkpoint, Session *session, char **folde
     return agree(session->comm, read);
 }
 
-Status trained_model_open(const char *folder, const char *device_name, const RunnerOptions *runner, Session *session) {
+enum { BATCH_BYTES = 4 * sizeof(int32_t) }; /* of a token in a batch: itself, its label, segment and position */
+
+static Status check_memory(const Session *session, const Device *device, const RunnerOptions *runner,
+                           const char *options) {
+    Comm *comm = session->comm;
+    const int64_t available = device->available(comm_sharers(comm, device));
+    const int64_t least = runner->B * runner->T * BATCH_BYTES; /* planning takes time, which grows with the tokens */
+    const int64_t needed = least > available ? least : session_memory(comm, device, session->model, runner);
+    if (needed > available && comm->rank == 0)
+        log_error(
+            "%lld sequences of %lld tokens at a time need %.2f GB on each rank, and %.2f GB are free: lower %s, or "
+            "use more ranks",
+            (long long)runner->B, (long long)runner->T, (double)needed * 1e-9, (double)available * 1e-9, options);
+    return agree(comm, needed > available ? BAD_INPUT : OK);
+}
+
+Status trained_model_open(const char *folder, const char *device_name, const RunnerOptions *runner, const char *options,
+                          Session *session) {
     const Device *device = NULL;
     Model *model = session->model;
     Status status = session_device(session->comm, device_name, &device);
+    if (status == OK) status = check_memory(session, device, runner, options);
     if (status == OK) status = session_open(session, session->comm, device, model, *runner, session_sharding(runner));
     return status == OK ? weights_load(folder, session->comm, model->unit, model->units) : status;
 }

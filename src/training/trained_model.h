@@ -2,7 +2,7 @@
  *
  *   Session session = {.comm = comm};
  *   status = trained_model_read(checkpoint, &session, &folder);
- *   if (status == OK) status = trained_model_open(folder, device, &runner, &session);
+ *   if (status == OK) status = trained_model_open(folder, device, &runner, "--batch", &session);
  *   ...
  *   session_close(&session);
  */
@@ -16,8 +16,10 @@
  * its config.json. The caller frees *folder, which is NULL if there is none. Collective. */
 Status trained_model_read(const char *checkpoint, Session *session, char **folder);
 
-/* Opens the session on the device `device` and loads the folder's weights. Collective. */
-Status trained_model_open(const char *folder, const char *device, const RunnerOptions *runner, Session *session);
+/* Opens the session on the device `device` and loads the folder's weights. BAD_INPUT (logged) if there is not enough
+ * memory: the message names `options`, those of the command line that need less when they are lower. Collective. */
+Status trained_model_open(const char *folder, const char *device, const RunnerOptions *runner, const char *options,
+                          Session *session);
 
 /* Opens the folder's tokenizer, or that of bytes where there is none and the model's vocabulary is of its size.
  * BAD_INPUT (logged) if there is none else, or if it has more tokens than the model. */

@@ -75,7 +75,7 @@ done
 
 refuses() { # CODE PATTERN ARGUMENTS...
     local got=0
-    ranks 1 eval --checkpoint "$work/run" --seq-len 64 "${@:3}" || got=$?
+    ranks 1 eval --checkpoint "$work/run" --seq-len "${seq_len:-64}" "${@:3}" || got=$?
     [ $got = "$1" ] && grep -q -- "$2" "$work/log" || { cat "$work/log"; fail "eval ${*:3}: exit code $got"; }
 }
 refuses 1 'config.h5 are both called config; give names' --data "$work/config.h5" "$work/data/config.h5"
@@ -83,6 +83,8 @@ refuses 1 'one.json: exists already' --data "$work/config.h5" --json "$work/one.
 refuses 1 'config.h5: is listed twice' --data a="$work/config.h5" b="$work/config.h5"
 refuses 1 'nowhere.h5: there is no such file' --data "$work/config.h5" "$work/nowhere.h5" --json "$work/new.json"
 refuses 2 '--context 63 is less than --seq-len 64' --data "$work/config.h5" --context 63
+seq_len=4096 refuses 1 '1000000 sequences of 4096 tokens at a time need .* free: lower --batch or --seq-len' --data "$work/config.h5" --batch 1000000
+seq_len=10000000 refuses 1 '1000000 sequences of 10000000 tokens at a time need 160000.00 GB' --data "$work/config.h5" --batch 1000000
 refuses 3 'full/new.json' --data "$work/config.h5" --samples 1 --json /dev/full/new.json
 [ -z "$(find "$work" -name 'new.json*')" ] || fail "something was left behind"
 echo "domains, positions and bigrams add up on 1 to 3 ranks"
