@@ -15,7 +15,8 @@
 #include "training/trained_model.h"
 
 typedef struct EvalArguments {
-    Texts data;
+    Texts data, training_data;
+    int64_t rare;
     const char *checkpoint, *json;
     int64_t seq_len, context, batch, samples; /* context 0: seq_len; samples 0: all */
     bool varlen;
@@ -33,6 +34,10 @@ static const Option options[] = {
     {"context", OPTION_INTEGER, "N", NULL, 1, 1e8, "windows of N tokens, of which the model reads --seq-len at a time",
      AT(context)},
     {"varlen", OPTION_FLAG, NULL, NULL, 0, 0, "documents do not see each other, as with training.varlen", AT(varlen)},
+    {"training-data", OPTION_TEXTS, "FILE.h5", NULL, 0, 0,
+     "what the model was trained on: divides repeated bigrams into those that are rare there and others",
+     AT(training_data)},
+    {"rare", OPTION_INTEGER, "N", "1250", 0, 1e15, "bigrams are rare that occur there at most N times", AT(rare)},
     {"batch", OPTION_INTEGER, "N", "1", 1, 1e6, "windows per rank and micro-batch", AT(batch)},
     {"samples", OPTION_INTEGER, "N", NULL, 1, 1e15, "score the first N windows of each file only", AT(samples)},
     {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all figures to this file, which must not exist", AT(json)},
@@ -79,18 +84,45 @@ static Status name_domains(const EvalArguments *a, EvalDomain *domain) {
     return OK;
 }
 
-static Status open_data(const EvalArguments *a, const EvalDomain *domain, const Session *session, Stream **stream) {
-    const char *files[a->data.count];
-    for (int d = 0; d < a->data.count; d++) files[d] = domain[d].path;
+static Status open_files(const EvalArguments *a, const char *const *files, int count, const Session *session,
+                         Stream **stream) {
     StreamOptions wanted = stream_default_options();
     wanted.files = files;
-    wanted.file_count = a->data.count;
+    wanted.file_count = count;
     wanted.seq_len = window_tokens(a);
     wanted.shuffle = false;
     wanted.varlen = a->varlen;
     wanted.vocab_size = session->model->config.vocab_size;
     const Status status = samples_open(session->comm, &wanted, stream);
-    return status == OK ? samples_compare(session->comm, *stream, a->data.count) : status;
+    return status == OK ? samples_compare(session->comm, *stream, count) : status;
+}
+
+static Status open_data(const EvalArguments *a, const EvalDomain *domain, const Session *session, Stream **stream) {
+    const char *files[a->data.count];
+    for (int d = 0; d < a->data.count; d++) files[d] = domain[d].path;
+    return open_files(a, files, a->data.count, session, stream);
+}
+
+/* Pairs of tokens mean the same in both only if the tokens do. */
+static Status compare_tokenizers(const EvalArguments *a, const StreamFacts *data, const StreamFacts *training) {
+    if (strcmp(data->tokenizer, training->tokenizer) == 0 &&
+        strcmp(data->tokenizer_sha256, training->tokenizer_sha256) == 0)
+        return OK;
+    log_error("%s: is of tokenizer %s, %s of another, %s", a->training_data.item[0], training->tokenizer,
+              a->data.item[0], data->tokenizer);
+    return BAD_INPUT;
+}
+
+/* Counts bigrams in the training data, if they are given. */
+static Status count_shown(const EvalArguments *a, const Session *session, Stream *data, ShownBigrams **shown) {
+    Stream *training = NULL;
+    if (a->training_data.count == 0) return OK;
+    Status status =
+        open_files(a, (const char *const *)a->training_data.item, a->training_data.count, session, &training);
+    if (status == OK) status = agree(session->comm, compare_tokenizers(a, stream_facts(data), stream_facts(training)));
+    if (status == OK) status = shown_bigrams_count(session->comm, data, training, a->rare, shown);
+    stream_close(training);
+    return status;
 }
 
 /* Warns if the data's end token is not one of the model's: data of another tokenizer give a meaningless loss. */
@@ -117,19 +149,20 @@ typedef struct Counting {
     Tallies *tallies;
     TextBytes *bytes; /* NULL: not known */
     Bigrams *seen;
+    const ShownBigrams *shown; /* NULL: not known */
     int64_t B, T;
 } Counting;
 
 static void see(void *state, HostBatch batch, TokenScores scores) {
     const Counting *c = state;
     const int32_t *bytes = c->bytes ? text_bytes_of(c->bytes, batch) : NULL;
-    tally_batch(c->tallies, batch, scores, c->B, c->T, bytes, c->seen);
+    tally_batch(c->tallies, batch, scores, c->B, c->T, bytes, c->seen, c->shown);
 }
 
 /* Scores each domain, one after another. */
 static Status score_domains(const EvalArguments *a, Session *session, const RunnerOptions *runner, Stream *stream,
-                            const Tokenizer *tokenizer, EvalDomain *domain) {
-    Counting counting = {.seen = bigrams_create(window_tokens(a)), .B = a->batch, .T = window_tokens(a)};
+                            const Tokenizer *tokenizer, const ShownBigrams *shown, EvalDomain *domain) {
+    Counting counting = {.seen = bigrams_create(), .shown = shown, .B = a->batch, .T = window_tokens(a)};
     const Witness witness = {see, &counting};
     if (tokenizer) counting.bytes = text_bytes_create(tokenizer, counting.B, counting.T);
     Status status = OK;
@@ -156,6 +189,8 @@ static Status report(const EvalArguments *a, Comm *comm, EvalDomain *domain, boo
                                .context = window_tokens(a),
                                .varlen = a->varlen,
                                .bytes_known = bytes_known,
+                               .shown_known = a->training_data.count > 0,
+                               .rare = a->rare,
                                .domain = domain,
                                .domains = a->data.count};
     eval_report_print(&report);
@@ -170,14 +205,17 @@ static Status evaluate_model(const EvalArguments *a, Session *session, const cha
                                   .tokens = a->context > a->seq_len ? a->context : 0};
     Stream *stream = NULL;
     Tokenizer *tokenizer = NULL;
+    ShownBigrams *shown = NULL;
     Status status = trained_model_open(folder, a->device, &runner, "--batch or --seq-len", session);
     if (status == OK) status = open_data(a, domain, session, &stream);
+    if (status == OK) status = count_shown(a, session, stream, &shown);
     if (status == OK) {
         compare_marks(domain, session, stream);
         tokenizer = find_tokenizer(session, stream);
-        status = score_domains(a, session, &runner, stream, tokenizer, domain);
+        status = score_domains(a, session, &runner, stream, tokenizer, shown, domain);
     }
     if (status == OK) status = report(a, session->comm, domain, tokenizer != NULL);
+    shown_bigrams_free(shown);
     stream_close(stream);
     tokenizer_close(tokenizer);
     return status;
@@ -187,7 +225,11 @@ static Status compare_arguments(const EvalArguments *a, Comm *comm) {
     Agreement *agreement = agreement_begin();
     agreement_add(agreement, "--checkpoint", "%s", a->checkpoint);
     agreement_add(agreement, "files of --data", "%d", a->data.count);
+    agreement_add(agreement, "files of --training-data", "%d", a->training_data.count);
     for (int d = 0; d < a->data.count; d++) agreement_add(agreement, "--data", "%s", a->data.item[d]);
+    for (int d = 0; d < a->training_data.count; d++)
+        agreement_add(agreement, "--training-data", "%s", a->training_data.item[d]);
+    agreement_add(agreement, "--rare", "%lld", (long long)a->rare);
     agreement_add(agreement, "--seq-len", "%lld", (long long)a->seq_len);
     agreement_add(agreement, "--context", "%lld", (long long)a->context);
     agreement_add(agreement, "--varlen", "%d", a->varlen);

@@ -55,6 +55,11 @@ static void print_domain(const EvalReport *report, const EvalDomain *domain) {
     const Tally others = tally_rest(&t->all, &t->repeated);
     print_row(report, domain->name, domain->name_bytes, &t->all, t->all.targets);
     print_row(report, "  repeated bigrams", INT16_MAX, &t->repeated, t->all.targets);
+    if (report->shown_known) {
+        const Tally frequent = tally_rest(&t->repeated, &t->rare);
+        print_row(report, "    rare in training", INT16_MAX, &t->rare, t->all.targets);
+        print_row(report, "    frequent there", INT16_MAX, &frequent, t->all.targets);
+    }
     print_row(report, "  other tokens", INT16_MAX, &others, t->all.targets);
 }
 
@@ -136,6 +141,11 @@ static json_t *domain_json(const EvalReport *report, const EvalDomain *domain) {
     json_object_set_new(json, "windows", json_integer(domain->windows));
     json_object_update_new(json, tally_json(report, &t->all));
     json_object_set_new(json, "repeated_bigrams", tally_json(report, &t->repeated));
+    if (report->shown_known) {
+        const Tally frequent = tally_rest(&t->repeated, &t->rare);
+        json_object_set_new(json, "rare_repeated_bigrams", tally_json(report, &t->rare));
+        json_object_set_new(json, "frequent_repeated_bigrams", tally_json(report, &frequent));
+    }
     json_object_set_new(json, "other_tokens", tally_json(report, &others));
     for (int range = 0; range < TALLY_POSITIONS && tally_first(range) < report->context; range++) {
         const int64_t next = tally_first(range + 1), end = next < report->context ? next : report->context;
@@ -153,6 +163,7 @@ Status eval_report_write(const EvalReport *report, const char *path) {
                              "seq_len", (json_int_t)report->seq_len, "context", (json_int_t)report->context, "varlen",
                              report->varlen, "domains");
     CHECK(json, "no memory for JSON");
+    if (report->shown_known) json_object_set_new(json, "rare_at_most", json_integer(report->rare));
     for (int d = 0; d < report->domains; d++)
         json_array_append_new(json_object_get(json, "domains"), domain_json(report, &report->domain[d]));
     json_object_set_new(json, "total", domain_json(report, &total));

@@ -18,6 +18,8 @@ typedef struct EvalReport {
     int64_t seq_len, context; /* tokens that the model reads at a time, and those of a window */
     bool varlen;
     bool bytes_known; /* else Tally.bytes are 0 */
+    bool shown_known; /* else Tallies.rare are 0 */
+    int64_t rare;     /* bigrams are rare that training has shown at most so often */
     EvalDomain *domain;
     int domains;
 } EvalReport;

@@ -9,21 +9,28 @@
  * without touching it. */
 typedef struct Entry {
     uint64_t pair, round;
+    int64_t number;
 } Entry;
 
 struct Bigrams {
     Entry *entry;
     uint64_t entries; /* a power of two */
-    uint64_t round, used, capacity;
+    uint64_t round;
+    int64_t used;
 };
 
-Bigrams *bigrams_create(int64_t capacity) {
+enum { FIRST_ENTRIES = 1024 };
+
+static Entry *entries_create(uint64_t entries) {
+    Entry *entry = calloc(entries, sizeof *entry);
+    CHECK(entry, "no memory for %llu bigrams", (unsigned long long)entries / 2);
+    return entry;
+}
+
+Bigrams *bigrams_create(void) {
     Bigrams *bigrams = calloc(1, sizeof *bigrams);
-    CHECK(bigrams && capacity >= 0, "no memory for bigrams");
-    *bigrams = (Bigrams){.entries = 2, .round = 1, .capacity = (uint64_t)capacity};
-    while (bigrams->entries < 2 * bigrams->capacity) bigrams->entries *= 2;
-    bigrams->entry = calloc(bigrams->entries, sizeof *bigrams->entry);
-    CHECK(bigrams->entry, "no memory for %lld bigrams", (long long)capacity);
+    CHECK(bigrams, "no memory for bigrams");
+    *bigrams = (Bigrams){.entry = entries_create(FIRST_ENTRIES), .entries = FIRST_ENTRIES, .round = 1};
     return bigrams;
 }
 
@@ -37,13 +44,37 @@ void bigrams_clear(Bigrams *bigrams) {
     bigrams->used = 0;
 }
 
-bool bigrams_add(Bigrams *bigrams, int32_t first, int32_t second) {
-    const uint64_t pair = (uint64_t)(uint32_t)first << 32 | (uint32_t)second, mask = bigrams->entries - 1;
+static uint64_t pair_of(int32_t first, int32_t second) { return (uint64_t)(uint32_t)first << 32 | (uint32_t)second; }
+
+/* The entry of the pair, or the free one that would be it. */
+static Entry *find(const Bigrams *bigrams, uint64_t pair) {
+    const uint64_t mask = bigrams->entries - 1;
     uint64_t at = hash_mix(0, pair) & mask;
-    for (; bigrams->entry[at].round == bigrams->round; at = (at + 1) & mask)
-        if (bigrams->entry[at].pair == pair) return true;
-    CHECK(bigrams->used < bigrams->capacity, "more than %llu bigrams", (unsigned long long)bigrams->capacity);
-    bigrams->used++;
-    bigrams->entry[at] = (Entry){pair, bigrams->round};
+    while (bigrams->entry[at].round == bigrams->round && bigrams->entry[at].pair != pair) at = (at + 1) & mask;
+    return &bigrams->entry[at];
+}
+
+static void grow(Bigrams *bigrams) {
+    const Bigrams old = *bigrams;
+    bigrams->entries *= 2;
+    bigrams->entry = entries_create(bigrams->entries);
+    for (uint64_t i = 0; i < old.entries; i++)
+        if (old.entry[i].round == old.round) *find(bigrams, old.entry[i].pair) = old.entry[i];
+    free(old.entry);
+}
+
+bool bigrams_add(Bigrams *bigrams, int32_t first, int32_t second) {
+    const uint64_t pair = pair_of(first, second);
+    Entry *entry = find(bigrams, pair);
+    if (entry->round == bigrams->round) return true;
+    *entry = (Entry){pair, bigrams->round, bigrams->used++};
+    if ((uint64_t)bigrams->used > bigrams->entries / 2) grow(bigrams);
     return false;
+}
+
+int64_t bigrams_count(const Bigrams *bigrams) { return bigrams->used; }
+
+int64_t bigrams_number(const Bigrams *bigrams, int32_t first, int32_t second) {
+    const Entry *entry = find(bigrams, pair_of(first, second));
+    return entry->round == bigrams->round ? entry->number : -1;
 }

@@ -1,4 +1,4 @@
-/* A set of pairs of consecutive tokens, for what a context has already said. */
+/* A set of pairs of consecutive tokens, numbered in the order in which they were added. */
 #ifndef FLAME_DATA_BIGRAMS_H
 #define FLAME_DATA_BIGRAMS_H
 
@@ -7,13 +7,16 @@
 
 typedef struct Bigrams Bigrams;
 
-/* For at most `capacity` pairs between two calls of bigrams_clear. The caller frees it with bigrams_free. */
-Bigrams *bigrams_create(int64_t capacity);
+/* The caller frees it with bigrams_free. */
+Bigrams *bigrams_create(void);
 void bigrams_free(Bigrams *bigrams);
 
 /* Empties the set, in constant time. */
 void bigrams_clear(Bigrams *bigrams);
 /* Adds the pair. Returns whether it was in the set already. */
 bool bigrams_add(Bigrams *bigrams, int32_t first, int32_t second);
+int64_t bigrams_count(const Bigrams *bigrams);
+/* How many pairs were added before this one; -1: it is not in the set. */
+int64_t bigrams_number(const Bigrams *bigrams, int32_t first, int32_t second);
 
 #endif

@@ -246,6 +246,8 @@ Status stream_tokenizer(const Stream *stream, Tokenizer **tokenizer) {
                  : tokenizer_files_open(facts->tokenizer_files, stream->files[0].facts->path, tokenizer);
 }
 
+int64_t stream_seq_len(const Stream *stream) { return stream->options.seq_len; }
+
 int64_t stream_samples(const Stream *stream) { return stream->facts.samples; }
 int64_t stream_file_samples(const Stream *stream, int file) { return stream->files[file].shuffle.windows; }
 const TokensFacts *stream_file(const Stream *stream, int file) { return stream->files[file].facts; }

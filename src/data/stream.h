@@ -58,6 +58,8 @@ const StreamFacts *stream_facts(const Stream *stream);
 /* Opens the tokenizer of the files; *tokenizer is NULL if none of them contains it. BAD_INPUT (logged) if it cannot be
  * used. */
 Status stream_tokenizer(const Stream *stream, Tokenizer **tokenizer);
+/* Tokens of a sample. */
+int64_t stream_seq_len(const Stream *stream);
 /* stream_facts()->samples. */
 int64_t stream_samples(const Stream *stream);
 /* How many of them are of file number `file`. */

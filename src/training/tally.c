@@ -22,7 +22,7 @@ static void count(Tally *tally, const Tally *target) {
 
 /* One sequence. */
 static void tally_row(Tallies *tallies, HostBatch batch, TokenScores scores, int64_t first, int64_t end,
-                      const int32_t *bytes, Bigrams *seen) {
+                      const int32_t *bytes, Bigrams *seen, const ShownBigrams *shown) {
     for (int64_t i = first; i < end; i++) {
         if (i == first || batch.segment[i] != batch.segment[i - 1]) bigrams_clear(seen);
         const int32_t label = batch.labels[i];
@@ -33,14 +33,16 @@ static void tally_row(Tallies *tallies, HostBatch batch, TokenScores scores, int
                               .bytes = bytes ? bytes[i] : 0};
         count(&tallies->all, &target);
         count(&tallies->position[range_of(batch.position[i])], &target);
-        if (bigrams_add(seen, batch.tokens[i], label)) count(&tallies->repeated, &target);
+        if (!bigrams_add(seen, batch.tokens[i], label)) continue;
+        count(&tallies->repeated, &target);
+        if (shown && shown_bigrams_is_rare(shown, batch.tokens[i], label)) count(&tallies->rare, &target);
     }
 }
 
 void tally_batch(Tallies *tallies, HostBatch batch, TokenScores scores, int64_t B, int64_t T, const int32_t *bytes,
-                 Bigrams *seen) {
+                 Bigrams *seen, const ShownBigrams *shown) {
     CHECK(scores.margins, "the runner was created without margins");
-    for (int64_t b = 0; b < B; b++) tally_row(tallies, batch, scores, b * T, (b + 1) * T, bytes, seen);
+    for (int64_t b = 0; b < B; b++) tally_row(tallies, batch, scores, b * T, (b + 1) * T, bytes, seen, shown);
 }
 
 void tally_add(Tallies *to, const Tallies *from) {

@@ -5,6 +5,7 @@
 
 #include "data/bigrams.h"
 #include "training/runner.h"
+#include "training/shown_bigrams.h"
 
 /* Only doubles, because sums over ranks are made of these. */
 typedef struct Tally {
@@ -18,6 +19,7 @@ enum { TALLY_POSITIONS = 32 };
 typedef struct Tallies {
     Tally all;
     Tally repeated; /* the token and the one before it occur earlier in the same document, side by side */
+    Tally rare;     /* repeated, and rare in the training data; 0: not known */
     Tally position[TALLY_POSITIONS]; /* of the token before the target, within its document: 0, 1, 2-3, 4-7, ... */
 } Tallies;
 
@@ -25,9 +27,9 @@ typedef struct Tallies {
 int64_t tally_first(int range);
 
 /* Adds the targets of a micro-batch of B sequences with T tokens. bytes: of text, of each target (text_bytes.h), NULL:
- * not known. seen: a set for T bigrams, for use in here. */
+ * not known. seen: a set for use in here. shown: of the training data, NULL: not known. */
 void tally_batch(Tallies *tallies, HostBatch batch, TokenScores scores, int64_t B, int64_t T, const int32_t *bytes,
-                 Bigrams *seen);
+                 Bigrams *seen, const ShownBigrams *shown);
 void tally_add(Tallies *to, const Tallies *from);
 /* Sums over the ranks. Collective. */
 void tally_reduce(Tallies *tallies, Comm *comm);

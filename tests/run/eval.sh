@@ -41,6 +41,17 @@ for parts in '"first"' 'repeated|other'; do
     same_within "$work/all" "$work/parts" 1e-5 || fail "$parts: $(cat "$work/parts"), all: $(cat "$work/all")"
 done
 
+# Repeated bigrams, by how often the training data have them: both parts are all, the same on any number of ranks.
+evaluate 1 shown1 --training-data "$work/data.h5" "$work/config.h5" --rare 100
+evaluate 3 shown3 --training-data "$work/data.h5" "$work/config.h5" --rare 100
+same_within "$work/shown1" "$work/shown3" 1e-6 || fail "3 ranks: $(diff "$work/shown1" "$work/shown3")"
+part() { awk -v part="\"$1\":" '$1 == part { getline; print $2 + 0; exit }' "$work/$2.json"; } # its targets, in the first domain
+repeated=$(part repeated_bigrams shown1) rare=$(part rare_repeated_bigrams shown1) frequent=$(part frequent_repeated_bigrams shown1)
+[ "$rare" -gt 0 ] && [ "$frequent" -gt 0 ] && [ $((rare + frequent)) = "$repeated" ] || fail "$rare rare, $frequent frequent, $repeated repeated"
+grep -q '^    rare in training  *[0-9]' "$work/log" && grep -q '^    frequent there  *[0-9]' "$work/log" || { cat "$work/log"; fail "no rows"; }
+evaluate 1 never --training-data "$work/config.h5" "$work/data/config.h5" --rare 0
+[ "$(part rare_repeated_bigrams never)" = 0 ] || fail "pairs of a file that do not occur in it"
+
 # Lines of C are documents: with --varlen a position is that in its line, and no line sees another.
 evaluate 1 lines --varlen --samples 50
 cmp -s "$work/one" "$work/lines" && fail "--varlen changes nothing"
@@ -75,7 +86,7 @@ done
 
 refuses() { # CODE PATTERN ARGUMENTS...
     local got=0
-    ranks 1 eval --checkpoint "$work/run" --seq-len "${seq_len:-64}" "${@:3}" || got=$?
+    ranks 1 eval --checkpoint "${checkpoint:-$work/run}" --seq-len "${seq_len:-64}" "${@:3}" || got=$?
     [ $got = "$1" ] && grep -q -- "$2" "$work/log" || { cat "$work/log"; fail "eval ${*:3}: exit code $got"; }
 }
 refuses 1 'config.h5 are both called config; give names' --data "$work/config.h5" "$work/data/config.h5"
@@ -84,6 +95,8 @@ refuses 1 'config.h5: is listed twice' --data a="$work/config.h5" b="$work/confi
 refuses 1 'nowhere.h5: there is no such file' --data "$work/config.h5" "$work/nowhere.h5" --json "$work/new.json"
 refuses 2 '--context 63 is less than --seq-len 64' --data "$work/config.h5" --context 63
 seq_len=4096 refuses 1 '1000000 sequences of 4096 tokens at a time need .* free: lower --batch or --seq-len' --data "$work/config.h5" --batch 1000000
+checkpoint=$work/words refuses 1 'config.h5: is of tokenizer bytes, .*words.h5 of another' --data "$work/words.h5" --training-data "$work/config.h5"
+refuses 1 'nowhere.h5: there is no such file' --data "$work/config.h5" --training-data "$work/nowhere.h5"
 seq_len=10000000 refuses 1 '1000000 sequences of 10000000 tokens at a time need 160000.00 GB' --data "$work/config.h5" --batch 1000000
 refuses 3 'full/new.json' --data "$work/config.h5" --samples 1 --json /dev/full/new.json
 [ -z "$(find "$work" -name 'new.json*')" ] || fail "something was left behind"
