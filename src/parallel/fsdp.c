@@ -297,10 +297,15 @@ static void initialise_orthogonal(const Unit *unit, const Parameter *p, uint64_t
     free(values);
 }
 
-/* The part of a parameter that lies in this rank's shard. */
+/* The part of a parameter that lies in this rank's shard: drawn there, or by way of `values` if it is not the host's
+ * memory. */
 static void initialise_parameter(const Unit *unit, const Parameter *p, uint64_t seed, float *values) {
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
+    if (unit->update_device->host_memory) {
+        if (elements > 0) draw(p, seed, range.in_parameter, elements, unit->master + range.in_shard);
+        return;
+    }
     for (int64_t done = 0, count; done < elements; done += count) {
         count = elements - done < DRAWN_AT_ONCE ? elements - done : DRAWN_AT_ONCE;
         draw(p, seed, range.in_parameter + done, count, values);
