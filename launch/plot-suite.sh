@@ -5,7 +5,7 @@
 #   SUITE-TASK-length.png    the score over the length of the tests, a panel for each family of mixers; so for pairs. The tests
 #                            are times those of the training, or the lengths and pairs that a training of several lists
 #   SUITE-state.png          each task's score over the bytes of the state
-#   SUITE-cost.png           tokens per second of the training, and its memory
+#   SUITE-cost.png           tokens per second of the training and, where tokens are answered one by one, of decoding; and its memory
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 [ $# = 1 ] && [[ $1 != -* ]] || { "$0" --help >&2; exit 2; }
@@ -32,7 +32,7 @@ rows() {
             model = $column["model"]; sub(/ .*/, "", model)
             if (!(model in of)) { of[model] = n + 1; place[model] = ++places }
             line = of[model] "|" place[model]
-            m = split("task split model metric mean ci_low ci_high trivial state_bytes tokens_per_s peak_bytes", name, " ")
+            m = split("task split model metric mean ci_low ci_high trivial state_bytes tokens_per_s peak_bytes decode_tokens_per_s", name, " ")
             for (i = 1; i <= m; i++) line = line "|" ($column[name[i]] == "" ? "NaN" : $column[name[i]])
             print line
         }' "$folder/aggregate.csv" | sort -t'|' -k2,2n -k5,5
@@ -157,23 +157,31 @@ states() {
     printf 'unset multiplot\n'
 }
 
-# costs SUITE: of the first task, whose lengths are those of every model. A training of a few steps has no speed.
+# of_first COLUMN: the rows with a number there, of the first task that has one: its lengths are those of every model.
+of_first() {
+    awk -F'|' -v c="$1" '$4 == "test" && $c != "NaN" && (task == "" || $3 == task) { task = $3; print }' "$work/rows"
+}
+
+# costs SUITE: a training of a few steps has no speed.
 costs() {
-    local task
-    awk -F'|' -v OFS='|' 'NR == 1 { task = $3 } $3 == task && $4 == "test" && $13 != "NaN" { $13 /= 1048576; print }' \
-        "$work/rows" > "$work/cost"
-    awk -F'|' '$12 != "NaN"' "$work/cost" > "$work/speed"
+    local panels=0 speed
+    of_first 13 | awk -F'|' -v OFS='|' '{ $13 /= 1048576; print }' > "$work/cost"
+    of_first 12 > "$work/speed"
+    of_first 14 > "$work/decoding"
     [ -s "$work/cost" ] || return 0
-    task=$(head -n 1 "$work/cost" | cut -d'|' -f3)
-    begin "$folder/$1-cost.png" $([ -s "$work/speed" ] && echo 2 || echo 1) 1 1300 400
+    for speed in cost speed decoding; do panels=$((panels + $([ -s "$work/$speed" ] && echo 1 || echo 0))); done
+    begin "$folder/$1-cost.png" $panels 1 1300 400
     printf 'set key outside right top\nset lmargin 12\nset yrange [0:*]\n'
-    if [ -s "$work/speed" ]; then
-        title "$task, speed of the training"
-        by_mixer "$work/speed" 12 0 0 "tokens/s"
-    fi
-    title "$task, memory of the training"
-    by_mixer "$work/cost" 13 0 0 "MiB"
+    cost_panel speed 12 "speed of the training" "tokens/s"
+    cost_panel decoding 14 "speed of decoding" "tokens/s"
+    cost_panel cost 13 "memory of the training" "MiB"
     printf 'unset multiplot\n'
+}
+
+cost_panel() { # FILE COLUMN TITLE UNIT
+    [ -s "$work/$1" ] || return 0
+    title "$(head -n 1 "$work/$1" | cut -d'|' -f3), $3"
+    by_mixer "$work/$1" "$2" 0 0 "$4"
 }
 
 pictures=()

@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-#include "commands/bench_generation.h"
+#include "training/generation_rates.h"
 #include "commands/commands.h"
 #include "parallel/agreement.h"
 #include "base/log.h"
@@ -225,7 +225,7 @@ static Status time_stream(Bench *b) {
 /* The prompts are as long as sequences of training. */
 static void time_generation(Bench *b, DType type) {
     const TrainingConfig *t = &b->config.training;
-    const GenerationRates rates = bench_generation(&b->session, type, t->batch_size, t->seq_len, b->generate);
+    const GenerationRates rates = generation_rates(&b->session, type, t->batch_size, t->seq_len, b->generate);
     log_info("reading      %10.1f tokens/s      (%lld prompts of %lld tokens)", rates.read, (long long)t->batch_size,
              (long long)t->seq_len);
     log_info("generating   %10.1f tokens/s      (%lld more of each; the model remembers %.3f MB)", rates.generated,

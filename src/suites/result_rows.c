@@ -5,8 +5,8 @@
 
 const char result_columns[] =
     "suite,task,setting,split,model,seed,lr,wd,d_model,layers,heads,params,state_bytes,train_tokens,steps,accuracy,"
-    "accuracy_macro,exact,error,f1,mse,perplexity,trivial,tokens_per_s,peak_bytes,seconds,device,precision,"
-    "examples_crc,version,scored,run";
+    "accuracy_macro,exact,error,f1,mse,perplexity,trivial,tokens_per_s,decode_tokens_per_s,peak_bytes,seconds,"
+    "device,precision,examples_crc,version,scored,run";
 
 /* Commas would end the field. */
 static void put_text(FILE *file, const char *text) {
@@ -53,6 +53,7 @@ static void put_row(FILE *file, const char *run, const Trial *trial, const Trial
     put_scores(file, &test->scores);
     put_real(file, test->trivial);
     put_real(file, r->tokens_per_second);
+    put_real(file, r->decode_tokens_per_second);
     put_integer(file, r->peak_bytes);
     fprintf(file, ",%.1f,", r->seconds);
     put_text(file, device->name);
@@ -72,7 +73,7 @@ void result_rows_write(FILE *file, const char *run, const Trial *trial, const Tr
 }
 
 void unable_row_write(FILE *file, const Trial *trial) {
-    enum { SEED = 6, VERSION = 30, COLUMNS = 32 };
+    enum { SEED = 6, VERSION = 31, COLUMNS = 33 };
     put_names(file, trial, "test");
     for (int column = SEED + 1; column <= COLUMNS; column++) fputs(column == VERSION ? "," FLAME_VERSION : ",", file);
     fputc('\n', file);

@@ -48,6 +48,7 @@ static const Column columns[] = {
     COLUMN("perplexity", COLUMN_REAL, perplexity, false),
     COLUMN("trivial", COLUMN_REAL, trivial, false),
     COLUMN("tokens_per_s", COLUMN_REAL, tokens_per_s, false),
+    COLUMN("decode_tokens_per_s", COLUMN_REAL, decode_tokens_per_s, false),
     COLUMN("peak_bytes", COLUMN_INTEGER, peak_bytes, false),
     COLUMN("seconds", COLUMN_REAL, seconds, false),
     COLUMN("device", COLUMN_TEXT, device, false),

@@ -1,6 +1,7 @@
 #include "suites/summary.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,27 +86,39 @@ void summary_describe(Summary *s, int seeds) {
     free(values);
 }
 
+/* The median of a number of the group's rows, which lies at `offset` in a Result; NaN if none has it. */
+static double median_of(const Results *results, const Group *group, size_t offset) {
+    double *number = malloc((size_t)results->count * sizeof *number);
+    int numbers = 0;
+    CHECK(number, "out of memory");
+    for (int64_t i = 0; i < results->count; i++) {
+        const double value = *(const double *)((const char *)&results->row[i] + offset);
+        if (in_group(&results->row[i], group) && !isnan(value)) number[numbers++] = value;
+    }
+    const double median = sample_median(number, numbers);
+    free(number);
+    return median;
+}
+
 /* Numbers that do not depend on the score: of the trivial answer and of the model and its speed. */
 static void describe_runs(const Results *results, const Group *group, Summary *s) {
-    double *speed = malloc((size_t)results->count * sizeof *speed), trivial = 0;
-    int speeds = 0, trivials = 0;
-    CHECK(speed, "out of memory");
+    double trivial = 0;
+    int trivials = 0;
     s->peak_bytes = s->state_bytes = s->params = NAN;
     for (int64_t i = 0; i < results->count; i++) {
         const Result *row = &results->row[i];
         if (!in_group(row, group)) continue;
-        if (!isnan(row->tokens_per_s)) speed[speeds++] = row->tokens_per_s;
         if (!isnan(row->trivial)) trivial += row->trivial, trivials++;
         s->peak_bytes = fmax(s->peak_bytes, row->peak_bytes);
         s->state_bytes = fmax(s->state_bytes, row->state_bytes);
         s->params = fmax(s->params, row->params);
     }
-    s->tokens_per_s = sample_median(speed, speeds);
+    s->tokens_per_s = median_of(results, group, offsetof(Result, tokens_per_s));
+    s->decode_tokens_per_s = median_of(results, group, offsetof(Result, decode_tokens_per_s));
     s->trivial = trivials ? trivial / trivials : NAN;
     if (s->metric == METRIC_ERROR) s->trivial = 1 - s->trivial;
     const double best = metric_is_loss(s->metric) ? 0 : 1;
     s->skill = s->trivial == best ? NAN : (s->mean - s->trivial) / (best - s->trivial);
-    free(speed);
 }
 
 /* The interval of an error rate that the seeds have none of. Several seeds without errors answered the same positions,
@@ -164,8 +177,9 @@ static void put_group(FILE *file, const Results *results, const Group *group) {
     put_choices(file, results, group, false);
     put_choices(file, results, group, true);
     fprintf(file, ",%d,%s", s.n, metric_columns[s.metric]);
-    const double numbers[] = {s.mean,  s.deviation,    s.interval.low, s.interval.high, s.trivial,
-                              s.skill, s.tokens_per_s, s.peak_bytes,   s.state_bytes,   s.params};
+    const double numbers[] = {s.mean,       s.deviation,   s.interval.low, s.interval.high,
+                              s.trivial,    s.skill,       s.tokens_per_s, s.decode_tokens_per_s,
+                              s.peak_bytes, s.state_bytes, s.params};
     for (int i = 0; i < (int)(sizeof numbers / sizeof numbers[0]); i++) put(file, numbers[i]);
     fputc('\n', file);
     free(s.score);
@@ -199,7 +213,7 @@ Status aggregate_write(const Results *results, const char *path) {
     text_file_begin(&text);
     fprintf(text.file,
             "suite,task,setting,split,model,lr,wd,n,metric,mean,sd,ci_low,ci_high,trivial,skill,tokens_per_s,"
-            "peak_bytes,state_bytes,params\n");
+            "decode_tokens_per_s,peak_bytes,state_bytes,params\n");
     put_groups(text.file, results, &(Group){0}, 0);
     return text_file_replace(&text, path);
 }

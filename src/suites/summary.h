@@ -24,7 +24,7 @@ typedef struct Summary {
     Interval rate;  /* of an error rate with one seed or without errors, over the scored positions; NaN elsewhere */
     double trivial; /* by the metric: 1 - accuracy where that is the error */
     double skill;   /* 0 for the trivial score, 1 for the best one */
-    double tokens_per_s, peak_bytes, state_bytes, params;
+    double tokens_per_s, decode_tokens_per_s, peak_bytes, state_bytes, params;
 } Summary;
 
 /* group: all names but the setting are given. `results` have gone through results_select. The caller frees

@@ -12,10 +12,11 @@
 #include "suites/statistics.h"
 #include "suites/test_runs.h"
 #include "suites/trial_setup.h"
+#include "training/generation_rates.h"
 #include "training/schedule.h"
 #include "training/session.h"
 
-enum { WARM_UP_STEPS = 10, WINDOWS = 5, FRESH_STRIDE = 1 << 30, BATCH_ORDER = 1 };
+enum { WARM_UP_STEPS = 10, WINDOWS = 5, DECODED_MOST = 32, FRESH_STRIDE = 1 << 30, BATCH_ORDER = 1 };
 
 typedef struct Training {
     const Trial *trial;
@@ -171,6 +172,16 @@ static double tokens_per_second(const Training *t, int64_t steps) {
     return sample_median(rate, WINDOWS);
 }
 
+/* Of a batch of sequences that are as long as examples, whose last tokens, half of them at most, come one by one. */
+static double decode_tokens_per_second(const Training *t) {
+    const RunnerOptions *options = &t->setup.segment[0].options;
+    const int64_t half = options->T / 2, count = half < DECODED_MOST ? half : DECODED_MOST;
+    const int64_t prompt = options->T - count - GENERATION_WARM_UP;
+    const bool token_by_token = t->trial->task->form == TASK_CAUSAL && !t->setup.protocol.bidirectional;
+    if (!token_by_token || prompt < 1) return NAN;
+    return generation_rates(&t->session, options->type, options->B, prompt, count).generated;
+}
+
 static Status run_steps(Training *t, TrialProgress *progress, void *context) {
     const int64_t steps = t->result->steps, between = protocol_steps_between(&t->setup.protocol, t->setup.epoch_steps);
     Status status = OK;
@@ -196,6 +207,7 @@ Status trial_run(const Trial *trial, const Device *device, TrialProgress *progre
     Status status = open_training(&t, device);
     if (status == OK) status = run_steps(&t, progress, context);
     result->seconds = seconds_now() - start;
+    result->decode_tokens_per_second = status == OK ? decode_tokens_per_second(&t) : NAN;
     close_training(&t);
     return status;
 }

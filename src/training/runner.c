@@ -49,11 +49,16 @@ static Tape *begin_tape(Runner *runner, Tape *tape, bool recording) {
     return tape;
 }
 
+/* The tape's ops remember in slots of this number: 0, what comes before the layers, or 1 + layer. */
+static void begin_carrying(Runner *runner, Tape *tape, int64_t number) {
+    tape->carried = runner->carried;
+    if (runner->carried) carried_begin_layer(runner->carried, number);
+}
+
 static Tape *begin_layer_tape(Runner *runner, int64_t layer, bool recording) {
     Tape *tape = begin_tape(runner, &runner->layer_tape[layer], recording);
     if (runner->hands_on >= 0 && runner->hands_on < layer) tape->handed_on = &runner->handed_on;
-    tape->carried = runner->carried;
-    if (runner->carried) carried_begin_layer(runner->carried, layer);
+    begin_carrying(runner, tape, 1 + layer);
     const int64_t every = runner->options.recompute_every;
     if (every > 0) tape->recompute = (layer + 1) % every == 0 ? RECOMPUTE_FULL : RECOMPUTE_NONE;
     return tape;
@@ -146,6 +151,7 @@ static void forward_layers(Runner *runner, bool recording) {
     gather(runner, 0);
     prefetch(runner, 1);
     Tape *tape = begin_tape(runner, &runner->embedding_tape, recording);
+    begin_carrying(runner, tape, 0);
     begin_boundaries(runner, recording);
     keep_boundary(runner, tape, 0, model_embed(model, tape, &runner->batches.features));
     arena_rewind(runner->scratch, 0);
@@ -401,7 +407,8 @@ void runner_set_tokens(Runner *runner, int64_t T) {
 
 void runner_restart(Runner *runner) {
     carried_destroy(runner->carried);
-    runner->carried = carried_create(runner->device, runner->options.B, runner->model->layers, runner->options.tokens);
+    const RunnerOptions *options = &runner->options;
+    runner->carried = carried_create(runner->device, options->B, 1 + runner->model->layers, options->tokens);
 }
 
 void runner_continue(Runner *runner, float *logits) {

@@ -55,6 +55,7 @@ static void rows_are_read(void **state) {
     assert_true(a->seed == 3 && a->lr == 1e-4 && a->wd == 0 && a->params == 405632 && a->state_bytes == 65536);
     assert_true(a->score[METRIC_ACCURACY] == 0.5 && a->score[METRIC_MACRO] == 0.25 && isnan(a->score[METRIC_F1]));
     assert_true(isinf(a->perplexity) && a->trivial == 0.125 && a->tokens_per_s == 1300 && a->seconds == 12.5);
+    assert_true(a->decode_tokens_per_s == 360);
     assert_true(isnan(b->lr) && b->wd == 0.1 && b->score[METRIC_MACRO] == 1e-5);
     assert_string_equal(b->version, "0.2.0");
     assert_true(b->scored == 8000);
@@ -75,20 +76,20 @@ static void assert_refused(const char *csv, const char *message) {
 
 static void damaged_files_are_refused(void **state) {
     (void)state;
-#define NUMBERS ",0,0.1,0,128,2,1,1,1,1,1,0.5,0.5,,,,,,,10,1,1,cpu,float32,0,0.2.0,8000,mad-compression-gla-01234567"
+#define NUMBERS ",0,0.1,0,128,2,1,1,1,1,1,0.5,0.5,,,,,,,10,,1,1,cpu,float32,0,0.2.0,8000,mad-compression-gla-01234567"
     static const char good[] = "mad,compression,,test,gla" NUMBERS "\n";
     static const char *const rows[][2] = {
-        {"mad,compression,,test" NUMBERS "\n", "results.csv, line 3: it has 31 fields instead of 32"},
+        {"mad,compression,,test" NUMBERS "\n", "results.csv, line 3: it has 32 fields instead of 33"},
         {"mad,compression,,,gla" NUMBERS "\n", "results.csv, line 3: split is \"\", but must be given"},
         {"mad,compression,,test,\"gla" NUMBERS "\n", "line 3: model is \"\"gla\", but must be text without quotes"},
         {"mad,compression,,test,gla\r" NUMBERS "\n", "line 3: model is \"gla\r\""},
         {"bad,compression,,test,gla" NUMBERS "\n", "line 3: suite is \"bad\", but must be a suite of this version"},
         {"mad,flip_flop,,test,gla" NUMBERS "\n", "line 3: task is \"flip_flop\", but must be a task of its suite"},
-        {"mad,compression,,test,gla,1.5,0.1,0,128,2,1,1,1,1,1,0.5,,,,,,,,,,,,,,,,\n",
+        {"mad,compression,,test,gla,1.5,0.1,0,128,2,1,1,1,1,1,0.5,,,,,,,,,,,,,,,,,\n",
          "line 3: seed is \"1.5\", but must be an integer"},
-        {"mad,compression,,test,gla,1,0x1,0,128,2,1,1,1,1,1,0.5,,,,,,,,,,,,,,,,\n",
+        {"mad,compression,,test,gla,1,0x1,0,128,2,1,1,1,1,1,0.5,,,,,,,,,,,,,,,,,\n",
          "line 3: lr is \"0x1\", but must be a number"},
-        {"mad,compression,,test,gla,1,1,0,128,2,1,1,1,1,1,nan,,,,,,,,,,,,,,,,\n",
+        {"mad,compression,,test,gla,1,1,0,128,2,1,1,1,1,1,nan,,,,,,,,,,,,,,,,,\n",
          "line 3: accuracy is \"nan\", but must be a number"},
         {"mad,compression,,test,gla" NUMBERS, "line 3 is not complete"},
         {"\n", "line 3: it has 1 fields"},
@@ -103,7 +104,7 @@ static void damaged_files_are_refused(void **state) {
     assert_refused("suite,task,split\n", "line 1: column 3 is not setting; the file was made by another version");
     snprintf(csv, sizeof csv, RESULT_COLUMNS);
     memcpy(strstr(csv, "version"), "wersion", 7);
-    assert_refused(csv, "line 1: column 30 is not version");
+    assert_refused(csv, "line 1: column 31 is not version");
     Results results;
     assert_int_equal(read_text("suite\0\n", 7, &results), BAD_INPUT);
     results_free(&results);
@@ -218,6 +219,7 @@ static void a_task_is_the_mean_of_its_settings(void **state) {
     assert_near(gla.trivial, 0.15);
     assert_near(gla.skill, 0.325 / 0.85);
     assert_near(gla.tokens_per_s, 1050);
+    assert_near(gla.decode_tokens_per_s, 310);
     assert_near(gla.peak_bytes, 5000001);
     assert_near(one.mean, 0.6);
     assert_int_equal(one.settings_done, 1);
@@ -255,21 +257,21 @@ static void the_aggregate_is_written(void **state) {
     assert_int_equal(aggregate_write(&results, path), OK);
     assert_int_equal(file_read_all(path, 1 << 20, &written, &bytes), 0);
     static const char expected[] =
-        "suite,task,setting,split,model,lr,wd,n,metric,mean,sd,ci_low,ci_high,trivial,skill,tokens_per_s,peak_bytes,"
-        "state_bytes,params\n"
+        "suite,task,setting,split,model,lr,wd,n,metric,mean,sd,ci_low,ci_high,trivial,skill,tokens_per_s,"
+        "decode_tokens_per_s,peak_bytes,state_bytes,params\n"
         "mad,compression,,test,gla,0.001,0 0.1,2,accuracy_macro,0.6,0.1414213562,-0.6706204736,1.870620474,0.2,0.5,"
-        "1050,5000001,65536,405632\n"
+        "1050,310,5000001,65536,405632\n"
         "mad,compression,long,test,gla,0.01 0.001,0,2,accuracy_macro,0.35,0.07071067812,-0.2853102368,0.9853102368,0.1,"
-        "0.2777777778,1050,5000001,65536,405632\n"
+        "0.2777777778,1050,310,5000001,65536,405632\n"
         "mad,compression,all,test,gla,0.001 0.01,0 0.1,2,accuracy_macro,0.475,0.1060660172,-0.4779653552,1.427965355,"
-        "0.15,0.3823529412,1050,5000001,65536,405632\n"
-        "mad,compression,,test,lstm,0.001,0,1,accuracy_macro,0.9,,,,0.2,0.875,1000,5000000,65536,405632\n"
-        "mad,compression,long,test,lstm,0.001,0,0,accuracy_macro,,,,,,,1000,5000000,65536,405632\n"
-        "mad,compression,all,test,lstm,0.001,0,0,accuracy_macro,,,,,0.2,,1000,5000000,65536,405632\n"
-        "mad,compression,,test,gsa,0.001,0,1,accuracy_macro,0.8,,,,0.2,0.75,1000,5000000,65536,405632\n"
-        "mad,compression,all,test,gsa,0.001,0,0,accuracy_macro,,,,,0.2,,1000,5000000,65536,405632\n"
-        "mqar,mqar,,test,gla,0.001,0,1,accuracy,0.25,,,,0.25,0,1000,5000000,65536,405632\n"
-        "mqar,mqar,all,test,gla,0.001,0,1,accuracy,0.25,,,,0.25,0,1000,5000000,65536,405632\n";
+        "0.15,0.3823529412,1050,310,5000001,65536,405632\n"
+        "mad,compression,,test,lstm,0.001,0,1,accuracy_macro,0.9,,,,0.2,0.875,1000,300,5000000,65536,405632\n"
+        "mad,compression,long,test,lstm,0.001,0,0,accuracy_macro,,,,,,,1000,300,5000000,65536,405632\n"
+        "mad,compression,all,test,lstm,0.001,0,0,accuracy_macro,,,,,0.2,,1000,300,5000000,65536,405632\n"
+        "mad,compression,,test,gsa,0.001,0,1,accuracy_macro,0.8,,,,0.2,0.75,1000,300,5000000,65536,405632\n"
+        "mad,compression,all,test,gsa,0.001,0,0,accuracy_macro,,,,,0.2,,1000,300,5000000,65536,405632\n"
+        "mqar,mqar,,test,gla,0.001,0,1,accuracy,0.25,,,,0.25,0,1000,300,5000000,65536,405632\n"
+        "mqar,mqar,all,test,gla,0.001,0,1,accuracy,0.25,,,,0.25,0,1000,300,5000000,65536,405632\n";
     assert_string_equal(written, expected);
     free(written);
     free(path);

@@ -87,7 +87,7 @@ static void damaged_results_are_made_again(void **state) {
         {"", 0, "has no results"},
         {text, bytes / 2, "not complete"},
         {"\0\1\2", 3, "zero byte"},
-        {"mad,memorization\n", 17, "2 fields instead of 32"},
+        {"mad,memorization\n", 17, "2 fields instead of 33"},
         {other, bytes, "must be that of the file's name"},
     };
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {

@@ -1,12 +1,10 @@
-#include "commands/bench_generation.h"
+#include "training/generation_rates.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/draws.h"
 #include "training/generation.h"
-
-enum { WARM_UP = 3 }; /* tokens that are not timed */
 
 static TokenIds *random_prompts(int64_t B, int64_t length, int64_t vocabulary) {
     TokenIds *prompts = calloc((size_t)B, sizeof *prompts);
@@ -32,17 +30,18 @@ static double time_tokens(Generation *generation, int64_t count) {
     return seconds_now() - start;
 }
 
-GenerationRates bench_generation(const Session *session, DType type, int64_t B, int64_t prompt, int64_t count) {
-    const RunnerOptions options = generation_runner(type, B, prompt, WARM_UP + count);
+GenerationRates generation_rates(const Session *session, DType type, int64_t B, int64_t prompt, int64_t count) {
+    const RunnerOptions options = generation_runner(type, B, prompt, GENERATION_WARM_UP + count);
     const GenerationOptions greedy = {.sampling = {.repetition_penalty = 1, .top_p = 1}};
     TokenIds *prompts = random_prompts(B, prompt, session->model->config.vocab_size);
+    fsdp_end_step(session->fsdp); /* what a test has left gathered, the new runner's plan would take away */
     Runner *runner = runner_create(session->model, session->fsdp, session->device, options);
     GenerationRates rates = {0};
     for (int run = 0; run < 2; run++) { /* the first one lets libraries prepare their products */
         Generation *generation = generation_begin(runner, prompts, B, greedy);
         rates.read = (double)(B * prompt) / time_reading(generation, session->device);
         if (run == 1) {
-            time_tokens(generation, WARM_UP);
+            time_tokens(generation, GENERATION_WARM_UP);
             rates.generated = (double)(B * count) / time_tokens(generation, count);
         }
         generation_end(generation);
