@@ -4,7 +4,7 @@
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
-run=(--config "$work/config.yaml" --training.steps=12 --data.validation_interval=6 --checkpoint.enable_checkpoint=true
+run=(--config "$work/config.yaml" --optimizer.lr=3e-4 --training.steps=12 --data.validation_interval=6 --checkpoint.enable_checkpoint=true
      --checkpoint.interval=6)
 prompts=('--metrics.sample_prompts=["static int ", "", "naïve"]' --metrics.sample_tokens=24)
 train() { # RANKS NAME ARGUMENTS...
