@@ -33,6 +33,7 @@ declare -A mixer_keys=(
     [transformer]="num_heads=4"
     [transformer_vq]="d_k=32 n_code=64 block_len=64 mem_len=64"
     [transnormer]="decoder_attention_heads=4 glu_dim=512"
+    [tropical_attention]="num_heads=4"
     [two_simplicial]="num_heads=4 window1=64 window2=8"
     [xlstm]="num_heads=4"
 )
@@ -44,7 +45,7 @@ mixer_families=(
     "state spaces: mamba mamba2 samba"
     "delta rules: delta_net gated_deltanet gated_deltaproduct comba kda rwkv7 mesa_net"
     "recurrent networks: lstm gru"
-    "softmax attention: transformer forgetting_transformer path_attn deltaformer nsa two_simplicial transformer_vq"
+    "softmax attention: transformer forgetting_transformer path_attn deltaformer nsa two_simplicial transformer_vq tropical_attention"
 )
 
 # families_of MIXER...: sets `families` to those that have one of these mixers.

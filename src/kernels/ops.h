@@ -216,6 +216,14 @@ typedef struct SimplicialInputs {
  * products by entries v1_j * v2_k -> [N, heads*D]. */
 Tensor *simplicial_attention(Tape *tape, SimplicialInputs in, SimplicialShape shape);
 
+/* The product over the semiring of maxima and sums: per head of as many columns as w has rows, y_j = max over i of x_i
+ * + w_ij. x [N, heads*K], w [K, J], of all heads -> [N, heads*J]. */
+Tensor *max_plus_product(Tape *tape, Tensor *x, Tensor *w);
+/* Tropical attention (arXiv 2505.17190), per head: o_i = max over j <= i of the document of s_ij + v_j, by entries,
+ * where -s_ij is the largest minus the smallest entry of q_i - k_j. q, k, v [N, heads*D] -> [N, heads*D]; D is 256 at
+ * most. */
+Tensor *tropical_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, int64_t heads);
+
 /* Values from which what earlier ones predict is taken (DeltaFormer, arXiv 2505.19488): u_i = v_i - beta_i sum over j <
  * i of the document of softmax_j(q_i k_j / sqrt(D)) u_j, per head. q, k, v [N, heads*D], beta [N, heads] -> u [N,
  * heads*D]. */

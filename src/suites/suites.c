@@ -38,6 +38,7 @@ const MixerKeys mixer_defaults[] = {
     {"transformer_vq", "model.n_head={heads} model.d_k={head_dim} model.d_v={head_dim} model.n_code=64 "
                        "model.block_len=32 model.mem_len=32"},
     {"transnormer", "model.decoder_attention_heads={heads}"},
+    {"tropical_attention", "model.num_heads={heads}"},
     {"two_simplicial", "model.num_heads={heads} model.window1=64 model.window2=8"},
     {"xlstm", "model.num_heads={heads}"},
     {NULL, NULL},
@@ -176,7 +177,9 @@ static const char *const tropical_notes[] = {
     "AdamW with lr 1e-3 as in the paper's text; its program has RAdam-ScheduleFree with lr 1e-4",
     "blocks are the model's own (norms first, gated MLP), not the publication's (norms last, ReLU)",
     "transformer and samba have no positions here, as in the publication; other attention has its own",
-    "attention is causal: sets are read twice, or with mixer.bidirectional in both directions, which are added",
+    "attention is causal: sets are read twice, or with mixer.bidirectional in both directions, which are added; "
+    "tropical "
+    "attention of one layer gives the second copy what the publication's, which sees all, gives the set",
     "all positions count; the program drops those whose features are all 0",
     "noise of quickselect is that of the program; the paper names another range",
     "trivial scores of subset_sum and three_sum are accuracies, of the more frequent answer",

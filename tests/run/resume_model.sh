@@ -61,6 +61,7 @@ delta_net num_heads:2 allow_neg_eigval true false
 gated_deltanet num_heads:2;head_dim:16 allow_neg_eigval true false
 gated_deltaproduct num_heads:2;head_dim:16 allow_neg_eigval true false
 nsa num_heads:16;num_kv_heads:1;head_dim:16 block_counts 4 5
+tropical_attention num_heads:2 norm_eps 0.001 0.0001
 two_simplicial num_heads:2;window1:16;window2:4 k2_bias 0.5 0.0
 mesa_net num_heads:2;head_dim:16 max_cg_step_training 20 30
 kda num_heads:2;head_dim:16 lower_bound -5.0 -4.0

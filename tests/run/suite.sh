@@ -98,9 +98,9 @@ awk -v few="$(cost training.test_examples=1)" -v all="$(cost training.test_examp
 # A model with buffers, which the update must not ruin.
 "$FLAME" suite memorization --quick --mixers transformer_vq --set training.epochs=2 training.evaluate_every=4 --out "$work/codes" \
     >"$work/log" 2>&1 && [ -n "$(field accuracy "$work/codes/results.csv")" ] || fail "transformer_vq: $(cat "$work/log")"
-"$FLAME" suite subset_sum convex_hull fractional_knapsack --quick --mixers gla transformer --out "$work/sets" --set \
+"$FLAME" suite subset_sum convex_hull fractional_knapsack --quick --mixers gla transformer tropical_attention --out "$work/sets" --set \
     training.examples=1000 training.test_examples=100 training.epochs=2 mixer.bidirectional=true >"$work/log" 2>&1 || fail "sets"
-[ "$(grep -c '^tropical,' "$work/sets/results.csv")" = 36 ] || fail "sets: $(cat "$work/sets/results.csv")"
+[ "$(grep -c '^tropical,' "$work/sets/results.csv")" = 54 ] || fail "sets: $(cat "$work/sets/results.csv")"
 "$FLAME" suite selective_copying --dump 2 --split test >"$work/dump" || fail "--dump"
 [ "$(grep -c '"task":"selective_copying","inputs":\[.*"labels":\[.*"params":{.*"tokens_to_copy":16' "$work/dump")" = 2 ] ||
     fail "--dump: $(cat "$work/dump")"

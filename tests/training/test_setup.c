@@ -101,6 +101,7 @@ static const StateCase state_cases[] = {
     {"nsa",
      {"num_heads=16", "num_kv_heads=1", "head_dim=8", "block_size=16"},
      ELEMENT * 2 * 8 * (T + T / 16)}, /* the window's tokens are among the selected branch's */
+    {"tropical_attention", {"num_heads=2"}, ELEMENT * 2 * D *T},
     {"two_simplicial", {"num_heads=2", "num_kv_heads=2", "window1=64", "window2=8"}, ELEMENT * 2 * D *(64 + 8)},
 };
 

@@ -27,6 +27,8 @@ DEVICE float activation_value(float x, Activation kind) {
     if (kind == ACTIVATION_TANH) return tanh_f(x);
     if (kind == ACTIVATION_SQUARED_RELU) return x > 0.0f ? x * x : 0.0f;
     if (kind == ACTIVATION_GELU) return gelu_f(x);
+    if (kind == ACTIVATION_LOG_1P_RELU) return log_f(1.0f + (x > 0.0f ? x : 0.0f));
+    if (kind == ACTIVATION_EXP_M1) return exp_f(x) - 1.0f;
     return (x > 0.0f ? x : 0.0f) + exp_f(x < 0.0f ? x : 0.0f);
 }
 
@@ -37,6 +39,8 @@ DEVICE float activation_derivative(float x, Activation kind) {
     if (kind == ACTIVATION_TANH) return 4.0f * sigmoid_derivative_f(2.0f * x);
     if (kind == ACTIVATION_SQUARED_RELU) return x > 0.0f ? 2.0f * x : 0.0f;
     if (kind == ACTIVATION_GELU) return gelu_derivative_f(x);
+    if (kind == ACTIVATION_LOG_1P_RELU) return x > 0.0f ? divide_f(1.0f, 1.0f + x) : 0.0f;
+    if (kind == ACTIVATION_EXP_M1) return exp_f(x);
     return exp_f(x < 0.0f ? x : 0.0f);
 }
 
@@ -82,6 +86,8 @@ DEVICE void activation_backward_rows(const ActivationBackwardArguments a, int64_
         KIND(rows, ACTIVATION_TANH);                                                                                   \
         KIND(rows, ACTIVATION_SQUARED_RELU);                                                                           \
         KIND(rows, ACTIVATION_GELU);                                                                                   \
+        KIND(rows, ACTIVATION_LOG_1P_RELU);                                                                            \
+        KIND(rows, ACTIVATION_EXP_M1);                                                                                 \
     default:                                                                                                           \
         break;                                                                                                         \
     }

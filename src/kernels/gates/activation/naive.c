@@ -24,6 +24,10 @@ static double value(double x, Activation kind) {
         return x > 0 ? x * x : 0;
     case ACTIVATION_GELU:
         return x / 2 * erfc(-x / sqrt(2));
+    case ACTIVATION_LOG_1P_RELU:
+        return x > 0 ? log1p(x) : 0;
+    case ACTIVATION_EXP_M1:
+        return expm1(x);
     default:
         return NAN;
     }
@@ -72,6 +76,13 @@ const OpTest activation_test = {
              .integer = {ACTIVATION_TANH},
              .input = {{.name = "x", .cols = 19, .low = -200, .high = 200}}},
             {.name = "squared relu", .B = 2, .T = 33, .integer = {ACTIVATION_SQUARED_RELU}, .input = X(40)},
+            {.name = "ln(1 + relu)", .B = 2, .T = 33, .integer = {ACTIVATION_LOG_1P_RELU}, .input = X(40)},
+            {.name = "ln(1 + relu), large numbers",
+             .B = 1,
+             .T = 65,
+             .integer = {ACTIVATION_LOG_1P_RELU},
+             .input = {{.name = "x", .cols = 19, .low = -1e5, .high = 1e6}}},
+            {.name = "e^x - 1", .B = 2, .T = 33, .integer = {ACTIVATION_EXP_M1}, .input = X(19)},
             {.name = "packed", .B = 2, .T = 30, .packed = true, .integer = {ACTIVATION_RELU}, .input = X(9)},
         },
 };

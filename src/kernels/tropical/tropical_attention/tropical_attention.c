@@ -1,0 +1,64 @@
+#include "kernels/tropical/tropical_attention/tropical_attention.h"
+
+#include "base/check.h"
+#include "kernels/ops.h"
+
+enum { Q, K, V, INPUTS };
+
+static int64_t heads_in(const Node *node) { return *(const int64_t *)node->attributes; }
+
+static TropicalArguments arguments_of(const Node *node) {
+    Tensor *const *in = node->in;
+    return (TropicalArguments){.q = heads_of(in[Q]),
+                               .k = heads_of(in[K]),
+                               .v = heads_of(in[V]),
+                               .out = heads_of(node->out[0]),
+                               .out_gradient = heads_of_gradient(node->out[0]),
+                               .q_gradient = heads_of_gradient(in[Q]),
+                               .k_gradient = heads_of_gradient(in[K]),
+                               .v_gradient = heads_of_gradient(in[V]),
+                               .choice = heads_of(node->saved[0]),
+                               .position = node->tape->batch->position,
+                               .T = node->tape->batch->T,
+                               .cols = in[Q]->cols / heads_in(node)};
+}
+
+/* A program for each token and head, but for those before `past`. */
+static void launch(const Node *node, Kernel kernel, int64_t past) {
+    const TropicalArguments arguments = arguments_of(node);
+    const Grid grid = {arguments.T - past, heads_in(node), node->tape->batch->B};
+    node->tape->device->launch(kernel, node->out[0]->type, grid, &arguments);
+}
+
+static void tropical_attention_forward(Node *node) { launch(node, KERNEL_tropical_attention, node->tape->batch->past); }
+
+static void tropical_attention_backward(Node *node) {
+    if (node->in[Q]->gradient) launch(node, KERNEL_tropical_queries, 0);
+    if (node->in[K]->gradient || node->in[V]->gradient) launch(node, KERNEL_tropical_keys, 0);
+}
+
+/* For every pair of tokens and each column, two differences and a sum, and their maxima. */
+static Work tropical_attention_work(const Node *node) {
+    const Tensor *q = node->in[Q];
+    const double T = (double)node->tape->batch->T, entries = (double)q->rows * (double)q->cols;
+    const double bytes = entries * (4 * (double)dtype_size(q->type) + (double)dtype_size(I32));
+    return (Work){6 * entries * (T + 1) / 2, bytes,
+                  node_history(node, node->in[K], (int64_t)T) + node_history(node, node->in[V], (int64_t)T)};
+}
+
+static const Op tropical_attention_op = {"tropical_attention", false, tropical_attention_forward,
+                                         tropical_attention_backward, tropical_attention_work};
+
+Tensor *tropical_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, int64_t heads) {
+    CHECK(q->cols % heads == 0 && q->cols / heads <= TROPICAL_COLS, "tropical_attention of %lld columns in %lld heads",
+          (long long)q->cols, (long long)heads);
+    CHECK(k->cols == q->cols && v->cols == q->cols && k->rows == q->rows && v->rows == q->rows,
+          "tropical_attention of different shapes");
+    Node *node = tape_node(tape, &tropical_attention_op, (Tensor *[]){q, k, v}, INPUTS);
+    Tensor *out = node_output(node, q->rows, q->cols, q->type);
+    node_save(node, q->rows, q->cols, I32);
+    *(int64_t *)node->attributes = heads;
+    node_past(node, 1 << K | 1 << V, 1 << Q, INT64_MAX, PAST_IN_FRONT);
+    node_run(node);
+    return out;
+}

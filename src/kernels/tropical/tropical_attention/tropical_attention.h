@@ -1,0 +1,20 @@
+/* Arguments of the tropical_attention kernels, shared by host and device. */
+#ifndef FLAME_KERNELS_TROPICAL_TROPICAL_ATTENTION_TROPICAL_ATTENTION_H
+#define FLAME_KERNELS_TROPICAL_TROPICAL_ATTENTION_TROPICAL_ATTENTION_H
+
+#include "kernels/heads.h"
+
+/* Tokens whose scores a program has at a time; the widest head. */
+enum { TROPICAL_TOKENS = 64, TROPICAL_COLS = 256 };
+
+/* Per head, over the tokens j <= i of i's document: s_ij = -(max_d(q_id - k_jd) - min_d(q_id - k_jd)), o_id =
+ * max_j(s_ij + v_jd), the largest at j = choice_id, the first of equals. Backward: dv_jd and ds_ij are sums of do_id
+ * over choice_id = j, and ds_ij goes to q_i and k_j at the entries d of the maximum and of the minimum. */
+typedef struct TropicalArguments {
+    Heads q, k, v, out, out_gradient, q_gradient, k_gradient, v_gradient; /* data of inputs' gradients may be NULL */
+    Heads choice;                                                         /* int32, within the sequence */
+    const int32_t *position;
+    int64_t T, cols; /* of a head */
+} TropicalArguments;
+
+#endif

@@ -1,0 +1,137 @@
+/* Attention by the tropical distance of queries and keys; equations in tropical_attention.h. Scores and differences are
+ * fp32. Programs: x over tokens, y over heads, z over sequences. */
+#include "tile/tile.h"
+#include "kernels/tropical/tropical_attention/tropical_attention.h"
+
+/* A head of a token. */
+#define ROW(matrix, type, t)                                                                                           \
+    ((type *)(matrix).data + entry_of_head(matrix, a.cols, program_z * a.T + (t), program_y, 0))
+
+DEVICE float difference(const element *q, const element *k, int64_t d) { return to_float(q[d]) - to_float(k[d]); }
+
+DEVICE float largest_difference(TEAM, const element *q, const element *k, int64_t cols) {
+    float largest = -INFINITY;
+    WARP_MAXIMUM(largest, d, cols, difference(q, k, d));
+    return largest;
+}
+
+/* The first entry with this difference. */
+DEVICE float entry_with(TEAM, float wanted, const element *q, const element *k, int64_t cols) {
+    float entry = 1.0f - (float)cols;
+    WARP_MAXIMUM(entry, d, cols, difference(q, k, d) == wanted ? -(float)d : -INFINITY);
+    return -entry;
+}
+
+KERNEL(tropical_attention, TropicalArguments) {
+    VECTOR(score, TROPICAL_TOKENS);
+    VECTOR(largest, TROPICAL_COLS);
+    const int64_t t = a.T - 1 - program_x;
+    const int64_t first = t - a.position[program_z * a.T + t];
+    const element *q = ROW(a.q, const element, t);
+    int32_t *choice = ROW(a.choice, int32_t, t);
+    EACH (d, a.cols) {
+        largest[d] = -INFINITY;
+        choice[d] = (int32_t)t;
+    }
+    for (int64_t s0 = first; s0 <= t; s0 += TROPICAL_TOKENS) {
+        const int64_t s1 = s0 + TROPICAL_TOKENS <= t ? s0 + TROPICAL_TOKENS : t + 1;
+        sync();
+        EACH_ROW (s, s0, s1) {
+            const element *k = ROW(a.k, const element, s);
+            const float distance =
+                largest_difference(TEAM_HERE, q, k, a.cols) + largest_difference(TEAM_HERE, k, q, a.cols);
+            WARP_EACH(i, 1) score[s - s0 + i] = -distance;
+        }
+        sync();
+        EACH (d, a.cols) {
+            float now = largest[d];
+            int32_t at = choice[d];
+            for (int64_t s = s0; s < s1; s++) {
+                const float sum = score[s - s0] + to_float(ROW(a.v, const element, s)[d]);
+                at = sum > now ? (int32_t)s : at;
+                now = sum > now ? sum : now;
+            }
+            largest[d] = now;
+            choice[d] = at;
+        }
+    }
+    element *out = ROW(a.out, element, t);
+    EACH (d, a.cols) out[d] = to_element(largest[d]);
+}
+
+KERNEL(tropical_queries, TropicalArguments) {
+    VECTOR(up, TROPICAL_COLS); /* where the differences from column d's key are largest and smallest */
+    VECTOR(down, TROPICAL_COLS);
+    const element *q = ROW(a.q, const element, program_x), *gradient = ROW(a.out_gradient, const element, program_x);
+    const int32_t *choice = ROW(a.choice, const int32_t, program_x);
+    EACH_ROW (d, 0, a.cols) {
+        const element *k = ROW(a.k, const element, choice[d]);
+        const float most = largest_difference(TEAM_HERE, q, k, a.cols);
+        const float least = -largest_difference(TEAM_HERE, k, q, a.cols);
+        const float up_here = entry_with(TEAM_HERE, most, q, k, a.cols);
+        const float down_here = entry_with(TEAM_HERE, least, q, k, a.cols);
+        WARP_EACH(i, 1) {
+            up[d + i] = up_here;
+            down[d + i] = down_here;
+        }
+    }
+    sync();
+    element *dq = ROW(a.q_gradient, element, program_x);
+    EACH (i, a.cols) {
+        const float entry = (float)i;
+        float sum = 0;
+        for (int64_t d = 0; d < a.cols; d++)
+            sum += (down[d] == entry ? to_float(gradient[d]) : 0.0f) - (up[d] == entry ? to_float(gradient[d]) : 0.0f);
+        dq[i] = to_element(sum);
+    }
+}
+
+/* The queries of other documents have chosen none of these keys. */
+KERNEL(tropical_keys, TropicalArguments) {
+    VECTOR(share, TROPICAL_TOKENS); /* ds_ij of a query i, and where it goes */
+    VECTOR(up, TROPICAL_TOKENS);
+    VECTOR(down, TROPICAL_TOKENS);
+    VECTOR(dk, TROPICAL_COLS);
+    VECTOR(dv, TROPICAL_COLS);
+    const int64_t j = program_x;
+    const int32_t *position = a.position + program_z * a.T;
+    const element *k = ROW(a.k, const element, j);
+    EACH (d, a.cols) dk[d] = dv[d] = 0;
+    for (int64_t t0 = j; t0 < a.T && t0 - position[t0] <= j; t0 += TROPICAL_TOKENS) {
+        const int64_t t1 = t0 + TROPICAL_TOKENS < a.T ? t0 + TROPICAL_TOKENS : a.T;
+        sync();
+        EACH_ROW (t, t0, t1) {
+            const element *q = ROW(a.q, const element, t), *gradient = ROW(a.out_gradient, const element, t);
+            const int32_t *choice = ROW(a.choice, const int32_t, t);
+            float ds = 0, up_here = 0, down_here = 0;
+            WARP_SUM(ds, d, a.cols, choice[d] == j ? to_float(gradient[d]) : 0.0f);
+            if (ds != 0.0f) {
+                up_here = entry_with(TEAM_HERE, largest_difference(TEAM_HERE, q, k, a.cols), q, k, a.cols);
+                down_here = entry_with(TEAM_HERE, -largest_difference(TEAM_HERE, k, q, a.cols), q, k, a.cols);
+            }
+            WARP_EACH(i, 1) {
+                share[t - t0 + i] = ds;
+                up[t - t0 + i] = up_here;
+                down[t - t0 + i] = down_here;
+            }
+        }
+        sync();
+        EACH (d, a.cols) {
+            const float entry = (float)d;
+            float key = dk[d], value = dv[d];
+            for (int64_t t = t0; t < t1; t++) {
+                const float ds = share[t - t0];
+                key += (up[t - t0] == entry ? ds : 0.0f) - (down[t - t0] == entry ? ds : 0.0f);
+                value +=
+                    ROW(a.choice, const int32_t, t)[d] == j ? to_float(ROW(a.out_gradient, const element, t)[d]) : 0.0f;
+            }
+            dk[d] = key;
+            dv[d] = value;
+        }
+    }
+    element *k_gradient = ROW(a.k_gradient, element, j), *v_gradient = ROW(a.v_gradient, element, j);
+    EACH (d, a.cols) {
+        if (a.k_gradient.data) k_gradient[d] = to_element(dk[d]);
+        if (a.v_gradient.data) v_gradient[d] = to_element(dv[d]);
+    }
+}
