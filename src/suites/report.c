@@ -185,6 +185,13 @@ static void put_order(FILE *file, const Table *table) {
     fprintf(file, "\n");
 }
 
+static bool has_order(const Table *table) {
+    int models = 0;
+    for (int c = 0; c < table->columns; c++)
+        if (table->published && !isnan(order_correlation(table, c, &models))) return true;
+    return false;
+}
+
 static void put_suite(FILE *file, const Results *results, const char *suite) {
     Table table = table_make(results, suite);
     fprintf(file, "# %s\n\n", table.suite->meaning);
@@ -192,7 +199,7 @@ static void put_suite(FILE *file, const Results *results, const char *suite) {
     if (table.published) put_settings(file, &table);
     fprintf(file, "\n");
     put_table(file, &table);
-    if (table.published) put_order(file, &table);
+    if (has_order(&table)) put_order(file, &table);
     differences_write(file, &table);
     fprintf(file, "\n## Deviations from the publication\n\n");
     for (const char *const *note = table.suite->notes; *note; note++) fprintf(file, "- %s\n", *note);

@@ -116,6 +116,19 @@ static void lower_errors_are_better(void **state) {
     free(text);
 }
 
+static void figures_of_other_tests_are_published_too(void **state) {
+    (void)state;
+    FILE *file = begin();
+    put_result(file, "tropical,quickselect,,test,tropical_attention", 0, "0.001,0", "0.9,,,,0.8,,,0.35");
+    put_result(file, "tropical,quickselect,,length 8x,tropical_attention", 0, "0.001,0", "0.9,,,,0.7,,,0.2");
+    put_result(file, "tropical,floyd_warshall,,values,transformer", 0, "0.001,0", ",,,,,90,,0.2");
+    char *text = report_of(file);
+    assert_has(text, "| tropical_attention | 0.800 | 0.700 (0.771) |");
+    assert_has(text, "| transformer | n/a | n/a (0.047) | 90 (87.68) | n/a |");
+    assert_lacks(text, "beside the published one"); /* three models would have an order */
+    free(text);
+}
+
 /* Of 8000 positions: no errors, with one seed and with two; 80 errors of one seed, by Wilson; and of two seeds the
  * interval of these. */
 static void errors_of_one_seed_have_an_interval(void **state) {
@@ -308,6 +321,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_are_compared),
         cmocka_unit_test(lower_errors_are_better),
+        cmocka_unit_test(figures_of_other_tests_are_published_too),
         cmocka_unit_test(sizes_are_not_mixed),
         cmocka_unit_test(errors_of_one_seed_have_an_interval),
         cmocka_unit_test(few_seeds_are_not_tested),
