@@ -10,23 +10,17 @@
  * num_updates: after the pairs, so many keys are shown again with another value, and that one is to be named.
  * held_out: training has part of the keys and values, and the split of unseen tokens the others.
  * compositional: a key is two tokens, all combinations of a few first ones, [1, V/3), and as many second ones,
- * [V/3, 2V/3); its value, of [2V/3, V), is to be named at the second. */
+ * [V/3, 2V/3); its value, of [2V/3, V), is to be named at the second.
+ * n_back: see mqar_repeated.h. */
 #include "suites/mqar.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-
-typedef struct Mqar {
-    int64_t vocab_size, seq_len, num_kv_pairs, num_passes, num_updates;
-    double power_a, held_out;
-    bool unseen, compositional, random_non_queries;
-    StringList segments, tests;
-} Mqar;
+#include "suites/mqar_example.h"
+#include "suites/mqar_setting.h"
 
 static const Key mqar_keys[] = {
     KEY(Mqar, vocab_size, KEY_INTEGER, "8192", 4, 1 << 20, NULL,
@@ -36,6 +30,8 @@ static const Key mqar_keys[] = {
     KEY(Mqar, num_passes, KEY_INTEGER, "1", 1, 64, NULL, "how often the pairs are shown; 2: read twice"),
     KEY(Mqar, num_updates, KEY_INTEGER, "0", 0, 1 << 18, NULL,
         "keys that get another value after the pairs; the last value counts"),
+    KEY(Mqar, n_back, KEY_INTEGER, "0", 0, 1024, NULL,
+        "n: keys get values all the time, and what a key had n values ago is to be named; 0: once"),
     KEY(Mqar, compositional, KEY_BOOLEAN, "false", 0, 0, NULL, "keys of two tokens, neither of which tells the value"),
     KEY(Mqar, held_out, KEY_REAL, "0", 0, 0.9, NULL,
         "share of the keys and of the values that training does not show; the split unseen tokens has only these"),
@@ -48,44 +44,9 @@ static const Key mqar_keys[] = {
         "LENGTHxPAIRS: the tests instead of the task's own; test is their mean"),
 };
 
-static int64_t key_tokens(const Mqar *c) { return c->compositional ? 2 : 1; }
-
-/* Tokens of a key and its value, which are also those of a place for a query. */
-static int64_t pair_tokens(const Mqar *c) { return key_tokens(c) + 1; }
-static int64_t shown_pairs(const Mqar *c) { return c->num_kv_pairs + c->num_updates; }
-static int64_t context_of(const Mqar *c) { return pair_tokens(c) * shown_pairs(c) * c->num_passes; }
-
-/* Tokens from `first` on. */
-typedef struct Range {
-    int64_t first, count;
-} Range;
-
-/* What training shows of them, or does not show: the last ones. */
-static Range part_of(const Mqar *c, Range all) {
-    const int64_t held = llround(c->held_out * (double)all.count);
-    return c->unseen ? (Range){all.first + all.count - held, held} : (Range){all.first, all.count - held};
-}
-
-/* Of the first token of a key, and with compositional keys of each of the two. */
-static Range key_range_of(const Mqar *c, int token) {
-    const int64_t part = c->vocab_size / (c->compositional ? 3 : 2);
-    return part_of(c, token == 0 ? (Range){1, part - 1} : (Range){part, part});
-}
-
-static Range value_range_of(const Mqar *c) {
-    const int64_t first = c->compositional ? 2 * (c->vocab_size / 3) : c->vocab_size / 2;
-    return part_of(c, (Range){first, c->vocab_size - first});
-}
-
-/* How many first tokens, and second ones, the keys combine; 0 if that is no whole number. */
-static int64_t side_of(const Mqar *c) {
-    const int64_t side = llround(sqrt((double)c->num_kv_pairs));
-    return side * side == c->num_kv_pairs ? side : 0;
-}
-
 /* Keys and values do not repeat. */
 static int64_t most_pairs(const Mqar *c) {
-    const int64_t first = key_range_of(c, 0).count, values = value_range_of(c).count;
+    const int64_t first = mqar_keys_of(c, 0).count, values = mqar_values_of(c).count;
     const int64_t keys = c->compositional ? first * first : first;
     return keys < values ? keys : values;
 }
@@ -103,7 +64,7 @@ static Status check_keys(const Mqar *c, const char *where) {
                   c->held_out > 0 ? " and task.held_out" : "", (long long)c->num_kv_pairs);
         return USAGE;
     }
-    if (c->compositional && side_of(c) == 0) {
+    if (c->compositional && mqar_side(c) == 0) {
         log_error("%stask.num_kv_pairs must be a square with task.compositional, all combinations of as many first and "
                   "second tokens; it is %lld",
                   where, (long long)c->num_kv_pairs);
@@ -115,15 +76,31 @@ static Status check_keys(const Mqar *c, const char *where) {
     return USAGE;
 }
 
+/* With n_back a key needs n values before it can be asked for; one more pair is then scored for sure. */
+static int64_t least_of(const Mqar *c) {
+    if (c->n_back > 0) return 2 * (c->num_kv_pairs * c->n_back + 1);
+    return mqar_context(c) + mqar_pair_tokens(c) * c->num_kv_pairs;
+}
+
 static Status check_one(const Mqar *c, const char *where) {
-    const int64_t least = context_of(c) + pair_tokens(c) * c->num_kv_pairs;
+    const int64_t least = least_of(c);
+    if (c->n_back > 0 && (c->num_updates > 0 || c->num_passes > 1 || c->compositional)) {
+        log_error("%stask.n_back is a form of its own: without num_updates, num_passes and compositional", where);
+        return USAGE;
+    }
     if (!c->compositional && c->seq_len % 2 != 0) {
         log_error("%stask.seq_len must be even: queries lie at even places; it is %lld", where, (long long)c->seq_len);
         return USAGE;
     }
+    if (c->seq_len < least && c->n_back > 0) {
+        log_error("%stask.seq_len must be at least %lld for %lld pairs and n_back %lld; it is %lld", where,
+                  (long long)least, (long long)c->num_kv_pairs, (long long)c->n_back, (long long)c->seq_len);
+        return USAGE;
+    }
     if (c->seq_len < least) {
         log_error("%stask.seq_len must be at least %lld for %lld pairs shown %lld times and asked for once; it is %lld",
-                  where, (long long)least, (long long)shown_pairs(c), (long long)c->num_passes, (long long)c->seq_len);
+                  where, (long long)least, (long long)mqar_shown_pairs(c), (long long)c->num_passes,
+                  (long long)c->seq_len);
         return USAGE;
     }
     return check_keys(c, where);
@@ -202,131 +179,6 @@ static TaskSizes mqar_sizes(const void *config) {
 /* A guess among the values of the sequence. */
 static double mqar_trivial(const void *config) { return 1.0 / (double)((const Mqar *)config)->num_kv_pairs; }
 
-typedef struct Place {
-    double priority;
-    int64_t slot;
-} Place;
-
-static int by_priority(const void *a, const void *b) {
-    const Place *x = a, *y = b;
-    return x->priority > y->priority ? -1 : x->priority < y->priority;
-}
-
-/* The slots by weight, without repeats: in the order of ln(weight) plus Gumbel noise (Efraimidis and Spirakis, 2006).
- * The caller frees them. */
-static Place *draw_places(const Mqar *c, Draws *draws, int64_t slots) {
-    Place *place = malloc((size_t)slots * sizeof *place);
-    CHECK(place, "out of memory");
-    for (int64_t s = 0; s < slots; s++)
-        place[s] = (Place){(c->power_a - 1) * log((double)s + 1) - log(-log(draw_unit(draws) + 0x1p-54)), s};
-    qsort(place, (size_t)slots, sizeof *place, by_priority);
-    return place;
-}
-
-/* What an example shows, and asks for. */
-typedef struct Pairs {
-    int32_t *key;    /* [num_kv_pairs, key_tokens] */
-    int32_t *value;  /* [num_kv_pairs]: the last one of each key */
-    int32_t *number; /* [shown_pairs]: the pair that is shown */
-    int32_t *shown;  /* [shown_pairs]: its value there */
-} Pairs;
-
-static Pairs pairs_begin(const Mqar *c) {
-    const int64_t pairs = c->num_kv_pairs, shown = shown_pairs(c);
-    int32_t *memory = malloc((size_t)((key_tokens(c) + 1) * pairs + 2 * shown) * sizeof *memory);
-    CHECK(memory, "out of memory");
-    int32_t *value = memory + key_tokens(c) * pairs;
-    return (Pairs){memory, value, value + pairs, value + pairs + shown};
-}
-
-/* All combinations of a few first and second tokens, in random order. */
-static void draw_compositional_keys(const Mqar *c, Draws *draws, int32_t *key) {
-    const int64_t side = side_of(c);
-    const Range range[2] = {key_range_of(c, 0), key_range_of(c, 1)};
-    int32_t *order = malloc((size_t)(c->num_kv_pairs + 2 * side) * sizeof *order);
-    CHECK(order, "out of memory");
-    int32_t *token[2] = {order + c->num_kv_pairs, order + c->num_kv_pairs + side};
-    for (int i = 0; i < 2; i++) draw_different(draws, range[i].first, range[i].count, side, token[i]);
-    for (int64_t i = 0; i < c->num_kv_pairs; i++) order[i] = (int32_t)i;
-    draw_order(draws, order, c->num_kv_pairs);
-    for (int64_t i = 0; i < c->num_kv_pairs; i++) {
-        key[2 * i] = token[0][order[i] / side];
-        key[2 * i + 1] = token[1][order[i] % side];
-    }
-    free(order);
-}
-
-static void draw_updates(const Mqar *c, Draws *draws, Pairs *p) {
-    const Range values = value_range_of(c);
-    int32_t *number = p->number + c->num_kv_pairs, *shown = p->shown + c->num_kv_pairs;
-    draw_different(draws, 0, c->num_kv_pairs, c->num_updates, number);
-    for (int64_t i = 0; i < c->num_updates; i++) {
-        int32_t *value = &p->value[number[i]];
-        const int32_t other = (int32_t)draw_between(draws, values.first, values.first + values.count - 2);
-        *value = shown[i] = other + (other >= *value); /* any but that one */
-    }
-}
-
-static void draw_pairs(const Mqar *c, Draws *draws, Pairs *p) {
-    const Range keys = key_range_of(c, 0), values = value_range_of(c);
-    if (c->compositional)
-        draw_compositional_keys(c, draws, p->key);
-    else
-        draw_different(draws, keys.first, keys.count, c->num_kv_pairs, p->key);
-    draw_different(draws, values.first, values.count, c->num_kv_pairs, p->value);
-    for (int64_t i = 0; i < c->num_kv_pairs; i++) {
-        p->number[i] = (int32_t)i;
-        p->shown[i] = p->value[i];
-    }
-    if (c->num_updates > 0) draw_updates(c, draws, p);
-}
-
-static void write_key(const Mqar *c, const Pairs *p, int64_t pair, int32_t *inputs) {
-    memcpy(inputs, p->key + pair * key_tokens(c), (size_t)key_tokens(c) * sizeof *inputs);
-}
-
-static void write_context(const Mqar *c, const Pairs *p, int32_t *inputs) {
-    for (int64_t i = 0; i < shown_pairs(c) * c->num_passes; i++, inputs += pair_tokens(c)) {
-        const int64_t shown = i % shown_pairs(c);
-        write_key(c, p, p->number[shown], inputs);
-        inputs[key_tokens(c)] = p->shown[shown];
-    }
-}
-
-/* Also between queries, training shows nothing of what is held out. */
-static int32_t draw_filler(const Mqar *c, Draws *draws) {
-    if (c->held_out == 0) return (int32_t)draw_below(draws, c->vocab_size);
-    const Range part[] = {key_range_of(c, 0), value_range_of(c), key_range_of(c, 1)};
-    const int parts = c->compositional ? 3 : 2;
-    int64_t all = 0, drawn;
-    int i = 0;
-    for (int p = 0; p < parts; p++) all += part[p].count;
-    for (drawn = draw_below(draws, all); drawn >= part[i].count; i++) drawn -= part[i].count;
-    return (int32_t)(part[i].first + drawn);
-}
-
-static void mqar_generate(const void *config, uint64_t seed, Draws *draws, bool test, Example e) {
-    (void)seed;
-    (void)test;
-    const Mqar *c = config;
-    const int64_t context = context_of(c);
-    Pairs pairs = pairs_begin(c);
-    draw_pairs(c, draws, &pairs);
-    Place *place = draw_places(c, draws, (c->seq_len - context) / pair_tokens(c));
-    for (int64_t t = 0; t < c->seq_len; t++) {
-        e.labels[t] = IGNORED_LABEL;
-        e.inputs[t] = t >= context && c->random_non_queries ? draw_filler(c, draws) : 0;
-    }
-    write_context(c, &pairs, e.inputs);
-    for (int64_t i = 0; i < c->num_kv_pairs; i++) {
-        const int64_t t = context + pair_tokens(c) * place[i].slot;
-        write_key(c, &pairs, i, e.inputs + t);
-        e.labels[t + key_tokens(c) - 1] = pairs.value[i];
-    }
-    free(place);
-    free(pairs.key);
-}
-
 static const char *const mqar_sweep[] = {"task.seq_len=128 task.num_kv_pairs=8",
                                          "task.seq_len=256 task.num_kv_pairs=16",
                                          "task.seq_len=512 task.num_kv_pairs=64", NULL};
@@ -364,6 +216,10 @@ static const Preset mqar_presets[] = {
     {"compositional", "the same, with keys of two tokens", "task.compositional=true" VARIANT_SEGMENTS, VARIANT_QUICK},
     {"unseen_tokens", "half of the keys and values are in tests only; with fixed embeddings",
      "task.held_out=0.5 mixer.fixed_embeddings=true", "task.vocab_size=2048"},
+    {"n_back", "keys get values all the time; name the last, or that of n values ago, arXiv 2505.16381",
+     "task.n_back=1 task.seq_len=768 task.num_kv_pairs=32 mixer.base_conv=false mixer.heads=2 "
+     "model.num_hidden_layers=2 model.hidden_size=256 training.splits=false training.batch_size=64",
+     "task.seq_len=128 task.num_kv_pairs=8 mixer.heads=1 model.hidden_size=64"},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -101,6 +101,7 @@ static const char *const mqar_notes[] = {
     "no dropout of the embeddings",
     "Mamba-2 and TransNormer have a head of their own, not the embeddings",
     "Samba, Transformer-VQ and TransNormer have two layers, as they cannot have one",
+    "n_back: vocabulary, examples and learning rates are those of the other presets; the publications' are not known",
     "examples are in another order in each epoch, also those of a segment; the program has one order for all",
     NULL,
 };

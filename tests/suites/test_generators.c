@@ -286,6 +286,35 @@ static void mqar_asks_for_the_value_after_updates(void **state) {
     done(&m);
 }
 
+/* The value that a key had n values ago, by looking back; every key is shown once before any comes again. */
+static void mqar_looks_back(void **state) {
+    (void)state;
+    enum { PAIRS = 5, V = 40 };
+    for (int64_t n = 1; n <= 3; n++) {
+        char keys[128];
+        snprintf(keys, sizeof keys, "task.n_back=%d task.vocab_size=40 task.num_kv_pairs=5 task.seq_len=80", (int)n);
+        Made m = make("mqar", keys);
+        int64_t scored = 0, examples = 300;
+        for (int64_t i = 0; i < examples; i++) {
+            example(&m, "train", i);
+            const int32_t *x = m.e.inputs;
+            for (int64_t t = 0; t < m.sizes.T; t += 2) {
+                int64_t times = 0, wanted = IGNORED_LABEL;
+                for (int64_t before = t - 2; before >= 0; before -= 2)
+                    if (x[before] == x[t] && ++times == n) wanted = x[before + 1];
+                assert_int_equal(m.e.labels[t], wanted);
+                assert_int_equal(m.e.labels[t + 1], IGNORED_LABEL);
+                assert_in_range(x[t], 1, V / 2 - 1);
+                assert_in_range(x[t + 1], V / 2, V - 1);
+                if (t < 2 * PAIRS) assert_int_equal(times, 0);
+            }
+            scored += targets(&m);
+        }
+        if (n == 1) assert_int_equal(scored, examples * (40 - PAIRS));
+        done(&m);
+    }
+}
+
 /* Each first token is combined with each second one, in random order, and values do not repeat. */
 static void mqar_combines_tokens_to_keys(void **state) {
     (void)state;
@@ -402,6 +431,9 @@ static void impossible_settings_are_refused(void **state) {
         {"mqar", "task.num_updates=5"},
         {"mqar", "task.num_kv_pairs=5 task.compositional=true"},
         {"mqar", "task.vocab_size=9 task.compositional=true"},
+        {"mqar", "task.n_back=16"},
+        {"mqar", "task.n_back=1 task.num_updates=2"},
+        {"mqar", "task.n_back=1 task.num_passes=2"},
         {"mqar", "task.segments=[64x4]"},
         {"mqar", "task.segments=[64x4x10,64x4x20]"},
         {"mqar", "task.segments=[64x4x0]"},
@@ -456,6 +488,7 @@ int main(void) {
         cmocka_unit_test(copying_repeats_the_data),
         cmocka_unit_test(mqar_places_queries_by_their_weights),
         cmocka_unit_test(mqar_asks_for_the_value_after_updates),
+        cmocka_unit_test(mqar_looks_back),
         cmocka_unit_test(mqar_combines_tokens_to_keys),
         cmocka_unit_test(mqar_holds_tokens_out),
         cmocka_unit_test(mqar_lists_its_segments),

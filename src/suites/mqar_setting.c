@@ -1,0 +1,30 @@
+#include "suites/mqar_setting.h"
+
+#include <math.h>
+
+int64_t mqar_key_tokens(const Mqar *c) { return c->compositional ? 2 : 1; }
+
+int64_t mqar_pair_tokens(const Mqar *c) { return mqar_key_tokens(c) + 1; }
+int64_t mqar_shown_pairs(const Mqar *c) { return c->num_kv_pairs + c->num_updates; }
+int64_t mqar_context(const Mqar *c) { return mqar_pair_tokens(c) * mqar_shown_pairs(c) * c->num_passes; }
+
+/* What training shows of them, or does not show: the last ones. */
+static Range part_of(const Mqar *c, Range all) {
+    const int64_t held = llround(c->held_out * (double)all.count);
+    return c->unseen ? (Range){all.first + all.count - held, held} : (Range){all.first, all.count - held};
+}
+
+Range mqar_keys_of(const Mqar *c, int token) {
+    const int64_t part = c->vocab_size / (c->compositional ? 3 : 2);
+    return part_of(c, token == 0 ? (Range){1, part - 1} : (Range){part, part});
+}
+
+Range mqar_values_of(const Mqar *c) {
+    const int64_t first = c->compositional ? 2 * (c->vocab_size / 3) : c->vocab_size / 2;
+    return part_of(c, (Range){first, c->vocab_size - first});
+}
+
+int64_t mqar_side(const Mqar *c) {
+    const int64_t side = llround(sqrt((double)c->num_kv_pairs));
+    return side * side == c->num_kv_pairs ? side : 0;
+}
