@@ -12,13 +12,15 @@
 
 typedef struct FlipFlop {
     int64_t seq_len;
-    double p_ignore;
+    double p_ignore, tails;
     bool clean;
 } FlipFlop;
 
 static const Key flip_flop_keys[] = {
     KEY(FlipFlop, seq_len, KEY_INTEGER, "512", 4, 1 << 20, NULL, "tokens: instructions and bits take turns"),
     KEY(FlipFlop, p_ignore, KEY_REAL, "0.8", 0, 1, NULL, "probability of an instruction to be ignored"),
+    KEY(FlipFlop, tails, KEY_REAL, "0", 0, 1, NULL,
+        "share of the training's examples with p_ignore 0.98 or 0.1, alike, as in the tests sparse and dense"),
     KEY(FlipFlop, clean, KEY_BOOLEAN, "true", 0, 0, NULL,
         "train on the bits after reads only (false: on every next token)"),
 };
@@ -40,19 +42,25 @@ static double flip_flop_trivial(const void *config) {
     return 0.5;
 }
 
-static int32_t draw_instruction(const FlipFlop *c, Draws *draws, int64_t i) {
+static double p_ignore_of(const FlipFlop *c, Draws *draws, bool test) {
+    if (test || c->tails == 0 || !draw_chance(draws, c->tails)) return c->p_ignore;
+    return draw_chance(draws, 0.5) ? 0.98 : 0.1;
+}
+
+static int32_t draw_instruction(const FlipFlop *c, double p_ignore, Draws *draws, int64_t i) {
     if (i == 0) return WRITE;
     if (i == c->seq_len / 2 - 1) return READ;
-    if (draw_chance(draws, c->p_ignore)) return IGNORE;
+    if (draw_chance(draws, p_ignore)) return IGNORE;
     return (int32_t)draw_between(draws, WRITE, READ);
 }
 
 static void flip_flop_generate(const void *config, uint64_t seed, Draws *draws, bool test, Example e) {
     (void)seed;
     const FlipFlop *c = config;
+    const double p_ignore = p_ignore_of(c, draws, test);
     int32_t stored = ZERO;
     for (int64_t i = 0; i < c->seq_len / 2; i++) {
-        const int32_t instruction = draw_instruction(c, draws, i);
+        const int32_t instruction = draw_instruction(c, p_ignore, draws, i);
         const int32_t bit = instruction == READ ? stored : (int32_t)(ZERO + draw_below(draws, 2));
         if (instruction == WRITE) stored = bit;
         e.inputs[2 * i] = instruction;

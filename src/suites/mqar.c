@@ -38,6 +38,8 @@ static const Key mqar_keys[] = {
     KEY(Mqar, unseen, KEY_BOOLEAN, "false", 0, 0, NULL, "examples of what held_out keeps from training"),
     KEY(Mqar, power_a, KEY_REAL, "0.01", 0, 1, NULL, "1: queries anywhere alike; 0: near the pairs"),
     KEY(Mqar, random_non_queries, KEY_BOOLEAN, "true", 0, 0, NULL, "other places hold random tokens, else 0"),
+    KEY(Mqar, collisions, KEY_BOOLEAN, "true", 0, 0, NULL,
+        "the random tokens may be keys and values of the example, as published; false: they are none of these"),
     KEY(Mqar, segments, KEY_STRING_LIST, "[]", 0, 0, NULL,
         "LENGTHxPAIRSxEXAMPLES: a training of several, instead of seq_len, num_kv_pairs and training.examples"),
     KEY(Mqar, tests, KEY_STRING_LIST, "[]", 0, 0, NULL,
@@ -68,6 +70,12 @@ static Status check_keys(const Mqar *c, const char *where) {
         log_error("%stask.num_kv_pairs must be a square with task.compositional, all combinations of as many first and "
                   "second tokens; it is %lld",
                   where, (long long)c->num_kv_pairs);
+        return USAGE;
+    }
+    if (!c->collisions && mqar_fillers(c) <= mqar_taken(c)) {
+        log_error(
+            "%stask.collisions: false needs over %lld tokens, those of an example's keys and values; there are %lld",
+            where, (long long)mqar_taken(c), (long long)mqar_fillers(c));
         return USAGE;
     }
     if (c->num_updates <= c->num_kv_pairs) return OK;

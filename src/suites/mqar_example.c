@@ -98,16 +98,27 @@ static void write_context(const Mqar *c, const Pairs *p, int32_t *inputs) {
     }
 }
 
-/* Also between queries, training shows nothing of what is held out. */
-static int32_t draw_filler(const Mqar *c, Draws *draws) {
-    if (c->held_out == 0) return (int32_t)draw_below(draws, c->vocab_size);
-    const Range part[] = {mqar_keys_of(c, 0), mqar_values_of(c), mqar_keys_of(c, 1)};
-    const int parts = c->compositional ? 3 : 2;
-    int64_t all = 0, drawn;
+static bool is_shown(const Mqar *c, const Pairs *p, int32_t token) {
+    for (int64_t i = 0; i < c->num_kv_pairs * mqar_key_tokens(c); i++)
+        if (p->key[i] == token) return true;
+    for (int64_t i = 0; i < mqar_shown_pairs(c); i++)
+        if (p->shown[i] == token) return true;
+    return false;
+}
+
+static int32_t draw_any(const Mqar *c, Draws *draws) {
+    Range part[MQAR_PARTS];
+    int64_t drawn = draw_below(draws, mqar_fillers(c));
     int i = 0;
-    for (int p = 0; p < parts; p++) all += part[p].count;
-    for (drawn = draw_below(draws, all); drawn >= part[i].count; i++) drawn -= part[i].count;
+    for (mqar_parts(c, part); drawn >= part[i].count; i++) drawn -= part[i].count;
     return (int32_t)(part[i].first + drawn);
+}
+
+/* Also between queries, training shows nothing of what is held out. */
+static int32_t draw_filler(const Mqar *c, const Pairs *p, Draws *draws) {
+    int32_t token = draw_any(c, draws);
+    while (!c->collisions && is_shown(c, p, token)) token = draw_any(c, draws);
+    return token;
 }
 
 static void write_repeated(const Mqar *c, Draws *draws, const Pairs *pairs, Example e) {
@@ -126,7 +137,7 @@ static void write_once(const Mqar *c, Draws *draws, const Pairs *pairs, Example 
     Place *place = draw_places(c, draws, (c->seq_len - context) / mqar_pair_tokens(c));
     for (int64_t t = 0; t < c->seq_len; t++) {
         e.labels[t] = IGNORED_LABEL;
-        e.inputs[t] = t >= context && c->random_non_queries ? draw_filler(c, draws) : 0;
+        e.inputs[t] = t >= context && c->random_non_queries ? draw_filler(c, pairs, draws) : 0;
     }
     write_context(c, pairs, e.inputs);
     for (int64_t i = 0; i < c->num_kv_pairs; i++) {

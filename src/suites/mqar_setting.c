@@ -28,3 +28,23 @@ int64_t mqar_side(const Mqar *c) {
     const int64_t side = llround(sqrt((double)c->num_kv_pairs));
     return side * side == c->num_kv_pairs ? side : 0;
 }
+
+int mqar_parts(const Mqar *c, Range part[MQAR_PARTS]) {
+    part[0] = (Range){0, c->vocab_size};
+    if (c->held_out == 0) return 1;
+    part[0] = mqar_keys_of(c, 0);
+    part[1] = mqar_values_of(c);
+    part[2] = mqar_keys_of(c, 1);
+    return c->compositional ? 3 : 2;
+}
+
+int64_t mqar_fillers(const Mqar *c) {
+    Range part[MQAR_PARTS];
+    int64_t count = 0;
+    for (int i = mqar_parts(c, part) - 1; i >= 0; i--) count += part[i].count;
+    return count;
+}
+
+int64_t mqar_taken(const Mqar *c) {
+    return (c->compositional ? 2 * mqar_side(c) : c->num_kv_pairs) + mqar_shown_pairs(c);
+}

@@ -46,8 +46,8 @@ typedef struct TrialResult {
     int64_t state_bytes;   /* see RunnerPlan; after as many tokens as an example of the training has */
     double tokens_per_second, seconds;
     double decode_tokens_per_second; /* NaN where the model does not answer token by token */
-    double flops;          /* of the training, forward once and backward twice, and of its tests */
-    uint32_t examples_crc; /* of the first test examples */
+    double flops;                    /* of the training, forward once and backward twice, and of its tests */
+    uint32_t examples_crc;           /* of the first test examples */
     const char *dtype;
 } TrialResult;
 

@@ -286,6 +286,26 @@ static void mqar_asks_for_the_value_after_updates(void **state) {
     done(&m);
 }
 
+/* Random tokens between are none of the example's keys and values, and any other. */
+static void mqar_does_without_collisions(void **state) {
+    (void)state;
+    enum { PAIRS = 4, CONTEXT = 2 * PAIRS, V = 12 };
+    Made m = make("mqar", "task.vocab_size=12 task.num_kv_pairs=4 task.seq_len=64 task.collisions=false");
+    int64_t seen[V] = {0};
+    for (int64_t i = 0; i < 200; i++) {
+        example(&m, "train", i);
+        for (int64_t t = CONTEXT; t < m.sizes.T; t++) {
+            const int32_t token = m.e.inputs[t];
+            bool shown = false;
+            for (int64_t c = 0; c < CONTEXT; c++) shown |= m.e.inputs[c] == token;
+            assert_true(shown == (m.e.labels[t] != IGNORED_LABEL));
+            seen[token]++;
+        }
+    }
+    for (int token = 0; token < V; token++) assert_true(seen[token] > (token < V / 2 ? 100 : 50));
+    done(&m);
+}
+
 /* The value that a key had n values ago, by looking back; every key is shown once before any comes again. */
 static void mqar_looks_back(void **state) {
     (void)state;
@@ -422,6 +442,24 @@ static void flip_flop_reads_the_last_write(void **state) {
     }
 }
 
+/* A share of the training, and nothing of the tests, has as many reads as sparse and dense ones. */
+static void flip_flop_trains_on_tails(void **state) {
+    (void)state;
+    enum { EXAMPLES = 2000 };
+    Made m = make("flip_flop", "task.tails=0.2");
+    for (int test = 0; test < 2; test++) {
+        int64_t few = 0, many = 0;
+        for (int64_t i = 0; i < EXAMPLES; i++) {
+            example(&m, test ? "test" : "train", i);
+            few += targets(&m) <= 8;
+            many += targets(&m) >= 80;
+        }
+        assert_near((double)few / EXAMPLES, test ? 0 : 0.1, 0.02);
+        assert_near((double)many / EXAMPLES, test ? 0 : 0.1, 0.02);
+    }
+    done(&m);
+}
+
 static void impossible_settings_are_refused(void **state) {
     (void)state;
     static const char *const rows[][2] = {
@@ -432,6 +470,7 @@ static void impossible_settings_are_refused(void **state) {
         {"mqar", "task.num_kv_pairs=5 task.compositional=true"},
         {"mqar", "task.vocab_size=9 task.compositional=true"},
         {"mqar", "task.n_back=16"},
+        {"mqar", "task.collisions=false task.vocab_size=10 task.num_kv_pairs=4 task.num_updates=2"},
         {"mqar", "task.n_back=1 task.num_updates=2"},
         {"mqar", "task.n_back=1 task.num_passes=2"},
         {"mqar", "task.segments=[64x4]"},
@@ -489,10 +528,12 @@ int main(void) {
         cmocka_unit_test(mqar_places_queries_by_their_weights),
         cmocka_unit_test(mqar_asks_for_the_value_after_updates),
         cmocka_unit_test(mqar_looks_back),
+        cmocka_unit_test(mqar_does_without_collisions),
         cmocka_unit_test(mqar_combines_tokens_to_keys),
         cmocka_unit_test(mqar_holds_tokens_out),
         cmocka_unit_test(mqar_lists_its_segments),
         cmocka_unit_test(flip_flop_reads_the_last_write),
+        cmocka_unit_test(flip_flop_trains_on_tails),
         cmocka_unit_test(impossible_settings_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
