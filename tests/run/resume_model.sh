@@ -35,7 +35,7 @@ while read -r model base key trained other; do
 done <<'END'
 transformer num_heads:2 rope_theta 20000.0 10000.0
 gla num_heads:2 clamp_min -1.0 -2.0
-linear_attn num_heads:2;expand_k:1 norm_eps 0.001 0.0001
+linear_attn num_heads:2;expand_k:1;use_short_conv:true conv_size 3 4
 transnormer decoder_attention_heads:2 linear_act_fun relu sigmoid
 retnet num_heads:2 feature_map relu sigmoid
 mamba state_size:8 norm_eps 0.001 0.0001

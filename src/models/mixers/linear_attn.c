@@ -1,6 +1,7 @@
 /* Linear attention (Katharopoulos et al. 2020, arXiv 2006.16236), as in fla's LinearAttention:
  *
- *   q, k, v = f(x Wq), f(x Wk), x Wv                  f: the feature map, per head
+ *   q, k, v = f(x Wq), f(x Wk), x Wv                  f: the feature map, per head; with use_short_conv, which fla does
+ *                                                     not have, of silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))
  *   S_t = S_{t-1} + k_t v_t^T                         per head, S [K, V]
  *   o_t = K^(-1/2) q_t S_t
  *   y = norm(o) Wo
@@ -16,8 +17,9 @@
 
 typedef struct LinearAttnConfig {
     double expand_k, expand_v;
-    int64_t num_heads, num_kv_heads;
+    int64_t num_heads, num_kv_heads, conv_size;
     char *feature_map, *attn_mode;
+    bool use_short_conv;
     bool tie_feature_map_qk, norm_q, norm_k, norm_feature_map;
     Heads heads;
 } LinearAttnConfig;
@@ -38,11 +40,25 @@ static const Key linear_attn_keys[] = {
     KEY(LinearAttnConfig, norm_k, KEY_BOOLEAN, "false", 0, 0, NULL, "divide k by its sum (only false is supported)"),
     KEY(LinearAttnConfig, norm_feature_map, KEY_BOOLEAN, "false", 0, 0, NULL,
         "divide o by the sum of its weights (only false is supported)"),
+    KEY(LinearAttnConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL,
+        "short convolutions and silu on q, k and v before the feature map (fla has none)"),
+    KEY(LinearAttnConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
 };
 
 /* The weights of a feature map: two matrices and two biases, or one matrix. */
 enum { FIRST, SECOND, FIRST_BIAS, SECOND_BIAS, MAP_WEIGHTS };
-enum { Q_PROJ, K_PROJ, V_PROJ, O_PROJ, NORM, Q_MAP, K_MAP = Q_MAP + MAP_WEIGHTS };
+enum {
+    Q_PROJ,
+    K_PROJ,
+    V_PROJ,
+    O_PROJ,
+    NORM,
+    Q_MAP,
+    K_MAP = Q_MAP + MAP_WEIGHTS,
+    Q_CONV = K_MAP + MAP_WEIGHTS,
+    K_CONV,
+    V_CONV
+};
 
 static Status linear_attn_complete(void *config, const ModelConfig *model) {
     LinearAttnConfig *c = config;
@@ -90,6 +106,10 @@ static void linear_attn_parameters(Layer *layer) {
     layer_vector(layer, NORM, "norm.weight", c->heads.value_size / c->heads.count, 1);
     map_parameters(layer, Q_MAP, "feature_map_q");
     map_parameters(layer, K_MAP, "feature_map_k");
+    if (!c->use_short_conv) return;
+    layer_convolution(layer, Q_CONV, "q_conv1d.weight", c->heads.key_size, c->conv_size);
+    layer_convolution(layer, K_CONV, "k_conv1d.weight", c->heads.key_size / groups, c->conv_size);
+    layer_convolution(layer, V_CONV, "v_conv1d.weight", c->heads.value_size / groups, c->conv_size);
 }
 
 static Tensor *mapped(const LinearAttnConfig *c, Tape *tape, Tensor *x, Tensor *const map[]) {
@@ -106,6 +126,7 @@ static Tensor *linear_attn_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *const *w = layer->weight;
     Tensor *y[3];
     linear_group(tape, x, &w[Q_PROJ], 3, y);
+    for (int i = 0; i < 3 && c->use_short_conv; i++) y[i] = convolved_silu(tape, y[i], w[Q_CONV + i]);
     Tensor *q = mapped(c, tape, y[0], &w[Q_MAP]), *k = mapped(c, tape, y[1], &w[K_MAP]);
     const int64_t heads = c->heads.count, K = c->heads.key_size / heads, V = c->heads.value_size / heads;
     const ChunkSimpleGlaShape shape = {.heads = heads, .key_size = K, .value_size = V, .scale = 1 / sqrtf((float)K)};
