@@ -104,10 +104,6 @@ const CarriedRows *carried_rows(Carried *carried, int64_t rows, int64_t row_byte
     return &next_slot(carried, (Slot){.rows = {.capacity = capacity, .row_bytes = row_bytes}})->rows;
 }
 
-int64_t carried_past(const Carried *carried, const CarriedRows *rows) {
-    return carried->tokens < rows->capacity ? carried->tokens : rows->capacity;
-}
-
 /* `count` rows of each sequence from `token` on, in the ring, which they do not reach the end of. */
 typedef struct RingPart {
     int64_t place, count;
@@ -118,11 +114,11 @@ static RingPart ring_part(const CarriedRows *rows, int64_t token, int64_t count)
     return (RingPart){place, count < room ? count : room};
 }
 
-void carried_read(const Carried *carried, const CarriedRows *rows, char *to, int64_t part_bytes) {
-    const int64_t past = carried_past(carried, rows), size = rows->row_bytes, of_sequence = rows->capacity * size;
+void carried_read(const Carried *carried, const CarriedRows *rows, int64_t count, char *to, int64_t part_bytes) {
+    const int64_t size = rows->row_bytes, of_sequence = rows->capacity * size;
     if (!carried->device->computes) return;
-    for (int64_t done = 0; done < past;) {
-        const RingPart part = ring_part(rows, carried->tokens - past + done, past - done);
+    for (int64_t done = 0; done < count;) {
+        const RingPart part = ring_part(rows, carried->tokens - count + done, count - done);
         carried->device->copy(to + done * size, part_bytes, rows->data + part.place * size, of_sequence, carried->B,
                               part.count * size);
         done += part.count;

@@ -37,10 +37,8 @@ int64_t carried_tokens(const Carried *carried);
 void *carried_state(Carried *carried, int64_t bytes, int nothing);
 /* Room for the last `rows` rows, or for all tokens if these are fewer. */
 const CarriedRows *carried_rows(Carried *carried, int64_t rows, int64_t row_bytes);
-/* How many rows these are in this call. */
-int64_t carried_past(const Carried *carried, const CarriedRows *rows);
-/* Copies them, oldest first, to the beginnings of the B parts of `to`, part_bytes apart. */
-void carried_read(const Carried *carried, const CarriedRows *rows, char *to, int64_t part_bytes);
+/* Copies the last `count` of them, oldest first, to the beginnings of the B parts of `to`, part_bytes apart. */
+void carried_read(const Carried *carried, const CarriedRows *rows, int64_t count, char *to, int64_t part_bytes);
 /* Puts T new rows of each sequence behind them: row t of sequence b lies at from + (b T + t) row_stride. */
 void carried_write(const Carried *carried, const CarriedRows *rows, const char *from, int64_t row_stride, int64_t T);
 

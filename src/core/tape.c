@@ -87,16 +87,32 @@ void node_state(Node *node, int input, int64_t rows, int64_t cols, int nothing, 
     if (final) *final = left;
 }
 
+/* Of a tensor that several ops read again, the first one that wants all rows remembers them for those behind it. */
+static void remember(Node *node, int input, int64_t rows) {
+    Tensor *x = node->remembers[input] ? node->remembers[input] : node->in[input];
+    node->remembers[input] = x->carried ? NULL : x;
+    node->past[input] =
+        x->carried ? x->carried : carried_rows(node->tape->carried, rows, x->cols * dtype_size(x->type));
+    if (rows == INT64_MAX) x->carried = node->past[input];
+}
+
 void node_past(Node *node, unsigned reads, unsigned skips, int64_t rows, PastForm form) {
     if (!node->tape->carried || rows == 0) return;
     node->past_form = form;
     node->past_rows = rows;
     node->reads = reads;
     node->skips = skips;
-    for (int i = 0; i < node->inputs; i++) {
-        const Tensor *x = node->in[i];
-        if (x && reads >> i & 1) node->past[i] = carried_rows(node->tape->carried, rows, x->cols * dtype_size(x->type));
-    }
+    for (int i = 0; i < node->inputs; i++)
+        if (node->in[i] && reads >> i & 1) remember(node, i, rows);
+}
+
+void node_past_of(Node *node, int input, Tensor *made) {
+    if (node->tape->carried) node->remembers[input] = made;
+}
+
+const CarriedRows *node_rows(Node *node, int input, int64_t row_bytes) {
+    if (!node->tape->carried) return NULL;
+    return node->past[input] = carried_rows(node->tape->carried, INT64_MAX, row_bytes);
 }
 
 int64_t tape_tokens(const Tape *tape) { return (tape->carried ? carried_tokens(tape->carried) : 0) + tape->batch->T; }
@@ -143,7 +159,7 @@ static Tensor with_past(Tape *tape, const CarriedRows *rows, const Tensor *x, in
     const int64_t T = tape->batch->T, size = dtype_size(x->type), row = x->cols * size, part = (past + T) * row;
     Tensor all = tensor_of(tape_workspace(tape, tape->batch->B * part), tape->batch->B * (past + T), x->cols, x->type);
     if (rows)
-        carried_read(tape->carried, rows, all.data, part);
+        carried_read(tape->carried, rows, past, all.data, part);
     else
         tape->device->fill(all.data, 0, tape->batch->B, past * row, part);
     copy_rows(tape, (char *)all.data + past * row, part, x->data, T * x->stride * size, T, row, x->stride * size, row);
@@ -177,7 +193,7 @@ static void run_with_past(Node *node, int64_t past) {
     memcpy(in, node->in, sizeof in);
     for (int i = 0; i < node->inputs; i++) {
         if (!in[i] || !((node->reads | node->skips) >> i & 1)) continue;
-        input[i] = with_past(tape, node->past[i], in[i], past);
+        input[i] = with_past(tape, node->reads >> i & 1 ? node->past[i] : NULL, in[i], past);
         node->in[i] = &input[i];
     }
     for (int i = 0; i < node->outputs; i++)
@@ -200,10 +216,10 @@ int64_t node_past_tokens(const Node *node) {
 /* What the next call needs of this one. */
 static void carry_on(const Node *node) {
     const Tape *tape = node->tape;
-    for (int i = 0; i < node->inputs; i++)
-        if (node->past[i])
-            carried_write(tape->carried, node->past[i], node->in[i]->data,
-                          node->in[i]->stride * dtype_size(node->in[i]->type), tape->batch->T);
+    for (int i = 0; i < node->inputs; i++) {
+        const Tensor *x = node->remembers[i];
+        if (x) carried_write(tape->carried, node->past[i], x->data, x->stride * dtype_size(x->type), tape->batch->T);
+    }
     if (!node->carries) return;
     const Tensor *left = node->out[node->outputs - 1];
     tape->device->copy(node->in[node->state]->data, 0, left->data, 0, 1, tensor_bytes(left));

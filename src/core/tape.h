@@ -37,7 +37,8 @@ typedef struct Tensor {
     struct Tensor *base; /* this is columns [column, column + cols) of base, data and gradient */
     int64_t column;
     bool has_views;
-    int64_t history; /* rows of each sequence that ops so far read again for later tokens (node_history) */
+    int64_t history;            /* rows of each sequence that ops so far read again for later tokens (node_history) */
+    const CarriedRows *carried; /* its rows of all earlier tokens, if an op so far remembers them (node_past) */
 } Tensor;
 
 /* The tokens of one micro-batch, in device memory, N = B*T entries each. */
@@ -96,7 +97,8 @@ typedef struct Node {
     PastForm past_form; /* this and the next three as node_past has them */
     int64_t past_rows;
     unsigned reads, skips;
-    const CarriedRows *past[NODE_INPUTS]; /* of those in `reads` */
+    const CarriedRows *past[NODE_INPUTS]; /* of those in `reads`, and of node_rows */
+    Tensor *remembers[NODE_INPUTS];       /* whose new rows the tape puts behind these; NULL: nobody's */
     _Alignas(16) unsigned char attributes[NODE_ATTRIBUTES];
 } Node;
 
@@ -160,6 +162,11 @@ void node_state(Node *node, int input, int64_t rows, int64_t cols, int nothing, 
  * at most the last `rows` before the call. `skips` are its other inputs with one row per token, whose old rows are 0.
  * It matters where the tape carries. */
 void node_past(Node *node, unsigned reads, unsigned skips, int64_t rows, PastForm form);
+/* Before node_past: the old rows of in[input] are those of `made`, an output of the node, in earlier calls. */
+void node_past_of(Node *node, int input, Tensor *made);
+/* Room for rows of all tokens, of row_bytes each, that the op itself keeps as the past of in[input], which is then not
+ * in `reads`. NULL where the tape does not carry. */
+const CarriedRows *node_rows(Node *node, int input, int64_t row_bytes);
 /* How many old rows of each sequence there are in this call. */
 int64_t node_past_tokens(const Node *node);
 /* Tokens of each sequence so far, those of this call included. */

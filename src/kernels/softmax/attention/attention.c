@@ -141,39 +141,20 @@ enum { PROGRAMS_WANTED = 32, MOST_PARTS = 4 };
 /* x, but no less than 1 and no more than `most`. */
 static int64_t at_most(int64_t x, int64_t most) { return x < 1 ? 1 : x > most ? most : x; }
 
-static PastRows past_rows(const CarriedRows *rows) {
-    return rows ? (PastRows){rows->data, rows->capacity} : (PastRows){0};
-}
-
 static void forward_with_past(const Node *node) {
-    const AttentionArguments a = arguments_of(node);
     const AttentionShape *shape = (const AttentionShape *)node->attributes;
-    const Tape *tape = node->tape;
-    const Tensor *g = node->in[G];
-    const AttentionPastArguments arguments = {.q = a.q,
-                                              .k = a.k,
-                                              .v = a.v,
-                                              .out = a.out,
-                                              .g = g ? g->data : NULL,
-                                              .past_k = past_rows(node->past[K]),
-                                              .past_v = past_rows(node->past[V]),
-                                              .past_g = past_rows(node->past[G]),
-                                              .position = tape->batch->position,
-                                              .T = a.T,
-                                              .tokens = carried_tokens(tape->carried),
-                                              .past = node_past_tokens(node),
-                                              .g_stride = g ? g->stride : 0,
-                                              .head_dim = a.head_dim,
-                                              .heads = a.heads,
-                                              .kv_heads = a.kv_heads,
-                                              .window = shape->window ? shape->window : INT64_MAX,
-                                              .scale = a.scale};
-    tape->device->launch(KERNEL_attention_past, node->out[0]->type, (Grid){tape->batch->B * a.T, a.heads, 1},
-                         &arguments);
+    const Tensor *q = node->in[Q];
+    AttentionPastArguments arguments = {.q = heads_of(q),
+                                        .heads = shape->heads,
+                                        .kv_heads = shape->kv_heads,
+                                        .window = shape->window ? shape->window : INT64_MAX,
+                                        .scale = 1 / sqrtf((float)(q->cols / shape->heads)),
+                                        .gate_scale = 1};
+    attention_past(node, K, V, G, &arguments);
 }
 
 static void attention_forward(Node *node) {
-    if (node->past_form == PAST_READ && node_past_tokens(node) > 0) {
+    if (attention_past_fits(node)) {
         forward_with_past(node);
         return;
     }

@@ -2,6 +2,7 @@
 #ifndef FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_PAST_H
 #define FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_PAST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/heads.h"
@@ -21,10 +22,23 @@ typedef struct AttentionPastArguments {
     const float *g; /* log gates [B*T, heads], or NULL */
     PastRows past_k, past_v, past_g;
     const int32_t *position;
-    int64_t T, tokens, past, g_stride;
+    Heads from;        /* data NULL: out is the attention's mean, else `from` less beta times the mean, */
+    const void *beta;  /* elements [B*T, heads], */
+    bool strict;       /* of the tokens before a token without itself; T is 1 then, and there are no gates */
+    bool keys_in_ring; /* T is 1, and past_k holds fp32 keys, the new one, too */
+    int64_t T, tokens, past, g_stride, beta_stride;
     int64_t head_dim, heads, kv_heads;
     int64_t window; /* a token sees as many of the last tokens, itself included */
-    float scale;
+    float scale, gate_scale;
 } AttentionPastArguments;
+
+#ifndef FLAME_KERNEL_FILE
+#include "core/tape.h"
+/* Whether the node's forward is new tokens, few enough, of sequences that it goes on with (PAST_READ). */
+bool attention_past_fits(const Node *node);
+/* Sets what all kinds have: k, v and g, which are the node's inputs of these numbers (g may be NULL), with their past,
+ * and the output. Launches the kernel. */
+void attention_past(const Node *node, int k, int v, int g, AttentionPastArguments *arguments);
+#endif
 
 #endif

@@ -3,14 +3,19 @@
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention_past.h"
 
-/* The columns of a head in the row of the token `back` tokens before the t-th new one of its sequence. */
+/* Where a head of the token `back` tokens before the t-th new one of its sequence begins in the ring. */
+DEVICE int64_t entry_in_ring(const AttentionPastArguments *a, PastRows ring, int64_t sequence, int64_t t, int64_t back,
+                             int64_t head) {
+    const int64_t place = sequence * ring.capacity + (a->tokens + t - back) % ring.capacity;
+    return (place * a->kv_heads + head) * a->head_dim;
+}
+
+/* The columns of a head in the row of that token. */
 DEVICE const element *row_before(const AttentionPastArguments *a, Heads rows, PastRows ring, int64_t sequence,
                                  int64_t t, int64_t back, int64_t head) {
-    const int64_t cols = a->kv_heads * a->head_dim;
     if (back <= t)
         return (const element *)rows.data + entry_of_head(rows, a->head_dim, sequence * a->T + t - back, head, 0);
-    const int64_t place = sequence * ring.capacity + (a->tokens + t - back) % ring.capacity;
-    return (const element *)ring.data + place * cols + head * a->head_dim;
+    return (const element *)ring.data + entry_in_ring(a, ring, sequence, t, back, head);
 }
 
 DEVICE float gate_before(const AttentionPastArguments *a, int64_t sequence, int64_t t, int64_t back, int64_t head) {
@@ -18,6 +23,19 @@ DEVICE float gate_before(const AttentionPastArguments *a, int64_t sequence, int6
     const int64_t place = sequence * a->past_g.capacity + (a->tokens + t - back) % a->past_g.capacity;
     return ((const float *)a->past_g.data)[place * a->heads + head];
 }
+
+/* scores[j] = query times the key k. */
+#define SCORE(read, k)                                                                                                 \
+    do {                                                                                                               \
+        float score_ = 0;                                                                                              \
+        VECTORS_OF(k);                                                                                                 \
+        WARP_SUM_VECTOR(i_, a.head_dim, score_) {                                                                      \
+            read(key_, (k) + i_);                                                                                      \
+            EACH_LANE(e_) score_ += key_[e_] * (LANE_INSIDE(e_) ? query[i_ + e_] : 0.0f);                              \
+        }                                                                                                              \
+        WARP_TOTAL(score_);                                                                                            \
+        WARP_EACH(first_, 1) scores[j + first_] = score_;                                                              \
+    } while (0)
 
 KERNEL(attention_past, AttentionPastArguments) {
     VECTOR(query, PAST_HEAD);
@@ -28,7 +46,7 @@ KERNEL(attention_past, AttentionPastArguments) {
     const int64_t sequence = program_x / a.T, t = program_x % a.T, kv_head = program_y / (a.heads / a.kv_heads);
     const int64_t in_document = a.position[program_x] + 1, there = a.past + t + 1;
     const int64_t in_window = in_document < a.window ? in_document : a.window;
-    const int64_t seen = there < in_window ? there : in_window;
+    const int64_t own = a.strict ? 1 : 0, seen = (there < in_window ? there : in_window) - own;
     const element *const q = (const element *)a.q.data + entry_of_head(a.q, a.head_dim, program_x, program_y, 0);
     float largest = -1e30f, total = 0, decay = 0; /* decay: the gates after the block's newest key */
     EACH (i, a.head_dim) {
@@ -38,18 +56,18 @@ KERNEL(attention_past, AttentionPastArguments) {
     sync();
     for (int64_t newest = 0; newest < seen; newest += PAST_KEYS) {
         const int64_t count = seen - newest < PAST_KEYS ? seen - newest : PAST_KEYS;
-        EACH_SHORT_ROW (j, 0, count, a.head_dim) {
-            const element *const k = row_before(&a, a.k, a.past_k, sequence, t, newest + j, kv_head);
-            float score = 0;
-            VECTORS_OF(k);
-            WARP_SUM_VECTOR(i, a.head_dim, score) {
-                READ(key, k + i);
-                EACH_LANE(e) score += key[e] * (LANE_INSIDE(e) ? query[i + e] : 0.0f);
+        if (a.keys_in_ring)
+            EACH_SHORT_ROW (j, 0, count, a.head_dim) {
+                const float *const k =
+                    (const float *)a.past_k.data + entry_in_ring(&a, a.past_k, sequence, t, newest + j, kv_head);
+                SCORE(READ_F32, k);
             }
-            WARP_TOTAL(score);
-            WARP_EACH(first, 1) scores[j + first] = score;
-        }
-        EACH (j, a.g ? count : 0) gates[j] = gate_before(&a, sequence, t, newest + j, program_y);
+        else
+            EACH_SHORT_ROW (j, 0, count, a.head_dim) {
+                const element *const k = row_before(&a, a.k, a.past_k, sequence, t, own + newest + j, kv_head);
+                SCORE(READ, k);
+            }
+        EACH (j, a.g ? count : 0) gates[j] = a.gate_scale * gate_before(&a, sequence, t, newest + j, program_y);
         sync();
         if (a.g) {
             EACH (j, count) {
@@ -70,11 +88,19 @@ KERNEL(attention_past, AttentionPastArguments) {
         largest = most;
         EACH (i, a.head_dim) sums[i] *= kept;
         for (int64_t j = 0; j < count; j++) {
-            const element *const v = row_before(&a, a.v, a.past_v, sequence, t, newest + j, kv_head);
+            const element *const v = row_before(&a, a.v, a.past_v, sequence, t, own + newest + j, kv_head);
             EACH (i, a.head_dim) sums[i] += weights[j] * to_float(v[i]);
         }
         sync();
     }
     element *const out = (element *)a.out.data + entry_of_head(a.out, a.head_dim, program_x, program_y, 0);
-    EACH (i, a.head_dim) out[i] = to_element(sums[i] / total);
+    const float factor = total > 0.0f ? 1.0f / total : 0.0f;
+    if (a.from.data) {
+        const element *const from =
+            (const element *)a.from.data + entry_of_head(a.from, a.head_dim, program_x, program_y, 0);
+        const float beta = to_float(((const element *)a.beta)[program_x * a.beta_stride + program_y]);
+        EACH (i, a.head_dim) out[i] = to_element(to_float(from[i]) - beta * factor * sums[i]);
+    } else {
+        EACH (i, a.head_dim) out[i] = to_element(factor * sums[i]);
+    }
 }

@@ -5,9 +5,10 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "kernels/softmax/attention/attention.h"
+#include "kernels/softmax/attention/attention_past.h"
 #include "tile/rows.h"
 
-enum { Q, K, V, BETA };
+enum { Q, K, V, BETA, GATES }; /* GATES: always NULL */
 enum { U };
 enum { LOG_SUM_EXP, RANGES, Y };
 
@@ -41,7 +42,8 @@ static const DeltaValuesKernels *kernels_for(int64_t head_dim) {
 static int64_t heads_of_node(const Node *node) { return *(const int64_t *)node->attributes; }
 
 static int64_t blocks_of_part(const Node *node, const DeltaValuesArguments *a) {
-    return node->tape->device->gpu && a->blocks > BLOCKS_OF_PART ? BLOCKS_OF_PART : a->blocks;
+    const bool parts = node->tape->device->gpu || a->first_block > 0;
+    return parts && a->blocks > BLOCKS_OF_PART ? BLOCKS_OF_PART : a->blocks;
 }
 
 /* What forward and backward both need. */
@@ -70,14 +72,15 @@ static DeltaValuesArguments arguments_of(Node *node) {
                               .scale = 1 / sqrtf((float)(q->cols / heads))};
     a.products = node_workspace(node, squares);
     a.inverse = node_workspace(node, squares);
-    if (blocks_of_part(node, &a) < blocks)
+    a.first_block = batch->past / DELTA_ROWS;
+    if (a.first_block > 0 || blocks_of_part(node, &a) < blocks)
         a.far = tape_workspace(node->tape, batch->B * BLOCKS_OF_PART * DELTA_ROWS * q->cols * (int64_t)sizeof(float));
     return a;
 }
 
 static void prepare(const Node *node, const DeltaValuesKernels *kernels, const DeltaValuesArguments *a) {
-    node->tape->device->launch(kernels->prepare, node->out[U]->type, (Grid){a->blocks, a->heads, node->tape->batch->B},
-                               a);
+    node->tape->device->launch(kernels->prepare, node->out[U]->type,
+                               (Grid){a->blocks - a->first_block, a->heads, node->tape->batch->B}, a);
 }
 
 /* The part of blocks first .. end: the sums over what is not in it, where there is any, then its blocks in order. */
@@ -115,8 +118,38 @@ static AttentionArguments attention_arguments(const Node *node, const DeltaValue
                                 .scale = a->scale};
 }
 
-static void delta_values_forward(Node *node) {
+static void one_token(const Node *node) {
+    const Tensor *q = node->in[Q], *beta = node->in[BETA];
+    const int64_t heads = heads_of_node(node);
+    AttentionPastArguments arguments = {.q = heads_of(q),
+                                        .from = heads_of(node->in[V]),
+                                        .beta = beta->data,
+                                        .beta_stride = beta->stride,
+                                        .strict = true,
+                                        .heads = heads,
+                                        .kv_heads = heads,
+                                        .window = INT64_MAX,
+                                        .scale = 1 / sqrtf((float)(q->cols / heads))};
+    attention_past(node, K, V, GATES, &arguments);
+}
+
+/* The old rows of v are those of u, with beta 0: u is v. */
+static void take_earlier_values(const Node *node) {
     const Batch *batch = node->tape->batch;
+    const Tensor *v = node->in[V], *u = node->out[U];
+    const int64_t size = dtype_size(v->type), v_row = v->stride * size, u_row = u->stride * size;
+    for (int64_t b = 0; b < batch->B; b++)
+        node->tape->device->copy((char *)u->data + b * batch->T * u_row, u_row,
+                                 (const char *)v->data + b * batch->T * v_row, v_row, batch->past, v->cols * size);
+}
+
+static void delta_values_forward(Node *node) {
+    if (attention_past_fits(node)) {
+        one_token(node);
+        return;
+    }
+    const Batch *batch = node->tape->batch;
+    if (batch->past > 0) take_earlier_values(node);
     DeltaValuesArguments a = arguments_of(node);
     const DeltaValuesKernels *kernels = kernels_for(a.head_dim);
     const AttentionArguments ranges = attention_arguments(node, &a);
@@ -124,7 +157,7 @@ static void delta_values_forward(Node *node) {
                                (Grid){blocks_of(batch->T, ATTENTION_TOKENS), batch->B, 1}, &ranges);
     prepare(node, kernels, &a);
     const int64_t step = blocks_of_part(node, &a);
-    for (int64_t first = 0; first < a.blocks; first += step)
+    for (int64_t first = a.first_block; first < a.blocks; first += step)
         part(node, kernels, &a, first, first + step < a.blocks ? first + step : a.blocks, false);
 }
 
@@ -173,8 +206,8 @@ Tensor *delta_values(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, 
     node_save(node, q->rows, 2, I32);
     node_save(node, v->rows, v->cols, v->type);
     *(int64_t *)node->attributes = heads;
-    node_past(node, 1 << Q | 1 << K | 1 << V | 1 << BETA, 0, INT64_MAX,
-              PAST_IN_FRONT); /* the values u of earlier tokens are made again */
+    node_past_of(node, V, u);
+    node_past(node, 1 << K | 1 << V, 1 << Q | 1 << BETA, INT64_MAX, tape->batch->T == 1 ? PAST_READ : PAST_IN_FRONT);
     node_run(node);
     return u;
 }

@@ -1,7 +1,7 @@
 /* The kernels of delta_values for heads of up to HEAD columns; included by delta_values.tile.h once per HEAD. */
 #define COLS DELTA_COLS(HEAD)
 
-/* log_sum_exp, A and W of a block. Program: block, head, sequence. */
+/* log_sum_exp, A and W of a block from first_block on. Program: block, head, sequence. */
 DELTA_KERNEL(delta_values_prepare) {
     TILE(q, DELTA_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
@@ -13,11 +13,11 @@ DELTA_KERNEL(delta_values_prepare) {
     ROW_VALUES(beta, DELTA_ROWS);
     ACCUMULATOR(p, DELTA_ROWS, ATTENTION_TILE);
 
-    const int T = (int)a.T, head = (int)program_y;
-    const Block queries = block_of(T, (int)program_z, (int)program_x * DELTA_ROWS, DELTA_ROWS);
+    const int T = (int)a.T, head = (int)program_y, b = (int)(a.first_block + program_x);
+    const Block queries = block_of(T, (int)program_z, b * DELTA_ROWS, DELTA_ROWS);
     const KeyRange keys = keys_of(queries, a.first_key);
     const Rows rows = rows_from(queries, T, queries.t0);
-    const int64_t block = block_at(&a, program_z, head, program_x);
+    const int64_t block = block_at(&a, program_z, head, b);
     const float exponent_scale = a.scale * LOG2_E;
 
     tile_load_block(q, a.q, a.head_dim, rows, head, 0);
