@@ -4,7 +4,10 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/basic/cast/cast.h"
 #include "kernels/softmax/attention/attention.h"
+#include "kernels/softmax/attention/attention_past.h"
+#include "kernels/softmax/path_attention/path_attention_step.h"
 #include "tile/rows.h"
 
 enum { Q, KEY, VALUE, W, BETA, FORGET, INPUTS };
@@ -17,13 +20,14 @@ enum { PASSING_COPIES = 16 };
 /* The walks are compiled for a few head sizes; a head takes the smallest that it fits into. */
 typedef struct PathKernels {
     int64_t head_dim;
-    Kernel forward, queries, keys, turns;
+    Kernel forward, carry, queries, keys, turns;
 } PathKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
     {                                                                                                                  \
-        head, KERNEL_path_attention_forward_##head, KERNEL_path_attention_queries_##head,                              \
-            KERNEL_path_attention_keys_##head, KERNEL_path_attention_turns_##head                                      \
+        head, KERNEL_path_attention_forward_##head, KERNEL_path_attention_carry_##head,                                \
+            KERNEL_path_attention_queries_##head, KERNEL_path_attention_keys_##head,                                   \
+            KERNEL_path_attention_turns_##head                                                                         \
     }
 static const PathKernels path_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128)};
 enum { HEAD_SIZES = sizeof path_kernels / sizeof path_kernels[0] };
@@ -84,7 +88,64 @@ static void prepare(Node *node, const PathAttentionArguments *arguments) {
                                (Grid){arguments->blocks, batch->B * arguments->kv_heads, 1}, arguments);
 }
 
+static void one_token(const Node *node) {
+    const AttentionShape shape = *(const AttentionShape *)node->attributes;
+    const Tape *tape = node->tape;
+    const Tensor *q = node->in[Q], *beta = node->in[BETA];
+    const CarriedRows *kept = node->past[KEY];
+    const int64_t head_dim = q->cols / shape.heads, tokens = carried_tokens(tape->carried);
+    const PathAttentionStepArguments step = {.k = heads_of(node->in[KEY]),
+                                             .w = heads_of(node->in[W]),
+                                             .beta = beta->data,
+                                             .kept = (float *)kept->data,
+                                             .capacity = kept->capacity,
+                                             .tokens = tokens,
+                                             .beta_stride = beta->stride,
+                                             .kv_heads = shape.kv_heads,
+                                             .head_dim = head_dim};
+    const Grid grid = {blocks_of(tokens + 1, STEP_KEYS), shape.kv_heads, tape->batch->B};
+    tape->device->launch(KERNEL_path_attention_step, q->type, grid, &step);
+    const float scale = 1 / sqrtf((float)head_dim);
+    AttentionPastArguments arguments = {.q = heads_of(q),
+                                        .keys_in_ring = true,
+                                        .heads = shape.heads,
+                                        .kv_heads = shape.kv_heads,
+                                        .window = INT64_MAX,
+                                        .scale = scale,
+                                        .gate_scale = scale};
+    attention_past(node, KEY, VALUE, FORGET, &arguments);
+}
+
+/* The old rows of k: what is kept of them. Those of w and beta are 0. */
+static void take_kept_keys(const Node *node) {
+    const Tape *tape = node->tape;
+    const Tensor *k = node->in[KEY];
+    const CarriedRows *kept = node->past[KEY];
+    const int64_t past = tape->batch->past, count = past * k->cols;
+    for (int64_t b = 0; b < tape->batch->B; b++) {
+        const CastArguments arguments = {.from = (const float *)(kept->data + b * kept->capacity * kept->row_bytes),
+                                         .to = (char *)k->data +
+                                               b * tape->batch->T * k->stride * (int64_t)dtype_size(k->type),
+                                         .count = count};
+        tape->device->launch(KERNEL_cast, k->type, (Grid){blocks_of(count, CAST_BLOCK), 1, 1}, &arguments);
+    }
+}
+
+static void keep_keys(const Node *node, PathAttentionArguments *arguments) {
+    const CarriedRows *kept = node->past[KEY];
+    arguments->kept = (float *)kept->data;
+    arguments->kept_capacity = kept->capacity;
+    arguments->past = node->tape->batch->past;
+    node->tape->device->launch(kernels_for(arguments->head_dim)->carry, node->in[Q]->type,
+                               (Grid){arguments->blocks, arguments->kv_heads, node->tape->batch->B}, arguments);
+}
+
 static void path_attention_forward(Node *node) {
+    if (attention_past_fits(node)) {
+        one_token(node);
+        return;
+    }
+    if (node->tape->batch->past > 0) take_kept_keys(node);
     const Device *device = node->tape->device;
     const Batch *batch = node->tape->batch;
     const DType type = node->in[Q]->type;
@@ -96,10 +157,11 @@ static void path_attention_forward(Node *node) {
                                           .window = batch->T};
     device->launch(KERNEL_attention_ranges, type, (Grid){blocks_of(batch->T, ATTENTION_TOKENS), batch->B, 1},
                    &documents);
-    const PathAttentionArguments arguments = arguments_of(node);
+    PathAttentionArguments arguments = arguments_of(node);
     prepare(node, &arguments);
     device->launch(kernels_for(arguments.head_dim)->forward, type,
                    (Grid){batch_blocks(batch, CHUNK_ROWS), arguments.heads, batch->B}, &arguments);
+    if (node->past[KEY]) keep_keys(node, &arguments);
 }
 
 /* The blocks of queries in the group that ends before block `end`. */
@@ -178,14 +240,16 @@ static void path_attention_backward(Node *node) {
 }
 
 /* Four products over the pairs: q k^T, p v, and the two by which a query passes a key; documents are not looked at.
- * A kept key is multiplied by the H_t of each new token, so that w and beta of past tokens need not be kept. */
+ * A kept key is multiplied by the H_t of each new token, so that w and beta of past tokens are not kept, and is fp32.
+ */
 static Work path_attention_work(const Node *node) {
     const double T = (double)node->tape->batch->T, tokens = (double)node->out[0]->rows;
     const double pairs = tokens * (T + 1) / 2;
     const double columns = (double)(2 * node->out[0]->cols + 3 * node->in[KEY]->cols);
     const double sums = node->in[FORGET] ? T * (double)node->in[FORGET]->cols * (double)dtype_size(F32) : 0;
     const int64_t all = node->tape->batch->T;
-    const double state = node_history(node, node->in[KEY], all) + node_history(node, node->in[VALUE], all) + sums;
+    const double keys = T * (double)node->in[KEY]->cols * (double)dtype_size(F32);
+    const double state = keys + node_history(node, node->in[VALUE], all) + sums;
     return (Work){8 * (double)node->out[0]->cols * pairs, tokens * columns * (double)dtype_size(node->out[0]->type),
                   state};
 }
@@ -212,7 +276,9 @@ Tensor *path_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *w, T
     node_save(node, q->rows, shape.heads, F32);
     node_save(node, q->rows, 2, I32);
     *(AttentionShape *)node->attributes = shape;
-    node_past(node, 1 << KEY | 1 << VALUE | 1 << W | 1 << BETA | 1 << FORGET, 1 << Q, INT64_MAX, PAST_IN_FRONT);
+    node_rows(node, KEY, k->cols * dtype_size(F32));
+    node_past(node, 1 << VALUE | 1 << FORGET, 1 << Q | 1 << KEY | 1 << W | 1 << BETA, INT64_MAX,
+              tape->batch->T == 1 ? PAST_READ : PAST_IN_FRONT);
     node_run(node);
     return out;
 }

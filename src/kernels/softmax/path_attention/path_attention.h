@@ -37,6 +37,10 @@ typedef struct PathAttentionArguments {
     int64_t query_blocks;
     int64_t key_blocks; /* keys of blocks 0 .. key_blocks - 1 */
 
+    float *kept; /* [B, kept_capacity, kv_heads*D]: k of all tokens so far times the H of those after it */
+    int64_t kept_capacity;
+    int64_t past; /* rows before the new ones: k is what was kept of them, and H is I */
+
     int64_t beta_stride, forget_stride, sums_stride;
     int64_t T, blocks, heads, kv_heads, head_dim;
     float scale;

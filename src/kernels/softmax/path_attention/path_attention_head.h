@@ -72,6 +72,31 @@ PATH_KERNEL(path_attention_forward) {
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
 
+/* What is kept of a block of keys: Kt passes the later blocks from left to right, K <- K + (K R^T) W. Program: block of
+ * keys, key-value head, sequence. */
+PATH_KERNEL(path_attention_carry) {
+    TILE(w, ROWS, HEAD); /* before that Kt */
+    TILE(R, ROWS, HEAD);
+    ACCUMULATOR(k, ROWS, HEAD);
+    ACCUMULATOR(p, ROWS, ROWS);
+
+    const int64_t sequence = program_z, kv_head = program_y, cols = a.kv_heads * a.head_dim;
+    const Rows rows = rows_of_block(&a, sequence, program_x);
+    tile_load_block(w, a.turned_k, a.head_dim, rows, kv_head, 0);
+    sync();
+    MAP(k, i, j, x, x = AT(w, i, j));
+    for (int64_t index = larger_index(program_x + 1, a.past / ROWS); index < a.blocks; index++) {
+        sync();
+        load_keys(w, a.w, R, a.turn, index);
+        sync();
+        accumulator_zero(p);
+        accumulator_mma_nt(p, k, R);
+        accumulator_mma_nn(k, p, w);
+    }
+    float *const kept = a.kept + (sequence * a.kept_capacity + program_x * ROWS) * cols + kv_head * a.head_dim;
+    accumulator_store_f32(k, kept, cols, rows.count, a.head_dim);
+}
+
 /* delta and dQt of a block of queries. First Q passes the blocks of keys from right to left and is written down before
  * each. Then its gradient comes back: from dQ, that behind a block of keys, and Q before it,
  *   dQ <- dQ + dS Kt + (dQ R^T) W,   dS = scale P (dO V^T - delta)
@@ -340,3 +365,4 @@ PATH_KERNEL(path_attention_turns) {
 #undef path_attention_queries
 #undef path_attention_keys
 #undef path_attention_turns
+#undef path_attention_carry
