@@ -120,18 +120,21 @@ static Grids grids_of(const Node *node, const ChunkDeltaArguments *arguments) {
 
 static void one_token(const Node *node) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
-    const Tensor *q = node->in[Q], *beta = node->in[BETA], *g = node->in[GATE];
+    const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
+    const Tensor *beta = node->in[BETA], *g = node->in[GATE];
     const int64_t K = q->cols / shape.heads, group = shape.v_heads / shape.heads;
     RecurrentStepArguments arguments = {.q = heads_of(q),
-                                        .k = heads_of(node->in[KEY]),
-                                        .v = heads_of(node->in[VALUE]),
+                                        .k = update_heads(k, k->data, shape.steps),
+                                        .v = update_heads(v, v->data, shape.steps),
                                         .g = data_of(g),
                                         .g_stride = g ? g->stride : 0,
                                         .beta = data_of(beta),
-                                        .beta_stride = beta ? beta->stride : 0,
+                                        .beta_stride = beta ? step_stride(beta, shape.steps) : 0,
                                         .K = K,
                                         .V = node->out[0]->cols / shape.v_heads,
                                         .heads = shape.v_heads,
+                                        .queries = 1,
+                                        .steps = shape.steps,
                                         .q_group = group,
                                         .k_group = group,
                                         .v_group = 1,
@@ -142,7 +145,7 @@ static void one_token(const Node *node) {
 
 static bool is_one_token(const Node *node) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
-    return shape.steps == 1 && (node->in[GATE] || shape.v_heads <= RECURRENT_STEP_DECAYS) &&
+    return (node->in[GATE] || shape.v_heads <= RECURRENT_STEP_DECAYS) &&
            recurrent_step_fits(node, node->in[Q]->cols / shape.heads);
 }
 

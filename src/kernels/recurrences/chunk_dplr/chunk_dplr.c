@@ -131,6 +131,8 @@ static void one_token(const Node *node) {
                                         .K = q->cols / shape.heads,
                                         .V = v->cols / shape.heads,
                                         .heads = shape.heads,
+                                        .queries = 1,
+                                        .steps = 1,
                                         .q_group = 1,
                                         .k_group = 1,
                                         .v_group = 1,

@@ -58,7 +58,9 @@ static void one_token(const Node *node) {
                                         .of_channels = true,
                                         .K = K,
                                         .V = v->cols / shape.kv_heads,
-                                        .heads = shape.heads,
+                                        .heads = shape.kv_heads,
+                                        .queries = shape.heads / shape.kv_heads,
+                                        .steps = 1,
                                         .q_group = 1,
                                         .k_group = 1,
                                         .v_group = 1,
@@ -66,14 +68,8 @@ static void one_token(const Node *node) {
     recurrent_step(node, INITIAL, &arguments);
 }
 
-/* Several query heads may read one state, which only a chunk's kernels know. */
-static bool is_one_token(const Node *node) {
-    const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
-    return shape.heads == shape.kv_heads && recurrent_step_fits(node, node->in[KEY]->cols / shape.kv_heads);
-}
-
 static void chunk_gla_forward(Node *node) {
-    if (is_one_token(node)) {
+    if (recurrent_step_fits(node, node->in[KEY]->cols / ((const ChunkGlaShape *)node->attributes)->kv_heads)) {
         one_token(node);
         return;
     }

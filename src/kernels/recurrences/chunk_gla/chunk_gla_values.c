@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
+#include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
 enum { QUERY, KEY, SLOT, GATE, INITIAL, INPUTS };
@@ -58,7 +59,33 @@ static void launch_states(const Node *node, const ChunkGlaArguments *arguments) 
     device->launch(KERNEL_chunk_gla_dproducts, type, (Grid){arguments->chunks, B * arguments->heads, 1}, arguments);
 }
 
+static void one_token(const Node *node) {
+    const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
+    const Tensor *k = node->in[KEY], *s = node->in[SLOT], *g = node->in[GATE];
+    const int64_t K = k->cols / shape.kv_heads;
+    RecurrentStepArguments arguments = {.q = heads_of(node->in[QUERY]),
+                                        .k = heads_of(s),
+                                        .v = heads_of(k),
+                                        .g = g->data,
+                                        .g_stride = g->stride,
+                                        .of_channels = true,
+                                        .of_rows = true,
+                                        .K = s->cols / shape.kv_heads,
+                                        .V = K,
+                                        .heads = shape.kv_heads,
+                                        .queries = shape.heads / shape.kv_heads,
+                                        .q_group = 1,
+                                        .k_group = 1,
+                                        .v_group = 1,
+                                        .scale = chunk_gla_scale(shape.scale, K)};
+    recurrent_step(node, INITIAL, &arguments);
+}
+
 static void chunk_gla_values_forward(Node *node) {
+    if (recurrent_step_fits(node, 0)) {
+        one_token(node);
+        return;
+    }
     ChunkGlaArguments arguments = arguments_of(node);
     arguments.dq = heads_of(node->out[0]);
     arguments.final = node->outputs > 1 ? node->out[1]->data : NULL;

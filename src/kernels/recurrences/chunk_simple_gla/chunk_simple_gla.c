@@ -116,6 +116,8 @@ static void one_token(const Node *node) {
                                         .K = shape.key_size,
                                         .V = shape.value_size,
                                         .heads = shape.heads,
+                                        .queries = 1,
+                                        .steps = 1,
                                         .q_group = shape.heads * shape.key_size / q->cols,
                                         .k_group = shape.heads * shape.key_size / k->cols,
                                         .v_group = shape.heads * shape.value_size / v->cols,

@@ -12,6 +12,10 @@ void recurrent_step(const Node *node, int state, RecurrentStepArguments *argumen
     arguments->o = heads_of(node->out[0]);
     arguments->state = initial->data;
     arguments->final = final->data;
-    const Grid grid = {blocks_of(arguments->V, RECURRENT_STEP_COLS), arguments->heads, tape->batch->B};
-    tape->device->launch(KERNEL_recurrent_step, node->out[0]->type, grid, arguments);
+    const bool of_rows = arguments->of_rows;
+    const int64_t programs =
+        of_rows ? blocks_of(arguments->K, RECURRENT_STEP_ROWS) : blocks_of(arguments->V, RECURRENT_STEP_COLS);
+    const Grid grid = {programs, arguments->heads, tape->batch->B};
+    tape->device->launch(of_rows ? KERNEL_recurrent_step_rows : KERNEL_recurrent_step, node->in[0]->type, grid,
+                         arguments);
 }
