@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
 enum { Q, KEY, GATE, SCALE, INITIAL, INPUTS }; /* those from GATE on may be NULL */
@@ -55,7 +56,39 @@ static void launch_rows(const Node *node, Kernel rows, const ChunkNormaliserArgu
     node->tape->device->launch(rows, node->in[Q]->type, grid, arguments);
 }
 
+/* n is a state of one row, z the output of this row. */
+static void one_token(const Node *node) {
+    const ChunkNormaliserAttributes *attributes = (const ChunkNormaliserAttributes *)node->attributes;
+    const Tensor *q = node->in[Q], *g = node->in[GATE], *s = node->in[SCALE];
+    RecurrentStepArguments arguments = {.q = heads_of(q),
+                                        .v = heads_of(node->in[KEY]),
+                                        .g = g ? g->data : NULL,
+                                        .g_stride = g ? g->stride : 0,
+                                        .s = s ? s->data : NULL,
+                                        .s_stride = s ? s->stride : 0,
+                                        .of_rows = true,
+                                        .o_f32 = true,
+                                        .K = 1,
+                                        .V = q->cols / attributes->heads,
+                                        .heads = attributes->heads,
+                                        .queries = 1,
+                                        .q_group = 1,
+                                        .k_group = 1,
+                                        .v_group = 1,
+                                        .scale = attributes->scale};
+    recurrent_step(node, INITIAL, &arguments);
+}
+
+static bool is_one_token(const Node *node) {
+    const int64_t heads = ((const ChunkNormaliserAttributes *)node->attributes)->heads;
+    return recurrent_step_fits(node, 1) && (node->in[GATE] || heads <= RECURRENT_STEP_DECAYS);
+}
+
 static void chunk_normaliser_forward(Node *node) {
+    if (is_one_token(node)) {
+        one_token(node);
+        return;
+    }
     const ChunkNormaliserArguments arguments = arguments_of(node);
     launch_sums(node, KERNEL_chunk_normaliser_totals, KERNEL_chunk_normaliser_carry, &arguments);
     launch_rows(node, KERNEL_chunk_normaliser, &arguments);

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "kernels/basic/column_sum/column_sum.h"
 #include "kernels/ops.h"
+#include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
 enum { INPUT, INPUT_BIAS, FORGET, FORGET_BIAS, INITIAL, INPUTS }; /* FORGET_BIAS may be NULL: behind INPUT_BIAS */
@@ -44,6 +45,10 @@ static void exponential_gates_forward(Node *node) {
                                                  .forget_stride = forget->stride,
                                                  .stride = node->out[LOG_DECAY]->stride,
                                                  .cap = cap_of(node)};
+    if (recurrent_step_fits(node, 0)) {
+        device->launch(KERNEL_exponential_gates_step, input->type, (Grid){batch->B, 1, 1}, &arguments);
+        return;
+    }
     const int64_t blocks = blocks_of(heads, EXPONENTIAL_GATES_HEADS);
     const Grid grid = {chunks, batch->B, blocks};
     device->launch(KERNEL_exponential_gates_totals, input->type, grid, &arguments);

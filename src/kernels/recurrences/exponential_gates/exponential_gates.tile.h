@@ -109,6 +109,19 @@ KERNEL(exponential_gates, ExponentialGatesArguments) {
     }
 }
 
+/* One token of each sequence after `initial`. Program: sequence. */
+KERNEL(exponential_gates_step, ExponentialGatesArguments) {
+    EACH (n, a.heads) {
+        const float before = a.initial[program_x * a.heads + n], input = input_gate(&a, program_x, n);
+        const float kept = forget_gate(&a, program_x, n) + before, m = fmaxf(kept, input);
+        const int64_t at = program_x * a.stride + n;
+        a.log_decay[at] = kept - m;
+        a.log_scale[at] = input - m;
+        a.m[at] = m;
+        a.final[program_x * a.heads + n] = m;
+    }
+}
+
 /* Program: some rows. */
 KERNEL(exponential_gates_backward, ExponentialGatesBackwardArguments) {
     COLUMNS(input_sums, 1, WARP_COLS);
