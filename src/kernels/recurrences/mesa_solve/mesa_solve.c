@@ -4,6 +4,8 @@
 #include "core/add.h"
 #include "kernels/basic/column_sum/column_sum.h"
 #include "kernels/ops.h"
+#include "kernels/recurrences/mesa_solve/mesa_step.h"
+#include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
 enum { Q, KEY, GATE, SCALE, LAMBDA, INITIAL, INPUTS }; /* INITIAL may be NULL */
@@ -46,7 +48,32 @@ static void launch_solve(const Node *node, const MesaSolveArguments *arguments) 
     node->tape->device->launch(kernel, node->in[Q]->type, grid, arguments);
 }
 
+static void one_token(const Node *node) {
+    const MesaSolveShape shape = *(const MesaSolveShape *)node->attributes;
+    const Tensor *q = node->in[Q], *g = node->in[GATE], *s = node->in[SCALE];
+    const MesaStepArguments arguments = {.q = heads_of(q),
+                                         .k = heads_of(node->in[KEY]),
+                                         .x = heads_of(node->out[0]),
+                                         .g = g->data,
+                                         .s = s->data,
+                                         .raw_lambda = node->in[LAMBDA]->data,
+                                         .state = node->in[INITIAL]->data,
+                                         .final = node->out[1]->data,
+                                         .g_stride = g->stride,
+                                         .s_stride = s->stride,
+                                         .K = q->cols / shape.heads,
+                                         .heads = shape.heads,
+                                         .lower_bound = shape.lower_bound,
+                                         .damping = fla_damping,
+                                         .steps = shape.steps};
+    node->tape->device->launch(KERNEL_mesa_step, q->type, (Grid){shape.heads, node->tape->batch->B, 1}, &arguments);
+}
+
 static void mesa_solve_forward(Node *node) {
+    if (recurrent_step_fits(node, 0)) {
+        one_token(node);
+        return;
+    }
     MesaSolveArguments arguments = arguments_of(node);
     arguments.of_state.final = node->outputs > 1 ? node->out[1]->data : NULL;
     arguments.q = heads_of(node->in[Q]);
