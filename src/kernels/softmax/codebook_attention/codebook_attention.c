@@ -2,9 +2,15 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/softmax/codebook_attention/codebook_step.h"
 #include "tile/rows.h"
 
 enum { Q, K, V, RELATIVE, INDEX, CODES, INPUTS };
+
+typedef struct CodebookAttributes {
+    CodebookAttentionShape shape;
+    float *sums, *numbers; /* of codebook_step.h; NULL: the tape does not carry */
+} CodebookAttributes;
 
 /* The kernels are compiled for a few sizes of keys; a head takes the smallest that it fits into. */
 typedef struct CodebookKernels {
@@ -29,7 +35,8 @@ static const CodebookKernels *kernels_for(int64_t head_dim) {
 }
 
 static CodebookArguments arguments_of(const Node *node) {
-    const CodebookAttentionShape *shape = (const CodebookAttentionShape *)node->attributes;
+    const CodebookAttributes *attributes = (const CodebookAttributes *)node->attributes;
+    const CodebookAttentionShape *shape = &attributes->shape;
     const Tensor *const *in = (const Tensor *const *)node->in, *out = node->out[0];
     const Batch *batch = node->tape->batch;
     return (CodebookArguments){.q = heads_of(in[Q]),
@@ -47,6 +54,9 @@ static CodebookArguments arguments_of(const Node *node) {
                                .log_sum_exp = node->saved[0]->data,
                                .position = batch->position,
                                .segment = batch->segment,
+                               .sums = attributes->sums,
+                               .numbers = attributes->numbers,
+                               .past = batch->past,
                                .B = batch->B,
                                .T = batch->T,
                                .heads = shape->heads,
@@ -75,11 +85,65 @@ static void make_memories(Node *node, CodebookArguments *a) {
     if (!made) node->tape->device->launch(kernels_for(a->head_dim)->memories, type, grid, a);
 }
 
+static TokenRows ring_of(const CarriedRows *rows, int64_t cols) { return (TokenRows){rows->data, cols}; }
+static TokenRows rows_of(const Tensor *tensor) { return (TokenRows){tensor->data, tensor->stride}; }
+
+/* What the memory and a token that goes on need, with the rows of the ring, or else with those of the call. */
+static CodebookStepArguments step_arguments(const Node *node, bool ring) {
+    const CodebookAttributes *attributes = (const CodebookAttributes *)node->attributes;
+    const Tensor *k = node->in[K], *v = node->in[V], *index = node->in[INDEX];
+    const CodebookArguments a = arguments_of(node);
+    const int64_t tokens = carried_tokens(node->tape->carried);
+    return (CodebookStepArguments){.q = a.q,
+                                   .k = a.k,
+                                   .v = a.v,
+                                   .relative = a.relative,
+                                   .out = a.out,
+                                   .code = a.code,
+                                   .sums = attributes->sums,
+                                   .numbers = attributes->numbers,
+                                   .past_k = ring ? ring_of(node->past[K], k->cols) : rows_of(k),
+                                   .past_v = ring ? ring_of(node->past[V], v->cols) : rows_of(v),
+                                   .past_index = ring ? ring_of(node->past[INDEX], index->cols) : rows_of(index),
+                                   .position = a.position + a.past,
+                                   .T = a.T - a.past,
+                                   .newest = ring ? tokens : a.T - 1,
+                                   .past = node_past_tokens(node),
+                                   .capacity = ring ? node->past[V]->capacity : a.T,
+                                   .heads = a.heads,
+                                   .head_dim = a.head_dim,
+                                   .value_dim = a.value_dim,
+                                   .codes = a.codes,
+                                   .block = a.block,
+                                   .window = a.window,
+                                   .distances = a.distances,
+                                   .position_stride = a.T,
+                                   .scale = a.scale};
+}
+
+static void launch_step(const Node *node, Kernel kernel, const CodebookStepArguments *a) {
+    const Grid grid = {node->tape->batch->B, a->heads * blocks_of(a->value_dim, CODEBOOK_STEP_COLS), 1};
+    node->tape->device->launch(kernel, node->out[0]->type, grid, a);
+}
+
+static void one_token(const Node *node) {
+    const CodebookStepArguments arguments = step_arguments(node, true);
+    launch_step(node, KERNEL_codebook_attention_advance, &arguments);
+    launch_step(node, KERNEL_codebook_attention_step, &arguments);
+}
+
 static void codebook_attention_forward(Node *node) {
+    if (node->past_form == PAST_READ && node_past_tokens(node) > 0) {
+        one_token(node);
+        return;
+    }
     CodebookArguments a = arguments_of(node);
     make_memories(node, &a);
     const Grid grid = {batch_blocks(node->tape->batch, CODEBOOK_ROWS), a.heads * column_blocks(&a), a.B};
     node->tape->device->launch(kernels_for(a.head_dim)->forward, node->out[0]->type, grid, &a);
+    if (!a.sums) return;
+    const CodebookStepArguments step = step_arguments(node, false);
+    launch_step(node, KERNEL_codebook_attention_advance, &step);
 }
 
 static void zero_gradient(Node *node, const Tensor *in) {
@@ -110,7 +174,7 @@ static void codebook_attention_backward(Node *node) {
 /* The products of queries with the keys and codes that they see, and of these with values; documents are not looked at.
  */
 static Work codebook_attention_work(const Node *node) {
-    const CodebookAttentionShape *shape = (const CodebookAttentionShape *)node->attributes;
+    const CodebookAttentionShape *shape = &((const CodebookAttributes *)node->attributes)->shape;
     Tensor *q = node->in[Q], *k = node->in[K], *v = node->in[V];
     const double T = (double)node->tape->batch->T, window = (double)shape->window + (double)shape->block / 2;
     const double codes = T > window ? (double)node->in[CODES]->rows / (double)shape->heads : 0;
@@ -137,8 +201,15 @@ Tensor *codebook_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *
     Node *node = tape_node(tape, &codebook_attention_op, (Tensor *[]){q, k, v, relative, index, codes}, INPUTS);
     Tensor *out = node_output(node, v->rows, v->cols, v->type);
     node_save(node, v->rows, heads, F32);
-    *(CodebookAttentionShape *)node->attributes = shape;
-    node_past(node, 1 << K | 1 << V | 1 << INDEX, 1 << Q | 1 << RELATIVE, INT64_MAX, PAST_IN_FRONT);
+    CodebookAttributes *attributes = (CodebookAttributes *)node->attributes;
+    *attributes = (CodebookAttributes){.shape = shape};
+    if (tape->carried) {
+        const int64_t numbers = codes->rows * (int64_t)sizeof(float);
+        attributes->sums = carried_state(tape->carried, numbers * (v->cols / heads), 0);
+        attributes->numbers = carried_state(tape->carried, numbers, 0);
+    }
+    node_past(node, 1 << K | 1 << V | 1 << INDEX, 1 << Q | 1 << RELATIVE, shape.window + shape.block,
+              tape->batch->T == 1 ? PAST_READ : PAST_IN_FRONT);
     node_run(node);
     return out;
 }

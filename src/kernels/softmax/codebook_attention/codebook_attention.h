@@ -31,6 +31,8 @@ typedef struct CodebookArguments {
     float *delta;        /* [B, heads, T] */
     int32_t *last_query; /* [B, T]: the last one that sees the key itself */
     const int32_t *position, *segment;
+    const float *sums, *numbers; /* of codebook_step.h, of what the tokens before the call read; NULL: none */
+    int64_t past;                /* rows of each sequence before those of the call */
     int64_t B, T, heads, head_dim, value_dim, codes, block, window, memories;
     int64_t distances; /* columns of a head of `relative` */
     int64_t rows_per_program;

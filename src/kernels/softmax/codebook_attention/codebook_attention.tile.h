@@ -2,6 +2,7 @@
 #define TILE_PRODUCTS_IN_FULL
 #include "tile/tile.h"
 #include "kernels/softmax/codebook_attention/codebook_attention.h"
+#include "kernels/softmax/codebook_attention/codebook_step.h"
 #include "kernels/softmax/online_softmax.h"
 #include "tile/rows.h"
 
@@ -41,7 +42,8 @@ DEVICE int block_start(const CodebookArguments *a, Sequence sequence, int t) {
 }
 DEVICE int first_key(const CodebookArguments *a, Sequence sequence, int t) {
     const int document = t - sequence.position[t], first = block_start(a, sequence, t) - (int)a->window;
-    return first > document ? first : document;
+    const int seen = first > document ? first : document;
+    return seen > 0 ? seen : 0; /* the rows may begin within the document, before queries that nobody needs */
 }
 /* The memory that the token reads; -1: it sees all of its document. */
 DEVICE int memory_of_token(const CodebookArguments *a, Sequence sequence, int t) {
@@ -65,6 +67,12 @@ DEVICE Memory memory_number(const CodebookArguments *a, Sequence sequence, int n
         memory.start = start;
     }
     return memory;
+}
+/* The first row that is not in the kept memory, whose document goes on in the call; -1: there is none. */
+DEVICE int first_not_kept(const CodebookArguments *a, Sequence sequence) {
+    const int first_new = (int)a->past, position = sequence.position[first_new];
+    if (!a->sums || position == 0) return -1;
+    return first_new - position + (int)memory_end(position - 1, a->block, a->window);
 }
 DEVICE bool is_empty(Memory memory) { return memory.end <= memory.first; }
 /* The first of its tokens that no earlier memory of the document holds. */

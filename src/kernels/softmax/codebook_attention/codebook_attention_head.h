@@ -23,15 +23,22 @@ CODEBOOK_KERNEL(codebook_attention_memories) {
 
     const Sequence sequence = sequence_of(&a, program_z, program_y / value_blocks);
     const int s0 = (int)program_x * CODEBOOK_ROWS, column = (int)program_y % value_blocks;
-    int merged = -1; /* the tokens before */
+    const int not_kept = first_not_kept(&a, sequence), begun = (int)a.past - sequence.position[a.past];
+    const int64_t kept = (sequence.number * a.heads + sequence.head) * a.codes + s0;
+    int document = 0, merged = -1; /* the tokens before; -1: of no document */
     for (int n = 0; n < a.memories; n++) {
         const Memory memory = memory_number(&a, sequence, n);
         if (is_empty(memory)) continue;
-        if (merged < memory.first) {
+        const bool goes_on = not_kept >= 0 && memory.first == begun;
+        if (merged < 0 || document != memory.first) {
             sync();
             accumulator_zero(sum);
-            EACH (j, CODEBOOK_ROWS) number[j] = 0;
-            merged = memory.first;
+            if (goes_on)
+                accumulator_load(sum, a.sums + kept * a.value_dim + column * COLS, a.value_dim, a.codes - s0,
+                                 a.value_dim - column * COLS);
+            EACH (j, CODEBOOK_ROWS) number[j] = goes_on && s0 + j < a.codes ? a.numbers[kept + j] : 0.0f;
+            document = memory.first;
+            merged = goes_on ? not_kept : memory.first;
         }
         for (; merged < memory.end; merged += CODEBOOK_ROWS) {
             sync();
@@ -48,7 +55,7 @@ CODEBOOK_KERNEL(codebook_attention_memories) {
                 for (int i = 0; i < CODEBOOK_ROWS; i++) number[j] += AT(chosen, i, j);
             }
         }
-        merged = memory.end;
+        merged = goes_on && not_kept > memory.end ? not_kept : memory.end;
         sync();
         const int64_t at = memory_at(&a, sequence, n) + s0;
         MAP(mean, i, j, x, x = number[i] > 0 ? PEER(sum, i, j) / number[i] : 0.0f);
