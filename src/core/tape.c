@@ -154,14 +154,15 @@ static Batch batch_with_past(Tape *tape, int64_t past) {
     return batch;
 }
 
-/* The rows that earlier calls left of x, or as many of 0 if it is not known what they left, and x behind them. */
-static Tensor with_past(Tape *tape, const CarriedRows *rows, const Tensor *x, int64_t past) {
+/* The rows that earlier calls left of x, or as many of which the last `zeros` are 0 if it is not known what they left,
+ * and x behind them. */
+static Tensor with_past(Tape *tape, const CarriedRows *rows, const Tensor *x, int64_t past, int64_t zeros) {
     const int64_t T = tape->batch->T, size = dtype_size(x->type), row = x->cols * size, part = (past + T) * row;
     Tensor all = tensor_of(tape_workspace(tape, tape->batch->B * part), tape->batch->B * (past + T), x->cols, x->type);
     if (rows)
         carried_read(tape->carried, rows, past, all.data, part);
     else
-        tape->device->fill(all.data, 0, tape->batch->B, past * row, part);
+        tape->device->fill((char *)all.data + (past - zeros) * row, 0, tape->batch->B, zeros * row, part);
     copy_rows(tape, (char *)all.data + past * row, part, x->data, T * x->stride * size, T, row, x->stride * size, row);
     return all;
 }
@@ -189,11 +190,12 @@ static void run_with_past(Node *node, int64_t past) {
     const Batch *batch = tape->batch, all = batch_with_past(tape, past);
     Tensor input[NODE_INPUTS], *in[NODE_INPUTS], *made[NODE_OUTPUTS + NODE_SAVED];
     void *data[NODE_OUTPUTS + NODE_SAVED];
+    const int64_t zeros = node->past_form == PAST_IN_BLOCKS ? past % PAST_BLOCK : past;
     int count = 0;
     memcpy(in, node->in, sizeof in);
     for (int i = 0; i < node->inputs; i++) {
         if (!in[i] || !((node->reads | node->skips) >> i & 1)) continue;
-        input[i] = with_past(tape, node->reads >> i & 1 ? node->past[i] : NULL, in[i], past);
+        input[i] = with_past(tape, node->reads >> i & 1 ? node->past[i] : NULL, in[i], past, zeros);
         node->in[i] = &input[i];
     }
     for (int i = 0; i < node->outputs; i++)

@@ -68,6 +68,7 @@ enum {
     NODE_KEPT = 12,
     NODE_ATTRIBUTES = 64,
     TAPE_NODES = 128,
+    PAST_BLOCK = 64,
     TAPE_TENSORS = 640
 };
 
@@ -76,9 +77,11 @@ struct Tape;
 
 /* What an op's forward makes of rows that earlier calls left (node_past). */
 typedef enum PastForm {
-    PAST_IN_FRONT, /* it runs over the old rows and the new ones; the new rows of its outputs are given */
-    PAST_SPANNED,  /* the same, and its outputs are of all tokens, tape_tokens of each sequence */
-    PAST_READ      /* it runs over the new rows and reads the old ones itself, node->past */
+    PAST_IN_FRONT,  /* it runs over the old rows and the new ones; the new rows of its outputs are given */
+    PAST_IN_BLOCKS, /* the same, but only over the blocks of PAST_BLOCK rows or less that have new ones: further back it
+                       looks at no row of an input that it skips */
+    PAST_SPANNED,   /* as in front, and its outputs are of all tokens, tape_tokens of each sequence */
+    PAST_READ       /* it runs over the new rows and reads the old ones itself, node->past */
 } PastForm;
 
 typedef struct Node {

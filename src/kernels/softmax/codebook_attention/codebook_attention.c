@@ -209,7 +209,7 @@ Tensor *codebook_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *
         attributes->numbers = carried_state(tape->carried, numbers, 0);
     }
     node_past(node, 1 << K | 1 << V | 1 << INDEX, 1 << Q | 1 << RELATIVE, shape.window + shape.block,
-              tape->batch->T == 1 ? PAST_READ : PAST_IN_FRONT);
+              tape->batch->T == 1 ? PAST_READ : PAST_IN_BLOCKS);
     node_run(node);
     return out;
 }

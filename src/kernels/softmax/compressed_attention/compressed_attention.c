@@ -99,7 +99,7 @@ Tensor *compressed_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, BlockA
     *selected = node_output(node, q->rows, shape.kv_heads * words_of_blocks(tape_tokens(tape), shape.block), I32);
     node_save(node, q->rows, shape.heads, F32);
     *(BlockAttentionShape *)node->attributes = shape;
-    node_past(node, 0, 1 << 0, INT64_MAX, PAST_IN_FRONT);
+    node_past(node, 0, 1 << 0, INT64_MAX, PAST_IN_BLOCKS);
     node_run(node);
     return out;
 }

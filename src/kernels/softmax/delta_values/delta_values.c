@@ -207,7 +207,7 @@ Tensor *delta_values(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, 
     node_save(node, v->rows, v->cols, v->type);
     *(int64_t *)node->attributes = heads;
     node_past_of(node, V, u);
-    node_past(node, 1 << K | 1 << V, 1 << Q | 1 << BETA, INT64_MAX, tape->batch->T == 1 ? PAST_READ : PAST_IN_FRONT);
+    node_past(node, 1 << K | 1 << V, 1 << Q | 1 << BETA, INT64_MAX, tape->batch->T == 1 ? PAST_READ : PAST_IN_BLOCKS);
     node_run(node);
     return u;
 }

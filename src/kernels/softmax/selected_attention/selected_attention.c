@@ -84,7 +84,7 @@ Tensor *selected_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
     node_save(node, q->rows, shape.heads, F32);
     *(BlockAttentionShape *)node->attributes = shape;
-    node_past(node, 1 << 1 | 1 << 2, 1 << 0 | 1 << 3, INT64_MAX, PAST_IN_FRONT);
+    node_past(node, 1 << 1 | 1 << 2, 1 << 0 | 1 << 3, INT64_MAX, PAST_IN_BLOCKS);
     node_run(node);
     return out;
 }
