@@ -17,6 +17,7 @@
 #include "parallel/comm_meeting.h"
 #include "parallel/comm_memory.h"
 #include "parallel/comm_watch.h"
+#include "parallel/mpi_memory.h"
 
 typedef struct Mpi {
     MPI_Comm ranks;
@@ -364,33 +365,6 @@ static void meet_everyone(MPI_Comm local, int rank, int size) {
     MPI_Barrier(local);
 }
 
-static char own_memory[512]; /* the name that unlink_mapped_memory took from this rank's */
-
-/* Removes the names of the memory through which Open MPI exchanges messages within a host, when all have mapped it: a
- * job that is killed then leaves none of it, and nothing has to tell later whose it was. */
-static void unlink_mapped_memory(int rank) {
-    static const char *const names[] = {"/dev/shm/vader_segment.", "/dev/shm/sm_segment."}; /* of Open MPI 4, of 5 */
-    FILE *maps = fopen("/proc/self/maps", "r");
-    char line[1024];
-    while (maps && fgets(line, sizeof line, maps)) {
-        for (int i = 0; i < 2; i++) {
-            char *path = strstr(line, names[i]);
-            if (!path) continue;
-            path[strcspn(path, " \n")] = 0; /* " (deleted)" if another rank has done it */
-            if (atoi(strrchr(path, '.') + 1) == rank) snprintf(own_memory, sizeof own_memory, "%s", path);
-            unlink(path);
-        }
-    }
-    if (maps) fclose(maps);
-}
-
-/* Open MPI complains at its end if it does not find the file. */
-static void restore_own_memory(void) {
-    const int file = own_memory[0] ? open(own_memory, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
-    if (file >= 0) close(file);
-    own_memory[0] = 0;
-}
-
 static void mpi_destroy(Comm *comm) {
     Mpi *mpi = mpi_of(comm);
     WATCHED("end", NULL, MPI_Barrier(mpi->ranks));
@@ -400,8 +374,9 @@ static void mpi_destroy(Comm *comm) {
     if (mpi->began_mpi) {
         log_flush();
         log_set_abort(NULL);
-        restore_own_memory();
+        mpi_memory_restore();
         MPI_Finalize();
+        mpi_memory_end();
     }
     free(mpi);
     free(comm);
@@ -452,6 +427,7 @@ static bool begin_mpi(void) {
     int initialised = 0, provided;
     MPI_Initialized(&initialised);
     if (initialised) return false;
+    mpi_memory_begin();
     MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
     CHECK(provided >= MPI_THREAD_FUNNELED, "this MPI allows no threads in its processes");
     return true;
@@ -497,7 +473,7 @@ static bool start_watching(Comm *comm) {
     const bool joined = comm_watch_join(all ? file : -1, ranks);
     meet_everyone(local, comm->local_rank, comm->local_size);
     if (joined) comm_watch_start();
-    if (joined) unlink_mapped_memory(comm->rank);
+    if (joined) mpi_memory_unlink();
     if (file >= 0) close(file);
     MPI_Comm_free(&local);
     return joined;

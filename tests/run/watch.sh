@@ -26,6 +26,13 @@ process() {
         grep -qz "^OMPI_COMM_WORLD_RANK=$2$" "/proc/$pid/environ" 2>/dev/null && echo "$pid" && return
     done
 }
+# shared_memory NAME: the files through which the ranks of the job exchange messages.
+shared_memory() {
+    local files
+    files=$(sed -n 's|.* \(/dev/shm/flame-c-mpi-[^/]*/[a-z]*_segment[^ ]*\).*|\1|p' "/proc/$(process "$1" 1)/maps" | sort -u)
+    [ -n "$files" ] || fail "$1: Open MPI's memory is not where it should be"
+    printf '%s\n' "$files"
+}
 # ends NAME CODE REGEX: waits for the job, whose output has the line; then no rank is left.
 ends() {
     local code=0 begun named
@@ -73,7 +80,7 @@ ends reading 5 "no progress for 3 s: rank 1 \(process $stuck\) is missing: it is
 
 # A job that ends by itself leaves none either, and Open MPI does not miss it.
 begin ended 3
-mapped=$(sed -n 's/.*\(\/dev\/shm\/[a-z]*_segment[^ ]*\).*/\1/p' "/proc/$(process ended 1)/maps" | sort -u)
+mapped=$(shared_memory ended)
 kill -USR1 $job
 wait $job || { cat "$work/ended.log"; fail "ended: exit code $?"; }
 grep -q 'unlink' "$work/ended.log" && { cat "$work/ended.log"; fail "ended: Open MPI complains"; }
@@ -81,12 +88,31 @@ for file in $mapped; do [ ! -e "$file" ] || fail "ended: $file is left"; done
 
 # mpirun killed: the ranks end, and no shared memory is left.
 begin killed 3
-mapped=$(sed -n 's/.*\(\/dev\/shm\/[a-z]*_segment[^ ]*\).*/\1/p' "/proc/$(process killed 1)/maps" | sort -u)
+mapped=$(shared_memory killed)
 kill -KILL $job
 wait $job 2>/dev/null || true
 while pgrep -f -- "--job.dump_folder=$work/killed" >/dev/null; do sleep 0.1; done
 for file in $mapped; do [ ! -e "$file" ] || fail "killed: $file is left"; done
 echo "killed: none of $(wc -w <<<"$mapped") files of shared memory is left"
+
+# A job that is killed while MPI starts, before the names are removed: the next start removes them, but none of a living job.
+FAULT=hang FAULT_CALL=open FAULT_RANK=1 FAULT_PATH=/fd/ FAULT_BEGUN=$work/meeting LD_PRELOAD=$FAULTS \
+    mpirun --allow-run-as-root --oversubscribe --bind-to none -np 2 "$FLAME" "${endless[@]}" --job.dump_folder="$work/starting" \
+    >"$work/starting.log" 2>&1 &
+job=$!
+until [ -e "$work/meeting" ]; do kill -0 $job || { cat "$work/starting.log"; fail "starting ended early"; }; sleep 0.1; done
+mapped=$(shared_memory starting)
+next() { ranks 2 --config "$work/config.yaml" --training.steps=1 --job.dump_folder="$work/next" || { cat "$work/log"; fail "beside a job that starts"; }; }
+next
+for file in $mapped; do [ -e "$file" ] || fail "starting: another start has removed $file"; done
+kill -KILL $job
+pkill -KILL -f -- "--job.dump_folder=$work/starting" || true
+wait $job 2>/dev/null || true
+while pgrep -f -- "--job.dump_folder=$work/starting" >/dev/null; do sleep 0.1; done
+for file in $mapped; do [ -e "$file" ] || fail "starting: nothing was left to remove"; done
+next
+for file in $mapped; do [ ! -e "$(dirname "$file")" ] || fail "starting: $file is left"; done
+echo "starting: $(wc -w <<<"$mapped") files of shared memory left, the next start removed them"
 
 # A rank that is only slow is named, and the job goes on when it does.
 begin slow 3
