@@ -27,6 +27,10 @@ wrong=$(includes | awk -v order="$folders" '
 circles=$(includes | sed 's/\(\.tile\|\.map\)\?\.[ch]\b//g' | awk '$1 != $2' | tsort 2>&1 >/dev/null) || true
 [ -z "$circles" ] || complain "modules that include each other: $circles"
 
+# Memory that the system refuses is no bug of the program.
+wrong=$(grep -rn --include='*.[ch]' 'CHECK(.*"\(no\|out of\) memory' src || true)
+[ -z "$wrong" ] || complain "CHECK_MEMORY says that there is no memory, not CHECK: $wrong"
+
 # KERNEL(name) of the kernel files = core/kernels.def, where one file may be compiled for several sizes, with gates, or for strict attention: name_64.
 defined=$(grep -rhoE '\bKERNEL\([a-z0-9_]+, ' src/kernels src/core | sed 's/KERNEL(//; s/, //' | sort -u)
 defined+=$'\n'$(grep -hoE '\b[A-Z_]*KERNEL\([a-z0-9_]+\)' src/kernels/*/*/*.h | sed 's/.*(//; s/)//' | sort -u)

@@ -1,7 +1,9 @@
-/* Two kinds of errors:
- *   CHECK   bugs of this program: prints file and line, and ends the whole job.
- *   Status  problems of the outside world (files, configuration, data, network): returned to the caller, and logged
- * once, by the function that detects them. */
+/* Three kinds of errors:
+ *   CHECK         bugs of this program: prints file and line, and ends the whole job.
+ *   CHECK_MEMORY  a small piece of memory that the system refuses: ends the whole job with BAD_INPUT. Large pieces, of
+ *                 which a key needs less, are taken with base/memory.h.
+ *   Status        problems of the outside world (files, configuration, data, network): returned to the caller, and
+ * logged once, by the function that detects them. */
 #ifndef FLAME_BASE_CHECK_H
 #define FLAME_BASE_CHECK_H
 
@@ -22,8 +24,15 @@ typedef enum Status {
         if (!(condition)) check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                                   \
     } while (0)
 
+/* The message begins with "no memory for", or is "out of memory". */
+#define CHECK_MEMORY(condition, ...)                                                                                   \
+    do {                                                                                                               \
+        if (!(condition)) memory_ended(__FILE__, __LINE__, __VA_ARGS__);                                               \
+    } while (0)
+
 /* Prints rank, file, line, condition and message, then ends every rank of the job. */
 _Noreturn void check_failed(const char *file, int line, const char *condition, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+_Noreturn void memory_ended(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -173,7 +173,7 @@ int file_write_all(const char *path, const void *data, int64_t bytes) {
 int file_replace(const char *path, const void *data, int64_t bytes) {
     const size_t size = strlen(path) + 8;
     char *temporary = malloc(size);
-    CHECK(temporary, "no memory for a path");
+    CHECK_MEMORY(temporary, "no memory for a path");
     snprintf(temporary, size, "%s.tmp", path);
     unlink(temporary);
     int error = file_write_all(temporary, data, bytes);
@@ -253,7 +253,7 @@ static int create_durably(const char *path) {
 int folder_create_all(const char *path) {
     if (folder_exists(path)) return 0;
     char *part = strdup(path);
-    CHECK(part, "no memory for a path");
+    CHECK_MEMORY(part, "no memory for a path");
     int error = 0;
     for (char *end = part + 1; !error && *end; end++) {
         if (*end != '/') continue;
@@ -291,7 +291,7 @@ static int list_open_folder(int fd, char ***names, int64_t *count) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         *names = realloc(*names, (size_t)(*count + 1) * sizeof **names);
         char *name = strdup(entry->d_name);
-        CHECK(*names && name, "no memory for the list of a folder");
+        CHECK_MEMORY(*names && name, "no memory for the list of a folder");
         (*names)[(*count)++] = name;
     }
     const int error = errno;
@@ -358,7 +358,7 @@ int folder_create_empty(const char *path) {
 
 int folder_remove(const char *path) {
     char *parent = path_parent(path), *name = strdup(path);
-    CHECK(name, "no memory for a path");
+    CHECK_MEMORY(name, "no memory for a path");
     for (size_t end = strlen(name); end > 1 && name[end - 1] == '/'; end--) name[end - 1] = 0;
     const char *slash = strrchr(name, '/');
     const int fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -399,7 +399,7 @@ bool path_is_name(const char *text) {
 char *path_join(const char *folder, const char *name) {
     const size_t size = strlen(folder) + strlen(name) + 2;
     char *path = malloc(size);
-    CHECK(path, "no memory for a path");
+    CHECK_MEMORY(path, "no memory for a path");
     snprintf(path, size, "%s/%s", folder, name);
     return path;
 }
@@ -407,7 +407,7 @@ char *path_join(const char *folder, const char *name) {
 char *path_parent(const char *path) {
     size_t length = strlen(path);
     char *parent = malloc(length + 2);
-    CHECK(parent, "no memory for a path");
+    CHECK_MEMORY(parent, "no memory for a path");
     memcpy(parent, path, length + 1);
     while (length > 1 && parent[length - 1] == '/') length--;
     while (length > 0 && parent[length - 1] != '/') length--;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/unfinished.h"
 
 static int my_rank = 0, world_size = 1;
 static void (*abort_job)(int) = NULL;
@@ -106,6 +107,7 @@ void log_end_job(int code) {
     while (atomic_exchange(&ending, true)) pause(); /* another thread is ending this process */
     if (before_ending) before_ending();
     limit_the_end(code);
+    unfinished_remove();
     log_flush();
     fflush(NULL);
     if (abort_job && pthread_equal(pthread_self(), abort_thread)) abort_job(code);

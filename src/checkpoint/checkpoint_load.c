@@ -215,7 +215,7 @@ static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *uni
     int64_t tensors = 0;
     for (int u = 0; u < count; u++) tensors += units[u].parameters;
     CrcPart *mine = calloc((size_t)tensors + 1, sizeof *mine);
-    CHECK(mine, "no memory to load a checkpoint");
+    CHECK_MEMORY(mine, "no memory to load a checkpoint");
     Verdict verdict = worst_of(comm, read_shards(checkpoint, units, count, kind, mine));
     if (verdict == GOOD) verdict = check_shards(checkpoint, comm, units, count, kind, mine, tensors);
     free(mine);
@@ -268,7 +268,7 @@ static Status agreed_list(const char *folder, Comm *comm, int64_t **steps, int64
     *count = header[1];
     if (header[0]) return (Status)header[0];
     if (comm->rank != 0) *steps = malloc((size_t)(*count + 1) * sizeof **steps);
-    CHECK(*steps, "no memory for the list of checkpoints");
+    CHECK_MEMORY(*steps, "no memory for the list of checkpoints");
     comm->f->broadcast(comm, *steps, *count * (int64_t)sizeof **steps, 0);
     return OK;
 }

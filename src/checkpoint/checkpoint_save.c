@@ -205,17 +205,17 @@ Status checkpointer_create(Comm *comm, const Unit *units, int count, const Check
                            Checkpointer **result) {
     signal(SIGXFSZ, SIG_IGN);
     Checkpointer *c = calloc(1, sizeof *c);
-    CHECK(c, "no memory for the checkpoints");
+    CHECK_MEMORY(c, "no memory for the checkpoints");
     c->comm = comm;
     c->options = *options;
     c->folder = strdup(options->folder);
     c->run_name = strdup(options->run_name);
-    CHECK(c->folder && c->run_name, "no memory for the checkpoints");
+    CHECK_MEMORY(c->folder && c->run_name, "no memory for the checkpoints");
     c->saved.step = -1;
     plan_files(c, units, count);
     plan_pieces(c, units, count);
     c->part = calloc((size_t)c->tensors + 1, sizeof *c->part);
-    CHECK(c->part, "no memory for the checkpoints");
+    CHECK_MEMORY(c->part, "no memory for the checkpoints");
     if (options->asynchronous && c->pieces > 0 && !c->piece[0].device->host_memory)
         c->copy = memory_take(c->copy_bytes, "the copy that checkpoints are written from",
                               "Set checkpoint.async_mode: disabled, or use more ranks");
@@ -356,7 +356,7 @@ static void start_thread(Checkpointer *c) {
 static void add_text(Checkpointer *c, int index, const char *name, const char *content) {
     if (!content) return;
     c->text[index] = (Text){name, strdup(content), (int64_t)strlen(content)};
-    CHECK(c->text[index].content, "no memory for %s", name);
+    CHECK_MEMORY(c->text[index].content, "no memory for %s", name);
 }
 
 static void begin(Checkpointer *c, int64_t step, const json_t *state, const CheckpointTexts *texts) {
@@ -450,7 +450,7 @@ static int give_name(Checkpointer *c, const char *path) {
     int error = file_exchange(c->temporary, path);
     char *old =
         error ? checkpoint_temporary_path(c->folder, c->step, c->run_name, CHECKPOINT_REPLACED) : strdup(c->temporary);
-    CHECK(old, "no memory for a path");
+    CHECK_MEMORY(old, "no memory for a path");
     if (error == EINVAL || error == ENOSYS) error = replace_folder(c, path, old);
     if (!error) {
         const int failed = folder_remove(old);
@@ -500,7 +500,7 @@ static Status finish(Checkpointer *c) {
     Status status = agree(c);
     if (status == OK) {
         CrcPart *parts = calloc((size_t)(comm->size * c->tensors) + 1, sizeof *parts);
-        CHECK(parts, "no memory for the CRCs of a checkpoint");
+        CHECK_MEMORY(parts, "no memory for the CRCs of a checkpoint");
         comm->f->all_gather(comm, c->part, parts, c->tensors * (int64_t)sizeof *parts);
         if (comm->rank == 0) commit(c, parts);
         free(parts);

@@ -41,13 +41,13 @@ char *checkpoint_state_encode(const json_t *state, int64_t *bytes) {
     json_object_set_new(all, "crc32", json_string("00000000"));
     json_object_update(all, (json_t *)state);
     char *body = json_dumps(all, JSON_INDENT(1));
-    CHECK(body, "no memory for state.json");
+    CHECK_MEMORY(body, "no memory for state.json");
     json_decref(all);
     /* jansson may break the line after the brace. Remove that, so that the digits start at offset OPENING_BYTES. */
     const char *first = strchr(body, '"');
     const size_t size = strlen(first) + 3;
     char *text = malloc(size);
-    CHECK(text, "no memory for state.json");
+    CHECK_MEMORY(text, "no memory for state.json");
     *bytes = snprintf(text, size, "{%s\n", first);
     CHECK(strncmp(text, OPENING, OPENING_BYTES) == 0, "state.json does not begin with its CRC");
     char digits[CRC_DIGITS + 1];

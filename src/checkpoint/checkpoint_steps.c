@@ -53,7 +53,7 @@ Status checkpoint_list_all(const char *folder, int64_t **steps, int64_t *count) 
         return IO_ERROR;
     }
     *steps = calloc((size_t)names_count + 1, sizeof **steps);
-    CHECK(*steps, "no memory for the list of checkpoints");
+    CHECK_MEMORY(*steps, "no memory for the list of checkpoints");
     if (error) return OK;
     for (int64_t i = 0; i < names_count; i++)
         if (step_of_name(names[i]) >= 0) (*steps)[(*count)++] = step_of_name(names[i]);
@@ -85,7 +85,7 @@ static void recover_step(const char *folder, const char *old) {
     char *from = path_join(folder, old), *path = NULL, name[40];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(old, "."), old);
     char *newer = strdup(from);
-    CHECK(newer, "no memory for a path");
+    CHECK_MEMORY(newer, "no memory for a path");
     newer[strlen(newer) - strlen(CHECKPOINT_REPLACED)] = 0;
     char *state = path_join(newer, "state.json");
     const int64_t step = step_of_name(name);
@@ -122,7 +122,7 @@ char *checkpoint_set_aside(const char *folder, int64_t step, const char *suffix)
     char *path = checkpoint_path(folder, step);
     const size_t size = strlen(path) + strlen(suffix) + 24;
     char *aside = malloc(size);
-    CHECK(aside, "no memory for a path");
+    CHECK_MEMORY(aside, "no memory for a path");
     snprintf(aside, size, "%s.%s", path, suffix);
     for (int n = 2; path_exists(aside); n++) snprintf(aside, size, "%s.%s-%d", path, suffix, n);
     const int error = file_rename(path, aside);
@@ -140,7 +140,8 @@ char *checkpoint_trace(const char *folder) {
     int64_t count;
     if (folder_list(folder, &names, &count)) return NULL;
     for (int64_t i = count - 1; i >= 0 && !found; i--)
-        if (strncmp(names[i], "step-", 5) == 0 && !strstr(names[i], ".tmp-")) found = strdup(names[i]);
+        if (strncmp(names[i], "step-", 5) == 0 && !strstr(names[i], ".tmp-"))
+            CHECK_MEMORY((found = strdup(names[i])) != NULL, "no memory for a name");
     folder_list_free(names, count);
     return found;
 }
@@ -150,14 +151,14 @@ char *checkpoint_folder(const char *path) {
     if (folder_exists(inner)) return inner;
     free(inner);
     inner = strdup(path);
-    CHECK(inner, "no memory for a path");
+    CHECK_MEMORY(inner, "no memory for a path");
     return inner;
 }
 
 char *checkpoint_find(const char *path) {
     if (tensor_folder_exists(path, "model")) {
         char *same = strdup(path);
-        CHECK(same, "no memory for a path");
+        CHECK_MEMORY(same, "no memory for a path");
         return same;
     }
     char *folder = checkpoint_folder(path), *found = NULL;

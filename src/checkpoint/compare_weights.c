@@ -33,7 +33,7 @@ static void add_value(Difference *d, double a, double b) {
 
 static Status compare_values(const SafeTensor *a, const SafeTensor *b, Difference *difference) {
     float *block = malloc(2 * (size_t)BLOCK * sizeof *block);
-    CHECK(block, "no memory to compare tensors");
+    CHECK_MEMORY(block, "no memory to compare tensors");
     Status status = OK;
     for (int64_t first = 0, count; first < a->elements && status == OK; first += count) {
         count = a->elements - first < BLOCK ? a->elements - first : BLOCK;

@@ -39,7 +39,7 @@ Status retention_excess(const char *folder, RetentionRule rule, int64_t last, in
     *count = 0;
     if (status || rule.keep_latest_k <= 0) return status;
     int64_t *excess = calloc((size_t)all + 1, sizeof *excess);
-    CHECK(excess, "no memory for the list of checkpoints");
+    CHECK_MEMORY(excess, "no memory for the list of checkpoints");
     Kept kept = {.updated_step = -1};
     for (int64_t i = all - 1; i >= 0; i--)
         if ((*steps)[i] <= last && !keep_step(folder, rule, (*steps)[i], &kept)) excess[(*count)++] = (*steps)[i];

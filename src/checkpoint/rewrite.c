@@ -159,7 +159,7 @@ Status tensors_rewrite(const SafeTensor *const *tensors, int64_t count, const ch
     Rewrite w = {.options = options, .folder = folder};
     w.values = malloc(BLOCK_ELEMENTS * sizeof *w.values);
     w.halves = malloc(BLOCK_ELEMENTS * sizeof *w.halves);
-    CHECK(w.values && w.halves, "no memory for a block of values");
+    CHECK_MEMORY(w.values && w.halves, "no memory for a block of values");
     for (int64_t i = 0; i < count; i++)
         safetensors_plan_add(&w.plan, tensors[i]->name, options.type, tensors[i]->dims, tensors[i]->shape);
     safetensors_plan_place(&w.plan, "model", options.max_shard_bytes);

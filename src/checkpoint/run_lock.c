@@ -103,7 +103,7 @@ static Status join(RunLock *lock, const char *path) {
 
 Status run_lock_acquire(Comm *comm, const char *folder, double patience, RunLock **result) {
     RunLock *lock = calloc(1, sizeof *lock);
-    CHECK(lock, "no memory for the run lock");
+    CHECK_MEMORY(lock, "no memory for the run lock");
     lock->fd = -1;
     char *path = path_join(folder, ".lock");
     Status status = comm_worst(comm, comm->rank == 0 ? acquire_first(lock, folder, path, patience) : OK);

@@ -179,7 +179,7 @@ static Status parse_header(SafeTensors *file, const char *text, int64_t bytes, i
     const size_t entries = json_object_size(file->header);
     file->tensor = calloc(entries + 1, sizeof *file->tensor);
     file->sorted = calloc(entries + 1, sizeof *file->sorted);
-    CHECK(file->tensor && file->sorted, "no memory for the tensors of %s", file->path);
+    CHECK_MEMORY(file->tensor && file->sorted, "no memory for the tensors of %s", file->path);
     const char *name;
     json_t *entry;
     json_object_foreach(file->header, name, entry) {
@@ -229,10 +229,10 @@ Status safetensors_open(const char *path, SafeTensors **result) {
         return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     }
     SafeTensors *file = calloc(1, sizeof *file);
-    CHECK(file, "no memory to open %s", path);
+    CHECK_MEMORY(file, "no memory to open %s", path);
     file->fd = fd;
     file->path = strdup(path);
-    CHECK(file->path, "no memory to open %s", path);
+    CHECK_MEMORY(file->path, "no memory to open %s", path);
     const Status status = read_header(file, bytes);
     if (status)
         safetensors_close(file);

@@ -11,10 +11,11 @@ void safetensors_plan_add(SafetensorsPlan *plan, const char *name, SafeType type
     if (plan->tensors == plan->capacity) {
         plan->capacity = plan->capacity ? 2 * plan->capacity : 64;
         plan->tensor = realloc(plan->tensor, (size_t)plan->capacity * sizeof *plan->tensor);
-        CHECK(plan->tensor, "no memory to plan files");
+        CHECK_MEMORY(plan->tensor, "no memory to plan files");
     }
     PlannedTensor *tensor = &plan->tensor[plan->tensors++];
     *tensor = (PlannedTensor){.name = strdup(name), .type = type, .dims = dims, .elements = 1};
+    CHECK_MEMORY(tensor->name, "no memory for the name of a tensor");
     for (int i = 0; i < dims; i++) {
         tensor->shape[i] = shape[i];
         tensor->elements *= shape[i];
@@ -85,14 +86,14 @@ static void encode_index(SafetensorsPlan *plan) {
     }
     json_t *index = json_pack("{s:{s:I},s:o}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
     plan->index = json_dumps(index, JSON_INDENT(2));
-    CHECK(plan->index, "no memory for the index of the files");
+    CHECK_MEMORY(plan->index, "no memory for the index of the files");
     json_decref(index);
 }
 
 void safetensors_plan_place(SafetensorsPlan *plan, const char *stem, int64_t max_shard_bytes) {
     divide_into_files(plan, max_shard_bytes);
     plan->file = calloc((size_t)plan->files, sizeof *plan->file);
-    CHECK(plan->file, "no memory to plan files");
+    CHECK_MEMORY(plan->file, "no memory to plan files");
     for (int i = 0; i < plan->files; i++) {
         if (plan->files == 1)
             snprintf(plan->file[i].name, sizeof plan->file[i].name, "%s.safetensors", stem);

@@ -27,7 +27,7 @@ static Status add_file(TensorFolder *folder, const char *directory, const char *
     folder->file = realloc(folder->file, (size_t)(folder->files + 1) * sizeof *folder->file);
     folder->tensor =
         realloc(folder->tensor, (size_t)(folder->count + safetensors_count(file) + 1) * sizeof *folder->tensor);
-    CHECK(folder->file && folder->tensor, "no memory for the tensors of %s", directory);
+    CHECK_MEMORY(folder->file && folder->tensor, "no memory for the tensors of %s", directory);
     folder->file[folder->files++] = file;
     for (int64_t i = 0; i < safetensors_count(file); i++) folder->tensor[folder->count++] = safetensors_entry(file, i);
     return OK;
@@ -143,7 +143,7 @@ bool tensor_folder_exists(const char *directory, const char *stem) {
 Status tensor_folder_open(const char *directory, const char *stem, TensorFolder **result) {
     *result = NULL;
     TensorFolder *folder = calloc(1, sizeof *folder);
-    CHECK(folder, "no memory to open %s", directory);
+    CHECK_MEMORY(folder, "no memory to open %s", directory);
     char *path = stem_path(directory, stem, ".safetensors"),
          *index = stem_path(directory, stem, ".safetensors.index.json");
     Status status;

@@ -141,7 +141,7 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
 const SafeTensor **weights_list(const TensorFolder *folder, const Unit *units, int count, int64_t *tensors) {
     *tensors = 0;
     const SafeTensor **list = calloc((size_t)tensor_folder_count(folder) + 1, sizeof *list);
-    CHECK(list, "no memory for the list of tensors");
+    CHECK_MEMORY(list, "no memory for the list of tensors");
     for (int u = 0; u < count; u++)
         for (int i = 0; i < units[u].parameters; i++)
             list[(*tensors)++] = tensor_folder_find(folder, units[u].parameter[i].name);
@@ -187,7 +187,7 @@ static bool is_finite(const Unit *unit, const Parameter *p, float *values) {
 
 const Parameter *weights_not_finite(const Unit *units, int count) {
     float *values = malloc(READ_AT_ONCE * sizeof *values);
-    CHECK(values, "out of memory");
+    CHECK_MEMORY(values, "out of memory");
     const Parameter *found = NULL;
     for (int u = 0; u < count && !found; u++)
         for (int i = 0; i < units[u].parameters && !found; i++)
@@ -224,7 +224,7 @@ static uint64_t fingerprint_part(const Unit *unit, const Parameter *p, float *va
 
 uint64_t weights_fingerprint(Comm *comm, const Unit *units, int count) {
     float *values = malloc(READ_AT_ONCE * sizeof *values);
-    CHECK(values, "out of memory");
+    CHECK_MEMORY(values, "out of memory");
     uint64_t sum = 0;
     for (int u = 0; u < count; u++)
         for (int i = 0; i < units[u].parameters; i++)
@@ -238,7 +238,7 @@ uint64_t weights_fingerprint(Comm *comm, const Unit *units, int count) {
 static Status load(const char *path, Unit *units, int count) {
     TensorFolder *folder = NULL;
     float *values = malloc(READ_AT_ONCE * sizeof *values);
-    CHECK(values, "out of memory");
+    CHECK_MEMORY(values, "out of memory");
     Status status = tensor_folder_open(path, "model", &folder);
     if (status == OK) status = weights_check(folder, path, "", units, count);
     for (int u = 0; u < count; u++)

@@ -53,7 +53,7 @@ static void random_tokens(Bench *b) {
     const HostBatch batch = runner_batch(b->session.runner);
     const int64_t T = b->config.training.seq_len, n = b->config.training.batch_size * T;
     float *uniform = malloc((size_t)n * sizeof *uniform);
-    CHECK(uniform, "out of memory");
+    CHECK_MEMORY(uniform, "out of memory");
     rng_uniform((uint64_t)b->config.training.seed, rng_key("bench tokens"), b->session.comm->rank * n, n, 0, 1,
                 uniform);
     for (int64_t i = 0; i < n; i++) {
@@ -91,7 +91,7 @@ static void report_start(Bench *b) {
 
 static void time_steps(Bench *b, double flops_per_token) {
     double *seconds = calloc((size_t)b->steps, sizeof *seconds);
-    CHECK(seconds, "out of memory");
+    CHECK_MEMORY(seconds, "out of memory");
     for (int64_t s = 0; s < WARM_UP; s++) {
         one_step(b, s + 1);
         b->session.device->synchronize();

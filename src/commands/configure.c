@@ -14,7 +14,7 @@ static Status compare_configs(const TrainConfig *config, Comm *comm) {
     size_t bytes = 0;
     ConfigValue *tree = NULL;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     config_write(file, config);
     fclose(file);
     CHECK(config_value_read_yaml("the configuration", text, bytes, &tree) == OK, "config_write wrote no YAML");

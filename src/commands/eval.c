@@ -246,7 +246,7 @@ static Status run(void *values) {
     Session session = {0};
     EvalDomain *domain = calloc((size_t)a->data.count, sizeof *domain);
     char *folder = NULL;
-    CHECK(domain, "no memory for domains");
+    CHECK_MEMORY(domain, "no memory for domains");
     comm_configure(a->share_gpu, COMM_TIMEOUT);
     Status status = agreement_start("eval", &session.comm);
     if (status == OK) {

@@ -80,7 +80,7 @@ static void print_positions(const EvalReport *report, const EvalDomain *column, 
     char *text = NULL;
     size_t size = 0;
     FILE *line = open_memstream(&text, &size);
-    CHECK(line, "no memory for a table");
+    CHECK_MEMORY(line, "no memory for a table");
     fprintf(line, "%-*s", LABEL_WIDTH, "loss by position");
     for (int c = 0; c < columns; c++)
         fprintf(line, "%*.*s", column_width(&column[c]), column[c].name_bytes, column[c].name);
@@ -127,7 +127,7 @@ static json_t *tally_json(const EvalReport *report, const Tally *tally) {
         json_pack("{s:I,s:o,s:o,s:o,s:o}", "targets", (json_int_t)tally->targets, "loss", number(loss_of(tally)),
                   "perplexity", number(exp(loss_of(tally))), report->bytes_known ? "bits_per_byte" : "bits_per_token",
                   number(bits_of(report, tally)), "right", number(right_of(tally)));
-    CHECK(json, "no memory for JSON");
+    CHECK_MEMORY(json, "no memory for JSON");
     if (report->bytes_known) json_object_set_new(json, "bytes", json_integer((json_int_t)tally->bytes));
     return json;
 }
@@ -136,7 +136,7 @@ static json_t *domain_json(const EvalReport *report, const EvalDomain *domain) {
     const Tallies *t = &domain->tallies;
     const Tally others = tally_rest(&t->all, &t->repeated);
     json_t *json = json_pack("{s:s%}", "name", domain->name, (size_t)domain->name_bytes), *positions = json_array();
-    CHECK(json && positions, "no memory for JSON");
+    CHECK_MEMORY(json && positions, "no memory for JSON");
     if (domain->path) json_object_set_new(json, "file", json_string(domain->path));
     json_object_set_new(json, "windows", json_integer(domain->windows));
     json_object_update_new(json, tally_json(report, &t->all));
@@ -162,13 +162,13 @@ Status eval_report_write(const EvalReport *report, const char *path) {
     json_t *json = json_pack("{s:s,s:s,s:I,s:I,s:b,s:[]}", "checkpoint", report->checkpoint, "dtype", report->dtype,
                              "seq_len", (json_int_t)report->seq_len, "context", (json_int_t)report->context, "varlen",
                              report->varlen, "domains");
-    CHECK(json, "no memory for JSON");
+    CHECK_MEMORY(json, "no memory for JSON");
     if (report->shown_known) json_object_set_new(json, "rare_at_most", json_integer(report->rare));
     for (int d = 0; d < report->domains; d++)
         json_array_append_new(json_object_get(json, "domains"), domain_json(report, &report->domain[d]));
     json_object_set_new(json, "total", domain_json(report, &total));
     char *text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(REAL_DIGITS));
-    CHECK(text, "no memory for JSON");
+    CHECK_MEMORY(text, "no memory for JSON");
     const Status status = output_write(path, text, (int64_t)strlen(text));
     free(text);
     json_decref(json);

@@ -8,6 +8,7 @@
 
 #include "commands/commands.h"
 #include "base/log.h"
+#include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
 #include "base/files.h"
 #include "checkpoint/hf_folder.h"
@@ -116,9 +117,10 @@ static Status export_folder(const Export *task, const char *source) {
     if (status) return status;
     const size_t size = strlen(task->out) + 40;
     char *out = strdup(task->out), *temporary = malloc(size);
-    CHECK(out && temporary, "no memory for a path");
+    CHECK_MEMORY(out && temporary, "no memory for a path");
     while (strlen(out) > 1 && out[strlen(out) - 1] == '/') out[strlen(out) - 1] = 0;
     snprintf(temporary, size, "%s.tmp-%ld", out, (long)getpid());
+    unfinished_add(temporary);
     const int error = folder_create_empty(temporary);
     if (error) {
         log_error("creating %s: %s", temporary, strerror(error));
@@ -128,6 +130,7 @@ static Status export_folder(const Export *task, const char *source) {
         if (status == OK) status = move_into_place(temporary, out);
         if (status && path_exists(temporary)) folder_remove(temporary);
     }
+    unfinished_drop(temporary);
     if (status == OK) log_info("exported %s to %s", source, out);
     model_destroy(model);
     free(out);

@@ -50,7 +50,7 @@ static ConfigValue *value_here(const ConfigValue *value, const Key *key) {
         return config_value_copy(value);
     ConfigValue *list = config_value_new(VALUE_LIST, NULL, 0);
     char *words = strdup(value->text), *rest = NULL;
-    CHECK(words, "no memory for %s", value->text);
+    CHECK_MEMORY(words, "no memory for %s", value->text);
     for (char *word = strtok_r(words, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
         config_value_append(list, config_value_plain(trimmed(word), NULL, 0));
     free(words);
@@ -116,7 +116,7 @@ static Status run(void *values) {
     char *remarks = NULL;
     size_t bytes = 0;
     Conversion c = {config_value_new(VALUE_MAPPING, NULL, 0), open_memstream(&remarks, &bytes)};
-    CHECK(c.remarks, "no memory for the conversion");
+    CHECK_MEMORY(c.remarks, "no memory for the conversion");
     for (int s = 0; s < root->count && status == OK; s++) {
         const ConfigValue *section = root->item[s];
         if (section->type != VALUE_MAPPING)

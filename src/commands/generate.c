@@ -240,7 +240,7 @@ static void continue_group(Task *task, int64_t first, int64_t count) {
     const GenerateArguments *a = task->arguments;
     Comm *comm = task->session.comm;
     TokenIds *ids = calloc((size_t)count, sizeof *ids);
-    CHECK(ids, "out of memory for %lld prompts", (long long)count);
+    CHECK_MEMORY(ids, "out of memory for %lld prompts", (long long)count);
     for (int64_t i = 0; i < count; i++) {
         const Prompt *prompt = &task->prompts.item[first + i];
         ids[i] = prompt->ids;
@@ -278,7 +278,7 @@ static Status write_continuations(const Task *task) {
     char *text = NULL;
     size_t size = 0;
     FILE *file = open_memstream(&text, &size);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     for (int64_t i = 0; i < task->prompts.count; i++) {
         const Continuation *c = &task->continuation[i];
         json_t *ids = json_array();
@@ -289,7 +289,7 @@ static Status write_continuations(const Task *task) {
         fputc('\n', file);
         json_decref(object);
     }
-    CHECK(fclose(file) == 0, "out of memory");
+    CHECK_MEMORY(fclose(file) == 0, "out of memory");
     const Status status = output_write(task->arguments->out, text, (int64_t)size);
     free(text);
     return status;
@@ -307,7 +307,7 @@ static Status generate(Task *task) {
     Comm *comm = task->session.comm;
     const int64_t count = task->prompts.count, batch = task->arguments->batch;
     task->continuation = calloc((size_t)count, sizeof *task->continuation);
-    CHECK(task->continuation, "out of memory");
+    CHECK_MEMORY(task->continuation, "out of memory");
     watch_interrupts();
     for (int64_t first = 0; first < count && !any_interrupted(comm); first += batch)
         continue_group(task, first, batch < count - first ? batch : count - first);

@@ -6,6 +6,7 @@
 
 #include "commands/commands.h"
 #include "base/log.h"
+#include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checkpoint_state.h"
 #include "base/files.h"
@@ -63,6 +64,7 @@ static Status make_step(const char *from, const TensorFolder *source, const Mode
     char name[300];
     snprintf(name, sizeof name, "step-00000000.tmp-%.255s", run_name);
     char *temporary = path_join(folder, name), *path = checkpoint_path(folder, 0);
+    unfinished_add(temporary);
     int error = folder_create_empty(temporary);
     Status status = error ? IO_ERROR : write_checkpoint(from, source, model, temporary);
     if (status == OK) {
@@ -73,6 +75,7 @@ static Status make_step(const char *from, const TensorFolder *source, const Mode
     }
     if (error) log_error("writing %s: %s", path, strerror(error));
     if (status && path_exists(temporary)) folder_remove(temporary);
+    unfinished_drop(temporary);
     if (status == OK) log_info("imported %s as %s", from, path);
     free(temporary);
     free(path);
@@ -84,12 +87,14 @@ static Status make_run(const char *from, const TensorFolder *source, const Model
                        const char *folder) {
     RunLock *lock = NULL;
     Comm *self = comm_self_create();
-    const bool existed = path_exists(out);
+    const bool made = folder_create_above(out) == 0 && folder_create(out) == 0;
+    if (made) unfinished_add(out);
     Status status = run_lock_acquire(self, out, 0, &lock);
     if (status == OK) {
         status = make_step(from, source, model, folder, run_lock_name(lock));
-        if (status != OK && !existed) folder_remove(out);
+        if (status != OK && made) folder_remove(out);
     }
+    unfinished_drop(out);
     run_lock_release(lock);
     comm_destroy(self);
     return status;

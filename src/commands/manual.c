@@ -47,7 +47,7 @@ static void print_usages(FILE *file, const Command *command) {
         char *text = NULL;
         size_t bytes;
         FILE *memory = open_memstream(&text, &bytes);
-        CHECK(memory, "no memory for the manual");
+        CHECK_MEMORY(memory, "no memory for the manual");
         command_usage(memory, command);
         fclose(memory);
         fputs(".br\n", file);

@@ -308,7 +308,7 @@ Status command_run(const Command *command, int argc, char **argv) {
                    .keys.item = calloc((size_t)argc + 1, sizeof *parse.keys.item),
                    .arguments = argc,
                    .words = calloc((size_t)(argc * command->option_count) + 1, sizeof *parse.words)};
-    CHECK(parse.values && parse.given && parse.keys.item && parse.words, "no memory for the command line");
+    CHECK_MEMORY(parse.values && parse.given && parse.keys.item && parse.words, "no memory for the command line");
     const bool right = parse_all(&parse, argc, argv);
     if (command->takes_keys) *(Texts *)(parse.values + command->keys) = parse.keys;
     const Status status = right ? command->run(parse.values) : print_once(command, parse.message, NULL);

@@ -31,7 +31,7 @@ static Status refuse(const Reading *reading, const char *what) {
 
 static Prompt *new_prompt(Prompts *prompts) {
     prompts->item = realloc(prompts->item, (size_t)(prompts->count + 1) * sizeof *prompts->item);
-    CHECK(prompts->item, "no memory for %lld prompts", (long long)prompts->count);
+    CHECK_MEMORY(prompts->item, "no memory for %lld prompts", (long long)prompts->count);
     Prompt *prompt = &prompts->item[prompts->count++];
     *prompt = (Prompt){0};
     return prompt;
@@ -68,7 +68,7 @@ static Status add_text(const Reading *reading, const char *text, int64_t bytes, 
     const PromptOptions *options = reading->options;
     Status status;
     prompt->text = strndup(text, (size_t)bytes);
-    CHECK(prompt->text, "no memory for a prompt of %lld bytes", (long long)bytes);
+    CHECK_MEMORY(prompt->text, "no memory for a prompt of %lld bytes", (long long)bytes);
     status = reading->encoder ? tokenizer_encode(reading->encoder, text, bytes, true, &prompt->ids)
                               : read_ids(reading, prompt->text, prompt);
     if (status != OK || prompt->ids.count > 0) return status;
@@ -89,11 +89,11 @@ static Status add_list(const Reading *reading, const json_t *list, Prompt *promp
 
 static Status read_stop(const Reading *reading, const json_t *list, Prompt *prompt) {
     prompt->stop = calloc(json_array_size(list) + 1, sizeof *prompt->stop);
-    CHECK(prompt->stop, "out of memory");
+    CHECK_MEMORY(prompt->stop, "out of memory");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
         if (!text || !*text) return refuse(reading, "\"stop\" is not a list of texts");
-        prompt->stop[prompt->stops++] = strdup(text);
+        CHECK_MEMORY((prompt->stop[prompt->stops++] = strdup(text)) != NULL, "no memory for a text");
     }
     return OK;
 }
@@ -139,9 +139,9 @@ static char *read_input(int64_t *bytes) {
     char *text = NULL, part[4096];
     size_t size = 0;
     FILE *whole = open_memstream(&text, &size);
-    CHECK(whole, "out of memory");
+    CHECK_MEMORY(whole, "out of memory");
     for (size_t n; (n = fread(part, 1, sizeof part, stdin)) > 0;) fwrite(part, 1, n, whole);
-    CHECK(fclose(whole) == 0, "out of memory");
+    CHECK_MEMORY(fclose(whole) == 0, "out of memory");
     *bytes = (int64_t)size;
     return text;
 }

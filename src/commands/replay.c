@@ -31,7 +31,7 @@ static const Option options[] = {
 static Status configure_run(const Replay *task, Comm *comm, TrainConfig *config, const Device **device) {
     char *yaml = path_join(task->run, "config.yaml"), option[] = "--config", folder[] = "--job.dump_folder";
     char **words = calloc((size_t)task->keys.count + 4, sizeof *words);
-    CHECK(words, "out of memory");
+    CHECK_MEMORY(words, "out of memory");
     int count = 0;
     words[count++] = option;
     words[count++] = yaml;

@@ -71,7 +71,7 @@ static Status write_scores(const ScoreArguments *a, const Requests *requests, co
     char *text = NULL, number[NUMBER_TEXT];
     size_t size = 0;
     FILE *file = open_memstream(&text, &size);
-    CHECK(file, "no memory for scores");
+    CHECK_MEMORY(file, "no memory for scores");
     const double *loss = scores->loss;
     for (int64_t i = 0; i < requests->count; i++) {
         const int64_t targets = requests->request[i].count - requests->request[i].given;
@@ -83,7 +83,7 @@ static Status write_scores(const ScoreArguments *a, const Requests *requests, co
         fputs("}\n", file);
         loss += targets;
     }
-    CHECK(fclose(file) == 0, "no memory for scores");
+    CHECK_MEMORY(fclose(file) == 0, "no memory for scores");
     const Status status = output_write(a->out, text, (int64_t)size);
     free(text);
     return status;

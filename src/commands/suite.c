@@ -45,7 +45,7 @@ static char *joined(const Texts *words) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     for (int i = 0; i < words->count; i++) fprintf(file, "%s%s", i ? " " : "", words->item[i]);
     fclose(file);
     return text;
@@ -56,7 +56,7 @@ static Status list_mixers(const Texts *words, char **text, Texts *list) {
     char *rest = NULL;
     *text = joined(words);
     *list = (Texts){.item = malloc((strlen(*text) + 1) * sizeof *list->item)};
-    CHECK(list->item, "out of memory");
+    CHECK_MEMORY(list->item, "out of memory");
     for (char *one = strtok_r(*text, ", ", &rest); one; one = strtok_r(NULL, ", ", &rest))
         list->item[list->count++] = one;
     if (words->count == 0 || list->count > 0) return OK;
@@ -120,7 +120,7 @@ static void print_example(const Task *task, const TaskSizes *sizes, const Config
 
 static void *zeroed(int64_t count, size_t size) {
     void *memory = calloc((size_t)count + 1, size);
-    CHECK(memory, "out of memory");
+    CHECK_MEMORY(memory, "out of memory");
     return memory;
 }
 

@@ -42,7 +42,7 @@ static const Option options[] = {
 
 static void *allocate(int64_t count, size_t size) {
     void *memory = calloc((size_t)(count > 0 ? count : 1), size);
-    CHECK(memory, "out of memory for %lld elements", (long long)count);
+    CHECK_MEMORY(memory, "out of memory for %lld elements", (long long)count);
     return memory;
 }
 

@@ -33,7 +33,7 @@ static char *beside(const char *path, const char *file) {
     const char *slash = file ? strrchr(file, '/') : NULL;
     const size_t folder = slash && path[0] != '/' && access(path, F_OK) != 0 ? (size_t)(slash - file) + 1 : 0;
     char *joined = malloc(folder + strlen(path) + 1);
-    CHECK(joined, "no memory for a path");
+    CHECK_MEMORY(joined, "no memory for a path");
     if (folder) memcpy(joined, file, folder);
     strcpy(joined + folder, path);
     return joined;
@@ -94,7 +94,7 @@ void config_set_device(TrainConfig *config, const char *device) {
     }
     if (!config->training.mixed_precision_param)
         config->training.mixed_precision_param = strdup(strcmp(device, "cuda") == 0 ? "bfloat16" : "float32");
-    CHECK(config->device && config->training.mixed_precision_param, "out of memory");
+    CHECK_MEMORY(config->device && config->training.mixed_precision_param, "out of memory");
 }
 
 void config_free(TrainConfig *config) {
@@ -117,7 +117,7 @@ char *config_text(const TrainConfig *config) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     config_write(file, config);
     fclose(file);
     return text;

@@ -62,7 +62,7 @@ static Status take_argument(int argc, char **argv, int *i, const char *option, A
         return usage("%.80s is not an option; options are --config FILE and --section.key=value", text);
     const char *equals = strchr(text, '=');
     *argument = (Argument){.name = equals ? strndup(text + 2, (size_t)(equals - text) - 2) : strdup(text + 2)};
-    CHECK(argument->name, "no memory for the command line");
+    CHECK_MEMORY(argument->name, "no memory for the command line");
     if (equals)
         argument->value = equals + 1;
     else if (*i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0)
@@ -80,7 +80,7 @@ static ConfigValue *split_at_commas(const char *text, bool strings) {
     for (const char *item = text; item;) {
         const char *comma = strchr(item, ',');
         char *one = comma ? strndup(item, (size_t)(comma - item)) : strdup(item);
-        CHECK(one, "no memory for the command line");
+        CHECK_MEMORY(one, "no memory for the command line");
         config_value_append(list, strings ? config_value_string(one, COMMAND_LINE, 0)
                                           : config_value_plain(one, COMMAND_LINE, 0));
         free(one);
@@ -110,7 +110,7 @@ static Status read_argument(const Argument *argument, ConfigValue **value) {
 /* Stores the value under its dotted name and creates the mappings on the way. */
 static Status place_argument(ConfigValue *root, const char *name, ConfigValue *value) {
     char *path = strdup(name);
-    CHECK(path, "no memory for the command line");
+    CHECK_MEMORY(path, "no memory for the command line");
     ConfigValue *mapping = root;
     char *key = path, *dot = NULL;
     while ((dot = strchr(key, '.')) != NULL) {

@@ -14,7 +14,7 @@ static const double special_values[] = {-INFINITY, INFINITY, NAN};
 /* Copies the text and replaces each bare special number by {"__float__": ...}, keeping line numbers. */
 static char *spell_specials(const char *text, size_t bytes, size_t *new_bytes) {
     char *spelled = malloc(bytes * 8 + 1); /* NaN: 3 bytes become 19 */
-    CHECK(spelled, "no memory to read JSON");
+    CHECK_MEMORY(spelled, "no memory to read JSON");
     size_t used = 0;
     bool in_string = false;
     for (size_t i = 0; i < bytes;) {
@@ -112,6 +112,7 @@ static ConfigValue *from_json(Cursor *cursor, const json_t *json, int depth) {
     if (json_is_string(json)) {
         value->quoted = true;
         value->text = strdup(json_string_value(json));
+        CHECK_MEMORY(value->text, "no memory to read JSON");
     }
     if (depth > CONFIG_DEPTH && cursor->status == OK)
         cursor->status = config_error(value, "is nested deeper than %d", CONFIG_DEPTH);

@@ -58,7 +58,7 @@ static char escaped(char c) {
 static char *read_quoted(Reader *r) {
     const char quote = *r->at++;
     char *text = calloc(1, strcspn(r->at, "\n") + 1), *end = text;
-    CHECK(text, "no memory to read %s", r->file);
+    CHECK_MEMORY(text, "no memory to read %s", r->file);
     for (; *r->at != quote; r->at++) {
         const bool escape = quote == '"' && *r->at == '\\';
         if (escape) r->at++;
@@ -196,7 +196,7 @@ Status config_value_read_toml(const char *name, const char *text, size_t bytes, 
     const Status status = config_text_check(name, &text, &bytes);
     if (status != OK) return status;
     char *copy = strndup(text, bytes);
-    CHECK(copy, "no memory to read %s", name);
+    CHECK_MEMORY(copy, "no memory to read %s", name);
     json_t *utf8 = json_stringn(text, bytes); /* NULL if the text is not UTF-8 */
     Reader reader = {.at = copy, .file = name, .line = 1};
     if (!utf8) refuse(&reader, "a configuration is UTF-8 text");

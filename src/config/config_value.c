@@ -11,7 +11,7 @@
 
 static void *allocate(size_t bytes) {
     void *memory = calloc(1, bytes ? bytes : 1);
-    CHECK(memory, "no memory for %zu bytes of configuration", bytes);
+    CHECK_MEMORY(memory, "no memory for %zu bytes of configuration", bytes);
     return memory;
 }
 
@@ -114,7 +114,7 @@ void config_value_append(ConfigValue *list, ConfigValue *item) {
     const int count = list->count;
     if ((count & (count - 1)) == 0) { /* a power of two: full */
         list->item = realloc(list->item, sizeof *list->item * (size_t)(count ? 2 * count : 1));
-        CHECK(list->item, "no memory for a list of %d values", count);
+        CHECK_MEMORY(list->item, "no memory for a list of %d values", count);
     }
     list->item[list->count++] = item;
 }

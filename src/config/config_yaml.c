@@ -86,7 +86,7 @@ static void take_key(Reader *reader, const char *text, int line, bool plain) {
     else if (strlen(text) > KEY_BYTES)
         refuse(reader, line, "key %.40s... has %zu bytes; at most %d", text, strlen(text), KEY_BYTES);
     else
-        CHECK((reader->key = strdup(text)) != NULL, "no memory for key %s", text);
+        CHECK_MEMORY((reader->key = strdup(text)) != NULL, "no memory for key %s", text);
     reader->key_line = line;
 }
 
@@ -155,7 +155,7 @@ Status config_value_read_yaml(const char *name, const char *text, size_t bytes, 
     Status status = config_text_check(name, &text, &bytes);
     if (status != OK) return status;
     Reader reader = {.file = name};
-    CHECK(yaml_parser_initialize(&reader.parser), "no memory to read %s", name);
+    CHECK_MEMORY(yaml_parser_initialize(&reader.parser), "no memory to read %s", name);
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, bytes);
     for (bool end = false; !end && reader.status == OK;) {

@@ -7,10 +7,10 @@ void key_differences_add(KeyDifferences *differences, const char *section, const
                          const char *now) {
     const size_t size = (size_t)(differences->count + 1) * sizeof *differences->item;
     differences->item = realloc(differences->item, size);
-    CHECK(differences->item, "no memory for a list of keys");
+    CHECK_MEMORY(differences->item, "no memory for a list of keys");
     KeyDifference *added = &differences->item[differences->count++];
     *added = (KeyDifference){.old = strdup(old), .now = strdup(now)};
-    CHECK(added->old && added->now, "no memory for a list of keys");
+    CHECK_MEMORY(added->old && added->now, "no memory for a list of keys");
     snprintf(added->name, sizeof added->name, "%s%s%s", section ? section : "", section && *section ? "." : "", key);
 }
 

@@ -118,7 +118,7 @@ static Status read_string(const Place *place, const ConfigValue *value, char **r
         return refuse_type(place, value, NULL);
     }
     *result = strdup(value->text);
-    CHECK(*result, "no memory for %s", place->name);
+    CHECK_MEMORY(*result, "no memory for %s", place->name);
     return OK;
 }
 
@@ -172,7 +172,7 @@ static Status read_list(const Place *place, void *field) {
     const KeyType type = key_type(place->key);
     if (value->type == VALUE_MAPPING) return refuse_type(place, place->value, NULL);
     void *items = count ? calloc((size_t)count, sizes[type]) : NULL;
-    CHECK(items || !count, "no memory for %s", place->name);
+    CHECK_MEMORY(items || !count, "no memory for %s", place->name);
     Status status = OK;
     int64_t read = 0;
     for (; read < count && status == OK; read += status == OK) {

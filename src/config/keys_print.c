@@ -80,9 +80,9 @@ char *key_text(const KeyTable *table, const Key *key) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     if (key_has_field(key)) print_field(file, key, (const char *)table->values + key->offset);
-    CHECK(fclose(file) == 0, "out of memory");
+    CHECK_MEMORY(fclose(file) == 0, "out of memory");
     return text;
 }
 

@@ -27,10 +27,10 @@ struct Carried {
 
 Carried *carried_create(const Device *device, int64_t B, int64_t layers, int64_t tokens) {
     Carried *carried = calloc(1, sizeof *carried);
-    CHECK(carried, "out of memory");
+    CHECK_MEMORY(carried, "out of memory");
     *carried = (Carried){.device = device, .B = B, .limit = tokens, .layers = layers};
     carried->layer = calloc((size_t)layers, sizeof *carried->layer);
-    CHECK(carried->layer, "out of memory");
+    CHECK_MEMORY(carried->layer, "out of memory");
     return carried;
 }
 

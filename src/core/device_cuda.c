@@ -141,7 +141,7 @@ static void cuda_begin_recording(void) {
 
 static Recording *cuda_end_recording(void) {
     Recording *recording = malloc(sizeof *recording);
-    CHECK(recording, "out of memory");
+    CHECK_MEMORY(recording, "out of memory");
     cudaGraph_t graph;
     CUDA(cudaStreamEndCapture(cuda.stream, &graph));
     /* Collectives go before blocks, whose stream has the lowest priority; otherwise all nodes would have that one. */

@@ -23,13 +23,13 @@ enum { FIRST_ENTRIES = 1024 };
 
 static Entry *entries_create(uint64_t entries) {
     Entry *entry = calloc(entries, sizeof *entry);
-    CHECK(entry, "no memory for %llu bigrams", (unsigned long long)entries / 2);
+    CHECK_MEMORY(entry, "no memory for %llu bigrams", (unsigned long long)entries / 2);
     return entry;
 }
 
 Bigrams *bigrams_create(void) {
     Bigrams *bigrams = calloc(1, sizeof *bigrams);
-    CHECK(bigrams, "no memory for bigrams");
+    CHECK_MEMORY(bigrams, "no memory for bigrams");
     *bigrams = (Bigrams){.entry = entries_create(FIRST_ENTRIES), .entries = FIRST_ENTRIES, .round = 1};
     return bigrams;
 }

@@ -26,11 +26,11 @@ struct BuildBatch {
 
 BuildBatch *build_batch_create(const BuildTokenizer *tokenizer) {
     BuildBatch *batch = calloc(1, sizeof *batch);
-    CHECK(batch, "no memory to build data");
+    CHECK_MEMORY(batch, "no memory to build data");
     batch->tokenizer = tokenizer;
     batch->threads = omp_get_max_threads();
     batch->encoder = calloc((size_t)batch->threads, sizeof *batch->encoder);
-    CHECK(batch->encoder, "no memory to build data");
+    CHECK_MEMORY(batch->encoder, "no memory to build data");
     for (int i = 0; i < batch->threads; i++) batch->encoder[i] = token_encoder_create(tokenizer->tokenizer);
     return batch;
 }
@@ -50,7 +50,7 @@ static void add_part(BuildBatch *batch, TokensWriter *writer, bool begins) {
     if (batch->parts == batch->room) {
         const int64_t room = 2 * batch->room + 64;
         batch->part = realloc(batch->part, (size_t)room * sizeof *batch->part);
-        CHECK(batch->part, "no memory for %lld documents", (long long)room);
+        CHECK_MEMORY(batch->part, "no memory for %lld documents", (long long)room);
         for (; batch->room < room; batch->room++) batch->part[batch->room] = (Part){0};
     }
     Part *part = &batch->part[batch->parts++];

@@ -211,7 +211,7 @@ static Status check_split(const Builder *builder) {
 Status build_data(const BuildOptions *options, BuildReport *report) {
     *report = (BuildReport){0};
     Builder *builder = calloc(1, sizeof *builder);
-    CHECK(builder, "no memory to build data");
+    CHECK_MEMORY(builder, "no memory to build data");
     builder->options = options;
     builder->report = report;
     builder->on_terminal = isatty(STDERR_FILENO);

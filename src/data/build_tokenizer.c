@@ -46,7 +46,7 @@ static void name_after(const char *folder, char name[TOKENS_NAME_MAX]) {
 /* The tokenizer.json of the files is the one that was named, whatever its name is. */
 static Status read_files(const char *path, BuildTokenizer *build) {
     char *file = folder_exists(path) ? path_join(path, tokenizer_file_names[TOKENIZER_JSON]) : strdup(path);
-    CHECK(file, "no memory for %s", path);
+    CHECK_MEMORY(file, "no memory for %s", path);
     char *folder = path_parent(file);
     TokenizerFile *json = &build->files.file[TOKENIZER_JSON];
     Status status = tokenizer_files_read(folder, &build->files);
@@ -79,7 +79,7 @@ static void make_config(BuildTokenizer *build) {
     set_token(build->tokenizer, config, "bos_token", build->bos);
     set_token(build->tokenizer, config, "eos_token", build->eos);
     file->content = json_dumps(config, JSON_COMPACT);
-    CHECK(file->content, "no memory for a tokenizer");
+    CHECK_MEMORY(file->content, "no memory for a tokenizer");
     file->bytes = (int64_t)strlen(file->content);
     json_decref(config);
 }

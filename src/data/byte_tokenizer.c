@@ -40,7 +40,7 @@ static json_t *byte_level(void) {
 
 static TokenizerFile text_of(json_t *json) {
     char *text = json_dumps(json, JSON_COMPACT);
-    CHECK(text, "no memory for a tokenizer");
+    CHECK_MEMORY(text, "no memory for a tokenizer");
     json_decref(json);
     return (TokenizerFile){text, (int64_t)strlen(text)};
 }
@@ -54,6 +54,6 @@ TokenizerFiles byte_tokenizer_files(void) {
                   "fuse_unk", 0, "byte_fallback", 0, "vocab", vocabulary(), "merges");
     json_t *config = json_pack("{s:s,s:s,s:s,s:b}", "tokenizer_class", "PreTrainedTokenizerFast", "bos_token", "<bos>",
                                "eos_token", "<eos>", "clean_up_tokenization_spaces", 0);
-    CHECK(tokenizer && config, "no memory for a tokenizer");
+    CHECK_MEMORY(tokenizer && config, "no memory for a tokenizer");
     return (TokenizerFiles){{text_of(tokenizer), text_of(config)}};
 }

@@ -111,7 +111,7 @@ static void create_tables(ChunkCache *cache) {
     cache->slots = calloc((size_t)cache->slot_count, sizeof *cache->slots);
     cache->memory = memory_take(cache->slot_count * cache->slot_bytes, "the cache of data chunks", ADVICE);
     cache->slot_of_chunk = calloc((size_t)cache->file_count, sizeof *cache->slot_of_chunk);
-    CHECK(cache->slots && cache->slot_of_chunk, "out of memory");
+    CHECK_MEMORY(cache->slots && cache->slot_of_chunk, "out of memory");
     for (int64_t i = 0; i < cache->slot_count; i++) cache->slots[i].tokens = cache->memory + i * cache->slot_bytes;
     for (int file = 0; file < cache->file_count; file++) {
         int64_t chunks = tokens_facts(cache->files[file])->chunks;
@@ -122,7 +122,7 @@ static void create_tables(ChunkCache *cache) {
 
 ChunkCache *chunk_cache_create(TokensFile *const *files, int file_count, int64_t slots, int threads) {
     ChunkCache *cache = calloc(1, sizeof *cache);
-    CHECK(cache, "no memory for a chunk cache");
+    CHECK_MEMORY(cache, "no memory for a chunk cache");
     cache->files = files;
     cache->file_count = file_count;
     cache->slot_count = slots < threads + 2 ? threads + 2 : slots;
@@ -135,7 +135,7 @@ ChunkCache *chunk_cache_create(TokensFile *const *files, int file_count, int64_t
     pthread_cond_init(&cache->work, NULL);
     pthread_cond_init(&cache->changed, NULL);
     cache->threads = calloc((size_t)threads + 1, sizeof *cache->threads);
-    CHECK(cache->threads, "no memory for %d threads", threads);
+    CHECK_MEMORY(cache->threads, "no memory for %d threads", threads);
     /* If a thread cannot be created the cache works without it, only slower. */
     while (cache->thread_count < threads &&
            pthread_create(&cache->threads[cache->thread_count], NULL, reader_thread, cache) == 0)

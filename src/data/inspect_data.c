@@ -121,7 +121,7 @@ Status show_data(const char *path, int64_t first, int64_t count) {
     const int64_t end = count < facts->tokens - first ? first + count : facts->tokens, size = facts->chunk_tokens;
     TokensScratch scratch = {0};
     void *tokens = malloc((size_t)tokens_chunk_bytes(file));
-    CHECK(tokens, "no memory for a chunk");
+    CHECK_MEMORY(tokens, "no memory for a chunk");
     int64_t document = -1;
     for (int64_t at = first, next; at < end && status == OK; at = next) {
         const int64_t chunk = at / size;
@@ -146,7 +146,7 @@ Status verify_data(const char *path, int threads) {
     {
         TokensScratch scratch = {0};
         void *tokens = malloc((size_t)tokens_chunk_bytes(file));
-        CHECK(tokens, "no memory for a chunk");
+        CHECK_MEMORY(tokens, "no memory for a chunk");
 #pragma omp for schedule(dynamic)
         for (int64_t chunk = 0; chunk < facts->chunks; chunk++) {
             Status result = tokens_read_chunk(file, chunk, &scratch, tokens);

@@ -6,7 +6,7 @@
 
 static int64_t *allocate(int64_t count) {
     int64_t *array = calloc((size_t)count, sizeof *array);
-    CHECK(array, "no memory to pack windows");
+    CHECK_MEMORY(array, "no memory to pack windows");
     return array;
 }
 

@@ -35,7 +35,7 @@ static void *grow(void *array, int64_t used, int64_t *room, size_t size) {
     if (used < *room) return array;
     *room = *room ? 2 * *room : 1024;
     array = realloc(array, (size_t)*room * size);
-    CHECK(array, "no memory for requests");
+    CHECK_MEMORY(array, "no memory for requests");
     return array;
 }
 
@@ -62,7 +62,7 @@ static Status add_string(Reader *reader, const json_t *string, bool special) {
 static Status add_continuation(Reader *reader, const json_t *context, const json_t *continuation, int64_t given) {
     const size_t before = json_string_length(context), bytes = before + json_string_length(continuation);
     char *both = malloc(bytes + 1);
-    CHECK(both, "no memory for a request");
+    CHECK_MEMORY(both, "no memory for a request");
     memcpy(both, json_string_value(context), before);
     memcpy(both + before, json_string_value(continuation), bytes - before);
     const Status status = add_text(reader, both, bytes, true, given);

@@ -204,7 +204,7 @@ Status stream_open(const StreamOptions *options, Stream **result) {
     Status status = check_options(options);
     if (status) return status;
     Stream *stream = calloc(1, sizeof *stream);
-    CHECK(stream, "no memory for a stream");
+    CHECK_MEMORY(stream, "no memory for a stream");
     stream->options = *options;
     stream->previous_sample = -1;
     size_t count = (size_t)options->file_count;
@@ -212,7 +212,7 @@ Status stream_open(const StreamOptions *options, Stream **result) {
     stream->token_files = calloc(count, sizeof(TokensFile *));
     stream->weight = calloc(count, sizeof *stream->weight);
     stream->window = malloc((size_t)(options->seq_len + 1) * sizeof *stream->window);
-    CHECK(stream->files && stream->token_files && stream->weight && stream->window, "no memory for a stream");
+    CHECK_MEMORY(stream->files && stream->token_files && stream->weight && stream->window, "no memory for a stream");
     for (int file = 0; file < options->file_count && !status; file++) status = open_file(stream, file);
     if (status) {
         stream_close(stream);

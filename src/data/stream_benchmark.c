@@ -16,7 +16,7 @@ Status stream_benchmark(const char *path, int64_t seq_len, int64_t count, int th
     if (status) return status;
     int32_t *tokens = malloc((size_t)(count * seq_len) * sizeof *tokens);
     int32_t *labels = malloc((size_t)(count * seq_len) * sizeof *labels);
-    CHECK(tokens && labels, "no memory for %lld samples", (long long)count);
+    CHECK_MEMORY(tokens && labels, "no memory for %lld samples", (long long)count);
     double start = seconds_now(), passed = 0;
     int64_t sample = 0;
     while (!status && passed < seconds) {

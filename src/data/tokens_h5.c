@@ -78,7 +78,7 @@ static Status open_file(TokensFile *file) {
 
 Status tokens_open(const char *path, TokensFile **result) {
     TokensFile *file = calloc(1, sizeof *file);
-    CHECK(file, "no memory to open %s", path);
+    CHECK_MEMORY(file, "no memory to open %s", path);
     file->file = file->tokens = -1;
     snprintf(file->path, sizeof file->path, "%s", path);
     file->facts.path = file->path;

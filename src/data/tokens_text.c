@@ -63,7 +63,7 @@ static unsigned char *read_heap(int fd, uint64_t address, uint64_t *bytes) {
     *bytes = little_endian(header + 8, 8);
     if (memcmp(header, "GCOL\1", 5) != 0 || *bytes < HEAP_HEADER || *bytes > HEAP_BYTES_MAX) return NULL;
     unsigned char *heap = malloc((size_t)*bytes);
-    CHECK(heap, "no memory for a string");
+    CHECK_MEMORY(heap, "no memory for a string");
     if (file_read(fd, heap, (int64_t)*bytes, (int64_t)address) == 0) return heap;
     free(heap);
     return NULL;

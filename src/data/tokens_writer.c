@@ -4,6 +4,7 @@
 #include "data/chunk_codec.h"
 #include "base/crc.h"
 #include "base/files.h"
+#include "base/unfinished.h"
 #include "data/tokens_h5.h"
 
 #include <hdf5.h>
@@ -15,10 +16,6 @@
 
 enum { BATCH_CHUNKS = 16 };  /* chunks that are deflated at a time, in parallel */
 enum { TABLE_CHUNK = 8192 }; /* entries per chunk of the small data sets */
-enum { SIGNALS_WRITERS = 4 };
-
-/* Files that a signal handler must remove, set and cleared by the writers. NULL: free. */
-static char *volatile temporary_files[SIGNALS_WRITERS];
 
 struct TokensWriter {
     TokensWriterOptions options;
@@ -57,7 +54,7 @@ static void *grow(void *array, int64_t used, int64_t *capacity, size_t size) {
     if (used < *capacity) return array;
     *capacity = *capacity ? 2 * *capacity : 1024;
     array = realloc(array, (size_t)*capacity * size);
-    CHECK(array, "no memory for a table of %lld entries", (long long)*capacity);
+    CHECK_MEMORY(array, "no memory for a table of %lld entries", (long long)*capacity);
     return array;
 }
 
@@ -103,24 +100,8 @@ static hid_t create_tokens(const TokensWriter *writer) {
     return dataset;
 }
 
-static void temporary_files_replace(const char *old, char *new) {
-    for (int i = 0; i < SIGNALS_WRITERS; i++) {
-        if (temporary_files[i] != old) continue;
-        temporary_files[i] = new;
-        return;
-    }
-}
-
-static void remove_and_end(int number) {
-    for (int i = 0; i < SIGNALS_WRITERS; i++)
-        if (temporary_files[i]) unlink(temporary_files[i]);
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
 void tokens_writer_handle_signals(void) {
-    const int ending[] = {SIGINT, SIGTERM, SIGHUP};
-    for (int i = 0; i < 3; i++) signal(ending[i], remove_and_end);
+    unfinished_handle_signals();
     signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -133,14 +114,14 @@ Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **res
         return BAD_INPUT;
     }
     TokensWriter *writer = calloc(1, sizeof *writer);
-    CHECK(writer, "no memory to write %s", options->path);
+    CHECK_MEMORY(writer, "no memory to write %s", options->path);
     writer->options = *options;
     snprintf(writer->path, sizeof writer->path, "%s", options->path);
     snprintf(writer->temporary, sizeof writer->temporary, "%s.%ld.tmp", writer->path, (long)getpid());
     writer->codec = (ChunkCodec){true, true, options->width, options->chunk_tokens * options->width};
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     writer->file = writer->tokens = -1;
-    temporary_files_replace(NULL, writer->temporary);
+    unfinished_add(writer->temporary);
     Status status = create_empty(writer);
     if (!status && (writer->file = create_hdf5(writer->temporary)) >= 0) writer->tokens = create_tokens(writer);
     if (!status && writer->tokens < 0) status = failed(writer, "creating the file");
@@ -151,8 +132,8 @@ Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **res
     writer->batch = calloc(BATCH_CHUNKS, (size_t)writer->codec.bytes);
     writer->planes = malloc((size_t)(BATCH_CHUNKS * writer->codec.bytes));
     writer->stored = malloc((size_t)(BATCH_CHUNKS * chunk_stored_max(&writer->codec)));
-    CHECK(writer->batch && writer->planes && writer->stored, "no memory for chunks of %lld bytes",
-          (long long)writer->codec.bytes);
+    CHECK_MEMORY(writer->batch && writer->planes && writer->stored, "no memory for chunks of %lld bytes",
+                 (long long)writer->codec.bytes);
     *result = writer;
     return OK;
 }
@@ -329,7 +310,7 @@ void tokens_writer_abandon(TokensWriter *writer) {
     if (writer->tokens >= 0) H5Dclose(writer->tokens);
     if (writer->file >= 0) H5Fclose(writer->file);
     remove(writer->temporary); /* already renamed when all went well */
-    temporary_files_replace(writer->temporary, NULL);
+    unfinished_drop(writer->temporary);
     free(writer->batch);
     free(writer->planes);
     free(writer->stored);

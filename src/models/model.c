@@ -10,7 +10,7 @@
 
 static void *zeroed(int64_t count, size_t size) {
     void *memory = calloc((size_t)(count > 0 ? count : 1), size);
-    CHECK(memory, "out of memory");
+    CHECK_MEMORY(memory, "out of memory");
     return memory;
 }
 

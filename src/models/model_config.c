@@ -183,7 +183,7 @@ static const ModelLayout usual_layout = {
 
 static void *zeroed(size_t size) {
     void *memory = calloc(1, size ? size : 1);
-    CHECK(memory, "out of memory");
+    CHECK_MEMORY(memory, "out of memory");
     return memory;
 }
 
@@ -441,7 +441,7 @@ static ConfigValue *values_of(const KeyTable *tables, int count) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     for (int i = 0; i < count; i++) keys_print(file, &tables[i]);
     fclose(file);
     ConfigValue *values = NULL;

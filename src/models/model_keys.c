@@ -46,7 +46,7 @@ static int compare_layers(const void *a, const void *b) {
 static char *layers_text(const ModelConfig *config) {
     const size_t count = (size_t)config->attention_layers.count;
     IntegerList layers = {(int64_t)count, calloc(count + 1, sizeof *layers.item)};
-    CHECK(layers.item, "out of memory");
+    CHECK_MEMORY(layers.item, "out of memory");
     if (count > 0) memcpy(layers.item, config->attention_layers.item, count * sizeof *layers.item);
     qsort(layers.item, count, sizeof *layers.item, compare_layers);
     const Key key = {.name = "layers", .type = KEY_INTEGER_LIST};

@@ -22,9 +22,9 @@ struct Agreement {
 
 Agreement *agreement_begin(void) {
     Agreement *agreement = calloc(1, sizeof *agreement);
-    CHECK(agreement, "out of memory");
+    CHECK_MEMORY(agreement, "out of memory");
     agreement->file = open_memstream(&agreement->text, &agreement->bytes);
-    CHECK(agreement->file, "out of memory");
+    CHECK_MEMORY(agreement->file, "out of memory");
     return agreement;
 }
 
@@ -97,7 +97,7 @@ void agreement_add_file(Agreement *agreement, const char *path) {
     int64_t bytes = 0;
     uint32_t crc = 0;
     char *sample = malloc(SAMPLE);
-    CHECK(sample, "out of memory");
+    CHECK_MEMORY(sample, "out of memory");
     int error = file_open_read(path, &fd, &bytes);
     if (!error) {
         const int64_t part = bytes < SAMPLE ? bytes : SAMPLE;
@@ -152,7 +152,7 @@ Status agreement_end(Agreement *agreement, Comm *comm, const char *advice) {
     int64_t bytes = (int64_t)agreement->bytes + 1;
     comm->f->broadcast(comm, &bytes, sizeof bytes, 0);
     char *first = malloc((size_t)bytes);
-    CHECK(first && agreement->text, "out of memory");
+    CHECK_MEMORY(first && agreement->text, "out of memory");
     if (comm->rank == 0) memcpy(first, agreement->text, (size_t)bytes);
     comm->f->broadcast(comm, first, bytes, 0);
     const bool differs = strcmp(first, agreement->text) != 0;

@@ -16,7 +16,7 @@ static bool is_among(const char *message, const char *messages, int64_t bytes) {
  * zero, padded with zeros to `bytes`, which is the same on all ranks. Collective. */
 static void print_messages(Comm *comm, const char *mine, int64_t bytes) {
     char *all = malloc((size_t)(comm->size * bytes));
-    CHECK(all, "out of memory");
+    CHECK_MEMORY(all, "out of memory");
     comm->f->all_gather(comm, mine, all, bytes);
     for (int rank = 1; rank < comm->size && comm->rank == 0; rank++) {
         const char *said = all + rank * bytes;
@@ -37,7 +37,7 @@ Status comm_worst(Comm *comm, Status status) {
     const int64_t most = (int64_t)worst[1];
     if (most > 0) {
         messages = realloc(messages, (size_t)most);
-        CHECK(messages, "out of memory");
+        CHECK_MEMORY(messages, "out of memory");
         memset(messages + bytes, 0, (size_t)(most - bytes));
         print_messages(comm, messages, most);
     }
@@ -56,7 +56,7 @@ int comm_sharers(Comm *comm, const Device *device) {
     const uint64_t mine = device->identity();
     if (mine == 0) return comm->local_size;
     uint64_t *all = malloc((size_t)comm->size * sizeof *all);
-    CHECK(all, "out of memory");
+    CHECK_MEMORY(all, "out of memory");
     comm->f->all_gather(comm, &mine, all, sizeof mine);
     int sharers = 0;
     for (int rank = 0; rank < comm->size; rank++) sharers += all[rank] == mine;

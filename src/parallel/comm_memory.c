@@ -29,7 +29,7 @@ CommMemory *comm_memory_map(CommMemory **list, int file, int parts, int mine, in
     if (memory == MAP_FAILED) return NULL;
     madvise(memory, bytes, MADV_HUGEPAGE);
     CommMemory *entry = malloc(sizeof *entry);
-    CHECK(entry, "out of memory");
+    CHECK_MEMORY(entry, "out of memory");
     *entry = (CommMemory){memory, parts, mine, part_bytes, *list};
     return *list = entry;
 }

@@ -223,7 +223,7 @@ static void sum_messages(Comm *comm, const float *send, float *receive, int64_t 
     if (!buffer) memory_refused((int64_t)bytes, "the buffer of a reduce-scatter", NOTHING_LESS);
     MPI_Request *request = malloc((size_t)(2 * comm->size) * sizeof(MPI_Request));
     const float **from = malloc((size_t)comm->size * sizeof *from);
-    CHECK(request && from, "out of memory");
+    CHECK_MEMORY(request && from, "out of memory");
     for (int64_t at = 0; at < count; at += length) {
         const int64_t n = count - at < length ? count - at : length;
         int requests = 0;
@@ -265,7 +265,7 @@ static void mpi_wait(Comm *comm) { (void)comm; }
 /* Gathers the values of all ranks, to combine them in rank order; MPI_Reduce promises no order. */
 static double *gather_values(Comm *comm, const double *values, int64_t count) {
     double *all = malloc((size_t)(count * comm->size) * sizeof *all);
-    CHECK(all, "out of memory");
+    CHECK_MEMORY(all, "out of memory");
     gather(comm, values, all, count * (int64_t)sizeof *all);
     return all;
 }
@@ -404,7 +404,7 @@ static void set_threads(Comm *comm) {
     if (getenv("OMP_NUM_THREADS")) return;
     const int local_size = comm->local_size;
     cpu_set_t mine, *all = malloc((size_t)local_size * sizeof *all);
-    CHECK(all, "out of memory");
+    CHECK_MEMORY(all, "out of memory");
     CPU_ZERO(&mine);
     sched_getaffinity(0, sizeof mine, &mine);
     MPI_Comm local = local_ranks(comm);
@@ -437,7 +437,7 @@ static bool begin_mpi(void) {
 static Comm *create(MPI_Comm ranks, bool share_memory) {
     Mpi *mpi = calloc(1, sizeof *mpi);
     Comm *comm = calloc(1, sizeof *comm);
-    CHECK(mpi && comm, "out of memory");
+    CHECK_MEMORY(mpi && comm, "out of memory");
     *mpi = (Mpi){.ranks = ranks, .share_memory = share_memory};
     *comm = (Comm){.f = &mpi_functions, .ranks = "", .state = mpi};
     MPI_Comm_rank(ranks, &comm->rank);

@@ -141,7 +141,7 @@ _Noreturn static void refuse_memory(const Nccl *n, int64_t bytes, ncclResult_t r
 static void *nccl_allocate(Comm *comm, int64_t bytes) {
     Nccl *n = nccl_of(comm);
     Registered *entry = calloc(1, sizeof *entry);
-    CHECK(entry, "out of memory");
+    CHECK_MEMORY(entry, "out of memory");
     const size_t size = bytes > 0 ? (size_t)bytes : 1;
     const ncclResult_t result = nccl.ncclMemAlloc(&entry->memory, size);
     if (result != ncclSuccess) refuse_memory(n, bytes, result);
@@ -347,7 +347,7 @@ Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool shar
     Status status = open_library(world);
     if (status != OK) return status;
     Nccl *n = calloc(1, sizeof *n);
-    CHECK(n, "out of memory");
+    CHECK_MEMORY(n, "out of memory");
     n->over = (CommOver){host, device};
     CUDA(cudaGetDevice(&n->gpu));
     for (int i = 0; i < WATCHDOG_OPEN; i++) CUDA(cudaEventCreateWithFlags(&n->ended[i], cudaEventDisableTiming));

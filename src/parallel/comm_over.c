@@ -6,7 +6,7 @@ static Comm *host_of(const Comm *comm) { return ((const CommOver *)comm->state)-
 
 Comm *comm_over_create(CommOver *over, const CommFunctions *functions) {
     Comm *comm = malloc(sizeof *comm);
-    CHECK(comm, "out of memory");
+    CHECK_MEMORY(comm, "out of memory");
     *comm = *over->host;
     comm->f = functions;
     comm->bytes_sent = 0;

@@ -72,7 +72,7 @@ static const CommFunctions self_functions = {.name = "self",
 
 Comm *comm_self_create(void) {
     Comm *comm = calloc(1, sizeof *comm);
-    CHECK(comm, "out of memory");
+    CHECK_MEMORY(comm, "out of memory");
     *comm = (Comm){.f = &self_functions, .size = 1, .local_size = 1, .ranks = ""};
     return comm;
 }

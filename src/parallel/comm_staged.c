@@ -22,7 +22,7 @@ static Staged *staged_of(const Comm *comm) { return comm->state; }
 static void *staged_allocate(Comm *comm, int64_t bytes) {
     Staged *staged = staged_of(comm);
     Allocation *allocation = malloc(sizeof *allocation);
-    CHECK(allocation, "out of memory");
+    CHECK_MEMORY(allocation, "out of memory");
     const int64_t size = bytes > 0 ? bytes : 1;
     void *memory = device_memory(staged->over.device, size, "parameters and gradients");
     *allocation = (Allocation){memory, size, staged->allocations};
@@ -109,7 +109,7 @@ static const CommFunctions staged_functions = {.name = "staged",
 
 Comm *comm_staged_create(Comm *host, const Device *device) {
     Staged *staged = malloc(sizeof *staged);
-    CHECK(staged, "out of memory");
+    CHECK_MEMORY(staged, "out of memory");
     *staged = (Staged){.over = {host, device}};
     return comm_over_create(&staged->over, &staged_functions);
 }

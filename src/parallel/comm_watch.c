@@ -144,7 +144,7 @@ static void add_waiting(Line *line, int first, bool *said) {
 
 static void add_everyone_waiting(Line *line) {
     bool *said = calloc((size_t)watch.count, sizeof *said);
-    CHECK(said, "out of memory");
+    CHECK_MEMORY(said, "out of memory");
     const char *between = "";
     for (int i = 0; i < watch.count; i++) {
         if (said[i] || !waits(i)) continue;
@@ -328,9 +328,9 @@ bool comm_watch_join(int file, WatchedRanks ranks) {
     watch.mine = file < 0 ? 0 : ranks.local_rank;
     watch.slot = mmap(NULL, (size_t)comm_watch_bytes(watch.count), PROT_READ | PROT_WRITE,
                       file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, file, 0);
-    CHECK(watch.slot != MAP_FAILED, "no memory to watch the ranks with");
+    CHECK_MEMORY(watch.slot != MAP_FAILED, "no memory to watch the ranks with");
     watch.view = calloc((size_t)watch.count, sizeof *watch.view);
-    CHECK(watch.view, "out of memory");
+    CHECK_MEMORY(watch.view, "out of memory");
     Slot *own = &watch.slot[watch.mine];
     own->rank = ranks.rank;
     show_oneself();
@@ -348,7 +348,7 @@ void comm_watch_start(void) {
                    .process = i == watch.mine ? -1 : (int)syscall(SYS_pidfd_open, atomic_load(&watch.slot[i].pid), 0)};
     struct pollfd *wait_for = calloc((size_t)watch.count + 1, sizeof *wait_for);
     watch.stop = eventfd(0, EFD_CLOEXEC);
-    CHECK(wait_for && watch.stop >= 0, "no memory to watch the ranks with");
+    CHECK_MEMORY(wait_for && watch.stop >= 0, "no memory to watch the ranks with");
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

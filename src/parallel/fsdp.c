@@ -181,7 +181,7 @@ static void create_whole_gradients(Fsdp *fsdp) {
 
 Fsdp *fsdp_create(const Mesh *mesh, const Device *device, Unit *units, int count, FsdpOptions options) {
     Fsdp *fsdp = calloc(1, sizeof *fsdp);
-    CHECK(fsdp, "out of memory");
+    CHECK_MEMORY(fsdp, "out of memory");
     *fsdp = (Fsdp){.mesh = mesh,
                    .comm = mesh->shards,
                    .device = device,
@@ -192,7 +192,7 @@ Fsdp *fsdp_create(const Mesh *mesh, const Device *device, Unit *units, int count
                    .turns = options.overlap && mesh->shards->f->asynchronous ? 2 : 1,
                    .reducing = -1};
     fsdp->state = calloc((size_t)count, sizeof *fsdp->state);
-    CHECK(fsdp->state, "out of memory");
+    CHECK_MEMORY(fsdp->state, "out of memory");
     for (int u = 0; u < count; u++) create_shards(fsdp, u);
     create_whole_parameters(fsdp);
     create_whole_gradients(fsdp);

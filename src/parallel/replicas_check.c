@@ -59,7 +59,7 @@ Status replicas_check(Fsdp *fsdp, int64_t step) {
     const Unit *unit = fsdp_units(fsdp, &units);
     uint32_t *crcs = calloc((size_t)units * (size_t)(comm->size + 1), sizeof *crcs), *mine = crcs + comm->size * units;
     char *block = malloc((size_t)BLOCK);
-    CHECK(crcs && block, "no memory to compare replicas");
+    CHECK_MEMORY(crcs && block, "no memory to compare replicas");
     for (int u = 0; u < units; u++) mine[u] = crc_of_slice(fsdp, u, block);
     comm->f->all_gather(comm, mine, crcs, units * (int64_t)sizeof *crcs);
     const int odd = odd_unit(crcs, comm->size, units, comm->rank);

@@ -82,7 +82,7 @@ static void *watch(void *argument) {
 /* Blocks all signals in this thread: they are handled elsewhere. */
 Watchdog *watchdog_create(WatchdogOptions options) {
     Watchdog *w = calloc(1, sizeof *w);
-    CHECK(w, "out of memory");
+    CHECK_MEMORY(w, "out of memory");
     w->options = options;
     w->last_end = seconds_now();
     pthread_mutex_init(&w->lock, NULL);

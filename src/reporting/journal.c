@@ -19,7 +19,7 @@ static void sync_name(const char *path) {
 
 Status journal_open(Journal *journal, const char *path, int64_t keep) {
     *journal = (Journal){.fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666), .path = strdup(path)};
-    CHECK(journal->path, "no memory for a path");
+    CHECK_MEMORY(journal->path, "no memory for a path");
     struct stat about;
     bool good = journal->fd >= 0 && fstat(journal->fd, &about) == 0;
     if (good) {

@@ -65,7 +65,7 @@ static char *read_lines(const char *path, int64_t kept, int64_t *bytes) {
     if (file_open_read(path, &fd, &size) != 0) return NULL;
     *bytes = size > kept ? size - kept : 0;
     char *lines = malloc((size_t)*bytes + 1);
-    CHECK(lines, "no memory for the lines of %s", path);
+    CHECK_MEMORY(lines, "no memory for the lines of %s", path);
     if (file_read(fd, lines, *bytes, kept) != 0) *bytes = 0;
     file_close(fd);
     while (*bytes > 0 && lines[*bytes - 1] != '\n') --*bytes;
@@ -134,7 +134,7 @@ static Status open_files(Metrics *metrics, const MetricsOptions *options) {
 
 Status metrics_open(const MetricsOptions *options, Metrics **metrics) {
     Metrics *made = calloc(1, sizeof *made);
-    CHECK(made, "no memory for metrics");
+    CHECK_MEMORY(made, "no memory for metrics");
     made->lines.fd = made->text.fd = -1;
     made->options = *options;
     made->terminal = shows_on_terminal();
@@ -232,11 +232,11 @@ static char *format(const char *form, ...) {
     size_t bytes = 0;
     va_list arguments;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "no memory for a line");
+    CHECK_MEMORY(file, "no memory for a line");
     va_start(arguments, form);
     vfprintf(file, form, arguments);
     va_end(arguments);
-    CHECK(fclose(file) == 0, "no memory for a line");
+    CHECK_MEMORY(fclose(file) == 0, "no memory for a line");
     return text;
 }
 
@@ -325,7 +325,7 @@ static void append_preview(Metrics *metrics, const Preview *p, const char *promp
 
 static void show_preview(Metrics *metrics, const Preview *p) {
     char tag[32], *both = malloc((size_t)(p->prompt_bytes + p->text_bytes) + 1);
-    CHECK(both, "no memory for a text");
+    CHECK_MEMORY(both, "no memory for a text");
     memcpy(both, p->prompt, (size_t)p->prompt_bytes);
     memcpy(both + p->prompt_bytes, p->text, (size_t)p->text_bytes);
     snprintf(tag, sizeof tag, "samples/%lld", (long long)p->number);

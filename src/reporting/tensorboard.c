@@ -37,7 +37,7 @@ static void put_bytes(Message *message, const void *bytes, size_t count) {
     if (message->used + count > message->room) {
         message->room = 2 * (message->used + count);
         message->bytes = realloc(message->bytes, message->room);
-        CHECK(message->bytes, "no memory for an event of %zu bytes", message->room);
+        CHECK_MEMORY(message->bytes, "no memory for an event of %zu bytes", message->room);
     }
     if (count > 0) memcpy(message->bytes + message->used, bytes, count);
     message->used += count;
@@ -146,7 +146,8 @@ Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **
     const int length = snprintf(path, sizeof path, "%s/events.out.tfevents.%010lld.%s.%ld.%lld", folder,
                                 (long long)time_of_name(folder), host, (long)getpid(), (long long)resumed_step);
     TensorBoard *made = calloc(1, sizeof *made);
-    CHECK(made && length < (int)sizeof path, "the event file %s", path);
+    CHECK_MEMORY(made, "no memory for events");
+    CHECK(length < (int)sizeof path, "the event file %s", path);
     const Status status = journal_open(&made->journal, path, 0);
     if (status != OK) {
         free(made);

@@ -11,7 +11,7 @@ enum { ANSWERS_MAX = 1 << 30 };
 
 static void take_answers(Result *row, const char *answers, size_t examples) {
     row->right = malloc(examples + 1);
-    CHECK(row->right, "out of memory");
+    CHECK_MEMORY(row->right, "out of memory");
     for (size_t i = 0; i < examples; i++) row->right[i] = answers[i] == '1';
     row->examples = (int64_t)examples;
 }
@@ -39,7 +39,7 @@ static Status read_run(const char *runs, Result *row) {
     const size_t length = strlen(row->run) + sizeof ".right";
     char *name = malloc(length), *text = NULL;
     int64_t bytes = 0;
-    CHECK(name, "out of memory");
+    CHECK_MEMORY(name, "out of memory");
     snprintf(name, length, "%s.right", row->run);
     char *path = path_join(runs, name);
     const int error = file_read_all(path, ANSWERS_MAX, &text, &bytes);

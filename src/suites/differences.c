@@ -28,7 +28,7 @@ typedef struct SeedScores {
 
 static SeedScores order_scores(const Summary *a, const Summary *b, int seeds) {
     SeedScores s = {.a = malloc((size_t)seeds * sizeof(double)), .b = malloc((size_t)seeds * sizeof(double))};
-    CHECK(s.a && s.b, "out of memory");
+    CHECK_MEMORY(s.a && s.b, "out of memory");
     for (int i = 0; i < seeds; i++) {
         if (isnan(a->score[i]) || isnan(b->score[i])) continue;
         s.a[s.n] = a->score[i];
@@ -81,7 +81,7 @@ static bool has_answers(const Table *table, int column, const Result *row) {
 
 static void append(uint8_t **to, int64_t count, const uint8_t *right, int64_t examples) {
     *to = realloc(*to, (size_t)(count + examples));
-    CHECK(*to || count + examples == 0, "out of memory");
+    CHECK_MEMORY(*to || count + examples == 0, "out of memory");
     memcpy(*to + count, right, (size_t)examples);
 }
 
@@ -114,7 +114,7 @@ typedef struct Pairs {
 
 static void correct(Comparison *pair, int count) {
     double *p = malloc((size_t)count * sizeof *p);
-    CHECK(p, "out of memory");
+    CHECK_MEMORY(p, "out of memory");
     for (int i = 0; i < count; i++) p[i] = pair[i].p;
     holm_correct(p, count);
     for (int i = 0; i < count; i++) pair[i].p = p[i];
@@ -124,7 +124,7 @@ static void correct(Comparison *pair, int count) {
 static Pairs compare_all(const Table *table, int column, Compare *compare) {
     const int rows = table->rows;
     Pairs pairs = {.pair = malloc((size_t)rows * (size_t)rows * sizeof *pairs.pair), .smallest = 1};
-    CHECK(pairs.pair, "out of memory");
+    CHECK_MEMORY(pairs.pair, "out of memory");
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < rows; j++) {
             Comparison *pair = &pairs.pair[i * rows + j];

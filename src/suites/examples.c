@@ -45,7 +45,7 @@ static Status open_file(Examples *x, int64_t wanted) {
 Status examples_open(const Task *task, const void *config, int64_t length, uint64_t seed, const char *split,
                      const char *path, int64_t wanted, Examples **examples) {
     Examples *x = calloc(1, sizeof *x);
-    CHECK(x, "out of memory");
+    CHECK_MEMORY(x, "out of memory");
     *x = (Examples){.task = task,
                     .config = config,
                     .sizes = task->sizes(config),

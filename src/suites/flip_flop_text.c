@@ -26,7 +26,7 @@ static Status measure(FlipFlopText *text, int64_t bytes) {
     text->bytes = bytes;
     const int64_t room = bytes < T_MOST + 1 ? bytes : T_MOST + 1;
     char *start = malloc((size_t)room + 1);
-    CHECK(start, "out of memory");
+    CHECK_MEMORY(start, "out of memory");
     const int error = file_read(text->fd, start, room, 0);
     const char *end = error ? NULL : memchr(start, '\n', (size_t)room);
     text->T = end ? end - start : bytes;
@@ -44,9 +44,9 @@ static Status measure(FlipFlopText *text, int64_t bytes) {
 Status flip_flop_text_open(const char *path, FlipFlopText **opened) {
     int64_t bytes;
     FlipFlopText *text = calloc(1, sizeof *text);
-    CHECK(text, "out of memory");
+    CHECK_MEMORY(text, "out of memory");
     text->path = strdup(path);
-    CHECK(text->path, "out of memory");
+    CHECK_MEMORY(text->path, "out of memory");
     const int error = file_open_read(path, &text->fd, &bytes);
     if (error) text->fd = -1;
     const Status status = error ? cannot_read(path, error) : measure(text, bytes);
@@ -104,7 +104,7 @@ Status flip_flop_text_example(const FlipFlopText *text, int64_t number, Example 
     CHECK(number >= 0 && number < text->examples, "line %lld of %lld", (long long)number, (long long)text->examples);
     const int64_t row = text->T + 1, left = text->bytes - number * row, bytes = left < row ? left : row;
     char *line = malloc((size_t)row);
-    CHECK(line, "out of memory");
+    CHECK_MEMORY(line, "out of memory");
     line[text->T] = '\n'; /* which the last line may lack */
     const int error = file_read(text->fd, line, bytes, number * row);
     Status status = error ? cannot_read(text->path, error) : read_line(text, number, line, example);

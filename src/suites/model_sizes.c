@@ -30,7 +30,7 @@ static int64_t first_like(const Results *results, const Result *row, bool model)
 /* Parts that a model has several values of, as bits: at its first row. *any: whether there are some. */
 static int *find_sizes(const Results *results, bool *any) {
     int *parts = calloc((size_t)results->count + 1, sizeof *parts);
-    CHECK(parts, "out of memory");
+    CHECK_MEMORY(parts, "out of memory");
     *any = false;
     for (int64_t i = 0; i < results->count; i++) {
         const int64_t first = first_like(results, &results->row[i], true);
@@ -75,7 +75,7 @@ static const char *keep(Names *names, char **next) {
     for (int i = 0; i < names->count; i++)
         if (strcmp(names->known[i], *next) == 0) return names->known[i];
     names->known = realloc(names->known, (size_t)(names->count + 1) * sizeof *names->known);
-    CHECK(names->known, "out of memory");
+    CHECK_MEMORY(names->known, "out of memory");
     const char *name = *next;
     *next += strlen(name) + 1;
     return names->known[names->count++] = name;
@@ -92,11 +92,11 @@ void model_sizes_name(Results *results) {
     bool any = false;
     int *parts = find_sizes(results, &any), *suite = calloc((size_t)results->count + 1, sizeof *suite);
     char *next = results->names = any ? malloc(bytes_of_names(results)) : NULL;
-    CHECK(suite && (next || !any), "out of memory");
+    CHECK_MEMORY(suite && (next || !any), "out of memory");
     /* All rows' names move, as their order in memory is their order in the file. */
     Names models = {0}, settings = {0};
     Result *renamed = malloc(((size_t)results->count + 1) * sizeof *renamed);
-    CHECK(renamed, "out of memory");
+    CHECK_MEMORY(renamed, "out of memory");
     memcpy(renamed, results->row, (size_t)results->count * sizeof *renamed);
     for (int64_t i = 0; i < results->count && any; i++)
         suite[first_like(results, &results->row[i], false)] |= parts[first_like(results, &results->row[i], true)];

@@ -21,7 +21,7 @@ static int by_priority(const void *a, const void *b) {
  * The caller frees them. */
 static Place *draw_places(const Mqar *c, Draws *draws, int64_t slots) {
     Place *place = malloc((size_t)slots * sizeof *place);
-    CHECK(place, "out of memory");
+    CHECK_MEMORY(place, "out of memory");
     for (int64_t s = 0; s < slots; s++)
         place[s] = (Place){(c->power_a - 1) * log((double)s + 1) - log(-log(draw_unit(draws) + 0x1p-54)), s};
     qsort(place, (size_t)slots, sizeof *place, by_priority);
@@ -39,7 +39,7 @@ typedef struct Pairs {
 static Pairs pairs_begin(const Mqar *c) {
     const int64_t pairs = c->num_kv_pairs, shown = mqar_shown_pairs(c);
     int32_t *memory = malloc((size_t)((mqar_key_tokens(c) + 1) * pairs + 2 * shown) * sizeof *memory);
-    CHECK(memory, "out of memory");
+    CHECK_MEMORY(memory, "out of memory");
     int32_t *value = memory + mqar_key_tokens(c) * pairs;
     return (Pairs){memory, value, value + pairs, value + pairs + shown};
 }
@@ -49,7 +49,7 @@ static void draw_compositional_keys(const Mqar *c, Draws *draws, int32_t *key) {
     const int64_t side = mqar_side(c);
     const Range range[2] = {mqar_keys_of(c, 0), mqar_keys_of(c, 1)};
     int32_t *order = malloc((size_t)(c->num_kv_pairs + 2 * side) * sizeof *order);
-    CHECK(order, "out of memory");
+    CHECK_MEMORY(order, "out of memory");
     int32_t *token[2] = {order + c->num_kv_pairs, order + c->num_kv_pairs + side};
     for (int i = 0; i < 2; i++) draw_different(draws, range[i].first, range[i].count, side, token[i]);
     for (int64_t i = 0; i < c->num_kv_pairs; i++) order[i] = (int32_t)i;

@@ -7,7 +7,7 @@ void repeated_pairs_write(const RepeatedPairs *c, Draws *draws, Example e) {
     /* of each key its last n values, value number i at place i % n */
     int32_t *value = malloc((size_t)(c->pairs * n) * sizeof *value);
     int64_t *count = calloc((size_t)c->pairs, sizeof *count);
-    CHECK(value && count, "out of memory");
+    CHECK_MEMORY(value && count, "out of memory");
     for (int64_t t = 0; t < c->seq_len; t += 2) {
         const int64_t pair = t / 2 < c->pairs ? t / 2 : draw_below(draws, c->pairs);
         int32_t *place = &value[pair * n + count[pair] % n];

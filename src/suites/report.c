@@ -152,7 +152,7 @@ static void put_settings(FILE *file, const Table *table) {
 /* How far our order of the models is the published one; NaN below three models. */
 static double order_correlation(const Table *table, int column, int *models) {
     double *ours = malloc((size_t)table->rows * sizeof *ours), *published = malloc((size_t)table->rows * sizeof *ours);
-    CHECK(ours && published, "out of memory");
+    CHECK_MEMORY(ours && published, "out of memory");
     *models = 0;
     for (int r = 0; r < table->rows; r++) {
         const TableRow *row = &table->row[r];

@@ -74,7 +74,7 @@ static const char *known_name(Reader *reader, ResultName kind, const char *name)
     for (int i = 0; i < *count; i++)
         if (strcmp(reader->known[kind][i], name) == 0) return reader->known[kind][i];
     const char **grown = realloc(reader->known[kind], (size_t)(*count + 1) * sizeof *grown);
-    CHECK(grown, "out of memory");
+    CHECK_MEMORY(grown, "out of memory");
     reader->known[kind] = grown;
     return grown[(*count)++] = name;
 }
@@ -194,7 +194,7 @@ static Status read_file(const char *path, bool headed, Results *results) {
     }
     for (const char *c = results->text; *c; c++) lines += *c == '\n';
     results->row = calloc((size_t)lines + 1, sizeof *results->row);
-    CHECK(results->row, "out of memory");
+    CHECK_MEMORY(results->row, "out of memory");
     const Status status = read_lines(&reader, results->text, results);
     for (int i = 0; i < RESULT_NAMES; i++) free(reader.known[i]);
     return status;
@@ -314,7 +314,7 @@ static void select_point(const Result *first, const Result *end, Metric metric, 
 
 static void list_seeds(Results *results) {
     results->seed = malloc((size_t)results->count * sizeof *results->seed);
-    CHECK(results->seed, "out of memory");
+    CHECK_MEMORY(results->seed, "out of memory");
     for (int64_t i = 0; i < results->count; i++) {
         int at = results->seeds;
         while (at > 0 && results->seed[at - 1] > results->row[i].seed) at--;

@@ -19,10 +19,10 @@ struct Scoring {
 
 Scoring *scoring_begin(int64_t examples, int64_t T, int64_t classes) {
     Scoring *s = calloc(1, sizeof *s);
-    CHECK(s, "out of memory");
+    CHECK_MEMORY(s, "out of memory");
     *s = (Scoring){.T = T, .classes = classes, .right = calloc((size_t)examples, sizeof *s->right)};
     s->labelled = calloc(3 * (size_t)classes + 1, sizeof *s->labelled);
-    CHECK(s->right && s->labelled, "out of memory");
+    CHECK_MEMORY(s->right && s->labelled, "out of memory");
     s->recalled = s->labelled + classes;
     s->answered = s->recalled + classes;
     return s;

@@ -64,7 +64,7 @@ static Status apply_one(ConfigValue *root, char *setting) {
 Status settings_apply(ConfigValue *root, const char *text) {
     Status status = OK;
     char *copy = text ? strdup(text) : NULL, *rest = NULL;
-    CHECK(!text || copy, "out of memory");
+    CHECK_MEMORY(!text || copy, "out of memory");
     for (char *one = copy ? strtok_r(copy, " ", &rest) : NULL; one && status == OK; one = strtok_r(NULL, " ", &rest))
         status = apply_one(root, one);
     free(copy);

@@ -10,7 +10,7 @@
 
 void speed_table_append(SpeedTable *table, SpeedRow row) {
     SpeedRow *grown = realloc(table->row, (size_t)(table->rows + 1) * sizeof *grown);
-    CHECK(grown, "out of memory");
+    CHECK_MEMORY(grown, "out of memory");
     table->row = grown;
     table->row[table->rows++] = row;
 }

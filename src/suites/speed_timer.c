@@ -28,7 +28,7 @@ typedef struct Memory {
 
 Status speed_timer_open(Model *model, const Device *device, DType type, SpeedTimer **result) {
     SpeedTimer *timer = calloc(1, sizeof *timer);
-    CHECK(timer, "out of memory");
+    CHECK_MEMORY(timer, "out of memory");
     *result = timer;
     timer->type = type;
     timer->session.model = model;
@@ -106,7 +106,7 @@ static void fill_normal(const SpeedTimer *timer, const Memory *m, void *to, cons
     const int64_t bytes = count * (int64_t)sizeof(float), row = row_bytes(timer, m);
     float *values = malloc((size_t)bytes);
     void *raw = device_memory(device, bytes, "inputs");
-    CHECK(values, "out of memory");
+    CHECK_MEMORY(values, "out of memory");
     rng_normal(0, rng_key(name), 0, count, 0, 1, values);
     device_upload(device, raw, values, bytes);
     const CastArguments cast = {.from = raw, .to = to, .count = count};
@@ -124,7 +124,7 @@ static void fill_inputs(const SpeedTimer *timer, Memory *m) {
     const Device *device = timer->session.device;
     const int64_t bytes = m->rows * (int64_t)sizeof(int32_t);
     int32_t *position = malloc((size_t)bytes);
-    CHECK(position, "out of memory");
+    CHECK_MEMORY(position, "out of memory");
     for (int64_t i = 0; i < m->rows; i++) position[i] = (int32_t)(i % m->batch.T);
     device_upload(device, (void *)m->batch.position, position, bytes);
     device->fill((void *)m->batch.segment, 0, 1, bytes, bytes);
@@ -136,7 +136,7 @@ static void fill_inputs(const SpeedTimer *timer, Memory *m) {
 static double median_seconds(SpeedTimer *timer, Memory *m, bool backward, int64_t repeats) {
     const Device *device = timer->session.device;
     double *seconds = calloc((size_t)repeats, sizeof *seconds);
-    CHECK(seconds, "out of memory");
+    CHECK_MEMORY(seconds, "out of memory");
     for (int64_t i = -WARM_UP; i < repeats; i++) {
         device->synchronize();
         const double start = seconds_now();

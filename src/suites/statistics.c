@@ -11,7 +11,7 @@ static const double normal_quantile_95 = 1.959963984540054;
 
 static double *copy_of(const double *values, int n) {
     double *copy = malloc((size_t)(n ? n : 1) * sizeof *copy);
-    CHECK(copy, "out of memory");
+    CHECK_MEMORY(copy, "out of memory");
     return memcpy(copy, values, (size_t)n * sizeof *copy);
 }
 
@@ -187,7 +187,7 @@ void holm_correct(double *p, int count) {
     for (int i = 0; i < count; i++) left += !isnan(p[i]);
     double *sorted = malloc((size_t)(left ? left : 1) * sizeof *sorted);
     double *corrected = malloc((size_t)(left ? left : 1) * sizeof *corrected), worst = 0;
-    CHECK(sorted && corrected, "out of memory");
+    CHECK_MEMORY(sorted && corrected, "out of memory");
     for (int i = 0, n = 0; i < count; i++)
         if (!isnan(p[i])) sorted[n++] = p[i];
     qsort(sorted, (size_t)left, sizeof *sorted, compare_values);

@@ -24,12 +24,12 @@ const char **group_names(const Results *results, const Group *group, ResultName 
         while (at > 0 && names[at - 1] > name) at--;
         if (at > 0 && names[at - 1] == name) continue;
         names = realloc(names, (size_t)(count + 2) * sizeof *names);
-        CHECK(names, "out of memory");
+        CHECK_MEMORY(names, "out of memory");
         memmove(&names[at + 1], &names[at], (size_t)(count++ - at) * sizeof *names);
         names[at] = name;
     }
     if (!names) names = calloc(1, sizeof *names);
-    CHECK(names, "out of memory");
+    CHECK_MEMORY(names, "out of memory");
     names[count] = NULL;
     return names;
 }
@@ -59,7 +59,7 @@ static int seed_number(const Results *results, double seed) {
 static void mean_by_seed(const Results *results, const Group *group, Summary *summary) {
     const char *setting = NULL;
     int *count = calloc((size_t)results->seeds, sizeof *count);
-    CHECK(count, "out of memory");
+    CHECK_MEMORY(count, "out of memory");
     for (int64_t i = 0; i < results->count; i++) {
         const Result *row = &results->row[i];
         if (!in_group(row, group) || isnan(row->score[summary->metric])) continue;
@@ -76,7 +76,7 @@ static void mean_by_seed(const Results *results, const Group *group, Summary *su
 
 void summary_describe(Summary *s, int seeds) {
     double *values = malloc((size_t)seeds * sizeof *values);
-    CHECK(values, "out of memory");
+    CHECK_MEMORY(values, "out of memory");
     s->n = 0;
     for (int i = 0; i < seeds; i++)
         if (!isnan(s->score[i])) values[s->n++] = s->score[i];
@@ -90,7 +90,7 @@ void summary_describe(Summary *s, int seeds) {
 static double median_of(const Results *results, const Group *group, size_t offset) {
     double *number = malloc((size_t)results->count * sizeof *number);
     int numbers = 0;
-    CHECK(number, "out of memory");
+    CHECK_MEMORY(number, "out of memory");
     for (int64_t i = 0; i < results->count; i++) {
         const double value = *(const double *)((const char *)&results->row[i] + offset);
         if (in_group(&results->row[i], group) && !isnan(value)) number[numbers++] = value;
@@ -138,7 +138,7 @@ Summary summarize(const Results *results, const Group *group) {
     Summary s = {.metric = results_metric(results, group->name[NAME_SUITE], group->name[NAME_TASK]),
                  .score = calloc((size_t)results->seeds, sizeof *s.score),
                  .settings = count_settings(results, group)};
-    CHECK(s.score, "out of memory");
+    CHECK_MEMORY(s.score, "out of memory");
     mean_by_seed(results, group, &s);
     summary_describe(&s, results->seeds);
     s.rate = interval_of_rate(results, group, &s);

@@ -108,7 +108,7 @@ bool sweep_wants_mixer(const char *const *mixers, int count, const char *mixer) 
 
 static void append(Trial **list, int64_t *count, Trial trial) {
     Trial *grown = realloc(*list, (size_t)(*count + 1) * sizeof *grown);
-    CHECK(grown, "out of memory");
+    CHECK_MEMORY(grown, "out of memory");
     *list = grown;
     grown[(*count)++] = trial;
 }
@@ -199,7 +199,7 @@ static Status list_task(const SweepOptions *options, const Suite *suite, const T
 
 Status sweep_list(const SweepOptions *options, Sweep *sweep) {
     *sweep = (Sweep){.user = strdup(options->user ? options->user : "")};
-    CHECK(sweep->user, "out of memory");
+    CHECK_MEMORY(sweep->user, "out of memory");
     Status status = check_names(options);
     for (const Suite *const *suite = all_suites; *suite && status == OK; suite++)
         for (const Task *const *task = (*suite)->tasks; *task && status == OK; task++)

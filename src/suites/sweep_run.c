@@ -48,7 +48,7 @@ static uint32_t identity(const Trial *trial) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     CHECK(trial_settings(trial, &root) == OK, "the settings of %s", trial->task->name);
     config_value_write(file, root, -1);
     fprintf(file, " %.17g %.17g %lld " FLAME_VERSION " %s", trial->lr, trial->weight_decay, (long long)trial->seed,
@@ -63,7 +63,7 @@ static uint32_t identity(const Trial *trial) {
 /* The names of all trials' files; the caller frees them. */
 static RunName *name_runs(const Sweep *sweep) {
     RunName *name = malloc((size_t)sweep->trials * sizeof *name);
-    CHECK(name, "out of memory");
+    CHECK_MEMORY(name, "out of memory");
     for (int64_t i = 0; i < sweep->trials; i++) {
         const Trial *trial = &sweep->trial[i];
         snprintf(name[i].text, sizeof name[i].text, "%s-%s-%s-%08" PRIx32, trial->suite->name, trial->task->name,

@@ -6,7 +6,7 @@
 
 static void add_column(Table *table, TableColumn column) {
     table->column = realloc(table->column, (size_t)(table->columns + 1) * sizeof *table->column);
-    CHECK(table->column, "out of memory");
+    CHECK_MEMORY(table->column, "out of memory");
     table->column[table->columns++] = column;
 }
 
@@ -43,7 +43,7 @@ static Summary average_cell(const Table *table, const TableRow *row) {
     const int seeds = table->results->seeds, tasks = averaged_columns(table);
     Summary average = {
         .metric = table->suite->metric, .rate = {NAN, NAN}, .score = calloc((size_t)seeds, sizeof(double))};
-    CHECK(average.score, "out of memory");
+    CHECK_MEMORY(average.score, "out of memory");
     bool able = true;
     for (int c = 0; c < table->columns; c++) {
         if (!is_averaged(table, &table->column[c])) continue;
@@ -69,7 +69,7 @@ static double average_published(const Table *table, const TableRow *row) {
 static void fill_row(Table *table, const char *suite, TableRow *row) {
     row->cell = calloc((size_t)table->columns, sizeof *row->cell);
     row->published = calloc((size_t)table->columns, sizeof *row->published);
-    CHECK(row->cell && row->published, "out of memory");
+    CHECK_MEMORY(row->cell && row->published, "out of memory");
     for (int c = 0; c < table->columns; c++) {
         TableColumn *column = &table->column[c];
         if (!column->task) { /* the last one */
@@ -129,7 +129,7 @@ Table table_make(const Results *results, const char *suite) {
     const char **models = group_names(results, &(Group){.name[NAME_SUITE] = suite}, NAME_MODEL);
     while (models[table.rows]) table.rows++;
     table.row = calloc((size_t)table.rows, sizeof *table.row);
-    CHECK(table.row, "out of memory");
+    CHECK_MEMORY(table.row, "out of memory");
     for (int r = 0; r < table.rows; r++) {
         table.row[r].model = models[r];
         fill_row(&table, suite, &table.row[r]);

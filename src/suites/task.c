@@ -10,7 +10,7 @@ static KeyTable table_of(const Task *task, void *config) {
 
 Status task_config_read(const Task *task, const ConfigValue *mapping, void **config) {
     void *values = calloc(1, task->config_size);
-    CHECK(values, "out of memory");
+    CHECK_MEMORY(values, "out of memory");
     const KeyTable table = table_of(task, values);
     keys_defaults(&table, 1);
     Status status = keys_apply(&table, 1, mapping, "task", NULL);
@@ -35,7 +35,7 @@ void task_config_complete(const Task *task, void *config, ConfigValue *root) {
     char *text = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&text, &bytes);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     keys_print(file, &table);
     fclose(file);
     ConfigValue *mapping = NULL;

@@ -20,7 +20,7 @@ struct TestRuns {
 
 static bool *zeroed(int64_t count) {
     bool *memory = calloc((size_t)count, sizeof *memory);
-    CHECK(memory, "out of memory");
+    CHECK_MEMORY(memory, "out of memory");
     return memory;
 }
 
@@ -69,7 +69,7 @@ static void fill_mean(TrialTest *mean, const TrialTest *test, int tests) {
 Status test_runs_open(const Trial *trial, const TrialSetup *setup, const Session *session, TrialResult *result,
                       TestRuns **runs) {
     TestRuns *r = calloc(1, sizeof *r);
-    CHECK(r, "out of memory");
+    CHECK_MEMORY(r, "out of memory");
     *r = (TestRuns){.trial = trial, .setup = setup, .session = session, .result = result, .best_loss = INFINITY};
     *runs = r;
     const int count = trial_tests(trial->task, setup->segment[0].config, r->split, &r->pooled);

@@ -34,7 +34,7 @@ Status tester_open(const Trial *trial, const TrialSetup *setup, const Session *s
                    TrialTest *test, Tester **opened) {
     const Protocol *p = &setup->protocol;
     Tester *t = calloc(1, sizeof *t);
-    CHECK(t, "out of memory");
+    CHECK_MEMORY(t, "out of memory");
     *opened = t;
     *t = (Tester){.task = trial->task, .config = config, .outputs = setup->outputs};
     *test = (TrialTest){.examples = p->test_examples,
@@ -44,7 +44,7 @@ Status tester_open(const Trial *trial, const TrialSetup *setup, const Session *s
     t->sizes = trial->task->sizes(config);
     t->options = options_of(setup, trial_length(trial->task, &t->sizes, p));
     t->logits = malloc((size_t)(t->options.B * t->options.T * t->outputs) * sizeof(float));
-    CHECK(t->logits && test->right, "out of memory");
+    CHECK_MEMORY(t->logits && test->right, "out of memory");
     t->runner = runner_create(session->model, session->fsdp, session->device, t->options);
     return examples_open(trial->task, t->config, t->options.T, (uint64_t)p->data_seed, split, p->data, p->test_examples,
                          &t->examples);

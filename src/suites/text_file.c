@@ -8,11 +8,11 @@
 
 void text_file_begin(TextFile *text) {
     text->file = open_memstream(&text->text, &text->bytes);
-    CHECK(text->file, "out of memory");
+    CHECK_MEMORY(text->file, "out of memory");
 }
 
 Status text_file_replace(TextFile *text, const char *path) {
-    CHECK(fflush(text->file) == 0, "out of memory");
+    CHECK_MEMORY(fflush(text->file) == 0, "out of memory");
     const int error = file_replace(path, text->text, (int64_t)text->bytes);
     text_file_drop(text);
     if (error == 0) return OK;

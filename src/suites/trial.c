@@ -11,7 +11,7 @@ static char *replaced(const char *text, const char *name, int64_t value) {
     char *result = NULL;
     size_t bytes = 0;
     FILE *file = open_memstream(&result, &bytes);
-    CHECK(file, "out of memory");
+    CHECK_MEMORY(file, "out of memory");
     for (const char *found; (found = strstr(text, name)) != NULL; text = found + strlen(name))
         fprintf(file, "%.*s%lld", (int)(found - text), text, (long long)value);
     fputs(text, file);

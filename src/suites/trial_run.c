@@ -34,7 +34,7 @@ typedef struct Training {
 
 static void *zeroed(int64_t count, size_t size) {
     void *memory = calloc((size_t)count, size);
-    CHECK(memory, "out of memory");
+    CHECK_MEMORY(memory, "out of memory");
     return memory;
 }
 

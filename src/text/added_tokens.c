@@ -25,7 +25,7 @@ static Status read_text(const char *content, int64_t bytes, const Steps *normali
     const Status status = token->normalized ? steps_run(normalizer, &room, &text, &other) : OK;
     token->bytes = 0;
     token->text = malloc((size_t)text.bytes + 1);
-    CHECK(token->text, "no memory for an added token");
+    CHECK_MEMORY(token->text, "no memory for an added token");
     for (int64_t i = 0; i < text.count; i++) {
         memcpy(token->text + token->bytes, text.text + text.piece[i].start, (size_t)text.piece[i].bytes);
         token->bytes += text.piece[i].bytes;
@@ -54,7 +54,7 @@ static void keep(AddedTokens *added, const AddedToken *token, bool id_is_known) 
         return;
     }
     added->token = realloc(added->token, (size_t)(added->count + 1) * sizeof *added->token);
-    CHECK(added->token, "no memory for added tokens");
+    CHECK_MEMORY(added->token, "no memory for added tokens");
     added->token[added->count++] = *token;
 }
 
@@ -99,7 +99,7 @@ static void mark_hidden(AddedTokens *added) {
 
 static void index_tokens(AddedTokens *added) {
     added->by_id = malloc(((size_t)added->vocabulary.size + 1) * sizeof *added->by_id);
-    CHECK(added->by_id, "no memory for added tokens");
+    CHECK_MEMORY(added->by_id, "no memory for added tokens");
     for (int64_t i = 0; i < added->vocabulary.size; i++) added->by_id[i] = -1;
     for (int64_t i = 0; i < added->count; i++) {
         const AddedToken *token = &added->token[i];

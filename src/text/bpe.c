@@ -74,7 +74,7 @@ static Status read_merge(Model *model, const Fields *fields, const json_t *entry
     if (bytes[1] < bpe->prefix_bytes) return fields_refuse(fields, "merge %" PRId64 ": no prefix", rank);
     const int64_t rest = bytes[1] - bpe->prefix_bytes;
     char *merged = malloc((size_t)(bytes[0] + rest) + 1);
-    CHECK(merged, "no memory for a merge");
+    CHECK_MEMORY(merged, "no memory for a merge");
     memcpy(merged, part[0], (size_t)bytes[0]);
     memcpy(merged + bytes[0], part[1] + bpe->prefix_bytes, (size_t)rest);
     const int64_t token = vocabulary_find(&model->vocabulary, merged, bytes[0] + rest);
@@ -104,7 +104,7 @@ static Status read_affix(const Fields *fields, const char *key, char **affix, in
     *bytes = 0;
     const Status status = fields_text(fields, key, OPTIONAL, &text, bytes);
     *affix = malloc((size_t)*bytes + 1);
-    CHECK(*affix, "no memory for a tokenizer");
+    CHECK_MEMORY(*affix, "no memory for a tokenizer");
     memcpy(*affix, text, (size_t)*bytes);
     return status;
 }
@@ -120,7 +120,7 @@ static Status read_unknown(Model *model, const Fields *fields) {
 
 static Status read_bpe(Model *model, const Fields *fields) {
     Bpe *bpe = model->data = calloc(1, sizeof *bpe);
-    CHECK(bpe, "no memory for a tokenizer");
+    CHECK_MEMORY(bpe, "no memory for a tokenizer");
     const json_t *dropout = json_object_get(fields->object, "dropout");
     if (dropout && !json_is_null(dropout) && json_number_value(dropout) != 0)
         return fields_refuse(fields, "\"dropout\" would make the tokens random; set it to null");

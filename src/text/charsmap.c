@@ -56,9 +56,9 @@ static bool take_apart(Charsmap *charsmap, int64_t bytes) {
 
 Charsmap *charsmap_read(const char *base64, int64_t bytes) {
     Charsmap *charsmap = calloc(1, sizeof *charsmap);
-    CHECK(charsmap, "no memory for a table of characters");
+    CHECK_MEMORY(charsmap, "no memory for a table of characters");
     charsmap->data = malloc((size_t)bytes + 1);
-    CHECK(charsmap->data, "no memory for a table of characters of %lld bytes", (long long)bytes);
+    CHECK_MEMORY(charsmap->data, "no memory for a table of characters of %lld bytes", (long long)bytes);
     if (take_apart(charsmap, decode_base64(base64, bytes, charsmap->data))) return charsmap;
     charsmap_free(charsmap);
     return NULL;

@@ -11,7 +11,7 @@ Continuation continuation_begin(const Tokenizer *tokenizer, const TokenIds *prom
     for (int64_t i = 0; continuation.stream && i < prompt->count; i++)
         token_stream_add(continuation.stream, prompt->id[i], NULL);
     continuation.text = calloc(1, 1);
-    CHECK(continuation.text, "out of memory");
+    CHECK_MEMORY(continuation.text, "out of memory");
     return continuation;
 }
 
@@ -48,7 +48,7 @@ static void look_for_stop(Continuation *continuation, int64_t added) {
 
 static void add_text(Continuation *continuation, const char *text, int64_t bytes) {
     continuation->text = realloc(continuation->text, (size_t)(continuation->bytes + bytes + 1));
-    CHECK(continuation->text, "no memory for a text of %lld bytes", (long long)continuation->bytes);
+    CHECK_MEMORY(continuation->text, "no memory for a text of %lld bytes", (long long)continuation->bytes);
     memcpy(continuation->text + continuation->bytes, text, (size_t)bytes);
     continuation->bytes += bytes;
     continuation->text[continuation->bytes] = 0;

@@ -18,7 +18,7 @@ static void add(Matches *matches, int64_t start, int64_t end, bool match) {
     if (matches->count == matches->room) {
         matches->room = 2 * matches->room + 64;
         matches->stretch = realloc(matches->stretch, (size_t)matches->room * sizeof *matches->stretch);
-        CHECK(matches->stretch, "no memory for %lld matches", (long long)matches->room);
+        CHECK_MEMORY(matches->stretch, "no memory for %lld matches", (long long)matches->room);
     }
     matches->stretch[matches->count++] = (Stretch){start, end, match};
 }

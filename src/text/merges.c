@@ -20,7 +20,7 @@ static void grow(Merges *merges) {
     const int64_t old_slots = merges->slots;
     merges->slots = old_slots ? 2 * old_slots : 1024;
     merges->slot = malloc((size_t)merges->slots * sizeof *merges->slot);
-    CHECK(merges->slot, "no memory for %lld merges", (long long)merges->slots);
+    CHECK_MEMORY(merges->slot, "no memory for %lld merges", (long long)merges->slots);
     for (int64_t i = 0; i < merges->slots; i++) merges->slot[i].pair = UINT64_MAX;
     for (int64_t i = 0; i < old_slots; i++)
         if (old[i].pair != UINT64_MAX) *find_slot(merges, old[i].pair) = old[i];

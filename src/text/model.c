@@ -12,7 +12,7 @@ void *model_room(ModelRoom *room, int part, int64_t count, size_t element) {
         free(room->memory[part]);
         room->bytes[part] = 2 * bytes;
         room->memory[part] = malloc((size_t)room->bytes[part]);
-        CHECK(room->memory[part], "no memory for %lld bytes of a word", (long long)room->bytes[part]);
+        CHECK_MEMORY(room->memory[part], "no memory for %lld bytes of a word", (long long)room->bytes[part]);
     }
     return room->memory[part];
 }

@@ -30,14 +30,14 @@ void pattern_room_free(PatternRoom *room) {
 
 static Pattern *create(void) {
     Pattern *pattern = calloc(1, sizeof *pattern);
-    CHECK(pattern, "no memory for a pattern");
+    CHECK_MEMORY(pattern, "no memory for a pattern");
     return pattern;
 }
 
 static Pattern *string_pattern(const char *text, int64_t bytes) {
     Pattern *pattern = create();
     pattern->string = malloc((size_t)bytes);
-    CHECK(pattern->string, "no memory for a pattern of %lld bytes", (long long)bytes);
+    CHECK_MEMORY(pattern->string, "no memory for a pattern of %lld bytes", (long long)bytes);
     memcpy(pattern->string, text, (size_t)bytes);
     pattern->bytes = bytes;
     return pattern;
@@ -48,7 +48,7 @@ static Pattern *compile(const char *text, size_t bytes, char reason[256]) {
     int error;
     PCRE2_SIZE offset;
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
-    CHECK(context, "no memory for a pattern");
+    CHECK_MEMORY(context, "no memory for a pattern");
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     pcre2_code *expression =
         pcre2_compile((PCRE2_SPTR)text, bytes, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, context);
@@ -113,7 +113,7 @@ static Status match_error(int error) {
 static int match_expression(const Pattern *pattern, PatternRoom *room, const char *text, int64_t bytes, int64_t from) {
     int result = PCRE2_ERROR_JIT_STACKLIMIT;
     if (!room->data) room->data = pcre2_match_data_create(1, NULL);
-    CHECK(room->data, "no memory for matching");
+    CHECK_MEMORY(room->data, "no memory for matching");
     if (pattern->compiled)
         result =
             pcre2_jit_match(pattern->expression, (PCRE2_SPTR)text, (size_t)bytes, (size_t)from, 0, room->data, NULL);

@@ -18,7 +18,7 @@ char *pieces_room(Pieces *pieces, int64_t bytes) {
     if (pieces->bytes + bytes > pieces->room) {
         pieces->room = 2 * (pieces->bytes + bytes) + 64;
         pieces->text = realloc(pieces->text, (size_t)pieces->room);
-        CHECK(pieces->text, "no memory for %lld bytes of text", (long long)pieces->room);
+        CHECK_MEMORY(pieces->text, "no memory for %lld bytes of text", (long long)pieces->room);
     }
     return pieces->text + pieces->bytes;
 }
@@ -50,7 +50,7 @@ void pieces_place(Pieces *pieces, Piece piece) {
     if (pieces->count == pieces->piece_room) {
         pieces->piece_room = 2 * pieces->piece_room + 64;
         pieces->piece = realloc(pieces->piece, (size_t)pieces->piece_room * sizeof *pieces->piece);
-        CHECK(pieces->piece, "no memory for %lld pieces of text", (long long)pieces->piece_room);
+        CHECK_MEMORY(pieces->piece, "no memory for %lld pieces of text", (long long)pieces->piece_room);
     }
     pieces->piece[pieces->count++] = piece;
 }

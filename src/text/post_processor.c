@@ -7,7 +7,7 @@
 
 static void add_item(PostProcessor *post, int64_t item) {
     post->item = realloc(post->item, (size_t)(post->count + 1) * sizeof *post->item);
-    CHECK(post->item, "no memory for %lld special tokens", (long long)post->count);
+    CHECK_MEMORY(post->item, "no memory for %lld special tokens", (long long)post->count);
     post->item[post->count++] = item;
 }
 

@@ -20,7 +20,7 @@ static Status read_step(const Fields *fields, const StepKind *kinds, Steps *step
     const StepKind *kind = find_kind(kinds, fields->type);
     if (!kind) return fields_refuse(fields, "this program does not know this type");
     steps->step = realloc(steps->step, (size_t)(steps->count + 1) * sizeof *steps->step);
-    CHECK(steps->step, "no memory for %d steps of a tokenizer", steps->count + 1);
+    CHECK_MEMORY(steps->step, "no memory for %d steps of a tokenizer", steps->count + 1);
     Step *step = &steps->step[steps->count++];
     *step = (Step){.kind = kind};
     return kind->read ? kind->read(step, fields) : OK;
@@ -65,7 +65,7 @@ Status step_read_text(Step *step, const Fields *fields, const char *key) {
     const char *text = "";
     const Status status = fields_text(fields, key, REQUIRED, &text, &step->text_bytes);
     step->text = malloc((size_t)step->text_bytes + 1);
-    CHECK(step->text, "no memory for %lld bytes of a tokenizer", (long long)step->text_bytes);
+    CHECK_MEMORY(step->text, "no memory for %lld bytes of a tokenizer", (long long)step->text_bytes);
     memcpy(step->text, text, (size_t)step->text_bytes);
     return status;
 }

@@ -19,7 +19,7 @@ struct TokenStream {
 
 TokenStream *token_stream_create(const Tokenizer *tokenizer, bool skip_special) {
     TokenStream *stream = calloc(1, sizeof *stream);
-    CHECK(stream, "no memory for a stream of tokens");
+    CHECK_MEMORY(stream, "no memory for a stream of tokens");
     stream->tokenizer = tokenizer;
     stream->skip_special = skip_special;
     return stream;
@@ -54,7 +54,7 @@ static void set_shown(TokenStream *stream, char *text, int64_t bytes) {
 static const char *set_part(TokenStream *stream, const char *text, int64_t part_bytes, int64_t *bytes) {
     free(stream->part);
     stream->part = malloc((size_t)part_bytes + 1);
-    CHECK(stream->part, "no memory for %lld bytes of text", (long long)part_bytes);
+    CHECK_MEMORY(stream->part, "no memory for %lld bytes of text", (long long)part_bytes);
     if (part_bytes > 0) memcpy(stream->part, text, (size_t)part_bytes);
     stream->part[part_bytes] = 0;
     if (bytes) *bytes = part_bytes;

@@ -132,7 +132,7 @@ static Status read_tokenizer(Tokenizer *tokenizer, const TokenizerText *json) {
 
 Status tokenizer_from_texts(const TokenizerText *json, const TokenizerText *config, Tokenizer **tokenizer) {
     *tokenizer = calloc(1, sizeof **tokenizer);
-    CHECK(*tokenizer, "no memory for a tokenizer");
+    CHECK_MEMORY(*tokenizer, "no memory for a tokenizer");
     Status status = read_tokenizer(*tokenizer, json);
     if (!status) status = read_marks(*tokenizer, config);
     if (!status) return OK;
@@ -161,7 +161,7 @@ static Status open_file(const char *path, Tokenizer **tokenizer) {
 Status tokenizer_open(const char *path, Tokenizer **tokenizer) {
     if (!path) {
         *tokenizer = calloc(1, sizeof **tokenizer);
-        CHECK(*tokenizer, "no memory for a tokenizer");
+        CHECK_MEMORY(*tokenizer, "no memory for a tokenizer");
         open_bytes(*tokenizer);
         return OK;
     }
@@ -211,7 +211,7 @@ const char *tokenizer_token(const Tokenizer *tokenizer, int64_t id, int64_t *byt
 
 TokenEncoder *token_encoder_create(const Tokenizer *tokenizer) {
     TokenEncoder *encoder = calloc(1, sizeof *encoder);
-    CHECK(encoder, "no memory for a tokenizer");
+    CHECK_MEMORY(encoder, "no memory for a tokenizer");
     encoder->tokenizer = tokenizer;
     encoder->cache = word_cache_create();
     return encoder;

@@ -22,7 +22,7 @@ static void grow_edges(Trie *trie) {
     const int64_t old_slots = trie->slots;
     trie->slots = old_slots ? 2 * old_slots : 256;
     trie->edge = calloc((size_t)trie->slots, sizeof *trie->edge);
-    CHECK(trie->edge, "no memory for a trie of %lld edges", (long long)trie->slots);
+    CHECK_MEMORY(trie->edge, "no memory for a trie of %lld edges", (long long)trie->slots);
     for (int64_t i = 0; i < old_slots; i++)
         if (old[i].key) *find_edge(trie, old[i].key) = old[i];
     free(old);
@@ -32,7 +32,8 @@ static int32_t add_node(Trie *trie) {
     if (trie->nodes == trie->room) {
         trie->room = 2 * trie->room + 256;
         trie->value = realloc(trie->value, (size_t)trie->room * sizeof *trie->value);
-        CHECK(trie->value && trie->room < INT32_MAX, "no memory for a trie of %lld nodes", (long long)trie->room);
+        CHECK_MEMORY(trie->value && trie->room < INT32_MAX, "no memory for a trie of %lld nodes",
+                     (long long)trie->room);
     }
     trie->value[trie->nodes] = -1;
     return (int32_t)trie->nodes++;

@@ -12,7 +12,7 @@ static int64_t decompose(const char *text, int64_t bytes, int options, int32_t *
         if (needed <= *count) return needed;
         *count = 2 * needed;
         *room = realloc(*room, (size_t)*count * sizeof **room);
-        CHECK(*room, "no memory for %lld characters", (long long)*count);
+        CHECK_MEMORY(*room, "no memory for %lld characters", (long long)*count);
     }
 }
 

@@ -58,14 +58,14 @@ static Status read_entry(Model *model, const Fields *fields, const json_t *entry
 
 static Status read_unigram(Model *model, const Fields *fields) {
     Unigram *unigram = model->data = calloc(1, sizeof *unigram);
-    CHECK(unigram, "no memory for a tokenizer");
+    CHECK_MEMORY(unigram, "no memory for a tokenizer");
     const json_t *list;
     Status status = fields_list(fields, "vocab", REQUIRED, &list);
     if (status) return status;
     const int64_t count = (int64_t)json_array_size(list);
     if (count > VOCABULARY_ID_MAX) return fields_refuse(fields, "\"vocab\" has more than %d tokens", VOCABULARY_ID_MAX);
     unigram->score = malloc(((size_t)count + 1) * sizeof *unigram->score);
-    CHECK(unigram->score, "no memory for a vocabulary of %lld tokens", (long long)count);
+    CHECK_MEMORY(unigram->score, "no memory for a vocabulary of %lld tokens", (long long)count);
     unigram->unknown_score = INFINITY;
     model->tokens = count;
     for (int64_t i = 0; i < count && !status; i++)

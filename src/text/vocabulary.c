@@ -40,7 +40,7 @@ static void grow_slots(Vocabulary *vocabulary) {
     const int64_t old_slots = vocabulary->slots;
     vocabulary->slots = old_slots ? 2 * old_slots : 1024;
     vocabulary->slot = malloc((size_t)vocabulary->slots * sizeof *vocabulary->slot);
-    CHECK(vocabulary->slot, "no memory for a vocabulary of %lld tokens", (long long)vocabulary->slots);
+    CHECK_MEMORY(vocabulary->slot, "no memory for a vocabulary of %lld tokens", (long long)vocabulary->slots);
     for (int64_t i = 0; i < vocabulary->slots; i++) vocabulary->slot[i].start = -1;
     for (int64_t i = 0; i < old_slots; i++) {
         if (old[i].start < 0) continue;
@@ -55,7 +55,7 @@ static int64_t add_text(Vocabulary *vocabulary, const char *token, int64_t bytes
     if (start + bytes + 1 > vocabulary->text_room) {
         vocabulary->text_room = 2 * (start + bytes + 1);
         vocabulary->text = realloc(vocabulary->text, (size_t)vocabulary->text_room);
-        CHECK(vocabulary->text, "no memory for a vocabulary of %lld bytes", (long long)vocabulary->text_room);
+        CHECK_MEMORY(vocabulary->text, "no memory for a vocabulary of %lld bytes", (long long)vocabulary->text_room);
     }
     memcpy(vocabulary->text + start, token, (size_t)bytes);
     vocabulary->text[start + bytes] = 0;
@@ -67,7 +67,7 @@ static void set_entry(Vocabulary *vocabulary, uint32_t id, VocabularyEntry entry
     if (id >= vocabulary->size_room) {
         vocabulary->size_room = 2 * ((int64_t)id + 1);
         vocabulary->entry = realloc(vocabulary->entry, (size_t)vocabulary->size_room * sizeof *vocabulary->entry);
-        CHECK(vocabulary->entry, "no memory for a vocabulary of %lld ids", (long long)vocabulary->size_room);
+        CHECK_MEMORY(vocabulary->entry, "no memory for a vocabulary of %lld ids", (long long)vocabulary->size_room);
     }
     while (vocabulary->size <= id) vocabulary->entry[vocabulary->size++] = (VocabularyEntry){.start = -1};
     vocabulary->entry[id] = entry;

@@ -20,7 +20,7 @@ struct WordCache {
 
 WordCache *word_cache_create(void) {
     WordCache *cache = calloc(1, sizeof *cache);
-    CHECK(cache, "no memory for a cache of words");
+    CHECK_MEMORY(cache, "no memory for a cache of words");
     return cache;
 }
 

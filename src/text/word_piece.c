@@ -21,7 +21,7 @@ static void free_word_piece(void *data) {
 
 static Status read_word_piece(Model *model, const Fields *fields) {
     WordPiece *piece = model->data = calloc(1, sizeof *piece);
-    CHECK(piece, "no memory for a tokenizer");
+    CHECK_MEMORY(piece, "no memory for a tokenizer");
     const char *unknown = "", *prefix = "";
     int64_t bytes = 0;
     Status status = model_read_vocabulary(model, fields);
@@ -32,7 +32,7 @@ static Status read_word_piece(Model *model, const Fields *fields) {
         status =
             fields_count(fields, "max_input_chars_per_word", REQUIRED, WORD_CHARACTERS_MAX, &piece->characters_max);
     piece->prefix = malloc((size_t)piece->prefix_bytes + 1);
-    CHECK(piece->prefix, "no memory for a tokenizer");
+    CHECK_MEMORY(piece->prefix, "no memory for a tokenizer");
     memcpy(piece->prefix, prefix, (size_t)piece->prefix_bytes);
     return status;
 }

@@ -289,7 +289,7 @@ static void fibers_create(void) {
     machine.shared = aligned_alloc(64, SHARED_SIZE);
     machine.before = aligned_alloc(64, SHARED_SIZE);
     machine.writer = aligned_alloc(64, SHARED_SIZE);
-    CHECK(stacks && machine.shared && machine.before && machine.writer, "no memory for the emulator");
+    CHECK_MEMORY(stacks && machine.shared && machine.before && machine.writer, "no memory for the emulator");
     for (emulator_thread = 0; emulator_thread < THREADS; emulator_thread++) {
         getcontext(&machine.born);
         machine.born.uc_stack.ss_sp = stacks + (size_t)STACK_BYTES * (size_t)emulator_thread;

@@ -103,7 +103,7 @@ static Status run_each(Diagnosis *d) {
 static void agree_on_bad(Diagnosis *d) {
     Comm *comm = d->training->session.comm;
     FirstBad *all = calloc((size_t)comm->size, sizeof *all);
-    CHECK(all, "out of memory");
+    CHECK_MEMORY(all, "out of memory");
     comm->f->all_gather(comm, &d->bad, all, sizeof *all);
     for (int rank = 0; rank < comm->size; rank++) {
         const FirstBad *a = &all[rank], *b = &d->bad;
@@ -218,7 +218,7 @@ static void print_bad(const Diagnosis *d) {
 Status diagnose_step(Training *t, const char *folder, const char *metrics) {
     Diagnosis d = {.training = t, .samples = t->shape.samples, .bad.place.layer = NOT_FINITE_NOWHERE};
     d.sample = calloc((size_t)d.samples, sizeof *d.sample);
-    CHECK(d.sample, "no memory for %lld samples", (long long)d.samples);
+    CHECK_MEMORY(d.sample, "no memory for %lld samples", (long long)d.samples);
     Status status = run_whole(&d);
     if (status == OK) status = run_each(&d);
     if (status == OK) {

@@ -34,7 +34,7 @@ static void text_add(Text *text, int32_t token) {
     if (text->count == text->room) {
         text->room = 2 * text->room + 64;
         text->token = realloc(text->token, (size_t)text->room * sizeof *text->token);
-        CHECK(text->token, "out of memory for a text of %lld tokens", (long long)text->room);
+        CHECK_MEMORY(text->token, "out of memory for a text of %lld tokens", (long long)text->room);
     }
     text->token[text->count++] = token;
 }
@@ -53,8 +53,8 @@ RunnerOptions generation_runner(DType type, int64_t count, int64_t longest, int6
 Generation *generation_begin(Runner *runner, const TokenIds prompts[], int64_t count, GenerationOptions options) {
     const RunnerShape shape = runner_shape(runner);
     Generation *generation = calloc(1, sizeof *generation);
-    CHECK(generation && count > 0 && count <= shape.B, "%lld prompts for %lld sequences", (long long)count,
-          (long long)shape.B);
+    CHECK_MEMORY(generation, "no memory to go on with texts");
+    CHECK(count > 0 && count <= shape.B, "%lld prompts for %lld sequences", (long long)count, (long long)shape.B);
     *generation = (Generation){.runner = runner,
                                .options = options,
                                .sequences = shape.B,
@@ -64,8 +64,8 @@ Generation *generation_begin(Runner *runner, const TokenIds prompts[], int64_t c
     generation->text = calloc((size_t)shape.B, sizeof *generation->text);
     generation->logits = malloc((size_t)(shape.B * shape.vocabulary) * sizeof *generation->logits);
     generation->next = malloc((size_t)shape.B * sizeof *generation->next);
-    CHECK(generation->text && generation->logits && generation->next, "out of memory for %lld sequences",
-          (long long)shape.B);
+    CHECK_MEMORY(generation->text && generation->logits && generation->next, "out of memory for %lld sequences",
+                 (long long)shape.B);
     for (int64_t b = 0; b < shape.B; b++) {
         const TokenIds *prompt = &prompts[b < count ? b : 0]; /* a sequence without a prompt repeats the first */
         CHECK(prompt->count > 0, "an empty prompt");

@@ -8,7 +8,7 @@
 
 static TokenIds *random_prompts(int64_t B, int64_t length, int64_t vocabulary) {
     TokenIds *prompts = calloc((size_t)B, sizeof *prompts);
-    CHECK(prompts, "out of memory");
+    CHECK_MEMORY(prompts, "out of memory");
     for (int64_t b = 0; b < B; b++) {
         Draws draws = draws_begin(0, "bench prompts", b);
         for (int64_t t = 0; t < length; t++) token_ids_add(&prompts[b], (uint32_t)draw_below(&draws, vocabulary));

@@ -29,7 +29,7 @@ static ParameterGradient *list(Fsdp *fsdp, int64_t *count) {
     int64_t room = 0;
     for (int u = 0; u < units; u++) room += unit[u].parameters;
     ParameterGradient *all = calloc((size_t)room + 1, sizeof *all);
-    CHECK(all, "no memory for a list of parameters");
+    CHECK_MEMORY(all, "no memory for a list of parameters");
     *count = 0;
     for (int u = 0; u < units; u++)
         for (int i = 0; i < unit[u].parameters; i++)
@@ -43,7 +43,7 @@ ParameterGradient *gradients_read(Fsdp *fsdp, double scale, int64_t *count) {
     ParameterGradient *all = list(fsdp, count);
     double(*sums)[2] = calloc((size_t)*count + 1, sizeof *sums);
     float *block = malloc((size_t)BLOCK * sizeof *block);
-    CHECK(sums && block, "no memory to read gradients");
+    CHECK_MEMORY(sums && block, "no memory to read gradients");
     for (int64_t i = 0; i < *count; i++) add_part(all[i].unit, all[i].parameter, scale, block, sums[i]);
     world->f->all_reduce_sum(world, sums[0], 2 * *count);
     for (int64_t i = 0; i < *count; i++) {

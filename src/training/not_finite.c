@@ -14,7 +14,7 @@ static bool is_finite(const char *value, DType type) {
 static int64_t bad_row(const Device *device, const Tensor *x) {
     const int64_t size = dtype_size(x->type), row = x->cols * size;
     char *copy = malloc((size_t)(x->rows * row) + 1);
-    CHECK(copy, "no memory for %lld values", (long long)(x->rows * x->cols));
+    CHECK_MEMORY(copy, "no memory for %lld values", (long long)(x->rows * x->cols));
     device->copy(copy, row, x->data, x->stride * size, x->rows, row);
     device->synchronize();
     int64_t at = 0;

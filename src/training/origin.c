@@ -26,7 +26,7 @@ static void free_text(SharedText *shared) {
 
 static void share_bytes(Comm *comm, char **data, int64_t bytes) {
     if (comm->rank != 0) *data = malloc((size_t)bytes + 1);
-    CHECK(*data, "out of memory");
+    CHECK_MEMORY(*data, "out of memory");
     comm->f->broadcast(comm, *data, bytes, 0);
     (*data)[bytes] = 0;
 }

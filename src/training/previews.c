@@ -65,14 +65,14 @@ Status previews_create(const TrainConfig *config, const Session *session, const 
     Status status = OK;
     if (options.B == 0) return OK;
     Previews *previews = calloc(1, sizeof *previews);
-    CHECK(previews, "no memory for prompts");
+    CHECK_MEMORY(previews, "no memory for prompts");
     *result = previews;
     *previews = (Previews){.config = config,
                            .session = session,
                            .count = options.B,
                            .longest = options.tokens - config->metrics.sample_tokens};
     previews->prompt = calloc((size_t)previews->count, sizeof *previews->prompt);
-    CHECK(previews->prompt, "no memory for prompts");
+    CHECK_MEMORY(previews->prompt, "no memory for prompts");
     status = agree(session->comm, read_prompts(previews, saver));
     if (status == OK) previews->runner = runner_create(session->model, session->fsdp, session->device, options);
     return status;
@@ -140,7 +140,7 @@ static void report(const Previews *previews, const int32_t *tokens, const Progre
 void previews_show(const Previews *previews, const Progress *progress, Metrics *metrics) {
     if (!previews) return;
     int32_t *tokens = calloc((size_t)(previews->config->metrics.sample_tokens * previews->count), sizeof *tokens);
-    CHECK(tokens, "no memory for texts");
+    CHECK_MEMORY(tokens, "no memory for texts");
     activity_set("going on with prompts");
     if (go_on(previews, tokens) && metrics) report(previews, tokens, progress, metrics);
     activity_set("computing");

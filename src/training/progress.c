@@ -182,7 +182,7 @@ static Status open_checkpoints(Saver *saver) {
 Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress,
                       Saver **result) {
     Saver *saver = calloc(1, sizeof *saver);
-    CHECK(saver, "out of memory");
+    CHECK_MEMORY(saver, "out of memory");
     *result = saver;
     saver->folder = path_join(config->job.dump_folder, config->checkpoint.folder);
     saver->run = (RunPlace){config, session, stream, saver->folder};

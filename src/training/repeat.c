@@ -24,7 +24,7 @@ Computed computed_read(Fsdp *fsdp, double loss_sum) {
     const Unit *units = fsdp_units(fsdp, &count);
     Computed computed = {loss_sum, calloc((size_t)count, sizeof *computed.gradient)};
     float *block = malloc((size_t)BLOCK * sizeof *block);
-    CHECK(computed.gradient && block, "no memory to compare gradients");
+    CHECK_MEMORY(computed.gradient && block, "no memory to compare gradients");
     for (int u = 0; u < count; u++) computed.gradient[u] = crc_of_gradient(&units[u], block);
     free(block);
     return computed;

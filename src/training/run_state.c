@@ -15,7 +15,7 @@ static const int64_t MANY = 1000000000000000; /* more than any run has of anythi
 static json_t *pack_spikes(const Spikes *s) {
     json_t *object = json_pack("{s:I,s:[f,f],s:[f,f]}", "steps", (json_int_t)s->steps, "loss", s->loss.mean,
                                s->loss.variance, "norm", s->norm.mean, s->norm.variance);
-    CHECK(object, "out of memory");
+    CHECK_MEMORY(object, "out of memory");
     return object;
 }
 
@@ -33,7 +33,7 @@ static Spikes unpack_spikes(const json_t *state) {
 
 static json_t *pack_passed_over(const Progress *p) {
     json_t *list = json_array();
-    CHECK(list, "out of memory");
+    CHECK_MEMORY(list, "out of memory");
     for (int64_t i = 0; i < p->rewinds; i++) {
         const PassedOver *one = &p->passed_over[i];
         json_array_append_new(
@@ -77,7 +77,7 @@ json_t *run_state_pack(const RunPlace *run, const Progress *p) {
         json_pack("{s:I,s:I,s:I,s:I,s:I,s:s}", "updates", (json_int_t)p->updates, "samples", (json_int_t)p->samples,
                   "tokens", (json_int_t)p->tokens, "updated_step", (json_int_t)p->updated_step, "seed",
                   (json_int_t)run->config->training.seed, "data_fingerprint", fingerprint);
-    CHECK(state, "out of memory");
+    CHECK_MEMORY(state, "out of memory");
     json_object_set_new(state, "spikes", pack_spikes(&p->spikes));
     if (p->rewinds > 0) json_object_set_new(state, "passed_over", pack_passed_over(p));
     if (teacher[0]) json_object_set_new(state, "teacher", json_string(teacher));

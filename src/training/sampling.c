@@ -21,11 +21,11 @@ struct Sampler {
 
 Sampler *sampler_create(SamplingOptions options, int64_t vocabulary) {
     Sampler *sampler = calloc(1, sizeof *sampler);
-    CHECK(sampler, "out of memory");
+    CHECK_MEMORY(sampler, "out of memory");
     *sampler = (Sampler){.options = options, .vocabulary = vocabulary};
     sampler->candidate = malloc((size_t)vocabulary * sizeof *sampler->candidate);
     sampler->penalised = malloc((size_t)vocabulary * sizeof *sampler->penalised);
-    CHECK(sampler->candidate && sampler->penalised, "out of memory");
+    CHECK_MEMORY(sampler->candidate && sampler->penalised, "out of memory");
     return sampler;
 }
 

@@ -22,7 +22,7 @@ struct Scoring {
 
 static void *allocate(int64_t count, size_t size) {
     void *array = calloc((size_t)count, size);
-    CHECK(array, "no memory to score %lld requests", (long long)count);
+    CHECK_MEMORY(array, "no memory to score %lld requests", (long long)count);
     return array;
 }
 

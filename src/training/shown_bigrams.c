@@ -23,7 +23,7 @@ static void count(ShownBigrams *shown, int32_t first, int32_t second) {
 static Status read_pairs(ShownBigrams *shown, Stream *stream, int64_t first, int64_t end, See *see, const char *doing) {
     const int64_t T = stream_seq_len(stream), block = BLOCK_TOKENS > T ? BLOCK_TOKENS / T : 1;
     int32_t *tokens = malloc((size_t)(2 * block * T) * sizeof *tokens), *labels = tokens + block * T;
-    CHECK(tokens, "no memory for %lld tokens", (long long)(block * T));
+    CHECK_MEMORY(tokens, "no memory for %lld tokens", (long long)(block * T));
     Status status = OK;
     double next = seconds_now() + SECONDS;
     for (int64_t sample = first, samples; sample < end && status == OK; sample += samples) {
@@ -41,7 +41,7 @@ static Status read_pairs(ShownBigrams *shown, Stream *stream, int64_t first, int
 
 Status shown_bigrams_count(Comm *comm, Stream *evaluation, Stream *training, int64_t rare, ShownBigrams **result) {
     ShownBigrams *shown = calloc(1, sizeof *shown);
-    CHECK(shown, "no memory for bigrams");
+    CHECK_MEMORY(shown, "no memory for bigrams");
     *shown = (ShownBigrams){.asked = bigrams_create(), .rare = rare};
     *result = shown;
     /* Each rank asks about the pairs of all ranks, so that their numbers are the same. */

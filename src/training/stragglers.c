@@ -18,7 +18,7 @@ static int compare_busy(const void *a, const void *b) {
 /* Of an even number the lower one: of two ranks, the slower has one to be compared with. */
 static StepTimes median_of(const StepTimes *times, int ranks) {
     StepTimes *sorted = malloc((size_t)ranks * sizeof *sorted);
-    CHECK(sorted, "out of memory");
+    CHECK_MEMORY(sorted, "out of memory");
     for (int i = 0; i < ranks; i++) sorted[i] = times[i];
     qsort(sorted, (size_t)ranks, sizeof *sorted, compare_busy);
     const StepTimes median = sorted[(ranks - 1) / 2];
@@ -49,7 +49,7 @@ Straggler stragglers_find(const StepTimes *times, int ranks, double steps, bool 
 
 Straggler stragglers_gather(Comm *comm, const StepTimes *times, double steps) {
     StepTimes *all = calloc((size_t)comm->size, sizeof *all);
-    CHECK(all, "out of memory");
+    CHECK_MEMORY(all, "out of memory");
     double several = comm->local_size < comm->size;
     comm->f->all_gather(comm, times, all, sizeof *all);
     comm->f->all_reduce_max(comm, &several, 1);

@@ -15,11 +15,11 @@ struct TextBytes {
 
 TextBytes *text_bytes_create(const Tokenizer *tokenizer, int64_t B, int64_t T) {
     TextBytes *text_bytes = calloc(1, sizeof *text_bytes);
-    CHECK(text_bytes, "out of memory");
+    CHECK_MEMORY(text_bytes, "out of memory");
     *text_bytes = (TextBytes){.B = B, .T = T};
     if (!tokenizer_is_bytes(tokenizer)) text_bytes->stream = token_stream_create(tokenizer, true);
     text_bytes->bytes = calloc((size_t)(B * T), sizeof *text_bytes->bytes);
-    CHECK(text_bytes->bytes, "no memory for %lld targets", (long long)(B * T));
+    CHECK_MEMORY(text_bytes->bytes, "no memory for %lld targets", (long long)(B * T));
     return text_bytes;
 }
 

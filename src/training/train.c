@@ -284,7 +284,7 @@ static void count_tokens(const Trainer *t, int64_t *tokens) {
     const Progress *p = &t->run.progress;
     const int64_t files = t->run.config->data.files.count;
     int64_t *before = calloc(2 * (size_t)files, sizeof *before), *after = before + files;
-    CHECK(before, "out of memory");
+    CHECK_MEMORY(before, "out of memory");
     stream_accounting(t->run.stream, p->samples, tokens);
     for (int64_t i = 0; i < p->rewinds; i++) {
         stream_accounting(t->run.stream, p->passed_over[i].first, before);

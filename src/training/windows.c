@@ -15,13 +15,13 @@ struct Windows {
 
 Windows *windows_create(const RunnerOptions *options) {
     Windows *windows = calloc(1, sizeof *windows);
-    CHECK(windows, "out of memory");
+    CHECK_MEMORY(windows, "out of memory");
     *windows = (Windows){.B = options->B, .T = options->T, .tokens = options->tokens, .with_margins = options->margins};
     const int64_t n = options->B * options->tokens;
     windows->memory = calloc((size_t)(4 * n), sizeof *windows->memory);
     windows->losses = calloc((size_t)(2 * n), sizeof *windows->losses);
-    CHECK(windows->memory && windows->losses, "no memory for %lld windows of %lld tokens", (long long)options->B,
-          (long long)options->tokens);
+    CHECK_MEMORY(windows->memory && windows->losses, "no memory for %lld windows of %lld tokens", (long long)options->B,
+                 (long long)options->tokens);
     windows->margins = windows->losses + n;
     int32_t *at = windows->memory;
     windows->batch = (HostBatch){.tokens = at, .labels = at + n, .segment = at + 2 * n, .position = at + 3 * n};

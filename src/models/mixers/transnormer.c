@@ -59,7 +59,7 @@ static double slope(int64_t n, int64_t heads) {
 static void choose_positions(IntegerList *list, int64_t layers) {
     if (list->count > 0) return;
     *list = (IntegerList){layers, calloc((size_t)layers, sizeof *list->item)};
-    CHECK(list->item, "out of memory");
+    CHECK_MEMORY(list->item, "out of memory");
     list->item[0] = 1;
 }
 

@@ -151,7 +151,7 @@ static void fuzzy_generate(const void *config, uint64_t seed, Draws *draws, bool
     const int64_t most = c->seq_len + 1;
     KnownPair *pair = malloc((size_t)most * sizeof *pair);
     Written w = {mad_numbers(most, 0), mad_numbers(most, 0), 0};
-    CHECK(pair, "out of memory");
+    CHECK_MEMORY(pair, "out of memory");
     const int64_t key_size = draw_key_size(c, draws, test), value_size = draw_between(draws, 1, c->v_motif_size);
     pair[0] = (KnownPair){.key = draw_key(c, draws, key_size), .value = draw_value(c, draws, value_size)};
     write_pairs(c, draws, test, &w, pair);

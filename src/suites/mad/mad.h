@@ -25,7 +25,7 @@ extern const Task compression, fuzzy_in_context_recall, in_context_recall, memor
 /* `count` numbers that all begin as `value`; the caller frees them. */
 static inline int32_t *mad_numbers(int64_t count, int32_t value) {
     int32_t *numbers = malloc((size_t)count * sizeof *numbers);
-    CHECK(numbers, "out of memory");
+    CHECK_MEMORY(numbers, "out of memory");
     for (int64_t i = 0; i < count; i++) numbers[i] = value;
     return numbers;
 }

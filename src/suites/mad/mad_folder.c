@@ -76,7 +76,7 @@ static Status read_shape(Array *array, int64_t bytes) {
     array->start = PREFIX + length;
     if (array->start > bytes) return refuse(array, "ends in its header");
     char *text = calloc((size_t)length + 1, 1);
-    CHECK(text, "out of memory");
+    CHECK_MEMORY(text, "out of memory");
     error = file_read(array->fd, text, length, PREFIX);
     Status status = error ? cannot_read(array->path, error) : OK;
     if (status == OK && (int64_t)strlen(text) != length) status = refuse(array, "has a zero byte in its header");
@@ -104,7 +104,7 @@ static void array_close(Array *array) {
 
 Status mad_folder_open(const char *folder, const char *part, MadFolder **opened) {
     MadFolder *f = calloc(1, sizeof *f);
-    CHECK(f, "out of memory");
+    CHECK_MEMORY(f, "out of memory");
     Status status = array_open(folder, part, "inputs.npy", &f->inputs);
     if (status == OK) status = array_open(folder, part, "targets.npy", &f->targets);
     if (status == OK && (f->inputs.rows != f->targets.rows || f->inputs.columns != f->targets.columns))
@@ -137,7 +137,7 @@ static int64_t little_endian(const unsigned char byte[8]) {
 static Status read_row(const Array *array, int64_t number, int64_t tokens, int64_t ignored, int32_t *ids) {
     const int64_t bytes = array->columns * 8;
     unsigned char *row = malloc((size_t)bytes);
-    CHECK(row, "out of memory");
+    CHECK_MEMORY(row, "out of memory");
     const int error = file_read(array->fd, row, bytes, array->start + number * bytes);
     Status status = error ? cannot_read(array->path, error) : OK;
     for (int64_t t = 0; t < array->columns && status == OK; t++) {

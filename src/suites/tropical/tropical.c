@@ -23,7 +23,7 @@ Status tropical_check(const void *config) {
 
 void *tropical_zeros(int64_t count, size_t size) {
     void *zeros = calloc((size_t)count, size);
-    CHECK(zeros, "out of memory");
+    CHECK_MEMORY(zeros, "out of memory");
     return zeros;
 }
 
