@@ -1,20 +1,20 @@
 /* A library to preload, for programs whose system does not do what it is asked for.
- *   FAULT_CALL   fsync, open, pread or renameat2: the call that goes wrong
- *   FAULT        hang: it does not return before a file FAULT_UNTIL exists; else the number of the error with which it
- *                fails
- *   FAULT_BEGUN  a file that is made when the call hangs
- *   FAULT_RANK   only on this rank of mpirun
- *   FAULT_PATH   only for files whose path contains this text (not renameat2)
- *   FAULT_AFTER  only when a file of this name exists */
+ *   FAULT_CALL   fsync, mkdir, open, pread or renameat2: the call that goes wrong
+ *   FAULT        hang: it does not return before a file FAULT_UNTIL exists; slow: it takes 0.2 s longer; else the
+ * number of the error with which it fails FAULT_BEGUN  a file that is made when the call hangs FAULT_RANK   only on
+ * this rank of mpirun FAULT_PATH   only for files whose path contains this text (not renameat2) FAULT_AFTER  only when
+ * a file of this name exists */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool has_path(const char *opened, int fd, const char *wanted) {
@@ -38,6 +38,12 @@ static bool fails(const char *call, const char *opened, int fd) {
         while (!until || access(until, F_OK) != 0) usleep(10000);
         return false;
     }
+    if (strcmp(fault, "slow") == 0) {
+        usleep(200000);
+        return false;
+    }
+    if (strcmp(fault, "exit") == 0) _exit(0);
+    if (fault[0] == '-') kill(getpid(), atoi(fault + 1));
     errno = atoi(fault);
     return true;
 }
@@ -54,6 +60,11 @@ int open(const char *path, int flags, ...) {
 int fsync(int fd) {
     if (fails("fsync", NULL, fd)) return -1;
     return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+
+int mkdir(const char *path, mode_t mode) {
+    if (fails("mkdir", path, -1)) return -1;
+    return ((int (*)(const char *, mode_t))dlsym(RTLD_NEXT, "mkdir"))(path, mode);
 }
 
 ssize_t pread(int fd, void *to, size_t bytes, off_t offset) {
