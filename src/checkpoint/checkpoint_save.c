@@ -121,7 +121,7 @@ static void add_piece(Checkpointer *c, const Unit *unit, const Parameter *p, con
     if (c->pieces == c->capacity) {
         c->capacity = c->capacity ? 2 * c->capacity : 64;
         c->piece = realloc(c->piece, (size_t)c->capacity * sizeof *c->piece);
-        CHECK(c->piece, "no memory to plan a checkpoint");
+        CHECK_MEMORY(c->piece, "no memory to plan a checkpoint");
     }
     const bool model = tensor < c->plan[MODEL].tensors;
     const PlannedTensor *planned = planned_tensor(c, tensor);

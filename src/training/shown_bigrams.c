@@ -49,7 +49,7 @@ Status shown_bigrams_count(Comm *comm, Stream *evaluation, Stream *training, int
     if (status != OK) return status;
     const int64_t pairs = bigrams_count(shown->asked), samples = stream_samples(training);
     shown->times = calloc((size_t)pairs + 1, sizeof *shown->times);
-    CHECK(shown->times, "no memory to count %lld bigrams", (long long)pairs);
+    CHECK_MEMORY(shown->times, "no memory to count %lld bigrams", (long long)pairs);
     const int64_t first = samples * comm->rank / comm->size, end = samples * (comm->rank + 1) / comm->size;
     status = agree(comm, read_pairs(shown, training, first, end, count,
                                     comm->rank == 0 ? "counting pairs of tokens in the training data" : NULL));
