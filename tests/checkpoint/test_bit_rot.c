@@ -7,7 +7,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/small_model.h"
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 
 static const char *const texts_json = "{\"hidden_size\": 7}\n";
 enum { TOKENS = 123456789 };

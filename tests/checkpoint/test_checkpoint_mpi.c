@@ -1,7 +1,7 @@
 /* Checkpoints over the real communicator: what N ranks save, N ranks and one load, bit for bit; what one saves, N load;
  * and a second job on the same folder is refused. Started by mpirun; a failed check ends every rank. */
 #include "checkpoint/small_model.h"
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/run_lock.h"
 

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "commands/commands.h"
 #include "base/dtype.h"
 #include "checkpoint/checkpoint.h"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "base/dtype.h"
 #include "base/crc.h"
 #include "checkpoint/safetensors.h"

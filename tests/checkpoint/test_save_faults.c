@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "checkpoint/small_model.h"
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "checkpoint/thread_comm.h"
 #include "checkpoint/checkpoint.h"
 #include "support/faults.h"

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #include "base/crc.h"
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "commands/commands.h"
 #include "support/faults.h"
 

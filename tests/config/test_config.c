@@ -1,70 +1,10 @@
 /* Configurations that must be read, and the ones that must be refused: what is written, with which status, and a part
  * of the message that it must come with. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "config/config_cases.h"
 
 #include <fcntl.h>
-#include <locale.h>
 #include <math.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-
-#include <cmocka.h>
-
-#include "support/capture.h"
-#include "config/config.h"
-
-static char folder[] = "/tmp/flame-test-config-XXXXXX";
-
-static char *write_file(const char *name, const char *text, size_t bytes) {
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, bytes, file), bytes);
-    fclose(file);
-    return path;
-}
-
-/* Reads the file with further arguments (separated by spaces), as the program does. */
-static Status load(const char *path, const char *arguments, int ranks, TrainConfig *config, char message[4096]) {
-    char copy[1024] = "", *argv[64];
-    int argc = 0;
-    if (path) {
-        argv[argc++] = "--config";
-        argv[argc++] = (char *)path;
-    }
-    snprintf(copy, sizeof copy, "%s", arguments);
-    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
-    Capture capture = capture_begin(2);
-    Status status = config_load(argc, argv, config);
-    if (status == OK) {
-        status = config_validate(config, ranks);
-        if (status != OK) config_free(config);
-    }
-    capture_end(&capture, message, 4096);
-    return status;
-}
-
-typedef struct Case {
-    const char *yaml;
-    Status status;
-    const char *message; /* a part of it; NULL: none is wanted */
-    int ranks;           /* 0: 1 */
-} Case;
-
-static void expect(const char *what, const char *path, const char *arguments, const Case *c) {
-    char message[4096];
-    TrainConfig config;
-    const Status status = load(path, arguments, c->ranks ? c->ranks : 1, &config, message);
-    if (status == OK) config_free(&config);
-    const bool right = status == c->status && (c->message ? strstr(message, c->message) != NULL : message[0] == 0);
-    if (!right) print_error("%s\nstatus %d, wanted %d and \"%s\":\n%s\n", what, status, c->status, c->message, message);
-    assert_true(right);
-    if (c->status != OK) assert_ptr_equal(strstr(message, "flame-c: error:"), message);
-    if (c->status != OK) assert_null(strstr(message + 1, "flame-c: "));
-}
 
 #define DATA "data: {files: a.h5}\n"
 
@@ -202,7 +142,7 @@ static const Case files[] = {
 static void test_files(void **state) {
     (void)state;
     for (int i = 0; i < LENGTH(files); i++) {
-        const char *path = write_file("case.yaml", files[i].yaml, strlen(files[i].yaml));
+        const char *path = write_case("case.yaml", files[i].yaml, strlen(files[i].yaml));
         expect(files[i].yaml, path, "", &files[i]);
     }
 }
@@ -240,12 +180,12 @@ static const Case tomls[] = {
 static void test_toml(void **state) {
     (void)state;
     for (int i = 0; i < LENGTH(tomls); i++) {
-        const char *path = write_file("case.toml", tomls[i].yaml, strlen(tomls[i].yaml));
+        const char *path = write_case("case.toml", tomls[i].yaml, strlen(tomls[i].yaml));
         expect(tomls[i].yaml, path, "", &tomls[i]);
     }
     char deep[4096] = "a = ";
     memset(deep + 4, '[', 4000);
-    expect("deep", write_file("case.toml", deep, 4004), "",
+    expect("deep", write_case("case.toml", deep, 4004), "",
            &(Case){NULL, BAD_INPUT, "case.toml:1: is nested deeper than 32", 0});
 }
 
@@ -299,7 +239,7 @@ static const Case arguments[] = {
 
 static void test_arguments(void **state) {
     (void)state;
-    const char *path = write_file("case.yaml", DATA, strlen(DATA));
+    const char *path = write_case("case.yaml", DATA, strlen(DATA));
     for (int i = 0; i < LENGTH(arguments); i++) expect(arguments[i].yaml, path, arguments[i].yaml, &arguments[i]);
     const Case without_file = {NULL, OK, NULL, 0};
     expect("no --config", NULL, "--data.files=a.h5", &without_file);
@@ -308,41 +248,41 @@ static void test_arguments(void **state) {
 /* Row by row: empty, folder, FIFO, device, missing, too large, too deep, NUL. */
 static void test_strange_files(void **state) {
     (void)state;
-    char fifo[256], argument[512];
-    snprintf(fifo, sizeof fifo, "%s/fifo", folder);
+    char fifo[300], argument[600];
+    snprintf(fifo, sizeof fifo, "%s/fifo", temporary_folder);
     assert_int_equal(mkfifo(fifo, 0600), 0);
-    expect("folder", folder, "", &(Case){NULL, BAD_INPUT, "is a folder", 0});
+    expect("folder", temporary_folder, "", &(Case){NULL, BAD_INPUT, "is a folder", 0});
     expect("FIFO", fifo, "", &(Case){NULL, BAD_INPUT, "is not a regular file", 0});
     expect("zero", "/dev/zero", "", &(Case){NULL, BAD_INPUT, "is not a regular file", 0});
     expect("missing", "/nowhere/x.yaml", "", &(Case){NULL, BAD_INPUT, "/nowhere/x.yaml: No such file", 0});
-    expect("empty", write_file("case.yaml", "", 0), "--data.files=a", &(Case){NULL, OK, NULL, 0});
-    expect("NUL", write_file("case.yaml", "a: b\0c\n", 7), "", &(Case){NULL, BAD_INPUT, "holds a NUL byte", 0});
+    expect("empty", write_case("case.yaml", "", 0), "--data.files=a", &(Case){NULL, OK, NULL, 0});
+    expect("NUL", write_case("case.yaml", "a: b\0c\n", 7), "", &(Case){NULL, BAD_INPUT, "holds a NUL byte", 0});
     char *big = malloc(2 << 20);
     memset(big, '[', 2 << 20);
-    expect("deep", write_file("case.yaml", big, 100000), "", &(Case){NULL, BAD_INPUT, "is nested deeper than 32", 0});
-    expect("deep JSON", write_file("case.json", big, 100000), "", &(Case){NULL, BAD_INPUT, "is not JSON", 0});
+    expect("deep", write_case("case.yaml", big, 100000), "", &(Case){NULL, BAD_INPUT, "is nested deeper than 32", 0});
+    expect("deep JSON", write_case("case.json", big, 100000), "", &(Case){NULL, BAD_INPUT, "is not JSON", 0});
     memset(big, '#', 2 << 20);
-    expect("large", write_file("case.yaml", big, 2 << 20), "", &(Case){NULL, BAD_INPUT, "is larger than 1 MiB", 0});
-    expect("1 MiB", write_file("case.yaml", big, 1 << 20), "--data.files=a", &(Case){NULL, OK, NULL, 0});
+    expect("large", write_case("case.yaml", big, 2 << 20), "", &(Case){NULL, BAD_INPUT, "is larger than 1 MiB", 0});
+    expect("1 MiB", write_case("case.yaml", big, 1 << 20), "--data.files=a", &(Case){NULL, OK, NULL, 0});
     size_t used = 0;
     for (int i = 0; i < 1100; i++) used += (size_t)sprintf(big + used, "k%d: 1\n", i);
-    expect("keys", write_file("case.yaml", big, used), "",
+    expect("keys", write_case("case.yaml", big, used), "",
            &(Case){NULL, BAD_INPUT, "case.yaml:1001: more than 1000 keys", 0});
     memset(big, 'k', 201);
     strcpy(big + 201, ": 1\n");
-    expect("long key", write_file("case.yaml", big, 205), "",
+    expect("long key", write_case("case.yaml", big, 205), "",
            &(Case){NULL, BAD_INPUT, "has 201 bytes; at most 200", 0});
     strcpy(big, "{\"");
     memset(big + 2, 'k', 201);
     strcpy(big + 203, "\": 1}");
-    snprintf(argument, sizeof argument, "--data.files=a --model.config=%s", write_file("case.json", big, 208));
+    snprintf(argument, sizeof argument, "--data.files=a --model.config=%s", write_case("case.json", big, 208));
     expect("long key in JSON", NULL, argument, &(Case){NULL, BAD_INPUT, "has 201 bytes; at most 200", 0});
     free(big);
 }
 
 static void test_long_and_strange_values(void **state) {
     (void)state;
-    const char *path = write_file("case.yaml", DATA, strlen(DATA));
+    const char *path = write_case("case.yaml", DATA, strlen(DATA));
     const size_t bytes = 1 << 20;
     char *text = malloc(bytes + 64), message[4096];
     TrainConfig config;
@@ -415,8 +355,8 @@ static void test_order_and_model(void **state) {
                                "model:\n  config: config.json\n  num_heads: 8\n";
     char message[4096];
     TrainConfig c;
-    write_file("config.json", json, strlen(json));
-    const char *path = write_file("case.yaml", yaml, strlen(yaml));
+    write_case("config.json", json, strlen(json));
+    const char *path = write_case("case.yaml", yaml, strlen(yaml));
     assert_int_equal(load(path, "--training.steps=300 --model.hidden_size=64 --model.attn.layers=[2]", 1, &c, message),
                      OK);
     assert_string_equal(message, "");
@@ -435,212 +375,6 @@ static void test_order_and_model(void **state) {
     config_free(&c);
 }
 
-static void expect_equal(const ConfigValue *a, const ConfigValue *b) {
-    assert_int_equal(a->type, b->type);
-    assert_int_equal(a->count, b->count);
-    if (a->type == VALUE_STRING) assert_string_equal(a->text, b->text);
-    if (a->type == VALUE_INTEGER) assert_true(a->integer == b->integer);
-    if (a->type == VALUE_REAL) assert_true(a->real == b->real || (isnan(a->real) && isnan(b->real)));
-    if (a->type == VALUE_BOOL) assert_int_equal(a->boolean, b->boolean);
-    for (int i = 0; i < a->count; i++) {
-        if (a->type == VALUE_MAPPING) assert_string_equal(a->item[i]->key, b->item[i]->key);
-        expect_equal(a->item[i], b->item[i]);
-    }
-}
-
-/* What config_write writes loads back to the same configuration. */
-static void test_round_trip(void **state) {
-    (void)state;
-    static const char yaml[] =
-        "device: cpu\njob: {dump_folder: \"a b: #\\n\\t\\\"\\\\ \\u00e9 \\u2028 \\ufeff \\U0001f600 \\x07\", "
-        "description: \"\", time_limit: 0.1}\n"
-        "optimizer: {lr: 0.30000000000000004, eps: 1e-15, weight_decay: 1}\nlr_scheduler: {decay_ratio: 0.2}\n"
-        "training: {global_batch_size: 12, seed: 9007199254740991}\n"
-        "data: {files: [\"1\", \"true\", \"-\", \"a,b\", \"[x]\", ~x, a.h5, \"null\"], probabilities: "
-        "[1,2,3,4,5,6,7,1e-300]}\n"
-        "model:\n  s: \"010\"\n  t: 010\n  n: null\n  x: 1.0\n  y: 1e300\n  z: -.inf\n  q: .nan\n  \"key: odd\": {}\n"
-        "  list: [1, [], {a: {b: [c]}}, \"\"]\n  deep: {a: {b: {c: \"d e\"}}}\n  dots: ...x\n";
-    const char *path = write_file("case.yaml", yaml, strlen(yaml));
-    char message[4096], *first = NULL, *second = NULL;
-    size_t first_bytes = 0, second_bytes = 0;
-    TrainConfig a, b;
-    assert_int_equal(load(path, "", 1, &a, message), OK);
-    FILE *file = open_memstream(&first, &first_bytes);
-    config_write(file, &a);
-    fclose(file);
-    path = write_file("again.yaml", first, first_bytes);
-    assert_int_equal(load(path, "", 1, &b, message), OK);
-    file = open_memstream(&second, &second_bytes);
-    config_write(file, &b);
-    fclose(file);
-    assert_string_equal(first, second);
-    assert_string_equal(a.job.dump_folder, b.job.dump_folder);
-    assert_string_equal(a.job.description, "");
-    assert_true(a.optimizer.lr == b.optimizer.lr);
-    assert_int_equal(b.data.files.count, 8);
-    for (int i = 0; i < 8; i++) assert_string_equal(a.data.files.item[i], b.data.files.item[i]);
-    for (int i = 0; i < 8; i++) assert_true(a.data.probabilities.item[i] == b.data.probabilities.item[i]);
-    expect_equal(a.model, b.model);
-    config_free(&a);
-    config_free(&b);
-    free(first);
-    free(second);
-}
-
-static const Case jsons[] = {
-    {"{\"a\": 1}", OK, NULL, 0},
-    {"\xef\xbb\xbf{\"a\": NaN}", OK, NULL, 0},
-    {"{\"a\": \"Infinity and \\\" NaN\"}", OK, NULL, 0},
-    {"{\"a\": 1,}", BAD_INPUT, "case.json:1: is not JSON", 0},
-    {"{\"a\": 1 // no\n}", BAD_INPUT, "is not JSON", 0},
-    {"{\"a\": 1}\n{}", BAD_INPUT, "case.json:2: is not JSON", 0},
-    {"{\"a\": 1,\n\"a\": 2}", BAD_INPUT, "case.json:2: is not JSON: duplicate object key", 0},
-    {"{\"a\": 1e400}", BAD_INPUT, "real number overflow", 0},
-    {"{\"a\": 9223372036854775808}", BAD_INPUT, "too big integer", 0},
-    {"{\"a\": \"\\u0000\"}", BAD_INPUT, "is not JSON", 0},
-    {"{\"a\": \"\xff\"}", BAD_INPUT, "is not JSON", 0},
-    {"{\"a\": Infinit}", BAD_INPUT, "is not JSON", 0},
-    {"[1]", BAD_INPUT, "a model's configuration must be a mapping", 0},
-    {"", BAD_INPUT, "is not JSON", 0},
-    {"{\"a\":\n [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}", BAD_INPUT,
-     "case.json:2: is nested deeper than 32", 0},
-};
-
-static void test_json(void **state) {
-    (void)state;
-    for (int i = 0; i < LENGTH(jsons); i++) {
-        char argument[512];
-        snprintf(argument, sizeof argument, "--data.files=a --model.config=%s",
-                 write_file("case.json", jsons[i].yaml, strlen(jsons[i].yaml)));
-        expect(jsons[i].yaml, NULL, argument, &jsons[i]);
-    }
-}
-
-/* A Hugging Face file may say more than a model uses: listed, not refused. An inline key is refused. */
-static void test_tables_together(void **state) {
-    (void)state;
-    typedef struct Common {
-        int64_t hidden_size, heads;
-    } Common;
-    typedef struct Mixer {
-        double expand;
-        int64_t heads;
-        IntegerList layers;
-        const ConfigValue *attn;
-        double limit;
-    } Mixer;
-    static const Key common_keys[] = {
-        {"hidden_size", KEY_INTEGER, "2048", 1, 1e6, NULL, "", offsetof(Common, hidden_size)},
-        {"heads", KEY_INTEGER | KEY_NULLABLE, "null", 1, 99, NULL, "", offsetof(Common, heads)},
-        {"use_cache", KEY_IGNORED, NULL, 0, 0, NULL, "", 0},
-        {"dropout", KEY_FIXED, "0", 0, 0, NULL, "there is none", 0},
-    };
-    static const Key mixer_keys[] = {
-        {"expand", KEY_REAL | KEY_NULLABLE, "null", 0.1, 8, NULL, "", offsetof(Mixer, expand)},
-        {"heads", KEY_INTEGER, "4", 1, 99, NULL, "", offsetof(Mixer, heads)},
-        {"layers", KEY_INTEGER_LIST, "[1, 2]", 0, 9, NULL, "", offsetof(Mixer, layers)},
-        {"attn", KEY_VALUE, NULL, 0, 0, NULL, "", offsetof(Mixer, attn)},
-        {"limit", KEY_REAL, "1", 0, INFINITY, NULL, "", offsetof(Mixer, limit)},
-    };
-    static const char json[] =
-        "{\"hidden_size\": 64, \"heads\": 2, \"use_cache\": true, \"dropout\": 0.0, \"attn\": [{}],\n"
-        "\"limit\": Infinity}";
-    Common common;
-    Mixer mixer;
-    const KeyTable tables[] = {{common_keys, LENGTH(common_keys), &common, "model"},
-                               {mixer_keys, LENGTH(mixer_keys), &mixer, "model"}};
-    ConfigValue *tree = NULL;
-    char message[4096];
-    keys_defaults(tables, 2);
-    assert_int_equal(common.heads, -1);
-    assert_true(isnan(mixer.expand));
-    assert_int_equal(mixer.layers.count, 2);
-    assert_int_equal(config_value_read_json("m.json", json, strlen(json), &tree), OK);
-    Capture capture = capture_begin(2);
-    assert_int_equal(keys_apply(tables, 2, tree, "model", NULL), OK);
-    capture_end(&capture, message, sizeof message);
-    assert_string_equal(message, "");
-    assert_int_equal(common.hidden_size, 64);
-    assert_int_equal(common.heads, 2);
-    assert_int_equal(mixer.heads, 2);
-    assert_int_equal(mixer.attn->type, VALUE_LIST);
-    assert_true(isinf(mixer.limit));
-    config_value_set(tree, "expandd", config_value_plain("1", "c.yaml", 7));
-    capture = capture_begin(2);
-    assert_int_equal(keys_apply(tables, 2, tree, "model", config_hints()), BAD_INPUT);
-    capture_end(&capture, message, sizeof message);
-    assert_non_null(strstr(message, "c.yaml:7: unknown key model.expandd; did you mean model.expand?"));
-    config_value_free(tree);
-    const char fixed[] = "{\"dropout\": 0.1}";
-    assert_int_equal(config_value_read_json("m.json", fixed, strlen(fixed), &tree), OK);
-    capture = capture_begin(2);
-    assert_int_equal(keys_apply(tables, 2, tree, "model", config_hints()), BAD_INPUT);
-    capture_end(&capture, message, sizeof message);
-    assert_non_null(strstr(message, "m.json:1: model.dropout is 0.1; only 0 is supported (there is none)"));
-    keys_free(tables, 2);
-    config_value_free(tree);
-}
-
-static void test_locale_does_not_matter(void **state) {
-    (void)state;
-    if (!setlocale(LC_ALL, "de_DE.UTF-8") && !setlocale(LC_ALL, "fr_FR.UTF-8")) {
-        print_message("skipped: neither de_DE.UTF-8 nor fr_FR.UTF-8 is installed\n");
-        skip();
-    }
-    char message[4096];
-    TrainConfig c;
-    assert_int_equal(load(NULL, "--data.files=a --optimizer.lr=0.25", 1, &c, message), OK);
-    assert_true(c.optimizer.lr == 0.25);
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    config_write(file, &c);
-    fclose(file);
-    assert_non_null(strstr(text, "lr: 0.25\n"));
-    setlocale(LC_ALL, "C");
-    config_free(&c);
-    free(text);
-}
-
-static void test_help_names_every_key(void **state) {
-    (void)state;
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *file = open_memstream(&text, &bytes);
-    assert_true(config_help(file, NULL));
-    fclose(file);
-    const KeyHints *hints = config_hints();
-    for (int t = 0; t < hints->table_count; t++)
-        for (int k = 0; k < hints->tables[t].count; k++) {
-            assert_non_null(strstr(text, hints->tables[t].keys[k].name));
-            assert_non_null(strstr(text, hints->tables[t].keys[k].doc));
-        }
-    assert_non_null(strstr(text, "--optimizer.beta1"));
-    free(text);
-}
-
-static void test_edit_distance(void **state) {
-    (void)state;
-    assert_int_equal(edit_distance("seq_len", "seq_len"), 0);
-    assert_int_equal(edit_distance("seqlen", "seq_len"), 1);
-    assert_int_equal(edit_distance("Seq-Len", "seq_len"), 0);
-    assert_int_equal(edit_distance("setps", "steps"), 1);
-    assert_int_equal(edit_distance("", "abc"), 3);
-    assert_int_equal(edit_distance("kitten", "sitting"), 3);
-}
-
-static int make_folder(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
@@ -650,12 +384,6 @@ int main(void) {
         cmocka_unit_test(test_long_and_strange_values),
         cmocka_unit_test(test_defaults_are_flames),
         cmocka_unit_test(test_order_and_model),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_tables_together),
-        cmocka_unit_test(test_locale_does_not_matter),
-        cmocka_unit_test(test_help_names_every_key),
-        cmocka_unit_test(test_edit_distance),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "support/capture.h"
 #include "reporting/metrics.h"
 #include "reporting/tensorboard.h"

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "config/keys.h"
 #include "suites/invented.h"
 #include "suites/report.h"

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "suites/invented.h"
 #include "suites/summary.h"
 #include "support/capture.h"

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "suites/sweep.h"
 #include "support/capture.h"
 

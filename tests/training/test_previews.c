@@ -10,7 +10,7 @@
 
 #include "config/config.h"
 #include "data/tokens_writer.h"
-#include "checkpoint/temporary.h"
+#include "support/temporary.h"
 #include "support/capture.h"
 #include "training/previews.h"
 #include "training/samples.h"

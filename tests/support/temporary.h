@@ -1,6 +1,6 @@
 /* A folder for one test program's files, taken away at its end. */
-#ifndef FLAME_TESTS_CHECKPOINT_TEMPORARY_H
-#define FLAME_TESTS_CHECKPOINT_TEMPORARY_H
+#ifndef FLAME_TESTS_SUPPORT_TEMPORARY_H
+#define FLAME_TESTS_SUPPORT_TEMPORARY_H
 
 #include <stdio.h>
 #include <stdlib.h>
