@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to a trained, verified and exported model: installs what is missing, builds, makes a data set of the
-# documentation that comes with CMake, trains configs/quickstart.yaml on two ranks, interrupts and resumes the run, and prints
-# a table of what it did. Everything it makes is in build/ and runs/quickstart/, which it removes first.
+# documentation that comes with CMake, trains configs/quickstart.yaml on two ranks, interrupts and resumes the run, lets the
+# model go on with a text, and prints a table of what it did. Everything it makes is in build/ and runs/quickstart/, which it
+# removes first.
 #   launch/quickstart.sh [--section.key=value ...]      for instance --training.steps=100
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
@@ -151,6 +152,12 @@ seq_len=$(configured seq_len "$@")
 model_bits=$(awk '/"bits_per_byte"/ { printf "%.4f", $2; exit }' $run/eval.json)
 validation_bits=$(awk -v loss="$(last val_loss)" 'BEGIN { printf "%.4f", loss / log(2) }')
 row evaluate "$model_bits bits per byte of the held-out text; the last validation came to $validation_bits per token"
+
+say "Going on with a text"
+build/flame-c generate --checkpoint "$checkpoint" --prompt 'This command ' --echo --temperature 0 --max-new-tokens 200 \
+    2>$run/generate.log
+echo
+row generate "$(tail -n 1 $run/generate.log)"
 
 say "Exporting"
 build/flame-c export --checkpoint "$checkpoint" --out $run/export --dtype bfloat16
