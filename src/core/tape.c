@@ -97,11 +97,12 @@ static void remember(Node *node, int input, int64_t rows) {
 }
 
 void node_past(Node *node, unsigned reads, unsigned skips, int64_t rows, PastForm form) {
-    if (!node->tape->carried || rows == 0) return;
+    if (!node->tape->carried) return;
+    node->skips |= rows == 0 ? reads | skips : skips;
+    if (rows == 0) return;
     node->past_form = form;
-    node->past_rows = rows;
-    node->reads = reads;
-    node->skips = skips;
+    if (rows > node->past_rows) node->past_rows = rows;
+    node->reads |= reads;
     for (int i = 0; i < node->inputs; i++)
         if (node->in[i] && reads >> i & 1) remember(node, i, rows);
 }
@@ -154,15 +155,15 @@ static Batch batch_with_past(Tape *tape, int64_t past) {
     return batch;
 }
 
-/* The rows that earlier calls left of x, or as many of which the last `zeros` are 0 if it is not known what they left,
- * and x behind them. */
+/* The rows that earlier calls left of x, behind zeros if these are fewer than `past`, and x behind them. If it is not
+ * known what they left, the last `zeros` of the past rows are 0. */
 static Tensor with_past(Tape *tape, const CarriedRows *rows, const Tensor *x, int64_t past, int64_t zeros) {
     const int64_t T = tape->batch->T, size = dtype_size(x->type), row = x->cols * size, part = (past + T) * row;
     Tensor all = tensor_of(tape_workspace(tape, tape->batch->B * part), tape->batch->B * (past + T), x->cols, x->type);
-    if (rows)
-        carried_read(tape->carried, rows, past, all.data, part);
-    else
-        tape->device->fill((char *)all.data + (past - zeros) * row, 0, tape->batch->B, zeros * row, part);
+    const int64_t left = !rows ? 0 : past < rows->capacity ? past : rows->capacity, first = past - left;
+    if (rows) zeros = first;
+    if (zeros > 0) tape->device->fill((char *)all.data + (first - zeros) * row, 0, tape->batch->B, zeros * row, part);
+    if (rows) carried_read(tape->carried, rows, left, (char *)all.data + first * row, part);
     copy_rows(tape, (char *)all.data + past * row, part, x->data, T * x->stride * size, T, row, x->stride * size, row);
     return all;
 }

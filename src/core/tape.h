@@ -163,7 +163,7 @@ Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type);
 void node_state(Node *node, int input, int64_t rows, int64_t cols, int nothing, Tensor **final);
 /* For an op that reads rows of earlier tokens of a token's document: of the inputs in the set `reads` (1 << input | ..)
  * at most the last `rows` before the call. `skips` are its other inputs with one row per token, whose old rows are 0.
- * It matters where the tape carries. */
+ * Where inputs are read back differently far, it is called for each. It matters where the tape carries. */
 void node_past(Node *node, unsigned reads, unsigned skips, int64_t rows, PastForm form);
 /* Before node_past: the old rows of in[input] are those of `made`, an output of the node, in earlier calls. */
 void node_past_of(Node *node, int input, Tensor *made);

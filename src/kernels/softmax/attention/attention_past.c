@@ -1,8 +1,6 @@
 #include "kernels/softmax/attention/attention_past.h"
 
-static PastRows past_rows(const CarriedRows *rows) {
-    return rows ? (PastRows){rows->data, rows->capacity} : (PastRows){0};
-}
+PastRows past_rows(const CarriedRows *rows) { return rows ? (PastRows){rows->data, rows->capacity} : (PastRows){0}; }
 
 bool attention_past_fits(const Node *node) { return node->past_form == PAST_READ && node_past_tokens(node) > 0; }
 

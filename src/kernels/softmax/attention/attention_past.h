@@ -36,6 +36,7 @@ typedef struct AttentionPastArguments {
 #include "core/tape.h"
 /* Whether the node's forward is new tokens, few enough, of sequences that it goes on with (PAST_READ). */
 bool attention_past_fits(const Node *node);
+PastRows past_rows(const CarriedRows *rows);
 /* Sets what all kinds have: k, v and g, which are the node's inputs of these numbers (g may be NULL), with their past,
  * and the output. Launches the kernel. */
 void attention_past(const Node *node, int k, int v, int g, AttentionPastArguments *arguments);

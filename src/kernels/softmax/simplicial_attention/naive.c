@@ -96,6 +96,8 @@ const OpTest simplicial_attention_test = {
              .real = {0.25, 1},
              .input = INPUTS(2 * 16, 16)},
             {.name = "windows of one", .B = 1, .T = 70, .integer = {1, 1, 1, 1}, .input = INPUTS(16, 16)},
+            {.name = "second window of one", .B = 1, .T = 70, .integer = {1, 1, 20, 1}, .input = INPUTS(16, 16)},
+            {.name = "first window of 90", .B = 1, .T = 120, .integer = {2, 1, 90, 3}, .input = INPUTS(2 * 16, 16)},
             {.name = "the whole sequence", .B = 1, .T = 45, .integer = {1, 1, 100, 100}, .input = INPUTS(20, 20)},
             {.name = "second window longer", .B = 1, .T = 150, .integer = {1, 1, 3, 70}, .input = INPUTS(16, 16)},
             {.name = "head of 64", .B = 1, .T = 66, .integer = {1, 1, 33, 3}, .input = INPUTS(64, 64)},

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "kernels/softmax/simplicial_attention/simplicial_step.h"
 #include "tile/rows.h"
 
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
@@ -68,7 +69,39 @@ static SimplicialArguments arguments_of(const Node *node) {
                                             heads_aligned(heads_of(in[V1]), head_dim, type)};
 }
 
+static void one_token(const Node *node) {
+    const SimplicialArguments a = arguments_of(node);
+    const SimplicialShape *shape = (const SimplicialShape *)node->attributes;
+    const Tape *tape = node->tape;
+    const SimplicialStepArguments arguments = {.q = a.q,
+                                               .k1 = a.k1,
+                                               .v1 = a.v1,
+                                               .k2 = a.k2,
+                                               .v2 = a.v2,
+                                               .out = a.out,
+                                               .past_k1 = past_rows(node->past[K1]),
+                                               .past_v1 = past_rows(node->past[V1]),
+                                               .past_k2 = past_rows(node->past[K2]),
+                                               .past_v2 = past_rows(node->past[V2]),
+                                               .position = a.position,
+                                               .tokens = carried_tokens(tape->carried),
+                                               .past = node_past_tokens(node),
+                                               .head_dim = a.head_dim,
+                                               .heads = a.heads,
+                                               .kv_heads = a.kv_heads,
+                                               .window1 = shape->window1,
+                                               .window2 = shape->window2,
+                                               .scale = a.scale,
+                                               .k2_bias = a.k2_bias,
+                                               .v2_bias = a.v2_bias};
+    tape->device->launch(KERNEL_simplicial_step, node->out[0]->type, (Grid){tape->batch->B, a.heads, 1}, &arguments);
+}
+
 static void simplicial_forward(Node *node) {
+    if (attention_past_fits(node)) {
+        one_token(node);
+        return;
+    }
     const SimplicialArguments a = arguments_of(node);
     const Grid grid = {batch_blocks(node->tape->batch, SIMPLICIAL_ROWS), a.heads, node->tape->batch->B};
     node->tape->device->launch(kernels_for(a.head_dim)->forward, node->out[0]->type, grid, &a);
@@ -121,8 +154,9 @@ Tensor *simplicial_attention(Tape *tape, SimplicialInputs in, SimplicialShape sh
     Tensor *out = node_output(node, in.q->rows, in.q->cols, in.q->type);
     node_save(node, in.q->rows, shape.heads, F32);
     *(SimplicialShape *)node->attributes = shape;
-    const int64_t window = shape.window1 > shape.window2 ? shape.window1 : shape.window2;
-    node_past(node, 1 << K1 | 1 << V1 | 1 << K2 | 1 << V2, 1 << Q, window - 1, PAST_IN_FRONT);
+    const PastForm form = tape->batch->T == 1 ? PAST_READ : PAST_IN_BLOCKS;
+    node_past(node, 1 << K1 | 1 << V1, 1 << Q, shape.window1 - 1, form);
+    node_past(node, 1 << K2 | 1 << V2, 1 << Q, shape.window2 - 1, form);
     node_run(node);
     return out;
 }
