@@ -197,6 +197,26 @@ static void copying_repeats_the_data(void **state) {
 }
 
 /* The slots of the queries, by the published means over 28 and 192 slots. */
+/* As many as in tests, where these have keys of the same sizes. */
+static void recall_trains_on_answers_alone(void **state) {
+    (void)state;
+    static const char *const tasks[] = {"in_context_recall", "noisy_in_context_recall", "fuzzy_in_context_recall"};
+    for (int r = 0; r < LENGTH(tasks); r++) {
+        const char *keys = r < 2 ? "task.clean=true" : "task.clean=true task.k_motif_size=1";
+        const double expected = mean_targets(tasks[r], keys, 500);
+        Made m = make(tasks[r], keys);
+        double scored = 0;
+        for (int64_t i = 0; i < 500; i++) {
+            example(&m, "train", i);
+            for (int64_t t = 0; t + 1 < m.sizes.T; t++)
+                assert_true(m.e.labels[t] == IGNORED_LABEL || m.e.labels[t] == m.e.inputs[t + 1]);
+            scored += (double)targets(&m);
+        }
+        assert_near(scored / 500, expected, 0.03 * expected);
+        done(&m);
+    }
+}
+
 static void mqar_places_queries_by_their_weights(void **state) {
     (void)state;
     static const struct {
@@ -525,6 +545,7 @@ int main(void) {
         cmocka_unit_test(memorization_is_one_map),
         cmocka_unit_test(compression_asks_for_its_input),
         cmocka_unit_test(copying_repeats_the_data),
+        cmocka_unit_test(recall_trains_on_answers_alone),
         cmocka_unit_test(mqar_places_queries_by_their_weights),
         cmocka_unit_test(mqar_asks_for_the_value_after_updates),
         cmocka_unit_test(mqar_looks_back),

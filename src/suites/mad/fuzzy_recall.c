@@ -5,7 +5,8 @@
  *   scored  . . . . . . .  . . . . . . 9 11       a value that its key had before, each token from the one before it
  *
  * The key that ends the sequence (the probe) is put into it at a random place; now and then the sequence ends before
- * that place, and the probe was never seen. Training predicts every next token, pads included. */
+ * that place, and the probe was never seen. Training predicts every next token, pads included, or with
+ * `clean` what tests do. */
 #include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
@@ -15,6 +16,7 @@
 
 typedef struct Fuzzy {
     int64_t vocab_size, seq_len, k_motif_size, v_motif_size;
+    bool clean;
 } Fuzzy;
 
 enum { MOTIF_MOST = 8 };
@@ -24,6 +26,7 @@ static const Key fuzzy_keys[] = {
     KEY(Fuzzy, seq_len, KEY_INTEGER, "128", 8, 1 << 16, NULL, "tokens that the model reads"),
     KEY(Fuzzy, k_motif_size, KEY_INTEGER, "3", 1, MOTIF_MOST, NULL, "most tokens of a key"),
     KEY(Fuzzy, v_motif_size, KEY_INTEGER, "3", 1, MOTIF_MOST, NULL, "most tokens of a value"),
+    KEY(Fuzzy, clean, KEY_BOOLEAN, "false", 0, 0, NULL, "train on the values of keys seen before only, as in tests"),
 };
 
 typedef struct Motif {
@@ -135,13 +138,13 @@ static void write_probe(Written *w, const KnownPair *probe) {
 }
 
 /* The sequence ends at T: pads come before it, and each label is the token after its position. */
-static void align(const Fuzzy *c, const Written *w, bool test, Example e) {
+static void align(const Fuzzy *c, const Written *w, bool answers, Example e) {
     const int32_t pad = (int32_t)(c->vocab_size - 1);
     const int64_t pads = c->seq_len + 1 - w->length;
     for (int64_t t = 0; t <= c->seq_len; t++) {
         const int32_t token = t < pads ? pad : w->token[t - pads];
         if (t < c->seq_len) e.inputs[t] = token;
-        if (t > 0) e.labels[t - 1] = !test ? token : t < pads ? IGNORED_LABEL : w->scored[t - pads];
+        if (t > 0) e.labels[t - 1] = !answers ? token : t < pads ? IGNORED_LABEL : w->scored[t - pads];
     }
 }
 
@@ -156,7 +159,7 @@ static void fuzzy_generate(const void *config, uint64_t seed, Draws *draws, bool
     pair[0] = (KnownPair){.key = draw_key(c, draws, key_size), .value = draw_value(c, draws, value_size)};
     write_pairs(c, draws, test, &w, pair);
     write_probe(&w, &pair[0]);
-    align(c, &w, test, e);
+    align(c, &w, test || c->clean, e);
     free(pair);
     free(w.token);
     free(w.scored);

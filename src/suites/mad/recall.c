@@ -5,7 +5,7 @@
  *   x       0 4 0 4 3 7 2 4 0 4 3        ids: keys [0, n/2), values [n/2, n), noise [n, vocab_size)
  *   scored  . . 4 . . . . . 4 . 7
  *
- * Training predicts every next token. */
+ * Training predicts every next token, or with `clean` what tests do. */
 #include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
@@ -14,13 +14,18 @@
 typedef struct Recall {
     int64_t vocab_size, seq_len, noise_vocab_size;
     double frac_noise;
+    bool clean;
 } Recall;
 
 enum { NO_VALUE = -1, KEYS_MOST = 1 << 16 };
 
+#define CLEAN_KEY                                                                                                      \
+    KEY(Recall, clean, KEY_BOOLEAN, "false", 0, 0, NULL, "train on the values of keys seen before only, as in tests")
+
 static const Key recall_keys[] = {
     KEY(Recall, vocab_size, KEY_INTEGER, "16", 4, KEYS_MOST, NULL, "tokens: half of them keys, half values"),
     KEY(Recall, seq_len, KEY_INTEGER, "128", 4, 1 << 20, NULL, "tokens, of which the model reads all but the last"),
+    CLEAN_KEY,
 };
 
 static const Key noisy_keys[] = {
@@ -28,6 +33,7 @@ static const Key noisy_keys[] = {
     KEY(Recall, seq_len, KEY_INTEGER, "128", 4, 1 << 20, NULL, "tokens, of which the model reads all but the last"),
     KEY(Recall, noise_vocab_size, KEY_INTEGER, "16", 1, KEYS_MOST, NULL, "tokens that are noise"),
     KEY(Recall, frac_noise, KEY_REAL, "0.2", 0, 1, NULL, "probability that a pair is noise"),
+    CLEAN_KEY,
 };
 
 static int64_t recalled(const Recall *c) { return c->vocab_size - c->noise_vocab_size; }
@@ -85,7 +91,7 @@ static void recall_generate(const void *config, uint64_t seed, Draws *draws, boo
     const Recall *c = config;
     const int64_t keys = recalled(c) / 2, pairs = c->seq_len / 2, protected = draw_below(draws, pairs);
     int32_t *value_of = mad_numbers(keys, NO_VALUE);
-    bool any = false;
+    bool any = false, answers = test || c->clean;
     for (int64_t i = 0; i < pairs; i++) {
         const bool last = i == pairs - 1, noise = !last && i != protected && draw_chance(draws, c->frac_noise);
         Pair p;
@@ -97,8 +103,8 @@ static void recall_generate(const void *config, uint64_t seed, Draws *draws, boo
             p = key_pair(c, draws, draw_below(draws, keys), value_of);
         any |= !noise;
         e.inputs[2 * i] = p.first;
-        e.labels[2 * i] = test && !p.known ? IGNORED_LABEL : p.second;
-        if (i > 0) e.labels[2 * i - 1] = test ? IGNORED_LABEL : p.first;
+        e.labels[2 * i] = answers && !p.known ? IGNORED_LABEL : p.second;
+        if (i > 0) e.labels[2 * i - 1] = answers ? IGNORED_LABEL : p.first;
         if (!last) e.inputs[2 * i + 1] = p.second;
     }
     free(value_of);
