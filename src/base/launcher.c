@@ -1,5 +1,6 @@
 #include "base/launcher.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,4 +33,10 @@ int launcher_process(bool *is_mpirun) {
             return process;
         }
     return 0;
+}
+
+bool launcher_has_gone(void) {
+    if (!getenv("OMPI_COMM_WORLD_SIZE") || launcher_process(NULL)) return false;
+    struct pollfd printed[] = {{STDOUT_FILENO, 0, 0}, {STDERR_FILENO, 0, 0}};
+    return poll(printed, 2, 0) > 0 && ((printed[0].revents | printed[1].revents) & (POLLERR | POLLHUP));
 }

@@ -56,15 +56,23 @@ void signals_block(void) {
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* Nobody can stop a rank whose launcher has gone, so this counts as a request. */
+static void stop_without_launcher(void) {
+    log_warning("mpirun has died: saving and stopping");
+    take_signal(SIGTERM);
+}
+
 /* A descriptor that tells when mpirun or its daemon has ended, for a process that has no peers; else -1. Ranks with
  * peers need none: MPI notices and ends them. */
 static int watch_launcher(void) {
     const char *ranks = getenv("OMPI_COMM_WORLD_SIZE");
-    const int process = ranks && strcmp(ranks, "1") == 0 ? launcher_process(NULL) : 0;
-    return process ? (int)syscall(SYS_pidfd_open, process, 0) : -1;
+    if (!ranks || strcmp(ranks, "1") != 0) return -1;
+    const int process = launcher_process(NULL), watched = process ? (int)syscall(SYS_pidfd_open, process, 0) : -1;
+    if (watched < 0 && launcher_has_gone()) stop_without_launcher();
+    return watched;
 }
 
-/* The thread that receives the signals. Nobody can stop a rank whose launcher has gone, so this counts as a request. */
+/* The thread that receives the signals. */
 static void *wait_for_signals(void *set) {
     pthread_sigmask(SIG_UNBLOCK, set, NULL);
     struct pollfd launcher = {watch_launcher(), POLLIN, 0};
@@ -72,8 +80,7 @@ static void *wait_for_signals(void *set) {
         if (poll(&launcher, 1, -1) <= 0 || !launcher.revents) continue;
         close(launcher.fd);
         launcher.fd = -1;
-        log_warning("mpirun has died: saving and stopping");
-        take_signal(SIGTERM);
+        stop_without_launcher();
     }
     return NULL;
 }

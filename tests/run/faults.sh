@@ -67,6 +67,16 @@ wait $job 2>/dev/null || true
 while pgrep -f -- "--job.dump_folder=$work/orphan" >/dev/null; do sleep 0.1; done
 [ -n "$(saved orphan)" ] || fail "the rank of a killed mpirun did not save"
 
+# The same before the rank could look for its mpirun.
+FAULT=hang FAULT_CALL=open FAULT_PATH=config.yaml FAULT_BEGUN=$work/began FAULT_UNTIL=$work/on LD_PRELOAD=$FAULTS \
+    mpirun --allow-run-as-root -np 1 "$FLAME" "${endless[@]}" --job.dump_folder="$work/orphan-early" >"$work/log" 2>&1 &
+job=$!
+until [ -e "$work/began" ]; do sleep 0.02; done
+kill -KILL $job
+wait $job 2>/dev/null || true
+touch "$work/on"
+while pgrep -f -- "--job.dump_folder=$work/orphan-early" >/dev/null; do sleep 0.1; done
+
 # A data file that is in memory as a whole, and changes.
 "$FLAME" data build --text "$source_folder/src/base" --out "$work/small.h5" >"$work/log" 2>&1 || fail "data build"
 "$FLAME" "${endless[@]}" --data.files="$work/small.h5" --job.dump_folder="$work/changed" >"$work/log" 2>&1 &
