@@ -7,7 +7,8 @@
 /* The process id of Open MPI's mpirun or of its daemon on this host, if that is an ancestor of this process, else 0.
  * *is_mpirun (may be NULL): it is mpirun itself. */
 int launcher_process(bool *is_mpirun);
-/* Whether it had died before anybody could look for it: no ancestor is it, and nobody reads what this process prints. */
+/* Whether it had died before anybody could look for it: no ancestor is it, and nobody reads what this process prints.
+ */
 bool launcher_has_gone(void);
 
 #endif
