@@ -217,7 +217,8 @@ typedef struct SimplicialInputs {
 Tensor *simplicial_attention(Tape *tape, SimplicialInputs in, SimplicialShape shape);
 
 /* The product over the semiring of maxima and sums: per head of as many columns as w has rows, y_j = max over i of x_i
- * + w_ij. x [N, heads*K], w [K, J], of all heads -> [N, heads*J]. */
+ * + w_ij. x [N, heads*K], w [K, J], of all heads -> [N, heads*J]; K and J are 256 at
+ * most. */
 Tensor *max_plus_product(Tape *tape, Tensor *x, Tensor *w);
 /* Tropical attention (arXiv 2505.17190), per head: o_i = max over j <= i of the document of s_ij + v_j, by entries,
  * where -s_ij is the largest minus the smallest entry of q_i - k_j. q, k, v [N, heads*D] -> [N, heads*D]; D is 256 at

@@ -19,30 +19,30 @@ static MaxPlusArguments arguments_of(const Node *node) {
                               .heads = x->cols / w->rows,
                               .cols = w->rows,
                               .outs = w->cols,
-                              .rows_per_program = rows_per_program(y->cols),
+                              .rows_per_program = rows_per_program(w->cols),
                               .x_stride = x->stride,
                               .y_stride = y->stride,
                               .choice_stride = choice->stride};
 }
 
-static void launch(const Node *node, Kernel kernel, const MaxPlusArguments *arguments) {
-    const Grid grid = {blocks_of(arguments->rows, arguments->rows_per_program), 1, 1};
+static void launch(const Node *node, Kernel kernel, int64_t heads, const MaxPlusArguments *arguments) {
+    const Grid grid = {blocks_of(arguments->rows, arguments->rows_per_program), heads, 1};
     node->tape->device->launch(kernel, node->out[0]->type, grid, arguments);
 }
 
 static void max_plus_product_forward(Node *node) {
     const MaxPlusArguments arguments = arguments_of(node);
-    launch(node, KERNEL_max_plus_product, &arguments);
+    launch(node, KERNEL_max_plus_product, arguments.heads, &arguments);
 }
 
 static void max_plus_product_backward(Node *node) {
     MaxPlusArguments arguments = arguments_of(node);
-    if (arguments.dx) launch(node, KERNEL_max_plus_product_rows, &arguments);
+    if (arguments.dx) launch(node, KERNEL_max_plus_product_rows, arguments.heads, &arguments);
     if (!node->in[WEIGHT]->gradient) return;
     arguments.rows_per_program = rows_per_sum(arguments.rows);
     const int64_t sums = blocks_of(arguments.rows, arguments.rows_per_program);
     arguments.partial = tape_workspace(node->tape, sums * arguments.cols * arguments.outs * dtype_size(F32));
-    launch(node, KERNEL_max_plus_product_weight, &arguments);
+    launch(node, KERNEL_max_plus_product_weight, 1, &arguments);
     column_sum(node->tape, arguments.partial, sums, node->in[WEIGHT]);
 }
 
@@ -57,8 +57,9 @@ static const Op max_plus_product_op = {"max_plus_product", false, max_plus_produ
                                        max_plus_product_work};
 
 Tensor *max_plus_product(Tape *tape, Tensor *x, Tensor *w) {
-    CHECK(x->cols % w->rows == 0, "max_plus_product of %lld columns by %lld rows", (long long)x->cols,
-          (long long)w->rows);
+    CHECK(x->cols % w->rows == 0 && w->rows <= MAX_PLUS_COLS && w->cols <= MAX_PLUS_COLS,
+          "max_plus_product of %lld columns by %lld rows of %lld", (long long)x->cols, (long long)w->rows,
+          (long long)w->cols);
     Node *node = tape_node(tape, &max_plus_product_op, (Tensor *[]){x, w}, 2);
     Tensor *y = node_output(node, x->rows, x->cols / w->rows * w->cols, x->type);
     node_save(node, y->rows, y->cols, I32);

@@ -4,37 +4,45 @@
 #include "tile/rows.h"
 
 KERNEL(max_plus_product, MaxPlusArguments) {
+    VECTOR(largest, MAX_PLUS_COLS);
+    VECTOR(at, MAX_PLUS_COLS);
     const element *w = (const element *)a.w;
-    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
-    EACH_GROUP (row, head, first, end, a.heads, a.outs) {
-        const element *x = (const element *)a.x + row * a.x_stride + head * a.cols;
-        element *y = (element *)a.y + row * a.y_stride + head * a.outs;
-        int32_t *choice = a.choice + row * a.choice_stride + head * a.outs;
-        WARP_EACH(j, a.outs) {
-            float largest = -INFINITY;
-            int32_t at = 0;
-            for (int64_t i = 0; i < a.cols; i++) {
-                const float sum = to_float(x[i]) + to_float(w[i * a.outs + j]);
-                at = sum > largest ? (int32_t)i : at;
-                largest = sum > largest ? sum : largest;
+    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+        const element *x = (const element *)a.x + row * a.x_stride + program_y * a.cols;
+        element *y = (element *)a.y + row * a.y_stride + program_y * a.outs;
+        int32_t *choice = a.choice + row * a.choice_stride + program_y * a.outs;
+        EACH (j, a.outs) {
+            largest[j] = -INFINITY;
+            at[j] = 0;
+        }
+        for (int64_t i = 0; i < a.cols; i++) {
+            const float entry = (float)i, x_i = to_float(x[i]);
+            EACH (j, a.outs) {
+                const float sum = x_i + to_float(w[i * a.outs + j]);
+                at[j] = sum > largest[j] ? entry : at[j];
+                largest[j] = sum > largest[j] ? sum : largest[j];
             }
-            y[j] = to_element(largest);
-            choice[j] = at;
+        }
+        EACH (j, a.outs) {
+            y[j] = to_element(largest[j]);
+            choice[j] = (int32_t)at[j];
         }
     }
 }
 
 KERNEL(max_plus_product_rows, MaxPlusArguments) {
-    const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
-    EACH_GROUP (row, head, first, end, a.heads, a.cols) {
-        const element *dy = (const element *)a.dy + row * a.y_stride + head * a.outs;
-        const int32_t *choice = a.choice + row * a.choice_stride + head * a.outs;
-        element *dx = (element *)a.dx + row * a.x_stride + head * a.cols;
-        WARP_EACH(i, a.cols) {
-            float sum = 0;
-            for (int64_t j = 0; j < a.outs; j++) sum += choice[j] == i ? to_float(dy[j]) : 0.0f;
-            dx[i] = to_element(sum);
+    VECTOR(sum, MAX_PLUS_COLS);
+    ROWS_OF_PROGRAM (row, a.rows, a.rows_per_program) {
+        const element *dy = (const element *)a.dy + row * a.y_stride + program_y * a.outs;
+        const int32_t *choice = a.choice + row * a.choice_stride + program_y * a.outs;
+        element *dx = (element *)a.dx + row * a.x_stride + program_y * a.cols;
+        EACH (i, a.cols) sum[i] = 0;
+        for (int64_t j = 0; j < a.outs; j++) {
+            const float d = to_float(dy[j]);
+            const int32_t chosen = choice[j];
+            EACH (i, a.cols) sum[i] += chosen == (int32_t)i ? d : 0.0f;
         }
+        EACH (i, a.cols) dx[i] = to_element(sum[i]);
     }
 }
 

@@ -43,16 +43,13 @@ KERNEL(tropical_attention, TropicalArguments) {
             WARP_EACH(i, 1) score[s - s0 + i] = -distance;
         }
         sync();
-        EACH (d, a.cols) {
-            float now = largest[d];
-            int32_t at = choice[d];
-            for (int64_t s = s0; s < s1; s++) {
-                const float sum = score[s - s0] + to_float(ROW(a.v, const element, s)[d]);
-                at = sum > now ? (int32_t)s : at;
-                now = sum > now ? sum : now;
+        for (int64_t s = s0; s < s1; s++) {
+            const element *v = ROW(a.v, const element, s);
+            EACH (d, a.cols) {
+                const float sum = score[s - s0] + to_float(v[d]);
+                choice[d] = sum > largest[d] ? (int32_t)s : choice[d];
+                largest[d] = sum > largest[d] ? sum : largest[d];
             }
-            largest[d] = now;
-            choice[d] = at;
         }
     }
     element *out = ROW(a.out, element, t);
@@ -62,6 +59,7 @@ KERNEL(tropical_attention, TropicalArguments) {
 KERNEL(tropical_queries, TropicalArguments) {
     VECTOR(up, TROPICAL_COLS); /* where the differences from column d's key are largest and smallest */
     VECTOR(down, TROPICAL_COLS);
+    VECTOR(dq, TROPICAL_COLS);
     const element *q = ROW(a.q, const element, program_x), *gradient = ROW(a.out_gradient, const element, program_x);
     const int32_t *choice = ROW(a.choice, const int32_t, program_x);
     EACH_ROW (d, 0, a.cols) {
@@ -76,14 +74,13 @@ KERNEL(tropical_queries, TropicalArguments) {
         }
     }
     sync();
-    element *dq = ROW(a.q_gradient, element, program_x);
-    EACH (i, a.cols) {
-        const float entry = (float)i;
-        float sum = 0;
-        for (int64_t d = 0; d < a.cols; d++)
-            sum += (down[d] == entry ? to_float(gradient[d]) : 0.0f) - (up[d] == entry ? to_float(gradient[d]) : 0.0f);
-        dq[i] = to_element(sum);
+    EACH (i, a.cols) dq[i] = 0;
+    for (int64_t d = 0; d < a.cols; d++) {
+        const float ds = to_float(gradient[d]);
+        EACH (i, a.cols) dq[i] += (down[d] == (float)i ? ds : 0.0f) - (up[d] == (float)i ? ds : 0.0f);
     }
+    element *q_gradient = ROW(a.q_gradient, element, program_x);
+    EACH (i, a.cols) q_gradient[i] = to_element(dq[i]);
 }
 
 /* The queries of other documents have chosen none of these keys. */
@@ -116,17 +113,14 @@ KERNEL(tropical_keys, TropicalArguments) {
             }
         }
         sync();
-        EACH (d, a.cols) {
-            const float entry = (float)d;
-            float key = dk[d], value = dv[d];
-            for (int64_t t = t0; t < t1; t++) {
-                const float ds = share[t - t0];
-                key += (up[t - t0] == entry ? ds : 0.0f) - (down[t - t0] == entry ? ds : 0.0f);
-                value +=
-                    ROW(a.choice, const int32_t, t)[d] == j ? to_float(ROW(a.out_gradient, const element, t)[d]) : 0.0f;
+        for (int64_t t = t0; t < t1; t++) {
+            const element *gradient = ROW(a.out_gradient, const element, t);
+            const int32_t *choice = ROW(a.choice, const int32_t, t);
+            const float ds = share[t - t0];
+            EACH (d, a.cols) {
+                dk[d] += (up[t - t0] == (float)d ? ds : 0.0f) - (down[t - t0] == (float)d ? ds : 0.0f);
+                dv[d] += choice[d] == j ? to_float(gradient[d]) : 0.0f;
             }
-            dk[d] = key;
-            dv[d] = value;
         }
     }
     element *k_gradient = ROW(a.k_gradient, element, j), *v_gradient = ROW(a.v_gradient, element, j);
