@@ -57,16 +57,30 @@ static bool ends(pid_t child, int64_t seconds, int *status) {
     return false;
 }
 
-bool tokens_probe(void (*use)(void *argument), void *argument, int64_t file_bytes) {
+/* A request to end, which tells nothing about the file: Ctrl-C and mpirun send it to every process of a group. */
+static bool is_request(int number) {
+    return number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGUSR1 || number == SIGUSR2;
+}
+
+/* The child's status; 0 if nothing is known. */
+static int status_of_use(void (*use)(void *argument), void *argument, int64_t file_bytes) {
     int status = 0;
     const pid_t child = fork();
-    if (child < 0) return true;
+    if (child < 0) return 0;
     if (child == 0) {
         die_quietly();
         limit_processor_time(file_bytes);
         use(argument);
         _exit(0);
     }
-    if (!ends(child, PATIENCE_SECONDS + BUSY * processor_seconds(file_bytes), &status)) return true;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return ends(child, PATIENCE_SECONDS + BUSY * processor_seconds(file_bytes), &status) ? status : 0;
+}
+
+bool tokens_probe(void (*use)(void *argument), void *argument, int64_t file_bytes) {
+    enum { TRIES = 3 };
+    for (int i = 0; i < TRIES; i++) {
+        const int status = status_of_use(use, argument, file_bytes);
+        if (!WIFSIGNALED(status) || !is_request(WTERMSIG(status))) return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    }
+    return true;
 }

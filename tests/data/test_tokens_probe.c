@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,6 +23,9 @@ static void wait_for_ever(void *argument) {
     for (;;) pause();
 }
 
+/* As Ctrl-C in a terminal, or mpirun, ends every process of a group. */
+static void ended_from_outside(void *argument) { raise(*(const int *)argument); }
+
 static void every_end_of_the_child_is_an_answer(void **state) {
     (void)state;
     int turn = 0;
@@ -29,6 +33,8 @@ static void every_end_of_the_child_is_an_answer(void **state) {
     assert_false(tokens_probe(crash, NULL, 0));
     assert_false(tokens_probe(go_round, &turn, 0));
     assert_true(tokens_probe(wait_for_ever, NULL, 0));
+    for (int i = 0; i < 3; i++)
+        assert_true(tokens_probe(ended_from_outside, &(int){(int[]){SIGINT, SIGTERM, SIGUSR1}[i]}, 0));
 }
 
 int main(void) {

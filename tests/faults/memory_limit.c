@@ -1,6 +1,7 @@
 /* A library to preload: of the pieces of memory of at least MEMORY_BYTES (default 1) that the program itself asks for,
  * not its libraries, number MEMORY_FAILS (0, 1, ...) is refused, and the file MEMORY_REFUSED is made. MEMORY_SITES is a
- * file that receives the number of each piece that is the first from its place in the program: the last eight calls. */
+ * file that receives the number of each piece that is the first from its place in the program: the last eight calls.
+ * With MEMORY_RANK, only on this rank of mpirun. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <execinfo.h>
@@ -72,9 +73,15 @@ static void note_site(long number) {
     inside = false;
 }
 
+static bool is_chosen(void) {
+    const char *chosen = getenv("MEMORY_RANK"), *own = getenv("OMPI_COMM_WORLD_RANK");
+    return !chosen || (own && strcmp(chosen, own) == 0);
+}
+
 static bool refused(const void *caller, size_t bytes) {
     const char *least = getenv("MEMORY_BYTES"), *wanted = getenv("MEMORY_FAILS"), *note = getenv("MEMORY_REFUSED");
     if ((uintptr_t)caller < first || (uintptr_t)caller >= last || (least && bytes < (size_t)atoll(least))) return false;
+    if (!is_chosen()) return false;
     const long number = atomic_fetch_add(&asked, 1);
     note_site(number);
     if (!wanted || !note || number != atol(wanted)) return false;

@@ -13,26 +13,26 @@ export MEMORY_REFUSED=$work/refused
 limited() { LD_PRELOAD=$tools/libmemory_limit.so "$@"; }
 as_before() { rm -rf "$out" "$out".* && { [ ! -e "$work/before" ] || cp -r "$work/before" "$out"; }; }
 
-# refuse_each NAME ARGUMENTS...: of a command that makes $out, from what $work/before is.
-tried=0 ended=0
+# refuse_each NAME ARGUMENTS...: of a command that makes $out, from what $work/before is, on $count ranks.
+tried=0 ended=0 count=1
 refuse_each() {
     local name=$1 places=0 code n
     shift
     rm -rf "$work/sites" "$work/whole"
     as_before
-    MEMORY_SITES=$work/sites limited ranks 1 "$@" || { cat "$work/log"; fail "$name"; }
+    MEMORY_SITES=$work/sites limited ranks $count "$@" || { cat "$work/log"; fail "$name"; }
     mv "$out" "$work/whole"
     for n in $(awk -v stride="$stride" -v first=$((tried % stride)) 'NR % stride == first % stride' "$work/sites"); do
         as_before
         rm -f "$work/refused"
         code=0
-        MEMORY_FAILS=$n limited ranks 1 "$@" 2>/dev/null || code=$?
+        MEMORY_FAILS=$n limited ranks $count "$@" 2>/dev/null || code=$?
         [ -e "$work/refused" ] || fail "$name has no piece $n"
         [ $code = 0 ] || one_error "$name, piece $n" $code
         tried=$((tried + 1)) ended=$((ended + (code != 0))) places=$((places + 1))
         left "$name, piece $n" $code
         [ $((places % 5)) = 1 ] || continue
-        ranks 1 "$@" || { cat "$work/log"; fail "$name after piece $n"; }
+        ranks $count "$@" || { cat "$work/log"; fail "$name after piece $n"; }
         left "$name after piece $n" 0
     done
     rm -rf "$out"
@@ -63,6 +63,11 @@ mv "$work/whole" "$work/before"
 refuse_each resume "${on[@]}" --job.dump_folder="$out" --training.steps=6
 run=$work/run
 mv "$work/before" "$run"
+count=2 stride=$((stride * 4)) MEMORY_RANK=1
+export MEMORY_RANK
+refuse_each "train, one of two ranks" "${on[@]}" --job.dump_folder="$out"
+count=1 stride=$((stride / 4))
+unset MEMORY_RANK
 
 out=$work/made/file kind=file
 refuse_each "data build" data build --text "$source_folder/src/base" --out "$out"
