@@ -96,7 +96,7 @@ static const StateCase state_cases[] = {
     {"transformer", {"num_heads=2", "window_size=32"}, ELEMENT * 2 * D * 31},
     {"transformer", {"num_heads=2", "window_size=1000"}, ELEMENT * 2 * D *T},
     {"forgetting_transformer", {"num_heads=2"}, (ELEMENT * 2 * D + NUMBER * HEADS) * T},
-    {"path_attn", {"num_heads=2", "use_w_shortconv=false"}, ELEMENT * 2 * D *T},
+    {"path_attn", {"num_heads=2", "use_w_shortconv=false"}, (NUMBER + ELEMENT) * D *T}, /* keys are multiplied on */
     {"deltaformer", {"num_heads=2"}, ELEMENT * 2 * D *T}, /* two ops read the same keys and values */
     {"nsa",
      {"num_heads=16", "num_kv_heads=1", "head_dim=8", "block_size=16"},
