@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# flame-c suite: a mixer that can learns, the negative control does not; a sweep on 2 and 3 ranks, killed and continued,
+# flame-c suite: a mixer that can learns, the negative control does not; a sweep on 2 and 4 ranks, killed and continued,
 # gives the CSV of one rank but for times; every mixer has a model for every task; wrong arguments are refused.
 source "$(dirname "$0")/common.sh"
 
@@ -45,7 +45,7 @@ tiny=(task.vocab_size=32 task.seq_len=16 task.num_kv_pairs=2 training.examples=6
     training.batch_size=16 training.steps=20 training.evaluate_every=10 training.lr=[1e-3,1e-2])
 sweep=(suite mqar --quick --seeds 2 --mixers delta_net gla --set "${tiny[@]}")
 "$FLAME" "${sweep[@]}" --out "$work/one" >"$work/log" || fail "a sweep"
-for count in 2 3; do
+for count in 2 4; do
     ranks $count "${sweep[@]}" --out "$work/$count" || { cat "$work/log"; fail "a sweep on $count ranks"; }
     diff <(without_times "$work/one/results.csv") <(without_times "$work/$count/results.csv") || fail "$count ranks: another CSV"
     diff <(cat "$work/one/runs/"*.right) <(cat "$work/$count/runs/"*.right) || fail "$count ranks: other answers"
