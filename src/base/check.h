@@ -24,7 +24,7 @@ typedef enum Status {
         if (!(condition)) check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                                   \
     } while (0)
 
-/* The message begins with "no memory for", or is "out of memory". */
+/* The message says what there is no memory for. */
 #define CHECK_MEMORY(condition, ...)                                                                                   \
     do {                                                                                                               \
         if (!(condition)) memory_ended(__FILE__, __LINE__, __VA_ARGS__);                                               \

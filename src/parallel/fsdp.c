@@ -297,34 +297,33 @@ static void initialise_orthogonal(const Unit *unit, const Parameter *p, uint64_t
     free(values);
 }
 
-/* The part of a parameter that lies in this rank's shard: drawn there, or by way of `values` if it is not the host's
- * memory. */
-static void initialise_parameter(const Unit *unit, const Parameter *p, uint64_t seed, float *values) {
+/* The part of a parameter that lies in this rank's shard, drawn there, or elsewhere if it is not the host's memory. */
+static void initialise_parameter(const Unit *unit, const Parameter *p, uint64_t seed) {
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
-    if (unit->update_device->host_memory) {
-        if (elements > 0) draw(p, seed, range.in_parameter, elements, unit->master + range.in_shard);
-        return;
-    }
+    if (elements > 0 && unit->update_device->host_memory)
+        draw(p, seed, range.in_parameter, elements, unit->master + range.in_shard);
+    if (elements <= 0 || unit->update_device->host_memory) return;
+    const int64_t most = elements < DRAWN_AT_ONCE ? elements : DRAWN_AT_ONCE;
+    float *values = memory_take(most * (int64_t)sizeof *values, "initial values", NOTHING_LESS);
     for (int64_t done = 0, count; done < elements; done += count) {
-        count = elements - done < DRAWN_AT_ONCE ? elements - done : DRAWN_AT_ONCE;
+        count = elements - done < most ? elements - done : most;
         draw(p, seed, range.in_parameter + done, count, values);
         device_upload(unit->update_device, unit->master + range.in_shard + done, values,
                       count * (int64_t)sizeof *values);
     }
+    free(values);
 }
 
 void fsdp_initialise(Fsdp *fsdp, uint64_t seed) {
-    float *values = memory_take(DRAWN_AT_ONCE * (int64_t)sizeof *values, "initial values", NOTHING_LESS);
     for (int u = 0; u < fsdp->units; u++)
         for (int i = 0; i < fsdp->unit[u].parameters; i++) {
             const Parameter *p = &fsdp->unit[u].parameter[i];
             if (p->init.kind == INIT_ORTHOGONAL)
                 initialise_orthogonal(&fsdp->unit[u], p, seed);
             else
-                initialise_parameter(&fsdp->unit[u], p, seed, values);
+                initialise_parameter(&fsdp->unit[u], p, seed);
         }
-    free(values);
     fsdp->stale = true;
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "kernels/heads.h"
+#include "tile/rows.h"
 
 enum { PAST_KEYS = 64, PAST_HEAD = 256 }; /* keys of a block, columns of a head at most */
 
@@ -14,6 +15,10 @@ typedef struct PastRows {
     const void *data; /* [B, capacity, columns] */
     int64_t capacity;
 } PastRows;
+/* The row of token number `token` of a sequence. */
+HOST_AND_DEVICE int64_t past_row(PastRows ring, int64_t sequence, int64_t token) {
+    return sequence * ring.capacity + token % ring.capacity;
+}
 
 /* Softmax attention of T new tokens of each sequence to themselves and to `past` tokens before them, as many as the
  * rings hold of the `tokens` so far. Programs: x over the new tokens of all sequences, y over heads. */

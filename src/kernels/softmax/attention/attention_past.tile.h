@@ -2,12 +2,12 @@
  * newest to the oldest, so that the gates between a key and the token are summed on the way. */
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention_past.h"
+#include "kernels/softmax/single_query.h"
 
 /* Where a head of the token `back` tokens before the t-th new one of its sequence begins in the ring. */
 DEVICE int64_t entry_in_ring(const AttentionPastArguments *a, PastRows ring, int64_t sequence, int64_t t, int64_t back,
                              int64_t head) {
-    const int64_t place = sequence * ring.capacity + (a->tokens + t - back) % ring.capacity;
-    return (place * a->kv_heads + head) * a->head_dim;
+    return (past_row(ring, sequence, a->tokens + t - back) * a->kv_heads + head) * a->head_dim;
 }
 
 /* The columns of a head in the row of that token. */
@@ -20,20 +20,14 @@ DEVICE const element *row_before(const AttentionPastArguments *a, Heads rows, Pa
 
 DEVICE float gate_before(const AttentionPastArguments *a, int64_t sequence, int64_t t, int64_t back, int64_t head) {
     if (back <= t) return a->g[(sequence * a->T + t - back) * a->g_stride + head];
-    const int64_t place = sequence * a->past_g.capacity + (a->tokens + t - back) % a->past_g.capacity;
-    return ((const float *)a->past_g.data)[place * a->heads + head];
+    return ((const float *)a->past_g.data)[past_row(a->past_g, sequence, a->tokens + t - back) * a->heads + head];
 }
 
 /* scores[j] = query times the key k. */
 #define SCORE(read, k)                                                                                                 \
     do {                                                                                                               \
-        float score_ = 0;                                                                                              \
-        VECTORS_OF(k);                                                                                                 \
-        WARP_SUM_VECTOR(i_, a.head_dim, score_) {                                                                      \
-            read(key_, (k) + i_);                                                                                      \
-            EACH_LANE(e_) score_ += key_[e_] * (LANE_INSIDE(e_) ? query[i_ + e_] : 0.0f);                              \
-        }                                                                                                              \
-        WARP_TOTAL(score_);                                                                                            \
+        float score_;                                                                                                  \
+        row_times_vector(score_, read, k, query, a.head_dim);                                                          \
         WARP_EACH(first_, 1) scores[j + first_] = score_;                                                              \
     } while (0)
 
@@ -78,14 +72,8 @@ KERNEL(attention_past, AttentionPastArguments) {
             SUM(decay, j, count, gates[j]);
             sync();
         }
-        float most = largest, sum = 0;
-        MAXIMUM(most, j, count, scores[j]);
-        EACH (j, count) weights[j] = exp_f(scores[j] - most);
-        sync();
-        SUM(sum, j, count, weights[j]);
-        const float kept = exp_f(largest - most);
-        total = total * kept + sum;
-        largest = most;
+        float kept;
+        query_weights(weights, scores, count, 1.0f, largest, total, kept);
         EACH (i, a.head_dim) sums[i] *= kept;
         for (int64_t j = 0; j < count; j++) {
             const element *const v = row_before(&a, a.v, a.past_v, sequence, t, own + newest + j, kv_head);

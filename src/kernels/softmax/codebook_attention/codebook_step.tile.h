@@ -1,6 +1,7 @@
 /* codebook_attention that goes on with a text; equations in codebook_attention.h and codebook_step.h. */
 #include "tile/tile.h"
 #include "kernels/softmax/codebook_attention/codebook_step.h"
+#include "kernels/softmax/single_query.h"
 
 enum { KEYS = CODEBOOK_STEP_KEYS, COLS = CODEBOOK_STEP_COLS };
 
@@ -67,27 +68,16 @@ KERNEL(codebook_attention_step, CodebookStepArguments) {
                            : (const element *)a.code + (head * a.codes + code) * D;
             const float number = n < seen ? 1.0f : a.numbers[memory + code];
             const float added = n < seen && n <= a.window ? to_float(relative[n]) : 0.0f;
-            float score = 0;
-            VECTORS_OF(k);
-            WARP_SUM_VECTOR(i, D, score) {
-                READ(key, k + i);
-                EACH_LANE(e) score += key[e] * (LANE_INSIDE(e) ? query[i + e] : 0.0f);
-            }
-            WARP_TOTAL(score);
+            float score;
+            row_times_vector(score, READ, k, query, D);
             WARP_EACH(one, 1) {
                 scores[j + one] = number > 0.0f ? score + added : -1e30f;
                 numbers[j + one] = number;
             }
         }
         sync();
-        float most = largest, sum = 0;
-        MAXIMUM(most, j, count, scores[j]);
-        EACH (j, count) weights[j] = exp_f(scores[j] - most);
-        sync();
-        SUM(sum, j, count, weights[j] * numbers[j]);
-        const float stays = exp_f(largest - most);
-        total = total * stays + sum;
-        largest = most;
+        float stays;
+        query_weights(weights, scores, count, numbers[j], largest, total, stays);
         EACH (i, cols) sums[i] *= stays;
         for (int64_t j = 0; j < count; j++) {
             const int64_t n = begin + j;

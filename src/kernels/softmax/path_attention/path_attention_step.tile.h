@@ -1,6 +1,7 @@
 /* The kept keys of path_attention, one token later; equations in path_attention_step.h. */
 #include "tile/tile.h"
 #include "kernels/softmax/path_attention/path_attention_step.h"
+#include "kernels/softmax/single_query.h"
 #include "tile/rows.h"
 
 /* Programs: x over keys, y over key-value heads, z over sequences. */
@@ -15,13 +16,9 @@ KERNEL(path_attention_step, PathAttentionStepArguments) {
     sync();
     EACH_SHORT_ROW (j, first, end_of_program(first, a.tokens, STEP_KEYS), D) {
         float *const key = kept + j * a.kv_heads * D;
-        float along = 0;
+        float along;
         VECTORS_OF(key);
-        WARP_SUM_VECTOR(i, D, along) {
-            READ_F32(x, key + i);
-            EACH_LANE(e) along += x[e] * (LANE_INSIDE(e) ? w[i + e] : 0.0f);
-        }
-        WARP_TOTAL(along);
+        row_times_vector(along, READ_F32, key, w, D);
         WARP_VECTOR(i, D) {
             READ_F32(x, key + i);
             EACH_LANE(e) x[e] -= beta * along * (LANE_INSIDE(e) ? w[i + e] : 0.0f);

@@ -2,6 +2,7 @@
  * query of an ordinary attention to the first keys. */
 #include "tile/tile.h"
 #include "kernels/softmax/simplicial_attention/simplicial_step.h"
+#include "kernels/softmax/single_query.h"
 
 enum { KEYS = SIMPLICIAL_STEP_KEYS, HEAD = SIMPLICIAL_STEP_HEAD };
 
@@ -9,8 +10,7 @@ enum { KEYS = SIMPLICIAL_STEP_KEYS, HEAD = SIMPLICIAL_STEP_HEAD };
 DEVICE const element *row_before(const SimplicialStepArguments *a, Heads rows, PastRows ring, int64_t sequence,
                                  int64_t back, int64_t head) {
     if (back == 0) return (const element *)rows.data + entry_of_head(rows, a->head_dim, sequence, head, 0);
-    const int64_t place = sequence * ring.capacity + (a->tokens - back) % ring.capacity;
-    return (const element *)ring.data + (place * a->kv_heads + head) * a->head_dim;
+    return (const element *)ring.data + (past_row(ring, sequence, a->tokens - back) * a->kv_heads + head) * a->head_dim;
 }
 
 DEVICE int64_t lesser_index(int64_t x, int64_t y) { return x < y ? x : y; }
@@ -44,24 +44,13 @@ KERNEL(simplicial_step, SimplicialStepArguments) {
             const int64_t count = lesser_index(seen1 - first, KEYS);
             EACH_SHORT_ROW (j, 0, count, D) {
                 const element *const k1 = row_before(&a, a.k1, a.past_k1, sequence, first + j, kv_head);
-                float score = 0;
-                VECTORS_OF(k1);
-                WARP_SUM_VECTOR(i, D, score) {
-                    READ(key, k1 + i);
-                    EACH_LANE(e) score += key[e] * (LANE_INSIDE(e) ? products[i + e] : 0.0f);
-                }
-                WARP_TOTAL(score);
+                float score;
+                row_times_vector(score, READ, k1, products, D);
                 WARP_EACH(one, 1) scores[j + one] = score;
             }
             sync();
-            float most = largest, sum = 0;
-            MAXIMUM(most, j, count, scores[j]);
-            EACH (j, count) weights[j] = exp_f(scores[j] - most);
-            sync();
-            SUM(sum, j, count, weights[j]);
-            const float kept = exp_f(largest - most);
-            total = total * kept + sum;
-            largest = most;
+            float kept;
+            query_weights(weights, scores, count, 1.0f, largest, total, kept);
             EACH (i, D) {
                 sums[i] *= kept;
                 of_second[i] *= kept;

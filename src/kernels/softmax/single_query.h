@@ -1,0 +1,33 @@
+/* Softmax attention of one query to keys that come a few at a time, whose scores and weights are vectors of the
+ * program: for generation, one token at a time. */
+#ifndef FLAME_KERNELS_SOFTMAX_SINGLE_QUERY_H
+#define FLAME_KERNELS_SOFTMAX_SINGLE_QUERY_H
+
+/* product = row, `cols` entries in memory that `read` (READ or READ_F32) reads, times `vector`. By the warp of a row.
+ */
+#define row_times_vector(product, read, row, vector, cols)                                                             \
+    do {                                                                                                               \
+        product = 0;                                                                                                   \
+        VECTORS_OF(row);                                                                                               \
+        WARP_SUM_VECTOR(i_, cols, product) {                                                                           \
+            read(entry_, (row) + i_);                                                                                  \
+            EACH_LANE(e_) product += entry_[e_] * (LANE_INSIDE(e_) ? vector[i_ + e_] : 0.0f);                          \
+        }                                                                                                              \
+        WARP_TOTAL(product);                                                                                           \
+    } while (0)
+
+/* The next `count` scores become weights e^(score - largest), of which key number j counts `times`, an expression of j.
+ * `kept` is what sums before them are to be multiplied by. Before the first: largest = -1e30f, total = 0. */
+#define query_weights(weights, scores, count, times, largest, total, kept)                                             \
+    do {                                                                                                               \
+        float most_ = largest, sum_of_weights_ = 0;                                                                    \
+        MAXIMUM(most_, j, count, scores[j]);                                                                           \
+        EACH (j, count) weights[j] = exp_f(scores[j] - most_);                                                         \
+        sync();                                                                                                        \
+        SUM(sum_of_weights_, j, count, weights[j] * (times));                                                          \
+        kept = exp_f(largest - most_);                                                                                 \
+        total = total * kept + sum_of_weights_;                                                                        \
+        largest = most_;                                                                                               \
+    } while (0)
+
+#endif
