@@ -12,16 +12,22 @@ for argument in "$@"; do
 done
 ./launch/setup.sh
 . ./launch/environment.sh
-cmake --preset release
-cmake --build --preset release
+# Without a GPU no test runs what nvcc makes of the kernels, and nvcc needs as long as all tests.
+preset=release build=build
+if PATH=$PATH:/usr/local/cuda/bin command -v nvcc >/dev/null && ! nvidia-smi -L >/dev/null 2>&1; then
+    preset=cpu build=build-cpu
+    echo "test: there is no GPU here: testing a build for CPUs only, in $build"
+fi
+cmake --preset $preset
+cmake --build --preset $preset
 # Two at a time: most tests have one thread, and those with several ranks count as two.
 export CTEST_PARALLEL_LEVEL="${CTEST_PARALLEL_LEVEL:-2}"
 # Threads that wait sleep: two tests with a thread per core would take the cores from each other by spinning.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 result=0
-ctest --preset release "$@" || result=$?
+ctest --preset $preset "$@" || result=$?
 # A test that is skipped prints "skipped: REASON"; ctest keeps that in its log only.
 awk '/^[0-9]+\/[0-9]+ Test: / { test = $3 }
      sub(/^skipped: /, "") { reasons = reasons "  " test ": " $0 "\n" }
-     END { if (reasons) printf "\nSkipped:\n%s", reasons }' build/Testing/Temporary/LastTest.log
+     END { if (reasons) printf "\nSkipped:\n%s", reasons }' $build/Testing/Temporary/LastTest.log
 exit $result

@@ -1,7 +1,8 @@
 /* A library to preload: of the pieces of memory of at least MEMORY_BYTES (default 1) that the program itself asks for,
  * not its libraries, number MEMORY_FAILS (0, 1, ...) is refused, and the file MEMORY_REFUSED is made. MEMORY_SITES is a
  * file that receives the number of each piece that is the first from its place in the program: the last eight calls.
- * With MEMORY_RANK, only on this rank of mpirun. */
+ * With MEMORY_RANK, only on this rank of mpirun. MEMORY_CODE, "FIRST LAST" in hexadecimal, are the addresses in the
+ * program's file between which its own code is, if it is not all of it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <execinfo.h>
@@ -35,6 +36,12 @@ static int find_program(struct dl_phdr_info *object, size_t size, void *context)
         if (part->p_type != PT_LOAD || !(part->p_flags & PF_X)) continue;
         first = object->dlpi_addr + part->p_vaddr;
         last = first + part->p_memsz;
+    }
+    const char *code = getenv("MEMORY_CODE");
+    unsigned long own_first, own_last;
+    if (code && sscanf(code, "%lx %lx", &own_first, &own_last) == 2) {
+        first = object->dlpi_addr + own_first;
+        last = object->dlpi_addr + own_last;
     }
     return 1;
 }

@@ -39,6 +39,17 @@ kill_ranks() {
     while pgrep -f -- "$2" >/dev/null; do sleep 0.1; done
 }
 
+# Sets MEMORY_CODE for faults/memory_limit.c. NVIDIA's runtime, where it is linked into the program, asks for memory before main and
+# crashes if there is none; own code is the longest run of functions between those of the runtime.
+own_code() {
+    MEMORY_CODE=$(nm "$FLAME" | LC_ALL=C sort | awk '
+        $2 !~ /^[tT]$/ { next }
+        $3 ~ /^libcudart/ { if (run > longest) { longest = run; own = first " " $1 }; run = 0; next }
+        run++ == 0 { first = $1 }
+        END { print own }')
+    export MEMORY_CODE
+}
+
 make_data() {
     "$FLAME" data build --text "$source_folder/src" --out "$work/data.h5" >"$work/log" 2>&1 || { cat "$work/log"; fail "data build"; }
 }

@@ -3,6 +3,7 @@
 # and what needs less, with exit code 1, or a checkpoint is not saved; nothing half-written stays behind, and the next start goes on.
 source "$(dirname "$0")/common.sh"
 tools=${BUILD:-$(dirname "$FLAME")}/tests
+own_code
 make_data
 make_config
 sed -i 's/hidden_size: 32/hidden_size: 64/; s/intermediate_size: 48/intermediate_size: 96/' "$work/config.yaml"

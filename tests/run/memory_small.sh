@@ -5,6 +5,7 @@
 source "$(dirname "$0")/common.sh"
 tools=${BUILD:-$(dirname "$FLAME")}/tests
 stride=${MEMORY_STRIDE:-11}
+own_code
 make_data
 make_config
 on=(--config "$work/config.yaml" --training.steps=4 --lr_scheduler.warmup_steps=2 --checkpoint.enable_checkpoint=true
