@@ -8,36 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/block_writer.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/clock.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_parts.h"
 #include "checkpoint/checkpoint_state.h"
 #include "base/crc.h"
 #include "base/files.h"
 #include "checkpoint/retention.h"
-#include "checkpoint/safetensors_plan.h"
-
-static const int64_t LARGEST_FILE = INT64_C(5) * 1000 * 1000 * 1000; /* transformers' limit for shards */
-
-enum { MODEL, OPTIMIZER, PLANS };
-
-/* The overlap of one tensor with this rank's shard: a contiguous range of a file. */
-typedef struct Piece {
-    int64_t tensor; /* index over both plans: the model's, then the optimizer's */
-    int file;       /* likewise */
-    int64_t offset; /* in the file */
-    int64_t bytes;
-    const Device *device;
-    const char *source;  /* in the unit's shard, memory of `device` */
-    int64_t copy_offset; /* in Checkpointer.copy */
-} Piece;
-
-typedef struct Failure {
-    int error;
-    char what[512];
-} Failure;
 
 /* A small file, written by rank 0. */
 enum { OWN_TEXTS = 5, TEXTS = OWN_TEXTS + TOKENIZER_FILES };
@@ -51,12 +29,7 @@ struct Checkpointer {
     Comm *comm;
     CheckpointOptions options;
     char *folder, *run_name;
-    SafetensorsPlan plan[PLANS];
-    int64_t tensors, pieces, capacity;
-    int files;
-    Piece *piece;
-    char *copy; /* of all pieces, for asynchronous saves from a GPU's memory; else NULL */
-    int64_t copy_bytes;
+    CheckpointParts parts;
     SavedStep saved;
 
     /* The save in progress. */
@@ -67,85 +40,10 @@ struct Checkpointer {
     char *temporary;
     Text text[TEXTS]; /* rank 0 */
     pthread_t thread;
-    sem_t all_read; /* posted once the pieces have been read or the save has failed */
+    sem_t all_read; /* posted once the units have been read or the save has failed */
     atomic_bool written;
-    CrcPart *part; /* [tensors]: CRC of the part that this rank wrote */
     Failure failure;
 };
-
-/* Records the first error of this save; `error` 0 is none. */
-static void fail(Checkpointer *c, const char *doing, const char *path, int error) {
-    if (!error || c->failure.error) return;
-    c->failure.error = error;
-    snprintf(c->failure.what, sizeof c->failure.what, "%s %s: %s (errno %d)", doing, path, strerror(error), error);
-}
-
-static const PlannedTensor *planned_tensor(const Checkpointer *c, int64_t index) {
-    const int64_t first = c->plan[MODEL].tensors;
-    return index < first ? &c->plan[MODEL].tensor[index] : &c->plan[OPTIMIZER].tensor[index - first];
-}
-
-static const PlannedFile *planned_file(const Checkpointer *c, int index) {
-    const int first = c->plan[MODEL].files;
-    return index < first ? &c->plan[MODEL].file[index] : &c->plan[OPTIMIZER].file[index - first];
-}
-
-static void plan_files(Checkpointer *c, const Unit *units, int count) {
-    static const char *const prefixes[] = {"exp_avg.", "exp_avg_sq."};
-    for (int u = 0; u < count; u++)
-        for (int i = 0; i < units[u].parameters; i++) {
-            const Parameter *p = &units[u].parameter[i];
-            safetensors_plan_add(&c->plan[MODEL], p->name, SAFE_F32, p->dims, p->shape);
-        }
-    /* Per unit: all first moments, then all second ones. A rank's shard of each is then one contiguous range. */
-    for (int u = 0; u < count; u++)
-        for (int moment = 0; moment < 2; moment++)
-            for (int i = 0; i < units[u].parameters; i++) {
-                const Parameter *p = &units[u].parameter[i];
-                char name[PARAMETER_NAME + 16];
-                snprintf(name, sizeof name, "%s%s", prefixes[moment], p->name);
-                safetensors_plan_add(&c->plan[OPTIMIZER], name, SAFE_F32, p->dims, p->shape);
-            }
-    const int64_t limit = c->options.max_shard_bytes ? c->options.max_shard_bytes : LARGEST_FILE;
-    safetensors_plan_place(&c->plan[MODEL], "model", limit);
-    safetensors_plan_place(&c->plan[OPTIMIZER], "optimizer", limit);
-    c->tensors = c->plan[MODEL].tensors + c->plan[OPTIMIZER].tensors;
-    c->files = c->plan[MODEL].files + c->plan[OPTIMIZER].files;
-}
-
-/* Adds the overlap of parameter p with this rank's shard, which is at `values`. */
-static void add_piece(Checkpointer *c, const Unit *unit, const Parameter *p, const float *values, int64_t tensor) {
-    const UnitRange range = unit_range(unit, p);
-    const int64_t bytes = (range.last - range.first) * 4;
-    if (bytes <= 0) return;
-    if (c->pieces == c->capacity) {
-        c->capacity = c->capacity ? 2 * c->capacity : 64;
-        c->piece = realloc(c->piece, (size_t)c->capacity * sizeof *c->piece);
-        CHECK_MEMORY(c->piece, "no memory to plan a checkpoint");
-    }
-    const bool model = tensor < c->plan[MODEL].tensors;
-    const PlannedTensor *planned = planned_tensor(c, tensor);
-    c->piece[c->pieces++] = (Piece){.tensor = tensor,
-                                    .file = planned->file + (model ? 0 : c->plan[MODEL].files),
-                                    .offset = planned->offset + range.in_parameter * 4,
-                                    .bytes = bytes,
-                                    .device = unit->update_device,
-                                    .source = (const char *)(values + range.in_shard),
-                                    .copy_offset = c->copy_bytes};
-    c->copy_bytes += bytes;
-}
-
-static void plan_pieces(Checkpointer *c, const Unit *units, int count) {
-    int64_t tensor = 0;
-    for (int u = 0; u < count; u++)
-        for (int i = 0; i < units[u].parameters; i++)
-            add_piece(c, &units[u], &units[u].parameter[i], units[u].master, tensor++);
-    for (int u = 0; u < count; u++)
-        for (int moment = 0; moment < 2; moment++)
-            for (int i = 0; i < units[u].parameters; i++)
-                add_piece(c, &units[u], &units[u].parameter[i], moment == 0 ? units[u].exp_avg : units[u].exp_avg_sq,
-                          tensor++);
-}
 
 /* The lowest rank with an error; -1: none. Collective. */
 static int failing_rank(Comm *comm, int error) {
@@ -174,12 +72,6 @@ static void remove_leftovers(const Checkpointer *c) {
     folder_list_free(names, count);
 }
 
-static int64_t total_bytes(const Checkpointer *c) {
-    int64_t bytes = 0;
-    for (int i = 0; i < c->files; i++) bytes += planned_file(c, i)->bytes;
-    return bytes;
-}
-
 /* Rank 0: creates the folder, removes leftovers and checks that it can be written. Returns 0 or a logged errno. */
 static int prepare_folder(const Checkpointer *c) {
     int error = folder_create_all(c->folder);
@@ -194,7 +86,7 @@ static int prepare_folder(const Checkpointer *c) {
         log_error("checkpoints cannot be written to %s: %s", c->folder, strerror(error));
         return error;
     }
-    const int64_t available = folder_free_bytes(c->folder), needed = total_bytes(c);
+    const int64_t available = folder_free_bytes(c->folder), needed = parts_bytes(&c->parts);
     if (available < needed)
         log_warning("a checkpoint needs %.1f MB, but the disk of %s has %.1f MB left", (double)needed / 1e6, c->folder,
                     (double)available / 1e6);
@@ -212,13 +104,8 @@ Status checkpointer_create(Comm *comm, const Unit *units, int count, const Check
     c->run_name = strdup(options->run_name);
     CHECK_MEMORY(c->folder && c->run_name, "no memory for the checkpoints");
     c->saved.step = -1;
-    plan_files(c, units, count);
-    plan_pieces(c, units, count);
-    c->part = calloc((size_t)c->tensors + 1, sizeof *c->part);
-    CHECK_MEMORY(c->part, "no memory for the checkpoints");
-    if (options->asynchronous && c->pieces > 0 && !c->piece[0].device->host_memory)
-        c->copy = memory_take(c->copy_bytes, "the copy that checkpoints are written from",
-                              "Set checkpoint.async_mode: disabled, or use more ranks");
+    parts_plan(&c->parts, units, count, options->max_shard_bytes);
+    if (options->asynchronous) parts_take_copy(&c->parts);
     *result = c;
     const int error = comm->rank == 0 ? prepare_folder(c) : 0;
     if (failing_rank(comm, error) < 0) return OK;
@@ -230,120 +117,36 @@ Status checkpointer_create(Comm *comm, const Unit *units, int count, const Check
 void checkpointer_destroy(Checkpointer *c) {
     if (!c) return;
     checkpoint_wait(c);
-    for (int i = 0; i < PLANS; i++) safetensors_plan_free(&c->plan[i]);
+    parts_free(&c->parts);
     free(c->folder);
     free(c->run_name);
-    free(c->piece);
-    free(c->part);
-    free(c->copy);
     free(c);
 }
 
 SavedStep checkpoint_saved(const Checkpointer *c) { return c->saved; }
 
-/* Creates one planned file with its full size and its header. */
-static void create_file(Checkpointer *c, const PlannedFile *file) {
-    char *path = path_join(c->temporary, file->name);
-    int fd = -1;
-    int error = file_create(path, &fd);
-    fail(c, "creating", path, error);
-    if (!error) {
-        error = file_allocate(fd, file->bytes);
-        fail(c, "reserving room for", path, error);
-        if (!error) error = file_write(fd, file->header, file->header_bytes, 0);
-        fail(c, "writing", path, error);
-        fail(c, "closing", path, file_close(fd));
-    }
-    free(path);
-}
-
-/* Rank 0: creates the temporary folder, and in it every safetensors file at its full size. */
-static void create_files(Checkpointer *c) {
-    fail(c, "creating", c->temporary, folder_create_empty(c->temporary));
-    for (int i = 0; i < c->files && !c->failure.error; i++) create_file(c, planned_file(c, i));
-}
-
-/* Writes one piece. The CRC is updated here, while the bytes are in the processor's cache. */
-static int write_piece(Checkpointer *c, const Piece *piece, BlockWriter *writer) {
-    CrcPart *part = &c->part[piece->tensor];
-    *part = (CrcPart){piece->offset - planned_tensor(c, piece->tensor)->offset, piece->bytes, 0};
-    for (int64_t done = 0, bytes; done < piece->bytes; done += bytes) {
-        char *to;
-        int64_t room;
-        const int error = block_writer_room(writer, piece->offset + done, &to, &room);
-        if (error) return error;
-        bytes = piece->bytes - done < room ? piece->bytes - done : room;
-        if (c->copy)
-            memcpy(to, c->copy + piece->copy_offset + done, (size_t)bytes);
-        else
-            device_download(piece->device, to, piece->source + done, bytes);
-        part->crc = crc_update(part->crc, to, bytes);
-        block_writer_advance(writer, bytes);
-    }
-    return 0;
-}
-
-/* Writes pieces first .. last - 1, which belong to one file. */
-static int write_pieces(Checkpointer *c, int64_t first, int64_t last, int fd) {
-    BlockWriter writer;
-    int error = block_writer_open(&writer, fd);
-    for (int64_t i = first; i < last && !error; i++) error = write_piece(c, &c->piece[i], &writer);
-    if (!error) error = block_writer_flush(&writer);
-    block_writer_close(&writer);
-    return error;
-}
-
-/* Writes and fsyncs this rank's pieces, and on rank 0 the small files. An asynchronous save runs it in a thread. */
-static void write_parts(Checkpointer *c) {
-    memset(c->part, 0, (size_t)c->tensors * sizeof *c->part);
-    int64_t first = 0;
-    for (int file = 0; file < c->files && !c->failure.error; file++) {
-        int64_t last = first;
-        while (last < c->pieces && c->piece[last].file == file) last++;
-        /* Rank 0 has written the header of every file, so it fsyncs them all. */
-        if (last == first && c->comm->rank != 0) continue;
-        char *path = path_join(c->temporary, planned_file(c, file)->name);
-        int fd = -1;
-        const int error = file_open_write(path, &fd);
-        fail(c, "opening", path, error);
-        if (!error) {
-            fail(c, "writing", path, write_pieces(c, first, last, fd));
-            if (last == c->pieces) sem_post(&c->all_read);
-            if (!c->failure.error) fail(c, "syncing", path, file_sync(fd));
-            fail(c, "closing", path, file_close(fd));
-        }
-        free(path);
-        first = last;
-    }
+/* Writes and fsyncs this rank's parts, and on rank 0, which has written the header of every file, the small files. An
+ * asynchronous save runs it in a thread. */
+static void write_all(Checkpointer *c) {
+    parts_write(&c->parts, c->temporary, c->comm->rank == 0, &c->all_read, &c->failure);
     for (int i = 0; i < TEXTS && !c->failure.error; i++) {
         if (!c->text[i].content) continue;
         char *path = path_join(c->temporary, c->text[i].name);
-        fail(c, "writing", path, file_write_all(path, c->text[i].content, c->text[i].bytes));
+        failure_note(&c->failure, "writing", path, file_write_all(path, c->text[i].content, c->text[i].bytes));
         free(path);
     }
 }
 
 static void *write_in_background(void *argument) {
     Checkpointer *c = argument;
-    write_parts(c);
-    sem_post(&c->all_read);
+    write_all(c);
     atomic_store(&c->written, true);
     return NULL;
 }
 
-/* Copies what the thread is to write, where the units are in a GPU's memory: the next update will not wait. */
-static void copy_pieces(Checkpointer *c) {
-    for (int64_t i = 0; i < c->pieces; i++) {
-        const Piece *piece = &c->piece[i];
-        piece->device->copy(c->copy + piece->copy_offset, piece->bytes, piece->source, piece->bytes, 1, piece->bytes);
-    }
-    if (c->pieces > 0) c->piece[0].device->synchronize();
-}
-
 /* The thread blocks all signals: they are handled elsewhere (base/signals.h). */
 static void start_thread(Checkpointer *c) {
-    c->reading = !c->copy;
-    CHECK(sem_init(&c->all_read, 0, 0) == 0, "a semaphore cannot be made");
+    c->reading = !c->parts.copy;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -364,23 +167,26 @@ static void begin(Checkpointer *c, int64_t step, const json_t *state, const Chec
     c->step = step;
     c->begun = seconds_now();
     c->failure.error = 0;
+    CHECK(sem_init(&c->all_read, 0, 0) == 0, "a semaphore cannot be made");
     c->temporary = checkpoint_temporary_path(c->folder, step, c->run_name, "");
     if (c->comm->rank != 0) return;
     c->state = json_deep_copy(state);
     add_text(c, 0, "config.json", texts->config_json);
     add_text(c, 1, "generation_config.json", texts->generation_config_json);
     add_text(c, 2, "config.yaml", texts->config_yaml);
-    add_text(c, 3, "model.safetensors.index.json", c->plan[MODEL].index);
-    add_text(c, 4, "optimizer.safetensors.index.json", c->plan[OPTIMIZER].index);
+    add_text(c, 3, "model.safetensors.index.json", c->parts.plan[PLAN_MODEL].index);
+    add_text(c, 4, "optimizer.safetensors.index.json", c->parts.plan[PLAN_OPTIMIZER].index);
     for (int i = 0; i < TOKENIZER_FILES && c->options.tokenizer; i++) {
         const TokenizerFile *file = &c->options.tokenizer->file[i];
         c->text[OWN_TEXTS + i] = (Text){tokenizer_file_names[i], file->content, file->bytes};
     }
-    create_files(c);
+    failure_note(&c->failure, "creating", c->temporary, folder_create_empty(c->temporary));
+    parts_create_files(&c->parts, c->temporary, &c->failure);
 }
 
 static void end(Checkpointer *c) {
     c->busy = c->threaded = false;
+    sem_destroy(&c->all_read);
     json_decref(c->state);
     c->state = NULL;
     free(c->temporary);
@@ -405,9 +211,9 @@ static Status agree(Checkpointer *c) {
 
 /* Rank 0: combines the CRCs of all ranks' parts into one per tensor. */
 static void combine_crcs(Checkpointer *c, const CrcPart *parts) {
-    for (int64_t i = 0; i < c->tensors; i++) {
-        const PlannedTensor *tensor = planned_tensor(c, i);
-        const uint32_t crc = crc_of_parts(&parts[i], c->comm->size, c->tensors, tensor->bytes);
+    for (int64_t i = 0; i < c->parts.tensors; i++) {
+        const PlannedTensor *tensor = parts_tensor(&c->parts, i);
+        const uint32_t crc = crc_of_parts(&parts[i], c->comm->size, c->parts.tensors, tensor->bytes);
         checkpoint_state_add(c->state, "tensors", tensor->name, crc);
     }
 }
@@ -420,14 +226,14 @@ static void write_state(Checkpointer *c, const CrcPart *parts) {
         if (c->text[i].content)
             checkpoint_state_add(c->state, "files", c->text[i].name,
                                  crc_update(0, c->text[i].content, c->text[i].bytes));
-    for (int i = 0; i < c->files; i++) {
-        const PlannedFile *file = planned_file(c, i);
+    for (int i = 0; i < c->parts.files; i++) {
+        const PlannedFile *file = parts_file(&c->parts, i);
         checkpoint_state_add(c->state, "files", file->name, crc_update(0, file->header, file->header_bytes));
     }
     combine_crcs(c, parts);
     int64_t bytes;
     char *text = checkpoint_state_encode(c->state, &bytes), *path = path_join(c->temporary, "state.json");
-    fail(c, "writing", path, file_write_all(path, text, bytes));
+    failure_note(&c->failure, "writing", path, file_write_all(path, text, bytes));
     free(path);
     free(text);
 }
@@ -464,9 +270,9 @@ static int give_name(Checkpointer *c, const char *path) {
 static void commit(Checkpointer *c, const CrcPart *parts) {
     char *path = checkpoint_path(c->folder, c->step);
     write_state(c, parts);
-    if (!c->failure.error) fail(c, "syncing", c->temporary, folder_sync(c->temporary));
-    if (!c->failure.error) fail(c, "renaming", c->temporary, give_name(c, path));
-    if (!c->failure.error) fail(c, "syncing", c->folder, folder_sync(c->folder));
+    if (!c->failure.error) failure_note(&c->failure, "syncing", c->temporary, folder_sync(c->temporary));
+    if (!c->failure.error) failure_note(&c->failure, "renaming", c->temporary, give_name(c, path));
+    if (!c->failure.error) failure_note(&c->failure, "syncing", c->folder, folder_sync(c->folder));
     free(path);
 }
 
@@ -499,15 +305,15 @@ static Status finish(Checkpointer *c) {
     c->reading = false;
     Status status = agree(c);
     if (status == OK) {
-        CrcPart *parts = calloc((size_t)(comm->size * c->tensors) + 1, sizeof *parts);
+        CrcPart *parts = calloc((size_t)(comm->size * c->parts.tensors) + 1, sizeof *parts);
         CHECK_MEMORY(parts, "no memory for the CRCs of a checkpoint");
-        comm->f->all_gather(comm, c->part, parts, c->tensors * (int64_t)sizeof *parts);
+        comm->f->all_gather(comm, c->parts.written, parts, c->parts.tensors * (int64_t)sizeof *parts);
         if (comm->rank == 0) commit(c, parts);
         free(parts);
         status = agree(c);
     }
     if (status == OK) {
-        c->saved = (SavedStep){c->step, total_bytes(c), seconds_now() - c->begun};
+        c->saved = (SavedStep){c->step, parts_bytes(&c->parts), seconds_now() - c->begun};
         if (comm->rank == 0) remove_old_steps(c);
     }
     end(c);
@@ -523,10 +329,10 @@ Status checkpoint_save(Checkpointer *c, int64_t step, const json_t *state, const
         return status;
     }
     if (!c->options.asynchronous) {
-        write_parts(c);
+        write_all(c);
         return finish(c);
     }
-    if (c->copy) copy_pieces(c);
+    parts_copy(&c->parts);
     start_thread(c);
     return OK;
 }
