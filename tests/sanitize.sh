@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Whole small jobs under gcc's sanitizers: ASan, UBSan and poisoned arenas (build-debug), then TSan (build-threads). Builds both,
 # which takes half an hour on two cores; then trains on 2 ranks with asynchronous saving, is stopped and resumed on another mesh,
-# goes back to a checkpoint, evaluates, repeats a step, exports and imports. A report is a failure.
+# goes back to a checkpoint, evaluates, generates, repeats a step, exports and imports. A report is a failure.
 #   tests/sanitize.sh [debug|threads]...      default: both
 set -euo pipefail
 cd "$(dirname "$0")/.."

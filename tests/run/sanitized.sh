@@ -29,6 +29,7 @@ job 4 "${run[@]}" --training.steps=28 --training.data_parallel_replicate_degree=
 job 1 "${run[@]}" --training.steps=32 --data.threads=3
 job 2 replay "$work/run" --step 30 --checkpoint.initial_load_path="$work/bell"
 job 2 eval --checkpoint "$work/new" --data "$work/data.h5" --seq-len 64
+job 2 generate --checkpoint "$work/run" --prompt 'static int ' --batch 3 --max-new-tokens 40
 job 1 checkpoint verify "$work/run"
 job 1 export --checkpoint "$work/run" --out "$work/exported"
 job 1 import --from "$work/exported" --out "$work/imported"
@@ -40,4 +41,4 @@ until [ "$(grep -c 'saved step' "$work/log")" -ge 5 ] || ! kill -0 $job 2>/dev/n
 kill -USR1 $job 2>/dev/null || true
 wait $job || { cat "$work/log"; fail "stopping"; }
 job 1 "${stopped[@]}" --training.steps=1
-echo "train, resume on another mesh, go back, stop, replay, eval, verify, export, import: no report"
+echo "train, resume on another mesh, go back, stop, replay, eval, generate, verify, export, import: no report"
