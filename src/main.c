@@ -10,6 +10,7 @@
 #include <zlib.h>
 
 #include "base/files.h"
+#include "base/launcher.h"
 #include "base/signals.h"
 #include "base/waiting.h"
 #include "commands/commands.h"
@@ -42,32 +43,46 @@ static void print_version(void) {
 /* Training has no command name or that of the command. */
 static bool trains(const char *first) { return first && (first[0] == '-' || strcmp(first, train_command.name) == 0); }
 
+/* Whether the program is asked about itself. */
+static bool is_question(const char *first) {
+    static const char *const questions[] = {"--help", "-h", "--version", "--man", "--completion"};
+    for (int i = 0; i < LENGTH(questions); i++)
+        if (strcmp(first, questions[i]) == 0) return true;
+    return strncmp(first, "--completion=", 13) == 0;
+}
+
+static Status complete(const char *shell) {
+    if (print_completion(stdout, shell)) return OK;
+    fprintf(stderr, "flame-c: error: --completion wants bash or zsh, not \"%.80s\"\n", shell);
+    return USAGE;
+}
+
+/* To a question, or to a name that is no command's. */
+static Status answer(const char *first, const char *second) {
+    if (!is_question(first)) {
+        fprintf(stderr, "flame-c: error: there is no command \"%.80s\"; flame-c --help lists them\n", first);
+        return USAGE;
+    }
+    if (strncmp(first, "--completion", 12) == 0) return complete(first[12] ? first + 13 : second ? second : "");
+    if (strcmp(first, "--version") == 0)
+        print_version();
+    else if (strcmp(first, "--man") == 0)
+        print_manual(stdout);
+    else
+        print_help();
+    return OK;
+}
+
 int main(int argc, char **argv) {
     files_reserve_standard();
     if (trains(argv[1])) signals_block();
     waiting_limit(argv);
-    const char *first = argc > 1 ? argv[1] : "--help";
-    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
-        print_help();
-        return argc > 1 ? OK : USAGE;
-    }
-    if (strcmp(first, "--version") == 0) {
-        print_version();
-        return OK;
-    }
-    if (strcmp(first, "--man") == 0) {
-        print_manual(stdout);
-        return OK;
-    }
-    if (strcmp(first, "--completion") == 0 || strncmp(first, "--completion=", 13) == 0) {
-        const char *shell = first[12] ? first + 13 : argc > 2 ? argv[2] : "";
-        if (print_completion(stdout, shell)) return OK;
-        fprintf(stderr, "flame-c: error: --completion wants bash or zsh, not \"%s\"\n", shell);
-        return USAGE;
-    }
+    const char *first = argc > 1 ? argv[1] : "";
     for (int i = 0; all_commands[i]; i++)
         if (strcmp(first, all_commands[i]->name) == 0) return (int)command_run(all_commands[i], argc - 1, argv + 1);
-    if (first[0] == '-') return (int)command_run(&train_command, argc, argv);
-    fprintf(stderr, "flame-c: error: there is no command \"%s\"; flame-c --help lists them\n", first);
+    if (first[0] == '-' && !is_question(first)) return (int)command_run(&train_command, argc, argv);
+    if (launcher_rank() > 0) return OK; /* one process speaks for all of a job */
+    if (argc > 1) return (int)answer(first, argv[2]);
+    print_help();
     return USAGE;
 }

@@ -40,3 +40,12 @@ bool launcher_has_gone(void) {
     struct pollfd printed[] = {{STDOUT_FILENO, 0, 0}, {STDERR_FILENO, 0, 0}};
     return poll(printed, 2, 0) > 0 && ((printed[0].revents | printed[1].revents) & (POLLERR | POLLHUP));
 }
+
+int launcher_rank(void) {
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *rank = getenv(names[i]);
+        if (rank) return atoi(rank);
+    }
+    return 0;
+}

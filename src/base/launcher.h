@@ -10,5 +10,8 @@ int launcher_process(bool *is_mpirun);
 /* Whether it had died before anybody could look for it: no ancestor is it, and nobody reads what this process prints.
  */
 bool launcher_has_gone(void);
+/* The number of this process in its job, as the launcher's variables say; 0 if there are none. For what is said without
+ * MPI. */
+int launcher_rank(void);
 
 #endif

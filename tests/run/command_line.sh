@@ -40,6 +40,11 @@ code=0
 # what is wrong with a command line is said once, whatever the number of ranks; help too
 ranks 3 eval --sequence-length 5 && fail "an unknown option"
 [ "$(grep -c 'error: ' "$work/log")" = 1 ] && grep -q 'eval: unknown option --sequence-length' "$work/log" || { cat "$work/log"; fail "an unknown option on 3 ranks"; }
+ranks 3 foo && fail "an unknown command"
+[ "$(grep -c 'error: ' "$work/log")" = 1 ] && grep -q 'no command "foo"' "$work/log" || { cat "$work/log"; fail "an unknown command on 3 ranks"; }
+for question in --help --version; do
+    ranks 3 $question && [ "$(cat "$work/log")" = "$("$FLAME" $question)" ] || { cat "$work/log"; fail "$question on 3 ranks"; }
+done
 ranks 3 eval --help || fail "help on 3 ranks"
 [ "$(grep -c '^flame-c eval --checkpoint' "$work/log")" = 1 ] || { cat "$work/log"; fail "help on 3 ranks"; }
 
