@@ -17,12 +17,16 @@ static Status compare_configs(const TrainConfig *config, Comm *comm) {
     CHECK_MEMORY(file, "out of memory");
     config_write(file, config);
     fclose(file);
-    CHECK(config_value_read_yaml("the configuration", text, bytes, &tree) == OK, "config_write wrote no YAML");
+    /* A command line can say more than a file may hold, and config.yaml would not load again. */
+    Status status = agree(comm, config_value_read_yaml("the configuration", text, bytes, &tree));
     free(text);
-    Agreement *agreement = agreement_begin();
-    agreement_add_tree(agreement, tree);
+    if (status == OK) {
+        Agreement *agreement = agreement_begin();
+        agreement_add_tree(agreement, tree);
+        status = agreement_end(agreement, comm, "start all ranks with the same configuration");
+    }
     config_value_free(tree);
-    return agreement_end(agreement, comm, "start all ranks with the same configuration");
+    return status;
 }
 
 Status configure(const Texts *keys, Comm *comm, TrainConfig *config, const Device **device) {

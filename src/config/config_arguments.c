@@ -63,6 +63,12 @@ static Status take_argument(int argc, char **argv, int *i, const char *option, A
     const char *equals = strchr(text, '=');
     *argument = (Argument){.name = equals ? strndup(text + 2, (size_t)(equals - text) - 2) : strdup(text + 2)};
     CHECK_MEMORY(argument->name, "no memory for the command line");
+    if (strlen(argument->name) > KEY_BYTES) {
+        const Status status =
+            usage("--%.40s... is a name of %zu bytes; at most %d", argument->name, strlen(argument->name), KEY_BYTES);
+        free(argument->name);
+        return status;
+    }
     if (equals)
         argument->value = equals + 1;
     else if (*i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0)

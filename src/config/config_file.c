@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "config/config_value.h"
@@ -18,7 +19,7 @@ static Status refuse(const char *path, Status status, const char *why) {
 /* Reads at most one byte more than the limit, because fstat reports size 0 for some files. */
 static Status read_text(const char *path, char **text, size_t *bytes) {
     const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) return refuse(path, errno == ENOENT ? BAD_INPUT : IO_ERROR, strerror(errno));
+    if (fd < 0) return refuse(path, file_is_missing(errno) ? BAD_INPUT : IO_ERROR, strerror(errno));
     struct stat about;
     Status status = OK;
     if (fstat(fd, &about) != 0)

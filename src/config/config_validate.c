@@ -39,8 +39,10 @@ Status config_check_mesh(const TrainingConfig *training, int world_size) {
     const int64_t shard = training->data_parallel_shard_degree, replicate = training->data_parallel_replicate_degree;
     if (shard == 0) return refuse("training.data_parallel_shard_degree is 0; -1 means all ranks");
     if (world_size % replicate != 0)
-        return refuse("training.data_parallel_replicate_degree %lld does not divide the %d ranks", (long long)replicate,
-                      world_size);
+        return refuse(
+            "training.data_parallel_replicate_degree %lld does not divide the %d ranks; set it to a divisor of their "
+            "number, or to 1",
+            (long long)replicate, world_size);
     if (shard != -1 && shard * replicate != world_size)
         return refuse("training.data_parallel_replicate_degree %lld x data_parallel_shard_degree %lld is not the %d "
                       "ranks; set data_parallel_shard_degree to %lld, or to -1",
@@ -64,12 +66,29 @@ static Status check_batch(const TrainingConfig *training, int world_size) {
     const int64_t global = training->global_batch_size, accumulation = training->gradient_accumulation_steps;
     if (global == -1) return OK;
     if (global < world_size)
-        return refuse("training.global_batch_size %lld leaves some of the %d ranks without a sequence",
+        return refuse("training.global_batch_size %lld leaves some of the %d ranks without a sequence; raise it, or "
+                      "start fewer ranks",
                       (long long)global, world_size);
     if (accumulation != 1)
         return refuse("training.global_batch_size and training.gradient_accumulation_steps (%lld) exclude each other: "
                       "accumulation follows from the global batch",
                       (long long)accumulation);
+    return OK;
+}
+
+/* No machine holds the activations of more; below it they can be counted in 64 bits. */
+static Status check_tokens(const TrainingConfig *training, int world_size) {
+    static const double most_at_once = 1e9, most_of_step = 1e15;
+    const double seq_len = (double)training->seq_len, global = (double)training->global_batch_size;
+    const double sequences = (double)training->batch_size * world_size * (double)training->gradient_accumulation_steps;
+    if ((double)training->batch_size * seq_len > most_at_once)
+        return refuse("training.batch_size %lld x training.seq_len %lld is more than %g tokens at once on each rank; "
+                      "lower one of them (training.gradient_accumulation_steps makes a step as large)",
+                      (long long)training->batch_size, (long long)training->seq_len, most_at_once);
+    if ((global > 0 ? global : sequences) * seq_len > most_of_step)
+        return refuse("a step of %g sequences of training.seq_len %lld has more than %g tokens; lower "
+                      "training.global_batch_size or training.gradient_accumulation_steps",
+                      global > 0 ? global : sequences, (long long)training->seq_len, most_of_step);
     return OK;
 }
 
@@ -119,6 +138,7 @@ static void warn_about_replicas(const TrainingConfig *training) {
 Status config_validate_sizes(const TrainConfig *config, int world_size) {
     Status status = config_check_mesh(&config->training, world_size);
     if (status == OK) status = check_batch(&config->training, world_size);
+    if (status == OK) status = check_tokens(&config->training, world_size);
     if (status == OK) status = check_teacher(&config->training);
     if (status == OK) status = check_recompute(&config->activation_checkpoint);
     if (status == OK) warn_about_schedule(config);

@@ -5,8 +5,11 @@
 #include "base/check.h"
 #include "core/device.h"
 
+/* More than any machine has, and several of them can be added up. */
+static const int64_t COUNTED_MOST = INT64_C(1) << 57;
+
 Arena arena_counting(const char *name, const Device *device) {
-    return (Arena){.name = name, .device = device, .capacity = INT64_MAX};
+    return (Arena){.name = name, .device = device, .capacity = COUNTED_MOST};
 }
 
 Arena arena_create(const char *name, const Device *device, int64_t capacity) {
@@ -20,7 +23,14 @@ void arena_destroy(Arena *arena) {
     *arena = (Arena){0};
 }
 
+/* Counting stays at the most. A size that did not fit in 64 bits is negative. */
+static int64_t limit(const Arena *arena, int64_t bytes) {
+    const int64_t room = arena->capacity - arena->used;
+    return bytes < 0 || bytes > room ? room : bytes;
+}
+
 void *arena_push(Arena *arena, int64_t bytes) {
+    if (arena->capacity == COUNTED_MOST) bytes = limit(arena, bytes);
     CHECK(bytes >= 0, "arena %s: %lld bytes asked for", arena->name, (long long)bytes);
     const int64_t size = (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
     CHECK(size <= arena->capacity - arena->used, "arena %s is full: %lld bytes used of %lld, %lld more asked for",

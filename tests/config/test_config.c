@@ -135,6 +135,11 @@ static const Case files[] = {
      "data_parallel_replicate_degree 3 does not divide the 4 ranks", 4},
     {DATA "training: {data_parallel_replicate_degree: 8}\n", BAD_INPUT,
      "data_parallel_replicate_degree 8 does not divide the 4 ranks", 4},
+    {DATA "training: {batch_size: 1000000, seq_len: 100000000}\n", BAD_INPUT,
+     "batch_size 1000000 x training.seq_len 100000000 is more than 1e+09 tokens at once on each rank", 0},
+    {DATA "training: {batch_size: 10000, gradient_accumulation_steps: 1000000, seq_len: 100000}\n", BAD_INPUT,
+     "a step of 4e+10 sequences of training.seq_len 100000 has more than 1e+15 tokens", 4},
+    {DATA "training: {global_batch_size: 1000000000, seq_len: 100000000}\n", BAD_INPUT, "more than 1e+15 tokens", 0},
     {DATA "training: {global_batch_size: 3}\n", BAD_INPUT, "leaves some of the 4 ranks without", 4},
     {DATA "training: {global_batch_size: 8, gradient_accumulation_steps: 2}\n", BAD_INPUT, "exclude each other", 4},
 };
@@ -254,6 +259,7 @@ static void test_strange_files(void **state) {
     expect("folder", temporary_folder, "", &(Case){NULL, BAD_INPUT, "is a folder", 0});
     expect("FIFO", fifo, "", &(Case){NULL, BAD_INPUT, "is not a regular file", 0});
     expect("zero", "/dev/zero", "", &(Case){NULL, BAD_INPUT, "is not a regular file", 0});
+    expect("in a file", "/dev/null/x.yaml", "", &(Case){NULL, BAD_INPUT, "/dev/null/x.yaml: Not a directory", 0});
     expect("missing", "/nowhere/x.yaml", "", &(Case){NULL, BAD_INPUT, "/nowhere/x.yaml: No such file", 0});
     expect("empty", write_case("case.yaml", "", 0), "--data.files=a", &(Case){NULL, OK, NULL, 0});
     expect("NUL", write_case("case.yaml", "a: b\0c\n", 7), "", &(Case){NULL, BAD_INPUT, "holds a NUL byte", 0});
@@ -295,6 +301,13 @@ static void test_long_and_strange_values(void **state) {
     capture_end(&capture, message, sizeof message);
     assert_non_null(strstr(message, "777..."));
     assert_true(strlen(message) < 300);
+    memcpy(text, "--training.7777=", 16);
+    memset(text + 11, '7', 200);
+    strcpy(text + 211, "=1");
+    capture = capture_begin(2);
+    assert_int_equal(config_load(3, argv, &config), USAGE);
+    capture_end(&capture, message, sizeof message);
+    assert_non_null(strstr(message, "777... is a name of 209 bytes; at most 200"));
     strcpy(text, "--training.steps=5\n6\x1b[2J");
     capture = capture_begin(2);
     assert_int_equal(config_load(3, argv, &config), USAGE);

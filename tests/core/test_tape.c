@@ -38,7 +38,23 @@ static void counts_what_it_takes(void **state) {
     assert_int_equal(scratch_peak(device_counting(false), false), scratch_peak(device_cpu(), true));
 }
 
+/* Sizes that overflow are negative; those of layers add up. */
+static void a_count_stays_at_the_most(void **state) {
+    (void)state;
+    Arena arena = arena_counting("memory", device_counting(false));
+    arena_push(&arena, 100);
+    const int64_t mark = arena_mark(&arena);
+    arena_push(&arena, INT64_MAX - 50);
+    arena_push(&arena, INT64_MIN / 2);
+    arena_push(&arena, INT64_MAX / 2);
+    assert_true(arena.peak >= INT64_C(1) << 56 && arena.peak < INT64_MAX / 16);
+    arena_rewind(&arena, mark);
+    arena_push(&arena, 64);
+    assert_int_equal(arena.used, mark + 64);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_what_it_takes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_what_it_takes),
+                                       cmocka_unit_test(a_count_stays_at_the_most)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
