@@ -97,6 +97,13 @@ static Status unreadable(const char *path, int error) {
     return BAD_INPUT;
 }
 
+/* Whether an open file is `out`, which the data set would replace. */
+static bool is_output(int descriptor, const char *out) {
+    struct stat text, file;
+    return out && stat(out, &file) == 0 && fstat(descriptor, &text) == 0 && text.st_dev == file.st_dev &&
+           text.st_ino == file.st_ino;
+}
+
 static Status add_open_file(Builder *builder, const char *path, int descriptor) {
     bool first = true;
     int64_t offset = 0;
@@ -110,6 +117,11 @@ static Status add_open_file(Builder *builder, const char *path, int descriptor) 
         if (first && memchr(builder->piece, 0, tested)) {
             skipped(path, "not text (it has zero bytes)", &builder->report->skipped_binary);
             return OK;
+        }
+        if (first &&
+            (is_output(descriptor, builder->options->out) || is_output(descriptor, builder->options->validation_out))) {
+            log_error("%s: is text to read, which the data set would replace; give it another name", path);
+            return BAD_INPUT;
         }
         first = false;
         Status status = add_bytes(builder, builder->piece, count);

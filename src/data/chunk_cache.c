@@ -11,7 +11,6 @@ typedef enum SlotState { SLOT_FREE, SLOT_LOADING, SLOT_READY, SLOT_FAILED } Slot
 
 typedef struct Slot {
     SlotState state;
-    Status status; /* when failed */
     int file;
     int64_t chunk;
     int64_t pins;
@@ -37,6 +36,7 @@ struct ChunkCache {
     Request queue[QUEUE_LENGTH]; /* a ring */
     int queue_first, queue_used;
     bool stopping;
+    Status failure;        /* of the first chunk that could not be read; then no other is, as the run ends */
     TokensScratch scratch; /* of the thread that calls chunk_cache_pin */
     pthread_t *threads;
     pthread_mutex_t lock;
@@ -73,10 +73,13 @@ static void slot_assign(ChunkCache *cache, Slot *slot, int file, int64_t chunk) 
 
 /* Called with the lock held, which is released while the chunk is read and inflated. */
 static void slot_load(ChunkCache *cache, Slot *slot, TokensScratch *scratch) {
-    pthread_mutex_unlock(&cache->lock);
-    Status status = tokens_read_chunk(cache->files[slot->file], slot->chunk, scratch, slot->tokens);
-    pthread_mutex_lock(&cache->lock);
-    slot->status = status;
+    Status status = cache->failure;
+    if (!status) {
+        pthread_mutex_unlock(&cache->lock);
+        status = tokens_read_chunk(cache->files[slot->file], slot->chunk, scratch, slot->tokens);
+        pthread_mutex_lock(&cache->lock);
+    }
+    if (!cache->failure) cache->failure = status;
     slot->state = status ? SLOT_FAILED : SLOT_READY;
     pthread_cond_broadcast(&cache->changed);
 }
@@ -179,7 +182,7 @@ Status chunk_cache_pin(ChunkCache *cache, int file, int64_t chunk, const void **
             pthread_cond_wait(&cache->changed, &cache->lock);
         }
     }
-    Status status = slot->state == SLOT_FAILED ? slot->status : OK;
+    Status status = slot->state == SLOT_FAILED ? cache->failure : OK;
     slot->last_use = ++cache->clock;
     if (!status) slot->pins++;
     pthread_mutex_unlock(&cache->lock);

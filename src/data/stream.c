@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Sizes of blocks, pools (shuffle.h) and buffers. Changing one of the first three changes which tokens a sample has. */
@@ -104,6 +105,25 @@ static Status check_listed_once(const Stream *stream, int number) {
     return OK;
 }
 
+static void tokenizer_text(const TokensFacts *facts, char text[200]) {
+    snprintf(text, 200, "%.60s, %lld tokens, bos %lld, eos %lld%s%.8s", facts->tokenizer, (long long)facts->vocab_size,
+             (long long)facts->bos_token_id, (long long)facts->eos_token_id,
+             *facts->tokenizer_sha256 ? ", sha256 " : "", facts->tokenizer_sha256);
+}
+
+/* The files of a mixture are made by one tokenizer. */
+static Status check_tokenizer(const TokensFacts *first, const TokensFacts *facts) {
+    if (facts->vocab_size == first->vocab_size && strcmp(facts->tokenizer_sha256, first->tokenizer_sha256) == 0 &&
+        facts->bos_token_id == first->bos_token_id && facts->eos_token_id == first->eos_token_id)
+        return OK;
+    char here[200], there[200];
+    tokenizer_text(facts, here);
+    tokenizer_text(first, there);
+    log_error("%s: made by another tokenizer (%s) than %s (%s); build both with the same", facts->path, here,
+              first->path, there);
+    return BAD_INPUT;
+}
+
 static Status open_file(Stream *stream, int number) {
     StreamFile *file = &stream->files[number];
     const StreamOptions *options = &stream->options;
@@ -123,14 +143,7 @@ static Status open_file(Stream *stream, int number) {
                   facts->path, (long long)facts->tokens, (long long)options->seq_len + 1);
         return BAD_INPUT;
     }
-    const TokensFacts *first = stream->files[0].facts;
-    if (facts->vocab_size != first->vocab_size || strcmp(facts->tokenizer_sha256, first->tokenizer_sha256) ||
-        facts->bos_token_id != first->bos_token_id || facts->eos_token_id != first->eos_token_id) {
-        log_error("%s: made by another tokenizer (%s, %lld tokens) than %s (%s, %lld tokens)", facts->path,
-                  facts->tokenizer, (long long)facts->vocab_size, first->path, first->tokenizer,
-                  (long long)first->vocab_size);
-        return BAD_INPUT;
-    }
+    if ((status = check_tokenizer(stream->files[0].facts, facts))) return status;
     plan_order(stream, number);
     return check_listed_once(stream, number);
 }

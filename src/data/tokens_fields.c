@@ -109,6 +109,19 @@ Status tokens_check_storage(TokensFile *file, const char *name, hid_t plist, Chu
     return OK;
 }
 
+static void type_text(hid_t type, char text[48]) {
+    const H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
+    const size_t bits = type < 0 ? 0 : H5Tget_precision(type);
+    const bool is_signed = class == H5T_INTEGER && H5Tget_sign(type) != H5T_SGN_NONE;
+    if (class == H5T_INTEGER)
+        snprintf(text, 48, "%sint%zu%s", is_signed ? "" : "u", bits,
+                 H5Tget_order(type) == H5T_ORDER_BE ? ", big-endian" : "");
+    else if (class == H5T_FLOAT)
+        snprintf(text, 48, "float%zu", bits);
+    else
+        snprintf(text, 48, "%s", class == H5T_STRING ? "text" : "of no numbers");
+}
+
 Status tokens_check_type(TokensFile *file, const char *name, hid_t dataset, size_t width, size_t other, int64_t *count,
                          int *found_width) {
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
@@ -120,12 +133,14 @@ Status tokens_check_type(TokensFile *file, const char *name, hid_t dataset, size
                       H5Tget_precision(type) == 8 * size;
     bool right_space =
         space >= 0 && H5Sget_simple_extent_ndims(space) == 1 && H5Sget_simple_extent_dims(space, &dimension, NULL) == 1;
-    if (!right_type && width != other)
-        status = tokens_refuse(file, "/%s must be uint%zu or uint%zu, little-endian", name, 8 * width, 8 * other);
-    else if (!right_type)
-        status = tokens_refuse(file, "/%s must be uint%zu, little-endian", name, 8 * width);
+    char found[48], wanted[48];
+    type_text(type, found);
+    snprintf(wanted, sizeof wanted, width != other ? "uint%zu or uint%zu" : "uint%zu", 8 * width, 8 * other);
+    if (!right_type)
+        status = tokens_refuse(file, "/%s is %s; it must be %s, little-endian", name, found, wanted);
     else if (!right_space)
-        status = tokens_refuse(file, "/%s must have one dimension", name);
+        status = tokens_refuse(file, "/%s has %d dimensions; it must have one", name,
+                               space < 0 ? 0 : H5Sget_simple_extent_ndims(space));
     else if (dimension == 0)
         status = tokens_refuse(file, "/%s is empty", name);
     else if (dimension > (hsize_t)INT64_MAX / 16)

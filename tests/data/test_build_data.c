@@ -305,6 +305,30 @@ static void an_output_is_not_replaced_unless_forced(void **state) {
     expect_text(out, "<first>|<second\xff>|");
 }
 
+/* Not even then if it is what would be read, under whatever name. */
+static void text_is_not_replaced_by_its_data_set(void **state) {
+    (void)state;
+    const char *folder = make_texts("own"), *out = fixture_path("own/../own/a.txt"),
+               *free_name = fixture_path("own.h5");
+    BuildOptions options = options_for(&folder, out);
+    BuildReport report;
+    options.force = true;
+    for (int validation = 0; validation < 2; validation++) {
+        capture_begin();
+        assert_int_equal(build_data(&options, &report), BAD_INPUT);
+        assert_mentions(capture_end(), "a.txt: is text to read, which the data set would replace");
+        char *kept;
+        int64_t size;
+        assert_int_equal(file_read_all(out, 100, &kept, &size), 0);
+        assert_string_equal(kept, "first");
+        free(kept);
+        assert_false(file_exists(free_name));
+        options.out = free_name;
+        options.validation_out = out;
+        options.validation = 0.5;
+    }
+}
+
 static void nothing_stays_after_an_error(void **state) {
     (void)state;
     const char *folder = fixture_path("clean"), *out = fixture_path("clean/out.h5");
@@ -375,6 +399,7 @@ int main(void) {
         cmocka_unit_test(a_long_line_goes_through_in_pieces),
         cmocka_unit_test(validation_takes_its_share),
         cmocka_unit_test(an_output_is_not_replaced_unless_forced),
+        cmocka_unit_test(text_is_not_replaced_by_its_data_set),
         cmocka_unit_test(nothing_stays_after_an_error),
         cmocka_unit_test(the_command_line_is_checked),
     };

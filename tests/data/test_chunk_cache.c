@@ -1,6 +1,8 @@
 /* A cache with far less room than the file: what is pinned stays, what is asked for is right, an error is reported. */
 #include "data/tokens_fixture.h"
 
+#include <sys/time.h>
+
 #include "data/chunk_cache.h"
 
 enum { CHUNK = 2048, CHUNKS = 24, READS = 1500 };
@@ -40,7 +42,13 @@ static void pinned_chunks_stay_while_others_are_replaced(void **state) {
     }
 }
 
-/* The stored bytes of one chunk are overwritten; the others can still be read. */
+static int count_of(const char *text, const char *words) {
+    int count = 0;
+    for (; (text = strstr(text, words)); text += strlen(words)) count++;
+    return count;
+}
+
+/* The stored bytes of one chunk are overwritten: it fails each time, and what was read before can still be had. */
 static void a_damaged_chunk_is_an_error_each_time(void **state) {
     (void)state;
     const char *path = fixture_path("damaged.h5");
@@ -56,23 +64,46 @@ static void a_damaged_chunk_is_an_error_each_time(void **state) {
     free(bytes);
     for (int threads = 0; threads <= 2; threads++) {
         TokensFile *file;
-        assert_int_equal(tokens_open(path, &file), OK);
-        ChunkCache *cache = chunk_cache_create(&file, 1, 0, threads);
-        int failures = 0;
         const void *tokens;
+        assert_int_equal(tokens_open(path, &file), OK);
+        ChunkCache *cache = chunk_cache_create(&file, 1, 3, threads);
         capture_begin();
+        for (int64_t chunk = 2; chunk > 0; chunk--) {
+            assert_int_equal(chunk_cache_pin(cache, 0, chunk, &tokens), OK);
+            chunk_cache_unpin(cache, 0, chunk);
+        }
         for (int pass = 0; pass < 5; pass++) {
             for (int64_t chunk = 0; chunk < 3; chunk++) chunk_cache_want(cache, 0, chunk);
-            for (int64_t chunk = 0; chunk < 3; chunk++) {
-                Status status = chunk_cache_pin(cache, 0, chunk, &tokens);
-                failures += status == BAD_INPUT;
-                if (status) continue;
+            assert_int_equal(chunk_cache_pin(cache, 0, 0, &tokens), BAD_INPUT);
+            for (int64_t chunk = 1; chunk < 3; chunk++) {
+                assert_int_equal(chunk_cache_pin(cache, 0, chunk, &tokens), OK);
                 check_chunk(tokens, chunk);
                 chunk_cache_unpin(cache, 0, chunk);
             }
         }
-        assert_mentions(capture_end(), "is damaged");
-        assert_int_equal(failures, 5);
+        assert_int_equal(count_of(capture_end(), "is damaged"), 1);
+        chunk_cache_destroy(cache);
+        tokens_close(file);
+    }
+}
+
+/* No chunk can be read any more: that is said once, not for each chunk that the threads read ahead. */
+static void a_lost_file_is_reported_once(void **state) {
+    (void)state;
+    const char *path = fixture_path("lost.h5");
+    fixture_write(path, 1, 1, CHUNKS * CHUNK, false, CHUNK, 2);
+    for (int threads = 0; threads <= 2; threads++) {
+        TokensFile *file;
+        const void *tokens;
+        assert_int_equal(tokens_open(path, &file), OK);
+        assert_int_equal(utimes(path, (struct timeval[2]){{.tv_sec = threads + 1}, {.tv_sec = threads + 1}}), 0);
+        ChunkCache *cache = chunk_cache_create(&file, 1, 0, threads);
+        capture_begin();
+        for (int64_t chunk = 0; chunk < CHUNKS; chunk++) chunk_cache_want(cache, 0, chunk);
+        for (int64_t chunk = 0; chunk < CHUNKS; chunk++)
+            assert_int_equal(chunk_cache_pin(cache, 0, chunk, &tokens), IO_ERROR);
+        const int said = count_of(capture_end(), "was replaced or changed");
+        assert_in_range(said, 1, threads + 1); /* those that were reading when the first one failed */
         chunk_cache_destroy(cache);
         tokens_close(file);
     }
@@ -82,6 +113,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pinned_chunks_stay_while_others_are_replaced),
         cmocka_unit_test(a_damaged_chunk_is_an_error_each_time),
+        cmocka_unit_test(a_lost_file_is_reported_once),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -1,12 +1,14 @@
 /* Token files: what is written is read back, and every rule of the format is enforced with a message that names it. */
 #include "data/tokens_fixture.h"
 
+#include <errno.h>
 #include <hdf5.h>
 #include <omp.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "data/tokens_h5.h"
@@ -15,10 +17,10 @@ enum { CHUNK = 2048, CHUNKS = 3, TOKENS = 2 * CHUNK + 700, VOCAB = 320 };
 
 /* What to do wrong; all zero is a good file. */
 typedef struct Recipe {
-    enum { U16, U32, U64, I16, BIG_ENDIAN_U16, FLOAT, STRING } type;
+    enum { U16, U32, U64, I16, BIG_ENDIAN_U16, FLOAT, STRING, COMPOUND } type;
     enum { CHUNKED, CONTIGUOUS, EXTERNAL, VIRTUAL, SOFT_LINK, EXTERNAL_LINK, LINK_LOOP, GROUP, ABSENT } place;
     enum { VECTOR, MATRIX, SCALAR, EMPTY } shape;
-    enum { SHUFFLE_DEFLATE, DEFLATE, PLAIN, FLETCHER, DEFLATE_FIRST } filters;
+    enum { SHUFFLE_DEFLATE, DEFLATE, PLAIN, FLETCHER, LZF, DEFLATE_FIRST } filters;
     enum { HONEST, MISSING, SHORT_STREAM, LONG_STREAM, TRAILING, GARBAGE, BOMB, SWAPPED, TOO_LARGE_TOKEN } chunk;
     enum { GOOD_ENDS, NO_ENDS, UNSORTED, EMPTY_DOCUMENT, WRONG_LAST, SIGNED_ENDS, SOFT_ENDS, TOO_MANY_ENDS } ends;
     enum { GOOD_CRC, NO_CRC, WRONG_CRC, SHORT_CRC } crc;
@@ -32,7 +34,8 @@ typedef struct Recipe {
 
 static hid_t recipe_type(const Recipe *recipe) {
     const hid_t types[] = {H5T_STD_U16LE, H5T_STD_U32LE,  H5T_STD_U64LE, H5T_STD_I16LE,
-                           H5T_STD_U16BE, H5T_IEEE_F32LE, H5T_C_S1};
+                           H5T_STD_U16BE, H5T_IEEE_F32LE, H5T_C_S1,      H5Tcreate(H5T_COMPOUND, 2)};
+    H5Tinsert(types[COMPOUND], "token", 0, H5T_STD_U16LE);
     return types[recipe->type];
 }
 
@@ -46,6 +49,7 @@ static hid_t recipe_plist(const Recipe *recipe) {
     if (recipe->filters == SHUFFLE_DEFLATE || recipe->filters == DEFLATE_FIRST) H5Pset_shuffle(plist);
     if (recipe->filters == SHUFFLE_DEFLATE || recipe->filters == DEFLATE) H5Pset_deflate(plist, 4);
     if (recipe->filters == FLETCHER) H5Pset_fletcher32(plist);
+    if (recipe->filters == LZF) H5Pset_filter(plist, 32000, H5Z_FLAG_OPTIONAL, 0, NULL); /* h5py's */
     return plist;
 }
 
@@ -106,7 +110,7 @@ static void write_tokens(hid_t file, const Recipe *recipe, const uint16_t *token
     }
     hid_t dataset = H5Dcreate2(file, "tokens", recipe_type(recipe), space, H5P_DEFAULT, plist, H5P_DEFAULT);
     assert_true(dataset >= 0);
-    bool writable = recipe->place <= CONTIGUOUS && recipe->shape == VECTOR && recipe->type != STRING;
+    bool writable = recipe->place <= CONTIGUOUS && recipe->shape == VECTOR && recipe->type < STRING;
     hsize_t count = recipe->chunk == MISSING ? CHUNK : TOKENS, first = 0;
     if (writable) {
         hid_t memory = H5Screate_simple(1, &count, NULL);
@@ -283,13 +287,14 @@ static const Rule rules[] = {
     {"no filter", {.filters = PLAIN}, OK, NULL},
     {"no CRC", {.crc = NO_CRC}, OK, "no /chunk_crc32"},
     {"one larger chunk", {.chunk_tokens = 8192, .crc = NO_CRC}, OK, "no /chunk_crc32"},
-    {"uint64", {.type = U64}, BAD_INPUT, "/tokens must be uint16 or uint32"},
-    {"signed", {.type = I16}, BAD_INPUT, "/tokens must be uint16 or uint32"},
-    {"big-endian", {.type = BIG_ENDIAN_U16}, BAD_INPUT, "little-endian"},
-    {"float", {.type = FLOAT}, BAD_INPUT, "/tokens must be uint16 or uint32"},
-    {"string", {.type = STRING}, BAD_INPUT, "/tokens must be uint16 or uint32"},
-    {"two dimensions", {.shape = MATRIX}, BAD_INPUT, "one dimension"},
-    {"scalar", {.shape = SCALAR}, BAD_INPUT, "one dimension"},
+    {"uint64", {.type = U64}, BAD_INPUT, "/tokens is uint64; it must be uint16 or uint32, little-endian"},
+    {"signed", {.type = I16}, BAD_INPUT, "/tokens is int16; it must be uint16 or uint32"},
+    {"big-endian", {.type = BIG_ENDIAN_U16}, BAD_INPUT, "/tokens is uint16, big-endian; it must be"},
+    {"float", {.type = FLOAT}, BAD_INPUT, "/tokens is float32; it must be uint16 or uint32"},
+    {"string", {.type = STRING}, BAD_INPUT, "/tokens is text; it must be uint16 or uint32"},
+    {"compound", {.type = COMPOUND}, BAD_INPUT, "/tokens is of no numbers; it must be uint16 or uint32"},
+    {"two dimensions", {.shape = MATRIX}, BAD_INPUT, "/tokens has 2 dimensions; it must have one"},
+    {"scalar", {.shape = SCALAR}, BAD_INPUT, "/tokens has 0 dimensions"},
     {"no tokens", {.shape = EMPTY}, BAD_INPUT, "/tokens is empty"},
     {"contiguous", {.place = CONTIGUOUS}, BAD_INPUT, "h5repack"},
     {"external storage", {.place = EXTERNAL}, BAD_INPUT, "external files"},
@@ -300,6 +305,7 @@ static const Rule rules[] = {
     {"group", {.place = GROUP}, BAD_INPUT, "/tokens is a group"},
     {"no /tokens", {.place = ABSENT}, BAD_INPUT, "no data set /tokens (it holds: chunk_crc32, doc_ends)"},
     {"Fletcher-32", {.filters = FLETCHER}, BAD_INPUT, "filter 3"},
+    {"LZF", {.filters = LZF}, BAD_INPUT, "filter 32000"},
     {"filters in another order", {.filters = DEFLATE_FIRST}, BAD_INPUT, "only shuffle, then deflate"},
     {"tiny chunks", {.chunk_tokens = 1024}, BAD_INPUT, "4 KiB to 64 MiB"},
     {"huge chunks", {.chunk_tokens = (64 << 20) + 1, .filters = PLAIN, .chunk = MISSING}, BAD_INPUT, "4 KiB to 64 MiB"},
@@ -322,7 +328,7 @@ static const Rule rules[] = {
     {"ends unsorted", {.ends = UNSORTED}, BAD_INPUT, "/doc_ends[2] = 900"},
     {"empty document", {.ends = EMPTY_DOCUMENT}, BAD_INPUT, "/doc_ends[1] = 100"},
     {"wrong last end", {.ends = WRONG_LAST}, BAD_INPUT, "/doc_ends ends with 4795"},
-    {"signed ends", {.ends = SIGNED_ENDS}, BAD_INPUT, "/doc_ends must be uint64"},
+    {"signed ends", {.ends = SIGNED_ENDS}, BAD_INPUT, "/doc_ends is int64; it must be uint64, little-endian"},
     {"ends by link", {.ends = SOFT_ENDS}, BAD_INPUT, "/doc_ends is a soft link"},
     {"more ends than tokens", {.ends = TOO_MANY_ENDS}, BAD_INPUT, "4797 entries, more than 4796"},
     {"wrong CRC", {.crc = WRONG_CRC}, BAD_INPUT, "chunk 2 of 3 (tokens 4096 .. 4795) is damaged: its CRC-32"},
@@ -403,6 +409,40 @@ static void the_tokenizer_in_a_file_is_checked(void **state) {
     H5Lcreate_external("other.h5", "/tokenizer", hdf5, "tokenizer", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(hdf5);
     expect_status(path, BAD_INPUT, "/tokenizer is a link");
+}
+
+static int preads_that_fail;
+
+/* HDF5 reads with it. */
+ssize_t pread(int descriptor, void *to, size_t bytes, off_t offset) {
+    if (preads_that_fail > 0) {
+        preads_that_fail--;
+        errno = ESTALE;
+        return -1;
+    }
+    return lseek(descriptor, offset, SEEK_SET) < 0 ? -1 : read(descriptor, to, bytes);
+}
+
+/* As the files of an NFS server that was started again: they can be opened under their name. */
+static void a_stale_file_is_opened_again(void **state) {
+    (void)state;
+    const char *path = fixture_path("stale.h5");
+    TokensFile *file;
+    TokensScratch scratch = {0};
+    uint16_t tokens[CHUNK];
+    fixture_write(path, 1, 1, 3 * CHUNK, false, CHUNK, 2);
+    assert_int_equal(tokens_open(path, &file), OK);
+    preads_that_fail = 1;
+    assert_int_equal(tokens_read_chunk(file, 1, &scratch, tokens), OK);
+    assert_int_equal(preads_that_fail, 0);
+    for (int64_t i = 0; i < CHUNK; i++) assert_int_equal(tokens[i], fixture_token(1, CHUNK + i));
+    capture_begin();
+    preads_that_fail = 1000;
+    assert_int_equal(tokens_read_chunk(file, 2, &scratch, tokens), IO_ERROR);
+    preads_that_fail = 0;
+    assert_mentions(capture_end(), "stale.h5: chunk 2 of /tokens cannot be read; check the disk, then resume");
+    tokens_scratch_free(&scratch);
+    tokens_close(file);
 }
 
 static void a_missing_file_says_how_to_make_one(void **state) {
@@ -583,6 +623,7 @@ int main(void) {
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(every_rule_of_the_format_is_enforced),
         cmocka_unit_test(the_tokenizer_in_a_file_is_checked),
+        cmocka_unit_test(a_stale_file_is_opened_again),
         cmocka_unit_test(a_missing_file_says_how_to_make_one),
         cmocka_unit_test(what_is_not_hdf5_is_refused),
         cmocka_unit_test(a_flipped_bit_is_an_error_or_harmless),
