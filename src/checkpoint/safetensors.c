@@ -72,6 +72,13 @@ static Status refuse_tensor(const char *path, const char *name, const char *reas
     return BAD_INPUT;
 }
 
+static Status refuse_dtype(const char *path, const char *name, const char *dtype) {
+    char reason[160];
+    snprintf(reason, sizeof reason, "its dtype is %.80s, which is none of the format's",
+             dtype ? dtype : "not a string");
+    return refuse_tensor(path, name, reason);
+}
+
 /* An array of at most `limit` non-negative integers; -1 if it is anything else. */
 static int read_sizes(const json_t *array, int limit, int64_t *sizes) {
     if (!json_is_array(array) || json_array_size(array) > (size_t)limit) return -1;
@@ -108,7 +115,7 @@ static Status read_entry(const char *path, const char *name, const json_t *entry
         return refuse_tensor(path, name, "its entry must have exactly dtype, shape and data_offsets");
     tensor->name = name;
     tensor->type = json_is_string(type) ? safe_type_of(json_string_value(type)) : SAFE_TYPES;
-    if (tensor->type == SAFE_TYPES) return refuse_tensor(path, name, "unknown dtype");
+    if (tensor->type == SAFE_TYPES) return refuse_dtype(path, name, json_string_value(type));
     tensor->dims = read_sizes(shape, SAFE_DIMS, tensor->shape);
     if (tensor->dims < 0) return refuse_tensor(path, name, "the shape must be at most 8 non-negative integers");
     if (!count_elements(tensor))

@@ -41,7 +41,7 @@ static Status check_out(const char *source, const char *out) {
     char **names;
     int64_t count;
     if (path_is_inside(source, out)) {
-        log_error("--out %s is inside the checkpoint to export", out);
+        log_error("--out %s is inside the checkpoint to export; choose another folder", out);
         return BAD_INPUT;
     }
     const int error = folder_list(out, &names, &count);
@@ -51,7 +51,7 @@ static Status check_out(const char *source, const char *out) {
         return BAD_INPUT;
     }
     folder_list_free(names, count);
-    if (count > 0) log_error("--out %s is not empty", out);
+    if (count > 0) log_error("--out %s is not empty; choose another folder", out);
     return count > 0 ? BAD_INPUT : OK;
 }
 

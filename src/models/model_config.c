@@ -284,7 +284,8 @@ static ConfigValue *model_defaults(const Mixer *mixer) {
 static Status find_mixer(const ConfigValue *source, ModelConfig *config) {
     const ConfigValue *type = config_value_get(source, "model_type");
     if (!type || type->type != VALUE_STRING)
-        return config_error(type ? type : source, "model.model_type is missing; one of: %s", mixer_names());
+        return config_error(type ? type : source, "model.model_type %s; one of: %s",
+                            type ? "must be a string" : "is missing", mixer_names());
     config->mixer = mixer_find(type->text);
     if (!config->mixer)
         return config_error(type, "model.model_type: there is no mixer \"%s\"; one of: %s", type->text, mixer_names());

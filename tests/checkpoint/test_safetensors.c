@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "support/capture.h"
 #include "support/temporary.h"
 #include "base/dtype.h"
 #include "base/crc.h"
@@ -125,6 +126,13 @@ static void test_lengths(void **state) {
         assert_int_equal(safetensors_open(path, &file), BAD_INPUT);
         assert_null(file);
     }
+    write_tensors(path, 100000001, "{}", 2, 0);
+    assert_int_equal(truncate(path, 100000100), 0); /* the file holds the header */
+    char message[1024];
+    Capture capture = capture_begin(2);
+    assert_int_equal(safetensors_open(path, &file), BAD_INPUT);
+    capture_end(&capture, message, sizeof message);
+    assert_non_null(strstr(message, "its header is longer than 100 MB"));
     for (int64_t bytes = 0; bytes < 10; bytes++) {
         write_file(path, "\x02\0\0\0\0\0\0\0{", bytes < 9 ? bytes : 9);
         assert_int_equal(safetensors_open(path, &file), BAD_INPUT);
