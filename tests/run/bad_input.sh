@@ -53,6 +53,40 @@ refuses 1 'twice.yaml:2.*training' --config "$work/twice.yaml"
 head -c 100000 /dev/zero | tr '\0' '[' >"$work/deep.yaml"
 refuses 1 'deeper than 32' --config "$work/deep.yaml"
 
+# more than a configuration may hold, from the command line, where it would end in config.yaml
+refuses 1 'nested deeper than 32' --config "$work/config.yaml" "--model.$(printf 'a.%.0s' {1..50})b=5"
+refuses 1 'more than 1000 keys' --config "$work/config.yaml" $(printf -- '--model.k%d=1 ' {1..1001})
+
+# models that nothing computes
+trains 2 'model_type must be a string; one of' --model.model_type=5
+trains 1 'must be an even head size of at most 256' --model.hidden_size=520 --model.attn.num_heads=1
+trains 1 'model.attn.layers is empty: leave .attn. out' --model.attn.layers=[]
+
+# surroundings that are odd, but enough: the run ends and has saved
+# odd CODE WORDS SHELL-COMMAND: what to do before the run.
+odd() {
+    local got=0
+    (eval "$3" && exec "$FLAME" --config "$work/config.yaml" --training.steps=2 --checkpoint.enable_checkpoint=true --job.dump_folder="$work/odd") \
+        >"$work/out" 2>"$work/err" </dev/null || got=$?
+    [ "$got" = "$1" ] && grep -qE -- "$2" "$work/out" "$work/err" || { cat "$work/err"; fail "$3: exit code $got (expected $1 and $2)"; }
+    [ -z "$(find "$work/odd" -name '*.tmp*')" ] || fail "$3: left $(find "$work/odd" -name '*.tmp*')"
+    rm -rf "$work/odd"
+}
+odd 0 'saved step 2' "ulimit -n 16; ulimit -s unlimited; export TMPDIR=/nowhere OMP_NUM_THREADS=abc TZ= LC_ALL=de_DE.UTF-8; mkdir $work/caf\$'\xe9' && cd $work/caf\$'\xe9'"
+odd 0 'saved step 2' 'export OMP_NUM_THREADS=0'
+odd 3 'step 2 was not saved: .*File too large' 'ulimit -f 100'
+odd 3 'config.yaml cannot be written: Invalid argument' "export FAULT=22 FAULT_CALL=fsync LD_PRELOAD=$FAULTS" # some file systems cannot sync
+odd 3 'checkpoints cannot be written to .*Read-only file system' "export FAULT=30 FAULT_CALL=mkdir FAULT_PATH=tmp-probe LD_PRELOAD=$FAULTS"
+if unshare -rm true 2>/dev/null; then # a disk without room for a checkpoint
+    sed 's/checkpoint: .*/checkpoint: {enable_checkpoint: true}/' "$work/config.yaml" >"$work/saving.yaml"
+    mkdir "$work/small"
+    code=0
+    unshare -rm sh -c "mount -t tmpfs -o size=200k none $work/small && exec $FLAME --config $work/saving.yaml --training.steps=2 --job.dump_folder=$work/small/run" \
+        >"$work/out" 2>&1 || code=$?
+    [ $code = 3 ] && grep -q 'a checkpoint needs 0.5 MB, but the disk of .* has 0.2 MB left' <(sed '/^ready for step/,$d' "$work/out") ||
+        { cat "$work/out"; fail "a small disk: exit code $code"; }
+fi
+
 # options of commands, in both forms
 refuses 2 'did you mean --ranks' plan --rank 8
 for number in 0 -1 2x 1e6 2147483648 99999999999999999999; do refuses 2 '--ranks must be an integer, 1 to' plan --ranks=$number; done
@@ -64,6 +98,15 @@ for form in "--ranks 2" "--ranks=2"; do # a plan reads no data
     "$FLAME" plan $form --config "$source_folder/configs/gla-340M.yaml" --data.files=[] >"$work/out" 2>&1 || { cat "$work/out"; fail "plan $form"; }
     grep -q '; 2 ranks' "$work/out" || fail "plan $form is not about two ranks: $(cat "$work/out")"
 done
+
+# plans of what no machine has
+refuses 1 'is more than 1e.09 tokens at once' plan --config "$work/config.yaml" --training.batch_size=1000000 --training.seq_len=1000000
+whole() { "$FLAME" plan --config "$source_folder/configs/gla-340M.yaml" --data.files=[] --training.global_batch_size=null "$@" >"$work/out" 2>&1 || { cat "$work/out"; fail "plan $*"; }; }
+whole --ranks=1000000
+grep -q '; 1000000 ranks' "$work/out" || { cat "$work/out"; fail "a plan for 10^6 ranks"; }
+huge=(--model.hidden_size=131072 --model.num_heads=512 --model.intermediate_size=524288 --model.vocab_size=1073741824)
+whole --ranks=1000 "${huge[@]}" --model.num_hidden_layers=64
+grep -qE '^parameters +299067385200640 ' "$work/out" || { cat "$work/out"; fail "a plan of 10^14 parameters"; }
 
 # data
 trains 1 'nowhere.h5: there is no such file; make it with' --data.files="$work/nowhere.h5"
@@ -99,6 +142,21 @@ fresh_case; sed -i 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' "$work/cas
 fresh_case; sed -i 's/"model_type": "gla"/"model_type": "rnn"/' "$work/case/config.json"; verifies 1 'no mixer "rnn"'
 fresh_case; sed -i 's/{/{,/' "$work/case/config.json"; verifies 1 'config.json'
 fresh_case; sed -i 's/"layers": \[/"layers": [7,/' "$work/case/config.json"; verifies 1 'model.attn.layers.*7'
+fresh_case; sed -i 's/"vocab_size": 72/"vocab_size": 0/' "$work/case/config.json"; verifies 1 'config.json:[0-9]+: model.vocab_size is 0, which is out of range'
+fresh_case; sed -i 's/"num_heads": 2,/"num_heads": "2",/' "$work/case/config.json"; verifies 1 'config.json:[0-9]+: model.*num_heads must be an integer, not 2'
+# a model.safetensors whose header says something else in as many bytes; data: at 8 + what is its length
+in_header() { fresh_case && LC_ALL=C sed -i "1,/}}/ $1" "$work/case/model.safetensors"; }
+tensors=$(od -An -t u8 -N 8 "$source_folder/tests/golden/gla-swa/model.safetensors")
+in_header 's/"model\.norm\.weight"/"model.mean.weight"/'; verifies 1 '1 tensors missing: model.norm.weight, 1 unexpected: model.mean.weight$'
+in_header 's/"model\./      "/g'; verifies 1 'The prefix of the names differs: the folder has '
+in_header 's/"model\.layers/"model.stages/g'; verifies 1 '3[0-9] tensors missing: ([a-z_0-9.]+, ){4}[a-z_0-9.]+, 3[0-9] unexpected: ([a-z_0-9.]+, ){4}[a-z_0-9.]+$'
+in_header 's/\[72,32\]/[32,72]/'; verifies 1 'lm_head.weight has shape .32, 72., the model expects .72, 32. .it looks transposed'
+in_header 's/"F32"/"F33"/'; verifies 1 'lm_head.weight: its dtype is F33, which is none'
+# weights that can be read, but are odd: a warning names them
+warns() { refuses 0 "warning: .*$1" "${@:2}" && rm -rf "$work/made"; }
+fresh_case; overwrite "$work/case/model.safetensors" '\000\000\300\177' $((8 + tensors)); warns '1 values in 1 tensors are NaN or infinite: lm_head.weight' import --from "$work/case" --out "$work/made"
+fresh_case; head -c 9216 /dev/zero | dd of="$work/case/model.safetensors" bs=1 seek=$((8 + tensors)) conv=notrunc status=none; warns '1 tensors are zero everywhere: lm_head.weight' import --from "$work/case" --out "$work/made"
+fresh_case; overwrite "$work/case/model.safetensors" '\000\044\164\111' $((8 + tensors)); warns '1 values in 1 tensors are too large for F16 and became infinite: lm_head' export --checkpoint "$work/case" --out "$work/made" --dtype float16
 rm -rf "$work/case" && cp -r "$source_folder/tests/golden/gla-packed" "$work/case"
 LC_ALL=C sed -i 's/loss_within_documents/grad.within_documents/' "$work/case/io.safetensors"
 verifies 1 'grad.within_documents is the gradient of a parameter that the model does not have'
@@ -121,9 +179,21 @@ resumes 1 'other data: data.files have other content'
 mv "$work/kept.h5" "$work/data.h5"
 resumes 1 'no checkpoint of step 6, .*; it has 4, 8$' --checkpoint.load_step=6
 resumes 1 'shape|missing|model' --model.hidden_size=64
+resumes 0 'given more than once' --training.steps=6
+grep -q 'step 8 of 6 is done already: nothing to train' "$work/out" || { cat "$work/out"; fail "fewer steps than are done"; }
 refuses 2 'dtype|float' export --checkpoint "$work/saved/checkpoint/step-00000008" --out "$work/exported" --dtype int8
 mkdir "$work/full" && touch "$work/full/file"
 refuses 1 'full' export --checkpoint "$work/saved/checkpoint/step-00000008" --out "$work/full" --dtype bfloat16
+fresh_case; cp "$work/saved/checkpoint/step-00000008/"tokenizer*.json "$work/case"
+refuses 1 'the tokenizer has 258 tokens, the model 72: they do not belong together' generate --checkpoint "$work/case" --prompt a
+for step in 4 8; do mv "$work/saved/checkpoint/step-0000000$step/optimizer.safetensors" "$work/saved/optimizer-$step"; done
+got=0
+cp -r "$work/saved" "$work/headless"
+"$FLAME" --config "$work/config.yaml" "${on[@]}" --training.steps=12 --job.dump_folder="$work/headless" >"$work/out" 2>"$work/err" || got=$?
+[ "$got" = 1 ] && grep -q 'step-00000008 has neither optimizer.safetensors nor' "$work/err" && grep -q 'initial_load_path' "$work/err" || { cat "$work/err"; fail "no optimizer's state: exit code $got"; }
+mkdir -p "$work/torn/checkpoint/step-00000100.tmp"
+refuses 1 'holds step-00000100.tmp, but no checkpoint that can be used: this run would begin at step 0' --config "$work/config.yaml" "${on[@]}" --job.dump_folder="$work/torn"
+for step in 4 8; do mv "$work/saved/optimizer-$step" "$work/saved/checkpoint/step-0000000$step/optimizer.safetensors"; done
 for step in 4 8; do overwrite "$work/saved/checkpoint/step-0000000$step/model.safetensors" '\125\125' 5000; done
 got=0
 "$FLAME" --config "$work/config.yaml" "${on[@]}" --training.steps=12 --job.dump_folder="$work/saved" >"$work/out" 2>"$work/err" || got=$?
