@@ -1,98 +1,157 @@
-/* Forms of attention that are ordinary attention where they choose all keys, average over one token, or pair each key
- * with ones: outputs and gradients. */
-#include <math.h>
+/* Forms of attention that are ordinary attention where they choose all keys, average over one token, pair each key with
+ * ones, have codes that are the keys, or where their gates and corrections do nothing: outputs and gradients. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-#include "ops/op_run.h"
+#include "kernels/ops.h"
+#include "ops/op_identity.h"
 
-extern const OpTest attention_test, compressed_attention_test, selected_attention_test, simplicial_attention_test;
+enum { T_OF_BLOCKS = 80, T = 200, WINDOW = 33 };
+enum { Q, KEY, VALUE };
 
-enum { T = 80, Q = 0, QKV = 3, HEADS = 16, D = 24 };
+/* What of NSA's kernels asks for groups of 16. */
+enum { GROUP = 16, D = 24 };
+static const float D_SCALE = 0.20412414523193154f; /* D^(-1/2) */
+enum { KEY_2 = VALUE + 1, VALUE_2 };
 
-#define INPUTS                                                                                                         \
-    { {.name = "q", .cols = HEADS * D}, {.name = "k", .cols = D}, {.name = "v", .cols = D}, }
-static const OpCase all_tokens = {.name = "all", .B = 2, .packed = true, .integer = {HEADS, 1, 0}, .input = INPUTS};
-static const OpCase window = {.name = "window", .B = 2, .packed = true, .integer = {HEADS, 1, 33}, .input = INPUTS};
+static const AttentionShape grouped_shape = {GROUP, 1, 0}, windowed_shape = {GROUP, 1, WINDOW};
 
-static OpResult run(const OpProblem *problem) {
-    const OpBackend cpu = {"cpu f32", device_cpu(), F32};
-    return op_run(problem, &cpu, (OpOptions){.threads = 1});
+static Tensor *grouped(Tape *tape, Tensor *const in[]) {
+    return attention(tape, in[Q], in[KEY], in[VALUE], grouped_shape);
 }
-
-static void expect_near(const OpProblem *problem, const char *what, const Matrix *given, const Matrix *expected) {
-    double difference = 0, size = 0;
-    for (int64_t i = 0; i < given->rows * given->cols; i++) {
-        difference += pow(given->value[i] - expected->value[i], 2);
-        size += pow(expected->value[i], 2);
-    }
-    if (!(sqrt(difference / size) < 1e-5))
-        fail_msg("%s is not attention: error of %s is %.3g", problem->test->name, what, sqrt(difference / size));
+static Tensor *windowed(Tape *tape, Tensor *const in[]) {
+    return attention(tape, in[Q], in[KEY], in[VALUE], windowed_shape);
 }
-
-/* `form` with the same tokens, q, k, v and gradient of the output. */
-static void expect_attention(const OpCase *attention, OpProblem form, OpProblem plain) {
-    plain.test = &attention_test;
-    plain.c = attention;
-    OpResult given = run(&form), expected = run(&plain);
-    expect_near(&form, "the output", &given.out[0], &expected.out[0]);
-    for (int i = Q; i < QKV; i++)
-        expect_near(&form, plain.c->input[i].name, &given.in_gradient[i], &expected.in_gradient[i]);
-    op_result_destroy(&given);
-    op_result_destroy(&expected);
-}
-
 /* Five blocks of 16 tokens are all that a document of 80 tokens has. */
-static void selecting_all_blocks_is_attention(void **state) {
-    (void)state;
-    const OpCase all_blocks = {.name = "all", .integer = {HEADS, 1, 16, 5}, .input = INPUTS};
-    OpProblem plain = op_problem_create(&attention_test, &all_tokens, T, F32), form = plain;
-    form.test = &selected_attention_test;
-    form.c = &all_blocks;
-    expect_attention(&all_tokens, form, plain);
-    op_problem_destroy(&plain);
+static Tensor *selected(Tape *tape, Tensor *const in[]) {
+    const BlockAttentionShape shape = {GROUP, 1, 16, 5};
+    Tensor *blocks, *k = block_means(tape, in[KEY], shape.block), *v = block_means(tape, in[VALUE], shape.block);
+    compressed_attention(tape, in[Q], k, v, shape, &blocks);
+    return selected_attention(tape, in[Q], in[KEY], in[VALUE], blocks, shape);
+}
+static Tensor *compressed(Tape *tape, Tensor *const in[]) {
+    const BlockAttentionShape single_tokens = {GROUP, 1, 1, 3};
+    Tensor *blocks;
+    return compressed_attention(tape, in[Q], in[KEY], in[VALUE], single_tokens, &blocks);
+}
+/* The second window is the query's own token. */
+static Tensor *simplicial(Tape *tape, Tensor *const in[]) {
+    const SimplicialShape shape = {.heads = GROUP, .kv_heads = 1, .window1 = WINDOW, .window2 = 1};
+    return simplicial_attention(tape, (SimplicialInputs){in[Q], in[KEY], in[VALUE], in[KEY_2], in[VALUE_2]}, shape);
 }
 
-static void compressing_single_tokens_is_attention(void **state) {
-    (void)state;
-    const OpCase single = {.name = "single", .integer = {HEADS, 1, 1}, .input = INPUTS};
-    OpProblem plain = op_problem_create(&attention_test, &all_tokens, T, F32), form = plain;
-    form.test = &compressed_attention_test;
-    form.c = &single;
-    expect_attention(&all_tokens, form, plain);
-    op_problem_destroy(&plain);
+#define GROUPED_INPUTS                                                                                                 \
+    {.name = "q", .cols = GROUP * D}, {.name = "k", .cols = D}, { .name = "v", .cols = D }
+static const OpCase of_groups = {.name = "groups", .B = 2, .packed = true, .input = {GROUPED_INPUTS}};
+static const OpCase of_pairs = {.name = "pairs",
+                                .B = 2,
+                                .packed = true,
+                                .input = {GROUPED_INPUTS, {.name = "k2", .cols = D}, {.name = "v2", .cols = D}}};
+
+static void ones(OpProblem *problem) {
+    fill_matrix(&problem->in[KEY_2], 1);
+    fill_matrix(&problem->in[VALUE_2], 1);
 }
 
-/* A second window of the query's own token, where k2 and v2 are 1. */
-static void pairing_with_ones_is_attention(void **state) {
+enum { HEADS = 4, KV_HEADS = 2 };
+enum { W = VALUE + 1, BETA, GATE };
+
+static const AttentionShape shape = {HEADS, KV_HEADS, 0};
+
+static Tensor *plain(Tape *tape, Tensor *const in[]) { return attention(tape, in[Q], in[KEY], in[VALUE], shape); }
+static Tensor *forgetting(Tape *tape, Tensor *const in[]) {
+    return forgetting_attention(tape, in[Q], in[KEY], in[VALUE], in[GATE], shape);
+}
+static Tensor *path(Tape *tape, Tensor *const in[]) {
+    return path_attention(tape, in[Q], in[KEY], in[VALUE], in[W], in[BETA], NULL, shape);
+}
+/* PaTH scales the sums of its gates as it does products. */
+static Tensor *forgetting_as_path(Tape *tape, Tensor *const in[]) {
+    Tensor *scaled = scale(tape, in[GATE], D_SCALE);
+    return forgetting_attention(tape, in[Q], in[KEY], in[VALUE], scaled, shape);
+}
+static Tensor *path_with_gates(Tape *tape, Tensor *const in[]) {
+    return path_attention(tape, in[Q], in[KEY], in[VALUE], in[W], in[BETA], in[GATE], shape);
+}
+
+static const OpCase of_heads = {.name = "heads",
+                                .B = 2,
+                                .packed = true,
+                                .input = {{.name = "q", .cols = HEADS * D},
+                                          {.name = "k", .cols = KV_HEADS * D},
+                                          {.name = "v", .cols = KV_HEADS * D},
+                                          {.name = "w", .cols = KV_HEADS * D, .low = -0.306, .high = 0.306},
+                                          {.name = "beta", .cols = KV_HEADS, .fp32 = true, .low = 1e-3, .high = 2},
+                                          {.name = "g", .cols = HEADS, .fp32 = true, .low = -0.5, .high = 0}}};
+
+static void open_gates(OpProblem *problem) { fill_matrix(&problem->in[GATE], 0); }
+static void no_beta(OpProblem *problem) { fill_matrix(&problem->in[BETA], 0); }
+static void no_direction(OpProblem *problem) { fill_matrix(&problem->in[W], 0); }
+
+enum { RELATIVE = VALUE + 1, C_SUM, C_COUNT, CODED };
+enum { CODED_HEADS = 2, CODED_COLS = CODED_HEADS * D, DISTANCES = T + 1 };
+
+static Tensor *attention_to_keys(Tape *tape, Tensor *const in[]) {
+    return attention(tape, in[Q], in[KEY], in[VALUE], (AttentionShape){CODED_HEADS, CODED_HEADS, 0});
+}
+static Tensor *codebook(Tape *tape, Tensor *const in[], Tensor *k, int64_t block, int64_t window) {
+    const CodebookAttentionShape coded_shape = {CODED_HEADS, block, window, D_SCALE};
+    Tensor *index, *error, *codes;
+    nearest_codes(tape, in[CODED], in[C_SUM], in[C_COUNT], CODED_HEADS, &index, &error, &codes);
+    return codebook_attention(tape, in[Q], k, in[VALUE], in[RELATIVE], index, codes, coded_shape);
+}
+static Tensor *window_of_all(Tape *tape, Tensor *const in[]) { return codebook(tape, in, in[KEY], 16, T); }
+static Tensor *no_window(Tape *tape, Tensor *const in[]) { return codebook(tape, in, in[CODED], 1, 0); }
+
+static const OpCase of_codes = {
+    .name = "codes",
+    .B = 1,
+    .packed = true,
+    .input = {{.name = "q", .cols = CODED_COLS},
+              {.name = "k", .cols = CODED_COLS},
+              {.name = "v", .cols = CODED_COLS},
+              {.name = "relative", .cols = CODED_HEADS * DISTANCES},
+              {.name = "c_sum", .rows = CODED_HEADS, .cols = T * D, .parameter = true},
+              {.name = "c_count", .rows = CODED_HEADS, .cols = T, .parameter = true, .low = 1, .high = 2},
+              {.name = "coded", .cols = CODED_COLS}}};
+
+static void no_positions(OpProblem *problem) { fill_matrix(&problem->in[RELATIVE], 0); }
+/* The keys are constants as codes: their gradient is not that of attention, and has another place. */
+static void codes_of_all_keys(OpProblem *problem) {
+    Matrix *in = problem->in;
+    no_positions(problem);
+    fill_matrix(&in[C_COUNT], 1);
+    memcpy(in[CODED].value, in[KEY].value, (size_t)(T * CODED_COLS) * sizeof(double));
+    for (int64_t i = 0; i < T * CODED_COLS; i++)
+        in[C_SUM].value[i / D % CODED_HEADS * T * D + i / CODED_COLS * D + i % D] = in[KEY].value[i];
+}
+
+static void forms_are_attention(void **state) {
     (void)state;
-    const OpCase ones = {.name = "ones",
-                         .integer = {HEADS, 1, 33, 1},
-                         .input = {{.name = "q", .cols = HEADS * D},
-                                   {.name = "k1", .cols = D},
-                                   {.name = "v1", .cols = D},
-                                   {.name = "k2", .cols = D},
-                                   {.name = "v2", .cols = D}}};
-    OpProblem plain = op_problem_create(&attention_test, &window, T, F32), form = plain;
-    form.test = &simplicial_attention_test;
-    form.c = &ones;
-    form.inputs = QKV + 2;
-    for (int i = QKV; i < form.inputs; i++) {
-        form.in[i] = matrix_create(form.in[QKV - 1].rows, D);
-        for (int64_t n = 0; n < form.in[i].rows * D; n++) form.in[i].value[n] = 1;
-    }
-    expect_attention(&window, form, plain);
-    for (int i = QKV; i < form.inputs; i++) matrix_destroy(&form.in[i]);
-    op_problem_destroy(&plain);
+    const Identity of_blocks[] = {
+        {"nsa that selects all blocks", selected, grouped, &of_groups, NULL, CPU_F32, 1e-5},
+        {"nsa that compresses single tokens", compressed, grouped, &of_groups, NULL, CPU_F32, 1e-5},
+        {"two_simplicial, pairs with ones", simplicial, windowed, &of_pairs, ones, CPU_F32, 1e-5},
+    };
+    const Identity others[] = {
+        {"forgetting_transformer, open gates", forgetting, plain, &of_heads, open_gates, ALL, 0},
+        {"path_attn without beta", path, plain, &of_heads, no_beta, CPU_F32, 1e-6},
+        {"path_attn without directions", path, plain, &of_heads, no_direction, CPU_F32, 1e-6},
+        {"path_attn without beta, gates", path_with_gates, forgetting_as_path, &of_heads, no_beta, CPU_F32, 2e-6},
+        {"path_attn with open gates", path_with_gates, path, &of_heads, open_gates, ALL, 0},
+        {"transformer_vq, a window of all", window_of_all, attention_to_keys, &of_codes, no_positions, CPU_F32, 1e-6},
+        {"transformer_vq, codes of all keys", no_window, attention_to_keys, &of_codes, codes_of_all_keys, CPU_F32,
+         1e-6},
+    };
+    expect_identities(of_blocks, sizeof of_blocks / sizeof *of_blocks, T_OF_BLOCKS);
+    expect_identities(others, sizeof others / sizeof *others, T);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(selecting_all_blocks_is_attention),
-                                       cmocka_unit_test(compressing_single_tokens_is_attention),
-                                       cmocka_unit_test(pairing_with_ones_is_attention)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(forms_are_attention)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
