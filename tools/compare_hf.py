@@ -8,6 +8,7 @@ those of flame-c on the same tokens. Missing or unexpected tensors are errors. E
     tools/compare_hf.py FOLDER ... --flame-c build/flame-c --generate 20    compares the most probable continuations instead
     tools/compare_hf.py FOLDER --logits FILE.safetensors      takes input_ids [B, T] and logits [B, T, vocabulary] from a file
     ... --save DIR                                            also writes each model as transformers does: DIR/NAME of the folder
+    ... --without-fla                                         takes transformers' own classes, for mamba, mamba2 and xlstm
 
 Needs: pip install torch transformers flash-linear-attention safetensors (tried: 4.57 with fla 0.5.2, 5.24 with 0.6.0)
 fla's kernels run in Triton's interpreter, about a second per layer and 100 tokens: this checks numbers, not speed.
@@ -141,10 +142,14 @@ class FullPrecision:
         return getattr(torch, name)
 
 
-def load_model(folder, save):
-    import fla  # noqa: F401, registers its models with transformers
-    for name in ("mesa_net.chunk", "mesa_net.chunk_h_fwd"):
+def import_fla():
+    """Its models are then registered with transformers."""
+    import fla  # noqa: F401
+    for name in ("mesa_net.chunk", "mesa_net.chunk_h_fwd", "path_attn.parallel"):
         importlib.import_module(f"fla.ops.{name}").torch = FullPrecision()
+
+
+def load_model(folder, save):
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
     logging.set_verbosity_error()
@@ -254,12 +259,15 @@ def main():
     parser.add_argument("--tolerance", type=float, default=1e-4, help="RMS(difference) / RMS(reference), default 1e-4")
     parser.add_argument("--generate", type=int, metavar="N", help="with --flame-c: N tokens after a prompt of --length tokens")
     parser.add_argument("--save", metavar="DIR", help="write each model into DIR, as transformers does")
+    parser.add_argument("--without-fla", action="store_true", help="models of transformers' own classes: mamba, mamba2, xlstm")
     options = parser.parse_args()
     if options.generate and not options.flame_c:
         parser.error("--generate wants --flame-c")
     check = compare_generation if options.generate else compare
     torch.set_num_threads(1)
-    prepare_fla()
+    if not options.without_fla:
+        prepare_fla()
+        import_fla()
     return 0 if all([check(folder, options) for folder in options.folders]) else 1
 
 
