@@ -118,6 +118,23 @@ static Tensor *rwkv7_that_erases_its_key(Tape *tape, Tensor *const in[]) {
     Tensor *found = multiply(tape, in[KEY], exponential_decay(tape, in[CHANNEL_GATE]));
     return chunk_dplr(tape, in[Q], written, in[VALUE], found, erasing, in[CHANNEL_GATE], HEADS, key_scale, NULL, NULL);
 }
+/* The same, where k finds it in the state before its decay. */
+static Tensor *rwkv7_that_erases_undecayed(Tape *tape, Tensor *const in[]) {
+    Tensor *beta = of_channels(tape, in[BETA], K), *found = scale(tape, in[KEY], -1);
+    Tensor *written = multiply(tape, in[KEY], beta), *erasing = multiply(tape, in[KEY], beta);
+    return chunk_dplr(tape, in[Q], written, in[VALUE], found, erasing, of_channels(tape, in[GATE], K), HEADS, key_scale,
+                      NULL, NULL);
+}
+
+/* As many slots as there are key channels, all with the same scores. */
+static Tensor *abc_of_equal_scores(Tape *tape, Tensor *const in[]) {
+    Tensor *decay, *s = running_softmax(tape, scale(tape, in[CHANNEL_GATE], 0), NULL, &decay, NULL);
+    return slot_attention(tape, in[Q], in[KEY], in[VALUE], s, decay, gla_shape);
+}
+static Tensor *attention_without_queries(Tape *tape, Tensor *const in[]) {
+    Tensor *q = scale(tape, in[VALUE], 0), *k = scale(tape, in[VALUE], 0);
+    return attention(tape, q, k, in[VALUE], (AttentionShape){HEADS, HEADS, 0});
+}
 
 static Tensor *sum_with(Tape *tape, Tensor *const in[], Tensor *log_decay, Tensor *log_scale) {
     return chunk_normaliser(tape, in[Q], in[KEY], log_decay, log_scale, HEADS, key_scale, NULL, NULL);
@@ -159,6 +176,32 @@ static Tensor *mamba2(Tape *tape, Tensor *const in[]) {
     return chunk_simple_gla(tape, in[OUT], in[IN], in[X], gates, shape, NULL, NULL);
 }
 
+enum { CELL_INPUT, HIDDEN, BIAS, CELL = 40 };
+
+static Tensor *lstm_cell(Tape *tape, Tensor *const in[]) {
+    return lstm(tape, in[CELL_INPUT], in[HIDDEN], in[BIAS], NULL, NULL);
+}
+static Tensor *gated(Tape *tape, Tensor *x, Tensor *gate) {
+    return multiply(tape, activation(tape, x, ACTIVATION_TANH), activation(tape, gate, ACTIVATION_SIGMOID));
+}
+static Tensor *scan_as_lstm(Tape *tape, Tensor *const in[]) {
+    Tensor *x[4]; /* input, forget, value, output */
+    split(tape, bias(tape, in[CELL_INPUT], in[BIAS]), (int64_t[]){CELL, CELL, CELL, CELL}, 4, x);
+    Tensor *decay = log_sigmoid_gate(tape, x[1], NULL, 1, -INFINITY);
+    return gated(tape, diagonal_scan(tape, gated(tape, x[2], x[0]), decay, NULL, NULL), x[3]);
+}
+static Tensor *gru_cell(Tape *tape, Tensor *const in[]) {
+    return gru(tape, in[CELL_INPUT], in[HIDDEN], in[BIAS], NULL, NULL);
+}
+/* Without a bias the reset gate has nothing to reset. */
+static Tensor *scan_as_gru(Tape *tape, Tensor *const in[]) {
+    Tensor *x[3]; /* reset, update, value */
+    split(tape, in[CELL_INPUT], (int64_t[]){CELL, CELL, CELL}, 3, x);
+    Tensor *decay = log_sigmoid_gate(tape, x[1], NULL, 1, -INFINITY);
+    Tensor *value = multiply(tape, activation(tape, x[2], ACTIVATION_TANH), decay_complement(tape, decay));
+    return diagonal_scan(tape, value, decay, NULL, NULL);
+}
+
 static const OpCase gates = {
     .name = "gates",
     .B = 2,
@@ -197,6 +240,14 @@ static const OpCase of_mamba = {
               {.name = "A_log of all", .rows = HEADS * V, .cols = K, .parameter = true},
               {.name = "dt_bias of all", .rows = 1, .cols = HEADS * V, .parameter = true}}};
 
+#define CELL_OF(parts)                                                                                                 \
+    {                                                                                                                  \
+        {.name = "x", .cols = (parts)*CELL}, {.name = "W", .rows = (parts)*CELL, .cols = CELL, .parameter = true},     \
+            {.name = "bias", .rows = 1, .cols = (parts)*CELL, .parameter = true},                                      \
+    }
+static const OpCase of_lstm = {.name = "lstm", .B = 2, .packed = true, .input = CELL_OF(4)};
+static const OpCase of_gru = {.name = "gru", .B = 2, .packed = true, .input = CELL_OF(3)};
+
 static void open_gates(OpProblem *problem) {
     fill_matrix(&problem->in[GATE], 0);
     fill_matrix(&problem->in[CHANNEL_GATE], 0);
@@ -218,6 +269,11 @@ static void constant_mlstm(OpProblem *problem) {
 static void input_gates_of_one(OpProblem *problem) {
     fill_matrix(&problem->in[INPUT], 0);
     fill_matrix(&problem->in[INPUT_BIAS], 0);
+}
+static void no_recurrence(OpProblem *problem) { fill_matrix(&problem->in[HIDDEN], 0); }
+static void no_recurrence_and_bias(OpProblem *problem) {
+    no_recurrence(problem);
+    fill_matrix(&problem->in[BIAS], 0);
 }
 static void same_for_heads(OpProblem *problem) {
     Matrix *in = problem->in;
@@ -248,6 +304,8 @@ static void recurrences_are_others(void **state) {
         {"rwkv6, a bonus of 1: gla", rwkv6, gla, &gates, bonus_of_one, CPU_F32, GATED},
         {"rwkv7 that erases nothing: gla", rwkv7_that_erases_nothing, gla, &gates, NULL, CPU_F32, GATED},
         {"rwkv7 that erases its key: kda", rwkv7_that_erases_its_key, kda, &gates, NULL, CPU_F32, GATED},
+        {"rwkv7 that erases undecayed: comba", rwkv7_that_erases_undecayed, comba, &gates, NULL, CPU_F32, GATED},
+        {"abc of equal scores: a mean", abc_of_equal_scores, attention_without_queries, &gates, NULL, CPU_F32, GATED},
         {"gsa of one slot: a mean", gsa_of_one_slot, mean_with_gate, &gates, NULL, CPU_F32, GATED},
         {"hgrn2 of single channels: hgrn", hgrn2_of_single_channels, hgrn, &gates, NULL, CPU_F32, GATED},
         {"mesa_net, a large lambda: mamba2's", mesa, linear_with_both, &gates, large_lambda, CPU_F32, GATED},
@@ -255,6 +313,8 @@ static void recurrences_are_others(void **state) {
         {"mlstm, constant gates: normalised attention", mlstm, normalised, &of_mlstm, constant_mlstm, CPU, 0},
         {"mlstm, input gates of 1: with decay", mlstm, normalised_with_gate, &of_mlstm, input_gates_of_one, CPU, 0},
         {"mamba, the same for a head: mamba2", mamba, mamba2, &of_mamba, same_for_heads, CPU_F32, GATED},
+        {"lstm without recurrent weights: a scan", lstm_cell, scan_as_lstm, &of_lstm, no_recurrence, CPU_F32, GATED},
+        {"gru without them: a scan", gru_cell, scan_as_gru, &of_gru, no_recurrence_and_bias, CPU_F32, GATED},
     };
     expect_identities(identities, sizeof identities / sizeof *identities, T);
 }
