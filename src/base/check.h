@@ -1,7 +1,7 @@
 /* Three kinds of errors:
  *   CHECK         bugs of this program: prints file and line, and ends the whole job.
- *   CHECK_MEMORY  a small piece of memory that the system refuses: ends the whole job with BAD_INPUT. Large pieces, of
- *                 which a key needs less, are taken with base/memory.h.
+ *   CHECK_MEMORY  a small piece of memory, or a thread, that the system refuses: ends the whole job with BAD_INPUT.
+ *                 Large pieces, of which a key needs less, are taken with base/memory.h.
  *   Status        problems of the outside world (files, configuration, data, network): returned to the caller, and
  * logged once, by the function that detects them. */
 #ifndef FLAME_BASE_CHECK_H

@@ -97,7 +97,7 @@ void signals_install(void) {
     handle(SIGXFSZ, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, wait_for_signals, &set) == 0, "no thread for signals");
+    CHECK_MEMORY(pthread_create(&thread, NULL, wait_for_signals, &set) == 0, "no thread for signals");
     pthread_detach(thread);
 }
 

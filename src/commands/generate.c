@@ -235,8 +235,26 @@ static void add_tokens(Task *task, int64_t first, int64_t count, const int32_t *
     if (task->prompts.count == 1) show(task, first);
 }
 
+/* BAD_INPUT if the model has no next token to give. */
+static Status continue_by_tokens(Task *task, Generation *generation, int64_t first, int64_t count) {
+    Comm *comm = task->session.comm;
+    while (!has_ended(task, first, count) && !any_interrupted(comm)) {
+        const int32_t *tokens = generation_step(generation);
+        if (!tokens) {
+            if (comm->rank == 0)
+                log_error(
+                    "%s: the model's logits are not finite: its weights hold NaN or infinity, or what it computes "
+                    "overflows (--dtype float32 has more room)",
+                    task->arguments->checkpoint);
+            return BAD_INPUT;
+        }
+        add_tokens(task, first, count, tokens);
+    }
+    return OK;
+}
+
 /* Continues `count` prompts from number `first` on, side by side. */
-static void continue_group(Task *task, int64_t first, int64_t count) {
+static Status continue_group(Task *task, int64_t first, int64_t count) {
     const GenerateArguments *a = task->arguments;
     Comm *comm = task->session.comm;
     TokenIds *ids = calloc((size_t)count, sizeof *ids);
@@ -261,8 +279,7 @@ static void continue_group(Task *task, int64_t first, int64_t count) {
     if (task->prompts.count == 1) introduce(task, first);
     read_to_end(generation, comm->rank == 0);
     const double read = seconds_now();
-    while (!has_ended(task, first, count) && !any_interrupted(comm))
-        add_tokens(task, first, count, generation_step(generation));
+    const Status status = continue_by_tokens(task, generation, first, count);
     task->seconds[READ] += read - begun;
     task->seconds[GENERATED] += seconds_now() - read;
     generation_end(generation);
@@ -272,6 +289,7 @@ static void continue_group(Task *task, int64_t first, int64_t count) {
         if (task->prompts.count > 1) introduce(task, i);
         show(task, i);
     }
+    return status;
 }
 
 static Status write_continuations(const Task *task) {
@@ -309,12 +327,12 @@ static Status generate(Task *task) {
     task->continuation = calloc((size_t)count, sizeof *task->continuation);
     CHECK_MEMORY(task->continuation, "out of memory");
     watch_interrupts();
-    for (int64_t first = 0; first < count && !any_interrupted(comm); first += batch)
-        continue_group(task, first, batch < count - first ? batch : count - first);
     Status status = OK;
-    if (task->arguments->out)
+    for (int64_t first = 0; first < count && status == OK && !any_interrupted(comm); first += batch)
+        status = continue_group(task, first, batch < count - first ? batch : count - first);
+    if (task->arguments->out && status == OK)
         status = agree(comm, comm->rank == 0 ? write_continuations(task) : OK);
-    else if (comm->rank == 0)
+    else if (!task->arguments->out && comm->rank == 0)
         putchar('\n');
     print_speed(task);
     for (int64_t i = 0; i < count; i++) continuation_free(&task->continuation[i]);

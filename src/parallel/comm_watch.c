@@ -354,7 +354,7 @@ void comm_watch_start(void) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int error = pthread_create(&watch.thread, NULL, look_on, wait_for);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    CHECK(error == 0, "no thread to watch the ranks with");
+    CHECK_MEMORY(error == 0, "no thread to watch the ranks with");
 }
 
 void comm_watch_leave(void) {

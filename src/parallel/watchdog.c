@@ -94,7 +94,7 @@ Watchdog *watchdog_create(WatchdogOptions options) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    CHECK(pthread_create(&w->thread, NULL, watch, w) == 0, "no thread for the watchdog");
+    CHECK_MEMORY(pthread_create(&w->thread, NULL, watch, w) == 0, "no thread for the watchdog");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return w;
 }

@@ -120,6 +120,7 @@ const int32_t *generation_step(Generation *generation) {
         Text *text = &generation->text[b];
         const int32_t token = sampler_draw(generation->sampler, generation->logits + b * generation->vocabulary,
                                            text->token, text->count, draw_unit(&text->draws));
+        if (token < 0) return NULL;
         text_add(text, token);
         generation->next[b] = token;
     }

@@ -25,7 +25,8 @@ void generation_end(Generation *generation);
 
 /* Reads the next piece of the prompts: false once they are read. *read, *all: tokens of the longest one. Collective. */
 bool generation_read(Generation *generation, int64_t *read, int64_t *all);
-/* The next token of each sequence, after the prompts are read; valid until the next call. Collective. */
+/* The next token of each sequence, after the prompts are read; valid until the next call. NULL: the model's logits are
+ * not finite. Collective. */
 const int32_t *generation_step(Generation *generation);
 
 #endif

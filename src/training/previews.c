@@ -103,8 +103,11 @@ static bool go_on(const Previews *previews, int32_t *tokens) {
     Generation *generation = generation_begin(previews->runner, previews->prompt, previews->count, options);
     int64_t read, all, steps = 0;
     while (generation_read(generation, &read, &all)) continue;
-    for (; steps < c->sample_tokens && !told_to_stop(previews->session->comm); steps++)
-        memcpy(tokens + steps * previews->count, generation_step(generation), (size_t)previews->count * sizeof *tokens);
+    for (; steps < c->sample_tokens && !told_to_stop(previews->session->comm); steps++) {
+        const int32_t *next = generation_step(generation);
+        if (!next) break;
+        memcpy(tokens + steps * previews->count, next, (size_t)previews->count * sizeof *tokens);
+    }
     generation_end(generation);
     return steps == c->sample_tokens;
 }

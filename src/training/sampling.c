@@ -95,6 +95,7 @@ int32_t sampler_draw(Sampler *sampler, float *logits, const int32_t *seen, int64
     int64_t count = sampler->vocabulary;
     penalise(sampler, logits, seen, seen_count);
     const float largest = logits[most_probable(logits, count)];
+    if (!isfinite(largest)) return -1;
     if (options->temperature == 0) return most_probable(logits, count);
     for (int64_t i = 0; i < count; i++) sampler->candidate[i] = (Candidate){(int32_t)i, logits[i]};
     if (options->top_k > 0 || options->top_p < 1) {

@@ -1,9 +1,10 @@
 /* A library to preload: of the pieces of memory of at least MEMORY_BYTES (default 1) that the program itself asks for,
- * not its libraries, number MEMORY_FAILS (0, 1, ...) is refused, and the file MEMORY_REFUSED is made. MEMORY_SITES is a
- * file that receives the number of each piece that is the first from its place in the program: the last eight calls.
- * With MEMORY_RANK, only on this rank of mpirun. MEMORY_CODE, "FIRST LAST" in hexadecimal, are the addresses in the
- * program's file between which its own code is, if it is not all of it. */
+ * not its libraries, and the threads, number MEMORY_FAILS (0, 1, ...) is refused, and the file MEMORY_REFUSED is made.
+ * MEMORY_SITES is a file that receives the number of each piece that is the first from its place in the program: the
+ * last eight calls. With MEMORY_RANK, only on this rank of mpirun. MEMORY_CODE, "FIRST LAST" in hexadecimal, are the
+ * addresses in the program's file between which its own code is, if it is not all of it. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
@@ -128,4 +129,10 @@ char *strndup(const char *text, size_t most) {
     if (!copy) return NULL;
     copy[bytes] = 0;
     return memcpy(copy, text, bytes);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *), void *argument) {
+    int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    *(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
+    return refused(__builtin_return_address(0), 1) ? EAGAIN : create(thread, attributes, function, argument);
 }

@@ -101,4 +101,9 @@ refused 1 'line 1: "stop" is not a list' --checkpoint "$run" --prompt-file "$wor
 : >"$work/empty.jsonl"
 refused 1 "has no prompt" --checkpoint "$run" --prompt-file "$work/empty.jsonl"
 refused 1 "enough for prompts of" --checkpoint "$golden/transformer" --ids --prompt 1 --max-new-tokens 1000000000
+make_bells 2 # weights to which that byte is NaN
+rm -r "$work/text"
+refused 1 "logits are not finite" --checkpoint "$work/bell" --prompt $'\a'
+refused 1 "logits are not finite" --checkpoint "$work/bell" --prompt $'\a' --out "$work/none.jsonl"
+[ ! -e "$work/none.jsonl" ] || fail "texts of a model without logits"
 echo "generate goes on, ends and refuses"

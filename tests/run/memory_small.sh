@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The system refuses a small piece of memory: the command ends with one error that says so and an exit code, what it makes is whole
-# or absent, and the next start does what this one was to do. Refused is the first piece from each place of the program, of which
-# MEMORY_STRIDE (default 11) tells every how many are tried; 1 tries all.
+# The system refuses a small piece of memory, or a thread: the command ends with one error that says so and an exit code, what it
+# makes is whole or absent, and the next start does what this one was to do. Refused is the first piece from each place of the
+# program, of which MEMORY_STRIDE (default 11) tells every how many are tried; 1 tries all.
 source "$(dirname "$0")/common.sh"
 tools=${BUILD:-$(dirname "$FLAME")}/tests
 stride=${MEMORY_STRIDE:-11}
@@ -41,7 +41,7 @@ refuse_each() {
 }
 one_error() { # WHAT CODE
     [ "$2" = 1 ] || [ "$2" = 3 ] || { cat "$work/log"; fail "$1: exit code $2"; }
-    [ "$(grep 'error: ' "$work/log" | grep -vc 'cannot be read, but may be whole: ')" = 1 ] && grep -qiE 'error: .*(no memory|out of memory|cannot allocate memory)' "$work/log" ||
+    [ "$(grep 'error: ' "$work/log" | grep -vc 'cannot be read, but may be whole: ')" = 1 ] && grep -qiE 'error: .*(no memory|no thread|out of memory|cannot allocate memory)' "$work/log" ||
         { cat "$work/log"; fail "$1: not one error about memory"; }
 }
 # left WHAT CODE: $out is whole if the code is 0, else whole or as before, and nothing is beside it.
