@@ -63,6 +63,8 @@ void carried_advance(Carried *carried, int64_t T) {
 
 int64_t carried_tokens(const Carried *carried) { return carried->tokens; }
 
+int64_t carried_limit(const Carried *carried) { return carried->limit; }
+
 static void forget(const Carried *carried, const Slot *slot, int64_t sequence, int64_t sequences) {
     const int64_t bytes = slot->rows.row_bytes;
     if (!carried->device->computes) return;

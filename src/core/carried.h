@@ -33,6 +33,8 @@ void carried_restart(Carried *carried, int64_t sequence);
 
 /* The ops' part. Tokens of each sequence before this call. */
 int64_t carried_tokens(const Carried *carried);
+/* And of each sequence at most, those of all calls. */
+int64_t carried_limit(const Carried *carried);
 /* [B, bytes]: a state of `bytes` bytes for each sequence, all of them `nothing` until an op has stored one. */
 void *carried_state(Carried *carried, int64_t bytes, int nothing);
 /* Room for the last `rows` rows, or for all tokens if these are fewer. */

@@ -68,6 +68,15 @@ Tensor *node_output_view(Node *node, Tensor *base, int64_t column, int64_t cols)
     return view;
 }
 
+Tensor *node_output_carried(Node *node, int64_t rows, int64_t cols, DType type) {
+    Tape *tape = node->tape;
+    Tensor *out = node_output(node, rows, cols, type);
+    if (!tape->carried) return out;
+    out->base = new_tensor(tape, rows, cols, type);
+    out->base->data = carried_state(tape->carried, tensor_bytes(out) / tape->batch->B, 0);
+    return out;
+}
+
 Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type) {
     CHECK(node->saved_count < NODE_SAVED, "%s saves too many tensors", node->op->name);
     return node->saved[node->saved_count++] = new_tensor(node->tape, rows, cols, type);
@@ -100,6 +109,7 @@ void node_past(Node *node, unsigned reads, unsigned skips, int64_t rows, PastFor
     if (!node->tape->carried) return;
     node->skips |= rows == 0 ? reads | skips : skips;
     if (rows == 0) return;
+    CHECK(form != PAST_JOINED || rows == INT64_MAX, "%s joins rows that are forgotten", node->op->name);
     node->past_form = form;
     if (rows > node->past_rows) node->past_rows = rows;
     node->reads |= reads;
@@ -116,7 +126,15 @@ const CarriedRows *node_rows(Node *node, int input, int64_t row_bytes) {
     return node->past[input] = carried_rows(node->tape->carried, INT64_MAX, row_bytes);
 }
 
-int64_t tape_tokens(const Tape *tape) { return (tape->carried ? carried_tokens(tape->carried) : 0) + tape->batch->T; }
+Tensor node_joined(const Node *node, int input) {
+    const Tensor *x = node->in[input];
+    const CarriedRows *rows = node->past[input];
+    return rows ? tensor_of(rows->data, node->tape->batch->B * rows->capacity, x->cols, x->type) : *x;
+}
+
+int64_t tape_tokens_before(const Tape *tape) { return tape->carried ? carried_tokens(tape->carried) : 0; }
+int64_t tape_tokens(const Tape *tape) { return tape_tokens_before(tape) + tape->batch->T; }
+int64_t tape_tokens_limit(const Tape *tape) { return tape->carried ? carried_limit(tape->carried) : tape->batch->T; }
 
 static void *column_of(void *data, const Tensor *view) { return (char *)data + view->column * dtype_size(view->type); }
 
@@ -200,7 +218,7 @@ static void run_with_past(Node *node, int64_t past) {
         node->in[i] = &input[i];
     }
     for (int i = 0; i < node->outputs; i++)
-        if (node->past_form != PAST_SPANNED && is_of_tokens(tape, node->out[i])) made[count++] = node->out[i];
+        if (is_of_tokens(tape, node->out[i])) made[count++] = node->out[i];
     for (int i = 0; i < node->saved_count; i++)
         if (is_of_tokens(tape, node->saved[i])) made[count++] = node->saved[i];
     for (int i = 0; i < count; i++) data[i] = lengthen(tape, made[i], past);
@@ -216,25 +234,32 @@ int64_t node_past_tokens(const Node *node) {
     return before < node->past_rows ? before : node->past_rows;
 }
 
-/* What the next call needs of this one. */
-static void carry_on(const Node *node) {
+/* Puts the new rows behind those of earlier calls. */
+static void remember_rows(const Node *node) {
     const Tape *tape = node->tape;
     for (int i = 0; i < node->inputs; i++) {
         const Tensor *x = node->remembers[i];
         if (x) carried_write(tape->carried, node->past[i], x->data, x->stride * dtype_size(x->type), tape->batch->T);
     }
+}
+
+/* The state that the next call begins with. */
+static void carry_state(const Node *node) {
     if (!node->carries) return;
     const Tensor *left = node->out[node->outputs - 1];
-    tape->device->copy(node->in[node->state]->data, 0, left->data, 0, 1, tensor_bytes(left));
+    node->tape->device->copy(node->in[node->state]->data, 0, left->data, 0, 1, tensor_bytes(left));
 }
 
 static void run_forward(Node *node) {
-    const int64_t past = node->past_form == PAST_READ ? 0 : node_past_tokens(node);
+    const bool joined = node->past_form == PAST_JOINED;
+    const int64_t past = joined || node->past_form == PAST_READ ? 0 : node_past_tokens(node);
+    if (joined) remember_rows(node);
     if (past > 0)
         run_with_past(node, past);
     else
         node->op->forward(node);
-    carry_on(node);
+    if (!joined) remember_rows(node);
+    carry_state(node);
 }
 
 void node_run(Node *node) {

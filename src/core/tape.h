@@ -80,8 +80,9 @@ typedef enum PastForm {
     PAST_IN_FRONT,  /* it runs over the old rows and the new ones; the new rows of its outputs are given */
     PAST_IN_BLOCKS, /* the same, but only over the blocks of PAST_BLOCK rows or less that have new ones: further back it
                        looks at no row of an input that it skips */
-    PAST_SPANNED,   /* as in front, and its outputs are of all tokens, tape_tokens of each sequence */
-    PAST_READ       /* it runs over the new rows and reads the old ones itself, node->past */
+    PAST_READ,      /* it runs over the new rows and reads the old ones itself, node->past */
+    PAST_JOINED /* the same, and finds the new rows there, too, behind the old ones (node_joined): for inputs that are
+                   read back to the first token */
 } PastForm;
 
 typedef struct Node {
@@ -155,6 +156,9 @@ Node *tape_node(Tape *tape, const Op *op, Tensor *const in[], int inputs);
 Tensor *node_output(Node *node, int64_t rows, int64_t cols, DType type);
 /* Columns [column, column + cols) of another output of the node, or of its input, as an output of its own. */
 Tensor *node_output_view(Node *node, Tensor *base, int64_t column, int64_t cols);
+/* An output that has equal parts for each sequence and, where the tape carries, is what the last call left, at first 0:
+ * the op adds to it. */
+Tensor *node_output_carried(Node *node, int64_t rows, int64_t cols, DType type);
 Tensor *node_save(Node *node, int64_t rows, int64_t cols, DType type);
 /* For a recurrence, after its other outputs: its state before the first token is in[input], fp32 [rows, cols] with
  * equal parts for each sequence. Adds the state after the last token as an output, if `final` asks for it. Where
@@ -172,8 +176,13 @@ void node_past_of(Node *node, int input, Tensor *made);
 const CarriedRows *node_rows(Node *node, int input, int64_t row_bytes);
 /* How many old rows of each sequence there are in this call. */
 int64_t node_past_tokens(const Node *node);
-/* Tokens of each sequence so far, those of this call included. */
+/* For PAST_JOINED: in[input] with the rows of earlier calls in front. The parts of the sequences may have room for more
+ * rows than tape_tokens. Where the tape does not carry, it is in[input]. */
+Tensor node_joined(const Node *node, int input);
+/* Tokens of each sequence: before this call, so far (those of this call included), and of all calls at most. */
+int64_t tape_tokens_before(const Tape *tape);
 int64_t tape_tokens(const Tape *tape);
+int64_t tape_tokens_limit(const Tape *tape);
 void node_run(Node *node);
 
 /* Device memory that is valid until the current forward or backward returns. */

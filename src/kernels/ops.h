@@ -185,8 +185,8 @@ typedef struct CodebookAttentionShape {
 Tensor *codebook_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *relative, Tensor *index, Tensor *codes,
                            CodebookAttentionShape shape);
 /* Means over blocks of `block` tokens, counted from the start of each document: [N, cols] -> [B*rows, cols], with
- * block_rows(T, block) rows for each sequence (document_blocks.h says which). What a document has after its last whole
- * block is in none. */
+ * block_rows(tape_tokens_limit, block) rows for each sequence (document_blocks.h says which). What a document has after
+ * its last whole block is in none. */
 Tensor *block_means(Tape *tape, Tensor *x, int64_t block);
 
 typedef struct BlockAttentionShape {

@@ -7,11 +7,49 @@
 
 #include <cmocka.h>
 
+#include "kernels/ops.h"
 #include "ops/op_run.h"
 
 #define OP_TEST(op) extern const OpTest op##_test;
 #include "ops/op_tests.def"
 #undef OP_TEST
+
+/* The compressed and the selected branch of Native Sparse Attention, added. integer: heads, heads of k and v, the
+ * tokens of a block, the blocks that a token selects. Scores that are `clear` differ by more than rounding. */
+static void build_blocks(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    const BlockAttentionShape shape = {c->integer[0], c->integer[1], c->integer[2], c->integer[3]};
+    Tensor *k = block_means(tape, in[1], shape.block), *v = block_means(tape, in[2], shape.block), *selected;
+    Tensor *compressed = compressed_attention(tape, in[0], k, v, shape, &selected);
+    out[0] = add(tape, compressed, selected_attention(tape, in[0], in[1], in[2], selected, shape));
+}
+
+#define QKV(q_cols, kv_cols)                                                                                           \
+    { {.name = "q", .cols = q_cols}, {.name = "k", .cols = kv_cols}, {.name = "v", .cols = kv_cols}, }
+#define CLEAR_QKV                                                                                                      \
+    {                                                                                                                  \
+        {.name = "q", .cols = 16 * 16, .low = 0.9, .high = 1.1}, {.name = "k", .cols = 16, .low = -3, .high = 3}, {    \
+            .name = "v", .cols = 16                                                                                    \
+        }                                                                                                              \
+    }
+
+static const OpTest block_attention_test = {
+    .name = "block attention",
+    .build = build_blocks,
+    .cases =
+        {
+            {.name = "no whole block", .B = 1, .T = 15, .integer = {16, 1, 16, 3}, .input = QKV(16 * 16, 16)},
+            {.name = "fewer blocks than are selected",
+             .B = 1,
+             .T = 75,
+             .integer = {16, 1, 16, 6},
+             .input = QKV(16 * 16, 16)},
+            {.name = "blocks of one", .B = 1, .T = 70, .integer = {16, 1, 1, 3}, .input = QKV(16 * 8, 8)},
+            {.name = "two key heads", .B = 1, .T = 78, .integer = {64, 2, 7, 3}, .input = QKV(64 * 20, 2 * 20)},
+            {.name = "clear", .B = 1, .T = 79, .integer = {16, 1, 5, 6}, .input = CLEAR_QKV},
+            {.name = "clear, packed", .B = 1, .T = 200, .packed = true, .integer = {16, 1, 4, 5}, .input = CLEAR_QKV},
+            {.name = "clear, two words of blocks", .B = 1, .T = 199, .integer = {16, 1, 3, 9}, .input = CLEAR_QKV},
+        },
+};
 
 static const OpTest *const remembering[] = {&chunk_gla_test,
                                             &chunk_gla_values_test,
@@ -33,6 +71,7 @@ static const OpTest *const remembering[] = {&chunk_gla_test,
                                             &path_attention_test,
                                             &exponential_gates_test,
                                             &codebook_attention_test,
+                                            &block_attention_test,
                                             &simplicial_attention_test,
                                             &tropical_attention_test,
                                             &short_convolution_test,

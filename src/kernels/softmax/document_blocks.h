@@ -30,10 +30,6 @@ DEVICE int lowest_bit(uint32_t x) {
     return (int)(u.bits >> 23) - 127;
 }
 
-/* The row of the document's first block. */
-DEVICE int first_block_row(const int32_t *position, int t, int block) { return (t - position[t]) / block; }
-/* Whole blocks of its document that token t has seen the end of. */
-DEVICE int whole_blocks_before(const int32_t *position, int t, int block) { return (position[t] + 1) / block; }
 /* Whether the block that begins at token s is whole: numbers of documents never decrease. */
 DEVICE bool is_whole(const int32_t *segment, int T, int s, int block) {
     return s + block <= T && segment[s + block - 1] == segment[s];

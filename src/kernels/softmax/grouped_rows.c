@@ -8,23 +8,24 @@ static bool heads_aligned(Heads heads, int64_t head_dim, DType type) {
 }
 
 GroupedArguments grouped_arguments(const Node *node, int64_t heads, int64_t kv_heads) {
-    const Tensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *out = node->out[0];
+    const Tensor *q = node->in[0], *out = node->out[0], k = node_joined(node, 1), v = node_joined(node, 2);
     const int64_t head_dim = q->cols / heads;
     return (GroupedArguments){.q = heads_of(q),
-                              .k = heads_of(k),
-                              .v = heads_of(v),
+                              .k = heads_of(&k),
+                              .v = heads_of(&v),
                               .out = heads_of(out),
                               .out_gradient = heads_of_gradient(out),
                               .q_gradient = heads_of_gradient(q),
-                              .k_gradient = heads_of_gradient(k),
-                              .v_gradient = heads_of_gradient(v),
+                              .k_gradient = heads_of_gradient(&k),
+                              .v_gradient = heads_of_gradient(&v),
                               .log_sum_exp = node->saved[0]->data,
                               .position = node->tape->batch->position,
                               .T = node->tape->batch->T,
                               .head_dim = head_dim,
                               .group = heads / kv_heads,
                               .kv_heads = kv_heads,
+                              .before = tape_tokens_before(node->tape),
                               .scale = 1 / sqrtf((float)head_dim),
-                              .aligned = heads_aligned(heads_of(k), head_dim, q->type) &&
-                                         heads_aligned(heads_of(v), head_dim, q->type)};
+                              .aligned = heads_aligned(heads_of(&k), head_dim, q->type) &&
+                                         heads_aligned(heads_of(&v), head_dim, q->type)};
 }

@@ -25,6 +25,7 @@ typedef struct GroupedArguments {
     float *delta;       /* [B, kv_heads, T * group] */
     const int32_t *position;
     int64_t T, head_dim, group, kv_heads;
+    int64_t before; /* tokens of each sequence before this call */
     float scale;
     bool aligned; /* heads of k and v begin and end at multiples of 16 bytes */
 } GroupedArguments;

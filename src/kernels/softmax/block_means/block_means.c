@@ -5,8 +5,9 @@
 #include "kernels/softmax/document_blocks.h"
 
 static BlockMeansArguments arguments_of(const Node *node) {
-    const Tensor *x = node->in[0], *y = node->out[0];
+    const Tensor all = node_joined(node, 0), *x = &all, *y = node->out[0];
     const Batch *batch = node->tape->batch;
+    const int64_t before = tape_tokens_before(node->tape), block = *(const int64_t *)node->attributes;
     return (BlockMeansArguments){.x = x->data,
                                  .y = y->data,
                                  .dx = x->gradient,
@@ -14,18 +15,23 @@ static BlockMeansArguments arguments_of(const Node *node) {
                                  .segment = batch->segment,
                                  .position = batch->position,
                                  .T = batch->T,
-                                 .tokens = x->rows,
+                                 .tokens = batch->B * batch->T,
                                  .cols = x->cols,
-                                 .block = *(const int64_t *)node->attributes,
+                                 .block = block,
+                                 .before = before,
+                                 .x_rows = x->rows / batch->B,
                                  .rows = y->rows / batch->B,
+                                 .first_row = before + 1 < block ? 0 : (before + 1) / block - 1,
                                  .x_stride = x->stride,
-                                 .y_stride = y->stride};
+                                 .y_stride = y->stride,
+                                 .goes_on = node->tape->carried != NULL};
 }
 
 static void block_means_forward(Node *node) {
     const BlockMeansArguments arguments = arguments_of(node);
-    node->tape->device->launch(KERNEL_block_means, node->out[0]->type, (Grid){arguments.rows, node->tape->batch->B, 1},
-                               &arguments);
+    const int64_t end = block_rows(tape_tokens(node->tape), arguments.block);
+    const Grid grid = {end - arguments.first_row, node->tape->batch->B, 1};
+    node->tape->device->launch(KERNEL_block_means, node->out[0]->type, grid, &arguments);
 }
 
 static void block_means_backward(Node *node) {
@@ -46,9 +52,9 @@ Tensor *block_means(Tape *tape, Tensor *x, int64_t block) {
     CHECK(block > 0 && x->rows == batch->B * batch->T, "block_means of %lld rows in blocks of %lld", (long long)x->rows,
           (long long)block);
     Node *node = tape_node(tape, &block_means_op, (Tensor *[]){x}, 1);
-    Tensor *y = node_output(node, batch->B * block_rows(tape_tokens(tape), block), x->cols, x->type);
+    Tensor *y = node_output_carried(node, batch->B * block_rows(tape_tokens_limit(tape), block), x->cols, x->type);
     *(int64_t *)node->attributes = block;
-    node_past(node, 1, 0, INT64_MAX, PAST_SPANNED);
+    node_past(node, 1, 0, INT64_MAX, PAST_JOINED);
     node_run(node);
     return y;
 }

@@ -3,24 +3,29 @@
 #include "kernels/softmax/block_means/block_means.h"
 #include "kernels/softmax/document_blocks.h"
 
-/* The first token of the block with row r; -1 if no whole block has this row. Known to all threads. */
-DEVICE int64_t first_of_block(const int32_t *segment, const int32_t *position, int T, int block, int64_t r) {
+/* Whether a whole block begins at token t of the call, or -t tokens before it, and ends in the call. No block of an
+ * earlier document does; its begins_at is below 0. */
+DEVICE bool ends_here(const BlockMeansArguments *a, int64_t sequence, int64_t t) {
+    const int32_t *position = a->position + sequence * a->T, *segment = a->segment + sequence * a->T;
+    const int64_t begins_at = t < 0 ? position[0] + t : position[t], last = t + a->block - 1;
+    return begins_at % a->block == 0 && last >= 0 && last < a->T && segment[last] == segment[t < 0 ? 0 : t];
+}
+
+/* The first token of the block with row r; -1 if none that ends in the call has this row. Known to all threads. */
+DEVICE int64_t first_of_block(const BlockMeansArguments *a, int64_t sequence, int64_t r) {
     float found = -1;
-    MAXIMUM(found, i, block,
-            r * block + i < T && position[r * block + i] % block == 0 &&
-                    is_whole(segment, T, (int)(r * block + i), block)
-                ? (float)i
-                : -1.0f);
-    return found < 0 ? -1 : r * block + (int64_t)found;
+    MAXIMUM(found, i, a->block,
+            r * a->block + i < a->before + a->T && ends_here(a, sequence, r * a->block + i - a->before) ? (float)i
+                                                                                                        : -1.0f);
+    return found < 0 ? -1 : r * a->block + (int64_t)found;
 }
 
 /* Program: row, sequence. */
 KERNEL(block_means, BlockMeansArguments) {
-    const int64_t sequence = program_y * a.T;
-    const int64_t first =
-        first_of_block(a.segment + sequence, a.position + sequence, (int)a.T, (int)a.block, program_x);
-    const element *x = (const element *)a.x + (sequence + first) * a.x_stride;
-    element *y = (element *)a.y + (program_y * a.rows + program_x) * a.y_stride;
+    const int64_t row = a.first_row + program_x, first = first_of_block(&a, program_y, row);
+    if (first < 0 && a.goes_on) return;
+    const element *x = (const element *)a.x + (program_y * a.x_rows + first) * a.x_stride;
+    element *y = (element *)a.y + (program_y * a.rows + row) * a.y_stride;
     const int64_t tokens = first < 0 ? 0 : a.block;
     const float factor = 1.0f / (float)a.block;
     VECTORS_OF(a.x, a.x_stride * sizeof(element), y);

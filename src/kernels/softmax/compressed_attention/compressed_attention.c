@@ -29,10 +29,10 @@ static CompressedArguments arguments_of(const Node *node) {
     return (CompressedArguments){.grouped = grouped_arguments(node, shape->heads, shape->kv_heads),
                                  .segment = batch->segment,
                                  .selected = node->out[1]->data,
-                                 .rows = block_rows(batch->T, shape->block),
+                                 .rows = node->in[1]->rows / batch->B,
                                  .block = shape->block,
                                  .count = shape->count,
-                                 .words = words_of_blocks(batch->T, shape->block),
+                                 .words = node->out[1]->cols / shape->kv_heads,
                                  .parts = blocks_of(batch->T, COMPRESSED_PART),
                                  .B = batch->B};
 }
@@ -44,10 +44,9 @@ static void compressed_forward(Node *node) {
     const GroupedArguments *g = &a.grouped;
     const CompressedKernels *kernels = kernels_for(g->head_dim);
     a.importance = tape_workspace(node->tape, a.B * g->kv_heads * g->T * a.rows * (int64_t)sizeof(float));
-    const int64_t rows = GROUPED_ROWS(device->gpu), past = node->tape->batch->past;
-    const int64_t programs = blocks_of(g->T * g->group, rows) - past * g->group / rows;
-    device->launch(kernels->forward, type, (Grid){programs, g->kv_heads, a.B}, &a);
-    device->launch(kernels->select, type, (Grid){batch_blocks(node->tape->batch, SELECT_TOKENS), g->kv_heads, a.B}, &a);
+    const Grid grid = {blocks_of(g->T * g->group, GROUPED_ROWS(device->gpu)), g->kv_heads, a.B};
+    device->launch(kernels->forward, type, grid, &a);
+    device->launch(kernels->select, type, (Grid){blocks_of(g->T, SELECT_TOKENS), g->kv_heads, a.B}, &a);
 }
 
 static void compressed_backward(Node *node) {
@@ -91,7 +90,7 @@ Tensor *compressed_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, BlockA
     CHECK(shape.block > 0 && shape.count >= FORCED_BLOCKS, "%lld blocks of %lld tokens", (long long)shape.count,
           (long long)shape.block);
     const int64_t cols = q->cols / shape.heads * shape.kv_heads,
-                  rows = batch->B * block_rows(tape_tokens(tape), shape.block);
+                  rows = batch->B * block_rows(tape_tokens_limit(tape), shape.block);
     CHECK(k->cols == cols && v->cols == cols && k->rows == rows && v->rows == rows,
           "compressed_attention of different shapes");
     Node *node = tape_node(tape, &compressed_attention_op, (Tensor *[]){q, k, v}, 3);
@@ -99,7 +98,6 @@ Tensor *compressed_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, BlockA
     *selected = node_output(node, q->rows, shape.kv_heads * words_of_blocks(tape_tokens(tape), shape.block), I32);
     node_save(node, q->rows, shape.heads, F32);
     *(BlockAttentionShape *)node->attributes = shape;
-    node_past(node, 0, 1 << 0, INT64_MAX, PAST_IN_BLOCKS);
     node_run(node);
     return out;
 }

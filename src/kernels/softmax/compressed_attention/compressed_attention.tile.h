@@ -3,15 +3,16 @@
 #include "tile/tile.h"
 #include "kernels/softmax/compressed_attention/compressed_attention.h"
 
-/* The rows of k that a token sees are those of the whole blocks of its document which end at it or before it. */
+/* The rows of k that a token sees are those of the whole blocks of its document which end at it or before it, from the
+ * row of the document's first block on. */
 typedef struct SeenRows {
     int first, end;
 } SeenRows;
 
 DEVICE SeenRows seen_rows(const CompressedArguments *a, int64_t sequence, int t) {
-    const int32_t *position = a->grouped.position + sequence * a->grouped.T;
-    const int first = first_block_row(position, t, (int)a->block);
-    const SeenRows seen = {first, first + whole_blocks_before(position, t, (int)a->block)};
+    const int position = a->grouped.position[sequence * a->grouped.T + t];
+    const int first = (int)((a->grouped.before + t - position) / a->block);
+    const SeenRows seen = {first, first + (position + 1) / (int)a->block};
     return seen;
 }
 

@@ -22,10 +22,12 @@ static const SelectedKernels *kernels_for(int64_t head_dim) {
 
 static SelectedArguments arguments_of(const Node *node) {
     const BlockAttentionShape *shape = (const BlockAttentionShape *)node->attributes;
+    const Tensor k = node_joined(node, 1);
     return (SelectedArguments){.grouped = grouped_arguments(node, shape->heads, shape->kv_heads),
                                .selected = node->in[3]->data,
                                .block = shape->block,
-                               .words = node->in[3]->cols / shape->kv_heads};
+                               .words = node->in[3]->cols / shape->kv_heads,
+                               .rows = k.rows / node->tape->batch->B};
 }
 
 static Grid grid_of_rows(const Node *node, const GroupedArguments *g) {
@@ -34,9 +36,8 @@ static Grid grid_of_rows(const Node *node, const GroupedArguments *g) {
 
 static void selected_forward(Node *node) {
     const SelectedArguments a = arguments_of(node);
-    Grid grid = grid_of_rows(node, &a.grouped);
-    grid.x -= node->tape->batch->past * a.grouped.group / GROUPED_ROWS(node->tape->device->gpu);
-    node->tape->device->launch(kernels_for(a.grouped.head_dim)->forward, node->out[0]->type, grid, &a);
+    node->tape->device->launch(kernels_for(a.grouped.head_dim)->forward, node->out[0]->type,
+                               grid_of_rows(node, &a.grouped), &a);
 }
 
 static void selected_backward(Node *node) {
@@ -84,7 +85,7 @@ Tensor *selected_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
     node_save(node, q->rows, shape.heads, F32);
     *(BlockAttentionShape *)node->attributes = shape;
-    node_past(node, 1 << 1 | 1 << 2, 1 << 0 | 1 << 3, INT64_MAX, PAST_IN_BLOCKS);
+    node_past(node, 1 << 1 | 1 << 2, 0, INT64_MAX, PAST_JOINED);
     node_run(node);
     return out;
 }

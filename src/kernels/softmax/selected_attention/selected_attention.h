@@ -13,6 +13,7 @@ typedef struct SelectedArguments {
     uint32_t *queries; /* [B, kv_heads, tiles of SELECTED_KEYS, T / 32]: a bit for each token that selected some block
                           of the tile */
     int64_t block, words;
+    int64_t rows; /* of k and v for each sequence: those of earlier calls, then this one's */
 } SelectedArguments;
 
 #endif

@@ -14,9 +14,10 @@ DEVICE bool has_selected(const SelectedArguments *a, int64_t token, int64_t kv_h
 /* Tiles of the keys that some token of a program has selected: those of each block in the order of blocks, for the
  * tokens of one document after the other. */
 typedef struct SelectedTiles {
-    int64_t sequence, kv_head; /* sequence: its first token */
-    int last;                  /* token of the program */
-    int t0, t1, start;         /* the tokens of one document, t0 .. t1, which begins at token `start` */
+    int64_t sequence, keys; /* the first token of the sequence in this call, and its row of k and v */
+    int64_t kv_head;
+    int last;          /* token of the program */
+    int t0, t1, start; /* tokens of one document, t0 .. t1, which begins at token `start`: in an earlier call below 0 */
     int word, block;
     uint32_t bits; /* of blocks in `word` that are still to come */
     int s0, end;   /* the keys of the tile, and those of the block, none of which comes after t1 */
@@ -31,7 +32,8 @@ DEVICE void to_document_of(SelectedTiles *at, const int32_t *position, int t) {
 
 DEVICE SelectedTiles selected_tiles(const SelectedArguments *a, int64_t sequence, int64_t kv_head, int first,
                                     int last) {
-    SelectedTiles at = {sequence * a->grouped.T, kv_head, last, 0, 0, 0, 0, 0, 0, 0, 0};
+    SelectedTiles at = {
+        sequence * a->grouped.T, sequence * a->rows + a->grouped.before, kv_head, last, 0, 0, 0, 0, 0, 0, 0, 0};
     to_document_of(&at, a->grouped.position, first);
     return at;
 }
@@ -73,7 +75,7 @@ DEVICE int keys_seen(const SelectedTiles *at, const SelectedArguments *a, int t)
     do {                                                                                                               \
         TILE_VIEW(k_, k, (stage)*GROUPED_TILE, 0, GROUPED_TILE, k##_cols);                                             \
         TILE_VIEW(v_, v, (stage)*GROUPED_TILE, 0, GROUPED_TILE, v##_cols);                                             \
-        const Rows keys_ = {(at).sequence + (at).s0, (at).end - (at).s0};                                              \
+        const Rows keys_ = {(at).keys + (at).s0, (at).end - (at).s0};                                                  \
         tile_load_block(k_, g.k, g.head_dim, keys_, kv_head, 0);                                                       \
         tile_load_block(v_, g.v, g.head_dim, keys_, kv_head, 0);                                                       \
     } while (0)
