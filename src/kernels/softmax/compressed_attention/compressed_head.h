@@ -65,12 +65,12 @@ COMPRESSED_KERNEL(compressed_forward) {
 
 /* The importance of every block that a token sees, and the selection by it. Program: tokens, key head, sequence. */
 COMPRESSED_KERNEL(compressed_select) {
-    TILE(q, 64, HEAD);
+    TILE(q, ROWS, HEAD);
     TILE(k, GROUPED_TILE, HEAD);
-    MATRIX(group_sums, 4, GROUPED_TILE); /* of 16 rows each */
+    MATRIX(group_sums, ROWS / ROWS_OF_TOKEN, GROUPED_TILE); /* of 16 rows each */
     MATRIX(importance, SELECT_TOKENS, GROUPED_TILE);
-    ROW_VALUES(log_sum_exp, 64);
-    ACCUMULATOR(p, 64, GROUPED_TILE);
+    ROW_VALUES(log_sum_exp, ROWS);
+    ACCUMULATOR(p, ROWS, GROUPED_TILE);
 
     const GroupedArguments g = a.grouped;
     const int64_t kv_head = program_y, sequence = program_z;
@@ -86,7 +86,7 @@ COMPRESSED_KERNEL(compressed_select) {
         sync();
         load_block_rows(k, g.k, r0);
         EACH_ENTRY(importance, i, j, x, x = 0);
-        for (int m0 = t0 * group; m0 < (t0 + SELECT_TOKENS) * group; m0 += 64) {
+        for (int m0 = t0 * group; m0 < (t0 + tokens) * group; m0 += ROWS) {
             const GroupedRows rows = grouped_rows(&g, sequence, kv_head, m0);
             load_rows(q, g.q, g.head_dim, rows, m0);
             EACH_ROW_VALUE(log_sum_exp, r, i) log_sum_exp[r] = row_sums[row_inside(rows, i)];
@@ -98,7 +98,7 @@ COMPRESSED_KERNEL(compressed_select) {
             column_sums(group_sums, p);
             sync();
             EACH (j, GROUPED_TILE) {
-                for (int n = 0; n < 4; n++)
+                for (int n = 0; n < ROWS / ROWS_OF_TOKEN; n++)
                     ENTRY(importance, token_of_row(rows, m0 + n * ROWS_OF_TOKEN) - t0, j) += ENTRY(group_sums, n, j);
             }
             sync();
