@@ -85,7 +85,8 @@ KERNEL(tropical_queries, TropicalArguments) {
 
 /* The queries of other documents have chosen none of these keys. */
 KERNEL(tropical_keys, TropicalArguments) {
-    VECTOR(share, TROPICAL_TOKENS); /* ds_ij of a query i, and where it goes */
+    VECTOR(choices, TROPICAL_TOKENS); /* how many columns of a query i have chosen the key */
+    VECTOR(share, TROPICAL_TOKENS);   /* ds_ij, and where it goes */
     VECTOR(up, TROPICAL_TOKENS);
     VECTOR(down, TROPICAL_TOKENS);
     VECTOR(dk, TROPICAL_COLS);
@@ -100,13 +101,15 @@ KERNEL(tropical_keys, TropicalArguments) {
         EACH_ROW (t, t0, t1) {
             const element *q = ROW(a.q, const element, t), *gradient = ROW(a.out_gradient, const element, t);
             const int32_t *choice = ROW(a.choice, const int32_t, t);
-            float ds = 0, up_here = 0, down_here = 0;
-            WARP_SUM(ds, d, a.cols, choice[d] == j ? to_float(gradient[d]) : 0.0f);
-            if (ds != 0.0f) {
+            float count = 0, ds = 0, up_here = 0, down_here = 0;
+            WARP_SUM(count, d, a.cols, choice[d] == j ? 1.0f : 0.0f);
+            if (count > 0) {
+                WARP_SUM(ds, d, a.cols, choice[d] == j ? to_float(gradient[d]) : 0.0f);
                 up_here = entry_with(TEAM_HERE, largest_difference(TEAM_HERE, q, k, a.cols), q, k, a.cols);
                 down_here = entry_with(TEAM_HERE, -largest_difference(TEAM_HERE, k, q, a.cols), q, k, a.cols);
             }
             WARP_EACH(i, 1) {
+                choices[t - t0 + i] = count;
                 share[t - t0 + i] = ds;
                 up[t - t0 + i] = up_here;
                 down[t - t0 + i] = down_here;
@@ -114,6 +117,7 @@ KERNEL(tropical_keys, TropicalArguments) {
         }
         sync();
         for (int64_t t = t0; t < t1; t++) {
+            if (choices[t - t0] == 0) continue;
             const element *gradient = ROW(a.out_gradient, const element, t);
             const int32_t *choice = ROW(a.choice, const int32_t, t);
             const float ds = share[t - t0];
