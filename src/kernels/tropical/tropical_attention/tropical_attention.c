@@ -9,32 +9,36 @@ static int64_t heads_in(const Node *node) { return *(const int64_t *)node->attri
 
 static TropicalArguments arguments_of(const Node *node) {
     Tensor *const *in = node->in;
+    const Batch *batch = node->tape->batch;
+    const Tensor k = node_joined(node, K), v = node_joined(node, V);
     return (TropicalArguments){.q = heads_of(in[Q]),
-                               .k = heads_of(in[K]),
-                               .v = heads_of(in[V]),
+                               .k = heads_of(&k),
+                               .v = heads_of(&v),
                                .out = heads_of(node->out[0]),
                                .out_gradient = heads_of_gradient(node->out[0]),
                                .q_gradient = heads_of_gradient(in[Q]),
                                .k_gradient = heads_of_gradient(in[K]),
                                .v_gradient = heads_of_gradient(in[V]),
                                .choice = heads_of(node->saved[0]),
-                               .position = node->tape->batch->position,
-                               .T = node->tape->batch->T,
-                               .cols = in[Q]->cols / heads_in(node)};
+                               .position = batch->position,
+                               .T = batch->T,
+                               .cols = in[Q]->cols / heads_in(node),
+                               .before = tape_tokens_before(node->tape),
+                               .key_rows = k.rows / batch->B};
 }
 
-/* A program for each token and head, but for those before `past`. */
-static void launch(const Node *node, Kernel kernel, int64_t past) {
+/* A program for each token and head. */
+static void launch(const Node *node, Kernel kernel) {
     const TropicalArguments arguments = arguments_of(node);
-    const Grid grid = {arguments.T - past, heads_in(node), node->tape->batch->B};
+    const Grid grid = {arguments.T, heads_in(node), node->tape->batch->B};
     node->tape->device->launch(kernel, node->out[0]->type, grid, &arguments);
 }
 
-static void tropical_attention_forward(Node *node) { launch(node, KERNEL_tropical_attention, node->tape->batch->past); }
+static void tropical_attention_forward(Node *node) { launch(node, KERNEL_tropical_attention); }
 
 static void tropical_attention_backward(Node *node) {
-    if (node->in[Q]->gradient) launch(node, KERNEL_tropical_queries, 0);
-    if (node->in[K]->gradient || node->in[V]->gradient) launch(node, KERNEL_tropical_keys, 0);
+    if (node->in[Q]->gradient) launch(node, KERNEL_tropical_queries);
+    if (node->in[K]->gradient || node->in[V]->gradient) launch(node, KERNEL_tropical_keys);
 }
 
 /* For every pair of tokens and each column, two differences and a sum, and their maxima. */
@@ -58,7 +62,7 @@ Tensor *tropical_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, int64_t 
     Tensor *out = node_output(node, q->rows, q->cols, q->type);
     node_save(node, q->rows, q->cols, I32);
     *(int64_t *)node->attributes = heads;
-    node_past(node, 1 << K | 1 << V, 1 << Q, INT64_MAX, PAST_IN_FRONT);
+    node_past(node, 1 << K | 1 << V, 0, INT64_MAX, PAST_JOINED);
     node_run(node);
     return out;
 }

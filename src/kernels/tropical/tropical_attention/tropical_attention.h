@@ -14,7 +14,8 @@ typedef struct TropicalArguments {
     Heads q, k, v, out, out_gradient, q_gradient, k_gradient, v_gradient; /* data of inputs' gradients may be NULL */
     Heads choice;                                                         /* int32, within the sequence */
     const int32_t *position;
-    int64_t T, cols; /* of a head */
+    int64_t T, cols;          /* of a head */
+    int64_t before, key_rows; /* of each sequence: tokens before this call, and rows of k and v */
 } TropicalArguments;
 
 #endif

@@ -3,9 +3,11 @@
 #include "tile/tile.h"
 #include "kernels/tropical/tropical_attention/tropical_attention.h"
 
-/* A head of a token. */
+/* A head of a token of this call; of token s of all. */
 #define ROW(matrix, type, t)                                                                                           \
     ((type *)(matrix).data + entry_of_head(matrix, a.cols, program_z * a.T + (t), program_y, 0))
+#define KEY_ROW(matrix, s)                                                                                             \
+    ((const element *)(matrix).data + entry_of_head(matrix, a.cols, program_z * a.key_rows + (s), program_y, 0))
 
 DEVICE float difference(const element *q, const element *k, int64_t d) { return to_float(q[d]) - to_float(k[d]); }
 
@@ -25,26 +27,26 @@ DEVICE float entry_with(TEAM, float wanted, const element *q, const element *k, 
 KERNEL(tropical_attention, TropicalArguments) {
     VECTOR(score, TROPICAL_TOKENS);
     VECTOR(largest, TROPICAL_COLS);
-    const int64_t t = a.T - 1 - program_x;
-    const int64_t first = t - a.position[program_z * a.T + t];
+    const int64_t t = a.T - 1 - program_x, last = a.before + t;
+    const int64_t first = last - a.position[program_z * a.T + t];
     const element *q = ROW(a.q, const element, t);
     int32_t *choice = ROW(a.choice, int32_t, t);
     EACH (d, a.cols) {
         largest[d] = -INFINITY;
-        choice[d] = (int32_t)t;
+        choice[d] = (int32_t)last;
     }
-    for (int64_t s0 = first; s0 <= t; s0 += TROPICAL_TOKENS) {
-        const int64_t s1 = s0 + TROPICAL_TOKENS <= t ? s0 + TROPICAL_TOKENS : t + 1;
+    for (int64_t s0 = first; s0 <= last; s0 += TROPICAL_TOKENS) {
+        const int64_t s1 = s0 + TROPICAL_TOKENS <= last ? s0 + TROPICAL_TOKENS : last + 1;
         sync();
         EACH_ROW (s, s0, s1) {
-            const element *k = ROW(a.k, const element, s);
+            const element *k = KEY_ROW(a.k, s);
             const float distance =
                 largest_difference(TEAM_HERE, q, k, a.cols) + largest_difference(TEAM_HERE, k, q, a.cols);
             WARP_EACH(i, 1) score[s - s0 + i] = -distance;
         }
         sync();
         for (int64_t s = s0; s < s1; s++) {
-            const element *v = ROW(a.v, const element, s);
+            const element *v = KEY_ROW(a.v, s);
             EACH (d, a.cols) {
                 const float sum = score[s - s0] + to_float(v[d]);
                 choice[d] = sum > largest[d] ? (int32_t)s : choice[d];
