@@ -51,8 +51,8 @@ void parts_copy(CheckpointParts *parts);
 
 /* Creates every file in `folder`, with its full size and its header. */
 void parts_create_files(const CheckpointParts *parts, const char *folder, Failure *failure);
-/* Writes and fsyncs this rank's pieces; with sync_all also fsyncs the files of which it has none. Posts `all_read` once
- * nothing more is read. */
+/* Writes and fsyncs this rank's pieces; with sync_all also fsyncs the files of which it has none. Posts `all_read`,
+ * once or more, when nothing more is read. */
 void parts_write(CheckpointParts *parts, const char *folder, bool sync_all, sem_t *all_read, Failure *failure);
 
 #endif

@@ -286,6 +286,14 @@ static void validation_takes_its_share(void **state) {
     assert_mentions(capture_end(), "--document paragraph");
 }
 
+static void expect_content(const char *path, const char *expected) {
+    char *content;
+    int64_t size;
+    assert_int_equal(file_read_all(path, 100, &content, &size), 0);
+    assert_string_equal(content, expected);
+    free(content);
+}
+
 static void an_output_is_not_replaced_unless_forced(void **state) {
     (void)state;
     const char *folder = make_texts("force"), *out = fixture_path("force.h5");
@@ -295,11 +303,7 @@ static void an_output_is_not_replaced_unless_forced(void **state) {
     capture_begin();
     assert_int_equal(build_data(&options, &report), BAD_INPUT);
     assert_mentions(capture_end(), "--force");
-    char *kept;
-    int64_t size;
-    assert_int_equal(file_read_all(out, 100, &kept, &size), 0);
-    assert_string_equal(kept, "precious");
-    free(kept);
+    expect_content(out, "precious");
     options.force = true;
     assert_int_equal(build_data(&options, &report), OK);
     expect_text(out, "<first>|<second\xff>|");
@@ -317,11 +321,7 @@ static void text_is_not_replaced_by_its_data_set(void **state) {
         capture_begin();
         assert_int_equal(build_data(&options, &report), BAD_INPUT);
         assert_mentions(capture_end(), "a.txt: is text to read, which the data set would replace");
-        char *kept;
-        int64_t size;
-        assert_int_equal(file_read_all(out, 100, &kept, &size), 0);
-        assert_string_equal(kept, "first");
-        free(kept);
+        expect_content(out, "first");
         assert_false(file_exists(free_name));
         options.out = free_name;
         options.validation_out = out;
