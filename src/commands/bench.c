@@ -139,13 +139,13 @@ static double roofline_of(const Bench *b, Direction d) {
 
 static double rate_of(double amount, Direction d) { return d.seconds > 0 ? amount / d.seconds : 0; }
 
-/* Divides the work of an op: a backward run counts as two forward runs, a recomputed forward as a forward run. An op
- * whose backward takes almost no time (the fused loss) computes its gradients in forward, which gets all the work. */
+/* Divides the work of an op: a backward run counts as two forward runs, a recomputed forward as a forward run. All the
+ * work of an op that computes its gradients in forward is forward's. */
 static void directions_of(const OpProfile *op, Direction *forward, Direction *backward) {
     const double runs = 2 * (double)op->backward_runs / (double)op->forward_runs;
     *forward = (Direction){op->forward_seconds, op->flops, op->bytes};
     *backward = (Direction){op->backward_seconds, op->flops * runs, op->bytes * runs};
-    if (op->backward_seconds < 0.01 * op->forward_seconds) {
+    if (op->gradients_in_forward) {
         forward->flops += backward->flops;
         forward->bytes += backward->bytes;
         *backward = (Direction){op->backward_seconds, 0, 0};

@@ -2,12 +2,14 @@
 #ifndef FLAME_CORE_PROFILE_H
 #define FLAME_CORE_PROFILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { PROFILE_OPS = 64 };
 
 typedef struct OpProfile {
-    const char *name; /* the op's */
+    const char *name;          /* the op's */
+    bool gradients_in_forward; /* as its nodes say */
     int64_t forward_runs, backward_runs;
     double forward_seconds, backward_seconds;
     double flops, bytes; /* of all forward runs */

@@ -281,6 +281,7 @@ void node_run(Node *node) {
     tape->work.state += work.state;
     if (!tape->profile) return;
     OpProfile *op = profile_op(tape->profile, node->op->name);
+    op->gradients_in_forward = node->gradients_in_forward;
     op->forward_seconds += stop_clock(tape, start);
     op->forward_runs++;
     op->flops += work.flops;

@@ -95,8 +95,9 @@ typedef struct Node {
     void *kept[NODE_KEPT];     /* node_workspace of forward, which backward gets too */
     int kept_count, kept_taken;
     bool has_run;
-    bool in_scratch; /* outputs and saved are dropped after forward and recomputed for backward */
-    bool carries;    /* the last output is stored in the input `state`, which the next call begins with */
+    bool in_scratch;           /* outputs and saved are dropped after forward and recomputed for backward */
+    bool gradients_in_forward; /* backward only hands over what forward computed */
+    bool carries;              /* the last output is stored in the input `state`, which the next call begins with */
     int state;
     PastForm past_form; /* this and the next three as node_past has them */
     int64_t past_rows;

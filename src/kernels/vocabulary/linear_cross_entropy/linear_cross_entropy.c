@@ -204,6 +204,7 @@ Tensor *linear_cross_entropy(Tape *tape, Tensor *x, Tensor *weight, Tensor *bias
     }
     Node *node = tape_node(tape, &linear_cross_entropy_op, in, INPUTS);
     node->in_scratch = !tape->recording;
+    node->gradients_in_forward = tape->recording;
     Tensor *losses = node_output(node, x->rows, 1, F32);
     if (teacher) *divergences = node_output(node, x->rows, 1, F32);
     if (margins) *margins = attributes.margins = node_output(node, x->rows, 1, F32);
