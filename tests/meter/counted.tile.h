@@ -39,6 +39,12 @@ KERNEL(counted_grid, CountedArguments) {
     float *out = a.out + (program_y * 4 + program_x) * 128;
     EACH (i, 128) out[i] = a.f[i];
 }
+/* Four programs in a row read the same 128 floats, and each writes its own. */
+KERNEL(counted_groups, CountedArguments) {
+    const float *f = a.f + program_z / 4 * 128;
+    float *out = a.out + program_z * 128;
+    EACH (i, 128) out[i] = f[i];
+}
 /* The sum along a column of which each element needs the one before. */
 KERNEL(counted_chain, CountedArguments) {
     VECTOR(x, 64);

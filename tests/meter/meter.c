@@ -17,7 +17,9 @@ enum {
     L1_SETS = 128, /* of a program: 16 KiB of 4-way sets, the oldest leaves */
     L1_WAYS = 4,
     ARGUMENT_BYTES = 4096, /* at most */
-    SAMPLES = 6,
+    COUNTED = 6,           /* programs of a launch that are counted, at most */
+    AXIS = 24,             /* neighbours along an axis of the grid, at most: 2^24 programs */
+    SAMPLES = COUNTED + 1 + 3 * AXIS,
     STAGES = 16, /* of copies under way */
 };
 #define MEMORY_BYTES (INT64_C(1) << 40)
@@ -107,8 +109,10 @@ static struct {
     EmulatorProgram *program;
     const unsigned char *arguments;
     int64_t argument_bytes;
-    Grid sample[SAMPLES];
-    int samples, running, started, ended;
+    Grid sample[SAMPLES];       /* those that are counted; from COUNTED on the base, and its neighbours by axis */
+    int samples, neighbours[3]; /* counted; along each axis */
+    int first;                  /* of the samples that run now */
+    int running, started, ended;
     int barriers;
     uint64_t exchanges[WARPS];
     Meter sum;
@@ -655,8 +659,8 @@ static void program_ends(void) {
 /* Stands for the program in the emulator, whose grid is the sample. */
 static void sampled(const void *arguments, int64_t x, int64_t y, int64_t z) {
     (void)y, (void)z;
-    if (meter.started++ == 0) program_begins((int)x);
-    const Grid at = meter.sample[x];
+    if (meter.started++ == 0) program_begins(meter.first + (int)x);
+    const Grid at = meter.sample[meter.first + x];
     meter.program(arguments, at.x, at.y, at.z);
     wait_for_copies(&meter.lane[emulator_thread], 0);
     if (++meter.ended < THREADS) return;
@@ -671,7 +675,7 @@ static void add_sample(int64_t x, int64_t y, int64_t z) {
 }
 
 /* The program in the middle, its neighbours, the first and the last. */
-static void choose_sample(Grid grid) {
+static void choose_counted(Grid grid) {
     const Grid m = {(grid.x - 1) / 2, (grid.y - 1) / 2, (grid.z - 1) / 2};
     meter.samples = 0;
     add_sample(m.x, m.y, m.z);
@@ -680,6 +684,27 @@ static void choose_sample(Grid grid) {
     if (grid.z > 1) add_sample(m.x, m.y, m.z + 1);
     add_sample(0, 0, 0);
     add_sample(grid.x - 1, grid.y - 1, grid.z - 1);
+}
+
+/* The base has the largest powers of two as its place, its neighbours along an axis are 1, 2, 4 ... programs away. */
+static int choose_neighbours(Grid grid) {
+    const int64_t extent[3] = {grid.x, grid.y, grid.z};
+    int64_t base[3] = {0};
+    int count = COUNTED;
+    for (int axis = 0; axis < 3; axis++)
+        for (int64_t n = 1; n < extent[axis]; n *= 2) base[axis] = n;
+    meter.sample[count++] = (Grid){base[0], base[1], base[2]};
+    for (int axis = 0; axis < 3; axis++) {
+        meter.neighbours[axis] = 0;
+        for (int64_t distance = 1; distance <= base[axis]; distance *= 2) {
+            CHECK(meter.neighbours[axis]++ < AXIS, "a grid of %lld programs", (long long)extent[axis]);
+            int64_t at[3] = {base[0], base[1], base[2]};
+            const bool behind = distance < base[axis] && base[axis] + distance < extent[axis];
+            at[axis] += behind ? distance : -distance;
+            meter.sample[count++] = (Grid){at[0], at[1], at[2]};
+        }
+    }
+    return count - COUNTED;
 }
 
 /* The first addresses of the arrays among the arguments, in order. */
@@ -710,8 +735,20 @@ static void compare_touched(const Sectors *a, const Sectors *b, uintptr_t from, 
     }
 }
 
-/* What the programs share of an array they share with their neighbours: along an axis of n programs they touch
- * 1 + (1 - shared) (n - 1) times what one does. */
+/* What the programs along an axis touch of an array, over what one does: neighbours at a distance of 1, 2, 4 ... share
+ * a part, so twice as many programs touch 2 less that part times as much. `neighbour` is the first one. */
+static double growth(int64_t programs, int neighbour, int neighbours, uintptr_t from, uintptr_t to) {
+    const Sectors *base = &meter.touched[COUNTED];
+    double factor = 1, count, common;
+    int64_t covered = 1;
+    for (int i = 0; i < neighbours; i++, covered *= 2) {
+        const double more = 2 * covered <= programs ? 1 : (double)(programs - covered) / (double)covered;
+        compare_touched(&meter.touched[neighbour + i], base, from, to, &count, &common);
+        factor *= 1 + more * (count > 0 ? 1 - common / count : 1);
+    }
+    return factor;
+}
+
 static double distinct_bytes(Grid grid) {
     uintptr_t start[ARGUMENT_BYTES / 8 + 1];
     const int arrays = arrays_of(start);
@@ -724,11 +761,8 @@ static double distinct_bytes(Grid grid) {
             compare_touched(&meter.touched[i], &meter.touched[i], start[n], start[n + 1], &count, &common);
             mean += count / meter.samples;
         }
-        for (int axis = 0, neighbour = 1; axis < 3; axis++) {
-            if (extent[axis] == 1) continue;
-            compare_touched(&meter.touched[neighbour++], &meter.touched[0], start[n], start[n + 1], &count, &common);
-            programs *= count > 0 ? 1 + (1 - common / count) * (double)(extent[axis] - 1) : (double)extent[axis];
-        }
+        for (int axis = 0, neighbour = COUNTED + 1; axis < 3; neighbour += meter.neighbours[axis++])
+            programs *= growth(extent[axis], neighbour, meter.neighbours[axis], start[n], start[n + 1]);
         bytes += mean * programs * SECTOR;
     }
     return bytes;
@@ -763,12 +797,18 @@ static Known *find(EmulatorProgram *program, Grid grid, const unsigned char *val
     return NULL;
 }
 
-static Meter run_sample(const char *name, Grid grid, const void *arguments, double latency) {
+/* Runs `count` samples from `first` on. */
+static void run_samples(const char *name, int first, int count, const void *arguments, double latency) {
     memset(meter.site, 0, sizeof meter.site);
     meter.sites = 0;
     meter.sum = (Meter){0};
     meter.global_latency = latency;
-    emulator_run(name, sampled, meter.samples, 1, 1, arguments);
+    meter.first = first;
+    emulator_run(name, sampled, count, 1, 1, arguments);
+}
+
+static Meter mean_of_samples(const char *name, Grid grid, const void *arguments, double latency) {
+    run_samples(name, 0, meter.samples, arguments, latency);
     Meter mean = meter.sum;
     scale(&mean, 1.0 / meter.samples);
     mean.programs = (double)grid.x * (double)grid.y * (double)grid.z;
@@ -778,9 +818,10 @@ static Meter run_sample(const char *name, Grid grid, const void *arguments, doub
 
 /* What fits into the L2 cache is there already: the kernel before wrote it, or the first programs have read it. */
 static Meter count(const char *name, Grid grid, const void *arguments) {
-    choose_sample(grid);
-    const Meter meter = run_sample(name, grid, arguments, MEMORY_LATENCY);
-    return meter.distinct_bytes > L2_BYTES ? meter : run_sample(name, grid, arguments, L2_LATENCY);
+    run_samples(name, COUNTED, choose_neighbours(grid), arguments, MEMORY_LATENCY);
+    choose_counted(grid);
+    const Meter mean = mean_of_samples(name, grid, arguments, MEMORY_LATENCY);
+    return mean.distinct_bytes > L2_BYTES ? mean : mean_of_samples(name, grid, arguments, L2_LATENCY);
 }
 
 static void prepare(MeterKernel kernel, const void *arguments) {
@@ -794,7 +835,7 @@ void meter_run(MeterKernel kernel, Grid grid, const void *arguments) {
     for (int64_t n = 0; n < grid.x * grid.y * grid.z; n++) {
         meter.samples = 0;
         add_sample(n % grid.x, n / grid.x % grid.y, n / (grid.x * grid.y));
-        run_sample(kernel.name, grid, arguments, L2_LATENCY);
+        run_samples(kernel.name, 0, 1, arguments, L2_LATENCY);
     }
 }
 

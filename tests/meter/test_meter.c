@@ -19,6 +19,7 @@ COUNTED(counted_conflict)
 COUNTED(counted_load)
 COUNTED(counted_product)
 COUNTED(counted_grid)
+COUNTED(counted_groups)
 COUNTED(counted_chain)
 COUNTED(counted_twice)
 COUNTED(counted_arithmetic)
@@ -115,6 +116,12 @@ static void programs_share_what_they_read(void **state) {
     assert_count(512 + 24 * 512, m->distinct_bytes);
 }
 
+static void groups_of_programs_share_what_they_read(void **state) {
+    (void)state;
+    assert_count((4 + 16) * 512, LAUNCH(counted_groups, ((Grid){1, 1, 16}))->distinct_bytes);
+    assert_count((3 + 12) * 512, LAUNCH(counted_groups, ((Grid){1, 1, 12}))->distinct_bytes);
+}
+
 static void dependent_steps(void **state) {
     (void)state;
     const Meter *m = LAUNCH(counted_chain, one);
@@ -147,12 +154,17 @@ static void programs_of_a_multiprocessor(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(few_threads_at_work),           cmocka_unit_test(gaps_cost_sectors),
-        cmocka_unit_test(words_of_one_bank_wait),        cmocka_unit_test(aligned_loads_move_vectors),
-        cmocka_unit_test(odd_rows_move_no_vectors),      cmocka_unit_test(products_by_warp),
-        cmocka_unit_test(programs_share_what_they_read), cmocka_unit_test(dependent_steps),
-        cmocka_unit_test(cached_reads_stay_inside),      cmocka_unit_test(arithmetic_takes_instructions),
-        cmocka_unit_test(programs_of_a_multiprocessor)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(few_threads_at_work),
+                                       cmocka_unit_test(gaps_cost_sectors),
+                                       cmocka_unit_test(words_of_one_bank_wait),
+                                       cmocka_unit_test(aligned_loads_move_vectors),
+                                       cmocka_unit_test(odd_rows_move_no_vectors),
+                                       cmocka_unit_test(products_by_warp),
+                                       cmocka_unit_test(programs_share_what_they_read),
+                                       cmocka_unit_test(groups_of_programs_share_what_they_read),
+                                       cmocka_unit_test(dependent_steps),
+                                       cmocka_unit_test(cached_reads_stay_inside),
+                                       cmocka_unit_test(arithmetic_takes_instructions),
+                                       cmocka_unit_test(programs_of_a_multiprocessor)};
     return cmocka_run_group_tests(tests, arrays_create, arrays_release);
 }
