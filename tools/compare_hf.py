@@ -39,7 +39,7 @@ warnings.filterwarnings("ignore")
 
 try:
     import torch
-    import triton.language
+    import triton.language.extra.libdevice
     import triton.runtime.autotuner
     import triton.runtime.interpreter
     from safetensors.torch import load_file, save_file
@@ -117,6 +117,7 @@ def replace_language():
     words = types.SimpleNamespace(__globals__={"tl": language, "core": language.core})
     interpreter._patch_lang(words)
     interpreter._patch_lang = lambda _function: types.SimpleNamespace(restore=lambda: None)
+    language.extra.libdevice.log1p = lambda x: language.log(x + 1)  # the interpreter has no function of that library
     interpreter.InterpretedFunction.__call__ = lambda function, *args, **kwargs: function.rewrite()(*args, **kwargs)
 
 

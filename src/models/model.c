@@ -281,8 +281,16 @@ int64_t model_parameter_count(const Model *model) {
     return count;
 }
 
+/* Says false, because the weights have their values: transformers 5 divides out_proj after loading it where Mamba's
+ * config.json says true. */
+static void keep_out_proj(ConfigValue *config) {
+    static const char key[] = "rescale_prenorm_residual";
+    if (config_value_get(config, key)) config_value_set(config, key, config_value_new(VALUE_BOOL, NULL, 0));
+}
+
 char *model_config_json(const Model *model) {
     ConfigValue *config = model_config_value(&model->config);
+    keep_out_proj(config);
     ConfigValue *architectures = config_value_new(VALUE_LIST, NULL, 0);
     config_value_append(architectures, config_value_string(model->config.mixer->architecture, NULL, 0));
     config_value_set(config, "architectures", architectures);

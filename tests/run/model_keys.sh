@@ -46,3 +46,8 @@ done
 grep -q rope_parameters "$work/written" && fail "rope_parameters is written beside rope_theta"
 grep -A3 eos_token_id "$work/exported/generation_config.json" | tr -d ' \n' | grep -q '\[2,257\]' || fail "generation_config.json"
 echo "model keys: help, page and config.json say the same"
+
+# transformers 5 changes weights that it loads with rescale_prenorm_residual: true.
+grep -q '"rescale_prenorm_residual": true' "$source_folder/tests/golden/mamba2/config.json" || fail "the case asks for no rescaling"
+ranks 1 import --from "$source_folder/tests/golden/mamba2" --out "$work/mamba2" || { cat "$work/log"; fail "import of mamba2"; }
+grep -q '"rescale_prenorm_residual": false' "$work/mamba2/checkpoint/step-00000000/config.json" || fail "the weights would be rescaled"
