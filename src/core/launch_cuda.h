@@ -8,7 +8,7 @@
 
 /* Whether it launches the GPU's form of the kernels; a fake runtime may have the host's. */
 #ifndef LAUNCHES_GPU_KERNELS
-#define LAUNCHES_GPU_KERNELS true
+#define LAUNCHES_GPU_KERNELS 1
 #endif
 
 /* Launches a kernel on `stream` of the current GPU. The grid is not empty and has at most 65535 programs in y and in z.

@@ -597,7 +597,11 @@ typedef struct Launch {
 
 static void run_launch(void *payload) {
     const Launch *l = payload;
-    device_cpu()->launch(l->kernel, l->type, l->grid, l->arguments);
+    const Device *device = device_cpu();
+#if LAUNCHES_GPU_KERNELS
+    if (l->type == BF16) device = device_emulator(); /* it has no others */
+#endif
+    device->launch(l->kernel, l->type, l->grid, l->arguments);
 }
 
 /* Reads on behind the arguments, which lie on the caller's stack. */
