@@ -595,13 +595,22 @@ typedef struct Launch {
     _Alignas(16) unsigned char arguments[ARGUMENT_BYTES];
 } Launch;
 
+/* The emulator has kernels for bf16 only; in a training in bf16 these work on fp32, and their programs are the CPU's.
+ */
+static const Device *device_of(Kernel kernel, DType type) {
+#if LAUNCHES_GPU_KERNELS
+    const bool on_fp32 = kernel == KERNEL_add || kernel == KERNEL_cast || kernel == KERNEL_sum_of_squares ||
+                         kernel == KERNEL_adamw || kernel == KERNEL_moving_average;
+    if (type == BF16 || !on_fp32) return device_emulator();
+#else
+    (void)kernel, (void)type;
+#endif
+    return device_cpu();
+}
+
 static void run_launch(void *payload) {
     const Launch *l = payload;
-    const Device *device = device_cpu();
-#if LAUNCHES_GPU_KERNELS
-    if (l->type == BF16) device = device_emulator(); /* it has no others */
-#endif
-    device->launch(l->kernel, l->type, l->grid, l->arguments);
+    device_of(l->kernel, l->type)->launch(l->kernel, l->type, l->grid, l->arguments);
 }
 
 /* Reads on behind the arguments, which lie on the caller's stack. */
