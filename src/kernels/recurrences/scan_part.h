@@ -19,6 +19,20 @@ typedef struct ScanPart {
         .first_col = (block)*COLS, .cols = (a)->cols - (block)*COLS, .first_chunk = (index_) * (a)->part_chunks,       \
         .end_chunk = end_of_program((index_) * (a)->part_chunks, (a)->chunks, (a)->part_chunks)                        \
     }
+#else
+enum { SCAN_PART_CHUNKS = 4 }; /* of the shortest part that is worth a walk of its own */
+
+/* A part costs a walk more over its rows, so a sequence is only cut where at least half of the programs are missing. */
+typedef struct ScanCut {
+    int64_t parts, part_chunks;
+} ScanCut;
+
+/* For sequences of `chunks` chunks, which uncut are walked by `walks` programs where `programs` are wanted. */
+static inline ScanCut scan_cut(int64_t chunks, int64_t walks, int64_t programs) {
+    const int64_t wanted = programs / walks, most = blocks_of(chunks, SCAN_PART_CHUNKS);
+    const int64_t parts = wanted < 1 ? 1 : wanted < most ? wanted : most, part_chunks = blocks_of(chunks, parts);
+    return (ScanCut){blocks_of(chunks, part_chunks), part_chunks};
+}
 #endif
 
 #endif

@@ -2,25 +2,16 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
-#include "tile/rows.h"
+#include "kernels/recurrences/scan_part.h"
 
 enum { Q, K, V, DECAY, INITIAL, INPUTS }; /* INITIAL may be NULL */
 enum { O, FINAL };
 
-/* Programs that fill a GPU and the cores of a host, and the shortest part that is worth a walk of its own. */
-enum { GPU_PROGRAMS = 768, HOST_PROGRAMS = 16, PART_CHUNKS = 4 };
+/* Programs that fill a GPU and the cores of a host. */
+enum { GPU_PROGRAMS = 768, HOST_PROGRAMS = 16 };
 
 static int64_t column_blocks(const ComplexScanArguments *arguments) {
     return blocks_of(arguments->cols, COMPLEX_SCAN_COLS);
-}
-
-/* A part costs a walk more over its rows, so a sequence is only cut where at least half of the programs are missing. */
-static void choose_parts(ComplexScanArguments *arguments, int64_t B, bool gpu) {
-    const int64_t programs = gpu ? GPU_PROGRAMS : HOST_PROGRAMS;
-    const int64_t wanted = programs / (B * column_blocks(arguments)), most = blocks_of(arguments->chunks, PART_CHUNKS);
-    const int64_t parts = wanted < 1 ? 1 : wanted < most ? wanted : most;
-    arguments->part_chunks = blocks_of(arguments->chunks, parts);
-    arguments->parts = blocks_of(arguments->chunks, arguments->part_chunks);
 }
 
 /* What forward and backward have in common: the inputs and the memory of the states. */
@@ -49,7 +40,10 @@ static ComplexScanArguments arguments_of(Node *node) {
         .o_stride = o->stride,
         .initial_stride = initial ? initial->stride : 0,
     };
-    choose_parts(&arguments, batch->B, node->tape->device->gpu);
+    const int64_t programs = node->tape->device->gpu ? GPU_PROGRAMS : HOST_PROGRAMS;
+    const ScanCut cut = scan_cut(arguments.chunks, batch->B * column_blocks(&arguments), programs);
+    arguments.parts = cut.parts;
+    arguments.part_chunks = cut.part_chunks;
     const int64_t row = 2 * q->cols * dtype_size(F32), parts = batch->B * arguments.parts;
     arguments.state = node_workspace(node, batch->B * arguments.chunks * row);
     arguments.part_decay = tape_workspace(node->tape, parts * row);

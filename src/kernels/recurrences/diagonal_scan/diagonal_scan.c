@@ -2,54 +2,69 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
-#include "tile/rows.h"
+#include "kernels/recurrences/scan_part.h"
 
 enum { X, GATE, INITIAL }; /* INITIAL may be NULL */
 enum { STATES, FINAL };
 
-static Grid grid_of(const Node *node) {
-    return (Grid){node->tape->batch->B, blocks_of(node->in[X]->cols, DIAGONAL_SCAN_COLS), 1};
+/* Programs that fill a GPU and the cores of a host. */
+enum { GPU_PROGRAMS = 768, HOST_PROGRAMS = 8 };
+
+static int64_t column_blocks(const DiagonalScanArguments *arguments) {
+    return blocks_of(arguments->cols, DIAGONAL_SCAN_COLS);
 }
 
-static void diagonal_scan_forward(Node *node) {
+/* What forward and backward have in common: the inputs, the states and the memory of the parts. */
+static DiagonalScanArguments arguments_of(const Node *node) {
     const Tensor *x = node->in[X], *g = node->in[GATE], *initial = node->in[INITIAL], *h = node->out[STATES];
-    const DiagonalScanArguments arguments = {
+    const Batch *batch = node->tape->batch;
+    DiagonalScanArguments arguments = {
         .x = x->data,
         .g = g->data,
         .initial = initial ? initial->data : NULL,
-        .segment = node->tape->batch->segment,
+        .segment = batch->segment,
         .h = h->data,
-        .final = node->outputs > FINAL ? node->out[FINAL]->data : NULL,
-        .T = node->tape->batch->T,
+        .T = batch->T,
         .cols = x->cols,
+        .chunks = blocks_of(batch->T, DIAGONAL_SCAN_ROWS),
         .x_stride = x->stride,
         .g_stride = g->stride,
         .h_stride = h->stride,
         .initial_stride = initial ? initial->stride : 0,
     };
-    node->tape->device->launch(KERNEL_diagonal_scan, x->type, grid_of(node), &arguments);
+    const int64_t programs = node->tape->device->gpu ? GPU_PROGRAMS : HOST_PROGRAMS;
+    const ScanCut cut = scan_cut(arguments.chunks, batch->B * column_blocks(&arguments), programs);
+    const int64_t bytes = batch->B * cut.parts * x->cols * dtype_size(F32);
+    arguments.parts = cut.parts;
+    arguments.part_chunks = cut.part_chunks;
+    arguments.part_decay = tape_workspace(node->tape, bytes);
+    arguments.part_state = tape_workspace(node->tape, bytes);
+    return arguments;
+}
+
+/* `of_part` has all parts but one, whose outcome no other needs. */
+static void launch(const Node *node, Kernel of_part, Kernel of_all, const DiagonalScanArguments *arguments) {
+    const Device *device = node->tape->device;
+    const DType type = node->in[X]->type;
+    const int64_t blocks = column_blocks(arguments), parts = arguments->parts, B = node->tape->batch->B;
+    if (parts > 1) device->launch(of_part, type, (Grid){blocks, parts - 1, B}, arguments);
+    device->launch(of_all, type, (Grid){blocks, parts, B}, arguments);
+}
+
+static void diagonal_scan_forward(Node *node) {
+    DiagonalScanArguments arguments = arguments_of(node);
+    arguments.final = node->outputs > FINAL ? node->out[FINAL]->data : NULL;
+    launch(node, KERNEL_diagonal_scan_part, KERNEL_diagonal_scan, &arguments);
 }
 
 static void diagonal_scan_backward(Node *node) {
-    const Tensor *x = node->in[X], *g = node->in[GATE], *initial = node->in[INITIAL], *h = node->out[STATES];
-    const DiagonalScanBackwardArguments arguments = {
-        .h = h->data,
-        .dh = h->gradient,
-        .g = g->data,
-        .initial = initial ? initial->data : NULL,
-        .dfinal = node->outputs > FINAL ? node->out[FINAL]->gradient : NULL,
-        .segment = node->tape->batch->segment,
-        .dx = x->gradient,
-        .dg = g->gradient,
-        .dinitial = initial ? initial->gradient : NULL,
-        .T = node->tape->batch->T,
-        .cols = x->cols,
-        .x_stride = x->stride,
-        .g_stride = g->stride,
-        .h_stride = h->stride,
-        .initial_stride = initial ? initial->stride : 0,
-    };
-    node->tape->device->launch(KERNEL_diagonal_scan_backward, x->type, grid_of(node), &arguments);
+    DiagonalScanArguments arguments = arguments_of(node);
+    arguments.dh = node->out[STATES]->gradient;
+    arguments.dfinal = node->outputs > FINAL ? node->out[FINAL]->gradient : NULL;
+    arguments.dx = node->in[X]->gradient;
+    arguments.dg = node->in[GATE]->gradient;
+    arguments.dinitial = node->in[INITIAL] ? node->in[INITIAL]->gradient : NULL;
+    launch(node, KERNEL_diagonal_scan_dpart, KERNEL_diagonal_scan_backward, &arguments);
 }
 
 static Work diagonal_scan_work(const Node *node) {

@@ -3,26 +3,16 @@
 #include "base/check.h"
 #include "kernels/basic/column_sum/column_sum.h"
 #include "kernels/ops.h"
-#include "tile/rows.h"
+#include "kernels/recurrences/scan_part.h"
 
 enum { X, TIME, IN, OUT, A_LOG, DT_BIAS, INITIAL, INPUTS }; /* INITIAL may be NULL */
 enum { Y, FINAL };
 
-/* Programs that a GPU needs, two for each multiprocessor, and the cores of a host; and the shortest part that is worth
- * a walk of its own. */
-enum { GPU_PROGRAMS = 256, HOST_PROGRAMS = 32, PART_CHUNKS = 4 };
+/* Programs that a GPU needs, two for each multiprocessor, and the cores of a host. */
+enum { GPU_PROGRAMS = 256, HOST_PROGRAMS = 32 };
 
 static int64_t column_blocks(const SelectiveScanArguments *arguments) {
     return blocks_of(arguments->cols, SELECTIVE_SCAN_COLS);
-}
-
-/* A part costs a walk more over its rows, so a sequence is only cut where at least half of the programs are missing. */
-static void choose_parts(SelectiveScanArguments *arguments, int64_t B, bool gpu) {
-    const int64_t programs = gpu ? GPU_PROGRAMS : HOST_PROGRAMS;
-    const int64_t wanted = programs / (B * column_blocks(arguments)), most = blocks_of(arguments->chunks, PART_CHUNKS);
-    const int64_t parts = wanted < 1 ? 1 : wanted < most ? wanted : most;
-    arguments->part_chunks = blocks_of(arguments->chunks, parts);
-    arguments->parts = blocks_of(arguments->chunks, arguments->part_chunks);
 }
 
 /* What forward and backward have in common: the inputs and the memory of the states. */
@@ -53,7 +43,10 @@ static SelectiveScanArguments arguments_of(Node *node) {
         .y_stride = y->stride,
         .initial_stride = initial ? initial->stride : 0,
     };
-    choose_parts(&arguments, batch->B, node->tape->device->gpu);
+    const int64_t programs = node->tape->device->gpu ? GPU_PROGRAMS : HOST_PROGRAMS;
+    const ScanCut cut = scan_cut(arguments.chunks, batch->B * column_blocks(&arguments), programs);
+    arguments.parts = cut.parts;
+    arguments.part_chunks = cut.part_chunks;
     const int64_t matrix = arguments.padded * arguments.cols * dtype_size(F32), parts = batch->B * arguments.parts;
     arguments.state = node_workspace(node, batch->B * arguments.chunks * matrix);
     arguments.part_time = tape_workspace(node->tape, parts * arguments.cols * dtype_size(F32));
