@@ -29,3 +29,12 @@ GroupedArguments grouped_arguments(const Node *node, int64_t heads, int64_t kv_h
                               .aligned = heads_aligned(heads_of(&k), head_dim, q->type) &&
                                          heads_aligned(heads_of(&v), head_dim, q->type)};
 }
+
+enum { PROGRAMS_WANTED = 32, MOST_PARTS = 8 };
+
+int64_t grouped_parts(const Node *node, const GroupedArguments *a) {
+    const int64_t wanted = PROGRAMS_WANTED / (a->kv_heads * node->tape->batch->B);
+    const int64_t programs = blocks_of(a->T * a->group, GROUPED_ROWS(false));
+    const int64_t most = programs < MOST_PARTS ? programs : MOST_PARTS;
+    return wanted < 1 ? 1 : wanted > most ? most : wanted;
+}

@@ -12,8 +12,10 @@
 #include "tile/rows.h"
 
 enum { ROWS_OF_TOKEN = 16 }; /* at least */
-/* Rows of a program; one token's on a CPU, which then visits no keys for its neighbours. */
-#define GROUPED_ROWS(gpu) ((gpu) ? 64 : ROWS_OF_TOKEN)
+/* Rows of a program: on a CPU those of up to eight tokens, for which a tile of keys is brought into the order of
+ * products once. It takes them in bands of one token each, which then visit no keys for their neighbours. */
+#define GROUPED_ROWS(gpu) ((gpu) ? 64 : 8 * ROWS_OF_TOKEN)
+#define GROUPED_BAND(gpu) ((gpu) ? GROUPED_ROWS(gpu) : ROWS_OF_TOKEN)
 /* Keys, or rows of queries, that come at a time. */
 enum { GROUPED_TILE = 32 };
 enum { GROUPED_DELTA_TOKENS = 64 }; /* of a program that computes delta */
@@ -45,6 +47,13 @@ DEVICE GroupedRows grouped_rows(const GroupedArguments *a, int64_t sequence, int
 /* Row i of the program, or the last row past the end; and the token of a row. */
 DEVICE int row_inside(GroupedRows rows, int i) { return rows.m0 + i < rows.end ? rows.m0 + i : rows.end - 1; }
 DEVICE int token_of_row(GroupedRows rows, int m) { return m / rows.group; }
+/* How many of its `count` rows a program has. */
+DEVICE int rows_inside(GroupedRows rows, int count) { return rows.end - rows.m0 < count ? rows.end - rows.m0 : count; }
+/* The program's rows from row i on. */
+DEVICE GroupedRows band_of_rows(GroupedRows rows, int i) {
+    rows.m0 += i;
+    return rows;
+}
 /* Where row m is in a matrix, in entries from its start. */
 DEVICE int64_t entry_of_row(GroupedRows rows, Heads heads, int64_t width, int m) {
     const int t = token_of_row(rows, m);
@@ -115,6 +124,10 @@ DEVICE void grouped_delta(const GroupedArguments *a, int64_t sequence, int64_t k
 
 /* What the kernels of a node need whose inputs begin with q, k, v and whose first saved tensor is log_sum_exp. */
 GroupedArguments grouped_arguments(const Node *node, int64_t heads, int64_t kv_heads);
+
+/* The parts of the queries whose gradients of k and v are summed apart on the CPU: enough for its threads, whose number
+ * must not change results. */
+int64_t grouped_parts(const Node *node, const GroupedArguments *a);
 #endif
 
 #endif

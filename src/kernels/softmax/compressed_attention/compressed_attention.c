@@ -6,13 +6,13 @@
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
 typedef struct CompressedKernels {
     int64_t head_dim;
-    Kernel forward, select, queries, keys;
+    Kernel forward, select, queries, keys, gradients; /* gradients: on the CPU, for queries and keys */
 } CompressedKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
     {                                                                                                                  \
         head, KERNEL_compressed_forward_##head, KERNEL_compressed_select_##head, KERNEL_compressed_queries_##head,     \
-            KERNEL_compressed_keys_##head                                                                              \
+            KERNEL_compressed_keys_##head, KERNEL_compressed_gradients_##head                                          \
     }
 static const CompressedKernels compressed_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128)};
 enum { HEAD_SIZES = sizeof compressed_kernels / sizeof compressed_kernels[0] };
@@ -33,8 +33,12 @@ static CompressedArguments arguments_of(const Node *node) {
                                  .block = shape->block,
                                  .count = shape->count,
                                  .words = node->out[1]->cols / shape->kv_heads,
-                                 .parts = blocks_of(batch->T, COMPRESSED_PART),
                                  .B = batch->B};
+}
+
+static Grid grid_of_rows(const Node *node, const CompressedArguments *a) {
+    const GroupedArguments *g = &a->grouped;
+    return (Grid){blocks_of(g->T * g->group, GROUPED_ROWS(node->tape->device->gpu)), g->kv_heads, a->B};
 }
 
 static void compressed_forward(Node *node) {
@@ -44,9 +48,23 @@ static void compressed_forward(Node *node) {
     const GroupedArguments *g = &a.grouped;
     const CompressedKernels *kernels = kernels_for(g->head_dim);
     a.importance = tape_workspace(node->tape, a.B * g->kv_heads * g->T * a.rows * (int64_t)sizeof(float));
-    const Grid grid = {blocks_of(g->T * g->group, GROUPED_ROWS(device->gpu)), g->kv_heads, a.B};
-    device->launch(kernels->forward, type, grid, &a);
+    device->launch(kernels->forward, type, grid_of_rows(node, &a), &a);
     device->launch(kernels->select, type, (Grid){blocks_of(g->T, SELECT_TOKENS), g->kv_heads, a.B}, &a);
+}
+
+static void gradients_by_kernels(const Node *node, const CompressedArguments *a) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    const GroupedArguments *g = &a->grouped;
+    const CompressedKernels *kernels = kernels_for(g->head_dim);
+    if (!device->gpu) {
+        device->launch(kernels->gradients, type, (Grid){a->parts, g->kv_heads, a->B}, a);
+        return;
+    }
+    if (g->q_gradient.data) device->launch(kernels->queries, type, grid_of_rows(node, a), a);
+    if (g->k_gradient.data || g->v_gradient.data)
+        device->launch(kernels->keys, type, (Grid){blocks_of(a->rows, COMPRESSED_KEYS), g->kv_heads, a->B * a->parts},
+                       a);
 }
 
 static void compressed_backward(Node *node) {
@@ -54,17 +72,13 @@ static void compressed_backward(Node *node) {
     const DType type = node->out[0]->type;
     CompressedArguments a = arguments_of(node);
     GroupedArguments *g = &a.grouped;
-    const CompressedKernels *kernels = kernels_for(g->head_dim);
     const int64_t rows = a.B * a.rows, cols = g->kv_heads * g->head_dim;
+    a.parts = device->gpu ? blocks_of(g->T, COMPRESSED_PART) : grouped_parts(node, g);
     g->delta = tape_workspace(node->tape, a.B * g->kv_heads * g->T * g->group * (int64_t)sizeof(float));
     a.partial = tape_workspace(node->tape, 2 * a.parts * rows * cols * (int64_t)sizeof(float));
     device->launch(KERNEL_compressed_delta, type, (Grid){blocks_of(g->T, GROUPED_DELTA_TOKENS), g->kv_heads, a.B}, &a);
-    if (g->q_gradient.data)
-        device->launch(kernels->queries, type,
-                       (Grid){blocks_of(g->T * g->group, GROUPED_ROWS(device->gpu)), g->kv_heads, a.B}, &a);
-    if (!g->k_gradient.data && !g->v_gradient.data) return;
-    device->launch(kernels->keys, type, (Grid){blocks_of(a.rows, COMPRESSED_KEYS), g->kv_heads, a.B * a.parts}, &a);
-    device->launch(KERNEL_compressed_sum, type, (Grid){rows, 2, 1}, &a);
+    gradients_by_kernels(node, &a);
+    if (g->k_gradient.data || g->v_gradient.data) device->launch(KERNEL_compressed_sum, type, (Grid){rows, 2, 1}, &a);
 }
 
 /* The products q k^T, p v and, once more for the importance, q k^T; documents are not looked at. Later tokens see the

@@ -15,7 +15,7 @@ typedef struct CompressedArguments {
     const int32_t *segment;
     int32_t *selected; /* [B*T, kv_heads, words]: a bit for each block of the document */
     float *importance; /* [B, kv_heads, T, rows] */
-    float *partial;    /* [2, parts, B*rows, kv_heads*head_dim]: dk and dv of the queries of a part */
+    float *partial;    /* [2, parts, B*rows, kv_heads*head_dim]: dk / scale and dv of the queries of a part */
     int64_t rows, block, count, words, parts, B;
 } CompressedArguments;
 

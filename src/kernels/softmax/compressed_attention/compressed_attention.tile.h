@@ -2,6 +2,7 @@
 #define TILE_PRODUCTS_IN_FULL
 #include "tile/tile.h"
 #include "kernels/softmax/compressed_attention/compressed_attention.h"
+#include "kernels/softmax/grouped_gradients.h"
 
 /* The rows of k that a token sees are those of the whole blocks of its document which end at it or before it, from the
  * row of the document's first block on. */
@@ -21,6 +22,13 @@ DEVICE SeenRows rows_between(const CompressedArguments *a, int64_t sequence, int
     const SeenRows seen = {seen_rows(a, sequence, first).first, seen_rows(a, sequence, last).end};
     return seen;
 }
+
+/* Those that a band's token sees, on a CPU: on a GPU a band has the rows of several. */
+DEVICE SeenRows seen_by_band(const CompressedArguments *a, int64_t sequence, GroupedRows band) {
+    return seen_rows(a, sequence, token_of_row(band, band.m0));
+}
+DEVICE bool sees_of_tile(SeenRows seen, int r0) { return seen.first < r0 + GROUPED_TILE && r0 < seen.end; }
+DEVICE bool sees_whole_tile(SeenRows seen, int r0) { return seen.first <= r0 && r0 + GROUPED_TILE <= seen.end; }
 
 /* Rows r0 .. of k or v of the program's sequence and head. */
 #define load_block_rows(tile, heads, r0)                                                                               \
@@ -71,41 +79,31 @@ KERNEL(compressed_delta, CompressedArguments) {
     grouped_delta(&a.grouped, program_z, program_y, program_x * GROUPED_DELTA_TOKENS);
 }
 
-/* dk and dv, the sums over the parts. Program: row, dk or dv. */
+/* dk and dv from the sums of the parts. Program: row, dk or dv. */
 KERNEL(compressed_sum, CompressedArguments) {
-    const int64_t cols = a.grouped.kv_heads * a.grouped.head_dim, matrix = a.B * a.rows * cols;
-    const Heads to = program_y == 0 ? a.grouped.k_gradient : a.grouped.v_gradient;
-    const float *from = a.partial + program_y * a.parts * matrix + program_x * cols;
-    element *gradient = (element *)to.data + program_x * to.stride;
-    if (!to.data) return;
-    VECTORS_OF(from, cols * sizeof(float), gradient);
-    EACH_VECTOR(i, cols) {
-        float sum[VECTOR] = {0};
-        for (int64_t part = 0; part < a.parts; part++) {
-            READ_F32(x, from + part * matrix + i);
-            EACH_LANE(e) sum[e] += x[e];
-        }
-        WRITE(gradient + i, sum);
-    }
+    grouped_key_sums(&a.grouped, a.partial, a.parts, a.B * a.rows, program_x, program_y);
 }
 
 #define COMPRESSED_KERNEL(name) KERNEL(name, CompressedArguments) /* expands name first */
 
-#define HEAD               32
-#define compressed_forward compressed_forward_32
-#define compressed_select  compressed_select_32
-#define compressed_queries compressed_queries_32
-#define compressed_keys    compressed_keys_32
+#define HEAD                 32
+#define compressed_forward   compressed_forward_32
+#define compressed_select    compressed_select_32
+#define compressed_queries   compressed_queries_32
+#define compressed_keys      compressed_keys_32
+#define compressed_gradients compressed_gradients_32
 #include "kernels/softmax/compressed_attention/compressed_head.h"
-#define HEAD               64
-#define compressed_forward compressed_forward_64
-#define compressed_select  compressed_select_64
-#define compressed_queries compressed_queries_64
-#define compressed_keys    compressed_keys_64
+#define HEAD                 64
+#define compressed_forward   compressed_forward_64
+#define compressed_select    compressed_select_64
+#define compressed_queries   compressed_queries_64
+#define compressed_keys      compressed_keys_64
+#define compressed_gradients compressed_gradients_64
 #include "kernels/softmax/compressed_attention/compressed_head.h"
-#define HEAD               128
-#define compressed_forward compressed_forward_128
-#define compressed_select  compressed_select_128
-#define compressed_queries compressed_queries_128
-#define compressed_keys    compressed_keys_128
+#define HEAD                 128
+#define compressed_forward   compressed_forward_128
+#define compressed_select    compressed_select_128
+#define compressed_queries   compressed_queries_128
+#define compressed_keys      compressed_keys_128
+#define compressed_gradients compressed_gradients_128
 #include "kernels/softmax/compressed_attention/compressed_head.h"

@@ -9,19 +9,24 @@
  * The selection has no gradient. */
 
 #define ROWS GROUPED_ROWS(ON_GPU)
+#define BAND GROUPED_BAND(ON_GPU)
 
-/* Scores of rows by a tile of k from row r0 on: -infinity where the row's token does not see it. */
-#define mask_blocks(scores, rows, r0)                                                                                  \
+/* Scores of a band by a tile of k from row r0 on: -infinity where a row's token does not see it. On a CPU all rows are
+ * those of one token, which sees the rows `seen`. */
+#define mask_blocks(scores, band, seen, r0)                                                                            \
     do {                                                                                                               \
-        ROW_VALUES(first_, scores##_rows);                                                                             \
-        ROW_VALUES(end_, scores##_rows);                                                                               \
-        EACH_ROW_VALUE(first_, r, i) {                                                                                 \
-            const SeenRows seen_ = seen_rows(&a, sequence, token_of_row(rows, row_inside(rows, i)));                   \
-            first_[r] = (float)(seen_.first - (r0));                                                                   \
-            end_[r] = (float)(seen_.end - (r0));                                                                       \
+        if (ON_GPU || !sees_whole_tile(seen, r0)) {                                                                    \
+            ROW_VALUES(first_, scores##_rows);                                                                         \
+            ROW_VALUES(end_, scores##_rows);                                                                           \
+            EACH_ROW_VALUE(first_, r, i) {                                                                             \
+                const SeenRows of_row_ =                                                                               \
+                    ON_GPU ? seen_rows(&a, sequence, token_of_row(band, row_inside(band, i))) : seen;                  \
+                first_[r] = (float)(of_row_.first - (r0));                                                             \
+                end_[r] = (float)(of_row_.end - (r0));                                                                 \
+            }                                                                                                          \
+            MAP(scores, i, j, x,                                                                                       \
+                x = ((float)j >= ROW_VALUE(first_, i)) & ((float)j < ROW_VALUE(end_, i)) ? x : -INFINITY);             \
         }                                                                                                              \
-        MAP(scores, i, j, x,                                                                                           \
-            x = ((float)j >= ROW_VALUE(first_, i)) & ((float)j < ROW_VALUE(end_, i)) ? x : -INFINITY);                 \
     } while (0)
 
 /* Program: rows, key head, sequence. */
@@ -31,7 +36,7 @@ COMPRESSED_KERNEL(compressed_forward) {
     TILE(v, 2 * GROUPED_TILE, HEAD);
     ROW_VALUES(maximum, ROWS);
     ROW_VALUES(sum, ROWS);
-    ACCUMULATOR(p, ROWS, GROUPED_TILE); /* before that q k^T */
+    ACCUMULATOR(p, BAND, GROUPED_TILE); /* before that q k^T */
     ACCUMULATOR(out, ROWS, HEAD);
 
     const GroupedArguments g = a.grouped;
@@ -43,6 +48,7 @@ COMPRESSED_KERNEL(compressed_forward) {
 
     walk_blocks(walk, k, g.k, g.v, g.head_dim, sequence * a.rows + seen.first, kv_head, g.aligned);
     load_rows(q, g.q, g.head_dim, rows, rows.m0);
+    LEFT_OPERANDS(q_bands, q, BAND);
     load_stage(k, v, 0, walk, a.rows - seen.first);
     softmax_begin(maximum, sum);
     accumulator_zero(out);
@@ -53,10 +59,22 @@ COMPRESSED_KERNEL(compressed_forward) {
         stage = 1 - stage;
         sync();
         if (r0 + GROUPED_TILE < seen.end) load_stage(k, v, stage, walk, a.rows - r0 - GROUPED_TILE);
-        accumulator_zero(p);
-        mma_nt(p, q, k_now);
-        mask_blocks(p, rows, r0);
-        softmax_add(out, p, v_now, maximum, sum, exponent_scale);
+        RIGHT_OPERAND_T(k_turned, k_now);
+        RIGHT_OPERAND(v_packed, v_now);
+        EACH_BAND(b, BAND, rows_inside(rows, ROWS)) {
+            const GroupedRows band = band_of_rows(rows, b * BAND);
+            const SeenRows seen_now = ON_GPU ? seen : seen_by_band(&a, sequence, band);
+            if (!ON_GPU && !sees_of_tile(seen_now, r0)) continue;
+            LEFT_OPERAND(q_now, q_bands, b);
+            ACCUMULATOR_BAND(out_now, out, b, BAND);
+            ROW_VALUES_BAND(maximum_now, maximum, b, BAND);
+            ROW_VALUES_BAND(sum_now, sum, b, BAND);
+            accumulator_zero(p);
+            operand_mma(p, q_now, k_turned);
+            mask_blocks(p, band, seen_now, r0);
+            softmax_rescale(out_now, p, maximum_now, sum_now, exponent_scale);
+            accumulator_operand_mma(out_now, p, v_packed);
+        }
     }
     softmax_end(out, maximum, sum, g.log_sum_exp + sums_of_rows_at(&g, sequence, kv_head) + rows.m0,
                 rows.end - rows.m0);
@@ -65,12 +83,12 @@ COMPRESSED_KERNEL(compressed_forward) {
 
 /* The importance of every block that a token sees, and the selection by it. Program: tokens, key head, sequence. */
 COMPRESSED_KERNEL(compressed_select) {
-    TILE(q, ROWS, HEAD);
+    TILE(q, BAND, HEAD);
     TILE(k, GROUPED_TILE, HEAD);
-    MATRIX(group_sums, ROWS / ROWS_OF_TOKEN, GROUPED_TILE); /* of 16 rows each */
+    MATRIX(group_sums, BAND / ROWS_OF_TOKEN, GROUPED_TILE); /* of 16 rows each */
     MATRIX(importance, SELECT_TOKENS, GROUPED_TILE);
-    ROW_VALUES(log_sum_exp, ROWS);
-    ACCUMULATOR(p, ROWS, GROUPED_TILE);
+    ROW_VALUES(log_sum_exp, BAND);
+    ACCUMULATOR(p, BAND, GROUPED_TILE);
 
     const GroupedArguments g = a.grouped;
     const int64_t kv_head = program_y, sequence = program_z;
@@ -85,21 +103,25 @@ COMPRESSED_KERNEL(compressed_select) {
     for (int r0 = seen.first; r0 < seen.end; r0 += GROUPED_TILE) {
         sync();
         load_block_rows(k, g.k, r0);
+        RIGHT_OPERAND_T(k_turned, k);
         EACH_ENTRY(importance, i, j, x, x = 0);
-        for (int m0 = t0 * group; m0 < (t0 + tokens) * group; m0 += ROWS) {
-            const GroupedRows rows = grouped_rows(&g, sequence, kv_head, m0);
-            load_rows(q, g.q, g.head_dim, rows, m0);
-            EACH_ROW_VALUE(log_sum_exp, r, i) log_sum_exp[r] = row_sums[row_inside(rows, i)];
+        for (int m0 = t0 * group; m0 < (t0 + tokens) * group; m0 += BAND) {
+            const GroupedRows band = grouped_rows(&g, sequence, kv_head, m0);
+            const SeenRows seen_now = ON_GPU ? seen : seen_by_band(&a, sequence, band);
+            load_rows(q, g.q, g.head_dim, band, m0);
+            LEFT_OPERANDS(q_bands, q, BAND);
+            LEFT_OPERAND(q_now, q_bands, 0);
+            EACH_ROW_VALUE(log_sum_exp, r, i) log_sum_exp[r] = row_sums[row_inside(band, i)];
             sync();
             accumulator_zero(p);
-            mma_nt(p, q, k);
-            mask_blocks(p, rows, r0);
+            operand_mma(p, q_now, k_turned);
+            mask_blocks(p, band, seen_now, r0);
             MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
             column_sums(group_sums, p);
             sync();
             EACH (j, GROUPED_TILE) {
-                for (int n = 0; n < ROWS / ROWS_OF_TOKEN; n++)
-                    ENTRY(importance, token_of_row(rows, m0 + n * ROWS_OF_TOKEN) - t0, j) += ENTRY(group_sums, n, j);
+                for (int n = 0; n < BAND / ROWS_OF_TOKEN; n++)
+                    ENTRY(importance, token_of_row(band, m0 + n * ROWS_OF_TOKEN) - t0, j) += ENTRY(group_sums, n, j);
             }
             sync();
         }
@@ -112,7 +134,7 @@ COMPRESSED_KERNEL(compressed_select) {
     }
 }
 
-/* dq of a program's rows. Program: as in the forward pass. */
+/* On a GPU: dq of a program's rows. Program: as in the forward pass. */
 COMPRESSED_KERNEL(compressed_queries) {
     TILE(q, ROWS, HEAD);
     TILE(out_gradient, ROWS, HEAD);
@@ -150,7 +172,7 @@ COMPRESSED_KERNEL(compressed_queries) {
         if (r0 + GROUPED_TILE < seen.end) load_stage(k, v, stage, walk, a.rows - r0 - GROUPED_TILE);
         accumulator_zero(p);
         mma_nt(p, q, k_now);
-        mask_blocks(p, rows, r0);
+        mask_blocks(p, rows, seen, r0);
         MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
         accumulator_zero(ds);
         mma_nt(ds, out_gradient, v_now);
@@ -161,8 +183,8 @@ COMPRESSED_KERNEL(compressed_queries) {
     store_rows(dq, q, g.q_gradient, g.head_dim, rows);
 }
 
-/* dk and dv of a tile of rows of k, by the queries of a part of the sequence. Rows are those of k, columns those of q.
- * Program: rows of k, key head, sequence and part. */
+/* On a GPU: dk and dv of a tile of rows of k, by the queries of a part of the sequence. Rows are those of k, columns
+ * those of q. Program: rows of k, key head, sequence and part. */
 COMPRESSED_KERNEL(compressed_keys) {
     TILE(k, COMPRESSED_KEYS, HEAD);
     TILE(v, COMPRESSED_KEYS, HEAD);
@@ -216,7 +238,6 @@ COMPRESSED_KERNEL(compressed_keys) {
         accumulator_mma_nn(dv, p, out_gradient);
         accumulator_mma_nn(dk, ds, q);
     }
-    MAP(dk, i, j, x, x *= g.scale);
     const int64_t matrix = a.B * a.rows * cols;
     const Heads k_partial = {a.partial + part * matrix, cols},
                 v_partial = {a.partial + (a.parts + part) * matrix, cols};
@@ -225,10 +246,14 @@ COMPRESSED_KERNEL(compressed_keys) {
     accumulator_store_block_f32(dv, v_partial, g.head_dim, to, kv_head, 0);
 }
 
+#include "kernels/softmax/compressed_attention/compressed_gradients_head.h"
+
 #undef HEAD
 #undef ROWS
+#undef BAND
 #undef mask_blocks
 #undef compressed_forward
 #undef compressed_select
 #undef compressed_queries
 #undef compressed_keys
+#undef compressed_gradients

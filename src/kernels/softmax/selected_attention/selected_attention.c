@@ -6,11 +6,14 @@
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
 typedef struct SelectedKernels {
     int64_t head_dim;
-    Kernel forward, queries, keys;
+    Kernel forward, queries, keys, gradients; /* gradients: on the CPU, for queries and keys */
 } SelectedKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
-    { head, KERNEL_selected_forward_##head, KERNEL_selected_queries_##head, KERNEL_selected_keys_##head }
+    {                                                                                                                  \
+        head, KERNEL_selected_forward_##head, KERNEL_selected_queries_##head, KERNEL_selected_keys_##head,             \
+            KERNEL_selected_gradients_##head                                                                           \
+    }
 static const SelectedKernels selected_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128)};
 enum { HEAD_SIZES = sizeof selected_kernels / sizeof selected_kernels[0] };
 
@@ -27,35 +30,57 @@ static SelectedArguments arguments_of(const Node *node) {
                                .selected = node->in[3]->data,
                                .block = shape->block,
                                .words = node->in[3]->cols / shape->kv_heads,
+                               .B = node->tape->batch->B,
                                .rows = k.rows / node->tape->batch->B};
 }
 
-static Grid grid_of_rows(const Node *node, const GroupedArguments *g) {
-    return (Grid){blocks_of(g->T * g->group, GROUPED_ROWS(node->tape->device->gpu)), g->kv_heads, node->tape->batch->B};
+static Grid grid_of_rows(const Node *node, const SelectedArguments *a) {
+    const GroupedArguments *g = &a->grouped;
+    return (Grid){blocks_of(g->T * g->group, GROUPED_ROWS(node->tape->device->gpu)), g->kv_heads, a->B};
 }
 
 static void selected_forward(Node *node) {
     const SelectedArguments a = arguments_of(node);
-    node->tape->device->launch(kernels_for(a.grouped.head_dim)->forward, node->out[0]->type,
-                               grid_of_rows(node, &a.grouped), &a);
+    node->tape->device->launch(kernels_for(a.grouped.head_dim)->forward, node->out[0]->type, grid_of_rows(node, &a),
+                               &a);
+}
+
+static void gradients_on_cpu(const Node *node, SelectedArguments *a) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    const GroupedArguments *g = &a->grouped;
+    const int64_t rows = a->B * a->rows, cols = g->kv_heads * g->head_dim;
+    a->parts = grouped_parts(node, g);
+    a->partial = tape_workspace(node->tape, 2 * a->parts * rows * cols * (int64_t)sizeof(float));
+    device->launch(kernels_for(g->head_dim)->gradients, type, (Grid){a->parts, g->kv_heads, a->B}, a);
+    device->launch(KERNEL_selected_key_sums, type, (Grid){rows, 2, 1}, a);
+}
+
+static void gradients_on_gpu(const Node *node, SelectedArguments *a) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    const GroupedArguments *g = &a->grouped;
+    const SelectedKernels *kernels = kernels_for(g->head_dim);
+    const int64_t tiles = blocks_of(g->T, SELECTED_KEYS), words = blocks_of(g->T, BITS_OF_WORD);
+    a->queries = tape_workspace(node->tape, a->B * g->kv_heads * tiles * words * (int64_t)sizeof(uint32_t));
+    if (g->q_gradient.data) device->launch(kernels->queries, type, grid_of_rows(node, a), a);
+    if (!g->k_gradient.data && !g->v_gradient.data) return;
+    device->launch(KERNEL_selected_queries_of_keys, type,
+                   (Grid){tiles * blocks_of(words, SELECTED_WORDS), g->kv_heads, a->B}, a);
+    device->launch(kernels->keys, type, (Grid){tiles, g->kv_heads, a->B}, a);
 }
 
 static void selected_backward(Node *node) {
     const Device *device = node->tape->device;
-    const DType type = node->out[0]->type;
     SelectedArguments a = arguments_of(node);
     GroupedArguments *g = &a.grouped;
-    const SelectedKernels *kernels = kernels_for(g->head_dim);
-    const int64_t B = node->tape->batch->B, tiles = blocks_of(g->T, SELECTED_KEYS),
-                  words = blocks_of(g->T, BITS_OF_WORD);
-    g->delta = tape_workspace(node->tape, B * g->kv_heads * g->T * g->group * (int64_t)sizeof(float));
-    a.queries = tape_workspace(node->tape, B * g->kv_heads * tiles * words * (int64_t)sizeof(uint32_t));
-    device->launch(KERNEL_selected_delta, type, (Grid){blocks_of(g->T, GROUPED_DELTA_TOKENS), g->kv_heads, B}, &a);
-    if (g->q_gradient.data) device->launch(kernels->queries, type, grid_of_rows(node, g), &a);
-    if (!g->k_gradient.data && !g->v_gradient.data) return;
-    device->launch(KERNEL_selected_queries_of_keys, type,
-                   (Grid){tiles * blocks_of(words, SELECTED_WORDS), g->kv_heads, B}, &a);
-    device->launch(kernels->keys, type, (Grid){tiles, g->kv_heads, B}, &a);
+    g->delta = tape_workspace(node->tape, a.B * g->kv_heads * g->T * g->group * (int64_t)sizeof(float));
+    device->launch(KERNEL_selected_delta, node->out[0]->type,
+                   (Grid){blocks_of(g->T, GROUPED_DELTA_TOKENS), g->kv_heads, a.B}, &a);
+    if (device->gpu)
+        gradients_on_gpu(node, &a);
+    else
+        gradients_on_cpu(node, &a);
 }
 
 /* The products q k^T and p v over the pairs of a query and a key that it can select; documents are not looked at. */

@@ -12,7 +12,8 @@ typedef struct SelectedArguments {
     const int32_t *selected; /* [B*T, kv_heads, words]: a bit for each block of the document */
     uint32_t *queries; /* [B, kv_heads, tiles of SELECTED_KEYS, T / 32]: a bit for each token that selected some block
                           of the tile */
-    int64_t block, words;
+    float *partial;    /* [2, parts, B*rows, kv_heads*head_dim]: on a CPU, dk / scale and dv of a part's queries */
+    int64_t block, words, parts, B;
     int64_t rows; /* of k and v for each sequence: those of earlier calls, then this one's */
 } SelectedArguments;
 

@@ -2,6 +2,10 @@
 #define TILE_PRODUCTS_IN_FULL
 #include "tile/tile.h"
 #include "kernels/softmax/selected_attention/selected_attention.h"
+#include "kernels/softmax/grouped_gradients.h"
+
+/* Keys, or on a GPU also rows of queries, that come at a time. */
+enum { SELECTED_TILE = ON_GPU ? 32 : 64 };
 
 /* The word of a token's set that has the bit of this block. */
 DEVICE const int32_t *selected_word(const SelectedArguments *a, int64_t token, int64_t kv_head, int block) {
@@ -48,7 +52,7 @@ DEVICE void to_next_word(SelectedTiles *at, const SelectedArguments *a) {
 /* False after the last. */
 DEVICE bool to_next_tile(SelectedTiles *at, const SelectedArguments *a) {
     const int block = (int)a->block;
-    at->s0 += GROUPED_TILE;
+    at->s0 += SELECTED_TILE;
     if (at->s0 < at->end) return true;
     while (at->bits == 0) {
         if ((at->word + 1) * BITS_OF_WORD * block > at->t1 - at->start) {
@@ -70,11 +74,16 @@ DEVICE int keys_seen(const SelectedTiles *at, const SelectedArguments *a, int t)
     return (t + 1 < at->end ? t + 1 : at->end) - at->s0;
 }
 
+/* The same of a band's token; on a GPU a band has the rows of several. */
+DEVICE int keys_seen_by_band(const SelectedTiles *at, const SelectedArguments *a, GroupedRows band) {
+    return ON_GPU ? SELECTED_TILE : keys_seen(at, a, token_of_row(band, band.m0));
+}
+
 /* The keys and values of the tile become one of two stages. */
 #define load_selected(stage, at)                                                                                       \
     do {                                                                                                               \
-        TILE_VIEW(k_, k, (stage)*GROUPED_TILE, 0, GROUPED_TILE, k##_cols);                                             \
-        TILE_VIEW(v_, v, (stage)*GROUPED_TILE, 0, GROUPED_TILE, v##_cols);                                             \
+        TILE_VIEW(k_, k, (stage)*SELECTED_TILE, 0, SELECTED_TILE, k##_cols);                                           \
+        TILE_VIEW(v_, v, (stage)*SELECTED_TILE, 0, SELECTED_TILE, v##_cols);                                           \
         const Rows keys_ = {(at).keys + (at).s0, (at).end - (at).s0};                                                  \
         tile_load_block(k_, g.k, g.head_dim, keys_, kv_head, 0);                                                       \
         tile_load_block(v_, g.v, g.head_dim, keys_, kv_head, 0);                                                       \
@@ -163,20 +172,28 @@ KERNEL(selected_delta, SelectedArguments) {
     grouped_delta(&a.grouped, program_z, program_y, program_x * GROUPED_DELTA_TOKENS);
 }
 
+/* dk and dv from the sums of the parts. Program: row, dk or dv. */
+KERNEL(selected_key_sums, SelectedArguments) {
+    grouped_key_sums(&a.grouped, a.partial, a.parts, a.B * a.rows, program_x, program_y);
+}
+
 #define SELECTED_KERNEL(name) KERNEL(name, SelectedArguments) /* expands name first */
 
-#define HEAD             32
-#define selected_forward selected_forward_32
-#define selected_queries selected_queries_32
-#define selected_keys    selected_keys_32
+#define HEAD               32
+#define selected_forward   selected_forward_32
+#define selected_queries   selected_queries_32
+#define selected_keys      selected_keys_32
+#define selected_gradients selected_gradients_32
 #include "kernels/softmax/selected_attention/selected_head.h"
-#define HEAD             64
-#define selected_forward selected_forward_64
-#define selected_queries selected_queries_64
-#define selected_keys    selected_keys_64
+#define HEAD               64
+#define selected_forward   selected_forward_64
+#define selected_queries   selected_queries_64
+#define selected_keys      selected_keys_64
+#define selected_gradients selected_gradients_64
 #include "kernels/softmax/selected_attention/selected_head.h"
-#define HEAD             128
-#define selected_forward selected_forward_128
-#define selected_queries selected_queries_128
-#define selected_keys    selected_keys_128
+#define HEAD               128
+#define selected_forward   selected_forward_128
+#define selected_queries   selected_queries_128
+#define selected_keys      selected_keys_128
+#define selected_gradients selected_gradients_128
 #include "kernels/softmax/selected_attention/selected_head.h"

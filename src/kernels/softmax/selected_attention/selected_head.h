@@ -5,19 +5,21 @@
  * - dx_ms = p_ms (do_m v_s - delta_m), dv_s = sum_m p_ms do_m, dq_m = scale sum_s dx_ms k_s, dk_s = scale sum_m dx_ms
  * q_m
  *
- * A program goes over the keys that any of its tokens has selected, because neighbours select nearly the same; where a
- * row has not selected them, p is 0. So a tile of keys serves all rows of a program. */
+ * A program goes over the keys that any of its tokens has selected, because neighbours select nearly the same, so that
+ * a tile of keys serves all of its rows. Where a row has not selected them, p is 0 on a GPU; a CPU passes over the band
+ * of the token's rows. */
 
 #define ROWS GROUPED_ROWS(ON_GPU)
+#define BAND GROUPED_BAND(ON_GPU)
 
 /* Program: rows, key head, sequence. */
 SELECTED_KERNEL(selected_forward) {
     TILE(q, ROWS, HEAD);
-    TILE(k, 2 * GROUPED_TILE, HEAD);
-    TILE(v, 2 * GROUPED_TILE, HEAD);
+    TILE(k, 2 * SELECTED_TILE, HEAD);
+    TILE(v, 2 * SELECTED_TILE, HEAD);
     ROW_VALUES(maximum, ROWS);
     ROW_VALUES(sum, ROWS);
-    ACCUMULATOR(p, ROWS, GROUPED_TILE); /* before that q k^T */
+    ACCUMULATOR(p, BAND, SELECTED_TILE); /* before that q k^T */
     ACCUMULATOR(out, ROWS, HEAD);
 
     const GroupedArguments g = a.grouped;
@@ -28,37 +30,50 @@ SELECTED_KERNEL(selected_forward) {
     const float exponent_scale = g.scale * LOG2_E;
 
     load_rows(q, g.q, g.head_dim, rows, rows.m0);
+    LEFT_OPERANDS(q_bands, q, BAND);
     softmax_begin(maximum, sum);
     accumulator_zero(out);
     bool more = to_next_tile(&next, &a);
     if (more) load_selected(0, next);
     for (int stage = 0; more; stage = 1 - stage) {
-        TILE_VIEW(k_now, k, stage * GROUPED_TILE, 0, GROUPED_TILE, HEAD);
-        TILE_VIEW(v_now, v, stage * GROUPED_TILE, 0, GROUPED_TILE, HEAD);
+        TILE_VIEW(k_now, k, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
+        TILE_VIEW(v_now, v, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
         const SelectedTiles now = next;
         sync();
         more = to_next_tile(&next, &a);
         if (more) load_selected(1 - stage, next);
-        accumulator_zero(p);
-        mma_nt(p, q, k_now);
-        mask_selected(p, rows, now);
-        softmax_add(out, p, v_now, maximum, sum, exponent_scale);
+        RIGHT_OPERAND_T(k_turned, k_now);
+        RIGHT_OPERAND(v_packed, v_now);
+        EACH_BAND(b, BAND, rows_inside(rows, ROWS)) {
+            const GroupedRows band = band_of_rows(rows, b * BAND);
+            const int seen = keys_seen_by_band(&now, &a, band);
+            if (seen <= 0) continue;
+            LEFT_OPERAND(q_now, q_bands, b);
+            ACCUMULATOR_BAND(out_now, out, b, BAND);
+            ROW_VALUES_BAND(maximum_now, maximum, b, BAND);
+            ROW_VALUES_BAND(sum_now, sum, b, BAND);
+            accumulator_zero(p);
+            operand_mma(p, q_now, k_turned);
+            if (ON_GPU || seen < SELECTED_TILE) mask_selected(p, band, now);
+            softmax_rescale(out_now, p, maximum_now, sum_now, exponent_scale);
+            accumulator_operand_mma(out_now, p, v_packed);
+        }
     }
     softmax_end(out, maximum, sum, g.log_sum_exp + sums_of_rows_at(&g, sequence, kv_head) + rows.m0,
                 rows.end - rows.m0);
     store_rows(out, q, g.out, g.head_dim, rows);
 }
 
-/* dq of a program's rows. Program: as in the forward pass. */
+/* On a GPU: dq of a program's rows. Program: as in the forward pass. */
 SELECTED_KERNEL(selected_queries) {
     TILE(q, ROWS, HEAD);
     TILE(out_gradient, ROWS, HEAD);
-    TILE(k, 2 * GROUPED_TILE, HEAD);
-    TILE(v, 2 * GROUPED_TILE, HEAD);
+    TILE(k, 2 * SELECTED_TILE, HEAD);
+    TILE(v, 2 * SELECTED_TILE, HEAD);
     ROW_VALUES(log_sum_exp, ROWS);
     ROW_VALUES(delta, ROWS);
-    ACCUMULATOR(p, ROWS, GROUPED_TILE);
-    ACCUMULATOR(ds, ROWS, GROUPED_TILE);
+    ACCUMULATOR(p, ROWS, SELECTED_TILE);
+    ACCUMULATOR(ds, ROWS, SELECTED_TILE);
     ACCUMULATOR(dq, ROWS, HEAD);
 
     const GroupedArguments g = a.grouped;
@@ -79,8 +94,8 @@ SELECTED_KERNEL(selected_queries) {
     bool more = to_next_tile(&next, &a);
     if (more) load_selected(0, next);
     for (int stage = 0; more; stage = 1 - stage) {
-        TILE_VIEW(k_now, k, stage * GROUPED_TILE, 0, GROUPED_TILE, HEAD);
-        TILE_VIEW(v_now, v, stage * GROUPED_TILE, 0, GROUPED_TILE, HEAD);
+        TILE_VIEW(k_now, k, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
+        TILE_VIEW(v_now, v, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
         const SelectedTiles now = next;
         sync();
         more = to_next_tile(&next, &a);
@@ -102,7 +117,7 @@ SELECTED_KERNEL(selected_queries) {
 #define load_query_rows(stage, m)                                                                                      \
     do {                                                                                                               \
         for (int n_ = 0; n_ < 2; n_++) {                                                                               \
-            const int m_ = n_ == 0 ? (m).first : (m).second, i_ = (stage)*GROUPED_TILE + n_ * ROWS_OF_TOKEN;           \
+            const int m_ = n_ == 0 ? (m).first : (m).second, i_ = (stage)*SELECTED_TILE + n_ * ROWS_OF_TOKEN;          \
             MATRIX_VIEW(sums_, row_sums, (stage)*2, n_ *ROWS_OF_TOKEN, 1, ROWS_OF_TOKEN);                              \
             MATRIX_VIEW(deltas_, row_sums, (stage)*2 + 1, n_ * ROWS_OF_TOKEN, 1, ROWS_OF_TOKEN);                       \
             load_token(q, i_, g.q, g.head_dim, rows, m_);                                                              \
@@ -113,20 +128,20 @@ SELECTED_KERNEL(selected_queries) {
         }                                                                                                              \
     } while (0)
 
-/* dk and dv of a tile of keys, by the queries that selected some of them. Rows are keys, columns are rows of q.
- * Program: tile, key head, sequence. */
+/* On a GPU: dk and dv of a tile of keys, by the queries that selected some of them. Rows are keys, columns are rows of
+ * q. Program: tile, key head, sequence. */
 SELECTED_KERNEL(selected_keys) {
     TILE(k, SELECTED_KEYS, HEAD);
     TILE(v, SELECTED_KEYS, HEAD);
-    TILE(q, 2 * GROUPED_TILE, HEAD);
-    TILE(out_gradient, 2 * GROUPED_TILE, HEAD);
-    MATRIX(row_sums, 2 * 2, GROUPED_TILE); /* log_sum_exp, delta */
-    ROW_VALUES(start, SELECTED_KEYS);      /* of the key's document, and the key's block there */
+    TILE(q, 2 * SELECTED_TILE, HEAD);
+    TILE(out_gradient, 2 * SELECTED_TILE, HEAD);
+    MATRIX(row_sums, 2 * 2, SELECTED_TILE); /* log_sum_exp, delta */
+    ROW_VALUES(start, SELECTED_KEYS);       /* of the key's document, and the key's block there */
     ROW_VALUES(block, SELECTED_KEYS);
     ROW_VALUES(seen_by_first, SELECTED_KEYS);
     ROW_VALUES(seen_by_second, SELECTED_KEYS);
-    ACCUMULATOR(p, SELECTED_KEYS, GROUPED_TILE);
-    ACCUMULATOR(ds, SELECTED_KEYS, GROUPED_TILE);
+    ACCUMULATOR(p, SELECTED_KEYS, SELECTED_TILE);
+    ACCUMULATOR(ds, SELECTED_KEYS, SELECTED_TILE);
     ACCUMULATOR(dk, SELECTED_KEYS, HEAD);
     ACCUMULATOR(dv, SELECTED_KEYS, HEAD);
 
@@ -157,9 +172,9 @@ SELECTED_KERNEL(selected_keys) {
     TwoRows next = next_two_rows(&at);
     load_query_rows(0, next);
     for (int stage = 0; next.first >= 0; stage = 1 - stage) {
-        TILE_VIEW(q_now, q, stage * GROUPED_TILE, 0, GROUPED_TILE, HEAD);
-        TILE_VIEW(out_gradient_now, out_gradient, stage * GROUPED_TILE, 0, GROUPED_TILE, HEAD);
-        MATRIX_VIEW(row_sums_now, row_sums, stage * 2, 0, 2, GROUPED_TILE);
+        TILE_VIEW(q_now, q, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
+        TILE_VIEW(out_gradient_now, out_gradient, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
+        MATRIX_VIEW(row_sums_now, row_sums, stage * 2, 0, 2, SELECTED_TILE);
         const TwoRows now = next;
         sync();
         next = next_two_rows(&at);
@@ -187,9 +202,13 @@ SELECTED_KERNEL(selected_keys) {
     if (g.v_gradient.data) accumulator_store_block(dv, g.v_gradient, g.head_dim, keys, kv_head, 0);
 }
 
+#include "kernels/softmax/selected_attention/selected_gradients_head.h"
+
 #undef HEAD
 #undef ROWS
+#undef BAND
 #undef load_query_rows
 #undef selected_forward
 #undef selected_queries
 #undef selected_keys
+#undef selected_gradients

@@ -1,0 +1,112 @@
+/* All gradients of grouped rows in one walk over tiles of keys, on a CPU. A program goes over the tiles as the forward
+ * pass does, for one block of ROWS rows of its part of the queries after the other. It has p and ds of all pairs, and
+ * so adds up what they give to dk and dv, too, in sums of its part that stay in the processor's cache: 5 products for
+ * each pair of tiles, and one power for each pair of a row and a key, where two walks take 7 and two.
+ *
+ * Included after grouped_rows.h by kernel files. The words are those of a kernel with GROUPED_GRADIENT_TILES, arguments
+ * `a` (grouped, partial, parts, B, rows), `g` for a.grouped, and programs of a part, a key head and a sequence. */
+#ifndef FLAME_KERNELS_SOFTMAX_GROUPED_GRADIENTS_H
+#define FLAME_KERNELS_SOFTMAX_GROUPED_GRADIENTS_H
+
+#define GROUPED_GRADIENT_TILES(keys)                                                                                   \
+    TILE(q, ROWS, HEAD);                                                                                               \
+    TILE(out_gradient, ROWS, HEAD);                                                                                    \
+    TILE(k, keys, HEAD);                                                                                               \
+    TILE(v, keys, HEAD);                                                                                               \
+    ROW_VALUES(log_sum_exp, ROWS);                                                                                     \
+    ROW_VALUES(delta, ROWS);                                                                                           \
+    ACCUMULATOR(p, BAND, keys);                                                                                        \
+    ACCUMULATOR(ds, BAND, keys);                                                                                       \
+    ACCUMULATOR(dq, ROWS, HEAD);                                                                                       \
+    ACCUMULATOR(dk, keys, HEAD);                                                                                       \
+    ACCUMULATOR(dv, keys, HEAD)
+
+/* A part's sums of dk (of 0) or dv (1), before dk is scaled: [2, parts, rows, kv_heads * head_dim], for all rows. */
+DEVICE Heads part_of_sums(const GroupedArguments *a, float *partial, int64_t parts, int64_t rows, int64_t of,
+                          int64_t part) {
+    const int64_t cols = a->kv_heads * a->head_dim;
+    const Heads sums = {partial + (of * parts + part) * rows * cols, cols};
+    return sums;
+}
+
+/* The sums of `count` rows of a key head become 0. */
+DEVICE void zero_sums(Heads sums, int64_t head_dim, int64_t first, int64_t count, int64_t kv_head) {
+    for (int64_t row = first; row < first + count; row++) {
+        float *const to = (float *)sums.data + entry_of_head(sums, head_dim, row, kv_head, 0);
+        EACH (i, head_dim) to[i] = 0;
+    }
+}
+
+/* The rows of a block of queries, and their operands. */
+#define load_gradient_rows(rows, row_sums)                                                                             \
+    load_rows(q, g.q, g.head_dim, rows, (rows).m0);                                                                    \
+    load_rows(out_gradient, g.out_gradient, g.head_dim, rows, (rows).m0);                                              \
+    LEFT_OPERANDS(q_left, q, BAND);                                                                                    \
+    LEFT_OPERANDS(out_gradient_left, out_gradient, BAND);                                                              \
+    RIGHT_OPERANDS(q_right, q, BAND);                                                                                  \
+    RIGHT_OPERANDS(out_gradient_right, out_gradient, BAND);                                                            \
+    EACH_ROW_VALUE(delta, r, i) {                                                                                      \
+        log_sum_exp[r] = g.log_sum_exp[(row_sums) + row_inside(rows, i)];                                              \
+        delta[r] = g.delta[(row_sums) + row_inside(rows, i)];                                                          \
+    }                                                                                                                  \
+    accumulator_zero(dq)
+
+/* A tile of keys, its operands, and the sums of its gradients so far. */
+#define load_gradient_keys(keys, dk_sums, dv_sums)                                                                     \
+    tile_load_block(k, g.k, g.head_dim, keys, kv_head, 0);                                                             \
+    tile_load_block(v, g.v, g.head_dim, keys, kv_head, 0);                                                             \
+    accumulator_load_block_f32(dk, dk_sums, g.head_dim, keys, kv_head, 0);                                             \
+    accumulator_load_block_f32(dv, dv_sums, g.head_dim, keys, kv_head, 0);                                             \
+    RIGHT_OPERAND_T(k_turned, k);                                                                                      \
+    RIGHT_OPERAND_T(v_turned, v);                                                                                      \
+    RIGHT_OPERAND(k_packed, k)
+#define store_gradient_keys(keys, dk_sums, dv_sums)                                                                    \
+    do {                                                                                                               \
+        accumulator_store_block_f32(dk, dk_sums, g.head_dim, keys, kv_head, 0);                                        \
+        accumulator_store_block_f32(dv, dv_sums, g.head_dim, keys, kv_head, 0);                                        \
+    } while (0)
+
+/* What the pairs of band b and the tile of keys give; the statements mask p. */
+#define add_band_gradients(b, exponent_scale, ...)                                                                     \
+    do {                                                                                                               \
+        LEFT_OPERAND(q_now_, q_left, b);                                                                               \
+        LEFT_OPERAND(out_gradient_now_, out_gradient_left, b);                                                         \
+        RIGHT_OPERAND_OF(q_packed_, q_right, b);                                                                       \
+        RIGHT_OPERAND_OF(out_gradient_packed_, out_gradient_right, b);                                                 \
+        ACCUMULATOR_BAND(dq_now_, dq, b, BAND);                                                                        \
+        ROW_VALUES_BAND(log_sum_exp_now_, log_sum_exp, b, BAND);                                                       \
+        ROW_VALUES_BAND(delta_now_, delta, b, BAND);                                                                   \
+        accumulator_zero(p);                                                                                           \
+        operand_mma(p, q_now_, k_turned);                                                                              \
+        __VA_ARGS__;                                                                                                   \
+        MAP(p, i, j, x, x = exp2_f(x * (exponent_scale)-ROW_VALUE(log_sum_exp_now_, i)));                              \
+        accumulator_zero(ds);                                                                                          \
+        operand_mma(ds, out_gradient_now_, v_turned);                                                                  \
+        MAP(ds, i, j, x, x = (x - ROW_VALUE(delta_now_, i)) * PEER(p, i, j));                                          \
+        accumulator_operand_mma(dq_now_, ds, k_packed);                                                                \
+        accumulator_operand_mma_tn(dv, p, out_gradient_packed_);                                                       \
+        accumulator_operand_mma_tn(dk, ds, q_packed_);                                                                 \
+    } while (0)
+
+/* Row `row` of dk (of 0) or dv (1), from the sums of the parts. */
+DEVICE void grouped_key_sums(const GroupedArguments *a, const float *partial, int64_t parts, int64_t rows, int64_t row,
+                             int64_t of) {
+    const int64_t cols = a->kv_heads * a->head_dim, matrix = rows * cols;
+    const Heads to = of == 0 ? a->k_gradient : a->v_gradient;
+    const float *const from = partial + of * parts * matrix + row * cols;
+    const float scale = of == 0 ? a->scale : 1.0f;
+    element *const gradient = (element *)to.data + row * to.stride;
+    if (!to.data) return;
+    VECTORS_OF(from, cols * sizeof(float), gradient);
+    EACH_VECTOR(i, cols) {
+        float sum[VECTOR] = {0};
+        for (int64_t part = 0; part < parts; part++) {
+            READ_F32(x, from + part * matrix + i);
+            EACH_LANE(e) sum[e] += x[e];
+        }
+        EACH_LANE(e) sum[e] *= scale;
+        WRITE(gradient + i, sum);
+    }
+}
+
+#endif
