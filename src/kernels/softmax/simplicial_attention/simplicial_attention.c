@@ -10,13 +10,13 @@
 /* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
 typedef struct SimplicialKernels {
     int64_t head_dim;
-    Kernel forward, queries, first_keys, second_keys;
+    Kernel forward, queries, first_keys, second_keys, gradients; /* gradients: on the CPU, for the three before */
 } SimplicialKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
     {                                                                                                                  \
         head, KERNEL_simplicial_forward_##head, KERNEL_simplicial_queries_##head, KERNEL_simplicial_first_keys_##head, \
-            KERNEL_simplicial_second_keys_##head                                                                       \
+            KERNEL_simplicial_second_keys_##head, KERNEL_simplicial_gradients_##head                                   \
     }
 static const SimplicialKernels simplicial_kernels[] = {KERNELS_FOR(32), KERNELS_FOR(64), KERNELS_FOR(128)};
 enum { HEAD_SIZES = sizeof simplicial_kernels / sizeof simplicial_kernels[0] };
@@ -56,6 +56,7 @@ static SimplicialArguments arguments_of(const Node *node) {
                                  .v2_gradient = heads_of_gradient(in[V2]),
                                  .log_sum_exp = node->saved[0]->data,
                                  .position = batch->position,
+                                 .B = batch->B,
                                  .T = batch->T,
                                  .head_dim = head_dim,
                                  .heads = shape->heads,
@@ -107,19 +108,41 @@ static void simplicial_forward(Node *node) {
     node->tape->device->launch(kernels_for(a.head_dim)->forward, node->out[0]->type, grid, &a);
 }
 
-static void simplicial_backward(Node *node) {
+static void gradients_on_gpu(const Node *node, const SimplicialArguments *a) {
     const Device *device = node->tape->device;
     const DType type = node->out[0]->type;
+    const SimplicialKernels *kernels = kernels_for(a->head_dim);
+    const int64_t blocks = blocks_of(a->T, SIMPLICIAL_ROWS);
+    if (a->q_gradient.data) device->launch(kernels->queries, type, (Grid){blocks, a->heads, a->B}, a);
+    if (a->k1_gradient.data || a->v1_gradient.data)
+        device->launch(kernels->first_keys, type, (Grid){blocks, a->kv_heads, a->B}, a);
+    if (a->k2_gradient.data || a->v2_gradient.data)
+        device->launch(kernels->second_keys, type, (Grid){blocks, a->kv_heads, a->B}, a);
+}
+
+/* Programs enough for the CPU's threads, whose number must not change results. */
+enum { PROGRAMS_WANTED = 32, MOST_PARTS = 8 };
+
+static void gradients_on_cpu(const Node *node, SimplicialArguments *a) {
+    const Device *device = node->tape->device;
+    const DType type = node->out[0]->type;
+    const int64_t rows = a->B * a->T, cols = a->kv_heads * a->head_dim, wanted = PROGRAMS_WANTED / (a->kv_heads * a->B);
+    a->parts = wanted < 1 ? 1 : smaller(wanted, MOST_PARTS);
+    a->partial = tape_workspace(node->tape, 4 * a->parts * rows * cols * (int64_t)sizeof(float));
+    device->launch(kernels_for(a->head_dim)->gradients, type, (Grid){a->parts, a->kv_heads, a->B}, a);
+    device->launch(KERNEL_simplicial_key_sums, type, (Grid){rows, 4, 1}, a);
+}
+
+static void simplicial_backward(Node *node) {
+    const Device *device = node->tape->device;
     SimplicialArguments a = arguments_of(node);
-    const SimplicialKernels *kernels = kernels_for(a.head_dim);
-    const int64_t B = node->tape->batch->B, blocks = blocks_of(a.T, SIMPLICIAL_ROWS);
-    a.delta = tape_workspace(node->tape, B * a.heads * a.T * (int64_t)sizeof(float));
-    device->launch(KERNEL_simplicial_delta, type, (Grid){blocks, a.heads, B}, &a);
-    if (a.q_gradient.data) device->launch(kernels->queries, type, (Grid){blocks, a.heads, B}, &a);
-    if (a.k1_gradient.data || a.v1_gradient.data)
-        device->launch(kernels->first_keys, type, (Grid){blocks, a.kv_heads, B}, &a);
-    if (a.k2_gradient.data || a.v2_gradient.data)
-        device->launch(kernels->second_keys, type, (Grid){blocks, a.kv_heads, B}, &a);
+    a.delta = tape_workspace(node->tape, a.B * a.heads * a.T * (int64_t)sizeof(float));
+    device->launch(KERNEL_simplicial_delta, node->out[0]->type, (Grid){blocks_of(a.T, SIMPLICIAL_ROWS), a.heads, a.B},
+                   &a);
+    if (device->gpu)
+        gradients_on_gpu(node, &a);
+    else
+        gradients_on_cpu(node, &a);
 }
 
 /* How many tokens a query sees in a window, on average; documents are not looked at. */

@@ -16,8 +16,10 @@ typedef struct SimplicialArguments {
     Heads q_gradient, k1_gradient, v1_gradient, k2_gradient, v2_gradient; /* their data may be NULL */
     float *log_sum_exp;                                                   /* [B, heads, T], to base 2 */
     float *delta;                                                         /* [B, heads, T] */
+    float
+        *partial; /* [4, parts, B*T, kv_heads*head_dim]: on the CPU, dk1 / scale, dv1, dk2 / scale and dv2 of a part */
     const int32_t *position;
-    int64_t T, head_dim, heads, kv_heads;
+    int64_t parts, B, T, head_dim, heads, kv_heads;
     int64_t window1, window2; /* at most T */
     float scale, k2_bias, v2_bias;
     bool aligned; /* heads of k1 and v1 begin and end at multiples of 16 bytes */

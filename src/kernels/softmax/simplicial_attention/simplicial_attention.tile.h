@@ -93,6 +93,56 @@ KERNEL(simplicial_delta, SimplicialArguments) {
     }
 }
 
+/* On a CPU, a part's sums of a gradient of keys or values, those of keys before they are scaled, for all rows. */
+enum { DK1, DV1, DK2, DV2, SUMS };
+DEVICE Heads sums_of_part(const SimplicialArguments *a, int of, int64_t part) {
+    const int64_t cols = a->kv_heads * a->head_dim;
+    const Heads sums = {a->partial + (of * a->parts + part) * a->B * a->T * cols, cols};
+    return sums;
+}
+DEVICE float *row_of_sums(const SimplicialArguments *a, Heads sums, int64_t sequence, int64_t kv_head, int64_t t) {
+    return (float *)sums.data + entry_of_head(sums, a->head_dim, sequence * a->T + t, kv_head, 0);
+}
+DEVICE void zero_sums(const SimplicialArguments *a, Heads sums, int64_t sequence, int64_t kv_head) {
+    for (int64_t t = 0; t < a->T; t++) {
+        float *const to = row_of_sums(a, sums, sequence, kv_head, t);
+        EACH (i, a->head_dim) to[i] = 0;
+    }
+}
+/* The gradients of the second keys of a block, the first of which are those of token `first`, < 0 before the sequence.
+ */
+DEVICE void add_to_sums(const SimplicialArguments *a, Heads sums, const float *from, int stride, int64_t sequence,
+                        int64_t kv_head, int first) {
+    const int rows = smaller_index(SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, a->T - first);
+    for (int i = first < 0 ? -first : 0; i < rows; i++) {
+        float *const to = row_of_sums(a, sums, sequence, kv_head, first + i);
+        EACH (j, a->head_dim) to[j] += from[i * stride + j];
+    }
+}
+
+/* The gradients of keys and values from the sums of the parts. Program: row, gradient. */
+KERNEL(simplicial_key_sums, SimplicialArguments) {
+    const int64_t cols = a.kv_heads * a.head_dim;
+    const Heads to = program_y == DK1   ? a.k1_gradient
+                     : program_y == DV1 ? a.v1_gradient
+                     : program_y == DK2 ? a.k2_gradient
+                                        : a.v2_gradient;
+    const float *const from = (const float *)sums_of_part(&a, (int)program_y, 0).data + program_x * cols;
+    const float scale = program_y == DK1 || program_y == DK2 ? a.scale : 1.0f;
+    element *const gradient = (element *)to.data + program_x * to.stride;
+    if (!to.data) return;
+    VECTORS_OF(from, cols * sizeof(float), gradient);
+    EACH_VECTOR(i, cols) {
+        float sum[VECTOR] = {0};
+        for (int64_t part = 0; part < a.parts; part++) {
+            READ_F32(x, from + part * a.B * a.T * cols + i);
+            EACH_LANE(e) sum[e] += x[e];
+        }
+        EACH_LANE(e) sum[e] *= scale;
+        WRITE(gradient + i, sum);
+    }
+}
+
 #define SIMPLICIAL_KERNEL(name) KERNEL(name, SimplicialArguments) /* expands name first */
 
 #define HEAD                   32
@@ -100,16 +150,19 @@ KERNEL(simplicial_delta, SimplicialArguments) {
 #define simplicial_queries     simplicial_queries_32
 #define simplicial_first_keys  simplicial_first_keys_32
 #define simplicial_second_keys simplicial_second_keys_32
+#define simplicial_gradients   simplicial_gradients_32
 #include "kernels/softmax/simplicial_attention/simplicial_head.h"
 #define HEAD                   64
 #define simplicial_forward     simplicial_forward_64
 #define simplicial_queries     simplicial_queries_64
 #define simplicial_first_keys  simplicial_first_keys_64
 #define simplicial_second_keys simplicial_second_keys_64
+#define simplicial_gradients   simplicial_gradients_64
 #include "kernels/softmax/simplicial_attention/simplicial_head.h"
 #define HEAD                   128
 #define simplicial_forward     simplicial_forward_128
 #define simplicial_queries     simplicial_queries_128
 #define simplicial_first_keys  simplicial_first_keys_128
 #define simplicial_second_keys simplicial_second_keys_128
+#define simplicial_gradients   simplicial_gradients_128
 #include "kernels/softmax/simplicial_attention/simplicial_head.h"

@@ -75,7 +75,7 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
 
-/* dq of a program's queries, COLS columns at a time. Program: as in the forward pass. */
+/* On a GPU: dq of a program's queries, COLS columns at a time. Program: as in the forward pass. */
 SIMPLICIAL_KERNEL(simplicial_queries) {
     TILE(q, SIMPLICIAL_ROWS, HEAD);
     TILE(q_k2, SIMPLICIAL_ROWS, HEAD);
@@ -142,8 +142,8 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
     }
 }
 
-/* dk2 and dv2 of a program's keys, by the queries of every head that reads them: at offset o, those of the tokens o
- * later. COLS_OF_TWO columns of both gradients at a time. Program: keys, key head, sequence. */
+/* On a GPU: dk2 and dv2 of a program's keys, by the queries of every head that reads them: at offset o, those of the
+ * tokens o later. COLS_OF_TWO columns of both gradients at a time. Program: keys, key head, sequence. */
 SIMPLICIAL_KERNEL(simplicial_second_keys) {
     TILE(k2, SIMPLICIAL_ROWS, HEAD);
     TILE(v2, SIMPLICIAL_ROWS, HEAD);
@@ -225,9 +225,8 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
     }
 }
 
-/* dk1 and dv1 of a program's keys, by the queries of every head that reads them. Rows are keys, columns are queries;
- * COLS columns of both gradients at a time.
- * Program: as for the second keys. */
+/* On a GPU: dk1 and dv1 of a program's keys, by the queries of every head that reads them. Rows are keys, columns are
+ * queries; COLS columns of both gradients at a time. Program: as for the second keys. */
 SIMPLICIAL_KERNEL(simplicial_first_keys) {
     TILE(k1, SIMPLICIAL_ROWS, HEAD);
     TILE(v1, SIMPLICIAL_ROWS, HEAD);
@@ -298,6 +297,8 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
     }
 }
 
+#include "kernels/softmax/simplicial_attention/simplicial_gradients_head.h"
+
 #undef HEAD
 #undef COLS
 #undef COLS_OF_TWO
@@ -305,3 +306,4 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
 #undef simplicial_queries
 #undef simplicial_first_keys
 #undef simplicial_second_keys
+#undef simplicial_gradients
