@@ -31,19 +31,26 @@ static void launch(const Node *node, Kernel kernel, int64_t heads, const MaxPlus
 }
 
 static void max_plus_product_forward(Node *node) {
-    const MaxPlusArguments arguments = arguments_of(node);
-    launch(node, KERNEL_max_plus_product, arguments.heads, &arguments);
+    MaxPlusArguments arguments = arguments_of(node);
+    if (node->tape->device->gpu) {
+        launch(node, KERNEL_max_plus_product, arguments.heads, &arguments);
+    } else {
+        arguments.rows_per_program = MAX_PLUS_ROWS;
+        launch(node, KERNEL_max_plus_product_block, 1, &arguments);
+    }
 }
 
+/* On the CPU one kernel makes both gradients. */
 static void max_plus_product_backward(Node *node) {
     MaxPlusArguments arguments = arguments_of(node);
-    if (arguments.dx) launch(node, KERNEL_max_plus_product_rows, arguments.heads, &arguments);
-    if (!node->in[WEIGHT]->gradient) return;
+    const bool gpu = node->tape->device->gpu;
+    if (gpu && arguments.dx) launch(node, KERNEL_max_plus_product_rows, arguments.heads, &arguments);
+    if (gpu && !node->in[WEIGHT]->gradient) return;
     arguments.rows_per_program = rows_per_sum(arguments.rows);
     const int64_t sums = blocks_of(arguments.rows, arguments.rows_per_program);
     arguments.partial = tape_workspace(node->tape, sums * arguments.cols * arguments.outs * dtype_size(F32));
-    launch(node, KERNEL_max_plus_product_weight, 1, &arguments);
-    column_sum(node->tape, arguments.partial, sums, node->in[WEIGHT]);
+    launch(node, gpu ? KERNEL_max_plus_product_weight : KERNEL_max_plus_product_gradients, 1, &arguments);
+    if (node->in[WEIGHT]->gradient) column_sum(node->tape, arguments.partial, sums, node->in[WEIGHT]);
 }
 
 static Work max_plus_product_work(const Node *node) {

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { MAX_PLUS_COLS = 256 }; /* the most columns of a head, of x and of y */
+enum { MAX_PLUS_COLS = 256, MAX_PLUS_ROWS = 16 }; /* the most columns of a head, of x and of y; rows on a CPU */
 
 /* Per head y_j = max_i (x_i + w_ij), the largest at i = choice_j, the first of equals. Backward: dx_i = the sum of dy_j
  * over the j with choice_j = i, dw_ij = the same over all rows and heads, for each j alone. */

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "kernels/ops.h"
+#include "tile/rows.h"
 
 enum { Q, K, V, INPUTS };
 
@@ -21,24 +22,36 @@ static TropicalArguments arguments_of(const Node *node) {
                                .v_gradient = heads_of_gradient(in[V]),
                                .choice = heads_of(node->saved[0]),
                                .position = batch->position,
+                               .B = batch->B,
                                .T = batch->T,
+                               .heads = heads_in(node),
                                .cols = in[Q]->cols / heads_in(node),
                                .before = tape_tokens_before(node->tape),
                                .key_rows = k.rows / batch->B};
 }
 
-/* A program for each token and head. */
-static void launch(const Node *node, Kernel kernel) {
-    const TropicalArguments arguments = arguments_of(node);
-    const Grid grid = {arguments.T, heads_in(node), node->tape->batch->B};
-    node->tape->device->launch(kernel, node->out[0]->type, grid, &arguments);
+static void launch(const Node *node, Kernel kernel, const TropicalArguments *a, int64_t programs) {
+    node->tape->device->launch(kernel, node->out[0]->type, (Grid){programs, a->heads, a->B}, a);
 }
 
-static void tropical_attention_forward(Node *node) { launch(node, KERNEL_tropical_attention); }
+/* On a GPU, a program for each token and head. */
+static void tropical_attention_forward(Node *node) {
+    const TropicalArguments a = arguments_of(node);
+    if (node->tape->device->gpu)
+        launch(node, KERNEL_tropical_attention, &a, a.T);
+    else
+        launch(node, KERNEL_tropical_attention_block, &a, blocks_of(a.T, TROPICAL_TOKENS));
+}
 
 static void tropical_attention_backward(Node *node) {
-    if (node->in[Q]->gradient) launch(node, KERNEL_tropical_queries);
-    if (node->in[K]->gradient || node->in[V]->gradient) launch(node, KERNEL_tropical_keys);
+    TropicalArguments a = arguments_of(node);
+    if (node->tape->device->gpu) {
+        if (a.q_gradient.data) launch(node, KERNEL_tropical_queries, &a, a.T);
+        if (a.k_gradient.data || a.v_gradient.data) launch(node, KERNEL_tropical_keys, &a, a.T);
+    } else {
+        a.sums = tape_workspace(node->tape, 2 * a.B * a.heads * a.T * a.cols * (int64_t)sizeof(float));
+        launch(node, KERNEL_tropical_gradients, &a, 1);
+    }
 }
 
 /* For every pair of tokens and each column, two differences and a sum, and their maxima. */

@@ -13,9 +13,18 @@ enum { TROPICAL_TOKENS = 64, TROPICAL_COLS = 256 };
 typedef struct TropicalArguments {
     Heads q, k, v, out, out_gradient, q_gradient, k_gradient, v_gradient; /* data of inputs' gradients may be NULL */
     Heads choice;                                                         /* int32, within the sequence */
+    float *sums; /* [2, B, heads, T, cols]: on the CPU, dk and dv */
     const int32_t *position;
-    int64_t T, cols;          /* of a head */
-    int64_t before, key_rows; /* of each sequence: tokens before this call, and rows of k and v */
+    int64_t B, T, heads, cols; /* cols: of a head */
+    int64_t before, key_rows;  /* of each sequence: tokens before this call, and rows of k and v */
 } TropicalArguments;
+
+#ifdef FLAME_KERNEL_FILE
+/* A head of a token of this call; of token s of all. */
+#define ROW(matrix, type, t)                                                                                           \
+    ((type *)(matrix).data + entry_of_head(matrix, a.cols, program_z * a.T + (t), program_y, 0))
+#define KEY_ROW(matrix, s)                                                                                             \
+    ((const element *)(matrix).data + entry_of_head(matrix, a.cols, program_z * a.key_rows + (s), program_y, 0))
+#endif
 
 #endif

@@ -1,13 +1,7 @@
-/* Attention by the tropical distance of queries and keys; equations in tropical_attention.h. Scores and differences are
- * fp32. Programs: x over tokens, y over heads, z over sequences. */
+/* Attention by the tropical distance of queries and keys, on a GPU; equations in tropical_attention.h. Scores and
+ * differences are fp32. Programs: x over tokens, y over heads, z over sequences. */
 #include "tile/tile.h"
 #include "kernels/tropical/tropical_attention/tropical_attention.h"
-
-/* A head of a token of this call; of token s of all. */
-#define ROW(matrix, type, t)                                                                                           \
-    ((type *)(matrix).data + entry_of_head(matrix, a.cols, program_z * a.T + (t), program_y, 0))
-#define KEY_ROW(matrix, s)                                                                                             \
-    ((const element *)(matrix).data + entry_of_head(matrix, a.cols, program_z * a.key_rows + (s), program_y, 0))
 
 DEVICE float difference(const element *q, const element *k, int64_t d) { return to_float(q[d]) - to_float(k[d]); }
 
