@@ -40,7 +40,7 @@ static void tropical_attention_forward(Node *node) {
     if (node->tape->device->gpu)
         launch(node, KERNEL_tropical_attention, &a, a.T);
     else
-        launch(node, KERNEL_tropical_attention_block, &a, blocks_of(a.T, TROPICAL_TOKENS));
+        launch(node, KERNEL_tropical_attention_block, &a, blocks_of(a.T, TROPICAL_QUERIES));
 }
 
 static void tropical_attention_backward(Node *node) {

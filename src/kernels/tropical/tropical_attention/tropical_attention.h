@@ -5,7 +5,7 @@
 #include "kernels/heads.h"
 
 /* Tokens whose scores a program has at a time; the widest head. */
-enum { TROPICAL_TOKENS = 64, TROPICAL_COLS = 256 };
+enum { TROPICAL_TOKENS = 64, TROPICAL_COLS = 256, TROPICAL_QUERIES = 32 };
 
 /* Per head, over the tokens j <= i of i's document: s_ij = -(max_d(q_id - k_jd) - min_d(q_id - k_jd)), o_id =
  * max_j(s_ij + v_jd), the largest at j = choice_id, the first of equals. Backward: dv_jd and ds_ij are sums of do_id

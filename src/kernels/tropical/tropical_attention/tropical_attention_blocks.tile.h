@@ -22,19 +22,19 @@ DEVICE void scores_of_tile(float *score, const float *q, const float *keys, int 
     EACH (s, TROPICAL_TOKENS) score[s] = smallest[s] - largest[s];
 }
 
-/* A tile of keys and values is loaded, and the keys turned, once for a block of queries. Program: TROPICAL_TOKENS
+/* A tile of keys and values is loaded, and the keys turned, once for a block of queries. Program: TROPICAL_QUERIES
  * queries, head, sequence. */
 KERNEL(tropical_attention_block, TropicalArguments) {
     MATRIX(keys, TROPICAL_COLS, TROPICAL_TOKENS);
     MATRIX(values, TROPICAL_TOKENS, TROPICAL_COLS);
     VECTOR(q, TROPICAL_COLS);
     VECTOR(score, TROPICAL_TOKENS);
-    MATRIX(largest, TROPICAL_TOKENS, TROPICAL_COLS);
-    int32_t choice[TROPICAL_TOKENS * TROPICAL_COLS];
+    MATRIX(largest, TROPICAL_QUERIES, TROPICAL_COLS);
+    int32_t choice[TROPICAL_QUERIES * TROPICAL_COLS];
 
-    const int cols = (int)a.cols, width = width_of_choices(cols), blocks = (int)blocks_of(a.T, TROPICAL_TOKENS);
-    const int t0 = (blocks - 1 - (int)program_x) * TROPICAL_TOKENS; /* the longest first */
-    const int t1 = (int)end_of_program(t0, a.T, TROPICAL_TOKENS), end = (int)a.before + t1;
+    const int cols = (int)a.cols, width = width_of_choices(cols), blocks = (int)blocks_of(a.T, TROPICAL_QUERIES);
+    const int t0 = (blocks - 1 - (int)program_x) * TROPICAL_QUERIES; /* the longest first */
+    const int t1 = (int)end_of_program(t0, a.T, TROPICAL_QUERIES), end = (int)a.before + t1;
     const int32_t *const position = a.position + program_z * a.T;
 
     if (ON_GPU) return;
