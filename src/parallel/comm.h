@@ -87,8 +87,9 @@ int comm_sharers(Comm *comm, const Device *device);
 enum { COMM_TIMEOUT = 300 };
 typedef enum GpuSharing { SHARE_NEVER, SHARE_BY_MPI, SHARE_BY_NCCL } GpuSharing;
 typedef struct CommSettings {
-    GpuSharing sharing;     /* whether ranks may use the same GPU, and how these exchange data */
-    double timeout_seconds; /* the job ends if no collective completes for so long */
+    GpuSharing sharing; /* whether ranks may use the same GPU, and how these exchange data */
+    double
+        timeout_seconds; /* the job ends if no collective completes for so long; INFINITY: ranks wait for each other */
 } CommSettings;
 /* Sets them for this process, before the first communicator for a GPU is created. share_gpu: "never", "mpi", "nccl". */
 void comm_configure(const char *share_gpu, double timeout_seconds);

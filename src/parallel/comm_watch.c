@@ -2,6 +2,7 @@
 #include "parallel/comm_watch.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -232,6 +233,7 @@ static void warn_at_once(const char *format, ...) {
 static void look_for_stuck(void) {
     const View *own = &watch.view[watch.mine];
     const double still = seconds_still(), limit = comm_settings().timeout_seconds;
+    if (isinf(limit)) return;
     const bool others = watch.ranks.size > watch.ranks.local_size;
     if (inside(own)) {
         end_stuck(still);

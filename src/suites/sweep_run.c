@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/activity.h"
 #include "base/clock.h"
 #include "base/crc.h"
 #include "base/files.h"
@@ -143,6 +144,7 @@ static Status run_one(Running *r, int64_t index) {
     const Trial *trial = &r->sweep->trial[index];
     TrialResult result;
     r->trial = trial;
+    activity_set("training");
     Status status = trial_run(trial, r->device, live, r, &result);
     if (status == OK || status == NUMERIC_STOP) {
         const Status written = write_result(r, index, &result, status == NUMERIC_STOP);
@@ -153,8 +155,10 @@ static Status run_one(Running *r, int64_t index) {
     return status;
 }
 
+/* Who finds no more trials waits for the others, whose activity is only seen on the same host. */
 static Status run_all(Running *r) {
     Status status = OK;
+    if (r->comm->size > r->comm->local_size) comm_configure("never", INFINITY);
     for (int64_t i = 0; i < r->sweep->trials && status == OK; i++) {
         bool taken = false;
         if (has_result(r, i)) continue;

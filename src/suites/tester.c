@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/activity.h"
 #include "base/crc.h"
 #include "suites/examples.h"
 
@@ -81,6 +82,7 @@ Status tester_run(Tester *t, TrialTest *test) {
         int64_t count = 0;
         status = fill(t, first, test->examples, &count);
         if (status != OK) break;
+        activity_advance();
         const HostBatch batch = runner_batch(t->runner);
         runner_logits(t->runner, t->logits);
         for (int64_t b = 0; b < count; b++)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/activity.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "data/shuffle.h"
@@ -142,6 +143,7 @@ static Status take_step(Training *t, int64_t step) {
         optimizer_step(t->session.fsdp, &t->optimizer, step + 1, lr, targets > 0 ? 1 / (double)targets : 0);
     fsdp_end_step(t->session.fsdp);
     t->step_seconds[step] = seconds_now() - start;
+    activity_advance();
     if (isfinite(loss) && !update.skipped) return OK;
     log_warning("%s, %s: the loss of step %lld is %g, the norm of its gradient %g", t->trial->task->name,
                 t->trial->mixer, (long long)step + 1, loss / (double)targets, update.gradient_norm);

@@ -10,21 +10,20 @@
 
 #include <cmocka.h>
 
+#include "base/activity.h"
+#include "base/files.h"
 #include "support/temporary.h"
 #include "suites/sweep.h"
 #include "support/capture.h"
 
-/* Two trainings of one step each: of seeds 0 and 1. */
-static Status run_sweep(const char *folder, char *said, size_t room) {
+#define ONE_EPOCH                                                                                                      \
+    "training.examples=16 training.batch_size=16 training.test_examples=8 model.hidden_size=32 training.epochs=1"
+
+/* Two trainings, of seeds 0 and 1, with these settings. */
+static Status run_sweep_of(const char *user, const char *folder, char *said, size_t room) {
     static const char *const names[] = {"memorization"}, *const mixers[] = {"gla"};
-    const SweepOptions options = {.names = names,
-                                  .name_count = 1,
-                                  .mixers = mixers,
-                                  .mixer_count = 1,
-                                  .seeds = 2,
-                                  .quick = true,
-                                  .user = "training.examples=16 training.batch_size=16 training.epochs=1 "
-                                          "training.test_examples=8 model.hidden_size=32"};
+    const SweepOptions options = {
+        .names = names, .name_count = 1, .mixers = mixers, .mixer_count = 1, .seeds = 2, .quick = true, .user = user};
     Comm *comm = comm_self_create();
     Sweep sweep;
     char out[1 << 14];
@@ -38,6 +37,11 @@ static Status run_sweep(const char *folder, char *said, size_t room) {
     sweep_free(&sweep);
     comm_destroy(comm);
     return status;
+}
+
+/* Of one step each. */
+static Status run_sweep(const char *folder, char *said, size_t room) {
+    return run_sweep_of(ONE_EPOCH, folder, said, room);
 }
 
 /* The files of a folder's runs with this ending; *path: the first one's, which the caller frees. */
@@ -165,11 +169,27 @@ static void a_full_disk_ends_the_sweep(void **state) {
     }
 }
 
+static int64_t advances_of(const char *user) {
+    char *folder = temporary_path("advancing"), said[1 << 14];
+    const int64_t before = activity_count();
+    assert_int_equal(run_sweep_of(user, folder, said, sizeof said), OK);
+    assert_int_equal(folder_remove(folder), 0);
+    free(folder);
+    return activity_count() - before;
+}
+
+/* So that ranks that wait for the last training do not take it for stopped. */
+static void every_step_advances(void **state) {
+    (void)state;
+    assert_true(advances_of(ONE_EPOCH "1") - advances_of(ONE_EPOCH) >= 2 * 10);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_results_are_made_again),
         cmocka_unit_test(other_results_are_told),
         cmocka_unit_test(a_full_disk_ends_the_sweep),
+        cmocka_unit_test(every_step_advances),
     };
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }
