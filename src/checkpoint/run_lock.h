@@ -8,6 +8,10 @@
 
 typedef struct RunLock RunLock;
 
+/* The folder with the lock of the run whose steps are in `steps`: the nearest above that has a lock file, also as
+ * symbolic links lead there, else the one above. The caller frees it. */
+char *run_lock_folder(const char *steps);
+
 /* Locks the folder, which is created if absent. Waits up to `patience` seconds for ranks of an earlier job. BAD_INPUT
  * if another job has the lock (the message names its host, process and start); IO_ERROR if the folder cannot be
  * written. Collective. */

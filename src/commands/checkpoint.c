@@ -299,20 +299,19 @@ static Status remove_excess(const Prune *task, const char *folder, const char *r
     return failed ? IO_ERROR : OK;
 }
 
-/* The lock of the run is in the folder above that of the steps. */
 static Status run_prune(void *values) {
     const Prune *task = values;
     char *folder = steps_folder(task->path);
     if (!folder) return BAD_INPUT;
-    char *above = path_parent(folder);
+    char *run = run_lock_folder(folder);
     RunLock *lock = NULL;
     Comm *self = comm_self_create();
-    Status status = check_newest(folder);
-    if (status == OK && !task->dry_run) status = run_lock_acquire(self, above, 0, &lock);
+    Status status = task->dry_run ? OK : run_lock_acquire(self, run, 0, &lock);
+    if (status == OK) status = check_newest(folder);
     if (status == OK) status = remove_excess(task, folder, lock ? run_lock_name(lock) : "");
     run_lock_release(lock);
     comm_destroy(self);
-    free(above);
+    free(run);
     free(folder);
     return status;
 }

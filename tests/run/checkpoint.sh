@@ -12,11 +12,11 @@ steps=run/checkpoint
 runs() {
     local wanted=$1 code=0
     shift
-    "$FLAME" checkpoint "$@" >out 2>&1 || code=$?
-    [ "$code" = "$wanted" ] || fail "checkpoint $*: exit code $code, not $wanted: $(cat out)"
+    "$FLAME" checkpoint "$@" >"$work/out" 2>&1 || code=$?
+    [ "$code" = "$wanted" ] || fail "checkpoint $*: exit code $code, not $wanted: $(cat "$work/out")"
 }
-says() { grep -q -- "$1" out || fail "expected \"$1\": $(cat out)"; }
-number() { [ "$(grep -c -- "$2" out)" = "$1" ] || fail "expected $1 lines with \"$2\": $(cat out)"; }
+says() { grep -q -- "$1" "$work/out" || fail "expected \"$1\": $(cat "$work/out")"; }
+number() { [ "$(grep -c -- "$2" "$work/out")" = "$1" ] || fail "expected $1 lines with \"$2\": $(cat "$work/out")"; }
 
 # Each step, with those set aside and those that no run would use.
 runs 0 verify run
@@ -35,7 +35,7 @@ runs 0 diff run $steps/step-00000010
 says '^optimizer: [1-9][0-9]* tensors equal, 0 with other values'
 "$FLAME" export --checkpoint run --out exported >log 2>&1 || fail "$(cat log)"
 runs 1 diff run exported
-awk '/^model\./ { tensors++; if ($6 > 2^-8) exit 1 } END { exit !tensors }' out || fail "more than the rounding of bf16: $(cat out)"
+awk '/^model\./ { tensors++; if ($6 > 2^-8) exit 1 } END { exit !tensors }' out || fail "more than the rounding of bf16: $(cat "$work/out")"
 says '^config.json: torch_dtype "float32" | "bfloat16"$'
 runs 1 diff $steps/step-00000002 $steps/step-00000004
 says '^state.json: step 2 | 4$'
@@ -45,7 +45,7 @@ says 'only in the second$'
 
 # Every damaged tensor is named, and the folder is as before.
 cp -r run damaged
-for at in 9000 60000; do printf '\377\377' | dd of=damaged/checkpoint/step-00000006/model.safetensors bs=1 seek=$at conv=notrunc status=none; done
+for at in 9000 60000; do printf '\377\377\377\377' | dd of=damaged/checkpoint/step-00000006/model.safetensors bs=1 seek=$at conv=notrunc status=none; done
 runs 1 verify damaged
 number 2 'step-00000006: tensor .* is damaged'
 number 4 'good$'
@@ -57,13 +57,32 @@ number 2 'would remove .*step-0000000[24]$'
 [ "$(ls $steps | wc -l)" = 5 ] || fail "--dry-run removed something"
 exec 9>>run/.lock
 flock -s 9
-runs 1 prune run --keep-latest-k 2
-says 'another job is running in run'
-exec 9>&-
+mkdir -p nested/a disk
+cp -r $steps nested/a/b
+cp -r $steps disk/steps
+mkdir linked
+ln -s ../disk/steps linked/checkpoint
+exec 8>>nested/.lock 7>>linked/.lock
+flock -s 8
+flock -s 7
+# refused RUN FOLDER [FROM]: prune of this folder, in the folder FROM, while a job has the run.
+refused() {
+    cd "${3:-.}"
+    runs 1 prune "$2" --keep-latest-k 1
+    cd "$work"
+    says "another job is running in .*/$1 "
+}
+refused run run
+refused run . $steps
+refused run .. $steps/step-00000010
+refused nested nested/a/b
+refused linked linked
+refused linked linked/checkpoint
+exec 7>&- 8>&- 9>&-
 runs 0 prune run --keep-latest-k 2 --keep-every 6
 [ "$(ls $steps | tr '\n' ' ')" = "step-00000006 step-00000008 step-00000010 " ] || fail "kept: $(ls $steps)"
 runs 0 verify run
-printf '\377' | dd of=$steps/step-00000010/optimizer.safetensors bs=1 seek=60000 conv=notrunc status=none
+printf '\377\377\377\377' | dd of=$steps/step-00000010/optimizer.safetensors bs=1 seek=60000 conv=notrunc status=none
 runs 1 prune run --keep-latest-k 1
 says 'is not good: no step is removed'
 [ "$(ls $steps | wc -l)" = 3 ] || fail "removed steps although the newest is damaged: $(ls $steps)"
