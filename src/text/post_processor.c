@@ -84,6 +84,13 @@ Status post_processor_read(PostProcessor *post, const char *path, const json_t *
     return fields_refuse(&fields, "this program does not know this type");
 }
 
+int64_t post_processor_vocab_size(const PostProcessor *post) {
+    int64_t size = 0;
+    for (int64_t i = 0; i < post->count; i++)
+        if (post->item[i] >= size) size = post->item[i] + 1;
+    return size;
+}
+
 void post_processor_free(PostProcessor *post) {
     free(post->item);
     *post = (PostProcessor){0};

@@ -16,6 +16,8 @@ typedef struct PostProcessor {
 /* BAD_INPUT (logged) if it cannot be used. */
 Status post_processor_read(PostProcessor *post, const char *path, const json_t *object);
 void post_processor_free(PostProcessor *post);
+/* One more than the largest id that it adds, 0 if there is none. */
+int64_t post_processor_vocab_size(const PostProcessor *post);
 
 /* Appends a text's tokens, with the special ones if wanted. */
 void post_processor_put(const PostProcessor *post, const TokenIds *text, bool special_tokens, TokenIds *ids);

@@ -78,6 +78,8 @@ static void warn_of(const json_t *object, const char *key, const char *path) {
     if (value && !json_is_null(value)) log_warning("%s: \"%s\" has no effect here", path, key);
 }
 
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
 static Status read_parts(Tokenizer *tokenizer, const char *path, const json_t *object) {
     const json_t *decoder = json_object_get(object, "decoder");
     tokenizer->has_decoder = decoder && !json_is_null(decoder);
@@ -95,8 +97,8 @@ static Status read_parts(Tokenizer *tokenizer, const char *path, const json_t *o
     if (!status)
         status = added_tokens_read(&tokenizer->added, path, json_object_get(object, "added_tokens"), &tokenizer->model,
                                    &tokenizer->normalizer);
-    const int64_t sizes[] = {tokenizer->model.vocabulary.size, tokenizer->added.vocabulary.size};
-    tokenizer->vocab_size = sizes[0] > sizes[1] ? sizes[0] : sizes[1];
+    const int64_t added = larger(tokenizer->added.vocabulary.size, post_processor_vocab_size(&tokenizer->post));
+    tokenizer->vocab_size = larger(tokenizer->model.vocabulary.size, added);
     return status;
 }
 

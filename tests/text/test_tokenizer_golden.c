@@ -200,8 +200,26 @@ static void test_refused(void **state) {
     assert_int_equal(tokenizer_open("/nowhere", &tokenizer), BAD_INPUT);
 }
 
+/* What the post-processor adds counts, so that no id is beyond the embeddings of a model that fits. */
+static void test_vocab_size(void **state) {
+    (void)state;
+    const char *path = temporary_path();
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":\"a\"},\"post_processor\":{\"type\":"
+          "\"BertProcessing\",\"cls\":[\"c\",7],\"sep\":[\"s\",500]}}",
+          file);
+    fclose(file);
+    Tokenizer *tokenizer;
+    assert_int_equal(tokenizer_open(path, &tokenizer), OK);
+    assert_int_equal(tokenizer_vocab_size(tokenizer), 501);
+    tokenizer_close(tokenizer);
+    remove(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_details),
-                                       cmocka_unit_test(test_invalid), cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_invalid), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_vocab_size)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
