@@ -53,8 +53,6 @@ static Status check_outputs(const Build *build) {
     if (build->validation == 1) return refuse("--validation 1 leaves nothing to train on; use a share below 1");
     if ((build->validation > 0) != (build->validation_out != NULL))
         return refuse("--validation and --validation-out go together");
-    if (build->validation_out && strcmp(build->out, build->validation_out) == 0)
-        return refuse("--out and --validation-out are the same file");
     return strlen(build->out) < TOKENS_NAME_MAX ? OK : refuse("--out is too long");
 }
 

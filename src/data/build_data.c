@@ -229,6 +229,10 @@ Status build_data(const BuildOptions *options, BuildReport *report) {
     builder->on_terminal = isatty(STDERR_FILENO);
     Status status = build_tokenizer_open(options->tokenizer, options->bos, options->eos, &builder->tokenizer);
     if (!status) status = open_writer(builder, options->out, &builder->train);
+    if (!status && options->validation_out && tokens_writer_writes(builder->train, options->validation_out)) {
+        log_error("data build: --out and --validation-out are the same file; see flame-c data build --help");
+        status = USAGE;
+    }
     if (!status && options->validation_out)
         status = open_writer(builder, options->validation_out, &builder->validation);
     if (!status) builder->batch = build_batch_create(&builder->tokenizer);
@@ -236,6 +240,8 @@ Status build_data(const BuildOptions *options, BuildReport *report) {
     if (!status) status = build_batch_flush(builder->batch);
     if (!status) show_progress(builder, true);
     if (!status) status = check_split(builder);
+    if (!status && builder->validation) status = tokens_writer_complete(builder->validation);
+    if (!status) status = tokens_writer_complete(builder->train); /* before either replaces an older file */
     if (!status && builder->validation)
         status = finish(&builder->validation, &report->validation_tokens, &report->validation_documents);
     if (!status) status = finish(&builder->train, &report->tokens, &report->documents);

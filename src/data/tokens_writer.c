@@ -12,14 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BATCH_CHUNKS = 16 };  /* chunks that are deflated at a time, in parallel */
 enum { TABLE_CHUNK = 8192 }; /* entries per chunk of the small data sets */
+enum { TEMPORARY_NAME_MAX = TOKENS_NAME_MAX + 32 };
 
 struct TokensWriter {
     TokensWriterOptions options;
-    char path[TOKENS_NAME_MAX], temporary[TOKENS_NAME_MAX + 32];
+    char path[TOKENS_NAME_MAX], temporary[TEMPORARY_NAME_MAX];
     hid_t file, tokens;
     ChunkCodec codec;
     unsigned char *batch;   /* [BATCH_CHUNKS][codec.bytes], tokens that are not written yet */
@@ -100,6 +102,18 @@ static hid_t create_tokens(const TokensWriter *writer) {
     return dataset;
 }
 
+static void temporary_of(const char *path, char temporary[TEMPORARY_NAME_MAX]) {
+    snprintf(temporary, TEMPORARY_NAME_MAX, "%s.%ld.tmp", path, (long)getpid());
+}
+
+bool tokens_writer_writes(const TokensWriter *writer, const char *path) {
+    char temporary[TEMPORARY_NAME_MAX];
+    struct stat own, other;
+    temporary_of(path, temporary);
+    return stat(writer->temporary, &own) == 0 && stat(temporary, &other) == 0 && own.st_dev == other.st_dev &&
+           own.st_ino == other.st_ino;
+}
+
 void tokens_writer_handle_signals(void) {
     unfinished_handle_signals();
     signal(SIGXFSZ, SIG_IGN);
@@ -117,7 +131,7 @@ Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **res
     CHECK_MEMORY(writer, "no memory to write %s", options->path);
     writer->options = *options;
     snprintf(writer->path, sizeof writer->path, "%s", options->path);
-    snprintf(writer->temporary, sizeof writer->temporary, "%s.%ld.tmp", writer->path, (long)getpid());
+    temporary_of(writer->path, writer->temporary);
     writer->codec = (ChunkCodec){true, true, options->width, options->chunk_tokens * options->width};
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     writer->file = writer->tokens = -1;
@@ -285,21 +299,22 @@ static void sync_folder_of(const char *path) {
     folder_sync(slash ? folder : ".");
 }
 
-Status tokens_writer_finish(TokensWriter *writer) {
+Status tokens_writer_complete(TokensWriter *writer) {
     tokens_writer_end_document(writer);
-    Status status = OK;
     if (writer->documents == 0) {
         log_error("%s: not written: there is no text", writer->path);
-        status = BAD_INPUT;
+        return BAD_INPUT;
     }
-    if (!status && writer->batch_tokens > 0) status = write_batch(writer);
-    if (!status && !write_tables(writer)) status = failed(writer, "writing");
-    if (!status) {
-        bool closed = H5Fclose(writer->file) >= 0;
-        writer->file = -1;
-        if (!closed || !sync_path(writer->temporary) || file_rename(writer->temporary, writer->path))
-            status = failed(writer, "finishing the file");
-    }
+    if (writer->batch_tokens > 0 && write_batch(writer) != OK) return IO_ERROR;
+    if (!write_tables(writer)) return failed(writer, "writing");
+    const bool closed = H5Fclose(writer->file) >= 0;
+    writer->file = -1;
+    return closed && sync_path(writer->temporary) ? OK : failed(writer, "finishing the file");
+}
+
+Status tokens_writer_finish(TokensWriter *writer) {
+    Status status = writer->file < 0 ? OK : tokens_writer_complete(writer);
+    if (!status && file_rename(writer->temporary, writer->path)) status = failed(writer, "naming the file");
     if (!status) sync_folder_of(writer->path);
     tokens_writer_abandon(writer);
     return status;

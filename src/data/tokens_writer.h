@@ -38,8 +38,13 @@ void tokens_writer_end_document(TokensWriter *writer);
 int64_t tokens_writer_tokens(const TokensWriter *writer);
 int64_t tokens_writer_documents(const TokensWriter *writer);
 
-/* Writes the remaining data, syncs and renames the file. Frees the writer, on errors too. BAD_INPUT (logged) if there
- * are no tokens, IO_ERROR (logged) if writing fails. */
+/* Whether `path` is another name of the file that is being written. */
+bool tokens_writer_writes(const TokensWriter *writer, const char *path);
+
+/* Writes the remaining data and syncs the file, which then only lacks its name. BAD_INPUT (logged) if there are no
+ * tokens, IO_ERROR (logged) if writing fails: only tokens_writer_abandon may follow. */
+Status tokens_writer_complete(TokensWriter *writer);
+/* Completes the file, if it is not complete yet, and renames it. Frees the writer, on errors too. Errors as above. */
 Status tokens_writer_finish(TokensWriter *writer);
 /* Removes the temporary file and frees the writer. */
 void tokens_writer_abandon(TokensWriter *writer);

@@ -329,6 +329,28 @@ static void text_is_not_replaced_by_its_data_set(void **state) {
     }
 }
 
+/* Nor is the same file written twice, whatever its names. */
+static void one_file_is_no_split(void **state) {
+    (void)state;
+    const char *folder = make_texts("twice"), *out = fixture_path("twice.h5"),
+               *same = fixture_path("twice/../twice.h5");
+    BuildOptions options = options_for(&folder, out);
+    BuildReport report;
+    assert_int_equal(build_data(&options, &report), OK);
+    const int64_t tokens = report.tokens;
+    options.force = true;
+    options.validation_out = same;
+    options.validation = 0.5;
+    options.document = DOCUMENT_LINE;
+    capture_begin();
+    assert_int_equal(build_data(&options, &report), USAGE);
+    assert_mentions(capture_end(), "--out and --validation-out are the same file");
+    TokensFile *file;
+    assert_int_equal(tokens_open(out, &file), OK);
+    assert_int_equal(tokens_facts(file)->tokens, tokens);
+    tokens_close(file);
+}
+
 static void nothing_stays_after_an_error(void **state) {
     (void)state;
     const char *folder = fixture_path("clean"), *out = fixture_path("clean/out.h5");
@@ -398,6 +420,7 @@ int main(void) {
         cmocka_unit_test(lines_and_paragraphs_are_documents),
         cmocka_unit_test(a_long_line_goes_through_in_pieces),
         cmocka_unit_test(validation_takes_its_share),
+        cmocka_unit_test(one_file_is_no_split),
         cmocka_unit_test(an_output_is_not_replaced_unless_forced),
         cmocka_unit_test(text_is_not_replaced_by_its_data_set),
         cmocka_unit_test(nothing_stays_after_an_error),
