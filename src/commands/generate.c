@@ -205,7 +205,7 @@ static void introduce(const Task *task, int64_t number) {
     const Prompt *prompt = &task->prompts.item[number];
     if (task->session.comm->rank != 0 || task->arguments->out) return;
     if (task->prompts.count > 1) printf("%s--- prompt %lld\n", number > 0 ? "\n" : "", (long long)number + 1);
-    if (task->arguments->echo && prompt->text) fputs(prompt->text, stdout);
+    if (task->arguments->echo && prompt->text) fwrite(prompt->text, 1, (size_t)prompt->bytes, stdout);
 }
 
 static bool has_ended(const Task *task, int64_t first, int64_t count) {
@@ -301,8 +301,8 @@ static Status write_continuations(const Task *task) {
         const Continuation *c = &task->continuation[i];
         json_t *ids = json_array();
         for (int64_t n = 0; n < c->ids.count; n++) json_array_append_new(ids, json_integer(c->ids.id[n]));
-        json_t *object = json_pack("{s:s, s:o, s:s}", "text", c->text ? c->text : "", "ids", ids, "ended",
-                                   c->ended ? c->ended : "interrupted");
+        json_t *object = json_pack("{s:s%, s:o, s:s}", "text", c->text ? c->text : "", (size_t)c->bytes, "ids", ids,
+                                   "ended", c->ended ? c->ended : "interrupted");
         CHECK(object && json_dumpf(object, file, JSON_COMPACT) == 0, "a continuation is not UTF-8");
         fputc('\n', file);
         json_decref(object);

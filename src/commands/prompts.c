@@ -49,9 +49,11 @@ static Status add_id(const Reading *reading, Prompt *prompt, int64_t id) {
 }
 
 /* "17 4 3" */
-static Status read_ids(const Reading *reading, const char *text, Prompt *prompt) {
+static Status read_ids(const Reading *reading, Prompt *prompt) {
+    const char *const end = prompt->text + prompt->bytes;
     Status status = OK;
-    for (const char *at = text + strspn(text, " ,\n\t"); *at && status == OK; at += strspn(at, " ,\n\t")) {
+    for (const char *at = prompt->text + strspn(prompt->text, " ,\n\t"); at < end && status == OK;
+         at += strspn(at, " ,\n\t")) {
         char word[24];
         const size_t length = strcspn(at, " ,\n\t");
         int64_t id = -1;
@@ -67,10 +69,12 @@ static Status read_ids(const Reading *reading, const char *text, Prompt *prompt)
 static Status add_text(const Reading *reading, const char *text, int64_t bytes, Prompt *prompt) {
     const PromptOptions *options = reading->options;
     Status status;
-    prompt->text = strndup(text, (size_t)bytes);
+    prompt->text = calloc((size_t)bytes + 1, 1);
     CHECK_MEMORY(prompt->text, "no memory for a prompt of %lld bytes", (long long)bytes);
+    memcpy(prompt->text, text, (size_t)bytes);
+    prompt->bytes = bytes;
     status = reading->encoder ? tokenizer_encode(reading->encoder, text, bytes, true, &prompt->ids)
-                              : read_ids(reading, prompt->text, prompt);
+                              : read_ids(reading, prompt);
     if (status != OK || prompt->ids.count > 0) return status;
     if (options->first_token < 0)
         return refuse(reading, "is empty, and the model has no token that begins a text: give a prompt");
@@ -119,46 +123,57 @@ static Status read_object(const Reading *reading, const json_t *object) {
     return status;
 }
 
-static Status read_lines(Reading *reading, char *text) {
+static Status read_line(Reading *reading, const char *line, size_t length) {
+    json_error_t error;
+    if (strspn(line, " \t\r") >= length) return OK;
+    json_t *object = json_loadb(line, length, 0, &error);
+    const Status status =
+        json_is_object(object) ? read_object(reading, object) : refuse(reading, "is not a JSON object");
+    json_decref(object);
+    return status;
+}
+
+/* text[bytes] is zero. */
+static Status read_lines(Reading *reading, const char *text, int64_t bytes) {
+    const char *const end = text + bytes;
     Status status = OK;
-    for (char *line = text, *next; line && status == OK; line = next) {
-        next = strchr(line, '\n');
-        if (next) *next++ = 0;
+    for (const char *line = text, *stop; line < end && status == OK; line = stop + 1) {
+        stop = memchr(line, '\n', (size_t)(end - line));
+        if (!stop) stop = end;
         reading->line++;
-        if (line[strspn(line, " \t\r")] == 0) continue;
-        json_error_t error;
-        json_t *object = json_loads(line, 0, &error);
-        status = json_is_object(object) ? read_object(reading, object) : refuse(reading, "is not a JSON object");
-        json_decref(object);
+        status = read_line(reading, line, (size_t)(stop - line));
     }
     return status;
 }
 
-/* Standard input has no size. */
-static char *read_input(int64_t *bytes) {
-    char *text = NULL, part[4096];
+/* Standard input has no size. Returns errno. */
+static int read_input(char **text, int64_t *bytes) {
+    char part[4096];
     size_t size = 0;
-    FILE *whole = open_memstream(&text, &size);
+    FILE *whole = open_memstream(text, &size);
     CHECK_MEMORY(whole, "out of memory");
     for (size_t n; (n = fread(part, 1, sizeof part, stdin)) > 0;) fwrite(part, 1, n, whole);
+    const int error = ferror(stdin) ? errno : 0;
     CHECK_MEMORY(fclose(whole) == 0, "out of memory");
     *bytes = (int64_t)size;
-    return text;
+    return error;
 }
 
 static Status read_file(Reading *reading, const char *path) {
     char *text = NULL;
     int64_t bytes = 0;
     const size_t length = strlen(path);
-    const int error = strcmp(path, "-") == 0 ? 0 : file_read_all(path, FILE_LIMIT, &text, &bytes);
+    const int error =
+        strcmp(path, "-") == 0 ? read_input(&text, &bytes) : file_read_all(path, FILE_LIMIT, &text, &bytes);
     if (error) {
         log_error("--prompt-file %s: %s", path, strerror(error));
+        free(text);
         return error == ENOENT ? BAD_INPUT : IO_ERROR;
     }
-    if (!text) text = read_input(&bytes);
     reading->name = path;
     const bool lines = length > 6 && strcmp(path + length - 6, ".jsonl") == 0;
-    Status status = lines ? read_lines(reading, text) : add_text(reading, text, bytes, new_prompt(reading->prompts));
+    Status status =
+        lines ? read_lines(reading, text, bytes) : add_text(reading, text, bytes, new_prompt(reading->prompts));
     free(text);
     if (status == OK && reading->prompts->count == 0) {
         reading->line = 0;

@@ -7,7 +7,8 @@
 #include "text/tokenizer.h"
 
 typedef struct Prompt {
-    char *text; /* as it was given; NULL: it was given as token ids */
+    char *text;    /* as it was given; NULL: it was given as token ids */
+    int64_t bytes; /* of the text, which may hold zeros */
     TokenIds ids;
     char **stop; /* texts at which its continuation ends, beside those of the command line */
     int stops;

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memmem */
 #include "text/continuation.h"
 
 #include <stdio.h>
@@ -36,8 +37,8 @@ static void look_for_stop(Continuation *continuation, int64_t added) {
     const char *first = NULL;
     for (int i = 0; i < stops_of(continuation); i++) {
         const char *stop = stop_of(continuation, i);
-        const int64_t from = continuation->bytes - added - (int64_t)strlen(stop) + 1;
-        const char *found = strstr(continuation->text + (from > 0 ? from : 0), stop);
+        const int64_t reach = continuation->bytes - added - (int64_t)strlen(stop) + 1, from = reach > 0 ? reach : 0;
+        const char *found = memmem(continuation->text + from, (size_t)(continuation->bytes - from), stop, strlen(stop));
         if (found && (!first || found < first)) first = found;
     }
     if (!first) return;

@@ -78,6 +78,23 @@ static void test_stop_texts_are_held_back(void **state) {
     continuation_free(&continuation);
 }
 
+static void test_stop_texts_behind_a_zero_byte(void **state) {
+    (void)state;
+    static const uint32_t tokens[] = {'a', 0, 0xc3, 0xa9};
+    char *stop[] = {"\xc3\xa9"};
+    Tokenizer *bytes;
+    assert_int_equal(tokenizer_open(NULL, &bytes), OK);
+    Continuation continuation = continuation_begin(bytes, &(TokenIds){0}, 100);
+    continuation.stop[0] = (StopTexts){stop, 1};
+    for (int i = 0; i < 4; i++) continuation_add(&continuation, tokens[i], false);
+    assert_non_null(continuation.ended);
+    assert_string_equal(continuation.ended, "stop");
+    assert_int_equal(continuation.bytes, 2);
+    assert_memory_equal(continuation.text, "a", 2);
+    continuation_free(&continuation);
+    tokenizer_close(bytes);
+}
+
 static void test_a_number_of_tokens(void **state) {
     (void)state;
     Continuation continuation = continuation_begin(NULL, NULL, 2);
@@ -90,8 +107,8 @@ static void test_a_number_of_tokens(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_first_word_keeps_its_space),
-                                       cmocka_unit_test(test_stop_texts_are_held_back),
-                                       cmocka_unit_test(test_a_number_of_tokens)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_first_word_keeps_its_space), cmocka_unit_test(test_stop_texts_are_held_back),
+        cmocka_unit_test(test_stop_texts_behind_a_zero_byte), cmocka_unit_test(test_a_number_of_tokens)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
