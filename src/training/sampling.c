@@ -48,11 +48,14 @@ static void penalise(Sampler *sampler, float *logits, const int32_t *seen, int64
     }
 }
 
+/* The first of the largest logits. -1: one is NaN, or the largest is infinite. */
 static int32_t most_probable(const float *logits, int64_t vocabulary) {
     int32_t best = 0;
-    for (int64_t i = 1; i < vocabulary; i++)
+    for (int64_t i = 0; i < vocabulary; i++) {
+        if (isnan(logits[i])) return -1;
         if (logits[i] > logits[best]) best = (int32_t)i;
-    return best;
+    }
+    return isfinite(logits[best]) ? best : -1;
 }
 
 static int by_falling_logit(const void *x, const void *y) {
@@ -94,9 +97,9 @@ int32_t sampler_draw(Sampler *sampler, float *logits, const int32_t *seen, int64
     const SamplingOptions *options = &sampler->options;
     int64_t count = sampler->vocabulary;
     penalise(sampler, logits, seen, seen_count);
-    const float largest = logits[most_probable(logits, count)];
-    if (!isfinite(largest)) return -1;
-    if (options->temperature == 0) return most_probable(logits, count);
+    const int32_t best = most_probable(logits, count);
+    if (best < 0 || options->temperature == 0) return best;
+    const float largest = logits[best];
     for (int64_t i = 0; i < count; i++) sampler->candidate[i] = (Candidate){(int32_t)i, logits[i]};
     if (options->top_k > 0 || options->top_p < 1) {
         qsort(sampler->candidate, (size_t)count, sizeof *sampler->candidate, by_falling_logit);

@@ -20,7 +20,7 @@ Sampler *sampler_create(SamplingOptions options, int64_t vocabulary);
 void sampler_destroy(Sampler *sampler);
 
 /* The next token of a sequence whose tokens so far are `seen`. Changes the logits [vocabulary]. `unit`: a random
- * number, uniform in [0, 1). -1: the logits are not finite. */
+ * number, uniform in [0, 1). -1: a logit is NaN, or the largest is infinite. */
 int32_t sampler_draw(Sampler *sampler, float *logits, const int32_t *seen, int64_t count, double unit);
 
 #endif

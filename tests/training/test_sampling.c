@@ -123,10 +123,37 @@ static void test_the_penalty(void **state) {
     sampler_destroy(sampler);
 }
 
+static void test_logits_that_are_not_finite(void **state) {
+    (void)state;
+    for (int temperature = 0; temperature < 2; temperature++) {
+        SamplingOptions options = plain;
+        options.temperature = temperature;
+        Sampler *sampler = sampler_create(options, VOCABULARY);
+        float odd[VOCABULARY];
+        memcpy(odd, logits, sizeof odd);
+        odd[2] = -INFINITY; /* of no probability */
+        assert_int_equal(draw(sampler, odd, NULL, 0, 0), temperature ? 0 : 4);
+        for (int i = 0; i < VOCABULARY; i++) {
+            memcpy(odd, logits, sizeof odd);
+            odd[i] = NAN;
+            assert_int_equal(draw(sampler, odd, NULL, 0, 0.5), -1);
+            odd[i] = INFINITY;
+            assert_int_equal(draw(sampler, odd, NULL, 0, 0.5), -1);
+            odd[i] = -INFINITY;
+            assert_in_range(draw(sampler, odd, NULL, 0, 0.5), 0, VOCABULARY - 1);
+        }
+        for (int i = 0; i < VOCABULARY; i++) odd[i] = -INFINITY;
+        assert_int_equal(draw(sampler, odd, NULL, 0, 0.5), -1);
+        sampler_destroy(sampler);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_draws_follow_the_softmax), cmocka_unit_test(test_top_k_keeps_ties),
-        cmocka_unit_test(test_top_p_keeps_the_fewest),
-        cmocka_unit_test(test_temperature_0_takes_the_first_of_the_largest), cmocka_unit_test(test_the_penalty)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_draws_follow_the_softmax),
+                                       cmocka_unit_test(test_top_k_keeps_ties),
+                                       cmocka_unit_test(test_top_p_keeps_the_fewest),
+                                       cmocka_unit_test(test_temperature_0_takes_the_first_of_the_largest),
+                                       cmocka_unit_test(test_the_penalty),
+                                       cmocka_unit_test(test_logits_that_are_not_finite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
