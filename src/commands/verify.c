@@ -82,6 +82,21 @@ static const SafeTensor *find_io(Verification *v, const char *name) {
     return tensor;
 }
 
+/* NULL (logged) if there is none, or it has another number of elements. */
+static const SafeTensor *find_sized(Verification *v, const char *name, int64_t elements) {
+    const SafeTensor *tensor = find_io(v, name);
+    if (!tensor || tensor->elements == elements) return tensor;
+    log_error("%s: %s has %lld elements, not %lld", safetensors_path(v->io), name, (long long)tensor->elements,
+              (long long)elements);
+    return NULL;
+}
+
+/* The whole tensor. Collective. */
+static Status read_floats(Verification *v, const char *name, int64_t elements, float *to) {
+    const SafeTensor *tensor = find_sized(v, name, elements);
+    return agree(v->session.comm, tensor ? safetensors_read_floats(tensor, 0, elements, to) : BAD_INPUT);
+}
+
 /* Sets segments and positions from cu_seqlens, the offsets of the documents. Without it a sequence is one document. */
 static Status read_documents(Verification *v, HostBatch batch) {
     const int64_t n = v->B * v->T;
@@ -125,19 +140,14 @@ static Status read_batch(Verification *v) {
 
 static Status check_logits(Verification *v) {
     const int64_t count = v->B * v->T * v->session.model->config.vocab_size;
-    const SafeTensor *reference = find_io(v, "logits");
-    if (!reference) return BAD_INPUT;
-    if (reference->elements != count) {
-        log_error("%s: logits has %lld elements, the model gives %lld", safetensors_path(v->io),
-                  (long long)reference->elements, (long long)count);
-        return BAD_INPUT;
-    }
     float *ours = allocate(count, sizeof *ours), *theirs = allocate(count, sizeof *theirs);
-    const Status status = safetensors_read_floats(reference, 0, count, theirs);
-    runner_logits(v->session.runner, ours);
-    Distance d = {0, 0};
-    for (int64_t i = 0; i < count; i++) add_distance(&d, (double)ours[i], (double)theirs[i]);
-    if (status == OK) report(v, "logits", relative(d));
+    const Status status = read_floats(v, "logits", count, theirs);
+    if (status == OK) {
+        Distance d = {0, 0};
+        runner_logits(v->session.runner, ours);
+        for (int64_t i = 0; i < count; i++) add_distance(&d, (double)ours[i], (double)theirs[i]);
+        report(v, "logits", relative(d));
+    }
     free(ours);
     free(theirs);
     return status;
@@ -159,18 +169,12 @@ static double run_step(Verification *v, double *targets) {
 static Status check_gradient(Verification *v, const Unit *unit, const Parameter *p, double scale) {
     char name[PARAMETER_NAME + 8];
     snprintf(name, sizeof name, "grad.%s", p->name);
-    const SafeTensor *reference = find_io(v, name);
-    if (!reference) return BAD_INPUT;
-    if (reference->elements != p->elements) {
-        log_error("%s: %s has %lld elements, the parameter has %lld", safetensors_path(v->io), name,
-                  (long long)reference->elements, (long long)p->elements);
-        return BAD_INPUT;
-    }
+    const SafeTensor *reference = find_sized(v, name, p->elements);
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
     Distance d = {0, 0};
-    Status status = OK;
-    if (elements > 0) {
+    Status status = reference ? OK : BAD_INPUT;
+    if (reference && elements > 0) {
         float *theirs = allocate(elements, sizeof *theirs), *ours = allocate(elements, sizeof *ours);
         status = safetensors_read_floats(reference, range.in_parameter, elements, theirs);
         device_download(unit->device, ours, unit->gradient_shard + range.in_shard, elements * (int64_t)sizeof *ours);
@@ -205,7 +209,7 @@ static Status check_gradient_names(const Verification *v) {
 
 static Status check_gradients(Verification *v, double scale) {
     const Model *model = v->session.model;
-    Status status = check_gradient_names(v);
+    Status status = agree(v->session.comm, check_gradient_names(v));
     for (int u = 0; u < model->units && status == OK; u++)
         for (int i = 0; i < model->unit[u].parameters && status == OK; i++)
             if (model->unit[u].parameter[i].moving_average == 0) /* buffers have none */
@@ -215,13 +219,12 @@ static Status check_gradients(Verification *v, double scale) {
 
 static Status check_loss_and_gradients(Verification *v) {
     float reference = 0;
-    const SafeTensor *loss = find_io(v, "loss");
-    if (!loss) return BAD_INPUT;
-    Status status = safetensors_read_floats(loss, 0, 1, &reference);
     double targets = 0;
+    Status status = read_floats(v, "loss", 1, &reference);
+    if (status != OK) return status;
     const double ours = run_step(v, &targets);
-    if (status == OK) report(v, "loss", fabs(ours - (double)reference) / fabs((double)reference));
-    if (status == OK) status = check_gradients(v, 1 / targets);
+    report(v, "loss", fabs(ours - (double)reference) / fabs((double)reference));
+    status = check_gradients(v, 1 / targets);
     fsdp_end_step(v->session.fsdp);
     return status;
 }
@@ -289,7 +292,7 @@ static Status check_training(Verification *v, bool decay_all, const char *losses
 
 static Status check_all(Verification *v) {
     Status status = load_weights(v);
-    if (status == OK) status = read_batch(v);
+    if (status == OK) status = agree(v->session.comm, read_batch(v));
     if (status == OK) status = check_logits(v);
     if (status == OK) status = check_loss_and_gradients(v);
     if (status == OK && v->train) {
@@ -298,6 +301,14 @@ static Status check_all(Verification *v) {
     }
     if (status == OK && v->train) status = check_training(v, false, "losses_nodecay1d", "grad_norms_nodecay1d");
     return status;
+}
+
+/* The lists of these keys must be as long as each other, if both are there. */
+static Status compare_lengths(const Verification *v, const char *path, const char *a, const char *b) {
+    const json_t *one = json_object_get(v->train, a), *other = json_object_get(v->train, b);
+    if (!json_is_array(one) || !json_is_array(other) || json_array_size(one) == json_array_size(other)) return OK;
+    log_error("%s: %s has %zu numbers and %s %zu", path, a, json_array_size(one), b, json_array_size(other));
+    return BAD_INPUT;
 }
 
 /* train.json may be missing, but not damaged. */
@@ -309,6 +320,10 @@ static Status read_train(Verification *v) {
         log_error("%s:%d: %s", path, error.line, error.text);
         status = BAD_INPUT;
     }
+    if (status == OK) status = compare_lengths(v, path, "losses", "grad_norms");
+    if (status == OK) status = compare_lengths(v, path, "losses_fp64", "grad_norms_fp64");
+    if (status == OK) status = compare_lengths(v, path, "losses_nodecay1d", "grad_norms_nodecay1d");
+    if (status == OK) status = compare_lengths(v, path, "grad_norms", "grad_norms_fp64");
     free(path);
     return status;
 }
@@ -321,8 +336,8 @@ static Status open_inputs(Verification *v) {
     if (status != OK) return status;
     const SafeTensor *tokens = find_io(v, "input_ids");
     if (!tokens) return BAD_INPUT;
-    if (tokens->dims != 2) {
-        log_error("%s: input_ids must have shape [B, T]", safetensors_path(v->io));
+    if (tokens->dims != 2 || tokens->shape[0] < 1 || tokens->shape[1] < 2) {
+        log_error("%s: input_ids must have shape [B, T], with B from 1 and T from 2 on", safetensors_path(v->io));
         return BAD_INPUT;
     }
     v->B = tokens->shape[0];

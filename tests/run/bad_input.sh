@@ -160,6 +160,20 @@ fresh_case; overwrite "$work/case/model.safetensors" '\000\044\164\111' $((8 + t
 rm -rf "$work/case" && cp -r "$source_folder/tests/golden/gla-packed" "$work/case"
 LC_ALL=C sed -i 's/loss_within_documents/grad.within_documents/' "$work/case/io.safetensors"
 verifies 1 'grad.within_documents is the gradient of a parameter that the model does not have'
+for shape in 0,4 2,0; do
+    fresh_case; printf '\100\0\0\0\0\0\0\0{"input_ids":{"dtype":"I64","shape":[%s],"data_offsets":[0,0]}}' $shape >"$work/case/io.safetensors"; verifies 1 'input_ids must have shape .B, T., with'
+done
+fresh_case; LC_ALL=C sed -i 's/"loss":{"dtype":"F32","shape":\[1\]/"loss":{"dtype":"F16","shape":[2]/' "$work/case/io.safetensors"; verifies 1 'loss has 2 elements, not 1'
+fresh_case; sed -i 's/"grad_norms_nodecay1d": \[/&1, 2, 3, 4, 5, 6, 7, 8,/' "$work/case/train.json"; verifies 1 'train.json: losses_nodecay1d has 6 numbers and grad_norms_nodecay1d 14'
+fresh_case; sed -i 's/"\(losses\|grad_norms\)_fp64": \[/&1,/' "$work/case/train.json"; verifies 1 'train.json: grad_norms has 6 numbers and grad_norms_fp64 7'
+# what only one rank cannot read ends both: input_ids, logits, loss
+reference=$source_folder/tests/golden/gla-swa
+for at in 0 141824 187904; do
+    got=0
+    FAULT=5 FAULT_CALL=pread FAULT_RANK=1 FAULT_PATH=io.safetensors LD_PRELOAD=$FAULTS \
+        FAULT_FROM=$((8 + $(od -An -t u8 -N 8 "$reference/io.safetensors") + at)) ranks 2 verify "$reference" || got=$?
+    [ "$got" = 3 ] && grep -q 'reading tensor .*Input/output error' "$work/log" || { cat "$work/log"; fail "verify, unreadable from $at on: exit code $got"; }
+done
 refuses 2 'verify' verify
 refuses 1 '.' eval --checkpoint "$work/nowhere" --data "$work/data.h5"
 refuses 2 '.' eval --checkpoint "$source_folder/tests/golden/gla"

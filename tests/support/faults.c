@@ -3,7 +3,7 @@
  *   FAULT        hang: it does not return before a file FAULT_UNTIL exists; slow: it takes 0.2 s longer; else the
  * number of the error with which it fails FAULT_BEGUN  a file that is made when the call hangs FAULT_RANK   only on
  * this rank of mpirun FAULT_PATH   only for files whose path contains this text (not renameat2) FAULT_AFTER  only when
- * a file of this name exists */
+ * a file of this name exists FAULT_FROM   only from this offset on (pread) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,11 @@ static bool fails(const char *call, const char *opened, int fd) {
     return true;
 }
 
+static bool is_reached(int64_t offset) {
+    const char *from = getenv("FAULT_FROM");
+    return !from || offset >= atoll(from);
+}
+
 int open(const char *path, int flags, ...) {
     va_list arguments;
     va_start(arguments, flags);
@@ -68,12 +74,12 @@ int mkdir(const char *path, mode_t mode) {
 }
 
 ssize_t pread(int fd, void *to, size_t bytes, off_t offset) {
-    if (fails("pread", NULL, fd)) return -1;
+    if (is_reached(offset) && fails("pread", NULL, fd)) return -1;
     return ((ssize_t(*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread"))(fd, to, bytes, offset);
 }
 
 ssize_t pread64(int fd, void *to, size_t bytes, off64_t offset) {
-    if (fails("pread", NULL, fd)) return -1;
+    if (is_reached(offset) && fails("pread", NULL, fd)) return -1;
     return ((ssize_t(*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, to, bytes, offset);
 }
 
