@@ -417,14 +417,18 @@ char *path_parent(const char *path) {
     return parent;
 }
 
+/* The real path of the longest beginning of `path` that exists. NULL: none does. The caller frees it. */
+static char *real_beginning(const char *path) {
+    char *real = realpath(path, NULL), *parent = real ? NULL : path_parent(path);
+    if (parent && strcmp(parent, path) != 0) real = real_beginning(parent);
+    free(parent);
+    return real;
+}
+
 bool path_is_inside(const char *folder, const char *path) {
-    char *real_folder = realpath(folder, NULL), *real_path = realpath(path, NULL);
-    if (!real_path) {
-        char *parent = path_parent(path);
-        real_path = realpath(parent, NULL);
-        free(parent);
-    }
-    const size_t length = real_folder ? strlen(real_folder) : 0;
+    char *real_folder = realpath(folder, NULL), *real_path = real_beginning(path);
+    const bool root = real_folder && strcmp(real_folder, "/") == 0;
+    const size_t length = real_folder && !root ? strlen(real_folder) : 0;
     const bool inside = real_folder && real_path && strncmp(real_folder, real_path, length) == 0 &&
                         (real_path[length] == '/' || real_path[length] == 0);
     free(real_folder);

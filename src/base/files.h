@@ -79,8 +79,7 @@ bool path_is_name(const char *text);
 char *path_join(const char *folder, const char *name);
 /* The folder that contains `path`: "a/b" -> "a", "b" -> ".". The caller frees it. */
 char *path_parent(const char *path);
-/* Whether `path` is the existing folder `folder` or inside of it, with links resolved. The last component of `path`
- * need not exist. */
+/* Whether `path` is the existing folder `folder` or inside of it, with links resolved. `path` need not exist. */
 bool path_is_inside(const char *folder, const char *path);
 
 /* Fault injection for tests: `hook` is called before each operation, with either a path (else NULL) or a descriptor

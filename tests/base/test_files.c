@@ -124,6 +124,20 @@ static void what_is_replaced_is_whole_or_untouched(void **state) {
     assert_false(path_exists("config.yaml.tmp"));
 }
 
+static void what_is_inside_need_not_exist(void **state) {
+    (void)state;
+    assert_int_equal(folder_create_all("outer/inner"), 0);
+    static const char *const inside[] = {"outer",   "outer/",      "outer/inner",
+                                         "outer/x", "outer/x/y/z", "outer/inner/../x/y"};
+    static const char *const outside[] = {"outer2", "outer2/x", "x/y/z", "outer/../x/y", "..", "/x/y/z"};
+    for (int i = 0; i < 6; i++) {
+        assert_true(path_is_inside("outer", inside[i]));
+        assert_false(path_is_inside("outer", outside[i]));
+        assert_true(path_is_inside("/", inside[i]));
+    }
+    assert_false(path_is_inside("missing", "missing/x"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(removing_takes_everything_inside),
@@ -131,6 +145,7 @@ int main(void) {
         cmocka_unit_test(an_empty_folder_replaces_what_has_its_name),
         cmocka_unit_test(a_folder_that_cannot_be_emptied_says_so),
         cmocka_unit_test(what_is_replaced_is_whole_or_untouched),
+        cmocka_unit_test(what_is_inside_need_not_exist),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
