@@ -25,7 +25,7 @@ wait $!
 END
 runs 0 'exit code 137 after step-000000[0-9]*: starting again in 0 s' bash "$work/dies.sh" "$work/run" "${job[@]}"
 [ -d "$work/run/checkpoint/step-00000050" ] || fail "not done"
-losses "$work/run" | awk '$1 != NR { exit 1 } END { exit NR != 50 }' || fail "steps are missing or twice"
+losses "$work/run" | awk '$1 != NR { bad = 1 } END { exit bad || NR != 50 }' || fail "steps are missing or twice"
 
 # What comes back at the same step, and what would.
 runs 137 '3 failures in a row at step-00000050, without a new checkpoint; giving up' bash -c 'kill -KILL $$'
