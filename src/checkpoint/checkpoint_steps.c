@@ -112,7 +112,8 @@ void checkpoint_recover(const char *folder) {
     const size_t suffix = strlen(CHECKPOINT_REPLACED);
     for (int64_t i = 0; i < count; i++) {
         const size_t length = strlen(names[i]);
-        if (strstr(names[i], ".tmp-") && strcmp(names[i] + length - suffix, CHECKPOINT_REPLACED) == 0)
+        if (strstr(names[i], ".tmp-") && length > suffix &&
+            strcmp(names[i] + length - suffix, CHECKPOINT_REPLACED) == 0)
             recover_step(folder, names[i]);
     }
     folder_list_free(names, count);

@@ -9,6 +9,7 @@
 #include "checkpoint/thread_comm.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checkpoint_state.h"
+#include "checkpoint/checkpoint_steps.h"
 #include "checkpoint/run_lock.h"
 
 /* What the ranks of one job do, and what came of it on rank 0. */
@@ -233,6 +234,20 @@ static void test_step_is_replaced(void **unused) {
     assert_int_equal(resume(folder, 1, -1), 8);
     assert_int_equal(entries(folder), 1);
     free(folder);
+}
+
+/* Also names shorter than the ending that is looked for. */
+static void test_a_replaced_step_gets_its_name_back(void **unused) {
+    (void)unused;
+    char *folder = fresh_folder(), *step = file_in(folder, 8, ""), *tmp = path_join(folder, "x.tmp-");
+    char *replaced = path_join(folder, "step-00000008.tmp-1" CHECKPOINT_REPLACED);
+    save(folder, 1, 8, (CheckpointOptions){0});
+    step[strlen(step) - 1] = 0;
+    assert_int_equal(file_rename(step, replaced), 0);
+    write_file(tmp, "", 0);
+    checkpoint_recover(folder);
+    assert_true(has_step(folder, 8) && path_exists(tmp));
+    free(step), free(tmp), free(replaced), free(folder);
 }
 
 /* Neither skipped nor replaced: each is set aside under a name of its own. */
@@ -474,6 +489,7 @@ int main(void) {
                                        cmocka_unit_test(test_retention_leaves_incomplete_steps),
                                        cmocka_unit_test(test_retention_leaves_later_steps),
                                        cmocka_unit_test(test_step_is_replaced),
+                                       cmocka_unit_test(test_a_replaced_step_gets_its_name_back),
                                        cmocka_unit_test(test_incomplete_step),
                                        cmocka_unit_test(test_names_aside_are_free),
                                        cmocka_unit_test(test_flipped_bits),
