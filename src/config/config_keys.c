@@ -118,7 +118,7 @@ static const Key data_keys[] = {
      AT(data.probabilities)},
     {"validation_files", KEY_STRING_LIST, "[]", 0, 0, NULL, "HDF5 files for the validation loss",
      AT(data.validation_files)},
-    {"validation_interval", KEY_INTEGER, "500", 0, MANY, NULL, "steps between validations; 0: none",
+    {"validation_interval", KEY_INTEGER, "500", 0, MANY, NULL, "steps between validations; 0: only at the end",
      AT(data.validation_interval)},
     {"validation_steps", KEY_INTEGER, "10", 0, MANY, NULL,
      "sequences of a validation, in training steps (global batches), from the start of the files; 0: all sequences",
