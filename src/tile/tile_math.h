@@ -19,32 +19,25 @@ DEVICE float exp_for_sum_f(float x) { return power_of_two(lesser(x * 1.44269504f
 /* 2^x to 2 ulp, 0 below -126: one instruction. */
 DEVICE float exp2_f(float x) { return power_of_two(x); }
 
-/* log(1 + u) for 0 <= u <= 1, to 2 ulp: u times a polynomial, which has no choice between two ranges to make. */
-DEVICE float log1p_f(float u) {
-    float p = -3.2438531e-3f;
-    p = fmaf(p, u, 1.98506881e-2f);
-    p = fmaf(p, u, -5.69580793e-2f);
-    p = fmaf(p, u, 1.06035076e-1f);
-    p = fmaf(p, u, -1.53055057e-1f);
-    p = fmaf(p, u, 1.96759090e-1f);
-    p = fmaf(p, u, -2.49541283e-1f);
-    p = fmaf(p, u, 3.33299607e-1f);
-    p = fmaf(p, u, -4.99999017e-1f);
-    return u * fmaf(p, u, 1.0f);
-}
-
 /* a / b to 2 ulp for |b| < 2^126, 0 beyond. */
 DEVICE float divide_f(float a, float b) { return a * reciprocal(b); }
 
 /* 1 / sqrt(x) to 2 ulp. */
 DEVICE float reciprocal_root_f(float x) { return reciprocal_root(x); }
 #else
-/* e^x to 2 ulp; 0 below -87.3, saturates above 88.3. Splits x = n ln 2 + r and takes a polynomial in r. */
+/* 1.5 * 2^23 + 127: adding it rounds to an integer n, and leaves n + 127, the exponent of 2^n, in the low bits. */
+#define ROUND_TO_EXPONENT 12583039.0f
+
+/* e^x to 2 ulp; 0 below -87.3, saturates above 88.3. Splits x = n ln 2 + r and takes a polynomial in r. The results,
+ * not x, are kept within the limits: gcc would take the polynomial of a limit apart from that of x. */
 DEVICE float exp_f(float x) {
-    const float clamped = x < -87.33f ? -87.33f : (x > 88.37f ? 88.37f : x);
-    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    const float n = clamped * 1.44269504f + shift - shift;
-    const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+    union {
+        float value;
+        uint32_t bits;
+    } shifted, power;
+    shifted.value = x * 1.44269504f + ROUND_TO_EXPONENT;
+    const float n = shifted.value - ROUND_TO_EXPONENT;
+    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
@@ -52,20 +45,19 @@ DEVICE float exp_f(float x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    union {
-        uint32_t bits;
-        float value;
-    } power;
-    power.bits = (uint32_t)((int32_t)n + 127) << 23;
-    return x < -87.33f ? 0.0f : p * power.value;
+    power.bits = shifted.bits << 23;
+    const float value = x > 88.37f ? 2.3911e38f : p * power.value;
+    return x < -87.33f ? 0.0f : value;
 }
 
 /* 2^x to 2 ulp; 0 below -126, saturates above 127.49. */
 DEVICE float exp2_f(float x) {
-    const float clamped = x < -126.0f ? -126.0f : (x > 127.49f ? 127.49f : x);
-    const float shift = 12582912.0f;
-    const float n = clamped + shift - shift;
-    const float r = clamped - n;
+    union {
+        float value;
+        uint32_t bits;
+    } shifted, power;
+    shifted.value = x + ROUND_TO_EXPONENT;
+    const float r = x - (shifted.value - ROUND_TO_EXPONENT);
     float p = 1.535336188e-4f;
     p = p * r + 1.339887440e-3f;
     p = p * r + 9.618437358e-3f;
@@ -73,19 +65,34 @@ DEVICE float exp2_f(float x) {
     p = p * r + 2.402264791e-1f;
     p = p * r + 6.931472029e-1f;
     p = p * r + 1.0f;
-    union {
-        uint32_t bits;
-        float value;
-    } power;
-    power.bits = (uint32_t)((int32_t)n + 127) << 23;
-    return x < -126.0f ? 0.0f : p * power.value;
+    power.bits = shifted.bits << 23;
+    const float value = x > 127.49f ? 2.3895e38f : p * power.value;
+    return x < -126.0f ? 0.0f : value;
 }
 
-/* log(1 + u) for 0 <= u <= 1, to 2 ulp. A polynomial in m, where 1 + u = 1 + m or 2 (1 + m), both exact. */
+/* As above, but to the accuracy of exp_f, and correctly rounded. */
+DEVICE float exp_for_sum_f(float x) { return exp_f(x); }
+DEVICE float divide_f(float a, float b) { return a / b; }
+DEVICE float reciprocal_root_f(float x) { return 1.0f / sqrtf(x); }
+#endif
+
+/* log(1 + u) for 0 <= u <= 1, to 2 ulp: a polynomial. With a choice between two ranges gcc would compute both wherever
+ * another choice comes before. */
 DEVICE float log1p_f(float u) {
-    const bool upper = u > 0.41421356f;
-    const float m = upper ? (u - 1.0f) * 0.5f : u;
-    const float exponent = upper ? 1.0f : 0.0f;
+    float p = -3.67746743e-3f;
+    p = p * u + 2.18754274e-2f;
+    p = p * u - 6.09214864e-2f;
+    p = p * u + 1.10251313e-1f;
+    p = p * u - 1.55695372e-1f;
+    p = p * u + 1.97743235e-1f;
+    p = p * u - 2.49750981e-1f;
+    p = p * u + 3.33322506e-1f;
+    p = p * u - 0.5f;
+    return p * (u * u) + u;
+}
+
+/* log(2^n (1 + m)) for 2^-1/2 <= 1 + m <= 2^1/2 */
+DEVICE float log_of_parts(float n, float m) {
     float p = 7.0376836292e-2f;
     p = p * m - 1.1514610310e-1f;
     p = p * m + 1.1676998740e-1f;
@@ -95,32 +102,54 @@ DEVICE float log1p_f(float u) {
     p = p * m + 2.0000714765e-1f;
     p = p * m - 2.4999993993e-1f;
     p = p * m + 3.3333331174e-1f;
-    p = p * m * (m * m) - exponent * 2.12194440e-4f - 0.5f * (m * m);
-    return m + p + exponent * 0.693359375f;
+    p = p * m * (m * m) - n * 2.12194440e-4f - 0.5f * (m * m);
+    return m + p + n * 0.693359375f;
 }
 
-/* As above, but to the accuracy of exp_f, and correctly rounded. */
-DEVICE float exp_for_sum_f(float x) { return exp_f(x); }
-DEVICE float divide_f(float a, float b) { return a / b; }
-DEVICE float reciprocal_root_f(float x) { return 1.0f / sqrtf(x); }
-#endif
+/* The n of a number 2^n (1 + m), from its bits less those of 2^-1/2. */
+DEVICE int32_t exponent_of(uint32_t bits) { return (int32_t)(bits - 0x3f3504f3u) >> 23; }
 
-/* log(x) for 2^-126 <= x <= 1/2 and for x >= 1, to 2 ulp: x = 2^n (1 + m). */
+/* log(x) for x >= 2^-126, to 2 ulp. */
 DEVICE float log_f(float x) {
     union {
         float value;
         uint32_t bits;
     } u;
     u.value = x;
-    const float n = (float)((int32_t)(u.bits >> 23) - 127);
-    u.bits = (u.bits & 0x7fffffu) | 0x3f800000u;
-    return n * 0.693359375f + (log1p_f(u.value - 1.0f) - n * 2.12194440e-4f);
+    const int32_t n = exponent_of(u.bits);
+    u.bits -= (uint32_t)n << 23;
+    return log_of_parts((float)n, u.value - 1.0f);
+}
+
+/* log(1 + u) for 0 <= u < 2^126, to 2 ulp. m is computed from u, which has more digits than 1 + u. */
+DEVICE float log1p_any_f(float u) {
+    union {
+        float value;
+        uint32_t bits;
+    } sum, scale;
+    sum.value = 1.0f + u;
+    const int32_t n = exponent_of(sum.bits);
+    scale.bits = 0x3f800000u - ((uint32_t)n << 23);
+    return log_of_parts((float)n, u * scale.value + (scale.value - 1.0f));
 }
 
 DEVICE float sigmoid_f(float x) { return divide_f(1.0f, 1.0f + exp_for_sum_f(-x)); }
 
 /* log sigmoid(x) = min(x, 0) - log(1 + e^-|x|), which neither overflows nor cancels. */
 DEVICE float log_sigmoid_f(float x) { return (x < 0.0f ? x : 0.0f) - log1p_f(exp_for_sum_f(-fabsf(x))); }
+
+/* sigmoid(x), sigmoid(-x) and log sigmoid(x), from one exponential. */
+typedef struct Sigmoids {
+    float of, of_opposite, log_of;
+} Sigmoids;
+
+DEVICE Sigmoids sigmoids_of(float x) {
+    const float e = exp_for_sum_f(-fabsf(x)), larger = divide_f(1.0f, 1.0f + e), smaller = e * larger;
+    const bool negative = x < 0.0f;
+    const Sigmoids sigmoids = {negative ? smaller : larger, negative ? larger : smaller,
+                               (negative ? x : 0.0f) - log1p_f(e)};
+    return sigmoids;
+}
 
 DEVICE float silu_f(float x) { return x * sigmoid_f(x); }
 

@@ -57,9 +57,16 @@ static void logarithm(void **state) {
     (void)state;
     expect_accuracy("log1p", worst_error(log1p_f, log1p, 0, 1, 0), 3);
     expect_accuracy("log1p near 0", worst_error(log1p_f, log1p, 0, 1e-6, 0), 2);
+    expect_accuracy("log1p of any number", worst_error(log1p_any_f, log1p, 0, 10, 0), 3);
+    expect_accuracy("log1p of large numbers", worst_error(log1p_any_f, log1p, 0, 8e37, 0), 2);
+    expect_accuracy("log1p of any number near 0", worst_error(log1p_any_f, log1p, 0, 1e-6, 0), 2);
     expect_accuracy("log", worst_error(log_f, log, 0x1p-126, 0.5, 0), 2);
     expect_accuracy("log near 0", worst_error(log_f, log, 0x1p-126, 0x1p-100, 0), 2);
 }
+
+static float one_of(float x) { return sigmoids_of(x).of; }
+static float one_of_opposite(float x) { return sigmoids_of(-x).of_opposite; }
+static float log_of_one(float x) { return sigmoids_of(x).log_of; }
 
 static void gates(void **state) {
     (void)state;
@@ -71,6 +78,9 @@ static void gates(void **state) {
                     6);
     expect_accuracy("derivative of silu", worst_error(silu_derivative_f, silu_derivative, -300, 300, 0.2),
                     4); /* parts of 0.2 cancel near -1.28 */
+    expect_accuracy("sigmoid of several", worst_error(one_of, sigmoid, -300, 300, least), 4);
+    expect_accuracy("sigmoid of the opposite", worst_error(one_of_opposite, sigmoid, -300, 300, least), 4);
+    expect_accuracy("log_sigmoid of several", worst_error(log_of_one, log_sigmoid, -300, 80, least), 4);
     assert_true(log_sigmoid_f(-1e30f) == -1e30f && log_sigmoid_f(1e30f) == 0);
 }
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,14 +57,21 @@ static void logarithm(void **state) {
     (void)state;
     expect("log1p", log1p_f, log1p, 0, 1, 1e-30, 3);
     expect("log1p near 0", log1p_f, log1p, 0, 1e-6, 1e-30, 2);
+    expect("log1p of any number", log1p_any_f, log1p, 0, 10, 1e-30, 3);
+    expect("log1p of large numbers", log1p_any_f, log1p, 0, 8e37, 1e-30, 2);
     expect("log", log_f, log, 0x1p-126, 0.5, 0, 3);
 }
+
+static float one_of(float x) { return sigmoids_of(x).of; }
+static float one_of_opposite(float x) { return sigmoids_of(-x).of_opposite; }
 
 static void gates(void **state) {
     (void)state;
     const double least = 1e-28;
     expect("sigmoid above 0", sigmoid_f, sigmoid, 0, 300, least, 4);
     expect("sigmoid below 0", sigmoid_f, sigmoid, -300, 0, least, 4 + 65); /* e^-65 is 1e-28 */
+    expect("sigmoid of several", one_of, sigmoid, 0, 300, least, 4 + 16);
+    expect("sigmoid of the opposite", one_of_opposite, sigmoid, -300, 0, least, 4 + 65);
     expect("silu", silu_f, silu, -300, 300, 1e-3, 4 + 10);
     expect("log_sigmoid", log_sigmoid_f, log_sigmoid, -300, 0, least, 4);
     expect("log_sigmoid above 0", log_sigmoid_f, log_sigmoid, 0, 16, least, 4 + 16);
