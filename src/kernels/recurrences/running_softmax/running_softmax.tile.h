@@ -1,8 +1,9 @@
 /* Softmax over the tokens so far, in two levels: what each chunk of rows adds, what precedes each chunk, and then the
  * rows; equations in running_softmax.h. A thread goes down a column.
  *
- * z is held as largest + log sum, because s - largest keeps the digits that s - z loses when s is large. Then
- * weight_t = sigmoid(s_t - z_{t-1}) and g_t = log sigmoid(z_{t-1} - s_t). */
+ * z is held as largest + log sum, because s - largest keeps the digits that s - z loses when s is large. With e^z_{t-1}
+ * and e^s_t in units of the larger of e^largest and e^s_t, weight_t = e^s_t / (e^z_{t-1} + e^s_t) and g_t = -log(1 +
+ * e^s_t / e^z_{t-1}). */
 #include "tile/tile.h"
 #include "kernels/recurrences/running_softmax/running_softmax.h"
 #include "tile/rows.h"
@@ -108,12 +109,27 @@ KERNEL(running_softmax_carry, RunningSoftmaxArguments) {
         EACH (j, cols) a.final[program_y * a.cols + first + j] = largest[j] + log_f(total[j]);
 }
 
+/* e^z before a token and e^s of the token itself, in units of the larger of e^largest and e^s. `old` is 0 at no
+ * distance between the two: what is beyond the largest distance whose exponential has all its digits is beside it. */
+typedef struct Token {
+    float old, own, beyond;
+} Token;
+
+DEVICE Token token_after(LogSum z, float x) {
+    const float farthest = 80.0f, distance = x - z.largest;
+    const float near = distance > farthest ? farthest : distance, below = exp_f(-fabsf(near));
+    const bool larger = x > z.largest;
+    const Token token = {larger ? z.sum * below : z.sum, larger ? 1.0f : below, distance - near};
+    return token;
+}
+
 /* Programs: as running_softmax_totals. */
 KERNEL(running_softmax, RunningSoftmaxArguments) {
     TILE(s, ROWS, COLS);
     VECTOR(begins, ROWS);
     VECTOR(largest, COLS);
-    const int64_t first = program_x * COLS, cols = a.cols - first < COLS ? a.cols - first : COLS;
+    const int64_t first = program_x * COLS;
+    const int cols = a.cols - first < COLS ? (int)(a.cols - first) : COLS;
     const int64_t start = program_z * a.T, row = start + program_y * ROWS, count = rows_of_chunk(a.T, program_y);
     const int64_t at = (program_z * a.chunks + program_y) * a.cols + first;
     element *weights = (element *)a.weight + row * a.weight_stride + first;
@@ -124,12 +140,13 @@ KERNEL(running_softmax, RunningSoftmaxArguments) {
     sync();
     BLOCK_WALK(
         sum, j < cols ? a.sum[at + j] : 1.0f, b, 1, j, COLS, i, count, const float x = AT(s, i, j);
-        const LogSum before = {largest[j], sum}, begun = {x, 1};
-        const LogSum z = log_sum_or_begin(log_sum_add(before, x), begun, begins[i]);
-        const float above = x - before.largest - log_f(sum);
+        const LogSum before = {largest[j], sum}, begun = {x, 1}; const Token token = token_after(before, x);
+        const LogSum after = {x > before.largest ? x : before.largest, token.old + token.own};
+        const LogSum z = log_sum_or_begin(after, begun, begins[i]);
         const float goes_on = before.largest > RUNNING_SOFTMAX_NOTHING ? 1.0f - begins[i] : 0.0f;
-        const float weight = 1.0f - goes_on + goes_on * sigmoid_f(above), gate = goes_on * log_sigmoid_f(-above);
-        sum = z.sum; largest[j] = z.largest; if (j < cols) {
+        const float weight = 1.0f - goes_on + goes_on * divide_f(token.own, after.sum);
+        const float gate = -goes_on * (log1p_any_f(divide_f(token.own, token.old)) + token.beyond); sum = z.sum;
+        largest[j] = z.largest; if (j < cols) {
             weights[i * a.weight_stride + j] = to_element(weight);
             gates[i * a.g_stride + j] = gate;
         });
