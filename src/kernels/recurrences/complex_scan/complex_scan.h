@@ -19,7 +19,7 @@ enum { COMPLEX_SCAN_COLS = 128, COMPLEX_SCAN_ROWS = 16 };
  * Backward, from the last row on. A gradient is complex as well: by the real part, plus i times that by the imaginary.
  *
  *   G_t = q_t do_t + conj(alpha_{t+1}) G_{t+1}
- *   dq = do Re S, dk = v Re G, dv = k Re G, dalpha = conj(S_{t-1}) G
+ *   dq = do Re S, dk = v Re G, dv = k Re G, dlog alpha = conj(alpha S_{t-1}) G
  *
  * Where sequences and columns are too few to fill a GPU, a sequence is cut into `parts` of part_chunks chunks. Each
  * part is walked from a state of 0 first; what that leaves, and the product of alpha, give the state in front of each

@@ -56,18 +56,14 @@ DEVICE Complex cartesian_decay(float a_0, float a_1) {
     return complex_of(r * c.direction.re, r * c.direction.im);
 }
 
-/* The gradient of (a_0, a_1) from that of alpha: turned back by alpha's direction, its real part is the gradient of
- * |alpha| and its imaginary part, times |alpha|, that of the phase. */
-DEVICE Complex polar_decay_gradient(float a_0, float a_1, Complex dalpha) {
-    const Complex turned = product(conjugate(direction_of(a_1)), dalpha);
-    return complex_of(turned.re * sigmoid_derivative_f(a_0), turned.im * sigmoid_f(a_0));
+/* The gradient of (a_0, a_1) from that of log alpha, conj(alpha) dalpha: its real part is the gradient of log |alpha|,
+ * its imaginary part that of the phase. */
+DEVICE Complex polar_decay_gradient(float a_0, float a_1 __attribute__((unused)), Complex dlog) {
+    return complex_of(dlog.re * sigmoid_f(-a_0), dlog.im);
 }
-DEVICE Complex cartesian_decay_gradient(float a_0, float a_1, Complex dalpha) {
+DEVICE Complex cartesian_decay_gradient(float a_0, float a_1, Complex dlog) {
     const Polar c = polar_form(a_0, a_1);
-    const Complex turned = product(conjugate(c.direction), dalpha);
-    const float along = turned.re * sigmoid_derivative_f(c.modulus);
-    const float across = turned.im * sigmoid_f(c.modulus) * c.reciprocal;
-    return product(c.direction, complex_of(along, across));
+    return product(c.direction, complex_of(dlog.re * sigmoid_f(-c.modulus), dlog.im * c.reciprocal));
 }
 
 /* Programs: x over blocks of columns, y over parts, z over sequences. */
@@ -266,7 +262,7 @@ KERNEL(complex_scan_dpart, ComplexScanArguments) {
     store_states(decay, a.part_decay, 2 * a.cols, &a, part, part.part);
 }
 
-/* The rows of `a` become their gradients; re and im hold those of alpha. */
+/* The rows of `a` become their gradients; re and im hold G. */
 #define FILL_DECAY_GRADIENTS()                                                                                         \
     do {                                                                                                               \
         if (a.cartesian) {                                                                                             \
@@ -277,9 +273,12 @@ KERNEL(complex_scan_dpart, ComplexScanArguments) {
     } while (0)
 #define FILL_DECAY_GRADIENTS_BY(gradient_of)                                                                           \
     EACH_PAIR(t_, c_, ROWS, COLS) {                                                                                    \
-        const Complex d_ = gradient_of(AT(raw, t_, 2 * c_), AT(raw, t_, 2 * c_ + 1), DECAY(t_, c_));                   \
-        PUT(raw, t_, 2 * c_, a.gradient_factor * d_.re);                                                               \
-        PUT(raw, t_, 2 * c_ + 1, a.gradient_factor * d_.im);                                                           \
+        const Complex kept_ = complex_of(ENTRY(kept_re, t_, c_), ENTRY(kept_im, t_, c_));                              \
+        const Complex G_ = complex_of(ENTRY(re, t_, c_), ENTRY(im, t_, c_));                                           \
+        const Complex d_ = gradient_of(AT(raw, t_, 2 * c_), AT(raw, t_, 2 * c_ + 1), product(conjugate(kept_), G_));   \
+        const float first_ = a.gradient_factor * d_.re, second_ = a.gradient_factor * d_.im;                           \
+        PUT(raw, t_, 2 * c_, first_);                                                                                  \
+        PUT(raw, t_, 2 * c_ + 1, second_);                                                                             \
     }
 
 KERNEL(complex_scan_backward, ComplexScanArguments) {
@@ -290,8 +289,8 @@ KERNEL(complex_scan_backward, ComplexScanArguments) {
     TILE(raw, ROWS, 2 * COLS);
     MATRIX(re, ROWS, COLS);
     MATRIX(im, ROWS, COLS);
-    MATRIX(before_re, ROWS, COLS); /* the state before each row */
-    MATRIX(before_im, ROWS, COLS);
+    MATRIX(kept_re, ROWS, COLS); /* alpha S_{t-1} of each row */
+    MATRIX(kept_im, ROWS, COLS);
     VECTOR(stays, ROWS);
     COLUMN_VALUES(state, 2);
     COLUMN_VALUES(gradient, 2);
@@ -312,24 +311,22 @@ KERNEL(complex_scan_backward, ComplexScanArguments) {
         FILL_DECAYS();
         for (int t = 0; t < count; t++) {
             EACH_COLUMN (c) {
-                const Complex before = STATE(state, c);
-                ENTRY(before_re, t, c) = before.re;
-                ENTRY(before_im, t, c) = before.im;
-                SET_STATE(state, c, product_sum(DECAY(t, c), before, AT(k, t, c) * AT(v, t, c)));
+                const Complex kept = product(DECAY(t, c), STATE(state, c));
+                ENTRY(kept_re, t, c) = kept.re;
+                ENTRY(kept_im, t, c) = kept.im;
+                SET_STATE(state, c, complex_of(kept.re + AT(k, t, c) * AT(v, t, c), kept.im));
             }
         }
         for (int t = count - 1; t >= 0; t--) {
             EACH_COLUMN (c) {
-                const Complex before = complex_of(ENTRY(before_re, t, c), ENTRY(before_im, t, c));
                 const Complex after = STATE(gradient, c), alpha = DECAY(t, c);
                 const float Q = AT(q, t, c), K = AT(k, t, c), V = AT(v, t, c), d = AT(o, t, c);
                 const Complex G = complex_of(after.re + Q * d, after.im);
-                const Complex dalpha = product(conjugate(before), G);
-                PUT(q, t, c, d * product_sum(alpha, before, K * V).re);
+                PUT(q, t, c, d * (ENTRY(kept_re, t, c) + K * V));
                 PUT(k, t, c, V * G.re);
                 PUT(v, t, c, K * G.re);
-                ENTRY(re, t, c) = stays[t] * dalpha.re;
-                ENTRY(im, t, c) = stays[t] * dalpha.im;
+                ENTRY(re, t, c) = G.re;
+                ENTRY(im, t, c) = G.im;
                 SET_STATE(gradient, c, product(conjugate(alpha), G));
             }
         }
