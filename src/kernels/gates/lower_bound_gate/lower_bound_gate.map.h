@@ -46,13 +46,8 @@ KERNEL(lower_bound_backward, LowerBoundBackwardArguments) {
     }
 }
 
-/* log f, from f and 1 - f: neither near f = 1 nor near f = 0 a difference is taken. Weights instead of branches: with
- * those gcc does not vectorise. */
-DEVICE float log_of_gate(float f, float rest) {
-    const float upper = rest < f ? 1.0f : 0.0f;
-    const float ratio = rest / (f + rest * (1.0f - upper));
-    return (1.0f - upper) * log_f(f) - upper * log1p_f(ratio);
-}
+/* log f, from f and 1 - f: neither near f = 1 nor near f = 0 a difference is taken. */
+DEVICE float log_of_gate(float f, float rest) { return -log1p_any_f(divide_f(rest, f)); }
 
 /* has_input and has_bound are constants where the rows are inlined, so the loops have no branches. */
 DEVICE void lower_bound_gate_rows(const LowerBoundGateArguments a, int64_t first, int64_t end, bool has_input,
@@ -71,8 +66,9 @@ DEVICE void lower_bound_gate_rows(const LowerBoundGateArguments a, int64_t first
                 EACH_LANE(e) bound[e] = bound_[e];
             }
             EACH_LANE(e) {
-                const float room = has_bound ? 1.0f - bound[e] : 1.0f, rest = room * sigmoid_f(-z[e]);
-                log_gate[e] = has_bound ? log_of_gate(bound[e] + room * sigmoid_f(z[e]), rest) : log_sigmoid_f(z[e]);
+                const Sigmoids s = sigmoids_of(z[e]);
+                const float room = has_bound ? 1.0f - bound[e] : 1.0f, rest = room * s.of_opposite;
+                log_gate[e] = has_bound ? log_of_gate(bound[e] + room * s.of, rest) : s.log_of;
                 value[e] = rest;
             }
             if (has_input) {
@@ -128,7 +124,8 @@ DEVICE void lower_bound_gate_backward_rows(const LowerBoundGateBackwardArguments
                 EACH_LANE(e) value[e] = in[e];
             }
             EACH_LANE(e) {
-                const float s = sigmoid_f(z[e]), rest = sigmoid_f(-z[e]), room = has_bound ? 1.0f - bound[e] : 1.0f;
+                const Sigmoids sigmoids = sigmoids_of(z[e]);
+                const float s = sigmoids.of, rest = sigmoids.of_opposite, room = has_bound ? 1.0f - bound[e] : 1.0f;
                 const float d = d_out[e] * (has_input ? silu_f(value[e]) : 1.0f);
                 const float df = has_bound ? d_log[e] / (bound[e] + room * s) - d : 0.0f;
                 dbound[e] += df * rest;
