@@ -44,8 +44,8 @@ static const Op quadratic_features_op = {"quadratic_features", true, quadratic_f
                                          quadratic_features_backward, quadratic_features_work};
 
 Tensor *quadratic_features(Tape *tape, Tensor *x, int64_t size, bool taylor) {
-    CHECK(x->cols % size == 0, "quadratic_features of %lld columns in heads of %lld", (long long)x->cols,
-          (long long)size);
+    CHECK(x->cols % size == 0 && size <= QUADRATIC_FEATURES_COLS, "quadratic_features of %lld columns in heads of %lld",
+          (long long)x->cols, (long long)size);
     const int64_t used = size * (size + 1) / 2 + (taylor ? size + 1 : 0);
     const int64_t features = blocks_of(used, FEATURES_ALIGNED) * FEATURES_ALIGNED;
     Node *node = tape_node(tape, &quadratic_features_op, &x, 1);

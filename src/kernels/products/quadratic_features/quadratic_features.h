@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { QUADRATIC_FEATURES_COLS = 64 }; /* the most columns of a head */
+
 /* phi of every head x of d = `cols` columns. Pairs lie by their distance: phi_(o d + j) = f_o x_j x_(j+o mod d) for o =
  * 0
  * .. d/2, where an even d has d/2 pairs at the last distance; f_0 = 1, f_o = sqrt 2, so that phi(x) . phi(y) = (x .
