@@ -109,17 +109,17 @@ KERNEL(running_softmax_carry, RunningSoftmaxArguments) {
         EACH (j, cols) a.final[program_y * a.cols + first + j] = largest[j] + log_f(total[j]);
 }
 
-/* e^z before a token and e^s of the token itself, in units of the larger of e^largest and e^s. `old` is 0 at no
- * distance between the two: what is beyond the largest distance whose exponential has all its digits is beside it. */
+/* e^z before a token and e^s of the token itself, in units of the larger of e^largest and e^s. `old` is divided by and
+ * is never 0: as far as s is too far above for its exponential, the distance is in `beyond`. */
 typedef struct Token {
     float old, own, beyond;
 } Token;
 
 DEVICE Token token_after(LogSum z, float x) {
     const float farthest = 80.0f, distance = x - z.largest;
-    const float near = distance > farthest ? farthest : distance, below = exp_f(-fabsf(near));
-    const bool larger = x > z.largest;
-    const Token token = {larger ? z.sum * below : z.sum, larger ? 1.0f : below, distance - near};
+    const bool larger = x > z.largest, far = distance > farthest;
+    const float below = exp_f(-fabsf(far ? farthest : distance));
+    const Token token = {larger ? z.sum * below : z.sum, larger ? 1.0f : below, far ? distance - farthest : 0.0f};
     return token;
 }
 
