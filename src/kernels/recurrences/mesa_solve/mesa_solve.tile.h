@@ -4,7 +4,9 @@
  * All tokens of a chunk iterate together. With rows p_t in P, and H, u and M of chunk_simple_gla.tile.h, H being the
  * state before the chunk, the products H_t p_t are the rows of
  *
- *   diag(u) P H + ((P k^T) * M) k
+ *   ((P k^T) * M) k + (diag(u) P) H
+ *
+ * in this order, because registers have no room for A = (P k^T) * M once P is rounded for the product with H.
  *
  * The damping is fla's. It counts: near a squared residual of `damping` the iteration slows down.
  *
@@ -15,8 +17,6 @@
  * x, H_t' = -y_t x_t^T. This is the gradient of the exact solution, as in fla. */
 #include "tile/tile.h"
 #include "kernels/recurrences/mesa_solve/mesa_solve.h"
-
-enum { PART = 16 }; /* keys whose products are in registers at a time */
 
 /* values[i] = the sum of a b over row i; their products pass through `products`. */
 #define row_values_dot(values, products, a, b)                                                                         \

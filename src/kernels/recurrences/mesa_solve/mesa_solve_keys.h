@@ -14,11 +14,11 @@ MESA_KERNEL(mesa_solve) {
     ACCUMULATOR(y, ROWS, KEYS); /* (H + diag(lambda)) p */
     ACCUMULATOR(products, ROWS, KEYS);
     ACCUMULATOR(A, ROWS, ROWS);
-    ACCUMULATOR(A_part, ROWS, PART);
     ROW_VALUES(u, ROWS);
     ROW_VALUES(square, ROWS); /* r r */
     ROW_VALUES(next, ROWS);
     ROW_VALUES(step, ROWS);
+    ROW_VALUES(turn, ROWS);
     const ChunkSimpleGlaArguments *of_state = &a.of_state;
     const int sequence = (int)program_z, head = (int)program_y, index = (int)program_x, K = (int)of_state->K;
     const element *states = (const element *)of_state->state + state_at(of_state, sequence, index, head, 0, 0);
@@ -57,27 +57,22 @@ MESA_KERNEL(mesa_solve) {
     sync();
 
     for (int n = 0; n < a.steps; n++) {
-        accumulator_zero(y);
-        accumulator_mma_nn(y, p, H);
-        MAP(y, i, d, z, z = z * ROW_VALUE(u, i) + lambda[d] * PEER(p, i, d));
-        for (int part = 0; part < ROWS / PART; part++) {
-            TILE_VIEW(k_part, k, part * PART, 0, PART, KEYS);
-            MATRIX_VIEW(M_part, M, 0, part * PART, ROWS, PART);
-            accumulator_zero(A_part);
-            accumulator_mma_nt(A_part, p, k_part);
-            MAP(A_part, i, j, z, z *= ENTRY(M_part, i, j));
-            accumulator_mma_nn(y, A_part, k_part);
-        }
+        accumulator_zero(A);
+        accumulator_mma_nt(A, p, k);
+        MAP(A, i, j, z, z *= ENTRY(M, i, j));
+        MAP(y, i, d, z, z = lambda[d] * PEER(p, i, d));
+        accumulator_mma_nn(y, A, k);
+        MAP(products, i, d, z, z = ROW_VALUE(u, i) * PEER(p, i, d));
+        accumulator_mma_nn(y, products, H);
         row_values_dot(step, products, p, y);
-        EACH_ROW_VALUE(step, m, i) step[m] = square[m] / (step[m] + a.damping);
-        MAP(p, i, d, z, ENTRY(x, i, d) += ROW_VALUE(step, i) * z);
+        EACH_ROW_VALUE(step, m, i) step[m] = divide_f(square[m], step[m] + a.damping);
         MAP(r, i, d, z, z -= ROW_VALUE(step, i) * PEER(y, i, d));
         row_values_dot(next, y, r, r);
-        EACH_ROW_VALUE(step, m, i) {
-            step[m] = next[m] / (square[m] + a.damping);
+        EACH_ROW_VALUE(turn, m, i) {
+            turn[m] = divide_f(next[m], square[m] + a.damping);
             square[m] = next[m];
         }
-        MAP(p, i, d, z, z = PEER(r, i, d) + ROW_VALUE(step, i) * z);
+        MAP(p, i, d, z, ENTRY(x, i, d) += ROW_VALUE(step, i) * z; z = PEER(r, i, d) + ROW_VALUE(turn, i) * z);
     }
     MAP(y, i, d, z, z = ENTRY(x, i, d));
     accumulator_store_block(y, a.x, K, rows, head, 0);
