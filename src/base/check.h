@@ -16,7 +16,7 @@ typedef enum Status {
     NUMERIC_STOP = 4,  /* too many steps with a loss or gradient that is not finite */
     WATCHDOG = 5,      /* a rank or a collective is stuck */
     CHECK_FAILED = 70, /* a bug of this program */
-    INTERRUPTED = 130  /* Ctrl-C, where what is done so far is a result */
+    INTERRUPTED = 130  /* Ctrl-C; what is done so far is a result, or is removed */
 } Status;
 
 #define CHECK(condition, ...)                                                                                          \

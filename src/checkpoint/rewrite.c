@@ -11,6 +11,7 @@
 #include "checkpoint/checkpoint_state.h"
 #include "base/crc.h"
 #include "base/files.h"
+#include "base/interrupts.h"
 #include "checkpoint/safetensors_plan.h"
 
 enum { BLOCK_ELEMENTS = 1 << 20 };
@@ -81,6 +82,7 @@ static Status rewrite_tensor(Rewrite *w, const SafeTensor *from, const PlannedTe
     uint32_t source_crc = 0, expected;
     *crc = 0;
     for (int64_t first = 0; first < from->elements; first += BLOCK_ELEMENTS) {
+        if (interrupts_noted()) return INTERRUPTED;
         const int64_t count = from->elements - first < BLOCK_ELEMENTS ? from->elements - first : BLOCK_ELEMENTS;
         const Status status = safetensors_read_floats(from, first, count, w->values);
         if (status) return status;

@@ -18,7 +18,7 @@ typedef struct RewriteOptions {
 /* Writes `tensors` as model*.safetensors, with an index if there are several files, into the existing `folder`, and
  * fsyncs them. On failure the caller removes the folder. Warns about values that are not finite and values that
  * overflow in the new type. Adds the CRCs of the new files to `state` unless that is NULL. BAD_INPUT if the source is
- * damaged, IO_ERROR if reading or writing fails; both are logged. */
+ * damaged, IO_ERROR if reading or writing fails; both are logged. INTERRUPTED after a signal (base/interrupts.h). */
 Status tensors_rewrite(const SafeTensor *const *tensors, int64_t count, const char *folder, RewriteOptions options,
                        json_t *state);
 

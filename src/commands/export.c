@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "commands/commands.h"
+#include "base/interrupts.h"
 #include "base/log.h"
 #include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
@@ -120,6 +121,7 @@ static Status export_folder(const Export *task, const char *source) {
     CHECK_MEMORY(out && temporary, "no memory for a path");
     while (strlen(out) > 1 && out[strlen(out) - 1] == '/') out[strlen(out) - 1] = 0;
     snprintf(temporary, size, "%s.tmp-%ld", out, (long)getpid());
+    interrupts_watch();
     unfinished_add(temporary);
     const int error = folder_create_empty(temporary);
     if (error) {

@@ -2,13 +2,13 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/files.h"
+#include "base/interrupts.h"
 #include "base/log.h"
 #include "checkpoint/weights.h"
 #include "commands/commands.h"
@@ -69,21 +69,8 @@ typedef struct Task {
 
 enum { READ, GENERATED };
 
-static volatile sig_atomic_t interrupted;
-
-static void note_interrupt(int number) {
-    (void)number;
-    interrupted = 1;
-}
-
-/* The second Ctrl-C ends the process. */
-static void watch_interrupts(void) {
-    struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-}
-
 static bool any_interrupted(Comm *comm) {
-    double flag = interrupted;
+    double flag = interrupts_noted();
     if (comm->size > 1) comm->f->all_reduce_max(comm, &flag, 1);
     return flag > 0;
 }
@@ -326,7 +313,7 @@ static Status generate(Task *task) {
     const int64_t count = task->prompts.count, batch = task->arguments->batch;
     task->continuation = calloc((size_t)count, sizeof *task->continuation);
     CHECK_MEMORY(task->continuation, "out of memory");
-    watch_interrupts();
+    interrupts_watch();
     Status status = OK;
     for (int64_t first = 0; first < count && status == OK && !any_interrupted(comm); first += batch)
         status = continue_group(task, first, batch < count - first ? batch : count - first);

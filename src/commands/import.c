@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "base/interrupts.h"
 #include "base/log.h"
 #include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
@@ -87,6 +88,7 @@ static Status make_run(const char *from, const TensorFolder *source, const Model
                        const char *folder) {
     RunLock *lock = NULL;
     Comm *self = comm_self_create();
+    interrupts_watch();
     const bool made = folder_create_above(out) == 0 && folder_create(out) == 0;
     if (made) unfinished_add(out);
     Status status = run_lock_acquire(self, out, 0, &lock);

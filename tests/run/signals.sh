@@ -49,5 +49,18 @@ wait $job || true
 last=$(losses "$work/long" | tail -n 1 | cut -d' ' -f1)
 grep -q "stopped on request after step $last$" "$work/log" && [ -e "$work/long/checkpoint/step-$(printf %08d "$last")/state.json" ] ||
     { cat "$work/log"; fail "Ctrl-C: step $last is not saved"; }
+# Ctrl-C in export and import, of files that are read slowly, leaves nothing.
+interrupted() { # COMMAND ARGUMENTS...: makes $work/made
+    FAULT=slow FAULT_CALL=pread FAULT_PATH=model.safetensors LD_PRELOAD=$FAULTS "$FLAME" "$@" --out "$work/made" >"$work/log" 2>&1 &
+    job=$!
+    until_true 600 eval "find '$work' -path '*made*tmp-*/model.safetensors' | grep -q ."
+    kill -INT $job
+    code=0
+    wait $job || code=$?
+    [ $code = 130 ] || { cat "$work/log"; fail "Ctrl-C in $1: exit code $code"; }
+    [ -z "$(find "$work" -name 'made*')" ] || fail "Ctrl-C in $1 leaves $(find "$work" -path '*made*')"
+}
+interrupted export --checkpoint "$source_folder/tests/golden/gla"
+interrupted import --from "$source_folder/tests/golden/gla"
 find "$work/run/checkpoint" -name '*.tmp*' | grep . && fail "temporary folders stay"
 echo "Ctrl-C saved the last whole step, SIGUSR2 saved, SIGUSR1 and the time limit saved and stopped, 3 ranks resumed what 2 began"
