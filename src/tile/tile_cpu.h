@@ -371,14 +371,14 @@ typedef struct TilesWalk {
  * there, n a constant on a GPU once loops are unrolled. Entries (i, c) of tiles and matrices with WALK_COLUMNS columns
  * that only EACH_COLUMN touches need no sync(). column_totals(parts, name), of COLUMN_TOTALS values: parts[p *
  * COLUMN_TOTALS + n], summed over p < COLUMN_PARTS, is the sum of the values n over the columns; `parts` is shared. */
-enum { WALK_COLUMNS = 128, COLUMN_TOTALS = 32, COLUMN_PARTS = 1 };
-#define COLUMN_VALUES(name, count) float name[(count)*WALK_COLUMNS] __attribute__((aligned(64)))
+enum { WALK_COLUMNS = 128, COLUMN_STRIDE = TILE_STRIDE(WALK_COLUMNS), COLUMN_TOTALS = 32, COLUMN_PARTS = 1 };
+#define COLUMN_VALUES(name, count) float name[(count)*COLUMN_STRIDE] __attribute__((aligned(64)))
 #define EACH_COLUMN(c)             _Pragma("omp simd") for (int c = 0; c < WALK_COLUMNS; c++)
-#define COLUMN_VALUE(name, n, c)   (name[(n)*WALK_COLUMNS + (c)])
+#define COLUMN_VALUE(name, n, c)   (name[(n)*COLUMN_STRIDE + (c)])
 #define column_totals(parts, name)                                                                                     \
     do {                                                                                                               \
         for (int n_ = 0; n_ < COLUMN_TOTALS; n_ += LANES)                                                              \
-            sums_of_rows((parts) + n_, name + n_ * WALK_COLUMNS, WALK_COLUMNS, WALK_COLUMNS);                          \
+            sums_of_rows((parts) + n_, name + n_ * COLUMN_STRIDE, COLUMN_STRIDE, WALK_COLUMNS);                        \
     } while (0)
 
 /* vector[i] = the sum of the accumulator's row i. The accumulator has at least 64 rows. */
