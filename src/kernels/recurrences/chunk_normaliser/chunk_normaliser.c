@@ -45,8 +45,8 @@ static ChunkNormaliserArguments arguments_of(Node *node) {
 static void launch_sums(const Node *node, Kernel totals, Kernel carry, const ChunkNormaliserArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
-    const int64_t cols = device->gpu ? CHUNK_NORMALISER_GPU_COLS : CHUNK_NORMALISER_HOST_COLS;
-    const int64_t heads = node->tape->batch->B * arguments->heads, blocks = blocks_of(arguments->K, cols);
+    const int64_t heads = node->tape->batch->B * arguments->heads,
+                  blocks = blocks_of(arguments->K, CHUNK_NORMALISER_COLS);
     device->launch(totals, type, (Grid){blocks, arguments->chunks, heads}, arguments);
     device->launch(carry, type, (Grid){blocks, heads, 1}, arguments);
 }

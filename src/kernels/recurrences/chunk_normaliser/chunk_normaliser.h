@@ -8,9 +8,7 @@
 
 #include "kernels/recurrences/chunk.h"
 
-/* Columns of a head's K that are summed side by side: on a GPU one for each thread, on a host few, because the last
- * block is as wide as all others. */
-enum { CHUNK_NORMALISER_GPU_COLS = 128, CHUNK_NORMALISER_HOST_COLS = 32 };
+enum { CHUNK_NORMALISER_COLS = 128 }; /* of a head's K, that are summed side by side */
 
 /* n_t = e^g_t n_{t-1} + e^s_t k_t, z_t = scale q_t . n_t per head; n = 0 before the first token of a document, before
  * the first of the sequence it is `initial`. */

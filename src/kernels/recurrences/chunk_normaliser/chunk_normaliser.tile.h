@@ -13,11 +13,7 @@
 #include "kernels/recurrences/chunk_normaliser/chunk_normaliser.h"
 #include "tile/rows.h"
 
-enum {
-    ROWS = CHUNK_ROWS,
-    COLS = ON_GPU ? (int)CHUNK_NORMALISER_GPU_COLS : (int)CHUNK_NORMALISER_HOST_COLS,
-    CARRY_ROWS = 32 /* chunks that the carry looks at together */
-};
+enum { ROWS = CHUNK_ROWS, COLS = CHUNK_NORMALISER_COLS, CARRY_ROWS = 32 /* chunks that the carry looks at together */ };
 
 /* e^g and e^s of row i of a chunk; 1 and 0 past its end. */
 DEVICE float decay_of(const ChunkNormaliserArguments *a, Chunk chunk, int64_t head, int64_t i) {
