@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "meter/latency.h"
+#include "meter/samples.h"
 
 enum {
     THREADS = 128,
@@ -17,10 +18,7 @@ enum {
     L1_SETS = 128, /* of a program: 16 KiB of 4-way sets, the oldest leaves */
     L1_WAYS = 4,
     ARGUMENT_BYTES = 4096, /* at most */
-    COUNTED = 6,           /* programs of a launch that are counted, at most */
-    AXIS = 24,             /* neighbours along an axis of the grid, at most: 2^24 programs */
-    SAMPLES = COUNTED + 1 + 3 * AXIS,
-    STAGES = 16, /* of copies under way */
+    STAGES = 16,           /* of copies under way */
 };
 #define MEMORY_BYTES (INT64_C(1) << 40)
 
@@ -70,12 +68,6 @@ typedef struct Lane {
     Place last[SITES]; /* the lane's last request of each site */
 } Lane;
 
-/* What a program touches, in sectors. */
-typedef struct Sectors {
-    uintptr_t *sector;
-    int64_t count, room;
-} Sectors;
-
 typedef struct Known {
     EmulatorProgram *program;
     Grid grid;
@@ -104,14 +96,12 @@ static struct {
     double global_latency;
     uintptr_t *set; /* hash table of the sectors of the running program */
     int64_t set_room;
-    Sectors touched[SAMPLES];
     /* the launch */
     EmulatorProgram *program;
     const unsigned char *arguments;
     int64_t argument_bytes;
-    Grid sample[SAMPLES];       /* those that are counted; from COUNTED on the base, and its neighbours by axis */
-    int samples, neighbours[3]; /* counted; along each axis */
-    int first;                  /* of the samples that run now */
+    Samples samples;
+    int first; /* of the samples that run now */
     int running, started, ended;
     int barriers;
     uint64_t exchanges[WARPS];
@@ -167,7 +157,7 @@ static void set_grow(const Sectors *touched) {
 }
 
 static void touch(uintptr_t sector) {
-    Sectors *touched = &meter.touched[meter.running];
+    Sectors *touched = &meter.samples.touched[meter.running];
     if (2 * touched->count >= meter.set_room) set_grow(touched);
     if (!set_put(meter.set, meter.set_room, sector)) return;
     if (touched->count == touched->room) {
@@ -614,7 +604,7 @@ static void program_begins(int sample) {
     memset(meter.near, 0, sizeof meter.near);
     meter.shared = meter.shared_end = meter.scratch = 0;
     meter.shared_blocks = 0;
-    meter.touched[sample].count = 0;
+    meter.samples.touched[sample].count = 0;
     if (meter.set) set_clear();
     for (int w = 0; w < WARPS; w++) {
         meter.exchanges[w] = 0;
@@ -643,68 +633,24 @@ void meter_show_lines(const char *kernel, void (*show)(const MeterLine *line, in
     meter.show_line = show;
 }
 
-static int compare_sectors(const void *a, const void *b) {
-    const uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
-    return (x > y) - (x < y);
-}
-
 static void program_ends(void) {
-    Sectors *touched = &meter.touched[meter.running];
+    Sectors *touched = &meter.samples.touched[meter.running];
     interval_ends(0);
     meter.sum.cycles += meter.lane[0].clock;
     meter.sum.shared_bytes += (double)meter.shared_blocks;
-    qsort(touched->sector, (size_t)touched->count, sizeof touched->sector[0], compare_sectors);
+    sectors_sort(touched->sector, touched->count);
 }
 
 /* Stands for the program in the emulator, whose grid is the sample. */
 static void sampled(const void *arguments, int64_t x, int64_t y, int64_t z) {
     (void)y, (void)z;
     if (meter.started++ == 0) program_begins(meter.first + (int)x);
-    const Grid at = meter.sample[meter.first + x];
+    const Grid at = meter.samples.program[meter.first + x];
     meter.program(arguments, at.x, at.y, at.z);
     wait_for_copies(&meter.lane[emulator_thread], 0);
     if (++meter.ended < THREADS) return;
     meter.started = meter.ended = 0;
     program_ends();
-}
-
-static void add_sample(int64_t x, int64_t y, int64_t z) {
-    for (int i = 0; i < meter.samples; i++)
-        if (meter.sample[i].x == x && meter.sample[i].y == y && meter.sample[i].z == z) return;
-    meter.sample[meter.samples++] = (Grid){x, y, z};
-}
-
-/* The program in the middle, its neighbours, the first and the last. */
-static void choose_counted(Grid grid) {
-    const Grid m = {(grid.x - 1) / 2, (grid.y - 1) / 2, (grid.z - 1) / 2};
-    meter.samples = 0;
-    add_sample(m.x, m.y, m.z);
-    if (grid.x > 1) add_sample(m.x + 1, m.y, m.z);
-    if (grid.y > 1) add_sample(m.x, m.y + 1, m.z);
-    if (grid.z > 1) add_sample(m.x, m.y, m.z + 1);
-    add_sample(0, 0, 0);
-    add_sample(grid.x - 1, grid.y - 1, grid.z - 1);
-}
-
-/* The base has the largest powers of two as its place, its neighbours along an axis are 1, 2, 4 ... programs away. */
-static int choose_neighbours(Grid grid) {
-    const int64_t extent[3] = {grid.x, grid.y, grid.z};
-    int64_t base[3] = {0};
-    int count = COUNTED;
-    for (int axis = 0; axis < 3; axis++)
-        for (int64_t n = 1; n < extent[axis]; n *= 2) base[axis] = n;
-    meter.sample[count++] = (Grid){base[0], base[1], base[2]};
-    for (int axis = 0; axis < 3; axis++) {
-        meter.neighbours[axis] = 0;
-        for (int64_t distance = 1; distance <= base[axis]; distance *= 2) {
-            CHECK(meter.neighbours[axis]++ < AXIS, "a grid of %lld programs", (long long)extent[axis]);
-            int64_t at[3] = {base[0], base[1], base[2]};
-            const bool behind = distance < base[axis] && base[axis] + distance < extent[axis];
-            at[axis] += behind ? distance : -distance;
-            meter.sample[count++] = (Grid){at[0], at[1], at[2]};
-        }
-    }
-    return count - COUNTED;
 }
 
 /* The first addresses of the arrays among the arguments, in order. */
@@ -718,54 +664,8 @@ static int arrays_of(uintptr_t *start) {
         while (i < count && start[i] != value / SECTOR) i++;
         if (i == count) start[count++] = value / SECTOR;
     }
-    qsort(start, (size_t)count, sizeof *start, compare_sectors);
+    sectors_sort(start, count);
     return count;
-}
-
-/* Counts the sectors of a sample in [from, to), and those that `other` has too. */
-static void compare_touched(const Sectors *a, const Sectors *b, uintptr_t from, uintptr_t to, double *count,
-                            double *common) {
-    int64_t j = 0;
-    *count = *common = 0;
-    for (int64_t i = 0; i < a->count; i++) {
-        if (a->sector[i] < from || a->sector[i] >= to) continue;
-        (*count)++;
-        while (j < b->count && b->sector[j] < a->sector[i]) j++;
-        *common += j < b->count && b->sector[j] == a->sector[i];
-    }
-}
-
-/* What the programs along an axis touch of an array, over what one does: neighbours at a distance of 1, 2, 4 ... share
- * a part, so twice as many programs touch 2 less that part times as much. `neighbour` is the first one. */
-static double growth(int64_t programs, int neighbour, int neighbours, uintptr_t from, uintptr_t to) {
-    const Sectors *base = &meter.touched[COUNTED];
-    double factor = 1, count, common;
-    int64_t covered = 1;
-    for (int i = 0; i < neighbours; i++, covered *= 2) {
-        const double more = 2 * covered <= programs ? 1 : (double)(programs - covered) / (double)covered;
-        compare_touched(&meter.touched[neighbour + i], base, from, to, &count, &common);
-        factor *= 1 + more * (count > 0 ? 1 - common / count : 1);
-    }
-    return factor;
-}
-
-static double distinct_bytes(Grid grid) {
-    uintptr_t start[ARGUMENT_BYTES / 8 + 1];
-    const int arrays = arrays_of(start);
-    const int64_t extent[3] = {grid.x, grid.y, grid.z};
-    double bytes = 0;
-    start[arrays] = UINTPTR_MAX;
-    for (int n = 0; n < arrays; n++) {
-        double mean = 0, count, common, programs = 1;
-        for (int i = 0; i < meter.samples; i++) {
-            compare_touched(&meter.touched[i], &meter.touched[i], start[n], start[n + 1], &count, &common);
-            mean += count / meter.samples;
-        }
-        for (int axis = 0, neighbour = COUNTED + 1; axis < 3; neighbour += meter.neighbours[axis++])
-            programs *= growth(extent[axis], neighbour, meter.neighbours[axis], start[n], start[n + 1]);
-        bytes += mean * programs * SECTOR;
-    }
-    return bytes;
 }
 
 static void scale(Meter *m, double factor) {
@@ -808,18 +708,19 @@ static void run_samples(const char *name, int first, int count, const void *argu
 }
 
 static Meter mean_of_samples(const char *name, Grid grid, const void *arguments, double latency) {
-    run_samples(name, 0, meter.samples, arguments, latency);
+    run_samples(name, 0, meter.samples.counted, arguments, latency);
     Meter mean = meter.sum;
-    scale(&mean, 1.0 / meter.samples);
+    scale(&mean, 1.0 / meter.samples.counted);
     mean.programs = (double)grid.x * (double)grid.y * (double)grid.z;
-    mean.distinct_bytes = distinct_bytes(grid);
+    uintptr_t start[ARGUMENT_BYTES / 8 + 1];
+    mean.distinct_bytes = SECTOR * samples_distinct_sectors(&meter.samples, grid, start, arrays_of(start));
     return mean;
 }
 
 /* What fits into the L2 cache is there already: the kernel before wrote it, or the first programs have read it. */
 static Meter count(const char *name, Grid grid, const void *arguments) {
-    run_samples(name, COUNTED, choose_neighbours(grid), arguments, MEMORY_LATENCY);
-    choose_counted(grid);
+    samples_choose(&meter.samples, grid);
+    run_samples(name, SAMPLES_COUNTED, meter.samples.neighbouring, arguments, MEMORY_LATENCY);
     const Meter mean = mean_of_samples(name, grid, arguments, MEMORY_LATENCY);
     return mean.distinct_bytes > L2_BYTES ? mean : mean_of_samples(name, grid, arguments, L2_LATENCY);
 }
@@ -833,8 +734,7 @@ static void prepare(MeterKernel kernel, const void *arguments) {
 void meter_run(MeterKernel kernel, Grid grid, const void *arguments) {
     prepare(kernel, arguments);
     for (int64_t n = 0; n < grid.x * grid.y * grid.z; n++) {
-        meter.samples = 0;
-        add_sample(n % grid.x, n / grid.x % grid.y, n / (grid.x * grid.y));
+        meter.samples.program[0] = (Grid){n % grid.x, n / grid.x % grid.y, n / (grid.x * grid.y)};
         run_samples(kernel.name, 0, 1, arguments, L2_LATENCY);
     }
 }
@@ -855,7 +755,7 @@ const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments) 
     meter.known = known;
     if (meter.lines_of && strcmp(meter.lines_of, kernel.name) == 0) {
         qsort(meter.line, (size_t)meter.sites, sizeof meter.line[0], compare_lines);
-        for (int i = 0; i < meter.sites; i++) meter.show_line(&meter.line[i], meter.samples);
+        for (int i = 0; i < meter.sites; i++) meter.show_line(&meter.line[i], meter.samples.counted);
         meter.lines_of = NULL;
     }
     return &known->meter;
