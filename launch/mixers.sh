@@ -108,13 +108,14 @@ draw_lengths() {
     families_of "$@"
     columns=$((${#families[@]} < 3 ? ${#families[@]} : 3)) rows=$(((${#families[@]} + 2) / 3))
     gnuplot <<END_OF_PLOT
-set terminal pngcairo size $((466 * columns)),$((450 * rows)) font "Sans,11"
+set terminal pngcairo size $((560 * columns)),$((400 * rows)) font "Sans,11"
 set output "$picture"
 set logscale xy 2
 set grid linecolor "#dddddd"
 set border 3
 set tics nomirror
-set key top left
+set key outside right top samplen 2
+set rmargin 25
 set xlabel "$xlabel"
 set ylabel "$ylabel"
 set multiplot layout $rows,$columns

@@ -110,6 +110,10 @@ def flash_attn_varlen_func(q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, ma
     return torch.cat(parts)
 
 
+def log1p(x):
+    return triton.language.log(x.to(triton.language.float64) + 1).to(triton.language.float32)
+
+
 def replace_language():
     """The interpreter replaces the words of triton.language at each launch, and those alone that a kernel's module calls tl.
     Done once for all, functions that kernels import from elsewhere have the replaced words too, and launches are faster."""
@@ -117,7 +121,7 @@ def replace_language():
     words = types.SimpleNamespace(__globals__={"tl": language, "core": language.core})
     interpreter._patch_lang(words)
     interpreter._patch_lang = lambda _function: types.SimpleNamespace(restore=lambda: None)
-    language.extra.libdevice.log1p = lambda x: language.log(x + 1)  # the interpreter has no function of that library
+    language.extra.libdevice.log1p = log1p  # the interpreter has no function of that library
     interpreter.InterpretedFunction.__call__ = lambda function, *args, **kwargs: function.rewrite()(*args, **kwargs)
 
 
