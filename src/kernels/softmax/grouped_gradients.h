@@ -8,6 +8,8 @@
 #ifndef FLAME_KERNELS_SOFTMAX_GROUPED_GRADIENTS_H
 #define FLAME_KERNELS_SOFTMAX_GROUPED_GRADIENTS_H
 
+#include "kernels/softmax/key_sums.h"
+
 #define GROUPED_GRADIENT_TILES(keys)                                                                                   \
     TILE(q, ROWS, HEAD);                                                                                               \
     TILE(out_gradient, ROWS, HEAD);                                                                                    \
@@ -21,20 +23,11 @@
     ACCUMULATOR(dk, keys, HEAD);                                                                                       \
     ACCUMULATOR(dv, keys, HEAD)
 
-/* A part's sums of dk (of 0) or dv (1), before dk is scaled: [2, parts, rows, kv_heads * head_dim], for all rows. */
-DEVICE Heads part_of_sums(const GroupedArguments *a, float *partial, int64_t parts, int64_t rows, int64_t of,
-                          int64_t part) {
-    const int64_t cols = a->kv_heads * a->head_dim;
-    const Heads sums = {partial + (of * parts + part) * rows * cols, cols};
+/* The sums of dk, before it is scaled, and of dv. */
+enum { DK, DV };
+DEVICE KeySums sums_of_keys(const GroupedArguments *a, float *partial, int64_t parts, int64_t rows) {
+    const KeySums sums = {partial, parts, rows, a->kv_heads * a->head_dim};
     return sums;
-}
-
-/* The sums of `count` rows of a key head become 0. */
-DEVICE void zero_sums(Heads sums, int64_t head_dim, int64_t first, int64_t count, int64_t kv_head) {
-    for (int64_t row = first; row < first + count; row++) {
-        float *const to = (float *)sums.data + entry_of_head(sums, head_dim, row, kv_head, 0);
-        EACH (i, head_dim) to[i] = 0;
-    }
 }
 
 /* The rows of a block of queries, and their operands. */
@@ -88,25 +81,9 @@ DEVICE void zero_sums(Heads sums, int64_t head_dim, int64_t first, int64_t count
         accumulator_operand_mma_tn(dk, ds, q_packed_);                                                                 \
     } while (0)
 
-/* Row `row` of dk (of 0) or dv (1), from the sums of the parts. */
-DEVICE void grouped_key_sums(const GroupedArguments *a, const float *partial, int64_t parts, int64_t rows, int64_t row,
-                             int64_t of) {
-    const int64_t cols = a->kv_heads * a->head_dim, matrix = rows * cols;
-    const Heads to = of == 0 ? a->k_gradient : a->v_gradient;
-    const float *const from = partial + of * parts * matrix + row * cols;
-    const float scale = of == 0 ? a->scale : 1.0f;
-    element *const gradient = (element *)to.data + row * to.stride;
-    if (!to.data) return;
-    VECTORS_OF(from, cols * sizeof(float), gradient);
-    EACH_VECTOR(i, cols) {
-        float sum[VECTOR] = {0};
-        for (int64_t part = 0; part < parts; part++) {
-            READ_F32(x, from + part * matrix + i);
-            EACH_LANE(e) sum[e] += x[e];
-        }
-        EACH_LANE(e) sum[e] *= scale;
-        WRITE(gradient + i, sum);
-    }
+/* Row `row` of dk or dv, from the sums of the parts. */
+DEVICE void grouped_key_sums(const GroupedArguments *a, KeySums sums, int64_t row, int64_t of) {
+    total_of_parts(sums, of, row, of == DK ? a->scale : 1.0f, of == DK ? a->k_gradient : a->v_gradient);
 }
 
 #endif

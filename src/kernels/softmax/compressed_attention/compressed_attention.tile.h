@@ -81,7 +81,7 @@ KERNEL(compressed_delta, CompressedArguments) {
 
 /* dk and dv from the sums of the parts. Program: row, dk or dv. */
 KERNEL(compressed_sum, CompressedArguments) {
-    grouped_key_sums(&a.grouped, a.partial, a.parts, a.B * a.rows, program_x, program_y);
+    grouped_key_sums(&a.grouped, sums_of_keys(&a.grouped, a.partial, a.parts, a.B * a.rows), program_x, program_y);
 }
 
 #define COMPRESSED_KERNEL(name) KERNEL(name, CompressedArguments) /* expands name first */

@@ -4,9 +4,9 @@ COMPRESSED_KERNEL(compressed_gradients) {
     GROUPED_GRADIENT_TILES(GROUPED_TILE);
 
     const GroupedArguments g = a.grouped;
-    const int64_t kv_head = program_y, sequence = program_z, all = a.B * a.rows;
-    const Heads dk_sums = part_of_sums(&g, a.partial, a.parts, all, 0, program_x);
-    const Heads dv_sums = part_of_sums(&g, a.partial, a.parts, all, 1, program_x);
+    const int64_t kv_head = program_y, sequence = program_z;
+    const KeySums sums = sums_of_keys(&g, a.partial, a.parts, a.B * a.rows);
+    const Heads dk_sums = part_of_sums(sums, DK, program_x), dv_sums = part_of_sums(sums, DV, program_x);
     const float exponent_scale = g.scale * LOG2_E;
 
     if (ON_GPU) return;

@@ -174,7 +174,7 @@ KERNEL(selected_delta, SelectedArguments) {
 
 /* dk and dv from the sums of the parts. Program: row, dk or dv. */
 KERNEL(selected_key_sums, SelectedArguments) {
-    grouped_key_sums(&a.grouped, a.partial, a.parts, a.B * a.rows, program_x, program_y);
+    grouped_key_sums(&a.grouped, sums_of_keys(&a.grouped, a.partial, a.parts, a.B * a.rows), program_x, program_y);
 }
 
 #define SELECTED_KERNEL(name) KERNEL(name, SelectedArguments) /* expands name first */

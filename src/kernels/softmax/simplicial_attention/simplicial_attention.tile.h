@@ -4,6 +4,7 @@
 #include "kernels/softmax/online_softmax.h"
 #include "kernels/softmax/simplicial_attention/simplicial_attention.h"
 #include "tile/rows.h"
+#include "kernels/softmax/key_sums.h"
 
 DEVICE int smaller_index(int64_t x, int64_t y) { return (int)(x < y ? x : y); }
 
@@ -95,19 +96,9 @@ KERNEL(simplicial_delta, SimplicialArguments) {
 
 /* On a CPU, a part's sums of a gradient of keys or values, those of keys before they are scaled, for all rows. */
 enum { DK1, DV1, DK2, DV2, SUMS };
-DEVICE Heads sums_of_part(const SimplicialArguments *a, int of, int64_t part) {
-    const int64_t cols = a->kv_heads * a->head_dim;
-    const Heads sums = {a->partial + (of * a->parts + part) * a->B * a->T * cols, cols};
+DEVICE KeySums sums_of_keys(const SimplicialArguments *a) {
+    const KeySums sums = {a->partial, a->parts, a->B * a->T, a->kv_heads * a->head_dim};
     return sums;
-}
-DEVICE float *row_of_sums(const SimplicialArguments *a, Heads sums, int64_t sequence, int64_t kv_head, int64_t t) {
-    return (float *)sums.data + entry_of_head(sums, a->head_dim, sequence * a->T + t, kv_head, 0);
-}
-DEVICE void zero_sums(const SimplicialArguments *a, Heads sums, int64_t sequence, int64_t kv_head) {
-    for (int64_t t = 0; t < a->T; t++) {
-        float *const to = row_of_sums(a, sums, sequence, kv_head, t);
-        EACH (i, a->head_dim) to[i] = 0;
-    }
 }
 /* The gradients of the second keys of a block, the first of which are those of token `first`, < 0 before the sequence.
  */
@@ -115,32 +106,19 @@ DEVICE void add_to_sums(const SimplicialArguments *a, Heads sums, const float *f
                         int64_t kv_head, int first) {
     const int rows = smaller_index(SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, a->T - first);
     for (int i = first < 0 ? -first : 0; i < rows; i++) {
-        float *const to = row_of_sums(a, sums, sequence, kv_head, first + i);
+        float *const to =
+            (float *)sums.data + entry_of_head(sums, a->head_dim, sequence * a->T + first + i, kv_head, 0);
         EACH (j, a->head_dim) to[j] += from[i * stride + j];
     }
 }
 
 /* The gradients of keys and values from the sums of the parts. Program: row, gradient. */
 KERNEL(simplicial_key_sums, SimplicialArguments) {
-    const int64_t cols = a.kv_heads * a.head_dim;
     const Heads to = program_y == DK1   ? a.k1_gradient
                      : program_y == DV1 ? a.v1_gradient
                      : program_y == DK2 ? a.k2_gradient
                                         : a.v2_gradient;
-    const float *const from = (const float *)sums_of_part(&a, (int)program_y, 0).data + program_x * cols;
-    const float scale = program_y == DK1 || program_y == DK2 ? a.scale : 1.0f;
-    element *const gradient = (element *)to.data + program_x * to.stride;
-    if (!to.data) return;
-    VECTORS_OF(from, cols * sizeof(float), gradient);
-    EACH_VECTOR(i, cols) {
-        float sum[VECTOR] = {0};
-        for (int64_t part = 0; part < a.parts; part++) {
-            READ_F32(x, from + part * a.B * a.T * cols + i);
-            EACH_LANE(e) sum[e] += x[e];
-        }
-        EACH_LANE(e) sum[e] *= scale;
-        WRITE(gradient + i, sum);
-    }
+    total_of_parts(sums_of_keys(&a), program_y, program_x, program_y == DK1 || program_y == DK2 ? a.scale : 1.0f, to);
 }
 
 #define SIMPLICIAL_KERNEL(name) KERNEL(name, SimplicialArguments) /* expands name first */

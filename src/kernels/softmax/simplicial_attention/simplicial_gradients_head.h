@@ -32,11 +32,15 @@ SIMPLICIAL_KERNEL(simplicial_gradients) {
     const int64_t kv_head = program_y, group = a.heads / a.kv_heads, sequence = program_z;
     const int32_t *position = a.position + sequence * a.T;
     const float exponent_scale = a.scale * LOG2_E;
-    const Heads dk1_sums = sums_of_part(&a, DK1, program_x), dv1_sums = sums_of_part(&a, DV1, program_x);
-    const Heads dk2_sums = sums_of_part(&a, DK2, program_x), dv2_sums = sums_of_part(&a, DV2, program_x);
+    const KeySums sums_of_all = sums_of_keys(&a);
+    const Heads dk1_sums = part_of_sums(sums_of_all, DK1, program_x),
+                dv1_sums = part_of_sums(sums_of_all, DV1, program_x);
+    const Heads dk2_sums = part_of_sums(sums_of_all, DK2, program_x),
+                dv2_sums = part_of_sums(sums_of_all, DV2, program_x);
 
     if (ON_GPU) return;
-    for (int sum = DK1; sum <= DV2; sum++) zero_sums(&a, sums_of_part(&a, sum, program_x), sequence, kv_head);
+    for (int of = DK1; of <= DV2; of++)
+        zero_sums(part_of_sums(sums_of_all, of, program_x), a.head_dim, sequence * a.T, a.T, kv_head);
     for (int64_t n = program_x; n < group * blocks_of(a.T, SIMPLICIAL_ROWS); n += a.parts) {
         const int64_t head = kv_head * group + n % group;
         const int t0 = (int)(n / group) * SIMPLICIAL_ROWS, t1 = smaller_index(t0 + SIMPLICIAL_ROWS, a.T) - 1;
