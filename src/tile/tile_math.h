@@ -151,6 +151,20 @@ DEVICE Sigmoids sigmoids_of(float x) {
     return sigmoids;
 }
 
+/* tanh(x) to 3 ulp: a polynomial in x^2 near 0, where the quotient of exponentials would lose the digits of x. */
+DEVICE float tanh_f(float x) {
+    const float square = x * x, far = 2.0f * sigmoid_f(2.0f * x) - 1.0f;
+    float p = -5.704986397e-3f;
+    p = p * square + 2.063908614e-2f;
+    p = p * square - 5.373971537e-2f;
+    p = p * square + 1.333144158e-1f;
+    p = p * square - 3.333328068e-1f;
+    return fabsf(x) < 0.625f ? p * square * x + x : far;
+}
+
+/* cap tanh(x / cap), for cap > 0 */
+DEVICE float soft_cap_f(float x, float cap) { return cap * tanh_f(divide_f(x, cap)); }
+
 DEVICE float silu_f(float x) { return x * sigmoid_f(x); }
 
 /* sigmoid'(x) = sigmoid(x) sigmoid(-x), where sigmoid(-x) = e^-x sigmoid(x) keeps its digits and 1 - sigmoid(x) does

@@ -82,6 +82,9 @@ static void gates(void **state) {
     expect_accuracy("sigmoid of the opposite", worst_error(one_of_opposite, sigmoid, -300, 300, least), 4);
     expect_accuracy("log_sigmoid of several", worst_error(log_of_one, log_sigmoid, -300, 80, least), 4);
     assert_true(log_sigmoid_f(-1e30f) == -1e30f && log_sigmoid_f(1e30f) == 0);
+    expect_accuracy("tanh", worst_error(tanh_f, tanh, -20, 20, 0), 5);
+    expect_accuracy("tanh near 0", worst_error(tanh_f, tanh, -1e-3, 1e-3, 0), 2);
+    assert_true(tanh_f(-1e30f) == -1 && tanh_f(1e30f) == 1 && soft_cap_f(8, 1e6f) == 8);
 }
 
 int main(void) {

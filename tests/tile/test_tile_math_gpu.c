@@ -77,6 +77,8 @@ static void gates(void **state) {
     expect("log_sigmoid above 0", log_sigmoid_f, log_sigmoid, 0, 16, least, 4 + 16);
     expect("derivative of sigmoid", sigmoid_derivative_f, sigmoid_derivative, -16, 16, least, 6 + 16);
     expect("derivative of silu", silu_derivative_f, silu_derivative, -300, 300, 0.2, 4);
+    expect("tanh", tanh_f, tanh, -20, 20, 1e-30, 6);
+    expect("tanh near 0", tanh_f, tanh, -1e-3, 1e-3, 1e-30, 2);
     const float far[] = {-INFINITY, -1e30f, -1000, 1000, 1e30f, INFINITY};
     for (int i = 0; i < 6; i++) {
         assert_true(sigmoid_f(far[i]) == (far[i] > 0 ? 1 : 0) && sigmoid_derivative_f(far[i]) == 0);

@@ -1,7 +1,6 @@
 /* Functions of one element. `kind` is a constant where the rows are inlined, so the loops have no branches. */
 #include "tile/tile.h"
 #include "kernels/gates/activation/activation.h"
-#include "kernels/gates/activation/tanh.h"
 #include "tile/rows.h"
 
 /* The share of a standard normal below x, to 1e-7: erf by formula 7.1.26 of Abramowitz and Stegun. */

@@ -12,7 +12,7 @@ enum {
 };
 #define LOWEST (-1e30f) /* below all sums of gates, and its own sums are finite */
 
-DEVICE float capped(float x, float cap) { return cap > 0.0f ? cap * (2.0f * sigmoid_f(2.0f * x / cap) - 1.0f) : x; }
+DEVICE float capped(float x, float cap) { return cap > 0.0f ? soft_cap_f(x, cap) : x; }
 DEVICE float capped_derivative(float x, float cap) {
     return cap > 0.0f ? 4.0f * sigmoid_derivative_f(2.0f * x / cap) : 1.0f;
 }

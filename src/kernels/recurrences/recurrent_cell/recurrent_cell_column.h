@@ -2,7 +2,6 @@
 #ifndef FLAME_KERNELS_RECURRENCES_RECURRENT_CELL_RECURRENT_CELL_COLUMN_H
 #define FLAME_KERNELS_RECURRENCES_RECURRENT_CELL_RECURRENT_CELL_COLUMN_H
 
-#include "kernels/gates/activation/tanh.h"
 #include "kernels/recurrences/recurrent_cell/recurrent_cell.h"
 
 enum { COLS = RECURRENT_CELL_COLS, SAVED = RECURRENT_CELL_SAVED };

@@ -5,25 +5,27 @@
 /* Of a row x: its maximum, the sum of e^(x_i - maximum), which EXPONENTIAL gives afterwards, and beside another row the
  * sum of e^(x_i - maximum) (x_i - other_i).
  *
- * A core has the row in its cache and is slow at e^x: it reads the row twice and keeps the exponentials in its place. A
- * GPU reads it once: each thread has a maximum of what it has seen, and scales its sums down when that grows. */
+ * A core has the row in its cache and is slow at e^x: it reads the row twice and, where the logits are not needed
+ * again, keeps the exponentials in their place. A GPU reads it once: each thread has a maximum of what it has seen, and
+ * scales its sums down when that grows. */
 typedef struct RowSums {
     float maximum, sum, difference;
 } RowSums;
 
-#define KEEPS_EXPONENTIALS      (VECTOR == 1)
-#define EXPONENTIAL(x, maximum) (KEEPS_EXPONENTIALS ? (x) : exp_f((x) - (maximum)))
+#define ON_CORE                       (VECTOR == 1)
+#define EXPONENTIAL(kept, x, maximum) ((kept) ? (x) : exp_f((x) - (maximum)))
 
-/* compares: whether there is another row, a constant where this is inlined. */
-DEVICE RowSums sum_exponentials(float *x, const float *other, int64_t cols, bool compares) {
+/* compares: whether there is another row; keeps: whether the exponentials take the place of x. Both are constants where
+ * this is inlined. */
+DEVICE RowSums sum_exponentials(float *x, const float *other, int64_t cols, bool compares, bool keeps) {
     float maximum = -INFINITY, sum = 0, difference = 0;
-    if (KEEPS_EXPONENTIALS) {
+    if (ON_CORE) {
         MAXIMUM(maximum, i, cols, x[i]);
         SUM_VECTOR(i, cols, sum, difference) {
             const float exponential = exp_f(x[i] - maximum);
             sum += exponential;
             if (compares) difference += exponential * (x[i] - other[i]);
-            x[i] = exponential;
+            if (keeps) x[i] = exponential;
         }
     } else {
         EACH_VECTOR(i, cols) {
@@ -72,7 +74,7 @@ DEVICE void add_bias(float *x, int64_t cols, const element *bias) {
 DEVICE void cap_logits(float *x, int64_t cols, float cap) {
     EACH_VECTOR(i, cols) {
         READ_F32(y, x + i);
-        EACH_LANE(e) y[e] = cap * (2.0f * sigmoid_f(2.0f * y[e] / cap) - 1.0f);
+        EACH_LANE(e) y[e] = soft_cap_f(y[e], cap);
         WRITE_F32(x + i, y);
     }
     sync();
@@ -88,18 +90,19 @@ typedef struct GradientTerms {
 } GradientTerms;
 
 /* capped and teaches are constants where this is inlined, so the loop has no branches. The derivative of the cap is 1 -
- * (y / cap)^2. */
+ * (logit / cap)^2. */
 DEVICE void write_gradient(const CrossEntropyArguments *a, element *gradient, const float *x, const float *teacher,
                            const GradientTerms *t, bool capped, bool teaches) {
     EACH_VECTOR(i, a->cols) {
         READ_F32(y, x + i);
         READ_F32(taught, (teaches ? teacher : x) + i);
         EACH_LANE(e) {
-            const float exponential = EXPONENTIAL(y[e], t->maximum); /* 1 of the largest */
-            const float logit = KEEPS_EXPONENTIALS ? t->maximum + log_f(exponential) : y[e];
+            const float logit = y[e];
+            const float exponential = EXPONENTIAL(ON_CORE && !capped, logit, t->maximum); /* 1 of the largest */
             y[e] = exponential * t->scale - (i + e == t->label ? t->target : 0.0f) +
                    (exponential == 1.0f ? t->pull : 0.0f) - t->others;
-            if (teaches) y[e] += (exponential - EXPONENTIAL(taught[e], t->teacher_maximum) * t->relative) * t->share;
+            if (teaches)
+                y[e] += (exponential - EXPONENTIAL(ON_CORE, taught[e], t->teacher_maximum) * t->relative) * t->share;
             if (capped) y[e] *= 1.0f - logit / a->cap * (logit / a->cap);
         }
         WRITE(gradient + i, y);
@@ -123,8 +126,8 @@ DEVICE void write_zeros(const CrossEntropyArguments *a, int64_t row, element *gr
         }
 }
 
-/* teaches is a constant where this is inlined: without a teacher nothing is left of it. */
-DEVICE void loss_of_row(const CrossEntropyArguments *a, int64_t row, bool teaches) {
+/* capped and teaches are constants where this is inlined: without a teacher nothing is left of it. */
+DEVICE void loss_of_row(const CrossEntropyArguments *a, int64_t row, bool capped, bool teaches) {
     float *x = a->logits + row * a->stride, *teacher = teaches ? a->teacher + row * a->stride : NULL;
     element *gradient = a->gradient ? (element *)a->gradient + row * a->stride : NULL;
     const int64_t label = a->labels[row];
@@ -136,11 +139,11 @@ DEVICE void loss_of_row(const CrossEntropyArguments *a, int64_t row, bool teache
     RowSums taught = {0, 1, 0};
     if (teaches) {
         finish_logits(teacher, a->cols, a->teacher_bias, a->teacher_cap);
-        taught = sum_exponentials(teacher, x, a->cols, true);
+        taught = sum_exponentials(teacher, x, a->cols, true, ON_CORE);
     }
     const float x_label = x[label]; /* before any thread overwrites it, which the barriers below ensure */
     const float mean = a->smoothing > 0.0f ? mean_of_row(x, a->cols) : x_label;
-    const RowSums sums = sum_exponentials(x, NULL, a->cols, false);
+    const RowSums sums = sum_exponentials(x, NULL, a->cols, false, ON_CORE && !capped);
     const float z = logf(sums.sum) + sums.maximum, rest = teaches ? 1.0f - a->share : 1.0f;
     a->losses[row] = z - x_label + a->smoothing * (x_label - mean) + a->z_loss * z * z;
     if (a->margins) a->margins[row] = x_label - sums.maximum;
@@ -155,12 +158,15 @@ DEVICE void loss_of_row(const CrossEntropyArguments *a, int64_t row, bool teache
                                  teaches ? a->share / sums.sum : 0.0f,
                                  taught.maximum,
                                  sums.sum / taught.sum};
-    if (a->cap > 0.0f)
-        write_gradient(a, gradient, x, teacher, &terms, true, teaches);
-    else
-        write_gradient(a, gradient, x, teacher, &terms, false, teaches);
+    write_gradient(a, gradient, x, teacher, &terms, capped, teaches);
 }
 
-KERNEL(cross_entropy, CrossEntropyArguments) { loss_of_row(&a, program_x, false); }
+#define LOSS_OF_ROW(teaches)                                                                                           \
+    if (a.cap > 0.0f)                                                                                                  \
+        loss_of_row(&a, program_x, true, teaches);                                                                     \
+    else                                                                                                               \
+        loss_of_row(&a, program_x, false, teaches)
 
-KERNEL(cross_entropy_taught, CrossEntropyArguments) { loss_of_row(&a, program_x, true); }
+KERNEL(cross_entropy, CrossEntropyArguments) { LOSS_OF_ROW(false); }
+
+KERNEL(cross_entropy_taught, CrossEntropyArguments) { LOSS_OF_ROW(true); }

@@ -100,6 +100,8 @@ const OpTest linear_cross_entropy_test = {.name = "linear_cross_entropy", .plain
     {.name = "capped", .B = 1, .vocabulary = 24, .real = {2.5}, .input = {X(16), WEIGHT(24, 16)}},
     {.name = "large logits, capped", .B = 1, .T = 20, .vocabulary = 33, .real = {30},
      .input = {{.name = "x", .cols = 8, .low = -20, .high = 20}, WEIGHT(33, 8)}},
+    {.name = "very large logits, capped far", .B = 1, .T = 20, .vocabulary = 33, .real = {100},
+     .input = {{.name = "x", .cols = 8, .low = -100, .high = 100}, WEIGHT(33, 8)}},
     {.name = "bias", .B = 1, .vocabulary = 33, .integer = {1},
      .input = {X(16), WEIGHT(33, 16), BIAS(33)}},
     {.name = "bias, capped, several chunks", .B = 3, .T = 600, .vocabulary = 10, .integer = {1}, .real = {2.5},
