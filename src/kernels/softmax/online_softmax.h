@@ -6,8 +6,6 @@
 #ifdef FLAME_KERNEL_FILE
 #define LOG2_E 1.44269504f
 
-DEVICE float larger(float x, float y) { return x > y ? x : y; }
-
 /* Before the first tile of keys. */
 #define softmax_begin(maximum, sum)                                                                                    \
     do {                                                                                                               \
@@ -17,26 +15,36 @@ DEVICE float larger(float x, float y) { return x > y ? x : y; }
         }                                                                                                              \
     } while (0)
 /* p, the scores of the rows by a tile of keys, -infinity where a row does not see a key, becomes e^(score - maximum);
- * what was summed before is to be multiplied by `rescale`. Maxima are to base 2. */
+ * what was summed before is to be multiplied by `rescale`. Maxima are to base 2. A row keeps its maximum while no score
+ * exceeds it by more than MAXIMUM_SLACK, so that for most tiles `rescale` is 1: any number near the maximum serves as
+ * well, as powers of up to 2^MAXIMUM_SLACK have the digits of those up to 1. */
+#define MAXIMUM_SLACK 8.0f
 #define softmax_weights(p, maximum, sum, rescale, exponent_scale)                                                      \
     do {                                                                                                               \
         ROW_VALUES(tile_value_, p##_rows);                                                                             \
         row_values_maximum(tile_value_, p);                                                                            \
         EACH_ROW_VALUE(maximum, r, i) {                                                                                \
-            const float before_ = maximum[r];                                                                          \
-            maximum[r] = larger(before_, tile_value_[r] * (exponent_scale));                                           \
+            const float before_ = maximum[r], of_tile_ = tile_value_[r] * (exponent_scale);                            \
+            maximum[r] = of_tile_ > before_ + MAXIMUM_SLACK ? of_tile_ : before_;                                      \
             rescale[r] = exp2_f(before_ - maximum[r]);                                                                 \
         }                                                                                                              \
         MAP(p, i, j, x, x = exp2_f(x * (exponent_scale)-ROW_VALUE(maximum, i)));                                       \
         row_values_share(tile_value_, p);                                                                              \
         EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale[r] + tile_value_[r];                                       \
     } while (0)
+/* x, a sum over the tiles before. */
+#define rescale_sum(x, rescale)                                                                                        \
+    do {                                                                                                               \
+        bool same_ = true;                                                                                             \
+        EACH_ROW_VALUE(rescale, r, i) same_ &= rescale[r] == 1.0f;                                                     \
+        if (!same_) MAP(x, i, j, y, y *= ROW_VALUE(rescale, i));                                                       \
+    } while (0)
 /* And out, the sum of p v so far, is ready for p v of these keys to be added. */
 #define softmax_rescale(out, p, maximum, sum, exponent_scale)                                                          \
     do {                                                                                                               \
         ROW_VALUES(rescale_, p##_rows);                                                                                \
         softmax_weights(p, maximum, sum, rescale_, exponent_scale);                                                    \
-        MAP(out, i, j, x, x *= ROW_VALUE(rescale_, i));                                                                \
+        rescale_sum(out, rescale_);                                                                                    \
     } while (0)
 #define softmax_add(out, p, v, maximum, sum, exponent_scale)                                                           \
     do {                                                                                                               \

@@ -61,7 +61,7 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
             mma_nt(p, q_k2, k1_now);
             mask_scores(p, t0, t1, o, s0);
             softmax_weights(p, maximum, sum, rescale, exponent_scale);
-            MAP(of_offset, i, j, x, x *= ROW_VALUE(rescale, i));
+            rescale_sum(of_offset, rescale);
             accumulator_mma_nn(of_offset, p, v1_now);
         }
         EACH_ROW_VALUE(maximum, r, i) {
