@@ -75,6 +75,16 @@ static const Option plan_options[] = {
     {"ranks", OPTION_INTEGER, "N", "1", 1, 1e6, "plan a run of N ranks on one host", offsetof(Plan, ranks)},
 };
 
+/* One rank on the CPU is planned for the memory of this host; that of others is not known. */
+static void print_plan(const TrainConfig *config, Model *model, Model *teacher, Comm *self, int ranks) {
+    const bool here = ranks == 1 && strcmp(config->device, "cpu") == 0;
+    RunnerOptions options = setup_runner(config, teacher);
+    if (here) setup_recompute(config, model, self, device_cpu(), &options);
+    const MemoryPlan plan = setup_memory(config, &options, model, ranks, ranks);
+    setup_print(config, &options, model, &plan, ranks);
+    if (!here) setup_print_choices(config, &options, model, ranks);
+}
+
 static Status run_plan(void *values) {
     const Plan *task = values;
     const int ranks = (int)task->ranks;
@@ -89,12 +99,8 @@ static Status run_plan(void *values) {
     if (status == OK) status = origin_fill_model(&config, self);
     if (status == OK) status = model_create(config.model, &model);
     if (status == OK) status = teacher_read(&config, model, self, &teacher);
+    if (status == OK) print_plan(&config, model, teacher, self, ranks);
     comm_destroy(self);
-    if (status == OK) {
-        const RunnerOptions options = setup_runner(&config, teacher);
-        const MemoryPlan plan = setup_memory(&config, &options, model, ranks, ranks);
-        setup_print(&config, &options, model, &plan, ranks);
-    }
     model_destroy(model);
     model_destroy(teacher);
     config_free(&config);

@@ -127,16 +127,22 @@ MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options,
     return plan;
 }
 
+static bool fits_everywhere(const TrainConfig *config, const RunnerOptions *options, Model *model, Comm *comm,
+                            int64_t available) {
+    const MemoryPlan plan = setup_memory(config, options, model, comm->size, comm->local_size);
+    double over = plan.device_bytes > available;
+    comm->f->all_reduce_max(comm, &over, 1);
+    return over == 0;
+}
+
 void setup_recompute(const TrainConfig *config, Model *model, Comm *comm, const Device *device,
                      RunnerOptions *options) {
-    if (!recompute_is_auto(config)) return;
+    static const char *const again[] = {"nothing", "cheap operations", "whole blocks"};
+    if (!recompute_is_auto(config) || !options->training) return;
     const int64_t available = device->available(comm_sharers(comm, device));
-    for (; options->recompute != RECOMPUTE_FULL; options->recompute++) {
-        const MemoryPlan plan = setup_memory(config, options, model, comm->size, comm->local_size);
-        double over = plan.device_bytes > available;
-        comm->f->all_reduce_max(comm, &over, 1);
-        if (over == 0) return;
-    }
+    while (options->recompute != RECOMPUTE_FULL && !fits_everywhere(config, options, model, comm, available))
+        options->recompute++;
+    log_info("backward     computes %s again (activation_checkpoint.mode: auto)", again[options->recompute]);
 }
 
 Status setup_check_memory(const MemoryPlan *plan, const Device *device, int sharers) {
@@ -185,12 +191,6 @@ static void print_bytes(const char *what, int64_t bytes) {
     if (bytes > 0) log_info("  %-28s %10.1f MB", what, (double)bytes / 1e6);
 }
 
-static void print_recompute(Recompute recompute) {
-    static const char *const again[] = {"nothing", "cheap operations", "whole blocks"};
-    log_info("backward     computes %s again (activation_checkpoint.mode: auto, the least that fits)",
-             again[recompute]);
-}
-
 void setup_print(const TrainConfig *config, const RunnerOptions *options, const Model *model, const MemoryPlan *plan,
                  int world_size) {
     const StepShape step = step_shape(config, world_size);
@@ -209,7 +209,6 @@ void setup_print(const TrainConfig *config, const RunnerOptions *options, const 
              options->teacher ? ", and the teacher's forward" : "");
     log_info("state        %14.1f KB per sequence, after %lld tokens", plan->runner.state_bytes / 1e3,
              (long long)config->training.seq_len);
-    if (recompute_is_auto(config)) print_recompute(options->recompute);
     log_info("memory of each rank:");
     print_bytes("parameters (fp32 shard)", plan->shards.parameters);
     print_bytes("gradients (fp32 sums)", plan->shards.gradients);
@@ -226,4 +225,16 @@ void setup_print(const TrainConfig *config, const RunnerOptions *options, const 
     print_bytes("program and libraries", plan->other_bytes);
     print_bytes("total", plan->total_bytes);
     if (on_gpu(config)) print_bytes("of it on the GPU", plan->device_bytes);
+}
+
+void setup_print_choices(const TrainConfig *config, const RunnerOptions *options, Model *model, int world_size) {
+    static const char *const mode[] = {"none", "selective", "full"};
+    if (!recompute_is_auto(config)) return;
+    log_info("%s of each rank by activation_checkpoint.mode; auto takes the first that fits, and none is above:",
+             on_gpu(config) ? "GPU memory" : "memory");
+    RunnerOptions choice = *options;
+    for (choice.recompute = RECOMPUTE_NONE; choice.recompute <= RECOMPUTE_FULL; choice.recompute++) {
+        const MemoryPlan plan = setup_memory(config, &choice, model, world_size, world_size);
+        print_bytes(mode[choice.recompute], on_gpu(config) ? plan.device_bytes : plan.total_bytes);
+    }
 }

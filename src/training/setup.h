@@ -47,7 +47,7 @@ MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options,
                         int local_size);
 
 /* With activation_checkpoint.mode: auto, sets options->recompute to the least whose plan fits into each rank's part of
- * its device's free memory, or to RECOMPUTE_FULL. All ranks get the same. Collective. */
+ * its device's free memory, or to RECOMPUTE_FULL, and says so. All ranks get the same. Collective. */
 void setup_recompute(const TrainConfig *config, Model *model, Comm *comm, const Device *device, RunnerOptions *options);
 
 /* BAD_INPUT, after a message with the largest parts and the keys that reduce them, if the plan exceeds this rank's part
@@ -57,6 +57,10 @@ Status setup_check_memory(const MemoryPlan *plan, const Device *device, int shar
 /* Prints parameters by part, work per token and the memory plan, on rank 0. */
 void setup_print(const TrainConfig *config, const RunnerOptions *options, const Model *model, const MemoryPlan *plan,
                  int world_size);
+
+/* With activation_checkpoint.mode: auto, prints what each choice needs, where the memory of the host is not known. All
+ * ranks are on one host. */
+void setup_print_choices(const TrainConfig *config, const RunnerOptions *options, Model *model, int world_size);
 
 /* FLOPs of a training step's products and kernels per token: forward once, backward twice, a teacher's forward once. */
 double setup_flops_per_token(const MemoryPlan *plan, const TrainConfig *config);

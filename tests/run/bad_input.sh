@@ -46,6 +46,16 @@ trains 2 'no mixer "rnn".*gla, .*transformer' --model.model_type=rnn
 trains 2 'model.hidden_size' --model.hidden_sizes=64
 trains 1 'multiples of num_heads 3' --model.num_heads=3
 trains 1 'needs .* MB.*activation_checkpoint' --training.batch_size=100000 --training.global_batch_size=null --training.seq_len=8192
+# the plan for this host is the run's, what backward computes again included; that for another names the choices of auto
+big=(--training.batch_size=100000 --training.global_batch_size=null --training.seq_len=8192)
+trains 1 'needs .* MB' "${big[@]}"
+sed -n '/^backward/,/^  total/p' "$work/out" >"$work/planned"
+grep -q 'computes whole blocks again' "$work/planned" || { cat "$work/out"; fail "a run beyond the memory of this host"; }
+"$FLAME" plan --config "$work/config.yaml" "${big[@]}" 2>&1 | sed -n '/^backward/,/^  total/p' | diff "$work/planned" - || fail "plan and run differ"
+for other in --ranks=8 --device=cuda; do
+    "$FLAME" plan --config "$work/config.yaml" $other >"$work/out" 2>&1 || { cat "$work/out"; fail "plan $other"; }
+    ! grep -q '^backward' "$work/out" && [ "$(grep -cE '^  (none|selective|full) .*MB$' "$work/out")" = 3 ] || { cat "$work/out"; fail "plan $other"; }
+done
 printf 'a: &x [1]\nb: *x\n' >"$work/alias.yaml"
 refuses 1 'alias|anchor' --config "$work/alias.yaml"
 printf 'training: {steps: 1}\ntraining: {steps: 2}\n' >"$work/twice.yaml"
