@@ -113,28 +113,47 @@ static Status read_argument(const Argument *argument, ConfigValue **value) {
     return OK;
 }
 
-/* Stores the value under its dotted name and creates the mappings on the way. */
-static Status place_argument(ConfigValue *root, const char *name, ConfigValue *value) {
+/* Finds the mapping that the last part of a dotted name belongs to, and creates mappings on the way where there are
+ * none.
+ */
+static Status find_mapping(ConfigValue *root, const char *name, ConfigValue **mapping) {
     char *path = strdup(name);
     CHECK_MEMORY(path, "no memory for the command line");
-    ConfigValue *mapping = root;
+    Status status = OK;
+    *mapping = root;
     char *key = path, *dot = NULL;
-    while ((dot = strchr(key, '.')) != NULL) {
+    while (status == OK && (dot = strchr(key, '.')) != NULL) {
         *dot = 0;
-        ConfigValue *below = (ConfigValue *)config_value_get(mapping, key);
-        if (!below || below->type != VALUE_MAPPING) {
+        ConfigValue *below = (ConfigValue *)config_value_get(*mapping, key);
+        if (!below || below->type == VALUE_NULL) {
             below = config_value_new(VALUE_MAPPING, COMMAND_LINE, 0);
-            config_value_set(mapping, key, below);
+            config_value_set(*mapping, key, below);
+        } else if (below->type != VALUE_MAPPING) {
+            status = config_error(below, "%s must be a mapping of keys to values, not this %s", path,
+                                  value_type_name(below->type));
         }
-        mapping = below;
+        *dot = '.';
+        *mapping = below;
         key = dot + 1;
     }
+    free(path);
+    return status;
+}
+
+/* Stores the value under its dotted name. Takes ownership of `value`. */
+static Status place_argument(ConfigValue *root, const char *name, ConfigValue *value) {
+    ConfigValue *mapping = NULL;
+    const Status status = find_mapping(root, name, &mapping);
+    if (status != OK) {
+        config_value_free(value);
+        return status;
+    }
+    const char *dot = strrchr(name, '.'), *key = dot ? dot + 1 : name;
     const ConfigValue *before = config_value_get(mapping, key);
     if (before && strcmp(before->file, COMMAND_LINE) == 0 && log_rank() == 0)
         log_warning("--%.80s is given more than once; the last one counts: %.80s", name,
                     value->text ? value->text : "");
     config_value_set(mapping, key, value);
-    free(path);
     return OK;
 }
 

@@ -250,6 +250,32 @@ static void test_arguments(void **state) {
     expect("no --config", NULL, "--data.files=a.h5", &without_file);
 }
 
+/* A key of the command line does not hide that its section in the file is none. */
+static void test_arguments_over_files(void **state) {
+    (void)state;
+    const struct {
+        const char *yaml, *arguments;
+        Case result;
+    } rows[] = {
+        {DATA "training: [3]\n",
+         "--training.steps=1",
+         {NULL, BAD_INPUT, "case.yaml:2: training must be a mapping of keys to values, not this list", 0}},
+        {DATA "optimizer: hello\n",
+         "--optimizer.lr=1e-4",
+         {NULL, BAD_INPUT, "case.yaml:2: optimizer must be a mapping of keys to values, not this string", 0}},
+        {DATA "model:\n  attn: 5\n",
+         "--model.attn.layers=1,3",
+         {NULL, BAD_INPUT, "case.yaml:3: model.attn must be a mapping of keys to values, not this integer", 0}},
+        {DATA "training:\nmodel: {attn: null}\n", "--training.seed=1 --model.attn.layers=1,3", {NULL, OK, NULL, 0}},
+        {DATA,
+         "--model.attn=5 --model.attn.layers=1,3",
+         {NULL, USAGE, "command line: model.attn must be a mapping of keys to values, not this integer", 0}},
+    };
+    for (size_t i = 0; i < LENGTH(rows); i++)
+        expect(rows[i].yaml, write_case("case.yaml", rows[i].yaml, strlen(rows[i].yaml)), rows[i].arguments,
+               &rows[i].result);
+}
+
 /* Row by row: empty, folder, FIFO, device, missing, too large, too deep, NUL. */
 static void test_strange_files(void **state) {
     (void)state;
@@ -393,6 +419,7 @@ int main(void) {
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_toml),
         cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_arguments_over_files),
         cmocka_unit_test(test_strange_files),
         cmocka_unit_test(test_long_and_strange_values),
         cmocka_unit_test(test_defaults_are_flames),
