@@ -97,16 +97,22 @@ static void mark_hidden(AddedTokens *added) {
     vocabulary_free(&special);
 }
 
+/* Adds the texts in reverse, so that the first of those that are the same counts. */
+static void index_texts(AddedTokens *added, bool special) {
+    for (int64_t i = added->count - 1; i >= 0; i--) {
+        const AddedToken *token = &added->token[i];
+        if (token->bytes > 0 && token->special == special)
+            trie_add(token->normalized ? &added->normalized : &added->plain, token->text, token->bytes, (int32_t)i);
+    }
+}
+
 static void index_tokens(AddedTokens *added) {
     added->by_id = malloc(((size_t)added->vocabulary.size + 1) * sizeof *added->by_id);
     CHECK_MEMORY(added->by_id, "no memory for added tokens");
     for (int64_t i = 0; i < added->vocabulary.size; i++) added->by_id[i] = -1;
-    for (int64_t i = 0; i < added->count; i++) {
-        const AddedToken *token = &added->token[i];
-        added->by_id[token->id] = i;
-        if (token->bytes > 0)
-            trie_add(token->normalized ? &added->normalized : &added->plain, token->text, token->bytes, (int32_t)i);
-    }
+    for (int64_t i = 0; i < added->count; i++) added->by_id[added->token[i].id] = i;
+    index_texts(added, false);
+    index_texts(added, true); /* a special token comes before others of its text */
 }
 
 Status added_tokens_read(AddedTokens *added, const char *path, const json_t *list, const Model *model,

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,55 @@ static void test_stream(void **state) {
     tokenizer_close(tokenizer);
 }
 
+enum { PLAIN, SPECIAL, WORD };
+
+/* A tokenizer that lowercases, whose added tokens are mark, Mark and MARK. */
+static void write_marks(const char *path, const int flags[3]) {
+    static const char *const content[] = {"mark", "Mark", "MARK"};
+    char text[2048] = "{\"version\": \"1.0\", \"normalizer\": {\"type\": \"Lowercase\"}, \"model\": {\"type\": "
+                      "\"WordLevel\", \"vocab\": {\"[UNK]\": 0, \"x\": 1}, \"unk_token\": \"[UNK]\"}, "
+                      "\"added_tokens\": [";
+    for (int t = 0; t < 3; t++) {
+        const size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used,
+                 "{\"id\": %d, \"content\": \"%s\", \"single_word\": %s, \"lstrip\": false, \"rstrip\": false, "
+                 "\"normalized\": true, \"special\": %s}%s",
+                 t + 2, content[t], flags[t] == WORD ? "true" : "false", flags[t] == SPECIAL ? "true" : "false",
+                 t < 2 ? ", " : "]}");
+    }
+    assert_int_equal(file_write_all(path, text, (int64_t)strlen(text)), 0);
+}
+
+/* Added tokens that the normalizer makes one text of: the first special one counts, or else the first, and only its
+ * flags. As in tokenizers 0.22. */
+static void test_same_text(void **state) {
+    (void)state;
+    static const struct {
+        int flags[3];
+        uint32_t expected;
+    } rows[] = {
+        {{PLAIN, PLAIN, PLAIN}, 2},     {{PLAIN, PLAIN, SPECIAL}, 4}, {{PLAIN, SPECIAL, SPECIAL}, 3},
+        {{SPECIAL, PLAIN, SPECIAL}, 2}, {{WORD, PLAIN, PLAIN}, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char folder[] = "/dev/shm/flame-c-marks-XXXXXX";
+        assert_non_null(mkdtemp(folder));
+        char *path = path_join(folder, "tokenizer.json");
+        write_marks(path, rows[i].flags);
+        Tokenizer *tokenizer;
+        assert_int_equal(tokenizer_open(path, &tokenizer), OK);
+        TokenEncoder *encoder = token_encoder_create(tokenizer);
+        TokenIds ids = {0};
+        assert_int_equal(tokenizer_encode(encoder, "mArks", 5, false, &ids), OK);
+        assert_int_equal(ids.id[0], rows[i].expected);
+        free(ids.id);
+        token_encoder_free(encoder);
+        tokenizer_close(tokenizer);
+        free(path);
+        folder_remove(folder);
+    }
+}
+
 /* The files that exports of byte models have say the same as the built-in tokenizer. */
 static void test_exported_bytes(void **state) {
     (void)state;
@@ -127,6 +177,6 @@ static void test_exported_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_exported_bytes), cmocka_unit_test(test_bytes),
-                                       cmocka_unit_test(test_stream)};
+                                       cmocka_unit_test(test_stream), cmocka_unit_test(test_same_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
