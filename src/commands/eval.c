@@ -170,6 +170,8 @@ static Status score_domains(const EvalArguments *a, Session *session, const Runn
         const int64_t all = stream_file_samples(stream, (int)d);
         Evaluation result;
         domain[d].windows = a->samples && a->samples < all ? a->samples : all;
+        domain[d].tokens = stream_file(stream, (int)d)->tokens;
+        domain[d].left_out = domain[d].tokens - 1 - domain[d].windows * counting.T;
         counting.tallies = &domain[d].tallies;
         status = evaluate(session, runner, stream, first, first + domain[d].windows, &witness, &result);
         if (status == OK && !isfinite(result.loss_sum))

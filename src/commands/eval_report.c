@@ -24,6 +24,8 @@ static EvalDomain total_of(const EvalReport *report) {
     for (int d = 0; d < report->domains; d++) {
         tally_add(&total.tallies, &report->domain[d].tallies);
         total.windows += report->domain[d].windows;
+        total.tokens += report->domain[d].tokens;
+        total.left_out += report->domain[d].left_out;
     }
     return total;
 }
@@ -113,6 +115,10 @@ void eval_report_print(const EvalReport *report) {
         snprintf(pieces, sizeof pieces, ", %lld at a time", (long long)report->seq_len);
     log_info("windows     of %lld tokens%s%s, %s", (long long)report->context, pieces,
              report->varlen ? ", documents alone" : "", report->dtype);
+    const EvalDomain *total = &column[report->domains];
+    if (total->left_out > 0)
+        log_info("left out    %lld of %lld tokens, behind the last window of each file", (long long)total->left_out,
+                 (long long)total->tokens);
     log_info("\n%-*s%14s%10s%11s%13s%16s%10s", LABEL_WIDTH, "data", "targets", "share %", "loss", "perplexity",
              report->bytes_known ? "bits per byte" : "bits per token", "right %");
     for (int c = 0; c < columns; c++) print_domain(report, &column[c]);
@@ -139,6 +145,7 @@ static json_t *domain_json(const EvalReport *report, const EvalDomain *domain) {
     CHECK_MEMORY(json && positions, "no memory for JSON");
     if (domain->path) json_object_set_new(json, "file", json_string(domain->path));
     json_object_set_new(json, "windows", json_integer(domain->windows));
+    json_object_set_new(json, "left_out", json_integer(domain->left_out));
     json_object_update_new(json, tally_json(report, &t->all));
     json_object_set_new(json, "repeated_bigrams", tally_json(report, &t->repeated));
     if (report->shown_known) {

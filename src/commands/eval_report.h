@@ -9,7 +9,7 @@ typedef struct EvalDomain {
     const char *name;
     int name_bytes; /* of name: what follows is not part of it */
     const char *path;
-    int64_t windows;
+    int64_t windows, tokens, left_out; /* left_out: tokens behind the last window, which are not scored */
     Tallies tallies;
 } EvalDomain;
 

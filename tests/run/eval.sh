@@ -24,6 +24,13 @@ sed -n 's/^total  *\([0-9]*\)  *100.0  *\([0-9.]*\) .*/targets \1\nloss \2/p' "$
 sed -n 's/^  "\(targets\|loss\)": *\([0-9.]*\),/\1 \2/p' "$work/one.json" >"$work/b"
 same_within "$work/a" "$work/b" 1e-6 || fail "table: $(cat "$work/a"), file: $(cat "$work/b")"
 
+# Tokens are scored or left out, but for the first of each file, and the table says how many.
+left=$(sed -n '/"name": "total"/,$s/^ *"left_out": \([0-9]*\),/\1/p' "$work/one.json")
+scored=$(sed -n '/"name": "total"/,$s/^ *"windows": \([0-9]*\),/\1/p' "$work/one.json")
+all=$("$FLAME" data inspect "$work/config.h5" "$work/data/config.h5" | awk '$1 == "tokens" { all += $2 } END { print all }')
+[ "$left" -gt 0 ] && [ $((scored * 64 + left + 2)) = "$all" ] && grep -q "^left out *$left of $all tokens" "$work/table" ||
+    { cat "$work/table"; fail "$scored windows and $left tokens left out of $all"; }
+
 # Sums over parts: [targets, loss sum, right, bytes] of what the pattern opens, for each domain and the total.
 sums() {
     awk -v opens="$1" '
