@@ -18,6 +18,7 @@
 #include "core/profile.h"
 #include "data/stream_benchmark.h"
 #include "training/peak.h"
+#include "training/samples.h"
 #include "training/session.h"
 #include "training/setup.h"
 #include "training/teacher.h"
@@ -30,6 +31,7 @@ typedef struct Bench {
     Texts keys;
     TrainConfig config;
     Session session;
+    Stream *stream; /* of --data */
     json_t *json;
     double start;
     double peak_rate, memory_rate; /* FLOP/s of all ranks, bytes/s of one */
@@ -209,15 +211,28 @@ static void profile_step(Bench *b) {
     print_ops(b, &profile, seconds);
 }
 
-/* Random windows of training.seq_len + 1 tokens from the shuffled stream. */
+static Status check_options(const Bench *b) {
+    if (b->steps > 0 || b->generate > 0 || b->data_path) return OK;
+    log_error("bench --steps 0 times nothing; add --generate N or --data FILE.h5");
+    return USAGE;
+}
+
+/* Random windows of training.seq_len + 1 tokens. */
+static Status open_stream(Bench *b, Comm *comm) {
+    StreamOptions wanted = stream_default_options();
+    wanted.files = &b->data_path;
+    wanted.seq_len = b->config.training.seq_len;
+    wanted.threads = (int)b->config.data.threads;
+    return b->data_path ? samples_open(comm, &wanted, &b->stream) : OK;
+}
+
 static Status time_stream(Bench *b) {
     enum { SECONDS = 3, WINDOWS_PER_READ = 8 };
     double rate = 0;
-    const int threads = (int)b->config.data.threads;
-    const Status status =
-        stream_benchmark(b->data_path, b->config.training.seq_len, WINDOWS_PER_READ, threads, SECONDS, &rate);
+    const Status status = stream_benchmark(b->stream, WINDOWS_PER_READ, SECONDS, &rate);
     if (status != OK) return status;
-    log_info("stream       %10.1f M tokens/s  (%d reader threads, %s)", rate / 1e6, threads, b->data_path);
+    log_info("stream       %10.1f M tokens/s  (%d reader threads, %s)", rate / 1e6, (int)b->config.data.threads,
+             b->data_path);
     record(b->json, "stream_tokens_per_second", rate);
     return OK;
 }
@@ -265,6 +280,7 @@ static Status measure(Bench *b, Comm *comm) {
     Model *model = NULL;
     const Device *device = NULL;
     Status status = agree(comm, config_check_mesh(&b->config.training, comm->size));
+    if (status == OK) status = open_stream(b, comm);
     setup_comm(&b->config);
     if (status == OK) status = session_device(comm, b->config.device, &device);
     if (status != OK) return status;
@@ -297,7 +313,7 @@ static Status measure(Bench *b, Comm *comm) {
         profile_step(b);
     }
     if (b->generate > 0) time_generation(b, options.type);
-    if (b->data_path) status = agree(comm, time_stream(b));
+    if (b->stream) status = agree(comm, time_stream(b));
     return status == OK ? write_json(b) : status;
 }
 
@@ -307,7 +323,8 @@ static Status run(void *values) {
     Comm *comm = NULL;
     Status status = agreement_start("bench", &comm);
     if (status != OK) return status;
-    status = agree(comm, config_load(b->keys.count, b->keys.item, &b->config));
+    status = agree(comm, check_options(b));
+    if (status == OK) status = agree(comm, config_load(b->keys.count, b->keys.item, &b->config));
     if (status != OK) {
         comm_destroy(comm);
         return status;
@@ -315,6 +332,7 @@ static Status run(void *values) {
     b->json = json_object();
     status = measure(b, comm);
     json_decref(b->json);
+    stream_close(b->stream);
     config_free(&b->config);
     if (b->session.comm)
         session_close(&b->session);

@@ -9,6 +9,17 @@ for key in step_seconds tokens_per_second product_gflops memory_gbytes_per_secon
     grep -qE "\"$key\": [0-9.e+-]*[1-9]" "$work/new/folder/bench.json" || { cat "$work/log"; fail "no $key in bench.json"; }
 done
 grep -q '"op": "chunk_gla"' "$work/new/folder/bench.json" || fail "no ops in bench.json"
+# refuses CODE WORDS ARGUMENTS...: with nothing timed before.
+refuses() {
+    local got=0
+    "$FLAME" bench --config "$work/config.yaml" "${@:3}" >"$work/log" 2>&1 || got=$?
+    { [ $got = "$1" ] && grep -q -- "$2" "$work/log" && ! grep -qE '^(step|products) ' "$work/log"; } ||
+        { cat "$work/log"; fail "bench ${*:3}: exit code $got"; }
+}
+refuses 1 'nope.h5: there is no such file' --steps 1 --data "$work/nope.h5"
+refuses 2 'bench --steps 0 times nothing; add --generate' --steps 0
+"$FLAME" bench --config "$work/config.yaml" --steps 0 --data "$work/data.h5" >"$work/log" 2>&1 && grep -q '^stream ' "$work/log" ||
+    { cat "$work/log"; fail "bench of data alone"; }
 got=0
 "$FLAME" bench --config "$work/config.yaml" --steps 1 --json "$work/data.h5/bench.json" >"$work/log" 2>&1 || got=$?
 { [ $got = 3 ] && grep -q 'data.h5/bench.json: Not a directory' "$work/log"; } || { cat "$work/log"; fail "exit code $got"; }
