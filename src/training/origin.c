@@ -169,6 +169,19 @@ static Status find_origin(const TrainConfig *config, char **folder) {
     return *folder ? OK : BAD_INPUT;
 }
 
+/* The run's model, with the keys that it leaves out from where the weights are. An error about keys that do not fit
+ * together may name one that the run never gave, so that a warning says where it is from. */
+static Status fill_model(const char *path, const Model *saved, ConfigValue *keys, Model **model) {
+    model_fill_keys(keys, &saved->config);
+    const Status status = model_create(keys, model);
+    if (status == BAD_INPUT)
+        log_warning(
+            "%s: the keys of model: that the run leaves out are taken from there, as the weights are. Remove the "
+            "keys that differ, or change all that belong together with checkpoint.allow_model_changes",
+            path);
+    return status;
+}
+
 Status origin_fill_model(TrainConfig *config, Comm *comm) {
     char *folder = NULL;
     Status status = comm_worst(comm, comm->rank == 0 ? find_origin(config, &folder) : OK);
@@ -179,10 +192,7 @@ Status origin_fill_model(TrainConfig *config, Comm *comm) {
     if (status == OK && found) {
         status = read_model(folder, comm, &saved, &shared);
         if (status == OK) status = check_type(&shared, saved, config->model);
-        if (status == OK) {
-            model_fill_keys(config->model, &saved->config);
-            status = model_create(config->model, &model);
-        }
+        if (status == OK) status = fill_model(shared.path, saved, config->model, &model);
         if (status == OK) status = compare(shared.path, saved, model, &config->checkpoint.allow_model_changes, NULL);
         status = comm_worst(comm, status);
     }

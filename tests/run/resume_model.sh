@@ -72,6 +72,9 @@ END
 model=transformer
 refuses 'num_heads is 2 there and 8 here, window_size is null there and 16 here' --model.num_heads=8 --model.window_size=16
 trains --training.steps=5 --model.use_cache=false --model.hidden_act=silu --model.bos_token_id=7 --model.num_kv_heads=null
+train --training.steps=6 --model.num_heads=1 && fail "num_heads 1 of 2 num_kv_heads"
+grep -q 'num_heads 1 is not a multiple of num_kv_heads 2' "$work/log" && grep -q 'step-00000005/config.json: .*allow_model_changes' "$work/log" ||
+    { cat "$work/log"; fail "nothing says where num_kv_heads is from"; }
 refuses 'allow_model_changes: model: has no key rope_thet; did you mean rope_theta?' --training.steps=6 --checkpoint.allow_model_changes=rope_thet
 trains --training.steps=6 --model.rope_theta=5000.0 --checkpoint.allow_model_changes='[rope_theta]'
 [ "$(value "$work/transformer/checkpoint/step-00000006" rope_theta)" = 5000.0 ] || fail "the allowed change is not in config.json"
