@@ -66,6 +66,8 @@ bool file_is_missing(int error) {
            error == ENAMETOOLONG;
 }
 
+const char *file_read_reason(int error) { return error == EINVAL ? "is not a regular file" : strerror(error); }
+
 int file_create(const char *path, int *fd) { return open_with(path, O_WRONLY | O_CREAT | O_EXCL, fd); }
 
 int file_open_write(const char *path, int *fd) { return open_with(path, O_WRONLY, fd); }

@@ -33,6 +33,9 @@ int file_sync(int fd);
  * fail with EINVAL. EINVAL if the file system cannot do that. */
 int file_set_direct(int fd, bool direct);
 
+/* What is wrong, after an error of file_open_read or file_read_all. */
+const char *file_read_reason(int error);
+
 /* Reads the whole file and appends a zero byte; the caller frees *text. EFBIG if it is larger than `limit` bytes. */
 int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes);
 /* Creates a file with this content and fsyncs it. Removes it if that fails. EEXIST if it exists. */

@@ -232,7 +232,7 @@ Status safetensors_open(const char *path, SafeTensors **result) {
     int64_t bytes;
     const int error = file_open_read(path, &fd, &bytes);
     if (error) {
-        log_error("opening %s: %s", path, strerror(error));
+        log_error("opening %s: %s", path, file_read_reason(error));
         return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     }
     SafeTensors *file = calloc(1, sizeof *file);

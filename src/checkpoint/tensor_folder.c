@@ -105,7 +105,7 @@ static Status open_index(TensorFolder *folder, const char *directory, const char
     int64_t bytes;
     const int error = file_read_all(path, LARGEST_INDEX, &text, &bytes);
     if (error) {
-        log_error("reading %s: %s", path, strerror(error));
+        log_error("reading %s: %s", path, file_read_reason(error));
         return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     }
     json_error_t reason;

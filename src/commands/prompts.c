@@ -166,9 +166,9 @@ static Status read_file(Reading *reading, const char *path) {
     const int error =
         strcmp(path, "-") == 0 ? read_input(&text, &bytes) : file_read_all(path, FILE_LIMIT, &text, &bytes);
     if (error) {
-        log_error("--prompt-file %s: %s", path, strerror(error));
+        log_error("--prompt-file %s: %s", path, file_read_reason(error));
         free(text);
-        return error == ENOENT ? BAD_INPUT : IO_ERROR;
+        return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     }
     reading->name = path;
     const bool lines = length > 6 && strcmp(path + length - 6, ".jsonl") == 0;

@@ -54,7 +54,7 @@ static Status read_files(const char *path, BuildTokenizer *build) {
         free(json->content);
         *json = (TokenizerFile){0};
         const int error = file_read_all(file, TOKENIZER_BYTES_MAX, &json->content, &json->bytes);
-        if (error) log_error("reading %s: %s", file, strerror(error));
+        if (error) log_error("reading %s: %s", file, file_read_reason(error));
         status = error ? IO_ERROR : OK;
     }
     if (!status) {

@@ -170,7 +170,7 @@ Status requests_read(const char *path, const RequestsOptions *options, Requests 
     int64_t bytes = 0;
     *requests = (Requests){0};
     const int error = file_read_all(path, file_bytes_max, &text, &bytes);
-    if (error) log_error("reading %s: %s", path, strerror(error));
+    if (error) log_error("reading %s: %s", path, file_read_reason(error));
     const Status status = error ? (file_is_missing(error) ? BAD_INPUT : IO_ERROR) : read_lines(&reader, text, bytes);
     free(text);
     free(reader.ids.id);

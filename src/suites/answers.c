@@ -47,7 +47,7 @@ static Status read_run(const char *runs, Result *row) {
     if (error == 0) {
         status = read_lines(path, text, row);
     } else if (!file_is_missing(error)) {
-        log_error("%s cannot be read: %s", path, strerror(error));
+        log_error("%s cannot be read: %s", path, file_read_reason(error));
         status = IO_ERROR;
     }
     free(text);

@@ -185,7 +185,7 @@ static Status read_file(const char *path, bool headed, Results *results) {
     *results = (Results){0};
     const int error = file_read_all(path, FILE_MAX, &results->text, &bytes);
     if (error != 0) {
-        log_error("%s cannot be read: %s", path, strerror(error));
+        log_error("%s cannot be read: %s", path, file_read_reason(error));
         return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
     }
     if ((int64_t)strlen(results->text) != bytes) {

@@ -60,7 +60,7 @@ static void open_bytes(Tokenizer *tokenizer) {
 static Status read_text(const char *path, char **text, int64_t *bytes) {
     const int error = file_read_all(path, FILE_BYTES_MAX, text, bytes);
     if (!error) return OK;
-    log_error("%s: cannot be read: %s", path, strerror(error));
+    log_error("%s: cannot be read: %s", path, file_read_reason(error));
     return file_is_missing(error) || error == EFBIG ? BAD_INPUT : IO_ERROR;
 }
 

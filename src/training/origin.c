@@ -39,7 +39,8 @@ static Status read_config(const char *folder, Comm *comm, SharedText *shared) {
         shared->path = path_join(folder, "config.json");
         const int error = file_read_all(shared->path, LARGEST_CONFIG, &shared->text, &shared->bytes);
         if (error)
-            log_error("reading %s, which describes the model of these weights: %s", shared->path, strerror(error));
+            log_error("reading %s, which describes the model of these weights: %s", shared->path,
+                      file_read_reason(error));
         header[0] = !error ? OK : file_is_missing(error) ? BAD_INPUT : IO_ERROR;
         header[1] = (int64_t)strlen(shared->path);
         header[2] = error ? 0 : shared->bytes;

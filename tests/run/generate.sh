@@ -108,7 +108,8 @@ printf '{"prompt": "a"}\n{"prompt": "b"}\0\n{"prompt": "c"}\n' >"$work/bad.jsonl
 refused 1 "line 2: is not a JSON object" --checkpoint "$run" --prompt-file "$work/bad.jsonl"
 printf '3 1\0 4' >"$work/bad.txt"
 refused 1 "17 4 3" --checkpoint "$golden/gla" --ids --prompt-file "$work/bad.txt"
-refused 3 "--prompt-file -: Is a directory" --checkpoint "$run" --prompt-file - <"$work"
+refused 1 "--prompt-file -: Is a directory" --checkpoint "$run" --prompt-file - <"$work"
+refused 1 "is not a regular file" --checkpoint "$run" --prompt-file <(echo a)
 : >"$work/empty.jsonl"
 refused 1 "has no prompt" --checkpoint "$run" --prompt-file "$work/empty.jsonl"
 refused 1 "enough for prompts of" --checkpoint "$golden/transformer" --ids --prompt 1 --max-new-tokens 1000000000

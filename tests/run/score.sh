@@ -107,6 +107,7 @@ refuses_file() { # CODE PATTERN ARGUMENTS...
 : >"$work/empty.jsonl"
 refuses_file 1 'empty.jsonl: is empty' --input "$work/empty.jsonl" --out "$work/bad/out.jsonl"
 refuses_file 1 'nowhere.jsonl: No such file' --input "$work/nowhere.jsonl" --out "$work/bad/out.jsonl"
+refuses_file 1 '/dev/fd/[0-9]*: is not a regular file' --input <(echo a) --out "$work/bad/out.jsonl"
 refuses_file 1 'many-1.jsonl: exists already' --input "$work/many.jsonl" --out "$work/many-1.jsonl"
 refuses_file 3 'full/out.jsonl' --input "$work/many.jsonl" --out /dev/full/out.jsonl
 refuses_file 1 'many.jsonl:1: there is a string; give lists' --ids --input "$work/many.jsonl" --out "$work/bad/out.jsonl"

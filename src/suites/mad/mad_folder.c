@@ -25,7 +25,7 @@ static Status refuse(const Array *array, const char *why) {
 }
 
 static Status cannot_read(const char *path, int error) {
-    log_error("%s cannot be read: %s", path, strerror(error));
+    log_error("%s cannot be read: %s", path, file_read_reason(error));
     return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
 }
 
