@@ -79,7 +79,8 @@ static Status read_prompts(Task *task) {
     const GenerateArguments *a = task->arguments;
     const ModelConfig *config = &task->session.model->config;
     if ((a->prompt.count > 0) == (a->prompt_file != NULL)) {
-        log_error("generate wants --prompt TEXT or --prompt-file FILE");
+        log_error(a->prompt_file ? "generate takes --prompt TEXT or --prompt-file FILE, not both"
+                                 : "generate wants --prompt TEXT or --prompt-file FILE");
         return USAGE;
     }
     const PromptOptions wanted = {.tokenizer = task->tokenizer,

@@ -102,11 +102,24 @@ static Status read_stop(const Reading *reading, const json_t *list, Prompt *prom
     return OK;
 }
 
-static Status read_object(const Reading *reading, const json_t *object) {
+static Status check_keys(const Reading *reading, json_t *object) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        char message[160];
+        if (strcmp(key, "prompt") == 0 || strcmp(key, "stop") == 0 || strcmp(key, "max_new_tokens") == 0) continue;
+        snprintf(message, sizeof message, "unknown key \"%.40s\"; known: prompt, stop, max_new_tokens", key);
+        return refuse(reading, message);
+    }
+    return OK;
+}
+
+static Status read_object(const Reading *reading, json_t *object) {
     const json_t *prompt = json_object_get(object, "prompt"), *stop = json_object_get(object, "stop"),
                  *count = json_object_get(object, "max_new_tokens");
     Prompt *to = new_prompt(reading->prompts);
-    Status status;
+    Status status = check_keys(reading, object);
+    if (status != OK) return status;
     if (json_is_string(prompt))
         status = add_text(reading, json_string_value(prompt), (int64_t)json_string_length(prompt), to);
     else if (json_is_array(prompt))

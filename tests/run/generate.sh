@@ -89,6 +89,7 @@ wait $job || got=$?
 { [ $got = 130 ] && [ -s "$work/text" ]; } || { cat "$work/log"; fail "Ctrl-C: exit code $got"; }
 
 refused 2 "--prompt TEXT or --prompt-file" --checkpoint "$run"
+refused 2 "--prompt TEXT or --prompt-file FILE, not both" --checkpoint "$run" --prompt x --prompt-file "$work/prompt.txt"
 refused 2 "--temperature" --checkpoint "$run" --prompt x --temperature -1
 refused 2 "--temperature" --checkpoint "$run" --prompt x --temperature nan
 refused 2 "--top-p" --checkpoint "$run" --prompt x --top-p 1.5
@@ -100,7 +101,9 @@ refused 1 "0 to 71" --checkpoint "$golden/gla" --ids --prompt "5 72"
 refused 1 "17 4 3" --checkpoint "$golden/gla" --ids --prompt "5 x"
 printf '{"prompt": "a"}\n{"prompt"\n' >"$work/bad.jsonl"
 refused 1 "bad.jsonl, line 2: is not a JSON object" --checkpoint "$run" --prompt-file "$work/bad.jsonl"
-printf '{"text": "a"}\n' >"$work/bad.jsonl"
+printf '{"prompt": "a", "max_tokens": 3}\n' >"$work/bad.jsonl"
+refused 1 'line 1: unknown key "max_tokens"; known: prompt, stop, max_new_tokens' --checkpoint "$run" --prompt-file "$work/bad.jsonl"
+printf '{"stop": ["a"]}\n' >"$work/bad.jsonl"
 refused 1 'line 1: there is no "prompt"' --checkpoint "$run" --prompt-file "$work/bad.jsonl"
 printf '{"prompt": "a", "stop": "b"}\n' >"$work/bad.jsonl"
 refused 1 'line 1: "stop" is not a list' --checkpoint "$run" --prompt-file "$work/bad.jsonl"
