@@ -4,7 +4,7 @@
 #   launch/keep-running.sh runs/gla mpirun -np 8 flame-c --config gla.yaml --job.dump_folder=runs/gla
 # Waits 5 s before it starts the job again, twice as long after each failure without a new checkpoint, at most 5 minutes.
 # Gives up after three failures in a row (KEEP_RUNNING_TRIES) without a new checkpoint, and at once on an error that would come
-# back: the input, the command line, no finite gradients. SIGUSR1, SIGINT and SIGTERM are passed on, and end the loop.
+# back: the input, the command line, no finite gradients. SIGUSR1, SIGINT, SIGTERM and SIGHUP are passed on, and end the loop.
 set -u
 case " ${1:-} ${2:-} " in "   " | *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 [ $# -ge 2 ] || { echo "keep-running.sh: no command after $1" >&2; exit 2; }
@@ -14,18 +14,23 @@ tries=${KEEP_RUNNING_TRIES:-3} first_wait=${KEEP_RUNNING_WAIT:-5}
 say() { echo "keep-running.sh: $*" >&2; }
 newest() { ls -d "$folder"/checkpoint/step-???????? 2>/dev/null | tail -n 1; }
 
-job='' asked=''
+job='' asked='' missed=''
 pass_on() {
     asked=$1
-    [ -z "$job" ] || kill -"$1" "$job" 2>/dev/null
+    if [ -n "$job" ]; then kill -"$1" "$job" 2>/dev/null; else missed=$1; fi
 }
-for signal in USR1 INT TERM; do trap "pass_on $signal" $signal; done
+for signal in USR1 INT TERM HUP; do trap "pass_on $signal" $signal; done
 
 failures=0
 while true; do
     before=$(newest)
-    "$@" &
+    # In a process group of its own the job gets a signal of the terminal once, from pass_on: mpirun takes a second Ctrl-C as
+    # an order to end at once. Such a group may not read the terminal, and with TTOU ignored it may always write to it.
+    set -m
+    (trap '' TTOU && exec "$@") </dev/null &
     job=$!
+    set +m
+    [ -z "$missed" ] || pass_on "$missed"
     # A signal that is passed on ends wait, not the job.
     while true; do
         wait $job

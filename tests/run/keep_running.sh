@@ -41,4 +41,26 @@ until grep -q '^step  *1/' "$work/log"; do kill -0 $loop || { cat "$work/log"; f
 kill -USR1 $loop
 wait $loop || { cat "$work/log"; fail "exit code $? after SIGUSR1"; }
 grep -q 'stopped on request' "$work/log" || { cat "$work/log"; fail "SIGUSR1 did not reach the job"; }
+
+# Ctrl-C on a terminal reaches the job from the loop alone, and not its group; and a job may write to a terminal that stops
+# writers in the background.
+cat >"$work/counts.sh" <<'END'
+env --default-signal=INT sleep 30 &
+child=$!
+count=0
+trap 'count=$((count + 1))' INT
+echo counting
+for ((tenth = 0; tenth < 100 && count == 0; tenth++)); do sleep 0.1; done
+sleep 0.5 # for another one
+kill $child && echo "SIGINT $count, child alive"
+exit 3
+END
+: >"$work/log"
+{
+    until grep -q counting "$work/log"; do sleep 0.1; done
+    printf '\003'
+    until grep -q 'keep-running.sh: ' "$work/log"; do sleep 0.1; done
+} | timeout 60 script -qefc "stty tostop; $keep $work/run env --default-signal=INT bash $work/counts.sh" /dev/null >"$work/log" || true
+grep -q 'SIGINT 1, child alive' "$work/log" && grep -q 'stopped by SIGINT, exit code 3' "$work/log" ||
+    { cat "$work/log"; fail "Ctrl-C on a terminal"; }
 echo "killed at each checkpoint and done; gives up on what comes back; passes signals on"
