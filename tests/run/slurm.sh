@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# launch/slurm.sbatch requeues a job that would go on, and no other: srun and scontrol are stubs, the words are the program's.
+source "$(dirname "$0")/common.sh"
+mkdir "$work/bin"
+cat >"$work/bin/srun" <<'END'
+#!/bin/sh
+printf '%s\n' "$SAID"
+exit "$CODE"
+END
+cat >"$work/bin/scontrol" <<'END'
+#!/bin/sh
+echo "$*" >>"$REQUEUED"
+END
+chmod +x "$work"/bin/*
+export PATH=$work/bin:$PATH SLURM_JOB_ID=7 REQUEUED=$work/requeued SAID CODE
+
+# requeues YES_OR_NO CODE WORDS: of a job whose ranks say WORDS and whose srun ends with CODE.
+requeues() {
+    local wanted=$1 got=0 found=no
+    CODE=$2 SAID=$3
+    rm -f "$REQUEUED"
+    bash "$source_folder/launch/slurm.sbatch" --config a.yaml >"$work/log" 2>&1 || got=$?
+    [ $got = "$CODE" ] || { cat "$work/log"; fail "exit code $got, not $CODE: $SAID"; }
+    [ ! -e "$REQUEUED" ] || found=yes
+    [ $found = "$wanted" ] || fail "requeued: $found, with exit code $CODE and: $SAID"
+}
+died='flame-c: error: rank 1 (process 16959) has died while reading data; its last collective was none. The run goes on from its last checkpoint'
+stuck='flame-c: error: [rank 3] no progress for 300 s. Another rank has died, hangs, or reads its data too slowly; the run goes on from its last checkpoint'
+slow='flame-c: warning: no progress for 20 s: this rank is reading data; its last collective was none'
+requeues yes 137 "$died"
+requeues yes 143 "$stuck"
+requeues yes 3 "$stuck"
+requeues yes 5 ''
+requeues yes 0 'stopped on request after step 72'
+requeues yes 0 "$slow
+stopped on request after step 72"
+requeues no 0 "$slow"
+requeues no 4 "$slow"
+requeues no 137 "$slow"
+for code in 1 2 4; do requeues no $code "$died"; done
+requeues no 0 ''
+MAX_RESTARTS=3 SLURM_RESTART_COUNT=3 requeues no 5 ''
+grep -q 'restarted 3 times' "$work/log" || { cat "$work/log"; fail "nothing says that it is not requeued"; }
+for words in 'The run goes on from its last ' '; the run goes on from its last '; do # the program still says so
+    grep -rqF "$words" "$source_folder/src/parallel" || fail "the program does not say: $words"
+done
+echo "a job that would go on is requeued, and no other"
