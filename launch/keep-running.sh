@@ -45,14 +45,17 @@ while true; do
         126 | 127) say "$1 cannot be started"; exit $code ;;
     esac
     after=$(newest)
-    [ "$after" = "$before" ] && failures=$((failures + 1)) || failures=1
+    if [ "$after" = "$before" ] && [ $failures -gt 0 ]; then
+        failures=$((failures + 1)) wait_seconds=$((2 * wait_seconds))
+    else
+        failures=1 wait_seconds=$first_wait
+    fi
+    [ $wait_seconds -le 300 ] || wait_seconds=300
     at=$([ -n "$after" ] && basename "$after" || echo "the beginning")
     if [ $failures -ge "$tries" ]; then
         say "exit code $code: $failures failures in a row at $at, without a new checkpoint; giving up"
         exit $code
     fi
-    wait_seconds=$((first_wait << (failures - 1)))
-    [ $wait_seconds -le 300 ] || wait_seconds=300
     say "exit code $code after $at: starting again in $wait_seconds s"
     sleep $wait_seconds &
     wait $!

@@ -30,6 +30,12 @@ losses "$work/run" | awk '$1 != NR { bad = 1 } END { exit bad || NR != 50 }' || 
 # What comes back at the same step, and what would.
 runs 137 '3 failures in a row at step-00000050, without a new checkpoint; giving up' bash -c 'kill -KILL $$'
 [ "$(grep -c 'starting again' "$work/log")" = 2 ] || { cat "$work/log"; fail "tried another number of times"; }
+mkdir "$work/bin" # a sleep that takes no time
+printf '#!/bin/sh\nexit 0\n' >"$work/bin/sleep"
+chmod +x "$work/bin/sleep"
+PATH=$work/bin:$PATH KEEP_RUNNING_TRIES=70 KEEP_RUNNING_WAIT=5 runs 137 '70 failures in a row' bash -c 'kill -KILL $$'
+waits=$(sed -n 's/.*starting again in \(.*\) s$/\1/p' "$work/log" | uniq -c | tr -s ' ' | tr '\n' ';')
+[ "$waits" = ' 1 5; 1 10; 1 20; 1 40; 1 80; 1 160; 63 300;' ] || fail "waits of $waits"
 runs 2 'exit code 2: this would come back' "${job[@]}" --training.seq_len=0
 runs 127 'no-such-program cannot be started' no-such-program
 
