@@ -5,7 +5,7 @@
 # INTERFACE names the network between them (default: what Open MPI and NCCL choose). Stop and save: kill -USR1 the mpirun.
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
-[ $# -ge 3 ] || { "$0" --help >&2; exit 2; }
+[ $# -ge 2 ] || { "$0" --help >&2; exit 2; }
 cd "$(dirname "$0")/.."
 flame=${FLAME:-$PWD/build/flame-c}
 hosts=$1

@@ -37,6 +37,14 @@ for arguments in "quickstart.sh --steps=5" "quickstart.sh --training.steps 5 6" 
     [ "$got" = 2 ] && [ -s "$work/log" ] || fail "$arguments: exit code $got, $(cat "$work/log")"
     unchanged "$arguments"
 done
+# multi-node.sh takes an option in one word as in two, and nothing less.
+got=0
+launch/multi-node.sh a:2,b:1 >"$work/log" 2>&1 || got=$?
+[ "$got" = 2 ] || fail "multi-node.sh without options: exit code $got"
+unchanged "multi-node.sh without options"
+launch/multi-node.sh a:2,b:1 --config=x.yaml >"$work/log" 2>&1 && grep -q '^mpirun -np 3 .* --config=x.yaml$' "$work/called" ||
+    { cat "$work/log"; fail "multi-node.sh --config=x.yaml"; }
+rm "$work/called"
 # Within $(...) bash before 5.2 takes a variable of this name for the word `case`, and does not read the script at all.
 ! grep -nE '\$\(.*for case in' launch/*.sh || fail "bash 5.1 cannot read this"
 
