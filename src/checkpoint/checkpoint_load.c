@@ -8,8 +8,9 @@
 #include "base/memory.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checkpoint_state.h"
+#include "checkpoint/checksums.h"
+#include "checkpoint/shards.h"
 #include "base/crc.h"
-#include "base/files.h"
 #include "checkpoint/tensor_folder.h"
 #include "checkpoint/weights.h"
 #include "parallel/agreement.h"
@@ -45,47 +46,19 @@ static void close_checkpoint(OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){0};
 }
 
-/* Verifies the CRCs of the small files. A file that no load reads may have been edited: that is only a warning. */
+/* Verifies the CRCs of the small files but the index, which is read with its tensors. A file that no load reads may
+ * have been edited: that is only a warning. */
 static Verdict check_texts(const OpenCheckpoint *checkpoint) {
     const char *name;
     json_t *value;
     json_object_foreach(json_object_get(checkpoint->state, "files"), name, value) {
-        if (strstr(name, ".safetensors") && !strstr(name, ".json")) continue;
+        if (strstr(name, ".safetensors")) continue;
         const Status status = checkpoint_state_check_file(checkpoint->state, checkpoint->path, name);
         if (status == OK) continue;
-        if (strcmp(name, "config.json") == 0 || strstr(name, ".index.json")) return verdict_of(status);
+        if (strcmp(name, "config.json") == 0) return verdict_of(status);
         log_warning("%s/%s is not used for loading: going on without it", checkpoint->path, name);
     }
     return GOOD;
-}
-
-/* A safetensors header can be valid JSON although a bit of a name or shape has flipped, so its CRC is compared too. */
-static Verdict check_header(const OpenCheckpoint *checkpoint, const SafeTensors *file) {
-    const char *path = safetensors_path(file);
-    const int64_t bytes = safetensors_data_start(file);
-    char *header = memory_take(bytes, path, NOTHING_LESS);
-    int fd;
-    int error = file_open_read(path, &fd, NULL);
-    if (!error) {
-        error = file_read(fd, header, bytes, 0);
-        file_close(fd);
-    }
-    uint32_t expected;
-    const bool known = checkpoint_state_find(checkpoint->state, "files", strrchr(path, '/') + 1, &expected);
-    const bool same = !error && known && crc_update(0, header, bytes) == expected;
-    free(header);
-    if (error)
-        log_error("reading %s: %s", path, strerror(error));
-    else if (!same)
-        log_error("the header of %s was changed after it was saved: its CRC-32 differs", path);
-    return error ? UNREADABLE : same ? GOOD : DAMAGED;
-}
-
-static Verdict open_tensors(const OpenCheckpoint *checkpoint, const char *stem, TensorFolder **folder) {
-    Verdict verdict = verdict_of(tensor_folder_open(checkpoint->path, stem, folder));
-    for (int64_t i = 0; verdict == GOOD && i < tensor_folder_files(*folder); i++)
-        verdict = check_header(checkpoint, tensor_folder_file(*folder, i));
-    return verdict;
 }
 
 static bool moments_are_zero(const OpenCheckpoint *checkpoint) {
@@ -115,9 +88,10 @@ static Verdict open_checkpoint(const char *path, OpenCheckpoint *checkpoint) {
     if (checkpoint_state_check_version(checkpoint->state, path)) return FOREIGN;
     if (check_step(checkpoint)) return FOREIGN;
     Verdict verdict = check_texts(checkpoint);
-    if (verdict == GOOD) verdict = open_tensors(checkpoint, "model", &checkpoint->model);
+    if (verdict == GOOD)
+        verdict = verdict_of(checksums_open_tensors(checkpoint->state, path, "model", &checkpoint->model));
     if (verdict != GOOD || moments_are_zero(checkpoint)) return verdict;
-    return open_tensors(checkpoint, "optimizer", &checkpoint->optimizer);
+    return verdict_of(checksums_open_tensors(checkpoint->state, path, "optimizer", &checkpoint->optimizer));
 }
 
 static bool all_fp32(const TensorFolder *folder, const char *path) {
@@ -136,90 +110,17 @@ static Verdict check_names(const OpenCheckpoint *checkpoint, const Unit *units, 
     if (!all_fp32(checkpoint->optimizer, checkpoint->path)) return FOREIGN;
     if (weights_check(checkpoint->model, checkpoint->path, "", units, count)) return FOREIGN;
     if (!checkpoint->optimizer) return GOOD;
-    if (weights_check(checkpoint->optimizer, checkpoint->path, "exp_avg.", units, count)) return FOREIGN;
-    if (weights_check(checkpoint->optimizer, checkpoint->path, "exp_avg_sq.", units, count)) return FOREIGN;
+    if (weights_check(checkpoint->optimizer, checkpoint->path, shard_prefixes[SHARD_EXP_AVG], units, count))
+        return FOREIGN;
+    if (weights_check(checkpoint->optimizer, checkpoint->path, shard_prefixes[SHARD_EXP_AVG_SQ], units, count))
+        return FOREIGN;
     return GOOD;
 }
 
-/* Reads the part of one tensor that belongs to this rank's shard; *part receives its CRC. */
-static Verdict read_part(const SafeTensor *tensor, const Unit *unit, const Parameter *p, float *values, char *block,
-                         CrcPart *part) {
-    const UnitRange range = unit_range(unit, p);
-    if (range.last <= range.first) return GOOD;
-    *part = (CrcPart){range.in_parameter * 4, (range.last - range.first) * 4, 0};
-    char *to = (char *)(values + range.in_shard);
-    for (int64_t done = 0, bytes; done < part->bytes; done += bytes) {
-        bytes = part->bytes - done < BLOCK_BYTES ? part->bytes - done : BLOCK_BYTES;
-        if (safetensors_read(tensor, part->first + done, bytes, block) != OK) return UNREADABLE;
-        part->crc = crc_update(part->crc, block, bytes);
-        device_upload(unit->update_device, to + done, block, bytes);
-    }
-    return GOOD;
-}
-
-static Verdict check_crc(const OpenCheckpoint *checkpoint, const char *name, uint32_t crc, bool log) {
-    uint32_t expected;
-    if (checkpoint_state_find(checkpoint->state, "tensors", name, &expected) && crc == expected) return GOOD;
-    if (log)
-        log_error("%s: tensor %s is damaged: its CRC-32 is %08" PRIx32 ", not the one in state.json", checkpoint->path,
-                  name, crc);
-    return DAMAGED;
-}
-
-static const char *const prefixes[] = {"", "exp_avg.", "exp_avg_sq."};
-
-static const SafeTensor *find_tensor(const OpenCheckpoint *checkpoint, int kind, const Parameter *p, char *name,
-                                     size_t size) {
-    snprintf(name, size, "%s%s", prefixes[kind], p->name);
-    return tensor_folder_find(kind == 0 ? checkpoint->model : checkpoint->optimizer, name);
-}
-
-/* Reads this rank's shards of the weights (kind 0), first (1) or second moments (2). part: [tensors], the CRCs. */
-static Verdict read_shards(const OpenCheckpoint *checkpoint, Unit *units, int count, int kind, CrcPart *part) {
-    char *block = memory_take(BLOCK_BYTES, "reading a checkpoint", NOTHING_LESS), name[PARAMETER_NAME + 16];
-    Verdict verdict = GOOD;
-    for (int u = 0; u < count; u++) {
-        float *values = kind == 0 ? units[u].master : kind == 1 ? units[u].exp_avg : units[u].exp_avg_sq;
-        for (int i = 0; i < units[u].parameters && verdict == GOOD; i++) {
-            const Parameter *p = &units[u].parameter[i];
-            const SafeTensor *tensor = find_tensor(checkpoint, kind, p, name, sizeof name);
-            verdict = read_part(tensor, &units[u], p, values, block, part++);
-        }
-    }
-    free(block);
-    return verdict;
-}
-
-/* Combines the CRCs of all ranks' parts into one per tensor and compares them with state.json. Collective. */
-static Verdict check_shards(const OpenCheckpoint *checkpoint, Comm *comm, const Unit *units, int count, int kind,
-                            const CrcPart *mine, int64_t tensors) {
-    CrcPart *parts =
-        memory_take(tensors * comm->size * (int64_t)sizeof *parts, "the checksums of a checkpoint", NOTHING_LESS);
-    comm->f->all_gather(comm, mine, parts, tensors * (int64_t)sizeof *parts);
-    char name[PARAMETER_NAME + 16];
-    const CrcPart *part = parts;
-    Verdict verdict = GOOD;
-    for (int u = 0; u < count; u++)
-        for (int i = 0; i < units[u].parameters; i++, part++) {
-            const SafeTensor *tensor = find_tensor(checkpoint, kind, &units[u].parameter[i], name, sizeof name);
-            const uint32_t crc = crc_of_parts(part, comm->size, tensors, tensor->bytes);
-            const Verdict one = check_crc(checkpoint, name, crc, comm->rank == 0);
-            if (one > verdict) verdict = one;
-        }
-    free(parts);
-    return verdict;
-}
-
-/* Loads and verifies one kind of tensors (see read_shards) of all units. Collective. */
-static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *units, int count, int kind) {
-    int64_t tensors = 0;
-    for (int u = 0; u < count; u++) tensors += units[u].parameters;
-    CrcPart *mine = calloc((size_t)tensors + 1, sizeof *mine);
-    CHECK_MEMORY(mine, "no memory to load a checkpoint");
-    Verdict verdict = worst_of(comm, read_shards(checkpoint, units, count, kind, mine));
-    if (verdict == GOOD) verdict = check_shards(checkpoint, comm, units, count, kind, mine, tensors);
-    free(mine);
-    return verdict;
+/* Loads and verifies one kind of tensors of all units. Collective. */
+static Verdict load_kind(const OpenCheckpoint *checkpoint, Comm *comm, Unit *units, int count, ShardKind kind) {
+    const TensorFolder *tensors = kind == SHARD_WEIGHTS ? checkpoint->model : checkpoint->optimizer;
+    return verdict_of(shards_read(tensors, checkpoint->state, checkpoint->path, comm, units, count, kind));
 }
 
 /* Compares the CRC of state.json over all ranks: a host that mounts another file system at the same path may have the
@@ -244,8 +145,8 @@ static Verdict load(const char *path, Comm *comm, Unit *units, int count, json_t
     }
     if (verdict == GOOD) verdict = check_same(&checkpoint, comm);
     const bool zero = verdict == GOOD && !checkpoint.optimizer;
-    const int kinds = zero ? 1 : 3;
-    for (int kind = 0; kind < kinds && verdict == GOOD; kind++)
+    const ShardKind kinds = zero ? SHARD_EXP_AVG : SHARD_KINDS;
+    for (ShardKind kind = SHARD_WEIGHTS; kind < kinds && verdict == GOOD; kind++)
         verdict = load_kind(&checkpoint, comm, units, count, kind);
     if (verdict == GOOD && zero) weights_zero_moments(units, count);
     if (verdict == GOOD && state) {
@@ -352,7 +253,7 @@ static Status check_tensor(const OpenCheckpoint *checkpoint, const SafeTensor *t
         if (status) return status;
         crc = crc_update(crc, block, bytes);
     }
-    return check_crc(checkpoint, tensor->name, crc, true) == GOOD ? OK : BAD_INPUT;
+    return checksums_check_tensor(checkpoint->state, checkpoint->path, tensor->name, crc, true);
 }
 
 Status checkpoint_check(const char *path) {

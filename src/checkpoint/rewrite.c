@@ -9,6 +9,7 @@
 #include "base/dtype.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint_state.h"
+#include "checkpoint/checksums.h"
 #include "base/crc.h"
 #include "base/files.h"
 #include "base/interrupts.h"
@@ -79,7 +80,7 @@ static Status rewrite_tensor(Rewrite *w, const SafeTensor *from, const PlannedTe
     const int64_t size = safe_type_bits(to->type) / 8;
     int64_t not_finite = 0, too_large = 0;
     bool zero = true;
-    uint32_t source_crc = 0, expected;
+    uint32_t source_crc = 0;
     *crc = 0;
     for (int64_t first = 0; first < from->elements; first += BLOCK_ELEMENTS) {
         if (interrupts_noted()) return INTERRUPTED;
@@ -99,12 +100,7 @@ static Status rewrite_tensor(Rewrite *w, const SafeTensor *from, const PlannedTe
     remark(&w->not_finite, from->name, not_finite);
     remark(&w->too_large, from->name, too_large);
     remark(&w->zero, from->name, zero && from->elements > 0);
-    if (!w->options.expected || from->type != SAFE_F32) return OK;
-    if (checkpoint_state_find(w->options.expected, "tensors", from->name, &expected) && expected == source_crc)
-        return OK;
-    log_error("%s: tensor %s is damaged: its CRC-32 differs from the one in state.json", safetensors_path(from->file),
-              from->name);
-    return BAD_INPUT;
+    return checksums_check_tensor(w->options.expected, safetensors_path(from->file), from->name, source_crc, true);
 }
 
 static Status rewrite_file(Rewrite *w, const SafeTensor *const *tensors, int file, json_t *state) {

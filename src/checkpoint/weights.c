@@ -8,6 +8,8 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "checkpoint/checksums.h"
+#include "checkpoint/shards.h"
 #include "parallel/agreement.h"
 
 enum { LISTED = 5 };             /* most names in a message */
@@ -148,22 +150,6 @@ const SafeTensor **weights_list(const TensorFolder *folder, const Unit *units, i
     return list;
 }
 
-/* Reads the overlap of a parameter with this rank's shard. `values`: buffer of READ_AT_ONCE elements. */
-static Status read_part(const TensorFolder *folder, const Unit *unit, const Parameter *p, float *values) {
-    const UnitRange range = unit_range(unit, p);
-    const SafeTensor *tensor = tensor_folder_find(folder, p->name);
-    const int64_t elements = range.last - range.first;
-    Status status = OK;
-    for (int64_t done = 0, n; done < elements && status == OK; done += n) {
-        n = elements - done < READ_AT_ONCE ? elements - done : READ_AT_ONCE;
-        status = safetensors_read_floats(tensor, range.in_parameter + done, n, values);
-        if (status == OK)
-            device_upload(unit->update_device, unit->master + range.in_shard + done, values,
-                          n * (int64_t)sizeof *values);
-    }
-    return status;
-}
-
 void weights_zero_moments(Unit *units, int count) {
     for (int u = 0; u < count; u++) {
         const int64_t bytes = units[u].shard * (int64_t)sizeof(float);
@@ -235,21 +221,6 @@ uint64_t weights_fingerprint(Comm *comm, const Unit *units, int count) {
     return (uint64_t)halves[0] + ((uint64_t)halves[1] << 32);
 }
 
-static Status load(const char *path, Unit *units, int count) {
-    TensorFolder *folder = NULL;
-    float *values = malloc(READ_AT_ONCE * sizeof *values);
-    CHECK_MEMORY(values, "out of memory");
-    Status status = tensor_folder_open(path, "model", &folder);
-    if (status == OK) status = weights_check(folder, path, "", units, count);
-    for (int u = 0; u < count; u++)
-        for (int i = 0; i < units[u].parameters && status == OK; i++)
-            status = read_part(folder, &units[u], &units[u].parameter[i], values);
-    if (status == OK) weights_zero_moments(units, count);
-    tensor_folder_close(folder);
-    free(values);
-    return status;
-}
-
 /* Compares the list of files, their sizes and CRCs over all ranks. Collective. */
 static Status compare_files(const char *path, Comm *comm) {
     char **names = NULL;
@@ -268,7 +239,15 @@ static Status compare_files(const char *path, Comm *comm) {
 }
 
 Status weights_load(const char *path, Comm *comm, Unit *units, int count) {
-    Status status = compare_files(path, comm);
-    if (status == OK) status = comm_worst(comm, load(path, units, count));
+    TensorFolder *tensors = NULL;
+    json_t *state = NULL;
+    Status status = compare_files(path, comm), opened = OK;
+    if (status == OK) opened = checksums_open_weights(path, &state, &tensors);
+    if (status == OK && opened == OK) opened = weights_check(tensors, path, "", units, count);
+    if (status == OK) status = comm_worst(comm, opened);
+    if (status == OK) status = shards_read(tensors, state, path, comm, units, count, SHARD_WEIGHTS);
+    if (status == OK) weights_zero_moments(units, count);
+    tensor_folder_close(tensors);
+    json_decref(state);
     return status;
 }

@@ -17,7 +17,8 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
 const SafeTensor **weights_list(const TensorFolder *folder, const Unit *units, int count, int64_t *tensors);
 
 /* Reads this rank's shards of all parameters from `path`/model*.safetensors into master, converted to fp32, and sets
- * the moments to zero. Collective: all ranks return the same status. */
+ * the moments to zero. BAD_INPUT (logged) if they are not what a state.json beside them says. Collective: all ranks
+ * return the same status. */
 Status weights_load(const char *path, Comm *comm, Unit *units, int count);
 
 /* The first parameter with a NaN or infinite value in this rank's shards, or NULL. */

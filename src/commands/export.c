@@ -11,10 +11,10 @@
 #include "base/log.h"
 #include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/checksums.h"
 #include "base/files.h"
 #include "checkpoint/hf_folder.h"
 #include "checkpoint/rewrite.h"
-#include "checkpoint/tensor_folder.h"
 #include "checkpoint/weights.h"
 #include "models/model.h"
 
@@ -56,20 +56,10 @@ static Status check_out(const char *source, const char *out) {
     return count > 0 ? BAD_INPUT : OK;
 }
 
-/* Reads state.json of a checkpoint. *state is NULL for a plain Hugging Face folder, which has none. */
-static Status read_state(const char *source, json_t **state) {
-    char *path = path_join(source, "state.json");
-    *state = NULL;
-    const Status status = file_exists(path) ? checkpoint_state(source, state) : OK;
-    free(path);
-    return status;
-}
-
 static Status write_tensors(const Export *task, const char *source, const Model *model, const char *temporary) {
     TensorFolder *tensors = NULL;
     json_t *state;
-    Status status = read_state(source, &state);
-    if (status == OK) status = tensor_folder_open(source, "model", &tensors);
+    Status status = checksums_open_weights(source, &state, &tensors);
     if (status == OK) status = weights_check(tensors, source, "", model->unit, model->units);
     if (status == OK) {
         int64_t count;

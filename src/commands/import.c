@@ -10,11 +10,11 @@
 #include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checkpoint_state.h"
+#include "checkpoint/checksums.h"
 #include "base/files.h"
 #include "checkpoint/hf_folder.h"
 #include "checkpoint/rewrite.h"
 #include "checkpoint/run_lock.h"
-#include "checkpoint/tensor_folder.h"
 #include "checkpoint/weights.h"
 #include "models/model.h"
 
@@ -42,16 +42,23 @@ static Status write_state(json_t *state, const char *folder) {
     return error ? IO_ERROR : OK;
 }
 
-static Status write_checkpoint(const char *from, const TensorFolder *source, const Model *model,
-                               const char *temporary) {
+/* What is read: a folder, its tensors and its state.json, NULL if it has none. */
+typedef struct Source {
+    const char *folder;
+    TensorFolder *tensors;
+    json_t *state;
+} Source;
+
+static Status write_checkpoint(const Source *from, const Model *model, const char *temporary) {
     int64_t count;
-    const SafeTensor **list = weights_list(source, model->unit, model->units, &count);
+    const SafeTensor **list = weights_list(from->tensors, model->unit, model->units, &count);
     char *config = model_config_json(model);
     json_t *state = json_pack("{s:i,s:i,s:s}", "format_version", CHECKPOINT_VERSION, "step", 0, "moments", "zero");
-    const RewriteOptions rewrite = {.type = SAFE_F32, .max_shard_bytes = LARGEST_FILE, .warn_about_zeros = true};
+    const RewriteOptions rewrite = {
+        .type = SAFE_F32, .max_shard_bytes = LARGEST_FILE, .expected = from->state, .warn_about_zeros = true};
     Status status = tensors_rewrite(list, count, temporary, rewrite, state);
     if (status == OK) status = hf_write_config(config, temporary, SAFE_F32, state);
-    if (status == OK) status = hf_copy_others(from, temporary);
+    if (status == OK) status = hf_copy_others(from->folder, temporary);
     if (status == OK) status = write_state(state, temporary);
     json_decref(state);
     free(config);
@@ -60,14 +67,13 @@ static Status write_checkpoint(const char *from, const TensorFolder *source, con
 }
 
 /* Writes the step under a temporary name in the run's folder and then renames it. */
-static Status make_step(const char *from, const TensorFolder *source, const Model *model, const char *folder,
-                        const char *run_name) {
+static Status make_step(const Source *from, const Model *model, const char *folder, const char *run_name) {
     char name[300];
     snprintf(name, sizeof name, "step-00000000.tmp-%.255s", run_name);
     char *temporary = path_join(folder, name), *path = checkpoint_path(folder, 0);
     unfinished_add(temporary);
     int error = folder_create_empty(temporary);
-    Status status = error ? IO_ERROR : write_checkpoint(from, source, model, temporary);
+    Status status = error ? IO_ERROR : write_checkpoint(from, model, temporary);
     if (status == OK) {
         error = folder_sync(temporary);
         if (!error) error = file_rename(temporary, path);
@@ -77,15 +83,14 @@ static Status make_step(const char *from, const TensorFolder *source, const Mode
     if (error) log_error("writing %s: %s", path, strerror(error));
     if (status && path_exists(temporary)) folder_remove(temporary);
     unfinished_drop(temporary);
-    if (status == OK) log_info("imported %s as %s", from, path);
+    if (status == OK) log_info("imported %s as %s", from->folder, path);
     free(temporary);
     free(path);
     return status;
 }
 
 /* Makes the step in the locked folder `out`. If that fails, nothing is left of a folder that was not there before. */
-static Status make_run(const char *from, const TensorFolder *source, const Model *model, const char *out,
-                       const char *folder) {
+static Status make_run(const Source *from, const Model *model, const char *out, const char *folder) {
     RunLock *lock = NULL;
     Comm *self = comm_self_create();
     interrupts_watch();
@@ -93,7 +98,7 @@ static Status make_run(const char *from, const TensorFolder *source, const Model
     if (made) unfinished_add(out);
     Status status = run_lock_acquire(self, out, 0, &lock);
     if (status == OK) {
-        status = make_step(from, source, model, folder, run_lock_name(lock));
+        status = make_step(from, model, folder, run_lock_name(lock));
         if (status != OK && made) folder_remove(out);
     }
     unfinished_drop(out);
@@ -114,13 +119,14 @@ static Status check_empty(const char *folder) {
 static Status import_folder(const char *from, const char *out) {
     char *config = path_join(from, "config.json"), *folder = path_join(out, "checkpoint");
     Model *model = NULL;
-    TensorFolder *source = NULL;
+    Source source = {.folder = from};
     Status status = model_from_file(config, &model);
     if (status == OK) status = check_empty(folder);
-    if (status == OK) status = tensor_folder_open(from, "model", &source);
-    if (status == OK) status = weights_check(source, from, "", model->unit, model->units);
-    if (status == OK) status = make_run(from, source, model, out, folder);
-    tensor_folder_close(source);
+    if (status == OK) status = checksums_open_weights(from, &source.state, &source.tensors);
+    if (status == OK) status = weights_check(source.tensors, from, "", model->unit, model->units);
+    if (status == OK) status = make_run(&source, model, out, folder);
+    tensor_folder_close(source.tensors);
+    json_decref(source.state);
     model_destroy(model);
     free(config);
     free(folder);

@@ -51,6 +51,27 @@ number 2 'step-00000006: tensor .* is damaged'
 number 4 'good$'
 [ "$(ls damaged/checkpoint)" = "$(ls $steps)" ] || fail "verify has renamed something"
 
+# Nobody takes its weights, on one rank or two, nor those beside a changed config.json.
+refused_by() { # PATTERN RANKS ARGUMENTS...
+    local code=0
+    ranks "${@:2}" || code=$?
+    [ $code = 1 ] && grep -q "$1" log || { cat log; fail "exit code $code: ${*:3}"; }
+}
+bad=damaged/checkpoint/step-00000006
+refused_by 'tensor .* is damaged' 1 eval --checkpoint $bad --data data.h5 --seq-len 64
+refused_by 'tensor .* is damaged' 2 eval --checkpoint $bad --data data.h5 --seq-len 64
+refused_by 'tensor .* is damaged' 1 generate --checkpoint $bad --ids --prompt 1
+refused_by 'tensor .* is damaged' 1 logits --checkpoint $bad --tokens "$source_folder/tests/golden/gla/io.safetensors" --out logits
+refused_by 'tensor .* is damaged' 2 --config config.yaml --training.teacher=$bad --job.dump_folder=taught
+refused_by 'tensor .* is damaged' 2 --config config.yaml --checkpoint.initial_load_path=$bad --job.dump_folder=begun
+refused_by 'tensor .* is damaged' 1 import --from $bad --out imported
+[ ! -e imported ] || fail "a damaged checkpoint was imported"
+cp -r $steps/step-00000006 changed
+sed -i 's/10000.0/10001.0/' changed/config.json
+refused_by 'config.json: changed after it was saved' 1 import --from changed --out imported
+rm changed/state.json
+"$FLAME" import --from changed --out imported >log 2>&1 || { cat log; fail "a folder without state.json"; }
+
 # What is removed, and what is not.
 runs 0 prune run --keep-latest-k 2 --keep-every 6 --dry-run
 number 2 'would remove .*step-0000000[24]$'

@@ -114,6 +114,7 @@ refuses_file 1 'many.jsonl:1: there is a string; give lists' --ids --input "$wor
 [ -z "$(find "$work" -name '*.tmp')" ] && [ ! -e "$work/bad" ] || fail "something was left behind"
 # A weight that is not finite.
 cp -r "$work/run/checkpoint/step-00000050" "$work/nan"
+rm "$work/nan/state.json"
 printf '\0\0\300\177' | dd of="$work/nan/model.safetensors" bs=1 seek=$(($(stat -c %s "$work/nan/model.safetensors") - 4)) conv=notrunc status=none
 code=0
 ranks 2 score --checkpoint "$work/nan" --input "$work/many.jsonl" --out "$work/bad/out.jsonl" || code=$?

@@ -45,6 +45,7 @@ cmp -s <(val_losses one) <(val_losses whole) && fail "validation_steps 3 and 0 s
 
 # One weight becomes NaN.
 cp -r "$work/one/checkpoint/step-00000002" "$work/nan"
+rm "$work/nan/state.json"
 printf '\0\0\300\177' | dd of="$work/nan/model.safetensors" bs=1 seek=$(($(stat -c %s "$work/nan/model.safetensors") - 4)) conv=notrunc status=none
 code=0
 ranks 2 eval --checkpoint "$work/nan" --data "$work/validation.h5" --seq-len 64 || code=$?
