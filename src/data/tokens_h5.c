@@ -4,6 +4,7 @@
 #include "base/crc.h"
 #include "base/files.h"
 #include "base/memory.h"
+#include "data/hdf5.h"
 #include "data/tokens_internal.h"
 #include "data/tokens_probe.h"
 
@@ -21,7 +22,7 @@ static pthread_mutex_t hdf5_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void hdf5_enter(void) {
     pthread_mutex_lock(&hdf5_lock);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* do not print HDF5's error stack: the messages here are clearer */
+    hdf5_prepare();
 }
 
 static void hdf5_leave(void) { pthread_mutex_unlock(&hdf5_lock); }

@@ -5,9 +5,9 @@
 #include "base/crc.h"
 #include "base/files.h"
 #include "base/unfinished.h"
+#include "data/hdf5.h"
 #include "data/tokens_h5.h"
 
-#include <hdf5.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +133,7 @@ Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **res
     snprintf(writer->path, sizeof writer->path, "%s", options->path);
     temporary_of(writer->path, writer->temporary);
     writer->codec = (ChunkCodec){true, true, options->width, options->chunk_tokens * options->width};
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hdf5_prepare();
     writer->file = writer->tokens = -1;
     unfinished_add(writer->temporary);
     Status status = create_empty(writer);

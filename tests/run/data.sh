@@ -44,4 +44,14 @@ trains few --training.global_batch_size=400
 says 'the data have [0-9]* samples of 64 tokens, a step takes 400'
 trains leaking --data.validation_files='[held/out/validation.h5, data/../data/sets/train.h5]' --data.validation_interval=100
 says 'train.h5 is in data.files and in data.validation_files'
+
+# A file that cannot grow: an error, not a crash, and nothing is left.
+for level in 0 4; do
+    for limit in 1 8 40; do
+        code=0
+        (ulimit -f $limit && exec "$FLAME" data build --text "$source_folder/src/config" --out full/out.h5 --level $level) >log 2>&1 || code=$?
+        [ $code = 3 ] && [ -z "$(ls full)" ] || fail "files of $limit KB at level $level: exit code $code, $(ls full): $(cat log)"
+        says 'out.h5: .*No partial file was left'
+    done
+done
 echo "what the data say is heard"
