@@ -75,6 +75,7 @@ static Status answer(const char *first, const char *second) {
 
 int main(int argc, char **argv) {
     files_reserve_standard();
+    signals_ignore_size_limit();
     if (trains(argv[1])) signals_block();
     waiting_limit(argv);
     const char *first = argc > 1 ? argv[1] : "";

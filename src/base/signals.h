@@ -10,12 +10,16 @@ enum {
     SIGNAL_NOW = 4   /* abandon the current step, because SIGKILL may follow within a second */
 };
 
+/* From here on a write beyond the limit on the size of files fails with EFBIG, as one to a full disk does with ENOSPC;
+ * SIGXFSZ would end the process. To be called first. */
+void signals_ignore_size_limit(void);
+
 /* Installs the handlers:
  *   SIGUSR1           save and stop
  *   SIGUSR2           save
  *   SIGTERM, SIGINT   save and stop now; the third SIGINT ends the process
  *   SIGHUP            likewise, unless it is ignored (nohup)
- *   SIGPIPE, SIGXFSZ  ignored, so that writing fails with an errno
+ *   SIGPIPE           ignored, so that writing fails with an errno
  * A separate thread receives the signals, so a request becomes visible with a short delay. Must be called before other
  * threads are created. A rank without peers also saves and stops when its mpirun has died. */
 void signals_install(void);

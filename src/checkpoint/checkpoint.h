@@ -42,8 +42,7 @@ typedef struct CheckpointTexts {
 typedef struct Checkpointer Checkpointer;
 
 /* Plans the files for `units`, whose shards must stay allocated at the same addresses. Removes the temporary folders of
- * interrupted saves, so the caller must hold the run lock. Warns if the disk has no room for one checkpoint. Ignores
- * SIGXFSZ from here on: exceeding the file size limit then fails that save instead of killing the process. IO_ERROR
+ * interrupted saves, so the caller must hold the run lock. Warns if the disk has no room for one checkpoint. IO_ERROR
  * (logged) if the folder cannot be written. Collective. */
 Status checkpointer_create(Comm *comm, const Unit *units, int count, const CheckpointOptions *options,
                            Checkpointer **result);

@@ -95,7 +95,6 @@ static int prepare_folder(const Checkpointer *c) {
 
 Status checkpointer_create(Comm *comm, const Unit *units, int count, const CheckpointOptions *options,
                            Checkpointer **result) {
-    signal(SIGXFSZ, SIG_IGN);
     Checkpointer *c = calloc(1, sizeof *c);
     CHECK_MEMORY(c, "no memory for the checkpoints");
     c->comm = comm;

@@ -2,6 +2,7 @@
 #include "commands/commands.h"
 
 #include "base/log.h"
+#include "base/unfinished.h"
 #include "data/build_data.h"
 #include "data/inspect_data.h"
 #include "data/tokens_h5.h"
@@ -81,7 +82,7 @@ static Status run_build(void *values) {
     BuildReport report;
     Status status = check_outputs(build);
     if (status) return status;
-    tokens_writer_handle_signals();
+    unfinished_handle_signals();
     status = build_data(&task, &report);
     if (status) return status;
     print_written(build->out, report.tokens, report.documents);

@@ -8,7 +8,6 @@
 #include "data/hdf5.h"
 #include "data/tokens_h5.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,11 +111,6 @@ bool tokens_writer_writes(const TokensWriter *writer, const char *path) {
     temporary_of(path, temporary);
     return stat(writer->temporary, &own) == 0 && stat(temporary, &other) == 0 && own.st_dev == other.st_dev &&
            own.st_ino == other.st_ino;
-}
-
-void tokens_writer_handle_signals(void) {
-    unfinished_handle_signals();
-    signal(SIGXFSZ, SIG_IGN);
 }
 
 Status tokens_writer_open(const TokensWriterOptions *options, TokensWriter **result) {

@@ -49,8 +49,4 @@ Status tokens_writer_finish(TokensWriter *writer);
 /* Removes the temporary file and frees the writer. */
 void tokens_writer_abandon(TokensWriter *writer);
 
-/* For commands that only build data: SIGINT, SIGTERM and SIGHUP remove the temporary files before they end the program,
- * and exceeding the file size limit is an error instead of killing it. */
-void tokens_writer_handle_signals(void);
-
 #endif

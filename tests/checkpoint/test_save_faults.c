@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/signals.h"
 #include "checkpoint/small_model.h"
 #include "support/temporary.h"
 #include "checkpoint/thread_comm.h"
@@ -215,6 +216,7 @@ static void test_file_size_limit(void **state) {
     const pid_t child = fork();
     if (child == 0) {
         const struct rlimit limit = {2000, 2000};
+        signals_ignore_size_limit();
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0 || !freopen("/dev/null", "w", stderr)) _exit(1);
         _exit(save(folder, 2, 2, keep_two) == IO_ERROR ? NOT_SAVED : SAVED);
     }

@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/signals.h"
+#include "base/unfinished.h"
 #include "data/tokens_h5.h"
 
 enum { CHUNK = 2048, CHUNKS = 3, TOKENS = 2 * CHUNK + 700, VOCAB = 320 };
@@ -584,7 +586,8 @@ static int write_in_child(const char *path, rlim_t size_limit, int signal_number
         TokensWriter *writer = NULL;
         freopen("/dev/null", "w", stderr);
         omp_set_num_threads(1); /* the threads of the parent are not here */
-        tokens_writer_handle_signals();
+        unfinished_handle_signals();
+        signals_ignore_size_limit();
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){size_limit, size_limit});
         Status status = tokens_writer_open(&options, &writer);
         for (uint64_t i = 0; i < 400000 && !status; i++) {

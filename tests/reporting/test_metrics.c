@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <math.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -15,6 +14,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "base/signals.h"
 #include "support/temporary.h"
 #include "support/capture.h"
 #include "reporting/metrics.h"
@@ -177,7 +177,7 @@ static void test_resume(void **state) {
 /* A full disk, here a limit on the size of files: whole lines only, one warning, and it goes on afterwards. */
 static int run_out_of_space(void) {
     char message[4096], shown[8192];
-    signal(SIGXFSZ, SIG_IGN);
+    signals_ignore_size_limit();
     Capture capture = capture_begin(2), output = capture_begin(1);
     Metrics *metrics = open_metrics(0);
     log_step(metrics, 1);
