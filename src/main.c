@@ -1,7 +1,10 @@
 /* The command line: flame-c [COMMAND] [OPTIONS]. Without a command name it trains. */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <hdf5.h>
 #include <jansson.h>
@@ -73,6 +76,24 @@ static Status answer(const char *first, const char *second) {
     return OK;
 }
 
+/* IO_ERROR (said) in place of OK if standard output has not taken all that was printed. A pipe whose reader has left
+ * wanted no more. */
+static Status check_output(Status status) {
+    struct stat output;
+    const int error = fflush(stdout) != 0 ? errno : 0;
+    const bool lost = error || ferror(stdout);
+    if (status != OK || !lost || (fstat(STDOUT_FILENO, &output) == 0 && S_ISFIFO(output.st_mode))) return status;
+    fprintf(stderr, "flame-c: error: standard output has lost a part of what was printed%s%s\n", error ? ": " : "",
+            error ? strerror(error) : "");
+    return IO_ERROR;
+}
+
+/* A run has all that it prints in its folder, too. */
+static Status run(const Command *command, int argc, char **argv) {
+    const Status status = command_run(command, argc, argv);
+    return command == &train_command ? status : check_output(status);
+}
+
 int main(int argc, char **argv) {
     files_reserve_standard();
     signals_ignore_size_limit();
@@ -80,10 +101,10 @@ int main(int argc, char **argv) {
     waiting_limit(argv);
     const char *first = argc > 1 ? argv[1] : "";
     for (int i = 0; all_commands[i]; i++)
-        if (strcmp(first, all_commands[i]->name) == 0) return (int)command_run(all_commands[i], argc - 1, argv + 1);
-    if (first[0] == '-' && !is_question(first)) return (int)command_run(&train_command, argc, argv);
+        if (strcmp(first, all_commands[i]->name) == 0) return (int)run(all_commands[i], argc - 1, argv + 1);
+    if (first[0] == '-' && !is_question(first)) return (int)run(&train_command, argc, argv);
     if (launcher_rank() > 0) return OK; /* one process speaks for all of a job */
-    if (argc > 1) return (int)answer(first, argv[2]);
+    if (argc > 1) return (int)check_output(answer(first, argv[2]));
     print_help();
     return USAGE;
 }

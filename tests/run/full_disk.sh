@@ -22,4 +22,20 @@ grows_not logits logits --checkpoint "$golden" --tokens "$golden/io.safetensors"
 grows_not eval eval --checkpoint run --data data.h5 --seq-len 64 --samples 8 --json out/eval.json
 printf '{"prompt": "a"}\n%.0s' {1..40} >prompts.jsonl
 grows_not generate generate --checkpoint run --prompt-file prompts.jsonl --max-new-tokens 8 --ignore-eos --out out/texts.jsonl
+
+# prints_not ARGUMENTS...: what a command prints is lost.
+prints_not() {
+    local code=0
+    "$FLAME" "$@" >/dev/full 2>log || code=$?
+    [ $code = 3 ] && [ "$(grep -c 'error: standard output has lost' log)" = 1 ] || { cat log; fail "$1 on a full disk: exit code $code"; }
+}
+prints_not --version
+prints_not eval --help
+prints_not data inspect data.h5
+prints_not generate --checkpoint run --prompt a --max-new-tokens 8 --ignore-eos
+prints_not suite mqar --dump 3
+# A reader that has seen enough is no error, and a run has its log in its folder.
+(trap '' PIPE && sleep 0.1 && "$FLAME" --man) 2>log | true && [ ! -s log ] || { cat log; fail "--man to a reader that has left"; }
+"$FLAME" --config config.yaml --training.steps=2 --job.dump_folder=silent >/dev/full 2>log || { cat log; fail "training on a full standard output"; }
+grep -q '^step *2/2' silent/train.log || fail "no train.log"
 echo "what cannot be written is said, and nothing is left of it"
