@@ -255,7 +255,7 @@ static Status run(void *values) {
         status = compare_arguments(a, session.comm);
         if (status == OK) status = agree(session.comm, check_context(a));
         if (status == OK) status = agree(session.comm, name_domains(a, domain));
-        if (status == OK) status = agree(session.comm, output_is_free("json", a->json));
+        if (status == OK) status = output_prepare(session.comm, "json", a->json);
         if (status == OK) status = trained_model_read(a->checkpoint, &session, &folder);
         if (status == OK) status = evaluate_model(a, &session, folder, domain);
         session_close(&session);

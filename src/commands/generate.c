@@ -337,7 +337,7 @@ static Status run(void *values) {
     if (status != OK) return status;
     task.session.comm = comm;
     status = agree(comm, check_options(task.arguments));
-    if (status == OK) status = agree(comm, output_is_free("out", task.arguments->out));
+    if (status == OK) status = output_prepare(comm, "out", task.arguments->out);
     if (status == OK) status = trained_model_read(task.arguments->checkpoint, &task.session, &folder);
     if (status == OK && !task.arguments->ids)
         status = agree(comm, trained_model_tokenizer(folder, task.session.model, &task.tokenizer));

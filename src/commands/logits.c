@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "commands/output_file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "checkpoint/checkpoint.h"
@@ -97,7 +98,8 @@ static Status compute(const char *folder, const SafeTensor *ids, const char *dev
     const char advice[] = "Give fewer or shorter sequences";
     int64_t *tokens = memory_take(ids->elements * (int64_t)sizeof *tokens, "the tokens", advice);
     float *logits = memory_take(ids->elements * vocabulary * (int64_t)sizeof *logits, "the logits", advice);
-    status = weights_load(folder, comm, model->unit, model->units);
+    status = output_prepare(comm, "out", out);
+    if (status == OK) status = weights_load(folder, comm, model->unit, model->units);
     if (status == OK) status = read_tokens(ids, &session, tokens);
     if (status == OK) {
         runner_logits(session.runner, logits);

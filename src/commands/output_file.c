@@ -1,19 +1,57 @@
 #include "commands/output_file.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/files.h"
 #include "base/log.h"
+#include "training/session.h"
 
-Status output_is_free(const char *option, const char *path) {
-    if (!path || !path_exists(path)) return OK;
+static Status write_failed(const char *path, int error) {
+    if (error) log_error("writing %s: %s", path, strerror(error));
+    return error ? IO_ERROR : OK;
+}
+
+/* `path`, or the uppermost of the folders above it that are missing. The caller frees it. */
+static char *first_missing(const char *path) {
+    char *missing = strdup(path), *above;
+    CHECK_MEMORY(missing, "no memory for a path");
+    while (above = path_parent(missing), !path_exists(above)) {
+        free(missing);
+        missing = above;
+    }
+    free(above);
+    return missing;
+}
+
+/* Creates a file beside what will be made first, and removes it. */
+static int try_to_write(const char *path) {
+    char *missing = first_missing(path);
+    const size_t size = strlen(missing) + 8;
+    char *trial = malloc(size);
+    CHECK_MEMORY(trial, "no memory for a path");
+    snprintf(trial, size, "%s.tmp", missing);
+    const int error = file_write_all(trial, "", 0);
+    if (!error) file_remove(trial);
+    free(trial);
+    free(missing);
+    return error == EEXIST ? 0 : error;
+}
+
+static Status prepare(const char *option, const char *path) {
+    if (!path_exists(path)) return write_failed(path, try_to_write(path));
     log_error("--%s %s: exists already; give another name", option, path);
     return BAD_INPUT;
+}
+
+Status output_prepare(Comm *comm, const char *option, const char *path) {
+    return agree(comm, path && comm->rank == 0 ? prepare(option, path) : OK);
 }
 
 Status output_write(const char *path, const char *text, int64_t bytes) {
     int error = folder_create_above(path);
     if (!error) error = file_replace(path, text, bytes);
-    if (error) log_error("writing %s: %s", path, strerror(error));
-    return error ? IO_ERROR : OK;
+    return write_failed(path, error);
 }

@@ -139,7 +139,7 @@ static Status run(void *values) {
     Status status = agreement_start("score", &session.comm);
     if (status == OK) {
         status = compare_arguments(a, session.comm);
-        if (status == OK) status = agree(session.comm, output_is_free("out", a->out));
+        if (status == OK) status = output_prepare(session.comm, "out", a->out);
         if (status == OK) status = trained_model_read(a->checkpoint, &session, &folder);
         if (status == OK) status = read_requests(a, folder, &session, &requests);
         if (status == OK) status = score(a, folder, &session, &requests);

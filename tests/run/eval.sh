@@ -106,5 +106,6 @@ checkpoint=$work/words refuses 1 'config.h5: is of tokenizer bytes, .*words.h5 o
 refuses 1 'nowhere.h5: there is no such file' --data "$work/config.h5" --training-data "$work/nowhere.h5"
 seq_len=10000000 refuses 1 '1000000 sequences of 10000000 tokens at a time need 160000.00 GB' --data "$work/config.h5" --batch 1000000
 refuses 3 'full/new.json' --data "$work/config.h5" --samples 1 --json /dev/full/new.json
+grep -q '^total' "$work/log" && fail "the loss was computed although it cannot be written"
 [ -z "$(find "$work" -name 'new.json*')" ] || fail "something was left behind"
 echo "domains, positions and bigrams add up on 1 to 3 ranks"
