@@ -17,6 +17,7 @@ mkdir -p "$out"
 bench() {
     local arguments
     mixer_arguments "$1"
+    rm -f "$out/bench.json"
     build/flame-c bench "${arguments[@]}" --steps 0 --generate 32 --training.seq_len="$2" --training.context_len="$2" \
         --training.batch_size="$3" --training.global_batch_size="$3" --data.files=none.h5 --json "$out/bench.json" >"$out/bench.log" ||
         { cat "$out/bench.log"; exit 1; }

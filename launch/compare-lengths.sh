@@ -14,6 +14,7 @@ mkdir -p "$out"
 rate() {
     local arguments
     mixer_arguments "$1"
+    rm -f "$out/bench.json"
     build/flame-c bench "${arguments[@]}" --steps 2 --training.seq_len="$2" --training.context_len="$2" --training.batch_size=1 \
         --training.global_batch_size=1 --data.files=none.h5 --json "$out/bench.json" >"$out/bench.log" || { cat "$out/bench.log"; exit 1; }
     sed -n 's/.*"tokens_per_second": *\([-+.0-9e]*\).*/\1/p' "$out/bench.json" | head -n 1

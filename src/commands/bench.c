@@ -1,6 +1,5 @@
 /* flame-c bench: times every op and the whole training step of a configuration on random tokens, beside the rates of
  * plain matrix products and copies on the same machine in the same run. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +9,9 @@
 
 #include "training/generation_rates.h"
 #include "commands/commands.h"
+#include "commands/output_file.h"
 #include "parallel/agreement.h"
 #include "base/log.h"
-#include "base/files.h"
 #include "base/rng.h"
 #include "base/clock.h"
 #include "core/profile.h"
@@ -43,7 +42,7 @@ static const Option options[] = {
     CONFIG_OPTIONS,
     {"steps", OPTION_INTEGER, "N", "10", 0, 1e6, "timed steps, after two warm-up steps; 0: no training", AT(steps)},
     {"generate", OPTION_INTEGER, "N", NULL, 1, 1e6, "also time reading prompts and N tokens after each", AT(generate)},
-    {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all numbers to this file", AT(json_path)},
+    {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all numbers to this file, which must not exist", AT(json_path)},
     {"data", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "also time reading random windows of this data set", AT(data_path)},
 };
 
@@ -252,10 +251,11 @@ static void time_generation(Bench *b, DType type) {
 
 static Status write_json(const Bench *b) {
     if (!b->json_path || b->session.comm->rank != 0) return OK;
-    int error = folder_create_above(b->json_path);
-    if (!error && json_dump_file(b->json, b->json_path, JSON_INDENT(2))) error = errno;
-    if (error) log_error("writing %s: %s", b->json_path, strerror(error));
-    return error ? IO_ERROR : OK;
+    char *text = json_dumps(b->json, JSON_INDENT(2));
+    CHECK_MEMORY(text, "no memory for JSON");
+    const Status status = output_write(b->json_path, text, (int64_t)strlen(text));
+    free(text);
+    return status;
 }
 
 static void measure_rates(Bench *b, DType type) {
@@ -314,7 +314,7 @@ static Status measure(Bench *b, Comm *comm) {
     }
     if (b->generate > 0) time_generation(b, options.type);
     if (b->stream) status = agree(comm, time_stream(b));
-    return status == OK ? write_json(b) : status;
+    return status == OK ? agree(comm, write_json(b)) : status;
 }
 
 static Status run(void *values) {
@@ -330,7 +330,8 @@ static Status run(void *values) {
         return status;
     }
     b->json = json_object();
-    status = measure(b, comm);
+    status = output_prepare(comm, "json", b->json_path);
+    if (status == OK) status = measure(b, comm);
     json_decref(b->json);
     stream_close(b->stream);
     config_free(&b->config);
