@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
-#include "core/gemm_shape.h"
+#include "core/gemm_plans.h"
 
 enum { TILE_ROWS = 1024, TILE_COLS = 512, SMALLEST_TILE = 64, FEWEST_TILES = 8 };
 
@@ -86,13 +86,9 @@ static void zero_matrix(const Gemm *g) {
 
 /* A oneDNN matmul primitive: code generated for one shape. */
 typedef struct Product {
-    bool used;
-    Gemm shape; /* without its pointers */
     dnnl_memory_desc_t a, b, c, scratchpad;
     dnnl_primitive_t primitive;
 } Product;
-
-enum { PRODUCTS = 4096 };
 
 static dnnl_engine_t engine(void) {
     static dnnl_engine_t cpu;
@@ -111,7 +107,6 @@ static dnnl_memory_desc_t matrix(int64_t rows, int64_t cols, int64_t stride, boo
 
 /* Whether the library has code for this shape; then `product` is it. */
 static bool product_create(Product *product, const Gemm *shape) {
-    product->shape = *shape;
     product->a = matrix(shape->m, shape->k, shape->lda, shape->transpose_a, shape->type);
     product->b = matrix(shape->k, shape->n, shape->ldb, shape->transpose_b, shape->type);
     product->c = matrix(shape->m, shape->n, shape->ldc, false, shape->c_type);
@@ -133,25 +128,24 @@ static bool product_create(Product *product, const Gemm *shape) {
         product->scratchpad = *dnnl_primitive_desc_query_md(primitive_desc, dnnl_query_scratchpad_md, 0);
         DNNL(dnnl_primitive_create(&product->primitive, primitive_desc));
         DNNL(dnnl_primitive_desc_destroy(primitive_desc));
-        product->used = true;
     }
     DNNL(dnnl_post_ops_destroy(sum));
     DNNL(dnnl_primitive_attr_destroy(attributes));
     return possible;
 }
 
+static void product_destroy(void *product) { DNNL(dnnl_primitive_destroy(((Product *)product)->primitive)); }
+
+static GemmPlans plans = {.most = GEMM_PLANS, .plan_bytes = sizeof(Product), .destroy = product_destroy};
+
 /* The primitive for this shape, created at first use. */
 static const Product *product_of(const Gemm *shape) {
-    static Product table[PRODUCTS];
-    static int count;
-    uint64_t slot = gemm_shape_hash(shape) % PRODUCTS;
-    while (table[slot].used && !gemm_shape_equal(&table[slot].shape, shape)) slot = (slot + 1) % PRODUCTS;
-    if (!table[slot].used) {
-        CHECK(++count < PRODUCTS, "more than %d shapes of matrix products", PRODUCTS);
-        const bool made = product_create(&table[slot], shape);
-        CHECK(made, "oneDNN has no bf16 product for this processor");
-    }
-    return &table[slot];
+    const GemmKey key = {.shape = *shape};
+    bool is_new;
+    Product *product = gemm_plans_find(&plans, &key, &is_new);
+    const bool made = !is_new || product_create(product, shape);
+    CHECK(made, "oneDNN has no bf16 product for this processor");
+    return product;
 }
 
 /* This thread's scratchpad for oneDNN, reused by the next product. */
@@ -193,6 +187,8 @@ static void run_product(const Product *product, const Gemm *g) {
  * slower by up to a quarter where B is transposed. */
 typedef const Product *TileProduct;
 
+static void prepare_room(int count) { gemm_plans_reserve(&plans, count); }
+
 static TileProduct prepare(const Gemm *g) {
     const bool thin = g->n < 32 || g->k < 32;
     return g->type == BF16 || (g->transpose_b && !thin) ? product_of(g) : NULL;
@@ -233,6 +229,8 @@ const char *cpu_gemm_library(void) {
 #include <stdlib.h>
 
 typedef int TileProduct;
+
+static void prepare_room(int count) { (void)count; }
 
 static TileProduct prepare(const Gemm *g) { return (void)g, 0; }
 
@@ -296,6 +294,7 @@ static int library_threads(int threads) {
 
 /* Tiles have at most four shapes: inner, last column, last row, corner. */
 static void prepare_tiles(const Gemm *g, const Tiling *t, TileProduct products[2][2]) {
+    prepare_room(4);
     for (int bottom = 0; bottom < 2; bottom++)
         for (int right = 0; right < 2; right++) {
             const int64_t row = bottom ? t->row_tiles - 1 : 0, column = right ? t->column_tiles - 1 : 0;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
-#include "core/gemm_shape.h"
+#include "core/gemm_plans.h"
 #include "base/library.h"
 
 #define CUBLASLT_FUNCTIONS(X)                                                                                          \
@@ -14,11 +14,13 @@
     X(cublasLtMatmul)                                                                                                  \
     X(cublasLtMatmulAlgoGetHeuristic)                                                                                  \
     X(cublasLtMatmulDescCreate)                                                                                        \
+    X(cublasLtMatmulDescDestroy)                                                                                       \
     X(cublasLtMatmulDescSetAttribute)                                                                                  \
     X(cublasLtMatmulPreferenceCreate)                                                                                  \
     X(cublasLtMatmulPreferenceDestroy)                                                                                 \
     X(cublasLtMatmulPreferenceSetAttribute)                                                                            \
-    X(cublasLtMatrixLayoutCreate)
+    X(cublasLtMatrixLayoutCreate)                                                                                      \
+    X(cublasLtMatrixLayoutDestroy)
 
 /* Pointers with the prototypes of the header. */
 static struct {
@@ -33,24 +35,19 @@ static struct {
         CHECK(status_ == CUBLAS_STATUS_SUCCESS, "cuBLASLt answered %s", lt.cublasLtGetStatusName(status_));            \
     } while (0)
 
-/* cuBLASLt's plan for one shape at one alignment of its matrices. */
+/* cuBLASLt's plan for one shape at one alignment of its matrices. It is read while a product is enqueued or recorded,
+ * and not later. */
 typedef struct Product {
-    bool used;
-    Gemm shape; /* without its pointers */
-    uint32_t alignment[3];
+    GemmKey key;
     cublasLtMatmulDesc_t operation;
     cublasLtMatrixLayout_t a, b, c;
     cublasLtMatmulAlgo_t algorithm;
 } Product;
 
-enum { PRODUCTS = 4096 };
-
 static struct {
     cublasLtHandle_t handle;
     void *workspace;
     size_t workspace_bytes;
-    Product product[PRODUCTS];
-    int products;
 } cuda;
 
 /* In the headers of 12.4, 12.9 and 13.1 the functions above have the same prototypes, and the enumerators, structs and
@@ -105,17 +102,26 @@ static void create_layouts(Product *product, const Gemm *g) {
     LT(lt.cublasLtMatrixLayoutCreate(&product->c, type_of(g->c_type), n, m, g->ldc));
 }
 
+static void product_destroy(void *plan) {
+    const Product *product = plan;
+    LT(lt.cublasLtMatrixLayoutDestroy(product->a));
+    LT(lt.cublasLtMatrixLayoutDestroy(product->b));
+    LT(lt.cublasLtMatrixLayoutDestroy(product->c));
+    LT(lt.cublasLtMatmulDescDestroy(product->operation));
+}
+
 /* Names the product that the library refuses. */
 static void check_product(cublasStatus_t status, const Product *product) {
-    const Gemm *g = &product->shape;
+    const Gemm *g = &product->key.shape;
+    const uint32_t *alignment = product->key.alignment;
     CHECK(
         status == CUBLAS_STATUS_SUCCESS,
         "cuBLASLt answered %s for [%lld, %lld]%s times [%lld, %lld]%s, of %lld bytes each to %lld, rows %lld, %lld and "
         "%lld apart, aligned to %u, %u and %u bytes",
         lt.cublasLtGetStatusName(status), (long long)g->m, (long long)g->k, g->transpose_a ? " (transposed)" : "",
         (long long)g->k, (long long)g->n, g->transpose_b ? " (transposed)" : "", (long long)dtype_size(g->type),
-        (long long)dtype_size(g->c_type), (long long)g->lda, (long long)g->ldb, (long long)g->ldc,
-        product->alignment[0], product->alignment[1], product->alignment[2]);
+        (long long)dtype_size(g->c_type), (long long)g->lda, (long long)g->ldb, (long long)g->ldc, alignment[0],
+        alignment[1], alignment[2]);
 }
 
 static void set_preference(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute,
@@ -134,14 +140,15 @@ static void choose_algorithm(Product *product) {
     static const cublasLtMatmulPreferenceAttributes_t attributes[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
-    const uint32_t reductions = reductions_of(&product->shape);
+    const uint32_t reductions = reductions_of(&product->key.shape);
     cublasLtMatmulPreference_t preference;
     LT(lt.cublasLtMatmulPreferenceCreate(&preference));
     set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &cuda.workspace_bytes,
                    sizeof cuda.workspace_bytes);
     set_preference(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions, sizeof reductions);
     for (int i = 0; i < 4; i++)
-        set_preference(preference, attributes[i], &product->alignment[i < 2 ? i : 2], sizeof product->alignment[0]);
+        set_preference(preference, attributes[i], &product->key.alignment[i < 2 ? i : 2],
+                       sizeof product->key.alignment[0]);
     cublasLtMatmulHeuristicResult_t result = {.state = CUBLAS_STATUS_NOT_SUPPORTED};
     int found = 0;
     check_product(lt.cublasLtMatmulAlgoGetHeuristic(cuda.handle, product->operation, product->b, product->a, product->c,
@@ -158,20 +165,16 @@ static uint32_t alignment_of(const void *memory) {
     return (uint32_t)(bits & (~bits + 1));
 }
 
-static bool fits(const Product *product, const Gemm *g, const uint32_t *alignment) {
-    return gemm_shape_equal(&product->shape, g) && product->alignment[0] == alignment[0] &&
-           product->alignment[1] == alignment[1] && product->alignment[2] == alignment[2];
-}
+static GemmPlans plans = {.most = GEMM_PLANS, .plan_bytes = sizeof(Product), .destroy = product_destroy};
 
 /* The plan for this product, made at first use. */
 static const Product *product_of(const Gemm *g) {
-    const uint32_t alignment[3] = {alignment_of(g->a), alignment_of(g->b), alignment_of(g->c)};
-    uint64_t slot = (gemm_shape_hash(g) + alignment[0] * 3 + alignment[1] * 5 + alignment[2] * 7) % PRODUCTS;
-    while (cuda.product[slot].used && !fits(&cuda.product[slot], g, alignment)) slot = (slot + 1) % PRODUCTS;
-    Product *product = &cuda.product[slot];
-    if (product->used) return product;
-    CHECK(++cuda.products < PRODUCTS, "more than %d shapes of matrix products", PRODUCTS);
-    *product = (Product){.used = true, .shape = *g, .alignment = {alignment[0], alignment[1], alignment[2]}};
+    const GemmKey key = {*g, {alignment_of(g->a), alignment_of(g->b), alignment_of(g->c)}};
+    bool is_new;
+    gemm_plans_reserve(&plans, 1);
+    Product *product = gemm_plans_find(&plans, &key, &is_new);
+    if (!is_new) return product;
+    product->key = key;
     create_layouts(product, g);
     choose_algorithm(product);
     return product;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/cpu_gemm.h"
+#include "core/gemm_plans.h"
 
 typedef struct Sizes {
     int64_t m, n, k;
@@ -139,8 +140,26 @@ static void test_same_bits_on_a_few_threads(void **state) {
     omp_set_num_threads(before);
 }
 
+/* Of more shapes than there are plans: a plan is that of its shape also after it has been made again. */
+static void test_more_shapes_than_plans(void **state) {
+    (void)state;
+    if (!cpu_gemm_supports(BF16)) skip();
+    enum { M = 40, N = 40, K = 3 };
+    bf16 *a = random_matrix(M * K, BF16, 1), *b = random_matrix(N * K, BF16, 2);
+    float *c = random_matrix(M * N, F32, 3);
+    for (int64_t shape = 0; shape < GEMM_PLANS + 1000; shape++) {
+        const int64_t m = 1 + shape % M, n = 1 + shape / M % N, k = 1 + shape / M / N % K;
+        const Gemm g = {.m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .lda = k, .ldb = n, .ldc = n, .type = BF16};
+        device_cpu()->gemm(&g);
+        const double want = exact(&g, c, m - 1, n - 1);
+        assert_true(fabs((double)c[m * n - 1] - want) <= tolerance(&g, want));
+    }
+    free(a), free(b), free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_fp32), cmocka_unit_test(test_bf16),
-                                       cmocka_unit_test(test_same_bits_on_a_few_threads)};
+                                       cmocka_unit_test(test_same_bits_on_a_few_threads),
+                                       cmocka_unit_test(test_more_shapes_than_plans)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
