@@ -2,9 +2,10 @@
  * events and memory runs on the CPU, and what they say when something is wrong can be made to happen.
  *
  * The device's stream does everything at once. A stream with a priority, where communicators live, does nothing before
- * somebody waits for it: what forgets to wait finds its result missing. A graph is the list of the calls that made it,
- * on streams and with events of its own; from its launch to the next synchronization the device's stream does nothing
- * either.
+ * somebody waits for it: what forgets to wait finds its result missing. As what a collective reads is always there by
+ * then, its stream must have waited for all that was asked of the device's stream before. A graph is the list of the
+ * calls that made it, on streams and with events of its own; from its launch to the next synchronization the device's
+ * stream does nothing either.
  *
  * FAKE_CUDA_STICKY  "RANK:N": after kernel number N of this rank every call answers an error
  * FAKE_CUDA_ERROR   what cudaGetDeviceCount answers, a number       FAKE_CUDA_GPUS    how many there are (1)
@@ -35,7 +36,9 @@ struct CUstream_st {
     Task *first, **last;
     cudaStream_t next; /* in the list of all */
     bool captured;     /* it takes part in the capture that goes on */
-    int asked, joined; /* captured calls; of them, those that the stream of the capture waits for */
+    int64_t asked;     /* calls so far */
+    int64_t joined;    /* of those of a lane in a capture: the last that the stream of the capture waits for */
+    int64_t waited;    /* by a lane: for the calls of the device's stream up to this one */
 };
 
 /* `recorded` counts the calls of cudaEventRecord, `reached` those that its stream has come to. */
@@ -43,7 +46,7 @@ struct CUevent_st {
     cudaStream_t stream;
     atomic_long recorded, reached;
     cudaGraph_t graph; /* it was recorded last in the capture of this one; NULL: in none */
-    int covers;        /* of the captured calls of its stream */
+    int64_t covers;    /* the calls of its stream up to this one, the record */
 };
 
 /* A captured call on a stream: a task, or the record of an event, or the wait for one. */
@@ -81,6 +84,7 @@ enum { HEADER = 256 };
 static int64_t used;
 static int gpu;
 static cudaStream_t streams;
+static cudaStream_t device_stream;
 static int64_t turns; /* collectives so far */
 static FakeOrder order;
 static atomic_int failure;
@@ -141,7 +145,6 @@ static void add_node(GraphNode node) {
     GraphNode *added = copy_of(&node, sizeof node);
     *capture.graph->last = added;
     capture.graph->last = &added->next;
-    node.stream->asked++;
 }
 
 static void enqueue(cudaStream_t stream, void (*run)(void *), void *payload, int64_t turn) {
@@ -155,6 +158,7 @@ static void enqueue(cudaStream_t stream, void (*run)(void *), void *payload, int
 
 void fake_enqueue(cudaStream_t stream, void (*run)(void *), const void *payload, size_t bytes) {
     void *copy = copy_of(payload, bytes);
+    stream->asked++;
     if (stream->captured)
         add_node((GraphNode){.stream = stream, .run = run, .payload = copy, .bytes = bytes});
     else
@@ -163,6 +167,10 @@ void fake_enqueue(cudaStream_t stream, void (*run)(void *), const void *payload,
 
 void fake_enqueue_collective(cudaStream_t stream, void (*run)(void *), const void *payload, size_t bytes) {
     void *copy = copy_of(payload, bytes);
+    CHECK(stream->waited == device_stream->asked,
+          "a collective waits for the device's first %lld of %lld calls: it may begin before its input is there",
+          (long long)stream->waited, (long long)device_stream->asked);
+    stream->asked++;
     if (stream->captured)
         add_node((GraphNode){.stream = stream, .run = run, .payload = copy, .bytes = bytes, .collective = true});
     else
@@ -183,7 +191,10 @@ static cudaError_t create_stream(cudaStream_t *stream, int priority) {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     (void)flags;
-    return create_stream(stream, 0);
+    CHECK(!device_stream, "a second stream of the device");
+    const cudaError_t error = create_stream(stream, 0);
+    device_stream = *stream;
+    return error;
 }
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority) {
@@ -232,14 +243,14 @@ static void reach(void *payload) { (*(cudaEvent_t *)payload)->reached++; }
 
 static void record(cudaEvent_t event, cudaStream_t stream) {
     event->recorded++;
-    fake_enqueue(stream, reach, &event, sizeof event);
+    enqueue(stream, reach, copy_of(&event, sizeof event), 0);
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     ANSWER_FAILURE;
     event->stream = stream;
     event->graph = stream->captured ? capture.graph : NULL;
-    event->covers = stream->asked;
+    event->covers = ++stream->asked;
     if (stream->captured)
         add_node((GraphNode){.stream = stream, .record = event});
     else
@@ -280,7 +291,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 static void wait(cudaEvent_t event, cudaStream_t stream) {
     const Wait wait = wait_for(event);
-    fake_enqueue(stream, wait_event, &wait, sizeof wait);
+    enqueue(stream, wait_event, copy_of(&wait, sizeof wait), 0);
 }
 
 /* A stream takes part in a capture from its first wait for a captured event on. */
@@ -290,7 +301,7 @@ static cudaError_t capture_wait(cudaStream_t stream, cudaEvent_t event) {
         CHECK(capture.lanes < LANES, "more than %d streams in a capture", LANES);
         capture.lane[capture.lanes++] = stream;
         stream->captured = true;
-        stream->asked = stream->joined = 0;
+        stream->joined = 0;
     }
     if (stream == capture.stream && event->covers > event->stream->joined) event->stream->joined = event->covers;
     add_node((GraphNode){.stream = stream, .wait = event});
@@ -300,6 +311,8 @@ static cudaError_t capture_wait(cudaStream_t stream, cudaEvent_t event) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
     (void)flags;
     ANSWER_FAILURE;
+    stream->asked++;
+    if (event->stream == device_stream && event->covers > stream->waited) stream->waited = event->covers;
     if (stream->captured || (capture.graph && event->graph == capture.graph)) return capture_wait(stream, event);
     if (event->graph) return cudaErrorCapturedEvent;
     wait(event, stream);
@@ -325,7 +338,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     bool joined = true;
     for (int i = 0; i < capture.lanes; i++) {
         capture.lane[i]->captured = false;
-        joined &= capture.lane[i]->joined + 1 >= capture.lane[i]->asked; /* the last call is the event's record */
+        joined &= capture.lane[i]->joined == capture.lane[i]->asked;
     }
     return joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
 }
