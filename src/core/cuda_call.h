@@ -16,6 +16,8 @@
     } while (0)
 
 _Noreturn void cuda_failed(cudaError_t error, const char *file, int line);
+/* What the GPU has failed with, if it has; for the time after a library has failed, which may have met that first. */
+cudaError_t cuda_failure(void);
 /* What to do about an error, as sentences without the last full stop; "" if nothing is known. */
 const char *cuda_advice(cudaError_t error);
 

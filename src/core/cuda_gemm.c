@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "core/cuda_call.h"
 #include "core/gemm_plans.h"
 #include "base/library.h"
 
@@ -29,10 +30,16 @@ static struct {
 #undef POINTER
 } lt;
 
+/* Ends the job if it is the GPU that has failed. */
+static bool succeeded(cublasStatus_t status) {
+    if (status != CUBLAS_STATUS_SUCCESS) CUDA(cuda_failure());
+    return status == CUBLAS_STATUS_SUCCESS;
+}
+
 #define LT(call)                                                                                                       \
     do {                                                                                                               \
         const cublasStatus_t status_ = (call);                                                                         \
-        CHECK(status_ == CUBLAS_STATUS_SUCCESS, "cuBLASLt answered %s", lt.cublasLtGetStatusName(status_));            \
+        CHECK(succeeded(status_), "cuBLASLt answered %s", lt.cublasLtGetStatusName(status_));                          \
     } while (0)
 
 /* cuBLASLt's plan for one shape at one alignment of its matrices. It is read while a product is enqueued or recorded,
@@ -115,7 +122,7 @@ static void check_product(cublasStatus_t status, const Product *product) {
     const Gemm *g = &product->key.shape;
     const uint32_t *alignment = product->key.alignment;
     CHECK(
-        status == CUBLAS_STATUS_SUCCESS,
+        succeeded(status),
         "cuBLASLt answered %s for [%lld, %lld]%s times [%lld, %lld]%s, of %lld bytes each to %lld, rows %lld, %lld and "
         "%lld apart, aligned to %u, %u and %u bytes",
         lt.cublasLtGetStatusName(status), (long long)g->m, (long long)g->k, g->transpose_a ? " (transposed)" : "",

@@ -55,6 +55,12 @@ void cuda_failed(cudaError_t error, const char *file, int line) {
     log_end_job(IO_ERROR);
 }
 
+/* The driver knows: cudaGetLastError tells errors of this program's runtime only, and libraries have their own. */
+cudaError_t cuda_failure(void) {
+    size_t available, total;
+    return cudaMemGetInfo(&available, &total);
+}
+
 static void *cuda_allocate(int64_t bytes) {
     void *memory = NULL;
     const cudaError_t error = cudaMallocAsync(&memory, (size_t)bytes, cuda.stream);

@@ -66,7 +66,7 @@ static Nccl *nccl_of(const Comm *comm) { return comm->state; }
 
 static void check(ncclResult_t result, const char *doing, const char *subject) {
     if (result == ncclSuccess) return;
-    if (result == ncclUnhandledCudaError) CUDA(cudaGetLastError()); /* says what has happened to the GPU */
+    if (result == ncclUnhandledCudaError) CUDA(cuda_failure());
     log_error("NCCL failed in the %s of %s: %s (%s)", doing, subject, nccl.ncclGetErrorString(result),
               nccl.ncclGetLastError(NULL));
     log_end_job(WATCHDOG);

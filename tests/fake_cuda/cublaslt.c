@@ -33,6 +33,10 @@ typedef struct Preference {
 
 #define PREFERENCE(handle) ((Preference *)(void *)(handle))
 
+/* The library has a CUDA runtime of its own: it meets the GPU's failure and leaves no trace in the program's. */
+#define ANSWER_FAILURE                                                                                                 \
+    if (fake_failure() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED
+
 static int64_t products, slow_products;
 
 __attribute__((destructor)) static void print_products(void) {
@@ -42,6 +46,7 @@ __attribute__((destructor)) static void print_products(void) {
 }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
+    ANSWER_FAILURE;
     const char *status = getenv("FAKE_CUDA_LT_STATUS");
     *handle = NULL;
     return status ? (cublasStatus_t)atoi(status) : CUBLAS_STATUS_SUCCESS;
@@ -50,6 +55,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
 const char *cublasLtGetStatusName(cublasStatus_t status) { return status ? "an error" : "success"; }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t compute, cudaDataType_t scale) {
+    ANSWER_FAILURE;
     CHECK(compute == CUBLAS_COMPUTE_32F && scale == CUDA_R_32F, "sums are fp32");
     *desc = calloc(1, sizeof(Operation));
     return CUBLAS_STATUS_SUCCESS;
@@ -57,6 +63,7 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComput
 
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute,
                                               const void *value, size_t bytes) {
+    ANSWER_FAILURE;
     CHECK(bytes == sizeof(cublasOperation_t), "an attribute of another size");
     memcpy(attribute == CUBLASLT_MATMUL_DESC_TRANSA ? &OPERATION(desc)->a : &OPERATION(desc)->b, value, bytes);
     return CUBLAS_STATUS_SUCCESS;
@@ -64,6 +71,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasL
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDataType type, uint64_t rows,
                                           uint64_t cols, int64_t stride) {
+    ANSWER_FAILURE;
     Layout *made = malloc(sizeof *made);
     CHECK(made && (uint64_t)stride >= rows, "columns of %llu, %lld apart", (unsigned long long)rows, (long long)stride);
     *made = (Layout){type, rows, cols, stride};
@@ -82,6 +90,7 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
+    ANSWER_FAILURE;
     Preference *made = malloc(sizeof *made);
     CHECK(made, "out of memory");
     *made = (Preference){CUBLASLT_REDUCTION_SCHEME_MASK, {256, 256, 256, 256}}; /* as documented */
@@ -90,6 +99,7 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *prefer
 }
 
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+    ANSWER_FAILURE;
     free(PREFERENCE(preference));
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -97,6 +107,7 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t prefer
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
                                                     cublasLtMatmulPreferenceAttributes_t attribute, const void *value,
                                                     size_t bytes) {
+    ANSWER_FAILURE;
     if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) return CUBLAS_STATUS_SUCCESS;
     const int matrix = (int)attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
     const bool reductions = attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK;
@@ -119,6 +130,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                                               cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[], int *found) {
     (void)handle, (void)desc, (void)a, (void)b, (void)c, (void)wanted;
+    ANSWER_FAILURE;
     check_reductions(PREFERENCE(preference), LAYOUT(d));
     memset(results, 0, sizeof results[0]);
     memcpy(results[0].algo.data, PREFERENCE(preference)->alignment, sizeof PREFERENCE(preference)->alignment);
@@ -145,6 +157,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *algorithm, void *workspace,
                               size_t workspace_bytes, cudaStream_t stream) {
     (void)handle, (void)workspace, (void)workspace_bytes;
+    ANSWER_FAILURE;
     check_alignment(algorithm, (const void *const[]){a, b, c, d});
     const Layout *A = LAYOUT(a_layout), *B = LAYOUT(b_layout), *D = LAYOUT(d_layout);
     const bool a_transposed = OPERATION(desc)->a == CUBLAS_OP_T, b_transposed = OPERATION(desc)->b == CUBLAS_OP_T;

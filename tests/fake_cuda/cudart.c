@@ -88,6 +88,7 @@ static cudaStream_t device_stream;
 static int64_t turns; /* collectives so far */
 static FakeOrder order;
 static atomic_int failure;
+static _Thread_local cudaError_t last; /* that this runtime has answered; libraries have their own */
 
 void fake_order_collectives(FakeOrder wanted) { order = wanted; }
 void fake_fail(cudaError_t error) { failure = (int)error; }
@@ -95,7 +96,7 @@ cudaError_t fake_failure(void) { return (cudaError_t)failure; }
 
 /* In the functions that a program calls on a GPU in use. */
 #define ANSWER_FAILURE                                                                                                 \
-    if (failure) return (cudaError_t)failure
+    if (failure) return last = (cudaError_t)failure
 
 static int64_t number_of(const char *name, int64_t otherwise) {
     const char *text = getenv(name);
@@ -203,6 +204,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, i
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    ANSWER_FAILURE;
     CHECK(!stream->first, "a stream is destroyed before its work is done");
     cudaStream_t *link = &streams;
     while (*link != stream) link = &(*link)->next;
@@ -216,13 +218,18 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     if (stream->captured) return cudaErrorStreamCaptureUnsupported;
     while (run_first(stream)) continue;
     stream->lazy = stream->lane;
-    return fake_failure();
+    ANSWER_FAILURE;
+    return cudaSuccess;
 }
 
 /* The lazy streams' events are waited for one by one in this program: nothing else is left to do. */
-cudaError_t cudaDeviceSynchronize(void) { return fake_failure(); }
+cudaError_t cudaDeviceSynchronize(void) {
+    ANSWER_FAILURE;
+    return cudaSuccess;
+}
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
+    ANSWER_FAILURE;
     *least = 0;
     *greatest = -5;
     return cudaSuccess;
@@ -230,11 +237,13 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
     (void)flags;
+    ANSWER_FAILURE;
     *event = calloc(1, sizeof **event);
     return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    ANSWER_FAILURE;
     free(event);
     return cudaSuccess;
 }
@@ -320,6 +329,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
+    ANSWER_FAILURE;
     CHECK(mode == cudaStreamCaptureModeThreadLocal && !capture.graph,
           "one capture, of which other threads know nothing");
     capture.graph = calloc(1, sizeof *capture.graph);
@@ -332,6 +342,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
+    ANSWER_FAILURE;
     *graph = capture.graph;
     capture.graph = NULL;
     stream->captured = false;
@@ -388,10 +399,12 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     (void)graph; /* the executable one is the same */
+    ANSWER_FAILURE;
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+    ANSWER_FAILURE;
     const cudaGraph_t graph = (cudaGraph_t)(void *)executable;
     for (GraphNode *node = graph->first, *next; node; node = next) {
         next = node->next;
@@ -474,6 +487,7 @@ cudaError_t cudaMallocAsync(void **memory, size_t bytes, cudaStream_t stream) {
 }
 
 cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream) {
+    ANSWER_FAILURE;
     if (stream) cudaStreamSynchronize(stream);
     size_t bytes;
     unsigned char *base = (unsigned char *)memory - HEADER;
@@ -485,16 +499,19 @@ cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream) {
 
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned flags) {
     (void)flags;
+    ANSWER_FAILURE;
     *memory = malloc(bytes);
     return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaFreeHost(void *memory) {
+    ANSWER_FAILURE;
     free(memory);
     return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total) {
+    ANSWER_FAILURE;
     *total = (size_t)number_of("FAKE_CUDA_MEMORY", INT64_C(1) << 40);
     *available = *total - (size_t)used;
     return cudaSuccess;
@@ -502,17 +519,20 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total) {
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *pool, int device) {
     (void)device;
+    ANSWER_FAILURE;
     *pool = NULL;
     return cudaSuccess;
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value) {
     (void)pool, (void)attribute, (void)value;
+    ANSWER_FAILURE;
     return cudaSuccess;
 }
 
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value) {
     (void)pool, (void)attribute;
+    ANSWER_FAILURE;
     *(uint64_t *)value = (uint64_t)used;
     return cudaSuccess;
 }
@@ -597,7 +617,7 @@ const char *cudaGetErrorString(cudaError_t error) {
            : error == cudaErrorIllegalAddress ? "an illegal memory access was encountered"
                                               : "an error";
 }
-cudaError_t cudaGetLastError(void) { return fake_failure(); }
+cudaError_t cudaGetLastError(void) { return last; }
 
 enum { ARGUMENT_BYTES = 1024 }; /* more than any kernel's; the real runtime knows how many */
 

@@ -19,7 +19,7 @@ typedef enum FakeOrder {
 } FakeOrder;
 void fake_order_collectives(FakeOrder order);
 
-/* The GPU has failed: from now on every call answers this. */
+/* The GPU has failed: from now on every call answers this, and every call of cuBLASLt and NCCL a failure of its own. */
 void fake_fail(cudaError_t error);
 /* cudaSuccess: it has not. */
 cudaError_t fake_failure(void);

@@ -131,10 +131,16 @@ FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 says 5 'rank [01]\] no progress for 2 s in t
 FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:60 says 5 'rank [01]\] no progress for 2 s in the replay of a micro-batch' 2 --comm.train_timeout_seconds=2
 FAKE_CUDA_GPUS=4 FAKE_NCCL_HANG=1:1 says 5 'rank [13]\] no progress for 2 s in the all-gather of (root|model.layers.[01]) over the replicas\.' 4 --training.data_parallel_replicate_degree=2 --comm.train_timeout_seconds=2
 
-# A fault of the GPU is told as what it is by whoever notices it first: the main thread, or the watchdog while that hangs. All
-# other ranks end at once: nothing here waits for 300 s.
+# A fault of the GPU is told as what it is by whoever notices it first: the main thread, also in cuBLASLt or NCCL, or the
+# watchdog while that hangs. All other ranks end at once: nothing here waits for 300 s.
 advice='An earlier kernel is at fault.*CUDA_LAUNCH_BLOCKING=1.*compute-sanitizer'
 FAKE_CUDA_STICKY=0:400 says 3 "the GPU failed: an illegal memory access was encountered \(cudaErrorIllegalAddress\) at .*[.]c:[0-9]+\. $advice" 1
+by_product=no
+for kernel in {60..67}; do
+    FAKE_CUDA_STICKY=0:$kernel says 3 "the GPU failed: .*\. $advice" 1
+    ! grep -q 'cuda_gemm\.c' "$work/log" || by_product=yes
+done
+[ $by_product = yes ] || fail "no product was the first to notice a fault"
 FAKE_CUDA_GPUS=2 FAKE_CUDA_STICKY=1:400 says 3 "rank 1\] the GPU failed: .*\. $advice" 2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:9 says 3 "rank 1\] the GPU failed: an illegal memory access was encountered \(cudaErrorIllegalAddress\), at the earliest in the [a-z-]* of (root|model.layers.[01])\. $advice" 2 --training.cuda_graph=false
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:60 says 3 "rank 1\] the GPU failed: .* at the earliest in the [a-z-]* of .*\\. $advice" 2
