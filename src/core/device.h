@@ -86,7 +86,7 @@ typedef struct Device {
 } Device;
 
 const Device *device_cpu(void);
-/* Counts for a GPU, or for the host's cores. */
+/* Counts for a GPU, or for the host's cores. For a GPU, a launch that CUDA refuses ends the job. */
 const Device *device_counting(bool gpu);
 /* Linked into tests only. */
 const Device *device_emulator(void);

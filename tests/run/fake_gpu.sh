@@ -124,6 +124,7 @@ FAKE_CUDA_MAJOR=7 says 1 'compute capability 7\.[0-9]; this program needs 8\.0' 
 FAKE_CUDA_GPUS=2 says 1 'fewer GPUs than ranks: 2 ranks have the same one \(3 ranks' 3
 FAKE_CUDA_MEMORY=36000000 says 1 'out of memory on cuda: the measured product needs 3.1 MB and [0-9.]+ MB are free. Lower' 1
 FAKE_CUDA_MEMORY=40000000 says 1 'each rank needs [0-9]+ MB and may have [0-9]+ MB: parameters.*batch_size.*activation_checkpoint' 1 --training.batch_size=8 --training.seq_len=4096
+says 1 'micro-batch is too large for a GPU: chunk_gla_products needs 1 x [0-9]+ x 1 thread blocks, .* 65535\. Lower training\.batch_size' 1 --training.batch_size=32800 --training.seq_len=8
 FAKE_CUDA_GPUS=2 FAKE_NCCL_VERSION=21903 says 1 'NCCL, which cannot be used: it is version 2\.19\.3, and before 2\.26 .* wait for each other for ever\. Install 2\.26 or newer .*pip install nvidia-nccl-cu1' 2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_CONNECT=hang says 5 'rank [01]\] no progress for 2 s in the connection of the ranks \(NCCL_DEBUG=INFO' 2 --comm.train_timeout_seconds=2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_CONNECT=fail says 1 'NCCL cannot connect.*interface is NCCL.s choice \(NCCL_SOCKET_IFNAME\)' 2
