@@ -275,7 +275,8 @@ part_sanitizer() {
     sanitizer=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer)
     [ -n "$sanitizer" ] || { say "compute-sanitizer is not installed"; return 77; }
     export sanitizer
-    within 20 check_op memcheck "$(op_names | head -n 1)" >"$work/log" 2>&1
+    export -f check_op
+    within 20 bash -c 'check_op "$@"' - memcheck "$(op_names | head -n 1)" >"$work/log" 2>&1
     if grep -q 'not supported' "$work/log"; then
         say "compute-sanitizer does not work here: $(grep -m 1 'not supported' "$work/log")"
         return 77

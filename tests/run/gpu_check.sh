@@ -28,6 +28,12 @@ checked 0 'weights and moments equal bit for bit, losses: mean distance 0.00e\+0
 checked 0 'there is no none' compare
 FAKE_NCCL_CONNECT=fail FAKE_CUDA_GPUS=2 checked 1 'NCCL cannot connect' ranks
 FAKE_CUDA_ERROR=100 checked 1 'finds no GPU' golden resume
+# A sanitizer that does not know the GPU is no fault of the ops.
+mkdir "$work/bin" "$bundle/tests/ops"
+cp "$source_folder/tests/ops/op_tests.def" "$bundle/tests/ops/"
+printf '#!/bin/sh\necho "========= Error: Device not supported"; exit 1\n' >"$work/bin/compute-sanitizer"
+chmod +x "$work/bin/compute-sanitizer"
+PATH=$work/bin:$PATH checked 0 'compute-sanitizer does not work here: .*Device not supported' sanitizer
 # Libraries that come with Python packages, one in each folder, are found: this program tells what it was given.
 mkdir -p "$work/site/nvidia/nccl/lib" && touch "$work/site/nvidia/nccl/lib/libnccl.so.2"
 printf '#!/bin/sh\necho %s\n' "$work/site" >"$work/python"
