@@ -95,8 +95,9 @@ tell() {
     { echo "exit code $2"; tail -n 40 "$1"; } >>"$work/details"
 }
 
+# How many flame-c sees; nvidia-smi lists those too that CUDA_VISIBLE_DEVICES hides, and a MIG GPU as one.
 gpus() {
-    nvidia-smi -L 2>/dev/null | grep -c '^GPU'
+    sed -n 's/.* number [0-9]* of \([0-9]*\),.*/\1/p' <<<"$device"
 }
 
 # each FOLDER FUNCTION: calls the function with the arguments of each line of stdin, several at once. What it says goes to

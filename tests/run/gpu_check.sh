@@ -23,17 +23,24 @@ checked() {
     grep -qE -- "$2" "$work/log" && grep -qE -- "$2" gpu-check.json || { cat "$work/log" gpu-check.json; fail "this was not said: $2"; }
     ! command -v python3 >/dev/null || python3 -m json.tool gpu-check.json >/dev/null || fail "gpu-check.json is not JSON"
 }
+# nvidia-smi lists four GPUs; how many flame-c sees is FAKE_CUDA_GPUS.
+mkdir "$work/bin"
+printf '#!/bin/sh\n[ "$1" != -L ] || for i in 0 1 2 3; do echo "GPU $i: Fake GPU"; done\n' >"$work/bin/nvidia-smi"
+chmod +x "$work/bin/nvidia-smi"
+export PATH=$work/bin:$PATH
 checked 0 '3 of 3 cases agree in fp32 and bf16' golden
 checked 0 'weights and moments equal bit for bit, losses: mean distance 0.00e\+00' resume
 checked 0 'there is no none' compare
 FAKE_NCCL_CONNECT=fail FAKE_CUDA_GPUS=2 checked 1 'NCCL cannot connect' ranks
+grep -q '2 ranks, a GPU each: failed' "$work/log" && grep -q '4 ranks, one GPU, NCCL: failed' "$work/log" ||
+    { cat "$work/log"; fail "two GPUs are visible, whatever nvidia-smi lists"; }
 FAKE_CUDA_ERROR=100 checked 1 'finds no GPU' golden resume
 # A sanitizer that does not know the GPU is no fault of the ops.
-mkdir "$work/bin" "$bundle/tests/ops"
+mkdir "$bundle/tests/ops"
 cp "$source_folder/tests/ops/op_tests.def" "$bundle/tests/ops/"
 printf '#!/bin/sh\necho "========= Error: Device not supported"; exit 1\n' >"$work/bin/compute-sanitizer"
 chmod +x "$work/bin/compute-sanitizer"
-PATH=$work/bin:$PATH checked 0 'compute-sanitizer does not work here: .*Device not supported' sanitizer
+checked 0 'compute-sanitizer does not work here: .*Device not supported' sanitizer
 # Libraries that come with Python packages, one in each folder, are found: this program tells what it was given.
 mkdir -p "$work/site/nvidia/nccl/lib" && touch "$work/site/nvidia/nccl/lib/libnccl.so.2"
 printf '#!/bin/sh\necho %s\n' "$work/site" >"$work/python"
