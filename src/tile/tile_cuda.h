@@ -1,5 +1,7 @@
 /* The kernel language for NVIDIA GPUs from compute capability 8.0 on: a program is one block of 128 threads. All inline
- * assembly of the project is here; emulator.c implements each instruction for the tests. */
+ * assembly for GPUs is here. For the tests, emulator.c does what barriers, accesses to memory, shuffles, ldmatrix and
+ * mma do. The approximate functions of one number have no such twin: the emulator takes the CPU's of tile_math.h, and
+ * tests/tile/test_tile_math_gpu.c checks what tile_math.h makes of them on a GPU. */
 #ifndef FLAME_TILE_TILE_CUDA_H
 #define FLAME_TILE_TILE_CUDA_H
 
