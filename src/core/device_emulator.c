@@ -4,7 +4,16 @@
 #include "tile/emulator.h"
 #include "tile/emulator_memory.h"
 
-#define KERNEL_ENTRY(name) EmulatorProgram name##_emu_bf16;
+/* It has the kernels for elements of one type. */
+#if defined(EMULATES_F32)
+#define EMULATED(name) name##_emu_f32
+static const DType emulated_type = F32;
+#else
+#define EMULATED(name) name##_emu_bf16
+static const DType emulated_type = BF16;
+#endif
+
+#define KERNEL_ENTRY(name) EmulatorProgram EMULATED(name);
 #include "core/kernels.def"
 #undef KERNEL_ENTRY
 
@@ -12,13 +21,13 @@ static const struct {
     const char *name;
     EmulatorProgram *program;
 } programs[KERNELS] = {
-#define KERNEL_ENTRY(name) {#name, name##_emu_bf16},
+#define KERNEL_ENTRY(name) {#name, EMULATED(name)},
 #include "core/kernels.def"
 #undef KERNEL_ENTRY
 };
 
 static void emulator_launch(Kernel kernel, DType type, Grid grid, const void *arguments) {
-    CHECK(type == BF16, "the emulator has %s for bf16 elements only", programs[kernel].name);
+    CHECK(type == emulated_type, "the emulator has %s for elements of the other type", programs[kernel].name);
     emulator_run(programs[kernel].name, programs[kernel].program, grid.x, grid.y, grid.z, arguments);
 }
 

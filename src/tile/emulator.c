@@ -18,7 +18,11 @@ enum {
     WARPS = THREADS / LANES,
     STACK_BYTES = (128 << 10) + 3 * 64, /* not all in the same sets of a cache */
     COPY_BYTES = 16,
+#if defined(EMULATES_F32)
+    SHARED_BYTES = 512 << 10, /* the widest heads do not fit on a GPU, but their numbers are looked at */
+#else
     SHARED_BYTES = 227 << 10, /* what one program may use on sm_90 */
+#endif
     GUARD_BYTES = 64,
     LINE_BYTES = 64, /* of shared memory, compared at once */
     SHARED_BLOCKS = 64,

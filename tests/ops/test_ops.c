@@ -374,7 +374,11 @@ int main(int argc, char **argv) {
     const OpBackend backends[] = {
         {"cpu f32", device_cpu(), F32},
         {"cpu bf16", device_cpu(), BF16},
+#if defined(EMULATES_F32)
+        {"emulator f32", device_emulator(), F32},
+#else
         {"emulator bf16", device_emulator(), BF16},
+#endif
         {"cuda bf16", cuda, BF16},
     };
     static Run runs[OPS * BACKENDS];
