@@ -76,9 +76,13 @@ void key_range(const Key *key, char text[96]) {
         snprintf(text, 96, "%s to %s", low, high);
 }
 
+static bool in_range(const Key *key, double value) {
+    return !has_range(key) || (value >= key->low && value <= key->high);
+}
+
 static Status check_range(const Place *place, const ConfigValue *value) {
     const Key *key = place->key;
-    if (!has_range(key) || (value->real >= key->low && value->real <= key->high)) return OK;
+    if (in_range(key, value->real)) return OK;
     char range[96];
     key_range(key, range);
     return config_error(value, "%s is %s, which is out of range: %s", place->name, shown_value(value).text, range);
@@ -377,6 +381,21 @@ Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping,
             const Status status = place.key ? set_field(&place, tables[t].values) : OK;
             if (status != OK) return status;
         }
+    }
+    return OK;
+}
+
+Status keys_check(const KeyTable *table) {
+    for (int k = 0; k < table->count; k++) {
+        const Key *key = &table->keys[k];
+        if (key_type(key) != KEY_INTEGER) continue;
+        const int64_t value = *(const int64_t *)((const char *)table->values + key->offset);
+        if ((value == -1 && (nullable(key) || automatic(key))) || in_range(key, (double)value)) continue;
+        char name[160], range[96];
+        full_name(name, table->section, key->name);
+        key_range(key, range);
+        log_error("%s is %lld by other keys, which is out of range: %s", name, (long long)value, range);
+        return BAD_INPUT;
     }
     return OK;
 }

@@ -102,6 +102,9 @@ void keys_defaults(const KeyTable *tables, int count);
 Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping, const char *section,
                   const KeyHints *hints);
 
+/* Checks integers that other keys have given: each must be in its key's range. BAD_INPUT after one log_error. */
+Status keys_check(const KeyTable *table);
+
 /* Prints the keys that have a field as YAML: "key: value" lines, indented by two spaces under "section:" if the section
  * has a name. */
 void keys_print(FILE *file, const KeyTable *table);

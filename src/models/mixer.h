@@ -68,8 +68,8 @@ typedef struct Mixer {
     bool takes_attention;          /* the hybrid key `attn` may replace some layers by softmax attention */
     bool fixes_attention_base;     /* fla hands no rope_theta to this model's hybrid layers, which keep the default */
     bool takes_plain_norm;         /* elementwise_affine may be false: the mixer's own norm then has no weight */
-    /* Derives fields from the keys, and refuses sizes that do not fit together with an error that names the key. May be
-     * NULL. */
+    /* Derives fields from the keys, and refuses sizes that do not fit together with an error that names the key. An
+     * integer that it gives a key must be in the key's range too, which is checked afterwards. May be NULL. */
     Status (*complete)(void *config, const ModelConfig *model);
     /* What intermediate_size is for a mixer that derives it from other keys, as Mamba does; an MLP's width then follows
      * from hidden_ratio alone. NULL: it is the MLP's width. */

@@ -20,7 +20,10 @@ static Parameter *add_parameter(Unit *unit, const char *name, int dims, const in
     *p = (Parameter){.dims = dims, .elements = 1, .init = init, .decay = dims > 1};
     const int length = snprintf(p->name, sizeof p->name, "%s", name);
     CHECK(length < PARAMETER_NAME, "the parameter name %s is too long", name);
-    for (int i = 0; i < dims; i++) p->elements *= p->shape[i] = shape[i];
+    for (int i = 0; i < dims; i++) {
+        CHECK(shape[i] > 0, "%s has a dimension of %lld", name, (long long)shape[i]);
+        p->elements *= p->shape[i] = shape[i];
+    }
     const int64_t rows = dims > 1 ? shape[0] : 1;
     p->tensor = tensor_of(NULL, rows, p->elements / rows, F32);
     p->tensor.parameter = true;

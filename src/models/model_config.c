@@ -358,6 +358,13 @@ static Status set_derived_keys(ModelConfig *config, const ConfigValue *source) {
     return status;
 }
 
+static Status check_width(const ModelConfig *config) {
+    if (!config->mlp || config->mlp->width(config) > 0) return OK;
+    log_error("model.hidden_ratio is %g, too small for hidden_size %lld: the MLP has no column", config->hidden_ratio,
+              (long long)config->hidden_size);
+    return BAD_INPUT;
+}
+
 static void keep_unread(const KeyTable *tables, int count, const ConfigValue *source, ModelConfig *config) {
     config->unread = config_value_new(VALUE_MAPPING, NULL, 0);
     for (int i = 0; i < source->count; i++) {
@@ -384,7 +391,9 @@ static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     if (status == OK) status = read_ropes(&nested, source, &tables[1]);
     if (status == OK && config->mixer->complete) status = config->mixer->complete(config->mixer_config, config);
     if (status == OK) status = set_derived_keys(config, source);
+    for (int t = 0; t < 2 && status == OK; t++) status = keys_check(&tables[t]);
     config->mlp = config->intermediate_size == 0 ? NULL : config->layout->mlp;
+    if (status == OK) status = check_width(config);
     ConfigValue *attn =
         config_value_get(source, "attn") ? NULL : default_attention(config->mixer, config->num_hidden_layers);
     if (attn) nested.attn = attn;

@@ -36,6 +36,8 @@ static const Key abc_keys[] = {
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, S_PROJ, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };
 
+enum { LARGEST_KEY = 512 /* that rotary takes */ };
+
 static const float rope_theta = 10000; /* fixed in fla's layer, no config key */
 
 static Status abc_complete(void *config, const ModelConfig *model) {
@@ -44,9 +46,10 @@ static Status abc_complete(void *config, const ModelConfig *model) {
     if (status != OK) return status;
     const int64_t K = c->heads.key_size / c->heads.count;
     if (c->num_slots < 0) c->num_slots = K;
-    if (c->use_rope && K % 2 != 0) {
-        log_error("model: key width %lld (hidden_size * expand_k) / num_heads %lld must be even with use_rope",
-                  (long long)c->heads.key_size, (long long)c->heads.count);
+    if (c->use_rope && (K % 2 != 0 || K > LARGEST_KEY)) {
+        log_error("model: key width %lld (hidden_size * expand_k) / num_heads %lld must be even and at most %d with "
+                  "use_rope",
+                  (long long)c->heads.key_size, (long long)c->heads.count, LARGEST_KEY);
         return BAD_INPUT;
     }
     if (c->clamp_min > c->clamp_max) {

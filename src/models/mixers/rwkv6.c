@@ -12,6 +12,7 @@
  * at t is S_{t-1}. State per head K x V, and the last x. */
 #include <math.h>
 
+#include "base/log.h"
 #include "models/mixers/rwkv.h"
 
 typedef struct Rwkv6Config {
@@ -31,7 +32,7 @@ static const Key rwkv6_keys[] = {
         "fla's kernel choice; the maths is one"),
 };
 
-enum { MIXES = 5 };
+enum { MIXES = 5, LARGEST_HEAD = 8192 /* that current_token takes */ };
 enum {
     MU,
     MIX_DOWN,
@@ -50,7 +51,16 @@ enum {
 
 static Status rwkv6_complete(void *config, const ModelConfig *model) {
     Rwkv6Config *c = config;
-    return heads_complete(&c->heads, model, c->num_heads, NULL, c->expand_k, c->expand_v);
+    const Status status = heads_complete(&c->heads, model, c->num_heads, NULL, c->expand_k, c->expand_v);
+    if (status != OK) return status;
+    if (c->heads.key_size / c->num_heads > LARGEST_HEAD || c->heads.value_size / c->num_heads > LARGEST_HEAD) {
+        log_error(
+            "model: key width %lld (hidden_size * expand_k) and value width %lld (hidden_size * expand_v) must be at "
+            "most %d for each of num_heads %lld",
+            (long long)c->heads.key_size, (long long)c->heads.value_size, LARGEST_HEAD, (long long)c->num_heads);
+        return BAD_INPUT;
+    }
+    return OK;
 }
 
 /* torch's xavier_uniform_ with the gain 2^-2.5. */

@@ -22,7 +22,8 @@ typedef struct Rwkv7Config {
 } Rwkv7Config;
 
 static const Key rwkv7_config_keys[] = {
-    KEY(Rwkv7Config, head_dim, KEY_INTEGER | KEY_NULLABLE, "64", 1, 256, NULL, "width of a head"),
+    /* initial values rise within a head, from its first channel to its last */
+    KEY(Rwkv7Config, head_dim, KEY_INTEGER | KEY_NULLABLE, "64", 2, 256, NULL, "width of a head"),
     KEY(Rwkv7Config, num_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
         "heads (null: hidden_size / head_dim)"),
     KEY(Rwkv7Config, value_dim, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR, "null", 1, 1 << 20, NULL,
@@ -58,6 +59,7 @@ static Status rwkv7_complete(void *config, const ModelConfig *model) {
     Rwkv7Config *c = config;
     if (c->head_dim < 0) {
         if (c->num_heads < 0) return refused("head_dim", "null needs num_heads");
+        if (c->num_heads > model->hidden_size) return refused("num_heads", "is more than hidden_size");
         c->head_dim = model->hidden_size / c->num_heads;
     }
     if (model->hidden_size % c->head_dim != 0) return refused("head_dim", "does not divide hidden_size");

@@ -44,6 +44,7 @@ Status xlstm_complete(void *config, const ModelConfig *model) {
     c->ffn_size = (int64_t)multiple * (int64_t)floor((h * c->ffn_proj_factor + multiple - 1) / multiple);
     c->fused = strcmp(c->weight_mode, "fused") == 0;
     if (c->use_bias) return refused("use_bias", "true is not supported");
+    if (c->ffn_size == 0) return refused("ffn_proj_factor", "is too small for hidden_size: the MLP has no column");
     if (c->key_size % c->num_heads != 0 || c->key_size == 0)
         return refused("num_heads", "does not divide hidden_size * qk_dim_factor");
     if (c->value_size % c->num_heads != 0 || c->value_size == 0)
