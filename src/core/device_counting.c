@@ -34,8 +34,8 @@ static void check_launch(Kernel kernel, DType type, Grid grid, const void *argum
     if (grid.x <= MOST_X && grid.y <= MOST && grid.z <= MOST) return;
     log_error(
         "a micro-batch is too large for a GPU: %s needs %lld x %lld x %lld thread blocks, and CUDA has at most %d "
-        "x %d x %d. Lower training.batch_size (training.gradient_accumulation_steps makes up for it) or "
-        "training.seq_len",
+        "x %d x %d. Lower training.batch_size (training.gradient_accumulation_steps makes up for it), "
+        "training.seq_len or the model's number of heads",
         name[kernel], (long long)grid.x, (long long)grid.y, (long long)grid.z, MOST_X, MOST, MOST);
     log_end_job(BAD_INPUT);
 }

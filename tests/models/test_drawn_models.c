@@ -203,6 +203,11 @@ static void run_from_here(long count) {
     _exit(0);
 }
 
+/* A plan for a GPU ends the process where a model has more heads than a grid takes. */
+static bool is_too_large(int status) {
+    return WIFEXITED(status) && WEXITSTATUS(status) == BAD_INPUT && strstr(messages_text(), "is too large for a GPU");
+}
+
 /* Chance must not leave a model out. */
 static void check_counts(long count) {
     long trained = 0;
@@ -233,7 +238,10 @@ int main(int argc, char **argv) {
         char how[64];
         snprintf(how, sizeof how, WIFSIGNALED(status) ? "signal %d" : "exit code %d",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-        if (status != 0) failed(how, messages_text());
+        if (is_too_large(status))
+            progress->counts[(progress->next - 1) % mixers()][REFUSED]++;
+        else if (status != 0)
+            failed(how, messages_text());
     }
     check_counts(count);
     return progress->failures > 0;
