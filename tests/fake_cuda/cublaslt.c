@@ -80,11 +80,13 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDa
 }
 
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
+    ANSWER_FAILURE;
     free(OPERATION(desc));
     return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+    ANSWER_FAILURE;
     free((void *)layout);
     return CUBLAS_STATUS_SUCCESS;
 }
