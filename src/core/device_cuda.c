@@ -61,14 +61,19 @@ cudaError_t cuda_failure(void) {
     return cudaMemGetInfo(&available, &total);
 }
 
-static void *cuda_allocate(int64_t bytes) {
-    void *memory = NULL;
-    const cudaError_t error = cudaMallocAsync(&memory, (size_t)bytes, cuda.stream);
+/* Whether there was memory. Ends the job after any other error. */
+static bool was_allocated(cudaError_t error) {
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError();
-        return NULL;
+        return false;
     }
     CUDA(error);
+    return true;
+}
+
+static void *cuda_allocate(int64_t bytes) {
+    void *memory = NULL;
+    if (!was_allocated(cudaMallocAsync(&memory, (size_t)bytes, cuda.stream))) return NULL;
     CUDA(cudaMemsetAsync(memory, 0, (size_t)bytes, cuda.stream));
     return memory;
 }
@@ -80,9 +85,7 @@ static void cuda_release(void *memory, int64_t bytes) {
 
 static void *cuda_allocate_host(int64_t bytes) {
     void *memory = NULL;
-    if (cudaHostAlloc(&memory, (size_t)bytes, cudaHostAllocDefault) == cudaSuccess) return memory;
-    cudaGetLastError();
-    return NULL;
+    return was_allocated(cudaHostAlloc(&memory, (size_t)bytes, cudaHostAllocDefault)) ? memory : NULL;
 }
 
 static void cuda_release_host(void *memory, int64_t bytes) {
