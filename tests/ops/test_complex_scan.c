@@ -1,4 +1,5 @@
-/* Without a phase, complex_scan is diagonal_scan: a GateLoop whose states stay real is HGRN's recurrence. */
+/* Without a phase, complex_scan is diagonal_scan: a GateLoop whose states stay real is HGRN's recurrence. And the pair
+ * (0, 0), whose phase has no derivative, gets no gradient. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,7 +89,40 @@ static void test_same_bits(void **state) {
     expect_same(keep_or_forget, 1e-30);
 }
 
+static void build_cartesian(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
+    (void)c;
+    const ComplexTransition cartesian = {.cartesian = true, .gradient_factor = 1};
+    out[0] = complex_scan(tape, in[0], in[1], in[2], in[3], cartesian, NULL, NULL);
+}
+
+static void test_zero_pair(void **state) {
+    (void)state;
+    static const OpTest test = {.name = "cartesian", .build = build_cartesian};
+    static const OpCase c = {.name = "zero pairs",
+                             .B = 1,
+                             .T = T,
+                             .input = {{.name = "q", .cols = COLS},
+                                       {.name = "k", .cols = COLS},
+                                       {.name = "v", .cols = COLS},
+                                       {.name = "a", .cols = 2 * COLS}}};
+    OpProblem problem = op_problem_create(&test, &c, T, F32);
+    Matrix *const a = &problem.in[3];
+    for (int64_t i = 0; i < a->rows * a->cols; i++)
+        if (i / 2 % 3 == 0) a->value[i] = 0;
+    const OpBackend backends[] = {{"cpu f32", device_cpu(), F32}, {"cpu bf16", device_cpu(), BF16}};
+    for (int b = 0; b < 2; b++) {
+        OpResult result = op_run(&problem, &backends[b], (OpOptions){.threads = 1});
+        for (int64_t i = 0; i < a->rows * a->cols; i++) {
+            const double gradient = result.in_gradient[3].value[i];
+            assert_true(i / 2 % 3 == 0 ? gradient == 0 : fabs(gradient) < 1e4);
+        }
+        op_result_destroy(&result);
+    }
+    op_problem_destroy(&problem);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_any_gates), cmocka_unit_test(test_same_bits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_any_gates), cmocka_unit_test(test_same_bits),
+                                       cmocka_unit_test(test_zero_pair)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

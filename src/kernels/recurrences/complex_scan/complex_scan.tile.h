@@ -25,7 +25,7 @@ DEVICE Complex product(Complex x, Complex y) {
     return complex_of(x.re * y.re - x.im * y.im, x.re * y.im + x.im * y.re);
 }
 
-/* c = modulus times direction; the direction of 0 is 1. */
+/* c = modulus times direction; of 0 the direction is 1 and the reciprocal of the modulus 0. */
 typedef struct Polar {
     Complex direction;
     float modulus, reciprocal;
@@ -34,8 +34,8 @@ typedef struct Polar {
 DEVICE Polar polar_form(float re, float im) {
     const float least = 1e-30f, square = re * re + im * im;
     const bool zero = square < least;
-    const float reciprocal = reciprocal_root_f(zero ? least : square);
-    const Polar c = {{zero ? 1.0f : re * reciprocal, zero ? 0.0f : im * reciprocal}, square * reciprocal, reciprocal};
+    const float reciprocal = zero ? 0.0f : reciprocal_root_f(square);
+    const Polar c = {{zero ? 1.0f : re * reciprocal, im * reciprocal}, square * reciprocal, reciprocal};
     return c;
 }
 
@@ -61,9 +61,11 @@ DEVICE Complex cartesian_decay(float a_0, float a_1) {
 DEVICE Complex polar_decay_gradient(float a_0, float a_1 __attribute__((unused)), Complex dlog) {
     return complex_of(dlog.re * sigmoid_f(-a_0), dlog.im);
 }
+/* 0 at 0, as PyTorch's. */
 DEVICE Complex cartesian_decay_gradient(float a_0, float a_1, Complex dlog) {
     const Polar c = polar_form(a_0, a_1);
-    return product(c.direction, complex_of(dlog.re * sigmoid_f(-c.modulus), dlog.im * c.reciprocal));
+    const Complex direction = complex_of(a_0 * c.reciprocal, a_1 * c.reciprocal);
+    return product(direction, complex_of(dlog.re * sigmoid_f(-c.modulus), dlog.im * c.reciprocal));
 }
 
 /* Programs: x over blocks of columns, y over parts, z over sequences. */
