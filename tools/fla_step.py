@@ -5,8 +5,8 @@
 
 A training step is forward, backward, clipping and AdamW: as it is, and with every block under torch.compile. The kernel of a
 model is timed forward and backward on the shapes it has in that model. FOLDER holds bench-NAME.json of `flame-c bench --json`
-for each NAME.yaml; the last column is theirs / ours. Exit code 77: what this needs is not installed, and which; 1: nothing
-could be timed."""
+for each NAME.yaml; the last column is how many times better flame-c is. Exit code 77: what this needs is not installed, and
+which; 1: nothing could be timed."""
 import argparse
 import json
 import os
@@ -221,8 +221,8 @@ def our_figures(folder, name):
         return json.load(file)
 
 
-def ratio(theirs, ours):
-    return f"{theirs / ours:6.2f} x" if ours else ""
+def times_better(more, less):
+    return f"{more / less:6.2f} x" if less else ""
 
 
 class Comparison:
@@ -230,7 +230,7 @@ class Comparison:
 
     def __init__(self, arguments):
         self.arguments, self.entries, self.timed = arguments, [], 0
-        self.row("", "theirs", "flame-c", "theirs / flame-c")
+        self.row("", "theirs", "flame-c", "times better")
 
     @staticmethod
     def row(what, theirs, ours, quotient):
@@ -250,7 +250,7 @@ class Comparison:
             runs = ours.get(f"{direction}_runs")
             own = ours[f"{direction}_seconds"] / runs if runs else None
             self.row(f"{name}: {label}, {direction}, ms", f"{theirs * 1e3:.3f}", f"{own * 1e3:.3f}" if own else "",
-                     ratio(theirs, own))
+                     times_better(theirs, own))
             self.add(model=name, kernel=label, direction=direction, seconds=theirs, our_op=op, our_seconds=own)
 
     def step(self, name, way, seconds, memory, tokens):
@@ -258,10 +258,10 @@ class Comparison:
         ours = our_figures(self.arguments.ours, name)
         own, own_memory = ours.get("tokens_per_second"), ours.get("device_memory_bytes")
         self.row(f"{name}: {way}, tokens/s (higher is better)", f"{tokens / seconds:.0f}", f"{own:.0f}" if own else "",
-                 ratio(own, tokens / seconds) if own else "")
+                 times_better(own, tokens / seconds) if own else "")
         if memory:
             self.row(f"{name}: {way}, GB", f"{memory / 1e9:.1f}", f"{own_memory / 1e9:.1f}" if own_memory else "",
-                     ratio(memory, own_memory))
+                     times_better(memory, own_memory))
         self.add(model=name, way=way, step_seconds=seconds, tokens_per_second=tokens / seconds, memory_bytes=memory,
                  our_tokens_per_second=own, our_memory_bytes=own_memory)
 

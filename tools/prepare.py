@@ -16,16 +16,17 @@ exports have them, so that transformers' AutoTokenizer loads from there.
 
 Needs numpy and h5py; tokenizers for Hugging Face tokenizers; pyarrow for Parquet."""
 import argparse
+import collections
+import concurrent.futures
 import gzip
 import hashlib
 import json
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import zlib
+from concurrent.futures.process import BrokenProcessPool
 
 try:
     import h5py
@@ -75,31 +76,42 @@ def text_of(row, field, place):
     return row[field].encode("utf-8", "surrogatepass")
 
 
+def lines_of(path):
+    try:
+        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+            yield from enumerate(file, 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Refused(f"{path}: damaged: {error}") from None
+
+
 def jsonl_documents(path, field):
-    with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise Refused(f"{path}:{number}: not JSON: {error}") from None
-            yield text_of(row, field, f"{path}:{number}")
+    for number, line in lines_of(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise Refused(f"{path}:{number}: not JSON: {error}") from None
+        yield text_of(row, field, f"{path}:{number}")
 
 
 def parquet_documents(path, field):
     try:
+        import pyarrow
         import pyarrow.parquet as parquet
     except ImportError:
         raise Refused(f"{path}: reading Parquet needs pyarrow (pip install pyarrow)") from None
-    file = parquet.ParquetFile(path)
-    if field not in file.schema_arrow.names:
-        raise Refused(f'{path}: no column "{field}" (there is: {", ".join(file.schema_arrow.names)}); use --field')
-    row = 0
-    for batch in file.iter_batches(columns=[field]):
-        for text in batch.column(0).to_pylist():
-            yield text_of({field: text}, field, f"{path}: row {row}")
-            row += 1
+    try:
+        file = parquet.ParquetFile(path)
+        if field not in file.schema_arrow.names:
+            raise Refused(f'{path}: no column "{field}" (there is: {", ".join(file.schema_arrow.names)}); use --field')
+        row = 0
+        for batch in file.iter_batches(columns=[field]):
+            for text in batch.column(0).to_pylist():
+                yield text_of({field: text}, field, f"{path}: row {row}")
+                row += 1
+    except pyarrow.ArrowInvalid as error:
+        raise Refused(f"{path}: damaged: {error}") from None
 
 
 def text_documents(path):
@@ -139,13 +151,19 @@ def batches(rows):
 def special_token(value, name, folder, vocabulary):
     """The id of bos or eos: from the command line (an id, a token, "none"), else from tokenizer_config.json."""
     if value == "auto":
+        path = os.path.join(folder, "tokenizer_config.json")
         try:
-            with open(os.path.join(folder, "tokenizer_config.json"), encoding="utf-8") as file:
-                value = json.load(file).get(f"{name}_token")
+            with open(path, encoding="utf-8") as file:
+                config = json.load(file)
         except OSError:
             warn(f"{folder}: no tokenizer_config.json, so no {name}; give --{name} TOKEN")
-            value = None
+            config = {}
+        except (ValueError, RecursionError) as error:
+            raise Refused(f"{path}: not JSON: {error}") from None
+        value = config.get(f"{name}_token") if isinstance(config, dict) else config
         value = value.get("content") if isinstance(value, dict) else value
+        if value is not None and not isinstance(value, str):
+            raise Refused(f"{path}: {name}_token is no text; give --{name} TOKEN")
     if value in (None, "none"):
         return -1
     if value in vocabulary:
@@ -363,32 +381,34 @@ def split_batch(tokens, lengths, chosen):
     return (tokens[per_token], lengths[chosen]), (tokens[~per_token], lengths[~chosen])
 
 
+def encoded(rows, tokenizer, workers):
+    """The tokens and lengths of each batch, in order, from worker processes, which have four batches each ahead."""
+    pool = concurrent.futures.ProcessPoolExecutor(workers, initializer=start_worker, initargs=(tokenizer,))
+    ahead = collections.deque()
+    try:
+        for batch in rows:
+            ahead.append(pool.submit(encode_batch, batch))
+            if len(ahead) == 4 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    except BrokenProcessPool:
+        raise Refused("a worker process was killed; if by a lack of memory, give fewer --workers") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def prepare(options, writers, tokenizer):
     inputs = [path for given in options.inputs for path in walk(given)]
     progress = Progress(sum(os.path.getsize(path) for path in inputs))
     done, random = [0], np.random.default_rng(0)  # the split depends on a document's number alone
-    ahead, stopping = threading.Semaphore(4 * options.workers), []  # imap alone would read all of the input at once
-
-    def bounded():
-        for batch in batches(documents(inputs, options.field, done)):
-            ahead.acquire()
-            if stopping:
-                return
-            yield batch
-
-    with multiprocessing.Pool(options.workers, start_worker, (tokenizer,)) as pool:
-        try:
-            for tokens, lengths in pool.imap(encode_batch, bounded()):
-                ahead.release()
-                if len(writers) > 1:
-                    held_out, kept = split_batch(tokens, lengths, random.random(len(lengths)) < options.validation)
-                    writers[1].add(*held_out)
-                    tokens, lengths = kept
-                writers[0].add(tokens, lengths)
-                progress.show(done[0], sum(writer.count for writer in writers))
-        finally:
-            stopping.append(True)
-            ahead.release()  # the thread that feeds the workers may be waiting
+    for tokens, lengths in encoded(batches(documents(inputs, options.field, done)), tokenizer, options.workers):
+        if len(writers) > 1:
+            held_out, kept = split_batch(tokens, lengths, random.random(len(lengths)) < options.validation)
+            writers[1].add(*held_out)
+            tokens, lengths = kept
+        writers[0].add(tokens, lengths)
+        progress.show(done[0], sum(writer.count for writer in writers))
     progress.show(done[0], sum(writer.count for writer in writers), last=True)
 
 

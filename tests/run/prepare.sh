@@ -43,6 +43,19 @@ refused 'no field "text"' "$work/rows.jsonl" --tokenizer bytes --out "$work/no.h
 refused "does not exist" "$work/nothing" --tokenizer bytes --out "$work/no.h5"
 printf '{"body": "one"}\n{' >"$work/rows.jsonl"
 refused "rows.jsonl:2: not JSON" "$work/rows.jsonl" --field body --tokenizer bytes --out "$work/no.h5"
+gzip -c "$work/rows.jsonl" | head -c 30 >"$work/cut.jsonl.gz"
+refused "cut.jsonl.gz: damaged" "$work/cut.jsonl.gz" --field body --tokenizer bytes --out "$work/no.h5"
+"$python" -c 'print("[" * 200000)' >"$work/deep.jsonl"
+refused "deep.jsonl:1: not JSON" "$work/deep.jsonl" --tokenizer bytes --out "$work/no.h5"
+
+# A worker that the system kills ends the command, which would wait for it for ever.
+"$python" -c 'print("""{"text": "a line of text that keeps the workers at work for a while"}\n""" * 1000000)' >"$work/much.jsonl"
+"$python" "$source_folder/tools/prepare.py" "$work/much.jsonl" --tokenizer bytes --workers 2 --out "$work/no.h5" >"$work/log" 2>&1 &
+job=$!
+until worker=$(pgrep -P "$job" -f prepare.py | tail -n 1) && [ -n "$worker" ]; do kill -0 "$job" || fail "no worker"; sleep 0.1; done
+kill -KILL "$worker"
+if wait "$job"; then fail "went on without its worker"; fi
+grep -q "a worker process was killed" "$work/log" || fail "$(cat "$work/log")"
 [ -z "$(find "$work" -name 'no.h5*')" ] || fail "something was left behind"
 "$python" -c 'import tokenizers' 2>"$work/log" ||
     { echo "prepare: good, but only bytes were compared: $(tail -n 1 "$work/log")"; exit 0; }
