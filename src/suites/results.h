@@ -17,7 +17,7 @@ typedef struct Result {
     double d_model, layers, heads, params, state_bytes, train_tokens, steps;
     double score[METRIC_MSE + 1]; /* by Metric */
     double exact, perplexity;
-    double trivial; /* of a model that looks at no input: an accuracy or F1; the mean squared error of a regression */
+    double trivial; /* a guess without learning: an accuracy or F1; the mean squared error of a regression */
     double tokens_per_s, decode_tokens_per_s, peak_bytes, seconds;
     const char *device, *precision, *examples_crc, *version;
     double scored;   /* positions that the scores are of */
