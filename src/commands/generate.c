@@ -34,23 +34,26 @@ typedef struct GenerateArguments {
 static const Option options[] = {
     {"checkpoint", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0,
      "a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder", AT(checkpoint)},
-    {"prompt", OPTION_TEXTS, "TEXT", NULL, 0, 0, "what to go on with", AT(prompt)},
-    {"prompt-file", OPTION_TEXT, "FILE", NULL, 0, 0, "the same in a file, all of it or a line of .jsonl each; - reads",
-     AT(prompt_file)},
-    {"max-new-tokens", OPTION_INTEGER, "N", "128", 1, 1e9, "tokens to add at most", AT(new_tokens)},
-    {"temperature", OPTION_REAL, "X", "1", 0, 1e6, "of the softmax; 0: always the most probable token",
+    {"prompt", OPTION_TEXTS, "TEXT", NULL, 0, 0, "the text to continue", AT(prompt)},
+    {"prompt-file", OPTION_TEXT, "FILE", NULL, 0, 0,
+     "a file with a prompt: all of it, or one in each line of a .jsonl; -: standard input", AT(prompt_file)},
+    {"max-new-tokens", OPTION_INTEGER, "N", "128", 1, 1e9, "most tokens to generate for each prompt", AT(new_tokens)},
+    {"temperature", OPTION_REAL, "X", "1", 0, 1e6, "temperature of the softmax; 0: always the most probable token",
      AT(temperature)},
-    {"top-k", OPTION_INTEGER, "N", "0", 0, 1e9, "draw among the N most probable tokens; 0: among all", AT(top_k)},
-    {"top-p", OPTION_REAL, "X", "1", 0, 1, "draw among the most probable tokens that have the share X", AT(top_p)},
-    {"repetition-penalty", OPTION_REAL, "X", "1", 1e-6, 1e6, "divides the logits of tokens that were there",
-     AT(repetition_penalty)},
-    {"seed", OPTION_INTEGER, "N", "42", 0, 0, "of the random draws", AT(seed)},
-    {"stop", OPTION_TEXTS, "TEXT", NULL, 0, 0, "end before this text", AT(stop)},
-    {"ignore-eos", OPTION_FLAG, NULL, NULL, 0, 0, "go on behind the end of a text", AT(ignore_eos)},
-    {"batch", OPTION_INTEGER, "N", "8", 1, 1e6, "prompts that are continued side by side", AT(batch)},
-    {"echo", OPTION_FLAG, NULL, NULL, 0, 0, "print the prompt, too", AT(echo)},
+    {"top-k", OPTION_INTEGER, "N", "0", 0, 1e9, "draw from the N most probable tokens; 0: from all", AT(top_k)},
+    {"top-p", OPTION_REAL, "X", "1", 0, 1, "draw from the most probable tokens whose probabilities add up to X",
+     AT(top_p)},
+    {"repetition-penalty", OPTION_REAL, "X", "1", 1e-6, 1e6,
+     "divides the logits of tokens that are in the text already", AT(repetition_penalty)},
+    {"seed", OPTION_INTEGER, "N", "42", 0, 0, "seed of the random draws", AT(seed)},
+    {"stop", OPTION_TEXTS, "TEXT", NULL, 0, 0, "stop where the model generates this text, which is not printed",
+     AT(stop)},
+    {"ignore-eos", OPTION_FLAG, NULL, NULL, 0, 0, "continue after an end-of-text token", AT(ignore_eos)},
+    {"batch", OPTION_INTEGER, "N", "8", 1, 1e6, "prompts that are continued at the same time", AT(batch)},
+    {"echo", OPTION_FLAG, NULL, NULL, 0, 0, "print the prompt before its continuation", AT(echo)},
     {"ids", OPTION_FLAG, NULL, NULL, 0, 0, "prompts and continuations are token ids: \"17 4 3\"", AT(ids)},
-    {"out", OPTION_TEXT, "FILE.jsonl", NULL, 0, 0, "write the continuations there, not to standard output", AT(out)},
+    {"out", OPTION_TEXT, "FILE.jsonl", NULL, 0, 0, "write the continuations to this file, not to standard output",
+     AT(out)},
     {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "type of products and activations", AT(dtype)},
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
     SHARE_GPU_OPTION(AT(share_gpu)),
@@ -354,8 +357,8 @@ static Status run(void *values) {
 
 const Command generate_command = {
     .name = "generate",
-    .summary = "go on with a text",
-    .text = "Reads prompts and prints what the model takes for their continuation, token by token.\n\n"
+    .summary = "generate text that continues prompts",
+    .text = "Reads prompts and prints the text that the model generates after each, token by token.\n\n"
             "  flame-c generate --checkpoint exp/quickstart --prompt 'static int '\n"
             "  flame-c generate --checkpoint exp/quickstart --prompt-file prompts.jsonl --out texts.jsonl\n\n"
             "A line of a .jsonl file is {\"prompt\": TEXT or [ids], \"stop\": [TEXT, ..], \"max_new_tokens\": N}, a "

@@ -112,10 +112,10 @@ const Command replay_command = {
     .name = "replay",
     .summary = "compute a step of a run again, and print what its loss and gradient came from",
     .text =
-        "For a step that was skipped or whose loss is odd. Goes on in memory from the newest checkpoint before it, by\n"
-        "RUN/config.yaml, and prints the loss of each sample of the step and its part of the gradient, the gradient\n"
-        "by layer and parameter, and where values first are not finite. Writes nothing. With as many ranks as the\n"
-        "run had, the numbers are those of the run, bit for bit.\n",
+        "Examines a step that was skipped or has an unusual loss. Trains in memory from the newest checkpoint before\n"
+        "the step, with RUN/config.yaml, and prints the loss and the gradient norm of each sample of the step, the\n"
+        "gradient by layer and parameter, and where values first are not finite. Writes nothing. With the same\n"
+        "number of ranks as the run, the numbers are those of the run, bit for bit.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(Replay),

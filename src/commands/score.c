@@ -27,11 +27,12 @@ typedef struct ScoreArguments {
 static const Option options[] = {
     {"checkpoint", OPTION_TEXT | OPTION_REQUIRED, "DIR", NULL, 0, 0,
      "a checkpoint, a run's folder (its newest checkpoint) or a Hugging Face folder", AT(checkpoint)},
-    {"input", OPTION_TEXT | OPTION_REQUIRED, "FILE.jsonl", NULL, 0, 0, "what to score, an object a line", AT(input)},
+    {"input", OPTION_TEXT | OPTION_REQUIRED, "FILE.jsonl", NULL, 0, 0, "what to score: a JSON object per line",
+     AT(input)},
     {"out", OPTION_TEXT | OPTION_REQUIRED, "FILE.jsonl", NULL, 0, 0, "the file to write, which must not exist",
      AT(out)},
     {"seq-len", OPTION_INTEGER, "N", "2048", 1, 1e8,
-     "most tokens that the model sees: longer contexts lose their first", AT(seq_len)},
+     "most tokens that the model reads; longer contexts are cut on the left", AT(seq_len)},
     {"batch-tokens", OPTION_INTEGER, "N", "8192", 1, 1e9, "tokens per rank and micro-batch", AT(batch_tokens)},
     {"token-logprobs", OPTION_FLAG, NULL, NULL, 0, 0, "also write the logarithm of each token's probability",
      AT(token_logprobs)},
@@ -153,12 +154,12 @@ static Status run(void *values) {
 const Command score_command = {
     .name = "score",
     .summary = "log-likelihoods of given continuations, for lm-evaluation-harness and others",
-    .text = "Reads a JSON object a line: {\"context\": C, \"continuation\": D}, or {\"text\": D} for a whole text.\n"
+    .text = "Reads a JSON object per line: {\"context\": C, \"continuation\": D}, or {\"text\": D} for a whole text.\n"
             "C and D are strings or lists of tokens. Writes a line for each, in the same order: {\"logprob\": the\n"
             "logarithm of D's probability after C, in nats, \"tokens\": how many tokens D has, \"greedy\": whether\n"
-            "each of them is the most likely one}. An empty C, and what is before a whole text, is the model's\n"
-            "bos_token_id, else its eos_token_id. A D of more than --seq-len tokens is scored in windows of so\n"
-            "many. Runs under mpirun too.\n",
+            "each of them is the most likely one}. Before an empty C and before a whole text, the model reads its\n"
+            "bos_token_id, or its eos_token_id if it has none. A D of more than --seq-len tokens is scored in\n"
+            "windows of that many. Runs under mpirun too.\n",
     .options = options,
     .option_count = LENGTH(options),
     .values_size = sizeof(ScoreArguments),

@@ -333,7 +333,7 @@ const Command suite_command = {
     .text =
         "Trains a small model of every mixer on every task, with the published protocol, and writes DIR/results.csv: "
         "a\nrow for each training and test. Trainings are independent: under mpirun the ranks take them from one "
-        "list, and a\nsweep that was stopped goes on where it was. --plan says what it would cost. The suite speed "
+        "list, and an\ninterrupted sweep resumes where it stopped. --plan prints what it would cost. The suite speed "
         "trains nothing:\nit writes DIR/speed.csv and speed.md, the time of each mixer over the length of the "
         "sequence.\n",
     .options = options,

@@ -166,7 +166,7 @@ static const Key metrics_keys[] = {
     {"sample_prompts", KEY_STRING_LIST, "[]", 0, 0, NULL,
      "texts that the model goes on with every data.validation_interval steps and at the end, for the logs",
      AT(metrics.sample_prompts)},
-    {"sample_tokens", KEY_INTEGER, "64", 1, 1e6, NULL, "tokens to go on with", AT(metrics.sample_tokens)},
+    {"sample_tokens", KEY_INTEGER, "64", 1, 1e6, NULL, "tokens to generate for each", AT(metrics.sample_tokens)},
     {"sample_temperature", KEY_REAL, "0.0", 0, 1e6, NULL,
      "of the softmax that they are drawn from, each time with the same seed; 0: the most probable ones",
      AT(metrics.sample_temperature)},

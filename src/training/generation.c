@@ -53,7 +53,7 @@ RunnerOptions generation_runner(DType type, int64_t count, int64_t longest, int6
 Generation *generation_begin(Runner *runner, const TokenIds prompts[], int64_t count, GenerationOptions options) {
     const RunnerShape shape = runner_shape(runner);
     Generation *generation = calloc(1, sizeof *generation);
-    CHECK_MEMORY(generation, "no memory to go on with texts");
+    CHECK_MEMORY(generation, "no memory to generate texts");
     CHECK(count > 0 && count <= shape.B, "%lld prompts for %lld sequences", (long long)count, (long long)shape.B);
     *generation = (Generation){.runner = runner,
                                .options = options,
