@@ -230,8 +230,9 @@ void setup_print(const TrainConfig *config, const RunnerOptions *options, const 
 void setup_print_choices(const TrainConfig *config, const RunnerOptions *options, Model *model, int world_size) {
     static const char *const mode[] = {"none", "selective", "full"};
     if (!recompute_is_auto(config)) return;
-    log_info("%s of each rank by activation_checkpoint.mode; auto takes the first that fits, and none is above:",
-             on_gpu(config) ? "GPU memory" : "memory");
+    log_info(
+        "%s of each rank by activation_checkpoint.mode (the plan above is for none; auto takes the first that fits):",
+        on_gpu(config) ? "GPU memory" : "memory");
     RunnerOptions choice = *options;
     for (choice.recompute = RECOMPUTE_NONE; choice.recompute <= RECOMPUTE_FULL; choice.recompute++) {
         const MemoryPlan plan = setup_memory(config, &choice, model, world_size, world_size);
