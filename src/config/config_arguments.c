@@ -113,9 +113,7 @@ static Status read_argument(const Argument *argument, ConfigValue **value) {
     return OK;
 }
 
-/* Finds the mapping that the last part of a dotted name belongs to, and creates mappings on the way where there are
- * none.
- */
+/* Finds the mapping that the last part of a dotted name belongs to, and creates those on the way that are missing. */
 static Status find_mapping(ConfigValue *root, const char *name, ConfigValue **mapping) {
     char *path = strdup(name);
     CHECK_MEMORY(path, "no memory for the command line");

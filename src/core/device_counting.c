@@ -39,6 +39,7 @@ static void check_launch(Kernel kernel, DType type, Grid grid, const void *argum
         name[kernel], (long long)grid.x, (long long)grid.y, (long long)grid.z, MOST_X, MOST, MOST);
     log_end_job(BAD_INPUT);
 }
+
 static void no_synchronize(void) {}
 
 static int64_t no_limit(int sharers) {

@@ -32,7 +32,7 @@
         row_values_share(tile_value_, p);                                                                              \
         EACH_ROW_VALUE(sum, r, i) sum[r] = sum[r] * rescale[r] + tile_value_[r];                                       \
     } while (0)
-/* x, a sum over the tiles before. */
+/* Multiplies x, a sum over the tiles before, unless all that this thread has of it stays as it is. */
 #define rescale_sum(x, rescale)                                                                                        \
     do {                                                                                                               \
         bool same_ = true;                                                                                             \
