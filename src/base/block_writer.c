@@ -22,8 +22,8 @@ static int write_cached(const BlockWriter *writer, int64_t first, int64_t end) {
     return file_write(writer->fd, writer->memory + (first - writer->base), end - first, first);
 }
 
-/* `first` and `end` are aligned. EINVAL says that the file system, or this write after a part of it, wants the cache:
- * so does the rest of the file. */
+/* `first` and `end` are aligned. EINVAL means that the file system, or this write after a part of it, needs the cache.
+ * The rest of the file is then written through the cache too. */
 static int write_direct(BlockWriter *writer, int64_t first, int64_t end) {
     if (writer->direct && file_set_direct(writer->fd, true) == 0) {
         const int error = write_cached(writer, first, end);

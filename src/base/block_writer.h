@@ -1,6 +1,6 @@
 /* Writes long ranges of a file in blocks, past the page cache where the file system can (O_DIRECT): nothing reads them
- * soon, and the cache would only take memory and slow the disk down. Ranges begin and end at any byte. Functions return
- * 0 or an errno, like those of files.h. */
+ * soon, so caching them would only take memory and slow the disk down. Ranges may begin and end at any byte. Functions
+ * return 0 or an errno, like those of files.h. */
 #ifndef FLAME_BASE_BLOCK_WRITER_H
 #define FLAME_BASE_BLOCK_WRITER_H
 
@@ -9,22 +9,22 @@
 
 typedef struct BlockWriter {
     int fd;
-    bool direct;              /* the file system can */
+    bool direct;              /* write past the page cache; false once the file system has refused it */
     char *memory;             /* bytes `base` .. base + BLOCK_BYTES - 1 of the file */
-    int64_t alignment;        /* of direct writes: memory, offset and length */
-    int64_t base, first, end; /* first .. end - 1 wait to be written */
+    int64_t alignment;        /* of the memory, offset and length of direct writes */
+    int64_t base, first, end; /* bytes first .. end - 1 of the file are in memory and wait to be written */
 } BlockWriter;
 
-/* Writes to `fd`, which must be open as long as the writer. ENOMEM if there is no memory for a block. */
+/* A writer to `fd`, which must stay open as long as the writer is. ENOMEM if there is no memory for a block. */
 int block_writer_open(BlockWriter *writer, int fd);
 void block_writer_close(BlockWriter *writer);
-/* Memory for the file's bytes from `offset` on, *room of them, at least 1. It ends with the next call: what has been
- * put there is told to block_writer_advance. Writes what waits if the memory is full, or if `offset` is not where that
- * ends. */
+/* Sets *memory to where the caller puts the file's bytes from `offset` on, and *room to how many fit there, at least 1.
+ * The memory is valid until the next call; block_writer_advance then says how many bytes the caller has put there.
+ * First writes what waits, if the memory is full or if `offset` is not where the waiting bytes end. */
 int block_writer_room(BlockWriter *writer, int64_t offset, char **memory, int64_t *room);
-/* The first `bytes` bytes of the room are there and wait to be written. */
+/* The caller has put `bytes` bytes into the room. They now wait to be written. */
 void block_writer_advance(BlockWriter *writer, int64_t bytes);
-/* Writes what waits. It is durable after file_sync. */
+/* Writes all bytes that wait. They are durable after file_sync. */
 int block_writer_flush(BlockWriter *writer);
 
 #endif

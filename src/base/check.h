@@ -1,22 +1,22 @@
 /* Three kinds of errors:
  *   CHECK         bugs of this program: prints file and line, and ends the whole job.
- *   CHECK_MEMORY  a small piece of memory, or a thread, that the system refuses: ends the whole job with BAD_INPUT.
- *                 Large pieces, of which a key needs less, are taken with base/memory.h.
+ *   CHECK_MEMORY  the system refuses a small piece of memory or a thread: ends the whole job with BAD_INPUT. Large
+ *                 pieces, which a configuration key can reduce, are taken with base/memory.h.
  *   Status        problems of the outside world (files, configuration, data, network): returned to the caller, and
- * logged once, by the function that detects them. */
+ *                 logged once, by the function that detects them. */
 #ifndef FLAME_BASE_CHECK_H
 #define FLAME_BASE_CHECK_H
 
 /* Result of a function, and exit code of the process. */
 typedef enum Status {
-    OK = 0,            /* success; a run that saved and stopped on request too */
+    OK = 0,            /* success, and also a run that saved and stopped on request */
     BAD_INPUT = 1,     /* a file, a config value or data that cannot be used */
     USAGE = 2,         /* the command line */
     IO_ERROR = 3,      /* reading or writing failed */
     NUMERIC_STOP = 4,  /* too many steps with a loss or gradient that is not finite */
     WATCHDOG = 5,      /* a rank or a collective is stuck */
     CHECK_FAILED = 70, /* a bug of this program */
-    INTERRUPTED = 130  /* Ctrl-C; what is done so far is a result, or is removed */
+    INTERRUPTED = 130  /* Ctrl-C; what was done so far is kept as a result, or removed */
 } Status;
 
 #define CHECK(condition, ...)                                                                                          \
@@ -24,7 +24,7 @@ typedef enum Status {
         if (!(condition)) check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                                   \
     } while (0)
 
-/* The message says what there is no memory for. */
+/* The message names what there is no memory for. */
 #define CHECK_MEMORY(condition, ...)                                                                                   \
     do {                                                                                                               \
         if (!(condition)) memory_ended(__FILE__, __LINE__, __VA_ARGS__);                                               \

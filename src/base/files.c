@@ -14,7 +14,7 @@
 #include "base/activity.h"
 #include "base/check.h"
 
-/* Limit of repetitions of an interrupted call. Only a broken file system returns EINTR more often. */
+/* How often an interrupted call is repeated. Only a broken file system returns EINTR more often. */
 enum { RETRIES = 100 };
 /* Most bytes of one system call. Linux itself stops at 2 GiB. */
 static const int64_t LARGEST_TRANSFER = 16 << 20;
@@ -243,7 +243,7 @@ int folder_create(const char *path) {
     return mkdir(path, 0777) != 0 ? errno : 0;
 }
 
-/* Without the folder above on the disk, what is in this one is lost with its name. */
+/* Also syncs the folder above. Until that is on the disk, this folder's name may be lost, and its contents with it. */
 static int create_durably(const char *path) {
     const int error = folder_create(path);
     char *above = path_parent(path);
@@ -419,7 +419,7 @@ char *path_parent(const char *path) {
     return parent;
 }
 
-/* The real path of the longest beginning of `path` that exists. NULL: none does. The caller frees it. */
+/* The real path of the longest existing prefix of `path`. NULL if no prefix exists. The caller frees it. */
 static char *real_beginning(const char *path) {
     char *real = realpath(path, NULL), *parent = real ? NULL : path_parent(path);
     if (parent && strcmp(parent, path) != 0) real = real_beginning(parent);

@@ -1,13 +1,14 @@
-/* Requests to a command to end where its results are whole, or can be removed: Ctrl-C, SIGTERM and SIGHUP. A run that
- * trains has requests of its own (base/signals.h). */
+/* Signals that ask a command to end: Ctrl-C, SIGTERM and SIGHUP. The command ends at a point where its results are
+ * complete or can be removed. Training handles its signals itself (base/signals.h). */
 #ifndef FLAME_BASE_INTERRUPTS_H
 #define FLAME_BASE_INTERRUPTS_H
 
 #include <stdbool.h>
 
-/* From here on a signal is only noted, SIGHUP unless it is ignored (nohup). The second of a kind ends the process. */
+/* From now on these signals are only noted; a second one of the same kind ends the process. SIGHUP stays ignored if it
+ * is ignored now (nohup). */
 void interrupts_watch(void);
-/* Whether one has come; the command then ends as soon as it can, with INTERRUPTED. */
+/* Whether a signal has come. The command then ends as soon as it can, with INTERRUPTED. */
 bool interrupts_noted(void);
 
 #endif

@@ -8,12 +8,11 @@
 /* A function to look up, and the pointer that receives its address. */
 typedef struct LibrarySymbol {
     const char *name;
-    void *address; /* of the function pointer */
+    void *address; /* address of the function pointer */
 } LibrarySymbol;
 
-/* Opens `file` with dlopen and looks up all symbols. False if the file or a symbol is missing; `why` receives the
- * reason.
- */
+/* Opens `file` with dlopen and looks up all symbols. False if the file or a symbol is missing; `why` then receives the
+ * reason. */
 bool library_load(const char *file, const LibrarySymbol *symbols, int count, char *why, int64_t why_bytes);
 
 #endif

@@ -13,7 +13,7 @@
 
 static int my_rank = 0, world_size = 1;
 static void (*abort_job)(int) = NULL;
-static pthread_t abort_thread; /* the only one that may call abort_job */
+static pthread_t abort_thread; /* the only thread that may call abort_job */
 static void (*before_ending)(void);
 static atomic_bool ending;
 

@@ -12,15 +12,15 @@
 void log_set_rank(int rank, int size);
 int log_rank(void);
 
-/* Sets the function that ends all ranks: MPI_Abort. MPI allows calls from one thread only, so that it is called only
- * from the thread that sets it here. */
+/* Sets the function that ends all ranks: MPI_Abort. MPI may be called from one thread only, so this function is called
+ * only on the thread that sets it here. */
 void log_set_abort(void (*abort_job)(int code));
-/* Sets a function that log_end_job calls first, NULL: none. Any thread may be the one that calls it. */
+/* Sets a function that log_end_job calls first, on whichever thread that runs. NULL: none. */
 void log_set_ending(void (*ending)(void));
 /* Ends every rank with this exit code, without cleaning up. The caller has logged the reason. Any thread may call it,
- * whatever the others are stuck in: where the function above must not be called or hangs, only this process ends, and
- * the launcher ends the other ranks because of the exit code. The first caller's code counts; later messages are
- * dropped. */
+ * even if other threads are stuck. If the function of log_set_abort must not be called on this thread, or hangs, only
+ * this process ends, and its exit code makes the launcher end the other ranks. The first caller's code counts; later
+ * messages are dropped. */
 _Noreturn void log_end_job(int code);
 
 /* Prints a line to standard output, on rank 0 only. */

@@ -23,7 +23,8 @@ static void normalise(float *x, int64_t length) {
     for (int64_t i = 0; i < length; i++) x[i] *= scale;
 }
 
-/* A block of finished rows at a time, which stays in the cache, is removed from all rows after it. */
+/* The components along a block of finished rows, which stays in the cache, are removed from all rows after it at
+ * once. */
 void orthonormalise_rows(float *matrix, int64_t count, int64_t length) {
     for (int64_t first = 0; first < count; first += BLOCK_ROWS) {
         const int64_t end = first + BLOCK_ROWS < count ? first + BLOCK_ROWS : count;

@@ -1,5 +1,5 @@
 /* Counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011). Element i of a sequence is a function of (seed,
- * key, i), so that any rank can generate any part of a sequence and gets the same values. */
+ * key, i), so any rank can generate any part of a sequence and gets the same values. */
 #ifndef FLAME_BASE_RNG_H
 #define FLAME_BASE_RNG_H
 

@@ -42,7 +42,7 @@ static void handle(int number, void (*handler)(int)) {
 static const int requests[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGHUP};
 enum { REQUESTS = sizeof requests / sizeof *requests };
 
-/* The requests; SIGHUP is none where it is ignored (nohup). */
+/* The signals that are requests. SIGHUP is not one if it is ignored (nohup). */
 static void set_of_requests(sigset_t *set) {
     struct sigaction hangup;
     sigemptyset(set);
@@ -56,14 +56,14 @@ void signals_block(void) {
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* Nobody can stop a rank whose launcher has gone, so this counts as a request. */
+/* Nobody can stop a rank whose launcher has died, so its death counts as a request to stop. */
 static void stop_without_launcher(void) {
     log_warning("mpirun has died: saving and stopping");
     take_signal(SIGTERM);
 }
 
-/* A descriptor that tells when mpirun or its daemon has ended, for a process that has no peers; else -1. Ranks with
- * peers need none: MPI notices and ends them. */
+/* A descriptor that becomes readable when mpirun or its daemon has ended, for a process without peers; otherwise -1.
+ * Ranks with peers need none: MPI notices and ends them. */
 static int watch_launcher(void) {
     const char *ranks = getenv("OMPI_COMM_WORLD_SIZE");
     if (!ranks || strcmp(ranks, "1") != 0) return -1;

@@ -1,15 +1,15 @@
-/* Results under temporary names, which nobody can use. They are removed where this program ends before they are done,
- * by an error anywhere (log_end_job). */
+/* Results that are still under temporary names and of no use to anyone. If an error ends the program before they are
+ * finished (log_end_job), they are removed. */
 #ifndef FLAME_BASE_UNFINISHED_H
 #define FLAME_BASE_UNFINISHED_H
 
-/* Adds a file or a folder. The text stays the caller's, and must stay until the path is dropped. */
+/* Adds a file or a folder. The caller keeps owning the string, which must stay valid until the path is dropped. */
 void unfinished_add(const char *path);
-/* It is finished, or has been removed. */
+/* The result is finished or has been removed. */
 void unfinished_drop(const char *path);
-/* Removes all. */
+/* Removes all results that were added and not dropped. */
 void unfinished_remove(void);
-/* SIGINT, SIGTERM and SIGHUP, too, remove what is a file before they end the program. */
+/* From now on SIGINT, SIGTERM and SIGHUP also remove unfinished files (not folders) before they end the program. */
 void unfinished_handle_signals(void);
 
 #endif

@@ -10,7 +10,7 @@ void waiting_limit(char **argv) {
     const char *threads = getenv("OMP_NUM_THREADS");
     if (threads && strcmp(threads, "1") == 0) return;
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME")) return;
-    const bool by_loader = getauxval(AT_BASE) == 0; /* as its argument: it is the loader that would be started again */
+    const bool by_loader = getauxval(AT_BASE) == 0; /* started as an argument of the loader: exec would run that */
     if (by_loader) return;
     setenv("KMP_BLOCKTIME", "1", 1); /* LLVM's runtime: milliseconds, read later */
     if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) execv("/proc/self/exe", argv);

@@ -14,7 +14,7 @@ typedef struct AddArguments {
 
 #ifndef FLAME_KERNEL_FILE
 #include "core/device.h"
-/* Runs the kernel outside of a tape (the tape itself adds gradients with it). */
+/* Runs the kernel directly, without a node on a tape. The tape adds gradients with it. */
 void add_launch(const Device *device, DType type, const AddArguments *arguments);
 #endif
 

@@ -6,9 +6,9 @@
 
 enum { LAYER_SLOTS = 64 };
 
-/* A state, or rows. */
+/* Memory of one op: a state, or rows. */
 typedef struct Slot {
-    CarriedRows rows; /* of a state one, of all its bytes */
+    CarriedRows rows; /* a state is one row that holds all its bytes */
     bool state;
     int nothing;
 } Slot;
@@ -77,7 +77,7 @@ void carried_restart(Carried *carried, int64_t sequence) {
             if (carried->layer[l].slot[i].state) forget(carried, &carried->layer[l].slot[i], sequence, 1);
 }
 
-/* The layer's next slot, and whether it is a new one, which has the shape but no memory yet. */
+/* The layer's next slot. At the first call it is created with this shape, and gets memory if the device computes. */
 static Slot *next_slot(Carried *carried, Slot shape) {
     LayerSlots *layer = carried->current;
     if (carried->next == layer->count) {
@@ -106,7 +106,7 @@ const CarriedRows *carried_rows(Carried *carried, int64_t rows, int64_t row_byte
     return &next_slot(carried, (Slot){.rows = {.capacity = capacity, .row_bytes = row_bytes}})->rows;
 }
 
-/* `count` rows of each sequence from `token` on, in the ring, which they do not reach the end of. */
+/* A run of `count` rows from `place` on that does not wrap around the end of the ring. */
 typedef struct RingPart {
     int64_t place, count;
 } RingPart;

@@ -23,8 +23,8 @@ typedef struct Tiling {
 
 static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* In bf16 oneDNN is up to twice as fast where a tile has all columns of C, or with a long k all rows, than where it has
- * some of both, as long as the other side does not get too short. */
+/* In bf16 oneDNN is up to twice as fast if a tile has all columns of C, or, with a long k, all rows, than if it has
+ * only some of both, as long as the tile's other side does not get too short. */
 static Tiling bf16_tiling(const Gemm *g, int64_t wanted) {
     enum { ROWS = 128, ROWS_OF_TRANSPOSED = 256, COLS = 256, LONG_K = 2048, ROW_UNIT = 32, COLUMN_UNIT = 64 };
     const bool by_columns = g->k >= LONG_K && !g->transpose_a && !g->transpose_b;
@@ -38,7 +38,7 @@ static Tiling bf16_tiling(const Gemm *g, int64_t wanted) {
     return t;
 }
 
-/* In fp32 the largest tiles within the sizes above that still give every thread work. */
+/* In fp32: the largest tiles within the sizes above that still give every thread work. */
 static Tiling tiling_of(const Gemm *g, int threads) {
     const int64_t wanted = 2 * threads > FEWEST_TILES ? 2 * threads : FEWEST_TILES;
     if (g->type == BF16) return bf16_tiling(g, wanted);
@@ -105,7 +105,7 @@ static dnnl_memory_desc_t matrix(int64_t rows, int64_t cols, int64_t stride, boo
     return desc;
 }
 
-/* Whether the library has code for this shape; then `product` is it. */
+/* Creates the product of a shape. False if the library has no code for it. */
 static bool product_create(Product *product, const Gemm *shape) {
     product->a = matrix(shape->m, shape->k, shape->lda, shape->transpose_a, shape->type);
     product->b = matrix(shape->k, shape->n, shape->ldb, shape->transpose_b, shape->type);
@@ -183,8 +183,8 @@ static void run_product(const Product *product, const Gemm *g) {
     for (int i = 0; i < 4; i++) DNNL(dnnl_memory_destroy(arguments[i].memory));
 }
 
-/* The tile's primitive. NULL: dnnl_sgemm, which in fp32 is as fast as the primitive and faster for thin shapes, but
- * slower by up to a quarter where B is transposed. */
+/* The tile's primitive. NULL stands for dnnl_sgemm: in fp32 it is as fast as the primitive and faster for thin shapes,
+ * but up to a quarter slower if B is transposed. */
 typedef const Product *TileProduct;
 
 static void prepare_room(int count) { gemm_plans_reserve(&plans, count); }
@@ -240,7 +240,7 @@ static void multiply_fp32(const Gemm *g) {
                 g->accumulate ? 1.0f : 0.0f, g->c, (int)g->ldc);
 }
 
-/* The caller frees the copy, whose rows lie next to each other. */
+/* A copy of a matrix in fp32, without gaps between its rows. The caller frees it. */
 static float *widened(const bf16 *from, int64_t rows, int64_t cols, int64_t stride) {
     float *to = memory_take(rows * cols * (int64_t)sizeof *to, "an operand of a matrix product in fp32",
                             "Lower training.batch_size or training.seq_len");

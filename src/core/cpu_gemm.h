@@ -5,8 +5,8 @@
 #include "core/device.h"
 
 /* Device.gemm of the CPU. Results are bitwise reproducible, and the same on 1 to 4 threads: C is split into tiles by
- * its shape (beyond 4 threads also by their number), and one thread computes a tile. Not reentrant. Ends the job if the
- * library fails (see cpu_gemm_supports). */
+ * its shape (beyond 4 threads also by the number of threads), and one thread computes each tile. Not reentrant. Ends
+ * the job if the library fails (see cpu_gemm_supports). */
 void cpu_gemm(const Gemm *gemm);
 /* Whether this processor can multiply elements of `type`: F32 always, BF16 if oneDNN has bf16 code for it. */
 bool cpu_gemm_supports(DType type);

@@ -16,7 +16,8 @@
     } while (0)
 
 _Noreturn void cuda_failed(cudaError_t error, const char *file, int line);
-/* What the GPU has failed with, if it has; for the time after a library has failed, which may have met that first. */
+/* The error that the GPU has failed with, or cudaSuccess. To be asked after a library has failed, since the GPU's
+ * failure may be the reason. */
 cudaError_t cuda_failure(void);
 /* What to do about an error, as sentences without the last full stop; "" if nothing is known. */
 const char *cuda_advice(cudaError_t error);

@@ -23,14 +23,14 @@
     X(cublasLtMatrixLayoutCreate)                                                                                      \
     X(cublasLtMatrixLayoutDestroy)
 
-/* Pointers with the prototypes of the header. */
+/* Pointers to cuBLASLt's functions, with the prototypes of its header. */
 static struct {
 #define POINTER(name) __typeof__(name) *name;
     CUBLASLT_FUNCTIONS(POINTER)
 #undef POINTER
 } lt;
 
-/* Ends the job if it is the GPU that has failed. */
+/* Whether a call of cuBLASLt succeeded. Ends the job if it failed because the GPU has. */
 static bool succeeded(cublasStatus_t status) {
     if (status != CUBLAS_STATUS_SUCCESS) CUDA(cuda_failure());
     return status == CUBLAS_STATUS_SUCCESS;
@@ -42,8 +42,8 @@ static bool succeeded(cublasStatus_t status) {
         CHECK(succeeded(status_), "cuBLASLt answered %s", lt.cublasLtGetStatusName(status_));                          \
     } while (0)
 
-/* cuBLASLt's plan for one shape at one alignment of its matrices. It is read while a product is enqueued or recorded,
- * and not later. */
+/* cuBLASLt's plan for one shape at one alignment of its matrices. It is only read while a product is enqueued or
+ * recorded, so it may be destroyed afterwards. */
 typedef struct Product {
     GemmKey key;
     cublasLtMatmulDesc_t operation;
@@ -136,7 +136,8 @@ static void set_preference(cublasLtMatmulPreference_t preference, cublasLtMatmul
     LT(lt.cublasLtMatmulPreferenceSetAttribute(preference, attribute, value, bytes));
 }
 
-/* A product whose k is split over thread blocks adds up partial sums. They are fp32: in place only where C is. */
+/* A product whose k is split over thread blocks adds up partial sums. These are fp32, so they may be added up in place
+ * only if C is fp32 too. */
 static uint32_t reductions_of(const Gemm *g) {
     const uint32_t in_place = g->c_type == F32 ? CUBLASLT_REDUCTION_SCHEME_INPLACE : 0;
     return CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | in_place;

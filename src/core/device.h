@@ -1,4 +1,4 @@
-/* A device: memory, matrix products, and the kernels of core/kernels.def. One static table each:
+/* A device: memory, matrix products, and the kernels of core/kernels.def. There is one static table for each:
  *   cpu       the host's cores
  *   cuda      one NVIDIA GPU
  *   counting  allocates and computes nothing: running the program on it yields the memory plan and the FLOP count
@@ -28,11 +28,11 @@ typedef struct Gemm {
     DType type, c_type;
 } Gemm;
 
-/* Addresses and rows of matrices that begin at multiples of this many bytes keep a library's fast kernels: on a GPU
- * those that load by TMA or 16 bytes at a time. Others give the same numbers, slower. */
+/* A library can use its fast kernels (on a GPU those that load by TMA, or 16 bytes at a time) if addresses and rows of
+ * matrices begin at multiples of this many bytes. Other matrices give the same numbers, but slower. */
 enum { GEMM_ALIGNMENT = 16 };
 bool gemm_is_aligned(const Gemm *gemm);
-/* Elements from one row of a new matrix of `cols` columns to the next, so that every row is aligned. */
+/* The distance in elements between rows of a new matrix of `cols` columns, such that every row is aligned. */
 int64_t gemm_stride(int64_t cols, DType type);
 
 /* Every kernel of the program, as core/kernels.def lists them. */
@@ -56,7 +56,7 @@ typedef struct Device {
     bool computes;    /* false: the counting device */
     bool host_memory; /* device memory is host memory, and calls are synchronous */
     bool nccl;        /* NCCL can communicate from its memory */
-    bool gpu;         /* an op divides its work for a GPU: in fewer and larger parts */
+    bool gpu;         /* ops divide their work as for a GPU: into fewer and larger parts */
     /* Memory, zeroed, aligned to 64 bytes at least; NULL if there is not enough. */
     void *(*allocate)(int64_t bytes);
     void (*release)(void *memory, int64_t bytes);
@@ -76,9 +76,9 @@ typedef struct Device {
     void (*launch)(Kernel kernel, DType type, Grid grid, const void *arguments);
     /* Waits for all calls so far. */
     void (*synchronize)(void);
-    /* Calls between begin_recording and end_recording are recorded, with their addresses and arguments, instead of
-     * run; `replay` runs them. No allocation and no synchronize in between. The caller owns the recording. NULL on
-     * devices that cannot record. */
+    /* Calls between begin_recording and end_recording are recorded, with their addresses and arguments, instead of run;
+     * `replay` runs them. Nothing may be allocated or synchronized in between. The caller owns the recording. All four
+     * are NULL on devices that cannot record. */
     void (*begin_recording)(void);
     Recording *(*end_recording)(void);
     void (*replay)(const Recording *recording);
@@ -86,7 +86,7 @@ typedef struct Device {
 } Device;
 
 const Device *device_cpu(void);
-/* Counts for a GPU, or for the host's cores. For a GPU, a launch that CUDA refuses ends the job. */
+/* The counting device, for a GPU or for the host's cores. For a GPU, a launch that CUDA would refuse ends the job. */
 const Device *device_counting(bool gpu);
 /* Linked into tests only. */
 const Device *device_emulator(void);

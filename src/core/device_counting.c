@@ -22,7 +22,8 @@ static void no_launch(Kernel kernel, DType type, Grid grid, const void *argument
     (void)kernel, (void)type, (void)grid, (void)arguments;
 }
 
-/* Moving sequences times heads to x in every grid would gain nothing: at 340M parameters there are some 500. */
+/* Ends the job if a GPU would refuse the launch. Moving sequences * heads from y or z to x in every grid would gain
+ * nothing: a model of 340M parameters has some 500. */
 static void check_launch(Kernel kernel, DType type, Grid grid, const void *arguments) {
     static const char *const name[KERNELS] = {
 #define KERNEL_ENTRY(name) #name,

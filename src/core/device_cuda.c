@@ -12,7 +12,7 @@
 #include "core/cuda_gemm.h"
 #include "core/launch_cuda.h"
 
-enum { OLDEST_MAJOR = 8 };                       /* compute capability of the kernels: 8.0, A100 */
+enum { OLDEST_MAJOR = 8 };                       /* compute capability that the kernels need: 8.0 (A100) */
 static const int64_t WORKSPACE_BYTES = 32 << 20; /* of products: what cuBLASLt asks for on Hopper */
 
 static struct {
@@ -55,7 +55,8 @@ void cuda_failed(cudaError_t error, const char *file, int line) {
     log_end_job(IO_ERROR);
 }
 
-/* The driver knows: cudaGetLastError tells errors of this program's runtime only, and libraries have their own. */
+/* Asks the driver, because cudaGetLastError knows only errors of this program's own CUDA runtime; libraries have
+ * theirs. */
 cudaError_t cuda_failure(void) {
     size_t available, total;
     return cudaMemGetInfo(&available, &total);
@@ -142,7 +143,7 @@ struct Recording {
     cudaGraphExec_t graph;
 };
 
-/* Other threads may go on using the GPU meanwhile. */
+/* Thread-local capture: other threads may go on using the GPU meanwhile. */
 static void cuda_begin_recording(void) {
     cuda.recording = true;
     CUDA(cudaStreamBeginCapture(cuda.stream, cudaStreamCaptureModeThreadLocal));

@@ -11,7 +11,8 @@ typedef enum CudaState {
 } CudaState;
 
 /* Opens GPU number `local_rank`, modulo the number of visible GPUs. On CUDA_READY *device is the GPU and `text` its
- * name; otherwise `text` is a sentence saying why not and what to do. Later calls return the first call's result. */
+ * name; otherwise `text` says in a sentence why there is none and what to do. Later calls return the first call's
+ * result. */
 CudaState device_cuda_open(int local_rank, const Device **device, char *text, int64_t text_bytes);
 
 /* The CUDA of this build and the oldest driver that it runs on, for --version. */

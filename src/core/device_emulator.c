@@ -4,7 +4,7 @@
 #include "tile/emulator.h"
 #include "tile/emulator_memory.h"
 
-/* It has the kernels for elements of one type. */
+/* The program is linked with the emulated kernels of one element type only. */
 #if defined(EMULATES_F32)
 #define EMULATED(name) name##_emu_f32
 static const DType emulated_type = F32;

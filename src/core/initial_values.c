@@ -41,7 +41,7 @@ static void draw(const Parameter *p, uint64_t seed, int64_t first, int64_t count
     }
 }
 
-/* The whole of an orthogonal parameter, times its gain. The caller frees it. */
+/* All elements of an orthogonal parameter, times its gain. The caller frees it. */
 static float *draw_orthogonal(const Parameter *p, uint64_t seed) {
     const int64_t rows = p->tensor.rows, cols = p->tensor.cols, fewer = rows < cols ? rows : cols;
     const int64_t bytes = p->elements * (int64_t)sizeof(float);
@@ -65,7 +65,7 @@ static void initialise_orthogonal(const Unit *unit, const Parameter *p, uint64_t
     free(values);
 }
 
-/* Drawn in the host's memory, where the shard may be. */
+/* Draws the elements in this rank's shard, in the host's memory, and uploads them if the shard is not there. */
 static void initialise_by_element(const Unit *unit, const Parameter *p, uint64_t seed) {
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;

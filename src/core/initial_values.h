@@ -1,5 +1,5 @@
 /* Initial values of parameters. Each element is drawn from the seed, the parameter's name and the element's index, so
- * that they do not depend on the number of ranks. */
+ * the values do not depend on the number of ranks. */
 #ifndef FLAME_CORE_INITIAL_VALUES_H
 #define FLAME_CORE_INITIAL_VALUES_H
 

@@ -6,7 +6,7 @@
 
 #include "core/device.h"
 
-/* Whether it launches the GPU's form of the kernels; a fake runtime may have the host's. */
+/* Whether launch_cuda launches kernels compiled for the GPU. A fake CUDA runtime may launch the host's instead. */
 #ifndef LAUNCHES_GPU_KERNELS
 #define LAUNCHES_GPU_KERNELS 1
 #endif

@@ -46,9 +46,9 @@ typedef struct Parameter {
     Init init;
     Formula formula; /* of INIT_FORMULA */
     bool decay;      /* weight decay applies (optimizer.decay_all aside) */
-    /* > 0: a buffer, which is saved, sharded and gathered like any parameter but not trained. Ops add to its gradient
-     * what it is the moving average of, and an update makes it p = a p + (1 - a) gradient: no AdamW, no scaling, no
-     * part in the gradient norm. Its moments stay 0. */
+    /* > 0: a buffer, which is saved, sharded and gathered like any parameter but not trained. Ops add the values that
+     * it averages to its gradient, and an update sets p = a p + (1 - a) gradient, where a is this number: no AdamW, no
+     * scaling, no part in the gradient norm. Its moments stay 0. */
     double moving_average;
     int64_t offset; /* of its first element in the unit */
     Tensor
@@ -59,7 +59,7 @@ typedef struct Unit {
     char name[64]; /* "root", "model.layers.3" */
     int parameters;
     Parameter parameter[UNIT_PARAMETERS];
-    int64_t elements; /* up to the end of the last parameter: with the gaps, without the padding of the shards */
+    int64_t elements; /* up to the end of the last parameter: includes the gaps, but not the padding of the shards */
     /* Set by fsdp_create: this rank owns elements [first, first + shard). Elements beyond `elements` are padding. */
     int64_t first, shard;
     const Device *device, *update_device; /* where blocks run, and where the optimizer runs */
@@ -76,7 +76,8 @@ typedef struct UnitRange {
     int64_t in_parameter, in_shard; /* where `first` lies in the parameter and in this rank's shard */
 } UnitRange;
 
-/* Gives the unit's last parameter its place behind the one before. Its tensor's rows and columns are set. */
+/* Places the unit's last parameter behind the one before it. The caller has set its shape and its tensor's rows and
+ * columns. */
 static inline void unit_place_last(Unit *unit) {
     Parameter *p = &unit->parameter[unit->parameters - 1];
     const Parameter *before = unit->parameters > 1 ? p - 1 : NULL;

@@ -4,11 +4,11 @@
 
 #include <stdint.h>
 
-enum { PAST_TOKENS = 1024 }; /* of a program */
+enum { PAST_TOKENS = 1024 }; /* tokens of one program */
 
-/* The documents of T new tokens of each of B sequences and of `past` tokens before them: those tokens that the position
- * of the first new one reaches back to are of its document, earlier ones of another, -1. Programs: x over blocks of
- * past + T tokens, y over sequences. */
+/* Finds document numbers and positions of each sequence's T new tokens and of the `past` tokens before them. The
+ * position of the first new token says how many tokens before it belong to its document; earlier ones get the document
+ * number -1. Programs: x over blocks of PAST_TOKENS of the past + T tokens, y over sequences. */
 typedef struct PastTokensArguments {
     const int32_t *segment, *position;     /* [B, T] */
     int32_t *all_segments, *all_positions; /* [B, past + T] */

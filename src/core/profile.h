@@ -12,7 +12,7 @@ typedef struct OpProfile {
     bool gradients_in_forward; /* as its nodes say */
     int64_t forward_runs, backward_runs;
     double forward_seconds, backward_seconds;
-    double flops, bytes; /* of all forward runs */
+    double flops, bytes; /* sums over all forward runs */
 } OpProfile;
 
 typedef struct Profile {

@@ -96,7 +96,7 @@ void node_state(Node *node, int input, int64_t rows, int64_t cols, int nothing, 
     if (final) *final = left;
 }
 
-/* Of a tensor that several ops read again, the first one that wants all rows remembers them for those behind it. */
+/* If several ops read rows of a tensor again, the first that needs all rows remembers them for the ops after it. */
 static void remember(Node *node, int input, int64_t rows) {
     Tensor *x = node->remembers[input] ? node->remembers[input] : node->in[input];
     node->remembers[input] = x->carried ? NULL : x;
@@ -149,7 +149,8 @@ static double stop_clock(const Tape *tape, double start) {
     return seconds_now() - start;
 }
 
-/* Copies `rows` rows of each sequence, from and to rows of different strides, sequences so many bytes apart. */
+/* Copies `rows` rows of `bytes` bytes of each sequence. Distances in bytes: to_part and from_part between sequences,
+ * to_row and from_row between rows. */
 static void copy_rows(const Tape *tape, char *to, int64_t to_part, const char *from, int64_t from_part, int64_t rows,
                       int64_t to_row, int64_t from_row, int64_t bytes) {
     if (rows == 1) tape->device->copy(to, to_part, from, from_part, tape->batch->B, bytes);
@@ -173,8 +174,9 @@ static Batch batch_with_past(Tape *tape, int64_t past) {
     return batch;
 }
 
-/* The rows that earlier calls left of x, behind zeros if these are fewer than `past`, and x behind them. If it is not
- * known what they left, the last `zeros` of the past rows are 0. */
+/* Workspace with `past` old rows of each sequence, then the rows of x. The old rows are those remembered in `rows`,
+ * with zeros in front if there are fewer than `past`. If `rows` is NULL, only the last `zeros` old rows are set, to
+ * 0. */
 static Tensor with_past(Tape *tape, const CarriedRows *rows, const Tensor *x, int64_t past, int64_t zeros) {
     const int64_t T = tape->batch->T, size = dtype_size(x->type), row = x->cols * size, part = (past + T) * row;
     Tensor all = tensor_of(tape_workspace(tape, tape->batch->B * part), tape->batch->B * (past + T), x->cols, x->type);
@@ -186,7 +188,7 @@ static Tensor with_past(Tape *tape, const CarriedRows *rows, const Tensor *x, in
     return all;
 }
 
-/* An output of the node for all rows, in workspace, for as long as forward runs. */
+/* While forward runs, lets an output have the old rows too, in workspace. Returns its own memory, for `shorten`. */
 static void *lengthen(Tape *tape, Tensor *x, int64_t past) {
     void *const data = x->data;
     x->rows += tape->batch->B * past;
@@ -203,7 +205,7 @@ static void shorten(const Tape *tape, Tensor *x, int64_t past, void *data) {
 
 static bool is_of_tokens(const Tape *tape, const Tensor *x) { return x->rows == tape->batch->B * tape->batch->T; }
 
-/* Forward over the rows that earlier calls left and the new ones. */
+/* Runs forward over `past` rows of earlier calls and the new rows. */
 static void run_with_past(Node *node, int64_t past) {
     Tape *tape = node->tape;
     const Batch *batch = tape->batch, all = batch_with_past(tape, past);
@@ -234,7 +236,7 @@ int64_t node_past_tokens(const Node *node) {
     return before < node->past_rows ? before : node->past_rows;
 }
 
-/* Puts the new rows behind those of earlier calls. */
+/* Appends the new rows to those of earlier calls. */
 static void remember_rows(const Node *node) {
     const Tape *tape = node->tape;
     for (int i = 0; i < node->inputs; i++) {
@@ -243,7 +245,7 @@ static void remember_rows(const Node *node) {
     }
 }
 
-/* The state that the next call begins with. */
+/* Stores the state that the next call begins with. */
 static void carry_state(const Node *node) {
     if (!node->carries) return;
     const Tensor *left = node->out[node->outputs - 1];
@@ -335,7 +337,7 @@ static void zero_gradient(Tape *tape, Tensor *tensor) {
     tensor->touched = true;
 }
 
-/* An output without a use has a zero gradient, an index none. */
+/* An output that no op uses has a zero gradient. Indices (I32) have no gradient. */
 static void complete_output_gradients(Node *node) {
     for (int i = 0; i < node->outputs; i++) {
         Tensor *out = node->out[i];
@@ -362,7 +364,7 @@ void node_share_gradient(Node *node, int input, Tensor *from) {
     CHECK(in->rows == from->rows && in->cols == from->cols && in->type == from->type,
           "%s shares the gradient of tensors of different shape", node->op->name);
     const int64_t size = dtype_size(in->type);
-    if (in->base || in->stride != from->stride) { /* a range of columns of another tensor's gradient: cannot move */
+    if (in->base || in->stride != from->stride) { /* the gradient's place or layout is fixed */
         node->tape->device->copy(in->gradient, in->stride * size, from->gradient, from->stride * size, in->rows,
                                  in->cols * size);
         return;
@@ -371,10 +373,11 @@ void node_share_gradient(Node *node, int input, Tensor *from) {
     in->shared = from->shared = true;
 }
 
-/* Whether an input is an activation that gets a gradient: an index has none. */
+/* Whether an input is an activation that gets a gradient. Constants and indices (I32) get none. */
 static bool has_gradient(const Tensor *in) { return in && !in->parameter && !in->constant && in->type != I32; }
 
-/* Runs one node's backward. Each input's gradient goes to new memory and is added to the gradient it already has. */
+/* Runs one node's backward. If an input already has a gradient from another use, the new one goes to new memory and the
+ * two are added. */
 static void node_backward(Node *node) {
     Tape *tape = node->tape;
     bool had_one[NODE_INPUTS] = {false};
