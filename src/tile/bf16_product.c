@@ -20,11 +20,11 @@ Bf16Pack *bf16_pack_left = bf16_pack_left_plain, *bf16_pack_right = bf16_pack_ri
 #define PAIRS_CODE __attribute__((target("avx512f,avx512bw,avx512bf16")))
 #define TILES_CODE __attribute__((target("avx512f,avx512bw,avx512bf16,amx-tile,amx-bf16")))
 
-/* Both instructions multiply pairs: a word holds the bf16 of two neighbours along the depth. The left factor is packed
+/* Both instructions multiply pairs: a word holds, as bf16, two neighbours along the depth. The left factor is packed
  * into words [rows, depth / 2], the right one into words [depth / 2, cols]. */
 enum { WORDS = 16, WORDS_OF_FACTOR = BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE / 2 };
-/* to[rows, cols / 2]: pairs of neighbours in a row of from[rows, cols]. With an odd number of WORDS the last ones of
- * `to` are 0, and its rows WORDS longer than cols / 2. */
+/* to[rows, cols / 2] = the pairs of neighbours in the rows of from[rows, cols]. If cols is an odd multiple of WORDS,
+ * the last WORDS / 2 pairs of each row are zeros beyond cols / 2. */
 PAIRS_CODE static void pack_along_rows(uint32_t *to, int to_stride, const float *from, int stride, int rows, int cols) {
     for (int i = 0; i < rows; i++)
         for (int k = 0; k < cols; k += 2 * WORDS) {
@@ -35,7 +35,7 @@ PAIRS_CODE static void pack_along_rows(uint32_t *to, int to_stride, const float 
         }
 }
 
-/* to[rows / 2, cols]: pairs of neighbours in a column of from[rows, cols]. */
+/* to[rows / 2, cols] = the pairs of neighbours in the columns of from[rows, cols]. */
 PAIRS_CODE static void pack_across_rows(uint32_t *to, const float *from, int stride, int rows, int cols) {
     const __m512i in_turn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                                              21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
@@ -76,7 +76,7 @@ PAIRS_CODE static void turn(uint32_t *to, const uint32_t *from, int rows, int co
         for (int j = 0; j < cols; j += WORDS) turn_square(to + j * rows + i, rows, from + i * cols + j, cols);
 }
 
-/* The depth rounded up to whole registers of pairs. */
+/* The depth, rounded up to a multiple of a register of pairs. */
 static int whole_depth(int depth) { return (depth + 2 * WORDS - 1) / (2 * WORDS) * (2 * WORDS); }
 
 /* Pads the packed factor [depth / 2, cols] with zeros. */
@@ -109,7 +109,7 @@ PAIRS_CODE void bf16_pack_right_pairs(uint32_t *to, int cols, int depth, Factor 
     turn(to, turned, cols, pairs);
 }
 
-/* The factor's words, which `room` has room for. */
+/* The packed words of the factor. If it is not packed yet, they are made in `room`. */
 static const uint32_t *packed_left(uint32_t *room, int rows, int depth, Factor a) {
     if (!a.packed) bf16_pack_left_pairs(room, rows, depth, a);
     return a.packed ? a.packed : room;
@@ -119,7 +119,7 @@ static const uint32_t *packed_right(uint32_t *room, int cols, int depth, Factor 
     return b.packed ? b.packed : room;
 }
 
-/* The block of 8 rows and WIDTH registers of columns of d; sums stay in registers. */
+/* One block of d, of 8 rows and WIDTH registers of columns, whose sums stay in registers. */
 #define PAIRS_BLOCK(WIDTH)                                                                                             \
     do {                                                                                                               \
         __m512 sum[8][WIDTH];                                                                                          \
@@ -159,7 +159,7 @@ PAIRS_CODE static void product_by_pairs(float *d, int d_stride, int rows, int co
     }
 }
 
-/* All eight tiles: 16 rows of 64 bytes (Intel's manual of instructions, LDTILECFG). */
+/* The shapes of all eight tiles, 16 rows of 64 bytes each (LDTILECFG in Intel's instruction set reference). */
 typedef struct TileShapes {
     uint8_t palette, start, reserved[14];
     uint16_t row_bytes[16];
@@ -168,7 +168,8 @@ typedef struct TileShapes {
 static const TileShapes tile_shapes __attribute__((aligned(64))) = {
     .palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
 
-/* A block of up to 2 x 2 tiles of d at a time: the tiles 0 to 3; 4 and 5 hold rows of a, 6 and 7 columns of b. */
+/* One block of d at a time, of up to 2 x 2 tiles: these are tiles 0 to 3. Tiles 4 and 5 hold rows of a, 6 and 7 columns
+ * of b. */
 TILES_CODE static void product_by_tiles(float *d, int d_stride, int rows, int cols, int depth, Factor left,
                                         Factor right) {
     uint32_t room[2][WORDS_OF_FACTOR] __attribute__((aligned(64)));
@@ -207,7 +208,8 @@ TILES_CODE static void product_by_tiles(float *d, int d_stride, int rows, int co
     _tile_release();
 }
 
-/* Bits of CPUID's leaf 7, and what Linux wants to be asked for (its Documentation/arch/x86/xstate.rst). */
+/* Bits of CPUID's leaf 7, and the request for permission to use tiles on Linux (Documentation/arch/x86/xstate.rst in
+ * its source). */
 enum { AVX512_BF16 = 1 << 5, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
 
 Bf16Product *bf16_product_by_pairs(void) {

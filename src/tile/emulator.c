@@ -16,17 +16,17 @@ enum {
     THREADS = 128,
     LANES = 32,
     WARPS = THREADS / LANES,
-    STACK_BYTES = (128 << 10) + 3 * 64, /* not all in the same sets of a cache */
+    STACK_BYTES = (128 << 10) + 3 * 64, /* the 3 * 64 keep the stacks out of the same cache sets */
     COPY_BYTES = 16,
 #if defined(EMULATES_F32)
-    SHARED_BYTES = 512 << 10, /* the widest heads do not fit on a GPU, but their numbers are looked at */
+    SHARED_BYTES = 512 << 10, /* more than a GPU has, so that the widest heads in fp32 are tested too */
 #else
     SHARED_BYTES = 227 << 10, /* what one program may use on sm_90 */
 #endif
     GUARD_BYTES = 64,
-    LINE_BYTES = 64, /* of shared memory, compared at once */
+    LINE_BYTES = 64, /* the piece of shared memory that check_writes compares at once */
     SHARED_BLOCKS = 64,
-    COPIES = 512, /* of one thread, between two waits */
+    COPIES = 512, /* the most that one thread may start between two waits */
     SHARED_SIZE = SHARED_BYTES + SHARED_BLOCKS * 2 * GUARD_BYTES,
     POISON = 0xff /* a NaN, as bf16 and as fp32 */
 };
@@ -36,7 +36,7 @@ typedef enum State { READY, AT_WARP_BARRIER, AT_BARRIER, DONE } State;
 typedef struct Fiber {
     void *context[5]; /* of __builtin_setjmp */
     State state;
-    const char *file; /* the barrier it waits at */
+    const char *file; /* the source line of the barrier at which it waits */
     int line, shared_blocks;
     unsigned exchanges; /* parity: which of the warp's two mailboxes is in use */
 } Fiber;
@@ -55,11 +55,12 @@ typedef struct Copy {
 
 typedef float ProductRow __attribute__((vector_size(8 * sizeof(float))));
 
-/* What the lanes of a warp show each other. There are two, so that one barrier per exchange is enough. */
+/* What the lanes of a warp pass to each other. A warp has two mailboxes and uses them in turn, so that one barrier per
+ * exchange is enough. */
 typedef struct Mailbox {
     float a[16][16];
     ProductRow b[16], product[16];
-    int arrived; /* lanes whose operands are here */
+    int arrived; /* how many lanes have put their operands here */
     const void *row[LANES];
     float value[LANES];
 } Mailbox;
@@ -72,7 +73,7 @@ static struct {
     ucontext_t start, born;
     bool fibers_exist;
     uint64_t seed, random;
-    unsigned char *shared, *before; /* before: as it was when the running warp began to run */
+    unsigned char *shared, *before; /* before: a copy from when the running warp began to run */
     unsigned char *writer;          /* of each byte, the warp + 1 that has changed it since the last barrier, or 0 */
     SharedBlock block[SHARED_BLOCKS];
     int blocks;
@@ -86,7 +87,8 @@ static struct {
     int64_t x, y, z;
 } machine;
 
-/* The context switch. Two functions, because __builtin_longjmp may not be called in the function of its setjmp. */
+/* The context switch. It takes two functions, because __builtin_longjmp must not be called in the function that called
+ * its setjmp. */
 static __attribute__((noinline)) void resume(void **context) { __builtin_longjmp(context, 1); }
 static void leave_and_resume(void **from, void **to) {
     if (__builtin_setjmp(from) == 0) resume(to);
@@ -99,7 +101,8 @@ static uint32_t random_below(uint32_t n) {
     return (uint32_t)(machine.random >> 33) % n;
 }
 
-/* order = a random permutation of 0 .. n - 1, n a power of two: one of the n / 2 * n with the same step everywhere. */
+/* order = a random permutation of 0 .. n - 1, n a power of two: one of the n / 2 * n that step by the same odd number
+ * each time. */
 static void shuffle(int *order, int n) {
     const uint32_t random = random_below(1u << 30), step = random | 1, first = random >> 15;
     for (int i = 0; i < n; i++) order[i] = (int)((first + (uint32_t)i * step) % (uint32_t)n);
@@ -178,7 +181,7 @@ static void multiply(Mailbox *mail) {
     }
 }
 
-/* The lane that comes last multiplies for all. */
+/* The lane that arrives last computes the product for all. */
 void emulator_mma(float *d, const uint32_t *a, const uint32_t *b) {
     const int lane = emulator_thread % LANES, row = lane / 4, pair = lane % 4 * 2;
     Mailbox *mail = next_mailbox();
@@ -215,7 +218,7 @@ void emulator_matrix_read(uint32_t *x, const void *row, int transposed) {
 
 float *emulator_scratch(void) { return machine.scratch; }
 
-/* The n-th declaration of every thread is the same block; the first thread to come makes it. */
+/* The n-th declaration in every thread is the same block, which the first thread to arrive creates. */
 void *emulator_shared_memory(const char *name, int64_t entry_size, int rows, int cols, int stride) {
     const int n = machine.fiber[emulator_thread].shared_blocks++;
     CHECK(n < SHARED_BLOCKS, "%s declares too many tiles, or declares one in a loop", machine.kernel);
@@ -248,7 +251,7 @@ static const char *shared_name(int64_t byte) {
     return machine.block[n].name;
 }
 
-/* Two warps must not write one place between the same two barriers: their order would decide. */
+/* Two warps must not write to the same place between two barriers, because the result would depend on their order. */
 static void check_writes(int warp) {
     const int64_t end = shared_end();
     for (int64_t line = 0; line < end; line += LINE_BYTES) {
@@ -379,7 +382,7 @@ static void program_run(void) {
     check_shared_memory();
 }
 
-/* Every program of the grid, from a random one on: none may count on another having run. */
+/* Runs every program of the grid, starting with a random one: no program may rely on another having run before. */
 void emulator_run(const char *name, EmulatorProgram *program, int64_t x, int64_t y, int64_t z, const void *arguments) {
     if (!machine.fibers_exist) fibers_create();
     emulator_memory_lend(name);

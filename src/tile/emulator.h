@@ -1,4 +1,5 @@
-/* The machine under tile_emu.h: the instructions of a thread of an emulated program. Tests only. */
+/* The machine under tile_emu.h: the instructions that a thread of an emulated program can execute. Only tests use
+ * it. */
 #ifndef FLAME_TILE_EMULATOR_H
 #define FLAME_TILE_EMULATOR_H
 
@@ -16,20 +17,20 @@ extern int emulator_thread;
 void emulator_sync(int stages, const char *file, int line);
 /* Shared memory of rows x stride entries, the same for all threads of the program, filled with NaN. */
 void *emulator_shared_memory(const char *name, int64_t entry_size, int rows, int cols, int stride);
-/* x of the thread of the warp whose lane this is, modulo 32. */
+/* The x of the thread in the given lane of the warp; `lane` counts modulo 32. */
 float emulator_shuffle(float x, int lane);
-/* The address, which must be a multiple of `bytes`, as those of vector accesses on a GPU. */
+/* Returns the address. Ends the job unless it is a multiple of `bytes`, as a vector access needs on a GPU. */
 const void *emulator_aligned(const void *address, int bytes);
-/* cp.async.cg.shared.global: 16 bytes of shared memory become `bytes` bytes from there, then zeros, at some time before
- * the thread's wait for it returns. */
+/* cp.async.cg.shared.global: copies `bytes` bytes to 16 bytes of shared memory, whose rest becomes zero, at some time
+ * before the thread's wait for the copy returns. */
 void emulator_copy_start(void *to, const void *from, int bytes);
-/* cp.async.commit_group: the copies since the last one are a stage. */
+/* cp.async.commit_group: the copies since the previous call become a stage. */
 void emulator_copy_commit(void);
-/* cp.async.wait_group, for all but the thread's latest `stages` stages; with 0 cp.async.wait_all, which also waits for
- * copies of no stage. */
+/* cp.async.wait_group: waits for all but the thread's latest `stages` stages. With 0 it is cp.async.wait_all, which
+ * also waits for copies that are in no stage yet. */
 void emulator_copy_wait_for(int stages);
-/* ldmatrix.sync.aligned.m8n8.x4.b16, or .trans: four matrices of 8 x 8, row r of matrix m at the `row` of the warp's
- * lane 8 m + r. A lane gets two neighbours of row lane / 4, or of that column, of each. */
+/* ldmatrix.sync.aligned.m8n8.x4.b16, or .trans: reads four matrices of 8 x 8. Lane 8 m + r of the warp passes the
+ * address of row r of matrix m. Of each matrix a lane gets two neighbours in row (transposed: column) lane / 4. */
 void emulator_matrix_read(uint32_t *x, const void *row, int transposed);
 /* mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32: d += a b, in the lanes' shares that the PTX ISA lays out. */
 void emulator_mma(float *d, const uint32_t *a, const uint32_t *b);

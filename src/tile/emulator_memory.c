@@ -12,7 +12,7 @@
 
 enum { PAGE = 4096, ALIGNMENT = 16, POISON = 0xff /* a NaN, as bf16 and as fp32 */ };
 
-/* A page without access, `pages` bytes that can be touched, another page without. */
+/* An inaccessible page, `pages` bytes that may be accessed, and another inaccessible page. */
 typedef struct Array {
     unsigned char *data, *first_page;
     int64_t bytes, pages;
@@ -22,8 +22,8 @@ typedef struct Array {
 static struct {
     Array *arrays;
     bool guard_starts;
-    const char *kernel;      /* that uses them */
-    struct sigaction before; /* who was told of touches before the kernel */
+    const char *kernel;      /* that is running */
+    struct sigaction before; /* the handler of faults before the kernel */
 } memory;
 
 static int64_t whole(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
@@ -31,7 +31,7 @@ static int64_t whole(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / 
 static int64_t bytes_before(const Array *array) { return array->data - array->first_page; }
 static int64_t bytes_after(const Array *array) { return array->pages - array->bytes - bytes_before(array); }
 
-/* Says which array lies next to the address; the touch that follows ends the process. */
+/* Reports which array lies next to the address. The access then faults again, which ends the process. */
 static void report_touch(int number, siginfo_t *info, void *context) {
     (void)context;
     const unsigned char *const address = info->si_addr;

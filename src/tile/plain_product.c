@@ -1,4 +1,4 @@
-/* The product of bf16_product.h in fp32, with the code that fp32 kernels have. Packed factors are floats too. */
+/* The product of bf16_product.h in fp32, with the code of fp32 kernels. Packed factors are fp32 too. */
 #define TILE_ELEMENT_F32
 #include "tile/tile.h"
 #include "tile/bf16_product.h"

@@ -14,8 +14,8 @@
 /* A program that sums over rows (the gradient of a weight) reduces at least this many rows to one row of partial sums,
  * and more if there would be more than SUM_PROGRAMS programs, which is 4 for each multiprocessor of an H100. */
 enum { PARTIAL_ROWS = 32, SUM_PROGRAMS = 528 };
-/* A row of more columns has the whole program, not a warp (EACH_GROUP), so that the sums of 4 times as many columns fit
- * into it (COLUMNS). */
+/* A row of more than WARP_COLS columns is given to the whole program instead of a warp (EACH_GROUP), so that the
+ * program's sums (COLUMNS) have room for 4 times as many columns. */
 enum { WARP_COLS = 2048, PROGRAM_COLS = 4 * WARP_COLS };
 
 HOST_AND_DEVICE int64_t blocks_of(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
@@ -24,15 +24,15 @@ HOST_AND_DEVICE int64_t rows_per_sum(int64_t rows) {
     return rows < PARTIAL_ROWS * SUM_PROGRAMS ? PARTIAL_ROWS : blocks_of(rows, SUM_PROGRAMS);
 }
 
-/* Four rows or more per program, one for each of its warps; short rows more, because launching a program costs about as
- * much as 200 elements. */
+/* At least four rows per program, one for each of its warps. Programs of short rows take more of them, because
+ * launching a program costs about as much as 200 elements. */
 HOST_AND_DEVICE int64_t rows_per_program(int64_t cols) { return cols < 1024 ? 4096 / cols : 4; }
 
 HOST_AND_DEVICE int64_t end_of_program(int64_t first, int64_t rows, int64_t per_program) {
     return first + per_program < rows ? first + per_program : rows;
 }
 
-/* ROWS_OF_PROGRAM(row, rows, per_program) { ... }: the rows of program_x. */
+/* ROWS_OF_PROGRAM(row, rows, per_program) { ... }: a loop over the rows of program_x. */
 #define ROWS_OF_PROGRAM(row, rows, per_program)                                                                        \
     for (int64_t row = program_x * (per_program), end_ = row + (per_program) < (rows) ? row + (per_program) : (rows);  \
          row < end_; row++)

@@ -1,34 +1,38 @@
-/* The language kernels are written in. A kernel is one C function; the including file says for whom it is compiled:
+/* The language in which kernels are written. A kernel is one C function, compiled once with each of these headers:
  *
  *   tile_cpu.h   gcc/clang: a program is plain loops on one core, the grid is an OpenMP loop
  *   tile_cuda.h  nvcc: a program is one block of 128 threads
  *   tile_emu.h   gcc: the CUDA form, with fibers for threads, in an adversarial order; no GPU needed
  *
- * Kernel files (*.tile.h, *.map.h) are in the part of C that is also CUDA C++. tile_cpu.h says what each word
- * means, tile_cpu_product.h those for products. What words cost on a GPU beside their statements, in cycles of an H100:
+ * Kernel files (*.tile.h, *.map.h) use only the part of C that is also CUDA C++. tile_cpu.h says what each word means;
+ * the words for products are in tile_cpu_product.h. Their cost on a GPU, without the statements in their bodies, in
+ * cycles of an H100:
  *
- * - EACH, EACH_PAIR, EACH_VECTOR: nothing; fewer than 128 turns (vectors) leave threads idle.
- * - EACH_ROW, EACH_GROUP: nothing; rows of fewer than 32 entries (vectors) leave lanes idle, groups do not.
- * - SUM, MAXIMUM, PROGRAM_SUM: 5 shuffles and 2 barriers, about 200 cycles: not for each row.
+ * - EACH, EACH_PAIR, EACH_VECTOR: nothing, but fewer than 128 iterations (vectors) leave threads idle.
+ * - EACH_ROW, EACH_GROUP: nothing, but rows of fewer than 32 entries (vectors) leave lanes idle. Groups do not.
+ * - SUM, MAXIMUM, PROGRAM_SUM: 5 shuffles and 2 barriers, about 200 cycles: too much for every row.
  * - WARP_SUM, WARP_MAXIMUM, WARP_TOTAL: up to 5 shuffles, 25 cycles each, no barrier.
- * - READ, WRITE: one access of 16 bytes where aligned, else one for each element.
- * - HELD_ROWS: its statements once for each number of vectors; HOLD, READ_HOLD: an access that waits for nothing before
- *   it; READ_HELD: registers.
+ * - READ, WRITE: one access of 16 bytes if the address is aligned, otherwise one for each element.
+ * - HELD_ROWS: a copy of its code for each number of vectors. HOLD and READ_HOLD: one access, which waits for nothing
+ *   before it. READ_HELD: registers only.
  * - COLUMN_WALK, matrix_cumsum_reverse: one thread goes down each column; BLOCK_WALK gives more threads shorter walks.
  * - vector_cumsum, vector_cumprod: one warp, 6 shuffles for every 32 entries; the others wait at the next barrier.
- * - sync, sync_after: 30 cycles and the wait for the slowest warp; sync also for all loads, some 500 from memory.
- * - tile_load, matrix_load: a copy of 16 bytes per piece, which no thread waits for until the next sync.
- * - walk_load: the same for a pair of tiles, with a third of the instructions that tile_load has for addresses.
+ * - sync, sync_after: 30 cycles and the wait for the slowest warp. sync also waits for all loads, some 500 cycles for
+ *   those from memory.
+ * - tile_load, matrix_load: one copy per piece of 16 bytes. No thread waits for it until the next sync.
+ * - walk_load: the same for a pair of tiles, with a third of tile_load's instructions for addresses.
  * - EACH_TILE, EACH_ENTRY: a read and a write of 16 bytes of shared memory per piece.
- * - EACH_ROW_VECTOR: READ_TILE and WRITE_TILE are one access of 16 bytes for VECTOR entries, READ_MATRIX and
- *   WRITE_MATRIX two (fp32: one).
- * - MAP: registers only. AT and ENTRY in it read one entry of shared memory each; rows of a MATRIX share banks,
- *   those of a tile or a PADDED_MATRIX do not.
- * - mma_nn, mma_nt, mma_tn: per warp and 16 x 16 x 16, 2 mma and an ldmatrix for each operand not read yet;
- *   accumulator_mma_nn, accumulator_mma_nt: the same without the left operand's.
- * - LEFT_OPERANDS, RIGHT_OPERAND and the like: nothing; operand_mma and accumulator_operand_mma as the products above.
+ * - EACH_ROW_VECTOR: for VECTOR entries, READ_TILE and WRITE_TILE make one access of 16 bytes, READ_MATRIX and
+ *   WRITE_MATRIX two (one if elements are fp32).
+ * - MAP: registers only. AT and ENTRY inside it read one entry of shared memory each. The rows of a MATRIX start in the
+ *   same banks; those of a tile or a PADDED_MATRIX do not.
+ * - mma_nn, mma_nt, mma_tn: for each warp and block of 16 x 16 x 16, 2 mma instructions and an ldmatrix for each
+ *   operand not read yet. accumulator_mma_nn and accumulator_mma_nt need no ldmatrix for the left operand.
+ * - LEFT_OPERANDS, RIGHT_OPERAND and the like: nothing. operand_mma and accumulator_operand_mma cost as much as the
+ *   products above.
  * - accumulator_store: 4 shuffles (fp32: 2) and one access per 16 bytes.
- * - row_sum, row_values_maximum, row_values_total: 2 shuffles per row of a thread; row_values_share: none.
+ * - row_sum, row_values_maximum, row_values_total: 2 shuffles for each row that a thread has. row_values_share: no
+ *   shuffle.
  * - ACCUMULATOR: rows x columns / 128 of a thread's 255 registers. */
 #ifndef FLAME_TILE_TILE_H
 #define FLAME_TILE_TILE_H

@@ -1,6 +1,6 @@
-/* The kernel language for the host's cores: a program is plain loops, which the compiler vectorises. The words for
- * products are in tile_cpu_product.h.
- * Compiled once per element type: TILE_ELEMENT_F32 or TILE_ELEMENT_BF16. */
+/* The kernel language for the host's cores: a program is plain loops, which the compiler vectorises. This header also
+ * says what each word means, on GPUs too; the words for products are in tile_cpu_product.h. Compiled once per element
+ * type: TILE_ELEMENT_F32 or TILE_ELEMENT_BF16. */
 #ifndef FLAME_TILE_TILE_CPU_H
 #define FLAME_TILE_TILE_CPU_H
 
@@ -8,7 +8,7 @@
 
 #define DEVICE static inline __attribute__((always_inline, unused))
 
-/* Whether this is the form for GPUs, where larger tiles may pay. */
+/* 1 in the form for GPUs, for kernels that choose other tile sizes there. */
 enum { ON_GPU = 0 };
 
 #if defined(TILE_ELEMENT_BF16)
@@ -41,8 +41,9 @@ DEVICE element to_element(float x) { return x; }
                                       int64_t program_y __attribute__((unused)),                                       \
                                       int64_t program_z __attribute__((unused)))
 
-/* Maps. EACH(i, n) { ... }: the body for i = 0 .. n-1, in any order, by all threads of the program; index i always goes
- * to the same thread. SUM(s, i, n, expression): s += the sum over i, known to all threads. MAXIMUM likewise. */
+/* Maps. EACH(i, n) { ... } runs the body for i = 0 .. n-1, in any order, on all threads of the program; the same i
+ * always goes to the same thread. SUM(s, i, n, expression) adds the sum over i to s, on all threads. MAXIMUM(s, i, n,
+ * expression) raises s to the largest value likewise. */
 #define TILE_PRAGMA(text) _Pragma(#text)
 #define EACH(i, n)        _Pragma("omp simd") for (int64_t i = 0; i < (n); i++)
 #define SUM(s, i, n, ...)                                                                                              \
@@ -61,14 +62,15 @@ DEVICE element to_element(float x) { return x; }
         s = maximum_;                                                                                                  \
     } while (0)
 
-/* EACH_PAIR(i, j, rows, cols) { ... }: EACH over i < rows and j < cols, constants; j counts fastest. */
+/* EACH_PAIR(i, j, rows, cols) { ... } is EACH over all pairs of i < rows and j < cols, both constants; j counts
+ * fastest. */
 #define EACH_PAIR(i, j, rows, cols)                                                                                    \
     for (int i = 0; i < (rows); i++) _Pragma("omp simd") for (int j = 0; j < (cols); j++)
 
-/* COLUMN_WALK(x, j, cols, i, rows, statements): for every column j < cols a float x, 0 at first, goes down the rows i =
- * 0 .. rows - 1 in order; the statements may change it. One thread per column. BLOCK_WALK is the same for b < blocks
- * walks in each column, each of which begins with x = start; EACH_PAIR(b, j, blocks, cols) gives them the same threads.
- */
+/* COLUMN_WALK(x, j, cols, i, rows, statements): for every column j < cols, one thread runs the statements for the rows
+ * i = 0 .. rows - 1 in order. They may change the float x, which starts at 0 and is carried from row to row. BLOCK_WALK
+ * makes `blocks` such walks b in each column, each starting with x = start. EACH_PAIR(b, j, blocks, cols) assigns (b,
+ * j) to the same threads. */
 #define COLUMN_WALK(x, j, cols, i, rows, ...) BLOCK_WALK(x, 0.0f, b_, 1, j, cols, i, rows, __VA_ARGS__)
 #define BLOCK_WALK(x, start, b, blocks, j, cols, i, rows, ...)                                                         \
     do {                                                                                                               \
@@ -85,14 +87,14 @@ DEVICE element to_element(float x) { return x; }
         }                                                                                                              \
     } while (0)
 
-/* Rows by warp. EACH_ROW(row, first, end) { ... }: the body for each row, by one warp of the program. Inside it, the
- * warp's lanes share what WARP_EACH, WARP_SUM and WARP_MAXIMUM go over, as EACH, SUM and MAXIMUM
- * do for the program; no sync() may stand there.
- * EACH_GROUP(row, group, first, end, groups, cols) { ... } does the same for each group of `cols` columns of each row.
- * Short groups share a warp: each has as many lanes as it has vectors. One of more than WARP_COLS columns has the whole
- * program, at two barriers for a sum; a file that defines TILE_TEAM_COLS before it includes tile.h has that instead.
- * EACH_SHORT_ROW(row, first, end, cols) { ... } takes the row as one group. A function that is called there and has
- * words for warps takes TEAM as its first parameter, and TEAM_HERE for it. */
+/* Rows by warp. EACH_ROW(row, first, end) { ... } runs the body for each row on one warp of the program. Inside it,
+ * WARP_EACH, WARP_SUM and WARP_MAXIMUM do for the lanes of the warp what EACH, SUM and MAXIMUM do for the threads of
+ * the program. The body may not call sync(). EACH_GROUP(row, group, first, end, groups, cols) { ... } does the same for
+ * each group of `cols` columns of each row. Short groups share a warp: each has about as many lanes as it has vectors.
+ * A group of more than WARP_COLS columns has the whole program, and each of its sums costs two barriers; a file that
+ * defines TILE_TEAM_COLS before it includes tile.h replaces that limit. EACH_SHORT_ROW(row, first, end, cols) { ... }
+ * takes the row as one group. A function that is called in such a body and uses the WARP_ words has TEAM as its first
+ * parameter; the caller passes TEAM_HERE. */
 #define TEAM                      const int team_ __attribute__((unused))
 #define TEAM_HERE                 0
 #define EACH_ROW(row, first, end) for (int64_t row = (first), end_##row = (end); row < end_##row; row++)
@@ -108,22 +110,22 @@ DEVICE element to_element(float x) { return x; }
  *
  *   VECTORS_OF(from, to, scales);
  *   EACH_VECTOR (i, n) {
- *       READ(x, from + i);                                VECTOR elements of an array become float x[VECTOR]
+ *       READ(x, from + i);                                float x[VECTOR] = VECTOR elements of an array
  *       READ_F32(scale, scales + i);                      the same from an array of fp32
  *       EACH_LANE (e) x[e] *= scale[e];                   statements on each
  *       WRITE(to + i, x);                                 and back; WRITE_F32 to fp32
  *   }
  *
- * i = 0, VECTOR, 2 VECTOR, ...; past n, READ gives zeros and WRITE writes nothing; LANE_INSIDE(e) says whether lane e
- * is before n. Addresses need no alignment, but only multiples of 16 bytes are fast; VECTORS_OF(...), of up to 12
- * pointers, looks at them once for the loops in its scope, instead of at each access. What WRITE has written may be
- * read after the next sync() only. SUM_VECTOR(i, n, s, ...) also adds to the floats named, each thread to its own, and
- * writes nothing; PROGRAM_SUM(s) after the loop is the sum over the threads, known to all, PROGRAM_SUM_F64(s) that of
- * doubles, and PROGRAM_MAXIMUM(s) the maximum. WARP_VECTOR, WARP_SUM_VECTOR and WARP_TOTAL are the same inside EACH_ROW
- * and EACH_GROUP. Where VECTORS_FIT(n, pointers) holds, all vectors are whole and aligned, and WHOLE_VECTOR (i, n) is a
- * WARP_VECTOR (i, n) that takes fewer registers. A file that defines TILE_VECTOR before it includes tile.h has VECTOR =
- * TILE_VECTOR on a GPU: with 4, vectors of bf16 are 8 bytes long, take half as many registers, and leave no gaps
- * between the accesses of READ_F32. */
+ * Here i = 0, VECTOR, 2 VECTOR, ... Past n, READ gives zeros and WRITE writes nothing; LANE_INSIDE(e) says whether lane
+ * e is before n. Addresses need no alignment, but only multiples of 16 bytes are fast. VECTORS_OF(...) checks the
+ * alignment of up to 12 pointers once for the loops in its scope, instead of at each access. What WRITE has written may
+ * be read only after the next sync(). SUM_VECTOR(i, n, s, ...) is a loop that writes nothing and may add to the floats
+ * named, of which each thread has its own. After it, PROGRAM_SUM(s) makes s the sum over the threads, on all of them;
+ * PROGRAM_SUM_F64(s) does so for doubles, and PROGRAM_MAXIMUM(s) takes the maximum. WARP_VECTOR, WARP_SUM_VECTOR and
+ * WARP_TOTAL are the same inside EACH_ROW and EACH_GROUP. If VECTORS_FIT(n, pointers) is true, all vectors are whole
+ * and aligned, and WHOLE_VECTOR (i, n) does the work of WARP_VECTOR (i, n) with fewer registers. A file that defines
+ * TILE_VECTOR before it includes tile.h has VECTOR = TILE_VECTOR on a GPU. With 4, vectors of bf16 are 8 bytes long,
+ * take half as many registers, and leave no gaps between the accesses of READ_F32. */
 enum { VECTOR = 1 };
 #define VECTORS_OF(...)            ((void)0)
 #define EACH_VECTOR(i, n)          EACH (i, n)
@@ -143,8 +145,8 @@ enum { VECTOR = 1 };
 #define WRITE(to, x)               (*(to) = to_element((x)[0]))
 #define WRITE_F32(to, x)           (*(to) = (x)[0])
 
-/* Rows that two loops go over, the first of which sums: where a lane has at most `most` vectors of a row, the first
- * loop loads them all at once and the second finds them in registers.
+/* Held rows: for rows that one loop sums and a second loop reads again. If each lane has at most `most` vectors of a
+ * row, the first loop loads them all at once and the second finds them in registers.
  *
  *   DEVICE void rows(HELD_MODE, ...) {
  *       EACH_HELD_GROUP (row, group, first, end, groups, cols) {      EACH_GROUP
@@ -164,7 +166,8 @@ enum { VECTOR = 1 };
  *       HELD_ROWS(cols, most, rows(HELD_HERE, ...));
  *   }
  *
- * HOLD(kept, from + i) keeps without reading. `most` is 1, 2, 4 or 8; a vector held takes 4 registers of a thread. */
+ * HOLD(kept, from + i) keeps the vector for later without making an x of it. `most` is 1, 2, 4 or 8; each vector held
+ * takes 4 registers of a thread. */
 #define HELD_MODE                                             const int mode_ __attribute__((unused))
 #define HELD_HERE                                             0
 #define HELD_ROWS(cols, most, ...)                            __VA_ARGS__
@@ -176,18 +179,19 @@ enum { VECTOR = 1 };
 #define READ_HOLD(x, held, from)                              READ(x, from)
 #define READ_HELD(x, held, from)                              READ(x, from)
 
-/* Numbers by column, fp32, that stay in the program while it goes over rows: sums over rows, above all. They are in
- * shared memory, in a place of the thread that has the column in WARP_VECTOR, so that no sync() is needed.
+/* Numbers for each column, fp32, that a program keeps while it goes over rows: above all, sums over rows. They are in
+ * shared memory, where each thread has its own place for the columns that WARP_VECTOR gives it, so that no sync() is
+ * needed.
  *
- *   COLUMNS(sums, rows, cols)      declared at the top of a kernel: rows of at most `cols` columns, a multiple of 256;
- *                                  of 4 cols where the program shares a row
- *   COLUMNS_ROW(sums, cols, r)     row r, to hand to the following; row 0 is `sums` itself
+ *   COLUMNS(sums, rows, cols)      declared at the top of a kernel: rows of at most `cols` columns, a multiple of 256,
+ *                                  or of 4 cols if the whole program shares a row
+ *   COLUMNS_ROW(sums, cols, r)     row r, for the words below; row 0 is `sums` itself
  *   columns_zero(row, cols, n)     its first n columns become 0
- *   READ_COLUMNS(x, row, i)        inside WARP_VECTOR (i, n): float x[VECTOR] is what is there
- *   WRITE_COLUMNS(row, i, x)       and back
- *   ADD_COLUMNS(row, i, x)         adds x[VECTOR] to it
- *   READ_TOTALS(x, row, i, cols)   inside EACH_VECTOR, after a sync(): the sum of what all the lanes that had a column
- *                                  in EACH_GROUP have there, for groups of `cols` columns */
+ *   READ_COLUMNS(x, row, i)        inside WARP_VECTOR (i, n): float x[VECTOR] = the numbers of columns i, i + 1, ...
+ *   WRITE_COLUMNS(row, i, x)       writes x back
+ *   ADD_COLUMNS(row, i, x)         adds x[VECTOR] to them
+ *   READ_TOTALS(x, row, i, cols)   inside EACH_VECTOR, after a sync(): the sum over all threads that had the column in
+ *                                  EACH_GROUP, for groups of `cols` columns */
 #define COLUMNS_STRIDE(cols)       (4 * (cols) + TILE_PAD)
 #define COLUMNS(name, rows, cols)  float name[(rows)*COLUMNS_STRIDE(cols)] __attribute__((aligned(64)))
 #define COLUMNS_ROW(name, cols, r) ((name) + (r)*COLUMNS_STRIDE(cols))
@@ -200,29 +204,31 @@ enum { VECTOR = 1 };
 #define ADD_COLUMNS(row, i, x)       ((row)[i] += (x)[0])
 #define READ_TOTALS(x, row, i, cols) READ_COLUMNS(x, row, i)
 
-/* All threads of the program have come here; what they wrote to memory and shared tiles is visible to all. */
+/* A barrier: waits until all threads of the program are here. What they wrote to memory and shared tiles is then
+ * visible to all. */
 #define sync() ((void)0)
 
-/* Staged copies, so that the next tile is on its way while this one is used. copy_commit() closes a stage: the loads
- * since the last one. sync_after(n) is a sync() that leaves the latest n stages under way. sync() waits for all of
- * them, and so do EACH_TILE and EACH_ENTRY. A kernel ends with no load under way. */
+/* Staged copies, so that the next tile is loaded while this one is used. copy_commit() closes a stage, which is all
+ * loads since the previous copy_commit(). sync_after(n) is a sync() that does not wait for the latest n stages. sync()
+ * waits for all of them, and so do EACH_TILE and EACH_ENTRY. No load may be unfinished when a kernel ends. */
 #define copy_commit() ((void)0)
 #define sync_after(n) ((void)0)
 
-/* Tiles. Rows and columns are constants, multiples of 16; declarations stand at the top of the kernel, not in loops.
- * - TILE(name, rows, cols): operands of products, shared by the program's threads; fp32 here, elements on a GPU.
+/* Tiles. Rows and columns are constants and multiples of 16. Declarations stand at the top of the kernel, not in loops.
+ * - TILE(name, rows, cols): an operand of products, in memory shared by the program's threads; fp32 here, elements on a
+ *   GPU.
  * - TILE_VIEW(name, tile, i, j, rows, cols): a block of a tile, from row i and column j on; i and j may be variables.
- * - MATRIX(name, rows, cols): shared, fp32, any number of rows; MATRIX_VIEW is a block of one. The rows of a
- *   PADDED_MATRIX begin in different banks on a GPU: for matrices that are read and written inside MAP.
+ * - MATRIX(name, rows, cols): shared, fp32, with any number of rows. MATRIX_VIEW is a block of one. On a GPU the rows
+ *   of a PADDED_MATRIX begin in different banks, for matrices that are read and written inside MAP.
  * - VECTOR(name, size): shared, fp32; name[i] is an entry.
- * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; an entry is only reached through MAP.
- *   ACCUMULATOR_VIEW(name, accumulator, j, cols): columns of one of 64 rows; j is a constant.
- *   ACCUMULATOR_BAND(name, accumulator, b, rows): the rows from b * rows on. EACH_BAND(b, rows, count) { ... }: the
- *   body for the bands of `count` rows. On a GPU there is one band.
- * Only kernels declare tiles, matrices and vectors, and hand them to functions.
- * Tiles, matrices and vectors need a sync() between the word that writes them and the one that reads them, and again
- * before they are overwritten; accumulators need none. */
-enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart would share a few cache sets */
+ * - ACCUMULATOR(name, rows, cols): fp32, spread over the threads' registers; entries are reached only through MAP.
+ *   ACCUMULATOR_VIEW(name, accumulator, j, cols): the columns from j, a constant, of an accumulator with 64 rows.
+ *   ACCUMULATOR_BAND(name, accumulator, b, rows): its rows from b * rows on. EACH_BAND(b, rows, count) { ... } runs the
+ *   body for each band of `rows` of `count` rows. On a GPU there is one band.
+ * Only kernels declare tiles, matrices and vectors; functions get them as arguments. Between a word that writes one of
+ * them and a word that reads it there must be a sync(), and another before it is overwritten. Accumulators need
+ * none. */
+enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows n * 512 bytes apart would share a few cache sets */
 #define TILE_STRIDE(cols) ((cols) % TILE_PAD_EVERY == 0 ? (cols) + TILE_PAD : (cols))
 #define TILE_DECLARE(name, rows, cols, stride)                                                                         \
     enum { name##_rows = (rows), name##_cols = (cols), name##_stride = (stride) };                                     \
@@ -249,18 +255,19 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
 #define PUT(tile, i, j, value) (tile[(i)*tile##_stride + (j)] = (value))
 #define ENTRY(matrix, i, j)    (matrix[(i)*matrix##_stride + (j)])
 
-/* Rows by vectors: EACH_ROW_VECTOR(i, j, rows, cols) { ... } is EACH_PAIR with j = 0, VECTOR, 2 VECTOR, ...; entries
- * always go to the same thread. Inside it, READ_TILE(x, tile, i, j) and READ_MATRIX(x, matrix, i, j) make float
- * x[VECTOR] of the entries from (i, j) on, WRITE_TILE(tile, i, j, x) and WRITE_MATRIX(matrix, i, j, x) put them back.
- */
+/* Rows by vectors: EACH_ROW_VECTOR(i, j, rows, cols) { ... } is EACH_PAIR with j = 0, VECTOR, 2 VECTOR, ...; the same
+ * entry always goes to the same thread. Inside it, READ_TILE(x, tile, i, j) and READ_MATRIX(x, matrix, i, j) declare
+ * float x[VECTOR] with the entries from (i, j) on; WRITE_TILE(tile, i, j, x) and WRITE_MATRIX(matrix, i, j, x) write x
+ * back. */
 #define EACH_ROW_VECTOR(i, j, rows, cols) EACH_PAIR(i, j, rows, cols)
 #define READ_TILE(x, tile, i, j)          float x[VECTOR] = {AT(tile, i, j)}
 #define READ_MATRIX(x, matrix, i, j)      float x[VECTOR] = {ENTRY(matrix, i, j)}
 #define WRITE_TILE(tile, i, j, x)         PUT(tile, i, j, (x)[0])
 #define WRITE_MATRIX(matrix, i, j, x)     (ENTRY(matrix, i, j) = (x)[0])
 
-/* MAP(accumulator, i, j, x, statements): for every entry, x is its value, which the statements may change.
- * EACH_TILE does the same to a tile, EACH_ENTRY to a matrix; an entry always goes to the same thread. */
+/* MAP(accumulator, i, j, x, statements) runs the statements for every entry (i, j); x is its value, which they may
+ * change. EACH_TILE does the same for a tile, EACH_ENTRY for a matrix; the same entry always goes to the same
+ * thread. */
 #define MAP(accumulator, i, j, x, ...)                                                                                 \
     do {                                                                                                               \
         for (int i = 0; i < accumulator##_rows; i++) {                                                                 \
@@ -273,28 +280,29 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows whole kilobytes apart woul
     } while (0)
 #define EACH_TILE(tile, i, j, x, ...)    MAP(tile, i, j, x, __VA_ARGS__)
 #define EACH_ENTRY(matrix, i, j, x, ...) MAP(matrix, i, j, x, __VA_ARGS__)
-/* EACH_TILE for a tile whose loads a sync_after has waited for: later stages stay under way. */
+/* EACH_TILE for a tile whose loads a sync_after has waited for. It does not wait for later stages. */
 #define EACH_TILE_STAGED(tile, i, j, x, ...) MAP(tile, i, j, x, __VA_ARGS__)
 
-/* The tile's entry (i, j) becomes from[i * stride + j] for i < rows and j < cols, and 0 elsewhere; rows and cols may be
- * any numbers. tile_load reads elements, tile_load_f32, matrix_load and accumulator_load read fp32. */
+/* Loads set the entry (i, j) to from[i * stride + j] for i < rows and j < cols, and to 0 elsewhere; rows and cols may
+ * be any numbers. tile_load reads elements; tile_load_f32, matrix_load and accumulator_load read fp32. */
 #define tile_load(tile, from, stride, rows, cols)                                                                      \
     tile_load_element(tile, tile##_rows, tile##_cols, tile##_stride, from, stride, rows, cols)
 #define tile_load_f32(tile, from, stride, rows, cols)                                                                  \
     tile_load_float(tile, tile##_rows, tile##_cols, tile##_stride, from, stride, rows, cols)
 #define matrix_load(matrix, from, stride, rows, cols)           tile_load_f32(matrix, from, stride, rows, cols)
 #define accumulator_load(accumulator, from, stride, rows, cols) tile_load_f32(accumulator, from, stride, rows, cols)
-/* Writes the entries with i < rows and j < cols, as elements or as fp32. */
+/* Stores write the entries with i < rows and j < cols to to[i * stride + j], as elements or as fp32. */
 #define accumulator_store(accumulator, to, stride, rows, cols)                                                         \
     tile_store_element(accumulator, accumulator##_rows, accumulator##_cols, accumulator##_stride, to, stride, rows,    \
                        cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
     tile_store_float(accumulator, accumulator##_rows, accumulator##_cols, accumulator##_stride, to, stride, rows, cols)
-/* TILES_WALK(name, tile, x, x_first, x_stride, y, y_first, y_stride, cols, aligned) is a walk down two matrices, from
- * an entry of each on, in steps of a tile; walk_load(x_tile, y_tile, name, rows) is the tile_load of the next rows of
- * both, of which `rows` are left. walk_load_across(x_tile, y_tile, name, rows, cols_left) is that of the next columns
- * of the same rows; `cols` of the walk is then no less than a tile's. Both are cheaper than tile_load, because a thread
- * keeps its addresses from one load to the next and is told whether all rows begin and end at multiples of 16 bytes. */
+/* TILES_WALK(name, tile, x, x_first, x_stride, y, y_first, y_stride, cols, aligned) is a walk down two matrices in
+ * steps of a tile, from entry x_first of x and y_first of y on. walk_load(x_tile, y_tile, name, rows) loads the next
+ * rows of both as tile_load does; `rows` is how many are left. walk_load_across(x_tile, y_tile, name, rows, cols_left)
+ * loads the next columns of the same rows; the walk's `cols` must then be at least the columns of a tile. Both are
+ * cheaper than tile_load, because a thread keeps its addresses from one load to the next, and because `aligned` says
+ * whether all rows begin and end at multiples of 16 bytes. */
 typedef struct TilesWalk {
     const element *x, *y;
     int64_t x_stride, y_stride, cols;
@@ -315,23 +323,25 @@ typedef struct TilesWalk {
         (walk).x += x_tile##_cols;                                                                                     \
         (walk).y += y_tile##_cols;                                                                                     \
     } while (0)
-/* All of a matrix, whose rows follow each other at a multiple of 16 bytes. */
+/* Loads all of a matrix, stored without gaps between its rows from a multiple of 16 bytes on. */
 #define matrix_load_whole(matrix, from) matrix_load(matrix, from, matrix##_cols, matrix##_rows, matrix##_cols)
-/* s += the sum of a b over the entries of two tiles of the same size, each thread its own; PROGRAM_SUM(s) adds them. */
+/* s += the sum of a b over the entries of two tiles of the same size. Each thread adds its own entries to its own s;
+ * PROGRAM_SUM(s) then gives the whole. */
 #define tile_dot(s, a, b)                                                                                              \
     do {                                                                                                               \
         for (int i_ = 0; i_ < a##_rows; i_++) SUM(s, j_, a##_cols, AT(a, i_, j_) * AT(b, i_, j_));                     \
     } while (0)
-/* accumulator_store for accumulators of 64 rows, where `to` and the stride are multiples of 16 bytes and `cols` one of
- * 32: on a GPU columns go out in the order in which threads hold them, which saves the exchange between threads. In a
- * product whose right operand was stored like this, accumulator_unshuffle(accumulator) puts the columns in order. */
+/* accumulator_store for accumulators of 64 rows; `to` and the stride are multiples of 16 bytes and `cols` of 32. On a
+ * GPU, columns are written in the order in which threads hold them, which saves the exchange between threads. After a
+ * product whose right operand was stored like this, accumulator_unshuffle(accumulator) puts the columns of the result
+ * in order. */
 #define accumulator_store_shuffled(accumulator, to, stride, rows, cols)                                                \
     accumulator_store(accumulator, to, stride, rows, cols)
 #define accumulator_unshuffle(accumulator) ((void)0)
-/* Writes these entries of a tile as elements, of a matrix as fp32. */
+/* The same for the entries of a tile, as elements, and of a matrix, as fp32. */
 #define tile_store(tile, to, stride, rows, cols)     accumulator_store(tile, to, stride, rows, cols)
 #define matrix_store(matrix, to, stride, rows, cols) accumulator_store_f32(matrix, to, stride, rows, cols)
-/* MAP, after which the tile holds the accumulator's entries: in one pass. Both are of the same size. */
+/* MAP and tile_cast in one pass: the tile, of the accumulator's size, becomes its new entries. */
 #define MAP_INTO(tile, accumulator, i, j, x, ...) MAP(accumulator, i, j, x, __VA_ARGS__; PUT(tile, i, j, x))
 /* tile = accumulator, of the same size. */
 #define tile_cast(tile, accumulator)  MAP(accumulator, i_, j_, x_, PUT(tile, i_, j_, x_))
@@ -341,8 +351,8 @@ typedef struct TilesWalk {
 /* accumulator += other, of the same size. */
 #define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
 
-/* ROW_VALUES(name, rows): a float for each row of accumulators with that many rows, 64 or more, in the registers of the
- * threads that have the row. EACH_ROW_VALUE(name, r, i) { ... }: the body for every row i, whose value is name[r].
+/* ROW_VALUES(name, rows): a float for each row of accumulators with `rows` rows (64 or more), in the registers of the
+ * threads that have the row. EACH_ROW_VALUE(name, r, i) { ... } runs the body for every row i, whose value is name[r].
  * Inside MAP and MAP_INTO, ROW_VALUE(name, i) is the value of the entry's row. ROW_VALUES_BAND is to row values what
  * ACCUMULATOR_BAND is to accumulators. */
 #define ROW_VALUES(name, rows)                                                                                         \
@@ -353,8 +363,9 @@ typedef struct TilesWalk {
     float *const name = values + (b)*name##_rows
 #define EACH_ROW_VALUE(name, r, i) for (int i = 0, r = 0; i < name##_rows; r = ++i)
 #define ROW_VALUE(name, i)         (name[i])
-/* The maxima of an accumulator's rows as row values, and the sums, in shares of the threads: these may be scaled and
- * added to others before row_values_total(name) makes them whole. */
+/* row_values_maximum sets row values to the maxima of an accumulator's rows. row_values_share sets them to the sums,
+ * but each thread has only the share of its own entries. Shares may be scaled and added before row_values_total(name)
+ * turns them into whole sums. */
 #define row_values_share(name, accumulator) row_sum(name, accumulator)
 #define row_values_total(name)              ((void)0)
 #define row_values_maximum(name, accumulator)                                                                          \
@@ -366,11 +377,12 @@ typedef struct TilesWalk {
         }                                                                                                              \
     } while (0)
 
-/* COLUMN_VALUES(name, count): `count` floats, a constant, for each of WALK_COLUMNS columns, in the registers of the
- * thread that has the column. EACH_COLUMN(c) { ... }: the body for every column; COLUMN_VALUE(name, n, c) is an lvalue
- * there, n a constant on a GPU once loops are unrolled. Entries (i, c) of tiles and matrices with WALK_COLUMNS columns
- * that only EACH_COLUMN touches need no sync(). column_totals(parts, name), of COLUMN_TOTALS values: parts[p *
- * COLUMN_TOTALS + n], summed over p < COLUMN_PARTS, is the sum of the values n over the columns; `parts` is shared. */
+/* COLUMN_VALUES(name, count): `count` floats (a constant) for each of WALK_COLUMNS columns, in the registers of the
+ * thread that has the column. EACH_COLUMN(c) { ... } runs the body for every column. In it COLUMN_VALUE(name, n, c) is
+ * value n of column c, an lvalue; on a GPU, n must be a constant once loops are unrolled. Entries (i, c) of tiles and
+ * matrices with WALK_COLUMNS columns need no sync() if only EACH_COLUMN touches them. column_totals(parts, name) sums
+ * each of COLUMN_TOTALS values over the columns: the sum of value n is that of parts[p * COLUMN_TOTALS + n] over p <
+ * COLUMN_PARTS. `parts` is shared. */
 enum { WALK_COLUMNS = 128, COLUMN_STRIDE = TILE_STRIDE(WALK_COLUMNS), COLUMN_TOTALS = 32, COLUMN_PARTS = 1 };
 #define COLUMN_VALUES(name, count) float name[(count)*COLUMN_STRIDE] __attribute__((aligned(64)))
 #define EACH_COLUMN(c)             _Pragma("omp simd") for (int c = 0; c < WALK_COLUMNS; c++)
@@ -381,7 +393,7 @@ enum { WALK_COLUMNS = 128, COLUMN_STRIDE = TILE_STRIDE(WALK_COLUMNS), COLUMN_TOT
             sums_of_rows((parts) + n_, name + n_ * COLUMN_STRIDE, COLUMN_STRIDE, WALK_COLUMNS);                        \
     } while (0)
 
-/* vector[i] = the sum of the accumulator's row i. The accumulator has at least 64 rows. */
+/* vector[i] = the sum of row i of an accumulator of at least 64 rows. */
 #define row_sum(vector, accumulator)                                                                                   \
     do {                                                                                                               \
         for (int i_ = 0; i_ < accumulator##_rows; i_ += LANES)                                                         \
@@ -389,7 +401,7 @@ enum { WALK_COLUMNS = 128, COLUMN_STRIDE = TILE_STRIDE(WALK_COLUMNS), COLUMN_TOT
                          accumulator##_cols);                                                                          \
     } while (0)
 
-/* matrix[b][j] = the sum of column j over the accumulator's rows 16 b .. 16 b + 15. It has at least 64 rows. */
+/* matrix[b][j] = the sum of column j over rows 16 b .. 16 b + 15 of an accumulator of at least 64 rows. */
 #define column_sums(matrix, accumulator)                                                                               \
     do {                                                                                                               \
         for (int i_ = 0; i_ < accumulator##_rows; i_++) {                                                              \
@@ -399,8 +411,8 @@ enum { WALK_COLUMNS = 128, COLUMN_STRIDE = TILE_STRIDE(WALK_COLUMNS), COLUMN_TOT
         }                                                                                                              \
     } while (0)
 
-/* Running sums up the columns of a matrix, from the last row on; running sums and products along a vector, from the
- * first entry on or (reverse) from the last. */
+/* Running sums, in place: up the columns of a matrix, from the last row to the first; and running sums and products
+ * along a vector, from the first entry on or (reverse) from the last. */
 #define matrix_cumsum_reverse(matrix)                                                                                  \
     column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
 #define vector_cumsum(vector)          column_cumsum(vector, vector##_size, 1, 1)

@@ -1,9 +1,10 @@
-/* The words for products of tiles, and what tile_cpu.h does with vector registers: products in fp32, sums of rows,
- * transposes. */
+/* The words for products of tiles on the host's cores, and the functions of tile_cpu.h that are written with vector
+ * registers: products in fp32, sums of rows, transposes. */
 #ifndef FLAME_TILE_TILE_CPU_PRODUCT_H
 #define FLAME_TILE_TILE_CPU_PRODUCT_H
 
-/* Products in blocks of at most LANES_HELD vector registers, which stay there for the whole sum. */
+/* Products are made in blocks whose sums fit into LANES_HELD vector registers and stay there until they are
+ * complete. */
 #if defined(__AVX512F__)
 enum { LANES = 16, LANES_HELD = 16 };
 #define INTERLEAVE_LOW(x, y) __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -54,7 +55,7 @@ DEVICE void mma(float *d, int d_stride, int rows, int cols, int depth, const flo
                       1);
 }
 
-/* The same of two factors, the second of which is not transposed. */
+/* The same for two factors; b is not transposed. */
 DEVICE void mma_of_factors(float *d, int d_stride, int rows, int cols, int depth, Factor a, Factor b) {
     if (a.transposed)
         mma(d, d_stride, rows, cols, depth, a.data, 1, a.stride, b.data, b.stride);
@@ -62,8 +63,8 @@ DEVICE void mma_of_factors(float *d, int d_stride, int rows, int cols, int depth
         mma(d, d_stride, rows, cols, depth, a.data, a.stride, 1, b.data, b.stride);
 }
 
-/* to[i] = the sum of row i, for LANES rows. Interleaving as in transpose_square, but adding the two halves each time,
- * leaves one register with the sums in order. */
+/* to[i] = the sum of row i, for LANES rows. Interleaves as transpose_square does, but adds the two halves each time,
+ * which leaves the sums in order in one register. */
 DEVICE void sums_of_rows(float *to, const float *from, int stride, int cols) {
     Lanes x[LANES];
     TILE_UNROLL for (int i = 0; i < LANES; i++) {
@@ -77,8 +78,8 @@ DEVICE void sums_of_rows(float *to, const float *from, int stride, int cols) {
     *(Lanes *)to = x[0];
 }
 
-/* to[cols, rows] = from[rows, cols]^T, in squares of LANES x LANES: interleaving row i with row i + LANES/2,
- * log2(LANES) times, transposes a square. */
+/* to[cols, rows] = from[rows, cols]^T, in squares of LANES x LANES: interleaving row i with row i + LANES/2 transposes
+ * a square when it is done log2(LANES) times. */
 DEVICE void transpose_square(float *to, int to_stride, const float *from, int from_stride) {
     Lanes x[LANES], y[LANES];
     TILE_UNROLL for (int i = 0; i < LANES; i++) x[i] = *(const Lanes *)(from + i * from_stride);
@@ -97,8 +98,8 @@ DEVICE void transpose(float *to, const float *from, int rows, int cols, int stri
         for (int j = 0; j < cols; j += LANES) transpose_square(to + j * rows + i, rows, from + i * stride + j, stride);
 }
 
-/* accumulator += A B, A B^T, A^T B, of tiles or views. Of elements of bf16, all but the smallest products round their
- * operands to bf16 if the processor has instructions for that (bf16_product.h). */
+/* accumulator += A B, A B^T or A^T B, where A and B are tiles or views. If elements are bf16 and the processor has
+ * instructions for bf16 (bf16_product.h), all but the smallest products round their operands to bf16. */
 #define mma_nn(accumulator, a, b)                                                                                      \
     do {                                                                                                               \
         MMA_FITS(accumulator##_rows - a##_rows, accumulator##_cols - b##_cols, a##_cols - b##_rows);                   \
@@ -130,8 +131,8 @@ DEVICE void transpose(float *to, const float *from, int rows, int cols, int stri
                 b##_rows);                                                                                             \
         }                                                                                                              \
     } while (0)
-/* lower_mma_nt(accumulator, a, b): the lower triangle of the accumulator, of 64 rows and columns, += that of A B^T;
- * what is above the diagonal is left out in part. */
+/* lower_mma_nt(accumulator, a, b): adds the lower triangle of A B^T to that of the accumulator, of 64 rows and columns.
+ * The entries above the diagonal are undefined: some of them get their sums, others do not. */
 #define lower_mma_nt(accumulator, a, b)                                                                                \
     do {                                                                                                               \
         MMA_FITS(accumulator##_rows - 64, accumulator##_cols - 64, a##_cols - b##_cols);                               \
@@ -146,7 +147,9 @@ DEVICE void transpose(float *to, const float *from, int rows, int cols, int stri
         }                                                                                                              \
     } while (0)
 #if defined(TILE_ELEMENT_BF16)
-enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs more than it saves below */
+enum {
+    LEAST_IN_BF16 = 16 * 64 * 16
+}; /* rows x columns x depth; in smaller products, packing the operands costs more than it saves */
 #define IN_BF16(rows, cols, depth) ((rows) * (cols) * (depth) >= LEAST_IN_BF16)
 #else
 #define IN_BF16(rows, cols, depth) false
@@ -156,9 +159,9 @@ enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs m
 #define MMA_FITS(rows, cols, depth)                                                                                    \
     _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
 
-/* The block of 16 rows of the accumulator from row i and column j on += A B, A B^T, A^T B, as wide as the product; j is
- * a constant. The accumulator has 64 rows or more. On a GPU one warp does it, which row i decides: products for four
- * neighbouring blocks of rows run side by side. */
+/* Adds A B, A B^T or A^T B to the block of the accumulator that begins at row i and column j, has 16 rows, and is as
+ * wide as the product; j is a constant. The accumulator has 64 rows or more. On a GPU one warp, chosen by row i, does
+ * the work, so that the products of four neighbouring blocks of rows run side by side. */
 #define block_mma_nn(accumulator, i, j, a, b)                                                                          \
     do {                                                                                                               \
         ACCUMULATOR_BLOCK(block_, accumulator, i, j, b##_cols);                                                        \
@@ -176,17 +179,18 @@ enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs m
     } while (0)
 #define ACCUMULATOR_BLOCK(name, accumulator, i, j, cols) TILE_VIEW(name, accumulator, i, j, 16, cols)
 
-/* accumulator += P B, or P B^T, where P is an accumulator of 64 rows or more, which is rounded to elements on a GPU. */
+/* accumulator += P B or P B^T, where P is an accumulator of 64 rows or more. On a GPU, P is rounded to elements. */
 #define accumulator_mma_nn(accumulator, p, b) mma_nn(accumulator, p, b)
 #define accumulator_mma_nt(accumulator, p, b) mma_nt(accumulator, p, b)
 
-/* Operands that several products share, of tiles or views that stay as they are until then. On the CPU they are brought
- * into the order of products once, where they are declared; on a GPU they are the tiles.
- * - LEFT_OPERANDS(name, tile, rows): A, in blocks of so many rows; LEFT_OPERAND(name, blocks, b) is block b of them.
+/* Operands that several products share, made of tiles or views that must not change until the last of these products.
+ * On the CPU an operand is brought into the order that products need once, at its declaration; on a GPU it is the tile
+ * itself.
+ * - LEFT_OPERANDS(name, tile, rows) is A in blocks of `rows` rows; LEFT_OPERAND(name, blocks, b) is block b of them.
  * - RIGHT_OPERAND(name, tile) is B, RIGHT_OPERAND_T(name, tile) is B^T.
- * - RIGHT_OPERANDS(name, tile, rows), RIGHT_OPERAND_OF(name, blocks, b) are to B what the first are to A.
- * operand_mma(accumulator, a, b): accumulator += A B. accumulator_operand_mma(accumulator, p, b): += P B, where P is an
- * accumulator of 64 rows or more, which is rounded to elements on a GPU. */
+ * - RIGHT_OPERANDS(name, tile, rows) and RIGHT_OPERAND_OF(name, blocks, b) do the same for B.
+ * operand_mma(accumulator, a, b): accumulator += A B. accumulator_operand_mma(accumulator, p, b): accumulator += P B,
+ * where P is an accumulator of 64 rows or more. On a GPU, P is rounded to elements. */
 #define LEFT_OPERAND(name, blocks, b)                                                                                  \
     enum { name##_rows = blocks##_rows, name##_cols = blocks##_cols };                                                 \
     const Factor name = {blocks + (b)*blocks##_rows * blocks##_stride, blocks##_stride, false, PACKED_BLOCK(blocks, b)}
@@ -201,7 +205,8 @@ enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* products: packing the operands costs m
         MMA_FITS(accumulator##_rows - p##_rows, accumulator##_cols - b##_cols, p##_cols - b##_rows);                   \
         OPERAND_PRODUCT(accumulator, accumulator##_stride, p##_rows, b##_cols, p##_cols, FACTOR(p, false), b);         \
     } while (0)
-/* += P^T B: in code that only the CPU comes to, as threads of a GPU lack each other's registers. */
+/* accumulator += P^T B, only in code that runs on the CPU alone: threads of a GPU cannot read each other's
+ * registers. */
 #define accumulator_operand_mma_tn(accumulator, p, b)                                                                  \
     do {                                                                                                               \
         MMA_FITS(accumulator##_rows - p##_cols, accumulator##_cols - b##_cols, p##_rows - b##_rows);                   \

@@ -1,7 +1,8 @@
 /* The kernel language for NVIDIA GPUs from compute capability 8.0 on: a program is one block of 128 threads. All inline
- * assembly for GPUs is here. For the tests, emulator.c does what barriers, accesses to memory, shuffles, ldmatrix and
- * mma do. The approximate functions of one number have no such twin: the emulator takes the CPU's of tile_math.h, and
- * tests/tile/test_tile_math_gpu.c checks what tile_math.h makes of them on a GPU. */
+ * assembly for GPUs is here. For the tests, emulator.c emulates barriers, accesses to memory, shuffles, ldmatrix and
+ * mma. It does not emulate the approximate functions of one number: the emulator uses the CPU's functions of
+ * tile_math.h, and tests/tile/test_tile_math_gpu.c checks the functions that tile_math.h builds on the approximate
+ * ones. */
 #ifndef FLAME_TILE_TILE_CUDA_H
 #define FLAME_TILE_TILE_CUDA_H
 
@@ -18,19 +19,20 @@ enum { THREADS = 128 };
 #define TILE_UNROLL_BY_4 _Pragma("unroll 4")
 #define TILE_ROLLED      _Pragma("unroll 1")
 
-/* A kernel file may ask for registers so few that this many programs fit on a multiprocessor. */
+/* A kernel file may define TILE_PROGRAMS, which limits registers so that this many programs fit on a multiprocessor. */
 #if !defined(TILE_PROGRAMS)
 #define TILE_PROGRAMS 1
 #endif
-/* It may also have products written out in full, which starts sums at 0 for nothing but takes more registers. */
+/* It may also define TILE_PRODUCTS_IN_FULL, which unrolls products completely: starting the sums at 0 then costs
+ * nothing, but the kernel takes more registers. */
 #if defined(TILE_PRODUCTS_IN_FULL)
 #define TILE_UNROLL_PRODUCT TILE_UNROLL
 #else
 #define TILE_UNROLL_PRODUCT TILE_UNROLL_BY_2
 #endif
 
-/* The entry point takes the arguments as they are; shared_used counts the bytes of the tiles declared so far, which the
- * compiler turns into constants. */
+/* The entry point passes its arguments on without a copy. shared_used counts the bytes of the tiles declared so far;
+ * the compiler turns it into constants. */
 #define KERNEL(name, Arguments)                                                                                        \
     static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
                                                           int64_t program_z, int shared_used);                         \
@@ -80,14 +82,13 @@ DEVICE Sixteen sixteen_read(const void *from) {
 DEVICE void sixteen_write(void *to, Sixteen x) {
     *(uint4 *)to = make_uint4(x.word[0], x.word[1], x.word[2], x.word[3]);
 }
-/* Of global memory. Written out, because the compiler takes it apart otherwise; without a clobber of memory, so that
- * the loads of the next vectors may start before it. */
+/* Writes to global memory. In assembly, because the compiler would split the access otherwise; without a memory
+ * clobber, so that the loads of the next vectors may start before it. */
 DEVICE void sixteen_store(void *to, Sixteen x) {
     asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(x.word[0]), "r"(x.word[1]), "r"(x.word[2]),
                  "r"(x.word[3]));
 }
-/* Of global memory, and not later than the code that is written after it: the compiler moves other loads to their use.
- */
+/* Reads global memory, and starts before the code written after it: the compiler delays other loads until their use. */
 DEVICE Sixteen sixteen_load(const void *from) {
     Sixteen x;
     asm volatile("ld.global.v4.b32 {%0, %1, %2, %3}, [%4];"
@@ -112,22 +113,22 @@ DEVICE void pair_write(void *to, int bytes, Sixteen x) {
 
 DEVICE uint32_t shared_address(const void *shared) { return (uint32_t)__cvta_generic_to_shared(shared); }
 
-/* float_to_bf16, twice. */
+/* Both numbers rounded to bf16, `low` in the lower half. */
 DEVICE uint32_t round_pair(float low, float high) {
     uint32_t pair;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
     return pair;
 }
 
-/* 2^x to 2 ulp, 0 where that is less than 2^-126; exp_f of tile_math.h is its twin. */
+/* 2^x to 2 ulp, and 0 if that is below 2^-126. The exponentials of tile_math.h are built on it. */
 DEVICE float power_of_two(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
 
-/* 1 / x to 1 ulp, 0 from 2^126 on, and 1 / sqrt(x) to 2 ulp: an instruction each, where the operators / and sqrtf are
- * branches that keep the elements of a vector from overlapping. */
+/* 1 / x to 1 ulp (0 from 2^126 on) and 1 / sqrt(x) to 2 ulp, in one instruction each. The operator / and sqrtf compile
+ * to branches, which would keep the work on a vector's elements from overlapping. */
 DEVICE float reciprocal(float x) {
     float y;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -139,7 +140,7 @@ DEVICE float reciprocal_root(float x) {
     return y;
 }
 
-/* The smaller and the larger of the two, NaN if one is. */
+/* The smaller and the larger of two numbers, or NaN if one of them is NaN. */
 DEVICE float lesser(float x, float bound) {
     float y;
     asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(x), "f"(bound));

@@ -1,13 +1,13 @@
-/* Tiles and accumulators of a program of 128 threads in 4 warps: where their entries are, loads, stores, sums; part of
- * tile_simt.h. */
+/* Tiles and accumulators of a program of 128 threads in 4 warps: which thread has which entry, and loads, stores and
+ * sums. Part of tile_simt.h. */
 #ifndef FLAME_TILE_TILE_FRAGMENT_H
 #define FLAME_TILE_TILE_FRAGMENT_H
 
 /* An accumulator is kept in registers in the layout of m16n8k16: blocks of 16 x 8 entries, 4 entries per thread. The
- * four warps form a grid over the blocks, with one row of warps per row of blocks, up to four; a warp has an even
- * number of neighbouring blocks of a row. */
+ * warps form a grid over the blocks, with one row of warps per row of blocks, but at most four. A warp has an even
+ * number of neighbouring blocks in a row. */
 enum { TILE_PAD = 8 };   /* elements: rows start in different banks */
-enum { MATRIX_PAD = 8 }; /* floats: so do the 8 rows of a block of an accumulator */
+enum { MATRIX_PAD = 8 }; /* floats: the 8 rows of a block of an accumulator start in different banks */
 #define WARPS_DOWN(rows)   ((rows) < 64 ? (rows) / 16 : 4)
 #define WARPS_ACROSS(rows) (4 / WARPS_DOWN(rows))
 #define BLOCKS_DOWN(rows)  (((rows) / 16 + WARPS_DOWN(rows) - 1) / WARPS_DOWN(rows))
@@ -63,7 +63,7 @@ enum { MOST_BLOCKS_DOWN = 4 };
 #define PUT(tile, i, j, value) (tile[(i)*tile##_stride + (j)] = to_element(value))
 #define ENTRY(matrix, i, j)    (matrix[(i)*matrix##_stride + (j)])
 
-/* Row and column of entry e of this thread; past the end where the blocks do not come out even. */
+/* Row and column of this thread's entry e. They may be past the end if the blocks cannot be divided evenly. */
 DEVICE int fragment_row(int e, int rows, int cols) {
     const int down = e / 4 / BLOCKS_ACROSS(rows, cols) * WARPS_DOWN(rows) + warp_index() % WARPS_DOWN(rows);
     return down * 16 + lane_index() / 4 + e / 2 % 2 * 8;
@@ -73,7 +73,7 @@ DEVICE int fragment_col(int e, int rows, int cols) {
     const int across = first + e / 4 % BLOCKS_ACROSS(rows, cols);
     return across * 8 + thread_index() % 4 * 2 + e % 2;
 }
-/* False if the warp has no block at all in a grid of 3 warps, or this entry's block is past the end. */
+/* False if the entry's block is past the end, or the warp has no block at all because the grid has only 3 warps. */
 DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
     const bool even = WARPS_DOWN(rows) * WARPS_ACROSS(rows) == 4 && rows % (16 * WARPS_DOWN(rows)) == 0 &&
                       cols % (16 * WARPS_ACROSS(rows)) == 0;
@@ -100,12 +100,13 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
 #define PIECE_ROW(tile, entry, n)  ((n) / (tile##_cols / PIECE_ENTRIES(entry)))
 #define PIECE_COL(tile, entry, n)  ((n) % (tile##_cols / PIECE_ENTRIES(entry)) * PIECE_ENTRIES(entry))
 #define EACH_PIECE(tile, entry, n) for (int n = thread_index(); n < PIECES(tile, entry); n += THREADS)
-/* The same with a count that the compiler knows, so that it steps addresses instead of computing each. */
+/* The same with a number of rounds that the compiler knows, so that it steps addresses instead of computing each
+ * one. */
 #define EACH_PIECE_UNROLLED(tile, entry, n)                                                                            \
     TILE_UNROLL_BY_2 for (int round_ = 0; round_ * THREADS < PIECES(tile, entry);                                      \
                           round_++) for (int n = round_ * THREADS + thread_index(), once_ = n < PIECES(tile, entry);   \
                                          once_; once_ = 0)
-/* Where a thread's pieces are in one column, PIECE_STEP rows apart, it keeps two addresses and steps them. */
+/* If a thread's pieces are all in one column, PIECE_STEP rows apart, the thread keeps two addresses and steps them. */
 #define PIECES_ACROSS(tile, entry) (tile##_cols / PIECE_ENTRIES(entry))
 #define PIECES_ALIGN(tile, entry)  (THREADS % PIECES_ACROSS(tile, entry) == 0 && PIECES(tile, entry) % THREADS == 0)
 #define PIECE_STEP(tile, entry)    (THREADS / PIECES_ACROSS(tile, entry))
@@ -165,9 +166,10 @@ DEVICE bool fragment_inside(int i, int j, int rows, int cols) {
 DEVICE bool covers(int64_t there, int wanted) { return there >= wanted; }
 DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > high ? high : (int)x; }
 
-/* Entries as they are. A copy of fewer than 16 bytes takes a dozen instructions more, so whole tiles do without. Whole
- * is asked of the sizes before they are clamped: ptxas 13.0 merges the clamp of an int and a comparison with its upper
- * bound into one VIMNMX.RELU, whose predicate is also true below the bound. */
+/* Loads entries without converting them. A copy of fewer than 16 bytes takes a dozen more instructions, so whole tiles
+ * have code of their own. Whether a tile is whole is decided from the sizes before they are clamped: ptxas 13.0 merges
+ * the clamp of an int and a comparison with its upper bound into one VIMNMX.RELU, whose predicate is also true below
+ * the bound. */
 #define LOAD_SAME(tile, entry, from, stride, rows, cols)                                                               \
     do {                                                                                                               \
         const entry *const from_ = (from);                                                                             \
@@ -218,8 +220,9 @@ DEVICE int between(int64_t x, int low, int high) { return x < low ? low : x > hi
             sixteen_write(tile + i_ * tile##_stride + j_, sixteen_of_element(value_));                                 \
         }                                                                                                              \
     } while (0)
-/* Where a thread's first piece of the next rows is in either matrix and in the tiles, and in which row of them; NO_ROW
- * past the end of the columns. Its pieces are in one column, WALK_ROWS apart. */
+/* Where a thread's first piece of the next rows is: its entries x_at and y_at in the matrices, its entry `to` in the
+ * tiles, and its row of the tiles, NO_ROW past the end of the columns. The thread's pieces are in one column, WALK_ROWS
+ * rows apart. */
 typedef struct TilesWalk {
     const element *x, *y;
     int64_t x_at, y_at, x_stride, y_stride, cols;
@@ -290,7 +293,8 @@ DEVICE TilesWalk walk_from(int tile_cols, int tile_stride, const element *x, int
 #define accumulator_load(accumulator, from, stride, rows, cols)                                                        \
     MAP(accumulator, i_, j_, x_, x_ = i_ < (rows) && j_ < (cols) ? (from)[i_ * (int64_t)(stride) + j_] : 0.0f)
 
-/* For every two neighbours in a row that are the thread's: entries e and e + 1, at (i, j) and (i, j + 1). */
+/* Runs the statements for every two neighbours in a row that the thread has: entries e and e + 1, at (i, j) and (i, j +
+ * 1). */
 #define EACH_TWO(accumulator, e, i, j, ...)                                                                            \
     do {                                                                                                               \
         TILE_UNROLL for (int e = 0; e < accumulator##_size; e += 2) {                                                  \
@@ -313,7 +317,7 @@ DEVICE Sixteen two_of_element(float x, float y) {
 }
 #endif
 
-/* Entry `high` of a lane for entry `low` of the lane above it; which of the two a lane is, a bit of its number says. */
+/* Exchanges entry `high` of a lane with entry `low` of the lane above it, whose number differs in the bit `mask`. */
 DEVICE void exchange(Sixteen *x, int low, int high, int mask) {
     const bool above = lane_index() & mask;
     const float other = warp_shuffle_xor(above ? x->value[low] : x->value[high], mask);
@@ -327,10 +331,12 @@ DEVICE void transpose_four(Sixteen *x) {
     exchange(x, 0, 2, 2);
     exchange(x, 1, 3, 2);
 }
-/* The entries of four neighbouring lanes, in rows i and i + 8 of a block of fp32 or of two blocks of bf16, become
- * pieces of 16 bytes of one row, one per lane: lane q has row i + q % 2 * 8 and the columns from q / 2 * PIECE_ENTRIES
- * on. */
-enum { PIECE_SHARE_float = 4, PIECE_SHARE_element = 16 / sizeof(element) }; /* a lane's entries that go into a piece */
+/* Turns the entries of four neighbouring lanes, in rows i and i + 8 of one block (fp32) or of two (bf16), into pieces
+ * of 16 bytes of one row, one per lane: lane q gets row i + q % 2 * 8 and the columns from q / 2 * PIECE_ENTRIES on. */
+enum {
+    PIECE_SHARE_float = 4,
+    PIECE_SHARE_element = 16 / sizeof(element)
+}; /* how many of a lane's entries go into a piece */
 DEVICE Sixteen piece_of_float(const float *x) {
     Sixteen piece = sixteen_of_float(x);
     exchange(&piece, 0, 2, 1);
@@ -350,8 +356,8 @@ DEVICE element entry_of_piece(Sixteen piece, int n) { return (element)(piece.wor
 #endif
 DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 
-/* Pieces go out whole, and entry by entry at the end of a row and where rows are not aligned. With sixteen_write nvcc
- * would also take the whole ones apart. */
+/* Pieces are written whole, except at the end of a row and in rows that are not aligned, which are written entry by
+ * entry. With sixteen_write, nvcc would split the whole pieces too. */
 #define STORE_PIECES(accumulator, entry, entry_of, to, stride, rows, cols)                                             \
     do {                                                                                                               \
         entry *const start_ = (to);                                                                                    \
@@ -402,8 +408,9 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
     STORE_PIECES(accumulator, element, entry_of_piece, to, stride, rows, cols)
 #define accumulator_store_f32(accumulator, to, stride, rows, cols)                                                     \
     STORE_PIECES(accumulator, float, float_of_piece, to, stride, rows, cols)
-/* Shuffled, entry (2 q + e) of block b of four blocks is at 8 q + 2 b + e: a piece of 16 bytes is one thread's. What a
- * product leaves at quarter q of block b is then of quarter b of block q. fp32 is not shuffled. */
+/* In shuffled columns, entry 2 q + e of block b of four blocks is at 8 q + 2 b + e, so that each piece of 16 bytes
+ * belongs to one thread. The entries that a product leaves in quarter q of block b then belong in quarter b of block q.
+ * fp32 is not shuffled. */
 #if defined(TILE_ELEMENT_F32)
 #define accumulator_store_shuffled(accumulator, to, stride, rows, cols)                                                \
     accumulator_store(accumulator, to, stride, rows, cols)
@@ -433,7 +440,8 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
     }                                                                                                                  \
     while (0)
 #endif
-/* The statements see two neighbours, one after the other. */
+/* Takes two neighbours at a time, because the tile gets them in one access. The statements still see one entry after
+ * the other. */
 #define MAP_INTO(tile, accumulator, i, j, x, ...)                                                                      \
     EACH_TWO(accumulator, first_, i, left_, {                                                                          \
         TILE_UNROLL for (int e_ = first_; e_ < first_ + 2; e_++) {                                                     \
@@ -455,8 +463,8 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 #define PEER(other, i, j)                   (other[e_])
 #define accumulator_add(accumulator, other) MAP(accumulator, i_, j_, x_, x_ += PEER(other, i_, j_))
 
-/* Row values: where one warp spans the accumulator's columns, a row lies in the registers of 4 neighbouring threads,
- * each of which has two rows of every 16. */
+/* Row values. One warp spans the accumulator's columns, so a row lies in the registers of 4 neighbouring threads, each
+ * of which has two of every 16 rows. */
 #define ROW_VALUES(name, rows)                                                                                         \
     enum { name##_rows = (rows), name##_size = 2 * BLOCKS_DOWN(rows), name##_whole_rows = 1 / ((rows) >= 64) };        \
     float name[name##_size]
@@ -518,7 +526,7 @@ DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
 #define matrix_cumsum_reverse(matrix)                                                                                  \
     column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
 
-/* One warp scans a vector, 32 entries at a time; lane 0 has the entry that the scan begins with. */
+/* One warp scans a vector, 32 entries at a time. Lane 0 has the entry with which the scan begins. */
 #define VECTOR_SCAN(name, combine, neutral)                                                                            \
     DEVICE void name(float *x, int size, int step) {                                                                   \
         const int lane = lane_index();                                                                                 \

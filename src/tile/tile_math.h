@@ -1,4 +1,5 @@
-/* Functions of one number for kernels: branch-free, so that loops over them vectorise without fast-math. */
+/* Functions of one number for kernels. They have no branches, so that loops which call them vectorise without
+ * fast-math. */
 #ifndef FLAME_TILE_TILE_MATH_H
 #define FLAME_TILE_TILE_MATH_H
 
@@ -12,14 +13,14 @@ DEVICE float exp_f(float x) {
     return fmaf(power, low, power);
 }
 
-/* e^x to 2 + |x| ulp in half as many instructions, for sums with 1, whose rounding hides that; 0 below -87.3, saturates
- * above 88.3. */
+/* e^x to 2 + |x| ulp in half as many instructions; 0 below -87.3, saturates above 88.3. For sums such as 1 + e^x, whose
+ * rounding hides the error. */
 DEVICE float exp_for_sum_f(float x) { return power_of_two(lesser(x * 1.44269504f, 127.5f)); }
 
-/* 2^x to 2 ulp, 0 below -126: one instruction. */
+/* 2^x to 2 ulp, in one instruction; 0 below -126. */
 DEVICE float exp2_f(float x) { return power_of_two(x); }
 
-/* a / b to 2 ulp for |b| < 2^126, 0 beyond. */
+/* a / b to 2 ulp for |b| < 2^126, and 0 for larger |b|. */
 DEVICE float divide_f(float a, float b) { return a * reciprocal(b); }
 
 /* 1 / sqrt(x) to 2 ulp. */
@@ -28,8 +29,8 @@ DEVICE float reciprocal_root_f(float x) { return reciprocal_root(x); }
 /* 1.5 * 2^23 + 127: adding it rounds to an integer n, and leaves n + 127, the exponent of 2^n, in the low bits. */
 #define ROUND_TO_EXPONENT 12583039.0f
 
-/* e^x to 2 ulp; 0 below -87.3, saturates above 88.3. Splits x = n ln 2 + r and takes a polynomial in r. The results,
- * not x, are kept within the limits: gcc would take the polynomial of a limit apart from that of x. */
+/* e^x to 2 ulp; 0 below -87.3, saturates above 88.3. Splits x = n ln 2 + r and takes a polynomial in r. The limits
+ * apply to the result and not to x, because gcc would compute the polynomial of a limit separately from that of x. */
 DEVICE float exp_f(float x) {
     union {
         float value;
@@ -70,14 +71,15 @@ DEVICE float exp2_f(float x) {
     return x < -126.0f ? 0.0f : value;
 }
 
-/* As above, but to the accuracy of exp_f, and correctly rounded. */
+/* As for GPUs above, but exp_for_sum_f is as accurate as exp_f, and the quotients and the root are correctly
+ * rounded. */
 DEVICE float exp_for_sum_f(float x) { return exp_f(x); }
 DEVICE float divide_f(float a, float b) { return a / b; }
 DEVICE float reciprocal_root_f(float x) { return 1.0f / sqrtf(x); }
 #endif
 
-/* log(1 + u) for 0 <= u <= 1, to 2 ulp: a polynomial. With a choice between two ranges gcc would compute both wherever
- * another choice comes before. */
+/* log(1 + u) for 0 <= u <= 1, to 2 ulp, by one polynomial. With one for each of two ranges, gcc would compute both
+ * wherever another selection comes before. */
 DEVICE float log1p_f(float u) {
     float p = -3.67746743e-3f;
     p = p * u + 2.18754274e-2f;
@@ -106,7 +108,7 @@ DEVICE float log_of_parts(float n, float m) {
     return m + p + n * 0.693359375f;
 }
 
-/* The n of a number 2^n (1 + m), from its bits less those of 2^-1/2. */
+/* The n of a number 2^n (1 + m), as in log_of_parts, from its bits minus those of 2^-1/2. */
 DEVICE int32_t exponent_of(uint32_t bits) { return (int32_t)(bits - 0x3f3504f3u) >> 23; }
 
 /* log(x) for x >= 2^-126, to 2 ulp. */
@@ -121,7 +123,7 @@ DEVICE float log_f(float x) {
     return log_of_parts((float)n, u.value - 1.0f);
 }
 
-/* log(1 + u) for 0 <= u < 2^126, to 2 ulp. m is computed from u, which has more digits than 1 + u. */
+/* log(1 + u) for 0 <= u < 2^126, to 2 ulp. m is computed from u, because u has digits that the sum 1 + u has lost. */
 DEVICE float log1p_any_f(float u) {
     union {
         float value;
@@ -167,8 +169,7 @@ DEVICE float soft_cap_f(float x, float cap) { return cap * tanh_f(divide_f(x, ca
 
 DEVICE float silu_f(float x) { return x * sigmoid_f(x); }
 
-/* sigmoid'(x) = sigmoid(x) sigmoid(-x), where sigmoid(-x) = e^-x sigmoid(x) keeps its digits and 1 - sigmoid(x) does
- * not. */
+/* sigmoid'(x) = sigmoid(x) sigmoid(-x), where sigmoid(-x) = e^-x sigmoid(x) keeps all digits, unlike 1 - sigmoid(x). */
 DEVICE float sigmoid_derivative_f(float x) {
     const float e = exp_for_sum_f(-x), s = divide_f(1.0f, 1.0f + e);
     return s * (e * s);
@@ -180,7 +181,8 @@ DEVICE float silu_derivative_f(float x) {
     return s * (1.0f + x * (e * s));
 }
 
-/* Sine and cosine of an angle of up to 2^31, to 2 ulp: reduced to the quarter around 0 in fp64, then polynomials. */
+/* Sine and cosine of an angle of up to 2^31, to 2 ulp. The angle is reduced in fp64 to the quarter turn around 0;
+ * polynomials in fp32 do the rest. */
 DEVICE void sine_and_cosine(double angle, float *sine, float *cosine) {
     union {
         double value;

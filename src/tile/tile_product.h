@@ -13,9 +13,9 @@
     mma(accumulator, accumulator##_rows / (accumulator##_rows == 64), accumulator##_cols, a##_cols, a, a##_stride,     \
         false, b, b##_stride, true, true)
 
-/* d += A B of `depth` columns of A, with `lower` only in the blocks of 16 x 16 on and below the diagonal. A is stored
- * by rows, or by columns if a_transposed; B likewise. Tiles and views lie at multiples of 16 bytes, rows too. A piece
- * of B is read once for all of a warp's blocks of rows. */
+/* d += A B, where A has `depth` columns; with `lower`, only the blocks of 16 x 16 on and below the diagonal. A is
+ * stored by rows, or by columns if a_transposed; B likewise. Tiles and views, and their rows, begin at multiples of 16
+ * bytes. Each piece of B is read once for all of a warp's blocks of rows. */
 #if defined(TILE_ELEMENT_F32)
 DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a_stride, bool a_transposed,
                 const element *b, int b_stride, bool b_transposed, bool lower) {
@@ -64,8 +64,8 @@ DEVICE void mma(float *d, int rows, int cols, int depth, const element *a, int a
 }
 #endif
 
-/* The thread's part of the sum of a b over the entries of two tiles: the diagonal of A B^T, for each warp that of its
- * blocks of 16 rows. */
+/* The thread's part of the sum of a b over the entries of two tiles. This sum is the trace of A B^T; each warp computes
+ * the diagonal for its blocks of 16 rows. */
 DEVICE float dot_of_tiles(const element *a, int a_stride, const element *b, int b_stride, int rows, int cols) {
     const int lane = lane_index();
 #if defined(TILE_ELEMENT_F32)
@@ -136,8 +136,8 @@ DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, in
 #endif
 }
 
-/* An accumulator as the left operand: the registers of two neighbouring blocks of 16 x 8 entries are, rounded, those of
- * a block of 16 x 16 of A. One warp spans the columns. */
+/* Products with an accumulator as the left operand. The registers of two neighbouring blocks of 16 x 8 entries, once
+ * rounded, are laid out as a block of 16 x 16 of A. This needs one warp to span the columns, hence 64 rows or more. */
 #define accumulator_mma_nn(accumulator, p, b)                                                                          \
     mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
                        b##_stride, false)
@@ -145,7 +145,7 @@ DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, in
     mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
                        b##_stride, true)
 #if defined(TILE_ELEMENT_F32)
-/* The columns that a lane of p's row lacks are in its three neighbours. */
+/* Of a row of p a lane has a quarter of the columns; its three neighbours have the others. */
 DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
                                bool b_transposed) {
     const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
@@ -209,6 +209,6 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
 #define accumulator_operand_mma(accumulator, p, b)                                                                     \
     mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
                        b##_stride, b##_transposed)
-#define accumulator_operand_mma_tn(accumulator, p, b) ((void)(b)) /* not here */
+#define accumulator_operand_mma_tn(accumulator, p, b) ((void)(b)) /* for the CPU only */
 
 #endif

@@ -44,7 +44,7 @@ DEVICE float to_float(element x) {
 DEVICE element to_element(float x) { return (element)round_pair(x, 0.0f); }
 #endif
 
-/* What one access of 16 bytes reads of elements, unless the file asks for fewer. */
+/* The number of elements in one access of 16 bytes, unless the kernel file asks for fewer. */
 #if defined(TILE_VECTOR)
 enum { VECTOR = TILE_VECTOR };
 #else
@@ -69,7 +69,8 @@ enum { WARP = 32, WARPS = THREADS / WARP };
 DEVICE int warp_index() { return thread_index() / WARP; }
 DEVICE int lane_index() { return thread_index() % WARP; }
 
-/* Over groups of `lanes` neighbouring lanes of a warp, a power of two; known to all of them. */
+/* The sum and the maximum over groups of `lanes` neighbouring lanes of a warp, a power of two. Every lane gets the
+ * result of its group. */
 DEVICE float lanes_sum(float x, int lanes) {
     for (int mask = 1; mask < lanes; mask *= 2) x += warp_shuffle_xor(x, mask);
     return x;
@@ -97,7 +98,7 @@ DEVICE float block_maximum(float x) {
     return maximum;
 }
 
-/* Doubles travel in halves. */
+/* A double, which shuffles move in two halves. */
 typedef union Halves {
     double value;
     float half[2];
@@ -119,8 +120,8 @@ DEVICE double block_sum_f64(double x) {
     return of_warp[0].value + of_warp[1].value + of_warp[2].value + of_warp[3].value;
 }
 
-/* The lanes that share a row: a warp, a power of two of its lanes, or the program. Those whose row is past the end go
- * along with the last row, but their loops are empty: all lanes of a warp take part in its sums. */
+/* The lanes that share a row: a power of two of a warp's lanes, the whole warp, or the whole program. Lanes whose row
+ * is past the end follow the last row with empty loops, because all lanes of a warp must take part in its sums. */
 typedef struct Team {
     int shift, lanes, lane; /* lanes: 1 << shift */
     bool inside;
@@ -164,7 +165,7 @@ DEVICE int64_t team_row(Team *team) {
 #define EACH_SHORT_ROW(row, first, end, cols)                                                                          \
     TEAM_ROWS(team_shift(cols), first, end)                                                                            \
     for (int64_t row = team_row(&team_), once_ = 1; once_; once_ = 0)
-/* at / groups, in 3 instructions; exact below 2^21, and a program has fewer groups. */
+/* at / groups in 3 instructions. Exact below 2^21; a program has fewer groups. */
 DEVICE int row_of_group(int at, float inverse_of_groups) { return (int)(((float)at + 0.5f) * inverse_of_groups); }
 DEVICE float team_sum(float x, const Team *team) {
     return team->lanes > WARP ? block_sum(x) : lanes_sum(x, team->lanes);
@@ -200,8 +201,8 @@ DEVICE float team_maximum(float x, const Team *team) {
         }                                                                                                              \
     }
 
-/* left_ counts the entries from i to the end of a loop over vectors. The loop is there once for each mode: by entries,
- * by vectors and, for sums, by two vectors, which are on their way together. */
+/* left_ counts the entries from i to the end of a loop over vectors. The code of the loop exists once for each mode: by
+ * entries, by vectors and, for sums, by two vectors, which are loaded together. */
 enum { vectors_aligned = 0 }; /* without VECTORS_OF */
 #define VECTORS_OF(...) const bool vectors_aligned = LOW_BITS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) % 16 == 0
 #define LOW_BITS(a, b, c, d, e, f, g, h, i, j, k, l, ...)                                                              \
@@ -238,9 +239,9 @@ DEVICE int vectors_mode(bool aligned, int64_t n, int threads, int most) {
 #define PROGRAM_MAXIMUM(s) (s = block_maximum(s))
 #define WARP_TOTAL(s)      (s = team_sum(s, &team_))
 
-/* Held rows. The statements are there once for each number of vectors that a lane may have, of a team or (one) of a
- * part of a warp, which makes the loops straight code and the held vectors registers; and twice for rows that are read
- * again. Lanes past the last row hold it too. */
+/* Held rows. The code exists once for each number of vectors that a lane may have (and one vector also for a part of a
+ * warp), so that the loops become straight code and the held vectors registers. Two more copies are for rows that are
+ * not held but read again. Lanes past the last row hold the last row too. */
 enum { HELD_MOST = 8 };
 DEVICE int held_vectors(int mode) { return mode < HELD_1 ? 1 : 1 << (mode - HELD_1); }
 DEVICE int held_mode(bool aligned, int64_t cols, int most) {
@@ -338,7 +339,7 @@ DEVICE void element_of_sixteen(float *x, Sixteen sixteen) {
 }
 #endif
 
-/* The conversion comes after both branches, so that a second vector is on its way before the first is used. */
+/* The caller converts after both branches, so that the load of a second vector starts before the first is used. */
 DEVICE Sixteen sixteen_of_floats(const float *from, int64_t left) {
     Sixteen sixteen;
     TILE_UNROLL for (int n = 0; n < 4; n++) sixteen.value[n] = n < left ? from[n] : 0.0f;
@@ -356,7 +357,7 @@ DEVICE Sixteen sixteen_of_elements(const element *from, int64_t left) {
     return sixteen;
 }
 #endif
-/* A part of a vector is one access, of 16 bytes or of 8. */
+/* A vector is read and written in parts, each with one access of 16 or 8 bytes. */
 #define PART_ENTRIES(entry) (VECTOR * sizeof(entry) < 16 ? VECTOR : (int)(16 / sizeof(entry)))
 #define VECTOR_READ_AND_WRITE(entry, narrow)                                                                           \
     DEVICE void vector_read_##entry(float *x, const entry *from, int64_t left, bool aligned) {                         \
@@ -398,9 +399,9 @@ VECTOR_READ_AND_WRITE(float, )
 #define vector_write_float vector_write_element
 #endif
 
-/* A lane's 8 floats are two accesses of 16 bytes, each of which would fill half of every sector of 32. So neighbours,
- * all of which must be here, exchange halves: together they first write the 8 of one of them, then those of the other.
- */
+/* A lane's 8 floats take two accesses of 16 bytes, each of which would fill only half of every 32-byte sector. So two
+ * neighbouring lanes exchange halves and together write the 8 floats of one of them, then those of the other. All lanes
+ * of the warp must take part. */
 DEVICE void vector_write_in_pairs(float *to, const float *x) {
 #if defined(TILE_ELEMENT_F32)
     vector_write_float(to, x, VECTOR, true);
@@ -418,8 +419,8 @@ DEVICE void vector_write_in_pairs(float *to, const float *x) {
 #endif
 }
 
-/* Each thread has its columns' numbers in a place of its own, by vectors: [row, vector of the thread, quarter of
- * VECTOR, thread, 4], which keeps the threads of a warp in different banks. */
+/* Each thread keeps the numbers of its columns in a place of its own, vector by vector. The layout [row, vector of the
+ * thread, quarter of VECTOR, thread, 4] keeps the threads of a warp in different banks. */
 enum { QUARTERS = VECTOR / 4 };
 #define COLUMNS(name, rows, cols)                                                                                      \
     float *const name = (float *)shared_memory(#name, sizeof(float), (rows) * (cols) / (WARP * VECTOR) * QUARTERS,     \
@@ -457,7 +458,7 @@ DEVICE void columns_add(float *columns, int vector, const float *x) {
     EACH_LANE(e) sum[e] += x[e];
     columns_write(columns, vector, sum);
 }
-/* The sum over the teams, where vector `number` of a row belongs to lane `number` modulo the lanes of each. */
+/* The sum over the teams. Vector `number` of a row belongs to lane `number` modulo the number of lanes in each team. */
 DEVICE void columns_total(float *x, float *columns, int number, int shift) {
     const int lane = number & ((1 << shift) - 1);
     EACH_LANE(e) x[e] = 0;
@@ -468,13 +469,13 @@ DEVICE void columns_total(float *x, float *columns, int number, int shift) {
     }
 }
 
-/* A thread has one column. */
+/* Each thread has one column. */
 enum { WALK_COLUMNS = THREADS, COLUMN_TOTALS = WARP, COLUMN_PARTS = WARPS };
 #define COLUMN_VALUES(name, count) float name[count]
 #define EACH_COLUMN(c)             for (int c __attribute__((unused)) = thread_index(), once_ = 1; once_; once_ = 0)
 #define COLUMN_VALUE(name, n, c)   (name[n])
-/* In each round a lane gives half of its values to a neighbour and adds what it gets to the other half; at the end it
- * has the warp's total of the value that is its number. */
+/* In each round a lane gives half of its values to another lane and adds what it gets to the other half. At the end
+ * lane n has the warp's total of value n. */
 DEVICE void column_totals_round(float *values, const int half) {
     const bool upper = (lane_index() & half) != 0;
     TILE_UNROLL for (int n = 0; n < half; n++) {
