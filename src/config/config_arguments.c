@@ -106,14 +106,14 @@ static Status read_argument(const Argument *argument, ConfigValue **value) {
     else if (text[0] == '[' || text[0] == '{')
         return config_value_read_yaml(COMMAND_LINE, text, strlen(text), value);
     else if (type == KEY_INTEGER_LIST || type == KEY_REAL_LIST || type == KEY_STRING_LIST ||
-             (!key && strchr(text, ','))) /* of the model: no text there has a comma */
+             (!key && strchr(text, ','))) /* a key of the model, where no string contains a comma */
         *value = split_at_commas(text, type == KEY_STRING_LIST);
     else
         *value = config_value_plain(text, COMMAND_LINE, 0);
     return OK;
 }
 
-/* Finds the mapping that the last part of a dotted name belongs to, and creates those on the way that are missing. */
+/* Finds the mapping that the last part of a dotted name belongs to. Creates missing mappings on the way. */
 static Status find_mapping(ConfigValue *root, const char *name, ConfigValue **mapping) {
     char *path = strdup(name);
     CHECK_MEMORY(path, "no memory for the command line");

@@ -37,8 +37,8 @@ static char *spell_specials(const char *text, size_t bytes, size_t *new_bytes) {
     return spelled;
 }
 
-/* jansson does not report line numbers. While its tree is traversed, this cursor moves through the text, which is known
- * to be valid, from value to value. */
+/* jansson does not report line numbers. So while its tree is traversed, this cursor moves from value to value through
+ * the text, which is known to be valid. */
 typedef struct Cursor {
     const char *at, *end;
     int line;

@@ -76,7 +76,7 @@ static Status check_batch(const TrainingConfig *training, int world_size) {
     return OK;
 }
 
-/* No machine holds the activations of more; below it they can be counted in 64 bits. */
+/* No machine holds the activations of more tokens than these limits. Below them, 64 bits can count everything. */
 static Status check_tokens(const TrainingConfig *training, int world_size) {
     static const double most_at_once = 1e9, most_of_step = 1e15;
     const double seq_len = (double)training->seq_len, global = (double)training->global_batch_size;
@@ -104,7 +104,7 @@ static void warn_about_schedule(const TrainConfig *config) {
                     (long long)(steps - warmup));
 }
 
-/* Checks that a folder is inside of job.dump_folder. */
+/* Checks that a path stays inside job.dump_folder. */
 static Status check_inside(const char *key, const char *path) {
     if (path[0] && path[0] != '/' && strcmp(path, ".") != 0 && !strstr(path, "..")) return OK;
     return refuse("%s is \"%s\"; it must be the name of a folder inside of job.dump_folder", key, path);

@@ -2,8 +2,8 @@
  *
  * The readers are strict: files of at most 1 MiB, UTF-8 without NUL (a byte order mark and CRLF are fine), nesting of
  * at most 32, one document, no anchors, aliases, tags or merge keys, no duplicate keys, no key that could not be
- * written as YAML. Each refusal is one log_error with file and line. Numbers are decimal and do not depend on the
- * locale. */
+ * written as YAML. Whatever is refused gets one log_error with file and line. Numbers are decimal and do not depend on
+ * the locale. */
 #ifndef FLAME_CONFIG_CONFIG_VALUE_H
 #define FLAME_CONFIG_CONFIG_VALUE_H
 
@@ -63,7 +63,7 @@ void config_value_set(ConfigValue *mapping, const char *key, ConfigValue *value)
 void config_value_append(ConfigValue *list, ConfigValue *item);
 ConfigValue *config_value_new(ValueType type, const char *file, int line);
 ConfigValue *config_value_string(const char *text, const char *file, int line);
-/* Parses an unquoted YAML scalar: null, a boolean, a number or a string. */
+/* Parses an unquoted YAML scalar: null, a boolean, a number or a string. The caller owns the value. */
 ConfigValue *config_value_plain(const char *text, const char *file, int line);
 ConfigValue *config_value_copy(const ConfigValue *value);
 /* Whether two values are equal, regardless of file, notation (2 equals 2.0) and the order of keys in mappings. */

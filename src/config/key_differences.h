@@ -7,7 +7,7 @@
 typedef struct KeyDifference {
     char name[160];  /* "training.steps" */
     char *old, *now; /* the values as YAML writes them */
-    bool inert;      /* of a KEY_INERT key */
+    bool inert;      /* the key is KEY_INERT: it does not change the results of training */
 } KeyDifference;
 
 typedef struct KeyDifferences {

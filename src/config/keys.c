@@ -8,10 +8,10 @@
 #include "base/log.h"
 #include "base/number.h"
 
-/* The key that is being set, and to what. */
+/* The key that is being set, and its new value. */
 typedef struct Place {
     const Key *key;
-    char name[160]; /* with the section */
+    char name[160]; /* with its section: "training.steps" */
     const ConfigValue *value;
 } Place;
 
@@ -24,7 +24,7 @@ typedef struct Shown {
     char text[96];
 } Shown;
 
-/* Shortens a text of the user for a message: the first characters, without control characters. */
+/* Shortens text from the user for a message: the first characters, without control characters. */
 static Shown shown(const char *text) {
     Shown result = {""};
     const size_t room = sizeof result.text - 4;
@@ -116,7 +116,7 @@ static Status read_real(const Place *place, const ConfigValue *value, double *re
     return status;
 }
 
-/* Accepts numbers and booleans of YAML too, as the text that was written. */
+/* Accepts YAML numbers and booleans too, and takes them as the text that was written. */
 static Status read_string(const Place *place, const ConfigValue *value, char **result) {
     if (!value->text || value->type == VALUE_NULL || value->type == VALUE_LIST || value->type == VALUE_MAPPING) {
         return refuse_type(place, value, NULL);

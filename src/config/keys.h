@@ -56,8 +56,8 @@ typedef struct Key {
     const char *name;
     KeyType type;
     const char *default_text; /* in YAML; for a string the text itself, or "null" for NULL */
-    double low, high;         /* range of the number, or of each number of a list; both 0: any finite number; with an
-                                 infinite bound the number may be infinite too */
+    double low, high; /* range of the number, or of each number of a list; both 0: any finite number; an infinite bound
+                         allows infinite numbers */
     const char *choices;
     const char *doc; /* one line */
     size_t offset;   /* in the struct of the table */
@@ -77,9 +77,8 @@ typedef struct KeyTable {
 
 /* A key of flame that was renamed or does not exist here. */
 typedef struct RetiredKey {
-    const char *
-        name; /* "training.num_workers"; "profiling.*" matches all names with that prefix that no earlier row matches */
-    const char *now;    /* its new name, with the same values; NULL: it does not exist here */
+    const char *name; /* "training.num_workers"; "profiling.*": all names with that prefix that no row before matches */
+    const char *now;  /* its new name, which takes the same values; NULL: it has none */
     const char *advice; /* what to do instead; NULL: nothing to add */
 } RetiredKey;
 
@@ -97,12 +96,13 @@ typedef struct KeyHints {
 void keys_defaults(const KeyTable *tables, int count);
 
 /* Sets the fields of all keys in `mapping` (NULL: none). A key that is in several of the tables is set in each. A key
- * that is in no table is an error, which suggests the nearest known key; with `hints`, also of other sections. On error
- * one log_error, and BAD_INPUT, or USAGE for values of the command line. */
+ * that is in no table is an error, which suggests the nearest known key, with `hints` also one of another section. An
+ * error is logged once and returned as BAD_INPUT, or as USAGE for a value from the command line. */
 Status keys_apply(const KeyTable *tables, int count, const ConfigValue *mapping, const char *section,
                   const KeyHints *hints);
 
-/* Checks integers that other keys have given: each must be in its key's range. BAD_INPUT after one log_error. */
+/* Checks integers that were computed from other keys: each must be in its key's range. BAD_INPUT after one
+ * log_error. */
 Status keys_check(const KeyTable *table);
 
 /* Prints the keys that have a field as YAML: "key: value" lines, indented by two spaces under "section:" if the section

@@ -96,7 +96,7 @@ void keys_help(FILE *file, const KeyTable *table) {
         const bool section = table->section && table->section[0];
         snprintf(name, sizeof name, "--%s%s%s", section ? table->section : "", section ? "." : "", key->name);
         Key limits = *key;
-        if (limits.high >= 1e15) limits.high = INFINITY; /* as good as none */
+        if (limits.high >= 1e15) limits.high = INFINITY; /* no real limit */
         if (limits.low != 0 || limits.high != 0) key_range(&limits, range);
         fprintf(file, "  %-46s %s%s%s%s, default %s\n", name, key->choices ? key->choices : types[key_type(key)],
                 range[0] ? " (" : "", range, range[0] ? ")" : "",

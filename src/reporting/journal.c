@@ -10,7 +10,8 @@
 #include "base/files.h"
 #include "base/log.h"
 
-/* A new file is lost with its name. Errors are ignored: some file systems cannot sync. */
+/* Syncs the folder, because a new file is lost if its name is not on the disk. Errors are ignored: some file systems
+ * cannot sync. */
 static void sync_name(const char *path) {
     char *folder = path_parent(path);
     (void)folder_sync(folder);
@@ -48,7 +49,8 @@ void journal_append(Journal *journal, const void *record, size_t bytes) {
         return;
     }
     const int reason = errno;
-    const bool truncated = ftruncate(journal->fd, journal->end) == 0; /* if not, the next record overwrites the rest */
+    const bool truncated =
+        ftruncate(journal->fd, journal->end) == 0; /* if false, the next record overwrites the rest */
     if (!journal->failing)
         log_warning("%s: a record is lost (%s)%s; training goes on", journal->path, strerror(reason),
                     truncated ? "" : ", and part of it is still in the file");

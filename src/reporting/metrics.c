@@ -307,7 +307,7 @@ void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double v
     tensorboard_scalars(metrics->board, step, &(Scalar){"loss/validation", val_loss}, 1);
 }
 
-/* A text as JSON, in which it is one line. The caller frees it. */
+/* A text as a JSON string, which has no line breaks. The caller frees it. */
 static char *quoted(const char *text, int64_t bytes) {
     json_t *string = json_stringn(text, (size_t)bytes);
     char *json = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;

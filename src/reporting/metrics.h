@@ -11,8 +11,8 @@
 typedef struct StepMetrics {
     int64_t step;      /* steps done, this one included */
     int64_t tokens;    /* trained on since the beginning of the run, over all ranks */
-    double loss;       /* mean over the targets of all ranks: the cross-entropy, also with a teacher */
-    double teacher_kl; /* likewise, the divergence from the teacher, if there is one */
+    double loss;       /* mean cross-entropy over the targets of all ranks, with a teacher too */
+    double teacher_kl; /* mean divergence from the teacher over the same targets, if there is a teacher */
     bool has_teacher;
     double grad_norm; /* before clipping */
     double lr;        /* of this step's update */
@@ -21,15 +21,15 @@ typedef struct StepMetrics {
     double step_seconds;   /* mean since the last logged step */
     double data_seconds;   /* part of step_seconds that was spent waiting for data */
     int64_t memory_bytes;  /* peak memory of this process */
-    int64_t skipped_steps; /* so far, for a loss or gradient that was not finite */
-    int64_t passed_over;   /* samples so far, by going back to a checkpoint */
+    int64_t skipped_steps; /* so far: steps that changed no weight */
+    int64_t passed_over;   /* samples passed over so far by going back to a checkpoint */
     double eta_seconds;    /* estimated time to the end, on the terminal only; negative: unknown */
 } StepMetrics;
 
 typedef struct MetricsOptions {
     const char *folder;    /* job.dump_folder, which exists */
     const char *tb_folder; /* inside of folder; NULL: no TensorBoard files */
-    int64_t resumed_step;  /* > 0: lines of later steps are moved to metrics.void.jsonl; 0: a new run, an existing
+    int64_t resumed_step;  /* > 0: lines of later steps are moved to metrics.void.jsonl; 0: a new run, and an existing
                               metrics.jsonl is renamed to metrics.jsonl.old, .old-2, ... */
     int64_t steps;         /* of the whole run */
 } MetricsOptions;
@@ -41,30 +41,31 @@ Status metrics_open(const MetricsOptions *options, Metrics **metrics);
 /* Writes one logged step to all outputs. Values that are not finite are null in metrics.jsonl. If the disk is full,
  * training continues after one warning. All functions below accept NULL, on ranks other than 0. */
 void metrics_step(Metrics *metrics, const StepMetrics *step);
-/* Rewrites the progress line on the terminal, for the steps in between. Does nothing if standard output is not one. */
+/* Rewrites the progress line on the terminal, for steps that are not logged. Does nothing if standard output is not a
+ * terminal. */
 void metrics_live(Metrics *metrics, const StepMetrics *step);
 /* Writes the result of a validation to all outputs: {"step", "tokens", "val_loss"} in metrics.jsonl. */
 void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double val_loss);
-/* How the model goes on with a prompt. Texts are UTF-8 and may have any characters. */
+/* The model's continuation of a prompt. Texts are UTF-8 and may contain any characters. */
 typedef struct Preview {
     int64_t step, tokens;
-    int64_t number; /* of the prompt, from 1 on */
+    int64_t number; /* of the prompt, counted from 1 */
     const char *prompt, *text;
     int64_t prompt_bytes, text_bytes;
 } Preview;
-/* Writes it to all outputs: {"step", "tokens", "kind": "sample", "prompt", "text"} in metrics.jsonl. */
+/* Writes the preview to all outputs: {"step", "tokens", "kind": "sample", "prompt", "text"} in metrics.jsonl. */
 void metrics_preview(Metrics *metrics, const Preview *preview);
 /* Writes a line of text to train.log and standard output. */
 void metrics_note(Metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The run goes on after `step`, which it was beyond already: as if it were opened again with that resumed_step.
- * IO_ERROR after one log_error. */
+/* The run goes back to `step` and continues from there. The outputs change as if they were opened again with that
+ * resumed_step. IO_ERROR after one log_error. */
 Status metrics_rewind(Metrics *metrics, int64_t step);
 /* fsyncs metrics.jsonl and the event file. Called with each checkpoint, so that a run resumed from it finds the lines
  * before it. */
 void metrics_flush(Metrics *metrics);
 void metrics_close(Metrics *metrics);
 
-/* Reads the last line of a step in FOLDER/NAME; NaN stands for values that were not finite. False if it has none. */
+/* Reads the last line of `step` in FOLDER/NAME. A value that was not finite is NaN. False if the step has no line. */
 bool metrics_read(const char *folder, const char *name, int64_t step, double *loss, double *grad_norm);
 
 /* Peak resident memory of this process, in bytes. */

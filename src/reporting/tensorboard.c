@@ -60,7 +60,7 @@ static void put_field(Message *message, int field, const void *bytes, size_t cou
     put_bytes(message, bytes, count);
 }
 
-/* The same of a message, which is freed. */
+/* Appends a message as a field and frees it. */
 static void put_message(Message *message, int field, Message *content) {
     put_field(message, field, content->bytes, content->used);
     free(content->bytes);
@@ -94,7 +94,7 @@ static uint32_t masked_crc(const void *bytes, size_t count) {
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-/* Frees the event. */
+/* Appends the event as a TFRecord and frees it. */
 static void append_record(TensorBoard *board, Message *event) {
     Message record = {0};
     put_fixed(&record, event->used, 8);
@@ -120,8 +120,8 @@ static void append_header(TensorBoard *board, int64_t resumed_step) {
     append_record(board, &event);
 }
 
-/* The time that the name of a new file begins with, later than that of every file there: readers go by the names, and
- * the clock may have been set back, or be another host's. */
+/* The time that the name of a new file begins with. It is later than that of every file in the folder, because readers
+ * sort files by name, and the clock may have been set back or be another host's. */
 static int64_t time_of_name(const char *folder) {
     char **names;
     int64_t count, latest = time(NULL);
@@ -180,7 +180,7 @@ void tensorboard_scalars(TensorBoard *board, int64_t step, const Scalar *scalars
     append_summary(board, step, &summary);
 }
 
-/* TensorBoard reads Markdown: a line that four spaces precede is shown as it is. */
+/* TensorBoard reads Markdown, which shows a line unchanged if four spaces precede it. */
 static Message as_it_is(const char *text, int64_t bytes) {
     Message lines = {0};
     put_bytes(&lines, "    ", 4);

@@ -14,14 +14,14 @@ typedef struct Scalar {
 
 typedef struct TensorBoard TensorBoard;
 
-/* Creates a new event file in the folder, and the folder if it does not exist. Readers then drop the values of older
- * files after `resumed_step`. IO_ERROR after one log_error. */
+/* Creates a new event file in the folder, and the folder if it does not exist. Readers then drop the values after
+ * `resumed_step` that older files hold. IO_ERROR after one log_error. */
 Status tensorboard_open(const char *folder, int64_t resumed_step, TensorBoard **board);
-/* Writes the scalars of one step. NULL is fine. */
+/* Writes the scalars of one step. `board` may be NULL, here and below. */
 void tensorboard_scalars(TensorBoard *board, int64_t step, const Scalar *scalars, int count);
-/* Writes a text of one step, to be shown as it is. NULL is fine. */
+/* Writes a text of one step. TensorBoard shows it unchanged. */
 void tensorboard_text(TensorBoard *board, int64_t step, const char *tag, const char *text, int64_t bytes);
-/* fsyncs the file. NULL is fine. */
+/* fsyncs the file. */
 void tensorboard_flush(TensorBoard *board);
 void tensorboard_close(TensorBoard *board);
 
