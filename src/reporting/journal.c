@@ -49,8 +49,7 @@ void journal_append(Journal *journal, const void *record, size_t bytes) {
         return;
     }
     const int reason = errno;
-    const bool truncated =
-        ftruncate(journal->fd, journal->end) == 0; /* if false, the next record overwrites the rest */
+    const bool truncated = ftruncate(journal->fd, journal->end) == 0; /* if not, the next record overwrites the rest */
     if (!journal->failing)
         log_warning("%s: a record is lost (%s)%s; training goes on", journal->path, strerror(reason),
                     truncated ? "" : ", and part of it is still in the file");

@@ -16,7 +16,7 @@ static Status read_flags(const Fields *fields, AddedToken *token) {
     return status ? status : fields_flag(fields, "special", REQUIRED, &token->special);
 }
 
-/* The text as the normalizer makes it, if it is to be normalized. */
+/* Sets the token's text, normalized if the token is to be searched for in normalized text. */
 static Status read_text(const char *content, int64_t bytes, const Steps *normalizer, AddedToken *token) {
     StepRoom room = {0};
     Pieces text = {0}, other = {0};
@@ -36,7 +36,8 @@ static Status read_text(const char *content, int64_t bytes, const Steps *normali
     return status;
 }
 
-/* As the library counts on: behind the model's tokens, or behind the largest added id. */
+/* The id of the next new token, chosen as the library `tokenizers` does: behind the model's tokens and behind the
+ * largest id of an added token. */
 static int64_t next_id(const AddedTokens *added, const Model *model) {
     return added->vocabulary.size > model->tokens ? added->vocabulary.size : model->tokens;
 }
@@ -84,7 +85,8 @@ static Status read_token(AddedTokens *added, const char *path, const json_t *obj
     return status;
 }
 
-/* Special is a text, so that a token whose text is that of a special one is left out as well. */
+/* The library decides by the text whether a token is special, so a token whose text is that of a special token is left
+ * out as well. */
 static void mark_hidden(AddedTokens *added) {
     Vocabulary special = {0};
     for (int64_t i = 0; i < added->count; i++) {
@@ -97,7 +99,7 @@ static void mark_hidden(AddedTokens *added) {
     vocabulary_free(&special);
 }
 
-/* Adds the texts in reverse, so that the first of those that are the same counts. */
+/* Adds the texts in reverse order, so that of equal texts the first one counts. */
 static void index_texts(AddedTokens *added, bool special) {
     for (int64_t i = added->count - 1; i >= 0; i--) {
         const AddedToken *token = &added->token[i];
@@ -112,7 +114,7 @@ static void index_tokens(AddedTokens *added) {
     for (int64_t i = 0; i < added->vocabulary.size; i++) added->by_id[i] = -1;
     for (int64_t i = 0; i < added->count; i++) added->by_id[added->token[i].id] = i;
     index_texts(added, false);
-    index_texts(added, true); /* a special token comes before others of its text */
+    index_texts(added, true); /* a special token takes precedence over others with the same text */
 }
 
 Status added_tokens_read(AddedTokens *added, const char *path, const json_t *list, const Model *model,
@@ -144,7 +146,7 @@ const AddedToken *added_tokens_find(const AddedTokens *added, int64_t id) {
     return &added->token[added->by_id[id]];
 }
 
-/* Whether a word ends right before, or begins right behind, a place of the text. */
+/* Whether a word ends right before a place in the text (word_ends), or begins right behind it (word_begins). */
 static bool word_ends(const char *text, int64_t bytes) {
     if (bytes == 0) return false;
     const char *last = text + bytes - utf8_last(text, bytes);

@@ -8,12 +8,12 @@
 
 typedef struct AddedToken {
     uint32_t id;
-    bool single_word;    /* only where no word goes on before or behind it */
-    bool lstrip, rstrip; /* with the spaces before, behind it */
-    bool normalized;     /* it is looked for in the normalized text, as the normalizer makes it */
-    bool special;        /* may be left out when decoding */
-    bool hidden;         /* is left out then: its text is that of a special token */
-    char *text;          /* for decoding: as the normalizer makes it */
+    bool single_word;    /* found only where neither the character before nor the one behind belongs to a word */
+    bool lstrip, rstrip; /* takes the spaces before it, behind it */
+    bool normalized;     /* searched for in the normalized text, in its own normalized form */
+    bool special;        /* left out when decoding, if the caller asks for it */
+    bool hidden;         /* left out together with special tokens, because its text is that of one */
+    char *text;          /* the text to search for and to decode to, normalized if `normalized` */
     int64_t bytes;
 } AddedToken;
 
@@ -22,19 +22,21 @@ typedef struct AddedTokens {
     Vocabulary vocabulary;
     AddedToken *token;
     int64_t count;
-    int64_t *by_id; /* the place in `token`, -1: none; of vocabulary.size */
+    int64_t *by_id; /* [vocabulary.size]: the index in `token`; -1: none */
     Trie plain, normalized;
 } AddedTokens;
 
-/* Reads the list. A token of the model's vocabulary has its id there, the others follow those of the vocabulary,
- * whatever "id" says; a warning tells where that differs. BAD_INPUT (logged) if it cannot be used. */
+/* Reads the list. A token that the model's vocabulary has keeps its id from there. The others are numbered behind the
+ * vocabulary, whatever their "id" says; a warning names each token whose "id" differs. BAD_INPUT (logged) if the list
+ * cannot be used. */
 Status added_tokens_read(AddedTokens *added, const char *path, const json_t *list, const Model *model,
                          const Steps *normalizer);
 void added_tokens_free(AddedTokens *added);
 
-/* NULL if the id is no added token's. */
+/* The added token with this id, or NULL. */
 const AddedToken *added_tokens_find(const AddedTokens *added, int64_t id);
-/* Cuts each piece that is none yet into added tokens and what is between them. */
+/* Cuts each piece that is not yet an added token into added tokens and the text between them. `normalized` selects the
+ * tokens to search for. */
 void added_tokens_extract(const AddedTokens *added, bool normalized, Pieces *in, Pieces *out);
 
 #endif

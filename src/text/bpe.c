@@ -1,5 +1,5 @@
-/* Byte-pair encoding: a word begins as its characters, and the pair of neighbours that was merged first in training is
- * merged first, until no pair is in the list. */
+/* Byte-pair encoding: a word starts as a list of characters. Of all pairs of neighbours, the one that was merged first
+ * in training is merged first, until no pair is in the list of merges. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +10,10 @@
 
 typedef struct Bpe {
     Merges merges;
-    char *prefix, *suffix; /* of characters that do not begin a word, and that end one */
+    char *prefix, *suffix; /* prefix of characters that do not begin a word, suffix of characters that end one */
     int64_t prefix_bytes, suffix_bytes;
-    bool joins_at_marks;              /* a merge puts a WORD_MARK behind another character */
-    bool fuse_unknown, ignore_merges; /* ignore: a word that is a token is this token */
+    bool joins_at_marks;              /* some merge joins a WORD_MARK to a character before it */
+    bool fuse_unknown, ignore_merges; /* ignore_merges: a word that is itself a token becomes that token */
 } Bpe;
 
 static void free_bpe(void *data) {
@@ -58,7 +58,7 @@ static bool joins_at_mark(const char *const part[2], const int64_t bytes[2]) {
     return is_mark(part[1], bytes[1]) && !(bytes[0] >= mark && is_mark(part[0] + bytes[0] - mark, mark));
 }
 
-/* The merged token is both parts, the second without the prefix that only begins a part. */
+/* The merged token's text is that of both parts; the second part loses the prefix of characters inside a word. */
 static Status read_merge(Model *model, const Fields *fields, const json_t *entry, int64_t rank) {
     Bpe *bpe = model->data;
     const char *part[2];
@@ -137,7 +137,7 @@ static Status read_bpe(Model *model, const Fields *fields) {
     return status;
 }
 
-/* The token of a character, with what is put before and behind it. `with_affixes` has room for all. */
+/* The token of a character with its prefix and suffix. `with_affixes` has room for all three. */
 static int64_t character_token(const Model *model, const char *text, int64_t bytes, bool first, bool last,
                                char *with_affixes, const char **token, int64_t *token_bytes) {
     const Bpe *bpe = model->data;
@@ -153,7 +153,8 @@ static int64_t character_token(const Model *model, const char *text, int64_t byt
     return vocabulary_find(&model->vocabulary, *token, *token_bytes);
 }
 
-/* The tokens of the characters. An unknown one waits for the next known one, so that several may become one. */
+/* The tokens of the characters. An unknown character waits for the next known one, so that a run of unknown characters
+ * can become one token. */
 static void add_characters(const Model *model, ModelRoom *room, const char *word, int64_t bytes, TokenIds *ids) {
     const Bpe *bpe = model->data;
     char *with_affixes = model_room(room, 0, bpe->prefix_bytes + bpe->suffix_bytes + 4, 1);
@@ -165,7 +166,7 @@ static void add_characters(const Model *model, ModelRoom *room, const char *word
         const int64_t id =
             character_token(model, start, at - start, start == word, at == end, with_affixes, &token, &token_bytes);
         if (id < 0 && model_fall_back(model, token, token_bytes, ids)) continue;
-        if (id < 0 && model->unknown < 0) continue; /* it is lost */
+        if (id < 0 && model->unknown < 0) continue; /* no token, no unknown token: it is lost */
         if (waiting && (id >= 0 || !bpe->fuse_unknown)) token_ids_add(ids, (uint32_t)model->unknown);
         if (id >= 0) token_ids_add(ids, (uint32_t)id);
         waiting = id < 0;

@@ -33,7 +33,7 @@ bool character_is_number(uint32_t character) {
 
 static bool is_ascii_letter(uint32_t character) { return (character | 0x20) >= 'a' && (character | 0x20) <= 'z'; }
 
-/* `tokenizers` knows the punctuation of Unicode 8; this has come since. */
+/* The library `tokenizers` knows the punctuation of Unicode 8. These characters have been added since. */
 static const Range later_punctuation[] = {
     {0x61d, 0x61d},     {0x9fd, 0x9fd},     {0xa76, 0xa76},     {0xc77, 0xc77},     {0xc84, 0xc84},
     {0x1b7d, 0x1b7e},   {0x2e43, 0x2e5d},   {0x10ead, 0x10ead}, {0x10f55, 0x10f59}, {0x10f86, 0x10f89},
@@ -80,7 +80,7 @@ bool character_is_ideograph(uint32_t character) {
 }
 
 int character_lower(uint32_t character, uint32_t to[2]) {
-    enum { DOTTED_I = 0x130, DOT_ABOVE = 0x307 }; /* the only character whose lower case is two */
+    enum { DOTTED_I = 0x130, DOT_ABOVE = 0x307 }; /* the only character whose lower case has two characters */
     to[1] = DOT_ABOVE;
     if (character < 0x80)
         to[0] = character >= 'A' && character <= 'Z' ? character | 0x20 : character;

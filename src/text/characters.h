@@ -1,4 +1,4 @@
-/* What Unicode says of single characters, as far as tokenizers ask. */
+/* The properties of Unicode characters that tokenizers need. */
 #ifndef FLAME_TEXT_CHARACTERS_H
 #define FLAME_TEXT_CHARACTERS_H
 
@@ -7,7 +7,7 @@
 
 bool character_is_space(uint32_t character);       /* White_Space */
 bool character_is_number(uint32_t character);      /* N */
-bool character_is_punctuation(uint32_t character); /* P, and all of ASCII that is no letter, digit, space or control */
+bool character_is_punctuation(uint32_t character); /* P, and ASCII but letters, digits, space, controls */
 bool character_is_word(uint32_t character);        /* \w: letters, marks, digits, connectors, joiners */
 bool character_is_mark(uint32_t character);        /* M */
 bool character_is_nonspacing(uint32_t character);  /* Mn */

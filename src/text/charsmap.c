@@ -21,7 +21,7 @@ static int digit(char letter) {
     return at ? (int)(at - digits) : -1;
 }
 
-/* -1 if it is no base64. */
+/* Returns the number of bytes; -1 if the text is not base64. */
 static int64_t decode_base64(const char *text, int64_t bytes, unsigned char *to) {
     int64_t count = 0;
     uint32_t bits = 0;
@@ -70,8 +70,8 @@ void charsmap_free(Charsmap *charsmap) {
     free(charsmap);
 }
 
-/* A unit of the trie: bits 0 .. 7 and 31 its label, bit 8 whether a text ends here, and from bit 10 on the offset of
- * its children, in steps of 256 if bit 9 is set. */
+/* A unit of the trie: bits 0 .. 7 and 31 are its label, bit 8 says whether a text ends here, and bits 10 and up are the
+ * offset of its children, in steps of 256 if bit 9 is set. */
 static uint32_t children_of(uint32_t unit) { return unit >> 10 << ((unit & 1u << 9) >> 6); }
 
 static const char *replacement(const Charsmap *charsmap, uint32_t at, int64_t *bytes) {

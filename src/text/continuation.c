@@ -78,7 +78,7 @@ void continuation_add(Continuation *continuation, uint32_t token, bool is_end) {
     if (continuation->ids.count == continuation->most) continuation_end(continuation, "length");
 }
 
-/* Of the end of the text: bytes that may be the beginning of a stop text. */
+/* How many bytes at the end of the text may be the beginning of a stop text. */
 static int64_t undecided(const Continuation *continuation) {
     int64_t longest = 0;
     for (int i = 0; i < stops_of(continuation); i++) {

@@ -5,7 +5,7 @@
 #include "text/byte_letters.h"
 #include "text/utf8.h"
 
-/* ByteLevel: a token with a letter that stands for no byte is text already. */
+/* ByteLevel: a token that contains a letter which stands for no byte is taken as text. */
 
 static bool put_bytes_of_letters(Pieces *out, const char *text, int64_t bytes) {
     char *to = pieces_room(out, bytes);
@@ -36,7 +36,7 @@ static Status run_byte_level(const Step *step, StepRoom *room, Pieces *in, Piece
 
 /* Metaspace */
 
-enum { NEVER, ALWAYS }; /* and "first", which is the same here */
+enum { NEVER, ALWAYS }; /* "first" means the same here as "always" */
 
 static Status read_metaspace(Step *step, const Fields *fields) {
     static const char *const names[] = {"never", "always", "first", NULL};
@@ -87,7 +87,7 @@ static void put_replaced(Pieces *out, const Pieces *text, const char *from, cons
     }
 }
 
-/* English marks lose the space before them. */
+/* English punctuation and contractions lose the space before them. */
 static void clean_up(StepRoom *room) {
     static const char *const pairs[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
                                            {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
@@ -129,14 +129,14 @@ static int hexadecimal(char digit) {
     return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
-/* Rust reads "+f" as a number, too. */
+/* Rust reads "+f" as a number too. */
 static int byte_of_token(const char *token, int64_t bytes) {
     if (bytes != 6 || memcmp(token, "<0x", 3) != 0 || token[5] != '>') return -1;
     const int high = token[3] == '+' ? 0 : hexadecimal(token[3]), low = hexadecimal(token[4]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* The bytes of a run of tokens are one text, or else one U+FFFD each. */
+/* The bytes of a run of byte tokens become one text if they are valid UTF-8, and otherwise one U+FFFD each. */
 static void end_bytes(Pieces *bytes, Pieces *out) {
     if (bytes->bytes == 0) return;
     const bool valid = utf8_valid(bytes->text, bytes->bytes) == bytes->bytes;
@@ -176,7 +176,8 @@ static Status run_fuse(const Step *step, StepRoom *room, Pieces *in, Pieces *out
     return OK;
 }
 
-/* Strip: a token loses up to `start` and `stop` times a character at its ends. */
+/* Strip: a token loses the character `content` up to `start` times at its beginning and up to `stop` times at its
+ * end. */
 
 static Status read_strip(Step *step, const Fields *fields) {
     Status status = fields_character(fields, "content", REQUIRED, &step->character);
@@ -220,7 +221,7 @@ static Status run_replace(const Step *step, StepRoom *room, Pieces *in, Pieces *
     return OK;
 }
 
-/* BPEDecoder: the mark at the end of words becomes a space, in the last token nothing. */
+/* BPEDecoder: the mark at the end of words becomes a space, but nothing in the last token. */
 
 static Status read_suffix(Step *step, const Fields *fields) {
     const Status status = step_read_text(step, fields, "suffix");

@@ -1,4 +1,4 @@
-/* "decoder": how tokens become text. The pieces are tokens, and joined in the end. */
+/* "decoder": how tokens become text. The pieces are tokens, and are joined at the end. */
 #ifndef FLAME_TEXT_DECODERS_H
 #define FLAME_TEXT_DECODERS_H
 

@@ -8,12 +8,13 @@
 
 #include "text/pieces.h"
 
-/* The classes whose members differ: PCRE2's \s has U+180E, its \w neither marks nor letters in circles. */
+/* The classes whose members differ: PCRE2's \s contains U+180E, and its \w contains neither marks nor letters in
+ * circles. */
 static const char spaces[] = "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
                              "\\x{205f}\\x{3000}";
 static const char words[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
                             "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
-/* Outside of [ ] Oniguruma's \w has Latin-1's superscripts and fractions, too. */
+/* Outside of [ ] Oniguruma's \w also contains the superscripts and fractions of Latin-1. */
 static const char words_alone[] = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
 typedef struct Translation {
@@ -21,7 +22,7 @@ typedef struct Translation {
     Pieces to;
     bool in_class;
     int sets;     /* open within the class */
-    char *reason; /* [256], not empty once something cannot be translated */
+    char *reason; /* [256], set once something cannot be translated */
 } Translation;
 
 static void put(Translation *translation, const char *text) {
@@ -83,7 +84,7 @@ static void translate_code(Translation *translation) {
     translation->at += digits;
 }
 
-/* What follows \x: {HHHH}, or two digits that need no care. */
+/* What follows \x: {HHHH}, or two digits, which are copied like other characters. */
 static void copy_braces(Translation *translation) {
     if (translation->at >= translation->end || *translation->at != '{') return;
     const char *close = memchr(translation->at, '}', (size_t)(translation->end - translation->at));
@@ -120,7 +121,7 @@ static bool next_is(const Translation *translation, const char *text) {
     return (size_t)(translation->end - translation->at) >= length && memcmp(translation->at, text, length) == 0;
 }
 
-/* Inside of [ ] Oniguruma has intersections, which PCRE2 has not, and sets, whose members are members. */
+/* Inside [ ] Oniguruma has intersections, which PCRE2 lacks, and nested sets, whose members belong to the class. */
 static void translate_class_character(Translation *translation) {
     const char letter = *translation->at;
     if (next_is(translation, "[^") || next_is(translation, "[:") || next_is(translation, "&&"))
@@ -142,7 +143,7 @@ static void translate_character(Translation *translation) {
         return;
     }
     translation->in_class = true;
-    for (const char *opening = "[^]"; *opening; opening++) /* a ] in the first place is a member */
+    for (const char *opening = "[^]"; *opening; opening++) /* a ] that comes first is a member */
         if (translation->at < translation->end && *translation->at == *opening)
             pieces_put(&translation->to, translation->at++, 1);
 }

@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 
-/* An object of the file: its keys, and what messages call it. */
+/* An object of the file, and what messages call it. */
 typedef struct Fields {
     const char *path;
     const char *part; /* "pre_tokenizer" */
@@ -16,19 +16,19 @@ typedef struct Fields {
     const json_t *object;
 } Fields;
 
-/* `object`: what "part" of the file holds. BAD_INPUT if it is no object, or has no type. */
+/* Opens the value of the key `part` of the file. BAD_INPUT if it is not an object, or has no "type". */
 Status fields_open(const char *path, const char *part, const json_t *object, Fields *fields);
-/* Logs "path: pre_tokenizer Split: ..."; always BAD_INPUT. */
+/* Logs "PATH: pre_tokenizer Split: ..." and returns BAD_INPUT. */
 Status fields_refuse(const Fields *fields, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-typedef enum Presence { REQUIRED, OPTIONAL } Presence; /* optional: missing or null leaves *value alone */
+typedef enum Presence { REQUIRED, OPTIONAL } Presence; /* OPTIONAL: a missing or null key leaves *value unchanged */
 
 Status fields_flag(const Fields *fields, const char *key, Presence presence, bool *value);
-/* At least 0 and at most `largest`. */
+/* An integer from 0 to `largest`. */
 Status fields_count(const Fields *fields, const char *key, Presence presence, int64_t largest, int64_t *value);
-/* Borrowed from the file; may hold zero bytes. */
+/* The text is borrowed from the file and may contain zero bytes. */
 Status fields_text(const Fields *fields, const char *key, Presence presence, const char **text, int64_t *bytes);
-/* One character. */
+/* A text of exactly one character. */
 Status fields_character(const Fields *fields, const char *key, Presence presence, uint32_t *character);
 /* The position of the text in `words`, which ends with NULL. */
 Status fields_choice(const Fields *fields, const char *key, Presence presence, const char *const *words, int *choice);

@@ -24,7 +24,7 @@ static void add(Matches *matches, int64_t start, int64_t end, bool match) {
 }
 
 void matches_of_characters(Matches *matches, const char *text, int64_t bytes, bool (*is)(uint32_t character)) {
-    int64_t rest = 0; /* where the stretch that is no match began */
+    int64_t rest = 0; /* where the text since the last match begins */
     matches->count = 0;
     for (const char *at = text, *end = text + bytes; at < end;) {
         const int64_t start = at - text;
@@ -42,7 +42,7 @@ static int64_t behind_character(const char *text, int64_t bytes, int64_t at) {
     return at < bytes ? next - text : at + 1;
 }
 
-/* A match without text cuts, too, unless another match ends where it is. */
+/* An empty match cuts the text too, unless the match before it ends at the same place. */
 Status matches_of_pattern(Matches *matches, const char *text, int64_t bytes, const Pattern *pattern) {
     int64_t rest = 0, from = 0, last_end = -1;
     matches->count = 0;
@@ -85,8 +85,7 @@ void matches_invert(Matches *matches) {
     for (int64_t i = 0; i < matches->count; i++) matches->stretch[i].match = !matches->stretch[i].match;
 }
 
-/* Joins each stretch with the one before it where `joins` says so; the joined stretch takes the kind of the later one
- * for the next question. */
+/* Joins each stretch with the one before it if `joins` says so for their kinds. */
 static void join(Matches *matches, bool (*joins)(bool before, bool match)) {
     int64_t kept = 0;
     bool before = false;
@@ -112,7 +111,7 @@ static void reverse(Matches *matches) {
     }
 }
 
-/* As MERGED_WITH_PREVIOUS, seen from the end. */
+/* The same as MERGED_WITH_PREVIOUS, seen from the end of the text. */
 static void join_next(Matches *matches) {
     int64_t kept = 0;
     bool before = false;

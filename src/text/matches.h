@@ -1,5 +1,5 @@
-/* Where a text is cut: stretches that cover it, in order, each a match of what is looked for or what lies between two.
- */
+/* Where a text is cut: stretches that cover it in order. Each is either a match of what is searched for, or the text
+ * between two matches. */
 #ifndef FLAME_TEXT_MATCHES_H
 #define FLAME_TEXT_MATCHES_H
 
@@ -19,19 +19,21 @@ typedef struct Matches {
 } Matches;
 
 void matches_free(Matches *matches);
-/* Fill `matches` with the stretches of a text. */
+/* These fill `matches` with the stretches of a text. In matches_of_characters each character for which `is` holds is a
+ * match. */
 void matches_of_characters(Matches *matches, const char *text, int64_t bytes, bool (*is)(uint32_t character));
 Status matches_of_pattern(Matches *matches, const char *text, int64_t bytes, const Pattern *pattern);
-/* Words and runs of other characters that are not spaces; spaces are the matches. */
+/* The matches are runs of spaces. Between them, each word and each run of other characters is a stretch. */
 void matches_of_spaces(Matches *matches, const char *text, int64_t bytes);
 void matches_invert(Matches *matches);
 
-/* What becomes of a match: gone, a piece of its own, the end of the piece before, the beginning of the piece behind, or
- * one piece with the matches around it. */
+/* What becomes of a match: removed, a piece of its own, the end of the piece before, the beginning of the piece behind,
+ * or one piece with the matches next to it. */
 typedef enum Behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS } Behavior;
 extern const char *const behavior_names[];
 
-/* Makes the stretches the pieces that `behavior` asks for: those with `match` are to be removed. */
+/* Turns the stretches into the pieces that `behavior` asks for. The caller removes the stretches that still have
+ * `match` set. */
 void matches_behave(Matches *matches, Behavior behavior);
 
 #endif

@@ -39,14 +39,14 @@ void merges_free(Merges *merges) {
     *merges = (Merges){0};
 }
 
-/* NULL if the pair is not in the list. */
+/* The merge of a pair, or NULL. */
 static const Merge *find(const Merges *merges, uint32_t left, uint32_t right) {
     if (merges->count == 0) return NULL;
     const Merge *slot = find_slot(merges, pair_of(left, right));
     return slot->pair == UINT64_MAX ? NULL : slot;
 }
 
-/* A heap, the first in order at the top. */
+/* A binary heap with the smallest `order` at the top. */
 typedef struct Heap {
     MergeWaiting *waiting;
     int64_t count;
@@ -77,15 +77,15 @@ static void push_pair(const Merges *merges, const MergeSymbol *symbol, int64_t a
     if (merge) push(heap, (MergeWaiting){(uint64_t)merge->rank << 32 | (uint64_t)at, merge->token});
 }
 
-/* A pair may have lost a part to another merge since it began to wait. */
+/* Whether a waiting pair still exists: another merge may have taken one of its tokens meanwhile. */
 static bool is_current(const Merges *merges, const MergeSymbol *symbol, int64_t at, uint32_t token) {
     if (symbol[at].gone || symbol[at].next < 0) return false;
     const Merge *merge = find(merges, symbol[at].token, symbol[symbol[at].next].token);
     return merge && merge->token == token;
 }
 
-/* Each merge, of which there are fewer than tokens, takes one from the heap and adds at most two: with the pairs at the
- * beginning, fewer than three times the tokens ever wait. */
+/* There are fewer merges than tokens. Each takes one pair from the heap and adds at most two. Together with the pairs
+ * at the beginning, fewer than 3 * count pairs ever wait. */
 int64_t merges_apply(const Merges *merges, uint32_t *token, int64_t count, MergeSymbol *symbol, MergeWaiting *waiting) {
     Heap heap = {waiting, 0};
     for (int64_t i = 0; i < count; i++)

@@ -7,13 +7,13 @@
 
 typedef struct Merge {
     uint64_t pair; /* both tokens, left << 32 | right; UINT64_MAX: empty */
-    uint32_t rank; /* a smaller one is merged first */
+    uint32_t rank; /* the pair with the smallest rank is merged first */
     uint32_t token;
 } Merge;
 
 /* {0} is empty. */
 typedef struct Merges {
-    Merge *slot; /* a hash table */
+    Merge *slot; /* a hash table of `slots` entries */
     int64_t count, slots;
 } Merges;
 
@@ -21,7 +21,7 @@ typedef struct Merges {
 void merges_add(Merges *merges, uint32_t left, uint32_t right, uint32_t rank, uint32_t token);
 void merges_free(Merges *merges);
 
-/* For merges_apply: a token with its neighbours, and a pair that waits to be merged. */
+/* Working memory of merges_apply: a token with its neighbours, and a pair that waits to be merged. */
 typedef struct MergeSymbol {
     uint32_t token;
     int32_t previous, next; /* -1: none */
@@ -32,8 +32,8 @@ typedef struct MergeWaiting {
     uint32_t token;
 } MergeWaiting;
 
-/* Merges what can be merged in token[0 .. count) and returns how many are left. `symbol` is room for `count`, `waiting`
- * for three times as many. */
+/* Merges what can be merged in token[0 .. count) and returns how many tokens are left. `symbol` has room for `count`
+ * entries, `waiting` for 3 * count. */
 int64_t merges_apply(const Merges *merges, uint32_t *token, int64_t count, MergeSymbol *symbol, MergeWaiting *waiting);
 
 #endif

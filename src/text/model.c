@@ -30,7 +30,7 @@ static void find_byte_tokens(Model *model) {
     }
 }
 
-/* Files of 2020 have no type; the keys tell. */
+/* Files from 2020 have no "type"; their keys tell which kind they are. */
 static const char *type_of(const json_t *object) {
     const json_t *type = json_object_get(object, "type");
     if (json_is_string(type)) return json_string_value(type);
@@ -61,7 +61,7 @@ void model_free(Model *model) {
 
 int64_t model_part(const Model *model, const char *word, int64_t bytes) {
     const int64_t mark = (int64_t)strlen(WORD_MARK);
-    bool in_marks = true; /* all so far are marks, or the one before is */
+    bool in_marks = true; /* all characters so far are marks, or the one before is a mark */
     if (!model->cut_at_marks) return bytes;
     for (int64_t i = 0; i + mark <= bytes;) {
         const bool here = memcmp(word + i, WORD_MARK, (size_t)mark) == 0;

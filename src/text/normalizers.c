@@ -9,7 +9,7 @@
 #include "text/unicode_form.h"
 #include "text/utf8.h"
 
-/* Appends what becomes of a text; *from_start becomes false where its beginning is taken away. */
+/* Appends a text in its normalized form. Sets *from_start to false if the beginning of the text is removed. */
 typedef Status (*Normalize)(const Step *step, StepRoom *room, const char *text, int64_t bytes, Pieces *out,
                             bool *from_start);
 
@@ -103,7 +103,7 @@ static Status run_strip(const Step *step, StepRoom *room, Pieces *in, Pieces *ou
     return each_piece(step, room, in, out, strip);
 }
 
-/* StripAccents, Nmt and BertNormalizer take characters out or put others in their place. */
+/* StripAccents, Nmt and BertNormalizer remove characters or replace them by others. */
 
 enum { GONE = UINT32_MAX };
 
@@ -131,7 +131,7 @@ static Status run_strip_accents(const Step *step, StepRoom *room, Pieces *in, Pi
     return each_piece(step, room, in, out, strip_accents);
 }
 
-/* SentencePiece's cleaning: control characters are gone, unusual spaces are spaces. */
+/* SentencePiece's cleaning: removes control characters and replaces unusual spaces by spaces. */
 static uint32_t nmt_character(uint32_t c) {
     if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f) return GONE;
     if (c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) || c == 0x2028 ||
@@ -181,7 +181,7 @@ static void put_ideographs_apart(Pieces *out, const char *text, int64_t bytes) {
     }
 }
 
-/* What was made last becomes the text of the next change. */
+/* The result of the last change becomes the input of the next one. */
 static void turn(StepRoom *room) {
     const Pieces text = room->text;
     room->text = room->other;
@@ -236,7 +236,8 @@ static Status run_prepend(const Step *step, StepRoom *room, Pieces *in, Pieces *
     return each_piece(step, room, in, out, prepend);
 }
 
-/* The replacement of several characters counts as the last of them. */
+/* Whether a match is one character. The replacement of several characters counts as the last of them, so the first
+ * character is lost. */
 static bool is_one_character(const char *text, const Stretch *stretch) {
     return utf8_last(text + stretch->start, stretch->end - stretch->start) == stretch->end - stretch->start;
 }
@@ -259,7 +260,7 @@ static Status run_replace(const Step *step, StepRoom *room, Pieces *in, Pieces *
 
 /* Precompiled */
 
-enum { SHORT_CLUSTER = 6 }; /* bytes: a cluster of fewer is looked up as a whole */
+enum { SHORT_CLUSTER = 6 }; /* bytes: a shorter cluster is looked up as a whole */
 
 static Status read_precompiled(Step *step, const Fields *fields) {
     const char *text = "";

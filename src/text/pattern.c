@@ -43,7 +43,8 @@ static Pattern *string_pattern(const char *text, int64_t bytes) {
     return pattern;
 }
 
-/* As Oniguruma has it: ^ and $ at every line, \n alone ends a line. NULL and the reason if it cannot be. */
+/* Compiles an expression with Oniguruma's rules: ^ and $ match at every line, and only \n ends a line. NULL, with the
+ * reason, if it cannot be compiled. */
 static Pattern *compile(const char *text, size_t bytes, char reason[256]) {
     int error;
     PCRE2_SIZE offset;
@@ -109,7 +110,7 @@ static Status match_error(int error) {
     return BAD_INPUT;
 }
 
-/* What machine code cannot match in its stack, the interpreter can, in memory. */
+/* If the machine code runs out of its stack, the interpreter, which uses the heap, matches instead. */
 static int match_expression(const Pattern *pattern, PatternRoom *room, const char *text, int64_t bytes, int64_t from) {
     int result = PCRE2_ERROR_JIT_STACKLIMIT;
     if (!room->data) room->data = pcre2_match_data_create(1, NULL);

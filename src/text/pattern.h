@@ -1,5 +1,5 @@
-/* What a tokenizer looks for in a text: a string, or a regular expression in the dialect of Oniguruma, of which it
- * takes what occurs in tokenizers and means the same in PCRE2, or can be written for it. */
+/* What a tokenizer looks for in a text: a string, or a regular expression in the dialect of Oniguruma. PCRE2 runs the
+ * expressions, so they must mean the same there or be translatable (text/dialect.h). */
 #ifndef FLAME_TEXT_PATTERN_H
 #define FLAME_TEXT_PATTERN_H
 
@@ -7,13 +7,14 @@
 
 typedef struct Pattern Pattern;
 
-/* Key "pattern": {"String": ...} or {"Regex": ...}. BAD_INPUT (logged) if it cannot be used. */
+/* Reads the key "pattern": {"String": ...} or {"Regex": ...}. BAD_INPUT (logged) if it cannot be used. The caller frees
+ * the pattern. */
 Status pattern_read(const Fields *fields, Pattern **pattern);
-/* One of this program's own. */
+/* Compiles a regular expression of this program itself. */
 Pattern *pattern_own(const char *expression);
 void pattern_free(Pattern *pattern);
 
-/* The position of a match and the end of it. */
+/* Where a match begins and ends, in bytes. */
 typedef struct PatternMatch {
     int64_t start, end;
 } PatternMatch;
@@ -24,7 +25,7 @@ typedef struct PatternRoom {
 } PatternRoom;
 void pattern_room_free(PatternRoom *room);
 
-/* Finds the first match that begins at `from` or later; *found: whether there is one. BAD_INPUT (logged) if the
+/* Finds the first match that begins at `from` or later. *found says whether there is one. BAD_INPUT (logged) if the
  * expression takes too long or too much memory. */
 Status pattern_find(const Pattern *pattern, PatternRoom *room, const char *text, int64_t bytes, int64_t from,
                     bool *found, PatternMatch *match);

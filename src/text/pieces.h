@@ -1,5 +1,5 @@
-/* A text cut into pieces: what the steps of a tokenizer take and make. Words before encoding, tokens before decoding.
- */
+/* A text cut into pieces: the input and output of the steps of a tokenizer. When encoding the pieces are words, when
+ * decoding they are tokens. */
 #ifndef FLAME_TEXT_PIECES_H
 #define FLAME_TEXT_PIECES_H
 
@@ -8,7 +8,7 @@
 
 typedef struct Piece {
     int64_t start, bytes; /* in the text */
-    int64_t token;        /* the added token that it is, which no step changes; -1: none */
+    int64_t token;        /* the id, if it is an added token, which no step changes; otherwise -1 */
     bool from_start;      /* it begins where the original text began */
 } Piece;
 
@@ -23,16 +23,17 @@ typedef struct Pieces {
 void pieces_clear(Pieces *pieces);
 void pieces_free(Pieces *pieces);
 
-/* Makes room for `bytes` more and returns where they go; the caller adds to pieces->bytes what it has written. */
+/* Makes room for `bytes` more bytes and returns where they go. The caller adds the number it has written to
+ * pieces->bytes. */
 char *pieces_room(Pieces *pieces, int64_t bytes);
 /* Append to the text of the piece that pieces_end will end. */
 void pieces_put(Pieces *pieces, const char *text, int64_t bytes);
 void pieces_put_character(Pieces *pieces, uint32_t character);
-/* The same, with U+FFFD for what is not UTF-8. */
+/* Like pieces_put, but replaces what is not UTF-8 by U+FFFD. */
 void pieces_put_repaired(Pieces *pieces, const char *text, int64_t bytes);
-/* Ends a piece: the text from `start` to the end. */
+/* Adds the piece that consists of the text from `start` to the end. */
 void pieces_end(Pieces *pieces, int64_t start, int64_t token, bool from_start);
-/* Adds a piece whose text is there already, or will be. */
+/* Adds a piece whose text is in pieces->text already, or will be put there. */
 void pieces_place(Pieces *pieces, Piece piece);
 /* Adds a copy of a piece of another text. */
 void pieces_copy(Pieces *pieces, const Pieces *from, const Piece *piece);

@@ -15,7 +15,7 @@ static bool is_id(const json_t *value) {
     return json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= VOCABULARY_ID_MAX;
 }
 
-/* {"SpecialToken": {"id": NAME}}, whose ids special_tokens lists. */
+/* Reads {"SpecialToken": {"id": NAME}}. "special_tokens" lists the ids of NAME. */
 static Status read_special(PostProcessor *post, const Fields *fields, const json_t *special) {
     const json_t *name = json_object_get(special, "id");
     if (!json_is_string(name)) return fields_refuse(fields, "a special token of \"single\" has no \"id\"");
@@ -54,7 +54,7 @@ static Status read_end(PostProcessor *post, const Fields *fields, const char *ke
     return OK;
 }
 
-/* BERT's and RoBERTa's: [CLS] text [SEP] */
+/* BERT's and RoBERTa's template: [CLS] text [SEP] */
 static Status read_ends(PostProcessor *post, const Fields *fields) {
     const Status status = read_end(post, fields, "cls");
     add_item(post, POST_TEXT);
@@ -74,7 +74,7 @@ Status post_processor_read(PostProcessor *post, const char *path, const json_t *
     if (!object || json_is_null(object)) return OK;
     const Status status = fields_open(path, "post_processor", object, &fields);
     if (status) return status;
-    if (strcmp(fields.type, "ByteLevel") == 0) return OK; /* it only concerns offsets */
+    if (strcmp(fields.type, "ByteLevel") == 0) return OK; /* it only changes offsets */
     if (strcmp(fields.type, "Sequence") == 0) return read_sequence(post, &fields);
     if (post->set) return fields_refuse(&fields, "there is a processor before it that adds tokens, too");
     post->set = true;

@@ -6,7 +6,7 @@
 #include "text/characters.h"
 #include "text/utf8.h"
 
-/* Cuts each piece; the text stays where it is. */
+/* Cuts each piece. The text itself does not change. */
 static Status cut(const Step *step, StepRoom *room, Pieces *in, Pieces *out, Behavior behavior,
                   Status (*match)(const Step *step, Matches *matches, const char *text, int64_t bytes)) {
     for (int64_t i = 0; i < in->count; i++) {
@@ -169,7 +169,7 @@ static Status run_byte_level(const Step *step, StepRoom *room, Pieces *in, Piece
     return OK;
 }
 
-/* Metaspace: spaces become a letter, with which words begin. */
+/* Metaspace: spaces become a mark with which words begin. */
 
 enum { SPLIT };
 enum { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER };

@@ -1,4 +1,4 @@
-/* The steps of a tokenizer: a normalizer, a pre-tokenizer or a decoder is a list of them. Each takes pieces and makes
+/* The steps of a tokenizer: a normalizer, a pre-tokenizer and a decoder are lists of steps. Each step turns pieces into
  * pieces. */
 #ifndef FLAME_TEXT_STEP_H
 #define FLAME_TEXT_STEP_H
@@ -8,7 +8,7 @@
 #include "text/matches.h"
 #include "text/pieces.h"
 
-/* What one thread needs for steps; {0} is empty. */
+/* Working memory of one thread for running steps; {0} is empty. */
 typedef struct StepRoom {
     Matches matches;
     Pieces text, other; /* short-lived texts */
@@ -21,17 +21,17 @@ typedef struct Step Step;
 
 typedef struct StepKind {
     const char *type;                                 /* in tokenizer.json; NULL ends a table */
-    Status (*read)(Step *step, const Fields *fields); /* NULL: it has no keys */
-    /* `out` is empty and receives the pieces; `in` may lose its text to it. Added tokens stay as they are. */
+    Status (*read)(Step *step, const Fields *fields); /* NULL: the step has no keys */
+    /* `out` is empty and receives the pieces. It may take over the text of `in`. Added tokens stay unchanged. */
     Status (*run)(const Step *step, StepRoom *room, Pieces *in, Pieces *out);
 } StepKind;
 
-/* The keys of all kinds. */
+/* A step, with the keys of all kinds. */
 struct Step {
     const StepKind *kind;
     Pattern *pattern;
     Charsmap *charsmap;
-    char *text; /* what is put in, taken away or looked for */
+    char *text; /* the text to insert, to remove or to find */
     int64_t text_bytes;
     uint32_t character;
     Behavior behavior;
@@ -46,20 +46,21 @@ typedef struct Steps {
     int count;
 } Steps;
 
-/* Reads a part of tokenizer.json; null is no step. "Sequence" holds others in the list `key`. BAD_INPUT (logged) if a
- * type is not in `kinds`. */
+/* Reads the steps of one part of tokenizer.json. null means no steps. A "Sequence" has a list of steps in its key
+ * `key`. BAD_INPUT (logged) if a type is not in `kinds`. */
 Status steps_read(const char *path, const char *part, const char *key, const StepKind *kinds, const json_t *object,
                   Steps *steps);
 void steps_free(Steps *steps);
-/* Runs the steps on *pieces, which afterwards are the result; *other is room for pieces. */
+/* Runs the steps on *pieces, which then holds the result. *other is working memory. */
 Status steps_run(const Steps *steps, StepRoom *room, Pieces *pieces, Pieces *other);
 
-/* For kinds: keeps the text of a key that must be there. */
+/* For kinds: reads the text of a required key into step->text. */
 Status step_read_text(Step *step, const Fields *fields, const char *key);
-/* Replace, which is a normalizer and a decoder: its keys, and what becomes of a stretch of `text`. */
+/* For Replace, which is both a normalizer and a decoder: reads its keys, and appends a stretch of `text` or, if it is a
+ * match, the replacement. */
 Status step_read_replace(Step *step, const Fields *fields);
 void step_put_replaced(const Step *step, const char *text, const Stretch *stretch, Pieces *out);
-/* Moves the text of `in` to `out`, so that pieces of it have the places they had. */
+/* Moves the text of `in` to `out`, so that pieces keep their positions. */
 void step_move_text(Pieces *in, Pieces *out);
 
 #endif

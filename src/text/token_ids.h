@@ -10,7 +10,8 @@ typedef struct TokenIds {
     int64_t count, room;
 } TokenIds;
 
-/* Makes room for `count` more and returns where they go; the caller adds to ids->count what it has written. */
+/* Makes room for `count` more ids and returns where they go. The caller adds the number it has written to
+ * ids->count. */
 uint32_t *token_ids_room(TokenIds *ids, int64_t count);
 void token_ids_add(TokenIds *ids, uint32_t id);
 

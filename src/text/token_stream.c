@@ -4,14 +4,15 @@
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
-/* Decoding needs neighbours: the first token of a text may lose its space, a character may have several tokens. So the
- * stream decodes a window of the last tokens again and again, and returns what is new. Once a token leaves no character
- * open, the tokens after it need none before it, and the window can begin at the last such place but one. */
+/* The text of a token depends on its neighbours: the first token of a text may lose its space, and several tokens may
+ * make one character. So the stream decodes a window of the last tokens again for each new token, and returns the text
+ * that is new. Tokens behind a place where no character is incomplete do not depend on those before it, so the window
+ * begins at the second-last such place. */
 struct TokenStream {
     const Tokenizer *tokenizer;
     bool skip_special;
     TokenIds window;
-    int64_t clean; /* tokens of the window up to the last place where no character was open */
+    int64_t clean; /* tokens of the window up to the last place where no character was incomplete */
     char *shown;   /* the text of the window that has been returned */
     int64_t shown_bytes;
     char *part; /* what the last call returned */
@@ -38,7 +39,8 @@ static char *decode(const TokenStream *stream, int64_t from, int64_t *bytes) {
                             stream->skip_special, bytes);
 }
 
-/* Without the U+FFFD at the end, of which later tokens may make a character. */
+/* How many bytes of the text are certain: all but the U+FFFD at its end, which later tokens may complete to a
+ * character. */
 static int64_t certain_bytes(const char *text, int64_t bytes) {
     int64_t certain = bytes;
     while (certain >= 3 && memcmp(text + certain - 3, UTF8_REPLACEMENT, 3) == 0) certain -= 3;
@@ -66,7 +68,7 @@ static bool begins_with_shown(const TokenStream *stream, const char *text, int64
            (stream->shown_bytes == 0 || memcmp(text, stream->shown, (size_t)stream->shown_bytes) == 0);
 }
 
-/* No character is open: the window may lose what is before the last such place. */
+/* Called where no character is incomplete: drops the tokens up to the last such place from the window. */
 static void move_window(TokenStream *stream) {
     const int64_t kept = stream->window.count - stream->clean;
     memmove(stream->window.id, stream->window.id + stream->clean, (size_t)kept * sizeof *stream->window.id);

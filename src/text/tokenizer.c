@@ -72,7 +72,7 @@ static Status parse_json(const char *path, const char *text, int64_t bytes, size
     return BAD_INPUT;
 }
 
-/* transformers applies these only when it is asked to. */
+/* Warns about a part that transformers applies only on request. */
 static void warn_of(const json_t *object, const char *key, const char *path) {
     const json_t *value = json_object_get(object, key);
     if (value && !json_is_null(value)) log_warning("%s: \"%s\" has no effect here", path, key);
@@ -102,14 +102,15 @@ static Status read_parts(Tokenizer *tokenizer, const char *path, const json_t *o
     return status;
 }
 
-/* A token of tokenizer_config.json: its text, or an object with it as "content". */
+/* The id of a token that tokenizer_config.json names by its text, or by an object with the text as "content". */
 static int64_t mark_of(const Tokenizer *tokenizer, const json_t *config, const char *key) {
     const json_t *value = json_object_get(config, key);
     if (json_is_object(value)) value = json_object_get(value, "content");
     return json_is_string(value) ? tokenizer_id(tokenizer, json_string_value(value)) : -1;
 }
 
-/* Its model_max_length is 10^30 where transformers knows no limit, more than an integer holds. */
+/* Integers are read as reals, because model_max_length is 10^30 for models without a limit, which no integer type
+ * holds. */
 static Status read_marks(Tokenizer *tokenizer, const TokenizerText *config) {
     json_t *object = NULL;
     const Status status =
@@ -262,7 +263,8 @@ static Status encode_part(TokenEncoder *encoder, const char *word, int64_t bytes
     return status;
 }
 
-/* Without a pre-tokenizer a document is one word. In parts it is faster: most parts are in the cache. */
+/* Encodes a word part by part. Without a pre-tokenizer a whole document is one word, and most of its parts are in the
+ * cache. */
 static Status encode_word(TokenEncoder *encoder, const char *word, int64_t bytes) {
     Status status = OK;
     while (bytes > 0 && !status) {

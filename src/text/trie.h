@@ -1,4 +1,4 @@
-/* Finds which of many texts a text begins with. */
+/* Finds which of a set of texts a given text begins with. */
 #ifndef FLAME_TEXT_TRIE_H
 #define FLAME_TEXT_TRIE_H
 
@@ -20,11 +20,13 @@ typedef struct Trie {
 void trie_add(Trie *trie, const char *text, int64_t bytes, int32_t value);
 void trie_free(Trie *trie);
 
-/* The node behind `node` and a byte, and its value in *value; -1: there is none. The root is node 0. */
+/* The child of `node` for a byte, and in *value the value of the text that ends there, or -1. Returns -1 if there is no
+ * child. The root is node 0. */
 int32_t trie_step(const Trie *trie, int32_t node, unsigned char byte, int32_t *value);
-/* How many bytes at the beginning no text begins with. */
+/* How many bytes at the beginning of `text` cannot be the first byte of a text in the trie. */
 int64_t trie_skip(const Trie *trie, const char *text, int64_t bytes);
-/* The value of the longest text at the beginning, and its bytes; -1 if there is none. */
+/* The value of the longest text in the trie that `text` begins with, and its length in *found_bytes; -1 if there is
+ * none. */
 int32_t trie_longest(const Trie *trie, const char *text, int64_t bytes, int64_t *found_bytes);
 
 #endif

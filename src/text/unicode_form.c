@@ -24,7 +24,8 @@ static void put_form(Pieces *out, const char *text, int64_t bytes, UnicodeForm f
     for (int64_t i = 0; i < length; i++) pieces_put_character(out, (uint32_t)(*room)[i]);
 }
 
-/* ASCII stays as it is. It never joins what is before it, so only the last ASCII character before others may change. */
+/* ASCII characters do not change and never combine with characters before them. So of a run of them, only the last can
+ * change, if other characters follow. */
 void unicode_form_put(Pieces *out, const char *text, int64_t bytes, UnicodeForm form, int32_t **room, int64_t *count) {
     for (int64_t at = 0; at < bytes;) {
         int64_t plain = at;

@@ -24,8 +24,8 @@ static void free_unigram(void *data) {
     free(unigram);
 }
 
-/* The library reads a number as its digits, divided by a power of ten: two roundings, which may decide between ways to
- * cut a word that are equal otherwise. */
+/* The library reads a number as its digits, divided by a power of ten. That rounds twice, which may decide between cuts
+ * of a word that are otherwise equally good. */
 static double as_library(double score) {
     char text[NUMBER_TEXT];
     number_format(fabs(score), text);
@@ -74,10 +74,10 @@ static Status read_unigram(Model *model, const Fields *fields) {
     return status;
 }
 
-/* How the best way to a place in the word ends. */
+/* The last token of the best way to cut the word up to a place. */
 typedef struct Arrival {
     double score;
-    int64_t from; /* -1: no way leads here */
+    int64_t from; /* where the token begins; -1: no way leads here */
     int32_t id;
 } Arrival;
 
@@ -92,7 +92,7 @@ static Status find_ways(const Model *model, const char *word, int64_t bytes, Arr
         const char *next = word + start;
         utf8_next(&next);
         length = next - (word + start);
-        bool single = false; /* the character is a token */
+        bool single = false; /* the character is itself a token */
         int32_t node = 0, id;
         for (int64_t end = start; end < bytes;) {
             node = trie_step(&unigram->trie, node, (unsigned char)word[end++], &id);
@@ -109,7 +109,7 @@ static Status find_ways(const Model *model, const char *word, int64_t bytes, Arr
     return OK;
 }
 
-/* A stretch of unknown characters is looked up as a whole, then as bytes. */
+/* A run of unknown characters is looked up as a whole, and then byte by byte. */
 static Status add_text(const Model *model, const char *text, int64_t bytes, TokenIds *ids) {
     const int64_t id = vocabulary_find(&model->vocabulary, text, bytes);
     if (id < 0 && model_fall_back(model, text, bytes, ids)) return OK;
@@ -122,7 +122,7 @@ static Status encode(const Model *model, ModelRoom *room, const char *word, int6
     Arrival *arrival = model_room(room, 0, bytes + 1, sizeof *arrival);
     Status status = find_ways(model, word, bytes, arrival);
     if (status) return status;
-    int64_t *place = model_room(room, 1, bytes + 1, sizeof *place), places = 0; /* where tokens end, from the last on */
+    int64_t *place = model_room(room, 1, bytes + 1, sizeof *place), places = 0; /* where tokens end, in reverse order */
     bool unknown_behind = false;
     for (int64_t end = bytes; end > 0; end = arrival[end].from) {
         const bool unknown = arrival[end].id == model->unknown;

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* The second byte has a narrower range than the later ones where the first is E0, ED, F0 or F4: no long forms, no
- * surrogates, nothing behind U+10FFFF. */
+/* If the first byte is E0, ED, F0 or F4, the second has a narrower range than later ones, which excludes overlong
+ * forms, surrogates and characters above U+10FFFF. */
 int utf8_sequence(const char *text, int64_t bytes, bool *valid) {
     const unsigned char *at = (const unsigned char *)text, first = at[0];
     const int length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;

@@ -7,14 +7,14 @@
 
 #define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
-/* The bytes of the character at `text`, which has at least one byte, if *valid; else the bytes of the longest beginning
- * of a character there, at least one, which together become one U+FFFD. */
+/* The length in bytes of the character at `text`, and whether it is *valid. `bytes` is at least 1. If it is not valid,
+ * the length of the longest prefix of a character there, at least 1, which as a whole becomes one U+FFFD. */
 int utf8_sequence(const char *text, int64_t bytes, bool *valid);
-/* The character at *text, which is valid, and moves *text behind it. */
+/* Returns the character at *text, which is valid UTF-8, and moves *text behind it. */
 uint32_t utf8_next(const char **text);
-/* The bytes of the last character of text[0 .. bytes), which is valid and not empty. */
+/* The length in bytes of the last character of text[0 .. bytes), which is valid UTF-8 and not empty. */
 int utf8_last(const char *text, int64_t bytes);
-/* Writes a character and returns its bytes. */
+/* Writes a character and returns its length in bytes. */
 int utf8_put(uint32_t character, char to[4]);
 /* How many bytes from the beginning of `text` are valid. */
 int64_t utf8_valid(const char *text, int64_t bytes);

@@ -1,15 +1,15 @@
-/* Tokens and their ids, both ways. Ids may have gaps; several tokens may have one id, of which the last one added is
- * its token. */
+/* Maps tokens to ids and ids to tokens. Ids may have gaps. Several tokens may share an id; the last one added is then
+ * the token of the id. */
 #ifndef FLAME_TEXT_VOCABULARY_H
 #define FLAME_TEXT_VOCABULARY_H
 
 #include <stdint.h>
 
-/* A larger id is damage: the largest vocabularies have a million tokens. */
+/* A larger id means a damaged file: the largest vocabularies have about a million tokens. */
 enum { VOCABULARY_ID_MAX = (1 << 22) - 1 };
 
 typedef struct VocabularyEntry {
-    int64_t start, bytes; /* of the token in `text`; start -1: none */
+    int64_t start, bytes; /* the token's place in `text`; start -1: none */
 } VocabularyEntry;
 
 /* {0} is empty. */
@@ -26,9 +26,9 @@ typedef struct Vocabulary {
 
 /* Adds a token, or gives it another id. */
 void vocabulary_add(Vocabulary *vocabulary, const char *token, int64_t bytes, uint32_t id);
-/* -1 if there is no such token. */
+/* The id of a token; -1 if there is no such token. */
 int64_t vocabulary_find(const Vocabulary *vocabulary, const char *token, int64_t bytes);
-/* NULL if no token has this id. */
+/* The token with this id; NULL if there is none. */
 const char *vocabulary_token(const Vocabulary *vocabulary, int64_t id, int64_t *bytes);
 void vocabulary_free(Vocabulary *vocabulary);
 

@@ -1,14 +1,15 @@
-/* WordPiece: from the left, the longest token each time. A word that cannot be covered is unknown as a whole. */
+/* WordPiece: takes the longest token from the left, again and again. A word that cannot be covered this way is unknown
+ * as a whole. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "text/model.h"
 #include "text/utf8.h"
 
-enum { WORD_CHARACTERS_MAX = 10000 }; /* in the file: the time of a word is quadratic in them */
+enum { WORD_CHARACTERS_MAX = 10000 }; /* most that a file may set: a word takes quadratic time */
 
 typedef struct WordPiece {
-    char *prefix; /* of tokens that are not the first of their word */
+    char *prefix; /* prefix of tokens that do not begin a word */
     int64_t prefix_bytes;
     int64_t characters_max; /* a longer word is unknown */
 } WordPiece;
@@ -43,8 +44,8 @@ static int64_t count_characters(const char *word, int64_t bytes) {
     return count;
 }
 
-/* The longest token at word[start], and the end of its text; -1 if there is none. `with_prefix` is the prefix and room
- * for the word. */
+/* The longest token at word[start], and the end of its text in *end; -1 if there is none. `with_prefix` holds the
+ * prefix and has room for the word behind it. */
 static int64_t longest(const Model *model, const char *word, int64_t start, int64_t bytes, char *with_prefix,
                        int64_t *end) {
     const WordPiece *piece = model->data;
