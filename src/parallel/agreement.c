@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "core/device.h"
 
-/* One line for each key: KEY, a tab, the value. */
+/* `text` has a line for each key: KEY, a tab, the value. */
 struct Agreement {
     FILE *file;
     char *text;
@@ -55,7 +55,7 @@ static void add_value(Agreement *agreement, const char *key, const ConfigValue *
 
 void agreement_add_tree(Agreement *agreement, const ConfigValue *tree) { add_value(agreement, "", tree); }
 
-/* Reads the gaps between constants too, which the address sanitizer poisons. */
+/* This also reads the gaps between constants, which the address sanitizer poisons. */
 __attribute__((no_sanitize("address"))) static void copy_bytes(char *to, const volatile char *from, int64_t count) {
     for (int64_t i = 0; i < count; i++) to[i] = from[i];
 }
@@ -141,7 +141,7 @@ static const char *find_difference(const char *list, const char *other) {
 static void log_difference(const Comm *comm, const char *first, const char *mine, const char *advice) {
     const char *line = find_difference(first, mine);
     if (!line) line = find_difference(mine, first);
-    if (!line) line = mine; /* the same keys in another order */
+    if (!line) line = mine; /* the same keys and values, in another order */
     const char *a = value_in(first, line), *b = value_in(mine, line);
     log_error("the ranks differ: %.*s is %.*s on rank 0 and %.*s on rank %d; %s", (int)strcspn(line, "\t"), line,
               length_of(a), a, length_of(b), b, comm->rank, advice);

@@ -13,7 +13,7 @@
 
 typedef struct Agreement Agreement;
 
-/* Begins an empty list of keys and values. agreement_end frees it. */
+/* Creates an empty list of keys and values. agreement_end frees it. */
 Agreement *agreement_begin(void);
 /* Adds a key with a value; line breaks in the value become spaces. */
 void agreement_add(Agreement *agreement, const char *key, const char *format, ...)

@@ -64,7 +64,7 @@ int comm_sharers(Comm *comm, const Device *device) {
     return sharers;
 }
 
-/* The thread that watches the ranks reads them while they are set. */
+/* Atomic, because the thread that watches the ranks reads them while they are being set. */
 static _Atomic GpuSharing sharing = SHARE_NEVER;
 static _Atomic double timeout = COMM_TIMEOUT;
 

@@ -11,7 +11,8 @@ static int integer_variable(const char *name) {
     return text ? atoi(text) : 0;
 }
 
-/* Open MPI's mpirun and Hydra set the number of ranks. With PMIx (srun) only MPI can find it out, from a server. */
+/* Open MPI's mpirun and Hydra set the number of ranks. With PMIx (srun) only MPI can find it out, by asking a
+ * server. */
 static bool launched_with_mpi(void) {
     if (getenv("OMPI_COMM_WORLD_SIZE")) return integer_variable("OMPI_COMM_WORLD_SIZE") > 1;
     if (getenv("PMI_SIZE")) return integer_variable("PMI_SIZE") > 1;
@@ -21,7 +22,7 @@ static bool launched_with_mpi(void) {
 /* The environment variables by which a launcher tells each process its rank. */
 typedef struct Launcher {
     const char *name, *size, *rank; /* names of the variables */
-    const char *speaker;            /* variable that is 0 on the process that logs the error: one per log */
+    const char *speaker;            /* variable that is 0 on the process that logs the error: one process per log */
     const char *instead;            /* advice */
 } Launcher;
 
@@ -43,10 +44,10 @@ static const Launcher launchers[] = {
     {"the mpiexec of MPICH or Intel MPI", "PMI_SIZE", "PMI_RANK", "PMI_RANK", MPIRUN},
 };
 
-/* Called by a process that MPI knows no peers of. USAGE if a launcher's variables say that there are several processes,
- * each of which would train alone. Logged once in each log. */
+/* Called by a process for which MPI knows no peers. USAGE if a launcher's variables say that there are several
+ * processes, each of which would train alone. Logged once in each log. */
 static Status refuse_lonely_rank(void) {
-    const char *known = NULL; /* the last launcher found; only its first row counts */
+    const char *known = NULL; /* the last launcher found; of its rows only the first with both variables counts */
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
         const Launcher *launcher = &launchers[i];
         const bool asked = known && strcmp(known, launcher->name) == 0;
@@ -63,7 +64,7 @@ static Status refuse_lonely_rank(void) {
     return OK;
 }
 
-/* Far more threads than processors take minutes to start, or memory for their stacks that is not there. */
+/* Far more threads than processors would take minutes to start, or more memory for their stacks than there is. */
 enum { THREADS_PER_PROCESSOR = 8, THREADS_ALWAYS = 64 };
 
 static void limit_threads(void) {

@@ -2,7 +2,7 @@
 #ifndef FLAME_PARALLEL_COMM_MEMORY_H
 #define FLAME_PARALLEL_COMM_MEMORY_H
 
-/* For memory_refused, of what comm->f->allocate returns. */
+/* What and advice for memory_refused, about memory from comm->f->allocate. */
 #define COMM_MEMORY_WHAT   "a block's parameters or gradients"
 #define COMM_MEMORY_ADVICE "Use more ranks on more hosts, or end other programs on this one"
 

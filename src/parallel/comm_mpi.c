@@ -21,12 +21,12 @@
 
 typedef struct Mpi {
     MPI_Comm ranks;
-    bool share_memory; /* where that is possible */
+    bool share_memory; /* share memory if that is possible */
     bool shares;       /* every rank is on this host and memory is shared */
     bool began_mpi;    /* this communicator initialised MPI and must finalise it */
     bool watched;      /* this communicator began watching the ranks */
     CommMemory *memory;
-    const CommMemory *board; /* if `shares`: each rank's part is a Meeting, the first one's counts, and BOARD bytes */
+    const CommMemory *board; /* if `shares`: each rank's part is a Meeting (only rank 0's is used) and BOARD bytes */
 } Mpi;
 
 enum { BOARD = 1 << 16 };
@@ -68,8 +68,8 @@ static void items_free(Items *items) {
     if (items->type != MPI_BYTE) MPI_Type_free(&items->type);
 }
 
-/* The anonymous file of the first of `ranks`, which are all on this host, opened by its peers through /proc; -1 if that
- * fails. */
+/* An anonymous file that the first of `ranks` creates and its peers open through /proc. All `ranks` are on this host.
+ * -1 if that fails. */
 static int shared_file(MPI_Comm ranks, int rank, int64_t bytes) {
     int own[2] = {(int)getpid(), rank == 0 ? comm_memory_file(bytes) : -1};
     MPI_Bcast(own, 2, MPI_INT, 0, ranks);
@@ -79,7 +79,7 @@ static int shared_file(MPI_Comm ranks, int rank, int64_t bytes) {
     return open(path, O_RDWR | O_CLOEXEC);
 }
 
-/* Those on this rank's host; the caller frees it. */
+/* The ranks on this rank's host. The caller frees the MPI communicator. */
 static MPI_Comm local_ranks(Comm *comm) {
     MPI_Comm local;
     MPI_Comm_split_type(mpi_of(comm)->ranks, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &local);
@@ -92,7 +92,7 @@ static bool everyone(Comm *comm, bool mine) {
     return all;
 }
 
-/* NULL on every rank if any of them cannot. */
+/* Maps memory that all ranks share. NULL on every rank if any of them cannot. */
 static void *map_shared(Comm *comm, int64_t part_bytes) {
     Mpi *mpi = mpi_of(comm);
     const int file = shared_file(mpi->ranks, comm->rank, comm->size * part_bytes);
@@ -157,7 +157,7 @@ static void copy_from_peers(const CommMemory *entry, const unsigned char *send, 
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* All-gather of any memory, for small things and at the start. */
+/* All-gather from any memory, for small data and at the start. */
 static void gather(Comm *comm, const void *send, void *receive, int64_t bytes) {
     if (!mpi_of(comm)->board) {
         Items items = items_of(bytes);
@@ -189,7 +189,7 @@ static void mpi_all_gather(Comm *comm, const void *send, void *receive, int64_t 
     gather(comm, send, receive, bytes);
 }
 
-/* to[i] = sum over ranks, in rank order, of from_r[i]. `to` may be one of them. */
+/* to[i] = sum over ranks, in rank order, of from_r[i]. `to` may be one of the inputs. */
 static void sum_piece(const float *const from[], int ranks, float *to, int64_t count) {
     float sum[PIECE / sizeof(float)];
     memcpy(sum, from[0], (size_t)count * sizeof *sum);
@@ -279,7 +279,7 @@ static void mpi_all_reduce_sum(Comm *comm, double *values, int64_t count) {
     free(all);
 }
 
-/* A NaN anywhere is the maximum everywhere. */
+/* If a value is NaN on any rank, its maximum is NaN on all. */
 static void mpi_all_reduce_max(Comm *comm, double *values, int64_t count) {
     double *all = gather_values(comm, values, count);
     for (int64_t i = 0; i < count; i++) {
@@ -310,7 +310,7 @@ static void mpi_broadcast(Comm *comm, void *data, int64_t bytes, int root) {
 
 static Comm *mpi_split(Comm *comm, int color);
 
-/* The functions of the table: the collectives above, under the eyes of comm_watch. */
+/* The functions of the table are the collectives above, watched by comm_watch. */
 #define WATCHED(collective, subject, call)                                                                             \
     do {                                                                                                               \
         comm_watch_enter(collective, subject, comm->ranks);                                                            \
@@ -354,7 +354,7 @@ static Comm *watched_split(Comm *comm, int color) {
     return part;
 }
 
-/* Every rank of a host exchanges a message with every other, after which they have mapped each other's memory. */
+/* Every rank of a host exchanges a message with every other, so that afterwards all have mapped each other's memory. */
 static void meet_everyone(MPI_Comm local, int rank, int size) {
     for (int step = 1; step < size; step++) {
         const char mine = 0;
@@ -399,7 +399,8 @@ static const CommFunctions mpi_functions = {.name = "mpi",
 
 static void abort_all_ranks(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
-/* Ranks whose affinity masks overlap divide their processors among themselves; a launcher's binding is respected. */
+/* Sets the number of threads. Ranks whose affinity masks overlap divide their processors among themselves, so a
+ * launcher's binding is respected. */
 static void set_threads(Comm *comm) {
     if (getenv("OMP_NUM_THREADS")) return;
     const int local_size = comm->local_size;

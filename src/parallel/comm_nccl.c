@@ -29,7 +29,7 @@
     X(ncclMemFree)                                                                                                     \
     X(ncclReduceScatter)
 
-/* Pointers with the prototypes of the header. */
+/* Pointers to NCCL's functions, with the prototypes of its header. */
 static struct {
 #define POINTER(name) __typeof__(name) *name;
     NCCL_FUNCTIONS(POINTER)
@@ -72,7 +72,7 @@ static void check(ncclResult_t result, const char *doing, const char *subject) {
     log_end_job(WATCHDOG);
 }
 
-/* Calls NCCL under the eyes of the watchdog. */
+/* Calls NCCL while the watchdog watches the call. */
 #define CALL(n, call, doing, subject)                                                                                  \
     do {                                                                                                               \
         watchdog_call((n)->watchdog, doing, subject);                                                                  \
@@ -87,7 +87,8 @@ static void enter(Lane *lane) {
     CUDA(cudaStreamWaitEvent(lane->stream, lane->asked, 0));
 }
 
-/* An event inside a graph capture cannot be queried, so the watchdog skips it. */
+/* Marks the end of a collective. An event inside a graph capture cannot be queried, so the watchdog does not watch that
+ * one. */
 static void leave(Comm *comm, Lane *lane, const char *collective) {
     Nccl *n = nccl_of(comm);
     const bool begun = !device_cuda_recording();
@@ -180,7 +181,8 @@ static bool collective_done(void *context, int64_t ticket) {
     return error == cudaSuccess;
 }
 
-/* A failed GPU answers an error for events that it had reached, too: which collective it has failed in is not known. */
+/* A failed GPU returns an error even for events that it had reached before, so it is not known which collective it
+ * failed in. */
 static bool gpu_failure(const Nccl *n, WatchdogFailure *failure) {
     if (n->gpu_error == cudaSuccess) return false;
     *failure = (WatchdogFailure){.advice = cuda_advice(n->gpu_error), .code = IO_ERROR};
@@ -220,7 +222,7 @@ static void nccl_destroy(Comm *comm) {
     Nccl *n = nccl_of(comm);
     while (n->registered) nccl_release(comm, n->registered->memory);
     CUDA(cudaDeviceSynchronize());
-    atomic_store(&n->connected, false); /* counts from the next call on: the watchdog looks under its lock */
+    atomic_store(&n->connected, false); /* in effect from the next call on, because the watchdog looks under its lock */
     close_lane(n, &n->gathers);
     close_lane(n, &n->reductions);
     watchdog_destroy(n->watchdog);
@@ -246,7 +248,7 @@ static const CommFunctions nccl_functions = {.name = "nccl",
                                              .split = comm_over_split,
                                              .destroy = nccl_destroy};
 
-enum { OLDEST = 22600 }; /* the first that can order the collectives of two communicators */
+enum { OLDEST = 22600 }; /* the first version that can order the collectives of two communicators */
 
 static const char *refusal(int version, char *why, size_t size) {
     snprintf(why, size,
@@ -307,7 +309,7 @@ static void create_stream(Lane *lane) {
     CUDA(cudaEventCreateWithFlags(&lane->recorded, cudaEventDisableTiming));
 }
 
-/* Most thread blocks of a collective. Each takes about a multiprocessor, and 16 are what NCCL itself takes for the
+/* The most thread blocks of a collective. Each takes about a multiprocessor, and 16 are what NCCL itself takes for the
  * switches of an H100. Four communicators, as many as a rank can have, leave 44 of an A100's 108 multiprocessors to
  * other kernels. NCCL_MAX_CTAS overrides it. */
 enum { LANE_CTAS = 16 };
@@ -358,7 +360,7 @@ Status comm_nccl_create(Comm *world, Comm *host, const Device *device, bool shar
         create_stream(lanes[i]);
         status = connect_lane(world, n, lanes[i]);
     }
-    if (status != OK) return status; /* the process ends; destroying a half-connected communicator may hang */
+    if (status != OK) return status; /* nothing is destroyed, because that may hang, and the process ends */
     atomic_store(&n->connected, true);
     *comm = comm_over_create(&n->over, &nccl_functions);
     return OK;

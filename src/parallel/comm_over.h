@@ -1,4 +1,4 @@
-/* The common part of the communicators for device memory (nccl, staged): another communicator provides their ranks and
+/* What the communicators for device memory (nccl, staged) have in common: another communicator provides their ranks and
  * their collectives on host memory. */
 #ifndef FLAME_PARALLEL_COMM_OVER_H
 #define FLAME_PARALLEL_COMM_OVER_H

@@ -22,48 +22,51 @@
 
 enum { LOOK_MILLISECONDS = 250, TEXT = 96 };
 static const double warn_seconds = 20;
-/* A look that took longer counts as this much: this process, and perhaps the whole job, was stopped. */
+/* The most time that counts between two looks. If more has passed, this process, and perhaps the whole job, was
+ * stopped. */
 static const double longest_look = 1;
-/* Without a sign of life for so long, a rank's process is stopped. Its thread gives four a second. */
+/* A rank's watching thread gives about four signs of life a second. A rank that gives none for this long counts as
+ * stopped. */
 static const double quiet_seconds = 5;
-/* What one rank prints for all, the others leave it time for. */
+/* One rank of a host prints the message for all. The others give it this much time before they end. */
 static const double speaker_seconds = 1;
-/* The watchdog of NCCL knows more, where both see the same. */
+/* A head start for NCCL's watchdog (parallel/watchdog.h), which knows more if both see the same collective hang. */
 static const double watchdog_seconds = 0.5;
-/* mpirun ends the other ranks within a second or two after one has failed; srun may not. */
+/* How long a rank waits for the launcher to end the job after another rank has failed. mpirun does so within a second
+ * or two; srun may not. */
 static const double launcher_seconds = 5;
 
 enum { RUNNING, FAILED, GONE };
 
-/* Written by its rank, read by all. */
+/* What a rank tells the others. Written by that rank and read by all. */
 typedef struct Slot {
-    _Alignas(64) _Atomic int64_t moves; /* collectives entered and left: odd inside of one */
+    _Alignas(64) _Atomic int64_t moves; /* collectives entered plus collectives left: odd inside a collective */
     char collective[32], subject[TEXT], ranks[32];
-    _Alignas(64) _Atomic int64_t beats, advances; /* of the watching thread; of base/activity.h */
+    _Alignas(64) _Atomic int64_t beats, advances; /* signs of life of the watching thread; activity_count() */
     char activity[32];
     atomic_int pid, state;
     int rank;
 } Slot;
 
-/* What this rank has seen of another. Seconds are those of its own looks. */
+/* What this rank has seen of another rank. Times in seconds are sums of the intervals between its own looks. */
 typedef struct View {
     int64_t moves, beats, advances;
-    double still; /* since the rank entered or left a collective or got on with a file */
-    double quiet; /* since its thread gave a sign of life */
-    double ended; /* since its process ended; -1: it lives */
-    int process;  /* a descriptor; -1: the system has none */
+    double still; /* since the rank entered or left a collective, or made progress with a file */
+    double quiet; /* since its watching thread gave a sign of life */
+    double ended; /* since its process ended; -1: it has not */
+    int process;  /* a pidfd; -1: the system has none */
 } View;
 
 static struct {
     bool joined;
     WatchedRanks ranks;
-    int count, mine; /* slots: of this host, or only this rank's */
+    int count, mine; /* number of slots (the ranks of this host, or only this one), and this rank's */
     Slot *slot;
     View *view;
     pthread_t thread;
     int stop;                /* an eventfd */
-    int64_t warned;          /* moves of this rank when it last warned */
-    double entered, seconds; /* when the collective began; in all before it */
+    int64_t warned;          /* this rank's `moves` when it last warned */
+    double entered, seconds; /* when the present collective began, and the time spent in all before it */
 } watch = {.stop = -1, .warned = -1};
 
 int64_t comm_watch_bytes(int local_size) { return local_size * (int64_t)sizeof(Slot); }
@@ -97,7 +100,7 @@ static bool lives(int i) { return watch.view[i].ended < 0 && atomic_load(&watch.
 static bool stopped(int i) { return i != watch.mine && watch.view[i].quiet > quiet_seconds; }
 static bool waits(int i) { return lives(i) && inside(&watch.view[i]) && !stopped(i); }
 
-/* "the all-gather of model.layers.3 over the replicas", of a rank that does not move. */
+/* The last collective of a rank that does not move: "the all-gather of model.layers.3 over the replicas". */
 static const char *collective_of(int i, char text[256]) {
     const Slot *slot = &watch.slot[i];
     if (watch.view[i].moves == 0) return "none";
@@ -105,7 +108,7 @@ static const char *collective_of(int i, char text[256]) {
     return text;
 }
 
-/* A text that is cut where it is full. */
+/* A text that is built piece by piece, and cut when it is full. */
 typedef struct Line {
     char text[2048];
     size_t length;
@@ -120,8 +123,8 @@ __attribute__((format(printf, 2, 3))) static void add(Line *line, const char *fo
     if (line->length >= sizeof line->text) line->length = sizeof line->text - 1;
 }
 
-/* "ranks 0-2, 5 wait in the all-gather of model.layers.3", for those that wait in the same one as `first`. Marks them
- * in `said`. */
+/* Adds "ranks 0-2, 5 wait in the all-gather of model.layers.3", for all ranks that wait in the same collective as
+ * `first`, and marks them in `said`. */
 static void add_waiting(Line *line, int first, bool *said) {
     char own[256], other[256];
     collective_of(first, own);
@@ -156,7 +159,7 @@ static void add_everyone_waiting(Line *line) {
     free(said);
 }
 
-/* A rank that the others wait for. */
+/* Adds what is known about a rank that the others wait for. */
 static void add_missing(Line *line, int i) {
     const Slot *slot = &watch.slot[i];
     char text[256];
@@ -183,7 +186,7 @@ static void describe(Line *line) {
     add_everyone_waiting(line);
 }
 
-/* Seconds since anything moved that this rank waits for. */
+/* Seconds since the last progress of this rank and of the ranks that it may be waiting for. */
 static double seconds_still(void) {
     double still = watch.view[watch.mine].still;
     for (int i = 0; i < watch.count; i++)
@@ -191,14 +194,14 @@ static double seconds_still(void) {
     return still;
 }
 
-/* The first rank that can speak for this host. */
+/* The rank that prints messages for this host: the first for which `candidate` holds. */
 static int speaker(bool (*candidate)(int i)) {
     for (int i = 0; i < watch.count; i++)
         if (candidate(i)) return i;
     return watch.mine;
 }
 
-/* A rank of this host that ends has said why. */
+/* Whether a rank of this host has failed, and so has already logged the reason. */
 static bool any_failed(void) {
     for (int i = 0; i < watch.count; i++)
         if (atomic_load(&watch.slot[i].state) == FAILED) return true;
@@ -218,7 +221,7 @@ static void end_stuck(double still) {
     log_end_job(WATCHDOG);
 }
 
-/* At once, also on other ranks than 0: nothing is collected from a rank that waits. */
+/* Prints a warning at once, on any rank. A buffered message would not be collected from a rank that waits. */
 static void warn_at_once(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void warn_at_once(const char *format, ...) {
     Line line = {.length = 0};
@@ -252,7 +255,7 @@ static void look_for_stuck(void) {
 
 static bool can_speak(int i) { return lives(i) && !stopped(i); }
 
-/* Ends this rank if another one has. */
+/* Ends this rank if another rank of this host has died or failed. */
 static void look_for_dead(void) {
     for (int i = 0; i < watch.count; i++) {
         const double ended = watch.view[i].ended;
@@ -301,10 +304,10 @@ static void show_oneself(void) {
 }
 
 static void *look_on(void *argument) {
-    struct pollfd *wait_for = argument; /* the processes, then `stop` */
+    struct pollfd *wait_for = argument; /* the processes of the ranks, then `stop` */
     double last = seconds_now();
     for (;;) {
-        for (int i = 0; i < watch.count; i++) /* of one that has ended there is no more to hear */
+        for (int i = 0; i < watch.count; i++) /* processes that have ended are not polled again */
             wait_for[i] = (struct pollfd){watch.view[i].ended < 0 ? watch.view[i].process : -1, POLLIN, 0};
         wait_for[watch.count] = (struct pollfd){watch.stop, POLLIN, 0};
         if (poll(wait_for, (nfds_t)watch.count + 1, LOOK_MILLISECONDS) < 0) continue;
@@ -320,7 +323,7 @@ static void *look_on(void *argument) {
     return NULL;
 }
 
-/* This rank ends because of an error, which it has logged. */
+/* Notes that this rank ends because of an error, which it has logged. */
 static void fail(void) { atomic_store(&watch.slot[watch.mine].state, FAILED); }
 
 bool comm_watch_join(int file, WatchedRanks ranks) {

@@ -12,11 +12,11 @@ enum { SHARD_MULTIPLE = 32 }; /* elements: 64 bytes of bf16, so that shards next
 
 /* The private state of a unit. */
 typedef struct UnitState {
-    void *source;      /* this rank's slice in the compute type; with F32 and one replica, the master shard itself */
-    float *sum;        /* the gradient of the slice; gradient_shard points into it */
-    void *whole;       /* all elements in the compute type; NULL while another unit uses the buffer */
-    void *rounded;     /* offload: host copy of the shard in the compute type; with F32 the master itself */
-    bool fresh;        /* `whole` is up to date */
+    void *source;  /* this rank's slice in the compute type; with F32 and one replica it is the master shard itself */
+    float *sum;    /* the gradient of the slice; gradient_shard points into it */
+    void *whole;   /* all elements in the compute type; NULL while another unit uses the buffer */
+    void *rounded; /* offload: host copy of the shard in the compute type; with F32 it is the master itself */
+    bool fresh;    /* `whole` is up to date */
     bool has_gradient; /* `sum` holds a gradient, summed over the replica */
 } UnitState;
 
@@ -30,9 +30,9 @@ struct Fsdp {
     bool shares;      /* ranks map each other's sources: `whole` is a view, never a copy */
     bool stale;       /* the masters have changed since the sources were made */
     UnitState *state; /* [units] */
-    int turns;        /* shared buffers: unit u uses buffer u % turns */
+    int turns;        /* number of shared buffers: unit u uses buffer u % turns */
     void *slot[2];    /* for parameters; NULL: each unit has its own */
-    int slot_unit[2]; /* the unit that each holds, or -1 */
+    int slot_unit[2]; /* the unit that each buffer holds, or -1 */
     float *root_gradient, *block_gradient[2];
     int reducing; /* the unit whose gradient is being reduced, or -1 */
 };
@@ -56,7 +56,7 @@ FsdpMemory fsdp_memory(int world_size, bool one_host, const Unit *units, int cou
     FsdpMemory memory = {0};
     const int64_t size = dtype_size(options.type), root = shard_elements(&units[0], world_size);
     const int64_t turns = largest_shard(units, count, world_size) * (options.overlap ? 2 : 1);
-    const int64_t slice = options.replicas, others = world_size - slice; /* in units of shards */
+    const int64_t slice = options.replicas, others = world_size - slice; /* counted in shards */
     int64_t shards = 0;
     for (int u = 0; u < count; u++) shards += shard_elements(&units[u], world_size);
     memory.parameters = options.frozen && options.type != F32 ? 0 : shards * (int64_t)sizeof(float);
@@ -95,7 +95,7 @@ static void *staging_memory(const Fsdp *fsdp, int64_t bytes) {
     return memory;
 }
 
-/* A matrix whose rows can be aligned must be: its products are slower otherwise, and nothing else would say so. */
+/* If a matrix's rows can be aligned, they must be. Otherwise its products would be slower, and nothing would tell. */
 static void check_alignment(const Unit *unit, DType type) {
     const int64_t size = dtype_size(type);
     for (int i = 0; i < unit->parameters; i++) {
@@ -107,7 +107,8 @@ static void check_alignment(const Unit *unit, DType type) {
     }
 }
 
-/* The master shard and its copy in the compute type; the same memory if type and device are the same. */
+/* Allocates the master shard and its copy in the compute type. They are the same memory if type and device are the
+ * same. */
 static void create_parameters(Fsdp *fsdp, int u) {
     Unit *unit = &fsdp->unit[u];
     UnitState *state = &fsdp->state[u];
@@ -295,7 +296,7 @@ void fsdp_gather(Fsdp *fsdp, int u) {
     begin_gather(fsdp, u);
     fsdp->comm->f->wait_gathers(fsdp->comm);
     unit->gathered = fsdp->state[u].whole;
-    if (fsdp->shares) /* peers read this rank's slice in place */
+    if (fsdp->shares) /* peers read this rank's slice in place, so nothing is sent */
         fsdp->comm->bytes_sent += (fsdp->comm->size - 1) * slice_bytes(fsdp, u);
     for (int i = 0; i < unit->parameters; i++) {
         Parameter *p = &unit->parameter[i];
@@ -307,7 +308,7 @@ void fsdp_prefetch(Fsdp *fsdp, int u) {
     if (fsdp->turns > 1 && !fsdp->unit[u].gathered) begin_gather(fsdp, u);
 }
 
-/* Marks the gathered parameters of the unit as invalid. */
+/* Takes the gathered parameters away from the unit. */
 static void take_away(Unit *unit) {
     unit->gathered = NULL;
     for (int i = 0; i < unit->parameters; i++) unit->parameter[i].tensor.data = NULL;
@@ -353,8 +354,8 @@ static void add_in_place(const Fsdp *fsdp, float *x, const float *y, int64_t cou
     if (rest) add_launch(fsdp->device, F32, &arguments);
 }
 
-/* This rank's slice within the gradient buffer: the result of a reduction that is then added to the slice's gradient.
- */
+/* This rank's slice within the gradient buffer. It receives the result of a reduction, which is then added to the
+ * slice's gradient. */
 static float *own_slice(const Fsdp *fsdp, int u) {
     return whole_gradient(fsdp, u) + fsdp->comm->rank * slice_elements(fsdp, u);
 }
@@ -368,7 +369,8 @@ static void begin_reduction(Fsdp *fsdp, int u) {
     fsdp->reducing = u;
 }
 
-/* The reduction over the replica is complete. In the last micro-batch of a step, starts the one over replicas. */
+/* Called when the reduction over the replica is complete. In the last micro-batch of a step, starts the one over
+ * replicas. */
 static void end_reduction(Fsdp *fsdp, int u, bool last) {
     const Unit *unit = &fsdp->unit[u];
     Comm *replicas = fsdp->mesh->replicas;

@@ -1,10 +1,10 @@
-/* The ranks as a grid of replicas x shards, torch's device mesh "replicate" x "shard". A replica is a group of
+/* The ranks as a grid of replicas x shards, like torch's device mesh "replicate" x "shard". A replica is a group of
  * consecutive ranks that together hold the parameters once; gradients are summed over all replicas.
  *
  *   8 ranks, 2 replicas        shards: 0 1 2 3 | 4 5 6 7       replicas: 0 4 | 1 5 | 2 6 | 3 7
  *
- * If the number of ranks per host is a multiple of the replica's, no replica spans hosts, and the collectives of blocks
- * stay within a host. */
+ * If the number of ranks per host is a multiple of the number per replica, no replica spans hosts, and the collectives
+ * of blocks stay within a host. */
 #ifndef FLAME_PARALLEL_MESH_H
 #define FLAME_PARALLEL_MESH_H
 

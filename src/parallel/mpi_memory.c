@@ -12,11 +12,11 @@
 #include "base/files.h"
 
 static char folder[] = "/dev/shm/flame-c-mpi-XXXXXX";
-static int lock = -1;   /* of the folder; -1: there is none */
-static char **unlinked; /* the names of its files */
+static int lock = -1;   /* descriptor of the locked folder; -1: there is none */
+static char **unlinked; /* the names of the files that mpi_memory_unlink removed */
 static int64_t unlinked_count;
 
-/* Whether the descriptor is of the folder that has the name now. */
+/* Whether the descriptor refers to the folder that has this name now, and the folder is this user's. */
 static bool is_current(int fd, const char *path) {
     struct stat opened, named;
     return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 && opened.st_ino == named.st_ino &&
@@ -43,7 +43,7 @@ static void remove_of_dead(void) {
     globfree(&found);
 }
 
-/* A start beside this one may take a folder that is not locked yet for one of a dead rank. */
+/* Tries again, because another job that starts now may take a folder that is not yet locked for that of a dead rank. */
 static bool make_folder(void) {
     for (int attempt = 0; attempt < 100 && lock < 0; attempt++) {
         snprintf(folder, sizeof folder, "/dev/shm/flame-c-mpi-XXXXXX");
@@ -55,7 +55,7 @@ static bool make_folder(void) {
 
 void mpi_memory_begin(void) {
     static const char *const keys[] = {"OMPI_MCA_btl_vader_backing_directory",
-                                       "OMPI_MCA_btl_sm_backing_directory"}; /* of Open MPI 4, of 5 */
+                                       "OMPI_MCA_btl_sm_backing_directory"}; /* of Open MPI 4 and of Open MPI 5 */
     remove_of_dead();
     if (getenv(keys[0]) || getenv(keys[1]) || !make_folder()) return;
     for (int i = 0; i < 2; i++) setenv(keys[i], folder, 1);

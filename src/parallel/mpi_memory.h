@@ -1,19 +1,19 @@
 /* The files in shared memory through which Open MPI exchanges messages within a host. Open MPI leaves them behind when
- * its mpirun is killed. Here each rank has them in a folder of its own, /dev/shm/flame-c-mpi-XXXXXX, which it locks:
- * the lock ends with the process, so that the next start knows which folders are of the dead, those of other containers
- * included. */
+ * its mpirun is killed. So each rank keeps them in a folder of its own, /dev/shm/flame-c-mpi-XXXXXX, which it locks.
+ * The lock ends with the process, so the next start can tell which folders belong to dead ranks, including ranks in
+ * other containers. */
 #ifndef FLAME_PARALLEL_MPI_MEMORY_H
 #define FLAME_PARALLEL_MPI_MEMORY_H
 
-/* Before MPI begins: removes the folders of this user's dead ranks, and makes this rank's. Where there is no /dev/shm,
- * or the user has chosen another folder for Open MPI, it does nothing, and so do the functions below. */
+/* Call it before MPI is initialised. Removes the folders of this user's dead ranks and creates this rank's. If there is
+ * no /dev/shm, or the user has chosen another folder for Open MPI, this and the functions below do nothing. */
 void mpi_memory_begin(void);
-/* When all ranks of the host have mapped each other's memory: removes the names, so that a job that is killed from now
- * on leaves none. */
+/* Call it when all ranks of the host have mapped each other's memory. Removes the files' names, so that a job that is
+ * killed from now on leaves none behind. */
 void mpi_memory_unlink(void);
-/* Before MPI ends: gives back the names, without which Open MPI complains. */
+/* Call it before MPI is finalised. Creates the names again, because Open MPI complains if they are missing. */
 void mpi_memory_restore(void);
-/* After MPI has ended. */
+/* Call it after MPI has been finalised. Removes the folder. */
 void mpi_memory_end(void);
 
 #endif

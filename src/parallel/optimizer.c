@@ -20,7 +20,8 @@ typedef struct Span {
     int64_t first, last;
 } Span;
 
-/* The elements between the span and the next buffer; false at the end of the shard. Starts from {0, 0}. */
+/* Sets the span to the next elements that are trained: those between the span and the next buffer. False at the end of
+ * the shard. Start with {0, 0}. */
 static bool next_trained(const Unit *unit, Span *span) {
     *span = (Span){span->last, unit->shard};
     for (int i = 0; i < unit->parameters; i++) {
@@ -77,7 +78,7 @@ static double gradient_norm(Fsdp *fsdp) {
     return sqrt(sum);
 }
 
-/* Elements [first, last) of the unit that lie in this rank's shard. */
+/* Updates those of elements [first, last) of the unit that lie in this rank's shard. */
 static void update_range(const Unit *unit, int64_t first, int64_t last, AdamwArguments arguments) {
     const int64_t begin = unit->first, end = begin + unit->shard;
     first = (first > begin ? first : begin) - begin;
@@ -126,7 +127,7 @@ static void update_unit(const Unit *unit, const OptimizerOptions *options, const
 
 double optimizer_norm(Fsdp *fsdp, double gradient_scale) {
     fsdp_begin_update(fsdp);
-    /* the host reads the norm, so offloaded gradients have arrived as well */
+    /* the host has read the norm, so offloaded gradients have arrived too */
     return gradient_norm(fsdp) * gradient_scale;
 }
 

@@ -5,8 +5,7 @@
  *   m = beta1 m + (1 - beta1) g,   s = beta2 s + (1 - beta2) g^2
  *   p = p - lr m / (1 - beta1^t) / (sqrt(s / (1 - beta2^t)) + eps)
  *
- * Buffers (Parameter.moving_average) have no part in |g| and are updated with their plain gradient, as is said there.
- */
+ * Buffers (see Parameter.moving_average) do not count in |g| and are updated with their unscaled gradient. */
 #ifndef FLAME_PARALLEL_OPTIMIZER_H
 #define FLAME_PARALLEL_OPTIMIZER_H
 
@@ -16,7 +15,8 @@ typedef struct OptimizerOptions {
     double beta1, beta2, eps, weight_decay;
     double max_norm; /* 0: no clipping */
     bool decay_all;  /* also decay parameters of one dimension (norms, biases), as flame does */
-    int copies; /* how often each token is in the gradients of buffers: 1, or the ranks if all have the same tokens */
+    int copies; /* how often the gradients of buffers count each token: 1, or the number of ranks if all have the same
+                   tokens */
 } OptimizerOptions;
 
 /* flame's defaults: 0.9, 0.95, 1e-8, 0.1, 1.0, false; one copy. */
@@ -27,13 +27,13 @@ typedef struct OptimizerResult {
     bool skipped;         /* the norm is not finite: nothing was changed */
 } OptimizerResult;
 
-/* The norm of the gradient shards times gradient_scale, over all ranks. Collective. */
+/* The norm of the gradient over all ranks, times gradient_scale. Collective. */
 double optimizer_norm(Fsdp *fsdp, double gradient_scale);
-/* Update number `update` (1, 2, ...: t above) from the gradient shards, whose norm, finite, optimizer_norm has
- * returned. Collective. */
+/* Makes update number `update` (t above: 1, 2, ...) with the gradient shards. `norm` is what optimizer_norm has
+ * returned, and finite. Collective. */
 void optimizer_update(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr, double gradient_scale,
                       double norm);
-/* Both, the update only if the norm is finite. Collective. */
+/* Both of these, with the update only if the norm is finite. Collective. */
 OptimizerResult optimizer_step(Fsdp *fsdp, const OptimizerOptions *options, int64_t update, double lr,
                                double gradient_scale);
 

@@ -21,14 +21,14 @@ static uint32_t crc_of_slice(const Fsdp *fsdp, int unit, char *block) {
     return crc;
 }
 
-/* crcs: [replicas][units]. How many replicas have the copy of `unit` that `replica` has. */
+/* crcs: [replicas][units]. How many replicas, itself included, have the same copy of `unit` as `replica`. */
 static int equals(const uint32_t *crcs, int replicas, int units, int unit, int replica) {
     int count = 0;
     for (int r = 0; r < replicas; r++) count += crcs[r * units + unit] == crcs[replica * units + unit];
     return count;
 }
 
-/* The first unit of which this rank's copy is not that of most replicas, or -1. */
+/* The first unit for which this rank's copy is not that of the majority of replicas, or -1. */
 static int odd_unit(const uint32_t *crcs, int replicas, int units, int mine) {
     for (int u = 0; u < units; u++) {
         int most = 0;

@@ -24,11 +24,12 @@ struct Watchdog {
     bool stopping;
     Begun begun[WATCHDOG_OPEN];
     int64_t first, count; /* collectives [first, count) are in flight */
-    Begun call;           /* that has not returned */
-    double last_end;      /* of a collective, or the begin of what came after idle time */
+    Begun call;           /* the call that has not returned */
+    double last_end;      /* when the last collective ended, or, after idle time, when the next thing began */
 };
 
-/* What has been going on for longest: a collective in flight, else a call that has not returned. NULL: nothing. */
+/* What has been pending for longest: the oldest collective in flight, or else a call that has not returned. NULL:
+ * nothing. */
 static const Begun *pending(const Watchdog *w) {
     if (w->first < w->count) return &w->begun[w->first % WATCHDOG_OPEN];
     return w->call.collective ? &w->call : NULL;
@@ -44,7 +45,7 @@ static void end_job(const Watchdog *w, const WatchdogFailure *failure) {
     log_end_job(failure->code);
 }
 
-/* Called with the lock held. */
+/* Checks for progress. Called with the lock held. */
 static void look(Watchdog *w) {
     const double now = seconds_now();
     if (w->count - w->first > WATCHDOG_OPEN) w->first = w->count - WATCHDOG_OPEN;
@@ -79,14 +80,14 @@ static void *watch(void *argument) {
     return NULL;
 }
 
-/* Blocks all signals in this thread: they are handled elsewhere. */
+/* Blocks all signals in the watchdog's thread, because another thread handles them. */
 Watchdog *watchdog_create(WatchdogOptions options) {
     Watchdog *w = calloc(1, sizeof *w);
     CHECK_MEMORY(w, "out of memory");
     w->options = options;
     w->last_end = seconds_now();
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t monotonic; /* the clock of the day may be set back */
+    pthread_condattr_t monotonic; /* the wall clock may be set back */
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&w->stop, &monotonic);
