@@ -229,7 +229,7 @@ Tensor *model_embed(const Model *model, Tape *tape, Tensor *features) {
     return model->ends.read_in ? model->ends.read_in(model, tape, x) : x;
 }
 
-/* The norm of x, or of x + residual, which is *sum; see rms_norm. */
+/* The norm of x or, with a residual, of x + residual, which *sum becomes; see rms_norm. */
 static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residual, Norm norm, Tensor **sum) {
     const float eps = (float)model->config.norm_eps;
     const bool residual_weight = model->config.layout->residual_norms;
@@ -284,8 +284,8 @@ int64_t model_parameter_count(const Model *model) {
     return count;
 }
 
-/* Says false, because the weights have their values: transformers 5 divides out_proj after loading it where Mamba's
- * config.json says true. */
+/* Sets rescale_prenorm_residual to false: if Mamba's config.json says true, transformers 5 rescales out_proj after
+ * loading it, but these weights have their final values. */
 static void keep_out_proj(ConfigValue *config) {
     static const char key[] = "rescale_prenorm_residual";
     if (config_value_get(config, key)) config_value_set(config, key, config_value_new(VALUE_BOOL, NULL, 0));

@@ -1,5 +1,5 @@
-/* The language model: embeddings, blocks of (mixer, MLP) with pre-norm, final norm, head. This
- * is everything outside of the mixers.
+/* The language model: embeddings, blocks of (mixer, MLP) with pre-norms, final norm, head. This header covers
+ * everything outside of the mixers.
  *
  *   x = E[tokens]                                                            (some have a norm after it)
  *   for each layer:  x = x + Mixer(norm(x));  x = x + Mlp(norm(x))           (some have no MLP)
@@ -16,7 +16,7 @@
 #include "models/mixer.h"
 #include "models/model_config.h"
 
-/* A norm's weight and, where it has one, its bias. */
+/* A norm's weight and bias, each NULL if the norm has none. */
 typedef struct Norm {
     Tensor *weight, *bias;
 } Norm;
@@ -26,25 +26,26 @@ struct Layer {
     const void *config; /* the mixer's own struct */
     const ModelConfig *model;
     const ModelLayout *layout;
-    int64_t index; /* among the model's layers */
-    bool first;    /* no layer before it has this mixer */
+    int64_t index; /* its position among the model's layers */
+    bool first;    /* no earlier layer has this mixer */
     Unit *unit, *root;
     Norm first_norm, mixer_norm, mlp_norm;
     Tensor *weight[LAYER_WEIGHTS], *mlp[MLP_WEIGHTS]; /* the mixer's and the MLP's, indexed by their enums */
-    const char *part;                                 /* while parameters are added: of what, "attn" or "mlp" */
-    Tensor **part_weight;                             /* and where they go */
+    const char *part;                                 /* the part whose parameters are being added, "attn" or "mlp" */
+    Tensor **part_weight;                             /* where these parameters are stored */
 };
 
 typedef struct Model Model;
 
-/* What a model that is not a language model has before its first block and behind its last. */
+/* For models that are not language models: what they have before the first block and after the last. */
 typedef struct ModelEnds {
-    int64_t features; /* so many numbers of each token are its input, instead of an embedding: x = W f + b; 0: none */
+    int64_t features; /* the input of a token is this many numbers f in place of an embedding: x = W f + b; 0: an
+                         embedding */
     bool head_bias;
-    bool fixed_embeddings; /* they keep their initial values, N(0, 1 / hidden_size) */
+    bool fixed_embeddings; /* the embeddings keep their initial values, N(0, 1 / hidden_size) */
     bool bidirectional;    /* a block's mixer runs over each document and over its reverse, and the results are added */
     bool regression;       /* the head gives one number, and the loss is its squared error; vocab_size is 1 */
-    /* Adds the parameters of the functions below to the root by model_parameter; NULL: none. */
+    /* Adds the parameters that read_in and read_out use to the root, with model_parameter; NULL: none. */
     void (*parameters)(Model *model);
     /* Before the first block, [N, hidden_size] -> [N, hidden_size]; NULL: nothing. */
     Tensor *(*read_in)(const Model *model, Tape *tape, Tensor *x);
@@ -61,16 +62,16 @@ struct Model {
     int64_t layers;
     Layer *layer;
     Norm norm;
-    Tensor *embeddings, *lm_head; /* the same where the weights are tied */
+    Tensor *embeddings, *lm_head; /* both are the same tensor if the weights are tied */
     Tensor *head_bias;            /* NULL: the logits have none */
     ModelEnds ends;
     Tensor *features_bias, *ends_weight[ENDS_WEIGHTS]; /* with ends.features, `embeddings` is W */
 };
 
-/* Builds a model from the keys of a Hugging Face config.json (model_config_read). The caller owns *model. BAD_INPUT
- * after one message. */
+/* Builds a model from the keys of a Hugging Face config.json (model_config_read). The caller owns *model. Returns
+ * BAD_INPUT after one message. */
 Status model_create(const ConfigValue *source, Model **model);
-/* The same with other ends, which no file describes. */
+/* The same with the given ends, which no configuration file describes. */
 Status model_create_with(const ConfigValue *source, ModelEnds ends, Model **model);
 /* The same from a config.json (or a YAML file of its keys). */
 Status model_from_file(const char *path, Model **model);
@@ -82,12 +83,12 @@ void model_parameter(Model *model, int index, const char *name, int dims, const 
 /* The input of the first layer [N, hidden_size]: the embeddings of the batch's tokens, or of features [N,
  * ends.features]. */
 Tensor *model_embed(const Model *model, Tape *tape, Tensor *features);
-/* Layer `index`: [N, hidden_size] -> [N, hidden_size]. */
+/* Runs layer `index`: [N, hidden_size] -> [N, hidden_size]. */
 Tensor *model_layer(const Model *model, int64_t index, Tape *tape, Tensor *x);
-/* The read-out, if there is one, and the final norm. */
+/* Applies ends.read_out, if there is one, and the final norm. */
 Tensor *model_norm(const Model *model, Tape *tape, Tensor *x);
 
-/* What linear_cross_entropy takes as `pull`: 1e-4 with use_l2warp, else 0. */
+/* The `pull` of linear_cross_entropy's LossShape: 1e-4 with use_l2warp, else 0. */
 float model_pull(const Model *model);
 /* The cap of the logits, which are cap tanh(x / cap); 0: none. */
 float model_logit_cap(const Model *model);

@@ -77,8 +77,8 @@ static const Key rope_parameters_keys[] = {
 #define FIXED(name, value, doc)                                                                                        \
     { name, KEY_FIXED | KEY_NULLABLE, value, 0, 0, NULL, doc, 0 }
 
-/* Keys of transformers and of older releases of fla. UNREAD: does not change the model; kept as given. FIXED: might
- * change the model, so only this value is accepted. A key in none of the tables is refused. */
+/* Keys of transformers and of older releases of fla. An UNREAD key does not change the model and is kept as given. A
+ * FIXED key might change the model, so only this one value is accepted. A key that is in no table is refused. */
 static const Key unread_keys[] = {
     FIXED("attnres_block_size", "null", "residuals by attention over layers"),
     FIXED("rope_interleaved", "false", "the halves of a head are rotated"),
@@ -169,13 +169,13 @@ static const Key unread_keys[] = {
     UNREAD("cache_implementation"),
 };
 
-/* The key of `attn` that is not one of the attention mixer's. */
+/* The one key of `attn` that the attention mixer does not have. */
 static const Key hybrid_keys[] = {
     {"layers", KEY_INTEGER_LIST, "[]", 0, 1e6, NULL, "which layers are softmax attention",
      offsetof(ModelConfig, attention_layers)},
 };
 
-/* The key of the attention mixer that `attn` does not have in fla. */
+/* The key of the attention mixer that fla's `attn` does not have. */
 static const char not_in_hybrids[] = "qk_norm";
 
 static const ModelLayout usual_layout = {
@@ -196,7 +196,7 @@ static Status unsupported(const char *key, const char *what) {
     return BAD_INPUT;
 }
 
-/* Sets the mixer's rope_theta from `rope`, the value of the key `name` beside it in `keys`. */
+/* Sets the mixer's rope_theta from `rope`, the value of the key `name` of `keys`. */
 static Status read_rope(const ConfigValue *rope, const char *name, const ConfigValue *keys, const KeyTable *mixer) {
     if (!rope) return OK;
     char section[160];
@@ -238,7 +238,7 @@ static Status check_attention_layers(const ModelConfig *config, const ConfigValu
     return OK;
 }
 
-/* Hybrid layers of models whose layers in fla do not get the key keep its default. */
+/* Refuses a rope_theta other than the default for models whose hybrid layers do not get the key in fla. */
 static Status check_attention_base(const ModelConfig *config, const ConfigValue *attn, const KeyTable *attention) {
     if (!config->mixer->fixes_attention_base) return OK;
     const Key *key = keys_find(attention, 1, "rope_theta");
@@ -303,7 +303,8 @@ static Status check_supported(const ModelConfig *config) {
     return OK;
 }
 
-/* A copy of the mapping in which the mixer's keys have their own names, not their second ones. The caller frees it. */
+/* Makes *named a copy of the mapping in which second names of keys (KeyAlias) are replaced by first ones. The caller
+ * frees it. */
 static Status with_own_names(const Mixer *mixer, const ConfigValue *source, ConfigValue **named) {
     *named = config_value_new(VALUE_MAPPING, source->file, source->line);
     for (int i = 0; i < source->count; i++) {
@@ -321,7 +322,7 @@ static Status with_own_names(const Mixer *mixer, const ConfigValue *source, Conf
     return OK;
 }
 
-/* `attn` of a mixer that has it by default, for a model of so many layers. The caller frees it; NULL: there is none. */
+/* The `attn` that a mixer has by default, for a model of `layers` layers. The caller frees it. NULL if it has none. */
 static ConfigValue *default_attention(const Mixer *mixer, int64_t layers) {
     ConfigValue *attn = NULL;
     const char *text = mixer->default_attention;
@@ -335,7 +336,7 @@ static ConfigValue *default_attention(const Mixer *mixer, int64_t layers) {
     return NULL;
 }
 
-/* Sets a shared key that follows from the mixer's keys; where it is given, it must say the same. */
+/* Sets a shared key to the value that follows from the mixer's keys. If the key is given, it must have that value. */
 static Status set_derived(const ModelConfig *config, const ConfigValue *source, const char *key, int64_t *field,
                           int64_t value) {
     const ConfigValue *given = config_value_get(source, key);
@@ -374,7 +375,7 @@ static void keep_unread(const KeyTable *tables, int count, const ConfigValue *so
     }
 }
 
-/* Reads the keys under their own names. */
+/* Reads all keys, under their first names. */
 static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     NestedKeys nested = {0};
     const KeyTable tables[] = {{model_keys, LENGTH(model_keys), config, "model"},
@@ -446,7 +447,7 @@ void model_config_set_eos(ModelConfig *config, int64_t token) {
     config->eos_token_id.item[0] = token;
 }
 
-/* The values of all tables as one mapping. */
+/* The keys of all tables with their values, as one mapping. */
 static ConfigValue *values_of(const KeyTable *tables, int count) {
     char *text = NULL;
     size_t bytes = 0;
@@ -466,8 +467,8 @@ static bool is_finite(const ConfigValue *value) {
     return value->type != VALUE_REAL || isfinite(value->real);
 }
 
-/* JSON has no infinity, and releases of transformers spell it differently. Infinite values are not written: only
- * defaults are infinite, and readers fill those in. */
+/* JSON has no infinity, and releases of transformers spell it in different ways. So infinite values are not written.
+ * Only defaults are infinite, and readers fill those in. */
 static bool left_out_infinity(const ConfigValue *value) { return !is_finite(value); }
 static bool left_out_of_hybrids(const ConfigValue *value) { return strcmp(value->key, not_in_hybrids) == 0; }
 
@@ -506,8 +507,8 @@ ConfigValue *model_config_value(const ModelConfig *config) {
     return value;
 }
 
-/* Prints the shared keys with their defaults for a mixer (NULL: for most models). only_own_defaults: only the keys
- * whose default the mixer changes. */
+/* Prints the shared keys with their defaults for a mixer (NULL: for most models). With only_own_defaults, prints only
+ * the keys whose default the mixer changes. */
 static void help_of_model_keys(FILE *file, const Mixer *mixer, bool only_own_defaults) {
     Key keys[LENGTH(model_keys)];
     char texts[LENGTH(model_keys)][NUMBER_TEXT];

@@ -1,4 +1,4 @@
-/* The configuration of a model: reads the keys of a Hugging Face config.json and writes them. */
+/* The configuration of a model, read from the keys of a Hugging Face config.json and written as such. */
 #ifndef FLAME_MODELS_MODEL_CONFIG_H
 #define FLAME_MODELS_MODEL_CONFIG_H
 
@@ -20,21 +20,21 @@ struct ModelConfig {
     IntegerList eos_token_id;           /* empty: null */
     const Mixer *mixer;
     const ModelLayout *layout;
-    const Mlp *mlp; /* that of the layout; NULL: there is none, or intermediate_size is 0 */
+    const Mlp *mlp; /* the layout's MLP; NULL if it has none or intermediate_size is 0 */
     void *mixer_config;
     void *attention_config;       /* the keys of `attn`; NULL without hybrid layers */
     IntegerList attention_layers; /* indices of the hybrid layers */
     ConfigValue *unread;          /* the keys without effect, as given */
 };
 
-/* Reads all keys. Strict: a key that no table knows, a value that is not supported and sizes that do not fit together
- * are errors that name the key. Known keys without effect, which transformers writes into every file, are kept.
- * BAD_INPUT after one message; model_config_free in any case. */
+/* Reads all keys, strictly: an unknown key, an unsupported value, and sizes that do not fit together are errors that
+ * name the key. Known keys without effect, which transformers writes into every file, are kept. Returns BAD_INPUT after
+ * one message. The caller must call model_config_free in either case. */
 Status model_config_read(const ConfigValue *source, ModelConfig *config);
 void model_config_free(ModelConfig *config);
 
-/* The tables of keys with their values: the keys that all models share, the mixer's, and those of hybrid layers in the
- * section "attn" (values NULL without hybrid layers). */
+/* The tables of keys with their values: the keys that all models share, the mixer's, and those of the section "attn"
+ * for hybrid layers (values NULL without such layers). */
 enum { MODEL_TABLES = 3 };
 void model_config_tables(const ModelConfig *config, KeyTable tables[MODEL_TABLES]);
 
@@ -43,15 +43,15 @@ bool model_config_has_eos(const ModelConfig *config, int64_t token);
 /* Makes `token` the only eos_token_id. */
 void model_config_set_eos(ModelConfig *config, int64_t token);
 
-/* The effective configuration, in a form that fla and model_config_read accept: every key of the tables in its normal
- * form, and the keys without effect as given. The caller frees it. */
+/* The effective configuration in a form that fla and model_config_read accept: every key of the tables with its value
+ * in normal form, and the keys without effect as given. The caller frees it. */
 ConfigValue *model_config_value(const ModelConfig *config);
 
 /* The table of the keys that all models share, without values. */
 KeyTable model_config_keys(void);
 
-/* Prints the keys of models with this mixer and their defaults. NULL: the keys that all models share, then those of
- * each mixer. */
+/* Prints the keys of models with this mixer and their defaults. If mixer is NULL, prints the keys that all models
+ * share, then those of each mixer. */
 void model_config_help(FILE *file, const Mixer *mixer);
 
 #endif

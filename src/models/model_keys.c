@@ -7,8 +7,9 @@
 
 static bool has(const ConfigValue *mapping, const char *key) { return config_value_get(mapping, key) != NULL; }
 
-/* Whether a run sets `key`, directly or by another key: by its second name, hidden_ratio also decides
- * intermediate_size, which for some mixers other keys decide anyway, and rope_parameters also decides rope_theta. */
+/* Whether a run sets `key`, directly, by its second name, or by another key: hidden_ratio also decides
+ * intermediate_size (which some mixers derive from other keys in any case), and rope_parameters also decides
+ * rope_theta. */
 static bool is_given(const ConfigValue *keys, const char *key, const Mixer *mixer) {
     for (int i = 0; i < mixer->alias_count; i++) {
         const KeyAlias *alias = &mixer->aliases[i];
@@ -62,7 +63,7 @@ static void compare_layer_lists(const Model *old, const Model *now, KeyDifferenc
     free(after);
 }
 
-/* The shared keys with the resulting MLP width as intermediate_size, whichever key gave it; 0 without an MLP. */
+/* The shared keys, with the MLP's width as intermediate_size whichever key decided it; 0 without an MLP. */
 static ModelConfig with_width(const Model *model) {
     ModelConfig config = model->config;
     config.hidden_ratio = 0;

@@ -5,15 +5,15 @@
 #include "config/key_differences.h"
 #include "models/model.h"
 
-/* Adds the keys of `saved` that are missing in `keys` (the `model:` of a run), those inside of `attn` too. */
+/* Adds to `keys` (the `model:` section of a run) the keys of `saved` that it lacks, including those inside `attn`. */
 void model_fill_keys(ConfigValue *keys, const ModelConfig *saved);
 
-/* Adds the keys whose effective values differ: keys that are left out have their defaults, and computed widths are
- * compared as numbers, whichever key gave them. Keys of hybrid layers are named attn.KEY. */
+/* Adds to `differences` the keys whose effective values differ. Missing keys count with their defaults, and widths are
+ * compared as numbers, whichever key decided them. Keys of hybrid layers are named attn.KEY. */
 void model_compare(const Model *old, const Model *now, KeyDifferences *differences);
 
-/* Checks that each name is a key of the model, named as by model_compare. BAD_INPUT after one log_error (rank 0) that
- * names `list`, the configuration key that holds the names. */
+/* Checks that each name is a key of the model, in the spelling of model_compare. Returns BAD_INPUT after one log_error
+ * (rank 0) that names `list`, the configuration key that holds the names. */
 Status model_check_names(const Model *model, const StringList *names, const char *list);
 
 #endif

@@ -7,8 +7,8 @@
  *   o_t = V_t^T softmax(K^(-1/2) K_t q_t)
  *   y = (norm(o) * silu(g)) Wo
  *
- * The softmax over the tokens so far is s_t = e^(r_t - z_t) with a decay e^(z_{t-1} - z_t), z_t = log sum of e^r_j, of
- * what the slots hold. State per head num_slots x (K + V), and z. */
+ * The softmax over the tokens so far is a recurrence: with z_t = log sum over j <= t of e^r_j, token t has the weight
+ * e^(r_t - z_t), and what the slots hold decays by e^(z_{t-1} - z_t). State per head num_slots x (K + V), and z. */
 #include <math.h>
 
 #include "base/log.h"
@@ -36,7 +36,7 @@ static const Key abc_keys[] = {
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, S_PROJ, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };
 
-enum { LARGEST_KEY = 512 /* that rotary takes */ };
+enum { LARGEST_KEY = 512 /* the widest head that rotary takes */ };
 
 static const float rope_theta = 10000; /* fixed in fla's layer, no config key */
 

@@ -6,8 +6,8 @@
  *   o_i = sum over j <= i of w_ij v_j / (sum over j <= i of w_ij + eps)
  *   y = o Wo
  *
- * w_ij is the product of features of q and k, 1 + d + d (d + 1) / 2 of them: state per head that many x V, and their
- * sums. fla has the layer alone, without a model. */
+ * w_ij is the scalar product of features of q and k. There are F = 1 + d + d (d + 1) / 2 features; state per head F x
+ * V, and the sums of the F features. fla has only the layer, without a model. */
 #include "models/mixers/parts.h"
 
 typedef struct BasedConfig {

@@ -8,8 +8,8 @@
  *   o_t = K^(-1/2) q_t S_t
  *   y = (norm(o) * sigmoid(x Wg)) Wo                                       norm(o) Wo without use_output_gate
  *
- * Normalised, p is k but for the eps of the norm: they differ by 1e-6 / |k|^2 or less, and k stands for both.
- * State per head K x V. */
+ * Once normalised, p and k differ only by the eps of the norm, by 1e-6 / |k|^2 or less, so k is used for both. State
+ * per head K x V. */
 #include "base/log.h"
 #include "models/mixers/parts.h"
 

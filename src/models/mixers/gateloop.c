@@ -5,8 +5,8 @@
  *   o_t = q_t Re S_t
  *   y = (o * silu(x Wg)) Wo
  *
- * transition polar: alpha = sigmoid(a_0) e^(i a_1); cartesian: alpha = sigmoid(|c|) c / |c|, c = a_0 + i a_1. State:
- * one complex number per channel, dim_inner of them. */
+ * With `transition: polar` alpha = sigmoid(a_0) e^(i a_1); with cartesian alpha = sigmoid(|c|) c / |c|, c = a_0 + i
+ * a_1. State: one complex number for each of dim_inner channels. */
 #include <string.h>
 
 #include "models/mixers/parts.h"

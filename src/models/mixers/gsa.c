@@ -43,7 +43,7 @@ static const Key gsa_keys[] = {
 
 enum { Q_PROJ, K_PROJ, V_PROJ, F_PROJ, O_PROJ, G_NORM, FEATURES, Q_CONV, K_CONV, V_CONV };
 
-/* fla does not pass norm_eps to this norm, which has its default. */
+/* fla does not pass norm_eps to this norm, so it keeps its default. */
 static const float g_norm_eps = 1e-5f;
 
 static Status gsa_complete(void *config, const ModelConfig *model) {

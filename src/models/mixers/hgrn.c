@@ -6,7 +6,7 @@
  *   h_t = f_t * h_{t-1} + (1 - f_t) * silu(i_t)       per channel
  *   y = (norm(h) * silu(g)) Wo
  *
- * State: one number per channel, expand_ratio * hidden_size of them. */
+ * State: one number for each of expand_ratio * hidden_size channels. */
 #include "base/log.h"
 #include "models/mixers/parts.h"
 

@@ -31,7 +31,7 @@ static const Key hgrn2_keys[] = {
 
 enum { Q_PROJ, F_PROJ, I_PROJ, O_PROJ, G_NORM, Q_CONV, F_CONV, I_CONV, LOWER_BOUNDS };
 
-/* fla does not pass norm_eps to this norm, which has its default. */
+/* fla does not pass norm_eps to this norm, so it keeps its default. */
 static const float g_norm_eps = 1e-5f;
 
 static Status hgrn2_complete(void *config, const ModelConfig *model) {

@@ -31,7 +31,7 @@ static const Key lightnet_keys[] = {
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ_0, G_PROJ_1, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };
 
-/* fla's layer calls the norm without norm_eps. */
+/* fla does not pass norm_eps to this norm, so it keeps its default. */
 static const float g_norm_eps = 1e-6f;
 
 static Status lightnet_complete(void *config, const ModelConfig *model) {

@@ -6,7 +6,7 @@
  *   o_t = K^(-1/2) q_t S_t
  *   y = norm(o) Wo
  *
- * The default feature map is a product of two learned ones, f(x) = (x W1 + b1) * (x W2 + b2), of its own for q and k.
+ * The default feature map is a product of two learned ones, f(x) = (x W1 + b1) * (x W2 + b2); q and k have one each.
  * State per head K x V. With num_kv_heads < num_heads several heads read the same k and v. */
 #include <math.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  *   c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),  h_t = sigmoid(o) tanh(c_t)
  *   y = h Wo
  *
- * State: h and c, rnn_hidden_size numbers each. The tokens of a sequence follow each other, with a product of the
- * recurrent weights for each. */
+ * State: h and c, rnn_hidden_size numbers each. The tokens of a sequence are computed one after another, each with a
+ * product by the recurrent weights. */
 #include "models/mixers/lstm.h"
 
 #include <math.h>

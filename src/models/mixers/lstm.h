@@ -1,4 +1,4 @@
-/* What the recurrent networks (lstm, gru) share. */
+/* The parts that the recurrent networks lstm and gru share. */
 #ifndef FLAME_MODELS_MIXERS_LSTM_H
 #define FLAME_MODELS_MIXERS_LSTM_H
 
@@ -12,7 +12,7 @@ enum { RNN_KEYS = 1 };
 extern const Key rnn_keys[RNN_KEYS];
 
 Status rnn_complete(void *config, const ModelConfig *model);
-/* Parameters with the names and initial values of torch.nn.LSTM and GRU, for so many gates, and o_proj. */
+/* Adds the parameters of torch.nn.LSTM or GRU, with their names and initial values, for `gates` gates, and o_proj. */
 void rnn_parameters(Layer *layer, int64_t gates);
 /* (cell(x Wih + bih) with Whh, bhh) Wo. */
 Tensor *rnn_forward(const Layer *layer, Tape *tape, Tensor *x,

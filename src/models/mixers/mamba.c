@@ -24,7 +24,7 @@ static const Key mamba_keys[] = {
     {"use_mambapy", KEY_IGNORED, NULL, 0, 0, NULL, NULL, 0},
 };
 
-/* transformers' own Mamba has the same tensors and other names of keys. */
+/* transformers' own Mamba has the same tensors but other names for keys. */
 static const KeyAlias mamba_aliases[] = {
     {"norm_eps", "layer_norm_epsilon"},          {"dt_rank", "time_step_rank"}, {"dt_scale", "time_step_scale"},
     {"dt_init_scheme", "time_step_init_scheme"}, {"dt_min", "time_step_min"},   {"dt_max", "time_step_max"},
@@ -48,7 +48,7 @@ Status mamba_complete(void *config, const ModelConfig *model) {
 
 int64_t mamba_inner_size(const void *config) { return ((const MambaConfig *)config)->inner; }
 
-/* As torch draws a layer of which every output has `inputs` inputs. */
+/* The distribution from which torch draws a layer whose outputs have `inputs` inputs each. */
 static Init torch_init(int64_t inputs, double factor) {
     const double bound = factor / sqrt((double)inputs);
     return (Init){INIT_UNIFORM, -bound, bound};
@@ -65,7 +65,7 @@ static Init out_proj_init(const Layer *layer) {
     return torch_init(c->inner, 1 / sqrt((double)layer->model->num_hidden_layers));
 }
 
-/* ln(n + 1) of state n. */
+/* The initial value for state n is ln(n + 1). */
 static double initial_A_log(int64_t i, const double argument[3]) { return log((double)(i % (int64_t)argument[0] + 1)); }
 
 void mamba_parameters(Layer *layer) {

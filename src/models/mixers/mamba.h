@@ -1,4 +1,4 @@
-/* The Mamba-1 layer, which mamba and samba share; equations in mamba.c. */
+/* The Mamba-1 layer, which mamba and samba share. mamba.c has its equations. */
 #ifndef FLAME_MODELS_MIXERS_MAMBA_H
 #define FLAME_MODELS_MIXERS_MAMBA_H
 
@@ -12,7 +12,8 @@ typedef struct MambaConfig {
     int64_t inner; /* channels */
 } MambaConfig;
 
-/* The keys with the same name in both models; the others begin with dt_ in mamba and with time_step_ in samba. */
+/* The keys that have the same name in both models. The names of the others begin with dt_ in mamba and with time_step_
+ * in samba. */
 #define MAMBA_KEYS                                                                                                     \
     KEY(MambaConfig, state_size, KEY_INTEGER, "16", 1, 64, NULL, "states of a channel"),                               \
         KEY(MambaConfig, expand, KEY_INTEGER, "2", 1, 64, NULL, "channels / hidden_size"),                             \

@@ -51,7 +51,7 @@ static const Key mamba2_keys[] = {
         "smaller initial out_proj in deeper models"),
     KEY(Mamba2Config, chunk_size, KEY_INTEGER | KEY_INERT, "256", 1, 1 << 20, NULL,
         "fla's kernel choice, without effect here"),
-    /* names of older releases, which fla does not read any more */
+    /* names from older releases, which fla no longer reads */
     {"rms_norm", KEY_FIXED, "true", 0, 0, NULL, "it is called rmsnorm", 0},
     {"time_step_min", KEY_FIXED, "0.001", 0, 0, NULL, "it is called dt_min", 0},
     {"time_step_max", KEY_FIXED, "0.1", 0, 0, NULL, "it is called dt_max", 0},
@@ -84,8 +84,8 @@ static Status mamba2_complete(void *config, const ModelConfig *model) {
     return OK;
 }
 
-/* With rescale_prenorm_residual: uniform within 1 / sqrt(inner), as torch draws a linear layer, divided by the root of
- * the number of layers. */
+/* With rescale_prenorm_residual: uniform within 1 / sqrt(inner), as torch draws a linear layer, then divided by the
+ * square root of the number of layers. */
 static Init out_proj_init(const Layer *layer) {
     const Mamba2Config *c = layer->config;
     if (!c->rescale_prenorm_residual) return (Init){INIT_NORMAL, 0, layer->model->initializer_range};
@@ -109,7 +109,8 @@ static void mamba2_parameters(Layer *layer) {
     if (c->use_bias) layer_vector(layer, OUT_BIAS, "out_proj.bias", h, 0);
 }
 
-/* The skip, if its D has a number per channel, gate and norm; norm_before_gate decides their order. */
+/* Applies the skip (here only if its D has a number per channel), the gate and the norm; norm_before_gate decides the
+ * order of these two. */
 static Tensor *gated_output(const Layer *layer, Tape *tape, Tensor *y, Tensor *x, Tensor *gate) {
     const Mamba2Config *c = layer->config;
     Tensor *const *w = layer->weight;

@@ -7,7 +7,7 @@
  *   o_t = ((H_t + diag(l))^-1 q_t) S_t                              l = softplus(lambda) + lambda_lower_bound
  *   y = (norm(o) * silu(x Wg)) Wo                                   norm(o) Wo without use_output_gate
  *
- * The inverse is max_cg_step_training steps of conjugate gradients. State per head K x 2K. */
+ * The inverse is applied by max_cg_step_training iterations of conjugate gradients. State per head K x 2K. */
 #include <math.h>
 
 #include "models/mixers/parts.h"

@@ -7,8 +7,8 @@
  *   h = mLSTM's cell (mlstm.h)
  *   y = ((norm(h) + skip * c) * silu(z)) Wdown        norm: LayerNorm per head
  *
- * There is no MLP. Norms have no bias, and their weights are stored less 1. State: per head K x V + K + 1, and the last
- * conv1d_kernel_size - 1 rows of u. */
+ * There is no MLP. Norms have no bias, and what is stored is their weight minus 1. State: per head K x V + K + 1, and
+ * the last conv1d_kernel_size - 1 rows of u. */
 #include <math.h>
 
 #include "models/mixers/mlstm.h"

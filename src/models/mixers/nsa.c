@@ -4,7 +4,7 @@
  *   q, k, v = x Wq, x Wk, x Wv (+ biases); q, k = rotate(q), rotate(k)
  *   compressed: softmax attention to the means of k and v over the whole blocks so far
  *   selected:   softmax attention to the tokens of block_counts blocks: the first, the token's own, the one before it,
- *               and those which the compressed attention of the key head's query heads weighs most
+ *               and those that get most of the compressed attention of the key head's query heads
  *   window:     softmax attention to the last window_size tokens
  *   y = (sum of sigmoid(x Wg) o over the three) Wo */
 #include "base/log.h"
@@ -31,7 +31,7 @@ static const Key nsa_keys[] = {
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, O_PROJ, Q_BIAS, K_BIAS, V_BIAS };
 
-/* Key heads are read by 16, 32, 64, ... query heads, as fla has it. */
+/* Each key head is read by 16, 32, 64, ... query heads, as in fla. */
 static Status nsa_complete(void *config, const ModelConfig *model) {
     const NsaConfig *c = config;
     const int64_t group = c->num_heads / c->num_kv_heads;

@@ -5,20 +5,21 @@
 #include "kernels/ops.h"
 #include "models/model.h"
 
-/* eps of the L2 norm of queries and keys; fixed in fla. */
+/* The eps of the L2 norm of queries and keys, fixed in fla. */
 #define L2_NORM_EPS 1e-6f
 
-/* Initial values of A_log = ln A, with A uniform in 0 .. 16 (the lower bound is 1e-4, as ln 0 is infinite), and of
+/* Initial values of A_log = ln A, with A uniform in 1e-4 .. 16 (fla draws from 0 on, but ln 0 is infinite), and of
  * dt_bias, for time steps from 0.001 to 0.1. */
 #define DECAY_INIT     ((Init){INIT_LOG_UNIFORM, 1e-4, 16})
 #define TIME_STEP_INIT ((Init){INIT_INVERSE_SOFTPLUS, 1e-3, 1e-1})
 
-/* For softmax attention: num_kv_heads (-1 becomes num_heads) must divide num_heads, and num_heads hidden_size, into
- * heads of *head_size columns, `most` at most and an even number if `even`. BAD_INPUT (logged) if not. */
+/* For softmax attention. num_kv_heads (-1 becomes num_heads) must divide num_heads, and num_heads must divide
+ * hidden_size. The heads' *head_size columns must be at most `most`, and an even number if `even`. Returns BAD_INPUT
+ * (logged) if not. */
 Status attention_heads(const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, int64_t *head_size,
                        int64_t most, bool even);
 
-/* BAD_INPUT, after a message that names the key. */
+/* Logs that the value of `key` is refused. Returns BAD_INPUT. */
 Status refused(const char *key, const char *what);
 
 /* silu(conv(x)), or silu(x) if there is no convolution (weight NULL). */
@@ -37,8 +38,8 @@ static inline Tensor *gated_output_norm(Tape *tape, Tensor *o, Tensor *gate, Ten
                 : rms_norm(tape, o, NULL, weight, eps, NULL);
 }
 
-/* The heads of most of fla's layers. key_size and value_size are the widths over `count` query heads; with kv_count
- * heads, k and v are narrower by count / kv_count. */
+/* The heads of most of fla's layers. key_size and value_size are the widths of all `count` query heads together; k and
+ * v have kv_count heads and are narrower by the factor count / kv_count. */
 typedef struct Heads {
     int64_t count, kv_count, key_size, value_size;
 } Heads;
@@ -62,11 +63,12 @@ Tensor *feature_map(Tape *tape, Tensor *x, const char *name);
 /* The name of the output norm's weight. In fla it depends on whether the norm's kernel includes the gate. */
 const char *output_norm_name(const ModelConfig *model, bool use_output_gate);
 
-/* Linear attention whose weights w_ij = scale q_i . k_j sum to one: o_i = sum over j <= i of w_ij v_j / (|sum over j <=
- * i of w_ij| + eps), per head. q, k [N, heads*K], v [N, heads*V] -> [N, heads*V]. */
+/* Linear attention with weights w_ij = scale q_i . k_j that are divided by their sum: o_i = sum over j <= i of w_ij v_j
+ * / (|sum over j <= i of w_ij| + eps), per head. q, k [N, heads*K], v [N, heads*V] -> [N, heads*V]. */
 Tensor *normalised_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, int64_t heads, float scale, float eps);
 
-/* What gsa and abc do with M slots per head: over time, e^g_t of what the slots hold stays and s_t of the token joins,
+/* Attention to M slots per head, for gsa and abc. At each token the slots keep the share e^g_t of what they hold and
+ * add s_t times the token's key or value:
  *
  *   b_t = scale K_t q_t,  K_t = diag(e^g_t) K_{t-1} + s_t k_t^T        [M, K]
  *   o_t = V_t^T softmax(b_t),  V_t = diag(e^g_t) V_{t-1} + s_t v_t^T   [M, V]

@@ -7,8 +7,8 @@
  *   o_i = sum over j <= i of w_ij v_j / (sum over j <= i of w_ij + eps)
  *   y = o Wo
  *
- * w_ij is the product of features of q' and k', the d (d + 1) / 2 products of two entries: state per head that many x
- * V, and their sums. fla has the layer alone, without a model. */
+ * w_ij is the scalar product of features of q' and k': the F = d (d + 1) / 2 products of two entries. State per head F
+ * x V, and the sums of the F features. fla has only the layer, without a model. */
 #include "models/mixers/parts.h"
 
 typedef struct RebasedConfig {
@@ -31,7 +31,7 @@ static const Key rebased_keys[] = {
 
 enum { Q_PROJ, K_PROJ, V_PROJ, O_PROJ, GAMMA, BETA };
 
-/* eps of fla's layer norm, no config key. */
+/* The eps of fla's layer norm, which no config key sets. */
 static const float feature_norm_eps = 1e-5f;
 
 static Status rebased_complete(void *config, const ModelConfig *model) {

@@ -1,20 +1,20 @@
-/* What RWKV-6 and RWKV-7 share. */
+/* The parts that RWKV-6 and RWKV-7 share. */
 #ifndef FLAME_MODELS_MIXERS_RWKV_H
 #define FLAME_MODELS_MIXERS_RWKV_H
 
 #include "models/mixers/parts.h"
 
-/* 1 - (i / h)^e, the initial value of RWKV-7's mixes; argument: h, e. */
+/* 1 - (i / h)^e, the initial values of RWKV-7's mixes. `argument` holds h and e. */
 double rwkv_rising(int64_t i, const double argument[3]);
 
-/* How the second matrix of a low-rank projection starts. */
+/* The initial values of the second matrix of a low-rank projection. */
 Init lora_init(int64_t rank, int64_t cols);
-/* A low-rank projection f(x W0^T) W2^T + b. Its three weights lie one after another, from `index` on:
- * "<name>.lora.0.weight" [rank, h], "<name>.lora.2.weight" [cols, rank], "<name>.lora.2.bias" [cols]. It starts as its
- * bias, 0. Returns the bias. */
+/* A low-rank projection f(x W0^T) W2^T + b. Adds its three weights, one after another from `index` on:
+ * "<name>.lora.0.weight" [rank, h], "<name>.lora.2.weight" [cols, rank], "<name>.lora.2.bias" [cols]. Returns the bias,
+ * whose initial values are 0. */
 enum { LORA_DOWN, LORA_UP, LORA_BIAS, LORA_WEIGHTS };
 Parameter *lora_parameters(Layer *layer, int index, const char *name, int64_t rank, int64_t cols);
-/* `low` is f(x W0^T). */
+/* The second half of the projection, low W2^T + b, where `low` is f(x W0^T). */
 Tensor *lora_up(Tape *tape, Tensor *low, Tensor *const weight[LORA_WEIGHTS]);
 
 /* RWKV's MLPs, with x' the token before:

@@ -8,8 +8,8 @@
  *   S_t = diag(e^a_t) S_{t-1} + k_t v_t^T
  *   y = (norm(o) * silu(g)) Wo                        norm: LayerNorm per head
  *
- * chunk_gla reads a state that holds the token itself. Given the keys, values and decays of the token before, its state
- * at t is S_{t-1}. State per head K x V, and the last x. */
+ * In chunk_gla, a token reads a state that already holds the token itself. So it gets the keys, values and decays of
+ * the token before, which makes its state at t S_{t-1}. State per head K x V, and the last x. */
 #include <math.h>
 
 #include "base/log.h"
@@ -32,7 +32,7 @@ static const Key rwkv6_keys[] = {
         "fla's kernel choice; the maths is one"),
 };
 
-enum { MIXES = 5, LARGEST_HEAD = 8192 /* that current_token takes */ };
+enum { MIXES = 5, LARGEST_HEAD = 8192 /* the widest head that current_token takes */ };
 enum {
     MU,
     MIX_DOWN,

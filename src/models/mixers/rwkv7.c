@@ -79,9 +79,9 @@ static double within_head(int64_t i, double head_dim) {
     return z * fabs(z);
 }
 
-/* argument: h, value in the middle, change from the first channel to the last */
+/* argument: h, the value in the middle, and the change from the first channel to the last */
 static double sloping(int64_t i, const double argument[3]) { return argument[1] + argument[2] * along(i, argument[0]); }
-/* argument: h, head_dim, position of the layer from 0 to 1 */
+/* argument: h, head_dim, and the position of the layer among all layers, from 0 to 1 */
 static double decay_bias(int64_t i, const double argument[3]) {
     const double channel = (double)i / (argument[0] - 1);
     return -6 + 6 * pow(channel, 1 + pow(argument[2], 0.3)) + 0.5 + 2.5 * within_head(i, argument[1]);
@@ -131,7 +131,7 @@ static void rwkv7_parameters(Layer *layer) {
     layer_vector(layer, G_NORM_BIAS, "g_norm.bias", h, 0);
 }
 
-/* The layer's values: those of the first layer are handed on to all others, which mix them into theirs. */
+/* The layer's values. The first layer hands its values on to all others, which mix them into theirs. */
 static Tensor *values(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *const *w = layer->weight;
     Tensor *v = linear(tape, x, w[V_PROJ]);
@@ -146,7 +146,7 @@ static Tensor *values(const Layer *layer, Tape *tape, Tensor *x) {
 static Tensor *rwkv7_forward(const Layer *layer, Tape *tape, Tensor *x) {
     const Rwkv7Config *c = layer->config;
     Tensor *const *w = layer->weight;
-    Tensor *in[MIXES], *keys[3]; /* written, erasing, and the erased one's */
+    Tensor *in[MIXES], *keys[3]; /* as rwkv7_keys returns them: k, -n and n a */
     token_mix(tape, x, &w[MU], NULL, MIXES, in);
     Tensor *r = linear(tape, in[MIXED_R], w[R_PROJ]), *k = linear(tape, in[MIXED_K], w[K_PROJ]);
     Tensor *v = values(layer, tape, in[MIXED_V]);
@@ -154,7 +154,7 @@ static Tensor *rwkv7_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *decay = sigmoid_gate(tape, lora_up(tape, low, &w[W_LORA]), -0.6065306597126334f);
     Tensor *rate = lora_up(tape, linear(tape, in[MIXED_A], w[A_LORA + LORA_DOWN]), &w[A_LORA]);
     Tensor *gate = activation(tape, linear(tape, in[MIXED_G], w[G_DOWN]), ACTIVATION_SIGMOID);
-    /* without fused norms fla takes |k| >= 1e-12 instead of eps */
+    /* without fused norms fla bounds |k| from below by 1e-12 instead of adding eps */
     const float key_eps = layer->model->fuse_norm ? L2_NORM_EPS : 1e-24f;
     rwkv7_keys(tape, k, activation(tape, rate, ACTIVATION_SIGMOID), w[K_K], w[K_A], c->head_dim, key_eps, keys);
     Tensor *o = chunk_dplr(tape, r, keys[0], v, keys[1], keys[2], decay, c->num_heads, 1, NULL, NULL);

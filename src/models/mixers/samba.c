@@ -1,5 +1,5 @@
-/* Samba (Ren et al. 2024, arXiv 2406.07522): Mamba layers and softmax attention within a window by turns, each followed
- * by an MLP, as in fla's Samba. */
+/* Samba (Ren et al. 2024, arXiv 2406.07522), as in fla's Samba: Mamba layers alternate with softmax attention within a
+ * window. An MLP follows each. */
 #include "base/log.h"
 #include "models/mixers/mamba.h"
 

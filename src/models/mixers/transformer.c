@@ -31,7 +31,7 @@ static const Key transformer_keys[] = {
 
 enum { Q_PROJ, K_PROJ, V_PROJ, Q_BIAS, K_BIAS, V_BIAS, O_PROJ, Q_NORM, K_NORM };
 
-/* fla does not pass norm_eps to these norms, which have their default. */
+/* fla does not pass norm_eps to these norms, so they keep their default. */
 static const float qk_norm_eps = 1e-5f;
 
 static Status transformer_complete(void *config, const ModelConfig *model) {

@@ -1,13 +1,14 @@
-/* Transformer-VQ's attention (Lingle 2023, arXiv 2309.16354), with the keys of its authors' code: attention to a window
- * and, before it, to a codebook, in time that is linear in the length.
+/* Transformer-VQ's attention (Lingle 2023, arXiv 2309.16354), with the config keys of its authors' code. Tokens attend
+ * to a window and, before it, to a codebook, in time that is linear in the length.
  *
- *   q = norm(x Wq), k = K^(-1/4) norm(x Wk), v = silu(x Wv), g = silu(x Wg)      norm: of a head, without a weight
- *   c = the nearest code to k, from codebooks that are moving averages of the keys that have each code
+ *   q = norm(x Wq), k = K^(-1/4) norm(x Wk), v = silu(x Wv), g = silu(x Wg)      norm: per head, without a weight
+ *   c = the code nearest to k; each code is the moving average of the keys nearest to it
  *   s_ij = K^(-1/4) (q_i + u) c_j + K^(-1/2) (q_i + b) r_{i-j}, r = sinusoids Wr, the second only for i - j <= mem_len
  *   y = (softmax(s) v * g) Wo                                                    codebook_attention says what i sees
- *   loss: + c_beta |k - c|^2, the mean over tokens, the sum over heads and layers
+ *   loss: + c_beta |k - c|^2, averaged over tokens, summed over heads and layers
  *
- * State per head n_code x V + n_code, and the window. A layer is one of these; there are 2 * n_layer, and no MLP. */
+ * State per head n_code x V + n_code, and the window. A layer is one such mixer without an MLP; there are 2 * n_layer
+ * layers. */
 #include <math.h>
 
 #include "models/mixers/parts.h"

@@ -5,9 +5,9 @@
  *   o_t = q_t S_t
  *   y = (norm(o) * u) Wo                              the norm is over all heads
  *
- * Norms have no weights, embeddings are multiplied by the root of their width, and the MLP is ((x W1) * (x W2)) W3.
- * With LRPE, x becomes [x cos(t theta), x sin(t theta)] with learned theta, so K = 2V, else K = V. State per head K x
- * V. */
+ * Norms have no weights, embeddings are multiplied by the square root of their width, and the MLP is ((x W1) * (x W2))
+ * W3. With LRPE, x becomes [x cos(t theta), x sin(t theta)] with learned theta, so K = 2V, else K = V. State per head K
+ * x V. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -38,7 +38,7 @@ static const Key transnormer_keys[] = {
     KEY(TransnormerConfig, add_bos_token, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "for Hugging Face's tokenizer"),
 };
 
-/* The reference's names of keys that all models share. */
+/* The reference's names for keys that all models share. */
 static const KeyAlias transnormer_aliases[] = {{"hidden_size", "decoder_embed_dim"},
                                                {"num_hidden_layers", "decoder_layers"},
                                                {"intermediate_size", "glu_dim"},
@@ -46,8 +46,8 @@ static const KeyAlias transnormer_aliases[] = {{"hidden_size", "decoder_embed_di
 
 enum { QKVU, OUT, THETA };
 
-/* ALiBi's slopes: 2^(-8n/H) for a power of two H, else those of the largest power of two P below, then every other one
- * of 2P. n counts from 0. */
+/* ALiBi's slope of head n, counted from 0. For a power of two H they are 2^(-8(n+1)/H). Otherwise they are those of the
+ * largest power of two P below H, followed by every other one of 2P. */
 static double slope(int64_t n, int64_t heads) {
     int64_t power = 1;
     while (2 * power <= heads) power *= 2;
@@ -55,7 +55,7 @@ static double slope(int64_t n, int64_t heads) {
                      : exp2(-8 * (double)(2 * (n - power) + 1) / (double)(2 * power));
 }
 
-/* An empty list becomes that of the released models. */
+/* If the list is empty, sets it to that of the released models: LRPE in the first layer only. */
 static void choose_positions(IntegerList *list, int64_t layers) {
     if (list->count > 0) return;
     *list = (IntegerList){layers, calloc((size_t)layers, sizeof *list->item)};
@@ -95,7 +95,7 @@ static Status transnormer_complete(void *config, const ModelConfig *model) {
     return OK;
 }
 
-/* 10000^(-2m/d) for column m of all heads together. */
+/* 10000^(-2m/d), where m counts the d columns of all heads together. */
 static double initial_theta(int64_t i, const double argument[3]) { return pow(10000, -2 * (double)i / argument[0]); }
 
 static void transnormer_parameters(Layer *layer) {

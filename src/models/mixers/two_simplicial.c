@@ -1,11 +1,11 @@
 /* 2-simplicial attention (Roy et al. 2025, arXiv 2507.02754): attention to pairs of tokens. fla does not have it.
  *
- *   q, k1, v1, k2, v2 = x Wq, x Wk1, x Wv1, x Wk2, x Wv2              (no positions: the form does not rotate)
+ *   q, k1, v1, k2, v2 = x Wq, x Wk1, x Wv1, x Wk2, x Wv2              (no positions: rotations change the scores)
  *   o_i = sum over j, k of softmax_jk(sum_d q_id k1_jd k2_kd / sqrt(D)) v1_j * v2_k,
- *         0 <= i - j < window1, 0 <= i - k < window2                  (* by entries; k2 and v2 may have a bias)
+ *         0 <= i - j < window1, 0 <= i - k < window2                  (* elementwise; k2 and v2 may have a bias)
  *   y = o Wo
  *
- * The paper has such a layer every fourth one, and ordinary attention (the key `attn`) in the others. */
+ * In the paper, every fourth layer is of this kind; the others are ordinary attention (the key `attn`). */
 #include "models/mixers/parts.h"
 
 typedef struct TwoSimplicialConfig {

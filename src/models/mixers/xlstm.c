@@ -5,14 +5,15 @@
  *   h = mLSTM's cell (mlstm.h)
  *   y = (sigmoid(r) * norm(h)) Wo                     norm: LayerNorm per head, without a bias
  *
- * State per head K x V + K + 1. The MLP is down(silu(gate(x)) * up(x)), the logits have a soft cap. With weight_mode
- * fused Wq, Wk, Wv and Wr are one tensor of a checkpoint, and so are Wi and Wf, and gate and up. */
+ * State per head K x V + K + 1. The MLP is down(silu(gate(x)) * up(x)), and the logits have a soft cap. With
+ * `weight_mode: fused`, checkpoints hold Wq, Wk, Wv and Wr as one tensor, Wi and Wf as another, and gate and up as a
+ * third. */
 #include "models/mixers/mlstm.h"
 #include "models/mixers/xlstm.h"
 
 static const KeyAlias xlstm_aliases[] = {{"hidden_size", "embedding_dim"}, {"num_hidden_layers", "num_blocks"}};
 
-/* q, k, v, r, i, f, each as one product; stacked: Q_PROJ and I_PROJ. */
+/* The weights. If they are fused, Q_PROJ stands for q, k, v and r, and I_PROJ for i and f. */
 enum { Q_PROJ, K_PROJ, V_PROJ, R_PROJ, I_PROJ, F_PROJ, PROJECTIONS, I_BIAS = PROJECTIONS, F_BIAS, NORM, OUT_PROJ };
 
 static void add_gates(Layer *layer, const XlstmConfig *c) {

@@ -1,4 +1,4 @@
-/* The parts of xlstm: its keys and its MLP. */
+/* The config keys and the MLP of xlstm. */
 #ifndef FLAME_MODELS_MIXERS_XLSTM_H
 #define FLAME_MODELS_MIXERS_XLSTM_H
 
@@ -20,7 +20,7 @@ extern const Key xlstm_keys[XLSTM_KEYS];
 /* Sets the widths and `fused`. BAD_INPUT (logged) if sizes do not divide. */
 Status xlstm_complete(void *config, const ModelConfig *model);
 
-/* down(silu(gate(x)) * up(x)); gate and up are one tensor where the config is fused. */
+/* down(silu(gate(x)) * up(x)). If `fused`, gate and up are one tensor. */
 extern const Mlp xlstm_ffn;
 
 #endif
