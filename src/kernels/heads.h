@@ -1,28 +1,28 @@
-/* Matrices in which heads lie side by side, and the words that load and store a block of a head's columns. */
+/* Matrices whose columns hold heads side by side, and the words that load and store a block of a head's columns. */
 #ifndef FLAME_KERNELS_HEADS_H
 #define FLAME_KERNELS_HEADS_H
 
 #include <stdint.h>
 
-/* A matrix [rows, heads * width]; `stride` is from row to row, in entries. */
+/* A matrix [rows, heads * width]. `stride` is the distance from row to row, in entries. */
 typedef struct Heads {
     void *data;
     int64_t stride;
 } Heads;
 
 #ifdef FLAME_KERNEL_FILE
-/* Some rows of a matrix. */
+/* A range of rows of a matrix. */
 typedef struct Rows {
     int64_t first, count;
 } Rows;
 
-/* Where column `col` of a head begins in a row, in entries from `data`. */
+/* The offset of column `col` of a head in a row, in entries from `data`. */
 DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t head, int64_t col) {
     return row * heads.stride + head * width + col;
 }
 
-/* tile_load_block(tile, heads, width, rows, head, block): the tile becomes these rows of the head's columns from
- * block * (columns of the tile) on, with zeros past the end of either. tile_load_block reads elements,
+/* tile_load_block(tile, heads, width, rows, head, block) loads these rows of the head's columns from block * (columns
+ * of the tile) on, with zeros past the end of the rows and of the head. tile_load_block reads elements;
  * tile_load_block_f32, accumulator_load_block_f32 and matrix_load_block read fp32. */
 #define tile_load_block(tile, heads, width, rows, head, block)                                                         \
     LOAD_BLOCK(tile_load, element, tile, heads, width, rows, head, block)
@@ -32,8 +32,8 @@ DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t he
     LOAD_BLOCK(accumulator_load, float, accumulator, heads, width, rows, head, block)
 #define matrix_load_block(matrix, heads, width, rows, head, block)                                                     \
     LOAD_BLOCK(matrix_load, float, matrix, heads, width, rows, head, block)
-/* walk_blocks(name, tile, x, y, width, row, head, aligned) is a walk down the head's columns of two matrices from this
- * row on. */
+/* walk_blocks(name, tile, x, y, width, row, head, aligned) declares a walk (TILES_WALK) down the head's columns of x
+ * and y from `row` on. */
 #define walk_blocks(name, tile, x, y, width, row, head, aligned)                                                       \
     TILES_WALK(name, tile, (const element *)(x).data, entry_of_head(x, width, row, head, 0), (x).stride,               \
                (const element *)(y).data, entry_of_head(y, width, row, head, 0), (y).stride, width, aligned)
@@ -41,7 +41,7 @@ DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t he
     load(tile, (const entry *)(heads).data + entry_of_head(heads, width, (rows).first, head, (block)*tile##_cols),     \
          (heads).stride, (rows).count, (width) - (block)*tile##_cols)
 
-/* Writes the accumulator there, as elements or as fp32, or the tile. */
+/* The stores to the same place: of an accumulator, as elements or as fp32, and of a tile, as elements. */
 #define accumulator_store_block(accumulator, heads, width, rows, head, block)                                          \
     STORE_BLOCK(accumulator_store, element, accumulator, heads, width, rows, head, block)
 #define accumulator_store_block_f32(accumulator, heads, width, rows, head, block)                                      \
