@@ -1,4 +1,4 @@
-/* A sequence in chunks of CHUNK_ROWS rows: what the kernels of chunked recurrences share. */
+/* Code that the kernels of chunked recurrences share. They take a sequence in chunks of CHUNK_ROWS rows. */
 #ifndef FLAME_KERNELS_RECURRENCES_CHUNK_H
 #define FLAME_KERNELS_RECURRENCES_CHUNK_H
 
@@ -10,11 +10,12 @@ enum { CHUNK_ROWS = 64 };
 
 #ifdef FLAME_KERNEL_FILE
 typedef struct Chunk {
-    Rows rows;            /* in [N], at most CHUNK_ROWS */
-    int32_t before, last; /* segment of the token before the chunk (of the first one: its own), and of its last row */
+    Rows rows;            /* of all N rows; at most CHUNK_ROWS */
+    int32_t before, last; /* the segments of the token before the chunk (for the first chunk, of its own first token)
+                             and of its last row */
 } Chunk;
 
-/* Chunk `index` of a sequence of T tokens, `most` tokens each. */
+/* Chunk `index` of a sequence of T tokens, in chunks of `most` tokens. */
 DEVICE Chunk chunk_at(const int32_t *segment, int64_t T, int64_t most, int64_t sequence, int64_t index) {
     Chunk chunk;
     chunk.rows.first = sequence * T + index * most;
@@ -30,7 +31,8 @@ DEVICE int64_t chunk_offset(int64_t chunks, int64_t heads, int64_t sequence, int
     return ((sequence * chunks + index) * heads + head) * size;
 }
 
-/* decay[i][j], [64, 64] without gaps, = the product of step over the rows j + 1 .. i; 1 on the diagonal, 0 above. */
+/* decay[i][j], [64, 64] without gaps, = the product of `step` over the rows j + 1 .. i: 1 on the diagonal, and 0
+ * above. */
 DEVICE void decays_between(float *decay, const float *step) {
     COLUMN_WALK(x, j, CHUNK_ROWS, i, CHUNK_ROWS,
                 x = j < i    ? x * step[i]
@@ -40,10 +42,10 @@ DEVICE void decays_between(float *decay, const float *step) {
 }
 
 /* Accumulators of a chunk's 64 rows in two halves of 32, name_top and name_bottom, so that products with a lower
- * triangle leave out its upper right quarter, which is zero.
+ * triangle can skip its upper right quarter, which is zero.
  * - HALVES(name, cols): 64 x cols.
  * - TRIANGLE(name): the lower triangle of 64 x 64; the top half has 32 columns.
- * HALVES_MAP is MAP over both, with i = 0 .. 63. */
+ * HALVES_MAP is MAP over both halves, with i = 0 .. 63. */
 enum { CHUNK_HALF = CHUNK_ROWS / 2 };
 #define HALVES(name, cols)                                                                                             \
     ACCUMULATOR(name##_top, CHUNK_HALF, cols);                                                                         \
@@ -126,19 +128,19 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         mma_tn(halves##_bottom, a_right_, b);                                                                          \
     } while (0)
 
-/* Writes the triangle as fp32 into 64 x 64 entries; their upper right quarter stays as it is. */
+/* Writes the triangle as fp32 to [64, 64] entries in memory, whose upper right quarter it does not touch. */
 #define triangle_store(triangle, to)                                                                                   \
     do {                                                                                                               \
         accumulator_store_f32(triangle##_top, to, CHUNK_ROWS, CHUNK_HALF, CHUNK_HALF);                                 \
         accumulator_store_f32(triangle##_bottom, (to) + CHUNK_HALF * CHUNK_ROWS, CHUNK_ROWS, CHUNK_HALF, CHUNK_ROWS);  \
     } while (0)
-/* Reads it from there. */
+/* Reads the triangle back. */
 #define triangle_load(triangle, from)                                                                                  \
     do {                                                                                                               \
         accumulator_load(triangle##_top, from, CHUNK_ROWS, CHUNK_HALF, CHUNK_HALF);                                    \
         accumulator_load(triangle##_bottom, (from) + CHUNK_HALF * CHUNK_ROWS, CHUNK_ROWS, CHUNK_HALF, CHUNK_ROWS);     \
     } while (0)
-/* accumulator_store_block of the chunk's rows. */
+/* accumulator_store_block for the chunk's rows. */
 #define halves_store_block(halves, heads, width, chunk, head, block)                                                   \
     do {                                                                                                               \
         const Rows top_ = (chunk).rows, bottom_ = {top_.first + CHUNK_HALF, top_.count - CHUNK_HALF};                  \

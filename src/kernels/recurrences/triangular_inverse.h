@@ -1,5 +1,5 @@
-/* The inverse of a unit lower triangular matrix of 64 rows, with which the delta rule and its relatives undo the
- * dependence of the rows of a chunk on each other. */
+/* The inverse of a unit lower triangular matrix of 64 rows. With it the delta rule and its relatives resolve the
+ * dependence of a chunk's rows on each other. */
 #ifndef FLAME_KERNELS_RECURRENCES_TRIANGULAR_INVERSE_H
 #define FLAME_KERNELS_RECURRENCES_TRIANGULAR_INVERSE_H
 
@@ -11,9 +11,9 @@ enum { TRIANGULAR_ROWS = 64, TRIANGULAR_BLOCK = 16 };
 #define TRIANGULAR_ENTRY(matrix, first_row, first_col, i, j)                                                           \
     ((matrix)[((first_row) + (i)) * TRIANGULAR_ROWS + (first_col) + (j)])
 
-/* For every second of the blocks of `size` rows on the diagonal, A, its neighbour D, and C, the block of `lower` below
- * A and beside D: the block of the inverse in C's place is -D (C A). C A goes above the diagonal of `lower`. Ends with
- * a sync(). */
+/* Merges pairs of neighbouring blocks of `size` rows on the diagonal of the inverse, A and the next one, D. If C is the
+ * block of `lower` below A and beside D, the block of the inverse in C's place is -D (C A). C A is stored above the
+ * diagonal of `lower`. Ends with a sync(). */
 #define TRIANGULAR_MERGE(inverse, lower, size)                                                                         \
     do {                                                                                                               \
         EACH_PAIR(row_, j_, TRIANGULAR_ROWS / 2, size) {                                                               \
@@ -36,9 +36,10 @@ enum { TRIANGULAR_ROWS = 64, TRIANGULAR_BLOCK = 16 };
         sync();                                                                                                        \
     } while (0)
 
-/* inverse = (I + lower)^-1, both [64, 64] without gaps, shared by the program's threads. What counts in `lower` is
- * below the diagonal; what is above is overwritten. In fp32: blocks of 16 rows on the diagonal by forward substitution,
- * all at once, a column per thread; then what lies between two blocks, then between two pairs. Ends with a sync(). */
+/* inverse = (I + lower)^-1, both [64, 64] without gaps, shared by the program's threads. Only the entries of `lower`
+ * below the diagonal are read; those above are overwritten. In fp32: first the blocks of 16 rows on the diagonal, by
+ * forward substitution, all at the same time with a column per thread; then the blocks between two of them, then those
+ * between two pairs. Ends with a sync(). */
 DEVICE void triangular_inverse(float *inverse, float *lower) {
     EACH_PAIR(i, j, TRIANGULAR_ROWS, TRIANGULAR_ROWS) inverse[i * TRIANGULAR_ROWS + j] = i == j ? 1.0f : 0.0f;
     sync();

@@ -1,10 +1,12 @@
-/* All gradients of grouped rows in one walk over tiles of keys, on a CPU. A program goes over the tiles as the forward
- * pass does, for one block of ROWS rows of its part of the queries after the other. It has p and ds of all pairs, and
- * so adds up what they give to dk and dv, too, in sums of its part that stay in the processor's cache: 5 products for
- * each pair of tiles, and one power for each pair of a row and a key, where two walks take 7 and two.
+/* All gradients of grouped rows in one walk over tiles of keys, on a CPU. A program takes one part of the queries, one
+ * block of ROWS rows after another, and for each goes over the tiles as the forward pass does. It has p and ds of all
+ * pairs, so it can also add their shares to dk and dv, in sums for its part that stay in the processor's cache. This
+ * takes 5 products for each pair of tiles and one exponential for each pair of a row and a key; two walks would take 7
+ * and two.
  *
- * Included after grouped_rows.h by kernel files. The words are those of a kernel with GROUPED_GRADIENT_TILES, arguments
- * `a` (grouped, partial, parts, B, rows), `g` for a.grouped, and programs of a part, a key head and a sequence. */
+ * Kernel files include this after grouped_rows.h. The macros are for kernels that declare GROUPED_GRADIENT_TILES, have
+ * arguments `a` (grouped, partial, parts, B, rows) and `g` for a.grouped, and a program for each part, key head and
+ * sequence. */
 #ifndef FLAME_KERNELS_SOFTMAX_GROUPED_GRADIENTS_H
 #define FLAME_KERNELS_SOFTMAX_GROUPED_GRADIENTS_H
 
@@ -23,14 +25,14 @@
     ACCUMULATOR(dk, keys, HEAD);                                                                                       \
     ACCUMULATOR(dv, keys, HEAD)
 
-/* The sums of dk, before it is scaled, and of dv. */
+/* The two sums: of dk, before it is scaled, and of dv. */
 enum { DK, DV };
 DEVICE KeySums sums_of_keys(const GroupedArguments *a, float *partial, int64_t parts, int64_t rows) {
     const KeySums sums = {partial, parts, rows, a->kv_heads * a->head_dim};
     return sums;
 }
 
-/* The rows of a block of queries, and their operands. */
+/* Loads the rows of a block of queries and declares their operands. */
 #define load_gradient_rows(rows, row_sums)                                                                             \
     load_rows(q, g.q, g.head_dim, rows, (rows).m0);                                                                    \
     load_rows(out_gradient, g.out_gradient, g.head_dim, rows, (rows).m0);                                              \
@@ -44,7 +46,7 @@ DEVICE KeySums sums_of_keys(const GroupedArguments *a, float *partial, int64_t p
     }                                                                                                                  \
     accumulator_zero(dq)
 
-/* A tile of keys, its operands, and the sums of its gradients so far. */
+/* Loads a tile of keys and the sums of its gradients so far, and declares its operands. */
 #define load_gradient_keys(keys, dk_sums, dv_sums)                                                                     \
     tile_load_block(k, g.k, g.head_dim, keys, kv_head, 0);                                                             \
     tile_load_block(v, g.v, g.head_dim, keys, kv_head, 0);                                                             \
@@ -59,7 +61,7 @@ DEVICE KeySums sums_of_keys(const GroupedArguments *a, float *partial, int64_t p
         accumulator_store_block_f32(dv, dv_sums, g.head_dim, keys, kv_head, 0);                                        \
     } while (0)
 
-/* What the pairs of band b and the tile of keys give; the statements mask p. */
+/* Adds the gradients from the pairs of band b and the tile of keys. The statements mask p. */
 #define add_band_gradients(b, exponent_scale, ...)                                                                     \
     do {                                                                                                               \
         LEFT_OPERAND(q_now_, q_left, b);                                                                               \
@@ -81,7 +83,7 @@ DEVICE KeySums sums_of_keys(const GroupedArguments *a, float *partial, int64_t p
         accumulator_operand_mma_tn(dk, ds, q_packed_);                                                                 \
     } while (0)
 
-/* Row `row` of dk or dv, from the sums of the parts. */
+/* Computes row `row` of dk or dv from the sums of the parts. */
 DEVICE void grouped_key_sums(const GroupedArguments *a, KeySums sums, int64_t row, int64_t of) {
     total_of_parts(sums, of, row, of == DK ? a->scale : 1.0f, of == DK ? a->k_gradient : a->v_gradient);
 }

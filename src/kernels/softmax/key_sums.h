@@ -1,6 +1,6 @@
-/* Sums of the gradients of keys and values, of which each program of a CPU has those of its part of the queries, and
- * their totals over the parts. Gradient `of` of `part` is [rows, cols], cols being those of all key heads. Included by
- * kernel files. */
+/* On a CPU each program sums the gradients of keys and values over its part of the queries; this header has these sums
+ * and their totals over the parts. The sums of gradient `of` and part `part` are [rows, cols], with the columns of all
+ * key heads. Included by kernel files. */
 #ifndef FLAME_KERNELS_SOFTMAX_KEY_SUMS_H
 #define FLAME_KERNELS_SOFTMAX_KEY_SUMS_H
 
@@ -16,7 +16,7 @@ DEVICE Heads part_of_sums(KeySums sums, int64_t of, int64_t part) {
     return heads;
 }
 
-/* The sums of `count` rows of a key head become 0. */
+/* Sets the sums of `count` rows of a key head to 0. */
 DEVICE void zero_sums(Heads sums, int64_t head_dim, int64_t first, int64_t count, int64_t kv_head) {
     for (int64_t row = first; row < first + count; row++) {
         float *const to = (float *)sums.data + entry_of_head(sums, head_dim, row, kv_head, 0);
@@ -24,7 +24,7 @@ DEVICE void zero_sums(Heads sums, int64_t head_dim, int64_t first, int64_t count
     }
 }
 
-/* Row `row` of the gradient becomes its total times `scale`; nothing where nobody wants it. */
+/* Sets row `row` of the gradient `to` to its total over the parts times `scale`. Does nothing if `to` has no data. */
 DEVICE void total_of_parts(KeySums sums, int64_t of, int64_t row, float scale, Heads to) {
     const float *const from = (const float *)part_of_sums(sums, of, 0).data + row * sums.cols;
     element *const gradient = (element *)to.data + row * to.stride;

@@ -1,10 +1,10 @@
-/* Softmax attention of one query to keys that come a few at a time, whose scores and weights are vectors of the
- * program: for generation, one token at a time. */
+/* Softmax attention of one query to keys that come a few at a time, for generation of one token at a time. Scores and
+ * weights are vectors of the program. */
 #ifndef FLAME_KERNELS_SOFTMAX_SINGLE_QUERY_H
 #define FLAME_KERNELS_SOFTMAX_SINGLE_QUERY_H
 
-/* product = row, `cols` entries in memory that `read` (READ or READ_F32) reads, times `vector`. By the warp of a row.
- */
+/* product = the scalar product of `row`, `cols` entries in memory that `read` (READ or READ_F32) reads, and `vector`.
+ * Done by the warp of a row. */
 #define row_times_vector(product, read, row, vector, cols)                                                             \
     do {                                                                                                               \
         product = 0;                                                                                                   \
@@ -16,8 +16,8 @@
         WARP_TOTAL(product);                                                                                           \
     } while (0)
 
-/* The next `count` scores become weights e^(score - largest), of which key number j counts `times`, an expression of j.
- * `kept` is what sums before them are to be multiplied by. Before the first: largest = -1e30f, total = 0. */
+/* Turns the next `count` scores into weights e^(score - largest); key j counts `times` times, an expression of j.
+ * Earlier sums must then be multiplied by `kept`. Before the first call, largest = -1e30f and total = 0. */
 #define query_weights(weights, scores, count, times, largest, total, kept)                                             \
     do {                                                                                                               \
         float most_ = largest, sum_of_weights_ = 0;                                                                    \

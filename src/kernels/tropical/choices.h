@@ -1,4 +1,4 @@
-/* Maxima over sums, and where they are, on a CPU: for max_plus_product and tropical_attention. */
+/* Maxima of sums, and which terms they come from, on a CPU. For max_plus_product and tropical_attention. */
 #ifndef FLAME_KERNELS_TROPICAL_CHOICES_H
 #define FLAME_KERNELS_TROPICAL_CHOICES_H
 
@@ -8,9 +8,9 @@ enum { CHOICE_WIDTH = 32 }; /* columns whose maxima stay in registers */
 HOST_AND_DEVICE int width_of_choices(int64_t cols) { return (int)blocks_of(cols, CHOICE_WIDTH) * CHOICE_WIDTH; }
 
 #ifdef FLAME_KERNEL_FILE
-/* For CHOICE_WIDTH columns j, largest_j becomes the maximum of itself and x_i + y_ij over first <= i < end, and
- * choice_j, if that is larger, origin + i, the first of equals: numbers >= 0 that only grow. So a maximum of both takes
- * the place of a conditional store, for which compilers branch, and loops of a constant length leave the numbers in
+/* For CHOICE_WIDTH columns j, raises largest_j to the maximum of x_i + y_ij over first <= i < end. If that is larger,
+ * choice_j becomes origin + i, for the first of equal ones. Choices are >= 0 and only grow, so a maximum can take the
+ * place of a conditional store, for which compilers branch. Loops of a constant length keep the numbers in
  * registers. */
 DEVICE void choose_among(float *largest, int32_t *choice, const float *x, const float *y, int stride, int first,
                          int end, int origin) {
