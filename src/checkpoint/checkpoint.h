@@ -23,12 +23,14 @@
 #include "parallel/comm.h"
 
 typedef struct CheckpointOptions {
-    const char *folder;    /* created with the folders above it */
-    const char *run_name;  /* part of temporary names; unique among running jobs: run_lock_name */
-    int64_t keep_latest_k; /* keep this many checkpoints with different weights, and the newest one with a finite loss;
-                              0: keep all. With 1, the old checkpoint is removed only after the new one was verified */
-    int64_t keep_every;    /* also keep steps divisible by this; 0: no such rule */
-    bool asynchronous;     /* write in a background thread: from the units, or from a copy of a GPU's memory */
+    const char *folder;   /* created if missing, with the folders above it */
+    const char *run_name; /* part of temporary names; unique among running jobs: run_lock_name */
+    int64_t
+        keep_latest_k;  /* keep this many checkpoints with different weights, and the newest one with a finite loss; 0:
+                           keep all. With 1, the old checkpoint is removed only after the new one has been verified */
+    int64_t keep_every; /* also keep steps divisible by this; 0: no such rule */
+    bool asynchronous;  /* write in a background thread: directly from the units, or from a copy if they are in a GPU's
+                           memory */
     int64_t max_shard_bytes;         /* largest size of one file; 0: 5 GB */
     const TokenizerFiles *tokenizer; /* files written into every step (rank 0); NULL: none. Borrowed: must outlive the
                                         checkpointer */
@@ -60,13 +62,13 @@ void checkpointer_destroy(Checkpointer *checkpointer);
  * A save that fails on any rank fails on all with IO_ERROR: one message names rank, file and reason, the temporary
  * folder is removed, older checkpoints are kept, and training may continue. Collective. */
 Status checkpoint_save(Checkpointer *checkpointer, int64_t step, const json_t *state, const CheckpointTexts *texts);
-/* Waits until a save in progress no longer reads the units: to be called before they change. Not collective. */
+/* Waits until a save in progress no longer reads the units. Call it before they change. Not collective. */
 void checkpoint_finish_reading(Checkpointer *checkpointer);
-/* Finishes an asynchronous save if all ranks have written their parts; else returns OK at once. Collective. */
+/* Finishes an asynchronous save if all ranks have written their parts; otherwise returns OK at once. Collective. */
 Status checkpoint_poll(Checkpointer *checkpointer);
 /* Waits for an asynchronous save and finishes it. Collective. */
 Status checkpoint_wait(Checkpointer *checkpointer);
-/* The last successful save of this checkpointer. */
+/* The last successful save of a checkpointer. */
 typedef struct SavedStep {
     int64_t step;   /* -1: none yet */
     int64_t bytes;  /* of weights and moments */
@@ -77,19 +79,20 @@ SavedStep checkpoint_saved(const Checkpointer *checkpointer);
 /* Loads the newest step of `folder`, or step `load_step` if that is not -1. A damaged or incomplete checkpoint is
  * renamed (checkpoint_set_aside) with a warning, and the one before it is tried. *step is -1 if the folder has no
  * checkpoint or all of them were damaged; the weights are then undefined and the moments zero. A checkpoint that may be
- * sound is never skipped: IO_ERROR if it cannot be read, BAD_INPUT if it cannot be used, for example because it is
- * another model's (logged). *state (`state` may be NULL) receives the object given to checkpoint_save, with "step" and
- * "moments" added; the caller frees it with json_decref. Collective. */
+ * sound is never skipped: IO_ERROR if it cannot be read, BAD_INPUT if it cannot be used, for example because it belongs
+ * to another model (both logged). *state (`state` may be NULL) receives the object given to checkpoint_save, with
+ * "step" and "moments" added; the caller frees it with json_decref. Collective. */
 Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit *units, int count, int64_t *step,
                          json_t **state);
 
-/* Loads the step folder `path`, whatever else its folder holds, and renames nothing. Collective. */
+/* Loads the step folder `path`, regardless of other steps beside it, and renames nothing. Collective. */
 Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, json_t **state);
 
 /* Reads a whole step folder and verifies all CRCs. BAD_INPUT if one differs; every damaged tensor is logged. Not
  * collective. */
 Status checkpoint_check(const char *path);
-/* Reads state.json of a step folder and verifies its CRC and version. BAD_INPUT (logged) else. Not collective. */
+/* Reads state.json of a step folder and verifies its CRC and version. BAD_INPUT (logged) if one is wrong. Not
+ * collective. */
 Status checkpoint_state(const char *path, json_t **state);
 
 #endif

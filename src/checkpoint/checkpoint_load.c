@@ -15,7 +15,7 @@
 #include "checkpoint/weights.h"
 #include "parallel/agreement.h"
 
-static const int64_t BLOCK_BYTES = 4 << 20; /* read and checksummed at a time */
+static const int64_t BLOCK_BYTES = 4 << 20; /* bytes read and checksummed at a time */
 
 /* Result of loading a step folder, in order of severity: the ranks agree on the largest. */
 typedef enum Verdict {
@@ -46,8 +46,8 @@ static void close_checkpoint(OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){0};
 }
 
-/* Verifies the CRCs of the small files but the index, which is read with its tensors. A file that no load reads may
- * have been edited: that is only a warning. */
+/* Verifies the CRCs of the small files, except the index, which is verified with its tensors. Loading does not read
+ * some of them, so if one of these was edited, that is only a warning. */
 static Verdict check_texts(const OpenCheckpoint *checkpoint) {
     const char *name;
     json_t *value;
@@ -66,7 +66,8 @@ static bool moments_are_zero(const OpenCheckpoint *checkpoint) {
     return moments && strcmp(moments, "zero") == 0;
 }
 
-/* A folder that was renamed by hand would have the samples of another step than its name says. */
+/* Refuses a folder that was renamed by hand: the run would continue with the samples of another step than the name
+ * says. */
 static Status check_step(const OpenCheckpoint *checkpoint) {
     const json_t *saved = json_object_get(checkpoint->state, "step");
     const int64_t named = checkpoint_step(checkpoint->path);

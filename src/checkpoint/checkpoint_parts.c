@@ -18,7 +18,7 @@ struct Piece {
     int64_t offset; /* in the file */
     int64_t bytes;
     const Device *device;
-    const char *source;  /* in the unit's shard, memory of `device` */
+    const char *source;  /* in the unit's shard, which is memory of `device` */
     int64_t copy_offset; /* in CheckpointParts.copy */
 };
 

@@ -28,7 +28,7 @@ typedef struct CheckpointParts {
     int files;
     int64_t pieces, capacity;
     Piece *piece;
-    char *copy; /* of all pieces, from which they are written; NULL: they are written from the units */
+    char *copy; /* a copy of all pieces, from which they are written; NULL: they are written from the units */
     int64_t copy_bytes;
     CrcPart *written; /* [tensors]: range and CRC of what this rank wrote of each */
 } CheckpointParts;
@@ -40,19 +40,19 @@ void parts_free(CheckpointParts *parts);
 
 const PlannedTensor *parts_tensor(const CheckpointParts *parts, int64_t index);
 const PlannedFile *parts_file(const CheckpointParts *parts, int index);
-/* Of all files, whoever writes them. */
+/* Bytes of all files, over all ranks. */
 int64_t parts_bytes(const CheckpointParts *parts);
 
-/* Takes memory for a copy if the units are not in the host's memory; without it they must not change before they have
- * been read. */
+/* Allocates memory for a copy if the units are not in the host's memory. If there is no copy, the units must not change
+ * before they have been read. */
 void parts_take_copy(CheckpointParts *parts);
-/* Copies the units, if there is memory for it. */
+/* Copies the units, if there is memory for a copy. */
 void parts_copy(CheckpointParts *parts);
 
 /* Creates every file in `folder`, with its full size and its header. */
 void parts_create_files(const CheckpointParts *parts, const char *folder, Failure *failure);
-/* Writes and fsyncs this rank's pieces; with sync_all also fsyncs the files of which it has none. Posts `all_read`,
- * once or more, when nothing more is read. */
+/* Writes and fsyncs this rank's pieces. With sync_all, also fsyncs the files in which it has none. Posts `all_read`, at
+ * least once, when the units are no longer read. */
 void parts_write(CheckpointParts *parts, const char *folder, bool sync_all, sem_t *all_read, Failure *failure);
 
 #endif

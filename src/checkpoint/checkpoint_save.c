@@ -33,7 +33,7 @@ struct Checkpointer {
     SavedStep saved;
 
     /* The save in progress. */
-    bool busy, threaded, reading; /* reading: the units must not change */
+    bool busy, threaded, reading; /* reading: the units are being read and must not change */
     int64_t step;
     double begun;  /* seconds_now() */
     json_t *state; /* rank 0 */
@@ -124,8 +124,8 @@ void checkpointer_destroy(Checkpointer *c) {
 
 SavedStep checkpoint_saved(const Checkpointer *c) { return c->saved; }
 
-/* Writes and fsyncs this rank's parts, and on rank 0, which has written the header of every file, the small files. An
- * asynchronous save runs it in a thread. */
+/* Writes and fsyncs this rank's parts. Rank 0, which has written the header of every file, also writes the small files.
+ * An asynchronous save runs this function in a thread. */
 static void write_all(Checkpointer *c) {
     parts_write(&c->parts, c->temporary, c->comm->rank == 0, &c->all_read, &c->failure);
     for (int i = 0; i < TEXTS && !c->failure.error; i++) {
@@ -143,7 +143,7 @@ static void *write_in_background(void *argument) {
     return NULL;
 }
 
-/* The thread blocks all signals: they are handled elsewhere (base/signals.h). */
+/* The thread blocks all signals, because another thread handles them (base/signals.h). */
 static void start_thread(Checkpointer *c) {
     c->reading = !c->parts.copy;
     sigset_t all, before;
@@ -237,8 +237,8 @@ static void write_state(Checkpointer *c, const CrcPart *parts) {
     free(text);
 }
 
-/* Replaces the folder `path` in two steps, where the file system cannot exchange names. Between them no folder has the
- * name: checkpoint_recover. */
+/* Replaces the folder `path` in two steps, for file systems that cannot exchange names. If it is interrupted between
+ * them, no folder has the name, and checkpoint_recover repairs that. */
 static int replace_folder(Checkpointer *c, const char *path, const char *old) {
     int error = file_rename(path, old);
     if (error) return error;
@@ -248,8 +248,9 @@ static int replace_folder(Checkpointer *c, const char *path, const char *old) {
     return error;
 }
 
-/* Renames the complete temporary folder to its final name. The same step may exist, saved before the run went back to
- * an earlier one: it is exchanged in one system call where the file system can do that, and then removed. */
+/* Renames the complete temporary folder to its final name. The same step may exist already, if it was saved before the
+ * run went back to an earlier one. It is then exchanged in one system call, if the file system can do that, and
+ * removed. */
 static int give_name(Checkpointer *c, const char *path) {
     if (!path_exists(path)) return file_rename(c->temporary, path);
     int error = file_exchange(c->temporary, path);
@@ -275,8 +276,8 @@ static void commit(Checkpointer *c, const CrcPart *parts) {
     free(path);
 }
 
-/* Rank 0: removes the steps that retention does not keep. Steps later than the one just saved are left alone: they are
- * of a run that got further. */
+/* Rank 0: removes the steps that retention does not keep. Steps later than the one just saved are left alone, because
+ * they belong to a run that got further. */
 static void remove_old_steps(const Checkpointer *c) {
     const int64_t keep = c->options.keep_latest_k;
     if (keep <= 0) return;

@@ -26,8 +26,8 @@ char *checkpoint_state_encode(const json_t *state, int64_t *bytes);
 Status checkpoint_state_read(const char *folder, json_t **state);
 /* The same without logging; NULL on any error. */
 json_t *checkpoint_state_peek(const char *folder);
-/* The last step that changed the weights: the step of the checkpoint itself, unless updates were skipped before it
- * because of gradients that were not finite. */
+/* The last step that changed the weights: the step of the checkpoint itself, unless the last steps before it were
+ * skipped. */
 int64_t checkpoint_state_updated_step(const json_t *state);
 /* BAD_INPUT (logged) if the state is of a version that this program does not know. */
 Status checkpoint_state_check_version(const json_t *state, const char *folder);

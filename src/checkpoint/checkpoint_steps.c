@@ -80,7 +80,7 @@ Status checkpoint_list(const char *folder, int64_t **steps, int64_t *count) {
     return status;
 }
 
-/* `old`: the temporary name of a step that was replaced. */
+/* Repairs one step. `old`: the temporary name of the folder that was to be replaced. */
 static void recover_step(const char *folder, const char *old) {
     char *from = path_join(folder, old), *path = NULL, name[40];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(old, "."), old);

@@ -1,4 +1,4 @@
-/* Compares what is read of a folder with the checksums in the state.json beside it. `state` NULL: the folder has none,
+/* Compares what is read from a folder with the checksums in its state.json. `state` NULL: the folder has no state.json,
  * as one from Hugging Face, and nothing is compared. */
 #ifndef FLAME_CHECKPOINT_CHECKSUMS_H
 #define FLAME_CHECKPOINT_CHECKSUMS_H
@@ -7,13 +7,14 @@
 
 #include "checkpoint/tensor_folder.h"
 
-/* tensor_folder_open, with the index and the headers of the files compared. BAD_INPUT (logged) if one differs. */
+/* Calls tensor_folder_open, and compares the index and the headers of the files. BAD_INPUT (logged) if one differs. */
 Status checksums_open_tensors(const json_t *state, const char *folder, const char *stem, TensorFolder **tensors);
-/* The same for "model", with the folder's own *state, which the caller frees on failure too, and with config.json
- * compared. */
+/* The same for the stem "model". Also reads the folder's own *state, which the caller frees, on failure too, and
+ * compares config.json. */
 Status checksums_open_weights(const char *folder, json_t **state, TensorFolder **tensors);
 
-/* Compares the CRC of all bytes of the tensor NAME. BAD_INPUT if it differs, logged if `log`. */
+/* Compares `crc`, the CRC of all bytes of the tensor `name`. BAD_INPUT if it differs, which is logged if `log` is
+ * set. */
 Status checksums_check_tensor(const json_t *state, const char *folder, const char *name, uint32_t crc, bool log);
 
 #endif

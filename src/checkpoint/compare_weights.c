@@ -11,7 +11,7 @@
 enum { BLOCK = 1 << 16, SHAPE_TEXT = 160 };
 
 typedef struct Difference {
-    int64_t values; /* that differ */
+    int64_t values; /* number of values that differ */
     double largest; /* |a - b| */
     double square;  /* sum of (a - b)^2 */
     double square_a;
@@ -27,7 +27,7 @@ static void add_value(Difference *d, double a, double b) {
     const double difference = fabs(a - b);
     d->values++;
     d->square += difference * difference;
-    /* A NaN stays. */
+    /* Written so that a NaN becomes and stays the largest. */
     if (!(difference <= d->largest)) d->largest = difference;
 }
 

@@ -9,10 +9,10 @@
 #include "checkpoint/checkpoint_state.h"
 #include "checkpoint/checkpoint_steps.h"
 
-/* The steps are visited from the newest to the oldest; this is what was kept so far. */
+/* The steps are visited from the newest to the oldest. This describes those kept so far. */
 typedef struct Kept {
     int64_t weights;      /* number of different weights */
-    int64_t updated_step; /* of the step visited before */
+    int64_t updated_step; /* updated_step of the step visited before */
     bool finite;          /* a step with a finite loss has been kept */
 } Kept;
 

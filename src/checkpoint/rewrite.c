@@ -17,7 +17,7 @@
 
 enum { BLOCK_ELEMENTS = 1 << 20 };
 
-/* Counts the tensors, and the values in them, that a warning is about; lists the first names. */
+/* What a warning is about: how many tensors and how many values in them, and the first names. */
 typedef struct Remark {
     int64_t tensors, values;
     char names[400];
@@ -40,7 +40,7 @@ static void remark(Remark *remark, const char *name, int64_t values) {
     remark->values += values;
 }
 
-/* Round to nearest, ties to even; beyond 65504 infinity. */
+/* Round to nearest, ties to even. Values that round to more than 65504 become infinite. */
 static uint16_t float_to_half(float x) {
     union {
         float value;

@@ -12,7 +12,7 @@ typedef struct RewriteOptions {
     SafeType type;           /* F32, BF16 or F16 */
     int64_t max_shard_bytes; /* largest data size of one file */
     const json_t *expected;  /* state.json of the source, whose CRCs are verified; NULL: not verified */
-    bool warn_about_zeros;   /* name tensors that are zero everywhere */
+    bool warn_about_zeros;   /* warn about tensors whose values are all zero */
 } RewriteOptions;
 
 /* Writes `tensors` as model*.safetensors, with an index if there are several files, into the existing `folder`, and

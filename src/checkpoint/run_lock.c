@@ -21,7 +21,7 @@ static const char file_name[] = ".lock", holder_begins[] = "host ";
 
 struct RunLock {
     int fd;
-    bool first; /* this is rank 0, which has written the file */
+    bool first; /* this rank is rank 0, which has written the file */
     char name[NAME_BYTES];
 };
 
@@ -48,7 +48,7 @@ static void read_holder(int fd, char *holder) {
     holder[strcspn(holder, "\n")] = 0;
 }
 
-/* Whether the folder has a lock file of a run: other programs have some of that name. */
+/* Whether the folder has the lock file of a run. Other programs use files of the same name. */
 static bool has_lock(const char *folder) {
     char holder[HOLDER_BYTES], *path = path_join(folder, file_name);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -59,7 +59,7 @@ static bool has_lock(const char *folder) {
     return !holder[0] || strncmp(holder, holder_begins, strlen(holder_begins)) == 0;
 }
 
-/* The nearest of a folder and those above it that has a lock file, or NULL. */
+/* Of a folder and those above it, the nearest that has a lock file, or NULL. */
 static char *nearest_lock(const char *path) {
     char *folder = realpath(path, NULL);
     while (folder && !has_lock(folder)) {
@@ -121,7 +121,7 @@ static Status acquire_first(RunLock *lock, const char *folder, const char *path,
     }
     lock->first = !error;
     if (!error) error = write_holder(lock);
-    /* The conversion is not atomic. A job that gets in between takes the exclusive lock, and this call fails. */
+    /* The conversion is not atomic. If another job takes the exclusive lock in between, this call fails. */
     if (!error) error = lock_file(lock->fd, LOCK_SH, 0);
     if (!error || locks_unsupported(error)) return OK;
     log_error("locking %s: %s", path, strerror(error));

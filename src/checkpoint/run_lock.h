@@ -8,8 +8,8 @@
 
 typedef struct RunLock RunLock;
 
-/* The folder with the lock of the run whose steps are in `steps`: the nearest above that has a lock file, also as
- * symbolic links lead there, else the one above. The caller frees it. */
+/* The folder with the lock of the run whose steps are in `steps`: the nearest folder above it that has a lock file, by
+ * its path as given or with links resolved; if there is none, the folder directly above. The caller frees it. */
 char *run_lock_folder(const char *steps);
 
 /* Locks the folder, which is created if absent. Waits up to `patience` seconds for ranks of an earlier job. BAD_INPUT

@@ -40,7 +40,7 @@ const char *safe_type_name(SafeType type) { return types[type].name; }
 
 int safe_type_bits(SafeType type) { return types[type].bits; }
 
-/* SAFE_TYPES if there is no such name. */
+/* The type with this name; SAFE_TYPES if there is none. */
 static SafeType safe_type_of(const char *name) {
     int type = 0;
     while (type < SAFE_TYPES && strcmp(types[type].name, name) != 0) type++;
@@ -79,7 +79,7 @@ static Status refuse_dtype(const char *path, const char *name, const char *dtype
     return refuse_tensor(path, name, reason);
 }
 
-/* An array of at most `limit` non-negative integers; -1 if it is anything else. */
+/* Reads an array of at most `limit` non-negative integers and returns their number; -1 if it is anything else. */
 static int read_sizes(const json_t *array, int limit, int64_t *sizes) {
     if (!json_is_array(array) || json_array_size(array) > (size_t)limit) return -1;
     const int count = (int)json_array_size(array);
@@ -91,8 +91,9 @@ static int read_sizes(const json_t *array, int limit, int64_t *sizes) {
     return count;
 }
 
-/* Computes elements and bytes. False if one does not fit in 63 bits, or if the elements do not fill whole bytes. The
- * other sizes must not overflow even if one size is 0: readers disagree on what such a shape means. */
+/* Computes elements and bytes. False if one does not fit in 63 bits, or if the elements do not fill whole bytes. Even
+ * if one size is 0, the product of the others must not overflow, because readers disagree on what such a shape
+ * means. */
 static bool count_elements(SafeTensor *tensor) {
     bool empty = false;
     int64_t product = 1, bits;
@@ -326,7 +327,7 @@ static Status refuse_type(const SafeTensor *tensor, const char *wanted) {
     return BAD_INPUT;
 }
 
-enum { CONVERT_ELEMENTS = 4096 }; /* converted at a time, in a buffer on the stack */
+enum { CONVERT_ELEMENTS = 4096 }; /* elements converted at a time, in a buffer on the stack */
 
 Status safetensors_read_floats(const SafeTensor *tensor, int64_t first, int64_t count, float *to) {
     const SafeType type = tensor->type;

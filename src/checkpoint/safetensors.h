@@ -64,7 +64,7 @@ const char *safetensors_path(const SafeTensors *file);
 /* The tensors in the order of their offsets. */
 int64_t safetensors_count(const SafeTensors *file);
 const SafeTensor *safetensors_entry(const SafeTensors *file, int64_t index);
-/* NULL if there is none. */
+/* The tensor with this name, or NULL. */
 const SafeTensor *safetensors_find(const SafeTensors *file, const char *name);
 /* Offset of the data: size of the length and the JSON. */
 int64_t safetensors_data_start(const SafeTensors *file);

@@ -124,7 +124,7 @@ static int compare_names(const void *a, const void *b) {
     return strcmp((*(const SafeTensor *const *)a)->name, (*(const SafeTensor *const *)b)->name);
 }
 
-/* DIRECTORY/STEM and the ending. The caller frees it. */
+/* DIRECTORY/STEM followed by the ending. The caller frees it. */
 static char *stem_path(const char *directory, const char *stem, const char *ending) {
     char name[128];
     snprintf(name, sizeof name, "%s%s", stem, ending);

@@ -17,7 +17,7 @@ Status tensor_folder_open(const char *folder, const char *stem, TensorFolder **r
 /* NULL is fine. Tensors of the folder are invalid afterwards. */
 void tensor_folder_close(TensorFolder *folder);
 
-/* NULL if there is none. Read with safetensors_read. */
+/* The tensor with this name, or NULL. Read it with safetensors_read. */
 const SafeTensor *tensor_folder_find(const TensorFolder *folder, const char *name);
 int64_t tensor_folder_count(const TensorFolder *folder);
 const SafeTensor *tensor_folder_entry(const TensorFolder *folder, int64_t index);

@@ -48,7 +48,7 @@ Status tokenizer_files_read(const char *folder, TokenizerFiles *files) {
 }
 
 Status tokenizer_files_open(const TokenizerFiles *files, const char *from, Tokenizer **tokenizer) {
-    TokenizerText text[2]; /* the first two of tokenizer_file_names */
+    TokenizerText text[2]; /* the first two files of tokenizer_file_names */
     char *name[2];
     *tokenizer = NULL;
     if (!files->file[0].content) return OK;

@@ -12,7 +12,8 @@
 enum { TOKENIZER_FILES = 9, TOKENIZER_BYTES_MAX = 256 << 20 };
 extern const char *const tokenizer_file_names[TOKENIZER_FILES];
 
-/* Contents in the order of tokenizer_file_names. content NULL: there is no such file. All zero: no tokenizer. */
+/* The contents of the files, in the order of tokenizer_file_names. content NULL: there is no such file. All zero: no
+ * tokenizer. */
 typedef struct TokenizerFile {
     char *content;
     int64_t bytes;
@@ -27,8 +28,8 @@ bool tokenizer_files_any(const TokenizerFiles *files);
 uint32_t tokenizer_files_crc(const TokenizerFiles *files);
 /* Reads the files that `folder` has. IO_ERROR (logged) if one cannot be read. */
 Status tokenizer_files_read(const char *folder, TokenizerFiles *files);
-/* Opens their tokenizer; *tokenizer is NULL if they have no tokenizer.json. `from`: where they are from, for messages.
- * BAD_INPUT (logged) as of tokenizer_open. */
+/* Opens the tokenizer of the files; *tokenizer is NULL if they have no tokenizer.json. `from` says in messages where
+ * the files are from. BAD_INPUT (logged) in the same cases as tokenizer_open. */
 Status tokenizer_files_open(const TokenizerFiles *files, const char *from, Tokenizer **tokenizer);
 void tokenizer_files_free(TokenizerFiles *files);
 

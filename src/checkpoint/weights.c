@@ -95,7 +95,8 @@ static void list_name(char *list, size_t size, int64_t found, const char *name) 
     if (found <= LISTED) snprintf(list + used, size - used, "%s%s", found > 1 ? ", " : "", name);
 }
 
-/* A tensor whose name equals `name` but for a prefix that one of them has: model.norm.weight, norm.weight. Or NULL. */
+/* A tensor whose name equals `name` except for a prefix that one of the two has (model.norm.weight, norm.weight), or
+ * NULL. */
 static const char *find_other_prefix(const TensorFolder *folder, const char *name) {
     for (int64_t i = 0; i < tensor_folder_count(folder); i++) {
         const char *other = tensor_folder_entry(folder, i)->name;
@@ -124,7 +125,7 @@ Status weights_check(const TensorFolder *folder, const char *path, const char *p
         }
     for (int64_t i = 0; i < tensor_folder_count(folder); i++) {
         const char *name = tensor_folder_entry(folder, i)->name;
-        const bool other = strncmp(name, prefix, strlen(prefix)) != 0; /* another kind of tensor in the same file */
+        const bool other = strncmp(name, prefix, strlen(prefix)) != 0; /* the file holds other kinds of tensors too */
         if (other || is_expected(name, prefix, units, count)) continue;
         bool is_head = false;
         const Status status = check_tied_head(folder, path, name, &units[0], &is_head);
@@ -158,7 +159,7 @@ void weights_zero_moments(Unit *units, int count) {
     }
 }
 
-/* `values`: buffer of READ_AT_ONCE elements. */
+/* Whether all elements in this rank's shard are finite. `values`: buffer of READ_AT_ONCE elements. */
 static bool is_finite(const Unit *unit, const Parameter *p, float *values) {
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
@@ -189,8 +190,8 @@ static uint64_t mix(uint64_t x) {
     return x ^ x >> 33;
 }
 
-/* The sum over the elements in this rank's shard, each mixed with its name and index. `values`: buffer of READ_AT_ONCE
- * elements. */
+/* The sum over the elements in this rank's shard, each mixed with the parameter's name and its index. `values`: buffer
+ * of READ_AT_ONCE elements. */
 static uint64_t fingerprint_part(const Unit *unit, const Parameter *p, float *values) {
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
@@ -216,7 +217,7 @@ uint64_t weights_fingerprint(Comm *comm, const Unit *units, int count) {
         for (int i = 0; i < units[u].parameters; i++)
             sum += fingerprint_part(&units[u], &units[u].parameter[i], values);
     free(values);
-    double halves[2] = {(double)(sum & UINT32_MAX), (double)(sum >> 32)}; /* whose sums over ranks are exact */
+    double halves[2] = {(double)(sum & UINT32_MAX), (double)(sum >> 32)}; /* their sums over ranks are exact */
     comm->f->all_reduce_sum(comm, halves, 2);
     return (uint64_t)halves[0] + ((uint64_t)halves[1] << 32);
 }
