@@ -29,8 +29,7 @@ typedef struct CheckpointOptions {
         keep_latest_k;  /* keep this many checkpoints with different weights, and the newest one with a finite loss; 0:
                            keep all. With 1, the old checkpoint is removed only after the new one has been verified */
     int64_t keep_every; /* also keep steps divisible by this; 0: no such rule */
-    bool asynchronous;  /* write in a background thread: directly from the units, or from a copy if they are in a GPU's
-                           memory */
+    bool asynchronous;  /* write in a background thread: from the units, or from a copy of a GPU's memory */
     int64_t max_shard_bytes;         /* largest size of one file; 0: 5 GB */
     const TokenizerFiles *tokenizer; /* files written into every step (rank 0); NULL: none. Borrowed: must outlive the
                                         checkpointer */

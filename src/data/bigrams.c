@@ -5,8 +5,8 @@
 #include "base/check.h"
 #include "data/shuffle.h"
 
-/* Open addressing with linear probing, at most half full. An entry of another round is free, which empties the table
- * without touching it. */
+/* Open addressing with linear probing, at most half full. An entry of an earlier round is free, so starting a new round
+ * empties the table at once. */
 typedef struct Entry {
     uint64_t pair, round;
     int64_t number;
@@ -46,7 +46,7 @@ void bigrams_clear(Bigrams *bigrams) {
 
 static uint64_t pair_of(int32_t first, int32_t second) { return (uint64_t)(uint32_t)first << 32 | (uint32_t)second; }
 
-/* The entry of the pair, or the free one that would be it. */
+/* The entry of the pair, or the free entry where it belongs. */
 static Entry *find(const Bigrams *bigrams, uint64_t pair) {
     const uint64_t mask = bigrams->entries - 1;
     uint64_t at = hash_mix(0, pair) & mask;

@@ -13,10 +13,10 @@ void bigrams_free(Bigrams *bigrams);
 
 /* Empties the set, in constant time. */
 void bigrams_clear(Bigrams *bigrams);
-/* Adds the pair. Returns whether it was in the set already. */
+/* Adds the pair. Returns whether the set had it already. */
 bool bigrams_add(Bigrams *bigrams, int32_t first, int32_t second);
 int64_t bigrams_count(const Bigrams *bigrams);
-/* How many pairs were added before this one; -1: it is not in the set. */
+/* The pair's number: how many pairs were added before it. -1 if it is not in the set. */
 int64_t bigrams_number(const Bigrams *bigrams, int32_t first, int32_t second);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include "text/pieces.h"
 
-enum { BATCH_BYTES = 8 << 20 }; /* of text, and of the one document that is longer */
+enum { BATCH_BYTES = 8 << 20 }; /* bytes of text that are gathered; the last document may exceed them */
 
-/* A document, or what of it is in this batch. */
+/* A document, or the part of it that is in this batch. */
 typedef struct Part {
     int64_t start, bytes;
     TokensWriter *writer;
@@ -45,7 +45,7 @@ void build_batch_free(BuildBatch *batch) {
     free(batch);
 }
 
-/* Parts keep the memory of their tokens from batch to batch. */
+/* Adds a part. Parts keep the memory for their tokens from batch to batch. */
 static void add_part(BuildBatch *batch, TokensWriter *writer, bool begins) {
     if (batch->parts == batch->room) {
         const int64_t room = 2 * batch->room + 64;
@@ -74,7 +74,7 @@ Status build_batch_end(BuildBatch *batch) {
     return batch->text.bytes < BATCH_BYTES ? OK : build_batch_flush(batch);
 }
 
-/* A document is bos, text, eos; text, eos where the two are one token. */
+/* Encodes a part. A document is bos, text, eos; if bos and eos are the same token it is text, eos. */
 static Status encode_part(const BuildBatch *batch, TokenEncoder *encoder, Part *part) {
     const int64_t bos = batch->tokenizer->bos, eos = batch->tokenizer->eos;
     part->ids.count = 0;

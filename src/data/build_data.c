@@ -20,9 +20,9 @@ typedef struct Builder {
     const BuildOptions *options;
     BuildReport *report;
     TokensWriter *train, *validation, *current; /* current: where the open document goes; NULL between documents */
-    int64_t documents;                          /* of both files */
+    int64_t documents;                          /* documents so far, of both files */
     bool blank_line;                            /* the current line is blank so far */
-    bool has_text;                              /* the current document is not all blank */
+    bool has_text;                              /* the current document has a line that is not blank */
     unsigned char piece[PIECE_BYTES];
     double last_progress; /* seconds_now() */
     bool on_terminal;
@@ -97,7 +97,7 @@ static Status unreadable(const char *path, int error) {
     return BAD_INPUT;
 }
 
-/* Whether an open file is `out`, which the data set would replace. */
+/* Whether an open text file is the output `out`, which would be replaced. */
 static bool is_output(int descriptor, const char *out) {
     struct stat text, file;
     return out && stat(out, &file) == 0 && fstat(descriptor, &text) == 0 && text.st_dev == file.st_dev &&

@@ -12,7 +12,7 @@
 #include "base/number.h"
 #include "data/byte_tokenizer.h"
 
-enum { TOKENIZER_JSON, TOKENIZER_CONFIG }; /* in tokenizer_file_names */
+enum { TOKENIZER_JSON, TOKENIZER_CONFIG }; /* indices in tokenizer_file_names */
 
 static Status find_mark(const BuildTokenizer *build, const char *option, const char *value, int64_t named,
                         int64_t *id) {
@@ -33,7 +33,7 @@ static Status find_mark(const BuildTokenizer *build, const char *option, const c
     return BAD_INPUT;
 }
 
-/* The last part of the folder's name, as the user knows it. */
+/* The last part of the folder's path as the user wrote it; of its real path if that is empty, "." or "..". */
 static void name_after(const char *folder, char name[TOKENS_NAME_MAX]) {
     const char *last = strrchr(folder, '/');
     last = last ? last + 1 : folder;
@@ -43,7 +43,7 @@ static void name_after(const char *folder, char name[TOKENS_NAME_MAX]) {
     free(real);
 }
 
-/* The tokenizer.json of the files is the one that was named, whatever its name is. */
+/* Reads the tokenizer's files. The file that the user named takes the place of tokenizer.json, whatever its name is. */
 static Status read_files(const char *path, BuildTokenizer *build) {
     char *file = folder_exists(path) ? path_join(path, tokenizer_file_names[TOKENIZER_JSON]) : strdup(path);
     CHECK_MEMORY(file, "no memory for %s", path);

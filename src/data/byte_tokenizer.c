@@ -6,8 +6,8 @@
 
 #include "data/tokens_writer.h"
 
-/* GPT-2's mapping of bytes to printable characters, as UTF-8: a byte that is printable in Latin-1 is itself, the others
- * are U+0100, U+0101, ... in order. `next` is the next of these. */
+/* GPT-2's mapping of bytes to printable characters, as UTF-8: a byte that is printable in Latin-1 stands for itself;
+ * the others are U+0100, U+0101, ... in order, of which `next` is the next one. */
 static void letter_of_byte(int byte, int *next, char letter[3]) {
     const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
     const int code = printable ? byte : (*next)++;

@@ -29,15 +29,15 @@ struct ChunkCache {
     int file_count, thread_count;
     int64_t slot_count, slot_bytes;
     Slot *slots;
-    int32_t **slot_of_chunk; /* [file][chunk], NO_SLOT if it is not in the cache */
+    int32_t **slot_of_chunk; /* [file][chunk], NO_SLOT if the chunk is not in the cache */
     unsigned char *memory;
     uint64_t clock;
 
     Request queue[QUEUE_LENGTH]; /* a ring */
     int queue_first, queue_used;
     bool stopping;
-    Status failure;        /* of the first chunk that could not be read; then no other is, as the run ends */
-    TokensScratch scratch; /* of the thread that calls chunk_cache_pin */
+    Status failure; /* of the first chunk that could not be read; no chunk is read after it, because the run ends */
+    TokensScratch scratch; /* for the thread that calls chunk_cache_pin */
     pthread_t *threads;
     pthread_mutex_t lock;
     pthread_cond_t work;    /* the queue is not empty, or `stopping` */
@@ -71,7 +71,7 @@ static void slot_assign(ChunkCache *cache, Slot *slot, int file, int64_t chunk) 
     cache->slot_of_chunk[file][chunk] = (int32_t)(slot - cache->slots);
 }
 
-/* Called with the lock held, which is released while the chunk is read and inflated. */
+/* Loads the slot's chunk. Called with the lock held, which is released while the chunk is read and inflated. */
 static void slot_load(ChunkCache *cache, Slot *slot, TokensScratch *scratch) {
     Status status = cache->failure;
     if (!status) {

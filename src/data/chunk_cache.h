@@ -1,5 +1,5 @@
-/* An LRU cache of decoded chunks of token files, filled ahead of use by reader threads. Number and timing of the
- * threads never change the contents. */
+/* An LRU cache of decoded chunks of token files, filled ahead of use by reader threads. The number and the timing of
+ * the threads never change the contents. */
 #ifndef FLAME_DATA_CHUNK_CACHE_H
 #define FLAME_DATA_CHUNK_CACHE_H
 
@@ -14,12 +14,12 @@ void chunk_cache_destroy(ChunkCache *cache);
 int64_t chunk_cache_slots(const ChunkCache *cache);
 int64_t chunk_cache_bytes(const ChunkCache *cache);
 
-/* Returns the tokens of a chunk, which stay valid until chunk_cache_unpin. Waits if a thread is decoding the chunk, and
- * decodes it in this thread if none is. Errors are those of tokens_read_chunk, already logged. One thread at a time. */
+/* Returns the tokens of a chunk, which stay valid until chunk_cache_unpin. Waits if a thread is decoding the chunk;
+ * otherwise decodes it in this thread. Errors are those of tokens_read_chunk, already logged. One thread at a time. */
 Status chunk_cache_pin(ChunkCache *cache, int file, int64_t chunk, const void **tokens);
 void chunk_cache_unpin(ChunkCache *cache, int file, int64_t chunk);
 
-/* Prefetch hint: queues the chunk for the reader threads. Dropped if the queue is full. */
+/* Prefetch hint: queues the chunk for the reader threads. The hint is dropped if the queue is full. */
 void chunk_cache_want(ChunkCache *cache, int file, int64_t chunk);
 
 #endif

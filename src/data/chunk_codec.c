@@ -26,7 +26,7 @@ static void shuffle(int width, int64_t count, const unsigned char *restrict deco
         for (int byte = 0; byte < width; byte++) planes[byte * count + i] = decoded[i * width + byte];
 }
 
-/* Inflates exactly `size` bytes to exactly `bytes` bytes. Returns NULL, or what is wrong. */
+/* Inflates exactly `size` bytes to exactly `bytes` bytes. Returns NULL, or a message that says what is wrong. */
 static const char *inflate_exactly(const unsigned char *stored, int64_t size, unsigned char *out, int64_t bytes) {
     z_stream stream = {0};
     if (inflateInit(&stream) != Z_OK) return "zlib has no memory to inflate it";

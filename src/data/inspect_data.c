@@ -92,7 +92,7 @@ static int64_t document_of(const TokensFacts *facts, int64_t token) {
     return low;
 }
 
-/* Tokens [first, end) of a chunk whose first is token number `start` of the file. */
+/* Prints tokens [first, end), counted in the file, of a chunk that begins with token number `start`. */
 static void print_tokens(const TokensFacts *facts, const void *tokens, int64_t start, int64_t first, int64_t end,
                          int64_t *document) {
     const bool text = strcmp(facts->tokenizer, "bytes") == 0;

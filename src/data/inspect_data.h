@@ -10,8 +10,8 @@
 /* Prints a table: tokens, documents, chunks, compression, tokenizer, and a histogram of document lengths. */
 Status inspect_data(const char *path);
 
-/* Prints the tokens from number `first` on, `count` of them or up to the end of the file, a line for each document; of
- * the built-in tokenizer the text. BAD_INPUT if the file has no token `first`. */
+/* Prints `count` tokens from number `first` on, or as many as there are, with a line for each document. Files of the
+ * built-in tokenizer are printed as text. BAD_INPUT if the file has no token `first`. */
 Status show_data(const char *path, int64_t first, int64_t count);
 
 /* Reads and checks every chunk, with `threads` threads. Continues after a damaged chunk, so that all damaged chunks are

@@ -41,7 +41,7 @@ void mixture_counts(const Mixture *mixture, int64_t sample, int64_t *counts) {
             inside -= smaller(inside, weight);
             continue;
         }
-        counts[file] = share(sample, weight, whole); /* the last file has weight == whole: it gets the rest */
+        counts[file] = share(sample, weight, whole); /* the last file has weight == whole, so it gets the rest */
         sample -= counts[file];
         whole -= weight;
     }

@@ -16,7 +16,7 @@ static int64_t ends_up_to(const uint64_t *doc_ends, int64_t documents, int64_t t
 }
 
 /* A span starts at the beginning of each document, and within a document every context_len tokens. The first token of
- * the window always starts one, since the model does not see the tokens before it. */
+ * the window always starts a span, since the model does not see the tokens before it. */
 static void number_spans(const PackOptions *options, const uint64_t *doc_ends, int64_t documents, int64_t start,
                          int32_t *segment, int32_t *position) {
     int64_t document = ends_up_to(doc_ends, documents, start);

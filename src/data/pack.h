@@ -11,7 +11,7 @@ typedef struct PackOptions {
     int64_t seq_len;
     int64_t context_len;  /* with varlen: documents are cut into spans of at most this length; 0: not cut */
     bool varlen;          /* number the spans and restart positions in each; else segment 0, positions 0, 1, 2, ... */
-    bool mask_boundaries; /* IGNORED_LABEL where the next token belongs to another document */
+    bool mask_boundaries; /* the label is IGNORED_LABEL where the next token belongs to another document */
 } PackOptions;
 
 /* Fills labels, segment and position, each [seq_len], for the window that starts at token `start` of a file. window:

@@ -10,7 +10,8 @@ static int64_t *allocate(int64_t count) {
     return array;
 }
 
-/* first[l]: the first window of length l, next[w]: the one after w; -1: there is none. */
+/* Makes a list of the windows of each length: first[l] is the first window of length l, and next[w] the one after w;
+ * -1: none. */
 static void sort_by_length(const int64_t *length, int64_t count, int64_t row_length, int64_t *first, int64_t *next) {
     for (int64_t l = 0; l <= row_length; l++) first[l] = -1;
     for (int64_t w = count - 1; w >= 0; w--) {

@@ -16,7 +16,7 @@ typedef struct Reader {
     const RequestsOptions *options;
     Requests *requests;
     TokenEncoder *encoder; /* NULL: there is no tokenizer */
-    TokenIds ids;          /* of a string */
+    TokenIds ids;          /* the tokens of a string */
     int64_t line, token_room, request_room;
 } Reader;
 
@@ -58,7 +58,7 @@ static Status add_string(Reader *reader, const json_t *string, bool special) {
     return add_text(reader, json_string_value(string), json_string_length(string), special, 0);
 }
 
-/* Adds the tokens of the continuation of a context, which has `given` tokens alone. */
+/* Adds the tokens of the continuation of a context. The context alone has `given` tokens. */
 static Status add_continuation(Reader *reader, const json_t *context, const json_t *continuation, int64_t given) {
     const size_t before = json_string_length(context), bytes = before + json_string_length(continuation);
     char *both = malloc(bytes + 1);
@@ -99,7 +99,7 @@ static Status add_prefix(Reader *reader) {
     return OK;
 }
 
-/* The tokens that are given, and then those that are asked for under the key *asked. */
+/* Adds the tokens of the context, and then those to be scored, whose key is *asked. */
 static Status add_tokens(Reader *reader, const json_t *line, Request *request, const char **asked) {
     const Requests *r = reader->requests;
     const json_t *context = json_object_get(line, "context"), *continuation = json_object_get(line, "continuation");

@@ -3,8 +3,9 @@
  *   {"context": "2 + 2 =", "continuation": " 4"}     how likely the continuation is after the context
  *   {"text": [84, 104, 101]}                         how likely the text is
  *
- * where each value is a string or a list of tokens. If context and continuation are strings, the tokens of the
- * continuation are those that both together have after as many as the context has alone. */
+ * where each value is a string or a list of tokens. If context and continuation are strings, both are tokenized
+ * together. The tokens of the continuation are then those behind the first n, where n is the number of tokens of the
+ * context alone. */
 #ifndef FLAME_DATA_REQUESTS_H
 #define FLAME_DATA_REQUESTS_H
 
@@ -16,24 +17,24 @@
 
 typedef struct Request {
     int64_t first, count; /* its tokens are Requests.token[first .. first + count - 1] */
-    int64_t given;        /* of these are not asked for: the context. At least 1, less than count */
+    int64_t given;        /* how many of these are the context, which is not scored; at least 1 and less than `count` */
 } Request;
 
 typedef struct Requests {
     Request *request;
     int64_t count; /* of requests, one for each line */
     int32_t *token;
-    int64_t tokens, targets; /* of all requests; targets: tokens that are asked for */
+    int64_t tokens, targets; /* of all requests; targets: tokens that are scored */
 } Requests;
 
 typedef struct RequestsOptions {
     int64_t vocab_size;
-    int64_t prefix;             /* the token that stands for an empty context, and before a text; -1: there is none */
-    const Tokenizer *tokenizer; /* of strings; NULL: they are refused */
+    int64_t prefix;             /* the token that replaces an empty context and precedes a text; -1: there is none */
+    const Tokenizer *tokenizer; /* for strings; NULL: strings are refused */
 } RequestsOptions;
 
-/* Reads all lines. BAD_INPUT (logged with file and line) if one is not as above, IO_ERROR if the file cannot be read.
- * requests_free in any case. */
+/* Reads all lines. BAD_INPUT (logged with file and line) if one does not have the form above, IO_ERROR if the file
+ * cannot be read. The caller calls requests_free, also on failure. */
 Status requests_read(const char *path, const RequestsOptions *options, Requests *requests);
 void requests_free(Requests *requests);
 

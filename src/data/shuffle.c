@@ -58,13 +58,13 @@ uint64_t permutation_invert(const Permutation *permutation, uint64_t index) {
     return index;
 }
 
-/* The permuted blocks of one epoch. All have block_windows windows but the last block of the file, which may be shorter
- * and can be at any place of the order. */
+/* The permuted blocks of one epoch. All have block_windows windows, except that the last block of the file may have
+ * fewer. It can be at any place in the order. */
 typedef struct BlockOrder {
     Permutation blocks;
     int64_t block_windows;
     int64_t short_place; /* place of the file's last block */
-    int64_t missing;     /* windows that it has less than block_windows */
+    int64_t missing;     /* how many windows it lacks */
 } BlockOrder;
 
 static BlockOrder block_order(const Shuffle *shuffle, uint64_t key) {
@@ -83,7 +83,8 @@ static int64_t windows_before(const BlockOrder *order, int64_t place) {
 }
 
 /* Divides the places into groups of `size` and returns the group that contains window number `index` of the order. The
- * division ignores the short block, which shifts windows by less than one group, so it is right or one too low. */
+ * division treats the short block as a full one. The windows behind it are shifted by less than one group, so the
+ * quotient is the right group or the one before it. */
 static int64_t group_of(const BlockOrder *order, int64_t size, int64_t index) {
     int64_t group = index / (size * order->block_windows);
     return index >= windows_before(order, (group + 1) * size) ? group + 1 : group;

@@ -10,7 +10,7 @@
  *   file        0 1 2 3 4 5 6 7
  *   permuted    5 2 | 7 0 | 3 6 | 1 4       four pools; the windows of 5 and 2 are shuffled together, and so on
  *
- * A reader keeps the chunks of one pool in memory and inflates each chunk about once per epoch. */
+ * So a reader that keeps the chunks of one pool in memory inflates each chunk about once per epoch. */
 #ifndef FLAME_DATA_SHUFFLE_H
 #define FLAME_DATA_SHUFFLE_H
 
@@ -37,7 +37,7 @@ typedef struct Shuffle {
 /* The window at position `index` (0 .. windows - 1) of the order of `epoch`. O(1). */
 int64_t shuffle_window(const Shuffle *shuffle, int64_t epoch, int64_t index);
 
-/* A 64-bit hash of both (SplitMix64's finalizer). */
+/* A 64-bit hash of both numbers (SplitMix64's finalizer). */
 uint64_t hash_mix(uint64_t key, uint64_t value);
 
 #endif

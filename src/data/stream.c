@@ -18,13 +18,13 @@
 enum {
     BLOCK_TOKENS = 1 << 18,      /* least size of a block ... */
     BLOCK_CHUNKS = 4,            /* ... and least number of chunks; chunks above BLOCK_TOKENS are blocks of their own */
-    POOL_TOKENS = 1 << 23,       /* size of a pool with one file; with n files 2 / (n + 1) of it each */
+    POOL_TOKENS = 1 << 23,       /* size of a pool of one file; with n files each pool has 2 / (n + 1) of it */
     CACHE_BYTES_MAX = 512 << 20, /* decoded chunks of all files */
     LOOKAHEAD_SAMPLES = 128,     /* most samples to prefetch */
     PROBABILITY_SCALE = 1 << 30
 };
 
-static const double look_every_seconds = 1; /* at the files: whether they are still the same */
+static const double look_every_seconds = 1; /* how often to check that the files are unchanged */
 
 typedef struct StreamFile {
     TokensFile *tokens;
@@ -93,7 +93,7 @@ static void plan_order(Stream *stream, int number) {
     file->pool_chunks = shuffle->pool_blocks * (divide_up(shuffle->block_windows * seq_len, chunk) + 1);
 }
 
-/* A file that is listed twice would give the same samples twice, in two orders. */
+/* Refuses a file that is listed twice: it would give the same samples twice, in two orders. */
 static Status check_listed_once(const Stream *stream, int number) {
     for (int other = 0; other < number; other++) {
         if (!tokens_same_file(stream->token_files[other], stream->token_files[number])) continue;
@@ -111,7 +111,7 @@ static void tokenizer_text(const TokensFacts *facts, char text[200]) {
              *facts->tokenizer_sha256 ? ", sha256 " : "", facts->tokenizer_sha256);
 }
 
-/* The files of a mixture are made by one tokenizer. */
+/* Refuses files that were made with different tokenizers. */
 static Status check_tokenizer(const TokensFacts *first, const TokensFacts *facts) {
     if (facts->vocab_size == first->vocab_size && strcmp(facts->tokenizer_sha256, first->tokenizer_sha256) == 0 &&
         facts->bos_token_id == first->bos_token_id && facts->eos_token_id == first->eos_token_id)
@@ -315,7 +315,8 @@ static void prefetch_sample(Stream *stream, int64_t sample) {
         chunk_cache_want(stream->cache, place.file, chunk);
 }
 
-/* As many samples as fit into half of the cache, if the chunks are as long as those of the first file. */
+/* How many samples to prefetch: as many as fit into half of the cache if all chunks are as long as those of the first
+ * file. */
 static int64_t lookahead_samples(const Stream *stream) {
     int64_t chunks = stream->options.seq_len / stream->files[0].facts->chunk_tokens + 2;
     int64_t samples = chunk_cache_slots(stream->cache) / (2 * chunks);
@@ -350,7 +351,8 @@ static void learn_stride(Stream *stream, int64_t sample, int64_t count) {
     stream->previous_sample = sample;
 }
 
-/* Chunks in the cache are not read again, so a file that fits into it would change unnoticed. */
+/* Checks from time to time that the files are unchanged. Chunks in the cache are not read again, so if a whole file
+ * fits into it, a change would go unnoticed. */
 static Status check_unchanged(Stream *stream) {
     const double now = seconds_now();
     if (now - stream->looked < look_every_seconds) return OK;

@@ -18,23 +18,24 @@
 
 typedef struct StreamOptions {
     const char *const *files;    /* token files (docs/data-format.md) */
-    const double *probabilities; /* share of the samples of each file, on any scale; NULL: in proportion to size */
+    const double *probabilities; /* share of each file among the samples, on any scale; NULL: in proportion to size */
     int file_count;
     int64_t seq_len;
     int64_t context_len;  /* with varlen: longer documents are cut into spans of this many tokens; 0: not cut */
     bool varlen;          /* documents do not see each other: segment numbers them, position restarts in each */
-    bool mask_boundaries; /* a label that is the first token of the next document becomes -100 */
-    bool shuffle;         /* false: windows in file order; without probabilities, one file after the other */
+    bool mask_boundaries; /* a label that would be the first token of the next document becomes -100 */
+    bool shuffle;         /* false: windows in file order and, without probabilities, one file after the other */
     uint64_t seed;
-    int threads;        /* reader threads that decode ahead; 0: stream_read decodes */
+    int threads;        /* reader threads that decode ahead; 0: none, stream_read decodes */
     int64_t vocab_size; /* the model's: a file with a larger vocabulary is refused; 0: not checked */
 } StreamOptions;
 
-/* One file, seq_len 2048, shuffled, boundaries masked, 2 threads. Set `files` and what else differs. */
+/* Options for one file, seq_len 2048, shuffled, with boundaries masked and 2 threads. The caller sets `files` and
+ * whatever else differs. */
 StreamOptions stream_default_options(void);
 
 typedef struct StreamFacts {
-    int64_t memory;                        /* most bytes of decoded chunks and tables, per rank */
+    int64_t memory;                        /* upper limit of the bytes of decoded chunks and tables, per rank */
     int64_t samples;                       /* in one epoch, of all files */
     int64_t tokens, documents;             /* in all files */
     int64_t vocab_size;                    /* of the tokenizer, which all files share */
@@ -62,7 +63,7 @@ Status stream_tokenizer(const Stream *stream, Tokenizer **tokenizer);
 int64_t stream_seq_len(const Stream *stream);
 /* stream_facts()->samples. */
 int64_t stream_samples(const Stream *stream);
-/* How many of them are of file number `file`. */
+/* How many samples of an epoch come from file number `file`. */
 int64_t stream_file_samples(const Stream *stream, int file);
 /* The facts of file number `file`. */
 const TokensFacts *stream_file(const Stream *stream, int file);
@@ -84,8 +85,8 @@ StreamPlace stream_place(const Stream *stream, int64_t sample);
 Status stream_read(Stream *stream, int64_t sample, int64_t count, int32_t *tokens, int32_t *labels, int32_t *segment,
                    int32_t *position);
 
-/* Prefetch hint: the next reads will be of `count` samples at first_sample, first_sample + stride, ... Without the hint
- * the stride is taken from the last two reads. */
+/* Prefetch hint: the next reads will be of `count` samples each, at first_sample, first_sample + stride, ... Without
+ * the hint the stride is taken from the last two reads. */
 void stream_prefetch(Stream *stream, int64_t first_sample, int64_t stride, int64_t count);
 
 /* tokens[file]: how many tokens of each file are in the samples 0 .. sample - 1, counting seq_len per sample. Exact. */

@@ -9,7 +9,7 @@
 #define TOKENS_FORMAT "flame-c tokens"
 enum {
     TOKENS_VERSION = 1,
-    TOKENS_CHUNK_BYTES_MIN = 4 << 10, /* unless the file has only one chunk */
+    TOKENS_CHUNK_BYTES_MIN = 4 << 10, /* except in a file with only one chunk */
     TOKENS_CHUNK_BYTES_MAX = 64 << 20,
     TOKENS_NAME_MAX = 4096
 };

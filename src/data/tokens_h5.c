@@ -202,7 +202,8 @@ static uint32_t largest_token(const void *tokens, int width, int64_t count) {
     return largest;
 }
 
-/* If the chunk matches its CRC-32 it is as it was written, and the attribute is wrong: logged once for all chunks. */
+/* Logs a token outside of the vocabulary. If the chunk matches its CRC-32 it is as it was written, so the attribute
+ * vocab_size is wrong, which is logged once for all chunks. */
 static Status outside_vocabulary(TokensFile *file, int64_t chunk, uint32_t token) {
     const long long vocabulary = (long long)file->facts.vocab_size;
     char text[160];

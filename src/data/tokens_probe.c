@@ -12,7 +12,7 @@
 
 /* The limit: half a second, plus one second per MB up to 60. Sound files need a hundredth of it. */
 enum { BASE_MICROSECONDS = 500 * 1000, BYTES_PER_SECOND = 1000 * 1000, SECONDS_MAX = 60 };
-/* On the clock: what a busy machine makes of it. */
+/* Limits of elapsed time, for a busy machine: a multiple of the processor time, plus some seconds. */
 enum { BUSY = 4, PATIENCE_SECONDS = 8 };
 
 static int64_t processor_seconds(int64_t file_bytes) {
@@ -26,8 +26,8 @@ static void limit_processor_time(int64_t file_bytes) {
     setitimer(ITIMER_PROF, &limit, NULL);
 }
 
-/* A crash is an expected result: default handlers, no output, no core file. Signals end it, and so does the death of
- * the parent. */
+/* Prepares the child for a crash, which is an expected result: default signal handlers, no output, no core file.
+ * Signals end the child, and so does the death of its parent. */
 static void die_quietly(void) {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGUSR1, SIGUSR2, SIGINT, SIGHUP};
     for (int i = 0; i < (int)(sizeof signals / sizeof *signals); i++) signal(signals[i], SIG_DFL);
@@ -41,9 +41,9 @@ static void die_quietly(void) {
     dup2(nowhere, STDERR_FILENO);
 }
 
-/* Waits for the child; false after so many seconds. A child that neither ends nor computes was forked while another
- * thread held a lock (of the address sanitizer's allocator, say), or its disk does not answer: that tells nothing about
- * the file. */
+/* Waits for the child to end; false after `seconds` seconds. A child that neither ends nor computes was forked while
+ * another thread held a lock (of the address sanitizer's allocator, say), or its disk does not answer: that says
+ * nothing about the file. */
 static bool ends(pid_t child, int64_t seconds, int *status) {
     const struct timespec pause = {0, 2 * 1000 * 1000};
     for (int64_t left = seconds * 500; left > 0; left--) {
@@ -57,7 +57,8 @@ static bool ends(pid_t child, int64_t seconds, int *status) {
     return false;
 }
 
-/* A request to end, which tells nothing about the file: Ctrl-C and mpirun send it to every process of a group. */
+/* Whether a signal is a request to end, which says nothing about the file: Ctrl-C and mpirun send it to every process
+ * of a group. */
 static bool is_request(int number) {
     return number == SIGINT || number == SIGTERM || number == SIGHUP || number == SIGUSR1 || number == SIGUSR2;
 }

@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 /* Calls use(argument) in a child process. False if it crashes or exceeds a limit of processor time, which depends on
- * `file_bytes`. Its output is discarded, and so are its changes of memory. True also if fork fails,
- * if signals that ask a program to end keep ending the child, or if it sleeps for too long (a lock that another thread
- * held at the fork, a disk that does not answer): then nothing is known. Forking an MPI rank is safe before the
- * network's library pins pages of the heap, that is before large messages are sent: files are opened at the start, and
- * only rank 0 probes them. */
+ * `file_bytes`. The child's output and its changes of memory are discarded. True also if nothing is known: if fork
+ * fails, if signals that ask a program to end keep ending the child, or if the child sleeps for too long (because
+ * another thread held a lock at the fork, or a disk does not answer). Forking an MPI rank is safe before the network's
+ * library pins pages of the heap, that is before large messages are sent: files are opened at the start, and only rank
+ * 0 probes them. */
 bool tokens_probe(void (*use)(void *argument), void *argument, int64_t file_bytes);
 
 #endif

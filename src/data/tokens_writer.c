@@ -25,7 +25,7 @@ struct TokensWriter {
     ChunkCodec codec;
     unsigned char *batch;   /* [BATCH_CHUNKS][codec.bytes], tokens that are not written yet */
     int64_t batch_tokens;   /* number of tokens in `batch` */
-    int64_t written_tokens; /* before the batch; a multiple of chunk_tokens */
+    int64_t written_tokens; /* tokens written before the batch; a multiple of chunk_tokens */
     unsigned char *planes, *stored;
     int64_t stored_size[BATCH_CHUNKS];
     uint64_t *doc_ends;
@@ -62,7 +62,7 @@ static void *grow(void *array, int64_t used, int64_t *capacity, size_t size) {
 /* Creates an empty file and the folders above it, because HDF5 does not report why it could not. */
 static Status create_empty(const TokensWriter *writer) {
     int descriptor;
-    remove(writer->temporary); /* left by a dead process with the same number */
+    remove(writer->temporary); /* left by a dead process with the same process id */
     int error = folder_create_above(writer->temporary);
     if (!error) error = file_create(writer->temporary, &descriptor);
     if (!error) error = file_close(descriptor);
@@ -70,7 +70,7 @@ static Status create_empty(const TokensWriter *writer) {
     return error ? IO_ERROR : OK;
 }
 
-/* The same tokens make the same bytes: no object says when it was made. */
+/* A property list for objects without a time stamp, so that the same tokens always give the same bytes. */
 static hid_t timeless(hid_t class) {
     hid_t plist = H5Pcreate(class);
     H5Pset_obj_track_times(plist, false);
@@ -233,7 +233,7 @@ static bool write_integer(const TokensWriter *writer, const char *name, int64_t 
 
 static bool write_string(const TokensWriter *writer, const char *name, const char *text) {
     hid_t space = H5Screate(H5S_SCALAR), type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, *text ? strlen(text) : 1); /* a digest fills the reader's room but for a zero byte */
+    H5Tset_size(type, *text ? strlen(text) : 1); /* without a zero byte: a digest fills the reader's buffer */
     H5Tset_strpad(type, H5T_STR_NULLPAD);
     H5Tset_cset(type, H5T_CSET_UTF8);
     hid_t attribute = H5Acreate2(writer->file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -318,7 +318,7 @@ void tokens_writer_abandon(TokensWriter *writer) {
     if (!writer) return;
     if (writer->tokens >= 0) H5Dclose(writer->tokens);
     if (writer->file >= 0) H5Fclose(writer->file);
-    remove(writer->temporary); /* already renamed when all went well */
+    remove(writer->temporary); /* if all went well it has been renamed already */
     unfinished_drop(writer->temporary);
     free(writer->batch);
     free(writer->planes);

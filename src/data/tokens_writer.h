@@ -15,7 +15,7 @@ typedef struct TokensWriterOptions {
     const char *path;
     bool force; /* replace an existing file when the new one is complete; false: an existing file is an error */
     int width;  /* bytes per token: 2 or 4 */
-    int64_t chunk_tokens; /* per chunk, which must have 4 KiB to 64 MiB */
+    int64_t chunk_tokens; /* tokens per chunk; a chunk must have 4 KiB to 64 MiB */
     int level;            /* deflate: 0 (fast) .. 9 (small) */
     int64_t vocab_size;
     int64_t bos_token_id, eos_token_id; /* -1: none */
