@@ -1,4 +1,5 @@
-/* A part of the loss beside the cross-entropy. Backward ignores the gradient of the output: x gets that of the loss. */
+/* A term of the loss in addition to the cross-entropy. Backward ignores the gradient of the output: x gets that of the
+ * loss. */
 #include "kernels/basic/add_loss/add_loss.h"
 
 #include "base/check.h"
@@ -8,7 +9,7 @@
 static AddLossArguments arguments_of(const Node *node) {
     const Tensor *x = node->in[0];
     const Batch *batch = node->tape->batch;
-    const bool adds = node->tape->recording && !node->has_run; /* not when it is made again for backward */
+    const bool adds = node->tape->recording && !node->has_run; /* not when the node is recomputed for backward */
     return (AddLossArguments){.x = x->data,
                               .dx = x->gradient,
                               .y = node->out[0]->data,

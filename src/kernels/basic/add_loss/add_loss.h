@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* y[row] = factor * (targets / rows) * the sum of the row of x, which is added to losses[row] as well; backward: dx =
- * factor * targets / rows. Targets are the rows with a label. */
+/* y[row] = factor * (targets / rows) * the sum of the row of x, which is also added to losses[row]. Backward: dx =
+ * factor * targets / rows. `targets` is the number of rows with a label. */
 typedef struct AddLossArguments {
     const float *x;
     float *dx, *y;

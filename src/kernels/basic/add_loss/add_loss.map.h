@@ -1,4 +1,4 @@
-/* What is added to the losses of tokens, and its gradient; all fp32. */
+/* A term that is added to the losses of tokens, and its gradient; all fp32. */
 #include "tile/tile.h"
 #include "kernels/basic/add_loss/add_loss.h"
 #include "tile/rows.h"

@@ -2,8 +2,8 @@
 
 #include "tile/rows.h"
 
-/* Up to DIRECT rows are added to the gradient. More become one row of sums per GROUP rows first, because a GPU needs
- * programs, and because a launch costs more than the sum of a few rows. */
+/* Up to DIRECT rows are added to the gradient directly, because a launch costs more than the sum of a few rows. More
+ * are first reduced to one row of sums per GROUP rows, because a GPU needs many programs. */
 enum { GROUP = 32, DIRECT = 64 };
 
 static void launch(const Tape *tape, ColumnSumArguments arguments) {
@@ -13,7 +13,7 @@ static void launch(const Tape *tape, ColumnSumArguments arguments) {
 
 static int64_t size_of(const Tensor *parameter) { return parameter->rows * parameter->cols; }
 
-/* Adds to the gradients; those that follow each other in memory at once. */
+/* Adds the sums to the gradients. Gradients that follow each other in memory are added to in one launch. */
 static void add_to_gradients(Tape *tape, ColumnSumArguments arguments, Tensor *const parameter[], int count) {
     for (int i = 0; i < count;) {
         const Tensor *first = parameter[i];

@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A program sums a group of rows of this many columns, with the loads of COLUMN_SUM_STEP rows in flight. */
+/* A program sums COLUMN_SUM_COLS columns over a group of rows, and loads COLUMN_SUM_STEP rows at a time. */
 enum { COLUMN_SUM_COLS = 128, COLUMN_SUM_STEP = 8 };
 
-/* sums[g * cols + i] = the sum over the rows r of group g of partial[r * stride + i], in the order of the rows; with
- * `add` it is added to what sums holds. Programs: x over blocks of columns, y over groups. */
+/* sums[g * cols + i] = the sum over the rows r of group g of partial[r * stride + i], in the order of the rows. With
+ * `add`, that is added to `sums` instead. Programs: x over blocks of columns, y over groups. */
 typedef struct ColumnSumArguments {
     const float *partial; /* [rows, cols], rows `stride` numbers apart */
     float *sums;          /* [groups, cols] */
@@ -22,7 +22,7 @@ typedef struct ColumnSumArguments {
 #ifndef FLAME_KERNEL_FILE
 #include "core/tape.h"
 /* Adds the sums of the columns of partial [rows, number of the parameter's elements] to the parameter's gradient. Does
- * nothing if the parameter is frozen. The order of the sum depends on `rows` alone. */
+ * nothing if the parameter is frozen. The order of the summation depends only on `rows`. */
 void column_sum(Tape *tape, const float *partial, int64_t rows, const Tensor *parameter);
 /* The same for several parameters, which lie side by side in the columns of partial. */
 void column_sums(Tape *tape, const float *partial, int64_t rows, Tensor *const parameter[], int count);

@@ -2,7 +2,7 @@
 #include "tile/tile.h"
 #include "kernels/basic/column_sum/column_sum.h"
 
-/* sums[i] += partial[i] + partial[stride + i] + ..., `rows` of them: a constant, so that all are loaded at once. */
+/* sums[i] += partial[i] + partial[stride + i] + ..., over `rows` rows: a constant, so that all are loaded at once. */
 DEVICE void column_sum_step(float *sums, const float *partial, int64_t stride, int64_t cols, const int rows) {
     EACH (i, cols) {
         float sum = sums[i];

@@ -28,7 +28,8 @@ static void launch(const Node *node, int kernel, const void *from, int64_t from_
     node->tape->device->launch(kernel, x->type, grid, &arguments);
 }
 
-/* The mean of all rows is its own transpose; the transpose of "the last row" is the sum in the last row. */
+/* Backward applies the transpose. The mean of all rows is its own transpose; the transpose of giving every row the last
+ * one is the sum of all rows in the last row. */
 static void document_summary_forward(Node *node) {
     const Tensor *x = node->in[0], *y = node->out[0];
     if (is_mean(node)) launch(node, KERNEL_document_sum, x->data, x->stride, y->data, y->stride);

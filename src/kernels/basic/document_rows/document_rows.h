@@ -10,7 +10,7 @@ typedef struct DocumentRowsArguments {
     void *to;
     const int32_t *segment, *position;
     int64_t rows, T, cols, rows_per_program, from_stride, to_stride;
-    bool mean; /* document_sum: of the document's rows, else their sum */
+    bool mean; /* document_sum: the mean of the document's rows; otherwise their sum */
 } DocumentRowsArguments;
 
 #endif

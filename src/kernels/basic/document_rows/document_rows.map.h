@@ -1,9 +1,10 @@
-/* A document's last row to all of its rows, all of its rows to the last, and its rows in the opposite order. */
+/* Copies a document's last row to all of its rows, sums all of its rows in the last, and reverses its rows. */
 #include "tile/tile.h"
 #include "kernels/basic/document_rows/document_rows.h"
 #include "tile/rows.h"
 
-/* The row of the last token of row's document: numbers of documents never decrease within a sequence. */
+/* The row of the last token of row's document. A binary search, because document numbers never decrease within a
+ * sequence. */
 DEVICE int64_t last_of_document(const DocumentRowsArguments a, int64_t row) {
     int64_t inside = row, behind = (row / a.T + 1) * a.T;
     while (behind - inside > 1) {
@@ -16,7 +17,7 @@ DEVICE int64_t last_of_document(const DocumentRowsArguments a, int64_t row) {
     return inside;
 }
 
-/* to_t = from_last. In place the last row is where it should be. */
+/* to_t = from_last. If to is from, the last row is left alone. */
 KERNEL(document_spread, DocumentRowsArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
     EACH_ROW (row, first, end) {

@@ -1,4 +1,5 @@
-/* A copy of a tensor for the blocks to come. Its gradient is the sum of theirs, which the loop over blocks brings. */
+/* A copy of a tensor for later blocks. Its gradient is the sum of those from all of these blocks, which the loop over
+ * blocks (training/runner.c) provides. */
 #include "base/check.h"
 #include "kernels/ops.h"
 

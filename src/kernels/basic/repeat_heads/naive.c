@@ -1,7 +1,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integers: heads, and how often each is there. */
+/* A case's integers: heads, and how often each is repeated. */
 enum { HEADS, GROUP };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {

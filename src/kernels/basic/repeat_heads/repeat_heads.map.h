@@ -1,4 +1,4 @@
-/* Each head several times, and the gradient, some rows per program. */
+/* Repeats each head, and the gradient of that. A program takes some rows. */
 #include "tile/tile.h"
 #include "kernels/basic/repeat_heads/repeat_heads.h"
 #include "tile/rows.h"

@@ -1,5 +1,5 @@
-/* Ranges of a matrix's columns as matrices of their own. They stay where they are, and so do their gradients, which
- * together are the gradient of the whole: there is nothing to compute. */
+/* Ranges of a matrix's columns as matrices of their own. They and their gradients are views of the whole matrix and its
+ * gradient, so there is nothing to compute. */
 #include "base/check.h"
 #include "kernels/ops.h"
 

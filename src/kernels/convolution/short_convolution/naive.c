@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: 1 for no silu. A third input is the bias. */
+/* integer: 1 for no silu. A third input, if there is one, is the bias. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     out[0] = short_convolution(tape, in[0], in[1], c->input[2].cols ? in[2] : NULL, !c->integer[0]);
 }

@@ -13,7 +13,8 @@ typedef struct ShortConvolutionAttributes {
 
 static bool has_silu(const Node *node) { return ((const ShortConvolutionAttributes *)node->attributes)->silu; }
 
-/* The weight as the kernels want many taps, in the running op's workspace; NULL if they are few. */
+/* The weight in the layout that kernels with many taps read, in the running op's workspace; NULL if there are few
+ * taps. */
 static const float *taps_of(const Node *node) {
     const Tensor *weight = node->in[WEIGHT], *bias = node->in[BIAS];
     if (weight->cols <= SHORT_CONVOLUTION_FEW) return NULL;

@@ -6,18 +6,18 @@
 #include <stdint.h>
 
 enum {
-    SHORT_CONVOLUTION_WIDTH = 64, /* the widest; 4 is fast */
-    SHORT_CONVOLUTION_FEW = 4,    /* up to so many taps a program reads from the weight */
+    SHORT_CONVOLUTION_WIDTH = 64, /* the largest width; 4 is fast */
+    SHORT_CONVOLUTION_FEW = 4,    /* a program reads up to this many taps from the weight itself */
     SHORT_CONVOLUTION_ROWS = 64,  /* rows and columns of a program */
     SHORT_CONVOLUTION_COLS = 256
 };
 
-/* Scratch of a program of backward with more taps, in entries. */
+/* The scratch memory, in entries, of a program of backward with more than SHORT_CONVOLUTION_FEW taps. */
 #define SHORT_CONVOLUTION_SCRATCH(width) ((2 * (width) + 1) * (4 * SHORT_CONVOLUTION_COLS + 16))
 
 /* weight [cols, width], bias [cols] or NULL for 0 -> taps [blocks of columns, width + 1, SHORT_CONVOLUTION_COLS] fp32,
- * the last row the bias: neighbouring columns lie side by side, and what one program reads lies together. Programs: x
- * over blocks of columns. */
+ * where the last row is the bias. Neighbouring columns lie side by side, and all that one program reads lies together.
+ * Programs: x over blocks of columns. */
 typedef struct ShortConvolutionTapsArguments {
     const void *weight, *bias;
     float *taps;
@@ -35,8 +35,8 @@ typedef struct ShortConvolutionArguments {
     bool silu;
 } ShortConvolutionArguments;
 
-/* dz = dy silu'(z), z computed again, or dy; dx_t = sum over j of taps[width - 1 - j] dz_{t+j} within the document,
- * dtaps[width - 1 - j] = sum over t of dz_t x_{t-j}, dbias = sum over t of dz_t. dx has the stride of x.
+/* dz = dy silu'(z), with z recomputed, or dy without silu; dx_t = sum over j of taps[width - 1 - j] dz_{t+j} within the
+ * document, dtaps[width - 1 - j] = sum over t of dz_t x_{t-j}, dbias = sum over t of dz_t. dx has the stride of x.
  * Programs as above. */
 typedef struct ShortConvolutionBackwardArguments {
     const void *x, *dy, *weight, *bias;
@@ -45,7 +45,7 @@ typedef struct ShortConvolutionBackwardArguments {
     void *dx;
     float *partial;      /* [blocks of SHORT_CONVOLUTION_ROWS rows, cols, width] parts of dweight */
     float *partial_bias; /* [those blocks, cols] parts of dbias; may be NULL */
-    float *scratch;      /* per program SHORT_CONVOLUTION_SCRATCH(width); with as many taps */
+    float *scratch;      /* SHORT_CONVOLUTION_SCRATCH(width) per program, with more than SHORT_CONVOLUTION_FEW taps */
     int64_t rows, cols, width, T, x_stride, dy_stride;
     bool silu;
 } ShortConvolutionBackwardArguments;

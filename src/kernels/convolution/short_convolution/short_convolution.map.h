@@ -1,15 +1,15 @@
-/* Depthwise causal convolution over time, then silu; equations in short_convolution.h. The number of taps in use, up to
- * 4, and whether there is a silu are constants wherever a row is inlined, so the loops over columns have no branches.
- */
+/* Depthwise causal convolution over time, then silu; equations in short_convolution.h. Rows are inlined with constants
+ * for the number of taps in use, if that is at most 4, and for whether there is a silu, so the loops over columns have
+ * no branches. */
 #if defined(TILE_ELEMENT_BF16)
 #define TILE_PROGRAMS 4
 #endif
-#define TILE_VECTOR 4 /* the taps of a lane's columns stay in its registers, and so do backward's sums */
+#define TILE_VECTOR 4 /* the taps of a lane's columns and backward's sums stay in its registers */
 #include "tile/tile.h"
 #include "tile/rows.h"
 #include "kernels/convolution/short_convolution/short_convolution.h"
 
-/* On a GPU each warp of a program has a strip of its rows. */
+/* On a GPU each warp of a program has a strip of the rows. */
 enum {
     COLS = SHORT_CONVOLUTION_COLS,
     FEW = SHORT_CONVOLUTION_FEW,
@@ -22,7 +22,7 @@ DEVICE int64_t columns_of_block(int64_t block, int64_t cols) {
     return cols - block * COLS < COLS ? cols - block * COLS : COLS;
 }
 
-/* taps[width + 1, COLS] of the columns from `first` on. */
+/* Fills taps[width + 1, COLS] for the columns from `first` on. */
 DEVICE void fill_taps(float *taps, const void *weight, const void *bias, int64_t first, int64_t cols, int64_t width) {
     const element *weights = (const element *)weight + first * width;
     const element *biases = (const element *)bias + (bias ? first : 0);
@@ -36,12 +36,13 @@ KERNEL(short_convolution_taps, ShortConvolutionTapsArguments) {
               columns_of_block(program_x, a.cols), a.width);
 }
 
-/* The newest tap of a block of columns; older ones lie COLS before, the bias COLS behind. */
+/* The newest tap of a block of columns. Each older one is COLS entries before it, and the bias COLS entries after
+ * it. */
 DEVICE const float *newest_tap(const float *taps, int64_t block, int64_t width) {
     return taps + (block * (width + 1) + width - 1) * COLS;
 }
 
-/* How many of the rows `row`, row + step, row + 2 step, ... are in the row's document, at most `width`. */
+/* How many of the `width` rows `row`, row + step, row + 2 step, ... are in the row's document. */
 DEVICE int64_t rows_of_document(const int32_t *segment, int64_t row, int64_t step, int64_t T, int64_t width) {
     const int64_t t = row % T, room = step < 0 ? t + 1 : T - t;
     const int64_t most = room < width ? room : width;
@@ -53,8 +54,8 @@ DEVICE int64_t rows_of_document(const int32_t *segment, int64_t row, int64_t ste
 /* A warp's work: the rows [start, end) of the columns [first, first + cols). */
 typedef struct ConvolutionStrip {
     int64_t start, end, first, cols;
-    const float *tap; /* the newest */
-    bool fast;        /* four taps, and whole vectors */
+    const float *tap; /* the newest tap */
+    bool fast;        /* there are four taps, and all vectors are whole */
 } ConvolutionStrip;
 
 DEVICE ConvolutionStrip strip_of(int64_t strip, int64_t block, int64_t row_block, int64_t rows, int64_t cols,
@@ -69,7 +70,7 @@ DEVICE ConvolutionStrip strip_of(int64_t strip, int64_t block, int64_t row_block
     return c;
 }
 
-/* The newest tap of the program's columns. */
+/* Declares `tap`, the newest tap of the program's columns. */
 #define TAP_OF_PROGRAM(tap, a)                                                                                         \
     VECTOR(few_, (FEW + 1) * COLS);                                                                                    \
     if ((a).width <= FEW)                                                                                              \
@@ -78,13 +79,13 @@ DEVICE ConvolutionStrip strip_of(int64_t strip, int64_t block, int64_t row_block
     const float *const tap =                                                                                           \
         (a).width <= FEW ? newest_tap(few_, 0, (a).width) : newest_tap((a).taps, program_x, (a).width)
 
-/* Whether the rows [first, last] are of one document. */
+/* Whether the rows first .. last all belong to one document. */
 DEVICE bool in_one_document(const int32_t *segment, int64_t first, int64_t last, int64_t T) {
     if (first < 0) return false;
     return (int64_t)((uint32_t)first % (uint32_t)T) + last - first < T && segment[first] == segment[last];
 }
 
-/* z = bias + the sum over j < count of tap_j x_{t-j}, one VECTOR; x points to the newest row. */
+/* Declares z = bias + the sum over j < count of tap_j x_{t-j}, one VECTOR; x points to the newest row. */
 #define CONVOLVE(z, x, x_stride, tap, count)                                                                           \
     READ_F32(z, (tap) + COLS);                                                                                         \
     ADD_TAP(z, x, x_stride, tap, 0);                                                                                   \
@@ -109,14 +110,14 @@ DEVICE void short_convolution_row(TEAM, const element *x, int64_t x_stride, cons
     }
 }
 
-/* Four taps, the newest first, of one VECTOR. */
+/* Reads the bias and four taps for one VECTOR, the newest tap first. */
 #define READ_TAPS(tap)                                                                                                 \
     READ_F32(bias, (tap) + COLS);                                                                                      \
     READ_F32(tap0, tap);                                                                                               \
     READ_F32(tap1, (tap)-COLS);                                                                                        \
     READ_F32(tap2, (tap)-2 * COLS);                                                                                    \
     READ_F32(tap3, (tap)-3 * COLS)
-/* z of a row, of which and of the three before x0, x1, x2, x3 are the entries. */
+/* z of a row, where x0 is its entries and x1, x2, x3 are those of the three rows before. */
 #define Z_OF_ROW(z, x0, x1, x2, x3)                                                                                    \
     EACH_LANE(e) {                                                                                                     \
         z[e] = bias[e] + tap0[e] * x0[e];                                                                              \
@@ -126,8 +127,8 @@ DEVICE void short_convolution_row(TEAM, const element *x, int64_t x_stride, cons
     }
 #define COPY(to, from) EACH_LANE(e) to[e] = from[e]
 
-/* `rows` rows from x on, a multiple of AT_ONCE, with four taps, all of a document with the three rows before: each
- * entry and each tap is read once. */
+/* Convolves `rows` rows from x on with four taps. `rows` is a multiple of AT_ONCE, and all these rows and the three
+ * before belong to one document. Each entry and each tap is read once. */
 DEVICE void short_convolution_rows(TEAM, const element *x, int64_t x_stride, const float *tap, element *y,
                                    int64_t y_stride, int64_t cols, int64_t rows, bool silu) {
     WHOLE_VECTOR(i, cols) {
@@ -164,8 +165,8 @@ DEVICE void short_convolution_rows(TEAM, const element *x, int64_t x_stride, con
     }
 }
 
-/* How many rows, of `left`, go together from the row on (step 1) or up to it (step -1): a multiple of AT_ONCE, in one
- * document with the three rows before them and, up to the row, behind them; 0 if none. */
+/* How many of `left` rows can be taken together from the row on (step 1) or up to it (step -1): a multiple of AT_ONCE,
+ * or 0. They must be in one document with the three rows before them and, for step -1, with the three after them. */
 DEVICE int64_t rows_together(const int32_t *segment, int64_t row, int64_t step, int64_t left, int64_t T) {
     int64_t rows = ON_GPU ? left / AT_ONCE * AT_ONCE : left < AT_ONCE ? 0 : AT_ONCE;
     while (rows > 0) {
@@ -215,8 +216,8 @@ KERNEL(short_convolution, ShortConvolutionArguments) {
     }
 }
 
-/* What backward remembers between rows, rows of COLUMNS: dz of row t at t modulo width, then the sums of dtaps, that of
- * the newest tap first, then that of dbias. */
+/* What backward remembers between rows, in rows of COLUMNS: dz of row t at t modulo width, then the sums of dtaps, the
+ * newest tap's first, then the sum of dbias. */
 DEVICE float *dz_of_row(float *state, int64_t width, int64_t row) { return COLUMNS_ROW(state, COLS, row % width); }
 DEVICE float *dtaps_of(float *state, int64_t width, int64_t j) { return COLUMNS_ROW(state, COLS, width + j); }
 DEVICE float *dbias_of(float *state, int64_t width) { return COLUMNS_ROW(state, COLS, 2 * width); }
@@ -229,7 +230,8 @@ DEVICE float *dbias_of(float *state, int64_t width) { return COLUMNS_ROW(state, 
         WRITE_COLUMNS(dtaps_of(state, a.width, j), i, sum_);                                                           \
     } while (0)
 
-/* own: the row counts towards dtaps; else it only lends its dz to rows before it. */
+/* Computes dz of a row. With `own`, the row also contributes to dtaps; otherwise only the rows before it need its
+ * dz. */
 DEVICE void short_convolution_dz(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
                                  float *state, int64_t row, int64_t count, bool own, bool silu) {
     const element *x = (const element *)a.x + row * a.x_stride + c.first;
@@ -284,7 +286,7 @@ DEVICE void short_convolution_dz_row(TEAM, const ShortConvolutionBackwardArgumen
 DEVICE void short_convolution_dx(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
                                  float *state, int64_t row, int64_t count) {
     element *dx = (element *)a.dx + row * a.x_stride + c.first;
-    const int64_t slot = row % a.width; /* dz of the row; those of the rows after it follow, and begin again */
+    const int64_t slot = row % a.width; /* of dz of the row; those of the rows after it follow, modulo width */
     VECTORS_OF(dx, c.tap);
     WARP_VECTOR(i, c.cols) {
         READ_F32(d, c.tap + i);
@@ -313,10 +315,11 @@ DEVICE void short_convolution_dx_row(TEAM, const ShortConvolutionBackwardArgumen
         short_convolution_dx(TEAM_HERE, a, c, state, row, count);
 }
 
-/* z of a row becomes its dz. */
+/* Turns z of a row into its dz. */
 #define DZ_OF_ROW(z, dy) EACH_LANE(e) z[e] = silu ? dy[e] * silu_derivative_f(z[e]) : dy[e]
 
-/* dz of the three rows from `row` on, of a document with the three before, with four taps. */
+/* Computes dz of the three rows from `row` on, with four taps. They must be in one document with the three rows
+ * before. */
 DEVICE void short_convolution_dz_behind(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
                                         float *state, int64_t row, bool silu) {
     const element *x = (const element *)a.x + row * a.x_stride + c.first;
@@ -345,7 +348,7 @@ DEVICE void short_convolution_dz_behind(TEAM, const ShortConvolutionBackwardArgu
     }
 }
 
-/* Sums over AT_ONCE rows, the last first: sum += dz3 x3 + dz2 x2 + ... */
+/* Adds over AT_ONCE rows, the last one first: sum += dz3 x3 + dz2 x2 + ... ... */
 #define ADD_SUMS(sum, x3, x2, x1, x0)                                                                                  \
     EACH_LANE(e) {                                                                                                     \
         sum[e] += z3[e] * x3[e];                                                                                       \
@@ -365,8 +368,8 @@ DEVICE void short_convolution_dz_behind(TEAM, const ShortConvolutionBackwardArgu
         WRITE(to, dx_);                                                                                                \
     } while (0)
 
-/* `rows` rows up to `end`, a multiple of AT_ONCE, with four taps, all of a document with the three rows before and
- * behind: each entry of theirs and each tap is read once. z becomes dz. */
+/* Backward of `rows` rows up to `end`, with four taps. `rows` is a multiple of AT_ONCE, and all these rows, the three
+ * before and the three after belong to one document. Each of their entries and each tap is read once. */
 DEVICE void short_convolution_rows_backward(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
                                             float *state, int64_t end, int64_t rows, bool silu) {
     const element *x = (const element *)a.x + end * a.x_stride + c.first;
@@ -436,8 +439,8 @@ DEVICE void short_convolution_rows_backward(TEAM, const ShortConvolutionBackward
     }
 }
 
-/* Walks the rows backwards: when dx of a row is due, dz of the rows after it is still there. `few`: the state of four
- * taps or less, in the program; `state` the state of any number. */
+/* Walks the rows backwards, so that dz of the rows after a row is still there when its dx is computed. `few` is the
+ * state, inside the program, for at most four taps; `state` is the state for any number of taps. */
 DEVICE void short_convolution_backward_strip(TEAM, const ShortConvolutionBackwardArguments a, const ConvolutionStrip c,
                                              float *few, float *state, bool silu) {
     for (int64_t n = 0; n < 2 * a.width + 1; n++) columns_zero(COLUMNS_ROW(state, COLS, n), COLS, c.cols);
@@ -463,8 +466,8 @@ DEVICE void short_convolution_backward_strip(TEAM, const ShortConvolutionBackwar
     }
 }
 
-/* The sums of the strips become the program's row of partial sums. Few taps go through `totals` [FEW, COLS], whose rows
- * neighbouring threads write together. */
+/* Writes the sums over the strips to the program's row of partial sums. If there are few taps, they go through `totals`
+ * [FEW, COLS], so that neighbouring threads write neighbouring entries. */
 DEVICE void write_partial(const ShortConvolutionBackwardArguments a, float *state, float *totals, int64_t row_block,
                           int64_t first, int64_t cols) {
     float *partial = a.partial + (row_block * a.cols + first) * a.width;

@@ -1,7 +1,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: how many outputs, whether there is an offset. Inputs: x, the mus, the offset. */
+/* integer: the number of outputs, and whether there is an offset. Inputs: x, each mu, the offset. */
 enum { COUNT, HAS_OFFSET };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {

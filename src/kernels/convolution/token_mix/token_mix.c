@@ -5,7 +5,7 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-/* in: x, offset (may be NULL), then mu of each output. */
+/* Inputs: x, the offset (may be NULL), then mu for each output. */
 enum { X, OFFSET, MU };
 
 static int64_t cols_per_program(const Node *node) {

@@ -1,15 +1,15 @@
 /* RWKV's token shift: mixes of each token with the one before (arXiv 2404.05892); equations in token_mix.h. A warp
- * walks along its rows, so that x is read once, and what belongs to a column stays in registers. The number of outputs
- * and whether mu is a parameter are constants where a walk is inlined. */
+ * walks down its rows, so that x is read once and the numbers of a column stay in registers. Walks are inlined with
+ * constants for the number of outputs and for whether mu is a parameter. */
 #if defined(TILE_ELEMENT_BF16)
 #define TILE_PROGRAMS 4
 #endif
-#define TILE_VECTOR 4 /* twice as many would not fit into the registers */
+#define TILE_VECTOR 4 /* with twice as many the numbers would not fit into registers */
 #include "tile/tile.h"
 #include "kernels/convolution/token_mix/token_mix.h"
 #include "tile/rows.h"
 
-/* On a GPU each warp of a program has a strip of its rows and walks along it at once, on the CPU row by row. */
+/* On a GPU each warp of a program walks down a strip of the rows in one go; on the CPU the program takes row by row. */
 enum { MOST = TOKEN_MIX_MOST, COLS = TOKEN_MIX_COLS, STRIPS = ON_GPU ? 4 : 1, STRIP_ROWS = TOKEN_MIX_ROWS / STRIPS };
 
 /* A warp's work: the rows [start, end) of the columns [first, first + cols). */
@@ -25,8 +25,8 @@ DEVICE MixStrip strip_of(int64_t strip, int64_t first, int64_t row_block, int64_
     return c;
 }
 
-/* A macro of a number for each output. Not a loop: what belongs to an output are variables of their own (m0, m1, ...),
- * as an array of them would keep the CPU's loops over columns from being vectorised. */
+/* Applies a macro to the number of each output. It is not a loop because each output has variables of its own (m0, m1,
+ * ...): an array of them would keep the CPU's loops over columns from being vectorised. */
 #define EACH_MIX(WORD) WORD(0) WORD(1) WORD(2) WORD(3) WORD(4) WORD(5)
 #define EACH_COUNT(function, ...)                                                                                      \
     do {                                                                                                               \
@@ -38,7 +38,7 @@ DEVICE MixStrip strip_of(int64_t strip, int64_t first, int64_t row_block, int64_
         if (a.count == 6) function(__VA_ARGS__, 6);                                                                    \
     } while (0)
 
-/* The low bits of all addresses and strides of the mixes. */
+/* The bits of all addresses and strides of the mixes, or'ed together, for VECTORS_OF. */
 DEVICE uintptr_t bits_of(const void *const *mu, const int64_t *mu_stride, const void *const *out, int64_t out_stride,
                          const void *offset, const int count) {
     uintptr_t bits = (uintptr_t)offset | (uintptr_t)(out_stride * (int64_t)sizeof(element));
@@ -47,7 +47,8 @@ DEVICE uintptr_t bits_of(const void *const *mu, const int64_t *mu_stride, const 
     return bits;
 }
 
-/* float m0[VECTOR], ...: what m_0, ... of all tokens have in common at column i: a parameter, the offset or 0. */
+/* Declares float m0[VECTOR], ...: the part of m_0, ... at column i that all tokens share, which is a parameter, the
+ * offset or 0. */
 #define COMMON(n)                                                                                                      \
     float m##n[VECTOR] = {0};                                                                                          \
     if (n < count) {                                                                                                   \
@@ -56,7 +57,7 @@ DEVICE uintptr_t bits_of(const void *const *mu, const int64_t *mu_stride, const 
         READ(common, from_ + c.first + i);                                                                             \
         EACH_LANE(e) m##n[e] = parameters || offset_ ? common[e] : 0.0f;                                               \
     }
-/* float w[VECTOR]: m_n of a row. */
+/* Declares float w[VECTOR], m_n of a row. */
 #define READ_WEIGHT(w, n, row)                                                                                         \
     float w[VECTOR];                                                                                                   \
     EACH_LANE(e) w[e] = m##n[e];                                                                                       \
@@ -72,7 +73,7 @@ DEVICE uintptr_t bits_of(const void *const *mu, const int64_t *mu_stride, const 
         WRITE((element *)a.out[n] + row * a.out_stride + c.first + i, w);                                              \
     }
 
-/* The outputs of `rows` rows from `start` on. */
+/* Computes the outputs of `rows` rows from `start` on. */
 DEVICE void token_mix_rows(TEAM, const TokenMixArguments a, const MixStrip c, int64_t start, int64_t rows,
                            const bool parameters, const int count) {
     const element *x = (const element *)a.x + c.first;
@@ -108,7 +109,8 @@ KERNEL(token_mix, TokenMixArguments) {
     }
 }
 
-/* What backward remembers between rows, rows of COLUMNS: the sums of dm_i, then u of the row behind. */
+/* What backward remembers between rows, in rows of COLUMNS: the sums of dm_i, then u of the next row (it walks
+ * backwards). */
 DEVICE float *sums_of(float *state, int n) { return COLUMNS_ROW(state, COLS, n); }
 DEVICE float *behind_of(float *state) { return COLUMNS_ROW(state, COLS, MOST); }
 
@@ -119,7 +121,7 @@ DEVICE float *behind_of(float *state) { return COLUMNS_ROW(state, COLS, MOST); }
         EACH_LANE(e) u[e] += w[e] * d[e];                                                                              \
     }
 
-/* u of the row behind the strip. */
+/* Computes u of the row after the strip. */
 DEVICE void token_mix_behind(TEAM, const TokenMixBackwardArguments a, const MixStrip c, float *state,
                              const bool parameters, const int count) {
     VECTORS_OF(bits_of(a.mu, a.mu_stride, a.dout, a.out_stride, a.offset, count));
@@ -152,7 +154,7 @@ DEVICE void token_mix_behind(TEAM, const TokenMixBackwardArguments a, const MixS
         if (!parameters) WRITE((element *)a.dmu[n] + row * a.mu_stride[n] + c.first + i, d);                           \
     }
 
-/* The gradients of the `rows` rows before `end`, from the last on. */
+/* Computes the gradients of the `rows` rows before `end`, from the last to the first. */
 DEVICE void token_mix_backward_rows(TEAM, const TokenMixBackwardArguments a, const MixStrip c, float *state,
                                     int64_t end, int64_t rows, const bool parameters, const int count) {
     const element *x = (const element *)a.x + c.first;

@@ -32,7 +32,8 @@ static void token_shift_backward(Node *node) {
     launch(node, y->gradient, y->stride, x->gradient, x->stride, 1);
 }
 
-/* No state: a recurrence reads the shifted rows (rwkv6), and may take in a token's row before the next token comes. */
+/* The work has no state: a recurrence reads the shifted rows (rwkv6), and can take in a token's row before the next
+ * token comes. */
 static Work token_shift_work(const Node *node) {
     const Tensor *y = node->out[0];
     return (Work){0, 2 * (double)y->rows * (double)y->cols * (double)dtype_size(y->type), 0};

@@ -5,13 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* to_t = from_{t+step}, 0 where that token is not of the same document. step is -1, or 1 for the gradient. */
+/* to_t = from_{t+step}, or 0 if that token is not in the same document. step is -1, or 1 for the gradient. */
 typedef struct TokenShiftArguments {
     const void *from;
     void *to;
     const int32_t *position;
     int64_t rows, cols, step, rows_per_program, from_stride, to_stride;
-    bool fp32; /* of fp32 numbers, else of elements */
+    bool fp32; /* from and to are fp32; otherwise they are elements */
 } TokenShiftArguments;
 
 #endif

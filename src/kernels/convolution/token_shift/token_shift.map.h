@@ -3,7 +3,7 @@
 #include "kernels/convolution/token_shift/token_shift.h"
 #include "tile/rows.h"
 
-/* Of two neighbours in a document the second is not its first token. */
+/* Two neighbouring rows are in one document if the second is not the first token of a document. */
 DEVICE bool has_neighbour(const TokenShiftArguments a, int64_t row) {
     const int64_t second = a.step < 0 ? row : row + 1;
     return second < a.rows && a.position[second] > 0;

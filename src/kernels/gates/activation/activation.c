@@ -9,7 +9,7 @@ typedef struct ActivationAttributes {
     float factor;
 } ActivationAttributes;
 
-/* Rows may be short, one number per head: a GPU's program has a thread for each of 128. */
+/* Rows may be short, with one number per head. So a program has up to 128 of them, one for each thread of a GPU. */
 static int64_t rows_of_program(int64_t cols) { return rows_per_program(cols) < 128 ? rows_per_program(cols) : 128; }
 
 static void forward(Node *node, Kernel kernel) {

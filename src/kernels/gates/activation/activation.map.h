@@ -1,9 +1,10 @@
-/* Functions of one element. `kind` is a constant where the rows are inlined, so the loops have no branches. */
+/* Functions of one element. Rows are inlined with a constant `kind`, so the loops have no branches. */
 #include "tile/tile.h"
 #include "kernels/gates/activation/activation.h"
 #include "tile/rows.h"
 
-/* The share of a standard normal below x, to 1e-7: erf by formula 7.1.26 of Abramowitz and Stegun. */
+/* The probability that a standard normal variable is below x, to 1e-7: erf by formula 7.1.26 of Abramowitz and
+ * Stegun. */
 DEVICE float normal_share(float x, float density) {
     const float z = (x < 0.0f ? -x : x) * 0.70710678f, t = divide_f(1.0f, 1.0f + 0.3275911f * z);
     const float series =
@@ -101,7 +102,7 @@ KERNEL(activation_backward, ActivationBackwardArguments) {
     WITH_KIND(activation_backward_rows);
 }
 
-/* A few columns, one for each head: rows share a warp. */
+/* There are only a few columns, one for each head, so rows share a warp. */
 KERNEL(sigmoid_gate, ActivationArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
     EACH_SHORT_ROW (row, first, end, a.cols) {

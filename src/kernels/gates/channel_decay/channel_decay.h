@@ -7,8 +7,8 @@
 enum { CHANNEL_DECAY_COLS = 256 }; /* the most channels of a head */
 
 /* With y = x + dt_bias: g = -e^A_log softplus(y), or, if lower_bound is not 0, lower_bound sigmoid(e^A_log y); fp32.
- * Backward: dx = dg dg/dy, ddt_bias = its sum over the rows, dA_log = the sum over rows and channels of dg g, or of
- * dg dg/dy y. dx has the stride of x, dg that of g. */
+ * Backward: dx = dg times the derivative g' of g by y, ddt_bias = the sum of dx over the rows, dA_log = the sum over
+ * rows and channels of dg g or, with a lower bound, of dg g' y. dx has the stride of x, dg that of g. */
 typedef struct ChannelDecayArguments {
     const void *x, *A_log, *dt_bias; /* [rows, heads*cols], [heads], [heads*cols] */
     float *g;

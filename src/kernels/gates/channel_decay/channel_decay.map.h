@@ -3,7 +3,7 @@
 #include "kernels/gates/channel_decay/channel_decay.h"
 #include "tile/rows.h"
 
-/* The rows and the head of a program; has_bound is a constant where rows are inlined, so the loops have no branches. */
+/* The rows and the head of a program. Rows are inlined with a constant has_bound, so the loops have no branches. */
 typedef struct DecayPart {
     int64_t first, end, from;
     float rate;
@@ -74,7 +74,7 @@ DEVICE void channel_decay_backward_rows(const ChannelDecayArguments a, const Dec
 }
 
 KERNEL(channel_decay_backward, ChannelDecayArguments) {
-    COLUMNS(sums, 2, CHANNEL_DECAY_COLS); /* of dx, and of the parts of dA_log */
+    COLUMNS(sums, 2, CHANNEL_DECAY_COLS); /* the sums of dx, and of the terms of dA_log */
     const DecayPart part = decay_part(a, program_x, program_y);
     float *rate_sums = COLUMNS_ROW(sums, CHANNEL_DECAY_COLS, 1);
     columns_zero(sums, CHANNEL_DECAY_COLS, a.cols);

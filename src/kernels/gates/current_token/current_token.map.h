@@ -1,9 +1,9 @@
-/* What the token itself gives to its output; equations in current_token.h. Sums are fp32. */
+/* The contribution of a token to its own output; equations in current_token.h. Sums are fp32. */
 #include "tile/tile.h"
 #include "kernels/gates/current_token/current_token.h"
 #include "tile/rows.h"
 
-/* The wider of the two kinds of heads decides how many lanes have one. */
+/* The wider of the two kinds of heads decides how many lanes a head has. */
 DEVICE int64_t widest(int64_t K, int64_t V) { return K > V ? K : V; }
 
 KERNEL(current_token, CurrentTokenArguments) {

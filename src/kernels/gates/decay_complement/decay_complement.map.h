@@ -1,9 +1,9 @@
-/* What a decay lets in; equations in decay_complement.h. */
+/* The share of new input that belongs to a decay; equations in decay_complement.h. */
 #include "tile/tile.h"
 #include "kernels/gates/decay_complement/decay_complement.h"
 #include "tile/rows.h"
 
-/* 1 - e^g for g <= 0. Near 0 a difference would cancel: there it is Taylor's series. */
+/* 1 - e^g for g <= 0. Near 0, where the difference would cancel, it is a Taylor series. */
 DEVICE float one_minus_exp(float g) {
     float series = 1.0f / 5040;
     series = series * g + 1.0f / 720;

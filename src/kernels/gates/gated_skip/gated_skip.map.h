@@ -1,5 +1,5 @@
-/* The skip and the gate after Mamba's recurrence; equations in gated_skip.h. has_gate is a constant where rows are
- * inlined, so the loops have no branches: what a loop reads in place of a gate is not used. */
+/* The skip and the gate after Mamba's recurrence; equations in gated_skip.h. Rows are inlined with a constant has_gate,
+ * so the loops have no branches; what a loop reads in place of a missing gate is not used. */
 #include "tile/tile.h"
 #include "kernels/gates/gated_skip/gated_skip.h"
 #include "tile/rows.h"
@@ -33,7 +33,8 @@ KERNEL(gated_skip, GatedSkipArguments) {
         gated_skip_rows(a, first, end, false);
 }
 
-/* The columns [from, from + count) of some rows: dy, dx, dgate, and what they add to dD. */
+/* A program's part, the columns [from, from + count) of some rows. Backward computes its dy, dx, dgate, and its share
+ * of dD. */
 typedef struct GatedSkipPart {
     int64_t first_row, end_row, from, count;
 } GatedSkipPart;

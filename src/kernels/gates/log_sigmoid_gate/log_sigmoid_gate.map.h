@@ -3,7 +3,7 @@
 #include "kernels/gates/log_sigmoid_gate/log_sigmoid_gate.h"
 #include "tile/rows.h"
 
-/* has_bias is a constant where this is inlined, so the loops have no branches. A row is one group. */
+/* Inlined with a constant has_bias, so the loops have no branches. A row is one group. */
 DEVICE void log_sigmoid_gate_rows(HELD_MODE, const LogSigmoidGateArguments a, int64_t first, int64_t end,
                                   bool has_bias) {
     EACH_HELD_GROUP(row, group, first, end, 1, a.cols) {
@@ -34,7 +34,7 @@ KERNEL(log_sigmoid_gate, LogSigmoidGateArguments) {
         HELD_ROWS(a.cols, 4, log_sigmoid_gate_rows(HELD_HERE, a, first, end, false));
 }
 
-/* Of the columns [from, from + cols). The logarithm is only needed where there is a least value. */
+/* Backward of the columns [from, from + cols). Needs the logarithm only if there is a least value. */
 DEVICE void log_sigmoid_gate_backward_rows(const LogSigmoidGateBackwardArguments a, int64_t first, int64_t end,
                                            int64_t from, int64_t cols, float *sums, bool has_bias, bool has_min) {
     const element *bias = (const element *)a.bias + (has_bias ? from : 0);

@@ -11,7 +11,7 @@ typedef struct LowerBoundGateAttributes {
     int64_t layer;
 } LowerBoundGateAttributes;
 
-/* The layer's bound, in the running op's workspace; NULL where there is none. */
+/* The layer's bound, computed in the running op's workspace; NULL if there is none. */
 static float *bound_of(const Node *node) {
     const Tensor *bounds = node->in[BOUNDS];
     if (!bounds) return NULL;
@@ -103,7 +103,7 @@ Tensor *lower_bound_gate(Tape *tape, Tensor *x, Tensor *input, Tensor *bounds, i
           "lower_bound_gate with an input of another shape");
     CHECK(!bounds || (bounds->cols == x->cols && layer < bounds->rows), "lower_bound_gate: no bound for layer %lld",
           (long long)layer);
-    Tensor *const bounds_used = layer > 0 ? bounds : NULL; /* that of layer 0 is 0 */
+    Tensor *const bounds_used = layer > 0 ? bounds : NULL; /* the bound of layer 0 is 0 */
     Node *node = tape_node(tape, &lower_bound_gate_op, (Tensor *[]){x, input, bounds_used}, 3);
     Tensor *g = node_output(node, x->rows, x->cols, F32);
     *gated = node_output(node, x->rows, x->cols, x->type);

@@ -33,7 +33,7 @@ typedef struct LowerBoundGateBackwardArguments {
     int64_t rows, cols, rows_per_program, x_stride, input_stride, dg_stride, dgated_stride;
 } LowerBoundGateBackwardArguments;
 
-/* gradient[l] += P_l (dbound [1 <= l <= layer] - dbound bound), P = softmax(bounds). */
+/* gradient[l] += P_l (dbound [1 <= l <= layer] - dbound bound), P = softmax(bounds, over layers). */
 typedef struct LowerBoundBackwardArguments {
     const void *bounds;
     const float *bound, *partial; /* partial [partial_rows, cols] */

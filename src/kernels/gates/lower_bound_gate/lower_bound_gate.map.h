@@ -46,10 +46,10 @@ KERNEL(lower_bound_backward, LowerBoundBackwardArguments) {
     }
 }
 
-/* log f, from f and 1 - f: neither near f = 1 nor near f = 0 a difference is taken. */
+/* log f, from f and `rest` = 1 - f. Takes no difference, so that it is precise both near f = 1 and near f = 0. */
 DEVICE float log_of_gate(float f, float rest) { return -log1p_any_f(divide_f(rest, f)); }
 
-/* has_input and has_bound are constants where the rows are inlined, so the loops have no branches. */
+/* Inlined with constants for has_input and has_bound, so the loops have no branches. */
 DEVICE void lower_bound_gate_rows(const LowerBoundGateArguments a, int64_t first, int64_t end, bool has_input,
                                   bool has_bound) {
     EACH_ROW (row, first, end) {
@@ -93,7 +93,7 @@ KERNEL(lower_bound_gate, LowerBoundGateArguments) {
         lower_bound_gate_rows(a, first, end, false, false);
 }
 
-/* Of the columns [from, from + cols). */
+/* A program's part: the columns [from, from + cols) of some rows. */
 typedef struct LowerBoundPart {
     int64_t first_row, end_row, from, cols;
 } LowerBoundPart;

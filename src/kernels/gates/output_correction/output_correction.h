@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /* z = q - D sigmoid(decay) k for rows of `heads` heads of `cols` columns, with D and decay [heads]; backward: dq = dz,
- * dk = -D sigmoid(decay) dz, and of each row and head the sums of -sigmoid(decay) dz k and -D sigmoid'(decay) dz k,
- * which are parts of dD and ddecay. A gradient has the stride of its tensor. */
+ * dk = -D sigmoid(decay) dz, and, for each row and head, the sums over its columns of -sigmoid(decay) dz k and -D
+ * sigmoid'(decay) dz k, which are terms of dD and ddecay. A gradient has the stride of its tensor. */
 typedef struct OutputCorrectionArguments {
     const void *q, *k, *D, *decay, *dz;
     void *z, *dq, *dk;

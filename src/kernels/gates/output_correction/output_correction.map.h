@@ -1,4 +1,4 @@
-/* Comba's correction of the output, in its queries; equations in output_correction.h. */
+/* Comba's correction of the output, applied to the queries; equations in output_correction.h. */
 #include "tile/tile.h"
 #include "kernels/gates/output_correction/output_correction.h"
 #include "tile/rows.h"

@@ -5,7 +5,7 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-/* in: x, rate, scale, mix; out: key, erase, write; saved: inverse. */
+/* Inputs: x, rate, scale, mix. Outputs: key, erase, write. Saved: inverse. */
 enum { X, RATE, SCALE, MIX };
 enum { WRITTEN_KEY, ERASE, WRITE };
 

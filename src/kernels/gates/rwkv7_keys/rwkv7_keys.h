@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* x is the projected key, r the rate of learning in context. Per head: z = x scale, n = z / sqrt(sum(z^2) + eps);
+/* x is the projected key, r the in-context learning rate. Per head: z = x scale, n = z / sqrt(sum(z^2) + eps);
  * key = x (1 + (r - 1) mix), erase = -n, write = n r. Outputs and gradients have `stride`. */
 typedef struct Rwkv7KeysArguments {
     const void *x, *rate, *scale, *mix; /* scale, mix [heads*cols] */

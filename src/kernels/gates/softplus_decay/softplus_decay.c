@@ -7,7 +7,7 @@
 
 enum { X, A_LOG, DT_BIAS };
 
-/* Rows are short: one number per head. */
+/* Rows are short, with one number per head, so a program has up to 128 of them. */
 static int64_t rows_of_program(int64_t cols) { return rows_per_program(cols) < 128 ? rows_per_program(cols) : 128; }
 
 static void softplus_decay_forward(Node *node) {

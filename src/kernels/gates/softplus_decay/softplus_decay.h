@@ -12,7 +12,7 @@ typedef struct SoftplusDecayArguments {
 } SoftplusDecayArguments;
 
 /* dx = -dg e^A_log sigmoid(x + dt_bias) + ds e^-s sigmoid(x + dt_bias), ddt_bias = sum over rows of dx, dA_log = sum
- * over rows of dg g. dx has the stride of x; g, s and their gradients have one. */
+ * over rows of dg g. dx has the stride of x; g, s and their gradients share g_stride. */
 typedef struct SoftplusDecayBackwardArguments {
     const void *x, *A_log, *dt_bias;
     const float *g, *dg, *s, *ds; /* s, ds: NULL if not wanted */

@@ -3,7 +3,7 @@
 #include "tile/rows.h"
 #include "kernels/gates/softplus_decay/softplus_decay.h"
 
-/* ln softplus(z), which is z where e^z is less than a rounding. */
+/* ln softplus(z), which is z where e^z is too small to matter: z < -20. */
 DEVICE float log_softplus_f(float z) {
     const float log = log_f(-log_sigmoid_f(-(z < -20.0f ? -20.0f : z)));
     return z < -20.0f ? z : log;

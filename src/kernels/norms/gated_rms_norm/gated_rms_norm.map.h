@@ -1,5 +1,5 @@
-/* Root-mean-square norm, then a gate; equations in gated_rms_norm.h. Statistics are fp32. `sigmoid` is a constant where
- * the groups are inlined, so the loops have no branches. */
+/* Root-mean-square norm, then a gate; equations in gated_rms_norm.h. Statistics are fp32. Groups are inlined with a
+ * constant `sigmoid`, so the loops have no branches. */
 #define TILE_PROGRAMS 6
 #include "tile/tile.h"
 #include "kernels/norms/gated_rms_norm/gated_rms_norm.h"
@@ -46,7 +46,8 @@ KERNEL(gated_rms_norm, GatedRmsNormArguments) {
         HELD_ROWS(a.cols, 4, gated_rms_norm_rows(HELD_HERE, a, first, end, false));
 }
 
-/* Of the columns [from, from + count) of each group: dx, dgate, and dweight added to `sums`. */
+/* The columns [from, from + count) of each group of some rows. Backward computes their dx and dgate, and adds dweight
+ * to `sums`. */
 typedef struct GatedRmsNormPart {
     int64_t first_row, end_row, from, count;
 } GatedRmsNormPart;
@@ -65,7 +66,7 @@ DEVICE void gated_rms_norm_backward_part(HELD_MODE, const GatedRmsNormBackwardAr
         HELD(dy_held);
         HELD(x_held);
         HELD(gate_held);
-        float dot = 0; /* e . n, with less work */
+        float dot = 0; /* the sum of e n, which is that of dy y */
         HOLD_VECTOR(i, a.cols, dot) {
             READ_HOLD(d, dy_held, dy + i);
             READ(value, y + i);

@@ -75,7 +75,7 @@ Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps) {
     return norm(tape, &l2_norm_op, x, (L2NormAttributes){cols, eps, 1});
 }
 
-/* A mean of squares of 1 is a length of sqrt(cols). */
+/* If the mean of the squares is 1, the length is sqrt(cols). */
 Tensor *rms_norm_plain(Tape *tape, Tensor *x, int64_t cols, float eps) {
     return norm(tape, &rms_norm_plain_op, x, (L2NormAttributes){cols, (float)cols * eps, sqrtf((float)cols)});
 }

@@ -5,7 +5,8 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-/* in: x, residual (may be NULL), weight, bias (may be NULL); out: y and, if asked for, the sum; saved: mean, rstd. */
+/* Inputs: x, residual (may be NULL), weight, bias (may be NULL). Outputs: y and, if the caller wants it, the sum.
+ * Saved: mean, rstd. */
 enum { X, RESIDUAL, WEIGHT, BIAS };
 enum { MEAN, RSTD };
 
@@ -61,9 +62,10 @@ static void layer_norm_forward(Node *node) {
     node->tape->device->launch(KERNEL_layer_norm, x->type, grid, &arguments);
 }
 
-/* How backward divides its work: the programs over groups and their columns, and the rows of each of the others. On a
- * GPU a program has one group, because lanes that share a warp have other groups in each row; on the CPU as many as
- * there is room for, because a core reads whole rows faster. Groups that share weights need sums of their own. */
+/* How backward divides its work: the number of programs over groups and their columns, and the rows of each program. On
+ * a GPU a program has one group, because otherwise lanes that share a warp would have different groups from row to row.
+ * On the CPU it has as many as there is room for, because a core reads whole rows faster. Groups that share weights are
+ * always in different programs, so that each has sums of its own. */
 typedef struct LayerNormDivision {
     bool wide;
     int64_t groups_per_program, programs, rows;
@@ -80,7 +82,7 @@ static LayerNormDivision division_of(const Device *device, const Tensor *x, int6
     return division;
 }
 
-/* Where the rounded sum was kept it is read instead of both of its parts. */
+/* If the rounded sum was kept, it is read in place of x and the residual. */
 static void layer_norm_backward(Node *node) {
     const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL, *x = sum ? sum : node->in[X];
     const Tensor *residual = sum ? NULL : node->in[RESIDUAL], *y = node->out[0];

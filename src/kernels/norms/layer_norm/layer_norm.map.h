@@ -1,12 +1,12 @@
 /* Layer norm with optional residual (arXiv 1607.06450) and group norm (arXiv 1803.08494); equations in layer_norm.h.
- * Statistics are fp32. The variance is that of the differences from the mean: with the mean of the squares, a mean far
- * from 0 would leave it no digits. */
+ * Statistics are fp32. The variance is computed from the differences from the mean: computed from the mean of the
+ * squares, it would lose all digits if the mean is far from 0. */
 #define TILE_PROGRAMS 3 /* rows of 2048 columns and their residual are held in 168 registers */
 #include "tile/tile.h"
 #include "kernels/norms/layer_norm/layer_norm.h"
 #include "tile/rows.h"
 
-/* s = x + residual, one VECTOR; READ_HELD_SUM by one of READ_HOLD and READ_HELD. */
+/* Declares s = x + residual, one VECTOR. READ_HELD_SUM does so with READ_HOLD or READ_HELD. */
 #define READ_SUM(s, x, residual)                                                                                       \
     READ(s, x);                                                                                                        \
     if (has_residual) {                                                                                                \
@@ -20,7 +20,7 @@
         EACH_LANE(e) s[e] += r_[e];                                                                                    \
     }
 
-/* has_residual and has_sum are constants where this is inlined, so the loops have no branches. */
+/* Inlined with constants for has_residual and has_sum, so the loops have no branches. */
 DEVICE void layer_norm_rows(HELD_MODE, const LayerNormArguments a, int64_t first, int64_t end, bool has_residual,
                             bool has_sum) {
     EACH_HELD_GROUP(row, group, first, end, a.groups, a.cols) {
@@ -84,7 +84,7 @@ typedef struct LayerNormPart {
     int64_t first_row, end_row, first_group, groups, from, count;
 } LayerNormPart;
 
-/* ds, and the sums of dy n and dy, which a program with several groups has side by side. */
+/* Computes ds, and the sums of dy n and dy. A program with several groups has their sums side by side. */
 DEVICE void layer_norm_backward_part(const LayerNormBackwardArguments a, const LayerNormPart part, float *dweights,
                                      float *dbiases, bool has_residual, bool has_dsum) {
     EACH_GROUP (row, group, part.first_row, part.end_row, part.groups, a.cols) {
@@ -134,7 +134,7 @@ DEVICE void layer_norm_backward_part(const LayerNormBackwardArguments a, const L
     }
 }
 
-/* Programs: x over rows; y over groups, groups_per_program at a time, and their columns. */
+/* The part of a program. Programs: x over rows; y over groups, groups_per_program at a time, and their columns. */
 DEVICE LayerNormPart part_of_program(const LayerNormBackwardArguments a, int64_t program_x, int64_t program_y) {
     const int64_t blocks = blocks_of(a.cols, PROGRAM_COLS), first = program_x * a.rows_per_program;
     const int64_t first_group = program_y / blocks * a.groups_per_program, from = program_y % blocks * PROGRAM_COLS;
@@ -158,7 +158,7 @@ DEVICE void layer_norm_backward_sums(const LayerNormBackwardArguments a, const L
         layer_norm_backward_part(a, part, dweights, dbiases, false, false);
 }
 
-/* The row of partial sums of the program. */
+/* Writes the program's row of partial sums. */
 DEVICE void write_partial(const LayerNormBackwardArguments a, const LayerNormPart part, int64_t program_x,
                           float *dweights, float *dbiases) {
     const bool shared = a.group_weights == 0;

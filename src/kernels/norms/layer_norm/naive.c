@@ -3,7 +3,8 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: wants the sum, group size. real: eps. A fourth input is the residual. */
+/* integer: whether the sum is wanted, and the group size. real: eps. A fourth input, if there is one, is the
+ * residual. */
 enum { WANTS_SUM, GROUP };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {

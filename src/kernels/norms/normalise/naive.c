@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* real: eps. A third input is m. */
+/* real: eps. A third input, if there is one, is m. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     out[0] = normalise(tape, in[0], in[1], c->input[2].cols ? in[2] : NULL, (float)c->real[0]);
 }
@@ -17,7 +17,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     }
 }
 
-/* z is away from 0, where the quotient has a pole. */
+/* z stays away from 0, where the quotient has a pole. */
 #define INPUTS(columns, heads, least)                                                                                  \
     {.name = "x", .cols = columns}, { .name = "z", .cols = heads, .fp32 = true, .low = least, .high = 3 }
 #define LEAST(heads)                                                                                                   \

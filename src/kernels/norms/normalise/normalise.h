@@ -4,10 +4,9 @@
 
 #include <stdint.h>
 
-/* y = x / d, d = max(|z|, e^-m) + eps, for heads of `cols` columns; without m it is |z| + eps. Backward: dx = dy / d
- * and d' = -(dy . y) / d, which is z' sign(z) where |z| is the larger, else -m' e^m. A gradient has the stride of its
- * tensor.
- */
+/* y = x / d, d = max(|z|, e^-m) + eps, for heads of `cols` columns; without m, d = |z| + eps. Backward: dx = dy / d,
+ * and with the gradient dd = -(dy . y) / d of d: dz = dd sign(z) where |z| is the larger, else dm = -dd e^-m. A
+ * gradient has the stride of its tensor. */
 typedef struct NormaliseArguments {
     const void *x, *dy;
     const float *z, *m; /* [rows, heads]; m may be NULL */

@@ -3,7 +3,7 @@
 #include "kernels/norms/normalise/normalise.h"
 #include "tile/rows.h"
 
-/* The factor 1 / d, and the least |z|. */
+/* The factor 1 / d, and the lower bound e^-m of |z|. */
 typedef struct Divisor {
     float reciprocal, least;
 } Divisor;

@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: has a residual, wants the sum, group size. real: eps. */
+/* integer: whether there is a residual, whether the sum is wanted, and the group size. real: eps. */
 enum { HAS_RESIDUAL, WANTS_SUM, GROUP };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
@@ -113,7 +113,8 @@ const OpTest rms_norm_test = {
         },
 };
 
-/* integer: whether there is a gate, the last input, and the group size. The weight is as wide as x. */
+/* integer: whether there is a gate, which is then the last input, and the group size (at GROUP). The weight is as wide
+ * as x. */
 enum { HAS_GATE };
 
 static void build_groups(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {

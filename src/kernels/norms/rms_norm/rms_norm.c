@@ -5,7 +5,8 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-/* in: x, residual and gate (one or both NULL), weight; out: y and, if asked for, the sum; saved: rstd. */
+/* Inputs: x, residual and gate (at least one of these two is NULL), weight. Outputs: y and, if the caller wants it, the
+ * sum. Saved: rstd. */
 enum { X, RESIDUAL, GATE, WEIGHT, INPUTS };
 
 typedef struct RmsNormAttributes {
@@ -42,7 +43,7 @@ static void rms_norm_forward(Node *node) {
     node->tape->device->launch(KERNEL_rms_norm, x->type, grid, &arguments);
 }
 
-/* Where the rounded sum was kept it is read instead of both of its parts. */
+/* If the rounded sum was kept, it is read in place of x and the residual. */
 static void rms_norm_backward(Node *node) {
     const Tensor *sum = node->outputs > 1 ? node->out[1] : NULL, *x = sum ? sum : node->in[X];
     const Tensor *residual = sum ? NULL : node->in[RESIDUAL], *weight = node->in[WEIGHT], *y = node->out[0];

@@ -1,5 +1,5 @@
 /* Arguments of the rms_norm kernels, shared by host and device. Rows consist of `groups` groups of `cols` columns, each
- * normed by itself; the weight is one for all (weight_groups = 1) or has a part for each (weight_groups = groups).
+ * normed by itself; all groups share one weight (weight_groups = 1) or each has its own (weight_groups = groups).
  * Strides in elements. */
 #ifndef FLAME_KERNELS_NORMS_RMS_NORM_RMS_NORM_H
 #define FLAME_KERNELS_NORMS_RMS_NORM_RMS_NORM_H

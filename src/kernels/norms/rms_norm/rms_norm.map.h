@@ -4,7 +4,7 @@
 #include "kernels/norms/rms_norm/rms_norm.h"
 #include "tile/rows.h"
 
-/* has_residual, has_gate and has_sum are constants where this is inlined, so the loops have no branches. */
+/* Inlined with constants for has_residual, has_gate and has_sum, so the loops have no branches. */
 DEVICE void rms_norm_rows(HELD_MODE, const RmsNormArguments a, int64_t first, int64_t end, bool has_residual,
                           bool has_gate, bool has_sum) {
     EACH_HELD_GROUP(row, group, first, end, a.groups, a.cols) {

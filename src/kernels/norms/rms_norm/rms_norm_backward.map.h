@@ -1,5 +1,5 @@
-/* The gradients of rms_norm; equations in rms_norm.h. Rows wider than four vectors a lane have the whole program, which
- * then holds them. */
+/* The gradients of rms_norm; equations in rms_norm.h. A row that would give each lane of a warp more than four vectors
+ * has the whole program, which then holds it. */
 #define TILE_PROGRAMS  4
 #define TILE_TEAM_COLS 1024
 #include "tile/tile.h"
@@ -13,8 +13,8 @@
         EACH_LANE(e) s[e] += r_[e];                                                                                    \
     }
 
-/* The columns [from, from + count) of some groups of some rows: ds or, of a gate, dx and dgate; and the sums of dy n.
- */
+/* The columns [from, from + count) of some groups of some rows. Backward computes ds or, with a gate, dx and dgate, and
+ * the sums of dy n. */
 typedef struct RmsNormPart {
     int64_t first_row, end_row, first_group, groups, from, count;
 } RmsNormPart;

@@ -6,7 +6,7 @@
 
 enum { ADAMW_BLOCK = 4096 }; /* elements per program */
 
-/* One update of `count` parameters p with gradient x gradient_scale (see parallel/optimizer.h):
+/* One update of `count` parameters p; x is their gradient before it is scaled (see parallel/optimizer.h):
  *   g = x gradient_scale, p = p keep, m = m + (1 - beta1)(g - m), s = beta2 s + (1 - beta2) g^2
  *   p = p - step m / (sqrt(s) / root_correction + eps) */
 typedef struct AdamwArguments {

@@ -6,7 +6,7 @@
 
 enum { MOVING_AVERAGE_BLOCK = 4096 }; /* elements per program */
 
-/* p = keep p + (1 - keep) x, of `count` elements. */
+/* p = keep p + (1 - keep) x for `count` elements. */
 typedef struct MovingAverageArguments {
     float *p;
     const float *x;

@@ -6,7 +6,7 @@
 
 enum { SQUARES_BLOCK = 8192 }; /* elements per program */
 
-/* partial[p] = the sum in fp64 of x[i]^2 over block p. The caller adds these, in order. */
+/* partial[p] = the sum of x[i]^2 over block p, in fp64. The caller adds these up in order. */
 typedef struct SumOfSquaresArguments {
     const float *x;
     double *partial;

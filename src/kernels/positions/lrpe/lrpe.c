@@ -47,7 +47,7 @@ static void lrpe_backward(Node *node) {
     column_sum(node->tape, partial, programs, theta);
 }
 
-/* Sine, cosine and their argument are about 30 operations. */
+/* A sine and a cosine with their argument take about 30 operations. */
 static Work lrpe_work(const Node *node) {
     const double n = (double)node->in[X]->rows * (double)node->in[X]->cols;
     return (Work){32 * n, 3 * n * (double)dtype_size(node->out[0]->type), 0};

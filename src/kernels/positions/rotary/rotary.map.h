@@ -1,4 +1,5 @@
-/* Rotary position embedding, halves of a head as pairs (arXiv 2104.09864). */
+/* Rotary position embedding (arXiv 2104.09864). A pair is an entry of a head's first half and the one at the same place
+ * of its second half. */
 #include "tile/tile.h"
 #include "kernels/positions/rotary/rotary.h"
 #include "tile/rows.h"

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* y[d] = x[d] + sine_d, y[d + half] = x[d + half] + cosine_d, of the row's position. */
+/* y[d] = x[d] + sine_d, y[d + half] = x[d + half] + cosine_d, with the sines and cosines of the row's position. */
 typedef struct SinusoidArguments {
     const void *x;
     const float *table;   /* of rotary_table */

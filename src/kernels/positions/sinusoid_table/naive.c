@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: rows. The input only gives the number of columns. */
+/* integer: rows. The input is there only for its number of columns. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     out[0] = sinusoid_table(tape, c->integer[0], in[0]->cols, 100000);
 }

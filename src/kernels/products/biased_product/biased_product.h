@@ -11,8 +11,8 @@ typedef struct BiasedProductArguments {
     int64_t rows, heads, cols, rows_per_program, x_stride, y_stride, z_stride;
 } BiasedProductArguments;
 
-/* dx = dz * (y + y_bias), dy = dz * (x + x_bias); the gradients of the biases are sums over rows and heads of those.
- * dx and dy have the strides of x and y. */
+/* dx = dz * (y + y_bias), dy = dz * (x + x_bias); the gradients of the biases are the sums of dx and dy over rows and
+ * heads. dx and dy have the strides of x and y. */
 typedef struct BiasedProductBackwardArguments {
     const void *x, *y, *x_bias, *y_bias, *dz;
     void *dx, *dy;

@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 
-/* A head's columns of a tensor, or of its gradient. */
+/* The columns of a head in a tensor, or in its gradient. */
 static void *head_of(const Tensor *tensor, void *data, int64_t head, int64_t heads) {
     return (char *)data + head * (tensor->cols / heads) * dtype_size(tensor->type);
 }

@@ -1,14 +1,14 @@
-/* y = x W^T, for one weight or several that lie next to each other: [W_1; W_2; ...] is one matrix, so there is one
- * product forward and two backward, dx = dy W and dW += dy^T x. The sums of dW are fp32 whatever the element type.
- * Where x has several heads of the weight's width, each is multiplied by itself. */
+/* y = x W^T, for one weight or several that are adjacent in memory. [W_1; W_2; ...] is then one matrix, so there is one
+ * product in forward and two in backward, dx = dy W and dW += dy^T x. The sums of dW are fp32 whatever the element
+ * type. If x has several heads of the weight's width, each is multiplied separately. */
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "kernels/products/linear/linear_group.h"
 
-/* How many times as wide as the weight x is. */
+/* The number of heads: how many times x is as wide as the weight. */
 static int64_t heads_of(const Node *node) { return node->in[0]->cols / node->in[1]->cols; }
 
-/* Columns of a tensor, or of its gradient, from `column` on. */
+/* The columns of a tensor, or of its gradient, from `column` on. */
 static void *columns_of(const Tensor *tensor, void *data, int64_t column) {
     return (char *)data + column * dtype_size(tensor->type);
 }
@@ -103,7 +103,7 @@ static void check_weight(const Tensor *x, const Tensor *weight, int64_t heads) {
           "linear: a weight of %lld columns for an input of %lld", (long long)weight->cols, (long long)x->cols);
 }
 
-/* An output whose rows are aligned, however many columns it has. */
+/* An output whose rows are aligned, whatever its number of columns. */
 static Tensor *product_output(Node *node, int64_t rows, int64_t cols, DType type) {
     Tensor *y = node_output(node, rows, cols, type);
     y->stride = gemm_stride(cols, type);

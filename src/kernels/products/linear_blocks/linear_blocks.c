@@ -1,4 +1,5 @@
-/* y_w = x W_w^T for block-diagonal weights. Backward takes them together, so that x and dx are gone over once. */
+/* y_w = x W_w^T for block-diagonal weights. Backward takes all weights together, so that it passes over x and dx
+ * once. */
 #include "kernels/products/linear_blocks/linear_blocks.h"
 
 #include "base/check.h"

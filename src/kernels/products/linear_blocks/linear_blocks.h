@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* Rows and columns of a program; a square on the diagonal of the weight that holds whole blocks; weights at once. */
+/* Rows and columns of a program; the side of a square on the weight's diagonal, which holds whole blocks; the most
+ * weights of one node. */
 enum { LINEAR_BLOCKS_ROWS = 256, LINEAR_BLOCKS_COLS = 64, LINEAR_BLOCKS_SQUARE = 16, LINEAR_BLOCKS_MOST = 2 };
 
 /* y_w[b n + i] = sum over j < n of W_w[b][i][j] x[b n + j] for every block b of n columns; n divides 16. Programs: x

@@ -1,16 +1,17 @@
-/* Products with block-diagonal weights; equations in linear_blocks.h. Blocks are smaller than what a GPU multiplies at
- * once: a square of 16 x 16 on the diagonal is multiplied whole, with zeros outside of the blocks. */
+/* Products with block-diagonal weights; equations in linear_blocks.h. Blocks may be smaller than what a GPU multiplies
+ * at once. So squares of 16 x 16 on the diagonal are multiplied as a whole, with zeros outside of the blocks. */
 #include "tile/tile.h"
 #include "kernels/products/linear_blocks/linear_blocks.h"
 
 enum { ROWS = 64, COLS = LINEAR_BLOCKS_COLS, SQUARE = LINEAR_BLOCKS_SQUARE, MOST = LINEAR_BLOCKS_MOST };
 
-/* Whether row i and column j of a square are in one block of n, a power of two; and where that weight is, for a square
- * whose first row is row `first` of the whole matrix. */
+/* in_block: whether row i and column j of a square are in the same block of n, a power of two. weight_at: the offset of
+ * that weight, for a square whose first row is row `first` of the whole matrix. */
 DEVICE bool in_block(int i, int j, int n) { return (i ^ j) < n; }
 DEVICE int64_t weight_at(int64_t first, int i, int j, int n) { return (first + i) * n + (j & (n - 1)); }
 
-/* The squares of each weight below each other: W^T, to multiply x by, or W, to multiply dy by. */
+/* Loads the squares of each weight, one below the other: transposed, W^T, by which x is multiplied, or W, by which dy
+ * is. */
 #define load_squares(tile, weights, count, n, cols, first, transposed)                                                 \
     EACH_PAIR(row_, c_, MOST *COLS, SQUARE) {                                                                          \
         const int w_ = row_ / COLS, r_ = row_ % SQUARE, i_ = (transposed) ? c_ : r_, j_ = (transposed) ? r_ : c_;      \
@@ -20,7 +21,7 @@ DEVICE int64_t weight_at(int64_t first, int i, int j, int n) { return (first + i
         PUT(tile, row_, c_, inside_ ? to_float(of_[weight_at(square_, i_, j_, n)]) : 0.0f);                            \
     }
 
-/* accumulator += x times the squares of weight w, each in its columns. */
+/* accumulator += x times the squares of weight w, each square for its own columns. */
 #define mma_squares(accumulator, x, squares, w)                                                                        \
     TILE_UNROLL for (int s_ = 0; s_ < COLS; s_ += SQUARE) {                                                            \
         ACCUMULATOR_VIEW(part_, accumulator, s_, SQUARE);                                                              \
@@ -47,7 +48,8 @@ KERNEL(linear_blocks, LinearBlocksArguments) {
     }
 }
 
-/* dW of the program's rows: its squares below each other, one weight beside the other. */
+/* Adds dW of the program's rows to the accumulator, which has the squares of a weight one below the other, and the
+ * weights side by side. */
 #define add_weight_gradient(dW, x, dy, w)                                                                              \
     TILE_UNROLL for (int s_ = 0; s_ < COLS; s_ += SQUARE) {                                                            \
         TILE_VIEW(x_, x, 0, s_, ROWS, SQUARE);                                                                         \

@@ -7,19 +7,20 @@
 #include "tile/rows.h"
 
 typedef struct LinearConcatenatedAttributes {
-    int parts; /* the inputs before the weights */
+    int parts; /* the number of inputs before the weights */
 } LinearConcatenatedAttributes;
 
 static int parts_of(const Node *node) { return ((const LinearConcatenatedAttributes *)node->attributes)->parts; }
 
-/* Columns of the weights, or of a gradient, from those of input `part` on. */
+/* The columns of the weights, or of a gradient of theirs, from those of input `part` on. */
 static void *columns_of(const Node *node, void *data, int part, DType type) {
     int64_t column = 0;
     for (int p = 0; p < part; p++) column += node->in[p]->cols;
     return (char *)data + column * dtype_size(type);
 }
 
-/* What all parts add to, fp32 [rows, group_rows]: y itself, or what becomes y. */
+/* Sets `sum`, fp32 [rows, group_rows], to the sum of the products of all parts. It is y itself, or the memory from
+ * which y is cast. */
 static void add_products(const Node *node, float *sum, int64_t stride) {
     const Tensor *weight = node->in[parts_of(node)];
     for (int p = 0; p < parts_of(node); p++) {
@@ -70,7 +71,7 @@ static void store_input_gradient(const Node *node, int part) {
     node->tape->device->gemm(&product);
 }
 
-/* The gradient of `rows` rows of the weights, whose part of dy starts at `column`. */
+/* Adds to the gradient of `rows` rows of the weights, whose part of dy starts at `column`. */
 static void add_weight_gradient(const Node *node, float *gradient, int64_t rows, int64_t column) {
     const Tensor *y = node->out[0];
     for (int p = 0; p < parts_of(node); p++) {

@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 
-/* Columns of a part of x, of W, or of their gradients. */
+/* The columns of a part of x, of W, or of one of their gradients. */
 static int64_t width_of(const Node *node) { return node->in[0]->cols / node->outputs; }
 static void *columns_of(const Node *node, void *data, int part, DType type) {
     return (char *)data + part * width_of(node) * dtype_size(type);

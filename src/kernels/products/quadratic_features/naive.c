@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: size of a head, whether the features are Taylor's. */
+/* integer: size of a head, and whether the features are Taylor's. */
 enum { SIZE, TAYLOR };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {

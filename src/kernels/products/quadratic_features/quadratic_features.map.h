@@ -1,11 +1,12 @@
 /* The features of polynomial kernels of degree 2; equations in quadratic_features.h. A lane of a GPU has some entries
- * of a head, and their pairs with those at each distance. A host's core has a head's entries twice in a row, in a ring,
- * so that those at a distance from its vector's lie side by side as well. */
+ * of a head, and their pairs with the entries at each distance. A CPU core stores a head's entries twice in a row, as a
+ * ring, so that the entries at a distance from those of a vector lie side by side too. */
 #include "tile/tile.h"
 #include "kernels/products/quadratic_features/quadratic_features.h"
 #include "tile/rows.h"
 
-/* Of every pair, of a pair of two entries beside that, and of a single entry, 0 where there are none. */
+/* Factors: of every pair, an additional one for pairs of two different entries, and of single entries (0 if these are
+ * no features). */
 typedef struct Factors {
     float pair, mixed, single;
 } Factors;
@@ -66,8 +67,8 @@ KERNEL(quadratic_features, QuadraticFeaturesArguments) {
     }
 }
 
-/* An entry's gradient has a part from its pair with the entry behind it and one from that before it, at each distance:
- * a lane of a GPU adds them up entry by entry. */
+/* At each distance, an entry's gradient has a part from its pair with the entry after it and one from its pair with the
+ * entry before it. A lane of a GPU adds them up entry by entry. */
 DEVICE void gradient_by_entry(TEAM, const element *x, const element *dphi, element *dx, int64_t d, Factors factors) {
     const int64_t pairs = d * (d + 1) / 2;
     VECTORS_OF(x, dphi, dx);
@@ -95,7 +96,7 @@ DEVICE void gradient_by_entry(TEAM, const element *x, const element *dphi, eleme
     }
 }
 
-/* A host's core adds them up distance by distance, those of the entries behind in a ring. */
+/* A CPU core adds them up distance by distance; the parts of the entries after are summed in a ring. */
 DEVICE void gradient_by_distance(const element *x, const element *dphi, element *dx, int64_t d, Factors factors) {
     const int64_t pairs = d * (d + 1) / 2;
     float ring[RING], sums[RING], behind[RING];

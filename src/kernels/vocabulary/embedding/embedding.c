@@ -59,7 +59,7 @@ Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index) {
 }
 
 void embedding_sort(const int32_t *tokens, int64_t count, int64_t vocabulary, int32_t *by_token) {
-    /* place[t]: of the next row of token t */
+    /* place[t]: the place for the next row of word t */
     int32_t *place = memory_take((vocabulary + 1) * (int64_t)sizeof *place, "a count of each word", NOTHING_LESS);
     for (int64_t n = 0; n < count; n++) place[tokens[n] + 1]++;
     for (int64_t t = 0; t < vocabulary; t++) place[t + 1] += place[t];

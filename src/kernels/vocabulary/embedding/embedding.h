@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* A program of backward has the tokens that begin in a range of places of by_token, in a block of columns. It loads
- * EMBEDDING_STEP rows at once. */
+/* A program of backward takes a block of columns and the words whose tokens begin in a range of places of by_token. It
+ * loads EMBEDDING_STEP rows at once. */
 enum { EMBEDDING_COLS = 1024, EMBEDDING_PLACES = 32, EMBEDDING_STEP = 8 };
 
 /* y_n = table[tokens[n]]. */
@@ -26,7 +26,8 @@ typedef struct EmbeddingBackwardArguments {
 } EmbeddingBackwardArguments;
 
 #ifndef FLAME_KERNEL_FILE
-/* Writes Batch's by_token: by_token[0 .. count) from tokens[0 .. count), all less than `vocabulary`. On the host. */
+/* Computes Batch's by_token[0 .. count) from tokens[0 .. count), which are all less than `vocabulary`. Runs on the
+ * host. */
 void embedding_sort(const int32_t *tokens, int64_t count, int64_t vocabulary, int32_t *by_token);
 #endif
 

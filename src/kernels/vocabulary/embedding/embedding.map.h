@@ -30,7 +30,8 @@ DEVICE void add_rows(float *dtable, const element *dy, int64_t stride, const int
     }
 }
 
-/* A row of the table is summed by one program in the order of the tokens: no atomics, always the same bits. */
+/* One program sums a row of the table, in the order of the tokens. So there are no atomics, and the result always has
+ * the same bits. */
 KERNEL(embedding_backward, EmbeddingBackwardArguments) {
     const int64_t col = program_x * EMBEDDING_COLS, first = program_y * EMBEDDING_PLACES;
     const int64_t cols = a.cols - col < EMBEDDING_COLS ? a.cols - col : EMBEDDING_COLS;

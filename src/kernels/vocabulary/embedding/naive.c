@@ -1,8 +1,8 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: padding index plus 1. That a padding row gets no gradient is no property of the forward: test_embedding.c.
- */
+/* integer: padding index plus 1. The forward does not show that a padding row gets no gradient; test_embedding.c tests
+ * this. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     out[0] = embedding(tape, in[0], c->integer[0] - 1);
 }

@@ -2,12 +2,12 @@
 #include "tile/tile.h"
 #include "kernels/vocabulary/linear_cross_entropy/linear_cross_entropy.h"
 
-/* Of a row x: its maximum, the sum of e^(x_i - maximum), which EXPONENTIAL gives afterwards, and beside another row the
- * sum of e^(x_i - maximum) (x_i - other_i).
+/* Sums over a row x: its maximum, the sum of e^(x_i - maximum), whose terms EXPONENTIAL returns later, and, if there is
+ * another row, the sum of e^(x_i - maximum) (x_i - other_i).
  *
- * A core has the row in its cache and is slow at e^x: it reads the row twice and, where the logits are not needed
- * again, keeps the exponentials in their place. A GPU reads it once: each thread has a maximum of what it has seen, and
- * scales its sums down when that grows. */
+ * A CPU core has the row in its cache but is slow at e^x. So it reads the row twice and, if the logits are not needed
+ * again, keeps the exponentials in their place. A GPU reads the row once: each thread keeps the maximum of what it has
+ * seen, and scales its sums down when that grows. */
 typedef struct RowSums {
     float maximum, sum, difference;
 } RowSums;
@@ -15,8 +15,8 @@ typedef struct RowSums {
 #define ON_CORE                       (VECTOR == 1)
 #define EXPONENTIAL(kept, x, maximum) ((kept) ? (x) : exp_f((x) - (maximum)))
 
-/* compares: whether there is another row; keeps: whether the exponentials take the place of x. Both are constants where
- * this is inlined. */
+/* compares: whether there is another row. keeps: whether the exponentials take the place of x. Inlined with constants
+ * for both. */
 DEVICE RowSums sum_exponentials(float *x, const float *other, int64_t cols, bool compares, bool keeps) {
     float maximum = -INFINITY, sum = 0, difference = 0;
     if (ON_CORE) {
@@ -80,16 +80,17 @@ DEVICE void cap_logits(float *x, int64_t cols, float cap) {
     sync();
 }
 
-/* What the gradient is made of: see CrossEntropyArguments. */
+/* The terms of the gradient; see CrossEntropyArguments. */
 typedef struct GradientTerms {
     int64_t label;
-    float maximum;                          /* of the row */
-    float scale, target, others, pull;      /* of its exponentials, at the label, everywhere, at the largest logit */
-    float share, teacher_maximum, relative; /* of the teacher: w / sum, and the factor that gives its exponentials the
-                                               sum of the row's */
+    float maximum; /* of the row */
+    /* A gradient is scale * its exponential, less target at the label, less others, plus pull at the maximum. */
+    float scale, target, others, pull;
+    /* share: the teacher's share / sum. relative: makes the teacher's exponentials sum to the row's sum. */
+    float share, teacher_maximum, relative;
 } GradientTerms;
 
-/* capped and teaches are constants where this is inlined, so the loop has no branches. The derivative of the cap is 1 -
+/* Inlined with constants for `capped` and `teaches`, so the loop has no branches. The derivative of the cap is 1 -
  * (logit / cap)^2. */
 DEVICE void write_gradient(const CrossEntropyArguments *a, element *gradient, const float *x, const float *teacher,
                            const GradientTerms *t, bool capped, bool teaches) {
@@ -98,7 +99,7 @@ DEVICE void write_gradient(const CrossEntropyArguments *a, element *gradient, co
         READ_F32(taught, (teaches ? teacher : x) + i);
         EACH_LANE(e) {
             const float logit = y[e];
-            const float exponential = EXPONENTIAL(ON_CORE && !capped, logit, t->maximum); /* 1 of the largest */
+            const float exponential = EXPONENTIAL(ON_CORE && !capped, logit, t->maximum); /* 1 for the largest */
             y[e] = exponential * t->scale - (i + e == t->label ? t->target : 0.0f) +
                    (exponential == 1.0f ? t->pull : 0.0f) - t->others;
             if (teaches)
@@ -114,7 +115,7 @@ DEVICE void finish_logits(float *x, int64_t cols, const void *bias, float cap) {
     if (cap > 0.0f) cap_logits(x, cols, cap);
 }
 
-/* The loss of a row without a label. */
+/* The results for a row without a label. */
 DEVICE void write_zeros(const CrossEntropyArguments *a, int64_t row, element *gradient, bool teaches) {
     a->losses[row] = 0;
     if (a->margins) a->margins[row] = 0;
@@ -126,7 +127,7 @@ DEVICE void write_zeros(const CrossEntropyArguments *a, int64_t row, element *gr
         }
 }
 
-/* capped and teaches are constants where this is inlined: without a teacher nothing is left of it. */
+/* Inlined with constants for `capped` and `teaches`, so that without a teacher no code for it remains. */
 DEVICE void loss_of_row(const CrossEntropyArguments *a, int64_t row, bool capped, bool teaches) {
     float *x = a->logits + row * a->stride, *teacher = teaches ? a->teacher + row * a->stride : NULL;
     element *gradient = a->gradient ? (element *)a->gradient + row * a->stride : NULL;
@@ -141,7 +142,7 @@ DEVICE void loss_of_row(const CrossEntropyArguments *a, int64_t row, bool capped
         finish_logits(teacher, a->cols, a->teacher_bias, a->teacher_cap);
         taught = sum_exponentials(teacher, x, a->cols, true, ON_CORE);
     }
-    const float x_label = x[label]; /* before any thread overwrites it, which the barriers below ensure */
+    const float x_label = x[label]; /* read before any thread overwrites it, as the barriers below ensure */
     const float mean = a->smoothing > 0.0f ? mean_of_row(x, a->cols) : x_label;
     const RowSums sums = sum_exponentials(x, NULL, a->cols, false, ON_CORE && !capped);
     const float z = logf(sums.sum) + sums.maximum, rest = teaches ? 1.0f - a->share : 1.0f;

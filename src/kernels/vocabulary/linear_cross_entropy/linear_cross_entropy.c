@@ -1,10 +1,11 @@
-/* losses[n] = log sum_v e^(x_n . W_v) - x_n . W_label, labels of -100 give 0; logits may have a bias. A teacher adds
- * the divergence of softmax(x_n W^T) from its own (arXiv 1503.02531).
+/* losses[n] = log sum_v e^(x_n . W_v) - x_n . W_label, or 0 for a label of -100; logits may have a bias. A teacher adds
+ * the divergence of softmax(x_n W^T) from its own distribution (arXiv 1503.02531).
  *
- * Chunks of tokens: logits = x W^T in fp32, the teacher's likewise, then the row kernel, then dx = dlogits W and dW +=
- * dlogits^T x. All of it happens in forward, since the gradient of the plain sum of the losses needs nothing that comes
- * later: the logits are made once and never exist whole. So the weight's gradient must exist before forward (NULL then
- * means frozen); backward only hands over dx. The node stays out of recomputation, which would add dW twice. */
+ * Works in chunks of tokens: logits = x W^T in fp32, the teacher's likewise, then the row kernel, then dx = dlogits W
+ * and dW += dlogits^T x. All of this happens in forward, because the gradient of the plain sum of the losses depends on
+ * nothing that comes later. So the logits are computed once and never exist as a whole. Hence the weight's gradient
+ * must exist before forward (NULL then means frozen), and backward only passes dx on. The node must not be recomputed,
+ * which would add dW twice. */
 #include "kernels/vocabulary/linear_cross_entropy/linear_cross_entropy.h"
 
 #include "base/check.h"
@@ -13,19 +14,19 @@
 #include "kernels/products/bias/bias.h"
 #include "tile/rows.h"
 
-/* A chunk's logits are about this large. Each chunk reads W, and reads and writes dW, so smaller ones take longer. On a
- * GPU, whose products are faster, chunks are larger: 4096 rows of 32000 words. */
+/* The approximate size of a chunk's logits. Each chunk reads W, and reads and writes dW, so smaller chunks take longer
+ * in all. On a GPU, whose products are faster, chunks are larger: 4096 rows of 32000 words. */
 enum { CHUNK_BYTES = 128 << 20, CHUNK_MINIMUM = 128, CHUNK_MAXIMUM = 1024, CHUNK_MULTIPLE = 64 };
 enum { CHUNK_BYTES_GPU = 500 << 20, CHUNK_MAXIMUM_GPU = 4096 };
-enum { STRIDE_MULTIPLE = 64 }; /* entries of a row of the logits: products want aligned rows */
+enum { STRIDE_MULTIPLE = 64 }; /* rows of logits are a multiple of this apart, because products need aligned rows */
 
 enum { X, WEIGHT, BIAS, TEACHER_X, TEACHER_WEIGHT, TEACHER_BIAS, INPUTS };
 
 typedef struct LossAttributes {
     LossShape shape;
     float teacher_cap, share;
-    Tensor *margins;             /* an output; NULL: nobody asks */
-    const void *weight_gradient; /* that forward added to */
+    Tensor *margins;             /* an output; NULL: not wanted */
+    const void *weight_gradient; /* the gradient to which forward added */
 } LossAttributes;
 
 static int64_t row_stride(const Tensor *weight) { return blocks_of(weight->rows, STRIDE_MULTIPLE) * STRIDE_MULTIPLE; }
@@ -170,7 +171,7 @@ static void linear_cross_entropy_backward(Node *node) {
     node->tape->device->copy(x->gradient, x->stride * size, dx->data, dx->stride * size, x->rows, x->cols * size);
 }
 
-/* Work counts three times in training. The teacher's product is made once. */
+/* In training, this work is counted three times. The teacher's product is made only once, hence the division by 3. */
 static Work linear_cross_entropy_work(const Node *node) {
     const Tensor *x = node->in[X], *weight = node->in[WEIGHT], *teacher = node->in[TEACHER_X];
     const double N = (double)x->rows, V = (double)weight->rows, size = (double)dtype_size(x->type);

@@ -3,9 +3,9 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* real: the cap of the logits, 0: none, smoothing, z_loss, the cap of the teacher's logits and its share, 0: no
- * teacher. integer: whether the logits have a bias, and whether margins are the last output. A teacher's inputs come
- * after those of the model, as many. */
+/* real: the cap of the logits (0: none), smoothing, z_loss, the cap of the teacher's logits, and the teacher's share
+ * (0: no teacher). integer: whether the logits have a bias, and whether margins are the last output. A teacher has as
+ * many inputs as the model; they come after the model's. */
 enum { CAP, SMOOTHING, Z_LOSS, TEACHER_CAP, SHARE };
 enum { BIASED, MARGINS };
 
@@ -36,7 +36,8 @@ static double dot(const double *x, const double *y, int64_t n) {
     return sum;
 }
 
-/* Of one row: the logits of a head in[0 .. 2] of h columns, and the logarithm of the sum of their exponentials. */
+/* For one row, computes the logits of a head in[0 .. 2] of h columns, and returns the logarithm of the sum of their
+ * exponentials. */
 static double logits_of(double *const in[], int64_t n, int64_t h, int64_t V, bool biased, double cap, double *logits) {
     double maximum = -INFINITY, sum = 0;
     for (int64_t v = 0; v < V; v++) {
@@ -69,7 +70,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     }
 }
 
-/* What is minimised is (1 - share) times the losses and share times the divergences. */
+/* The sum of (1 - share) times the losses and share times the divergences is minimised. */
 static double weight(const OpCase *c, int output) {
     if (c->integer[MARGINS] && output == margins_at(c)) return 0;
     return output == 0 ? 1 - c->real[SHARE] : c->real[SHARE];

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { ERROR_ROWS = 1024 }; /* per program */
+enum { ERROR_ROWS = 1024 }; /* rows per program */
 
 /* loss = (y - value)^2, dy = 2 (y - value), dvalue = -dy; all 0 where the label is negative. */
 typedef struct SquaredErrorArguments {
