@@ -58,9 +58,8 @@ typedef struct Mixer {
     const char *model_type, *architecture; /* in config.json: "gla", "GLAForCausalLM" */
     const Key *keys;                       /* its own config keys, with fla's defaults */
     int key_count;
-    const char
-        *model_defaults;     /* YAML of the shared keys whose default differs: "num_hidden_layers: 21"; may be NULL */
-    const KeyAlias *aliases; /* may be NULL */
+    const char *model_defaults; /* YAML of shared keys with another default: "num_hidden_layers: 21"; may be NULL */
+    const KeyAlias *aliases;    /* may be NULL */
     int alias_count;
     const char *default_attention; /* YAML of `attn` where the configuration has none; layers that the model lacks are
                                       left out */
@@ -68,9 +67,8 @@ typedef struct Mixer {
     const ModelLayout *layout;     /* NULL: the layout of most of fla's models */
     bool hands_on;                 /* its first layer hands a tensor to the later ones (hand_on in kernels/ops.h) */
     bool takes_attention;          /* the hybrid key `attn` may replace some layers by softmax attention */
-    bool
-        fixes_attention_base; /* fla does not pass rope_theta to this model's hybrid layers, so they keep the default */
-    bool takes_plain_norm;    /* elementwise_affine may be false: the mixer's own norm then has no weight */
+    bool fixes_attention_base;     /* fla passes no rope_theta to this model's hybrid layers: they keep the default */
+    bool takes_plain_norm;         /* elementwise_affine may be false: the mixer's own norm then has no weight */
     /* Derives fields from the keys, and refuses sizes that do not fit together with an error that names the key. If it
      * sets an integer key, the value is checked against the key's range afterwards. May be NULL. */
     Status (*complete)(void *config, const ModelConfig *model);

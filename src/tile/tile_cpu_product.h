@@ -147,9 +147,7 @@ DEVICE void transpose(float *to, const float *from, int rows, int cols, int stri
         }                                                                                                              \
     } while (0)
 #if defined(TILE_ELEMENT_BF16)
-enum {
-    LEAST_IN_BF16 = 16 * 64 * 16
-}; /* rows x columns x depth; in smaller products, packing the operands costs more than it saves */
+enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* in smaller products, packing the operands costs more than it saves */
 #define IN_BF16(rows, cols, depth) ((rows) * (cols) * (depth) >= LEAST_IN_BF16)
 #else
 #define IN_BF16(rows, cols, depth) false

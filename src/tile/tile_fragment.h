@@ -333,10 +333,7 @@ DEVICE void transpose_four(Sixteen *x) {
 }
 /* Turns the entries of four neighbouring lanes, in rows i and i + 8 of one block (fp32) or of two (bf16), into pieces
  * of 16 bytes of one row, one per lane: lane q gets row i + q % 2 * 8 and the columns from q / 2 * PIECE_ENTRIES on. */
-enum {
-    PIECE_SHARE_float = 4,
-    PIECE_SHARE_element = 16 / sizeof(element)
-}; /* how many of a lane's entries go into a piece */
+enum { PIECE_SHARE_float = 4, PIECE_SHARE_element = 16 / sizeof(element) }; /* entries of a lane in a piece */
 DEVICE Sixteen piece_of_float(const float *x) {
     Sixteen piece = sixteen_of_float(x);
     exchange(&piece, 0, 2, 1);
