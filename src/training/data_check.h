@@ -11,7 +11,7 @@
 Status data_check(const Stream *train, const Stream *validation, int64_t step_samples, int64_t seq_len);
 
 /* Sets the model's bos_token_id and eos_token_id, which checkpoints carry for Hugging Face, to the tokens that begin
- * and end the data's documents. Leaves a key as it is if the data have no such token. Warns if `given`, the model keys
+ * and end the data's documents. Leaves a key unchanged if the data have no such token. Warns if `given`, the model keys
  * that the user wrote, has another value. */
 void data_check_marks(const StreamFacts *facts, const ConfigValue *given, ModelConfig *model);
 

@@ -11,11 +11,11 @@
 #include "training/not_finite.h"
 #include "training/samples.h"
 
-enum { SHOWN = 16 }; /* rows of a table */
+enum { SHOWN = 16 }; /* most rows of a table */
 
-/* Of one sample, over all ranks. */
+/* What is found about one sample, over all ranks. */
 typedef struct SampleFacts {
-    double loss_sum, targets, norm; /* norm: of its part of the step's gradient */
+    double loss_sum, targets, norm; /* norm: of the sample's part of the step's gradient */
     double number;
 } SampleFacts;
 
@@ -46,7 +46,8 @@ static void add_losses(Diagnosis *d, HostBatch batch, int64_t first) {
     }
 }
 
-/* Where it first has values that are not finite, if no layer below has had any. */
+/* Notes where the micro-batch has its first value that is not finite, if that is in a lower layer than any found
+ * before. */
 static void note_not_finite(Diagnosis *d, int64_t first) {
     const Training *t = d->training;
     const int64_t T = t->config->training.seq_len;
@@ -55,7 +56,7 @@ static void note_not_finite(Diagnosis *d, int64_t first) {
         d->bad = (FirstBad){found, t->progress.samples + first + found.row / T, found.row % T};
 }
 
-/* All micro-batches of the step. */
+/* Runs all micro-batches of the step. */
 static Status run_whole(Diagnosis *d) {
     Training *t = d->training;
     Comm *comm = t->session.comm;
@@ -80,7 +81,7 @@ static Status run_whole(Diagnosis *d) {
     return OK;
 }
 
-/* Each sample by itself, for its part of the gradient. */
+/* Runs each sample by itself, for its part of the gradient. */
 static Status run_each(Diagnosis *d) {
     Training *t = d->training;
     for (int64_t i = 0; i < d->samples; i++) {
@@ -99,7 +100,7 @@ static Status run_each(Diagnosis *d) {
     return OK;
 }
 
-/* The place in the lowest layer of all ranks. Collective. */
+/* Of the places that the ranks have found, all ranks take the one in the lowest layer. Collective. */
 static void agree_on_bad(Diagnosis *d) {
     Comm *comm = d->training->session.comm;
     FirstBad *all = calloc((size_t)comm->size, sizeof *all);
@@ -132,7 +133,7 @@ static void print_step(const Diagnosis *d, const char *folder, const char *metri
                  metrics, loss, norm);
 }
 
-/* Descending; what is not finite comes first. */
+/* Descending order, with values that are not finite first. */
 static int by_size(double a, double b) {
     if (isfinite(a) != isfinite(b)) return isfinite(a) ? 1 : -1;
     return a < b ? 1 : a > b ? -1 : 0;

@@ -6,27 +6,27 @@
 #include "base/check.h"
 #include "base/draws.h"
 
-enum { PIECE = 1024 }; /* tokens of a prompt that are read at a time */
+enum { PIECE = 1024 }; /* most tokens of a prompt that are read at a time */
 
-/* A sequence: its prompt, then what was generated. */
+/* A sequence: its prompt, followed by what has been generated. */
 typedef struct Text {
     int32_t *token;
     int64_t count, room;
-    int64_t padding; /* tokens in front of it */
+    int64_t padding; /* padding tokens in front of it */
     Draws draws;
 } Text;
 
 struct Generation {
     Runner *runner;
     GenerationOptions options;
-    int64_t sequences;     /* of the runner */
-    int64_t longest, done; /* tokens of the longest prompt, and those of each sequence that the model has read */
-    int64_t piece;         /* tokens of a call at most */
+    int64_t sequences;     /* the runner's B */
+    int64_t longest, done; /* tokens of the longest prompt; tokens of each sequence that the model has read */
+    int64_t piece;         /* most tokens of a call */
     int64_t steps;
     Text *text;
     int32_t *next; /* [sequences] */
     Sampler *sampler;
-    float *logits; /* [sequences, vocabulary], of the tokens to come */
+    float *logits; /* [sequences, vocabulary], of the next tokens */
     int64_t vocabulary;
 };
 
@@ -88,7 +88,7 @@ void generation_end(Generation *generation) {
     free(generation);
 }
 
-/* The next T tokens of each sequence. */
+/* Lets the model read the next T tokens of each sequence. */
 static void read_tokens(Generation *generation, int64_t T) {
     runner_set_tokens(generation->runner, T);
     const HostBatch batch = runner_batch(generation->runner);

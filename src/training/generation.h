@@ -1,5 +1,5 @@
-/* Goes on with texts, token by token: the prompts are read in pieces, and then each call gives one more token of each
- * sequence. Sequences of different lengths begin with padding, as a document of its own in front of the text. */
+/* Continues texts token by token. The prompts are read in pieces; then each step generates one more token of each
+ * sequence. Shorter prompts are padded in front; the padding is a document of its own. */
 #ifndef FLAME_TRAINING_GENERATION_H
 #define FLAME_TRAINING_GENERATION_H
 
@@ -9,24 +9,26 @@
 
 typedef struct GenerationOptions {
     SamplingOptions sampling;
-    uint64_t seed; /* what sequence `first` + b draws as its t-th token depends on nothing but seed, b and t */
+    uint64_t seed; /* the random draw for token t of sequence b depends on nothing but seed, `first` + b and t */
     int64_t first;
 } GenerationOptions;
 
 typedef struct Generation Generation;
 
-/* The runner for `count` prompts side by side of at most `longest` tokens each, and `more` tokens of each. */
+/* Options of a runner for `count` prompts side by side, each of at most `longest` tokens, and `more` new tokens of
+ * each. */
 RunnerOptions generation_runner(DType type, int64_t count, int64_t longest, int64_t more);
 
-/* Begins `count` <= B sequences, one for each prompt, of at least one token each. The runner was created with
+/* Begins `count` <= B sequences, one for each prompt. Each prompt has at least one token. The runner was created with
  * RunnerOptions.tokens and must outlive the generation. */
 Generation *generation_begin(Runner *runner, const TokenIds prompts[], int64_t count, GenerationOptions options);
 void generation_end(Generation *generation);
 
-/* Reads the next piece of the prompts: false once they are read. *read, *all: tokens of the longest one. Collective. */
+/* Reads the next piece of the prompts, and returns whether there is more to read. *read and *all: how many tokens of
+ * the longest prompt have been read, and how many it has. Collective. */
 bool generation_read(Generation *generation, int64_t *read, int64_t *all);
-/* The next token of each sequence, after the prompts are read; valid until the next call. NULL: the model's logits are
- * not finite. Collective. */
+/* The next token of each sequence, once the prompts have been read. Valid until the next call. NULL: the model's logits
+ * are not finite. Collective. */
 const int32_t *generation_step(Generation *generation);
 
 #endif

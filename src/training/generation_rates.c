@@ -34,10 +34,10 @@ GenerationRates generation_rates(const Session *session, DType type, int64_t B, 
     const RunnerOptions options = generation_runner(type, B, prompt, GENERATION_WARM_UP + count);
     const GenerationOptions greedy = {.sampling = {.repetition_penalty = 1, .top_p = 1}};
     TokenIds *prompts = random_prompts(B, prompt, session->model->config.vocab_size);
-    fsdp_end_step(session->fsdp); /* what a test has left gathered, the new runner's plan would take away */
+    fsdp_end_step(session->fsdp); /* drops gathered parameters, which planning the new runner would overwrite */
     Runner *runner = runner_create(session->model, session->fsdp, session->device, options);
     GenerationRates rates = {0};
-    for (int run = 0; run < 2; run++) { /* the first one lets libraries prepare their products */
+    for (int run = 0; run < 2; run++) { /* the first run lets libraries prepare their products */
         Generation *generation = generation_begin(runner, prompts, B, greedy);
         rates.read = (double)(B * prompt) / time_reading(generation, session->device);
         if (run == 1) {

@@ -1,18 +1,18 @@
-/* How fast a model reads prompts and generates. */
+/* Measures how fast a model reads prompts and generates tokens. */
 #ifndef FLAME_TRAINING_GENERATION_RATES_H
 #define FLAME_TRAINING_GENERATION_RATES_H
 
 #include "training/session.h"
 
 typedef struct GenerationRates {
-    double read, generated; /* tokens per second, of all sequences together */
-    int64_t carried_bytes;  /* what the model remembers in the end, of all sequences */
+    double read, generated; /* tokens per second, over all sequences */
+    int64_t carried_bytes;  /* what the model remembers of all sequences at the end */
 } GenerationRates;
 
-enum { GENERATION_WARM_UP = 3 }; /* tokens that are not timed */
+enum { GENERATION_WARM_UP = 3 }; /* tokens generated before the timed ones */
 
-/* Times B random prompts of `prompt` tokens each and `count` more tokens of each, the most probable ones, after
- * GENERATION_WARM_UP that are not timed. Between steps of a training. Collective. */
+/* Times the reading of B random prompts of `prompt` tokens each, and the generation of `count` tokens of each, always
+ * the most probable one, after GENERATION_WARM_UP tokens. May be called between training steps. Collective. */
 GenerationRates generation_rates(const Session *session, DType type, int64_t B, int64_t prompt, int64_t count);
 
 #endif

@@ -8,11 +8,11 @@ typedef struct ParameterGradient {
     const Unit *unit;
     const Parameter *parameter;
     double norm;       /* L2, of the finite values */
-    double not_finite; /* how many values are not */
+    double not_finite; /* how many values are not finite */
 } ParameterGradient;
 
-/* Reads the gradient shards times `scale` of all parameters that are trained, over all ranks. The caller frees the
- * list. Collective. */
+/* Reads the gradients of all trained parameters from the shards of all ranks, times `scale`. The caller frees the list.
+ * Collective. */
 ParameterGradient *gradients_read(Fsdp *fsdp, double scale, int64_t *count);
 
 #endif

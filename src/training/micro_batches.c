@@ -6,8 +6,8 @@
 #include "kernels/vocabulary/embedding/embedding.h"
 #include "tile/rows.h"
 
-enum { SLOTS = 16 };                                                /* of a GPU */
-enum { TOKENS, LABELS, SEGMENT, POSITION, BY_TOKEN, BATCH_ARRAYS }; /* of a batch */
+enum { SLOTS = 16 };                                                /* slots on a GPU */
+enum { TOKENS, LABELS, SEGMENT, POSITION, BY_TOKEN, BATCH_ARRAYS }; /* the arrays of a batch */
 
 static int64_t tokens_bytes(int64_t rows) { return BATCH_ARRAYS * rows * (int64_t)sizeof(int32_t); }
 static int64_t told_bytes(const MicroBatches *batches, int64_t rows) {
@@ -29,7 +29,7 @@ MicroBatches micro_batches_create(const Device *device, MicroBatchShape shape) {
     return batches;
 }
 
-/* Host memory of so many bytes for each slot; NULL for none. */
+/* Host memory of `bytes` bytes for each slot; NULL for 0 bytes. */
 static void *host_memory(const MicroBatches *batches, int64_t bytes) {
     if (bytes == 0) return NULL;
     void *memory = batches->device->allocate_host(batches->slots * bytes);
@@ -151,7 +151,7 @@ const float *micro_batches_told(MicroBatches *batches) {
     return told_in(batches, batches->used - 1);
 }
 
-/* A token without a label only has what layers have added to its loss. */
+/* Adds up one slot. The loss of a token without a label is only what layers have added to it. */
 static void sum_slot(MicroBatches *batches, int64_t slot) {
     const int32_t *labels = batch_in(batches, slot).labels;
     const int64_t n = batches->rows;

@@ -24,7 +24,7 @@ static int64_t bad_row(const Device *device, const Tensor *x) {
     return at < count ? at / x->cols : -1;
 }
 
-/* The first op of the tape with such an output. */
+/* Finds the first op of the tape with an output that is not finite. */
 static void find_op(const Tape *tape, NotFinite *found) {
     for (int i = 0; i < tape->nodes; i++)
         for (int o = 0; o < tape->node[i].outputs; o++) {

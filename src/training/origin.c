@@ -31,7 +31,7 @@ static void share_bytes(Comm *comm, char **data, int64_t bytes) {
     (*data)[bytes] = 0;
 }
 
-/* Rank 0 reads FOLDER/config.json for all. Collective. */
+/* Rank 0 reads FOLDER/config.json and broadcasts it. Collective. */
 static Status read_config(const char *folder, Comm *comm, SharedText *shared) {
     int64_t header[3] = {OK, 0, 0}; /* status, bytes of the path and of the text */
     *shared = (SharedText){0};
@@ -96,7 +96,8 @@ static void refuse(const char *path, const KeyDifferences *refused) {
                   path, list, names);
 }
 
-/* Keys of one type of model mean nothing in another, so nothing can be compared, or be allowed to change. */
+/* Refuses another model_type. Keys of one type of model mean nothing in another, so they can be neither compared nor
+ * allowed to change. */
 static Status check_type(const SharedText *shared, const Model *saved, const ConfigValue *keys) {
     const ConfigValue *given = config_value_get(keys, "model_type");
     const char *there = saved->config.model_type;
@@ -138,8 +139,8 @@ Status origin_check_model(const char *folder, const Model *model, const StringLi
     return comm_worst(comm, status);
 }
 
-/* The step that a resume will most likely load: `load_step`, or the newest whose config.json is undamaged. Loading,
- * which reads everything, may fall back to an older step. *found is NULL if there is none. */
+/* The step that a resume will most likely load: `load_step`, or the newest whose config.json is undamaged. Loading
+ * reads everything and may still fall back to an older step. *found is NULL if there is no step. */
 static Status find_step(const char *folder, int64_t load_step, char **found) {
     int64_t *steps, count;
     *found = NULL;
@@ -170,8 +171,8 @@ static Status find_origin(const TrainConfig *config, char **folder) {
     return *folder ? OK : BAD_INPUT;
 }
 
-/* The run's model, with the keys that it leaves out from where the weights are. An error about keys that do not fit
- * together may name one that the run never gave, so that a warning says where it is from. */
+/* Creates the run's model, taking the keys that it leaves out from where the weights are. An error about keys that do
+ * not fit together may name a key that the user never gave, so a warning says where such keys come from. */
 static Status fill_model(const char *path, const Model *saved, ConfigValue *keys, Model **model) {
     model_fill_keys(keys, &saved->config);
     const Status status = model_create(keys, model);

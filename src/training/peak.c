@@ -9,12 +9,12 @@
 #include "base/rng.h"
 
 enum { TRIES = 4, MOST_TRIES = 64 };
-static const double trying_seconds = 0.1; /* for products, after the first TRIES */
+static const double trying_seconds = 0.1; /* how long further products are tried, after the first TRIES */
 
-/* Three matrices of at most fp32. */
+/* Bytes of three n x n matrices of at most fp32. */
 static int64_t memory_of(int64_t n) { return 3 * n * n * (int64_t)sizeof(float); }
 
-/* Random numbers, repeated: a GPU multiplies zeros faster than it multiplies anything else. */
+/* Fills memory with random numbers, repeated, because a GPU multiplies zeros faster than anything else. */
 static void fill_random(const Device *device, char *memory, int64_t bytes, DType type) {
     enum { NUMBERS = 1 << 18 };
     float *numbers = memory_take(NUMBERS * sizeof *numbers, "the measured product", NOTHING_LESS);
@@ -63,7 +63,7 @@ static double product_rate(const Device *device, DType type, int64_t n) {
 }
 
 double peak_product_rate(const Device *device, DType type, int64_t *n) {
-    static const double long_enough = 1e-3; /* seconds: to start a product takes a device some microseconds */
+    static const double long_enough = 1e-3; /* seconds; starting a product takes some microseconds */
     enum { LARGEST = 8192 };
     for (;;) {
         const double rate = product_rate(device, type, *n), size = (double)*n;

@@ -20,7 +20,7 @@ struct Previews {
     Tokenizer *tokenizer;
     TokenIds *prompt; /* one for each of metrics.sample_prompts */
     int64_t count;
-    int64_t longest; /* tokens of a prompt that there is room for */
+    int64_t longest; /* the most tokens that a prompt may have */
 };
 
 static Status refuse(int64_t number, const char *text, const char *what) {
@@ -93,8 +93,8 @@ static bool told_to_stop(Comm *comm) {
     return now > 0;
 }
 
-/* tokens: [sample_tokens, count]. Every rank takes all steps, whether or not texts have ended, since each step is
- * collective. Returns whether they were taken. */
+/* Generates tokens: [sample_tokens, count]. Every rank takes all steps, even if its texts have ended, since each step
+ * is collective. Returns whether all steps were taken. */
 static bool go_on(const Previews *previews, int32_t *tokens) {
     const MetricsConfig *c = &previews->config->metrics;
     const GenerationOptions options = {
@@ -112,7 +112,7 @@ static bool go_on(const Previews *previews, int32_t *tokens) {
     return steps == c->sample_tokens;
 }
 
-/* The text of prompt `number`'s tokens up to one that ends a text. The caller frees it. */
+/* The continuation of prompt `number`: its tokens as text, up to one that ends it. The caller frees it. */
 static Continuation continuation_of(const Previews *previews, int64_t number, const int32_t *tokens) {
     const int64_t most = previews->config->metrics.sample_tokens;
     Continuation continuation = continuation_begin(previews->tokenizer, &previews->prompt[number], most);

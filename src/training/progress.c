@@ -13,10 +13,10 @@
 #include "training/changes.h"
 #include "training/origin.h"
 
-/* The ranks of a killed job may live for another two seconds. */
+/* How long to wait for the lock. The ranks of a killed job may live for another two seconds. */
 static const double lock_patience_seconds = 15;
 
-enum { MOST_REWINDS = 3 }; /* to the same step */
+enum { MOST_REWINDS = 3 }; /* most rewinds to the same step */
 
 struct Saver {
     RunPlace run;
@@ -30,10 +30,11 @@ struct Saver {
     KeyDifferences changes;
     Metrics *metrics;      /* rank 0 */
     int64_t reported_step; /* the newest save in the log */
-    int64_t saved_samples; /* of the newest save: a run that was rewound saves a step again */
+    int64_t saved_samples; /* Progress.samples at the newest save; after a rewind the same step is saved again */
 };
 
-/* Another folder is a key that differs; this is about what is in it. */
+/* Adds a change if the teacher has other weights. If it is another folder, that is a key that differs; this compares
+ * the weights themselves. */
 static void compare_teacher(Saver *saver, const json_t *state) {
     const char *saved = json_string_value(json_object_get(state, "teacher"));
     char teacher[32];
@@ -42,8 +43,8 @@ static void compare_teacher(Saver *saver, const json_t *state) {
         key_differences_add(&saver->changes, "", "weights of training.teacher", saved, teacher);
 }
 
-/* Checks that the loaded step has this run's model, whose keys may have come from another step. Collects the changes.
- */
+/* Checks that the loaded step has this run's model, whose keys may have come from another step, and collects the
+ * changes. */
 static Status compare_step(Saver *saver, const Session *session, int64_t step) {
     char *path = checkpoint_path(saver->folder, step);
     const Status status = origin_check_model(path, session->model, &saver->run.config->checkpoint.allow_model_changes,
@@ -97,7 +98,7 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
     return status;
 }
 
-/* Rank 0: refuses to begin at step 0 where there have been checkpoints, which would discard their work. */
+/* Rank 0: refuses to begin at step 0 if the folder has had checkpoints, because that would discard their work. */
 static Status check_fresh_start(const Saver *saver) {
     const CheckpointConfig *c = &saver->run.config->checkpoint;
     char *trace = checkpoint_trace(saver->folder);
@@ -214,8 +215,8 @@ static Status find_before(const RunPlace *run, int64_t step, int64_t multiple, i
     return (Status)answer[0];
 }
 
-/* Loads the newest good one of these checkpoints. progress->step is -1 if there is none; *tried says whether weights
- * were overwritten. Collective. */
+/* Loads the newest good checkpoint of those that find_before considers. progress->step is -1 if there is none; *tried
+ * says whether weights were overwritten. Collective. */
 static Status load_before(const RunPlace *run, int64_t step, int64_t multiple, Progress *progress, bool *tried) {
     const Session *session = run->session;
     int64_t found;
@@ -267,7 +268,7 @@ void saver_report(Saver *saver, Metrics *metrics) {
         metrics_note(metrics, "this run saves no checkpoints: checkpoint.enable_checkpoint is false");
 }
 
-/* Logs a completed save. Called after everything that can complete one, so that none is missing in the log. */
+/* Logs a completed save. Called after everything that can complete a save, so that none is missing in the log. */
 static void report_saved(Saver *saver) {
     const SavedStep saved = checkpoint_saved(saver->checkpointer);
     if (saved.step != saver->reported_step)
@@ -313,7 +314,7 @@ void saver_finish_reading(Saver *saver) {
     activity_set("computing");
 }
 
-/* BAD_INPUT or NUMERIC_STOP (logged) if the run cannot go on from `old`, to which it is about to go back. */
+/* BAD_INPUT or NUMERIC_STOP (logged) if the run cannot go back to `old`. */
 static Status check_rewind(const Saver *saver, const Progress *old, bool tried) {
     int64_t before = 0;
     for (int64_t i = 0; i < old->rewinds; i++) before += old->passed_over[i].step == old->step;

@@ -11,11 +11,12 @@ typedef struct Saver Saver;
 
 /* Loads or initialises the weights: from the newest complete checkpoint of the dump folder (or checkpoint.load_step),
  * else from checkpoint.initial_load_path, else at random. Checkpoints that are newer than the loaded one are renamed to
- * step-S.rewound. If the folder has had checkpoints, beginning at step 0 takes checkpoint.start_over. Collective. */
+ * step-S.rewound. If the folder has had checkpoints, a run begins at step 0 only with checkpoint.start_over.
+ * Collective. */
 Status progress_begin(const TrainConfig *config, Session *session, const Stream *stream, Progress *progress,
                       Saver **saver);
 
-/* Loads the newest good checkpoint of fewer than `step` steps, else the weights that a new run begins with. Writes and
+/* Loads the newest good checkpoint of a step before `step`, or else the weights that a new run begins with. Writes and
  * renames nothing. Collective. */
 Status progress_before(const TrainConfig *config, Session *session, const Stream *stream, int64_t step,
                        Progress *progress);
@@ -24,23 +25,23 @@ Status progress_before(const TrainConfig *config, Session *session, const Stream
  * if there is none. BAD_INPUT or IO_ERROR (logged). */
 Status saver_tokenizer(const Saver *saver, Tokenizer **tokenizer);
 /* Logs where the run begins and what has changed since the checkpoint that it resumes from. From now on each completed
- * save is logged too. `metrics` (NULL on other ranks than 0) must live as long as the saver. */
+ * save is logged too. `metrics` (NULL except on rank 0) must live as long as the saver. */
 void saver_report(Saver *saver, Metrics *metrics);
 
-/* Writes a checkpoint of this step; in the background unless `wait` is set or checkpoint.async_mode is disabled. A
- * failed save is a warning and training continues; with `wait`, which the last save of a run has, it is IO_ERROR.
- * Collective. */
+/* Writes a checkpoint of this step, in the background unless `wait` is set or checkpoint.async_mode is disabled. If a
+ * save fails, that is logged and training continues; with `wait`, which is set for the last save of a run, it is
+ * IO_ERROR. Collective. */
 Status saver_save(Saver *saver, const Progress *progress, bool wait);
-/* Waits until a save in the background no longer reads the weights and moments: to be called before each update. NULL
- * is fine. */
+/* Waits until a save in the background no longer reads the weights and moments. Call it before each update. NULL is
+ * fine. */
 void saver_finish_reading(Saver *saver);
-/* Goes back to the newest checkpoint from before the steps that have changed no weight lately, lets the run go on from
- * there with the sample that is next now, and saves that step again, so that a resume does the same. Only to steps at
- * checkpoint.interval, which do not depend on when the run was interrupted. Does nothing if there is none: *progress is
- * unchanged. On an error the weights are undefined. NUMERIC_STOP (logged) after three times to the same step.
- * Collective. */
+/* Undoes the last steps, which were skipped. Goes back to the newest checkpoint from before them, continues from there
+ * with the sample that is next now, and saves that step again, so that a resumed run does the same. Only multiples of
+ * checkpoint.interval are considered, because they do not depend on when the run was interrupted. If there is no such
+ * checkpoint, nothing changes, *progress included. On an error the weights are undefined. NUMERIC_STOP (logged) if the
+ * run has already gone back to the same step three times. Collective. */
 Status saver_rewind(Saver *saver, Progress *progress);
-/* Finishes a background save that is ready. Collective, cheap. */
+/* Finishes a background save if it is ready. Cheap. Collective. */
 Status saver_poll(Saver *saver);
 void saver_close(Saver *saver);
 

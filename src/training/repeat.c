@@ -41,7 +41,7 @@ static const char *difference(Fsdp *fsdp, const Computed *first, const Computed 
     const Unit *units = fsdp_units(fsdp, &count);
     for (int u = 0; u < count; u++)
         if (first->gradient[u] != second->gradient[u]) return units[u].name;
-    /* Bits: two losses that are no number may be the same. */
+    /* Compares bits, because two NaN losses may be the same. */
     return memcmp(&first->loss_sum, &second->loss_sum, sizeof first->loss_sum) == 0 ? NULL : "the loss";
 }
 

@@ -1,5 +1,5 @@
-/* A step computed twice, to find a machine that computes wrong: the same samples and weights must give the same bits.
- */
+/* Compares two computations of a step, to find a machine that computes wrongly: the same samples and weights must give
+ * the same bits. */
 #ifndef FLAME_TRAINING_REPEAT_H
 #define FLAME_TRAINING_REPEAT_H
 

@@ -10,7 +10,7 @@
 #include "checkpoint/checkpoint_steps.h"
 #include "training/changes.h"
 
-static const int64_t MANY = 1000000000000000; /* more than any run has of anything */
+static const int64_t MANY = 1000000000000000; /* more than any count of a run */
 
 static json_t *pack_spikes(const Spikes *s) {
     json_t *object = json_pack("{s:I,s:[f,f],s:[f,f]}", "steps", (json_int_t)s->steps, "loss", s->loss.mean,
@@ -19,7 +19,7 @@ static json_t *pack_spikes(const Spikes *s) {
     return object;
 }
 
-/* All zero if the checkpoint is of a version that did not save it, or holds what cannot be. */
+/* All zero if the checkpoint is of a version that did not save them, or holds impossible values. */
 static Spikes unpack_spikes(const json_t *state) {
     json_int_t steps = 0;
     Spikes s = {0};
@@ -42,7 +42,8 @@ static json_t *pack_passed_over(const Progress *p) {
     return list;
 }
 
-/* They lie one behind the other. Entries that cannot be are left out. */
+/* Reads the list of samples that were passed over. Its ranges are in ascending order; impossible entries are left
+ * out. */
 static void unpack_passed_over(const json_t *state, Progress *p) {
     int64_t next = 0;
     size_t i;
@@ -84,7 +85,7 @@ json_t *run_state_pack(const RunPlace *run, const Progress *p) {
     return state;
 }
 
-/* The keys with which `step` was saved and that select other samples than those of this run, as text. */
+/* The keys that select other samples than in this run, with the values with which `step` was saved, as text. */
 static void data_differences(const RunPlace *run, int64_t step, char text[512]) {
     static const char *const names[] = {"data.files",
                                         "data.probabilities",
@@ -135,14 +136,14 @@ typedef struct Count {
     int64_t value, low, high;
 } Count;
 
-/* Only an import, which is step 0, has none. */
+/* Reads a count. It may be missing only in an import, which is step 0. */
 static Count count_of(const json_t *state, int64_t step, const char *name, int64_t low, int64_t high) {
     const json_t *value = json_object_get(state, name);
     if (!value && step == 0) return (Count){name, 0, 0, 0};
     return (Count){name, json_is_integer(value) ? json_integer_value(value) : low - 1, low, high};
 }
 
-/* Where the run goes on. */
+/* Checks the counts from which the run continues. */
 static Status check_counts(const RunPlace *run, const json_t *state, int64_t step) {
     const Count counts[] = {count_of(state, step, "updates", 0, step),
                             count_of(state, step, "samples", step > 0, MANY),

@@ -9,23 +9,23 @@
 #include "training/session.h"
 #include "training/spikes.h"
 
-enum { REWINDS = 64 }; /* of a whole run */
+enum { REWINDS = 64 }; /* most rewinds of a whole run */
 
-/* Samples that the run read and then, back at `step`, passed over. */
+/* Samples that the run had read when it went back to `step`, and then passed over. */
 typedef struct PassedOver {
     int64_t step, first, last;
 } PassedOver;
 
 typedef struct Progress {
     int64_t step;         /* completed steps */
-    int64_t updates;      /* those of them that changed the weights */
-    int64_t samples;      /* number of the next sample: all before it are consumed or passed over */
+    int64_t updates;      /* how many of these changed the weights */
+    int64_t samples;      /* number of the next sample; all before it have been trained on or passed over */
     int64_t tokens;       /* trained on, over all ranks */
     int64_t updated_step; /* the last step that changed the weights */
     Spikes spikes;
-    int64_t rewinds; /* in the past of these weights */
+    int64_t rewinds; /* that led to these weights */
     PassedOver passed_over[REWINDS];
-    int64_t skipped_in_row; /* steps without an update since the last one, in this process */
+    int64_t skipped_in_row; /* steps since the last update, in this process */
 } Progress;
 
 /* The run that a state belongs to. */
@@ -33,17 +33,17 @@ typedef struct RunPlace {
     const TrainConfig *config;
     const Session *session;
     const Stream *stream;
-    const char *folder; /* of its checkpoints */
+    const char *folder; /* the folder of its checkpoints */
 } RunPlace;
 
-/* The caller frees it with json_decref. */
+/* The state to be saved. The caller frees it with json_decref. */
 json_t *run_state_pack(const RunPlace *run, const Progress *progress);
-/* Reads the state of the checkpoint of `step`. BAD_INPUT (logged on rank 0) if a run cannot go on from its counts, or
- * if it was trained on other data. */
+/* Reads the state of the checkpoint of `step`. BAD_INPUT (logged on rank 0) if the run cannot continue from its counts,
+ * or if it was trained on other data. */
 Status run_state_unpack(const RunPlace *run, const json_t *state, int64_t step, Progress *progress);
-/* How many samples the weights have not seen although later ones were read. */
+/* How many samples were passed over, so that the weights have not seen them although later ones were read. */
 int64_t progress_passed_over(const Progress *progress);
-/* The teacher's weights as a number, "" without a teacher. */
+/* The fingerprint of the teacher's weights as text; "" without a teacher. */
 void run_state_teacher(const Session *session, char text[32]);
 
 #endif

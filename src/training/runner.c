@@ -10,7 +10,7 @@
 #include "kernels/ops.h"
 #include "training/replay.h"
 
-/* The arenas, under the names of the memory plan. */
+/* The arenas' names in the memory plan. */
 static const char KEEP[] = "memory for activations", SCRATCH[] = "working memory";
 
 struct Runner {
@@ -18,22 +18,22 @@ struct Runner {
     Fsdp *fsdp; /* NULL on the counting device */
     const Device *device;
     RunnerOptions options;
-    Arena memory[2]; /* keep and scratch are these, of a teacher those of the runner that it teaches */
+    Arena memory[2]; /* keep and scratch point here; a teacher's point to the arenas of the runner that it teaches */
     Arena *keep, *scratch;
-    int64_t keep_start; /* what lies before it in keep is not of this model */
-    Runner *teacher;    /* NULL: none. Its batch is this runner's */
-    Tensor taught;      /* the input of its head */
+    int64_t keep_start; /* what lies before it in keep belongs to another model */
+    Runner *teacher;    /* NULL: none. It reads this runner's batch */
+    Tensor taught;      /* the input of the teacher's head */
     MicroBatches batches;
     int64_t most_tokens;    /* T of the largest micro-batch */
-    double last_divergence; /* of the micro-batches that runner_losses summed last */
+    double last_divergence; /* over the micro-batches that runner_losses summed last */
     Batch batch;
-    Carried *carried; /* of the sequences so far; NULL: each call is for itself */
+    Carried *carried; /* the sequences so far; NULL: calls are independent */
     Tape embedding_tape, head_tape, *layer_tape;
     Tensor *boundary;         /* [layers + 1] inputs of each layer and of the head */
-    void *boundary_memory[2]; /* of evaluation, which needs no more than two of them at a time */
+    void *boundary_memory[2]; /* for evaluation, which needs at most two boundaries at a time */
     void *boundary_gradient;
     int64_t hands_on; /* the layer that hands a tensor on to those after it; -1: none has yet */
-    Tensor handed_on; /* that tensor; its gradient adds up in handed_on_gradient, last layer first */
+    Tensor handed_on; /* that tensor; the layers, last one first, add its gradient up in handed_on_gradient */
     void *handed_on_gradient;
     double forward_flops, state_bytes;
     Profile *profile; /* NULL: no profiling */
@@ -49,7 +49,7 @@ static Tape *begin_tape(Runner *runner, Tape *tape, bool recording) {
     return tape;
 }
 
-/* The tape's ops remember in slots of this number: 0, what comes before the layers, or 1 + layer. */
+/* The tape's ops carry what they remember under this number: 0 before the layers, or 1 + layer. */
 static void begin_carrying(Runner *runner, Tape *tape, int64_t number) {
     tape->carried = runner->carried;
     if (runner->carried) carried_begin_layer(runner->carried, number);
@@ -64,8 +64,8 @@ static Tape *begin_layer_tape(Runner *runner, int64_t layer, bool recording) {
     return tape;
 }
 
-/* On the counting device each unit begins at the same address, at which nothing lies. It is aligned as memory is, so
- * that matrix products show how their operands would be. */
+/* On the counting device each unit begins at the same address, which refers to nothing. It is aligned like real memory,
+ * so that matrix products see how their operands will be aligned. */
 static void pretend_gathered(Unit *unit, DType type, bool gathered) {
     for (int i = 0; i < unit->parameters; i++) {
         Parameter *p = &unit->parameter[i];
@@ -74,7 +74,7 @@ static void pretend_gathered(Unit *unit, DType type, bool gathered) {
     }
 }
 
-/* There, any address but NULL means "not frozen". */
+/* On the counting device, any address but NULL means "not frozen". */
 static void pretend_gradient(Unit *unit, bool begin) {
     for (int i = 0; i < unit->parameters; i++) {
         Parameter *p = &unit->parameter[i];
@@ -101,14 +101,14 @@ static void release(Runner *runner, int unit) {
         pretend_gathered(&runner->model->unit[unit], runner->options.type, false);
 }
 
-/* A tensor of other tapes with the value of x, in memory that outlives scratch. */
+/* Copies x into memory that outlives scratch, as a tensor for other tapes. */
 static Tensor copy_to(Runner *runner, void *memory, const Tensor *x) {
     const int64_t size = dtype_size(x->type), row = x->cols * size;
     runner->device->copy(memory, row, x->data, x->stride * size, x->rows, row);
     return tensor_of(memory, x->rows, x->cols, x->type);
 }
 
-/* The same of an output of the node, which need not be copied where it lives on. */
+/* The same for an output of a node, which is copied only if it lives in scratch. */
 static Tensor keep_output(Runner *runner, const Node *node, const Tensor *x) {
     if (!node->in_scratch) return tensor_of(x->data, x->rows, x->cols, x->type);
     return copy_to(runner, arena_push(runner->keep, x->rows * x->cols * dtype_size(x->type)), x);
@@ -123,7 +123,7 @@ static void begin_boundaries(Runner *runner, bool recording) {
         runner->boundary_memory[i] = arena_push(runner->keep, boundary_bytes(runner));
 }
 
-/* The output of a tape as the input of layer l. */
+/* Keeps the output of a tape as the input of layer l. */
 static void keep_boundary(Runner *runner, const Tape *tape, int64_t l, const Tensor *x) {
     runner->boundary[l] = tape->recording ? keep_output(runner, &tape->node[tape->nodes - 1], x)
                                           : copy_to(runner, runner->boundary_memory[l % 2], x);
@@ -185,8 +185,8 @@ static LossTeacher loss_teacher(Runner *runner) {
                          .share = runner->options.teacher_share};
 }
 
-/* *more: divergences in training with a teacher, margins in evaluation with options.margins, else NULL. What evaluation
- * scores is the cross-entropy alone. */
+/* The losses of all tokens. *more: in training with a teacher the divergences, in evaluation with options.margins the
+ * margins, otherwise NULL. Evaluation scores the cross-entropy alone. */
 static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x, Tensor **more) {
     const Model *model = runner->model;
     *more = NULL;
@@ -202,7 +202,8 @@ static Tensor *losses_of(Runner *runner, Tape *tape, Tensor *x, Tensor **more) {
                                 more, NULL);
 }
 
-/* Copied out of the arenas, which the next layers reuse. In training with what layers have added. */
+/* Copies the losses out of the arenas, which the next layers reuse. In training, adds what layers have added to
+ * them. */
 static void keep_losses(Runner *runner, const Tensor *losses, const Tensor *more, bool recording) {
     float *told = runner->batches.device_told;
     runner->device->copy(told, 4, losses->data, losses->stride * 4, losses->rows, 4);
@@ -223,7 +224,7 @@ static void head_losses(Runner *runner, bool recording) {
     keep_losses(runner, losses, more, recording);
 }
 
-/* A tape may have put the gradient of what was handed on to it elsewhere. */
+/* Brings the gradient of the handed-on tensor back to its place, in case a tape has put it elsewhere. */
 static void settle_handed_on(Runner *runner) {
     Tensor *x = &runner->handed_on;
     const int64_t row = x->cols * dtype_size(x->type);
@@ -264,7 +265,7 @@ static void reduce_gradient(Runner *runner, int unit, bool last) {
         pretend_gradient(&runner->model->unit[unit], false);
 }
 
-/* Leaves the input of the teacher's head at the beginning of keep, and its root gathered. */
+/* Runs the teacher. Leaves the input of its head at the beginning of keep, and its root gathered. */
 static void forward_teacher(Runner *runner) {
     Runner *teacher = runner->teacher;
     teacher->batch = runner->batch;
@@ -317,7 +318,7 @@ void runner_train(Runner *runner, bool last) {
     micro_batches_download(&runner->batches);
 }
 
-/* A document that begins at a sequence's first new token has no past. */
+/* Resets the sequences whose first new token begins a document: they have no past. */
 static void forget_ended(Runner *runner) {
     const int32_t *position = micro_batches_now(&runner->batches).position;
     for (int64_t b = 0; b < runner->options.B; b++)
@@ -362,7 +363,7 @@ const Tape *runner_tape(const Runner *runner, int64_t layer) {
     return layer < runner->model->layers ? &runner->layer_tape[layer] : &runner->head_tape;
 }
 
-/* The rows of each sequence's last token. */
+/* The row of the last token of each sequence. */
 static Tensor last_rows(const Tensor *x, const Batch *batch) {
     Tensor last = *x;
     last.rows = batch->B;
@@ -371,7 +372,7 @@ static Tensor last_rows(const Tensor *x, const Batch *batch) {
     return last;
 }
 
-/* Of all tokens, or of the last one of each sequence. */
+/* Computes the logits of all tokens, or only those of the last token of each sequence. */
 static void run_logits(Runner *runner, bool of_last, float *logits) {
     runner->keep_start = 0;
     forward_layers(runner, false);
@@ -481,7 +482,8 @@ static void plan_calls(Runner *runner, int64_t past) {
     }
 }
 
-/* Of calls with a past, and in the end of those without: what the model remembers is then counted right. */
+/* Plans calls with a past. Then plans calls without one, after which carried_bytes counts exactly options.tokens
+ * tokens. */
 static void plan_sequences(Runner *runner) {
     const int64_t tokens = runner->options.tokens;
     runner->options.tokens = tokens + runner->options.T;
@@ -497,7 +499,7 @@ RunnerPlan runner_plan(Model *model, RunnerOptions options, bool gpu) {
     Runner *runner = new_runner(model, NULL, device_counting(gpu), options);
     set_memory(runner, arena_counting(KEEP, runner->device), arena_counting(SCRATCH, runner->device));
     if (options.training) run_training(runner, true);
-    run_evaluation(runner); /* a training runner does it for validation; what training keeps is in scratch then */
+    run_evaluation(runner); /* a training runner does this for validation, with everything in scratch */
     if (options.logits) run_logits(runner, false, NULL);
     if (options.tokens > 0) plan_sequences(runner);
     const RunnerPlan plan = {.keep_bytes = runner->keep->peak,

@@ -36,7 +36,7 @@ static Status read_own(Stream *stream, HostBatch batch, int64_t B, int64_t T, in
     return stream_read(stream, first, count, batch.tokens, batch.labels, batch.segment, batch.position);
 }
 
-/* Windows of T tokens: samples_read for any arrays. */
+/* samples_read for windows of T tokens, in any arrays. */
 static Status read_windows(Session *session, HostBatch batch, int64_t B, int64_t T, Stream *stream, int64_t first,
                            int64_t end, bool *give_up) {
     Comm *comm = session->comm;
@@ -70,7 +70,7 @@ Status samples_compare(Comm *comm, const Stream *stream, int count) {
     return agreement_end(agreement, comm, "let all hosts see the same data files");
 }
 
-/* The next B windows of each rank. */
+/* Evaluates the next B windows of each rank. */
 static Status evaluate_some(Session *session, const RunnerOptions *options, Windows *windows, Stream *stream,
                             int64_t sample, int64_t end, const Witness *witness, bool *give_up) {
     Runner *runner = session->runner;

@@ -36,7 +36,7 @@ void sampler_destroy(Sampler *sampler) {
     free(sampler);
 }
 
-/* A token that was there several times is penalised once. */
+/* Applies the repetition penalty. A token that occurred several times is penalised once. */
 static void penalise(Sampler *sampler, float *logits, const int32_t *seen, int64_t count) {
     const float penalty = (float)sampler->options.repetition_penalty;
     if (penalty == 1) return;
@@ -48,7 +48,7 @@ static void penalise(Sampler *sampler, float *logits, const int32_t *seen, int64
     }
 }
 
-/* The first of the largest logits. -1: one is NaN, or the largest is infinite. */
+/* The token with the largest logit, the first of equal ones. -1 if a logit is NaN or the largest is infinite. */
 static int32_t most_probable(const float *logits, int64_t vocabulary) {
     int32_t best = 0;
     for (int64_t i = 0; i < vocabulary; i++) {
@@ -74,7 +74,7 @@ static double sum_of(const Sampler *sampler, int64_t count, float largest) {
     return sum;
 }
 
-/* How many of the candidates, which are ordered, top_k leaves. */
+/* How many of the candidates, which are sorted, top_k keeps. */
 static int64_t keep_k(const Sampler *sampler) {
     int64_t count = sampler->options.top_k;
     if (count == 0 || count >= sampler->vocabulary) return sampler->vocabulary;
@@ -83,7 +83,7 @@ static int64_t keep_k(const Sampler *sampler) {
     return count;
 }
 
-/* How many of the first `count` top_p leaves: the fewest that have its share. */
+/* How many of the first `count` candidates top_p keeps: the fewest that together have that probability. */
 static int64_t keep_p(const Sampler *sampler, int64_t count, float largest) {
     const double wanted = sampler->options.top_p * sum_of(sampler, count, largest);
     double sum = 0;

@@ -4,14 +4,14 @@
 
 #include <stdint.h>
 
-/* In this order, as transformers' generate does: penalty, temperature, the k most probable tokens, the most probable
- * tokens that have the share p of the probability together. */
+/* The options apply in this order, as in transformers' generate: penalty, temperature, top_k, top_p. */
 typedef struct SamplingOptions {
-    double repetition_penalty; /* 1: none. Logits of tokens that were there before: divided by it, or if negative
-                                  multiplied (CTRL, arXiv 1909.05858) */
-    double temperature;        /* 0: the most probable token, of equal ones the first */
-    int64_t top_k;             /* 0: all; those that are as probable as the k-th stay too */
-    double top_p;              /* in (0, 1]; 1: all (nucleus sampling, arXiv 1904.09751) */
+    double repetition_penalty; /* logits of tokens that occurred before are divided by it, or multiplied if negative
+                                  (CTRL, arXiv 1909.05858); 1: no penalty */
+    double temperature;        /* 0: the most probable token; of equally probable ones, the first */
+    int64_t top_k;             /* keep the k most probable tokens, and those as probable as the k-th; 0: all */
+    double top_p; /* keep the fewest most probable tokens that together have probability p, in (0, 1]; 1: all (nucleus
+                     sampling, arXiv 1904.09751) */
 } SamplingOptions;
 
 typedef struct Sampler Sampler;
@@ -19,8 +19,8 @@ typedef struct Sampler Sampler;
 Sampler *sampler_create(SamplingOptions options, int64_t vocabulary);
 void sampler_destroy(Sampler *sampler);
 
-/* The next token of a sequence whose tokens so far are `seen`. Changes the logits [vocabulary]. `unit`: a random
- * number, uniform in [0, 1). -1: a logit is NaN, or the largest is infinite. */
+/* The next token of a sequence whose tokens so far are `seen`. Changes the logits [vocabulary]. `unit` is a random
+ * number, uniform in [0, 1). Returns -1 if a logit is NaN or the largest is infinite. */
 int32_t sampler_draw(Sampler *sampler, float *logits, const int32_t *seen, int64_t count, double unit);
 
 #endif

@@ -5,12 +5,12 @@
 #include "data/pack.h"
 #include "data/pack_windows.h"
 
-enum { ROW_MULTIPLE = 64 }; /* tokens of a row: kernels work in chunks of so many */
+enum { ROW_MULTIPLE = 64 }; /* rows have a multiple of this many tokens, because kernels work in chunks of that size */
 
-/* The model reads `count` tokens from `first` on and is asked for the token after each of the last `asked`. */
+/* The model reads `count` tokens from `first` on, and the token after each of the last `asked` tokens is scored. */
 typedef struct Window {
     int64_t request, first, count, asked;
-    int64_t target; /* the number of its first target among all */
+    int64_t target; /* number of its first target among all targets */
 } Window;
 
 struct Scoring {
@@ -87,7 +87,7 @@ RunnerOptions scoring_runner(const Scoring *s) { return (RunnerOptions){.B = s->
 
 int64_t scoring_cut(const Scoring *s) { return s->cut; }
 
-/* The windows of a row; those of a row that there is not are none. */
+/* The windows of a row. A row beyond the last has none. */
 static void windows_of(const Scoring *s, int64_t row, int64_t *first, int64_t *end) {
     const bool exists = row < s->packed.rows;
     *first = exists ? s->packed.start[row] : 0;
@@ -101,7 +101,7 @@ static void fill_token(HostBatch batch, int64_t at, int32_t token, int32_t label
     batch.position[at] = (int32_t)position;
 }
 
-/* Each window is a document. What is left of the row are documents of one token. */
+/* Fills a row of the batch. Each window is a document; the rest of the row is documents of one token each. */
 static void fill_row(const Scoring *s, HostBatch batch, int64_t row, int64_t at) {
     const int64_t row_end = at + s->T;
     int64_t first, end, segment = 0;

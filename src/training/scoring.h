@@ -1,4 +1,4 @@
-/* Finds how likely a model holds the continuations of requests. */
+/* Finds how likely a model considers the continuations of requests. */
 #ifndef FLAME_TRAINING_SCORING_H
 #define FLAME_TRAINING_SCORING_H
 
@@ -6,22 +6,22 @@
 #include "training/session.h"
 
 typedef struct Scores {
-    double *loss;   /* nats of each target, [targets], those of request 0 first */
-    double *misses; /* of each request: its targets that are not the most likely token */
+    double *loss;   /* nats of each target, [targets], in the order of the requests */
+    double *misses; /* for each request, how many of its targets are not the most likely token */
 } Scores;
 
 typedef struct Scoring Scoring;
 
 /* Cuts the requests into windows of at most seq_len tokens and plans micro-batches of about batch_tokens tokens for
- * each of `ranks` ranks. A window holds as many tokens before its targets as fit, so that of a long context the end is
- * kept, and a continuation longer than seq_len is scored in several windows. `requests` outlives the scoring; the
- * caller frees it with scoring_free. */
+ * each of `ranks` ranks. A window holds as many tokens before its targets as fit, so that only the end of a long
+ * context is kept. A continuation longer than seq_len is scored in several windows. `requests` must outlive the
+ * scoring, which the caller frees with scoring_free. */
 Scoring *scoring_plan(const Requests *requests, int64_t seq_len, int64_t batch_tokens, int ranks);
 void scoring_free(Scoring *scoring);
 
 /* Sizes of the runner that scoring_run needs; the caller sets the type. */
 RunnerOptions scoring_runner(const Scoring *scoring);
-/* How many requests have lost a part of their contexts. */
+/* How many requests have lost a part of their context. */
 int64_t scoring_cut(const Scoring *scoring);
 
 /* Scores all requests, divided among the ranks. Up to rounding the result does not depend on their number, on

@@ -1,4 +1,4 @@
-/* A sharded model that is ready to run: what commands that run a model open first and close last. */
+/* A sharded model that is ready to run: commands that run a model open it first and close it last. */
 #ifndef FLAME_TRAINING_SESSION_H
 #define FLAME_TRAINING_SESSION_H
 
@@ -14,7 +14,7 @@ typedef struct Session {
     Model *teacher; /* teacher.h; NULL: none */
     Fsdp *teacher_fsdp;
     uint64_t teacher_fingerprint;
-    double reading_seconds; /* that samples_read has taken on this rank, without waiting for others */
+    double reading_seconds; /* time that samples_read has taken on this rank, without waiting for other ranks */
 } Session;
 
 /* The worst status of all ranks, so that all stop together. Collective. */
@@ -25,8 +25,8 @@ Status agree(Comm *comm, Status status);
  */
 Status session_device(Comm *comm, const char *name, const Device **device);
 
-/* Creates the communicators for device memory and allocates the device memory that they need themselves. Takes over
- * `comm`, also on failure. BAD_INPUT if the devices of the ranks cannot reach each other. Collective. */
+/* Creates the communicators for device memory, which allocate the device memory that they need. Takes over `comm`, also
+ * on failure. BAD_INPUT if the devices of the ranks cannot reach each other. Collective. */
 Status session_connect(Session *session, Comm *comm, const Device *device, int replicas);
 /* Shards the model over the ranks and creates its runner. Takes over `model`, also on failure. BAD_INPUT if the device
  * cannot compute in options.type. Collective. */
@@ -36,7 +36,7 @@ Status session_open(Session *session, Comm *comm, const Device *device, Model *m
                     FsdpOptions sharding);
 /* The sharding for commands that have no configuration. */
 FsdpOptions session_sharding(const RunnerOptions *options);
-/* Bytes of the device's memory that each rank needs to open these. */
+/* Bytes of the device's memory that each rank needs for a session with these arguments. */
 int64_t session_memory(const Comm *comm, const Device *device, Model *model, const RunnerOptions *options);
 /* Frees everything, model and communicator included. Members may be NULL. */
 void session_close(Session *session);

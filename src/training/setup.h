@@ -16,14 +16,14 @@ typedef struct StepShape {
 
 StepShape step_shape(const TrainConfig *config, int world_size);
 
-/* With activation_checkpoint.mode: auto backward computes nothing again here; setup_recompute chooses by the memory.
- * `teacher`: of training.teacher, or NULL. */
+/* With activation_checkpoint.mode: auto the result recomputes nothing; setup_recompute then chooses by the memory.
+ * `teacher`: the model of training.teacher, or NULL. */
 RunnerOptions setup_runner(const TrainConfig *config, Model *teacher);
-/* Of the runner that goes on with metrics.sample_prompts, all at once; B is 0 if there are none. It has room for
- * prompts of a token for each byte, and a few special ones. */
+/* Options of the runner that continues metrics.sample_prompts, all at once; B is 0 if there are none. There is room for
+ * a token per byte of a prompt and a few special tokens. */
 RunnerOptions setup_previews(const TrainConfig *config);
 FsdpOptions setup_sharding(const TrainConfig *config);
-/* The teacher's units are sharded like the model's, and stay in the compute type alone. */
+/* The teacher's units are sharded like the model's, and only the compute type stays in memory. */
 FsdpOptions setup_teacher_sharding(const TrainConfig *config);
 OptimizerOptions setup_optimizer(const TrainConfig *config);
 
@@ -35,19 +35,20 @@ typedef struct MemoryPlan {
     FsdpMemory shards;
     FsdpMemory teacher; /* all 0: none */
     RunnerPlan runner;
-    int64_t preview_bytes;    /* of the runner of setup_previews */
-    int64_t checkpoint_bytes; /* the copy of a GPU's memory that an asynchronous save writes from */
+    int64_t preview_bytes;    /* memory of the runner of setup_previews */
+    int64_t checkpoint_bytes; /* the host's copy of a GPU's memory from which an asynchronous save writes */
     int64_t other_bytes;      /* the program, its libraries and the data readers: an estimate */
     int64_t total_bytes;      /* resident in the rank, memory shared with other ranks included */
-    int64_t device_bytes;     /* of these in device memory, without the shards of other ranks */
+    int64_t device_bytes;     /* the part in device memory, without the shards of other ranks */
 } MemoryPlan;
 
 /* For `world_size` ranks, `local_size` of them on this host. */
 MemoryPlan setup_memory(const TrainConfig *config, const RunnerOptions *options, Model *model, int world_size,
                         int local_size);
 
-/* With activation_checkpoint.mode: auto, sets options->recompute to the least whose plan fits into each rank's part of
- * its device's free memory, or to RECOMPUTE_FULL, and says so. All ranks get the same. Collective. */
+/* With activation_checkpoint.mode: auto, sets options->recompute to the least recomputation whose plan fits into each
+ * rank's part of its device's free memory, or to RECOMPUTE_FULL if none fits, and logs the choice. All ranks get the
+ * same. Collective. */
 void setup_recompute(const TrainConfig *config, Model *model, Comm *comm, const Device *device, RunnerOptions *options);
 
 /* BAD_INPUT, after a message with the largest parts and the keys that reduce them, if the plan exceeds this rank's part
@@ -58,8 +59,8 @@ Status setup_check_memory(const MemoryPlan *plan, const Device *device, int shar
 void setup_print(const TrainConfig *config, const RunnerOptions *options, const Model *model, const MemoryPlan *plan,
                  int world_size);
 
-/* With activation_checkpoint.mode: auto, prints what each choice needs, where the memory of the host is not known. All
- * ranks are on one host. */
+/* With activation_checkpoint.mode: auto, prints what each choice needs, for commands that do not know the memory of the
+ * host that will train. All ranks count as being on one host. */
 void setup_print_choices(const TrainConfig *config, const RunnerOptions *options, Model *model, int world_size);
 
 /* FLOPs of a training step's products and kernels per token: forward once, backward twice, a teacher's forward once. */

@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "training/session.h"
 
-static const int64_t BLOCK_TOKENS = 1 << 16; /* read at a time, at least one window */
-static const double SECONDS = 2;             /* between two words of progress */
+static const int64_t BLOCK_TOKENS = 1 << 16; /* tokens read at a time, but at least one window */
+static const double SECONDS = 2;             /* between two messages about progress */
 
 /* Called for each token that has a target. */
 typedef void See(ShownBigrams *shown, int32_t first, int32_t second);
@@ -19,7 +19,8 @@ static void count(ShownBigrams *shown, int32_t first, int32_t second) {
     if (number >= 0) shown->times[number]++;
 }
 
-/* All pairs of samples first .. end - 1. `doing`: said with the share that is done; NULL: nothing is said. */
+/* Calls `see` for all pairs of samples first .. end - 1. `doing` is printed with the share that is done; NULL: nothing
+ * is printed. */
 static Status read_pairs(ShownBigrams *shown, Stream *stream, int64_t first, int64_t end, See *see, const char *doing) {
     const int64_t T = stream_seq_len(stream), block = BLOCK_TOKENS > T ? BLOCK_TOKENS / T : 1;
     int32_t *tokens = malloc((size_t)(2 * block * T) * sizeof *tokens), *labels = tokens + block * T;
@@ -44,7 +45,7 @@ Status shown_bigrams_count(Comm *comm, Stream *evaluation, Stream *training, int
     CHECK_MEMORY(shown, "no memory for bigrams");
     *shown = (ShownBigrams){.asked = bigrams_create(), .rare = rare};
     *result = shown;
-    /* Each rank asks about the pairs of all ranks, so that their numbers are the same. */
+    /* Each rank adds the pairs of the whole evaluation, so that they have the same numbers on all ranks. */
     Status status = agree(comm, read_pairs(shown, evaluation, 0, stream_samples(evaluation), ask, NULL));
     if (status != OK) return status;
     const int64_t pairs = bigrams_count(shown->asked), samples = stream_samples(training);

@@ -6,13 +6,13 @@
 
 enum { SPIKES_WINDOW = 100 };
 
-/* Exponential averages over about SPIKES_WINDOW steps; over the first ones plain averages. */
+/* Exponential averages over about SPIKES_WINDOW steps. Over the first steps they are plain averages. */
 typedef struct Average {
     double mean, variance;
 } Average;
 
-/* What a run remembers of the steps that changed its weights. Starts all zero; saved with a checkpoint, so that a
- * resumed run skips the same steps. */
+/* What a run remembers of the steps that changed its weights. It starts all zero and is saved with checkpoints, so that
+ * a resumed run skips the same steps. */
 typedef struct Spikes {
     int64_t steps;
     Average loss, norm;
@@ -21,7 +21,7 @@ typedef struct Spikes {
 /* The largest value that is no spike: `deviations` standard deviations above the mean. INFINITY while fewer than
  * SPIKES_WINDOW steps have been seen, or if `deviations` is 0. */
 double spikes_limit(const Spikes *spikes, const Average *average, double deviations);
-/* A step has changed the weights. */
+/* Adds the loss and the gradient norm of a step that has changed the weights. */
 void spikes_add(Spikes *spikes, double loss, double norm);
 
 #endif

@@ -91,7 +91,7 @@ static Status run_micro_batches(Training *t, double *loss_sum, double *targets, 
     return OK;
 }
 
-/* run_micro_batches, twice in every replay_every-th step. */
+/* Calls run_micro_batches, and in every replay_every-th step calls it twice and compares the results. */
 static Status compute_checked(Training *t, double *loss_sum, double *targets, bool *given_up) {
     Fsdp *fsdp = t->session.fsdp;
     const int64_t every = t->config->training.replay_every, step = t->progress.step + 1;

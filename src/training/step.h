@@ -16,38 +16,37 @@ typedef struct Training {
     Schedule schedule;
     Stream *stream; /* of data.files */
     Progress progress;
-    Saver *saver; /* NULL: nothing is saved */
+    Saver *saver; /* NULL: checkpoints are not saved */
     double flops_per_token;
     double data_seconds; /* spent waiting for samples */
     StepTimes times;
 } Training;
 
-/* Builds the model, plans its memory, shards it and opens the data. `config`, session.comm and session.device are set;
- * the weights are not yet. Collective. */
+/* Builds the model, plans its memory, shards it and opens the data. The caller has set `config`, session.comm and
+ * session.device. Afterwards the weights are not set yet. Collective. */
 Status training_open(Training *training);
-/* Opens files for the model's sequences. Collective. */
+/* Opens files as a stream of samples for the model. Collective. */
 Status training_open_stream(const Training *training, const StringList *files, const RealList *probabilities,
                             bool shuffle, Stream **stream);
-/* `training` may be open in part. Collective. */
+/* `training` may be only partly open. Collective. */
 void training_close(Training *training);
 
 /* The result of one step over all ranks. */
 typedef struct StepResult {
     double loss, divergence, gradient_norm, lr; /* divergence: from the teacher */
     double loss_limit, norm_limit;              /* larger ones are spikes */
-    double scale;                               /* of the gradient's sum over targets: their number's inverse */
-    bool stop, save;                            /* requested on at least one rank */
+    double scale;                               /* factor of the gradient's sum over the targets: 1 / their number */
+    bool stop, save;                            /* requested by a signal on at least one rank */
     bool given_up;                              /* a rank has received SIGNAL_NOW: the step was abandoned */
 } StepResult;
 
-/* Reads and runs micro-batch `m` of the next step, after which the gradient shards hold its sum with those before.
- * Collective. */
+/* Reads and runs micro-batch `m` of the next step and adds its gradient to the gradient shards. Collective. */
 Status training_micro_batch(Training *training, int64_t m, bool *given_up);
-/* Sets what a step with these sums over all ranks is judged by: losses, gradient norm, limits. Collective. */
+/* Fills in what a step is judged by (losses, gradient norm, limits) from its sums over all ranks. Collective. */
 void training_judge(Training *training, double loss_sum, double targets, StepResult *result);
 /* One step, whose times are added to `times`. With training.replay_every it may be computed twice. Collective. */
 Status training_step(Training *training, StepResult *result);
-/* Whether the step changes no weight, and why: "loss 9.1 is a spike: above 6.2". */
+/* step_is_skipped: whether the step changes no weight. step_say_why says why: "loss 9.1 is a spike: above 6.2". */
 bool step_is_skipped(const StepResult *result);
 void step_say_why(const StepResult *result, char why[160]);
 

@@ -5,7 +5,7 @@
 
 #include "base/launcher.h"
 
-/* Seconds. mpirun kills the ranks after a second; this leaves as much for the checkpoint. */
+/* In seconds. mpirun kills the ranks after one second; half of it is left for the checkpoint. */
 static const double short_step = 0.5;
 
 bool stop_advice(double step_seconds, char text[512]) {

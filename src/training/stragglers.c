@@ -15,7 +15,8 @@ static int compare_busy(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Of an even number the lower one: of two ranks, the slower has one to be compared with. */
+/* The times of the median rank; of an even number, the faster of the two in the middle, so that of two ranks the slower
+ * one is compared with the other. */
 static StepTimes median_of(const StepTimes *times, int ranks) {
     StepTimes *sorted = malloc((size_t)ranks * sizeof *sorted);
     CHECK_MEMORY(sorted, "out of memory");

@@ -20,7 +20,7 @@ static void count(Tally *tally, const Tally *target) {
     tally->bytes += target->bytes;
 }
 
-/* One sequence. */
+/* Adds the targets of one sequence. */
 static void tally_row(Tallies *tallies, HostBatch batch, TokenScores scores, int64_t first, int64_t end,
                       const int32_t *bytes, Bigrams *seen, const ShownBigrams *shown) {
     for (int64_t i = first; i < end; i++) {

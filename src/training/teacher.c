@@ -19,7 +19,7 @@ static Status check_vocabulary(const char *folder, const Model *teacher, const M
     return BAD_INPUT;
 }
 
-/* The caller frees *folder. */
+/* Finds the teacher's folder. The caller frees *folder. */
 static Status find_folder(const TrainConfig *config, Comm *comm, char **folder) {
     const char *path = config->training.teacher;
     *folder = NULL;

@@ -1,4 +1,5 @@
-/* The model that a run learns from beside the labels (training.teacher). It is no part of the run's checkpoints. */
+/* The model whose distribution a run learns in addition to the labels (training.teacher). The run's checkpoints do not
+ * contain it. */
 #ifndef FLAME_TRAINING_TEACHER_H
 #define FLAME_TRAINING_TEACHER_H
 
@@ -6,12 +7,12 @@
 #include "training/session.h"
 
 /* The model in the folder training.teacher; NULL if there is none. It may have another mixer and other sizes than
- * `model`, but not another vocabulary. BAD_INPUT, IO_ERROR (logged). Collective. */
+ * `model`, but must have the same vocabulary. BAD_INPUT, IO_ERROR (logged). Collective. */
 Status teacher_read(const TrainConfig *config, const Model *model, Comm *comm, Model **teacher);
 
 /* Shards session->teacher over the mesh, loads its weights and sets session->teacher_fsdp and teacher_fingerprint. Does
- * nothing if there is none. Before session_fill, so that the fp32 weights are gone when that allocates. BAD_INPUT,
- * IO_ERROR (logged). Collective. */
+ * nothing if there is none. Call it before session_fill, so that the teacher's fp32 weights are freed before that
+ * allocates. BAD_INPUT, IO_ERROR (logged). Collective. */
 Status teacher_load(const TrainConfig *config, Session *session);
 
 #endif

@@ -8,7 +8,7 @@
 
 struct TextBytes {
     TokenStream *stream; /* NULL: each token below 256 is a byte */
-    bool begun;          /* the stream has given text of this document */
+    bool begun;          /* the stream has returned text of this document */
     int64_t B, T;
     int32_t *bytes;
 };
@@ -30,15 +30,15 @@ void text_bytes_free(TextBytes *text_bytes) {
     free(text_bytes);
 }
 
-/* The bytes of U+FFFD at the beginning of a text. */
+/* The bytes of the U+FFFD at the beginning of a text. */
 static int64_t replaced(const char *text, int64_t bytes) {
     int64_t count = 0;
     while (count + 3 <= bytes && memcmp(text + count, UTF8_REPLACEMENT, 3) == 0) count += 3;
     return count;
 }
 
-/* The token before the first target, whose own text is not counted. What it ends of a character that began before the
- * window comes with the next text, as U+FFFD. */
+/* Adds the token before the first target, whose own text is not counted. If it ends a character that began before the
+ * window, that part comes with the next text, as U+FFFD. */
 static void begin(TextBytes *text_bytes, int32_t token) {
     token_stream_end(text_bytes->stream, NULL);
     int64_t given;

@@ -1,10 +1,10 @@
-/* How many bytes of text the targets of an evaluation stand for, so that losses can be told per byte, which compares
- * models of different tokenizers.
+/* Counts the bytes of text that the targets of an evaluation stand for, so that losses can be given per byte. That
+ * makes models with different tokenizers comparable.
  *
  * The tokens of a document in a window are decoded as one text, without special tokens. A target's bytes are those that
- * are certain with it and were not before: of a character of several tokens the last one has all bytes. What the
- * window's or the document's first token stands for is no target's, nor is the part of a character that the window's
- * end cuts. */
+ * become certain with it: if several tokens make a character, the last one has all its bytes. The text of the first
+ * token of a window or document belongs to no target, nor does a part of a character that is cut off at the end of the
+ * window. */
 #ifndef FLAME_TRAINING_TEXT_BYTES_H
 #define FLAME_TRAINING_TEXT_BYTES_H
 

@@ -24,12 +24,12 @@ typedef struct Trainer {
     Metrics *metrics; /* rank 0 */
     Previews *previews;
     double peak_rate;      /* of all ranks together */
-    double interval_start; /* interval: since the last logged step */
+    double interval_start; /* the interval is that since the last logged step */
     int64_t interval_steps;
     bool told;           /* the advice on stopping has been logged */
     Straggler straggler; /* at the last logged step */
     bool straggler_said;
-    int64_t saving; /* the step of the newest save; at the start, the step that the run began after */
+    int64_t saving; /* the step of the newest save; at first, the step that the run began after */
 } Trainer;
 
 static Status make_folder(const char *path) {
@@ -58,7 +58,7 @@ static Status open_metrics(Trainer *t) {
     return metrics_open(&options, &t->metrics);
 }
 
-/* Everything up to the first step. `session.comm` and `session.device` are set. */
+/* Does everything up to the first step. `session.comm` and `session.device` are set. */
 static Status prepare(Trainer *t) {
     Comm *comm = t->run.session.comm;
     const DataConfig *data = &t->run.config->data;
@@ -100,7 +100,7 @@ static void begin_interval(Trainer *t) {
     t->run.times = (StepTimes){0};
 }
 
-/* Says who is slow if it was so at the last logged step too, and not yet said. The first steps are no measure: they
+/* Logs once who is slow, if the same was slow at the last logged step too. The first steps do not count, because they
  * allocate and plan. Collective. */
 static void look_for_stragglers(Trainer *t) {
     const double steps = (double)t->interval_steps;
@@ -146,14 +146,14 @@ static void log_step(Trainer *t, const StepResult *result) {
     begin_interval(t);
 }
 
-/* Every so many steps and after the last one. */
+/* Validation is due every validation_interval steps and after the last step. */
 static bool validation_is_due(const Trainer *t) {
     const int64_t interval = t->run.config->data.validation_interval, step = t->run.progress.step;
     return step == t->run.config->training.steps || (interval > 0 && step % interval == 0);
 }
 
-/* Scores all windows, or as many as validation_steps steps have: with a fixed global_batch_size
- * the same windows on any number of ranks. */
+/* Scores all windows, or as many as validation_steps training steps have. With a fixed global_batch_size these are the
+ * same windows on any number of ranks. */
 static Status score(Trainer *t) {
     const int64_t all = stream_samples(t->validation),
                   wanted = t->run.config->data.validation_steps * t->run.shape.samples;
@@ -194,15 +194,15 @@ static Status check_skipped(const Trainer *t, const StepResult *result) {
     return NUMERIC_STOP;
 }
 
-/* Goes back to a checkpoint after training.rewind_spikes skipped steps in a row, whatever process took them. *rewound:
- * the step is undone. */
+/* Goes back to a checkpoint after training.rewind_spikes skipped steps in a row, even if an earlier process took some
+ * of them. *rewound says that the step was undone. */
 static Status rewind_if_due(Trainer *t, bool *rewound) {
     const Progress *p = &t->run.progress;
     const int64_t after = t->run.config->training.rewind_spikes, step = p->step;
     *rewound = false;
     if (after == 0 || p->step - p->updated_step < after) return OK;
     const int64_t rewinds = p->rewinds, saving = t->saving;
-    t->saving = step; /* if this fails the weights are gone */
+    t->saving = step; /* so that, if this fails, the lost weights are not saved */
     const Status status = saver_rewind(t->run.saver, &t->run.progress);
     if (status != OK) return status;
     *rewound = p->rewinds != rewinds || p->step != step;
@@ -223,10 +223,11 @@ static Status save(Trainer *t, bool last) {
     return status;
 }
 
-/* Saves the step if it is `due`, waiting for it if it is the `last`. */
+/* Saves the step if a save is `due`, and waits for it if it is the `last`. Otherwise finishes a background save that is
+ * ready. */
 static Status save_if(Trainer *t, bool due, bool last) { return due ? save(t, last) : saver_poll(t->run.saver); }
 
-/* Logs once how to stop the run, after the first step, when its duration is known. */
+/* Logs how to stop the run, once, after the first step, when its duration is known. */
 static void tell_how_to_stop(Trainer *t, double step_seconds) {
     char advice[512];
     if (!t->told && t->run.config->checkpoint.enable_checkpoint && stop_advice(step_seconds, advice))
@@ -234,7 +235,7 @@ static void tell_how_to_stop(Trainer *t, double step_seconds) {
     t->told = true;
 }
 
-/* Saves, if that is due, before the validation, which can fail. */
+/* Takes a step and everything that is due after it. A due save comes before the validation, which can fail. */
 static Status take_step(Trainer *t, StepResult *result) {
     Status status = training_step(&t->run, result);
     if (status != OK || result->given_up) return status;
@@ -279,7 +280,7 @@ static Status run_steps(Trainer *t) {
     return status;
 }
 
-/* tokens[file]: those that the weights have seen. */
+/* Counts the tokens of each file that the weights have seen. */
 static void count_tokens(const Trainer *t, int64_t *tokens) {
     const Progress *p = &t->run.progress;
     const int64_t files = t->run.config->data.files.count;

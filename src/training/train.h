@@ -6,8 +6,8 @@
 #include "parallel/comm.h"
 
 /* Trains until training.steps, a signal or job.time_limit; resumes from the newest complete checkpoint of the dump
- * folder. OK also after a save on request. Takes over `comm`; `device` is the one that the configuration names.
- * Collective. */
+ * folder. Returns OK also if the run was saved and stopped on request. Takes over `comm`; `device` is the one that the
+ * configuration names. Collective. */
 Status train(const TrainConfig *config, Comm *comm, const Device *device);
 
 #endif

@@ -17,7 +17,7 @@ Status trained_model_read(const char *checkpoint, Session *session, char **folde
     return agree(session->comm, read);
 }
 
-enum { BATCH_BYTES = 4 * sizeof(int32_t) }; /* of a token in a batch: itself, its label, segment and position */
+enum { BATCH_BYTES = 4 * sizeof(int32_t) }; /* per token of a batch: the token, its label, segment and position */
 
 static Status check_memory(const Session *session, const Device *device, const RunnerOptions *runner,
                            const char *options) {

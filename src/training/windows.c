@@ -8,7 +8,7 @@
 struct Windows {
     int64_t B, T, tokens;
     bool with_margins;
-    int32_t *memory; /* of the arrays of the batch, one after another */
+    int32_t *memory; /* the arrays of the batch, one after another */
     HostBatch batch;
     float *losses, *margins;
 };
