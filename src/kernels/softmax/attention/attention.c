@@ -7,9 +7,9 @@
 #include "kernels/softmax/attention/attention_past.h"
 #include "tile/rows.h"
 
-/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+/* The kernels are compiled for a few head sizes. A head uses those for the smallest size that it fits into. */
 typedef struct AttentionKernels {
-    int64_t head_dim, forward_rows[2], forward_blocks[2]; /* on the CPU, on a GPU */
+    int64_t head_dim, forward_rows[2], forward_blocks[2]; /* [0]: on the CPU, [1]: on a GPU */
     Kernel forward;
     AttentionGradients gradients;
 } AttentionKernels;
@@ -29,7 +29,7 @@ enum { HEAD_SIZES = 4 };
 static const AttentionKernels attention_kernels[][HEAD_SIZES] = {KERNELS_FOR_HEADS(false, ),
                                                                  KERNELS_FOR_HEADS(true, _gates)};
 
-enum { Q, K, V, G }; /* G, the log gates, may be NULL */
+enum { Q, K, V, G }; /* inputs; G, the log gates, may be NULL */
 
 static const AttentionKernels *kernels_of(const Node *node, int64_t head_dim) {
     const AttentionKernels *kernels = attention_kernels[node->in[G] != NULL];
@@ -76,7 +76,7 @@ static AttentionArguments arguments_of(const Node *node) {
                    heads_aligned(heads_of(v), head_dim, type) && heads_aligned(heads_of_gradient(out), head_dim, type)};
 }
 
-/* Room for [B, heads, floats]. */
+/* The size in bytes of fp32 [B, heads, floats]. */
 static int64_t bytes_of_heads(const Node *node, const AttentionArguments *a, int64_t floats) {
     return node->tape->batch->B * a->heads * floats * (int64_t)sizeof(float);
 }
@@ -95,7 +95,8 @@ static void running_sums(Node *node, const AttentionArguments *a, RunningSumsArg
     device->launch(KERNEL_running_sums_before, type, (Grid){a->heads, B, 1}, &sums);
 }
 
-/* The running sums of the log gates, in units of scores before they are scaled. */
+/* The running sums of the log gates, in units of scores before scaling; NULL without gates. If `made`, the sums are
+ * there already. */
 static float *decay_of(Node *node, const AttentionArguments *a, bool made) {
     const Tensor *g = node->in[G];
     if (!g) return NULL;
@@ -111,7 +112,7 @@ static float *decay_of(Node *node, const AttentionArguments *a, bool made) {
     return decay;
 }
 
-/* The gradient of the log gates from that of their running sums. */
+/* Computes the gradient of the log gates from that of their running sums. */
 static void gate_gradient(Node *node, const AttentionArguments *a) {
     const Tensor *g = node->in[G];
     float *sums = tape_workspace(node->tape, bytes_of_heads(node, a, a->decay_of_head));
@@ -135,10 +136,11 @@ static void gate_gradient(Node *node, const AttentionArguments *a) {
     node->tape->device->launch(KERNEL_attention_gate_gradient, node->out[0]->type, grid, &arguments);
 }
 
-/* On the CPU: programs enough for its threads, whose number must not change results. */
+/* On the CPU: enough programs for many threads. The numbers are fixed, because the number of threads must not change
+ * results. */
 enum { PROGRAMS_WANTED = 32, MOST_PARTS = 4 };
 
-/* x, but no less than 1 and no more than `most`. */
+/* x, clamped to 1 .. most. */
 static int64_t at_most(int64_t x, int64_t most) { return x < 1 ? 1 : x > most ? most : x; }
 
 static void forward_with_past(const Node *node) {
@@ -211,7 +213,7 @@ static void attention_backward(Node *node) {
     if (node->in[G] && node->in[G]->gradient) gate_gradient(node, &arguments);
 }
 
-/* The products q k^T and p v over the pairs inside the window; documents are not looked at. */
+/* Counts the products q k^T and p v over the pairs inside the window, as if each sequence were one document. */
 static Work attention_work(const Node *node) {
     const AttentionArguments a = arguments_of(node);
     const double T = (double)a.T, window = (double)a.window, tokens = (double)node->out[0]->rows;

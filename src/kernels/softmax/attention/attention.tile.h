@@ -4,7 +4,8 @@
 #include "kernels/softmax/attention/attention.h"
 #include "kernels/softmax/attention/attention_tiles.h"
 
-/* Tokens of one document have one segment number, and numbers never decrease: what query t sees is a range of keys. */
+/* The first key that query t sees. All tokens of a document have the same segment number, and the numbers never
+ * decrease, so what a query sees is a range of keys. */
 DEVICE int64_t first_key(const int32_t *segment, int64_t window, int64_t t) {
     int64_t low = t - window + 1 > 0 ? t - window + 1 : 0, high = t;
     while (segment[low] != segment[t]) {
@@ -32,7 +33,7 @@ DEVICE int64_t last_query(const int32_t *segment, int64_t window, int64_t T, int
     return high;
 }
 
-/* first_key and last_query of every token, once for all heads. Program: tokens, sequence. */
+/* Computes first_key and last_query of every token, for all heads. Program: tokens, sequence. */
 KERNEL(attention_ranges, AttentionArguments) {
     const int64_t sequence = program_y * a.T, t0 = program_x * ATTENTION_TOKENS;
     const int32_t *segment = a.segment + sequence;
@@ -42,8 +43,9 @@ KERNEL(attention_ranges, AttentionArguments) {
     }
 }
 
-/* delta = sum over the head of out * its gradient: what the softmax's backward subtracts. With gates, log_sum_exp - c_t
- * goes with it, c from the start of the tile on. Program: head, tokens, sequence. */
+/* delta = the sum over the head's columns of out * its gradient, which the softmax's backward subtracts. It is stored
+ * with log_sum_exp; with gates, with log_sum_exp - c_t, where c counts from the start of the tile. Program: head,
+ * tokens, sequence. */
 KERNEL(attention_delta, AttentionArguments) {
     const int64_t sequence = program_z * a.T, head = program_x, t0 = program_y * ATTENTION_TOKENS;
     const float *log_sum_exp = a.log_sum_exp + (program_z * a.heads + head) * a.T;
@@ -69,7 +71,7 @@ KERNEL(attention_delta, AttentionArguments) {
     }
 }
 
-/* dq, and with gates the first part of dc, from the sums of the parts of the keys. Program: tokens, head, sequence. */
+/* Adds up dq, and with gates gradient_of_query, over the parts of the keys. Program: tokens, head, sequence. */
 KERNEL(attention_query_sums, AttentionArguments) {
     const int64_t t0 = program_x * ATTENTION_TOKENS, rest = a.T - t0;
     const int64_t tokens = rest < ATTENTION_TOKENS ? rest : ATTENTION_TOKENS;

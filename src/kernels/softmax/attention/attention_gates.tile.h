@@ -1,12 +1,12 @@
-/* Attention with forget gates, and the running sums over time that it needs: of the log gates, and of the gradients of
- * these sums. */
+/* Attention with forget gates, and the running sums over time that it needs: those of the log gates, and those of the
+ * gradients of these sums. */
 #define TILE_PRODUCTS_IN_FULL
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention.h"
 #include "kernels/softmax/attention/attention_tiles.h"
 
-/* The sums within each tile. Past T they stay what they are. Program: RUNNING_SUM_WALKS tiles, RUNNING_SUM_HEADS heads,
- * sequence. */
+/* Computes the sums within each tile. Past T the sums stay constant. Program: RUNNING_SUM_WALKS tiles,
+ * RUNNING_SUM_HEADS heads, sequence. */
 KERNEL(running_sums_within, RunningSumsArguments) {
     const int64_t tile0 = program_x * RUNNING_SUM_WALKS, head0 = program_y * RUNNING_SUM_HEADS;
     BLOCK_WALK(sum, 0.0f, walk, RUNNING_SUM_WALKS, h, RUNNING_SUM_HEADS, i, ATTENTION_TILE, {
@@ -19,8 +19,8 @@ KERNEL(running_sums_within, RunningSumsArguments) {
     });
 }
 
-/* The sums before each tile: the parts of the tiles are summed, then each part goes on from those before it. Program:
- * head, sequence. */
+/* Computes the sum before each tile: first the sum of each part of the tiles, then, within each part, from the sum of
+ * the parts before it on. Program: head, sequence. */
 KERNEL(running_sums_before, RunningSumsArguments) {
     const int64_t head = program_y * a.heads + program_x, tiles = a.tokens / ATTENTION_TILE;
     const int64_t tiles_of_part = (tiles + RUNNING_SUM_PARTS - 1) / RUNNING_SUM_PARTS;

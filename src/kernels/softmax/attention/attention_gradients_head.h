@@ -1,9 +1,10 @@
 /* All gradients of attention in one walk, for the CPU; part of attention_head.h.
  *
- * Rows are keys and columns are queries, as in attention_keys. A program has several blocks of keys at a time, for
- * which it loads and packs a tile of queries once, and goes from them to the next such blocks of its part of the keys.
- * It has p and ds of all of their pairs, and so adds up what they give to dq, too, in sums that stay in the processor's
- * cache: 5 products for each pair of tiles, and one power for each pair of tokens, where two walks take 7 and two. */
+ * Rows are keys and columns are queries, as in attention_keys. A program takes several blocks of keys at a time, for
+ * which it loads and packs each tile of queries once, and then the next such blocks of its part of the keys. It has p
+ * and ds of all of their pairs, so it can also add their contributions to dq, in sums that stay in the processor's
+ * cache. This takes 5 products for each pair of tiles and one exponential for each pair of tokens; two walks would take
+ * 7 and two. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS 1
 ATTENTION_KERNEL(attention_gradients) {

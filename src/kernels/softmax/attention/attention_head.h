@@ -1,25 +1,26 @@
 /* The attention kernels for heads of up to HEAD columns; included once per HEAD by attention.tile.h and, with log gates
- * (WITH_GATES), by attention_gates.tile.h, which name those that they want.
+ * (WITH_GATES), by attention_gates.tile.h. A kernel is compiled if the including file defines its name.
  *
- * Sums over the keys j that query i sees, or over the queries i that see key j; do is the gradient of o:
+ * Sums are over the keys j that query i sees, or over the queries i that see key j; do is the gradient of o:
  * - s_ij = scale q_i k_j, p_ij = e^(s_ij - lse_i), o_i = sum_j p_ij v_j
  * - ds_ij = p_ij (do_i v_j - delta_i), dv_j = sum_i p_ij do_i
  * - dq_i = scale sum_j ds_ij k_j, dk_j = scale sum_i ds_ij q_i
- * With gates (arXiv 2503.02130), c_t the running sum of their logarithms:
+ * With gates (arXiv 2503.02130), where c_t is the running sum of their logarithms:
  * - s_ij = scale q_i k_j + c_i - c_j, dc_t = sum_j ds_tj - sum_i ds_it
- * The first sum of dc is 0 but for rounding, above all of delta: with it, errors do not add up over all later tokens.
+ * The first sum of dc would be 0 without rounding, above all that of delta. It is kept so that these errors do not add
+ * up over all later tokens.
  *
- * Powers are taken of 2, whose exponents are log2(e) as large. Tiles of keys or queries that see nothing of each other
- * are not visited; only tiles at a boundary are masked. p and ds go from the accumulators that they are computed in
- * straight into the next product. On a GPU, 32 keys at a time leave registers for three programs at a time in the
- * forward pass and in that of dq, one of which computes products while another computes powers. */
+ * Exponentials are powers of 2, with exponents multiplied by log2(e). Tiles of keys and queries that do not see each
+ * other are not visited; only tiles at a boundary are masked. p and ds go straight from the accumulators that they are
+ * computed in to the next product. On a GPU, 32 keys at a time leave registers for three programs per multiprocessor in
+ * the forward pass and in that of dq, so that one computes products while another computes exponentials. */
 
 #define FORWARD_ROWS ATTENTION_FORWARD_ROWS(ON_GPU, HEAD)
 #define QUERY_ROWS   ATTENTION_QUERY_ROWS(ON_GPU, HEAD)
 #define KEY_ROWS     ATTENTION_KEY_ROWS(ON_GPU, HEAD, (0 WITH_GATES(+1)))
 #define COLS         (HEAD < 128 ? HEAD : 128)
 
-/* The keys and values from s0 on. */
+/* Loads the keys and values from s0 on to a stage. */
 #define load_key_stage(stage, s0)                                                                                      \
     do {                                                                                                               \
         load_stage(k, v, stage, walk, T - (s0));                                                                       \
@@ -27,9 +28,9 @@
     } while (0)
 
 #ifdef attention_forward
-/* FlashAttention-2 (arXiv 2307.08691): keys in tiles, with the maximum and the sum of e^(s - maximum) so far. The next
- * tiles of keys and values are on their way while these are used. On the CPU a tile of keys is loaded and packed once
- * for several blocks of queries. */
+/* FlashAttention-2 (arXiv 2307.08691): keys come in tiles, and each row keeps the maximum and the sum of e^(s -
+ * maximum) so far. The next tiles of keys and values are loaded while these are used. On the CPU a tile of keys is
+ * loaded and packed once for several blocks of queries. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 ATTENTION_KERNEL(attention_forward) {
@@ -40,12 +41,12 @@ ATTENTION_KERNEL(attention_forward) {
     WITH_GATES(MATRIX(sums, 2, ATTENTION_TILE + SUMS_BEFORE);)
     ROW_VALUES(maximum, ALL_ROWS);
     ROW_VALUES(sum, ALL_ROWS);
-    ACCUMULATOR(p, FORWARD_ROWS, ATTENTION_TILE); /* before that q k^T */
+    ACCUMULATOR(p, FORWARD_ROWS, ATTENTION_TILE); /* first q k^T */
     ACCUMULATOR(out, ALL_ROWS, HEAD);
 
     const int T = (int)a.T, head = (int)program_y, kv_head = head / (int)(a.heads / a.kv_heads);
     const int program_rows = (ON_GPU ? 1 : (int)a.forward_blocks) * FORWARD_ROWS;
-    const int last_program = (T - 1) / program_rows; /* the longest first */
+    const int last_program = (T - 1) / program_rows; /* the programs with the most keys run first */
     const Block queries = block_of(T, (int)program_z, (last_program - (int)program_x) * program_rows, program_rows);
     const KeyRange keys = keys_of(queries, a.first_key);
     const Rows rows = {queries.sequence + queries.t0, queries.end - queries.t0};
@@ -101,8 +102,8 @@ ATTENTION_KERNEL(attention_forward) {
 }
 #endif
 
-/* On a GPU: dq of a block of queries. Tiles of keys and values come as in the forward pass. With gates there are
- * registers for two programs only. */
+/* On a GPU: dq of a block of queries. Tiles of keys and values are loaded as in the forward pass. With gates there are
+ * registers for only two programs. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 WITH_GATES(-1) : 1)
 ATTENTION_KERNEL(attention_queries) {
@@ -166,8 +167,8 @@ ATTENTION_KERNEL(attention_queries) {
     WITH_GATES(if (a.q_gradient.data)) accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, 0);
 }
 
-/* The queries from t0 on, the gradient of their out, and their log_sum_exp and delta. Past the end of the sequence all
- * of them are 0, which adds nothing. */
+/* Loads the queries from t0 on, the gradient of their output, and their log_sum_exp and delta to a stage. Past the end
+ * of the sequence all of these are 0, which adds nothing. */
 #define load_query_stage(stage, t0)                                                                                    \
     do {                                                                                                               \
         MATRIX_VIEW(row_sums_, row_sums, (stage)*2, 0, 2, ATTENTION_TILE);                                             \
@@ -175,9 +176,9 @@ ATTENTION_KERNEL(attention_queries) {
         matrix_load_whole(row_sums_, row_sums_of(&a, program_z, head, t0));                                            \
     } while (0)
 
-/* On a GPU: dk and dv of a block of keys, the sum over the queries of every head that reads them, which come in tiles
- * as the keys do above. Rows are keys and columns are queries. COLS columns of both gradients at a time, which is what
- * a GPU has registers for. */
+/* On a GPU: dk and dv of a block of keys, summed over the queries of every head that reads them, which come in tiles as
+ * the keys do above. Rows are keys and columns are queries. Both gradients are computed COLS columns at a time, because
+ * a GPU has no registers for more. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS 1
 ATTENTION_KERNEL(attention_keys) {

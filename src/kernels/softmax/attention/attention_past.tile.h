@@ -1,10 +1,10 @@
-/* Softmax attention of single tokens to all before them: for generation, one token at a time. Keys are read from the
- * newest to the oldest, so that the gates between a key and the token are summed on the way. */
+/* Softmax attention of single tokens to all tokens before them, for generation of one token at a time. Keys are read
+ * from the newest to the oldest, so that the gates between a key and the token are summed along the way. */
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention_past.h"
 #include "kernels/softmax/single_query.h"
 
-/* Where a head of the token `back` tokens before the t-th new one of its sequence begins in the ring. */
+/* The offset in the ring of a head of the token `back` tokens before the t-th new one of its sequence. */
 DEVICE int64_t entry_in_ring(const AttentionPastArguments *a, PastRows ring, int64_t sequence, int64_t t, int64_t back,
                              int64_t head) {
     return (past_row(ring, sequence, a->tokens + t - back) * a->kv_heads + head) * a->head_dim;
@@ -23,7 +23,7 @@ DEVICE float gate_before(const AttentionPastArguments *a, int64_t sequence, int6
     return ((const float *)a->past_g.data)[past_row(a->past_g, sequence, a->tokens + t - back) * a->heads + head];
 }
 
-/* scores[j] = query times the key k. */
+/* scores[j] = the product of the query and the key k. */
 #define SCORE(read, k)                                                                                                 \
     do {                                                                                                               \
         float score_;                                                                                                  \

@@ -1,19 +1,19 @@
-/* What kernels of softmax attention are made of: blocks of queries by tiles of keys, or of keys by tiles of queries,
- * their masks, and the decay between tokens. Included after attention.h. */
+/* Parts of kernels of softmax attention: blocks of queries by tiles of keys, or of keys by tiles of queries, their
+ * masks, and the decay between tokens. Included after attention.h. */
 #ifndef FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_TILES_H
 #define FLAME_KERNELS_SOFTMAX_ATTENTION_ATTENTION_TILES_H
 
 #include "kernels/softmax/online_softmax.h"
 
-/* A file that defines ATTENTION_STRICT as 1 has queries that do not see their own token. */
+/* In a file that defines ATTENTION_STRICT as 1, queries do not see their own token. */
 #ifndef ATTENTION_STRICT
 #define ATTENTION_STRICT 0
 #endif
 
-/* Keys or queries that come at a time; the next are on their way in the other of two stages. */
+/* Keys or queries that are loaded at a time. The next ones are loaded to the other of two stages meanwhile. */
 enum { ATTENTION_TILE = ON_GPU ? 32 : 64 };
 
-/* The tokens t0 .. end - 1 of a sequence, which begins at row `sequence`: those of a program. */
+/* The tokens of a program: t0 .. end - 1 of a sequence that begins at row `sequence`. */
 typedef struct Block {
     int sequence, t0, end;
 } Block;
@@ -23,24 +23,24 @@ DEVICE Block block_of(int T, int sequence, int t0, int tokens) {
     return block;
 }
 
-/* Its tokens from number b * rows on. */
+/* The block's tokens from number b * rows on, at most `rows` of them. */
 DEVICE Block band_of_block(Block block, int b, int rows) {
     const int t0 = block.t0 + b * rows;
     const Block band = {block.sequence, t0, t0 + rows < block.end ? t0 + rows : block.end};
     return band;
 }
 
-/* Token i of the block, or the last one past the end. */
+/* Token i of the block, or its last token if i is past the end. */
 DEVICE int token_of(Block block, int i) { return block.t0 + i < block.end ? block.t0 + i : block.end - 1; }
 
-/* The rows of matrices from token t on. */
+/* The rows of matrices from token t to the end of the sequence. */
 DEVICE Rows rows_from(Block block, int T, int t) {
     const Rows rows = {block.sequence + t, T - t};
     return rows;
 }
 
-/* Keys that some query of a block sees, from `start`, the first one of a tile; from `common` on every query sees those
- * up to itself. */
+/* The keys that the queries of a block see. No query sees a key before `start`, where a tile begins; from `common` on,
+ * every query sees all keys up to itself. */
 typedef struct KeyRange {
     int start, common;
 } KeyRange;
@@ -51,7 +51,7 @@ DEVICE KeyRange keys_of(Block block, const int32_t *first_key) {
     return range;
 }
 
-/* Scores of the block by a tile of keys from s0 on: -infinity where a query does not see a key. */
+/* Masks scores of the block by a tile of keys from s0 on: sets them to -infinity where a query does not see a key. */
 #define mask_keys(scores, block, keys, first_key, s0)                                                                  \
     do {                                                                                                               \
         if ((s0) + ATTENTION_STRICT + scores##_cols > (block).t0 + 1 || (s0) < (keys).common) {                        \
@@ -63,8 +63,8 @@ DEVICE KeyRange keys_of(Block block, const int32_t *first_key) {
         }                                                                                                              \
     } while (0)
 
-/* Queries that see some key of a block are those up to `last`; up to `common` a query sees every key that is not after
- * it. */
+/* The queries that see the keys of a block. No query after `last` sees any; up to `common`, a query sees every key that
+ * is not after it. */
 typedef struct QueryRange {
     int last, common;
 } QueryRange;
@@ -74,7 +74,8 @@ DEVICE QueryRange queries_of(Block block, const int32_t *last_query) {
     return range;
 }
 
-/* Scores of the block by a tile of queries from t0 on: -infinity where a query does not see a key. */
+/* Masks scores of the block by a tile of queries from first_query on: sets them to -infinity where a query does not see
+ * a key. */
 #define mask_queries(scores, block, queries, last_query, first_query)                                                  \
     do {                                                                                                               \
         if ((first_query) + 1 < (block).t0 + ATTENTION_STRICT + scores##_rows ||                                       \
@@ -87,7 +88,7 @@ DEVICE QueryRange queries_of(Block block, const int32_t *last_query) {
         }                                                                                                              \
     } while (0)
 
-/* The next tiles of a walk, of which `rows` are left, become one of the two stages of x and y. */
+/* Loads the next tiles of a walk, of which `rows` rows are left, to one of the two stages of x and y. */
 #define load_stage(x, y, stage, walk, rows)                                                                            \
     do {                                                                                                               \
         TILE_VIEW(x_, x, (stage)*ATTENTION_TILE, 0, ATTENTION_TILE, x##_cols);                                         \
@@ -95,12 +96,13 @@ DEVICE QueryRange queries_of(Block block, const int32_t *last_query) {
         walk_load(x_, y_, walk, rows);                                                                                 \
     } while (0)
 
-/* Where the log_sum_exp of query t of a head is, and ATTENTION_TILE further on its delta: tile after tile. */
+/* The address of the log_sum_exp of query t of a head. Its delta is ATTENTION_TILE entries further on, because both are
+ * stored tile after tile. */
 DEVICE float *row_sums_of(const AttentionArguments *a, int64_t sequence, int64_t head, int64_t t) {
     return a->row_sums + (sequence * a->heads + head) * a->row_sums_of_head + t + t / ATTENTION_TILE * ATTENTION_TILE;
 }
 
-/* Where a part's sums of dq / scale are for a head, and those of dc. */
+/* The addresses of a part's sums for a head: of dq / scale, and of dc. */
 DEVICE int64_t head_of_part(const AttentionArguments *a, int64_t part, int64_t sequence, int64_t head) {
     return (part * a->sequences + sequence) * a->heads + head;
 }
@@ -111,15 +113,15 @@ DEVICE float *gradient_of_query_of(const AttentionArguments *a, int64_t part, in
     return a->gradient_of_query + head_of_part(a, part, sequence, head) * a->tokens;
 }
 
-/* Where the running sums of a tile begin: RunningSumsArguments. */
+/* Where the running sums of a tile begin; see RunningSumsArguments. */
 DEVICE const float *sums_of_tile(const float *sums, int t) {
     return sums + t / ATTENTION_TILE * (ATTENTION_TILE + SUMS_BEFORE);
 }
 
-/* What the log gates take from the scores of a head. With the running sum c_t of them, s_ij = scale q_i k_j + c_i -
- * c_j, and a softmax needs c only up to a number for each query. Kernels therefore reckon from c at the start of the
- * block that is theirs, the reference: near to it, where scores count, differences are small, and their error does not
- * grow with the length of the sequence. All in units of scores before they are scaled. */
+/* What the log gates subtract from the scores of a head. With their running sum c_t, s_ij = scale q_i k_j + c_i - c_j,
+ * and a softmax does not change if a constant is added for each query. So kernels take c relative to its value at the
+ * start of their block, the reference. Near the reference, where scores matter, differences are small, and their error
+ * does not grow with the length of the sequence. All numbers are in units of scores before scaling. */
 typedef struct Decay {
     const float *sums;
     float reference, rest;
@@ -132,7 +134,7 @@ DEVICE Decay decay_from(const AttentionArguments *a, int64_t sequence, int64_t h
     return decay;
 }
 
-/* c before a tile, and c_t, from the reference on; tile: the tile's sums. */
+/* c before a tile, and c_t, both relative to the reference. `tile` points to the tile's sums. */
 DEVICE float decay_before(Decay decay, const float *tile) {
     return tile[ATTENTION_TILE] - decay.reference + (tile[ATTENTION_TILE + 1] - decay.rest);
 }
@@ -141,7 +143,7 @@ DEVICE float decay_of_token(Decay decay, int t) {
     return tile[t % ATTENTION_TILE] + decay_before(decay, tile);
 }
 
-/* The sums of the tile of token t become one of the two stages of a MATRIX(name, 2, ATTENTION_TILE + SUMS_BEFORE). */
+/* Loads the sums of the tile of token t to one of the two stages of a MATRIX(name, 2, ATTENTION_TILE + SUMS_BEFORE). */
 #define load_decay_stage(name, stage, sums, t)                                                                         \
     do {                                                                                                               \
         MATRIX_VIEW(decay_, name, stage, 0, 1, ATTENTION_TILE + SUMS_BEFORE);                                          \

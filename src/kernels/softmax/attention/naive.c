@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: heads, heads of k and v, window. */
+/* integer: heads, heads of k and v, and window. */
 enum { HEADS, KV_HEADS, WINDOW };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
@@ -17,7 +17,7 @@ static double dot(const double *x, const double *y, int64_t n) {
     return sum;
 }
 
-/* The log gates of one head, `stride` apart; NULL: all 0. */
+/* The log gates of one head, `stride` entries apart; NULL: all 0. */
 typedef struct Gates {
     const double *g;
     int64_t stride;
@@ -132,7 +132,7 @@ const OpTest forgetting_attention_test = {
             {.name = "head of 80", .B = 1, .T = 66, .integer = {1, 1}, .input = QKVG(80, 80, 1, -0.1, 0)},
             {.name = "head of 256", .B = 1, .T = 66, .integer = {1, 1}, .input = QKVG(256, 256, 1, -0.1, 0)},
             {.name = "nearly open", .B = 1, .T = 200, .integer = {1, 1}, .input = QKVG(16, 16, 1, -1e-4, 0)},
-            /* each token sees hardly more than itself: what is left of ds is of the size of delta's rounding in bf16 */
+            /* each token sees hardly more than itself, so ds is no larger than delta's rounding in bf16 */
             {.name = "nearly shut",
              .B = 1,
              .T = 200,

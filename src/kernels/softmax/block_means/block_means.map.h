@@ -3,15 +3,16 @@
 #include "kernels/softmax/block_means/block_means.h"
 #include "kernels/softmax/document_blocks.h"
 
-/* Whether a whole block begins at token t of the call, or -t tokens before it, and ends in the call. No block of an
- * earlier document does; its begins_at is below 0. */
+/* Whether a whole block that begins at token t of the call, or for t < 0 -t tokens before the call, ends in the call.
+ * No block of a document that has ended before does; for it, begins_at is below 0. */
 DEVICE bool ends_here(const BlockMeansArguments *a, int64_t sequence, int64_t t) {
     const int32_t *position = a->position + sequence * a->T, *segment = a->segment + sequence * a->T;
     const int64_t begins_at = t < 0 ? position[0] + t : position[t], last = t + a->block - 1;
     return begins_at % a->block == 0 && last >= 0 && last < a->T && segment[last] == segment[t < 0 ? 0 : t];
 }
 
-/* The first token of the block with row r; -1 if none that ends in the call has this row. Known to all threads. */
+/* The first token of the block with row r, or -1 if no block that ends in the call has this row. All threads get the
+ * result. */
 DEVICE int64_t first_of_block(const BlockMeansArguments *a, int64_t sequence, int64_t r) {
     float found = -1;
     MAXIMUM(found, i, a->block,
@@ -40,7 +41,7 @@ KERNEL(block_means, BlockMeansArguments) {
     }
 }
 
-/* Tokens by program. */
+/* Program: tokens. */
 KERNEL(block_means_backward, BlockMeansArguments) {
     const int64_t first = program_x * rows_per_program(a.cols);
     const float factor = 1.0f / (float)a.block;

@@ -2,7 +2,7 @@
 #include "kernels/softmax/document_blocks.h"
 #include "ops/op_test.h"
 
-/* integer: the tokens of a block. */
+/* integer: the number of tokens of a block. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     out[0] = block_means(tape, in[0], c->integer[0]);
 }

@@ -9,10 +9,10 @@ enum { Q, K, V, RELATIVE, INDEX, CODES, INPUTS };
 
 typedef struct CodebookAttributes {
     CodebookAttentionShape shape;
-    float *sums, *numbers; /* of codebook_step.h; NULL: the tape does not carry */
+    float *sums, *numbers; /* the kept memory (codebook_step.h); NULL if the tape carries no state */
 } CodebookAttributes;
 
-/* The kernels are compiled for a few sizes of keys; a head takes the smallest that it fits into. */
+/* The kernels are compiled for a few key sizes. A head uses those for the smallest size that it fits into. */
 typedef struct CodebookKernels {
     int64_t head_dim;
     Kernel memories, forward, queries, keys, values, memories_backward;
@@ -74,7 +74,7 @@ static int64_t column_blocks(const CodebookArguments *a) {
     return blocks_of(a->value_dim, VALUE_COLS(kernels_for(a->head_dim)->head_dim));
 }
 
-/* The memories: what forward and backward begin with. */
+/* Makes the memories, with which forward and backward begin. */
 static void make_memories(Node *node, CodebookArguments *a) {
     const int64_t codes = a->B * a->memories * a->heads * a->codes;
     const bool made = node->has_run && node_keeps(node);
@@ -88,7 +88,8 @@ static void make_memories(Node *node, CodebookArguments *a) {
 static TokenRows ring_of(const CarriedRows *rows, int64_t cols) { return (TokenRows){rows->data, cols}; }
 static TokenRows rows_of(const Tensor *tensor) { return (TokenRows){tensor->data, tensor->stride}; }
 
-/* What the memory and a token that goes on need, with the rows of the ring, or else with those of the call. */
+/* The arguments of the kernels that go on with a text. The rows of tokens are those in the ring or, without `ring`,
+ * those of the call. */
 static CodebookStepArguments step_arguments(const Node *node, bool ring) {
     const CodebookAttributes *attributes = (const CodebookAttributes *)node->attributes;
     const Tensor *k = node->in[K], *v = node->in[V], *index = node->in[INDEX];
@@ -171,8 +172,8 @@ static void codebook_attention_backward(Node *node) {
     device->launch(kernels->memories_backward, type, (Grid){blocks_of(a.codes, CODEBOOK_ROWS), columns, a.B}, &a);
 }
 
-/* The products of queries with the keys and codes that they see, and of these with values; documents are not looked at.
- */
+/* Counts the products of queries with the keys and codes that they see, and of the weights with values, as if each
+ * sequence were one document. */
 static Work codebook_attention_work(const Node *node) {
     const CodebookAttentionShape *shape = &((const CodebookAttributes *)node->attributes)->shape;
     Tensor *q = node->in[Q], *k = node->in[K], *v = node->in[V];

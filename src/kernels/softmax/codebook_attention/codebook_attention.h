@@ -1,8 +1,8 @@
 /* Arguments of the codebook_attention kernels, shared by host and device.
  *
  * A document is cut into blocks of `block` tokens. A query of the block that begins at token s sees the tokens of its
- * document from s - window on one by one, and all before by their codes: for code c the number n_c of them and the mean
- * of their values. These sums are the memory of the block. */
+ * document from s - window on one by one, and all earlier ones through their codes: for code c, the number n_c of
+ * tokens with this code and the mean of their values. These numbers and means are the memory of the block. */
 #ifndef FLAME_KERNELS_SOFTMAX_CODEBOOK_ATTENTION_CODEBOOK_ATTENTION_H
 #define FLAME_KERNELS_SOFTMAX_CODEBOOK_ATTENTION_CODEBOOK_ATTENTION_H
 
@@ -13,13 +13,13 @@
 
 /* Tokens or codes of a program. */
 enum { CODEBOOK_ROWS = 64 };
-/* Tokens or codes that come at a time. */
+/* Tokens or codes that are loaded at a time. */
 #define CODEBOOK_TILE(gpu) ((gpu) ? 32 : 64)
-/* Columns of values of a program, by the width of keys that its kernel is for. */
+/* Columns of values of a program, by the key size that its kernel is for. */
 #define VALUE_COLS(head) ((head) < 64 ? 64 : 128)
 
-/* A sequence has a memory for each `block` tokens, whole or not; that of the document's block that begins at token s is
- * number s / block. No other block with a memory that is not empty begins there. */
+/* A sequence has a memory for every `block` tokens, the last ones included. The block that begins at token s has memory
+ * number s / block. No two blocks whose memory is not empty have the same number. */
 typedef struct CodebookArguments {
     Heads q, k, v, relative, out, out_gradient;
     Heads q_gradient, k_gradient, v_gradient, relative_gradient; /* their data may be NULL */
@@ -29,9 +29,9 @@ typedef struct CodebookArguments {
     float *log_number;   /* ln n, -infinity for codes without tokens: [B, memories, heads, codes] */
     float *log_sum_exp;  /* [B, heads, T], to base 2 */
     float *delta;        /* [B, heads, T] */
-    int32_t *last_query; /* [B, T]: the last one that sees the key itself */
+    int32_t *last_query; /* [B, T]: the last query that sees the key itself */
     const int32_t *position, *segment;
-    const float *sums, *numbers; /* of codebook_step.h, of what the tokens before the call read; NULL: none */
+    const float *sums, *numbers; /* the kept memory (codebook_step.h) of the tokens before the call; NULL: none */
     int64_t past;                /* rows of each sequence before those of the call */
     int64_t B, T, heads, head_dim, value_dim, codes, block, window, memories;
     int64_t distances; /* columns of a head of `relative` */

@@ -8,9 +8,9 @@
 
 enum { KEYS_AT_ONCE = CODEBOOK_TILE(ON_GPU) };
 
-/* A sequence of a program, and a head. */
+/* The sequence of a program, and its head. */
 typedef struct Sequence {
-    int64_t number, head, first_row; /* of matrices */
+    int64_t number, head, first_row; /* its first row in matrices */
     const int32_t *position, *segment;
 } Sequence;
 
@@ -20,39 +20,39 @@ DEVICE Sequence sequence_of(const CodebookArguments *a, int64_t number, int64_t 
     return sequence;
 }
 
-/* Rows of matrices from token t on, those before token `end`. */
+/* The rows of matrices for the tokens t .. end - 1. */
 DEVICE Rows rows_of_tokens(Sequence sequence, int64_t t, int64_t end) {
     const Rows rows = {sequence.first_row + t, end - t};
     return rows;
 }
 
-/* Where the numbers of a head's tokens begin in log_sum_exp and delta. */
+/* The offset of the numbers of a head's tokens in log_sum_exp and delta. */
 DEVICE int64_t tokens_at(const CodebookArguments *a, Sequence sequence) {
     return (sequence.number * a->heads + sequence.head) * a->T;
 }
 
-/* Where the codes of a memory begin, in codes. */
+/* The offset of a memory's codes, counted in codes. */
 DEVICE int64_t memory_at(const CodebookArguments *a, Sequence sequence, int memory) {
     return ((sequence.number * a->memories + memory) * a->heads + sequence.head) * a->codes;
 }
 
-/* The start of the token's block, and the first token that it sees itself. */
+/* The start of the token's block, and the first token that the token sees itself, not through its code. */
 DEVICE int block_start(const CodebookArguments *a, Sequence sequence, int t) {
     return t - sequence.position[t] % (int)a->block;
 }
 DEVICE int first_key(const CodebookArguments *a, Sequence sequence, int t) {
     const int document = t - sequence.position[t], first = block_start(a, sequence, t) - (int)a->window;
     const int seen = first > document ? first : document;
-    return seen > 0 ? seen : 0; /* the rows may begin within the document, before queries that nobody needs */
+    return seen > 0 ? seen : 0; /* seen < 0: the rows begin inside the document, and nobody needs this query */
 }
-/* The memory that the token reads; -1: it sees all of its document. */
+/* The number of the memory that the token reads, or -1 if it sees all of its document. */
 DEVICE int memory_of_token(const CodebookArguments *a, Sequence sequence, int t) {
     const int start = block_start(a, sequence, t);
     return start - (int)a->window > t - sequence.position[t] ? start / (int)a->block : -1;
 }
 
-/* What a memory holds: tokens first .. end - 1 of a document, none if it is empty; read by the block from `start` on.
- */
+/* A memory: it holds the tokens first .. end - 1 of a document, or none if it is empty. The block that begins at
+ * `start` reads it. */
 typedef struct Memory {
     int first, end, start;
 } Memory;
@@ -68,20 +68,20 @@ DEVICE Memory memory_number(const CodebookArguments *a, Sequence sequence, int n
     }
     return memory;
 }
-/* The first row that is not in the kept memory, whose document goes on in the call; -1: there is none. */
+/* The first row that is not in the kept memory, if the document of that memory goes on in the call; otherwise -1. */
 DEVICE int first_not_kept(const CodebookArguments *a, Sequence sequence) {
     const int first_new = (int)a->past, position = sequence.position[first_new];
     if (!a->sums || position == 0) return -1;
     return first_new - position + (int)memory_end(position - 1, a->block, a->window);
 }
 DEVICE bool is_empty(Memory memory) { return memory.end <= memory.first; }
-/* The first of its tokens that no earlier memory of the document holds. */
+/* The first of the memory's tokens that no earlier memory of the document holds. */
 DEVICE int first_new(const CodebookArguments *a, Memory memory) {
     const int first = memory.end - (int)a->block;
     return first > memory.first ? first : memory.first;
 }
 
-/* The score of query t and a key that it may see itself. */
+/* The score of query t and key s; -infinity if the query does not see the key itself. */
 DEVICE float window_score(const CodebookArguments *a, Sequence sequence, int t, int first, int s, float product) {
     if (s > t || s < first) return -INFINITY;
     const element *const relative = (const element *)a->relative.data +
@@ -89,7 +89,7 @@ DEVICE float window_score(const CodebookArguments *a, Sequence sequence, int t, 
     return product * a->scale + (t - s <= a->window ? to_float(relative[t - s]) : 0.0f);
 }
 
-/* `rows` rows of the codes, or of the means of a memory, from code s0 on. */
+/* Loads the codes, or the means of a memory, from code s0 on. */
 #define load_codes(tile, s0)                                                                                           \
     tile_load(tile, (const element *)a.code + (sequence.head * a.codes + (s0)) * a.head_dim, a.head_dim,               \
               a.codes - (s0), a.head_dim)
@@ -117,7 +117,7 @@ KERNEL(codebook_attention_ranges, CodebookArguments) {
     }
 }
 
-/* delta = sum over the head of out * its gradient. Program: rows. */
+/* delta = the sum over the head's columns of out * its gradient. Program: rows. */
 KERNEL(codebook_attention_delta, CodebookArguments) {
     const int64_t first = program_x * a.rows_per_program, V = a.value_dim;
     EACH_GROUP (row, head, first, end_of_program(first, a.B * a.T, a.rows_per_program), a.heads, V) {

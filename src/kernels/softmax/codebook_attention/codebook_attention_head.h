@@ -1,6 +1,6 @@
-/* The kernels of codebook_attention for keys of up to HEAD columns; included by codebook_attention.tile.h once per
- * HEAD. With the keys j that query i sees itself, the codes c and their numbers n_c and means of values m_c in its
- * memory:
+/* The kernels of codebook_attention for keys of up to HEAD columns; codebook_attention.tile.h includes this once per
+ * HEAD. j are the keys that query i sees itself; c are the codes, with numbers n_c and means of values m_c in the
+ * query's memory:
  *
  * - s_ij = scale q_i k_j + r_i,i-j (without r where i - j > window), s_ic = scale q_i c + ln n_c, p = e^(s - lse_i)
  * - o_i = sum_j p_ij v_j + sum_c p_ic m_c
@@ -10,10 +10,10 @@
 
 #define COLS VALUE_COLS(HEAD)
 
-/* A program's block of values is part of a head. */
+/* A program has one block of a head's value columns. */
 #define value_blocks ((int)((a.value_dim + COLS - 1) / COLS))
 
-/* The numbers and means of all memories, one after another. Program: codes, head and columns, sequence. */
+/* Computes the numbers and means of all memories, one after another. Program: codes, head and columns, sequence. */
 CODEBOOK_KERNEL(codebook_attention_memories) {
     TILE(chosen, CODEBOOK_ROWS, CODEBOOK_ROWS); /* tokens x codes: 1 where the token has the code */
     TILE(v, CODEBOOK_ROWS, COLS);
@@ -25,7 +25,7 @@ CODEBOOK_KERNEL(codebook_attention_memories) {
     const int s0 = (int)program_x * CODEBOOK_ROWS, column = (int)program_y % value_blocks;
     const int not_kept = first_not_kept(&a, sequence), begun = (int)a.past - sequence.position[a.past];
     const int64_t kept = (sequence.number * a.heads + sequence.head) * a.codes + s0;
-    int document = 0, merged = -1; /* the tokens before; -1: of no document */
+    int document = 0, merged = -1; /* `sum` holds the tokens of `document` up to `merged`, -1: nothing yet */
     for (int n = 0; n < a.memories; n++) {
         const Memory memory = memory_number(&a, sequence, n);
         if (is_empty(memory)) continue;
@@ -67,7 +67,7 @@ CODEBOOK_KERNEL(codebook_attention_memories) {
     }
 }
 
-/* What a program of queries knows of each: token, first key, memory. */
+/* Sets what a program needs to know of each of its queries: its token, first key and memory. */
 #define query_values(t0)                                                                                               \
     do {                                                                                                               \
         EACH_ROW_VALUE(first, r, i) {                                                                                  \
@@ -77,7 +77,7 @@ CODEBOOK_KERNEL(codebook_attention_memories) {
             memory[r] = (float)memory_of_token(&a, sequence, t_);                                                      \
         }                                                                                                              \
     } while (0)
-/* Scores of the program's queries by the keys from s0 on, by the codes from s0 on. */
+/* Compute the scores of the program's queries by the keys, or by the codes, from s0 on. */
 #define scores_of_keys(p, s0)                                                                                          \
     do {                                                                                                               \
         accumulator_zero(p);                                                                                           \
@@ -91,7 +91,7 @@ CODEBOOK_KERNEL(codebook_attention_memories) {
         mma_nt(p, q, k);                                                                                               \
         MAP(p, i, j, x, x = ROW_VALUE(memory, i) == (float)(n) ? x * a.scale + log_number[j] : -INFINITY);             \
     } while (0)
-/* ln n of the codes from s0 on. */
+/* Loads ln n of the codes from s0 on. */
 #define load_log_numbers(n, s0)                                                                                        \
     EACH (j_, KEYS_AT_ONCE)                                                                                            \
     log_number[j_] = (s0) + j_ < a.codes ? a.log_number[memory_at(&a, sequence, n) + (s0) + j_] : -INFINITY
@@ -146,7 +146,7 @@ CODEBOOK_KERNEL(codebook_attention_forward) {
     accumulator_store_block(out, a.out, a.value_dim, rows, sequence.head, column);
 }
 
-/* ds of the scores p, which become weights; load_values(column) loads v. */
+/* Turns the scores p into weights and computes ds. load_values(column) loads v. */
 #define score_gradients(ds, p, load_values)                                                                            \
     do {                                                                                                               \
         MAP(p, i, j, x, x = exp2_f(x * LOG2_E - ROW_VALUE(log_sum_exp, i)));                                           \
@@ -161,7 +161,7 @@ CODEBOOK_KERNEL(codebook_attention_forward) {
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));                                               \
     } while (0)
 
-/* dq and dr. Program: queries, head, sequence. */
+/* Computes dq and dr. Program: queries, head, sequence. */
 CODEBOOK_KERNEL(codebook_attention_queries) {
     TILE(q, CODEBOOK_ROWS, HEAD);
     TILE(k, KEYS_AT_ONCE, HEAD);
@@ -224,7 +224,7 @@ CODEBOOK_KERNEL(codebook_attention_queries) {
     if (a.q_gradient.data) accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, sequence.head, 0);
 }
 
-/* What a program of keys needs of the queries from t0 on: log_sum_exp, delta, the first key. */
+/* Loads what a program of keys needs of the queries from t0 on: log_sum_exp, delta and the first key. */
 #define load_queries(t0)                                                                                               \
     EACH (j_, KEYS_AT_ONCE) {                                                                                          \
         const int t_ = (t0) + (int)j_ < a.T ? (t0) + (int)j_ : (int)a.T - 1;                                           \
@@ -233,7 +233,7 @@ CODEBOOK_KERNEL(codebook_attention_queries) {
         ENTRY(of_query, 2, j_) = (float)first_key(&a, sequence, t_);                                                   \
         ENTRY(of_query, 3, j_) = (float)memory_of_token(&a, sequence, t_);                                             \
     }
-/* The weights of the program's keys from s0 on for these queries. */
+/* Computes the weights of the program's keys, from s0 on, for these queries. */
 #define weights_of_queries(p, t0)                                                                                      \
     do {                                                                                                               \
         accumulator_zero(p);                                                                                           \
@@ -245,7 +245,7 @@ CODEBOOK_KERNEL(codebook_attention_queries) {
                     : 0.0f);                                                                                           \
     } while (0)
 
-/* dk. Program: keys, head, sequence. */
+/* Computes dk. Program: keys, head, sequence. */
 CODEBOOK_KERNEL(codebook_attention_keys) {
     TILE(k, CODEBOOK_ROWS, HEAD);
     TILE(q, KEYS_AT_ONCE, HEAD);
@@ -285,7 +285,7 @@ CODEBOOK_KERNEL(codebook_attention_keys) {
     accumulator_store_block(dk, a.k_gradient, a.head_dim, rows, sequence.head, 0);
 }
 
-/* dv by the queries that see the token itself. Program: keys, head and columns, sequence. */
+/* Computes dv from the queries that see the token itself. Program: keys, head and columns, sequence. */
 CODEBOOK_KERNEL(codebook_attention_values) {
     TILE(k, CODEBOOK_ROWS, HEAD);
     TILE(q, KEYS_AT_ONCE, HEAD);
@@ -315,9 +315,9 @@ CODEBOOK_KERNEL(codebook_attention_values) {
     accumulator_store_block(dv, a.v_gradient, a.value_dim, rows, sequence.head, column);
 }
 
-/* Adds to dv what comes through memories, the last one first: with the sum of dm / n over the memories so far, each
- * token of the program's codes gets that of its code when the first memory that holds it has been added. Program:
- * codes, head and columns, sequence. */
+/* Adds to dv the gradients that come through memories, from the last memory to the first. It keeps, for each code, the
+ * sum of dm / n over the memories so far. A token gets the sum of its code once the first memory that holds the token
+ * has been added. Program: codes, head and columns, sequence. */
 CODEBOOK_KERNEL(codebook_attention_memories_backward) {
     TILE(k, CODEBOOK_ROWS, HEAD); /* codes */
     TILE(q, KEYS_AT_ONCE, HEAD);

@@ -1,4 +1,4 @@
-/* codebook_attention that goes on with a text; equations in codebook_attention.h and codebook_step.h. */
+/* codebook_attention for calls that go on with a text; equations in codebook_attention.h and codebook_step.h. */
 #include "tile/tile.h"
 #include "kernels/softmax/codebook_attention/codebook_step.h"
 #include "kernels/softmax/single_query.h"
@@ -12,8 +12,8 @@ DEVICE int64_t row_before(const CodebookStepArguments *a, int64_t sequence, int6
 
 DEVICE int64_t value_blocks(const CodebookStepArguments *a) { return blocks_of(a->value_dim, COLS); }
 
-/* Moves the kept memory from that of the last token before the call to that of the last one in it. Program: sequence,
- * head and columns of values. */
+/* Moves the kept memory on, from that of the last token before the call to that of the last token in it. Program:
+ * sequence, head and columns of values. */
 KERNEL(codebook_attention_advance, CodebookStepArguments) {
     const int64_t sequence = program_x, head = program_y / value_blocks(&a);
     const int64_t first = program_y % value_blocks(&a) * COLS,
@@ -36,8 +36,8 @@ KERNEL(codebook_attention_advance, CodebookStepArguments) {
     }
 }
 
-/* One token of each sequence: the keys that it sees itself, from the newest on, then the codes. Program: sequence, head
- * and columns of values. */
+/* Computes one token of each sequence: first the keys that it sees itself, from the newest on, then the codes. Program:
+ * sequence, head and columns of values. */
 KERNEL(codebook_attention_step, CodebookStepArguments) {
     VECTOR(query, CODEBOOK_STEP_HEAD);
     VECTOR(sums, COLS);

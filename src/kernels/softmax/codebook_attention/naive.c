@@ -4,8 +4,8 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* Full softmax attention, in which the keys before the window are their codes. integer: heads, block, window. Keys and
- * what decides the codes are two inputs here, and codes are constants. */
+/* Full softmax attention, in which the keys before the window are replaced by their codes. integer: heads, block,
+ * window. The keys, and the keys from which codes are found, are two inputs here, and codes are constants. */
 enum { HEADS, BLOCK, WINDOW };
 enum { Q, K, V, RELATIVE, CODED, C_SUM, C_COUNT };
 
@@ -22,7 +22,7 @@ static double dot(const double *x, const double *y, int64_t n) {
     return sum;
 }
 
-/* The nearest code, of a key, to `code`. */
+/* Sets `code` to the code nearest to a key. */
 static void find_code(const double *key, const double *sum, const double *count, int64_t codes, int64_t size,
                       double *code) {
     double least = INFINITY;

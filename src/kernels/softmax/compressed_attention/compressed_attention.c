@@ -3,10 +3,10 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 
-/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+/* The kernels are compiled for a few head sizes. A head uses those for the smallest size that it fits into. */
 typedef struct CompressedKernels {
     int64_t head_dim;
-    Kernel forward, select, queries, keys, gradients; /* gradients: on the CPU, for queries and keys */
+    Kernel forward, select, queries, keys, gradients; /* gradients: on the CPU, in place of queries and keys */
 } CompressedKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
@@ -81,8 +81,8 @@ static void compressed_backward(Node *node) {
     if (g->k_gradient.data || g->v_gradient.data) device->launch(KERNEL_compressed_sum, type, (Grid){rows, 2, 1}, &a);
 }
 
-/* The products q k^T, p v and, once more for the importance, q k^T; documents are not looked at. Later tokens see the
- * means of whole blocks. */
+/* Counts the products q k^T, p v and, for the importance, q k^T again, as if each sequence were one document. The
+ * state: later tokens see the means of whole blocks. */
 static Work compressed_work(const Node *node) {
     const Tensor *q = node->in[0], *k = node->in[1];
     const int64_t T = node->tape->batch->T, block = ((const BlockAttentionShape *)node->attributes)->block;

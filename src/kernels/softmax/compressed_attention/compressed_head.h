@@ -1,5 +1,5 @@
-/* The kernels of compressed_attention for heads of up to HEAD columns; included by compressed_attention.tile.h once per
- * HEAD, which names them. Rows m are tokens and heads (grouped_rows.h), r are rows of k and v.
+/* The kernels of compressed_attention for heads of up to HEAD columns; compressed_attention.tile.h includes this once
+ * per HEAD, after defining their names. A row m is a token and a head (grouped_rows.h), r is a row of k and v.
  *
  * - s_mr = scale q_m k_r for the rows r that the token of m sees, p_mr = e^(s_mr - lse_m), o_m = sum_r p_mr v_r
  * - importance of r for a token and key head: the sum of p_mr over the heads m
@@ -11,8 +11,8 @@
 #define ROWS GROUPED_ROWS(ON_GPU)
 #define BAND GROUPED_BAND(ON_GPU)
 
-/* Scores of a band by a tile of k from row r0 on: -infinity where a row's token does not see it. On a CPU all rows are
- * those of one token, which sees the rows `seen`. */
+/* Masks scores of a band by a tile of k from row r0 on: sets them to -infinity where a row's token does not see the row
+ * of k. On a CPU all rows of the band belong to one token, which sees the rows `seen`. */
 #define mask_blocks(scores, band, seen, r0)                                                                            \
     do {                                                                                                               \
         if (ON_GPU || !sees_whole_tile(seen, r0)) {                                                                    \
@@ -36,7 +36,7 @@ COMPRESSED_KERNEL(compressed_forward) {
     TILE(v, 2 * GROUPED_TILE, HEAD);
     ROW_VALUES(maximum, ROWS);
     ROW_VALUES(sum, ROWS);
-    ACCUMULATOR(p, BAND, GROUPED_TILE); /* before that q k^T */
+    ACCUMULATOR(p, BAND, GROUPED_TILE); /* first q k^T */
     ACCUMULATOR(out, ROWS, HEAD);
 
     const GroupedArguments g = a.grouped;
@@ -81,11 +81,12 @@ COMPRESSED_KERNEL(compressed_forward) {
     store_rows(out, q, g.out, g.head_dim, rows);
 }
 
-/* The importance of every block that a token sees, and the selection by it. Program: tokens, key head, sequence. */
+/* Computes the importance of every block that a token sees, and selects blocks by it. Program: tokens, key head,
+ * sequence. */
 COMPRESSED_KERNEL(compressed_select) {
     TILE(q, BAND, HEAD);
     TILE(k, GROUPED_TILE, HEAD);
-    MATRIX(group_sums, BAND / ROWS_OF_TOKEN, GROUPED_TILE); /* of 16 rows each */
+    MATRIX(group_sums, BAND / ROWS_OF_TOKEN, GROUPED_TILE); /* sums over 16 rows each */
     MATRIX(importance, SELECT_TOKENS, GROUPED_TILE);
     ROW_VALUES(log_sum_exp, BAND);
     ACCUMULATOR(p, BAND, GROUPED_TILE);
@@ -183,7 +184,7 @@ COMPRESSED_KERNEL(compressed_queries) {
     store_rows(dq, q, g.q_gradient, g.head_dim, rows);
 }
 
-/* On a GPU: dk and dv of a tile of rows of k, by the queries of a part of the sequence. Rows are those of k, columns
+/* On a GPU: dk and dv of a tile of rows of k, from the queries of a part of the sequence. Rows are those of k, columns
  * those of q. Program: rows of k, key head, sequence and part. */
 COMPRESSED_KERNEL(compressed_keys) {
     TILE(k, COMPRESSED_KEYS, HEAD);

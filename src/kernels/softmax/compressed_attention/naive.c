@@ -4,7 +4,7 @@
 #include "kernels/softmax/document_blocks.h"
 #include "ops/op_test.h"
 
-/* integer: heads, heads of k and v, the tokens of a block. k and v are the means of blocks. */
+/* integer: heads, heads of k and v, and the tokens of a block. k and v are the means of blocks. */
 enum { HEADS, KV_HEADS, BLOCK };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
@@ -19,7 +19,7 @@ static double dot(const double *x, const double *y, int64_t n) {
     return sum;
 }
 
-/* out = softmax over the first `count` rows of k of q k / sqrt(D), times those of v; 0 if there are none. */
+/* out = the softmax of q k / sqrt(D) over the first `count` rows of k, times those of v; 0 if count is 0. */
 static void attend(const double *q, const double *k, const double *v, double *out, int64_t count, int64_t D,
                    int64_t stride) {
     double maximum = -INFINITY, sum = 0;

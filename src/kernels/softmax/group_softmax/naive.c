@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: the columns of a group. */
+/* integer: the number of columns of a group. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     out[0] = group_softmax(tape, in[0], c->integer[0]);
 }

@@ -3,9 +3,9 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: heads. Counts are powers of two, so that codes, which decide between near ones, have the same bits in bf16.
- * The gradient of the keys goes straight through and the codebook's are statistics: tests/ops/test_codes.c compares
- * these. */
+/* integer: heads. Counts are powers of two, so that the codes have the same bits in bf16, which matters where two are
+ * nearly equally near. Gradients are not compared here: that of the keys goes straight through, and the codebook's are
+ * statistics; tests/ops/test_codes.c compares them. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     Tensor *index;
     out[0] = nearest_codes(tape, in[0], in[1], in[2], c->integer[0], &index, &out[1], &out[2]);

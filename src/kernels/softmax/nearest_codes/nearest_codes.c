@@ -5,10 +5,10 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-enum { K, C_SUM, C_COUNT, INPUTS }; /* in */
-enum { Y, INDEX, ERROR, CODES };    /* out */
+enum { K, C_SUM, C_COUNT, INPUTS }; /* inputs */
+enum { Y, INDEX, ERROR, CODES };    /* outputs */
 
-/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+/* The kernels are compiled for a few head sizes. A head uses those for the smallest size that it fits into. */
 typedef struct CodesKernels {
     int64_t head_dim;
     Kernel nearest, statistics;
@@ -28,7 +28,7 @@ static const CodesKernels *kernels_for(int64_t head_dim) {
     CHECK(false, "nearest_codes has no kernel for heads of %lld", (long long)head_dim);
 }
 
-/* A GPU has enough programs with 64 parts, whose sums take memory. */
+/* At most about 64 parts, because their sums take memory and 64 give a GPU enough programs. */
 static int64_t rows_of_part(int64_t rows) {
     const int64_t least = blocks_of(rows, 64 * CODE_TOKENS) * CODE_TOKENS;
     return least > STATISTICS_PART ? least : STATISTICS_PART;
@@ -85,7 +85,7 @@ static void nearest_codes_backward(Node *node) {
     if (node->in[C_SUM]->gradient || node->in[C_COUNT]->gradient) add_statistics(node, a);
 }
 
-/* The product of keys and codes. */
+/* Counts the product of keys and codes. */
 static Work nearest_codes_work(const Node *node) {
     const Tensor *k = node->in[K], *c_sum = node->in[C_SUM];
     const double codes =

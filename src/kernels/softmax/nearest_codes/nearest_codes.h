@@ -5,17 +5,17 @@
 #include "kernels/heads.h"
 
 enum {
-    CODE_TOKENS = 64,      /* of a program that looks for codes */
-    CODE_ROWS = 64,        /* codes that come at a time */
-    STATISTICS_PART = 1024 /* tokens of a program that sums over them, at least */
+    CODE_TOKENS = 64,      /* tokens of a program that finds the nearest codes */
+    CODE_ROWS = 64,        /* codes that are loaded at a time */
+    STATISTICS_PART = 1024 /* the fewest tokens of a program that sums over tokens */
 };
 
 /* For every head, with its codes c_s = c_sum_s / max(c_count_s, 0.01):
  *
  *   z_t = argmin_s |k_t - c_s|^2, the first of equal ones        y_t = c_(z_t)        error_t = |k_t - y_t|^2
  *
- * Backward: k' = y' + 2 error' (k - y), as if y were k (straight through); c_sum' and c_count' are the sum and the
- * number of the keys with each code. */
+ * Backward, with a prime for gradients: k' = y' + 2 error' (k - y), as if y were k (straight through); c_sum' and
+ * c_count' are the sum and the number of the keys with each code. */
 typedef struct NearestCodesArguments {
     Heads k, y, y_gradient, k_gradient;
     const void *c_sum, *c_count; /* [heads, codes, head_dim], [heads, codes] */

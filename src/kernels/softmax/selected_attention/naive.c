@@ -4,9 +4,9 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: heads, heads of k and v, the tokens of a block, the blocks that a token selects. The selection is that of
- * compressed_attention: bf16 and fp64 select the same blocks where only three are selected, which the scores do not
- * decide, where all are, and where `clear` scores differ by more than rounding. */
+/* integer: heads, heads of k and v, the tokens of a block, and the blocks that a token selects. The selection is that
+ * of compressed_attention. bf16 and fp64 select the same blocks if only three are selected, which scores do not decide,
+ * if all are selected, and if scores differ by more than rounding (`clear`). */
 enum { HEADS, KV_HEADS, BLOCK, COUNT };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
@@ -23,11 +23,11 @@ static double dot(const double *x, const double *y, int64_t n) {
     return sum;
 }
 
-/* The shape of one case, and the token whose blocks are looked at. */
+/* The shape of one case, and the query for which blocks are selected. */
 typedef struct Query {
     int64_t D, group, block, count, stride; /* stride: of k and v */
     int64_t position;
-    const double *q, *k, *v; /* the group's heads; the first token of the document */
+    const double *q, *k, *v; /* q: the group's heads; k, v: from the document's first token on */
 } Query;
 
 /* scale q mean(k) of a head and a block. */
@@ -47,7 +47,7 @@ static void add_importance(const Query *query, int64_t head, double *importance)
     for (int64_t b = 0; b < blocks; b++) importance[b] += exp(mean_score(query, head, b) - maximum) / sum;
 }
 
-/* Whether block b is among the `count` blocks of the largest importance. */
+/* Whether block b is among the `count` blocks with the largest importance. */
 static bool is_selected(const Query *query, const double *importance, int64_t b) {
     const int64_t own = query->position / query->block;
     int64_t before = 0;
@@ -56,7 +56,8 @@ static bool is_selected(const Query *query, const double *importance, int64_t b)
     return before < query->count;
 }
 
-/* out = softmax over the tokens of the selected blocks, up to the query's own, of q k / sqrt(D), times their values. */
+/* out = the softmax of q k / sqrt(D) over the tokens of the selected blocks, up to the query's own, times their
+ * values. */
 static void attend(const Query *query, const double *importance, int64_t head, double *out) {
     double maximum = -INFINITY, sum = 0;
     const double *q = query->q + head * query->D;

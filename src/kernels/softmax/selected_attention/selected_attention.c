@@ -3,10 +3,10 @@
 #include "base/check.h"
 #include "kernels/ops.h"
 
-/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+/* The kernels are compiled for a few head sizes. A head uses those for the smallest size that it fits into. */
 typedef struct SelectedKernels {
     int64_t head_dim;
-    Kernel forward, queries, keys, gradients; /* gradients: on the CPU, for queries and keys */
+    Kernel forward, queries, keys, gradients; /* gradients: on the CPU, in place of queries and keys */
 } SelectedKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
@@ -83,7 +83,8 @@ static void selected_backward(Node *node) {
         gradients_on_cpu(node, &a);
 }
 
-/* The products q k^T and p v over the pairs of a query and a key that it can select; documents are not looked at. */
+/* Counts the products q k^T and p v over the pairs of a query and a key that it can select, as if each sequence were
+ * one document. */
 static Work selected_work(const Node *node) {
     const BlockAttentionShape *shape = (const BlockAttentionShape *)node->attributes;
     const Tensor *q = node->in[0], *k = node->in[1];

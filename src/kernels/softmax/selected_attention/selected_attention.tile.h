@@ -4,10 +4,10 @@
 #include "kernels/softmax/selected_attention/selected_attention.h"
 #include "kernels/softmax/grouped_gradients.h"
 
-/* Keys, or on a GPU also rows of queries, that come at a time. */
+/* Keys, or on a GPU also rows of queries, that are loaded at a time. */
 enum { SELECTED_TILE = ON_GPU ? 32 : 64 };
 
-/* The word of a token's set that has the bit of this block. */
+/* The word of a token's set that holds the bit of this block. */
 DEVICE const int32_t *selected_word(const SelectedArguments *a, int64_t token, int64_t kv_head, int block) {
     return a->selected + (token * a->grouped.kv_heads + kv_head) * a->words + block / BITS_OF_WORD;
 }
@@ -15,16 +15,16 @@ DEVICE bool has_selected(const SelectedArguments *a, int64_t token, int64_t kv_h
     return (uint32_t)*selected_word(a, token, kv_head, block) >> block % BITS_OF_WORD & 1u;
 }
 
-/* Tiles of the keys that some token of a program has selected: those of each block in the order of blocks, for the
- * tokens of one document after the other. */
+/* An iterator over the tiles of keys that some token of a program has selected: for one document after another, the
+ * tiles of each selected block, in the order of blocks. */
 typedef struct SelectedTiles {
-    int64_t sequence, keys; /* the first token of the sequence in this call, and its row of k and v */
+    int64_t sequence, keys; /* the sequence's first row in this call, of tokens, and of k and v */
     int64_t kv_head;
-    int last;          /* token of the program */
-    int t0, t1, start; /* tokens of one document, t0 .. t1, which begins at token `start`: in an earlier call below 0 */
+    int last;          /* the program's last token */
+    int t0, t1, start; /* tokens t0 .. t1 of a document that begins at token `start`, below 0 if in an earlier call */
     int word, block;
-    uint32_t bits; /* of blocks in `word` that are still to come */
-    int s0, end;   /* the keys of the tile, and those of the block, none of which comes after t1 */
+    uint32_t bits; /* the blocks in `word` that are still to come */
+    int s0, end;   /* the tile's first key, and the end of the block's keys, none of which is after t1 */
 } SelectedTiles;
 
 DEVICE void to_document_of(SelectedTiles *at, const int32_t *position, int t) {
@@ -42,14 +42,14 @@ DEVICE SelectedTiles selected_tiles(const SelectedArguments *a, int64_t sequence
     return at;
 }
 
-/* The blocks of the next word that some token has selected. */
+/* Goes to the next word and finds its blocks that some token has selected. */
 DEVICE void to_next_word(SelectedTiles *at, const SelectedArguments *a) {
     at->word++;
     for (int t = at->t0; t <= at->t1; t++)
         at->bits |= (uint32_t)*selected_word(a, at->sequence + t, at->kv_head, at->word * BITS_OF_WORD);
 }
 
-/* False after the last. */
+/* Goes to the next tile. Returns false after the last. */
 DEVICE bool to_next_tile(SelectedTiles *at, const SelectedArguments *a) {
     const int block = (int)a->block;
     at->s0 += SELECTED_TILE;
@@ -74,12 +74,12 @@ DEVICE int keys_seen(const SelectedTiles *at, const SelectedArguments *a, int t)
     return (t + 1 < at->end ? t + 1 : at->end) - at->s0;
 }
 
-/* The same of a band's token; on a GPU a band has the rows of several. */
+/* The same for a band's token. On a GPU, where a band has rows of several tokens, all keys of a tile. */
 DEVICE int keys_seen_by_band(const SelectedTiles *at, const SelectedArguments *a, GroupedRows band) {
     return ON_GPU ? SELECTED_TILE : keys_seen(at, a, token_of_row(band, band.m0));
 }
 
-/* The keys and values of the tile become one of two stages. */
+/* Loads the keys and values of the tile to one of two stages. */
 #define load_selected(stage, at)                                                                                       \
     do {                                                                                                               \
         TILE_VIEW(k_, k, (stage)*SELECTED_TILE, 0, SELECTED_TILE, k##_cols);                                           \
@@ -89,7 +89,7 @@ DEVICE int keys_seen_by_band(const SelectedTiles *at, const SelectedArguments *a
         tile_load_block(v_, g.v, g.head_dim, keys_, kv_head, 0);                                                       \
     } while (0)
 
-/* Scores of rows by a tile of keys: -infinity where the row's token does not see the key. */
+/* Masks scores of rows by a tile of keys: sets them to -infinity where the row's token does not see the key. */
 #define mask_selected(scores, rows, at)                                                                                \
     do {                                                                                                               \
         ROW_VALUES(seen_, scores##_rows);                                                                              \
@@ -98,7 +98,7 @@ DEVICE int keys_seen_by_band(const SelectedTiles *at, const SelectedArguments *a
         MAP(scores, i, j, x, x = (float)j < ROW_VALUE(seen_, i) ? x : -INFINITY);                                      \
     } while (0)
 
-/* Whether token t has selected a block of its document that reaches into the keys s0 .. s0 + SELECTED_KEYS - 1. */
+/* Whether token t has selected a block of its document that has some of the keys s0 .. s0 + SELECTED_KEYS - 1. */
 DEVICE bool selects_of_tile(const SelectedArguments *a, int64_t sequence, int64_t kv_head, int s0, int t) {
     const int start = t - a->grouped.position[sequence + t], block = (int)a->block;
     const int first = s0 > start ? s0 : start, last = s0 + SELECTED_KEYS - 1 < t ? s0 + SELECTED_KEYS - 1 : t;
@@ -108,7 +108,7 @@ DEVICE bool selects_of_tile(const SelectedArguments *a, int64_t sequence, int64_
     return false;
 }
 
-/* The tokens that read a tile of keys, as a set. Program: words and tile, key head, sequence. */
+/* Computes the set of tokens that read a tile of keys. Program: words and tile, key head, sequence. */
 KERNEL(selected_queries_of_keys, SelectedArguments) {
     const int64_t T = a.grouped.T, words = blocks_of(T, BITS_OF_WORD), tiles = blocks_of(T, SELECTED_KEYS);
     const int64_t tile = program_x % tiles, first = program_x / tiles * SELECTED_WORDS;
@@ -123,14 +123,14 @@ KERNEL(selected_queries_of_keys, SelectedArguments) {
     }
 }
 
-/* The rows of the queries in such a set, 16 at a time. */
+/* An iterator over the rows of the queries in such a set, 16 at a time. */
 typedef struct QueryRows {
     const uint32_t *queries;
     int words, word, token, left, group; /* left: rows of the token that are still to come */
     uint32_t bits;
 } QueryRows;
 
-/* The first of the next 16 rows; -1 after the last. */
+/* Goes to the next 16 rows and returns the first of them, or -1 after the last. */
 DEVICE int next_rows(QueryRows *at) {
     if (at->left == 0) {
         while (at->bits == 0) {
@@ -154,12 +154,12 @@ DEVICE TwoRows next_two_rows(QueryRows *at) {
     return rows;
 }
 
-/* A key, the start of its document, and its block there. */
+/* A key, the start of its document, and its block in the document. */
 typedef struct KeyPlace {
     int key, start, block;
 } KeyPlace;
 
-/* Whether the token of row m, if m is one, has selected the key. */
+/* Whether row m exists (m >= 0) and its token has selected the key. */
 DEVICE bool is_read_by(const SelectedArguments *a, int64_t sequence, int64_t kv_head, KeyPlace place, int m) {
     if (m < 0) return false;
     const int t = m / (int)a->grouped.group;
@@ -172,7 +172,7 @@ KERNEL(selected_delta, SelectedArguments) {
     grouped_delta(&a.grouped, program_z, program_y, program_x * GROUPED_DELTA_TOKENS);
 }
 
-/* dk and dv from the sums of the parts. Program: row, dk or dv. */
+/* Computes dk and dv from the sums of the parts. Program: row, dk or dv. */
 KERNEL(selected_key_sums, SelectedArguments) {
     grouped_key_sums(&a.grouped, sums_of_keys(&a.grouped, a.partial, a.parts, a.B * a.rows), program_x, program_y);
 }

@@ -1,13 +1,13 @@
-/* The kernels of selected_attention for heads of up to HEAD columns; included by selected_attention.tile.h once per
- * HEAD, which names them. Rows m are tokens and heads (grouped_rows.h), s are keys.
+/* The kernels of selected_attention for heads of up to HEAD columns; selected_attention.tile.h includes this once per
+ * HEAD, after defining their names. A row m is a token and a head (grouped_rows.h), s is a key.
  *
  * - x_ms = scale q_m k_s for the keys s that the token of m has selected, p_ms = e^(x_ms - lse_m), o_m = sum_s p_ms v_s
  * - dx_ms = p_ms (do_m v_s - delta_m), dv_s = sum_m p_ms do_m, dq_m = scale sum_s dx_ms k_s, dk_s = scale sum_m dx_ms
  * q_m
  *
- * A program goes over the keys that any of its tokens has selected, because neighbours select nearly the same, so that
- * a tile of keys serves all of its rows. Where a row has not selected them, p is 0 on a GPU; a CPU passes over the band
- * of the token's rows. */
+ * A program goes over all keys that any of its tokens has selected. Neighbouring tokens select nearly the same keys, so
+ * a tile of keys serves most of its rows. For rows that have not selected a key, p is 0 on a GPU; a CPU skips the band
+ * of that token's rows. */
 
 #define ROWS GROUPED_ROWS(ON_GPU)
 #define BAND GROUPED_BAND(ON_GPU)
@@ -19,7 +19,7 @@ SELECTED_KERNEL(selected_forward) {
     TILE(v, 2 * SELECTED_TILE, HEAD);
     ROW_VALUES(maximum, ROWS);
     ROW_VALUES(sum, ROWS);
-    ACCUMULATOR(p, BAND, SELECTED_TILE); /* before that q k^T */
+    ACCUMULATOR(p, BAND, SELECTED_TILE); /* first q k^T */
     ACCUMULATOR(out, ROWS, HEAD);
 
     const GroupedArguments g = a.grouped;
@@ -113,7 +113,7 @@ SELECTED_KERNEL(selected_queries) {
     store_rows(dq, q, g.q_gradient, g.head_dim, rows);
 }
 
-/* Two times 16 rows of q, and of what belongs to them, become one of two stages. */
+/* Loads two times 16 rows of q, and of the matrices and sums that belong to them, to one of two stages. */
 #define load_query_rows(stage, m)                                                                                      \
     do {                                                                                                               \
         for (int n_ = 0; n_ < 2; n_++) {                                                                               \
@@ -128,15 +128,15 @@ SELECTED_KERNEL(selected_queries) {
         }                                                                                                              \
     } while (0)
 
-/* On a GPU: dk and dv of a tile of keys, by the queries that selected some of them. Rows are keys, columns are rows of
- * q. Program: tile, key head, sequence. */
+/* On a GPU: dk and dv of a tile of keys, from the queries that selected some of them. Rows are keys, columns are rows
+ * of q. Program: tile, key head, sequence. */
 SELECTED_KERNEL(selected_keys) {
     TILE(k, SELECTED_KEYS, HEAD);
     TILE(v, SELECTED_KEYS, HEAD);
     TILE(q, 2 * SELECTED_TILE, HEAD);
     TILE(out_gradient, 2 * SELECTED_TILE, HEAD);
     MATRIX(row_sums, 2 * 2, SELECTED_TILE); /* log_sum_exp, delta */
-    ROW_VALUES(start, SELECTED_KEYS);       /* of the key's document, and the key's block there */
+    ROW_VALUES(start, SELECTED_KEYS);       /* the start of the key's document, and below the key's block in it */
     ROW_VALUES(block, SELECTED_KEYS);
     ROW_VALUES(seen_by_first, SELECTED_KEYS);
     ROW_VALUES(seen_by_second, SELECTED_KEYS);
