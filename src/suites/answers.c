@@ -16,7 +16,7 @@ static void take_answers(Result *row, const char *answers, size_t examples) {
     row->examples = (int64_t)examples;
 }
 
-/* Reads "SPLIT 0110...\n" for each split. */
+/* Reads the lines "SPLIT 0110...", one for each split. */
 static Status read_lines(const char *path, char *text, Result *row) {
     for (char *line = text, *end; *line; line = end + 1) {
         end = strchr(line, '\n');

@@ -4,23 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Below, no paired test of permutations reaches p < 0.05. */
+/* With fewer seeds no paired permutation test reaches p < 0.05. */
 enum { SEEDS_MIN = 6 };
 
 static const double level = 0.05;
 
-/* Of two models. */
+/* The result of comparing two models. */
 typedef struct Comparison {
     double p;        /* NaN: not tested */
-    double smallest; /* that p can be */
+    double smallest; /* the smallest value that p can have */
     bool first;      /* whether the first model is the better one */
-    int seeds;       /* that both have */
+    int seeds;       /* number of seeds that both have */
 } Comparison;
 
-/* Of the models of rows i and j in a column. */
+/* Compares the models of rows i and j in a column. */
 typedef Comparison Compare(const Table *table, int column, int i, int j);
 
-/* Scores of two models: the first n of a and b are those of seeds that both have; behind them follow the others. */
+/* The scores of two models. The first n of a and b belong to seeds that both have; the other scores follow. */
 typedef struct SeedScores {
     double *a, *b;
     int n, n_a, n_b;
@@ -63,7 +63,7 @@ static Comparison compare_seeds(const Table *table, int column, int i, int j) {
     return c;
 }
 
-/* The other model's answers to the examples of a row; NULL if there are none. */
+/* The row with the other model's answers to the examples of row `a`; NULL if there is none. */
 static const Result *answers_beside(const Results *results, const Result *a, const char *model) {
     for (int64_t i = 0; i < results->count; i++) {
         const Result *b = &results->row[i];
@@ -109,7 +109,7 @@ static Comparison compare_examples(const Table *table, int column, int i, int j)
 typedef struct Pairs {
     Comparison *pair;
     int tested, seeds_most; /* pairs with a p; the most seeds of any pair */
-    double smallest;        /* p of any pair, before the correction */
+    double smallest;        /* the smallest p of any pair, before the correction */
 } Pairs;
 
 static void correct(Comparison *pair, int count) {
@@ -138,7 +138,7 @@ static Pairs compare_all(const Table *table, int column, Compare *compare) {
     return pairs;
 }
 
-/* The models that the one of row i is better than, if there are any. */
+/* Writes the models that the model of row i is better than, and returns how many. */
 static int write_better(FILE *file, const Table *table, const Pairs *pairs, int i) {
     int written = 0;
     for (int j = 0; j < table->rows; j++) {
@@ -151,7 +151,7 @@ static int write_better(FILE *file, const Table *table, const Pairs *pairs, int 
     return written;
 }
 
-/* The seeds with which the smallest p, times so many pairs, is below the level. */
+/* How many seeds it takes until the smallest possible p, times the number of pairs, is below the level. */
 static int seeds_needed(int pairs) {
     int n = SEEDS_MIN;
     while (paired_permutation_smallest(n) * pairs >= level) n++;
@@ -197,7 +197,7 @@ static void write_meaning(FILE *file, Compare *compare) {
                 SEEDS_MIN);
 }
 
-/* Writes the columns that this is the test of. Whether any pair was tested. */
+/* Writes the columns that are tested by `compare`. Returns whether any pair was tested. */
 static bool write_tests(FILE *file, const Table *table, Compare *compare) {
     bool written = false;
     for (int c = 0; c < table->columns; c++) {

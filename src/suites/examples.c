@@ -12,10 +12,10 @@ struct Examples {
     int64_t length;
     uint64_t seed;
     const char *split, *path;
-    void *file; /* NULL: examples are generated */
+    void *file; /* NULL: the examples are generated */
 };
 
-/* Splits that the files do not have are generated. */
+/* Whether the published files have the split. Otherwise its examples are generated. */
 static bool in_files(const Examples *x) {
     if (strcmp(x->split, "train") == 0 || strcmp(x->split, "test") == 0) return true;
     return x->task->files && x->task->files->has(x->path, x->split);
@@ -63,7 +63,7 @@ void examples_close(Examples *x) {
     free(x);
 }
 
-/* The places of an example whose first position is `first` in a batch. */
+/* The arrays of the example that begins at position `first` of a batch. */
 static Example example_at(HostBatch batch, int64_t first, const TaskSizes *sizes) {
     return (Example){.inputs = batch.tokens + first,
                      .labels = batch.labels + first,
@@ -71,7 +71,7 @@ static Example example_at(HostBatch batch, int64_t first, const TaskSizes *sizes
                      .values = batch.values ? batch.values + first : NULL};
 }
 
-/* A set's second copy is the example; the first one has no labels. */
+/* Makes the first copy of a set from the second, which is the example. The first copy has no labels. */
 static void copy_inputs(Example from, Example to, const TaskSizes *sizes) {
     memcpy(to.inputs, from.inputs, (size_t)sizes->T * sizeof *to.inputs);
     if (to.features) memcpy(to.features, from.features, (size_t)(sizes->T * sizes->features) * sizeof *to.features);
@@ -84,7 +84,7 @@ static Status make_example(const Examples *x, int64_t number, Example example) {
     return OK;
 }
 
-/* Example `number` as sequence b. */
+/* Writes example `number` as sequence b. */
 static Status fill_example(const Examples *x, int64_t number, HostBatch batch, int64_t b) {
     const int64_t T = x->length;
     const Example example = example_at(batch, (b + 1) * T - x->sizes.T, &x->sizes);

@@ -7,15 +7,16 @@
 
 typedef struct Examples Examples;
 
-/* `split` is "train", "test", or a split of the task whose setting `config` is; both outlive the examples. length: of a
- * sequence of the batch, T of the task, or twice that, which shows each example twice and asks about the second copy.
- * path: the published files, or NULL; splits that they do not have are generated. BAD_INPUT or IO_ERROR (logged) if
- * they cannot be read, are of another length than the setting, or are fewer than `wanted`. The caller closes them. */
+/* Opens a split: "train", "test", or a split of the task with the setting `config`; `split` and `config` must outlive
+ * the examples. `length` is that of a sequence of the batch: T of the task, or twice that, in which case a sequence
+ * shows its example twice and only the second copy has labels. `path`: the published files, or NULL; splits that the
+ * files lack are generated. BAD_INPUT or IO_ERROR (logged) if the files cannot be read, their examples have another
+ * length than the setting, or there are fewer than `wanted`. The caller closes the examples. */
 Status examples_open(const Task *task, const void *config, int64_t length, uint64_t seed, const char *split,
                      const char *path, int64_t wanted, Examples **examples);
 void examples_close(Examples *examples);
 
-/* Makes example number[b] the sequence b of the batch, b < B; an empty one where the number is negative. */
+/* Writes example number[b] as sequence b of the batch, for b < B. A negative number makes an empty sequence. */
 Status examples_fill(const Examples *examples, const int64_t number[], int64_t B, HostBatch batch);
 
 #endif

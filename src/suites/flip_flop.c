@@ -4,7 +4,8 @@
  *   x       w 1 i 0 i 1 r 1 w 0 i 1 r 0        first a write, last a read
  *   scored  . . . . . . 1 . . . . . 0 .
  *
- * An instruction between is `ignore` with probability p_ignore, else a write or a read, alike. */
+ * Every other instruction is `ignore` with probability p_ignore, and otherwise a write or a read with equal
+ * probability. */
 #include "suites/flip_flop.h"
 #include "suites/flip_flop_text.h"
 

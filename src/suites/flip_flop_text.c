@@ -21,7 +21,7 @@ static Status cannot_read(const char *path, int error) {
     return file_is_missing(error) ? BAD_INPUT : IO_ERROR;
 }
 
-/* T of the first line, 0 if it has none. The last line may lack its end. */
+/* Finds T from the first line, and the number of lines. The last line may lack its line break. */
 static Status measure(FlipFlopText *text, int64_t bytes) {
     text->bytes = bytes;
     const int64_t room = bytes < T_MOST + 1 ? bytes : T_MOST + 1;
@@ -76,7 +76,7 @@ static int32_t id_of(char character, int64_t t) {
     return found && (found - ids >= ZERO) == (t % 2 == 1) ? (int32_t)(found - ids) : -1;
 }
 
-/* What is wrong at position t of a line, whose inputs before t are there; NULL: nothing. */
+/* What is wrong at position t of a line; NULL: nothing. The inputs up to t are set. */
 static const char *fault_at(int64_t T, int64_t t, const int32_t *inputs, int32_t stored) {
     if (inputs[t] < 0) return t % 2 ? "is not 0 or 1" : "is not w, r or i";
     if (t == 0 && inputs[t] != WRITE) return "is not w, as the first";
@@ -116,7 +116,7 @@ Status flip_flop_text_example(const FlipFlopText *text, int64_t number, Example 
     return status;
 }
 
-/* The caller frees it. */
+/* The path of a split's file. The caller frees it. */
 static char *path_of(const char *path, const char *split) {
     char name[64];
     snprintf(name, sizeof name, "%s.txt", split);
@@ -144,7 +144,7 @@ static int64_t examples_of(const void *file) { return flip_flop_text_examples(fi
 static int64_t length_of(const void *file) { return flip_flop_text_length(file); }
 
 static Status example_of(const void *file, int64_t number, int64_t tokens, Example example) {
-    (void)tokens; /* the text has no others */
+    (void)tokens; /* the file can hold only the tokens of the task */
     return flip_flop_text_example(file, number, example);
 }
 

@@ -1,17 +1,17 @@
 /* The published examples of flip-flop language modelling (Hugging Face, synthseq/flipflop) as a text file with one
- * sequence of T characters per line: w, r or i and 0 or 1 in turns. Ids are those of the task flip_flop. */
+ * sequence of T characters per line: w, r or i alternating with 0 or 1. Ids are those of the task flip_flop. */
 #ifndef FLAME_SUITES_FLIP_FLOP_TEXT_H
 #define FLAME_SUITES_FLIP_FLOP_TEXT_H
 
 #include "suites/task.h"
 
-/* Ids of tokens: instructions, then the bits ZERO and ZERO + 1. */
+/* Ids of the tokens: the instructions, then the bits ZERO and ZERO + 1. */
 enum { WRITE, READ, IGNORE, ZERO, FLIP_FLOP_TOKENS = 5 };
 
 typedef struct FlipFlopText FlipFlopText;
 
-/* BAD_INPUT or IO_ERROR (logged, with the file's name) if the file cannot be read or is not of lines of one length. The
- * caller closes it. */
+/* BAD_INPUT or IO_ERROR (logged, with the file's name) if the file cannot be read, or if its lines differ in length.
+ * The caller closes it. */
 Status flip_flop_text_open(const char *path, FlipFlopText **opened);
 void flip_flop_text_close(FlipFlopText *text);
 int64_t flip_flop_text_examples(const FlipFlopText *text);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The parts of a size: columns, and the settings that decide them. */
+/* The parts of a size: their names, and the settings that decide them. */
 enum { PARTS = 3, LABEL_BYTES = 128 };
 static const char *const part_name[PARTS] = {"d_model", "layers", "heads"};
 static const char *const part_key[PARTS] = {"model.hidden_size=", "model.num_hidden_layers=", "mixer.heads="};
@@ -15,10 +15,10 @@ static double part_of(const Result *row, int part) {
     return parts[part];
 }
 
-/* Rows of models that cannot be have no size. */
+/* Whether two sizes differ. Rows of models that do not exist have no size (NaN). */
 static bool is_other(double a, double b) { return a != b && !isnan(a) && !isnan(b); }
 
-/* The first row of a row's suite, and of its model in it if that is asked for. */
+/* The first row of the same suite, or, with `model`, of the same model in the same suite. */
 static int64_t first_like(const Results *results, const Result *row, bool model) {
     int64_t i = 0;
     while (results->row[i].name[NAME_SUITE] != row->name[NAME_SUITE] ||
@@ -27,7 +27,8 @@ static int64_t first_like(const Results *results, const Result *row, bool model)
     return i;
 }
 
-/* Parts that a model has several values of, as bits: at its first row. *any: whether there are some. */
+/* Finds the parts of which a model has several values, as bits in the entry of the model's first row. *any says whether
+ * there are any. */
 static int *find_sizes(const Results *results, bool *any) {
     int *parts = calloc((size_t)results->count + 1, sizeof *parts);
     CHECK_MEMORY(parts, "out of memory");
@@ -48,7 +49,7 @@ static void write_model(char *to, const Result *row, int parts) {
             to += snprintf(to, LABEL_BYTES / PARTS, " %s=%.15g", part_name[p], part_of(row, p));
 }
 
-/* The words of a setting that are not about the size. */
+/* Writes the words of a setting that do not concern the size. */
 static void write_setting(char *to, const Result *row) {
     const char *separator = "";
     *to = 0;
@@ -70,7 +71,8 @@ typedef struct Names {
     int count;
 } Names;
 
-/* Makes the text at *next the name, or the earlier one that is equal. */
+/* Returns an earlier name that equals the text at *next, or else keeps that text as a new name and moves *next behind
+ * it. */
 static const char *keep(Names *names, char **next) {
     for (int i = 0; i < names->count; i++)
         if (strcmp(names->known[i], *next) == 0) return names->known[i];
@@ -93,7 +95,7 @@ void model_sizes_name(Results *results) {
     int *parts = find_sizes(results, &any), *suite = calloc((size_t)results->count + 1, sizeof *suite);
     char *next = results->names = any ? malloc(bytes_of_names(results)) : NULL;
     CHECK_MEMORY(suite && (next || !any), "out of memory");
-    /* All rows' names move, as their order in memory is their order in the file. */
+    /* The names of all rows move, because their order in memory must be their order in the file. */
     Names models = {0}, settings = {0};
     Result *renamed = malloc(((size_t)results->count + 1) * sizeof *renamed);
     CHECK_MEMORY(renamed, "out of memory");

@@ -1,17 +1,17 @@
 /* MQAR, multi-query associative recall (Arora et al. 2023, Zoology, arXiv 2312.04927): pairs of a key and its value,
- * then each key once more somewhere among random tokens; there its value is to be named.
+ * then each key once more somewhere among random tokens. There its value is to be predicted.
  *
  *   x       5 19 2 30 | 11 7 2 28 9 4 5 1        keys [1, V/2), values [V/2, V), two pairs
  *   scored  . .  . .  | .  . 30 . . . 19 .
  *
- * Slot s = 1, 2, ... of the places for queries has weight s^(power_a - 1), so that near places are likelier. Tokens
- * between are random, and may be keys or values by chance, or 0 with random_non_queries: false.
+ * Place s = 1, 2, ... for a query has weight s^(power_a - 1), so that near places are likelier. The tokens in between
+ * are random and may be keys or values by chance; with random_non_queries: false they are 0.
  *
- * num_updates: after the pairs, so many keys are shown again with another value, and that one is to be named.
- * held_out: training has part of the keys and values, and the split of unseen tokens the others.
- * compositional: a key is two tokens, all combinations of a few first ones, [1, V/3), and as many second ones,
- * [V/3, 2V/3); its value, of [2V/3, V), is to be named at the second.
- * n_back: see mqar_repeated.h. */
+ * num_updates: after the pairs, this many keys are shown again with another value, which is then the one to predict.
+ * held_out: this share of the keys and values is kept from training and used by the split of unseen tokens.
+ * compositional: a key is two tokens, the combination of one of a few first tokens, [1, V/3), with one of as many
+ * second tokens, [V/3, 2V/3). Its value, from [2V/3, V), is to be predicted at the second token. n_back: see
+ * mqar_repeated.h. */
 #include "suites/mqar.h"
 
 #include <inttypes.h>
@@ -46,14 +46,14 @@ static const Key mqar_keys[] = {
         "LENGTHxPAIRS: the tests instead of the task's own; test is their mean"),
 };
 
-/* Keys and values do not repeat. */
+/* The most pairs that are possible, since keys and values do not repeat. */
 static int64_t most_pairs(const Mqar *c) {
     const int64_t first = mqar_keys_of(c, 0).count, values = mqar_values_of(c).count;
     const int64_t keys = c->compositional ? first * first : first;
     return keys < values ? keys : values;
 }
 
-/* where: what names the setting, in front of its keys. */
+/* `where` begins each message and names the setting. */
 static Status check_keys(const Mqar *c, const char *where) {
     if (c->unseen && c->held_out == 0) {
         log_error("%stask.unseen needs task.held_out over 0: training shows all keys and values", where);
@@ -84,7 +84,8 @@ static Status check_keys(const Mqar *c, const char *where) {
     return USAGE;
 }
 
-/* With n_back a key needs n values before it can be asked for; one more pair is then scored for sure. */
+/* The least seq_len. With n_back a key needs n values before it can be scored; one more pair then makes sure that a
+ * position is scored. */
 static int64_t least_of(const Mqar *c) {
     if (c->n_back > 0) return 2 * (c->num_kv_pairs * c->n_back + 1);
     return mqar_context(c) + mqar_pair_tokens(c) * c->num_kv_pairs;
@@ -114,7 +115,7 @@ static Status check_one(const Mqar *c, const char *where) {
     return check_keys(c, where);
 }
 
-/* Reads LENGTHxPAIRS, and xEXAMPLES of a training. */
+/* Reads LENGTHxPAIRS for a test, or LENGTHxPAIRSxEXAMPLES for training. */
 static bool read_segment(const char *text, bool test, Mqar *c, int64_t *examples) {
     long long number[3] = {0};
     int used = 0;
@@ -184,7 +185,7 @@ static TaskSizes mqar_sizes(const void *config) {
     return (TaskSizes){.T = c->seq_len, .tokens = c->vocab_size, .classes = c->vocab_size};
 }
 
-/* A guess among the values of the sequence. */
+/* The accuracy of a guess among the values of the sequence. */
 static double mqar_trivial(const void *config) { return 1.0 / (double)((const Mqar *)config)->num_kv_pairs; }
 
 static const char *const mqar_sweep[] = {"task.seq_len=128 task.num_kv_pairs=8",

@@ -17,8 +17,8 @@ static int by_priority(const void *a, const void *b) {
     return x->priority > y->priority ? -1 : x->priority < y->priority;
 }
 
-/* The slots by weight, without repeats: in the order of ln(weight) plus Gumbel noise (Efraimidis and Spirakis, 2006).
- * The caller frees them. */
+/* The slots in an order drawn by weight without replacement: sorted by ln(weight) plus Gumbel noise (Efraimidis and
+ * Spirakis, 2006). The caller frees them. */
 static Place *draw_places(const Mqar *c, Draws *draws, int64_t slots) {
     Place *place = malloc((size_t)slots * sizeof *place);
     CHECK_MEMORY(place, "out of memory");
@@ -28,12 +28,12 @@ static Place *draw_places(const Mqar *c, Draws *draws, int64_t slots) {
     return place;
 }
 
-/* What an example shows, and asks for. */
+/* The pairs that an example shows and asks for. */
 typedef struct Pairs {
     int32_t *key;    /* [num_kv_pairs, key_tokens] */
-    int32_t *value;  /* [num_kv_pairs]: the last one of each key */
+    int32_t *value;  /* [num_kv_pairs]: the last value of each key */
     int32_t *number; /* [shown_pairs]: the pair that is shown */
-    int32_t *shown;  /* [shown_pairs]: its value there */
+    int32_t *shown;  /* [shown_pairs]: the value that is shown with it */
 } Pairs;
 
 static Pairs pairs_begin(const Mqar *c) {
@@ -44,7 +44,7 @@ static Pairs pairs_begin(const Mqar *c) {
     return (Pairs){memory, value, value + pairs, value + pairs + shown};
 }
 
-/* All combinations of a few first and second tokens, in random order. */
+/* Draws the keys: all combinations of a few first and second tokens, in random order. */
 static void draw_compositional_keys(const Mqar *c, Draws *draws, int32_t *key) {
     const int64_t side = mqar_side(c);
     const Range range[2] = {mqar_keys_of(c, 0), mqar_keys_of(c, 1)};
@@ -68,7 +68,7 @@ static void draw_updates(const Mqar *c, Draws *draws, Pairs *p) {
     for (int64_t i = 0; i < c->num_updates; i++) {
         int32_t *value = &p->value[number[i]];
         const int32_t other = (int32_t)draw_between(draws, values.first, values.first + values.count - 2);
-        *value = shown[i] = other + (other >= *value); /* any but that one */
+        *value = shown[i] = other + (other >= *value); /* any value but the key's present one */
     }
 }
 
@@ -114,7 +114,7 @@ static int32_t draw_any(const Mqar *c, Draws *draws) {
     return (int32_t)(part[i].first + drawn);
 }
 
-/* Also between queries, training shows nothing of what is held out. */
+/* Draws a token to stand between queries. Even here, training shows no token that is held out. */
 static int32_t draw_filler(const Mqar *c, const Pairs *p, Draws *draws) {
     int32_t token = draw_any(c, draws);
     while (!c->collisions && is_shown(c, p, token)) token = draw_any(c, draws);

@@ -4,7 +4,7 @@
 
 void repeated_pairs_write(const RepeatedPairs *c, Draws *draws, Example e) {
     const int64_t n = c->n_back;
-    /* of each key its last n values, value number i at place i % n */
+    /* the last n values of each key, with value number i at place i % n */
     int32_t *value = malloc((size_t)(c->pairs * n) * sizeof *value);
     int64_t *count = calloc((size_t)c->pairs, sizeof *count);
     CHECK_MEMORY(value && count, "out of memory");

@@ -8,7 +8,7 @@ int64_t mqar_pair_tokens(const Mqar *c) { return mqar_key_tokens(c) + 1; }
 int64_t mqar_shown_pairs(const Mqar *c) { return c->num_kv_pairs + c->num_updates; }
 int64_t mqar_context(const Mqar *c) { return mqar_pair_tokens(c) * mqar_shown_pairs(c) * c->num_passes; }
 
-/* What training shows of them, or does not show: the last ones. */
+/* The part of a range that training shows or, for unseen tokens, the held-out part, which is at its end. */
 static Range part_of(const Mqar *c, Range all) {
     const int64_t held = llround(c->held_out * (double)all.count);
     return c->unseen ? (Range){all.first + all.count - held, held} : (Range){all.first, all.count - held};

@@ -1,4 +1,4 @@
-/* A setting of MQAR (mqar.c), and what follows from it. */
+/* A setting of MQAR (mqar.c), and the numbers that follow from it. */
 #ifndef FLAME_SUITES_MQAR_SETTING_H
 #define FLAME_SUITES_MQAR_SETTING_H
 
@@ -11,27 +11,28 @@ typedef struct Mqar {
     StringList segments, tests;
 } Mqar;
 
-/* Tokens from `first` on. */
+/* `count` tokens from `first` on. */
 typedef struct Range {
     int64_t first, count;
 } Range;
 
 int64_t mqar_key_tokens(const Mqar *c);
-/* Tokens of a key and its value, which are also those of a place for a query. */
+/* Number of tokens of a key and its value. A place for a query has as many. */
 int64_t mqar_pair_tokens(const Mqar *c);
 int64_t mqar_shown_pairs(const Mqar *c);
-/* Tokens before the queries. */
+/* Number of tokens before the queries. */
 int64_t mqar_context(const Mqar *c);
-/* Of the first token of a key, and with compositional keys of each of the two. */
+/* The range of a key's first token (0) or, with compositional keys, also of its second (1). */
 Range mqar_keys_of(const Mqar *c, int token);
 Range mqar_values_of(const Mqar *c);
-/* How many first tokens, and second ones, the keys combine; 0 if that is no whole number. */
+/* How many first tokens, and as many second tokens, the keys combine; 0 if num_kv_pairs is not a square number. */
 int64_t mqar_side(const Mqar *c);
 
 enum { MQAR_PARTS = 3 };
-/* The tokens that random ones are drawn from, as ranges, and how many ranges: all, or what is not held out. */
+/* The tokens from which random tokens are drawn: all, or those that are not held out. Returns the number of ranges. */
 int mqar_parts(const Mqar *c, Range part[MQAR_PARTS]);
-/* How many these are, and how many different ones an example's keys and values may be. */
+/* mqar_fillers: how many these tokens are. mqar_taken: how many different ones among them the keys and values of an
+ * example may be. */
 int64_t mqar_fillers(const Mqar *c);
 int64_t mqar_taken(const Mqar *c);
 

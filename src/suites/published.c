@@ -4,7 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Each score is the mean over all settings of the task. The model nearest to "xlstm" is the table's mLSTM of fla. */
+/* Each score is the mean over all settings of the task. For "xlstm" these are the scores of the nearest model in the
+ * table, fla's mLSTM. */
 static const PublishedModel mad_models[] = {
     {"path_attn", {.419, .647, .999, .784, .999, .999}},
     {"transformer", {.432, .565, .905, .788, .897, .998}},
@@ -28,8 +29,8 @@ static const PublishedModel flip_flop_models[] = {
     {NULL, {0}},
 };
 
-/* Of each task on longer inputs, with other values, with noise: F1, but for the squared errors of floyd_warshall and
- * fractional_knapsack. */
+/* For each task, scores on longer inputs, with other values and with noise: F1, except for the squared errors of
+ * floyd_warshall and fractional_knapsack. */
 static const PublishedModel tropical_models[] = {
     {"transformer", {0.8055, 0.634,  0.5106, 0.6075, 0.6726, 0.5538, 0.4275, 0.2275, 0.9075, 12.81,  87.68,
                      7.54,   0.88,   0.24,   0.05,   0.4106, 0.3887, 0.6785, 0.0925, 0.2364, 0.2212, 0.0466,

@@ -22,7 +22,7 @@ static void put_title(FILE *file, const TableColumn *column) {
         fprintf(file, " %s, %s |", column->task, column->split);
 }
 
-/* Errors near 0 need more digits; squared errors have any size. */
+/* Errors near 0 need more digits, and squared errors may have any size. */
 static void put_score(FILE *file, Metric metric, double score) {
     fprintf(file, metric == METRIC_MSE ? "%.4g" : metric == METRIC_ERROR ? "%.6f" : "%.3f", score);
 }
@@ -77,7 +77,7 @@ static void put_table(FILE *file, const Table *table) {
     fprintf(file, "\n");
 }
 
-/* A device in prose. */
+/* The device in words. */
 static const char *text_of(const char *text) {
     return strcmp(text, "cpu") == 0 ? "a CPU" : strcmp(text, "cuda") == 0 ? "a GPU" : text;
 }
@@ -103,7 +103,7 @@ static bool has_rates(const Table *table) {
     return false;
 }
 
-/* What the numbers of the table are. */
+/* Writes what the numbers of the table are. */
 static void put_legend(FILE *file, const Table *table, const char *suite) {
     fprintf(file, "%s", metric_name(table->suite->metric));
     const char *task = NULL;
@@ -133,7 +133,7 @@ static void put_legend(FILE *file, const Table *table, const char *suite) {
     fprintf(file, ".\n");
 }
 
-/* Published figures are means over all settings: says where ours are not. */
+/* Published figures are means over all settings. Writes where ours are not. */
 static void put_settings(FILE *file, const Table *table) {
     int known = 0, done = 0;
     for (int c = 0; c < table->columns; c++) {
@@ -149,7 +149,8 @@ static void put_settings(FILE *file, const Table *table) {
                 done, known);
 }
 
-/* How far our order of the models is the published one; NaN below three models. */
+/* How well our order of the models agrees with the published one: Spearman's correlation. NaN for fewer than three
+ * models. */
 static double order_correlation(const Table *table, int column, int *models) {
     double *ours = malloc((size_t)table->rows * sizeof *ours), *published = malloc((size_t)table->rows * sizeof *ours);
     CHECK_MEMORY(ours && published, "out of memory");

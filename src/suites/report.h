@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 
-/* Reads results.csv of the folder, and the answers in runs/ where they are there, and writes aggregate.csv and table.md
+/* Reads results.csv of the folder, and the answers in runs/ if there are any, and writes aggregate.csv and table.md
  * beside it. BAD_INPUT or IO_ERROR (logged). */
 Status report_write(const char *folder);
 

@@ -8,14 +8,14 @@ const char result_columns[] =
     "accuracy_macro,exact,error,f1,mse,perplexity,trivial,tokens_per_s,decode_tokens_per_s,peak_bytes,seconds,"
     "device,precision,examples_crc,version,scored,run";
 
-/* Commas would end the field. */
+/* Writes a text as a field. Commas, which would end the field, become semicolons. */
 static void put_text(FILE *file, const char *text) {
     for (; text && *text; text++) fputc(*text == ',' ? ';' : *text, file);
 }
 
 static void put_integer(FILE *file, int64_t value) { fprintf(file, ",%lld", (long long)value); }
 
-/* Six digits, which all ranks and threads agree on; nothing for NaN. */
+/* Writes six digits, which do not depend on the number of ranks and threads; nothing for NaN. */
 static void put_real(FILE *file, double value) {
     if (isnan(value))
         fputc(',', file);
@@ -28,7 +28,7 @@ static void put_scores(FILE *file, const Scores *s) {
     for (size_t i = 0; i < sizeof scores / sizeof scores[0]; i++) put_real(file, scores[i]);
 }
 
-/* The columns suite to seed. */
+/* Writes the columns from suite to seed. */
 static void put_names(FILE *file, const Trial *trial, const char *split) {
     fprintf(file, "%s,%s,", trial->suite->name, trial->task->name);
     put_text(file, trial_variant(trial));

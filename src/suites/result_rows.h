@@ -1,4 +1,4 @@
-/* The rows of results.csv: one for each trial and test. An empty field does not apply. */
+/* Writes the rows of results.csv: one for each trial and test. A field that does not apply is empty. */
 #ifndef FLAME_SUITES_RESULT_ROWS_H
 #define FLAME_SUITES_RESULT_ROWS_H
 
@@ -10,15 +10,17 @@
 /* The names of the columns, separated by commas. */
 extern const char result_columns[];
 
-/* A row for each test; `failed`: one row without scores. run: the name of the trial's files, without commas. */
+/* Writes a row for each test, or, if `failed`, one row without scores. `run` is the name of the trial's files and
+ * contains no commas. */
 void result_rows_write(FILE *file, const char *run, const Trial *trial, const TrialResult *result, const Device *device,
                        bool failed);
 
-/* A row of a trial that cannot be: names without numbers. */
+/* Writes the row of a trial that is impossible: names without numbers. */
 void unable_row_write(FILE *file, const Trial *trial);
 
-/* Writes a line "SPLIT 0110..." for each test with right and wrong answers: 1 for an example answered right. A split's
- * name may have spaces, as the answers follow the last one. A regression has no such line, nor has a failed trial. */
+/* Writes a line "SPLIT 0110..." for each test with right and wrong answers: 1 for an example that is answered
+ * correctly. A split's name may contain spaces, because the answers follow the last space. Regressions and failed
+ * trials have no such line. */
 void right_answers_write(FILE *file, const TrialResult *result, bool failed);
 
 #endif

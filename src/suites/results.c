@@ -16,7 +16,7 @@ typedef enum ColumnType { COLUMN_NAME, COLUMN_TEXT, COLUMN_INTEGER, COLUMN_REAL 
 typedef struct Column {
     const char *name;
     ColumnType type;
-    size_t offset; /* in Result */
+    size_t offset; /* of the field in Result */
     bool required;
 } Column;
 
@@ -63,7 +63,7 @@ enum { COLUMNS = LENGTH(columns), FILE_MAX = 1 << 30 };
 
 typedef struct Reader {
     const char *path;
-    bool headed; /* the first line names the columns */
+    bool headed; /* the first line holds the names of the columns */
     int64_t line;
     const char **known[RESULT_NAMES]; /* the different names so far */
     int known_count[RESULT_NAMES];
@@ -113,7 +113,7 @@ static Status read_field(Reader *reader, const Column *column, const char *field
     return OK;
 }
 
-/* Reads a line without its end, which becomes the texts of the fields. */
+/* Reads a line, without its line break. The line is cut into the texts of its fields. */
 static Status read_row(Reader *reader, char *line, Result *result) {
     int commas = 0;
     for (const char *c = line; *c; c++) commas += *c == ',';
@@ -133,7 +133,7 @@ static Status read_row(Reader *reader, char *line, Result *result) {
     return status;
 }
 
-/* A suite or task of another version has scores that this one cannot judge. */
+/* Refuses a suite or task of another version, whose scores this version cannot judge. */
 static Status check_known(const Reader *reader, const Result *result) {
     const Suite *suite = suite_find(result->name[NAME_SUITE]);
     if (!suite) return damaged(reader, "suite", result->name[NAME_SUITE], "a suite of this version of flame-c");
@@ -251,7 +251,7 @@ static int compare_names(const Result *a, const Result *b, const ResultName *ord
 
 static const ResultName by_model[] = {NAME_SUITE, NAME_TASK, NAME_SETTING, NAME_MODEL};
 
-/* Rows between which the best point is selected. */
+/* Rows that compare equal are those among which the best point is selected. */
 static int compare_choices(const Result *a, const Result *b) {
     const int order = compare_names(a, b, by_model, LENGTH(by_model));
     return order ? order : compare_numbers(a->seed, b->seed);
@@ -284,7 +284,7 @@ static double goodness(const Result *first, const Result *end, Metric metric) {
     return metric_is_loss(metric) ? -score : score;
 }
 
-/* Appends a point's rows to those kept, each split once. */
+/* Appends a point's rows to `kept`, each split once: its last row. */
 static void keep_point(const Result *first, const Result *end, Results *kept) {
     for (const Result *row = first; row < end; row++) {
         bool repeated = false;
@@ -294,8 +294,8 @@ static void keep_point(const Result *first, const Result *end, Results *kept) {
     }
 }
 
-/* Keeps the best point of rows that differ in point, split and line only. `kept` may be the same array: no row is
- * written behind those read. */
+/* Keeps the best point among rows that differ only in point, split and line. `kept` may be the same array, since rows
+ * are only written over rows that have been read. */
 static void select_point(const Result *first, const Result *end, Metric metric, Results *kept) {
     const Result *best = first, *best_end = first;
     double best_score = NAN;

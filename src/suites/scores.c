@@ -12,7 +12,7 @@ struct Scoring {
     int64_t scored, correct, exact;
     double loss, squares;
     int64_t true_positive, positive, answered_positive;
-    int64_t *labelled, *recalled, *answered; /* [classes] of the present batch */
+    int64_t *labelled, *recalled, *answered; /* [classes], counts of the present batch */
     int64_t batches;
     double macro;
 };

@@ -13,7 +13,7 @@ static Status refuse(const char *setting, const char *why) {
     return USAGE;
 }
 
-/* "2x": 2; other texts: 0. */
+/* 2 for "2x"; 0 for other texts. */
 static int64_t factor_of(const char *text) {
     const size_t length = strlen(text);
     int64_t factor = 0;
@@ -42,7 +42,7 @@ static ConfigValue *mapping_in(ConfigValue *mapping, const char *key) {
     return below;
 }
 
-/* setting: a copy that may be changed. */
+/* `setting` is a copy, which this function changes. */
 static Status apply_one(ConfigValue *root, char *setting) {
     char *value_text = strchr(setting, '='), *dot = strchr(setting, '.');
     if (!value_text || !value_text[1]) return refuse(setting, "has no value");

@@ -35,12 +35,12 @@ static const Key keys[] = {
 static const char on_cpu[] = "speed.lengths=[128,256,512,1024,2048,4096] speed.batch=1 speed.heads=4 speed.head_dim=64 "
                              "speed.repeats=5 speed.dtype=float32";
 
-/* What mixer_defaults have for models of a few thousand parameters, is as large here as fla has it. */
+/* Keys that mixer_defaults choose for models of a few thousand parameters. Here they are as large as in fla. */
 #define NSA_BLOCKS "model.block_size=64 model.block_counts=16 model.window_size=512"
-enum { NSA_GROUP = 16 }; /* query heads, at least, of a key head */
+enum { NSA_GROUP = 16 }; /* least number of query heads per key head */
 static const MixerKeys speed_mixers[] = {
     {"nsa", "model.num_heads={heads} model.num_kv_heads=1 model.head_dim={head_dim} " NSA_BLOCKS},
-    {"nsa", NSA_BLOCKS}, /* for fewer heads than a group has */
+    {"nsa", NSA_BLOCKS}, /* if there are fewer heads than NSA_GROUP */
     {"mamba2", "model.state_size=128"},
     {"rwkv6", "model.proj_low_rank_dim=32 model.gate_low_rank_dim=64"},
     {"rwkv7", "model.decay_low_rank_dim=64 model.gate_low_rank_dim=128 model.a_low_rank_dim=64 "
@@ -71,7 +71,7 @@ static Status check_sections(const ConfigValue *root) {
     return OK;
 }
 
-/* The caller calls keys_free, also on failure. */
+/* Reads the section "speed". The caller calls keys_free, also on failure. */
 static Status read_config(const char *user, const Device *device, SpeedConfig *config) {
     const KeyTable table = {keys, LENGTH(keys), config, SPEED};
     ConfigValue *root = config_value_new(VALUE_MAPPING, COMMAND_LINE, 0);
@@ -104,7 +104,7 @@ static Status create_model(const SpeedConfig *config, const char *mixer, const c
     return status;
 }
 
-/* DIR/configs/MIXER.json, for other programs that time the same layer. */
+/* Writes FOLDER/configs/MIXER.json, for other programs that time the same layer. */
 static Status write_model(const Model *model, const char *folder) {
     char name[160], *text = model_config_json(model);
     snprintf(name, sizeof name, "configs/%s.json", model->config.model_type);

@@ -8,12 +8,12 @@
 typedef struct SpeedOptions {
     const char *const *mixers; /* none: all */
     int mixer_count;
-    const char *user; /* settings of the sections speed and model, as in settings.h; NULL: none */
+    const char *user; /* the user's settings of the sections speed and model, as in settings.h; NULL: none */
     const char *folder;
 } SpeedOptions;
 
-/* Times the mixers and writes speed.csv, speed.md and configs/MIXER.json of each model into the folder, over those that
- * are there. A mixer that has no model of this size is told and left out. USAGE (logged) for an unknown mixer, key or
+/* Times the mixers, and writes speed.csv, speed.md and each model's configs/MIXER.json into the folder, replacing older
+ * ones. A mixer that has no model of this size is left out with a warning. USAGE (logged) for an unknown mixer, key or
  * section; BAD_INPUT (logged) for a type that the device cannot multiply, or if no mixer is left. */
 Status speed_run(const SpeedOptions *options, const Device *device);
 

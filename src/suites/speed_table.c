@@ -20,7 +20,7 @@ void speed_table_free(SpeedTable *table) {
     *table = (SpeedTable){0};
 }
 
-/* Nothing for NaN, as in results.csv. */
+/* Writes a number as a field, which is empty for NaN, as in results.csv. */
 static void put_number(FILE *file, double value, const char *format) {
     if (!isnan(value)) fprintf(file, format, value);
     fputc(',', file);
@@ -39,7 +39,7 @@ static void put_csv(FILE *file, const SpeedTable *t) {
     }
 }
 
-/* A row for each length, a column for each mixer. */
+/* Writes a table with a row for each length and a column for each mixer. */
 static void put_times(FILE *file, const SpeedTable *t, const char *title, bool backward) {
     fprintf(file, "\n## %s\n\n| length |", title);
     for (int64_t i = 0; i < t->rows; i += t->lengths->count) fprintf(file, " %s |", t->row[i].mixer);

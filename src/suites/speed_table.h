@@ -7,7 +7,7 @@
 typedef struct SpeedRow {
     const char *mixer;
     int64_t length;
-    double forward, forward_backward; /* seconds; NaN: it does not fit into memory */
+    double forward, forward_backward; /* seconds; NaN: the run does not fit into memory */
 } SpeedRow;
 
 typedef struct SpeedTable {
@@ -20,7 +20,7 @@ typedef struct SpeedTable {
 
 void speed_table_append(SpeedTable *table, SpeedRow row);
 void speed_table_free(SpeedTable *table);
-/* Writes FOLDER/speed.csv and speed.md over those that are there. IO_ERROR (logged) if it cannot. */
+/* Writes FOLDER/speed.csv and speed.md, replacing older ones. IO_ERROR (logged) if that fails. */
 Status speed_table_write(const SpeedTable *table, const char *folder);
 
 #endif

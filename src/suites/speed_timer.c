@@ -18,11 +18,11 @@ struct SpeedTimer {
     Tape tape;
 };
 
-/* One allocation that holds all that a run needs but for parameters. */
+/* The memory of a run, except for the parameters: one allocation. */
 typedef struct Memory {
     Arena all, keep, scratch;
     int64_t rows, cols;
-    void *x, *gradient; /* [rows, cols], of the mixer's input and of its output */
+    void *x, *gradient; /* [rows, cols]: the mixer's input, and the gradient of its output */
     Batch batch;
 } Memory;
 
@@ -38,7 +38,7 @@ Status speed_timer_open(Model *model, const Device *device, DType type, SpeedTim
     Fsdp *fsdp = fsdp_create(&timer->session.mesh, device, model->unit, model->units, session_sharding(&options));
     timer->session.fsdp = fsdp;
     fsdp_initialise(fsdp, 0);
-    for (int unit = 0; unit < 2; unit++) { /* the root, with what layers share, and the first layer */
+    for (int unit = 0; unit < 2; unit++) { /* the root, which holds what layers share, and the first layer */
         fsdp_gather(fsdp, unit);
         fsdp_begin_gradient(fsdp, unit);
     }
@@ -51,7 +51,7 @@ void speed_timer_close(SpeedTimer *timer) {
     free(timer);
 }
 
-/* Records forward and, if asked for, runs backward from the output's gradient. */
+/* Runs forward and, with `backward`, also backward from the output's gradient. */
 static void run_mixer(SpeedTimer *timer, const Device *device, Memory *m, bool backward) {
     const Layer *layer = &timer->session.model->layer[0];
     Tensor x = tensor_of(m->x, m->rows, m->cols, timer->type);
@@ -80,7 +80,7 @@ static Arena part_of(Arena *all, const char *name, int64_t bytes) {
     return (Arena){.name = name, .device = all->device, .base = arena_push(all, bytes), .capacity = bytes};
 }
 
-/* Sizes the arenas by a run on the counting device. False if there is not so much memory. */
+/* Sizes the arenas by a run on the counting device. False if there is not enough memory. */
 static bool allocate(SpeedTimer *timer, Memory *m) {
     const Device *device = timer->session.device, *counting = device_counting(device->gpu);
     m->all = arena_counting("inputs", counting);

@@ -20,7 +20,7 @@ static int compare_values(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Equal values have exactly themselves as their mean. */
+/* Computed so that the mean of equal values is exactly their value. */
 double sample_mean(const double *values, int n) {
     double above_first = 0;
     for (int i = 0; i < n; i++) above_first += values[i] - values[0];
@@ -55,7 +55,8 @@ Interval rate_interval(int64_t events, int64_t trials) {
     const double n = (double)trials, rate = (double)events / n, z = normal_quantile_95;
     const double scale = 1 / (1 + z * z / n), middle = (rate + z * z / (2 * n)) * scale;
     const double half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) * scale;
-    /* At the ends the exact bound is 0 or 1, which rounding may miss. */
+    /* Without events the lower bound is exactly 0, and without any other outcome the upper bound is exactly 1; rounding
+     * may miss these. */
     return (Interval){events == 0 ? 0 : middle - half, events == trials ? 1 : middle + half};
 }
 
@@ -99,7 +100,7 @@ double t_quantile_95(double degrees) {
     return high;
 }
 
-/* How many sums of +-difference are at least `bound` in absolute value, beginning with `sum`. */
+/* In how many ways `sum` plus or minus each difference is at least `bound` in absolute value. */
 static int64_t extreme_signs(const double *difference, int n, double sum, double bound) {
     if (n == 0) return fabs(sum) >= bound;
     return extreme_signs(difference + 1, n - 1, sum + difference[0], bound) +
@@ -114,13 +115,13 @@ double paired_permutation(const double *a, const double *b, int n) {
         sum += difference[i];
         size += fabs(difference[i]);
     }
-    /* Sums that are equal but for their rounding count as equal. */
+    /* Sums that differ only by rounding count as equal. */
     return (double)extreme_signs(difference, n, 0, fabs(sum) - 1e-12 * size) / (double)((int64_t)1 << n);
 }
 
 double paired_permutation_smallest(int n) { return n < 1 ? NAN : ldexp(2, -n); }
 
-/* A test of permutations of two groups: the sum of the first one's values decides. */
+/* An unpaired permutation test, decided by the sum of the first group's values. */
 typedef struct Choices {
     const double *value; /* relative to the mean of all */
     int count;
@@ -143,7 +144,8 @@ double unpaired_permutation(const double *a, int n, const double *b, int m) {
     double value[PERMUTATION_MAX], sum = 0, size = 0;
     memcpy(value, a, (size_t)n * sizeof *value);
     memcpy(value + n, b, (size_t)m * sizeof *value);
-    /* Around the mean of all, the difference of the groups' means is a multiple of the first group's sum. */
+    /* If values are taken relative to the mean of all, the difference of the groups' means is a multiple of the first
+     * group's sum. */
     const double mean = sample_mean(value, n + m);
     for (int i = 0; i < n + m; i++) {
         value[i] -= mean;
@@ -158,7 +160,7 @@ double unpaired_permutation(const double *a, int n, const double *b, int m) {
 double unpaired_permutation_smallest(int n, int m) {
     double choices = 1;
     for (int i = 1; i <= m; i++) choices *= (double)(n + i) / i;
-    /* With groups of one size, exchanging them gives the same difference, the other way round. */
+    /* If both groups have the same size, exchanging them gives the same difference with the other sign. */
     return (n == m ? 2 : 1) / choices;
 }
 
@@ -177,7 +179,7 @@ double mcnemar_test(const uint8_t *a_right, const uint8_t *b_right, int64_t exam
         only_b += b_right[i] && !a_right[i];
     }
     if (only_a == only_b) return 1;
-    /* Twice the probability that of so many fair coins at most `fewer` fall on one side. */
+    /* Twice the probability that, of fewer + more fair coins, at most `fewer` fall on one given side. */
     const double fewer = (double)(only_a < only_b ? only_a : only_b), more = (double)(only_a + only_b) - fewer;
     return fmin(1, 2 * incomplete_beta(0.5, more, fewer + 1));
 }
@@ -194,7 +196,7 @@ void holm_correct(double *p, int count) {
     for (int k = 0; k < left; k++) corrected[k] = worst = fmin(1, fmax(worst, (left - k) * sorted[k]));
     for (int i = 0; i < count; i++) {
         const double *place = isnan(p[i]) ? NULL : bsearch(&p[i], sorted, (size_t)left, sizeof *sorted, compare_values);
-        /* Equal ones have the value of the first of them, which is the largest. */
+        /* Equal p-values get the corrected value of the first of them, which is the largest. */
         while (place && place > sorted && place[-1] == *place) place--;
         if (place) p[i] = corrected[place - sorted];
     }

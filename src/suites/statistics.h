@@ -1,5 +1,5 @@
-/* Statistics of small samples: scores of a few seeds, answers to some thousand examples. Tests are two-sided and give
- * the p-value. What the sample is too small for is NaN. */
+/* Statistics of small samples: scores of a few seeds, answers to some thousand examples. Tests are two-sided and return
+ * the p-value. If a sample is too small, the result is NaN. */
 #ifndef FLAME_SUITES_STATISTICS_H
 #define FLAME_SUITES_STATISTICS_H
 
@@ -15,7 +15,7 @@ double sample_deviation(const double *values, int n);
 double sample_median(const double *values, int n);
 /* The 95 % interval of the mean, by Student's t; NaN below two values. */
 Interval mean_interval(const double *values, int n);
-/* The 95 % interval of a rate of `events` in `trials`, by Wilson. It keeps its meaning where there are no events. */
+/* The 95 % interval of a rate of `events` in `trials`, by Wilson. It is meaningful even if there are no events. */
 Interval rate_interval(int64_t events, int64_t trials);
 
 /* The probability that |t| is at least this large with so many degrees of freedom. */
@@ -23,25 +23,26 @@ double t_two_sided(double t, double degrees);
 /* The t that is exceeded on either side with probability 0.025. */
 double t_quantile_95(double degrees);
 
-enum { PERMUTATION_MAX = 20 }; /* values that an exact test of permutations may have: about a million cases */
+enum { PERMUTATION_MAX = 20 }; /* most values of an exact permutation test, which has about a million cases then */
 
-/* Whether a and b differ in the mean: a[i] and b[i] are of the same seed, and every one of the 2^n ways to exchange
- * the two of some seeds is as likely as the one seen. NaN above PERMUTATION_MAX. */
+/* A paired permutation test of whether a and b differ in the mean. a[i] and b[i] belong to the same seed. If the models
+ * do not differ, each of the 2^n ways of exchanging the two values of some seeds is as likely as the one observed. NaN
+ * above PERMUTATION_MAX. */
 double paired_permutation(const double *a, const double *b, int n);
 /* The smallest p that paired_permutation can give for n seeds, whatever the values: 2 / 2^n. */
 double paired_permutation_smallest(int n);
-/* The same for scores of different seeds: every choice of n out of all n + m values is as likely. NaN where these are
- * more than PERMUTATION_MAX. */
+/* The same for scores of different seeds: each choice of n out of all n + m values is equally likely. NaN if n + m is
+ * above PERMUTATION_MAX. */
 double unpaired_permutation(const double *a, int n, const double *b, int m);
-/* The smallest p that it can give. */
+/* The smallest p that unpaired_permutation can give. */
 double unpaired_permutation_smallest(int n, int m);
 /* Welch's t test, for samples too large for permutations. NaN below two values, or if neither sample varies. */
 double welch_test(const double *a, int n, const double *b, int m);
-/* McNemar's exact test of two models on the same examples: 1 where the model's answer is right, else 0. */
+/* McNemar's exact test of two models on the same examples: 1 if the model's answer is right, otherwise 0. */
 double mcnemar_test(const uint8_t *a_right, const uint8_t *b_right, int64_t examples);
 
-/* Holm's correction: replaces the p-values of a family of tests, so that those below 0.05 hold all together with
- * probability 0.95. NaN stays and does not count. */
+/* Holm's correction: replaces the p-values of a family of tests. Then the probability that any of those below 0.05 is a
+ * false positive is at most 0.05. NaN stays NaN and does not count. */
 void holm_correct(double *p, int count);
 
 /* Spearman's rank correlation; equal values share their mean rank. NaN below two values, or if all of a or of b are

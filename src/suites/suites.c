@@ -129,7 +129,7 @@ static const MixerKeys one_layer_mixers[] = {
     {NULL, NULL},
 };
 
-/* The publication's encoder has no positions. */
+/* The publication's encoder has no positional information, so it is turned off here. */
 static const MixerKeys tropical_mixers[] = {
     {"samba", "model.num_hidden_layers=2 model.attn.rope_theta=null"},
     {"transformer", "model.rope_theta=null"},

@@ -55,7 +55,7 @@ static int seed_number(const Results *results, double seed) {
     return i;
 }
 
-/* Each seed's mean over the settings, where all have a score. Also counts the settings with a score. */
+/* Computes each seed's mean over the settings, if all have a score, and counts the settings with a score. */
 static void mean_by_seed(const Results *results, const Group *group, Summary *summary) {
     const char *setting = NULL;
     int *count = calloc((size_t)results->seeds, sizeof *count);
@@ -66,7 +66,7 @@ static void mean_by_seed(const Results *results, const Group *group, Summary *su
         const int seed = seed_number(results, row->seed);
         summary->score[seed] += row->score[summary->metric];
         count[seed]++;
-        if (row->name[NAME_SETTING] != setting) summary->settings_done++; /* rows are in the order of settings */
+        if (row->name[NAME_SETTING] != setting) summary->settings_done++; /* the rows are sorted by setting */
         setting = row->name[NAME_SETTING];
     }
     for (int i = 0; i < results->seeds; i++)
@@ -121,8 +121,8 @@ static void describe_runs(const Results *results, const Group *group, Summary *s
     s->skill = s->trivial == best ? NAN : (s->mean - s->trivial) / (best - s->trivial);
 }
 
-/* The interval of an error rate that the seeds have none of. Several seeds without errors answered the same positions,
- * which count once. */
+/* The interval of an error rate for which seeds give no interval. If several seeds have no errors, they answered the
+ * same positions, which count once. */
 static Interval interval_of_rate(const Results *results, const Group *group, const Summary *s) {
     const Interval none = {NAN, NAN};
     if (s->metric != METRIC_ERROR || s->settings != 1 || s->n < 1 || (s->n > 1 && s->mean > 0)) return none;
@@ -151,7 +151,7 @@ static void put(FILE *file, double value) {
     if (!isnan(value)) fprintf(file, "%.10g", value);
 }
 
-/* The different selected values, apart by spaces. */
+/* Writes the different selected values, separated by spaces. */
 static void put_choices(FILE *file, const Results *results, const Group *group, bool weight_decay) {
     double seen[8];
     int count = 0;
@@ -185,7 +185,7 @@ static void put_group(FILE *file, const Results *results, const Group *group) {
     free(s.score);
 }
 
-/* Writes the groups that have the names so far, and differ in those from `kind` on. */
+/* Writes all groups that have the first `depth` names of `group`. */
 static void put_groups(FILE *file, const Results *results, Group *group, int depth) {
     static const ResultName order[] = {NAME_SUITE, NAME_TASK, NAME_SPLIT, NAME_MODEL};
     if (depth == (int)(sizeof order / sizeof order[0])) {

@@ -113,7 +113,7 @@ static void append(Trial **list, int64_t *count, Trial trial) {
     grown[(*count)++] = trial;
 }
 
-/* Whether the mixer has a model for it; told if not. */
+/* Whether the mixer has a model for the trial. Warns if not. */
 static bool is_able(const Trial *trial) {
     TrialResult plan;
     if (trial_plan(trial, false, &plan) == OK) return true;
@@ -132,7 +132,7 @@ static void append_grid(Sweep *sweep, Trial trial, const Protocol *protocol, int
             }
 }
 
-/* The grid and the seeds of one mixer and setting. */
+/* Adds the trials of one mixer and setting: all points of the grid and all seeds. */
 static Status list_points(const SweepOptions *options, Trial trial, Sweep *sweep) {
     Protocol protocol = {0};
     ConfigValue *root = NULL;
@@ -154,7 +154,7 @@ typedef struct TaskSettings {
     uint32_t left_out[SETTINGS_MOST];
 } TaskSettings;
 
-/* Fills them; wrong ones end the sweep, before any mixer. */
+/* Fills the settings. A wrong setting ends the sweep before any mixer is tried. */
 static Status list_settings(const SweepOptions *options, Trial trial, TaskSettings *settings) {
     const char *const *published = options->settings ? trial.task->sweep : NULL;
     Status status = OK;
@@ -229,7 +229,7 @@ static void print_hours(const char *where, double flops, double rate) {
     log_info("  %-44s %10.2f hours", where, flops / rate / 3600);
 }
 
-/* What small models reach of the rates of large products; measured on CPUs, assumed for an H100. */
+/* The share of the rate of large products that small models reach: measured on CPUs, assumed for an H100. */
 static const double small_share = 0.4, h100_rate = 400e12 * 0.1;
 
 void sweep_print_plan(const Sweep *sweep, double rate) {

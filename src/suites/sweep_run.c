@@ -43,7 +43,7 @@ static Status failed(const char *path, int error) {
     return IO_ERROR;
 }
 
-/* All that decides the results of a trial, and the form of its rows. */
+/* A hash of everything that decides the results of a trial and the form of its rows. */
 static uint32_t identity(const Trial *trial) {
     ConfigValue *root = NULL;
     char *text = NULL;
@@ -83,7 +83,7 @@ static bool has_result(const Running *r, int64_t trial) {
     return file_exists(path);
 }
 
-/* Whether this rank is the one that runs the trial. */
+/* Takes a trial, unless another rank has. *taken says whether this rank runs it. */
 static Status take(const Running *r, int64_t trial, bool *taken) {
     char path[PATH_BYTES];
     int fd = -1;
@@ -94,7 +94,7 @@ static Status take(const Running *r, int64_t trial, bool *taken) {
     return error ? failed(path, error) : file_close(fd) ? failed(path, errno) : OK;
 }
 
-/* The rows come last: a trial that has them is done. */
+/* Writes the rows last, because a trial that has them counts as done. */
 static Status write_result(const Running *r, int64_t trial, const TrialResult *result, bool diverged) {
     char path[PATH_BYTES];
     TextFile right, rows;
@@ -155,7 +155,8 @@ static Status run_one(Running *r, int64_t index) {
     return status;
 }
 
-/* Who finds no more trials waits for the others, whose activity is only seen on the same host. */
+/* A rank that finds no more trials waits for the others. Ranks on other hosts cannot be watched, so with several hosts
+ * the time limit is turned off. */
 static Status run_all(Running *r) {
     Status status = OK;
     if (r->comm->size > r->comm->local_size) comm_configure("never", INFINITY);
@@ -189,7 +190,7 @@ static void tell_others(const Running *r, char *const names[], int64_t count) {
                  r->folder, (long long)others);
 }
 
-/* Removes results that cannot be read: those trials run again. */
+/* Removes results that cannot be read, so that their trials run again. */
 static Status remove_damaged(const Running *r) {
     for (int64_t i = 0; i < r->sweep->trials; i++) {
         char path[PATH_BYTES];

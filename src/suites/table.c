@@ -38,7 +38,7 @@ static int averaged_columns(const Table *table) {
     return count;
 }
 
-/* The mean over the tasks: NaN where one of them is missing. */
+/* The mean over the tasks; NaN if one of them is missing. */
 static Summary average_cell(const Table *table, const TableRow *row) {
     const int seeds = table->results->seeds, tasks = averaged_columns(table);
     Summary average = {
@@ -72,7 +72,7 @@ static void fill_row(Table *table, const char *suite, TableRow *row) {
     CHECK_MEMORY(row->cell && row->published, "out of memory");
     for (int c = 0; c < table->columns; c++) {
         TableColumn *column = &table->column[c];
-        if (!column->task) { /* the last one */
+        if (!column->task) { /* the last column */
             row->cell[c] = average_cell(table, row);
             row->published[c] = average_published(table, row);
             continue;
@@ -82,7 +82,7 @@ static void fill_row(Table *table, const char *suite, TableRow *row) {
                                                                    [NAME_SPLIT] = column->split,
                                                                    [NAME_MODEL] = row->model}});
         row->published[c] = published_score(table->published, column->task, column->split, row->model);
-        /* Rows that have the same settings have the same trivial score. */
+        /* Rows with the same settings have the same trivial score. */
         if (row->cell[c].settings_done == row->cell[c].settings || isnan(column->trivial))
             column->trivial = row->cell[c].trivial;
     }
@@ -97,7 +97,7 @@ static void average_trivial(Table *table) {
         if (is_averaged(table, &table->column[c])) last->trivial += table->column[c].trivial / tasks;
 }
 
-/* The column that orders the rows. */
+/* The column by which the rows are sorted. */
 static int order_column(const Table *table) {
     const int last = table->columns - 1;
     if (!table->column[last].task) return last;

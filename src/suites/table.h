@@ -8,7 +8,7 @@
 #include "suites/summary.h"
 
 typedef struct TableColumn {
-    const char *task, *split; /* NULL: the mean over the tasks on the split "test" */
+    const char *task, *split; /* task NULL: the mean over the tasks on the split "test" */
     Metric metric;
     double trivial;
 } TableColumn;
@@ -17,7 +17,7 @@ typedef struct TableColumn {
 typedef struct TableRow {
     const char *model;
     Summary *cell;
-    double *published; /* NaN where there is none */
+    double *published; /* [columns]; NaN if there is none */
 } TableRow;
 
 typedef struct Table {
@@ -25,11 +25,11 @@ typedef struct Table {
     const Suite *suite;
     const Published *published; /* or NULL */
     TableColumn *column;
-    TableRow *row; /* the best ones first, by the mean over the tasks or else by the first column */
+    TableRow *row; /* the best first, by the mean over the tasks, or else by the first column of a split "test" */
     int columns, rows;
 } Table;
 
-/* suite: a name of results. The caller frees the table with table_free. */
+/* `suite` is a name in `results`. The caller frees the table with table_free. */
 Table table_make(const Results *results, const char *suite);
 void table_free(Table *table);
 

@@ -14,7 +14,7 @@ struct TestRuns {
     bool pooled; /* "test" is the mean of the others, and tester[0] is NULL */
     Segment split[TRIAL_TESTS];
     Tester *tester[TRIAL_TESTS];
-    TrialTest tried[TRIAL_TESTS]; /* those of result change places with them if they count */
+    TrialTest tried[TRIAL_TESTS]; /* the newest scores; they are exchanged with those in `result` if they count */
     double best_loss;
 };
 
@@ -36,7 +36,8 @@ static Status open_test(TestRuns *r, const Segment *split) {
     return opened;
 }
 
-/* "test" of all others: the mean of their scores, each of as many examples, and their answers one after another. */
+/* Opens "test" as a summary of all other tests: the mean of their scores, since all have the same number of examples,
+ * and their answers one after another. */
 static void open_mean(TestRuns *r, int others) {
     TrialTest *mean = &r->result->test[r->result->tests++];
     *mean = (TrialTest){.split = "test", .examples = others * r->setup->protocol.test_examples};
@@ -93,7 +94,7 @@ static double score_of(const TestRuns *r, const Scores *scores) {
     return r->trial->suite->metric == METRIC_MACRO ? scores->macro : scores->accuracy;
 }
 
-/* What the best test has least of. */
+/* The loss by which the best test is selected. */
 static double loss_of(const Scores *scores) { return isnan(scores->mse) ? log(scores->perplexity) : scores->mse; }
 
 static Status run_from(TestRuns *r, int first) {

@@ -60,7 +60,7 @@ void tester_close(Tester *t) {
     free(t);
 }
 
-/* Examples first, first + 1, ... in the batch; *count: how many there are. */
+/* Fills the batch with examples first, first + 1, ... *count is how many there are. */
 static Status fill(Tester *t, int64_t first, int64_t examples, int64_t *count) {
     const int64_t B = t->options.B;
     const HostBatch batch = runner_batch(t->runner);

@@ -1,4 +1,4 @@
-/* A text that is written in memory and then replaces a file as a whole:
+/* A text that is built in memory and then replaces a file as a whole:
  *
  *   TextFile text;
  *   text_file_begin(&text);
@@ -17,11 +17,11 @@ typedef struct TextFile {
     size_t bytes;
 } TextFile;
 
-/* The text ends at text_file_replace or text_file_drop. It stays where it is: not to be copied. */
+/* Begins a text, which text_file_replace or text_file_drop ends. The struct must not be copied or moved in between. */
 void text_file_begin(TextFile *text);
 /* Replaces the file atomically and frees the text. IO_ERROR (logged) if it cannot be written. */
 Status text_file_replace(TextFile *text, const char *path);
-/* Frees the text, which is written nowhere. */
+/* Frees the text without writing it. */
 void text_file_drop(TextFile *text);
 
 #endif

@@ -53,7 +53,8 @@ static int64_t integer_in(const ConfigValue *root, const char *section, const ch
     return value && value->type == VALUE_INTEGER ? value->integer : otherwise;
 }
 
-/* The mixer's keys depend on the heads and the width, which other settings decide: a first pass reads these. */
+/* The mixer's keys depend on the number of heads and the width, which other settings decide. So a first pass reads
+ * these. */
 Status trial_settings(const Trial *trial, ConfigValue **root) {
     Status status = apply_all(trial, 1, 1, root);
     const int64_t heads = integer_in(*root, "mixer", "heads", 1), width = integer_in(*root, "model", "hidden_size", 64);

@@ -25,9 +25,9 @@ typedef struct Training {
     Session session;
     Schedule schedule;
     OptimizerOptions optimizer;
-    Runner *runner[SEGMENTS_MOST]; /* by segment; those of one length have the same, the session's is the first */
+    Runner *runner[SEGMENTS_MOST]; /* by segment; segments of equal length share one; the first is the session's */
     Examples *examples[SEGMENTS_MOST];
-    int64_t *number; /* [batch_size]: the examples of a step */
+    int64_t *number; /* [batch_size]: numbers of the examples of a step */
     TestRuns *tests;
     double *step_seconds; /* [steps] */
     TrialResult *result;
@@ -91,7 +91,7 @@ static void close_training(Training *t) {
     free(t->step_seconds);
 }
 
-/* Which of an epoch's batches is that of a step. */
+/* Which batch belongs to a step. */
 typedef struct Place {
     int64_t epoch, batch; /* of the segment */
     int segment;
@@ -111,7 +111,7 @@ static Place place_of(const Training *t, int64_t step) {
     return place;
 }
 
-/* Which example is number b of a batch; -1: none, behind the end of an epoch. */
+/* The number of the example that is number b of a batch; -1: none, because the epoch has ended. */
 static int64_t number_of(const Training *t, Place place, int64_t b) {
     const TrialSegment *segment = &t->setup.segment[place.segment];
     const int64_t number = place.batch * segment->options.B + b;
@@ -150,7 +150,7 @@ static Status take_step(Training *t, int64_t step) {
     return NUMERIC_STOP;
 }
 
-/* Of the steps first .. end - 1. */
+/* The number of tokens of steps first .. end - 1. */
 static int64_t tokens_of(const Training *t, int64_t first, int64_t end) {
     int64_t tokens = 0;
     for (int64_t step = first; step < end; step++) {
@@ -160,7 +160,7 @@ static int64_t tokens_of(const Training *t, int64_t first, int64_t end) {
     return tokens;
 }
 
-/* The median over windows of the steps after the first ones; NaN if there are too few. */
+/* The median rate over windows of steps, without the first steps; NaN if there are too few. */
 static double tokens_per_second(const Training *t, int64_t steps) {
     double rate[WINDOWS];
     const int64_t measured = (steps - WARM_UP_STEPS) / WINDOWS;
@@ -174,7 +174,8 @@ static double tokens_per_second(const Training *t, int64_t steps) {
     return sample_median(rate, WINDOWS);
 }
 
-/* Of a batch of sequences that are as long as examples, whose last tokens, half of them at most, come one by one. */
+/* The rate at which a batch of sequences as long as the examples is generated: at most the last half of their tokens,
+ * one by one. */
 static double decode_tokens_per_second(const Training *t) {
     const RunnerOptions *options = &t->setup.segment[0].options;
     const int64_t half = options->T / 2, count = half < DECODED_MOST ? half : DECODED_MOST;

@@ -1,11 +1,11 @@
-/* Runs a trial: trains a model, tests it, and keeps nothing but the scores. */
+/* Runs a trial: trains a model, tests it, and keeps only the scores. */
 #ifndef FLAME_SUITES_TRIAL_RUN_H
 #define FLAME_SUITES_TRIAL_RUN_H
 
 #include "core/device.h"
 #include "suites/trial.h"
 
-/* Tells that a test of the training was made: its step of `steps` and the score. */
+/* Is called after each test of a training, with its step (of `steps`) and the score. */
 typedef void TrialProgress(void *context, int64_t step, int64_t steps, double accuracy);
 
 /* Trains and tests. The caller calls trial_result_free. NUMERIC_STOP (logged) if the loss is not finite. */

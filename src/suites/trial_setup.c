@@ -135,7 +135,7 @@ int trial_tests(const Task *task, const void *config, Segment test[TRIAL_TESTS],
     return count;
 }
 
-/* Appends a segment of the training; listed: one of the setting's, or NULL. */
+/* Appends a segment of the training. `listed` is one that the setting lists, or NULL. */
 static Status add_segment(const Trial *trial, const Segment *listed, TrialSetup *s) {
     TrialSegment *segment = &s->segment[s->segments];
     const Status status = trial_task(trial, listed ? listed->keys : NULL, &segment->config);
@@ -165,7 +165,7 @@ static Status add_segments(const Trial *trial, TrialSetup *s) {
     return count > 0 ? status : add_segment(trial, NULL, s);
 }
 
-/* Adds the tests' part of the cost: each of "test" at every evaluation, and the others as often at most. */
+/* Adds the cost of the tests: "test" runs at every evaluation, and the others at most as often. */
 static Status describe_tests(const Trial *trial, const TrialSetup *s, Model *model, bool gpu, TrialResult *result) {
     const Protocol *p = &s->protocol;
     const int64_t steps = protocol_steps(p, s->epoch_steps), between = protocol_steps_between(p, s->epoch_steps);
@@ -211,7 +211,7 @@ static bool is_left_out(const Trial *trial, const Segment *test, int64_t outputs
     return true;
 }
 
-/* Whether "test" is the only one. */
+/* Whether "test" is the only test. */
 static Status has_no_splits(const Trial *trial, bool *none) {
     Protocol protocol = {0};
     ConfigValue *root = NULL;

@@ -1,4 +1,4 @@
-/* MAD's compression: random tokens and a last one, V - 1, whose output vector must say all of them:
+/* MAD's compression: random tokens and a last token, V - 1, whose output vector must encode all of them:
  *
  *   x       3 1 4 1 5 9 2 7        the last is V - 1
  *   scored  3 1 4 1 5 9 2 7        decoded from the output at the last position alone */
@@ -24,7 +24,8 @@ static TaskSizes compression_sizes(const void *config) {
     return (TaskSizes){.T = c->seq_len, .tokens = c->vocab_size, .classes = c->vocab_size};
 }
 
-/* Averaged over the classes: that of the last token, which is always right, and one that is guessed always. */
+/* Averaged over the classes: the class of the last token, which is always right, and one class that is always
+ * guessed. */
 static double compression_trivial(const void *config) {
     return 2 * mad_guess(((const Compression *)config)->vocab_size);
 }

@@ -4,9 +4,9 @@
  *   x       . . 1 4 2 9 11 0 5 3 8 1 4 2 9        pads V - 1 on the left; keys [0, n/2), values [n/2, n), n = V - 1
  *   scored  . . . . . . .  . . . . . . 9 11       a value that its key had before, each token from the one before it
  *
- * The key that ends the sequence (the probe) is put into it at a random place; now and then the sequence ends before
- * that place, and the probe was never seen. Training predicts every next token, pads included, or with
- * `clean` what tests do. */
+ * The key that ends the sequence (the probe) is also put at a random place in it. Sometimes the sequence ends before
+ * that place, so that the probe has never been seen. Training predicts every next token, pads included, or with `clean`
+ * only what tests predict. */
 #include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
@@ -36,7 +36,7 @@ typedef struct Motif {
 
 typedef struct KnownPair {
     Motif key, value;
-    bool seen; /* it stands in the sequence already */
+    bool seen; /* it occurs in the sequence already */
 } KnownPair;
 
 static int64_t key_tokens(const Fuzzy *c) { return (c->vocab_size - 1) / 2; }
@@ -80,7 +80,7 @@ static bool same_motif(const Motif *a, const Motif *b) {
     return a->size == b->size && memcmp(a->token, b->token, (size_t)a->size * sizeof a->token[0]) == 0;
 }
 
-/* The tokens of a sequence that is being written, with the label of each: itself where it is scored. */
+/* The tokens of a sequence that is being written. The label of each is the token itself if it is scored. */
 typedef struct Written {
     int32_t *token, *scored;
     int64_t length;
@@ -109,8 +109,8 @@ static int64_t draw_key_size(const Fuzzy *c, Draws *draws, bool test) {
     return test ? c->k_motif_size : draw_between(draws, 1, c->k_motif_size);
 }
 
-/* Pairs until there is room for the probe only. pair[0] is the probe. The sizes of a pair are drawn before it is known
- * whether the probe takes its place, as in the published generator. */
+/* Writes pairs until there is room for the probe only. pair[0] is the probe. The sizes of a pair are drawn before it is
+ * known whether the probe takes its place, as in the published generator. */
 static void write_pairs(const Fuzzy *c, Draws *draws, bool test, Written *w, KnownPair *pair) {
     const KnownPair *probe = &pair[0];
     const int64_t size = probe->key.size + probe->value.size;
@@ -137,7 +137,7 @@ static void write_probe(Written *w, const KnownPair *probe) {
     write_motif(w, &probe->value, true);
 }
 
-/* The sequence ends at T: pads come before it, and each label is the token after its position. */
+/* Aligns the sequence so that it ends at T, with pads before it. Each label is the token after its position. */
 static void align(const Fuzzy *c, const Written *w, bool answers, Example e) {
     const int32_t pad = (int32_t)(c->vocab_size - 1);
     const int64_t pads = c->seq_len + 1 - w->length;

@@ -1,4 +1,5 @@
-/* The six tasks of MAD (Poli et al. 2024, arXiv 2403.17844), as their program generates them, and what these share. */
+/* The six tasks of MAD (Poli et al. 2024, arXiv 2403.17844), as the authors' program generates them, and what the tasks
+ * share. */
 #ifndef FLAME_SUITES_MAD_H
 #define FLAME_SUITES_MAD_H
 
@@ -14,7 +15,7 @@ extern const Task compression, fuzzy_in_context_recall, in_context_recall, memor
 #define FEWER_EXAMPLES                                                                                                 \
     "training.examples=6400", "training.examples=3200", "training.examples=1600", "training.examples=800"
 
-/* Tests at other lengths, which the publication does not have: training.splits adds them. */
+/* Tests at other lengths, which the publication does not have. training.splits turns them on. */
 #define LONGER_SPLITS                                                                                                  \
     {                                                                                                                  \
         {"length 2x", "task.seq_len=2x"}, {"length 4x", "task.seq_len=4x"}, {"length 8x", "task.seq_len=8x"}, {        \
@@ -22,7 +23,7 @@ extern const Task compression, fuzzy_in_context_recall, in_context_recall, memor
         }                                                                                                              \
     }
 
-/* `count` numbers that all begin as `value`; the caller frees them. */
+/* `count` numbers, all set to `value`. The caller frees them. */
 static inline int32_t *mad_numbers(int64_t count, int32_t value) {
     int32_t *numbers = malloc((size_t)count * sizeof *numbers);
     CHECK_MEMORY(numbers, "out of memory");
@@ -30,7 +31,7 @@ static inline int32_t *mad_numbers(int64_t count, int32_t value) {
     return numbers;
 }
 
-/* Test accuracies of a guess among n answers. */
+/* The test accuracy of a guess among n answers. */
 static inline double mad_guess(int64_t n) { return 1.0 / (double)n; }
 
 #endif

@@ -12,7 +12,7 @@ enum { PREFIX = 10, LENGTH_DIGITS = 12, T_MOST = 1 << 20 }; /* PREFIX: magic, ve
 typedef struct Array {
     char *path;
     int fd;
-    int64_t rows, columns, start; /* start: of the data, in bytes */
+    int64_t rows, columns, start; /* start: offset of the data, in bytes */
 } Array;
 
 struct MadFolder {
@@ -57,7 +57,7 @@ static Status read_header(Array *array, const char *text) {
     return strcmp(text, "\n") == 0 ? OK : refuse(array, "has a header that does not end as it should");
 }
 
-/* The shape is what the file has room for, exactly. */
+/* Checks that the shape fits the size of the file exactly. */
 static Status check_shape(const Array *array, int64_t bytes) {
     if (array->rows < 1 || array->columns < 1 || array->columns > T_MOST)
         return refuse(array, "has an impossible shape");
@@ -133,7 +133,7 @@ static int64_t little_endian(const unsigned char byte[8]) {
     return (int64_t)value;
 }
 
-/* ignored: IGNORED_LABEL where it is allowed, else an id. */
+/* Reads a row of ids. `ignored` is a value that is allowed too: IGNORED_LABEL, or an id if none is. */
 static Status read_row(const Array *array, int64_t number, int64_t tokens, int64_t ignored, int32_t *ids) {
     const int64_t bytes = array->columns * 8;
     unsigned char *row = malloc((size_t)bytes);

@@ -8,8 +8,8 @@
 
 typedef struct MadFolder MadFolder;
 
-/* Opens the examples of a part, "train" or "test". BAD_INPUT or IO_ERROR (logged, with the file's name) if a file is
- * missing or damaged, or if inputs and targets are not of one shape. The caller closes it. */
+/* Opens the examples of `part`, "train" or "test". BAD_INPUT or IO_ERROR (logged, with the file's name) if a file is
+ * missing or damaged, or if inputs and targets differ in shape. The caller closes it. */
 Status mad_folder_open(const char *folder, const char *part, MadFolder **opened);
 void mad_folder_close(MadFolder *folder);
 int64_t mad_folder_examples(const MadFolder *folder);
@@ -19,7 +19,7 @@ int64_t mad_folder_length(const MadFolder *folder); /* T */
  * vocabulary. */
 Status mad_folder_example(const MadFolder *folder, int64_t number, int64_t tokens, Example example);
 
-/* The same for all tasks of MAD: training.data is the folder of a setting. */
+/* The TaskFiles of all MAD tasks. training.data is the folder of a setting. */
 extern const TaskFiles mad_files;
 
 #endif

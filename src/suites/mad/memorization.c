@@ -1,10 +1,10 @@
-/* MAD's memorization: a fixed map from keys to values, the same in all examples, is to be learnt by heart. V - 1 tokens
- * are keys and values; the last one asks:
+/* MAD's memorization: a fixed map from keys to values, the same in all examples, must be memorised. V - 1 tokens are
+ * keys and values; the last token asks for a value:
  *
  *   x       k a k' a k" a ...            a = V - 1
  *   scored  . v .  v' .  v"
  *
- * Key k's value is drawn without replacement; if the tokens are odd in number, one value is nobody's. */
+ * The values are assigned to keys without repetition. If the number of tokens is odd, one value belongs to no key. */
 #include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 

@@ -1,11 +1,11 @@
 /* MAD's in-context recall and noisy in-context recall (Poli et al. 2024, arXiv 2403.17844): a sequence of keys, each
- * followed by its value; the value of a key that was seen before is to be named. The noisy form puts pairs of noise
- * tokens between them.
+ * followed by its value. The value of a key that was seen before is to be predicted. The noisy form puts pairs of noise
+ * tokens in between.
  *
  *   x       0 4 0 4 3 7 2 4 0 4 3        ids: keys [0, n/2), values [n/2, n), noise [n, vocab_size)
  *   scored  . . 4 . . . . . 4 . 7
  *
- * Training predicts every next token, or with `clean` what tests do. */
+ * Training predicts every next token, or with `clean` only what tests predict. */
 #include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 
@@ -55,10 +55,10 @@ static TaskSizes recall_sizes(const void *config) {
     return (TaskSizes){.T = c->seq_len - 1, .tokens = c->vocab_size, .classes = c->vocab_size};
 }
 
-/* A guess among the values. */
+/* The accuracy of a guess among the values. */
 static double recall_trivial(const void *config) { return mad_guess(recalled(config) / 2); }
 
-/* Any key that has a value, each with the same probability. */
+/* Draws one of the keys that have a value, each with the same probability. */
 static int64_t draw_seen(Draws *draws, const int32_t *value_of, int64_t keys) {
     int64_t seen = 0, key = -1;
     for (int64_t k = 0; k < keys; k++) seen += value_of[k] != NO_VALUE;
@@ -70,7 +70,7 @@ static int64_t draw_seen(Draws *draws, const int32_t *value_of, int64_t keys) {
 
 typedef struct Pair {
     int32_t first, second;
-    bool known; /* the second follows from what came before */
+    bool known; /* the second token follows from what came before */
 } Pair;
 
 static Pair draw_noise(const Recall *c, Draws *draws) {

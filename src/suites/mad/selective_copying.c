@@ -1,10 +1,10 @@
-/* MAD's selective copying: n data tokens between blanks, then a token that asks for them, in their order:
+/* MAD's selective copying: n data tokens between blanks, then a token that asks for them in order:
  *
  *   x       6 6 6 6 4 6 0 6 1 6 1 7 6 6 6 6        blank V - 2 = 6, copy V - 1 = 7
  *   scored  . . . . . . . . . . . . 4 0 1 1
  *
- * Every blank before `copy` stands before a data token that is drawn for it, so that the last data token is right
- * before `copy`. */
+ * Each blank before `copy` is put in front of a randomly chosen data token, so the last data token is right before
+ * `copy`. */
 #include "suites/mad/mad_folder.h"
 #include "suites/mad/mad.h"
 

@@ -1,5 +1,5 @@
-/* Which points are corners of the convex hull? Points on an edge between two corners are none, and equal points have
- * the same label. The features of a point are its coordinates. */
+/* Which points are corners of the convex hull? Points on an edge between two corners are not corners, and equal points
+ * have the same label. The features of a point are its coordinates. */
 #include <stdlib.h>
 
 #include "suites/tropical/tropical.h"
@@ -19,12 +19,13 @@ static int by_coordinates(const void *a, const void *b) {
     return p->x != q->x ? p->x - q->x : p->y - q->y;
 }
 
-/* Positive if the way from a by b to c turns left. */
+/* Positive if the path from a through b to c turns left. */
 static int64_t turn(Point a, Point b, Point c) {
     return (int64_t)(b.x - a.x) * (c.y - a.y) - (int64_t)(b.y - a.y) * (c.x - a.x);
 }
 
-/* Appends p to a chain that only turns left, without the points that do not any more. Returns the new count. */
+/* Appends p to a chain that only turns left, and first removes the points at which it would no longer do so. Returns
+ * the new count. */
 static int64_t chain_append(Point *chain, int64_t count, Point p) {
     while (count >= 2 && turn(chain[count - 2], chain[count - 1], p) <= 0) count--;
     chain[count] = p;

@@ -8,8 +8,8 @@
 
 typedef struct Graph {
     int64_t nodes;
-    double low, high, p_low, p_high; /* of edges, and of the probability of an edge's half */
-    double p_inside, p_across;       /* of an edge, in a community and between two */
+    double low, high, p_low, p_high; /* ranges of edge weights and of the probability of one direction of an edge */
+    double p_inside, p_across;       /* probability of an edge within a community, and between two */
     double noise, noise_low, noise_high;
     bool predecessors;
 } Graph;
@@ -67,8 +67,8 @@ static void draw_weights(const Graph *c, Draws *draws, double *weight) {
     }
 }
 
-/* In: distance is the weights. Out: distances of all pairs, and before[i][j], the node before j on the way from i; n if
- * there is none. */
+/* On entry `distance` holds the weights. On return it holds the distances of all pairs, and before[i][j] is the node
+ * before j on the path from i; n if there is none. */
 static void shortest_paths(int64_t n, double *distance, int32_t *before) {
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++) before[i * n + j] = (int32_t)(i != j && distance[i * n + j] < INFINITY ? i : n);
@@ -107,7 +107,8 @@ static void floyd_warshall_generate(const void *config, uint64_t seed, Draws *dr
     free(distance);
 }
 
-/* Mean squared error of the mean, or accuracy of the most frequent class: that of pairs without a predecessor. */
+/* The mean squared error of the mean, or the accuracy of the most frequent class, which is that of pairs without a
+ * predecessor. */
 static double floyd_warshall_trivial(const void *config) {
     const LabelFacts facts = tropical_facts(&floyd_warshall, config);
     return ((const Graph *)config)->predecessors ? facts.majority : facts.variance;
@@ -148,10 +149,10 @@ static TaskSizes components_sizes(const void *config) {
     return (TaskSizes){.T = c->nodes * c->nodes, .features = 3, .classes = 2};
 }
 
-/* edge[i][j] of a directed graph without loops. The nodes form 1 to n / 2 communities, of sizes as equal as can be. */
+/* Draws edge[i][j] of a directed graph without loops. The nodes form 1 to n / 2 communities of nearly equal size. */
 static void draw_edges(const Graph *c, Draws *draws, bool *edge) {
     const int64_t n = c->nodes, communities = draw_between(draws, 1, n / 2);
-    int32_t place[NODES_MOST]; /* of each node */
+    int32_t place[NODES_MOST]; /* place of each node in a random order */
     draw_different(draws, 0, n, n, place);
     for (int64_t t = 0; t < n * n; t++) {
         const int64_t i = t / n, j = t % n;
@@ -160,7 +161,8 @@ static void draw_edges(const Graph *c, Draws *draws, bool *edge) {
     }
 }
 
-/* The nodes that edges lead to from node `from`, itself included; with `back`, those that lead to it. */
+/* Finds the nodes that can be reached from node `from`, including itself; with `back`, the nodes from which it can be
+ * reached. */
 static void find_reached(int64_t n, const bool *edge, int64_t from, bool back, bool *reached) {
     int64_t waiting[NODES_MOST], count = 1;
     for (int64_t j = 0; j < n; j++) reached[j] = j == from;
@@ -194,8 +196,8 @@ static void components_generate(const void *config, uint64_t seed, Draws *draws,
     free(edge);
 }
 
-/* F1 of the answer "only i = j", which looks at no edge: always right, and it finds n of the n^2 p positive pairs.
- * Where components are large, all ones has more. */
+/* F1 of the answer "only i = j", which ignores the edges. It is always right and finds n of the n^2 p positive pairs.
+ * If components are large, answering 1 everywhere is better. */
 static double components_trivial(const void *config) {
     const double n = (double)((const Graph *)config)->nodes;
     const double p = tropical_facts(&strongly_connected_components, config).positive;

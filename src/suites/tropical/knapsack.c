@@ -1,13 +1,13 @@
-/* The knapsack: items with a value and a weight, of which those with the largest sum of values are wanted whose weights
- * do not exceed the capacity. Items are taken whole in the 0/1 form, and in parts in the fractional one. The features
- * of an item are its value, its weight and the capacity. */
+/* The knapsack: from items with a value and a weight, choose those with the largest sum of values whose total weight
+ * does not exceed the capacity. Items are taken whole in the 0/1 form, and also in part in the fractional form. The
+ * features of an item are its value, its weight and the capacity. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "suites/tropical/tropical.h"
 
 typedef struct Item {
-    int32_t value, weight, number; /* number: in the order of drawing */
+    int32_t value, weight, number; /* number: in the order in which they were drawn */
 } Item;
 
 #define ITEM_KEYS                                                                                                      \
@@ -29,7 +29,7 @@ static int by_ratio(const void *a, const void *b) {
     return first != second ? (first > second ? -1 : 1) : x->number - y->number;
 }
 
-/* Ascending by value. The caller frees them. */
+/* Draws the items, in ascending order of their values. The caller frees them. */
 static Item *draw_items(const Tropical *c, Draws *draws) {
     Item *item = tropical_zeros(c->length, sizeof *item);
     for (int64_t i = 0; i < c->length; i++) {
@@ -53,8 +53,8 @@ static void write_items(const Tropical *c, Draws *draws, const Item *item, int64
     }
 }
 
-/* best[i][w]: the largest value of the first i items within the weight w. An item is taken where it makes that larger,
- * from the last one on. */
+/* best[i][w] is the largest value of the first i items within weight w. Going back from the last item, an item is taken
+ * if it makes this value larger. */
 static void mark_items(const Item *item, int64_t n, int64_t capacity, int32_t *label) {
     const int64_t row = capacity + 1;
     int32_t *best = tropical_zeros((n + 1) * row, sizeof *best);
@@ -92,7 +92,7 @@ static TaskSizes fractional_sizes(const void *config) {
     return (TaskSizes){.T = ((const Tropical *)config)->length, .features = 3};
 }
 
-/* The largest value per weight first. Reorders the items. */
+/* Takes the items with the largest value per weight first. Reorders the items. */
 static double fractional_value(Item *item, int64_t n, int64_t capacity) {
     double value = 0;
     qsort(item, (size_t)n, sizeof *item, by_ratio);
@@ -116,7 +116,7 @@ static void fractional_generate(const void *config, uint64_t seed, Draws *draws,
     free(item);
 }
 
-/* Mean squared error of the mean. */
+/* The mean squared error of the mean. */
 static double fractional_trivial(const void *config) { return tropical_facts(&fractional_knapsack, config).variance; }
 
 static const Split knapsack_splits[] = TROPICAL_SPLITS("task.low=11 task.high=21");

@@ -1,5 +1,5 @@
-/* Tasks about the order of elements: quickselect (which are the k-th smallest?), bin packing by first fit (which
- * elements open a bin?) and the longest increasing subsequence (how long is it?). */
+/* Tasks about the order of elements: quickselect (which elements are the k-th smallest?), bin packing by first fit
+ * (which elements open a bin?) and the longest increasing subsequence (how long is it?). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static TaskSizes quickselect_sizes(const void *config) {
     return (TaskSizes){.T = ((const Tropical *)config)->length, .features = 2, .classes = 2};
 }
 
-/* Features: the value and k, both as shares of their ranges in the example. */
+/* Features: the value and k, each scaled by its range in the example. */
 static void quickselect_generate(const void *config, uint64_t seed, Draws *draws, bool test, Example e) {
     (void)seed;
     (void)test;
@@ -59,7 +59,7 @@ static TaskSizes bin_packing_sizes(const void *config) {
     return (TaskSizes){.T = ((const Tropical *)config)->length, .features = 3, .classes = 2};
 }
 
-/* An element goes into the first bin that has room for it. */
+/* Each element goes into the first bin that has room for it. */
 static void mark_openers(const int32_t *size, int64_t n, int64_t capacity, int32_t *label) {
     int64_t *load = tropical_zeros(n, sizeof *load), bins = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -74,7 +74,7 @@ static void mark_openers(const int32_t *size, int64_t n, int64_t capacity, int32
 
 static int64_t within(int64_t size, int64_t capacity) { return size < 1 ? 1 : size > capacity ? capacity : size; }
 
-/* Features: the size, the capacity and the place in the descending order. */
+/* Features: the size, the capacity, and the place in descending order. */
 static void bin_packing_generate(const void *config, uint64_t seed, Draws *draws, bool test, Example e) {
     (void)seed;
     (void)test;
@@ -122,7 +122,7 @@ static TaskSizes increasing_sizes(const void *config) {
     return (TaskSizes){.T = ((const Tropical *)config)->length, .features = 2};
 }
 
-/* end[l]: the least last element of an increasing subsequence of l + 1 elements so far. */
+/* end[l] is the smallest last element of an increasing subsequence of l + 1 elements so far. */
 static int64_t increasing_length(const int32_t *x, int64_t n) {
     int32_t *end = tropical_zeros(n, sizeof *end);
     int64_t longest = 0;
@@ -136,7 +136,7 @@ static int64_t increasing_length(const int32_t *x, int64_t n) {
     return longest;
 }
 
-/* Features: the value and e to the place, as positions of a set have no order of their own. */
+/* Features: the value, and exp(place), because the positions of a set have no order of their own. */
 static void increasing_generate(const void *config, uint64_t seed, Draws *draws, bool test, Example e) {
     (void)seed;
     (void)test;
@@ -152,7 +152,7 @@ static void increasing_generate(const void *config, uint64_t seed, Draws *draws,
     free(x);
 }
 
-/* Mean squared error of the mean. */
+/* The mean squared error of the mean. */
 static double increasing_trivial(const void *config) {
     return tropical_facts(&longest_increasing_subsequence, config).variance;
 }

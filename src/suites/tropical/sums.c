@@ -1,6 +1,6 @@
-/* Tasks about the sums of subsets: subset sum (is there a subset of sum T?), 3SUM (are there three numbers of sum T?),
- * 0/1 coin change (the fewest coins of sum T) and balanced partition (two halves of nearly the same sum). The features
- * of an element are its value x_i and T. */
+/* Tasks about the sums of subsets: subset sum (is there a subset with sum T?), 3SUM (are there three numbers with sum
+ * T?), 0/1 coin change (the fewest coins with sum T) and balanced partition (two halves with nearly the same sum). The
+ * features of an element are its value x_i and T. */
 #include <stdlib.h>
 
 #include "suites/tropical/tropical.h"
@@ -11,7 +11,7 @@ static TaskSizes with_target_sizes(const void *config) {
     return (TaskSizes){.T = ((const Tropical *)config)->length, .features = 2, .classes = 2};
 }
 
-/* Features [x_i, T]; noise does not take a value below `least`. */
+/* Writes the features [x_i, T]. Noise does not make a value smaller than `least`. */
 static void write_with_target(const Tropical *c, Draws *draws, const int32_t *x, int64_t T, int64_t least, Example e) {
     for (int64_t i = 0; i < c->length; i++) {
         const int64_t noisy = x[i] + tropical_noise(c, draws);
@@ -20,7 +20,7 @@ static void write_with_target(const Tropical *c, Draws *draws, const int32_t *x,
     }
 }
 
-/* The sums of all subsets; they are numbers of low .. high. */
+/* The sums of all subsets, which lie in low .. high. */
 typedef struct Sums {
     int64_t low, high;
     bool *reached; /* [high - low + 1] */
@@ -30,7 +30,8 @@ static bool is_sum(const Sums *sums, int64_t s) {
     return s >= sums->low && s <= sums->high && sums->reached[s - sums->low];
 }
 
-/* Each element shifts the sums of those before it; scanned so that a sum takes it once. The caller frees `reached`. */
+/* Each element shifts the sums of those before it. The direction of the scan makes sure that a sum uses an element
+ * once. The caller frees `reached`. */
 static Sums sums_of(const int32_t *x, int64_t n) {
     Sums sums = {0};
     for (int64_t i = 0; i < n; i++) *(x[i] < 0 ? &sums.low : &sums.high) += x[i];
@@ -45,7 +46,7 @@ static Sums sums_of(const int32_t *x, int64_t n) {
     return sums;
 }
 
-/* Any number of first .. last that is a sum (`wanted`), or one that is not; false if there is none. */
+/* Draws a number from first .. last that is a sum, or, without `wanted`, one that is not. False if there is none. */
 static bool draw_sum(Draws *draws, const Sums *sums, int64_t first, int64_t last, bool wanted, int64_t *sum) {
     int64_t count = 0;
     for (int64_t s = first; s <= last; s++) count += is_sum(sums, s) == wanted;
@@ -58,7 +59,7 @@ static bool draw_sum(Draws *draws, const Sums *sums, int64_t first, int64_t last
 
 static const Key subset_sum_keys[] = {LENGTH_KEY(2), VALUE_KEYS("-5", "5", -VALUE_MOST), NOISE_KEYS("10", "30")};
 
-/* Half of the examples have a subset of sum T. In the others T is a number between the least and the largest sum, or
+/* Half of the examples have a subset with sum T. In the others T is a number between the least and the largest sum, or
  * above all sums if there is no such number. */
 static void subset_sum_generate(const void *config, uint64_t seed, Draws *draws, bool test, Example e) {
     (void)seed;
@@ -76,7 +77,7 @@ static void subset_sum_generate(const void *config, uint64_t seed, Draws *draws,
     free(x);
 }
 
-/* Of the frequent answer, as half of the examples by construction. */
+/* The accuracy of either answer: each is right for half of the examples, by construction. */
 static double subset_sum_trivial(const void *config) {
     (void)config;
     return 0.5;
@@ -100,7 +101,7 @@ const Task subset_sum = {.name = "subset_sum",
 static const Key three_sum_keys[] = {LENGTH_KEY(3), VALUE_KEYS("-20", "20", -VALUE_MOST),
                                      TARGET_KEYS("-75", "75", -VALUE_MOST, "sum T"), NOISE_KEYS("40", "60")};
 
-/* Whether two of the ascending numbers have that sum: the ends move towards each other. */
+/* Whether two of the numbers, which are in ascending order, have that sum. The two ends move towards each other. */
 static bool have_pair(const int32_t *x, int64_t n, int64_t sum) {
     int64_t i = 0, j = n - 1;
     while (i < j && x[i] + x[j] != sum)
@@ -125,7 +126,7 @@ static void three_sum_generate(const void *config, uint64_t seed, Draws *draws, 
     free(x);
 }
 
-/* Accuracy of the more frequent answer. */
+/* The accuracy of the more frequent answer. */
 static double three_sum_trivial(const void *config) { return tropical_facts(&three_sum, config).majority; }
 
 static const Split three_sum_splits[] = TROPICAL_SPLITS("task.low=-375 task.high=375");
@@ -146,8 +147,8 @@ const Task three_sum = {.name = "three_sum",
 static const Key min_coin_change_keys[] = {LENGTH_KEY(2), VALUE_KEYS("1", "10", 1), TARGET_KEYS("10", "20", 1, "sum T"),
                                            NOISE_KEYS("1", "5")};
 
-/* Marks the fewest coins of sum T, or none if no coins have it. fewest[t] is of the coins so far; a coin is taken where
- * it makes them fewer. */
+/* Marks the fewest coins with sum T, or none if there are no such coins. fewest[t] is the smallest number of the coins
+ * so far with sum t; a coin is taken if it lowers that number. */
 static void mark_coins(const int32_t *coin, int64_t n, int64_t T, int32_t *label) {
     int32_t *fewest = tropical_zeros(T + 1, sizeof *fewest);
     bool *taken = tropical_zeros(n * (T + 1), sizeof *taken);
@@ -166,7 +167,7 @@ static void mark_coins(const int32_t *coin, int64_t n, int64_t T, int32_t *label
     free(fewest);
 }
 
-/* T is a sum of coins in half of the examples, as far as the range of T has both sums and others. */
+/* T is a sum of coins in half of the examples, as far as the range of T contains both sums and other numbers. */
 static void min_coin_change_generate(const void *config, uint64_t seed, Draws *draws, bool test, Example e) {
     (void)seed;
     (void)test;
@@ -207,8 +208,8 @@ static TaskSizes balanced_partition_sizes(const void *config) {
     return (TaskSizes){.T = ((const Tropical *)config)->length, .features = 1, .classes = 2};
 }
 
-/* Marks a subset whose sum is the largest of those up to half of the total. first[s] is the element that was the first
- * to reach the sum s, plus 1; the marked ones are on its way back to 0. */
+/* Marks a subset whose sum is the largest up to half of the total. first[s] is one plus the number of the element that
+ * first reached the sum s; the marked elements are found by going back from s to 0. */
 static void mark_half(const int32_t *x, int64_t n, int32_t *label) {
     int64_t total = 0;
     for (int64_t i = 0; i < n; i++) total += x[i];

@@ -90,7 +90,7 @@ LabelFacts tropical_facts(const Task *task, const void *config) {
     return facts;
 }
 
-/* It finds all positive labels, and a share p of its answers is right: 2 p / (p + 1). */
+/* This answer finds all positive labels, and a share p of it is right, so F1 = 2 p / (p + 1). */
 double tropical_all_ones(const Task *task, const void *config) {
     const double p = tropical_facts(task, config).positive;
     return 2 * p / (p + 1);

@@ -1,6 +1,6 @@
-/* The tasks of Tropical Attention (Hashemi et al. 2025, arXiv 2505.17190), as their program generates them: the exact
- * answers of algorithms on a few small numbers, on points and on graphs. Models are trained on 8 elements, and tested
- * on more elements, on other ranges of numbers and with noise on the features.
+/* The tasks of Tropical Attention (Hashemi et al. 2025, arXiv 2505.17190), as the authors' program generates them: the
+ * exact answers of algorithms on a few small numbers, on points and on graphs. Models are trained on 8 elements, and
+ * tested on more elements, on other ranges of numbers and with noise on the features.
  *
  * An instance is drawn before its noise, so that example number n is the same instance with noise and without. */
 #ifndef FLAME_SUITES_TROPICAL_H
@@ -14,12 +14,12 @@ extern const Task balanced_partition, bin_packing, convex_hull, floyd_warshall, 
 /* The settings of tasks on lists of numbers. A task has keys for those that it uses; the others are 0. */
 typedef struct Tropical {
     int64_t length;                  /* elements */
-    int64_t low, high;               /* of the values of elements */
-    int64_t weight_low, weight_high; /* of the weights of a knapsack's items */
-    int64_t target_low, target_high; /* of the capacity, or of the sum that is looked for */
-    int64_t max_k;                   /* of quickselect */
+    int64_t low, high;               /* range of the elements' values */
+    int64_t weight_low, weight_high; /* range of the weights of a knapsack's items */
+    int64_t target_low, target_high; /* range of the capacity, or of the sum that is searched for */
+    int64_t max_k;                   /* largest k of quickselect */
     double noise;                    /* probability that an element's features are changed */
-    int64_t noise_low, noise_high;   /* of what is added to them */
+    int64_t noise_low, noise_high;   /* range of what is added to them */
 } Tropical;
 
 enum { VALUE_MOST = 10000, LENGTH_MOST = 1024 }; /* sums fit 32 bits, and features are exact in float */
@@ -36,7 +36,7 @@ enum { VALUE_MOST = 10000, LENGTH_MOST = 1024 }; /* sums fit 32 bits, and featur
         KEY(Tropical, noise_low, KEY_INTEGER, from, -VALUE_MOST, VALUE_MOST, NULL, "least that noise adds"),           \
         KEY(Tropical, noise_high, KEY_INTEGER, to, -VALUE_MOST, VALUE_MOST, NULL, "most that noise adds")
 
-/* The tests of a task: one change each. */
+/* The splits of a task, with one change each. */
 #define TROPICAL_SPLITS(values)                                                                                        \
     {                                                                                                                  \
         {"length 2x", "task.length=2x"}, {"length 4x", "task.length=4x"}, {"length 8x", "task.length=8x"},             \
@@ -47,25 +47,25 @@ enum { VALUE_MOST = 10000, LENGTH_MOST = 1024 }; /* sums fit 32 bits, and featur
 
 extern const char *const tropical_no_sweep[];
 
-/* Task.check of every task with this struct: its ranges have their ends in order. */
+/* Task.check of every task with this struct: no range may end before it begins. */
 Status tropical_check(const void *config);
-/* USAGE (logged) unless task.<prefix>low is at most task.<prefix>high. */
+/* USAGE (logged) if task.<prefix>low is above task.<prefix>high. */
 Status tropical_range(const char *prefix, double low, double high);
 
 /* Zeroed memory; the caller frees it. */
 void *tropical_zeros(int64_t count, size_t size);
-/* The values of the elements; the caller frees them. */
+/* Draws the values of the elements. The caller frees them. */
 int32_t *tropical_values(const Tropical *c, Draws *draws);
-/* Puts them in ascending order. */
+/* Sorts values in ascending order. */
 void tropical_sort(int32_t *value, int64_t count);
-/* What noise adds to an element: 0, or with probability c->noise a number of its range. */
+/* Draws what noise adds to an element: with probability c->noise a number from noise_low .. noise_high, otherwise 0. */
 int64_t tropical_noise(const Tropical *c, Draws *draws);
-/* i of 0 .. n - 1 as a number of 0 .. 1. */
+/* Maps i in 0 .. n - 1 to a number in 0 .. 1. */
 float tropical_place(int64_t i, int64_t n);
-/* Sets the label of the whole example. */
+/* Sets the label of the whole example, which is at its last position. */
 void tropical_answer(Example e, int64_t T, int32_t label);
 
-/* Of all labels that are scored in 4,000 examples of a setting. */
+/* Statistics of all scored labels in 4,000 examples of a setting. */
 typedef struct LabelFacts {
     double positive; /* share of class 1 */
     double majority; /* share of the most frequent class */
@@ -73,7 +73,7 @@ typedef struct LabelFacts {
 } LabelFacts;
 
 LabelFacts tropical_facts(const Task *task, const void *config);
-/* F1 of the answer 1 everywhere. */
+/* The F1 of answering 1 everywhere. */
 double tropical_all_ones(const Task *task, const void *config);
 
 #endif
