@@ -8,12 +8,12 @@
 #include "kernels/softmax/attention/attention_past.h"
 #include "tile/rows.h"
 
-enum { Q, K, V, BETA, GATES }; /* GATES: always NULL */
+enum { Q, K, V, BETA, GATES }; /* inputs; GATES is always NULL */
 enum { U };
 enum { LOG_SUM_EXP, RANGES, Y };
 
-/* The blocks of a part: few enough that one program after another takes them, so many that the sums over the rest of
- * the sequence fill a GPU. On a CPU the heads and sequences are programs enough. */
+/* The blocks of a part. They must be few, because they are solved one after another, but enough that the sums over the
+ * rest of the sequence fill a GPU. On a CPU heads and sequences give enough programs. */
 enum { BLOCKS_OF_PART = 8 };
 
 typedef struct DeltaValuesKernels {
@@ -46,7 +46,7 @@ static int64_t blocks_of_part(const Node *node, const DeltaValuesArguments *a) {
     return parts && a->blocks > BLOCKS_OF_PART ? BLOCKS_OF_PART : a->blocks;
 }
 
-/* What forward and backward both need. */
+/* The arguments that forward and backward both need. */
 static DeltaValuesArguments arguments_of(Node *node) {
     const Tensor *q = node->in[Q], *beta = node->in[BETA];
     const Batch *batch = node->tape->batch;
@@ -83,7 +83,8 @@ static void prepare(const Node *node, const DeltaValuesKernels *kernels, const D
                                (Grid){a->blocks - a->first_block, a->heads, node->tape->batch->B}, a);
 }
 
-/* The part of blocks first .. end: the sums over what is not in it, where there is any, then its blocks in order. */
+/* Solves the part of blocks first .. end - 1: first the sums over the blocks outside of it, if there are any, then its
+ * blocks in order. */
 static void part(const Node *node, const DeltaValuesKernels *kernels, DeltaValuesArguments *a, int64_t first,
                  int64_t end, bool back) {
     const Device *device = node->tape->device;
@@ -133,7 +134,7 @@ static void one_token(const Node *node) {
     attention_past(node, K, V, GATES, &arguments);
 }
 
-/* The old rows of v are those of u, with beta 0: u is v. */
+/* Copies the past rows of v to u. These rows of v hold the u of earlier calls, and with beta 0 u is v. */
 static void take_earlier_values(const Node *node) {
     const Batch *batch = node->tape->batch;
     const Tensor *v = node->in[V], *u = node->out[U];
@@ -183,7 +184,7 @@ static void delta_values_backward(Node *node) {
     attention_gradients(node, &kernels->gradients, &attention);
 }
 
-/* The products q k^T and A u over all pairs of a sequence; documents are not looked at. */
+/* Counts the products q k^T and A u over all pairs of a sequence, as if it were one document. */
 static Work delta_values_work(const Node *node) {
     const Tensor *u = node->out[U];
     const double n = (double)u->rows, pairs = n * (double)(node->tape->batch->T + 1) / 2;

@@ -1,4 +1,4 @@
-/* Values that correct each other: equations in delta_values.h. */
+/* Values that correct each other; equations in delta_values.h. */
 #define TILE_PRODUCTS_IN_FULL
 #define ATTENTION_STRICT 1
 #include "tile/tile.h"
@@ -11,7 +11,7 @@ DEVICE int64_t block_at(const DeltaValuesArguments *a, int64_t sequence, int64_t
     return (sequence * a->heads + head) * a->blocks + block;
 }
 
-/* Where the sums of a block of the part are, for the head's columns. */
+/* The address of the sums of a block of the part, for the head's columns. */
 DEVICE float *far_at(const DeltaValuesArguments *a, int64_t sequence, int64_t block, int64_t head) {
     const int64_t blocks = a->end_block - a->first_block;
     return a->far + ((sequence * blocks + block - a->first_block) * DELTA_ROWS * a->heads + head) * a->head_dim;
@@ -29,12 +29,12 @@ DEVICE int column_of_program(const DeltaValuesArguments *a, int cols, int64_t pr
     return (int)(program % ((a->head_dim + cols - 1) / cols));
 }
 
-/* A block's matrix of 64 x 64. */
+/* Loads a block's matrix of 64 x 64. */
 #define load_square(tile, from, block)                                                                                 \
     tile_load(tile, (const element *)(from) + (block)*DELTA_ROWS * DELTA_ROWS, DELTA_ROWS, DELTA_ROWS, DELTA_ROWS)
 
-/* One of two stages of x becomes the rows of a head from token t on; load_pair: those of x and y, y in the program's
- * columns. */
+/* Loads the rows of a head from token t on to one of two stages of x. load_pair does so for x and for y, of which it
+ * takes the program's columns. */
 #define load_rows(x, stage, from, head, column, block, t)                                                              \
     do {                                                                                                               \
         TILE_VIEW(x_, x, (stage)*ATTENTION_TILE, 0, ATTENTION_TILE, x##_cols);                                         \
@@ -47,8 +47,8 @@ DEVICE int column_of_program(const DeltaValuesArguments *a, int cols, int64_t pr
         load_rows(y, stage, y_from, head, column, block, t);                                                           \
     } while (0)
 
-/* beta', and log_sum_exp and delta = beta beta' for the attention that the rest of backward is. Program: head, block,
- * sequence. */
+/* Computes beta', and stores log_sum_exp and delta = beta beta' for the backward of an attention that follows. Program:
+ * head, block, sequence. */
 KERNEL(delta_values_row_sums, DeltaValuesArguments) {
     const int64_t sequence = program_z * a.T, head = program_x, t0 = program_y * DELTA_ROWS;
     const float *const log_sum_exp = a.log_sum_exp + block_at(&a, program_z, head, program_y) * DELTA_ROWS;

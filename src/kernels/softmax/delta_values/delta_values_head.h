@@ -1,7 +1,7 @@
 /* The kernels of delta_values for heads of up to HEAD columns; included by delta_values.tile.h once per HEAD. */
 #define COLS DELTA_COLS(HEAD)
 
-/* log_sum_exp, A and W of a block from first_block on. Program: block, head, sequence. */
+/* Computes log_sum_exp, A and W of a block. Program: block from first_block on, head, sequence. */
 DELTA_KERNEL(delta_values_prepare) {
     TILE(q, DELTA_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
@@ -82,7 +82,7 @@ DELTA_KERNEL(delta_values_prepare) {
         }                                                                                                              \
     } while (0)
 
-/* The sums over the keys before a part, for each of its blocks. Program: block, head and columns, sequence. */
+/* Computes the sums over the keys before a part, for each of its blocks. Program: block, head and columns, sequence. */
 DELTA_KERNEL(delta_values_earlier) {
     TILE(q, DELTA_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
@@ -108,12 +108,12 @@ DELTA_KERNEL(delta_values_earlier) {
                           a.head_dim - column * COLS);
 }
 
-/* u and y of the blocks of a part, one after another. Program: head and columns, sequence. */
+/* Computes u and y of the blocks of a part, one after another. Program: head and columns, sequence. */
 DELTA_KERNEL(delta_values_solve) {
     TILE(q, DELTA_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
     TILE(u, 2 * ATTENTION_TILE, COLS);
-    TILE(v, DELTA_ROWS, COLS); /* then what the earlier blocks leave of it, then u */
+    TILE(v, DELTA_ROWS, COLS); /* v, then v less the contributions of earlier blocks, then u */
     TILE(inverse, DELTA_ROWS, DELTA_ROWS);
     TILE(products, DELTA_ROWS, DELTA_ROWS);
     ROW_VALUES(log_sum_exp, DELTA_ROWS);
@@ -185,7 +185,8 @@ DELTA_KERNEL(delta_values_solve) {
         matrix_load_whole(row_sums_, a.log_sum_exp + (block - b) * DELTA_ROWS + (t0));                                 \
     } while (0)
 
-/* The sums over the queries after a part, for each of its blocks. Program: block, head and columns, sequence. */
+/* Computes the sums over the queries after a part, for each of its blocks. Program: block, head and columns,
+ * sequence. */
 DELTA_KERNEL(delta_values_later) {
     TILE(k, DELTA_ROWS, HEAD);
     TILE(q, 2 * ATTENTION_TILE, HEAD);
@@ -209,7 +210,7 @@ DELTA_KERNEL(delta_values_later) {
                           a.head_dim - column * COLS);
 }
 
-/* v' and o' of the blocks of a part, the last one first. Program: head and columns, sequence. */
+/* Computes v' and o' of the blocks of a part, from the last to the first. Program: head and columns, sequence. */
 DELTA_KERNEL(delta_values_solve_back) {
     TILE(k, DELTA_ROWS, HEAD);
     TILE(q, 2 * ATTENTION_TILE, HEAD);

@@ -9,7 +9,7 @@ static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]
     out[0] = delta_values(tape, in[0], in[1], in[2], in[3], c->integer[0]);
 }
 
-/* u of token t, whose document begins at `first`: those of a head. */
+/* Computes u of token t, whose document begins at `first`. All pointers are to one head. */
 static void correct(const double *q, const double *k, const double *v, double beta, double *u, int64_t first, int64_t t,
                     int64_t D, int64_t stride) {
     for (int64_t i = 0; i < D; i++) u[t * stride + i] = v[t * stride + i];
@@ -67,7 +67,7 @@ const OpTest delta_values_test = {
                        {.name = "k", .cols = 32},
                        {.name = "v", .cols = 32},
                        {.name = "beta", .cols = 1, .low = -1e-3, .high = 1e-3}}},
-            /* one key has nearly all of a row: ds is small beside delta and what is rounded in u and y */
+            /* one key has nearly all the weight of a row, so ds is small beside delta and the rounding of u and y */
             {.name = "steep",
              .B = 1,
              .T = 130,

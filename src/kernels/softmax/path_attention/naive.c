@@ -5,7 +5,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: heads, heads of k, v, w and beta. Inputs: q, k, v, w, beta, and forget if the case has it. */
+/* integer: heads of q, and heads of k, v, w and beta. Inputs: q, k, v, w, beta, and forget if the case has it. */
 enum { HEADS, KV_HEADS };
 enum { Q, KEY, VALUE, W, BETA, FORGET };
 
@@ -20,8 +20,9 @@ static double dot(const double *x, const double *y, int64_t n) {
     return sum;
 }
 
-/* out = softmax over the keys t, t - 1, .. first of (q H_t .. H_{j+1} k_j + the sum of g_{j+1} .. g_t) / sqrt(D), times
- * their values. k, v, w and beta are those of one head, g that of the query's head or NULL; q is overwritten. */
+/* out = the softmax of (q H_t .. H_{j+1} k_j + the sum of g_{j+1} .. g_t) / sqrt(D) over the keys j = t, t - 1, ..
+ * first, times their values. k, v, w and beta are those of one head, g that of the query's head or NULL. Overwrites
+ * q. */
 static void attend(double *q, const double *k, const double *v, const double *w, const double *beta, const double *g,
                    double *out, int64_t first, int64_t t, int64_t D, int64_t stride, int64_t kv_heads, int64_t heads) {
     double *score = malloc((size_t)(t - first + 1) * sizeof *score), forgotten = 0, maximum = -INFINITY, sum = 0;
@@ -60,7 +61,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     free(q);
 }
 
-/* Inputs with w of about the length 1: uniform within `bound` = sqrt(3 / D). beta is uniform in (0, 2). */
+/* Inputs with w of a length of about 1: it is uniform within `bound` = sqrt(3 / D). beta is uniform in (0, 2). */
 #define INPUTS(heads, kv_heads, D, bound)                                                                              \
     {.name = "q", .cols = (heads) * (D)}, {.name = "k", .cols = (kv_heads) * (D)},                                     \
         {.name = "v", .cols = (kv_heads) * (D)},                                                                       \
@@ -111,7 +112,8 @@ const OpTest path_attention_test =
                  .T = 1110,
                  .integer = {1, 1},
                  .input = {INPUTS(1, 1, 64, 0.217), GATE(1, -0.01, 0)}},
-                /* Logits of about 27 from operands that are rounded to bf16, by which they err by 27 x 2^-9 or so. */
+                /* Logits of about 27. Because their operands are rounded to bf16, they have errors of about 27 x
+                 * 2^-9. */
                 {.name = "steep",
                  .forward_bf16 = 2e-2,
                  .gradient_bf16 = 6e-2,

@@ -13,11 +13,11 @@
 enum { Q, KEY, VALUE, W, BETA, FORGET, INPUTS };
 enum { LOG_SUM_EXP, RANGES };
 
-/* Backward holds the queries between blocks, and their gradients, of as many pairs of blocks as there are in this many
- * times q; it goes over the queries in groups of so many blocks. */
+/* Backward stores the queries between blocks, and their gradients, for pairs of blocks. It takes the blocks of queries
+ * in groups, so that each of these two takes at most about this many times the memory of q. */
 enum { PASSING_COPIES = 16 };
 
-/* The walks are compiled for a few head sizes; a head takes the smallest that it fits into. */
+/* The walks are compiled for a few head sizes. A head uses those for the smallest size that it fits into. */
 typedef struct PathKernels {
     int64_t head_dim;
     Kernel forward, carry, queries, keys, turns;
@@ -38,13 +38,13 @@ static const PathKernels *kernels_for(int64_t head_dim) {
     CHECK(false, "path_attention has no kernel for heads of %lld", (long long)head_dim);
 }
 
-/* Workspace of matrices [rows, cols] of elements and of numbers. */
+/* Workspace for a matrix [rows, cols] of elements, and for `count` numbers in fp32. */
 static Heads matrix_kept(Node *node, int64_t rows, int64_t cols) {
     return (Heads){node_workspace(node, rows * cols * dtype_size(node->in[Q]->type)), cols};
 }
 static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
 
-/* The inputs, and the memory for what path_attention_prepare makes of them. */
+/* The inputs, and memory for what path_attention_prepare computes from them. */
 static PathAttentionArguments arguments_of(Node *node) {
     const AttentionShape shape = *(const AttentionShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *beta = node->in[BETA], *forget = node->in[FORGET];
@@ -116,7 +116,7 @@ static void one_token(const Node *node) {
     attention_past(node, KEY, VALUE, FORGET, &arguments);
 }
 
-/* The old rows of k: what is kept of them. Those of w and beta are 0. */
+/* Fills the past rows of k with the kept keys. Those of w and beta are 0. */
 static void take_kept_keys(const Node *node) {
     const Tape *tape = node->tape;
     const Tensor *k = node->in[KEY];
@@ -164,7 +164,7 @@ static void path_attention_forward(Node *node) {
     if (node->past[KEY]) keep_keys(node, &arguments);
 }
 
-/* The blocks of queries in the group that ends before block `end`. */
+/* The number of blocks of queries in the group that ends before block `end`. */
 static int64_t group_blocks(const PathAttentionArguments *arguments, int64_t end) {
     const int64_t keys = end - 1;
     if (keys == 0) return end;
@@ -172,7 +172,7 @@ static int64_t group_blocks(const PathAttentionArguments *arguments, int64_t end
     return most < 1 ? 1 : most < end ? most : end;
 }
 
-/* The pairs of blocks that the largest group has. */
+/* The number of pairs of blocks in the largest group. */
 static int64_t most_pairs(const PathAttentionArguments *arguments) {
     int64_t most = 1;
     for (int64_t end = arguments->blocks; end > 0; end -= group_blocks(arguments, end)) {
@@ -182,7 +182,7 @@ static int64_t most_pairs(const PathAttentionArguments *arguments) {
     return most;
 }
 
-/* Memory for what backward's kernels hand to each other; the sums of gradients begin with 0. */
+/* Memory for what backward's kernels pass to each other. Sums of gradients start at 0. */
 static void backward_memory(const Node *node, PathAttentionArguments *arguments) {
     Tape *tape = node->tape;
     const int64_t N = node->in[Q]->rows, kv_cols = node->in[KEY]->cols, heads = arguments->heads;
@@ -239,9 +239,9 @@ static void path_attention_backward(Node *node) {
         device->launch(KERNEL_path_attention_forget, type, (Grid){arguments.heads, B, 1}, &arguments);
 }
 
-/* Four products over the pairs: q k^T, p v, and the two by which a query passes a key; documents are not looked at.
- * A kept key is multiplied by the H_t of each new token, so that w and beta of past tokens are not kept, and is fp32.
- */
+/* Counts four products over the pairs, as if each sequence were one document: q k^T, p v, and the two by which a query
+ * passes a key. The state: a kept key is multiplied by the H_t of each new token, so w and beta of past tokens are not
+ * kept. Kept keys are fp32. */
 static Work path_attention_work(const Node *node) {
     const double T = (double)node->tape->batch->T, tokens = (double)node->out[0]->rows;
     const double pairs = tokens * (T + 1) / 2;

@@ -7,7 +7,7 @@
 
 #include "kernels/recurrences/chunk.h"
 
-/* Heads are of elements where nothing else is said. Letters are those of path_attention_block.h. What has no stride is
+/* Heads have entries of the element type. The letters are those of path_attention_block.h. Arrays without a stride are
  * contiguous. */
 typedef struct PathAttentionArguments {
     Heads q, out;                          /* [N, heads*D] */
@@ -23,23 +23,23 @@ typedef struct PathAttentionArguments {
     Heads out_gradient, turned_q_gradient;
     Heads q_gradient, k_gradient, v_gradient, w_gradient;
     float *beta_gradient, *forget_gradient;
-    float *delta;              /* [B, heads, T]: out times its gradient */
-    float *between_gradient;   /* [B, blocks, kv_heads, 64, 64]: of Z */
-    float *forget_sums;        /* [B, heads, T]: the gradient of the sum of forget up to a token; sums are 0 at first */
-    float *k_sums;             /* [N, kv_heads*D], as the following: the gradient of k inside its block */
-    float *turned_k_sums;      /* gradients of Kt, */
-    float *turn_sums;          /* R, */
-    float *v_sums, *w_sums;    /* v and w */
+    float *delta;              /* [B, heads, T]: the sum of out times its gradient */
+    float *between_gradient;   /* [B, blocks, kv_heads, 64, 64]: the gradient of Z */
+    float *forget_sums;        /* [B, heads, T]: the gradient of the sum of forget up to a token; all sums start at 0 */
+    float *k_sums;             /* [N, kv_heads*D], like the next four: the gradient of k inside its block */
+    float *turned_k_sums;      /* the gradient of Kt */
+    float *turn_sums;          /* the gradient of R */
+    float *v_sums, *w_sums;    /* the gradients of v and w */
     void *passing;             /* elements [B, heads, queries, keys, 64, D]: Q of a pair of blocks */
     void *passing_gradient;    /* likewise, its gradient from all keys before the block */
     float *passed;             /* [B, heads, queries, keys]: p of a pair of blocks */
-    int64_t first_query_block; /* the pairs: queries of these blocks, */
+    int64_t first_query_block; /* the pairs have queries of query_blocks blocks from first_query_block on */
     int64_t query_blocks;
-    int64_t key_blocks; /* keys of blocks 0 .. key_blocks - 1 */
+    int64_t key_blocks; /* and keys of blocks 0 .. key_blocks - 1 */
 
-    float *kept; /* [B, kept_capacity, kv_heads*D]: k of all tokens so far times the H of those after it */
+    float *kept; /* [B, kept_capacity, kv_heads*D]: the k of each token so far, times the H of all tokens after it */
     int64_t kept_capacity;
-    int64_t past; /* rows before the new ones: k is what was kept of them, and H is I */
+    int64_t past; /* rows before the new ones; their k is the kept one, and their H is I */
 
     int64_t beta_stride, forget_stride, sums_stride;
     int64_t T, blocks, heads, kv_heads, head_dim;

@@ -1,23 +1,24 @@
-/* The mathematics of path_attention (PaTH attention, arXiv 2505.16381), per head, and what its kernels share.
+/* The mathematics of path_attention (PaTH attention, arXiv 2505.16381), per head, and code that its kernels share.
  *
- *   H_t = I - beta_t w_t^T w_t,   l_ij = q_i H_i H_{i-1} .. H_{j+1} k_j^T,   s_ij = scale (l_ij + sum of g_{j+1} ..
- * g_i)
+ *   H_t = I - beta_t w_t^T w_t
+ *   l_ij = q_i H_i H_{i-1} .. H_{j+1} k_j^T,   s_ij = scale (l_ij + sum of g_{j+1} .. g_i)
  *
- * All vectors are rows. In a block of 64 tokens with the rows Q, K, W and b = beta:
+ * All vectors are rows. For a block of 64 tokens with the rows Q, K, W and b = beta:
  *
  *   Ti = (I + strict_tril(diag(b) W W^T))^-1      M = Ti diag(b)
  *   Z  = Ti strict_tril(diag(b) W K^T)            Y = tril(Q W^T)
  *   A  = tril(Q K^T - Y Z)                        logits inside the block
- *   R  = -M W                                     H_last .. H_first = I + W^T R: what a query of a later block passes
+ *   R  = -M W                                     H_last .. H_first = I + W^T R, which a query of a later block passes
  *   Qt = Q + Y R                                  rows q_i H_i .. H_first
  *   Kt = K - Z^T W                                rows k_j H_{j+1} .. H_last
  *
- * A block of queries passes the blocks of keys from right to left: Q = Qt before its own block, the logits of a block
- * of keys are Q Kt^T, and then Q <- Q + (Q W^T) R. The sum of g between two tokens of different blocks is f_i + p +
- * e_j: f_i sums from the start of i's block up to i, e_j from behind j to the end of j's block, p all blocks between.
+ * A block of queries passes the blocks of keys from right to left. It starts with Q = Qt before its own block; the
+ * logits of a block of keys are Q Kt^T, and then Q <- Q + (Q W^T) R. The sum of g between two tokens of different
+ * blocks is f_i + p + e_j: f_i is the sum from the start of i's block up to i, e_j that from after j to the end of j's
+ * block, and p that over all blocks between.
  *
- * Documents need nothing but the mask. No H of another document stands between two tokens of one, and what a pair of
- * two documents makes is left out of the softmax. */
+ * Documents need nothing but the mask: no H of another document is between two tokens of a document, and pairs of two
+ * documents are left out of the softmax. */
 #ifndef FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_BLOCK_H
 #define FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_BLOCK_H
 
@@ -25,17 +26,17 @@
 
 enum { ROWS = CHUNK_ROWS, SQUARE = ROWS * ROWS };
 
-/* The tokens of a block. */
+/* The rows of a block's tokens. */
 DEVICE Rows rows_of_block(const PathAttentionArguments *a, int64_t sequence, int64_t index) {
     const int64_t left = a->T - index * ROWS;
     const Rows rows = {sequence * a->T + index * ROWS, left < ROWS ? left : ROWS};
     return rows;
 }
 
-/* Token i of the block in [N], or the last one past the end. */
+/* The row of token i of the block, or of its last token if i is past the end. */
 DEVICE int64_t token_of_block(Rows rows, int64_t i) { return rows.first + (i < rows.count ? i : rows.count - 1); }
 
-/* Where the square of a block and a head of `heads` begins. */
+/* The offset of the square of a block and a head, of `heads` heads. */
 DEVICE int64_t square_at(const PathAttentionArguments *a, int64_t heads, int64_t sequence, int64_t index,
                          int64_t head) {
     return chunk_offset(a->blocks, heads, sequence, index, head, SQUARE);
@@ -53,7 +54,7 @@ DEVICE float forget_of_block(const PathAttentionArguments *a, int64_t sequence, 
     return from_start_of(a, sequence, index, head, ROWS - 1);
 }
 
-/* Where a token's number is in [B, heads, T]. */
+/* The offset of a token's number in [B, heads, T]. */
 DEVICE int64_t entry_of_token(const PathAttentionArguments *a, int64_t sequence, int64_t head, int64_t t) {
     return (sequence * a->heads + head) * a->T + t;
 }
@@ -63,8 +64,8 @@ DEVICE int64_t first_key_block(const PathAttentionArguments *a, Rows queries) {
     return a->first_key[queries.first] / ROWS;
 }
 
-/* Scores by a block of keys from token s0 of the sequence on: -infinity where a query does not see a key. `first` is
- * scratch, values of rows. */
+/* Masks scores by a block of keys from token s0 of the sequence on: sets them to -infinity where a query and a key
+ * belong to different documents. `first` is scratch: row values. */
 #define mask_documents(scores, first, rows, first_key, s0)                                                             \
     do {                                                                                                               \
         if ((first_key)[token_of_block(rows, ROWS - 1)] > (s0)) {                                                      \
@@ -73,7 +74,7 @@ DEVICE int64_t first_key_block(const PathAttentionArguments *a, Rows queries) {
             MAP(scores, i_, j_, x_, x_ = (float)j_ >= ROW_VALUE(first, i_) ? x_ : -INFINITY);                          \
         }                                                                                                              \
     } while (0)
-/* Scores of a block with itself. */
+/* Masks scores of a block with itself: also where a key comes after the query. */
 #define mask_diagonal(scores, first, rows, first_key, s0)                                                              \
     do {                                                                                                               \
         mask_documents(scores, first, rows, first_key, s0);                                                            \

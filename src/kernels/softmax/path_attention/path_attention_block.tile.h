@@ -1,4 +1,4 @@
-/* What path_attention does inside blocks: WIDTH columns of the heads at a time. */
+/* The work of path_attention inside blocks, WIDTH columns of the heads at a time. */
 #include "tile/tile.h"
 #include "kernels/softmax/path_attention/path_attention.h"
 #include "kernels/softmax/path_attention/path_attention_block.h"
@@ -6,11 +6,11 @@
 
 enum { WIDTH = 64 };
 
-/* beta of the block's tokens, 0 past the end. */
+/* Loads beta of the block's tokens, 0 past the end. */
 #define load_beta(to, rows, head)                                                                                      \
     EACH (i_, ROWS) (to)[i_] = i_ < (rows).count ? a.beta[((rows).first + i_) * a.beta_stride + (head)] : 0.0f
 
-/* f and e of the block's tokens. */
+/* Computes and stores f and e of the block's tokens. */
 #define store_gates(from_start, to_end, rows, sequence, index, head)                                                   \
     do {                                                                                                               \
         const float *forget_ = a.forget + (rows).first * a.forget_stride + (head);                                     \
@@ -29,13 +29,13 @@ enum { WIDTH = 64 };
         }                                                                                                              \
     } while (0)
 
-/* Ti, Z, R and Kt, and for every query head f, e, A and Qt. Program: block, sequence and key-value head. */
+/* Computes Ti, Z, R and Kt, and for every query head f, e, A and Qt. Program: block, sequence and key-value head. */
 KERNEL(path_attention_prepare, PathAttentionArguments) {
     TILE(q, ROWS, WIDTH);
     TILE(k, ROWS, WIDTH);
     TILE(w, ROWS, WIDTH);
     TILE(Z, ROWS, ROWS);
-    TILE(Ti, ROWS, ROWS); /* then -M */
+    TILE(Ti, ROWS, ROWS); /* first Ti, then -M */
     TILE(X, ROWS, ROWS);  /* strict_tril(diag(b) W K^T), then -Y */
     MATRIX(lower, ROWS, ROWS);
     MATRIX(inverse, ROWS, ROWS);
@@ -118,9 +118,9 @@ KERNEL(path_attention_prepare, PathAttentionArguments) {
     }
 }
 
-/* WIDTH columns of the sums of a block of tokens, from its first row on. */
+/* The address of WIDTH columns of the sums of a block of tokens. */
 #define sums_at(sums) ((sums) + rows.first * a.sums_stride + kv_head * a.head_dim + block * WIDTH)
-/* They += square^T tile, and stay in the accumulator. */
+/* Adds square^T tile to these sums, and leaves the result in the accumulator. */
 #define add_to_sums(accumulator, sums, square, tile)                                                                   \
     do {                                                                                                               \
         accumulator_load(accumulator, sums_at(sums), a.sums_stride, rows.count, a.head_dim - block * WIDTH);           \
@@ -128,17 +128,17 @@ KERNEL(path_attention_prepare, PathAttentionArguments) {
         accumulator_store_f32(accumulator, sums_at(sums), a.sums_stride, rows.count, a.head_dim - block * WIDTH);      \
     } while (0)
 
-/* What the query heads give inside a block: dq, and their parts of the gradients of k, v, w, R and Z. With dA = P (dP -
- * delta) scale, and dQt from the keys before:
+/* The gradients from the query heads inside a block: dq, and their parts of the gradients of k, v, w, R and Z. With dA
+ * = P (dP - delta) scale, and dQt, the gradient of Qt from the blocks of keys before:
  *   dY = tril(dQt R^T - dA Z^T),   dZ = -Y^T dA,   dR += Y^T dQt,   dQ = dQt + dA K + dY W
  *   dV += P^T dO,   dK = dA^T Q,   dW += dY^T Q
  * Program: block, sequence and key-value head. */
 KERNEL(path_attention_inside, PathAttentionArguments) {
-    TILE(q, ROWS, WIDTH); /* or dO */
-    TILE(k, ROWS, WIDTH); /* or V, R */
+    TILE(q, ROWS, WIDTH); /* in turn q and dO */
+    TILE(k, ROWS, WIDTH); /* in turn K, V, R */
     TILE(w, ROWS, WIDTH);
     TILE(dq, ROWS, WIDTH); /* dQt */
-    TILE(Y, ROWS, ROWS);   /* before that P */
+    TILE(Y, ROWS, ROWS);   /* first P, then Y */
     TILE(dY, ROWS, ROWS);
     TILE(dA, ROWS, ROWS);
     TILE(Z, ROWS, ROWS); /* -Z */
@@ -228,7 +228,7 @@ KERNEL(path_attention_inside, PathAttentionArguments) {
     accumulator_store_f32(dZ, a.between_gradient + at, ROWS, ROWS, ROWS);
 }
 
-/* dk, dw and dbeta from the gradients of Kt, R and Z. With U = Ti^T dR:
+/* Computes dk, dw and dbeta from the gradients of Kt, R and Z. With U = Ti^T dR:
  *   dZ -= W dKt^T,   dX = Ti^T dZ,   E = -strict_tril(dX Z^T + U R^T),   dX <- strict_tril(dX)
  *   dK += dKt + dX^T diag(b) W
  *   dW += diag(b) dX K - Z dKt - diag(b) U + (diag(b) E + E^T diag(b)) W
@@ -237,12 +237,12 @@ KERNEL(path_attention_inside, PathAttentionArguments) {
  * Program: block, sequence and key-value head. */
 KERNEL(path_attention_finish, PathAttentionArguments) {
     TILE(w, ROWS, WIDTH);
-    TILE(k, ROWS, WIDTH);  /* or R */
+    TILE(k, ROWS, WIDTH);  /* in turn K and R */
     TILE(dk, ROWS, WIDTH); /* dKt */
     TILE(dr, ROWS, WIDTH); /* dR, then U */
-    TILE(Ti, ROWS, ROWS);  /* then M */
+    TILE(Ti, ROWS, ROWS);  /* first Ti, then M */
     TILE(Z, ROWS, ROWS);
-    TILE(dX, ROWS, ROWS); /* diag(b) dX; before that dZ */
+    TILE(dX, ROWS, ROWS); /* first dZ, then diag(b) dX */
     TILE(E, ROWS, ROWS);  /* diag(b) E */
     VECTOR(beta, ROWS);
     VECTOR(by_keys, ROWS);
@@ -251,9 +251,9 @@ KERNEL(path_attention_finish, PathAttentionArguments) {
     ROW_VALUES(share, ROWS);
     ACCUMULATOR(by_k, ROWS, ROWS);
     ACCUMULATOR(by_w, ROWS, ROWS);
-    ACCUMULATOR(dx, ROWS, ROWS); /* before that -dZ */
+    ACCUMULATOR(dx, ROWS, ROWS); /* first -dZ, then dX */
     ACCUMULATOR(e, ROWS, ROWS);
-    ACCUMULATOR(u, ROWS, WIDTH); /* then what dw loses */
+    ACCUMULATOR(u, ROWS, WIDTH); /* first U, then what is subtracted from dw */
     ACCUMULATOR(sum, ROWS, WIDTH);
     const int64_t sequence = program_y / a.kv_heads, kv_head = program_y % a.kv_heads;
     const int64_t at = square_at(&a, a.kv_heads, sequence, program_x, kv_head);
@@ -329,8 +329,8 @@ KERNEL(path_attention_finish, PathAttentionArguments) {
     }
 }
 
-/* The gradient of forget from that of its sums: of a token, the sum over the document from the token on. The walk goes
- * from the last block to the first. Program: head, sequence. */
+/* Computes the gradient of forget from that of its sums: a token gets the sum from the token to the end of its
+ * document. The walk goes from the last block to the first. Program: head, sequence. */
 KERNEL(path_attention_forget, PathAttentionArguments) {
     VECTOR(sums, ROWS);
     VECTOR(gradient, ROWS);

@@ -1,13 +1,14 @@
-/* The walks for heads of up to HEAD columns; included by path_attention_walk.tile.h once per HEAD, which names them.
- * Equations in path_attention_block.h. Powers are taken of 2, whose exponents are log2(e) as large. */
+/* The walks for heads of up to HEAD columns; path_attention_walk.tile.h includes this once per HEAD, after defining
+ * their names. Equations in path_attention_block.h. Exponentials are powers of 2, with exponents multiplied by
+ * log2(e). */
 
-/* A block of queries begins with its own keys, whose logits are there, and passes the blocks before them from right to
- * left. The next k and v are on their way while w and R are used, and the other way round.
- * Program: block of queries, the longest walk first; head, sequence. */
+/* A block of queries begins with the keys of its own block, whose logits path_attention_prepare has computed, and
+ * passes the blocks before it from right to left. The next k and v are loaded while w and R are used, and the other way
+ * round. Program: block of queries (the longest walk first), head, sequence. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 PATH_KERNEL(path_attention_forward) {
-    TILE(k, ROWS, HEAD); /* Kt; before that Qt */
+    TILE(k, ROWS, HEAD); /* first Qt, then Kt */
     TILE(v, ROWS, HEAD);
     TILE(w, ROWS, HEAD);
     TILE(R, ROWS, HEAD);
@@ -17,7 +18,7 @@ PATH_KERNEL(path_attention_forward) {
     ROW_VALUES(tile_value, ROWS);
     ROW_VALUES(passed, ROWS); /* f + p */
     ACCUMULATOR(q, ROWS, HEAD);
-    ACCUMULATOR(p, ROWS, ROWS); /* before that Q Kt^T; in turns Q W^T */
+    ACCUMULATOR(p, ROWS, ROWS); /* first Q Kt^T, then p; in turn also Q W^T */
     ACCUMULATOR(out, ROWS, HEAD);
 
     const int64_t sequence = program_z, head = program_y, kv_head = head / (a.heads / a.kv_heads);
@@ -72,10 +73,10 @@ PATH_KERNEL(path_attention_forward) {
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
 
-/* What is kept of a block of keys: Kt passes the later blocks from left to right, K <- K + (K R^T) W. Program: block of
- * keys, key-value head, sequence. */
+/* Computes the kept keys of a block: Kt passes the later blocks from left to right, K <- K + (K R^T) W. Program: block
+ * of keys, key-value head, sequence. */
 PATH_KERNEL(path_attention_carry) {
-    TILE(w, ROWS, HEAD); /* before that Kt */
+    TILE(w, ROWS, HEAD); /* first Kt, then W */
     TILE(R, ROWS, HEAD);
     ACCUMULATOR(k, ROWS, HEAD);
     ACCUMULATOR(p, ROWS, ROWS);
@@ -97,17 +98,17 @@ PATH_KERNEL(path_attention_carry) {
     accumulator_store_f32(k, kept, cols, rows.count, a.head_dim);
 }
 
-/* delta and dQt of a block of queries. First Q passes the blocks of keys from right to left and is written down before
- * each. Then its gradient comes back: from dQ, that behind a block of keys, and Q before it,
+/* Computes delta and dQt of a block of queries. First Q passes the blocks of keys from right to left and is stored
+ * before each. Then the gradient comes back. From dQ, the gradient after a block of keys, and Q before that block:
  *   dQ <- dQ + dS Kt + (dQ R^T) W,   dS = scale P (dO V^T - delta)
- * dQ is written down too. Half of the next tiles are on their way while the other half is used.
+ * dQ is stored too. Half of the next tiles are loaded while the other half is used.
  * Program: block of queries of the group, head, sequence. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 PATH_KERNEL(path_attention_queries) {
     TILE(q, ROWS, HEAD);
     TILE(out_gradient, ROWS, HEAD);
-    TILE(keys, 2 * 2 * ROWS, HEAD); /* two blocks of W and R; then Kt and V, W and R */
+    TILE(keys, 2 * 2 * ROWS, HEAD); /* first two blocks of W and R, then Kt and V, and W and R */
     VECTOR(to_end, ROWS);
     ROW_VALUES(shift, ROWS); /* log_sum_exp without f + p */
     ROW_VALUES(base, ROWS);
@@ -115,7 +116,7 @@ PATH_KERNEL(path_attention_queries) {
     ROW_VALUES(forget_before, ROWS);
     ROW_VALUES(forget_sum, ROWS);
     ROW_VALUES(tile_value, ROWS);
-    ACCUMULATOR(dq, ROWS, HEAD); /* before that Q */
+    ACCUMULATOR(dq, ROWS, HEAD); /* first Q, then dQ */
     ACCUMULATOR(p, ROWS, ROWS);
     ACCUMULATOR(ds, ROWS, ROWS);
 
@@ -207,8 +208,9 @@ PATH_KERNEL(path_attention_queries) {
     accumulator_store_block(dq, a.turned_q_gradient, a.head_dim, rows, head, 0);
 }
 
-/* The next tile of queries, the gradient of their out, and of each log_sum_exp without f + p, delta, and the first key
- * that it sees, counted from the block's first. Past the end all of them are 0, which adds nothing. */
+/* Loads the next tile of queries and the gradient of their output. Also loads, for each query, log_sum_exp without f +
+ * p, delta, and the first key that it sees, counted from the block's first key. Past the end all of these are 0, which
+ * adds nothing. */
 #define load_query_stage(stage, step)                                                                                  \
     do {                                                                                                               \
         const QueryTile next_ = query_tile(&a, sequence, first_head, index, begin, end, step);                         \
@@ -232,9 +234,9 @@ PATH_KERNEL(path_attention_queries) {
         }                                                                                                              \
     } while (0)
 
-/* What the group's queries add to the gradients of the Kt and v of a block of keys, and to that of the sums of forget.
- * Rows are keys and columns are queries. The next queries are on their way while these are used.
- * Program: block of keys, key-value head, sequence. */
+/* Adds the contributions of the group's queries to the gradients of Kt and v of a block of keys, and to that of the
+ * sums of forget. Rows are keys and columns are queries. The next queries are loaded while these are used. Program:
+ * block of keys, key-value head, sequence. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 PATH_KERNEL(path_attention_keys) {
@@ -305,7 +307,7 @@ PATH_KERNEL(path_attention_keys) {
     accumulator_store_f32(dv, dv_sums, a.sums_stride, rows.count, a.head_dim);
 }
 
-/* The next tile of queries and of their gradients. */
+/* Loads the next tile of queries and of their gradients. */
 #define load_passing_stage(stage, step)                                                                                \
     do {                                                                                                               \
         const QueryTile next_ = query_tile(&a, sequence, first_head, index, begin, end, step);                         \
@@ -315,8 +317,8 @@ PATH_KERNEL(path_attention_keys) {
         load_passing(dq_, a.passing_gradient, next_);                                                                  \
     } while (0)
 
-/* What the group's queries, passing a block of keys, add to the gradients of its R and w: dR += (Q W^T)^T dQ and dW +=
- * (dQ R^T)^T Q. Rows are keys and columns are queries. Program: as path_attention_keys. */
+/* Adds the contributions of the group's queries, as they pass a block of keys, to the gradients of its R and w: dR +=
+ * (Q W^T)^T dQ and dW += (dQ R^T)^T Q. Rows are keys and columns are queries. Program: as path_attention_keys. */
 PATH_KERNEL(path_attention_turns) {
     TILE(w, ROWS, HEAD);
     TILE(R, ROWS, HEAD);

@@ -4,16 +4,16 @@
 
 #include "kernels/heads.h"
 
-enum { STEP_KEYS = 64, STEP_HEAD = 128 }; /* keys of a program, columns of a head at most */
+enum { STEP_KEYS = 64, STEP_HEAD = 128 }; /* keys of a program; the most columns of a head */
 
-/* One new token of each sequence. What is kept of an old key, k_j H_{j+1} .. H_{t-1} up to the token before, is
- * multiplied by H_t = I - beta w^T w; behind these comes the new key. They are fp32, because each token rounds all of
- * them. */
+/* Updates the kept keys for one new token of each sequence. The kept form of an old key, k_j H_{j+1} .. H_{t-1}, is
+ * multiplied by H_t = I - beta w^T w; the new key is appended. Kept keys are fp32, because every token rounds all of
+ * them again. */
 typedef struct PathAttentionStepArguments {
     Heads k, w;                                                /* [B, kv_heads*D] */
     const float *beta;                                         /* [B, kv_heads] */
     float *kept;                                               /* [B, capacity, kv_heads*D] */
-    int64_t capacity, tokens, beta_stride, kv_heads, head_dim; /* tokens: before the new one */
+    int64_t capacity, tokens, beta_stride, kv_heads, head_dim; /* tokens: how many come before the new one */
 } PathAttentionStepArguments;
 
 #endif

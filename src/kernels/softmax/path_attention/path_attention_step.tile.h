@@ -1,4 +1,4 @@
-/* The kept keys of path_attention, one token later; equations in path_attention_step.h. */
+/* Moves the kept keys of path_attention on by one token; equations in path_attention_step.h. */
 #include "tile/tile.h"
 #include "kernels/softmax/path_attention/path_attention_step.h"
 #include "kernels/softmax/single_query.h"

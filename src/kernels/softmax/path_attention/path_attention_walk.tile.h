@@ -4,23 +4,23 @@
 #include "kernels/softmax/path_attention/path_attention.h"
 #include "kernels/softmax/path_attention/path_attention_block.h"
 
-/* Queries that come at a time to a block of keys. */
+/* Queries that a block of keys gets at a time. */
 enum { QUERY_TILE = ON_GPU ? 32 : 64, QUERY_TILES = ROWS / QUERY_TILE };
 
 DEVICE int64_t larger_index(int64_t x, int64_t y) { return x > y ? x : y; }
 DEVICE int64_t lesser_index(int64_t x, int64_t y) { return x < y ? x : y; }
 
-/* Where a pair of blocks of the current group is in `passed`. */
+/* The offset of a pair of blocks of the current group in `passed`. */
 DEVICE int64_t pair_at(const PathAttentionArguments *a, int64_t sequence, int64_t head, int64_t queries, int64_t keys) {
     return ((sequence * a->heads + head) * a->query_blocks + queries - a->first_query_block) * a->key_blocks + keys;
 }
 
-/* Queries that come to a block of keys: QUERY_TILE rows of block `own` of a head. */
+/* The queries that a block of keys gets at a time: QUERY_TILE rows of block `own` of a head. */
 typedef struct QueryTile {
     int64_t head, own, first_row, pair;
 } QueryTile;
 
-/* Tile `step` of those of the blocks begin .. end - 1, head after head. */
+/* Tile number `step` of the tiles of the blocks begin .. end - 1, head after head. */
 DEVICE QueryTile query_tile(const PathAttentionArguments *a, int64_t sequence, int64_t first_head, int64_t index,
                             int64_t begin, int64_t end, int step) {
     const int tiles = (int)(end - begin) * QUERY_TILES, tile = step % tiles;
@@ -32,13 +32,13 @@ DEVICE QueryTile query_tile(const PathAttentionArguments *a, int64_t sequence, i
     return result;
 }
 
-/* The block of queries behind the last one of the group that sees some key of the block. */
+/* The block of queries after the last block of the group that sees some key of the block. */
 DEVICE int64_t end_of_queries(const PathAttentionArguments *a, Rows keys) {
     return lesser_index(a->first_query_block + a->query_blocks,
                         a->last_query[token_of_block(keys, ROWS - 1)] / ROWS + 1);
 }
 
-/* The rows of a tile of queries in `passing` or `passing_gradient`. */
+/* Loads the rows of a tile of queries from `passing` or `passing_gradient`. */
 #define load_passing(tile, from, queries)                                                                              \
     tile_load(tile, (const element *)(from) + ((queries).pair * ROWS + (queries).first_row) * a.head_dim, a.head_dim,  \
               QUERY_TILE, a.head_dim)

@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* integer: heads, heads of k and v, the windows; real: biases. */
+/* integer: heads, heads of k and v, and the two windows. real: the two biases. */
 enum { HEADS, KV_HEADS, WINDOW1, WINDOW2 };
 enum { K2_BIAS, V2_BIAS };
 
@@ -13,7 +13,8 @@ static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]
     out[0] = simplicial_attention(tape, (SimplicialInputs){in[0], in[1], in[2], in[3], in[4]}, shape);
 }
 
-/* One head: its query and output at a token; k1, v1, k2, v2 of the sequence; what the token sees of it. */
+/* One head at token t: its query and output; k1, v1, k2, v2 of the whole sequence; and the first token that it sees in
+ * each window. */
 typedef struct Simplex {
     const double *q, *k1, *v1, *k2, *v2;
     double *out, k2_bias, v2_bias;

@@ -7,10 +7,10 @@
 #include "kernels/softmax/simplicial_attention/simplicial_step.h"
 #include "tile/rows.h"
 
-/* The kernels are compiled for a few head sizes; a head takes the smallest that it fits into. */
+/* The kernels are compiled for a few head sizes. A head uses those for the smallest size that it fits into. */
 typedef struct SimplicialKernels {
     int64_t head_dim;
-    Kernel forward, queries, first_keys, second_keys, gradients; /* gradients: on the CPU, for the three before */
+    Kernel forward, queries, first_keys, second_keys, gradients; /* on the CPU, gradients replaces the three before */
 } SimplicialKernels;
 
 #define KERNELS_FOR(head)                                                                                              \
@@ -120,7 +120,8 @@ static void gradients_on_gpu(const Node *node, const SimplicialArguments *a) {
         device->launch(kernels->second_keys, type, (Grid){blocks, a->kv_heads, a->B}, a);
 }
 
-/* Programs enough for the CPU's threads, whose number must not change results. */
+/* Enough programs for a CPU with many threads. The numbers are fixed, because the number of threads must not change
+ * results. */
 enum { PROGRAMS_WANTED = 32, MOST_PARTS = 8 };
 
 static void gradients_on_cpu(const Node *node, SimplicialArguments *a) {
@@ -145,10 +146,10 @@ static void simplicial_backward(Node *node) {
         gradients_on_cpu(node, &a);
 }
 
-/* How many tokens a query sees in a window, on average; documents are not looked at. */
+/* How many tokens a query sees in a window on average, if each sequence is one document. */
 static double tokens_seen(double T, double window) { return window - window * (window - 1) / (2 * T); }
 
-/* The products (q * k2) k1^T and p v1 for every pair of tokens. */
+/* Counts the products (q * k2) k1^T and p v1 for every pair of tokens that a query sees. */
 static Work simplicial_work(const Node *node) {
     const SimplicialArguments a = arguments_of(node);
     const Tensor *q = node->in[Q], *k1 = node->in[K1];

@@ -7,7 +7,8 @@
 
 #include "kernels/heads.h"
 
-/* Rows of a program: queries, or keys; those of the other kind that come at a time; offsets in the second window. */
+/* Rows of a program, which are queries or keys; rows of the other kind that are loaded at a time; offsets in the second
+ * window for which keys are loaded at a time. */
 enum { SIMPLICIAL_ROWS = 64, SIMPLICIAL_TILE = 32, SIMPLICIAL_OFFSETS = 32 };
 
 /* Matrices have one row per token, T of them per sequence. */

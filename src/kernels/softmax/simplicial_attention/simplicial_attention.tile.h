@@ -8,13 +8,13 @@
 
 DEVICE int smaller_index(int64_t x, int64_t y) { return (int)(x < y ? x : y); }
 
-/* The first key of the first window that token t sees: of its document. */
+/* The first key that token t sees in the first window, which ends at the start of its document. */
 DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int t) {
     const int start = t - position[t], first = t - (int)a->window1 + 1;
     return first > start ? first : start;
 }
 
-/* Rows from token t on of a matrix become a tile; those before token 0 and past the end 0. t is a multiple of 32. */
+/* Loads the rows of a matrix from token t on, with zeros before token 0 and past the end. t is a multiple of 32. */
 #define load_tokens(tile, heads, head, t)                                                                              \
     do {                                                                                                               \
         for (int i_ = 0; i_ < tile##_rows; i_ += 32) {                                                                 \
@@ -25,8 +25,8 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
         }                                                                                                              \
     } while (0)
 
-/* Every SIMPLICIAL_OFFSETS offsets o, k2 and v2 become the second keys and values of the queries from t0 on at the next
- * ones. Begins with a sync(). */
+/* At every SIMPLICIAL_OFFSETS-th offset o, loads the second keys and values of the queries from t0 on for the next
+ * SIMPLICIAL_OFFSETS offsets to k2 and v2. Begins with a sync(). */
 #define load_second_keys(o)                                                                                            \
     do {                                                                                                               \
         sync();                                                                                                        \
@@ -37,7 +37,7 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
         }                                                                                                              \
     } while (0)
 
-/* The next tiles of a walk down k1 and v1, of which `rows` are left, become one of their two stages. */
+/* Loads the next tiles of a walk down k1 and v1, of which `rows` rows are left, to one of their two stages. */
 #define load_stage(k1, v1, stage, walk, rows)                                                                          \
     do {                                                                                                               \
         TILE_VIEW(k_, k1, (stage)*SIMPLICIAL_TILE, 0, SIMPLICIAL_TILE, k1##_cols);                                     \
@@ -45,7 +45,7 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
         walk_load(k_, v_, walk, rows);                                                                                 \
     } while (0)
 
-/* to = from * (by + bias), entry by entry, where the rows of `from` and `by` begin at these rows of their tiles. */
+/* to = from * (by + bias), elementwise, with the rows of `from` from from_row on and those of `by` from by_row on. */
 #define multiply_rows(to, from, from_row, by, by_row, bias)                                                            \
     do {                                                                                                               \
         EACH_ROW_VECTOR(i_, j_, to##_rows, to##_cols) {                                                                \
@@ -56,8 +56,8 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
         }                                                                                                              \
     } while (0)
 
-/* Scores of rows by a tile of k1 from key s0 on: -infinity where a row does not see the key or, at this offset, no key
- * of the second window. Row i is query t0 + i, the last of which is t1; rows past it see nothing. */
+/* Masks scores of rows by a tile of k1 from key s0 on: sets them to -infinity where a row does not see the key, or sees
+ * no second key at this offset. Row i is query t0 + i. The last query is t1; rows past it see nothing. */
 #define mask_scores(scores, t0, t1, offset, s0)                                                                        \
     do {                                                                                                               \
         if ((s0) + scores##_cols > (t0) + 1 || (s0) < first_key(&a, position, t1) || (offset) > position[t0] ||        \
@@ -73,7 +73,7 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
         }                                                                                                              \
     } while (0)
 
-/* delta = sum over the head of out * its gradient. Program: tokens, head, sequence. */
+/* delta = the sum over the head's columns of out * its gradient. Program: tokens, head, sequence. */
 KERNEL(simplicial_delta, SimplicialArguments) {
     const int64_t sequence = program_z, head = program_y, t0 = program_x * SIMPLICIAL_ROWS;
     float *delta = a.delta + (sequence * a.heads + head) * a.T;
@@ -94,14 +94,15 @@ KERNEL(simplicial_delta, SimplicialArguments) {
     }
 }
 
-/* On a CPU, a part's sums of a gradient of keys or values, those of keys before they are scaled, for all rows. */
+/* On a CPU: the sums of each part for the gradients of keys and values, for all rows. Those of keys are not scaled
+ * yet. */
 enum { DK1, DV1, DK2, DV2, SUMS };
 DEVICE KeySums sums_of_keys(const SimplicialArguments *a) {
     const KeySums sums = {a->partial, a->parts, a->B * a->T, a->kv_heads * a->head_dim};
     return sums;
 }
-/* The gradients of the second keys of a block, the first of which are those of token `first`, < 0 before the sequence.
- */
+/* Adds the gradients of the second keys of a block. The first row is token `first`, which is negative before the
+ * sequence. */
 DEVICE void add_to_sums(const SimplicialArguments *a, Heads sums, const float *from, int stride, int64_t sequence,
                         int64_t kv_head, int first) {
     const int rows = smaller_index(SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, a->T - first);
@@ -112,7 +113,7 @@ DEVICE void add_to_sums(const SimplicialArguments *a, Heads sums, const float *f
     }
 }
 
-/* The gradients of keys and values from the sums of the parts. Program: row, gradient. */
+/* Computes the gradients of keys and values from the sums of the parts. Program: row, gradient. */
 KERNEL(simplicial_key_sums, SimplicialArguments) {
     const Heads to = program_y == DK1   ? a.k1_gradient
                      : program_y == DV1 ? a.v1_gradient

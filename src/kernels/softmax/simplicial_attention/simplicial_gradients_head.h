@@ -1,11 +1,11 @@
 /* All gradients of simplicial_attention in one walk, for the CPU; part of simplicial_head.h.
  *
- * A program has a part of the pairs of a head that reads its key head and a block of queries. For each tile of first
- * keys it goes over the offsets of the second window, with p and ds of all pairs, and adds up what they give to the
- * gradients of keys and values in sums of its own: 6 products for each offset and pair of tiles, and one power for each
- * three tokens, where three walks take 11 and three. Program: part, key head, sequence. */
+ * A program has one part of the pairs of a block of queries and a head that reads its key head. For each tile of first
+ * keys it goes over the offsets of the second window. It has p and ds of all pairs, so it adds their contributions to
+ * the gradients of keys and values in sums of its own. This takes 6 products for each offset and pair of tiles, and one
+ * exponential for each triple of tokens; three walks would take 11 and three. Program: part, key head, sequence. */
 
-/* On a GPU, where this kernel does nothing, it takes little memory. */
+/* On a GPU, where this kernel does nothing, it should take little memory. */
 #define WIDTH (ON_GPU ? 32 : HEAD)
 
 SIMPLICIAL_KERNEL(simplicial_gradients) {
@@ -56,7 +56,7 @@ SIMPLICIAL_KERNEL(simplicial_gradients) {
         accumulator_zero(dq);
         for (int o0 = 0; o0 < offsets; o0 += SIMPLICIAL_OFFSETS) {
             const int o1 = smaller_index(o0 + SIMPLICIAL_OFFSETS, offsets);
-            const int first_k2 = t0 - o0 - SIMPLICIAL_OFFSETS; /* token of the first row of k2 */
+            const int first_k2 = t0 - o0 - SIMPLICIAL_OFFSETS; /* the token in the first row of k2 */
             load_tokens(k2, a.k2, kv_head, first_k2);
             load_tokens(v2, a.v2, kv_head, first_k2);
             EACH_ENTRY(dk2, i, j, x, x = 0);

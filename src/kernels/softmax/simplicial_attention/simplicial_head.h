@@ -1,5 +1,5 @@
-/* The simplicial_attention kernels for heads of up to HEAD columns; included by simplicial_attention.tile.h once per
- * HEAD, which names them. * is the product of entries; k2 and v2 have their biases added.
+/* The simplicial_attention kernels for heads of up to HEAD columns; simplicial_attention.tile.h includes this once per
+ * HEAD, after defining their names. * is the elementwise product; k2 and v2 include their biases.
  *
  * - s_ijk = scale (q_i * k2_k) k1_j, p_ijk = e^(s_ijk - lse_i), o_i = sum_jk p_ijk v1_j * v2_k
  * - ds_ijk = p_ijk ((do_i * v2_k) v1_j - delta_i)
@@ -7,11 +7,12 @@
  * - dv2_k = sum_i do_i * sum_j p_ijk v1_j
  * - dk1_j = scale sum_ik ds_ijk q_i * k2_k, dv1_j = sum_ik p_ijk do_i * v2_k
  *
- * At one offset o = i - k the rows (q * k2)_i = q_i * k2_{i-o} and (do * v2)_i are the queries and the output's
- * gradients of ordinary attention to k1 and v1; programs go over the offsets of the second window. */
+ * At one offset o = i - k, the rows (q * k2)_i = q_i * k2_{i-o} and (do * v2)_i are the queries and the output's
+ * gradients of an ordinary attention to k1 and v1. Programs go over the offsets of the second window. */
 
-/* Columns of a gradient, and of each of two with their sums of an offset, that are summed at a time: on a GPU what it
- * has registers for. fp32, which is there for comparing numbers, gets by with fewer. */
+/* Columns of gradients that are summed at a time: COLS for one gradient, COLS_OF_TWO for each of two that also have
+ * sums of one offset. On a GPU it is as many as there are registers for; fp32, which is only for comparing numbers, has
+ * fewer. */
 #define COLS        (!ON_GPU || HEAD < 128 || sizeof(element) == 2 ? HEAD : 64)
 #define COLS_OF_TWO (!ON_GPU || HEAD < 64 ? HEAD : sizeof(element) == 2 ? 64 : 32)
 
@@ -26,8 +27,8 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
     ROW_VALUES(maximum, SIMPLICIAL_ROWS);
     ROW_VALUES(sum, SIMPLICIAL_ROWS);
     ROW_VALUES(rescale, SIMPLICIAL_ROWS);
-    ROW_VALUES(out_maximum, SIMPLICIAL_ROWS);         /* at the offset before, which out is relative to */
-    ACCUMULATOR(p, SIMPLICIAL_ROWS, SIMPLICIAL_TILE); /* before that (q * k2) k1^T */
+    ROW_VALUES(out_maximum, SIMPLICIAL_ROWS);         /* the maximum at the previous offset, to which out is relative */
+    ACCUMULATOR(p, SIMPLICIAL_ROWS, SIMPLICIAL_TILE); /* first (q * k2) k1^T */
     ACCUMULATOR(of_offset, SIMPLICIAL_ROWS, HEAD);
     ACCUMULATOR(out, SIMPLICIAL_ROWS, HEAD);
 
@@ -142,8 +143,8 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
     }
 }
 
-/* On a GPU: dk2 and dv2 of a program's keys, by the queries of every head that reads them: at offset o, those of the
- * tokens o later. COLS_OF_TWO columns of both gradients at a time. Program: keys, key head, sequence. */
+/* On a GPU: dk2 and dv2 of a program's keys, from the queries of every head that reads them: at offset o, the queries
+ * of tokens o later. Takes COLS_OF_TWO columns of both gradients at a time. Program: keys, key head, sequence. */
 SIMPLICIAL_KERNEL(simplicial_second_keys) {
     TILE(k2, SIMPLICIAL_ROWS, HEAD);
     TILE(v2, SIMPLICIAL_ROWS, HEAD);
@@ -225,8 +226,8 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
     }
 }
 
-/* On a GPU: dk1 and dv1 of a program's keys, by the queries of every head that reads them. Rows are keys, columns are
- * queries; COLS columns of both gradients at a time. Program: as for the second keys. */
+/* On a GPU: dk1 and dv1 of a program's keys, from the queries of every head that reads them. Rows are keys, columns are
+ * queries. Takes COLS columns of both gradients at a time. Program: as for the second keys. */
 SIMPLICIAL_KERNEL(simplicial_first_keys) {
     TILE(k1, SIMPLICIAL_ROWS, HEAD);
     TILE(v1, SIMPLICIAL_ROWS, HEAD);
@@ -244,7 +245,7 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
 
     const int64_t kv_head = program_y, group = a.heads / a.kv_heads, sequence = program_z;
     const int s0 = (int)program_x * SIMPLICIAL_ROWS;
-    const int end = smaller_index(s0 + SIMPLICIAL_ROWS - 1 + a.window1, a.T); /* of the queries */
+    const int end = smaller_index(s0 + SIMPLICIAL_ROWS - 1 + a.window1, a.T); /* the end of the queries */
     const int32_t *position = a.position + sequence * a.T;
     const Rows rows = {sequence * a.T + s0, a.T - s0};
     const float exponent_scale = a.scale * LOG2_E;

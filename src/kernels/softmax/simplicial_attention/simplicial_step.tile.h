@@ -1,5 +1,5 @@
-/* simplicial_attention of single tokens; equations in simplicial_head.h. At each second key the products q * k2 are the
- * query of an ordinary attention to the first keys. */
+/* simplicial_attention of single tokens; equations in simplicial_head.h. For each second key, the products q * k2 are
+ * the query of an ordinary attention to the first keys. */
 #include "tile/tile.h"
 #include "kernels/softmax/simplicial_attention/simplicial_step.h"
 #include "kernels/softmax/single_query.h"

@@ -40,7 +40,7 @@ static void max_plus_product_forward(Node *node) {
     }
 }
 
-/* On the CPU one kernel makes both gradients. */
+/* On the CPU one kernel computes both gradients. */
 static void max_plus_product_backward(Node *node) {
     MaxPlusArguments arguments = arguments_of(node);
     const bool gpu = node->tape->device->gpu;

@@ -4,12 +4,13 @@
 
 #include <stdint.h>
 
-enum { MAX_PLUS_COLS = 256, MAX_PLUS_ROWS = 16 }; /* the most columns of a head, of x and of y; rows on a CPU */
+/* The most columns of a head of x and of y; rows of a program on a CPU. */
+enum { MAX_PLUS_COLS = 256, MAX_PLUS_ROWS = 16 };
 
-/* Per head y_j = max_i (x_i + w_ij), the largest at i = choice_j, the first of equals. Backward: dx_i = the sum of dy_j
- * over the j with choice_j = i, dw_ij = the same over all rows and heads, for each j alone. */
+/* Per head: y_j = max_i (x_i + w_ij), which is largest at i = choice_j, the first of equal ones. Backward: dx_i = the
+ * sum of dy_j over the j with choice_j = i; dw_ij = the sum of dy_j over the rows and heads with choice_j = i. */
 typedef struct MaxPlusArguments {
-    const void *x, *w; /* w [cols, outs], of all heads */
+    const void *x, *w; /* w [cols, outs], shared by all heads */
     void *y;
     int32_t *choice; /* [rows, heads * outs] */
     const void *dy;

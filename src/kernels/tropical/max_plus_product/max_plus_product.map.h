@@ -1,4 +1,4 @@
-/* Products in which maxima are sums and sums are products; equations in max_plus_product.h. */
+/* Products in the max-plus semiring; equations in max_plus_product.h. */
 #include "tile/tile.h"
 #include "kernels/tropical/max_plus_product/max_plus_product.h"
 #include "tile/rows.h"
@@ -46,7 +46,7 @@ KERNEL(max_plus_product_rows, MaxPlusArguments) {
     }
 }
 
-/* A thread has the columns of the partial sums that it adds to. */
+/* Each thread adds to columns of the partial sums of its own. */
 KERNEL(max_plus_product_weight, MaxPlusArguments) {
     const int64_t first = program_x * a.rows_per_program, end = end_of_program(first, a.rows, a.rows_per_program);
     float *partial = a.partial + program_x * a.cols * a.outs;

@@ -1,9 +1,9 @@
-/* Products in which maxima are sums and sums are products, on the CPU; equations in max_plus_product.h. */
+/* Products in the max-plus semiring on the CPU; equations in max_plus_product.h. */
 #include "tile/tile.h"
 #include "kernels/tropical/choices.h"
 #include "kernels/tropical/max_plus_product/max_plus_product.h"
 
-/* CHOICE_WIDTH columns of a row's head, from column j0 on. */
+/* Computes CHOICE_WIDTH columns of a head of a row, from column j0 on. */
 DEVICE void multiply_row(const MaxPlusArguments *a, int64_t row, int64_t head, int64_t j0, const float *w, int stride,
                          float *x) {
     float largest[CHOICE_WIDTH] __attribute__((aligned(64)));
@@ -23,7 +23,7 @@ DEVICE void multiply_row(const MaxPlusArguments *a, int64_t row, int64_t head, i
     }
 }
 
-/* All heads of a row one after the other, as they are in memory. Program: rows. */
+/* Takes all heads of a row one after another, as they are in memory. Program: rows. */
 KERNEL(max_plus_product_block, MaxPlusArguments) {
     MATRIX(w, MAX_PLUS_COLS, CHOICE_WIDTH);
     VECTOR(x, MAX_PLUS_COLS);
@@ -39,7 +39,7 @@ KERNEL(max_plus_product_block, MaxPlusArguments) {
     }
 }
 
-/* dx, and the program's part of dw. Program: rows. */
+/* Computes dx and the program's part of dw. Program: rows. */
 KERNEL(max_plus_product_gradients, MaxPlusArguments) {
     VECTOR(sum, MAX_PLUS_COLS);
     float *const partial = a.partial + program_x * a.cols * a.outs;

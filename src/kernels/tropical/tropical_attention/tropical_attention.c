@@ -34,7 +34,7 @@ static void launch(const Node *node, Kernel kernel, const TropicalArguments *a, 
     node->tape->device->launch(kernel, node->out[0]->type, (Grid){programs, a->heads, a->B}, a);
 }
 
-/* On a GPU, a program for each token and head. */
+/* On a GPU there is a program for each token and head, on a CPU one for each block of queries and head. */
 static void tropical_attention_forward(Node *node) {
     const TropicalArguments a = arguments_of(node);
     if (node->tape->device->gpu)
@@ -54,7 +54,7 @@ static void tropical_attention_backward(Node *node) {
     }
 }
 
-/* For every pair of tokens and each column, two differences and a sum, and their maxima. */
+/* Counts, for every pair of tokens and each column, two differences, a sum, and a maximum of each. */
 static Work tropical_attention_work(const Node *node) {
     const Tensor *q = node->in[Q];
     const double T = (double)node->tape->batch->T, entries = (double)q->rows * (double)q->cols;

@@ -11,7 +11,7 @@ DEVICE float largest_difference(TEAM, const element *q, const element *k, int64_
     return largest;
 }
 
-/* The first entry with this difference. */
+/* The first entry whose difference is `wanted`. */
 DEVICE float entry_with(TEAM, float wanted, const element *q, const element *k, int64_t cols) {
     float entry = 1.0f - (float)cols;
     WARP_MAXIMUM(entry, d, cols, difference(q, k, d) == wanted ? -(float)d : -INFINITY);
@@ -53,7 +53,7 @@ KERNEL(tropical_attention, TropicalArguments) {
 }
 
 KERNEL(tropical_queries, TropicalArguments) {
-    VECTOR(up, TROPICAL_COLS); /* where the differences from column d's key are largest and smallest */
+    VECTOR(up, TROPICAL_COLS); /* where q differs most, up and down, from the key that column d has chosen */
     VECTOR(down, TROPICAL_COLS);
     VECTOR(dq, TROPICAL_COLS);
     const element *q = ROW(a.q, const element, program_x), *gradient = ROW(a.out_gradient, const element, program_x);
@@ -79,10 +79,10 @@ KERNEL(tropical_queries, TropicalArguments) {
     EACH (i, a.cols) q_gradient[i] = to_element(dq[i]);
 }
 
-/* The queries of other documents have chosen none of these keys. */
+/* No query of another document has chosen a key of this one. */
 KERNEL(tropical_keys, TropicalArguments) {
-    VECTOR(choices, TROPICAL_TOKENS); /* how many columns of a query i have chosen the key */
-    VECTOR(share, TROPICAL_TOKENS);   /* ds_ij, and where it goes */
+    VECTOR(choices, TROPICAL_TOKENS); /* how many columns of query i have chosen the key */
+    VECTOR(share, TROPICAL_TOKENS);   /* ds_ij, and below the entries to which it goes */
     VECTOR(up, TROPICAL_TOKENS);
     VECTOR(down, TROPICAL_TOKENS);
     VECTOR(dk, TROPICAL_COLS);

@@ -3,8 +3,8 @@
 #include "kernels/tropical/choices.h"
 #include "kernels/tropical/tropical_attention/tropical_attention.h"
 
-/* score[s] = s_ts for the keys s of a tile, given as columns by keys. The extremes stay in registers,
- * because loops over them have a constant length. */
+/* score[s] = s_ts for the keys s of a tile, which are given as [columns, keys]. The extremes stay in registers, because
+ * loops over them have a constant length. */
 DEVICE void scores_of_tile(float *score, const float *q, const float *keys, int stride, int cols) {
     float largest[TROPICAL_TOKENS] __attribute__((aligned(64))), smallest[TROPICAL_TOKENS] __attribute__((aligned(64)));
     EACH (s, TROPICAL_TOKENS) {
@@ -22,7 +22,7 @@ DEVICE void scores_of_tile(float *score, const float *q, const float *keys, int 
     EACH (s, TROPICAL_TOKENS) score[s] = smallest[s] - largest[s];
 }
 
-/* A tile of keys and values is loaded, and the keys turned, once for a block of queries. Program: TROPICAL_QUERIES
+/* Loads each tile of keys and values, and transposes the keys, once for a block of queries. Program: TROPICAL_QUERIES
  * queries, head, sequence. */
 KERNEL(tropical_attention_block, TropicalArguments) {
     MATRIX(keys, TROPICAL_COLS, TROPICAL_TOKENS);
@@ -33,7 +33,7 @@ KERNEL(tropical_attention_block, TropicalArguments) {
     int32_t choice[TROPICAL_QUERIES * TROPICAL_COLS];
 
     const int cols = (int)a.cols, width = width_of_choices(cols), blocks = (int)blocks_of(a.T, TROPICAL_QUERIES);
-    const int t0 = (blocks - 1 - (int)program_x) * TROPICAL_QUERIES; /* the longest first */
+    const int t0 = (blocks - 1 - (int)program_x) * TROPICAL_QUERIES; /* the programs with the most keys run first */
     const int t1 = (int)end_of_program(t0, a.T, TROPICAL_QUERIES), end = (int)a.before + t1;
     const int32_t *const position = a.position + program_z * a.T;
 
@@ -77,7 +77,7 @@ KERNEL(tropical_attention_block, TropicalArguments) {
     }
 }
 
-/* The first of the largest entries of x. */
+/* The first of the largest entries of x, by number. */
 DEVICE int first_largest(const float *x, int cols) {
     float largest = -INFINITY, entry = 1.0f - (float)cols;
     MAXIMUM(largest, d, cols, x[d]);
@@ -85,7 +85,7 @@ DEVICE int first_largest(const float *x, int cols) {
     return (int)-entry;
 }
 
-/* All gradients: each column of a query has one key to which its gradient goes. Program: head, sequence. */
+/* Computes all gradients: the gradient of each column of a query goes to one key. Program: head, sequence. */
 KERNEL(tropical_gradients, TropicalArguments) {
     VECTOR(dq, TROPICAL_COLS);
     VECTOR(q_over_k, TROPICAL_COLS);
