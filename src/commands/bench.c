@@ -83,7 +83,8 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The time from the start of the command to the end of the first step, first use of libraries and GPU included. */
+/* Prints the time from the start of the command to the end of the first step, which includes the first use of libraries
+ * and GPU. */
 static void report_start(Bench *b) {
     const double seconds = seconds_now() - b->start;
     log_info("start        %10.2f s until the first step was done", seconds);
@@ -127,7 +128,7 @@ static int compare_profiles(const void *a, const void *b) {
     return (p < q) - (p > q);
 }
 
-/* Forward or backward of an op: the measured time and the work. */
+/* Forward or backward of an op: its measured time and its work. */
 typedef struct Direction {
     double seconds, flops, bytes;
 } Direction;
@@ -140,8 +141,8 @@ static double roofline_of(const Bench *b, Direction d) {
 
 static double rate_of(double amount, Direction d) { return d.seconds > 0 ? amount / d.seconds : 0; }
 
-/* Divides the work of an op: a backward run counts as two forward runs, a recomputed forward as a forward run. All the
- * work of an op that computes its gradients in forward is forward's. */
+/* Divides the work of an op between forward and backward. A backward run counts as two forward runs, and a recomputed
+ * forward as one. If an op computes its gradients in forward, all its work counts as forward. */
 static void directions_of(const OpProfile *op, Direction *forward, Direction *backward) {
     const double runs = 2 * (double)op->backward_runs / (double)op->forward_runs;
     *forward = (Direction){op->forward_seconds, op->flops, op->bytes};
@@ -216,7 +217,7 @@ static Status check_options(const Bench *b) {
     return USAGE;
 }
 
-/* Random windows of training.seq_len + 1 tokens. */
+/* Opens --data, if it is given, as random windows of training.seq_len + 1 tokens. */
 static Status open_stream(Bench *b, Comm *comm) {
     StreamOptions wanted = stream_default_options();
     wanted.files = &b->data_path;
@@ -236,7 +237,7 @@ static Status time_stream(Bench *b) {
     return OK;
 }
 
-/* The prompts are as long as sequences of training. */
+/* Times generation, with prompts as long as training sequences. */
 static void time_generation(Bench *b, DType type) {
     const TrainingConfig *t = &b->config.training;
     const GenerationRates rates = generation_rates(&b->session, type, t->batch_size, t->seq_len, b->generate);

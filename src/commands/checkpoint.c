@@ -20,7 +20,7 @@ static Status no_steps(const char *folder) {
     return BAD_INPUT;
 }
 
-/* checkpoint_folder; NULL (logged) if there is no folder. */
+/* Like checkpoint_folder; NULL (logged) if `path` is not a folder. */
 static char *steps_folder(const char *path) {
     if (folder_exists(path)) return checkpoint_folder(path);
     log_error("%s is no folder", path);
@@ -42,7 +42,7 @@ static int64_t integer_of(const json_t *state, const char *key) {
     return json_integer_value(json_object_get(state, key));
 }
 
-/* What a name that begins with "step-" stands for. */
+/* What the folder `name`, which begins with "step-", is. */
 static const char *meaning(const char *name, const json_t *state) {
     if (strstr(name, ".tmp-")) return "being written, or left by a job that was killed";
     if (strstr(name, ".damaged")) return "set aside: damaged";
@@ -184,7 +184,7 @@ static int64_t compare_objects(const char *title, json_t *a, json_t *b) {
     return count;
 }
 
-/* The JSON object of FOLDER/NAME; an empty one if the file is missing. NULL (logged) if it is no object. */
+/* The JSON object of FOLDER/NAME; an empty one if the file is missing. NULL (logged) if it is not an object. */
 static json_t *read_object(const char *folder, const char *name) {
     char *path = path_join(folder, name);
     json_error_t error;
@@ -264,7 +264,7 @@ static const Option prune_options[] = {
      offsetof(Prune, dry_run)},
 };
 
-/* The newest step must read back as it was written before an older one goes. */
+/* Checks that the newest step reads back as it was written, before an older one is removed. */
 static Status check_newest(const char *folder) {
     int64_t *steps, count;
     Status status = checkpoint_list(folder, &steps, &count);

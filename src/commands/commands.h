@@ -1,4 +1,4 @@
-/* The commands of the command line, each in the file of its name. */
+/* The commands of the command line. Each is in the file of its name. */
 #ifndef FLAME_COMMANDS_COMMANDS_H
 #define FLAME_COMMANDS_COMMANDS_H
 

@@ -17,7 +17,7 @@ static Status compare_configs(const TrainConfig *config, Comm *comm) {
     CHECK_MEMORY(file, "out of memory");
     config_write(file, config);
     fclose(file);
-    /* A command line can say more than a file may hold, and config.yaml would not load again. */
+    /* A command line can hold more than a file may, and then config.yaml could not be loaded again. */
     Status status = agree(comm, config_value_read_yaml("the configuration", text, bytes, &tree));
     free(text);
     if (status == OK) {

@@ -117,7 +117,7 @@ static const Option file_options[] = {
     {"", OPTION_TEXTS | OPTION_REQUIRED, "FILE.h5", NULL, 0, 0, "what to read", offsetof(Files, file)},
 };
 
-/* Runs on every file and returns the worst status. */
+/* Calls `run` for every file and returns the worst status. */
 static Status run_each(const Files *files, Status (*run)(const char *path)) {
     Status worst = OK;
     for (int i = 0; i < files->file.count; i++) {

@@ -1,5 +1,5 @@
 /* flame-c eval: loss, perplexity and bits per byte of a checkpoint (or any Hugging Face folder of a known model), by
- * domain, by position, and of what the context has said before. */
+ * domain, by position, and for what has occurred in the context before. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,8 @@ static Status check_context(const EvalArguments *a) {
     return USAGE;
 }
 
-/* Splits NAME=FILE; without a name it is the file's, without folder and .h5. A folder may have a = in its name. */
+/* Splits NAME=FILE. Without NAME= the name is that of the file, without folder and .h5. Folders may have a = in their
+ * names. */
 static EvalDomain domain_of(const char *text) {
     const char *equals = strchr(text, '='), *slash = strchr(text, '/');
     if (equals && equals > text && (!slash || equals < slash))
@@ -103,7 +104,7 @@ static Status open_data(const EvalArguments *a, const EvalDomain *domain, const 
     return open_files(a, files, a->data.count, session, stream);
 }
 
-/* Pairs of tokens mean the same in both only if the tokens do. */
+/* Refuses training data of another tokenizer, in which pairs of tokens would mean something else. */
 static Status compare_tokenizers(const EvalArguments *a, const StreamFacts *data, const StreamFacts *training) {
     if (strcmp(data->tokenizer, training->tokenizer) == 0 &&
         strcmp(data->tokenizer_sha256, training->tokenizer_sha256) == 0)
@@ -113,7 +114,7 @@ static Status compare_tokenizers(const EvalArguments *a, const StreamFacts *data
     return BAD_INPUT;
 }
 
-/* Counts bigrams in the training data, if they are given. */
+/* Counts bigrams in the training data, if those are given. */
 static Status count_shown(const EvalArguments *a, const Session *session, Stream *data, ShownBigrams **shown) {
     Stream *training = NULL;
     if (a->training_data.count == 0) return OK;
@@ -144,7 +145,7 @@ static Tokenizer *find_tokenizer(const Session *session, const Stream *stream) {
     return NULL;
 }
 
-/* What the witness of an evaluation writes to. */
+/* The state of an evaluation's witness. */
 typedef struct Counting {
     Tallies *tallies;
     TextBytes *bytes; /* NULL: not known */

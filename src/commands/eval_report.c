@@ -14,7 +14,7 @@ enum { LABEL_WIDTH = 22, REAL_DIGITS = 12 };
 static double mean(double sum, double count) { return count > 0 ? sum / count : NAN; }
 static double loss_of(const Tally *tally) { return mean(tally->loss, tally->targets); }
 static double right_of(const Tally *tally) { return mean(tally->right, tally->targets); }
-/* Per byte, or per token where bytes are not known. */
+/* Bits per byte, or per token if the bytes are not known. */
 static double bits_of(const EvalReport *report, const Tally *tally) {
     return mean(tally->loss / log(2), report->bytes_known ? tally->bytes : tally->targets);
 }
@@ -30,7 +30,7 @@ static EvalDomain total_of(const EvalReport *report) {
     return total;
 }
 
-/* A figure as wide as its column; blank where there is none. */
+/* Prints a figure as wide as its column; blanks if there is none. */
 static void print_cell(char *line, size_t size, int width, int digits, double value) {
     const size_t used = strlen(line);
     if (isnan(value))
@@ -65,7 +65,7 @@ static void print_domain(const EvalReport *report, const EvalDomain *domain) {
     print_row(report, "  other tokens", INT16_MAX, &others, t->all.targets);
 }
 
-/* "2-3": the positions of a range that a window has. */
+/* The positions of a range that exist in a window, as "2-3". */
 static void range_label(const EvalReport *report, int range, char label[48]) {
     const int64_t first = tally_first(range), next = tally_first(range + 1),
                   last = (next < report->context ? next : report->context) - 1;
@@ -77,7 +77,7 @@ static void range_label(const EvalReport *report, int range, char label[48]) {
 
 static int column_width(const EvalDomain *domain) { return domain->name_bytes > 8 ? domain->name_bytes + 2 : 10; }
 
-/* The loss of each range of positions, a column for each domain. */
+/* Prints the loss of each range of positions, with a column for each domain. */
 static void print_positions(const EvalReport *report, const EvalDomain *column, int columns) {
     char *text = NULL;
     size_t size = 0;

@@ -1,4 +1,4 @@
-/* What flame-c eval has found, as a table and as JSON. */
+/* Reports what flame-c eval has found, as a table and as JSON. */
 #ifndef FLAME_COMMANDS_EVAL_REPORT_H
 #define FLAME_COMMANDS_EVAL_REPORT_H
 
@@ -7,7 +7,7 @@
 
 typedef struct EvalDomain {
     const char *name;
-    int name_bytes; /* of name: what follows is not part of it */
+    int name_bytes; /* length of the name, which does not end with a zero byte */
     const char *path;
     int64_t windows, tokens, left_out; /* left_out: tokens behind the last window, which are not scored */
     Tallies tallies;
@@ -15,11 +15,11 @@ typedef struct EvalDomain {
 
 typedef struct EvalReport {
     const char *checkpoint, *dtype;
-    int64_t seq_len, context; /* tokens that the model reads at a time, and those of a window */
+    int64_t seq_len, context; /* tokens that the model reads at a time; tokens of a window */
     bool varlen;
-    bool bytes_known; /* else Tally.bytes are 0 */
-    bool shown_known; /* else Tallies.rare are 0 */
-    int64_t rare;     /* bigrams are rare that training has shown at most so often */
+    bool bytes_known; /* otherwise all Tally.bytes are 0 */
+    bool shown_known; /* otherwise all Tallies.rare are 0 */
+    int64_t rare;     /* bigrams that training has shown at most this often are rare */
     EvalDomain *domain;
     int domains;
 } EvalReport;

@@ -1,4 +1,4 @@
-/* flame-c export: a checkpoint as a Hugging Face folder of another element type or shard size. */
+/* flame-c export: writes a checkpoint as a Hugging Face folder, with another element type or shard size. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -90,7 +90,7 @@ static Status read_model(const char *source, Model **model) {
     return status;
 }
 
-/* Syncs the finished folder and renames it to --out, which is therefore either complete or missing. */
+/* Syncs the finished folder and renames it to --out, so that --out is either complete or missing. */
 static Status move_into_place(const char *temporary, const char *out) {
     char *parent = path_parent(out);
     int error = folder_sync(temporary);

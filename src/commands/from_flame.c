@@ -41,8 +41,8 @@ static char *trimmed(char *word) {
     return word;
 }
 
-/* The value in the form that it has here: flame writes lists as text with commas, and one of its values has another
- * name. */
+/* Converts a value to the form that it has here: flame writes lists as text with commas, and one of its values has
+ * another name here. */
 static ConfigValue *value_here(const ConfigValue *value, const Key *key) {
     const KeyType type = key ? key->type & ~KEY_NULLABLE : KEY_VALUE;
     if (value->text && strcmp(value->text, "async_with_pinned_mem") == 0) return config_value_string("async", NULL, 0);
@@ -102,7 +102,7 @@ static void write_result(const Conversion *c, const char *remarks) {
     if (remarks[0]) printf("# Flame's keys that have another name or no use here:\n%s", remarks);
 }
 
-/* Ends the help. There are no topics. */
+/* Prints the end of the help. There are no topics. */
 static bool name_keys(FILE *file, const char *topic) {
     if (!topic) fputs("\nEvery key of flame is an option too: --section.key VALUE.\n", file);
     return !topic;

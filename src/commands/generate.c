@@ -1,4 +1,4 @@
-/* flame-c generate: goes on with texts. */
+/* flame-c generate: continues texts. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -59,14 +59,14 @@ static const Option options[] = {
     SHARE_GPU_OPTION(AT(share_gpu)),
 };
 
-/* What a run of the command has. */
+/* The state of a run of the command. */
 typedef struct Task {
     const GenerateArguments *arguments;
     Session session;
-    Tokenizer *tokenizer; /* NULL: token ids */
+    Tokenizer *tokenizer; /* NULL: prompts and texts are token ids */
     Prompts prompts;
-    Continuation *continuation; /* of each prompt */
-    int64_t tokens[2];          /* read, and generated */
+    Continuation *continuation; /* [prompts] */
+    int64_t tokens[2];          /* numbers of tokens read and generated */
     double seconds[2];
 } Task;
 
@@ -182,7 +182,7 @@ static Status open_model(Task *task, const char *folder) {
     return status == OK ? weights_load(folder, session->comm, model->unit, model->units) : status;
 }
 
-/* Prints what a continuation has to show. */
+/* Prints the text of a continuation that has become certain. */
 static void show(Task *task, int64_t number) {
     int64_t bytes;
     const char *text = continuation_show(&task->continuation[number], &bytes);
@@ -191,7 +191,7 @@ static void show(Task *task, int64_t number) {
     fflush(stdout);
 }
 
-/* What stands before a continuation: which one it is, if there are several, and the prompt. */
+/* Prints what precedes a continuation: its number, if there are several, and with --echo the prompt. */
 static void introduce(const Task *task, int64_t number) {
     const Prompt *prompt = &task->prompts.item[number];
     if (task->session.comm->rank != 0 || task->arguments->out) return;
@@ -226,7 +226,7 @@ static void add_tokens(Task *task, int64_t first, int64_t count, const int32_t *
     if (task->prompts.count == 1) show(task, first);
 }
 
-/* BAD_INPUT if the model has no next token to give. */
+/* Generates tokens until all `count` texts have ended. BAD_INPUT if the model's logits are not finite. */
 static Status continue_by_tokens(Task *task, Generation *generation, int64_t first, int64_t count) {
     Comm *comm = task->session.comm;
     while (!has_ended(task, first, count) && !any_interrupted(comm)) {

@@ -1,4 +1,4 @@
-/* flame-c import: a step-0 checkpoint from a Hugging Face folder. */
+/* flame-c import: makes a step-0 checkpoint from a Hugging Face folder. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static Status write_state(json_t *state, const char *folder) {
     return error ? IO_ERROR : OK;
 }
 
-/* What is read: a folder, its tensors and its state.json, NULL if it has none. */
+/* What is read: a folder, its tensors, and its state.json (NULL: it has none). */
 typedef struct Source {
     const char *folder;
     TensorFolder *tensors;
@@ -89,7 +89,7 @@ static Status make_step(const Source *from, const Model *model, const char *fold
     return status;
 }
 
-/* Makes the step in the locked folder `out`. If that fails, nothing is left of a folder that was not there before. */
+/* Makes the step in the locked folder `out`. If that fails, a folder that was not there before is removed. */
 static Status make_run(const Source *from, const Model *model, const char *out, const char *folder) {
     RunLock *lock = NULL;
     Comm *self = comm_self_create();

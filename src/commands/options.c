@@ -12,7 +12,7 @@
 #include "config/keys.h"
 #include "parallel/agreement.h"
 
-/* One command line being read. */
+/* A command line that is being read. */
 typedef struct Parse {
     const Command *command;
     char *values;
@@ -20,7 +20,7 @@ typedef struct Parse {
     char **words; /* room for the words of each OPTION_TEXTS: [options][arguments] */
     int arguments;
     Texts keys;        /* arguments for config_load */
-    char message[512]; /* the error; empty: none */
+    char message[512]; /* the error; "": none */
 } Parse;
 
 OptionKind option_kind(const Option *option) { return option->kind & ~OPTION_REQUIRED; }
@@ -56,7 +56,7 @@ static void range_of(const Option *option, char text[96]) {
         snprintf(text, 96, "%s to %s", low, high);
 }
 
-/* "an integer, at least 1" */
+/* Describes the value that an option takes: "an integer, at least 1". */
 static void wanted_value(const Option *option, char text[256]) {
     static const char *const kinds[] = {[OPTION_INTEGER] = "an integer",
                                         [OPTION_REAL] = "a number",
@@ -79,7 +79,7 @@ static bool in_range(const Option *option, double value) {
     return (option->low == 0 && option->high == 0) || (value >= option->low && value <= option->high);
 }
 
-/* "5GB", "500MB", "2GiB", "1000000"; 0 if it is not a size. */
+/* The bytes of "5GB", "500MB", "2GiB" or "1000000"; 0 if the text is not a size. */
 static int64_t parse_size(const char *text) {
     static const struct {
         const char *name;
@@ -220,7 +220,7 @@ static bool take_argument(Parse *parse, int argc, char **argv, int *i) {
     if (option && option_kind(option) != OPTION_KEY) return take_option(parse, option, equals, argc, argv, i);
     if (!option && !belongs_to_config(parse->command, name)) return refuse_unknown(parse, name);
     keep(parse, word);
-    /* keep its value too, or it would be taken for a positional argument */
+    /* keeps its value too, which would otherwise be taken for a positional argument */
     if (!equals && *i + 1 < argc && !is_option(argv[*i + 1])) keep(parse, argv[++*i]);
     return true;
 }

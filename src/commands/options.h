@@ -27,8 +27,8 @@ typedef enum OptionKind {
     OPTION_INTEGER,       /* int64_t */
     OPTION_REAL,          /* double */
     OPTION_SIZE,          /* int64_t: a number of bytes, or of KB, MB, GB, KiB, MiB, GiB: 5GB */
-    OPTION_CHOICE,        /* const char *: one of the words of `value`, which are separated by | */
-    OPTION_KEY,           /* a configuration key without a section: help lists it, config_load reads it */
+    OPTION_CHOICE,        /* const char *: one of the words in `value`, which are separated by | */
+    OPTION_KEY,           /* a configuration key without a section, which help lists and config_load reads */
     OPTION_REQUIRED = 64, /* a flag, combined with a kind by | */
 } OptionKind;
 
@@ -54,10 +54,11 @@ typedef struct Command {
     const char *text;    /* printed by --help above the options; lines of at most 120 characters */
     const Option *options;
     int option_count;
-    size_t values_size;                 /* size of the struct that the options fill */
-    bool takes_keys;                    /* other --section.key arguments are passed to config_load */
-    size_t keys;                        /* offset of the Texts in the struct that receives those */
-    const struct Command *const *parts; /* subcommands, NULL-terminated; then only name, summary and text are used */
+    size_t values_size; /* size of the struct that the options fill */
+    bool takes_keys;    /* other --section.key arguments are passed to config_load */
+    size_t keys;        /* offset in the struct of the Texts that receives these */
+    const struct Command *const
+        *parts; /* subcommands, NULL-terminated; a command with these uses only name, summary and text */
     /* Prints help on configuration keys: --help calls topic(file, NULL) at its end, --help=TOPIC only
      * topic(file, TOPIC), which returns false if there is no such topic. May be NULL. */
     bool (*topic)(FILE *file, const char *topic);
@@ -66,8 +67,8 @@ typedef struct Command {
 } Command;
 
 /* Reads the options in argv (argv[0] is the command's name) and runs the command, or prints its help. Returns the exit
- * code: USAGE after one error that names the option, the values it takes and the nearest known option. Under mpirun
- * only rank 0 prints. */
+ * code. USAGE after one error that names the option, the values that it takes, or the nearest known option. Under
+ * mpirun only rank 0 prints. */
 Status command_run(const Command *command, int argc, char **argv);
 
 /* Prints the text of --help. */

@@ -14,7 +14,7 @@ static Status write_failed(const char *path, int error) {
     return error ? IO_ERROR : OK;
 }
 
-/* `path`, or the uppermost of the folders above it that are missing. The caller frees it. */
+/* `path`, or, if folders above it are missing, the uppermost of these. The caller frees it. */
 static char *first_missing(const char *path) {
     char *missing = strdup(path), *above;
     CHECK_MEMORY(missing, "no memory for a path");
@@ -26,7 +26,7 @@ static char *first_missing(const char *path) {
     return missing;
 }
 
-/* Creates a file beside what will be made first, and removes it. */
+/* Creates a file beside the first file or folder that will be created, and removes it. */
 static int try_to_write(const char *path) {
     char *missing = first_missing(path);
     const size_t size = strlen(missing) + 8;

@@ -1,4 +1,4 @@
-/* A file that rank 0 of a command writes whole at its end. */
+/* The output file of a command, which rank 0 writes as a whole at the end. */
 #ifndef FLAME_COMMANDS_OUTPUT_FILE_H
 #define FLAME_COMMANDS_OUTPUT_FILE_H
 
@@ -7,11 +7,11 @@
 #include "base/check.h"
 #include "parallel/comm.h"
 
-/* To be called before the work begins. BAD_INPUT (logged) if there is something called `path` already, IO_ERROR
- * (logged) if no file can be made there. Leaves nothing behind. `option`: its name without --. path NULL: no file is
- * wanted. Collective. */
+/* Checks, before the work begins, that the file can be written. BAD_INPUT (logged) if `path` exists already, IO_ERROR
+ * (logged) if no file can be created there. Leaves nothing behind. `option` is the name of the option, without --. path
+ * NULL: no file is wanted. Collective. */
 Status output_prepare(Comm *comm, const char *option, const char *path);
-/* Makes the folders above `path` and writes the file under another name, which it renames. IO_ERROR (logged). */
+/* Creates the folders above `path`, writes the file under a temporary name, and renames it. IO_ERROR (logged). */
 Status output_write(const char *path, const char *text, int64_t bytes);
 
 #endif

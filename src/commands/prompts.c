@@ -14,10 +14,10 @@ enum { FILE_LIMIT = 1 << 30 };
 
 typedef struct Reading {
     const PromptOptions *options;
-    TokenEncoder *encoder; /* NULL: no tokenizer */
+    TokenEncoder *encoder; /* NULL: there is no tokenizer */
     Prompts *prompts;
-    const char *name; /* of the file, for messages; NULL: the command line */
-    int64_t line;     /* of a file with lines; 0: it has none */
+    const char *name; /* name of the file in messages; NULL: the command line */
+    int64_t line;     /* present line of a .jsonl file; otherwise 0 */
 } Reading;
 
 /* Logs "FILE line N: ...". */
@@ -48,7 +48,7 @@ static Status add_id(const Reading *reading, Prompt *prompt, int64_t id) {
     return refuse(reading, message);
 }
 
-/* "17 4 3" */
+/* Reads a prompt of token ids: "17 4 3". */
 static Status read_ids(const Reading *reading, Prompt *prompt) {
     const char *const end = prompt->text + prompt->bytes;
     Status status = OK;
@@ -146,7 +146,7 @@ static Status read_line(Reading *reading, const char *line, size_t length) {
     return status;
 }
 
-/* text[bytes] is zero. */
+/* Reads the lines of a .jsonl file. text[bytes] is zero. */
 static Status read_lines(Reading *reading, const char *text, int64_t bytes) {
     const char *const end = text + bytes;
     Status status = OK;
@@ -159,7 +159,7 @@ static Status read_lines(Reading *reading, const char *text, int64_t bytes) {
     return status;
 }
 
-/* Standard input has no size. Returns errno. */
+/* Reads all of standard input, whose size is not known. Returns 0 or an errno. */
 static int read_input(char **text, int64_t *bytes) {
     char part[4096];
     size_t size = 0;

@@ -1,4 +1,4 @@
-/* flame-c replay: computes a step of a run again and says what its loss and gradient came from. */
+/* flame-c replay: computes a step of a run again and reports what its loss and gradient came from. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static const Option options[] = {
      AT(abandoned)},
 };
 
-/* RUN/config.yaml, then the keys of the command line. */
+/* Reads RUN/config.yaml and then the keys of the command line. */
 static Status configure_run(const Replay *task, Comm *comm, TrainConfig *config, const Device **device) {
     char *yaml = path_join(task->run, "config.yaml"), option[] = "--config", folder[] = "--job.dump_folder";
     char **words = calloc((size_t)task->keys.count + 4, sizeof *words);
@@ -44,7 +44,8 @@ static Status configure_run(const Replay *task, Comm *comm, TrainConfig *config,
     return status;
 }
 
-/* The number of ranks can decide how many samples a step has. */
+/* Warns if a step would read other samples than in the run: the number of ranks may decide how many samples a step
+ * has. */
 static void check_samples(const Training *t) {
     const Progress *p = &t->progress;
     if (log_rank() == 0 && p->tokens != p->step * t->shape.samples * t->config->training.seq_len)
@@ -54,7 +55,7 @@ static void check_samples(const Training *t) {
             (long long)p->step, (long long)p->tokens, (long long)(t->shape.samples * t->config->training.seq_len));
 }
 
-/* Trains up to the step before `step`. Nothing of it is kept. */
+/* Trains up to the step before `step`. Nothing is saved. */
 static Status catch_up(Training *t, int64_t step) {
     if (log_rank() == 0)
         log_info("\n%s %lld: computing %lld steps up to step %lld again",

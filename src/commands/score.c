@@ -1,5 +1,5 @@
-/* flame-c score: how likely a checkpoint's model holds given continuations, which is what lm-evaluation-harness asks.
- */
+/* flame-c score: how likely a checkpoint's model considers given continuations, which is what lm-evaluation-harness
+ * asks. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

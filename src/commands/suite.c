@@ -40,7 +40,7 @@ static const Option options[] = {
     {"device", OPTION_CHOICE, DEVICES, "auto", 0, 0, "where to compute", AT(device)},
 };
 
-/* "a=1 b=2" of the words. The caller frees it. */
+/* The words as one text, "a=1 b=2". The caller frees it. */
 static char *joined(const Texts *words) {
     char *text = NULL;
     size_t bytes = 0;
@@ -51,7 +51,8 @@ static char *joined(const Texts *words) {
     return text;
 }
 
-/* "--mixers a,b c": a, b and c, in *list. The caller frees *text and list->item. USAGE (logged) if none is named. */
+/* Puts the mixers of "--mixers a,b c" (a, b and c) into *list. The caller frees *text and list->item. USAGE (logged) if
+ * no mixer is named. */
 static Status list_mixers(const Texts *words, char **text, Texts *list) {
     char *rest = NULL;
     *text = joined(words);
@@ -64,7 +65,7 @@ static Status list_mixers(const Texts *words, char **text, Texts *list) {
     return USAGE;
 }
 
-/* The suite and task whose examples --dump prints: a task's name, or that of a suite of one task. */
+/* Finds the suite and task whose examples --dump prints. The user names a task, or a suite that has only one task. */
 static Status only_task(const SuiteArguments *a, Trial *trial) {
     for (const Suite *const *s = all_suites; *s && a->names.count == 1; s++) {
         const char *name = a->names.item[0];
@@ -149,7 +150,7 @@ static bool has_name(const Segment *segment, int count, const char *name, const 
     return *found != NULL;
 }
 
-/* The names of `count` segments as those of their splits, in place. */
+/* Replaces the names of `count` training segments by those of their splits. */
 static void name_training(Segment *segment, int count) {
     for (int i = 0; i < count; i++) {
         char name[64];
@@ -158,7 +159,7 @@ static void name_training(Segment *segment, int count) {
     }
 }
 
-/* The keys of the split; what a setting lists has the names of its parts only. */
+/* Finds the keys of the split that the user names. If the setting lists segments, only their names are splits. */
 static Status find_split(const SuiteArguments *a, const Task *task, const void *config, char keys[112]) {
     Segment test[TRIAL_TESTS], part[SEGMENTS_MOST + 1] = {{.name = "train"}};
     const Segment *found = NULL;
@@ -302,7 +303,7 @@ static void print_tasks(FILE *file) {
     fputs("  " SPEED "      the time of each mixer alone, forward and with backward, over the length\n", file);
 }
 
-/* --help=keys: the keys of every task, then those of training and mixer. */
+/* --help=keys: prints the keys of every task, then those of training and mixer. */
 static bool print_keys(FILE *file, const char *topic) {
     KeyTable tables[PROTOCOL_TABLES];
     if (!topic) {

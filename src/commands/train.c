@@ -37,7 +37,7 @@ static Status run_train(void *values) {
     return status;
 }
 
-/* Help on the keys of all sections (topic NULL), of one section, or of a model. */
+/* Prints help on the keys of all sections (topic NULL), of one section, or of a mixer's model. */
 static bool print_keys(FILE *file, const char *topic) {
     const Mixer *mixer = topic ? mixer_find(topic) : NULL;
     if (mixer || (topic && strcmp(topic, "model") == 0)) {
@@ -75,7 +75,8 @@ static const Option plan_options[] = {
     {"ranks", OPTION_INTEGER, "N", "1", 1, 1e6, "plan a run of N ranks on one host", offsetof(Plan, ranks)},
 };
 
-/* One rank on the CPU is planned for the memory of this host; that of others is not known. */
+/* Prints the memory plan. If it is for one rank on a CPU, the memory of this host counts; that of other hosts is not
+ * known. */
 static void print_plan(const TrainConfig *config, Model *model, Model *teacher, Comm *self, int ranks) {
     const bool here = ranks == 1 && strcmp(config->device, "cpu") == 0;
     RunnerOptions options = setup_runner(config, teacher);

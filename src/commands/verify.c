@@ -46,7 +46,8 @@ static void *allocate(int64_t count, size_t size) {
     return memory;
 }
 
-/* Reports one comparison; a NaN fails. `bound`: the tolerance, or the reference's own fp32 error if that is larger. */
+/* Reports one comparison, which fails if the error is NaN. `bound` is the tolerance, or the reference's own fp32 error
+ * if that is larger. */
 static void report_within(Verification *v, const char *name, double error, double bound) {
     const bool pass = error <= bound;
     v->passed += pass;
@@ -73,7 +74,7 @@ static void add_distance(Distance *d, double value, double reference) {
     d->reference += reference * reference;
 }
 
-/* RMS(error) / RMS(reference); the root of the squared error if the reference is zero. */
+/* RMS(error) / RMS(reference); if the reference is zero, the root of the sum of squared errors. */
 static double relative(Distance d) { return sqrt(d.reference > 0 ? d.error / d.reference : d.error); }
 
 static const SafeTensor *find_io(Verification *v, const char *name) {
@@ -82,7 +83,7 @@ static const SafeTensor *find_io(Verification *v, const char *name) {
     return tensor;
 }
 
-/* NULL (logged) if there is none, or it has another number of elements. */
+/* The tensor with this name; NULL (logged) if there is none, or if it has another number of elements. */
 static const SafeTensor *find_sized(Verification *v, const char *name, int64_t elements) {
     const SafeTensor *tensor = find_io(v, name);
     if (!tensor || tensor->elements == elements) return tensor;
@@ -91,7 +92,7 @@ static const SafeTensor *find_sized(Verification *v, const char *name, int64_t e
     return NULL;
 }
 
-/* The whole tensor. Collective. */
+/* Reads a whole tensor. Collective. */
 static Status read_floats(Verification *v, const char *name, int64_t elements, float *to) {
     const SafeTensor *tensor = find_sized(v, name, elements);
     return agree(v->session.comm, tensor ? safetensors_read_floats(tensor, 0, elements, to) : BAD_INPUT);
@@ -212,7 +213,7 @@ static Status check_gradients(Verification *v, double scale) {
     Status status = agree(v->session.comm, check_gradient_names(v));
     for (int u = 0; u < model->units && status == OK; u++)
         for (int i = 0; i < model->unit[u].parameters && status == OK; i++)
-            if (model->unit[u].parameter[i].moving_average == 0) /* buffers have none */
+            if (model->unit[u].parameter[i].moving_average == 0) /* buffers have no gradient */
                 status = check_gradient(v, &model->unit[u], &model->unit[u].parameter[i], scale);
     return status;
 }
@@ -233,7 +234,7 @@ static Status load_weights(Verification *v) {
     return weights_load(v->folder, v->session.comm, v->session.model->unit, v->session.model->units);
 }
 
-/* All ranks run the same batch. */
+/* The options of train.json's optimizer. All ranks run the same batch, so buffers have one copy per rank. */
 static OptimizerOptions read_optimizer(const json_t *o, bool decay_all, int ranks, double *lr) {
     OptimizerOptions options = optimizer_default_options();
     *lr = json_number_value(json_object_get(o, "lr"));
@@ -254,7 +255,7 @@ static double list_distance(const json_t *reference, const double *ours) {
     return relative(d);
 }
 
-/* The tolerance of the gradient norms, at least the distance between the reference's fp32 and fp64 runs: where a clamp
+/* The tolerance of the gradient norms, but at least the distance between the reference's fp32 and fp64 runs: if a clamp
  * or a zero gradient makes the norms ill-conditioned, no fp32 program comes closer. */
 static double norms_bound(const Verification *v) {
     const json_t *exact = json_object_get(v->train, "grad_norms_fp64"), *fp32 = json_object_get(v->train, "grad_norms");
@@ -264,7 +265,7 @@ static double norms_bound(const Verification *v) {
     return fmax(v->tolerance, relative(d));
 }
 
-/* Runs the AdamW steps of train.json from the folder's weights. Compares losses and gradient norms with the lists of
+/* Runs the AdamW steps of train.json from the folder's weights. Compares losses and gradient norms with the lists under
  * these keys. */
 static Status check_training(Verification *v, bool decay_all, const char *losses_key, const char *norms_key) {
     const json_t *losses = json_object_get(v->train, losses_key), *norms = json_object_get(v->train, norms_key);
@@ -296,14 +297,14 @@ static Status check_all(Verification *v) {
     if (status == OK) status = check_logits(v);
     if (status == OK) status = check_loss_and_gradients(v);
     if (status == OK && v->train) {
-        const bool both = json_object_get(v->train, "losses_fp64") != NULL; /* else the reference is in fp64 itself */
+        const bool both = json_object_get(v->train, "losses_fp64") != NULL; /* else the reference itself is in fp64 */
         status = check_training(v, true, both ? "losses_fp64" : "losses", both ? "grad_norms_fp64" : "grad_norms");
     }
     if (status == OK && v->train) status = check_training(v, false, "losses_nodecay1d", "grad_norms_nodecay1d");
     return status;
 }
 
-/* The lists of these keys must be as long as each other, if both are there. */
+/* If both lists exist, they must have the same length. */
 static Status compare_lengths(const Verification *v, const char *path, const char *a, const char *b) {
     const json_t *one = json_object_get(v->train, a), *other = json_object_get(v->train, b);
     if (!json_is_array(one) || !json_is_array(other) || json_array_size(one) == json_array_size(other)) return OK;
