@@ -100,9 +100,8 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         mma_nt(halves##_top, a_top_, b);                                                                               \
         mma_nt(halves##_bottom, a_bottom_, b);                                                                         \
     } while (0)
-/* halves += L b, and halves += L^T b: L is a tile of 64 x 64 entries with zeros above the diagonal, b a tile of 64
- * rows.
- */
+/* halves += L b, and halves += L^T b: L is a tile of 64 x 64 entries with zeros above the diagonal, and b a tile of 64
+ * rows. */
 #define halves_mma_lower(halves, L, b)                                                                                 \
     do {                                                                                                               \
         TILE_VIEW(L_top_, L, 0, 0, CHUNK_HALF, CHUNK_HALF);                                                            \

@@ -9,12 +9,12 @@
 
 enum { Q, KEY, VALUE, BETA, GATE, INITIAL, INPUTS };
 
-/* Elements between a tensor's rows of N * steps. */
+/* The distance, in elements, between rows if a tensor is taken as N * steps rows. */
 static int64_t step_stride(const Tensor *tensor, int64_t steps) {
     return steps == 1 ? tensor->stride : tensor->cols / steps;
 }
 
-/* A tensor, or its gradient, as N * steps rows of heads. */
+/* A tensor, or its gradient, taken as N * steps rows of heads. */
 static Heads update_heads(const Tensor *tensor, void *data, int64_t steps) {
     return (Heads){data, step_stride(tensor, steps)};
 }
@@ -22,9 +22,9 @@ static Heads update_heads(const Tensor *tensor, void *data, int64_t steps) {
 static void *data_of(const Tensor *tensor) { return tensor ? tensor->data : NULL; }
 static void *gradient_of(const Tensor *tensor) { return tensor ? tensor->gradient : NULL; }
 
-/* The kernels that carry a state: for o, for what backward needs, and for the gradients. On a GPU registers hold it,
- * for the smallest of these key sizes that the head fits into; wider keys, and the host's cores with their caches,
- * leave it in memory. */
+/* The kernels that carry a state: for o, for what backward needs, and for the gradients. On a GPU registers hold the
+ * state, and a head uses the kernels for the smallest key size that it fits into. For wider keys, and on the host's
+ * cores with their caches, the state is in memory. */
 typedef struct StateKernels {
     int64_t most_keys;
     Kernel output, state, dstate;
@@ -45,21 +45,21 @@ static const StateKernels *state_kernels(const Node *node) {
 }
 static bool state_in_memory(const Node *node) { return state_kernels(node) == &memory_kernels; }
 
-/* Workspace of `count` fp32 numbers, or elements. */
+/* Workspace for `count` fp32 numbers, or for `count` elements. */
 static float *numbers(const Node *node, int64_t count) { return tape_workspace(node->tape, count * dtype_size(F32)); }
 static void *elements(const Node *node, int64_t count) {
     return tape_workspace(node->tape, count * dtype_size(node->in[Q]->type));
 }
 
-/* Workspace of N * steps rows of value heads of `width` elements. */
+/* Workspace for N * steps rows of value heads, each `width` elements wide. */
 static Heads update_elements(const Node *node, ChunkDeltaShape shape, int64_t width) {
     const Batch *batch = node->tape->batch;
     const int64_t stride = shape.v_heads * width;
     return (Heads){elements(node, batch->B * batch->T * shape.steps * stride), stride};
 }
 
-/* What forward and backward have in common: the inputs and the memory for what is made of them. Only backward needs the
- * overlaps, U and all states. */
+/* The arguments that forward and backward have in common: the inputs, and memory for what is computed from them. Only
+ * backward needs the overlaps, U and all states. */
 static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE];
@@ -105,8 +105,8 @@ static ChunkDeltaArguments arguments_of(Node *node, bool backward) {
     return arguments;
 }
 
-/* One program per chunk and value head, per block of V of the states that are carried, and per block of K of a chunk
- * and query head. */
+/* The grids of programs: one per chunk and value head; one per sequence, value head and block of V, which carries the
+ * state; and one per block of K, chunk and query head. */
 typedef struct Grids {
     Grid chunkwise, carried, by_key;
 } Grids;
@@ -197,7 +197,7 @@ static void chunk_delta_backward(Node *node) {
     device->launch(KERNEL_chunk_delta_dgates, type, grids.chunkwise, &arguments);
 }
 
-/* Products inside chunks count whole, as they do in fla. */
+/* Counts the products inside chunks as full matrices, as fla does. */
 static Work chunk_delta_work(const Node *node) {
     const ChunkDeltaShape shape = *(const ChunkDeltaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *o = node->out[0];

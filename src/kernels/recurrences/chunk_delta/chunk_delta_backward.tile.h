@@ -1,4 +1,4 @@
-/* The backward of chunk_delta but for the walk over the chunks, one program per chunk and head; equations in
+/* The backward of chunk_delta, except for the walk over the chunks, with one program per chunk and head. Equations in
  * chunk_delta_chunk.h. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta.h"
@@ -8,14 +8,14 @@ DEVICE float *sums_at(const ChunkDeltaArguments *a, int64_t part, int64_t sequen
     return a->sums + part * a->sums_stride + chunk_offset(a->chunks, a->v_heads, sequence, index, head, 2 * ROWS);
 }
 
-/* What `queries` holds of the query that reads the state after a row; 0 if none does. */
+/* The entry of `queries` for the query that reads the state after a row, or 0 if no query does. */
 DEVICE float query_entry(const float *queries, const ChunkDeltaArguments *a, int64_t row) {
     return is_first_row(a, row + 1) ? queries[token_of_row(a, row)] : 0.0f;
 }
 
-/* v', A, B + B^T, and the parts of G' and beta' that need no state: with Z from above,
- * beta'_i <- R'_i v_i + sum over j of B_ij k_i k_j / beta_i, G'_i <- sum over j of (Z_ij - Z_ji).
- * Program: chunk, sequence and value head. */
+/* Computes v', A, B + B^T, and the parts of G' and beta' that need no state. With Z of chunk_delta_chunk.h: beta'_i <-
+ * R'_i v_i + sum over j of B_ij k_i k_j / beta_i, G'_i <- sum over j of (Z_ij - Z_ji). Program: chunk, sequence and
+ * value head. */
 KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     TILE(P, ROWS, ROWS);
     TILE(R, ROWS, WIDTH); /* R' */
@@ -32,7 +32,7 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     ACCUMULATOR(queries, ROWS, ROWS);
     ACCUMULATOR(keys, ROWS, ROWS);
     ACCUMULATOR(dr, ROWS, WIDTH);   /* R', then A */
-    ACCUMULATOR(dots, ROWS, WIDTH); /* R' v, its sum over the rows to come */
+    ACCUMULATOR(dots, ROWS, WIDTH); /* R' v, of which row_sum makes the sums of rows */
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
     const int64_t at = products_at(&a, sequence, program_x, head);
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_x);
@@ -98,7 +98,7 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     store_square((element *)a.doverlaps + at, z);
 }
 
-/* accumulator += x S^T; where states are transposed the tile is too. */
+/* accumulator += x S^T. If states are stored transposed, the tile S is transposed too. */
 #define state_mma_nt(accumulator, x, S)                                                                                \
     do {                                                                                                               \
         if (ON_GPU && a.transposed)                                                                                    \
@@ -107,13 +107,13 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
             mma_nt(accumulator, x, S);                                                                                 \
     } while (0)
 
-/* Tiles of dqk that are on their way together. */
+/* The rows of the tiles that chunk_delta_dqk loads together, and the number of such stages. */
 enum { STAGE = 5 * ROWS, STAGES = ON_GPU && sizeof(element) == 2 ? 2 : 1 };
 #define STAGE_TILE(name, load, number) TILE_VIEW(name, stages, (load) % STAGES * STAGE + (number)*ROWS, 0, ROWS, WIDTH)
 
-/* The gradients of q and k, and what comes with them of G' and beta', and of G' through the decay of the state. First
- * products with the states, for one block of V after the other, then products inside the chunk.
- * Program: block of K, chunk, sequence and query head. */
+/* Computes the gradients of q and k, and the parts of G' and beta' that come with them, including that of G' through
+ * the decay of the state. First come products with the states, for one block of V after another, then products inside
+ * the chunk. Program: block of K, chunk, sequence and query head. */
 KERNEL(chunk_delta_dqk, ChunkDeltaArguments) {
     TILE(stages, STAGES * STAGE, WIDTH);
     VECTOR(beta, ROWS);
@@ -224,7 +224,7 @@ KERNEL(chunk_delta_dqk, ChunkDeltaArguments) {
     accumulator_store_block(dk, a.dk, a.K, chunk.updates, k_head, program_x);
 }
 
-/* The gradients of g and beta from their parts. Program: chunk, sequence and value head. */
+/* Computes the gradients of g and beta from their parts. Program: chunk, sequence and value head. */
 KERNEL(chunk_delta_dgates, ChunkDeltaArguments) {
     VECTOR(dG, ROWS);
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;

@@ -1,6 +1,6 @@
 /* The gated delta rule in chunks of 64 rows (arXiv 2406.06484, 2412.06464). Only the state is carried from chunk to
- * chunk, by one program per head and block of V (chunk_delta_walk.tile.h); everything else is one program per chunk and
- * head (chunk_delta_forward.tile.h, chunk_delta_backward.tile.h).
+ * chunk, by one program per head and block of V (chunk_delta_walk.tile.h). Everything else is computed by one program
+ * per chunk and head (chunk_delta_forward.tile.h, chunk_delta_backward.tile.h).
  *
  * Row i of the chunk is one update of the state. With G the running sum of g inside the chunk, M_ij = e^(G_i - G_j) for
  * j <= i, D_i = e^G_i, E_i = e^(G_last - G_i), S the state before the chunk and x' the gradient of x:
@@ -18,16 +18,16 @@
  *   Z_ij = A_ij q_i k_j + B_ij k_i k_j;  G'_last gets sum over i of k_i (E U S_next'^T)_i, and e^G_last S S_next'
  *   g'_t = sum over i >= t of G'_i
  *
- * M is built by walking down the rows, so that no difference of large sums is taken.
+ * M is built by walking down the rows, which avoids differences of large sums.
  *
- * Where what is erased is read from the state before its decay (Comba), L, B and D of k S have G of the row before, G_i
- * - g_i, for G_i, and what they add to G'_i goes to the row before.
+ * If what is erased is read from the state before its decay (Comba), then L, B, and D in D k S use G of the row before,
+ * G_i - g_i, in place of G_i, and their parts of G'_i go to the row before.
  *
  * With several steps per token, only a token's first row decays the state and only its last one is read: queries, their
- * gradients and the rows of P and A stand for tokens, and a chunk holds whole tokens.
+ * gradients and the rows of P and A then belong to tokens, and a chunk has whole tokens only.
  *
- * Documents: M_ij is 0 between rows of different documents, D_i is 0 where the token before the chunk is of another
- * document, and E_i and e^G_last where the chunk's last row is. What the kernels know of a chunk is below. */
+ * Documents: M_ij is 0 between rows of different documents, D_i is 0 if the token before the chunk belongs to another
+ * document, and E_i and e^G_last are 0 if the chunk's last row does. */
 #ifndef FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_CHUNK_H
 #define FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_CHUNK_H
 
@@ -35,7 +35,7 @@
 
 enum { ROWS = CHUNK_ROWS, WIDTH = CHUNK_DELTA_WIDTH };
 
-/* A chunk: its tokens in [N], the rows of their updates in [N * steps]. */
+/* A chunk: the rows of its tokens (of N), and the rows of their updates (of N * steps). */
 typedef struct DeltaChunk {
     Rows tokens, updates;
     int32_t before, last; /* as in Chunk */
@@ -48,7 +48,8 @@ DEVICE DeltaChunk delta_chunk_at(const ChunkDeltaArguments *a, int64_t sequence,
     return whole;
 }
 
-/* Offsets of what a (sequence, chunk, value head) has: 64 x 64 entries, the state, the vectors of a GATES_ number. */
+/* The offsets of what each (sequence, chunk, value head) has: a matrix of 64 x 64 entries, the state, and the vectors
+ * numbered GATES_. */
 DEVICE int64_t products_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return chunk_offset(a->chunks, a->v_heads, sequence, index, head, ROWS * ROWS);
 }
@@ -60,14 +61,14 @@ DEVICE float *gates_at(const ChunkDeltaArguments *a, int64_t number, int64_t seq
     return a->gates + chunk_offset(a->chunks, a->v_heads, sequence, index, head, GATES * ROWS) + number * ROWS;
 }
 
-/* e^G_last, or 0 where the chunk does not end in the document that it begins in, given D or K^(-1/2) D. */
+/* e^G_last, from D or K^(-1/2) D; 0 if the state before the chunk does not last until its end. */
 DEVICE float stays_of(const ChunkDeltaArguments *a, const float *from_start, const float *query_decay,
                       DeltaChunk chunk) {
     const float *decay = a->undecayed ? query_decay : from_start;
     return decay[chunk.updates.count - 1] * (a->undecayed ? 1.0f / a->scale : 1.0f);
 }
 
-/* Token of a row, and whether the row is its first. */
+/* The token of a row, and whether the row is the token's first. */
 DEVICE int token_of_row(const ChunkDeltaArguments *a, int64_t row) {
     return a->steps == 1 ? (int)row : (int)row / (int)a->steps;
 }
@@ -90,17 +91,18 @@ DEVICE int32_t segment_of_row(const ChunkDeltaArguments *a, DeltaChunk chunk, in
     return row < chunk.updates.count ? a->segment[chunk.tokens.first + token_of_row(a, row)] : -1;
 }
 
-/* 1 where the row before is of the same document, else 0. */
+/* 1 if the row before belongs to the same document, else 0. */
 DEVICE float joins_row_before(const ChunkDeltaArguments *a, DeltaChunk chunk, int64_t row) {
     return row > 0 && segment_of_row(a, chunk, row) == segment_of_row(a, chunk, row - 1) ? 1.0f : 0.0f;
 }
 
-/* factor x of row i + `ahead`, 0 if there is no such row. */
+/* factor x for row i + `ahead`, or 0 if there is no such row. */
 DEVICE float of_row_ahead(const float *factor, const float *x, int64_t i, int ahead) {
     return i + ahead < ROWS ? factor[i + ahead] * x[i + ahead] : 0.0f;
 }
 
-/* The last row of token i: the state after it is what the token's query reads. Tokens past the end get some row. */
+/* The last row of a token, after which the token's query reads the state. For a token past the end, some row of the
+ * chunk. */
 DEVICE int query_row(const ChunkDeltaArguments *a, int64_t token) {
     const int row = ((int)token + 1) * (int)a->steps - 1;
     return row < ROWS ? row : ROWS - 1;

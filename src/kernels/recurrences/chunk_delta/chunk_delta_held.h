@@ -1,12 +1,12 @@
-/* The walk on a GPU for keys of up to KEYS: for the whole sequence a program holds WIDTH columns of V of the state,
- * with all of K, in registers. It holds them transposed, as everything in these accumulators: then what a product
- * leaves in a warp's registers is the left operand of its next one, and a warp needs nothing from the others but the
- * loads. Program: sequence and value head, block of V. Included by chunk_delta_walk.tile.h for each KEYS. */
+/* The walk on a GPU for up to KEYS key columns. Over the whole sequence a program holds WIDTH columns of V of the
+ * state, with all of K, in registers. All accumulators are transposed, so that what a product leaves in a warp's
+ * registers is the left operand of the warp's next product; warps then only share loads. Program: sequence and value
+ * head, block of V. chunk_delta_walk.tile.h includes this for each KEYS. */
 
-/* o and the last states; for backward also U and the states before each chunk. */
+/* Computes o and the final states. */
 HELD_KERNEL(chunk_delta_output) {
-    TILE(keys, 2 * ROWS, KEYS);    /* k, q */
-    TILE(values, 2 * ROWS, WIDTH); /* v, then o, and the next chunk's v; the halves take turns */
+    TILE(keys, 2 * ROWS, KEYS);    /* k, then q below it */
+    TILE(values, 2 * ROWS, WIDTH); /* one half: v, then o; other half: the next chunk's v; they take turns */
     TILE(kept_u, ROWS, WIDTH);
     TILE(T, ROWS, ROWS);
     TILE(P, ROWS, ROWS);
@@ -71,10 +71,10 @@ HELD_KERNEL(chunk_delta_output) {
     if (a.final) transposed_store(state, final, a.V);
 }
 
-/* The states before each chunk, transposed, and U. */
+/* Computes U and the states before each chunk, transposed. */
 HELD_KERNEL(chunk_delta_state) {
     TILE(k, ROWS, KEYS);
-    TILE(values, 2 * ROWS, WIDTH); /* v, then U, and the next chunk's v; the halves take turns */
+    TILE(values, 2 * ROWS, WIDTH); /* one half: v, then U; other half: the next chunk's v; they take turns */
     TILE(T, ROWS, ROWS);
     MATRIX(gates, 2 * GATES, ROWS);
     ACCUMULATOR(state, WIDTH, KEYS);
@@ -116,11 +116,11 @@ HELD_KERNEL(chunk_delta_state) {
     }
 }
 
-/* As chunk_delta_dstate, with transposed gradients of states. */
+/* The same as chunk_delta_dstate of chunk_delta_walk.tile.h, with transposed gradients of states. */
 HELD_KERNEL(chunk_delta_dstate) {
     TILE(k, ROWS, KEYS);
     TILE(q, ROWS, KEYS);
-    TILE(values, 2 * ROWS, WIDTH); /* o', and R', then the next chunk's o'; the halves take turns */
+    TILE(values, 2 * ROWS, WIDTH); /* one half: o'; other half: R', then the next chunk's o'; they take turns */
     TILE(T, ROWS, ROWS);
     TILE(P, ROWS, ROWS);
     MATRIX(gate, GATES, ROWS);
@@ -152,7 +152,7 @@ HELD_KERNEL(chunk_delta_dstate) {
         mma_tn(du, dO, P);
         MAP(dr, j, i, x, x = PEER(du, j, i));
         accumulator_mma_nn(dr, du, T);
-        if (KEYS < 256) { /* what rounding takes from U', as in update_of_state */
+        if (KEYS < 256) { /* adds what rounding took from U', as in update_of_state */
             MAP(du, j, i, x, x -= to_float(to_element(x)));
             accumulator_mma_nn(dr, du, T);
         }

@@ -4,7 +4,7 @@
 #include "kernels/recurrences/chunk_delta/chunk_delta.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta_chunk.h"
 
-/* beta, D, E and K^(-1/2) D of the queries; the result is e^G_last. Needs a sync() after it. */
+/* Loads beta, D, E and K^(-1/2) D for the queries, and returns e^G_last. The caller must sync() afterwards. */
 DEVICE float load_gates(float *beta, float *from_start, float *to_end, float *query_decay, const ChunkDeltaArguments *a,
                         DeltaChunk chunk, int64_t sequence, int64_t index, int64_t head) {
     const float *gates = gates_at(a, 0, sequence, index, head);
@@ -17,8 +17,9 @@ DEVICE float load_gates(float *beta, float *from_start, float *to_end, float *qu
     return stays_of(a, gates + GATES_FROM_START * ROWS, gates + GATES_QUERY * ROWS, chunk);
 }
 
-/* u += T x, or T^T x, of the accumulator x, through the tile `values`. What rounding to elements takes from x, a second
- * product adds: errors in U add up over the rows of a chunk and then over the chunks. x becomes that rest. */
+/* u += T x, or T^T x, for an accumulator x, by way of the tile `values`. A second product adds what rounding to
+ * elements takes from x, because errors in U would add up over the rows of a chunk and then over the chunks. x becomes
+ * this rest. */
 #define mma_with_rest(product, u, T, x, values)                                                                        \
     do {                                                                                                               \
         MAP(x, i_, j_, x_, const float rounded_ = to_float(to_element(x_)); PUT(values, i_, j_, rounded_);             \
@@ -33,7 +34,8 @@ DEVICE float load_gates(float *beta, float *from_start, float *to_end, float *qu
         }                                                                                                              \
     } while (0)
 
-/* to = from + offset, or zero where `from` is NULL: all of K of a state's block of V, WIDTH rows at a time. */
+/* Copies a state's block of V, with all of K, from `from` + offset to `to`, WIDTH rows at a time; zeros if `from` is
+ * NULL. */
 #define MOVE_STATE(accumulator, to, to_stride, from, offset, from_stride)                                              \
     for (int64_t d_ = 0; d_ < a.K; d_ += WIDTH) {                                                                      \
         accumulator_zero(accumulator);                                                                                 \
@@ -42,8 +44,8 @@ DEVICE float load_gates(float *beta, float *from_start, float *to_end, float *qu
         accumulator_store_f32(accumulator, (to) + d_ * (to_stride), to_stride, a.K - d_, cols_v);                      \
     }
 
-/* For heads of any size, with the state in memory, which costs little on the host's cores: U, and the states or o or
- * both. U is T (beta (v - D k S)), without W and R. Program: sequence and value head, block of V. */
+/* Computes U, and the states, o, or both, for heads of any size. The state is in memory, which costs little on the
+ * host's cores. Program: sequence and value head, block of V. */
 KERNEL(chunk_delta_state, ChunkDeltaArguments) {
     TILE(q, ROWS, WIDTH);
     TILE(k, ROWS, WIDTH);
@@ -117,7 +119,7 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
     MOVE_STATE(state, final, a.V, carried, 0, a.V);
 }
 
-/* The gradients of the states, and R'. Program: as chunk_delta_state. */
+/* Computes the gradients of the states, and R'. Program: as chunk_delta_state. */
 KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
     TILE(q, ROWS, WIDTH);
     TILE(k, ROWS, WIDTH);
@@ -183,7 +185,7 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
     MOVE_STATE(dstate, dinitial, a.initial_stride, carried, 0, a.V);
 }
 
-/* accumulator [values, keys] = from [K, V], or 0 where it is NULL; and to = accumulator. */
+/* Load an accumulator [values, keys] from `from` [K, V], or with 0 if that is NULL, and store one to `to` [K, V]. */
 #define transposed_load(accumulator, from, stride)                                                                     \
     MAP(accumulator, v_, d_, x_, x_ = (from) && v_ < cols_v && d_ < a.K ? (from)[d_ * (stride) + v_] : 0.0f)
 #define transposed_store(accumulator, to, stride)                                                                      \
@@ -193,9 +195,9 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
                                (element *)(states) + state_at(&a, sequence, index, head) + first_v * a.state_stride,   \
                                a.state_stride, cols_v, a.state_stride)
 
-/* u = T (beta (v - D k S)), with accumulators transposed; T lacks its diagonal. What the first product's operand loses
- * by rounding, a second one adds, because errors in U add up over the rows of a chunk and then over the chunks; with
- * 256 keys the registers are full. */
+/* u = T (beta (v - D k S)), with transposed accumulators and a T without its diagonal. A second product adds what
+ * rounding takes from the operand of the first, because errors in U would add up over the rows of a chunk and then over
+ * the chunks. With 256 keys there are no registers for it. */
 #define update_of_state(u, erased, state, k, v, T, gate)                                                               \
     do {                                                                                                               \
         accumulator_zero(erased);                                                                                      \
@@ -210,8 +212,8 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
         }                                                                                                              \
     } while (0)
 
-/* With 256 keys chunk_delta_output has no register to spare: this type of its numbers, and 32 bits for the index of its
- * chunk, leave it without a spill. */
+/* With 256 keys chunk_delta_output has no register to spare. With this type for its numbers, and 32 bits for the index
+ * of its chunk, it does not spill. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 typedef int HeldNumber;
 #else

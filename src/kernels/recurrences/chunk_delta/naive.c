@@ -6,7 +6,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integers. Inputs are q, k, v and then those of beta, g and the initial state that the case has. */
+/* A case's integers. Inputs are q, k, v, and then those of beta, g and the initial state that the case has. */
 enum { HEADS, V_HEADS, STEPS, FINAL, HAS_BETA, HAS_GATE, UNDECAYED };
 enum { QUERY, KEY, VALUE, OPTIONAL };
 
@@ -68,7 +68,8 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     free(S);
 }
 
-/* Inputs with keys of about the length 1: uniform within `bound` = sqrt(3 / K). beta is uniform in (0, most). */
+/* Inputs with keys of a length of about 1: they are uniform within `bound` = sqrt(3 / K). beta is uniform in (0,
+ * most). */
 #define HEAD_INPUTS(heads, v_heads, steps, K, V, bound)                                                                \
     {.name = "q", .cols = (heads) * (K)},                                                                              \
         {.name = "k", .cols = (steps) * (heads) * (K), .contiguous = (steps) > 1, .low = -(bound), .high = (bound)}, { \

@@ -20,7 +20,7 @@ static const Op chunk_dplr_op, chunk_kda_op;
 /* The number of keys that are written per token. */
 static int64_t written_keys(const Node *node) { return node->op == &chunk_dplr_op ? 2 : 1; }
 
-/* The kernels for a number of written keys; those that carry a state also exist for several sizes of keys. */
+/* The kernels for one and for two written keys. Those that carry a state also exist for several key sizes. */
 typedef struct KeyKernels {
     Kernel products, dproducts, dkeys;
 } KeyKernels;
@@ -45,7 +45,8 @@ static const StateKernels *state_kernels_of(int64_t K) {
     return kernels;
 }
 
-/* Heads of elements, one row per token, in memory that backward finds again, or of this call only. */
+/* Heads of elements with one row per token: kept_heads in memory that backward may find again, passing_heads for this
+ * call only. */
 static Heads kept_heads(Node *node, int64_t cols) {
     return (Heads){node_workspace(node, node->in[Q]->rows * cols * dtype_size(node->in[Q]->type)), cols};
 }
@@ -53,7 +54,7 @@ static Heads passing_heads(const Node *node, int64_t cols) {
     return (Heads){tape_workspace(node->tape, node->in[Q]->rows * cols * dtype_size(node->in[Q]->type)), cols};
 }
 
-/* What forward and backward have in common: the inputs and the memory for what is made of them. */
+/* The arguments that forward and backward have in common: the inputs, and memory for what is computed from them. */
 static ChunkDplrArguments arguments_of(Node *node) {
     const Shape shape = *(const Shape *)node->attributes;
     const Tensor *q = node->in[Q], *v = node->in[VALUE], *initial = node->in[INITIAL];
@@ -96,7 +97,8 @@ static ChunkDplrArguments arguments_of(Node *node) {
     return arguments;
 }
 
-/* One program per chunk and head; per block of V of the states that are carried, of chunks and of K. */
+/* The grids of programs: one per chunk and head; one per head and block of V, which carries the state; one per block of
+ * V and chunk; and one per block of K and chunk. */
 typedef struct Grids {
     Grid chunkwise, carried, by_value, by_key;
 } Grids;
@@ -110,7 +112,7 @@ static Grids grids_of(const Node *node, const ChunkDplrArguments *arguments) {
                    {blocks_of(arguments->K, CHUNK_DPLR_K), chunks, sequences}};
 }
 
-/* The products, the decayed keys and queries, U, and the states before each chunk. */
+/* Computes the products, the decayed keys and queries, U, and the states before each chunk. */
 static void launch_products_and_states(const Node *node, const ChunkDplrArguments *arguments, Grids grids) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
@@ -194,8 +196,8 @@ static void chunk_dplr_backward(Node *node) {
     device->launch(kernels_of(node)->dkeys, type, grids.by_key, &arguments);
 }
 
-/* Products inside chunks count whole, as they do in fla: for each token and head those of q and a with the written
- * keys, W, M v, A U (and A v); W S, the update of the state and q S. */
+/* Counts the products inside chunks as full matrices, as fla does. For each token and head there are those of q and a
+ * with the written keys, W, M v, A U (and A v), and W S, the update of the state and q S. */
 static Work chunk_dplr_work(const Node *node) {
     const Shape shape = *(const Shape *)node->attributes;
     const Tensor *q = node->in[Q], *v = node->in[VALUE], *g = node->in[GATE];

@@ -1,4 +1,4 @@
-/* The gradients of chunk_dplr but for the walk over the chunks; equations in chunk_dplr_chunk.h. */
+/* The gradients of chunk_dplr, except for the walk over the chunks; equations in chunk_dplr_chunk.h. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_chunk.h"
@@ -8,7 +8,7 @@
 #define WRITTEN_KEYS 2
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_dproducts.h"
 
-/* The gradient of v with two written keys. Program: block of V, chunk, sequence and head. */
+/* Computes the gradient of v with two written keys. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_dplr_dv, ChunkDplrArguments) {
     enum { STAGES = 3, AHEAD = STAGES - 2 };
     TILE(keys, STAGES * ROWS, WIDTH_K);

@@ -1,5 +1,5 @@
-/* Delta rules with a gate per key channel in chunks of 64 rows, one program per chunk and head except where the state
- * is carried along. Row i writes key k with value v and, with key b, what its key a reads:
+/* Delta rules with a gate per key channel, in chunks of 64 rows, with one program per chunk and head except where the
+ * state is carried. Row i writes value v with key k and, with key b, what its key a reads:
  *
  *   S_i = diag(e^g_i) S_{i-1} + b_i (a_i S_{i-1}) + k_i v_i^T         o_i = scale q_i S_i
  *
@@ -8,7 +8,7 @@
  *
  *   q~ = scale q e^G,  a~ = a e^G-,  b~ = b e^(G_last - G),  k~ = k e^(G_last - G),  D = e^G_last
  *   T = (I - Aab)^-1,  M = T Aak,  W = T a~
- *   U = M v + W S,  the rows that b writes            S_next = diag(D) S + b~^T U + k~^T v
+ *   U = M v + W S,  which b writes                    S_next = diag(D) S + b~^T U + k~^T v
  *   o = q~ S + scale (Aqb U + Aqk v)
  *
  *   U' = scale Aqb^T o' + b~ S_next'                  S' = diag(D) S_next' + q~^T o' + W^T U'
@@ -19,17 +19,17 @@
  *          + D (S S_next') + sum over j of (b_j and k_j times the state's part of b'_j and k'_j)
  *
  * chunk_kda is the case in which k is all three keys and a reads the decayed state, S_i = (I - beta_i k_i k_i^T)
- * diag(e^g_i) S_{i-1} + beta_i k_i v_i^T. With A = Akk for j < i, and G for G-, this is T = (I + beta A)^-1, T beta for
- * M, a~ = -beta k e^G, and without the terms of a second written key, all the same; v' = beta R' takes the place of R'
- * in A' and a~', which then are those of -k; beta'_i = R'_i U_i / beta_i. The diagonal of T, 1, is left out of T and M
- * where they are stored: it need not be rounded.
+ * diag(e^g_i) S_{i-1} + beta_i k_i v_i^T. With A = Akk for j < i and G in place of G-, the equations are the same,
+ * without the terms of a second written key: T = (I + beta A)^-1, M = T beta, a~ = -beta k e^G. v' = beta R' takes the
+ * place of R' in A' and a~', which then are the gradients for -k; beta'_i = R'_i U_i / beta_i. T and M are stored
+ * without the diagonal of T, which is 1, so that it is not rounded.
  *
- * Sums of gates are only taken over the rows between: see chunk_gla_chunk.h, whose blocks these are. Inside a block
- * e^(G_i - G_j) is e^P_i e^(-P_j), P the running sum in the block, as long as P stays above -GATE_LIMIT; steep blocks
- * take the pairs of rows one distance after another.
+ * Gates are only summed over the rows between two rows, in blocks as in chunk_gla_chunk.h. Inside a block e^(G_i - G_j)
+ * is e^P_i e^(-P_j), with P the running sum in the block, as long as P stays above -GATE_LIMIT. Steep blocks take the
+ * pairs of rows one distance after another.
  *
- * Documents: products are masked by equal segment numbers; rows of another document than the token before the chunk do
- * not see S, and only rows of the last row's document enter S_next. */
+ * Documents: products are masked unless segment numbers are equal. Rows that do not belong to the document of the token
+ * before the chunk do not see S, and only rows of the last row's document enter S_next. */
 #ifndef FLAME_KERNELS_RECURRENCES_CHUNK_DPLR_CHUNK_DPLR_CHUNK_H
 #define FLAME_KERNELS_RECURRENCES_CHUNK_DPLR_CHUNK_DPLR_CHUNK_H
 
@@ -38,7 +38,7 @@
 
 enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_DPLR_K, WIDTH_V = CHUNK_DPLR_V };
 #define GATE_LIMIT    40.0f
-#define SMALLEST_BETA 1e-15f /* below it the gradient of beta is given as 0 */
+#define SMALLEST_BETA 1e-15f /* below it, the gradient of beta is 0 */
 
 /* The 64 x 64 products of (chunk index, head). */
 DEVICE element *products_at(const ChunkDplrArguments *a, void *products, int64_t sequence, int64_t index,
@@ -57,7 +57,7 @@ DEVICE float *decay_at(const ChunkDplrArguments *a, int64_t sequence, int64_t in
     return a->decay + chunk_offset(a->chunks, a->heads, sequence, index, head, a->K) + k;
 }
 
-/* beta of a row; 0 past the chunk's end and where there is none. */
+/* beta of a row; 0 past the chunk's end, or if the op has no beta. */
 DEVICE float beta_of_row(const ChunkDplrArguments *a, Rows rows, int64_t head, int64_t row) {
     return a->beta && row < rows.count ? a->beta[(rows.first + row) * a->beta_stride + head] : 0.0f;
 }
@@ -67,12 +67,13 @@ DEVICE float *betas_at(const ChunkDplrArguments *a, int64_t sequence, int64_t in
     return a->betas + chunk_offset(a->chunks, a->heads, sequence, index, head, ROWS);
 }
 
-/* Kernels exist for one and for two written keys: name_1, where k is all three keys, and name_2. */
+/* Kernels exist for one written key (name_1, where k is all three keys) and for two (name_2). */
 #define KERNEL_FOR(name, keys) KERNEL(name##_##keys, ChunkDplrArguments)
 #define KERNEL_OF(name, keys)  KERNEL_FOR(name, keys) /* expands keys first */
 #define KEYS_KERNEL(name)      KERNEL_OF(name, WRITTEN_KEYS)
 
-/* View `n` of the halves, 64 rows by WIDTH_K columns, of squares of 64 x 64 that lie below each other in `work`. */
+/* Views of `work`, which has squares of 64 x 64 one below the other: half number n, 64 rows by WIDTH_K columns, and
+ * square number n. */
 #define HALF_SQUARE(name, n) TILE_VIEW(name, work, (n) / 2 * ROWS, (n) % 2 * WIDTH_K, ROWS, WIDTH_K)
 #define SQUARE(name, n)      TILE_VIEW(name, work, (n)*ROWS, 0, ROWS, ROWS)
 

@@ -1,8 +1,8 @@
 /* Included for each number of WRITTEN_KEYS. */
 
-/* Gradients of rows of q and a wait at the start of their block, those of b and k at its end (at its start if it is not
- * steep). Past block c, what waits for the rows below decays over the block, and its rows of b and k join; for the rows
- * above likewise. */
+/* Gradients of rows of q and a are kept relative to the start of their block, those of b and k to its end (to its start
+ * if the block is not steep). When block c is passed, the sums for the rows below it decay over the block, and its rows
+ * of b and k are added; likewise for the rows above. */
 #define BELOW(dx, dA, y, c)                                                                                            \
     do {                                                                                                               \
         TILE_VIEW(y_, y, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                                \
@@ -41,7 +41,8 @@
         block_mma_nn(dx, row, 0, dA_, y_);                                                                             \
         block_mma_tn(dy, row, 0, dA_, x_);                                                                             \
     }
-/* The same inside steep blocks, for the pairs of rows `apart`, given the decay between them, and what it gives g. */
+/* The same inside steep blocks, for the pairs of rows at the distance `apart`, given the decay between them; also adds
+ * the gradient of g. */
 #define STEEP_PAIRS(dx, dgx, dy, dA, x, y)                                                                             \
     do {                                                                                                               \
         MAP(dx, i, d, gradient, {                                                                                      \
@@ -61,16 +62,16 @@
     } while (0)
 #define STORE_GRADIENT(accumulator, heads) accumulator_store_block(accumulator, heads, a.K, chunk.rows, head, program_x)
 
-/* The gradients of q, a, b, k and g. Program: block of K, chunk, sequence and head. */
+/* Computes the gradients of q, a, b, k and g. Program: block of K, chunk, sequence and head. */
 KEYS_KERNEL(chunk_dplr_dkeys) {
     enum { TWO = WRITTEN_KEYS == 2 };
     TILE(work, (TWO ? 8 : 5) * ROWS, ROWS);
-    PADDED_MATRIX(g, ROWS, WIDTH_K); /* in the end its gradient, */
-    PADDED_MATRIX(P, ROWS, WIDTH_K); /* to which this adds what earlier rows get */
+    PADDED_MATRIX(g, ROWS, WIDTH_K); /* g, in the end its gradient, */
+    PADDED_MATRIX(P, ROWS, WIDTH_K); /* P, in the end what the gradient of g of earlier rows also gets */
     MATRIX(sums, BLOCKS, WIDTH_K);
     MATRIX(inside, BLOCKS, WIDTH_K);  /* e^(sum over the block) */
-    MATRIX(to_end, BLOCKS, WIDTH_K);  /* e^(sum from where b_near is decayed to on) */
-    MATRIX(carried, BLOCKS, WIDTH_K); /* sums of b and k (the state's part of b' and k') over the block */
+    MATRIX(to_end, BLOCKS, WIDTH_K);  /* e^(sum of the gates from the row to which b_near is decayed) */
+    MATRIX(carried, BLOCKS, WIDTH_K); /* the sums over the block of b and k (the state's part of b' and k') */
     MATRIX(through, BLOCKS, WIDTH_K); /* parts of the sum of S S_next' */
     VECTOR(sees, ROWS);
     VECTOR(enters, ROWS);
@@ -81,9 +82,9 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
     ACCUMULATOR(db, ROWS, WIDTH_K);
     ACCUMULATOR(dk, ROWS, WIDTH_K);
     ACCUMULATOR(dg, ROWS, WIDTH_K); /* sum of q q' - b b' - k k' (and a a'), without the terms i = j, which cancel */
-    ACCUMULATOR(dg_before, ROWS, WIDTH_K); /* a a', which the gates of the rows before get */
+    ACCUMULATOR(dg_before, ROWS, WIDTH_K); /* a a', which goes to the gates of the rows before */
     ACCUMULATOR(product, ROWS, WIDTH_K);
-    /* First products with the states, */
+    /* First, products with the states, */
     SQUARE(dO, 0);
     SQUARE(dR, 1);
     SQUARE(u, 2);
@@ -221,7 +222,7 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
             INSIDE(da, dk, dAak, a_near, k_near);
         }
     }
-    /* With the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
+    /* Uses the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
     MAP(dg, i, d, x, x = AT(q_near, i, d) * PEER(dq, i, d) - AT(b_near, i, d) * PEER(db, i, d));
     if (TWO) {
         MAP(dg, i, d, x, x -= AT(k_near, i, d) * PEER(dk, i, d));
@@ -244,7 +245,7 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
         MAP(product, j, d, x, ENTRY(P, j, d) = 1);
         sync();
         for (int apart = 1; apart < BLOCK; apart++) {
-            if (TWO) { /* a reads before its own row's decay */
+            if (TWO) { /* a reads the state before its own row's decay */
                 STEEP_PAIRS(da, dg_before, db, dAab, a_row, b);
                 STEEP_PAIRS(da, dg_before, dk, dAak, a_row, k);
                 sync();

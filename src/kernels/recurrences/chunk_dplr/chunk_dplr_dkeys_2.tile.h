@@ -1,6 +1,5 @@
-/* The gradients of the keys, queries and gates of chunk_dplr with two written keys: shared memory has room for two
- * programs.
- */
+/* The gradients of the keys, queries and gates of chunk_dplr with two written keys. Shared memory has room for two
+ * programs. */
 #define TILE_PROGRAMS 2
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"

@@ -1,6 +1,7 @@
 /* Included by chunk_dplr_backward.tile.h for each number of WRITTEN_KEYS. */
 
-/* A' and R'; with one written key v', which is beta R', and beta'. Program: chunk, sequence and head. */
+/* Computes A' and R'; with one written key also beta', and v' = beta R' in place of R'. Program: chunk, sequence and
+ * head. */
 KEYS_KERNEL(chunk_dplr_dproducts) {
     enum { TWO = WRITTEN_KEYS == 2 };
     TILE(work, (TWO ? 5 : 4) * ROWS, ROWS);
@@ -18,7 +19,7 @@ KEYS_KERNEL(chunk_dplr_dproducts) {
     ACCUMULATOR(Aqk, ROWS, ROWS);
     ACCUMULATOR(Aak, ROWS, ROWS);
     ACCUMULATOR(dr, ROWS, WIDTH_V);
-    ACCUMULATOR(dots_by_entry, ROWS, WIDTH_V); /* v' U, its sum over the columns to come */
+    ACCUMULATOR(dots_by_entry, ROWS, WIDTH_V); /* v' U, whose sums over the columns come later */
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     rows_documents(document, a.segment, chunk.rows);

@@ -1,11 +1,12 @@
 /* Included by chunk_dplr_walk.tile.h for each number of KEYS. */
 
-/* The gradient of the state after each chunk, and of the initial state; U'. Program: as chunk_dplr_state. */
+/* Computes the gradients of the state after each chunk and of the initial state, and U'. Program: as
+ * chunk_dplr_state. */
 DSTATE_KERNEL(chunk_dplr_dstate) {
     TILE(b, ROWS, KEYS);
     TILE(q, ROWS, KEYS);
     TILE(W, ROWS, KEYS);
-    TILE(values, 2 * ROWS, WIDTH_V); /* o', and U', then the next chunk's o'; the halves take turns */
+    TILE(values, 2 * ROWS, WIDTH_V); /* one half: o'; other half: U', then the next chunk's o'; they take turns */
     TILE(A, ROWS, ROWS);
     MATRIX(decay, 1, KEYS);
     ACCUMULATOR(dstate, WIDTH_V, KEYS);
@@ -19,7 +20,7 @@ DSTATE_KERNEL(chunk_dplr_dstate) {
         const int index = load + 1, turn = load & 1;
         const bool carries = index > 0 || a.dinitial;
         const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, load < 0 ? 0 : load).rows;
-        TILE_VIEW(next, values, turn * ROWS, 0, ROWS, WIDTH_V); /* U' of this chunk until then */
+        TILE_VIEW(next, values, turn * ROWS, 0, ROWS, WIDTH_V); /* first U' of this chunk */
         TILE_VIEW(dO, values, (1 - turn) * ROWS, 0, ROWS, WIDTH_V);
         if (index < chunks) {
             store_state(dstate, a.dstate, index);

@@ -1,7 +1,7 @@
-/* What chunk_dplr does within chunks before and after the walk over them (chunk_dplr_walk.tile.h); equations in
+/* The work of chunk_dplr inside chunks, before and after the walk over them (chunk_dplr_walk.tile.h); equations in
  * chunk_dplr_chunk.h. */
 #if defined(TILE_ELEMENT_F32) || (defined(__CUDACC_VER_MAJOR__) && __CUDACC_VER_MAJOR__ < 13)
-#define TILE_PROGRAMS 2 /* CUDA 12 lacks one register for three */
+#define TILE_PROGRAMS 2 /* with CUDA 12, three programs are one register short */
 #else
 #define TILE_PROGRAMS 3
 #endif
@@ -12,7 +12,7 @@
 #define WRITTEN_KEYS 1
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_products.h"
 
-/* o. Program: block of V, chunk, sequence and head. */
+/* Computes o. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_dplr_output, ChunkDplrArguments) {
     enum { STAGES = 3, AHEAD = STAGES - 2 };
     TILE(queries, STAGES * ROWS, WIDTH_K);

@@ -1,14 +1,14 @@
 /* Included for each number of WRITTEN_KEYS. */
 #include "kernels/recurrences/triangular_inverse.h"
 
-/* Rows of A, from (row, col) on, += x y^T of 16 rows of x and as many rows of y. */
+/* Adds x y^T, for 16 rows of x and y_rows rows of y, to A from (row, col) on. */
 #define ADD_BLOCKS(A, row, col, x, x_row, y, y_row, y_rows)                                                            \
     do {                                                                                                               \
         TILE_VIEW(x_, x, x_row, 0, BLOCK, WIDTH_K);                                                                    \
         TILE_VIEW(y_, y, y_row, 0, y_rows, WIDTH_K);                                                                   \
         block_mma_nt(A, row, col, x_, y_);                                                                             \
     } while (0)
-/* A += the products of all pairs of blocks, without those of a block with itself if it is steep. */
+/* A += the products of all pairs of blocks, except those of a steep block with itself. */
 #define ADD_TO_A(A, x_near, x_half, y_start, y_ahead)                                                                  \
     do {                                                                                                               \
         ADD_BLOCKS(A, BLOCK, 0, x_near, BLOCK, y_ahead, 3 * BLOCK, BLOCK);                                             \
@@ -42,21 +42,21 @@
         sync();                                                                                                        \
     } while (0)
 
-/* dots[i] = q_i y_i, as they are. */
+/* dots[i] = q_i y_i, without decay. */
 #define DOTS_OF_ROWS(dots, y)                                                                                          \
     do {                                                                                                               \
         MAP(product, i, d, p, p = AT(q, i, d) * AT(y, i, d));                                                          \
         row_sum(dots, product);                                                                                        \
     } while (0)
-/* A = scale A within documents, with this diagonal; written to `to`. */
+/* A = scale A within documents, with the given diagonal. Stores it in `to`. */
 #define STORE_OF_QUERIES(A, diagonal, to)                                                                              \
     do {                                                                                                               \
         MAP(A, i, j, x, x = (j <= i) & (document[i] == document[j]) ? a.scale * (j < i ? x : diagonal[i]) : 0.0f);     \
         accumulator_store(A, products_at(&a, to, sequence, program_x, head), ROWS, ROWS, ROWS);                        \
     } while (0)
 
-/* A row of q or a, decayed from the start of its block on: `near` and `half` become what products with other blocks
- * need, `out` what sees the state. */
+/* Writes a row x of q or a that is decayed from the start of its block: to `near` and `half` for the products with
+ * other blocks, and to `out` as the row that reads the state. */
 #define WRITE_READER(x, near, half, out, weight)                                                                       \
     do {                                                                                                               \
         WRITE_TILE(near, row, d, x);                                                                                   \
@@ -68,8 +68,9 @@
         EACH_LANE(e) x[e] *= from_start[e] * (weight);                                                                 \
         WRITE_TILE(out, row, d, x);                                                                                    \
     } while (0)
-/* A row of b or k: y e^(-P); that of the first two blocks decayed to the middle of the chunk, of the third and the
- * first to their ends; and in its own place what enters the next state. */
+/* Writes a row of b or k: to `start` y e^(-P); to `ahead`, in the first two blocks, y decayed to the middle of the
+ * chunk, and in the third and the first block, y decayed to the end of the block; and to its own place what enters the
+ * next state. */
 #define WRITE_WRITTEN(y, start, ahead)                                                                                 \
     do {                                                                                                               \
         READ_TILE(y_, y, row, d);                                                                                      \
@@ -91,25 +92,25 @@
     tile_store(tile, (element *)(heads).data + entry_of_head(heads, a.K, chunk.rows.first, head, block * WIDTH_K),     \
                (heads).stride, chunk.rows.count, cols)
 
-/* The products A, T and M, the decayed q, b and k, and W. Program: chunk, sequence and head. */
+/* Computes the products A, T and M, the decayed q, b and k, and W. Program: chunk, sequence and head. */
 KEYS_KERNEL(chunk_dplr_products) {
     enum { TWO = WRITTEN_KEYS == 2, LAG = TWO };
     TILE(work, (TWO ? 6 : 4) * ROWS, ROWS);
-    HALF_SQUARE(q, 0);      /* then q~ */
-    HALF_SQUARE(b, 1);      /* then b~ */
+    HALF_SQUARE(q, 0);      /* q, then q~ */
+    HALF_SQUARE(b, 1);      /* b, then b~ */
     HALF_SQUARE(erase, 2);  /* a~ */
-    HALF_SQUARE(q_near, 3); /* q decayed from the start of its block on */
+    HALF_SQUARE(q_near, 3); /* q decayed from the start of its block */
     HALF_SQUARE(a_near, 4);
     HALF_SQUARE(b_start, 5); /* b e^(-P) */
     HALF_SQUARE(b_ahead, 6);
-    HALF_SQUARE(halves, 7);      /* q and a of the last block, decayed from the middle of the chunk on */
-    HALF_SQUARE(k, TWO ? 8 : 1); /* as b */
+    HALF_SQUARE(halves, 7);      /* q and a of the last block, decayed from the middle of the chunk */
+    HALF_SQUARE(k, TWO ? 8 : 1); /* k, like b */
     HALF_SQUARE(k_start, TWO ? 9 : 5);
     HALF_SQUARE(k_ahead, TWO ? 10 : 6);
     HALF_SQUARE(a_row, TWO ? 2 : 1); /* a */
     TILE_VIEW(q_half, halves, 0, 0, BLOCK, WIDTH_K);
     TILE_VIEW(a_half, halves, BLOCK, 0, BLOCK, WIDTH_K);
-    SQUARE(T, 0);                /* without its diagonal, which need not be rounded */
+    SQUARE(T, 0);                /* without its diagonal, so that it is not rounded */
     SQUARE(M, 1);                /* M^T */
     SQUARE(operand, 2);          /* a~ */
     SQUARE(overlaps, 3);         /* Aak */
@@ -120,19 +121,19 @@ KEYS_KERNEL(chunk_dplr_products) {
                                                          after the row. */
     MATRIX_VIEW(band, inverse, 0, 0, BLOCK, ROWS);    /* entry (n, j): the product of rows j + n and j */
     MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block), over the blocks before, and after */
+    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block); below over the blocks before it, and after it */
     MATRIX(before, BLOCKS, WIDTH_K);
     MATRIX(after, BLOCKS, WIDTH_K);
     VECTOR(document, ROWS);
     VECTOR(beta, ROWS);
-    VECTOR(diagonal_b, ROWS); /* of Aqb and Aqk, from q, b and k as they are */
+    VECTOR(diagonal_b, ROWS); /* the diagonals of Aqb and Aqk, from undecayed q, b and k */
     VECTOR(diagonal_k, ROWS);
     VECTOR(dots_b, ROWS);
     VECTOR(dots_k, ROWS);
     ACCUMULATOR(Aqb, ROWS, ROWS);
     ACCUMULATOR(Aab, ROWS, ROWS);
     ACCUMULATOR(Aqk, ROWS, ROWS);
-    ACCUMULATOR(Aak, ROWS, ROWS);    /* then M */
+    ACCUMULATOR(Aak, ROWS, ROWS);    /* Aak, then M */
     ACCUMULATOR(result, ROWS, ROWS); /* W */
     ACCUMULATOR(product, ROWS, WIDTH_K);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads;

@@ -1,4 +1,5 @@
-/* The products of chunk_dplr with two written keys, whose accumulators take the registers of two programs. */
+/* The products of chunk_dplr with two written keys. They are not in chunk_dplr_forward.tile.h because their
+ * accumulators need more registers than its TILE_PROGRAMS leaves. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_chunk.h"

@@ -1,10 +1,10 @@
 /* Included by chunk_dplr_walk.tile.h for each number of WRITTEN_KEYS and of KEYS. */
 
-/* U, the state before each chunk, and after the last. Program: sequence and head, block of V. */
+/* Computes U, and the states before each chunk and after the last one. Program: sequence and head, block of V. */
 STATE_KERNEL(chunk_dplr_state) {
     enum { TWO = WRITTEN_KEYS == 2 };
     TILE(keys, (1 + WRITTEN_KEYS) * ROWS, KEYS); /* W, b~, k~ */
-    TILE(values, 2 * ROWS, WIDTH_V);             /* v, and the next chunk's; the halves take turns */
+    TILE(values, 2 * ROWS, WIDTH_V);             /* v, and the next chunk's v; the halves take turns */
     TILE(M, ROWS, ROWS);                         /* M^T */
     TILE(U, ROWS, WIDTH_V);
     MATRIX(decays, 2, KEYS);

@@ -1,11 +1,12 @@
 /* The walk of chunk_dplr over the chunks of a sequence, which carries the state or its gradient; equations in
- * chunk_dplr_chunk.h. A program holds WIDTH_V columns of V of the state, with all of K, in registers, transposed as
- * everything in its accumulators: what a product leaves in a warp's registers is the left operand of its next one. */
+ * chunk_dplr_chunk.h. A program holds WIDTH_V columns of V of the state, with all of K, in registers. All its
+ * accumulators are transposed, so that what a product leaves in a warp's registers is the left operand of the warp's
+ * next product. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_chunk.h"
 
-/* accumulator [values, keys] = from [K, V], or 0 where it is NULL; and to = accumulator. */
+/* Load an accumulator [values, keys] from `from` [K, V], or with 0 if that is NULL, and store one to `to` [K, V]. */
 #define transposed_load(accumulator, from, stride)                                                                     \
     MAP(accumulator, v_, d_, x_, x_ = (from) && v_ < cols_v && d_ < a.K ? (from)[d_ * (stride) + v_] : 0.0f)
 #define transposed_store(accumulator, to, stride)                                                                      \
@@ -13,7 +14,7 @@
 #define store_state(accumulator, states, index)                                                                        \
     accumulator_store(accumulator, state_at(&a, states, sequence, index, head, first_v, 0), a.K, cols_v, a.K)
 
-/* For states of up to KEYS keys. */
+/* Kernels for states of up to KEYS key columns. */
 #define STATE_KERNEL_FOR(name, written, keys) KERNEL(name##_##written##_##keys, ChunkDplrArguments)
 #define STATE_KERNEL_OF(name, written, keys)  STATE_KERNEL_FOR(name, written, keys)
 #define STATE_KERNEL(name)                    STATE_KERNEL_OF(name, WRITTEN_KEYS, KEYS)

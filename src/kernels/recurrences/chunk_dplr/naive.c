@@ -6,9 +6,9 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integers: heads, 1 if the final state is wanted. */
+/* A case's integers: heads, and 1 if the final state is wanted. */
 enum { HEADS, FINAL };
-/* The inputs; the last of each may be left out. */
+/* The inputs of either op. The last one may be left out. */
 enum { QUERY, KEY, VALUE, GATE, ERASER, WRITTEN, DPLR_INITIAL };
 enum { BETA = ERASER, KDA_INITIAL };
 static const float DPLR_SCALE = 0.7f;
@@ -46,7 +46,7 @@ static void decay_state(double *S, int64_t K, int64_t V, const double *g) {
         for (int64_t j = 0; j < V; j++) S[d * V + j] *= exp(g[d]);
 }
 
-/* The update of S by the keys at `key` and the values at `value`; `row` is that of beta. `read` is scratch. */
+/* Updates S with the keys at offset `key`, the values at `value` and the beta at `row`. `read` is scratch. */
 static void update(double *S, double *read, bool kda, int64_t K, int64_t V, double *const in[], int64_t key,
                    int64_t value, int64_t row) {
     if (!kda) read_state(read, S, K, V, in[ERASER] + key);
@@ -91,8 +91,8 @@ static void naive_kda(const OpCase *c, const Batch *batch, double *const in[], d
     naive(c, batch, in, out, true);
 }
 
-/* Inputs with keys k and a of about the length 1, uniform within `bound` = sqrt(3 / K), and b of half of it. Gates are
- * uniform in [low_gate, high_gate). */
+/* Inputs with keys k and a of a length of about 1, uniform within `bound` = sqrt(3 / K), and b about half as long.
+ * Gates are uniform in [low_gate, high_gate). */
 #define HEAD(input, heads, K, bound)                                                                                   \
     { .name = input, .cols = (heads) * (K), .low = -(bound), .high = (bound) }
 #define GATES(heads, K, low_gate, high_gate)                                                                           \

@@ -7,7 +7,7 @@
 
 enum { Q, KEY, VALUE, GATE, INITIAL, INPUTS };
 
-/* What forward and backward have in common: the inputs and the memory of the states and products. */
+/* The arguments that forward and backward have in common: the inputs, and memory for the states and products. */
 static ChunkGlaArguments arguments_of(Node *node) {
     const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
@@ -37,7 +37,7 @@ static ChunkGlaArguments arguments_of(Node *node) {
     return arguments;
 }
 
-/* The products A, the decayed q and k, and the states before each chunk. */
+/* Computes the products A, the decayed q and k, and the states before each chunk. */
 static void launch_products_and_states(const Node *node, const ChunkGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
@@ -106,7 +106,7 @@ static void chunk_gla_backward(Node *node) {
     device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){blocks_k, arguments.chunks, kv_heads}, &arguments);
 }
 
-/* Products inside chunks count whole, as they do in fla. */
+/* Counts the products inside chunks as full matrices, as fla does. */
 static Work chunk_gla_work(const Node *node) {
     const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE], *o = node->out[0];

@@ -9,7 +9,7 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla_chunk.h"
 
-/* The gradient of the state after each chunk, and of the initial state. Program: as chunk_gla_state. */
+/* Computes the gradients of the state after each chunk and of the initial state. Program: as chunk_gla_state. */
 KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
     TILE(decayed, STAGES * ROWS, STATE_K);
     TILE(values, STAGES * ROWS, STATE_V);
@@ -50,7 +50,7 @@ KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
         accumulator_store(dS, state_at(&a, a.dstate, sequence, 0, head, first_k, first_v), a.V, cols_k, cols_v);
 }
 
-/* The gradient of A, its upper right quarter left out. Program: chunk, sequence and head. */
+/* Computes the gradient of A, without its upper right quarter. Program: chunk, sequence and head. */
 KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
     TILE(values, STAGES * ROWS, WIDTH_V);
     TILE(gradients, STAGES * ROWS, WIDTH_V);
@@ -83,7 +83,7 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
     accumulator_store(dA_bottom, to + HALF * ROWS, ROWS, HALF, ROWS);
 }
 
-/* The gradient of v. Program: block of V, chunk, sequence and key-value head. */
+/* Computes the gradient of v. Program: block of V, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dv, ChunkGlaArguments) {
     TILE(keys, STAGES * ROWS, WIDTH_K);
     TILE(gradients, STAGES * WIDTH_K, WIDTH_V);

@@ -1,4 +1,4 @@
-/* Gated linear attention in chunks of 64 rows, one program per chunk and head except where the state is carried along.
+/* Gated linear attention in chunks of 64 rows, with one program per chunk and head except where the state is carried.
  *
  * With G the running sum of g inside the chunk, S the state before it, x' the gradient of x, and for j <= i
  * A_ij = K^(-1/2) sum over d of q_id k_jd e^(G_id - G_jd):
@@ -10,13 +10,13 @@
  *   g'_t = sum over i >= t of (q_i q'_i - k_i k'_i) + e^G_last (S S_next')
  *          + sum over j of k_j (the state's part of k'_j)
  *
- * A sum of gates is only taken over the rows between, so that no e^x of x > 0 is needed and nothing cancels: the chunk
- * falls into four blocks of 16 rows, and between two blocks e^(G_i - G_j) is the product of a factor of i, one of the
- * blocks between, and one of j. Inside a block it is e^(P_i) e^(-P_j), with P the running sum in the block, as long as
- * P stays above -GATE_LIMIT, where the difference costs no digit that matters; steeper blocks walk from row to row.
+ * Gates are only summed over the rows between two rows, so that no e^x of x > 0 is needed and nothing cancels. A chunk
+ * has four blocks of 16 rows. Between two blocks e^(G_i - G_j) is the product of a factor of i, one of the blocks
+ * between, and one of j. Inside a block it is e^(P_i) e^(-P_j), with P the running sum in the block, as long as P stays
+ * above -GATE_LIMIT, where the difference costs no digit that matters. Steeper blocks walk from row to row.
  *
- * Documents: products are masked by equal segment numbers; rows of another document than the token before the chunk do
- * not see S, and only rows of the last row's document enter S_next. */
+ * Documents: products are masked unless segment numbers are equal. Rows that do not belong to the document of the token
+ * before the chunk do not see S, and only rows of the last row's document enter S_next. */
 #ifndef FLAME_KERNELS_RECURRENCES_CHUNK_GLA_CHUNK_GLA_CHUNK_H
 #define FLAME_KERNELS_RECURRENCES_CHUNK_GLA_CHUNK_GLA_CHUNK_H
 
@@ -31,7 +31,7 @@ enum {
     STATE_V = CHUNK_GLA_STATE_V,
     HALF = CHUNK_HALF,
     STAGES = 3,
-    AHEAD = STAGES - 2 /* stages that stay under way while one is used */
+    AHEAD = STAGES - 2 /* stages that are still loading while one is used */
 };
 #define GATE_LIMIT 20.0f
 
@@ -57,15 +57,15 @@ DEVICE Rows rows_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index)
     return rows;
 }
 
-/* Stage `step` of the copies of what state and gradient are carried on with: decayed rows, values, the decay. */
+/* Views of stage `step` of what carrying the state or its gradient needs: decayed rows, values, the decay. */
 #define STAGE_VIEWS(decayed_, values_, decay_, step)                                                                   \
     TILE_VIEW(decayed_, decayed, (step) % STAGES * ROWS, 0, ROWS, STATE_K);                                            \
     TILE_VIEW(values_, values, (step) % STAGES * ROWS, 0, ROWS, STATE_V);                                              \
     MATRIX_VIEW(decay_, decay, (step) % STAGES, 0, 1, STATE_K)
 
-/* Gradients of rows of q wait at the start of their block, those of k at its end (at its start if it is not steep).
- * Past block c, what waits for the rows below decays over the block, and its keys join; for the rows above likewise
- * (PASS_UP). Uses dA, k_near, inside and steep. */
+/* Gradients of rows of q are kept relative to the start of their block, those of k to its end (to its start if the
+ * block is not steep). PASS_DOWN passes block c: the sums for the rows below it decay over the block, and its keys are
+ * added. PASS_UP does likewise for the rows above. Uses dA, k_near, inside and steep. */
 #define PASS_DOWN(dq, c)                                                                                               \
     do {                                                                                                               \
         TILE_VIEW(k_, k_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \

@@ -1,5 +1,5 @@
-/* The gradients of q, k and g of chunk_gla; equations in chunk_gla_chunk.h. The accumulators need the registers of
- * three programs; on sm_80 shared memory has room for two. */
+/* The gradients of q, k and g of chunk_gla; equations in chunk_gla_chunk.h. The accumulators leave registers for three
+ * programs per multiprocessor; on sm_80 shared memory has room for only two. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 #define TILE_PROGRAMS 2
 #else
@@ -9,7 +9,7 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla_chunk.h"
 
-/* PASS_DOWN for the gradients of k, from the rows below. */
+/* What PASS_DOWN does, for the gradients of k, which come from the rows below. */
 #define PASS_UP(dk, c)                                                                                                 \
     do {                                                                                                               \
         MAP(dk, j, d, x, x *= j / BLOCK < (c) ? ENTRY(inside, c, d) : 1.0f);                                           \
@@ -20,18 +20,18 @@
         }                                                                                                              \
     } while (0)
 
-/* The gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */
+/* Computes the gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     TILE(work, 3 * ROWS, WIDTH_V);
     TILE(dA, ROWS, ROWS);
-    PADDED_MATRIX(g, ROWS, WIDTH_K); /* in the end its gradient */
+    PADDED_MATRIX(g, ROWS, WIDTH_K); /* g, in the end its gradient */
     PADDED_MATRIX(q_decay, ROWS, WIDTH_K);
     PADDED_MATRIX(k_decay, ROWS, WIDTH_K);
     MATRIX(sums, BLOCKS, WIDTH_K);
     MATRIX(inside, BLOCKS, WIDTH_K);  /* e^(sum over the block) */
-    MATRIX(to_end, BLOCKS, WIDTH_K);  /* e^(sum from where k_near is decayed to on) */
-    MATRIX(carried, BLOCKS, WIDTH_K); /* sums of k (the state's part of k') over the block */
-    VECTOR(through, WIDTH_K);         /* sum of S S_next' */
+    MATRIX(to_end, BLOCKS, WIDTH_K);  /* e^(sum of the gates from the row to which k_near is decayed) */
+    MATRIX(carried, BLOCKS, WIDTH_K); /* the sums over the block of k (the state's part of k') */
+    VECTOR(through, WIDTH_K);         /* the sum of S S_next' */
     VECTOR(sees, ROWS);
     VECTOR(enters, ROWS);
     VECTOR(diagonal, ROWS);
@@ -40,7 +40,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     ACCUMULATOR(dk_all, ROWS, WIDTH_K);
     ACCUMULATOR(dg, ROWS, WIDTH_K); /* sum of q q' - k k', without the terms i = j, which cancel */
     ACCUMULATOR(product, ROWS, WIDTH_K);
-    /* First products with the states, */
+    /* First, products with the states, */
     TILE_VIEW(v, work, 0, 0, ROWS, WIDTH_V);
     TILE_VIEW(dS, work, ROWS, 0, WIDTH_K, WIDTH_V);
     TILE_VIEW(S, work, ROWS + WIDTH_K, 0, WIDTH_K, WIDTH_V);
@@ -151,7 +151,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
                 block_mma_tn(dk, row, 0, dA_, q_);
             }
         }
-        /* With the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
+        /* Uses the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
         MAP(dg, i, d, x, x += AT(q_near, i, d) * PEER(dq, i, d) - AT(k_near, i, d) * PEER(dk, i, d));
         MAP(dq, i, d, x, x *= ENTRY(q_decay, i, d));
         MAP(dk, j, d, x, x *= ENTRY(k_decay, j, d));

@@ -8,7 +8,7 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla_chunk.h"
 
-/* Rows of A, from (row, col) on, += q k^T of 16 rows of q and as many rows of k. */
+/* Adds q k^T, for 16 rows of q and k_rows rows of k, to A from (row, col) on. */
 #define ADD_TO_A(row, col, q_tile, q_row, k_tile, k_row, k_rows)                                                       \
     do {                                                                                                               \
         TILE_VIEW(q_, q_tile, q_row, 0, BLOCK, WIDTH_K);                                                               \
@@ -16,25 +16,25 @@
         block_mma_nt(A, row, col, q_, k_);                                                                             \
     } while (0)
 
-/* A, and q and k decayed to the ends of the chunk, for the kernels after this one. Program: chunk, sequence and head.
- */
+/* Computes A, and q and k decayed from the start and to the end of the chunk, for the kernels after this one. Program:
+ * chunk, sequence and head. */
 KERNEL(chunk_gla_products, ChunkGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);       /* then the decayed queries */
-    TILE(k, ROWS, WIDTH_K);       /* then the decayed keys */
-    TILE(q_block, ROWS, WIDTH_K); /* q decayed from the start of its block on */
+    TILE(q, ROWS, WIDTH_K);       /* q, then the decayed queries */
+    TILE(k, ROWS, WIDTH_K);       /* k, then the decayed keys */
+    TILE(q_block, ROWS, WIDTH_K); /* q decayed from the start of its block */
     TILE(k_start, ROWS, WIDTH_K); /* k e^(-P) */
     TILE(k_ahead, ROWS, WIDTH_K); /* k of the first two blocks decayed to the middle of the chunk, of the third and the
                                      first to their ends */
-    TILE(q_half, BLOCK, WIDTH_K); /* q of the last block, decayed from the middle on */
+    TILE(q_half, BLOCK, WIDTH_K); /* q of the last block, decayed from the middle of the chunk */
     MATRIX(g, ROWS, WIDTH_K);
     MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block), over the blocks before, and after */
+    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block); below over the blocks before it, and after it */
     MATRIX(before, BLOCKS, WIDTH_K);
     MATRIX(after, BLOCKS, WIDTH_K);
     MATRIX(P, ROWS, WIDTH_K);  /* In steep blocks first k decayed from its row to `offset` rows further; for their keys
                                   minus the sum after the row. */
     MATRIX(band, BLOCK, ROWS); /* entry (offset, j): the product of rows j + offset and j */
-    MATRIX(diagonal, BLOCK, ROWS); /* its sum over the steep blocks of K; A_ii of all, from q and k as they are */
+    MATRIX(diagonal, BLOCK, ROWS); /* sums of `band` over the steep blocks of K; all A_ii, from undecayed q and k */
     VECTOR(document, ROWS);
     ACCUMULATOR(A, ROWS, ROWS);
     ACCUMULATOR(plain, ROWS, BLOCK);
@@ -167,7 +167,8 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     accumulator_store(A, products_at(&a, a.products, sequence, program_x, head), ROWS, ROWS, ROWS);
 }
 
-/* The state before each chunk, and after the last. Program: sequence and key-value head, block of K, block of V. */
+/* Computes the states before each chunk and after the last one. Program: sequence and key-value head, block of K, block
+ * of V. */
 KERNEL(chunk_gla_state, ChunkGlaArguments) {
     TILE(decayed, STAGES * ROWS, STATE_K);
     TILE(values, STAGES * ROWS, STATE_V);
@@ -205,7 +206,7 @@ KERNEL(chunk_gla_state, ChunkGlaArguments) {
         accumulator_store(S, state_at(&a, a.state, sequence, last, head, first_k, first_v), a.V, cols_k, cols_v);
 }
 
-/* o. Program: block of V, chunk, sequence and head. */
+/* Computes o. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_gla_output, ChunkGlaArguments) {
     TILE(queries, STAGES * ROWS, WIDTH_K);
     TILE(states, STAGES * WIDTH_K, WIDTH_V);

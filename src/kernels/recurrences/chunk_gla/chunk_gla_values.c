@@ -2,8 +2,8 @@
  *
  *   R_t = diag(e^g_t) R_{t-1} + s_t k_t^T, R [M, K]         o_t = scale R_t q_t
  *
- * is that of chunk_gla with keys s and values k, and o is there the gradient of q, if q is the gradient of o. So the
- * kernels are those of chunk_gla with permuted roles: with
+ * is the state of chunk_gla with keys s and values k; and if chunk_gla's gradient of o is q, its gradient of q is o
+ * here. So the kernels are those of chunk_gla with permuted roles:
  *
  *   chunk_gla's     q     k    v    o' (gradient of o)
  *   are here        o'    s    k    q
@@ -11,8 +11,8 @@
  *   chunk_gla's     q'    k'    v'    o     g'    S, S' (states and their gradients)
  *   are here        o     s'    k'    q'    g'    R, R'
  *
- * Forward makes chunk_gla's q', backward the rest. g' needs q' = o once more, where roundings must cancel: backward
- * computes it again. */
+ * Forward computes chunk_gla's q', backward the rest. g' needs q' = o too, with the same roundings, which must cancel;
+ * so backward computes it again. */
 #include "base/check.h"
 #include "kernels/ops.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
@@ -21,7 +21,7 @@
 
 enum { QUERY, KEY, SLOT, GATE, INITIAL, INPUTS };
 
-/* What forward and backward have in common: the inputs and the memory of what launch_states makes. */
+/* The arguments that forward and backward have in common: the inputs, and memory for what launch_states computes. */
 static ChunkGlaArguments arguments_of(Node *node) {
     const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
     const Tensor *q = node->in[QUERY], *k = node->in[KEY], *s = node->in[SLOT], *initial = node->in[INITIAL];
@@ -49,7 +49,7 @@ static ChunkGlaArguments arguments_of(Node *node) {
     return arguments;
 }
 
-/* The products of q and k, the decayed s, and the states before each chunk. */
+/* Computes the products of q and k, the decayed s, and the states before each chunk. */
 static void launch_states(const Node *node, const ChunkGlaArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[QUERY]->type;
@@ -118,11 +118,11 @@ static void chunk_gla_values_backward(Node *node) {
     device->launch(KERNEL_chunk_gla_dstate, type, chunk_gla_grid_of_states(B, &arguments), &arguments);
     device->launch(KERNEL_chunk_gla_dv, type, (Grid){blocks_v, arguments.chunks, kv_heads}, &arguments);
     device->launch(KERNEL_chunk_gla_output, type, (Grid){blocks_v, arguments.chunks, heads}, &arguments);
-    arguments.dq = arguments.queries; /* o again, which nobody needs; nor the queries from here on */
+    arguments.dq = arguments.queries; /* gets o again, which nobody needs, nor from here on the queries */
     device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){blocks_k, arguments.chunks, kv_heads}, &arguments);
 }
 
-/* Products inside chunks count whole, as in chunk_gla. */
+/* Counts the products inside chunks as full matrices, as in chunk_gla. */
 static Work chunk_gla_values_work(const Node *node) {
     const ChunkGlaShape shape = *(const ChunkGlaShape *)node->attributes;
     const Tensor *q = node->in[QUERY], *k = node->in[KEY], *s = node->in[SLOT], *g = node->in[GATE];

@@ -1,4 +1,4 @@
-/* What value-gated linear attention (chunk_gla_values.c) runs beside the kernels of chunk_gla; equations in
+/* The kernels of value-gated linear attention (chunk_gla_values.c) that chunk_gla does not have; equations in
  * chunk_gla_chunk.h. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 #define TILE_PROGRAMS 2
@@ -9,15 +9,15 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla_chunk.h"
 
-enum { DQ_STAGES = 2 }; /* three would leave shared memory for two programs */
+enum { DQ_STAGES = 2 }; /* with three, shared memory would have room for only two programs */
 
-/* k decayed to the end of its chunk, and the decay over the chunk: chunk_gla_products without queries. Program: block
- * of K, chunk, sequence and key-value head. */
+/* Computes k decayed to the end of its chunk, and the decay over the chunk, as chunk_gla_products does, but without
+ * queries. Program: block of K, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_keys, ChunkGlaArguments) {
     TILE(k, ROWS, WIDTH_K);
-    MATRIX(g, ROWS, WIDTH_K); /* then the sum of the gates after the row, in its block */
+    MATRIX(g, ROWS, WIDTH_K); /* g, then the sum of the gates after the row in its block */
     MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(after, BLOCKS, WIDTH_K); /* the sum over the blocks after */
+    MATRIX(after, BLOCKS, WIDTH_K); /* the sums over the blocks after */
     VECTOR(enters, ROWS);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads;
     const int64_t cols = a.K - program_x * WIDTH_K;
@@ -46,15 +46,15 @@ KERNEL(chunk_gla_keys, ChunkGlaArguments) {
     tile_store_block(k, a.keys, a.K, chunk.rows, head, program_x);
 }
 
-/* The gradient of q alone. Program: block of K, chunk, sequence and head. */
+/* Computes the gradient of q alone. Program: block of K, chunk, sequence and head. */
 KERNEL(chunk_gla_dq, ChunkGlaArguments) {
     TILE(gradients, DQ_STAGES * ROWS, WIDTH_V);
     TILE(states, DQ_STAGES * WIDTH_K, WIDTH_V);
     TILE(dA, ROWS, ROWS);
     TILE(k, ROWS, WIDTH_K);
     TILE(k_near, ROWS, WIDTH_K);     /* k e^(-P), in steep blocks decayed to their end */
-    PADDED_MATRIX(g, ROWS, WIDTH_K); /* of steep blocks then e^g */
-    PADDED_MATRIX(P, ROWS, WIDTH_K); /* of steep blocks then the gradient from inside the block */
+    PADDED_MATRIX(g, ROWS, WIDTH_K); /* g; in steep blocks, then e^g */
+    PADDED_MATRIX(P, ROWS, WIDTH_K); /* P; in steep blocks, then the gradient from inside the block */
     MATRIX(sums, BLOCKS, WIDTH_K);
     MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block) */
     VECTOR(sees, ROWS);

@@ -6,8 +6,8 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integers: heads, kv_heads, 1 if the final state is wanted; its number: the scale of q, 0 for the default. A
- * fifth input is the initial state. */
+/* A case's integers: heads, kv_heads, and 1 if the final state is wanted. Its real: the scale of q, 0 for the default.
+ * A fifth input, if there is one, is the initial state. */
 enum { HEADS, KV_HEADS, FINAL };
 
 static ChunkGlaShape shape_of(const OpCase *c) {
@@ -58,7 +58,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     free(S);
 }
 
-/* The inputs of a case with head sizes K and V, gates uniform in [low, 0). */
+/* The inputs of a case with head sizes K and V, and gates uniform in [low_gate, 0). */
 #define HEAD_INPUTS(heads, kv_heads, K, V, low_gate)                                                                   \
     {.name = "q", .cols = (heads) * (K)}, {.name = "k", .cols = (kv_heads) * (K)},                                     \
         {.name = "v", .cols = (kv_heads) * (V)}, {                                                                     \
@@ -139,7 +139,7 @@ static void naive_values(const OpCase *c, const Batch *batch, double *const in[]
     free(R);
 }
 
-/* Heads of K columns, M slots, gates uniform in [low, 0). */
+/* Inputs with heads of K columns, M slots, and gates uniform in [low_gate, 0). */
 #define SLOT_INPUTS(heads, kv_heads, K, M, low_gate)                                                                   \
     {.name = "q", .cols = (heads) * (K)}, {.name = "k", .cols = (kv_heads) * (K)},                                     \
         {.name = "s", .cols = (kv_heads) * (M)}, {                                                                     \

@@ -5,7 +5,7 @@
 #include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
-enum { Q, KEY, GATE, SCALE, INITIAL, INPUTS }; /* those from GATE on may be NULL */
+enum { Q, KEY, GATE, SCALE, INITIAL, INPUTS }; /* inputs; those from GATE on may be NULL */
 
 typedef struct ChunkNormaliserAttributes {
     int64_t heads;
@@ -41,7 +41,7 @@ static ChunkNormaliserArguments arguments_of(Node *node) {
     return arguments;
 }
 
-/* Over the rows of each chunk, then over the chunks. */
+/* Computes the sums over the rows of each chunk (totals), then those over the chunks (carry). */
 static void launch_sums(const Node *node, Kernel totals, Kernel carry, const ChunkNormaliserArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
@@ -56,7 +56,7 @@ static void launch_rows(const Node *node, Kernel rows, const ChunkNormaliserArgu
     node->tape->device->launch(rows, node->in[Q]->type, grid, arguments);
 }
 
-/* n is a state of one row, z the output of this row. */
+/* n is a state with one row, and z is the output of this row. */
 static void one_token(const Node *node) {
     const ChunkNormaliserAttributes *attributes = (const ChunkNormaliserAttributes *)node->attributes;
     const Tensor *q = node->in[Q], *g = node->in[GATE], *s = node->in[SCALE];

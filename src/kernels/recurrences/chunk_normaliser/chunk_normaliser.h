@@ -8,13 +8,13 @@
 
 #include "kernels/recurrences/chunk.h"
 
-enum { CHUNK_NORMALISER_COLS = 128 }; /* of a head's K, that are summed side by side */
+enum { CHUNK_NORMALISER_COLS = 128 }; /* columns of a head's K in a program, which are summed side by side */
 
-/* n_t = e^g_t n_{t-1} + e^s_t k_t, z_t = scale q_t . n_t per head; n = 0 before the first token of a document, before
- * the first of the sequence it is `initial`. */
+/* n_t = e^g_t n_{t-1} + e^s_t k_t, z_t = scale q_t . n_t per head; Before the first token of a document n is 0; before
+ * the first token of the sequence it is `initial`. */
 typedef struct ChunkNormaliserArguments {
     Heads q, k;             /* [N, heads*K] */
-    const float *g, *s;     /* [N, heads], each may be NULL for 0 */
+    const float *g, *s;     /* [N, heads]; each may be NULL for 0 */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads, K], may be NULL */
     float *sums;            /* [B, chunks, heads, K]: what each chunk adds to n, then n before the chunk */

@@ -1,21 +1,22 @@
-/* The normaliser of linear attention: what its output would be for values of 1. In chunks of 64 rows: what each adds,
- * what precedes each, and then the rows. A thread goes down a column of K. All sums are fp32.
+/* The normaliser of linear attention: its output for values that are all 1. Sequences are taken in chunks of 64 rows:
+ * first the sum that each chunk adds, then the sum before each chunk, then the rows. A thread goes down a column of K.
+ * All sums are fp32.
  *
- * With x' the gradient of x, and n' that of n_t from its own row on:
+ * With x' the gradient of x, and n'_t the gradient of n_t from row t on:
  *
  *   n'_t = scale z'_t q_t + e^g_t+1 n'_t+1            q'_t = scale z'_t n_t            k'_t = e^s_t n'_t
  *   s'_t = k_t . k'_t                                 g'_t = e^g_t n_t-1 . n'_t = z'_t z_t - s'_t + g'_t+1
  *
- * The last is a sum from the end of the chunk, where it is n . n' of the chunk's last row from later ones. Over a
- * document it is 0, so that it may begin behind the document. At the first row of a document the factor is 0 instead of
- * e^g. */
+ * g' is thus a sum from the end of the chunk, where it begins with n . n' of the chunk's last row, counting later rows
+ * only. Over a whole document the sum is 0, so it may begin after the end of the document. At the first row of a
+ * document the factor is 0 instead of e^g. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_normaliser/chunk_normaliser.h"
 #include "tile/rows.h"
 
-enum { ROWS = CHUNK_ROWS, COLS = CHUNK_NORMALISER_COLS, CARRY_ROWS = 32 /* chunks that the carry looks at together */ };
+enum { ROWS = CHUNK_ROWS, COLS = CHUNK_NORMALISER_COLS, CARRY_ROWS = 32 /* chunks that the carry takes together */ };
 
-/* e^g and e^s of row i of a chunk; 1 and 0 past its end. */
+/* e^g (decay_of) and e^s (input_of) of row i of a chunk; 1 and 0 past its end. */
 DEVICE float decay_of(const ChunkNormaliserArguments *a, Chunk chunk, int64_t head, int64_t i) {
     if (i >= chunk.rows.count) return 1.0f;
     const int64_t row = chunk.rows.first + i;
@@ -37,8 +38,8 @@ DEVICE int64_t sums_at(const ChunkNormaliserArguments *a, int64_t sequence, int6
     return chunk_offset(a->chunks, a->heads, sequence, index, head, a->K);
 }
 
-/* What a chunk adds to n, or (of_gradient) to n' of the row before it. Programs: x over columns of K, y over chunks, z
- * over sequences and heads. */
+/* Computes what a chunk adds to n or, for the gradient, to n' of the row before it. Programs: x over columns of K, y
+ * over chunks, z over sequences and heads. */
 KERNEL(chunk_normaliser_totals, ChunkNormaliserArguments) {
     TILE(keys, ROWS, COLS);
     VECTOR(decays, ROWS);
@@ -78,7 +79,7 @@ KERNEL(chunk_normaliser_dtotals, ChunkNormaliserArguments) {
                 dn = decays[i] * (dn + inputs[i] * AT(queries, i, j)); if (i == 0 && j < cols) to[j] = dn);
 }
 
-/* n before each chunk in place of what it adds. Programs: x over columns of K, y over sequences and heads. */
+/* Replaces what each chunk adds by n before the chunk. Programs: x over columns of K, y over sequences and heads. */
 KERNEL(chunk_normaliser_carry, ChunkNormaliserArguments) {
     MATRIX(sums, CARRY_ROWS, COLS);
     VECTOR(decays, CARRY_ROWS);
@@ -103,8 +104,8 @@ KERNEL(chunk_normaliser_carry, ChunkNormaliserArguments) {
             if (j < cols) a.final[program_y * a.K + first + j] = carried[j];
 }
 
-/* n' of each chunk's last row from later ones in place of what the chunk adds to the row before it. Programs likewise.
- */
+/* Replaces what each chunk adds to the row before it by n' of the chunk's last row, counting later rows only. Programs
+ * likewise. */
 KERNEL(chunk_normaliser_dcarry, ChunkNormaliserArguments) {
     MATRIX(sums, CARRY_ROWS, COLS);
     VECTOR(decays, CARRY_ROWS);
@@ -172,12 +173,12 @@ KERNEL(chunk_normaliser, ChunkNormaliserArguments) {
 KERNEL(chunk_normaliser_backward, ChunkNormaliserArguments) {
     TILE(queries, ROWS, COLS);
     TILE(keys, ROWS, COLS);
-    MATRIX(products, ROWS, COLS); /* k k', of which the sums are s' */
+    MATRIX(products, ROWS, COLS); /* k k', whose sums are s' */
     VECTOR(decays, ROWS);
     VECTOR(inputs, ROWS);
     VECTOR(dz, ROWS);
     VECTOR(sums, ROWS);
-    VECTOR(last, COLS); /* n . n' of the chunk's last row from later ones */
+    VECTOR(last, COLS); /* n . n' of the chunk's last row, counting later rows only */
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_x);
     const int64_t at = sums_at(&a, sequence, program_x, head), count = chunk.rows.count;

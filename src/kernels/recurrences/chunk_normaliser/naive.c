@@ -6,8 +6,8 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integers: heads, K, whether there are gates, whether the initial state is the last input and the final one
- * wanted. Inputs: q, k, then log_decay and log_scale, then the state. */
+/* A case's integers: heads, K, whether there are gates, and whether the initial state is the last input and the final
+ * state is wanted. Inputs: q, k, then log_decay and log_scale, then the state. */
 enum { HEADS, KEY_SIZE, GATES, STATES };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {

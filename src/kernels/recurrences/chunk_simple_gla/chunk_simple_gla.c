@@ -8,7 +8,7 @@
 #include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
-enum { Q, KEY, VALUE, GATE, SCALE, SKIP, INITIAL, INPUTS }; /* those from GATE on may be NULL */
+enum { Q, KEY, VALUE, GATE, SCALE, SKIP, INITIAL, INPUTS }; /* inputs; those from GATE on may be NULL */
 
 static ChunkSimpleGlaShape shape_of(const Node *node) { return *(const ChunkSimpleGlaShape *)node->attributes; }
 
@@ -44,7 +44,7 @@ void chunk_simple_gla_take_products(Node *node, bool kept, ChunkSimpleGlaArgumen
     arguments->crossing = span_of(node) > 1 ? product_workspace(node, kept, arguments) : NULL;
 }
 
-/* What forward and backward have in common: the inputs and the memory of the states and products. */
+/* The arguments that forward and backward have in common: the inputs, and memory for the states and products. */
 static ChunkSimpleGlaArguments arguments_of(Node *node) {
     const ChunkSimpleGlaShape shape = shape_of(node);
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE];
@@ -87,7 +87,7 @@ static Grid grid_of_heads(const Node *node, const ChunkSimpleGlaArguments *argum
     return (Grid){parts, node->tape->batch->B, blocks_of(arguments->heads, CHUNK_SIMPLE_GLA_HEADS)};
 }
 
-/* One program per product of a chunk with itself or another one of its span. */
+/* One program per product of a chunk with itself or with another chunk of its span. */
 static Grid grid_of_products(const Node *node, const ChunkSimpleGlaArguments *arguments) {
     return (Grid){arguments->chunks, node->tape->batch->B * arguments->q_heads, span_of(node)};
 }
@@ -189,7 +189,7 @@ static void chunk_simple_gla_backward(Node *node) {
     if (skip) column_sum(node->tape, arguments.dskip, spans, skip);
 }
 
-/* Products inside chunks count whole, as they do in fla. */
+/* Counts the products inside chunks as full matrices, as fla does. */
 static Work chunk_simple_gla_work(const Node *node) {
     const ChunkSimpleGlaShape shape = shape_of(node);
     const Tensor *q = node->in[Q], *k = node->in[KEY], *v = node->in[VALUE], *g = node->in[GATE], *o = node->out[0];

@@ -7,22 +7,23 @@
 #include "kernels/recurrences/chunk.h"
 
 enum {
-    CHUNK_SIMPLE_GLA_K = 64, /* the widths of a block of K and of V that one program works on */
+    CHUNK_SIMPLE_GLA_K = 64, /* the widths of the blocks of K and of V that a program works on */
     CHUNK_SIMPLE_GLA_V = 64,
-    CHUNK_SIMPLE_GLA_STATE_K = 128, /* of K where the state is carried: each block of K reads the values again */
+    CHUNK_SIMPLE_GLA_STATE_K = 128, /* K where the state is carried; each block of K reads the values again */
     CHUNK_SIMPLE_GLA_DECAY_ROWS = 5,
-    CHUNK_SIMPLE_GLA_PARTS = 5,  /* of the gates' gradients, besides two for each block of K */
-    CHUNK_SIMPLE_GLA_HEADS = 32, /* that one program makes decays of, or gradients of gates */
-    CHUNK_SIMPLE_GLA_DECAYS = 64 /* heads with a constant decay, at most */
+    CHUNK_SIMPLE_GLA_PARTS = 5,  /* parts of the gates' gradients, besides two for each block of K */
+    CHUNK_SIMPLE_GLA_HEADS = 32, /* heads for which a program computes decays or gradients of gates */
+    CHUNK_SIMPLE_GLA_DECAYS = 64 /* the most heads with a constant decay */
 };
 
-/* States are stored once for as many chunks, a span: on a GPU, where memory is what they cost. */
+/* A span is the number of chunks for which a state is stored once: more than one on a GPU, where the cost of states is
+ * that of memory. */
 #define CHUNK_SIMPLE_GLA_SPAN(gpu) ((gpu) ? 2 : 1)
 
-/* Head n of `heads` reads query head n * q_heads / heads, and so on; k_heads divides q_heads, q_heads and v_heads
- * divide heads. Heads have one row per token, of elements. All but them, the gates and the initial state is contiguous.
- * What a kernel does not use may be left out, the gates, `skip`, `initial` and `final` (and their gradients) also where
- * it does. */
+/* Head n of `heads` reads query head n * q_heads / heads, and so on. k_heads divides q_heads; q_heads and v_heads
+ * divide heads. Heads have one row per token, with entries of the element type. All other arrays except the gates and
+ * the initial state are contiguous. A kernel's caller may leave out (NULL) what the kernel does not use; the gates,
+ * `skip`, `initial`, `final` and their gradients may always be left out. */
 typedef struct ChunkSimpleGlaArguments {
     Heads q, k, v;          /* [N, q_heads*K], [N, k_heads*K], [N, v_heads*V] */
     const float *g;         /* [N, heads]; NULL: log_decay */
@@ -31,27 +32,27 @@ typedef struct ChunkSimpleGlaArguments {
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads*K, V] */
     float *decays;          /* [B, chunks, heads, CHUNK_SIMPLE_GLA_DECAY_ROWS, 64] */
-    void *state;            /* elements [B, spans, heads, K, V], before each span */
+    void *state;            /* elements [B, spans, heads, K, V]: the state before each span */
     float *final;           /* [B*heads*K, V] */
     Heads o;                /* [N, heads*V] */
     int64_t g_stride, s_stride, initial_stride;
 
     Heads do_;                   /* gradient of o */
     const float *dfinal;         /* gradient of final */
-    void *dstate;                /* elements [B, spans, heads, K, V], gradient of the state after each span */
+    void *dstate;                /* elements [B, spans, heads, K, V]: gradient of the state after each span */
     float *products, *dproducts; /* [B, chunks, q_heads, 64, 64]: P and its gradient */
     float *crossing, *dcrossing; /* the same of a span's second chunk with its first */
     float *parts;                /* [B, chunks, heads, parts, 64]: parts of the gradients of g, s and skip */
     Heads dq, dk, dv;
     float *dg, *ds, *dinitial;
-    float *dskip; /* [B, spans, heads], parts of the gradient of skip */
+    float *dskip; /* [B, spans, heads]: parts of the gradient of skip */
 
     int64_t T, chunks, heads, q_heads, k_heads, v_heads, K, V;
-    float scale;                              /* of q */
-    float log_decay[CHUNK_SIMPLE_GLA_DECAYS]; /* of every token, by head */
+    float scale;                              /* factor of q */
+    float log_decay[CHUNK_SIMPLE_GLA_DECAYS]; /* by head, for every token */
 } ChunkSimpleGlaArguments;
 
-/* What the kernels share. */
+/* Code that the kernels share. */
 #ifdef FLAME_KERNEL_FILE
 enum {
     ROWS = CHUNK_ROWS,
@@ -64,7 +65,7 @@ enum {
 
 DEVICE int64_t spans_of(const ChunkSimpleGlaArguments *a) { return (a->chunks + SPAN - 1) / SPAN; }
 
-/* Whether the chunk has another one of its span before it, or behind it. */
+/* Whether another chunk of the chunk's span comes before it (follows) or after it (followed). */
 DEVICE bool follows(int64_t index) { return index % SPAN > 0; }
 DEVICE bool followed(const ChunkSimpleGlaArguments *a, int64_t index) {
     return index % SPAN < SPAN - 1 && index + 1 < a->chunks;
@@ -81,10 +82,10 @@ DEVICE int64_t products_at(const ChunkSimpleGlaArguments *a, int64_t sequence, i
     return chunk_offset(a->chunks, a->q_heads, sequence, index, q_head, ROWS * ROWS);
 }
 
-/* Rows of 64 numbers of (chunk index, head), parts of the gradients of its gates: the sums over the rows and over the
- * columns of A'_ij A_ij below the diagonal, the same of rows that cross to the chunk before and of columns that cross
- * to the one behind, the diagonal of A', and what block k of K reads of the state before the span and writes to the one
- * after it. */
+/* For each (chunk index, head), rows of 64 numbers that are parts of the gradients of its gates: the sums over rows and
+ * over columns of A'_ij A_ij below the diagonal; the same for the products with the chunk before (by rows) and with the
+ * chunk after (by columns); the diagonal of A'; and, for each block k of K, what it reads of the state before the span
+ * and writes to the state after it. */
 enum { OF_ROWS, OF_COLUMNS, CROSS_ROWS, CROSS_COLUMNS, DIAGONAL, PARTS = CHUNK_SIMPLE_GLA_PARTS };
 DEVICE float *parts_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     const int64_t blocks = (a->K + WIDTH_K - 1) / WIDTH_K;
@@ -93,18 +94,18 @@ DEVICE float *parts_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64
 DEVICE float *reads_of(float *parts, int64_t k) { return parts + (PARTS + 2 * k) * ROWS; }
 DEVICE float *writes_of(float *parts, int64_t k) { return reads_of(parts, k) + ROWS; }
 
-/* The rows of decays of (chunk index, head): what MULTIPLY_BY_DECAYS needs, and u and w. */
+/* The rows of `decays` for each (chunk index, head): what MULTIPLY_BY_DECAYS needs, then u and w. */
 enum { LOG_UPTO, LOG_FROM, TO_HALF = 0, STEP, START, OF_M = ON_GPU ? 2 : 3, UPTO = OF_M, AFTER, DECAYS };
 #define LEAST_LOG (-150.0f) /* of a step, after which nothing is left; sums of 64 are exact to 1e-3 at worst */
 DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);
 }
 
-/* MULTIPLY_BY_DECAYS(A, decays): the accumulator's entries on and below the diagonal times M_ij, 0 above it.
- * PRODUCTS(P): P in registers, which products_load reads. TILE_OF_A(A, P, decays, D): the tile becomes that of P, plus
- * D on the diagonal; its upper right quarter stays as it is. */
+/* MULTIPLY_BY_DECAYS(A, decays) multiplies the accumulator's entries on and below the diagonal by M_ij, and sets those
+ * above it to 0. PRODUCTS(P) declares P in registers, which products_load fills. TILE_OF_A(A, P, decays, D) makes the
+ * tile A from P, with D added on the diagonal; it does not touch the upper right quarter. */
 #if defined(__CUDACC__) || defined(TILE_EMULATOR)
-/* M_ij is 2^(the sum of the logarithms up to i - that up to j). */
+/* M_ij is 2^(the sum of the logarithms up to i minus that up to j). */
 #define DECAYED(x, decays, i, j)                                                                                       \
     ((j) <= (i) ? (x)*exp2_f(ENTRY(decays, LOG_UPTO, i) - ENTRY(decays, LOG_FROM, j)) : 0.0f)
 #define MULTIPLY_BY_DECAYS(A, decays) MAP(A, i_, j_, x_, x_ = DECAYED(x_, decays, i_, j_))
@@ -119,8 +120,8 @@ DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
                  x_ = DECAYED(x_, decays, i_, j_) + (j_ == i_ ? (D) : 0.0f));                                          \
     } while (0)
 #else
-/* M_ij is the product of the steps from row j on, which goes down the column; in the second half it begins with that of
- * the first. */
+/* M_ij is the product of the steps after row j, computed down the column. The second half of the rows begins with the
+ * product over the first half. */
 #define EACH_DECAY(decays, i, j, decay, ...)                                                                           \
     BLOCK_WALK(decay, half_ ? ENTRY(decays, TO_HALF, j) : 0.0f, half_, 2, j, ROWS, n_, HALF, {                         \
         const int i = half_ * HALF + n_;                                                                               \
@@ -137,8 +138,8 @@ DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int6
                PUT(A, i_, j_, j_ <= i_ ? ENTRY(P, i_, j_) * decay_ + (j_ == i_ ? (D) : 0.0f) : 0.0f))
 #endif
 
-/* The tile becomes the product of two chunks in memory, each entry times `factor` of i and j; half by half, as
- * registers are few. */
+/* Loads the product of two chunks from memory to the tile, each entry times `factor`, an expression of i and j. It does
+ * so half by half, because registers are few. */
 #define TILE_OF_CROSSING(weights, part, from, i, j, factor)                                                            \
     for (int half_ = 0; half_ < 2; half_++) {                                                                          \
         TILE_VIEW(rows_, weights, half_ *HALF, 0, HALF, ROWS);                                                         \
@@ -152,16 +153,16 @@ DEVICE float skip_of(const ChunkSimpleGlaArguments *a, int64_t head) {
 #else
 #include "core/tape.h"
 
-/* For ops with the same state (mesa_solve). Of the arguments, the caller has set all that the kernels read and write,
- * but the memory for what they make on the way. `type` is that of the elements. */
+/* For ops with the same state (mesa_solve). The caller has set all arguments that the kernels read and write, except
+ * the memory for intermediate results. `type` is that of the elements. */
 
-/* Takes memory from the node for states and decays, and for the products: `kept` as node_workspace, or of the tape. */
+/* Take memory for states and decays, and for products: if `kept` with node_workspace, otherwise from the tape. */
 void chunk_simple_gla_take_states(Node *node, DType type, ChunkSimpleGlaArguments *arguments);
 void chunk_simple_gla_take_products(Node *node, bool kept, ChunkSimpleGlaArguments *arguments);
-/* Makes the states before each span and the decays, and the products. */
+/* Compute the decays and the states before each span, and the products. */
 void chunk_simple_gla_states(const Node *node, DType type, const ChunkSimpleGlaArguments *arguments);
 void chunk_simple_gla_products(const Node *node, DType type, const ChunkSimpleGlaArguments *arguments);
-/* The gradients, from all of these. */
+/* Computes the gradients from all of these. */
 void chunk_simple_gla_gradients(Node *node, DType type, ChunkSimpleGlaArguments *arguments);
 #endif
 

@@ -1,10 +1,10 @@
-/* Linear attention with one decay per head and token (Mamba-2, retention; fla's simple_gla) in chunks of 64 rows, one
- * program per chunk and head except where the state is carried along.
+/* Linear attention with one decay per head and token (Mamba-2, retention; fla's simple_gla) in chunks of 64 rows, with
+ * one program per chunk and head except where the state is carried.
  *
  * With S the state before the chunk, x' the gradient of x, M_ij = e^(g_j+1 + ... + g_i + s_j) for j <= i and else 0,
  * u_i = e^(g_0 + ... + g_i) and w_j = e^(g_j+1 + ... + g_last + s_j), M's last row:
  *
- *   P = scale q k^T                           A = P * M, entry by entry
+ *   P = scale q k^T                           A = P * M, elementwise
  *   o = scale diag(u) q S + (A + D 1) v       S_next = u_last S + (diag(w) k)^T v
  *   A' = o' v^T                               P' = A' * M, summed over the heads that share P
  *   q' = scale (diag(u) o' S^T + P' k)        S' = u_last S_next' + scale (diag(u) q)^T o'
@@ -14,20 +14,21 @@
  *   s'_t = sum over i of A'_it A_it + k_t (the state's part of k'_t)
  *   D'   = sum over i of A'_ii
  *
- * The first sum of g'_t is, over rows i >= t, that of the entries below the diagonal in row i less that in column i.
+ * The first sum of g'_t equals the sum over rows i >= t of (the entries below the diagonal in row i, minus those in
+ * column i).
  *
- * The states' decays are products of the rows' e^g, never a quotient: nothing overflows. At the first row of a document
- * the factor is 0 instead of e^g, which is all that documents need.
+ * The states' decays are products of the rows' e^g and never quotients, so nothing overflows. At the first row of a
+ * document the factor is 0 instead of e^g; nothing else is needed for documents.
  *
- * On a GPU a state is stored for every span of two chunks. What the second chunk (c) reads of the first (b), and S
- * after both, is then, with P_cb = scale q_c k_b^T and the gradients likewise:
+ * On a GPU a state is stored for every span of two chunks, b and c, and S is the state before both. Then, with P_cb =
+ * scale q_c k_b^T:
  *
  *   o_c = diag(u_c) (u_last,b scale q_c S + P_cb diag(w_b) v_b) + (A + D 1) v_c
  *   v'_b = diag(w_b) (u_last,c k_b S_next' + P_cb^T diag(u_c) o'_c) + (A + D 1)^T o'_b
  *   P'_cb = diag(u_c) o'_c v_b^T diag(w_b)
  *
- * Registers are so few that all programs that carry the states of 32 heads of 64 values run at once, where shared
- * memory has room for as many. The gradients of q and k need more registers (chunk_simple_gla_dqk.tile.h). */
+ * Programs get few registers, so that all programs that carry the states of 32 heads of 64 values run at the same time
+ * if shared memory has room for them. The gradients of q and k need more registers (chunk_simple_gla_dqk.tile.h). */
 #if defined(TILE_ELEMENT_F32) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900)
 #define TILE_PROGRAMS 2
 #else
@@ -45,8 +46,8 @@ DEVICE float log_step_of(const ChunkSimpleGlaArguments *a, Chunk chunk, int64_t 
     return !inside ? 0.0f : a->segment[row] == before ? g : -INFINITY;
 }
 
-/* The decays of all chunks. Program: chunk, sequence, and block of heads, one in each column of the matrices, whose
- * rows end in different banks. */
+/* Computes the decays of all chunks. Program: chunk, sequence, and block of heads. Each column of the matrices is a
+ * head; their odd length puts rows into different banks. */
 KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     enum { HEADS = CHUNK_SIMPLE_GLA_HEADS };
     MATRIX(steps, ROWS, HEADS + 1);  /* e^g */
@@ -101,7 +102,7 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     }
 }
 
-/* Starts to load the n-th chunk of a walk over the chunks: its rows of x and y, and its decays. */
+/* Starts to load the n-th chunk of a walk: its rows of x and y, and its decays. */
 #define LOAD_CHUNK(n, x, x_heads, x_head, y, y_heads, y_head)                                                          \
     do {                                                                                                               \
         const int loaded_ = first_ + (n)*step_;                                                                        \
@@ -114,9 +115,9 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
         matrix_load(decay_to_, decays_of(&a, sequence, loaded_, head), ROWS, DECAYS, ROWS);                            \
         copy_commit();                                                                                                 \
     } while (0)
-/* Takes S over the chunks, from `first` on in steps of `step`: stores it in `states` before each span, and for `count`
- * of them makes it u_last S + (factor diag(decay) x)^T y, where `decay` is UPTO or AFTER. x, y and decays have room for
- * two chunks: the next one is loaded while one is used. */
+/* Carries S over `count` chunks, from `first` on in steps of `step`: S becomes u_last S + (factor diag(decay) x)^T y
+ * for each, where `decay` is UPTO or AFTER. Before each span S is stored in `states`. x, y and decays have room for two
+ * chunks: the next one is loaded while one is used. */
 #define CARRY(S, states, first, step, count, decay, factor, x, x_heads, x_head, y, y_heads, y_head)                    \
     do {                                                                                                               \
         const int first_ = (int)(first), step_ = (step), count_ = (int)(count);                                        \
@@ -131,7 +132,7 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
             TILE_VIEW(x_, x, n_ % 2 * ROWS, 0, ROWS, STATE_K);                                                         \
             TILE_VIEW(y_, y, n_ % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
             MATRIX_VIEW(decay_, decays, n_ % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
-            if (ON_GPU) { /* y has fewer columns */                                                                    \
+            if (ON_GPU) { /* because y has fewer columns */                                                            \
                 EACH_TILE_STAGED(y_, i, j, entry, entry *= (factor)*ENTRY(decay_, decay, i));                          \
             } else {                                                                                                   \
                 EACH_TILE_STAGED(x_, i, d, entry, entry *= (factor)*ENTRY(decay_, decay, i));                          \
@@ -150,7 +151,7 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
                               cols_k, cols_v);                                                                         \
     } while (0)
 
-/* The state before each span, and after the last. Program: sequence and head, block of K, block of V. */
+/* Computes the states before each span and after the last one. Program: sequence and head, block of K, block of V. */
 KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
     TILE(k, 2 * ROWS, STATE_K);
     TILE(v, 2 * ROWS, WIDTH_V);
@@ -168,7 +169,7 @@ KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
     if (a.final) accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
 }
 
-/* The gradient of the state after each span, and of the initial one. Programs as above. */
+/* Computes the gradients of the state after each span and of the initial state. Programs as above. */
 KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
     TILE(q, 2 * ROWS, STATE_K);
     TILE(dO, 2 * ROWS, WIDTH_V);
@@ -189,8 +190,8 @@ KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
         accumulator_store_f32(dS, a.dinitial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
 }
 
-/* P, left out above the diagonal in part, and (program_z 1) the crossing one. Program: chunk, sequence and query head.
- */
+/* Computes P, in part without the entries above the diagonal, and (program_z 1) the product with the span's first
+ * chunk. Program: chunk, sequence and query head. */
 KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
@@ -215,8 +216,8 @@ KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     accumulator_store_f32(P, (program_z == 0 ? a.products : a.crossing) + products, ROWS, ROWS, ROWS);
 }
 
-/* o. Program: block of V, chunk, sequence and head. The next block of K is loaded while one is used, and after the last
- * one the values of the chunk before, with their weights where q would be. */
+/* Computes o. Program: block of V, chunk, sequence and head. The next block of K is loaded while one is used. After the
+ * last block, the values of the chunk before are loaded; their weights take the place of q. */
 KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     TILE(queries, 2 * ROWS, WIDTH_K);
     TILE(states, 2 * WIDTH_K, WIDTH_V);
@@ -272,16 +273,16 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     halves_store_block(o, a.o, a.V, chunk, head, program_x);
 }
 
-/* The gradient of v. Program: block of V, chunk, sequence and value head. The next block of K is loaded while one is
- * used, and after the last one the gradients of the outputs of the chunk behind, with their weights where k would be.
- * If there is one head, w scales the sum, else k. */
+/* Computes the gradient of v. Program: block of V, chunk, sequence and value head. The next block of K is loaded while
+ * one is used. After the last block, the gradients of the outputs of the chunk after are loaded; their weights take the
+ * place of k. If a single head reads the values, w scales the sum, otherwise k. */
 KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     TILE(keys, 2 * ROWS, WIDTH_K);
     TILE(dstates, 2 * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(dO, ROWS, WIDTH_V);
     MATRIX(decays, DECAYS, ROWS);
-    MATRIX(later, 1, ROWS); /* u of the chunk behind */
+    MATRIX(later, 1, ROWS); /* u of the chunk after */
     PRODUCTS(P);
     ACCUMULATOR(crossing, HALF, ROWS);
     HALVES(dv, WIDTH_V);
@@ -349,12 +350,13 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
     halves_store_block(dv, a.dv, a.V, chunk, v_head, program_x);
 }
 
-/* The gradient of P and (program_z 1) of the crossing one, and what they add to those of the gates. Program: chunk,
- * sequence and query head. The next head's or block of V's tiles are loaded while one's are used. */
+/* Computes the gradients of P and (program_z 1) of the product with the span's first chunk, and their parts of the
+ * gradients of the gates. Program: chunk, sequence and query head. The tiles of the next head or block of V are loaded
+ * while those of one are used. */
 KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     TILE(values, 2 * ROWS, WIDTH_V);
     TILE(gradients, 2 * ROWS, WIDTH_V);
-    MATRIX(decays, 2 * OF_M, ROWS); /* or u of the chunk, and w of the one before */
+    MATRIX(decays, 2 * OF_M, ROWS); /* or u of the chunk and w of the chunk before */
     VECTOR(of_rows, ROWS);
     MATRIX(of_columns, ROWS / 16, ROWS);
     VECTOR(diagonal, ROWS);

@@ -7,14 +7,15 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 
-/* The gradients of q and k, and the states' parts of those of the gates: q reads the state before the span by o', k
- * writes to the one after it by v. Program: block of K, chunk, sequence and query or (behind those) key head. The next
- * head's or block of V's tiles are loaded while one's are used. */
+/* Computes the gradients of q and k, and the states' parts of those of the gates. The gradient of q comes from o' and
+ * the state before the span, that of k from v and the gradient of the state after it. Program: block of K, chunk,
+ * sequence and head: first the query heads, then the key heads. The tiles of the next head or block of V are loaded
+ * while those of one are used. */
 KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     TILE(own, ROWS, WIDTH_K);              /* q or k */
-    TILE(matrices, 2 * ROWS, WIDTH_V);     /* o' or v, at last P' */
-    TILE(states, 2 * WIDTH_K, WIDTH_V);    /* S or S_next', at last k or q */
-    TILE(gradients, 2 * WIDTH_K, WIDTH_V); /* S_next', where q needs S S_next' */
+    TILE(matrices, 2 * ROWS, WIDTH_V);     /* o' or v, in the end P' */
+    TILE(states, 2 * WIDTH_K, WIDTH_V);    /* S or S_next', in the end k or q */
+    TILE(gradients, 2 * WIDTH_K, WIDTH_V); /* S_next', for q's part of g', which needs S S_next' */
     MATRIX(decays, 2 * 3, ROWS);           /* u and w, and u of the span's other chunk */
     VECTOR(sums, ROWS);
     ACCUMULATOR(of_head, ROWS, WIDTH_K); /* o' S^T or v S_next'^T */
@@ -26,10 +27,10 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     const int k_head = first / q_group, group = (int)a.heads / q_heads, index = (int)program_y;
     const int blocks = (int)blocks_of(a.V, WIDTH_V), steps = group * blocks;
     const bool paired = follows(index) || followed(&a, index), passes = of_q && a.parts && !followed(&a, index);
-    const int other = follows(index) ? index - 1 : index + 1; /* chunk of the span, if it is a pair */
+    const int other = follows(index) ? index - 1 : index + 1; /* the other chunk of the span, if that has two */
     const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, index).rows;
     const Rows other_rows = chunk_at(a.segment, a.T, ROWS, sequence, paired ? other : index).rows;
-    float through = 0; /* S S_next' of a head; counts for every row, as a read by the span's last one does */
+    float through = 0; /* S S_next' of a head, which counts for every row, as reads by the span's last row do */
     tile_load_block(own, of_q ? a.q : a.k, a.K, rows, of_q ? first : k_head, program_x);
     accumulator_zero(gradient);
     for (int q_head = first; q_head < first + count; q_head++) {
@@ -66,7 +67,8 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
             if (passes) tile_dot(through, S, dS);
             used_block = used_block + 1 < blocks ? used_block + 1 : 0;
             if (used_block > 0) continue;
-            /* Before a reading chunk, or behind a writing one, the span's other chunk decays the state, too. */
+            /* The state also decays over the span's other chunk if that comes before a reading chunk or after a writing
+             * one. */
             const float passed = paired && of_q == follows(index) ? ENTRY(decay, 2, ROWS - 1) : 1.0f;
             const float scale = of_q ? a.scale * passed : passed;
             MAP(of_head, i, d, x, x *= scale * ENTRY(decay, !of_q, i); PEER(gradient, i, d) += x; x *= AT(own, i, d));
@@ -79,7 +81,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
             const float last = passes ? ENTRY(decay, 0, ROWS - 1) * passed * through : 0.0f;
             EACH (i, ROWS) to[i] = sums[i] + (i == ROWS - 1 ? last : 0.0f);
         }
-        /* The products of the chunk with itself, then (n = 1) those with the span's other one. */
+        /* The products of the chunk with itself, then (n = 1) those with the span's other chunk. */
         const int products = of_q ? 1 + follows(index) : 1 + followed(&a, index);
         for (int n = 0; n < products; n++) {
             const int64_t at = products_at(&a, sequence, n == 0 || of_q ? index : other, q_head);
@@ -100,14 +102,14 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     accumulator_store_block(gradient, of_q ? a.dq : a.dk, a.K, rows, of_q ? first : k_head, program_x);
 }
 
-/* The gradients of the gates, from their parts. Program: span, sequence and block of heads, one in each column of the
- * matrices, whose rows end in different banks. */
+/* Computes the gradients of the gates from their parts. Program: span, sequence and block of heads. Each column of the
+ * matrices is a head; their odd length puts rows into different banks. */
 KERNEL(chunk_simple_gla_dg, ChunkSimpleGlaArguments) {
     enum { HEADS = CHUNK_SIMPLE_GLA_HEADS, SPAN_ROWS = SPAN * ROWS };
-    MATRIX(from, SPAN_ROWS, HEADS + 1);     /* sums over the rows from one on */
-    MATRIX(before, SPAN_ROWS, HEADS + 1);   /* and over those before it */
+    MATRIX(from, SPAN_ROWS, HEADS + 1);     /* the sums over the rows from this one on */
+    MATRIX(before, SPAN_ROWS, HEADS + 1);   /* the sums over the rows before it */
     MATRIX(scaled, SPAN_ROWS, HEADS + 1);   /* the gradient of s */
-    MATRIX(diagonal, SPAN_ROWS, HEADS + 1); /* that of skip */
+    MATRIX(diagonal, SPAN_ROWS, HEADS + 1); /* the gradient of skip */
     const Rows rows = chunk_at(a.segment, a.T, SPAN_ROWS, program_y, program_x).rows;
     const int64_t first = program_z * HEADS, blocks = blocks_of(a.K, WIDTH_K);
     const int heads = (int)(a.heads - first < HEADS ? a.heads - first : HEADS);

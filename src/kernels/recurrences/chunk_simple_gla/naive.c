@@ -7,10 +7,11 @@
 #include "ops/op_test.h"
 
 /* A case's integers: heads, K, V, whether there are gates, whether the initial state is the last input and the final
- * one wanted, whether the decays are constant, whether there are scales and skips. Inputs: q, k, v, then those. */
+ * state is wanted, whether the decays are constant, and whether there are scales and skips. Inputs: q, k, v, then
+ * gates, scales and skips, and the state. */
 enum { HEADS, KEY_SIZE, VALUE_SIZE, GATES, STATES, CONSTANT, SCALED };
 
-/* Which input is what. */
+/* The numbers of the inputs. */
 static int64_t scales_at(const OpCase *c) { return 3 + c->integer[GATES]; }
 static int64_t initial_at(const OpCase *c) { return scales_at(c) + 2 * c->integer[SCALED]; }
 
@@ -29,7 +30,7 @@ static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]
     out[0] = chunk_simple_gla(tape, in[0], in[1], in[2], gates, shape, initial, initial ? &out[1] : NULL);
 }
 
-/* What depends on the token and head. */
+/* The gates of a token and head. */
 typedef struct Gates {
     double decay, scale, skip;
 } Gates;
@@ -76,7 +77,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     free(S);
 }
 
-/* Heads: of the states, of q, of k, of v. Gates are uniform in [low_gate, high_gate). */
+/* Inputs with different numbers of heads for q, k and v, and gates that are uniform in [low_gate, high_gate). */
 #define QKV(q_heads, k_heads, v_heads, K, V)                                                                           \
     {.name = "q", .cols = (q_heads) * (K)}, {.name = "k", .cols = (k_heads) * (K)}, {                                  \
         .name = "v", .cols = (v_heads) * (V)                                                                           \

@@ -3,8 +3,8 @@
  *
  * - s_mr = scale q_m k_r for the rows r that the token of m sees, p_mr = e^(s_mr - lse_m), o_m = sum_r p_mr v_r
  * - importance of r for a token and key head: the sum of p_mr over the heads m
- * - ds_mr = p_mr (do_m v_r - delta_m), dv_r = sum_m p_mr do_m, dq_m = scale sum_r ds_mr k_r, dk_r = scale sum_m ds_mr
- * q_m
+ * - ds_mr = p_mr (do_m v_r - delta_m), dv_r = sum_m p_mr do_m, dq_m = scale sum_r ds_mr k_r
+ * - dk_r = scale sum_m ds_mr q_m
  *
  * The selection has no gradient. */
 

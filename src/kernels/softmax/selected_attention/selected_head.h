@@ -2,8 +2,8 @@
  * HEAD, after defining their names. A row m is a token and a head (grouped_rows.h), s is a key.
  *
  * - x_ms = scale q_m k_s for the keys s that the token of m has selected, p_ms = e^(x_ms - lse_m), o_m = sum_s p_ms v_s
- * - dx_ms = p_ms (do_m v_s - delta_m), dv_s = sum_m p_ms do_m, dq_m = scale sum_s dx_ms k_s, dk_s = scale sum_m dx_ms
- * q_m
+ * - dx_ms = p_ms (do_m v_s - delta_m), dv_s = sum_m p_ms do_m, dq_m = scale sum_s dx_ms k_s
+ * - dk_s = scale sum_m dx_ms q_m
  *
  * A program goes over all keys that any of its tokens has selected. Neighbouring tokens select nearly the same keys, so
  * a tile of keys serves most of its rows. For rows that have not selected a key, p is 0 on a GPU; a CPU skips the band
