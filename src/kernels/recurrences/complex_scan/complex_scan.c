@@ -4,17 +4,17 @@
 #include "kernels/ops.h"
 #include "kernels/recurrences/scan_part.h"
 
-enum { Q, K, V, DECAY, INITIAL, INPUTS }; /* INITIAL may be NULL */
+enum { Q, K, V, DECAY, INITIAL, INPUTS }; /* inputs; INITIAL may be NULL */
 enum { O, FINAL };
 
-/* Programs that fill a GPU and the cores of a host. */
+/* How many programs fill a GPU, and the cores of a host. */
 enum { GPU_PROGRAMS = 768, HOST_PROGRAMS = 16 };
 
 static int64_t column_blocks(const ComplexScanArguments *arguments) {
     return blocks_of(arguments->cols, COMPLEX_SCAN_COLS);
 }
 
-/* What forward and backward have in common: the inputs and the memory of the states. */
+/* The arguments that forward and backward have in common: the inputs, and memory for the states. */
 static ComplexScanArguments arguments_of(Node *node) {
     const Tensor *q = node->in[Q], *k = node->in[K], *v = node->in[V], *a = node->in[DECAY];
     const Tensor *initial = node->in[INITIAL], *o = node->out[O];
@@ -86,7 +86,8 @@ static void complex_scan_backward(Node *node) {
     device->launch(KERNEL_complex_scan_backward, type, grid_of(node, &arguments, parts), &arguments);
 }
 
-/* For each column and token the complex product and the sum, k v and q Re S; and the decay, of about 20 operations. */
+/* Counts, for each column and token, the complex product and the sum, k v and q Re S, and about 20 operations for the
+ * decay. */
 static Work complex_scan_work(const Node *node) {
     const Tensor *q = node->in[Q];
     const double n = (double)q->rows * (double)q->cols;

@@ -5,10 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A program has this many columns and goes over time in chunks of so many rows, whose first states are kept. */
+/* A program has COMPLEX_SCAN_COLS columns and goes over time in chunks of COMPLEX_SCAN_ROWS rows. The state before each
+ * chunk is kept. */
 enum { COMPLEX_SCAN_COLS = 128, COMPLEX_SCAN_ROWS = 16 };
 
-/* For every column, with complex states S and decays alpha, which are functions of columns 2c and 2c + 1 of `a`:
+/* For every column c, with complex states S and decays alpha, which are functions of a_0 and a_1, columns 2c and 2c + 1
+ * of `a`:
  *
  *   S_t = alpha_t S_{t-1} + k_t v_t           0 before the first token of a document; before the first row of the
  *   o_t = q_t Re S_t                          sequence it is `initial`
@@ -16,13 +18,14 @@ enum { COMPLEX_SCAN_COLS = 128, COMPLEX_SCAN_ROWS = 16 };
  *   polar       alpha = sigmoid(a_0) e^(i a_1)
  *   cartesian   alpha = sigmoid(|c|) c / |c|, c = a_0 + i a_1
  *
- * Backward, from the last row on. A gradient is complex as well: by the real part, plus i times that by the imaginary.
+ * Backward, from the last row on. Gradients are complex too: the derivative by the real part plus i times that by the
+ * imaginary part.
  *
  *   G_t = q_t do_t + conj(alpha_{t+1}) G_{t+1}
  *   dq = do Re S, dk = v Re G, dv = k Re G, dlog alpha = conj(alpha S_{t-1}) G
  *
- * Where sequences and columns are too few to fill a GPU, a sequence is cut into `parts` of part_chunks chunks. Each
- * part is walked from a state of 0 first; what that leaves, and the product of alpha, give the state in front of each
+ * If sequences and columns are too few to fill a GPU, a sequence is cut into `parts` parts of part_chunks chunks. First
+ * each part is walked from a state of 0. The resulting state and the product of alpha then give the state before each
  * part. A matrix of complex numbers has the real parts in its first `cols` columns. Strides in elements; a gradient has
  * the stride of its tensor. */
 typedef struct ComplexScanArguments {
@@ -31,9 +34,9 @@ typedef struct ComplexScanArguments {
     const int32_t *segment;
     void *o;
     float *final;      /* [B, 2 cols], may be NULL */
-    float *state;      /* [B, chunks, 2 cols], before each chunk */
-    float *part_decay; /* [B, parts, 2 cols], product of alpha */
-    float *part_state; /* [B, parts, 2 cols]; backward: gradients of the states in front of the parts */
+    float *state;      /* [B, chunks, 2 cols]: the state before each chunk */
+    float *part_decay; /* [B, parts, 2 cols]: the product of alpha */
+    float *part_state; /* [B, parts, 2 cols]: the state after a part from 0; backward: the gradient before it */
 
     const void *d_o;
     const float *dfinal; /* may be NULL */
@@ -41,7 +44,7 @@ typedef struct ComplexScanArguments {
     float *dinitial; /* may be NULL */
 
     bool cartesian;
-    float gradient_factor; /* of da */
+    float gradient_factor; /* factor of da */
     int64_t T, cols, chunks, parts, part_chunks;
     int64_t q_stride, k_stride, v_stride, a_stride, o_stride, initial_stride;
 } ComplexScanArguments;

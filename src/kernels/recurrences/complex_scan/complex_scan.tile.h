@@ -1,6 +1,6 @@
-/* The linear recurrence of complex channels (GateLoop, arXiv 2311.01927); equations in complex_scan.h. A thread
- * has a column: it computes the column's decays of a chunk, then walks down with the state in registers. What EACH_PAIR
- * and EACH_COLUMN touch of a column belongs to one thread, so that there is no sync() between them. */
+/* The linear recurrence of complex channels (GateLoop, arXiv 2311.01927); equations in complex_scan.h. A thread has a
+ * column: it computes the column's decays of a chunk, then walks down the rows with the state in registers. EACH_PAIR
+ * and EACH_COLUMN give a column to the same thread, so that no sync() is needed between them. */
 #include "tile/tile.h"
 #include "kernels/recurrences/complex_scan/complex_scan.h"
 #include "kernels/recurrences/scan_part.h"
@@ -17,7 +17,7 @@ DEVICE Complex complex_of(float re, float im) {
     return z;
 }
 DEVICE Complex conjugate(Complex x) { return complex_of(x.re, -x.im); }
-/* x y + added, in the order of a real recurrence where the imaginary parts are 0. */
+/* x y + added. If the imaginary parts are 0, it rounds as a real recurrence does. */
 DEVICE Complex product_sum(Complex x, Complex y, float added) {
     return complex_of(x.re * y.re + (added - x.im * y.im), x.re * y.im + x.im * y.re);
 }
@@ -25,7 +25,7 @@ DEVICE Complex product(Complex x, Complex y) {
     return complex_of(x.re * y.re - x.im * y.im, x.re * y.im + x.im * y.re);
 }
 
-/* c = modulus times direction; of 0 the direction is 1 and the reciprocal of the modulus 0. */
+/* c = modulus times direction. If c is 0, the direction is 1 and the reciprocal of the modulus 0. */
 typedef struct Polar {
     Complex direction;
     float modulus, reciprocal;
@@ -61,7 +61,7 @@ DEVICE Complex cartesian_decay(float a_0, float a_1) {
 DEVICE Complex polar_decay_gradient(float a_0, float a_1 __attribute__((unused)), Complex dlog) {
     return complex_of(dlog.re * sigmoid_f(-a_0), dlog.im);
 }
-/* 0 at 0, as PyTorch's. */
+/* The same for a cartesian decay. The gradient is 0 where c is 0, as in PyTorch. */
 DEVICE Complex cartesian_decay_gradient(float a_0, float a_1, Complex dlog) {
     const Polar c = polar_form(a_0, a_1);
     const Complex direction = complex_of(a_0 * c.reciprocal, a_1 * c.reciprocal);
@@ -78,7 +78,7 @@ DEVICE int rows_of_chunk(const ComplexScanArguments *a, int64_t chunk) {
     return a->T - chunk * ROWS < ROWS ? (int)(a->T - chunk * ROWS) : ROWS;
 }
 
-/* stays[t] = 0 for the chunk's rows in which a document begins, else 1; the first row of a sequence goes on from
+/* stays[t] = 0 for the chunk's rows in which a document begins, else 1. The first row of a sequence goes on from
  * `initial`. */
 DEVICE void fill_stays(float *stays, const ComplexScanArguments *a, int64_t sequence, int64_t chunk, int count) {
     const int32_t *segment = a->segment + sequence * a->T + chunk * ROWS;
@@ -93,7 +93,7 @@ DEVICE void fill_stays(float *stays, const ComplexScanArguments *a, int64_t sequ
 #define STORE_ROWS(tile, name, part, row, count)                                                                       \
     tile_store(tile, (element *)a.name + (row)*a.tile##_stride + (part).first_col, a.tile##_stride, count, (part).cols)
 
-/* alpha of each row, 0 where a document begins, from what LOAD_DECAYS brought. */
+/* Computes alpha of each row, 0 where a document begins, from what LOAD_DECAYS has loaded. */
 #define FILL_DECAYS()                                                                                                  \
     do {                                                                                                               \
         if (a.cartesian) {                                                                                             \
@@ -110,7 +110,7 @@ DEVICE void fill_stays(float *stays, const ComplexScanArguments *a, int64_t sequ
     }
 #define DECAY(t, c) complex_of(ENTRY(re, t, c), ENTRY(im, t, c))
 
-/* A complex number of each column, in registers. */
+/* A complex number for each column, in registers. */
 #define STATE(name, c) complex_of(COLUMN_VALUE(name, 0, c), COLUMN_VALUE(name, 1, c))
 #define SET_STATE(name, c, value)                                                                                      \
     do {                                                                                                               \
@@ -123,7 +123,8 @@ DEVICE void fill_states(float *state, Complex value) {
     EACH_COLUMN (c) SET_STATE(state, c, value);
 }
 
-/* Row `row` of a matrix of complex numbers, 0 beyond the last column and where there is no matrix, and back. */
+/* Loads row `row` of a matrix of complex numbers, with 0 beyond the last column and if there is no matrix; and stores
+ * it. */
 DEVICE void load_states(float *state, const float *from, int64_t stride, const ComplexScanArguments *a, ScanPart part,
                         int64_t row) {
     EACH_COLUMN (c) {
@@ -143,7 +144,7 @@ DEVICE void store_states(const float *state, float *to, int64_t stride, const Co
     }
 }
 
-/* state = what part `other` makes of it; backward: of a gradient. */
+/* Takes a state through part `other`; with `backward`, a gradient. */
 DEVICE void cross_part(float *state, const ComplexScanArguments *a, ScanPart part, int64_t other, bool backward) {
     const int64_t row = (part.sequence * a->parts + other) * 2 * a->cols + part.first_col;
     const float *decay = a->part_decay + row, *added = a->part_state + row;
@@ -156,7 +157,7 @@ DEVICE void cross_part(float *state, const ComplexScanArguments *a, ScanPart par
     }
 }
 
-/* What a part leaves of a state of 0, and the product of its alpha: not for the last part. */
+/* Computes the state that a part leaves if it begins with 0, and the product of its alpha. Not for the last part. */
 KERNEL(complex_scan_part, ComplexScanArguments) {
     TILE(k, ROWS, COLS);
     TILE(v, ROWS, COLS);
@@ -191,7 +192,7 @@ KERNEL(complex_scan_part, ComplexScanArguments) {
 }
 
 KERNEL(complex_scan, ComplexScanArguments) {
-    TILE(q, ROWS, COLS); /* then o */
+    TILE(q, ROWS, COLS); /* q, then o */
     TILE(k, ROWS, COLS);
     TILE(v, ROWS, COLS);
     TILE(raw, ROWS, 2 * COLS);
@@ -227,8 +228,8 @@ KERNEL(complex_scan, ComplexScanArguments) {
     if (a.final && part.end_chunk == a.chunks) store_states(state, a.final, 2 * a.cols, &a, part, part.sequence);
 }
 
-/* What a part makes of a gradient of 0 of the state that it leaves, and the product of its alpha: not for the first
- * part. */
+/* Computes the gradient of the state before a part if that of the state after it is 0, and the product of the part's
+ * alpha. Not for the first part. */
 KERNEL(complex_scan_dpart, ComplexScanArguments) {
     TILE(q, ROWS, COLS);
     TILE(o, ROWS, COLS); /* do */
@@ -264,7 +265,7 @@ KERNEL(complex_scan_dpart, ComplexScanArguments) {
     store_states(decay, a.part_decay, 2 * a.cols, &a, part, part.part);
 }
 
-/* The rows of `a` become their gradients; re and im hold G. */
+/* Replaces the rows of `a` by their gradients; re and im hold G. */
 #define FILL_DECAY_GRADIENTS()                                                                                         \
     do {                                                                                                               \
         if (a.cartesian) {                                                                                             \
@@ -284,14 +285,14 @@ KERNEL(complex_scan_dpart, ComplexScanArguments) {
     }
 
 KERNEL(complex_scan_backward, ComplexScanArguments) {
-    TILE(q, ROWS, COLS); /* then dq, and so on */
+    TILE(q, ROWS, COLS); /* q, then dq; the others likewise */
     TILE(k, ROWS, COLS);
     TILE(v, ROWS, COLS);
     TILE(o, ROWS, COLS); /* do */
     TILE(raw, ROWS, 2 * COLS);
     MATRIX(re, ROWS, COLS);
     MATRIX(im, ROWS, COLS);
-    MATRIX(kept_re, ROWS, COLS); /* alpha S_{t-1} of each row */
+    MATRIX(kept_re, ROWS, COLS); /* alpha S_{t-1} for each row */
     MATRIX(kept_im, ROWS, COLS);
     VECTOR(stays, ROWS);
     COLUMN_VALUES(state, 2);

@@ -4,8 +4,8 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integers: 1 if the final state is wanted, 1 if the decay is cartesian. A fifth input is the initial state.
- */
+/* A case's integers: 1 if the final state is wanted, and 1 if the decay is cartesian. A fifth input, if there is one,
+ * is the initial state. */
 enum { Q, K, V, DECAY, INITIAL };
 
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {

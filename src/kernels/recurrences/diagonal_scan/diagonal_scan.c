@@ -4,17 +4,17 @@
 #include "kernels/ops.h"
 #include "kernels/recurrences/scan_part.h"
 
-enum { X, GATE, INITIAL }; /* INITIAL may be NULL */
+enum { X, GATE, INITIAL }; /* inputs; INITIAL may be NULL */
 enum { STATES, FINAL };
 
-/* Programs that fill a GPU and the cores of a host. */
+/* How many programs fill a GPU, and the cores of a host. */
 enum { GPU_PROGRAMS = 768, HOST_PROGRAMS = 8 };
 
 static int64_t column_blocks(const DiagonalScanArguments *arguments) {
     return blocks_of(arguments->cols, DIAGONAL_SCAN_COLS);
 }
 
-/* What forward and backward have in common: the inputs, the states and the memory of the parts. */
+/* The arguments that forward and backward have in common: the inputs, the states, and memory for the parts. */
 static DiagonalScanArguments arguments_of(const Node *node) {
     const Tensor *x = node->in[X], *g = node->in[GATE], *initial = node->in[INITIAL], *h = node->out[STATES];
     const Batch *batch = node->tape->batch;
@@ -42,7 +42,7 @@ static DiagonalScanArguments arguments_of(const Node *node) {
     return arguments;
 }
 
-/* `of_part` has all parts but one, whose outcome no other needs. */
+/* `of_part` runs for all parts but one, whose result no other part needs. */
 static void launch(const Node *node, Kernel of_part, Kernel of_all, const DiagonalScanArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[X]->type;

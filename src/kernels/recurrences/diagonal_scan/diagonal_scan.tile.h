@@ -1,11 +1,11 @@
-/* The linear recurrence of single channels (HGRN, arXiv 2311.04823); equations in diagonal_scan.h. A thread walks over
- * its columns, so that there is no sync(). */
+/* The linear recurrence of single channels (HGRN, arXiv 2311.04823); equations in diagonal_scan.h. A thread walks down
+ * its own columns, so that no sync() is needed. */
 #include "tile/tile.h"
 #include "kernels/recurrences/diagonal_scan/diagonal_scan.h"
 #include "kernels/recurrences/scan_part.h"
 
-/* On a GPU the loads of so many rows are under way together. A CPU fetches ahead by itself and is slowed down by rows
- * of several pages between which it jumps. */
+/* On a GPU, AT_ONCE rows are loaded together. A CPU prefetches by itself, and jumping between rows on several pages
+ * would slow it down. */
 enum { COLS = DIAGONAL_SCAN_COLS, ROWS = DIAGONAL_SCAN_ROWS, AT_ONCE = ON_GPU ? 8 : 1 };
 
 /* Programs: x over blocks of columns, y over parts, z over sequences. */
@@ -24,7 +24,7 @@ DEVICE int64_t end_row(const DiagonalScanArguments *a, ScanPart part) {
 /* The part's columns of an array, from row `row` on. */
 #define ROWS_OF(part, array, stride, row) ((array) + (row) * (stride) + (part).first_col)
 
-/* Row `row` of an array, 0 where there is none, and back. */
+/* Loads row `row` of an array, or 0 if the array is NULL; and stores it. */
 DEVICE void load_columns(float *values, const float *array, int64_t stride, ScanPart part, int64_t row) {
     const float *from = array ? ROWS_OF(part, array, stride, row) : NULL;
     EACH (c, columns_of(part)) values[c] = from ? from[c] : 0.0f;
@@ -37,7 +37,7 @@ DEVICE void fill_columns(float *values, float value) {
     EACH (c, COLS) values[c] = value;
 }
 
-/* state = what part `other` makes of it. */
+/* Takes a state through part `other`. */
 DEVICE void cross_part(float *state, const DiagonalScanArguments *a, ScanPart part, int64_t other) {
     const int64_t row = part.sequence * a->parts + other;
     const float *decay = ROWS_OF(part, a->part_decay, a->cols, row),
@@ -45,13 +45,13 @@ DEVICE void cross_part(float *state, const DiagonalScanArguments *a, ScanPart pa
     EACH (c, columns_of(part)) state[c] = decay[c] * state[c] + added[c];
 }
 
-/* 0 if a document begins in the row, else 1; the first row of a sequence goes on from `initial`. */
+/* 0 if a document begins in the row, else 1. The first row of a sequence goes on from `initial`. */
 DEVICE float stays_in(const DiagonalScanArguments *a, ScanPart part, int64_t row) {
     return row == part.sequence * a->T || a->segment[row] == a->segment[row - 1] ? 1.0f : 0.0f;
 }
 
-/* `count` rows, AT_ONCE at most, which is a constant. The state goes through them, and they get their h or, if there is
- * a `decay`, only multiply it by theirs. */
+/* Takes the state through `count` rows, a constant of at most AT_ONCE. Without `decay`, stores h of the rows; with it,
+ * only multiplies it by the rows' decays. */
 DEVICE void scan_rows(float *state, float *decay, const DiagonalScanArguments *a, ScanPart part, int64_t row,
                       const int count) {
     const element *x = ROWS_OF(part, (const element *)a->x, a->x_stride, row);
@@ -84,7 +84,7 @@ DEVICE void scan_all_rows(float *state, float *decay, const DiagonalScanArgument
     for (; row < end; row++) scan_rows(state, decay, a, part, row, 1);
 }
 
-/* What a part leaves of a state of 0, and the product of its decays: not for the last part. */
+/* Computes the state that a part leaves if it begins with 0, and the product of its decays. Not for the last part. */
 KERNEL(diagonal_scan_part, DiagonalScanArguments) {
     VECTOR(state, COLS);
     VECTOR(decay, COLS);
@@ -105,8 +105,8 @@ KERNEL(diagonal_scan, DiagonalScanArguments) {
     if (a.final && part.end_chunk == a.chunks) store_columns(state, a.final, a.cols, part, part.sequence);
 }
 
-/* The same for `count` rows from `row` up: what is carried goes through them, and they get their gradients. None is the
- * first of its sequence, which has another state before it. */
+/* The same backward: takes `carried` through the `count` rows from `row` on, from the last to the first. None of them
+ * is the first of its sequence, which has another state before it. */
 DEVICE void scan_rows_back(float *carried, float *decay, const DiagonalScanArguments *a, ScanPart part, int64_t row,
                            const int count) {
     const element *before = ROWS_OF(part, (const element *)a->h, a->h_stride, row - 1);
@@ -161,8 +161,8 @@ DEVICE void first_row_back(float *carried, const DiagonalScanArguments *a, ScanP
     if (a->dinitial) store_columns(carried, a->dinitial, a->initial_stride, part, part.sequence);
 }
 
-/* What a part hands to the rows before it where it gets 0 from those after it, and the product of its decays: not for
- * the first part. */
+/* Computes the gradient that a part passes to the rows before it if it gets 0 from those after it, and the product of
+ * its decays. Not for the first part. */
 KERNEL(diagonal_scan_dpart, DiagonalScanArguments) {
     VECTOR(carried, COLS);
     VECTOR(decay, COLS);

@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integer: 1 if the final state is wanted. A third input is the initial state. */
+/* A case's integer: 1 if the final state is wanted. A third input, if there is one, is the initial state. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     Tensor *initial = c->input[2].cols ? in[2] : NULL;
     out[0] = diagonal_scan(tape, in[0], in[1], initial, c->integer[0] ? &out[1] : NULL);

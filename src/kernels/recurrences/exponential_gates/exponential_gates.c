@@ -6,7 +6,7 @@
 #include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
-enum { INPUT, INPUT_BIAS, FORGET, FORGET_BIAS, INITIAL, INPUTS }; /* FORGET_BIAS may be NULL: behind INPUT_BIAS */
+enum { INPUT, INPUT_BIAS, FORGET, FORGET_BIAS, INITIAL, INPUTS }; /* no FORGET_BIAS: INPUT_BIAS holds both */
 enum { LOG_DECAY, LOG_SCALE, MAXIMUM_SO_FAR, FINAL };
 
 typedef struct ExponentialGatesAttributes {

@@ -1,6 +1,6 @@
-/* The gates of mLSTM (arXiv 2405.04517), stabilised; equations in exponential_gates.h. The running maximum is taken in
- * two levels: what each chunk of rows makes of the m before it, what precedes each chunk, and then the rows. A thread
- * goes down the column of a head. */
+/* The gates of mLSTM (arXiv 2405.04517), stabilised; equations in exponential_gates.h. The running maximum takes three
+ * kernels: how each chunk of rows changes the m before it (totals), the m before each chunk (carry), and then the rows.
+ * A thread goes down the column of a head. */
 #include "tile/tile.h"
 #include "kernels/recurrences/exponential_gates/exponential_gates.h"
 #include "tile/rows.h"
@@ -8,9 +8,9 @@
 enum {
     ROWS = EXPONENTIAL_GATES_ROWS,
     HEADS = EXPONENTIAL_GATES_HEADS,
-    CARRY_ROWS = 32 /* chunks that the carry looks at together */
+    CARRY_ROWS = 32 /* chunks that the carry takes together */
 };
-#define LOWEST (-1e30f) /* below all sums of gates, and its own sums are finite */
+#define LOWEST (-1e30f) /* below all sums of gates, and sums of it are finite */
 
 DEVICE float capped(float x, float cap) { return cap > 0.0f ? soft_cap_f(x, cap) : x; }
 DEVICE float capped_derivative(float x, float cap) {
@@ -27,8 +27,8 @@ DEVICE float forget_gate(const ExponentialGatesArguments *a, int64_t row, int64_
     return log_sigmoid_f(capped(to_float(((const element *)a->forget)[row * a->forget_stride + head]) + bias, a->cap));
 }
 
-/* The gates of a chunk of `count` rows from `row` on, with 0 and LOWEST past the end, and 1 where a document begins
- * within the sequence. */
+/* Loads the gates of a chunk of `count` rows from `row` on: decays (0 past the end) and inputs (LOWEST past the end).
+ * begins[i] is 1 if a document begins in row i, not counting the sequence's first row. */
 #define LOAD_GATES(decays, inputs, begins)                                                                             \
     const int64_t start = program_y * a.T, row = start + program_x * ROWS;                                             \
     const int64_t count = a.T - program_x * ROWS < ROWS ? a.T - program_x * ROWS : ROWS;                               \
@@ -46,7 +46,7 @@ DEVICE float forget_gate(const ExponentialGatesArguments *a, int64_t row, int64_
 
 /* Programs: x over chunks, y over sequences, z over heads. */
 KERNEL(exponential_gates_totals, ExponentialGatesArguments) {
-    MATRIX(decays, ROWS, HEADS + 1); /* rows end in different banks */
+    MATRIX(decays, ROWS, HEADS + 1); /* the odd length puts rows into different banks */
     MATRIX(inputs, ROWS, HEADS + 1);
     VECTOR(begins, ROWS);
     LOAD_GATES(decays, inputs, begins);
@@ -109,7 +109,7 @@ KERNEL(exponential_gates, ExponentialGatesArguments) {
     }
 }
 
-/* One token of each sequence after `initial`. Program: sequence. */
+/* Computes one token of each sequence, after `initial`. Program: sequence. */
 KERNEL(exponential_gates_step, ExponentialGatesArguments) {
     EACH (n, a.heads) {
         const float before = a.initial[program_x * a.heads + n], input = input_gate(&a, program_x, n);

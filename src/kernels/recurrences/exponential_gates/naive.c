@@ -1,6 +1,7 @@
-/* exponential_gates: as the gradient takes m for constant, it is that of functions that do not depend on m. The test
- * runs the whole cell of mLSTM, which is one, and the definition is its recurrence in fp64, not stabilised. The second
- * output gives the input's bias a gradient where the cell does not depend on it. */
+/* exponential_gates treats m as a constant in its gradient, which is therefore right only for functions that do not
+ * depend on m. So the test runs the whole mLSTM cell, which is such a function, and the definition is its recurrence in
+ * fp64 without stabilisation. The second output gives the input's bias a gradient where the cell does not depend on
+ * it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integers: K and V of the heads, whether the output is each token's least divisor too. real: cap. */
+/* A case's integers: K and V of the heads, and whether each token's least divisor is an output too. real: cap. */
 enum { KEY_SIZE, VALUE_SIZE };
 enum { INPUT, INPUT_BIAS, FORGET, FORGET_BIAS, Q, KEY, VALUE };
 
@@ -19,7 +20,7 @@ static Tensor *gates_of(Tape *tape, Tensor *const in[], const OpCase *c, ChunkSi
     return m;
 }
 
-/* Gates for each of the two sums, as the emulator does not add gradients in fp32. */
+/* Each of the two sums gets gates of its own, because the emulator does not add gradients in fp32. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     ChunkSimpleGlaGates of_output = {0}, of_sum = {0};
     const ChunkSimpleGlaShape shape = {.heads = in[INPUT]->cols,
@@ -37,7 +38,7 @@ static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]
 
 static double capped(double x, double cap) { return cap > 0 ? cap * tanh(x / cap) : x; }
 
-/* The state of a head: C [K, V] and n [K] in one, [K, V + 1]. */
+/* One token of a head, whose state holds C [K, V] and n [K] in one matrix [K, V + 1]. */
 static void step(const OpCase *c, double *state, double decay, double scale, const double *q, const double *k,
                  const double *v, double *h) {
     const int64_t K = c->integer[KEY_SIZE], V = c->integer[VALUE_SIZE];
@@ -70,8 +71,8 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     free(state);
 }
 
-/* Where much enters, keys and queries are positive: sums of large numbers of both signs would leave no digits.
- * Gradients in bf16 are those of four ops in a row, each of which rounds. */
+/* Where inputs are large, keys and queries are positive, because sums of large numbers of both signs would leave no
+ * digits. Gradients in bf16 pass through four ops, each of which rounds. */
 #define CASE(case_name, sequences, tokens, documents, heads, K, V, cap, low_input, high_input, low_forget,             \
              high_forget, low_key)                                                                                     \
     {                                                                                                                  \

@@ -8,7 +8,7 @@
 #include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
-enum { Q, KEY, GATE, SCALE, LAMBDA, INITIAL, INPUTS }; /* INITIAL may be NULL */
+enum { Q, KEY, GATE, SCALE, LAMBDA, INITIAL, INPUTS }; /* inputs; INITIAL may be NULL */
 
 static const float fla_damping = 1e-5f;
 
@@ -83,7 +83,7 @@ static void mesa_solve_forward(Node *node) {
     launch_solve(node, &arguments);
 }
 
-/* Solves for y, the gradient of q, in the program of forward. */
+/* Solves for y, the gradient of q, with the kernel of forward. */
 static void solve_backward(Node *node, MesaSolveArguments *arguments) {
     const double targets = node->tape->batch->mean_of > 1 ? (double)node->tape->batch->mean_of : 1;
     const int64_t parts = node->tape->batch->B * arguments->of_state.chunks;
@@ -96,8 +96,8 @@ static void solve_backward(Node *node, MesaSolveArguments *arguments) {
     column_sum(node->tape, arguments->of_raw_lambda, parts, node->in[LAMBDA]);
 }
 
-/* The gradient of the states is the one that outputs H_t^T (-y_t) with the gradient x_t would give them; k gets that of
- * the keys and that of the values. */
+/* The states get the gradient that outputs H_t^T (-y_t) with the gradient x_t would give them. k gets the gradients of
+ * both the keys and the values. */
 static void mesa_solve_backward(Node *node) {
     const Tensor *q = node->in[Q], *k = node->in[KEY], *initial = node->in[INITIAL];
     const DType type = q->type;

@@ -1,24 +1,25 @@
-/* The queries of a Mesa layer (arXiv 2506.05233): x_t = (H_t + diag(lambda))^-1 q_t by conjugate gradients, one program
- * per chunk of 64 tokens and head. H_t = e^g_t H_{t-1} + e^s_t k_t k_t^T is the state of chunk_simple_gla with v = k.
+/* The queries of a Mesa layer (arXiv 2506.05233): x_t = (H_t + diag(lambda))^-1 q_t by conjugate gradients, with one
+ * program per chunk of 64 tokens and head. H_t = e^g_t H_{t-1} + e^s_t k_t k_t^T is the state of chunk_simple_gla with
+ * v = k.
  *
- * All tokens of a chunk iterate together. With rows p_t in P, and H, u and M of chunk_simple_gla.tile.h, H being the
- * state before the chunk, the products H_t p_t are the rows of
+ * All tokens of a chunk iterate together. With the rows p_t of P, u and M of chunk_simple_gla.tile.h, and H, the state
+ * before the chunk, the products H_t p_t are the rows of
  *
  *   ((P k^T) * M) k + (diag(u) P) H
  *
- * in this order, because registers have no room for A = (P k^T) * M once P is rounded for the product with H.
+ * computed in this order, because registers have no room for A = (P k^T) * M once P is rounded for the product with H.
  *
- * The damping is fla's. It counts: near a squared residual of `damping` the iteration slows down.
+ * The damping is fla's. It matters: near a squared residual of `damping` the iteration slows down.
  *
- * Operands are rounded to elements in each product. This costs little: the iteration corrects what is lost of P, and
- * what is lost of H_t is a part in 2^9 of it, as in every op with states of elements.
+ * Operands are rounded to elements in each product. This costs little: the iteration corrects the errors of P, and the
+ * error of H_t is one part in 2^9, as in every op that stores states as elements.
  *
- * Backward: with x' the gradient of x, y_t = (H_t + diag(lambda))^-1 x'_t is found likewise, and q' = y, lambda' = -y
- * x, H_t' = -y_t x_t^T. This is the gradient of the exact solution, as in fla. */
+ * Backward: with x' the gradient of x, y_t = (H_t + diag(lambda))^-1 x'_t is found in the same way, and q' = y, lambda'
+ * = -y x, H_t' = -y_t x_t^T. As in fla, this is the gradient of the exact solution. */
 #include "tile/tile.h"
 #include "kernels/recurrences/mesa_solve/mesa_solve.h"
 
-/* values[i] = the sum of a b over row i; their products pass through `products`. */
+/* values[i] = the sum of a b over row i, with `products` as scratch. */
 #define row_values_dot(values, products, a, b)                                                                         \
     do {                                                                                                               \
         MAP(products, i_, j_, x_, x_ = PEER(a, i_, j_) * PEER(b, i_, j_));                                             \

@@ -1,9 +1,9 @@
-/* mesa_solve for heads of up to KEYS keys. Program: chunk, head, sequence. */
+/* mesa_solve for heads of up to KEYS key columns. Program: chunk, head, sequence. */
 
 MESA_KERNEL(mesa_solve) {
     TILE(H, KEYS, KEYS);
-    TILE(k, ROWS, KEYS);          /* at first those of the chunk before, at last `solved` */
-    PADDED_MATRIX(x, ROWS, KEYS); /* registers have room for three of these */
+    TILE(k, ROWS, KEYS);          /* k; first that of the chunk before, in the end `solved` */
+    PADDED_MATRIX(x, ROWS, KEYS); /* in memory, because registers have room for only three of these */
     PADDED_MATRIX(M, ROWS, ROWS);
     MATRIX(decays, DECAYS, ROWS);
     MATRIX(sums, ROWS / 16, KEYS);

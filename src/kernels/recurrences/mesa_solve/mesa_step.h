@@ -4,11 +4,11 @@
 
 #include "kernels/heads.h"
 
-enum { MESA_STEP_KEYS = 128 }; /* of a head, at most */
+enum { MESA_STEP_KEYS = 128 }; /* the most keys of a head */
 
 /* One token of mesa_solve: H = e^g H + e^s k k^T, x = (H + diag(lambda))^-1 q. */
 typedef struct MesaStepArguments {
-    Heads q, k, x;          /* a row for each sequence */
+    Heads q, k, x;          /* one row for each sequence */
     const float *g, *s;     /* [B, heads] */
     const void *raw_lambda; /* elements [heads*K]: lambda = softplus(raw) + lower_bound */
     const float *state;     /* [B*heads*K, K] */

@@ -6,8 +6,8 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integers: heads, K, steps, whether the initial state is an input and the final one wanted. Inputs: q, k, g,
- * s, lambda, scale, initial. The output is x * scale, where the scale only makes gradients large. */
+/* A case's integers: heads, K, steps, and whether the initial state is an input and the final state is wanted. Inputs:
+ * q, k, g, s, lambda, scale, initial. The output is x * scale; the scale is only there to make gradients large. */
 enum { HEADS, KEY_SIZE, STEPS, STATES };
 enum { MOST_KEYS = 128 };
 enum { Q, KEY, GATE, SCALE, LAMBDA, OUT_SCALE, INITIAL };
@@ -74,8 +74,8 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     free(H);
 }
 
-/* Queries and the gradients of x are so large that 1e-5 damps nothing: then x is the exact solution, whose gradient the
- * op gives. Keys are uniform in [low_key, high_key), gates in [low_gate, high_gate). */
+/* Queries and the gradients of x are so large that a damping of 1e-5 has no effect. x is then the exact solution, whose
+ * gradient the op computes. Keys are uniform in [low_key, high_key), gates in [low_gate, high_gate). */
 #define INPUTS(heads, K, low_key, high_key, low_gate, high_gate, low_lambda, high_lambda, large)                       \
     {.name = "q", .cols = (heads) * (K), .low = -(large), .high = large},                                              \
         {.name = "k", .cols = (heads) * (K), .low = low_key, .high = high_key},                                        \
@@ -92,7 +92,8 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
     }
 #define SIZES(case_name, sequences, tokens, documents, heads, K, steps, states)                                        \
     .name = case_name, .B = sequences, .T = tokens, .packed = documents, .integer = {heads, K, steps, states}
-/* An entry of x that is small beside the others has their rounding, and so has the gradient of its lambda. */
+/* An entry of x that is small beside the others has an error of the size of their rounding, and so has the gradient of
+ * its lambda. */
 #define SMALL_ENTRIES .gradient_f32 = 1e-3
 #define CASE(case_name, sequences, tokens, documents, heads, K, steps, key, low_gate, high_gate)                       \
     {                                                                                                                  \
@@ -100,8 +101,8 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
             INPUTS(heads, K, -(key), key, low_gate, high_gate, -0.5, 1.5, 300)                                         \
         }                                                                                                              \
     }
-/* All entries of the initial state are one number, so that it is symmetric. What differs when some of them change is
- * not, and the definition does not quite converge to it. */
+/* All entries of the initial state are the same number, so it is symmetric. When finite differences change some of the
+ * entries it is not, and the definition does not quite converge. */
 #define CASE_STATES(case_name, sequences, tokens, documents, heads, K, key, low_gate)                                  \
     {                                                                                                                  \
         SIZES(case_name, sequences, tokens, documents, heads, K, 30, 1), .gradient_f32 = 5e-3, .input = {              \
@@ -120,7 +121,7 @@ const OpTest mesa_solve_test = {
     .build = build,
     .naive = naive,
     .cases = {
-        /* With one token the gradient of s is four products of two sums that cancel in part. */
+        /* With one token, the gradient of s is made of four products of two sums, which cancel in part. */
         {SIZES("plain", 2, 0, false, 2, 16, 20, 0), SMALL_ENTRIES, .gradient_bf16 = 2e-2,
          .input = {INPUTS(2, 16, -0.4, 0.4, -0.3, 0, -0.5, 1.5, 300)}},
         CASE("packed", 2, 200, true, 2, 16, 20, 0.4, -0.3, 0),
@@ -131,12 +132,12 @@ const OpTest mesa_solve_test = {
         CASE("odd_sizes", 1, 65, true, 3, 48, 30, 0.25, -1, 0),
         CASE("K_80", 1, 130, false, 1, 80, 30, 0.2, -1, 0),
         CASE("K_128", 1, 66, true, 1, 128, 30, 0.15, -0.3, 0),
-        /* Keys of almost one direction and nothing forgotten: the eigenvalues of H + diag(lambda) reach from 0.3 to
-         * 300, and what rounding H to bf16 takes from the largest is more than the smallest. */
+        /* Keys of almost one direction, and nothing forgotten: the eigenvalues of H + diag(lambda) range from 0.3 to
+         * 300, and rounding H to bf16 changes the largest by more than the smallest. */
         {SIZES("ill_conditioned", 1, 400, false, 1, 32, 100, 0), .forward_f32 = 1e-4, .forward_bf16 = 6e-2,
          .gradient_f32 = 1e-2, .gradient_bf16 = 2e-1, .input = {INPUTS(1, 32, 0.1, 0.4, -1e-3, 0, -4, -2, 300)}},
-        /* A solution that is far from exact, by few steps and small queries: the gradient, which is that of the exact
-         * one, is another. */
+        /* Few steps and small queries give a solution that is far from exact. Its gradient differs from the op's, which
+         * is that of the exact solution. */
         {SIZES("damped", 1, 65, false, 2, 16, 3, 0), .gradient_f32 = 2,
          .input = {INPUTS(2, 16, -0.4, 0.4, -0.3, 0, -0.5, 1.5, 0.01)}},
     }};

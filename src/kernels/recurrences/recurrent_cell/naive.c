@@ -4,7 +4,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integer: 1 if the final state is wanted. A fourth input is the initial state. */
+/* A case's integer: 1 if the final state is wanted. A fourth input, if there is one, is the initial state. */
 enum { X, HIDDEN, BIAS, INITIAL, WIDEST = 160 };
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
@@ -61,7 +61,7 @@ static void naive_gru(const OpCase *c, const Batch *batch, double *const in[], d
     naive(c, batch, in, out, 1, gru_token);
 }
 
-/* Weights up to `size`. */
+/* Inputs with weights between -size and size. */
 #define INPUTS(gates, D, size)                                                                                         \
     {.name = "x", .cols = (gates) * (D)},                                                                              \
         {.name = "hidden", .rows = (gates) * (D), .cols = D, .parameter = true, .low = -(size), .high = size}, {       \

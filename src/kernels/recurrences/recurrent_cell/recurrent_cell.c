@@ -1,5 +1,6 @@
-/* Recurrent cells: for each token a product with the hidden weights, of all sequences at once, and a kernel for the
- * rest. The products with the inputs are the caller's, over all tokens; so is here the gradient of the weights. */
+/* Recurrent cells. Each token takes one product with the hidden weights, for all sequences together, and a kernel for
+ * the rest. The products with the inputs are made by the caller, over all tokens at once. The gradient of the hidden
+ * weights is one product over all tokens too. */
 #include "kernels/recurrences/recurrent_cell/recurrent_cell.h"
 
 #include "base/check.h"
@@ -9,7 +10,7 @@
 #include "kernels/products/bias/bias.h"
 #include "tile/rows.h"
 
-enum { X, HIDDEN, BIAS, INITIAL, INPUTS }; /* INITIAL may be NULL */
+enum { X, HIDDEN, BIAS, INITIAL, INPUTS }; /* inputs; INITIAL may be NULL */
 enum { H, FINAL };
 enum { BEFORE, SAVED, STATE };
 
@@ -46,7 +47,7 @@ static Grid grid_of(const Node *node) {
     return (Grid){blocks_of(node->in[HIDDEN]->cols, RECURRENT_CELL_COLS), node->tape->batch->B, 1};
 }
 
-/* What the first tokens' products read. */
+/* Stores the state that the products of the first tokens read. */
 static void store_initial(const Node *node, const RecurrentCellArguments *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[X]->type;
@@ -88,7 +89,7 @@ static void forward(Node *node, const Cell *cell) {
     }
 }
 
-/* to [B, D] = the products of token t's dp with the hidden weights, or added to it. */
+/* Sets `to` [B, D] to the products of token t's dp with the hidden weights, or adds them to it. */
 static void multiply_back(const Node *node, const void *dp, int64_t dp_stride, int64_t t, float *to, int64_t to_stride,
                           bool add) {
     const Tensor *hidden = node->in[HIDDEN];
@@ -139,7 +140,7 @@ static void add_parameter_gradients(const Node *node, const void *dp, int64_t dp
     column_sum(node->tape, partial, sums, node->in[BIAS]);
 }
 
-/* The gradients of h and c before the first token: what the product gives, and what is carried beside it. */
+/* Stores the gradients of h and c before the first token: the product, and what is carried besides it. */
 static void store_initial_gradient(const Node *node, const Cell *cell, const RecurrentCellArguments *arguments,
                                    const void *dp, int64_t dp_stride) {
     const Tensor *initial = node->in[INITIAL];
@@ -178,7 +179,7 @@ static void lstm_backward(Node *node) { backward(node, &lstm_cell); }
 static void gru_forward(Node *node) { forward(node, &gru_cell); }
 static void gru_backward(Node *node) { backward(node, &gru_cell); }
 
-/* The weights are read once for each token of a sequence. */
+/* Counts the weights as read once for each token of a sequence. */
 static Work work(const Node *node, const Cell *cell) {
     const Tensor *hidden = node->in[HIDDEN];
     const double weights = (double)hidden->rows * (double)hidden->cols, size = (double)dtype_size(node->in[X]->type);

@@ -1,4 +1,4 @@
-/* Where a program of a recurrent cell is; equations in recurrent_cell.h. */
+/* Which token and columns a program of a recurrent cell has; equations in recurrent_cell.h. */
 #ifndef FLAME_KERNELS_RECURRENCES_RECURRENT_CELL_RECURRENT_CELL_COLUMN_H
 #define FLAME_KERNELS_RECURRENCES_RECURRENT_CELL_RECURRENT_CELL_COLUMN_H
 
@@ -8,10 +8,10 @@ enum { COLS = RECURRENT_CELL_COLS, SAVED = RECURRENT_CELL_SAVED };
 
 typedef struct CellPlace {
     int64_t sequence, row;
-    int64_t first, cols;      /* of the program's columns */
-    bool begins;              /* no state comes to this token, */
-    bool goes_on;             /* none goes to the next, which is of the same sequence, */
-    bool first_row, last_row; /* or of the next one */
+    int64_t first, cols;      /* the program's first column, and how many columns there are from it on */
+    bool begins;              /* the token begins without a state */
+    bool goes_on;             /* the next token of the sequence goes on with this one's state */
+    bool first_row, last_row; /* the token is the first, the last of its sequence */
 } CellPlace;
 
 DEVICE CellPlace cell_place(const RecurrentCellArguments *a, int64_t block, int64_t sequence) {
@@ -28,21 +28,23 @@ DEVICE CellPlace cell_place(const RecurrentCellArguments *a, int64_t block, int6
     return place;
 }
 
-/* The state before the token, part `part` of `initial`; where `begins`, numbers that are not read. */
+/* The state before the token; for the first token, part `part` of `initial`. If `begins`, some address whose numbers
+ * nobody uses. */
 DEVICE const float *state_before(const RecurrentCellArguments *a, CellPlace at, int64_t part) {
     if (at.begins) return a->state;
     return at.first_row ? a->initial + at.sequence * a->initial_stride + part * a->D + at.first
                         : a->state + (at.row - 1) * a->D + at.first;
 }
 
-/* h of a column: as output, as what the next token reads, and as the sequence's final state. */
+/* Stores h of a column: as the output, for the next token's product, and as the sequence's final state. */
 DEVICE void put_h(const RecurrentCellArguments *a, CellPlace at, int64_t i, float h, int64_t states) {
     ((element *)a->h)[at.row * a->h_stride + at.first + i] = to_element(h);
     if (!at.last_row) ((element *)a->before)[(at.row + 1) * a->D + at.first + i] = to_element(at.goes_on ? h : 0.0f);
     if (at.last_row && a->final) a->final[at.sequence * states * a->D + at.first + i] = h;
 }
 
-/* The gradient of h: from the output, and from the next token or the final state. `carried` is of h (GRU). */
+/* The gradient of h, from the output and from the next token or the final state. With `carried` (GRU), a.carried is a
+ * part of it. */
 DEVICE float gradient_of_h(const RecurrentCellArguments *a, CellPlace at, int64_t i, bool carried, int64_t states) {
     const int64_t column = at.first + i, in_state = at.sequence * a->D + column;
     const float output = to_float(((const element *)a->dh)[at.row * a->h_stride + column]);

@@ -1,10 +1,10 @@
 /* One token of the recurrences with a state of outer products; equations in recurrent_step.h. A thread has a column of
- * the state, or a warp a row. */
+ * the state, or (of_rows) a warp has a row. */
 #include "tile/tile.h"
 #include "kernels/recurrences/recurrent_step/recurrent_step.h"
 #include "tile/rows.h"
 
-/* Where a head's entries begin in the row of its sequence. */
+/* The entries of a head in the row of its sequence. */
 DEVICE const element *head_at(Heads heads, int64_t sequence, int64_t head, int64_t width) {
     return (const element *)heads.data + entry_of_head(heads, width, sequence, head, 0);
 }

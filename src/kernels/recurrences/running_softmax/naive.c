@@ -3,7 +3,7 @@
 #include "kernels/ops.h"
 #include "ops/op_test.h"
 
-/* A case's integer: 1 if the final state is wanted. A second input is the initial state. */
+/* A case's integer: 1 if the final state is wanted. A second input, if there is one, is the initial state. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     Tensor *initial = c->input[1].cols ? in[1] : NULL;
     out[0] = running_softmax(tape, in[0], initial, &out[1], c->integer[0] ? &out[2] : NULL);

@@ -4,18 +4,18 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-enum { S, INITIAL }; /* INITIAL may be NULL */
+enum { S, INITIAL }; /* inputs; INITIAL may be NULL */
 enum { WEIGHT, GATE, FINAL };
 
 static int64_t chunks_of(const Node *node) { return blocks_of(node->tape->batch->T, RUNNING_SOFTMAX_ROWS); }
 
-/* The numbers that a chunk hands on, two for each column. */
+/* Workspace for one of the two numbers per column that chunks pass on. */
 static float *workspace_of_chunks(const Node *node) {
     const int64_t numbers = node->tape->batch->B * chunks_of(node) * node->in[S]->cols;
     return tape_workspace(node->tape, numbers * dtype_size(F32));
 }
 
-/* Over the rows of each chunk, then over the chunks, then over the rows again. */
+/* Launches three kernels: over the rows of each chunk, then over the chunks, then over the rows again. */
 static void launch(const Node *node, Kernel totals, Kernel carry, Kernel rows, const void *arguments) {
     const Device *device = node->tape->device;
     const DType type = node->in[S]->type;

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 enum { RUNNING_SOFTMAX_ROWS = 64, RUNNING_SOFTMAX_COLS = 128 }; /* rows of a chunk, columns of a program */
-/* An initial z below this is of no tokens; all its bytes may be RUNNING_SOFTMAX_NO_BYTES, -1.7e38. */
+/* An initial z below RUNNING_SOFTMAX_NOTHING stands for no tokens. It may be -1.7e38, whose bytes are all
+ * RUNNING_SOFTMAX_NO_BYTES. */
 #define RUNNING_SOFTMAX_NOTHING (-1e30f)
 enum { RUNNING_SOFTMAX_NO_BYTES = 0xfe };
 
@@ -18,7 +19,7 @@ typedef struct RunningSoftmaxArguments {
     const void *s;
     const float *initial; /* [B, cols], may be NULL */
     const int32_t *segment;
-    float *largest, *sum; /* [B, chunks, cols]: z = largest + log sum of each chunk alone, then of what precedes it */
+    float *largest, *sum; /* [B, chunks, cols]: largest + log sum is z of the chunk alone, later z before the chunk */
     void *weight;
     float *g;
     float *final; /* [B, cols], z after the last token; may be NULL */
@@ -30,13 +31,13 @@ typedef struct RunningSoftmaxArguments {
  *   s'_t = weight_t (e^g_t weight'_t + z' - g'_t)
  *   z' of t - 1 = e^g_t z' + weight_t (g'_t - e^g_t weight'_t)
  *
- * which is (Peng et al. 2021, arXiv 2110.02488) with 1 - e^g_t = weight_t put in. At a document's first token s'_t =
- * z', and the token before gets nothing. */
+ * These are the equations of Peng et al. 2021 (arXiv 2110.02488), with weight_t for 1 - e^g_t. At a document's first
+ * token s'_t = z', and the token before gets nothing. */
 typedef struct RunningSoftmaxBackwardArguments {
     const void *weight, *dweight;
     const float *g, *dg, *dfinal; /* dfinal [B, cols], may be NULL */
     const int32_t *segment;
-    float *factor, *term; /* [B, chunks, cols]: a chunk turns z' into factor z' + term; then term is the z' it gets */
+    float *factor, *term; /* [B, chunks, cols]: a chunk turns z' into factor z' + term; later term is the z' it gets */
     void *ds;
     float *dinitial; /* [B, cols] */
     int64_t T, chunks, cols, s_stride, weight_stride, g_stride, initial_stride;

@@ -1,9 +1,9 @@
-/* Softmax over the tokens so far, in two levels: what each chunk of rows adds, what precedes each chunk, and then the
- * rows; equations in running_softmax.h. A thread goes down a column.
+/* Softmax over the tokens so far, by three kernels: z of each chunk of rows alone (totals), z before each chunk
+ * (carry), and then the rows. Equations in running_softmax.h. A thread goes down a column.
  *
- * z is held as largest + log sum, because s - largest keeps the digits that s - z loses when s is large. With e^z_{t-1}
- * and e^s_t in units of the larger of e^largest and e^s_t, weight_t = e^s_t / (e^z_{t-1} + e^s_t) and g_t = -log(1 +
- * e^s_t / e^z_{t-1}). */
+ * z is kept as largest + log sum, because s - largest keeps digits that s - z would lose when s is large. With
+ * e^z_{t-1} and e^s_t in units of the larger of e^largest and e^s_t, weight_t = e^s_t / (e^z_{t-1} + e^s_t) and g_t =
+ * -log(1 + e^s_t / e^z_{t-1}). */
 #include "tile/tile.h"
 #include "kernels/recurrences/running_softmax/running_softmax.h"
 #include "tile/rows.h"
@@ -11,11 +11,12 @@
 enum {
     ROWS = RUNNING_SOFTMAX_ROWS,
     COLS = RUNNING_SOFTMAX_COLS,
-    CARRY_ROWS = 32, /* chunks that the carry looks at together */
-    HALF = ROWS / 2  /* rows that backward holds */
+    CARRY_ROWS = 32, /* chunks that the carry takes together */
+    HALF = ROWS / 2  /* rows that backward has at a time */
 };
 
-/* sum of e^x = sum e^largest; sum >= 1. Choices of factors instead of branches: with those gcc does not vectorise. */
+/* A sum of e^x as sum e^largest, with sum >= 1. The code selects factors instead of branching, because gcc does not
+ * vectorise branches. */
 typedef struct LogSum {
     float largest, sum;
 } LogSum;
@@ -40,7 +41,7 @@ DEVICE LogSum log_sum_or_begin(LogSum z, LogSum y, float begins) {
     return result;
 }
 
-/* Where a row's document does not reach to the token before. */
+/* Whether a row begins a document. With an initial state, the first row of a sequence does not. */
 DEVICE bool begins_document(const int32_t *segment, int64_t row, int64_t sequence_start, bool has_initial) {
     return row == sequence_start ? !has_initial : segment[row] != segment[row - 1];
 }
@@ -109,8 +110,8 @@ KERNEL(running_softmax_carry, RunningSoftmaxArguments) {
         EACH (j, cols) a.final[program_y * a.cols + first + j] = largest[j] + log_f(total[j]);
 }
 
-/* e^z before a token and e^s of the token itself, in units of the larger of e^largest and e^s. `old` is divided by and
- * is never 0: as far as s is too far above for its exponential, the distance is in `beyond`. */
+/* e^z before a token (old) and e^s of the token itself (own), in units of the larger of e^largest and e^s. `old` is a
+ * divisor and never 0: if s is too far above for the exponential, the rest of the distance is in `beyond`. */
 typedef struct Token {
     float old, own, beyond;
 } Token;
@@ -152,7 +153,8 @@ KERNEL(running_softmax, RunningSoftmaxArguments) {
         });
 }
 
-/* Rows [from, from + count) of the chunk that begins at `row`, as tiles, and where documents begin in them. */
+/* Loads the rows [from, from + count) of the chunk that begins at `row`. stays[i] is 0 where a document begins, else
+ * 1. */
 #define LOAD_HALF(from, count)                                                                                         \
     do {                                                                                                               \
         const int64_t row_ = row + (from);                                                                             \
@@ -163,7 +165,7 @@ KERNEL(running_softmax, RunningSoftmaxArguments) {
         EACH (i, count) stays[i] = begins_document(a.segment, row_ + i, start, a.has_initial) ? 0.0f : 1.0f;           \
     } while (0)
 
-/* What z' becomes on the way to the token before. */
+/* z' for the token before, from z' for this token. */
 DEVICE float gradient_before(float dz, float decay, float weight, float dweight, float dg, float stays) {
     return stays * (decay * dz + weight * (dg - decay * dweight));
 }

@@ -5,7 +5,7 @@
 
 enum { X, TIME, IN, OUT, A_LOG, DT_BIAS, INITIAL };
 
-/* A case's integer: 1 if the final state is wanted. The last input, which may be left out, is the initial state. */
+/* A case's integer: 1 if the final state is wanted. The last input, if it is there, is the initial state. */
 static void build(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
     Tensor *initial = c->input[INITIAL].cols ? in[INITIAL] : NULL;
     out[0] = selective_scan(tape, in[X], in[TIME], in[IN], in[OUT], in[A_LOG], in[DT_BIAS], initial,
@@ -40,7 +40,7 @@ static void naive(const OpCase *c, const Batch *batch, double *const in[], doubl
         {.name = "A_log", .rows = columns, .cols = states, .parameter = true, .low = low_A, .high = high_A}, {         \
         .name = "dt_bias", .rows = 1, .cols = columns, .parameter = true, .low = -0.5, .high = 0.5                     \
     }
-/* dt about 0.03 to 0.3, A from -1 to -16. */
+/* Inputs with dt from about 0.03 to 0.3, and A from -1 to -16. */
 #define USUAL(columns, states) INPUTS_OF(columns, states, -3.5, -1, 0, 2.8)
 #define INITIAL_OF(sequences, columns, states)                                                                         \
     { .name = "initial", .rows = (sequences) * (columns), .cols = states, .fp32 = true }

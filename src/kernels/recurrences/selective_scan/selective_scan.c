@@ -5,17 +5,17 @@
 #include "kernels/ops.h"
 #include "kernels/recurrences/scan_part.h"
 
-enum { X, TIME, IN, OUT, A_LOG, DT_BIAS, INITIAL, INPUTS }; /* INITIAL may be NULL */
+enum { X, TIME, IN, OUT, A_LOG, DT_BIAS, INITIAL, INPUTS }; /* inputs; INITIAL may be NULL */
 enum { Y, FINAL };
 
-/* Programs that a GPU needs, two for each multiprocessor, and the cores of a host. */
+/* How many programs a GPU needs, two for each multiprocessor, and the cores of a host. */
 enum { GPU_PROGRAMS = 256, HOST_PROGRAMS = 32 };
 
 static int64_t column_blocks(const SelectiveScanArguments *arguments) {
     return blocks_of(arguments->cols, SELECTIVE_SCAN_COLS);
 }
 
-/* What forward and backward have in common: the inputs and the memory of the states. */
+/* The arguments that forward and backward have in common: the inputs, and memory for the states. */
 static SelectiveScanArguments arguments_of(Node *node) {
     const Tensor *x = node->in[X], *dt = node->in[TIME], *B = node->in[IN], *C = node->in[OUT];
     const Tensor *initial = node->in[INITIAL], *y = node->out[Y];
@@ -100,7 +100,8 @@ static void selective_scan_backward(Node *node) {
     column_sum(tape, arguments.partial_dt_bias, parts, node->in[DT_BIAS]);
 }
 
-/* For each state and token, two products and a sum with the state's decay and input, an exponential, and two for y. */
+/* Counts, for each state and token, two products and a sum with the state's decay and input, an exponential, and two
+ * operations for y. */
 static Work selective_scan_work(const Node *node) {
     const Tensor *x = node->in[X], *B = node->in[IN];
     const double n = (double)x->rows * (double)x->cols;

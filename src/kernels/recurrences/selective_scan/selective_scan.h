@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* A program has this many columns and goes over time in chunks of so many rows, whose first states are kept, and over
- * the states of a column in blocks. */
+/* Columns of a program; rows of a chunk, before each of which the states are kept; states of a block, of which a thread
+ * has one at a time; the most states of a column. */
 enum { SELECTIVE_SCAN_COLS = 128, SELECTIVE_SCAN_ROWS = 16, SELECTIVE_SCAN_BLOCK = 16, SELECTIVE_SCAN_STATES = 64 };
 
 /* For every column c and state n < N, with t_r = softplus(dt_rc + dt_bias_c) and A = -e^A_log:
@@ -19,24 +19,24 @@ enum { SELECTIVE_SCAN_COLS = 128, SELECTIVE_SCAN_ROWS = 16, SELECTIVE_SCAN_BLOCK
  *   dx = t u, dt = (u x + sum over n of A g w) sigmoid(dt + dt_bias), dA_log = sum over rows of t A g w
  *   dh = e^(t A) g                            0 in front of a document
  *
- * Where sequences and columns are too few to fill a GPU, a sequence is cut into `parts` of part_chunks chunks. Each
- * part is walked from a state of 0 first; what that leaves, and the sum of t, give the state in front of each part.
- * padded is N rounded up to whole blocks. Strides in elements; a gradient has the stride of its tensor. */
+ * If sequences and columns are too few to fill a GPU, a sequence is cut into `parts` parts of part_chunks chunks. First
+ * each part is walked from a state of 0. The resulting state and the sum of t then give the state before each part.
+ * `padded` is N rounded up to whole blocks. Strides in elements; a gradient has the stride of its tensor. */
 typedef struct SelectiveScanArguments {
     const void *x, *dt, *A_log, *dt_bias, *B, *C; /* A_log [cols, N], dt_bias [cols]; B, C [rows, N] */
     const float *initial;                         /* [B, cols, N], may be NULL */
     const int32_t *segment;
     void *y;
     float *final;      /* [B, cols, N], may be NULL */
-    float *state;      /* [B, chunks, padded, cols], before each chunk */
-    float *part_time;  /* [B, parts, cols], sum of t */
-    float *part_state; /* [B, parts, padded, cols]; backward: gradients of the states in front of the parts */
+    float *state;      /* [B, chunks, padded, cols]: the state before each chunk */
+    float *part_time;  /* [B, parts, cols]: the sum of t */
+    float *part_state; /* [B, parts, padded, cols]: the state after a part from 0; backward: the gradient before it */
 
     const void *dy;
     const float *dfinal; /* may be NULL */
     void *dx, *ddt, *dB, *dC;
     float *dinitial; /* may be NULL */
-    float *carried;  /* [B, parts, padded, cols], between chunks where there are several blocks */
+    float *carried;  /* [B, parts, padded, cols]: what passes from chunk to chunk if there are several blocks */
     float *partial_A_log, *partial_dt_bias; /* [B * parts, cols * N], [B * parts, cols] */
     float *partial_BC; /* [blocks of columns, rows, padded / BLOCK, 2 BLOCK]: a block's B, then its C */
 

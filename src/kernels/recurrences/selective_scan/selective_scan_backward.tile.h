@@ -1,14 +1,15 @@
-/* The backward of selective_scan; equations in selective_scan.h. A thread walks up a column with a block of its states'
- * gradients in registers. The states come from the one before the chunk: that before every GROUP rows first, then,
- * group by group from the last on, that before each row. The host's cores have room for a whole chunk at once, and for
- * its decays, which are exponentials again on a GPU. */
+/* The backward of selective_scan; equations in selective_scan.h. A thread walks up a column with the gradients of a
+ * block of its states in registers. The states are recomputed from the state before the chunk: first the states before
+ * every GROUP rows, then, group by group from the last to the first, those before each row. The host's cores have room
+ * for a whole chunk at once, and for its decays; a GPU computes the decays again. */
 #include "tile/tile.h"
 #include "kernels/recurrences/selective_scan/selective_scan_part.h"
 
 enum { KEEPS_DECAYS = !ON_GPU, GROUP = ON_GPU ? 4 : ROWS, GROUPS = ROWS / GROUP };
 enum { KEPT_ROWS = KEEPS_DECAYS ? ROWS : GROUPS - 1 };
 
-/* h = e^(t A) h + t x B for a row of the chunk; `keeps`: h before it and the decay go to before_row and kept. */
+/* h = e^(t A) h + t x B for a row of the chunk. With `keeps`, stores the h before the row in before_row, and the decay
+ * in `kept`. */
 #define ADVANCE(h, rate, t, tx, row, c, keeps)                                                                         \
     TILE_UNROLL for (int s_ = 0; s_ < BLOCK; s_ += VECTOR) {                                                           \
         READ_MATRIX(B_, factors, row, s_);                                                                             \
@@ -20,7 +21,7 @@ enum { KEPT_ROWS = KEEPS_DECAYS ? ROWS : GROUPS - 1 };
         }                                                                                                              \
     }
 
-/* Rows of BLOCK entries of a matrix as states, and back. */
+/* Store the states of a block to BLOCK rows of a matrix, and load them back. */
 #define KEEP_STATES(matrix, row, h)                                                                                    \
     TILE_UNROLL for (int n_ = 0; n_ < BLOCK; n_++) EACH_COLUMN (c_) ENTRY(matrix, (row)*BLOCK + n_, c_) =              \
         COLUMN_VALUE(h, n_, c_)
@@ -28,14 +29,15 @@ enum { KEPT_ROWS = KEEPS_DECAYS ? ROWS : GROUPS - 1 };
     TILE_UNROLL for (int n_ = 0; n_ < BLOCK; n_++) EACH_COLUMN (c_) COLUMN_VALUE(h, n_, c_) =                          \
         ENTRY(matrix, (row)*BLOCK + n_, c_)
 
-/* The gradient of the state that the part leaves. */
+/* Computes the gradient of the state that the part leaves. */
 DEVICE void enter_part_backward(float *dh, const float *rate, const SelectiveScanArguments *a, ScanPart part,
                                 int64_t block) {
     load_outer_states(dh, a->dfinal, a->N, a, part, block);
     for (int64_t other = a->parts - 1; other > part.index; other--) cross_part(dh, rate, a, part, other, block);
 }
 
-/* What a part makes of a gradient of 0 of the state that it leaves, and the sum of its t: not for the first part. */
+/* Computes the gradient of the state before a part if that of the state after it is 0, and the sum of the part's t. Not
+ * for the first part. */
 KERNEL(selective_scan_dpart, SelectiveScanArguments) {
     TILE(dy, ROWS, COLS);
     TILE(dt, ROWS, COLS);
@@ -84,7 +86,7 @@ KERNEL(selective_scan_dpart, SelectiveScanArguments) {
         if (c < part.cols) to[c] = COLUMN_VALUE(time, 0, c);
 }
 
-/* The chunk's sums over columns, whole. */
+/* Stores the chunk's sums over the program's columns. */
 DEVICE void store_totals(float *partial_BC, const float *totals, const SelectiveScanArguments *a, int64_t columns,
                          int64_t row, int count, int64_t block) {
     float *to = partial_BC + (columns * a->rows + row) * 2 * a->padded + block * COLUMN_TOTALS;
@@ -95,7 +97,7 @@ DEVICE void store_totals(float *partial_BC, const float *totals, const Selective
     }
 }
 
-/* The part's gradient of A_log; `add`: to what is there. */
+/* Stores the part's gradient of A_log; with `add`, adds it to what is there. */
 DEVICE void store_rate_gradients(const SelectiveScanArguments *a, const float *dA, const float *rate, ScanPart part,
                                  int64_t block, bool add) {
     float *to = a->partial_A_log + (part.part * a->cols + part.first_col) * a->N + block * BLOCK;
@@ -106,10 +108,10 @@ DEVICE void store_rate_gradients(const SelectiveScanArguments *a, const float *d
     }
 }
 
-/* The gradients, those of B and C in sums over the program's columns. */
+/* Computes the gradients; those of B and C as sums over the program's columns. */
 KERNEL(selective_scan_backward, SelectiveScanArguments) {
-    TILE(x, ROWS, COLS);  /* then dx */
-    TILE(dt, ROWS, COLS); /* then its gradient */
+    TILE(x, ROWS, COLS);  /* x, then dx */
+    TILE(dt, ROWS, COLS); /* dt, then its gradient */
     TILE(dy, ROWS, COLS);
     TILE(B, ROWS, STATES);
     TILE(C, ROWS, STATES);
@@ -117,7 +119,7 @@ KERNEL(selective_scan_backward, SelectiveScanArguments) {
     MATRIX(time, ROWS, COLS);
     MATRIX(input_sum, ROWS, COLS);         /* u */
     MATRIX(decay_sum, ROWS, COLS);         /* sum over n of A g w, / ln 2 */
-    MATRIX(kept, KEPT_ROWS * BLOCK, COLS); /* the states before all groups but the first, or decays */
+    MATRIX(kept, KEPT_ROWS * BLOCK, COLS); /* the states before all groups except the first, or the decays */
     MATRIX(before_row, GROUP * BLOCK, COLS);
     VECTOR(totals, ROWS * COLUMN_PARTS * COLUMN_TOTALS);
     VECTOR(begins, ROWS);
@@ -125,7 +127,7 @@ KERNEL(selective_scan_backward, SelectiveScanArguments) {
     COLUMN_VALUES(dh, BLOCK);
     COLUMN_VALUES(dA, BLOCK);
     COLUMN_VALUES(rate, BLOCK);
-    COLUMN_VALUES(products, 2 * BLOCK); /* of a row, of which the sums over columns are dB and dC */
+    COLUMN_VALUES(products, 2 * BLOCK); /* of a row; their sums over columns are dB and dC */
     COLUMN_VALUES(bias, 1);
     COLUMN_VALUES(dbias, 1);
     const ScanPart part = scan_part(&a, program_x, program_y, program_z);
@@ -240,7 +242,7 @@ KERNEL(selective_scan_backward, SelectiveScanArguments) {
         if (c < part.cols) to[c] = COLUMN_VALUE(dbias, 0, c);
 }
 
-/* dB and dC of a row: the sums over the blocks of columns. Program: a row. */
+/* Computes dB and dC of a row, as sums over the blocks of columns. Program: a row. */
 KERNEL(selective_scan_sums, SelectiveScanArguments) {
     element *dB = (element *)a.dB + program_x * a.B_stride, *dC = (element *)a.dC + program_x * a.C_stride;
     const int64_t width = 2 * a.padded, blocks = blocks_of(a.cols, COLS);

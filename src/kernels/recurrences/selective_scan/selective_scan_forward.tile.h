@@ -3,7 +3,7 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/selective_scan/selective_scan_part.h"
 
-/* h = e^(t A) h + t x B for a row; returns sum over n of C h. `row`: the row's factors. */
+/* h = e^(t A) h + t x B for a row, and y = the sum over n of C h. The row's B and C are in row `row` of `factors`. */
 #define ADVANCE(y, h, rate, t, tx, factors, row, c)                                                                    \
     float y = 0;                                                                                                       \
     TILE_UNROLL for (int s_ = 0; s_ < BLOCK; s_ += VECTOR) {                                                           \
@@ -17,13 +17,13 @@
         }                                                                                                              \
     }
 
-/* The state in front of the part. */
+/* Computes the state before the part. */
 DEVICE void enter_part(float *h, const float *rate, const SelectiveScanArguments *a, ScanPart part, int64_t block) {
     load_outer_states(h, a->initial, a->initial_stride, a, part, block);
     for (int64_t other = 0; other < part.index; other++) cross_part(h, rate, a, part, other, block);
 }
 
-/* The chunk's rows: x, dt, B and C, on their way into one of two stages. */
+/* Starts to load the chunk's rows of x, dt, B and C to one of two stages. */
 #define LOAD_CHUNK(a, part, chunk)                                                                                     \
     do {                                                                                                               \
         const int64_t row_ = (part).sequence * (a).T + (chunk)*ROWS, count_ = rows_of_chunk(&(a), chunk);              \
@@ -41,7 +41,7 @@ DEVICE void enter_part(float *h, const float *rate, const SelectiveScanArguments
         copy_commit();                                                                                                 \
     } while (0)
 
-/* What a part leaves of a state of 0, and the sum of its t: not for the last part. */
+/* Computes the state that a part leaves if it begins with 0, and the sum of its t. Not for the last part. */
 KERNEL(selective_scan_part, SelectiveScanArguments) {
     TILE(x, 2 * ROWS, COLS);
     TILE(dt, 2 * ROWS, COLS);
@@ -87,14 +87,14 @@ KERNEL(selective_scan_part, SelectiveScanArguments) {
         if (c < part.cols) to[c] = COLUMN_VALUE(time, 0, c);
 }
 
-/* y, the states before the chunks, and the final state. */
+/* Computes y, the states before the chunks, and the final state. */
 KERNEL(selective_scan, SelectiveScanArguments) {
     TILE(x, 2 * ROWS, COLS);
     TILE(dt, 2 * ROWS, COLS);
     TILE(B, 2 * ROWS, STATES);
     TILE(C, 2 * ROWS, STATES);
     MATRIX(factors, ROWS, 2 * BLOCK);
-    MATRIX(sums, ROWS, COLS); /* of y, over the blocks of states so far */
+    MATRIX(sums, ROWS, COLS); /* sums of y over the blocks of states so far */
     VECTOR(begins, ROWS);
     COLUMN_VALUES(h, BLOCK);
     COLUMN_VALUES(rate, BLOCK);

@@ -1,4 +1,5 @@
-/* Where a program of selective_scan is, and the state in front of its part; equations in selective_scan.h. */
+/* Which part and columns a program of selective_scan has, and the states that it loads and stores; equations in
+ * selective_scan.h. */
 #ifndef FLAME_KERNELS_RECURRENCES_SELECTIVE_SCAN_SELECTIVE_SCAN_PART_H
 #define FLAME_KERNELS_RECURRENCES_SELECTIVE_SCAN_SELECTIVE_SCAN_PART_H
 
@@ -23,26 +24,26 @@ DEVICE int rows_of_chunk(const SelectiveScanArguments *a, int64_t chunk) {
     return a->T - chunk * ROWS < ROWS ? (int)(a->T - chunk * ROWS) : ROWS;
 }
 
-/* begins[t] = 1 for the chunk's rows in which a document begins, else 0; the first row of a sequence goes on from
+/* begins[t] = 1 for the chunk's rows in which a document begins, else 0. The first row of a sequence goes on from
  * `initial`. */
 DEVICE void fill_begins(float *begins, const SelectiveScanArguments *a, int64_t sequence, int64_t chunk, int count) {
     const int32_t *segment = a->segment + sequence * a->T + chunk * ROWS;
     EACH (t, count) begins[t] = (chunk > 0 || t > 0) && segment[t] != segment[t - 1] ? 1.0f : 0.0f;
 }
 
-/* Whether a state that comes to part `index` leaves it. */
+/* Whether the state before part `index` lasts until its end: no document begins in it. */
 DEVICE bool state_crosses(const SelectiveScanArguments *a, int64_t sequence, int64_t index) {
     const int64_t start = sequence * a->T, first = start + index * a->part_chunks * ROWS;
     const int64_t end = end_of_program(first, start + a->T, a->part_chunks * ROWS);
     return a->segment[first > start ? first - 1 : first] == a->segment[end - 1];
 }
 
-/* Entry (state, column) of a matrix [padded, cols], one of many. */
+/* The offset of entry (state, column) in matrix number `matrix` of several [padded, cols]. */
 DEVICE int64_t scan_entry(const SelectiveScanArguments *a, int64_t matrix, int64_t state, int64_t col) {
     return (matrix * a->padded + state) * a->cols + col;
 }
 
-/* A / ln 2, 0 beyond N and beyond the last column. */
+/* Fills `rate` with A / ln 2, and 0 beyond N and beyond the last column. */
 DEVICE void fill_rates(float *rate, const SelectiveScanArguments *a, ScanPart part, int64_t block) {
     const element *A_log = (const element *)a->A_log + part.first_col * a->N + block * BLOCK;
     const int64_t states = a->N - block * BLOCK;
@@ -55,7 +56,7 @@ DEVICE void fill_bias(float *bias, const SelectiveScanArguments *a, ScanPart par
     EACH_COLUMN (c) COLUMN_VALUE(bias, 0, c) = c < part.cols ? to_float(from[c]) : 0.0f;
 }
 
-/* The block's states of matrix `matrix`, 0 beyond the last column, and back. */
+/* Loads the block's states of matrix `matrix`, with 0 beyond the last column; and stores them. */
 DEVICE void load_states(float *h, const float *from, const SelectiveScanArguments *a, ScanPart part, int64_t matrix,
                         int64_t block) {
     from += scan_entry(a, matrix, block * BLOCK, part.first_col);
@@ -72,7 +73,7 @@ DEVICE void zero_states(float *h) {
     TILE_UNROLL for (int n = 0; n < BLOCK; n++) EACH_COLUMN (c) COLUMN_VALUE(h, n, c) = 0;
 }
 
-/* The same of a matrix [cols, N] for each sequence, as initial and final states are; `from` may be NULL for 0. */
+/* The same for a matrix [cols, N] per sequence, as initial and final states are. `from` may be NULL for 0. */
 DEVICE void load_outer_states(float *h, const float *from, int64_t stride, const SelectiveScanArguments *a,
                               ScanPart part, int64_t block) {
     const int64_t states = a->N - block * BLOCK,
@@ -88,7 +89,7 @@ DEVICE void store_outer_states(const float *h, float *to, int64_t stride, const 
         to[at + c * stride + n] = COLUMN_VALUE(h, n, c);
 }
 
-/* h = what part `other` makes of h. */
+/* Takes the state h through part `other`. */
 DEVICE void cross_part(float *h, const float *rate, const SelectiveScanArguments *a, ScanPart part, int64_t other,
                        int64_t block) {
     const int64_t matrix = part.sequence * a->parts + other;
@@ -104,7 +105,7 @@ DEVICE void cross_part(float *h, const float *rate, const SelectiveScanArguments
 /* t = softplus(dt + dt_bias) */
 DEVICE float time_step(float dt) { return -log_sigmoid_f(-dt); }
 
-/* factors, [ROWS, 2 BLOCK] = the block's columns of B, then those of C, which are tiles [ROWS, STATES]. */
+/* factors [ROWS, 2 BLOCK] = the block's columns of B, then those of C. B and C are tiles [ROWS, STATES]. */
 #define fill_factors(factors, B, C, block)                                                                             \
     EACH_PAIR(t_, n_, ROWS, BLOCK) {                                                                                   \
         ENTRY(factors, t_, n_) = AT(B, t_, (block)*BLOCK + n_);                                                        \
