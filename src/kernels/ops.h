@@ -7,8 +7,8 @@
 #include "core/tape.h"
 #include "kernels/gates/activation/activation_kind.h"
 
-/* table [vocabulary, h] -> [N, h], the rows of the batch's tokens. Row `padding_index` of the table gets no gradient
- * (-1: every row does), as torch.nn.Embedding(padding_idx). */
+/* table [vocabulary, h] -> [N, h]: the rows of the table for the batch's tokens. Row `padding_index` of the table gets
+ * no gradient (-1: every row does), as in torch.nn.Embedding(padding_idx). */
 Tensor *embedding(Tape *tape, Tensor *table, int64_t padding_index);
 
 /* y = x W^T, W [out, in]. */
@@ -43,7 +43,7 @@ Tensor *document_summary(Tape *tape, Tensor *x, bool mean);
  * of the rows of x, fp32 [N, cols]. To this end each token's loss grows by (the sum of its row) * factor * (targets /
  * N). Returns these additions, fp32 [N, 1]. Backward ignores their gradient: x gets the gradient of the loss. */
 Tensor *add_loss(Tape *tape, Tensor *x, float factor);
-/* The rows of each document in the opposite order. */
+/* The rows of each document in reverse order. */
 Tensor *reverse(Tape *tape, Tensor *x);
 /* x + y. */
 Tensor *add(Tape *tape, Tensor *x, Tensor *y);

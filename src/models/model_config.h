@@ -24,7 +24,7 @@ struct ModelConfig {
     void *mixer_config;
     void *attention_config;       /* the keys of `attn`; NULL without hybrid layers */
     IntegerList attention_layers; /* indices of the hybrid layers */
-    ConfigValue *unread;          /* the keys without effect, as given */
+    ConfigValue *unread;          /* the keys without effect, as they were given */
 };
 
 /* Reads all keys, strictly: an unknown key, an unsupported value, and sizes that do not fit together are errors that

@@ -141,7 +141,7 @@ void emulator_copy_start(void *to, const void *from, int bytes) {
 void emulator_copy_commit(void) { machine.stage[emulator_thread]++; }
 
 void emulator_copy_wait_for(int stages) {
-    const int last = machine.stage[emulator_thread] - stages; /* the first stage that may be under way */
+    const int last = machine.stage[emulator_thread] - stages; /* the first stage that may be unfinished */
     int left = 0;
     for (int i = 0; i < machine.copies[emulator_thread]; i++) {
         const Copy copy = machine.copy[emulator_thread][i];
@@ -266,7 +266,7 @@ static void check_writes(int warp) {
     }
 }
 
-/* Nothing may have been written between the columns of a tile and its stride, nor behind its last row. */
+/* Nothing may have been written between a tile's last column and its stride, nor after its last row. */
 static void check_shared_memory(void) {
     for (int n = 0; n < machine.blocks; n++) {
         const SharedBlock *block = &machine.block[n];

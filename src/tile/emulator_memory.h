@@ -1,4 +1,5 @@
-/* Memory of emulated kernels: each array is next to an inaccessible guard page, so that an access outside faults. */
+/* Memory for emulated kernels: each array is next to an inaccessible guard page, so that an access outside of it
+ * faults. */
 #ifndef FLAME_TILE_EMULATOR_MEMORY_H
 #define FLAME_TILE_EMULATOR_MEMORY_H
 

@@ -43,8 +43,8 @@ enum { THREADS = 128 };
     static __device__ __forceinline__ void name##_program(const Arguments &a, int64_t program_x, int64_t program_y,    \
                                                           int64_t program_z, int shared_used)
 
-/* Shared memory is one block, whose size the host names at the launch. Each declaration leaves its size in the PTX as a
- * comment, from which the build adds them up (cmake/kernel_usage.awk). */
+/* Shared memory is one block, whose size the host names at the launch. Each declaration writes its size into the PTX as
+ * a comment, and the build adds these up (cmake/kernel_usage.awk). */
 extern __shared__ __align__(128) unsigned char shared_bytes[];
 #define shared_memory(name, entry_size, rows, cols, stride)                                                            \
     __extension__({                                                                                                    \
@@ -176,7 +176,7 @@ DEVICE void sync() {
         __syncthreads();                                                                                               \
     } while (0)
 
-/* emulator_matrix_read. Volatile keeps the reads between the barriers where they stand; without a clobber of memory the
+/* emulator_matrix_read. `volatile` keeps the reads where they are between the barriers. Without a memory clobber, the
  * compiler may move other accesses past them. */
 DEVICE void matrix_read(uint32_t *x, const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"

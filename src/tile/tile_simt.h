@@ -2,26 +2,26 @@
  * tile_cpu.h says what each word means. The including header defines the machine underneath:
  *
  *   DEVICE, KERNEL, KERNEL_SYMBOL
- *   TILE_UNROLL, TILE_UNROLL_BY_2, TILE_UNROLL_BY_4, TILE_ROLLED  before a loop; unrolled more often than needed, it
- *                              takes more registers
+ *   TILE_UNROLL, TILE_UNROLL_BY_2, TILE_UNROLL_BY_4, TILE_ROLLED  before a loop: how often it is unrolled; more
+ *                              often than needed takes more registers
  *   thread_index()             0 .. THREADS - 1
- *   sync(), sync_after(n), copy_commit()  as in tile_cpu.h: the barrier of all threads, after copy_wait()
- *   shared_memory(name, entry_size, rows, cols, stride)  shared memory of the program
- *   warp_shuffle(x, lane), warp_shuffle_xor(x, mask)  x of that thread of the warp, or of the one whose lane differs in
- *                              the bits of mask; lanes count modulo 32
- *   block_scratch()            one float per warp, for the sums and the maximum of a program only
+ *   sync(), sync_after(n), copy_commit()  as in tile_cpu.h: sync() is copy_wait(), then a barrier of all threads
+ *   shared_memory(name, entry_size, rows, cols, stride)  shared memory for rows x stride entries
+ *   warp_shuffle(x, lane), warp_shuffle_xor(x, mask)  the x of that lane of the warp, or of the lane whose number
+ *                              differs in the bits of mask; lanes count modulo 32
+ *   block_scratch()            one float per warp, only for the sums and the maximum of a program
  *   Sixteen                    a union of uint32_t word[4] and float value[4], 16 bytes
  *   round_pair(low, high)      two numbers as bf16, in one register
  *   sixteen_read(from), sixteen_write(to, x)  one access of 16 bytes, aligned to 16
- *   sixteen_store(to, x)       the same to global memory; not before the next sync() may anything read there
- *   sixteen_load(from)         sixteen_read of global memory, on its way before what is written after it
- *   eight_read(from), eight_store(to, x)  the same of the first 8 bytes, aligned to 8; read, the others are 0
- *   pair_write(to, bytes, x)   writes the first 4 or 8 bytes of x, aligned to as many
+ *   sixteen_store(to, x)       the same to global memory, which may be read only after the next sync()
+ *   sixteen_load(from)         sixteen_read of global memory, which starts before the code written after it
+ *   eight_read(from), eight_store(to, x)  the same for the first 8 bytes, aligned to 8; a read sets the others to 0
+ *   pair_write(to, bytes, x)   writes the first 4 or 8 bytes of x, aligned to 4 or 8
  *   copy_start(to, from, bytes)  cp.async: copies `bytes` bytes into 16 bytes of shared memory and zeroes the rest;
  *                              both addresses are aligned to 16. Complete after the same thread's copy_wait()
  *   matrix_read(x, row), matrix_read_transposed(x, row)  ldmatrix.x4: loads four 8 x 8 matrices; thread 8 m + r of the
  *                              warp passes the address of row r of matrix m
- *   warp_mma(d, a, b)          mma.sync.m16n8k16, bf16 operands, fp32 sums; d and a of 4, b of 2 registers */
+ *   warp_mma(d, a, b)          mma.sync.m16n8k16: bf16 operands, fp32 sums; d and a have 4 registers, b has 2 */
 #ifndef FLAME_TILE_TILE_SIMT_H
 #define FLAME_TILE_TILE_SIMT_H
 

@@ -14,7 +14,7 @@ extern const Key rnn_keys[RNN_KEYS];
 Status rnn_complete(void *config, const ModelConfig *model);
 /* Adds the parameters of torch.nn.LSTM or GRU, with their names and initial values, for `gates` gates, and o_proj. */
 void rnn_parameters(Layer *layer, int64_t gates);
-/* (cell(x Wih + bih) with Whh, bhh) Wo. */
+/* The output of the mixer: cell(x Wih + bih) Wo, where Whh and bhh are the cell's hidden weights and bias. */
 Tensor *rnn_forward(const Layer *layer, Tape *tape, Tensor *x,
                     Tensor *(*cell)(Tape *tape, Tensor *x, Tensor *hidden, Tensor *bias, Tensor *initial,
                                     Tensor **final));

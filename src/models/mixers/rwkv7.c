@@ -22,7 +22,7 @@ typedef struct Rwkv7Config {
 } Rwkv7Config;
 
 static const Key rwkv7_config_keys[] = {
-    /* initial values rise within a head, from its first channel to its last */
+    /* at least 2 channels, because initial values rise from a head's first channel to its last */
     KEY(Rwkv7Config, head_dim, KEY_INTEGER | KEY_NULLABLE, "64", 2, 256, NULL, "width of a head"),
     KEY(Rwkv7Config, num_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
         "heads (null: hidden_size / head_dim)"),

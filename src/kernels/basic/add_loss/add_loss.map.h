@@ -3,7 +3,7 @@
 #include "kernels/basic/add_loss/add_loss.h"
 #include "tile/rows.h"
 
-/* factor * targets / rows. */
+/* The factor of all rows: factor * targets / rows. */
 DEVICE float factor_of_rows(const AddLossArguments *a) {
     float targets = 0;
     SUM(targets, row, a->rows, a->labels[row] >= 0 ? 1.0f : 0.0f);

@@ -31,8 +31,8 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
     MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block); below over the blocks before it, and after it */
     MATRIX(before, BLOCKS, WIDTH_K);
     MATRIX(after, BLOCKS, WIDTH_K);
-    MATRIX(P, ROWS, WIDTH_K);  /* In steep blocks first k decayed from its row to `offset` rows further; for their keys
-                                  minus the sum after the row. */
+    MATRIX(P, ROWS, WIDTH_K);  /* Running sums of gates. In steep blocks, first k decayed over `offset` rows; for their
+                                  keys, minus the sum after the row. */
     MATRIX(band, BLOCK, ROWS); /* entry (offset, j): the product of rows j + offset and j */
     MATRIX(diagonal, BLOCK, ROWS); /* sums of `band` over the steep blocks of K; all A_ii, from undecayed q and k */
     VECTOR(document, ROWS);

@@ -17,14 +17,14 @@ typedef struct ChunkNormaliserArguments {
     const float *g, *s;     /* [N, heads]; each may be NULL for 0 */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads, K], may be NULL */
-    float *sums;            /* [B, chunks, heads, K]: what each chunk adds to n, then n before the chunk */
+    float *sums;            /* [B, chunks, heads, K]: what each chunk adds to n, later n before the chunk */
     float *decays;          /* [B, chunks, heads]: the product of a chunk's decays */
     float *z;               /* [N, heads] */
     float *final;           /* [B*heads, K], n after the last token; may be NULL */
 
     const float *dz, *dfinal; /* dfinal may be NULL */
-    float
-        *dsums; /* [B, chunks, heads, K]: what each chunk adds to n', then that of the chunk's last n from later rows */
+    /* [B, chunks, heads, K]: what each chunk adds to n', later n' of the chunk's last row, counting later rows only. */
+    float *dsums;
     Heads dq, dk;
     float *dg, *ds, *dinitial; /* each may be NULL */
 

@@ -1,4 +1,4 @@
-/* The gradients of q and k: those of an attention in which queries do not see their own token. */
+/* The gradients of q and k, which are those of an attention whose queries do not see their own token. */
 #define TILE_PRODUCTS_IN_FULL
 #define ATTENTION_STRICT 1
 #include "tile/tile.h"

@@ -45,7 +45,7 @@ KERNEL(nearest_codes_quantise, NearestCodesArguments) {
     }
 }
 
-/* The gradient of k. Program: rows of k. */
+/* Computes the gradient of k. Program: rows of k. */
 KERNEL(nearest_codes_backward, NearestCodesArguments) {
     const int64_t first = program_x * a.rows_per_program, D = a.head_dim;
     EACH_GROUP (row, head, first, end_of_program(first, a.rows, a.rows_per_program), a.heads, D) {

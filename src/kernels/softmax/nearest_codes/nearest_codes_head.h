@@ -1,6 +1,6 @@
-/* The kernels of nearest_codes for heads of up to HEAD columns; included by nearest_codes.tile.h once per HEAD. */
+/* The kernels of nearest_codes for heads of up to HEAD columns. nearest_codes.tile.h includes this once per HEAD. */
 
-/* argmin |k - c|^2 = argmax k c - |c|^2 / 2. Program: tokens, head. */
+/* Finds the nearest codes: argmin |k - c|^2 = argmax (k c - |c|^2 / 2). Program: tokens, head. */
 CODES_KERNEL(nearest_codes) {
     TILE(k, CODE_TOKENS, HEAD);
     TILE(code, CODE_ROWS, HEAD);
@@ -44,7 +44,7 @@ CODES_KERNEL(nearest_codes) {
     }
 }
 
-/* The sum and the number of the keys of each code, over a part of the tokens. Program: codes, head, part. */
+/* Computes the sum and the number of the keys of each code, over a part of the tokens. Program: codes, head, part. */
 CODES_KERNEL(nearest_codes_statistics) {
     TILE(chosen, CODE_TOKENS, CODE_ROWS); /* 1 where the token has the code */
     TILE(k, CODE_TOKENS, HEAD);

@@ -72,7 +72,7 @@ SIMPLICIAL_KERNEL(simplicial_gradients) {
                 RIGHT_OPERAND(k1_packed, k1);
                 RIGHT_OPERAND(v1_packed, v1);
                 for (int o = o0; o < o1; o++) {
-                    const int row_k2 = t0 - o - first_k2; /* of the first query's second key */
+                    const int row_k2 = t0 - o - first_k2; /* the row of the first query's second key */
                     multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
                     multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
                     LEFT_OPERANDS(q_k2_left, q_k2, SIMPLICIAL_ROWS);

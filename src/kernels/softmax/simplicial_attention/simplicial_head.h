@@ -45,7 +45,7 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
     accumulator_zero(out);
     EACH_ROW_VALUE(maximum, r, i) out_maximum[r] = maximum[r];
     for (int o = 0; o < offsets; o++) {
-        const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
+        const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* row of the first query's second key */
         load_second_keys(o);
         multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
         walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
@@ -112,7 +112,7 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
     for (int c = 0; c < HEAD; c += COLS) {
         accumulator_zero(dq);
         for (int o = 0; o < offsets; o++) {
-            const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
+            const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* row of the first query's second key */
             load_second_keys(o);
             multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
             multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
@@ -178,7 +178,7 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
         for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
             const int64_t sums = (sequence * a.heads + head) * a.T;
             for (int o = 0; o < offsets; o++) {
-                const int row_q = o % SIMPLICIAL_OFFSETS, t0 = k0 + o; /* the query of row 0, and its row in the tile */
+                const int row_q = o % SIMPLICIAL_OFFSETS, t0 = k0 + o; /* the first query's row in the tile; token */
                 const int t1 = smaller_index(t0 + SIMPLICIAL_ROWS - 1, last);
                 const int first = first_key(&a, position, t0) / SIMPLICIAL_TILE * SIMPLICIAL_TILE;
                 sync();
@@ -273,7 +273,7 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
                 }
                 for (int o = 0; o < offsets; o++) {
                     const int row_k2 =
-                        SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* of the first query's second key */
+                        SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* the row of the first query's second key */
                     load_second_keys(o);
                     multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
                     multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
