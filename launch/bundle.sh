@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Puts flame-c, the op tests, mpirun for one host, and every library that they need into one folder of less than 100 MB, which
-# runs wherever it is copied: other distributions, processors with AVX2. CUDA's own libraries (cuBLASLt, NCCL, the driver) are
-# taken from that machine. Also packs it: there, tar -xf bundle.tar.xz && bundle/launch/gpu-check.sh
+# Puts flame-c, the op tests, mpirun for one host, and every library that they need into one folder of less than 100 MB. It runs
+# wherever it is copied: on other distributions, and on all processors with AVX2. CUDA's own libraries (cuBLASLt, NCCL, the driver)
+# are those of the machine there. Also packs the folder; there: tar -xf bundle.tar.xz && bundle/launch/gpu-check.sh
 # It is built for CUDA 12, which runs on drivers from R525 on, with the toolkit of launch/cuda12.sh (in build-cuda12) unless
-# -DCUDAToolkit_ROOT names another; one of version 13 is for drivers from R580 on.
+# -DCUDAToolkit_ROOT names another; a program built with CUDA 13 needs drivers from R580 on.
 #   launch/bundle.sh [FOLDER] [-DNAME=VALUE...]      the folder is new; default: bundle. BUILD: the build folder, build-bundle
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
@@ -30,7 +30,7 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS=-marc
 cmake --build "$build" --target flame-c test_ops
 mkdir -p "$bundle"/{bin,lib,openmpi/pmix,launch,tests/ops,tools}
 
-# copy_libraries FILE...: what the dynamic loader would load for them.
+# copy_libraries FILE...: copies the libraries that the dynamic loader would load for these files.
 copy_libraries() {
     ldd "$@" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*ld-linux[^ ]*\) .*/\1/p' | sort -u | while read -r library; do
         cp -nL "$library" "$bundle/lib/"
@@ -43,7 +43,7 @@ plugins=$(ompi_info --parsable --path pkglibdir | sed 's/.*://')
 find "$plugins" -name 'mca_*.so' | grep -vE 'ucx|ofi|psm|openib|usnic|portals|uct|ugni|cuda|fbtl|fcoll|fs_|io_|osc_|sharedfp' |
     xargs cp -t "$bundle/openmpi"
 copy_libraries "$bundle"/bin/* "$bundle"/openmpi/*.so
-# What CUDA's libraries ask for must be of the same C library as the rest.
+# The libraries that CUDA's libraries need must belong to the same C library as the rest.
 for library in libstdc++.so.6 libgcc_s.so.1 libdl.so.2 librt.so.1 libpthread.so.0; do
     cp -nL "$(cc -print-file-name="$library")" "$bundle/lib/"
 done
@@ -51,8 +51,8 @@ cp -r "$(ompi_info --parsable --path pkgdatadir | sed 's/.*://')" "$bundle/openm
 strip "$bundle"/bin/* "$bundle"/lib/*.so* "$bundle"/openmpi/*.so 2>/dev/null || true
 loader=$(basename "$(ls "$bundle"/lib/ld-linux*)")
 
-# One script for all programs: the bundle's own loader, so that the machine's C library does not matter. mpirun must not put
-# lib/ into its children's LD_LIBRARY_PATH: that machine's /bin/sh would take the bundle's C library.
+# One script starts all programs by the bundle's own loader, so that the machine's C library does not matter. mpirun must not put
+# lib/ into its children's LD_LIBRARY_PATH, or that machine's /bin/sh would take the bundle's C library.
 for program in flame-c test_ops mpirun; do
     case $program in mpirun) options=' --noprefix' ;; *) options='' ;; esac
     cat >"$bundle/$program" <<END

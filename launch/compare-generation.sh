@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# How fast mixers read and generate, and what they remember: a table, and time per token over the length of the text, a panel for
-# each family of mixers.
+# Measures how fast mixers read and generate text, and how much they remember. Makes a table, and a picture of the time per token
+# over the length of the text, with a panel for each family of mixers.
 #   launch/compare-generation.sh [--out FOLDER] [MIXER...]
-# Makes FOLDER (runs/generation) with table.txt, lengths.txt and lengths.png. LENGTHS="64 1024 4096 16384" unless set: of prompts, in
-# the picture; BATCHES="1 8 64": texts side by side, in the table, after prompts of 512 tokens.
+# Makes FOLDER (runs/generation) with table.txt, lengths.txt and lengths.png. LENGTHS, by default "64 1024 4096 16384", are the
+# lengths of the prompts in the picture. BATCHES, by default "1 8 64", are how many texts are continued side by side in the table,
+# after prompts of 512 tokens.
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
@@ -13,7 +14,7 @@ read -ra lengths <<<"${LENGTHS:-64 1024 4096 16384}"
 read -ra batches <<<"${BATCHES:-1 8 64}"
 mkdir -p "$out"
 
-# bench MIXER LENGTH BATCH: a model of random weights; the figures are in $out/bench.json.
+# bench MIXER LENGTH BATCH: times a model with random weights; the figures are in $out/bench.json.
 bench() {
     local arguments
     mixer_arguments "$1"
@@ -27,7 +28,7 @@ figure() {
     sed -n "s/.*\"$1\": *\\([-+.0-9e]*\\).*/\\1/p" "$out/bench.json"
 }
 
-# state MIXER LENGTH: KB that the model must keep of a text of so many tokens.
+# state MIXER LENGTH: prints how many KB the model must keep of a text of LENGTH tokens.
 state() {
     local arguments
     mixer_arguments "$1"

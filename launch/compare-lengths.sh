@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Time per token of a training step as sequences grow, a panel for each family of mixers: flat where the state is of a fixed size.
+# Draws the time per token of a training step over the length of the sequences, with a panel for each family of mixers. It is
+# constant for mixers whose state has a fixed size.
 #   launch/compare-lengths.sh [--out FOLDER] [MIXER...]
-# Makes FOLDER (runs/lengths) with table.txt and lengths.png. LENGTHS="2048 4096 8192 16384 32768" unless set.
+# Makes FOLDER (runs/lengths) with table.txt and lengths.png. LENGTHS is by default "2048 4096 8192 16384 32768".
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
@@ -10,7 +11,7 @@ comparison_arguments runs/lengths "$@"
 read -ra lengths <<<"${LENGTHS:-2048 4096 8192 16384 32768}"
 mkdir -p "$out"
 
-# rate MIXER T: tokens per second of the median step.
+# rate MIXER T: prints the tokens per second of the median step.
 rate() {
     local arguments
     mixer_arguments "$1"

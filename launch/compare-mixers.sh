@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Trains every mixer at about the same size on the same bytes, and draws all curves into one picture.
 #   launch/compare-mixers.sh [--data FOLDER] [--out FOLDER] [MIXER...] [--section.key=value...]
-# Without names: all of them. FOLDER of the data holds train.h5 and validation.h5; launch/quickstart.sh leaves such a one in
-# runs/quickstart. Makes FOLDER (runs/mixers) with a run of each, curves.png, families.png (the loss, a panel for each family of
-# mixers) and table.txt. RANKS=2 unless set.
+# Without names it trains all mixers. The folder of --data holds train.h5 and validation.h5, as runs/quickstart does after
+# launch/quickstart.sh. Makes the folder of --out (runs/mixers) with a run of each mixer, curves.png, families.png (the loss, with a
+# panel for each family of mixers) and table.txt. RANKS is by default 2.
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
@@ -33,7 +33,7 @@ done
 ranks=${RANKS:-2} cores=$(nproc)
 export OMP_NUM_THREADS=$((cores > ranks ? cores / ranks : 1))
 
-# flame COMMAND... MIXER: with the configuration of that mixer.
+# flame COMMAND... MIXER: runs flame-c with the configuration of that mixer.
 flame() {
     local mixer=${*: -1} arguments
     mixer_arguments "$mixer"
@@ -47,7 +47,7 @@ for mixer in "${mixers[@]}"; do
     flame mpirun -np "$ranks" build/flame-c "$mixer"
 done
 
-# value FILE KEY: the last one there.
+# value FILE KEY: prints the last value of the key in the file.
 value() {
     sed -n 's/.*"'"$2"'": *\([^,}]*\).*/\1/p' "$1" | tail -n 1
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Lays out a CUDA 12 toolkit in a folder of its own (200 MB), for programs that run on NVIDIA drivers from R525 on. The compiler,
 # 12.4, is that of Debian 13's package nvidia-cuda-toolkit, because NVIDIA's Python wheels of CUDA 12 have no nvcc; headers and
-# runtime are those wheels. Nothing is installed, and 1 GB is downloaded on the way. Wants apt-get, dpkg-deb, python3 and pip.
+# runtime are from those wheels. Nothing is installed; 1 GB is downloaded on the way. Needs apt-get, dpkg-deb, python3 and pip.
 #   launch/cuda12.sh [FOLDER]       the folder is new; default: build-cuda12. Then: cmake -DCUDAToolkit_ROOT=$PWD/FOLDER ...
-#                                   SOURCE: apt's line for Debian 13; needed where apt does not know a mirror of Debian
+#                                   SOURCE: apt's line for Debian 13; needed if apt does not know a mirror of Debian
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 case $#:${1:-} in 0: | 1:[!-]*) ;; *) "$0" --help >&2; exit 2 ;; esac
@@ -22,7 +22,7 @@ mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Pack
 source=${SOURCE:-${mirror:+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie non-free}}
 [ -n "$source" ] || { echo "cuda12.sh: apt knows no mirror of Debian: set SOURCE, as in 'deb [trusted=yes] URL trixie non-free'" >&2; exit 1; }
 
-# apt-get with lists, cache and state of its own.
+# Runs apt-get with lists, a cache and a state of its own.
 mkdir -p "$work"/state/lists/partial "$work"/cache/archives/partial
 echo "$source" >"$work/sources.list"
 touch "$work/status"
@@ -34,7 +34,7 @@ own_apt update
 (cd "$work" && own_apt download nvidia-cuda-toolkit)
 dpkg-deb -x "$work"/nvidia-cuda-toolkit_*.deb "$work/compiler"
 
-# take WHEEL==VERSION FOLDER SUFFIX TO: files of the wheel's FOLDER whose names end in SUFFIX.
+# take WHEEL==VERSION FOLDER SUFFIX TO: copies the files of the wheel's FOLDER whose names end in SUFFIX.
 take() {
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work/wheels" "$1"
     python3 - "$work"/wheels/*.whl "$2/" "$3" "$4" <<'END'

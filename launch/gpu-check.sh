@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Does flame-c compute on this machine's GPU what it computes elsewhere, and how fast? Works in the repository after a build
-# with CUDA, and in a bundle (launch/bundle.sh). Prints a table, and writes it with all details to gpu-check.txt and
+# Checks that flame-c computes on this machine's GPU what it computes elsewhere, and how fast. Works in the repository after a
+# build with CUDA, and in a bundle (launch/bundle.sh). Prints a table, and writes it with all details to gpu-check.txt and
 # gpu-check.json. Exit code 0: every part that ran is good; 1: one is not; 2: wrong arguments.
 #   launch/gpu-check.sh [--seconds 530] [PART...]        default: all
 #     ops        every op against its definition, on the GPU
 #     golden     flame-c verify on all reference cases, fp32 and bf16
-#     curve      200 steps beside the same 200 on the CPU
+#     curve      200 training steps, compared with the same steps on the CPU
 #     resume     a resumed run equals the uninterrupted one bit for bit
-#     ranks      two and four NCCL ranks, also as two replicas of two, against one (on one GPU if need be)
-#     sanitizer  compute-sanitizer's memcheck and racecheck on the op table, where it is installed
-#     bench      every op and the training step, several models and lengths
-#     compare    the same models and ops in fla and PyTorch, where they are installed (PYTHON: python3)
-# No part takes time from those after it: what is not done at a part's end is stopped, and said. What a part leaves over goes
-# to the next.
+#     ranks      two and four NCCL ranks, also as two replicas of two, compared with one rank (on one GPU if there is only one)
+#     sanitizer  compute-sanitizer's memcheck and racecheck on the ops, if it is installed
+#     bench      times every op and the training step, for several models and lengths
+#     compare    times the same models and ops in fla and PyTorch, if they are installed (PYTHON: python3)
+# No part takes time from those after it: what is not done at a part's end is stopped and reported. Time that a part leaves over
+# goes to the next.
 
 # shellcheck disable=SC2317 # parts are called by their names
 set -uo pipefail
@@ -51,10 +51,10 @@ warming='' # the process that fills fla's caches while other parts run
 trap '[ -z "$warming" ] || kill -- -"$warming" 2>/dev/null; rm -rf "$work"' EXIT
 cd "$here" || exit 2
 cores=$(nproc)
-jobs=$((cores > 16 ? 8 : cores > 1 ? cores / 2 : 1)) # of one thread or two, beside each other on the GPU
+jobs=$((cores > 16 ? 8 : cores > 1 ? cores / 2 : 1)) # jobs at the same time on the GPU, of one or two threads each
 export OMP_WAIT_POLICY=passive
 
-# cuBLASLt and NCCL where the loader does not look: the toolkit's, and those that come with PyTorch.
+# Folders with cuBLASLt and NCCL where the loader does not look: the toolkit's, and those that come with PyTorch.
 library_folders() {
     local folder
     for folder in /usr/local/cuda/lib64 /usr/local/cuda*/targets/*/lib /usr/local/nvidia/lib64 \
@@ -70,7 +70,7 @@ show() {
     tee -a "$table"
 }
 
-# within SECONDS COMMAND...: no more than that, and no more than the part has. 124: stopped.
+# within SECONDS COMMAND...: runs a command for at most that long, and no longer than the part has. Exit code 124: it was stopped.
 within() {
     local start=$SECONDS limit=$((part_end - SECONDS)) code=0
     [ "$limit" -le "$1" ] || limit=$1
@@ -80,12 +80,12 @@ within() {
     return $code
 }
 
-# The part's sentences for the table; the first stands on its line.
+# Adds a sentence about the part to the table. The first one stands on the part's line.
 say() {
     echo "$*" >>"$work/sentences"
 }
 
-# tell FILE CODE: why it failed, in its own words.
+# tell FILE CODE: says why a program failed, in its own words.
 tell() {
     local words
     words=$(grep -ahE 'error|Error|ERROR' "$1" | tail -n 1)
@@ -95,13 +95,13 @@ tell() {
     { echo "exit code $2"; tail -n 40 "$1"; } >>"$work/details"
 }
 
-# How many flame-c sees; nvidia-smi lists those too that CUDA_VISIBLE_DEVICES hides, and a MIG GPU as one.
+# How many GPUs flame-c sees. nvidia-smi also lists those that CUDA_VISIBLE_DEVICES hides, and counts a MIG GPU as one.
 gpus() {
     sed -n 's/.* number [0-9]* of \([0-9]*\),.*/\1/p' <<<"$device"
 }
 
-# each FOLDER FUNCTION: calls the function with the arguments of each line of stdin, several at once. What it says goes to
-# FOLDER/ARGUMENTS, joined by dots, and its exit code to the same name with .code; there is none if there was no time.
+# each FOLDER FUNCTION: calls the function with the arguments of each line of stdin, several at once. Its output goes to
+# FOLDER/ARGUMENTS, joined by dots, and its exit code to the same name with .code, which is missing if there was no time.
 each() {
     mkdir -p "$1"
     export -f "${2?}"
@@ -146,8 +146,8 @@ verify_case() {
     "$flame" verify "tests/golden/$1" --device "$2" --dtype "$3" --tolerance 1e9
 }
 
-# The worst error of a case, and how many times the error on the CPU that of a tensor on the GPU is at most. By luck a tensor of
-# a few values can be exact on the CPU; it counts with the mean error of all tensors.
+# The worst error of a case, and the largest ratio of a tensor's error on the GPU to its error on the CPU. A tensor of a few values
+# can be exact on the CPU by luck, so it counts with the mean error of all tensors.
 worst_of() {
     sed -n 's/^verify: .* worst .* \(.*\)/\1/p' "$work/golden/$1.$2.$3" 2>/dev/null | grep '^[0-9]' || echo none
 }
@@ -159,8 +159,8 @@ excess_of() {
          END { if (count) print worst, name; else print "none" }' "$work/golden/$1.cpu.bfloat16" "$work/golden/$1.cuda.bfloat16" 2>/dev/null || echo none
 }
 
-# fp32 must be the reference's numbers. In bf16 each tensor may be twice as far from them as it is on the CPU; with the
-# kernels' GPU form in the emulator (tests/run/emulated_gpu.sh) it is at most 1.8 times as far, but for one case.
+# In fp32 the numbers must be the reference's. In bf16 each tensor may be twice as far from them as it is on the CPU; with the
+# kernels' GPU form in the emulator (tests/run/emulated_gpu.sh) it is at most 1.8 times as far, except in one case.
 part_golden() {
     local case cases dtype
     cases=$(cd tests/golden && dirname -- */io.safetensors)
@@ -209,7 +209,7 @@ losses() {
     sed -n 's/.*"step": *\([0-9]*\).*"loss": *\([-+.0-9e]*\).*/\1 \2/p' "$work/$1/metrics.jsonl" 2>/dev/null
 }
 
-# distance FOLDER FOLDER BOUND: the mean relative difference of the losses; fails if it is larger, or there are none.
+# distance FOLDER FOLDER BOUND: prints the mean relative difference of the losses. Fails if it is above BOUND, or without losses.
 distance() {
     paste <(losses "$1") <(losses "$2") | awk -v bound="$3" '
         NF == 4 && $1 == $3 { d = $2 - $4; sum += (d < 0 ? -d : d) / $4; n++; a = $2; b = $4 }
@@ -238,7 +238,7 @@ part_resume() {
     [ "$a" = "$b" ]
 }
 
-# ranks_run COUNT WAY WORDS ARGUMENTS...: WAY is how they share one GPU (nccl, mpi), or none.
+# ranks_run COUNT WAY WORDS ARGUMENTS...: runs COUNT ranks. WAY is how they share one GPU (nccl, mpi), or none.
 ranks_run() {
     local name=ranks-$1-$2-$# code=0 how=() words
     [ "$2" = none ] || how=(--comm.share_gpu="$2")
@@ -307,17 +307,18 @@ part_sanitizer() {
     return "$bad"
 }
 
-# figure FILE KEY: a number of a JSON file that flame-c bench wrote.
+# figure FILE KEY: prints a number from a JSON file that flame-c bench wrote.
 figure() {
     sed -n "s/^ *\"$2\": *\([-+.0-9e]*\),*\$/\1/p" "$1" | head -n 1
 }
 
-# estimated NAME CONFIG LENGTH: milliseconds of a step, as kernel_table estimates them (docs/cuda.md); it was asked at 2048 only.
+# estimated NAME CONFIG LENGTH: prints the milliseconds of a step that kernel_table estimates (docs/cuda.md), for length 2048 only.
 estimated() {
     { [ "$1 $3" = "$2 2048" ] && sed -n 's/.*"step_ms": *\([0-9.]*\).*/\1/p' "docs/gpu/estimates/$2.json" 2>/dev/null | grep .; } || echo -
 }
 
-# bench_one NAME CONFIG LENGTH ARGUMENTS...: 32768 tokens a step, or one sequence. Notes in `undone` what there is no time for.
+# bench_one NAME CONFIG LENGTH ARGUMENTS...: times steps of 32768 tokens, or of one longer sequence. Adds to `undone` what there is
+# no time for.
 bench_one() {
     local name=$1 batch=$((32768 / $3)) code=0 file=$work/bench-$1.json
     [ "$SECONDS" -lt $((part_end - 2)) ] || { undone+=("$name"); return 0; }
@@ -375,8 +376,8 @@ fla_step() {
     LD_LIBRARY_PATH=$their_libraries "$python" tools/fla_step.py --length 2048 --tokens 32768 "$@" "${configs[@]/%/.yaml}"
 }
 
-# Triton and inductor keep what they have compiled in files: done on few tokens while other parts run, it is there for
-# `compare`. Not where only one process may use the GPU.
+# Triton and inductor keep what they have compiled in files. So this runs them on a few tokens while other parts run, and `compare`
+# then finds the files. Not done if only one process may use the GPU.
 start_warming() {
     [[ " ${parts[*]} " == *" compare "* ]] && [ ${#parts[@]} -gt 1 ] || return 0
     [ "$(nvidia-smi --query-gpu=compute_mode --format=csv,noheader 2>/dev/null | head -n 1)" = Default ] || return 0
@@ -415,7 +416,7 @@ json_text() {
         awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'
 }
 
-# What is known so far; complete after every part.
+# Writes what is known so far. Called after every part, so the files are complete at any time.
 write_report() {
     {
         printf '{"device": "%s", "driver": "%s", "version": "%s", "machine": "%s", "seconds": %d, "parts": [\n' \
@@ -450,14 +451,14 @@ run_part() {
     write_report
 }
 
-# A part ends early enough for those after it.
+# Each part ends early enough to leave the parts after it their time.
 end_of_part() {
     local end=$seconds i
     for ((i = $1 + 1; i < ${#parts[@]}; i++)); do end=$((end - share[${parts[i]}] * seconds / 530)); done
     echo "$end"
 }
 
-# The driver's version and that of the build, before anything can go wrong with them.
+# Prints the versions of the driver and of the build first, before anything can go wrong with them.
 say_driver() {
     local driver
     driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)

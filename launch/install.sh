@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing, builds flame-c and installs it. Further arguments go to cmake.
-#   launch/install.sh [-DFLAME_NATIVE=OFF ...]      PREFIX: where to, /usr/local; BUILD: the build folder, build-install
+#   launch/install.sh [-DFLAME_NATIVE=OFF ...]      PREFIX: the target, /usr/local; BUILD: the build folder, build-install
 set -eu
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."

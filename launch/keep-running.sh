@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Starts a job again when it has crashed, until it is done; it goes on from its newest checkpoint.
+# Starts a job again whenever it has crashed, until it is done. The job resumes from its newest checkpoint.
 #   launch/keep-running.sh RUN_FOLDER COMMAND...
 #   launch/keep-running.sh runs/gla mpirun -np 8 flame-c --config gla.yaml --job.dump_folder=runs/gla
-# Waits 5 s before it starts the job again, twice as long after each failure without a new checkpoint, at most 5 minutes.
-# Gives up after three failures in a row (KEEP_RUNNING_TRIES) without a new checkpoint, and at once on an error that would come
-# back: the input, the command line, no finite gradients. SIGUSR1, SIGINT, SIGTERM and SIGHUP are passed on, and end the loop.
+# Waits 5 s before it starts the job again, and twice as long after each failure without a new checkpoint, at most 5 minutes.
+# Gives up after three failures in a row (KEEP_RUNNING_TRIES) without a new checkpoint, and at once after an error that would
+# recur: in the input, in the command line, or gradients that are not finite. SIGUSR1, SIGINT, SIGTERM and SIGHUP are passed on to
+# the job, and end the loop.
 set -u
 case " ${1:-} ${2:-} " in "   " | *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 [ $# -ge 2 ] || { echo "keep-running.sh: no command after $1" >&2; exit 2; }
@@ -24,14 +25,14 @@ for signal in USR1 INT TERM HUP; do trap "pass_on $signal" $signal; done
 failures=0
 while true; do
     before=$(newest)
-    # In a process group of its own the job gets a signal of the terminal once, from pass_on: mpirun takes a second Ctrl-C as
-    # an order to end at once. Such a group may not read the terminal, and with TTOU ignored it may always write to it.
+    # The job has a process group of its own, so that it gets a signal of the terminal only once, from pass_on: mpirun takes a
+    # second Ctrl-C as an order to end at once. Such a group may not read from the terminal, but with TTOU ignored it may write.
     set -m
     (trap '' TTOU && exec "$@") </dev/null &
     job=$!
     set +m
     [ -z "$missed" ] || pass_on "$missed"
-    # A signal that is passed on ends wait, not the job.
+    # A signal that is passed on ends `wait`, but not the job.
     while true; do
         wait $job
         code=$?

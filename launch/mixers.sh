@@ -1,5 +1,5 @@
-# Read by the scripts that compare mixers: the keys that make each one a model of about a million parameters on
-# configs/bytes.yaml. All others are the defaults of that file and of fla.
+# Read by the scripts that compare mixers: the keys with which each mixer becomes a model of about a million parameters on
+# configs/bytes.yaml. All other keys have the defaults of that file and of fla.
 declare -A mixer_keys=(
     [abc]="num_heads=4 num_slots=32"
     [based]="num_heads=4"
@@ -38,7 +38,7 @@ declare -A mixer_keys=(
     [xlstm]="num_heads=4"
 )
 
-# How pictures group them, by what the state does or is.
+# How pictures group the mixers: by what the state does or is.
 mixer_families=(
     "linear attention: linear_attn retnet transnormer lightnet based rebased xlstm mlstm_block"
     "gates by channel: hgrn hgrn2 gla gsa abc rwkv6 gateloop"
@@ -48,7 +48,7 @@ mixer_families=(
     "softmax attention: transformer forgetting_transformer path_attn deltaformer nsa two_simplicial transformer_vq tropical_attention"
 )
 
-# families_of MIXER...: sets `families` to those that have one of these mixers.
+# families_of MIXER...: sets `families` to the families that contain one of these mixers.
 families_of() {
     local family mixer
     families=()
@@ -61,14 +61,14 @@ families_of() {
     done
 }
 
-# mixer_arguments MIXER: sets `arguments` to what makes flame-c use it.
+# mixer_arguments MIXER: sets `arguments` to those with which flame-c uses the mixer.
 mixer_arguments() {
     local key
     arguments=(--config configs/bytes.yaml --model.model_type="$1")
     for key in ${mixer_keys[$1]}; do arguments+=("--model.$key"); done
 }
 
-# known_mixers NAME...: sets `mixers` to the names, or to all where there are none; ends the script at one there is not.
+# known_mixers NAME...: sets `mixers` to the names, or to all mixers if there are no names. Ends the script if one does not exist.
 known_mixers() {
     local mixer
     mapfile -t mixers < <([ $# -gt 0 ] && printf '%s\n' "$@" || printf '%s\n' "${!mixer_keys[@]}" | sort)
@@ -79,7 +79,7 @@ known_mixers() {
     done
 }
 
-# comparison_arguments FOLDER ARGUMENT...: of a script that takes [--out FOLDER] [MIXER...], sets `out` and `mixers`.
+# comparison_arguments FOLDER ARGUMENT...: reads the arguments [--out FOLDER] [MIXER...] of a script, and sets `out` and `mixers`.
 comparison_arguments() {
     out=$1 mixers=()
     shift
@@ -94,8 +94,8 @@ comparison_arguments() {
     known_mixers "${mixers[@]}"
 }
 
-# draw_lengths TABLE PICTURE XLABEL YLABEL MIXER...: a panel for each family of mixers. The first line of the table ends with the
-# lengths, the others are a mixer and its figure at each.
+# draw_lengths TABLE PICTURE XLABEL YLABEL MIXER...: draws a panel for each family of mixers. The first line of the table ends with
+# the lengths; each other line is a mixer and its figure at each length.
 draw_lengths() {
     local table=$1 picture=$2 xlabel=$3 ylabel=$4 columns rows
     shift 4
@@ -125,7 +125,7 @@ END_OF_PLOT
     rm -f "$picture".*
 }
 
-# lengths_panel PICTURE FAMILY MIXER...: the mixers of the family, and before them all others in grey.
+# lengths_panel PICTURE FAMILY MIXER...: draws the mixers of the family over all others, which are grey.
 lengths_panel() {
     local picture=$1 family=$2 mixer plots=
     shift 2

@@ -2,7 +2,7 @@
 # Draws the times of mixers over the length of the sequence: launch/plot-speed.sh FOLDER
 # FOLDER has speed.csv of `flame-c suite speed`. Makes, beside it:
 #   speed-forward.png            the time of forward, both axes logarithmic, a panel for each family of mixers
-#   speed-forward-backward.png   the same of forward and backward
+#   speed-forward-backward.png   the same for forward and backward
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 [ $# = 1 ] && [[ $1 != -* ]] || { "$0" --help >&2; exit 2; }
@@ -13,8 +13,8 @@ command -v gnuplot > /dev/null || { echo "plot-speed.sh: gnuplot is missing (Deb
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Of each time "family|mixer|length|forward|forward and backward". Another library's column, "fla gla" or "torch sdpa", is of
-# the family of its last word; a mixer of no family is of the last one.
+# A line "family|mixer|length|forward|forward and backward" for each time. Another library's column, "fla gla" or "torch sdpa",
+# belongs to the family of its last word, and a mixer without a family to the last family.
 awk -F, -v families="$(printf '%s\n' "${mixer_families[@]#*:}")" '
     BEGIN {
         n = split(families, family, "\n")
@@ -31,7 +31,7 @@ awk -F, -v families="$(printf '%s\n' "${mixer_families[@]#*:}")" '
 mapfile -t here < <(cut -d'|' -f1 "$work/times" | uniq)
 of_mixer() { printf "'%s' using (strcol(2) eq \"%s\" ? \$3 : NaN):%d" "$work/times" "$1" "$2"; } # MIXER COLUMN
 
-# picture COLUMN NAME TITLE: the mixers of a family over all others in grey; other libraries are dashed.
+# picture COLUMN NAME TITLE: draws the mixers of each family over all others, which are grey. Other libraries are dashed.
 picture() {
     local f model names plots n columns=$((${#here[@]} < 3 ? ${#here[@]} : 3)) rows=$(((${#here[@]} + 2) / 3))
     printf 'set terminal pngcairo size %d,%d font "Sans,11"\nset output "%s"\n' $((600 * columns)) $((420 * rows)) "$folder/$2"

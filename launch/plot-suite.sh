@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Draws the results of a suite: launch/plot-suite.sh FOLDER
 # FOLDER has aggregate.csv. Makes, beside it and for each suite in it:
-#   SUITE-score.png          each task's score by mixer, with 95 % intervals, and of an answer that looks at no input (dashed)
-#   SUITE-TASK-length.png    the score over the length of the tests, a panel for each family of mixers; so for pairs. The tests
-#                            are times those of the training, or the lengths and pairs that a training of several lists
+#   SUITE-score.png          each task's score by mixer, with 95 % intervals; dashed: an answer that does not depend on the input
+#   SUITE-TASK-length.png    the score over the length of the tests, with a panel for each family of mixers; also over the number
+#                            of pairs. The lengths are multiples of the training's, or those that the setting lists
 #   SUITE-state.png          each task's score over the bytes of the state
-#   SUITE-cost.png           tokens per second of the training and, where tokens are answered one by one, of decoding; and its memory
+#   SUITE-cost.png           tokens per second of training and, if tokens are answered one by one, of decoding; memory of training
 set -euo pipefail
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 [ $# = 1 ] && [[ $1 != -* ]] || { "$0" --help >&2; exit 2; }
@@ -16,8 +16,8 @@ command -v gnuplot > /dev/null || { echo "plot-suite.sh: gnuplot is missing (Deb
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# rows SUITE: that suite's rows for all settings of a task, fields apart by |, the first two of them the number of the model's
-# family and its place among all mixers. An empty field is NaN. A model of several words is a mixer with other keys.
+# rows SUITE: prints that suite's rows for all settings of a task, with fields separated by |. The first two fields are the number
+# of the model's family and its place among all mixers. An empty field is NaN. A model of several words is a mixer with other keys.
 rows() {
     awk -F, -v suite="$1" -v families="$(printf '%s\n' "${mixer_families[@]#*:}")" '
         BEGIN {
@@ -38,10 +38,10 @@ rows() {
         }' "$folder/aggregate.csv" | sort -t'|' -k2,2n -k5,5
 }
 
-# words COLUMN FILE: its different values, in the order of the file.
+# words COLUMN FILE: prints the column's different values, in the order of the file.
 words() { awk -F'|' -v c="$1" '!seen[$c]++ { print $c }' "$2"; }
 
-# begin PICTURE PANELS COLUMNS WIDTH HEIGHT: of a panel.
+# begin PICTURE PANELS COLUMNS WIDTH HEIGHT: begins a picture. WIDTH and HEIGHT are those of a panel.
 begin() {
     local rows=$((($2 + $3 - 1) / $3))
     printf 'set terminal pngcairo size %d,%d font "Sans,11"\nset output "%s"\n' $(($4 * $3)) $(($5 * rows)) "$1"
@@ -50,13 +50,13 @@ begin() {
     pictures+=("$1")
 }
 
-# title TEXT: gnuplot would take _ for a subscript.
+# title TEXT: escapes _, which gnuplot would take for a subscript.
 title() { printf 'set title "%s"\n' "$(tr _ ' ' <<< "$1")"; }
 
 colours=('#1b6ca8' '#d1495b' '#2e933c' '#e08e1b' '#7b4fa3' '#5f6b6d' '#00a6a6')
 
-# by_mixer FILE VALUE LOW HIGH LABEL: a panel with a bar or, where LOW is no 0, a mean and its interval for each model of
-# FILE, whose columns 1, 2 and 5 are those of `rows`.
+# by_mixer FILE VALUE LOW HIGH LABEL: draws a panel with a bar or, if LOW is not 0, a mean and its interval for each model of FILE,
+# whose columns 1, 2 and 5 are those of `rows`.
 by_mixer() {
     local file=$1 f plots='' names
     words 5 "$file" > "$work/order"
@@ -75,7 +75,7 @@ by_mixer() {
     printf 'set boxwidth 0.7\nplot %s%s\n' "${plots#, }" "${6:-}"
 }
 
-# scores SUITE: the interval of one seed is its score.
+# scores SUITE: draws the scores. With a single seed, the interval is the score itself.
 scores() {
     local task metric
     begin "$folder/$1-score.png" "$(words 3 "$work/rows" | wc -l)" 1 1300 400
@@ -93,8 +93,8 @@ scores() {
     printf 'unset multiplot\n'
 }
 
-# over SUITE TASK WORD: splits that are called "WORD 2x" and so on, where "test" is 1x; or, if there is one that is called
-# "64x4", those by their length or their pairs.
+# over SUITE TASK WORD: draws the splits that are called "WORD 2x" and so on, where "test" is 1x; or, if there are splits that are
+# called "64x4", those by their length or their pairs.
 over() {
     local f model n plots behind names families_here
     local listed=0
@@ -130,7 +130,7 @@ over() {
 
 mark() { printf "pointsize 1.4 linewidth 1.6 linecolor rgb '%s' pointtype %d" "${colours[$1 - 1]}" $(($2 + 3)); } # FAMILY NUMBER
 
-# states SUITE: models by colour and shape, which the last panel names.
+# states SUITE: draws models by colour and shape, which the last panel explains.
 states() {
     local task number style model f plots=''
     awk -F'|' '$7 != "NaN" && $11 != "NaN" && $4 == "test"' "$work/rows" > "$work/states"
@@ -157,12 +157,12 @@ states() {
     printf 'unset multiplot\n'
 }
 
-# of_first COLUMN: the rows with a number there, of the first task that has one: its lengths are those of every model.
+# of_first COLUMN: prints the rows of the first task that has numbers in this column. Its lengths are those of every model.
 of_first() {
     awk -F'|' -v c="$1" '$4 == "test" && $c != "NaN" && (task == "" || $3 == task) { task = $3; print }' "$work/rows"
 }
 
-# costs SUITE: a training of a few steps has no speed.
+# costs SUITE: draws the costs. A training of a few steps has no speed.
 costs() {
     local panels=0 speed
     of_first 13 | awk -F'|' -v OFS='|' '{ $13 /= 1048576; print }' > "$work/cost"

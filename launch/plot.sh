@@ -2,8 +2,8 @@
 # Draws loss, validation loss, learning rate, gradient norm and tokens/s of one or more runs into one picture.
 #   launch/plot.sh [-o FILE.png|FILE.svg] [-q QUANTITY,...] [-g "TITLE: NAME NAME..."]... RUN...
 # RUN is a job.dump_folder or its metrics.jsonl. Without -o the picture is curves.png in the first run's folder; without -q it
-# has all of loss, val_loss, lr, grad_norm and tokens_per_second. With -g there is a panel for each group of runs, by the names of
-# their folders, where they stand out before all others, in grey; -q then names one quantity.
+# has all of loss, val_loss, lr, grad_norm and tokens_per_second. With -g there is a panel for each group of runs, named by their
+# folders, which stand out against all other runs in grey; -q then names one quantity.
 set -eu
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 output='' all='loss val_loss lr grad_norm tokens_per_second'
@@ -29,7 +29,7 @@ command -v gnuplot > /dev/null || { echo "plot.sh: gnuplot is missing (Debian: a
 columns=$(mktemp -d)
 trap 'rm -rf "$columns"' EXIT
 
-# One file per quantity and run: step and value. Values that were not finite are null there and leave a gap.
+# Makes a file per quantity and run, with steps and values. Values that were not finite are null in metrics.jsonl and leave a gap.
 extract() { # FILE KEY
     awk -v key="\"$2\": " '{
         at = index($0, key)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to a trained, verified and exported model: installs what is missing, builds, makes a data set of the
+# From nothing to a trained, verified and exported model: installs what is missing, builds, makes a data set from the
 # documentation that comes with CMake, trains configs/quickstart.yaml on two ranks, interrupts and resumes the run, lets the
-# model go on with a text, and prints a table of what it did. Everything it makes is in build/ and runs/quickstart/, which it
+# model continue a text, and prints a table of what it did. Everything it makes is in build/ and runs/quickstart/, which it
 # removes first.
 #   launch/quickstart.sh [--section.key=value ...]      for instance --training.steps=100
 set -euo pipefail
@@ -25,13 +25,13 @@ say() {
     printf '\n== %s\n' "$*"
 }
 
-# row NAME RESULT: a line of the closing table, with the seconds since the last one.
+# row NAME RESULT: adds a line to the closing table, with the seconds since the line before.
 row() {
     rows+=("$(printf '%-9s %4d s   %s' "$1" $((SECONDS - row_start)) "$2")")
     row_start=$SECONDS
 }
 
-# Small text files in an order that depends on their contents only, without duplicates: "SIZE PATH" lines.
+# Lists small text files as lines "SIZE PATH", without duplicates, in an order that depends on their contents only.
 text_files() {
     find "$1" -type f -size -64k -name "$2" -exec md5sum {} + |
         LC_ALL=C sort -u -k1,1 | cut -c35- | xargs -d '\n' stat -c '%s %n'
@@ -59,7 +59,7 @@ collect_text() {
     done
 }
 
-# The text of one part as one stream, files in the order of their list.
+# Prints the text of one part as one stream, with its files in the order of their list.
 text() {
     (cd $run/text/"$1" && sed 's|^/||' ../"$1".files | xargs -d '\n' cat)
 }
@@ -68,7 +68,7 @@ bits_per_byte() {
     awk -v packed="$1" -v bytes="$2" 'BEGIN { printf "%.3f", 8 * packed / bytes }'
 }
 
-# What a general compressor needs for the held-out text: by itself, and after it has seen all of the training text.
+# What a general compressor needs for the held-out text, by itself and after it has seen all of the training text.
 measure_xz() {
     local bytes alone known both
     bytes=$(text validation | wc -c)
@@ -79,7 +79,7 @@ measure_xz() {
     xz_after_train=$(bits_per_byte $((both - known)) "$bytes")
 }
 
-# The newest value of a key of metrics.jsonl; nothing before the first line is there.
+# Prints the newest value of a key in metrics.jsonl; nothing before the first line is there.
 last() {
     [ ! -f $run/metrics.jsonl ] || sed -n 's/.*"'"$1"'": *\([^,}]*\).*/\1/p' $run/metrics.jsonl | tail -n 1
 }
@@ -102,7 +102,7 @@ newest_checkpoint() {
     find $run/checkpoint -maxdepth 1 -name 'step-????????' | sort | tail -n 1
 }
 
-# configured KEY ARGUMENT...: what training.KEY is, from the command line or from the file.
+# configured KEY ARGUMENT...: prints training.KEY, from the command line or from the file.
 configured() {
     local key=$1 argument value
     shift

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs what flame-c needs and this machine lacks (Debian, Ubuntu). Elsewhere it lists what is missing and exits 1.
+# Installs what flame-c needs and this machine lacks (Debian, Ubuntu). On other systems it lists what is missing and exits with 1.
 #   launch/setup.sh [bundle]      bundle: also what launch/bundle.sh needs
 set -u
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 bundle=no
 case "$*" in '') ;; bundle) bundle=yes ;; *) "$0" --help >&2; exit 2 ;; esac
 
-# What is needed: a Debian package and a test that succeeds where it is there, from whatever source.
+# What is needed: a Debian package, and a test that succeeds if it is there, from whatever source.
 needs() {
     cat <<'LIST'
 gcc               command -v cc
@@ -74,7 +74,7 @@ check_cmake() {
     fi
 }
 
-# Drivers that a program built with the CUDA here will run on, if there is one.
+# Says on which drivers a program built with this machine's CUDA will run, if it has one.
 say_driver() {
     nvcc=$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc) || return 0
     version=$("$nvcc" --version | sed -n 's/.*release \([0-9]*\.[0-9]*\).*/\1/p')

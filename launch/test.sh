@@ -12,7 +12,7 @@ for argument in "$@"; do
 done
 ./launch/setup.sh
 . ./launch/environment.sh
-# Without a GPU no test runs what nvcc makes of the kernels, and nvcc needs as long as all tests.
+# Without a GPU no test runs the kernels that nvcc compiles, and nvcc takes as long as all tests.
 preset=release build=build
 if PATH=$PATH:/usr/local/cuda/bin command -v nvcc >/dev/null && ! nvidia-smi -L >/dev/null 2>&1; then
     preset=cpu build=build-cpu
@@ -22,7 +22,7 @@ cmake --preset $preset
 cmake --build --preset $preset
 # Two at a time: most tests have one thread, and those with several ranks count as two.
 export CTEST_PARALLEL_LEVEL="${CTEST_PARALLEL_LEVEL:-2}"
-# Threads that wait sleep: two tests with a thread per core would take the cores from each other by spinning.
+# Threads that wait sleep, because two tests with a thread per core would take the cores from each other by spinning.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 result=0
 ctest --preset $preset "$@" || result=$?

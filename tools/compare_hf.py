@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Does Hugging Face compute what flame-c computes?
+"""Checks whether Hugging Face computes what flame-c computes.
 
 Loads checkpoint folders with transformers and the real flash-linear-attention (fla), on a CPU, and compares their logits with
-those of flame-c on the same tokens. Missing or unexpected tensors are errors. Ends with one line a folder and exit code 0 or 1.
+those of flame-c on the same tokens. Missing or unexpected tensors are errors. Ends with a line per folder and exit code 0 or 1.
 
     tools/compare_hf.py FOLDER ... --flame-c build/flame-c    runs `flame-c logits` on random tokens itself
     tools/compare_hf.py FOLDER ... --flame-c build/flame-c --generate 20    compares the most probable continuations instead
     tools/compare_hf.py FOLDER --logits FILE.safetensors      takes input_ids [B, T] and logits [B, T, vocabulary] from a file
-    ... --save DIR                                            also writes each model as transformers does: DIR/NAME of the folder
-    ... --without-fla                                         takes transformers' own classes, for mamba, mamba2 and xlstm
+    ... --save DIR                                            also writes each model as transformers does, to DIR/NAME of the folder
+    ... --without-fla                                         uses transformers' own classes, for mamba, mamba2 and xlstm
 
 Needs: pip install torch transformers flash-linear-attention safetensors (tried: 4.57 with fla 0.5.2, 5.24 with 0.6.0)
 fla's kernels run in Triton's interpreter, about a second per layer and 100 tokens: this checks numbers, not speed.
@@ -32,7 +32,7 @@ if __debug__ and __name__ == "__main__":
     # Without assertions: fla's delta rules assert that their inputs are not fp32, which would be slow on a GPU.
     os.execv(sys.executable, [sys.executable, "-O", *sys.argv])
 
-# Before Triton is imported: it decides then how kernels run.
+# Set before Triton is imported, because it decides then how kernels run.
 os.environ["TRITON_INTERPRET"] = "1"
 os.environ["TORCHDYNAMO_DISABLE"] = "1"
 warnings.filterwarnings("ignore")
@@ -48,8 +48,8 @@ except ImportError as error:
 
 
 def run_without_benchmarks(tuner, *args, **kwargs):
-    """Stands for Autotuner.run: of the configurations that pass pruning, the one with the largest blocks. The interpreter
-    takes time per program, so that is the fastest, and timing the others would take minutes."""
+    """Replaces Autotuner.run: of the configurations that pass pruning, takes the one with the largest blocks. The interpreter
+    takes time per program, so this one is the fastest, and timing the others would take minutes."""
     tuner.nargs = dict(zip(tuner.arg_names, args))
     candidates = tuner.prune_configs(kwargs) if len(tuner.configs) > 1 else tuner.configs
     best = max(candidates, key=lambda config: math.prod(v for v in config.kwargs.values() if type(v) is int))
@@ -115,8 +115,8 @@ def log1p(x):
 
 
 def replace_language():
-    """The interpreter replaces the words of triton.language at each launch, and those alone that a kernel's module calls tl.
-    Done once for all, functions that kernels import from elsewhere have the replaced words too, and launches are faster."""
+    """The interpreter replaces the functions of triton.language at each launch, and only those that a kernel's module calls tl.
+    This replaces them once for all, so that functions which kernels import from elsewhere use them too, and launches are faster."""
     interpreter, language = triton.runtime.interpreter, triton.language
     words = types.SimpleNamespace(__globals__={"tl": language, "core": language.core})
     interpreter._patch_lang(words)
@@ -126,7 +126,7 @@ def replace_language():
 
 
 def prepare_fla():
-    """What fla expects from a GPU: an autotuner that times kernels, and the package flash_attn."""
+    """Replaces what fla expects from a GPU: an autotuner that times kernels, and the package flash_attn."""
     replace_language()
     for name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "mod", "neg"):
         keep_class(f"__{name}__")
@@ -140,7 +140,7 @@ def prepare_fla():
 
 
 class FullPrecision:
-    """Stands for torch in modules of fla that round to half precision or bf16 whatever the model's dtype."""
+    """Replaces torch in modules of fla that round to half precision or bf16, whatever the model's dtype is."""
     float16 = bfloat16 = torch.float32
 
     def __getattr__(self, name):
@@ -148,7 +148,7 @@ class FullPrecision:
 
 
 def import_fla():
-    """Its models are then registered with transformers."""
+    """Imports fla, which registers its models with transformers."""
     import fla  # noqa: F401
     for name in ("mesa_net.chunk", "mesa_net.chunk_h_fwd", "path_attn.parallel"):
         importlib.import_module(f"fla.ops.{name}").torch = FullPrecision()
@@ -190,13 +190,13 @@ def flame_continuation(program, folder, prompt, count):
 
 
 def compare_generation(folder, options):
-    """Whether flame-c and transformers' generate go on alike. Some of fla's models go on wrongly, or not at all, from their
-    cache: then without it."""
+    """Whether flame-c and transformers' generate continue alike. Some of fla's models continue wrongly, or not at all, from
+    their cache; these run without it."""
     folder = newest_step(folder)
     model = load_model(folder, options.save)
     prompt = torch.randint(model.config.vocab_size, (1, options.length), generator=torch.Generator().manual_seed(options.seed))
     ours = flame_continuation(options.flame_c, folder, prompt, options.generate)
-    for cache in (True, False):  # False: transformers reads the whole text for every token
+    for cache in (True, False):  # False: transformers reads the whole text again for every token
         start = time.monotonic()
         try:
             theirs = reference_continuation(model, prompt, options.generate, cache)
@@ -215,7 +215,7 @@ def compare_generation(folder, options):
 
 
 def run_flame(program, folder, length, seed):
-    """Random tokens, and what flame-c makes of them."""
+    """Random tokens, and the logits that flame-c computes for them."""
     with open(os.path.join(folder, "config.json")) as file:
         vocabulary = json.load(file).get("vocab_size", 32000)
     tokens = torch.randint(vocabulary, (1, length), generator=torch.Generator().manual_seed(seed))

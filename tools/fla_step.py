@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Times models and chunk kernels of fla and PyTorch, in bfloat16 with random tokens, beside what flame-c took for them.
+"""Times models and chunk kernels of fla and PyTorch, in bfloat16 with random tokens, and shows flame-c's times beside them.
 
     tools/fla_step.py configs/gla-340M.yaml ... [--ours FOLDER] [--json FILE] [--seconds 200]
 
-A training step is forward, backward, clipping and AdamW: as it is, and with every block under torch.compile. The kernel of a
-model is timed forward and backward on the shapes it has in that model. FOLDER holds bench-NAME.json of `flame-c bench --json`
-for each NAME.yaml; the last column is how many times better flame-c is. Exit code 77: what this needs is not installed, and
-which; 1: nothing could be timed."""
+A training step is forward, backward, clipping and AdamW; it is timed eagerly, and with every block under torch.compile. The kernel
+of a model is timed forward and backward on the shapes that it has in that model. FOLDER holds bench-NAME.json, which `flame-c bench
+--json` wrote, for each NAME.yaml; the last column is how many times better flame-c is. Exit code 77: something that this needs is
+not installed (printed); 1: nothing could be timed."""
 import argparse
 import json
 import os
@@ -49,7 +49,7 @@ def one_line(error):
 
 
 def import_torch(device):
-    """torch and, or why not, fla. They are slow to import, and may be missing."""
+    """Imports torch and fla, which is slow. Returns torch, fla and ""; or torch, None and the reason why fla is missing."""
     try:
         import torch
         import transformers  # noqa: F401
@@ -66,7 +66,7 @@ def import_torch(device):
 
 
 def give_fla_attention(torch):
-    """fla's attention layers want the package flash-attn. Where it is missing: PyTorch's own attention, and fla's kernel for
+    """fla's attention layers need the package flash-attn. If it is missing, they get PyTorch's own attention, and fla's kernel for
     windows."""
     import fla.layers.attn as layer
     if layer.flash_attn_func is not None:
@@ -85,7 +85,7 @@ def give_fla_attention(torch):
 
 
 def llama_keys(keys):
-    """The transformer of the same sizes in transformers: for where there is no fla."""
+    """The keys of a transformer of the same size in the library transformers, in case there is no fla."""
     hidden, heads = keys["hidden_size"], keys["num_heads"]
     return dict(hidden_size=hidden, num_hidden_layers=keys["num_hidden_layers"], num_attention_heads=heads,
                 num_key_value_heads=keys.get("num_kv_heads") or heads, vocab_size=keys["vocab_size"],
@@ -126,7 +126,7 @@ class Timer:
 
 
 def kernel_of(torch, keys, config, batch, length, device):
-    """(name, flame-c's op, function, its inputs) of the kernel that mixes tokens in this model, of a hybrid its attention;
+    """(name, flame-c's op, function, its inputs) of the kernel that mixes tokens in this model (in a hybrid, of its attention);
     None if it is not one of these. Shapes are fla's: [B, T, H, K]."""
     hidden, heads, kind = config.hidden_size, keys.get("num_heads"), keys["model_type"]
 
@@ -175,7 +175,7 @@ def kernel_of(torch, keys, config, batch, length, device):
 
 
 def time_kernel(timer, kernel, runs, warm):
-    """Forward seconds, backward seconds."""
+    """Times a kernel: seconds of forward, seconds of backward."""
     _, _, function, inputs = kernel
     out = function(*inputs)
     gradient = timer.torch.randn_like(out)
@@ -185,7 +185,7 @@ def time_kernel(timer, kernel, runs, warm):
 
 
 def time_step(timer, config, batch, length, steps, warm, compiled):
-    """Seconds of a training step, and the device's memory at its peak."""
+    """Times a training step: its seconds, and the peak of the device's memory."""
     from transformers import AutoModelForCausalLM
     torch, device = timer.torch, timer.device
     model = AutoModelForCausalLM.from_config(config).to(device).train()
@@ -226,7 +226,7 @@ def times_better(more, less):
 
 
 class Comparison:
-    """What was timed so far, as a table on stdout and as JSON."""
+    """What has been timed so far, as a table on stdout and as JSON."""
 
     def __init__(self, arguments):
         self.arguments, self.entries, self.timed = arguments, [], 0
@@ -271,7 +271,7 @@ class Comparison:
 
 
 def attempt(comparison, torch, name, what, end, function):
-    """Runs the function until `end` at most. Whatever goes wrong in it is noted, and the next one tried."""
+    """Runs the function, but no longer than until `end`. Whatever goes wrong in it is noted, and the caller goes on."""
     left = end - time.monotonic()
     try:
         if left <= 1:

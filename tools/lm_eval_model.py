@@ -3,22 +3,22 @@
 
     tools/lm_eval_model.py --model flame-c --model_args checkpoint=RUN,program=build/flame-c --tasks lambada_openai,arc_easy
 
-takes what lm_eval takes on its command line; `import lm_eval_model` before lm_eval.simple_evaluate does the same in Python. The
-requests are written to a file, `flame-c score` or `flame-c generate` answers them, in batches of its own, and its answers are read
-back: Python computes nothing.
+takes the arguments of the command lm_eval; in Python, `import lm_eval_model` before lm_eval.simple_evaluate does the same. The
+requests are written to a file, `flame-c score` or `flame-c generate` answers them in batches of its own, and the answers are read
+back, so Python computes nothing.
 
 model_args: checkpoint      a checkpoint, a run's folder or a Hugging Face folder
             program         flame-c, if it is not in PATH
             launcher        what to start it with, such as "mpirun -np 4"
             max_length      most tokens that the model sees; default: max_position_embeddings of its config.json
             add_bos_token   true or false: whether texts begin with special tokens; default: what the tokenizer says
-            prefix_token_id stands for an empty context; default: the tokenizer's bos token, or its eos token
-            dtype           of flame-c score and generate
-            batch_tokens    of flame-c score: tokens of a micro-batch
-            batch           of flame-c generate: texts that are continued side by side
+            prefix_token_id the token for an empty context; default: the tokenizer's bos token, or its eos token
+            dtype           --dtype of flame-c score and generate
+            batch_tokens    --batch-tokens of flame-c score: tokens of a micro-batch
+            batch           --batch of flame-c generate: texts that are continued side by side
 
-lm_eval's --device cpu computes on CPUs, anything else on GPUs where there are any; its --batch_size has no effect. A folder with a
-tokenizer is read by transformers' AutoTokenizer; without one, texts are bytes and begin with token 256.
+With lm_eval's --device cpu flame-c computes on CPUs, otherwise on GPUs if there are any; --batch_size has no effect. The tokenizer
+in the folder is loaded by transformers' AutoTokenizer; without one, texts are bytes and begin with token 256.
 
 Needs: pip install lm_eval transformers (tried: lm_eval 0.4.13)
 """
@@ -64,8 +64,8 @@ def load_tokenizer(folder):
 class FlameC(TemplateLM):
     def __init__(self, checkpoint, program="flame-c", launcher="", max_length=None, add_bos_token=None, prefix_token_id=None,
                  batch_tokens=None, batch=None, dtype=None, device=None, batch_size=None, max_batch_size=None):
-        """lm_eval sets device, to cuda unless told otherwise, batch_size and max_batch_size. flame-c packs requests by their
-        lengths into batches of its own."""
+        """lm_eval sets device (to cuda by default), batch_size and max_batch_size. flame-c ignores the last two and packs requests
+        by their lengths into batches of its own."""
         super().__init__()
         self.folder = newest_step(checkpoint)
         self.program = [*shlex.split(launcher), program]
@@ -104,7 +104,7 @@ class FlameC(TemplateLM):
         return self.tokenizer.encode(string, **({} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}))
 
     def answers(self, command, name, requests, options):
-        """What `flame-c COMMAND --NAME FILE` answers to a file of the requests: an object for each."""
+        """Writes the requests to a file and returns what `flame-c COMMAND --NAME FILE` answers: an object for each."""
         if not requests:
             return []
         with tempfile.TemporaryDirectory() as work:
@@ -118,7 +118,7 @@ class FlameC(TemplateLM):
                 return [json.loads(line) for line in file]
 
     def score(self, pairs):
-        """What flame-c says of lists of tokens (context, continuation): their log-likelihoods, and whether greedy."""
+        """Scores lists of tokens (context, continuation): their log-likelihoods, and whether greedy decoding gives them."""
         requests = [{"context": context, "continuation": continuation} for context, continuation in pairs]
         options = {"ids": "true", "seq-len": self.max_length, "batch-tokens": self.batch_tokens}
         return [(score["logprob"], score["greedy"]) for score in self.answers("score", "input", requests, options)]
@@ -130,7 +130,7 @@ class FlameC(TemplateLM):
         return scores
 
     def loglikelihood_rolling(self, requests, disable_tqdm=False):
-        """A text after the prefix, in windows of max_length tokens, as flame-c cuts what is longer; nothing is 0."""
+        """Scores texts after the prefix. flame-c cuts long ones into windows of max_length tokens. An empty text has 0."""
         texts = [request.args[0] for request in requests]
         tokens = [self.tok_encode(text) for text in texts]
         scores = iter(self.score([([self.prefix_token_id], each) for each in tokens if each]))
@@ -140,7 +140,7 @@ class FlameC(TemplateLM):
         return sums
 
     def prompt(self, context, wanted):
-        """What `flame-c generate` is to go on with, and how to draw: gen_kwargs of a task."""
+        """The prompt for `flame-c generate`, and how to draw tokens: the task's gen_kwargs."""
         wanted = dict(wanted)
         limits = [int(wanted.pop(key)) for key in NEW_TOKENS if wanted.get(key) is not None]
         new_tokens = limits[0] if limits else NEW_TOKENS_DEFAULT
@@ -159,7 +159,7 @@ class FlameC(TemplateLM):
         return prompt, {key.replace("_", "-"): value for key, value in sampling.items()}
 
     def generate_until(self, requests, disable_tqdm=False):
-        """One call of flame-c for each way to draw, of which a task mostly has one."""
+        """Calls flame-c once for each way of drawing tokens; a task usually has only one."""
         prompts = [self.prompt(*request.args) for request in requests]
         texts = [None] * len(prompts)
         for way in {json.dumps(sampling): sampling for _, sampling in prompts}.values():

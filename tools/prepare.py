@@ -8,11 +8,11 @@ folders and files with zero bytes are skipped) or a file: *.jsonl, *.jsonl.gz an
 --field; any other file is one document. Documents are tokenized on all cores. The tokenizer is a tokenizer.json, a
 folder with one, or "bytes", the one built into flame-c.
 
-bos and eos: what tokenizer_config.json beside the tokenizer names, unless given here; a document is bos, text, eos, and
-where the two are the same token, text, eos.
+bos and eos are those that tokenizer_config.json beside the tokenizer names, unless they are given here. A document is
+bos, text, eos; if the two are the same token, it is text, eos.
 
-The tokenizer's files (tokenizer.json and those of its folder that belong to it) are kept in the output: checkpoints and
-exports have them, so that transformers' AutoTokenizer loads from there.
+The tokenizer's files (tokenizer.json and those of its folder that belong to it) are kept in the output. Checkpoints and
+exports get them from there, so that transformers' AutoTokenizer can load them.
 
 Needs numpy and h5py; tokenizers for Hugging Face tokenizers; pyarrow for Parquet."""
 import argparse
@@ -149,7 +149,7 @@ def batches(rows):
 
 
 def special_token(value, name, folder, vocabulary):
-    """The id of bos or eos: from the command line (an id, a token, "none"), else from tokenizer_config.json."""
+    """The id of bos or eos: from the command line (an id, a token, "none"), or else from tokenizer_config.json."""
     if value == "auto":
         path = os.path.join(folder, "tokenizer_config.json")
         try:
@@ -195,7 +195,7 @@ def byte_tokenizer_files():
 
 
 class Tokenizer:
-    """Picklable description; each worker makes its own encoder from it."""
+    """A tokenizer's description, which can be pickled; each worker makes its own encoder from it."""
 
     def __init__(self, options):
         if options.tokenizer == "bytes":
@@ -220,7 +220,7 @@ class Tokenizer:
         self.files = self.read_files(folder, vocabulary)
 
     def read_files(self, folder, vocabulary):
-        """Those beside the tokenizer, and a tokenizer_config.json where there is none, which AutoTokenizer needs."""
+        """Reads the files beside the tokenizer, and makes the tokenizer_config.json that AutoTokenizer needs if there is none."""
         paths = {name: os.path.join(folder, name) for name in TOKENIZER_FILES}
         paths["tokenizer.json"] = self.path
         files = {}
@@ -376,13 +376,13 @@ class Progress:
 
 
 def split_batch(tokens, lengths, chosen):
-    """The documents of a batch where chosen is true, and the others."""
+    """The documents of a batch for which `chosen` is true, and the others."""
     per_token = np.repeat(chosen, lengths.astype(np.int64))
     return (tokens[per_token], lengths[chosen]), (tokens[~per_token], lengths[~chosen])
 
 
 def encoded(rows, tokenizer, workers):
-    """The tokens and lengths of each batch, in order, from worker processes, which have four batches each ahead."""
+    """The tokens and lengths of each batch, in order, from worker processes, each of which works up to four batches ahead."""
     pool = concurrent.futures.ProcessPoolExecutor(workers, initializer=start_worker, initargs=(tokenizer,))
     ahead = collections.deque()
     try:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Tokens per second that transformers' LLaMA generates on this machine's cores, beside `flame-c bench --generate`.
+"""Measures how many tokens per second transformers' LLaMA generates on this machine's cores, for comparison with
+`flame-c bench --generate`.
 
     tools/speed_generation.py [--hidden 512] [--layers 8] [--heads 4] [--vocabulary 32000] [--prompt 512] [--tokens 32] [--threads N]
 
-Random weights, greedy, prompts of random tokens, 1, 8 and 64 texts side by side, in fp32 and bf16. The time of reading the prompts is
-taken off. Needs torch and transformers."""
+Weights and prompts are random, generation is greedy, with 1, 8 and 64 texts side by side, in fp32 and bf16. The time for reading
+the prompts is subtracted. Needs torch and transformers."""
 import argparse
 import os
 import time

@@ -5,8 +5,8 @@
 
 FOLDER has speed.csv, speed.md and configs/. "torch sdpa" is a layer of softmax attention: four projections and PyTorch's
 scaled_dot_product_attention, without rotary positions. "fla NAME" is the mixer of the first layer of fla's model with the
-configuration configs/NAME.json; it needs fla and a GPU. Forward is that of training, and times are medians, as flame-c's are.
-A length that fails is left empty in the CSV, and why is told. Exit code 77: PyTorch, or the GPU of the tables, is missing."""
+configuration configs/NAME.json; it needs fla and a GPU. Forward is that of training, and times are medians, as in flame-c's table.
+If a length fails, its field in the CSV is empty and the reason is printed. Exit code 77: PyTorch or the tables' GPU is missing."""
 import argparse
 import csv
 import json
@@ -45,7 +45,7 @@ def import_torch(device):
 
 
 def sdpa_layer(torch, heads, head_dim):
-    """The function of a layer of softmax attention, and its module."""
+    """A layer of softmax attention, as a function, and its module."""
     hidden = heads * head_dim
     qkv, out = torch.nn.Linear(hidden, 3 * hidden, bias=False), torch.nn.Linear(hidden, hidden, bias=False)
 
@@ -59,7 +59,7 @@ def sdpa_layer(torch, heads, head_dim):
 
 
 def fla_layer(path):
-    """The function of the mixer of the first layer of fla's model, and its module."""
+    """The mixer of the first layer of fla's model, as a function, and its module."""
     import fla  # noqa: F401  makes its models known to transformers
     from transformers import AutoConfig, AutoModelForCausalLM
     with open(path) as file:
@@ -102,7 +102,7 @@ class Timer:
 
 
 def time_column(timer, name, make, rows):
-    """Rows as in speed.csv of one column; `rows` are those of a mixer of flame-c. Empty if no length can be timed."""
+    """The rows of one column, as in speed.csv. `rows` are those of a mixer of flame-c. Empty if no length can be timed."""
     torch, column = timer.torch, []
     try:
         forward, module = make()
