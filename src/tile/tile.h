@@ -6,8 +6,8 @@
  *
  * Kernel files (*.tile.h, *.map.h) use only the part of C that is also CUDA C++. "Program: tokens, head, sequence" at a
  * kernel says what program_x, program_y and program_z count. tile_cpu.h says what each word means; the words for
- * products are in tile_cpu_product.h. Their cost on a GPU, without the statements in their bodies, in cycles of an
- * H100:
+ * products are in tile_cpu_product.h. What the words cost on a GPU, besides the statements in their bodies, in cycles
+ * of an H100:
  *
  * - EACH, EACH_PAIR, EACH_VECTOR: nothing, but fewer than 128 iterations (vectors) leave threads idle.
  * - EACH_ROW, EACH_GROUP: nothing, but rows of fewer than 32 entries (vectors) leave lanes idle. Groups do not.

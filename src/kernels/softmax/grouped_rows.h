@@ -1,6 +1,6 @@
-/* Softmax attention where a group of query heads reads one key head, and all heads of a token see the same keys. Row t
- * * group + head of a product is token t and one of the `group` query heads of the key head. `group` is a multiple of
- * 16, so that every 16 rows of a tile belong to one token. */
+/* Softmax attention where a group of query heads reads one key head, and all heads of a token see the same keys. In a
+ * product, row number t * group + head belongs to token t and to one of the `group` query heads of the key head.
+ * `group` is a multiple of 16, so that every 16 rows of a tile belong to one token. */
 #ifndef FLAME_KERNELS_SOFTMAX_GROUPED_ROWS_H
 #define FLAME_KERNELS_SOFTMAX_GROUPED_ROWS_H
 

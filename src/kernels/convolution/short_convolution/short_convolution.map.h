@@ -348,7 +348,7 @@ DEVICE void short_convolution_dz_behind(TEAM, const ShortConvolutionBackwardArgu
     }
 }
 
-/* Adds over AT_ONCE rows, the last one first: sum += dz3 x3 + dz2 x2 + ... ... */
+/* Adds over AT_ONCE rows, the last one first: sum += dz3 x3 + dz2 x2 + ... */
 #define ADD_SUMS(sum, x3, x2, x1, x0)                                                                                  \
     EACH_LANE(e) {                                                                                                     \
         sum[e] += z3[e] * x3[e];                                                                                       \

@@ -32,7 +32,7 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     ACCUMULATOR(queries, ROWS, ROWS);
     ACCUMULATOR(keys, ROWS, ROWS);
     ACCUMULATOR(dr, ROWS, WIDTH);   /* R', then A */
-    ACCUMULATOR(dots, ROWS, WIDTH); /* R' v, of which row_sum makes the sums of rows */
+    ACCUMULATOR(dots, ROWS, WIDTH); /* R' v, to be summed over each row */
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
     const int64_t at = products_at(&a, sequence, program_x, head);
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_x);

@@ -26,8 +26,9 @@
  * With several steps per token, only a token's first row decays the state and only its last one is read: queries, their
  * gradients and the rows of P and A then belong to tokens, and a chunk has whole tokens only.
  *
- * Documents: M_ij is 0 between rows of different documents, D_i is 0 if the token before the chunk belongs to another
- * document, and E_i and e^G_last are 0 if the chunk's last row does. */
+ * Documents: M_ij is 0 between rows of different documents, D_i is 0 if row i does not belong to the document of the
+ * token before the chunk, E_i is 0 if it does not belong to that of the chunk's last row, and e^G_last is 0 if these
+ * two documents differ. */
 #ifndef FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_CHUNK_H
 #define FLAME_KERNELS_RECURRENCES_CHUNK_DELTA_CHUNK_DELTA_CHUNK_H
 

@@ -3,7 +3,7 @@
  * registers is the left operand of the warp's next product; warps then only share loads. Program: sequence and value
  * head, block of V. chunk_delta_walk.tile.h includes this for each KEYS. */
 
-/* Computes o and the final states. */
+/* Computes o and the final states; for backward also U and the states before each chunk. */
 HELD_KERNEL(chunk_delta_output) {
     TILE(keys, 2 * ROWS, KEYS);    /* k, then q below it */
     TILE(values, 2 * ROWS, WIDTH); /* one half: v, then o; other half: the next chunk's v; they take turns */

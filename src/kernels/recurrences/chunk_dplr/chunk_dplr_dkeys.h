@@ -66,7 +66,7 @@
 KEYS_KERNEL(chunk_dplr_dkeys) {
     enum { TWO = WRITTEN_KEYS == 2 };
     TILE(work, (TWO ? 8 : 5) * ROWS, ROWS);
-    PADDED_MATRIX(g, ROWS, WIDTH_K); /* g, in the end its gradient, */
+    PADDED_MATRIX(g, ROWS, WIDTH_K); /* g, in the end its gradient */
     PADDED_MATRIX(P, ROWS, WIDTH_K); /* P, in the end what the gradient of g of earlier rows also gets */
     MATRIX(sums, BLOCKS, WIDTH_K);
     MATRIX(inside, BLOCKS, WIDTH_K);  /* e^(sum over the block) */

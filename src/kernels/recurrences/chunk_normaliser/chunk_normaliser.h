@@ -10,7 +10,7 @@
 
 enum { CHUNK_NORMALISER_COLS = 128 }; /* columns of a head's K in a program, which are summed side by side */
 
-/* n_t = e^g_t n_{t-1} + e^s_t k_t, z_t = scale q_t . n_t per head; Before the first token of a document n is 0; before
+/* n_t = e^g_t n_{t-1} + e^s_t k_t, z_t = scale q_t . n_t per head. Before the first token of a document n is 0; before
  * the first token of the sequence it is `initial`. */
 typedef struct ChunkNormaliserArguments {
     Heads q, k;             /* [N, heads*K] */

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum { EXPONENTIAL_GATES_ROWS = 64, EXPONENTIAL_GATES_HEADS = 32 }; /* of a program each */
+enum { EXPONENTIAL_GATES_ROWS = 64, EXPONENTIAL_GATES_HEADS = 32 }; /* rows and heads of a program */
 
 /* For every head, with c(x) = cap tanh(x / cap), or x if cap is 0:
  *

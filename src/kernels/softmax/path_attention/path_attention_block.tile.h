@@ -128,8 +128,8 @@ KERNEL(path_attention_prepare, PathAttentionArguments) {
         accumulator_store_f32(accumulator, sums_at(sums), a.sums_stride, rows.count, a.head_dim - block * WIDTH);      \
     } while (0)
 
-/* The gradients from the query heads inside a block: dq, and their parts of the gradients of k, v, w, R and Z. With dA
- * = P (dP - delta) scale, and dQt, the gradient of Qt from the blocks of keys before:
+/* Computes the gradients from the query heads inside a block: dq, and their parts of the gradients of k, v, w, R and Z.
+ * With dA = P (dP - delta) scale, and dQt, the gradient of Qt from the blocks of keys before:
  *   dY = tril(dQt R^T - dA Z^T),   dZ = -Y^T dA,   dR += Y^T dQt,   dQ = dQt + dA K + dY W
  *   dV += P^T dO,   dK = dA^T Q,   dW += dY^T Q
  * Program: block, sequence and key-value head. */

@@ -8,7 +8,7 @@
 
 DEVICE int smaller_index(int64_t x, int64_t y) { return (int)(x < y ? x : y); }
 
-/* The first key that token t sees in the first window, which ends at the start of its document. */
+/* The first key that token t sees in the first window, which does not reach beyond its document. */
 DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int t) {
     const int start = t - position[t], first = t - (int)a->window1 + 1;
     return first > start ? first : start;
