@@ -7,7 +7,7 @@
 #include "base/files.h"
 
 static const int64_t BLOCK_BYTES = 4 << 20;
-static const int64_t LEAST_ALIGNMENT = 4096; /* of disks; also a page, so that no page is written in both ways */
+static const int64_t LEAST_ALIGNMENT = 4096; /* for disks; a page at least, so that no page is written in both ways */
 
 int block_writer_open(BlockWriter *writer, int fd) {
     const int64_t page = sysconf(_SC_PAGESIZE), alignment = page > LEAST_ALIGNMENT ? page : LEAST_ALIGNMENT;

@@ -11,7 +11,7 @@ typedef uint16_t bf16;
 
 static inline int64_t dtype_size(DType type) { return type == F64 ? 8 : type == BF16 ? 2 : 4; }
 
-/* The type named by an option or key: "bfloat16", else F32. */
+/* The type named by an option or key: BF16 for "bfloat16", otherwise F32. */
 static inline DType dtype_named(const char *name) { return strcmp(name, "bfloat16") == 0 ? BF16 : F32; }
 
 static inline float bf16_to_float(bf16 x) {

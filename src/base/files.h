@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Opens /dev/null in the place of each of standard input, output and error that is closed. Otherwise the next file
- * would get its number, and printed text would be written into that file. Call it before opening anything. */
+/* Opens /dev/null in place of standard input, output or error if it is closed. Otherwise the next file would get its
+ * number, and printed text would be written into that file. Call it before opening anything. */
 void files_reserve_standard(void);
 /* Opens a regular file for reading; *bytes (`bytes` may be NULL) receives its size. EISDIR for a folder, EINVAL for
  * anything else; does not block on a pipe. */

@@ -24,6 +24,6 @@ void memory_ended(const char *file, int line, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    log_error("%s (%s:%d): the system refuses it. " NOTHING_LESS, message, file, line);
+    log_error("%s (%s:%d): the system refused the request. " NOTHING_LESS, message, file, line);
     log_end_job(BAD_INPUT);
 }

@@ -56,7 +56,7 @@ static Verdict check_texts(const OpenCheckpoint *checkpoint) {
         const Status status = checkpoint_state_check_file(checkpoint->state, checkpoint->path, name);
         if (status == OK) continue;
         if (strcmp(name, "config.json") == 0) return verdict_of(status);
-        log_warning("%s/%s is not used for loading: going on without it", checkpoint->path, name);
+        log_warning("%s/%s is not needed for loading, which continues without it", checkpoint->path, name);
     }
     return GOOD;
 }
@@ -99,7 +99,7 @@ static bool all_fp32(const TensorFolder *folder, const char *path) {
     for (int64_t i = 0; folder && i < tensor_folder_count(folder); i++) {
         const SafeTensor *tensor = tensor_folder_entry(folder, i);
         if (tensor->type == SAFE_F32) continue;
-        log_error("%s: tensor %s is %s; a checkpoint to train on has F32", path, tensor->name,
+        log_error("%s: tensor %s has dtype %s, but a checkpoint to train from needs F32", path, tensor->name,
                   safe_type_name(tensor->type));
         return false;
     }

@@ -244,7 +244,7 @@ static int replace_folder(Checkpointer *c, const char *path, const char *old) {
     if (error) return error;
     error = file_rename(c->temporary, path);
     if (error && file_rename(old, path) != 0)
-        log_error("%s is %s now; the next start gives it its name back", path, old);
+        log_error("%s has been renamed to %s; the next start of the run gives it its name back", path, old);
     return error;
 }
 

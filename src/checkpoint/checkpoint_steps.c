@@ -94,10 +94,10 @@ static void recover_step(const char *folder, const char *old) {
         const int error = file_rename(file_exists(state) ? newer : from, path);
         if (!error) folder_sync(folder);
         if (error)
-            log_error("%s lost its name in a save that was interrupted, and cannot get it back: %s", path,
+            log_error("%s was renamed by a save that was interrupted, and cannot be renamed back: %s", path,
                       strerror(error));
         else
-            log_warning("%s lost its name in a save that was interrupted; it has it again", path);
+            log_warning("%s was renamed by a save that was interrupted; it has its name again", path);
     }
     free(from);
     free(path);

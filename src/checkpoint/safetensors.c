@@ -74,7 +74,7 @@ static Status refuse_tensor(const char *path, const char *name, const char *reas
 
 static Status refuse_dtype(const char *path, const char *name, const char *dtype) {
     char reason[160];
-    snprintf(reason, sizeof reason, "its dtype is %.80s, which is none of the format's",
+    snprintf(reason, sizeof reason, "its dtype is %.80s, which the format does not have",
              dtype ? dtype : "not a string");
     return refuse_tensor(path, name, reason);
 }

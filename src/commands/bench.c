@@ -41,7 +41,8 @@ typedef struct Bench {
 static const Option options[] = {
     CONFIG_OPTIONS,
     {"steps", OPTION_INTEGER, "N", "10", 0, 1e6, "timed steps, after two warm-up steps; 0: no training", AT(steps)},
-    {"generate", OPTION_INTEGER, "N", NULL, 1, 1e6, "also time reading prompts and N tokens after each", AT(generate)},
+    {"generate", OPTION_INTEGER, "N", NULL, 1, 1e6, "also time reading prompts and generating N tokens after each",
+     AT(generate)},
     {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all numbers to this file, which must not exist", AT(json_path)},
     {"data", OPTION_TEXT, "FILE.h5", NULL, 0, 0, "also time reading random windows of this data set", AT(data_path)},
 };

@@ -23,7 +23,7 @@ static Status no_steps(const char *folder) {
 /* Like checkpoint_folder; NULL (logged) if `path` is not a folder. */
 static char *steps_folder(const char *path) {
     if (folder_exists(path)) return checkpoint_folder(path);
-    log_error("%s is no folder", path);
+    log_error("%s is not a folder", path);
     return NULL;
 }
 
@@ -46,7 +46,7 @@ static int64_t integer_of(const json_t *state, const char *key) {
 static const char *meaning(const char *name, const json_t *state) {
     if (strstr(name, ".tmp-")) return "being written, or left by a job that was killed";
     if (strstr(name, ".damaged")) return "set aside: damaged";
-    if (strstr(name, ".rewound")) return "set aside: a later start went back to before it";
+    if (strstr(name, ".rewound")) return "set aside: a later start went back to an earlier step";
     if (!state) return "state.json is missing or damaged: not used";
     if (checkpoint_state_updated_step(state) != integer_of(state, "step"))
         return "the last updates before it were skipped";
@@ -272,7 +272,7 @@ static Status check_newest(const char *folder) {
     if (status == OK) {
         char *newest = checkpoint_path(folder, steps[count - 1]);
         status = checkpoint_check(newest);
-        if (status) log_error("%s is not good: no step is removed", newest);
+        if (status) log_error("%s does not read back as it was written: no step is removed", newest);
         free(newest);
     }
     free(steps);

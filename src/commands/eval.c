@@ -37,7 +37,7 @@ static const Option options[] = {
     {"training-data", OPTION_TEXTS, "FILE.h5", NULL, 0, 0,
      "what the model was trained on: divides repeated bigrams into those that are rare there and others",
      AT(training_data)},
-    {"rare", OPTION_INTEGER, "N", "1250", 0, 1e15, "bigrams are rare that occur there at most N times", AT(rare)},
+    {"rare", OPTION_INTEGER, "N", "1250", 0, 1e15, "bigrams that occur there at most N times are rare", AT(rare)},
     {"batch", OPTION_INTEGER, "N", "1", 1, 1e6, "windows per rank and micro-batch", AT(batch)},
     {"samples", OPTION_INTEGER, "N", NULL, 1, 1e15, "score the first N windows of each file only", AT(samples)},
     {"json", OPTION_TEXT, "FILE", NULL, 0, 0, "write all figures to this file, which must not exist", AT(json)},
@@ -50,7 +50,7 @@ static int64_t window_tokens(const EvalArguments *a) { return a->context > 0 ? a
 
 static Status check_context(const EvalArguments *a) {
     if (window_tokens(a) >= a->seq_len) return OK;
-    log_error("--context %lld is less than --seq-len %lld, which is read at a time", (long long)a->context,
+    log_error("--context %lld is less than --seq-len %lld, the tokens that are read at a time", (long long)a->context,
               (long long)a->seq_len);
     return USAGE;
 }
@@ -109,7 +109,7 @@ static Status compare_tokenizers(const EvalArguments *a, const StreamFacts *data
     if (strcmp(data->tokenizer, training->tokenizer) == 0 &&
         strcmp(data->tokenizer_sha256, training->tokenizer_sha256) == 0)
         return OK;
-    log_error("%s: is of tokenizer %s, %s of another, %s", a->training_data.item[0], training->tokenizer,
+    log_error("%s: made with tokenizer %s, but %s with another, %s", a->training_data.item[0], training->tokenizer,
               a->data.item[0], data->tokenizer);
     return BAD_INPUT;
 }
@@ -140,7 +140,7 @@ static void compare_marks(const EvalDomain *domain, const Session *session, cons
 static Tokenizer *find_tokenizer(const Session *session, const Stream *stream) {
     Tokenizer *tokenizer = NULL;
     if (agree(session->comm, stream_tokenizer(stream, &tokenizer)) == OK) return tokenizer;
-    if (session->comm->rank == 0) log_warning("without the tokenizer bits are per token");
+    if (session->comm->rank == 0) log_warning("without the data's tokenizer, bits are given per token");
     tokenizer_close(tokenizer);
     return NULL;
 }

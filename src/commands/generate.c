@@ -83,7 +83,7 @@ static Status read_prompts(Task *task) {
     const ModelConfig *config = &task->session.model->config;
     if ((a->prompt.count > 0) == (a->prompt_file != NULL)) {
         log_error(a->prompt_file ? "generate takes --prompt TEXT or --prompt-file FILE, not both"
-                                 : "generate wants --prompt TEXT or --prompt-file FILE");
+                                 : "generate needs --prompt TEXT or --prompt-file FILE");
         return USAGE;
     }
     const PromptOptions wanted = {.tokenizer = task->tokenizer,
@@ -95,7 +95,7 @@ static Status read_prompts(Task *task) {
 static Status check_options(const GenerateArguments *a) {
     for (int i = 0; i < a->stop.count; i++)
         if (!*a->stop.item[i]) {
-            log_error("--stop: an empty text is everywhere");
+            log_error("--stop: the text must not be empty");
             return USAGE;
         }
     if (a->top_p > 0) return OK;

@@ -36,7 +36,7 @@ static Status read_tokens(const SafeTensor *ids, const Session *session, int64_t
     const Status status = safetensors_read_integers(ids, 0, ids->elements, tokens);
     for (int64_t i = 0; status == OK && i < ids->elements; i++) {
         if (tokens[i] < 0 || tokens[i] >= vocabulary) {
-            log_error("%s: input_ids holds %lld, the vocabulary has %lld tokens", safetensors_path(ids->file),
+            log_error("%s: input_ids holds %lld, but the vocabulary has %lld tokens", safetensors_path(ids->file),
                       (long long)tokens[i], (long long)vocabulary);
             return BAD_INPUT;
         }

@@ -54,11 +54,10 @@ typedef struct Command {
     const char *text;    /* printed by --help above the options; lines of at most 120 characters */
     const Option *options;
     int option_count;
-    size_t values_size; /* size of the struct that the options fill */
-    bool takes_keys;    /* other --section.key arguments are passed to config_load */
-    size_t keys;        /* offset in the struct of the Texts that receives these */
-    const struct Command *const
-        *parts; /* subcommands, NULL-terminated; a command with these uses only name, summary and text */
+    size_t values_size;                 /* size of the struct that the options fill */
+    bool takes_keys;                    /* other --section.key arguments are passed to config_load */
+    size_t keys;                        /* offset in the struct of the Texts that receives these */
+    const struct Command *const *parts; /* subcommands, NULL-terminated; then only name, summary and text are used */
     /* Prints help on configuration keys: --help calls topic(file, NULL) at its end, --help=TOPIC only
      * topic(file, TOPIC), which returns false if there is no such topic. May be NULL. */
     bool (*topic)(FILE *file, const char *topic);

@@ -77,7 +77,7 @@ static Status add_text(const Reading *reading, const char *text, int64_t bytes, 
                               : read_ids(reading, prompt);
     if (status != OK || prompt->ids.count > 0) return status;
     if (options->first_token < 0)
-        return refuse(reading, "is empty, and the model has no token that begins a text: give a prompt");
+        return refuse(reading, "is empty, and the model has no token that begins a text: give a text");
     return add_id(reading, prompt, options->first_token);
 }
 

@@ -49,10 +49,10 @@ static Status configure_run(const Replay *task, Comm *comm, TrainConfig *config,
 static void check_samples(const Training *t) {
     const Progress *p = &t->progress;
     if (log_rank() == 0 && p->tokens != p->step * t->shape.samples * t->config->training.seq_len)
-        log_warning(
-            "the %lld steps so far read %lld tokens, and a step reads %lld here: it may read others than it did "
-            "in the run. Use as many ranks as the run, or set training.global_batch_size",
-            (long long)p->step, (long long)p->tokens, (long long)(t->shape.samples * t->config->training.seq_len));
+        log_warning("the %lld steps so far read %lld tokens, but a step reads %lld here, so it may read other samples "
+                    "than in the run. Use as many ranks as the run, or set training.global_batch_size",
+                    (long long)p->step, (long long)p->tokens,
+                    (long long)(t->shape.samples * t->config->training.seq_len));
 }
 
 /* Trains up to the step before `step`. Nothing is saved. */

@@ -25,14 +25,15 @@ typedef struct SuiteArguments {
 
 static const Option options[] = {
     {"", OPTION_TEXTS | OPTION_REQUIRED, "NAME", NULL, 0, 0, "suites or tasks, or all; or speed", AT(names)},
-    {"mixers", OPTION_TEXTS, "MIXER", NULL, 0, 0, "model types, apart by spaces or commas (default: all)", AT(mixers)},
+    {"mixers", OPTION_TEXTS, "MIXER", NULL, 0, 0, "model types, separated by spaces or commas (default: all)",
+     AT(mixers)},
     {"seeds", OPTION_INTEGER, "N", "1", 1, 1000, "trainings of each kind, with seeds 0 to N-1", AT(seeds)},
-    {"preset", OPTION_TEXT, "NAME", NULL, 0, 0, "another published training, of the tasks that have it", AT(preset)},
+    {"preset", OPTION_TEXT, "NAME", NULL, 0, 0, "another published training, for the tasks that have it", AT(preset)},
     {"settings", OPTION_FLAG, NULL, NULL, 0, 0, "also all published settings of each task", AT(settings)},
     {"quick", OPTION_FLAG, NULL, NULL, 0, 0, "a shorter protocol, one point of the grid", AT(quick)},
     {"set", OPTION_TEXTS, "SECTION.KEY=VALUE", NULL, 0, 0,
      "change a key of task, training, mixer or model, or of speed; --help=keys lists them", AT(set)},
-    {"out", OPTION_TEXT, "DIR", "suites", 0, 0, "where results go; a sweep in it goes on", AT(out)},
+    {"out", OPTION_TEXT, "DIR", "suites", 0, 0, "where results go; an interrupted sweep there is continued", AT(out)},
     {"plan", OPTION_FLAG, NULL, NULL, 0, 0, "print what it would cost, and stop", AT(plan)},
     {"dump", OPTION_INTEGER, "N", NULL, 1, 1e9, "print the first N examples of one task as JSON lines, and stop",
      AT(dump)},

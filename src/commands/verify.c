@@ -128,7 +128,7 @@ static Status read_batch(Verification *v) {
     Status status = safetensors_read_integers(find_io(v, "input_ids"), 0, n, tokens);
     for (int64_t i = 0; status == OK && i < n; i++) {
         if (tokens[i] < 0 || tokens[i] >= vocabulary) {
-            log_error("%s: input_ids holds %lld, the vocabulary has %lld tokens", safetensors_path(v->io),
+            log_error("%s: input_ids holds %lld, but the vocabulary has %lld tokens", safetensors_path(v->io),
                       (long long)tokens[i], (long long)vocabulary);
             status = BAD_INPUT;
         }

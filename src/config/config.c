@@ -16,8 +16,8 @@ typedef struct Sections {
 static Status find_sections(const ConfigValue *root, const KeyTable *tables, Sections *sections) {
     const ConfigValue *model_type = config_value_get(root, "model_type");
     if (model_type)
-        return config_error(model_type, "model_type is a key of the section model:. A config.json of a model is no "
-                                        "configuration of a run; one can name it, as model: {config: PATH}");
+        return config_error(model_type, "model_type is a key of the section model:. The config.json of a model is not "
+                                        "the configuration of a run, which can name it, as model: {config: PATH}");
     Key keys[CONFIG_SECTIONS];
     for (int i = 1; i < CONFIG_SECTIONS; i++)
         keys[i - 1] = (Key){.name = tables[i].section,
@@ -28,7 +28,7 @@ static Status find_sections(const ConfigValue *root, const KeyTable *tables, Sec
     return keys_apply(top, LENGTH(top), root, "", config_hints());
 }
 
-/* The path itself if it exists, else relative to the folder of the file that contains it. */
+/* The path itself if it exists, and otherwise the path relative to the folder of `file`, which names it. */
 static char *beside(const char *path, const char *file) {
     const char *slash = file ? strrchr(file, '/') : NULL;
     const size_t folder = slash && path[0] != '/' && access(path, F_OK) != 0 ? (size_t)(slash - file) + 1 : 0;

@@ -120,7 +120,7 @@ int64_t config_recompute_every(const ActivationCheckpointConfig *config) {
 static Status check_recompute(const ActivationCheckpointConfig *config) {
     const char *option = config->selective_ac_option;
     if (strcmp(option, "op") != 0 && strcmp(config->mode, "auto") == 0)
-        return refuse("activation_checkpoint.selective_ac_option: %s wants activation_checkpoint.mode: selective",
+        return refuse("activation_checkpoint.selective_ac_option: %s needs activation_checkpoint.mode: selective",
                       option);
     if (strcmp(option, "op") == 0 || strcmp(config->mode, "selective") != 0 || config_recompute_every(config) > 0)
         return OK;

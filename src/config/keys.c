@@ -394,7 +394,7 @@ Status keys_check(const KeyTable *table) {
         char name[160], range[96];
         full_name(name, table->section, key->name);
         key_range(key, range);
-        log_error("%s is %lld by other keys, which is out of range: %s", name, (long long)value, range);
+        log_error("%s follows from other keys and is %lld, which is out of range: %s", name, (long long)value, range);
         return BAD_INPUT;
     }
     return OK;

@@ -42,8 +42,8 @@ typedef struct TrainingConfig {
     double skip_spikes;           /* in standard deviations; 0: off */
     int64_t replay_every;         /* steps; 0: never */
     int64_t check_replicas_every; /* steps; 0: never */
-    int64_t max_skipped_steps;    /* in a row */
-    int64_t rewind_spikes;        /* after so many of them; 0: never */
+    int64_t max_skipped_steps;    /* this many in a row end the run */
+    int64_t rewind_spikes;        /* go back after this many skipped steps in a row; 0: never */
     int64_t seed;
     char *mixed_precision_param;  /* float32 | bfloat16; NULL while the device is auto */
     char *mixed_precision_reduce; /* float32 */

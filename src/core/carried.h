@@ -19,7 +19,8 @@ typedef struct CarriedRows {
     int64_t capacity, row_bytes;
 } CarriedRows;
 
-/* Creates it for B sequences of at most `tokens` tokens each. Slots get their memory when an op first asks for them. */
+/* Creates the memory of B sequences of at most `tokens` tokens each. Slots get their memory when an op first asks for
+ * them. */
 Carried *carried_create(const Device *device, int64_t B, int64_t layers, int64_t tokens);
 void carried_destroy(Carried *carried);
 /* Bytes of all slots so far. */

@@ -38,7 +38,7 @@ static Tiling bf16_tiling(const Gemm *g, int64_t wanted) {
     return t;
 }
 
-/* In fp32: the largest tiles within the sizes above that still give every thread work. */
+/* The tiles of a product. In fp32 they are the largest within the sizes above that still give every thread work. */
 static Tiling tiling_of(const Gemm *g, int threads) {
     const int64_t wanted = 2 * threads > FEWEST_TILES ? 2 * threads : FEWEST_TILES;
     if (g->type == BF16) return bf16_tiling(g, wanted);

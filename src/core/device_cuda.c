@@ -13,7 +13,7 @@
 #include "core/launch_cuda.h"
 
 enum { OLDEST_MAJOR = 8 };                       /* compute capability that the kernels need: 8.0 (A100) */
-static const int64_t WORKSPACE_BYTES = 32 << 20; /* of products: what cuBLASLt asks for on Hopper */
+static const int64_t WORKSPACE_BYTES = 32 << 20; /* for products: what cuBLASLt asks for on Hopper */
 
 static struct {
     bool asked;
@@ -50,7 +50,7 @@ const char *cuda_advice(cudaError_t error) {
 void cuda_failed(cudaError_t error, const char *file, int line) {
     const char *advice = cuda_advice(error);
     log_error("the GPU failed: %s (%s) at %s:%d%s%s%s", cudaGetErrorString(error), cudaGetErrorName(error), file, line,
-              cuda.recording ? ", while a micro-batch was recorded; training.cuda_graph: false does without" : "",
+              cuda.recording ? ", while a micro-batch was recorded; training.cuda_graph: false avoids that" : "",
               *advice ? ". " : "", advice);
     log_end_job(IO_ERROR);
 }
@@ -232,7 +232,7 @@ static CudaState explain(cudaError_t error, int driver) {
     case cudaErrorInsufficientDriver:
         if (driver == 0)
             return answer(CUDA_ABSENT, "there is no NVIDIA driver here (libcuda.so.1 was not found). Install it; a "
-                                       "container wants --gpus all (Docker) or --nv (Apptainer)");
+                                       "container needs --gpus all (Docker) or --nv (Apptainer)");
         return driver_too_old(driver);
     case cudaErrorStubLibrary:
         return answer(CUDA_ABSENT, "instead of the NVIDIA driver the toolkit's stub of libcuda.so.1 was found. Take "

@@ -44,7 +44,7 @@ typedef struct Parameter {
     int dims;
     int64_t shape[PARAMETER_DIMS], elements;
     Init init;
-    Formula formula; /* of INIT_FORMULA */
+    Formula formula; /* used by INIT_FORMULA */
     bool decay;      /* weight decay applies (optimizer.decay_all aside) */
     /* > 0: a buffer, which is saved, sharded and gathered like any parameter but not trained. Ops add the values that
      * it averages to its gradient, and an update sets p = a p + (1 - a) gradient, where a is this number: no AdamW, no

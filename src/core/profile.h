@@ -9,7 +9,7 @@ enum { PROFILE_OPS = 64 };
 
 typedef struct OpProfile {
     const char *name;          /* the op's */
-    bool gradients_in_forward; /* as its nodes say */
+    bool gradients_in_forward; /* see Node */
     int64_t forward_runs, backward_runs;
     double forward_seconds, backward_seconds;
     double flops, bytes; /* sums over all forward runs */

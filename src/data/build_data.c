@@ -120,7 +120,7 @@ static Status add_open_file(Builder *builder, const char *path, int descriptor) 
         }
         if (first &&
             (is_output(descriptor, builder->options->out) || is_output(descriptor, builder->options->validation_out))) {
-            log_error("%s: is text to read, which the data set would replace; give it another name", path);
+            log_error("%s: is a text to read, which the output would replace; give the output another name", path);
             return BAD_INPUT;
         }
         first = false;

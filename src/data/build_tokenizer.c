@@ -21,7 +21,9 @@ static Status find_mark(const BuildTokenizer *build, const char *option, const c
     if (strcmp(value, "auto") == 0) {
         *id = named;
         if (named < 0 && !build->files.file[TOKENIZER_CONFIG].content)
-            log_warning("no tokenizer_config.json beside the tokenizer, so no %s; give --%s TOKEN", option, option);
+            log_warning(
+                "there is no tokenizer_config.json beside the tokenizer, so no %s token is known; give --%s TOKEN",
+                option, option);
         return OK;
     }
     *id = tokenizer_id(build->tokenizer, value);

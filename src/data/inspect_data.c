@@ -114,7 +114,7 @@ Status show_data(const char *path, int64_t first, int64_t count) {
     if (status) return status;
     const TokensFacts *facts = tokens_facts(file);
     if (first >= facts->tokens) {
-        log_error("%s has %" PRId64 " tokens: there is none with number %" PRId64, path, facts->tokens, first);
+        log_error("%s has %" PRId64 " tokens, counted from 0: there is no token %" PRId64, path, facts->tokens, first);
         tokens_close(file);
         return BAD_INPUT;
     }

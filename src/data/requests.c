@@ -47,7 +47,7 @@ static void add_token(Reader *reader, int64_t token) {
 
 /* Adds the tokens of a text from number `from` on. `special`: with those that the tokenizer puts around every text. */
 static Status add_text(Reader *reader, const char *text, size_t bytes, bool special, int64_t from) {
-    if (!reader->encoder) return refuse(reader, "there is a string; give lists of tokens, or no --ids");
+    if (!reader->encoder) return refuse(reader, "there is a string; give lists of tokens, or leave out --ids");
     reader->ids.count = 0;
     const Status status = tokenizer_encode(reader->encoder, text, (int64_t)bytes, special, &reader->ids);
     for (int64_t i = from; i < reader->ids.count && status == OK; i++) add_token(reader, reader->ids.id[i]);
@@ -77,7 +77,7 @@ static Status add_list(Reader *reader, const char *key, const json_t *value) {
         if (!json_is_integer(item)) return refuse(reader, "\"%s\"[%zu] is not a token", key, i);
         const json_int_t token = json_integer_value(item);
         if (token < 0 || token >= reader->options->vocab_size)
-            return refuse(reader, "\"%s\"[%zu] is %lld, the vocabulary has %lld tokens", key, i, (long long)token,
+            return refuse(reader, "\"%s\"[%zu] is %lld, but the vocabulary has %lld tokens", key, i, (long long)token,
                           (long long)reader->options->vocab_size);
         add_token(reader, token);
     }

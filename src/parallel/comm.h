@@ -3,8 +3,8 @@
  *   mpi     Open MPI between hosts, shared memory within one
  *   staged  device memory, copied through the host to one of the two above
  *   nccl    GPU memory
- * Every function is collective: all ranks call it in the same order and with the same sizes. Buffers lie at the same
- * offset in memory from `allocate` on all ranks, or on all ranks in other memory. A failed collective ends the job.
+ * Every function is collective: all ranks call it in the same order and with the same sizes. Either all ranks pass
+ * memory from `allocate`, at the same offset in it, or all pass other memory. A failed collective ends the job.
  *
  * `self` and `mpi` work on host memory, and a collective is complete when it returns. In `staged` and `nccl`, allocate,
  * release, whole, all_gather and reduce_scatter work on device memory. Their collectives are ordered after earlier

@@ -420,7 +420,9 @@ static void set_threads(Comm *comm) {
     free(all);
     const int processors = CPU_COUNT(&mine), idle = (int)sysconf(_SC_NPROCESSORS_ONLN) - local_size * processors;
     if (processors == 1 && idle > 0 && log_rank() == 0)
-        log_warning("every rank is bound to one processor and %d stay idle: give mpirun --bind-to none", idle);
+        log_warning(
+            "every rank is bound to one processor, and %d processors stay idle: start mpirun with --bind-to none",
+            idle);
     omp_set_num_threads(processors > sharing ? processors / sharing : 1);
 }
 

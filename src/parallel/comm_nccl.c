@@ -296,7 +296,7 @@ static void set_environment(void) {
      * also in a graph. In different orders they would wait for each other for ever once they fill the GPU. */
     setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", 0);
     /* NCCL_GRAPH_MIXING_SUPPORT stays 1, its default: a collective may be launched by itself while a graph with others
-     * of its communicator runs. Hangs that its guide warns of want several GPUs in one process. */
+     * of its communicator runs. The hangs that NCCL's guide warns of need several GPUs in one process. */
     setenv("NCCL_COMM_BLOCKING", "1", 1);
     setenv("NCCL_RUNTIME_CONNECT", "0", 0); /* allocate NCCL's buffers now, before the memory plan asks what is free */
 }

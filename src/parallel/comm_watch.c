@@ -177,12 +177,12 @@ static void describe(Line *line) {
         missing = true;
     }
     if (!missing && watch.ranks.size > watch.ranks.local_size)
-        add(line, "no rank of this host is missing, so one of another host is, or a message is lost: hosts that report "
-                  "nothing have it; ");
+        add(line, "no rank of this host is missing, so a rank of another host is, or a message was lost: look at the "
+                  "hosts that report nothing; ");
     else if (!missing && watch.count < watch.ranks.local_size)
         add(line, "another rank is missing; ");
     else if (!missing)
-        add(line, "none is missing, but they wait for each other: ");
+        add(line, "no rank is missing, but they wait for each other: ");
     add_everyone_waiting(line);
 }
 

@@ -95,7 +95,7 @@ static void *staging_memory(const Fsdp *fsdp, int64_t bytes) {
     return memory;
 }
 
-/* If a matrix's rows can be aligned, they must be. Otherwise its products would be slower, and nothing would tell. */
+/* If a matrix's rows can be aligned, they must be. Otherwise its products would be slower without any warning. */
 static void check_alignment(const Unit *unit, DType type) {
     const int64_t size = dtype_size(type);
     for (int i = 0; i < unit->parameters; i++) {

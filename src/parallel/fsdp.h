@@ -67,7 +67,7 @@ const Device *fsdp_device(const Fsdp *fsdp);
 const void *fsdp_slice(const Fsdp *fsdp, int unit, int64_t *bytes);
 Unit *fsdp_units(const Fsdp *fsdp, int *count);
 
-/* With `overlap`: starts gathering the next unit while the current block computes. Else does nothing. */
+/* With `overlap`, starts gathering the next unit while the current block computes. Otherwise does nothing. */
 void fsdp_prefetch(Fsdp *fsdp, int unit);
 /* Gathers the unit: sets tensor.data of all its parameters. Collective. */
 void fsdp_gather(Fsdp *fsdp, int unit);

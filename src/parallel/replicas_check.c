@@ -46,7 +46,7 @@ static void log_odd(const Comm *world, const char *unit, int64_t step, int repli
     gethostname(host, sizeof host - 1);
     log_error(
         "step %lld: rank %d (%s) computed with other parameters of %s than %s: a memory, GPU or link that took part "
-        "is not to be trusted. Nothing of this step is saved; checkpoints since the last check that agreed may be "
+        "cannot be trusted. Nothing of this step is saved; checkpoints since the last check that agreed may be "
         "wrong too",
         (long long)step, world->rank, host, unit,
         replicas > 2 ? "most ranks that hold the same" : "the other rank that holds the same");

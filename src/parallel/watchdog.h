@@ -16,7 +16,7 @@ typedef struct Watchdog Watchdog;
 typedef struct WatchdogFailure {
     char what[512];
     const char *advice; /* sentences without the last full stop */
-    Status code;        /* of the process */
+    Status code;        /* exit code of the process */
 } WatchdogFailure;
 
 typedef struct WatchdogOptions {

@@ -184,16 +184,16 @@ static void write_meaning(FILE *file, Compare *compare) {
     fprintf(file, "\nBetter with p < %g in ", level);
     if (compare == compare_seeds)
         fprintf(file,
-                "an exact permutation test of the seeds' differences (of the scores, where two models have fewer than "
-                "%d seeds in common), two-sided and corrected for the pairs of a column by Holm (p in brackets); "
-                "Welch's t test where there are more than %d scores:\n\n",
+                "an exact permutation test of the seeds' differences (of the scores, if two models have fewer than %d "
+                "seeds in common), two-sided and corrected for the pairs of a column by Holm (p in brackets); "
+                "Welch's t test if there are more than %d scores:\n\n",
                 SEEDS_MIN, PERMUTATION_MAX);
     else
         fprintf(file,
-                "McNemar's exact test of which test examples are answered right, of all seeds together, two-sided and "
-                "corrected for the pairs of a task by Holm (p in brackets). There are fewer than %d seeds, too few to "
-                "test these: this is about the examples and says how these trained models would do on others of the "
-                "kind, not how models of other seeds would:\n\n",
+                "McNemar's exact test of which test examples are answered correctly, over all seeds together, "
+                "two-sided and corrected for the pairs of a task by Holm (p in brackets). There are fewer than %d "
+                "seeds, too few to test seeds. So this says how these trained models would do on other such examples, "
+                "not how models of other seeds would:\n\n",
                 SEEDS_MIN);
 }
 

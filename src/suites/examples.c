@@ -31,7 +31,7 @@ static Status open_file(Examples *x, int64_t wanted) {
     const Status status = files->open(path, x->split, &x->file);
     if (status != OK) return status;
     if (files->length(x->file) != x->sizes.T) {
-        log_error("training.data: %s holds sequences of %lld tokens, and %s has %lld by its keys", path,
+        log_error("training.data: %s holds sequences of %lld tokens, but the keys of %s give %lld", path,
                   (long long)files->length(x->file), x->task->name, (long long)x->sizes.T);
         return BAD_INPUT;
     }

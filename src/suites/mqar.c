@@ -7,11 +7,11 @@
  * Place s = 1, 2, ... for a query has weight s^(power_a - 1), so that near places are likelier. The tokens in between
  * are random and may be keys or values by chance; with random_non_queries: false they are 0.
  *
- * num_updates: after the pairs, this many keys are shown again with another value, which is then the one to predict.
- * held_out: this share of the keys and values is kept from training and used by the split of unseen tokens.
- * compositional: a key is two tokens, the combination of one of a few first tokens, [1, V/3), with one of as many
- * second tokens, [V/3, 2V/3). Its value, from [2V/3, V), is to be predicted at the second token. n_back: see
- * mqar_repeated.h. */
+ *   num_updates    after the pairs, this many keys are shown again with another value, which is then the one to predict
+ *   held_out       this share of the keys and values is kept from training and used by the split of unseen tokens
+ *   compositional  a key is two tokens, the combination of one of a few first tokens, [1, V/3), with one of as many
+ *                  second tokens, [V/3, 2V/3); its value, from [2V/3, V), is to be predicted at the second token
+ *   n_back         see mqar_repeated.h */
 #include "suites/mqar.h"
 
 #include <inttypes.h>
@@ -94,7 +94,7 @@ static int64_t least_of(const Mqar *c) {
 static Status check_one(const Mqar *c, const char *where) {
     const int64_t least = least_of(c);
     if (c->n_back > 0 && (c->num_updates > 0 || c->num_passes > 1 || c->compositional)) {
-        log_error("%stask.n_back is a form of its own: without num_updates, num_passes and compositional", where);
+        log_error("%stask.n_back cannot be combined with num_updates, num_passes or compositional", where);
         return USAGE;
     }
     if (!c->compositional && c->seq_len % 2 != 0) {

@@ -119,7 +119,7 @@ static void put_legend(FILE *file, const Table *table, const char *suite) {
         fprintf(file,
                 "; (a to b) or (< b) is Wilson's 95 %% interval of one training's rate, as if its scored positions "
                 "were independent");
-    fprintf(file, ". \"trivial\" looks at no input.");
+    fprintf(file, ". \"trivial\" is the best answer that ignores the input.");
     if (table->results->points > 1)
         fprintf(file, " Of %d learning rates and weight decays, the best of each seed on the test split counts.",
                 table->results->points);

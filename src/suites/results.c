@@ -146,8 +146,8 @@ static Status read_header(const Reader *reader, const char *line) {
         const size_t length = strlen(columns[i].name);
         const bool last = i == COLUMNS - 1;
         if (strncmp(line, columns[i].name, length) != 0 || line[length] != (last ? 0 : ',')) {
-            log_error("%s, line 1: column %d is not %s; the file was made by another version of flame-c, or is none of "
-                      "its results",
+            log_error("%s, line 1: column %d is not %s; the file was made by another version of flame-c, or is not a "
+                      "file of its results",
                       reader->path, i + 1, columns[i].name);
             return BAD_INPUT;
         }

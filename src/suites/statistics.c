@@ -55,8 +55,8 @@ Interval rate_interval(int64_t events, int64_t trials) {
     const double n = (double)trials, rate = (double)events / n, z = normal_quantile_95;
     const double scale = 1 / (1 + z * z / n), middle = (rate + z * z / (2 * n)) * scale;
     const double half = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) * scale;
-    /* Without events the lower bound is exactly 0, and without any other outcome the upper bound is exactly 1; rounding
-     * may miss these. */
+    /* If there are no events, the lower bound is exactly 0, and if there is nothing else, the upper bound is exactly 1.
+     * Rounding may miss these. */
     return (Interval){events == 0 ? 0 : middle - half, events == trials ? 1 : middle + half};
 }
 

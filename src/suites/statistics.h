@@ -18,7 +18,7 @@ Interval mean_interval(const double *values, int n);
 /* The 95 % interval of a rate of `events` in `trials`, by Wilson. It is meaningful even if there are no events. */
 Interval rate_interval(int64_t events, int64_t trials);
 
-/* The probability that |t| is at least this large with so many degrees of freedom. */
+/* The probability that |t| is at least this large with this many degrees of freedom. */
 double t_two_sided(double t, double degrees);
 /* The t that is exceeded on either side with probability 0.025. */
 double t_quantile_95(double degrees);
@@ -41,8 +41,8 @@ double welch_test(const double *a, int n, const double *b, int m);
 /* McNemar's exact test of two models on the same examples: 1 if the model's answer is right, otherwise 0. */
 double mcnemar_test(const uint8_t *a_right, const uint8_t *b_right, int64_t examples);
 
-/* Holm's correction: replaces the p-values of a family of tests. Then the probability that any of those below 0.05 is a
- * false positive is at most 0.05. NaN stays NaN and does not count. */
+/* Holm's correction: replaces the p-values of a family of tests, so that the probability of any false positive among
+ * those below 0.05 is at most 0.05. NaN stays NaN and does not count. */
 void holm_correct(double *p, int count);
 
 /* Spearman's rank correlation; equal values share their mean rank. NaN below two values, or if all of a or of b are

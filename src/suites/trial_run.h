@@ -5,7 +5,7 @@
 #include "core/device.h"
 #include "suites/trial.h"
 
-/* Is called after each test of a training, with its step (of `steps`) and the score. */
+/* A function that is called after each test of a training, with the step (of `steps`) and the score. */
 typedef void TrialProgress(void *context, int64_t step, int64_t steps, double accuracy);
 
 /* Trains and tests. The caller calls trial_result_free. NUMERIC_STOP (logged) if the loss is not finite. */

@@ -37,7 +37,8 @@ Status trial_model(const Trial *trial, const ConfigValue *root, int64_t outputs,
     const Mixer *mixer = mixer_find(trial->mixer);
     CHECK(mixer, "mixer %s", trial->mixer);
     if (ends.bidirectional && mixer->hands_on) {
-        log_error("mixer.bidirectional: %s hands a tensor of one direction on to later layers", trial->mixer);
+        log_error("mixer.bidirectional: not possible with %s, which hands a tensor of one direction on to later layers",
+                  trial->mixer);
         return USAGE;
     }
     const ConfigValue *tied = config_value_get(keys, "tie_word_embeddings");
@@ -201,7 +202,7 @@ static bool is_left_out(const Trial *trial, const Segment *test, int64_t outputs
     const char *name = trial->task->name;
     void *config = NULL;
     if (trial_task(trial, test->keys, &config) != OK) {
-        log_warning("%s: the split %s cannot be made of this setting, and is left out", name, test->name);
+        log_warning("%s: the split %s is not possible with this setting, and is left out", name, test->name);
         return true;
     }
     const TaskSizes sizes = trial->task->sizes(config);

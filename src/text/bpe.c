@@ -79,7 +79,7 @@ static Status read_merge(Model *model, const Fields *fields, const json_t *entry
     memcpy(merged + bytes[0], part[1] + bpe->prefix_bytes, (size_t)rest);
     const int64_t token = vocabulary_find(&model->vocabulary, merged, bytes[0] + rest);
     free(merged);
-    if (token < 0) return fields_refuse(fields, "merge %" PRId64 ": what it makes is not in \"vocab\"", rank);
+    if (token < 0) return fields_refuse(fields, "merge %" PRId64 ": the merged token is not in \"vocab\"", rank);
     merges_add(&bpe->merges, (uint32_t)id[0], (uint32_t)id[1], (uint32_t)rank, (uint32_t)token);
     return OK;
 }
@@ -115,7 +115,9 @@ static Status read_unknown(Model *model, const Fields *fields) {
     const Status status = fields_text(fields, "unk_token", OPTIONAL, &unknown, &bytes);
     if (status || !unknown) return status;
     model->unknown = vocabulary_find(&model->vocabulary, unknown, bytes);
-    return model->unknown >= 0 ? OK : fields_refuse(fields, "\"unk_token\" is \"%.100s\", which is no token", unknown);
+    return model->unknown >= 0
+               ? OK
+               : fields_refuse(fields, "\"unk_token\" is \"%.100s\", which is not a token of \"vocab\"", unknown);
 }
 
 static Status read_bpe(Model *model, const Fields *fields) {

@@ -97,7 +97,6 @@ bool model_fall_back(const Model *model, const char *text, int64_t bytes, TokenI
 }
 
 Status model_no_token(const char *text, int64_t bytes) {
-    log_error("the tokenizer has no token for \"%.*s\", and none for what it does not know",
-              bytes < 40 ? (int)bytes : 40, text);
+    log_error("the tokenizer has no token for \"%.*s\", and none for unknown text", bytes < 40 ? (int)bytes : 40, text);
     return BAD_INPUT;
 }

@@ -76,7 +76,7 @@ Status post_processor_read(PostProcessor *post, const char *path, const json_t *
     if (status) return status;
     if (strcmp(fields.type, "ByteLevel") == 0) return OK; /* it only changes offsets */
     if (strcmp(fields.type, "Sequence") == 0) return read_sequence(post, &fields);
-    if (post->set) return fields_refuse(&fields, "there is a processor before it that adds tokens, too");
+    if (post->set) return fields_refuse(&fields, "a processor before it already adds tokens");
     post->set = true;
     if (strcmp(fields.type, "TemplateProcessing") == 0) return read_template(post, &fields);
     if (strcmp(fields.type, "BertProcessing") == 0 || strcmp(fields.type, "RobertaProcessing") == 0)

@@ -31,7 +31,7 @@ static Status cut(const Step *step, StepRoom *room, Pieces *in, Pieces *out, Beh
     return OK;
 }
 
-/* By characters */
+/* Digits, Punctuation and Whitespace cut at characters. */
 
 static Status match_numbers(const Step *step, Matches *matches, const char *text, int64_t bytes) {
     (void)step;

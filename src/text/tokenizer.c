@@ -125,7 +125,7 @@ static Status read_tokenizer(Tokenizer *tokenizer, const TokenizerText *json) {
     json_t *object;
     Status status = parse_json(json->name, json->text, json->bytes, 0, &object);
     if (!status && !json_is_object(object)) {
-        log_error("%s: not a tokenizer: it is no JSON object", json->name);
+        log_error("%s: not a tokenizer: it is not a JSON object", json->name);
         status = BAD_INPUT;
     }
     if (!status) status = read_parts(tokenizer, json->name, object);

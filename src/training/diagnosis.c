@@ -126,10 +126,10 @@ static void print_step(const Diagnosis *d, const char *folder, const char *metri
     if (!metrics_read(folder, metrics, step, &loss, &norm))
         log_info("%s has no line of this step to compare with", metrics);
     else if (same(loss, r->loss) && same(norm, r->gradient_norm))
-        log_info("%s has the same: weights and samples give them, not a fault of the hardware", metrics);
+        log_info("%s has the same values: they come from the weights and samples, not from faulty hardware", metrics);
     else
-        log_info("%s has loss %.9g, gradient norm %.9g. With the ranks, program and configuration of the run "
-                 "the numbers are the same, unless hardware computed wrong",
+        log_info("%s has loss %.9g, gradient norm %.9g. With the ranks, program and configuration of the run the "
+                 "numbers are the same, unless hardware computed wrongly",
                  metrics, loss, norm);
 }
 

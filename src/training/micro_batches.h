@@ -33,7 +33,7 @@ typedef struct MicroBatches {
     int64_t targets;
 } MicroBatches;
 
-/* Creates it without memory, which is enough for plans. micro_batches_allocate gives it memory, zeroed. */
+/* Creates micro-batches without memory, which is enough for plans. micro_batches_allocate gives them memory, zeroed. */
 MicroBatches micro_batches_create(const Device *device, MicroBatchShape shape);
 void micro_batches_allocate(MicroBatches *batches);
 void micro_batches_destroy(MicroBatches *batches);

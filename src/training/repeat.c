@@ -52,7 +52,7 @@ Status computed_compare(Fsdp *fsdp, int64_t step, const Computed *first, const C
     gethostname(host, sizeof host - 1);
     if (what)
         log_error("step %lld was computed twice on the same samples, and the results differ on rank %d (%s), in %s: a "
-                  "processor, GPU or memory that took part is not to be trusted. Nothing of this step is saved; "
+                  "processor, GPU or memory that took part cannot be trusted. Nothing of this step is saved; "
                   "checkpoints since the last step that agreed may be wrong too",
                   (long long)step, world->rank, host, what);
     return comm_worst(world, what ? NUMERIC_STOP : OK);

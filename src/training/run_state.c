@@ -153,10 +153,10 @@ static Status check_counts(const RunPlace *run, const json_t *state, int64_t ste
         if (counts[i].value >= counts[i].low && counts[i].value <= counts[i].high) continue;
         char *path = checkpoint_path(run->folder, step);
         if (log_rank() == 0)
-            log_error(
-                "%s/state.json has no count %s that a run could go on from. To start from its weights alone, name the "
-                "folder in checkpoint.initial_load_path of a run in another job.dump_folder",
-                path, counts[i].name);
+            log_error("%s/state.json has no usable count %s, so a run cannot continue from it. To start from its "
+                      "weights alone, name the folder in checkpoint.initial_load_path of a run in another "
+                      "job.dump_folder",
+                      path, counts[i].name);
         free(path);
         return BAD_INPUT;
     }

@@ -23,7 +23,7 @@ typedef struct Progress {
     int64_t tokens;       /* trained on, over all ranks */
     int64_t updated_step; /* the last step that changed the weights */
     Spikes spikes;
-    int64_t rewinds; /* that led to these weights */
+    int64_t rewinds; /* number of rewinds that led to these weights */
     PassedOver passed_over[REWINDS];
     int64_t skipped_in_row; /* steps since the last update, in this process */
 } Progress;

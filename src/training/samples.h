@@ -25,7 +25,7 @@ typedef struct Evaluation {
     bool given_up; /* a rank has received SIGNAL_NOW: there is no result */
 } Evaluation;
 
-/* Is called for each micro-batch of an evaluation after it has run. */
+/* `see` is called for each micro-batch of an evaluation after it has run, with `state`. */
 typedef struct Witness {
     void (*see)(void *state, HostBatch batch, TokenScores scores);
     void *state;

@@ -67,9 +67,8 @@ void stragglers_say(const Straggler *s, double steps, char text[256]) {
                  s->rank, s->part, s->its.reading / steps, s->its.computing / steps, s->median.reading / steps,
                  s->median.computing / steps);
     else
-        snprintf(
-            text, 256,
-            "the network is slow: no rank is, and each spends more than half of its time in collectives, the median "
-            "rank %.3f s per step",
-            s->median.collective / steps);
+        snprintf(text, 256,
+                 "the network is slow: no single rank is slow, but each spends more than half of its time in "
+                 "collectives, the median rank %.3f s per step",
+                 s->median.collective / steps);
 }

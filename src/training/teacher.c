@@ -26,8 +26,9 @@ static Status find_folder(const TrainConfig *config, Comm *comm, char **folder) 
     if (folder_exists(path))
         *folder = checkpoint_find(path);
     else
-        log_error("training.teacher %s is no folder; name one with config.json and model.safetensors, or a run's",
-                  path);
+        log_error(
+            "training.teacher %s is not a folder; name one with config.json and model.safetensors, or that of a run",
+            path);
     return agree(comm, *folder ? OK : BAD_INPUT);
 }
 

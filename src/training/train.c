@@ -27,7 +27,7 @@ typedef struct Trainer {
     double interval_start; /* the interval is that since the last logged step */
     int64_t interval_steps;
     bool told;           /* the advice on stopping has been logged */
-    Straggler straggler; /* at the last logged step */
+    Straggler straggler; /* the one found at the last logged step */
     bool straggler_said;
     int64_t saving; /* the step of the newest save; at first, the step that the run began after */
 } Trainer;
@@ -35,7 +35,7 @@ typedef struct Trainer {
 static Status make_folder(const char *path) {
     const int error = folder_create_all(path);
     if (error == 0) return OK;
-    log_error("job.dump_folder %s cannot be made: %s", path, strerror(error));
+    log_error("job.dump_folder %s cannot be created: %s", path, strerror(error));
     return IO_ERROR;
 }
 

@@ -49,7 +49,7 @@ Status trained_model_tokenizer(const char *folder, const Model *model, Tokenizer
     const bool there = path_exists(file);
     free(file);
     if (!there && vocabulary != BYTES_VOCAB_SIZE) {
-        log_error("%s: has no tokenizer.json; copy that of its data there, or give token ids with --ids", folder);
+        log_error("%s: has no tokenizer.json; copy the one of its data there, or give token ids with --ids", folder);
         return BAD_INPUT;
     }
     const Status status = tokenizer_open(there ? folder : NULL, tokenizer);

@@ -8,8 +8,8 @@
 
 typedef struct Windows Windows;
 
-/* Creates it for options.B windows of options.tokens tokens at a time. `options` are those that the runner was created
- * with. */
+/* Prepares to evaluate options.B windows of options.tokens tokens at a time. `options` are those that the runner was
+ * created with. */
 Windows *windows_create(const RunnerOptions *options);
 void windows_free(Windows *windows);
 

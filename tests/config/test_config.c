@@ -200,7 +200,7 @@ static const Case arguments[] = {
     {"--device=cpu --data.files=a.h5,b.h5 --data.probabilities=1,2", OK, NULL, 0},
     {"--activation_checkpoint.selective_ac_option=2 --activation_checkpoint.mode=selective", OK, NULL, 0},
     {"--activation_checkpoint.selective_ac_option=2", BAD_INPUT,
-     "selective_ac_option: 2 wants activation_checkpoint.mode", 0},
+     "selective_ac_option: 2 needs activation_checkpoint.mode", 0},
     {"--activation_checkpoint.selective_ac_option=op", OK, NULL, 0},
     {"--activation_checkpoint.selective_ac_option=0 --activation_checkpoint.mode=full", OK, NULL, 0},
     {"--activation_checkpoint.selective_ac_option=0 --activation_checkpoint.mode=selective", BAD_INPUT,

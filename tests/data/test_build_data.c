@@ -320,7 +320,7 @@ static void text_is_not_replaced_by_its_data_set(void **state) {
     for (int validation = 0; validation < 2; validation++) {
         capture_begin();
         assert_int_equal(build_data(&options, &report), BAD_INPUT);
-        assert_mentions(capture_end(), "a.txt: is text to read, which the data set would replace");
+        assert_mentions(capture_end(), "a.txt: is a text to read, which the output would replace");
         expect_content(out, "first");
         assert_false(file_exists(free_name));
         options.out = free_name;

@@ -161,7 +161,7 @@ in_header 's/"model\.norm\.weight"/"model.mean.weight"/'; verifies 1 '1 tensors 
 in_header 's/"model\./      "/g'; verifies 1 'The prefix of the names differs: the folder has '
 in_header 's/"model\.layers/"model.stages/g'; verifies 1 '3[0-9] tensors missing: ([a-z_0-9.]+, ){4}[a-z_0-9.]+, 3[0-9] unexpected: ([a-z_0-9.]+, ){4}[a-z_0-9.]+$'
 in_header 's/\[72,32\]/[32,72]/'; verifies 1 'lm_head.weight has shape .32, 72., the model expects .72, 32. .it looks transposed'
-in_header 's/"F32"/"F33"/'; verifies 1 'lm_head.weight: its dtype is F33, which is none'
+in_header 's/"F32"/"F33"/'; verifies 1 'lm_head.weight: its dtype is F33, which the format does not have'
 # weights that can be read, but are odd: a warning names them
 warns() { refuses 0 "warning: .*$1" "${@:2}" && rm -rf "$work/made"; }
 fresh_case; overwrite "$work/case/model.safetensors" '\000\000\300\177' $((8 + tensors)); warns '1 values in 1 tensors are NaN or infinite: lm_head.weight' import --from "$work/case" --out "$work/made"

@@ -105,11 +105,11 @@ runs 0 prune run --keep-latest-k 2 --keep-every 6
 runs 0 verify run
 printf '\377\377\377\377' | dd of=$steps/step-00000010/optimizer.safetensors bs=1 seek=60000 conv=notrunc status=none
 runs 1 prune run --keep-latest-k 1
-says 'is not good: no step is removed'
+says 'does not read back as it was written: no step is removed'
 [ "$(ls $steps | wc -l)" = 3 ] || fail "removed steps although the newest is damaged: $(ls $steps)"
 
 runs 1 list nowhere
-says 'nowhere is no folder'
+says 'nowhere is not a folder'
 runs 1 list "$source_folder/docs"
 says 'no step-... folder'
 runs 2 diff run

@@ -102,7 +102,7 @@ refuses 1 'config.h5: is listed twice' --data a="$work/config.h5" b="$work/confi
 refuses 1 'nowhere.h5: there is no such file' --data "$work/config.h5" "$work/nowhere.h5" --json "$work/new.json"
 refuses 2 '--context 63 is less than --seq-len 64' --data "$work/config.h5" --context 63
 seq_len=4096 refuses 1 '1000000 sequences of 4096 tokens at a time need .* free: lower --batch or --seq-len' --data "$work/config.h5" --batch 1000000
-checkpoint=$work/words refuses 1 'config.h5: is of tokenizer bytes, .*words.h5 of another' --data "$work/words.h5" --training-data "$work/config.h5"
+checkpoint=$work/words refuses 1 'config.h5: made with tokenizer bytes, but .*words.h5 with another' --data "$work/words.h5" --training-data "$work/config.h5"
 refuses 1 'nowhere.h5: there is no such file' --data "$work/config.h5" --training-data "$work/nowhere.h5"
 seq_len=10000000 refuses 1 '1000000 sequences of 10000000 tokens at a time need 160000.00 GB' --data "$work/config.h5" --batch 1000000
 refuses 3 'full/new.json' --data "$work/config.h5" --samples 1 --json /dev/full/new.json

@@ -136,12 +136,12 @@ refuses_forged() { # REGEX
     ranks 2 "${on[@]}" --training.steps=6 --job.dump_folder="$work/forged" || code=$?
     [ "$code" = 1 ] && grep -qE "$1" "$work/log" || { cat "$work/log"; fail "exit code $code, not: $1"; }
 }
-forge '/"samples"/d'; refuses_forged 'state.json has no count samples that a run could go on from'
-forge 's/"samples": [0-9]*/"samples": -8/'; refuses_forged 'state.json has no count samples'
-forge 's/"samples": [0-9]*/"samples": 32.0/'; refuses_forged 'state.json has no count samples'
-forge 's/"samples": [0-9]*/"samples": 0/'; refuses_forged 'state.json has no count samples'
-forge 's/"tokens": [0-9]*/"tokens": "2048"/'; refuses_forged 'state.json has no count tokens'
-forge 's/"updates": [0-9]*/"updates": 5/'; refuses_forged 'state.json has no count updates'
+forge '/"samples"/d'; refuses_forged 'state.json has no usable count samples, so a run cannot continue from it'
+forge 's/"samples": [0-9]*/"samples": -8/'; refuses_forged 'state.json has no usable count samples'
+forge 's/"samples": [0-9]*/"samples": 32.0/'; refuses_forged 'state.json has no usable count samples'
+forge 's/"samples": [0-9]*/"samples": 0/'; refuses_forged 'state.json has no usable count samples'
+forge 's/"tokens": [0-9]*/"tokens": "2048"/'; refuses_forged 'state.json has no usable count tokens'
+forge 's/"updates": [0-9]*/"updates": 5/'; refuses_forged 'state.json has no usable count updates'
 forge 's/"step": [0-9]*/"step": -4/'; refuses_forged 'state.json has no step$'
 rm -rf "$work/forged" && cp -r "$work/whole" "$work/forged"
 mv "$work/forged/checkpoint/step-00000004" "$work/forged/checkpoint/step-00000003"

@@ -96,7 +96,7 @@ refuses 1 'bad.jsonl:2: "continuation" has no tokens' '{"context": "a", "continu
 refuses 1 'bad.jsonl:2: "text" has no tokens' '{"text": ""}\n'
 refuses 1 'bad.jsonl:2: "text" is neither' '{"text": 7}\n'
 refuses 1 'bad.jsonl:2: "text"\[1\] is not a token' '{"text": [7, 1.5]}\n'
-refuses 1 'bad.jsonl:2: "text"\[0\] is 320, the vocabulary has 320' '{"text": [320]}\n'
+refuses 1 'bad.jsonl:2: "text"\[0\] is 320, but the vocabulary has 320' '{"text": [320]}\n'
 refuses 1 'bad.jsonl:2: "text"\[0\] is -1' '{"text": [-1]}\n'
 refuses 1 'gla: has no tokenizer.json; .* --ids' '' "$source_folder/tests/golden/gla"
 refuses_file() { # CODE PATTERN ARGUMENTS...

@@ -25,7 +25,7 @@ same "$(step imported 0)" "$work/exported"
 # What a user edits beside the weights does not make a checkpoint unusable.
 echo '{}' >"$(step bytes 2)/tokenizer_config.json"
 trains bytes 3
-grep -q 'tokenizer_config.json is not used for loading' "$work/log" || fail "an edited file is not said: $(cat "$work/log")"
+grep -q 'tokenizer_config.json is not needed for loading' "$work/log" || fail "an edited file is not said: $(cat "$work/log")"
 same "$(step bytes 3)" "$work/exported"
 
 "$python" -c 'import transformers' 2>"$work/log" ||

@@ -62,7 +62,7 @@ replicas=$bytes
 slow=""
 if tc -n "$left" qdisc add dev "va$$" root tbf rate 20mbit burst 20kb latency 1s 2>/dev/null; then
     compare thin --metrics.log_freq=1
-    grep -q '^the network is slow: no rank is, and each spends more than half of its time in collectives' "$work/log" ||
+    grep -q '^the network is slow: no single rank is slow, but each spends more than half of its time in collectives' "$work/log" ||
         { cat "$work/log"; fail "a slow network is not named"; }
     slow=", and a slow wire is named"
 fi
@@ -77,7 +77,7 @@ ended=$((SECONDS - begun))
 ip -n "$left" link set "va$$" up
 code=0
 wait $job || code=$?
-[ $code = 5 ] && [ "$(grep -c 'rank [02]\] no progress for 5 s: no rank of this host is missing, so one of another host is, or a message is lost' "$work/log")" = 2 ] ||
+[ $code = 5 ] && [ "$(grep -c 'rank [02]\] no progress for 5 s: no rank of this host is missing, so a rank of another host is, or a message was lost' "$work/log")" = 2 ] ||
     { cat "$work/log"; fail "a cut network: exit code $code, and not a word of each host"; }
 echo "a wire that is cut: all ranks ended after $ended s"
 echo "two hosts: the losses of one, bit for bit; $((shards / 1000)) kB from the first to the second, $((replicas / 1000)) with replicas$slow"
