@@ -23,13 +23,12 @@
 #include "parallel/comm.h"
 
 typedef struct CheckpointOptions {
-    const char *folder;   /* created if missing, with the folders above it */
-    const char *run_name; /* part of temporary names; unique among running jobs: run_lock_name */
-    int64_t
-        keep_latest_k;  /* keep this many checkpoints with different weights, and the newest one with a finite loss; 0:
-                           keep all. With 1, the old checkpoint is removed only after the new one has been verified */
-    int64_t keep_every; /* also keep steps divisible by this; 0: no such rule */
-    bool asynchronous;  /* write in a background thread: from the units, or from a copy of a GPU's memory */
+    const char *folder;    /* created if missing, with the folders above it */
+    const char *run_name;  /* part of temporary names; unique among running jobs: run_lock_name */
+    int64_t keep_latest_k; /* keep this many with different weights, and the newest one with a finite loss; 0: all. With
+                              1, the old checkpoint is removed only after the new one has been verified */
+    int64_t keep_every;    /* also keep steps divisible by this; 0: no such rule */
+    bool asynchronous;     /* write in a background thread: from the units, or from a copy of a GPU's memory */
     int64_t max_shard_bytes;         /* largest size of one file; 0: 5 GB */
     const TokenizerFiles *tokenizer; /* files written into every step (rank 0); NULL: none. Borrowed: must outlive the
                                         checkpointer */
