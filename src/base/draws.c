@@ -54,7 +54,7 @@ static bool contains(const int32_t *value, int64_t count, int64_t wanted) {
     return false;
 }
 
-/* Floyd's algorithm chooses the set; its order is drawn after it. */
+/* Floyd's algorithm chooses the set of numbers. Their order is then drawn. */
 void draw_different(Draws *draws, int64_t first, int64_t n, int64_t count, int32_t *value) {
     CHECK(count <= n, "%lld different numbers of %lld", (long long)count, (long long)n);
     for (int64_t i = 0; i < count; i++) {

@@ -16,7 +16,7 @@
 
 /* How often an interrupted call is repeated. Only a broken file system returns EINTR more often. */
 enum { RETRIES = 100 };
-/* Most bytes of one system call. Linux itself stops at 2 GiB. */
+/* The most bytes of one system call. Linux itself stops at 2 GiB. */
 static const int64_t LARGEST_TRANSFER = 16 << 20;
 
 static FileHook test_hook = NULL;
@@ -28,7 +28,7 @@ static int hooked(FileOperation operation, const char *path, int fd, int64_t *by
     return test_hook ? test_hook(operation, path, fd, bytes ? bytes : &none) : 0;
 }
 
-/* open returns the lowest number that is free. */
+/* This works because open returns the lowest free number. */
 void files_reserve_standard(void) {
     int fd;
     do fd = open("/dev/null", O_RDWR);

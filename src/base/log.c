@@ -96,7 +96,8 @@ static void *exit_late(void *argument) {
     _exit(exit_code);
 }
 
-/* Flushing waits for a thread that is stuck in a file, and abort_job may hang. */
+/* Makes sure that the process ends: flushing would wait for a thread that is stuck in a file, and abort_job may
+ * hang. */
 static void limit_the_end(int code) {
     pthread_t thread;
     exit_code = code;

@@ -318,7 +318,7 @@ const RetiredKey *keys_retired(const KeyHints *hints, const char *name) {
 
 #define CONVERTER " (flame-c from-flame converts a whole command line of flame)"
 
-/* If `name` is a retired key of flame, or a section of flame with such a key first in it, logs what to do instead and
+/* If `name` is a retired key of flame, or a section of flame whose first key is one, logs what to do instead and
  * returns true. */
 static bool refuse_retired(const ConfigValue *value, const char *name, const KeyHints *hints) {
     char full[160];

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "core/device.h"
 
-/* More than any machine has, and several of them can be added up. */
+/* More bytes than any machine has, but few enough that several such sizes can be added in 64 bits. */
 static const int64_t COUNTED_MOST = INT64_C(1) << 57;
 
 Arena arena_counting(const char *name, const Device *device) {
@@ -23,7 +23,8 @@ void arena_destroy(Arena *arena) {
     *arena = (Arena){0};
 }
 
-/* Counting stays at the most. A size that did not fit in 64 bits is negative. */
+/* Limits a size to the room that is left, so that counting cannot overflow. A size that did not fit in 64 bits is
+ * negative. */
 static int64_t limit(const Arena *arena, int64_t bytes) {
     const int64_t room = arena->capacity - arena->used;
     return bytes < 0 || bytes > room ? room : bytes;
@@ -40,7 +41,7 @@ void *arena_push(Arena *arena, int64_t bytes) {
     arena->used += size;
     if (arena->used > arena->peak) arena->peak = arena->used;
 #ifdef FLAME_POISON
-    /* NaN in fp32 and in bf16, and still one after rounding from the one to the other. */
+    /* These bytes are NaN in fp32 and in bf16, and stay NaN when fp32 is rounded to bf16. */
     if (arena->base && size > 0) arena->device->fill(memory, 0xff, 1, size, size);
 #endif
     return memory;

@@ -285,7 +285,8 @@ const char *cpu_gemm_library(void) {
 
 #endif
 
-/* Inside a parallel region the libraries run single-threaded anyway; outside of one this tells them to. */
+/* Sets the number of threads that the libraries use, and returns the number before. Inside a parallel region they run
+ * single-threaded anyway. */
 static int library_threads(int threads) {
     const int before = omp_get_max_threads();
     omp_set_num_threads(threads);

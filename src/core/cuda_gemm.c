@@ -117,7 +117,7 @@ static void product_destroy(void *plan) {
     LT(lt.cublasLtMatmulDescDestroy(product->operation));
 }
 
-/* Names the product that the library refuses. */
+/* If the library refuses a product, ends the job with a message that names it. */
 static void check_product(cublasStatus_t status, const Product *product) {
     const Gemm *g = &product->key.shape;
     const uint32_t *alignment = product->key.alignment;

@@ -154,7 +154,8 @@ static Recording *cuda_end_recording(void) {
     CHECK_MEMORY(recording, "out of memory");
     cudaGraph_t graph;
     CUDA(cudaStreamEndCapture(cuda.stream, &graph));
-    /* Collectives go before blocks, whose stream has the lowest priority; otherwise all nodes would have that one. */
+    /* With node priorities collectives go before blocks, whose stream has the lowest priority. Otherwise all nodes
+     * would have that priority. */
     CUDA(cudaGraphInstantiate(&recording->graph, graph, cudaGraphInstantiateFlagUseNodePriority));
     CUDA(cudaGraphDestroy(graph));
     cuda.recording = false;

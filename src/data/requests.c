@@ -30,7 +30,7 @@ __attribute__((format(printf, 2, 3))) static Status refuse(const Reader *reader,
     return BAD_INPUT;
 }
 
-/* Room for one more item of an array. */
+/* Makes room for one more item of an array. */
 static void *grow(void *array, int64_t used, int64_t *room, size_t size) {
     if (used < *room) return array;
     *room = *room ? 2 * *room : 1024;

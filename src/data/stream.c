@@ -199,8 +199,8 @@ static void gather_facts(Stream *stream) {
     }
 }
 
-/* Cache slots: two pools per file, so that one can be decoded while the other is read; without shuffling a few chunks.
- */
+/* The number of cache slots: two pools per file, so that one can be decoded while the other is read; without shuffling,
+ * a few chunks. */
 static int64_t plan_slots(const Stream *stream) {
     int64_t slots = 0, bytes = 1;
     for (int file = 0; file < stream->options.file_count; file++) {

@@ -436,7 +436,7 @@ static bool begin_mpi(void) {
     return true;
 }
 
-/* Takes over `ranks`. */
+/* A communicator of `ranks`, which it takes over. */
 static Comm *create(MPI_Comm ranks, bool share_memory) {
     Mpi *mpi = calloc(1, sizeof *mpi);
     Comm *comm = calloc(1, sizeof *comm);

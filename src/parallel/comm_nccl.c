@@ -258,7 +258,7 @@ static const char *refusal(int version, char *why, size_t size) {
     return why;
 }
 
-/* Collective. */
+/* Opens NCCL. BAD_INPUT (logged) if it cannot be used. Collective. */
 static Status open_library(Comm *world) {
     static const LibrarySymbol symbols[] = {
 #define SYMBOL(name) {#name, &nccl.name},

@@ -108,7 +108,7 @@ static bool is_trained(const Parameter *parameter, bool decay_all, bool decay) {
     return parameter->moving_average == 0 && (decay_all || parameter->decay) == decay;
 }
 
-/* Adjacent parameters with the same decay are updated by one launch. */
+/* Updates a unit. Adjacent parameters with the same decay are updated by one launch. */
 static void update_unit(const Unit *unit, const OptimizerOptions *options, const AdamwArguments *decaying) {
     const bool decay_all = options->decay_all;
     AdamwArguments constant = *decaying;

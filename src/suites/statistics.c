@@ -129,7 +129,7 @@ typedef struct Choices {
     int64_t all, extreme;
 } Choices;
 
-/* Chooses `wanted` of the values from the one numbered `next` on. */
+/* Goes through all choices of `wanted` values among those from number `next` on. */
 static void choose(Choices *choices, int next, int wanted, double sum) {
     if (wanted == 0) {
         choices->all++;

@@ -100,7 +100,7 @@ static double median_of(const Results *results, const Group *group, size_t offse
     return median;
 }
 
-/* Numbers that do not depend on the score: of the trivial answer and of the model and its speed. */
+/* Fills the numbers that do not depend on the score: those of the trivial answer, of the model and of its speed. */
 static void describe_runs(const Results *results, const Group *group, Summary *s) {
     double trivial = 0;
     int trivials = 0;

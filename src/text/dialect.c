@@ -44,7 +44,8 @@ static void put_class(Translation *translation, const char *members, const char 
     if (!translation->in_class) put(translation, "]");
 }
 
-/* \p{L}, \p{Lu}, \P{N}, \pL, or a script: Oniguruma's scripts do not have the characters that several scripts share. */
+/* Translates \p{L}, \p{Lu}, \P{N}, \pL, or a script. Oniguruma's scripts do not contain the characters that several
+ * scripts share. */
 static void translate_property(Translation *translation, char letter) {
     const char *name = translation->at;
     int64_t bytes = 1;
@@ -71,7 +72,7 @@ static void translate_property(Translation *translation, char letter) {
     put(translation, "}");
 }
 
-/* \uHHHH */
+/* Translates \uHHHH. */
 static void translate_code(Translation *translation) {
     char code[16];
     int digits = 0;
