@@ -134,15 +134,12 @@ static void append_grid(Sweep *sweep, Trial trial, const Protocol *protocol, int
 
 /* Adds the trials of one mixer and setting: all points of the grid and all seeds. */
 static Status list_points(const SweepOptions *options, Trial trial, Sweep *sweep) {
-    Protocol protocol = {0};
-    ConfigValue *root = NULL;
-    Status status = trial_settings(&trial, &root);
-    if (status == OK) status = protocol_read(root, &protocol);
+    Protocol protocol;
+    const Status status = trial_protocol(&trial, &protocol);
     if (status == OK && is_able(&trial))
         append_grid(sweep, trial, &protocol, options->seeds);
     else if (status == OK)
         append(&sweep->unable, &sweep->unable_count, trial);
-    config_value_free(root);
     protocol_free(&protocol);
     return status;
 }
@@ -170,6 +167,23 @@ static Status list_settings(const SweepOptions *options, Trial trial, TaskSettin
     return status;
 }
 
+/* Published files are of one setting, which only the user knows. */
+static Status check_data(const SweepOptions *options, const Trial *trial) {
+    Protocol protocol;
+    const char *other = NULL;
+    Status status = trial_protocol(trial, &protocol);
+    const bool files = protocol.data != NULL;
+    protocol_free(&protocol);
+    if (status != OK || !files || !options->settings) return status;
+    for (const char *const *setting = trial->task->sweep; *setting && !other; setting++)
+        if (strstr(*setting, "task.")) other = *setting;
+    if (!other) return OK;
+    log_error("training.data: its examples are of one setting of %s, and --settings has others, such as %s; leave "
+              "--settings out and train each setting by itself, with its files and its task. keys",
+              trial->task->name, other);
+    return USAGE;
+}
+
 static Status list_mixer(const SweepOptions *options, Trial trial, const TaskSettings *settings, Sweep *sweep) {
     Status status = OK;
     for (int i = 0; i < settings->count && status == OK; i++) {
@@ -185,10 +199,12 @@ static Status list_task(const SweepOptions *options, const Suite *suite, const T
                    .task = task,
                    .mixer = mixer_at(0)->model_type,
                    .preset = options->preset ? task_preset(task, options->preset) : NULL,
+                   .setting = "",
                    .quick = options->quick,
                    .user = sweep->user};
     TaskSettings settings;
-    Status status = list_settings(options, trial, &settings);
+    Status status = check_data(options, &trial);
+    if (status == OK) status = list_settings(options, trial, &settings);
     for (int m = 0; mixer_at(m) && status == OK; m++) {
         trial.mixer = mixer_at(m)->model_type;
         if (sweep_wants_mixer(options->mixers, options->mixer_count, trial.mixer))

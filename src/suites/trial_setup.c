@@ -105,6 +105,15 @@ static void describe_cost(const TrialSetup *s, Model *model, bool gpu, TrialResu
     result->tokens = llround(tokens);
 }
 
+Status trial_protocol(const Trial *trial, Protocol *protocol) {
+    ConfigValue *root = NULL;
+    *protocol = (Protocol){0};
+    Status status = trial_settings(trial, &root);
+    if (status == OK) status = protocol_read(root, protocol);
+    config_value_free(root);
+    return status;
+}
+
 Status trial_task(const Trial *trial, const char *keys, void **config) {
     ConfigValue *root = NULL;
     void *training = NULL;
@@ -212,24 +221,15 @@ static bool is_left_out(const Trial *trial, const Segment *test, int64_t outputs
     return true;
 }
 
-/* Whether "test" is the only test. */
-static Status has_no_splits(const Trial *trial, bool *none) {
-    Protocol protocol = {0};
-    ConfigValue *root = NULL;
-    Status status = trial_settings(trial, &root);
-    if (status == OK) status = protocol_read(root, &protocol);
-    *none = !protocol.splits;
-    protocol_free(&protocol);
-    config_value_free(root);
-    return status;
-}
-
 Status trial_left_out(const Trial *trial, uint32_t *bits) {
     Segment test[TRIAL_TESTS];
+    Protocol protocol;
     void *config = NULL;
-    bool pooled, no_splits;
+    bool pooled;
     *bits = 0;
-    Status status = has_no_splits(trial, &no_splits);
+    Status status = trial_protocol(trial, &protocol);
+    const bool no_splits = !protocol.splits;
+    protocol_free(&protocol);
     if (status == OK) status = trial_task(trial, NULL, &config);
     if (status != OK) return status;
     const TaskSizes sizes = trial->task->sizes(config);

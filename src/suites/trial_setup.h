@@ -29,6 +29,9 @@ int trial_runner(const TrialSetup *setup, int i);
  * every element of the second copy comes after all of them. */
 int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *protocol);
 
+/* The trial's protocol. The caller calls protocol_free, also on failure. USAGE (logged) for wrong settings. */
+Status trial_protocol(const Trial *trial, Protocol *protocol);
+
 /* The task's setting with the keys of a split or segment (NULL: unchanged). The caller frees it with task_config_free.
  * BAD_INPUT or USAGE (logged). */
 Status trial_task(const Trial *trial, const char *keys, void **config);

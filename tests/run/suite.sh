@@ -160,6 +160,7 @@ refused "task.num_kv_pairs must be at most 31" mqar --set task.vocab_size=64 tas
 [ "$(wc -l <"$work/log")" = 1 ] || fail "a setting that cannot be is told more than once: $(cat "$work/log")"
 refused "did you mean based?" mqar --preset base
 refused "no preset based of these tasks" mad --preset based
+refused "leave --settings out and train each setting by itself" in_context_recall --settings --set training.data=files
 refused "is a setting of its own" mqar --preset based --settings
 refused "it has \"train 64x4\", ... and \"64x4\", ..." mqar --preset based --dump 1 --split test
 refused "64x4 is not LENGTHxPAIRSxEXAMPLES" mqar --set task.segments=[64x4]
