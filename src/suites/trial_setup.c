@@ -221,23 +221,37 @@ static bool is_left_out(const Trial *trial, const Segment *test, int64_t outputs
     return true;
 }
 
-Status trial_left_out(const Trial *trial, uint32_t *bits) {
+/* Whether the split's examples would be generated from another draw than those of the training's files. */
+static bool is_foreign(const Trial *trial, const Protocol *protocol, const Segment *test) {
+    const Task *task = trial->task;
+    if (!protocol->data || !task->seeded || task->files->has(protocol->data, test->name)) return false;
+    log_warning("%s: the split %s is not in %s, and generated examples would be of another map: it is left out",
+                task->name, test->name, protocol->data);
+    return true;
+}
+
+static uint32_t splits_left_out(const Trial *trial, const Protocol *protocol, const void *config) {
     Segment test[TRIAL_TESTS];
-    Protocol protocol;
-    void *config = NULL;
     bool pooled;
-    *bits = 0;
-    Status status = trial_protocol(trial, &protocol);
-    const bool no_splits = !protocol.splits;
-    protocol_free(&protocol);
-    if (status == OK) status = trial_task(trial, NULL, &config);
-    if (status != OK) return status;
+    uint32_t bits = 0;
     const TaskSizes sizes = trial->task->sizes(config);
     const int count = trial_tests(trial->task, config, test, &pooled);
-    for (int i = 1; i < count; i++)
-        if (!pooled && (no_splits || is_left_out(trial, &test[i], outputs_of(&sizes)))) *bits |= 1u << i;
+    for (int i = 1; i < count && !pooled; i++)
+        if (!protocol->splits || is_foreign(trial, protocol, &test[i]) ||
+            is_left_out(trial, &test[i], outputs_of(&sizes)))
+            bits |= 1u << i;
+    return bits;
+}
+
+Status trial_left_out(const Trial *trial, uint32_t *bits) {
+    Protocol protocol;
+    void *config = NULL;
+    Status status = trial_protocol(trial, &protocol);
+    if (status == OK) status = trial_task(trial, NULL, &config);
+    *bits = status == OK ? splits_left_out(trial, &protocol, config) : 0;
     task_config_free(trial->task, config);
-    return OK;
+    protocol_free(&protocol);
+    return status;
 }
 
 Status trial_setup(const Trial *trial, bool gpu, TrialSetup *s, Model **model, TrialResult *result) {

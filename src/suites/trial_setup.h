@@ -40,9 +40,9 @@ Status trial_task(const Trial *trial, const char *keys, void **config);
  * tests that the setting lists. In the latter case *pooled is set, and "test" is their mean. */
 int trial_tests(const Task *task, const void *config, Segment test[TRIAL_TESTS], bool *pooled);
 
-/* The tests of trial_tests that are left out, as bits: those that the trial's setting cannot have or that have more
- * words or answers than its training, each with a message; or all splits, if none are wanted. The mixer does not
- * matter. BAD_INPUT or USAGE (logged) for wrong settings. */
+/* The tests of trial_tests that are left out, as bits: those that the trial's setting cannot have, that have more words
+ * or answers than its training, or that are not among its files and cannot be generated like them, each with a message;
+ * or all splits, if none are wanted. The mixer does not matter. BAD_INPUT or USAGE (logged) for wrong settings. */
 Status trial_left_out(const Trial *trial, uint32_t *bits);
 
 /* Builds the model of the trial's mixer from the section "model" of its settings. The caller owns *model. BAD_INPUT or

@@ -9,7 +9,9 @@
 
 #include "base/files.h"
 #include "suites/flip_flop_text.h"
+#include "suites/mad/mad.h"
 #include "suites/mad/mad_folder.h"
+#include "suites/trial_setup.h"
 #include "support/capture.h"
 #include "support/examples.h"
 
@@ -250,11 +252,35 @@ static int remove_folder(void **state) {
     return folder_remove(folder);
 }
 
+/* The generated tests of memorization would ask for another map than the files train. */
+static void splits_of_another_map_are_left_out(void **state) {
+    (void)state;
+    Trial trial = {.suite = suite_find("mad"), .task = &memorization, .mixer = "gla", .setting = ""};
+    uint32_t bits;
+    char said[2048];
+    trial.user = "training.splits=true";
+    assert_int_equal(trial_left_out(&trial, &bits), OK);
+    assert_int_equal(bits, 0);
+    trial.user = "training.splits=true training.data=files";
+    Capture capture = capture_begin(2);
+    assert_int_equal(trial_left_out(&trial, &bits), OK);
+    capture_end(&capture, said, sizeof said);
+    assert_int_equal(bits, 1 << 1 | 1 << 2 | 1 << 3);
+    assert_non_null(strstr(said, "memorization: the split length 4x is not in files"));
+    trial.task = &selective_copying;
+    assert_int_equal(trial_left_out(&trial, &bits), OK);
+    assert_int_equal(bits, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_of_mad_are_read),     cmocka_unit_test(damaged_arrays_are_refused),
-        cmocka_unit_test(damaged_bytes_are_refused),   cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
-        cmocka_unit_test(texts_of_flip_flop_are_read), cmocka_unit_test(damaged_texts_are_refused),
+        cmocka_unit_test(folders_of_mad_are_read),
+        cmocka_unit_test(damaged_arrays_are_refused),
+        cmocka_unit_test(damaged_bytes_are_refused),
+        cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
+        cmocka_unit_test(texts_of_flip_flop_are_read),
+        cmocka_unit_test(damaged_texts_are_refused),
+        cmocka_unit_test(splits_of_another_map_are_left_out),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
