@@ -183,7 +183,6 @@ static const char *const tropical_notes[] = {
     "attention of one layer gives the second copy what the publication's, which sees all, gives the set",
     "all positions count; the program drops those whose features are all 0",
     "noise of quickselect is that of the program; the paper names another range",
-    "trivial scores of subset_sum and three_sum are accuracies, of the more frequent answer",
     "longest_increasing_subsequence is in the program only, without other ranges of values; those here are "
     "quickselect's",
     NULL,
