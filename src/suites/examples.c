@@ -63,6 +63,8 @@ void examples_close(Examples *x) {
     free(x);
 }
 
+int64_t examples_count(const Examples *x) { return x->file ? x->task->files->examples(x->file) : 0; }
+
 /* The arrays of the example that begins at position `first` of a batch. */
 static Example example_at(HostBatch batch, int64_t first, const TaskSizes *sizes) {
     return (Example){.inputs = batch.tokens + first,

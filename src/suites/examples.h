@@ -15,6 +15,8 @@ typedef struct Examples Examples;
 Status examples_open(const Task *task, const void *config, int64_t length, uint64_t seed, const char *split,
                      const char *path, int64_t wanted, Examples **examples);
 void examples_close(Examples *examples);
+/* How many the files have; 0: they are generated, without an end. */
+int64_t examples_count(const Examples *examples);
 
 /* Writes example number[b] as sequence b of the batch, for b < B. A negative number makes an empty sequence. */
 Status examples_fill(const Examples *examples, const int64_t number[], int64_t B, HostBatch batch);

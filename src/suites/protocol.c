@@ -4,7 +4,8 @@
 #include "suites/settings.h"
 
 static const Key training_keys[] = {
-    KEY(Protocol, examples, KEY_INTEGER, "12800", 0, 1e12, NULL, "different examples; 0: new ones in every step"),
+    KEY(Protocol, examples, KEY_INTEGER, "12800", 0, 1e12, NULL,
+        "different examples; 0: new ones in every step, or all of training.data"),
     KEY(Protocol, test_examples, KEY_INTEGER, "1280", 1, 1e9, NULL, "examples of each test"),
     KEY(Protocol, batch_size, KEY_INTEGER, "128", 1, 1 << 20, NULL, "examples of a step"),
     KEY(Protocol, epochs, KEY_INTEGER, "200", 0, 1e9, NULL, "rounds over the examples, each in another order"),

@@ -6,7 +6,7 @@
 #include "config/keys.h"
 
 typedef struct Protocol {
-    int64_t examples;      /* number of different examples; 0: new ones in every step */
+    int64_t examples;      /* number of different examples; 0: new ones in every step, or all of `data` */
     int64_t test_examples; /* examples of each test */
     int64_t batch_size;
     int64_t epochs, steps;     /* steps 0: the number of epochs decides */

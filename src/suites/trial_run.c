@@ -53,15 +53,25 @@ static void prepare_updates(Training *t) {
                                       .copies = 1};
 }
 
+/* Files have no new examples for every step: all of theirs make epochs. */
+static void take_all(TrialSetup *setup, TrialSegment *segment, int64_t examples) {
+    const int64_t B = segment->options.B;
+    segment->examples = examples;
+    segment->batches = (examples + B - 1) / B;
+    setup->epoch_steps += segment->batches;
+}
+
 static Status open_segment(Training *t, int i) {
-    const TrialSegment *segment = &t->setup.segment[i];
+    TrialSegment *segment = &t->setup.segment[i];
     const Protocol *p = &t->setup.protocol;
     const int shared = trial_runner(&t->setup, i);
     t->runner[i] = i == 0       ? t->session.runner
                    : shared < i ? t->runner[shared]
                                 : runner_create(t->session.model, t->session.fsdp, t->session.device, segment->options);
-    return examples_open(t->trial->task, segment->config, segment->options.T, (uint64_t)p->data_seed, segment->split,
-                         p->data, segment->examples, &t->examples[i]);
+    const Status status = examples_open(t->trial->task, segment->config, segment->options.T, (uint64_t)p->data_seed,
+                                        segment->split, p->data, segment->examples, &t->examples[i]);
+    if (status == OK && segment->examples == 0) take_all(&t->setup, segment, examples_count(t->examples[i]));
+    return status;
 }
 
 static Status open_training(Training *t, const Device *device) {

@@ -10,7 +10,7 @@ typedef struct TrialSegment {
     char split[64]; /* "train", or the name from task_training_split */
     void *config;   /* of the task */
     TaskSizes sizes;
-    int64_t examples, batches; /* per epoch; both 0: new examples in every step */
+    int64_t examples, batches; /* per epoch; both 0: new examples in every step, or all of the files */
     RunnerOptions options;
 } TrialSegment;
 

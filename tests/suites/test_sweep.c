@@ -19,11 +19,11 @@
 #define ONE_EPOCH                                                                                                      \
     "training.examples=16 training.batch_size=16 training.test_examples=8 model.hidden_size=32 training.epochs=1"
 
-/* Two trainings, of seeds 0 and 1, with these settings. */
-static Status run_sweep_of(const char *user, const char *folder, char *said, size_t room) {
-    static const char *const names[] = {"memorization"}, *const mixers[] = {"gla"};
+/* Two trainings of a task, of seeds 0 and 1, with these settings. */
+static Status run_task(const char *task, const char *user, const char *folder, char *said, size_t room) {
+    static const char *const mixers[] = {"gla"};
     const SweepOptions options = {
-        .names = names, .name_count = 1, .mixers = mixers, .mixer_count = 1, .seeds = 2, .quick = true, .user = user};
+        .names = &task, .name_count = 1, .mixers = mixers, .mixer_count = 1, .seeds = 2, .quick = true, .user = user};
     Comm *comm = comm_self_create();
     Sweep sweep;
     char out[1 << 14];
@@ -37,6 +37,10 @@ static Status run_sweep_of(const char *user, const char *folder, char *said, siz
     sweep_free(&sweep);
     comm_destroy(comm);
     return status;
+}
+
+static Status run_sweep_of(const char *user, const char *folder, char *said, size_t room) {
+    return run_task("memorization", user, folder, said, room);
 }
 
 /* Of one step each. */
@@ -184,12 +188,43 @@ static void every_step_advances(void **state) {
     assert_true(advances_of(ONE_EPOCH "1") - advances_of(ONE_EPOCH) >= 2 * 10);
 }
 
+enum { LINES = 40, LINE = 9 };
+
+/* Flip-flop's examples w?i?i?r?, the last of which begins with `first`. */
+static void write_texts(const char *name, char first) {
+    char text[LINES * LINE + 1];
+    for (int i = 0; i < LINES; i++)
+        snprintf(text + i * LINE, LINE + 1, "w%di%di%dr%d\n", i & 1, i >> 1 & 1, i >> 2 & 1, i & 1);
+    text[(LINES - 1) * LINE] = first;
+    char *path = temporary_path(name);
+    folder_create_above(path);
+    write_file(path, text, LINES * LINE);
+    free(path);
+}
+
+/* Where training.examples is 0: three batches of 16 are an epoch. */
+static void all_examples_of_files_are_an_epoch(void **state) {
+    (void)state;
+    char user[512], said[1 << 14], *folder = temporary_path("epochs"), *data = temporary_path("texts");
+    for (int damaged = 0; damaged < 2; damaged++) {
+        write_texts("texts/train.txt", damaged ? 'x' : 'w');
+        write_texts("texts/test.txt", 'w');
+        snprintf(user, sizeof user,
+                 "task.seq_len=8 training.splits=false training.steps=%d training.test_examples=%d "
+                 "model.hidden_size=32 training.data=%s",
+                 damaged ? 3 : 7, LINES, data);
+        assert_int_equal(run_task("flip_flop", user, folder, said, sizeof said), damaged ? BAD_INPUT : OK);
+        if (damaged) assert_non_null(strstr(said, "character 1 of line 40 is not w, r or i"));
+    }
+    free(folder);
+    free(data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(damaged_results_are_made_again),
-        cmocka_unit_test(other_results_are_told),
-        cmocka_unit_test(a_full_disk_ends_the_sweep),
-        cmocka_unit_test(every_step_advances),
+        cmocka_unit_test(damaged_results_are_made_again),     cmocka_unit_test(other_results_are_told),
+        cmocka_unit_test(a_full_disk_ends_the_sweep),         cmocka_unit_test(every_step_advances),
+        cmocka_unit_test(all_examples_of_files_are_an_epoch),
     };
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }
