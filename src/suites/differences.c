@@ -79,30 +79,52 @@ static bool has_answers(const Table *table, int column, const Result *row) {
            row->name[NAME_TASK] == table->column[column].task && row->name[NAME_SPLIT] == table->column[column].split;
 }
 
-static void append(uint8_t **to, int64_t count, const uint8_t *right, int64_t examples) {
-    *to = realloc(*to, (size_t)(count + examples));
-    CHECK_MEMORY(*to || count + examples == 0, "out of memory");
-    memcpy(*to + count, right, (size_t)examples);
+/* Whether a model has answered the same examples, with two seeds. */
+static bool has_same_examples(const Result *a, const Result *b) {
+    for (ResultName kind = 0; kind < RESULT_NAMES; kind++)
+        if (a->name[kind] != b->name[kind]) return false;
+    return b->right && b->examples == a->examples && strcmp(b->examples_crc, a->examples_crc) == 0;
+}
+
+/* Examples that one of two models has answered right with more seeds than the other. */
+typedef struct Wins {
+    int64_t first, second;
+    bool any; /* whether they have answers to the same examples */
+} Wins;
+
+/* Counts those of the rows from number `row` on, with all seeds; an example counts once. */
+static void count_wins(const Results *results, int64_t row, const char *other, Wins *wins) {
+    const Result *first = &results->row[row];
+    int *more = calloc((size_t)first->examples + 1, sizeof *more);
+    CHECK_MEMORY(more, "out of memory");
+    for (int64_t r = row; r < results->count; r++) {
+        const Result *a = &results->row[r];
+        const Result *b = has_same_examples(first, a) ? answers_beside(results, a, other) : NULL;
+        for (int64_t e = 0; b && e < a->examples; e++) more[e] += a->right[e] - b->right[e];
+        wins->any = wins->any || b;
+    }
+    for (int64_t e = 0; e < first->examples; e++) {
+        wins->first += more[e] > 0;
+        wins->second += more[e] < 0;
+    }
+    free(more);
+}
+
+static bool is_repeated(const Results *results, int64_t row) {
+    for (int64_t r = 0; r < row; r++)
+        if (has_same_examples(&results->row[row], &results->row[r])) return true;
+    return false;
 }
 
 static Comparison compare_examples(const Table *table, int column, int i, int j) {
     const Results *results = table->results;
-    uint8_t *a_right = NULL, *b_right = NULL;
-    int64_t examples = 0, more = 0;
+    Wins wins = {0};
     for (int64_t r = 0; r < results->count; r++) {
-        const Result *a = &results->row[r], *b = NULL;
-        if (a->name[NAME_MODEL] == table->row[i].model && has_answers(table, column, a))
-            b = answers_beside(results, a, table->row[j].model);
-        if (!b) continue;
-        append(&a_right, examples, a->right, a->examples);
-        append(&b_right, examples, b->right, b->examples);
-        for (int64_t e = 0; e < a->examples; e++) more += a->right[e] - b->right[e];
-        examples += a->examples;
+        const Result *a = &results->row[r];
+        if (a->name[NAME_MODEL] == table->row[i].model && has_answers(table, column, a) && !is_repeated(results, r))
+            count_wins(results, r, table->row[j].model, &wins);
     }
-    const Comparison c = {.p = examples ? mcnemar_test(a_right, b_right, examples) : NAN, .first = more > 0};
-    free(a_right);
-    free(b_right);
-    return c;
+    return (Comparison){.p = wins.any ? sign_test(wins.first, wins.second) : NAN, .first = wins.first > wins.second};
 }
 
 /* The pairs of a column: pair[i * rows + j] for rows i < j, p = NaN elsewhere. */
@@ -190,10 +212,10 @@ static void write_meaning(FILE *file, Compare *compare) {
                 SEEDS_MIN, PERMUTATION_MAX);
     else
         fprintf(file,
-                "McNemar's exact test of which test examples are answered correctly, over all seeds together, "
-                "two-sided and corrected for the pairs of a task by Holm (p in brackets). There are fewer than %d "
-                "seeds, too few to test seeds. So this says how these trained models would do on other such examples, "
-                "not how models of other seeds would:\n\n",
+                "an exact sign test of the test examples: which of two models answers an example right with more of the "
+                "seeds (McNemar's test with one seed), two-sided and corrected for the pairs of a task by Holm (p in "
+                "brackets). There are fewer than %d seeds, too few to test seeds. So this says how these trained models "
+                "would do on other such examples, not how models of other seeds would:\n\n",
                 SEEDS_MIN);
 }
 

@@ -8,7 +8,7 @@
 
 /* Writes, for each column, the pairs of models that differ with p < 0.05, corrected for the number of pairs by Holm.
  * From 6 seeds on it uses a permutation test over seeds, which is paired if the two models have 6 seeds in common.
- * Below, it uses McNemar's test on the examples of the split "test", if the answers are known. */
+ * Below, it uses a sign test on the examples of the split "test", if the answers are known. */
 void differences_write(FILE *file, const Table *table);
 
 #endif

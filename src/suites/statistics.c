@@ -172,15 +172,11 @@ double welch_test(const double *a, int n, const double *b, int m) {
     return t_two_sided(t, (va + vb) * (va + vb) / (va * va / (n - 1) + vb * vb / (m - 1)));
 }
 
-double mcnemar_test(const uint8_t *a_right, const uint8_t *b_right, int64_t examples) {
-    int64_t only_a = 0, only_b = 0;
-    for (int64_t i = 0; i < examples; i++) {
-        only_a += a_right[i] && !b_right[i];
-        only_b += b_right[i] && !a_right[i];
-    }
-    if (only_a == only_b) return 1;
+double sign_test(int64_t positive, int64_t negative) {
+    if (positive == negative) return 1;
     /* Twice the probability that, of fewer + more fair coins, at most `fewer` fall on one given side. */
-    const double fewer = (double)(only_a < only_b ? only_a : only_b), more = (double)(only_a + only_b) - fewer;
+    const double fewer = (double)(positive < negative ? positive : negative),
+                 more = (double)(positive + negative) - fewer;
     return fmin(1, 2 * incomplete_beta(0.5, more, fewer + 1));
 }
 

@@ -38,8 +38,9 @@ double unpaired_permutation(const double *a, int n, const double *b, int m);
 double unpaired_permutation_smallest(int n, int m);
 /* Welch's t test, for samples too large for permutations. NaN below two values, or if neither sample varies. */
 double welch_test(const double *a, int n, const double *b, int m);
-/* McNemar's exact test of two models on the same examples: 1 if the model's answer is right, otherwise 0. */
-double mcnemar_test(const uint8_t *a_right, const uint8_t *b_right, int64_t examples);
+/* The exact sign test of whether as many differences are positive as negative. Differences of 0 do not count. For the
+ * answers of two models to the same examples it is McNemar's exact test. */
+double sign_test(int64_t positive, int64_t negative);
 
 /* Holm's correction: replaces the p-values of a family of tests, so that the probability of any false positive among
  * those below 0.05 is at most 0.05. NaN stays NaN and does not count. */
