@@ -1,8 +1,12 @@
 #include "suites/examples.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/crc.h"
+#include "base/files.h"
 #include "base/log.h"
 
 struct Examples {
@@ -24,10 +28,6 @@ static bool in_files(const Examples *x) {
 static Status open_file(Examples *x, int64_t wanted) {
     const TaskFiles *files = x->task->files;
     const char *path = x->path;
-    if (!files) {
-        log_error("training.data: %s has no published files", x->task->name);
-        return USAGE;
-    }
     const Status status = files->open(path, x->split, &x->file);
     if (status != OK) return status;
     if (files->length(x->file) != x->sizes.T) {
@@ -55,6 +55,57 @@ Status examples_open(const Task *task, const void *config, int64_t length, uint6
                     .path = path};
     *examples = x;
     return path && in_files(x) ? open_file(x, wanted) : OK;
+}
+
+static int add_bytes(int fd, int64_t bytes, uint32_t *crc) {
+    enum { PART = 1 << 20 };
+    char *part = malloc(PART);
+    CHECK_MEMORY(part, "out of memory");
+    int error = 0;
+    for (int64_t at = 0; at < bytes && error == 0; at += PART) {
+        const int64_t count = bytes - at < PART ? bytes - at : PART;
+        error = file_read(fd, part, count, at);
+        *crc = crc_update(*crc, part, error ? 0 : count);
+    }
+    free(part);
+    return error;
+}
+
+static Status add_file(const char *path, const char *split, const char *ending, uint32_t *crc) {
+    const size_t room = strlen(path) + strlen(split) + strlen(ending) + 2;
+    char *name = malloc(room);
+    int64_t bytes;
+    int fd = -1;
+    CHECK_MEMORY(name, "out of memory");
+    snprintf(name, room, "%s/%s%s", path, split, ending);
+    int error = file_open_read(name, &fd, &bytes);
+    if (error == 0) {
+        error = add_bytes(fd, bytes, crc);
+        close(fd);
+    }
+    if (error) log_error("training.data: %s cannot be read: %s", name, file_read_reason(error));
+    free(name);
+    return error == 0 ? OK : file_is_missing(error) ? BAD_INPUT : IO_ERROR;
+}
+
+static Status add_split(const TaskFiles *files, const char *path, const char *split, uint32_t *crc) {
+    Status status = OK;
+    for (const char *const *ending = files->endings; *ending && status == OK; ending++)
+        status = add_file(path, split, *ending, crc);
+    return status;
+}
+
+Status examples_files_crc(const Task *task, const char *path, uint32_t *crc) {
+    *crc = 0;
+    if (!task->files) {
+        log_error("training.data: %s has no published files", task->name);
+        return USAGE;
+    }
+    Status status = add_split(task->files, path, "train", crc);
+    if (status == OK) status = add_split(task->files, path, "test", crc);
+    for (const Split *split = task->splits; split && split->name && status == OK; split++)
+        if (task->files->has(path, split->name)) status = add_split(task->files, path, split->name, crc);
+    return status;
 }
 
 void examples_close(Examples *x) {

@@ -15,6 +15,10 @@ typedef struct Examples Examples;
 Status examples_open(const Task *task, const void *config, int64_t length, uint64_t seed, const char *split,
                      const char *path, int64_t wanted, Examples **examples);
 void examples_close(Examples *examples);
+
+/* The CRC of all bytes of the published files. USAGE (logged) if the task has none, BAD_INPUT or IO_ERROR (logged) if
+ * one cannot be read. */
+Status examples_files_crc(const Task *task, const char *path, uint32_t *crc);
 /* How many the files have; 0: they are generated, without an end. */
 int64_t examples_count(const Examples *examples);
 

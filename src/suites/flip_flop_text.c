@@ -148,4 +148,6 @@ static Status example_of(const void *file, int64_t number, int64_t tokens, Examp
     return flip_flop_text_example(file, number, example);
 }
 
-const TaskFiles flip_flop_files = {has_split, open_split, close_split, examples_of, length_of, example_of};
+static const char *const endings[] = {".txt", NULL};
+
+const TaskFiles flip_flop_files = {endings, has_split, open_split, close_split, examples_of, length_of, example_of};

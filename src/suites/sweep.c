@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "models/mixer.h"
-#include "suites/settings.h"
+#include "suites/examples.h"
 #include "suites/trial_setup.h"
 
 enum { SETTINGS_MOST = 32 };
@@ -168,20 +168,26 @@ static Status list_settings(const SweepOptions *options, Trial trial, TaskSettin
 }
 
 /* Published files are of one setting, which only the user knows. */
-static Status check_data(const SweepOptions *options, const Trial *trial) {
+static Status check_settings(const Task *task) {
+    for (const char *const *setting = task->sweep; *setting; setting++) {
+        if (!strstr(*setting, "task.")) continue;
+        log_error("training.data: its examples are of one setting of %s, and --settings has others, such as %s; leave "
+                  "--settings out and train each setting by itself, with its files and its task. keys",
+                  task->name, *setting);
+        return USAGE;
+    }
+    return OK;
+}
+
+static Status read_data(const SweepOptions *options, Trial *trial) {
     Protocol protocol;
-    const char *other = NULL;
     Status status = trial_protocol(trial, &protocol);
-    const bool files = protocol.data != NULL;
+    if (status == OK && protocol.data) {
+        if (options->settings) status = check_settings(trial->task);
+        if (status == OK) status = examples_files_crc(trial->task, protocol.data, &trial->data_crc);
+    }
     protocol_free(&protocol);
-    if (status != OK || !files || !options->settings) return status;
-    for (const char *const *setting = trial->task->sweep; *setting && !other; setting++)
-        if (strstr(*setting, "task.")) other = *setting;
-    if (!other) return OK;
-    log_error("training.data: its examples are of one setting of %s, and --settings has others, such as %s; leave "
-              "--settings out and train each setting by itself, with its files and its task. keys",
-              trial->task->name, other);
-    return USAGE;
+    return status;
 }
 
 static Status list_mixer(const SweepOptions *options, Trial trial, const TaskSettings *settings, Sweep *sweep) {
@@ -203,7 +209,7 @@ static Status list_task(const SweepOptions *options, const Suite *suite, const T
                    .quick = options->quick,
                    .user = sweep->user};
     TaskSettings settings;
-    Status status = check_data(options, &trial);
+    Status status = read_data(options, &trial);
     if (status == OK) status = list_settings(options, trial, &settings);
     for (int m = 0; mixer_at(m) && status == OK; m++) {
         trial.mixer = mixer_at(m)->model_type;

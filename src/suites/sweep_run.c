@@ -52,8 +52,8 @@ static uint32_t identity(const Trial *trial) {
     CHECK_MEMORY(file, "out of memory");
     CHECK(trial_settings(trial, &root) == OK, "the settings of %s", trial->task->name);
     config_value_write(file, root, -1);
-    fprintf(file, " %.17g %.17g %lld " FLAME_VERSION " %s", trial->lr, trial->weight_decay, (long long)trial->seed,
-            result_columns);
+    fprintf(file, " %.17g %.17g %lld %" PRIu32 " " FLAME_VERSION " %s", trial->lr, trial->weight_decay,
+            (long long)trial->seed, trial->data_crc, result_columns);
     fclose(file);
     const uint32_t crc = crc_update(0, text, (int64_t)bytes);
     config_value_free(root);

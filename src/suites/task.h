@@ -59,6 +59,7 @@ typedef enum TaskForm {
 
 /* Published files of examples of one setting, in the splits "train", "test" and others of the task. */
 typedef struct TaskFiles {
+    const char *const *endings; /* "/inputs.npy": the files of a split are PATH/SPLIT with these; ended by NULL */
     /* Whether there are files for a split other than "train" and "test", which must exist. */
     bool (*has)(const char *path, const char *split);
     /* BAD_INPUT or IO_ERROR (logged) if the files cannot be read. The caller closes *file if it is set, also on

@@ -18,6 +18,7 @@ typedef struct Trial {
     double lr, weight_decay;
     int64_t seed;      /* decides the initial values and the order of examples */
     uint32_t left_out; /* bits of the tests that its setting cannot have (trial_left_out) */
+    uint32_t data_crc; /* CRC of the files of training.data; 0: none */
 } Trial;
 
 /* All settings of a trial, except its point of the grid and its seed: the sections task, training, mixer and model. The

@@ -161,6 +161,8 @@ refused "task.num_kv_pairs must be at most 31" mqar --set task.vocab_size=64 tas
 refused "did you mean based?" mqar --preset base
 refused "no preset based of these tasks" mad --preset based
 refused "leave --settings out and train each setting by itself" in_context_recall --settings --set training.data=files
+refused "mqar has no published files" mqar --set training.data=files
+refused "files/train.txt cannot be read" flip_flop --set training.data=files
 refused "is a setting of its own" mqar --preset based --settings
 refused "it has \"train 64x4\", ... and \"64x4\", ..." mqar --preset based --dump 1 --split test
 refused "64x4 is not LENGTHxPAIRSxEXAMPLES" mqar --set task.segments=[64x4]

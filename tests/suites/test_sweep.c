@@ -190,11 +190,12 @@ static void every_step_advances(void **state) {
 
 enum { LINES = 40, LINE = 9 };
 
-/* Flip-flop's examples w?i?i?r?, the last of which begins with `first`. */
-static void write_texts(const char *name, char first) {
+/* Flip-flop's examples w?i?i?r?, the last of which begins with `first`; inverted: with the other bits. */
+static void write_texts(const char *name, char first, bool inverted) {
     char text[LINES * LINE + 1];
     for (int i = 0; i < LINES; i++)
-        snprintf(text + i * LINE, LINE + 1, "w%di%di%dr%d\n", i & 1, i >> 1 & 1, i >> 2 & 1, i & 1);
+        snprintf(text + i * LINE, LINE + 1, "w%di%di%dr%d\n", (i & 1) ^ inverted, i >> 1 & 1, i >> 2 & 1,
+                 (i & 1) ^ inverted);
     text[(LINES - 1) * LINE] = first;
     char *path = temporary_path(name);
     folder_create_above(path);
@@ -207,8 +208,8 @@ static void all_examples_of_files_are_an_epoch(void **state) {
     (void)state;
     char user[512], said[1 << 14], *folder = temporary_path("epochs"), *data = temporary_path("texts");
     for (int damaged = 0; damaged < 2; damaged++) {
-        write_texts("texts/train.txt", damaged ? 'x' : 'w');
-        write_texts("texts/test.txt", 'w');
+        write_texts("texts/train.txt", damaged ? 'x' : 'w', false);
+        write_texts("texts/test.txt", 'w', false);
         snprintf(user, sizeof user,
                  "task.seq_len=8 training.splits=false training.steps=%d training.test_examples=%d "
                  "model.hidden_size=32 training.data=%s",
@@ -220,11 +221,33 @@ static void all_examples_of_files_are_an_epoch(void **state) {
     free(data);
 }
 
+/* The name of a folder says nothing about what is in it. */
+static void changed_files_are_read_again(void **state) {
+    (void)state;
+    char user[512], said[1 << 14], *folder = temporary_path("changed"), *data = temporary_path("texts"), *path;
+    snprintf(user, sizeof user,
+             "task.seq_len=8 training.splits=false training.steps=1 training.test_examples=%d model.hidden_size=32 "
+             "training.data=%s",
+             LINES, data);
+    for (int runs = 2; runs <= 4; runs += 2) {
+        write_texts("texts/train.txt", 'w', runs == 2);
+        write_texts("texts/test.txt", 'w', false);
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(run_task("flip_flop", user, folder, said, sizeof said), OK);
+            assert_int_equal(strstr(said, "2 of 2 trials are done already") != NULL, again);
+            assert_int_equal(runs_with(folder, ".csv", &path), runs);
+            free(path);
+        }
+    }
+    free(folder);
+    free(data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_results_are_made_again),     cmocka_unit_test(other_results_are_told),
         cmocka_unit_test(a_full_disk_ends_the_sweep),         cmocka_unit_test(every_step_advances),
-        cmocka_unit_test(all_examples_of_files_are_an_epoch),
+        cmocka_unit_test(all_examples_of_files_are_an_epoch), cmocka_unit_test(changed_files_are_read_again),
     };
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }

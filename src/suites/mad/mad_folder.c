@@ -180,4 +180,6 @@ static Status example_of(const void *file, int64_t number, int64_t tokens, Examp
     return mad_folder_example(file, number, tokens, example);
 }
 
-const TaskFiles mad_files = {has_part, open_part, close_part, examples_of, length_of, example_of};
+static const char *const endings[] = {"/inputs.npy", "/targets.npy", NULL};
+
+const TaskFiles mad_files = {endings, has_part, open_part, close_part, examples_of, length_of, example_of};
