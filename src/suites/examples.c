@@ -25,6 +25,42 @@ static bool in_files(const Examples *x) {
     return x->task->files && x->task->files->has(x->path, x->split);
 }
 
+static Status make_example(const Examples *x, int64_t number, Example example) {
+    if (x->file) return x->task->files->example(x->file, number, x->sizes.tokens, example);
+    task_example(x->task, x->config, x->seed, x->split, number, example);
+    return OK;
+}
+
+/* The largest id of the first examples. */
+static Status largest_id(const Examples *x, int64_t examples, int32_t *largest) {
+    const int64_t T = x->sizes.T;
+    int32_t *ids = malloc(2 * (size_t)T * sizeof *ids);
+    CHECK_MEMORY(ids, "out of memory");
+    Status status = OK;
+    *largest = 0;
+    for (int64_t i = 0; i < examples && status == OK; i++) {
+        status = make_example(x, i, (Example){.inputs = ids, .labels = ids + T});
+        for (int64_t t = 0; t < T && status == OK; t++)
+            if (ids[t] > *largest) *largest = ids[t];
+    }
+    free(ids);
+    return status;
+}
+
+/* The ids of a smaller vocabulary are in a larger one too, with other meanings. The last id is that of a mark, or one
+ * of as many values as others: a hundred examples have it. */
+static Status check_vocabulary(const Examples *x) {
+    enum { LOOKED_AT = 100 };
+    int32_t largest;
+    if (examples_count(x) < LOOKED_AT) return OK;
+    const Status status = largest_id(x, LOOKED_AT, &largest);
+    if (status != OK || largest == x->sizes.tokens - 1) return status;
+    log_error("training.data: %s has ids up to %d in the first examples to %s, and %s has %lld tokens by its keys; set "
+              "them as those of the files",
+              x->path, largest, x->split, x->task->name, (long long)x->sizes.tokens);
+    return BAD_INPUT;
+}
+
 static Status open_file(Examples *x, int64_t wanted) {
     const TaskFiles *files = x->task->files;
     const char *path = x->path;
@@ -35,7 +71,7 @@ static Status open_file(Examples *x, int64_t wanted) {
                   (long long)files->length(x->file), x->task->name, (long long)x->sizes.T);
         return BAD_INPUT;
     }
-    if (files->examples(x->file) >= wanted) return OK;
+    if (files->examples(x->file) >= wanted) return check_vocabulary(x);
     log_error("training.data: %s holds %lld examples to %s, fewer than the %lld of training.%sexamples", path,
               (long long)files->examples(x->file), x->split, (long long)wanted,
               strcmp(x->split, "train") == 0 ? "" : "test_");
@@ -129,12 +165,6 @@ static void copy_inputs(Example from, Example to, const TaskSizes *sizes) {
     memcpy(to.inputs, from.inputs, (size_t)sizes->T * sizeof *to.inputs);
     if (to.features) memcpy(to.features, from.features, (size_t)(sizes->T * sizes->features) * sizeof *to.features);
     for (int64_t t = 0; t < sizes->T; t++) to.labels[t] = IGNORED_LABEL;
-}
-
-static Status make_example(const Examples *x, int64_t number, Example example) {
-    if (x->file) return x->task->files->example(x->file, number, x->sizes.tokens, example);
-    task_example(x->task, x->config, x->seed, x->split, number, example);
-    return OK;
 }
 
 /* Writes example `number` as sequence b. */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/files.h"
+#include "suites/examples.h"
 #include "suites/flip_flop_text.h"
 #include "suites/mad/mad.h"
 #include "suites/mad/mad_folder.h"
@@ -35,7 +36,7 @@ static void write_file(const char *name, const void *data, size_t bytes) {
 }
 
 /* As NumPy writes it: the header is padded to a multiple of 64 bytes. Returns the bytes. */
-static size_t make_array(const char *header, const int64_t *data, char file[1024]) {
+static size_t make_array(const char *header, const int64_t *data, size_t count, char *file) {
     const size_t length = 128 - 10, text = strlen(header);
     memcpy(file, "\x93NUMPY\x01\x00", 8);
     file[8] = (char)length;
@@ -43,13 +44,13 @@ static size_t make_array(const char *header, const int64_t *data, char file[1024
     memset(file + 10, ' ', length);
     memcpy(file + 10, header, text);
     file[127] = '\n';
-    for (int i = 0; i < 8 * ROWS * COLUMNS; i++) file[128 + i] = (char)((uint64_t)data[i / 8] >> i % 8 * 8);
-    return 128 + 8 * ROWS * COLUMNS;
+    for (size_t i = 0; i < 8 * count; i++) file[128 + i] = (char)((uint64_t)data[i / 8] >> i % 8 * 8);
+    return 128 + 8 * count;
 }
 
 static void write_array(const char *name, const char *header, const int64_t *data) {
     char file[1024];
-    write_file(name, file, make_array(header, data, file));
+    write_file(name, file, make_array(header, data, ROWS * COLUMNS, file));
 }
 
 /* Opens the part "train" and reads all of it; a message names the file. */
@@ -125,7 +126,7 @@ static void damaged_arrays_are_refused(void **state) {
 static void damaged_bytes_are_refused(void **state) {
     (void)state;
     char file[1024];
-    const size_t bytes = make_array(good_header, inputs, file);
+    const size_t bytes = make_array(good_header, inputs, ROWS * COLUMNS, file);
     write_array("train/targets.npy", good_header, targets);
     for (size_t length = 0; length <= bytes + 1; length += length == 128 ? 5 : 1) {
         if (length == bytes) continue;
@@ -252,6 +253,51 @@ static int remove_folder(void **state) {
     return folder_remove(folder);
 }
 
+enum { MANY = 120 };
+
+/* MANY examples k m k m of memorization, whose last id is the mark m. */
+static void write_many(const char *part, int64_t mark) {
+    static int64_t data[2][MANY * COLUMNS];
+    static const char *const files[] = {"inputs", "targets"};
+    char name[64], bytes[128 + sizeof data[0]], header[128];
+    snprintf(header, sizeof header, "{'descr': '<i8', 'fortran_order': False, 'shape': (%d, %d), }", MANY, COLUMNS);
+    for (int i = 0; i < MANY * COLUMNS; i++) {
+        data[0][i] = i % 2 ? mark : 0;
+        data[1][i] = i % 2 ? mark - 1 : -100;
+    }
+    for (int f = 0; f < 2; f++) {
+        snprintf(name, sizeof name, "many/%s/%s.npy", part, files[f]);
+        write_file(name, bytes, make_array(header, data[f], MANY * COLUMNS, bytes));
+    }
+}
+
+static Status open_many(const char *keys, char said[2048]) {
+    char path[128];
+    const Trial trial = {
+        .suite = suite_find("mad"), .task = &memorization, .mixer = "gla", .setting = "", .user = keys};
+    Examples *examples = NULL;
+    void *config = NULL;
+    snprintf(path, sizeof path, "%s/many", folder);
+    assert_int_equal(trial_task(&trial, NULL, &config), OK);
+    Capture capture = capture_begin(2);
+    const Status status = examples_open(&memorization, config, COLUMNS, 0, "train", path, MANY, &examples);
+    capture_end(&capture, said, 2048);
+    examples_close(examples);
+    task_config_free(&memorization, config);
+    return status;
+}
+
+static void files_of_another_vocabulary_are_refused(void **state) {
+    (void)state;
+    char said[2048];
+    write_many("train", 6);
+    assert_int_equal(open_many("task.vocab_size=7 task.seq_len=4", said), OK);
+    assert_int_equal(open_many("task.vocab_size=6 task.seq_len=4", said), BAD_INPUT);
+    assert_int_equal(open_many("task.vocab_size=8 task.seq_len=4", said), BAD_INPUT);
+    assert_non_null(
+        strstr(said, "has ids up to 6 in the first examples to train, and memorization has 8 tokens by its keys"));
+}
+
 /* The generated tests of memorization would ask for another map than the files train. */
 static void splits_of_another_map_are_left_out(void **state) {
     (void)state;
@@ -280,6 +326,7 @@ int main(void) {
         cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
         cmocka_unit_test(texts_of_flip_flop_are_read),
         cmocka_unit_test(damaged_texts_are_refused),
+        cmocka_unit_test(files_of_another_vocabulary_are_refused),
         cmocka_unit_test(splits_of_another_map_are_left_out),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
