@@ -189,8 +189,8 @@ static TaskSizes mqar_sizes(const void *config) {
 static double mqar_trivial(const void *config) { return 1.0 / (double)((const Mqar *)config)->num_kv_pairs; }
 
 static const char *const mqar_sweep[] = {"task.seq_len=128 task.num_kv_pairs=8",
-                                         "task.seq_len=256 task.num_kv_pairs=16",
-                                         "task.seq_len=512 task.num_kv_pairs=64", NULL};
+                                         "task.seq_len=256 task.num_kv_pairs=16 training.batch_size=256",
+                                         "task.seq_len=512 task.num_kv_pairs=64 training.batch_size=128", NULL};
 
 #define UNSEEN "unseen tokens"
 
@@ -207,7 +207,8 @@ static const Split mqar_splits[] = {{"length 2x", "task.seq_len=2x"},
                                     {NULL, NULL}};
 
 #define BASED_PROTOCOL                                                                                                 \
-    " training.mixed=false training.batch_size=256 training.epochs=32 training.test_examples=1000 "                    \
+    " task.random_non_queries=true training.mixed=false training.batch_size=256 training.epochs=32 "                   \
+    "training.test_examples=1000 "                                                                                     \
     "training.lr=[1e-3,3.16e-3,1e-2,3.16e-2]"
 #define VARIANT_SEGMENTS                                                                                               \
     " task.segments=[64x4x100000,128x9x20000,256x16x20000,256x25x20000,256x36x20000] "                                 \
@@ -224,7 +225,7 @@ static const Preset mqar_presets[] = {
     {"forgetting", "the same, where four keys get another value", "task.num_updates=4" VARIANT_SEGMENTS, VARIANT_QUICK},
     {"compositional", "the same, with keys of two tokens", "task.compositional=true" VARIANT_SEGMENTS, VARIANT_QUICK},
     {"unseen_tokens", "half of the keys and values are in tests only; with fixed embeddings",
-     "task.held_out=0.5 mixer.fixed_embeddings=true", "task.vocab_size=2048"},
+     "task.held_out=0.5 task.random_non_queries=true mixer.fixed_embeddings=true", "task.vocab_size=2048"},
     {"n_back", "keys get values all the time; name the last, or that of n values ago, arXiv 2505.16381",
      "task.n_back=1 task.seq_len=768 task.num_kv_pairs=32 mixer.base_conv=false mixer.heads=2 "
      "model.num_hidden_layers=2 model.hidden_size=256 training.splits=false training.batch_size=64",
@@ -238,6 +239,8 @@ const Task mqar = {.name = "mqar",
                    .keys = mqar_keys,
                    .key_count = LENGTH(mqar_keys),
                    .config_size = sizeof(Mqar),
+                   .protocol = "task.random_non_queries=false",
+                   .quick = "task.random_non_queries=true",
                    .sweep = mqar_sweep,
                    .presets = mqar_presets,
                    .splits = mqar_splits,

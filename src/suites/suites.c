@@ -97,8 +97,13 @@ static const MixerKeys mqar_mixers[] = {
 };
 
 static const char *const mqar_notes[] = {
+    "models are a gated convolution (BaseConv) and one block of the mixer, as in the authors' later experiments; in "
+    "figure 2 two blocks of the mixer (mixer.base_conv=false model.num_hidden_layers=2), and widths of 64 to 512",
+    "attention has rotary positions; in figure 2 learned ones, in the later experiments none",
+    "the gated convolution has no biases, and its projection PyTorch's initial values, not N(0, 0.02^2)",
     "norms are the model's own (RMSNorm in most), not LayerNorm",
-    "no dropout of the embeddings",
+    "no dropout of the embeddings or of attention",
+    "with --quick there are random tokens between the queries, as in the presets; in figure 2 there are none",
     "Mamba-2 and TransNormer have a head of their own, not the embeddings",
     "Samba, Transformer-VQ and TransNormer have two layers, as they cannot have one",
     "n_back: vocabulary, examples and learning rates are those of the other presets; the publications' are not known",

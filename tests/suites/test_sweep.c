@@ -13,7 +13,10 @@
 #include "base/activity.h"
 #include "base/files.h"
 #include "support/temporary.h"
+#include "suites/mqar.h"
+#include "suites/mqar_setting.h"
 #include "suites/sweep.h"
+#include "suites/trial_setup.h"
 #include "support/capture.h"
 
 #define ONE_EPOCH                                                                                                      \
@@ -188,6 +191,35 @@ static void every_step_advances(void **state) {
     assert_true(advances_of(ONE_EPOCH "1") - advances_of(ONE_EPOCH) >= 2 * 10);
 }
 
+/* Figure 2 of the publication has smaller batches of longer sequences and nothing between the queries; the presets'
+ * trainings have random tokens there. */
+static void mqar_is_trained_as_published(void **state) {
+    (void)state;
+    static const struct {
+        const char *preset, *setting;
+        int64_t batch_size, seq_len;
+        bool random_non_queries;
+    } rows[] = {{NULL, "", 512, 64, false},    {NULL, NULL, 512, 128, false}, {NULL, NULL, 256, 256, false},
+                {NULL, NULL, 128, 512, false}, {"based", "", 256, 64, true},  {"forgetting", "", 256, 64, true}};
+    for (int i = 0; i < LENGTH(rows); i++) {
+        const Trial trial = {.suite = suite_find("mqar"),
+                             .task = &mqar,
+                             .mixer = "gla",
+                             .preset = rows[i].preset ? task_preset(&mqar, rows[i].preset) : NULL,
+                             .setting = rows[i].setting ? rows[i].setting : mqar.sweep[i - 1]};
+        Protocol protocol;
+        void *config;
+        assert_int_equal(trial_protocol(&trial, &protocol), OK);
+        assert_int_equal(trial_task(&trial, NULL, &config), OK);
+        const Mqar *setting = config;
+        assert_int_equal(protocol.batch_size, rows[i].batch_size);
+        assert_int_equal(setting->seq_len, rows[i].seq_len);
+        assert_int_equal(setting->random_non_queries, rows[i].random_non_queries);
+        task_config_free(&mqar, config);
+        protocol_free(&protocol);
+    }
+}
+
 enum { LINES = 40, LINE = 9 };
 
 /* Flip-flop's examples w?i?i?r?, the last of which begins with `first`; inverted: with the other bits. */
@@ -245,9 +277,10 @@ static void changed_files_are_read_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(damaged_results_are_made_again),     cmocka_unit_test(other_results_are_told),
-        cmocka_unit_test(a_full_disk_ends_the_sweep),         cmocka_unit_test(every_step_advances),
-        cmocka_unit_test(all_examples_of_files_are_an_epoch), cmocka_unit_test(changed_files_are_read_again),
+        cmocka_unit_test(damaged_results_are_made_again), cmocka_unit_test(other_results_are_told),
+        cmocka_unit_test(a_full_disk_ends_the_sweep),     cmocka_unit_test(every_step_advances),
+        cmocka_unit_test(mqar_is_trained_as_published),   cmocka_unit_test(all_examples_of_files_are_an_epoch),
+        cmocka_unit_test(changed_files_are_read_again),
     };
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }
