@@ -36,7 +36,8 @@ static const Key mixer_keys[] = {
     KEY(Protocol, heads, KEY_INTEGER, "1", 1, 4096, NULL, "heads; each has hidden_size / heads columns"),
     KEY(Protocol, head_bias, KEY_BOOLEAN, "false", 0, 0, NULL, "answers have a bias"),
     KEY(Protocol, bidirectional, KEY_BOOLEAN, "false", 0, 0, NULL,
-        "mixers run in both directions, with the same weights (sets are then read once, else twice)"),
+        "mixers run in both directions, with the same weights (sets whose elements have answers are then read once, "
+        "else twice)"),
     KEY(Protocol, fixed_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL,
         "embeddings, which are also the head, stay random; with others, tokens that training does not show cannot be "
         "told apart"),

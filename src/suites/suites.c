@@ -183,9 +183,10 @@ static const char *const tropical_notes[] = {
     "AdamW with lr 1e-3 as in the paper's text; its program has RAdam-ScheduleFree with lr 1e-4",
     "blocks are the model's own (norms first, gated MLP), not the publication's (norms last, ReLU)",
     "transformer and samba have no positions here, as in the publication; other attention has its own",
-    "attention is causal: sets are read twice, or with mixer.bidirectional in both directions, which are added; "
-    "tropical "
-    "attention of one layer gives the second copy what the publication's, which sees all, gives the set",
+    "attention is causal: sets whose elements have answers are read twice, those with one answer (subset_sum, "
+    "three_sum, fractional_knapsack, longest_increasing_subsequence) once; with mixer.bidirectional all are read once, "
+    "in both directions, which are added",
+    "tropical attention of one layer gives the second copy what the publication's, which sees all, gives the set",
     "all positions count; the program drops those whose features are all 0",
     "noise of quickselect is that of the program; the paper names another range",
     "longest_increasing_subsequence is in the program only, without other ranges of values; those here are "

@@ -25,8 +25,8 @@ typedef struct TrialSetup {
 /* The first segment of the same length as segment i, whose runner both use. */
 int trial_runner(const TrialSetup *setup, int i);
 
-/* The number of positions that a model reads for an example of the task. A causal model reads a set twice, so that
- * every element of the second copy comes after all of them. */
+/* The number of positions that a model reads for an example of the task. A causal model reads a set whose elements have
+ * answers twice, so that every element of the second copy comes after all of them. */
 int64_t trial_length(const Task *task, const TaskSizes *sizes, const Protocol *protocol);
 
 /* The trial's protocol. The caller calls protocol_free, also on failure. USAGE (logged) for wrong settings. */
