@@ -92,6 +92,7 @@ static Status open_files(const EvalArguments *a, const char *const *files, int c
     wanted.file_count = count;
     wanted.seq_len = window_tokens(a);
     wanted.shuffle = false;
+    wanted.concatenate = true;
     wanted.varlen = a->varlen;
     wanted.vocab_size = session->model->config.vocab_size;
     const Status status = samples_open(session->comm, &wanted, stream);

@@ -121,7 +121,8 @@ static const Key data_keys[] = {
     {"validation_interval", KEY_INTEGER, "500", 0, MANY, NULL, "steps between validations; 0: only at the end",
      AT(data.validation_interval)},
     {"validation_steps", KEY_INTEGER, "10", 0, MANY, NULL,
-     "sequences of a validation, in training steps (global batches), from the start of the files; 0: all sequences",
+     "sequences of a validation, in training steps (global batches): the first of each file, in proportion to size; "
+     "0: all sequences",
      AT(data.validation_steps)},
     {"threads", KEY_INTEGER, "1", 1, 256, NULL, "threads of each rank that read and inflate", AT(data.threads)},
 };

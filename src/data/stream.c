@@ -160,7 +160,8 @@ static void plan_mixture(Stream *stream) {
         stream->mixture.total += stream->weight[file];
     }
     stream->mixture.count = options->file_count;
-    stream->mixture.concatenate = !options->shuffle && !options->probabilities;
+    CHECK(!options->concatenate || (!options->shuffle && !options->probabilities), "files one after the other");
+    stream->mixture.concatenate = options->concatenate;
     stream->mixture.weight = stream->weight;
 }
 

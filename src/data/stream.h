@@ -24,7 +24,8 @@ typedef struct StreamOptions {
     int64_t context_len;  /* with varlen: longer documents are cut into spans of this many tokens; 0: not cut */
     bool varlen;          /* documents do not see each other: segment numbers them, position restarts in each */
     bool mask_boundaries; /* a label that would be the first token of the next document becomes -100 */
-    bool shuffle;         /* false: windows in file order and, without probabilities, one file after the other */
+    bool shuffle;         /* false: windows in file order */
+    bool concatenate;     /* one file after the other, not in proportion; neither with shuffle nor with probabilities */
     uint64_t seed;
     int threads;        /* reader threads that decode ahead; 0: none, stream_read decodes */
     int64_t vocab_size; /* the model's: a file with a larger vocabulary is refused; 0: not checked */

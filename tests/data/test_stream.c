@@ -227,6 +227,7 @@ static void in_order_files_follow_one_another(void **state) {
     options.files = files;
     options.file_count = 2;
     options.shuffle = false;
+    options.concatenate = true;
     Stream *stream = open_stream(options, NULL);
     assert_int_equal(stream_samples(stream), 5);
     int32_t tokens[7 * T], labels[7 * T];
@@ -236,6 +237,31 @@ static void in_order_files_follow_one_another(void **state) {
         uint32_t expected = place < 3 * T ? fixture_token(10, place) : fixture_token(11, place - 3 * T);
         assert_int_equal(tokens[i], expected);
     }
+    stream_close(stream);
+}
+
+/* The first half of an epoch is the first half of each file; the epoch has every window once. */
+static void in_order_files_take_turns_in_proportion(void **state) {
+    (void)state;
+    enum { FIRST = 20, SECOND = 4 };
+    const char *files[] = {fixture_path("large.h5"), fixture_path("small.h5")};
+    fixture_write(files[0], 10, 1, FIRST * T + 1, false, CHUNK, 2);
+    fixture_write(files[1], 11, 1, SECOND * T + 1, false, CHUNK, 2);
+    StreamOptions options = small_options();
+    options.files = files;
+    options.file_count = 2;
+    options.shuffle = false;
+    Stream *stream = open_stream(options, NULL);
+    int64_t next[2] = {0, 0};
+    for (int64_t sample = 0; sample < FIRST + SECOND; sample++) {
+        const StreamPlace place = stream_place(stream, sample);
+        assert_int_equal(place.start, T * next[place.file]++);
+        if (sample + 1 != (FIRST + SECOND) / 2) continue;
+        assert_int_equal(next[0], FIRST / 2);
+        assert_int_equal(next[1], SECOND / 2);
+    }
+    assert_int_equal(next[0], FIRST);
+    assert_int_equal(next[1], SECOND);
     stream_close(stream);
 }
 
@@ -336,6 +362,7 @@ int main(void) {
         cmocka_unit_test(packing_through_the_stream),
         cmocka_unit_test(accounting_is_exact_for_a_mixture),
         cmocka_unit_test(in_order_files_follow_one_another),
+        cmocka_unit_test(in_order_files_take_turns_in_proportion),
         cmocka_unit_test(fingerprint_changes_with_what_changes_the_samples),
         cmocka_unit_test(unusable_options_and_files_are_refused),
         cmocka_unit_test(a_replaced_or_touched_file_stops_the_stream),

@@ -43,6 +43,12 @@ for name in whole wanted; do
 done
 cmp -s <(val_losses one) <(val_losses whole) && fail "validation_steps 3 and 0 score the same"
 
+# Of two files each has its share.
+"$FLAME" data build --text "$source_folder/src/text" --out "$work/second.h5" --chunk 2048 >/dev/null 2>&1
+train 1 --data.validation_steps=3 --training.batch_size=8 --data.validation_files="[$work/validation.h5,$work/second.h5]" \
+    --job.dump_folder="$work/two"
+cmp -s <(val_losses one) <(val_losses two) && fail "the second validation file is not scored"
+
 # One weight becomes NaN.
 cp -r "$work/one/checkpoint/step-00000002" "$work/nan"
 rm "$work/nan/state.json"
