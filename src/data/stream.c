@@ -160,7 +160,8 @@ static void plan_mixture(Stream *stream) {
         stream->mixture.total += stream->weight[file];
     }
     stream->mixture.count = options->file_count;
-    CHECK(!options->concatenate || (!options->shuffle && !options->probabilities), "files one after the other");
+    CHECK(!options->concatenate || (!options->shuffle && !options->probabilities),
+          "one file after the other, but shuffled or by probabilities");
     stream->mixture.concatenate = options->concatenate;
     stream->mixture.weight = stream->weight;
 }

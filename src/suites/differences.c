@@ -79,20 +79,20 @@ static bool has_answers(const Table *table, int column, const Result *row) {
            row->name[NAME_TASK] == table->column[column].task && row->name[NAME_SPLIT] == table->column[column].split;
 }
 
-/* Whether a model has answered the same examples, with two seeds. */
+/* Whether the rows are of one model and the same test examples; their seeds may differ. */
 static bool has_same_examples(const Result *a, const Result *b) {
     for (ResultName kind = 0; kind < RESULT_NAMES; kind++)
         if (a->name[kind] != b->name[kind]) return false;
     return b->right && b->examples == a->examples && strcmp(b->examples_crc, a->examples_crc) == 0;
 }
 
-/* Examples that one of two models has answered right with more seeds than the other. */
+/* How many examples one of two models answers right with more seeds than the other. */
 typedef struct Wins {
     int64_t first, second;
-    bool any; /* whether they have answers to the same examples */
+    bool any; /* whether both models have answers to the same examples */
 } Wins;
 
-/* Counts those of the rows from number `row` on, with all seeds; an example counts once. */
+/* Adds the examples of row number `row`, each of them once, with the answers of all seeds. Other seeds come later. */
 static void count_wins(const Results *results, int64_t row, const char *other, Wins *wins) {
     const Result *first = &results->row[row];
     int *more = calloc((size_t)first->examples + 1, sizeof *more);

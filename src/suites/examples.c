@@ -31,7 +31,7 @@ static Status make_example(const Examples *x, int64_t number, Example example) {
     return OK;
 }
 
-/* The largest id of the first examples. */
+/* Finds the largest id in the inputs of the first examples. */
 static Status largest_id(const Examples *x, int64_t examples, int32_t *largest) {
     const int64_t T = x->sizes.T;
     int32_t *ids = malloc(2 * (size_t)T * sizeof *ids);
@@ -47,8 +47,8 @@ static Status largest_id(const Examples *x, int64_t examples, int32_t *largest) 
     return status;
 }
 
-/* The ids of a smaller vocabulary are in a larger one too, with other meanings. The last id is that of a mark, or one
- * of as many values as others: a hundred examples have it. */
+/* Refuses files of a smaller vocabulary, whose ids have other meanings in this one. Any hundred examples contain the
+ * last id, because it is a mark or one of many values that are equally likely. */
 static Status check_vocabulary(const Examples *x) {
     enum { LOOKED_AT = 100 };
     int32_t largest;

@@ -16,10 +16,10 @@ Status examples_open(const Task *task, const void *config, int64_t length, uint6
                      const char *path, int64_t wanted, Examples **examples);
 void examples_close(Examples *examples);
 
-/* The CRC of all bytes of the published files. USAGE (logged) if the task has none, BAD_INPUT or IO_ERROR (logged) if
- * one cannot be read. */
+/* Computes the CRC of all bytes of the published files. USAGE (logged) if the task has none, BAD_INPUT or IO_ERROR
+ * (logged) if one cannot be read. */
 Status examples_files_crc(const Task *task, const char *path, uint32_t *crc);
-/* How many the files have; 0: they are generated, without an end. */
+/* The number of examples in the files; 0: they are generated, without an end. */
 int64_t examples_count(const Examples *examples);
 
 /* Writes example number[b] as sequence b of the batch, for b < B. A negative number makes an empty sequence. */

@@ -167,7 +167,7 @@ static Status list_settings(const SweepOptions *options, Trial trial, TaskSettin
     return status;
 }
 
-/* Published files are of one setting, which only the user knows. */
+/* Refuses settings beside that of the published files. */
 static Status check_settings(const Task *task) {
     for (const char *const *setting = task->sweep; *setting; setting++) {
         if (!strstr(*setting, "task.")) continue;
@@ -179,6 +179,7 @@ static Status check_settings(const Task *task) {
     return OK;
 }
 
+/* Reads what the files of training.data are, if there are any. */
 static Status read_data(const SweepOptions *options, Trial *trial) {
     Protocol protocol;
     Status status = trial_protocol(trial, &protocol);

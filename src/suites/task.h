@@ -84,7 +84,7 @@ typedef struct Task {
     const Preset *presets;    /* ended by a NULL name; NULL: none */
     const Split *splits;      /* ended by a NULL name; NULL: none */
     const TaskFiles *files;   /* published examples; NULL: there are none */
-    bool seeded;              /* all examples share what `generate` draws from the seed; those of files share another */
+    bool seeded; /* the examples share what `generate` draws from the seed, and those of files share another */
     /* Refuses values for which no example is possible, with an error that names the key. */
     Status (*check)(const void *config);
     TaskSizes (*sizes)(const void *config);

@@ -53,7 +53,7 @@ static void prepare_updates(Training *t) {
                                       .copies = 1};
 }
 
-/* Files have no new examples for every step: all of theirs make epochs. */
+/* Makes an epoch of all examples of the files, which have no new ones for every step. */
 static void take_all(TrialSetup *setup, TrialSegment *segment, int64_t examples) {
     const int64_t B = segment->options.B;
     segment->examples = examples;

@@ -221,7 +221,7 @@ static bool is_left_out(const Trial *trial, const Segment *test, int64_t outputs
     return true;
 }
 
-/* Whether the split's examples would be generated from another draw than those of the training's files. */
+/* Whether the examples of the split would be generated, with another map than the training's files have. */
 static bool is_foreign(const Trial *trial, const Protocol *protocol, const Segment *test) {
     const Task *task = trial->task;
     if (!protocol->data || !task->seeded || task->files->has(protocol->data, test->name)) return false;
