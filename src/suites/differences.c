@@ -211,12 +211,13 @@ static void write_meaning(FILE *file, Compare *compare) {
                 "Welch's t test if there are more than %d scores:\n\n",
                 SEEDS_MIN, PERMUTATION_MAX);
     else
-        fprintf(file,
-                "an exact sign test of the test examples: which of two models answers an example right with more of the "
-                "seeds (McNemar's test with one seed), two-sided and corrected for the pairs of a task by Holm (p in "
-                "brackets). There are fewer than %d seeds, too few to test seeds. So this says how these trained models "
-                "would do on other such examples, not how models of other seeds would:\n\n",
-                SEEDS_MIN);
+        fprintf(
+            file,
+            "an exact sign test of the test examples: which of two models answers an example right with more of the "
+            "seeds (McNemar's test with one seed), two-sided and corrected for the pairs of a task by Holm (p in "
+            "brackets). There are fewer than %d seeds, too few to test seeds. So this says how these trained models "
+            "would do on other such examples, not how models of other seeds would:\n\n",
+            SEEDS_MIN);
 }
 
 /* Writes the columns that are tested by `compare`. Returns whether any pair was tested. */
