@@ -22,6 +22,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -150,6 +151,7 @@ def batches(rows):
 
 def special_token(value, name, folder, vocabulary):
     """The id of bos or eos: from the command line (an id, a token, "none"), or else from tokenizer_config.json."""
+    may_be_id = value != "auto"
     if value == "auto":
         path = os.path.join(folder, "tokenizer_config.json")
         try:
@@ -166,10 +168,10 @@ def special_token(value, name, folder, vocabulary):
             raise Refused(f"{path}: {name}_token is no text; give --{name} TOKEN")
     if value in (None, "none"):
         return -1
+    if may_be_id and re.fullmatch("0|[1-9][0-9]{0,9}", value) and int(value) <= max(vocabulary.values()):
+        return int(value)
     if value in vocabulary:
         return vocabulary[value]
-    if value.isdigit() and int(value) <= max(vocabulary.values()):
-        return int(value)
     raise Refused(f"--{name} {value}: neither a token of the tokenizer nor an id of its vocabulary")
 
 
@@ -420,8 +422,8 @@ def parse():
     add("--out", required=True, help="the token file to write")
     add("--force", action="store_true", help="replace the output if it exists")
     add("--field", default="text", help="field or column with the text (text)")
-    add("--bos", default="auto", help='token or id that begins a document, or "none"')
-    add("--eos", default="auto", help='token or id that ends a document, or "none"')
+    add("--bos", default="auto", help='id or token that begins a document, or "none"')
+    add("--eos", default="auto", help='id or token that ends a document, or "none"')
     add("--name", help="the tokenizer's name to note in the file (its folder's)")
     add("--validation", type=float, default=0.0, metavar="FRACTION", help="share of the documents for ...")
     add("--validation-out", help="... this file")

@@ -26,11 +26,11 @@ static Status find_mark(const BuildTokenizer *build, const char *option, const c
                 option, option);
         return OK;
     }
-    *id = tokenizer_id(build->tokenizer, value);
-    if (*id >= 0) return OK;
     if (number_is_integer(value) && number_to_integer(value, id) && *id >= 0 &&
         *id < tokenizer_vocab_size(build->tokenizer))
         return OK;
+    *id = tokenizer_id(build->tokenizer, value);
+    if (*id >= 0) return OK;
     log_error("--%s %s: neither a token of the tokenizer nor an id of its vocabulary", option, value);
     return BAD_INPUT;
 }

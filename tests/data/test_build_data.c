@@ -174,6 +174,23 @@ static void marks_must_be_tokens(void **state) {
     }
 }
 
+/* llama2 has tokens "1" and "2", too. */
+static void a_number_is_an_id(void **state) {
+    (void)state;
+    const char *folder = make_texts("ids"), *out = fixture_path("ids.h5");
+    BuildOptions options = options_for(&folder, out);
+    options.tokenizer = "tests/golden/tokenizers/llama2.json";
+    options.bos = "1";
+    options.eos = "2";
+    BuildReport report;
+    assert_int_equal(build_data(&options, &report), OK);
+    TokensFile *file;
+    assert_int_equal(tokens_open(out, &file), OK);
+    assert_int_equal(tokens_facts(file)->bos_token_id, 1);
+    assert_int_equal(tokens_facts(file)->eos_token_id, 2);
+    tokens_close(file);
+}
+
 static void expect_no_time(hid_t plist) {
     hbool_t times = true;
     assert_true(H5Pget_obj_track_times(plist, &times) >= 0);
@@ -415,6 +432,7 @@ int main(void) {
         cmocka_unit_test(a_tokenizer_makes_the_tokens),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(marks_must_be_tokens),
+        cmocka_unit_test(a_number_is_an_id),
         cmocka_unit_test(no_object_says_when_it_was_made),
         cmocka_unit_test(what_is_not_text_is_skipped),
         cmocka_unit_test(lines_and_paragraphs_are_documents),

@@ -73,7 +73,15 @@ for name in gpt2 llama2 unigram wordpiece; do
     mkdir "$work/$name" && cp "$source_folder/tests/golden/tokenizers/$name.json" "$work/$name/tokenizer.json"
 done
 compared gpt2 --bos '<|endoftext|>' --eos '<|endoftext|>'
-compared llama2 --bos '<s>' --eos 2 --chunk 4096
+compared llama2 --bos '<s>' --eos 2 --chunk 4096 # an id, though there is a token "2"
+eos_is() { # NAME ID
+    "$FLAME" data inspect "$work/built-$1.h5" >"$work/log" 2>&1 && grep -q "eos $2\b" "$work/log" || fail "eos is not $2: $(cat "$work/log")"
+}
+eos_is llama2 2
+mkdir "$work/digit" && cp "$work/llama2/tokenizer.json" "$work/digit"
+echo '{"bos_token": "1", "eos_token": "2"}' >"$work/digit/tokenizer_config.json"
+compared digit # tokens, though there are such ids
+eos_is digit 276
 echo '{"bos_token": null, "eos_token": {"content": "</s>"}, "tokenizer_class": "T5TokenizerFast"}' >"$work/unigram/tokenizer_config.json"
 compared unigram
 compared wordpiece --bos '[CLS]' --eos none
