@@ -42,11 +42,11 @@ static int64_t behind_character(const char *text, int64_t bytes, int64_t at) {
     return at < bytes ? next - text : at + 1;
 }
 
-/* An empty match cuts the text too, unless the match before it ends at the same place. */
+/* An empty match counts too, unless the match before it ends at the same place. An empty text has no match. */
 Status matches_of_pattern(Matches *matches, const char *text, int64_t bytes, const Pattern *pattern) {
     int64_t rest = 0, from = 0, last_end = -1;
     matches->count = 0;
-    while (from <= bytes) {
+    while (bytes > 0 && from <= bytes) {
         bool found;
         PatternMatch match;
         const Status status = pattern_find(pattern, &matches->pattern, text, bytes, from, &found, &match);
@@ -57,7 +57,7 @@ Status matches_of_pattern(Matches *matches, const char *text, int64_t bytes, con
             continue;
         }
         if (rest < match.start) add(matches, rest, match.start, false);
-        if (match.start < match.end) add(matches, match.start, match.end, true);
+        add(matches, match.start, match.end, true);
         from = rest = last_end = match.end;
     }
     if (rest < bytes) add(matches, rest, bytes, false);

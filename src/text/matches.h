@@ -1,5 +1,5 @@
-/* Where a text is cut: stretches that cover it in order. Each is either a match of what is searched for, or the text
- * between two matches. */
+/* Where a text is cut: stretches that cover it in order. Each is either a match of what is searched for, which may be
+ * empty, or the text between two matches. */
 #ifndef FLAME_TEXT_MATCHES_H
 #define FLAME_TEXT_MATCHES_H
 

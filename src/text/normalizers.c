@@ -236,10 +236,11 @@ static Status run_prepend(const Step *step, StepRoom *room, Pieces *in, Pieces *
     return each_piece(step, room, in, out, prepend);
 }
 
-/* Whether a match is one character. The replacement of several characters counts as the last of them, so the first
- * character is lost. */
-static bool is_one_character(const char *text, const Stretch *stretch) {
-    return utf8_last(text + stretch->start, stretch->end - stretch->start) == stretch->end - stretch->start;
+/* Whether a match at the start loses the first character: the replacement of several characters counts as the last of
+ * them. */
+static bool takes_start(const Step *step, const char *text, const Stretch *stretch) {
+    const int64_t bytes = stretch->end - stretch->start;
+    return bytes > 0 && (step->text_bytes == 0 || utf8_last(text + stretch->start, bytes) != bytes);
 }
 
 static Status replace(const Step *step, StepRoom *room, const char *text, int64_t bytes, Pieces *out,
@@ -247,8 +248,7 @@ static Status replace(const Step *step, StepRoom *room, const char *text, int64_
     const Status status = matches_of_pattern(&room->matches, text, bytes, step->pattern);
     for (int64_t i = 0; !status && i < room->matches.count; i++) {
         const Stretch *stretch = &room->matches.stretch[i];
-        if (stretch->match && i == 0 && (step->text_bytes == 0 || !is_one_character(text, stretch)))
-            *from_start = false;
+        if (stretch->match && i == 0 && takes_start(step, text, stretch)) *from_start = false;
         step_put_replaced(step, text, stretch, out);
     }
     return status;

@@ -86,7 +86,8 @@ static const char *temporary_path(void) {
 
 static void check_detail(const json_t *detail) {
     const char *about = json_string_value(json_object_get(detail, "about"));
-    const json_t *texts = json_object_get(detail, "texts"), *expected = json_object_get(detail, "ids");
+    const json_t *texts = json_object_get(detail, "texts"), *expected = json_object_get(detail, "ids"),
+                 *decoded = json_object_get(detail, "decoded");
     Tokenizer *tokenizer;
     char told[4096]; /* ids of added tokens that the file does not foresee */
     assert_int_equal(json_dump_file(json_object_get(detail, "tokenizer"), temporary_path(), 0), 0);
@@ -101,6 +102,9 @@ static void check_detail(const json_t *detail) {
         assert_int_equal(
             tokenizer_encode(encoder, json_string_value(text), (int64_t)json_string_length(text), true, &ids), OK);
         check_ids(about, json_string_value(text), json_array_get(expected, i), &ids);
+        char *whole = tokenizer_decode(tokenizer, ids.id, ids.count, false, NULL);
+        if (decoded) assert_string_equal(whole, json_string_value(json_array_get(decoded, i)));
+        free(whole);
         free(ids.id);
     }
     token_encoder_free(encoder);
