@@ -41,12 +41,14 @@ static char *trimmed(char *word) {
     return word;
 }
 
-/* Converts a value to the form that it has here: flame writes lists as text with commas, and one of its values has
- * another name here. */
+/* Converts a value to the form that it has here: flame writes lists of numbers as text with commas, its TOML may have
+ * other numbers in quotes, and one of its values has another name here. */
 static ConfigValue *value_here(const ConfigValue *value, const Key *key) {
-    const KeyType type = key ? key->type & ~KEY_NULLABLE : KEY_VALUE;
+    const KeyType type = key ? key_type(key) : KEY_VALUE;
     if (value->text && strcmp(value->text, "async_with_pinned_mem") == 0) return config_value_string("async", NULL, 0);
-    if (!value->text || !strchr(value->text, ',') || type < KEY_INTEGER_LIST || type > KEY_STRING_LIST)
+    if (value->type == VALUE_STRING && (type == KEY_INTEGER || type == KEY_REAL || type == KEY_BOOLEAN))
+        return config_value_plain(value->text, NULL, 0);
+    if (value->type != VALUE_STRING || (type != KEY_INTEGER_LIST && type != KEY_REAL_LIST))
         return config_value_copy(value);
     ConfigValue *list = config_value_new(VALUE_LIST, NULL, 0);
     char *words = strdup(value->text), *rest = NULL;
@@ -76,10 +78,9 @@ static void convert_key(Conversion *c, const char *section, const ConfigValue *v
         keep(c, section, value->key, value);
     } else if (retired && retired->now) {
         snprintf(here, sizeof here, "%s", retired->now);
-        char *dot = strchr(here, '.');
-        CHECK(dot, "%s is not a key", here);
-        *dot = 0;
-        keep(c, here, dot + 1, value);
+        char *dot = strchr(here, '.'); /* NULL: --config is an option, not a key */
+        if (dot) *dot = 0;
+        if (dot) keep(c, here, dot + 1, value);
         fprintf(c->remarks, "#   %s: called %s here\n", full, retired->now);
     } else if (retired) {
         fprintf(c->remarks, "#   %s: %s\n", full, retired->advice);

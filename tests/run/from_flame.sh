@@ -83,6 +83,24 @@ printf 'training = "x\n' >"$work/bad.toml"
 "$FLAME" from-flame --job.config_file "$work/bad.toml" >"$work/out" 2>"$work/log" && fail "a bad TOML"
 grep -q 'bad.toml:1: the closing quote of a string is missing' "$work/log" || { cat "$work/log"; fail "a bad TOML"; }
 [ ! -s "$work/out" ] || fail "half a configuration: $(cat "$work/out")"
+
+# numbers in quotes, and the command line's own key in the file
+cat >"$work/quoted.toml" <<'END'
+[job]
+config_file = "fla.toml"
+[training]
+seq_len = "64"
+varlen = "true"
+[optimizer]
+lr = "1e-3"
+[data]
+probabilities = "1"
+END
+"$FLAME" from-flame --job.config_file "$work/quoted.toml" --model.config "$work/model.json" >"$work/run.yaml" 2>"$work/log" ||
+    { cat "$work/log"; fail "from-flame of quoted numbers"; }
+grep -q '^#   job.config_file: called --config here' "$work/run.yaml" || { cat "$work/run.yaml"; fail "job.config_file in a TOML"; }
+"$FLAME" plan --config "$work/run.yaml" --data.files="$work/data.h5" >"$work/log" 2>&1 || { cat "$work/run.yaml" "$work/log"; fail "quoted numbers"; }
+
 "$FLAME" from-flame --training.step 3 >"$work/out" && grep -q '#   training.step: .*did you mean training.steps?' "$work/out" ||
     { cat "$work/out"; fail "a flag that flame does not have"; }
 "$FLAME" from-flame --job.config_file 2>"$work/log" && fail "--job.config_file without a value"
