@@ -2,7 +2,9 @@
 
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "text/pieces.h"
 
 enum { BATCH_BYTES = 8 << 20 }; /* bytes of text that are gathered; the last document may exceed them */
@@ -12,6 +14,8 @@ typedef struct Part {
     int64_t start, bytes;
     TokensWriter *writer;
     bool begins, ends;
+    int64_t file;     /* where the path of its file begins in `paths` */
+    int64_t document; /* of that file, from 1 */
     TokenIds ids;
 } Part;
 
@@ -19,7 +23,8 @@ struct BuildBatch {
     const BuildTokenizer *tokenizer;
     TokenEncoder **encoder; /* [threads] */
     int threads;
-    Pieces text;
+    Pieces text, paths;     /* each path ends with a zero byte */
+    int64_t file, document; /* of the part that is added next */
     Part *part;
     int64_t parts, room;
 };
@@ -42,6 +47,7 @@ void build_batch_free(BuildBatch *batch) {
     free(batch->encoder);
     free(batch->part);
     pieces_free(&batch->text);
+    pieces_free(&batch->paths);
     free(batch);
 }
 
@@ -54,10 +60,24 @@ static void add_part(BuildBatch *batch, TokensWriter *writer, bool begins) {
         for (; batch->room < room; batch->room++) batch->part[batch->room] = (Part){0};
     }
     Part *part = &batch->part[batch->parts++];
-    *part = (Part){.start = batch->text.bytes, .writer = writer, .begins = begins, .ids = part->ids};
+    *part = (Part){.start = batch->text.bytes,
+                   .writer = writer,
+                   .begins = begins,
+                   .file = batch->file,
+                   .document = batch->document,
+                   .ids = part->ids};
 }
 
-void build_batch_begin(BuildBatch *batch, TokensWriter *writer) { add_part(batch, writer, true); }
+void build_batch_file(BuildBatch *batch, const char *path) {
+    batch->file = batch->paths.bytes;
+    batch->document = 0;
+    pieces_put(&batch->paths, path, (int64_t)strlen(path) + 1);
+}
+
+void build_batch_begin(BuildBatch *batch, TokensWriter *writer) {
+    batch->document++;
+    add_part(batch, writer, true);
+}
 
 Status build_batch_add(BuildBatch *batch, const char *text, int64_t bytes) {
     pieces_put(&batch->text, text, bytes);
@@ -83,6 +103,9 @@ static Status encode_part(const BuildBatch *batch, TokenEncoder *encoder, Part *
         part->bytes == 0 ? OK
                          : tokenizer_encode(encoder, batch->text.text + part->start, part->bytes, false, &part->ids);
     if (part->ends && eos >= 0) token_ids_add(&part->ids, (uint32_t)eos);
+    if (status)
+        log_error("%s: document %lld of this file is the text that the tokenizer refuses",
+                  batch->paths.text + part->file, (long long)part->document);
     return status;
 }
 
@@ -90,6 +113,14 @@ static Status write_part(const Part *part) {
     const Status status = tokens_writer_add(part->writer, part->ids.id, part->ids.count);
     if (!status && part->ends) tokens_writer_end_document(part->writer);
     return status;
+}
+
+/* The paths but the last, whose file may have more documents. */
+static void forget_paths(BuildBatch *batch) {
+    const int64_t bytes = batch->paths.bytes - batch->file;
+    if (bytes > 0) memmove(batch->paths.text, batch->paths.text + batch->file, (size_t)bytes);
+    batch->paths.bytes = bytes;
+    batch->file = 0;
 }
 
 Status build_batch_flush(BuildBatch *batch) {
@@ -102,5 +133,6 @@ Status build_batch_flush(BuildBatch *batch) {
     for (int64_t i = 0; i < batch->parts && !worst; i++) worst = write_part(&batch->part[i]);
     batch->parts = 0;
     pieces_clear(&batch->text);
+    forget_paths(batch);
     return worst;
 }

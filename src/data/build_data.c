@@ -123,6 +123,7 @@ static Status add_open_file(Builder *builder, const char *path, int descriptor) 
             log_error("%s: is a text to read, which the output would replace; give the output another name", path);
             return BAD_INPUT;
         }
+        if (first) build_batch_file(builder->batch, path);
         first = false;
         Status status = add_bytes(builder, builder->piece, count);
         if (status) return status;

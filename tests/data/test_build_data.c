@@ -386,6 +386,39 @@ static void nothing_stays_after_an_error(void **state) {
     folder_list_free(names, count);
 }
 
+static void expect_refused(const BuildOptions *options, const char *where) {
+    BuildReport report;
+    capture_begin();
+    assert_int_equal(build_data(options, &report), BAD_INPUT);
+    const char *told = capture_end();
+    assert_mentions(told, "no token for \"b\"");
+    assert_mentions(told, where);
+}
+
+/* Whichever batch it is in. */
+static void a_refused_text_is_named(void **state) {
+    (void)state;
+    enum { LONG = 9 << 20 }; /* more than a batch */
+    static const char json[] = "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":\"u\"},"
+                               "\"pre_tokenizer\":{\"type\":\"Whitespace\"}}";
+    const char *text[] = {fixture_path("known.txt"), fixture_path("unknown.txt")};
+    BuildOptions options = options_for(text, fixture_path("named.h5"));
+    options.text_count = 2;
+    options.tokenizer = fixture_path("letter.json");
+    options.bos = options.eos = "none";
+    options.document = DOCUMENT_LINE;
+    write_text(options.tokenizer, json, strlen(json));
+    write_text(text[0], "a\n", 2);
+    write_text(text[1], "a\na\nb\n", 6);
+    expect_refused(&options, "unknown.txt: document 3 ");
+    char *lines = malloc(LONG);
+    memset(lines, ' ', LONG);
+    memcpy(lines + LONG - 4, "a\nb\n", 4);
+    write_text(text[1], lines, LONG);
+    free(lines);
+    expect_refused(&options, "unknown.txt: document 2 ");
+}
+
 typedef struct UsageCase {
     const char *arguments[6];
     Status status;
@@ -442,6 +475,7 @@ int main(void) {
         cmocka_unit_test(an_output_is_not_replaced_unless_forced),
         cmocka_unit_test(text_is_not_replaced_by_its_data_set),
         cmocka_unit_test(nothing_stays_after_an_error),
+        cmocka_unit_test(a_refused_text_is_named),
         cmocka_unit_test(the_command_line_is_checked),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
