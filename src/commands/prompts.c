@@ -75,6 +75,7 @@ static Status add_text(const Reading *reading, const char *text, int64_t bytes, 
     prompt->bytes = bytes;
     status = reading->encoder ? tokenizer_encode(reading->encoder, text, bytes, true, &prompt->ids)
                               : read_ids(reading, prompt);
+    if (status != OK && reading->encoder) return refuse(reading, token_encoder_reason(reading->encoder));
     if (status != OK || prompt->ids.count > 0) return status;
     if (options->first_token < 0)
         return refuse(reading, "is empty, and the model has no token that begins a text: give a text");

@@ -104,8 +104,8 @@ static Status encode_part(const BuildBatch *batch, TokenEncoder *encoder, Part *
                          : tokenizer_encode(encoder, batch->text.text + part->start, part->bytes, false, &part->ids);
     if (part->ends && eos >= 0) token_ids_add(&part->ids, (uint32_t)eos);
     if (status)
-        log_error("%s: document %lld of this file is the text that the tokenizer refuses",
-                  batch->paths.text + part->file, (long long)part->document);
+        log_error("%s: document %lld: %s", batch->paths.text + part->file, (long long)part->document,
+                  token_encoder_reason(encoder));
     return status;
 }
 

@@ -50,8 +50,9 @@ static Status add_text(Reader *reader, const char *text, size_t bytes, bool spec
     if (!reader->encoder) return refuse(reader, "there is a string; give lists of tokens, or leave out --ids");
     reader->ids.count = 0;
     const Status status = tokenizer_encode(reader->encoder, text, (int64_t)bytes, special, &reader->ids);
-    for (int64_t i = from; i < reader->ids.count && status == OK; i++) add_token(reader, reader->ids.id[i]);
-    return status;
+    if (status != OK) return refuse(reader, "%s", token_encoder_reason(reader->encoder));
+    for (int64_t i = from; i < reader->ids.count; i++) add_token(reader, reader->ids.id[i]);
+    return OK;
 }
 
 static Status add_string(Reader *reader, const json_t *string, bool special) {

@@ -17,12 +17,14 @@ static Status read_flags(const Fields *fields, AddedToken *token) {
 }
 
 /* Sets the token's text, normalized if the token is to be searched for in normalized text. */
-static Status read_text(const char *content, int64_t bytes, const Steps *normalizer, AddedToken *token) {
+static Status read_text(const Fields *fields, const char *content, int64_t bytes, const Steps *normalizer,
+                        AddedToken *token) {
     StepRoom room = {0};
     Pieces text = {0}, other = {0};
     pieces_put(&text, content, bytes);
     pieces_end(&text, 0, -1, true);
     const Status status = token->normalized ? steps_run(normalizer, &room, &text, &other) : OK;
+    if (status) fields_refuse(fields, "\"%.100s\": %s", content, room.matches.pattern.reason);
     token->bytes = 0;
     token->text = malloc((size_t)text.bytes + 1);
     CHECK_MEMORY(token->text, "no memory for an added token");
@@ -77,7 +79,7 @@ static Status read_token(AddedTokens *added, const char *path, const json_t *obj
         log_warning("%s: token \"%.100s\" has id %" PRId64 ", not %" PRId64 " as added_tokens says", path, content, id,
                     wanted);
     token.id = (uint32_t)id;
-    status = read_text(content, bytes, normalizer, &token);
+    status = read_text(&fields, content, bytes, normalizer, &token);
     int64_t old_bytes;
     const bool id_is_known = vocabulary_token(&added->vocabulary, id, &old_bytes) != NULL;
     vocabulary_add(&added->vocabulary, content, bytes, token.id);

@@ -1,8 +1,9 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "text/model.h"
+#include "text/utf8.h"
 
 static const ModelKind *const kinds[] = {&bpe_kind, &unigram_kind, &word_piece_kind, &word_level_kind};
 
@@ -96,7 +97,8 @@ bool model_fall_back(const Model *model, const char *text, int64_t bytes, TokenI
     return true;
 }
 
-Status model_no_token(const char *text, int64_t bytes) {
-    log_error("the tokenizer has no token for \"%.*s\", and none for unknown text", bytes < 40 ? (int)bytes : 40, text);
+Status model_no_token(ModelRoom *room, const char *text, int64_t bytes) {
+    snprintf(room->reason, sizeof room->reason, "the tokenizer has no token for \"%.*s\", and none for unknown text",
+             (int)utf8_valid(text, bytes < 40 ? bytes : 40), text);
     return BAD_INPUT;
 }

@@ -10,6 +10,7 @@
 typedef struct ModelRoom {
     void *memory[3];
     int64_t bytes[3];
+    char reason[200]; /* why a word was refused */
 } ModelRoom;
 /* Returns one of the three parts, grown to at least `count` elements of `element` bytes. */
 void *model_room(ModelRoom *room, int part, int64_t count, size_t element);
@@ -49,8 +50,8 @@ Status model_read_vocabulary(Model *model, const Fields *fields);
 /* For kinds: adds the tokens of the bytes of a text. Returns false and adds nothing if one is missing or there is no
  * byte fallback. */
 bool model_fall_back(const Model *model, const char *text, int64_t bytes, TokenIds *ids);
-/* For kinds: logs that a text has no token, and returns BAD_INPUT. */
-Status model_no_token(const char *text, int64_t bytes);
+/* For kinds: says in room->reason that a text has no token, and returns BAD_INPUT. */
+Status model_no_token(ModelRoom *room, const char *text, int64_t bytes);
 
 /* The kinds. */
 extern const ModelKind bpe_kind, unigram_kind, word_piece_kind, word_level_kind;

@@ -3,10 +3,10 @@
 #include "text/pattern.h"
 
 #include <pcre2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "text/dialect.h"
 
 struct Pattern {
@@ -103,10 +103,10 @@ static const char *find_string(const char *text, int64_t bytes, const char *stri
     return NULL;
 }
 
-static Status match_error(int error) {
-    char reason[256];
-    pcre2_get_error_message(error, (PCRE2_UCHAR *)reason, sizeof reason);
-    log_error("a text cannot be matched with the regular expression of the tokenizer: %s", reason);
+static Status match_error(PatternRoom *room, int error) {
+    char what[100];
+    pcre2_get_error_message(error, (PCRE2_UCHAR *)what, sizeof what);
+    snprintf(room->reason, sizeof room->reason, "the tokenizer's regular expression cannot be matched: %s", what);
     return BAD_INPUT;
 }
 
@@ -135,7 +135,7 @@ Status pattern_find(const Pattern *pattern, PatternRoom *room, const char *text,
     const int result = match_expression(pattern, room, text, bytes, from);
     *found = result >= 0;
     if (result == PCRE2_ERROR_NOMATCH) return OK;
-    if (result < 0) return match_error(result);
+    if (result < 0) return match_error(room, result);
     const PCRE2_SIZE *place = pcre2_get_ovector_pointer(room->data);
     *match = (PatternMatch){(int64_t)place[0], (int64_t)place[1]};
     return OK;

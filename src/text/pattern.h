@@ -22,11 +22,12 @@ typedef struct PatternMatch {
 /* What one thread needs for matching; {0} is empty. */
 typedef struct PatternRoom {
     struct pcre2_real_match_data_8 *data;
+    char reason[200]; /* why a text could not be matched */
 } PatternRoom;
 void pattern_room_free(PatternRoom *room);
 
-/* Finds the first match that begins at `from` or later. *found says whether there is one. BAD_INPUT (logged) if the
- * expression takes too long or too much memory. */
+/* Finds the first match that begins at `from` or later. *found says whether there is one. BAD_INPUT, with the reason in
+ * `room`, if the expression takes too long or too much memory. */
 Status pattern_find(const Pattern *pattern, PatternRoom *room, const char *text, int64_t bytes, int64_t from,
                     bool *found, PatternMatch *match);
 

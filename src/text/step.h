@@ -51,7 +51,8 @@ typedef struct Steps {
 Status steps_read(const char *path, const char *part, const char *key, const StepKind *kinds, const json_t *object,
                   Steps *steps);
 void steps_free(Steps *steps);
-/* Runs the steps on *pieces, which then holds the result. *other is working memory. */
+/* Runs the steps on *pieces, which then holds the result. *other is working memory. BAD_INPUT, with the reason in
+ * room->matches.pattern, if a regular expression cannot be matched. */
 Status steps_run(const Steps *steps, StepRoom *room, Pieces *pieces, Pieces *other);
 
 /* For kinds: reads the text of a required key into step->text. */

@@ -35,6 +35,7 @@ struct TokenEncoder {
     ModelRoom model_room;
     WordCache *cache;
     TokenIds ids;
+    const char *reason; /* why the last text was refused */
 };
 
 /* Opening */
@@ -246,6 +247,7 @@ static Status cut_into_words(TokenEncoder *encoder, const char *text, int64_t by
     pieces_put_repaired(&encoder->pieces, text, bytes);
     pieces_end(&encoder->pieces, 0, -1, true);
     extract(encoder, false);
+    encoder->reason = encoder->step_room.matches.pattern.reason;
     Status status = steps_run(&tokenizer->normalizer, &encoder->step_room, &encoder->pieces, &encoder->other);
     if (status) return status;
     extract(encoder, true);
@@ -279,6 +281,7 @@ static Status encode_word(TokenEncoder *encoder, const char *word, int64_t bytes
 static Status encode_words(TokenEncoder *encoder) {
     const Pieces *words = &encoder->pieces;
     Status status = OK;
+    encoder->reason = encoder->model_room.reason;
     for (int64_t i = 0; i < words->count && !status; i++) {
         const Piece *word = &words->piece[i];
         if (word->token >= 0)
@@ -301,8 +304,7 @@ Status tokenizer_encode(TokenEncoder *encoder, const char *text, int64_t bytes, 
         return OK;
     }
     if (bytes > TEXT_BYTES_MAX) {
-        log_error("a text has %lld bytes, more than the %d that can be encoded at once; cut it into documents",
-                  (long long)bytes, TEXT_BYTES_MAX);
+        encoder->reason = "it has more bytes than the 2^30 that can be encoded at once; cut it into documents";
         return BAD_INPUT;
     }
     encoder->ids.count = 0;
@@ -311,6 +313,8 @@ Status tokenizer_encode(TokenEncoder *encoder, const char *text, int64_t bytes, 
     if (!status) post_processor_put(&encoder->tokenizer->post, &encoder->ids, special_tokens, ids);
     return status;
 }
+
+const char *token_encoder_reason(const TokenEncoder *encoder) { return encoder->reason; }
 
 /* Decoding */
 
@@ -338,6 +342,7 @@ char *tokenizer_decode(const Tokenizer *tokenizer, const uint32_t *ids, int64_t 
     StepRoom room = {0};
     for (int64_t i = 0; i < count; i++) put_token(tokenizer, ids[i], skip_special, &tokens);
     const Status status = steps_run(&tokenizer->decoder, &room, &tokens, &text);
+    if (status) log_error("tokens cannot be decoded: %s", room.matches.pattern.reason);
     pieces_clear(&text);
     if (tokenizer->bytes)
         pieces_put_repaired(&text, tokens.text, tokens.bytes);

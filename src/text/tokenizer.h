@@ -58,8 +58,11 @@ void token_encoder_free(TokenEncoder *encoder);
 /* Appends the tokens of a text to `ids`. Added tokens (<s>, <|endoftext|>) are recognized in the text, as in the
  * library. With `special_tokens` the result includes those that the tokenizer puts around every text ([CLS] text
  * [SEP]), if it has any. Bytes that are not UTF-8 become U+FFFD, except that the built-in tokenizer keeps every byte.
- * BAD_INPUT (logged) if the vocabulary has no token for the text and none for unknown text. */
+ * BAD_INPUT (not logged) if the vocabulary has no token for the text and none for unknown text, or if a regular
+ * expression cannot be matched. */
 Status tokenizer_encode(TokenEncoder *encoder, const char *text, int64_t bytes, bool special_tokens, TokenIds *ids);
+/* Why the last text was refused, for the caller to log. Valid until the next text. */
+const char *token_encoder_reason(const TokenEncoder *encoder);
 
 /* The text of `count` tokens, in UTF-8, with a zero byte behind its *bytes bytes (`bytes` may be NULL). The caller
  * frees it. Incomplete characters become U+FFFD. Ids without a token are left out, and with `skip_special` so are

@@ -85,7 +85,7 @@ static void arrive(Arrival *at, double score, int64_t from, int32_t id) {
     if (at->from < 0 || score > at->score) *at = (Arrival){score, from, id};
 }
 
-static Status find_ways(const Model *model, const char *word, int64_t bytes, Arrival *arrival) {
+static Status find_ways(const Model *model, ModelRoom *room, const char *word, int64_t bytes, Arrival *arrival) {
     const Unigram *unigram = model->data;
     for (int64_t i = 0; i <= bytes; i++) arrival[i] = (Arrival){.from = -1};
     for (int64_t start = 0, length; start < bytes; start += length) {
@@ -101,7 +101,7 @@ static Status find_ways(const Model *model, const char *word, int64_t bytes, Arr
             arrive(&arrival[end], unigram->score[id] + arrival[start].score, start, id);
             single = single || end == start + length;
         }
-        if (!single && model->unknown < 0) return model_no_token(word + start, length);
+        if (!single && model->unknown < 0) return model_no_token(room, word + start, length);
         if (!single)
             arrive(&arrival[start + length], unigram->unknown_score + arrival[start].score, start,
                    (int32_t)model->unknown);
@@ -110,17 +110,17 @@ static Status find_ways(const Model *model, const char *word, int64_t bytes, Arr
 }
 
 /* A run of unknown characters is looked up as a whole, and then byte by byte. */
-static Status add_text(const Model *model, const char *text, int64_t bytes, TokenIds *ids) {
+static Status add_text(const Model *model, ModelRoom *room, const char *text, int64_t bytes, TokenIds *ids) {
     const int64_t id = vocabulary_find(&model->vocabulary, text, bytes);
     if (id < 0 && model_fall_back(model, text, bytes, ids)) return OK;
-    if (id < 0 && model->unknown < 0) return model_no_token(text, bytes);
+    if (id < 0 && model->unknown < 0) return model_no_token(room, text, bytes);
     token_ids_add(ids, (uint32_t)(id >= 0 ? id : model->unknown));
     return OK;
 }
 
 static Status encode(const Model *model, ModelRoom *room, const char *word, int64_t bytes, TokenIds *ids) {
     Arrival *arrival = model_room(room, 0, bytes + 1, sizeof *arrival);
-    Status status = find_ways(model, word, bytes, arrival);
+    Status status = find_ways(model, room, word, bytes, arrival);
     if (status) return status;
     int64_t *place = model_room(room, 1, bytes + 1, sizeof *place), places = 0; /* where tokens end, in reverse order */
     bool unknown_behind = false;
@@ -130,7 +130,7 @@ static Status encode(const Model *model, ModelRoom *room, const char *word, int6
         unknown_behind = unknown;
     }
     for (int64_t start = 0; places > 0 && !status; start = place[places])
-        status = add_text(model, word + start, place[--places] - start, ids);
+        status = add_text(model, room, word + start, place[--places] - start, ids);
     return status;
 }
 

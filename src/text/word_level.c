@@ -10,9 +10,8 @@ static Status read_word_level(Model *model, const Fields *fields) {
 }
 
 static Status encode(const Model *model, ModelRoom *room, const char *word, int64_t bytes, TokenIds *ids) {
-    (void)room;
     const int64_t id = vocabulary_find(&model->vocabulary, word, bytes);
-    if (id < 0 && model->unknown < 0) return model_no_token(word, bytes);
+    if (id < 0 && model->unknown < 0) return model_no_token(room, word, bytes);
     token_ids_add(ids, (uint32_t)(id >= 0 ? id : model->unknown));
     return OK;
 }

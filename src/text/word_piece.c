@@ -75,7 +75,7 @@ static Status encode(const Model *model, ModelRoom *room, const char *word, int6
     }
     if (known) return OK;
     ids->count = before;
-    if (model->unknown < 0) return model_no_token(word, bytes);
+    if (model->unknown < 0) return model_no_token(room, word, bytes);
     token_ids_add(ids, (uint32_t)model->unknown);
     return OK;
 }

@@ -35,6 +35,8 @@ static Status read_prompt(Previews *previews, TokenEncoder *encoder, int64_t num
     TokenIds *ids = &previews->prompt[number];
     if (utf8_valid(text, bytes) < bytes) return refuse(number, text, "is not UTF-8");
     const Status status = tokenizer_encode(encoder, text, bytes, true, ids);
+    if (status != OK)
+        log_error("metrics.sample_prompts: prompt %lld: %s", (long long)number + 1, token_encoder_reason(encoder));
     if (status != OK) return status;
     if (ids->count == 0 && first < 0)
         return refuse(number, text, "has no tokens, and the model has no token that begins a text");

@@ -390,9 +390,7 @@ static void expect_refused(const BuildOptions *options, const char *where) {
     BuildReport report;
     capture_begin();
     assert_int_equal(build_data(options, &report), BAD_INPUT);
-    const char *told = capture_end();
-    assert_mentions(told, "no token for \"b\"");
-    assert_mentions(told, where);
+    assert_mentions(capture_end(), where);
 }
 
 /* Whichever batch it is in. */
@@ -410,13 +408,13 @@ static void a_refused_text_is_named(void **state) {
     write_text(options.tokenizer, json, strlen(json));
     write_text(text[0], "a\n", 2);
     write_text(text[1], "a\na\nb\n", 6);
-    expect_refused(&options, "unknown.txt: document 3 ");
+    expect_refused(&options, "unknown.txt: document 3: the tokenizer has no token for \"b\"");
     char *lines = malloc(LONG);
     memset(lines, ' ', LONG);
     memcpy(lines + LONG - 4, "a\nb\n", 4);
     write_text(text[1], lines, LONG);
     free(lines);
-    expect_refused(&options, "unknown.txt: document 2 ");
+    expect_refused(&options, "unknown.txt: document 2: the tokenizer has no token for \"b\"");
 }
 
 typedef struct UsageCase {

@@ -97,6 +97,9 @@ refused 2 "--top-p 0" --checkpoint "$run" --prompt x --top-p 0
 refused 2 "--stop" --checkpoint "$run" --prompt x --stop ''
 refused 1 "no-such-file" --checkpoint "$run" --prompt-file "$work/no-such-file"
 refused 1 "--ids" --checkpoint "$golden/gla" --prompt x
+cp -r "$golden/gla" "$work/known"
+echo '{"model": {"type": "WordLevel", "vocab": {"yes": 0}, "unk_token": "none"}}' >"$work/known/tokenizer.json"
+refused 1 '--prompt: the tokenizer has no token for "no", and none for' --checkpoint "$work/known" --prompt no
 refused 1 "0 to 71" --checkpoint "$golden/gla" --ids --prompt "5 72"
 refused 1 "17 4 3" --checkpoint "$golden/gla" --ids --prompt "5 x"
 printf '{"prompt": "a"}\n{"prompt"\n' >"$work/bad.jsonl"

@@ -99,6 +99,8 @@ refuses 1 'bad.jsonl:2: "text"\[1\] is not a token' '{"text": [7, 1.5]}\n'
 refuses 1 'bad.jsonl:2: "text"\[0\] is 320, but the vocabulary has 320' '{"text": [320]}\n'
 refuses 1 'bad.jsonl:2: "text"\[0\] is -1' '{"text": [-1]}\n'
 refuses 1 'gla: has no tokenizer.json; .* --ids' '' "$source_folder/tests/golden/gla"
+cp -r "$work/words" "$work/known" && sed -i 's/"unk_token": "?"/"unk_token": "none"/' "$work/known/tokenizer.json"
+refuses 1 'bad.jsonl:1: the tokenizer has no token for "good", and none for' '' "$work/known"
 refuses_file() { # CODE PATTERN ARGUMENTS...
     local got=0
     ranks 1 score --checkpoint "$work/run" "${@:3}" || got=$?

@@ -33,7 +33,10 @@ static void encode(const Tokenizer *tokenizer, bool special) {
     TokenIds ids = {0};
     for (int64_t bytes; (bytes = read_record(1)) >= 0;) {
         ids.count = 0;
-        if (tokenizer_encode(encoder, record, bytes, special, &ids)) exit(1);
+        if (tokenizer_encode(encoder, record, bytes, special, &ids)) {
+            fprintf(stderr, "%s\n", token_encoder_reason(encoder));
+            exit(1);
+        }
         write_record(ids.id, ids.count, sizeof *ids.id);
     }
     free(ids.id);
