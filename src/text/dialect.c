@@ -18,7 +18,7 @@ static const char words[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9
 static const char words_alone[] = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
 typedef struct Translation {
-    const char *at, *end;
+    const char *start, *at, *end;
     Pieces to;
     bool in_class;
     int sets;     /* open within the class */
@@ -44,18 +44,16 @@ static void put_class(Translation *translation, const char *members, const char 
     if (!translation->in_class) put(translation, "]");
 }
 
-/* Translates \p{L}, \p{Lu}, \P{N}, \pL, or a script. Oniguruma's scripts do not contain the characters that several
- * scripts share. */
+/* Translates \p{L}, \p{Lu}, \P{N}, or a script. Oniguruma's scripts do not contain the characters that several scripts
+ * share. */
 static void translate_property(Translation *translation, char letter) {
     const char *name = translation->at;
-    int64_t bytes = 1;
+    int64_t bytes = 0;
     if (name < translation->end && *name == '{') {
         const char *close = memchr(name, '}', (size_t)(translation->end - name));
         name++;
         bytes = close ? close - name : 0;
         translation->at = close ? close + 1 : translation->end;
-    } else {
-        translation->at++;
     }
     const bool negated = bytes > 0 && *name == '^';
     name += negated;
@@ -87,7 +85,9 @@ static void translate_code(Translation *translation) {
 
 /* What follows \x: {HHHH}, or two digits, which are copied like other characters. */
 static void copy_braces(Translation *translation) {
-    if (translation->at >= translation->end || *translation->at != '{') return;
+    const char first = translation->at < translation->end ? *translation->at : 0;
+    if (first != '{' && !isxdigit((unsigned char)first)) refuse(translation, "\\x without digits");
+    if (first != '{') return;
     const char *close = memchr(translation->at, '}', (size_t)(translation->end - translation->at));
     const char *end = close ? close + 1 : translation->end;
     pieces_put(&translation->to, translation->at, end - translation->at);
@@ -134,10 +134,30 @@ static void translate_class_character(Translation *translation) {
     translation->at++;
 }
 
-/* a{1,3}+ is possessive in PCRE2 and (?:a{1,3})+ in Oniguruma; (?m is (?s in PCRE2. */
+static bool begins_branch(const Translation *translation) {
+    const char *at = translation->at;
+    const int64_t before = at - translation->start;
+    if (before >= 3 && memcmp(at - 3, "(?:", 3) == 0) return before == 3 || at[-4] != '\\';
+    return before == 0 || ((at[-1] == '|' || at[-1] == '(') && (before == 1 || at[-2] != '\\'));
+}
+
+/* (?m is (?s in PCRE2. An option in the middle of a branch holds for the branches behind it, too, which in Oniguruma
+ * become a part of its own: a(?i)b|c is a(?i:b|c), and not a(?i:b)|(?i:c). */
+static void check_options(Translation *translation) {
+    if (!next_is(translation, "(?")) return;
+    const char *options = translation->at + 2, *end = options;
+    while (end < translation->end && (isalpha((unsigned char)*end) || *end == '-')) end++;
+    if (memchr(options, 'm', (size_t)(end - options))) refuse(translation, "(?m");
+    if (end > options && end < translation->end && *end == ')' && !begins_branch(translation))
+        refuse(translation, "an option in the middle of a branch");
+}
+
+/* a{1,3}+ is possessive in PCRE2 and (?:a{1,3})+ in Oniguruma; a{,3} is a{0,3} only from PCRE2 10.43 on. */
 static void translate_character(Translation *translation) {
     if (next_is(translation, "}+")) refuse(translation, "{n,m}+");
-    if (next_is(translation, "(?m") || next_is(translation, "(?<") || next_is(translation, "(*"))
+    if (next_is(translation, "{,")) refuse(translation, "{,n}");
+    check_options(translation);
+    if (next_is(translation, "(?<") || next_is(translation, "(*"))
         if (!next_is(translation, "(?<=") && !next_is(translation, "(?<!")) refuse(translation, "this kind of group");
     if (*translation->at != '[') {
         pieces_put(&translation->to, translation->at++, 1);
@@ -150,7 +170,7 @@ static void translate_character(Translation *translation) {
 }
 
 char *dialect_translate(const char *expression, int64_t bytes, char reason[256]) {
-    Translation translation = {.at = expression, .end = expression + bytes, .reason = reason};
+    Translation translation = {.start = expression, .at = expression, .end = expression + bytes, .reason = reason};
     reason[0] = 0;
     if (memchr(expression, 0, (size_t)bytes)) refuse(&translation, "a zero byte");
     while (translation.at < translation.end && !reason[0]) {

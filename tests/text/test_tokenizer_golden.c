@@ -204,6 +204,49 @@ static void test_refused(void **state) {
     assert_int_equal(tokenizer_open("/nowhere", &tokenizer), BAD_INPUT);
 }
 
+/* What means something else in PCRE2 is refused. */
+static void test_refused_expressions(void **state) {
+    (void)state;
+    static const struct {
+        const char *expression;
+        Status status;
+    } cases[] = {{"(?m)a", BAD_INPUT},
+                 {"(?im)a", BAD_INPUT},
+                 {"(?i-m:a)", BAD_INPUT},
+                 {"a(?i)b|c", BAD_INPUT},
+                 {"(a(?i)b|c)", BAD_INPUT},
+                 {"a{,2}", BAD_INPUT},
+                 {"\\\\pL", BAD_INPUT},
+                 {"\\\\x", BAD_INPUT},
+                 {"\\\\xg", BAD_INPUT},
+                 {"a{1,2}+", BAD_INPUT},
+                 {"(?<n>a)", BAD_INPUT},
+                 {"(?i)b|c", OK},
+                 {"a|(?i)b|c", OK},
+                 {"(?:(?i)b|c)", OK},
+                 {"((?i)b|c)", OK},
+                 {"a(?i:b|c)", OK},
+                 {"a{1,2}", OK},
+                 {"\\\\p{L}\\\\x41", OK},
+                 {"\\\\x{41}[{,m]", OK}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char json[512], told[2048];
+        Tokenizer *tokenizer;
+        snprintf(json, sizeof json,
+                 "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{},\"unk_token\":\"u\"},"
+                 "\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"invert\":false,\"pattern\":{"
+                 "\"Regex\":\"%s\"}}}",
+                 cases[i].expression);
+        const TokenizerText text = {"t.json", json, (int64_t)strlen(json)}, none = {"none", NULL, 0};
+        Capture capture = capture_begin(STDERR_FILENO);
+        const Status status = tokenizer_from_texts(&text, &none, &tokenizer);
+        capture_end(&capture, told, sizeof told);
+        if (status != cases[i].status) fail_msg("%s: status %d, told %s", cases[i].expression, (int)status, told);
+        if (status && !strstr(told, "is not supported")) fail_msg("%s: told %s", cases[i].expression, told);
+        tokenizer_close(tokenizer);
+    }
+}
+
 /* What the post-processor adds counts, so that no id is beyond the embeddings of a model that fits. */
 static void test_vocab_size(void **state) {
     (void)state;
@@ -222,8 +265,11 @@ static void test_vocab_size(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_details),
-                                       cmocka_unit_test(test_invalid), cmocka_unit_test(test_refused),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden),
+                                       cmocka_unit_test(test_details),
+                                       cmocka_unit_test(test_invalid),
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_refused_expressions),
                                        cmocka_unit_test(test_vocab_size)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
