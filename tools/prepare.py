@@ -261,9 +261,19 @@ class Tokenizer:
 
         def encode(rows):
             texts = [row.decode("utf-8", "replace") for row in rows]
-            return [np.array(before + encoding.ids + after, dtype)
-                    for encoding in model.encode_batch(texts, add_special_tokens=False)]
+            try:
+                encodings = model.encode_batch(texts, add_special_tokens=False)
+            except Exception:
+                encodings = [encode_one(model, text) for text in texts]
+            return [np.array(before + encoding.ids + after, dtype) for encoding in encodings]
         return encode
+
+
+def encode_one(model, text):
+    try:
+        return model.encode(text, add_special_tokens=False)
+    except Exception as error:
+        raise Refused(f"the tokenizer refuses the document that begins with {text[:60]!r}: {error}") from None
 
 
 def start_worker(tokenizer):

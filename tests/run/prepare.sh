@@ -85,6 +85,10 @@ eos_is digit 276
 echo '{"bos_token": null, "eos_token": {"content": "</s>"}, "tokenizer_class": "T5TokenizerFast"}' >"$work/unigram/tokenizer_config.json"
 compared unigram
 compared wordpiece --bos '[CLS]' --eos none
+mkdir "$work/letter"
+echo '{"version": "1.0", "added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "u"}}' >"$work/letter/tokenizer.json"
+printf '{"text": "a"}\n{"text": "b"}\n' >"$work/rows.jsonl"
+refused "refuses the document that begins with 'b'" "$work/rows.jsonl" --tokenizer "$work/letter" --bos none --eos none --out "$work/no.h5"
 "$FLAME" data build --text "$source_folder/src" --tokenizer "$work/gpt2" --eos '<no>' --out "$work/no.h5" >"$work/log" 2>&1 &&
     fail "an unknown --eos is accepted"
 grep -q -- '--eos <no>: neither a token' "$work/log" || fail "$(cat "$work/log")"
