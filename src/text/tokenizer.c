@@ -104,10 +104,13 @@ static Status read_parts(Tokenizer *tokenizer, const char *path, const json_t *o
 }
 
 /* The id of a token that tokenizer_config.json names by its text, or by an object with the text as "content". */
-static int64_t mark_of(const Tokenizer *tokenizer, const json_t *config, const char *key) {
+static int64_t mark_of(const Tokenizer *tokenizer, const char *path, const json_t *config, const char *key) {
     const json_t *value = json_object_get(config, key);
     if (json_is_object(value)) value = json_object_get(value, "content");
-    return json_is_string(value) ? tokenizer_id(tokenizer, json_string_value(value)) : -1;
+    const char *text = json_string_value(value);
+    const int64_t id = text ? tokenizer_id(tokenizer, text) : -1;
+    if (text && id < 0) log_warning("%s: \"%s\" is \"%.100s\", which is no token of the tokenizer", path, key, text);
+    return id;
 }
 
 /* Integers are read as reals, because model_max_length is 10^30 for models without a limit, which no integer type
@@ -116,8 +119,8 @@ static Status read_marks(Tokenizer *tokenizer, const TokenizerText *config) {
     json_t *object = NULL;
     const Status status =
         config->text ? parse_json(config->name, config->text, config->bytes, JSON_DECODE_INT_AS_REAL, &object) : OK;
-    tokenizer->bos = mark_of(tokenizer, object, "bos_token");
-    tokenizer->eos = mark_of(tokenizer, object, "eos_token");
+    tokenizer->bos = mark_of(tokenizer, config->name, object, "bos_token");
+    tokenizer->eos = mark_of(tokenizer, config->name, object, "eos_token");
     json_decref(object);
     return status;
 }

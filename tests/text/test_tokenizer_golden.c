@@ -247,6 +247,24 @@ static void test_refused_expressions(void **state) {
     }
 }
 
+static void test_unknown_marks(void **state) {
+    (void)state;
+    static const char json[] = "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":\"a\"}}",
+                      config[] = "{\"bos_token\":\"a\",\"eos_token\":{\"content\":\"</s>\"}}";
+    const TokenizerText texts[] = {{"t.json", json, (int64_t)strlen(json)},
+                                   {"c.json", config, (int64_t)strlen(config)}};
+    char told[2048];
+    Tokenizer *tokenizer;
+    Capture capture = capture_begin(STDERR_FILENO);
+    assert_int_equal(tokenizer_from_texts(&texts[0], &texts[1], &tokenizer), OK);
+    capture_end(&capture, told, sizeof told);
+    assert_int_equal(tokenizer_bos(tokenizer), 0);
+    assert_int_equal(tokenizer_eos(tokenizer), -1);
+    assert_string_equal(told,
+                        "flame-c: warning: c.json: \"eos_token\" is \"</s>\", which is no token of the tokenizer\n");
+    tokenizer_close(tokenizer);
+}
+
 /* What the post-processor adds counts, so that no id is beyond the embeddings of a model that fits. */
 static void test_vocab_size(void **state) {
     (void)state;
@@ -270,6 +288,7 @@ int main(void) {
                                        cmocka_unit_test(test_invalid),
                                        cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_refused_expressions),
+                                       cmocka_unit_test(test_unknown_marks),
                                        cmocka_unit_test(test_vocab_size)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
