@@ -1,19 +1,51 @@
 #include "text/unicode_form.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <utf8proc.h>
 
 #include "base/check.h"
+#include "text/utf8.h"
 
+enum { LONGEST = 32 }; /* most characters that one becomes: it is 18 */
+
+static void reserve(int32_t **room, int64_t *count, int64_t needed) {
+    if (needed <= *count) return;
+    *count = 2 * needed;
+    *room = realloc(*room, (size_t)*count * sizeof **room);
+    CHECK_MEMORY(*room, "no memory for %lld characters", (long long)*count);
+}
+
+static int combining_class(int32_t character) { return utf8proc_get_property(character)->combining_class; }
+
+/* Sorts a run of marks by their classes, those of a class in their order. utf8proc sorts them, too, but in quadratic
+ * time, which is hours for a text of nothing but marks. */
+static void sort_marks(int32_t *mark, int64_t count, int32_t *copy) {
+    bool sorted = true;
+    for (int64_t i = 1; i < count && sorted; i++) sorted = combining_class(mark[i - 1]) <= combining_class(mark[i]);
+    if (sorted) return;
+    memcpy(copy, mark, (size_t)count * sizeof *copy);
+    for (int wanted = 1; wanted < 256; wanted++)
+        for (int64_t i = 0; i < count; i++)
+            if (combining_class(copy[i]) == wanted) *mark++ = copy[i];
+}
+
+/* The characters that those of a text become, in *room, which has room for as many behind them. */
 static int64_t decompose(const char *text, int64_t bytes, int options, int32_t **room, int64_t *count) {
-    for (;;) {
-        const int64_t needed = utf8proc_decompose((const utf8proc_uint8_t *)text, bytes, *room, *count, options);
-        CHECK(needed >= 0, "a text of %lld bytes cannot be normalized: %s", (long long)bytes, utf8proc_errmsg(needed));
-        if (needed <= *count) return needed;
-        *count = 2 * needed;
-        *room = realloc(*room, (size_t)*count * sizeof **room);
-        CHECK_MEMORY(*room, "no memory for %lld characters", (long long)*count);
+    int64_t length = 0;
+    for (const char *at = text, *end = text + bytes; at < end;) {
+        int unused;
+        reserve(room, count, 2 * (length + LONGEST));
+        const int64_t more =
+            utf8proc_decompose_char((utf8proc_int32_t)utf8_next(&at), *room + length, LONGEST, options, &unused);
+        CHECK(more >= 0 && more <= LONGEST, "a character cannot be normalized: %lld", (long long)more);
+        length += more;
     }
+    for (int64_t start = 0, end; start < length; start = end + 1) {
+        for (end = start; end < length && combining_class((*room)[end]) > 0;) end++;
+        sort_marks(*room + start, end - start, *room + length);
+    }
+    return length;
 }
 
 static void put_form(Pieces *out, const char *text, int64_t bytes, UnicodeForm form, int32_t **room, int64_t *count) {

@@ -247,6 +247,31 @@ static void test_refused_expressions(void **state) {
     }
 }
 
+/* A text of marks in the wrong order, which utf8proc itself would sort for minutes. */
+static void test_many_marks(void **state) {
+    (void)state;
+    enum { MARKS = 100000 };
+    static const char json[] =
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\\u0301\":0,\"\\u0316\":1,\"a\":2},\"merges\":[]},"
+        "\"normalizer\":{\"type\":\"NFD\"}}";
+    const TokenizerText text = {"t.json", json, (int64_t)strlen(json)}, none = {"none", NULL, 0};
+    Tokenizer *tokenizer;
+    TokenIds ids = {0};
+    char *marks = malloc(4 * MARKS + 1);
+    assert_non_null(marks);
+    marks[0] = 'a';
+    for (int i = 0; i < 2 * MARKS; i++) memcpy(marks + 1 + 2 * i, i < MARKS ? "\xcc\x81" : "\xcc\x96", 2);
+    assert_int_equal(tokenizer_from_texts(&text, &none, &tokenizer), OK);
+    TokenEncoder *encoder = token_encoder_create(tokenizer);
+    assert_int_equal(tokenizer_encode(encoder, marks, 4 * MARKS + 1, false, &ids), OK);
+    assert_int_equal(ids.count, 2 * MARKS + 1);
+    for (int i = 0; i <= 2 * MARKS; i++) assert_int_equal(ids.id[i], i == 0 ? 2 : i <= MARKS);
+    free(marks);
+    free(ids.id);
+    token_encoder_free(encoder);
+    tokenizer_close(tokenizer);
+}
+
 static void test_unknown_marks(void **state) {
     (void)state;
     static const char json[] = "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":\"a\"}}",
@@ -288,6 +313,7 @@ int main(void) {
                                        cmocka_unit_test(test_invalid),
                                        cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_refused_expressions),
+                                       cmocka_unit_test(test_many_marks),
                                        cmocka_unit_test(test_unknown_marks),
                                        cmocka_unit_test(test_vocab_size)};
     return cmocka_run_group_tests(tests, NULL, NULL);
