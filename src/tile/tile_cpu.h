@@ -41,6 +41,14 @@ DEVICE element to_element(float x) { return x; }
                                       int64_t program_y __attribute__((unused)),                                       \
                                       int64_t program_z __attribute__((unused)))
 
+/* The iterations of the loop that follows do not depend on each other. gcc makes copies of a loop in which a condition
+ * does not change; it vectorises all of them after ivdep, but only one after omp simd. */
+#ifdef __clang__
+#define INDEPENDENT _Pragma("omp simd")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 /* Maps. EACH(i, n) { ... } runs the body for i = 0 .. n-1, in any order, on all threads of the program; the same i
  * always goes to the same thread. SUM(s, i, n, expression) adds the sum over i to s, on all threads. MAXIMUM(s, i, n,
  * expression) raises s to the largest value likewise. */
@@ -65,7 +73,7 @@ DEVICE element to_element(float x) { return x; }
 /* EACH_PAIR(i, j, rows, cols) { ... } is EACH over all pairs of i < rows and j < cols, both constants; j counts
  * fastest. */
 #define EACH_PAIR(i, j, rows, cols)                                                                                    \
-    for (int i = 0; i < (rows); i++) _Pragma("omp simd") for (int j = 0; j < (cols); j++)
+    for (int i = 0; i < (rows); i++) INDEPENDENT for (int j = 0; j < (cols); j++)
 
 /* COLUMN_WALK(x, j, cols, i, rows, statements): for every column j < cols, one thread runs the statements for the rows
  * i = 0 .. rows - 1 in order. They may change the float x, which starts at 0 and is carried from row to row. BLOCK_WALK
@@ -78,7 +86,7 @@ DEVICE element to_element(float x) { return x; }
         for (int b = 0; b < (blocks); b++) {                                                                           \
             EACH (j, cols) walk_[j] = (start);                                                                         \
             for (int i = 0; i < (rows); i++) {                                                                         \
-                _Pragma("omp simd") for (int j = 0; j < (cols); j++) {                                                 \
+                INDEPENDENT for (int j = 0; j < (cols); j++) {                                                         \
                     float x = walk_[j];                                                                                \
                     __VA_ARGS__;                                                                                       \
                     walk_[j] = x;                                                                                      \
@@ -271,7 +279,7 @@ enum { TILE_PAD_EVERY = 128, TILE_PAD = 16 }; /* rows n * 512 bytes apart would 
 #define MAP(accumulator, i, j, x, ...)                                                                                 \
     do {                                                                                                               \
         for (int i = 0; i < accumulator##_rows; i++) {                                                                 \
-            _Pragma("omp simd") for (int j = 0; j < accumulator##_cols; j++) {                                         \
+            INDEPENDENT for (int j = 0; j < accumulator##_cols; j++) {                                                 \
                 float x = accumulator[i * accumulator##_stride + j];                                                   \
                 __VA_ARGS__;                                                                                           \
                 accumulator[i * accumulator##_stride + j] = x;                                                         \
@@ -385,7 +393,7 @@ typedef struct TilesWalk {
  * COLUMN_PARTS. `parts` is shared. */
 enum { WALK_COLUMNS = 128, COLUMN_STRIDE = TILE_STRIDE(WALK_COLUMNS), COLUMN_TOTALS = 32, COLUMN_PARTS = 1 };
 #define COLUMN_VALUES(name, count) float name[(count)*COLUMN_STRIDE] __attribute__((aligned(64)))
-#define EACH_COLUMN(c)             _Pragma("omp simd") for (int c = 0; c < WALK_COLUMNS; c++)
+#define EACH_COLUMN(c)             INDEPENDENT for (int c = 0; c < WALK_COLUMNS; c++)
 #define COLUMN_VALUE(name, n, c)   (name[(n)*COLUMN_STRIDE + (c)])
 #define column_totals(parts, name)                                                                                     \
     do {                                                                                                               \
@@ -424,7 +432,7 @@ DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
     for (int i = 1; i < rows; i++) {
         float *row = x + i * stride;
         const float *before = row - stride;
-        _Pragma("omp simd") for (int j = 0; j < cols; j++) row[j] += before[j];
+        INDEPENDENT for (int j = 0; j < cols; j++) row[j] += before[j];
     }
 }
 DEVICE void running_product(float *x, int size, int step) {
@@ -439,7 +447,7 @@ DEVICE void running_product(float *x, int size, int step) {
             const type *source = from + i * stride;                                                                    \
             const int filled = i >= rows || cols < 0 ? 0 : cols < tile_cols ? (int)cols : tile_cols;                   \
             if (filled == tile_cols) {                                                                                 \
-                _Pragma("omp simd") for (int j = 0; j < tile_cols; j++) row[j] = widen(source[j]);                     \
+                INDEPENDENT for (int j = 0; j < tile_cols; j++) row[j] = widen(source[j]);                             \
             } else {                                                                                                   \
                 for (int j = 0; j < filled; j++) row[j] = widen(source[j]);                                            \
                 for (int j = filled; j < tile_cols; j++) row[j] = 0;                                                   \
@@ -452,7 +460,7 @@ DEVICE void running_product(float *x, int size, int step) {
             const float *row = tile + i * tile_stride;                                                                 \
             type *target = to + i * stride;                                                                            \
             if (cols >= tile_cols) {                                                                                   \
-                _Pragma("omp simd") for (int j = 0; j < tile_cols; j++) target[j] = narrow(row[j]);                    \
+                INDEPENDENT for (int j = 0; j < tile_cols; j++) target[j] = narrow(row[j]);                            \
             } else {                                                                                                   \
                 for (int j = 0; j < cols; j++) target[j] = narrow(row[j]);                                             \
             }                                                                                                          \
