@@ -5,9 +5,9 @@
 #include "kernels/ops.h"
 #include "tile/rows.h"
 
-/* Inputs: x, rate, scale, mix. Outputs: key, erase, write. Saved: inverse. */
+/* Inputs: x, rate, scale, mix. Outputs: key, reader, writer. Saved: inverse. */
 enum { X, RATE, SCALE, MIX };
-enum { WRITTEN_KEY, ERASE, WRITE };
+enum { WRITTEN_KEY, READER, WRITER };
 
 typedef struct Rwkv7KeysAttributes {
     int64_t cols;
@@ -26,8 +26,8 @@ static void rwkv7_keys_forward(Node *node) {
         .scale = node->in[SCALE]->data,
         .mix = node->in[MIX]->data,
         .key = node->out[WRITTEN_KEY]->data,
-        .erase = node->out[ERASE]->data,
-        .write = node->out[WRITE]->data,
+        .reader = node->out[READER]->data,
+        .writer = node->out[WRITER]->data,
         .inverse = node->saved[0]->data,
         .rows = x->rows,
         .heads = x->cols / attributes_of(node)->cols,
@@ -52,8 +52,8 @@ static void rwkv7_keys_backward(Node *node) {
         .scale = node->in[SCALE]->data,
         .mix = node->in[MIX]->data,
         .dkey = node->out[WRITTEN_KEY]->gradient,
-        .derase = node->out[ERASE]->gradient,
-        .dwrite = node->out[WRITE]->gradient,
+        .dreader = node->out[READER]->gradient,
+        .dwriter = node->out[WRITER]->gradient,
         .inverse = node->saved[0]->data,
         .dx = x->gradient,
         .drate = rate->gradient,

@@ -10,8 +10,8 @@ KERNEL(rwkv7_keys, Rwkv7KeysArguments) {
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *rate = (const element *)a.rate + row * a.rate_stride + column;
         const element *scale = (const element *)a.scale + column, *mix = (const element *)a.mix + column;
-        element *key = (element *)a.key + at, *erase = (element *)a.erase + at, *write = (element *)a.write + at;
-        VECTORS_OF(x, rate, scale, mix, key, erase, write);
+        element *key = (element *)a.key + at, *reader = (element *)a.reader + at, *writer = (element *)a.writer + at;
+        VECTORS_OF(x, rate, scale, mix, key, reader, writer);
         float square = 0;
         WARP_SUM_VECTOR(i, a.cols, square) {
             READ(n, x + i);
@@ -32,8 +32,8 @@ KERNEL(rwkv7_keys, Rwkv7KeysArguments) {
                 n[e] = -n[e];
             }
             WRITE(key + i, m);
-            WRITE(erase + i, n);
-            WRITE(write + i, r);
+            WRITE(reader + i, n);
+            WRITE(writer + i, r);
         }
         WARP_EACH(one, 1) a.inverse[row * a.heads + head] = inverse;
     }
@@ -52,20 +52,20 @@ KERNEL(rwkv7_keys_backward, Rwkv7KeysBackwardArguments) {
         const element *x = (const element *)a.x + row * a.x_stride + column;
         const element *rate = (const element *)a.rate + row * a.rate_stride + column;
         const element *scale = (const element *)a.scale + column, *mix = (const element *)a.mix + column;
-        const element *dkey = (const element *)a.dkey + at, *derase = (const element *)a.derase + at;
-        const element *dwrite = (const element *)a.dwrite + at;
+        const element *dkey = (const element *)a.dkey + at, *dreader = (const element *)a.dreader + at;
+        const element *dwriter = (const element *)a.dwriter + at;
         element *dx = (element *)a.dx + row * a.x_stride + column;
         element *drate = (element *)a.drate + row * a.rate_stride + column;
         const float inverse = a.inverse[row * a.heads + head];
-        VECTORS_OF(x, rate, scale, mix, dkey, derase, dwrite, dx, drate);
+        VECTORS_OF(x, rate, scale, mix, dkey, dreader, dwriter, dx, drate);
         float dot = 0; /* sum(n dn) / inverse */
         WARP_SUM_VECTOR(i, a.cols, dot) {
             READ(value, x + i);
             READ(s, scale + i);
             READ(r, rate + i);
-            READ(erased, derase + i);
-            READ(written, dwrite + i);
-            EACH_LANE(e) dot += value[e] * s[e] * (r[e] * written[e] - erased[e]);
+            READ(from_reader, dreader + i);
+            READ(written, dwriter + i);
+            EACH_LANE(e) dot += value[e] * s[e] * (r[e] * written[e] - from_reader[e]);
         }
         WARP_TOTAL(dot);
         const float along = dot * inverse;
@@ -75,18 +75,18 @@ KERNEL(rwkv7_keys_backward, Rwkv7KeysBackwardArguments) {
             READ(r, rate + i);
             READ(m, mix + i);
             READ(d, dkey + i);
-            READ(erased, derase + i);
-            READ(written, dwrite + i);
+            READ(from_reader, dreader + i);
+            READ(written, dwriter + i);
             EACH_LANE(e) {
                 const float n = value[e] * s[e] * inverse, past = r[e] - 1.0f;
-                const float dz = inverse * (r[e] * written[e] - erased[e] - n * along);
+                const float dz = inverse * (r[e] * written[e] - from_reader[e] - n * along);
                 r[e] = n * written[e] + d[e] * value[e] * m[e];
-                erased[e] = d[e] * value[e] * past;
+                from_reader[e] = d[e] * value[e] * past;
                 written[e] = dz * value[e];
                 value[e] = d[e] * (1.0f + past * m[e]) + dz * s[e];
             }
             ADD_COLUMNS(scale_sums, i, written);
-            ADD_COLUMNS(mix_sums, i, erased);
+            ADD_COLUMNS(mix_sums, i, from_reader);
             WRITE(dx + i, value);
             WRITE(drate + i, r);
         }
