@@ -41,13 +41,15 @@ DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t he
     load(tile, (const entry *)(heads).data + entry_of_head(heads, width, (rows).first, head, (block)*tile##_cols),     \
          (heads).stride, (rows).count, (width) - (block)*tile##_cols)
 
-/* The stores to the same place: of an accumulator, as elements or as fp32, and of a tile, as elements. */
+/* The stores to the same place: of an accumulator, as elements or as fp32, of a tile, as elements, and of a matrix. */
 #define accumulator_store_block(accumulator, heads, width, rows, head, block)                                          \
     STORE_BLOCK(accumulator_store, element, accumulator, heads, width, rows, head, block)
 #define accumulator_store_block_f32(accumulator, heads, width, rows, head, block)                                      \
     STORE_BLOCK(accumulator_store_f32, float, accumulator, heads, width, rows, head, block)
 #define tile_store_block(tile, heads, width, rows, head, block)                                                        \
     STORE_BLOCK(tile_store, element, tile, heads, width, rows, head, block)
+#define matrix_store_block(matrix, heads, width, rows, head, block)                                                    \
+    STORE_BLOCK(matrix_store, float, matrix, heads, width, rows, head, block)
 #define STORE_BLOCK(store, entry, accumulator, heads, width, rows, head, block)                                        \
     store(accumulator,                                                                                                 \
           (entry *)(heads).data + entry_of_head(heads, width, (rows).first, head, (block)*accumulator##_cols),         \

@@ -76,7 +76,7 @@ static ChunkDplrArguments arguments_of(Node *node) {
     const int64_t bytes = dtype_size(q->type), chunks = batch->B * shape.heads * arguments.chunks;
     const int64_t squares = chunks * CHUNK_ROWS * CHUNK_ROWS * bytes;
     arguments.queries = kept_heads(node, q->cols);
-    arguments.erasers = kept_heads(node, q->cols);
+    arguments.readers = kept_heads(node, q->cols);
     arguments.written = kept_heads(node, q->cols);
     arguments.u = kept_heads(node, v->cols);
     arguments.decay = node_workspace(node, chunks * arguments.K * dtype_size(F32));

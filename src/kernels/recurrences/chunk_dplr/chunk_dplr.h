@@ -19,7 +19,7 @@ typedef struct ChunkDplrArguments {
     const float *beta;      /* [N, heads] */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads*K, V] */
-    Heads queries, erasers; /* [N, heads*K]: q~, and W in place of a~ */
+    Heads queries, readers; /* [N, heads*K]: q~, and W in place of a~ */
     Heads written, keys;    /* [N, heads*K]: b~, k~ */
     float *decay;           /* [B, chunks, heads, K]: D */
     float *betas;           /* [B, chunks, heads, 64]: beta, 0 past the end */

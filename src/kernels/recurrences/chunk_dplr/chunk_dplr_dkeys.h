@@ -1,46 +1,19 @@
 /* Included for each number of WRITTEN_KEYS. */
 
-/* Gradients of rows of q and a are kept relative to the start of their block, those of b and k to its end (to its start
- * if the block is not steep). When block c is passed, the sums for the rows below it decay over the block, and its rows
- * of b and k are added; likewise for the rows above. */
-#define BELOW(dx, dA, y, c)                                                                                            \
-    do {                                                                                                               \
-        TILE_VIEW(y_, y, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                                \
-        for (int n_ = (c) + 1; n_ < BLOCKS; n_++) {                                                                    \
-            TILE_VIEW(dA_, dA, n_ *BLOCK, (c)*BLOCK, BLOCK, BLOCK);                                                    \
-            block_mma_nn(dx, n_ *BLOCK, 0, dA_, y_);                                                                   \
-        }                                                                                                              \
-    } while (0)
+/* Adds the products past block c; see DECAY_BELOW in vector_gates.h. */
 #define PASS_DOWN(dx, dAb, dAk, c)                                                                                     \
     do {                                                                                                               \
-        if (steep) MAP(dx, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                                \
-        BELOW(dx, dAb, b_near, c);                                                                                     \
-        if (TWO) BELOW(dx, dAk, k_near, c);                                                                            \
-        if (!steep) MAP(dx, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                               \
-    } while (0)
-#define ABOVE(dy, dA, x, c)                                                                                            \
-    do {                                                                                                               \
-        TILE_VIEW(x_, x, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                                \
-        for (int n_ = 0; n_ < (c); n_++) {                                                                             \
-            TILE_VIEW(dA_, dA, (c)*BLOCK, n_ *BLOCK, BLOCK, BLOCK);                                                    \
-            block_mma_tn(dy, n_ *BLOCK, 0, dA_, x_);                                                                   \
-        }                                                                                                              \
+        if (steep) DECAY_BELOW(dx, inside, c);                                                                         \
+        ADD_BELOW(dx, dAb, b_near, c);                                                                                 \
+        if (TWO) ADD_BELOW(dx, dAk, k_near, c);                                                                        \
+        if (!steep) DECAY_BELOW(dx, inside, c);                                                                        \
     } while (0)
 #define PASS_UP(dy, dAq, dAa, c)                                                                                       \
     do {                                                                                                               \
-        MAP(dy, j, d, x, x *= j / BLOCK < (c) ? ENTRY(inside, c, d) : 1.0f);                                           \
-        ABOVE(dy, dAq, q_near, c);                                                                                     \
-        ABOVE(dy, dAa, a_near, c);                                                                                     \
+        DECAY_ABOVE(dy, inside, c);                                                                                    \
+        ADD_ABOVE(dy, dAq, q_near, c);                                                                                 \
+        ADD_ABOVE(dy, dAa, a_near, c);                                                                                 \
     } while (0)
-/* dx += dA y and dy += dA^T x inside blocks that are not steep. */
-#define INSIDE(dx, dy, dA, x, y)                                                                                       \
-    for (int row = 0; row < ROWS; row += BLOCK) {                                                                      \
-        TILE_VIEW(dA_, dA, row, row, BLOCK, BLOCK);                                                                    \
-        TILE_VIEW(x_, x, row, 0, BLOCK, WIDTH_K);                                                                      \
-        TILE_VIEW(y_, y, row, 0, BLOCK, WIDTH_K);                                                                      \
-        block_mma_nn(dx, row, 0, dA_, y_);                                                                             \
-        block_mma_tn(dy, row, 0, dA_, x_);                                                                             \
-    }
 /* The same inside steep blocks, for the pairs of rows at the distance `apart`, given the decay between them; also adds
  * the gradient of g. */
 #define STEEP_PAIRS(dx, dgx, dy, dA, x, y)                                                                             \
@@ -165,14 +138,14 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
         READ_MATRIX(sum, P, row, d);
         READ_MATRIX(sum_before, P, TWO && row % BLOCK ? row - 1 : row, d);
         READ_TILE(query, q, row, d);
-        READ_TILE(eraser, a_row, row, d);
+        READ_TILE(reader, a_row, row, d);
         EACH_LANE(e) {
             const float factor = DECAY(sum[e]);
             query[e] *= factor;
-            eraser[e] *= !TWO ? factor : row % BLOCK ? DECAY(sum_before[e]) : 1.0f;
+            reader[e] *= !TWO ? factor : row % BLOCK ? DECAY(sum_before[e]) : 1.0f;
         }
         WRITE_TILE(q_near, row, d, query);
-        WRITE_TILE(a_near, row, d, eraser);
+        WRITE_TILE(a_near, row, d, reader);
     }
     if (steep) {
         sync();
@@ -214,12 +187,12 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
     }
     if (!steep) {
         MAP(db, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
-        INSIDE(dq, db, dAqb, q_near, b_near);
-        INSIDE(da, db, dAab, a_near, b_near);
+        ADD_INSIDE(dq, db, dAqb, q_near, b_near);
+        ADD_INSIDE(da, db, dAab, a_near, b_near);
         if (TWO) {
             MAP(dk, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
-            INSIDE(dq, dk, dAqk, q_near, k_near);
-            INSIDE(da, dk, dAak, a_near, k_near);
+            ADD_INSIDE(dq, dk, dAqk, q_near, k_near);
+            ADD_INSIDE(da, dk, dAak, a_near, k_near);
         }
     }
     /* Uses the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
@@ -284,6 +257,5 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
                    SUM_AFTER(sums, n, d) + SUM_ALL(carried, d) + (d < cols ? decay[d] : 0.0f) * SUM_ALL(through, d);
                ENTRY(g, n * BLOCK + i, d) += rest);
     sync();
-    matrix_store(g, (float *)a.dg.data + entry_of_head(a.dg, a.K, chunk.rows.first, head, program_x * WIDTH_K),
-                 a.dg.stride, chunk.rows.count, cols);
+    matrix_store_block(g, a.dg, a.K, chunk.rows, head, program_x);
 }

@@ -48,7 +48,7 @@ DSTATE_KERNEL(chunk_dplr_dstate) {
         copy_commit();
         if (load > 0 || (load == 0 && a.dinitial)) {
             tile_load_block(q, a.queries, a.K, rows, head, 0);
-            tile_load_block(W, a.erasers, a.K, rows, head, 0);
+            tile_load_block(W, a.readers, a.K, rows, head, 0);
         }
         copy_commit();
     }

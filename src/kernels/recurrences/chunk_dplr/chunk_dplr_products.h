@@ -1,27 +1,6 @@
 /* Included for each number of WRITTEN_KEYS. */
 #include "kernels/recurrences/triangular_inverse.h"
 
-/* Adds x y^T, for 16 rows of x and y_rows rows of y, to A from (row, col) on. */
-#define ADD_BLOCKS(A, row, col, x, x_row, y, y_row, y_rows)                                                            \
-    do {                                                                                                               \
-        TILE_VIEW(x_, x, x_row, 0, BLOCK, WIDTH_K);                                                                    \
-        TILE_VIEW(y_, y, y_row, 0, y_rows, WIDTH_K);                                                                   \
-        block_mma_nt(A, row, col, x_, y_);                                                                             \
-    } while (0)
-/* A += the products of all pairs of blocks, except those of a steep block with itself. */
-#define ADD_TO_A(A, x_near, x_half, y_start, y_ahead)                                                                  \
-    do {                                                                                                               \
-        ADD_BLOCKS(A, BLOCK, 0, x_near, BLOCK, y_ahead, 3 * BLOCK, BLOCK);                                             \
-        ADD_BLOCKS(A, 2 * BLOCK, 0, x_near, 2 * BLOCK, y_ahead, 0, 2 * BLOCK);                                         \
-        ADD_BLOCKS(A, 3 * BLOCK, 0, x_half, 0, y_ahead, 0, 2 * BLOCK);                                                 \
-        ADD_BLOCKS(A, 3 * BLOCK, 2 * BLOCK, x_near, 3 * BLOCK, y_ahead, 2 * BLOCK, BLOCK);                             \
-        if (!steep) {                                                                                                  \
-            ADD_BLOCKS(A, 0, 0, x_near, 0, y_start, 0, BLOCK);                                                         \
-            ADD_BLOCKS(A, BLOCK, BLOCK, x_near, BLOCK, y_start, BLOCK, BLOCK);                                         \
-            ADD_BLOCKS(A, 2 * BLOCK, 2 * BLOCK, x_near, 2 * BLOCK, y_start, 2 * BLOCK, BLOCK);                         \
-            ADD_BLOCKS(A, 3 * BLOCK, 3 * BLOCK, x_near, 3 * BLOCK, y_start, 3 * BLOCK, BLOCK);                         \
-        }                                                                                                              \
-    } while (0)
 /* A += the products inside steep blocks, with the decay over the rows after j up to i - lag. */
 #define ADD_STEEP(A, x, y, lag)                                                                                        \
     do {                                                                                                               \
@@ -29,9 +8,9 @@
             MAP(product, j, d, p, {                                                                                    \
                 p = 0;                                                                                                 \
                 if (j % BLOCK + apart < BLOCK) {                                                                       \
-                    p = apart > 1 ? ENTRY(P, j, d) : AT(y, j, d);                                                      \
+                    p = apart > 1 ? ENTRY(from_row, j, d) : AT(y, j, d);                                               \
                     if (apart > (lag)) p *= DECAY(ENTRY(g, j + apart - (lag), d));                                     \
-                    ENTRY(P, j, d) = p;                                                                                \
+                    ENTRY(from_row, j, d) = p;                                                                         \
                     p *= AT(x, j + apart, d);                                                                          \
                 }                                                                                                      \
             });                                                                                                        \
@@ -51,46 +30,12 @@
 /* A = scale A within documents, with the given diagonal. Stores it in `to`. */
 #define STORE_OF_QUERIES(A, diagonal, to)                                                                              \
     do {                                                                                                               \
-        MAP(A, i, j, x, x = (j <= i) & (document[i] == document[j]) ? a.scale * (j < i ? x : diagonal[i]) : 0.0f);     \
+        MAP(A, i, j, x, {                                                                                              \
+            const float on_diagonal_ = diagonal[i], entry_ = j < i ? x : on_diagonal_;                                 \
+            x = (j <= i) & (document[i] == document[j]) ? a.scale * entry_ : 0.0f;                                     \
+        });                                                                                                            \
         accumulator_store(A, products_at(&a, to, sequence, program_x, head), ROWS, ROWS, ROWS);                        \
     } while (0)
-
-/* Writes a row x of q or a that is decayed from the start of its block: to `near` and `half` for the products with
- * other blocks, and to `out` as the row that reads the state. */
-#define WRITE_READER(x, near, half, out, weight)                                                                       \
-    do {                                                                                                               \
-        WRITE_TILE(near, row, d, x);                                                                                   \
-        if (block_of_row == 3) {                                                                                       \
-            float from_half_[VECTOR];                                                                                  \
-            EACH_LANE(e) from_half_[e] = third[e] * x[e];                                                              \
-            WRITE_TILE(half, row - 3 * BLOCK, d, from_half_);                                                          \
-        }                                                                                                              \
-        EACH_LANE(e) x[e] *= from_start[e] * (weight);                                                                 \
-        WRITE_TILE(out, row, d, x);                                                                                    \
-    } while (0)
-/* Writes a row of b or k: to `start` y e^(-P); to `ahead`, in the first two blocks, y decayed to the middle of the
- * chunk, and in the third and the first block, y decayed to the end of the block; and to its own place what enters the
- * next state. */
-#define WRITE_WRITTEN(y, start, ahead)                                                                                 \
-    do {                                                                                                               \
-        READ_TILE(y_, y, row, d);                                                                                      \
-        EACH_LANE(e) y_[e] *= factor[e];                                                                               \
-        WRITE_TILE(start, row, d, y_);                                                                                 \
-        float entering_[VECTOR];                                                                                       \
-        EACH_LANE(e) {                                                                                                 \
-            y_[e] *= steep ? 1.0f : in_block[e];                                                                       \
-            entering_[e] = y_[e] * to_end[e] * enters;                                                                 \
-        }                                                                                                              \
-        WRITE_TILE(y, row, d, entering_);                                                                              \
-        if (block_of_row == 0) {                                                                                       \
-            WRITE_TILE(ahead, row + 3 * BLOCK, d, y_);                                                                 \
-            EACH_LANE(e) y_[e] *= second[e];                                                                           \
-        }                                                                                                              \
-        if (block_of_row < 3) WRITE_TILE(ahead, row, d, y_);                                                           \
-    } while (0)
-#define STORE_HALF(tile, heads)                                                                                        \
-    tile_store(tile, (element *)(heads).data + entry_of_head(heads, a.K, chunk.rows.first, head, block * WIDTH_K),     \
-               (heads).stride, chunk.rows.count, cols)
 
 /* Computes the products A, T and M, the decayed q, b and k, and W. Program: chunk, sequence and head. */
 KEYS_KERNEL(chunk_dplr_products) {
@@ -98,7 +43,7 @@ KEYS_KERNEL(chunk_dplr_products) {
     TILE(work, (TWO ? 6 : 4) * ROWS, ROWS);
     HALF_SQUARE(q, 0);      /* q, then q~ */
     HALF_SQUARE(b, 1);      /* b, then b~ */
-    HALF_SQUARE(erase, 2);  /* a~ */
+    HALF_SQUARE(a_out, 2);  /* a~ */
     HALF_SQUARE(q_near, 3); /* q decayed from the start of its block */
     HALF_SQUARE(a_near, 4);
     HALF_SQUARE(b_start, 5); /* b e^(-P) */
@@ -117,9 +62,9 @@ KEYS_KERNEL(chunk_dplr_products) {
     MATRIX(lower, ROWS, ROWS);   /* -Aab */
     MATRIX(inverse, ROWS, ROWS); /* T */
     MATRIX_VIEW(g, lower, 0, 0, ROWS, WIDTH_K);
-    MATRIX_VIEW(P, lower, 0, WIDTH_K, ROWS, WIDTH_K); /* Running sums of gates; for b and k of steep blocks minus those
-                                                         after the row. */
-    MATRIX_VIEW(band, inverse, 0, 0, BLOCK, ROWS);    /* entry (n, j): the product of rows j + n and j */
+    MATRIX_VIEW(from_row, lower, 0, WIDTH_K, ROWS, WIDTH_K); /* e^(-P), in steep blocks the decay after the row */
+    MATRIX_VIEW(to_row, inverse, 0, 0, ROWS, WIDTH_K);       /* e^P */
+    MATRIX_VIEW(band, inverse, 0, 0, BLOCK, ROWS);           /* entry (n, j): the product of rows j + n and j */
     MATRIX(sums, BLOCKS, WIDTH_K);
     MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block); below over the blocks before it, and after it */
     MATRIX(before, BLOCKS, WIDTH_K);
@@ -166,7 +111,7 @@ KEYS_KERNEL(chunk_dplr_products) {
         sync();
         DOTS_OF_ROWS(dots_b, b);
         if (TWO) DOTS_OF_ROWS(dots_k, k);
-        SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+        DECAYS_OF_ROWS(to_row, from_row, sums, g);
         sync();
         EACH (i, ROWS) {
             diagonal_b[i] += dots_b[i];
@@ -182,7 +127,7 @@ KEYS_KERNEL(chunk_dplr_products) {
                 ADD_STEEP(Aqk, q, k, 0);
                 ADD_STEEP(Aak, a_row, k, LAG);
             }
-            SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
+            DECAYS_OF_ROWS(to_row, from_row, sums, g);
         }
         EACH_PAIR(n, d, BLOCKS, WIDTH_K) {
             ENTRY(inside, n, d) = DECAY(ENTRY(sums, n, d));
@@ -191,52 +136,45 @@ KEYS_KERNEL(chunk_dplr_products) {
         }
         sync();
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
-            const int block_of_row = row / BLOCK;
             const float sees = document[row] == before_document ? 1.0f : 0.0f;
-            READ_MATRIX(sum, P, row, d);
-            READ_MATRIX(sum_before, P, TWO && row % BLOCK ? row - 1 : row, d);
-            READ_MATRIX(from_start, before, block_of_row, d);
-            READ_MATRIX(third, inside, 2, d);
+            READ_MATRIX(decay, to_row, row, d);
+            READ_MATRIX(decay_before, to_row, TWO && row % BLOCK ? row - 1 : row, d);
             READ_TILE(query, q, row, d);
-            READ_TILE(eraser, a_row, row, d);
+            READ_TILE(reader, a_row, row, d);
             EACH_LANE(e) {
-                const float decay = DECAY(sum[e]);
-                query[e] *= decay;
-                eraser[e] *= !TWO ? decay : row % BLOCK ? DECAY(sum_before[e]) : 1.0f;
+                query[e] *= decay[e];
+                reader[e] *= TWO && row % BLOCK == 0 ? 1.0f : decay_before[e];
             }
-            WRITE_READER(query, q_near, q_half, q, a.scale * sees);
-            WRITE_READER(eraser, a_near, a_half, erase, TWO ? sees : -beta[row] * sees);
+            WRITE_READER(query, row, d, before, inside, q_near, q_half, q, a.scale * sees);
+            WRITE_READER(reader, row, d, before, inside, a_near, a_half, a_out, TWO ? sees : -beta[row] * sees);
         }
         if (steep) {
             sync();
-            SUM_GATES_AFTER(g, row, d, sum, ENTRY(P, row, d) = -sum);
+            SUM_GATES_AFTER(g, row, d, sum, ENTRY(from_row, row, d) = DECAY(sum));
             sync();
         }
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
-            const int block_of_row = row / BLOCK;
             const float enters = document[row] == last_document ? 1.0f : 0.0f;
-            READ_MATRIX(factor, P, row, d);
-            READ_MATRIX(to_end, after, block_of_row, d);
-            READ_MATRIX(in_block, inside, block_of_row, d);
-            READ_MATRIX(second, inside, 1, d);
-            EACH_LANE(e) factor[e] = DECAY(-factor[e]);
-            WRITE_WRITTEN(b, b_start, b_ahead);
-            if (TWO) WRITE_WRITTEN(k, k_start, k_ahead);
+            READ_MATRIX(factor, from_row, row, d);
+            READ_TILE(written, b, row, d);
+            READ_TILE(key, k, row, d);
+            WRITE_WRITTEN(written, row, d, factor, steep, inside, after, b_start, b_ahead, b, enters);
+            if (TWO) WRITE_WRITTEN(key, row, d, factor, steep, inside, after, k_start, k_ahead, k, enters);
         }
         float *decay = decay_at(&a, sequence, program_x, head, block * WIDTH_K);
         EACH (d, WIDTH_K)
             if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
         sync();
-        ADD_TO_A(Aqb, q_near, q_half, b_start, b_ahead);
-        ADD_TO_A(Aab, a_near, a_half, b_start, b_ahead);
+        ADD_BLOCK_PRODUCTS(Aqb, q_near, q_half, b_start, b_ahead, steep);
+        ADD_BLOCK_PRODUCTS(Aab, a_near, a_half, b_start, b_ahead, steep);
         if (TWO) {
-            ADD_TO_A(Aqk, q_near, q_half, k_start, k_ahead);
-            ADD_TO_A(Aak, a_near, a_half, k_start, k_ahead);
+            ADD_BLOCK_PRODUCTS(Aqk, q_near, q_half, k_start, k_ahead, steep);
+            ADD_BLOCK_PRODUCTS(Aak, a_near, a_half, k_start, k_ahead, steep);
         }
-        STORE_HALF(q, a.queries);
-        STORE_HALF(erase, a.erasers);
-        STORE_HALF(b, a.written);
-        if (TWO) STORE_HALF(k, a.keys);
+        tile_store_block(q, a.queries, a.K, chunk.rows, head, block);
+        tile_store_block(a_out, a.readers, a.K, chunk.rows, head, block);
+        tile_store_block(b, a.written, a.K, chunk.rows, head, block);
+        if (TWO) tile_store_block(k, a.keys, a.K, chunk.rows, head, block);
         sync();
     }
     STORE_OF_QUERIES(Aqb, diagonal_b, a.products[0]);
@@ -264,11 +202,11 @@ KEYS_KERNEL(chunk_dplr_products) {
     }
     tile_store(M, products_at(&a, a.solve, sequence, program_x, head), ROWS, ROWS, ROWS);
     for (int64_t block = 0; block * ROWS < a.K; block++) {
-        tile_load_block(operand, a.erasers, a.K, chunk.rows, head, block);
+        tile_load_block(operand, a.readers, a.K, chunk.rows, head, block);
         sync();
         MAP(result, i, d, x, x = AT(operand, i, d));
         mma_nn(result, T, operand);
-        accumulator_store_block(result, a.erasers, a.K, chunk.rows, head, block);
+        accumulator_store_block(result, a.readers, a.K, chunk.rows, head, block);
         sync();
     }
 }

@@ -40,7 +40,7 @@ STATE_KERNEL(chunk_dplr_state) {
             MAP(state, j, d, x, x *= ENTRY(decay, 0, d));
         }
         if (load < chunks) {
-            tile_load_block(W, a.erasers, a.K, rows, head, 0);
+            tile_load_block(W, a.readers, a.K, rows, head, 0);
             tile_load_block(next_v, a.v, a.V, rows, head, program_y);
             tile_load(M, products_at(&a, a.solve, sequence, load, head), ROWS, ROWS, ROWS);
             matrix_load(next_decay, decay_at(&a, sequence, load, head, 0), a.K, 1, a.K);

@@ -9,8 +9,8 @@
 /* A case's integers: heads, and 1 if the final state is wanted. */
 enum { HEADS, FINAL };
 /* The inputs of either op. The last one may be left out. */
-enum { QUERY, KEY, VALUE, GATE, ERASER, WRITTEN, DPLR_INITIAL };
-enum { BETA = ERASER, KDA_INITIAL };
+enum { QUERY, KEY, VALUE, GATE, READER, WRITTEN, DPLR_INITIAL };
+enum { BETA = READER, KDA_INITIAL };
 static const float DPLR_SCALE = 0.7f;
 
 static Tensor *initial_of(Tensor *const in[], const OpCase *c, int number) {
@@ -18,7 +18,7 @@ static Tensor *initial_of(Tensor *const in[], const OpCase *c, int number) {
 }
 
 static void build_dplr(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
-    out[0] = chunk_dplr(tape, in[QUERY], in[KEY], in[VALUE], in[ERASER], in[WRITTEN], in[GATE], c->integer[HEADS],
+    out[0] = chunk_dplr(tape, in[QUERY], in[KEY], in[VALUE], in[READER], in[WRITTEN], in[GATE], c->integer[HEADS],
                         DPLR_SCALE, initial_of(in, c, DPLR_INITIAL), c->integer[FINAL] ? &out[1] : NULL);
 }
 
@@ -49,7 +49,7 @@ static void decay_state(double *S, int64_t K, int64_t V, const double *g) {
 /* Updates S with the keys at offset `key`, the values at `value` and the beta at `row`. `read` is scratch. */
 static void update(double *S, double *read, bool kda, int64_t K, int64_t V, double *const in[], int64_t key,
                    int64_t value, int64_t row) {
-    if (!kda) read_state(read, S, K, V, in[ERASER] + key);
+    if (!kda) read_state(read, S, K, V, in[READER] + key);
     decay_state(S, K, V, in[GATE] + key);
     if (kda) {
         read_state(read, S, K, V, in[KEY] + key);

@@ -63,17 +63,12 @@ DEVICE Rows rows_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index)
     TILE_VIEW(values_, values, (step) % STAGES * ROWS, 0, ROWS, STATE_V);                                              \
     MATRIX_VIEW(decay_, decay, (step) % STAGES, 0, 1, STATE_K)
 
-/* Gradients of rows of q are kept relative to the start of their block, those of k to its end (to its start if the
- * block is not steep). PASS_DOWN passes block c: the sums for the rows below it decay over the block, and its keys are
- * added. PASS_UP does likewise for the rows above. Uses dA, k_near, inside and steep. */
+/* Adds the products past block c to dq; see DECAY_BELOW in vector_gates.h. Uses dA, k_near, inside and steep. */
 #define PASS_DOWN(dq, c)                                                                                               \
     do {                                                                                                               \
-        TILE_VIEW(k_, k_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \
-        if (steep) MAP(dq, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                                \
-        for (int b = (c) + 1; b < BLOCKS; b++) {                                                                       \
-            TILE_VIEW(dA_, dA, b *BLOCK, (c)*BLOCK, BLOCK, BLOCK);                                                     \
-            block_mma_nn(dq, b *BLOCK, 0, dA_, k_);                                                                    \
-        }                                                                                                              \
-        if (!steep) MAP(dq, i, d, x, x *= i / BLOCK > (c) ? ENTRY(inside, c, d) : 1.0f);                               \
+        if (steep) DECAY_BELOW(dq, inside, c);                                                                         \
+        ADD_BELOW(dq, dA, k_near, c);                                                                                  \
+        if (!steep) DECAY_BELOW(dq, inside, c);                                                                        \
     } while (0)
+
 #endif

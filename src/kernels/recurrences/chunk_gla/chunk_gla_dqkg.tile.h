@@ -9,15 +9,10 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla_chunk.h"
 
-/* What PASS_DOWN does, for the gradients of k, which come from the rows below. */
 #define PASS_UP(dk, c)                                                                                                 \
     do {                                                                                                               \
-        MAP(dk, j, d, x, x *= j / BLOCK < (c) ? ENTRY(inside, c, d) : 1.0f);                                           \
-        TILE_VIEW(q_, q_near, (c)*BLOCK, 0, BLOCK, WIDTH_K);                                                           \
-        for (int b = 0; b < (c); b++) {                                                                                \
-            TILE_VIEW(dA_, dA, (c)*BLOCK, b *BLOCK, BLOCK, BLOCK);                                                     \
-            block_mma_tn(dk, b *BLOCK, 0, dA_, q_);                                                                    \
-        }                                                                                                              \
+        DECAY_ABOVE(dk, inside, c);                                                                                    \
+        ADD_ABOVE(dk, dA, q_near, c);                                                                                  \
     } while (0)
 
 /* Computes the gradients of q, k and g. Program: block of K, chunk, sequence and key-value head. */
@@ -64,8 +59,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
         const bool first = n == head * group;
         tile_load(dA, products_at(&a, a.dproducts, sequence, program_y, n), ROWS, ROWS, ROWS);
-        matrix_load(g, (const float *)a.g.data + entry_of_head(a.g, a.K, chunk.rows.first, head, program_x * WIDTH_K),
-                    a.g.stride, chunk.rows.count, cols);
+        matrix_load_block(g, a.g, a.K, chunk.rows, head, program_x);
         accumulator_zero(dq);
         accumulator_zero(dk);
         for (int block = 0; block * WIDTH_V < a.V; block++) {
@@ -143,13 +137,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         PASS_UP(dk, 1);
         if (!steep) {
             MAP(dk, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
-            for (int row = 0; row < ROWS; row += BLOCK) {
-                TILE_VIEW(dA_, dA, row, row, BLOCK, BLOCK);
-                TILE_VIEW(k_, k_near, row, 0, BLOCK, WIDTH_K);
-                TILE_VIEW(q_, q_near, row, 0, BLOCK, WIDTH_K);
-                block_mma_nn(dq, row, 0, dA_, k_);
-                block_mma_tn(dk, row, 0, dA_, q_);
-            }
+            ADD_INSIDE(dq, dk, dA, q_near, k_near);
         }
         /* Uses the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
         MAP(dg, i, d, x, x += AT(q_near, i, d) * PEER(dq, i, d) - AT(k_near, i, d) * PEER(dk, i, d));
@@ -187,6 +175,5 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
                    SUM_AFTER(sums, b, d) + SUM_ALL(carried, d) + (d < cols ? decay[d] : 0.0f) * through[d];
                ENTRY(g, b * BLOCK + i, d) += rest);
     sync();
-    matrix_store(g, (float *)a.dg.data + entry_of_head(a.dg, a.K, chunk.rows.first, head, program_x * WIDTH_K),
-                 a.dg.stride, chunk.rows.count, cols);
+    matrix_store_block(g, a.dg, a.K, chunk.rows, head, program_x);
 }

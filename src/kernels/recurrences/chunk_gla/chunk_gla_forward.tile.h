@@ -8,14 +8,6 @@
 #include "kernels/recurrences/chunk_gla/chunk_gla.h"
 #include "kernels/recurrences/chunk_gla/chunk_gla_chunk.h"
 
-/* Adds q k^T, for 16 rows of q and k_rows rows of k, to A from (row, col) on. */
-#define ADD_TO_A(row, col, q_tile, q_row, k_tile, k_row, k_rows)                                                       \
-    do {                                                                                                               \
-        TILE_VIEW(q_, q_tile, q_row, 0, BLOCK, WIDTH_K);                                                               \
-        TILE_VIEW(k_, k_tile, k_row, 0, k_rows, WIDTH_K);                                                              \
-        block_mma_nt(A, row, col, q_, k_);                                                                             \
-    } while (0)
-
 /* Computes A, and q and k decayed from the start and to the end of the chunk, for the kernels after this one. Program:
  * chunk, sequence and head. */
 KERNEL(chunk_gla_products, ChunkGlaArguments) {
@@ -89,22 +81,11 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         }
         sync();
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
-            const int b = row / BLOCK;
             const float sees = document[row] == before_document ? a.scale : 0.0f;
             READ_MATRIX(sum, P, row, d);
-            READ_MATRIX(from_start, before, b, d);
-            READ_TILE(x, q, row, d);
-            EACH_LANE(e) {
-                x[e] *= DECAY(sum[e]);
-                from_start[e] = x[e] * from_start[e] * sees;
-            }
-            WRITE_TILE(q_block, row, d, x);
-            WRITE_TILE(q, row, d, from_start);
-            if (b == 3) {
-                READ_MATRIX(half, inside, 2, d);
-                EACH_LANE(e) half[e] *= x[e];
-                WRITE_TILE(q_half, row - 3 * BLOCK, d, half);
-            }
+            READ_TILE(query, q, row, d);
+            EACH_LANE(e) query[e] *= DECAY(sum[e]);
+            WRITE_READER(query, row, d, before, inside, q_block, q_half, q, sees);
         }
         if (steep) {
             sync();
@@ -112,25 +93,11 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
             sync();
         }
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
-            const int b = row / BLOCK;
             const float enters = document[row] == last_document ? 1.0f : 0.0f;
-            READ_MATRIX(sum, P, row, d);
-            READ_MATRIX(to_end, after, b, d);
-            READ_MATRIX(in_block, inside, b, d);
-            READ_TILE(x, k, row, d);
-            EACH_LANE(e) x[e] *= DECAY(-sum[e]);
-            WRITE_TILE(k_start, row, d, x);
-            EACH_LANE(e) {
-                x[e] *= steep ? 1.0f : in_block[e];
-                to_end[e] = x[e] * to_end[e] * enters;
-            }
-            WRITE_TILE(k, row, d, to_end);
-            if (b == 0) WRITE_TILE(k_ahead, row + 3 * BLOCK, d, x);
-            if (b == 0) {
-                READ_MATRIX(next, inside, 1, d);
-                EACH_LANE(e) x[e] *= next[e];
-            }
-            if (b < 3) WRITE_TILE(k_ahead, row, d, x);
+            READ_MATRIX(factor, P, row, d);
+            READ_TILE(key, k, row, d);
+            EACH_LANE(e) factor[e] = DECAY(-factor[e]);
+            WRITE_WRITTEN(key, row, d, factor, steep, inside, after, k_start, k_ahead, k, enters);
         }
         if (first_of_group) {
             float *decay = decay_at(&a, sequence, program_x, kv_head, block * WIDTH_K);
@@ -138,23 +105,9 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
                 if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
         }
         sync();
-        ADD_TO_A(BLOCK, 0, q_block, BLOCK, k_ahead, 3 * BLOCK, BLOCK);
-        ADD_TO_A(2 * BLOCK, 0, q_block, 2 * BLOCK, k_ahead, 0, HALF);
-        ADD_TO_A(3 * BLOCK, 0, q_half, 0, k_ahead, 0, HALF);
-        ADD_TO_A(3 * BLOCK, HALF, q_block, 3 * BLOCK, k_ahead, HALF, BLOCK);
-        if (!steep) {
-            ADD_TO_A(0, 0, q_block, 0, k_start, 0, BLOCK);
-            ADD_TO_A(BLOCK, BLOCK, q_block, BLOCK, k_start, BLOCK, BLOCK);
-            ADD_TO_A(2 * BLOCK, 2 * BLOCK, q_block, 2 * BLOCK, k_start, 2 * BLOCK, BLOCK);
-            ADD_TO_A(3 * BLOCK, 3 * BLOCK, q_block, 3 * BLOCK, k_start, 3 * BLOCK, BLOCK);
-        }
-        tile_store(q,
-                   (element *)a.queries.data + entry_of_head(a.queries, a.K, chunk.rows.first, head, block * WIDTH_K),
-                   a.queries.stride, chunk.rows.count, cols);
-        if (first_of_group)
-            tile_store(k,
-                       (element *)a.keys.data + entry_of_head(a.keys, a.K, chunk.rows.first, kv_head, block * WIDTH_K),
-                       a.keys.stride, chunk.rows.count, cols);
+        ADD_BLOCK_PRODUCTS(A, q_block, q_half, k_start, k_ahead, steep);
+        tile_store_block(q, a.queries, a.K, chunk.rows, head, block);
+        if (first_of_group) tile_store_block(k, a.keys, a.K, chunk.rows, kv_head, block);
         sync();
     }
     MAP(plain, i, j, x, if (i % BLOCK == j) ENTRY(diagonal, 0, i) = x);
