@@ -41,8 +41,7 @@ void *arena_push(Arena *arena, int64_t bytes) {
     arena->used += size;
     if (arena->used > arena->peak) arena->peak = arena->used;
 #ifdef FLAME_POISON
-    /* These bytes are NaN in fp32 and in bf16, and stay NaN when fp32 is rounded to bf16. */
-    if (arena->base && size > 0) arena->device->fill(memory, 0xff, 1, size, size);
+    if (arena->base) device_poison(arena->device, memory, size);
 #endif
     return memory;
 }

@@ -39,3 +39,17 @@ void device_upload(const Device *device, void *memory, const void *host, int64_t
     device->copy(memory, bytes, host, bytes, 1, bytes);
     device->synchronize();
 }
+
+/* 0xfffeffff, again and again: a device fills with single bytes, and one that is NaN as bf16 is 0xff, but a NaN of
+ * nothing but ones is rounded up to 0. */
+void device_poison(const Device *device, void *memory, int64_t bytes) {
+    enum { WORD = sizeof(uint32_t), DIFFERENT = 2 };
+    char *to = memory;
+    const int64_t first = bytes < WORD ? bytes : WORD;
+    if (bytes > 0) device->fill(to, 0xff, 1, first, first);
+    if (bytes > DIFFERENT) device->fill(to + DIFFERENT, 0xfe, 1, 1, 1);
+    for (int64_t done = WORD; done < bytes; done *= 2) {
+        const int64_t more = bytes - done < done ? bytes - done : done;
+        device->copy(to + done, more, to, more, 1, more);
+    }
+}

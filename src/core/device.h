@@ -98,6 +98,8 @@ void *device_memory(const Device *device, int64_t bytes, const char *what);
 /* Synchronous copies between host and device. */
 void device_download(const Device *device, void *host, const void *memory, int64_t bytes);
 void device_upload(const Device *device, void *memory, const void *host, int64_t bytes);
+/* Fills memory with NaN, as bf16 and as fp32, that stays NaN when kernels round it from fp32 to bf16. */
+void device_poison(const Device *device, void *memory, int64_t bytes);
 
 /* Names and versions of the libraries behind the CPU's matrix products, for --version. */
 const char *device_cpu_libraries(void);

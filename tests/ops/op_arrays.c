@@ -37,7 +37,7 @@ void *__wrap_arena_push(Arena *arena, int64_t bytes) {
     release_from(arena, offset);
     CHECK(arrays < ARRAYS, "too many arrays");
     void *data = device_memory(arena->device, bytes, arena->name);
-    arena->device->fill(data, 0xff, 1, bytes, bytes);
+    device_poison(arena->device, data, bytes);
     array[arrays].arena = arena;
     array[arrays].offset = offset;
     array[arrays].bytes = bytes;

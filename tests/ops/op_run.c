@@ -25,16 +25,9 @@ typedef struct Memory {
     int64_t bytes;
 } Memory;
 
-/* A NaN as bf16; two of them are a NaN as fp32, and one that stays a NaN when it is rounded to bf16. */
-enum { POISON_BYTE = 0xff };
-
-static void poison(const Device *device, void *memory, int64_t bytes) {
-    if (bytes > 0) device->fill(memory, POISON_BYTE, 1, bytes, bytes);
-}
-
 static Memory memory_create(const Device *device, int64_t bytes) {
     const Memory memory = {device, device_memory(device, bytes, "a test"), bytes};
-    poison(device, memory.data, memory.bytes);
+    device_poison(device, memory.data, memory.bytes);
     return memory;
 }
 
@@ -241,15 +234,17 @@ static void seed_gradient(Place *place, int i, const Matrix *gradient) {
 
 static bool margins_untouched(const Device *device, const Tensor *whole, const void *data) {
     const int64_t size = dtype_size(whole->type), row_bytes = whole->stride * size;
-    unsigned char *host = allocate(whole->rows * row_bytes);
+    unsigned char *host = allocate(whole->rows * row_bytes), *poison = allocate(whole->rows * row_bytes);
     device_download(device, host, data, whole->rows * row_bytes);
+    device_poison(device_cpu(), poison, whole->rows * row_bytes);
     bool untouched = true;
     for (int64_t i = 0; i < whole->rows * row_bytes && untouched; i++) {
         const int64_t column = i % row_bytes / size;
         const bool margin = column < MARGIN_LEFT || column >= whole->stride - MARGIN_RIGHT;
-        untouched = !margin || host[i] == POISON_BYTE;
+        untouched = !margin || host[i] == poison[i];
     }
     free(host);
+    free(poison);
     return untouched;
 }
 
@@ -273,7 +268,7 @@ static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOp
     }
     if (options.carried) return;
     Arena *scratch = tape->scratch;
-    poison(scratch->device, scratch->base, scratch->capacity);
+    device_poison(scratch->device, scratch->base, scratch->capacity);
     arena_rewind(scratch, 0);
     arena_push(scratch, 0); /* what it gave out is gone now, not only at the next push */
     if (options.recompute) tape_rematerialise(tape);
@@ -310,8 +305,8 @@ OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions op
     OpResult result = {0};
     Arena keep = arena_create("keep", device, counted.keep_peak + SLACK);
     Arena scratch = arena_create("scratch", device, counted.scratch_peak + SLACK);
-    poison(device, keep.base, keep.capacity);
-    poison(device, scratch.base, scratch.capacity);
+    device_poison(device, keep.base, keep.capacity);
+    device_poison(device, scratch.base, scratch.capacity);
     Memory tokens[BATCH_ARRAYS];
     const Batch batch = upload_batch(device, &problem->batch, tokens);
     Place place;
