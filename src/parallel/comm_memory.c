@@ -1,10 +1,13 @@
 #define _GNU_SOURCE
 #include "parallel/comm_memory.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -19,6 +22,24 @@ int comm_memory_file(int64_t bytes) {
     const int file = memfd_create("flame-c", MFD_CLOEXEC);
     if (file >= 0 && ftruncate(file, bytes) == 0) return file;
     if (file >= 0) close(file);
+    return -1;
+}
+
+CommMemoryName comm_memory_name(int file) {
+    struct stat status;
+    if (file < 0 || fstat(file, &status) != 0) return (CommMemoryName){.file = -1};
+    return (CommMemoryName){getpid(), file, status.st_dev, status.st_ino, status.st_size};
+}
+
+int comm_memory_open(const CommMemoryName *name) {
+    if (name->file < 0) return -1;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%lld/fd/%lld", (long long)name->process, (long long)name->file);
+    const int file = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const CommMemoryName opened = comm_memory_name(file);
+    if (file < 0 || (opened.device == name->device && opened.inode == name->inode && opened.bytes == name->bytes))
+        return file;
+    close(file);
     return -1;
 }
 

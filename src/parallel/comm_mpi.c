@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -71,12 +70,10 @@ static void items_free(Items *items) {
 /* An anonymous file that the first of `ranks` creates and its peers open through /proc. All `ranks` are on this host.
  * -1 if that fails. */
 static int shared_file(MPI_Comm ranks, int rank, int64_t bytes) {
-    int own[2] = {(int)getpid(), rank == 0 ? comm_memory_file(bytes) : -1};
-    MPI_Bcast(own, 2, MPI_INT, 0, ranks);
-    if (rank == 0 || own[1] < 0) return own[1];
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", own[0], own[1]);
-    return open(path, O_RDWR | O_CLOEXEC);
+    const int own = rank == 0 ? comm_memory_file(bytes) : -1;
+    CommMemoryName name = comm_memory_name(own);
+    MPI_Bcast(&name, sizeof name, MPI_BYTE, 0, ranks);
+    return rank == 0 ? own : comm_memory_open(&name);
 }
 
 /* The ranks on this rank's host. The caller frees the MPI communicator. */
