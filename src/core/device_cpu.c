@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
+#include "base/free_memory.h"
 #include "core/cpu_gemm.h"
 #include "core/device.h"
 #include "tile/bf16_product.h"
@@ -31,22 +31,9 @@ static void *cpu_allocate(int64_t bytes) {
 
 static void cpu_release(void *memory, int64_t bytes) { munmap(memory, (size_t)bytes); }
 
-/* MemAvailable of /proc/meminfo; INT64_MAX if the system does not say. */
-static int64_t host_available(void) {
-    long long kilobytes = -1;
-    char line[256];
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %lld kB", &kilobytes) == 1) break;
-    if (file) fclose(file);
-    return kilobytes < 0 ? INT64_MAX : kilobytes * 1024;
-}
-
 static int64_t cpu_available(int sharers) {
-    struct rlimit limit;
-    const int64_t part = host_available() / sharers;
-    const bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-    return limited && (int64_t)limit.rlim_cur < part ? (int64_t)limit.rlim_cur : part;
+    const int64_t part = free_memory("") / sharers, own = free_address_space();
+    return own < part ? own : part;
 }
 
 static uint64_t cpu_identity(void) { return 0; }
