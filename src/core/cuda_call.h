@@ -19,7 +19,8 @@ _Noreturn void cuda_failed(cudaError_t error, const char *file, int line);
 /* The error that the GPU has failed with, or cudaSuccess. To be asked after a library has failed, since the GPU's
  * failure may be the reason. */
 cudaError_t cuda_failure(void);
-/* What to do about an error, as sentences without the last full stop; "" if nothing is known. */
+/* What to do about an error, as sentences without the last full stop. launch/slurm.sbatch looks for the last one of
+ * errors that are not the program's. */
 const char *cuda_advice(cudaError_t error);
 
 /* The stream of the device `cuda`. */

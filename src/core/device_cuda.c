@@ -41,17 +41,18 @@ const char *cuda_advice(cudaError_t error) {
         return "An earlier kernel is at fault, for CUDA reports errors late: CUDA_LAUNCH_BLOCKING=1 with "
                "training.cuda_graph: false ends at its launch, and compute-sanitizer names the access";
     case cudaErrorECCUncorrectable:
-        return "The memory of the GPU is damaged: nvidia-smi -q -d ECC counts its errors";
+        return "The memory of the GPU is damaged: nvidia-smi -q -d ECC counts its errors. The run goes on from its "
+               "last "
+               "checkpoint";
     default:
-        return "";
+        return "The run goes on from its last checkpoint";
     }
 }
 
 void cuda_failed(cudaError_t error, const char *file, int line) {
-    const char *advice = cuda_advice(error);
-    log_error("the GPU failed: %s (%s) at %s:%d%s%s%s", cudaGetErrorString(error), cudaGetErrorName(error), file, line,
+    log_error("the GPU failed: %s (%s) at %s:%d%s. %s", cudaGetErrorString(error), cudaGetErrorName(error), file, line,
               cuda.recording ? ", while a micro-batch was recorded; training.cuda_graph: false avoids that" : "",
-              *advice ? ". " : "", advice);
+              cuda_advice(error));
     log_end_job(IO_ERROR);
 }
 

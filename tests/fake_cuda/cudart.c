@@ -7,7 +7,7 @@
  * calls that made it, on streams and with events of its own; from its launch to the next synchronization the device's
  * stream does nothing either.
  *
- * FAKE_CUDA_STICKY  "RANK:N": after kernel number N of this rank every call answers an error
+ * FAKE_CUDA_STICKY  "RANK:N[:ERROR]": after kernel number N of this rank every call answers an error
  * FAKE_CUDA_ERROR   what cudaGetDeviceCount answers, a number       FAKE_CUDA_GPUS    how many there are (1)
  * FAKE_CUDA_DRIVER  the CUDA version of the driver (13000)          FAKE_CUDA_MAJOR   compute capability (9)
  * FAKE_CUDA_MEMORY  bytes of a GPU (2^40) */
@@ -655,11 +655,11 @@ __attribute__((no_sanitize("address"))) static void copy_arguments(unsigned char
 static void fail_if_told(void) {
     static int64_t launches;
     const char *text = getenv("FAKE_CUDA_STICKY");
-    long long rank, number;
+    long long rank, number, error = cudaErrorIllegalAddress;
     launches++;
-    if (text && sscanf(text, "%lld:%lld", &rank, &number) == 2 && rank == number_of("OMPI_COMM_WORLD_RANK", 0) &&
-        launches == number)
-        fake_fail(cudaErrorIllegalAddress);
+    if (text && sscanf(text, "%lld:%lld:%lld", &rank, &number, &error) >= 2 &&
+        rank == number_of("OMPI_COMM_WORLD_RANK", 0) && launches == number)
+        fake_fail((cudaError_t)error);
 }
 
 cudaError_t launch_cuda(Kernel kernel, DType type, Grid grid, const void *arguments, cudaStream_t stream) {

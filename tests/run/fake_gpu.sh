@@ -142,6 +142,8 @@ for kernel in {60..67}; do
     ! grep -q 'cuda_gemm\.c' "$work/log" || by_product=yes
 done
 [ $by_product = yes ] || fail "no product was the first to notice a fault"
+FAKE_CUDA_STICKY=0:400:214 says 3 'error: the GPU failed: .*damaged: nvidia-smi .*\. The run goes on from its last checkpoint$' 1
+FAKE_CUDA_STICKY=0:400:226 says 3 'error: the GPU failed: .*:[0-9]+\. The run goes on from its last checkpoint$' 1
 FAKE_CUDA_GPUS=2 FAKE_CUDA_STICKY=1:400 says 3 "rank 1\] the GPU failed: .*\. $advice" 2
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:9 says 3 "rank 1\] the GPU failed: an illegal memory access was encountered \(cudaErrorIllegalAddress\), at the earliest in the [a-z-]* of (root|model.layers.[01])\. $advice" 2 --training.cuda_graph=false
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:60 says 3 "rank 1\] the GPU failed: .* at the earliest in the [a-z-]* of .*\\. $advice" 2
