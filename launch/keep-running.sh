@@ -15,10 +15,11 @@ tries=${KEEP_RUNNING_TRIES:-3} first_wait=${KEEP_RUNNING_WAIT:-5}
 say() { echo "keep-running.sh: $*" >&2; }
 newest() { ls -d "$folder"/checkpoint/step-???????? 2>/dev/null | tail -n 1; }
 
-job='' asked='' missed=''
+job='' pause='' asked='' missed=''
 pass_on() {
     asked=$1
     if [ -n "$job" ]; then kill -"$1" "$job" 2>/dev/null; else missed=$1; fi
+    [ -z "$pause" ] || kill -KILL "$pause" 2>/dev/null
 }
 for signal in USR1 INT TERM HUP; do trap "pass_on $signal" $signal; done
 
@@ -58,7 +59,10 @@ while true; do
         exit $code
     fi
     say "exit code $code after $at: starting again in $wait_seconds s"
-    sleep $wait_seconds &
-    wait $!
+    sleep $wait_seconds >/dev/null 2>&1 &
+    pause=$!
+    [ -z "$asked" ] || kill -KILL $pause
+    wait $pause 2>/dev/null
+    pause=''
     [ -z "$asked" ] || { say "stopped by SIG$asked"; exit $code; }
 done

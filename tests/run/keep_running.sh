@@ -48,6 +48,23 @@ kill -USR1 $loop
 wait $loop || { cat "$work/log"; fail "exit code $? after SIGUSR1"; }
 grep -q 'stopped on request' "$work/log" || { cat "$work/log"; fail "SIGUSR1 did not reach the job"; }
 
+# A signal during the wait ends the loop, and nothing is left that holds its output open.
+mkfifo "$work/output"
+KEEP_RUNNING_WAIT=299 "$keep" "$work/run" bash -c 'exit 5' >"$work/output" 2>&1 &
+loop=$!
+exec 9<"$work/output"
+until read -r -t 10 line <&9 && [[ $line == *'starting again in 299 s' ]]; do kill -0 $loop || fail "ended early"; done
+until pause=$(pgrep -P $loop -x sleep); do kill -0 $loop || fail "does not wait"; done
+kill -TERM $loop
+code=0
+wait $loop || code=$?
+[ $code = 5 ] || fail "exit code $code after SIGTERM during the wait"
+timeout 10 cat <&9 >"$work/log" || fail "something holds the output of the loop open"
+grep -q 'stopped by SIGTERM' "$work/log" || { cat "$work/log"; fail "nothing says that SIGTERM has ended the wait"; }
+exec 9<&-
+for ((tenth = 0; tenth < 100; tenth++)); do kill -0 "$pause" 2>/dev/null || break; sleep 0.1; done
+[ $tenth -lt 100 ] || fail "the process that waited is left"
+
 # Ctrl-C on a terminal reaches the job from the loop alone, and not its group; and a job may write to a terminal that stops
 # writers in the background.
 cat >"$work/counts.sh" <<'END'
