@@ -1,6 +1,7 @@
 /* Ranks started by mpirun or srun. On one host, ranks map each other's allocations and read them between two barriers;
  * between hosts they send messages. Both sum in rank order and give the same bits. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <limits.h>
 #include <mpi.h>
 #include <omp.h>
@@ -397,14 +398,18 @@ static const CommFunctions mpi_functions = {.name = "mpi",
 static void abort_all_ranks(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
 /* Sets the number of threads. Ranks whose affinity masks overlap divide their processors among themselves, so a
- * launcher's binding is respected. */
+ * launcher's binding is respected. OpenMP's number stays if the system has more processors than a mask has room for. */
 static void set_threads(Comm *comm) {
     if (getenv("OMP_NUM_THREADS")) return;
     const int local_size = comm->local_size;
     cpu_set_t mine, *all = malloc((size_t)local_size * sizeof *all);
     CHECK_MEMORY(all, "out of memory");
     CPU_ZERO(&mine);
-    sched_getaffinity(0, sizeof mine, &mine);
+    const bool known = sched_getaffinity(0, sizeof mine, &mine) == 0;
+    if (!known && comm->local_rank == 0)
+        log_warning("the ranks of this host cannot divide its processors among themselves (sched_getaffinity: %s): set "
+                    "OMP_NUM_THREADS",
+                    strerror(errno));
     MPI_Comm local = local_ranks(comm);
     MPI_Allgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, local);
     MPI_Comm_free(&local);
@@ -415,6 +420,7 @@ static void set_threads(Comm *comm) {
         sharing += CPU_COUNT(&common) > 0;
     }
     free(all);
+    if (!known) return;
     const int processors = CPU_COUNT(&mine), idle = (int)sysconf(_SC_NPROCESSORS_ONLN) - local_size * processors;
     if (processors == 1 && idle > 0 && log_rank() == 0)
         log_warning(

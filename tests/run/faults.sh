@@ -159,6 +159,12 @@ ranks 1 "${on[@]}" --training.steps=6 --job.dump_folder="$work/again" --checkpoi
 OMP_NUM_THREADS=100000 "$FLAME" "${on[@]}" --training.steps=2 --job.dump_folder="$work/threads" >"$work/log" 2>&1 || { cat "$work/log"; fail "OMP_NUM_THREADS=100000: exit code $?"; }
 [ "$(grep -c 'warning: OMP_NUM_THREADS is 100000' "$work/log")" = 1 ] || { cat "$work/log"; fail "nothing says that OMP_NUM_THREADS is too large"; }
 
+# More processors than a mask has room for: OpenMP's number of threads stays, with a warning.
+(unset OMP_NUM_THREADS && FAULT_CALL=sched_getaffinity FAULT=22 LD_PRELOAD=$FAULTS ranks 2 "${on[@]}" --training.steps=2 \
+    --job.dump_folder="$work/processors") || { cat "$work/log"; fail "without its processors: exit code $?"; }
+[ "$(grep -c 'warning: .*cannot divide its processors among themselves (sched_getaffinity: Invalid argument): set OMP_NUM_THREADS' "$work/log")" = 1 ] ||
+    { cat "$work/log"; fail "nothing says that the processors are unknown"; }
+
 # A folder without tensors, imported into a folder that is not there: nothing is made.
 mkdir "$work/empty"
 cp "$source_folder/tests/golden/gla/config.json" "$work/empty/"

@@ -1,5 +1,5 @@
 /* A library to preload, for programs whose system does not do what it is asked for.
- *   FAULT_CALL   fsync, mkdir, open, pread or renameat2: the call that goes wrong
+ *   FAULT_CALL   fsync, mkdir, open, pread, renameat2 or sched_getaffinity: the call that goes wrong
  *   FAULT        hang: it does not return before a file FAULT_UNTIL exists; slow: it takes 0.2 s longer; else the
  * number of the error with which it fails FAULT_BEGUN  a file that is made when the call hangs FAULT_RANK   only on
  * this rank of mpirun FAULT_PATH   only for files whose path contains this text (not renameat2) FAULT_AFTER  only when
@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -81,6 +82,12 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t offset) {
 ssize_t pread64(int fd, void *to, size_t bytes, off64_t offset) {
     if (is_reached(offset) && fails("pread", NULL, fd)) return -1;
     return ((ssize_t(*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, to, bytes, offset);
+}
+
+/* Of masks of the usual size, as where a system may have more processors. */
+int sched_getaffinity(pid_t process, size_t bytes, cpu_set_t *mask) {
+    if (bytes <= sizeof *mask && fails("sched_getaffinity", NULL, -1)) return -1;
+    return ((int (*)(pid_t, size_t, cpu_set_t *))dlsym(RTLD_NEXT, "sched_getaffinity"))(process, bytes, mask);
 }
 
 int renameat2(int old_folder, const char *old, int folder, const char *name, unsigned flags) {
