@@ -69,8 +69,8 @@ static void initialise_orthogonal(const Unit *unit, const Parameter *p, uint64_t
 static void initialise_by_element(const Unit *unit, const Parameter *p, uint64_t seed) {
     const UnitRange range = unit_range(unit, p);
     const int64_t elements = range.last - range.first;
-    float *shard = unit->master + range.in_shard;
     if (elements <= 0) return;
+    float *shard = unit->master + range.in_shard;
     if (unit->update_device->host_memory) {
         draw(p, seed, range.in_parameter, elements, shard);
         return;
