@@ -45,7 +45,7 @@ typedef struct Tensor {
 typedef struct Batch {
     int64_t B, T;
     const int32_t *tokens;   /* < vocabulary size */
-    const int32_t *labels;   /* the token to predict; -100: none */
+    const int32_t *labels;   /* the token to predict, or one of base/labels.h */
     const int32_t *segment;  /* number of the document within the sequence: equal in one document, never decreasing */
     const int32_t *position; /* index of the token within its document */
     const int32_t *by_token; /* the rows 0 .. N-1 sorted by their tokens, rows with equal tokens in ascending order;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { IGNORED_LABEL = -100 }; /* label of a position that does not count in the loss */
+#include "base/labels.h"
 
 typedef struct PackOptions {
     int64_t seq_len;

@@ -10,7 +10,7 @@
 #define FLAME_DATA_STREAM_H
 
 #include "base/check.h"
-#include "data/pack.h" /* IGNORED_LABEL */
+#include "base/labels.h"
 #include "data/tokens_facts.h"
 
 #include <stdbool.h>

@@ -39,9 +39,10 @@ Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
 Tensor *hand_on(Tape *tape, Tensor *x);
 /* Gives every token one row that stands for its document: the document's last row, or the mean of its rows. */
 Tensor *document_summary(Tape *tape, Tensor *x, bool mean);
-/* In training, adds a term to the micro-batch's mean loss over its targets: factor * the mean over tokens of the sums
- * of the rows of x, fp32 [N, cols]. To this end each token's loss grows by (the sum of its row) * factor * (targets /
- * N). Returns these additions, fp32 [N, 1]. Backward ignores their gradient: x gets the gradient of the loss. */
+/* In training, adds a term to the mean loss over the targets of each sequence: factor * the mean over its tokens of the
+ * sums of the rows of x, fp32 [N, cols]. To this end each token's loss grows by (the sum of its row) * factor *
+ * (targets of the sequence / T). Returns these additions, fp32 [N, 1]. Backward ignores their gradient: x gets the
+ * gradient of the loss. */
 Tensor *add_loss(Tape *tape, Tensor *x, float factor);
 /* The rows of each document in reverse order. */
 Tensor *reverse(Tape *tape, Tensor *x);
@@ -176,7 +177,8 @@ Tensor *path_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *w, T
  * max(c_count_s, 0.01). k [N, heads*K], K <= 256, c_sum [heads, codes*K], c_count [heads, codes] -> [N, heads*K]. The
  * gradient passes straight through to k. *index: the number of the code, I32 [N, heads], the first of equally near
  * ones; *error: |k - c|^2, fp32 [N, heads]; *codes: c [heads*codes, K], a constant. c_sum and c_count are buffers
- * (Parameter.moving_average): their gradients get the sum and the number of the keys with each code. */
+ * (Parameter.moving_average): their gradients get the sum and the number of the keys with each code, without
+ * sequences that are padding. */
 Tensor *nearest_codes(Tape *tape, Tensor *k, Tensor *c_sum, Tensor *c_count, int64_t heads, Tensor **index,
                       Tensor **error, Tensor **codes);
 typedef struct CodebookAttentionShape {

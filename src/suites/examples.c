@@ -187,7 +187,7 @@ static void fill_positions(HostBatch batch, int64_t B, int64_t T) {
 static void fill_empty(HostBatch batch, int64_t b, int64_t T) {
     for (int64_t i = b * T; i < (b + 1) * T; i++) {
         batch.tokens[i] = 0;
-        batch.labels[i] = IGNORED_LABEL;
+        batch.labels[i] = PADDING_LABEL;
     }
 }
 

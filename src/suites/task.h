@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/draws.h"
 #include "config/keys.h"
-#include "data/pack.h" /* IGNORED_LABEL */
+#include "base/labels.h"
 
 /* What a task fills for one example. The arrays belong to the caller. T and the number of features follow from the
  * keys. */

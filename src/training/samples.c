@@ -14,7 +14,7 @@
 static void fill_empty(HostBatch batch, int64_t first, int64_t last, int64_t T) {
     for (int64_t i = first; i < last; i++) {
         batch.tokens[i] = 0;
-        batch.labels[i] = IGNORED_LABEL;
+        batch.labels[i] = PADDING_LABEL;
         batch.segment[i] = 0;
         batch.position[i] = (int32_t)(i % T);
     }

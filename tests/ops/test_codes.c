@@ -1,6 +1,6 @@
 /* nearest_codes: keys get their codes' gradients straight through, and the codebook's gradients are the sums and
  * numbers of the keys with each code; of codes at the same distance the first is taken, and a code that nobody has
- * counts 0. */
+ * counts 0. Sequences that are padding have no keys. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/labels.h"
 #include "core/device.h"
 #include "ops/op_run.h"
 
@@ -16,7 +17,15 @@ extern const OpTest nearest_codes_test;
 
 enum { KEYS, C_SUM, C_COUNT };
 enum { QUANTISED, ERROR };
-enum { HEADS = 2, SIZE = 16, CODES = 70, T = 200, B = 2, SAME = 40 /* a code that equals code SAME - 30 */ };
+enum {
+    HEADS = 2,
+    SIZE = 16,
+    CODES = 70,
+    T = 200,
+    B = 2,
+    PADDED = 1,
+    SAME = 40 /* a code that equals code SAME - 30 */
+};
 
 static const OpBackend *backends(int i) {
     static OpBackend all[3];
@@ -43,6 +52,8 @@ static OpProblem problem_for(DType type) {
         for (int i = 0; i < SIZE; i++) sum[(h * CODES + SAME) * SIZE + i] = sum[(h * CODES + SAME - 30) * SIZE + i];
         for (int i = 0; i < SIZE; i++) sum[(h * CODES + 1) * SIZE + i] = 100; /* far from all keys */
     }
+    int32_t *labels = (int32_t *)problem.batch.labels;
+    for (int t = 0; t < T; t++) labels[PADDED * T + t] = PADDING_LABEL;
     return problem;
 }
 
@@ -73,7 +84,7 @@ static void statistics_are_sums(void **state) {
         for (int i = 0; i < HEADS * CODES * SIZE; i++) sums[i] = 0.5;
         for (int i = 0; i < HEADS * CODES; i++) counts[i] = 0.5;
         for (int64_t n = 0; n < B * T; n++)
-            for (int h = 0; h < HEADS; h++) {
+            for (int h = 0; h < HEADS && n / T != PADDED; h++) {
                 const int code = h * CODES + code_of(&problem, n, h);
                 counts[code]++;
                 for (int i = 0; i < SIZE; i++)

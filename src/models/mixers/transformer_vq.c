@@ -5,7 +5,7 @@
  *   c = the code nearest to k; each code is the moving average of the keys nearest to it
  *   s_ij = K^(-1/4) (q_i + u) c_j + K^(-1/2) (q_i + b) r_{i-j}, r = sinusoids Wr, the second only for i - j <= mem_len
  *   y = (softmax(s) v * g) Wo                                                    codebook_attention says what i sees
- *   loss: + c_beta |k - c|^2, averaged over tokens, summed over heads and layers
+ *   loss: + c_beta |k - c|^2, averaged over a sequence's tokens, summed over heads and layers
  *
  * State per head n_code x V + n_code, and the window. A layer is one such mixer without an MLP; there are 2 * n_layer
  * layers. */

@@ -16,6 +16,7 @@ static AddLossArguments arguments_of(const Node *node) {
                               .losses = adds ? batch->added_losses : NULL,
                               .labels = batch->labels,
                               .rows = x->rows,
+                              .T = batch->T,
                               .cols = x->cols,
                               .x_stride = x->stride,
                               .rows_per_program = rows_per_program(x->cols),

@@ -4,14 +4,15 @@
 
 #include <stdint.h>
 
-/* y[row] = factor * (targets / rows) * the sum of the row of x, which is also added to losses[row]. Backward: dx =
- * factor * targets / rows. `targets` is the number of rows with a label. */
+/* y[row] = factor * (targets / T) * the sum of the row of x, which is also added to losses[row]. Backward: dx = factor
+ * * targets / T. `targets` is the number of rows with a label among the T rows of the sequence, so that the sum over a
+ * step does not depend on how its sequences are divided into batches. */
 typedef struct AddLossArguments {
     const float *x;
     float *dx, *y;
     float *losses; /* may be NULL */
     const int32_t *labels;
-    int64_t rows, cols, x_stride, rows_per_program;
+    int64_t rows, T, cols, x_stride, rows_per_program;
     float factor;
 } AddLossArguments;
 

@@ -70,6 +70,7 @@ static void nearest_codes_forward(Node *node) {
 static void add_statistics(Node *node, NearestCodesArguments a) {
     const int64_t parts = blocks_of(a.rows, a.rows_of_part), codes = a.heads * a.codes;
     a.sums = tape_workspace(node->tape, parts * codes * a.head_dim * dtype_size(F32));
+    a.labels = node->tape->batch->labels;
     a.counts = tape_workspace(node->tape, parts * codes * dtype_size(F32));
     const Grid grid = {blocks_of(a.codes, CODE_ROWS), a.heads, parts};
     node->tape->device->launch(kernels_for(a.head_dim)->statistics, node->out[Y]->type, grid, &a);

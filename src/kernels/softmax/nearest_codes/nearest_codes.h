@@ -2,6 +2,7 @@
 #ifndef FLAME_KERNELS_SOFTMAX_NEAREST_CODES_NEAREST_CODES_H
 #define FLAME_KERNELS_SOFTMAX_NEAREST_CODES_NEAREST_CODES_H
 
+#include "base/labels.h"
 #include "kernels/heads.h"
 
 enum {
@@ -15,7 +16,7 @@ enum {
  *   z_t = argmin_s |k_t - c_s|^2, the first of equal ones        y_t = c_(z_t)        error_t = |k_t - y_t|^2
  *
  * Backward, with a prime for gradients: k' = y' + 2 error' (k - y), as if y were k (straight through); c_sum' and
- * c_count' are the sum and the number of the keys with each code. */
+ * c_count' are the sum and the number of the keys with each code. Rows with PADDING_LABEL are left out of those. */
 typedef struct NearestCodesArguments {
     Heads k, y, y_gradient, k_gradient;
     const void *c_sum, *c_count; /* [heads, codes, head_dim], [heads, codes] */
@@ -24,6 +25,7 @@ typedef struct NearestCodesArguments {
     int32_t *index;              /* [rows, heads]: z */
     float *error;                /* [rows, heads] */
     const float *error_gradient;
+    const int32_t *labels;
     float *sums, *counts; /* [parts, heads, codes, head_dim], [parts, heads, codes] */
     int64_t rows, heads, codes, head_dim;
     int64_t rows_of_part, rows_per_program;

@@ -60,7 +60,10 @@ CODES_KERNEL(nearest_codes_statistics) {
         sync();
         tile_load_block(k, a.k, a.head_dim, rows, head, 0);
         EACH_PAIR(i, j, CODE_TOKENS, CODE_ROWS)
-        PUT(chosen, i, j, row0 + i < end && a.index[(row0 + i) * a.heads + head] == s0 + j ? 1.0f : 0.0f);
+        PUT(chosen, i, j,
+            row0 + i < end && a.index[(row0 + i) * a.heads + head] == s0 + j && a.labels[row0 + i] != PADDING_LABEL
+                ? 1.0f
+                : 0.0f);
         sync();
         mma_tn(sum, chosen, k);
         EACH (j, CODE_ROWS) {
