@@ -59,7 +59,8 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     for (int64_t n = head * group; n < (head + 1) * group; n++) {
         const bool first = n == head * group;
         tile_load(dA, products_at(&a, a.dproducts, sequence, program_y, n), ROWS, ROWS, ROWS);
-        matrix_load_block(g, a.g, a.K, chunk.rows, head, program_x);
+        matrix_load(g, (const float *)a.g.data + entry_of_head(a.g, a.K, chunk.rows.first, head, program_x * WIDTH_K),
+                    a.g.stride, chunk.rows.count, cols);
         accumulator_zero(dq);
         accumulator_zero(dk);
         for (int block = 0; block * WIDTH_V < a.V; block++) {
