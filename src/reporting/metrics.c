@@ -1,6 +1,5 @@
 #include "reporting/metrics.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
@@ -8,13 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "reporting/journal.h"
-#include "base/files.h"
-#include "base/log.h"
 #include "base/number.h"
+#include "reporting/earlier_lines.h"
+#include "reporting/journal.h"
 #include "reporting/tensorboard.h"
 
 struct Metrics {
@@ -23,86 +20,6 @@ struct Metrics {
     MetricsOptions options;
     bool terminal;
 };
-
-/* The size of the part of metrics.jsonl that a run resumed from `step` keeps: it ends before the first line of a later
- * step, or before a line that a crash has cut short. Every line begins with {"step": N. */
-static int64_t kept_bytes(const char *path, int64_t step) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return 0;
-    char *line = NULL;
-    size_t room = 0;
-    int64_t kept = 0;
-    for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
-        long long line_step = 0;
-        if (line[length - 1] != '\n' || sscanf(line, "{\"step\": %lld", &line_step) != 1 || line_step > step) break;
-        kept += length;
-    }
-    free(line);
-    fclose(file);
-    return kept;
-}
-
-/* For a new run in the folder of an earlier one: renames its metrics.jsonl to the first free name of .old, .old-2, ...
- */
-static Status put_aside(const char *path) {
-    char old[4096 + 24];
-    struct stat about;
-    if (stat(path, &about) != 0 || about.st_size == 0) return OK;
-    snprintf(old, sizeof old, "%s.old", path);
-    for (int n = 2; access(old, F_OK) == 0; n++) snprintf(old, sizeof old, "%s.old-%d", path, n);
-    if (rename(path, old) != 0) {
-        log_error("%s cannot be renamed to %s: %s", path, old, strerror(errno));
-        return IO_ERROR;
-    }
-    log_info("metrics.jsonl of an earlier run was renamed to %s", old);
-    return OK;
-}
-
-/* Reads the complete lines after the first `kept` bytes. The caller frees them; NULL if there are none. */
-static char *read_lines(const char *path, int64_t kept, int64_t *bytes) {
-    int fd;
-    int64_t size = 0;
-    if (file_open_read(path, &fd, &size) != 0) return NULL;
-    *bytes = size > kept ? size - kept : 0;
-    char *lines = malloc((size_t)*bytes + 1);
-    CHECK_MEMORY(lines, "no memory for the lines of %s", path);
-    if (file_read(fd, lines, *bytes, kept) != 0) *bytes = 0;
-    file_close(fd);
-    while (*bytes > 0 && lines[*bytes - 1] != '\n') --*bytes;
-    if (*bytes > 0) return lines;
-    free(lines);
-    return NULL;
-}
-
-static Status append_durably(const char *path, const char *lines, int64_t bytes) {
-    Journal journal;
-    Status status = journal_open(&journal, path, -1);
-    if (status != OK) return status;
-    journal_append(&journal, lines, (size_t)bytes);
-    if (journal.failing || fdatasync(journal.fd) != 0) {
-        log_error("%s cannot be written; metrics.jsonl is unchanged", path);
-        status = IO_ERROR;
-    }
-    journal_close(&journal);
-    return status;
-}
-
-/* For a run resumed from `step`: appends the lines of later steps, which will be trained again, to metrics.void.jsonl.
- * *keep: size of the part of metrics.jsonl that stays; the caller truncates it. */
-static Status move_void_lines(const char *folder, const char *path, int64_t step, int64_t *keep) {
-    char void_path[4096];
-    int64_t bytes = 0;
-    *keep = kept_bytes(path, step);
-    char *lines = read_lines(path, *keep, &bytes);
-    if (!lines) return OK;
-    snprintf(void_path, sizeof void_path, "%s/metrics.void.jsonl", folder);
-    const Status status = append_durably(void_path, lines, bytes);
-    free(lines);
-    if (status == OK)
-        log_info("the lines of metrics.jsonl after step %lld are void and were moved to %s", (long long)step,
-                 void_path);
-    return status;
-}
 
 /* Whether standard output is a terminal. Open MPI connects ranks to a pseudo-terminal even if mpirun's output goes to a
  * file, so under Open MPI this looks at the output of mpirun, the parent process. */
@@ -121,8 +38,8 @@ static Status open_files(Metrics *metrics, const MetricsOptions *options) {
     char path[4096];
     snprintf(path, sizeof path, "%s/metrics.jsonl", options->folder);
     int64_t keep = 0;
-    Status status = options->resumed_step > 0 ? move_void_lines(options->folder, path, options->resumed_step, &keep)
-                                              : put_aside(path);
+    Status status = options->resumed_step > 0 ? earlier_lines_keep(path, options->resumed_step, &keep)
+                                              : earlier_lines_put_aside(path);
     if (status == OK) status = journal_open(&metrics->lines, path, keep);
     if (status != OK) return status;
     snprintf(path, sizeof path, "%s/train.log", options->folder);

@@ -121,6 +121,16 @@ for file in state.json config.json model.safetensors optimizer.safetensors; do
     [ "$code" = 3 ] && grep -q 'cannot be read, but may be whole' "$work/log" || { cat "$work/log"; fail "EIO for $file: exit code $code"; }
     [ "$(ls "$work/whole/checkpoint")" = step-00000004 ] || fail "EIO for $file: left $(ls "$work/whole/checkpoint")"
 done
+# metrics.jsonl cannot be read: exit code 3, and all its lines stay, those of a later step too.
+cp -r "$work/whole" "$work/lines"
+echo '{"step": 5, "loss": 1}' >>"$work/lines/metrics.jsonl"
+before=$(cksum <"$work/lines/metrics.jsonl")
+code=0
+FAULT=5 FAULT_CALL=pread FAULT_PATH=metrics.jsonl LD_PRELOAD=$FAULTS \
+    "$FLAME" "${on[@]}" --training.steps=6 --job.dump_folder="$work/lines" >"$work/log" 2>&1 || code=$?
+[ "$code" = 3 ] && grep -q 'metrics.jsonl cannot be read: Input/output error' "$work/log" || { cat "$work/log"; fail "EIO for metrics.jsonl: exit code $code"; }
+[ "$(cksum <"$work/lines/metrics.jsonl")" = "$before" ] || fail "EIO for metrics.jsonl: it has now $(wc -l <"$work/lines/metrics.jsonl") lines"
+
 # A state.json with counts that nobody can go on from, and a CRC that is right.
 forge() { # SED-SCRIPT
     rm -rf "$work/forged"

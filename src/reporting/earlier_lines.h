@@ -1,0 +1,17 @@
+/* What a start does with the metrics.jsonl that an earlier one has left. */
+#ifndef FLAME_REPORTING_EARLIER_LINES_H
+#define FLAME_REPORTING_EARLIER_LINES_H
+
+#include <stdint.h>
+
+#include "base/check.h"
+
+/* For a new run: renames the file to the first free name of .old, .old-2, ... IO_ERROR (logged). */
+Status earlier_lines_put_aside(const char *path);
+
+/* For a run resumed from `step`: appends the lines of later steps, which will be trained again, to metrics.void.jsonl
+ * beside it. *kept: size of the part of the file that stays; the caller truncates it. IO_ERROR (logged) if it cannot be
+ * read or its lines cannot be moved; it is unchanged then. */
+Status earlier_lines_keep(const char *path, int64_t step, int64_t *kept);
+
+#endif
