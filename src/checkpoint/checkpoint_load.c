@@ -46,19 +46,21 @@ static void close_checkpoint(OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){0};
 }
 
-/* Verifies the CRCs of the small files, except the index, which is verified with its tensors. Loading does not read
- * some of them, so if one of these was edited, that is only a warning. */
-static Verdict check_texts(const OpenCheckpoint *checkpoint) {
+/* Verifies the CRCs of the small files but the index, which is read with its tensors. A file that no load reads may
+ * have been edited: for a load that is only a warning. */
+static Verdict check_texts(const OpenCheckpoint *checkpoint, bool loading) {
     const char *name;
     json_t *value;
+    Verdict worst = GOOD;
     json_object_foreach(json_object_get(checkpoint->state, "files"), name, value) {
         if (strstr(name, ".safetensors")) continue;
-        const Status status = checkpoint_state_check_file(checkpoint->state, checkpoint->path, name);
-        if (status == OK) continue;
-        if (strcmp(name, "config.json") == 0) return verdict_of(status);
-        log_warning("%s/%s is not needed for loading, which continues without it", checkpoint->path, name);
+        const Verdict verdict = verdict_of(checkpoint_state_check_file(checkpoint->state, checkpoint->path, name));
+        const bool needed = !loading || strcmp(name, "config.json") == 0;
+        if (verdict != GOOD && !needed)
+            log_warning("%s/%s is not used for loading: going on without it", checkpoint->path, name);
+        if (needed && verdict > worst) worst = verdict;
     }
-    return GOOD;
+    return worst;
 }
 
 static bool moments_are_zero(const OpenCheckpoint *checkpoint) {
@@ -81,16 +83,14 @@ static Status check_step(const OpenCheckpoint *checkpoint) {
     return BAD_INPUT;
 }
 
-/* Opens and verifies everything but the tensors' data. */
+/* Opens and verifies everything but the small files and the tensors' data. */
 static Verdict open_checkpoint(const char *path, OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){.path = path};
     const Status status = checkpoint_state_read(path, &checkpoint->state);
     if (status) return verdict_of(status);
     if (checkpoint_state_check_version(checkpoint->state, path)) return FOREIGN;
     if (check_step(checkpoint)) return FOREIGN;
-    Verdict verdict = check_texts(checkpoint);
-    if (verdict == GOOD)
-        verdict = verdict_of(checksums_open_tensors(checkpoint->state, path, "model", &checkpoint->model));
+    const Verdict verdict = verdict_of(checksums_open_tensors(checkpoint->state, path, "model", &checkpoint->model));
     if (verdict != GOOD || moments_are_zero(checkpoint)) return verdict;
     return verdict_of(checksums_open_tensors(checkpoint->state, path, "optimizer", &checkpoint->optimizer));
 }
@@ -140,6 +140,7 @@ static Verdict load(const char *path, Comm *comm, Unit *units, int count, json_t
     for (int turn = 0; turn < 2 && verdict == GOOD; turn++) {
         if ((turn == 0) == (comm->rank == 0)) {
             verdict = open_checkpoint(path, &checkpoint);
+            if (verdict == GOOD) verdict = check_texts(&checkpoint, true);
             if (verdict == GOOD) verdict = check_names(&checkpoint, units, count);
         }
         verdict = worst_of(comm, verdict);
@@ -259,11 +260,14 @@ static Status check_tensor(const OpenCheckpoint *checkpoint, const SafeTensor *t
 
 Status checkpoint_check(const char *path) {
     OpenCheckpoint checkpoint;
-    const Verdict verdict = open_checkpoint(path, &checkpoint);
+    Verdict verdict = open_checkpoint(path, &checkpoint);
+    const bool open = verdict == GOOD;
+    const Verdict texts = check_texts(&checkpoint, false);
+    if (texts > verdict) verdict = texts;
     Status status = verdict == GOOD ? OK : verdict == UNREADABLE ? IO_ERROR : BAD_INPUT;
     char *block = memory_take(BLOCK_BYTES, "checking a checkpoint", NOTHING_LESS);
     TensorFolder *const folders[] = {checkpoint.model, checkpoint.optimizer};
-    for (int i = 0; i < 2 && verdict == GOOD; i++)
+    for (int i = 0; i < 2 && open; i++)
         for (int64_t t = 0; folders[i] && t < tensor_folder_count(folders[i]) && status != IO_ERROR; t++) {
             const Status one = check_tensor(&checkpoint, tensor_folder_entry(folders[i], t), block);
             if (one) status = one;

@@ -51,6 +51,19 @@ number 2 'step-00000006: tensor .* is damaged'
 number 4 'good$'
 [ "$(ls damaged/checkpoint)" = "$(ls $steps)" ] || fail "verify has renamed something"
 
+# So is every damaged or missing file, also those that a load does without, and the tensors beside them.
+cp -r $steps/step-00000006 files
+sed -i 's/<eos>/<EOS>/' files/tokenizer.json
+rm files/config.yaml files/generation_config.json
+runs 1 verify files
+says '^files: damaged$'
+printf '\377\377\377\377' | dd of=files/model.safetensors bs=1 seek=9000 conv=notrunc status=none
+runs 1 verify files
+says 'files/tokenizer.json: changed after it was saved'
+says 'files/config.yaml: No such file'
+says 'files/generation_config.json: No such file'
+number 1 'tensor .* is damaged'
+
 # Nobody takes its weights, on one rank or two, nor those beside a changed config.json.
 refused_by() { # PATTERN RANKS ARGUMENTS...
     local code=0
