@@ -187,16 +187,6 @@ int file_replace(const char *path, const void *data, int64_t bytes) {
     return error;
 }
 
-int file_copy(const char *from, const char *to) {
-    char *text;
-    int64_t bytes;
-    int error = file_read_all(from, INT64_C(1) << 32, &text, &bytes);
-    if (error) return error;
-    error = file_write_all(to, text, bytes);
-    free(text);
-    return error;
-}
-
 int file_rename(const char *from, const char *to) {
     const int error = hooked(FILE_RENAME, from, -1, NULL);
     if (error) return error;

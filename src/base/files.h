@@ -43,8 +43,6 @@ int file_write_all(const char *path, const void *data, int64_t bytes);
 /* The same, but replaces an existing file atomically by rename; a link is replaced, not its target. Only one process at
  * a time may do this to a path. A temporary file left by a process that died is removed. */
 int file_replace(const char *path, const void *data, int64_t bytes);
-/* Copies a file and fsyncs the copy. EEXIST if `to` exists. */
-int file_copy(const char *from, const char *to);
 int file_rename(const char *from, const char *to);
 /* Atomically exchanges two names. EINVAL or ENOSYS if the file system does not support it. */
 int file_exchange(const char *a, const char *b);

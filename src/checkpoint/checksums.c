@@ -11,6 +11,8 @@
 #include "base/memory.h"
 #include "checkpoint/checkpoint_state.h"
 
+static const int64_t LARGEST_FILE = 256 << 20; /* of those that hold no tensors */
+
 /* A safetensors header can be valid JSON although a bit of a name or shape has flipped, so its CRC is compared too. */
 static Status check_header(const json_t *state, const SafeTensors *file) {
     const char *path = safetensors_path(file);
@@ -50,7 +52,7 @@ Status checksums_open_tensors(const json_t *state, const char *folder, const cha
     return status;
 }
 
-static Status read_state(const char *folder, json_t **state) {
+Status checksums_state(const char *folder, json_t **state) {
     char *path = path_join(folder, "state.json");
     const bool there = path_exists(path);
     free(path);
@@ -59,9 +61,24 @@ static Status read_state(const char *folder, json_t **state) {
     return *state ? checkpoint_state_check_version(*state, folder) : status;
 }
 
+Status checksums_read_file(const json_t *state, const char *folder, const char *name, char **text, int64_t *bytes) {
+    char *path = path_join(folder, name);
+    uint32_t crc;
+    const bool known = checkpoint_state_find(state, "files", name, &crc);
+    Status status = known ? checkpoint_state_check_file(state, folder, name) : OK;
+    *text = NULL;
+    const int error = status == OK && file_exists(path) ? file_read_all(path, LARGEST_FILE, text, bytes) : 0;
+    if (error) {
+        log_error("reading %s: %s", path, strerror(error));
+        status = IO_ERROR;
+    }
+    free(path);
+    return status;
+}
+
 Status checksums_open_weights(const char *folder, json_t **state, TensorFolder **tensors) {
     *tensors = NULL;
-    Status status = read_state(folder, state);
+    Status status = checksums_state(folder, state);
     if (status == OK && *state) status = checkpoint_state_check_file(*state, folder, "config.json");
     return status == OK ? checksums_open_tensors(*state, folder, "model", tensors) : status;
 }

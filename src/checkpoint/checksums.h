@@ -7,7 +7,14 @@
 
 #include "checkpoint/tensor_folder.h"
 
-/* Calls tensor_folder_open, and compares the index and the headers of the files. BAD_INPUT (logged) if one differs. */
+/* Reads the state.json of a folder; *state is NULL if it has none. BAD_INPUT (logged) if it is damaged or of a newer
+ * version. The caller frees *state on failure too. */
+Status checksums_state(const char *folder, json_t **state);
+
+/* Reads a small file; *text is NULL if the folder has none. BAD_INPUT (logged) if it is not as the state says. */
+Status checksums_read_file(const json_t *state, const char *folder, const char *name, char **text, int64_t *bytes);
+
+/* tensor_folder_open, with the index and the headers of the files compared. BAD_INPUT (logged) if one differs. */
 Status checksums_open_tensors(const json_t *state, const char *folder, const char *stem, TensorFolder **tensors);
 /* The same for the stem "model". Also reads the folder's own *state, which the caller frees, on failure too, and
  * compares config.json. */

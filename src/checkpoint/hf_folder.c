@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config_value.h"
 #include "checkpoint/checkpoint_state.h"
+#include "checkpoint/checksums.h"
 #include "base/crc.h"
 #include "base/files.h"
 #include "checkpoint/tokenizer_files.h"
@@ -32,17 +33,30 @@ Status hf_write_config(const char *config, const char *folder, SafeType type, js
     return error ? IO_ERROR : OK;
 }
 
-static Status copy(const char *source, const char *folder, const char *name) {
-    char *from = path_join(source, name), *to = path_join(folder, name);
-    const int error = file_exists(from) ? file_copy(from, to) : 0;
-    if (error) log_error("copying %s to %s: %s", from, to, strerror(error));
-    free(from);
+typedef struct Copy {
+    const char *source, *folder;
+    const json_t *from;
+    json_t *state;
+} Copy;
+
+static Status copy(const Copy *c, const char *name) {
+    char *text, *to = path_join(c->folder, name);
+    int64_t bytes;
+    Status status = checksums_read_file(c->from, c->source, name, &text, &bytes);
+    const int error = text ? file_write_all(to, text, bytes) : 0;
+    if (error) {
+        log_error("writing %s: %s", to, strerror(error));
+        status = IO_ERROR;
+    }
+    if (text && c->state) checkpoint_state_add(c->state, "files", name, crc_update(0, text, bytes));
+    free(text);
     free(to);
-    return error ? IO_ERROR : OK;
+    return status;
 }
 
-Status hf_copy_others(const char *source, const char *folder) {
-    Status status = copy(source, folder, "generation_config.json");
-    for (int i = 0; i < TOKENIZER_FILES && status == OK; i++) status = copy(source, folder, tokenizer_file_names[i]);
+Status hf_copy_others(const char *source, const json_t *from, const char *folder, json_t *state) {
+    const Copy c = {source, folder, from, state};
+    Status status = copy(&c, "generation_config.json");
+    for (int i = 0; i < TOKENIZER_FILES && status == OK; i++) status = copy(&c, tokenizer_file_names[i]);
     return status;
 }

@@ -10,7 +10,8 @@
  * file to `state` unless that is NULL. IO_ERROR (logged) if writing fails. */
 Status hf_write_config(const char *config, const char *folder, SafeType type, json_t *state);
 /* Copies generation_config.json and the tokenizer's files from `source` to `folder`. Files that `source` lacks are
- * skipped. IO_ERROR (logged) if copying fails. */
-Status hf_copy_others(const char *source, const char *folder);
+ * skipped. `from` is the state.json of `source` or NULL; CRCs of the copies are added to `state` unless that is NULL.
+ * BAD_INPUT (logged) if a file is not as `from` says, IO_ERROR if copying fails. */
+Status hf_copy_others(const char *source, const json_t *from, const char *folder, json_t *state);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/crc.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "checkpoint/checksums.h"
 
 const char *const tokenizer_file_names[TOKENIZER_FILES] = {"tokenizer.json",
                                                            "tokenizer_config.json",
@@ -30,21 +31,24 @@ uint32_t tokenizer_files_crc(const TokenizerFiles *files) {
     return crc;
 }
 
-Status tokenizer_files_read(const char *folder, TokenizerFiles *files) {
+Status tokenizer_files_read(const char *folder, const json_t *state, TokenizerFiles *files) {
+    Status status = OK;
     *files = (TokenizerFiles){0};
-    for (int i = 0; i < TOKENIZER_FILES; i++) {
+    for (int i = 0; i < TOKENIZER_FILES && status == OK; i++) {
         TokenizerFile *file = &files->file[i];
-        char *path = path_join(folder, tokenizer_file_names[i]);
-        const int error =
-            file_exists(path) ? file_read_all(path, TOKENIZER_BYTES_MAX, &file->content, &file->bytes) : 0;
-        if (error) log_error("reading %s: %s", path, strerror(error));
-        free(path);
-        if (error) {
-            tokenizer_files_free(files);
-            return IO_ERROR;
-        }
+        status = checksums_read_file(state, folder, tokenizer_file_names[i], &file->content, &file->bytes);
     }
-    return OK;
+    if (status) tokenizer_files_free(files);
+    return status;
+}
+
+Status tokenizer_files_of_model(const char *folder, TokenizerFiles *files) {
+    json_t *state;
+    *files = (TokenizerFiles){0};
+    Status status = checksums_state(folder, &state);
+    if (status == OK) status = tokenizer_files_read(folder, state, files);
+    json_decref(state);
+    return status;
 }
 
 Status tokenizer_files_open(const TokenizerFiles *files, const char *from, Tokenizer **tokenizer) {
@@ -58,6 +62,15 @@ Status tokenizer_files_open(const TokenizerFiles *files, const char *from, Token
     }
     const Status status = tokenizer_from_texts(&text[0], &text[1], tokenizer);
     for (int i = 0; i < 2; i++) free(name[i]);
+    return status;
+}
+
+Status tokenizer_of_model(const char *folder, Tokenizer **tokenizer) {
+    TokenizerFiles files;
+    *tokenizer = NULL;
+    Status status = tokenizer_files_of_model(folder, &files);
+    if (status == OK) status = tokenizer_files_open(&files, folder, tokenizer);
+    tokenizer_files_free(&files);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #ifndef FLAME_CHECKPOINT_TOKENIZER_FILES_H
 #define FLAME_CHECKPOINT_TOKENIZER_FILES_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,11 +27,16 @@ typedef struct TokenizerFiles {
 bool tokenizer_files_any(const TokenizerFiles *files);
 /* The CRC-32 of all contents, concatenated. */
 uint32_t tokenizer_files_crc(const TokenizerFiles *files);
-/* Reads the files that `folder` has. IO_ERROR (logged) if one cannot be read. */
-Status tokenizer_files_read(const char *folder, TokenizerFiles *files);
-/* Opens the tokenizer of the files; *tokenizer is NULL if they have no tokenizer.json. `from` says in messages where
- * the files are from. BAD_INPUT (logged) in the same cases as tokenizer_open. */
+/* Reads the files that `folder` has. BAD_INPUT (logged) if one is not as `state` says (checkpoint/checksums.h),
+ * IO_ERROR if one cannot be read. */
+Status tokenizer_files_read(const char *folder, const json_t *state, TokenizerFiles *files);
+/* The same for a folder with weights, which may have a state.json. */
+Status tokenizer_files_of_model(const char *folder, TokenizerFiles *files);
+/* Opens their tokenizer; *tokenizer is NULL if they have no tokenizer.json. `from`: where they are from, for messages.
+ * BAD_INPUT (logged) as of tokenizer_open. */
 Status tokenizer_files_open(const TokenizerFiles *files, const char *from, Tokenizer **tokenizer);
+/* Both: opens the tokenizer of a folder with weights. */
+Status tokenizer_of_model(const char *folder, Tokenizer **tokenizer);
 void tokenizer_files_free(TokenizerFiles *files);
 
 #endif

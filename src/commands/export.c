@@ -56,29 +56,28 @@ static Status check_out(const char *source, const char *out) {
     return count > 0 ? BAD_INPUT : OK;
 }
 
-static Status write_tensors(const Export *task, const char *source, const Model *model, const char *temporary) {
-    TensorFolder *tensors = NULL;
-    json_t *state;
-    Status status = checksums_open_weights(source, &state, &tensors);
-    if (status == OK) status = weights_check(tensors, source, "", model->unit, model->units);
-    if (status == OK) {
-        int64_t count;
-        const SafeTensor **list = weights_list(tensors, model->unit, model->units, &count);
-        const RewriteOptions options = {
-            .type = safe_type(task->dtype), .max_shard_bytes = task->max_shard_bytes, .expected = state};
-        status = tensors_rewrite(list, count, temporary, options, NULL);
-        free(list);
-    }
-    tensor_folder_close(tensors);
-    json_decref(state);
+static Status write_tensors(const Export *task, const TensorFolder *tensors, const json_t *state, const Model *model,
+                            const char *temporary) {
+    int64_t count;
+    const SafeTensor **list = weights_list(tensors, model->unit, model->units, &count);
+    const RewriteOptions options = {
+        .type = safe_type(task->dtype), .max_shard_bytes = task->max_shard_bytes, .expected = state};
+    const Status status = tensors_rewrite(list, count, temporary, options, NULL);
+    free(list);
     return status;
 }
 
 static Status write_folder(const Export *task, const char *source, const Model *model, const char *temporary) {
     char *config = model_config_json(model);
-    Status status = write_tensors(task, source, model, temporary);
+    TensorFolder *tensors = NULL;
+    json_t *state;
+    Status status = checksums_open_weights(source, &state, &tensors);
+    if (status == OK) status = weights_check(tensors, source, "", model->unit, model->units);
+    if (status == OK) status = write_tensors(task, tensors, state, model, temporary);
     if (status == OK) status = hf_write_config(config, temporary, safe_type(task->dtype), NULL);
-    if (status == OK) status = hf_copy_others(source, temporary);
+    if (status == OK) status = hf_copy_others(source, state, temporary, NULL);
+    tensor_folder_close(tensors);
+    json_decref(state);
     free(config);
     return status;
 }

@@ -58,7 +58,7 @@ static Status write_checkpoint(const Source *from, const Model *model, const cha
         .type = SAFE_F32, .max_shard_bytes = LARGEST_FILE, .expected = from->state, .warn_about_zeros = true};
     Status status = tensors_rewrite(list, count, temporary, rewrite, state);
     if (status == OK) status = hf_write_config(config, temporary, SAFE_F32, state);
-    if (status == OK) status = hf_copy_others(from->folder, temporary);
+    if (status == OK) status = hf_copy_others(from->folder, from->state, temporary, state);
     if (status == OK) status = write_state(state, temporary);
     json_decref(state);
     free(config);

@@ -51,7 +51,7 @@ static Status read_files(const char *path, BuildTokenizer *build) {
     CHECK_MEMORY(file, "no memory for %s", path);
     char *folder = path_parent(file);
     TokenizerFile *json = &build->files.file[TOKENIZER_JSON];
-    Status status = tokenizer_files_read(folder, &build->files);
+    Status status = tokenizer_files_read(folder, NULL, &build->files);
     if (!status) {
         free(json->content);
         *json = (TokenizerFile){0};

@@ -141,13 +141,10 @@ static char *initial_folder(const Saver *saver) {
 }
 
 Status saver_tokenizer(const Saver *saver, Tokenizer **tokenizer) {
-    TokenizerFiles files = {0};
     Status status = stream_tokenizer(saver->run.stream, tokenizer);
     if (status != OK || *tokenizer) return status;
     char *folder = initial_folder(saver);
-    if (folder) status = tokenizer_files_read(folder, &files);
-    if (folder && status == OK) status = tokenizer_files_open(&files, folder, tokenizer);
-    tokenizer_files_free(&files);
+    if (folder) status = tokenizer_of_model(folder, tokenizer);
     free(folder);
     return status;
 }
@@ -157,7 +154,7 @@ static Status find_tokenizer(Saver *saver, const TokenizerFiles **tokenizer) {
     *tokenizer = stream_facts(saver->run.stream)->tokenizer_files;
     if (tokenizer_files_any(*tokenizer)) return OK;
     char *folder = initial_folder(saver);
-    const Status status = folder ? tokenizer_files_read(folder, &saver->tokenizer) : OK;
+    const Status status = folder ? tokenizer_files_of_model(folder, &saver->tokenizer) : OK;
     free(folder);
     *tokenizer = &saver->tokenizer;
     return status;

@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/tokenizer_files.h"
 #include "checkpoint/weights.h"
 
 Status trained_model_read(const char *checkpoint, Session *session, char **folder) {
@@ -45,14 +46,12 @@ Status trained_model_open(const char *folder, const char *device_name, const Run
 
 Status trained_model_tokenizer(const char *folder, const Model *model, Tokenizer **tokenizer) {
     const int64_t vocabulary = model->config.vocab_size;
-    char *file = path_join(folder, "tokenizer.json");
-    const bool there = path_exists(file);
-    free(file);
-    if (!there && vocabulary != BYTES_VOCAB_SIZE) {
-        log_error("%s: has no tokenizer.json; copy the one of its data there, or give token ids with --ids", folder);
+    Status status = tokenizer_of_model(folder, tokenizer);
+    if (status == OK && !*tokenizer && vocabulary != BYTES_VOCAB_SIZE) {
+        log_error("%s: has no tokenizer.json; copy that of its data there, or give token ids with --ids", folder);
         return BAD_INPUT;
     }
-    const Status status = tokenizer_open(there ? folder : NULL, tokenizer);
+    if (status == OK && !*tokenizer) status = tokenizer_open(NULL, tokenizer);
     if (status != OK || tokenizer_vocab_size(*tokenizer) <= vocabulary) return status;
     log_error("%s: the tokenizer has %lld tokens, the model %lld: they do not belong together", folder,
               (long long)tokenizer_vocab_size(*tokenizer), (long long)vocabulary);

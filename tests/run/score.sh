@@ -51,7 +51,7 @@ tr -d '[,]{}:"' <"$work/many-1.jsonl" |
     fail "token_logprobs are not those of the tokens: $(head -2 "$work/many-1.jsonl")"
 
 # Another tokenizer: words, and a token before every text. transformers writes 10^30 where there is no limit.
-cp -r "$work/run/checkpoint/step-00000050" "$work/words"
+cp -r "$work/run/checkpoint/step-00000050" "$work/words" && rm "$work/words/state.json"
 cat >"$work/words/tokenizer.json" <<END
 {"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
  "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],

@@ -5,6 +5,7 @@ source "$(dirname "$0")/common.sh"
 make_data
 make_config
 python=${PYTHON:-python3}
+tools=${BUILD:-$(dirname "$FLAME")}/tests
 trains() { # RUN STEPS ARGUMENTS...
     ranks 1 --config "$work/config.yaml" --lr_scheduler.warmup_steps=0 --checkpoint.enable_checkpoint=true \
         --job.dump_folder="$work/$1" --training.steps="$2" "${@:3}" || { cat "$work/log"; fail "training in $1"; }
@@ -27,6 +28,34 @@ echo '{}' >"$(step bytes 2)/tokenizer_config.json"
 trains bytes 3
 grep -q 'tokenizer_config.json is not needed for loading' "$work/log" || fail "an edited file is not said: $(cat "$work/log")"
 same "$(step bytes 3)" "$work/exported"
+
+# Data without a tokenizer: that of the weights stays.
+cp "$work/data.h5" "$work/bare.h5" && "$tools/drop_tokenizer" "$work/bare.h5" || fail "the tokenizer stays in the data"
+trains bytes 4 --data.files="[$work/bare.h5]"
+same "$(step bytes 4)" "$work/exported"
+trains loaded 1 --data.files="[$work/bare.h5]" --checkpoint.initial_load_path="$work/exported"
+same "$(step loaded 1)" "$work/exported"
+
+# A damaged one is taken by nobody, and found in an imported step too.
+refused() { # COMMAND ARGUMENTS...
+    local got=0
+    ranks 1 "$@" || got=$?
+    [ "$got" = 1 ] && grep -q 'tokenizer.json: changed after it was saved' "$work/log" || { cat "$work/log"; fail "$*: exit code $got"; }
+    [ ! -e "$work/out" ] && [ ! -e "$(step bytes 5)" ] || fail "$* has written something"
+}
+on=(--config "$work/config.yaml" --lr_scheduler.warmup_steps=0 --training.steps=5 --checkpoint.enable_checkpoint=true)
+bad=$(step bytes 4)
+sed -i 's/<eos>/<EOS>/' "$bad/tokenizer.json"
+refused export --checkpoint "$bad" --out "$work/out"
+refused import --from "$bad" --out "$work/out"
+refused generate --checkpoint "$bad" --prompt a
+refused "${on[@]}" --job.dump_folder="$work/bytes" --data.files="[$work/bare.h5]"
+refused "${on[@]}" --job.dump_folder="$work/begun" --data.files="[$work/bare.h5]" --checkpoint.initial_load_path="$bad"
+"$FLAME" checkpoint verify "$work/imported" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+sed -i 's/<eos>/<EOS>/' "$(step imported 0)/tokenizer.json"
+refused checkpoint verify "$work/imported"
+trains bytes 5 # whose data have one
+same "$(step bytes 5)" "$work/exported"
 
 "$python" -c 'import transformers' 2>"$work/log" ||
     { echo "good, but AutoTokenizer was not asked: $(tail -n 1 "$work/log")"; exit 0; }
@@ -61,17 +90,7 @@ exports words exported_words
 cmp "$work/words/tokenizer.json" "$work/exported_words/tokenizer.json" || fail "tokenizer.json changed on its way"
 reads "$work/exported_words" "yes no" '[2, 3]' 1
 
-# Data without a tokenizer: that of the weights stays. Data of another one are refused for validation.
-"$python" - "$work/made/words.h5" <<'END'
-import sys, h5py
-with h5py.File(sys.argv[1], "r+") as file:
-    del file["tokenizer"]
-    del file.attrs["tokenizer_crc32"]
-END
-trains words 3 --model.vocab_size=64 --data.files="[$work/made/words.h5]"
-cmp "$work/words/tokenizer.json" "$(step words 3)/tokenizer.json" || fail "the resumed run lost its tokenizer"
-trains loaded 1 --model.vocab_size=64 --data.files="[$work/made/words.h5]" --checkpoint.initial_load_path="$work/exported_words"
-cmp "$work/words/tokenizer.json" "$(step loaded 1)/tokenizer.json" || fail "the tokenizer of initial_load_path is lost"
+# Data of another tokenizer are refused for validation.
 got=0
 ranks 1 --config "$work/config.yaml" --data.validation_files="[$work/made/words.h5]" || got=$?
 [ "$got" = 1 ] && grep -q 'validation_files were made by another tokenizer' "$work/log" || { cat "$work/log"; fail "exit code $got"; }
