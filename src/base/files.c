@@ -343,8 +343,7 @@ int folder_create_above(const char *path) {
 }
 
 int folder_create_empty(const char *path) {
-    int error = folder_create_above(path);
-    if (!error && path_exists(path)) error = folder_remove(path);
+    const int error = path_exists(path) ? folder_remove(path) : 0;
     return error ? error : folder_create(path);
 }
 

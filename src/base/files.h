@@ -57,8 +57,7 @@ int folder_create(const char *path);
 int folder_create_all(const char *path);
 /* Creates the missing parents of `path`. */
 int folder_create_above(const char *path);
-/* Creates an empty folder and its missing parents. Removes anything that already has the name, so use it only for
- * temporary names. */
+/* Creates an empty folder. Anything that has the name already is removed first, so use it only for temporary names. */
 int folder_create_empty(const char *path);
 /* Removes a folder and everything in it. Symbolic links, in the folder or in its place, are unlinked and never
  * followed. */

@@ -112,7 +112,8 @@ static Status export_folder(const Export *task, const char *source) {
     snprintf(temporary, size, "%s.tmp-%ld", out, (long)getpid());
     interrupts_watch();
     unfinished_add(temporary);
-    const int error = folder_create_empty(temporary);
+    int error = folder_create_above(temporary);
+    if (!error) error = folder_create_empty(temporary);
     if (error) {
         log_error("creating %s: %s", temporary, strerror(error));
         status = IO_ERROR;

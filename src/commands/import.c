@@ -72,7 +72,8 @@ static Status make_step(const Source *from, const Model *model, const char *fold
     snprintf(name, sizeof name, "step-00000000.tmp-%.255s", run_name);
     char *temporary = path_join(folder, name), *path = checkpoint_path(folder, 0);
     unfinished_add(temporary);
-    int error = folder_create_empty(temporary);
+    int error = folder_create_all(folder);
+    if (!error) error = folder_create_empty(temporary);
     Status status = error ? IO_ERROR : write_checkpoint(from, model, temporary);
     if (status == OK) {
         error = folder_sync(temporary);

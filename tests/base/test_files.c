@@ -80,8 +80,8 @@ static void an_empty_folder_replaces_what_has_its_name(void **state) {
     assert_int_equal(file_write_all("x/y/new/file", "1", 1), 0);
     assert_int_equal(folder_create_empty("x/y/new"), 0);
     assert_false(path_exists("x/y/new/file"));
-    assert_int_equal(folder_create_empty("not/yet/there"), 0);
-    assert_true(folder_exists("not/yet/there"));
+    assert_int_equal(folder_create_empty("not/yet/there"), ENOENT);
+    assert_false(path_exists("not"));
     assert_precious();
 }
 

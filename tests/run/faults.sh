@@ -98,6 +98,17 @@ ranks 2 "${endless[@]}" --job.dump_folder="$work/busy" || code=$?
 kill -USR1 $job
 ends_saved "the first of two jobs" busy
 
+# The folder of a running job is moved away: its saves fail, since under the old name there is neither its past nor its lock.
+"$FLAME" "${endless[@]}" --job.dump_folder="$work/here" >"$work/log" 2>&1 &
+job=$!
+until_logged here 3
+mv "$work/here" "$work/there"
+kill -USR1 $job
+code=0
+wait $job || code=$?
+[ "$code" = 3 ] && grep -q 'was not saved: .*/here/checkpoint/step-.*: No such file or directory' "$work/log" || { cat "$work/log"; fail "a folder that was moved: exit code $code"; }
+[ ! -e "$work/here" ] || fail "a run whose folder was moved has made $(find "$work/here")"
+
 # A run that is at its end is started again: nothing to do, nothing written.
 ranks 1 "${on[@]}" --training.steps=4 --job.dump_folder="$work/ended" || fail "a run to its end"
 sums() { (cd "$work/ended" && find . -type f ! -name train.log ! -name config.yaml ! -path './tb/*' -exec cksum {} + | sort); }
