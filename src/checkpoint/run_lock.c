@@ -17,7 +17,7 @@
 
 enum { NAME_BYTES = 192, HOLDER_BYTES = 512 };
 
-static const char file_name[] = ".lock", holder_begins[] = "host ";
+static const char file_name[] = ".lock";
 
 struct RunLock {
     int fd;
@@ -48,39 +48,6 @@ static void read_holder(int fd, char *holder) {
     holder[strcspn(holder, "\n")] = 0;
 }
 
-/* Whether the folder has the lock file of a run. Other programs use files of the same name. */
-static bool has_lock(const char *folder) {
-    char holder[HOLDER_BYTES], *path = path_join(folder, file_name);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    free(path);
-    if (fd < 0) return false;
-    read_holder(fd, holder);
-    close(fd);
-    return !holder[0] || strncmp(holder, holder_begins, strlen(holder_begins)) == 0;
-}
-
-/* Of a folder and those above it, the nearest that has a lock file, or NULL. */
-static char *nearest_lock(const char *path) {
-    char *folder = realpath(path, NULL);
-    while (folder && !has_lock(folder)) {
-        char *above = strcmp(folder, "/") == 0 ? NULL : path_parent(folder);
-        free(folder);
-        folder = above;
-    }
-    return folder;
-}
-
-char *run_lock_folder(const char *steps) {
-    char *above = path_parent(steps), *real = realpath(steps, NULL), *above_real = path_parent(real ? real : steps);
-    char *folder = nearest_lock(above);
-    if (!folder) folder = nearest_lock(above_real);
-    free(above);
-    free(real);
-    if (!folder) return above_real;
-    free(above_real);
-    return folder;
-}
-
 /* Writes one line about this job into the lock file, for the message of the job that finds it locked. */
 static int write_holder(RunLock *lock) {
     char host[128] = "unknown", date[40], line[HOLDER_BYTES];
@@ -94,8 +61,7 @@ static int write_holder(RunLock *lock) {
     strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S UTC", &utc);
     snprintf(lock->name, sizeof lock->name, "%s-%ld-%" PRIx64, host, (long)getpid(),
              (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec);
-    const int length =
-        snprintf(line, sizeof line, "%s%s, process %ld, started %s\n", holder_begins, host, (long)getpid(), date);
+    const int length = snprintf(line, sizeof line, "host %s, process %ld, started %s\n", host, (long)getpid(), date);
     if (ftruncate(lock->fd, 0) != 0) return errno;
     return file_write(lock->fd, line, length, 0);
 }

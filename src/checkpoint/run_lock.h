@@ -1,16 +1,12 @@
-/* Allows one job at a time in a folder. Every rank holds a shared flock on FOLDER/.lock until it exits. A new job waits
- * for ranks of an earlier job that are still exiting, and is refused if they do not. The file names the job that holds
- * the lock. */
+/* Allows one job at a time in a folder: that of a run, and that of its steps, which links may share with another run.
+ * Every rank holds a shared flock on FOLDER/.lock until it exits. A new job waits for ranks of an earlier job that are
+ * still exiting, and is refused if they do not. The file names the job that holds the lock. */
 #ifndef FLAME_CHECKPOINT_RUN_LOCK_H
 #define FLAME_CHECKPOINT_RUN_LOCK_H
 
 #include "parallel/comm.h"
 
 typedef struct RunLock RunLock;
-
-/* The folder with the lock of the run whose steps are in `steps`: the nearest folder above it that has a lock file, by
- * its path as given or with links resolved; if there is none, the folder directly above. The caller frees it. */
-char *run_lock_folder(const char *steps);
 
 /* Locks the folder, which is created if absent. Waits up to `patience` seconds for ranks of an earlier job. BAD_INPUT
  * if another job has the lock (the message names its host, process and start); IO_ERROR if the folder cannot be

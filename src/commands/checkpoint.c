@@ -303,15 +303,13 @@ static Status run_prune(void *values) {
     const Prune *task = values;
     char *folder = steps_folder(task->path);
     if (!folder) return BAD_INPUT;
-    char *run = run_lock_folder(folder);
     RunLock *lock = NULL;
     Comm *self = comm_self_create();
-    Status status = task->dry_run ? OK : run_lock_acquire(self, run, 0, &lock);
+    Status status = task->dry_run ? OK : run_lock_acquire(self, folder, 0, &lock);
     if (status == OK) status = check_newest(folder);
     if (status == OK) status = remove_excess(task, folder, lock ? run_lock_name(lock) : "");
     run_lock_release(lock);
     comm_destroy(self);
-    free(run);
     free(folder);
     return status;
 }

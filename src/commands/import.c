@@ -72,8 +72,7 @@ static Status make_step(const Source *from, const Model *model, const char *fold
     snprintf(name, sizeof name, "step-00000000.tmp-%.255s", run_name);
     char *temporary = path_join(folder, name), *path = checkpoint_path(folder, 0);
     unfinished_add(temporary);
-    int error = folder_create_all(folder);
-    if (!error) error = folder_create_empty(temporary);
+    int error = folder_create_empty(temporary);
     Status status = error ? IO_ERROR : write_checkpoint(from, model, temporary);
     if (status == OK) {
         error = folder_sync(temporary);
@@ -90,14 +89,15 @@ static Status make_step(const Source *from, const Model *model, const char *fold
     return status;
 }
 
-/* Makes the step in the locked folder `out`. If that fails, a folder that was not there before is removed. */
+/* Makes the step in `folder`, that of the steps of the run `out`, which is locked. If that fails, nothing is left of a
+ * folder that was not there before. */
 static Status make_run(const Source *from, const Model *model, const char *out, const char *folder) {
     RunLock *lock = NULL;
     Comm *self = comm_self_create();
     interrupts_watch();
     const bool made = folder_create_above(out) == 0 && folder_create(out) == 0;
     if (made) unfinished_add(out);
-    Status status = run_lock_acquire(self, out, 0, &lock);
+    Status status = run_lock_acquire(self, folder, 0, &lock);
     if (status == OK) {
         status = make_step(from, model, folder, run_lock_name(lock));
         if (status != OK && made) folder_remove(out);

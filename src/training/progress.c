@@ -20,7 +20,7 @@ enum { MOST_REWINDS = 3 }; /* most rewinds to the same step */
 
 struct Saver {
     RunPlace run;
-    RunLock *lock;
+    RunLock *lock, *steps_lock; /* of the run's folder and of that of its checkpoints, if they are on */
     char *folder;
     Checkpointer *checkpointer; /* NULL: checkpoints are off */
     char *config_yaml;
@@ -188,6 +188,8 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     saver->begun_step = saver->updated_step = saver->reported_step = -1;
     *progress = (Progress){.step = -1};
     Status status = run_lock_acquire(session->comm, config->job.dump_folder, lock_patience_seconds, &saver->lock);
+    if (status == OK && config->checkpoint.enable_checkpoint)
+        status = run_lock_acquire(session->comm, saver->folder, lock_patience_seconds, &saver->steps_lock);
     if (status == OK && config->checkpoint.enable_checkpoint) status = resume(saver, session, progress);
     if (status == OK && progress->step < 0) {
         *progress = (Progress){0};
@@ -368,6 +370,7 @@ void saver_close(Saver *saver) {
     if (!saver) return;
     if (saver->checkpointer) finish_save(saver);
     checkpointer_destroy(saver->checkpointer);
+    run_lock_release(saver->steps_lock);
     run_lock_release(saver->lock);
     free(saver->folder);
     free(saver->config_yaml);

@@ -89,29 +89,30 @@ rm changed/state.json
 runs 0 prune run --keep-latest-k 2 --keep-every 6 --dry-run
 number 2 'would remove .*step-0000000[24]$'
 [ "$(ls $steps | wc -l)" = 5 ] || fail "--dry-run removed something"
-exec 9>>run/.lock
+exec 9>>$steps/.lock
 flock -s 9
 mkdir -p nested/a disk
 cp -r $steps nested/a/b
 cp -r $steps disk/steps
 mkdir linked
 ln -s ../disk/steps linked/checkpoint
-exec 8>>nested/.lock 7>>linked/.lock
+exec 8>>nested/a/b/.lock 7>>disk/steps/.lock
 flock -s 8
 flock -s 7
-# refused RUN FOLDER [FROM]: prune of this folder, in the folder FROM, while a job has the run.
+# refused NAME FOLDER [FROM]: prune of this folder, in the folder FROM, while a job has it.
 refused() {
     cd "${3:-.}"
     runs 1 prune "$2" --keep-latest-k 1
     cd "$work"
-    says "another job is running in .*/$1 "
+    says "another job is running in .*$1 "
 }
-refused run run
-refused run . $steps
-refused run .. $steps/step-00000010
-refused nested nested/a/b
-refused linked linked
-refused linked linked/checkpoint
+refused run/checkpoint run
+refused . . $steps
+refused .. .. $steps/step-00000010
+refused nested/a/b nested/a/b
+refused linked/checkpoint linked
+refused linked/checkpoint linked/checkpoint
+refused disk/steps disk/steps
 exec 7>&- 8>&- 9>&-
 runs 0 prune run --keep-latest-k 2 --keep-every 6
 [ "$(ls $steps | tr '\n' ' ')" = "step-00000006 step-00000008 step-00000010 " ] || fail "kept: $(ls $steps)"

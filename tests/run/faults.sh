@@ -92,9 +92,14 @@ wait $job || code=$?
 "$FLAME" "${endless[@]}" --job.dump_folder="$work/busy" >"$work/busy.log" 2>&1 &
 job=$!
 until_logged busy 3
-code=0
-ranks 2 "${endless[@]}" --job.dump_folder="$work/busy" || code=$?
-[ "$code" = 1 ] && grep -q "another job is running in .*/busy (host .*, process $job, started " "$work/log" || { cat "$work/log"; fail "a second job: exit code $code"; }
+refuses_second() { # FOLDER RUN
+    code=0
+    ranks 2 "${endless[@]}" --training.steps=1 --job.dump_folder="$work/$2" || code=$?
+    [ "$code" = 1 ] && grep -q "another job is running in .*/$1 (host .*, process $job, started " "$work/log" || { cat "$work/log"; fail "a second job: exit code $code"; }
+}
+refuses_second busy busy
+mkdir "$work/beside" && ln -s ../busy/checkpoint "$work/beside/checkpoint"
+refuses_second beside/checkpoint beside
 kill -USR1 $job
 ends_saved "the first of two jobs" busy
 
