@@ -1,6 +1,7 @@
 #include "reporting/earlier_lines.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,14 +42,22 @@ static int64_t step_of(const char *line) {
     return end == digits ? -1 : step;
 }
 
-/* The size of the part that a run resumed from `step` keeps: it ends before the first line of a later step, or before a
- * line that a crash has cut short. */
-static int64_t kept_bytes(const char *lines, int64_t bytes, int64_t step) {
-    int64_t kept = 0;
-    for (const char *end; (end = memchr(lines + kept, '\n', (size_t)(bytes - kept)));) {
-        const int64_t line_step = step_of(lines + kept);
+static void look_at(const char *line, int64_t bytes, EarlierLines *kept) {
+    json_t *object = json_loadb(line, (size_t)bytes, JSON_ALLOW_NUL, NULL);
+    if (json_object_get(object, "val_loss")) kept->validation = true;
+    if (json_object_get(object, "prompt")) kept->previews = true;
+    json_decref(object);
+}
+
+/* They end before the first line of a later step, or before a line that a crash has cut short. */
+static EarlierLines find_kept(const char *lines, int64_t bytes, int64_t step) {
+    EarlierLines kept = {0};
+    for (const char *end; (end = memchr(lines + kept.bytes, '\n', (size_t)(bytes - kept.bytes)));) {
+        const char *line = lines + kept.bytes;
+        const int64_t line_step = step_of(line);
         if (line_step < 0 || line_step > step) break;
-        kept = end + 1 - lines;
+        if (line_step == step) look_at(line, end - line, &kept);
+        kept.bytes = end + 1 - lines;
     }
     return kept;
 }
@@ -79,14 +88,14 @@ static Status move_void_lines(const char *path, const char *lines, int64_t bytes
     return status;
 }
 
-Status earlier_lines_keep(const char *path, int64_t step, int64_t *kept) {
+Status earlier_lines_keep(const char *path, int64_t step, EarlierLines *kept) {
     char *lines;
     int64_t bytes;
     const int error = file_read_all(path, INT64_MAX, &lines, &bytes);
-    *kept = 0;
+    *kept = (EarlierLines){0};
     if (error) return error == ENOENT ? OK : unreadable(path, error);
-    *kept = kept_bytes(lines, bytes, step);
-    const Status status = move_void_lines(path, lines + *kept, bytes - *kept, step);
+    *kept = find_kept(lines, bytes, step);
+    const Status status = move_void_lines(path, lines + kept->bytes, bytes - kept->bytes, step);
     free(lines);
     return status;
 }

@@ -18,6 +18,7 @@ struct Metrics {
     Journal lines, text; /* metrics.jsonl and train.log */
     TensorBoard *board;
     MetricsOptions options;
+    EarlierLines kept;
     bool terminal;
 };
 
@@ -37,10 +38,10 @@ static bool shows_on_terminal(void) {
 static Status open_files(Metrics *metrics, const MetricsOptions *options) {
     char path[4096];
     snprintf(path, sizeof path, "%s/metrics.jsonl", options->folder);
-    int64_t keep = 0;
-    Status status = options->resumed_step > 0 ? earlier_lines_keep(path, options->resumed_step, &keep)
+    metrics->kept = (EarlierLines){0};
+    Status status = options->resumed_step > 0 ? earlier_lines_keep(path, options->resumed_step, &metrics->kept)
                                               : earlier_lines_put_aside(path);
-    if (status == OK) status = journal_open(&metrics->lines, path, keep);
+    if (status == OK) status = journal_open(&metrics->lines, path, metrics->kept.bytes);
     if (status != OK) return status;
     snprintf(path, sizeof path, "%s/train.log", options->folder);
     status = journal_open(&metrics->text, path, -1);
@@ -209,6 +210,10 @@ void metrics_live(Metrics *metrics, const StepMetrics *step) {
     printf("%s\033[K\r", line);
     fflush(stdout);
 }
+
+bool metrics_has_validation(const Metrics *metrics) { return metrics && metrics->kept.validation; }
+
+bool metrics_has_previews(const Metrics *metrics) { return metrics && metrics->kept.previews; }
 
 void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double val_loss) {
     if (!metrics) return;

@@ -46,7 +46,10 @@ void metrics_step(Metrics *metrics, const StepMetrics *step);
 void metrics_live(Metrics *metrics, const StepMetrics *step);
 /* Writes the result of a validation to all outputs: {"step", "tokens", "val_loss"} in metrics.jsonl. */
 void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double val_loss);
-/* The model's continuation of a prompt. Texts are UTF-8 and may contain any characters. */
+/* Whether metrics.jsonl had them of resumed_step when it was opened. */
+bool metrics_has_validation(const Metrics *metrics);
+bool metrics_has_previews(const Metrics *metrics);
+/* How the model goes on with a prompt. Texts are UTF-8 and may have any characters. */
 typedef struct Preview {
     int64_t step, tokens;
     int64_t number; /* of the prompt, counted from 1 */

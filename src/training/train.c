@@ -166,13 +166,26 @@ static Status score(Trainer *t) {
     return status;
 }
 
-static Status validate(Trainer *t) {
+/* What a validation consists of. */
+typedef struct Parts {
+    bool loss, previews;
+} Parts;
+
+static Status validate(Trainer *t, Parts wanted) {
     if (!validation_is_due(t)) return OK;
     const double start = seconds_now();
-    const Status status = t->validation ? score(t) : OK;
-    if (status == OK) previews_show(t->previews, &t->run.progress, t->metrics);
+    const Status status = wanted.loss && t->validation ? score(t) : OK;
+    if (status == OK && wanted.previews) previews_show(t->previews, &t->run.progress, t->metrics);
     t->interval_start += seconds_now() - start; /* not part of the steps' time */
     return status;
+}
+
+/* A run that was killed while it validated its last saved step has lost that: it is done again. */
+static Status validate_lost(Trainer *t) {
+    Comm *comm = t->run.session.comm;
+    Parts lost = {!metrics_has_validation(t->metrics), !metrics_has_previews(t->metrics)};
+    comm->f->broadcast(comm, &lost, sizeof lost, 0);
+    return t->run.progress.step > 0 ? validate(t, lost) : OK;
 }
 
 /* Warns of a skipped update. NUMERIC_STOP, with the samples to look at, after too many in a row. */
@@ -249,7 +262,7 @@ static Status take_step(Trainer *t, StepResult *result) {
     const bool last = result->stop || t->run.progress.step == t->run.config->training.steps;
     const bool due = last || result->save || (interval > 0 && t->run.progress.step % interval == 0);
     status = save_if(t, due, last);
-    return status == OK ? validate(t) : status;
+    return status == OK ? validate(t, (Parts){true, true}) : status;
 }
 
 /* Saves the last whole step of a run that ends early, because reading failed or a rank has received SIGNAL_NOW. Weights
@@ -262,9 +275,10 @@ static Status save_rest(Trainer *t, Status status) {
 
 static Status run_steps(Trainer *t) {
     const int64_t steps = t->run.config->training.steps;
-    Status status = OK;
     StepResult result = {0};
     t->interval_start = seconds_now();
+    Status status = validate_lost(t);
+    if (status != OK) return status;
     if (t->run.progress.step >= steps) {
         metrics_note(t->metrics, "step %lld of %lld is done already: nothing to train", (long long)t->run.progress.step,
                      (long long)steps);

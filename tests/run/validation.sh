@@ -57,6 +57,32 @@ code=0
 ranks 2 eval --checkpoint "$work/nan" --data "$work/validation.h5" --seq-len 64 || code=$?
 [ $code = 4 ] && grep -q "nan: tensor .* has values that are not finite" "$work/log" || { cat "$work/log"; fail "eval of NaN: exit code $code"; }
 
+# A run that is killed in a validation, of a step that is saved already, catches up on it when it is started again, on the last step
+# too: it ends as one that was not killed, with the same lines.
+learning=(--optimizer.lr=3e-3 --training.steps=6 --data.validation_interval=2 --data.validation_steps=3 --checkpoint.interval=2
+          '--metrics.sample_prompts=[int]' --metrics.sample_tokens=4)
+lines() { sed 's/"lr".*//' "$work/$1/metrics.jsonl"; }
+ends_as_learned() { # RUN
+    for start in 1 2; do
+        train 2 "${learning[@]}" --job.dump_folder="$work/$1"
+        cmp <(lines learned) <(lines $1) || fail "$1, start $start: $(diff <(lines learned) <(lines $1))"
+    done
+    for part in model optimizer; do
+        cmp "$work/learned/checkpoint/step-00000006/$part.safetensors" "$work/$1/checkpoint/step-00000006/$part.safetensors" ||
+            fail "$1: $part.safetensors differs"
+    done
+}
+train 2 "${learning[@]}" --job.dump_folder="$work/learned"
+FAULT=-9 FAULT_CALL=pread FAULT_PATH=validation.h5 FAULT_AFTER=$work/killed/checkpoint/step-00000002 LD_PRELOAD=$FAULTS \
+    ranks 2 "${run[@]}" "${learning[@]}" --job.dump_folder="$work/killed" && { cat "$work/log"; fail "not killed in a validation"; }
+[ "$(losses "$work/killed" | wc -l)$(grep -c val_loss "$work/killed/metrics.jsonl")" = 20 ] || fail "killed at: $(lines killed)"
+ends_as_learned killed
+for lost in sample 'val_loss\|sample'; do
+    rm -r "$work/killed" && cp -r "$work/learned" "$work/killed"
+    sed -i "/\"step\": 6,.*\($lost\)/d" "$work/killed/metrics.jsonl"
+    ends_as_learned killed
+done
+
 # The file vanishes: the steps until then are saved.
 "$FLAME" "${run[@]}" --training.steps=1000000 --checkpoint.interval=1000000 --data.validation_interval=5 --data.validation_steps=0 \
     --job.dump_folder="$work/gone" >"$work/log" 2>&1 &
