@@ -162,6 +162,12 @@ static void print_value(const json_t *value) {
     free(text);
 }
 
+/* Checksums, of what is compared itself, and the run's name. */
+static bool is_of_one_run(const char *key) {
+    return strcmp(key, "tensors") == 0 || strcmp(key, "files") == 0 || strcmp(key, "crc32") == 0 ||
+           strcmp(key, "run") == 0;
+}
+
 /* Prints the keys of two objects whose values differ. Returns how many there are. */
 static int64_t compare_objects(const char *title, json_t *a, json_t *b) {
     json_t *all = json_object(), *ignored;
@@ -171,7 +177,7 @@ static int64_t compare_objects(const char *title, json_t *a, json_t *b) {
     json_object_update(all, b);
     json_object_foreach(all, key, ignored) {
         const json_t *one = json_object_get(a, key), *other = json_object_get(b, key);
-        if (strcmp(key, "tensors") == 0 || strcmp(key, "files") == 0 || strcmp(key, "crc32") == 0) continue;
+        if (is_of_one_run(key)) continue;
         if (one && other && json_equal(one, other)) continue;
         printf("%s: %s ", title, key);
         print_value(one);

@@ -42,6 +42,16 @@ static int64_t step_of(const char *line) {
     return end == digits ? -1 : step;
 }
 
+/* Whether they are this run's. */
+static bool are_of(const char *lines, int64_t bytes, const char *run) {
+    const char *end = memchr(lines, '\n', (size_t)bytes);
+    json_t *first = end ? json_loadb(lines, (size_t)(end - lines), JSON_ALLOW_NUL, NULL) : NULL;
+    const char *name = json_string_value(json_object_get(first, "run"));
+    const bool same = !end || strcmp(name ? name : "", run) == 0;
+    json_decref(first);
+    return same;
+}
+
 static void look_at(const char *line, int64_t bytes, EarlierLines *kept) {
     json_t *object = json_loadb(line, (size_t)bytes, JSON_ALLOW_NUL, NULL);
     if (json_object_get(object, "val_loss")) kept->validation = true;
@@ -88,14 +98,16 @@ static Status move_void_lines(const char *path, const char *lines, int64_t bytes
     return status;
 }
 
-Status earlier_lines_keep(const char *path, int64_t step, EarlierLines *kept) {
+Status earlier_lines_keep(const char *path, const char *run, int64_t step, EarlierLines *kept) {
     char *lines;
     int64_t bytes;
     const int error = file_read_all(path, INT64_MAX, &lines, &bytes);
     *kept = (EarlierLines){0};
     if (error) return error == ENOENT ? OK : unreadable(path, error);
-    *kept = find_kept(lines, bytes, step);
-    const Status status = move_void_lines(path, lines + kept->bytes, bytes - kept->bytes, step);
+    const bool own = are_of(lines, bytes, run);
+    if (own) *kept = find_kept(lines, bytes, step);
+    const Status status =
+        own ? move_void_lines(path, lines + kept->bytes, bytes - kept->bytes, step) : earlier_lines_put_aside(path);
     free(lines);
     return status;
 }

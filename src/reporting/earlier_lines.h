@@ -17,8 +17,9 @@ typedef struct EarlierLines {
 } EarlierLines;
 
 /* For a run resumed from `step`: appends the lines of later steps, which will be trained again, to metrics.void.jsonl
- * beside the file, which the caller then truncates to kept->bytes. IO_ERROR (logged) if it cannot be read or its lines
- * cannot be moved; it is unchanged then. */
-Status earlier_lines_keep(const char *path, int64_t step, EarlierLines *kept);
+ * beside the file, which the caller then truncates to kept->bytes. A file of another run, by the name in its first line
+ * ("": it has none), is put aside instead. IO_ERROR (logged) if it cannot be read or its lines cannot be moved; it is
+ * unchanged then. */
+Status earlier_lines_keep(const char *path, const char *run, int64_t step, EarlierLines *kept);
 
 #endif

@@ -39,8 +39,9 @@ static Status open_files(Metrics *metrics, const MetricsOptions *options) {
     char path[4096];
     snprintf(path, sizeof path, "%s/metrics.jsonl", options->folder);
     metrics->kept = (EarlierLines){0};
-    Status status = options->resumed_step > 0 ? earlier_lines_keep(path, options->resumed_step, &metrics->kept)
-                                              : earlier_lines_put_aside(path);
+    Status status = options->resumed_step > 0
+                        ? earlier_lines_keep(path, options->run, options->resumed_step, &metrics->kept)
+                        : earlier_lines_put_aside(path);
     if (status == OK) status = journal_open(&metrics->lines, path, metrics->kept.bytes);
     if (status != OK) return status;
     snprintf(path, sizeof path, "%s/train.log", options->folder);
@@ -114,11 +115,6 @@ static void put_real(Object *object, const char *key, double value) {
     put_member(object, key, isfinite(value) ? number_format(value, text) : "null");
 }
 
-static void append_object(Metrics *metrics, Object *object) {
-    object->used += (size_t)snprintf(object->text + object->used, sizeof object->text - object->used, "}\n");
-    journal_append(&metrics->lines, object->text, object->used);
-}
-
 /* Formats 1234567 as "1.23M". */
 static void format_count(double count, char text[16]) {
     const char *unit = count >= 1e9 ? "G" : count >= 1e6 ? "M" : count >= 1e4 ? "k" : "";
@@ -158,6 +154,25 @@ static char *format(const char *form, ...) {
     return text;
 }
 
+/* A text as JSON, in which it is one line. The caller frees it. */
+static char *quoted(const char *text, int64_t bytes) {
+    json_t *string = json_stringn(text, (size_t)bytes);
+    char *json = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    CHECK(json, "a text for the log that is not UTF-8");
+    json_decref(string);
+    return json;
+}
+
+/* Appends an object without its closing brace to metrics.jsonl. The first one names the run. */
+static void append_line(Metrics *metrics, const char *object) {
+    const char *run = metrics->lines.end == 0 ? metrics->options.run : "";
+    char *name = quoted(run, (int64_t)strlen(run));
+    char *line = run[0] ? format("%s, \"run\": %s}\n", object, name) : format("%s}\n", object);
+    journal_append(&metrics->lines, line, strlen(line));
+    free(line);
+    free(name);
+}
+
 /* Prints a line to standard output and train.log. On a terminal it replaces the progress line. */
 static void print_line(Metrics *metrics, const char *line) {
     char *text = format("%s\n", line);
@@ -186,7 +201,7 @@ void metrics_step(Metrics *metrics, const StepMetrics *s) {
     put_integer(&object, "memory_bytes", s->memory_bytes);
     put_integer(&object, "skipped_steps", s->skipped_steps);
     if (s->passed_over > 0) put_integer(&object, "passed_over", s->passed_over);
-    append_object(metrics, &object);
+    append_line(metrics, object.text);
     const Scalar scalars[] = {
         {"loss/train", s->loss},
         {"grad_norm", s->grad_norm},
@@ -225,23 +240,14 @@ void metrics_validation(Metrics *metrics, int64_t step, int64_t tokens, double v
     put_integer(&object, "step", step);
     put_integer(&object, "tokens", tokens);
     put_real(&object, "val_loss", val_loss);
-    append_object(metrics, &object);
+    append_line(metrics, object.text);
     tensorboard_scalars(metrics->board, step, &(Scalar){"loss/validation", val_loss}, 1);
 }
 
-/* A text as a JSON string, which has no line breaks. The caller frees it. */
-static char *quoted(const char *text, int64_t bytes) {
-    json_t *string = json_stringn(text, (size_t)bytes);
-    char *json = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    CHECK(json, "a text for the log that is not UTF-8");
-    json_decref(string);
-    return json;
-}
-
 static void append_preview(Metrics *metrics, const Preview *p, const char *prompt, const char *text) {
-    char *line = format("{\"step\": %lld, \"tokens\": %lld, \"kind\": \"sample\", \"prompt\": %s, \"text\": %s}\n",
+    char *line = format("{\"step\": %lld, \"tokens\": %lld, \"kind\": \"sample\", \"prompt\": %s, \"text\": %s",
                         (long long)p->step, (long long)p->tokens, prompt, text);
-    journal_append(&metrics->lines, line, strlen(line));
+    append_line(metrics, line);
     free(line);
 }
 

@@ -21,7 +21,7 @@ enum { MOST_REWINDS = 3 }; /* most rewinds to the same step */
 struct Saver {
     RunPlace run;
     RunLock *lock, *steps_lock; /* of the run's folder and of that of its checkpoints, if they are on */
-    char *folder;
+    char *folder, *name;
     Checkpointer *checkpointer; /* NULL: checkpoints are off */
     char *config_yaml;
     TokenizerFiles tokenizer; /* rank 0: files of the folder with the initial weights, if the data have none */
@@ -78,6 +78,12 @@ static Status set_newer_aside(const Saver *saver, int64_t step) {
     return status;
 }
 
+static void set_name(Saver *saver, const char *name) {
+    free(saver->name);
+    saver->run.name = saver->name = strdup(name);
+    CHECK_MEMORY(saver->name, "no memory for the name of a run");
+}
+
 static Status resume(Saver *saver, Session *session, Progress *progress) {
     json_t *state = NULL;
     int64_t step = -1;
@@ -90,6 +96,8 @@ static Status resume(Saver *saver, Session *session, Progress *progress) {
     if (status == OK && step >= 0)
         status = agree(session->comm, session->comm->rank == 0 ? set_newer_aside(saver, step) : OK);
     if (status == OK && step >= 0) {
+        const char *name = json_string_value(json_object_get(state, "run"));
+        set_name(saver, name ? name : "");
         saver->begun_step = step;
         saver->updated_step = progress->updated_step;
     }
@@ -140,6 +148,8 @@ static char *initial_folder(const Saver *saver) {
     return path ? checkpoint_find(path) : NULL;
 }
 
+const char *saver_run(const Saver *saver) { return saver->run.name; }
+
 Status saver_tokenizer(const Saver *saver, Tokenizer **tokenizer) {
     Status status = stream_tokenizer(saver->run.stream, tokenizer);
     if (status != OK || *tokenizer) return status;
@@ -183,7 +193,7 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
     CHECK_MEMORY(saver, "out of memory");
     *result = saver;
     saver->folder = path_join(config->job.dump_folder, config->checkpoint.folder);
-    saver->run = (RunPlace){config, session, stream, saver->folder};
+    saver->run = (RunPlace){config, session, stream, saver->folder, ""};
     saver->config_yaml = config_text(config);
     saver->begun_step = saver->updated_step = saver->reported_step = -1;
     *progress = (Progress){.step = -1};
@@ -196,6 +206,7 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
         status = agree(session->comm, session->comm->rank == 0 ? check_fresh_start(saver) : OK);
         if (status == OK) status = begin_weights(config, session);
     }
+    if (status == OK && progress->step == 0) set_name(saver, run_lock_name(saver->lock));
     return status == OK ? open_checkpoints(saver) : status;
 }
 
@@ -240,7 +251,7 @@ static Status load_before(const RunPlace *run, int64_t step, int64_t multiple, P
 Status progress_before(const TrainConfig *config, Session *session, const Stream *stream, int64_t step,
                        Progress *progress) {
     char *folder = path_join(config->job.dump_folder, config->checkpoint.folder);
-    const RunPlace run = {config, session, stream, folder};
+    const RunPlace run = {config, session, stream, folder, ""};
     bool tried;
     Status status = load_before(&run, step, 1, progress, &tried);
     if (status == OK && progress->step < 0) {
@@ -373,6 +384,7 @@ void saver_close(Saver *saver) {
     run_lock_release(saver->steps_lock);
     run_lock_release(saver->lock);
     free(saver->folder);
+    free(saver->name);
     free(saver->config_yaml);
     tokenizer_files_free(&saver->tokenizer);
     key_differences_free(&saver->changes);

@@ -21,6 +21,8 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
 Status progress_before(const TrainConfig *config, Session *session, const Stream *stream, int64_t step,
                        Progress *progress);
 
+/* The name of the run, in its metrics.jsonl and checkpoints: given at step 0. */
+const char *saver_run(const Saver *saver);
 /* Opens the tokenizer of the data, or else of the folder with the weights that the run began with; *tokenizer is NULL
  * if there is none. BAD_INPUT or IO_ERROR (logged). */
 Status saver_tokenizer(const Saver *saver, Tokenizer **tokenizer);

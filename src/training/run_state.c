@@ -81,6 +81,7 @@ json_t *run_state_pack(const RunPlace *run, const Progress *p) {
     CHECK_MEMORY(state, "out of memory");
     json_object_set_new(state, "spikes", pack_spikes(&p->spikes));
     if (p->rewinds > 0) json_object_set_new(state, "passed_over", pack_passed_over(p));
+    if (run->name[0]) json_object_set_new(state, "run", json_string(run->name));
     if (teacher[0]) json_object_set_new(state, "teacher", json_string(teacher));
     return state;
 }

@@ -33,7 +33,8 @@ typedef struct RunPlace {
     const TrainConfig *config;
     const Session *session;
     const Stream *stream;
-    const char *folder; /* the folder of its checkpoints */
+    const char *folder; /* of its checkpoints */
+    const char *name;   /* of the run, from its first step on; "" if a version that gave none began it */
 } RunPlace;
 
 /* The state to be saved. The caller frees it with json_decref. */

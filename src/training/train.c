@@ -52,6 +52,7 @@ static Status open_metrics(Trainer *t) {
     if (t->run.session.comm->rank != 0) return OK;
     const MetricsOptions options = {
         .folder = t->run.config->job.dump_folder,
+        .run = saver_run(t->run.saver),
         .resumed_step = t->run.progress.step,
         .tb_folder = t->run.config->metrics.enable_tensorboard ? t->run.config->metrics.save_tb_folder : NULL,
         .steps = t->run.config->training.steps};

@@ -20,9 +20,11 @@
 #include "reporting/metrics.h"
 #include "reporting/tensorboard.h"
 
+static const char *run = "this";
+
 static Metrics *open_metrics(int64_t resumed_step) {
     const MetricsOptions options = {
-        .folder = temporary_folder, .tb_folder = "tb", .resumed_step = resumed_step, .steps = 100};
+        .folder = temporary_folder, .tb_folder = "tb", .run = run, .resumed_step = resumed_step, .steps = 100};
     Metrics *metrics = NULL;
     assert_int_equal(metrics_open(&options, &metrics), OK);
     return metrics;
@@ -106,7 +108,9 @@ static void test_lines(void **state) {
     json_t *lines = read_lines("metrics.jsonl"), *first = json_array_get(lines, 0), *second = json_array_get(lines, 1);
     json_t *validation = json_array_get(lines, 2);
     assert_int_equal(json_array_size(lines), 3);
-    assert_int_equal(json_object_size(first), 11);
+    assert_int_equal(json_object_size(first), 12);
+    assert_string_equal(json_string_value(json_object_get(first, "run")), "this");
+    assert_int_equal(json_object_size(second), 11);
     for (int i = 0; i < 11; i++) assert_true(json_is_number(json_object_get(first, keys[i])));
     assert_true(json_real_value(json_object_get(first, "loss")) == 3.5);
     assert_true(json_real_value(json_object_get(first, "lr")) == 3e-4);
@@ -172,6 +176,28 @@ static void test_resume(void **state) {
     expect_steps_of("metrics.jsonl.old", (int[]){1, 2, 3, 4, 4, 5}, 6);
     expect_steps_of("metrics.jsonl.old-2", (int[]){10}, 1);
     expect_steps_of("metrics.jsonl.old-3", (int[]){11}, 1);
+}
+
+/* Going on in a folder that another run has used in between: its lines stay apart, also if it has no name. */
+static void test_other_run(void **state) {
+    (void)state;
+    char shown[8192];
+    const char *const names[] = {"other", "", "this"};
+    Capture capture = capture_begin(1);
+    for (int i = 0; i < 3; i++) {
+        run = names[i];
+        Metrics *metrics = open_metrics(2);
+        log_step(metrics, 3 + i);
+        metrics_close(metrics);
+        metrics = open_metrics(3 + i);
+        log_step(metrics, 4 + i);
+        metrics_close(metrics);
+        expect_steps((int[]){3 + i, 4 + i}, 2);
+    }
+    capture_end(&capture, shown, sizeof shown);
+    expect_steps_of("metrics.jsonl.old-4", (int[]){12}, 1);
+    expect_steps_of("metrics.jsonl.old-5", (int[]){3, 4}, 2);
+    expect_steps_of("metrics.jsonl.old-6", (int[]){4, 5}, 2);
 }
 
 /* A full disk, here a limit on the size of files: whole lines only, one warning, and it goes on afterwards. */
@@ -348,7 +374,7 @@ static void test_preview(void **state) {
         json_array_append_new(lines, json_loads(line, JSON_ALLOW_NUL, NULL));
     first = json_array_get(lines, 0);
     assert_int_equal(json_array_size(lines), 2);
-    assert_int_equal(json_object_size(first), 5);
+    assert_int_equal(json_object_size(first), 6); /* with the run's name */
     assert_int_equal(json_integer_value(json_object_get(first, "step")), 7);
     assert_int_equal(json_integer_value(json_object_get(first, "tokens")), 700);
     assert_string_equal(json_string_value(json_object_get(first, "kind")), "sample");
@@ -389,9 +415,9 @@ static void test_memory_peak(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),       cmocka_unit_test(test_resume),  cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_event_file),  cmocka_unit_test(test_preview), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_memory_peak),
+        cmocka_unit_test(test_lines),     cmocka_unit_test(test_resume),      cmocka_unit_test(test_other_run),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_event_file),  cmocka_unit_test(test_preview),
+        cmocka_unit_test(test_errors),    cmocka_unit_test(test_memory_peak),
     };
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }

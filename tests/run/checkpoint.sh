@@ -4,8 +4,10 @@ source "$(dirname "$0")/common.sh"
 make_data
 make_config
 cd "$work"
-ranks 2 --config config.yaml --training.steps=10 --checkpoint.enable_checkpoint=true --checkpoint.interval=2 --checkpoint.keep_latest_k=0 ||
-    { cat log; fail "training"; }
+for run in run twin; do
+    ranks 2 --config config.yaml --training.steps=10 --checkpoint.enable_checkpoint=true --checkpoint.interval=2 --checkpoint.keep_latest_k=0 \
+        --job.dump_folder=$run || { cat log; fail "training"; }
+done
 steps=run/checkpoint
 
 # runs EXIT_CODE ARGUMENTS...: flame-c checkpoint, output in $work/out.
@@ -30,8 +32,9 @@ says '^step-00000099.tmp-host-1-2 .*killed'
 says '^step-00000012 .*not used'
 rm -r $steps/step-00000004.rewound $steps/step-00000099.tmp-host-1-2 $steps/step-00000012
 
-# Nothing differs from itself; an export differs by the rounding of bf16; another step in all tensors and in state.json.
+# Nothing differs from itself, nor from the same of another run; an export differs by the rounding of bf16; another step in all tensors and in state.json.
 runs 0 diff run $steps/step-00000010
+runs 0 diff run twin
 says '^optimizer: [1-9][0-9]* tensors equal, 0 with other values'
 "$FLAME" export --checkpoint run --out exported >log 2>&1 || fail "$(cat log)"
 runs 1 diff run exported

@@ -55,6 +55,8 @@ rm "$run/checkpoint/step-00000008/state.json"
 trains "${on[@]}" --training.steps=8
 says 'step 8 is damaged; its checkpoint is now .*step-00000008.damaged'
 says 'resuming after step 6'
+logged metrics.jsonl 7 8
+logged metrics.jsonl.old-3 1 3
 for step in "$run"/checkpoint/step-????????; do truncate -s -4 "$step/model.safetensors"; done
 for start in 1 2 3; do refuses 'checkpoint.start_over' "${on[@]}" --training.steps=8; done
 [ ! -e "$run/checkpoint/step-00000002" ] || fail "a refused start has trained"
