@@ -53,7 +53,9 @@ static int failing_rank(Comm *comm, int error) {
 }
 
 static bool is_temporary(const char *name) {
-    return strncmp(name, "step-", 5) == 0 && strlen(name) > 13 && strncmp(name + 13, ".tmp-", 5) == 0;
+    if (strncmp(name, "step-", 5) != 0) return false;
+    const size_t digits = strspn(name + 5, "0123456789"); /* 8, or more for steps that have more */
+    return digits >= 8 && strncmp(name + 5 + digits, ".tmp-", 5) == 0;
 }
 
 /* Removes the temporary folders of saves that were interrupted. */
