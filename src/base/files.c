@@ -173,10 +173,10 @@ int file_write_all(const char *path, const void *data, int64_t bytes) {
 }
 
 int file_replace(const char *path, const void *data, int64_t bytes) {
-    const size_t size = strlen(path) + 8;
+    const size_t size = strlen(path) + 16;
     char *temporary = malloc(size);
     CHECK_MEMORY(temporary, "no memory for a path");
-    snprintf(temporary, size, "%s.tmp", path);
+    snprintf(temporary, size, "%s.flame-c.tmp", path);
     unlink(temporary);
     int error = file_write_all(temporary, data, bytes);
     if (!error) {

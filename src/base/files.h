@@ -41,7 +41,7 @@ int file_read_all(const char *path, int64_t limit, char **text, int64_t *bytes);
 /* Creates a file with this content and fsyncs it. On failure removes the file. EEXIST if it exists. */
 int file_write_all(const char *path, const void *data, int64_t bytes);
 /* The same, but replaces an existing file atomically by rename; a link is replaced, not its target. Only one process at
- * a time may do this to a path. A temporary file left by a process that died is removed. */
+ * a time may do this to a path; removes the temporary file of one that died, PATH.flame-c.tmp. */
 int file_replace(const char *path, const void *data, int64_t bytes);
 int file_rename(const char *from, const char *to);
 /* Atomically exchanges two names. EINVAL or ENOSYS if the file system does not support it. */

@@ -113,15 +113,17 @@ static void what_is_replaced_is_whole_or_untouched(void **state) {
     files_set_hook(write_nothing);
     assert_int_equal(file_replace("config.yaml", "new", 3), ENOSPC);
     files_set_hook(NULL);
-    assert_false(path_exists("config.yaml.tmp"));
-    assert_int_equal(file_write_all("config.yaml.tmp", "left by a run that died", 23), 0);
+    assert_false(path_exists("config.yaml.flame-c.tmp"));
+    assert_int_equal(file_write_all("config.yaml.flame-c.tmp", "left by a run that died", 23), 0);
+    assert_int_equal(file_write_all("config.yaml.tmp", "somebody's", 10), 0);
     assert_int_equal(file_replace("config.yaml", "new", 3), 0);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(file_read_all(i ? "config.yaml" : "own.yaml", 100, &text, &bytes), 0);
         assert_string_equal(text, i ? "new" : "own");
         free(text);
     }
-    assert_false(path_exists("config.yaml.tmp"));
+    assert_false(path_exists("config.yaml.flame-c.tmp"));
+    assert_true(path_exists("config.yaml.tmp"));
 }
 
 static void what_is_inside_need_not_exist(void **state) {
