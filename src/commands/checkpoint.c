@@ -270,7 +270,14 @@ static const Option prune_options[] = {
      offsetof(Prune, dry_run)},
 };
 
-/* Checks that the newest step reads back as it was written, before an older one is removed. */
+static Status check_any(const char *folder) {
+    int64_t *steps, count;
+    const Status status = checkpoint_list_all(folder, &steps, &count);
+    free(steps);
+    return status == OK && count == 0 ? no_steps(folder) : status;
+}
+
+/* The newest step must read back as it was written before an older one goes. */
 static Status check_newest(const char *folder) {
     int64_t *steps, count;
     Status status = checkpoint_list(folder, &steps, &count);
@@ -311,7 +318,8 @@ static Status run_prune(void *values) {
     if (!folder) return BAD_INPUT;
     RunLock *lock = NULL;
     Comm *self = comm_self_create();
-    Status status = task->dry_run ? OK : run_lock_acquire(self, folder, 0, &lock);
+    Status status = check_any(folder); /* before anything is made there */
+    if (status == OK && !task->dry_run) status = run_lock_acquire(self, folder, 0, &lock);
     if (status == OK) status = check_newest(folder);
     if (status == OK) status = remove_excess(task, folder, lock ? run_lock_name(lock) : "");
     run_lock_release(lock);

@@ -129,6 +129,10 @@ runs 1 list nowhere
 says 'nowhere is not a folder'
 runs 1 list "$source_folder/docs"
 says 'no step-... folder'
+mkdir -p bare/inner
+runs 1 prune bare/inner --keep-latest-k 1
+says 'no step-... folder in bare/inner'
+[ -z "$(find bare -type f)" ] || fail "prune of no step has made $(find bare -type f)"
 runs 2 diff run
 says 'two folders, not 1'
 runs 2 prune run --keep-latest-k 0
