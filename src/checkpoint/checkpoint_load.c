@@ -46,8 +46,8 @@ static void close_checkpoint(OpenCheckpoint *checkpoint) {
     *checkpoint = (OpenCheckpoint){0};
 }
 
-/* Verifies the CRCs of the small files but the index, which is read with its tensors. A file that no load reads may
- * have been edited: for a load that is only a warning. */
+/* Verifies the CRCs of the small files, except the index, which is verified with its tensors. Loading does not read
+ * some of them: if one of these was edited, that is only a warning for a load. */
 static Verdict check_texts(const OpenCheckpoint *checkpoint, bool loading) {
     const char *name;
     json_t *value;
@@ -57,7 +57,7 @@ static Verdict check_texts(const OpenCheckpoint *checkpoint, bool loading) {
         const Verdict verdict = verdict_of(checkpoint_state_check_file(checkpoint->state, checkpoint->path, name));
         const bool needed = !loading || strcmp(name, "config.json") == 0;
         if (verdict != GOOD && !needed)
-            log_warning("%s/%s is not used for loading: going on without it", checkpoint->path, name);
+            log_warning("%s/%s is not needed for loading, which continues without it", checkpoint->path, name);
         if (needed && verdict > worst) worst = verdict;
     }
     return worst;

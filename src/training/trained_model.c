@@ -48,7 +48,7 @@ Status trained_model_tokenizer(const char *folder, const Model *model, Tokenizer
     const int64_t vocabulary = model->config.vocab_size;
     Status status = tokenizer_of_model(folder, tokenizer);
     if (status == OK && !*tokenizer && vocabulary != BYTES_VOCAB_SIZE) {
-        log_error("%s: has no tokenizer.json; copy that of its data there, or give token ids with --ids", folder);
+        log_error("%s: has no tokenizer.json; copy the one of its data there, or give token ids with --ids", folder);
         return BAD_INPUT;
     }
     if (status == OK && !*tokenizer) status = tokenizer_open(NULL, tokenizer);
