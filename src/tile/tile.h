@@ -23,14 +23,13 @@
  * - tile_load, matrix_load: one copy per piece of 16 bytes. No thread waits for it until the next sync.
  * - walk_load: the same for a pair of tiles, with a third of tile_load's instructions for addresses.
  * - EACH_TILE, EACH_ENTRY: a read and a write of 16 bytes of shared memory per piece.
- * - EACH_ROW_VECTOR: for VECTOR entries, READ_TILE and WRITE_TILE make one access of 16 bytes, READ_MATRIX and
- *   WRITE_MATRIX two (one if elements are fp32).
- * - MAP: registers only. AT and ENTRY inside it read one entry of shared memory each. The rows of a MATRIX start in the
- *   same banks; those of a tile or a PADDED_MATRIX do not.
- * - mma_nn, mma_nt, mma_tn: for each warp and block of 16 x 16 x 16, 2 mma instructions and an ldmatrix for each
- *   operand not read yet. accumulator_mma_nn and accumulator_mma_nt need no ldmatrix for the left operand.
- * - LEFT_OPERANDS, RIGHT_OPERAND and the like: nothing. operand_mma and accumulator_operand_mma cost as much as the
- *   products above.
+ * - EACH_ROW_VECTOR: READ_TILE and WRITE_TILE are one access of 16 bytes for VECTOR entries, READ_MATRIX and
+ *   WRITE_MATRIX two (fp32: one).
+ * - MAP: registers only. AT and ENTRY in it read one entry of shared memory each; rows of a MATRIX share banks,
+ *   those of a tile or a PADDED_MATRIX do not.
+ * - mma_nn, mma_nt, mma_tn: per warp and 16 x 16 x 16, 2 mma and an ldmatrix for each operand not read yet;
+ *   accumulator_mma_nn, accumulator_mma_nt: the same without the left operand's; with the rest, 4 mma.
+ * - LEFT_OPERANDS, RIGHT_OPERAND and the like: nothing; operand_mma and accumulator_operand_mma as the products above.
  * - accumulator_store: 4 shuffles (fp32: 2) and one access per 16 bytes.
  * - row_sum, row_values_maximum, row_values_total: 2 shuffles for each row that a thread has. row_values_share: no
  *   shuffle.

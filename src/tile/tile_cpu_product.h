@@ -177,9 +177,22 @@ enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* in smaller products, packing the opera
     } while (0)
 #define ACCUMULATOR_BLOCK(name, accumulator, i, j, cols) TILE_VIEW(name, accumulator, i, j, 16, cols)
 
-/* accumulator += P B or P B^T, where P is an accumulator of 64 rows or more. On a GPU, P is rounded to elements. */
-#define accumulator_mma_nn(accumulator, p, b) mma_nn(accumulator, p, b)
-#define accumulator_mma_nt(accumulator, p, b) mma_nt(accumulator, p, b)
+/* accumulator += P B, or P B^T, where P is an accumulator of 64 rows or more, which is rounded to elements on a GPU.
+ * accumulator_mma_nn_with_rest, accumulator_mma_nt_with_rest: P as the sum of two elements, that and what rounding took
+ * from it. */
+#define accumulator_mma_nn(accumulator, p, b)           mma_nn(accumulator, p, b)
+#define accumulator_mma_nt(accumulator, p, b)           mma_nt(accumulator, p, b)
+#define accumulator_mma_nn_with_rest(accumulator, p, b) MMA_WITH_REST(mma_nn, accumulator, p, b)
+#define accumulator_mma_nt_with_rest(accumulator, p, b) MMA_WITH_REST(mma_nt, accumulator, p, b)
+#define MMA_WITH_REST(product, accumulator, p, b)                                                                      \
+    do {                                                                                                               \
+        ACCUMULATOR(rounded_, p##_rows, p##_cols);                                                                     \
+        ACCUMULATOR(rest_, p##_rows, p##_cols);                                                                        \
+        MAP(rounded_, i_, j_, x_, x_ = to_float(to_element(PEER(p, i_, j_))));                                         \
+        MAP(rest_, i_, j_, x_, x_ = PEER(p, i_, j_) - PEER(rounded_, i_, j_));                                         \
+        product(accumulator, rounded_, b);                                                                             \
+        product(accumulator, rest_, b);                                                                                \
+    } while (0)
 
 /* Operands that several products share, made of tiles or views that must not change until the last of these products.
  * On the CPU an operand is brought into the order that products need once, at its declaration; on a GPU it is the tile

@@ -136,18 +136,20 @@ DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, in
 #endif
 }
 
-/* Products with an accumulator as the left operand. The registers of two neighbouring blocks of 16 x 8 entries, once
- * rounded, are laid out as a block of 16 x 16 of A. This needs one warp to span the columns, hence 64 rows or more. */
-#define accumulator_mma_nn(accumulator, p, b)                                                                          \
+/* An accumulator as the left operand: the registers of two neighbouring blocks of 16 x 8 entries are, rounded, those of
+ * a block of 16 x 16 of A. One warp spans the columns. */
+#define accumulator_mma_nn(accumulator, p, b)           MMA_OF_ACCUMULATOR(accumulator, p, b, false, false)
+#define accumulator_mma_nt(accumulator, p, b)           MMA_OF_ACCUMULATOR(accumulator, p, b, true, false)
+#define accumulator_mma_nn_with_rest(accumulator, p, b) MMA_OF_ACCUMULATOR(accumulator, p, b, false, true)
+#define accumulator_mma_nt_with_rest(accumulator, p, b) MMA_OF_ACCUMULATOR(accumulator, p, b, true, true)
+#define MMA_OF_ACCUMULATOR(accumulator, p, b, b_transposed, with_rest)                                                 \
     mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
-                       b##_stride, false)
-#define accumulator_mma_nt(accumulator, p, b)                                                                          \
-    mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
-                       b##_stride, true)
+                       b##_stride, b_transposed, with_rest)
 #if defined(TILE_ELEMENT_F32)
 /* Of a row of p a lane has a quarter of the columns; its three neighbours have the others. */
 DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
-                               bool b_transposed) {
+                               bool b_transposed, bool with_rest) {
+    (void)with_rest; /* nothing is rounded */
     const int b_row = b_transposed ? 1 : b_stride, b_col = b_transposed ? b_stride : 1;
     const int lane = lane_index();
     TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, depth); e++) {
@@ -165,13 +167,17 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
 }
 #else
 DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,
-                               bool b_transposed) {
+                               bool b_transposed, bool with_rest) {
     const int lane = lane_index(), row = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16;
     TILE_UNROLL for (int k = 0; k < depth; k += 16) {
-        uint32_t left[MOST_BLOCKS_DOWN][4];
+        uint32_t left[MOST_BLOCKS_DOWN][4], rest[MOST_BLOCKS_DOWN][4];
         TILE_UNROLL for (int m = 0; m < BLOCKS_DOWN(rows); m++) {
             const float *const at = p + (m * (depth / 8) + k / 8) * 4;
-            TILE_UNROLL for (int n = 0; n < 4; n++) left[m][n] = round_pair(at[2 * n], at[2 * n + 1]);
+            TILE_UNROLL for (int n = 0; n < 4; n++) {
+                const float x = at[2 * n], y = at[2 * n + 1];
+                left[m][n] = round_pair(x, y);
+                if (with_rest) rest[m][n] = round_pair(x - to_float(to_element(x)), y - to_float(to_element(y)));
+            }
         }
         TILE_UNROLL for (int j = 0; j < cols; j += 16) {
             const int mine = j + high * 8;
@@ -185,6 +191,9 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
                 float *sum = d + (m * (cols / 8) + j / 8) * 4;
                 warp_mma(sum, left[m], right);
                 warp_mma(sum + 4, left[m], right + 2);
+                if (!with_rest) continue;
+                warp_mma(sum, rest[m], right);
+                warp_mma(sum + 4, rest[m], right + 2);
             }
         }
     }
@@ -206,9 +215,7 @@ DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const fl
 #define operand_mma(accumulator, a, b)                                                                                 \
     mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride,            \
         b##_transposed, false)
-#define accumulator_operand_mma(accumulator, p, b)                                                                     \
-    mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
-                       b##_stride, b##_transposed)
-#define accumulator_operand_mma_tn(accumulator, p, b) ((void)(b)) /* for the CPU only */
+#define accumulator_operand_mma(accumulator, p, b)    MMA_OF_ACCUMULATOR(accumulator, p, b, b##_transposed, false)
+#define accumulator_operand_mma_tn(accumulator, p, b) ((void)(b)) /* not here */
 
 #endif

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Whole models on the CUDA device with the GPU's form of every kernel, which the emulator runs: a reference case of each mixer in
-# bf16 (or those of $CASES) by the rule of launch/gpu-check.sh, training on one and three ranks, evaluation, and a text that
-# goes on. Wants EMULATED (the program) and FAKE_LIBRARIES as fake_gpu.sh does.
+# bf16 (or those of $CASES) by the rule of launch/gpu-check.sh, its gradients with every activation_checkpoint.mode, training on
+# one and three ranks, evaluation, and a text that goes on. Wants EMULATED (the program) and FAKE_LIBRARIES as fake_gpu.sh does.
 source "$(dirname "$0")/common.sh"
 : "${EMULATED:?the flame-c whose kernels the emulator runs}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
 unset CUDA_VISIBLE_DEVICES
@@ -28,6 +28,28 @@ for case in $cases; do
 done
 
 make_data
+# Two chunks, of several documents. Adam's moments after a step have the bits of all gradients.
+trains_case() {
+    local run=$work/modes/$1 mode
+    mkdir -p "$run"
+    for mode in none selective full; do
+        cat >"$run/$mode.yaml" <<END
+model: {config: $source_folder/tests/golden/$1/config.json, vocab_size: 320}
+training: {steps: 1, batch_size: 1, global_batch_size: 1, seq_len: 80, varlen: true, mixed_precision_param: bfloat16}
+lr_scheduler: {warmup_steps: 0}
+data: {files: [$work/data.h5]}
+checkpoint: {enable_checkpoint: true, interval: 1}
+activation_checkpoint: {mode: $mode}
+END
+        LD_LIBRARY_PATH=$FAKE_LIBRARIES:${LD_LIBRARY_PATH:-} "$EMULATED" --config "$run/$mode.yaml" --device=cuda \
+            --job.dump_folder="$run/$mode" >"$run/$mode.log" 2>&1 || { cat "$run/$mode.log"; return 255; }
+        cmp "$run"/{none,$mode}/checkpoint/step-00000001/optimizer.safetensors || return 255
+    done
+    rm -rf "$run"
+}
+export -f trains_case
+xargs -n 1 -P 2 bash -c 'trains_case "$0"' <<<"$cases" || fail "gradients depend on activation_checkpoint.mode"
+
 cat >"$work/config.yaml" <<END
 model: {model_type: gated_deltanet, hidden_size: 64, num_hidden_layers: 2, num_heads: 2, head_dim: 32, vocab_size: 320,
         attn: {layers: [1], num_heads: 2, window_size: 32}}

@@ -292,16 +292,21 @@ static void test_reductions(void **state) {
     }
 }
 
-static void product_check(Word word, int variant, int rows, int cols, int depth, bool transpose_a, bool transpose_b) {
+static void scaled_product_check(Word word, int variant, int rows, int cols, int depth, bool transpose_a,
+                                 bool transpose_b, float scale) {
     word_run(word, variant, 0, 0);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < cols; j++) {
             float want = f[i * STRIDE + j];
             for (int k = 0; k < depth; k++)
-                want += (transpose_a ? a[k * STRIDE + i] : a[i * STRIDE + k]) *
+                want += scale * (transpose_a ? a[k * STRIDE + i] : a[i * STRIDE + k]) *
                         (transpose_b ? b[j * STRIDE + k] : b[k * STRIDE + j]);
             expect(word, variant, i * cols + j, out_f32[i * cols + j], want, 0);
         }
+}
+
+static void product_check(Word word, int variant, int rows, int cols, int depth, bool transpose_a, bool transpose_b) {
+    scaled_product_check(word, variant, rows, cols, depth, transpose_a, transpose_b, 1);
 }
 
 static void lower_check(int variant) {
@@ -360,6 +365,8 @@ static void test_products(void **state) {
         block_check(WORD_block_tn, variant, 64, true, false);
         product_check(WORD_chained_nn_64, variant, 64, 32, 48, false, false);
         product_check(WORD_chained_nt_64, variant, 64, 32, 48, false, true);
+        scaled_product_check(WORD_chained_nn_with_rest, variant, 64, 32, 48, false, false, 33);
+        scaled_product_check(WORD_chained_nt_with_rest, variant, 64, 32, 48, false, true, 33);
         product_check(WORD_chained_operand, variant, 64, 32, 48, false, false);
         product_check(WORD_chained_operand_t, variant, 64, 64, 64, false, true);
         operands_check(variant);

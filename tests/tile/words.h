@@ -66,6 +66,8 @@ typedef struct WordsArguments {
     WORDS(chained_nt_64)                                                                                               \
     WORDS(chained_nn_128)                                                                                              \
     WORDS(chained_nt_128)                                                                                              \
+    WORDS(chained_nn_with_rest)                                                                                        \
+    WORDS(chained_nt_with_rest)                                                                                        \
     WORDS(chained_operand)                                                                                             \
     WORDS(chained_operand_t)                                                                                           \
     WORDS(operands)                                                                                                    \

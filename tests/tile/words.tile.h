@@ -425,6 +425,20 @@ WORDS_CHAINED(words_chained_nt_64, accumulator_mma_nt, 64, 32, 48, 32, 48)
 WORDS_CHAINED(words_chained_nn_128, accumulator_mma_nn, 128, 64, 64, 64, 64)
 WORDS_CHAINED(words_chained_nt_128, accumulator_mma_nt, 128, 64, 64, 64, 64)
 
+/* f + 33 P B and f + 33 P B^T: 33 P are no elements. */
+#define chained_nn_with_rest(product, p, right)                                                                        \
+    do {                                                                                                               \
+        MAP(p, i, j, x, x *= 33);                                                                                      \
+        accumulator_mma_nn_with_rest(product, p, right);                                                               \
+    } while (0)
+#define chained_nt_with_rest(product, p, right)                                                                        \
+    do {                                                                                                               \
+        MAP(p, i, j, x, x *= 33);                                                                                      \
+        accumulator_mma_nt_with_rest(product, p, right);                                                               \
+    } while (0)
+WORDS_CHAINED(words_chained_nn_with_rest, chained_nn_with_rest, 64, 32, 48, 48, 32)
+WORDS_CHAINED(words_chained_nt_with_rest, chained_nt_with_rest, 64, 32, 48, 32, 48)
+
 #define chained_operand(product, p, right)                                                                             \
     do {                                                                                                               \
         RIGHT_OPERAND(operand, right);                                                                                 \

@@ -43,8 +43,7 @@ HELD_KERNEL(chunk_delta_output) {
         accumulator_mma_nt(reads, state, keys);
         MAP(erased, j, i, x, x = ENTRY(gate, GATES_BETA, i) * (AT(v, i, j) - ENTRY(gate, GATES_FROM_START, i) * x));
         MAP(out, j, i, x, x *= ENTRY(gate, GATES_QUERY, i));
-        MAP(u, j, i, x, x = PEER(erased, j, i));
-        accumulator_mma_nt(u, erased, T);
+        apply_inverse(accumulator_mma_nt, u, T, erased);
         accumulator_mma_nt(out, u, P);
         MAP(out, j, i, x, PUT(v, i, j, x));
         if (a.u.data) MAP(u, j, i, x, PUT(kept_u, i, j, x));
@@ -98,7 +97,10 @@ HELD_KERNEL(chunk_delta_state) {
         MATRIX_VIEW(gate, gates, turn * GATES, 0, GATES, ROWS);
         MATRIX_VIEW(next_gate, gates, (1 - turn) * GATES, 0, GATES, ROWS);
         sync();
-        update_of_state(u, erased, state, k, v, T, gate);
+        accumulator_zero(erased);
+        accumulator_mma_nt(erased, state, k);
+        MAP(erased, j, i, x, x = ENTRY(gate, GATES_BETA, i) * (AT(v, i, j) - ENTRY(gate, GATES_FROM_START, i) * x));
+        apply_inverse(accumulator_mma_nt, u, T, erased);
         MAP(u, j, i, x, PUT(v, i, j, x); x *= ENTRY(gate, GATES_TO_END, i));
         const float stays = stays_of(&a, &ENTRY(gate, GATES_FROM_START, 0), &ENTRY(gate, GATES_QUERY, 0), chunk);
         MAP(state, j, d, x, x *= stays);
@@ -150,12 +152,7 @@ HELD_KERNEL(chunk_delta_dstate) {
         accumulator_mma_nt(du, dstate, k);
         MAP(du, j, i, x, x *= ENTRY(gate, GATES_TO_END, i));
         mma_tn(du, dO, P);
-        MAP(dr, j, i, x, x = PEER(du, j, i));
-        accumulator_mma_nn(dr, du, T);
-        if (KEYS < 256) { /* adds what rounding took from U', as in update_of_state */
-            MAP(du, j, i, x, x -= to_float(to_element(x)));
-            accumulator_mma_nn(dr, du, T);
-        }
+        apply_inverse(accumulator_mma_nn, dr, T, du);
         MAP(dr, j, i, x, PUT(other, i, j, x); x *= -ENTRY(gate, GATES_FROM_START, i) * ENTRY(gate, GATES_BETA, i));
         sync_after(1);
         tile_store_block(other, a.dr, a.V, chunk.updates, head, program_y);

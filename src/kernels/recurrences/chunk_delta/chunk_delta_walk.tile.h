@@ -195,21 +195,17 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
                                (element *)(states) + state_at(&a, sequence, index, head) + first_v * a.state_stride,   \
                                a.state_stride, cols_v, a.state_stride)
 
-/* u = T (beta (v - D k S)), with transposed accumulators and a T without its diagonal. A second product adds what
- * rounding takes from the operand of the first, because errors in U would add up over the rows of a chunk and then over
- * the chunks. With 256 keys there are no registers for it. */
-#define update_of_state(u, erased, state, k, v, T, gate)                                                               \
+/* u = T x (with accumulator_mma_nt) or T^T x (accumulator_mma_nn) of transposed accumulators; T lacks its diagonal. As
+ * in mma_with_rest the product is also with the rest of x, except that 256 keys leave no registers for it. U and the
+ * states get the same bits in chunk_delta_output, which keeps them, and in chunk_delta_state, which makes them again.
+ */
+#define apply_inverse(product, u, T, x)                                                                                \
     do {                                                                                                               \
-        accumulator_zero(erased);                                                                                      \
-        accumulator_mma_nt(erased, state, k);                                                                          \
-        MAP(erased, j_, i_, x_,                                                                                        \
-            x_ = ENTRY(gate, GATES_BETA, i_) * (AT(v, i_, j_) - ENTRY(gate, GATES_FROM_START, i_) * x_));              \
-        MAP(u, j_, i_, x_, x_ = PEER(erased, j_, i_));                                                                 \
-        accumulator_mma_nt(u, erased, T);                                                                              \
-        if (KEYS < 256) {                                                                                              \
-            MAP(erased, j_, i_, x_, x_ -= to_float(to_element(x_)));                                                   \
-            accumulator_mma_nt(u, erased, T);                                                                          \
-        }                                                                                                              \
+        MAP(u, j_, i_, u_, u_ = PEER(x, j_, i_));                                                                      \
+        if (KEYS < 256)                                                                                                \
+            product##_with_rest(u, x, T);                                                                              \
+        else                                                                                                           \
+            product(u, x, T);                                                                                          \
     } while (0)
 
 /* With 256 keys chunk_delta_output has no register to spare. With this type for its numbers, and 32 bits for the index
