@@ -89,8 +89,5 @@ Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, jso
 /* Reads a whole step folder and verifies all CRCs. BAD_INPUT if one differs; every damaged tensor is logged. Not
  * collective. */
 Status checkpoint_check(const char *path);
-/* Reads state.json of a step folder and verifies its CRC and version. BAD_INPUT (logged) if one is wrong. Not
- * collective. */
-Status checkpoint_state(const char *path, json_t **state);
 
 #endif

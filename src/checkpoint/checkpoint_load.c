@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,16 +233,6 @@ Status checkpoint_resume(const char *folder, int64_t load_step, Comm *comm, Unit
 Status checkpoint_load(const char *path, Comm *comm, Unit *units, int count, json_t **state) {
     const Verdict verdict = load(path, comm, units, count, state);
     return verdict == GOOD ? OK : verdict == UNREADABLE ? IO_ERROR : BAD_INPUT;
-}
-
-Status checkpoint_state(const char *path, json_t **state) {
-    Status status = checkpoint_state_read(path, state);
-    if (status == OK) status = checkpoint_state_check_version(*state, path);
-    if (status) {
-        json_decref(*state);
-        *state = NULL;
-    }
-    return status;
 }
 
 /* Reads a whole tensor and compares its CRC. */

@@ -1,6 +1,5 @@
 #include "checkpoint/checkpoint_state.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "checkpoint/retention.h"
 
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 

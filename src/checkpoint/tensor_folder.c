@@ -1,6 +1,5 @@
 #include "checkpoint/tensor_folder.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>

@@ -1,5 +1,4 @@
 /* flame-c checkpoint list | verify | diff | prune */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* flame-c export: writes a checkpoint as a Hugging Face folder, with another element type or shard size. */
 #include <errno.h>
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

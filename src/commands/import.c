@@ -1,5 +1,5 @@
-/* flame-c import: makes a step-0 checkpoint from a Hugging Face folder. */
-#include <inttypes.h>
+/* flame-c import: a step-0 checkpoint from a Hugging Face folder. */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

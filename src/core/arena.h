@@ -5,7 +5,6 @@
 #ifndef FLAME_CORE_ARENA_H
 #define FLAME_CORE_ARENA_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct Device;

@@ -5,7 +5,6 @@
 #ifndef FLAME_CORE_CARRIED_H
 #define FLAME_CORE_CARRIED_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/device.h"

@@ -9,7 +9,6 @@
 #ifndef FLAME_DATA_REQUESTS_H
 #define FLAME_DATA_REQUESTS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/check.h"

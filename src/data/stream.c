@@ -335,15 +335,6 @@ static void prefetch_ahead(Stream *stream, int64_t sample, int64_t count) {
         for (int64_t i = 0; i < count; i++) prefetch_sample(stream, stream->next_prefetch + i);
 }
 
-void stream_prefetch(Stream *stream, int64_t first_sample, int64_t stride, int64_t count) {
-    CHECK(first_sample >= 0 && stride >= 1 && count >= 1, "samples %lld + %lld, %lld each", (long long)first_sample,
-          (long long)stride, (long long)count);
-    stream->stride = stride;
-    stream->previous_sample = first_sample - stride;
-    stream->next_prefetch = first_sample;
-    prefetch_ahead(stream, first_sample - stride, count);
-}
-
 static void learn_stride(Stream *stream, int64_t sample, int64_t count) {
     int64_t step = stream->previous_sample < 0 ? count : sample - stream->previous_sample;
     if (step != stream->stride) {

@@ -86,10 +86,6 @@ StreamPlace stream_place(const Stream *stream, int64_t sample);
 Status stream_read(Stream *stream, int64_t sample, int64_t count, int32_t *tokens, int32_t *labels, int32_t *segment,
                    int32_t *position);
 
-/* Prefetch hint: the next reads will be of `count` samples each, at first_sample, first_sample + stride, ... Without
- * the hint the stride is taken from the last two reads. */
-void stream_prefetch(Stream *stream, int64_t first_sample, int64_t stride, int64_t count);
-
 /* tokens[file]: how many tokens of each file are in the samples 0 .. sample - 1, counting seq_len per sample. Exact. */
 void stream_accounting(const Stream *stream, int64_t sample, int64_t *tokens);
 

@@ -10,7 +10,6 @@
 
 #include <hdf5.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <sys/stat.h>
 
 typedef struct TokensFile {

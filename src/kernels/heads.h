@@ -21,13 +21,11 @@ DEVICE int64_t entry_of_head(Heads heads, int64_t width, int64_t row, int64_t he
     return row * heads.stride + head * width + col;
 }
 
-/* tile_load_block(tile, heads, width, rows, head, block) loads these rows of the head's columns from block * (columns
- * of the tile) on, with zeros past the end of the rows and of the head. tile_load_block reads elements;
- * tile_load_block_f32, accumulator_load_block_f32 and matrix_load_block read fp32. */
+/* tile_load_block(tile, heads, width, rows, head, block): the tile becomes these rows of the head's columns from
+ * block * (columns of the tile) on, with zeros past the end of either. tile_load_block reads elements,
+ * accumulator_load_block_f32 and matrix_load_block read fp32. */
 #define tile_load_block(tile, heads, width, rows, head, block)                                                         \
     LOAD_BLOCK(tile_load, element, tile, heads, width, rows, head, block)
-#define tile_load_block_f32(tile, heads, width, rows, head, block)                                                     \
-    LOAD_BLOCK(tile_load_f32, float, tile, heads, width, rows, head, block)
 #define accumulator_load_block_f32(accumulator, heads, width, rows, head, block)                                       \
     LOAD_BLOCK(accumulator_load, float, accumulator, heads, width, rows, head, block)
 #define matrix_load_block(matrix, heads, width, rows, head, block)                                                     \

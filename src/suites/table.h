@@ -2,8 +2,6 @@
 #ifndef FLAME_SUITES_TABLE_H
 #define FLAME_SUITES_TABLE_H
 
-#include <stdbool.h>
-
 #include "suites/published.h"
 #include "suites/summary.h"
 

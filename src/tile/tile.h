@@ -13,10 +13,10 @@
  * - EACH_ROW, EACH_GROUP: nothing, but rows of fewer than 32 entries (vectors) leave lanes idle. Groups do not.
  * - SUM, MAXIMUM, PROGRAM_SUM: 5 shuffles and 2 barriers, about 200 cycles: too much for every row.
  * - WARP_SUM, WARP_MAXIMUM, WARP_TOTAL: up to 5 shuffles, 25 cycles each, no barrier.
- * - READ, WRITE: one access of 16 bytes if the address is aligned, otherwise one for each element.
- * - HELD_ROWS: a copy of its code for each number of vectors. HOLD and READ_HOLD: one access, which waits for nothing
- *   before it. READ_HELD: registers only.
- * - COLUMN_WALK, matrix_cumsum_reverse: one thread goes down each column; BLOCK_WALK gives more threads shorter walks.
+ * - READ, WRITE: one access of 16 bytes where aligned, else one for each element.
+ * - HELD_ROWS: its statements once for each number of vectors; HOLD, READ_HOLD: an access that waits for nothing before
+ *   it; READ_HELD: registers.
+ * - COLUMN_WALK: one thread goes down each column; BLOCK_WALK gives more threads shorter walks.
  * - vector_cumsum, vector_cumprod: one warp, 6 shuffles for every 32 entries; the others wait at the next barrier.
  * - sync, sync_after: 30 cycles and the wait for the slowest warp. sync also waits for all loads, some 500 cycles for
  *   those from memory.

@@ -419,24 +419,16 @@ enum { WALK_COLUMNS = 128, COLUMN_STRIDE = TILE_STRIDE(WALK_COLUMNS), COLUMN_TOT
         }                                                                                                              \
     } while (0)
 
-/* Running sums, in place: up the columns of a matrix, from the last row to the first; and running sums and products
- * along a vector, from the first entry on or (reverse) from the last. */
-#define matrix_cumsum_reverse(matrix)                                                                                  \
-    column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
-#define vector_cumsum(vector)          column_cumsum(vector, vector##_size, 1, 1)
-#define vector_cumsum_reverse(vector)  column_cumsum(vector + vector##_size - 1, vector##_size, 1, -1)
-#define vector_cumprod(vector)         running_product(vector, vector##_size, 1)
-#define vector_cumprod_reverse(vector) running_product(vector + vector##_size - 1, vector##_size, -1)
+/* Running sums and products along a vector, from the first entry on or (reverse) from the last. */
+#define vector_cumsum(vector)         running_sum(vector, vector##_size, 1)
+#define vector_cumsum_reverse(vector) running_sum(vector + vector##_size - 1, vector##_size, -1)
+#define vector_cumprod(vector)        running_product(vector, vector##_size)
 
-DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
-    for (int i = 1; i < rows; i++) {
-        float *row = x + i * stride;
-        const float *before = row - stride;
-        INDEPENDENT for (int j = 0; j < cols; j++) row[j] += before[j];
-    }
+DEVICE void running_sum(float *x, int size, int step) {
+    for (int i = 1; i < size; i++) x[i * step] += x[(i - 1) * step];
 }
-DEVICE void running_product(float *x, int size, int step) {
-    for (int i = 1; i < size; i++) x[i * step] *= x[(i - 1) * step];
+DEVICE void running_product(float *x, int size) {
+    for (int i = 1; i < size; i++) x[i] *= x[i - 1];
 }
 
 #define TILE_LOAD_AND_STORE(suffix, type, widen, narrow)                                                               \

@@ -16,7 +16,6 @@ enum { THREADS = 128 };
 #endif
 #define TILE_UNROLL      _Pragma("unroll")
 #define TILE_UNROLL_BY_2 _Pragma("unroll 2")
-#define TILE_UNROLL_BY_4 _Pragma("unroll 4")
 #define TILE_ROLLED      _Pragma("unroll 1")
 
 /* A kernel file may define TILE_PROGRAMS, which limits registers so that this many programs fit on a multiprocessor. */

@@ -17,7 +17,6 @@ enum { THREADS = 128 };
 #endif
 #define TILE_UNROLL
 #define TILE_UNROLL_BY_2
-#define TILE_UNROLL_BY_4
 #define TILE_UNROLL_PRODUCT
 #define TILE_ROLLED
 #define thread_index() emulator_thread

@@ -514,16 +514,7 @@ DEVICE void sums_of_columns(float *to, int stride, const float *accumulator, int
     }
 }
 
-DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
-    for (int j = thread_index(); j < cols; j += THREADS) {
-        float sum = x[j];
-        for (int i = 1; i < rows; i++) x[i * stride + j] = sum += x[i * stride + j];
-    }
-}
-#define matrix_cumsum_reverse(matrix)                                                                                  \
-    column_cumsum(matrix + (matrix##_rows - 1) * matrix##_stride, matrix##_rows, matrix##_cols, -matrix##_stride)
-
-/* One warp scans a vector, 32 entries at a time. Lane 0 has the entry with which the scan begins. */
+/* One warp scans a vector, 32 entries at a time; lane 0 has the entry that the scan begins with. */
 #define VECTOR_SCAN(name, combine, neutral)                                                                            \
     DEVICE void name(float *x, int size, int step) {                                                                   \
         const int lane = lane_index();                                                                                 \
@@ -544,9 +535,8 @@ DEVICE void column_cumsum(float *x, int rows, int cols, int stride) {
 DEVICE float times(float x, float y) { return x * y; }
 VECTOR_SCAN(running_sum, plus, 0.0f)
 VECTOR_SCAN(running_product, times, 1.0f)
-#define vector_cumsum(vector)          running_sum(vector, vector##_size, 1)
-#define vector_cumsum_reverse(vector)  running_sum(vector + vector##_size - 1, vector##_size, -1)
-#define vector_cumprod(vector)         running_product(vector, vector##_size, 1)
-#define vector_cumprod_reverse(vector) running_product(vector + vector##_size - 1, vector##_size, -1)
+#define vector_cumsum(vector)         running_sum(vector, vector##_size, 1)
+#define vector_cumsum_reverse(vector) running_sum(vector + vector##_size - 1, vector##_size, -1)
+#define vector_cumprod(vector)        running_product(vector, vector##_size, 1)
 
 #endif

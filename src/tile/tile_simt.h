@@ -2,8 +2,8 @@
  * tile_cpu.h says what each word means. The including header defines the machine underneath:
  *
  *   DEVICE, KERNEL, KERNEL_SYMBOL
- *   TILE_UNROLL, TILE_UNROLL_BY_2, TILE_UNROLL_BY_4, TILE_ROLLED  before a loop: how often it is unrolled; more
- *                              often than needed takes more registers
+ *   TILE_UNROLL, TILE_UNROLL_BY_2, TILE_ROLLED  before a loop; unrolled more often than needed, it
+ *                              takes more registers
  *   thread_index()             0 .. THREADS - 1
  *   sync(), sync_after(n), copy_commit()  as in tile_cpu.h: sync() is copy_wait(), then a barrier of all threads
  *   shared_memory(name, entry_size, rows, cols, stride)  shared memory for rows x stride entries

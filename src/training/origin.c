@@ -1,6 +1,5 @@
 #include "training/origin.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

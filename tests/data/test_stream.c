@@ -126,7 +126,6 @@ static void a_seek_gives_what_reading_through_gives(void **state) {
     int32_t tokens[T], labels[T];
     for (int64_t i = 0; i < 300; i++) {
         int64_t sample = (int64_t)(hash_mix(9, (uint64_t)i) % SAMPLES);
-        if (i % 50 == 0) stream_prefetch(stream, sample, 7, 2);
         read_one(stream, sample, tokens, labels);
         assert_memory_equal(tokens, expected + sample * T, sizeof tokens);
     }

@@ -33,20 +33,14 @@ KERNEL(words_load_f32_unaligned, WordsArguments) {
     DUMP(tile, a.out_f32);
 }
 
-/* Twice the entries, and the running sums from the bottom. */
+/* Twice the entries. */
 KERNEL(words_matrix, WordsArguments) {
     MATRIX(twice, 32, 48);
-    MATRIX(up, 32, 48);
     matrix_load(twice, a.f, a.stride, a.rows, a.cols);
-    matrix_load(up, a.f, a.stride, a.rows, a.cols);
     sync();
     EACH_ENTRY(twice, i, j, x, x *= i + 2 * j < 0 ? 1 : 2);
-    matrix_cumsum_reverse(up);
     sync();
     EACH (e, 32 * 48) a.out_f32[e] = ENTRY(twice, e / 48, e % 48);
-    MATRIX_VIEW(lower, up, 16, 0, 16, 48);
-    EACH (e, 16 * 48) a.out_f32[32 * 48 + e] = ENTRY(up, e / 48, e % 48);
-    EACH (e, 16 * 48) a.out_f32[48 * 48 + e] = ENTRY(lower, e / 48, e % 48);
 }
 
 /* 2 f + 100 i + j, as fp32 and as elements. */
@@ -522,23 +516,15 @@ KERNEL(words_vector, WordsArguments) {
     VECTOR(forward, 80);
     VECTOR(reverse, 80);
     VECTOR(product, 80);
-    VECTOR(product_reverse, 80);
     EACH (i, 80) forward[i] = a.f[i];
     EACH (i, 80) reverse[i] = a.f[i];
-    EACH (i, 80) {
-        product[i] = i % 40 == 7 ? -0.5f : i % 2 ? 2.0f : 0.5f;
-        product_reverse[i] = i % 40 == 7 ? -0.5f : i % 2 ? 2.0f : 0.5f;
-    }
+    EACH (i, 80) product[i] = i % 40 == 7 ? -0.5f : i % 2 ? 2.0f : 0.5f;
     sync();
     vector_cumsum(forward);
     vector_cumsum_reverse(reverse);
     vector_cumprod(product);
-    vector_cumprod_reverse(product_reverse);
     sync();
-    EACH (i, 80) {
-        a.out_f32[160 + i] = product[i];
-        a.out_f32[240 + i] = product_reverse[i];
-    }
+    EACH (i, 80) a.out_f32[160 + i] = product[i];
     EACH (i, 80) a.out_f32[i] = forward[i];
     EACH (i, 80) a.out_f32[80 + i] = reverse[i];
 }

@@ -63,16 +63,6 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         accumulator_zero(name##_top);                                                                                  \
         accumulator_zero(name##_bottom);                                                                               \
     } while (0)
-#define halves_add(name, other)                                                                                        \
-    do {                                                                                                               \
-        accumulator_add(name##_top, other##_top);                                                                      \
-        accumulator_add(name##_bottom, other##_bottom);                                                                \
-    } while (0)
-#define halves_multiply(name, other)                                                                                   \
-    do {                                                                                                               \
-        MAP(name##_top, i_, j_, x_, x_ *= PEER(other##_top, i_, j_));                                                  \
-        MAP(name##_bottom, i_, j_, x_, x_ *= PEER(other##_bottom, i_, j_));                                            \
-    } while (0)
 
 /* The two halves of the rows of a tile, as views. */
 #define TILE_HALVES(top, bottom, tile)                                                                                 \
@@ -127,13 +117,7 @@ enum { CHUNK_HALF = CHUNK_ROWS / 2 };
         mma_tn(halves##_bottom, a_right_, b);                                                                          \
     } while (0)
 
-/* Writes the triangle as fp32 to [64, 64] entries in memory, whose upper right quarter it does not touch. */
-#define triangle_store(triangle, to)                                                                                   \
-    do {                                                                                                               \
-        accumulator_store_f32(triangle##_top, to, CHUNK_ROWS, CHUNK_HALF, CHUNK_HALF);                                 \
-        accumulator_store_f32(triangle##_bottom, (to) + CHUNK_HALF * CHUNK_ROWS, CHUNK_ROWS, CHUNK_HALF, CHUNK_ROWS);  \
-    } while (0)
-/* Reads the triangle back. */
+/* Reads the triangle from fp32 [64, 64]. */
 #define triangle_load(triangle, from)                                                                                  \
     do {                                                                                                               \
         accumulator_load(triangle##_top, from, CHUNK_ROWS, CHUNK_HALF, CHUNK_HALF);                                    \

@@ -6,7 +6,6 @@
 #ifndef FLAME_KERNELS_SOFTMAX_CODEBOOK_ATTENTION_CODEBOOK_ATTENTION_H
 #define FLAME_KERNELS_SOFTMAX_CODEBOOK_ATTENTION_CODEBOOK_ATTENTION_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/heads.h"

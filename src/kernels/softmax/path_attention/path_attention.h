@@ -2,7 +2,6 @@
 #ifndef FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_H
 #define FLAME_KERNELS_SOFTMAX_PATH_ATTENTION_PATH_ATTENTION_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/recurrences/chunk.h"
