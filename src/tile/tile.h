@@ -47,6 +47,13 @@
 #include "base/dtype.h"
 #include "tile/rows.h"
 
+/* A declaration that does not compile where the condition, a constant, is false. */
+#if defined(__cplusplus)
+#define TILE_ASSERT(condition, text) static_assert(condition, text)
+#else
+#define TILE_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+
 #if defined(TILE_EMULATOR)
 #include "tile/tile_emu.h"
 #elif defined(__CUDACC__)

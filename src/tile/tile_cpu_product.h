@@ -155,7 +155,7 @@ enum { LEAST_IN_BF16 = 16 * 64 * 16 }; /* in smaller products, packing the opera
 #define FACTOR(tile, transposed)                                                                                       \
     (Factor) { tile, tile##_stride, transposed, NULL }
 #define MMA_FITS(rows, cols, depth)                                                                                    \
-    _Static_assert((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
+    TILE_ASSERT((rows) == 0 && (cols) == 0 && (depth) == 0, "the tiles of a product do not fit")
 
 /* Adds A B, A B^T or A^T B to the block of the accumulator that begins at row i and column j, has 16 rows, and is as
  * wide as the product; j is a constant. The accumulator has 64 rows or more. On a GPU one warp, chosen by row i, does

@@ -13,6 +13,7 @@ enum { MATRIX_PAD = 8 }; /* floats: the 8 rows of a block of an accumulator star
 #define BLOCKS_DOWN(rows)  (((rows) / 16 + WARPS_DOWN(rows) - 1) / WARPS_DOWN(rows))
 enum { MOST_BLOCKS_DOWN = 4 };
 #define BLOCKS_ACROSS(rows, cols)    (((cols) / 16 + WARPS_ACROSS(rows) - 1) / WARPS_ACROSS(rows) * 2)
+#define ONE_WARP_ACROSS(rows)        TILE_ASSERT((rows) >= 64, "in fewer than 64 rows several warps share the columns")
 #define ACCUMULATOR_SIZE(rows, cols) (4 * BLOCKS_DOWN(rows) * BLOCKS_ACROSS(rows, cols))
 #define TILE_SIZES(name, rows, cols, stride)                                                                           \
     enum { name##_rows = (rows), name##_cols = (cols), name##_stride = (stride) }
@@ -35,28 +36,23 @@ enum { MOST_BLOCKS_DOWN = 4 };
     enum { name##_size = (size) };                                                                                     \
     float *const name = (float *)shared_memory(#name, sizeof(float), 1, size, size)
 #define ACCUMULATOR(name, rows, cols)                                                                                  \
-    enum {                                                                                                             \
-        name##_rows = (rows),                                                                                          \
-        name##_cols = (cols),                                                                                          \
-        name##_size = ACCUMULATOR_SIZE(rows, cols) / (BLOCKS_DOWN(rows) <= MOST_BLOCKS_DOWN)                           \
-    };                                                                                                                 \
+    TILE_ASSERT(BLOCKS_DOWN(rows) <= MOST_BLOCKS_DOWN, "an accumulator of too many rows");                             \
+    enum { name##_rows = (rows), name##_cols = (cols), name##_size = ACCUMULATOR_SIZE(rows, cols) };                   \
     float name[ACCUMULATOR_SIZE(rows, cols)]
 
 #define ACCUMULATOR_VIEW(name, accumulator, j, cols)                                                                   \
+    TILE_ASSERT(accumulator##_rows == 64, "views are of accumulators of 64 rows");                                     \
     enum {                                                                                                             \
-        name##_rows = accumulator##_rows / (accumulator##_rows <= 64),                                                 \
+        name##_rows = accumulator##_rows,                                                                              \
         name##_cols = (cols),                                                                                          \
-        name##_size = ACCUMULATOR_SIZE(accumulator##_rows, cols) / (accumulator##_rows >= 64)                          \
+        name##_size = ACCUMULATOR_SIZE(accumulator##_rows, cols)                                                       \
     };                                                                                                                 \
     float *const name = accumulator + (j) / 8 * 4
 
 #define EACH_BAND(b, rows, count) for (int b = 0; b == 0; b++)
 #define ACCUMULATOR_BAND(name, accumulator, b, rows)                                                                   \
-    enum {                                                                                                             \
-        name##_rows = accumulator##_rows / (accumulator##_rows == (rows)),                                             \
-        name##_cols = accumulator##_cols,                                                                              \
-        name##_size = accumulator##_size                                                                               \
-    };                                                                                                                 \
+    TILE_ASSERT(accumulator##_rows == (rows), "there is one band");                                                    \
+    enum { name##_rows = accumulator##_rows, name##_cols = accumulator##_cols, name##_size = accumulator##_size };     \
     float *const name = accumulator
 
 #define AT(tile, i, j)         to_float(tile[(i)*tile##_stride + (j)])
@@ -415,7 +411,8 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 #else
 #define accumulator_store_shuffled(accumulator, to, stride, rows, cols)                                                \
     do {                                                                                                               \
-        enum { SHUFFLED_ENTRIES_ = 16, whole_rows_ = 1 / (accumulator##_rows >= 64) };                                 \
+        ONE_WARP_ACROSS(accumulator##_rows);                                                                           \
+        enum { SHUFFLED_ENTRIES_ = 16 };                                                                               \
         const int rows_ = between(rows, 0, accumulator##_rows), cols_ = between(cols, 0, accumulator##_cols);          \
         const int64_t stride_ = (stride);                                                                              \
         element *const start_ = (to) + lane_index() % 4 * 8;                                                           \
@@ -463,10 +460,12 @@ DEVICE float float_of_piece(Sixteen piece, int n) { return piece.value[n]; }
 /* Row values. One warp spans the accumulator's columns, so a row lies in the registers of 4 neighbouring threads, each
  * of which has two of every 16 rows. */
 #define ROW_VALUES(name, rows)                                                                                         \
-    enum { name##_rows = (rows), name##_size = 2 * BLOCKS_DOWN(rows), name##_whole_rows = 1 / ((rows) >= 64) };        \
+    ONE_WARP_ACROSS(rows);                                                                                             \
+    enum { name##_rows = (rows), name##_size = 2 * BLOCKS_DOWN(rows) };                                                \
     float name[name##_size]
 #define ROW_VALUES_BAND(name, values, b, rows)                                                                         \
-    enum { name##_rows = values##_rows / (values##_rows == (rows)), name##_size = values##_size };                     \
+    TILE_ASSERT(values##_rows == (rows), "there is one band");                                                         \
+    enum { name##_rows = values##_rows, name##_size = values##_size };                                                 \
     float *const name = values
 #define EACH_ROW_VALUE(name, r, i)                                                                                     \
     TILE_UNROLL for (int r = 0; r < name##_size;                                                                       \
@@ -480,7 +479,8 @@ DEVICE int row_of_value(int r, int rows) {
 
 #define ROW_REDUCE(to, accumulator, start, combine, lanes, finish)                                                     \
     do {                                                                                                               \
-        enum { blocks_ = accumulator##_cols / 8, whole_rows_ = 1 / (accumulator##_rows >= 64) };                       \
+        ONE_WARP_ACROSS(accumulator##_rows);                                                                           \
+        enum { blocks_ = accumulator##_cols / 8 };                                                                     \
         TILE_UNROLL for (int half_ = 0; half_ < accumulator##_size / blocks_ / 2; half_++) {                           \
             const int first_ = half_ / 2 * blocks_ * 4 + half_ % 2 * 2;                                                \
             float row_ = start;                                                                                        \
@@ -503,8 +503,10 @@ DEVICE float plus(float x, float y) { return x + y; }
     } while (0)
 
 #define column_sums(matrix, accumulator)                                                                               \
-    sums_of_columns(matrix, matrix##_stride, accumulator, accumulator##_rows / (accumulator##_rows >= 64),             \
-                    accumulator##_cols)
+    do {                                                                                                               \
+        ONE_WARP_ACROSS(accumulator##_rows);                                                                           \
+        sums_of_columns(matrix, matrix##_stride, accumulator, accumulator##_rows, accumulator##_cols);                 \
+    } while (0)
 DEVICE void sums_of_columns(float *to, int stride, const float *accumulator, int rows, int cols) {
     TILE_UNROLL for (int e = 0; e < ACCUMULATOR_SIZE(rows, cols); e += e % 4 ? 3 : 1) {
         float sum = accumulator[e] + accumulator[e + 2];

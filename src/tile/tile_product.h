@@ -10,8 +10,11 @@
 #define mma_tn(accumulator, a, b)                                                                                      \
     mma(accumulator, accumulator##_rows, accumulator##_cols, a##_rows, a, a##_stride, true, b, b##_stride, false, false)
 #define lower_mma_nt(accumulator, a, b)                                                                                \
-    mma(accumulator, accumulator##_rows / (accumulator##_rows == 64), accumulator##_cols, a##_cols, a, a##_stride,     \
-        false, b, b##_stride, true, true)
+    do {                                                                                                               \
+        TILE_ASSERT(accumulator##_rows == 64, "the blocks below the diagonal are those of 64 rows");                   \
+        mma(accumulator, accumulator##_rows, accumulator##_cols, a##_cols, a, a##_stride, false, b, b##_stride, true,  \
+            true);                                                                                                     \
+    } while (0)
 
 /* d += A B, where A has `depth` columns; with `lower`, only the blocks of 16 x 16 on and below the diagonal. A is
  * stored by rows, or by columns if a_transposed; B likewise. Tiles and views, and their rows, begin at multiples of 16
@@ -91,15 +94,15 @@ DEVICE float dot_of_tiles(const element *a, int a_stride, const element *b, int 
 #endif
 }
 
-#define block_mma_nn(accumulator, i, j, a, b)                                                                          \
-    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_cols,        \
-              a##_cols, a, a##_stride, false, b, b##_stride, false)
-#define block_mma_nt(accumulator, i, j, a, b)                                                                          \
-    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_rows,        \
-              a##_cols, a, a##_stride, false, b, b##_stride, true)
-#define block_mma_tn(accumulator, i, j, a, b)                                                                          \
-    block_mma(accumulator, accumulator##_rows / (accumulator##_rows >= 64), accumulator##_cols, i, j, b##_cols,        \
-              a##_rows, a, a##_stride, true, b, b##_stride, false)
+#define block_mma_nn(accumulator, i, j, a, b) BLOCK_MMA(accumulator, i, j, b##_cols, a##_cols, a, false, b, false)
+#define block_mma_nt(accumulator, i, j, a, b) BLOCK_MMA(accumulator, i, j, b##_rows, a##_cols, a, false, b, true)
+#define block_mma_tn(accumulator, i, j, a, b) BLOCK_MMA(accumulator, i, j, b##_cols, a##_rows, a, true, b, false)
+#define BLOCK_MMA(accumulator, i, j, cols, depth, a, a_transposed, b, b_transposed)                                    \
+    do {                                                                                                               \
+        ONE_WARP_ACROSS(accumulator##_rows);                                                                           \
+        block_mma(accumulator, accumulator##_rows, accumulator##_cols, i, j, cols, depth, a, a##_stride, a_transposed, \
+                  b, b##_stride, b_transposed);                                                                        \
+    } while (0)
 DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, int cols, int depth, const element *a,
                       int a_stride, bool a_transposed, const element *b, int b_stride, bool b_transposed) {
     const int lane = lane_index();
@@ -143,8 +146,11 @@ DEVICE void block_mma(float *d, int all_rows, int all_cols, int row, int col, in
 #define accumulator_mma_nn_with_rest(accumulator, p, b) MMA_OF_ACCUMULATOR(accumulator, p, b, false, true)
 #define accumulator_mma_nt_with_rest(accumulator, p, b) MMA_OF_ACCUMULATOR(accumulator, p, b, true, true)
 #define MMA_OF_ACCUMULATOR(accumulator, p, b, b_transposed, with_rest)                                                 \
-    mma_of_accumulator(accumulator, accumulator##_rows / (p##_rows >= 64), accumulator##_cols, p##_cols, p, b,         \
-                       b##_stride, b_transposed, with_rest)
+    do {                                                                                                               \
+        ONE_WARP_ACROSS(p##_rows);                                                                                     \
+        mma_of_accumulator(accumulator, accumulator##_rows, accumulator##_cols, p##_cols, p, b, b##_stride,            \
+                           b_transposed, with_rest);                                                                   \
+    } while (0)
 #if defined(TILE_ELEMENT_F32)
 /* Of a row of p a lane has a quarter of the columns; its three neighbours have the others. */
 DEVICE void mma_of_accumulator(float *d, int rows, int cols, int depth, const float *p, const element *b, int b_stride,

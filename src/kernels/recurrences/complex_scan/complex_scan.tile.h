@@ -6,7 +6,8 @@
 #include "kernels/recurrences/scan_part.h"
 #include "tile/rows.h"
 
-enum { COLS = COMPLEX_SCAN_COLS / ((int)COMPLEX_SCAN_COLS == (int)WALK_COLUMNS), ROWS = COMPLEX_SCAN_ROWS };
+enum { COLS = COMPLEX_SCAN_COLS, ROWS = COMPLEX_SCAN_ROWS };
+TILE_ASSERT((int)COLS == (int)WALK_COLUMNS, "a thread has a column");
 
 typedef struct Complex {
     float re, im;

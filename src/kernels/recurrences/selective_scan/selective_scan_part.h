@@ -7,11 +7,13 @@
 #include "kernels/recurrences/selective_scan/selective_scan.h"
 
 enum {
-    COLS = SELECTIVE_SCAN_COLS / ((int)SELECTIVE_SCAN_COLS == (int)WALK_COLUMNS),
+    COLS = SELECTIVE_SCAN_COLS,
     ROWS = SELECTIVE_SCAN_ROWS,
     BLOCK = SELECTIVE_SCAN_BLOCK / (2 * (int)SELECTIVE_SCAN_BLOCK == (int)COLUMN_TOTALS),
     STATES = SELECTIVE_SCAN_STATES
 };
+TILE_ASSERT((int)COLS == (int)WALK_COLUMNS, "a thread has a column");
+TILE_ASSERT(2 * (int)BLOCK == (int)COLUMN_TOTALS, "column_totals sums dB and dC of a block");
 #define LN_2 0.693147181f
 
 /* Programs: x over blocks of columns, y over parts, z over sequences. */
