@@ -140,6 +140,9 @@ DEVICE float sigmoid_f(float x) { return divide_f(1.0f, 1.0f + exp_for_sum_f(-x)
 /* log sigmoid(x) = min(x, 0) - log(1 + e^-|x|), which neither overflows nor cancels. */
 DEVICE float log_sigmoid_f(float x) { return (x < 0.0f ? x : 0.0f) - log1p_f(exp_for_sum_f(-fabsf(x))); }
 
+/* log(1 + e^x) = -log sigmoid(-x), to 4 ulp for x >= 0, on a GPU to 4 + |x| ulp below. */
+DEVICE float softplus_f(float x) { return (x > 0.0f ? x : 0.0f) + log1p_f(exp_for_sum_f(-fabsf(x))); }
+
 /* sigmoid(x), sigmoid(-x) and log sigmoid(x), from one exponential. */
 typedef struct Sigmoids {
     float of, of_opposite, log_of;

@@ -31,6 +31,7 @@ static void expect_accuracy(const char *name, double worst, double bound) {
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 static double log_sigmoid(double x) { return fmin(x, 0) - log1p(exp(-fabs(x))); }
+static double softplus(double x) { return fmax(x, 0) + log1p(exp(-fabs(x))); }
 static double sigmoid_derivative(double x) { return sigmoid(x) * sigmoid(-x); }
 static double silu(double x) { return x / (1 + exp(-x)); }
 static double silu_derivative(double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }
@@ -74,6 +75,7 @@ static void gates(void **state) {
     expect_accuracy("sigmoid", worst_error(sigmoid_f, sigmoid, -300, 300, least), 4);
     expect_accuracy("silu", worst_error(silu_f, silu, -300, 300, least), 4);
     expect_accuracy("log_sigmoid", worst_error(log_sigmoid_f, log_sigmoid, -300, 80, least), 4);
+    expect_accuracy("softplus", worst_error(softplus_f, softplus, -80, 300, least), 4);
     expect_accuracy("derivative of sigmoid", worst_error(sigmoid_derivative_f, sigmoid_derivative, -300, 300, least),
                     6);
     expect_accuracy("derivative of silu", worst_error(silu_derivative_f, silu_derivative, -300, 300, 0.2),
@@ -82,6 +84,7 @@ static void gates(void **state) {
     expect_accuracy("sigmoid of the opposite", worst_error(one_of_opposite, sigmoid, -300, 300, least), 4);
     expect_accuracy("log_sigmoid of several", worst_error(log_of_one, log_sigmoid, -300, 80, least), 4);
     assert_true(log_sigmoid_f(-1e30f) == -1e30f && log_sigmoid_f(1e30f) == 0);
+    assert_true(softplus_f(-1e30f) == 0 && softplus_f(1e30f) == 1e30f);
     expect_accuracy("tanh", worst_error(tanh_f, tanh, -20, 20, 0), 5);
     expect_accuracy("tanh near 0", worst_error(tanh_f, tanh, -1e-3, 1e-3, 0), 2);
     assert_true(tanh_f(-1e30f) == -1 && tanh_f(1e30f) == 1 && soft_cap_f(8, 1e6f) == 8);

@@ -36,6 +36,7 @@ static void expect(const char *name, float (*function)(float), double (*definiti
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 static double log_sigmoid(double x) { return fmin(x, 0) - log1p(exp(-fabs(x))); }
+static double softplus(double x) { return fmax(x, 0) + log1p(exp(-fabs(x))); }
 static double sigmoid_derivative(double x) { return sigmoid(x) * sigmoid(-x); }
 static double silu(double x) { return x / (1 + exp(-x)); }
 static double silu_derivative(double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }
@@ -75,6 +76,8 @@ static void gates(void **state) {
     expect("silu", silu_f, silu, -300, 300, 1e-3, 4 + 10);
     expect("log_sigmoid", log_sigmoid_f, log_sigmoid, -300, 0, least, 4);
     expect("log_sigmoid above 0", log_sigmoid_f, log_sigmoid, 0, 16, least, 4 + 16);
+    expect("softplus", softplus_f, softplus, 0, 300, least, 4);
+    expect("softplus below 0", softplus_f, softplus, -16, 0, least, 4 + 16);
     expect("derivative of sigmoid", sigmoid_derivative_f, sigmoid_derivative, -16, 16, least, 6 + 16);
     expect("derivative of silu", silu_derivative_f, silu_derivative, -300, 300, 0.2, 4);
     expect("tanh", tanh_f, tanh, -20, 20, 1e-30, 6);

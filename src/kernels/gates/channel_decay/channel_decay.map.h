@@ -27,7 +27,7 @@ DEVICE void channel_decay_rows(const ChannelDecayArguments a, const DecayPart pa
             READ(bias, dt_bias + i);
             EACH_LANE(e) {
                 y[e] += bias[e];
-                y[e] = has_bound ? a.lower_bound * sigmoid_f(part.rate * y[e]) : part.rate * log_sigmoid_f(-y[e]);
+                y[e] = has_bound ? a.lower_bound * sigmoid_f(part.rate * y[e]) : -part.rate * softplus_f(y[e]);
             }
             WRITE_F32(g + i, y);
         }

@@ -5,7 +5,7 @@
 
 /* ln softplus(z), which is z where e^z is too small to matter: z < -20. */
 DEVICE float log_softplus_f(float z) {
-    const float log = log_f(-log_sigmoid_f(-(z < -20.0f ? -20.0f : z)));
+    const float log = log_f(softplus_f(z < -20.0f ? -20.0f : z));
     return z < -20.0f ? z : log;
 }
 
@@ -25,7 +25,7 @@ KERNEL(softplus_decay, SoftplusDecayArguments) {
                 EACH_LANE(e) log[e] = log_softplus_f(value[e] + bias[e]);
                 WRITE_F32(s + i, log);
             }
-            EACH_LANE(e) value[e] = exp_f(rate[e]) * log_sigmoid_f(-(value[e] + bias[e]));
+            EACH_LANE(e) value[e] = -exp_f(rate[e]) * softplus_f(value[e] + bias[e]);
             WRITE_F32(g + i, value);
         }
     }

@@ -4,11 +4,9 @@
 
 #include "kernels/recurrences/chunk_simple_gla/chunk_simple_gla.h"
 
-enum { MESA_SOLVE_KEYS = 128 }; /* the most keys of a head */
-
-/* x_t = (H_t + diag(lambda))^-1 q_t, per head, where the states H are those of `of_state`, with k as keys and values.
- * In backward, q is the gradient of forward's solution `solved`, x is solved for that, and lambda's gradient is -x
- * times `solved`. */
+/* x_t = (H_t + diag(lambda))^-1 q_t, per head, where the states H are those of `of_state`, whose keys and values are
+ * k. In backward q is the gradient of the solution, x the solution of its gradient, and -x times `solved`, the
+ * forward's solution, is lambda's gradient. */
 typedef struct MesaSolveArguments {
     ChunkSimpleGlaArguments of_state;
     Heads q, x, solved;     /* [N, heads*K]; solved: NULL in forward */

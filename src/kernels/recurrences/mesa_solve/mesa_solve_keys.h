@@ -42,7 +42,7 @@ MESA_KERNEL(mesa_solve) {
     tile_load_block(k, a.q, K, rows, head, 0);
     EACH (d, KEYS) {
         const float raw = d < K ? to_float(raw_lambda[d]) : 0.0f;
-        lambda[d] = a.lower_bound + (raw > 0.0f ? raw : 0.0f) + log1p_f(exp_f(-fabsf(raw)));
+        lambda[d] = a.lower_bound + softplus_f(raw);
     }
     sync();
     MAP(r, i, d, z, z = AT(k, i, d));

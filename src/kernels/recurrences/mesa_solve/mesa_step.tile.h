@@ -3,7 +3,7 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/mesa_solve/mesa_step.h"
 
-enum { KEYS = MESA_STEP_KEYS };
+enum { KEYS = MESA_SOLVE_KEYS };
 
 /* Programs: x over heads, y over sequences. */
 KERNEL(mesa_step, MesaStepArguments) {
@@ -21,7 +21,7 @@ KERNEL(mesa_step, MesaStepArguments) {
     float *const H = a.final + at;
     EACH (d, K) {
         const float raw = to_float(raw_lambda[d]);
-        lambda[d] = a.lower_bound + (raw > 0.0f ? raw : 0.0f) + log1p_f(exp_f(-fabsf(raw)));
+        lambda[d] = a.lower_bound + softplus_f(raw);
         key[d] = to_float(k[d]);
         x[d] = 0;
         p[d] = r[d] = to_float(q[d]);

@@ -67,7 +67,7 @@ KERNEL(selective_scan_dpart, SelectiveScanArguments) {
             sync();
             for (int t = count - 1; t >= 0; t--) {
                 EACH_COLUMN (c) {
-                    const float step = time_step(AT(dt, t, c) + COLUMN_VALUE(bias, 0, c)), d = AT(dy, t, c);
+                    const float step = softplus_f(AT(dt, t, c) + COLUMN_VALUE(bias, 0, c)), d = AT(dy, t, c);
                     TILE_UNROLL for (int n = 0; n < BLOCK; n += VECTOR) {
                         READ_MATRIX(C_row, factors, t, BLOCK + n);
                         EACH_LANE(e)
@@ -146,7 +146,7 @@ KERNEL(selective_scan_backward, SelectiveScanArguments) {
         sync();
         for (int t = 0; t < count; t++)
             EACH_COLUMN (c) {
-                ENTRY(time, t, c) = time_step(AT(dt, t, c) + COLUMN_VALUE(bias, 0, c));
+                ENTRY(time, t, c) = softplus_f(AT(dt, t, c) + COLUMN_VALUE(bias, 0, c));
                 ENTRY(input_sum, t, c) = 0;
                 ENTRY(decay_sum, t, c) = 0;
             }

@@ -72,7 +72,7 @@ KERNEL(selective_scan_part, SelectiveScanArguments) {
             for (int t = 0; t < count; t++) {
                 if (begins[t] != 0) zero_states(h);
                 EACH_COLUMN (c) {
-                    const float step = time_step(AT(dt, stage + t, c) + COLUMN_VALUE(bias, 0, c));
+                    const float step = softplus_f(AT(dt, stage + t, c) + COLUMN_VALUE(bias, 0, c));
                     ADVANCE(unused, h, rate, step, step * AT(x, stage + t, c), factors, t, c);
                     (void)unused;
                     if (block == 0) COLUMN_VALUE(time, 0, c) += step;
@@ -127,7 +127,7 @@ KERNEL(selective_scan, SelectiveScanArguments) {
             for (int t = 0; t < count; t++) {
                 if (begins[t] != 0) zero_states(h);
                 EACH_COLUMN (c) {
-                    const float step = time_step(AT(dt, stage + t, c) + COLUMN_VALUE(bias, 0, c));
+                    const float step = softplus_f(AT(dt, stage + t, c) + COLUMN_VALUE(bias, 0, c));
                     ADVANCE(sum, h, rate, step, step * AT(x, stage + t, c), factors, t, c);
                     ENTRY(sums, t, c) = sum + (block ? ENTRY(sums, t, c) : 0.0f);
                     if (block + 1 == blocks && c < part.cols) y[t * a.y_stride + c] = to_element(ENTRY(sums, t, c));

@@ -9,7 +9,7 @@
 enum {
     COLS = SELECTIVE_SCAN_COLS,
     ROWS = SELECTIVE_SCAN_ROWS,
-    BLOCK = SELECTIVE_SCAN_BLOCK / (2 * (int)SELECTIVE_SCAN_BLOCK == (int)COLUMN_TOTALS),
+    BLOCK = SELECTIVE_SCAN_BLOCK,
     STATES = SELECTIVE_SCAN_STATES
 };
 TILE_ASSERT((int)COLS == (int)WALK_COLUMNS, "a thread has a column");
@@ -104,10 +104,7 @@ DEVICE void cross_part(float *h, const float *rate, const SelectiveScanArguments
     }
 }
 
-/* t = softplus(dt + dt_bias) */
-DEVICE float time_step(float dt) { return -log_sigmoid_f(-dt); }
-
-/* factors [ROWS, 2 BLOCK] = the block's columns of B, then those of C. B and C are tiles [ROWS, STATES]. */
+/* factors, [ROWS, 2 BLOCK] = the block's columns of B, then those of C, which are tiles [ROWS, STATES]. */
 #define fill_factors(factors, B, C, block)                                                                             \
     EACH_PAIR(t_, n_, ROWS, BLOCK) {                                                                                   \
         ENTRY(factors, t_, n_) = AT(B, t_, (block)*BLOCK + n_);                                                        \
