@@ -292,6 +292,8 @@ void node_run(Node *node) {
 
 void *tape_workspace(Tape *tape, int64_t bytes) { return arena_push(tape->scratch, bytes); }
 
+bool node_is_one_token(const Node *node) { return node->tape->carried && node->tape->batch->T == 1; }
+
 bool node_keeps(const Node *node) { return !node->in_scratch && node->tape->recompute == RECOMPUTE_NONE; }
 
 void *node_workspace(Node *node, int64_t bytes) {

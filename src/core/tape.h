@@ -193,6 +193,9 @@ int64_t tape_tokens(const Tape *tape);
 int64_t tape_tokens_limit(const Tape *tape);
 void node_run(Node *node);
 
+/* Whether the node's batch is one token of each text that generation goes on with, from the states of earlier calls. */
+bool node_is_one_token(const Node *node);
+
 /* Device memory that is valid until the current forward or backward returns. */
 void *tape_workspace(Tape *tape, int64_t bytes);
 

@@ -82,7 +82,7 @@ static void one_token(const Node *node) {
 }
 
 static void chunk_gla_values_forward(Node *node) {
-    if (recurrent_step_fits(node, 0)) {
+    if (node_is_one_token(node)) {
         one_token(node);
         return;
     }

@@ -45,7 +45,7 @@ static void exponential_gates_forward(Node *node) {
                                                  .forget_stride = forget->stride,
                                                  .stride = node->out[LOG_DECAY]->stride,
                                                  .cap = cap_of(node)};
-    if (recurrent_step_fits(node, 0)) {
+    if (node_is_one_token(node)) {
         device->launch(KERNEL_exponential_gates_step, input->type, (Grid){batch->B, 1, 1}, &arguments);
         return;
     }
