@@ -18,7 +18,7 @@ typedef struct AbcConfig {
     double expand_k, expand_v, clamp_min, clamp_max; /* NaN: no bound */
     int64_t num_heads, num_slots, conv_size, gate_low_rank_dim;
     bool use_short_conv, use_rope;
-    Heads heads;
+    HeadSizes heads;
 } AbcConfig;
 
 static const Key abc_keys[] = {

@@ -16,7 +16,7 @@ typedef struct DeltaNetConfig {
     int64_t num_heads, conv_size;
     char *attn_mode, *qk_norm, *qk_activation;
     bool use_gate, use_short_conv, use_beta, allow_neg_eigval, use_output_norm;
-    Heads heads;
+    HeadSizes heads;
 } DeltaNetConfig;
 
 static const Key delta_net_keys[] = {

@@ -16,7 +16,7 @@ typedef struct GlaConfig {
     int64_t num_heads, num_kv_heads, conv_size;
     char *feature_map, *attn_mode;
     bool use_short_conv, use_output_gate, use_gk, use_gv;
-    Heads heads;
+    HeadSizes heads;
 } GlaConfig;
 
 enum { GATE_RANK = 16, GATE_NORMALIZER = 16 }; /* fixed in fla's layer, no config keys */

@@ -19,7 +19,7 @@ typedef struct GsaConfig {
     int64_t num_heads, num_kv_heads, num_slots, conv_size;
     char *feature_map;
     bool use_short_conv, use_output_gate, use_norm;
-    Heads heads;
+    HeadSizes heads;
 } GsaConfig;
 
 static const Key gsa_keys[] = {

@@ -21,7 +21,7 @@ typedef struct LinearAttnConfig {
     char *feature_map, *attn_mode;
     bool use_short_conv;
     bool tie_feature_map_qk, norm_q, norm_k, norm_feature_map;
-    Heads heads;
+    HeadSizes heads;
 } LinearAttnConfig;
 
 static const Key linear_attn_keys[] = {

@@ -10,7 +10,7 @@ Status refused(const char *key, const char *what) {
     return BAD_INPUT;
 }
 
-Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
+Status heads_complete(HeadSizes *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
                       double expand_v) {
     if (num_kv_heads && *num_kv_heads < 0) *num_kv_heads = num_heads;
     const int64_t kv_count = num_kv_heads ? *num_kv_heads : num_heads;
@@ -28,7 +28,7 @@ Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads,
             (long long)key_size, (long long)value_size, (long long)num_heads);
         return BAD_INPUT;
     }
-    *heads = (Heads){num_heads, kv_count, key_size, value_size};
+    *heads = (HeadSizes){num_heads, kv_count, key_size, value_size};
     return OK;
 }
 

@@ -38,15 +38,15 @@ static inline Tensor *gated_output_norm(Tape *tape, Tensor *o, Tensor *gate, Ten
                 : rms_norm(tape, o, NULL, weight, eps, NULL);
 }
 
-/* The heads of most of fla's layers. key_size and value_size are the widths of all `count` query heads together; k and
- * v have kv_count heads and are narrower by the factor count / kv_count. */
-typedef struct Heads {
+/* The heads of most of fla's layers. key_size and value_size are the widths over `count` query heads; with kv_count
+ * heads, k and v are narrower by count / kv_count. */
+typedef struct HeadSizes {
     int64_t count, kv_count, key_size, value_size;
-} Heads;
+} HeadSizes;
 
 /* Sets *heads from the config keys num_heads, num_kv_heads (-1 becomes num_heads; NULL: no such key), expand_k and
  * expand_v. BAD_INPUT (logged) if sizes do not divide. */
-Status heads_complete(Heads *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
+Status heads_complete(HeadSizes *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
                       double expand_v);
 
 /* For models whose q, k and v all have num_heads heads: num_key_value_heads (-1 becomes num_heads) must be num_heads,

@@ -19,7 +19,7 @@ typedef struct RetnetConfig {
     int64_t num_heads, num_kv_heads, conv_size;
     char *feature_map, *attn_mode;
     bool use_short_conv, use_output_gate;
-    Heads heads;
+    HeadSizes heads;
     float log_decay[RETNET_HEADS];
 } RetnetConfig;
 

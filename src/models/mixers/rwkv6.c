@@ -19,7 +19,7 @@ typedef struct Rwkv6Config {
     double expand_k, expand_v;
     int64_t num_heads, proj_low_rank_dim, gate_low_rank_dim;
     char *attn_mode;
-    Heads heads;
+    HeadSizes heads;
 } Rwkv6Config;
 
 static const Key rwkv6_keys[] = {
