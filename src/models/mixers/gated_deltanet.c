@@ -43,12 +43,7 @@ enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, A_PROJ, B_PROJ, O_PROJ, O_NORM, A_LOG, DT
 static Status gated_deltanet_complete(void *config, const ModelConfig *model) {
     (void)model;
     GatedDeltaNetConfig *c = config;
-    if (c->num_v_heads < 0) c->num_v_heads = c->num_heads;
-    if (c->num_v_heads % c->num_heads != 0) {
-        log_error("model: num_v_heads %lld is not a multiple of num_heads %lld", (long long)c->num_v_heads,
-                  (long long)c->num_heads);
-        return BAD_INPUT;
-    }
+    if (value_heads_complete(c->num_heads, &c->num_v_heads) != OK) return BAD_INPUT;
     return value_head_size(c->head_dim, c->expand_v, &c->head_v_dim);
 }
 

@@ -43,12 +43,7 @@ enum { O_NORM = O_PROJ + 1, A_LOG, DT_BIAS, Q_CONV, K_CONV, V_CONV };
 static Status kda_complete(void *config, const ModelConfig *model) {
     (void)model;
     KdaConfig *c = config;
-    if (c->num_v_heads < 0) c->num_v_heads = c->num_heads;
-    if (c->num_v_heads % c->num_heads != 0) {
-        log_error("model: num_v_heads %lld is not a multiple of num_heads %lld", (long long)c->num_v_heads,
-                  (long long)c->num_heads);
-        return BAD_INPUT;
-    }
+    if (value_heads_complete(c->num_heads, &c->num_v_heads) != OK) return BAD_INPUT;
     if (c->safe_gate && isnan(c->lower_bound)) {
         log_error("model: safe_gate needs lower_bound; -5 is usual");
         return BAD_INPUT;

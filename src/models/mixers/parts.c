@@ -10,8 +10,8 @@ Status refused(const char *key, const char *what) {
     return BAD_INPUT;
 }
 
-Status heads_complete(HeadSizes *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
-                      double expand_v) {
+Status heads_complete(HeadSizes *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads,
+                      double expand_k, double expand_v) {
     if (num_kv_heads && *num_kv_heads < 0) *num_kv_heads = num_heads;
     const int64_t kv_count = num_kv_heads ? *num_kv_heads : num_heads;
     const int64_t key_size = (int64_t)((double)model->hidden_size * expand_k);
@@ -30,6 +30,14 @@ Status heads_complete(HeadSizes *heads, const ModelConfig *model, int64_t num_he
     }
     *heads = (HeadSizes){num_heads, kv_count, key_size, value_size};
     return OK;
+}
+
+Status value_heads_complete(int64_t num_heads, int64_t *num_v_heads) {
+    if (*num_v_heads < 0) *num_v_heads = num_heads;
+    if (*num_v_heads % num_heads == 0) return OK;
+    log_error("model: num_v_heads %lld is not a multiple of num_heads %lld", (long long)*num_v_heads,
+              (long long)num_heads);
+    return BAD_INPUT;
 }
 
 Status value_head_size(int64_t head_dim, double expand_v, int64_t *size) {

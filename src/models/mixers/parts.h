@@ -46,12 +46,15 @@ typedef struct HeadSizes {
 
 /* Sets *heads from the config keys num_heads, num_kv_heads (-1 becomes num_heads; NULL: no such key), expand_k and
  * expand_v. BAD_INPUT (logged) if sizes do not divide. */
-Status heads_complete(HeadSizes *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads, double expand_k,
-                      double expand_v);
+Status heads_complete(HeadSizes *heads, const ModelConfig *model, int64_t num_heads, int64_t *num_kv_heads,
+                      double expand_k, double expand_v);
 
 /* For models whose q, k and v all have num_heads heads: num_key_value_heads (-1 becomes num_heads) must be num_heads,
  * which divides hidden_size. BAD_INPUT (logged) if not. */
 Status heads_of_own_keys(const ModelConfig *model, int64_t num_heads, int64_t *num_key_value_heads);
+
+/* num_v_heads (-1 becomes num_heads) must be a multiple of num_heads. BAD_INPUT (logged) if not. */
+Status value_heads_complete(int64_t num_heads, int64_t *num_v_heads);
 
 /* Sets *size = head_dim * expand_v. BAD_INPUT (logged) if that is not a whole number. */
 Status value_head_size(int64_t head_dim, double expand_v, int64_t *size);
