@@ -1,6 +1,7 @@
-/* Every op that models are written with. Each function records a node on the tape and runs its forward. Tensors have N
- * = B*T rows, one per token, and heads side by side in the columns. kernels/ has a folder for each op, or for a few
- * related ones, with its equations, its backward, its kernels and its definition in fp64. */
+/* Every op a model is written with. Each function records one node on the tape and runs its forward.
+ * N = B*T rows, one per token; heads lie side by side in the columns. An op is defined, with its equation, its backward
+ * and its fp64 definition, in the folder below kernels/ that has its name or a beginning of it (linear_group:
+ * products/linear), or where its comment says. */
 #ifndef FLAME_KERNELS_OPS_H
 #define FLAME_KERNELS_OPS_H
 
@@ -37,14 +38,14 @@ Tensor *bias(Tape *tape, Tensor *x, Tensor *bias);
 /* A copy of x that later blocks get as tape->handed_on: a value that one block hands to others besides the residual
  * stream. Only one block of a model may call this, and blocks before it must not use handed_on. */
 Tensor *hand_on(Tape *tape, Tensor *x);
-/* Gives every token one row that stands for its document: the document's last row, or the mean of its rows. */
+/* Of each document one row, given to all of its tokens: its last, or the mean of its rows. In basic/document_rows. */
 Tensor *document_summary(Tape *tape, Tensor *x, bool mean);
 /* In training, adds a term to the mean loss over the targets of each sequence: factor * the mean over its tokens of the
  * sums of the rows of x, fp32 [N, cols]. To this end each token's loss grows by (the sum of its row) * factor *
  * (targets of the sequence / T). Returns these additions, fp32 [N, 1]. Backward ignores their gradient: x gets the
  * gradient of the loss. */
 Tensor *add_loss(Tape *tape, Tensor *x, float factor);
-/* The rows of each document in reverse order. */
+/* The rows of each document in the opposite order. In basic/document_rows. */
 Tensor *reverse(Tape *tape, Tensor *x);
 /* x + y. */
 Tensor *add(Tape *tape, Tensor *x, Tensor *y);
@@ -67,7 +68,7 @@ Tensor *layer_norm_unbiased(Tape *tape, Tensor *x, Tensor *weight, float offset,
 Tensor *gated_rms_norm(Tape *tape, Tensor *x, Tensor *gate, Tensor *weight, Activation f, float eps);
 /* x / sqrt(sum(x^2) + eps), per group of `cols` columns. */
 Tensor *l2_norm(Tape *tape, Tensor *x, int64_t cols, float eps);
-/* rms_norm without a weight: x / sqrt(mean(x^2) + eps), per group of `cols` columns. */
+/* rms_norm without a weight: x / sqrt(mean(x^2) + eps), per group of `cols` columns. In norms/l2_norm. */
 Tensor *rms_norm_plain(Tape *tape, Tensor *x, int64_t cols, float eps);
 /* x / (max(|z|, e^-m) + eps) per head: divides the output of linear attention by the sum z of its weights. x [N,
  * heads*V]; z and m fp32 [N, heads]. m may be NULL: the divisor is then |z| + eps. */
@@ -114,9 +115,9 @@ Tensor *token_shift(Tape *tape, Tensor *x);
  * count <= 6, where x'_t = x_{t-1}, 0 for the first token of a document. All mu are parameters of cols entries, or all
  * are activations [N, cols]. offset is NULL or, if they are activations, may be a parameter [count, cols]. */
 void token_mix(Tape *tape, Tensor *x, Tensor *const mu[], Tensor *offset, int count, Tensor *out[]);
-/* factor * sigmoid(x), always fp32. */
+/* factor * sigmoid(x), always fp32. In gates/activation. */
 Tensor *sigmoid_gate(Tape *tape, Tensor *x, float factor);
-/* -e^x: a log decay, always fp32 (RWKV-6). */
+/* -e^x: a log decay, always fp32 (RWKV-6). In gates/activation. */
 Tensor *exponential_decay(Tape *tape, Tensor *x);
 /* -e^A_log softplus(x + dt_bias): a log decay, always fp32. A_log, dt_bias [1, cols]. *log_step, if log_step is not
  * NULL: ln softplus(x + dt_bias), fp32. */
@@ -163,8 +164,8 @@ typedef struct AttentionShape {
 /* Causal softmax attention within documents, scale 1/sqrt(head size). q [N, heads*D], k v [N, kv_heads*D] -> [N,
  * heads*D]. */
 Tensor *attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, AttentionShape shape);
-/* The same with forget gates (arXiv 2503.02130): the sum of the log gates g of the tokens j + 1 .. i is added to the
- * score of query i and key j. g [N, heads] fp32; no window. */
+/* The same with forget gates (arXiv 2503.02130): the score of query i and key j has the sum of the log gates g of the
+ * tokens j + 1 .. i. g [N, heads] fp32; no window. In softmax/attention. */
 Tensor *forgetting_attention(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *g, AttentionShape shape);
 /* Causal softmax attention with the positions of PaTH (arXiv 2505.16381). With H_t = I - beta_t w_t w_t^T, the score of
  * query i and key j is scale (q_i H_i .. H_{j+1} k_j + the sum of forget over j+1 .. i). w has the shape of k; beta is
@@ -322,13 +323,13 @@ Tensor *complex_scan(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, Com
                      Tensor *initial, Tensor **final);
 
 /* The LSTM's recurrence (Hochreiter & Schmidhuber 1997, as torch.nn.LSTM): i, f, g, o = x_t + h_{t-1} W^T + bias, c_t =
- * sigmoid(f) c_{t-1} + sigmoid(i) tanh(g), h_t = sigmoid(o) tanh(c_t). x [N, 4D] is the inputs' part; W = hidden [4D,
- * D], bias [1, 4D] -> h [N, D]. initial: h and c before the first token, fp32 [B, 2D], or NULL for zero. *final, if
- * final is not NULL: h and c after the last token, same layout. */
+ * sigmoid(f) c_{t-1} + sigmoid(i) tanh(g), h_t = sigmoid(o) tanh(c_t). x [N, 4D], the inputs' part; W = hidden [4D, D],
+ * bias [1, 4D] -> h [N, D]. initial: h and c before the first token, fp32 [B, 2D], or NULL for zero. *final, if final
+ * is not NULL: those after the last token, same layout. In recurrences/recurrent_cell. */
 Tensor *lstm(Tape *tape, Tensor *x, Tensor *hidden, Tensor *bias, Tensor *initial, Tensor **final);
-/* The recurrence of the gated recurrent unit (arXiv 1406.1078, as torch.nn.GRU): with p = h_{t-1} W^T + bias, r, z =
- * sigmoid(x_t + p), n = tanh(x_n + r p_n), h_t = (1 - z) n + z h_{t-1}. x [N, 3D], hidden [3D, D]; the state is h, fp32
- * [B, D]. */
+/* The gated recurrent unit's (arXiv 1406.1078, as torch.nn.GRU): with p = h_{t-1} W^T + bias, r, z = sigmoid(x_t + p),
+ * n = tanh(x_n + r p_n), h_t = (1 - z) n + z h_{t-1}. x [N, 3D], hidden [3D, D]; the state is h, fp32 [B, D]. In
+ * recurrences/recurrent_cell. */
 Tensor *gru(Tape *tape, Tensor *x, Tensor *hidden, Tensor *bias, Tensor *initial, Tensor **final);
 
 /* A running softmax over the document's tokens so far (arXiv 2110.02488), for every column. With z_t = log sum over j
@@ -367,8 +368,8 @@ Tensor *chunk_delta(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, T
 Tensor *chunk_dplr(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *a, Tensor *b, Tensor *g, int64_t heads,
                    float scale, Tensor *initial, Tensor **final);
 /* Kimi Delta Attention (arXiv 2510.26692): S <- diag(e^g_t) S_{t-1}, S_t = S + beta_t k_t (v_t - k_t S)^T, o_t =
- * K^(-1/2) q_t S_t, per head. Shapes as in chunk_dplr, with beta fp32 [N, heads]. Where beta is below 1e-15, its
- * gradient is 0. Keys are expected to be normalized: |k| <= 1. */
+ * K^(-1/2) q_t S_t, per head. As chunk_dplr, with beta [N, heads] fp32; where beta is below 1e-15 its gradient is given
+ * as 0. Keys are expected normed: |k| <= 1. In recurrences/chunk_dplr. */
 Tensor *chunk_kda(Tape *tape, Tensor *q, Tensor *k, Tensor *v, Tensor *beta, Tensor *g, int64_t heads, Tensor *initial,
                   Tensor **final);
 
