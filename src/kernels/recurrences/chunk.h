@@ -15,11 +15,15 @@ typedef struct Chunk {
                              and of its last row */
 } Chunk;
 
-/* Chunk `index` of a sequence of T tokens, in chunks of `most` tokens. */
+/* Chunk `index` of a sequence of T tokens, `most` tokens each, and its rows alone. */
+DEVICE Rows rows_of_chunk(int64_t T, int64_t most, int64_t sequence, int64_t index) {
+    const int64_t left = T - index * most;
+    const Rows rows = {sequence * T + index * most, left < most ? left : most};
+    return rows;
+}
 DEVICE Chunk chunk_at(const int32_t *segment, int64_t T, int64_t most, int64_t sequence, int64_t index) {
     Chunk chunk;
-    chunk.rows.first = sequence * T + index * most;
-    chunk.rows.count = T - index * most < most ? T - index * most : most;
+    chunk.rows = rows_of_chunk(T, most, sequence, index);
     chunk.before = segment[index ? chunk.rows.first - 1 : chunk.rows.first];
     chunk.last = segment[chunk.rows.first + chunk.rows.count - 1];
     return chunk;
@@ -31,8 +35,14 @@ DEVICE int64_t chunk_offset(int64_t chunks, int64_t heads, int64_t sequence, int
     return ((sequence * chunks + index) * heads + head) * size;
 }
 
-/* decay[i][j], [64, 64] without gaps, = the product of `step` over the rows j + 1 .. i: 1 on the diagonal, and 0
- * above. */
+/* accumulator_load and accumulator_store_f32 of [rows, cols] entries with a transposed accumulator; zeros if `from` is
+ * NULL. */
+#define accumulator_load_transposed(accumulator, from, stride, rows, cols)                                             \
+    MAP(accumulator, j_, i_, x_, x_ = (from) && j_ < (cols) && i_ < (rows) ? (from)[i_ * (stride) + j_] : 0.0f)
+#define accumulator_store_transposed(accumulator, to, stride, rows, cols)                                              \
+    MAP(accumulator, j_, i_, x_, if (j_ < (cols) && i_ < (rows))(to)[i_ * (stride) + j_] = x_)
+
+/* decay[i][j], [64, 64] without gaps, = the product of step over the rows j + 1 .. i; 1 on the diagonal, 0 above. */
 DEVICE void decays_between(float *decay, const float *step) {
     COLUMN_WALK(x, j, CHUNK_ROWS, i, CHUNK_ROWS,
                 x = j < i    ? x * step[i]

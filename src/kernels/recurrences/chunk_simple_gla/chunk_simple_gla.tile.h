@@ -106,7 +106,7 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
 #define LOAD_CHUNK(n, x, x_heads, x_head, y, y_heads, y_head)                                                          \
     do {                                                                                                               \
         const int loaded_ = first_ + (n)*step_;                                                                        \
-        const Rows rows_of_ = chunk_at(a.segment, a.T, ROWS, sequence, loaded_).rows;                                  \
+        const Rows rows_of_ = rows_of_chunk(a.T, ROWS, sequence, loaded_);                                  \
         TILE_VIEW(x_to_, x, (n) % 2 * ROWS, 0, ROWS, STATE_K);                                                         \
         TILE_VIEW(y_to_, y, (n) % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
         MATRIX_VIEW(decay_to_, decays, (n) % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
@@ -199,8 +199,8 @@ KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads, key_index = program_x - program_z;
     const int64_t products = products_at(&a, sequence, program_x, q_head);
     if (program_z > 0 && !follows(program_x)) return;
-    const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, program_x).rows;
-    const Rows key_rows = chunk_at(a.segment, a.T, ROWS, sequence, key_index).rows;
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, program_x);
+    const Rows key_rows = rows_of_chunk(a.T, ROWS, sequence, key_index);
     accumulator_zero(P);
     for (int64_t block = 0; block * WIDTH_K < a.K; block++) {
         tile_load_block(q, a.q, a.K, rows, q_head, block);
@@ -305,7 +305,7 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
                     tile_load_block(k, a.k, a.K, chunk.rows, k_head, load);
                     tile_load(dS, (const element *)a.dstate + at, a.V, a.K - load * WIDTH_K, cols_v);
                 } else {
-                    const Rows behind = chunk_at(a.segment, a.T, ROWS, sequence, index + 1).rows;
+                    const Rows behind = rows_of_chunk(a.T, ROWS, sequence, index + 1);
                     tile_load_block(dS, a.do_, a.V, behind, head, program_x);
                 }
             }
@@ -366,8 +366,8 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     const int index = (int)program_x, group = (int)a.heads / (int)a.q_heads, blocks = (int)blocks_of(a.V, WIDTH_V);
     const bool crosses = program_z > 0;
     if (crosses && !follows(index)) return;
-    const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, index).rows;
-    const Rows value_rows = chunk_at(a.segment, a.T, ROWS, sequence, index - crosses).rows;
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, index);
+    const Rows value_rows = rows_of_chunk(a.T, ROWS, sequence, index - crosses);
     const int64_t products = products_at(&a, sequence, index, q_head);
     const float *P = (crosses ? a.crossing : a.products) + products; /* read again for each head: registers are few */
     int head = q_head * group, block = 0, used_head = head, used_block = 0;

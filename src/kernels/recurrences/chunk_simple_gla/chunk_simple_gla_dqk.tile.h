@@ -27,10 +27,10 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
     const int k_head = first / q_group, group = (int)a.heads / q_heads, index = (int)program_y;
     const int blocks = (int)blocks_of(a.V, WIDTH_V), steps = group * blocks;
     const bool paired = follows(index) || followed(&a, index), passes = of_q && a.parts && !followed(&a, index);
-    const int other = follows(index) ? index - 1 : index + 1; /* the other chunk of the span, if that has two */
-    const Rows rows = chunk_at(a.segment, a.T, ROWS, sequence, index).rows;
-    const Rows other_rows = chunk_at(a.segment, a.T, ROWS, sequence, paired ? other : index).rows;
-    float through = 0; /* S S_next' of a head, which counts for every row, as reads by the span's last row do */
+    const int other = follows(index) ? index - 1 : index + 1; /* chunk of the span, if it is a pair */
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, index);
+    const Rows other_rows = rows_of_chunk(a.T, ROWS, sequence, paired ? other : index);
+    float through = 0; /* S S_next' of a head; counts for every row, as a read by the span's last one does */
     tile_load_block(own, of_q ? a.q : a.k, a.K, rows, of_q ? first : k_head, program_x);
     accumulator_zero(gradient);
     for (int q_head = first; q_head < first + count; q_head++) {
@@ -109,8 +109,8 @@ KERNEL(chunk_simple_gla_dg, ChunkSimpleGlaArguments) {
     MATRIX(from, SPAN_ROWS, HEADS + 1);     /* the sums over the rows from this one on */
     MATRIX(before, SPAN_ROWS, HEADS + 1);   /* the sums over the rows before it */
     MATRIX(scaled, SPAN_ROWS, HEADS + 1);   /* the gradient of s */
-    MATRIX(diagonal, SPAN_ROWS, HEADS + 1); /* the gradient of skip */
-    const Rows rows = chunk_at(a.segment, a.T, SPAN_ROWS, program_y, program_x).rows;
+    MATRIX(diagonal, SPAN_ROWS, HEADS + 1); /* that of skip */
+    const Rows rows = rows_of_chunk(a.T, SPAN_ROWS, program_y, program_x);
     const int64_t first = program_z * HEADS, blocks = blocks_of(a.K, WIDTH_K);
     const int heads = (int)(a.heads - first < HEADS ? a.heads - first : HEADS);
     EACH_PAIR(n, t, HEADS, SPAN_ROWS) {

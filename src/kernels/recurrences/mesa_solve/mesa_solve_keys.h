@@ -23,7 +23,7 @@ MESA_KERNEL(mesa_solve) {
     const int sequence = (int)program_z, head = (int)program_y, index = (int)program_x, K = (int)of_state->K;
     const element *states = (const element *)of_state->state + state_at(of_state, sequence, index, head, 0, 0);
     const element *raw_lambda = (const element *)a.raw_lambda + head * K;
-    const Rows rows = chunk_at(of_state->segment, of_state->T, ROWS, sequence, index).rows;
+    const Rows rows = rows_of_chunk(of_state->T, ROWS, sequence, index);
 
     tile_load(H, states, K, K, K);
     if (follows(index)) { /* H = u_last H + k^T diag(w) k of the chunk before */

@@ -26,14 +26,7 @@
 
 enum { ROWS = CHUNK_ROWS, SQUARE = ROWS * ROWS };
 
-/* The rows of a block's tokens. */
-DEVICE Rows rows_of_block(const PathAttentionArguments *a, int64_t sequence, int64_t index) {
-    const int64_t left = a->T - index * ROWS;
-    const Rows rows = {sequence * a->T + index * ROWS, left < ROWS ? left : ROWS};
-    return rows;
-}
-
-/* The row of token i of the block, or of its last token if i is past the end. */
+/* Token i of the block in [N], or the last one past the end. */
 DEVICE int64_t token_of_block(Rows rows, int64_t i) { return rows.first + (i < rows.count ? i : rows.count - 1); }
 
 /* The offset of the square of a block and a head, of `heads` heads. */

@@ -47,7 +47,7 @@ KERNEL(path_attention_prepare, PathAttentionArguments) {
     ACCUMULATOR(turned, ROWS, WIDTH);
     const int64_t sequence = program_y / a.kv_heads, kv_head = program_y % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t at = square_at(&a, a.kv_heads, sequence, program_x, kv_head);
-    const Rows rows = rows_of_block(&a, sequence, program_x);
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, program_x);
     load_beta(beta, rows, kv_head);
     accumulator_zero(by_w);
     accumulator_zero(by_k);
@@ -152,7 +152,7 @@ KERNEL(path_attention_inside, PathAttentionArguments) {
     ACCUMULATOR(sum, ROWS, WIDTH);
     const int64_t sequence = program_y / a.kv_heads, kv_head = program_y % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t at = square_at(&a, a.kv_heads, sequence, program_x, kv_head), t0 = program_x * ROWS;
-    const Rows rows = rows_of_block(&a, sequence, program_x);
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, program_x);
     const float exponent_scale = a.scale * LOG2_E;
     tile_load(Z, (const element *)a.between + at, ROWS, ROWS, ROWS);
     EACH_TILE(Z, i, j, x, x = -x);
@@ -257,7 +257,7 @@ KERNEL(path_attention_finish, PathAttentionArguments) {
     ACCUMULATOR(sum, ROWS, WIDTH);
     const int64_t sequence = program_y / a.kv_heads, kv_head = program_y % a.kv_heads;
     const int64_t at = square_at(&a, a.kv_heads, sequence, program_x, kv_head);
-    const Rows rows = rows_of_block(&a, sequence, program_x);
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, program_x);
     load_beta(beta, rows, kv_head);
     tile_load(Ti, (const element *)a.inverse + at, ROWS, ROWS, ROWS);
     tile_load(Z, (const element *)a.between + at, ROWS, ROWS, ROWS);
@@ -338,7 +338,7 @@ KERNEL(path_attention_forget, PathAttentionArguments) {
     EACH (i, ROWS) gradient[i] = 0;
     sync();
     for (int64_t index = a.blocks - 1; index >= 0; index--) {
-        const Rows rows = rows_of_block(&a, sequence, index);
+        const Rows rows = rows_of_chunk(a.T, ROWS, sequence, index);
         const int64_t t0 = index * ROWS;
         const float from_next_block = gradient[0];
         EACH (i, ROWS) sums[i] = i < rows.count ? a.forget_sums[entry_of_token(&a, sequence, head, t0 + i)] : 0.0f;

@@ -23,7 +23,7 @@ PATH_KERNEL(path_attention_forward) {
 
     const int64_t sequence = program_z, head = program_y, kv_head = head / (a.heads / a.kv_heads);
     const int64_t own = a.blocks - 1 - program_x;
-    const Rows rows = rows_of_block(&a, sequence, own);
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, own);
     const int64_t first = first_key_block(&a, rows);
     const float exponent_scale = a.scale * LOG2_E;
 
@@ -82,7 +82,7 @@ PATH_KERNEL(path_attention_carry) {
     ACCUMULATOR(p, ROWS, ROWS);
 
     const int64_t sequence = program_z, kv_head = program_y, cols = a.kv_heads * a.head_dim;
-    const Rows rows = rows_of_block(&a, sequence, program_x);
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, program_x);
     tile_load_block(w, a.turned_k, a.head_dim, rows, kv_head, 0);
     sync();
     MAP(k, i, j, x, x = AT(w, i, j));
@@ -122,7 +122,7 @@ PATH_KERNEL(path_attention_queries) {
 
     const int64_t sequence = program_z, head = program_y, kv_head = head / (a.heads / a.kv_heads);
     const int64_t own = a.first_query_block + a.query_blocks - 1 - program_x;
-    const Rows rows = rows_of_block(&a, sequence, own);
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, own);
     const int64_t first = first_key_block(&a, rows), t0 = entry_of_token(&a, sequence, head, own * ROWS);
     const int64_t pairs = pair_at(&a, sequence, head, own, 0), pair_size = ROWS * a.head_dim;
     const float exponent_scale = a.scale * LOG2_E;
@@ -256,7 +256,7 @@ PATH_KERNEL(path_attention_keys) {
 
     const int64_t sequence = program_z, kv_head = program_y, group = a.heads / a.kv_heads, index = program_x;
     const int64_t first_head = kv_head * group;
-    const Rows rows = rows_of_block(&a, sequence, index);
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, index);
     const int64_t begin = larger_index(a.first_query_block, index + 1), end = end_of_queries(&a, rows);
     const float exponent_scale = a.scale * LOG2_E;
     if (begin >= end) return;
@@ -331,7 +331,7 @@ PATH_KERNEL(path_attention_turns) {
 
     const int64_t sequence = program_z, kv_head = program_y, group = a.heads / a.kv_heads, index = program_x;
     const int64_t first_head = kv_head * group;
-    const Rows rows = rows_of_block(&a, sequence, index);
+    const Rows rows = rows_of_chunk(a.T, ROWS, sequence, index);
     const int64_t begin = larger_index(a.first_query_block, index + 1), end = end_of_queries(&a, rows);
     if (begin >= end) return;
 

@@ -50,7 +50,7 @@ DEVICE int64_t end_of_queries(const PathAttentionArguments *a, Rows keys) {
 /* Loads the block `index` of keys of two matrices. */
 #define load_keys(x_tile, x, y_tile, y, index)                                                                         \
     do {                                                                                                               \
-        const Rows keys_ = rows_of_block(&a, sequence, index);                                                         \
+        const Rows keys_ = rows_of_chunk(a.T, ROWS, sequence, index);                                                  \
         tile_load_block(x_tile, x, a.head_dim, keys_, kv_head, 0);                                                     \
         tile_load_block(y_tile, y, a.head_dim, keys_, kv_head, 0);                                                     \
     } while (0)
