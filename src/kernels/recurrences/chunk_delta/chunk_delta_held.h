@@ -22,7 +22,7 @@ HELD_KERNEL(chunk_delta_output) {
     const HeldNumber k_head = (HeldNumber)(head * a.heads / a.v_heads);
     const int first_v = (int)program_y * WIDTH, cols_v = (int)a.V - first_v;
     const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
-    transposed_load(state, initial, a.initial_stride);
+    accumulator_load_transposed(state, initial, a.initial_stride, a.K, cols_v);
     const DeltaChunk start = delta_chunk_at(&a, sequence, 0);
     tile_load_block(q, a.q, a.K, start.tokens, k_head, 0);
     tile_load_block(values, a.v, a.V, start.updates, head, program_y);
@@ -67,7 +67,7 @@ HELD_KERNEL(chunk_delta_output) {
         sync_after(1);
     }
     float *final = a.final + program_x * a.K * a.V + first_v;
-    if (a.final) transposed_store(state, final, a.V);
+    if (a.final) accumulator_store_transposed(state, final, a.V, a.K, cols_v);
 }
 
 /* Computes U and the states before each chunk, transposed. */
@@ -83,7 +83,7 @@ HELD_KERNEL(chunk_delta_state) {
     const uint32_t k_head = (uint32_t)(head * a.heads / a.v_heads);
     const int first_v = (int)program_y * WIDTH, cols_v = (int)a.V - first_v;
     const float *initial = a.initial ? a.initial + program_x * a.K * a.initial_stride + first_v : NULL;
-    transposed_load(state, initial, a.initial_stride);
+    accumulator_load_transposed(state, initial, a.initial_stride, a.K, cols_v);
     DeltaChunk chunk = delta_chunk_at(&a, sequence, 0);
     tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
     tile_load_block(values, a.v, a.V, chunk.updates, head, program_y);
@@ -132,7 +132,7 @@ HELD_KERNEL(chunk_delta_dstate) {
     const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads, last = a.chunks - 1;
     const int64_t k_head = head * a.heads / a.v_heads, first_v = program_y * WIDTH, cols_v = a.V - first_v;
     const float *dfinal = a.dfinal ? a.dfinal + program_x * a.K * a.V + first_v : NULL;
-    transposed_load(dstate, dfinal, a.V);
+    accumulator_load_transposed(dstate, dfinal, a.V, a.K, cols_v);
     DeltaChunk chunk = delta_chunk_at(&a, sequence, last);
     TILE_VIEW(last_dO, values, last % 2 * ROWS, 0, ROWS, WIDTH);
     tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
@@ -175,7 +175,7 @@ HELD_KERNEL(chunk_delta_dstate) {
         if (index > 0) store_state(dstate, a.dstate, index - 1);
     }
     float *dinitial = a.dinitial + program_x * a.K * a.initial_stride + first_v;
-    if (a.dinitial) transposed_store(dstate, dinitial, a.initial_stride);
+    if (a.dinitial) accumulator_store_transposed(dstate, dinitial, a.initial_stride, a.K, cols_v);
 }
 
 #undef KEYS

@@ -185,11 +185,6 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
     MOVE_STATE(dstate, dinitial, a.initial_stride, carried, 0, a.V);
 }
 
-/* Load an accumulator [values, keys] from `from` [K, V], or with 0 if that is NULL, and store one to `to` [K, V]. */
-#define transposed_load(accumulator, from, stride)                                                                     \
-    MAP(accumulator, v_, d_, x_, x_ = (from) && v_ < cols_v && d_ < a.K ? (from)[d_ * (stride) + v_] : 0.0f)
-#define transposed_store(accumulator, to, stride)                                                                      \
-    MAP(accumulator, v_, d_, x_, if (v_ < cols_v && d_ < a.K)(to)[d_ * (stride) + v_] = x_)
 #define store_state(accumulator, states, index)                                                                        \
     accumulator_store_shuffled(accumulator,                                                                            \
                                (element *)(states) + state_at(&a, sequence, index, head) + first_v * a.state_stride,   \
