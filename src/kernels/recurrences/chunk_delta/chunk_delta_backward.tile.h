@@ -34,7 +34,7 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     ACCUMULATOR(dr, ROWS, WIDTH);   /* R', then A */
     ACCUMULATOR(dots, ROWS, WIDTH); /* R' v, to be summed over each row */
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
-    const int64_t at = products_at(&a, sequence, program_x, head);
+    const int64_t at = products_offset(&a, sequence, program_x, head);
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_x);
     const float *gates = gates_at(&a, GATES_BETA, sequence, program_x, head);
     EACH (i, ROWS) beta[i] = gates[i];
@@ -135,8 +135,8 @@ KERNEL(chunk_delta_dqk, ChunkDeltaArguments) {
     accumulator_zero(dq);
     accumulator_zero(dk);
     for (int64_t head = k_head * group; head < (k_head + 1) * group; head++) {
-        const int64_t at = products_at(&a, sequence, program_y, head);
-        const int64_t state = state_at(&a, sequence, program_y, head) + first_k * (a.transposed ? 1 : a.V);
+        const int64_t at = products_offset(&a, sequence, program_y, head);
+        const int64_t state = state_offset(&a, sequence, program_y, head) + first_k * (a.transposed ? 1 : a.V);
         const float *gates = gates_at(&a, 0, sequence, program_y, head);
         TILES_WALK(states, stages, (const element *)a.state, state, a.state_stride, (const element *)a.dstate, state,
                    a.state_stride, WIDTH, a.aligned);

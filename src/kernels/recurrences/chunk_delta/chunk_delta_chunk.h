@@ -49,12 +49,11 @@ DEVICE DeltaChunk delta_chunk_at(const ChunkDeltaArguments *a, int64_t sequence,
     return whole;
 }
 
-/* The offsets of what each (sequence, chunk, value head) has: a matrix of 64 x 64 entries, the state, and the vectors
- * numbered GATES_. */
-DEVICE int64_t products_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
+/* Offsets of what a (sequence, chunk, value head) has: 64 x 64 entries, the state, the vectors of a GATES_ number. */
+DEVICE int64_t products_offset(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return chunk_offset(a->chunks, a->v_heads, sequence, index, head, ROWS * ROWS);
 }
-DEVICE int64_t state_at(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
+DEVICE int64_t state_offset(const ChunkDeltaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return chunk_offset(a->chunks, a->v_heads, sequence, index, head, a->state_size);
 }
 enum { GATES_FROM_START, GATES_TO_END, GATES_QUERY, GATES_BETA, GATES };

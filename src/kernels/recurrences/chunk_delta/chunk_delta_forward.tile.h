@@ -20,7 +20,7 @@ KERNEL(chunk_delta_prepare, ChunkDeltaArguments) {
     ACCUMULATOR(queries, ROWS, ROWS);
     ACCUMULATOR(keys, ROWS, ROWS);
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
-    const int64_t k_head = head * a.heads / a.v_heads, at = products_at(&a, sequence, program_x, head);
+    const int64_t k_head = head * a.heads / a.v_heads, at = products_offset(&a, sequence, program_x, head);
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_x);
     EACH (i, ROWS) {
         from_start[i] = gate_of_row(&a, chunk, head, i);

@@ -27,8 +27,8 @@ HELD_KERNEL(chunk_delta_output) {
     tile_load_block(q, a.q, a.K, start.tokens, k_head, 0);
     tile_load_block(values, a.v, a.V, start.updates, head, program_y);
     matrix_load(gates, gates_at(&a, 0, sequence, 0, head), ROWS, GATES, ROWS);
-    tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
-    tile_load(P, (const element *)a.products + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
+    tile_load(T, (const element *)a.inverse + products_offset(&a, sequence, 0, head), ROWS, ROWS, ROWS);
+    tile_load(P, (const element *)a.products + products_offset(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     for (uint32_t index = 0; index < a.chunks; index++) {
         const int turn = (int)index & 1;
         const DeltaChunk chunk = delta_chunk_at(&a, sequence, index);
@@ -54,7 +54,7 @@ HELD_KERNEL(chunk_delta_output) {
         tile_store_block(v, a.o, a.V, chunk.tokens, head, program_y);
         if (a.u.data) tile_store_block(kept_u, a.u, a.V, chunk.updates, head, program_y);
         if (index + 1 < a.chunks) {
-            const int64_t square = products_at(&a, sequence, index + 1, head);
+            const int64_t square = products_offset(&a, sequence, index + 1, head);
             const DeltaChunk next = delta_chunk_at(&a, sequence, index + 1);
             tile_load_block(q, a.q, a.K, next.tokens, k_head, 0);
             tile_load_block(next_v, a.v, a.V, next.updates, head, program_y);
@@ -88,7 +88,7 @@ HELD_KERNEL(chunk_delta_state) {
     tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
     tile_load_block(values, a.v, a.V, chunk.updates, head, program_y);
     matrix_load(gates, gates_at(&a, 0, sequence, 0, head), ROWS, GATES, ROWS);
-    tile_load(T, (const element *)a.inverse + products_at(&a, sequence, 0, head), ROWS, ROWS, ROWS);
+    tile_load(T, (const element *)a.inverse + products_offset(&a, sequence, 0, head), ROWS, ROWS, ROWS);
     for (int64_t index = 0; index < a.chunks; index++) {
         const int64_t turn = index % 2;
         store_state(state, a.state, index);
@@ -110,7 +110,7 @@ HELD_KERNEL(chunk_delta_state) {
         chunk = delta_chunk_at(&a, sequence, index + 1);
         tile_load_block(next_v, a.v, a.V, chunk.updates, head, program_y);
         matrix_load(next_gate, gates_at(&a, 0, sequence, index + 1, head), ROWS, GATES, ROWS);
-        tile_load(T, (const element *)a.inverse + products_at(&a, sequence, index + 1, head), ROWS, ROWS, ROWS);
+        tile_load(T, (const element *)a.inverse + products_offset(&a, sequence, index + 1, head), ROWS, ROWS, ROWS);
         copy_commit();
         accumulator_mma_nn(state, u, k);
         sync_after(1);
@@ -138,8 +138,8 @@ HELD_KERNEL(chunk_delta_dstate) {
     tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
     tile_load_block(last_dO, a.do_, a.V, chunk.tokens, head, program_y);
     matrix_load(gate, gates_at(&a, 0, sequence, last, head), ROWS, GATES, ROWS);
-    tile_load(T, (const element *)a.inverse + products_at(&a, sequence, last, head), ROWS, ROWS, ROWS);
-    tile_load(P, (const element *)a.products + products_at(&a, sequence, last, head), ROWS, ROWS, ROWS);
+    tile_load(T, (const element *)a.inverse + products_offset(&a, sequence, last, head), ROWS, ROWS, ROWS);
+    tile_load(P, (const element *)a.products + products_offset(&a, sequence, last, head), ROWS, ROWS, ROWS);
     store_state(dstate, a.dstate, last);
     for (int64_t index = last; index >= 0; index--) {
         const int64_t turn = index % 2;
@@ -167,7 +167,7 @@ HELD_KERNEL(chunk_delta_dstate) {
             tile_load_block(k, a.k, a.K, chunk.updates, k_head, 0);
             tile_load_block(other, a.do_, a.V, chunk.tokens, head, program_y);
             matrix_load(gate, gates_at(&a, 0, sequence, index - 1, head), ROWS, GATES, ROWS);
-            const int64_t square = products_at(&a, sequence, index - 1, head);
+            const int64_t square = products_offset(&a, sequence, index - 1, head);
             tile_load(T, (const element *)a.inverse + square, ROWS, ROWS, ROWS);
             tile_load(P, (const element *)a.products + square, ROWS, ROWS, ROWS);
         }

@@ -69,8 +69,8 @@ KERNEL(chunk_delta_state, ChunkDeltaArguments) {
     sync();
     for (int64_t index = 0; index < a.chunks; index++) {
         const DeltaChunk chunk = delta_chunk_at(&a, sequence, index);
-        const int64_t at = state_at(&a, sequence, index, head) + program_y * WIDTH;
-        const int64_t square = products_at(&a, sequence, index, head);
+        const int64_t at = state_offset(&a, sequence, index, head) + program_y * WIDTH;
+        const int64_t square = products_offset(&a, sequence, index, head);
         const float stays = load_gates(beta, from_start, to_end, query_decay, &a, chunk, sequence, index, head);
         tile_load(T, (const element *)a.inverse + square, ROWS, ROWS, ROWS);
         tile_load_block(values, a.v, a.V, chunk.updates, head, program_y);
@@ -142,9 +142,9 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
     sync();
     for (int64_t index = a.chunks - 1; index >= 0; index--) {
         const DeltaChunk chunk = delta_chunk_at(&a, sequence, index);
-        const int64_t square = products_at(&a, sequence, index, head);
+        const int64_t square = products_offset(&a, sequence, index, head);
         const float stays = load_gates(beta, from_start, to_end, query_decay, &a, chunk, sequence, index, head);
-        element *to = (element *)a.dstate + state_at(&a, sequence, index, head) + program_y * WIDTH;
+        element *to = (element *)a.dstate + state_offset(&a, sequence, index, head) + program_y * WIDTH;
         tile_load(T, (const element *)a.inverse + square, ROWS, ROWS, ROWS);
         tile_load(P, (const element *)a.products + square, ROWS, ROWS, ROWS);
         tile_load_block(dO, a.do_, a.V, chunk.tokens, head, program_y);
@@ -186,9 +186,9 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
 }
 
 #define store_state(accumulator, states, index)                                                                        \
-    accumulator_store_shuffled(accumulator,                                                                            \
-                               (element *)(states) + state_at(&a, sequence, index, head) + first_v * a.state_stride,   \
-                               a.state_stride, cols_v, a.state_stride)
+    accumulator_store_shuffled(                                                                                        \
+        accumulator, (element *)(states) + state_offset(&a, sequence, index, head) + first_v * a.state_stride,         \
+        a.state_stride, cols_v, a.state_stride)
 
 /* u = T x (with accumulator_mma_nt) or T^T x (accumulator_mma_nn) of transposed accumulators; T lacks its diagonal. As
  * in mma_with_rest the product is also with the rest of x, except that 256 keys leave no registers for it. U and the

@@ -72,13 +72,13 @@ DEVICE bool followed(const ChunkSimpleGlaArguments *a, int64_t index) {
 }
 
 /* Offset of entry (k, v) of the state of (the chunk's span, head). */
-DEVICE int64_t state_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
-                        int64_t v) {
+DEVICE int64_t state_offset(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head, int64_t k,
+                            int64_t v) {
     return chunk_offset(spans_of(a), a->heads, sequence, index / SPAN, head, a->K * a->V) + k * a->V + v;
 }
 
 /* Offset of the 64 x 64 products of (chunk index, query head). */
-DEVICE int64_t products_at(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t q_head) {
+DEVICE int64_t products_offset(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t q_head) {
     return chunk_offset(a->chunks, a->q_heads, sequence, index, q_head, ROWS * ROWS);
 }
 

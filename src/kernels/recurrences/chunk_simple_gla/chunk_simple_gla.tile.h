@@ -106,7 +106,7 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
 #define LOAD_CHUNK(n, x, x_heads, x_head, y, y_heads, y_head)                                                          \
     do {                                                                                                               \
         const int loaded_ = first_ + (n)*step_;                                                                        \
-        const Rows rows_of_ = rows_of_chunk(a.T, ROWS, sequence, loaded_);                                  \
+        const Rows rows_of_ = rows_of_chunk(a.T, ROWS, sequence, loaded_);                                             \
         TILE_VIEW(x_to_, x, (n) % 2 * ROWS, 0, ROWS, STATE_K);                                                         \
         TILE_VIEW(y_to_, y, (n) % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
         MATRIX_VIEW(decay_to_, decays, (n) % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
@@ -147,7 +147,7 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     do {                                                                                                               \
         const int at_ = first_ + (n)*step_;                                                                            \
         if (step_ > 0 ? !follows(at_) : !followed(&a, at_))                                                            \
-            accumulator_store(S, (element *)(states) + state_at(&a, sequence, at_, head, first_k, first_v), a.V,       \
+            accumulator_store(S, (element *)(states) + state_offset(&a, sequence, at_, head, first_k, first_v), a.V,   \
                               cols_k, cols_v);                                                                         \
     } while (0)
 
@@ -197,7 +197,7 @@ KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     TILE(k, ROWS, WIDTH_K);
     ACCUMULATOR(P, ROWS, ROWS);
     const int64_t sequence = program_y / a.q_heads, q_head = program_y % a.q_heads, key_index = program_x - program_z;
-    const int64_t products = products_at(&a, sequence, program_x, q_head);
+    const int64_t products = products_offset(&a, sequence, program_x, q_head);
     if (program_z > 0 && !follows(program_x)) return;
     const Rows rows = rows_of_chunk(a.T, ROWS, sequence, program_x);
     const Rows key_rows = rows_of_chunk(a.T, ROWS, sequence, key_index);
@@ -231,7 +231,7 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
     const int heads = (int)a.heads, sequence = (int)program_z / heads, head = (int)program_z % heads;
     const int q_head = head * (int)a.q_heads / heads, v_head = head * (int)a.v_heads / heads, index = (int)program_y;
     const int blocks = (int)blocks_of(a.K, WIDTH_K), steps = blocks + follows(index);
-    const int64_t cols_v = a.V - program_x * WIDTH_V, products = products_at(&a, sequence, index, q_head);
+    const int64_t cols_v = a.V - program_x * WIDTH_V, products = products_offset(&a, sequence, index, q_head);
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, index);
     halves_zero(o);
     for (int load = 0; load <= steps; load++) {
@@ -240,7 +240,7 @@ KERNEL(chunk_simple_gla_output, ChunkSimpleGlaArguments) {
             TILE_VIEW(q, queries, load % 2 * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(S, states, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
             if (load < blocks) {
-                const int64_t at = state_at(&a, sequence, index, head, load * WIDTH_K, program_x * WIDTH_V);
+                const int64_t at = state_offset(&a, sequence, index, head, load * WIDTH_K, program_x * WIDTH_V);
                 tile_load_block(q, a.q, a.K, chunk.rows, q_head, load);
                 tile_load(S, (const element *)a.state + at, a.V, a.K - load * WIDTH_K, cols_v);
             } else {
@@ -301,7 +301,7 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
                 TILE_VIEW(k, keys, load % 2 * ROWS, 0, ROWS, WIDTH_K);
                 TILE_VIEW(dS, dstates, load % 2 * WIDTH_K, 0, WIDTH_K, WIDTH_V);
                 if (load < blocks) {
-                    const int64_t at = state_at(&a, sequence, index, head, load * WIDTH_K, program_x * WIDTH_V);
+                    const int64_t at = state_offset(&a, sequence, index, head, load * WIDTH_K, program_x * WIDTH_V);
                     tile_load_block(k, a.k, a.K, chunk.rows, k_head, load);
                     tile_load(dS, (const element *)a.dstate + at, a.V, a.K - load * WIDTH_K, cols_v);
                 } else {
@@ -310,7 +310,7 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
                 }
             }
             if (load == 0) {
-                const float *P_of_chunk = a.products + products_at(&a, sequence, index, q_head);
+                const float *P_of_chunk = a.products + products_offset(&a, sequence, index, q_head);
                 matrix_load(decays, decays_of(&a, sequence, index, head), ROWS, DECAYS, ROWS);
                 if (followed(&a, index))
                     matrix_load(later, decays_of(&a, sequence, index + 1, head) + UPTO * ROWS, ROWS, 1, ROWS);
@@ -333,7 +333,7 @@ KERNEL(chunk_simple_gla_dv, ChunkSimpleGlaArguments) {
             }
             halves_mma_nn(dv, k, dS);
             if (load == blocks && followed(&a, index)) {
-                const float *from = a.crossing + products_at(&a, sequence, index + 1, q_head);
+                const float *from = a.crossing + products_offset(&a, sequence, index + 1, q_head);
                 TILE_VIEW(weights, keys, load % 2 * ROWS, 0, ROWS, ROWS);
                 TILE_OF_CROSSING(weights, crossing, from, i, j,
                                  ENTRY(later, 0, i) * (sum_scaled ? 1.0f : ENTRY(decays, AFTER, j)));
@@ -368,7 +368,7 @@ KERNEL(chunk_simple_gla_dproducts, ChunkSimpleGlaArguments) {
     if (crosses && !follows(index)) return;
     const Rows rows = rows_of_chunk(a.T, ROWS, sequence, index);
     const Rows value_rows = rows_of_chunk(a.T, ROWS, sequence, index - crosses);
-    const int64_t products = products_at(&a, sequence, index, q_head);
+    const int64_t products = products_offset(&a, sequence, index, q_head);
     const float *P = (crosses ? a.crossing : a.products) + products; /* read again for each head: registers are few */
     int head = q_head * group, block = 0, used_head = head, used_block = 0;
     accumulator_zero(dP);

@@ -38,7 +38,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
         for (int load = 0; load <= steps; load++) {
             if (load > 0) sync();
             if (load < steps) {
-                const int64_t at = state_at(&a, sequence, index, head, program_x * WIDTH_K, block * WIDTH_V);
+                const int64_t at = state_offset(&a, sequence, index, head, program_x * WIDTH_K, block * WIDTH_V);
                 const int64_t rows_k = a.K - program_x * WIDTH_K, cols_v = a.V - block * WIDTH_V;
                 const int matrix_head = of_q ? head : head * (int)a.v_heads / (int)a.heads;
                 TILE_VIEW(matrix, matrices, load % 2 * ROWS, 0, ROWS, WIDTH_V);
@@ -84,7 +84,7 @@ KERNEL(chunk_simple_gla_dqk, ChunkSimpleGlaArguments) {
         /* The products of the chunk with itself, then (n = 1) those with the span's other chunk. */
         const int products = of_q ? 1 + follows(index) : 1 + followed(&a, index);
         for (int n = 0; n < products; n++) {
-            const int64_t at = products_at(&a, sequence, n == 0 || of_q ? index : other, q_head);
+            const int64_t at = products_offset(&a, sequence, n == 0 || of_q ? index : other, q_head);
             const Rows token_rows = n == 0 ? rows : other_rows;
             TILE_VIEW(dP, matrices, 0, 0, ROWS, ROWS);
             TILE_VIEW(factor, states, 0, 0, ROWS, WIDTH_K);
@@ -151,7 +151,7 @@ KERNEL(chunk_simple_gla_dg, ChunkSimpleGlaArguments) {
     EACH_PAIR(t, n, SPAN_ROWS, HEADS) {
         if (t < rows.count && n < heads) {
             const int64_t row = rows.first + t, head = first + n, index = program_x * SPAN + t / ROWS;
-            const float *P = a.products + products_at(&a, program_y, index, head * a.q_heads / a.heads);
+            const float *P = a.products + products_offset(&a, program_y, index, head * a.q_heads / a.heads);
             if (a.dg) a.dg[row * a.g_stride + head] = ENTRY(from, t, n) + ENTRY(before, t, n);
             if (a.ds)
                 a.ds[row * a.s_stride + head] = ENTRY(scaled, t, n) + ENTRY(diagonal, t, n) *

@@ -21,7 +21,7 @@ MESA_KERNEL(mesa_solve) {
     ROW_VALUES(turn, ROWS);
     const ChunkSimpleGlaArguments *of_state = &a.of_state;
     const int sequence = (int)program_z, head = (int)program_y, index = (int)program_x, K = (int)of_state->K;
-    const element *states = (const element *)of_state->state + state_at(of_state, sequence, index, head, 0, 0);
+    const element *states = (const element *)of_state->state + state_offset(of_state, sequence, index, head, 0, 0);
     const element *raw_lambda = (const element *)a.raw_lambda + head * K;
     const Rows rows = rows_of_chunk(of_state->T, ROWS, sequence, index);
 
