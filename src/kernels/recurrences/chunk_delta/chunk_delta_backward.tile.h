@@ -27,12 +27,15 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     VECTOR(step, ROWS);
     VECTOR(beta, ROWS);
     VECTOR(row_dots, ROWS);
-    VECTOR(query_sums, ROWS);
-    VECTOR(key_sums, ROWS);
+    VECTOR(query_sums, ROWS); /* of the rows of A_ij q_i k_j */
+    VECTOR(key_sums, ROWS);   /* of the rows of B_ij k_i k_j / beta_i */
+    VECTOR(of_queries, ROWS); /* the queries' part of G' */
     ACCUMULATOR(queries, ROWS, ROWS);
     ACCUMULATOR(keys, ROWS, ROWS);
-    ACCUMULATOR(dr, ROWS, WIDTH);   /* R', then A */
-    ACCUMULATOR(dots, ROWS, WIDTH); /* R' v, to be summed over each row */
+    ACCUMULATOR(A, ROWS, ROWS);
+    ACCUMULATOR(before, ROWS, ROWS); /* M of the row before */
+    ACCUMULATOR(dr, ROWS, WIDTH);    /* R' */
+    ACCUMULATOR(dots, ROWS, WIDTH);  /* R' v, its sum over the rows to come */
     const int64_t sequence = program_y / a.v_heads, head = program_y % a.v_heads;
     const int64_t at = products_offset(&a, sequence, program_x, head);
     const DeltaChunk chunk = delta_chunk_at(&a, sequence, program_x);
@@ -58,8 +61,8 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
     }
     decay_matrix(decay, step, &a, chunk, head);
     const float *overlaps = a.overlaps + at;
-    MAP(dr, i, j, x, x = a.scale * ENTRY(decay, query_row(&a, i), j) * PEER(queries, i, j));
-    accumulator_store(dr, (element *)a.dproducts + at, ROWS, ROWS, ROWS);
+    MAP(A, i, j, x, x = a.scale * ENTRY(decay, query_row(&a, i), j) * PEER(queries, i, j));
+    accumulator_store(A, (element *)a.dproducts + at, ROWS, ROWS, ROWS);
     MAP(queries, i, j, x, x *= AT(P, i, j); ENTRY(z, i, j) = x);
     row_sum(query_sums, queries);
     row_sum(row_dots, dots);
@@ -67,15 +70,15 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
         EACH (i, ROWS) step[i] = joins_row_before(&a, chunk, i);
     sync();
     if (a.undecayed) {
-        MAP(dr, i, j, x, x = j < i ? step[i] * ENTRY(decay, i - 1, j) : 0.0f);
+        MAP(before, i, j, x, x = j < i ? step[i] * ENTRY(decay, i - 1, j) : 0.0f);
         sync();
-        MAP(dr, i, j, x, ENTRY(decay, i, j) = x);
+        MAP(before, i, j, x, ENTRY(decay, i, j) = x);
     }
     float *sums = sums_at(&a, 0, sequence, program_x, head), *dbeta = sums + ROWS;
     EACH (j, ROWS) {
         float total = 0;
         for (int i = 0; i < ROWS; i++) total += ENTRY(z, i, j);
-        key_sums[j] = query_entry(query_sums, &a, j) - total;
+        of_queries[j] = query_entry(query_sums, &a, j) - total;
     }
     sync();
     MAP(keys, i, j, x, {
@@ -84,13 +87,13 @@ KERNEL(chunk_delta_dproducts, ChunkDeltaArguments) {
         x *= overlaps[i * ROWS + j];
         ENTRY(z, i, j) = beta[i] * x;
     });
-    row_sum(query_sums, keys);
+    row_sum(key_sums, keys);
     sync();
     EACH (j, ROWS) {
         float total = 0;
         for (int i = 0; i < ROWS; i++) total += ENTRY(z, i, j);
-        sums[j] = key_sums[j] + of_row_ahead(beta, query_sums, j, a.undecayed) - total;
-        dbeta[j] = row_dots[j] + query_sums[j];
+        sums[j] = of_queries[j] + of_row_ahead(beta, key_sums, j, a.undecayed) - total;
+        dbeta[j] = row_dots[j] + key_sums[j];
     }
     sync();
     EACH_ENTRY(z, i, j, x, x = ENTRY(decay, j <= i ? i : j, j <= i ? j : i));
