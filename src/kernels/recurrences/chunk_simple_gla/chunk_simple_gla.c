@@ -29,9 +29,10 @@ static int64_t product_bytes(const Node *node, const ChunkSimpleGlaArguments *ar
 }
 
 void chunk_simple_gla_take_states(Node *node, DType type, ChunkSimpleGlaArguments *arguments) {
-    const int64_t rows = node->tape->batch->B * arguments->chunks * arguments->heads * CHUNK_SIMPLE_GLA_DECAY_ROWS;
+    const int64_t heads = node->tape->batch->B * arguments->chunks * arguments->heads;
+    const int64_t rows = CHUNK_SIMPLE_GLA_DECAY_ROWS(node->tape->device->gpu);
     arguments->state = node_workspace(node, state_bytes(node, type, arguments));
-    arguments->decays = node_workspace(node, rows * CHUNK_ROWS * dtype_size(F32));
+    arguments->decays = node_workspace(node, heads * rows * CHUNK_ROWS * dtype_size(F32));
 }
 
 static float *product_workspace(Node *node, bool kept, const ChunkSimpleGlaArguments *arguments) {

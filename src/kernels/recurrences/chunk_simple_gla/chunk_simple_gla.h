@@ -9,16 +9,17 @@
 enum {
     CHUNK_SIMPLE_GLA_K = 64, /* the widths of the blocks of K and of V that a program works on */
     CHUNK_SIMPLE_GLA_V = 64,
-    CHUNK_SIMPLE_GLA_STATE_K = 128, /* K where the state is carried; each block of K reads the values again */
-    CHUNK_SIMPLE_GLA_DECAY_ROWS = 5,
-    CHUNK_SIMPLE_GLA_PARTS = 5,  /* parts of the gates' gradients, besides two for each block of K */
-    CHUNK_SIMPLE_GLA_HEADS = 32, /* heads for which a program computes decays or gradients of gates */
-    CHUNK_SIMPLE_GLA_DECAYS = 64 /* the most heads with a constant decay */
+    CHUNK_SIMPLE_GLA_STATE_K = 128, /* of K where the state is carried: each block of K reads the values again */
+    CHUNK_SIMPLE_GLA_PARTS = 5,     /* of the gates' gradients, besides two for each block of K */
+    CHUNK_SIMPLE_GLA_HEADS = 32,    /* that one program makes decays of, or gradients of gates */
+    CHUNK_SIMPLE_GLA_DECAYS = 64    /* heads with a constant decay, at most */
 };
 
 /* A span is the number of chunks for which a state is stored once: more than one on a GPU, where the cost of states is
  * that of memory. */
 #define CHUNK_SIMPLE_GLA_SPAN(gpu) ((gpu) ? 2 : 1)
+/* Rows of decays of a chunk and head. */
+#define CHUNK_SIMPLE_GLA_DECAY_ROWS(gpu) ((gpu) ? 4 : 5)
 
 /* Head n of `heads` reads query head n * q_heads / heads, and so on. k_heads divides q_heads; q_heads and v_heads
  * divide heads. Heads have one row per token, with entries of the element type. All other arrays except the gates and
@@ -31,8 +32,8 @@ typedef struct ChunkSimpleGlaArguments {
     const void *skip;       /* elements [heads]; NULL: 0 */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*heads*K, V] */
-    float *decays;          /* [B, chunks, heads, CHUNK_SIMPLE_GLA_DECAY_ROWS, 64] */
-    void *state;            /* elements [B, spans, heads, K, V]: the state before each span */
+    float *decays;          /* [B, chunks, heads, CHUNK_SIMPLE_GLA_DECAY_ROWS(gpu), 64] */
+    void *state;            /* elements [B, spans, heads, K, V], before each span */
     float *final;           /* [B*heads*K, V] */
     Heads o;                /* [N, heads*V] */
     int64_t g_stride, s_stride, initial_stride;
@@ -94,8 +95,29 @@ DEVICE float *parts_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64
 DEVICE float *reads_of(float *parts, int64_t k) { return parts + (PARTS + 2 * k) * ROWS; }
 DEVICE float *writes_of(float *parts, int64_t k) { return reads_of(parts, k) + ROWS; }
 
-/* The rows of `decays` for each (chunk index, head): what MULTIPLY_BY_DECAYS needs, then u and w. */
-enum { LOG_UPTO, LOG_FROM, TO_HALF = 0, STEP, START, OF_M = ON_GPU ? 2 : 3, UPTO = OF_M, AFTER, DECAYS };
+/* What chunk_simple_gla_decays has of token i of a chunk when it stores M's rows: the sum of the logarithms up to i or,
+ * on the CPU, M_ri for the last row r of the first half; e^g, e^s, and s by the logarithm to base 2. */
+typedef struct TokenDecays {
+    float of_m, step, start, scale;
+} TokenDecays;
+
+/* The rows of decays of (chunk index, head): those of M, for MULTIPLY_BY_DECAYS, then u (UPTO) and w (AFTER). */
+#if defined(__CUDACC__) || defined(TILE_EMULATOR)
+enum { LOG_UPTO, LOG_FROM, UPTO, AFTER, DECAYS };
+DEVICE void store_of_m(float *decays, int64_t i, TokenDecays token) {
+    decays[LOG_UPTO * ROWS + i] = token.of_m;
+    decays[LOG_FROM * ROWS + i] = token.of_m - token.scale;
+}
+#else
+enum { TO_HALF, STEP, START, UPTO, AFTER, DECAYS };
+DEVICE void store_of_m(float *decays, int64_t i, TokenDecays token) {
+    decays[TO_HALF * ROWS + i] = i < HALF ? token.of_m : 0.0f;
+    decays[STEP * ROWS + i] = token.step;
+    decays[START * ROWS + i] = token.start;
+}
+#endif
+enum { OF_M = UPTO }; /* rows of M */
+TILE_ASSERT((int)DECAYS == CHUNK_SIMPLE_GLA_DECAY_ROWS(ON_GPU), "the host reserves another number of rows");
 #define LEAST_LOG (-150.0f) /* of a step, after which nothing is left; sums of 64 are exact to 1e-3 at worst */
 DEVICE float *decays_of(const ChunkSimpleGlaArguments *a, int64_t sequence, int64_t index, int64_t head) {
     return a->decays + chunk_offset(a->chunks, a->heads, sequence, index, head, DECAYS * ROWS);

@@ -88,14 +88,8 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     EACH_PAIR(n, i, HEADS, ROWS) {
         if (n < heads) {
             float *decays = decays_of(&a, program_y, program_x, first + n);
-            if (ON_GPU) {
-                decays[LOG_UPTO * ROWS + i] = ENTRY(of_m, i, n);
-                decays[LOG_FROM * ROWS + i] = ENTRY(of_m, i, n) - ENTRY(scales, i, n);
-            } else {
-                decays[TO_HALF * ROWS + i] = i < HALF ? ENTRY(of_m, i, n) : 0.0f;
-                decays[STEP * ROWS + i] = ENTRY(steps, i, n);
-                decays[START * ROWS + i] = ENTRY(starts, i, n);
-            }
+            const TokenDecays token = {ENTRY(of_m, i, n), ENTRY(steps, i, n), ENTRY(starts, i, n), ENTRY(scales, i, n)};
+            store_of_m(decays, i, token);
             decays[UPTO * ROWS + i] = ENTRY(upto, i, n);
             decays[AFTER * ROWS + i] = ENTRY(after, i, n);
         }
