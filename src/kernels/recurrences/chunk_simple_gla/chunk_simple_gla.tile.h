@@ -27,8 +27,8 @@
  *   v'_b = diag(w_b) (u_last,c k_b S_next' + P_cb^T diag(u_c) o'_c) + (A + D 1)^T o'_b
  *   P'_cb = diag(u_c) o'_c v_b^T diag(w_b)
  *
- * Programs get few registers, so that all programs that carry the states of 32 heads of 64 values run at the same time
- * if shared memory has room for them. The gradients of q and k need more registers (chunk_simple_gla_dqk.tile.h). */
+ * chunk_simple_gla_walk.tile.h carries the states, chunk_simple_gla_dqk.tile.h has the gradients of q, k and the gates.
+ */
 #if defined(TILE_ELEMENT_F32) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900)
 #define TILE_PROGRAMS 2
 #else
@@ -96,96 +96,8 @@ KERNEL(chunk_simple_gla_decays, ChunkSimpleGlaArguments) {
     }
 }
 
-/* Starts to load the n-th chunk of a walk: its rows of x and y, and its decays. */
-#define LOAD_CHUNK(n, x, x_heads, x_head, y, y_heads, y_head)                                                          \
-    do {                                                                                                               \
-        const int loaded_ = first_ + (n)*step_;                                                                        \
-        const Rows rows_of_ = rows_of_chunk(a.T, ROWS, sequence, loaded_);                                             \
-        TILE_VIEW(x_to_, x, (n) % 2 * ROWS, 0, ROWS, STATE_K);                                                         \
-        TILE_VIEW(y_to_, y, (n) % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
-        MATRIX_VIEW(decay_to_, decays, (n) % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
-        tile_load_block(x_to_, x_heads, a.K, rows_of_, x_head, program_y);                                             \
-        tile_load_block(y_to_, y_heads, a.V, rows_of_, y_head, program_z);                                             \
-        matrix_load(decay_to_, decays_of(&a, sequence, loaded_, head), ROWS, DECAYS, ROWS);                            \
-        copy_commit();                                                                                                 \
-    } while (0)
-/* Carries S over `count` chunks, from `first` on in steps of `step`: S becomes u_last S + (factor diag(decay) x)^T y
- * for each, where `decay` is UPTO or AFTER. Before each span S is stored in `states`. x, y and decays have room for two
- * chunks: the next one is loaded while one is used. */
-#define CARRY(S, states, first, step, count, decay, factor, x, x_heads, x_head, y, y_heads, y_head)                    \
-    do {                                                                                                               \
-        const int first_ = (int)(first), step_ = (step), count_ = (int)(count);                                        \
-        for (int load_ = 0; load_ <= count_; load_++) {                                                                \
-            const int n_ = load_ - 1;                                                                                  \
-            if (n_ >= 0) {                                                                                             \
-                STORE_STATE(S, states, n_);                                                                            \
-                sync();                                                                                                \
-            }                                                                                                          \
-            if (load_ < count_) LOAD_CHUNK(load_, x, x_heads, x_head, y, y_heads, y_head);                             \
-            if (n_ < 0) continue;                                                                                      \
-            TILE_VIEW(x_, x, n_ % 2 * ROWS, 0, ROWS, STATE_K);                                                         \
-            TILE_VIEW(y_, y, n_ % 2 * ROWS, 0, ROWS, WIDTH_V);                                                         \
-            MATRIX_VIEW(decay_, decays, n_ % 2 * DECAYS, 0, DECAYS, ROWS);                                             \
-            if (ON_GPU) { /* because y has fewer columns */                                                            \
-                EACH_TILE_STAGED(y_, i, j, entry, entry *= (factor)*ENTRY(decay_, decay, i));                          \
-            } else {                                                                                                   \
-                EACH_TILE_STAGED(x_, i, d, entry, entry *= (factor)*ENTRY(decay_, decay, i));                          \
-            }                                                                                                          \
-            MAP(S, d, j, entry, entry *= ENTRY(decay_, UPTO, ROWS - 1));                                               \
-            sync_after(1);                                                                                             \
-            mma_tn(S, x_, y_);                                                                                         \
-        }                                                                                                              \
-        if (count_ < a.chunks) STORE_STATE(S, states, count_);                                                         \
-    } while (0)
-#define STORE_STATE(S, states, n)                                                                                      \
-    do {                                                                                                               \
-        const int at_ = first_ + (n)*step_;                                                                            \
-        if (step_ > 0 ? !follows(at_) : !followed(&a, at_))                                                            \
-            accumulator_store(S, (element *)(states) + state_offset(&a, sequence, at_, head, first_k, first_v), a.V,   \
-                              cols_k, cols_v);                                                                         \
-    } while (0)
-
-/* Computes the states before each span and after the last one. Program: sequence and head, block of K, block of V. */
-KERNEL(chunk_simple_gla_state, ChunkSimpleGlaArguments) {
-    TILE(k, 2 * ROWS, STATE_K);
-    TILE(v, 2 * ROWS, WIDTH_V);
-    MATRIX(decays, 2 * DECAYS, ROWS);
-    ACCUMULATOR(S, STATE_K, WIDTH_V);
-    const int64_t sequence = program_x / a.heads, head = program_x % a.heads;
-    const int64_t k_head = head * a.k_heads / a.heads, v_head = head * a.v_heads / a.heads;
-    const int first_k = (int)program_y * STATE_K, first_v = (int)program_z * WIDTH_V;
-    const int cols_k = (int)a.K - first_k, cols_v = (int)a.V - first_v;
-    const int64_t row = program_x * a.K + first_k, col = first_v;
-    accumulator_zero(S);
-    if (a.initial) accumulator_load(S, a.initial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
-    CARRY(S, a.state, 0, 1, a.final ? a.chunks : (a.chunks - 1) / SPAN * SPAN, AFTER, 1.0f, k, a.k, k_head, v, a.v,
-          v_head);
-    if (a.final) accumulator_store_f32(S, a.final + row * a.V + col, a.V, cols_k, cols_v);
-}
-
-/* Computes the gradients of the state after each span and of the initial state. Programs as above. */
-KERNEL(chunk_simple_gla_dstate, ChunkSimpleGlaArguments) {
-    TILE(q, 2 * ROWS, STATE_K);
-    TILE(dO, 2 * ROWS, WIDTH_V);
-    MATRIX(decays, 2 * DECAYS, ROWS);
-    ACCUMULATOR(dS, STATE_K, WIDTH_V);
-    const int64_t sequence = program_x / a.heads, head = program_x % a.heads, q_head = head * a.q_heads / a.heads;
-    const int first_k = (int)program_y * STATE_K, first_v = (int)program_z * WIDTH_V;
-    const int cols_k = (int)a.K - first_k, cols_v = (int)a.V - first_v;
-    const int64_t row = program_x * a.K + first_k, col = first_v;
-    accumulator_zero(dS);
-    if (a.dfinal) accumulator_load(dS, a.dfinal + row * a.V + col, a.V, cols_k, cols_v);
-    CARRY(dS, a.dstate, a.chunks - 1, -1,
-          a.dinitial        ? a.chunks
-          : a.chunks > SPAN ? a.chunks - SPAN
-                            : 0,
-          UPTO, a.scale, q, a.q, q_head, dO, a.do_, head);
-    if (a.dinitial)
-        accumulator_store_f32(dS, a.dinitial + row * a.initial_stride + col, a.initial_stride, cols_k, cols_v);
-}
-
-/* Computes P, in part without the entries above the diagonal, and (program_z 1) the product with the span's first
- * chunk. Program: chunk, sequence and query head. */
+/* P, left out above the diagonal in part, and (program_z 1) the crossing one. Program: chunk, sequence and query head.
+ */
 KERNEL(chunk_simple_gla_products, ChunkSimpleGlaArguments) {
     TILE(q, ROWS, WIDTH_K);
     TILE(k, ROWS, WIDTH_K);
