@@ -233,12 +233,14 @@ static void seed_gradient(Place *place, int i, const Matrix *gradient) {
 }
 
 static bool margins_untouched(const Device *device, const Tensor *whole, const void *data) {
-    const int64_t size = dtype_size(whole->type), row_bytes = whole->stride * size;
-    unsigned char *host = allocate(whole->rows * row_bytes), *poison = allocate(whole->rows * row_bytes);
-    device_download(device, host, data, whole->rows * row_bytes);
-    device_poison(device_cpu(), poison, whole->rows * row_bytes);
+    const int64_t size = dtype_size(whole->type), row_bytes = whole->stride * size, bytes = whole->rows * row_bytes;
+    unsigned char *host = allocate(bytes), *poison = allocate(bytes);
+    Memory poisoned = memory_create(device, bytes);
+    device_download(device, poison, poisoned.data, bytes);
+    memory_destroy(&poisoned);
+    device_download(device, host, data, bytes);
     bool untouched = true;
-    for (int64_t i = 0; i < whole->rows * row_bytes && untouched; i++) {
+    for (int64_t i = 0; i < bytes && untouched; i++) {
         const int64_t column = i % row_bytes / size;
         const bool margin = column < MARGIN_LEFT || column >= whole->stride - MARGIN_RIGHT;
         untouched = !margin || host[i] == poison[i];
