@@ -5,16 +5,17 @@
 
 /* A block of Philox is 4 words, which give one element each. BLOCKS blocks are generated together, so that loops over
  * them vectorise. */
-enum { WORDS = 4, BLOCKS = 16, GROUP = BLOCKS * WORDS };
+enum { WORDS = 4, BLOCKS = 32, GROUP = BLOCKS * WORDS };
 
-/* Ten rounds over BLOCKS counters. words[w][b] is word w of block b. */
-static void philox(uint32_t words[WORDS][BLOCKS], uint32_t k0, uint32_t k1) {
+/* Ten rounds over counters. words[w][b] is word w of block b, in the low half of 64 bits: products of two words need no
+ * conversion then. */
+static inline void philox(int blocks, uint64_t words[WORDS][blocks], uint32_t k0, uint32_t k1) {
     for (int round = 0; round < 10; round++) {
-        for (int b = 0; b < BLOCKS; b++) {
-            const uint64_t x = (uint64_t)0xD2511F53u * words[0][b], y = (uint64_t)0xCD9E8D57u * words[2][b];
-            words[0][b] = (uint32_t)(y >> 32) ^ words[1][b] ^ k0;
+        for (int b = 0; b < blocks; b++) {
+            const uint64_t x = 0xD2511F53u * words[0][b], y = 0xCD9E8D57u * words[2][b];
+            words[0][b] = (y >> 32) ^ words[1][b] ^ k0;
             words[1][b] = (uint32_t)y;
-            words[2][b] = (uint32_t)(x >> 32) ^ words[3][b] ^ k1;
+            words[2][b] = (x >> 32) ^ words[3][b] ^ k1;
             words[3][b] = (uint32_t)x;
         }
         k0 += 0x9E3779B9u;
@@ -23,9 +24,9 @@ static void philox(uint32_t words[WORDS][BLOCKS], uint32_t k0, uint32_t k1) {
 }
 
 void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-    uint32_t words[WORDS][BLOCKS] = {{counter[0]}, {counter[1]}, {counter[2]}, {counter[3]}};
-    philox(words, key[0], key[1]);
-    for (int w = 0; w < WORDS; w++) out[w] = words[w][0];
+    uint64_t words[WORDS][1] = {{counter[0]}, {counter[1]}, {counter[2]}, {counter[3]}};
+    philox(1, words, key[0], key[1]);
+    for (int w = 0; w < WORDS; w++) out[w] = (uint32_t)words[w][0];
 }
 
 /* FNV-1a. */
@@ -35,7 +36,7 @@ uint64_t rng_key(const char *name) {
     return hash;
 }
 
-static void group_words(uint64_t seed, uint64_t key, int64_t first_block, uint32_t words[WORDS][BLOCKS]) {
+static void group_words(uint64_t seed, uint64_t key, int64_t first_block, uint64_t words[WORDS][BLOCKS]) {
     for (int b = 0; b < BLOCKS; b++) {
         const uint64_t block = (uint64_t)first_block + (uint64_t)b;
         words[0][b] = (uint32_t)block;
@@ -43,13 +44,13 @@ static void group_words(uint64_t seed, uint64_t key, int64_t first_block, uint32
         words[2][b] = (uint32_t)key;
         words[3][b] = (uint32_t)(key >> 32);
     }
-    philox(words, (uint32_t)seed, (uint32_t)(seed >> 32));
+    philox(BLOCKS, words, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
 /* Maps a word to the open interval (0, 1). */
-static inline double unit_interval(uint32_t word) { return ((double)word + 0.5) * 0x1p-32; }
+static inline double unit_interval(uint64_t word) { return ((double)(uint32_t)word + 0.5) * 0x1p-32; }
 
-static void uniform_group(uint32_t words[WORDS][BLOCKS], double values[WORDS][BLOCKS]) {
+static void uniform_group(uint64_t words[WORDS][BLOCKS], double values[WORDS][BLOCKS]) {
     for (int w = 0; w < WORDS; w++)
         for (int b = 0; b < BLOCKS; b++) values[w][b] = unit_interval(words[w][b]);
 }
@@ -95,7 +96,7 @@ static inline void sin_cos_of(double t, double *sin_t, double *cos_t) {
     *cos_t = 2 * s2 * s2 - 1;
 }
 
-static void normal_group(uint32_t words[WORDS][BLOCKS], double values[WORDS][BLOCKS]) {
+static void normal_group(uint64_t words[WORDS][BLOCKS], double values[WORDS][BLOCKS]) {
     for (int w = 0; w < WORDS; w += 2)
 #pragma omp simd
         for (int b = 0; b < BLOCKS; b++) {
@@ -109,17 +110,17 @@ static void normal_group(uint32_t words[WORDS][BLOCKS], double values[WORDS][BLO
 
 /* out[i] = offset + scale * element first + i. Generates the groups that overlap the range and copies the overlaps. */
 static void fill(uint64_t seed, uint64_t key, int64_t first, int64_t count, double offset, double scale,
-                 void (*values_of)(uint32_t words[WORDS][BLOCKS], double values[WORDS][BLOCKS]), float *out) {
+                 void (*values_of)(uint64_t words[WORDS][BLOCKS], double values[WORDS][BLOCKS]), float *out) {
     const int64_t end = first + count;
 #pragma omp parallel for if (count > 4096)
     for (int64_t group = first / GROUP; group < (end + GROUP - 1) / GROUP; group++) {
-        uint32_t words[WORDS][BLOCKS];
+        uint64_t words[WORDS][BLOCKS];
         double values[WORDS][BLOCKS];
         group_words(seed, key, group * BLOCKS, words);
         values_of(words, values);
         float made[GROUP];
-        for (int b = 0; b < BLOCKS; b++)
-            for (int w = 0; w < WORDS; w++) made[b * WORDS + w] = (float)(offset + scale * values[w][b]);
+        for (int w = 0; w < WORDS; w++)
+            for (int b = 0; b < BLOCKS; b++) made[b * WORDS + w] = (float)(offset + scale * values[w][b]);
         const int64_t start = group * GROUP, from = first > start ? first - start : 0;
         const int64_t to = end - start < GROUP ? end - start : GROUP;
         memcpy(out + (start + from - first), made + from, (size_t)(to - from) * sizeof *out);
