@@ -43,10 +43,10 @@ static void print_version(void) {
            yaml_get_version_string(), jansson_version_str());
 }
 
-/* Training has no command name or that of the command. */
+/* Whether the command line asks for training: its first word is an option or "train". */
 static bool trains(const char *first) { return first && (first[0] == '-' || strcmp(first, train_command.name) == 0); }
 
-/* Whether the program is asked about itself. */
+/* Whether the first word is an option that prints information about the program instead of running a command. */
 static bool is_question(const char *first) {
     static const char *const questions[] = {"--help", "-h", "--version", "--man", "--completion"};
     for (int i = 0; i < LENGTH(questions); i++)
@@ -56,11 +56,11 @@ static bool is_question(const char *first) {
 
 static Status complete(const char *shell) {
     if (print_completion(stdout, shell)) return OK;
-    fprintf(stderr, "flame-c: error: --completion wants bash or zsh, not \"%.80s\"\n", shell);
+    fprintf(stderr, "flame-c: error: --completion must be bash or zsh, not \"%.80s\"\n", shell);
     return USAGE;
 }
 
-/* To a question, or to a name that is no command's. */
+/* Prints what --help, --version, --man or --completion ask for. Any other word is an unknown command: USAGE, logged. */
 static Status answer(const char *first, const char *second) {
     if (!is_question(first)) {
         fprintf(stderr, "flame-c: error: there is no command \"%.80s\"; flame-c --help lists them\n", first);
@@ -76,19 +76,19 @@ static Status answer(const char *first, const char *second) {
     return OK;
 }
 
-/* IO_ERROR (said) in place of OK if standard output has not taken all that was printed. A pipe whose reader has left
- * wanted no more. */
+/* Returns IO_ERROR (logged) in place of OK if a part of standard output could not be written. A pipe that its reader
+ * has closed is no error. */
 static Status check_output(Status status) {
     struct stat output;
     const int error = fflush(stdout) != 0 ? errno : 0;
     const bool lost = error || ferror(stdout);
     if (status != OK || !lost || (fstat(STDOUT_FILENO, &output) == 0 && S_ISFIFO(output.st_mode))) return status;
-    fprintf(stderr, "flame-c: error: standard output has lost a part of what was printed%s%s\n", error ? ": " : "",
+    fprintf(stderr, "flame-c: error: a part of standard output could not be written%s%s\n", error ? ": " : "",
             error ? strerror(error) : "");
     return IO_ERROR;
 }
 
-/* A run has all that it prints in its folder, too. */
+/* The output of training is not checked, because the folder of the run holds all of it, too. */
 static Status run(const Command *command, int argc, char **argv) {
     const Status status = command_run(command, argc, argv);
     return command == &train_command ? status : check_output(status);
@@ -103,7 +103,7 @@ int main(int argc, char **argv) {
     for (int i = 0; all_commands[i]; i++)
         if (strcmp(first, all_commands[i]->name) == 0) return (int)run(all_commands[i], argc - 1, argv + 1);
     if (first[0] == '-' && !is_question(first)) return (int)run(&train_command, argc, argv);
-    if (launcher_rank() > 0) return OK; /* one process speaks for all of a job */
+    if (launcher_rank() > 0) return OK; /* one process answers for the whole job */
     if (argc > 1) return (int)check_output(answer(first, argv[2]));
     print_help();
     return USAGE;

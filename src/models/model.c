@@ -31,7 +31,7 @@ static Parameter *add_parameter(Unit *unit, const char *name, int dims, const in
     return p;
 }
 
-/* "<layer>.<part>.<name>" */
+/* Adds the parameter "<layer>.<part>.<name>". */
 static Parameter *add_layer_parameter(Layer *layer, const char *part, const char *name, int dims, const int64_t shape[],
                                       Init init) {
     char full[PARAMETER_NAME * 2];
@@ -78,7 +78,7 @@ void layer_shared_matrix(Layer *layer, int index, const char *name, int64_t rows
     layer->weight[index] = &add_parameter(root, full, 2, (int64_t[]){rows, cols}, constant)->tensor;
 }
 
-/* A norm without a name has no weight. */
+/* Adds the weight and bias of a norm. A norm without a name (NULL) has neither. */
 static Norm add_norm(Unit *unit, const char *prefix, const char *name, const ModelConfig *config) {
     char full[PARAMETER_NAME * 2];
     if (!name) return (Norm){NULL, NULL};
@@ -130,7 +130,9 @@ static void add_embeddings(Model *model, Unit *root) {
     model->embeddings = &parameter->tensor;
 }
 
-/* Initial values of PyTorch's Linear: uniform within 1 / sqrt(inputs). */
+/* Adds the projection of the features. Its initial values are those of PyTorch's Linear: uniform within 1 /
+ * sqrt(inputs).
+ */
 static void add_features(Model *model, Unit *root) {
     const int64_t shape[] = {model->config.hidden_size, model->ends.features};
     const double range = 1 / sqrt((double)model->ends.features);
@@ -229,7 +231,8 @@ Tensor *model_embed(const Model *model, Tape *tape, Tensor *features) {
     return model->ends.read_in ? model->ends.read_in(model, tape, x) : x;
 }
 
-/* The norm of x or, with a residual, of x + residual, which *sum becomes; see rms_norm. */
+/* The norm of x. With a residual (not NULL), it is the norm of x + residual, and *sum becomes that sum; see rms_norm.
+ */
 static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residual, Norm norm, Tensor **sum) {
     const float eps = (float)model->config.norm_eps;
     const bool residual_weight = model->config.layout->residual_norms;
@@ -284,8 +287,8 @@ int64_t model_parameter_count(const Model *model) {
     return count;
 }
 
-/* Sets rescale_prenorm_residual to false: if Mamba's config.json says true, transformers 5 rescales out_proj after
- * loading it, but these weights have their final values. */
+/* Sets rescale_prenorm_residual to false, where the mixer has the key. With true, transformers 5 would rescale out_proj
+ * after loading it, but the exported weights are final. */
 static void keep_out_proj(ConfigValue *config) {
     static const char key[] = "rescale_prenorm_residual";
     if (config_value_get(config, key)) config_value_set(config, key, config_value_new(VALUE_BOOL, NULL, 0));

@@ -9,41 +9,42 @@
 #include "base/number.h"
 
 static const Key model_keys[] = {
-    KEY(ModelConfig, model_type, KEY_STRING, "", 0, 0, NULL, "which model: the mixer's name"),
+    KEY(ModelConfig, model_type, KEY_STRING, "", 0, 0, NULL,
+        "name of the mixer, which decides the model: gla, mamba2, ..."),
     KEY(ModelConfig, hidden_size, KEY_INTEGER, "2048", 1, 1 << 20, NULL, "width of the residual stream"),
     KEY(ModelConfig, num_hidden_layers, KEY_INTEGER, "24", 1, 4096, NULL, "layers"),
     KEY(ModelConfig, vocab_size, KEY_INTEGER, "32000", 1, 1 << 30, NULL, "rows of the embedding table"),
     KEY(ModelConfig, hidden_ratio, KEY_REAL | KEY_NULLABLE, "4", 1e-3, 1e3, NULL,
-        "MLP width / hidden_size * 3/2, rounded up to 256"),
+        "the MLP width is 2/3 hidden_size * hidden_ratio, rounded up to a multiple of 256"),
     KEY(ModelConfig, intermediate_size, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 24, NULL,
-        "MLP width (null: by hidden_ratio; 0: no MLP, which fla's classes do not have)"),
+        "MLP width (null: decided by hidden_ratio; 0: no MLP, which fla's classes do not support)"),
     KEY(ModelConfig, hidden_act, KEY_CHOICE | KEY_INERT, "swish", 0, 0, "swish|silu|sqrelu",
-        "activation of the MLP and of output gates; sqrelu is RWKV's"),
-    KEY(ModelConfig, norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "added to the mean square in norms"),
+        "activation of the MLP and of output gates; sqrelu is that of RWKV"),
+    KEY(ModelConfig, norm_eps, KEY_REAL, "1e-06", 0, 1, NULL, "eps of the norms, added to the mean square"),
     KEY(ModelConfig, initializer_range, KEY_REAL | KEY_INERT, "0.02", 0, 10, NULL,
-        "standard deviation of initial matrices"),
+        "standard deviation of the initial values of matrices"),
     KEY(ModelConfig, max_position_embeddings, KEY_INTEGER | KEY_INERT, "2048", 1, 1e12, NULL,
-        "length promised to Hugging Face; no table depends on it"),
+        "longest sequence, for Hugging Face; no table depends on it"),
     KEY(ModelConfig, tie_word_embeddings, KEY_BOOLEAN, "false", 0, 0, NULL, "the head uses the embedding table"),
     KEY(ModelConfig, elementwise_affine, KEY_BOOLEAN, "true", 0, 0, NULL,
-        "norms have weights (false: only in gsa, where the mixer's own norm then has none)"),
+        "norms have weights (false: only for gsa, whose mixer then has a norm without a weight)"),
     KEY(ModelConfig, use_cache, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "for Hugging Face's generation"),
     KEY(ModelConfig, pad_token_id, KEY_INTEGER | KEY_NULLABLE, "null", 0, 1 << 30, NULL,
-        "its embedding row gets no gradient (in mamba, mamba2 and samba it does)"),
+        "padding token, whose embedding gets no gradient (in mamba, mamba2 and samba it does)"),
     KEY(ModelConfig, bos_token_id, KEY_INTEGER | KEY_NULLABLE | KEY_INERT, "1", 0, 1 << 30, NULL,
         "for Hugging Face's generation"),
     KEY(ModelConfig, eos_token_id, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR | KEY_INERT, "2", 0, 1 << 30, NULL,
-        "for Hugging Face's generation; one or several"),
+        "for Hugging Face's generation; one token or a list"),
     KEY(ModelConfig, fuse_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
         "fla's kernel choice; decides the name of GLA's output norm"),
     KEY(ModelConfig, fuse_swiglu, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
-        "fla's kernel choice, without effect here"),
+        "fla's kernel choice; without effect here"),
     KEY(ModelConfig, fuse_cross_entropy, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
-        "fla's kernel choice, without effect here"),
+        "fla's kernel choice; without effect here"),
     KEY(ModelConfig, fuse_linear_cross_entropy, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL,
-        "fla's kernel choice, without effect here"),
+        "fla's kernel choice; without effect here"),
     KEY(ModelConfig, use_l2warp, KEY_BOOLEAN, "false", 0, 0, NULL,
-        "pull every target's largest logit to 0: its gradient gets 1e-4 times the logit"),
+        "pull the largest logit of every target to 0: add 1e-4 times that logit to its gradient"),
 };
 
 /* Keys whose value is a mapping. */
@@ -54,21 +55,22 @@ typedef struct NestedKeys {
 #define NESTED(name, doc)                                                                                              \
     { #name, KEY_VALUE | KEY_NULLABLE, "null", 0, 0, NULL, doc, offsetof(NestedKeys, name) }
 
-static const Key attn_key[] = {NESTED(attn, "hybrid: {layers, num_heads, num_kv_heads, window_size, ...}")};
+static const Key attn_key[] = {NESTED(
+    attn, "softmax attention in some layers (a hybrid model): {layers, num_heads, num_kv_heads, window_size, ...}")};
 static const Key rope_keys[] = {
-    NESTED(rope_parameters, "transformers 5: {rope_type: default, rope_theta: ...}"),
+    NESTED(rope_parameters, "form of rope_theta in transformers 5: {rope_type: default, rope_theta: ...}"),
     NESTED(rope_scaling, "the older name of rope_parameters"),
 };
 
-/* The members of rope_parameters. */
+/* The keys of rope_parameters. */
 typedef struct RopeParameters {
     const ConfigValue *rope_theta;
 } RopeParameters;
 
 static const Key rope_parameters_keys[] = {
     {"rope_theta", KEY_VALUE, NULL, 0, 0, NULL, "base of the rotary frequencies", offsetof(RopeParameters, rope_theta)},
-    {"rope_type", KEY_FIXED, "default", 0, 0, NULL, "positions are not scaled", 0},
-    {"type", KEY_FIXED, "default", 0, 0, NULL, "positions are not scaled", 0},
+    {"rope_type", KEY_FIXED, "default", 0, 0, NULL, "positions are never scaled", 0},
+    {"type", KEY_FIXED, "default", 0, 0, NULL, "positions are never scaled", 0},
     {"partial_rotary_factor", KEY_FIXED, "1", 0, 0, NULL, "all columns of a head are rotated", 0},
 };
 
@@ -77,10 +79,11 @@ static const Key rope_parameters_keys[] = {
 #define FIXED(name, value, doc)                                                                                        \
     { name, KEY_FIXED | KEY_NULLABLE, value, 0, 0, NULL, doc, 0 }
 
-/* Keys of transformers and of older releases of fla. An UNREAD key does not change the model and is kept as given. A
- * FIXED key might change the model, so only this one value is accepted. A key that is in no table is refused. */
+/* Keys of transformers and of older releases of fla. An UNREAD key does not change the model, and is kept with the
+ * value that it is given. A FIXED key could change the model, so only the value listed here is accepted. A key that is
+ * in no table is refused. */
 static const Key unread_keys[] = {
-    FIXED("attnres_block_size", "null", "residuals by attention over layers"),
+    FIXED("attnres_block_size", "null", "attention over layers in place of residuals does not exist here"),
     FIXED("rope_interleaved", "false", "the halves of a head are rotated"),
     FIXED("partial_rotary_factor", "1", "all columns of a head are rotated"),
     FIXED("quantization_config", "null", "weights are not quantized"),
@@ -88,9 +91,9 @@ static const Key unread_keys[] = {
     FIXED("mlp_bias", "false", "the MLP has no biases"),
     FIXED("attention_dropout", "0", "there is no dropout"),
     FIXED("hidden_dropout", "0", "there is no dropout"),
-    FIXED("share_conv_kernel", "false", "q, k and v have convolutions of their own"),
+    FIXED("share_conv_kernel", "false", "q, k and v have a convolution each"),
     FIXED("norm_bias", "true", "norms that subtract the mean have a bias"),
-    FIXED("norm_first", "true", "norms stand before the mixer"),
+    FIXED("norm_first", "true", "norms are applied before the mixer"),
     FIXED("is_encoder_decoder", "false", "models are decoders"),
     FIXED("add_cross_attention", "false", "models are decoders"),
     FIXED("cross_attention_hidden_size", "null", "models are decoders"),
@@ -171,7 +174,7 @@ static const Key unread_keys[] = {
 
 /* The one key of `attn` that the attention mixer does not have. */
 static const Key hybrid_keys[] = {
-    {"layers", KEY_INTEGER_LIST, "[]", 0, 1e6, NULL, "which layers are softmax attention",
+    {"layers", KEY_INTEGER_LIST, "[]", 0, 1e6, NULL, "indices, from 0, of the layers with softmax attention",
      offsetof(ModelConfig, attention_layers)},
 };
 
@@ -196,7 +199,8 @@ static Status unsupported(const char *key, const char *what) {
     return BAD_INPUT;
 }
 
-/* Sets the mixer's rope_theta from `rope`, the value of the key `name` of `keys`. */
+/* Sets the rope_theta of `mixer` from `rope`, which is the value of the key `name` (rope_parameters or rope_scaling) of
+ * `keys`. */
 static Status read_rope(const ConfigValue *rope, const char *name, const ConfigValue *keys, const KeyTable *mixer) {
     if (!rope) return OK;
     char section[160];
@@ -226,11 +230,11 @@ static Status read_ropes(const NestedKeys *nested, const ConfigValue *keys, cons
 static Status check_attention_layers(const ModelConfig *config, const ConfigValue *attn) {
     const IntegerList layers = config->attention_layers;
     if (layers.count == 0)
-        return config_error(attn, "model.attn.layers is empty: leave `attn` out for no hybrid layers");
+        return config_error(attn, "model.attn.layers is empty: remove `attn` if the model has no hybrid layers");
     for (int64_t i = 0; i < layers.count; i++) {
         if (layers.item[i] < 0 || layers.item[i] >= config->num_hidden_layers)
-            return config_error(attn, "model.attn.layers: %lld is not a layer of 0..%lld", (long long)layers.item[i],
-                                (long long)config->num_hidden_layers - 1);
+            return config_error(attn, "model.attn.layers: the model has no layer %lld, only layers 0 to %lld",
+                                (long long)layers.item[i], (long long)config->num_hidden_layers - 1);
         for (int64_t j = 0; j < i; j++)
             if (layers.item[i] == layers.item[j])
                 return config_error(attn, "model.attn.layers: %lld is listed twice", (long long)layers.item[i]);
@@ -238,26 +242,28 @@ static Status check_attention_layers(const ModelConfig *config, const ConfigValu
     return OK;
 }
 
-/* Refuses a rope_theta other than the default for models whose hybrid layers do not get the key in fla. */
+/* Refuses a rope_theta other than the default if fla does not pass the key to the hybrid layers of this model. */
 static Status check_attention_base(const ModelConfig *config, const ConfigValue *attn, const KeyTable *attention) {
     if (!config->mixer->fixes_attention_base) return OK;
     const Key *key = keys_find(attention, 1, "rope_theta");
     const double base = *(const double *)((const char *)config->attention_config + key->offset);
     if (base == strtod(key->default_text, NULL)) return OK;
-    return config_error(attn, "model.attn.rope_theta is %g, but the hybrid layers of %s have %s, whatever the key says",
-                        base, config->model_type, key->default_text);
+    return config_error(
+        attn,
+        "model.attn.rope_theta is %g, but fla ignores the key in the hybrid layers of %s: remove it, or set it to %s",
+        base, config->model_type, key->default_text);
 }
 
 /* Reads the keys of `attn`: the hybrid layers and their attention. */
 static Status read_hybrid(ModelConfig *config, const ConfigValue *attn) {
     const Mixer *attention = mixer_find("transformer");
     if (!config->mixer->takes_attention)
-        return config_error(attn, "model.attn: %s takes no hybrid layers", config->model_type);
+        return config_error(attn, "model.attn: %s has no hybrid layers; remove the key", config->model_type);
     if (attn->type != VALUE_MAPPING)
-        return config_error(attn, "model.attn must be one mapping {layers, num_heads, ...}");
+        return config_error(attn, "model.attn must be a mapping {layers: [...], num_heads: ..., ...}");
     if (!config_value_get(attn, "num_heads")) return config_error(attn, "model.attn.num_heads is missing");
     if (config_value_get(attn, not_in_hybrids))
-        return config_error(attn, "model.attn.%s: hybrid layers do not have it in fla", not_in_hybrids);
+        return config_error(attn, "model.attn.%s: fla does not support this key in hybrid layers", not_in_hybrids);
     config->attention_config = zeroed(attention->config_size);
     NestedKeys nested = {0};
     const KeyTable tables[] = {mixer_table(attention, config->attention_config, "model.attn"),
@@ -284,11 +290,12 @@ static ConfigValue *model_defaults(const Mixer *mixer) {
 static Status find_mixer(const ConfigValue *source, ModelConfig *config) {
     const ConfigValue *type = config_value_get(source, "model_type");
     if (!type || type->type != VALUE_STRING)
-        return config_error(type ? type : source, "model.model_type %s; one of: %s",
+        return config_error(type ? type : source, "model.model_type %s; it is one of: %s",
                             type ? "must be a string" : "is missing", mixer_names());
     config->mixer = mixer_find(type->text);
     if (!config->mixer)
-        return config_error(type, "model.model_type: there is no mixer \"%s\"; one of: %s", type->text, mixer_names());
+        return config_error(type, "model.model_type: there is no mixer \"%s\"; it is one of: %s", type->text,
+                            mixer_names());
     config->layout = config->mixer->layout ? config->mixer->layout : &usual_layout;
     config->mixer_config = zeroed(config->mixer->config_size);
     return OK;
@@ -303,7 +310,7 @@ static Status check_supported(const ModelConfig *config) {
     return OK;
 }
 
-/* Makes *named a copy of the mapping in which second names of keys (KeyAlias) are replaced by first ones. The caller
+/* Sets *named to a copy of the mapping in which a key's second name (KeyAlias) is replaced by its first. The caller
  * frees it. */
 static Status with_own_names(const Mixer *mixer, const ConfigValue *source, ConfigValue **named) {
     *named = config_value_new(VALUE_MAPPING, source->file, source->line);
@@ -314,15 +321,15 @@ static Status with_own_names(const Mixer *mixer, const ConfigValue *source, Conf
             if (strcmp(mixer->aliases[a].other, value->key) == 0) name = mixer->aliases[a].name;
         const ConfigValue *same = name != value->key ? config_value_get(source, name) : NULL;
         if (same && !config_value_same(value, same))
-            return config_error(value,
-                                "model.%s and model.%s are the same key and have two values: remove the wrong one",
-                                value->key, name);
+            return config_error(
+                value, "model.%s and model.%s are names of the same key, but their values differ: remove the wrong one",
+                value->key, name);
         if (!same) config_value_set(*named, name, config_value_copy(value));
     }
     return OK;
 }
 
-/* The `attn` that a mixer has by default, for a model of `layers` layers. The caller frees it. NULL if it has none. */
+/* The `attn` that a mixer has by default in a model of `layers` layers, or NULL if it has none. The caller frees it. */
 static ConfigValue *default_attention(const Mixer *mixer, int64_t layers) {
     ConfigValue *attn = NULL;
     const char *text = mixer->default_attention;
@@ -341,8 +348,8 @@ static Status set_derived(const ModelConfig *config, const ConfigValue *source, 
                           int64_t value) {
     const ConfigValue *given = config_value_get(source, key);
     if (given && given->type != VALUE_NULL && *field != value)
-        return config_error(given, "model.%s is %lld, but in %s it is %lld by other keys", key, (long long)*field,
-                            config->model_type, (long long)value);
+        return config_error(given, "model.%s is %lld, but in %s other keys decide it, and give %lld", key,
+                            (long long)*field, config->model_type, (long long)value);
     *field = value;
     return OK;
 }
@@ -375,7 +382,7 @@ static void keep_unread(const KeyTable *tables, int count, const ConfigValue *so
     }
 }
 
-/* Reads all keys, under their first names. */
+/* Reads all keys of `source`, in which keys have their first names. */
 static Status read_keys(const ConfigValue *source, ModelConfig *config) {
     NestedKeys nested = {0};
     const KeyTable tables[] = {{model_keys, LENGTH(model_keys), config, "model"},
@@ -467,8 +474,8 @@ static bool is_finite(const ConfigValue *value) {
     return value->type != VALUE_REAL || isfinite(value->real);
 }
 
-/* JSON has no infinity, and releases of transformers spell it in different ways. So infinite values are not written.
- * Only defaults are infinite, and readers fill those in. */
+/* JSON has no infinity, and releases of transformers spell it in different ways. So infinite values are left out, which
+ * is safe because only defaults are infinite: a reader sets a missing key to its default. */
 static bool left_out_infinity(const ConfigValue *value) { return !is_finite(value); }
 static bool left_out_of_hybrids(const ConfigValue *value) { return strcmp(value->key, not_in_hybrids) == 0; }
 
@@ -507,8 +514,8 @@ ConfigValue *model_config_value(const ModelConfig *config) {
     return value;
 }
 
-/* Prints the shared keys with their defaults for a mixer (NULL: for most models). With only_own_defaults, prints only
- * the keys whose default the mixer changes. */
+/* Prints the shared keys with their defaults in models with `mixer` (NULL: the defaults that most models have). With
+ * only_own_defaults, prints only those keys whose default the mixer changes. */
 static void help_of_model_keys(FILE *file, const Mixer *mixer, bool only_own_defaults) {
     Key keys[LENGTH(model_keys)];
     char texts[LENGTH(model_keys)][NUMBER_TEXT];

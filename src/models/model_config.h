@@ -1,4 +1,4 @@
-/* The configuration of a model, read from the keys of a Hugging Face config.json and written as such. */
+/* The configuration of a model, which is read from and written to a Hugging Face config.json. */
 #ifndef FLAME_MODELS_MODEL_CONFIG_H
 #define FLAME_MODELS_MODEL_CONFIG_H
 
@@ -9,7 +9,8 @@
 #include "config/keys.h"
 #include "models/mixer.h"
 
-/* The keys that all models share, with fla's names and defaults, then the values of the other keys. */
+/* The keys that all models share, with fla's names and defaults, then what is derived from them or read from other
+ * keys. model_config_free frees everything but the mixer, the layout and the MLP, which are static. */
 struct ModelConfig {
     char *model_type, *hidden_act;
     int64_t hidden_size, num_hidden_layers, vocab_size, intermediate_size, max_position_embeddings;
@@ -22,14 +23,14 @@ struct ModelConfig {
     const ModelLayout *layout;
     const Mlp *mlp; /* the layout's MLP; NULL if it has none or intermediate_size is 0 */
     void *mixer_config;
-    void *attention_config;       /* the keys of `attn`; NULL without hybrid layers */
+    void *attention_config;       /* the struct of the keys of `attn`; NULL without hybrid layers */
     IntegerList attention_layers; /* indices of the hybrid layers */
-    ConfigValue *unread;          /* the keys without effect, as they were given */
+    ConfigValue *unread;          /* the keys without effect, with the values that they were given */
 };
 
-/* Reads all keys, strictly: an unknown key, an unsupported value, and sizes that do not fit together are errors that
- * name the key. Known keys without effect, which transformers writes into every file, are kept. Returns BAD_INPUT after
- * one message. The caller must call model_config_free in either case. */
+/* Reads all keys. An unknown key, an unsupported value, and sizes that do not fit together are BAD_INPUT, with one
+ * error in the log that names the key. Known keys without effect, which transformers writes into every file, are kept.
+ * The caller must call model_config_free after success and after failure. */
 Status model_config_read(const ConfigValue *source, ModelConfig *config);
 void model_config_free(ModelConfig *config);
 
@@ -43,8 +44,8 @@ bool model_config_has_eos(const ModelConfig *config, int64_t token);
 /* Makes `token` the only eos_token_id. */
 void model_config_set_eos(ModelConfig *config, int64_t token);
 
-/* The effective configuration in a form that fla and model_config_read accept: every key of the tables with its value
- * in normal form, and the keys without effect as given. The caller frees it. */
+/* The complete configuration in a form that fla and model_config_read accept: every key of the tables with its value,
+ * defaults included, and the keys without effect as they were given. The caller frees it. */
 ConfigValue *model_config_value(const ModelConfig *config);
 
 /* The table of the keys that all models share, without values. */

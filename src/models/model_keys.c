@@ -7,9 +7,9 @@
 
 static bool has(const ConfigValue *mapping, const char *key) { return config_value_get(mapping, key) != NULL; }
 
-/* Whether a run sets `key`, directly, by its second name, or by another key: hidden_ratio also decides
- * intermediate_size (which some mixers derive from other keys in any case), and rope_parameters also decides
- * rope_theta. */
+/* Whether a run's configuration decides the value of `key`: directly, by the key's second name, or by another key.
+ * hidden_ratio decides intermediate_size (which with some mixers always follows from other keys), and rope_parameters
+ * decides rope_theta. */
 static bool is_given(const ConfigValue *keys, const char *key, const Mixer *mixer) {
     for (int i = 0; i < mixer->alias_count; i++) {
         const KeyAlias *alias = &mixer->aliases[i];
@@ -63,7 +63,7 @@ static void compare_layer_lists(const Model *old, const Model *now, KeyDifferenc
     free(after);
 }
 
-/* The shared keys, with the MLP's width as intermediate_size whichever key decided it; 0 without an MLP. */
+/* The shared keys, where intermediate_size is the MLP's width, even if another key decided it; 0 without an MLP. */
 static ModelConfig with_width(const Model *model) {
     ModelConfig config = model->config;
     config.hidden_ratio = 0;
@@ -94,7 +94,7 @@ Status model_check_names(const Model *model, const StringList *names, const char
         if (keys_find(of, hybrid ? 1 : 2, hybrid ? name + 5 : name) || strcmp(name, "attn.layers") == 0) continue;
         const char *nearest = keys_nearest(of, hybrid ? 1 : 2, hybrid ? name + 5 : name);
         if (log_rank() == 0)
-            log_error("%s: model: has no key %s%s%s%s%s", list, name, nearest ? "; did you mean " : "",
+            log_error("%s: the model has no key %s%s%s%s%s", list, name, nearest ? "; did you mean " : "",
                       nearest && hybrid ? "attn." : "", nearest ? nearest : "", nearest ? "?" : "");
         return BAD_INPUT;
     }

@@ -21,7 +21,7 @@ static Tensor *simple_glu_forward(const Layer *layer, Tape *tape, Tensor *x) {
 
 const Mlp simple_glu = {
     .name = "channel_mixer",
-    .activations = "swish|silu", /* it applies none of them, whatever hidden_act says */
+    .activations = "swish|silu", /* accepted without effect: this MLP has no activation */
     .width = simple_glu_width,
     .parameters = simple_glu_parameters,
     .forward = simple_glu_forward,

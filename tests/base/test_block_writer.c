@@ -1,5 +1,5 @@
-/* Ranges written in blocks: every byte is where it belongs, whatever the ranges begin and end at, past the page cache
- * and through it. */
+/* The block writer puts every byte at its offset, for ranges that begin and end anywhere, with direct writes and
+ * through the page cache. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,8 +22,8 @@ static unsigned char expected[FILE_BYTES], written[FILE_BYTES];
 static int64_t direct_writes, cached_writes, short_writes;
 static bool refuses_direct, can_direct;
 
-/* Counts both kinds of writes. Cuts every 7th short, and lets no direct write through where the file system shall not
- * have them. */
+/* Counts direct and ordinary writes. Cuts every 7th write short, and refuses direct writes if the test imitates a file
+ * system without them. */
 static int watch(FileOperation operation, const char *path, int fd, int64_t *bytes) {
     (void)path;
     if (operation != FILE_WRITE) return 0;
@@ -37,7 +37,7 @@ static int watch(FileOperation operation, const char *path, int fd, int64_t *byt
     return 0;
 }
 
-/* A file in the working directory, whose file system is a disk's where /tmp may be memory. It has lost its name. */
+/* An unlinked file in the working directory, which is on a disk; /tmp may be in memory. */
 static int temporary_file(void) {
     char name[] = "block-writer-XXXXXX";
     const int fd = mkstemp(name);
@@ -125,7 +125,7 @@ static int fail_write(FileOperation operation, const char *path, int fd, int64_t
     return operation == FILE_WRITE ? ENOSPC : 0;
 }
 
-/* An error is the caller's at the latest when it flushes. */
+/* The caller gets an error of a write from the flush at the latest. */
 static void errors_are_returned(void **state) {
     (void)state;
     const int fd = temporary_file();

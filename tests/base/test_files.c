@@ -1,4 +1,4 @@
-/* Files and folders: what removing reaches, and what it must not. */
+/* Files and folders: what removing a folder deletes, and what it must not touch. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -103,7 +103,7 @@ static int write_nothing(FileOperation operation, const char *path, int fd, int6
     return operation == FILE_WRITE ? ENOSPC : 0;
 }
 
-/* The run's config.yaml on a full disk, and where it is a link to somebody's own file. */
+/* Writing config.yaml of a run on a full disk, and where config.yaml is a link to a file of the user's. */
 static void what_is_replaced_is_whole_or_untouched(void **state) {
     (void)state;
     char *text;

@@ -1,5 +1,5 @@
-/* Free memory by the files of a system that a test made up: limits of groups above, of either version, in containers.
- */
+/* Free memory as computed from /proc and /sys files that the test writes: limits of parent control groups, of cgroup
+ * version 1 and 2, and in containers. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,7 +59,7 @@ static void without_groups(void **state) {
     assert_true(free_memory(temporary_folder) == INT64_MAX);
 }
 
-/* As Slurm: the limit is that of the job, two groups above. */
+/* As under Slurm, the limit is that of the job's group, two levels up. */
 static void by_a_group_above(void **state) {
     (void)state;
     put("proc/self/cgroup", "0::/job/step/task\n");
@@ -82,13 +82,14 @@ static void by_version_1(void **state) {
     put("proc/self/cgroup", "9:name=systemd:/x\n5:cpu,memory:/job/step\n1:cpuset:/y\n0::/\n");
     put_group_1("/job/step", "9223372036854771712\n", "300000\n", "inactive_file 9\ntotal_inactive_file 9\n");
     put_group_1("/job", "1000000\n", "400000\n", "inactive_file 1\ntotal_inactive_file 20000\n");
-    put_group("", "77\n", "1\n", ""); /* memory is in one version only, but nothing is lost by looking */
+    put_group("", "77\n", "1\n", ""); /* the memory controller is of one version only; both are read */
     assert_int_equal(free_memory(temporary_folder), 76);
     put_group("", "max\n", "1\n", "");
     assert_int_equal(free_memory(temporary_folder), 1000000 - 400000 + 20000);
 }
 
-/* The names are those of the host, but the container sees its own group in the place of the topmost. */
+/* In a container, the names of the groups are those of the host, but the container's own group is mounted as the root.
+ */
 static void in_a_container(void **state) {
     (void)state;
     put("proc/self/cgroup", "4:memory:/docker/89e3\n");

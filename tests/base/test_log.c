@@ -1,5 +1,5 @@
-/* How the job ends: in which thread, when something hangs, and when two threads want it at once. Each case runs in a
- * process of its own, as one of several ranks. */
+/* How an error ends the job: from any thread, while something hangs, and when two threads fail at once. Each case runs
+ * in a process of its own, as one of several ranks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,7 +77,7 @@ static void end_twice(void) {
     log_end_job(WATCHDOG);
 }
 
-/* Holds a file as a thread does that reads from storage without an answer. */
+/* Holds a file's lock, like a thread whose read from storage never returns. */
 static void *hold_a_file(void *held) {
     flockfile(stdout);
     atomic_store((atomic_bool *)held, true);

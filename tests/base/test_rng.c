@@ -1,4 +1,4 @@
-/* Philox against the known answers of its authors (Random123), and the properties initial weights rest on. */
+/* Philox against the known answers of its authors (Random123), and the properties that initial weights depend on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

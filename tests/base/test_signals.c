@@ -1,4 +1,5 @@
-/* What signals ask for; each case runs in a process of its own, since requests to stop are never taken back. */
+/* Requests to stop or save by signals. Each case runs in a process of its own, since a request to stop is never undone.
+ */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,13 +79,13 @@ static int three_interrupts(void) {
     return 0;
 }
 
-/* A signal every now and then, for as long as the parent lives. */
+/* Sends signals at intervals for as long as the parent lives. */
 static void rain_on(pid_t parent) {
     while (getppid() == parent && kill(parent, SIGUSR2) == 0) usleep(200);
     _exit(0);
 }
 
-/* Products while signals rain: every bit of them as without. */
+/* Matrix products during many signals have the same bits as without signals. */
 static int computing(void) {
     enum { N = 384, BYTES = N * N * (int)sizeof(float), PRODUCTS = 100 };
     const Device *cpu = device_cpu();

@@ -1,5 +1,5 @@
-/* A model of a few hundred numbers in three units whose sizes divide by nothing, with values that name their place. The
- * gaps between parameters have values too, which no file may contain. */
+/* A model of a few hundred numbers in three units, whose sizes are not multiples of any number of ranks. Each value
+ * identifies its place. The gaps between parameters have values too, which no file may contain. */
 #ifndef FLAME_TESTS_CHECKPOINT_SMALL_MODEL_H
 #define FLAME_TESTS_CHECKPOINT_SMALL_MODEL_H
 
@@ -27,8 +27,7 @@ static inline float small_value(int unit, int64_t index, int kind, int64_t step)
     return (float)(step * 10000 + unit * 1000 + index) + 0.25f * (float)kind;
 }
 
-/* Which shard a rank has. An even number of ranks is taken for two replicas: ranks r and r + size / 2 are neighbours.
- */
+/* The shard of a rank. An even number of ranks is two replicas: ranks r and r + size / 2 have the same shard. */
 static inline int small_place(int rank, int size) {
     const int half = size / 2;
     return size % 2 ? rank : rank % half * 2 + rank / half;
@@ -77,7 +76,7 @@ static inline void small_model_fill(Unit *units, int64_t step) {
                 small_values(&units[u], kind)[i] = small_value(u, units[u].first + i, kind, step);
 }
 
-/* Does the shard hold exactly the values of `step` (moments zero if `weights_only`)? */
+/* Whether the shard holds exactly the values of `step` (with moments of zero if `weights_only`). */
 static inline bool small_model_is(Unit *units, int64_t step, bool weights_only) {
     for (int u = 0; u < SMALL_UNITS; u++)
         for (int kind = 0; kind < 3; kind++)

@@ -31,7 +31,7 @@ static void save_step(Comm *comm, const char *folder, int64_t step) {
     small_model_destroy(units);
 }
 
-/* The step that a load finds; 0 if what it gives is not what was saved. */
+/* The step that is loaded; 0 if the loaded values are not those that were saved. */
 static int64_t load_step(Comm *comm, const char *folder) {
     Unit units[SMALL_UNITS];
     json_t *state = NULL;
@@ -81,7 +81,7 @@ static Counts try_file(Comm *comm, const char *folder, const char *name, int64_t
     return counts;
 }
 
-/* Files that no load reads: damage to them is only warned of. */
+/* Files that loading does not need: damage to them causes only a warning. */
 static bool is_unread(const char *name) {
     return strcmp(name, "config.yaml") == 0 || strcmp(name, "generation_config.json") == 0;
 }

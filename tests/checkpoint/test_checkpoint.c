@@ -12,7 +12,7 @@
 #include "checkpoint/checkpoint_steps.h"
 #include "checkpoint/run_lock.h"
 
-/* What the ranks of one job do, and what came of it on rank 0. */
+/* What the ranks of one job do, and the result on rank 0. */
 typedef struct Job {
     const char *folder;
     int64_t steps[8]; /* saved one after another; ends at 0 */
@@ -42,7 +42,7 @@ static void save_body(Comm *comm, void *argument) {
             json_object_set_new(state, "updated_step", json_integer(job->last_update));
         status = checkpoint_save(checkpointer, job->steps[i], state, &texts);
         json_decref(state);
-        /* Units that change after that are not what the save writes. */
+        /* The save writes the values of the time of its begin, so later changes of the units must not matter. */
         checkpoint_finish_reading(checkpointer);
         if (options.asynchronous) small_model_fill(units, 77);
         if (status == OK) status = checkpoint_poll(checkpointer);
@@ -77,7 +77,7 @@ static void save(const char *folder, int ranks, int64_t step, CheckpointOptions 
     assert_int_equal(job.status, OK);
 }
 
-/* Resumes and returns the step; every value must be that step's. -2: an error. */
+/* Resumes and returns the step, or -2 after an error. Checks that all values are those of the step. */
 static int64_t resume(const char *folder, int ranks, int64_t load_step) {
     Job job = {.folder = folder, .load_step = load_step};
     thread_run(ranks, load_body, &job);
@@ -117,7 +117,7 @@ static void test_any_ranks_read_any_ranks(void **unused) {
         }
 }
 
-/* The same bytes, whoever wrote them. */
+/* The files have the same bytes, whatever the number of ranks that wrote them. */
 static void test_files_do_not_depend_on_ranks(void **unused) {
     (void)unused;
     static const char *const names[] = {"model.safetensors", "optimizer.safetensors", "state.json", "config.json"};
@@ -181,7 +181,8 @@ static void test_retention(void **unused) {
         }
 }
 
-/* Steps whose weights did not change do not push out good ones, and the newest with a finite loss always stays. */
+/* Steps whose weights did not change do not cause good ones to be deleted, and the newest with a finite loss is kept.
+ */
 static void test_retention_of_equal_weights(void **unused) {
     (void)unused;
     static const struct {
@@ -250,7 +251,7 @@ static void test_a_replaced_step_gets_its_name_back(void **unused) {
     free(step), free(tmp), free(replaced), free(folder);
 }
 
-/* Neither skipped nor replaced: each is set aside under a name of its own. */
+/* Damaged steps are neither skipped nor replaced: each is renamed, to a name of its own. */
 static void test_incomplete_step(void **unused) {
     (void)unused;
     char *folder = fresh_folder(), *state = file_in(folder, 8, "state.json");
@@ -267,7 +268,7 @@ static void test_incomplete_step(void **unused) {
     free(last), free(trace), free(state), free(folder);
 }
 
-/* Anything that has the name already counts, a file or a link to nothing too. */
+/* Any existing entry blocks the name, even a file or a dangling link. */
 static void test_names_aside_are_free(void **unused) {
     (void)unused;
     char *folder = fresh_folder();
@@ -402,7 +403,8 @@ static void test_zero_moments(void **unused) {
     free(folder);
 }
 
-/* A damaged checkpoint may already have been read into the units: a run that then starts over has moments of zero. */
+/* A damaged checkpoint may have been read in part before the damage is found. A run that then starts anew must have
+ * moments of zero. */
 static void test_damaged_moments_are_not_kept(void **unused) {
     (void)unused;
     char *folder = fresh_folder(), *optimizer = file_in(folder, 1, "optimizer.safetensors"), *text;
@@ -468,7 +470,7 @@ static void test_run_lock(void **unused) {
     thread_run(2, lock_body, second);
     assert_null(second[0]);
     assert_null(second[1]);
-    /* Any rank of the first job that still lives keeps the folder. */
+    /* The folder stays locked while any rank of the first job lives. */
     run_lock_release(first[0]);
     run_lock_release(first[1]);
     thread_run(1, lock_body, second);

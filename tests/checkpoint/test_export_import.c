@@ -28,8 +28,8 @@ static Status run_import(const char *from, const char *out) {
     return command_run(&import_command, 5, argv);
 }
 
-/* Do both folders hold the same tensors, up to a relative `tolerance` (below 2^-14, where float16 thins out, absolute)?
- */
+/* Whether both folders hold the same tensors, up to a relative `tolerance` (absolute below 2^-14, where float16 is
+ * subnormal). */
 static void assert_same_weights(const char *a_path, const char *b_path, SafeType type, double tolerance) {
     TensorFolder *a, *b;
     assert_int_equal(tensor_folder_open(a_path, "model", &a), OK);
@@ -97,7 +97,7 @@ static void test_there_and_back(void **state) {
     free(run);
 }
 
-/* A tied model's folder that holds its head as well, as its last tensor. */
+/* Makes the folder of a model with tied embeddings that contains lm_head.weight as well, as the last tensor. */
 static char *folder_with_head(const char *name) {
     static const char source[] = "tests/golden/transformer-qknorm";
     char *folder = temporary_path(name), *to = path_join(folder, "config.json"),
@@ -119,7 +119,7 @@ static char *folder_with_head(const char *name) {
     return folder;
 }
 
-/* Every reader takes a head that is the embeddings, none writes it, and none takes another one. */
+/* A head that equals the embeddings is accepted and not written again; a head that differs from them is refused. */
 static void test_tied_heads(void **state) {
     (void)state;
     char *folder = folder_with_head("tied"), *run = temporary_path("tied-run"), *out = temporary_path("tied-out");

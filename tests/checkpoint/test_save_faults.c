@@ -1,6 +1,6 @@
 /* A save meets a fault at its n-th operation on the disk, for every n: the process ends, the operation fails once or
- * from then on, or it is cut short. Afterwards the loader finds the old step or the new one, whole, and the next run
- * goes on. */
+ * from then on, or it is cut short. Afterwards the loader finds either the old step or the new one, complete, and the
+ * next run continues. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -103,7 +103,7 @@ static int64_t leftovers(const char *folder) {
     return found;
 }
 
-/* The step is there already. Whatever happens, one or the other has its name when the next run begins. */
+/* The step exists already. After any fault, the old or the new one has its name when the next run begins. */
 static bool try_fault_replacing(int ranks, CheckpointOptions options) {
     char *folder = temporary_path("replaced");
     if (folder_exists(folder)) assert_int_equal(folder_remove(folder), 0);
@@ -139,7 +139,7 @@ static bool try_fault(int ranks, CheckpointOptions options) {
     return ended != NO_FAULT;
 }
 
-static int64_t tried; /* faults, each in a process of its own */
+static int64_t tried; /* number of faults, each tested in a process of its own */
 
 static void try_every_operation(FaultKind kind, int error, int ranks, CheckpointOptions options) {
     fault.kind = kind;
@@ -208,7 +208,7 @@ static void test_interrupted_calls_go_on(void **state) {
     free(folder);
 }
 
-/* The kernel's own refusals: a limit on the size of files, and a full disk would be the same. */
+/* Errors of the kernel itself, by a limit on the size of files; a full disk behaves in the same way. */
 static void test_file_size_limit(void **state) {
     (void)state;
     char *folder = temporary_path("limited");
@@ -228,8 +228,9 @@ static void test_file_size_limit(void **state) {
     free(folder);
 }
 
-/* A disk that fails while a checkpoint is read: the newest step, or an error; never other values, and never the step
- * before, which would throw away the work since. A fault of the disk is not taken for damage: nothing is moved. */
+/* If the disk fails while a checkpoint is read, the result is the newest step or an error. It is never another value,
+ * nor the step before, which would lose the work since. A fault of the disk is not taken for damage: nothing is
+ * renamed. */
 static void test_reading_fails(void **state) {
     (void)state;
     char *folder = temporary_path("unreadable");
@@ -274,7 +275,7 @@ static void test_unreadable_is_an_io_error(void **state) {
     free(folder);
 }
 
-/* What power loss could take: every file and folder that has changed since it was last synced. */
+/* What a loss of power could destroy: every file and folder that has changed since its last sync. */
 static struct {
     char path[64][512];
     int count;
@@ -312,7 +313,7 @@ static int durability_hook(FileOperation operation, const char *path, int fd, in
     if (operation == FILE_SYNC) mark(target, false);
     if (operation == FILE_OPEN && !file_exists(path) && !folder_exists(path)) mark_parent(path);
     if (operation == FILE_RENAME) {
-        /* The folder above changes by this very rename, and before by the temporary folder's creation. */
+        /* The parent folder changes by this rename, and before by the creation of the temporary folder. */
         for (int i = 0; i < dirty.count; i++) dirty.renamed_while_dirty |= strstr(dirty.path[i], ".tmp-") != NULL;
         dirty.renames++;
         mark_parent(path);

@@ -1,5 +1,5 @@
-/* A communicator whose ranks are threads of one process: any number of ranks without mpirun, and a process that ends
- * ends all of them. */
+/* A communicator whose ranks are threads of one process: any number of ranks without mpirun, all of which end with
+ * the process. */
 #ifndef FLAME_TESTS_CHECKPOINT_THREAD_COMM_H
 #define FLAME_TESTS_CHECKPOINT_THREAD_COMM_H
 

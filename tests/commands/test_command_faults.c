@@ -1,5 +1,5 @@
-/* export, import and data build meet a fault at their n-th operation on the disk, for every n: what they make is whole
- * or absent, an operation that fails leaves nothing else behind, and the next try succeeds. */
+/* A fault at the n-th operation on the disk of export, import and data build, for every n: their output is complete or
+ * absent, a failed operation leaves nothing else behind, and the next try succeeds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ typedef struct Maker {
     const Command *command;
     int arguments;
     const char *argument[9]; /* after the command's name; OUT stands for the path of the result */
-    const char *made;        /* what is there in the end, below OUT */
+    const char *made;        /* what the command makes, below OUT */
 } Maker;
 
 static const char OUT[] = "OUT";
@@ -47,7 +47,7 @@ static uint32_t crc_of_file(const char *path, uint32_t crc) {
     return crc;
 }
 
-/* Of a file, or of the names and files of a folder. */
+/* The CRC-32 of a file, or of the names and files of a folder. */
 static uint32_t crc_of(const char *path) {
     char **names;
     int64_t count;
@@ -116,7 +116,7 @@ static bool try_fault(const Maker *maker, uint32_t expected) {
     const bool there = path_exists(made);
     if (there && crc_of(made) != expected) fail_msg("%s, operation %" PRId64 ": half of it", maker->name, fault.at);
     if (code == 0 && !there) fail_msg("%s, operation %" PRId64 ": nothing, and no error", maker->name, fault.at);
-    /* A folder that was made for it may stay. A disk that lets nothing be removed any more keeps more. */
+    /* A folder that was created for the output may stay. If removing fails as well, more may stay. */
     if (fault.kind == FAULT_ONCE && entries() > path_exists(out))
         fail_msg("%s, operation %" PRId64 ", exit code %d: something is left", maker->name, fault.at, code);
     if (!there) {
@@ -139,7 +139,7 @@ static void try_every_operation(const Maker *maker, FaultKind kind, int error) {
     fault.kind = kind;
     fault.error = error;
     for (fault.at = 0; try_fault(maker, expected);) fault.at++;
-    assert_true(fault.at >= 4); /* or the hook is not reached */
+    assert_true(fault.at >= 4); /* else the hook is not called */
     free(out);
 }
 

@@ -1,4 +1,4 @@
-/* docs/from-flame.md is true: every key of flame's either is read, or is answered as the page says. */
+/* Checks docs/from-flame.md: every key of flame is either read, or refused with the message that the page states. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +46,7 @@ static void check_row(const Row *row) {
     Model *model = NULL;
     Capture capture = capture_begin(2);
     Status status = config_load(2, argv, &config);
-    if (status == OK) { /* the model's keys are its builder's */
+    if (status == OK) { /* the keys of the model are checked when it is built */
         status = model_create(config.model, &model);
         config_free(&config);
     }
@@ -62,7 +62,7 @@ static void check_row(const Row *row) {
     if (row->here[0] != '-' && strcmp(row->here, "none") != 0) assert_true(is_known(row->here));
 }
 
-/* The rows of the page that the row of the program stands for. */
+/* The number of rows of the page that match a row of the program's table. */
 static int rows_for(const RetiredKey *retired, const Row *rows, int count) {
     int found = 0;
     for (int i = 0; i < count; i++) found += keys_retired(config_hints(), rows[i].name) == retired;

@@ -1,4 +1,4 @@
-/* The parser of options, on a command that has one of each kind, and what every command of the program promises. */
+/* The parser of options, with a command that has one of each kind, and the help of every command of the program. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ static const Option options[] = {
     {"dtype", OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "a choice", AT(choice)},
 };
 
-/* Everything that was read, as one line. */
+/* Prints all values that were parsed, as one line. */
 static char seen[512];
 
 static Status show(void *pointer) {
@@ -60,7 +60,7 @@ static const Command strict = {.name = "show",
                                .run = show};
 static Command keyed;
 
-/* Runs the command with the words of `line`; what it printed on `stream` lies in `message`. */
+/* Runs the command with the words of `line`. `message` gets what it printed on `stream`. */
 static Status run(const Command *command, const char *line, int stream, char message[8192]) {
     char copy[512], *argv[64] = {"show"};
     int argc = 1;

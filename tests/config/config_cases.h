@@ -1,4 +1,4 @@
-/* Configurations as files and arguments, and what reading them must come to. */
+/* Configurations as files and arguments, and the expected result of reading each. */
 #ifndef FLAME_TESTS_CONFIG_CONFIG_CASES_H
 #define FLAME_TESTS_CONFIG_CONFIG_CASES_H
 
@@ -11,7 +11,7 @@
 #include "config/config.h"
 #include "support/capture.h"
 
-/* Writes a file of this name into the temporary folder. The path ends with the next call. */
+/* Writes a file of this name into the temporary folder. The returned path is valid until the next call. */
 static inline char *write_case(const char *name, const char *text, size_t bytes) {
     static char path[512];
     char *joined = temporary_path(name);

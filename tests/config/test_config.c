@@ -1,5 +1,5 @@
-/* Configurations that must be read, and the ones that must be refused: what is written, with which status, and a part
- * of the message that it must come with. */
+/* Configurations that must be accepted, and configurations that must be refused: the text, the expected status, and a
+ * part of the expected message. */
 #include "config/config_cases.h"
 
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #define DATA "data: {files: a.h5}\n"
 
 static const Case files[] = {
-    /* what is fine */
+    /* accepted configurations */
     {DATA, OK, NULL, 0},
     {"\xef\xbb\xbf" DATA "training:\r\n  steps: 500\r\n", OK, NULL, 0},
     {DATA "training:\n", OK, NULL, 0},
@@ -108,7 +108,7 @@ static const Case files[] = {
     {DATA "model: {config: missing/config.json}\n", BAD_INPUT, "missing/config.json: No such file", 0},
     {DATA "job: {dump_folder: \"\"}\n", BAD_INPUT, "job.dump_folder is empty", 0},
     {DATA "checkpoint: {folder: ../x}\n", BAD_INPUT, "checkpoint.folder is \"../x\"", 0},
-    /* keys together */
+    /* keys that must fit together */
     {"", BAD_INPUT, "data.files is missing", 0},
     {"data: {files: [a, b], probabilities: [1]}\n", BAD_INPUT, "data.probabilities has 1 values for 2 files", 0},
     {"data: {files: [a, b], probabilities: [1, -1]}\n", BAD_INPUT, "data.probabilities is -1, which is out of range",
@@ -250,7 +250,7 @@ static void test_arguments(void **state) {
     expect("no --config", NULL, "--data.files=a.h5", &without_file);
 }
 
-/* A key of the command line does not hide that its section in the file is none. */
+/* An error is found in the file even if the command line sets a key of the same section. */
 static void test_arguments_over_files(void **state) {
     (void)state;
     const struct {
@@ -385,7 +385,7 @@ static void test_defaults_are_flames(void **state) {
     config_free(&c);
 }
 
-/* Overrides go over the file; the file's model keys over those of config.json. */
+/* The command line overrides the file; the file's model keys override those of config.json. */
 static void test_order_and_model(void **state) {
     (void)state;
     static const char json[] = "{\"model_type\": \"gla\",\n \"num_heads\": 4,\n \"dt_limit\": [0.0, Infinity],\n"

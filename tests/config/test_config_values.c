@@ -1,4 +1,4 @@
-/* Values and keys: what is written loads back the same, JSON, tables of keys that share a mapping, the locale, help. */
+/* Values and keys: writing and reading back, JSON, tables of keys that share a mapping, the locale, help. */
 #include "config/config_cases.h"
 
 #include <locale.h>
@@ -85,7 +85,8 @@ static void test_json(void **state) {
     }
 }
 
-/* A Hugging Face file may say more than a model uses: listed, not refused. An inline key is refused. */
+/* A Hugging Face file may have keys that the model does not use: they are listed, not refused. The same key in the YAML
+ * configuration is refused. */
 static void test_tables_together(void **state) {
     (void)state;
     typedef struct Common {

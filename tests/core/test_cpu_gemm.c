@@ -49,7 +49,7 @@ static double exact(const Gemm *g, const void *c_before, int64_t i, int64_t j) {
     return sum;
 }
 
-/* fp32 sums of k terms up to 1 err by far less than this; a bf16 result is rounded to 8 bits. */
+/* The error of an fp32 sum of k terms up to 1 is far below this; a bf16 result is rounded to 8 bits. */
 static double tolerance(const Gemm *g, double value) {
     return 1e-7 * (double)(g->k + 4) + (g->c_type == BF16 ? fabs(value) * 0x1p-8 : 0);
 }
@@ -77,7 +77,7 @@ static void check_one(Sizes size, bool transpose_a, bool transpose_b, bool accum
     for (int64_t i = 0; i < size.m; i++)
         for (int64_t j = 0; j < g.ldc; j++) {
             const double got = get(c, c_type, i * g.ldc + j);
-            if (j >= size.n) { /* the gap between rows belongs to somebody else */
+            if (j >= size.n) { /* the product must not write to the gap between rows */
                 assert_true(got == get(before, c_type, i * g.ldc + j));
                 continue;
             }
@@ -141,7 +141,7 @@ static void test_same_bits_on_a_few_threads(void **state) {
     omp_set_num_threads(before);
 }
 
-/* Of more shapes than there are plans: a plan is that of its shape also after it has been made again. */
+/* More shapes than plans fit: a plan that was destroyed and made again still belongs to its shape. */
 static void test_more_shapes_than_plans(void **state) {
     (void)state;
     if (!cpu_gemm_supports(BF16)) skip();

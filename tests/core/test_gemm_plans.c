@@ -1,4 +1,4 @@
-/* Plans of matrix products: one for each shape and alignment, and when there are too many, all are destroyed. */
+/* Plans of matrix products: there is one for each shape and alignment, and if there are too many, all are destroyed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 enum { MOST = 8 };
 
 typedef struct Plan {
-    int64_t rows, destroyed; /* destroyed: has been */
+    int64_t rows, destroyed; /* destroyed: 1 once the plan has been destroyed */
 } Plan;
 
 static int64_t destroyed, rows_destroyed;
@@ -49,7 +49,7 @@ static void test_full(void **state) {
         for (int64_t rows = 1; rows < MOST; rows++) find(&plans, rows, 16, false);
         assert_int_equal(destroyed, 0);
         rows_destroyed = 0;
-        gemm_plans_reserve(&plans, 2); /* two that stay while both are made */
+        gemm_plans_reserve(&plans, 2); /* neither of two plans may be destroyed while the other is made */
         assert_int_equal(destroyed, MOST);
         assert_int_equal(rows_destroyed, MOST * (MOST - 1) / 2 + 1);
         Plan *first = find(&plans, 100, 16, true);

@@ -1,4 +1,4 @@
-/* Memory that nobody wrote is NaN, also after the CPU's kernels have rounded it. */
+/* Memory that was never written is NaN, also after the CPU's kernels have rounded it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The tape on the counting device, whose gradients may lie at address 0, asks for the memory that a run takes. */
+/* On the counting device, where gradients may lie at address 0, the tape asks for the same memory as a real run. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

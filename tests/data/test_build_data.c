@@ -54,7 +54,7 @@ static void expect_text(const char *path, const char *expected) {
     free(text);
 }
 
-/* A fresh folder with two texts below each other, one of them in a folder of its own. */
+/* Makes a new folder with two texts, one of them in a subfolder. */
 static const char *make_texts(const char *name) {
     const char *folder = fixture_path(name);
     char path[600];
@@ -62,7 +62,7 @@ static const char *make_texts(const char *name) {
     snprintf(path, sizeof path, "%s/b", folder);
     assert_int_equal(folder_create(path), 0);
     snprintf(path, sizeof path, "%s/b/x.txt", folder);
-    write_text(path, "second\xff", 7); /* not UTF-8, which bytes need not be */
+    write_text(path, "second\xff", 7); /* not UTF-8; the tokenizer of bytes accepts any bytes */
     snprintf(path, sizeof path, "%s/a.txt", folder);
     write_text(path, "first", 5);
     return folder;
@@ -134,7 +134,7 @@ static void a_tokenizer_makes_the_tokens(void **state) {
     tokens_close(file);
 }
 
-/* Whatever the threads and the batches, which are 8 MiB of text. */
+/* The output does not depend on the number of threads or on the batches of 8 MiB of text. */
 static void threads_change_nothing(void **state) {
     (void)state;
     const char *text = "src", *out[] = {fixture_path("one.h5"), fixture_path("three.h5")};
@@ -198,7 +198,7 @@ static void expect_no_time(hid_t plist) {
     H5Pclose(plist);
 }
 
-/* So the same texts make the same bytes. */
+/* The same texts give a file of the same bytes. */
 static void no_object_says_when_it_was_made(void **state) {
     (void)state;
     static const char *const groups[] = {"/", "tokenizer"};
@@ -326,7 +326,7 @@ static void an_output_is_not_replaced_unless_forced(void **state) {
     expect_text(out, "<first>|<second\xff>|");
 }
 
-/* Not even then if it is what would be read, under whatever name. */
+/* A text that is to be read is never overwritten by the output, not even with --force or under another name. */
 static void text_is_not_replaced_by_its_data_set(void **state) {
     (void)state;
     const char *folder = make_texts("own"), *out = fixture_path("own/../own/a.txt"),
@@ -346,7 +346,7 @@ static void text_is_not_replaced_by_its_data_set(void **state) {
     }
 }
 
-/* Nor is the same file written twice, whatever its names. */
+/* --out and --validation-out must not be the same file, not even under different names. */
 static void one_file_is_no_split(void **state) {
     (void)state;
     const char *folder = make_texts("twice"), *out = fixture_path("twice.h5"),
@@ -393,7 +393,7 @@ static void expect_refused(const BuildOptions *options, const char *where) {
     assert_mentions(capture_end(), where);
 }
 
-/* Whichever batch it is in. */
+/* The error names the document, whichever batch it is in. */
 static void a_refused_text_is_named(void **state) {
     (void)state;
     enum { LONG = 9 << 20 }; /* more than a batch */

@@ -1,4 +1,5 @@
-/* A cache with far less room than the file: what is pinned stays, what is asked for is right, an error is reported. */
+/* A cache that is much smaller than the file: pinned chunks stay, chunks have the right content, errors are reported.
+ */
 #include "data/tokens_fixture.h"
 
 #include <sys/time.h>
@@ -48,7 +49,7 @@ static int count_of(const char *text, const char *words) {
     return count;
 }
 
-/* The stored bytes of one chunk are overwritten: it fails each time, and what was read before can still be had. */
+/* The stored bytes of one chunk are overwritten: every read of it fails, and cached chunks remain readable. */
 static void a_damaged_chunk_is_an_error_each_time(void **state) {
     (void)state;
     const char *path = fixture_path("damaged.h5");
@@ -87,7 +88,7 @@ static void a_damaged_chunk_is_an_error_each_time(void **state) {
     }
 }
 
-/* No chunk can be read any more: that is said once, not for each chunk that the threads read ahead. */
+/* If no chunk can be read any more, that is logged once, not for each chunk that the threads read ahead. */
 static void a_lost_file_is_reported_once(void **state) {
     (void)state;
     const char *path = fixture_path("lost.h5");
@@ -103,7 +104,7 @@ static void a_lost_file_is_reported_once(void **state) {
         for (int64_t chunk = 0; chunk < CHUNKS; chunk++)
             assert_int_equal(chunk_cache_pin(cache, 0, chunk, &tokens), IO_ERROR);
         const int said = count_of(capture_end(), "was replaced or changed");
-        assert_in_range(said, 1, threads + 1); /* those that were reading when the first one failed */
+        assert_in_range(said, 1, threads + 1); /* the threads that were reading when the first one failed */
         chunk_cache_destroy(cache);
         tokens_close(file);
     }

@@ -1,5 +1,5 @@
-/* A data set with one flipped bit, anywhere in the file: it is refused, or everything that is read from it is as it was
- * written. Each flip has a process of its own, since HDF5 may crash.
+/* A data set with one flipped bit, anywhere in the file: it is refused, or all tokens that are read from it are those
+ * that were written. Each flip has a process of its own, since HDF5 may crash.
  *
  *   test_data_flips [FLIPS [SEED]]    a longer run */
 #include <signal.h>

@@ -77,7 +77,7 @@ static void epochs_and_seeds_differ_and_neighbours_part(void **state) {
     assert_in_range(neighbours, 0, 12);
 }
 
-/* The counts by definition: going through the samples one by one. */
+/* Counts the samples of each file one by one, for comparison. */
 static void check_mixture(const Mixture *mixture, int64_t samples) {
     int64_t next[8] = {0}, counts[8];
     for (int64_t sample = 0; sample < samples; sample++) {

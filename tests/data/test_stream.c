@@ -1,5 +1,5 @@
-/* The sample stream: every token once per epoch, the same samples whoever asks, labels and packing, exact accounting.
- */
+/* The sample stream: every token once per epoch, the same samples for any number of ranks and threads, labels and
+ * packing, exact accounting. */
 #include "data/tokens_fixture.h"
 
 #include "data/pack.h"
@@ -46,7 +46,7 @@ static void in_order_samples_are_the_file(void **state) {
     }
 }
 
-/* Finds out where a sample stands in the file by giving each token its place: token i is i. */
+/* A file in which token i has the value i, so that a sample shows its place in the file. */
 static void write_places(const char *path, int64_t count) {
     TokensWriterOptions options = tokens_writer_bytes_options(path);
     options.chunk_tokens = CHUNK;
@@ -133,7 +133,7 @@ static void a_seek_gives_what_reading_through_gives(void **state) {
     free(expected);
 }
 
-/* Four documents of 3, 5, 1 and 7 tokens, by hand. */
+/* Four documents of 3, 5, 1 and 7 tokens, with the expected samples written out. */
 static const uint64_t ends[] = {3, 8, 9, 16};
 enum { X = IGNORED_LABEL };
 

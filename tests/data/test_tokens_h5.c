@@ -68,7 +68,7 @@ static void fill_tokens(const Recipe *recipe, uint16_t *tokens) {
     if (recipe->chunk == TOO_LARGE_TOKEN) tokens[CHUNK + 5] = VOCAB;
 }
 
-/* Replaces chunk 1 by something an honest writer would not write. (DEFLATE alone: no shuffle to do here.) */
+/* Replaces chunk 1 by content that no correct writer produces. The filter is DEFLATE alone, without shuffle. */
 static void write_bad_chunk(hid_t dataset, const Recipe *recipe, const uint16_t *tokens) {
     static unsigned char plain[1 << 20], stored[1 << 20]; /* zeros deflate to a thousandth */
     hsize_t offset = CHUNK;
@@ -425,7 +425,7 @@ ssize_t pread(int descriptor, void *to, size_t bytes, off_t offset) {
     return lseek(descriptor, offset, SEEK_SET) < 0 ? -1 : read(descriptor, to, bytes);
 }
 
-/* As the files of an NFS server that was started again: they can be opened under their name. */
+/* Imitates an NFS server that was restarted: open handles are stale, but the file can be opened again by name. */
 static void a_stale_file_is_opened_again(void **state) {
     (void)state;
     const char *path = fixture_path("stale.h5");
@@ -497,8 +497,8 @@ static void what_is_written_is_read_back(void **state) {
             }
 }
 
-/* 0: an error, 1: the very same tokens and documents, 2: something else. In a process of its own, as damaged metadata
- * could end it. */
+/* Reads the file in a process of its own, because damaged metadata could end it. 0: an error; 1: the same tokens and
+ * documents; 2: anything else. */
 static int outcome_of(const char *path, const uint64_t *doc_ends, int64_t documents) {
     pid_t child = fork();
     if (child == 0) {

@@ -1,4 +1,5 @@
-/* What a child process finds out about a file, and that none of its ends leaves the program waiting. */
+/* The child process that examines a file: what it reports, and that the program never waits forever, however it ends.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -17,13 +18,13 @@ static void crash(void *argument) {
 static void go_round(void *argument) {
     for (volatile int *turn = argument;; ++*turn) continue;
 }
-/* As a child does that was forked while another thread held a lock that it needs. */
+/* Hangs like a child that was forked while another thread held a lock that the child needs. */
 static void wait_for_ever(void *argument) {
     (void)argument;
     for (;;) pause();
 }
 
-/* As Ctrl-C in a terminal, or mpirun, ends every process of a group. */
+/* Ends the whole process group, as Ctrl-C in a terminal or mpirun does. */
 static void ended_from_outside(void *argument) { raise(*(const int *)argument); }
 
 static void every_end_of_the_child_is_an_answer(void **state) {

@@ -1,4 +1,4 @@
-/* Small token files in a temporary folder, and what was logged, for the tests of the data readers. */
+/* Small token files in a temporary folder, and capture of the log, for the tests of the data readers. */
 #ifndef FLAME_TESTS_TOKENS_FIXTURE_H
 #define FLAME_TESTS_TOKENS_FIXTURE_H
 
@@ -19,7 +19,7 @@
 #include "data/shuffle.h"
 #include "data/tokens_writer.h"
 
-/* A folder of its own for each program, taken away at the end. */
+/* A temporary folder for each program, removed at its end. */
 static char fixture_folder[256];
 
 static int fixture_setup(void **state) {
@@ -34,7 +34,7 @@ static int fixture_teardown(void **state) {
     return folder_remove(fixture_folder);
 }
 
-/* The path of a file in that folder; the last 8 are kept. */
+/* The path of a file in that folder. It is valid for 8 further calls. */
 static inline const char *fixture_path(const char *name) {
     static char paths[8][512];
     static int next;

@@ -1,9 +1,9 @@
-/* cuBLASLt on the CPU: checks that the matrices are described as its documentation wants them, column by column, and
- * multiplies them as the device `cpu` does. An algorithm may be used at the alignment that it was asked for, and may
- * not round partial sums to bf16.
+/* cuBLASLt on the CPU. It checks that matrices are described as its documentation requires, column by column, that an
+ * algorithm is used only at the alignment that it was requested for, and that partial sums are not rounded to bf16. It
+ * multiplies like the device `cpu`.
  *
- * FAKE_CUDA_PRODUCTS   set: at its end the program prints how many products lost the kernels that want 16 bytes
- * FAKE_CUDA_LT_STATUS  what cublasLtCreate answers, a number */
+ * FAKE_CUDA_PRODUCTS   set: at its end the program prints how many products were not aligned to 16 bytes
+ * FAKE_CUDA_LT_STATUS  the status that cublasLtCreate returns, a number */
 #include <cublasLt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ typedef struct Preference {
 
 #define PREFERENCE(handle) ((Preference *)(void *)(handle))
 
-/* The library has a CUDA runtime of its own: it meets the GPU's failure and leaves no trace in the program's. */
+/* The library is linked to a CUDA runtime of its own, so an error in the library is not the last error of the program's
+ * runtime. */
 #define ANSWER_FAILURE                                                                                                 \
     if (fake_failure() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED
 
@@ -118,14 +119,14 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* Partial sums of a product whose k is split: in place and in the output's type they are rounded to that. */
+/* The reduction schemes of split-k products that round partial sums to the output's type: in place and output type. */
 static void check_reductions(const Preference *preference, const Layout *output) {
     const uint32_t in_output_type = CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE | CUBLASLT_REDUCTION_SCHEME_INPLACE;
     CHECK(output->type == CUDA_R_32F || !(preference->reductions & in_output_type),
           "partial sums may be rounded to bf16: the reduction schemes are %u", preference->reductions);
 }
 
-/* The algorithm that is found is the alignment that it may be used at. */
+/* The fake algorithm stores the alignment at which it may be used. */
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -152,7 +153,7 @@ static void run_product(void *payload) { device_cpu()->gemm(payload); }
 
 static DType type_of(cudaDataType type) { return type == CUDA_R_16BF ? BF16 : F32; }
 
-/* D = op(A) op(B), all stored column by column: row by row that is D^T = op(B)^T op(A)^T. */
+/* D = op(A) op(B), all stored column by column; read row by row, that is D^T = op(B)^T op(A)^T. */
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha, const void *a,
                               cublasLtMatrixLayout_t a_layout, const void *b, cublasLtMatrixLayout_t b_layout,
                               const void *beta, const void *c, cublasLtMatrixLayout_t c_layout, void *d,

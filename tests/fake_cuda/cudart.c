@@ -1,14 +1,14 @@
-/* A CUDA runtime without a GPU, linked instead of the real one: what device_cuda.c and comm_nccl.c do with streams,
- * events and memory runs on the CPU, and what they say when something is wrong can be made to happen.
+/* A CUDA runtime without a GPU, linked instead of the real one. The calls of device_cuda.c and comm_nccl.c for streams,
+ * events and memory run on the CPU, and errors of the GPU can be provoked to test their messages.
  *
- * The device's stream does everything at once. A stream with a priority, where communicators live, does nothing before
- * somebody waits for it: what forgets to wait finds its result missing. As what a collective reads is always there by
- * then, its stream must have waited for all that was asked of the device's stream before. A graph is the list of the
- * calls that made it, on streams and with events of its own; from its launch to the next synchronization the device's
- * stream does nothing either.
+ * The device's stream runs every call at once. A stream with a priority, as communicators have, runs its calls only
+ * when the program waits for them, so that a missing wait leaves a result missing. By then, the input of a collective
+ * always exists; so the runtime checks that the collective's stream has waited for all earlier calls of the device's
+ * stream. A graph is the list of the captured calls, with streams and events of its own. From its launch to the next
+ * synchronization, the device's stream is delayed in the same way.
  *
- * FAKE_CUDA_STICKY  "RANK:N[:ERROR]": after kernel number N of this rank every call answers an error
- * FAKE_CUDA_ERROR   what cudaGetDeviceCount answers, a number       FAKE_CUDA_GPUS    how many there are (1)
+ * FAKE_CUDA_STICKY  "RANK:N[:ERROR]": after kernel number N of this rank, every call returns an error
+ * FAKE_CUDA_ERROR   what cudaGetDeviceCount returns, a number       FAKE_CUDA_GPUS    number of GPUs (1)
  * FAKE_CUDA_DRIVER  the CUDA version of the driver (13000)          FAKE_CUDA_MAJOR   compute capability (9)
  * FAKE_CUDA_MEMORY  bytes of a GPU (2^40) */
 #include <pthread.h>
@@ -26,7 +26,7 @@
 typedef struct Task {
     void (*run)(void *payload);
     void *payload;
-    int64_t turn; /* of a collective: its number in the order of the host's calls, from 1 on */
+    int64_t turn; /* for a collective: its number in the order of the host's calls, from 1 */
     struct Task *next;
 } Task;
 
@@ -34,22 +34,22 @@ struct CUstream_st {
     int priority;
     bool lane, lazy, busy;
     Task *first, **last;
-    cudaStream_t next; /* in the list of all */
-    bool captured;     /* it takes part in the capture that goes on */
-    int64_t asked;     /* calls so far */
-    int64_t joined;    /* of those of a lane in a capture: the last that the stream of the capture waits for */
-    int64_t waited;    /* by a lane: for the calls of the device's stream up to this one */
+    cudaStream_t next; /* in the list of all streams */
+    bool captured;     /* it takes part in the current capture */
+    int64_t asked;     /* number of calls so far */
+    int64_t joined;    /* lane in a capture: the last of its calls for which the captured stream waits */
+    int64_t waited;    /* lane: it has waited for the calls of the device's stream up to this one */
 };
 
-/* `recorded` counts the calls of cudaEventRecord, `reached` those that its stream has come to. */
+/* `recorded` counts the calls of cudaEventRecord, `reached` those that the stream has executed. */
 struct CUevent_st {
     cudaStream_t stream;
     atomic_long recorded, reached;
-    cudaGraph_t graph; /* it was recorded last in the capture of this one; NULL: in none */
-    int64_t covers;    /* the calls of its stream up to this one, the record */
+    cudaGraph_t graph; /* the graph whose capture recorded it last; NULL: not in a capture */
+    int64_t covers;    /* the number of the record among the calls of its stream */
 };
 
-/* A captured call on a stream: a task, or the record of an event, or the wait for one. */
+/* A captured call on a stream: a task, the record of an event, or a wait for an event. */
 typedef struct GraphNode {
     cudaStream_t stream;
     cudaEvent_t record, wait;
@@ -66,7 +66,7 @@ struct CUgraph_st {
     GraphNode *first, **last;
     int64_t collectives;
     struct {
-        void *of, *copy; /* streams and events */
+        void *of, *copy; /* a stream or an event */
     } copy[COPIES];
     int copies;
 };
@@ -74,27 +74,27 @@ struct CUgraph_st {
 enum { LANES = 4 };
 
 static struct {
-    cudaGraph_t graph; /* NULL: nothing is captured */
+    cudaGraph_t graph; /* NULL: no capture is in progress */
     cudaStream_t stream, lane[LANES];
     int lanes;
 } capture;
 
-/* Memory is preceded by its size. */
+/* Each allocation is preceded by a header that holds its size. */
 enum { HEADER = 256 };
 static int64_t used;
 static int gpu;
 static cudaStream_t streams;
 static cudaStream_t device_stream;
-static int64_t turns; /* collectives so far */
+static int64_t turns; /* number of collectives so far */
 static FakeOrder order;
 static atomic_int failure;
-static _Thread_local cudaError_t last; /* that this runtime has answered; libraries have their own */
+static _Thread_local cudaError_t last; /* last error of this runtime; libraries have a runtime of their own */
 
 void fake_order_collectives(FakeOrder wanted) { order = wanted; }
 void fake_fail(cudaError_t error) { failure = (int)error; }
 cudaError_t fake_failure(void) { return (cudaError_t)failure; }
 
-/* In the functions that a program calls on a GPU in use. */
+/* For functions that return the GPU's failure. */
 #define ANSWER_FAILURE                                                                                                 \
     if (failure) return last = (cudaError_t)failure
 
@@ -114,7 +114,7 @@ static bool earlier_on(const struct CUstream_st *stream, int64_t turn) {
 
 static bool run_first(cudaStream_t stream);
 
-/* Collectives of other streams that the GPU begins before this one. */
+/* Runs the collectives of other streams that the GPU begins before this one. */
 static void run_others(int64_t turn) {
     for (cudaStream_t stream = streams; stream; stream = stream->next)
         while (!stream->busy && stream->lane && stream->first &&
@@ -169,7 +169,7 @@ void fake_enqueue(cudaStream_t stream, void (*run)(void *), const void *payload,
 void fake_enqueue_collective(cudaStream_t stream, void (*run)(void *), const void *payload, size_t bytes) {
     void *copy = copy_of(payload, bytes);
     CHECK(stream->waited == device_stream->asked,
-          "a collective waits for the device's first %lld of %lld calls: it may begin before its input is there",
+          "a collective waits for only %lld of %lld calls of the device's stream: it may begin before its input exists",
           (long long)stream->waited, (long long)device_stream->asked);
     stream->asked++;
     if (stream->captured)
@@ -222,7 +222,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return cudaSuccess;
 }
 
-/* The lazy streams' events are waited for one by one in this program: nothing else is left to do. */
+/* The program waits for the events of lazy streams one by one, so nothing else remains to be done here. */
 cudaError_t cudaDeviceSynchronize(void) {
     ANSWER_FAILURE;
     return cudaSuccess;
@@ -273,7 +273,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
     return event->reached < event->recorded ? cudaErrorNotReady : cudaSuccess;
 }
 
-/* For an event as it was recorded last when the wait was asked for. */
+/* Waits for the event's last record before the call. */
 typedef struct Wait {
     cudaEvent_t event;
     long target;
@@ -285,7 +285,7 @@ static bool waits(const Task *task) { return task->run == wait_event && !is_over
 static void wait_event(void *payload) {
     const Wait *wait = payload;
     while (!is_over(wait) && run_first(wait->event->stream)) continue;
-    CHECK(is_over(wait), "a stream waits for an event that never comes");
+    CHECK(is_over(wait), "a stream waits for an event that is never recorded");
 }
 
 static Wait wait_for(cudaEvent_t event) { return (Wait){event, event->recorded}; }
@@ -303,7 +303,7 @@ static void wait(cudaEvent_t event, cudaStream_t stream) {
     enqueue(stream, wait_event, copy_of(&wait, sizeof wait), 0);
 }
 
-/* A stream takes part in a capture from its first wait for a captured event on. */
+/* A stream joins a capture with its first wait for a captured event. */
 static cudaError_t capture_wait(cudaStream_t stream, cudaEvent_t event) {
     if (event->graph != capture.graph) return cudaErrorStreamCaptureIsolation;
     if (!stream->captured) {
@@ -331,7 +331,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
     ANSWER_FAILURE;
     CHECK(mode == cudaStreamCaptureModeThreadLocal && !capture.graph,
-          "one capture, of which other threads know nothing");
+          "captures are thread-local, and there is one at a time");
     capture.graph = calloc(1, sizeof *capture.graph);
     CHECK(capture.graph, "out of memory");
     capture.graph->last = &capture.graph->first;
@@ -354,7 +354,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     return joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
 }
 
-/* The graph's own stream or event for one of the program's, NULL: there is none yet. */
+/* The graph's copy of a stream or event of the program; NULL: there is none yet. */
 static void *copy_in(cudaGraph_t graph, const void *of) {
     for (int i = 0; i < graph->copies; i++)
         if (graph->copy[i].of == of) return graph->copy[i].copy;
@@ -387,7 +387,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
     for (GraphNode *node = graph->first; node; node = node->next) {
         CHECK(node->stream->priority == graph->first->stream->priority ||
                   (flags & cudaGraphInstantiateFlagUseNodePriority),
-              "a graph of calls with different priorities runs with one");
+              "a graph of calls with different priorities needs cudaGraphInstantiateFlagUseNodePriority");
         node->stream = own_stream(graph, node->stream);
         node->record = own_event(graph, node->record);
         node->wait = own_event(graph, node->wait);
@@ -398,7 +398,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    (void)graph; /* the executable one is the same */
+    (void)graph; /* the executable graph is the same object */
     ANSWER_FAILURE;
     return cudaSuccess;
 }
@@ -425,10 +425,10 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 
 typedef struct GraphLaunch {
     cudaGraph_t graph;
-    int64_t turn; /* of the collective before its first */
+    int64_t turn; /* turn of the last collective before the graph */
 } GraphLaunch;
 
-/* A call on the device's stream, which has come to it. */
+/* Executes a call on the device's stream. */
 static void run_node(const GraphNode *node) {
     if (node->record) {
         node->record->stream = node->stream;
@@ -571,7 +571,7 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_stride, const void *from, size_t from_stride, size_t bytes,
                               size_t rows, enum cudaMemcpyKind kind, cudaStream_t stream) {
-    CHECK(kind == cudaMemcpyDefault, "the runtime knows what lies where");
+    CHECK(kind == cudaMemcpyDefault, "copies must be cudaMemcpyDefault");
     if (bytes > to_stride || bytes > from_stride) return cudaErrorInvalidPitchValue;
     return transfer((Transfer){to, from, to_stride, from_stride, bytes, rows, 0}, stream);
 }
@@ -619,7 +619,7 @@ const char *cudaGetErrorString(cudaError_t error) {
 }
 cudaError_t cudaGetLastError(void) { return last; }
 
-enum { ARGUMENT_BYTES = 1024 }; /* more than any kernel's; the real runtime knows how many */
+enum { ARGUMENT_BYTES = 1024 }; /* more than any kernel has; the real runtime knows the number */
 
 typedef struct Launch {
     Kernel kernel;
@@ -628,8 +628,8 @@ typedef struct Launch {
     _Alignas(16) unsigned char arguments[ARGUMENT_BYTES];
 } Launch;
 
-/* The emulator has kernels for bf16 only; in a training in bf16 these work on fp32, and their programs are the CPU's.
- */
+/* Kernels that work on fp32 in a bf16 training. The emulator has kernels for bf16 only, so the CPU's versions of these
+ * are used. */
 static const Device *device_of(Kernel kernel, DType type) {
 #if LAUNCHES_GPU_KERNELS
     const bool on_fp32 = kernel == KERNEL_add || kernel == KERNEL_cast || kernel == KERNEL_sum_of_squares ||
@@ -646,12 +646,12 @@ static void run_launch(void *payload) {
     device_of(l->kernel, l->type)->launch(l->kernel, l->type, l->grid, l->arguments);
 }
 
-/* Reads on behind the arguments, which lie on the caller's stack. */
+/* Copies ARGUMENT_BYTES bytes, which may be more than the arguments have. They lie on the caller's stack. */
 __attribute__((no_sanitize("address"))) static void copy_arguments(unsigned char *to, const unsigned char *arguments) {
     for (int i = 0; i < ARGUMENT_BYTES; i++) to[i] = arguments[i];
 }
 
-/* Launches report the failures of earlier ones. */
+/* A launch returns the error of an earlier one. */
 static void fail_if_told(void) {
     static int64_t launches;
     const char *text = getenv("FAKE_CUDA_STICKY");

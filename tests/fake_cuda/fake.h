@@ -1,27 +1,29 @@
-/* What the fake libraries share: work on a fake stream. Exported by the program, used by the libraries it opens. */
+/* Work on a fake stream, for the fake libraries: the program exports these functions, and the libraries that it opens
+ * call them. */
 #ifndef FLAME_TESTS_FAKE_CUDA_H
 #define FLAME_TESTS_FAKE_CUDA_H
 
 #include <cuda_runtime_api.h>
 #include <stddef.h>
 
-/* Runs run(a copy of payload) when it is the stream's turn. */
+/* Calls run(copy of the payload) when the stream reaches this call. */
 void fake_enqueue(cudaStream_t stream, void (*run)(void *payload), const void *payload, size_t bytes);
 
-/* The same for a collective, of which the GPU runs one at a time. */
+/* The same for a collective. The GPU runs one collective at a time. */
 void fake_enqueue_collective(cudaStream_t stream, void (*run)(void *payload), const void *payload, size_t bytes);
 
-/* What the GPU does with collectives that are ready on several streams. */
+/* The order in which the GPU begins collectives that are ready on several streams. */
 typedef enum FakeOrder {
-    FAKE_AS_AWAITED, /* begins the one that somebody waits for */
-    FAKE_CONTRARY,   /* begins all others first */
-    FAKE_AS_CALLED   /* begins them in the order of the host's calls, also those of graphs */
+    FAKE_AS_AWAITED, /* first the one that the program waits for */
+    FAKE_CONTRARY,   /* first all others */
+    FAKE_AS_CALLED   /* the order of the host's calls, also in graphs */
 } FakeOrder;
 void fake_order_collectives(FakeOrder order);
 
-/* The GPU has failed: from now on every call answers this, and every call of cuBLASLt and NCCL a failure of its own. */
+/* Makes the GPU fail: from now on every call returns `error`, and every call of cuBLASLt and NCCL an error of that
+ * library. */
 void fake_fail(cudaError_t error);
-/* cudaSuccess: it has not. */
+/* The error of fake_fail; cudaSuccess if the GPU has not failed. */
 cudaError_t fake_failure(void);
 
 #endif

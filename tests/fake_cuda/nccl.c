@@ -1,9 +1,10 @@
-/* NCCL by MPI, with its manners: nothing moves before its stream's turn comes, a communicator that does not block is
- * served by a thread of its own, and collectives of several communicators begin in any order unless one is asked for.
+/* NCCL on top of MPI, with the same asynchronous behaviour: a collective runs when its stream reaches it, a
+ * non-blocking communicator has a thread of its own, and collectives of several communicators begin in any order unless
+ * the program sets one.
  *
  * FAKE_NCCL_HANG     "RANK:N": collective number N of this rank never ends
- * FAKE_NCCL_FAULT    "RANK:N": in collective number N of this rank the GPU fails; it never ends
- * FAKE_NCCL_CONNECT  "hang" or "fail": what connecting the ranks does; it hangs on one of them
+ * FAKE_NCCL_FAULT    "RANK:N": in collective number N of this rank the GPU fails, and the collective never ends
+ * FAKE_NCCL_CONNECT  "hang" or "fail": how connecting the ranks goes wrong; it hangs on one rank
  * FAKE_NCCL_VERSION  a number instead of the header's */
 #include <mpi.h>
 #include <nccl.h>
@@ -22,7 +23,7 @@
 struct ncclComm {
     MPI_Comm ranks;
     int size, rank, number; /* number: of this communicator, from 1 on; the same on all its ranks */
-    int *world;             /* each rank's in MPI_COMM_WORLD */
+    int *world;             /* the MPI_COMM_WORLD rank of each rank */
     int ctas, collectives;
     bool blocking, in_progress;
     pthread_t thread; /* of the call in progress */
@@ -38,7 +39,7 @@ typedef struct Collective {
 
 static int collectives, communicators, ctas;
 
-/* All thread blocks of all communicators must fit on the smallest GPU, and NCCL takes as many if it may. */
+/* The thread blocks of all communicators must fit on the smallest GPU. Without a limit, NCCL uses this many. */
 enum { PROCESSORS = 108, CTAS_OF_ITS_CHOICE = 32 };
 
 static int number_of(const char *name, int otherwise) {
@@ -56,14 +57,14 @@ ncclResult_t ncclGetVersion(int *version) {
     return ncclSuccess;
 }
 
-/* Of a communicator, by the rank that begins it: no other at the same time has this one. */
+/* Identifies a communicator by the rank that creates it. Two that are created at the same time differ. */
 typedef struct Identity {
     int first_rank, check;
 } Identity;
 
 enum { CHECK_NUMBER = 12345 };
 
-/* What NCCL does once, at its first use: what the environment says later does not count. */
+/* NCCL reads the environment once, at its first use. Later changes have no effect. */
 static void initialise(void) {
     static bool initialised;
     int rank;
@@ -112,7 +113,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int size, ncclUniqueId id,
     (*comm)->number = ++communicators;
     (*comm)->ctas = config->maxCTAs == NCCL_CONFIG_UNDEF_INT ? CTAS_OF_ITS_CHOICE : config->maxCTAs;
     ctas += (*comm)->ctas;
-    CHECK(ctas < PROCESSORS, "%d thread blocks of collectives leave nothing to other kernels", ctas);
+    CHECK(ctas < PROCESSORS, "%d thread blocks of collectives leave no room for other kernels", ctas);
     if (is_set_to("FAKE_NCCL_CONNECT", "fail")) return ncclRemoteError;
     join_ranks(*comm, identity.first_rank, rank);
     CHECK((*comm)->size == size && (*comm)->rank == rank, "rank %d of %d", rank, size);
@@ -161,14 +162,14 @@ ncclResult_t ncclMemFree(void *memory) {
     return ncclSuccess;
 }
 
-/* Collective `mine` of this process. */
+/* Whether the environment variable `name` names collective number `mine` of this rank. */
 static bool is_told(const char *name, const Collective *c, int mine) {
     int rank, number;
     const char *text = getenv(name);
     return text && sscanf(text, "%d:%d", &rank, &number) == 2 && rank == c->comm->rank && number == mine;
 }
 
-/* A GPU that is full of one collective does not begin another: ranks that begin different ones wait for ever. */
+/* While one collective occupies the GPU, no other begins. So ranks that begin different ones would wait forever. */
 static void begin_with_the_others(const Collective *c) {
     ncclComm_t comm = c->comm;
     const int mine[2] = {comm->number, comm->collectives++};
@@ -220,7 +221,7 @@ typedef struct Call {
     void (*run)(void *);
 } Call;
 
-/* Later than the caller goes on. */
+/* Runs in a thread, after the caller has continued. */
 static void *call(void *argument) {
     Call *c = argument;
     nanosleep(&(struct timespec){0, 1000000}, NULL);

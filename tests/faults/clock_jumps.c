@@ -1,5 +1,5 @@
-/* A library to preload: the clock of the day jumps by up to a day back and forth each time it is read; the monotonic
- * clock does not, as the kernel promises. CLOCK_OFFSET, if it is set, is added instead, in seconds. */
+/* A library to preload: the wall clock jumps back or forth by up to a day each time it is read. The monotonic clock
+ * does not, as the kernel guarantees. If CLOCK_OFFSET is set, that many seconds are added instead. */
 #define _GNU_SOURCE
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* For run/tokenizer.sh: takes the tokenizer's files out of a token file. */
+/* For run/tokenizer.sh: removes the tokenizer's files from a token file. */
 #include <stdio.h>
 
 #include "data/hdf5.h"

@@ -1,6 +1,6 @@
 /* The steps that a reader of TensorBoard's event files shows for loss/train: event_steps FILE..., in the order of their
- * names. A start of a session at step S takes back what was read of S and later steps. A record that is cut short ends
- * its file. */
+ * names. A session start event at step S discards what was read of step S and later ones. A truncated record ends its
+ * file. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>

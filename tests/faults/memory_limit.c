@@ -1,8 +1,9 @@
-/* A library to preload: of the pieces of memory of at least MEMORY_BYTES (default 1) that the program itself asks for,
- * not its libraries, and the threads, number MEMORY_FAILS (0, 1, ...) is refused, and the file MEMORY_REFUSED is made.
- * MEMORY_SITES is a file that receives the number of each piece that is the first from its place in the program: the
- * last eight calls. With MEMORY_RANK, only on this rank of mpirun. MEMORY_CODE, "FIRST LAST" in hexadecimal, are the
- * addresses in the program's file between which its own code is, if it is not all of it. */
+/* A library to preload that makes one allocation fail. It numbers (0, 1, ...) the allocations of at least MEMORY_BYTES
+ * (default 1) by the program itself, not by its libraries, and the creation of threads. Number MEMORY_FAILS fails, and
+ * the file MEMORY_REFUSED is created. The file MEMORY_SITES receives the number of each allocation that is the first
+ * one from its call site, which is the last eight calls of the stack. With MEMORY_RANK, the library works only on this
+ * rank of mpirun. MEMORY_CODE, "FIRST LAST" in hexadecimal, is the range of addresses of the program's own code in its
+ * file, if that is not the whole file. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -58,13 +59,13 @@ static uint64_t hash_of_calls(void) {
     return hash ^ hash >> 32;
 }
 
-/* Adds the number to MEMORY_SITES if no earlier piece came from the same place. */
+/* Adds the number to MEMORY_SITES if no earlier allocation came from the same call site. */
 static void note_site(long number) {
     enum { PLACES = 1 << 16 };
     static uint64_t seen[PLACES];
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     const char *path = getenv("MEMORY_SITES");
-    static _Thread_local bool inside; /* backtrace asks for memory too */
+    static _Thread_local bool inside; /* backtrace allocates memory, too */
     if (!path || inside) return;
     inside = true;
     pthread_mutex_lock(&lock);

@@ -1,5 +1,5 @@
-/* What power_log writes and power_replay reads: the changes that programs make to a folder, in order. A record is
- * followed by `bytes` bytes if it is of a write. */
+/* The log that power_log writes and power_replay reads: the changes that programs make to a folder, in order. The
+ * record of a write is followed by its `bytes` bytes. */
 #ifndef FLAME_TESTS_FAULTS_POWER_H
 #define FLAME_TESTS_FAULTS_POWER_H
 

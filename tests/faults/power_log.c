@@ -1,4 +1,4 @@
-/* A library to preload: appends to the file POWER_LOG what the program changes in the folder POWER_FOLDER. Several
+/* A library to preload: appends the program's changes to the folder POWER_FOLDER to the file POWER_LOG. Several
  * processes may write to one log. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -42,7 +42,7 @@ static void append_paths(PowerOperation operation, const char *path, const char 
     if (inside(path)) append(&(PowerRecord){.operation = operation}, inside(path), inside(other), NULL);
 }
 
-/* Of an open file or folder, under the name that it has now. */
+/* Records a change to an open file or folder, under its current name. */
 static void append_open(PowerOperation operation, int fd, int64_t offset, int64_t bytes, const void *data) {
     char link[64], path[PATH_MAX] = "";
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -113,7 +113,7 @@ int fallocate(int fd, int mode, off_t offset, off_t bytes) {
     return result;
 }
 
-/* Recorded when it has returned: only then has the program its promise. */
+/* Recorded after fsync has returned, because only then the data are guaranteed to be on the disk. */
 int fsync(int fd) {
     const int result = NEXT(fsync)(fd);
     if (result == 0) append_open(POWER_SYNC, fd, 0, 0, NULL);

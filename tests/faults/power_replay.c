@@ -1,14 +1,14 @@
-/* The folder as the disk has it when power is lost after the first N records of a log, in the folder OUT, which must
- * not exist:
+/* Makes the folder OUT, which must not exist, as the disk would have it if power was lost after the first N records of
+ * a log:
  *
  *   power_replay LOG N BASE MODE OUT
  *
- * BASE is the folder as it was before, all of it on the disk; "" for an empty one. Modes: what of that which was not
- * synced has reached the disk:
+ * BASE is the folder as it was before, all of it on the disk; "" for an empty one. The mode says which changes that
+ * were not synced have reached the disk:
  *   synced   nothing: contents as of the last sync of each file, names as of the last sync of each folder
  *   names    all names, no contents
  *   torn     all names, all contents, but of the last write only the first half
- * Prints the number of records of the log; with N beyond it makes nothing. */
+ * Prints the number of records of the log. If N is larger, OUT is not made. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static void set_name(Names *names, const char *name, Node *node) {
 
 static Node *take_name(Names *names, const char *name) {
     const int i = find_name(names, name);
-    CHECK(i >= 0, "%s is not there", name);
+    CHECK(i >= 0, "%s does not exist", name);
     Node *node = names->node[i];
     const int last = --names->count;
     memmove(names->name[i], names->name[last], sizeof names->name[i]);
@@ -98,7 +98,7 @@ static Names *above(Node *root, const char *path, char name[256]) {
     for (; (slash = strchr(path, '/')); path = slash + 1) {
         snprintf(name, 256, "%.*s", (int)(slash - path), path);
         const int i = find_name(&folder->names, name);
-        CHECK(i >= 0, "%s is not there", path);
+        CHECK(i >= 0, "%s does not exist", path);
         folder = folder->names.node[i];
     }
     snprintf(name, 256, "%s", path);

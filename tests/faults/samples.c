@@ -1,6 +1,6 @@
-/* Linked into flame-c-samples with --wrap for the functions below: every sample that is read for training is a line of
- * the file FLAME_SAMPLES, its number and the CRC-32 of its tokens and labels. All ranks add to one file; a rank that is
- * killed leaves whole lines. */
+/* Linked into flame-c-samples with --wrap for the functions below. For every sample that is read for training, it adds
+ * a line to the file FLAME_SAMPLES: the number of the sample and the CRC-32 of its tokens and labels. All ranks write
+ * to one file; a rank that is killed leaves only complete lines. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>

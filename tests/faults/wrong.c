@@ -1,8 +1,8 @@
-/* Linked into flame-c-wrong with --wrap for the functions below. FLAME_SLOW="RANK data 50" makes a rank read its
- * samples for 50 ms longer in each micro-batch, "RANK computation 50" compute. FLAME_WRONG="RANK CALL flip" flips the
- * lowest bit of the first value of that rank's gradient shard, after the CALL-th (1, 2, ...) reduction of a gradient;
- * "RANK CALL spike" makes that value a million, "RANK CALL copy" flips the lowest bit of the rank's copy of the unit's
- * parameters. */
+/* Linked into flame-c-wrong with --wrap for the functions below. FLAME_SLOW="RANK data 50" makes reading the
+ * samples of a micro-batch take 50 ms longer on a rank, and "RANK computation 50" makes computing it take longer.
+ * FLAME_WRONG="RANK CALL flip" flips the lowest bit of the first value of that rank's gradient shard, after the CALL-th
+ * (1, 2, ...) reduction of a gradient; "RANK CALL spike" makes that value a million, "RANK CALL copy" flips the lowest
+ * bit of the rank's copy of the unit's parameters. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

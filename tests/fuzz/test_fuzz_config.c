@@ -1,5 +1,5 @@
-/* The YAML, TOML and JSON entrances with damaged text: whatever comes in, the answer is a tree or one message, and a
- * tree that is accepted survives being written and read again.
+/* The YAML, TOML and JSON entrances with damaged text: for any input, the result is a tree or one error
+ * message, and an accepted tree is the same after it is written and read again.
  *
  *   test_fuzz_config [MUTANTS [SEED]]    a longer run
  * With clang's -fsanitize=fuzzer and FLAME_LIBFUZZER defined it is a libFuzzer target. */
@@ -100,7 +100,7 @@ static void take(const char *text, size_t bytes) {
     TrainConfig config;
     if (config_value_read_yaml("fuzz.yaml", text, bytes, &value) == OK) {
         check_written(value);
-        /* the file that a stranger names stays closed */
+        /* a file named by untrusted input must not be opened */
         const ConfigValue *model = config_value_get(value, "model");
         if (!config_value_get(model, "config") && config_from_value(value, &config) == OK) {
             (void)config_validate(&config, 2);
@@ -122,7 +122,7 @@ static void take(const char *text, size_t bytes) {
 
 #ifdef FLAME_LIBFUZZER
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    log_set_rank(1, 2); /* rank 1 keeps quiet about what all ranks read */
+    log_set_rank(1, 2); /* rank 1 does not log errors that all ranks have */
     take((const char *)data, size);
     return 0;
 }
@@ -176,14 +176,14 @@ static long mutants = 4000;
 static void test_mutants(void **state) {
     (void)state;
     const int count = sizeof seeds / sizeof seeds[0];
-    log_set_rank(1, 2); /* rank 1 keeps quiet about what all ranks read */
+    log_set_rank(1, 2); /* rank 1 does not log errors that all ranks have */
     char text[ROOM];
     for (long i = 0; i < mutants; i++) {
         const char *seed = seeds[random_below((uint64_t)count)];
         size_t bytes = strlen(seed);
         memcpy(text, seed, bytes);
         for (uint64_t n = 1 + random_below(6); n > 0; n--) mutate(text, &bytes);
-        /* in memory of its own, so that a read behind the end is seen */
+        /* in memory of exactly this size, so that a read past the end is detected */
         char *exact = malloc(bytes ? bytes : 1);
         memcpy(exact, text, bytes);
         take(exact, bytes);

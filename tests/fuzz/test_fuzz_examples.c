@@ -1,5 +1,5 @@
-/* The published files of examples with damage: MAD's arrays and flip-flop's text. Whatever comes in, the answer is one
- * message, or examples of which all tokens and labels are the task's.
+/* The published files of examples with damage: MAD's arrays and flip-flop's text. For any input, the result is one
+ * error message, or examples all of whose tokens and labels are valid for the task.
  *
  *   test_fuzz_examples [MUTANTS [SEED]]    a longer run
  * With clang's -fsanitize=fuzzer and FLAME_LIBFUZZER defined it is a libFuzzer target; its first byte says which file.
@@ -27,7 +27,7 @@ static void check_example(const Example *e, int64_t T, int64_t tokens) {
     }
 }
 
-/* Reads all examples, each into memory of just its size. */
+/* Reads all examples, each into memory of exactly its size. */
 static void read_all(const TaskFiles *files, const char *split, int64_t tokens, File kind) {
     void *file = NULL;
     const Status status = files->open(mutants_folder, split, &file);
@@ -98,7 +98,7 @@ static const char *const words[] = {"(3, 4)",   "(3,)",
                                     "\xff\xff", "\xff\xff\xff\xff\xff\xff\xff\x7f",
                                     "2",        " "};
 
-/* Another shape, another value, or the length of the header right again. */
+/* Changes the shape or a value, or corrects the length of the header. */
 static void change_array(Mutant *m) {
     const char *shape = m->bytes > 10 ? memchr(m->data, '(', m->bytes) : NULL;
     const char *end = m->bytes > 10 ? memchr(m->data, '\n', m->bytes) : NULL;
@@ -116,7 +116,7 @@ static void change_array(Mutant *m) {
     }
 }
 
-/* Another instruction with its bit. */
+/* Changes an instruction and its bit. */
 static void change_text(Mutant *m) {
     static const char *const pairs[] = {"w0", "w1", "r0", "r1", "i0", "i1"};
     const size_t at = 2 * mutant_draw(m, m->bytes / 2 + 1);
@@ -137,7 +137,7 @@ int main(int argc, char **argv) {
                 mutant_change(&m, words, sizeof words / sizeof words[0]);
             else
                 kind == TEXT ? change_text(&m) : change_array(&m);
-        char *exact = malloc(m.bytes + 1); /* so that a read behind the end is seen */
+        char *exact = malloc(m.bytes + 1); /* so that a read past the end is detected */
         memcpy(exact, room, m.bytes);
         take(kind, exact, m.bytes);
         free(exact);

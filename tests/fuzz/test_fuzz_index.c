@@ -1,5 +1,5 @@
-/* model.safetensors.index.json with damage, and with what a malicious folder would hold: whatever comes in, the answer
- * is one message, or the tensors of the folder's own files. No file outside of the folder is opened.
+/* model.safetensors.index.json with damage, and as a malicious folder could have it: for any input, the result is one
+ * error message, or the tensors of files of this folder. No file outside of the folder is opened.
  *
  *   test_fuzz_index [MUTANTS [SEED]]    a longer run
  * With clang's -fsanitize=fuzzer and FLAME_LIBFUZZER defined it is a libFuzzer target. */

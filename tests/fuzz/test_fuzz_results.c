@@ -1,5 +1,5 @@
-/* The results of an earlier sweep with damage: results.csv, and the answers beside it. Whatever comes in, the report is
- * written, or one message is.
+/* The results of an earlier sweep with damage: results.csv, and the answers beside it. For any input, the report is
+ * written, or one error message is logged.
  *
  *   test_fuzz_results [MUTANTS [SEED]]    a longer run
  * With clang's -fsanitize=fuzzer and FLAME_LIBFUZZER defined it is a libFuzzer target: of results.csv. */
@@ -92,7 +92,7 @@ static size_t make_results(char *room) {
     return bytes;
 }
 
-/* Another value in a field, which the form of the file allows. */
+/* Changes the value of a field to another one that the format allows. */
 static void change_field(Mutant *m) {
     size_t first = mutant_draw(m, m->bytes), end = first;
     while (first > 0 && !strchr(",\n", m->data[first - 1])) first--;

@@ -1,5 +1,5 @@
-/* The safetensors entrance with damaged files: whatever comes in, the answer is one message, or tensors that lie inside
- * the file and can all be read.
+/* The safetensors entrance with damaged files: for any input, the result is one error message, or tensors that
+ * lie inside the file and can all be read.
  *
  *   test_fuzz_safetensors [MUTANTS [SEED]]    a longer run
  * With clang's -fsanitize=fuzzer and FLAME_LIBFUZZER defined it is a libFuzzer target. */
@@ -71,7 +71,7 @@ static const char *const words[] = {"[",    "]",      "{",       "}",     ",",  
                                     "F64",  "\"a\":", "F6_E2M3", "shape", "\\u0000",    "18446744073709551615",
                                     "null", "\xff",   "dtype",   " ",     "\n",         "__metadata__"};
 
-/* The length again, so that most mutants get past it. */
+/* Corrects the length, so that most mutants pass its check. */
 static void repair_length(char *data, size_t header_bytes) {
     for (int i = 0; i < 8; i++) data[i] = (char)(header_bytes >> 8 * i);
 }

@@ -1,5 +1,5 @@
-/* state.json of a checkpoint with damage, mostly with a CRC that is right again, as one who writes it by hand would
- * make it: whatever comes in, the load refuses it, or gives weights and counts that a run can go on from. No file
+/* state.json of a checkpoint with damage, mostly with a corrected CRC, as in a file that was written by hand. For any
+ * input, the load refuses it, or gives weights and counts from which a run can continue. No file
  * outside of the checkpoint's folder is opened.
  *
  *   test_fuzz_state [MUTANTS [SEED]]    a longer run
@@ -89,7 +89,7 @@ static void begin(void) {
 
 static bool is_average(Average average) { return isfinite(average.mean) && average.variance >= 0; }
 
-/* What a run does with counts must not overflow or go back in time. */
+/* The counts must be consistent, so that a run that continues from them cannot overflow. */
 static void check_progress(const Progress *p) {
     const int64_t most = 1000000000000000;
     CHECK(p->step == STEP && p->updates >= 0 && p->updates <= p->step, "%lld updates", (long long)p->updates);
@@ -189,7 +189,7 @@ static const char *const words[] = {"{",
                                     "\"format_version\": 2, ",
                                     "00000000"};
 
-/* Another value of a key. */
+/* Changes the value of a key. */
 static void change_value(Mutant *m) {
     static const char *const values[] = {"-1",
                                          "0",
@@ -218,7 +218,7 @@ static void change_value(Mutant *m) {
     mutant_insert(m, first, value, strlen(value));
 }
 
-/* A file outside of the folder among those whose CRC is compared. */
+/* Adds a file outside of the folder to the list of files with a CRC. */
 static void plant_path(Mutant *m) {
     static const char *const paths[] = {"\"../../x\": \"00000000\", ", "\"/etc/passwd\": \"00000000\", "};
     static const char group[] = "\"files\": {";

@@ -1,5 +1,5 @@
-/* The tokenizer.json entrance with damaged files: whatever comes in, the answer is one message, or a tokenizer that
- * takes any text and any tokens.
+/* The tokenizer.json entrance with damaged files: for any input, the result is one error message, or a tokenizer that
+ * accepts any text and any tokens.
  *
  *   test_fuzz_tokenizer [MUTANTS [SEED]]    a longer run
  * With clang's -fsanitize=fuzzer and FLAME_LIBFUZZER defined it is a libFuzzer target. */
@@ -95,7 +95,7 @@ int main(int argc, char **argv) {
     const long mutants = argc > 1 ? atol(argv[1]) : 10000;
     char *seed[SEEDS] = {strdup(every_step)}, *room = malloc(ROOM);
     int64_t length[SEEDS] = {(int64_t)strlen(every_step)};
-    /* Most changes are where the vocabulary is not. */
+    /* Most changes are outside of the vocabulary. */
     Mutant m = {.data = room, .room = ROOM, .head = 1500, .random = argc > 2 ? (uint64_t)atol(argv[2]) : 1};
     CHECK(room, "no memory");
     for (int i = 1; i < SEEDS; i++)

@@ -1,5 +1,5 @@
-/* Damaged token files, and through them HDF5: whatever comes in, opening and reading it ends by itself, soon, with one
- * message or with tokens. Each mutant has a process of its own, since HDF5 may crash.
+/* Damaged token files, and through them HDF5: for any input, opening and reading it ends soon, with one error message
+ * or with tokens. Each mutant has a process of its own, since HDF5 may crash.
  *
  *   test_fuzz_tokens [MUTANTS [SEED]]    a longer run; with the address sanitizer it sees most writes out of bounds */
 #include <hdf5.h>
@@ -123,8 +123,8 @@ static int outcome_of(const char *path) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* One small change: a bit, a byte, or a number of 1 to 8 bytes of the kind that breaks things. HDF5's structures are
- * few and far between zeros and tokens, so most changes are made where there is something. */
+/* One small change: a bit, a byte, or a number of 1 to 8 bytes of the kind that breaks things. HDF5's structures
+ * are a small part of the file, so most changes are made where bytes are not zero. */
 static void mutate(unsigned char *data, int64_t bytes) {
     static const uint64_t numbers[] = {0, 1, 2, 255, 0x7fffffff, 0xffffffff, UINT64_C(1) << 48, UINT64_MAX};
     int64_t at = (int64_t)random_below((uint64_t)bytes);
@@ -155,7 +155,7 @@ int main(int argc, char **argv) {
     CHECK(mkdtemp(folder), "no folder for mutants");
     char *path = path_join(folder, "mutant.h5"), *kept[SEEDS];
     int64_t size[SEEDS];
-    if (!freopen("/dev/null", "w", stderr)) return 1; /* thousands of messages say nothing here */
+    if (!freopen("/dev/null", "w", stderr)) return 1; /* thousands of messages would be of no use */
     for (int i = 0; i < SEEDS; i++) {
         write_seed(path, i & 1, i & 2, i & 4, i & 8);
         CHECK(file_read_all(path, 1 << 20, &kept[i], &size[i]) == 0, "reading %s", path);

@@ -1,9 +1,9 @@
-/* The CPU with the rules of a GPU: its memory can be touched only inside of the device's own functions, and what a copy
- * brings to the host comes as late as is allowed. A program that runs on it never reads or writes device memory itself,
- * and never looks at a result before it has waited.
+/* The CPU with the rules of a GPU: the host cannot access device memory, and a copy to the host arrives as late as is
+ * allowed. It shows that a program never reads or writes device memory itself, and never uses a result before it has
+ * waited for it.
  *
- *   memory       one mapping without any access, opened while a function of the device runs; any other touch is a
- *                SIGSEGV, after a message
+ *   memory       one mapping without any access, accessible only while a function of the device runs; any other
+ *                access is a SIGSEGV, after a message
  *   to the host  the bytes are taken at the copy, the host's memory is filled with NaN, and they arrive at the wait
  *   to the device the host must not change what it sends before the wait: compared there
  *
@@ -23,16 +23,16 @@ const Device *__real_device_cpu(void);
 const Device *__wrap_device_cpu(void);
 
 enum { ALIGNMENT = 4096, COPIES = 4096 };
-static const int64_t RESERVED = INT64_C(64) << 30; /* of addresses */
+static const int64_t RESERVED = INT64_C(64) << 30; /* bytes of address space */
 
 typedef struct Block {
     int64_t offset, bytes;
     struct Block *next; /* in the order of their addresses */
 } Block;
 
-/* A copy with one end in the host's memory, until its wait. */
+/* A copy from or to the host's memory that the program has not waited for. */
 typedef struct PendingCopy {
-    unsigned char *host, *bytes; /* bytes: what goes there, or what was sent */
+    unsigned char *host, *bytes; /* bytes: a copy of the data */
     int64_t stride, rows, row_bytes;
     bool to_host;
 } PendingCopy;
@@ -40,7 +40,7 @@ typedef struct PendingCopy {
 static struct {
     unsigned char *base;
     Block *blocks;
-    int64_t end; /* of the last block */
+    int64_t end; /* offset of the end of the last block */
     PendingCopy copy[COPIES];
     int64_t first, count; /* copies [first, count) are pending */
 } guarded;
@@ -76,7 +76,7 @@ static void set_access(int access) {
 static void open_memory(void) { set_access(PROT_READ | PROT_WRITE); }
 static void close_memory(void) { set_access(PROT_NONE); }
 
-/* The first gap that is large enough. */
+/* Allocates from the first gap that is large enough. */
 static void *guarded_allocate(int64_t bytes) {
     reserve();
     const int64_t size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -102,7 +102,7 @@ static void guarded_release(void *memory, int64_t bytes) {
     while (*link && guarded.base + (*link)->offset != (unsigned char *)memory) link = &(*link)->next;
     Block *block = *link;
     CHECK(block && bytes <= block->bytes && bytes > block->bytes - ALIGNMENT,
-          "released memory that the guarded device has not given out, or not so much");
+          "released memory that the guarded device did not allocate, or another size than it allocated");
     *link = block->next;
     free(block);
     guarded.end = 0;
@@ -114,7 +114,7 @@ static void guarded_release_host(void *memory, int64_t bytes) { cpu()->release(m
 static int64_t guarded_available(int sharers) { return cpu()->available(sharers); }
 static uint64_t guarded_identity(void) { return 0; }
 
-/* Copies [first, end) have been waited for. */
+/* Completes the copies [first, end). */
 static void deliver(int64_t end) {
     for (; guarded.first < end; guarded.first++) {
         PendingCopy *copy = &guarded.copy[guarded.first % COPIES];
@@ -124,13 +124,13 @@ static void deliver(int64_t end) {
                 memcpy(host, bytes, (size_t)copy->row_bytes);
             else
                 CHECK(memcmp(host, bytes, (size_t)copy->row_bytes) == 0,
-                      "the host has changed what it sent before the device had it");
+                      "the host has changed the source of a copy before it waited for the copy");
         }
         free(copy->bytes);
     }
 }
 
-/* Remembers a copy whose other end, `device`, is open now. */
+/* Records a copy between `host` and `device`, which is accessible now. */
 static void add_pending(void *host, int64_t stride, const void *from, int64_t from_stride, int64_t rows, int64_t bytes,
                         bool to_host) {
     if (guarded.count - guarded.first == COPIES) deliver(guarded.first + 1);

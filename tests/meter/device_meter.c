@@ -54,8 +54,8 @@ static void copy(void *to, int64_t to_stride, const void *from, int64_t from_str
 
 static void multiply(const Gemm *gemm) { observer->multiplied(gemm); }
 
-/* Gradients of log decays that several ops read add up in fp32. The emulator has bf16 only, twice as many of which move
- * as many bytes. */
+/* Gradients of log decays that several ops read are added in fp32. The emulator has bf16 kernels only, so these run on
+ * twice as many elements, which are as many bytes. */
 static AddArguments add_of_bf16(const AddArguments *add) {
     AddArguments twice = *add;
     twice.cols *= 2, twice.x_stride *= 2, twice.y_stride *= 2, twice.z_stride *= 2;

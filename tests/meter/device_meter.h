@@ -1,5 +1,5 @@
-/* A device that counts the launches of the program and computes nothing: each kernel runs for a few programs in the
- * emulator, products, fills and large copies not at all. Small copies are made, so that tokens are real. */
+/* A device that counts the launches of the program and computes nothing: a few programs of each kernel run in the
+ * emulator; products, fills and large copies do not run. Small copies are made, so that tokens are real. */
 #ifndef TESTS_METER_DEVICE_METER_H
 #define TESTS_METER_DEVICE_METER_H
 
@@ -9,10 +9,10 @@
 typedef struct DeviceMeter {
     void (*launched)(Kernel kernel, const char *name, const Meter *meter);
     void (*multiplied)(const Gemm *gemm);
-    void (*moved)(double bytes); /* a fill or a copy: bytes read and written */
+    void (*moved)(double bytes); /* called for a fill or a copy, with the bytes read and written */
 } DeviceMeter;
 
-/* Reports to `observer`, which the caller keeps. */
+/* The device reports to `observer`, which the caller owns. */
 const Device *device_meter(const DeviceMeter *observer);
 
 #endif

@@ -2,14 +2,14 @@
 
 #include <math.h>
 
-enum { MIN_SPLIT = 1024 }; /* of the sum over k */
+enum { MIN_SPLIT = 1024 }; /* least part of a sum over k */
 
-#define MMA_SECONDS_CYCLES 1.56 /* of a multiprocessor per mma.sync.m16n8k16 */
+#define MMA_SECONDS_CYCLES 1.56 /* cycles of a multiprocessor for one mma.sync.m16n8k16 */
 #define SCHEDULERS         4.0
-/* Of 60 kernels and the products of four models on an H200 (docs/gpu/2026-11-27-h200-kernels.json). Memory is moved at
- * the rate of the data sheet, because part of what is written stays in L2. */
+/* Fitted to 60 kernels and the products of four models on an H200 (docs/gpu/2026-11-27-h200-kernels.json). Memory is
+ * assumed to move at the rate of the data sheet, because a part of the written data stays in L2. */
 #define PRODUCT_SHARE 0.70
-#define CYCLES_SHARE  0.8 /* of the counted ones */
+#define CYCLES_SHARE  0.8 /* factor on counted cycles */
 
 int estimate_programs_per_sm(int registers, double shared_bytes) {
     const int by_threads = 2048 / 128, by_registers = 65536 / (128 * ((registers + 7) / 8 * 8));
@@ -22,7 +22,7 @@ double estimate_waves(const Meter *m, int programs_per_sm) {
     return m->programs / ((double)MULTIPROCESSORS * programs_per_sm);
 }
 
-/* Cycles that a program keeps its multiprocessor from the others. */
+/* Cycles for which a program occupies its multiprocessor, so that no other program can use it. */
 static double busy_cycles(const Meter *m) {
     const double issue = m->instructions / SCHEDULERS, mma = m->mma * MMA_SECONDS_CYCLES;
     const double memory = m->wavefronts + m->moved_bytes / 64;
@@ -31,11 +31,12 @@ static double busy_cycles(const Meter *m) {
 
 double estimate_launch(const Meter *m, int programs_per_sm) {
     const double waves = estimate_waves(m, programs_per_sm);
-    const double rounds = waves < 8 ? ceil(waves) : waves + 0.5; /* many waves blur */
+    const double rounds =
+        waves < 8 ? ceil(waves) : waves + 0.5; /* with many waves, the last one is half full on average */
     const double cycles = fmax(rounds * m->cycles, ceil(m->programs / MULTIPROCESSORS) * busy_cycles(m));
     const double l2 = m->programs * (m->read_bytes + m->written_bytes);
     const double memory = fmax(fmin(l2, m->distinct_bytes) / MEMORY_RATE, l2 / L2_RATE);
-    return LAUNCH_SECONDS + hypot(CYCLES_SHARE * cycles / CLOCK, memory); /* where both are near, they add up */
+    return LAUNCH_SECONDS + hypot(CYCLES_SHARE * cycles / CLOCK, memory); /* two times of similar size partly add up */
 }
 
 /* The share of the multiprocessors that tiles of 128 x 256 keep busy in whole waves, at the best split of the sum. */

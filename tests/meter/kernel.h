@@ -1,10 +1,10 @@
-/* Before a kernel file that is compiled for the meter: the emulator's form, and how large each kernel's arguments are.
- */
+/* Included before a kernel file that is compiled for the meter: the emulator's form of kernels, and the size of each
+ * kernel's arguments. */
 #define TILE_EMULATOR
 #define TILE_ELEMENT_BF16
 #include "tile/tile.h"
 
-#undef TILE_UNROLL /* as nvcc does, so that as few instructions are left to find out what belongs to a thread */
+#undef TILE_UNROLL /* unrolls as nvcc does, so that as few instructions remain for the indices of a thread */
 #define TILE_UNROLL _Pragma("GCC unroll 64")
 
 #undef KERNEL

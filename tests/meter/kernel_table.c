@@ -1,5 +1,5 @@
-/* kernel_table CONFIG.yaml: what each kernel of a training step does on a GPU, counted without one, and how long it is
- * estimated to take there. One micro-batch of 32,768 tokens, forward, backward and optimizer. */
+/* kernel_table CONFIG.yaml: counts, without a GPU, what each kernel of a training step does on one, and estimates its
+ * time there. One micro-batch of 32,768 tokens, forward, backward and optimizer. */
 #include <errno.h>
 #include <math.h>
 #include <regex.h>
@@ -25,11 +25,11 @@ static const char usage[] =
     "[--section.key=value ...]\n"
     "       kernel_table --compare BEFORE.json AFTER.json\n";
 
-/* A kernel's launches of the step; sums, but for what says otherwise. */
+/* All launches of a kernel in the step. Values are sums unless stated otherwise. */
 typedef struct Row {
     const char *name;
     double launches, programs /* of the smallest launch */, waves /* of all programs */, per_sm, registers;
-    Meter sum; /* over launches, of all programs, but for barriers and chain: the most of a program */
+    Meter sum; /* over launches, of all programs; barriers and chain are the maximum of a program */
     double seconds, floor_seconds;
 } Row;
 
@@ -297,10 +297,11 @@ static Status compare(const char *before_path, const char *after_path) {
 
 /* The lines of a kernel. */
 
-extern const char __executable_start; /* of the linker */
+extern const char __executable_start; /* defined by the linker */
 static uintptr_t load_address(void) { return (uintptr_t)&__executable_start; }
 
-/* A line, or several where functions are inlined: the innermost is a word of the language, the last one the kernel. */
+/* Prints a line of source, or several if functions are inlined: the innermost is in the tile language, the last one in
+ * the kernel. */
 static void show_line(const MeterLine *line, int programs) {
     static int shown;
     char command[512], text[4096] = "", place[256];
@@ -359,7 +360,7 @@ static bool parse(int argc, char **argv, CommandLine *c) {
     return c->config;
 }
 
-/* The configuration, with as many sequences in a micro-batch as make 32,768 tokens. */
+/* Reads the configuration, and sets the number of sequences of a micro-batch such that it has 32,768 tokens. */
 static Status load(const CommandLine *c, TrainConfig *config) {
     char seq_len[64], *arguments[KEYS + 3] = {"--config", (char *)c->config};
     int count = 2;
@@ -371,7 +372,7 @@ static Status load(const CommandLine *c, TrainConfig *config) {
     const Status status = config_load(count, arguments, config);
     if (status != OK) return status;
     if (TOKENS % config->training.seq_len != 0) {
-        fprintf(stderr, "kernel_table: %d tokens are no whole number of sequences of %lld\n", TOKENS,
+        fprintf(stderr, "kernel_table: %d tokens are not a multiple of the sequence length %lld\n", TOKENS,
                 (long long)config->training.seq_len);
         config_free(config);
         return BAD_INPUT;
@@ -383,7 +384,7 @@ static Status load(const CommandLine *c, TrainConfig *config) {
 
 static Status count_step(const CommandLine *c) {
     if (c->lines && kernel_named(c->lines) < 0) {
-        fprintf(stderr, "kernel_table: --lines %s: core/kernels.def has no such kernel\n", c->lines);
+        fprintf(stderr, "kernel_table: --lines %s: there is no such kernel in core/kernels.def\n", c->lines);
         return USAGE;
     }
     if (c->lines) meter_show_lines(c->lines, show_line);
@@ -391,7 +392,7 @@ static Status count_step(const CommandLine *c) {
     TrainConfig config;
     double flops = 0;
     if (c->kernels && regcomp(&wanted, c->kernels, REG_EXTENDED | REG_NOSUB) != 0) {
-        fprintf(stderr, "kernel_table: --kernels %s is no regular expression\n", c->kernels);
+        fprintf(stderr, "kernel_table: --kernels %s is not a regular expression\n", c->kernels);
         return USAGE;
     }
     Status status = c->registers ? read_registers(c->registers) : OK;

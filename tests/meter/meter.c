@@ -15,14 +15,14 @@ enum {
     WARPS = THREADS / LANES,
     SITES = 16384, /* places in a kernel's code that access memory */
     SECTOR = 32,   /* bytes */
-    L1_SETS = 128, /* of a program: 16 KiB of 4-way sets, the oldest leaves */
+    L1_SETS = 128, /* L1 of a program: 16 KiB of 4-way sets; the oldest sector is evicted */
     L1_WAYS = 4,
     ARGUMENT_BYTES = 4096, /* at most */
-    STAGES = 16,           /* of copies under way */
+    STAGES = 16,           /* stages of asynchronous copies in flight */
 };
 #define MEMORY_BYTES (INT64_C(1) << 40)
 
-/* The functions that kernels call, one after the other in the program, so that a call of one is known by its target. */
+/* Puts the functions that kernels call into one section, so that a call of one of them is recognised by its target. */
 #define HOOK __attribute__((section("meter_hooks"), noinline))
 extern const unsigned char __start_meter_hooks[], __stop_meter_hooks[];
 
@@ -32,13 +32,13 @@ typedef enum Kind { GLOBAL_READ, GLOBAL_WRITE, GLOBAL_COPY, SHARED_READ, SHARED_
 typedef struct Request {
     uintptr_t address[LANES];
     uint32_t lanes;
-    int bytes, site; /* bytes of a lane */
+    int bytes, site; /* bytes: of one lane */
     Kind kind;
-    int next; /* of the same site, or -1 */
+    int next; /* the next request of the same site, or -1 */
 } Request;
 
 typedef struct Place {
-    uint64_t epoch; /* of the warp when it was set */
+    uint64_t epoch; /* epoch of the warp when `request` was set */
     int request;
 } Place;
 
@@ -51,17 +51,17 @@ typedef struct Warp {
 
 typedef struct Lane {
     int64_t work, chain; /* since the last barrier of the program */
-    int64_t code;        /* bytes of instructions since the last barrier of the warp */
+    int64_t code;        /* bytes of the host's instructions since the last barrier of the warp */
     double clock;        /* cycles since the program's start */
-    double latency;      /* of the loads that nothing has waited for yet; 0: none */
+    double latency;      /* latency of the loads in flight; 0: none */
     const void *site;    /* the first of these loads */
     int number;
     int repeats;           /* of that site */
-    bool stored[2];        /* since then: to shared, to global memory */
-    double copied[STAGES]; /* when the latest copy will be there, by the stage that was open, modulo STAGES */
-    int stage;             /* that is open */
-    int barriers;          /* of the program, passed */
-    uint64_t exchanges;    /* barriers of the warp, passed */
+    bool stored[2];        /* stores since these loads: to shared, to global memory */
+    double copied[STAGES]; /* when the latest copy of each stage, modulo STAGES, will have arrived */
+    int stage;             /* the open stage */
+    int barriers;          /* barriers of the program that the lane has passed */
+    uint64_t exchanges;    /* barriers of the warp that the lane has passed */
     uintptr_t vector;      /* the access of several bytes that an `emulator_aligned` announced */
     int vector_bytes, vector_left;
     const void *vector_site;
@@ -86,13 +86,13 @@ static struct {
         int number;
     } site[2 * SITES]; /* a hash table */
     int sites;
-    MeterLine line[SITES]; /* of the sites */
+    MeterLine line[SITES]; /* by the number of the site */
     const char *lines_of;  /* the kernel whose lines are shown, or NULL */
     void (*show_line)(const MeterLine *line, int programs);
     uint64_t epoch;
     uintptr_t shared, shared_end, scratch;
     int64_t shared_blocks;
-    uintptr_t l1[L1_SETS][L1_WAYS], near[L1_SETS][L1_WAYS]; /* near: of single lanes, as soon as they read */
+    uintptr_t l1[L1_SETS][L1_WAYS], near[L1_SETS][L1_WAYS]; /* near: updated by each lane when it reads */
     double global_latency;
     uintptr_t *set; /* hash table of the sectors of the running program */
     int64_t set_room;
@@ -101,7 +101,7 @@ static struct {
     const unsigned char *arguments;
     int64_t argument_bytes;
     Samples samples;
-    int first; /* of the samples that run now */
+    int first; /* the first sample that runs now */
     int running, started, ended;
     int barriers;
     uint64_t exchanges[WARPS];
@@ -187,7 +187,7 @@ static int sectors_of(const Request *r, uintptr_t *sector) {
     return count;
 }
 
-/* Whether the cache has the sector; it has it afterwards. */
+/* Whether the cache has the sector. Adds it if not. */
 static bool l1_has(uintptr_t l1[L1_SETS][L1_WAYS], uintptr_t sector) {
     uintptr_t *set = l1[(sector * UINT64_C(0x9e3779b97f4a7c15)) >> 57];
     int way = 0;
@@ -214,7 +214,7 @@ static void account_global(const Request *r) {
     if (r->bytes == 16 && sectors * SECTOR == lanes_of(r->lanes) * 16) meter.sum.vector_bytes += sectors * SECTOR;
 }
 
-/* Wavefronts of lanes [first, first + count): the most words that they want of one bank. */
+/* Wavefronts of lanes [first, first + count): the largest number of different words in one bank. */
 static int wavefronts_of(const Request *r, int first, int count) {
     uintptr_t word[4 * LANES];
     int banks[32] = {0}, words = 0, most = 0;
@@ -231,7 +231,7 @@ static int wavefronts_of(const Request *r, int first, int count) {
     return most;
 }
 
-/* 8 bytes by a lane go by halves of a warp, 16 bytes by quarters. */
+/* Accesses of 8 bytes per lane are served for half a warp at a time, those of 16 bytes for a quarter. */
 static void account_shared(const Request *r) {
     const int count = r->bytes <= 4 ? LANES : r->bytes == 8 ? LANES / 2 : LANES / 4;
     for (int first = 0; first < LANES; first += count) {
@@ -308,7 +308,7 @@ static int code_after(const unsigned char *site) {
 #endif
 }
 
-/* The site's number; the instructions after it take their time. */
+/* The number of the site. Adds the time of the instructions after it. */
 static int site_passed(const void *site) {
     const int number = site_number(site);
     Lane *lane = &meter.lane[emulator_thread];
@@ -332,7 +332,7 @@ static int new_request(Warp *warp, int site, Kind kind, int bytes) {
     return warp->requests++;
 }
 
-/* The lane's access joins the request of its warp that other lanes made at the same place as often. */
+/* Adds the lane's access to the request of its warp that other lanes made at the same place, at the same repetition. */
 static void join_request(const void *site, Kind kind, uintptr_t address, int bytes) {
     const int number = site_number(site), in_warp = emulator_thread % LANES;
     Lane *lane = &meter.lane[emulator_thread];
@@ -357,7 +357,7 @@ static void join_request(const void *site, Kind kind, uintptr_t address, int byt
 
 /* Time of a lane. */
 
-/* Waits for the loads that are under way. */
+/* Waits for the loads in flight. */
 static void wait_for_loads(Lane *lane) {
     lane->stored[false] = lane->stored[true] = false;
     if (lane->latency == 0) return;
@@ -367,8 +367,8 @@ static void wait_for_loads(Lane *lane) {
     lane->chain++;
 }
 
-/* Loads are under way together until something needs them: a barrier, a product, or a store before a load that might
- * read what it writes. Loops are unrolled. */
+/* Loads are in flight together until their values are needed: at a barrier, at a product, or at a load after a store to
+ * the same kind of memory. Loops count as unrolled. */
 static void start_load(Lane *lane, const void *site, bool global, double latency) {
     if (lane->stored[global] || (lane->latency > 0 && lane->site == site && ++lane->repeats == UNROLLED))
         wait_for_loads(lane);
@@ -402,7 +402,7 @@ static void access_memory(const void *site, bool write, uintptr_t address, int b
         start_load(lane, site, global, latency_of(address, global));
 }
 
-/* What the compiler calls. */
+/* The functions that the compiler calls (-fsanitize=thread). */
 
 static void observe(const void *site, bool write, void *at, int64_t bytes) {
     const uintptr_t address = (uintptr_t)at;
@@ -450,7 +450,7 @@ void __tsan_func_entry(void *caller) {
 }
 void __tsan_func_exit(void) { site_passed(__builtin_return_address(0)); }
 void __tsan_init(void) {}
-/* A branch has been taken, or not. */
+/* Called at the start of each branch. */
 void __sanitizer_cov_trace_pc(void) { site_passed(__builtin_return_address(0)); }
 
 /* The emulator's instructions. */
@@ -526,7 +526,7 @@ WRAPPED(void, emulator_copy_wait_for, int stages) {
     __real_emulator_copy_wait_for(stages);
 }
 
-/* The lane is back from a barrier of its warp, which all lanes have reached. */
+/* Called when the lane continues after a barrier of its warp. */
 static void exchanged(double cycles) {
     const int warp = emulator_thread / LANES;
     Lane *lane = &meter.lane[warp * LANES];
@@ -641,7 +641,7 @@ static void program_ends(void) {
     sectors_sort(touched->sector, touched->count);
 }
 
-/* Stands for the program in the emulator, whose grid is the sample. */
+/* The program that the emulator runs, with the samples as its grid. */
 static void sampled(const void *arguments, int64_t x, int64_t y, int64_t z) {
     (void)y, (void)z;
     if (meter.started++ == 0) program_begins(meter.first + (int)x);
@@ -676,7 +676,7 @@ static void scale(Meter *m, double factor) {
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) *values[i] *= factor;
 }
 
-/* The arguments; of addresses only how they are aligned. */
+/* The arguments as a key, in which an address is reduced to its alignment. */
 static void values_of(const void *arguments, int64_t bytes, unsigned char *value) {
     memset(value, 0, ARGUMENT_BYTES);
     memcpy(value, arguments, (size_t)bytes);
@@ -717,7 +717,8 @@ static Meter mean_of_samples(const char *name, Grid grid, const void *arguments,
     return mean;
 }
 
-/* What fits into the L2 cache is there already: the kernel before wrote it, or the first programs have read it. */
+/* Data that fit into the L2 cache are in it already: the kernel before wrote them, or the first programs have read
+ * them. */
 static Meter count(const char *name, Grid grid, const void *arguments) {
     samples_choose(&meter.samples, grid);
     run_samples(name, SAMPLES_COUNTED, meter.samples.neighbouring, arguments, MEMORY_LATENCY);

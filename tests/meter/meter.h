@@ -1,6 +1,6 @@
-/* Counts what makes a kernel slow on a GPU, without one: runs a few programs of a launch in the emulator and watches
- * every access to memory. The kernels are compiled once more for this, with calls before each load and store
- * (-fsanitize=thread), and the emulator's functions are wrapped by the linker; neither knows of it. */
+/* Counts, without a GPU, what makes a kernel slow on one: runs a few programs of a launch in the emulator and observes
+ * every access to memory. For this, the kernels are compiled once more with calls before each load and store
+ * (-fsanitize=thread), and the linker wraps the emulator's functions. Neither source is changed. */
 #ifndef TESTS_METER_METER_H
 #define TESTS_METER_METER_H
 
@@ -9,24 +9,26 @@
 #include "core/device.h"
 #include "tile/emulator.h"
 
-/* Means over the programs that ran, unless a total over the grid is named. */
+/* Means over the programs that ran, unless stated otherwise. */
 typedef struct Meter {
-    double programs;                  /* of the grid */
+    double programs;                  /* number of programs of the grid */
     double work, busiest;             /* of all threads; 128 times the busiest thread's, barrier interval by interval */
     double barriers, chain;           /* chain: round trips to memory and barriers that wait for each other */
-    double cycles;                    /* of a program alone on an SM, from the latencies of its chain */
-    double instructions, requests;    /* of warps; requests go to memory, global or shared */
-    double mma;                       /* of warps: m16n8k16 */
-    double read_bytes, written_bytes; /* global, in sectors of 32 bytes that leave the SM */
-    double moved_bytes, vector_bytes; /* global, in sectors; those of accesses of 16 bytes by a lane, used in full */
-    double wavefronts, extra_wavefronts; /* of shared memory; those that bank conflicts cause */
+    double cycles;                    /* time of a program alone on an SM, from the latencies of its chain */
+    double instructions, requests;    /* per warp; requests are accesses to global or shared memory */
+    double mma;                       /* m16n8k16 products of warps */
+    double read_bytes, written_bytes; /* global memory, in sectors of 32 bytes that leave the SM */
+    double moved_bytes,
+        vector_bytes; /* global memory, in sectors; those of accesses of 16 bytes per lane, used in full */
+    double wavefronts, extra_wavefronts; /* of shared memory; those caused by bank conflicts */
     double shared_bytes;
-    double distinct_bytes; /* of the whole grid: global memory that it touches, each byte once */
+    double distinct_bytes; /* global memory that the whole grid accesses, each byte counted once */
 } Meter;
 
-/* Device memory, which costs nothing until it is touched; zero. NULL if there is no room. */
+/* Allocates device memory filled with zeros, which takes no memory of the host until it is accessed. NULL if there is
+ * no room. */
 void *meter_allocate(int64_t bytes);
-/* Gives everything back. */
+/* Releases all memory of meter_allocate. */
 void meter_release_all(void);
 
 typedef struct MeterKernel {
@@ -35,9 +37,10 @@ typedef struct MeterKernel {
     int64_t argument_bytes;
 } MeterKernel;
 
-/* Counts the launch. Launches of a kernel with the same grid and arguments, up to addresses, are run once. */
+/* Counts the launch. Launches that differ only in the addresses among the arguments are run once. The result belongs to
+ * the meter. */
 const Meter *meter_launch(MeterKernel kernel, Grid grid, const void *arguments);
-/* Runs every program of the launch, for what it writes. */
+/* Runs every program of the launch, because its output is needed. */
 void meter_run(MeterKernel kernel, Grid grid, const void *arguments);
 
 /* A place in the code that accesses memory; sums over the programs that ran. */
@@ -46,7 +49,7 @@ typedef struct MeterLine {
     const void *site;                 /* the return address of the call before the access */
     double requests, lanes;           /* of warps; lanes that took part */
     double sectors, extra_wavefronts; /* of global memory; of shared memory, by bank conflicts */
-    double waited;                    /* cycles that a thread waited for loads of which this was the first */
+    double waited;                    /* cycles that a thread waited for a group of loads that began with this one */
 } MeterLine;
 
 /* Shows the places of the first launch of a kernel, the costliest first. */

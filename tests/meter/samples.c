@@ -18,7 +18,7 @@ static void add_counted(Samples *samples, int64_t x, int64_t y, int64_t z) {
     samples->program[samples->counted++] = (Grid){x, y, z};
 }
 
-/* The program in the middle, its neighbours, the first and the last. */
+/* Chooses the program in the middle of the grid, its neighbours, the first and the last. */
 static void choose_counted(Samples *samples, Grid grid) {
     const Grid m = {(grid.x - 1) / 2, (grid.y - 1) / 2, (grid.z - 1) / 2};
     samples->counted = 0;
@@ -30,7 +30,8 @@ static void choose_counted(Samples *samples, Grid grid) {
     add_counted(samples, grid.x - 1, grid.y - 1, grid.z - 1);
 }
 
-/* The base has the largest powers of two as its place, its neighbours along an axis are 1, 2, 4 ... programs away. */
+/* The coordinates of the base are the largest powers of two in the grid; its neighbours along an axis are 1, 2, 4 ...
+ * programs away. */
 static void choose_neighbours(Samples *samples, Grid grid) {
     const int64_t extent[3] = {grid.x, grid.y, grid.z};
     int64_t base[3] = {0};
@@ -69,8 +70,9 @@ static void compare_touched(const Sectors *a, const Sectors *b, uintptr_t from, 
     }
 }
 
-/* What the programs along an axis touch of an array, over what one does: neighbours at a distance of 1, 2, 4 ... share
- * a part, so twice as many programs touch 2 less that part times as much. `neighbour` is the first one. */
+/* The ratio of the part of an array that all programs along an axis access to the part that one accesses. If neighbours
+ * at a distance of 1, 2, 4 ... share a fraction f, twice as many programs access 2 - f times as much. `neighbour` is
+ * the first neighbour. */
 static double growth(const Samples *samples, int64_t programs, int neighbour, int neighbours, uintptr_t from,
                      uintptr_t to) {
     const Sectors *base = &samples->touched[SAMPLES_COUNTED];

@@ -1,4 +1,4 @@
-/* What the meter counts of kernels whose accesses to memory are known by heart. */
+/* The meter's counts for small kernels whose accesses to memory are known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Configurations of models, drawn from the tables of keys: each value is one that its key allows. Whether values fit
- * together is left to chance. */
+/* Configurations of models, drawn at random from the tables of keys. Each value is one that its key allows; the
+ * values may or may not fit together. */
 #ifndef FLAME_TESTS_MODELS_DRAWN_MODEL_H
 #define FLAME_TESTS_MODELS_DRAWN_MODEL_H
 
@@ -16,15 +16,15 @@ typedef struct DrawnModel {
     Draws draws;
     FILE *text; /* a mapping of YAML */
     bool large; /* some sizes may be as large as their keys allow */
-    int sizes;  /* so many of the keys below are set */
-    bool zero;  /* a real number is 0 */
+    int sizes;  /* number of the keys below that are set */
+    bool zero;  /* some real number is 0 */
 } DrawnModel;
 
 /* Keys that nearly every configuration sets, because models of their defaults are large. */
 static const struct {
     const char *name;
-    int64_t most; /* of small models */
-    double wide;  /* how many large models have more, or leave the key out */
+    int64_t most; /* largest value in small models */
+    double wide;  /* share of large models that have more, or leave the key out */
 } sizes[] = {{"hidden_size", 64, 0.6}, {"num_hidden_layers", 3, 0.05}, {"vocab_size", 100, 0.2}};
 
 static inline double within(const Key *key, double value) {
@@ -92,7 +92,7 @@ static inline void put_value(DrawnModel *d, const Key *key) {
     else if (type == KEY_BOOLEAN || type == KEY_CHOICE)
         put_choice(d, type == KEY_BOOLEAN ? "true|false" : key->choices);
     else
-        fputs(key->default_text, d->text); /* KEY_FIXED has no other */
+        fputs(key->default_text, d->text); /* a KEY_FIXED has no other value */
 }
 
 /* The sizes come first. In a large model some have any power of two, and some their defaults. */

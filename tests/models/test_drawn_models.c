@@ -1,6 +1,6 @@
-/* Values of all keys of all models, drawn at random from those that the keys allow. A configuration is refused by one
- * message that names a key; or else config.json says the same, training and generation are planned, and a small model
- * takes a step.
+/* Values of all keys of all models, drawn at random from those that the keys allow. A configuration is either refused
+ * with one message that names a key, or it is read back from config.json as the same, training and generation are
+ * planned, and a small model takes a step.
  *
  *   test_drawn_models [CONFIGURATIONS [SEED]]    a longer run */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
@@ -20,7 +20,7 @@
 enum { MIXERS = 64, TEXT = 4096, MOST_TOKENS = 150 };
 enum { REFUSED, PLANNED, TRAINED, COUNTS };
 
-/* Shared with the process that runs the configurations, so that its end leaves behind what it was at. */
+/* Shared with the process that runs the configurations, so that its progress is known if it crashes. */
 typedef struct Progress {
     long next, failures;
     char keys[TEXT];
@@ -62,7 +62,7 @@ static void check_refusal(const DrawnModel *drawn, Status status) {
         failed("not refused by one message that names a key", message);
 }
 
-/* config.json says the same after it is read. */
+/* Writes config.json, reads it and writes it again, and compares both. */
 static void check_written(const Model *model) {
     ModelConfig again;
     ConfigValue *written = model_config_value(&model->config);
@@ -118,9 +118,8 @@ static void check_finite(const Model *model, bool gradients, const char *what) {
         }
 }
 
-/* Initial values are finite whatever the keys are. So are the loss and gradients of the first step, where no number is
- * 0: an eps of 0 leaves norms 0 / 0 of rows of zeros, such as the first rows of RWKV-6's states, and so it does in fla.
- * No other value that keys allow was seen to do so. */
+/* Initial values are finite for all keys. So are the loss and the gradients of the first step, unless a key is 0: with
+ * an eps of 0, the norm of a row of zeros is 0 / 0, as in fla; the first rows of RWKV-6's states are such rows. */
 static void train(Model *model, int64_t T, DrawnModel *drawn) {
     const RunnerOptions options = {.type = F32, .B = 1, .T = T, .training = true};
     Session s = {0};
@@ -155,7 +154,7 @@ static bool fits(const DrawnModel *drawn, const ConfigValue *keys) {
     return status == OK;
 }
 
-/* Adds the keys one by one. After the sizes, takes a key back that does not fit where all before it did. */
+/* Adds the keys one by one. After the sizes, removes a key again if it does not fit to those before it. */
 static ConfigValue *fitting(const DrawnModel *drawn, const ConfigValue *all) {
     ConfigValue *keys = config_value_new(VALUE_MAPPING, "drawn", 0);
     bool fitted = false;
@@ -208,7 +207,7 @@ static bool is_too_large(int status) {
     return WIFEXITED(status) && WEXITSTATUS(status) == BAD_INPUT && strstr(messages_text(), "is too large for a GPU");
 }
 
-/* Chance must not leave a model out. */
+/* Fails if no configuration of a model was accepted. */
 static void check_counts(long count) {
     long trained = 0;
     for (int i = 0; i < mixers(); i++) {

@@ -1,4 +1,4 @@
-/* Embeddings that a model keeps: an update with weight decay leaves them bit for bit, and changes everything else. */
+/* Fixed embeddings: an update with weight decay does not change a bit of them, and changes all other parameters. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 
 enum { T = 12, V = 40, H = 32 };
 
-/* The session is the caller's: what it opens points into it. */
+/* The caller owns the session, because the opened objects point into it. */
 static void open_model(ModelEnds ends, Session *session) {
     static const char keys[] = "{model_type: delta_net, hidden_size: 32, num_hidden_layers: 1, num_heads: 2, "
                                "vocab_size: 40, tie_word_embeddings: true}";

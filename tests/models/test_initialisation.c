@@ -1,4 +1,4 @@
-/* How the vectors start that set how fast a state decays, and which defaults a mixer has of its own. */
+/* Initial values of the vectors that decide how fast a state decays, and mixers' own defaults of shared keys. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +53,7 @@ static void expect_uniform(const float *values, double (*f)(double), double low,
 
 static double log_time_step(double dt_bias) { return log(log1p(exp(dt_bias))); }
 
-/* The model's layer 0 with initial values, for `test`. */
+/* Calls `test` with layer 0 of the model, which has its initial values. */
 static void with_initial_values(const char *yaml, void (*test)(const Unit *layer)) {
     Model *model = model_of(yaml);
     Comm *comm = comm_self_create();
@@ -121,7 +121,7 @@ static void test_mesa_net(const Unit *layer) {
     expect_constant(layer, "b_proj.bias", 0);
 }
 
-/* Input gates closed and forget gates open, whatever the token. */
+/* Input gates are closed and forget gates open for every token. */
 static void test_xlstm(const Unit *layer) {
     expect_constant(layer, "igate_preact.weight", 0);
     expect_constant(layer, "fgate_preact.weight", 0);

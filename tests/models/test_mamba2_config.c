@@ -1,4 +1,4 @@
-/* How files that transformers wrote spell Mamba-2's dt_limit, and what is refused. */
+/* The spellings of Mamba-2's dt_limit in files that transformers wrote, and configurations that are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ static void spellings_of_infinity(void **state) {
         Model *model = NULL;
         assert_int_equal(create(spellings[i], &model), OK);
         char *json = model_config_json(model);
-        assert_null(strstr(json, "dt_limit")); /* read by every release */
+        assert_null(strstr(json, "dt_limit")); /* left out, so that every release reads the file */
         assert_non_null(strstr(json, "\"num_heads\": 4"));
         free(json);
         model_destroy(model);

@@ -31,7 +31,7 @@ static Status read_keys(const char *keys, const char *more, ModelConfig *config,
     return status;
 }
 
-/* What config.json says under `key`, as JSON without line breaks; "absent" if it is not there. */
+/* The value of `key` in the written config.json, without line breaks; "absent" if it is not there. */
 static void expect_written(const ModelConfig *config, const char *key, const char *expected) {
     ConfigValue *all = model_config_value(config);
     const ConfigValue *value = config_value_get(all, key);
@@ -52,7 +52,7 @@ typedef struct Case {
     const char *key, *written; /* NULL: refused, with `key` in the message */
 } Case;
 
-/* What takes effect is written in one form, whatever the file had. */
+/* Keys that take effect are written in one form, whatever form the file had. */
 static void one_form(void **state) {
     (void)state;
     static const Case cases[] = {
@@ -116,7 +116,7 @@ static void one_form(void **state) {
     }
 }
 
-/* What would be another model is refused by name, and so is what nobody knows. */
+/* A value that would make another model is refused with the name of the key, and so is an unknown key. */
 static void refusals(void **state) {
     (void)state;
     static const Case cases[] = {
@@ -137,7 +137,7 @@ static void refusals(void **state) {
          "model.attn.rope_scaling.type is linear", NULL},
         {SMALL("gla"), "\"attn\": {\"layers\": [1], \"num_heads\": 2, \"head_dim\": 8}",
          "unknown key model.attn.head_dim", NULL},
-        {SMALL("gla"), "\"attn\": [{\"layers\": [1], \"num_heads\": 2}]", "model.attn must be one mapping", NULL},
+        {SMALL("gla"), "\"attn\": [{\"layers\": [1], \"num_heads\": 2}]", "model.attn must be a mapping {", NULL},
         {SMALL("transformer"), "\"partial_rotary_factor\": 0.5", "model.partial_rotary_factor is 0.5", NULL},
         {SMALL("transformer"), "\"attention_bias\": true", "model.attention_bias is true", NULL},
         {SMALL("transformer"), "\"head_dim\": 64", "unknown key model.head_dim", NULL},
@@ -159,30 +159,31 @@ static void refusals(void **state) {
         {SMALL("rebased"), "\"use_beta\": false", "model.use_beta: false is not supported", NULL},
         {SMALL("xlstm"), "\"use_bias\": true", "model.use_bias: true is not supported", NULL},
         {WITHOUT_HEADS("xlstm"), "\"num_heads\": 5", "model.num_heads: does not divide", NULL},
-        {SMALL("xlstm"), "\"embedding_dim\": 64", "are the same key and have two values", NULL},
+        {SMALL("xlstm"), "\"embedding_dim\": 64", "are names of the same key, but their values differ", NULL},
         {SMALL("mlstm_block"), "\"qkv_proj_blocksize\": 3", "model.qkv_proj_blocksize: is not 1, 2, 4, 8 or 16", NULL},
         {SMALL("mlstm_block"), "\"bias\": true", "model.bias", NULL},
         {WITHOUT_HEADS("mlstm_block"), "\"num_heads\": 5", "model.num_heads: does not divide", NULL},
         {WITHOUT_HEADS("lightnet"), "\"expand_ratio\": null", "expand_ratio and num_heads are both null", NULL},
         {WITHOUT_HEADS("lightnet"), "\"num_heads\": 5", "must be a multiple of num_heads 5", NULL},
         {SMALL("lightnet"), "\"attn\": {\"layers\": [1], \"num_heads\": 2, \"rope_theta\": 5}",
-         "model.attn.rope_theta is 5, but the hybrid layers of lightnet have 10000.0", NULL},
+         "model.attn.rope_theta is 5, but fla ignores the key in the hybrid layers of lightnet", NULL},
         {SMALL("gated_deltanet"), "\"output_gate_activation\": \"relu\"", "model.output_gate_activation is relu", NULL},
         {WITHOUT_HEADS("mamba"), "\"dt_rank\": 4, \"time_step_rank\": 5",
-         "model.time_step_rank and model.dt_rank are the same key and have two values", NULL},
+         "model.time_step_rank and model.dt_rank are names of the same key, but their values differ", NULL},
         {WITHOUT_HEADS("mamba"), "\"dt_rank\": \"none\"", "model.dt_rank must be an integer or auto, not none", NULL},
-        {WITHOUT_HEADS("mamba"), "\"intermediate_size\": 63", "model.intermediate_size is 63, but in mamba it is",
+        {WITHOUT_HEADS("mamba"), "\"intermediate_size\": 63", "model.intermediate_size is 63, but in mamba other keys",
          NULL},
         {WITHOUT_HEADS("transformer_vq"), "\"n_layer\": 2",
-         "model.num_hidden_layers is 2, but in transformer_vq it is 4 by other keys", NULL},
+         "model.num_hidden_layers is 2, but in transformer_vq other keys decide it, and give 4", NULL},
         {WITHOUT_HEADS("transformer_vq"), "\"agg_cache\": 0", "model.agg_cache", NULL},
-        {WITHOUT_HEADS("transformer_vq"), "\"e_tie\": 1", "model.e_tie: must be 1 where", NULL},
+        {WITHOUT_HEADS("transformer_vq"), "\"e_tie\": 1", "model.e_tie: must be 1 if", NULL},
         {WITHOUT_HEADS("transformer_vq"), "\"pe_abs\": 1", "model.pe_abs: 1 is not supported", NULL},
-        {WITHOUT_HEADS("mamba"), "\"time_step_floor\": 0.01", "model.dt_init_floor: more than", NULL},
+        {WITHOUT_HEADS("mamba"), "\"time_step_floor\": 0.01", "model.dt_init_floor: must not be", NULL},
         {WITHOUT_HEADS("mamba"), "\"dt_max\": 0.0001", "model.dt_min: is larger than", NULL},
-        {WITHOUT_HEADS("mamba"), "\"attn\": {\"layers\": [0], \"num_heads\": 2}", "mamba takes no hybrid layers", NULL},
+        {WITHOUT_HEADS("mamba"), "\"attn\": {\"layers\": [0], \"num_heads\": 2}", "mamba has no hybrid layers", NULL},
         {WITHOUT_HEADS("mamba"), "\"state_size\": 65", "model.state_size is 65, which is out of range: 1 to 64", NULL},
-        {WITHOUT_HEADS("samba"), "\"attn\": null, \"time_step_floor\": 0.01", "model.time_step_floor: more than", NULL},
+        {WITHOUT_HEADS("samba"), "\"attn\": null, \"time_step_floor\": 0.01", "model.time_step_floor: must not be",
+         NULL},
         {WITHOUT_HEADS("samba"), "\"attn\": null, \"use_conv_bias\": false", "model.use_conv_bias is false", NULL},
         {WITHOUT_HEADS("samba"), "\"attn\": null, \"rescale_prenorm_residual\": true", "model.rescale_prenorm_residual",
          NULL},
@@ -206,7 +207,7 @@ static void refusals(void **state) {
         {"\"model_type\": \"hgrn2\", \"hidden_size\": 1048576", "",
          "model.num_heads follows from other keys and is 8192, which is out of range: 1 to 4096", NULL},
         {"\"model_type\": \"mamba2\"", "\"rms_norm\": false", "model.rms_norm is false; only true is supported", NULL},
-        {"\"model_type\": \"mamba2\"", "\"time_step_min\": 0.01", "it is called dt_min", NULL},
+        {"\"model_type\": \"mamba2\"", "\"time_step_min\": 0.01", "the key is called dt_min now", NULL},
     };
     char message[4096];
     for (int i = 0; i < LENGTH(cases); i++) {
@@ -218,7 +219,7 @@ static void refusals(void **state) {
     }
 }
 
-/* What is written is read back as the same, of every mixer with its defaults. */
+/* For every mixer with its defaults, the written config.json is read back as the same configuration. */
 static void written_is_read(void **state) {
     (void)state;
     const Mixer *mixer;

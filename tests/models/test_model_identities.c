@@ -1,6 +1,6 @@
-/* Models that are others where their gates stand open and their corrections are nothing. Initial values depend on a
- * parameter's name only, so both have the same. The losses of tokens and the gradients of the parameters of that name.
- */
+/* Models that are equivalent when the gates of one are open and its corrections are zero. Initial values depend only on
+ * a parameter's name, so both models start with the same ones. The test compares the losses of the tokens and the
+ * gradients of the parameters that both models have. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 enum { T = 90, V = 40, SETS = 2, KEYS = 512 };
 
-/* All parameters whose names end so get the value. */
+/* All parameters whose names end with `end` get the value. */
 typedef struct Set {
     const char *end;
     float value;
@@ -28,11 +28,12 @@ typedef struct Side {
 typedef struct ModelIdentity {
     const char *what;
     Side one, other;
-    double bound; /* of RMS(difference) / RMS; 0: the same bits. Where other kernels compute, or matrices of a product
-                     lie in another order, sums round otherwise in fp32, which two layers amplify to 1e-6 or so */
+    double
+        bound; /* of RMS(difference) / RMS; 0: the same bits. Where other kernels compute, or the matrices of a
+                  product are in another order, fp32 sums round differently, which two layers amplify to about 1e-6 */
 } ModelIdentity;
 
-/* What makes models comparable: the defaults of some differ. */
+/* Keys that make models comparable, because the defaults of some models differ. */
 #define SHARED                                                                                                         \
     "hidden_size: 32, num_hidden_layers: 2, vocab_size: 40, intermediate_size: 64, norm_eps: 1.0e-5, "                 \
     "initializer_range: 0.2, "
@@ -106,7 +107,7 @@ static const Parameter *same_name(const Unit *unit, const char *name) {
     return NULL;
 }
 
-/* Compares what both have and neither sets. */
+/* Compares the parameters that both models have and that the test does not set. */
 static void expect_same_gradients(const ModelIdentity *identity, const Session *one, const Session *other) {
     for (int u = 0; u < one->model->units; u++) {
         const Unit *unit = &one->model->unit[u], *peer = &other->model->unit[u];

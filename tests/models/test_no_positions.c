@@ -1,5 +1,5 @@
-/* Attention without positions reads a set: the order of the tokens before the last one does not matter to its output,
- * and with rotary positions it does. */
+/* Without positions, the output of attention at the last token does not depend on the order of the tokens before it.
+ * With rotary positions it does. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static void last_logits(const char *keys, int first, int second, float last[V]) 
     session_close(&session);
 }
 
-/* The largest difference that the places of two tokens make. */
+/* The largest difference of the logits when two tokens change places. */
 static double effect_of_places(const char *keys) {
     float a[V], b[V];
     double most = 0;

@@ -1,5 +1,6 @@
-/* Arenas of the emulator, in programs linked with --wrap=arena_push,--wrap=arena_destroy: what is taken from one is an
- * array of its own between untouchable pages, filled with NaN, that is gone when the arena is rewound past it. */
+/* Arenas of the emulator, in programs linked with --wrap=arena_push,--wrap=arena_destroy: each
+ * allocation is a separate array between inaccessible pages. It is filled with NaN, and unmapped when the arena is
+ * rewound past it. */
 #include "core/arena.h"
 #include "base/check.h"
 #include "core/device.h"

@@ -1,26 +1,26 @@
-/* Two computations that are the same where their inputs are prepared so: tables of them, for tests. */
+/* Tables of pairs of computations that give the same results for suitably prepared inputs, for tests. */
 #ifndef FLAME_TESTS_OPS_OP_IDENTITY_H
 #define FLAME_TESTS_OPS_OP_IDENTITY_H
 
 #include "ops/op_run.h"
 
-/* Takes those inputs of the case that it has. */
+/* A computation with the inputs of the case; it may use only some of them. */
 typedef Tensor *Form(Tape *tape, Tensor *const in[]);
 
-/* So many of the backends cpu f32, cpu bf16, emulator bf16. */
+/* How many of the backends cpu f32, cpu bf16, emulator bf16, in this order, a row is run on. */
 enum { CPU_F32 = 1, CPU, ALL };
 
 typedef struct Identity {
     const char *what;
     Form *one, *other;
     const OpCase *c;
-    void (*prepare)(OpProblem *problem); /* of the inputs as they were drawn; NULL: nothing */
+    void (*prepare)(OpProblem *problem); /* changes the drawn inputs; NULL: nothing */
     int backends;
-    double bound; /* of matrix_error, for the output and for the gradients of all activations that both read; 0: the
+    double bound; /* of matrix_error, for the output and for the gradients of all activations that both use; 0: the
                      same bits */
 } Identity;
 
-/* With T tokens per sequence. Fails the test that is running. */
+/* Compares with T tokens per sequence. Fails the running test if they differ. */
 void expect_identities(const Identity *identities, int count, int64_t T);
 
 void fill_matrix(Matrix *matrix, double value);

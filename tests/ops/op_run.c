@@ -104,7 +104,7 @@ static uint64_t seed_of(const char *name, uint64_t seed) {
     return seed;
 }
 
-/* Length of the next document: many short ones, one token at times, so that every boundary case comes up. */
+/* Length of the next document. Many are short, some of one token, so that every boundary case occurs. */
 static int64_t document_length(int64_t T, uint64_t *state) {
     const uint64_t kind = next_random(state) % 4, r = next_random(state);
     return kind == 0 ? 1 : 1 + (int64_t)(r % (uint64_t)(kind == 1 ? 20 : T));
@@ -149,7 +149,7 @@ static Batch batch_create(const OpCase *c, int64_t T, uint64_t *state) {
 /* Where a case's tensors live during one run. */
 typedef struct Place {
     const Device *device;
-    Tensor tensor[OP_TEST_INPUTS], whole[OP_TEST_INPUTS]; /* whole: the wide matrix that tensor is columns of */
+    Tensor tensor[OP_TEST_INPUTS], whole[OP_TEST_INPUTS]; /* whole: the wide matrix of which `tensor` is some columns */
     Tensor *in[OP_TEST_INPUTS], *out[OP_TEST_OUTPUTS];
     Memory memory[OP_TEST_INPUTS], parameters, parameter_gradients, seed[OP_TEST_OUTPUTS];
 } Place;
@@ -272,7 +272,7 @@ static void run_on_tape(Tape *tape, const OpProblem *problem, Place *place, OpOp
     Arena *scratch = tape->scratch;
     device_poison(scratch->device, scratch->base, scratch->capacity);
     arena_rewind(scratch, 0);
-    arena_push(scratch, 0); /* what it gave out is gone now, not only at the next push */
+    arena_push(scratch, 0); /* allocations are released now, not only at the next push */
     if (options.recompute) tape_rematerialise(tape);
     for (int i = 0; i < problem->outputs; i++) seed_gradient(place, i, &problem->out_gradient[i]);
     tape_backward(tape);
@@ -298,7 +298,7 @@ static Batch upload_batch(const Device *device, const Batch *batch, Memory memor
 }
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options) {
-    enum { SLACK = 1 << 16 };  /* asking for more than was counted shall fail the test, not end it */
+    enum { SLACK = 1 << 16 };  /* so that asking for more than was counted fails the test instead of ending it */
     enum { ENOUGH = 1 << 23 }; /* for the pieces of a case */
     const OpResult counted = options.carried ? (OpResult){.scratch_peak = ENOUGH}
                                              : op_run_counting(problem, backend->type, options, backend->device->gpu);
@@ -337,7 +337,8 @@ OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options
     Place place;
     place_create(&place, problem, device_cpu(), type, options);
     Tape *tape = allocate(sizeof *tape);
-    const Batch batch = {.B = problem->batch.B, .T = problem->batch.T}; /* no memory: nothing may look at the tokens */
+    const Batch batch = {.B = problem->batch.B,
+                         .T = problem->batch.T}; /* without memory, because counting must not read the tokens */
     tape_begin(tape, device, &keep, &scratch, type, &batch, true, options.recompute ? RECOMPUTE_FULL : RECOMPUTE_NONE);
     problem->test->build(tape, place.in, problem->c, place.out);
     OpResult result = {0};

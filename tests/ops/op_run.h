@@ -16,7 +16,7 @@ typedef struct Matrix {
     double *value;
 } Matrix;
 
-/* A case with its size decided and its random numbers drawn. */
+/* A case with its sizes and its random inputs. */
 typedef struct OpProblem {
     const OpTest *test;
     const OpCase *c;
@@ -24,24 +24,24 @@ typedef struct OpProblem {
     Batch batch;
     int inputs, outputs;
     Matrix in[OP_TEST_INPUTS];
-    Matrix out_gradient[OP_TEST_OUTPUTS]; /* the functional's coefficients */
+    Matrix out_gradient[OP_TEST_OUTPUTS]; /* coefficients of the linear functional */
 } OpProblem;
 
 typedef struct OpOptions {
     bool wide;         /* inputs are columns of wider matrices */
     bool frozen;       /* parameters have no gradient */
     bool recompute;    /* outputs are dropped after forward and made again before backward */
-    bool guard_starts; /* arrays on the emulator: see emulator_memory.h */
+    bool guard_starts; /* arrays on the emulator begin at a guard page: see emulator_memory.h */
     int threads;
-    double parameter_gradient; /* what the parameters' gradients hold before */
-    Carried *carried;          /* not NULL: forward only, as a call that goes on from earlier ones */
+    double parameter_gradient; /* value of the parameters' gradients before the backward */
+    Carried *carried;          /* not NULL: forward only, continuing from the state of earlier calls */
 } OpOptions;
 
 typedef struct OpResult {
     Matrix out[OP_TEST_OUTPUTS];
     Matrix in_gradient[OP_TEST_INPUTS]; /* value NULL: none */
     int64_t keep_peak, scratch_peak;    /* bytes */
-    const char *trespass;               /* the input beside whose columns something was written, or NULL */
+    const char *trespass;               /* the input beside whose columns memory was overwritten, or NULL */
 } OpResult;
 
 Matrix matrix_create(int64_t rows, int64_t cols);
@@ -49,12 +49,12 @@ void matrix_destroy(Matrix *matrix);
 
 /* The case with T tokens per sequence, values rounded to `type`. Owns its memory. */
 OpProblem op_problem_create(const OpTest *test, const OpCase *c, int64_t T, DType type);
-/* Rows [first, first + T) of the problem as a batch of its own, one document; what has other rows stays whole. */
+/* Rows [first, first + T) of the problem as a batch of one document. Inputs without a row per token stay whole. */
 OpProblem op_problem_document(const OpProblem *problem, int64_t first, int64_t T);
 void op_problem_destroy(OpProblem *problem);
 
 OpResult op_run(const OpProblem *problem, const OpBackend *backend, OpOptions options);
-/* The memory that the counting device asks for, in keep_peak and scratch_peak. */
+/* Runs the case on the counting device. Only keep_peak and scratch_peak of the result are set. */
 OpResult op_run_counting(const OpProblem *problem, DType type, OpOptions options, bool gpu);
 void op_result_destroy(OpResult *result);
 

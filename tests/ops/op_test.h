@@ -7,7 +7,7 @@
  *
  * and one line OP_TEST(rms_norm) in tests/ops/op_tests.def. test_ops then runs op x case x backend (cpu f32, cpu bf16,
  * emulator bf16, cuda bf16 if there is a GPU), each in memory poisoned with NaN:
- *   forward     against the naive
+ *   forward     against the naive definition
  *   gradient    of a random linear functional of all outputs: against finite differences of the naive in fp32, against
  *               the fp32 gradient in bf16; parameters' gradients must add, activations' must be stored
  *   layout      inputs that are columns of wider matrices; parameters that are frozen
@@ -35,19 +35,20 @@ typedef struct OpInput {
     bool fp32;        /* an activation that is fp32 on every backend (gates, states) */
     bool contiguous;  /* never columns of a wider matrix */
     double low, high; /* values are uniform in [low, high); both 0: normal with standard deviation 1 */
-    bool either;      /* values are low or high, by chance */
-    bool constant;    /* its gradient is not the derivative of the definition: no finite differences of it */
+    bool either;      /* each value is low or high, at random */
+    bool constant;    /* its gradient is not the derivative of the definition, so it is not compared with finite
+                         differences */
 } OpInput;
 
 /* A bound of 0 is the default: relative RMS of the forward 1e-5 (f32) and 5e-3 (bf16), of the gradient 1e-4 and 8e-3.
- * A case with another bound says why beside it. */
+ * A case with another bound has a comment that gives the reason. */
 typedef struct OpCase {
     const char *name;
     int64_t B;
     int64_t T;          /* 0: the case is run with each of T = 1, 15, 63, 64, 65, 200 */
     int64_t vocabulary; /* tokens and labels lie in [0, vocabulary); 0: 16. About one label in eight is -100 */
     bool packed;        /* several documents per sequence */
-    int64_t integer[OP_TEST_NUMBERS]; /* what build and naive make of them */
+    int64_t integer[OP_TEST_NUMBERS]; /* parameters of the case, for build and naive */
     double real[OP_TEST_NUMBERS];
     OpInput input[OP_TEST_INPUTS];
     double forward_f32, forward_bf16, gradient_f32, gradient_bf16;

@@ -1,5 +1,5 @@
-/* Forms of attention that are ordinary attention where they choose all keys, average over one token, pair each key with
- * ones, have codes that are the keys, or where their gates and corrections do nothing: outputs and gradients. */
+/* Variants of attention that equal ordinary attention if they select all keys, average over single tokens, pair each
+ * key with ones, have the keys as codes, or have open gates and zero corrections. Compares outputs and gradients. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 enum { T_OF_BLOCKS = 80, T = 200, WINDOW = 33 };
 enum { Q, KEY, VALUE };
 
-/* What of NSA's kernels asks for groups of 16. */
+/* NSA's kernels need groups of 16 query heads. */
 enum { GROUP = 16, D = 24 };
 static const float D_SCALE = 0.20412414523193154f; /* D^(-1/2) */
 enum { KEY_2 = VALUE + 1, VALUE_2 };
@@ -26,7 +26,7 @@ static Tensor *grouped(Tape *tape, Tensor *const in[]) {
 static Tensor *windowed(Tape *tape, Tensor *const in[]) {
     return attention(tape, in[Q], in[KEY], in[VALUE], windowed_shape);
 }
-/* Five blocks of 16 tokens are all that a document of 80 tokens has. */
+/* Selects five blocks of 16 tokens, which are all blocks of a document of 80 tokens. */
 static Tensor *selected(Tape *tape, Tensor *const in[]) {
     const BlockAttentionShape shape = {GROUP, 1, 16, 5};
     Tensor *blocks, *k = block_means(tape, in[KEY], shape.block), *v = block_means(tape, in[VALUE], shape.block);
@@ -69,7 +69,7 @@ static Tensor *forgetting(Tape *tape, Tensor *const in[]) {
 static Tensor *path(Tape *tape, Tensor *const in[]) {
     return path_attention(tape, in[Q], in[KEY], in[VALUE], in[W], in[BETA], NULL, shape);
 }
-/* PaTH scales the sums of its gates as it does products. */
+/* PaTH scales the sums of its gates by D^(-1/2), like its products. */
 static Tensor *forgetting_as_path(Tape *tape, Tensor *const in[]) {
     Tensor *scaled = scale(tape, in[GATE], D_SCALE);
     return forgetting_attention(tape, in[Q], in[KEY], in[VALUE], scaled, shape);
@@ -120,7 +120,7 @@ static const OpCase of_codes = {
               {.name = "coded", .cols = CODED_COLS}}};
 
 static void no_positions(OpProblem *problem) { fill_matrix(&problem->in[RELATIVE], 0); }
-/* The keys are constants as codes: their gradient is not that of attention, and has another place. */
+/* As codes, the keys are constants. Their gradient differs from that of attention, so it is not compared. */
 static void codes_of_all_keys(OpProblem *problem) {
     Matrix *in = problem->in;
     no_positions(problem);

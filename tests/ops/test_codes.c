@@ -1,6 +1,6 @@
 /* nearest_codes: keys get their codes' gradients straight through, and the codebook's gradients are the sums and
- * numbers of the keys with each code; of codes at the same distance the first is taken, and a code that nobody has
- * counts 0. Sequences that are padding have no keys. */
+ * numbers of the keys with each code; of codes at the same distance the first is taken, and a code without
+ * keys has the count 0. Sequences of padding have no keys. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Without a phase, complex_scan is diagonal_scan: a GateLoop whose states stay real is HGRN's recurrence. And the pair
- * (0, 0), whose phase has no derivative, gets no gradient. */
+/* Without a phase, complex_scan is diagonal_scan: a GateLoop whose states stay real is HGRN's recurrence. The pair
+ * (0, 0), at which the phase has no derivative, gets a gradient of zero. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Several updates per token (Gated DeltaProduct) are a token for each update: the first has the token's gate, the last
- * its query. Outputs and gradients, in fp32 with the same bits. */
+/* Several updates per token (Gated DeltaProduct) are equivalent to one token per update, where the first has the
+ * token's gate and the last its query. Outputs and gradients are compared; in fp32 they have the same bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +60,7 @@ static OpProblem update_by_update(const OpProblem *tokens) {
 
 static void expect_near(const OpBackend *backend, const char *part, const Matrix *tokens, const Matrix *updates) {
     const double error = matrix_error(updates, tokens);
-    /* kernels for bf16 sum in another order: a few elements round the other way, by 2^-8 */
+    /* Kernels for bf16 add in another order, so a few elements round the other way, by 2^-8. */
     if (!(error <= (backend->type == F32 ? 0 : 1e-4))) fail_msg("%s: error of %s is %.3g", backend->name, part, error);
 }
 

@@ -1,5 +1,5 @@
-/* Without corrections (beta 0) delta_values is the identity, bit for bit: what DeltaFormer computes is then attention.
- */
+/* Without corrections (beta 0), delta_values returns its input, bit for bit, so that DeltaFormer computes ordinary
+ * attention. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

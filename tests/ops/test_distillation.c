@@ -1,5 +1,5 @@
-/* The fused loss with a teacher: fla's FusedKLDivLoss and PyTorch give the same numbers, and a model that equals its
- * teacher has nothing to learn. */
+/* The fused loss with a teacher: fla's FusedKLDivLoss and PyTorch give the same numbers, and the gradient of a model
+ * that equals its teacher is zero. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,7 +76,7 @@ static void expect_mean(const TensorFolder *golden, const char *name, const Matr
     if (!(fabs(given - expected) <= 1e-6 * fabs(expected))) fail_msg("%s: %.9g, not %.9g", name, given, expected);
 }
 
-/* The reference's gradient is that of a mean. */
+/* The reference's gradient is that of the mean, not of the sum. */
 static void expect_gradient(const TensorFolder *golden, const char *name, const Matrix *gradient, double targets) {
     const int64_t count = gradient->rows * gradient->cols;
     double *expected = malloc((size_t)count * sizeof *expected), error = 0, norm = 0;
@@ -130,7 +130,7 @@ static void expect_zeros(const char *backend_name, const char *what, const Matri
         if (matrix->value[i] != 0) fail_msg("%s: %s %lld is %g", backend_name, what, (long long)i, matrix->value[i]);
 }
 
-/* To the bit, so that an optimizer that divides by the size of gradients has nothing to amplify. */
+/* Exactly zero, because an optimizer that divides by the size of gradients would amplify any rest. */
 static void equal_to_its_teacher(void **state) {
     (void)state;
     for (int b = 0; b < 3; b++) {

@@ -1,4 +1,4 @@
-/* The row of the padding index gets no gradient, all others do as ever. */
+/* The row of the padding index gets no gradient; all other rows get theirs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

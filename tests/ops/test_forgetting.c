@@ -13,15 +13,15 @@ extern const OpTest forgetting_attention_test;
 
 enum { Q, K, V, G };
 
-/* The rows of a document against the document alone. Sums are reckoned from a block's first token on: an exponent is
- * off by the rounding of what 64 gates add up to, wherever the block is. */
+/* The rows of a document against the document alone. Sums begin at the first token of a block, so the error of an
+ * exponent is the rounding of a sum of 64 gates, wherever the block is. */
 static void expect_near(const char *what, double lowest, const Matrix *whole, const Matrix *alone, int64_t first) {
     const Matrix rows = {alone->rows, alone->cols, whole->value + first * alone->cols};
     const double error = matrix_error(&rows, alone);
     if (!(error < 2e-6 - 64 * lowest / (1 << 24))) fail_msg("gates from %g: error of %s is %.3g", lowest, what, error);
 }
 
-/* The last of many documents: the running sums before it are large, and nothing of them may be left in it. */
+/* The last of many documents, before which the running sums are large. They must not affect it. */
 static void long_sums_stay_exact(void **state) {
     (void)state;
     enum { TOKENS = 65536, DOCUMENT = 97 };

@@ -27,14 +27,14 @@ enum { DIRECTIONS = 2, SINGLE_ELEMENTS = 16, BACKENDS = 4, OPS = sizeof op_tests
 static const double STEP = 1e-6;       /* of the finite differences */
 static const double NEGLIGIBLE = 1e-6; /* an absolute error that always passes */
 
-/* One case on one backend, and what went wrong so far. */
+/* One case on one backend, and the number of failures so far. */
 typedef struct Subject {
     const OpBackend *backend;
     const OpProblem *problem;
     int failures;
 } Subject;
 
-/* Counts a value above its bound, or a NaN, as a failure and says so. */
+/* Counts a value above its bound, or a NaN, as a failure and prints it. */
 static void expect_below(Subject *s, const char *what, const char *tensor, double value, double bound) {
     if (value <= bound) return;
     s->failures++;
@@ -134,7 +134,8 @@ static Matrix direction_of(const Matrix *like, int number) {
     return direction;
 }
 
-/* How far the analytic derivative along the direction is from the finite difference, in units of what it may be. */
+/* The difference between the analytic derivative along the direction and the finite difference, relative to its bound.
+ */
 static double derivative_error(const OpProblem *p, int input, const Matrix *gradient, int number) {
     Matrix direction = direction_of(&p->in[input], number);
     const double expected = finite_difference(p, input, &direction), given = dot(gradient, &direction);
@@ -238,7 +239,7 @@ static void check_recompute_and_threads(Subject *s, const OpResult *result) {
     op_result_destroy(&other);
 }
 
-/* What lies around the arrays and the order of the threads do not matter. */
+/* Memory around the arrays and the order of the threads must not matter. */
 static void check_guards(Subject *s, const OpResult *result) {
     OpResult other = op_run(s->problem, s->backend, (OpOptions){.guard_starts = true, .threads = 1});
     check_same_bits(s, "arrays that begin at a guard", &other, result);
@@ -337,7 +338,7 @@ static int check_case(const OpTest *test, const OpCase *c, int64_t T, const OpBa
     check_gradient(&subject, &result);
     check_memory(&subject, &result, (OpOptions){.threads = 1});
     check_wide(&subject, &result);
-    if (backend->device == device_cpu()) { /* says nothing new about a kernel that agrees with the CPU's */
+    if (backend->device == device_cpu()) { /* not repeated for kernels that agree with the CPU's */
         check_documents(&subject, &result);
         check_recompute_and_threads(&subject, &result);
         check_frozen(&subject, &result);

@@ -1,4 +1,4 @@
-/* Ops that remember: a text in pieces gives what it gives as a whole, in every form of the kernels. */
+/* Ops with a cache or state: a text in pieces gives the same output as the whole text, in every form of the kernels. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

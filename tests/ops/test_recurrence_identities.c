@@ -1,6 +1,6 @@
-/* Recurrences that are others where their gates do nothing, or are the same for all channels, and the like: outputs and
- * the gradients of all inputs that both read, bit for bit where the same kernels compute both, else to the rounding of
- * fp32. */
+/* Recurrences that are equivalent for special inputs, for example if the gates of one are open, or equal for all
+ * channels. Compares outputs and the gradients of all inputs that both use: bit for bit where the same kernels compute
+ * both, else up to the rounding of fp32. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@ static const ChunkSimpleGlaShape linear_shape = {
 static const ChunkDeltaShape delta_shape = {HEADS, HEADS, 1, false}, undecayed_shape = {HEADS, HEADS, 1, true};
 static const ChunkGlaShape gla_shape = {HEADS, HEADS, 0};
 
-/* A number of each head as numbers of its channels. */
+/* Repeats the number of a head for each of its channels. */
 static Tensor *of_channels(Tape *tape, Tensor *x, int64_t channels) { return repeat_heads(tape, x, HEADS, channels); }
 static Tensor *ones_like(Tape *tape, Tensor *x) { return activation(tape, scale(tape, x, 0), ACTIVATION_ONE_PLUS_ELU); }
 
@@ -45,7 +45,7 @@ static Tensor *retention(Tape *tape, Tensor *const in[]) {
     shape.log_decay = decays;
     return chunk_simple_gla(tape, in[Q], in[KEY], in[VALUE], (ChunkSimpleGlaGates){0}, shape, NULL, NULL);
 }
-/* With a lambda of 1e8 the keys do not matter beside it, and x is q / lambda. */
+/* A lambda of 1e8 is so large that the keys do not matter, and x is q / lambda. */
 static Tensor *mesa(Tape *tape, Tensor *const in[]) {
     const MesaSolveShape shape = {HEADS, 4, 0};
     Tensor *x = mesa_solve(tape, in[Q], in[KEY], in[GATE], in[BETA], in[LAMBDA], shape, NULL, NULL);
@@ -60,7 +60,7 @@ static Tensor *gla(Tape *tape, Tensor *const in[]) { return gla_with(tape, in, i
 static Tensor *gla_of_heads(Tape *tape, Tensor *const in[]) {
     return gla_with(tape, in, of_channels(tape, in[GATE], K));
 }
-/* Reads the state before the token, and the token by itself. What gla reads of that state has decayed once more. */
+/* Reads the state before the token, and adds the token itself. In gla, the state that is read has decayed once more. */
 static Tensor *rwkv6(Tape *tape, Tensor *const in[]) {
     Tensor *q = scale(tape, in[Q], key_scale);
     Tensor *decayed = scale(tape, multiply(tape, q, exponential_decay(tape, in[CHANNEL_GATE])), -1);
@@ -111,14 +111,14 @@ static Tensor *kda(Tape *tape, Tensor *const in[]) { return kda_with(tape, in, i
 static Tensor *kda_of_heads(Tape *tape, Tensor *const in[]) {
     return kda_with(tape, in, of_channels(tape, in[GATE], K));
 }
-/* Writes beta k, and erases it where k finds it in the decayed state. */
+/* Writes beta k, and erases what k reads from the decayed state. */
 static Tensor *rwkv7_that_erases_its_key(Tape *tape, Tensor *const in[]) {
     Tensor *beta = of_channels(tape, in[BETA], K);
     Tensor *written = multiply(tape, in[KEY], beta), *erasing = multiply(tape, in[KEY], beta);
     Tensor *found = multiply(tape, in[KEY], exponential_decay(tape, in[CHANNEL_GATE]));
     return chunk_dplr(tape, in[Q], written, in[VALUE], found, erasing, in[CHANNEL_GATE], HEADS, key_scale, NULL, NULL);
 }
-/* The same, where k finds it in the state before its decay. */
+/* The same, but erases what k reads from the state before its decay. */
 static Tensor *rwkv7_that_erases_undecayed(Tape *tape, Tensor *const in[]) {
     Tensor *beta = of_channels(tape, in[BETA], K), *found = scale(tape, in[KEY], -1);
     Tensor *written = multiply(tape, in[KEY], beta), *erasing = multiply(tape, in[KEY], beta);
@@ -193,7 +193,7 @@ static Tensor *scan_as_lstm(Tape *tape, Tensor *const in[]) {
 static Tensor *gru_cell(Tape *tape, Tensor *const in[]) {
     return gru(tape, in[CELL_INPUT], in[HIDDEN], in[BIAS], NULL, NULL);
 }
-/* Without a bias the reset gate has nothing to reset. */
+/* Without a bias, the reset gate has no effect. */
 static Tensor *scan_as_gru(Tape *tape, Tensor *const in[]) {
     Tensor *x[3]; /* reset, update, value */
     split(tape, in[CELL_INPUT], (int64_t[]){CELL, CELL, CELL}, 3, x);
@@ -283,8 +283,8 @@ static void same_for_heads(OpProblem *problem) {
     }
 }
 
-/* Gates of a chunk add up to about -10, which fp32 rounds by up to 5e-7, and so what they are exponents of. Without
- * gates there are only the sums over channels and tokens. */
+/* The gates of a chunk add up to about -10, which fp32 rounds by up to 5e-7; the relative error of the exponential is
+ * the same. Without gates, only the sums over channels and tokens round. */
 static const double ROUNDING = 1e-6, GATED = 2e-6;
 
 static void recurrences_are_others(void **state) {
@@ -292,13 +292,13 @@ static void recurrences_are_others(void **state) {
     const Identity identities[] = {
         {"linear attention with a gate of 1", linear_with_gate, plain_linear, &gates, open_gates, ALL, 0},
         {"linear attention with a scale of 1", linear_with_scale, plain_linear, &gates, open_gates, ALL, 0},
-        {"its normaliser with a gate of 1", sum_with_gate, plain_sum, &gates, open_gates, ALL, 0},
+        {"normaliser of linear attention with a gate of 1", sum_with_gate, plain_sum, &gates, open_gates, ALL, 0},
         {"gated_deltanet, a gate of 1: delta_net", delta_with_gate, plain_delta, &gates, open_gates, ALL, 0},
         {"comba, a gate of 1: delta_net", comba, plain_delta, &gates, open_gates, CPU_F32, ROUNDING},
         {"gla, gates of 1: linear_attn", gla, plain_linear, &gates, open_gates, CPU_F32, ROUNDING},
         {"kda, gates of 1: delta_net", kda, plain_delta, &gates, open_gates, CPU_F32, ROUNDING},
         {"delta_net, beta 1: without beta", plain_delta, delta_without_beta, &gates, beta_of_one, ALL, 0},
-        {"constant gates: retnet", linear_with_gate, retention, &gates, constant_gates, ALL, 0},
+        {"linear attention with constant gates: retnet", linear_with_gate, retention, &gates, constant_gates, ALL, 0},
         {"gla, gates of heads: mamba2's", gla_of_heads, linear_with_gate, &gates, NULL, CPU_F32, GATED},
         {"kda, gates of heads: gated_deltanet", kda_of_heads, delta_with_gate, &gates, NULL, CPU_F32, GATED},
         {"rwkv6, a bonus of 1: gla", rwkv6, gla, &gates, bonus_of_one, CPU_F32, GATED},
@@ -314,7 +314,8 @@ static void recurrences_are_others(void **state) {
         {"mlstm, input gates of 1: with decay", mlstm, normalised_with_gate, &of_mlstm, input_gates_of_one, CPU, 0},
         {"mamba, the same for a head: mamba2", mamba, mamba2, &of_mamba, same_for_heads, CPU_F32, GATED},
         {"lstm without recurrent weights: a scan", lstm_cell, scan_as_lstm, &of_lstm, no_recurrence, CPU_F32, GATED},
-        {"gru without them: a scan", gru_cell, scan_as_gru, &of_gru, no_recurrence_and_bias, CPU_F32, GATED},
+        {"gru without recurrent weights: a scan", gru_cell, scan_as_gru, &of_gru, no_recurrence_and_bias, CPU_F32,
+         GATED},
     };
     expect_identities(identities, sizeof identities / sizeof *identities, T);
 }

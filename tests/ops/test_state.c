@@ -1,5 +1,5 @@
-/* Ops that carry a state: handed to a second call at any token, it gives what one call gives, gradients included; and
- * it is still right after very many tokens. */
+/* Ops with a state: if a second call continues from it at any token, the outputs and gradients are those of one call.
+ * The state is also correct after very many tokens. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,9 @@ extern const OpTest chunk_delta_test, chunk_dplr_test, chunk_gla_test, chunk_gla
     chunk_simple_gla_test, complex_scan_test, diagonal_scan_test, gru_test, lstm_test, running_softmax_test,
     selective_scan_test;
 
-enum { OUTPUT }; /* of all these ops; the final state is their last output, the initial state their last input */
+enum {
+    OUTPUT
+}; /* all these ops have the output first, the final state as last output, and the initial state as last input */
 
 #define GATE(columns, lowest)                                                                                          \
     { .name = "g", .cols = columns, .fp32 = true, .low = lowest, .high = 0 }

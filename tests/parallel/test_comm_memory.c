@@ -1,4 +1,5 @@
-/* Another rank's anonymous file is opened by its numbers, and no other file that has them. */
+/* The anonymous file of another rank is opened by its process and descriptor numbers. Another file with the same
+ * numbers is refused. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>

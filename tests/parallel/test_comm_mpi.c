@@ -1,5 +1,5 @@
-/* Every collective on any number of ranks, with shared memory and with messages alone, against what each rank knows the
- * others sent. Started by mpirun; a failed check ends every rank. */
+/* Every collective on any number of ranks, with shared memory and with messages alone, against the data that each rank
+ * knows the others to send. Started by mpirun; a failed check ends every rank. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static void check_all_gather(Comm *comm, int64_t bytes, bool of_comm, bool in_pl
     unsigned char *receive = allocate(comm, comm->size * bytes, of_comm), *own = allocate(comm, bytes, of_comm);
     unsigned char *send = in_place ? receive + comm->rank * bytes : own;
     for (int round = 0; round < 2;
-         round++) { /* the second fails if a fast rank overwrote what a slow one still reads */
+         round++) { /* the second round fails if a fast rank overwrites data that a slow one still reads */
         for (int64_t i = 0; i < bytes; i++) send[i] = byte_of(comm->rank + round, i);
         const int64_t before = comm->bytes_sent;
         comm->f->all_gather(comm, send, receive, bytes);
@@ -51,7 +51,7 @@ static void check_reduce_scatter(Comm *comm, int64_t count, bool of_comm, bool i
     float *send = allocate(comm, all * size, of_comm), *own = allocate(comm, count * size, of_comm);
     float *receive = in_place ? send + comm->rank * count : own;
     for (int round = 0; round < 2;
-         round++) { /* the second fails if a fast rank overwrote what a slow one still reads */
+         round++) { /* the second round fails if a fast rank overwrites data that a slow one still reads */
         for (int64_t i = 0; i < all; i++) send[i] = value_of(comm->rank + round, i);
         const int64_t before = comm->bytes_sent;
         comm->f->reduce_scatter(comm, send, receive, count);
@@ -98,7 +98,7 @@ static void check_broadcast(Comm *comm) {
         }
 }
 
-/* Zeroed memory whose neighbours are the peers', where it is shared. */
+/* Memory is zeroed and, where it is shared, next to that of the other ranks. */
 static void check_whole(Comm *comm, bool share_memory) {
     const int64_t parts[] = {64, 4096, 64 * 1001};
     for (int p = 0; p < 3; p++) {
@@ -133,7 +133,7 @@ static double processor_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* A rank that waits for others leaves its processor to them. */
+/* A rank that waits for others does not use its processor. */
 static void check_waiting(Comm *comm) {
     const double start = processor_seconds();
     double sum = 1;
@@ -173,7 +173,7 @@ static void check_split(Comm *comm, int shards, bool share_memory) {
 }
 
 int main(void) {
-    Comm *outer = comm_mpi_create(false), *comm = NULL; /* MPI lives as long as the first */
+    Comm *outer = comm_mpi_create(false), *comm = NULL; /* MPI is finalised with the first communicator */
     for (int share_memory = 0; share_memory < 2; share_memory++) {
         comm = comm_mpi_create(share_memory);
         check_everything(comm, share_memory);

@@ -1,4 +1,4 @@
-/* A sharded model on any mesh of ranks against the same numbers kept whole by each: initial weights, gathering,
+/* A sharded model on any mesh of ranks against a copy that each rank keeps whole: initial weights, gathering,
  * gradients of several micro-batches, AdamW, buffers. Started by mpirun; a failed check ends every rank. */
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 enum { UNITS = 4, SEED = 11, MICRO_BATCHES = 3, STEPS = 4 };
 
 typedef struct Variant {
-    bool share_memory, reshard, late; /* late: nothing moves before it is waited for */
+    bool share_memory, reshard, late; /* late: collectives run only at their wait (comm_late.h) */
     DType type;
     int replicas;
 } Variant;
@@ -123,7 +123,7 @@ static void add_gradients(Unit *unit, int u, int rank, int step, int micro) {
     }
 }
 
-/* Walks the units as a micro-batch does. */
+/* Gathers and reduces the units in the order of a micro-batch. */
 static void micro_batch(Fsdp *fsdp, Unit units[UNITS], const Whole *whole, Variant v, int step, int micro) {
     const int rank = fsdp_mesh(fsdp)->world->rank;
     const double tolerance = step == 0 ? 0 : 3e-5;
@@ -222,7 +222,7 @@ static void whole_update(Whole *whole, const Unit units[UNITS], const OptimizerO
         }
 }
 
-/* A gradient that is not finite on one rank: nobody changes anything. */
+/* If a gradient is not finite on one rank, no rank changes anything. */
 static void check_skip(Fsdp *fsdp, Unit units[UNITS], const OptimizerOptions *options) {
     const float before = units[2].master[0], moment = units[2].exp_avg[0];
     const Comm *world = fsdp_mesh(fsdp)->world;
@@ -254,7 +254,7 @@ static int64_t bytes_per_step(const Mesh *mesh, const Unit units[UNITS], Variant
 
 static int64_t bytes_sent(const Mesh *mesh) { return mesh->shards->bytes_sent + mesh->replicas->bytes_sent; }
 
-/* The mesh of a variant, by hand where communicators are late. */
+/* The mesh of a variant. With late communicators, the test builds it itself. */
 static Mesh create_mesh(Comm *world, Variant v) {
     Mesh mesh;
     CHECK(mesh_create(world, device_cpu(), v.replicas, &mesh) == OK, "mesh_create");
@@ -313,7 +313,7 @@ static void check_variant(Variant v) {
 }
 
 int main(void) {
-    Comm *outer = comm_mpi_create(false); /* MPI lives as long as this one */
+    Comm *outer = comm_mpi_create(false); /* MPI is finalised with this communicator */
     for (int replicas = 1; replicas <= outer->size; replicas++) {
         if (outer->size % replicas) continue;
         for (int bits = 0; bits < 8; bits++)

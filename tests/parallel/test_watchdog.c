@@ -1,4 +1,4 @@
-/* A collective that never ends, one that fails and many that end, each in a process of its own. */
+/* The watchdog with a collective that never ends, one that fails, and many that end, each in a process of its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,7 +15,7 @@
 #include "parallel/watchdog.h"
 
 typedef struct Lane {
-    atomic_long ended; /* collectives before this number have */
+    atomic_long ended; /* collectives before this number have ended */
     const char *_Atomic failure;
 } Lane;
 
@@ -52,7 +52,7 @@ static void does_not_return(Watchdog *watchdog, Lane *lane) {
     pause_seconds(60);
 }
 
-/* A collective ends in time, then the call does not return. */
+/* The collective ends in time, but then the call does not return. */
 static void does_not_return_later(Watchdog *watchdog, Lane *lane) {
     watchdog_begin(watchdog, "all-gather", "root");
     watchdog_call(watchdog, "reduce-scatter", "root");
@@ -60,7 +60,7 @@ static void does_not_return_later(Watchdog *watchdog, Lane *lane) {
     pause_seconds(60);
 }
 
-/* Each takes less than the limit, all together more; more than there is room for. */
+/* More collectives than the watchdog has slots. Each takes less than the limit, but all together take more. */
 static void ends(Watchdog *watchdog, Lane *lane) {
     for (int i = 0; i < 4 * WATCHDOG_OPEN; i++) {
         CHECK(watchdog_next(watchdog) == i, "numbers count up");
@@ -70,10 +70,10 @@ static void ends(Watchdog *watchdog, Lane *lane) {
         watchdog_call(watchdog, "registration", "memory");
         watchdog_returned(watchdog);
     }
-    pause_seconds(1.2); /* nothing is under way */
+    pause_seconds(1.2); /* no collective is in progress */
 }
 
-/* Exit code of a process that does this under a watchdog of one second, and what it says. */
+/* The exit code and the log of a process that runs this under a watchdog with a limit of one second. */
 static int run(void (*body)(Watchdog *watchdog, Lane *lane), char *said, size_t size) {
     int ends_of_pipe[2];
     assert_int_equal(pipe(ends_of_pipe), 0);

@@ -1,4 +1,4 @@
-/* What a run leaves behind of its steps, read back by other means than it was written with. */
+/* The metrics that a run writes, read back with code other than the program's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,7 +138,8 @@ static void append_text(const char *text) {
     fclose(file);
 }
 
-/* Going on from step 4: lines of steps 5 and 6 are void, the one that a crash cut short is gone; the next is 5. */
+/* A run that continues from step 4: the lines of steps 5 and 6 are marked as void, the truncated line is removed, and
+ * the next line is step 5. */
 static void test_resume(void **state) {
     (void)state;
     char shown[8192], path[512];
@@ -178,7 +179,8 @@ static void test_resume(void **state) {
     expect_steps_of("metrics.jsonl.old-3", (int[]){11}, 1);
 }
 
-/* Going on in a folder that another run has used in between: its lines stay apart, also if it has no name. */
+/* A run that continues in a folder that another run has used since: the lines of that run are kept apart, also if it
+ * has no name. */
 static void test_other_run(void **state) {
     (void)state;
     char shown[8192];
@@ -200,7 +202,8 @@ static void test_other_run(void **state) {
     expect_steps_of("metrics.jsonl.old-6", (int[]){4, 5}, 2);
 }
 
-/* A full disk, here a limit on the size of files: whole lines only, one warning, and it goes on afterwards. */
+/* A full disk, imitated by a limit on the size of files: only whole lines are written, there is one warning, and
+ * writing continues afterwards. */
 static int run_out_of_space(void) {
     char message[4096], shown[8192];
     signals_ignore_size_limit();
@@ -256,7 +259,7 @@ static uint64_t varint(const unsigned char **at) {
     return value;
 }
 
-/* What an event says: its step, and its scalar of the given tag, found by walking the messages. */
+/* The step of an event and its scalar of the given tag, parsed from the protobuf messages. */
 typedef struct Event {
     int64_t step;
     int session_starts, scalars;
@@ -350,7 +353,8 @@ static void expect_text_event(const unsigned char *file, size_t bytes) {
     assert_memory_equal(record + 12 + 9 + 2, summary, size);
 }
 
-/* How a prompt goes on: a line each, whatever the text has; in TensorBoard both as they are. */
+/* The continuation of a prompt is one line on the terminal, with escapes. TensorBoard shows prompt and continuation as
+ * they are. */
 static void test_preview(void **state) {
     (void)state;
     static const char nasty[] = "\"loss\": 1\n\0\xe6\x9d\xb1\\";

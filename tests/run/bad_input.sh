@@ -68,9 +68,9 @@ refuses 1 'nested deeper than 32' --config "$work/config.yaml" "--model.$(printf
 refuses 1 'more than 1000 keys' --config "$work/config.yaml" $(printf -- '--model.k%d=1 ' {1..1001})
 
 # models that nothing computes
-trains 2 'model_type must be a string; one of' --model.model_type=5
+trains 2 'model_type must be a string; it is one of' --model.model_type=5
 trains 1 'must be an even head size of at most 256' --model.hidden_size=520 --model.attn.num_heads=1
-trains 1 'model.attn.layers is empty: leave .attn. out' --model.attn.layers=[]
+trains 1 'model.attn.layers is empty: remove .attn. if' --model.attn.layers=[]
 
 # surroundings that are odd, but enough: the run ends and has saved
 # odd CODE WORDS SHELL-COMMAND: what to do before the run.

@@ -28,7 +28,7 @@ grows_not bench bench --config config.yaml --steps 1 --json out/bench.json
 prints_not() {
     local code=0
     "$FLAME" "$@" >/dev/full 2>log || code=$?
-    [ $code = 3 ] && [ "$(grep -c 'error: standard output has lost' log)" = 1 ] || { cat log; fail "$1 on a full disk: exit code $code"; }
+    [ $code = 3 ] && [ "$(grep -c 'error: a part of standard output could not be written' log)" = 1 ] || { cat log; fail "$1 on a full disk: exit code $code"; }
 }
 prints_not --version
 prints_not eval --help

@@ -75,7 +75,7 @@ trains --training.steps=5 --model.use_cache=false --model.hidden_act=silu --mode
 train --training.steps=6 --model.num_heads=1 && fail "num_heads 1 of 2 num_kv_heads"
 grep -q 'num_heads 1 is not a multiple of num_kv_heads 2' "$work/log" && grep -q 'step-00000005/config.json: .*allow_model_changes' "$work/log" ||
     { cat "$work/log"; fail "nothing says where num_kv_heads is from"; }
-refuses 'allow_model_changes: model: has no key rope_thet; did you mean rope_theta?' --training.steps=6 --checkpoint.allow_model_changes=rope_thet
+refuses 'allow_model_changes: the model has no key rope_thet; did you mean rope_theta?' --training.steps=6 --checkpoint.allow_model_changes=rope_thet
 trains --training.steps=6 --model.rope_theta=5000.0 --checkpoint.allow_model_changes='[rope_theta]'
 [ "$(value "$work/transformer/checkpoint/step-00000006" rope_theta)" = 5000.0 ] || fail "the allowed change is not in config.json"
 "$FLAME" plan --config "$work/transformer.yaml" --job.dump_folder="$work/transformer" --model.rope_theta=9.0 >"$work/log" 2>&1 &&

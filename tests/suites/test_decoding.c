@@ -1,5 +1,5 @@
-/* MQAR's model has a convolution before its blocks: it goes on, token by token, with what it would answer of the whole
- * sequence. */
+/* MQAR's model has a convolution before its blocks. Token by token, it must give the answers that it gives for the
+ * whole sequence. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

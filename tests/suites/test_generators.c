@@ -41,7 +41,7 @@ static void assert_in_bounds(const Made *m) {
     }
 }
 
-/* What the model reads of an example. */
+/* The tokens of an example that the model reads. */
 static const void *read_part(const Made *m, size_t *bytes) {
     *bytes = (size_t)(m->sizes.T * (m->e.inputs ? 1 : m->sizes.features)) * 4;
     return m->e.inputs ? (const void *)m->e.inputs : m->e.features;
@@ -196,7 +196,7 @@ static void copying_repeats_the_data(void **state) {
     done(&m);
 }
 
-/* The slots of the queries, by the published means over 28 and 192 slots. */
+/* The slots of the queries, against the means of the published generator over 28 and 192 slots. */
 /* As many as in tests, where these have keys of the same sizes. */
 static void recall_trains_on_answers_alone(void **state) {
     (void)state;
@@ -306,7 +306,7 @@ static void mqar_asks_for_the_value_after_updates(void **state) {
     done(&m);
 }
 
-/* Random tokens between are none of the example's keys and values, and any other. */
+/* The random tokens between are none of the example's keys and values, and every other token occurs. */
 static void mqar_does_without_collisions(void **state) {
     (void)state;
     enum { PAIRS = 4, CONTEXT = 2 * PAIRS, V = 12 };

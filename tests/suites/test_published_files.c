@@ -122,7 +122,7 @@ static void damaged_arrays_are_refused(void **state) {
     assert_int_equal(read_folder("train/targets.npy"), BAD_INPUT);
 }
 
-/* Files that end early or late, and each byte of what stands before the data. */
+/* Files that are too short or too long, and changes of each byte before the data. */
 static void damaged_bytes_are_refused(void **state) {
     (void)state;
     char file[1024];
@@ -298,7 +298,7 @@ static void files_of_another_vocabulary_are_refused(void **state) {
         strstr(said, "has ids up to 6 in the first examples to train, and memorization has 8 tokens by its keys"));
 }
 
-/* The generated tests of memorization would ask for another map than the files train. */
+/* The generated tests of memorization would test another map than the files train. */
 static void splits_of_another_map_are_left_out(void **state) {
     (void)state;
     Trial trial = {.suite = suite_find("mad"), .task = &memorization, .mixer = "gla", .setting = ""};

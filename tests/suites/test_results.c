@@ -1,4 +1,4 @@
-/* Reading results.csv, what is selected of it, and aggregate.csv, by values that can be seen by hand. */
+/* Reading results.csv, selecting rows of it, and aggregate.csv, with values that are easy to verify by hand. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,7 +111,7 @@ static void damaged_files_are_refused(void **state) {
     assert_int_equal(results_read("/nowhere/results.csv", &results), BAD_INPUT);
 }
 
-/* Whatever happens to a byte, the answer is rows or one message. */
+/* For any change of a byte, the result is rows or one error message. */
 static void changed_bytes_do_no_harm(void **state) {
     (void)state;
     FILE *file = begin();

@@ -47,8 +47,7 @@ static void counts_scored_positions_only(void **state) {
     assert_true(isnan(s.f1) && isnan(s.mse));
 }
 
-/* Class 0: 1 of 1; class 1: 1 of 2; class 2: 1 of 1. An answer 3 that is nobody's label counts as a class without
- * recall. */
+/* Class 0: 1 of 1; class 1: 1 of 2; class 2: 1 of 1. The answer 3, which is no label, counts as a class of recall 0. */
 static void averages_over_classes(void **state) {
     (void)state;
     const int32_t labels[] = {0, 1, 1, 2}, answers[] = {0, 0, 1, 2}, stray[] = {0, 3, 1, 2};

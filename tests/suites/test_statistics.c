@@ -1,4 +1,4 @@
-/* Statistics of small samples, beside values of scipy 1.17 unless one can be seen by hand. */
+/* Statistics of small samples, against values of scipy 1.17 unless they are obvious. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

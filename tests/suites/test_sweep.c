@@ -1,5 +1,5 @@
-/* A sweep whose folder is damaged, has other results, or is on a full disk: what can be used is, what cannot is told.
- */
+/* A sweep whose folder is damaged, has other results, or is on a full disk: valid results are used, and the rest is
+ * reported. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +46,7 @@ static Status run_sweep_of(const char *user, const char *folder, char *said, siz
     return run_task("memorization", user, folder, said, room);
 }
 
-/* Of one step each. */
+/* Runs two trainings of one step each. */
 static Status run_sweep(const char *folder, char *said, size_t room) {
     return run_sweep_of(ONE_EPOCH, folder, said, room);
 }
@@ -135,7 +135,7 @@ static void other_results_are_told(void **state) {
 
 static int64_t bytes_left;
 
-/* A disk that gets full. */
+/* Imitates a disk that becomes full. */
 static int fill_disk(FileOperation operation, const char *path, int fd, int64_t *bytes) {
     (void)path, (void)fd;
     if (operation != FILE_WRITE) return 0;
@@ -185,7 +185,7 @@ static int64_t advances_of(const char *user) {
     return activity_count() - before;
 }
 
-/* So that ranks that wait for the last training do not take it for stopped. */
+/* So that ranks that wait for the last training do not consider it stopped. */
 static void every_step_advances(void **state) {
     (void)state;
     assert_true(advances_of(ONE_EPOCH "1") - advances_of(ONE_EPOCH) >= 2 * 10);
@@ -253,7 +253,7 @@ static void all_examples_of_files_are_an_epoch(void **state) {
     free(data);
 }
 
-/* The name of a folder says nothing about what is in it. */
+/* The name of a folder does not identify its content. */
 static void changed_files_are_read_again(void **state) {
     (void)state;
     char user[512], said[1 << 14], *folder = temporary_path("changed"), *data = temporary_path("texts"), *path;

@@ -1,5 +1,5 @@
-/* The tasks of Tropical Attention: labels beside brute force that reads only the features, and the means of labels
- * beside those sampled from the published generators. */
+/* The tasks of Tropical Attention: labels against brute force that reads only the features, and means of labels
+ * against those sampled from the published generators. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,7 @@ static int32_t answer(const Made *m) {
     return m->e.labels[m->sizes.T - 1];
 }
 
-/* Calls `check` for examples of a setting. */
+/* Calls `check` for many examples of a setting. */
 static void check_examples(const char *name, const char *keys, void (*check)(const Made *m)) {
     Made m = make(name, keys);
     for (int64_t i = 0; i < CHECKED; i++) {
@@ -298,7 +298,7 @@ static void noise_leaves_labels_alone(void **state) {
     (void)state;
     static const struct {
         const char *name;
-        int64_t most; /* that noise adds to one feature, whatever the range that cuts it off */
+        int64_t most; /* largest amount that noise adds to one feature, before it is cut off at the range */
         double changed;
     } rows[] = {
         {"subset_sum", 30, 0.5},

@@ -1,4 +1,4 @@
-/* Standard error of a piece of a test, as text. */
+/* Captures standard output or standard error of a part of a test as text. */
 #ifndef FLAME_TESTS_CORE_CAPTURE_H
 #define FLAME_TESTS_CORE_CAPTURE_H
 

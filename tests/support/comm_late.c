@@ -1,5 +1,5 @@
-/* A collective that was begun is done at its wait. Until then there is NaN where its result will be, and what it sends
- * must not change: who reads too early, or writes too early, is found. */
+/* A collective runs at its wait. Until then its output is filled with NaN, and its input must not change, so that
+ * reading or writing too early is detected. */
 #include "support/comm_late.h"
 
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static const void *late_whole(Comm *comm, const void *memory) { return host_of(c
 
 static void begin(Queue *queue, const void *send, int64_t send_bytes, void *receive, int64_t receive_bytes,
                   int64_t size) {
-    CHECK(queue->count < BEGUN, "collectives are begun and never waited for");
+    CHECK(queue->count < BEGUN, "too many collectives are begun without a wait");
     Begun *begun = &queue->item[queue->count++];
     *begun = (Begun){send, receive, malloc((size_t)send_bytes + 1), send_bytes, size};
     CHECK(begun->sent, "out of memory");
@@ -42,7 +42,7 @@ static void begin(Queue *queue, const void *send, int64_t send_bytes, void *rece
     memset(receive, 0xff, (size_t)receive_bytes);
 }
 
-/* Puts back what was sent where sending and receiving are in place; elsewhere it must be there still. */
+/* Restores the input of a collective that works in place; elsewhere checks that the input is unchanged. */
 static void restore(const Begun *begun, bool in_place) {
     CHECK(in_place || memcmp(begun->send, begun->sent, (size_t)begun->send_bytes) == 0,
           "what a collective sends has changed before it was waited for");

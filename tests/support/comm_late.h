@@ -1,10 +1,10 @@
-/* A communicator for tests that is asynchronous in the extreme: nothing moves before it is waited for. */
+/* A communicator for tests that delays every collective until the program waits for it. */
 #ifndef FLAME_TESTS_SUPPORT_COMM_LATE_H
 #define FLAME_TESTS_SUPPORT_COMM_LATE_H
 
 #include "parallel/comm.h"
 
-/* The ranks and the memory of `host`, which must outlive it. */
+/* It has the ranks and the memory of `host`, which must outlive it. */
 Comm *comm_late_create(Comm *host);
 
 #endif

@@ -46,7 +46,8 @@ static inline Made make(const char *name, const char *keys) {
     return m;
 }
 
-/* What is left of the bytes before is no token, no label and no number. */
+/* Fills the example with bytes that are no valid token, label or number, so that entries that are not written are
+ * found. */
 static inline void example(Made *m, const char *split, int64_t number) {
     const size_t T = (size_t)m->sizes.T;
     memset(m->e.labels, 0x7f, T * sizeof(int32_t));

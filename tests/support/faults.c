@@ -1,9 +1,15 @@
-/* A library to preload, for programs whose system does not do what it is asked for.
- *   FAULT_CALL   fsync, mkdir, open, pread, renameat2 or sched_getaffinity: the call that goes wrong
- *   FAULT        hang: it does not return before a file FAULT_UNTIL exists; slow: it takes 0.2 s longer; else the
- * number of the error with which it fails FAULT_BEGUN  a file that is made when the call hangs FAULT_RANK   only on
- * this rank of mpirun FAULT_PATH   only for files whose path contains this text (not renameat2) FAULT_AFTER  only when
- * a file of this name exists FAULT_FROM   only from this offset on (pread) */
+/* A library to preload that makes a system call fail, hang or take longer.
+ *
+ * FAULT_CALL: the call: fsync, mkdir, open, pread, renameat2 or sched_getaffinity.
+ *
+ * FAULT: "hang" (the call does not return before a file FAULT_UNTIL exists), "slow" (it takes 0.2 s longer), or the
+ * number of the error with which it fails.
+ *
+ * FAULT_BEGUN: a file that is created when the call hangs.
+ *
+ * Conditions: FAULT_RANK (only on this rank of mpirun), FAULT_PATH (only for files whose path contains this text; not
+ * for renameat2), FAULT_AFTER (only once a file of this name exists), FAULT_FROM (only from this offset on; for pread).
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,7 +32,7 @@ static bool has_path(const char *opened, int fd, const char *wanted) {
     return readlink(name, path, sizeof path - 1) >= 0 && strstr(path, wanted);
 }
 
-/* Whether the call shall fail; errno is set then. */
+/* Whether the call fails. If so, sets errno. */
 static bool fails(const char *call, const char *opened, int fd) {
     const char *wanted = getenv("FAULT_CALL"), *fault = getenv("FAULT"), *rank = getenv("FAULT_RANK");
     const char *path = getenv("FAULT_PATH"), *after = getenv("FAULT_AFTER"), *own = getenv("OMPI_COMM_WORLD_RANK");
@@ -84,7 +90,7 @@ ssize_t pread64(int fd, void *to, size_t bytes, off64_t offset) {
     return ((ssize_t(*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, to, bytes, offset);
 }
 
-/* Of masks of the usual size, as where a system may have more processors. */
+/* Fails for masks of the usual size, as on a system that may have more processors. */
 int sched_getaffinity(pid_t process, size_t bytes, cpu_set_t *mask) {
     if (bytes <= sizeof *mask && fails("sched_getaffinity", NULL, -1)) return -1;
     return ((int (*)(pid_t, size_t, cpu_set_t *))dlsym(RTLD_NEXT, "sched_getaffinity"))(process, bytes, mask);

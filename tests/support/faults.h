@@ -17,7 +17,7 @@ static struct {
     FaultKind kind;
     int error;
     int64_t at;
-    bool no_exchange; /* the file system cannot exchange names */
+    bool no_exchange; /* the file system cannot exchange two names */
     atomic_llong operations;
 } fault;
 

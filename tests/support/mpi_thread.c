@@ -1,5 +1,5 @@
-/* A layer over MPI that holds the program to MPI_THREAD_FUNNELED: only the thread that initialised MPI may call it.
- * Another one ends its process with exit code 99. */
+/* A layer over MPI that enforces MPI_THREAD_FUNNELED: only the thread that initialised MPI may call it. A call from
+ * another thread ends the process with exit code 99. */
 #include <mpi.h>
 #include <pthread.h>
 #include <stdio.h>

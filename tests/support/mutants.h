@@ -14,7 +14,7 @@
 
 static char mutants_folder[] = "/dev/shm/flame-fuzz-XXXXXX";
 
-/* Thousands of messages say nothing. */
+/* Discards standard error: thousands of messages would be of no use. */
 static inline void mutants_silence(void) {
     CHECK(getenv("SHOW_MESSAGES") || freopen("/dev/null", "w", stderr), "/dev/null");
 }
@@ -36,7 +36,7 @@ static inline void mutants_write(const char *name, const void *data, size_t byte
 typedef struct Mutant {
     char *data;
     size_t bytes, room;
-    size_t head; /* three of four changes are in so many bytes at the beginning; 0: anywhere */
+    size_t head; /* three of four changes are in this many bytes at the beginning; 0: anywhere */
     uint64_t random;
 } Mutant;
 

@@ -1,4 +1,4 @@
-/* A folder for one test program's files, taken away at its end. */
+/* A folder for the files of one test program, removed at its end. */
 #ifndef FLAME_TESTS_SUPPORT_TEMPORARY_H
 #define FLAME_TESTS_SUPPORT_TEMPORARY_H
 
@@ -15,7 +15,7 @@ static char temporary_folder[256];
 static int temporary_create(void **state) {
     (void)state;
     const char *root = getenv("TMPDIR");
-    /* Thousands of synced files: memory is kinder to the disk. */
+    /* In memory if possible, because tests sync thousands of files. */
     if (!root || !root[0]) root = folder_exists("/dev/shm") ? "/dev/shm" : "/tmp";
     snprintf(temporary_folder, sizeof temporary_folder, "%s/flame-c-test-XXXXXX", root);
     return mkdtemp(temporary_folder) ? 0 : -1;

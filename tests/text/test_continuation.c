@@ -1,5 +1,5 @@
-/* What follows a prompt: its first word keeps its space, stop texts are found and held back, and how it ends is said.
- */
+/* The continuation of a prompt: its first word keeps the space before it, stop texts are found and not shown, and the
+ * reason of its end is reported. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +54,7 @@ static void expect_shown(Continuation *continuation, const char *expected) {
     assert_memory_equal(text, expected, (size_t)bytes);
 }
 
-/* Token ids, as texts. */
+/* Token ids shown as text. */
 static void test_stop_texts_are_held_back(void **state) {
     (void)state;
     char *first[] = {"9"}, *second[] = {"3 45", " 3 4 5"};

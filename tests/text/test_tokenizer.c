@@ -48,7 +48,7 @@ static void test_bytes(void **state) {
     tokenizer_close(tokenizer);
 }
 
-/* Whatever the bytes, no part is half a character, and the parts joined are the whole text. */
+/* For any bytes, no part is an incomplete character, and the parts together are the whole text. */
 static void check_stream(const Tokenizer *tokenizer, TokenStream *stream, const char *text, int64_t count) {
     uint32_t ids[64];
     char joined[256] = "";
@@ -109,8 +109,8 @@ static void write_marks(const char *path, const int flags[3]) {
     assert_int_equal(file_write_all(path, text, (int64_t)strlen(text)), 0);
 }
 
-/* Added tokens that the normalizer makes one text of: the first special one counts, or else the first, and only its
- * flags. As in tokenizers 0.22. */
+/* If the normalizer maps several added tokens to the same text, the first special one is used, or else the first one,
+ * with its flags only. As in tokenizers 0.22. */
 static void test_same_text(void **state) {
     (void)state;
     static const struct {
@@ -139,7 +139,7 @@ static void test_same_text(void **state) {
     }
 }
 
-/* The files that exports of byte models have say the same as the built-in tokenizer. */
+/* The tokenizer files in exports of byte models are equivalent to the built-in tokenizer. */
 static void test_exported_bytes(void **state) {
     (void)state;
     char folder[] = "/dev/shm/flame-c-bytes-XXXXXX";

@@ -1,5 +1,5 @@
-/* Tokenizers of every kind against what the library `tokenizers` makes of the same texts (expected.json and
- * details.json in tests/golden/tokenizers), and what is refused. */
+/* Tokenizers of every kind against the results of the library `tokenizers` for the same texts (expected.json and
+ * details.json in tests/golden/tokenizers), and tokenizers that are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,7 +121,7 @@ static void test_details(void **state) {
     remove(temporary_path());
 }
 
-/* What is not UTF-8 is as if U+FFFD were there, one for each beginning of a character. */
+/* Bytes that are not UTF-8 are encoded as U+FFFD, one for each start of a character. */
 static void test_invalid(void **state) {
     (void)state;
     const char *const pairs[][2] = {{"a\xff"
@@ -204,7 +204,7 @@ static void test_refused(void **state) {
     assert_int_equal(tokenizer_open("/nowhere", &tokenizer), BAD_INPUT);
 }
 
-/* What means something else in PCRE2 is refused. */
+/* Regular expressions that have another meaning in PCRE2 are refused. */
 static void test_refused_expressions(void **state) {
     (void)state;
     static const struct {
@@ -290,7 +290,7 @@ static void test_unknown_marks(void **state) {
     tokenizer_close(tokenizer);
 }
 
-/* What the post-processor adds counts, so that no id is beyond the embeddings of a model that fits. */
+/* The ids that the post-processor adds count for the vocabulary size, so that no id is beyond a model's embeddings. */
 static void test_vocab_size(void **state) {
     (void)state;
     const char *path = temporary_path();

@@ -22,7 +22,8 @@ static double entry(const float *x, bool transposed, int i, int j, bool rounds) 
     return (double)(rounds ? bf16_to_float(float_to_bf16(value)) : value);
 }
 
-/* The sums are of fp32: each of them may be off by a unit of 2^-23 of what has been added up, and nothing else. */
+/* Sums are in fp32: each addition may have an error of 2^-23 relative to the sum so far, and there is no other error.
+ */
 static void expect_product(Bf16Product *product, int rows, int cols, int depth, bool a_transposed, bool b_transposed,
                            bool packs) {
     static uint32_t left[BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE] __attribute__((aligned(64)));
@@ -55,7 +56,7 @@ static void expect_product(Bf16Product *product, int rows, int cols, int depth, 
 
 static void expect_products(Bf16Product *product, const char *name) {
     if (!product) {
-        printf("this processor, or system, has no %s\n", name);
+        printf("this processor or operating system does not support %s\n", name);
         skip();
     }
     rng_normal(11, rng_key("a"), 0, BF16_PRODUCT_SIDE * STRIDE, 0, 1, a);
@@ -81,7 +82,7 @@ static void by_pairs(void **state) {
     expect_products(bf16_product_by_pairs(), "AVX-512 for bf16");
 }
 
-/* What is not a number stays one, and what is infinite stays so: a run that diverges must be seen. */
+/* NaN and infinite values are preserved, so that a run that diverges is noticed. */
 static void extremes(void **state) {
     (void)state;
     Bf16Product *const products[] = {bf16_product_by_tiles(), bf16_product_by_pairs()};

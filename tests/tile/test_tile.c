@@ -45,7 +45,7 @@ static const struct {
 #undef WORDS
 };
 
-/* Inputs that bf16 holds exactly; the same numbers as fp32 and as bf16. */
+/* Inputs that bf16 represents exactly; the same numbers as fp32 and as bf16. */
 static float a[ENTRIES], b[ENTRIES], f[ENTRIES], out_f32[OUT];
 static bf16 a_bf16[ENTRIES], b_bf16[ENTRIES];
 static union {
@@ -555,7 +555,7 @@ static void test_emulator_finds_touches_outside(void **state) {
         const WordsArguments arguments = {
             .f = array, .out_f32 = array, .stride = 12, .rows = 12, .cols = touch[n].cols};
         if (!program_dies("words", touch[n].program, &arguments, touch[n].message))
-            fail_msg("nobody says: %s", touch[n].message);
+            fail_msg("this message is missing: %s", touch[n].message);
         emulator_release(array);
     }
 }

@@ -1,4 +1,4 @@
-/* The functions kernels use instead of libm's, against libm's in fp64. */
+/* The functions that kernels use instead of libm's, against libm's in fp64. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

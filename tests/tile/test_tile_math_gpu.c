@@ -1,5 +1,5 @@
-/* What tile_math.h computes on GPUs, with libm's results in place of the approximate instructions: the error that the
- * steps around them add. */
+/* The functions of tile_math.h in their form for GPUs, with libm's results in place of the approximate instructions:
+ * tests the error that the other steps add. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

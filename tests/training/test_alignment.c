@@ -1,5 +1,5 @@
-/* A GPU's fast matrix products want operands at multiples of 16 bytes, rows included. Every product of a micro-batch of
- * every file of configs/, with the addresses that the memory plan gives it. */
+/* The fast matrix products of a GPU need operands whose addresses and rows are multiples of 16 bytes. Checks every
+ * product of a micro-batch of every file of configs/, with the addresses of the memory plan. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +46,8 @@ static int count_misaligned(char *path, const char *mixer, const char *type) {
     snprintf(model_type, sizeof model_type, "--model.model_type=%s", mixer ? mixer : "");
     const bool hybrid = mixer && strcmp(mixer, "samba") == 0;
     char *arguments[] = {"--config", path, precision, model_type, hybrid ? attn : heads};
-    const bool needs_heads = hybrid || (mixer && strcmp(mixer, "mamba2") == 0); /* the default does not fit the size */
+    const bool needs_heads =
+        hybrid || (mixer && strcmp(mixer, "mamba2") == 0); /* the default does not fit this hidden_size */
     TrainConfig config;
     Model *model = NULL;
     assert_int_equal(config_load(!mixer ? 3 : !needs_heads ? 4 : 5, arguments, &config), OK);

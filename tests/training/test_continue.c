@@ -1,5 +1,5 @@
-/* A model that goes on from what it remembers gives the logits of one that reads the whole text: every mixer, token by
- * token and in pieces, and two texts of which one begins later. */
+/* A model that continues from its state gives the logits of a model that reads the whole text. Tests every mixer, token
+ * by token and in pieces, with two texts of which one begins later. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

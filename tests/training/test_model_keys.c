@@ -1,4 +1,4 @@
-/* Which keys of a model may change between a checkpoint and the run that goes on from it. */
+/* Keys of a model that may change between a checkpoint and the run that continues from it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -160,7 +160,7 @@ static void try_value(const ConfigValue *keys, const char *golden, const Key *ke
     ++*tried;
 }
 
-/* Every value that is worth a try; those that are refused say nothing. */
+/* Tries values of each key. Values that are refused are skipped. */
 static int try_key(const ConfigValue *keys, const char *golden, const Key *key) {
     static const char *const values[] = {"true", "false", "0", "1", "3", "0.05", "[2, 4]", "null"};
     int tried = 0;

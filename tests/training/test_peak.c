@@ -1,4 +1,4 @@
-/* MFU is a fraction, however noisy the machine was when the products were measured. */
+/* MFU is at most 1, even if the machine was busy while the speed of products was measured. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@ static void utilisation_is_a_fraction(void **state) {
     double peak = 1e9;
     assert_true(peak_utilisation(cpu, F32, 1, 5e8, &peak, &again) == 0.5 && peak == 1e9 && !again);
 
-    peak = 1; /* as on a machine that was busy with something else */
+    peak = 1; /* as measured on a busy machine */
     const double fraction = peak_utilisation(cpu, F32, 1, 1e6, &peak, &again);
     assert_true(again && peak > 1e6);
     assert_true(fraction == 1e6 / peak && fraction < 1);

@@ -27,7 +27,7 @@ static void write_data(const char *path, const char *tokenizer) {
     assert_int_equal(tokens_writer_finish(writer), OK);
 }
 
-/* What a run says of the prompt. */
+/* The message of a run about the prompt. */
 static Status try_prompt(const char *tokenizer, const char *prompt, char message[4096]) {
     char file[300], files[320], dump[320], prompts[320];
     snprintf(file, sizeof file, "%s/%s.h5", temporary_folder, tokenizer);

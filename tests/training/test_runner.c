@@ -1,4 +1,4 @@
-/* The loop over blocks: what is recomputed must not change a bit, and the plan must be what is used. */
+/* The loop over blocks: recomputing must not change a bit, and the memory plan must match the memory that is used. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,7 +115,7 @@ static void test_recomputing_saves_memory(void **state) {
     model_destroy(model);
 }
 
-/* Nothing runs backwards: the inputs of other blocks are not kept. */
+/* There is no backward, so the inputs of other blocks are not kept. */
 static void test_evaluation_keeps_two_boundaries(void **state) {
     (void)state;
     enum { B = 2, T = 80 };

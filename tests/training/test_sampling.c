@@ -1,4 +1,4 @@
-/* Draws follow the softmax of the logits, and what top_k, top_p and the penalty leave of it. */
+/* Draws follow the softmax of the logits, as changed by top_k, top_p and the repetition penalty. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

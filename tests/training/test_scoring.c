@@ -1,4 +1,4 @@
-/* A request's score is that of its tokens alone, whatever it is packed with and however it is cut. */
+/* The score of a request does not depend on the other requests in its row or on how it is cut into windows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,7 +50,7 @@ static double loss_of(const float *x, int32_t label) {
     return log(sum);
 }
 
-/* Requests of all lengths; what some of them ask for is the most likely continuation. */
+/* Requests of all lengths. For some of them, the continuation is the most likely one. */
 static Requests make_requests(Session *session, float *logits) {
     Requests r = {.request = calloc(REQUESTS, sizeof *r.request), .token = calloc(REQUESTS, LONGEST * sizeof *r.token)};
     assert_true(r.request && r.token);

@@ -1,4 +1,5 @@
-/* What activation_checkpoint.mode: auto comes to on a device with little memory, and what state a model has. */
+/* The mode that activation_checkpoint.mode: auto chooses on a device with little memory, and the size of models'
+ * states. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,11 +97,13 @@ static const StateCase state_cases[] = {
     {"transformer", {"num_heads=2", "window_size=32"}, ELEMENT * 2 * D * 31},
     {"transformer", {"num_heads=2", "window_size=1000"}, ELEMENT * 2 * D *T},
     {"forgetting_transformer", {"num_heads=2"}, (ELEMENT * 2 * D + NUMBER * HEADS) * T},
-    {"path_attn", {"num_heads=2", "use_w_shortconv=false"}, (NUMBER + ELEMENT) * D *T}, /* keys are multiplied on */
+    {"path_attn",
+     {"num_heads=2", "use_w_shortconv=false"},
+     (NUMBER + ELEMENT) * D *T},                          /* keys are updated for each later token */
     {"deltaformer", {"num_heads=2"}, ELEMENT * 2 * D *T}, /* two ops read the same keys and values */
     {"nsa",
      {"num_heads=16", "num_kv_heads=1", "head_dim=8", "block_size=16"},
-     ELEMENT * 2 * 8 * (T + T / 16)}, /* the window's tokens are among the selected branch's */
+     ELEMENT * 2 * 8 * (T + T / 16)}, /* the window branch reads tokens that the selected branch keeps */
     {"tropical_attention", {"num_heads=2"}, ELEMENT * 2 * D *T},
     {"two_simplicial", {"num_heads=2", "num_kv_heads=2", "window1=64", "window2=8"}, ELEMENT * 2 * D *(64 + 8)},
 };

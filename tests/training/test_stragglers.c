@@ -1,4 +1,4 @@
-/* Who is slow, by the times of all ranks. */
+/* The rank that is slow, by the times of all ranks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ static void test_a_rank_is_slow(void **state) {
     make(times, usual);
     times[3].reading = 3;
     expect(times, RANKS, false, 3, "data");
-    expect(times + 2, 2, false, 1, "data"); /* of two ranks */
+    expect(times + 2, 2, false, 1, "data"); /* with only two ranks */
     make(times, usual);
     times[0].computing = 6.5;
     times[0].reading = 0.2;

@@ -1,4 +1,4 @@
-/* Targets are counted where they belong, by position and by what their document has said before. */
+/* Targets are counted by position, and by whether their pair of tokens occurred before in the document. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +8,8 @@
 
 #include "training/tally.h"
 
-/* Two sequences; in the first, two documents. Each target's loss is a power of two, so that every sum tells its parts.
- */
+/* Two sequences; in the first, two documents. Each target's loss is a power of two, so that every sum identifies its
+ * terms. */
 enum { B = 2, T = 8 };
 static int32_t tokens[] = {1, 2, 1, 2, 1, 2, 1, 2, /**/ 1, 2, 3, 1, 2, 3, 3, 3};
 static int32_t labels[] = {2, 1, 2, 1, -100, 1, 2, 1, /**/ 2, 3, 1, 2, 3, 3, 3, 1};

@@ -1,4 +1,4 @@
-/* The bytes of the targets are those of the text that they are: tokenizers of every kind, documents side by side, and
+/* The byte counts of the targets add up to the text that they are: for tokenizers of every kind, packed documents, and
  * windows that cut a document anywhere. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -127,7 +127,7 @@ static void test_documents_side_by_side(void **state) {
     tokenizer_close(tokenizer);
 }
 
-/* The last character of a document may look as if it were not complete. */
+/* A document may end with U+FFFD itself, which otherwise stands for an incomplete character. */
 static void test_replaced_at_the_end(void **state) {
     (void)state;
     static const char replaced[] = "end " UTF8_REPLACEMENT;

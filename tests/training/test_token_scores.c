@@ -1,4 +1,4 @@
-/* What an evaluation says of each token is what the logits say, and what it says of all is the sum. */
+/* The scores of each token in an evaluation follow from the logits, and the totals are their sums. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@ enum { B = 2, T = 80, VOCABULARY = 72 };
 static const char *const configs[] = {"tests/golden/gla-swa-packed/config.json",
                                       "tests/golden/transformer-qknorm/config.json"};
 
-/* Of some tokens the label is the most likely one, in most sequences: the logits of the first run say which that is. */
+/* In most sequences, the label of some tokens is the most likely token, taken from the logits of a first run. */
 static void fill_batch(HostBatch batch, const float *logits) {
     for (int64_t i = 0; i < B * T; i++) {
         batch.tokens[i] = (int32_t)((i * 37 + 11) % VOCABULARY);
@@ -46,7 +46,7 @@ static float *logits_of(Session *session, const float *before) {
     return logits;
 }
 
-/* Of one token, from its logits. */
+/* The scores of one token, from its logits. */
 static void expect_token(const float *x, int32_t label, double loss, double margin) {
     double largest = -INFINITY, sum = 0;
     for (int v = 0; v < VOCABULARY; v++) largest = fmax(largest, (double)x[v]);

@@ -62,7 +62,7 @@ static void score_at_once(const char *folder, Scores *scores) {
     session_close(&session);
 }
 
-/* Twice: the second windows know nothing of the first. */
+/* Twice, because the second windows must not depend on the first. */
 static void score_in_pieces(const char *folder, int64_t tokens, Scores *scores) {
     Session session = {0};
     const RunnerOptions options = pieces_of(tokens);

@@ -1,6 +1,6 @@
 /* ABC, attention with bounded memory control (Peng et al. 2021, arXiv 2110.02488), as in fla's ABCAttention:
  *
- *   q, k, v, g = x Wq, x Wk, x Wv, x Wg               (q, k, v optionally through a short convolution and silu)
+ *   q, k, v, g = x Wq, x Wk, x Wv, x Wg               (optionally a short convolution and silu on q, k, v)
  *   q, k = rotate(q), rotate(k)                       (optional)
  *   r = clamp(x Ws, clamp_min, clamp_max)             one score per slot
  *   K_t = sum over j <= t of softmax_j(r_j) k_j^T, V_t = sum over j <= t of softmax_j(r_j) v_j^T      per head and slot
@@ -8,14 +8,15 @@
  *   y = (norm(o) * silu(g)) Wo
  *
  * The softmax over the tokens so far is a recurrence: with z_t = log sum over j <= t of e^r_j, token t has the weight
- * e^(r_t - z_t), and what the slots hold decays by e^(z_{t-1} - z_t). State per head num_slots x (K + V), and z. */
+ * e^(r_t - z_t), and the contents of the slots decay by e^(z_{t-1} - z_t). The state of a head is num_slots x (K + V)
+ * numbers, and z. */
 #include <math.h>
 
 #include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct AbcConfig {
-    double expand_k, expand_v, clamp_min, clamp_max; /* NaN: no bound */
+    double expand_k, expand_v, clamp_min, clamp_max; /* clamp_min, clamp_max NaN: no bound */
     int64_t num_heads, num_slots, conv_size, gate_low_rank_dim;
     bool use_short_conv, use_rope;
     HeadSizes heads;
@@ -28,17 +29,17 @@ static const Key abc_keys[] = {
     KEY(AbcConfig, expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
     KEY(AbcConfig, clamp_min, KEY_REAL | KEY_NULLABLE, "-32", -1e9, 1e9, NULL, "lower bound of the slots' scores"),
     KEY(AbcConfig, clamp_max, KEY_REAL | KEY_NULLABLE, "32", -1e9, 1e9, NULL, "upper bound of the slots' scores"),
-    KEY(AbcConfig, use_rope, KEY_BOOLEAN, "true", 0, 0, NULL, "rotary positions on q and k"),
+    KEY(AbcConfig, use_rope, KEY_BOOLEAN, "true", 0, 0, NULL, "rotary position embedding of q and k"),
     KEY(AbcConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(AbcConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    KEY(AbcConfig, gate_low_rank_dim, KEY_INTEGER | KEY_INERT, "16", 1, 1 << 20, NULL, "stored by fla, without effect"),
+    KEY(AbcConfig, gate_low_rank_dim, KEY_INTEGER | KEY_INERT, "16", 1, 1 << 20, NULL, "stored by fla; without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, S_PROJ, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };
 
-enum { LARGEST_KEY = 512 /* the widest head that rotary takes */ };
+enum { LARGEST_KEY = 512 /* rotary has no wider heads */ };
 
-static const float rope_theta = 10000; /* fixed in fla's layer, no config key */
+static const float rope_theta = 10000; /* fla's layer fixes it; there is no config key */
 
 static Status abc_complete(void *config, const ModelConfig *model) {
     AbcConfig *c = config;

@@ -1,13 +1,13 @@
-/* Based, linear attention with Taylor's features (Arora et al. 2024, arXiv 2402.18668), as in fla's
+/* Based, linear attention with the features of a Taylor series (Arora et al. 2024, arXiv 2402.18668), as in fla's
  * BasedLinearAttention:
  *
  *   q, k, v = x Wq, x Wk, x Wv                        per head q, k [d], v [V]
- *   w_ij = 1 + s + s^2 / 2, s = d^(-1/2) q_i . k_j    the exponential's first terms
+ *   w_ij = 1 + s + s^2 / 2, s = d^(-1/2) q_i . k_j    the first terms of e^s
  *   o_i = sum over j <= i of w_ij v_j / (sum over j <= i of w_ij + eps)
  *   y = o Wo
  *
- * w_ij is the scalar product of features of q and k. There are F = 1 + d + d (d + 1) / 2 features; state per head F x
- * V, and the sums of the F features. fla has only the layer, without a model. */
+ * w_ij is the scalar product of the features of q_i and those of k_j, F = 1 + d + d (d + 1) / 2 each. The state of a
+ * head is F x V numbers, and the sums of the F features. fla has only the layer, without a model. */
 #include "models/mixers/parts.h"
 
 typedef struct BasedConfig {
@@ -19,9 +19,10 @@ typedef struct BasedConfig {
 static const Key based_keys[] = {
     KEY(BasedConfig, num_heads, KEY_INTEGER, "16", 1, 4096, NULL, "heads"),
     KEY(BasedConfig, num_key_value_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
-        "key and value heads (null: num_heads, which it must be)"),
+        "key and value heads; must be num_heads or null"),
     KEY(BasedConfig, feature_dim, KEY_INTEGER, "16", 1, 64, NULL, "width of a head's q and k"),
-    KEY(BasedConfig, feature_name, KEY_CHOICE, "taylor_exp", 0, 0, "taylor_exp", "the feature map (only taylor_exp)"),
+    KEY(BasedConfig, feature_name, KEY_CHOICE, "taylor_exp", 0, 0, "taylor_exp",
+        "feature map of q and k (only taylor_exp)"),
     KEY(BasedConfig, eps, KEY_REAL, "1e-12", 0, 1, NULL, "added to the sum of the weights"),
 };
 

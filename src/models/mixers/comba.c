@@ -8,8 +8,8 @@
  *   o_t = K^(-1/2) q_t S_t
  *   y = (norm(o) * sigmoid(x Wg)) Wo                                       norm(o) Wo without use_output_gate
  *
- * Once normalised, p and k differ only by the eps of the norm, by 1e-6 / |k|^2 or less, so k is used for both. State
- * per head K x V. */
+ * Once normalised, p and k differ only through the eps of the norm, by at most 1e-6 / |k|^2, so k is used for both. The
+ * state of a head is K x V numbers. */
 #include "base/log.h"
 #include "models/mixers/parts.h"
 
@@ -21,20 +21,20 @@ typedef struct CombaConfig {
     int64_t head_v_dim;
 } CombaConfig;
 
-#define IGNORED ": fla's model does not read it"
+#define IGNORED ", because fla's model does not read it"
 static const Key comba_keys[] = {
     KEY(CombaConfig, head_dim, KEY_INTEGER, "256", 1, 1 << 20, NULL, "key width of a head"),
     KEY(CombaConfig, num_heads, KEY_INTEGER, "6", 1, 4096, NULL, "heads"),
     KEY(CombaConfig, num_v_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "must be null or num_heads"),
     KEY(CombaConfig, expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
     KEY(CombaConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(CombaConfig, use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output"),
     KEY(CombaConfig, use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(CombaConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     KEY(CombaConfig, use_output_correction, KEY_BOOLEAN, "true", 0, 0, NULL, "must be true" IGNORED),
     KEY(CombaConfig, use_inner_decay, KEY_BOOLEAN, "true", 0, 0, NULL, "must be true" IGNORED),
-    KEY(CombaConfig, correction_factor, KEY_REAL, "1.0", -1e6, 1e6, NULL, "must be 1, as D is at first" IGNORED),
+    KEY(CombaConfig, correction_factor, KEY_REAL, "1.0", -1e6, 1e6, NULL, "initial value of D; must be 1" IGNORED),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, A_PROJ, B_PROJ, O_PROJ, O_NORM };
@@ -44,13 +44,14 @@ static Status comba_complete(void *config, const ModelConfig *model) {
     (void)model;
     CombaConfig *c = config;
     if (c->num_v_heads >= 0 && c->num_v_heads != c->num_heads) {
-        log_error("model: num_v_heads %lld is not num_heads %lld, which fla's Comba does not compute either",
+        log_error("model: num_v_heads %lld is not num_heads %lld: fla's Comba does not support that either",
                   (long long)c->num_v_heads, (long long)c->num_heads);
         return BAD_INPUT;
     }
     if (!c->use_output_correction || !c->use_inner_decay || c->correction_factor != 1) {
-        log_error("model: use_output_correction, use_inner_decay or correction_factor is not its default, with which "
-                  "fla's Comba computes whatever they are");
+        log_error(
+            "model: use_output_correction and use_inner_decay must be true, and correction_factor must be 1: fla's "
+            "Comba ignores other values of these keys");
         return BAD_INPUT;
     }
     return value_head_size(c->head_dim, c->expand_v, &c->head_v_dim);

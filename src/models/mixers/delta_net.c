@@ -7,7 +7,7 @@
  *   o_t = K^(-1/2) q_t S_t
  *   y = norm(o) Wo                                                         norm(o) * silu(x Wg) if use_gate
  *
- * State per head K x V. */
+ * The state of a head is K x V numbers. */
 #include "base/log.h"
 #include "models/mixers/parts.h"
 
@@ -24,7 +24,7 @@ static const Key delta_net_keys[] = {
     KEY(DeltaNetConfig, expand_k, KEY_REAL, "1", 1e-6, 64, NULL, "key width / hidden_size"),
     KEY(DeltaNetConfig, expand_v, KEY_REAL, "1", 1e-6, 64, NULL, "value width / hidden_size"),
     KEY(DeltaNetConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(DeltaNetConfig, use_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "gate the output with silu(g)"),
     KEY(DeltaNetConfig, use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(DeltaNetConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
@@ -32,8 +32,8 @@ static const Key delta_net_keys[] = {
     KEY(DeltaNetConfig, allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
     KEY(DeltaNetConfig, qk_norm, KEY_CHOICE, "l2", 0, 0, "l2", "norm of q and k (only l2 is supported)"),
     KEY(DeltaNetConfig, qk_activation, KEY_CHOICE, "silu", 0, 0, "silu",
-        "function of q and k (only silu is supported)"),
-    KEY(DeltaNetConfig, use_output_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla, without effect"),
+        "function applied to q and k (only silu is supported)"),
+    KEY(DeltaNetConfig, use_output_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla; without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, B_PROJ, O_PROJ, O_NORM, Q_CONV, K_CONV, V_CONV };

@@ -22,29 +22,29 @@ static const Key deltaformer_keys[] = {
     KEY(DeltaFormerConfig, num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
         "must be null or num_heads"),
     KEY(DeltaFormerConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(DeltaFormerConfig, qkv_bias, KEY_BOOLEAN, "false", 0, 0, NULL, "biases on the q, k and v projections"),
     KEY(DeltaFormerConfig, qk_norm, KEY_BOOLEAN, "false", 0, 0, NULL, "norm per head on q and k"),
     KEY(DeltaFormerConfig, rope_theta, KEY_REAL, "10000.0", 1, 1e12, NULL, "base of the rotary frequencies"),
     KEY(DeltaFormerConfig, rope_max_position_embeddings, KEY_INTEGER | KEY_NULLABLE | KEY_INERT, "null", 1, 1e9, NULL,
-        "size of fla's table of rotations, without effect"),
+        "size of fla's table of rotations; without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, B_PROJ, O_PROJ, B_BIAS, Q_BIAS, K_BIAS, V_BIAS, Q_NORM, K_NORM };
 
-static const float qk_norm_eps = 1e-5f; /* fixed in fla's layer, no config key */
+static const float qk_norm_eps = 1e-5f; /* fla's layer fixes it; there is no config key */
 
 static Status deltaformer_complete(void *config, const ModelConfig *model) {
     DeltaFormerConfig *c = config;
     if (c->num_kv_heads >= 0 && c->num_kv_heads != c->num_heads) {
-        log_error("model: num_kv_heads %lld is not num_heads %lld, which fla's DeltaFormer does not compute either",
+        log_error("model: num_kv_heads %lld is not num_heads %lld: fla's DeltaFormer does not support that either",
                   (long long)c->num_kv_heads, (long long)c->num_heads);
         return BAD_INPUT;
     }
     int64_t own_heads = c->num_heads;
     if (attention_heads(model, c->num_heads, &own_heads, &c->head_size, 256, true) != OK) return BAD_INPUT;
     if (!model->tie_word_embeddings) {
-        log_error("model: tie_word_embeddings must be true: fla 0.5.2 ties them whatever it is");
+        log_error("model: tie_word_embeddings must be true: fla 0.5.2 ties the embeddings in either case");
         return BAD_INPUT;
     }
     return OK;

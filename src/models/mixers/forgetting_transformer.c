@@ -1,7 +1,7 @@
 /* The forgetting transformer (Lin et al. 2025, arXiv 2503.02130), as in fla's ForgettingAttention:
  *
  *   q, k, v = x Wq, x Wk, x Wv (+ biases)             (q and k optionally through a norm per head)
- *   f = log sigmoid(x Wf + bf)                        per query head; no positions
+ *   f = log sigmoid(x Wf + bf)                        per query head; there are no positional embeddings
  *   o_i = sum_j softmax_j(q_i k_j / sqrt(D) + f_{j+1} + .. + f_i) v_j
  *   y = (o * sigmoid(x Wg)) Wo                        o Wo without use_output_gate */
 #include <math.h>
@@ -23,19 +23,20 @@ static const Key forgetting_transformer_keys[] = {
         "biases on the q, k and v projections"),
     KEY(ForgettingTransformerConfig, qk_norm, KEY_BOOLEAN, "false", 0, 0, NULL, "norm per head on q and k"),
     KEY(ForgettingTransformerConfig, window_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9, NULL,
-        "must be null: fla's model only generates with it"),
+        "must be null, because fla's model uses it only in generation"),
     KEY(ForgettingTransformerConfig, use_output_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "gate the output"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, F_PROJ, O_PROJ, F_BIAS, Q_BIAS, K_BIAS, V_BIAS, Q_NORM, K_NORM };
 
-static const float qk_norm_eps = 1e-5f; /* fixed in fla's layer, no config key */
+static const float qk_norm_eps = 1e-5f; /* fla's layer fixes it; there is no config key */
 
 static Status forgetting_transformer_complete(void *config, const ModelConfig *model) {
     ForgettingTransformerConfig *c = config;
     if (attention_heads(model, c->num_heads, &c->num_kv_heads, &c->head_size, 256, false) != OK) return BAD_INPUT;
     if (c->window_size >= 0) {
-        log_error("model: window_size %lld is not null: fla's model sees all tokens in training whatever it is",
+        log_error("model: window_size %lld is not null: fla's model uses it only in generation, and attends to all "
+                  "tokens in training",
                   (long long)c->window_size);
         return BAD_INPUT;
     }

@@ -8,7 +8,7 @@
  *   y = (norm(o) * f(x Wg)) Wo                                             norm(o) Wo without use_gate; f is silu or
  *                                                                          sigmoid, by output_gate_activation
  *
- * State per value head K x V. With num_v_heads > num_heads several value heads share q and k. */
+ * The state of a value head is K x V numbers. With num_v_heads > num_heads, several value heads share q and k. */
 #include <string.h>
 
 #include "base/log.h"
@@ -29,10 +29,10 @@ static const Key gated_deltanet_keys[] = {
         "value heads (null: num_heads)"),
     KEY(GatedDeltaNetConfig, expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
     KEY(GatedDeltaNetConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(GatedDeltaNetConfig, use_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output"),
     KEY(GatedDeltaNetConfig, output_gate_activation, KEY_CHOICE, "swish", 0, 0, "swish|silu|sigmoid",
-        "of the output's gate; swish is silu"),
+        "activation of the output gate; swish is silu"),
     KEY(GatedDeltaNetConfig, use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(GatedDeltaNetConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     KEY(GatedDeltaNetConfig, allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),

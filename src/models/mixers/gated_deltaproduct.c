@@ -8,7 +8,7 @@
  *   o_t = K^(-1/2) q_t S_t
  *   y = (norm(o) * silu(x Wg)) Wo                                            norm(o) Wo without use_output_gate
  *
- * State per head K x V. */
+ * The state of a head is K x V numbers. */
 #include "models/mixers/parts.h"
 
 typedef struct GatedDeltaProductConfig {
@@ -23,13 +23,14 @@ static const Key gated_deltaproduct_keys[] = {
     KEY(GatedDeltaProductConfig, head_dim, KEY_INTEGER, "256", 1, 1 << 20, NULL, "key width of a head"),
     KEY(GatedDeltaProductConfig, num_heads, KEY_INTEGER, "6", 1, 4096, NULL, "heads"),
     KEY(GatedDeltaProductConfig, expand_v, KEY_REAL, "2.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
-    KEY(GatedDeltaProductConfig, num_householder, KEY_INTEGER, "1", 1, 64, NULL, "updates of the state per token"),
+    KEY(GatedDeltaProductConfig, num_householder, KEY_INTEGER, "1", 1, 64, NULL,
+        "updates of the state per token, each with a key and a value of its own"),
     KEY(GatedDeltaProductConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(GatedDeltaProductConfig, use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
     KEY(GatedDeltaProductConfig, use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(GatedDeltaProductConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    KEY(GatedDeltaProductConfig, use_forget_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "decay of the state"),
+    KEY(GatedDeltaProductConfig, use_forget_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "the state decays"),
     KEY(GatedDeltaProductConfig, allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL,
         "beta in (0, 2) instead of (0, 1)"),
 };

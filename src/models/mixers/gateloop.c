@@ -1,4 +1,4 @@
-/* GateLoop (Katsch 2023, arXiv 2311.01927), with heads of one channel:
+/* GateLoop (Katsch 2023, arXiv 2311.01927), with heads that have one channel each:
  *
  *   q, k, v = x Wqkv,  a = x Wa + b                   two columns of a per channel
  *   S_t = alpha_t S_{t-1} + k_t v_t                   per channel, S complex
@@ -6,7 +6,7 @@
  *   y = (o * silu(x Wg)) Wo
  *
  * With `transition: polar` alpha = sigmoid(a_0) e^(i a_1); with cartesian alpha = sigmoid(|c|) c / |c|, c = a_0 + i
- * a_1. State: one complex number for each of dim_inner channels. */
+ * a_1. The state is one complex number for each of dim_inner channels. */
 #include <string.h>
 
 #include "models/mixers/parts.h"
@@ -21,11 +21,11 @@ static const Key gateloop_keys[] = {
     KEY(GateLoopConfig, dim_inner, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 20, NULL,
         "channels (null: hidden_size)"),
     KEY(GateLoopConfig, num_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 20, NULL,
-        "heads (null: dim_inner; others are not supported)"),
+        "heads; must be dim_inner or null"),
     KEY(GateLoopConfig, transition, KEY_CHOICE, "polar", 0, 0, "polar|cartesian",
-        "what the two columns of a channel's state transition are: size and phase, or real and imaginary part"),
+        "what a channel's two columns of the state transition are: modulus and phase, or real and imaginary part"),
     KEY(GateLoopConfig, frac_gradient_state_transition, KEY_REAL, "1.0", 0, 1e3, NULL,
-        "factor of the gradient of the state transitions"),
+        "factor on the gradient of the state transitions"),
 };
 
 enum { QKV, GATES, TRANSITION, TRANSITION_BIAS, OUT };
@@ -34,7 +34,7 @@ static Status gateloop_complete(void *config, const ModelConfig *model) {
     GateLoopConfig *c = config;
     if (c->dim_inner < 0) c->dim_inner = model->hidden_size;
     if (c->num_heads >= 0 && c->num_heads != c->dim_inner)
-        return refused("num_heads", "only dim_inner (or null) is supported: heads of one channel");
+        return refused("num_heads", "must be dim_inner or null: a head has one channel");
     c->num_heads = c->dim_inner;
     return OK;
 }

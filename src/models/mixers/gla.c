@@ -1,25 +1,26 @@
 /* GLA, gated linear attention (Yang et al. 2023, arXiv 2312.06635), as in fla's GatedLinearAttention:
  *
- *   q, k, v, g = x Wq, x Wk, x Wv, x Wg               (q, k, v optionally through a short convolution and silu)
+ *   q, k, v, g = x Wq, x Wk, x Wv, x Wg               (optionally a short convolution and silu on q, k, v)
  *   a = log sigmoid(x W0 W1 + b) / 16                 log decay, one per key channel
  *   S_t = diag(e^a_t) S_{t-1} + k_t v_t^T             per head, S [K, V]
  *   o_t = K^(-1/2) q_t S_t
  *   y = (norm(o) * silu(g)) Wo
  *
- * State per head K x V. With num_kv_heads < num_heads several query heads share k, v, a and the state. */
+ * The state of a head is K x V numbers. With num_kv_heads < num_heads, several query heads share k, v, a and the state.
+ */
 #include <math.h>
 
 #include "models/mixers/parts.h"
 
 typedef struct GlaConfig {
-    double expand_k, expand_v, clamp_min; /* clamp_min NaN: none */
+    double expand_k, expand_v, clamp_min; /* clamp_min NaN: no bound */
     int64_t num_heads, num_kv_heads, conv_size;
     char *feature_map, *attn_mode;
     bool use_short_conv, use_output_gate, use_gk, use_gv;
     HeadSizes heads;
 } GlaConfig;
 
-enum { GATE_RANK = 16, GATE_NORMALIZER = 16 }; /* fixed in fla's layer, no config keys */
+enum { GATE_RANK = 16, GATE_NORMALIZER = 16 }; /* fla's layer fixes both; there are no config keys */
 
 static const Key gla_keys[] = {
     KEY(GlaConfig, num_heads, KEY_INTEGER, "4", 1, 4096, NULL, "query heads"),
@@ -29,13 +30,13 @@ static const Key gla_keys[] = {
     KEY(GlaConfig, expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
     KEY(GlaConfig, feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS, "function applied to q and k"),
     KEY(GlaConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(GlaConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(GlaConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     KEY(GlaConfig, use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
     KEY(GlaConfig, clamp_min, KEY_REAL | KEY_NULLABLE, "null", -1e9, 0, NULL, "lower bound of the log decay"),
-    KEY(GlaConfig, use_gk, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla, without effect"),
-    KEY(GlaConfig, use_gv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
+    KEY(GlaConfig, use_gk, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla; without effect"),
+    KEY(GlaConfig, use_gv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla; without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, GK_PROJ_0, GK_PROJ_1, GK_BIAS, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };

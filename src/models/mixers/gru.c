@@ -6,7 +6,7 @@
  *   h_t = (1 - z) n + z h_{t-1}
  *   y = h Wo
  *
- * State: h, rnn_hidden_size numbers. As in lstm.c, the tokens of a sequence are computed one after another. */
+ * The state is h, rnn_hidden_size numbers. As in lstm.c, the tokens of a sequence are computed one after another. */
 #include "models/mixers/lstm.h"
 
 static void gru_parameters(Layer *layer) { rnn_parameters(layer, 3); }

@@ -1,13 +1,14 @@
 /* GSA, gated slot attention (Zhang et al. 2024, arXiv 2409.07146), as in fla's GatedSlotAttention:
  *
- *   q, k, v = f(x Wq), f(x Wk), silu(x Wv)            (before that optionally a short convolution and silu)
+ *   q, k, v = f(x Wq), f(x Wk), silu(x Wv)            (optionally after a short convolution and silu)
  *   a = log sigmoid(x Wf) / gate_logit_normalizer     log decay, one per slot
  *   s = 1 - e^a
  *   K_t = diag(e^a_t) K_{t-1} + s_t k_t^T, V_t = diag(e^a_t) V_{t-1} + s_t v_t^T       per head, slots x K and V
  *   o_t = V_t^T softmax(K_t q_t)
  *   y = norm(silu(o)) Wo                              over all heads together
  *
- * State per head num_slots x (K + V). With num_kv_heads < num_heads several query heads share k, v, a and the state. */
+ * The state of a head is num_slots x (K + V) numbers. With num_kv_heads < num_heads, several query heads share k, v, a
+ * and the state. */
 #include <math.h>
 #include <string.h>
 
@@ -34,16 +35,16 @@ static const Key gsa_keys[] = {
     KEY(GsaConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(GsaConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     KEY(GsaConfig, clamp_min, KEY_REAL | KEY_NULLABLE | KEY_INERT, "null", -1e9, 1e9, NULL,
-        "stored by fla, without effect"),
+        "stored by fla; without effect"),
     KEY(GsaConfig, clamp_max, KEY_REAL | KEY_NULLABLE | KEY_INERT, "null", -1e9, 1e9, NULL,
-        "stored by fla, without effect"),
-    KEY(GsaConfig, use_output_gate, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
-    KEY(GsaConfig, use_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla, without effect"),
+        "stored by fla; without effect"),
+    KEY(GsaConfig, use_output_gate, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla; without effect"),
+    KEY(GsaConfig, use_norm, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL, "stored by fla; without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, F_PROJ, O_PROJ, G_NORM, FEATURES, Q_CONV, K_CONV, V_CONV };
 
-/* fla does not pass norm_eps to this norm, so it keeps its default. */
+/* fla does not pass norm_eps to this norm, so the norm keeps its own default. */
 static const float g_norm_eps = 1e-5f;
 
 static Status gsa_complete(void *config, const ModelConfig *model) {

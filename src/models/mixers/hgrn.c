@@ -6,7 +6,7 @@
  *   h_t = f_t * h_{t-1} + (1 - f_t) * silu(i_t)       per channel
  *   y = (norm(h) * silu(g)) Wo
  *
- * State: one number for each of expand_ratio * hidden_size channels. */
+ * The state is one number for each of expand_ratio * hidden_size channels. */
 #include "base/log.h"
 #include "models/mixers/parts.h"
 
@@ -19,7 +19,7 @@ typedef struct HgrnConfig {
 static const Key hgrn_keys[] = {
     KEY(HgrnConfig, expand_ratio, KEY_INTEGER, "1", 1, 64, NULL, "channels / hidden_size"),
     KEY(HgrnConfig, attn_mode, KEY_CHOICE | KEY_INERT, "fused_recurrent", 0, 0, "chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(HgrnConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on i and f"),
     KEY(HgrnConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     KEY(HgrnConfig, use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
@@ -31,7 +31,7 @@ static Status hgrn_complete(void *config, const ModelConfig *model) {
     const HgrnConfig *c = config;
     (void)model;
     if (c->use_lower_bound && c->expand_ratio != 1) {
-        log_error("model: use_lower_bound needs expand_ratio 1, not %lld, because there are hidden_size bounds",
+        log_error("model: expand_ratio is %lld, but use_lower_bound needs 1, because there are hidden_size bounds",
                   (long long)c->expand_ratio);
         return BAD_INPUT;
     }

@@ -6,7 +6,7 @@
  *   o_t = K^(-1/2) q_t S_t
  *   y = norm(o) Wo                                    over all heads together
  *
- * State per head K x V with K = expand_ratio and V = hidden_size / heads. */
+ * The state of a head is K x V numbers, with K = expand_ratio and V = hidden_size / num_heads. */
 #include "base/log.h"
 #include "models/mixers/parts.h"
 
@@ -23,7 +23,7 @@ static const Key hgrn2_keys[] = {
     KEY(Hgrn2Config, expand_ratio, KEY_INTEGER | KEY_NULLABLE, "128", 1, 1 << 20, NULL,
         "key width of a head (null: hidden_size / num_heads)"),
     KEY(Hgrn2Config, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(Hgrn2Config, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, f and i"),
     KEY(Hgrn2Config, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     KEY(Hgrn2Config, use_lower_bound, KEY_BOOLEAN, "true", 0, 0, NULL, "learned lower bounds of the forget gates"),
@@ -31,7 +31,7 @@ static const Key hgrn2_keys[] = {
 
 enum { Q_PROJ, F_PROJ, I_PROJ, O_PROJ, G_NORM, Q_CONV, F_CONV, I_CONV, LOWER_BOUNDS };
 
-/* fla does not pass norm_eps to this norm, so it keeps its default. */
+/* fla does not pass norm_eps to this norm, so the norm keeps its own default. */
 static const float g_norm_eps = 1e-5f;
 
 static Status hgrn2_complete(void *config, const ModelConfig *model) {
@@ -44,7 +44,8 @@ static Status hgrn2_complete(void *config, const ModelConfig *model) {
     const int64_t heads = c->expand_ratio < 0 ? c->num_heads : h / c->expand_ratio;
     if (c->expand_ratio < 0) c->expand_ratio = h / heads;
     if (c->num_heads >= 0 && c->num_heads != heads) {
-        log_error("model: num_heads %lld is not hidden_size %lld / expand_ratio %lld: give only one of them",
+        log_error("model: num_heads %lld is not hidden_size %lld / expand_ratio %lld: set only one of num_heads and "
+                  "expand_ratio",
                   (long long)c->num_heads, (long long)h, (long long)c->expand_ratio);
         return BAD_INPUT;
     }

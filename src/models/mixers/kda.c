@@ -8,14 +8,14 @@
  *   o_t = K^(-1/2) q_t S_t
  *   y = (norm(o) * sigmoid(x Wg0 Wg1 + b)) Wo
  *
- * State per value head K x V. With num_v_heads > num_heads several value heads share q and k. */
+ * The state of a value head is K x V numbers. With num_v_heads > num_heads, several value heads share q and k. */
 #include <math.h>
 
 #include "base/log.h"
 #include "models/mixers/parts.h"
 
 typedef struct KdaConfig {
-    double expand_v, lower_bound; /* lower_bound NaN: none */
+    double expand_v, lower_bound; /* lower_bound NaN: there is none */
     int64_t head_dim, num_heads, num_v_heads, conv_size;
     char *attn_mode;
     bool use_short_conv, allow_neg_eigval, safe_gate;
@@ -28,13 +28,13 @@ static const Key kda_keys[] = {
     KEY(KdaConfig, num_v_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL, "value heads (null: num_heads)"),
     KEY(KdaConfig, expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width of a head / head_dim"),
     KEY(KdaConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(KdaConfig, use_short_conv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(KdaConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
     KEY(KdaConfig, allow_neg_eigval, KEY_BOOLEAN, "false", 0, 0, NULL, "beta in (0, 2) instead of (0, 1)"),
     KEY(KdaConfig, lower_bound, KEY_REAL | KEY_NULLABLE, "null", -1e9, -1e-9, NULL,
-        "least log decay, by a sigmoid instead of softplus"),
-    KEY(KdaConfig, safe_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "A_log begins at 0; needs lower_bound"),
+        "least log decay; a sigmoid then replaces softplus (null: no bound)"),
+    KEY(KdaConfig, safe_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "the initial A_log is 0; needs lower_bound"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, F_PROJ_0, G_PROJ_0, B_PROJ, OF_X, F_PROJ_1 = OF_X, G_PROJ_1, G_BIAS, O_PROJ };
@@ -45,7 +45,7 @@ static Status kda_complete(void *config, const ModelConfig *model) {
     KdaConfig *c = config;
     if (value_heads_complete(c->num_heads, &c->num_v_heads) != OK) return BAD_INPUT;
     if (c->safe_gate && isnan(c->lower_bound)) {
-        log_error("model: safe_gate needs lower_bound; -5 is usual");
+        log_error("model: safe_gate needs lower_bound, which is usually -5");
         return BAD_INPUT;
     }
     return value_head_size(c->head_dim, c->expand_v, &c->head_v_dim);

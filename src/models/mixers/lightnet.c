@@ -1,13 +1,13 @@
 /* LightNet (Qin et al. 2024, arXiv 2405.21022), as in fla's LightNetAttention:
  *
- *   q, r, v = silu(x Wq), x Wk, x Wv                  (before silu optionally through a short convolution)
+ *   q, r, v = silu(x Wq), x Wk, x Wv                  (optionally a short convolution before silu)
  *   z_t = log sum over j <= t of e^r_j                per key channel
  *   k_t = e^(r_t - z_t), a_t = z_{t-1} - z_t          a softmax over the tokens so far, and its log decay
  *   S_t = diag(e^a_t) S_{t-1} + k_t v_t^T             per head, S [K, V]
  *   o_t = K^(-1/2) q_t S_t
  *   y = (norm(o) * silu(x Wg0 Wg1)) Wo                norm over all heads together
  *
- * State per head K x V with K = expand_ratio and V = hidden_size / num_heads, and z. */
+ * The state of a head is K x V numbers, with K = expand_ratio and V = hidden_size / num_heads, and z. */
 #include "base/log.h"
 #include "models/mixers/parts.h"
 
@@ -23,15 +23,16 @@ static const Key lightnet_keys[] = {
     KEY(LightnetConfig, expand_ratio, KEY_INTEGER | KEY_NULLABLE, "128", 1, 1 << 20, NULL,
         "key width of a head (null: hidden_size / num_heads)"),
     KEY(LightnetConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(LightnetConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL, "short convolutions on q, k and v"),
     KEY(LightnetConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
-    KEY(LightnetConfig, gate_low_rank_dim, KEY_INTEGER, "128", 1, 1 << 20, NULL, "width between the gate's matrices"),
+    KEY(LightnetConfig, gate_low_rank_dim, KEY_INTEGER, "128", 1, 1 << 20, NULL,
+        "width between the two matrices of the output gate"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ_0, G_PROJ_1, O_PROJ, G_NORM, Q_CONV, K_CONV, V_CONV };
 
-/* fla does not pass norm_eps to this norm, so it keeps its default. */
+/* fla does not pass norm_eps to this norm, so the norm keeps its own default. */
 static const float g_norm_eps = 1e-6f;
 
 static Status lightnet_complete(void *config, const ModelConfig *model) {
@@ -44,7 +45,7 @@ static Status lightnet_complete(void *config, const ModelConfig *model) {
     if (c->num_heads < 0) c->num_heads = h / c->expand_ratio;
     if (c->expand_ratio < 0) c->expand_ratio = h / c->num_heads;
     if (c->num_heads == 0 || h % c->num_heads != 0) {
-        log_error("model: hidden_size %lld must be a multiple of num_heads %lld (hidden_size / expand_ratio, if null)",
+        log_error("model: hidden_size %lld must be a multiple of num_heads %lld (if null: hidden_size / expand_ratio)",
                   (long long)h, (long long)c->num_heads);
         return BAD_INPUT;
     }

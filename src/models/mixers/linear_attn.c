@@ -1,13 +1,13 @@
 /* Linear attention (Katharopoulos et al. 2020, arXiv 2006.16236), as in fla's LinearAttention:
  *
- *   q, k, v = f(x Wq), f(x Wk), x Wv                  f: the feature map, per head; with use_short_conv, which fla does
- *                                                     not have, of silu(conv(x Wq)), silu(conv(x Wk)), silu(conv(x Wv))
+ *   q, k, v = f(x Wq), f(x Wk), x Wv                  f is the feature map of a head; use_short_conv, which fla lacks,
+ *                                                     puts silu(conv(x W)) in place of each x W
  *   S_t = S_{t-1} + k_t v_t^T                         per head, S [K, V]
  *   o_t = K^(-1/2) q_t S_t
  *   y = norm(o) Wo
  *
- * The default feature map is a product of two learned ones, f(x) = (x W1 + b1) * (x W2 + b2); q and k have one each.
- * State per head K x V. With num_kv_heads < num_heads several heads read the same k and v. */
+ * The default feature map is the product of two learned projections, f(x) = (x W1 + b1) * (x W2 + b2); q and k have one
+ * each. The state of a head is K x V numbers. With num_kv_heads < num_heads, several query heads share k and v. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,15 +33,15 @@ static const Key linear_attn_keys[] = {
     KEY(LinearAttnConfig, feature_map, KEY_CHOICE, "elementwise_product", 0, 0,
         "elementwise_product|t2r|elu|relu|identity", "function applied to q and k"),
     KEY(LinearAttnConfig, attn_mode, KEY_CHOICE | KEY_INERT, "fused_chunk", 0, 0, "chunk|fused_chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
     KEY(LinearAttnConfig, tie_feature_map_qk, KEY_BOOLEAN, "false", 0, 0, NULL,
-        "one feature map for q and k (only false is supported)"),
+        "q and k share one feature map (only false is supported)"),
     KEY(LinearAttnConfig, norm_q, KEY_BOOLEAN, "false", 0, 0, NULL, "divide q by its sum (only false is supported)"),
     KEY(LinearAttnConfig, norm_k, KEY_BOOLEAN, "false", 0, 0, NULL, "divide k by its sum (only false is supported)"),
     KEY(LinearAttnConfig, norm_feature_map, KEY_BOOLEAN, "false", 0, 0, NULL,
         "divide o by the sum of its weights (only false is supported)"),
     KEY(LinearAttnConfig, use_short_conv, KEY_BOOLEAN, "false", 0, 0, NULL,
-        "short convolutions and silu on q, k and v before the feature map (fla has none)"),
+        "short convolutions and silu on q, k and v before the feature map (fla does not have the key)"),
     KEY(LinearAttnConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions"),
 };
 
@@ -79,7 +79,7 @@ static Status linear_attn_complete(void *config, const ModelConfig *model) {
 
 static bool maps_by(const LinearAttnConfig *c, const char *name) { return strcmp(c->feature_map, name) == 0; }
 
-/* Adds the parameters of the feature map of q or k, as weight[index ..]. */
+/* Adds the parameters of the feature map of q or k, from weight[index] on. */
 static void map_parameters(Layer *layer, int index, const char *map) {
     const LinearAttnConfig *c = layer->config;
     const int64_t K = c->heads.key_size / c->heads.count;

@@ -4,8 +4,8 @@
  *   c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),  h_t = sigmoid(o) tanh(c_t)
  *   y = h Wo
  *
- * State: h and c, rnn_hidden_size numbers each. The tokens of a sequence are computed one after another, each with a
- * product by the recurrent weights. */
+ * The state is h and c, rnn_hidden_size numbers each. The tokens of a sequence are computed one after another, because
+ * each needs h_{t-1} Whh. */
 #include "models/mixers/lstm.h"
 
 #include <math.h>

@@ -12,9 +12,11 @@ enum { RNN_KEYS = 1 };
 extern const Key rnn_keys[RNN_KEYS];
 
 Status rnn_complete(void *config, const ModelConfig *model);
-/* Adds the parameters of torch.nn.LSTM or GRU, with their names and initial values, for `gates` gates, and o_proj. */
+/* Adds o_proj and the parameters of torch.nn.LSTM (4 gates) or torch.nn.GRU (3 gates), with torch's names and initial
+ * values. */
 void rnn_parameters(Layer *layer, int64_t gates);
-/* The output of the mixer: cell(x Wih + bih) Wo, where Whh and bhh are the cell's hidden weights and bias. */
+/* The output of the mixer, cell(x Wih + bih) Wo: [N, hidden_size] -> [N, hidden_size]. `cell` gets Whh and bhh as
+ * `hidden` and `bias`. */
 Tensor *rnn_forward(const Layer *layer, Tape *tape, Tensor *x,
                     Tensor *(*cell)(Tape *tape, Tensor *x, Tensor *hidden, Tensor *bias, Tensor *initial,
                                     Tensor **final));

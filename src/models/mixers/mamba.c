@@ -2,14 +2,14 @@
  *
  *   u, z = x Win
  *   u = silu(conv(u) + b)
- *   r, B, C = u Wx                                    r of rank dt_rank; B and C are the same for all channels
+ *   r, B, C = u Wx                                    r has dt_rank columns; all channels share B and C
  *   dt = softplus(r Wdt + dt_bias),  A = -e^A_log
  *   h_cn = e^(dt_c A_cn) h_cn + dt_c B_n u_c
  *   y_c = (sum over n of C_n h_cn + D_c u_c) silu(z_c)
  *   y Wout
  *
- * A block is the mixer alone, without an MLP. State: h, and the last conv_kernel - 1 rows of u before the convolution.
- */
+ * A block is the mixer alone, without an MLP. The state is h, and the last conv_kernel - 1 rows of u before the
+ * convolution. */
 #include "models/mixers/mamba.h"
 
 #include <math.h>
@@ -24,7 +24,7 @@ static const Key mamba_keys[] = {
     {"use_mambapy", KEY_IGNORED, NULL, 0, 0, NULL, NULL, 0},
 };
 
-/* transformers' own Mamba has the same tensors but other names for keys. */
+/* The Mamba of transformers has the same tensors, but other names for some keys. */
 static const KeyAlias mamba_aliases[] = {
     {"norm_eps", "layer_norm_epsilon"},          {"dt_rank", "time_step_rank"}, {"dt_scale", "time_step_scale"},
     {"dt_init_scheme", "time_step_init_scheme"}, {"dt_min", "time_step_min"},   {"dt_max", "time_step_max"},
@@ -42,13 +42,13 @@ Status mamba_complete(void *config, const ModelConfig *model) {
     const bool short_names = strcmp(model->model_type, "mamba") == 0;
     log_error("model.%s: %s",
               short_names ? (ordered ? "dt_init_floor" : "dt_min") : (ordered ? "time_step_floor" : "time_step_min"),
-              ordered ? "more than the least initial dt is not supported" : "is larger than the largest initial dt");
+              ordered ? "must not be larger than the least initial dt" : "is larger than the largest initial dt");
     return BAD_INPUT;
 }
 
 int64_t mamba_inner_size(const void *config) { return ((const MambaConfig *)config)->inner; }
 
-/* The distribution from which torch draws a layer whose outputs have `inputs` inputs each. */
+/* The distribution from which torch draws a linear layer with `inputs` inputs, times `factor`. */
 static Init torch_init(int64_t inputs, double factor) {
     const double bound = factor / sqrt((double)inputs);
     return (Init){INIT_UNIFORM, -bound, bound};

@@ -1,5 +1,5 @@
-/* Mamba-2, state space duality (Dao & Gu 2024, arXiv 2405.21060), as in fla's Mamba2. With heads of P channels, states
- * of N and groups of heads that share B and C:
+/* Mamba-2, state space duality (Dao & Gu 2024, arXiv 2405.21060), as in fla's Mamba2. A head has P
+ * channels and a state of N rows, and the heads of a group share B and C:
  *
  *   z, u, r = x Win                                   u = [x', B, C]
  *   x', B, C = silu(conv(u) + b)
@@ -8,7 +8,8 @@
  *   y_t = C_t S_t + D x'_t
  *   y = norm(y * silu(z)) Wout                        norm(y) * silu(z) if norm_before_gate
  *
- * A block is the mixer alone, without an MLP. State per head N x P, and the last conv_kernel - 1 rows of u. */
+ * A block is the mixer alone, without an MLP. The state is N x P numbers for each head, and the last conv_kernel - 1
+ * rows of u. */
 #include <math.h>
 
 #include "base/log.h"
@@ -25,7 +26,7 @@ typedef struct Mamba2Config {
 static const Key mamba2_keys[] = {
     KEY(Mamba2Config, head_dim, KEY_INTEGER, "64", 1, 512, NULL, "channels of a head"),
     KEY(Mamba2Config, num_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1 << 20, NULL,
-        "heads (null: expand * hidden_size / head_dim, which it must be)"),
+        "heads; must be expand * hidden_size / head_dim or null"),
     KEY(Mamba2Config, state_size, KEY_INTEGER, "128", 1, 1024, NULL, "rows of a head's state"),
     KEY(Mamba2Config, expand, KEY_INTEGER, "2", 1, 64, NULL, "channels / hidden_size"),
     KEY(Mamba2Config, n_groups, KEY_INTEGER, "1", 1, 1 << 20, NULL, "groups of heads that share B and C"),
@@ -33,30 +34,32 @@ static const Key mamba2_keys[] = {
     KEY(Mamba2Config, use_bias, KEY_BOOLEAN, "false", 0, 0, NULL, "biases on the two projections"),
     KEY(Mamba2Config, use_conv_bias, KEY_BOOLEAN, "true", 0, 0, NULL, "bias of the short convolution"),
     KEY(Mamba2Config, conv_init, KEY_REAL | KEY_NULLABLE | KEY_INERT, "null", 0, 0, NULL,
-        "initial range of the convolution (only null)"),
+        "bound of the initial convolution weights (only null)"),
     KEY(Mamba2Config, A_init_range, KEY_REAL_LIST | KEY_INERT, "[1, 16]", 1e-6, 1e6, NULL,
-        "e^A_log starts uniform in this range"),
-    KEY(Mamba2Config, dt_min, KEY_REAL | KEY_INERT, "0.001", 1e-12, 1e3, NULL, "ln dt starts uniform from ln dt_min"),
-    KEY(Mamba2Config, dt_max, KEY_REAL | KEY_INERT, "0.1", 1e-12, 1e3, NULL, "to ln dt_max"),
+        "range in which the initial e^A_log are uniform"),
+    KEY(Mamba2Config, dt_min, KEY_REAL | KEY_INERT, "0.001", 1e-12, 1e3, NULL,
+        "least initial dt; ln dt starts uniform"),
+    KEY(Mamba2Config, dt_max, KEY_REAL | KEY_INERT, "0.1", 1e-12, 1e3, NULL, "largest initial dt"),
     KEY(Mamba2Config, dt_init_floor, KEY_REAL | KEY_INERT, "0.0001", 1e-12, 1e3, NULL,
-        "least dt at the start (at most dt_min)"),
+        "initial dt are raised to this (at most dt_min)"),
     KEY(Mamba2Config, dt_limit, KEY_REAL_LIST, "[0.0, .inf]", 0, INFINITY, NULL, "range of dt (only [0, inf])"),
     KEY(Mamba2Config, D_has_hdim, KEY_BOOLEAN, "false", 0, 0, NULL,
-        "D has a number per channel instead of one per head"),
-    KEY(Mamba2Config, rmsnorm, KEY_BOOLEAN, "true", 0, 0, NULL, "norm of the output"),
-    KEY(Mamba2Config, norm_before_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "norm the output before it is gated"),
+        "D has one number per channel instead of one per head"),
+    KEY(Mamba2Config, rmsnorm, KEY_BOOLEAN, "true", 0, 0, NULL, "apply a norm to the output"),
+    KEY(Mamba2Config, norm_before_gate, KEY_BOOLEAN, "false", 0, 0, NULL,
+        "apply the norm before the gate instead of after it"),
     KEY(Mamba2Config, residual_in_fp32, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
-        "without effect: that sum is always taken in fp32"),
+        "without effect: the residual is always added in fp32"),
     KEY(Mamba2Config, rescale_prenorm_residual, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
-        "smaller initial out_proj in deeper models"),
+        "out_proj starts smaller in deeper models"),
     KEY(Mamba2Config, chunk_size, KEY_INTEGER | KEY_INERT, "256", 1, 1 << 20, NULL,
-        "fla's kernel choice, without effect here"),
+        "fla's kernel choice; without effect here"),
     /* names from older releases, which fla no longer reads */
-    {"rms_norm", KEY_FIXED, "true", 0, 0, NULL, "it is called rmsnorm", 0},
-    {"time_step_min", KEY_FIXED, "0.001", 0, 0, NULL, "it is called dt_min", 0},
-    {"time_step_max", KEY_FIXED, "0.1", 0, 0, NULL, "it is called dt_max", 0},
-    {"time_step_floor", KEY_FIXED, "0.0001", 0, 0, NULL, "it is called dt_init_floor", 0},
-    {"time_step_limit", KEY_FIXED, "[0, .inf]", 0, 0, NULL, "it is called dt_limit", 0},
+    {"rms_norm", KEY_FIXED, "true", 0, 0, NULL, "the key is called rmsnorm now", 0},
+    {"time_step_min", KEY_FIXED, "0.001", 0, 0, NULL, "the key is called dt_min now", 0},
+    {"time_step_max", KEY_FIXED, "0.1", 0, 0, NULL, "the key is called dt_max now", 0},
+    {"time_step_floor", KEY_FIXED, "0.0001", 0, 0, NULL, "the key is called dt_init_floor now", 0},
+    {"time_step_limit", KEY_FIXED, "[0, .inf]", 0, 0, NULL, "the key is called dt_limit now", 0},
     {"time_step_rank", KEY_IGNORED, NULL, 0, 0, NULL, NULL, 0},
 };
 
@@ -76,16 +79,16 @@ static Status mamba2_complete(void *config, const ModelConfig *model) {
     if (c->dt_limit.count != 2 || limit[0] != 0 || !isinf(limit[1]))
         return refused("dt_limit", "only [0, inf] is supported");
     if (c->A_init_range.count != 2 || range[0] > range[1])
-        return refused("A_init_range", "must be a smaller and a larger number");
+        return refused("A_init_range", "must be two numbers, the smaller one first");
     if (c->dt_min > c->dt_max) return refused("dt_min", "is larger than dt_max");
-    if (c->dt_init_floor > c->dt_min) return refused("dt_init_floor", "more than dt_min is not supported");
+    if (c->dt_init_floor > c->dt_min) return refused("dt_init_floor", "must not be larger than dt_min");
     if (!isnan(c->conv_init)) return refused("conv_init", "only null is supported");
     if (model->tie_word_embeddings) return refused("tie_word_embeddings", "true is not supported, as in fla");
     return OK;
 }
 
-/* With rescale_prenorm_residual: uniform within 1 / sqrt(inner), as torch draws a linear layer, then divided by the
- * square root of the number of layers. */
+/* With rescale_prenorm_residual, the weights are uniform within 1 / sqrt(inner), as in a linear layer of torch, and
+ * then divided by the square root of the number of layers. */
 static Init out_proj_init(const Layer *layer) {
     const Mamba2Config *c = layer->config;
     if (!c->rescale_prenorm_residual) return (Init){INIT_NORMAL, 0, layer->model->initializer_range};
@@ -109,8 +112,8 @@ static void mamba2_parameters(Layer *layer) {
     if (c->use_bias) layer_vector(layer, OUT_BIAS, "out_proj.bias", h, 0);
 }
 
-/* Applies the skip (here only if its D has a number per channel), the gate and the norm; norm_before_gate decides the
- * order of these two. */
+/* Applies the skip connection D x' (only if D has one number per channel), the gate and the norm. norm_before_gate
+ * decides the order of the last two. */
 static Tensor *gated_output(const Layer *layer, Tape *tape, Tensor *y, Tensor *x, Tensor *gate) {
     const Mamba2Config *c = layer->config;
     Tensor *const *w = layer->weight;

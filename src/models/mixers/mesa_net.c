@@ -7,7 +7,8 @@
  *   o_t = ((H_t + diag(l))^-1 q_t) S_t                              l = softplus(lambda) + lambda_lower_bound
  *   y = (norm(o) * silu(x Wg)) Wo                                   norm(o) Wo without use_output_gate
  *
- * The inverse is applied by max_cg_step_training iterations of conjugate gradients. State per head K x 2K. */
+ * The product with the inverse is computed by max_cg_step_training iterations of conjugate gradients. The state of a
+ * head is K x 2K numbers. */
 #include <math.h>
 
 #include "models/mixers/parts.h"
@@ -25,12 +26,13 @@ static const Key mesa_net_keys[] = {
     KEY(MesaNetConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk", "fla's kernel choice"),
     KEY(MesaNetConfig, use_output_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "gate the output"),
     KEY(MesaNetConfig, use_short_conv, KEY_BOOLEAN | KEY_INERT, "true", 0, 0, NULL,
-        "without effect: fla's model always has them"),
+        "without effect: fla's model always has the short convolutions"),
     KEY(MesaNetConfig, conv_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolutions on q and k"),
-    KEY(MesaNetConfig, lambda_lower_bound, KEY_REAL, "0.25", 0, 0.9999, NULL, "of what is added to H's diagonal"),
-    KEY(MesaNetConfig, max_cg_step_training, KEY_INTEGER, "30", 1, 1000, NULL, "steps of conjugate gradients"),
+    KEY(MesaNetConfig, lambda_lower_bound, KEY_REAL, "0.25", 0, 0.9999, NULL,
+        "lower bound of l, which is added to the diagonal of H"),
+    KEY(MesaNetConfig, max_cg_step_training, KEY_INTEGER, "30", 1, 1000, NULL, "iterations of conjugate gradients"),
     KEY(MesaNetConfig, max_cg_step_decoding, KEY_INTEGER | KEY_INERT, "30", 1, 1000, NULL,
-        "the same in generation: without effect here"),
+        "iterations in generation by fla; without effect here"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, G_PROJ, A_PROJ, B_PROJ, O_PROJ };

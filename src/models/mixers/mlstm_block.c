@@ -1,14 +1,14 @@
 /* The block of the small xLSTM[1:0] (Beck et al. 2024, arXiv 2405.04517), as NX-AI's mLSTMBlock:
  *
- *   u, z = x Wup                                      each proj_factor h wide
+ *   u, z = x Wup                                      each has the width proj_factor h
  *   c = silu(conv(u) + b)
- *   q, k, v = c Wq, c Wk, u Wv                        block-diagonal, blocks of qkv_proj_blocksize
+ *   q, k, v = c Wq, c Wk, u Wv                        block-diagonal matrices, blocks of qkv_proj_blocksize
  *   i, f = [q k v] Wi + bi, [q k v] Wf + bf           one per head
  *   h = mLSTM's cell (mlstm.h)
  *   y = ((norm(h) + skip * c) * silu(z)) Wdown        norm: LayerNorm per head
  *
- * There is no MLP. Norms have no bias, and what is stored is their weight minus 1. State: per head K x V + K + 1, and
- * the last conv1d_kernel_size - 1 rows of u. */
+ * There is no MLP. Norms have no bias, and checkpoints hold their weight minus 1. The state is K x V + K + 1 numbers
+ * for each head, and the last conv1d_kernel_size - 1 rows of u. */
 #include <math.h>
 
 #include "models/mixers/mlstm.h"
@@ -25,14 +25,14 @@ static const Key mlstm_block_keys[] = {
     KEY(MlstmBlockConfig, num_heads, KEY_INTEGER, "4", 1, 2048, NULL, "heads"),
     KEY(MlstmBlockConfig, conv1d_kernel_size, KEY_INTEGER, "4", 1, 64, NULL, "width of the short convolution"),
     KEY(MlstmBlockConfig, qkv_proj_blocksize, KEY_INTEGER, "4", 1, 16, NULL,
-        "columns of a block of the q, k and v projections: 1, 2, 4, 8 or 16"),
+        "columns of a diagonal block of the q, k and v projections: 1, 2, 4, 8 or 16"),
     KEY(MlstmBlockConfig, proj_factor, KEY_REAL, "2.0", 1e-6, 64, NULL, "inner width / hidden_size"),
     KEY(MlstmBlockConfig, round_proj_up_to_multiple_of, KEY_INTEGER, "64", 1, 1 << 16, NULL, "its rounding"),
     FIXED("round_proj_up_dim_up", "true", "the inner width is rounded up"),
     FIXED("bias", "false", "projections have no biases"),
     FIXED("dropout", "0", "there is no dropout"),
     FIXED("add_post_blocks_norm", "true", "the last block is followed by a norm"),
-    FIXED("slstm_at", "[]", "all blocks are of mLSTM"),
+    FIXED("slstm_at", "[]", "all blocks are mLSTM blocks"),
 };
 
 static const KeyAlias mlstm_block_aliases[] = {{"hidden_size", "embedding_dim"},
@@ -88,7 +88,7 @@ static Tensor *mlstm_block_forward(const Layer *layer, Tape *tape, Tensor *x) {
     linear_blocks(tape, up[0], &w[V_PROJ], 1, &qkv[2]);
     linear_concatenated(tape, qkv, 3, &w[I_PROJ], 2, gate);
     const MlstmGates gates = {gate[0], w[I_BIAS], gate[1], w[F_BIAS], 0};
-    Tensor *y = mlstm_cell(tape, qkv[0], qkv[1], qkv[2], gates, 1e-6f); /* as in NX-AI's code, whatever norm_eps is */
+    Tensor *y = mlstm_cell(tape, qkv[0], qkv[1], qkv[2], gates, 1e-6f); /* NX-AI's code fixes this eps */
     y = layer_norm_unbiased(tape, y, w[NORM], 1, c->inner / c->num_heads, (float)layer->model->norm_eps);
     return linear(tape, gated_skip(tape, y, u, w[SKIP], up[1]), w[DOWN]);
 }

@@ -1,12 +1,13 @@
-/* Native Sparse Attention (Yuan et al. 2025, arXiv 2502.11089), as in fla's NativeSparseAttention, where blocks are
- * compressed by their means. Per query head, with the keys and values of its key head:
+/* Native Sparse Attention (Yuan et al. 2025, arXiv 2502.11089), as in fla's NativeSparseAttention, which compresses a
+ * block to the mean of its keys and the mean of its values. Each query head computes, with the keys and values of its
+ * key head:
  *
  *   q, k, v = x Wq, x Wk, x Wv (+ biases); q, k = rotate(q), rotate(k)
  *   compressed: softmax attention to the means of k and v over the whole blocks so far
  *   selected:   softmax attention to the tokens of block_counts blocks: the first, the token's own, the one before it,
  *               and those that get most of the compressed attention of the key head's query heads
- *   window:     softmax attention to the last window_size tokens
- *   y = (sum of sigmoid(x Wg) o over the three) Wo */
+ *   window:     softmax attention to the last window_size tokens, the token's own included
+ *   y = (sum over the three branches of sigmoid(x Wg) o) Wo          a gate for each branch and query head */
 #include "base/log.h"
 #include "kernels/ops.h"
 #include "models/model.h"
@@ -25,7 +26,7 @@ static const Key nsa_keys[] = {
     KEY(NsaConfig, block_size, KEY_INTEGER, "64", 1, 1 << 20, NULL, "tokens of a block"),
     KEY(NsaConfig, block_counts, KEY_INTEGER, "16", 3, 1 << 20, NULL, "blocks that a token selects"),
     KEY(NsaConfig, window_size, KEY_INTEGER, "512", 1, 1e9, NULL,
-        "tokens that the window branch sees, the query's own included"),
+        "tokens to which the window branch attends, the query's own included"),
     KEY(NsaConfig, rope_theta, KEY_REAL, "10000.0", 1, 1e12, NULL, "base of the rotary frequencies"),
 };
 

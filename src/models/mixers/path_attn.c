@@ -1,5 +1,5 @@
-/* PaTH attention (Yang et al. 2025, arXiv 2505.16381), as in fla's PaTHAttention. Positions are products of
- * H_t = I - beta_t w_t w_t^T, one for each token between a key and a query:
+/* PaTH attention (Yang et al. 2025, arXiv 2505.16381), as in fla's PaTHAttention. The position of a key
+ * relative to a query is the product of the matrices H_t = I - beta_t w_t w_t^T of the tokens between them:
  *
  *   q, k, v = x Wq, x Wk, x Wv
  *   w = silu(conv(x W0 W1))                                   L2-normalised per head; x W0 W1 without use_w_shortconv
@@ -21,14 +21,14 @@ static const Key path_attn_keys[] = {
     KEY(PathAttnConfig, num_heads, KEY_INTEGER, "32", 1, 4096, NULL, "query heads"),
     KEY(PathAttnConfig, num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
         "key and value heads (null: num_heads)"),
-    KEY(PathAttnConfig, use_forget_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "forget gates beside the positions"),
+    KEY(PathAttnConfig, use_forget_gate, KEY_BOOLEAN, "false", 0, 0, NULL, "forget gates in addition to the positions"),
     KEY(PathAttnConfig, use_w_shortconv, KEY_BOOLEAN, "true", 0, 0, NULL, "short convolution and silu on w"),
     KEY(PathAttnConfig, use_low_rank_w, KEY_BOOLEAN, "true", 0, 0, NULL, "w is a projection of rank 32"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, W_PROJ, BT_PROJ, G_PROJ, O_PROJ, W_PROJ_UP, BT_BIAS, G_BIAS, W_CONV };
 
-/* Fixed in fla. */
+/* fla fixes them; there are no config keys. */
 enum { W_RANK = 32, W_CONV_SIZE = 3 };
 
 static Status path_attn_complete(void *config, const ModelConfig *model) {

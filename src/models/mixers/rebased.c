@@ -7,8 +7,8 @@
  *   o_i = sum over j <= i of w_ij v_j / (sum over j <= i of w_ij + eps)
  *   y = o Wo
  *
- * w_ij is the scalar product of features of q' and k': the F = d (d + 1) / 2 products of two entries. State per head F
- * x V, and the sums of the F features. fla has only the layer, without a model. */
+ * w_ij is the scalar product of the features of q'_i and those of k'_j: the F = d (d + 1) / 2 products of two entries.
+ * The state of a head is F x V numbers, and the sums of the F features. fla has only the layer, without a model. */
 #include "models/mixers/parts.h"
 
 typedef struct RebasedConfig {
@@ -20,13 +20,14 @@ typedef struct RebasedConfig {
 static const Key rebased_keys[] = {
     KEY(RebasedConfig, num_heads, KEY_INTEGER, "16", 1, 4096, NULL, "heads"),
     KEY(RebasedConfig, num_key_value_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
-        "key and value heads (null: num_heads, which it must be)"),
+        "key and value heads; must be num_heads or null"),
     KEY(RebasedConfig, feature_dim, KEY_INTEGER, "16", 1, 64, NULL, "width of a head's q and k"),
     KEY(RebasedConfig, use_gamma, KEY_BOOLEAN, "true", 0, 0, NULL, "the norm's weight (only true is supported)"),
     KEY(RebasedConfig, use_beta, KEY_BOOLEAN, "true", 0, 0, NULL, "the norm's bias (only true is supported)"),
-    KEY(RebasedConfig, normalize, KEY_BOOLEAN, "true", 0, 0, NULL, "norm q and k (only true is supported)"),
+    KEY(RebasedConfig, normalize, KEY_BOOLEAN, "true", 0, 0, NULL,
+        "apply the norm to q and k (only true is supported)"),
     KEY(RebasedConfig, eps, KEY_REAL, "1e-5", 0, 1, NULL, "added to the sum of the weights"),
-    KEY(RebasedConfig, l_max, KEY_INTEGER | KEY_INERT, "2048", 1, 1 << 30, NULL, "stored by fla, without effect"),
+    KEY(RebasedConfig, l_max, KEY_INTEGER | KEY_INERT, "2048", 1, 1 << 30, NULL, "stored by fla; without effect"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, O_PROJ, GAMMA, BETA };

@@ -1,12 +1,12 @@
 /* RetNet, multi-scale retention (Sun et al. 2023, arXiv 2307.08621), as in fla's MultiScaleRetention:
  *
- *   q, k, v, g = x Wq, x Wk, x Wv, x Wg               (q and k optionally through a function)
+ *   q, k, v, g = x Wq, x Wk, x Wv, x Wg               (optionally feature_map applied to q and k)
  *   q, k = rotate(q), rotate(k)
  *   S_t = (1 - 2^(-5-n)) S_{t-1} + k_t v_t^T          head n, S [K, V]
  *   o_t = K^(-1/2) q_t S_t
  *   y = (norm(o) * silu(g)) Wo
  *
- * State per head K x V. With num_kv_heads < num_heads several heads read the same k and v. */
+ * The state of a head is K x V numbers. With num_kv_heads < num_heads, several query heads share k and v. */
 #include <math.h>
 
 #include "base/log.h"
@@ -23,7 +23,7 @@ typedef struct RetnetConfig {
     float log_decay[RETNET_HEADS];
 } RetnetConfig;
 
-static const float rope_theta = 10000; /* fixed in fla's layer, no config key */
+static const float rope_theta = 10000; /* fla's layer fixes it; there is no config key */
 
 static const Key retnet_keys[] = {
     KEY(RetnetConfig, num_heads, KEY_INTEGER, "8", 1, RETNET_HEADS, NULL, "query heads"),
@@ -34,9 +34,9 @@ static const Key retnet_keys[] = {
     KEY(RetnetConfig, feature_map, KEY_CHOICE | KEY_NULLABLE, "null", 0, 0, FEATURE_MAPS,
         "function applied to q and k"),
     KEY(RetnetConfig, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_chunk|parallel|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
-    KEY(RetnetConfig, use_short_conv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla, without effect"),
-    KEY(RetnetConfig, conv_size, KEY_INTEGER | KEY_INERT, "4", 1, 64, NULL, "stored by fla, without effect"),
+        "fla's kernel choice; the result is the same"),
+    KEY(RetnetConfig, use_short_conv, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "stored by fla; without effect"),
+    KEY(RetnetConfig, conv_size, KEY_INTEGER | KEY_INERT, "4", 1, 64, NULL, "stored by fla; without effect"),
     KEY(RetnetConfig, use_output_gate, KEY_BOOLEAN, "true", 0, 0, NULL, "gate the output with silu(g)"),
 };
 

@@ -23,7 +23,7 @@ Tensor *lora_up(Tape *tape, Tensor *low, Tensor *const weight[LORA_WEIGHTS]) {
     return bias(tape, linear(tape, low, weight[LORA_UP]), weight[LORA_BIAS]);
 }
 
-/* intermediate_size, or int(hidden_size * hidden_ratio) rounded up to a multiple of 32. */
+/* intermediate_size if it is given, else int(hidden_size * hidden_ratio) rounded up to a multiple of 32. */
 static int64_t channel_mix_width(const ModelConfig *c) {
     if (c->intermediate_size > 0) return c->intermediate_size;
     const int64_t width = (int64_t)((double)c->hidden_size * (isnan(c->hidden_ratio) ? 4 : c->hidden_ratio));

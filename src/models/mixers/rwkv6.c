@@ -1,6 +1,7 @@
-/* RWKV-6, Finch (Peng et al. 2024, arXiv 2404.05892), as in fla's RWKV6Attention; x' is the token before:
+/* RWKV-6, Finch (Peng et al. 2024, arXiv 2404.05892), as in fla's RWKV6Attention; x' is the row of x of the
+ * token before:
  *
- *   m = tanh((x + (x' - x) mu) W0) in five parts, each times its part of W1
+ *   m = tanh((x + (x' - x) mu) W0) split in five parts, each times its part of W1
  *   x_i = x + (x' - x) (m_i + b_i)                    for i = r, w, k, v, g
  *   r, k, v, g = x_r Wr, x_k Wk, x_v Wv, x_g Wg
  *   a = -e^(tanh(x_w W2) W3 + b)                      log decay, one per key channel
@@ -8,8 +9,9 @@
  *   S_t = diag(e^a_t) S_{t-1} + k_t v_t^T
  *   y = (norm(o) * silu(g)) Wo                        norm: LayerNorm per head
  *
- * In chunk_gla, a token reads a state that already holds the token itself. So it gets the keys, values and decays of
- * the token before, which makes its state at t S_{t-1}. State per head K x V, and the last x. */
+ * In chunk_gla, the state that a token reads already includes the token's own key and value. So chunk_gla gets the
+ * keys, values and decays shifted by one token, which makes its state at t the S_{t-1} of the equations. The state of
+ * the mixer is K x V numbers for each head, and the last x. */
 #include <math.h>
 
 #include "base/log.h"
@@ -26,13 +28,14 @@ static const Key rwkv6_keys[] = {
     KEY(Rwkv6Config, num_heads, KEY_INTEGER, "4", 1, 4096, NULL, "heads"),
     KEY(Rwkv6Config, expand_k, KEY_REAL, "0.5", 1e-6, 64, NULL, "key width / hidden_size"),
     KEY(Rwkv6Config, expand_v, KEY_REAL, "1.0", 1e-6, 64, NULL, "value width / hidden_size"),
-    KEY(Rwkv6Config, proj_low_rank_dim, KEY_INTEGER, "32", 1, 1 << 16, NULL, "rank of each token mix"),
-    KEY(Rwkv6Config, gate_low_rank_dim, KEY_INTEGER, "64", 1, 1 << 16, NULL, "rank of the decay's projection"),
+    KEY(Rwkv6Config, proj_low_rank_dim, KEY_INTEGER, "32", 1, 1 << 16, NULL,
+        "rank of the projection of each token mix"),
+    KEY(Rwkv6Config, gate_low_rank_dim, KEY_INTEGER, "64", 1, 1 << 16, NULL, "rank of the projection to the decay"),
     KEY(Rwkv6Config, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
 };
 
-enum { MIXES = 5, LARGEST_HEAD = 8192 /* the widest head that current_token takes */ };
+enum { MIXES = 5, LARGEST_HEAD = 8192 /* current_token has no wider heads */ };
 enum {
     MU,
     MIX_DOWN,

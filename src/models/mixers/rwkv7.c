@@ -1,16 +1,17 @@
-/* RWKV-7, Goose (Peng et al. 2025, arXiv 2503.14456), as in fla's RWKV7Attention; x' is the token before:
+/* RWKV-7, Goose (Peng et al. 2025, arXiv 2503.14456), as in fla's RWKV7Attention; x' is the row of x of the
+ * token before:
  *
  *   x_i = x + (x' - x) mu_i                           for i = r, w, k, v, a, g
  *   r, k, v = x_r Wr, x_k Wk, x_v Wv
  *   w = -e^(-1/2) sigmoid(tanh(x_w W0) W1 + b)        log decay, one per key channel
- *   v = v + (v_first - v) sigmoid(x_v V0 V1 + b)      v_first: v of layer 0, which takes its v as it is
+ *   v = v + (v_first - v) sigmoid(x_v V0 V1 + b)      v_first is the v of layer 0, which leaves out this line
  *   a = sigmoid(x_a A0 A1 + b)
  *   n = k k_k / |k k_k| per head,  k = k (1 + (a - 1) k_a)
  *   S_t = diag(e^w_t) S_{t-1} - (n a)_t (n_t S_{t-1}) + k_t v_t^T      per head, S [K, K]
  *   o_t = r_t S_t
  *   y = ((norm(o) + (r r_k k) v) * g) Wo              norm: LayerNorm per head; g = sigmoid(x_g G0) G1
  *
- * State per head head_dim x head_dim, and the last x. */
+ * The state is head_dim x head_dim numbers for each head, and the last x. */
 #include <math.h>
 
 #include "models/mixers/rwkv.h"
@@ -22,18 +23,21 @@ typedef struct Rwkv7Config {
 } Rwkv7Config;
 
 static const Key rwkv7_config_keys[] = {
-    /* at least 2 channels, because initial values rise from a head's first channel to its last */
+    /* At least 2 channels, because initial values rise from the first channel of a head to its last. */
     KEY(Rwkv7Config, head_dim, KEY_INTEGER | KEY_NULLABLE, "64", 2, 256, NULL, "width of a head"),
     KEY(Rwkv7Config, num_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
         "heads (null: hidden_size / head_dim)"),
     KEY(Rwkv7Config, value_dim, KEY_INTEGER_LIST | KEY_NULLABLE | KEY_SCALAR, "null", 1, 1 << 20, NULL,
-        "value width of all layers or of each (only hidden_size)"),
-    KEY(Rwkv7Config, decay_low_rank_dim, KEY_INTEGER, "64", 1, 1 << 16, NULL, "rank of the decay's projection"),
-    KEY(Rwkv7Config, gate_low_rank_dim, KEY_INTEGER, "128", 1, 1 << 16, NULL, "rank of the output gate's"),
-    KEY(Rwkv7Config, a_low_rank_dim, KEY_INTEGER, "64", 1, 1 << 16, NULL, "rank of the learning rate's"),
-    KEY(Rwkv7Config, v_low_rank_dim, KEY_INTEGER, "16", 1, 1 << 16, NULL, "rank of the value residual's"),
+        "value width, one number or one per layer (only hidden_size)"),
+    KEY(Rwkv7Config, decay_low_rank_dim, KEY_INTEGER, "64", 1, 1 << 16, NULL, "rank of the projection to the decay"),
+    KEY(Rwkv7Config, gate_low_rank_dim, KEY_INTEGER, "128", 1, 1 << 16, NULL,
+        "rank of the projection to the output gate"),
+    KEY(Rwkv7Config, a_low_rank_dim, KEY_INTEGER, "64", 1, 1 << 16, NULL,
+        "rank of the projection to the learning rate a"),
+    KEY(Rwkv7Config, v_low_rank_dim, KEY_INTEGER, "16", 1, 1 << 16, NULL,
+        "rank of the projection to the value residual"),
     KEY(Rwkv7Config, attn_mode, KEY_CHOICE | KEY_INERT, "chunk", 0, 0, "chunk|fused_recurrent",
-        "fla's kernel choice; the maths is one"),
+        "fla's kernel choice; the result is the same"),
 };
 
 enum { MIXED_R, MIXED_W, MIXED_K, MIXED_V, MIXED_A, MIXED_G, MIXES };
@@ -79,14 +83,14 @@ static double within_head(int64_t i, double head_dim) {
     return z * fabs(z);
 }
 
-/* argument: h, the value in the middle, and the change from the first channel to the last */
+/* argument: hidden_size, the value in the middle, and the difference between the last channel and the first */
 static double sloping(int64_t i, const double argument[3]) { return argument[1] + argument[2] * along(i, argument[0]); }
-/* argument: h, head_dim, and the position of the layer among all layers, from 0 to 1 */
+/* argument: hidden_size, head_dim, and the position of the layer among all layers, from 0 to 1 */
 static double decay_bias(int64_t i, const double argument[3]) {
     const double channel = (double)i / (argument[0] - 1);
     return -6 + 6 * pow(channel, 1 + pow(argument[2], 0.3)) + 0.5 + 2.5 * within_head(i, argument[1]);
 }
-/* argument: h, head_dim */
+/* argument: hidden_size, head_dim */
 static double rate_bias(int64_t i, const double argument[3]) {
     return -0.19 + 0.3 * within_head(i, argument[1]) + 0.4 * along(i, argument[0]);
 }
@@ -131,7 +135,7 @@ static void rwkv7_parameters(Layer *layer) {
     layer_vector(layer, G_NORM_BIAS, "g_norm.bias", h, 0);
 }
 
-/* The layer's values. The first layer hands its values on to all others, which mix them into theirs. */
+/* The values v of the layer. The first layer passes its values to all later layers, which mix them into theirs. */
 static Tensor *values(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *const *w = layer->weight;
     Tensor *v = linear(tape, x, w[V_PROJ]);
@@ -146,7 +150,7 @@ static Tensor *values(const Layer *layer, Tape *tape, Tensor *x) {
 static Tensor *rwkv7_forward(const Layer *layer, Tape *tape, Tensor *x) {
     const Rwkv7Config *c = layer->config;
     Tensor *const *w = layer->weight;
-    Tensor *in[MIXES], *keys[3]; /* as rwkv7_keys returns them: k, -n and n a */
+    Tensor *in[MIXES], *keys[3]; /* in the order of rwkv7_keys: k, -n and n a */
     token_mix(tape, x, &w[MU], NULL, MIXES, in);
     Tensor *r = linear(tape, in[MIXED_R], w[R_PROJ]), *k = linear(tape, in[MIXED_K], w[K_PROJ]);
     Tensor *v = values(layer, tape, in[MIXED_V]);
@@ -154,7 +158,7 @@ static Tensor *rwkv7_forward(const Layer *layer, Tape *tape, Tensor *x) {
     Tensor *decay = sigmoid_gate(tape, lora_up(tape, low, &w[W_LORA]), -0.6065306597126334f);
     Tensor *rate = lora_up(tape, linear(tape, in[MIXED_A], w[A_LORA + LORA_DOWN]), &w[A_LORA]);
     Tensor *gate = activation(tape, linear(tape, in[MIXED_G], w[G_DOWN]), ACTIVATION_SIGMOID);
-    /* without fused norms fla bounds |k| from below by 1e-12 instead of adding eps */
+    /* Without fused norms, fla bounds |k| from below by 1e-12 instead of adding an eps. */
     const float key_eps = layer->model->fuse_norm ? L2_NORM_EPS : 1e-24f;
     rwkv7_keys(tape, k, activation(tape, rate, ACTIVATION_SIGMOID), w[K_K], w[K_A], c->head_dim, key_eps, keys);
     Tensor *o = chunk_dplr(tape, r, keys[0], v, keys[1], keys[2], decay, c->num_heads, 1, NULL, NULL);

@@ -1,19 +1,19 @@
-/* Samba (Ren et al. 2024, arXiv 2406.07522), as in fla's Samba: Mamba layers alternate with softmax attention within a
- * window. An MLP follows each. */
+/* Samba (Ren et al. 2024, arXiv 2406.07522), as in fla's Samba: Mamba layers alternate with layers of softmax attention
+ * within a window. An MLP follows each mixer. */
 #include "base/log.h"
 #include "models/mixers/mamba.h"
 
 static const Key samba_keys[] = {
     MAMBA_KEYS,
     MAMBA_TIME_KEYS("time_step_", "time_step_floor"),
-    {"use_conv_bias", KEY_FIXED, "true", 0, 0, NULL, "fla's Samba has that bias whatever the key says", 0},
+    {"use_conv_bias", KEY_FIXED, "true", 0, 0, NULL, "fla's Samba ignores the key and always has that bias", 0},
 };
 
 static Status samba_complete(void *config, const ModelConfig *model) {
     MambaConfig *c = config;
     c->use_conv_bias = true;
     if (c->rescale_prenorm_residual) {
-        log_error("model.rescale_prenorm_residual: true is not supported, and fla's Samba fails with it");
+        log_error("model.rescale_prenorm_residual: true is not supported; fla's Samba fails with it, too");
         return BAD_INPUT;
     }
     return mamba_complete(config, model);

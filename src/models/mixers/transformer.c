@@ -1,9 +1,9 @@
 /* Softmax attention with rotary positions (Vaswani et al. 2017; Su et al. 2021, arXiv 2104.09864), as in fla's
- * Attention. It is the mixer of `model_type: transformer` and of the layers that the hybrid key `attn` names in other
- * models.
+ * Attention. It is the mixer of `model_type: transformer`, and in other models that of the layers listed in
+ * `attn.layers` (hybrid models).
  *
  *   q, k, v = x Wq, x Wk, x Wv (+ biases)             (q and k optionally through a norm per head)
- *   q, k = rotate(q), rotate(k)                       (not without rope_theta)
+ *   q, k = rotate(q), rotate(k)                       (if rope_theta is given)
  *   o_i = sum_j softmax_j(q_i k_j / sqrt(D)) v_j,     0 <= i - j < window
  *   y = o Wo */
 #include <math.h>
@@ -11,7 +11,7 @@
 #include "models/mixers/parts.h"
 
 typedef struct TransformerConfig {
-    int64_t num_heads, num_kv_heads, window_size; /* window_size -1: all */
+    int64_t num_heads, num_kv_heads, window_size; /* window_size -1: all tokens */
     double rope_theta;
     bool qkv_bias, qk_norm;
     int64_t head_size;
@@ -24,14 +24,14 @@ static const Key transformer_keys[] = {
     KEY(TransformerConfig, qkv_bias, KEY_BOOLEAN, "false", 0, 0, NULL, "biases on the q, k and v projections"),
     KEY(TransformerConfig, qk_norm, KEY_BOOLEAN, "false", 0, 0, NULL, "norm per head on q and k"),
     KEY(TransformerConfig, window_size, KEY_INTEGER | KEY_NULLABLE, "null", 1, 1e9, NULL,
-        "tokens a query sees, itself included (null: all)"),
+        "tokens to which a query attends, its own included (null: all)"),
     KEY(TransformerConfig, rope_theta, KEY_REAL | KEY_NULLABLE, "10000.0", 1, 1e12, NULL,
-        "base of the rotary frequencies (null: no positions, which fla's layer cannot be without)"),
+        "base of the rotary frequencies (null: no positional embeddings, which fla's layer does not support)"),
 };
 
 enum { Q_PROJ, K_PROJ, V_PROJ, Q_BIAS, K_BIAS, V_BIAS, O_PROJ, Q_NORM, K_NORM };
 
-/* fla does not pass norm_eps to these norms, so they keep their default. */
+/* fla does not pass norm_eps to these norms, so they keep their own default. */
 static const float qk_norm_eps = 1e-5f;
 
 static Status transformer_complete(void *config, const ModelConfig *model) {

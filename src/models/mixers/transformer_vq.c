@@ -1,14 +1,15 @@
-/* Transformer-VQ's attention (Lingle 2023, arXiv 2309.16354), with the config keys of its authors' code. Tokens attend
- * to a window and, before it, to a codebook, in time that is linear in the length.
+/* Transformer-VQ's attention (Lingle 2023, arXiv 2309.16354), with the config keys of its authors' code. A token
+ * attends to the tokens of a window one by one, and to earlier tokens through a codebook. The time is linear in the
+ * length of the sequence.
  *
  *   q = norm(x Wq), k = K^(-1/4) norm(x Wk), v = silu(x Wv), g = silu(x Wg)      norm: per head, without a weight
  *   c = the code nearest to k; each code is the moving average of the keys nearest to it
- *   s_ij = K^(-1/4) (q_i + u) c_j + K^(-1/2) (q_i + b) r_{i-j}, r = sinusoids Wr, the second only for i - j <= mem_len
- *   y = (softmax(s) v * g) Wo                                                    codebook_attention says what i sees
- *   loss: + c_beta |k - c|^2, averaged over a sequence's tokens, summed over heads and layers
+ *   s_ij = K^(-1/4) (q_i + u) c_j + K^(-1/2) (q_i + b) r_{i-j}, r = sinusoids Wr; the second term only for i - j <=
+ * mem_len y = (softmax(s) v * g) Wo                                                    to which j: see
+ * codebook_attention loss: + c_beta |k - c|^2, averaged over a sequence's tokens, summed over heads and layers
  *
- * State per head n_code x V + n_code, and the window. A layer is one such mixer without an MLP; there are 2 * n_layer
- * layers. */
+ * The state is n_code x V + n_code numbers for each head, and the window. A layer is one such mixer without an MLP;
+ * there are 2 * n_layer layers. */
 #include <math.h>
 
 #include "models/mixers/parts.h"
@@ -28,18 +29,19 @@ static const Key transformer_vq_keys[] = {
     KEY(TransformerVqConfig, n_code, KEY_INTEGER, "512", 1, 1 << 20, NULL, "codes of a head"),
     KEY(TransformerVqConfig, block_len, KEY_INTEGER, "512", 1, 1 << 20, NULL, "tokens of a block"),
     KEY(TransformerVqConfig, mem_len, KEY_INTEGER, "512", 0, 1 << 20, NULL,
-        "tokens before a block that it sees one by one, and the largest distance with a position"),
+        "tokens before a block to which it attends one by one, and the largest distance with a position"),
     KEY(TransformerVqConfig, agg_cache, KEY_INTEGER, "1", 1, 1, NULL, "attention to codes (only 1 is supported)"),
     KEY(TransformerVqConfig, grad_thru_cache, KEY_INTEGER, "1", 1, 1, NULL,
-        "values learn by codes (only 1 is supported)"),
-    KEY(TransformerVqConfig, pe_abs, KEY_INTEGER, "0", 0, 1, NULL, "positions of embeddings (only 0 is supported)"),
+        "values get gradients from attention to codes (only 1 is supported)"),
+    KEY(TransformerVqConfig, pe_abs, KEY_INTEGER, "0", 0, 1, NULL,
+        "add positions to the embeddings (only 0 is supported)"),
     KEY(TransformerVqConfig, pe_lam, KEY_REAL, "100000.0", 1, 1e12, NULL, "largest wavelength of positions / 2 pi"),
-    KEY(TransformerVqConfig, c_beta, KEY_REAL, "0.0001", 0, 1e6, NULL, "factor of the loss of keys far from codes"),
+    KEY(TransformerVqConfig, c_beta, KEY_REAL, "0.0001", 0, 1e6, NULL, "factor on the loss term |key - code|^2"),
     KEY(TransformerVqConfig, c_gamma, KEY_REAL, "0.99", 1e-6, 1, NULL,
-        "what codebooks keep of themselves in an update"),
-    KEY(TransformerVqConfig, e_tie, KEY_INTEGER, "0", 0, 1, NULL, "1 where tie_word_embeddings is true"),
+        "decay of the moving averages that are the codes"),
+    KEY(TransformerVqConfig, e_tie, KEY_INTEGER, "0", 0, 1, NULL, "must be 1 if tie_word_embeddings is true, else 0"),
     KEY(TransformerVqConfig, e_preln, KEY_INTEGER, "1", 1, 1, NULL, "a norm before the head (only 1 is supported)"),
-    KEY(TransformerVqConfig, e_scale, KEY_REAL, "1.0", 1, 1, NULL, "factor of logits (only 1 is supported)"),
+    KEY(TransformerVqConfig, e_scale, KEY_REAL, "1.0", 1, 1, NULL, "factor on the logits (only 1 is supported)"),
 };
 
 static const KeyAlias transformer_vq_aliases[] = {{"hidden_size", "d_model"}};
@@ -54,7 +56,7 @@ static Status transformer_vq_complete(void *config, const ModelConfig *model) {
     if (model->hidden_size % 2 != 0) return refused("hidden_size", "must be even");
     if (c->pe_abs) return refused("pe_abs", "1 is not supported");
     if (c->e_tie != model->tie_word_embeddings)
-        return refused("e_tie", "must be 1 where tie_word_embeddings is true, and else 0");
+        return refused("e_tie", "must be 1 if tie_word_embeddings is true, else 0");
     return OK;
 }
 

@@ -1,13 +1,13 @@
 /* TransNormerLLM (Qin et al. 2023, arXiv 2307.14995), as in OpenNLPLab's TransnormerForCausalLM:
  *
- *   q, k, v, u = x Wqkvu,  q, k = f(q), f(k)          per head; LRPE in the layers of linear_use_lrpe_list
+ *   q, k, v, u = x Wqkvu,  q, k = f(q), f(k)          per head; in some layers with LRPE, see below
  *   S_t = e^(-s_n (1 - l/(L-1) + 1e-5)) S_{t-1} + k_t v_t^T          head n, layer l of L, S [K, V]
  *   o_t = q_t S_t
- *   y = (norm(o) * u) Wo                              the norm is over all heads
+ *   y = (norm(o) * u) Wo                              norm over all heads together
  *
  * Norms have no weights, embeddings are multiplied by the square root of their width, and the MLP is ((x W1) * (x W2))
- * W3. With LRPE, x becomes [x cos(t theta), x sin(t theta)] with learned theta, so K = 2V, else K = V. State per head K
- * x V. */
+ * W3. With LRPE (learned positions, linear_use_lrpe_list), q and k become [x cos(t theta), x sin(t theta)] with learned
+ * theta, so K = 2V, else K = V. The state of a head is K x V numbers. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -29,16 +29,16 @@ static const Key transnormer_keys[] = {
         "width of all heads together (null: decoder_embed_dim)"),
     KEY(TransnormerConfig, linear_act_fun, KEY_CHOICE, "silu", 0, 0, FEATURE_MAPS, "function applied to q and k"),
     KEY(TransnormerConfig, linear_use_lrpe_list, KEY_INTEGER_LIST, "[]", 0, 1, NULL,
-        "for each layer, 1 if it has learned positions, else 0 ([]: the first layer alone)"),
+        "for each layer, 1 if it has learned positions (LRPE), else 0 ([]: only the first has)"),
     KEY(TransnormerConfig, no_scale_embedding, KEY_BOOLEAN, "false", 0, 0, NULL,
-        "do not multiply embeddings by the root of their width"),
+        "do not multiply embeddings by the square root of their width"),
     KEY(TransnormerConfig, norm_type, KEY_CHOICE, "simplermsnorm", 0, 0, "simplermsnorm",
-        "norms without weights (only these)"),
+        "kind of norm: an RMS norm without a weight (only this one)"),
     KEY(TransnormerConfig, bias, KEY_BOOLEAN, "false", 0, 0, NULL, "biases of the projections (only false)"),
     KEY(TransnormerConfig, add_bos_token, KEY_BOOLEAN | KEY_INERT, "false", 0, 0, NULL, "for Hugging Face's tokenizer"),
 };
 
-/* The reference's names for keys that all models share. */
+/* OpenNLPLab's names for keys that all models share. */
 static const KeyAlias transnormer_aliases[] = {{"hidden_size", "decoder_embed_dim"},
                                                {"num_hidden_layers", "decoder_layers"},
                                                {"intermediate_size", "glu_dim"},
@@ -46,8 +46,9 @@ static const KeyAlias transnormer_aliases[] = {{"hidden_size", "decoder_embed_di
 
 enum { QKVU, OUT, THETA };
 
-/* ALiBi's slope of head n, counted from 0. For a power of two H they are 2^(-8(n+1)/H). Otherwise they are those of the
- * largest power of two P below H, followed by every other one of 2P. */
+/* ALiBi's slope of head n of H, counted from 0. If H is a power of two, it is 2^(-8(n+1)/H). Otherwise the first P
+ * heads, P the largest power of two below H, have the slopes for P heads, and the rest every other slope for 2P heads.
+ */
 static double slope(int64_t n, int64_t heads) {
     int64_t power = 1;
     while (2 * power <= heads) power *= 2;
@@ -55,7 +56,7 @@ static double slope(int64_t n, int64_t heads) {
                      : exp2(-8 * (double)(2 * (n - power) + 1) / (double)(2 * power));
 }
 
-/* If the list is empty, sets it to that of the released models: LRPE in the first layer only. */
+/* Sets an empty list to that of the released models: learned positions in the first layer only. */
 static void choose_positions(IntegerList *list, int64_t layers) {
     if (list->count > 0) return;
     *list = (IntegerList){layers, calloc((size_t)layers, sizeof *list->item)};
@@ -78,12 +79,12 @@ static Status transnormer_complete(void *config, const ModelConfig *model) {
     } checks[] = {
         {c->hidden_dim % heads != 0, "hidden_dim", "is not a multiple of decoder_attention_heads"},
         {V > (any ? LARGEST_KEY / 2 : LARGEST_KEY), "decoder_attention_heads",
-         "a head has 256 columns at most, 128 with learned positions"},
+         "gives heads of more than 256 columns (128 if a layer has learned positions)"},
         {positions->count != layers, "linear_use_lrpe_list", "must have one number for each of decoder_layers"},
         {any && c->hidden_dim != model->hidden_size, "hidden_dim",
-         "must be decoder_embed_dim where a layer has learned positions"},
+         "must be decoder_embed_dim if a layer has learned positions"},
         {model->intermediate_size < 0, "glu_dim", "must be a number"},
-        {model->norm_eps != 1e-6, "norm_eps", "only 1e-6 is supported, as in the reference"},
+        {model->norm_eps != 1e-6, "norm_eps", "only 1e-6 is supported, as in OpenNLPLab's code"},
         {model->tie_word_embeddings, "tie_word_embeddings", "true is not supported"},
         {c->bias, "bias", "true is not supported"},
     };
@@ -95,7 +96,7 @@ static Status transnormer_complete(void *config, const ModelConfig *model) {
     return OK;
 }
 
-/* 10000^(-2m/d), where m counts the d columns of all heads together. */
+/* The initial theta of column m: 10000^(-2m/d), where d is the number of columns of all heads together. */
 static double initial_theta(int64_t i, const double argument[3]) { return pow(10000, -2 * (double)i / argument[0]); }
 
 static void transnormer_parameters(Layer *layer) {

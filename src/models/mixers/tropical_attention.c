@@ -1,12 +1,12 @@
 /* Tropical attention (arXiv 2505.17190), which uses only sums and maxima. fla does not have it.
  *
- *   u = ln(1 + relu(x)) + shift                                       (the paper subtracts lambda = -shift)
- *   q_j = max_i(Wq_ij + u_i), k and v likewise                        per head; all heads share the three matrices
+ *   u = ln(1 + relu(x)) + shift                                       the paper subtracts lambda = -shift
+ *   q_j = max_i(Wq_ij + u_i), k and v likewise                        per head; all heads share Wq, Wk and Wv
  *   s_ij = -(max_d(q_id - k_jd) - min_d(q_id - k_jd))                 Hilbert's projective metric
  *   c_i = max_j(s_ij + v_j),  j <= i                                  elementwise
  *   y = (e^c - 1) Wo
  *
- * The paper's attention is not causal; this one is. There are no positions. */
+ * The paper's attention is not causal; this one is. There are no positional embeddings. */
 #include "models/mixers/parts.h"
 
 typedef struct TropicalAttentionConfig {

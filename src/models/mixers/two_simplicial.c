@@ -1,9 +1,8 @@
 /* 2-simplicial attention (Roy et al. 2025, arXiv 2507.02754): attention to pairs of tokens. fla does not have it.
  *
- *   q, k1, v1, k2, v2 = x Wq, x Wk1, x Wv1, x Wk2, x Wv2              (no positions: rotations change the scores)
- *   o_i = sum over j, k of softmax_jk(sum_d q_id k1_jd k2_kd / sqrt(D)) v1_j * v2_k,
- *         0 <= i - j < window1, 0 <= i - k < window2                  (* elementwise; k2 and v2 may have a bias)
- *   y = o Wo
+ *   q, k1, v1, k2, v2 = x Wq, x Wk1, x Wv1, x Wk2, x Wv2              (no rotary positions: they would change the
+ * scores) o_i = sum over j, k of softmax_jk(sum_d q_id k1_jd k2_kd / sqrt(D)) v1_j * v2_k, 0 <= i - j < window1, 0 <= i
+ * - k < window2                  (* elementwise; k2 and v2 may have a bias) y = o Wo
  *
  * In the paper, every fourth layer is of this kind; the others are ordinary attention (the key `attn`). */
 #include "models/mixers/parts.h"
@@ -19,11 +18,11 @@ static const Key two_simplicial_keys[] = {
     KEY(TwoSimplicialConfig, num_kv_heads, KEY_INTEGER | KEY_NULLABLE, "null", 1, 4096, NULL,
         "key and value heads (null: num_heads)"),
     KEY(TwoSimplicialConfig, window1, KEY_INTEGER, "512", 1, 1e9, NULL,
-        "tokens of the first window, the query's own included"),
+        "tokens of the window of k1 and v1, the query's own included"),
     KEY(TwoSimplicialConfig, window2, KEY_INTEGER, "32", 1, 1e9, NULL,
-        "tokens of the second window, the query's own included"),
-    KEY(TwoSimplicialConfig, k2_bias, KEY_REAL, "0.0", -1e6, 1e6, NULL, "added to every entry of the second keys"),
-    KEY(TwoSimplicialConfig, v2_bias, KEY_REAL, "0.0", -1e6, 1e6, NULL, "added to every entry of the second values"),
+        "tokens of the window of k2 and v2, the query's own included"),
+    KEY(TwoSimplicialConfig, k2_bias, KEY_REAL, "0.0", -1e6, 1e6, NULL, "added to every entry of k2"),
+    KEY(TwoSimplicialConfig, v2_bias, KEY_REAL, "0.0", -1e6, 1e6, NULL, "added to every entry of v2"),
 };
 
 enum { Q_PROJ, K1_PROJ, V1_PROJ, K2_PROJ, V2_PROJ, O_PROJ };

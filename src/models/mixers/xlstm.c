@@ -1,19 +1,19 @@
-/* xLSTM-7B's blocks of mLSTM (Beck et al. 2024, arXiv 2405.04517 and 2503.13427), as in transformers' xLSTM:
+/* The mLSTM blocks of xLSTM-7B (Beck et al. 2024, arXiv 2405.04517 and 2503.13427), as in transformers' xLSTM:
  *
  *   q, k, v, r = x Wq, x Wk, x Wv, x Wr
  *   i, f = c(x Wi + bi), c(x Wf + bf)                 c(x) = gate_soft_cap tanh(x / gate_soft_cap), one per head
  *   h = mLSTM's cell (mlstm.h)
  *   y = (sigmoid(r) * norm(h)) Wo                     norm: LayerNorm per head, without a bias
  *
- * State per head K x V + K + 1. The MLP is down(silu(gate(x)) * up(x)), and the logits have a soft cap. With
- * `weight_mode: fused`, checkpoints hold Wq, Wk, Wv and Wr as one tensor, Wi and Wf as another, and gate and up as a
- * third. */
+ * The state of a head is K x V + K + 1 numbers. The MLP is down(silu(gate(x)) * up(x)), and the logits have a soft cap.
+ * With `weight_mode: fused`, checkpoints hold Wq, Wk, Wv and Wr as one tensor, Wi and Wf as another, and gate and up as
+ * a third. */
 #include "models/mixers/mlstm.h"
 #include "models/mixers/xlstm.h"
 
 static const KeyAlias xlstm_aliases[] = {{"hidden_size", "embedding_dim"}, {"num_hidden_layers", "num_blocks"}};
 
-/* The weights. If they are fused, Q_PROJ stands for q, k, v and r, and I_PROJ for i and f. */
+/* With `weight_mode: fused`, Q_PROJ holds the weights of q, k, v and r, and I_PROJ those of i and f. */
 enum { Q_PROJ, K_PROJ, V_PROJ, R_PROJ, I_PROJ, F_PROJ, PROJECTIONS, I_BIAS = PROJECTIONS, F_BIAS, NORM, OUT_PROJ };
 
 static void add_gates(Layer *layer, const XlstmConfig *c) {

@@ -11,16 +11,16 @@ typedef struct XlstmConfig {
     char *weight_mode, *mode, *chunkwise_kernel, *sequence_kernel, *step_kernel, *autocast_kernel_dtype,
         *inference_state_dtype;
     bool fused;
-    int64_t key_size, value_size, ffn_size; /* widths */
+    int64_t key_size, value_size, ffn_size; /* columns of all heads together, and of the MLP */
 } XlstmConfig;
 
 enum { XLSTM_KEYS = 21 };
 extern const Key xlstm_keys[XLSTM_KEYS];
 
-/* Sets the widths and `fused`. BAD_INPUT (logged) if sizes do not divide. */
+/* Sets the widths and `fused`. Returns BAD_INPUT (logged) if a width is not a multiple of num_heads. */
 Status xlstm_complete(void *config, const ModelConfig *model);
 
-/* down(silu(gate(x)) * up(x)). If `fused`, gate and up are one tensor. */
+/* down(silu(gate(x)) * up(x)). With `weight_mode: fused`, gate and up are one tensor. */
 extern const Mlp xlstm_ffn;
 
 #endif

@@ -1,5 +1,6 @@
-/* The launch of a kernel on a runtime that only counts shared memory: a kernel that fits is launched with its bytes,
- * one that does not ends the program with a sentence. Prints what it does; tests/run/fake_gpu.sh compares. */
+/* The launch of a kernel on a runtime that only counts shared memory: a kernel that fits is launched with the bytes
+ * that it needs, and one that does not fit ends the program with a message. Prints what it does; tests/run/fake_gpu.sh
+ * compares. */
 #include <stdio.h>
 
 #include "core/launch_cuda.h"
