@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 bundle=bundle
 [[ ${1:--} == -* ]] || { bundle=$1; shift; }
 for option in "$@"; do
-    [[ $option == -D?*=* ]] || { echo "bundle.sh: $option is no option of cmake's of the form -DNAME=VALUE" >&2; exit 2; }
+    [[ $option == -D?*=* ]] || { echo "bundle.sh: $option is not an option for cmake of the form -DNAME=VALUE" >&2; exit 2; }
 done
 build=${BUILD:-build-bundle}
 largest=100000000

@@ -5,7 +5,7 @@ set -eu
 case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit; print }' "$0"; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 for option in "$@"; do
-    case $option in -D?*=*) ;; *) echo "install.sh: $option is no option of cmake's of the form -DNAME=VALUE" >&2; exit 2 ;; esac
+    case $option in -D?*=*) ;; *) echo "install.sh: $option is not an option for cmake of the form -DNAME=VALUE" >&2; exit 2 ;; esac
 done
 build=${BUILD:-build-install}
 ./launch/setup.sh

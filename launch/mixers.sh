@@ -38,7 +38,7 @@ declare -A mixer_keys=(
     [xlstm]="num_heads=4"
 )
 
-# How pictures group the mixers: by what the state does or is.
+# The families by which pictures group the mixers: mixers of a family have similar states.
 mixer_families=(
     "linear attention: linear_attn retnet transnormer lightnet based rebased xlstm mlstm_block"
     "gates by channel: hgrn hgrn2 gla gsa abc rwkv6 gateloop"
@@ -74,7 +74,7 @@ known_mixers() {
     mapfile -t mixers < <([ $# -gt 0 ] && printf '%s\n' "$@" || printf '%s\n' "${!mixer_keys[@]}" | sort)
     for mixer in "${mixers[@]}"; do
         [ -n "${mixer_keys[$mixer]+known}" ] && continue
-        echo "${0##*/}: there is no mixer $mixer in launch/mixers.sh, but: ${!mixer_keys[*]}" >&2
+        echo "${0##*/}: launch/mixers.sh has no mixer $mixer; it has: ${!mixer_keys[*]}" >&2
         exit 2
     done
 }

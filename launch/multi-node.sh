@@ -12,7 +12,7 @@ hosts=$1
 shift
 ranks=0
 for host in ${hosts//,/ }; do
-    [[ $host =~ ^[^:]+:[1-9][0-9]*$ ]] || { echo "$host: HOST:RANKS is wanted, for instance node1:8,node2:8" >&2; exit 2; }
+    [[ $host =~ ^[^:]+:[1-9][0-9]*$ ]] || { echo "$host is not of the form HOST:RANKS, for instance node1:8,node2:8" >&2; exit 2; }
     ranks=$((ranks + ${host##*:}))
 done
 

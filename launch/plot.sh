@@ -21,7 +21,7 @@ done
 shift $((OPTIND - 1))
 [ $# -gt 0 ] || { "$0" --help >&2; exit 2; }
 for quantity in $quantities; do
-    case " $all " in *" $quantity "*) ;; *) echo "plot.sh: there is no quantity $quantity, but: $all" >&2; exit 2 ;; esac
+    case " $all " in *" $quantity "*) ;; *) echo "plot.sh: there is no quantity $quantity; the quantities are: $all" >&2; exit 2 ;; esac
 done
 [ -z "$groups" ] || [ "$(echo "$quantities" | wc -w)" = 1 ] || { echo "plot.sh: with -g, -q names one quantity" >&2; exit 2; }
 command -v gnuplot > /dev/null || { echo "plot.sh: gnuplot is missing (Debian: apt install gnuplot-nox)" >&2; exit 1; }

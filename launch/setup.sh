@@ -6,7 +6,7 @@ case " $* " in *" -h "* | *" --help "*) awk 'NR > 1 { if (!sub(/^# ?/, "")) exit
 bundle=no
 case "$*" in '') ;; bundle) bundle=yes ;; *) "$0" --help >&2; exit 2 ;; esac
 
-# What is needed: a Debian package, and a test that succeeds if it is there, from whatever source.
+# The requirements, one a line: a Debian package, and a test that succeeds if its content is installed from any source.
 needs() {
     cat <<'LIST'
 gcc               command -v cc
@@ -98,4 +98,4 @@ if [ -n "$missing" ]; then
     exit 1
 fi
 check_cmake || exit 1
-echo "setup: everything is there"
+echo "setup: nothing is missing"

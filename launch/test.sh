@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 for argument in "$@"; do
     case $argument in
         --rerun-failed | --output-on-failure | --stop-on-failure | --repeat | --timeout | --verbose) ;;
-        --*) echo "test.sh: ctest has no option $argument that would make sense here" >&2; exit 2 ;;
+        --*) echo "test.sh: the option $argument is not passed on to ctest" >&2; exit 2 ;;
     esac
 done
 ./launch/setup.sh

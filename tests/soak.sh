@@ -31,13 +31,13 @@ make_config
 sed -i 's/hidden_size: 32/hidden_size: 64/; s/intermediate_size: 48/intermediate_size: 128/; s/lr: 3.0e-3/lr: 5.0e-4/' "$work/config.yaml"
 settings=(--config "$work/config.yaml" --training.steps="$steps" --checkpoint.enable_checkpoint=true --checkpoint.keep_latest_k=2)
 run=$work/soaked
-trap 'kills=0' INT # it ends with the run that it is in
+trap 'kills=0' INT # ends after the current run
 samples_per_step=8 tokens_per_step=512
 optimizer_blocks=800 # of 1024 bytes: the metrics of 2000 steps fit, optimizer.safetensors does not
 # Of the losses, relatively. Numbers of ranks add in another order: without any fault 2, 3 and 8 ranks differ from 1 by up to 1e-7 in
 # 1000 steps (at the rate of learning above; at six times as much by 1e-3).
 bound=1e-6
-# Folders with shared memory of Open MPI whose rank is dead: nobody has them locked.
+# Lists the folders with shared memory of Open MPI whose rank is dead, which no process has locked.
 dead_memory() {
     for folder in $(find /dev/shm -maxdepth 1 -user "$(id -un)" -name 'flame-c-mpi-*' 2>/dev/null); do
         ! flock -n "$folder" true 2>/dev/null || echo "$folder"
@@ -80,7 +80,7 @@ check_run() {
     check_samples || fail "samples were lost or consumed twice"
     same_within "$work/losses" "$work/losses-whole" $bound || fail "the losses are not those of the undisturbed run"
     "$FLAME" checkpoint verify "$run" >"$work/log" 2>&1 || { cat "$work/log"; fail "the checkpoints"; }
-    find "$run" -name '*.tmp*' -o -name '*.damaged*' -o -name '*.rewound*' | grep . && fail "this is left in the folder"
+    find "$run" -name '*.tmp*' -o -name '*.damaged*' -o -name '*.rewound*' | grep . && fail "these files are left in the folder"
     [ ! -s "$run/.lock" ] || fail ".lock names a job: $(cat "$run/.lock")"
     rm -rf "$run" "$work/samples"
     starts=0
@@ -120,7 +120,7 @@ pause() {
     pkill -CONT -f "job.dump_folder=$run" || true
 }
 
-# inject: ends the job, as soon as it has ranks. 1 if it had ended by itself.
+# inject: ends the job as soon as it has ranks. Returns 1 if it had ended by itself.
 inject() {
     while kill -0 "$job" 2>/dev/null; do
         case $fault in

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The order of the folders of src/, and the lists that no compiler compares: kernels, ops and their tests.
+# Checks the order of the folders of src/, and lists that the compiler does not compare: kernels, ops and their tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -27,9 +27,9 @@ wrong=$(includes | awk -v order="$folders" '
 circles=$(includes | sed 's/\(\.tile\|\.map\)\?\.[ch]\b//g' | awk '$1 != $2' | tsort 2>&1 >/dev/null) || true
 [ -z "$circles" ] || complain "modules that include each other: $circles"
 
-# Memory that the system refuses is no bug of the program.
+# A refused allocation is not a bug of the program.
 wrong=$(grep -rn --include='*.[ch]' 'CHECK(.*"\(no\|out of\) memory' src || true)
-[ -z "$wrong" ] || complain "CHECK_MEMORY says that there is no memory, not CHECK: $wrong"
+[ -z "$wrong" ] || complain "use CHECK_MEMORY instead of CHECK for a refused allocation: $wrong"
 
 # KERNEL(name) of the kernel files = core/kernels.def, where one file may be compiled for several sizes, with gates, or for strict attention: name_64.
 defined=$(grep -rhoE '\bKERNEL\([a-z0-9_]+, ' src/kernels src/core | sed 's/KERNEL(//; s/, //' | sort -u)
@@ -64,6 +64,6 @@ for file in src/models/*.c src/models/mixers/*.c; do
         grep -qE "(\.|->)$field\b" src/models/*.c src/models/mixers/*.c || unread+=" $field"
     done < <(tr '\n' ' ' <"$file" | sed 's/ KEY(/\n/g' | sed -nE 's/^[A-Za-z0-9]+, *([A-Za-z0-9_]+), *KEY_/\1 /p' | sed 's/"),.*//')
 done
-[ -z "$unread" ] || complain "keys that nothing reads:$unread"
+[ -z "$unread" ] || complain "keys that no code reads:$unread"
 [ "$failed" = 0 ] && echo "folders in order, no circles, lists complete, keys read"
 exit "$failed"

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Ranks that were given different things are refused, with the first difference named; what several ranks say is printed once.
+# Ranks with different configurations, programs or files are refused, and the first difference is named. A message that several
+# ranks have is printed once.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
 run=(mpirun --allow-run-as-root --oversubscribe --bind-to none)
 common=(--config "$work/config.yaml" --training.steps=2)
 
-# says_once RANKS CODE WORDS ARGUMENTS...: exactly one error, which has WORDS.
+# says_once RANKS CODE WORDS ARGUMENTS...: the job logs exactly one error, which contains WORDS.
 says_once() {
     local count=$1 code=$2 words=$3 got=0
     shift 3
     "${run[@]}" -np "$count" "$FLAME" "${common[@]}" "$@" >"$work/log" 2>&1 || got=$?
     [ "$got" = "$code" ] || { cat "$work/log"; fail "$*: exit code $got, not $code"; }
-    [ "$(grep -c 'error: ' "$work/log")" = 1 ] && grep -q "error: .*$words" "$work/log" || { cat "$work/log"; fail "$*: not said once: $words"; }
+    [ "$(grep -c 'error: ' "$work/log")" = 1 ] && grep -q "error: .*$words" "$work/log" || { cat "$work/log"; fail "$*: not exactly one error with: $words"; }
 }
 says_once 3 1 'nowhere.h5: ' --data.files="$work/nowhere.h5"
 says_once 3 1 'nowhere' --checkpoint.initial_load_path="$work/nowhere"
@@ -24,7 +25,7 @@ differs() {
     local got=0
     "${run[@]}" -np 1 "${program[0]}" ${2:---training.steps=2} : -np 1 "${program[1]}" ${3:---training.steps=2} >"$work/log" 2>&1 || got=$?
     [ "$got" = 1 ] || { cat "$work/log"; fail "rank 0 with $2, rank 1 with $3: exit code $got"; }
-    grep -q "error: .*the ranks differ: $1" "$work/log" || { cat "$work/log"; fail "rank 0 with $2, rank 1 with $3: not said: $1"; }
+    grep -q "error: .*the ranks differ: $1" "$work/log" || { cat "$work/log"; fail "rank 0 with $2, rank 1 with $3: missing message: $1"; }
     [ -z "$(find "$work/run" -type f ! -name .lock 2>/dev/null)" ] || fail "rank 0 with $2, rank 1 with $3: files are left behind"
 }
 program=("$FLAME" "$FLAME")
@@ -42,7 +43,7 @@ program=("$FLAME" "${BUILD:?the build folder}/tests/flame-c-guarded")
 differs 'the program is flame-c .*build .* on rank 0 and flame-c .*build .* on rank 1' "$base" "$base"
 program=("$FLAME" "$FLAME")
 
-# The same paths with other content, as on hosts with other file systems: each rank has a folder of its own.
+# The same paths with different contents, as on hosts with different file systems: each rank has its own working folder.
 cat >"$work/on_its_host" <<END
 #!/bin/sh
 cd $work/host-\$OMPI_COMM_WORLD_RANK && exec $FLAME "\$@"

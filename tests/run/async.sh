@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Saves in the background: each has its line in the log, also one that the next overtook.
+# Saves in the background: each has a line in the log, also if the next save was due before it had ended.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -17,7 +17,7 @@ FAULT=hang FAULT_CALL=fsync FAULT_PATH=model.safetensors FAULT_BEGUN=$work/begun
     "$FLAME" "${kept[@]}" --job.dump_folder="$work/slowly" --checkpoint.async_mode=async >"$work/log" 2>&1 &
 job=$!
 until [ -e "$work/begun" ]; do sleep 0.02; done
-sleep 1 # three steps would be taken by now
+sleep 1 # long enough for three steps
 touch "$work/go"
 wait $job || { cat "$work/log"; fail "training on a slow disk"; }
 for step in 1 2 3; do

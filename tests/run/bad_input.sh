@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whatever is wrong with what a user gives: one message that says what and where, the right exit code, nothing left behind.
+# Invalid input of every kind causes one message that names the problem and its place, the right exit code, and no files.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -46,7 +46,7 @@ trains 2 'no mixer "rnn".*gla, .*transformer' --model.model_type=rnn
 trains 2 'model.hidden_size' --model.hidden_sizes=64
 trains 1 'multiples of num_heads 3' --model.num_heads=3
 trains 1 'needs .* MB.*activation_checkpoint' --training.batch_size=100000 --training.global_batch_size=null --training.seq_len=8192
-# the plan for this host is the run's, what backward computes again included; that for another names the choices of auto
+# the plan for this host is that of a run, including what backward recomputes; a plan for another machine lists the choices of auto
 big=(--training.batch_size=100000 --training.global_batch_size=null --training.seq_len=8192)
 trains 1 'needs .* MB' "${big[@]}"
 sed -n '/^backward/,/^  total/p' "$work/out" >"$work/planned"
@@ -63,16 +63,16 @@ refuses 1 'twice.yaml:2.*training' --config "$work/twice.yaml"
 head -c 100000 /dev/zero | tr '\0' '[' >"$work/deep.yaml"
 refuses 1 'deeper than 32' --config "$work/deep.yaml"
 
-# more than a configuration may hold, from the command line, where it would end in config.yaml
+# more than a configuration may contain, given on the command line, from which it would get into config.yaml
 refuses 1 'nested deeper than 32' --config "$work/config.yaml" "--model.$(printf 'a.%.0s' {1..50})b=5"
 refuses 1 'more than 1000 keys' --config "$work/config.yaml" $(printf -- '--model.k%d=1 ' {1..1001})
 
-# models that nothing computes
+# models that are not supported
 trains 2 'model_type must be a string; it is one of' --model.model_type=5
 trains 1 'must be an even head size of at most 256' --model.hidden_size=520 --model.attn.num_heads=1
 trains 1 'model.attn.layers is empty: remove .attn. if' --model.attn.layers=[]
 
-# surroundings that are odd, but enough: the run ends and has saved
+# unusual environments in which a run works: it ends and has saved
 # odd CODE WORDS SHELL-COMMAND: what to do before the run.
 odd() {
     local got=0
@@ -109,7 +109,7 @@ for form in "--ranks 2" "--ranks=2"; do # a plan reads no data
     grep -q '; 2 ranks' "$work/out" || fail "plan $form is not about two ranks: $(cat "$work/out")"
 done
 
-# plans of what no machine has
+# plans for more ranks and parameters than any machine has
 refuses 1 'is more than 1e.09 tokens at once' plan --config "$work/config.yaml" --training.batch_size=1000000 --training.seq_len=1000000
 whole() { "$FLAME" plan --config "$source_folder/configs/gla-340M.yaml" --data.files=[] --training.global_batch_size=null "$@" >"$work/out" 2>&1 || { cat "$work/out"; fail "plan $*"; }; }
 whole --ranks=1000000
@@ -131,7 +131,7 @@ trains 1 'short' --data.files="$work/short.h5"
 refuses 1 'data.h5.*exists' data build --text "$work/short" --out "$work/data.h5"
 refuses 1 '.' data build --text "$work/missing" --out "$work/new.h5"
 
-# files that crash HDF5 1.10 or keep it busy for ever
+# files that crash HDF5 1.10 or make it loop forever
 for damaged in "$source_folder"/tests/data/damaged/*.h5; do
     refuses 1 "$(basename "$damaged")" data verify "$damaged"
 done
@@ -154,7 +154,7 @@ fresh_case; sed -i 's/{/{,/' "$work/case/config.json"; verifies 1 'config.json'
 fresh_case; sed -i 's/"layers": \[/"layers": [7,/' "$work/case/config.json"; verifies 1 'model.attn.layers.*7'
 fresh_case; sed -i 's/"vocab_size": 72/"vocab_size": 0/' "$work/case/config.json"; verifies 1 'config.json:[0-9]+: model.vocab_size is 0, which is out of range'
 fresh_case; sed -i 's/"num_heads": 2,/"num_heads": "2",/' "$work/case/config.json"; verifies 1 'config.json:[0-9]+: model.*num_heads must be an integer, not 2'
-# a model.safetensors whose header says something else in as many bytes; data: at 8 + what is its length
+# a model.safetensors whose header is changed without changing its length; the data begin at 8 + that length
 in_header() { fresh_case && LC_ALL=C sed -i "1,/}}/ $1" "$work/case/model.safetensors"; }
 tensors=$(od -An -t u8 -N 8 "$source_folder/tests/golden/gla-swa/model.safetensors")
 in_header 's/"model\.norm\.weight"/"model.mean.weight"/'; verifies 1 '1 tensors missing: model.norm.weight, 1 unexpected: model.mean.weight$'
@@ -162,7 +162,7 @@ in_header 's/"model\./      "/g'; verifies 1 'The prefix of the names differs: t
 in_header 's/"model\.layers/"model.stages/g'; verifies 1 '3[0-9] tensors missing: ([a-z_0-9.]+, ){4}[a-z_0-9.]+, 3[0-9] unexpected: ([a-z_0-9.]+, ){4}[a-z_0-9.]+$'
 in_header 's/\[72,32\]/[32,72]/'; verifies 1 'lm_head.weight has shape .32, 72., the model expects .72, 32. .it looks transposed'
 in_header 's/"F32"/"F33"/'; verifies 1 'lm_head.weight: its dtype is F33, which the format does not have'
-# weights that can be read, but are odd: a warning names them
+# weights that can be read but are suspicious: a warning names them
 warns() { refuses 0 "warning: .*$1" "${@:2}" && rm -rf "$work/made"; }
 fresh_case; overwrite "$work/case/model.safetensors" '\000\000\300\177' $((8 + tensors)); warns '1 values in 1 tensors are NaN or infinite: lm_head.weight' import --from "$work/case" --out "$work/made"
 fresh_case; head -c 9216 /dev/zero | dd of="$work/case/model.safetensors" bs=1 seek=$((8 + tensors)) conv=notrunc status=none; warns '1 tensors are zero everywhere: lm_head.weight' import --from "$work/case" --out "$work/made"
@@ -176,7 +176,7 @@ done
 fresh_case; LC_ALL=C sed -i 's/"loss":{"dtype":"F32","shape":\[1\]/"loss":{"dtype":"F16","shape":[2]/' "$work/case/io.safetensors"; verifies 1 'loss has 2 elements, not 1'
 fresh_case; sed -i 's/"grad_norms_nodecay1d": \[/&1, 2, 3, 4, 5, 6, 7, 8,/' "$work/case/train.json"; verifies 1 'train.json: losses_nodecay1d has 6 numbers and grad_norms_nodecay1d 14'
 fresh_case; sed -i 's/"\(losses\|grad_norms\)_fp64": \[/&1,/' "$work/case/train.json"; verifies 1 'train.json: grad_norms has 6 numbers and grad_norms_fp64 7'
-# what only one rank cannot read ends both: input_ids, logits, loss
+# a file that only one rank cannot read ends both ranks: input_ids, logits, loss
 reference=$source_folder/tests/golden/gla-swa
 for at in 0 141824 187904; do
     got=0
@@ -193,7 +193,7 @@ on=(--checkpoint.enable_checkpoint=true --checkpoint.interval=4 --training.steps
 ranks 1 --config "$work/config.yaml" "${on[@]}" --job.dump_folder="$work/saved" || fail "a run with checkpoints"
 cp "$work/data.h5" "$work/a-file"
 refuses 3 'a-file/checkpoint: Not a directory' --config "$work/config.yaml" "${on[@]}" --job.dump_folder="$work/a-file"
-[ "$(grep -c 'error:' "$work/err")" = 1 ] || { cat "$work/err"; fail "said twice: job.dump_folder is a file"; }
+[ "$(grep -c 'error:' "$work/err")" = 1 ] || { cat "$work/err"; fail "two messages that job.dump_folder is a file"; }
 resumes() { refuses "$1" "$2" --config "$work/config.yaml" "${on[@]}" --training.steps=12 --job.dump_folder="$work/saved" "${@:3}"; }
 resumes 1 'other data: training.seq_len is 64 there and 32 here, training.seed is 7 there and 8 here\.' --training.seed=8 --training.seq_len=32
 "$FLAME" data build --text "$source_folder/src/base" --out "$work/other.h5" >"$work/out" 2>&1
@@ -223,5 +223,5 @@ got=0
 "$FLAME" --config "$work/config.yaml" "${on[@]}" --training.steps=12 --job.dump_folder="$work/saved" >"$work/out" 2>"$work/err" || got=$?
 [ "$got" = 1 ] && grep -q 'model.layers\|embeddings\|lm_head\|safetensors' "$work/err" || { cat "$work/err"; fail "flipped bits in both checkpoints: exit code $got"; }
 
-[ "$bad" = 0 ] || fail "$bad bad inputs are not refused as they should be"
+[ "$bad" = 0 ] || fail "$bad invalid inputs are not refused as expected"
 echo "every bad input was refused with its message"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# flame-c bench times the step, every op and the reading of data, and writes its numbers where they are wanted.
+# flame-c bench times the step, every op and the reading of data, and writes its numbers to the given file.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -9,7 +9,7 @@ for key in step_seconds tokens_per_second product_gflops memory_gbytes_per_secon
     grep -qE "\"$key\": [0-9.e+-]*[1-9]" "$work/new/folder/bench.json" || { cat "$work/log"; fail "no $key in bench.json"; }
 done
 grep -q '"op": "chunk_gla"' "$work/new/folder/bench.json" || fail "no ops in bench.json"
-# refuses CODE WORDS ARGUMENTS...: with nothing timed before.
+# refuses CODE WORDS ARGUMENTS...: bench ends with CODE and WORDS before it measures anything.
 refuses() {
     local got=0
     "$FLAME" bench --config "$work/config.yaml" "${@:3}" >"$work/log" 2>&1 || got=$?

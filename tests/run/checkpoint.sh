@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# flame-c checkpoint: what it lists, what it finds damaged, what differs, what it removes and what not.
+# flame-c checkpoint: the steps that it lists, the damage and the differences that it finds, and the steps that it removes or keeps.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -20,7 +20,7 @@ runs() {
 says() { grep -q -- "$1" "$work/out" || fail "expected \"$1\": $(cat "$work/out")"; }
 number() { [ "$(grep -c -- "$2" "$work/out")" = "$1" ] || fail "expected $1 lines with \"$2\": $(cat "$work/out")"; }
 
-# Each step, with those set aside and those that no run would use.
+# Lists each step, also renamed ones and those that no run would use.
 runs 0 verify run
 number 5 'good$'
 cp -r $steps/step-00000004 $steps/step-00000004.rewound
@@ -32,7 +32,8 @@ says '^step-00000099.tmp-host-1-2 .*killed'
 says '^step-00000012 .*not used'
 rm -r $steps/step-00000004.rewound $steps/step-00000099.tmp-host-1-2 $steps/step-00000012
 
-# Nothing differs from itself, nor from the same of another run; an export differs by the rounding of bf16; another step in all tensors and in state.json.
+# A step does not differ from itself, nor from the same step of an equal run. An export differs by the rounding of bf16. Another step
+# differs in all tensors and in state.json.
 runs 0 diff run $steps/step-00000010
 runs 0 diff run twin
 says '^optimizer: [1-9][0-9]* tensors equal, 0 with other values'
@@ -54,7 +55,7 @@ number 2 'step-00000006: tensor .* is damaged'
 number 4 'good$'
 [ "$(ls damaged/checkpoint)" = "$(ls $steps)" ] || fail "verify has renamed something"
 
-# So is every damaged or missing file, also those that a load does without, and the tensors beside them.
+# Every damaged or missing file is named, also files that loading does not need, and tensors that are damaged as well.
 cp -r $steps/step-00000006 files
 sed -i 's/<eos>/<EOS>/' files/tokenizer.json
 rm files/config.yaml files/generation_config.json
@@ -67,7 +68,7 @@ says 'files/config.yaml: No such file'
 says 'files/generation_config.json: No such file'
 number 1 'tensor .* is damaged'
 
-# Nobody takes its weights, on one rank or two, nor those beside a changed config.json.
+# No command uses its weights, on one rank or two, nor weights beside a changed config.json.
 refused_by() { # PATTERN RANKS ARGUMENTS...
     local code=0
     ranks "${@:2}" || code=$?

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The clock of the day jumps back and forth by hours: no timeout fires or is waited for, metrics.jsonl and TensorBoard have each
-# step once and in order, also when a run is resumed with an earlier clock than it began with.
+# The wall clock jumps back and forth by hours: no timeout fires too early or too late, and metrics.jsonl and TensorBoard have each
+# step once and in order, also if a run is resumed at an earlier time of the clock than it began.
 source "$(dirname "$0")/common.sh"
 tools=${BUILD:-$(dirname "$FLAME")}/tests
 make_data
@@ -13,7 +13,7 @@ each_once() {
     [ "$(LC_ALL=C "$tools/event_steps" "$work/$1"/tb/*)" = "$(seq -s ' ' 14) " ] ||
         { ls "$work/$1/tb"; fail "$1: TensorBoard shows the steps $("$tools/event_steps" "$work/$1"/tb/*)"; }
 }
-begin_again() { # as a run that ended after step 10
+begin_again() { # removes what follows step 10, as if the run had ended there
     rm -r "$work/$1/checkpoint/step-00000012"
     train "$1" --training.steps=14
     grep -q 'resuming after step 10' "$work/log" || { cat "$work/log"; fail "$1 is not resumed"; }
@@ -26,7 +26,7 @@ train jumping --training.steps=12 --comm.train_timeout_seconds=10
 ! grep -q 'warning\|error' "$work/log" || { cat "$work/log"; fail "a warning because of the clock"; }
 begin_again jumping
 each_once jumping
-awk '/step_seconds/ { if (match($0, /"step_seconds": -/)) exit 1 }' "$work/jumping/metrics.jsonl" || fail "a step took less than no time"
+awk '/step_seconds/ { if (match($0, /"step_seconds": -/)) exit 1 }' "$work/jumping/metrics.jsonl" || fail "a step has a negative duration"
 
 CLOCK_OFFSET=7200 train back --training.steps=12
 CLOCK_OFFSET=-7200 begin_again back
@@ -36,6 +36,6 @@ for run in jumping back; do
     losses "$work/$run" | cmp - "$work/steady-losses" || fail "the losses of $run differ"
 done
 
-# The watchdog of GPUs is not put to sleep by a clock that is set back.
+# The watchdog of GPUs still works after the clock is set back.
 LD_PRELOAD=$tools/libclock_jumps.so CLOCK_OFFSET=7200 timeout 60 "$tools/test_watchdog" >"$work/log" 2>&1 || { cat "$work/log"; fail "test_watchdog: $?"; }
 echo "clocks that jump and that are set back do no harm"

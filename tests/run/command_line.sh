@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is made from the tables of commands and keys (completion of shells, the manual page), and what several ranks say of a
-# command line.
+# The output that is generated from the tables of commands and keys (shell completion, the manual page), and messages about the
+# command line on several ranks.
 source "$(dirname "$0")/common.sh"
 
 # completes WORDS... : what bash offers for the last one, in one line.
@@ -37,7 +37,7 @@ code=0
 "$FLAME" --completion ksh >"$work/out" 2>"$work/err" || code=$?
 { [ "$code" = 2 ] && grep -q 'bash or zsh, not "ksh"' "$work/err"; } || fail "--completion ksh"
 
-# what is wrong with a command line is said once, whatever the number of ranks; help too
+# an error in a command line is printed once for any number of ranks, and so is help
 ranks 3 eval --sequence-length 5 && fail "an unknown option"
 [ "$(grep -c 'error: ' "$work/log")" = 1 ] && grep -q 'eval: unknown option --sequence-length' "$work/log" || { cat "$work/log"; fail "an unknown option on 3 ranks"; }
 ranks 3 foo && fail "an unknown command"

@@ -1,11 +1,11 @@
-# Shared by the tests that run whole programs. Wants FLAME (the binary); makes a folder of its own and removes it.
+# Shared by the tests that run whole programs. Needs FLAME (the program); creates a temporary folder and removes it.
 set -euo pipefail
 : "${FLAME:?the flame-c binary}"
 source_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=1
-export CUDA_VISIBLE_DEVICES= # these tests are about the CPU, also where there is a GPU
+export CUDA_VISIBLE_DEVICES= # these tests use the CPU, even if there is a GPU
 
 fail() {
     echo "FAILED: $*" >&2
@@ -39,8 +39,8 @@ kill_ranks() {
     while pgrep -f -- "$2" >/dev/null; do sleep 0.1; done
 }
 
-# Sets MEMORY_CODE for faults/memory_limit.c. NVIDIA's runtime, where it is linked into the program, asks for memory before main and
-# crashes if there is none; own code is the longest run of functions between those of the runtime.
+# Sets MEMORY_CODE for faults/memory_limit.c. NVIDIA's runtime, if it is linked into the program, allocates memory before main and
+# crashes if that fails. The program's own code is the longest run of functions between those of the runtime.
 own_code() {
     MEMORY_CODE=$(nm "$FLAME" | LC_ALL=C sort | awk '
         $2 !~ /^[tT]$/ { next }

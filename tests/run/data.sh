@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What the data say reaches checkpoints and exports, and what a run should know about its data is said.
+# Checkpoints and exports contain the information of the data files, and a run warns of problems with its data.
 source "$(dirname "$0")/common.sh"
 make_config
 cd "$work"
 mkdir text && for i in 1 2 3 4 5 6; do seq "$i" "${i}00" >"text/$i.txt"; done
 
-# Every command that writes makes the folders above.
+# Every command that writes a file creates its parent folders.
 "$FLAME" data build --text text --out data/sets/train.h5 --document line --validation 0.2 --validation-out held/out/validation.h5 >log 2>&1 ||
     fail "data build made no folders: $(cat log)"
 "$FLAME" logits --checkpoint "$source_folder/tests/golden/gla" --tokens "$source_folder/tests/golden/gla/io.safetensors" \
@@ -16,7 +16,7 @@ says() { grep -q -- "$1" log || fail "expected \"$1\": $(cat log)"; }
 silent() { ! grep -q 'warning' log || fail "unexpected: $(cat log)"; }
 token() { sed -n "s/.*\"$2\": *\([^,]*\),*/\1/p" "$1"; }
 
-# The data's marks of documents are the model's in config.json and generation_config.json.
+# config.json and generation_config.json have the data's bos_token_id and eos_token_id.
 trains some/where/run
 silent
 step=some/where/run/checkpoint/step-00000002
@@ -27,7 +27,7 @@ for folder in "$step" some/where/else/exported; do
     done
 done
 
-# Keys that say otherwise are told; an eos_token_id that lists the data's stays.
+# A warning names keys with other values. An eos_token_id list that contains the data's token is kept.
 trains differs --model.bos_token_id=3 --model.eos_token_id=2
 says 'model.bos_token_id is 3, but .* begin with token 256'
 says 'model.eos_token_id is 2, but .* end with token 257'
@@ -45,7 +45,7 @@ says 'the data have [0-9]* samples of 64 tokens, a step takes 400'
 trains leaking --data.validation_files='[held/out/validation.h5, data/../data/sets/train.h5]' --data.validation_interval=100
 says 'train.h5 is in data.files and in data.validation_files'
 
-# A file that cannot grow: an error, not a crash, and nothing is left.
+# A file that cannot grow causes an error, not a crash, and no file is left.
 for level in 0 4; do
     for limit in 1 8 40; do
         code=0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A rank dies where nobody expects it: while MPI starts, while it reads data, in the thread that saves, after the last step. It is
+# A rank dies at an unusual moment: while MPI starts, while it reads data, in the thread that saves, after the last step. It is
 # killed, crashes, aborts or just exits with 0. The job ends with an exit code that is not 0, no process and no temporary file is left,
 # and the next start finishes the run.
 source "$(dirname "$0")/common.sh"
@@ -10,7 +10,7 @@ on=(--config "$work/config.yaml" --training.steps=9 --checkpoint.enable_checkpoi
     --checkpoint.async_mode=async)
 ranks 3 "${on[@]}" --job.dump_folder="$work/whole" || { cat "$work/log"; fail "the undisturbed run"; }
 
-# dies PLACE DEATH RANK CALL PATH AFTER: the rank dies in that call for a path with these words, once AFTER is there.
+# dies PLACE DEATH RANK CALL PATH AFTER: the rank dies in that call for a path with these words, once the file AFTER exists.
 died=0
 dies() {
     local run="$work/$1" code=0

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# training.teacher: the same losses on any ranks, meshes and micro-batches, and after a resume; nothing to learn from a teacher
-# that is equal; another teacher is told; what cannot be a teacher is refused.
+# training.teacher: the same losses on any ranks, meshes and micro-batches, and after a resume; an equal teacher
+# gives no gradient; a changed teacher is reported; a model that cannot be a teacher is refused.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
 run=(--config "$work/config.yaml" --checkpoint.enable_checkpoint=true --training.steps=6)
 teacher=(--training.teacher="$work/teacher")
 train() { ranks "$1" "${run[@]}" "${@:2}" || { cat "$work/log"; fail "$*"; }; }
-# told RUN: "step loss" and "step divergence" of every step.
+# told RUN: prints "step loss" and "step divergence" of every logged step.
 told() {
     losses "$work/$1"
     sed -n 's/.*"step": *\([0-9]*\).*"teacher_kl": *\([-+.0-9e]*\).*/\1 \2/p' "$work/$1/metrics.jsonl"
 }
 first() { sed -n "s/^{\"step\": 1,.*\"$2\": *\([-+.0-9e]*\),.*/\1/p" "$work/$1/metrics.jsonl"; }
-# same_as A B BOUND: the runs were told the same.
+# same_as A B BOUND: both runs logged the same values.
 same_as() {
     told "$1" >"$work/told-$1"
     told "$2" >"$work/told-$2"
@@ -36,7 +36,7 @@ train 3 "${teacher[@]}" --training.fsdp_reshard_after_forward=never --job.dump_f
 train 4 "${teacher[@]}" --training.data_parallel_replicate_degree=2 --job.dump_folder="$work/mesh"
 for name in odd two three mesh; do same_as $name one 2e-5; done
 
-# The loss that is told is the cross-entropy, as without a teacher; a validation scores it alone. What is learned differs.
+# The logged loss is the cross-entropy, as without a teacher, and a validation only scores that. The trained weights differ.
 train 1 --job.dump_folder="$work/alone"
 [ "$(first one loss)" = "$(first alone loss)" ] || fail "a teacher changes the loss of step 1"
 cat "$work/one/tb"/* | grep -aq loss/teacher_kl || fail "TensorBoard has no divergence"
@@ -49,7 +49,7 @@ done
 cmp -s <(grep val_loss "$work/scored-one/metrics.jsonl") <(grep val_loss "$work/scored-alone/metrics.jsonl") ||
     fail "a validation scores more than the cross-entropy"
 
-# A teacher's knowledge arrives: with w = 1 the divergence falls and the labels play no part.
+# The model learns from the teacher: with w = 1 the divergence falls, and the labels have no effect.
 train 1 "${teacher[@]}" --training.teacher_weight=1 --training.steps=40 --job.dump_folder="$work/learned"
 told learned | tail -40 | awk 'NR == 1 { first = $2 } { last = $2 } END { exit !(last < 0.7 * first) }' ||
     fail "the divergence does not fall: $(told learned | tail -40 | sed -n '1p;$p' | tr '\n' ' ')"
@@ -60,7 +60,7 @@ cp -r "$work/whole" "$work/resumed"
 rm -r "$work/resumed/checkpoint/step-00000006"
 train 2 "${teacher[@]}" --checkpoint.interval=3 --job.dump_folder="$work/resumed"
 grep -q "resuming after step 3" "$work/log" || fail "it did not resume"
-grep -q "^  .*training.teacher.* | " "$work/log" && { cat "$work/log"; fail "a resume with the same teacher tells of another"; }
+grep -q "^  .*training.teacher.* | " "$work/log" && { cat "$work/log"; fail "a resume with the same teacher reports another one"; }
 same_as whole resumed 0
 for file in model.safetensors optimizer.safetensors; do
     cmp "$work"/{whole,resumed}/checkpoint/step-00000006/$file || fail "$file of the resumed run differs"
@@ -68,18 +68,18 @@ done
 [ "$(stat -c %s "$work/whole/checkpoint/step-00000006/model.safetensors")" = \
     "$(stat -c %s "$work/alone/checkpoint/step-00000006/model.safetensors")" ] || fail "the teacher is in the checkpoint"
 
-# Another teacher is told: another folder, and other weights in the same one.
+# A changed teacher is reported: another folder, and other weights in the same folder.
 cp -r "$work/teacher" "$work/other"
 train 1 --training.teacher="$work/other" --training.steps=7 --job.dump_folder="$work/resumed"
-grep -q "training.teacher  *$work/teacher | $work/other" "$work/log" || { cat "$work/log"; fail "another folder is not told"; }
-grep -q "weights of training.teacher" "$work/log" && fail "a copy of the teacher is told to be another one"
+grep -q "training.teacher  *$work/teacher | $work/other" "$work/log" || { cat "$work/log"; fail "another folder is not reported"; }
+grep -q "weights of training.teacher" "$work/log" && fail "a copy of the teacher is reported as another teacher"
 ranks 1 --config "$work/teacher.yaml" --checkpoint.enable_checkpoint=true --training.steps=31 --job.dump_folder="$work/other" ||
     { cat "$work/log"; fail "the teacher, one more step"; }
 train 1 --training.teacher="$work/other" --training.steps=8 --job.dump_folder="$work/resumed"
-grep -q "weights of training.teacher  *[0-9a-f]\{16\} | [0-9a-f]\{16\}" "$work/log" || { cat "$work/log"; fail "other weights are not told"; }
+grep -q "weights of training.teacher  *[0-9a-f]\{16\} | [0-9a-f]\{16\}" "$work/log" || { cat "$work/log"; fail "other weights are not reported"; }
 
 saved=$work/teacher/checkpoint/step-00000030
-# A model that equals its teacher learns nothing from it: no bit of its weights changes.
+# A model that equals its teacher does not change by a bit.
 for count in 1 2; do
     ranks $count --config "$work/teacher.yaml" --checkpoint.enable_checkpoint=true "${teacher[@]}" --training.teacher_weight=1 \
         --checkpoint.initial_load_path="$saved" --optimizer.weight_decay=0 --training.steps=3 --job.dump_folder="$work/equal-$count" ||
@@ -87,10 +87,10 @@ for count in 1 2; do
     cmp "$saved/model.safetensors" "$work/equal-$count/checkpoint/step-00000003/model.safetensors" ||
         fail "an equal teacher changes weights on $count ranks"
     [ "$(grep -c '"teacher_kl": 0, "grad_norm": 0,' "$work/equal-$count/metrics.jsonl")" = 3 ] ||
-        { cat "$work/equal-$count/metrics.jsonl"; fail "there is something to learn from an equal teacher on $count ranks"; }
+        { cat "$work/equal-$count/metrics.jsonl"; fail "the divergence from an equal teacher is not 0 on $count ranks"; }
 done
 
-# The plan has the teacher.
+# The plan includes the teacher.
 ranks 1 plan "${run[@]}" "${teacher[@]}"
 grep -q "^teacher  *[0-9]* parameters  (gated_deltanet)" "$work/log" && grep -q "the teacher's parameters .* MB" "$work/log" &&
     grep -q "and the teacher's forward" "$work/log" || { cat "$work/log"; fail "the plan has no teacher"; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A run goes on on any other number of ranks, with other micro-batches, and back again: the losses are those of one rank, across
+# A run continues on any other number of ranks, with other micro-batches, and back again: the losses are those of one rank, across
 # the ends of epochs, and no sample is lost or taken twice. ELASTIC_SIZES: ranks, or replicas x shards.
 source "$(dirname "$0")/common.sh"
 sizes=(${ELASTIC_SIZES:-1 3 2x2})
@@ -8,7 +8,7 @@ seq 700 >"$work/text"
 "$FLAME" data build --text "$work/text" --out "$work/data.h5" >"$work/log" 2>&1 || { cat "$work/log"; fail "data build"; }
 settings=(--config "$work/config.yaml" --training.steps=20 --checkpoint.enable_checkpoint=true --checkpoint.interval=5)
 
-# train RUN SIZE SEQUENCES: with micro-batches of so many sequences.
+# train RUN SIZE SEQUENCES: trains with micro-batches of this many sequences.
 train() {
     local replicas=1 count=$2
     [[ $2 != *x* ]] || { replicas=${2%x*} count=$((${2%x*} * ${2#*x})); }

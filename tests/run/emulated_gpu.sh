@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Whole models on the CUDA device with the GPU's form of every kernel, which the emulator runs: a reference case of each mixer in
 # bf16 (or those of $CASES) by the rule of launch/gpu-check.sh, its gradients with every activation_checkpoint.mode, training on
-# one and three ranks, evaluation, and a text that goes on. Wants EMULATED (the program) and FAKE_LIBRARIES as fake_gpu.sh does.
+# one and three ranks, evaluation, and generation. Needs EMULATED (the program) and FAKE_LIBRARIES as fake_gpu.sh does.
 source "$(dirname "$0")/common.sh"
 : "${EMULATED:?the flame-c whose kernels the emulator runs}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
 unset CUDA_VISIBLE_DEVICES

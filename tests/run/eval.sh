@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# flame-c eval: a row for each domain and their total, parts that add up, the same on 1 to 3 ranks; what is wrong is said.
+# flame-c eval: a row for each domain and their total, parts that add up, the same figures on 1 to 3 ranks, and errors for invalid input.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -24,7 +24,7 @@ sed -n 's/^total  *\([0-9]*\)  *100.0  *\([0-9.]*\) .*/targets \1\nloss \2/p' "$
 sed -n 's/^  "\(targets\|loss\)": *\([0-9.]*\),/\1 \2/p' "$work/one.json" >"$work/b"
 same_within "$work/a" "$work/b" 1e-6 || fail "table: $(cat "$work/a"), file: $(cat "$work/b")"
 
-# Tokens are scored or left out, but for the first of each file, and the table says how many.
+# Every token but the first of each file is either scored or left out, and the table shows how many.
 left=$(sed -n '/"name": "total"/,$s/^ *"left_out": \([0-9]*\),/\1/p' "$work/one.json")
 scored=$(sed -n '/"name": "total"/,$s/^ *"windows": \([0-9]*\),/\1/p' "$work/one.json")
 all=$("$FLAME" data inspect "$work/config.h5" "$work/data/config.h5" | awk '$1 == "tokens" { all += $2 } END { print all }')
@@ -59,7 +59,7 @@ grep -q '^    rare in training  *[0-9]' "$work/log" && grep -q '^    frequent th
 evaluate 1 never --training-data "$work/config.h5" "$work/data/config.h5" --rare 0
 [ "$(part rare_repeated_bigrams never)" = 0 ] || fail "pairs of a file that do not occur in it"
 
-# Lines of C are documents: with --varlen a position is that in its line, and no line sees another.
+# Lines of C are documents: with --varlen positions count within a line, and a line does not see another.
 evaluate 1 lines --varlen --samples 50
 cmp -s "$work/one" "$work/lines" && fail "--varlen changes nothing"
 first=$(awk '/"first": 0,/ { getline; getline; print $2 + 0; exit }' "$work/lines.json")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The CUDA device and the NCCL communicator, over a runtime and libraries that compute on the CPU: the CPU's numbers bit for
-# bit on one and several ranks, one sentence for each thing that can be wrong, and an end when a collective hangs. Wants FAKE
+# bit on one and several ranks, one message for each kind of failure, and an end when a collective hangs. Needs FAKE
 # (the program) and FAKE_LIBRARIES (the folder of its cuBLASLt and NCCL) besides.
 source "$(dirname "$0")/common.sh"
 : "${FAKE:?the flame-c that is linked with the fake runtime}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
@@ -51,21 +51,21 @@ for mesh in 1x1 2x2; do
         --training.enable_cpu_offload=true --job.dump_folder="$run-never"
     same "$mesh, with a teacher that stays gathered" "$run-cpu" "$run-never"
 done
-# With more blocks than buffers, gathers and reductions are in flight together. What the user says about NCCL's threads does not
-# count.
+# With more blocks than buffers, gathers and reductions are in flight together. The user's setting of NCCL's threads has no
+# effect.
 sed 's/num_hidden_layers: 2/num_hidden_layers: 5/' "$work/config.yaml" >"$work/deep.yaml"
 deep=(--config "$work/deep.yaml" "${on[@]:2}" --training.mixed_precision_param=float32 --training.data_parallel_replicate_degree=2)
 two_runs ranks 4 "${deep[@]}" --job.dump_folder="$work/deep-cpu"
 FAKE_CUDA_GPUS=4 NCCL_COMM_BLOCKING=0 two_runs on_gpu 4 "${deep[@]}" --job.dump_folder="$work/deep-gpu"
 same "five blocks" "$work/deep-cpu" "$work/deep-gpu"
 FAKE_CUDA_GPUS=4 NCCL_LAUNCH_ORDER_IMPLICIT=0 on_gpu 4 "${deep[@]}" --training.steps=6 --job.dump_folder="$work/unordered" && fail "the user's NCCL_LAUNCH_ORDER_IMPLICIT does not count"
-grep -q ': a deadlock' "$work/log" || { cat "$work/log"; fail "collectives in different orders go unnoticed"; }
+grep -q ': a deadlock' "$work/log" || { cat "$work/log"; fail "collectives in different orders are not noticed"; }
 FAKE_CUDA_GPUS=3 two_runs on_gpu 3 "${on[@]}" --training.mixed_precision_param=float32 --training.cuda_graph=false --job.dump_folder="$work/launched"
 same "without a graph" "$work/1x3-float32-cpu" "$work/launched"
 two_runs on_gpu 3 "${on[@]}" --comm.share_gpu=mpi --training.mixed_precision_param=float32 --job.dump_folder="$work/shared"
 same "ranks that share a GPU" "$work/1x3-float32-cpu" "$work/shared"
 
-# What is found of each token of an evaluation, and of requests in several micro-batches.
+# The scores of each token of an evaluation, and of requests in several micro-batches.
 for ((i = 0; i < 30; i++)); do printf '{"text": "%s"}\n' "$(printf '%*s' $((i * 7 % 40 + 1)) text)"; done >"$work/requests.jsonl"
 for device in cpu cuda; do
     evaluates() { if [ $device = cpu ]; then ranks 2 "$@" --device=cpu; else FAKE_CUDA_GPUS=2 on_gpu 2 "$@"; fi || { cat "$work/log"; fail "$1 on $device"; }; }
@@ -75,7 +75,7 @@ for device in cpu cuda; do
 done
 for command in eval long score; do cmp "$work/$command-cpu" "$work/$command-cuda" || fail "$command differs from the CPU's"; done
 
-# Products keep the kernels that want addresses and rows at multiples of 16 bytes, also where small vectors lie before matrices
+# Products use the kernels that need addresses and rows at multiples of 16 bytes, also where small vectors lie before matrices
 # and where units are gathered from several ranks.
 sed 's/^model: .*/model: {model_type: gated_deltanet, hidden_size: 64, num_hidden_layers: 2, num_heads: 3, head_dim: 16, vocab_size: 320}/
      /use_short_conv: true, attn/d' "$work/config.yaml" >"$work/fast.yaml"
@@ -88,7 +88,7 @@ for type in float32 bfloat16; do
     FAKE_CUDA_PRODUCTS=1 fast 1 $type
     FAKE_CUDA_PRODUCTS=1 FAKE_CUDA_GPUS=3 fast 3 $type
 done
-# What a chunked op keeps for backward is what it makes again where nothing is kept.
+# A chunked op's states are the same whether they are kept for backward or recomputed.
 on_gpu 1 --config "$work/fast.yaml" --training.steps=2 --training.mixed_precision_param=bfloat16 --activation_checkpoint.mode=selective \
     --job.dump_folder="$work/again" || { cat "$work/log"; fail "gated_deltanet, selective"; }
 [ "$(losses "$work/again")" = "$(losses "$work/fast-1-bfloat16")" ] || fail "selective has other losses than none"
@@ -99,8 +99,8 @@ says() {
     rm -rf "$work/none"
     on_gpu "$3" "${on[@]}" --training.steps=6 --job.dump_folder="$work/none" "${@:4}" || got=$?
     [ "$got" = "$code" ] || { cat "$work/log"; fail "exit code $got, not $code, for: $words"; }
-    grep -qE -- "$words" "$work/log" || { cat "$work/log"; fail "this was not said: $words"; }
-    [ "$(grep -c 'error: ' "$work/log")" = 1 ] || [ "$code" = 5 ] || { cat "$work/log"; fail "it was not said once: $words"; }
+    grep -qE -- "$words" "$work/log" || { cat "$work/log"; fail "missing message: $words"; }
+    [ "$(grep -c 'error: ' "$work/log")" = 1 ] || [ "$code" = 5 ] || { cat "$work/log"; fail "not exactly one error: $words"; }
 }
 FAKE_CUDA_ERROR=35 FAKE_CUDA_DRIVER=0 says 1 'no NVIDIA driver here' 2
 built=$("$FAKE" --version | sed -n 's/^CUDA \([0-9]*\)\.[0-9]*, for driver R\(525\|580\) or newer$/\1 R\2/p')
@@ -132,7 +132,7 @@ FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:9 says 5 'rank [01]\] no progress for 2 s in t
 FAKE_CUDA_GPUS=2 FAKE_NCCL_HANG=1:60 says 5 'rank [01]\] no progress for 2 s in the replay of a micro-batch' 2 --comm.train_timeout_seconds=2
 FAKE_CUDA_GPUS=4 FAKE_NCCL_HANG=1:1 says 5 'rank [13]\] no progress for 2 s in the all-gather of (root|model.layers.[01]) over the replicas\.' 4 --training.data_parallel_replicate_degree=2 --comm.train_timeout_seconds=2
 
-# A fault of the GPU is told as what it is by whoever notices it first: the main thread, also in cuBLASLt or NCCL, or the
+# A fault of the GPU is reported as such by the thread that notices it first: the main thread, also in cuBLASLt or NCCL, or the
 # watchdog while that hangs. All other ranks end at once: nothing here waits for 300 s.
 advice='An earlier kernel is at fault.*CUDA_LAUNCH_BLOCKING=1.*compute-sanitizer'
 FAKE_CUDA_STICKY=0:400 says 3 "the GPU failed: an illegal memory access was encountered \(cudaErrorIllegalAddress\) at .*[.]c:[0-9]+\. $advice" 1
@@ -148,7 +148,7 @@ FAKE_CUDA_GPUS=2 FAKE_CUDA_STICKY=1:400 says 3 "rank 1\] the GPU failed: .*\. $a
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:9 says 3 "rank 1\] the GPU failed: an illegal memory access was encountered \(cudaErrorIllegalAddress\), at the earliest in the [a-z-]* of (root|model.layers.[01])\. $advice" 2 --training.cuda_graph=false
 FAKE_CUDA_GPUS=2 FAKE_NCCL_FAULT=1:60 says 3 "rank 1\] the GPU failed: .* at the earliest in the [a-z-]* of .*\\. $advice" 2
 
-# cuBLASLt: either major version is good; none, or one that does not start, is said
+# cuBLASLt: either major version works; a missing or broken library is reported
 (
     FAKE_LIBRARIES=$FAKE_LIBRARIES/other
     on_gpu 1 "${on[@]}" --training.steps=2 --job.dump_folder="$work/other" || { cat "$work/log"; fail "libcublasLt.so.$other alone is not taken"; }
@@ -166,8 +166,8 @@ got=0
     grep -q 'error: attention_forward_256 in float32 needs 326 KiB of shared memory, and a thread block of this GPU can have 163 KiB. In bfloat16' "$work/log" ||
     { cat "$work/log"; fail "a kernel that does not fit: exit code $got"; }
 
-# auto: a GPU that works is taken, none is none, one that does not work is not passed over
+# auto uses a GPU that works, and the CPU if there is no GPU; a GPU that does not work is an error
 LD_LIBRARY_PATH=$FAKE_LIBRARIES "$FAKE" verify "$source_folder/tests/golden/gla-swa-packed" >"$work/log" 2>&1 && grep -q "Fake GPU" "$work/log" || fail "auto does not take the GPU"
 FAKE_CUDA_ERROR=100 "$FAKE" verify "$source_folder/tests/golden/gla" >"$work/log" 2>&1 || fail "auto does not take the CPU"
-FAKE_CUDA_MAJOR=7 "$FAKE" verify "$source_folder/tests/golden/gla" >"$work/log" 2>&1 && fail "auto passes over a GPU that does not work"
+FAKE_CUDA_MAJOR=7 "$FAKE" verify "$source_folder/tests/golden/gla" >"$work/log" 2>&1 && fail "auto ignores a GPU that does not work"
 echo "the CPU's numbers bit for bit, every message, and an end"

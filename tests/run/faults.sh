@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What was once found by trial: descriptors that are closed, files that cannot be read or that change, signals that come early,
-# a launcher that dies, numbers of threads that no machine has.
+# Failures that were once found by trying: closed descriptors, files that cannot be read or that change, early signals, a launcher
+# that dies, and impossible numbers of threads.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -24,7 +24,7 @@ ends_saved() {
         { cat "$work/log"; fail "$1: the last step is not saved: $(saved "$2")"; }
 }
 
-# Standard input, output and errors closed: nothing that is printed lands in a file of the run.
+# With standard input, output and error closed, no message is written into a file of the run.
 "$FLAME" "${endless[@]}" --job.dump_folder="$work/closed" --training.seq_len=256 <&- >&- 2>&- &
 job=$!
 until_logged closed 3
@@ -48,7 +48,7 @@ until_logged nohup $(($(wc -l <"$work/nohup/metrics.jsonl") + 3))
 kill -USR1 $job
 ends_saved "SIGUSR1 after an ignored SIGHUP" nohup
 
-# A signal that comes before there are handlers, while the program starts, is held back until the first step.
+# A signal that arrives while the program starts is held back until the first step.
 FAULT=hang FAULT_CALL=open FAULT_PATH=config.yaml FAULT_BEGUN=$work/begun FAULT_UNTIL=$work/go LD_PRELOAD=$FAULTS \
     "$FLAME" "${endless[@]}" --job.dump_folder="$work/early" >"$work/log" 2>&1 &
 job=$!
@@ -58,7 +58,7 @@ sleep 0.2 # the signal would end it now
 touch "$work/go"
 ends_saved "SIGUSR1 at the start" early
 
-# mpirun -np 1 killed: the rank does not train on alone with the lock.
+# If mpirun -np 1 is killed, the rank does not continue training and keep the lock.
 mpirun --allow-run-as-root -np 1 "$FLAME" "${endless[@]}" --job.dump_folder="$work/orphan" >"$work/log" 2>&1 &
 job=$!
 until_logged orphan 3
@@ -77,7 +77,7 @@ wait $job 2>/dev/null || true
 touch "$work/on"
 while pgrep -f -- "--job.dump_folder=$work/orphan-early" >/dev/null; do sleep 0.1; done
 
-# A data file that is in memory as a whole, and changes.
+# A data file that is completely in memory, and changes.
 "$FLAME" data build --text "$source_folder/src/base" --out "$work/small.h5" >"$work/log" 2>&1 || fail "data build"
 "$FLAME" "${endless[@]}" --data.files="$work/small.h5" --job.dump_folder="$work/changed" >"$work/log" 2>&1 &
 job=$!
@@ -103,7 +103,7 @@ refuses_second beside/checkpoint beside
 kill -USR1 $job
 ends_saved "the first of two jobs" busy
 
-# The folder of a running job is moved away: its saves fail, since under the old name there is neither its past nor its lock.
+# If the folder of a running job is moved, its saves fail, because the old name has neither its checkpoints nor its lock.
 "$FLAME" "${endless[@]}" --job.dump_folder="$work/here" >"$work/log" 2>&1 &
 job=$!
 until_logged here 3
@@ -114,14 +114,14 @@ wait $job || code=$?
 [ "$code" = 3 ] && grep -q 'was not saved: .*/here/checkpoint/step-.*: No such file or directory' "$work/log" || { cat "$work/log"; fail "a folder that was moved: exit code $code"; }
 [ ! -e "$work/here" ] || fail "a run whose folder was moved has made $(find "$work/here")"
 
-# A run that is at its end is started again: nothing to do, nothing written.
+# A finished run that is started again has nothing to do and writes nothing.
 ranks 1 "${on[@]}" --training.steps=4 --job.dump_folder="$work/ended" || fail "a run to its end"
 sums() { (cd "$work/ended" && find . -type f ! -name train.log ! -name config.yaml ! -path './tb/*' -exec cksum {} + | sort); }
 before=$(sums)
 ranks 2 "${on[@]}" --training.steps=4 --job.dump_folder="$work/ended" || { cat "$work/log"; fail "started again at its end: exit code $?"; }
 grep -q 'step 4 of 4 is done already: nothing to train' "$work/log" && [ "$(sums)" = "$before" ] || { cat "$work/log"; fail "started again at its end it wrote something"; }
 
-# Nobody reads what it prints, no environment, a working directory that cannot be written to.
+# A closed pipe as standard output, an empty environment, and a read-only working directory.
 code=0
 { "$FLAME" "${on[@]}" --training.steps=4 --job.dump_folder="$work/unread" 2>"$work/err" || echo $? >"$work/code"; } | true
 [ ! -e "$work/code" ] && [ -n "$(saved unread)" ] || { cat "$work/err"; fail "a closed pipe: exit code $(cat "$work/code")"; }
@@ -147,7 +147,7 @@ FAULT=5 FAULT_CALL=pread FAULT_PATH=metrics.jsonl LD_PRELOAD=$FAULTS \
 [ "$code" = 3 ] && grep -q 'metrics.jsonl cannot be read: Input/output error' "$work/log" || { cat "$work/log"; fail "EIO for metrics.jsonl: exit code $code"; }
 [ "$(cksum <"$work/lines/metrics.jsonl")" = "$before" ] || fail "EIO for metrics.jsonl: it has now $(wc -l <"$work/lines/metrics.jsonl") lines"
 
-# A state.json with counts that nobody can go on from, and a CRC that is right.
+# A state.json with counts from which no run can continue, and a correct CRC.
 forge() { # SED-SCRIPT
     rm -rf "$work/forged"
     cp -r "$work/whole" "$work/forged"
@@ -174,7 +174,7 @@ mv "$work/forged/checkpoint/step-00000004" "$work/forged/checkpoint/step-0000000
 refuses_forged 'step-00000003 is the checkpoint of step 4, under another name. Rename it to step-00000004'
 [ "$(ls "$work/forged/checkpoint")" = step-00000003 ] || fail "a renamed step is now $(ls "$work/forged/checkpoint")"
 
-# A damaged one is renamed, and the advice names what is there now.
+# A damaged step is renamed, and the advice in the message names an existing folder.
 printf x | dd of="$work/whole/checkpoint/step-00000004/optimizer.safetensors" bs=1 seek=20 conv=notrunc status=none
 ranks 1 "${on[@]}" --training.steps=6 --job.dump_folder="$work/whole" && fail "a damaged checkpoint was used"
 named=$(sed -n 's/.*its checkpoint is now \([^ ]*[0-9a-z]\)[. ].*initial_load_path.*/\1/p' "$work/log")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Files that cannot grow, and standard output that takes nothing: an error with exit code 3, and nothing half-written stays.
+# Files that cannot grow, and standard output that cannot be written, cause an error with exit code 3, and leave no incomplete file.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -35,7 +35,7 @@ prints_not eval --help
 prints_not data inspect data.h5
 prints_not generate --checkpoint run --prompt a --max-new-tokens 8 --ignore-eos
 prints_not suite mqar --dump 3
-# A reader that has seen enough is no error, and a run has its log in its folder.
+# A reader that closes its pipe is no error, and a run does not need standard output, because its log is in its folder.
 (trap '' PIPE && sleep 0.1 && "$FLAME" --man) 2>log | true && [ ! -s log ] || { cat log; fail "--man to a reader that has left"; }
 "$FLAME" --config config.yaml --training.steps=2 --job.dump_folder=silent >/dev/full 2>log || { cat log; fail "training on a full standard output"; }
 grep -q '^step *2/2' silent/train.log || fail "no train.log"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# flame-c generate: the same text alone, beside others, on several ranks and from a file; it ends where it should; and wrong
+# flame-c generate gives the same text alone, in a batch, on several ranks and from a file. Texts end where they should, and invalid
 # input is refused with a reason.
 source "$(dirname "$0")/common.sh"
 golden=$source_folder/tests/golden
@@ -34,7 +34,7 @@ for read in 1 7 20 39; do
     [ "$(cat "$work/text")" = "$(cut -d' ' -f$((read + 1)) <<<"$greedy")" ] || fail "after $read tokens: $(cat "$work/text"), not of $greedy"
 done
 
-# Texts do not depend on what is generated beside them, nor on the number of ranks, but on the seed.
+# Texts do not depend on the others of the batch or on the number of ranks; they depend on the seed.
 prompts=("3 1 4 1 5" "9 2" "6 5 3 5 8 9 7 9 3 2 3 8 4 6 2 6 4 3 3 8")
 generate --checkpoint "$golden/gla-swa" --ids --prompt "${prompts[@]}" --max-new-tokens 30 --seed 5 --batch 1 --ignore-eos || fail "$(cat "$work/log")"
 alone=$(cat "$work/text")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# launch/gpu-check.sh over the fake runtime: parts that are good, a part that is not, no GPU; each with its exit code, its table
-# and its JSON. Wants FAKE and FAKE_LIBRARIES as fake_gpu.sh does.
+# launch/gpu-check.sh with the fake runtime: parts that pass, a part that fails, no GPU; each with its exit code, its table
+# and its JSON. Needs FAKE and FAKE_LIBRARIES as fake_gpu.sh does.
 source "$(dirname "$0")/common.sh"
 : "${FAKE:?the flame-c that is linked with the fake runtime}" "${FAKE_LIBRARIES:?the folder of the fake libraries}"
 unset CUDA_VISIBLE_DEVICES
@@ -20,7 +20,7 @@ checked() {
     [ "$code" = "$1" ] || { cat "$work/log"; fail "exit code $code, not $1, of: ${*:3}"; }
     head -n 1 "$work/log" | grep -qE '^driver .*; this build: CUDA 1[23]\.[0-9]+, for driver R5[0-9]+ or newer$' ||
         { cat "$work/log"; fail "it does not begin with the driver and the build"; }
-    grep -qE -- "$2" "$work/log" && grep -qE -- "$2" gpu-check.json || { cat "$work/log" gpu-check.json; fail "this was not said: $2"; }
+    grep -qE -- "$2" "$work/log" && grep -qE -- "$2" gpu-check.json || { cat "$work/log" gpu-check.json; fail "missing message: $2"; }
     ! command -v python3 >/dev/null || python3 -m json.tool gpu-check.json >/dev/null || fail "gpu-check.json is not JSON"
 }
 # nvidia-smi lists four GPUs; how many flame-c sees is FAKE_CUDA_GPUS.
@@ -35,7 +35,7 @@ FAKE_NCCL_CONNECT=fail FAKE_CUDA_GPUS=2 checked 1 'NCCL cannot connect' ranks
 grep -q '2 ranks, a GPU each: failed' "$work/log" && grep -q '4 ranks, one GPU, NCCL: failed' "$work/log" ||
     { cat "$work/log"; fail "two GPUs are visible, whatever nvidia-smi lists"; }
 FAKE_CUDA_ERROR=100 checked 1 'finds no GPU' golden resume
-# A sanitizer that does not know the GPU is no fault of the ops.
+# A sanitizer that does not support the GPU does not make the ops fail.
 mkdir "$bundle/tests/ops"
 cp "$source_folder/tests/ops/op_tests.def" "$bundle/tests/ops/"
 printf '#!/bin/sh\necho "========= Error: Device not supported"; exit 1\n' >"$work/bin/compute-sanitizer"

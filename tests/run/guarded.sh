@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The program on a device whose memory the host cannot touch and whose copies arrive as late as they may: training, saving,
-# resuming, evaluating and logits give the CPU's numbers bit for bit, on one and on several ranks. Wants GUARDED besides.
+# resuming, evaluating and logits give the CPU's numbers bit for bit, on one and on several ranks. Also needs GUARDED.
 source "$(dirname "$0")/common.sh"
 : "${GUARDED:?the flame-c that computes on the guarded device}"
 make_data

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `cmake --install` into an empty folder: the installed program trains with an installed configuration, and what belongs to it
-# is there. Wants BUILD, the build folder.
+# `cmake --install` into an empty folder: the installed program trains with an installed configuration, and all its files
+# are installed. Needs BUILD, the build folder.
 source "$(dirname "$0")/common.sh"
 prefix=$work/prefix
 cmake --install "${BUILD:?the build folder}" --prefix "$prefix" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
@@ -23,6 +23,6 @@ done
 for config in "$source_folder"/configs/*.yaml; do
     cmp -s "$config" "$prefix/share/flame-c/configs/$(basename "$config")" || fail "$(basename "$config") is missing or another"
 done
-grep -q "^## $version " "$source_folder/CHANGELOG.md" || fail "CHANGELOG.md says nothing of $version"
+grep -q "^## $version " "$source_folder/CHANGELOG.md" || fail "CHANGELOG.md has no section for $version"
 grep -qx "version: $version" "$source_folder/CITATION.cff" || fail "CITATION.cff names another version than $version"
 echo "installed flame-c $version"

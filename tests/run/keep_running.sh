@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# launch/keep-running.sh starts a killed job again until it is done, and gives up on errors that come back.
+# launch/keep-running.sh starts a killed job again until it is done, and gives up if an error repeats.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -10,7 +10,7 @@ runs() { # EXIT_CODE TEXT COMMAND...
     local code=0
     "$keep" "$work/run" "${@:3}" >"$work/log" 2>&1 || code=$?
     [ $code = "$1" ] || { cat "$work/log"; fail "exit code $code, not $1"; }
-    grep -q -- "$2" "$work/log" || { cat "$work/log"; fail "nothing says $2"; }
+    grep -q -- "$2" "$work/log" || { cat "$work/log"; fail "missing message: $2"; }
 }
 
 # Dies at each new checkpoint, and is done in the end.
@@ -27,7 +27,7 @@ runs 0 'exit code 137 after step-000000[0-9]*: starting again in 0 s' bash "$wor
 [ -d "$work/run/checkpoint/step-00000050" ] || fail "not done"
 losses "$work/run" | awk '$1 != NR { bad = 1 } END { exit bad || NR != 50 }' || fail "steps are missing or twice"
 
-# What comes back at the same step, and what would.
+# Errors that repeat at the same step, and errors that would repeat.
 runs 137 '3 failures in a row at step-00000050, without a new checkpoint; giving up' bash -c 'kill -KILL $$'
 [ "$(grep -c 'starting again' "$work/log")" = 2 ] || { cat "$work/log"; fail "tried another number of times"; }
 mkdir "$work/bin" # a sleep that takes no time

@@ -24,7 +24,7 @@ refused 'Flux .*flux run' FLUX_TASK_RANK=@ FLUX_JOB_SIZE=2
 refused 'Slurm .*srun --mpi=pmix' SLURM_PROCID=@ SLURM_NTASKS=2
 refused 'Slurm .*srun --mpi=pmix' SLURM_PROCID=@ SLURM_STEP_NUM_TASKS=2 SLURM_NTASKS=1
 
-# Where each host has a log of its own, its first process speaks, whatever its number is.
+# If each host has its own log, its first process logs the error, whatever its rank is.
 RANK=2 LOCAL_RANK=0 WORLD_SIZE=4 ranks 1 --config "$work/config.yaml" --training.steps=1 && fail "rank 2 of torchrun trained"
 grep -q 'error: torchrun .*RANK=2' "$work/log" || { cat "$work/log"; fail "the first process of torchrun's second host says nothing"; }
 

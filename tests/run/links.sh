@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whatever deletes removes a symbolic link as a link: what lies behind it, here another run, keeps every byte.
+# Deleting a symbolic link never deletes its target: here another run, which must keep every byte.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -14,7 +14,7 @@ step() { printf '%s/checkpoint/step-%08d' "$1" "$2"; }
 trains "$other" 4
 bytes=$(bytes_of_other)
 
-# A step that is a link goes when retention says so; links inside of steps go with them.
+# Retention removes a step that is a link, and links inside of steps, without their targets.
 mkdir -p "$work/run/checkpoint"
 ln -s "$(step "$other" 2)" "$(step "$work/run" 2)"
 trains "$work/run" 4 --checkpoint.keep_latest_k=2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The system refuses a large piece of memory, each in turn: the job ends with one error that says what it was for, how large it is
-# and what needs less, with exit code 1, or a checkpoint is not saved; nothing half-written stays behind, and the next start goes on.
+# The system refuses a large allocation, each in turn. The job ends with exit code 1 and one error that names the allocation's purpose,
+# its size and settings that need less; or a checkpoint is not saved. No incomplete file is left, and the next start continues.
 source "$(dirname "$0")/common.sh"
 tools=${BUILD:-$(dirname "$FLAME")}/tests
 own_code

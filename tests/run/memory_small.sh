@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The system refuses a small piece of memory, or a thread: the command ends with one error that says so and an exit code, what it
-# makes is whole or absent, and the next start does what this one was to do. Refused is the first piece from each place of the
-# program, of which MEMORY_STRIDE (default 11) tells every how many are tried; 1 tries all.
+# The system refuses a small allocation, or a thread. The command ends with an exit code and one error about memory, its output is
+# complete or absent, and the next start succeeds. The first allocation from every MEMORY_STRIDE-th (default 11) call site of the
+# program is refused; 1 tries all call sites.
 source "$(dirname "$0")/common.sh"
 tools=${BUILD:-$(dirname "$FLAME")}/tests
 stride=${MEMORY_STRIDE:-11}

@@ -22,13 +22,13 @@ says mamba2 pad_token_id 'default 0$'
 says gla attn 'mapping, default null'
 says gla attn.layers integers
 says gated_deltanet output_gate_activation 'swish\|silu\|sigmoid, default swish'
-if "$FLAME" train --help=mamba2 | grep -q 'model\.attn'; then fail "mamba2 takes no hybrid layers"; fi
+if "$FLAME" train --help=mamba2 | grep -q 'model\.attn'; then fail "the help of mamba2 has attn, but mamba2 has no hybrid layers"; fi
 if "$FLAME" train --help=gla | grep -q 'attn.qk_norm'; then fail "hybrid layers have no qk_norm"; fi
 code=0
 "$FLAME" train --help=glaa >"$work/out" 2>&1 || code=$?
 [ "$code" = 2 ] || fail "--help=glaa: exit code $code"
 
-# A config.json that fla would refuse or read otherwise is written as what took effect.
+# A config.json in a form that fla would refuse or misread is written in a form with the same meaning for both.
 make_data
 cat >"$work/odd.json" <<'END'
 {"model_type": "gla", "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 2, "vocab_size": 320, "intermediate_size": 48,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Where there is no NVIDIA driver the program starts, computes on the CPU, and says why it cannot use a GPU if it is asked to.
+# Without an NVIDIA driver, the program starts, computes on the CPU, and says why it cannot use a GPU if it is asked to.
 source "$(dirname "$0")/common.sh"
 unset CUDA_VISIBLE_DEVICES
 case=$source_folder/tests/golden/gla-swa-packed

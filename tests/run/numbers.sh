@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What guards the numbers of a run: a repeated step finds one flipped bit and names where; gradients that are not finite or far
+# Checks of a run's numbers: a repeated step finds one flipped bit and names its place; gradients that are not finite or far
 # above those before change no weight; a resumed run skips the same steps as the uninterrupted one.
 source "$(dirname "$0")/common.sh"
 : "${WRONG:?flame-c with tests/faults/wrong.c}"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# README.md, CONTRIBUTING.md and docs/: what they link to and what they name of the repository is there; README lists every model
-# and every page; pictures are small.
+# README.md, CONTRIBUTING.md and docs/: links and names of files lead to something that exists; README lists every model and every
+# page; pictures are small.
 source "$(dirname "$0")/common.sh"
 cd "$source_folder"
 missing=0
 absent() {
-    echo "$1 names $2, which is not there"
+    echo "$1 names $2, which does not exist"
     missing=$((missing + 1))
 }
 # Headings of a page as GitHub makes anchors of them.
@@ -20,7 +20,7 @@ for page in README.md CONTRIBUTING.md CHANGELOG.md docs/*.md; do
         [ -e "$target" ] || { absent "$page" "$link"; continue; }
         [[ $link != *#* ]] || anchors "$target" | grep -qx -- "${link#*#}" || absent "$page" "$link"
     done
-    [ "$page" != docs/adding-a-mixer.md ] || continue # its example is a mixer that there is not
+    [ "$page" != docs/adding-a-mixer.md ] || continue # its example is a mixer that does not exist
     for path in $(grep -oE '(build/)?(launch|configs|tools|src|tests|cmake)/[A-Za-z0-9_][A-Za-z0-9_/.-]*[A-Za-z0-9_]' "$page" | grep -v '^build/' | sort -u); do
         [ -e "$path" ] || absent "$page" "$path"
     done
@@ -33,5 +33,5 @@ for picture in docs/pictures/*; do
     [ "$(stat -c %s "$picture")" -lt 100000 ] || fail "$picture is larger than 100 kB"
     grep -qF "pictures/${picture##*/}" README.md docs/*.md || fail "no page shows $picture"
 done
-[ $missing = 0 ] || fail "$missing names of nothing"
-echo "all pages name what is there"
+[ $missing = 0 ] || fail "$missing links or names of missing files"
+echo "all links and names of files exist"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Power is lost after the n-th change of a run's folder, and what was not synced is lost in part or in whole: the next start goes on
-# from a whole checkpoint to the same bits, and metrics.jsonl and TensorBoard have each step once. POWER_STRIDE (default 61): every
+# Power is lost after the n-th change of a run's folder, and what was not synced is lost in part or in whole: the next start continues
+# from a complete checkpoint to the same bits, and metrics.jsonl and TensorBoard have each step once. POWER_STRIDE (default 61): every
 # so many changes are tried; 1 tries all.
 source "$(dirname "$0")/common.sh"
 tools=${BUILD:-$(dirname "$FLAME")}/tests

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # metrics.sample_prompts: the texts are those of flame-c generate on the step's checkpoint, on any ranks; training does not change
-# by a bit; a resumed run may have other prompts; what is wrong is said.
+# by a bit; a resumed run may have other prompts; errors are reported.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -46,7 +46,7 @@ cmp "$work/still1.texts" "$work/still3.texts" || fail "on 3 ranks: $(diff "$work
 
 # A resumed run may have other prompts, and none.
 train 1 with1 --training.steps=14 --metrics.sample_prompts='[int]' --metrics.sample_tokens=5
-grep -qE 'metrics.sample_prompts .*\| \[int\]|metrics.sample_prompts .*int' "$work/log" || { cat "$work/log"; fail "the change is not said"; }
+grep -qE 'metrics.sample_prompts .*\| \[int\]|metrics.sample_prompts .*int' "$work/log" || { cat "$work/log"; fail "the change is not reported"; }
 [ "$(texts with1 | tail -1 | cut -d' ' -f1)" = 14 ] || fail "the resumed run has no text"
 train 1 without1 --training.steps=14
 cmp <(losses "$work/without1") <(losses "$work/with1") || fail "other prompts change the losses of a resumed run"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The container recipes without a container: every instruction is one that Docker or Apptainer knows, what they copy and run
-# is there, and the program that they start is the one that launch/install.sh installs.
+# Checks the container recipes without a container: Docker or Apptainer knows every instruction, the files that they copy and run
+# exist, and the program that they start is the one that launch/install.sh installs.
 source "$(dirname "$0")/common.sh"
 cd "$source_folder"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# flame-c replay: what it computes again has the numbers of the run and changes no file of it; it names the sample, the op and
-# the parameter that made a step odd.
+# flame-c replay computes a step again with the run's numbers and changes no file of the run. It names the sample, the op and the
+# parameter that caused a value that is not finite.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -23,14 +23,14 @@ replay 2 25
 says 'metrics.jsonl has no line of this step'
 files | cmp - "$work/files" || fail "replay has changed the run's folder"
 
-# A damaged checkpoint is passed over, and keeps its name.
+# A damaged checkpoint is skipped, and not renamed.
 truncate -s -4 "$work/run/checkpoint/step-00000010/model.safetensors"
 replay 2 17
 says 'step-00000010 cannot be used: looking for an older one'
 says 'metrics.jsonl has the same'
 [ -d "$work/run/checkpoint/step-00000010" ] || fail "replay has renamed a checkpoint"
 
-# Whatever differs is said: here the loss of another learning rate.
+# A difference is reported: here the loss with another learning rate.
 replay 2 17 --optimizer.lr=0.1
 says 'metrics.jsonl has loss .* gradient norm'
 

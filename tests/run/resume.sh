@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A run that is killed at random moments and restarted equals the uninterrupted one bit for bit; on another number of ranks
-# it goes on with the same samples. RESUME_KILLS sets how often.
+# it continues with the same samples. RESUME_KILLS sets how often.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config

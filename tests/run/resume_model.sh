@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The config.json beside the weights says which model they are of: a resume, an import and checkpoint.initial_load_path take
-# from it what the run leaves out, and refuse what the run says otherwise, though all tensors have the same shapes.
+# The config.json beside the weights defines their model. A resume, an import and checkpoint.initial_load_path take keys from it that
+# the run leaves out, and refuse keys with another value, even if all tensors have the same shapes.
 source "$(dirname "$0")/common.sh"
 make_data
 
@@ -74,7 +74,7 @@ refuses 'num_heads is 2 there and 8 here, window_size is null there and 16 here'
 trains --training.steps=5 --model.use_cache=false --model.hidden_act=silu --model.bos_token_id=7 --model.num_kv_heads=null
 train --training.steps=6 --model.num_heads=1 && fail "num_heads 1 of 2 num_kv_heads"
 grep -q 'num_heads 1 is not a multiple of num_kv_heads 2' "$work/log" && grep -q 'step-00000005/config.json: .*allow_model_changes' "$work/log" ||
-    { cat "$work/log"; fail "nothing says where num_kv_heads is from"; }
+    { cat "$work/log"; fail "the message does not say where num_kv_heads is from"; }
 refuses 'allow_model_changes: the model has no key rope_thet; did you mean rope_theta?' --training.steps=6 --checkpoint.allow_model_changes=rope_thet
 trains --training.steps=6 --model.rope_theta=5000.0 --checkpoint.allow_model_changes='[rope_theta]'
 [ "$(value "$work/transformer/checkpoint/step-00000006" rope_theta)" = 5000.0 ] || fail "the allowed change is not in config.json"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts in a folder that has a past: from a step further back, with damaged checkpoints only, without checkpoints turned on.
-# Nothing of the past is lost, nothing of another branch is resumed, and step 0 is not begun again without being asked for.
+# Starts in a folder with earlier checkpoints: from an older step, with damaged checkpoints only, and with saving turned off.
+# Earlier results are kept, no abandoned branch is resumed, and a run begins at step 0 only on request.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -40,7 +40,7 @@ logged metrics.jsonl 1 8
 trains "${on[@]}" --training.steps=8 --checkpoint.load_step=4 # the names of the first branch are taken
 has 'checkpoint/*6.rewound*' 'checkpoint/step-00000006.rewound checkpoint/step-00000006.rewound-2'
 
-# A start that would keep no weights.
+# A start that would not save any weights.
 refuses 'checkpoint.enable_checkpoint is false' --training.steps=3
 logged metrics.jsonl 1 8
 for start in 1 2; do

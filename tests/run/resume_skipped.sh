@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Steps without a finite loss change no weights. Their checkpoints do not push out the last good one, and a restart has the
+# Steps without a finite loss change no weights. Their checkpoints do not cause the last good one to be deleted, and a restart has the
 # whole of training.max_skipped_steps again.
 source "$(dirname "$0")/common.sh"
 make_data

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# training.rewind_spikes: after skipped steps in a row a run goes back to a checkpoint and passes over the samples since. The same
+# training.rewind_spikes: after skipped steps in a row a run goes back to a checkpoint and skips the samples since. The same
 # on any number of ranks, bit for bit when it is killed or stopped at any moment, each step once in the metrics.
 source "$(dirname "$0")/common.sh"
 make_config

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every script of launch/ answers --help, wherever it stands, with its own usage and does nothing else, and refuses what it does
-# not know before it installs, builds, formats or removes anything.
+# Every script of launch/ prints its usage for --help at any place of the command line and does nothing else. It refuses unknown
+# arguments before it installs, builds, formats or removes anything.
 source "$(dirname "$0")/common.sh"
 mkdir -p "$work/tree/runs/quickstart" "$work/bin"
 cp -r "$source_folder/launch" "$work/tree/"
@@ -21,7 +21,7 @@ for script in launch/*.sh; do
     [ -x "$script" ] || continue
     for before in "" word --training.steps=5; do
         timeout 10 "$script" $before --help >"$work/log" 2>&1 || fail "$script $before --help: exit code $?, $(cat "$work/log")"
-        grep -q "$script" "$work/log" || fail "$script $before --help does not say how it is called: $(cat "$work/log")"
+        grep -q "$script" "$work/log" || fail "$script $before --help does not print the name of the script: $(cat "$work/log")"
         unchanged "$script $before --help"
     done
     got=0

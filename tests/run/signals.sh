@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# SIGUSR2 saves and goes on, SIGUSR1 and job.time_limit save and end with exit code 0, and the run can be resumed.
+# SIGUSR2 saves and continues, SIGUSR1 and job.time_limit save and end with exit code 0, and the run can be resumed.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -7,7 +7,7 @@ endless=(--config "$work/config.yaml" --checkpoint.enable_checkpoint=true --chec
          --lr_scheduler.warmup_steps=5 --job.dump_folder="$work/run")
 saved() { find "$work/run/checkpoint" -maxdepth 1 -name 'step-????????' 2>/dev/null | sort; }
 
-# until_true SECONDS COMMAND...: polls, since nothing says how fast the machine is.
+# until_true SECONDS COMMAND...: polls, because the speed of the machine is not known.
 until_true() {
     local left=$(($1 * 10))
     shift
@@ -43,7 +43,7 @@ mpirun --mca odls_base_sigkill_timeout 3 --allow-run-as-root --oversubscribe --b
     --training.global_batch_size=4096 --job.dump_folder="$work/long" >"$work/log" 2>&1 &
 job=$!
 until_true 600 grep -q "^step  *1/" "$work/log"
-grep -q "to stop, kill -USR1 $job: .*Ctrl-C" "$work/log" || { cat "$work/log"; fail "not said how to stop"; }
+grep -q "to stop, kill -USR1 $job: .*Ctrl-C" "$work/log" || { cat "$work/log"; fail "the log does not explain how to stop"; }
 kill -INT $job
 wait $job || true
 last=$(losses "$work/long" | tail -n 1 | cut -d' ' -f1)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# launch/slurm.sbatch requeues a job that would go on, and no other: srun and scontrol are stubs, the words are the program's.
+# launch/slurm.sbatch requeues a job if another start can continue it, and no other job. srun and scontrol are stubs; the messages
+# are those of the program.
 source "$(dirname "$0")/common.sh"
 mkdir "$work/bin"
 cat >"$work/bin/srun" <<'END'

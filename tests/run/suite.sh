@@ -22,7 +22,7 @@ awk "BEGIN { exit !($learnt > 0.95 && $control < 0.6) }" || fail "accuracy $lear
 # two layers with one head of 64 x 64, and three rows of q, k and v before their convolutions, in fp32
 [ "$(field state_bytes "$work/easy/results.csv")" = $((2 * 4 * (64 * 64 + 3 * 3 * 64))) ] || fail "bytes of state"
 
-# Tokens one by one are of tasks that are answered so: not of sets, nor of what is told from one vector.
+# Decoding token by token exists only for tasks on sequences, not for sets or for compression.
 awk -v rate="$(field decode_tokens_per_s "$work/easy/results.csv")" 'BEGIN { exit !(rate > 1) }' || fail "no speed of decoding"
 "$FLAME" suite compression subset_sum --quick --mixers gla --set training.examples=20 training.test_examples=20 training.epochs=1 \
     --out "$work/whole" >"$work/log" || fail "compression and subset_sum: $(cat "$work/log")"
@@ -78,7 +78,7 @@ awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next } { score[NR] 
     fail "--dump of a segment"
 "$FLAME" suite all --preset forgetting --quick --plan --mixers gla >"$work/log" || fail "--preset"
 [ "$(grep -c '^mqar ' "$work/log")" = 1 ] || fail "--preset: $(cat "$work/log")"
-# A split that the setting cannot have is left out: 40 pairs of 64 tokens.
+# A split that is impossible with the setting is left out: 40 pairs in 64 tokens.
 "$FLAME" suite mqar --quick --mixers gla --set task.vocab_size=64 task.num_kv_pairs=10 training.steps=2 training.examples=20 \
     training.test_examples=20 --out "$work/left" >"$work/log" 2>&1 || fail "a split that cannot be: $(cat "$work/log")"
 grep -q "the split pairs 4x is not possible" "$work/log" && [ "$(wc -l <"$work/left/results.csv")" = 6 ] || fail "a split that cannot be"
@@ -137,7 +137,7 @@ grep -q '"values"' "$work/dump" && fail "a classification with values"
     training.epochs=1 --out "$work/graphs" >"$work/log" 2>&1 || fail "floyd_warshall: $(cat "$work/log")"
 grep -q "the split length 2x has more answers" "$work/log" || fail "a split that does not fit: $(cat "$work/log")"
 
-# A mixer that cannot do a task is told why, and is n/a in the table.
+# If a mixer cannot do a task, the reason is printed, and the table has n/a.
 "$FLAME" suite subset_sum --quick --mixers gla,rwkv7 --set mixer.bidirectional=true training.examples=64 training.test_examples=20 \
     training.epochs=1 training.splits=false --out "$work/unable" >"$work/log" 2>&1 || fail "a mixer that cannot: $(cat "$work/log")"
 grep -q "rwkv7, which hands a tensor of one direction on" "$work/log" && grep -q "rwkv7 cannot do it" "$work/log" &&

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tokenizer's files travel from the token file into checkpoints and exports, byte for byte, and AutoTokenizer loads
-# what comes out.
+# The tokenizer's files are copied from the token file into checkpoints and exports, byte for byte, and AutoTokenizer loads
+# the copies.
 source "$(dirname "$0")/common.sh"
 make_data
 make_config
@@ -26,7 +26,7 @@ same "$(step imported 0)" "$work/exported"
 # What a user edits beside the weights does not make a checkpoint unusable.
 echo '{}' >"$(step bytes 2)/tokenizer_config.json"
 trains bytes 3
-grep -q 'tokenizer_config.json is not needed for loading' "$work/log" || fail "an edited file is not said: $(cat "$work/log")"
+grep -q 'tokenizer_config.json is not needed for loading' "$work/log" || fail "the log does not name an edited file: $(cat "$work/log")"
 same "$(step bytes 3)" "$work/exported"
 
 # Data without a tokenizer: that of the weights stays.
@@ -36,7 +36,7 @@ same "$(step bytes 4)" "$work/exported"
 trains loaded 1 --data.files="[$work/bare.h5]" --checkpoint.initial_load_path="$work/exported"
 same "$(step loaded 1)" "$work/exported"
 
-# A damaged one is taken by nobody, and found in an imported step too.
+# Every command refuses damaged tokenizer files, and verify finds them in an imported step, too.
 refused() { # COMMAND ARGUMENTS...
     local got=0
     ranks 1 "$@" || got=$?

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One MPI job on two "hosts": network namespaces with a name of their own and a wire between them. What rank 0's host sends is
 # counted on the wire, and is far less where each host holds a replica; the numbers are those of one host bit for bit. A wire that is
-# cut ends the job on both. Wants to be root, with ip and unshare.
+# cut ends the job on both. Needs root, ip and unshare.
 source "$(dirname "$0")/common.sh"
 left=flame-a-$$ right=flame-b-$$
 tidy() {
@@ -78,6 +78,6 @@ ip -n "$left" link set "va$$" up
 code=0
 wait $job || code=$?
 [ $code = 5 ] && [ "$(grep -c 'rank [02]\] no progress for 5 s: no rank of this host is missing, so a rank of another host is, or a message was lost' "$work/log")" = 2 ] ||
-    { cat "$work/log"; fail "a cut network: exit code $code, and not a word of each host"; }
+    { cat "$work/log"; fail "a cut network: exit code $code, and not one message from each host"; }
 echo "a wire that is cut: all ranks ended after $ended s"
 echo "two hosts: the losses of one, bit for bit; $((shards / 1000)) kB from the first to the second, $((replicas / 1000)) with replicas$slow"

@@ -32,7 +32,7 @@ train 1 --data.validation_steps=3 --training.batch_size=8 --training.label_smoot
 scores smooth 2
 cmp -s <(losses "$work/one") <(losses "$work/smooth") && fail "label smoothing and the z-loss do not change the loss"
 
-# 0 is the whole file: what eval says of it. A set with fewer windows than are wanted is scored once.
+# 0 scores the whole file, with the figures of eval. A set with fewer windows than requested is scored once.
 train 2 --data.validation_steps=0 --job.dump_folder="$work/whole"
 train 1 --data.validation_steps=1000000 --training.batch_size=8 --job.dump_folder="$work/wanted"
 ranks 1 eval --checkpoint "$work/whole" --data "$work/validation.h5" --seq-len 64 --json "$work/eval.json" || { cat "$work/log"; fail "eval"; }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Threads that wait for each other do not spin for long, unless the user has chosen; the program is the same otherwise.
+# Threads that wait for each other do not spin for long, unless the user has set a spin count. Restarting the program to set it
+# changes nothing else.
 source "$(dirname "$0")/common.sh"
 unset OMP_NUM_THREADS OMP_WAIT_POLICY
 
-# spins VARIABLES...: what libgomp says that it takes from the environment.
+# spins VARIABLES...: prints the spin count that libgomp reads from the environment.
 spins() { env OMP_DISPLAY_ENV=verbose "$@" "$FLAME" --version 2>&1 >/dev/null | grep -o "GOMP_SPINCOUNT = '[0-9]*'" | tail -n 1 || true; }
 [ -n "$(spins)" ] || { echo "skipped: this build has no libgomp"; exit 77; }
 [ "$(spins)" = "GOMP_SPINCOUNT = '2000'" ] || fail "left alone: $(spins)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A rank that is dead, stopped or stuck, rank 0 and one that saves too: the others name it with its last collective, the job
+# A rank that is dead, stopped or stuck, also rank 0 or a rank that saves, is named by the others with its last collective. The job
 # ends, and no process is left.
 source "$(dirname "$0")/common.sh"
 make_data
@@ -42,7 +42,7 @@ ends() {
     wait $job || code=$?
     while pgrep -f -- "--job.dump_folder=$work/$1" >/dev/null; do sleep 0.1; done
     [ "$code" = "$2" ] || { cat "$work/$1.log"; fail "$1: exit code $code, not $2"; }
-    grep -qE "$3" "$work/$1.log" || { cat "$work/$1.log"; fail "$1: nothing says $3"; }
+    grep -qE "$3" "$work/$1.log" || { cat "$work/$1.log"; fail "$1: missing message: $3"; }
     [ "$(grep -c 'error:' "$work/$1.log")" = 1 ] || { cat "$work/$1.log"; fail "$1: said more than once"; }
     echo "$1: named after $named s, the job ended after $(since "$begun") s"
 }
