@@ -6,9 +6,8 @@
 
 enum { GATE_PROJ, UP_PROJ, DOWN_PROJ };
 
-/* intermediate_size if it is the MLP's width, else int(hidden_size * hidden_ratio * 2 / 3) rounded up to a multiple of
- * 256.
- */
+/* intermediate_size if it sets the MLP's width, else int(hidden_size * hidden_ratio * 2 / 3) rounded up to a multiple
+ * of 256. */
 static int64_t gated_mlp_width(const ModelConfig *c) {
     if (c->intermediate_size > 0 && !c->mixer->inner_size) return c->intermediate_size;
     const double ratio = isnan(c->hidden_ratio) ? 4 : c->hidden_ratio;

@@ -31,9 +31,7 @@ extern const Mlp gated_mlp;
 /* l3(l1(x) * l2(x)): the MLP of TransNormer, after a norm without a weight. */
 extern const Mlp simple_glu;
 
-/* The names of a model's parts in checkpoints, and the structure of its blocks. A norm whose name is NULL has no
- * weight.
- */
+/* The names of a model's parts, and the structure of its blocks. A norm whose name is NULL has no weight. */
 typedef struct ModelLayout {
     const char *model, *final_norm; /* "model" (the prefix of all names except the head's), "norm" */
     const char *layers;             /* the name before a layer's number; NULL: "layers" */
@@ -47,8 +45,7 @@ typedef struct ModelLayout {
     bool head_bias;                 /* logits have a bias, "lm_head.bias" */
     bool trains_padding;            /* the embedding row of pad_token_id gets a gradient like any other row */
     double (*embeddings_scale)(const ModelConfig *config); /* factor on the embeddings; NULL: 1 */
-    Init (*embeddings_init)(const ModelConfig *config), (*head_init)(const ModelConfig *config); /* NULL: N(0,
- initializer_range^2) */
+    Init (*embeddings_init)(const ModelConfig *config), (*head_init)(const ModelConfig *config); /* NULL: normal */
 } ModelLayout;
 
 /* A second name for a shared key or for a key of the mixer. config.json is written with both names, and may be read

@@ -130,9 +130,7 @@ static void add_embeddings(Model *model, Unit *root) {
     model->embeddings = &parameter->tensor;
 }
 
-/* Adds the projection of the features. Its initial values are those of PyTorch's Linear: uniform within 1 /
- * sqrt(inputs).
- */
+/* Adds the projection of the features. Initial values as in PyTorch's Linear: uniform within 1 / sqrt(inputs). */
 static void add_features(Model *model, Unit *root) {
     const int64_t shape[] = {model->config.hidden_size, model->ends.features};
     const double range = 1 / sqrt((double)model->ends.features);
@@ -231,8 +229,7 @@ Tensor *model_embed(const Model *model, Tape *tape, Tensor *features) {
     return model->ends.read_in ? model->ends.read_in(model, tape, x) : x;
 }
 
-/* The norm of x. With a residual (not NULL), it is the norm of x + residual, and *sum becomes that sum; see rms_norm.
- */
+/* The norm of x or, with a residual (not NULL), of x + residual, which is stored in *sum; see rms_norm. */
 static Tensor *normed(const Model *model, Tape *tape, Tensor *x, Tensor *residual, Norm norm, Tensor **sum) {
     const float eps = (float)model->config.norm_eps;
     const bool residual_weight = model->config.layout->residual_norms;

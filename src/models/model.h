@@ -32,7 +32,7 @@ struct Layer {
     Unit *unit, *root;
     Norm first_norm, mixer_norm, mlp_norm;
     Tensor *weight[LAYER_WEIGHTS],
-        *mlp[MLP_WEIGHTS]; /* parameters of the mixer and of the MLP, indexed by the enums of their files */
+        *mlp[MLP_WEIGHTS]; /* of the mixer and of the MLP, indexed by the enums of their files */
     const char *part;      /* the part whose parameters are being added, "attn" or "mlp" */
     Tensor **part_weight;  /* the array that they are stored in, weight or mlp */
 };
@@ -47,8 +47,7 @@ typedef struct ModelEnds {
     bool fixed_embeddings; /* the embeddings keep their initial values, N(0, 1 / hidden_size) */
     bool bidirectional;    /* a block's mixer runs over each document and over its reverse, and the results are added */
     bool regression;       /* the head gives one number, and the loss is its squared error; vocab_size is 1 */
-    /* Adds the parameters that read_in and read_out use to the root unit, with model_parameter. NULL: there are none.
-     */
+    /* Adds the parameters of read_in and read_out to the root unit, with model_parameter. NULL: there are none. */
     void (*parameters)(Model *model);
     /* Applied before the first block: [N, hidden_size] -> [N, hidden_size]. NULL: nothing. */
     Tensor *(*read_in)(const Model *model, Tape *tape, Tensor *x);

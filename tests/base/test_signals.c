@@ -1,5 +1,4 @@
-/* Requests to stop or save by signals. Each case runs in a process of its own, since a request to stop is never undone.
- */
+/* Requests to stop or save by signals. Each case runs in a process of its own, since such a request is permanent. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>

@@ -181,8 +181,7 @@ static void test_retention(void **unused) {
         }
 }
 
-/* Steps whose weights did not change do not cause good ones to be deleted, and the newest with a finite loss is kept.
- */
+/* Steps whose weights did not change do not cause good ones to be deleted. The newest with a finite loss is kept. */
 static void test_retention_of_equal_weights(void **unused) {
     (void)unused;
     static const struct {

@@ -1,5 +1,4 @@
-/* A cache that is much smaller than the file: pinned chunks stay, chunks have the right content, errors are reported.
- */
+/* A cache much smaller than the file: pinned chunks stay, chunks have the right content, errors are reported. */
 #include "data/tokens_fixture.h"
 
 #include <sys/time.h>

@@ -1,5 +1,4 @@
-/* The child process that examines a file: what it reports, and that the program never waits forever, however it ends.
- */
+/* The child process that examines a file: its reports, and that the program never waits forever for its end. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

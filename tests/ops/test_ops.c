@@ -134,8 +134,7 @@ static Matrix direction_of(const Matrix *like, int number) {
     return direction;
 }
 
-/* The difference between the analytic derivative along the direction and the finite difference, relative to its bound.
- */
+/* The difference between the analytic derivative along the direction and the finite one, divided by the bound. */
 static double derivative_error(const OpProblem *p, int input, const Matrix *gradient, int number) {
     Matrix direction = direction_of(&p->in[input], number);
     const double expected = finite_difference(p, input, &direction), given = dot(gradient, &direction);

@@ -22,8 +22,7 @@ static double entry(const float *x, bool transposed, int i, int j, bool rounds) 
     return (double)(rounds ? bf16_to_float(float_to_bf16(value)) : value);
 }
 
-/* Sums are in fp32: each addition may have an error of 2^-23 relative to the sum so far, and there is no other error.
- */
+/* Sums are in fp32: each addition may have an error of 2^-23 relative to the sum so far. There is no other error. */
 static void expect_product(Bf16Product *product, int rows, int cols, int depth, bool a_transposed, bool b_transposed,
                            bool packs) {
     static uint32_t left[BF16_PRODUCT_SIDE * BF16_PRODUCT_SIDE] __attribute__((aligned(64)));

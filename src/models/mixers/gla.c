@@ -6,8 +6,7 @@
  *   o_t = K^(-1/2) q_t S_t
  *   y = (norm(o) * silu(g)) Wo
  *
- * The state of a head is K x V numbers. With num_kv_heads < num_heads, several query heads share k, v, a and the state.
- */
+ * The state of a head is K x V numbers. With num_kv_heads < num_heads, several heads share k, v, a and the state. */
 #include <math.h>
 
 #include "models/mixers/parts.h"

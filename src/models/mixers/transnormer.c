@@ -47,8 +47,7 @@ static const KeyAlias transnormer_aliases[] = {{"hidden_size", "decoder_embed_di
 enum { QKVU, OUT, THETA };
 
 /* ALiBi's slope of head n of H, counted from 0. If H is a power of two, it is 2^(-8(n+1)/H). Otherwise the first P
- * heads, P the largest power of two below H, have the slopes for P heads, and the rest every other slope for 2P heads.
- */
+ * heads, P the largest power of two below H, have the slopes of P heads, and the rest every other slope of 2P heads. */
 static double slope(int64_t n, int64_t heads) {
     int64_t power = 1;
     while (2 * power <= heads) power *= 2;

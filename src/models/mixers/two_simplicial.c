@@ -1,8 +1,9 @@
 /* 2-simplicial attention (Roy et al. 2025, arXiv 2507.02754): attention to pairs of tokens. fla does not have it.
  *
- *   q, k1, v1, k2, v2 = x Wq, x Wk1, x Wv1, x Wk2, x Wv2              (no rotary positions: they would change the
- * scores) o_i = sum over j, k of softmax_jk(sum_d q_id k1_jd k2_kd / sqrt(D)) v1_j * v2_k, 0 <= i - j < window1, 0 <= i
- * - k < window2                  (* elementwise; k2 and v2 may have a bias) y = o Wo
+ *   q, k1, v1, k2, v2 = x Wq, x Wk1, x Wv1, x Wk2, x Wv2              (no rotations: they would change the scores)
+ *   o_i = sum over j, k of softmax_jk(sum_d q_id k1_jd k2_kd / sqrt(D)) v1_j * v2_k,
+ *         0 <= i - j < window1, 0 <= i - k < window2                  (* elementwise; k2 and v2 may have a bias)
+ *   y = o Wo
  *
  * In the paper, every fourth layer is of this kind; the others are ordinary attention (the key `attn`). */
 #include "models/mixers/parts.h"
