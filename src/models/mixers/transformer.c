@@ -3,7 +3,7 @@
  * `attn.layers` (hybrid models).
  *
  *   q, k, v = x Wq, x Wk, x Wv (+ biases)             (q and k optionally through a norm per head)
- *   q, k = rotate(q), rotate(k)                       (if rope_theta is given)
+ *   q, k = rotate(q), rotate(k)                       (unless rope_theta is null)
  *   o_i = sum_j softmax_j(q_i k_j / sqrt(D)) v_j,     0 <= i - j < window
  *   y = o Wo */
 #include <math.h>
