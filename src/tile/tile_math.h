@@ -135,6 +135,17 @@ DEVICE float log1p_any_f(float u) {
     return log_of_parts((float)n, u * scale.value + (scale.value - 1.0f));
 }
 
+/* e^x - 1, to 6 ulp: near 0 by its series, because e^x has lost digits of a small x. */
+DEVICE float expm1_f(float x) {
+    float p = 1.98412698e-4f;
+    p = p * x + 1.38888889e-3f;
+    p = p * x + 8.33333333e-3f;
+    p = p * x + 4.16666667e-2f;
+    p = p * x + 1.66666667e-1f;
+    p = p * x + 0.5f;
+    return fabsf(x) < 0.35f ? p * (x * x) + x : exp_f(x) - 1.0f;
+}
+
 DEVICE float sigmoid_f(float x) { return divide_f(1.0f, 1.0f + exp_for_sum_f(-x)); }
 
 /* log sigmoid(x) = min(x, 0) - log(1 + e^-|x|), which neither overflows nor cancels. */
@@ -170,6 +181,7 @@ DEVICE float tanh_f(float x) {
 /* cap tanh(x / cap), for cap > 0 */
 DEVICE float soft_cap_f(float x, float cap) { return cap * tanh_f(divide_f(x, cap)); }
 
+/* Below -1e37, where exp_f saturates, the value is between 0 and -1.3 instead of 0. */
 DEVICE float silu_f(float x) { return x * sigmoid_f(x); }
 
 /* sigmoid'(x) = sigmoid(x) sigmoid(-x), where sigmoid(-x) = e^-x sigmoid(x) keeps all digits, unlike 1 - sigmoid(x). */

@@ -128,7 +128,7 @@ static int check_case(const OpTest *test, const OpCase *c, const OpBackend *back
     int failed = 0;
     if (!has_initial_state(&problem)) {
         OpResult whole = op_run(&problem, backend, (OpOptions){.threads = 2});
-        const int64_t ways[][PIECES] = {{T - 2, 1, 1}, {3, T - 4, 1}, {2 * T / 3, T - 2 * T / 3 - 1, 1}};
+        const int64_t ways[][PIECES] = {{T - 2, 1, 1}, {3, T - 4, 1}, {T - 4, 3, 1}, {2 * T / 3, T - 2 * T / 3 - 1, 1}};
         for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
             const double error = error_in_pieces(&problem, backend, &whole, ways[i]);
             if (error < tolerance_of(test, backend)) continue;

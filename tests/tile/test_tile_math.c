@@ -40,6 +40,8 @@ static void exponential(void **state) {
     (void)state;
     expect_accuracy("exp", worst_error(exp_f, exp, -87, 88, 0), 2);
     expect_accuracy("exp near 0", worst_error(exp_f, exp, -1, 1, 0), 2);
+    expect_accuracy("expm1", worst_error(expm1_f, expm1, -20, 87, 0), 6);
+    expect_accuracy("expm1 near 0", worst_error(expm1_f, expm1, -1e-3, 1e-3, 0), 2);
     assert_true(exp_f(-INFINITY) == 0 && exp_f(-1000) == 0 && exp_f(0) == 1);
     assert_true(exp_f(1000) > 2e38f && isfinite(exp_f(INFINITY)));
     assert_true(isnan(exp_f(NAN)));

@@ -27,8 +27,8 @@ DEVICE float activation_value(float x, Activation kind) {
     if (kind == ACTIVATION_TANH) return tanh_f(x);
     if (kind == ACTIVATION_SQUARED_RELU) return x > 0.0f ? x * x : 0.0f;
     if (kind == ACTIVATION_GELU) return gelu_f(x);
-    if (kind == ACTIVATION_LOG_1P_RELU) return log_f(1.0f + (x > 0.0f ? x : 0.0f));
-    if (kind == ACTIVATION_EXP_M1) return exp_f(x) - 1.0f;
+    if (kind == ACTIVATION_LOG_1P_RELU) return log1p_any_f(x > 0.0f ? x : 0.0f);
+    if (kind == ACTIVATION_EXP_M1) return expm1_f(x);
     return (x > 0.0f ? x : 0.0f) + exp_f(x < 0.0f ? x : 0.0f);
 }
 

@@ -11,7 +11,8 @@ DEVICE int smaller_index(int64_t x, int64_t y) { return (int)(x < y ? x : y); }
 /* The first key that token t sees in the first window, which does not reach beyond its document. */
 DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int t) {
     const int start = t - position[t], first = t - (int)a->window1 + 1;
-    return first > start ? first : start;
+    const int seen = first > start ? first : start;
+    return seen > 0 ? seen : 0; /* seen < 0: the rows begin inside the document, and nobody needs this query */
 }
 
 /* Loads the rows of a matrix from token t on, with zeros before token 0 and past the end. t is a multiple of 32. */
