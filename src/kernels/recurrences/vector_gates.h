@@ -3,7 +3,7 @@
 #ifndef FLAME_KERNELS_RECURRENCES_VECTOR_GATES_H
 #define FLAME_KERNELS_RECURRENCES_VECTOR_GATES_H
 
-#include "kernels/recurrences/chunk.h"
+#include "kernels/chunk.h"
 
 enum { BLOCK = 16, BLOCKS = CHUNK_ROWS / BLOCK };
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels/recurrences/chunk.h"
+#include "kernels/chunk.h"
 
 /* The width of the blocks of K and of V that the kernels work on. */
 enum { CHUNK_DELTA_WIDTH = 64 };

@@ -3,7 +3,7 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta_chunk.h"
-#include "kernels/recurrences/triangular_inverse.h"
+#include "kernels/triangular_inverse.h"
 
 /* Computes T, P, the overlaps M_ij k_i k_j for j < i, and the gates D, E, K^(-1/2) D for the queries, and beta.
  * Program: chunk, sequence and value head. */

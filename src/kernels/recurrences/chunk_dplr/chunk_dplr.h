@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "kernels/recurrences/chunk.h"
+#include "kernels/chunk.h"
 
 /* The widths of the blocks of K and of V that a program works on. */
 enum { CHUNK_DPLR_K = 32, CHUNK_DPLR_V = 64 };

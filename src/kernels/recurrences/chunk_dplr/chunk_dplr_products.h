@@ -1,5 +1,5 @@
 /* Included for each number of WRITTEN_KEYS. */
-#include "kernels/recurrences/triangular_inverse.h"
+#include "kernels/triangular_inverse.h"
 
 /* A += the products inside steep blocks, with the decay over the rows after j up to i - lag. */
 #define ADD_STEEP(A, x, y, lag)                                                                                        \

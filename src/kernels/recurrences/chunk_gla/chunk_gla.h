@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "kernels/recurrences/chunk.h"
+#include "kernels/chunk.h"
 
 /* The widths of the blocks of K and of V that a program works on, and of the part of the state that a program carries.
  * Each block of K reads the values again, and each block of V the keys. */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels/recurrences/chunk.h"
+#include "kernels/chunk.h"
 
 enum { CHUNK_NORMALISER_COLS = 128 }; /* columns of a head's K in a program, which are summed side by side */
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "kernels/recurrences/chunk.h"
+#include "kernels/chunk.h"
 
 enum {
     CHUNK_SIMPLE_GLA_K = 64, /* the widths of the blocks of K and of V that a program works on */

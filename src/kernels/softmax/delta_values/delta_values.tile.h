@@ -4,7 +4,7 @@
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention.h"
 #include "kernels/softmax/attention/attention_tiles.h"
-#include "kernels/recurrences/triangular_inverse.h"
+#include "kernels/triangular_inverse.h"
 #include "kernels/softmax/delta_values/delta_values.h"
 
 DEVICE int64_t block_at(const DeltaValuesArguments *a, int64_t sequence, int64_t head, int64_t block) {

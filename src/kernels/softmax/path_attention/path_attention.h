@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "kernels/recurrences/chunk.h"
+#include "kernels/chunk.h"
 
 /* Heads have entries of the element type. The letters are those of path_attention_block.h. Arrays without a stride are
  * contiguous. */

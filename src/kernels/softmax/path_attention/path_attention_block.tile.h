@@ -2,7 +2,7 @@
 #include "tile/tile.h"
 #include "kernels/softmax/path_attention/path_attention.h"
 #include "kernels/softmax/path_attention/path_attention_block.h"
-#include "kernels/recurrences/triangular_inverse.h"
+#include "kernels/triangular_inverse.h"
 
 enum { WIDTH = 64 };
 

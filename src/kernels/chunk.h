@@ -1,6 +1,6 @@
-/* Code that the kernels of chunked recurrences share. They take a sequence in chunks of CHUNK_ROWS rows. */
-#ifndef FLAME_KERNELS_RECURRENCES_CHUNK_H
-#define FLAME_KERNELS_RECURRENCES_CHUNK_H
+/* Code that kernels share which take a sequence in chunks of CHUNK_ROWS rows, above all those of recurrences. */
+#ifndef FLAME_KERNELS_CHUNK_H
+#define FLAME_KERNELS_CHUNK_H
 
 #include <stdint.h>
 

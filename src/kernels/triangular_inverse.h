@@ -1,7 +1,7 @@
 /* The inverse of a unit lower triangular matrix of 64 rows. With it the delta rule and its relatives resolve the
  * dependence of a chunk's rows on each other. */
-#ifndef FLAME_KERNELS_RECURRENCES_TRIANGULAR_INVERSE_H
-#define FLAME_KERNELS_RECURRENCES_TRIANGULAR_INVERSE_H
+#ifndef FLAME_KERNELS_TRIANGULAR_INVERSE_H
+#define FLAME_KERNELS_TRIANGULAR_INVERSE_H
 
 #include "tile/tile.h"
 
