@@ -14,7 +14,7 @@
 
 #define GROUPED_GRADIENT_TILES(keys)                                                                                   \
     TILE(q, ROWS, HEAD);                                                                                               \
-    TILE(out_gradient, ROWS, HEAD);                                                                                    \
+    TILE(dout, ROWS, HEAD);                                                                                            \
     TILE(k, keys, HEAD);                                                                                               \
     TILE(v, keys, HEAD);                                                                                               \
     ROW_VALUES(log_sum_exp, ROWS);                                                                                     \
@@ -35,11 +35,11 @@ DEVICE KeySums sums_of_keys(const GroupedArguments *a, float *partial, int64_t p
 /* Loads the rows of a block of queries and declares their operands. */
 #define load_gradient_rows(rows, row_sums)                                                                             \
     load_rows(q, g.q, g.head_dim, rows, (rows).m0);                                                                    \
-    load_rows(out_gradient, g.out_gradient, g.head_dim, rows, (rows).m0);                                              \
+    load_rows(dout, g.dout, g.head_dim, rows, (rows).m0);                                                              \
     LEFT_OPERANDS(q_left, q, BAND);                                                                                    \
-    LEFT_OPERANDS(out_gradient_left, out_gradient, BAND);                                                              \
+    LEFT_OPERANDS(dout_left, dout, BAND);                                                                              \
     RIGHT_OPERANDS(q_right, q, BAND);                                                                                  \
-    RIGHT_OPERANDS(out_gradient_right, out_gradient, BAND);                                                            \
+    RIGHT_OPERANDS(dout_right, dout, BAND);                                                                            \
     EACH_ROW_VALUE(delta, r, i) {                                                                                      \
         log_sum_exp[r] = g.log_sum_exp[(row_sums) + row_inside(rows, i)];                                              \
         delta[r] = g.delta[(row_sums) + row_inside(rows, i)];                                                          \
@@ -65,9 +65,9 @@ DEVICE KeySums sums_of_keys(const GroupedArguments *a, float *partial, int64_t p
 #define add_band_gradients(b, exponent_scale, ...)                                                                     \
     do {                                                                                                               \
         LEFT_OPERAND(q_now_, q_left, b);                                                                               \
-        LEFT_OPERAND(out_gradient_now_, out_gradient_left, b);                                                         \
+        LEFT_OPERAND(dout_now_, dout_left, b);                                                                         \
         RIGHT_OPERAND_OF(q_packed_, q_right, b);                                                                       \
-        RIGHT_OPERAND_OF(out_gradient_packed_, out_gradient_right, b);                                                 \
+        RIGHT_OPERAND_OF(dout_packed_, dout_right, b);                                                                 \
         ACCUMULATOR_BAND(dq_now_, dq, b, BAND);                                                                        \
         ROW_VALUES_BAND(log_sum_exp_now_, log_sum_exp, b, BAND);                                                       \
         ROW_VALUES_BAND(delta_now_, delta, b, BAND);                                                                   \
@@ -76,16 +76,16 @@ DEVICE KeySums sums_of_keys(const GroupedArguments *a, float *partial, int64_t p
         __VA_ARGS__;                                                                                                   \
         MAP(p, i, j, x, x = exp2_f(x * (exponent_scale)-ROW_VALUE(log_sum_exp_now_, i)));                              \
         accumulator_zero(ds);                                                                                          \
-        operand_mma(ds, out_gradient_now_, v_turned);                                                                  \
+        operand_mma(ds, dout_now_, v_turned);                                                                          \
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta_now_, i)) * PEER(p, i, j));                                          \
         accumulator_operand_mma(dq_now_, ds, k_packed);                                                                \
-        accumulator_operand_mma_tn(dv, p, out_gradient_packed_);                                                       \
+        accumulator_operand_mma_tn(dv, p, dout_packed_);                                                               \
         accumulator_operand_mma_tn(dk, ds, q_packed_);                                                                 \
     } while (0)
 
 /* Computes row `row` of dk or dv from the sums of the parts. */
 DEVICE void grouped_key_sums(const GroupedArguments *a, KeySums sums, int64_t row, int64_t of) {
-    total_of_parts(sums, of, row, of == DK ? a->scale : 1.0f, of == DK ? a->k_gradient : a->v_gradient);
+    total_of_parts(sums, of, row, of == DK ? a->scale : 1.0f, of == DK ? a->dk : a->dv);
 }
 
 #endif

@@ -22,8 +22,8 @@ enum { GROUPED_TILE = 32 };
 enum { GROUPED_DELTA_TOKENS = 64 }; /* tokens of a program that computes delta */
 
 typedef struct GroupedArguments {
-    Heads q, k, v, out, out_gradient;
-    Heads q_gradient, k_gradient, v_gradient;
+    Heads q, k, v, out, dout;
+    Heads dq, dk, dv;
     float *log_sum_exp; /* [B, kv_heads, T * group], to base 2; 0 for a row that sees no key */
     float *delta;       /* [B, kv_heads, T * group] */
     const int32_t *position;
@@ -107,8 +107,7 @@ DEVICE void grouped_delta(const GroupedArguments *a, int64_t sequence, int64_t k
     float *delta = a->delta + sums_of_rows_at(a, sequence, kv_head);
     EACH_SHORT_ROW (m, rows.m0, end, a->head_dim) {
         const element *const o = (const element *)a->out.data + entry_of_row(rows, a->out, a->head_dim, (int)m);
-        const element *const dO =
-            (const element *)a->out_gradient.data + entry_of_row(rows, a->out_gradient, a->head_dim, (int)m);
+        const element *const dO = (const element *)a->dout.data + entry_of_row(rows, a->dout, a->head_dim, (int)m);
         VECTORS_OF(o, dO);
         float sum = 0;
         WARP_SUM_VECTOR(i, a->head_dim, sum) {

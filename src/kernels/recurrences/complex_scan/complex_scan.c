@@ -74,7 +74,7 @@ static void complex_scan_backward(Node *node) {
     const DType type = node->in[Q]->type;
     ComplexScanArguments arguments = arguments_of(node);
     if (!node_keeps(node)) launch_forward(node, &arguments);
-    arguments.d_o = node->out[O]->gradient;
+    arguments.do_ = node->out[O]->gradient;
     arguments.dfinal = node->outputs > FINAL ? node->out[FINAL]->gradient : NULL;
     arguments.dq = node->in[Q]->gradient;
     arguments.dk = node->in[K]->gradient;

@@ -38,7 +38,7 @@ typedef struct ComplexScanArguments {
     float *part_decay; /* [B, parts, 2 cols]: the product of alpha */
     float *part_state; /* [B, parts, 2 cols]: the state after a part from 0; backward: the gradient before it */
 
-    const void *d_o;
+    const void *do_;
     const float *dfinal; /* may be NULL */
     void *dq, *dk, *dv, *da;
     float *dinitial; /* may be NULL */

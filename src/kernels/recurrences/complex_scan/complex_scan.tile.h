@@ -247,7 +247,7 @@ KERNEL(complex_scan_dpart, ComplexScanArguments) {
         const int64_t row = part.sequence * a.T + chunk * ROWS;
         const int count = rows_of_chunk(&a, chunk);
         LOAD_ROWS(q, q, part, row, count);
-        LOAD_ROWS(o, d_o, part, row, count);
+        LOAD_ROWS(o, do_, part, row, count);
         LOAD_DECAYS(part, row, count);
         fill_stays(stays, &a, part.sequence, chunk, count);
         sync();
@@ -307,7 +307,7 @@ KERNEL(complex_scan_backward, ComplexScanArguments) {
         LOAD_ROWS(q, q, part, row, count);
         LOAD_ROWS(k, k, part, row, count);
         LOAD_ROWS(v, v, part, row, count);
-        LOAD_ROWS(o, d_o, part, row, count);
+        LOAD_ROWS(o, do_, part, row, count);
         LOAD_DECAYS(part, row, count);
         fill_stays(stays, &a, part.sequence, chunk, count);
         load_states(state, a.state, 2 * a.cols, &a, part, part.sequence * a.chunks + chunk);

@@ -55,10 +55,10 @@ static AttentionArguments arguments_of(const Node *node) {
         .k = heads_of(k),
         .v = heads_of(v),
         .out = heads_of(out),
-        .out_gradient = heads_of_gradient(out),
-        .q_gradient = heads_of_gradient(q),
-        .k_gradient = heads_of_gradient(k),
-        .v_gradient = heads_of_gradient(v),
+        .dout = heads_of_gradient(out),
+        .dq = heads_of_gradient(q),
+        .dk = heads_of_gradient(k),
+        .dv = heads_of_gradient(v),
         .log_sum_exp = node->saved[0]->data,
         .first_key = ranges,
         .last_query = ranges + q->rows,
@@ -125,7 +125,7 @@ static void gate_gradient(Node *node, const AttentionArguments *a) {
                                         .sums = sums,
                                         .factor = 1});
     const GateGradientArguments arguments = {.sums = sums,
-                                             .g_gradient = g->gradient,
+                                             .dg = g->gradient,
                                              .segment = a->segment,
                                              .last_query = a->last_query,
                                              .T = a->T,
@@ -192,9 +192,9 @@ void attention_gradients(const Node *node, const AttentionGradients *kernels, At
                        (Grid){blocks_of(a->T, ATTENTION_TOKENS), a->heads, a->sequences}, a);
         return;
     }
-    if (a->q_gradient.data || a->decay)
+    if (a->dq.data || a->decay)
         device->launch(kernels->queries, type, (Grid){blocks_of(a->T, kernels->query_rows), a->heads, a->sequences}, a);
-    if (a->k_gradient.data || a->v_gradient.data || a->decay)
+    if (a->dk.data || a->dv.data || a->decay)
         device->launch(kernels->keys, type, (Grid){blocks_of(a->T, kernels->key_rows), a->kv_heads, a->sequences}, a);
 }
 

@@ -19,9 +19,9 @@ enum { ATTENTION_TOKENS = 64, ATTENTION_TILES = 2 };
 
 /* Matrices have one row per token, T of them per sequence. */
 typedef struct AttentionArguments {
-    Heads q, k, v, out, out_gradient;
-    Heads q_gradient, k_gradient, v_gradient; /* their data may be NULL */
-    float *log_sum_exp;                       /* [B, heads, T], to base 2 */
+    Heads q, k, v, out, dout;
+    Heads dq, dk, dv;                /* their data may be NULL */
+    float *log_sum_exp;              /* [B, heads, T], to base 2 */
     float *row_sums;                 /* [B, heads, row_sums_of_head]: log_sum_exp and delta, with zeros past T */
     int32_t *first_key, *last_query; /* [B, T]: the first key that a query sees, the last query that sees a key */
     const int32_t *segment;
@@ -37,7 +37,7 @@ typedef struct AttentionArguments {
     int64_t forward_blocks;        /* blocks of a program */
     int64_t window;                /* at most T */
     float scale;
-    bool aligned; /* heads of q, k, v and out_gradient begin and end at multiples of 16 bytes */
+    bool aligned; /* heads of q, k, v and dout begin and end at multiples of 16 bytes */
 } AttentionArguments;
 
 /* Running sums over time of factor * (x - minus), stored tile after tile: for each token the sum from the tile's first
@@ -60,7 +60,7 @@ enum { RUNNING_SUM_WALKS = 4, RUNNING_SUM_HEADS = 32, RUNNING_SUM_PARTS = 128 };
 /* df_s = sum of dc_t over the tokens t = s .. end of the document; 0 at a document's first token. */
 typedef struct GateGradientArguments {
     const float *sums; /* [B, heads, sums_of_head]: RunningSums of dc */
-    float *g_gradient; /* [B T, heads] */
+    float *dg;         /* [B T, heads] */
     const int32_t *segment, *last_query;
     int64_t T, heads, sums_of_head, stride;
 } GateGradientArguments;

@@ -54,8 +54,7 @@ KERNEL(attention_delta, AttentionArguments) {
         const bool inside = t < a.T;
         const int64_t row = sequence + (inside ? t : a.T - 1);
         const element *const o = (const element *)a.out.data + entry_of_head(a.out, a.head_dim, row, head, 0);
-        const element *const dO =
-            (const element *)a.out_gradient.data + entry_of_head(a.out_gradient, a.head_dim, row, head, 0);
+        const element *const dO = (const element *)a.dout.data + entry_of_head(a.dout, a.head_dim, row, head, 0);
         VECTORS_OF(o, dO);
         float delta = 0;
         WARP_SUM_VECTOR(i, a.head_dim, delta) {
@@ -77,9 +76,9 @@ KERNEL(attention_query_sums, AttentionArguments) {
     const int64_t tokens = rest < ATTENTION_TOKENS ? rest : ATTENTION_TOKENS;
     const int64_t of_part = a.sequences * a.heads * a.T * a.head_dim;
     const float *const sums = query_sums_of(&a, 0, program_z, program_y) + t0 * a.head_dim;
-    EACH_SHORT_ROW (t, 0, a.q_gradient.data ? tokens : 0, a.head_dim) {
+    EACH_SHORT_ROW (t, 0, a.dq.data ? tokens : 0, a.head_dim) {
         const int64_t row = program_z * a.T + t0 + t;
-        element *const to = (element *)a.q_gradient.data + entry_of_head(a.q_gradient, a.head_dim, row, program_y, 0);
+        element *const to = (element *)a.dq.data + entry_of_head(a.dq, a.head_dim, row, program_y, 0);
         VECTORS_OF(sums, to, a.head_dim * sizeof(element));
         WARP_VECTOR(i, a.head_dim) {
             float dq[VECTOR] = {0};

@@ -58,7 +58,7 @@ KERNEL(attention_gate_gradient, GateGradientArguments) {
                        (last[ATTENTION_TILE] - first[ATTENTION_TILE]) +
                        (last[ATTENTION_TILE + 1] - first[ATTENTION_TILE + 1]);
         }
-        a.g_gradient[(sequence + t) * a.stride + program_y] = gradient;
+        a.dg[(sequence + t) * a.stride + program_y] = gradient;
     }
 }
 

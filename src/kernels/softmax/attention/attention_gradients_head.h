@@ -12,7 +12,7 @@ ATTENTION_KERNEL(attention_gradients) {
     TILE(k, ALL_ROWS, HEAD);
     TILE(v, ALL_ROWS, HEAD);
     TILE(q, ATTENTION_TILE, HEAD);
-    TILE(out_gradient, ATTENTION_TILE, HEAD);
+    TILE(dout, ATTENTION_TILE, HEAD);
     MATRIX(row_sums, 2, ATTENTION_TILE); /* log_sum_exp, delta */
     ACCUMULATOR(p, KEY_ROWS, ATTENTION_TILE);
     ACCUMULATOR(ds, KEY_ROWS, ATTENTION_TILE);
@@ -46,14 +46,14 @@ ATTENTION_KERNEL(attention_gradients) {
             float *const query_sums = query_sums_of(&a, program_x, program_z, head);
             WITH_GATES(float *const dc_sums = gradient_of_query_of(&a, program_x, program_z, head);
                        EACH_ROW_VALUE(dc, r, i) dc[r] = 0;)
-            walk_blocks(walk, q, a.q, a.out_gradient, a.head_dim, rows.first, head, a.aligned);
+            walk_blocks(walk, q, a.q, a.dout, a.head_dim, rows.first, head, a.aligned);
             for (int t0 = keys.t0; t0 <= last_query; t0 += ATTENTION_TILE) {
-                walk_load(q, out_gradient, walk, T - t0);
+                walk_load(q, dout, walk, T - t0);
                 matrix_load_whole(row_sums, row_sums_of(&a, program_z, head, t0));
                 RIGHT_OPERAND_T(q_turned, q);
                 RIGHT_OPERAND(q_packed, q);
-                RIGHT_OPERAND_T(out_gradient_turned, out_gradient);
-                RIGHT_OPERAND(out_gradient_packed, out_gradient);
+                RIGHT_OPERAND_T(dout_turned, dout);
+                RIGHT_OPERAND(dout_packed, dout);
                 accumulator_load(dq, query_sums + t0 * a.head_dim, a.head_dim, T - t0, a.head_dim);
                 EACH_BAND(b, KEY_ROWS, keys.end - keys.t0) {
                     const Block block = band_of_block(keys, b, KEY_ROWS);
@@ -74,13 +74,13 @@ ATTENTION_KERNEL(attention_gradients) {
                     mask_queries(p, block, seen, a.last_query, t0);
                     MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(row_sums, 0, j)));
                     accumulator_zero(ds);
-                    operand_mma(ds, v_now, out_gradient_turned);
+                    operand_mma(ds, v_now, dout_turned);
                     MAP(ds, i, j, x, x = (x - ENTRY(row_sums, 1, j)) * PEER(p, i, j));
                     WITH_GATES(ROW_VALUES_BAND(dc_now, dc, b, KEY_ROWS); row_values_share(tile_value, ds);
                                EACH_ROW_VALUE(dc_now, r, i) dc_now[r] += tile_value[r]; column_sums(dc_of_query, ds);
                                EACH_PAIR(i, j, KEY_ROWS / 16, ATTENTION_TILE) dc_sums[t0 + j] +=
                                ENTRY(dc_of_query, i, j);)
-                    if (a.v_gradient.data) accumulator_operand_mma(dv_now, p, out_gradient_packed);
+                    if (a.dv.data) accumulator_operand_mma(dv_now, p, dout_packed);
                     accumulator_operand_mma(dk_now, ds, q_packed);
                     accumulator_operand_mma_tn(dq, ds, k_packed);
                 }
@@ -91,7 +91,7 @@ ATTENTION_KERNEL(attention_gradients) {
                        EACH_ROW_VALUE(dc, r, i) if (keys.t0 + i < keys.end) to[keys.t0 + i] = dc[r];)
         }
         MAP(dk, i, j, x, x *= a.scale);
-        if (a.k_gradient.data) accumulator_store_block(dk, a.k_gradient, a.head_dim, rows, kv_head, 0);
-        if (a.v_gradient.data) accumulator_store_block(dv, a.v_gradient, a.head_dim, rows, kv_head, 0);
+        if (a.dk.data) accumulator_store_block(dk, a.dk, a.head_dim, rows, kv_head, 0);
+        if (a.dv.data) accumulator_store_block(dv, a.dv, a.head_dim, rows, kv_head, 0);
     }
 }

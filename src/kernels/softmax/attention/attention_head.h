@@ -108,7 +108,7 @@ ATTENTION_KERNEL(attention_forward) {
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 WITH_GATES(-1) : 1)
 ATTENTION_KERNEL(attention_queries) {
     TILE(q, QUERY_ROWS, HEAD);
-    TILE(out_gradient, QUERY_ROWS, HEAD);
+    TILE(dout, QUERY_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
     TILE(v, 2 * ATTENTION_TILE, HEAD);
     WITH_GATES(MATRIX(sums, 2, ATTENTION_TILE + SUMS_BEFORE); ROW_VALUES(dc, QUERY_ROWS);
@@ -129,7 +129,7 @@ ATTENTION_KERNEL(attention_queries) {
 
     WITH_GATES(const Decay decay = decay_from(&a, program_z, head, queries.t0);)
     tile_load_block(q, a.q, a.head_dim, rows, head, 0);
-    tile_load_block(out_gradient, a.out_gradient, a.head_dim, rows, head, 0);
+    tile_load_block(dout, a.dout, a.head_dim, rows, head, 0);
     walk_blocks(walk, k, a.k, a.v, a.head_dim, queries.sequence + keys.start, kv_head, a.aligned);
     load_key_stage(0, keys.start);
     EACH_ROW_VALUE(delta, r, i) {
@@ -156,7 +156,7 @@ ATTENTION_KERNEL(attention_queries) {
         mask_keys(p, queries, keys, a.first_key, s0);
         MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
         accumulator_zero(ds);
-        mma_nt(ds, out_gradient, v_now);
+        mma_nt(ds, dout, v_now);
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
         WITH_GATES(row_values_share(tile_value, ds); EACH_ROW_VALUE(dc, r, i) dc[r] += tile_value[r];)
         accumulator_mma_nn(dq, ds, k_now);
@@ -164,7 +164,7 @@ ATTENTION_KERNEL(attention_queries) {
     MAP(dq, i, j, x, x *= a.scale);
     WITH_GATES(float *const to = a.gradient_of_query + (program_z * a.heads + head) * a.tokens; row_values_total(dc);
                EACH_ROW_VALUE(dc, r, i) if (queries.t0 + i < queries.end) to[queries.t0 + i] = dc[r];)
-    WITH_GATES(if (a.q_gradient.data)) accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, 0);
+    WITH_GATES(if (a.dq.data)) accumulator_store_block(dq, a.dq, a.head_dim, rows, head, 0);
 }
 
 /* Loads the queries from t0 on, the gradient of their output, and their log_sum_exp and delta to a stage. Past the end
@@ -172,7 +172,7 @@ ATTENTION_KERNEL(attention_queries) {
 #define load_query_stage(stage, t0)                                                                                    \
     do {                                                                                                               \
         MATRIX_VIEW(row_sums_, row_sums, (stage)*2, 0, 2, ATTENTION_TILE);                                             \
-        load_stage(q, out_gradient, stage, walk, T - (t0));                                                            \
+        load_stage(q, dout, stage, walk, T - (t0));                                                                    \
         matrix_load_whole(row_sums_, row_sums_of(&a, program_z, head, t0));                                            \
     } while (0)
 
@@ -185,7 +185,7 @@ ATTENTION_KERNEL(attention_keys) {
     TILE(k, KEY_ROWS, HEAD);
     TILE(v, KEY_ROWS, HEAD);
     TILE(q, 2 * ATTENTION_TILE, HEAD);
-    TILE(out_gradient, 2 * ATTENTION_TILE, HEAD);
+    TILE(dout, 2 * ATTENTION_TILE, HEAD);
     MATRIX(row_sums, 2 * 2, ATTENTION_TILE); /* log_sum_exp, delta */
     WITH_GATES(VECTOR(decay_of_key, KEY_ROWS); ROW_VALUES(dc, KEY_ROWS); ROW_VALUES(tile_value, KEY_ROWS);)
     ACCUMULATOR(p, KEY_ROWS, ATTENTION_TILE);
@@ -208,7 +208,7 @@ ATTENTION_KERNEL(attention_keys) {
         for (int head = kv_head * group; head < (kv_head + 1) * group; head++) {
             WITH_GATES(const Decay decay = decay_from(&a, program_z, head, keys.t0);
                        EACH_ROW_VALUE(dc, r, i) dc[r] = 0;)
-            walk_blocks(walk, q, a.q, a.out_gradient, a.head_dim, rows.first, head, a.aligned);
+            walk_blocks(walk, q, a.q, a.dout, a.head_dim, rows.first, head, a.aligned);
             int stage = 0;
             sync();
             WITH_GATES(EACH (i, KEY_ROWS) decay_of_key[i] = decay_of_token(decay, token_of(keys, (int)i));)
@@ -216,8 +216,8 @@ ATTENTION_KERNEL(attention_keys) {
             for (int t0 = keys.t0; t0 <= queries.last; t0 += ATTENTION_TILE) {
                 TILE_VIEW(q_now, q, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
                 TILE_VIEW(q_columns, q, stage * ATTENTION_TILE, c, ATTENTION_TILE, COLS);
-                TILE_VIEW(out_gradient_now, out_gradient, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
-                TILE_VIEW(out_gradient_columns, out_gradient, stage * ATTENTION_TILE, c, ATTENTION_TILE, COLS);
+                TILE_VIEW(dout_now, dout, stage * ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);
+                TILE_VIEW(dout_columns, dout, stage * ATTENTION_TILE, c, ATTENTION_TILE, COLS);
                 MATRIX_VIEW(row_sums_now, row_sums, stage * 2, 0, 2, ATTENTION_TILE);
                 stage = 1 - stage;
                 sync();
@@ -229,10 +229,10 @@ ATTENTION_KERNEL(attention_keys) {
                 mask_queries(p, keys, queries, a.last_query, t0);
                 MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(row_sums_now, 0, j)));
                 accumulator_zero(ds);
-                mma_nt(ds, v, out_gradient_now);
+                mma_nt(ds, v, dout_now);
                 MAP(ds, i, j, x, x = (x - ENTRY(row_sums_now, 1, j)) * PEER(p, i, j));
                 WITH_GATES(row_values_share(tile_value, ds); EACH_ROW_VALUE(dc, r, i) dc[r] += tile_value[r];)
-                accumulator_mma_nn(dv, p, out_gradient_columns);
+                accumulator_mma_nn(dv, p, dout_columns);
                 accumulator_mma_nn(dk, ds, q_columns);
             }
             WITH_GATES(float *const to = a.gradient_of_key + (program_z * a.heads + head) * a.tokens;
@@ -240,8 +240,8 @@ ATTENTION_KERNEL(attention_keys) {
                        EACH_ROW_VALUE(dc, r, i) if (keys.t0 + i < keys.end) to[keys.t0 + i] = dc[r];)
         }
         MAP(dk, i, j, x, x *= a.scale);
-        if (a.k_gradient.data) accumulator_store_block(dk, a.k_gradient, a.head_dim, rows, kv_head, c / COLS);
-        if (a.v_gradient.data) accumulator_store_block(dv, a.v_gradient, a.head_dim, rows, kv_head, c / COLS);
+        if (a.dk.data) accumulator_store_block(dk, a.dk, a.head_dim, rows, kv_head, c / COLS);
+        if (a.dv.data) accumulator_store_block(dv, a.dv, a.head_dim, rows, kv_head, c / COLS);
     }
 }
 

@@ -20,15 +20,15 @@ enum { CODEBOOK_ROWS = 64 };
 /* A sequence has a memory for every `block` tokens, the last ones included. The block that begins at token s has memory
  * number s / block. No two blocks whose memory is not empty have the same number. */
 typedef struct CodebookArguments {
-    Heads q, k, v, relative, out, out_gradient;
-    Heads q_gradient, k_gradient, v_gradient, relative_gradient; /* their data may be NULL */
-    const void *code;                                            /* [heads, codes, head_dim] */
-    const int32_t *index;                                        /* [B T, heads]: each token's code */
-    void *mean;                                                  /* of values: [B, memories, heads, codes, value_dim] */
-    float *log_number;   /* ln n, -infinity for codes without tokens: [B, memories, heads, codes] */
-    float *log_sum_exp;  /* [B, heads, T], to base 2 */
-    float *delta;        /* [B, heads, T] */
-    int32_t *last_query; /* [B, T]: the last query that sees the key itself */
+    Heads q, k, v, relative, out, dout;
+    Heads dq, dk, dv, drelative; /* their data may be NULL */
+    const void *code;            /* [heads, codes, head_dim] */
+    const int32_t *index;        /* [B T, heads]: each token's code */
+    void *mean;                  /* of values: [B, memories, heads, codes, value_dim] */
+    float *log_number;           /* ln n, -infinity for codes without tokens: [B, memories, heads, codes] */
+    float *log_sum_exp;          /* [B, heads, T], to base 2 */
+    float *delta;                /* [B, heads, T] */
+    int32_t *last_query;         /* [B, T]: the last query that sees the key itself */
     const int32_t *position, *segment;
     const float *sums, *numbers; /* the kept memory (codebook_step.h) of the tokens before the call; NULL: none */
     int64_t past;                /* rows of each sequence before those of the call */

@@ -122,7 +122,7 @@ KERNEL(codebook_attention_delta, CodebookArguments) {
     const int64_t first = program_x * a.rows_per_program, V = a.value_dim;
     EACH_GROUP (row, head, first, end_of_program(first, a.B * a.T, a.rows_per_program), a.heads, V) {
         const element *const o = (const element *)a.out.data + entry_of_head(a.out, V, row, head, 0);
-        const element *const dO = (const element *)a.out_gradient.data + entry_of_head(a.out_gradient, V, row, head, 0);
+        const element *const dO = (const element *)a.dout.data + entry_of_head(a.dout, V, row, head, 0);
         VECTORS_OF(o, dO);
         float sum = 0;
         WARP_SUM_VECTOR(i, V, sum) {

@@ -153,10 +153,10 @@ CODEBOOK_KERNEL(codebook_attention_forward) {
         accumulator_zero(ds);                                                                                          \
         for (int column = 0; column < value_blocks; column++) {                                                        \
             sync();                                                                                                    \
-            tile_load_block(out_gradient, a.out_gradient, a.value_dim, rows, sequence.head, column);                   \
+            tile_load_block(dout, a.dout, a.value_dim, rows, sequence.head, column);                                   \
             load_values;                                                                                               \
             sync();                                                                                                    \
-            mma_nt(ds, out_gradient, v);                                                                               \
+            mma_nt(ds, dout, v);                                                                                       \
         }                                                                                                              \
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));                                               \
     } while (0)
@@ -165,7 +165,7 @@ CODEBOOK_KERNEL(codebook_attention_forward) {
 CODEBOOK_KERNEL(codebook_attention_queries) {
     TILE(q, CODEBOOK_ROWS, HEAD);
     TILE(k, KEYS_AT_ONCE, HEAD);
-    TILE(out_gradient, CODEBOOK_ROWS, COLS);
+    TILE(dout, CODEBOOK_ROWS, COLS);
     TILE(v, KEYS_AT_ONCE, COLS);
     VECTOR(log_number, KEYS_AT_ONCE);
     ROW_VALUES(token, CODEBOOK_ROWS);
@@ -196,13 +196,13 @@ CODEBOOK_KERNEL(codebook_attention_queries) {
         sync();
         scores_of_keys(p, s0);
         score_gradients(ds, p, tile_load_block(v, a.v, a.value_dim, keys, sequence.head, column));
-        if (a.relative_gradient.data) {
-            element *const to = (element *)a.relative_gradient.data;
+        if (a.drelative.data) {
+            element *const to = (element *)a.drelative.data;
             MAP(ds, i, j, x, {
                 const int distance = t0 + i - s0 - j;
                 if (t0 + i < end && distance >= 0 && distance <= a.window && s0 + j >= (int)ROW_VALUE(first, i))
-                    to[entry_of_head(a.relative_gradient, a.distances, sequence.first_row + t0 + i, sequence.head,
-                                     distance)] = to_element(x);
+                    to[entry_of_head(a.drelative, a.distances, sequence.first_row + t0 + i, sequence.head, distance)] =
+                        to_element(x);
             });
         }
         accumulator_mma_nn(dq, ds, k);
@@ -221,7 +221,7 @@ CODEBOOK_KERNEL(codebook_attention_queries) {
         }
     }
     MAP(dq, i, j, x, x *= a.scale);
-    if (a.q_gradient.data) accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, sequence.head, 0);
+    if (a.dq.data) accumulator_store_block(dq, a.dq, a.head_dim, rows, sequence.head, 0);
 }
 
 /* Loads what a program of keys needs of the queries from t0 on: log_sum_exp, delta and the first key. */
@@ -250,7 +250,7 @@ CODEBOOK_KERNEL(codebook_attention_keys) {
     TILE(k, CODEBOOK_ROWS, HEAD);
     TILE(q, KEYS_AT_ONCE, HEAD);
     TILE(v, CODEBOOK_ROWS, COLS);
-    TILE(out_gradient, KEYS_AT_ONCE, COLS);
+    TILE(dout, KEYS_AT_ONCE, COLS);
     MATRIX(of_query, 4, KEYS_AT_ONCE);
     ACCUMULATOR(p, CODEBOOK_ROWS, KEYS_AT_ONCE);
     ACCUMULATOR(ds, CODEBOOK_ROWS, KEYS_AT_ONCE);
@@ -274,22 +274,22 @@ CODEBOOK_KERNEL(codebook_attention_keys) {
         for (int column = 0; column < value_blocks; column++) {
             sync();
             tile_load_block(v, a.v, a.value_dim, rows, sequence.head, column);
-            tile_load_block(out_gradient, a.out_gradient, a.value_dim, queries, sequence.head, column);
+            tile_load_block(dout, a.dout, a.value_dim, queries, sequence.head, column);
             sync();
-            mma_nt(ds, v, out_gradient);
+            mma_nt(ds, v, dout);
         }
         MAP(ds, i, j, x, x = (x - ENTRY(of_query, 1, j)) * PEER(p, i, j));
         accumulator_mma_nn(dk, ds, q);
     }
     MAP(dk, i, j, x, x *= a.scale);
-    accumulator_store_block(dk, a.k_gradient, a.head_dim, rows, sequence.head, 0);
+    accumulator_store_block(dk, a.dk, a.head_dim, rows, sequence.head, 0);
 }
 
 /* Computes dv from the queries that see the token itself. Program: keys, head and columns, sequence. */
 CODEBOOK_KERNEL(codebook_attention_values) {
     TILE(k, CODEBOOK_ROWS, HEAD);
     TILE(q, KEYS_AT_ONCE, HEAD);
-    TILE(out_gradient, KEYS_AT_ONCE, COLS);
+    TILE(dout, KEYS_AT_ONCE, COLS);
     MATRIX(of_query, 4, KEYS_AT_ONCE);
     ACCUMULATOR(p, CODEBOOK_ROWS, KEYS_AT_ONCE);
     ACCUMULATOR(dv, CODEBOOK_ROWS, COLS);
@@ -306,13 +306,13 @@ CODEBOOK_KERNEL(codebook_attention_values) {
         const Rows queries = rows_of_tokens(sequence, t0, a.T);
         sync();
         tile_load_block(q, a.q, a.head_dim, queries, sequence.head, 0);
-        tile_load_block(out_gradient, a.out_gradient, a.value_dim, queries, sequence.head, column);
+        tile_load_block(dout, a.dout, a.value_dim, queries, sequence.head, column);
         load_queries(t0);
         sync();
         weights_of_queries(p, t0);
-        accumulator_mma_nn(dv, p, out_gradient);
+        accumulator_mma_nn(dv, p, dout);
     }
-    accumulator_store_block(dv, a.v_gradient, a.value_dim, rows, sequence.head, column);
+    accumulator_store_block(dv, a.dv, a.value_dim, rows, sequence.head, column);
 }
 
 /* Adds to dv the gradients that come through memories, from the last memory to the first. It keeps, for each code, the
@@ -321,7 +321,7 @@ CODEBOOK_KERNEL(codebook_attention_values) {
 CODEBOOK_KERNEL(codebook_attention_memories_backward) {
     TILE(k, CODEBOOK_ROWS, HEAD); /* codes */
     TILE(q, KEYS_AT_ONCE, HEAD);
-    TILE(out_gradient, KEYS_AT_ONCE, COLS);
+    TILE(dout, KEYS_AT_ONCE, COLS);
     MATRIX(of_query, 4, KEYS_AT_ONCE);
     MATRIX(total, CODEBOOK_ROWS, COLS);
     VECTOR(log_number, CODEBOOK_ROWS);
@@ -350,7 +350,7 @@ CODEBOOK_KERNEL(codebook_attention_memories_backward) {
             const Rows queries = rows_of_tokens(sequence, t0, a.T);
             sync();
             tile_load_block(q, a.q, a.head_dim, queries, sequence.head, 0);
-            tile_load_block(out_gradient, a.out_gradient, a.value_dim, queries, sequence.head, column);
+            tile_load_block(dout, a.dout, a.value_dim, queries, sequence.head, column);
             load_queries(t0);
             sync();
             accumulator_zero(p);
@@ -359,7 +359,7 @@ CODEBOOK_KERNEL(codebook_attention_memories_backward) {
                 x = (t0 + j < a.T) & (ENTRY(of_query, 3, j) == (float)n)
                         ? exp2_f((x * a.scale + log_number[i]) * LOG2_E - ENTRY(of_query, 0, j))
                         : 0.0f);
-            accumulator_mma_nn(dm, p, out_gradient);
+            accumulator_mma_nn(dm, p, dout);
         }
         MAP(sum, i, j, x, x += log_number[i] > -INFINITY ? PEER(dm, i, j) * exp2_f(-log_number[i] * LOG2_E) : 0.0f;
             ENTRY(total, i, j) = x);
@@ -367,8 +367,8 @@ CODEBOOK_KERNEL(codebook_attention_memories_backward) {
         EACH_ROW (t, first_new(&a, memory), memory.end) {
             const int64_t row = sequence.first_row + t;
             const int code = a.index[row * a.heads + sequence.head] - code0;
-            element *const dv = (element *)a.v_gradient.data +
-                                entry_of_head(a.v_gradient, a.value_dim, row, sequence.head, column * COLS);
+            element *const dv =
+                (element *)a.dv.data + entry_of_head(a.dv, a.value_dim, row, sequence.head, column * COLS);
             if (code >= 0 && code < CODEBOOK_ROWS)
                 WARP_EACH(j, cols < COLS ? cols : COLS) dv[j] = to_element(to_float(dv[j]) + ENTRY(total, code, j));
         }

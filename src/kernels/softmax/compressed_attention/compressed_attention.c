@@ -61,8 +61,8 @@ static void gradients_by_kernels(const Node *node, const CompressedArguments *a)
         device->launch(kernels->gradients, type, (Grid){a->parts, g->kv_heads, a->B}, a);
         return;
     }
-    if (g->q_gradient.data) device->launch(kernels->queries, type, grid_of_rows(node, a), a);
-    if (g->k_gradient.data || g->v_gradient.data)
+    if (g->dq.data) device->launch(kernels->queries, type, grid_of_rows(node, a), a);
+    if (g->dk.data || g->dv.data)
         device->launch(kernels->keys, type, (Grid){blocks_of(a->rows, COMPRESSED_KEYS), g->kv_heads, a->B * a->parts},
                        a);
 }
@@ -78,7 +78,7 @@ static void compressed_backward(Node *node) {
     a.partial = tape_workspace(node->tape, 2 * a.parts * rows * cols * (int64_t)sizeof(float));
     device->launch(KERNEL_compressed_delta, type, (Grid){blocks_of(g->T, GROUPED_DELTA_TOKENS), g->kv_heads, a.B}, &a);
     gradients_by_kernels(node, &a);
-    if (g->k_gradient.data || g->v_gradient.data) device->launch(KERNEL_compressed_sum, type, (Grid){rows, 2, 1}, &a);
+    if (g->dk.data || g->dv.data) device->launch(KERNEL_compressed_sum, type, (Grid){rows, 2, 1}, &a);
 }
 
 /* Counts the products q k^T, p v and, for the importance, q k^T again, as if each sequence were one document. The

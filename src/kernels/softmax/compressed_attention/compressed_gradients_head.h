@@ -29,6 +29,6 @@ COMPRESSED_KERNEL(compressed_gradients) {
             store_gradient_keys(keys, dk_sums, dv_sums);
         }
         MAP(dq, i, j, x, x *= g.scale);
-        if (g.q_gradient.data) store_rows(dq, q, g.q_gradient, g.head_dim, rows);
+        if (g.dq.data) store_rows(dq, q, g.dq, g.head_dim, rows);
     }
 }

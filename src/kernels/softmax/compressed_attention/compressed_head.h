@@ -138,7 +138,7 @@ COMPRESSED_KERNEL(compressed_select) {
 /* On a GPU: dq of a program's rows. Program: as in the forward pass. */
 COMPRESSED_KERNEL(compressed_queries) {
     TILE(q, ROWS, HEAD);
-    TILE(out_gradient, ROWS, HEAD);
+    TILE(dout, ROWS, HEAD);
     TILE(k, 2 * GROUPED_TILE, HEAD);
     TILE(v, 2 * GROUPED_TILE, HEAD);
     ROW_VALUES(log_sum_exp, ROWS);
@@ -157,7 +157,7 @@ COMPRESSED_KERNEL(compressed_queries) {
 
     walk_blocks(walk, k, g.k, g.v, g.head_dim, sequence * a.rows + seen.first, kv_head, g.aligned);
     load_rows(q, g.q, g.head_dim, rows, rows.m0);
-    load_rows(out_gradient, g.out_gradient, g.head_dim, rows, rows.m0);
+    load_rows(dout, g.dout, g.head_dim, rows, rows.m0);
     load_stage(k, v, 0, walk, a.rows - seen.first);
     EACH_ROW_VALUE(delta, r, i) {
         log_sum_exp[r] = g.log_sum_exp[sums + row_inside(rows, i)];
@@ -176,12 +176,12 @@ COMPRESSED_KERNEL(compressed_queries) {
         mask_blocks(p, rows, seen, r0);
         MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
         accumulator_zero(ds);
-        mma_nt(ds, out_gradient, v_now);
+        mma_nt(ds, dout, v_now);
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
         accumulator_mma_nn(dq, ds, k_now);
     }
     MAP(dq, i, j, x, x *= g.scale);
-    store_rows(dq, q, g.q_gradient, g.head_dim, rows);
+    store_rows(dq, q, g.dq, g.head_dim, rows);
 }
 
 /* On a GPU: dk and dv of a tile of rows of k, from the queries of a part of the sequence. Rows are those of k, columns
@@ -190,7 +190,7 @@ COMPRESSED_KERNEL(compressed_keys) {
     TILE(k, COMPRESSED_KEYS, HEAD);
     TILE(v, COMPRESSED_KEYS, HEAD);
     TILE(q, GROUPED_TILE, HEAD);
-    TILE(out_gradient, GROUPED_TILE, HEAD);
+    TILE(dout, GROUPED_TILE, HEAD);
     MATRIX(columns, 4, GROUPED_TILE); /* log_sum_exp, delta, and the rows that the query sees: first and end */
     ACCUMULATOR(p, COMPRESSED_KEYS, GROUPED_TILE);
     ACCUMULATOR(ds, COMPRESSED_KEYS, GROUPED_TILE);
@@ -216,7 +216,7 @@ COMPRESSED_KERNEL(compressed_keys) {
         if (seen_rows(&a, sequence, (int)(m0 / group)).first >= first_row + COMPRESSED_KEYS) break;
         sync();
         load_rows(q, g.q, g.head_dim, rows, (int)m0);
-        load_rows(out_gradient, g.out_gradient, g.head_dim, rows, (int)m0);
+        load_rows(dout, g.dout, g.head_dim, rows, (int)m0);
         EACH (j, GROUPED_TILE) {
             const bool inside = m0 + j < t_end * group;
             const int64_t m = inside ? m0 + j : m0;
@@ -234,9 +234,9 @@ COMPRESSED_KERNEL(compressed_keys) {
                     ? exp2_f(x * exponent_scale - ENTRY(columns, 0, j))
                     : 0.0f);
         accumulator_zero(ds);
-        mma_nt(ds, v, out_gradient);
+        mma_nt(ds, v, dout);
         MAP(ds, i, j, x, x = (x - ENTRY(columns, 1, j)) * PEER(p, i, j));
-        accumulator_mma_nn(dv, p, out_gradient);
+        accumulator_mma_nn(dv, p, dout);
         accumulator_mma_nn(dk, ds, q);
     }
     const int64_t matrix = a.B * a.rows * cols;

@@ -57,10 +57,10 @@ static DeltaValuesArguments arguments_of(Node *node) {
                               .v = heads_of(node->in[V]),
                               .u = heads_of(node->out[U]),
                               .y = heads_of(node->saved[Y]),
-                              .u_gradient = heads_of_gradient(node->out[U]),
-                              .v_gradient = heads_of_gradient(node->in[V]),
+                              .du = heads_of_gradient(node->out[U]),
+                              .dv = heads_of_gradient(node->in[V]),
                               .beta = beta->data,
-                              .beta_gradient = beta->gradient,
+                              .dbeta = beta->gradient,
                               .log_sum_exp = node->saved[LOG_SUM_EXP]->data,
                               .first_key = node->saved[RANGES]->data,
                               .last_query = (const int32_t *)node->saved[RANGES]->data + q->rows,
@@ -102,9 +102,9 @@ static AttentionArguments attention_arguments(const Node *node, const DeltaValue
     return (AttentionArguments){.q = a->q,
                                 .k = a->k,
                                 .v = a->u,
-                                .out_gradient = a->out_gradient,
-                                .q_gradient = heads_of_gradient(node->in[Q]),
-                                .k_gradient = heads_of_gradient(node->in[K]),
+                                .dout = a->dy,
+                                .dq = heads_of_gradient(node->in[Q]),
+                                .dk = heads_of_gradient(node->in[K]),
                                 .row_sums = a->row_sums,
                                 .first_key = node->saved[RANGES]->data,
                                 .last_query = (int32_t *)node->saved[RANGES]->data + node->in[Q]->rows,
@@ -171,8 +171,8 @@ static void delta_values_backward(Node *node) {
     const DeltaValuesKernels *kernels = kernels_for(a.head_dim);
     if (!node_keeps(node)) prepare(node, kernels, &a);
     const int64_t matrix = v->rows * v->cols * (int64_t)dtype_size(type);
-    a.out_gradient = (Heads){tape_workspace(tape, matrix), v->cols};
-    if (!a.v_gradient.data) a.v_gradient = (Heads){tape_workspace(tape, matrix), v->cols};
+    a.dy = (Heads){tape_workspace(tape, matrix), v->cols};
+    if (!a.dv.data) a.dv = (Heads){tape_workspace(tape, matrix), v->cols};
     a.row_sums_of_head = 2 * a.blocks * DELTA_ROWS;
     a.row_sums = tape_workspace(tape, B * a.heads * a.row_sums_of_head * (int64_t)sizeof(float));
 

@@ -2,12 +2,12 @@
  * the tokens j < i of the document, and D = diag(beta). Primes are gradients:
  *
  *   (I + D A) u = v               y = A u
- *   (I + D A)^T v' = u'           beta'_i = -v'_i y_i        o' = -D v'
- *   s'_ij = A_ij (o'_i u_j - beta_i beta'_i), as in the backward of an attention with values u, output y and its
- *   gradient o'
+ *   (I + D A)^T v' = u'           beta'_i = -v'_i y_i        y' = -D v'
+ *   s'_ij = A_ij (y'_i u_j - beta_i beta'_i), as in the backward of an attention with values u, output y and its
+ *   gradient y'
  *
  * In blocks of 64 tokens, W = (I + D A)^-1 of a block with itself:
- *   u_b = W (v_b - D sum over blocks c < b of A_bc u_c)          v'_b = W^T (u'_b + sum over c > b of A_cb^T o'_c)
+ *   u_b = W (v_b - D sum over blocks c < b of A_bc u_c)          v'_b = W^T (u'_b + sum over c > b of A_cb^T y'_c)
  * The sums over far blocks are computed for many blocks at the same time, those over near blocks for one block after
  * another. */
 #ifndef FLAME_KERNELS_SOFTMAX_DELTA_VALUES_DELTA_VALUES_H
@@ -23,12 +23,12 @@ enum { DELTA_ROWS = 64 };
 
 typedef struct DeltaValuesArguments {
     Heads q, k, v, u, y;
-    Heads u_gradient, v_gradient, out_gradient; /* out_gradient: o' */
-    const void *beta;                           /* [B T, heads] */
-    void *beta_gradient;                        /* may be NULL */
-    float *log_sum_exp;                         /* for A's rows, to base 2: [B, heads, blocks, 64] */
-    void *products, *inverse;                   /* A of each block with itself, and W: [B, heads, blocks, 64, 64] */
-    float *far;                                 /* sums over far blocks: [B, blocks of a part, 64, heads * head_dim] */
+    Heads du, dv, dy;
+    const void *beta;         /* [B T, heads] */
+    void *dbeta;              /* may be NULL */
+    float *log_sum_exp;       /* for A's rows, to base 2: [B, heads, blocks, 64] */
+    void *products, *inverse; /* A of each block with itself, and W: [B, heads, blocks, 64, 64] */
+    float *far;               /* sums over far blocks: [B, blocks of a part, 64, heads * head_dim] */
     const int32_t *first_key, *last_query;
     float *row_sums; /* as in AttentionArguments, for the last step of backward */
     int64_t T, head_dim, heads, blocks, beta_stride, row_sums_of_head;

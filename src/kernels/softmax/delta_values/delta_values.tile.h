@@ -58,8 +58,7 @@ KERNEL(delta_values_row_sums, DeltaValuesArguments) {
         const bool inside = t < a.T;
         const int64_t row = sequence + (inside ? t : a.T - 1);
         const element *const y = (const element *)a.y.data + entry_of_head(a.y, a.head_dim, row, head, 0);
-        const element *const dv =
-            (const element *)a.v_gradient.data + entry_of_head(a.v_gradient, a.head_dim, row, head, 0);
+        const element *const dv = (const element *)a.dv.data + entry_of_head(a.dv, a.head_dim, row, head, 0);
         VECTORS_OF(y, dv);
         float product = 0;
         WARP_SUM_VECTOR(e, a.head_dim, product) {
@@ -72,7 +71,7 @@ KERNEL(delta_values_row_sums, DeltaValuesArguments) {
         float *const to = row_sums + t + t / ATTENTION_TILE * ATTENTION_TILE;
         to[0] = inside ? log_sum_exp[i] : 0.0f;
         to[ATTENTION_TILE] = inside ? -to_float(((const element *)a.beta)[at]) * product : 0.0f;
-        if (inside && a.beta_gradient) ((element *)a.beta_gradient)[at] = to_element(-product);
+        if (inside && a.dbeta) ((element *)a.dbeta)[at] = to_element(-product);
     }
 }
 

@@ -159,14 +159,14 @@ DELTA_KERNEL(delta_values_solve) {
     }
 }
 
-/* sum += A^T o' over the tiles of queries from `from` to `to`, for the keys in the tile k. */
+/* sum += A^T y' over the tiles of queries from `from` to `to`, for the keys in the tile k. */
 #define add_later(sum, from, to)                                                                                       \
     do {                                                                                                               \
         int stage_ = 0;                                                                                                \
         if ((from) < (to)) load_later(0, from);                                                                        \
         for (int t0_ = (from); t0_ < (to); t0_ += ATTENTION_TILE) {                                                    \
             TILE_VIEW(q_now_, q, stage_ *ATTENTION_TILE, 0, ATTENTION_TILE, HEAD);                                     \
-            TILE_VIEW(gradient_now_, gradient, stage_ *ATTENTION_TILE, 0, ATTENTION_TILE, COLS);                       \
+            TILE_VIEW(dy_now_, dy, stage_ *ATTENTION_TILE, 0, ATTENTION_TILE, COLS);                                   \
             MATRIX_VIEW(row_sums_now_, row_sums, stage_, 0, 1, ATTENTION_TILE);                                        \
             stage_ = 1 - stage_;                                                                                       \
             sync();                                                                                                    \
@@ -175,13 +175,13 @@ DELTA_KERNEL(delta_values_solve) {
             mma_nt(p, k, q_now_);                                                                                      \
             mask_queries(p, keys, queries, a.last_query, t0_);                                                         \
             MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(row_sums_now_, 0, j)));                              \
-            accumulator_mma_nn(sum, p, gradient_now_);                                                                 \
+            accumulator_mma_nn(sum, p, dy_now_);                                                                       \
         }                                                                                                              \
     } while (0)
 #define load_later(stage, t0)                                                                                          \
     do {                                                                                                               \
         MATRIX_VIEW(row_sums_, row_sums, stage, 0, 1, ATTENTION_TILE);                                                 \
-        load_pair(q, a.q, gradient, a.out_gradient, stage, keys, t0);                                                  \
+        load_pair(q, a.q, dy, a.dy, stage, keys, t0);                                                                  \
         matrix_load_whole(row_sums_, a.log_sum_exp + (block - b) * DELTA_ROWS + (t0));                                 \
     } while (0)
 
@@ -190,7 +190,7 @@ DELTA_KERNEL(delta_values_solve) {
 DELTA_KERNEL(delta_values_later) {
     TILE(k, DELTA_ROWS, HEAD);
     TILE(q, 2 * ATTENTION_TILE, HEAD);
-    TILE(gradient, 2 * ATTENTION_TILE, COLS);
+    TILE(dy, 2 * ATTENTION_TILE, COLS);
     MATRIX(row_sums, 2, ATTENTION_TILE);
     ACCUMULATOR(p, DELTA_ROWS, ATTENTION_TILE);
     ACCUMULATOR(sum, DELTA_ROWS, COLS);
@@ -210,12 +210,12 @@ DELTA_KERNEL(delta_values_later) {
                           a.head_dim - column * COLS);
 }
 
-/* Computes v' and o' of the blocks of a part, from the last to the first. Program: head and columns, sequence. */
+/* Computes v' and y' of the blocks of a part, from the last to the first. Program: head and columns, sequence. */
 DELTA_KERNEL(delta_values_solve_back) {
     TILE(k, DELTA_ROWS, HEAD);
     TILE(q, 2 * ATTENTION_TILE, HEAD);
-    TILE(gradient, 2 * ATTENTION_TILE, COLS);
-    TILE(u_gradient, DELTA_ROWS, COLS);
+    TILE(dy, 2 * ATTENTION_TILE, COLS);
+    TILE(du, DELTA_ROWS, COLS);
     TILE(inverse, DELTA_ROWS, DELTA_ROWS);
     MATRIX(row_sums, 2, ATTENTION_TILE);
     ROW_VALUES(beta, DELTA_ROWS);
@@ -233,7 +233,7 @@ DELTA_KERNEL(delta_values_solve_back) {
         const int64_t block = block_at(&a, program_y, head, b);
         sync();
         tile_load_block(k, a.k, a.head_dim, rows, head, 0);
-        tile_load_block(u_gradient, a.u_gradient, a.head_dim, rows, head, column);
+        tile_load_block(du, a.du, a.head_dim, rows, head, column);
         load_square(inverse, a.inverse, block);
         EACH_ROW_VALUE(beta, r, i) beta[r] = beta_of(&a, keys, i, head);
         accumulator_zero(sum);
@@ -242,13 +242,13 @@ DELTA_KERNEL(delta_values_solve_back) {
                              a.head_dim - column * COLS);
         add_later(sum, keys.t0 + DELTA_ROWS, queries.last + 1 < end ? queries.last + 1 : end);
         sync();
-        MAP_INTO(u_gradient, sum, i, j, x, x += AT(u_gradient, i, j));
+        MAP_INTO(du, sum, i, j, x, x += AT(du, i, j));
         sync();
         accumulator_zero(sum);
-        mma_tn(sum, inverse, u_gradient);
-        accumulator_store_block(sum, a.v_gradient, a.head_dim, rows, head, column);
+        mma_tn(sum, inverse, du);
+        accumulator_store_block(sum, a.dv, a.head_dim, rows, head, column);
         MAP(sum, i, j, x, x *= -ROW_VALUE(beta, i));
-        accumulator_store_block(sum, a.out_gradient, a.head_dim, rows, head, column);
+        accumulator_store_block(sum, a.dy, a.head_dim, rows, head, column);
     }
 }
 

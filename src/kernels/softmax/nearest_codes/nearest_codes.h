@@ -18,13 +18,13 @@ enum {
  * Backward, with a prime for gradients: k' = y' + 2 error' (k - y), as if y were k (straight through); c_sum' and
  * c_count' are the sum and the number of the keys with each code. Rows with PADDING_LABEL are left out of those. */
 typedef struct NearestCodesArguments {
-    Heads k, y, y_gradient, k_gradient;
+    Heads k, y, dy, dk;
     const void *c_sum, *c_count; /* [heads, codes, head_dim], [heads, codes] */
     void *code;                  /* [heads, codes, head_dim] */
     float *square;               /* [heads, codes]: |c|^2 */
     int32_t *index;              /* [rows, heads]: z */
     float *error;                /* [rows, heads] */
-    const float *error_gradient;
+    const float *derror;
     const int32_t *labels;
     float *sums, *counts; /* [parts, heads, codes, head_dim], [parts, heads, codes] */
     int64_t rows, heads, codes, head_dim;

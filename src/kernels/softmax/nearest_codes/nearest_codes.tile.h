@@ -51,9 +51,9 @@ KERNEL(nearest_codes_backward, NearestCodesArguments) {
     EACH_GROUP (row, head, first, end_of_program(first, a.rows, a.rows_per_program), a.heads, D) {
         const element *const k = (const element *)a.k.data + entry_of_head(a.k, D, row, head, 0);
         const element *const y = (const element *)a.y.data + entry_of_head(a.y, D, row, head, 0);
-        const element *const dy = (const element *)a.y_gradient.data + entry_of_head(a.y_gradient, D, row, head, 0);
-        element *const dk = (element *)a.k_gradient.data + entry_of_head(a.k_gradient, D, row, head, 0);
-        const float factor = 2.0f * a.error_gradient[row * a.heads + head];
+        const element *const dy = (const element *)a.dy.data + entry_of_head(a.dy, D, row, head, 0);
+        element *const dk = (element *)a.dk.data + entry_of_head(a.dk, D, row, head, 0);
+        const float factor = 2.0f * a.derror[row * a.heads + head];
         VECTORS_OF(k, y, dy, dk);
         WARP_VECTOR(i, D) {
             READ(x, k + i);

@@ -189,13 +189,13 @@ static void backward_memory(const Node *node, PathAttentionArguments *arguments)
     const int64_t size = dtype_size(node->in[Q]->type), sequences = tape->batch->B * heads;
     const int64_t pairs = sequences * most_pairs(arguments), pair_size = CHUNK_ROWS * arguments->head_dim;
     arguments->delta = numbers(node, N * heads);
-    arguments->between_gradient =
+    arguments->dbetween =
         numbers(node, tape->batch->B * arguments->blocks * arguments->kv_heads * CHUNK_ROWS * CHUNK_ROWS);
-    arguments->turned_q_gradient = (Heads){tape_workspace(tape, N * node->in[Q]->cols * size), node->in[Q]->cols};
+    arguments->dturned_q = (Heads){tape_workspace(tape, N * node->in[Q]->cols * size), node->in[Q]->cols};
     arguments->passing = tape_workspace(tape, pairs * pair_size * size);
-    arguments->passing_gradient = tape_workspace(tape, pairs * pair_size * size);
+    arguments->dpassing = tape_workspace(tape, pairs * pair_size * size);
     if (arguments->forget) arguments->passed = numbers(node, pairs);
-    const int64_t of_keys = N * kv_cols, of_tokens = arguments->forget_gradient ? N * heads : 0;
+    const int64_t of_keys = N * kv_cols, of_tokens = arguments->dforget ? N * heads : 0;
     float *sums = numbers(node, 5 * of_keys + of_tokens);
     tape->device->fill(sums, 0, 1, (5 * of_keys + of_tokens) * dtype_size(F32), 0);
     arguments->k_sums = sums;
@@ -211,13 +211,13 @@ static void path_attention_backward(Node *node) {
     const int64_t B = node->tape->batch->B;
     const DType type = node->in[Q]->type;
     PathAttentionArguments arguments = arguments_of(node);
-    arguments.out_gradient = heads_of_gradient(node->out[0]);
-    arguments.q_gradient = heads_of_gradient(node->in[Q]);
-    arguments.k_gradient = heads_of_gradient(node->in[KEY]);
-    arguments.v_gradient = heads_of_gradient(node->in[VALUE]);
-    arguments.w_gradient = heads_of_gradient(node->in[W]);
-    arguments.beta_gradient = node->in[BETA]->gradient;
-    arguments.forget_gradient = node->in[FORGET] ? node->in[FORGET]->gradient : NULL;
+    arguments.dout = heads_of_gradient(node->out[0]);
+    arguments.dq = heads_of_gradient(node->in[Q]);
+    arguments.dk = heads_of_gradient(node->in[KEY]);
+    arguments.dv = heads_of_gradient(node->in[VALUE]);
+    arguments.dw = heads_of_gradient(node->in[W]);
+    arguments.dbeta = node->in[BETA]->gradient;
+    arguments.dforget = node->in[FORGET] ? node->in[FORGET]->gradient : NULL;
     backward_memory(node, &arguments);
     if (!node_keeps(node)) prepare(node, &arguments);
 
@@ -235,7 +235,7 @@ static void path_attention_backward(Node *node) {
     const Grid by_block = {arguments.blocks, B * arguments.kv_heads, 1};
     device->launch(KERNEL_path_attention_inside, type, by_block, &arguments);
     device->launch(KERNEL_path_attention_finish, type, by_block, &arguments);
-    if (arguments.forget_gradient)
+    if (arguments.dforget)
         device->launch(KERNEL_path_attention_forget, type, (Grid){arguments.heads, B, 1}, &arguments);
 }
 

@@ -19,18 +19,18 @@ typedef struct PathAttentionArguments {
     float *gates;                          /* [B, blocks, heads, 2, 64]: f, e; NULL without forget */
     float *log_sum_exp;                    /* [B, heads, T], to base 2 */
 
-    Heads out_gradient, turned_q_gradient;
-    Heads q_gradient, k_gradient, v_gradient, w_gradient;
-    float *beta_gradient, *forget_gradient;
+    Heads dout, dturned_q;
+    Heads dq, dk, dv, dw;
+    float *dbeta, *dforget;
     float *delta;              /* [B, heads, T]: the sum of out times its gradient */
-    float *between_gradient;   /* [B, blocks, kv_heads, 64, 64]: the gradient of Z */
+    float *dbetween;           /* [B, blocks, kv_heads, 64, 64]: the gradient of Z */
     float *forget_sums;        /* [B, heads, T]: the gradient of the sum of forget up to a token; all sums start at 0 */
     float *k_sums;             /* [N, kv_heads*D], like the next four: the gradient of k inside its block */
     float *turned_k_sums;      /* the gradient of Kt */
     float *turn_sums;          /* the gradient of R */
     float *v_sums, *w_sums;    /* the gradients of v and w */
     void *passing;             /* elements [B, heads, queries, keys, 64, D]: Q of a pair of blocks */
-    void *passing_gradient;    /* likewise, its gradient from all keys before the block */
+    void *dpassing;            /* likewise, its gradient from all keys before the block */
     float *passed;             /* [B, heads, queries, keys]: p of a pair of blocks */
     int64_t first_query_block; /* the pairs have queries of query_blocks blocks from first_query_block on */
     int64_t query_blocks;

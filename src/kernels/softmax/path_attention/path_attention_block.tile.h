@@ -162,7 +162,7 @@ KERNEL(path_attention_inside, PathAttentionArguments) {
         EACH (i, ROWS) from_start[i] = from_start_of(&a, sequence, program_x, head, i);
         accumulator_zero(ds);
         for (int64_t block = 0; block * WIDTH < a.head_dim; block++) {
-            tile_load_block(q, a.out_gradient, a.head_dim, rows, head, block);
+            tile_load_block(q, a.dout, a.head_dim, rows, head, block);
             tile_load_block(k, a.v, a.head_dim, rows, kv_head, block);
             sync();
             mma_nt(ds, q, k);
@@ -175,21 +175,21 @@ KERNEL(path_attention_inside, PathAttentionArguments) {
         MAP_INTO(Y, p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(row_value, i)));
         EACH_ROW_VALUE(row_value, r, i) row_value[r] = i < rows.count ? a.delta[first_token + i] : 0.0f;
         MAP_INTO(dA, ds, i, j, x, x = (x - ROW_VALUE(row_value, i)) * PEER(p, i, j) * a.scale);
-        if (a.forget_gradient) {
+        if (a.dforget) {
             column_sums(parts, ds);
             row_sum(by_query, ds);
         }
         sync();
-        if (a.forget_gradient)
+        if (a.dforget)
             EACH (j, rows.count)
                 a.forget_sums[first_token + j] +=
                     by_query[j] - ENTRY(parts, 0, j) - ENTRY(parts, 1, j) - ENTRY(parts, 2, j) - ENTRY(parts, 3, j);
         for (int64_t block = 0; block * WIDTH < a.head_dim; block++) {
-            tile_load_block(q, a.out_gradient, a.head_dim, rows, head, block);
+            tile_load_block(q, a.dout, a.head_dim, rows, head, block);
             sync();
             add_to_sums(sum, a.v_sums, Y, q);
-            if (a.v_gradient.data && head + 1 == (kv_head + 1) * group)
-                accumulator_store_block(sum, a.v_gradient, a.head_dim, rows, kv_head, block);
+            if (a.dv.data && head + 1 == (kv_head + 1) * group)
+                accumulator_store_block(sum, a.dv, a.head_dim, rows, kv_head, block);
             sync();
         }
         accumulator_zero(p);
@@ -198,7 +198,7 @@ KERNEL(path_attention_inside, PathAttentionArguments) {
             tile_load_block(q, a.q, a.head_dim, rows, head, block);
             tile_load_block(w, a.w, a.head_dim, rows, kv_head, block);
             tile_load_block(k, a.turn, a.head_dim, rows, kv_head, block);
-            tile_load_block(dq, a.turned_q_gradient, a.head_dim, rows, head, block);
+            tile_load_block(dq, a.dturned_q, a.head_dim, rows, head, block);
             sync();
             mma_nt(p, q, w);
             mma_nt(ds, dq, k);
@@ -213,7 +213,7 @@ KERNEL(path_attention_inside, PathAttentionArguments) {
             tile_load_block(q, a.q, a.head_dim, rows, head, block);
             tile_load_block(k, a.k, a.head_dim, rows, kv_head, block);
             tile_load_block(w, a.w, a.head_dim, rows, kv_head, block);
-            tile_load_block(dq, a.turned_q_gradient, a.head_dim, rows, head, block);
+            tile_load_block(dq, a.dturned_q, a.head_dim, rows, head, block);
             sync();
             add_to_sums(sum, a.turn_sums, Y, dq);
             add_to_sums(sum, a.k_sums, dA, q);
@@ -221,11 +221,11 @@ KERNEL(path_attention_inside, PathAttentionArguments) {
             MAP(sum, i, j, x, x = AT(dq, i, j));
             mma_nn(sum, dA, k);
             mma_nn(sum, dY, w);
-            if (a.q_gradient.data) accumulator_store_block(sum, a.q_gradient, a.head_dim, rows, head, block);
+            if (a.dq.data) accumulator_store_block(sum, a.dq, a.head_dim, rows, head, block);
             sync();
         }
     }
-    accumulator_store_f32(dZ, a.between_gradient + at, ROWS, ROWS, ROWS);
+    accumulator_store_f32(dZ, a.dbetween + at, ROWS, ROWS, ROWS);
 }
 
 /* Computes dk, dw and dbeta from the gradients of Kt, R and Z. With U = Ti^T dR:
@@ -261,7 +261,7 @@ KERNEL(path_attention_finish, PathAttentionArguments) {
     load_beta(beta, rows, kv_head);
     tile_load(Ti, (const element *)a.inverse + at, ROWS, ROWS, ROWS);
     tile_load(Z, (const element *)a.between + at, ROWS, ROWS, ROWS);
-    accumulator_load(dx, a.between_gradient + at, ROWS, ROWS, ROWS);
+    accumulator_load(dx, a.dbetween + at, ROWS, ROWS, ROWS);
     accumulator_zero(e);
     accumulator_zero(by_k);
     accumulator_zero(by_w);
@@ -302,9 +302,8 @@ KERNEL(path_attention_finish, PathAttentionArguments) {
     tile_cast(dX, dx);
     tile_cast(E, e);
     EACH_TILE(Ti, i, j, x, x *= beta[j]);
-    if (a.beta_gradient) EACH_ROW_VALUE(along_w, r, i)
-    if (i < rows.count)
-        a.beta_gradient[(rows.first + i) * a.beta_stride + kv_head] = by_keys[i] + by_turns[i] - along_w[r];
+    if (a.dbeta) EACH_ROW_VALUE(along_w, r, i)
+    if (i < rows.count) a.dbeta[(rows.first + i) * a.beta_stride + kv_head] = by_keys[i] + by_turns[i] - along_w[r];
     for (int64_t block = 0; block * WIDTH < a.head_dim; block++) {
         const int64_t cols = a.head_dim - block * WIDTH;
         tile_load_block(w, a.w, a.head_dim, rows, kv_head, block);
@@ -315,7 +314,7 @@ KERNEL(path_attention_finish, PathAttentionArguments) {
         sync();
         MAP(sum, i, j, x, x += AT(dk, i, j));
         mma_tn(sum, dX, w);
-        if (a.k_gradient.data) accumulator_store_block(sum, a.k_gradient, a.head_dim, rows, kv_head, block);
+        if (a.dk.data) accumulator_store_block(sum, a.dk, a.head_dim, rows, kv_head, block);
         accumulator_load(sum, sums_at(a.w_sums), a.sums_stride, rows.count, cols);
         mma_nn(sum, dX, k);
         mma_nn(sum, E, w);
@@ -324,7 +323,7 @@ KERNEL(path_attention_finish, PathAttentionArguments) {
         mma_nn(u, Z, dk);
         mma_tn(u, Ti, dr);
         MAP(sum, i, j, x, x -= PEER(u, i, j));
-        if (a.w_gradient.data) accumulator_store_block(sum, a.w_gradient, a.head_dim, rows, kv_head, block);
+        if (a.dw.data) accumulator_store_block(sum, a.dw, a.head_dim, rows, kv_head, block);
         sync();
     }
 }
@@ -349,7 +348,7 @@ KERNEL(path_attention_forget, PathAttentionArguments) {
             const int64_t last = a.last_query[rows.first + i] - t0;
             const float behind = last >= ROWS ? from_next_block : last < ROWS - 1 ? -sums[last + 1] : 0.0f;
             gradient[i] = sums[i] + behind;
-            a.forget_gradient[(rows.first + i) * a.forget_stride + head] = gradient[i];
+            a.dforget[(rows.first + i) * a.forget_stride + head] = gradient[i];
         }
         sync();
     }

@@ -107,7 +107,7 @@ PATH_KERNEL(path_attention_carry) {
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 PATH_KERNEL(path_attention_queries) {
     TILE(q, ROWS, HEAD);
-    TILE(out_gradient, ROWS, HEAD);
+    TILE(dout, ROWS, HEAD);
     TILE(keys, 2 * 2 * ROWS, HEAD); /* first two blocks of W and R, then Kt and V, and W and R */
     VECTOR(to_end, ROWS);
     ROW_VALUES(shift, ROWS); /* log_sum_exp without f + p */
@@ -127,24 +127,24 @@ PATH_KERNEL(path_attention_queries) {
     const int64_t pairs = pair_at(&a, sequence, head, own, 0), pair_size = ROWS * a.head_dim;
     const float exponent_scale = a.scale * LOG2_E;
     element *passing = (element *)a.passing + pairs * pair_size;
-    element *passing_gradient = (element *)a.passing_gradient + pairs * pair_size;
+    element *dpassing = (element *)a.dpassing + pairs * pair_size;
     KEYS_VIEW(k, keys, 0);
     KEYS_VIEW(v, keys, 1);
     KEYS_VIEW(w, keys, 2);
     KEYS_VIEW(R, keys, 3);
 
     tile_load_block(q, a.out, a.head_dim, rows, head, 0);
-    tile_load_block(out_gradient, a.out_gradient, a.head_dim, rows, head, 0);
+    tile_load_block(dout, a.dout, a.head_dim, rows, head, 0);
     tile_load_block(v, a.turned_q, a.head_dim, rows, head, 0);
     sync();
-    MAP(dq, i, j, x, x = AT(q, i, j) * AT(out_gradient, i, j));
+    MAP(dq, i, j, x, x = AT(q, i, j) * AT(dout, i, j));
     row_values_share(delta, dq);
     row_values_total(delta);
     EACH_ROW_VALUE(delta, r, i) {
         if (i < rows.count) a.delta[t0 + i] = delta[r];
         base[r] = i < rows.count ? a.log_sum_exp[t0 + i] : 0.0f;
         base[r] -= from_start_of(&a, sequence, own, head, i) * exponent_scale;
-        forget_before[r] = a.forget_gradient && i < rows.count ? a.forget_sums[t0 + i] : 0.0f;
+        forget_before[r] = a.dforget && i < rows.count ? a.forget_sums[t0 + i] : 0.0f;
         forget_sum[r] = 0;
     }
     MAP(dq, i, j, x, x = AT(v, i, j));
@@ -177,7 +177,7 @@ PATH_KERNEL(path_attention_queries) {
         EACH (i, ROWS) to_end[i] = to_end_of(&a, sequence, index, head, i);
         const float blocks_between = a.forget ? a.passed[pairs + index] : 0.0f;
         EACH_ROW_VALUE(shift, r, i) shift[r] = base[r] - blocks_between * exponent_scale;
-        accumulator_store(dq, passing_gradient + index * pair_size, a.head_dim, ROWS, a.head_dim);
+        accumulator_store(dq, dpassing + index * pair_size, a.head_dim, ROWS, a.head_dim);
         if (index > first) {
             accumulator_zero(p);
             accumulator_mma_nt(p, dq, R);
@@ -191,21 +191,21 @@ PATH_KERNEL(path_attention_queries) {
         mask_documents(p, tile_value, rows, a.first_key, index * ROWS);
         MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(shift, i)));
         accumulator_zero(ds);
-        mma_nt(ds, out_gradient, v);
+        mma_nt(ds, dout, v);
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j) * a.scale);
         accumulator_mma_nn(dq, ds, k);
-        if (a.forget_gradient) {
+        if (a.dforget) {
             row_values_share(tile_value, ds);
             EACH_ROW_VALUE(forget_sum, r, i) forget_sum[r] += tile_value[r];
         }
         sync();
     }
-    if (a.forget_gradient) {
+    if (a.dforget) {
         row_values_total(forget_sum);
         EACH_ROW_VALUE(forget_sum, r, i)
         if (i < rows.count) a.forget_sums[t0 + i] = forget_before[r] + forget_sum[r];
     }
-    accumulator_store_block(dq, a.turned_q_gradient, a.head_dim, rows, head, 0);
+    accumulator_store_block(dq, a.dturned_q, a.head_dim, rows, head, 0);
 }
 
 /* Loads the next tile of queries and the gradient of their output. Also loads, for each query, log_sum_exp without f +
@@ -218,10 +218,10 @@ PATH_KERNEL(path_attention_queries) {
         const Rows queries_ = {sequence * a.T + t0_, a.T - t0_};                                                       \
         const float blocks_between_ = a.forget ? a.passed[next_.pair] : 0.0f;                                          \
         STAGE_VIEW(q_, q, stage);                                                                                      \
-        STAGE_VIEW(out_gradient_, out_gradient, stage);                                                                \
+        STAGE_VIEW(dout_, dout, stage);                                                                                \
         MATRIX_VIEW(of_query_, of_query, (stage)*3, 0, 3, QUERY_TILE);                                                 \
         load_passing(q_, a.passing, next_);                                                                            \
-        tile_load_block(out_gradient_, a.out_gradient, a.head_dim, queries_, next_.head, 0);                           \
+        tile_load_block(dout_, a.dout, a.head_dim, queries_, next_.head, 0);                                           \
         EACH (j_, QUERY_TILE) {                                                                                        \
             const bool inside_ = j_ < queries_.count;                                                                  \
             const int64_t t_ = inside_ ? t0_ + j_ : a.T - 1;                                                           \
@@ -243,7 +243,7 @@ PATH_KERNEL(path_attention_keys) {
     TILE(k, ROWS, HEAD);
     TILE(v, ROWS, HEAD);
     TILE(q, 2 * QUERY_TILE, HEAD);
-    TILE(out_gradient, 2 * QUERY_TILE, HEAD);
+    TILE(dout, 2 * QUERY_TILE, HEAD);
     MATRIX(of_query, 2 * 3, QUERY_TILE);
     ROW_VALUES(to_end, ROWS);
     ROW_VALUES(forget_before, ROWS);
@@ -272,7 +272,7 @@ PATH_KERNEL(path_attention_keys) {
     int stage = 0;
     for (int step = 0; step < steps; step++) {
         STAGE_VIEW(q_now, q, stage);
-        STAGE_VIEW(out_gradient_now, out_gradient, stage);
+        STAGE_VIEW(dout_now, dout, stage);
         MATRIX_VIEW(now, of_query, stage * 3, 0, 3, QUERY_TILE);
         float *forget_sums = a.forget_sums + entry_of_token(&a, sequence, first_head + step / tiles, index * ROWS);
         stage = 1 - stage;
@@ -281,7 +281,7 @@ PATH_KERNEL(path_attention_keys) {
         if (a.forget && step % tiles == 0) {
             EACH_ROW_VALUE(to_end, r, i) {
                 to_end[r] = to_end_of(&a, sequence, index, first_head + step / tiles, i);
-                forget_before[r] = a.forget_gradient && i < rows.count ? forget_sums[i] : 0.0f;
+                forget_before[r] = a.dforget && i < rows.count ? forget_sums[i] : 0.0f;
                 forget_sum[r] = 0;
             }
         }
@@ -291,11 +291,11 @@ PATH_KERNEL(path_attention_keys) {
         if (ENTRY(now, 2, QUERY_TILE - 1) > 0) MAP(p, i, j, x, x = (float)i >= ENTRY(now, 2, j) ? x : -INFINITY);
         MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(now, 0, j)));
         accumulator_zero(ds);
-        mma_nt(ds, v, out_gradient_now);
+        mma_nt(ds, v, dout_now);
         MAP(ds, i, j, x, x = (x - ENTRY(now, 1, j)) * PEER(p, i, j) * a.scale);
-        accumulator_mma_nn(dv, p, out_gradient_now);
+        accumulator_mma_nn(dv, p, dout_now);
         accumulator_mma_nn(dk, ds, q_now);
-        if (!a.forget_gradient) continue;
+        if (!a.dforget) continue;
         row_values_share(tile_value, ds);
         EACH_ROW_VALUE(forget_sum, r, i) forget_sum[r] -= tile_value[r];
         if ((step + 1) % tiles != 0) continue;
@@ -314,7 +314,7 @@ PATH_KERNEL(path_attention_keys) {
         STAGE_VIEW(q_, q, stage);                                                                                      \
         STAGE_VIEW(dq_, dq, stage);                                                                                    \
         load_passing(q_, a.passing, next_);                                                                            \
-        load_passing(dq_, a.passing_gradient, next_);                                                                  \
+        load_passing(dq_, a.dpassing, next_);                                                                          \
     } while (0)
 
 /* Adds the contributions of the group's queries, as they pass a block of keys, to the gradients of its R and w: dR +=

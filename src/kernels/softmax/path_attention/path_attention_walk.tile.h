@@ -38,7 +38,7 @@ DEVICE int64_t end_of_queries(const PathAttentionArguments *a, Rows keys) {
                         a->last_query[token_of_block(keys, ROWS - 1)] / ROWS + 1);
 }
 
-/* Loads the rows of a tile of queries from `passing` or `passing_gradient`. */
+/* Loads the rows of a tile of queries from `passing` or `dpassing`. */
 #define load_passing(tile, from, queries)                                                                              \
     tile_load(tile, (const element *)(from) + ((queries).pair * ROWS + (queries).first_row) * a.head_dim, a.head_dim,  \
               QUERY_TILE, a.head_dim)

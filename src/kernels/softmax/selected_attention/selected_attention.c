@@ -63,8 +63,8 @@ static void gradients_on_gpu(const Node *node, SelectedArguments *a) {
     const SelectedKernels *kernels = kernels_for(g->head_dim);
     const int64_t tiles = blocks_of(g->T, SELECTED_KEYS), words = blocks_of(g->T, BITS_OF_WORD);
     a->queries = tape_workspace(node->tape, a->B * g->kv_heads * tiles * words * (int64_t)sizeof(uint32_t));
-    if (g->q_gradient.data) device->launch(kernels->queries, type, grid_of_rows(node, a), a);
-    if (!g->k_gradient.data && !g->v_gradient.data) return;
+    if (g->dq.data) device->launch(kernels->queries, type, grid_of_rows(node, a), a);
+    if (!g->dk.data && !g->dv.data) return;
     device->launch(KERNEL_selected_queries_of_keys, type,
                    (Grid){tiles * blocks_of(words, SELECTED_WORDS), g->kv_heads, a->B}, a);
     device->launch(kernels->keys, type, (Grid){tiles, g->kv_heads, a->B}, a);

@@ -67,7 +67,7 @@ SELECTED_KERNEL(selected_forward) {
 /* On a GPU: dq of a program's rows. Program: as in the forward pass. */
 SELECTED_KERNEL(selected_queries) {
     TILE(q, ROWS, HEAD);
-    TILE(out_gradient, ROWS, HEAD);
+    TILE(dout, ROWS, HEAD);
     TILE(k, 2 * SELECTED_TILE, HEAD);
     TILE(v, 2 * SELECTED_TILE, HEAD);
     ROW_VALUES(log_sum_exp, ROWS);
@@ -85,7 +85,7 @@ SELECTED_KERNEL(selected_queries) {
     const float exponent_scale = g.scale * LOG2_E;
 
     load_rows(q, g.q, g.head_dim, rows, rows.m0);
-    load_rows(out_gradient, g.out_gradient, g.head_dim, rows, rows.m0);
+    load_rows(dout, g.dout, g.head_dim, rows, rows.m0);
     EACH_ROW_VALUE(delta, r, i) {
         log_sum_exp[r] = g.log_sum_exp[sums + row_inside(rows, i)];
         delta[r] = g.delta[sums + row_inside(rows, i)];
@@ -105,12 +105,12 @@ SELECTED_KERNEL(selected_queries) {
         mask_selected(p, rows, now);
         MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
         accumulator_zero(ds);
-        mma_nt(ds, out_gradient, v_now);
+        mma_nt(ds, dout, v_now);
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
         accumulator_mma_nn(dq, ds, k_now);
     }
     MAP(dq, i, j, x, x *= g.scale);
-    store_rows(dq, q, g.q_gradient, g.head_dim, rows);
+    store_rows(dq, q, g.dq, g.head_dim, rows);
 }
 
 /* Loads two times 16 rows of q, and of the matrices and sums that belong to them, to one of two stages. */
@@ -121,7 +121,7 @@ SELECTED_KERNEL(selected_queries) {
             MATRIX_VIEW(sums_, row_sums, (stage)*2, n_ *ROWS_OF_TOKEN, 1, ROWS_OF_TOKEN);                              \
             MATRIX_VIEW(deltas_, row_sums, (stage)*2 + 1, n_ * ROWS_OF_TOKEN, 1, ROWS_OF_TOKEN);                       \
             load_token(q, i_, g.q, g.head_dim, rows, m_);                                                              \
-            load_token(out_gradient, i_, g.out_gradient, g.head_dim, rows, m_);                                        \
+            load_token(dout, i_, g.dout, g.head_dim, rows, m_);                                                        \
             matrix_load(sums_, g.log_sum_exp + sums + (m_ < 0 ? 0 : m_), ROWS_OF_TOKEN, m_ < 0 ? 0 : 1,                \
                         ROWS_OF_TOKEN);                                                                                \
             matrix_load(deltas_, g.delta + sums + (m_ < 0 ? 0 : m_), ROWS_OF_TOKEN, m_ < 0 ? 0 : 1, ROWS_OF_TOKEN);    \
@@ -134,7 +134,7 @@ SELECTED_KERNEL(selected_keys) {
     TILE(k, SELECTED_KEYS, HEAD);
     TILE(v, SELECTED_KEYS, HEAD);
     TILE(q, 2 * SELECTED_TILE, HEAD);
-    TILE(out_gradient, 2 * SELECTED_TILE, HEAD);
+    TILE(dout, 2 * SELECTED_TILE, HEAD);
     MATRIX(row_sums, 2 * 2, SELECTED_TILE); /* log_sum_exp, delta */
     ROW_VALUES(start, SELECTED_KEYS);       /* the start of the key's document, and below the key's block in it */
     ROW_VALUES(block, SELECTED_KEYS);
@@ -173,7 +173,7 @@ SELECTED_KERNEL(selected_keys) {
     load_query_rows(0, next);
     for (int stage = 0; next.first >= 0; stage = 1 - stage) {
         TILE_VIEW(q_now, q, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
-        TILE_VIEW(out_gradient_now, out_gradient, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
+        TILE_VIEW(dout_now, dout, stage * SELECTED_TILE, 0, SELECTED_TILE, HEAD);
         MATRIX_VIEW(row_sums_now, row_sums, stage * 2, 0, 2, SELECTED_TILE);
         const TwoRows now = next;
         sync();
@@ -192,14 +192,14 @@ SELECTED_KERNEL(selected_keys) {
                     ? exp2_f(x * exponent_scale - ENTRY(row_sums_now, 0, j))
                     : 0.0f);
         accumulator_zero(ds);
-        mma_nt(ds, v, out_gradient_now);
+        mma_nt(ds, v, dout_now);
         MAP(ds, i, j, x, x = (x - ENTRY(row_sums_now, 1, j)) * PEER(p, i, j));
-        accumulator_mma_nn(dv, p, out_gradient_now);
+        accumulator_mma_nn(dv, p, dout_now);
         accumulator_mma_nn(dk, ds, q_now);
     }
     MAP(dk, i, j, x, x *= g.scale);
-    if (g.k_gradient.data) accumulator_store_block(dk, g.k_gradient, g.head_dim, keys, kv_head, 0);
-    if (g.v_gradient.data) accumulator_store_block(dv, g.v_gradient, g.head_dim, keys, kv_head, 0);
+    if (g.dk.data) accumulator_store_block(dk, g.dk, g.head_dim, keys, kv_head, 0);
+    if (g.dv.data) accumulator_store_block(dv, g.dv, g.head_dim, keys, kv_head, 0);
 }
 
 #include "kernels/softmax/selected_attention/selected_gradients_head.h"

@@ -48,12 +48,12 @@ static SimplicialArguments arguments_of(const Node *node) {
                                  .k2 = heads_of(in[K2]),
                                  .v2 = heads_of(in[V2]),
                                  .out = heads_of(node->out[0]),
-                                 .out_gradient = heads_of_gradient(node->out[0]),
-                                 .q_gradient = heads_of_gradient(in[Q]),
-                                 .k1_gradient = heads_of_gradient(in[K1]),
-                                 .v1_gradient = heads_of_gradient(in[V1]),
-                                 .k2_gradient = heads_of_gradient(in[K2]),
-                                 .v2_gradient = heads_of_gradient(in[V2]),
+                                 .dout = heads_of_gradient(node->out[0]),
+                                 .dq = heads_of_gradient(in[Q]),
+                                 .dk1 = heads_of_gradient(in[K1]),
+                                 .dv1 = heads_of_gradient(in[V1]),
+                                 .dk2 = heads_of_gradient(in[K2]),
+                                 .dv2 = heads_of_gradient(in[V2]),
                                  .log_sum_exp = node->saved[0]->data,
                                  .position = batch->position,
                                  .B = batch->B,
@@ -113,11 +113,9 @@ static void gradients_on_gpu(const Node *node, const SimplicialArguments *a) {
     const DType type = node->out[0]->type;
     const SimplicialKernels *kernels = kernels_for(a->head_dim);
     const int64_t blocks = blocks_of(a->T, SIMPLICIAL_ROWS);
-    if (a->q_gradient.data) device->launch(kernels->queries, type, (Grid){blocks, a->heads, a->B}, a);
-    if (a->k1_gradient.data || a->v1_gradient.data)
-        device->launch(kernels->first_keys, type, (Grid){blocks, a->kv_heads, a->B}, a);
-    if (a->k2_gradient.data || a->v2_gradient.data)
-        device->launch(kernels->second_keys, type, (Grid){blocks, a->kv_heads, a->B}, a);
+    if (a->dq.data) device->launch(kernels->queries, type, (Grid){blocks, a->heads, a->B}, a);
+    if (a->dk1.data || a->dv1.data) device->launch(kernels->first_keys, type, (Grid){blocks, a->kv_heads, a->B}, a);
+    if (a->dk2.data || a->dv2.data) device->launch(kernels->second_keys, type, (Grid){blocks, a->kv_heads, a->B}, a);
 }
 
 /* Enough programs for a CPU with many threads. The numbers are fixed, because the number of threads must not change

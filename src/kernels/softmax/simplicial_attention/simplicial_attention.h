@@ -13,10 +13,10 @@ enum { SIMPLICIAL_ROWS = 64, SIMPLICIAL_TILE = 32, SIMPLICIAL_OFFSETS = 32 };
 
 /* Matrices have one row per token, T of them per sequence. */
 typedef struct SimplicialArguments {
-    Heads q, k1, v1, k2, v2, out, out_gradient;
-    Heads q_gradient, k1_gradient, v1_gradient, k2_gradient, v2_gradient; /* their data may be NULL */
-    float *log_sum_exp;                                                   /* [B, heads, T], to base 2 */
-    float *delta;                                                         /* [B, heads, T] */
+    Heads q, k1, v1, k2, v2, out, dout;
+    Heads dq, dk1, dv1, dk2, dv2; /* their data may be NULL */
+    float *log_sum_exp;           /* [B, heads, T], to base 2 */
+    float *delta;                 /* [B, heads, T] */
     float
         *partial; /* [4, parts, B*T, kv_heads*head_dim]: on the CPU, dk1 / scale, dv1, dk2 / scale and dv2 of a part */
     const int32_t *position;

@@ -81,8 +81,7 @@ KERNEL(simplicial_delta, SimplicialArguments) {
     EACH_SHORT_ROW (t, t0, end_of_program(t0, a.T, SIMPLICIAL_ROWS), a.head_dim) {
         const int64_t row = sequence * a.T + t;
         const element *const o = (const element *)a.out.data + entry_of_head(a.out, a.head_dim, row, head, 0);
-        const element *const dO =
-            (const element *)a.out_gradient.data + entry_of_head(a.out_gradient, a.head_dim, row, head, 0);
+        const element *const dO = (const element *)a.dout.data + entry_of_head(a.dout, a.head_dim, row, head, 0);
         VECTORS_OF(o, dO);
         float sum = 0;
         WARP_SUM_VECTOR(i, a.head_dim, sum) {
@@ -116,10 +115,7 @@ DEVICE void add_to_sums(const SimplicialArguments *a, Heads sums, const float *f
 
 /* Computes the gradients of keys and values from the sums of the parts. Program: row, gradient. */
 KERNEL(simplicial_key_sums, SimplicialArguments) {
-    const Heads to = program_y == DK1   ? a.k1_gradient
-                     : program_y == DV1 ? a.v1_gradient
-                     : program_y == DK2 ? a.k2_gradient
-                                        : a.v2_gradient;
+    const Heads to = program_y == DK1 ? a.dk1 : program_y == DV1 ? a.dv1 : program_y == DK2 ? a.dk2 : a.dv2;
     total_of_parts(sums_of_keys(&a), program_y, program_x, program_y == DK1 || program_y == DK2 ? a.scale : 1.0f, to);
 }
 

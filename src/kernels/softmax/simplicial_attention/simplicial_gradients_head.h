@@ -11,8 +11,8 @@
 SIMPLICIAL_KERNEL(simplicial_gradients) {
     TILE(q, SIMPLICIAL_ROWS, WIDTH);
     TILE(q_k2, SIMPLICIAL_ROWS, WIDTH);
-    TILE(out_gradient, SIMPLICIAL_ROWS, WIDTH);
-    TILE(out_gradient_v2, SIMPLICIAL_ROWS, WIDTH);
+    TILE(dout, SIMPLICIAL_ROWS, WIDTH);
+    TILE(dout_v2, SIMPLICIAL_ROWS, WIDTH);
     TILE(k1, SIMPLICIAL_ROWS, WIDTH);
     TILE(v1, SIMPLICIAL_ROWS, WIDTH);
     TILE(k2, SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, WIDTH);
@@ -48,7 +48,7 @@ SIMPLICIAL_KERNEL(simplicial_gradients) {
         const int offsets = smaller_index(a.window2, t1 + 1);
         const int64_t sums = (sequence * a.heads + head) * a.T;
         load_tokens(q, a.q, head, t0);
-        load_tokens(out_gradient, a.out_gradient, head, t0);
+        load_tokens(dout, a.dout, head, t0);
         EACH_ROW_VALUE(delta, r, i) {
             log_sum_exp[r] = a.log_sum_exp[sums + smaller_index(t0 + i, t1)];
             delta[r] = a.delta[sums + smaller_index(t0 + i, t1)];
@@ -74,29 +74,29 @@ SIMPLICIAL_KERNEL(simplicial_gradients) {
                 for (int o = o0; o < o1; o++) {
                     const int row_k2 = t0 - o - first_k2; /* the row of the first query's second key */
                     multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
-                    multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
+                    multiply_rows(dout_v2, dout, 0, v2, row_k2, a.v2_bias);
                     LEFT_OPERANDS(q_k2_left, q_k2, SIMPLICIAL_ROWS);
-                    LEFT_OPERANDS(out_gradient_left, out_gradient_v2, SIMPLICIAL_ROWS);
+                    LEFT_OPERANDS(dout_left, dout_v2, SIMPLICIAL_ROWS);
                     LEFT_OPERAND(q_k2_now, q_k2_left, 0);
-                    LEFT_OPERAND(out_gradient_now, out_gradient_left, 0);
+                    LEFT_OPERAND(dout_now, dout_left, 0);
                     RIGHT_OPERAND(q_k2_packed, q_k2);
-                    RIGHT_OPERAND(out_gradient_packed, out_gradient_v2);
+                    RIGHT_OPERAND(dout_packed, dout_v2);
                     accumulator_zero(p);
                     operand_mma(p, q_k2_now, k1_turned);
                     mask_scores(p, t0, t1, o, s0);
                     MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
                     accumulator_zero(ds);
-                    operand_mma(ds, out_gradient_now, v1_turned);
+                    operand_mma(ds, dout_now, v1_turned);
                     MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
                     accumulator_zero(ds_k1);
                     accumulator_zero(p_v1);
                     accumulator_operand_mma(ds_k1, ds, k1_packed);
                     accumulator_operand_mma(p_v1, p, v1_packed);
                     accumulator_operand_mma_tn(dk1, ds, q_k2_packed);
-                    accumulator_operand_mma_tn(dv1, p, out_gradient_packed);
+                    accumulator_operand_mma_tn(dv1, p, dout_packed);
                     MAP(dq, i, j, x, x += PEER(ds_k1, i, j) * (AT(k2, i + row_k2, j) + a.k2_bias));
                     MAP(ds_k1, i, j, x, ENTRY(dk2, i + row_k2, j) += x * AT(q, i, j));
-                    MAP(p_v1, i, j, x, ENTRY(dv2, i + row_k2, j) += x * AT(out_gradient, i, j));
+                    MAP(p_v1, i, j, x, ENTRY(dv2, i + row_k2, j) += x * AT(dout, i, j));
                 }
                 accumulator_store_block_f32(dk1, dk1_sums, a.head_dim, keys, kv_head, 0);
                 accumulator_store_block_f32(dv1, dv1_sums, a.head_dim, keys, kv_head, 0);
@@ -106,7 +106,7 @@ SIMPLICIAL_KERNEL(simplicial_gradients) {
         }
         const Rows rows = {sequence * a.T + t0, a.T - t0};
         MAP(dq, i, j, x, x *= a.scale);
-        if (a.q_gradient.data) accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, 0);
+        if (a.dq.data) accumulator_store_block(dq, a.dq, a.head_dim, rows, head, 0);
     }
 }
 

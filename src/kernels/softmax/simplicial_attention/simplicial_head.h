@@ -80,8 +80,8 @@ SIMPLICIAL_KERNEL(simplicial_forward) {
 SIMPLICIAL_KERNEL(simplicial_queries) {
     TILE(q, SIMPLICIAL_ROWS, HEAD);
     TILE(q_k2, SIMPLICIAL_ROWS, HEAD);
-    TILE(out_gradient, SIMPLICIAL_ROWS, HEAD);
-    TILE(out_gradient_v2, SIMPLICIAL_ROWS, HEAD);
+    TILE(dout, SIMPLICIAL_ROWS, HEAD);
+    TILE(dout_v2, SIMPLICIAL_ROWS, HEAD);
     TILE(k2, SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, HEAD);
     TILE(v2, SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, HEAD);
     TILE(k1, 2 * SIMPLICIAL_TILE, HEAD);
@@ -103,7 +103,7 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
     const float exponent_scale = a.scale * LOG2_E;
 
     load_tokens(q, a.q, head, t0);
-    load_tokens(out_gradient, a.out_gradient, head, t0);
+    load_tokens(dout, a.dout, head, t0);
     EACH_ROW_VALUE(delta, r, i) {
         log_sum_exp[r] = a.log_sum_exp[sums + smaller_index(t0 + i, t1)];
         delta[r] = a.delta[sums + smaller_index(t0 + i, t1)];
@@ -115,7 +115,7 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
             const int row_k2 = SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* row of the first query's second key */
             load_second_keys(o);
             multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
-            multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
+            multiply_rows(dout_v2, dout, 0, v2, row_k2, a.v2_bias);
             walk_blocks(walk, k1, a.k1, a.v1, a.head_dim, sequence * a.T + first, kv_head, a.aligned);
             load_stage(k1, v1, 0, walk, a.T - first);
             accumulator_zero(of_offset);
@@ -132,14 +132,14 @@ SIMPLICIAL_KERNEL(simplicial_queries) {
                 mask_scores(p, t0, t1, o, s0);
                 MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
                 accumulator_zero(ds);
-                mma_nt(ds, out_gradient_v2, v1_now);
+                mma_nt(ds, dout_v2, v1_now);
                 MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
                 accumulator_mma_nn(of_offset, ds, k1_columns);
             }
             MAP(dq, i, j, x, x += PEER(of_offset, i, j) * (AT(k2, i + row_k2, c + j) + a.k2_bias));
         }
         MAP(dq, i, j, x, x *= a.scale);
-        accumulator_store_block(dq, a.q_gradient, a.head_dim, rows, head, c / COLS);
+        accumulator_store_block(dq, a.dq, a.head_dim, rows, head, c / COLS);
     }
 }
 
@@ -150,8 +150,8 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
     TILE(v2, SIMPLICIAL_ROWS, HEAD);
     TILE(q, SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, HEAD);
     TILE(q_k2, SIMPLICIAL_ROWS, HEAD);
-    TILE(out_gradient, SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, HEAD);
-    TILE(out_gradient_v2, SIMPLICIAL_ROWS, HEAD);
+    TILE(dout, SIMPLICIAL_ROWS + SIMPLICIAL_OFFSETS, HEAD);
+    TILE(dout_v2, SIMPLICIAL_ROWS, HEAD);
     TILE(k1, 2 * SIMPLICIAL_TILE, HEAD);
     TILE(v1, 2 * SIMPLICIAL_TILE, HEAD);
     ROW_VALUES(log_sum_exp, SIMPLICIAL_ROWS);
@@ -184,11 +184,11 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
                 sync();
                 if (row_q == 0) {
                     load_tokens(q, a.q, head, t0);
-                    load_tokens(out_gradient, a.out_gradient, head, t0);
+                    load_tokens(dout, a.dout, head, t0);
                     sync();
                 }
                 multiply_rows(q_k2, q, row_q, k2, 0, a.k2_bias);
-                multiply_rows(out_gradient_v2, out_gradient, row_q, v2, 0, a.v2_bias);
+                multiply_rows(dout_v2, dout, row_q, v2, 0, a.v2_bias);
                 EACH_ROW_VALUE(delta, r, i) {
                     log_sum_exp[r] = a.log_sum_exp[sums + smaller_index(t0 + i, t1)];
                     delta[r] = a.delta[sums + smaller_index(t0 + i, t1)];
@@ -211,18 +211,18 @@ SIMPLICIAL_KERNEL(simplicial_second_keys) {
                     mask_scores(p, t0, t1, o, s0);
                     MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
                     accumulator_zero(ds);
-                    mma_nt(ds, out_gradient_v2, v1_now);
+                    mma_nt(ds, dout_v2, v1_now);
                     MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
                     accumulator_mma_nn(v_of_offset, p, v1_columns);
                     accumulator_mma_nn(k_of_offset, ds, k1_columns);
                 }
                 MAP(dk2, i, j, x, x += PEER(k_of_offset, i, j) * AT(q, i + row_q, c + j));
-                MAP(dv2, i, j, x, x += PEER(v_of_offset, i, j) * AT(out_gradient, i + row_q, c + j));
+                MAP(dv2, i, j, x, x += PEER(v_of_offset, i, j) * AT(dout, i + row_q, c + j));
             }
         }
         MAP(dk2, i, j, x, x *= a.scale);
-        if (a.k2_gradient.data) accumulator_store_block(dk2, a.k2_gradient, a.head_dim, rows, kv_head, c / COLS_OF_TWO);
-        if (a.v2_gradient.data) accumulator_store_block(dv2, a.v2_gradient, a.head_dim, rows, kv_head, c / COLS_OF_TWO);
+        if (a.dk2.data) accumulator_store_block(dk2, a.dk2, a.head_dim, rows, kv_head, c / COLS_OF_TWO);
+        if (a.dv2.data) accumulator_store_block(dv2, a.dv2, a.head_dim, rows, kv_head, c / COLS_OF_TWO);
     }
 }
 
@@ -235,8 +235,8 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
     TILE(v2, SIMPLICIAL_TILE + SIMPLICIAL_OFFSETS, HEAD);
     TILE(q, SIMPLICIAL_TILE, HEAD);
     TILE(q_k2, SIMPLICIAL_TILE, HEAD);
-    TILE(out_gradient, SIMPLICIAL_TILE, HEAD);
-    TILE(out_gradient_v2, SIMPLICIAL_TILE, HEAD);
+    TILE(dout, SIMPLICIAL_TILE, HEAD);
+    TILE(dout_v2, SIMPLICIAL_TILE, HEAD);
     MATRIX(columns, 4, SIMPLICIAL_TILE); /* log_sum_exp, delta, first key and position of a query */
     ACCUMULATOR(p, SIMPLICIAL_ROWS, SIMPLICIAL_TILE);
     ACCUMULATOR(ds, SIMPLICIAL_ROWS, SIMPLICIAL_TILE);
@@ -254,7 +254,7 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
     load_tokens(v1, a.v1, kv_head, s0);
     for (int c = 0; c < HEAD; c += COLS) {
         TILE_VIEW(q_columns, q_k2, 0, c, SIMPLICIAL_TILE, COLS);
-        TILE_VIEW(out_gradient_columns, out_gradient_v2, 0, c, SIMPLICIAL_TILE, COLS);
+        TILE_VIEW(dout_columns, dout_v2, 0, c, SIMPLICIAL_TILE, COLS);
         accumulator_zero(dk1);
         accumulator_zero(dv1);
         for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
@@ -263,7 +263,7 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
                 const int offsets = smaller_index(a.window2, t0 + SIMPLICIAL_TILE), shift = t0 - s0;
                 sync();
                 load_tokens(q, a.q, head, t0);
-                load_tokens(out_gradient, a.out_gradient, head, t0);
+                load_tokens(dout, a.dout, head, t0);
                 EACH (j, SIMPLICIAL_TILE) {
                     const int t = smaller_index(t0 + j, a.T - 1);
                     ENTRY(columns, 0, j) = a.log_sum_exp[sums + t];
@@ -276,7 +276,7 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
                         SIMPLICIAL_OFFSETS - o % SIMPLICIAL_OFFSETS; /* the row of the first query's second key */
                     load_second_keys(o);
                     multiply_rows(q_k2, q, 0, k2, row_k2, a.k2_bias);
-                    multiply_rows(out_gradient_v2, out_gradient, 0, v2, row_k2, a.v2_bias);
+                    multiply_rows(dout_v2, dout, 0, v2, row_k2, a.v2_bias);
                     sync();
                     accumulator_zero(p);
                     mma_nt(p, k1, q_k2);
@@ -285,16 +285,16 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
                                 ? exp2_f(x * exponent_scale - ENTRY(columns, 0, j))
                                 : 0.0f);
                     accumulator_zero(ds);
-                    mma_nt(ds, v1, out_gradient_v2);
+                    mma_nt(ds, v1, dout_v2);
                     MAP(ds, i, j, x, x = (x - ENTRY(columns, 1, j)) * PEER(p, i, j));
-                    accumulator_mma_nn(dv1, p, out_gradient_columns);
+                    accumulator_mma_nn(dv1, p, dout_columns);
                     accumulator_mma_nn(dk1, ds, q_columns);
                 }
             }
         }
         MAP(dk1, i, j, x, x *= a.scale);
-        if (a.k1_gradient.data) accumulator_store_block(dk1, a.k1_gradient, a.head_dim, rows, kv_head, c / COLS);
-        if (a.v1_gradient.data) accumulator_store_block(dv1, a.v1_gradient, a.head_dim, rows, kv_head, c / COLS);
+        if (a.dk1.data) accumulator_store_block(dk1, a.dk1, a.head_dim, rows, kv_head, c / COLS);
+        if (a.dv1.data) accumulator_store_block(dv1, a.dv1, a.head_dim, rows, kv_head, c / COLS);
     }
 }
 

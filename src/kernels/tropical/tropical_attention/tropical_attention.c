@@ -16,10 +16,10 @@ static TropicalArguments arguments_of(const Node *node) {
                                .k = heads_of(&k),
                                .v = heads_of(&v),
                                .out = heads_of(node->out[0]),
-                               .out_gradient = heads_of_gradient(node->out[0]),
-                               .q_gradient = heads_of_gradient(in[Q]),
-                               .k_gradient = heads_of_gradient(in[K]),
-                               .v_gradient = heads_of_gradient(in[V]),
+                               .dout = heads_of_gradient(node->out[0]),
+                               .dq = heads_of_gradient(in[Q]),
+                               .dk = heads_of_gradient(in[K]),
+                               .dv = heads_of_gradient(in[V]),
                                .choice = heads_of(node->saved[0]),
                                .position = batch->position,
                                .B = batch->B,
@@ -46,8 +46,8 @@ static void tropical_attention_forward(Node *node) {
 static void tropical_attention_backward(Node *node) {
     TropicalArguments a = arguments_of(node);
     if (node->tape->device->gpu) {
-        if (a.q_gradient.data) launch(node, KERNEL_tropical_queries, &a, a.T);
-        if (a.k_gradient.data || a.v_gradient.data) launch(node, KERNEL_tropical_keys, &a, a.T);
+        if (a.dq.data) launch(node, KERNEL_tropical_queries, &a, a.T);
+        if (a.dk.data || a.dv.data) launch(node, KERNEL_tropical_keys, &a, a.T);
     } else {
         a.sums = tape_workspace(node->tape, 2 * a.B * a.heads * a.T * a.cols * (int64_t)sizeof(float));
         launch(node, KERNEL_tropical_gradients, &a, 1);

@@ -12,9 +12,9 @@ enum { TROPICAL_TOKENS = 64, TROPICAL_COLS = 256, TROPICAL_QUERIES = 32 };
  * choice_id = j, summed over i; ds_ij is the sum of do_id over the d with choice_id = j, and goes to q_i and k_j at the
  * entries d of the maximum and of the minimum. */
 typedef struct TropicalArguments {
-    Heads q, k, v, out, out_gradient, q_gradient, k_gradient, v_gradient; /* data of inputs' gradients may be NULL */
-    Heads choice; /* int32, numbers of tokens within the sequence */
-    float *sums;  /* [2, B, heads, T, cols]: on the CPU, dk and dv */
+    Heads q, k, v, out, dout, dq, dk, dv; /* data of inputs' gradients may be NULL */
+    Heads choice;                         /* int32, numbers of tokens within the sequence */
+    float *sums;                          /* [2, B, heads, T, cols]: on the CPU, dk and dv */
     const int32_t *position;
     int64_t B, T, heads, cols; /* cols: of a head */
     int64_t before, key_rows;  /* of each sequence: tokens before those of this call, and rows of k and v */

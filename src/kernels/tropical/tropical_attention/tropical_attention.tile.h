@@ -56,7 +56,7 @@ KERNEL(tropical_queries, TropicalArguments) {
     VECTOR(up, TROPICAL_COLS); /* where q differs most, up and down, from the key that column d has chosen */
     VECTOR(down, TROPICAL_COLS);
     VECTOR(dq, TROPICAL_COLS);
-    const element *q = ROW(a.q, const element, program_x), *gradient = ROW(a.out_gradient, const element, program_x);
+    const element *q = ROW(a.q, const element, program_x), *dout = ROW(a.dout, const element, program_x);
     const int32_t *choice = ROW(a.choice, const int32_t, program_x);
     EACH_ROW (d, 0, a.cols) {
         const element *k = ROW(a.k, const element, choice[d]);
@@ -72,11 +72,11 @@ KERNEL(tropical_queries, TropicalArguments) {
     sync();
     EACH (i, a.cols) dq[i] = 0;
     for (int64_t d = 0; d < a.cols; d++) {
-        const float ds = to_float(gradient[d]);
+        const float ds = to_float(dout[d]);
         EACH (i, a.cols) dq[i] += (down[d] == (float)i ? ds : 0.0f) - (up[d] == (float)i ? ds : 0.0f);
     }
-    element *q_gradient = ROW(a.q_gradient, element, program_x);
-    EACH (i, a.cols) q_gradient[i] = to_element(dq[i]);
+    element *to = ROW(a.dq, element, program_x);
+    EACH (i, a.cols) to[i] = to_element(dq[i]);
 }
 
 /* No query of another document has chosen a key of this one. */
@@ -95,12 +95,12 @@ KERNEL(tropical_keys, TropicalArguments) {
         const int64_t t1 = t0 + TROPICAL_TOKENS < a.T ? t0 + TROPICAL_TOKENS : a.T;
         sync();
         EACH_ROW (t, t0, t1) {
-            const element *q = ROW(a.q, const element, t), *gradient = ROW(a.out_gradient, const element, t);
+            const element *q = ROW(a.q, const element, t), *dout = ROW(a.dout, const element, t);
             const int32_t *choice = ROW(a.choice, const int32_t, t);
             float count = 0, ds = 0, up_here = 0, down_here = 0;
             WARP_SUM(count, d, a.cols, choice[d] == j ? 1.0f : 0.0f);
             if (count > 0) {
-                WARP_SUM(ds, d, a.cols, choice[d] == j ? to_float(gradient[d]) : 0.0f);
+                WARP_SUM(ds, d, a.cols, choice[d] == j ? to_float(dout[d]) : 0.0f);
                 up_here = entry_with(TEAM_HERE, largest_difference(TEAM_HERE, q, k, a.cols), q, k, a.cols);
                 down_here = entry_with(TEAM_HERE, -largest_difference(TEAM_HERE, k, q, a.cols), q, k, a.cols);
             }
@@ -114,18 +114,18 @@ KERNEL(tropical_keys, TropicalArguments) {
         sync();
         for (int64_t t = t0; t < t1; t++) {
             if (choices[t - t0] == 0) continue;
-            const element *gradient = ROW(a.out_gradient, const element, t);
+            const element *dout = ROW(a.dout, const element, t);
             const int32_t *choice = ROW(a.choice, const int32_t, t);
             const float ds = share[t - t0];
             EACH (d, a.cols) {
                 dk[d] += (up[t - t0] == (float)d ? ds : 0.0f) - (down[t - t0] == (float)d ? ds : 0.0f);
-                dv[d] += choice[d] == j ? to_float(gradient[d]) : 0.0f;
+                dv[d] += choice[d] == j ? to_float(dout[d]) : 0.0f;
             }
         }
     }
-    element *k_gradient = ROW(a.k_gradient, element, j), *v_gradient = ROW(a.v_gradient, element, j);
+    element *to_k = ROW(a.dk, element, j), *to_v = ROW(a.dv, element, j);
     EACH (d, a.cols) {
-        if (a.k_gradient.data) k_gradient[d] = to_element(dk[d]);
-        if (a.v_gradient.data) v_gradient[d] = to_element(dv[d]);
+        if (a.dk.data) to_k[d] = to_element(dk[d]);
+        if (a.dv.data) to_v[d] = to_element(dv[d]);
     }
 }

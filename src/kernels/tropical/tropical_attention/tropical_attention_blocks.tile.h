@@ -97,13 +97,13 @@ KERNEL(tropical_gradients, TropicalArguments) {
     if (ON_GPU) return;
     EACH (i, a.T * cols) dk[i] = dv[i] = 0;
     for (int64_t t = 0; t < a.T; t++) {
-        const element *const q = ROW(a.q, const element, t), *const gradient = ROW(a.out_gradient, const element, t);
+        const element *const q = ROW(a.q, const element, t), *const dout = ROW(a.dout, const element, t);
         const int32_t *const choice = ROW(a.choice, const int32_t, t);
         int up = 0, down = 0;
         EACH (d, cols) dq[d] = 0;
         for (int d = 0; d < cols; d++) {
             const int64_t j = choice[d];
-            const float ds = to_float(gradient[d]);
+            const float ds = to_float(dout[d]);
             if (d == 0 || j != choice[d - 1]) {
                 const element *const k = ROW(a.k, const element, j);
                 EACH (i, cols) {
@@ -119,15 +119,15 @@ KERNEL(tropical_gradients, TropicalArguments) {
             dk[j * cols + down] -= ds;
             dv[j * cols + d] += ds;
         }
-        if (!a.q_gradient.data) continue;
-        element *const to = ROW(a.q_gradient, element, t);
+        if (!a.dq.data) continue;
+        element *const to = ROW(a.dq, element, t);
         EACH (d, cols) to[d] = to_element(dq[d]);
     }
     for (int64_t j = 0; j < a.T; j++) {
-        element *const k_gradient = ROW(a.k_gradient, element, j), *const v_gradient = ROW(a.v_gradient, element, j);
+        element *const to_k = ROW(a.dk, element, j), *const to_v = ROW(a.dv, element, j);
         EACH (d, cols) {
-            if (a.k_gradient.data) k_gradient[d] = to_element(dk[j * cols + d]);
-            if (a.v_gradient.data) v_gradient[d] = to_element(dv[j * cols + d]);
+            if (a.dk.data) to_k[d] = to_element(dk[j * cols + d]);
+            if (a.dv.data) to_v[d] = to_element(dv[j * cols + d]);
         }
     }
 }
