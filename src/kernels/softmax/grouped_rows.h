@@ -9,6 +9,7 @@
 
 #include "kernels/heads.h"
 #include "kernels/softmax/online_softmax.h"
+#include "kernels/softmax/row_products.h"
 #include "tile/rows.h"
 
 enum { ROWS_OF_TOKEN = 16 }; /* at least this many rows belong to a token */
@@ -104,19 +105,13 @@ DEVICE int64_t sums_of_rows_at(const GroupedArguments *a, int64_t sequence, int6
 DEVICE void grouped_delta(const GroupedArguments *a, int64_t sequence, int64_t kv_head, int64_t t0) {
     const GroupedRows rows = grouped_rows(a, sequence, kv_head, t0 * a->group);
     const int64_t end = end_of_program(rows.m0, rows.end, GROUPED_DELTA_TOKENS * a->group);
-    float *delta = a->delta + sums_of_rows_at(a, sequence, kv_head);
+    float *deltas = a->delta + sums_of_rows_at(a, sequence, kv_head);
     EACH_SHORT_ROW (m, rows.m0, end, a->head_dim) {
-        const element *const o = (const element *)a->out.data + entry_of_row(rows, a->out, a->head_dim, (int)m);
-        const element *const dO = (const element *)a->dout.data + entry_of_row(rows, a->dout, a->head_dim, (int)m);
-        VECTORS_OF(o, dO);
-        float sum = 0;
-        WARP_SUM_VECTOR(i, a->head_dim, sum) {
-            READ(out, o + i);
-            READ(gradient, dO + i);
-            EACH_LANE(e) sum += out[e] * gradient[e];
-        }
-        WARP_TOTAL(sum);
-        WARP_EACH(one, 1) delta[m] = sum;
+        const element *const out = (const element *)a->out.data + entry_of_row(rows, a->out, a->head_dim, (int)m);
+        const element *const dout = (const element *)a->dout.data + entry_of_row(rows, a->dout, a->head_dim, (int)m);
+        float delta;
+        row_times_row(delta, out, dout, a->head_dim);
+        WARP_EACH(one, 1) deltas[m] = delta;
     }
 }
 #else

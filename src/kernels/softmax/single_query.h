@@ -3,19 +3,6 @@
 #ifndef FLAME_KERNELS_SOFTMAX_SINGLE_QUERY_H
 #define FLAME_KERNELS_SOFTMAX_SINGLE_QUERY_H
 
-/* product = the scalar product of `row`, `cols` entries in memory that `read` (READ or READ_F32) reads, and `vector`.
- * Done by the warp of a row. */
-#define row_times_vector(product, read, row, vector, cols)                                                             \
-    do {                                                                                                               \
-        product = 0;                                                                                                   \
-        VECTORS_OF(row);                                                                                               \
-        WARP_SUM_VECTOR(i_, cols, product) {                                                                           \
-            read(entry_, (row) + i_);                                                                                  \
-            EACH_LANE(e_) product += entry_[e_] * (LANE_INSIDE(e_) ? vector[i_ + e_] : 0.0f);                          \
-        }                                                                                                              \
-        WARP_TOTAL(product);                                                                                           \
-    } while (0)
-
 /* Turns the next `count` scores into weights e^(score - largest); key j counts `times` times, an expression of j.
  * Earlier sums must then be multiplied by `kept`. Before the first call, largest = -1e30f and total = 0. */
 #define query_weights(weights, scores, count, times, largest, total, kept)                                             \

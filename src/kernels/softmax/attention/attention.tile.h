@@ -3,6 +3,7 @@
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention.h"
 #include "kernels/softmax/attention/attention_tiles.h"
+#include "kernels/softmax/row_products.h"
 
 /* The first key that query t sees. All tokens of a document have the same segment number, and the numbers never
  * decrease, so what a query sees is a range of keys. */
@@ -53,16 +54,10 @@ KERNEL(attention_delta, AttentionArguments) {
         float *to = row_sums_of(&a, program_z, head, t);
         const bool inside = t < a.T;
         const int64_t row = sequence + (inside ? t : a.T - 1);
-        const element *const o = (const element *)a.out.data + entry_of_head(a.out, a.head_dim, row, head, 0);
-        const element *const dO = (const element *)a.dout.data + entry_of_head(a.dout, a.head_dim, row, head, 0);
-        VECTORS_OF(o, dO);
-        float delta = 0;
-        WARP_SUM_VECTOR(i, a.head_dim, delta) {
-            READ(out, o + i);
-            READ(gradient, dO + i);
-            EACH_LANE(e) delta += out[e] * gradient[e];
-        }
-        WARP_TOTAL(delta);
+        const element *const out = (const element *)a.out.data + entry_of_head(a.out, a.head_dim, row, head, 0);
+        const element *const dout = (const element *)a.dout.data + entry_of_head(a.dout, a.head_dim, row, head, 0);
+        float delta;
+        row_times_row(delta, out, dout, a.head_dim);
         const float *const decay = sums_of_tile(a.decay + (program_z * a.heads + head) * a.decay_of_head, (int)t);
         const float row_sum = inside ? log_sum_exp[t] : 0.0f;
         to[0] = a.decay ? row_sum - decay[t % ATTENTION_TILE] * (a.scale * LOG2_E) : row_sum;

@@ -2,6 +2,7 @@
  * from the newest to the oldest, so that the gates between a key and the token are summed along the way. */
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention_past.h"
+#include "kernels/softmax/row_products.h"
 #include "kernels/softmax/single_query.h"
 
 /* The offset in the ring of a head of the token `back` tokens before the t-th new one of its sequence. */

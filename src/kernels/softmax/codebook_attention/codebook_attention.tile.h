@@ -4,6 +4,7 @@
 #include "kernels/softmax/codebook_attention/codebook_attention.h"
 #include "kernels/softmax/codebook_attention/codebook_step.h"
 #include "kernels/softmax/online_softmax.h"
+#include "kernels/softmax/row_products.h"
 #include "tile/rows.h"
 
 enum { KEYS_AT_ONCE = CODEBOOK_TILE(ON_GPU) };
@@ -121,17 +122,11 @@ KERNEL(codebook_attention_ranges, CodebookArguments) {
 KERNEL(codebook_attention_delta, CodebookArguments) {
     const int64_t first = program_x * a.rows_per_program, V = a.value_dim;
     EACH_GROUP (row, head, first, end_of_program(first, a.B * a.T, a.rows_per_program), a.heads, V) {
-        const element *const o = (const element *)a.out.data + entry_of_head(a.out, V, row, head, 0);
-        const element *const dO = (const element *)a.dout.data + entry_of_head(a.dout, V, row, head, 0);
-        VECTORS_OF(o, dO);
-        float sum = 0;
-        WARP_SUM_VECTOR(i, V, sum) {
-            READ(out, o + i);
-            READ(gradient, dO + i);
-            EACH_LANE(e) sum += out[e] * gradient[e];
-        }
-        WARP_TOTAL(sum);
-        WARP_EACH(one, 1) a.delta[(row / a.T * a.heads + head) * a.T + row % a.T] = sum;
+        const element *const out = (const element *)a.out.data + entry_of_head(a.out, V, row, head, 0);
+        const element *const dout = (const element *)a.dout.data + entry_of_head(a.dout, V, row, head, 0);
+        float delta;
+        row_times_row(delta, out, dout, V);
+        WARP_EACH(one, 1) a.delta[(row / a.T * a.heads + head) * a.T + row % a.T] = delta;
     }
 }
 

@@ -1,6 +1,7 @@
 /* codebook_attention for calls that go on with a text; equations in codebook_attention.h and codebook_step.h. */
 #include "tile/tile.h"
 #include "kernels/softmax/codebook_attention/codebook_step.h"
+#include "kernels/softmax/row_products.h"
 #include "kernels/softmax/single_query.h"
 
 enum { KEYS = CODEBOOK_STEP_KEYS, COLS = CODEBOOK_STEP_COLS };

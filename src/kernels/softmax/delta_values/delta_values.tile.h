@@ -4,8 +4,9 @@
 #include "tile/tile.h"
 #include "kernels/softmax/attention/attention.h"
 #include "kernels/softmax/attention/attention_tiles.h"
-#include "kernels/triangular_inverse.h"
 #include "kernels/softmax/delta_values/delta_values.h"
+#include "kernels/softmax/row_products.h"
+#include "kernels/triangular_inverse.h"
 
 DEVICE int64_t block_at(const DeltaValuesArguments *a, int64_t sequence, int64_t head, int64_t block) {
     return (sequence * a->heads + head) * a->blocks + block;
@@ -59,14 +60,8 @@ KERNEL(delta_values_row_sums, DeltaValuesArguments) {
         const int64_t row = sequence + (inside ? t : a.T - 1);
         const element *const y = (const element *)a.y.data + entry_of_head(a.y, a.head_dim, row, head, 0);
         const element *const dv = (const element *)a.dv.data + entry_of_head(a.dv, a.head_dim, row, head, 0);
-        VECTORS_OF(y, dv);
-        float product = 0;
-        WARP_SUM_VECTOR(e, a.head_dim, product) {
-            READ(left, y + e);
-            READ(right, dv + e);
-            EACH_LANE(n) product += left[n] * right[n];
-        }
-        WARP_TOTAL(product);
+        float product;
+        row_times_row(product, y, dv, a.head_dim);
         const int64_t at = row * a.beta_stride + head;
         float *const to = row_sums + t + t / ATTENTION_TILE * ATTENTION_TILE;
         to[0] = inside ? log_sum_exp[i] : 0.0f;

@@ -63,13 +63,7 @@ PATH_KERNEL(path_attention_forward) {
         accumulator_mma_nt(p, q, w);
         accumulator_mma_nn(q, p, R);
     }
-    row_values_total(sum);
-    float *log_sum_exp = a.log_sum_exp + entry_of_token(&a, sequence, head, own * ROWS);
-    EACH_ROW_VALUE(sum, r, i) {
-        if (i < rows.count) log_sum_exp[i] = maximum[r] + logf(sum[r]) * LOG2_E;
-        sum[r] = 1 / sum[r];
-    }
-    MAP(out, i, j, x, x *= ROW_VALUE(sum, i));
+    softmax_end(out, maximum, sum, a.log_sum_exp + entry_of_token(&a, sequence, head, own * ROWS), rows.count);
     accumulator_store_block(out, a.out, a.head_dim, rows, head, 0);
 }
 

@@ -1,7 +1,7 @@
 /* Moves the kept keys of path_attention on by one token; equations in path_attention_step.h. */
 #include "tile/tile.h"
 #include "kernels/softmax/path_attention/path_attention_step.h"
-#include "kernels/softmax/single_query.h"
+#include "kernels/softmax/row_products.h"
 #include "tile/rows.h"
 
 /* Programs: x over keys, y over key-value heads, z over sequences. */

@@ -2,6 +2,7 @@
 #define TILE_PRODUCTS_IN_FULL
 #include "tile/tile.h"
 #include "kernels/softmax/online_softmax.h"
+#include "kernels/softmax/row_products.h"
 #include "kernels/softmax/simplicial_attention/simplicial_attention.h"
 #include "tile/rows.h"
 #include "kernels/softmax/key_sums.h"
@@ -77,20 +78,14 @@ DEVICE int first_key(const SimplicialArguments *a, const int32_t *position, int 
 /* delta = the sum over the head's columns of out * its gradient. Program: tokens, head, sequence. */
 KERNEL(simplicial_delta, SimplicialArguments) {
     const int64_t sequence = program_z, head = program_y, t0 = program_x * SIMPLICIAL_ROWS;
-    float *delta = a.delta + (sequence * a.heads + head) * a.T;
+    float *deltas = a.delta + (sequence * a.heads + head) * a.T;
     EACH_SHORT_ROW (t, t0, end_of_program(t0, a.T, SIMPLICIAL_ROWS), a.head_dim) {
         const int64_t row = sequence * a.T + t;
-        const element *const o = (const element *)a.out.data + entry_of_head(a.out, a.head_dim, row, head, 0);
-        const element *const dO = (const element *)a.dout.data + entry_of_head(a.dout, a.head_dim, row, head, 0);
-        VECTORS_OF(o, dO);
-        float sum = 0;
-        WARP_SUM_VECTOR(i, a.head_dim, sum) {
-            READ(out, o + i);
-            READ(gradient, dO + i);
-            EACH_LANE(e) sum += out[e] * gradient[e];
-        }
-        WARP_TOTAL(sum);
-        WARP_EACH(one, 1) delta[t] = sum;
+        const element *const out = (const element *)a.out.data + entry_of_head(a.out, a.head_dim, row, head, 0);
+        const element *const dout = (const element *)a.dout.data + entry_of_head(a.dout, a.head_dim, row, head, 0);
+        float delta;
+        row_times_row(delta, out, dout, a.head_dim);
+        WARP_EACH(one, 1) deltas[t] = delta;
     }
 }
 

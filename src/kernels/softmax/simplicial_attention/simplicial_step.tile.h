@@ -2,6 +2,7 @@
  * the query of an ordinary attention to the first keys. */
 #include "tile/tile.h"
 #include "kernels/softmax/simplicial_attention/simplicial_step.h"
+#include "kernels/softmax/row_products.h"
 #include "kernels/softmax/single_query.h"
 
 enum { KEYS = SIMPLICIAL_STEP_KEYS, HEAD = SIMPLICIAL_STEP_HEAD };
