@@ -71,13 +71,13 @@ DEVICE Memory memory_number(const CodebookArguments *a, Sequence sequence, int n
 }
 /* The first row that is not in the kept memory, if the document of that memory goes on in the call; otherwise -1. */
 DEVICE int first_not_kept(const CodebookArguments *a, Sequence sequence) {
-    const int first_new = (int)a->past, position = sequence.position[first_new];
+    const int first_row = (int)a->past, position = sequence.position[first_row]; /* of the call */
     if (!a->sums || position == 0) return -1;
-    return first_new - position + (int)memory_end(position - 1, a->block, a->window);
+    return first_row - position + (int)memory_end(position - 1, a->block, a->window);
 }
 DEVICE bool is_empty(Memory memory) { return memory.end <= memory.first; }
-/* The first of the memory's tokens that no earlier memory of the document holds. */
-DEVICE int first_new(const CodebookArguments *a, Memory memory) {
+/* The first token that the memory adds to the document's memory before it, which holds all earlier ones. */
+DEVICE int first_added(const CodebookArguments *a, Memory memory) {
     const int first = memory.end - (int)a->block;
     return first > memory.first ? first : memory.first;
 }

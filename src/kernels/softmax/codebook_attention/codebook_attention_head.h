@@ -364,7 +364,7 @@ CODEBOOK_KERNEL(codebook_attention_memories_backward) {
         MAP(sum, i, j, x, x += log_number[i] > -INFINITY ? PEER(dm, i, j) * exp2_f(-log_number[i] * LOG2_E) : 0.0f;
             ENTRY(total, i, j) = x);
         sync();
-        EACH_ROW (t, first_new(&a, memory), memory.end) {
+        EACH_ROW (t, first_added(&a, memory), memory.end) {
             const int64_t row = sequence.first_row + t;
             const int code = a.index[row * a.heads + sequence.head] - code0;
             element *const dv =

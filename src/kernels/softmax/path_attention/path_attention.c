@@ -14,7 +14,7 @@ enum { Q, KEY, VALUE, W, BETA, FORGET, INPUTS };
 enum { LOG_SUM_EXP, RANGES };
 
 /* Backward stores the queries between blocks, and their gradients, for pairs of blocks. It takes the blocks of queries
- * in groups, so that each of these two takes at most about this many times the memory of q. */
+ * in rounds, so that each of these two takes at most about this many times the memory of q. */
 enum { PASSING_COPIES = 16 };
 
 /* The walks are compiled for a few head sizes. A head uses those for the smallest size that it fits into. */
@@ -164,19 +164,19 @@ static void path_attention_forward(Node *node) {
     if (node->past[KEY]) keep_keys(node, &arguments);
 }
 
-/* The number of blocks of queries in the group that ends before block `end`. */
-static int64_t group_blocks(const PathAttentionArguments *arguments, int64_t end) {
+/* The number of blocks of queries in the round that ends before block `end`. */
+static int64_t round_blocks(const PathAttentionArguments *arguments, int64_t end) {
     const int64_t keys = end - 1;
     if (keys == 0) return end;
     const int64_t most = PASSING_COPIES * arguments->blocks / keys;
     return most < 1 ? 1 : most < end ? most : end;
 }
 
-/* The number of pairs of blocks in the largest group. */
+/* The number of pairs of blocks in the largest round. */
 static int64_t most_pairs(const PathAttentionArguments *arguments) {
     int64_t most = 1;
-    for (int64_t end = arguments->blocks; end > 0; end -= group_blocks(arguments, end)) {
-        const int64_t pairs = group_blocks(arguments, end) * (end - 1);
+    for (int64_t end = arguments->blocks; end > 0; end -= round_blocks(arguments, end)) {
+        const int64_t pairs = round_blocks(arguments, end) * (end - 1);
         if (pairs > most) most = pairs;
     }
     return most;
@@ -223,7 +223,7 @@ static void path_attention_backward(Node *node) {
 
     const PathKernels *kernels = kernels_for(arguments.head_dim);
     for (int64_t end = arguments.blocks; end > 0; end -= arguments.query_blocks) {
-        arguments.query_blocks = group_blocks(&arguments, end);
+        arguments.query_blocks = round_blocks(&arguments, end);
         arguments.first_query_block = end - arguments.query_blocks;
         arguments.key_blocks = end - 1;
         device->launch(kernels->queries, type, (Grid){arguments.query_blocks, arguments.heads, B}, &arguments);

@@ -32,7 +32,7 @@ typedef struct PathAttentionArguments {
     void *passing;             /* elements [B, heads, queries, keys, 64, D]: Q of a pair of blocks */
     void *dpassing;            /* likewise, its gradient from all keys before the block */
     float *passed;             /* [B, heads, queries, keys]: p of a pair of blocks */
-    int64_t first_query_block; /* the pairs have queries of query_blocks blocks from first_query_block on */
+    int64_t first_query_block; /* of a round of backward: the pairs have queries of query_blocks blocks from it on */
     int64_t query_blocks;
     int64_t key_blocks; /* and keys of blocks 0 .. key_blocks - 1 */
 

@@ -96,7 +96,7 @@ PATH_KERNEL(path_attention_carry) {
  * before each. Then the gradient comes back. From dQ, the gradient after a block of keys, and Q before that block:
  *   dQ <- dQ + dS Kt + (dQ R^T) W,   dS = scale P (dO V^T - delta)
  * dQ is stored too. Half of the next tiles are loaded while the other half is used.
- * Program: block of queries of the group, head, sequence. */
+ * Program: block of queries of the round, head, sequence. */
 #undef TILE_PROGRAMS
 #define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 : 1)
 PATH_KERNEL(path_attention_queries) {
@@ -228,7 +228,7 @@ PATH_KERNEL(path_attention_queries) {
         }                                                                                                              \
     } while (0)
 
-/* Adds the contributions of the group's queries to the gradients of Kt and v of a block of keys, and to that of the
+/* Adds the contributions of the round's queries to the gradients of Kt and v of a block of keys, and to that of the
  * sums of forget. Rows are keys and columns are queries. The next queries are loaded while these are used. Program:
  * block of keys, key-value head, sequence. */
 #undef TILE_PROGRAMS
@@ -311,7 +311,7 @@ PATH_KERNEL(path_attention_keys) {
         load_passing(dq_, a.dpassing, next_);                                                                          \
     } while (0)
 
-/* Adds the contributions of the group's queries, as they pass a block of keys, to the gradients of its R and w: dR +=
+/* Adds the contributions of the round's queries, as they pass a block of keys, to the gradients of its R and w: dR +=
  * (Q W^T)^T dQ and dW += (dQ R^T)^T Q. Rows are keys and columns are queries. Program: as path_attention_keys. */
 PATH_KERNEL(path_attention_turns) {
     TILE(w, ROWS, HEAD);

@@ -10,7 +10,7 @@ enum { QUERY_TILE = ON_GPU ? 32 : 64, QUERY_TILES = ROWS / QUERY_TILE };
 DEVICE int64_t larger_index(int64_t x, int64_t y) { return x > y ? x : y; }
 DEVICE int64_t lesser_index(int64_t x, int64_t y) { return x < y ? x : y; }
 
-/* The offset of a pair of blocks of the current group in `passed`. */
+/* The offset of a pair of blocks of the current round in `passed`. */
 DEVICE int64_t pair_at(const PathAttentionArguments *a, int64_t sequence, int64_t head, int64_t queries, int64_t keys) {
     return ((sequence * a->heads + head) * a->query_blocks + queries - a->first_query_block) * a->key_blocks + keys;
 }
@@ -32,7 +32,7 @@ DEVICE QueryTile query_tile(const PathAttentionArguments *a, int64_t sequence, i
     return result;
 }
 
-/* The block of queries after the last block of the group that sees some key of the block. */
+/* The block of queries after the last block of the round that sees some key of the block. */
 DEVICE int64_t end_of_queries(const PathAttentionArguments *a, Rows keys) {
     return lesser_index(a->first_query_block + a->query_blocks,
                         a->last_query[token_of_block(keys, ROWS - 1)] / ROWS + 1);
