@@ -91,7 +91,7 @@ KERNEL(attention_query_sums, AttentionArguments) {
     }
 }
 
-#define WITH_GATES(...)
+#define GATES 0
 
 #define HEAD                32
 #define attention_forward   attention_forward_32

@@ -62,7 +62,7 @@ KERNEL(attention_gate_gradient, GateGradientArguments) {
     }
 }
 
-#define WITH_GATES(...) __VA_ARGS__
+#define GATES 1
 
 #define HEAD                32
 #define attention_forward   attention_forward_gates_32

@@ -19,8 +19,10 @@ ATTENTION_KERNEL(attention_gradients) {
     ACCUMULATOR(dk, ALL_ROWS, HEAD);
     ACCUMULATOR(dv, ALL_ROWS, HEAD);
     ACCUMULATOR(dq, ATTENTION_TILE, HEAD);
-    WITH_GATES(ROW_VALUES(decay_of_key, KEY_ROWS); ROW_VALUES(dc, ALL_ROWS); ROW_VALUES(tile_value, KEY_ROWS);
-               MATRIX(dc_of_query, KEY_ROWS / 16, ATTENTION_TILE);)
+    WITH_GATES(ROW_VALUES(decay_of_key, KEY_ROWS);)
+    WITH_GATES(ROW_VALUES(dc, ALL_ROWS);)
+    WITH_GATES(ROW_VALUES(tile_value, KEY_ROWS);)
+    WITH_GATES(MATRIX(dc_of_query, KEY_ROWS / 16, ATTENTION_TILE);)
 
     const int T = (int)a.T, kv_head = (int)program_y, group = (int)(a.heads / a.kv_heads);
     const int first_head = kv_head * group;
@@ -29,8 +31,8 @@ ATTENTION_KERNEL(attention_gradients) {
     if (ON_GPU) return;
     float *const sums_of_part = query_sums_of(&a, program_x, program_z, first_head);
     EACH (i, group * a.T * a.head_dim) sums_of_part[i] = 0;
-    WITH_GATES(float *const dc_of_part = gradient_of_query_of(&a, program_x, program_z, first_head);
-               EACH (i, group * a.tokens) dc_of_part[i] = 0;)
+    WITH_GATES(float *const dc_of_part = gradient_of_query_of(&a, program_x, program_z, first_head);)
+    WITH_GATES(EACH (i, group * a.tokens) dc_of_part[i] = 0;)
     for (int n = (int)program_x; n * ALL_ROWS < T; n += (int)a.parts) {
         const Block keys = block_of(T, (int)program_z, n * ALL_ROWS, ALL_ROWS);
         const int last_query = queries_of(keys, a.last_query).last;
@@ -44,8 +46,8 @@ ATTENTION_KERNEL(attention_gradients) {
         accumulator_zero(dv);
         for (int head = first_head; head < first_head + group; head++) {
             float *const query_sums = query_sums_of(&a, program_x, program_z, head);
-            WITH_GATES(float *const dc_sums = gradient_of_query_of(&a, program_x, program_z, head);
-                       EACH_ROW_VALUE(dc, r, i) dc[r] = 0;)
+            WITH_GATES(float *const dc_sums = gradient_of_query_of(&a, program_x, program_z, head);)
+            WITH_GATES(EACH_ROW_VALUE(dc, r, i) dc[r] = 0;)
             walk_blocks(walk, q, a.q, a.dout, a.head_dim, rows.first, head, a.aligned);
             for (int t0 = keys.t0; t0 <= last_query; t0 += ATTENTION_TILE) {
                 walk_load(q, dout, walk, T - t0);
@@ -66,29 +68,25 @@ ATTENTION_KERNEL(attention_gradients) {
                     ACCUMULATOR_BAND(dv_now, dv, b, KEY_ROWS);
                     accumulator_zero(p);
                     operand_mma(p, k_now, q_turned);
-                    WITH_GATES(const Decay decay = decay_from(&a, program_z, head, block.t0);
-                               const float before = decay_before(decay, sums_of_tile(decay.sums, t0));
-                               EACH_ROW_VALUE(decay_of_key, r, i) decay_of_key[r] =
-                                   decay_of_token(decay, token_of(block, i));
-                               MAP(p, i, j, x, x += before - ROW_VALUE(decay_of_key, i));)
+                    WITH_GATES(const Decay decay = decay_from(&a, program_z, head, block.t0);)
+                    WITH_GATES(const float before = decay_before(decay, sums_of_tile(decay.sums, t0));)
+                    WITH_GATES(load_decay_of_keys(decay_of_key, decay, block);)
+                    WITH_GATES(MAP(p, i, j, x, x += before - ROW_VALUE(decay_of_key, i));)
                     mask_queries(p, block, seen, a.last_query, t0);
                     MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(row_sums, 0, j)));
                     accumulator_zero(ds);
                     operand_mma(ds, v_now, dout_turned);
                     MAP(ds, i, j, x, x = (x - ENTRY(row_sums, 1, j)) * PEER(p, i, j));
-                    WITH_GATES(ROW_VALUES_BAND(dc_now, dc, b, KEY_ROWS); row_values_share(tile_value, ds);
-                               EACH_ROW_VALUE(dc_now, r, i) dc_now[r] += tile_value[r]; column_sums(dc_of_query, ds);
-                               EACH_PAIR(i, j, KEY_ROWS / 16, ATTENTION_TILE) dc_sums[t0 + j] +=
-                               ENTRY(dc_of_query, i, j);)
+                    WITH_GATES(ROW_VALUES_BAND(dc_now, dc, b, KEY_ROWS);)
+                    WITH_GATES(add_row_sums(dc_now, tile_value, ds);)
+                    WITH_GATES(add_column_sums(dc_sums + t0, dc_of_query, ds);)
                     if (a.dv.data) accumulator_operand_mma(dv_now, p, dout_packed);
                     accumulator_operand_mma(dk_now, ds, q_packed);
                     accumulator_operand_mma_tn(dq, ds, k_packed);
                 }
                 accumulator_store_f32(dq, query_sums + t0 * a.head_dim, a.head_dim, T - t0, a.head_dim);
             }
-            WITH_GATES(float *const to = a.gradient_of_key + (program_z * a.heads + head) * a.tokens;
-                       row_values_total(dc);
-                       EACH_ROW_VALUE(dc, r, i) if (keys.t0 + i < keys.end) to[keys.t0 + i] = dc[r];)
+            WITH_GATES(store_row_sums(dc, a.gradient_of_key + (program_z * a.heads + head) * a.tokens, keys);)
         }
         MAP(dk, i, j, x, x *= a.scale);
         if (a.dk.data) accumulator_store_block(dk, a.dk, a.head_dim, rows, kv_head, 0);

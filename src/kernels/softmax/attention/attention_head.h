@@ -1,5 +1,5 @@
 /* The attention kernels for heads of up to HEAD columns; included once per HEAD by attention.tile.h and, with log gates
- * (WITH_GATES), by attention_gates.tile.h. A kernel is compiled if the including file defines its name.
+ * (GATES = 1), by attention_gates.tile.h. A kernel is compiled if the including file defines its name.
  *
  * Sums are over the keys j that query i sees, or over the queries i that see key j; do is the gradient of o:
  * - s_ij = scale q_i k_j, p_ij = e^(s_ij - lse_i), o_i = sum_j p_ij v_j
@@ -17,8 +17,15 @@
 
 #define FORWARD_ROWS ATTENTION_FORWARD_ROWS(ON_GPU, HEAD)
 #define QUERY_ROWS   ATTENTION_QUERY_ROWS(ON_GPU, HEAD)
-#define KEY_ROWS     ATTENTION_KEY_ROWS(ON_GPU, HEAD, (0 WITH_GATES(+1)))
+#define KEY_ROWS     ATTENTION_KEY_ROWS(ON_GPU, HEAD, GATES)
 #define COLS         (HEAD < 128 ? HEAD : 128)
+
+/* Whole statements that only kernels with gates have. */
+#if GATES
+#define WITH_GATES(...) __VA_ARGS__
+#else
+#define WITH_GATES(...)
+#endif
 
 /* Loads the keys and values from s0 on to a stage. */
 #define load_key_stage(stage, s0)                                                                                      \
@@ -79,9 +86,9 @@ ATTENTION_KERNEL(attention_forward) {
             ROW_VALUES_BAND(sum_now, sum, b, FORWARD_ROWS);
             accumulator_zero(p);
             operand_mma(p, q_now, k_turned);
-            WITH_GATES(const Decay decay = ON_GPU ? start : decay_from(&a, program_z, head, block.t0);
-                       const float before = decay_before(decay, sums_now);
-                       MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
+            WITH_GATES(const Decay decay = ON_GPU ? start : decay_from(&a, program_z, head, block.t0);)
+            WITH_GATES(const float before = decay_before(decay, sums_now);)
+            WITH_GATES(MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
             mask_keys(p, block, seen, a.first_key, s0);
             softmax_rescale(out_now, p, maximum_now, sum_now, exponent_scale);
             accumulator_operand_mma(out_now, p, v_packed);
@@ -92,8 +99,10 @@ ATTENTION_KERNEL(attention_forward) {
     EACH_ROW_VALUE(sum, r, i) {
         const int t = queries.t0 + i;
         if (t < queries.end) {
+            float of_row = maximum[r] + logf(sum[r]) * LOG2_E;
             WITH_GATES(const Decay decay = ON_GPU ? start : decay_from(&a, program_z, head, t - i % FORWARD_ROWS);)
-            log_sum_exp[t] = maximum[r] + logf(sum[r]) * LOG2_E WITH_GATES(+decay_of_token(decay, t) * exponent_scale);
+            WITH_GATES(of_row += decay_of_token(decay, t) * exponent_scale;)
+            log_sum_exp[t] = of_row;
         }
         sum[r] = 1 / sum[r];
     }
@@ -105,14 +114,15 @@ ATTENTION_KERNEL(attention_forward) {
 /* On a GPU: dq of a block of queries. Tiles of keys and values are loaded as in the forward pass. With gates there are
  * registers for only two programs. */
 #undef TILE_PROGRAMS
-#define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 WITH_GATES(-1) : 1)
+#define TILE_PROGRAMS (HEAD <= 64 && sizeof(element) == 2 ? 3 - GATES : 1)
 ATTENTION_KERNEL(attention_queries) {
     TILE(q, QUERY_ROWS, HEAD);
     TILE(dout, QUERY_ROWS, HEAD);
     TILE(k, 2 * ATTENTION_TILE, HEAD);
     TILE(v, 2 * ATTENTION_TILE, HEAD);
-    WITH_GATES(MATRIX(sums, 2, ATTENTION_TILE + SUMS_BEFORE); ROW_VALUES(dc, QUERY_ROWS);
-               ROW_VALUES(tile_value, QUERY_ROWS);)
+    WITH_GATES(MATRIX(sums, 2, ATTENTION_TILE + SUMS_BEFORE);)
+    WITH_GATES(ROW_VALUES(dc, QUERY_ROWS);)
+    WITH_GATES(ROW_VALUES(tile_value, QUERY_ROWS);)
     ROW_VALUES(log_sum_exp, QUERY_ROWS);
     ROW_VALUES(delta, QUERY_ROWS);
     ACCUMULATOR(p, QUERY_ROWS, ATTENTION_TILE);
@@ -136,9 +146,9 @@ ATTENTION_KERNEL(attention_queries) {
         const float *row_sums = row_sums_of(&a, program_z, head, token_of(queries, i));
         log_sum_exp[r] = row_sums[0];
         delta[r] = row_sums[ATTENTION_TILE];
-        WITH_GATES(log_sum_exp[r] -=
-                   decay_before(decay, sums_of_tile(decay.sums, token_of(queries, i))) * exponent_scale;
-                   dc[r] = 0;)
+        WITH_GATES(const float before = decay_before(decay, sums_of_tile(decay.sums, token_of(queries, i)));)
+        WITH_GATES(log_sum_exp[r] -= before * exponent_scale;)
+        WITH_GATES(dc[r] = 0;)
     }
     accumulator_zero(dq);
     int stage = 0;
@@ -151,20 +161,19 @@ ATTENTION_KERNEL(attention_queries) {
         if (s0 + ATTENTION_TILE < queries.end) load_key_stage(stage, s0 + ATTENTION_TILE);
         accumulator_zero(p);
         mma_nt(p, q, k_now);
-        WITH_GATES(const float before = decay_before(decay, sums_now);
-                   MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
+        WITH_GATES(const float before = decay_before(decay, sums_now);)
+        WITH_GATES(MAP(p, i, j, x, x -= ENTRY(sums_now, 0, j) + before);)
         mask_keys(p, queries, keys, a.first_key, s0);
         MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ROW_VALUE(log_sum_exp, i)));
         accumulator_zero(ds);
         mma_nt(ds, dout, v_now);
         MAP(ds, i, j, x, x = (x - ROW_VALUE(delta, i)) * PEER(p, i, j));
-        WITH_GATES(row_values_share(tile_value, ds); EACH_ROW_VALUE(dc, r, i) dc[r] += tile_value[r];)
+        WITH_GATES(add_row_sums(dc, tile_value, ds);)
         accumulator_mma_nn(dq, ds, k_now);
     }
     MAP(dq, i, j, x, x *= a.scale);
-    WITH_GATES(float *const to = a.gradient_of_query + (program_z * a.heads + head) * a.tokens; row_values_total(dc);
-               EACH_ROW_VALUE(dc, r, i) if (queries.t0 + i < queries.end) to[queries.t0 + i] = dc[r];)
-    WITH_GATES(if (a.dq.data)) accumulator_store_block(dq, a.dq, a.head_dim, rows, head, 0);
+    WITH_GATES(store_row_sums(dc, a.gradient_of_query + (program_z * a.heads + head) * a.tokens, queries);)
+    if (!GATES || a.dq.data) accumulator_store_block(dq, a.dq, a.head_dim, rows, head, 0);
 }
 
 /* Loads the queries from t0 on, the gradient of their output, and their log_sum_exp and delta to a stage. Past the end
@@ -187,7 +196,9 @@ ATTENTION_KERNEL(attention_keys) {
     TILE(q, 2 * ATTENTION_TILE, HEAD);
     TILE(dout, 2 * ATTENTION_TILE, HEAD);
     MATRIX(row_sums, 2 * 2, ATTENTION_TILE); /* log_sum_exp, delta */
-    WITH_GATES(VECTOR(decay_of_key, KEY_ROWS); ROW_VALUES(dc, KEY_ROWS); ROW_VALUES(tile_value, KEY_ROWS);)
+    WITH_GATES(VECTOR(decay_of_key, KEY_ROWS);)
+    WITH_GATES(ROW_VALUES(dc, KEY_ROWS);)
+    WITH_GATES(ROW_VALUES(tile_value, KEY_ROWS);)
     ACCUMULATOR(p, KEY_ROWS, ATTENTION_TILE);
     ACCUMULATOR(ds, KEY_ROWS, ATTENTION_TILE);
     ACCUMULATOR(dk, KEY_ROWS, COLS);
@@ -206,8 +217,8 @@ ATTENTION_KERNEL(attention_keys) {
         accumulator_zero(dk);
         accumulator_zero(dv);
         for (int head = kv_head * group; head < (kv_head + 1) * group; head++) {
-            WITH_GATES(const Decay decay = decay_from(&a, program_z, head, keys.t0);
-                       EACH_ROW_VALUE(dc, r, i) dc[r] = 0;)
+            WITH_GATES(const Decay decay = decay_from(&a, program_z, head, keys.t0);)
+            WITH_GATES(EACH_ROW_VALUE(dc, r, i) dc[r] = 0;)
             walk_blocks(walk, q, a.q, a.dout, a.head_dim, rows.first, head, a.aligned);
             int stage = 0;
             sync();
@@ -224,20 +235,18 @@ ATTENTION_KERNEL(attention_keys) {
                 if (t0 + ATTENTION_TILE <= queries.last) load_query_stage(stage, t0 + ATTENTION_TILE);
                 accumulator_zero(p);
                 mma_nt(p, k, q_now);
-                WITH_GATES(const float before = decay_before(decay, sums_of_tile(decay.sums, t0));
-                           MAP(p, i, j, x, x += before - decay_of_key[i]);)
+                WITH_GATES(const float before = decay_before(decay, sums_of_tile(decay.sums, t0));)
+                WITH_GATES(MAP(p, i, j, x, x += before - decay_of_key[i]);)
                 mask_queries(p, keys, queries, a.last_query, t0);
                 MAP(p, i, j, x, x = exp2_f(x * exponent_scale - ENTRY(row_sums_now, 0, j)));
                 accumulator_zero(ds);
                 mma_nt(ds, v, dout_now);
                 MAP(ds, i, j, x, x = (x - ENTRY(row_sums_now, 1, j)) * PEER(p, i, j));
-                WITH_GATES(row_values_share(tile_value, ds); EACH_ROW_VALUE(dc, r, i) dc[r] += tile_value[r];)
+                WITH_GATES(add_row_sums(dc, tile_value, ds);)
                 accumulator_mma_nn(dv, p, dout_columns);
                 accumulator_mma_nn(dk, ds, q_columns);
             }
-            WITH_GATES(float *const to = a.gradient_of_key + (program_z * a.heads + head) * a.tokens;
-                       row_values_total(dc);
-                       EACH_ROW_VALUE(dc, r, i) if (keys.t0 + i < keys.end) to[keys.t0 + i] = dc[r];)
+            WITH_GATES(store_row_sums(dc, a.gradient_of_key + (program_z * a.heads + head) * a.tokens, keys);)
         }
         MAP(dk, i, j, x, x *= a.scale);
         if (a.dk.data) accumulator_store_block(dk, a.dk, a.head_dim, rows, kv_head, c / COLS);
@@ -252,6 +261,7 @@ ATTENTION_KERNEL(attention_keys) {
 #undef QUERY_ROWS
 #undef KEY_ROWS
 #undef COLS
+#undef WITH_GATES
 #undef load_key_stage
 #undef load_query_stage
 #undef attention_forward

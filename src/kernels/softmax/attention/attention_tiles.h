@@ -150,6 +150,28 @@ DEVICE float decay_of_token(Decay decay, int t) {
         matrix_load_whole(decay_, sums_of_tile(sums, t));                                                              \
     } while (0)
 
+/* Sets the row values `to` to the decay of the block's tokens. */
+#define load_decay_of_keys(to, decay, block) EACH_ROW_VALUE(to, r, i) to[r] = decay_of_token(decay, token_of(block, i))
+
+/* Add the sums of the rows of ds to row values, which a thread has only a share of, and store these to the block's
+ * entries of `to`. `tile_value` is scratch: row values. */
+#define add_row_sums(sums, tile_value, ds)                                                                             \
+    do {                                                                                                               \
+        row_values_share(tile_value, ds);                                                                              \
+        EACH_ROW_VALUE(sums, r, i) sums[r] += tile_value[r];                                                           \
+    } while (0)
+#define store_row_sums(sums, to, block)                                                                                \
+    do {                                                                                                               \
+        row_values_total(sums);                                                                                        \
+        EACH_ROW_VALUE(sums, r, i) if ((block).t0 + i < (block).end)(to)[(block).t0 + i] = sums[r];                    \
+    } while (0)
+/* On the CPU: adds the sums of the columns of ds to to[]. `parts` is scratch: a MATRIX for column_sums. */
+#define add_column_sums(to, parts, ds)                                                                                 \
+    do {                                                                                                               \
+        column_sums(parts, ds);                                                                                        \
+        EACH_PAIR(i, j, ds##_rows / 16, ds##_cols)(to)[j] += ENTRY(parts, i, j);                                       \
+    } while (0)
+
 #define ATTENTION_KERNEL(name) KERNEL(name, AttentionArguments) /* expands name first */
 
 #endif

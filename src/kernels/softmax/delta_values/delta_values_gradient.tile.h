@@ -5,7 +5,7 @@
 #include "kernels/softmax/attention/attention.h"
 #include "kernels/softmax/attention/attention_tiles.h"
 
-#define WITH_GATES(...)
+#define GATES 0
 
 #define HEAD                32
 #define attention_queries   attention_queries_strict_32
