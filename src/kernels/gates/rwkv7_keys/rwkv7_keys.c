@@ -7,7 +7,7 @@
 
 /* Inputs: x, rate, scale, mix. Outputs: key, reader, writer. Saved: inverse. */
 enum { X, RATE, SCALE, MIX };
-enum { WRITTEN_KEY, READER, WRITER };
+enum { KEY, READER, WRITER };
 
 typedef struct Rwkv7KeysAttributes {
     int64_t cols;
@@ -25,7 +25,7 @@ static void rwkv7_keys_forward(Node *node) {
         .rate = rate->data,
         .scale = node->in[SCALE]->data,
         .mix = node->in[MIX]->data,
-        .key = node->out[WRITTEN_KEY]->data,
+        .key = node->out[KEY]->data,
         .reader = node->out[READER]->data,
         .writer = node->out[WRITER]->data,
         .inverse = node->saved[0]->data,
@@ -51,7 +51,7 @@ static void rwkv7_keys_backward(Node *node) {
         .rate = rate->data,
         .scale = node->in[SCALE]->data,
         .mix = node->in[MIX]->data,
-        .dkey = node->out[WRITTEN_KEY]->gradient,
+        .dkey = node->out[KEY]->gradient,
         .dreader = node->out[READER]->gradient,
         .dwriter = node->out[WRITER]->gradient,
         .inverse = node->saved[0]->data,

@@ -26,12 +26,12 @@ static void *gradient_of(const Tensor *tensor) { return tensor ? tensor->gradien
  * state, and a head uses the kernels for the smallest key size that it fits into. For wider keys, and on the host's
  * cores with their caches, the state is in memory. */
 typedef struct StateKernels {
-    int64_t most_keys;
+    int64_t most_K;
     Kernel output, state, dstate;
 } StateKernels;
 
-#define HELD_FOR(keys)                                                                                                 \
-    { keys, KERNEL_chunk_delta_output_##keys, KERNEL_chunk_delta_state_##keys, KERNEL_chunk_delta_dstate_##keys }
+#define HELD_FOR(K)                                                                                                    \
+    { K, KERNEL_chunk_delta_output_##K, KERNEL_chunk_delta_state_##K, KERNEL_chunk_delta_dstate_##K }
 static const StateKernels held_kernels[] = {HELD_FOR(64), HELD_FOR(128), HELD_FOR(256)};
 static const StateKernels memory_kernels = {INT64_MAX, KERNEL_chunk_delta_state, KERNEL_chunk_delta_state,
                                             KERNEL_chunk_delta_dstate};
@@ -40,7 +40,7 @@ enum { HELD_SIZES = sizeof held_kernels / sizeof held_kernels[0] };
 static const StateKernels *state_kernels(const Node *node) {
     const int64_t K = node->in[Q]->cols / ((const ChunkDeltaShape *)node->attributes)->heads;
     for (int i = 0; i < HELD_SIZES && node->tape->device->gpu; i++)
-        if (K <= held_kernels[i].most_keys) return &held_kernels[i];
+        if (K <= held_kernels[i].most_K) return &held_kernels[i];
     return &memory_kernels;
 }
 static bool state_in_memory(const Node *node) { return state_kernels(node) == &memory_kernels; }

@@ -1,21 +1,21 @@
-/* The walk on a GPU for up to KEYS key columns. Over the whole sequence a program holds WIDTH columns of V of the
+/* The walk on a GPU for up to COLS_K key columns. Over the whole sequence a program holds WIDTH columns of V of the
  * state, with all of K, in registers. All accumulators are transposed, so that what a product leaves in a warp's
  * registers is the left operand of the warp's next product; warps then only share loads. Program: sequence and value
- * head, block of V. chunk_delta_walk.tile.h includes this for each KEYS. */
+ * head, block of V. chunk_delta_walk.tile.h includes this for each COLS_K. */
 
 /* Computes o and the final states; for backward also U and the states before each chunk. */
 HELD_KERNEL(chunk_delta_output) {
-    TILE(keys, 2 * ROWS, KEYS);    /* k, then q below it */
+    TILE(keys, 2 * ROWS, COLS_K);  /* k, then q below it */
     TILE(values, 2 * ROWS, WIDTH); /* one half: v, then o; other half: the next chunk's v; they take turns */
     TILE(kept_u, ROWS, WIDTH);
     TILE(T, ROWS, ROWS);
     TILE(P, ROWS, ROWS);
     MATRIX(gates, 2 * GATES, ROWS);
-    ACCUMULATOR(state, WIDTH, KEYS);
+    ACCUMULATOR(state, WIDTH, COLS_K);
     ACCUMULATOR(reads, WIDTH, 2 * ROWS); /* k S, then beta (v - D k S); q S, then o */
     ACCUMULATOR(u, WIDTH, ROWS);         /* U, then E U */
-    TILE_VIEW(k, keys, 0, 0, ROWS, KEYS);
-    TILE_VIEW(q, keys, ROWS, 0, ROWS, KEYS);
+    TILE_VIEW(k, keys, 0, 0, ROWS, COLS_K);
+    TILE_VIEW(q, keys, ROWS, 0, ROWS, COLS_K);
     ACCUMULATOR_VIEW(erased, reads, 0, ROWS);
     ACCUMULATOR_VIEW(out, reads, ROWS, ROWS);
     const HeldNumber sequence = (HeldNumber)(program_x / a.v_heads), head = (HeldNumber)(program_x % a.v_heads);
@@ -72,11 +72,11 @@ HELD_KERNEL(chunk_delta_output) {
 
 /* Computes U and the states before each chunk, transposed. */
 HELD_KERNEL(chunk_delta_state) {
-    TILE(k, ROWS, KEYS);
+    TILE(k, ROWS, COLS_K);
     TILE(values, 2 * ROWS, WIDTH); /* one half: v, then U; other half: the next chunk's v; they take turns */
     TILE(T, ROWS, ROWS);
     MATRIX(gates, 2 * GATES, ROWS);
-    ACCUMULATOR(state, WIDTH, KEYS);
+    ACCUMULATOR(state, WIDTH, COLS_K);
     ACCUMULATOR(erased, WIDTH, ROWS); /* as in chunk_delta_output */
     ACCUMULATOR(u, WIDTH, ROWS);
     const uint32_t sequence = (uint32_t)(program_x / a.v_heads), head = (uint32_t)(program_x % a.v_heads);
@@ -120,13 +120,13 @@ HELD_KERNEL(chunk_delta_state) {
 
 /* The same as chunk_delta_dstate of chunk_delta_walk.tile.h, with transposed gradients of states. */
 HELD_KERNEL(chunk_delta_dstate) {
-    TILE(k, ROWS, KEYS);
-    TILE(q, ROWS, KEYS);
+    TILE(k, ROWS, COLS_K);
+    TILE(q, ROWS, COLS_K);
     TILE(values, 2 * ROWS, WIDTH); /* one half: o'; other half: R', then the next chunk's o'; they take turns */
     TILE(T, ROWS, ROWS);
     TILE(P, ROWS, ROWS);
     MATRIX(gate, GATES, ROWS);
-    ACCUMULATOR(dstate, WIDTH, KEYS);
+    ACCUMULATOR(dstate, WIDTH, COLS_K);
     ACCUMULATOR(du, WIDTH, ROWS);
     ACCUMULATOR(dr, WIDTH, ROWS); /* R', then -D beta R' */
     const int64_t sequence = program_x / a.v_heads, head = program_x % a.v_heads, last = a.chunks - 1;
@@ -178,4 +178,4 @@ HELD_KERNEL(chunk_delta_dstate) {
     if (a.dinitial) accumulator_store_transposed(dstate, dinitial, a.initial_stride, a.K, cols_v);
 }
 
-#undef KEYS
+#undef COLS_K

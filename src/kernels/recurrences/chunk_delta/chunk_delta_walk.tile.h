@@ -191,33 +191,34 @@ KERNEL(chunk_delta_dstate, ChunkDeltaArguments) {
         a.state_stride, cols_v, a.state_stride)
 
 /* u = T x (with accumulator_mma_nt) or T^T x (accumulator_mma_nn) of transposed accumulators; T lacks its diagonal. As
- * in mma_with_rest the product is also with the rest of x, except that 256 keys leave no registers for it. U and the
- * states get the same bits in chunk_delta_output, which keeps them, and in chunk_delta_state, which makes them again.
+ * in mma_with_rest the product is also with the rest of x, except that 256 key columns leave no registers for it. U and
+ * the states get the same bits in chunk_delta_output, which keeps them, and in chunk_delta_state, which makes them
+ * again.
  */
 #define apply_inverse(product, u, T, x)                                                                                \
     do {                                                                                                               \
         MAP(u, j_, i_, u_, u_ = PEER(x, j_, i_));                                                                      \
-        if (KEYS < 256)                                                                                                \
+        if (COLS_K < 256)                                                                                              \
             product##_with_rest(u, x, T);                                                                              \
         else                                                                                                           \
             product(u, x, T);                                                                                          \
     } while (0)
 
-/* With 256 keys chunk_delta_output has no register to spare. With this type for its numbers, and 32 bits for the index
- * of its chunk, it does not spill. */
+/* With 256 key columns chunk_delta_output has no register to spare. With this type for its numbers, and 32 bits for the
+ * index of its chunk, it does not spill. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 typedef int HeldNumber;
 #else
 typedef uint32_t HeldNumber;
 #endif
 
-#define KERNEL_FOR(name, keys) KERNEL(name##_##keys, ChunkDeltaArguments)
-#define KERNEL_OF(name, keys)  KERNEL_FOR(name, keys) /* expands keys first */
-#define HELD_KERNEL(name)      KERNEL_OF(name, KEYS)
+#define KERNEL_FOR(name, cols_k) KERNEL(name##_##cols_k, ChunkDeltaArguments)
+#define KERNEL_OF(name, cols_k)  KERNEL_FOR(name, cols_k) /* expands cols_k first */
+#define HELD_KERNEL(name)        KERNEL_OF(name, COLS_K)
 
-#define KEYS 64
+#define COLS_K 64
 #include "kernels/recurrences/chunk_delta/chunk_delta_held.h"
-#define KEYS 128
+#define COLS_K 128
 #include "kernels/recurrences/chunk_delta/chunk_delta_held.h"
-#define KEYS 256
+#define COLS_K 256
 #include "kernels/recurrences/chunk_delta/chunk_delta_held.h"

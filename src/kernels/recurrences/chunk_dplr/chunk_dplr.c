@@ -17,31 +17,31 @@ typedef struct Shape {
 
 static const Op chunk_dplr_op, chunk_kda_op;
 
-/* The number of keys that are written per token. */
-static int64_t written_keys(const Node *node) { return node->op == &chunk_dplr_op ? 2 : 1; }
+/* The number of keys with which a token writes to the state: k, and b in chunk_dplr. */
+static int64_t writers_of(const Node *node) { return node->op == &chunk_dplr_op ? 2 : 1; }
 
-/* The kernels for one and for two written keys. Those that carry a state also exist for several key sizes. */
-typedef struct KeyKernels {
+/* The kernels for one and for two writers. Those that carry a state also exist for several numbers of key columns. */
+typedef struct WriterKernels {
     Kernel products, dproducts, dkeys;
-} KeyKernels;
-static const KeyKernels key_kernels[] = {
+} WriterKernels;
+static const WriterKernels writer_kernels[] = {
     {KERNEL_chunk_dplr_products_1, KERNEL_chunk_dplr_dproducts_1, KERNEL_chunk_dplr_dkeys_1},
     {KERNEL_chunk_dplr_products_2, KERNEL_chunk_dplr_dproducts_2, KERNEL_chunk_dplr_dkeys_2},
 };
-static const KeyKernels *kernels_of(const Node *node) { return &key_kernels[written_keys(node) - 1]; }
+static const WriterKernels *kernels_of(const Node *node) { return &writer_kernels[writers_of(node) - 1]; }
 
 typedef struct StateKernels {
-    int64_t most_keys;
+    int64_t most_K;
     Kernel state[2], dstate;
 } StateKernels;
-#define STATE_KERNELS(keys)                                                                                            \
-    { keys, {KERNEL_chunk_dplr_state_1_##keys, KERNEL_chunk_dplr_state_2_##keys}, KERNEL_chunk_dplr_dstate_##keys }
+#define STATE_KERNELS(K)                                                                                               \
+    { K, {KERNEL_chunk_dplr_state_1_##K, KERNEL_chunk_dplr_state_2_##K}, KERNEL_chunk_dplr_dstate_##K }
 static const StateKernels state_kernels[] = {STATE_KERNELS(64), STATE_KERNELS(128), STATE_KERNELS(256)};
-enum { MOST_KEYS = 256 };
+enum { MOST_K = 256 };
 
 static const StateKernels *state_kernels_of(int64_t K) {
     const StateKernels *kernels = state_kernels;
-    while (kernels->most_keys < K) kernels++;
+    while (kernels->most_K < K) kernels++;
     return kernels;
 }
 
@@ -59,7 +59,7 @@ static ChunkDplrArguments arguments_of(Node *node) {
     const Shape shape = *(const Shape *)node->attributes;
     const Tensor *q = node->in[Q], *v = node->in[VALUE], *initial = node->in[INITIAL];
     const Batch *batch = node->tape->batch;
-    const bool two = written_keys(node) == 2;
+    const bool two = writers_of(node) == 2;
     ChunkDplrArguments arguments = {.q = heads_of(q),
                                     .k = heads_of(node->in[KEY]),
                                     .v = heads_of(v),
@@ -75,9 +75,9 @@ static ChunkDplrArguments arguments_of(Node *node) {
                                     .scale = shape.scale};
     const int64_t bytes = dtype_size(q->type), chunks = batch->B * shape.heads * arguments.chunks;
     const int64_t squares = chunks * CHUNK_ROWS * CHUNK_ROWS * bytes;
-    arguments.queries = kept_heads(node, q->cols);
-    arguments.readers = kept_heads(node, q->cols);
-    arguments.written = kept_heads(node, q->cols);
+    arguments.q_decayed = kept_heads(node, q->cols);
+    arguments.a_decayed = kept_heads(node, q->cols);
+    arguments.b_decayed = kept_heads(node, q->cols);
     arguments.u = kept_heads(node, v->cols);
     arguments.decay = node_workspace(node, chunks * arguments.K * dtype_size(F32));
     arguments.state = node_workspace(node, chunks * arguments.K * arguments.V * bytes);
@@ -86,7 +86,7 @@ static ChunkDplrArguments arguments_of(Node *node) {
     if (two) {
         arguments.a = heads_of(node->in[A]);
         arguments.b = heads_of(node->in[B]);
-        arguments.keys = kept_heads(node, q->cols);
+        arguments.k_decayed = kept_heads(node, q->cols);
         arguments.products[1] = node_workspace(node, squares);
         arguments.inverse = node_workspace(node, squares);
     } else {
@@ -117,13 +117,13 @@ static void launch_products_and_states(const Node *node, const ChunkDplrArgument
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
     device->launch(kernels_of(node)->products, type, grids.chunkwise, arguments);
-    device->launch(state_kernels_of(arguments->K)->state[written_keys(node) - 1], type, grids.carried, arguments);
+    device->launch(state_kernels_of(arguments->K)->state[writers_of(node) - 1], type, grids.carried, arguments);
 }
 
 static void one_token(const Node *node) {
     const Shape shape = *(const Shape *)node->attributes;
     const Tensor *q = node->in[Q], *v = node->in[VALUE], *g = node->in[GATE];
-    const bool two = written_keys(node) == 2;
+    const bool two = writers_of(node) == 2;
     RecurrentStepArguments arguments = {.q = heads_of(q),
                                         .k = heads_of(node->in[KEY]),
                                         .v = heads_of(v),
@@ -166,12 +166,12 @@ static void chunk_dplr_forward(Node *node) {
 static void chunk_dplr_backward(Node *node) {
     const Device *device = node->tape->device;
     const DType type = node->in[Q]->type;
-    const bool two = written_keys(node) == 2;
+    const bool two = writers_of(node) == 2;
     ChunkDplrArguments arguments = arguments_of(node);
     const int64_t chunks = node->tape->batch->B * arguments.heads * arguments.chunks, bytes = dtype_size(type);
     arguments.dstate = tape_workspace(node->tape, chunks * arguments.K * arguments.V * bytes);
     arguments.du = passing_heads(node, node->in[VALUE]->cols);
-    for (int64_t i = 0; i < 2 * written_keys(node); i++)
+    for (int64_t i = 0; i < 2 * writers_of(node); i++)
         arguments.dproducts[i] = tape_workspace(node->tape, chunks * CHUNK_ROWS * CHUNK_ROWS * bytes);
     arguments.do_ = heads_of_gradient(node->out[0]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
@@ -197,16 +197,16 @@ static void chunk_dplr_backward(Node *node) {
 }
 
 /* Counts the products inside chunks as full matrices, as fla does. For each token and head there are those of q and a
- * with the written keys, W, M v, A U (and A v), and W S, the update of the state and q S. */
+ * with the writers, W, M v, A U (and A v), and W S, the update of the state and q S. */
 static Work chunk_dplr_work(const Node *node) {
     const Shape shape = *(const Shape *)node->attributes;
     const Tensor *q = node->in[Q], *v = node->in[VALUE], *g = node->in[GATE];
-    const double N = (double)q->rows, C = CHUNK_ROWS, heads = (double)shape.heads, keys = (double)written_keys(node);
+    const double N = (double)q->rows, C = CHUNK_ROWS, heads = (double)shape.heads, written = (double)writers_of(node);
     const double K = (double)q->cols / heads, V = (double)v->cols / heads;
-    const double flops = 2 * N * heads * (C * K * (2 * keys + 1) + C * V * (1 + keys) + K * V * (2 + keys));
-    const double heads_of_keys = keys == 2 ? 4 : 2;
-    const double elements = N * (heads_of_keys * (double)q->cols + 2 * (double)v->cols) * (double)dtype_size(q->type);
-    return (Work){flops, elements + N * ((double)g->cols + (keys == 1 ? heads : 0)) * (double)dtype_size(F32),
+    const double flops = 2 * N * heads * (C * K * (2 * written + 1) + C * V * (1 + written) + K * V * (2 + written));
+    const double of_K = written == 2 ? 4 : 2; /* q and k, a and b */
+    const double elements = N * (of_K * (double)q->cols + 2 * (double)v->cols) * (double)dtype_size(q->type);
+    return (Work){flops, elements + N * ((double)g->cols + (written == 1 ? heads : 0)) * (double)dtype_size(F32),
                   heads * K * V * (double)dtype_size(F32)};
 }
 
@@ -219,7 +219,7 @@ static Tensor *recurrence(Tape *tape, const Op *op, Tensor *const in[], int inpu
     CHECK(heads > 0 && q->cols % heads == 0 && v->cols % heads == 0, "%s: q or v is not %lld heads of one size",
           op->name, (long long)heads);
     const int64_t K = q->cols / heads, V = v->cols / heads;
-    CHECK(K <= MOST_KEYS, "%s with heads of %lld keys, more than %d", op->name, (long long)K, MOST_KEYS);
+    CHECK(K <= MOST_K, "%s with heads of %lld key columns, more than %d", op->name, (long long)K, MOST_K);
     CHECK(v->rows == N && v->type == q->type, "%s: v is not as q", op->name);
     CHECK(g->rows == N && g->cols == q->cols && g->type == F32, "%s: g is not fp32 [N, heads*K]", op->name);
     CHECK(!initial || (initial->rows == tape->batch->B * heads * K && initial->cols == V && initial->type == F32),

@@ -3,15 +3,15 @@
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_chunk.h"
 
-#define WRITTEN_KEYS 1
+#define WRITERS 1
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_dproducts.h"
-#define WRITTEN_KEYS 2
+#define WRITERS 2
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_dproducts.h"
 
-/* Computes the gradient of v with two written keys. Program: block of V, chunk, sequence and head. */
+/* Computes the gradient of v with two writers. Program: block of V, chunk, sequence and head. */
 KERNEL(chunk_dplr_dv, ChunkDplrArguments) {
     enum { STAGES = 3, AHEAD = STAGES - 2 };
-    TILE(keys, STAGES * ROWS, WIDTH_K);
+    TILE(k_stages, STAGES * ROWS, WIDTH_K);
     TILE(gradients, STAGES * WIDTH_V, WIDTH_K);
     TILE(A, ROWS, ROWS);
     TILE(M, ROWS, ROWS); /* M^T */
@@ -32,14 +32,14 @@ KERNEL(chunk_dplr_dv, ChunkDplrArguments) {
         const int step = load - (STAGES - 1);
         if (step >= 0) sync_after(AHEAD);
         if (load < steps) {
-            TILE_VIEW(k, keys, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(k, k_stages, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(dS, gradients, load % STAGES * WIDTH_V, 0, WIDTH_V, WIDTH_K);
-            tile_load_block(k, a.keys, a.K, chunk.rows, head, load);
+            tile_load_block(k, a.k_decayed, a.K, chunk.rows, head, load);
             tile_load(dS, dstate + load * WIDTH_K, a.K, rows_v, a.K - load * WIDTH_K);
         }
         copy_commit();
         if (step >= 0) {
-            TILE_VIEW(k, keys, step % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(k, k_stages, step % STAGES * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(dS, gradients, step % STAGES * WIDTH_V, 0, WIDTH_V, WIDTH_K);
             halves_mma_nt(dv, k, dS);
         }

@@ -1,5 +1,6 @@
-/* Delta rules with a gate per key channel, in chunks of 64 rows, with one program per chunk and head except where the
- * state is carried. Row i writes value v with key k and, with key b, what its key a reads:
+/* Delta rules with a gate per key channel, in chunks of 64 rows. Only the kernels that carry the state or its gradient
+ * go from chunk to chunk; the others have programs for each chunk. Row i writes value v with key k and, with key b,
+ * what its key a reads; q and a are called readers, k and b writers:
  *
  *   S_i = diag(e^g_i) S_{i-1} + b_i (a_i S_{i-1}) + k_i v_i^T         o_i = scale q_i S_i
  *
@@ -20,13 +21,11 @@
  *
  * chunk_kda is the case in which k is all three keys and a reads the decayed state, S_i = (I - beta_i k_i k_i^T)
  * diag(e^g_i) S_{i-1} + beta_i k_i v_i^T. With A = Akk for j < i and G in place of G-, the equations are the same,
- * without the terms of a second written key: T = (I + beta A)^-1, M = T beta, a~ = -beta k e^G. v' = beta R' takes the
+ * without the terms of a second writer: T = (I + beta A)^-1, M = T beta, a~ = -beta k e^G. v' = beta R' takes the
  * place of R' in A' and a~', which then are the gradients for -k; beta'_i = R'_i U_i / beta_i. T and M are stored
  * without the diagonal of T, which is 1, so that it is not rounded.
  *
- * Gates are only summed over the rows between two rows, in blocks as in chunk_gla_chunk.h. Inside a block e^(G_i - G_j)
- * is e^P_i e^(-P_j), with P the running sum in the block, as long as P stays above -GATE_LIMIT. Steep blocks take the
- * pairs of rows one distance after another.
+ * vector_gates.h says how e^(G_i - G_j) is computed.
  *
  * Documents: products are masked unless segment numbers are equal. Rows that do not belong to the document of the token
  * before the chunk do not see S, and only rows of the last row's document enter S_next. */
@@ -67,10 +66,10 @@ DEVICE float *betas_at(const ChunkDplrArguments *a, int64_t sequence, int64_t in
     return a->betas + chunk_offset(a->chunks, a->heads, sequence, index, head, ROWS);
 }
 
-/* Kernels exist for one written key (name_1, where k is all three keys) and for two (name_2). */
-#define KERNEL_FOR(name, keys) KERNEL(name##_##keys, ChunkDplrArguments)
-#define KERNEL_OF(name, keys)  KERNEL_FOR(name, keys) /* expands keys first */
-#define KEYS_KERNEL(name)      KERNEL_OF(name, WRITTEN_KEYS)
+/* Kernels exist for one writer (name_1, where k is all three keys) and for two (name_2). */
+#define KERNEL_FOR(name, number) KERNEL(name##_##number, ChunkDplrArguments)
+#define KERNEL_OF(name, number)  KERNEL_FOR(name, number) /* expands number first */
+#define WRITERS_KERNEL(name)     KERNEL_OF(name, WRITERS)
 
 /* Views of `work`, which has squares of 64 x 64 one below the other: half number n, 64 rows by WIDTH_K columns, and
  * square number n. */

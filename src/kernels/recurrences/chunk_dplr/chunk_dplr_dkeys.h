@@ -1,6 +1,6 @@
-/* Included for each number of WRITTEN_KEYS. */
+/* Included for each number of WRITERS. */
 
-/* Adds the products past block c; see DECAY_BELOW in vector_gates.h. */
+/* Adds the products past quarter c; see DECAY_BELOW in vector_gates.h. */
 #define PASS_DOWN(dx, dAb, dAk, c)                                                                                     \
     do {                                                                                                               \
         if (steep) DECAY_BELOW(dx, inside, c);                                                                         \
@@ -14,19 +14,19 @@
         ADD_ABOVE(dy, dAq, q_near, c);                                                                                 \
         ADD_ABOVE(dy, dAa, a_near, c);                                                                                 \
     } while (0)
-/* The same inside steep blocks, for the pairs of rows at the distance `apart`, given the decay between them; also adds
- * the gradient of g. */
+/* The same inside the quarters of a steep block, for the pairs of rows at the distance `apart`, given the decay between
+ * them; also adds the gradient of g. */
 #define STEEP_PAIRS(dx, dgx, dy, dA, x, y)                                                                             \
     do {                                                                                                               \
         MAP(dx, i, d, gradient, {                                                                                      \
-            if (i % BLOCK >= apart) {                                                                                  \
+            if (i % QUARTER >= apart) {                                                                                \
                 const float part = AT(dA, i, i - apart) * AT(y, i - apart, d) * ENTRY(P, i - apart, d);                \
                 gradient += part;                                                                                      \
                 PEER(dgx, i, d) += AT(x, i, d) * part;                                                                 \
             }                                                                                                          \
         });                                                                                                            \
         MAP(dy, j, d, gradient, {                                                                                      \
-            if (j % BLOCK + apart < BLOCK) {                                                                           \
+            if (j % QUARTER + apart < QUARTER) {                                                                       \
                 const float part = AT(dA, j + apart, j) * AT(x, j + apart, d) * ENTRY(P, j, d);                        \
                 gradient += part;                                                                                      \
                 PEER(dg, j, d) -= AT(y, j, d) * part;                                                                  \
@@ -36,16 +36,16 @@
 #define STORE_GRADIENT(accumulator, heads) accumulator_store_block(accumulator, heads, a.K, chunk.rows, head, program_x)
 
 /* Computes the gradients of q, a, b, k and g. Program: block of K, chunk, sequence and head. */
-KEYS_KERNEL(chunk_dplr_dkeys) {
-    enum { TWO = WRITTEN_KEYS == 2 };
+WRITERS_KERNEL(chunk_dplr_dkeys) {
+    enum { TWO = WRITERS == 2 };
     TILE(work, (TWO ? 8 : 5) * ROWS, ROWS);
     PADDED_MATRIX(g, ROWS, WIDTH_K); /* g, in the end its gradient */
     PADDED_MATRIX(P, ROWS, WIDTH_K); /* P, in the end what the gradient of g of earlier rows also gets */
-    MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(inside, BLOCKS, WIDTH_K);  /* e^(sum over the block) */
-    MATRIX(to_end, BLOCKS, WIDTH_K);  /* e^(sum of the gates from the row to which b_near is decayed) */
-    MATRIX(carried, BLOCKS, WIDTH_K); /* the sums over the block of b and k (the state's part of b' and k') */
-    MATRIX(through, BLOCKS, WIDTH_K); /* parts of the sum of S S_next' */
+    MATRIX(sums, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(inside, CHUNK_QUARTERS, WIDTH_K);  /* e^(sum over the quarter) */
+    MATRIX(to_end, CHUNK_QUARTERS, WIDTH_K);  /* e^(sum of the gates from the row to which b_near is decayed) */
+    MATRIX(carried, CHUNK_QUARTERS, WIDTH_K); /* the sums over the quarter of b and k (the state's part of b' and k') */
+    MATRIX(through, CHUNK_QUARTERS, WIDTH_K); /* parts of the sum of S S_next' */
     VECTOR(sees, ROWS);
     VECTOR(enters, ROWS);
     VECTOR(diagonal_b, ROWS);
@@ -67,7 +67,7 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
     /* then products inside the chunk. */
     HALF_SQUARE(q_near, 0); /* q e^P */
     HALF_SQUARE(a_near, 1);
-    HALF_SQUARE(b_near, 2); /* b e^(-P), in steep blocks decayed to their end */
+    HALF_SQUARE(b_near, 2); /* b e^(-P); if steep, b decayed to the end of its quarter */
     HALF_SQUARE(k_near, TWO ? 3 : 2);
     HALF_SQUARE(q, 4);
     HALF_SQUARE(b, 5);
@@ -84,7 +84,7 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
     const float *decay = decay_at(&a, sequence, program_y, head, program_x * WIDTH_K);
     rows_of_document(sees, a.segment, chunk.rows, chunk.before);
     rows_of_document(enters, a.segment, chunk.rows, chunk.last);
-    EACH_PAIR(n, d, BLOCKS, WIDTH_K) ENTRY(through, n, d) = 0;
+    EACH_PAIR(n, d, CHUNK_QUARTERS, WIDTH_K) ENTRY(through, n, d) = 0;
     accumulator_zero(dq);
     accumulator_zero(da);
     accumulator_zero(db);
@@ -102,9 +102,9 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
         mma_nn(da, dR, S);
         mma_nn(db, u, dS);
         if (TWO) mma_nn(dk, v, dS);
-        BLOCK_WALK(sum, 0.0f, n, BLOCKS, d, WIDTH_K, i, BLOCK,
-                   sum += AT(S, n * BLOCK + i, d) * AT(dS, n * BLOCK + i, d);
-                   if (i == BLOCK - 1) ENTRY(through, n, d) += sum);
+        BLOCK_WALK(sum, 0.0f, n, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER,
+                   sum += AT(S, n * QUARTER + i, d) * AT(dS, n * QUARTER + i, d);
+                   if (i == QUARTER - 1) ENTRY(through, n, d) += sum);
         sync();
     }
     tile_load_block(q, a.q, a.K, chunk.rows, head, program_x);
@@ -128,21 +128,21 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
     SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
     sync();
     float steepest = 0;
-    MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+    MAXIMUM(steepest, e, CHUNK_QUARTERS * WIDTH_K, -sums[e]);
     const bool steep = steepest > GATE_LIMIT;
-    EACH_PAIR(n, d, BLOCKS, WIDTH_K) {
+    EACH_PAIR(n, d, CHUNK_QUARTERS, WIDTH_K) {
         ENTRY(inside, n, d) = DECAY(ENTRY(sums, n, d));
         ENTRY(to_end, n, d) = DECAY(SUM_AFTER(sums, n, d) + (steep ? 0.0f : ENTRY(sums, n, d)));
     }
     EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
         READ_MATRIX(sum, P, row, d);
-        READ_MATRIX(sum_before, P, TWO && row % BLOCK ? row - 1 : row, d);
+        READ_MATRIX(sum_before, P, TWO && row % QUARTER ? row - 1 : row, d);
         READ_TILE(query, q, row, d);
         READ_TILE(reader, a_row, row, d);
         EACH_LANE(e) {
             const float factor = DECAY(sum[e]);
             query[e] *= factor;
-            reader[e] *= !TWO ? factor : row % BLOCK ? DECAY(sum_before[e]) : 1.0f;
+            reader[e] *= !TWO ? factor : row % QUARTER ? DECAY(sum_before[e]) : 1.0f;
         }
         WRITE_TILE(q_near, row, d, query);
         WRITE_TILE(a_near, row, d, reader);
@@ -154,20 +154,20 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
     }
     EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
         READ_MATRIX(sum, P, row, d);
-        READ_TILE(written, b, row, d);
-        READ_TILE(key, k, row, d);
+        READ_TILE(b_row, b, row, d);
+        READ_TILE(k_row, k, row, d);
         EACH_LANE(e) {
             const float factor = DECAY(-sum[e]);
-            written[e] *= factor;
-            key[e] *= factor;
+            b_row[e] *= factor;
+            k_row[e] *= factor;
         }
-        WRITE_TILE(b_near, row, d, written);
-        if (TWO) WRITE_TILE(k_near, row, d, key);
+        WRITE_TILE(b_near, row, d, b_row);
+        if (TWO) WRITE_TILE(k_near, row, d, k_row);
     }
     sync();
-    MAP(db, j, d, x, x *= enters[j]; PEER(product, j, d) = AT(b_near, j, d) * x * ENTRY(to_end, j / BLOCK, d));
+    MAP(db, j, d, x, x *= enters[j]; PEER(product, j, d) = AT(b_near, j, d) * x * ENTRY(to_end, j / QUARTER, d));
     if (TWO)
-        MAP(dk, j, d, x, x *= enters[j]; PEER(product, j, d) += AT(k_near, j, d) * x * ENTRY(to_end, j / BLOCK, d));
+        MAP(dk, j, d, x, x *= enters[j]; PEER(product, j, d) += AT(k_near, j, d) * x * ENTRY(to_end, j / QUARTER, d));
     column_sums(carried, product);
     MAP(dq, i, d, x, x *= a.scale * sees[i]);
     MAP(da, i, d, x, x *= TWO ? sees[i] : -sees[i]);
@@ -186,11 +186,11 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
         PASS_UP(dk, dAqk, dAak, 1);
     }
     if (!steep) {
-        MAP(db, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
+        MAP(db, j, d, x, x *= ENTRY(inside, j / QUARTER, d));
         ADD_INSIDE(dq, db, dAqb, q_near, b_near);
         ADD_INSIDE(da, db, dAab, a_near, b_near);
         if (TWO) {
-            MAP(dk, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
+            MAP(dk, j, d, x, x *= ENTRY(inside, j / QUARTER, d));
             ADD_INSIDE(dq, dk, dAqk, q_near, k_near);
             ADD_INSIDE(da, dk, dAak, a_near, k_near);
         }
@@ -211,19 +211,20 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
         sync();
     }
     MAP(dq, i, d, x, x *= DECAY(ENTRY(P, i, d)));
-    if (TWO) MAP(da, i, d, x, x *= i % BLOCK ? DECAY(ENTRY(P, i - 1, d)) : 1.0f);
+    if (TWO) MAP(da, i, d, x, x *= i % QUARTER ? DECAY(ENTRY(P, i - 1, d)) : 1.0f);
     if (!TWO) MAP(da, i, d, x, x *= DECAY(ENTRY(P, i, d)));
     sync();
     if (steep) {
         MAP(product, j, d, x, ENTRY(P, j, d) = 1);
         sync();
-        for (int apart = 1; apart < BLOCK; apart++) {
+        for (int apart = 1; apart < QUARTER; apart++) {
             if (TWO) { /* a reads the state before its own row's decay */
                 STEEP_PAIRS(da, dg_before, db, dAab, a_row, b);
                 STEEP_PAIRS(da, dg_before, dk, dAak, a_row, k);
                 sync();
             }
-            MAP(product, j, d, x, ENTRY(P, j, d) *= j % BLOCK + apart < BLOCK ? DECAY(ENTRY(g, j + apart, d)) : 0.0f);
+            MAP(product, j, d, x,
+                ENTRY(P, j, d) *= j % QUARTER + apart < QUARTER ? DECAY(ENTRY(g, j + apart, d)) : 0.0f);
             sync();
             STEEP_PAIRS(dq, dg, db, dAqb, q, b);
             if (TWO) STEEP_PAIRS(dq, dg, dk, dAqk, q, k);
@@ -248,14 +249,14 @@ KEYS_KERNEL(chunk_dplr_dkeys) {
     }
     STORE_GRADIENT(dq, a.dq);
     sync();
-    BLOCK_WALK(sum, 0.0f, n, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = n * BLOCK + BLOCK - 1 - i;
+    BLOCK_WALK(sum, 0.0f, n, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER, const int row = n * QUARTER + QUARTER - 1 - i;
                sum += ENTRY(g, row, d); ENTRY(g, row, d) = sum; if (TWO) sum += ENTRY(P, row, d);
-               if (i == BLOCK - 1) ENTRY(sums, n, d) = sum);
+               if (i == QUARTER - 1) ENTRY(sums, n, d) = sum);
     sync();
-    BLOCK_WALK(rest, 0.0f, n, BLOCKS, d, WIDTH_K, i, BLOCK,
+    BLOCK_WALK(rest, 0.0f, n, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER,
                if (i == 0) rest =
                    SUM_AFTER(sums, n, d) + SUM_ALL(carried, d) + (d < cols ? decay[d] : 0.0f) * SUM_ALL(through, d);
-               ENTRY(g, n * BLOCK + i, d) += rest);
+               ENTRY(g, n * QUARTER + i, d) += rest);
     sync();
     matrix_store_block(g, a.dg, a.K, chunk.rows, head, program_x);
 }

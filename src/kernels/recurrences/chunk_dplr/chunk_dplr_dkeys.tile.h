@@ -8,5 +8,5 @@
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_chunk.h"
 
-#define WRITTEN_KEYS 1
+#define WRITERS 1
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_dkeys.h"

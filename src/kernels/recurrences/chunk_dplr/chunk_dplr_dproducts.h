@@ -1,11 +1,11 @@
-/* Included by chunk_dplr_backward.tile.h for each number of WRITTEN_KEYS. */
+/* Included by chunk_dplr_backward.tile.h for each number of WRITERS. */
 
-/* Computes A' and R'; with one written key also beta', and v' = beta R' in place of R'. Program: chunk, sequence and
+/* Computes A' and R'; with one writer also beta', and v' = beta R' in place of R'. Program: chunk, sequence and
  * head. */
-KEYS_KERNEL(chunk_dplr_dproducts) {
-    enum { TWO = WRITTEN_KEYS == 2 };
+WRITERS_KERNEL(chunk_dplr_dproducts) {
+    enum { TWO = WRITERS == 2 };
     TILE(work, (TWO ? 5 : 4) * ROWS, ROWS);
-    SQUARE(T, 0); /* without its diagonal; with one written key M^T, likewise */
+    SQUARE(T, 0); /* without its diagonal; with one writer M^T, likewise */
     SQUARE(M, 0);
     SQUARE(dO, 1);
     SQUARE(dU, 2);
@@ -73,4 +73,4 @@ KEYS_KERNEL(chunk_dplr_dproducts) {
     }
 }
 
-#undef WRITTEN_KEYS
+#undef WRITERS

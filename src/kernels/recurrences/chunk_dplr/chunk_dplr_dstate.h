@@ -1,15 +1,15 @@
-/* Included by chunk_dplr_walk.tile.h for each number of KEYS. */
+/* Included by chunk_dplr_walk.tile.h for each number of COLS_K. */
 
 /* Computes the gradients of the state after each chunk and of the initial state, and U'. Program: as
  * chunk_dplr_state. */
 DSTATE_KERNEL(chunk_dplr_dstate) {
-    TILE(b, ROWS, KEYS);
-    TILE(q, ROWS, KEYS);
-    TILE(W, ROWS, KEYS);
+    TILE(b, ROWS, COLS_K);
+    TILE(q, ROWS, COLS_K);
+    TILE(W, ROWS, COLS_K);
     TILE(values, 2 * ROWS, WIDTH_V); /* one half: o'; other half: U', then the next chunk's o'; they take turns */
     TILE(A, ROWS, ROWS);
-    MATRIX(decay, 1, KEYS);
-    ACCUMULATOR(dstate, WIDTH_V, KEYS);
+    MATRIX(decay, 1, COLS_K);
+    ACCUMULATOR(dstate, WIDTH_V, COLS_K);
     ACCUMULATOR(du, WIDTH_V, ROWS);
     const int64_t sequence = program_x / a.heads, head = program_x % a.heads;
     const int64_t first_v = program_y * WIDTH_V, cols_v = a.V - first_v;
@@ -32,7 +32,7 @@ DSTATE_KERNEL(chunk_dplr_dstate) {
             sync();
             tile_store_block(next, a.du, a.V, chunk_at(a.segment, a.T, ROWS, sequence, index).rows, head, program_y);
         }
-        if (load >= 0) tile_load_block(b, a.written, a.K, rows, head, 0);
+        if (load >= 0) tile_load_block(b, a.b_decayed, a.K, rows, head, 0);
         copy_commit();
         if (index < chunks && carries) {
             MAP(dstate, j, d, x, x *= ENTRY(decay, 0, d));
@@ -47,8 +47,8 @@ DSTATE_KERNEL(chunk_dplr_dstate) {
         }
         copy_commit();
         if (load > 0 || (load == 0 && a.dinitial)) {
-            tile_load_block(q, a.queries, a.K, rows, head, 0);
-            tile_load_block(W, a.readers, a.K, rows, head, 0);
+            tile_load_block(q, a.q_decayed, a.K, rows, head, 0);
+            tile_load_block(W, a.a_decayed, a.K, rows, head, 0);
         }
         copy_commit();
     }

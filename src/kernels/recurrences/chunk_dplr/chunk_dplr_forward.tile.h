@@ -9,7 +9,7 @@
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_chunk.h"
 
-#define WRITTEN_KEYS 1
+#define WRITERS 1
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_products.h"
 
 /* Computes o. Program: block of V, chunk, sequence and head. */
@@ -34,7 +34,7 @@ KERNEL(chunk_dplr_output, ChunkDplrArguments) {
         if (load < steps) {
             TILE_VIEW(q, queries, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(S, states, load % STAGES * WIDTH_V, 0, WIDTH_V, WIDTH_K);
-            tile_load_block(q, a.queries, a.K, chunk.rows, head, load);
+            tile_load_block(q, a.q_decayed, a.K, chunk.rows, head, load);
             tile_load(S, state + load * WIDTH_K, a.K, rows_v, a.K - load * WIDTH_K);
         }
         copy_commit();

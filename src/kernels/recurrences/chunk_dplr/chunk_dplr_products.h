@@ -1,13 +1,13 @@
-/* Included for each number of WRITTEN_KEYS. */
+/* Included for each number of WRITERS. */
 #include "kernels/triangular_inverse.h"
 
-/* A += the products inside steep blocks, with the decay over the rows after j up to i - lag. */
+/* A += the products inside the quarters of a steep block, with the decay over the rows after j up to i - lag. */
 #define ADD_STEEP(A, x, y, lag)                                                                                        \
     do {                                                                                                               \
-        for (int apart = 1; apart < BLOCK; apart++) {                                                                  \
+        for (int apart = 1; apart < QUARTER; apart++) {                                                                \
             MAP(product, j, d, p, {                                                                                    \
                 p = 0;                                                                                                 \
-                if (j % BLOCK + apart < BLOCK) {                                                                       \
+                if (j % QUARTER + apart < QUARTER) {                                                                   \
                     p = apart > 1 ? ENTRY(from_row, j, d) : AT(y, j, d);                                               \
                     if (apart > (lag)) p *= DECAY(ENTRY(g, j + apart - (lag), d));                                     \
                     ENTRY(from_row, j, d) = p;                                                                         \
@@ -17,7 +17,7 @@
             row_sum((&ENTRY(band, apart, 0)), product);                                                                \
         }                                                                                                              \
         sync();                                                                                                        \
-        MAP(A, i, j, p, if (i / BLOCK == j / BLOCK && i > j) p += ENTRY(band, i - j, j));                              \
+        MAP(A, i, j, p, if (i / QUARTER == j / QUARTER && i > j) p += ENTRY(band, i - j, j));                          \
         sync();                                                                                                        \
     } while (0)
 
@@ -38,23 +38,23 @@
     } while (0)
 
 /* Computes the products A, T and M, the decayed q, b and k, and W. Program: chunk, sequence and head. */
-KEYS_KERNEL(chunk_dplr_products) {
-    enum { TWO = WRITTEN_KEYS == 2, LAG = TWO };
+WRITERS_KERNEL(chunk_dplr_products) {
+    enum { TWO = WRITERS == 2, LAG = TWO };
     TILE(work, (TWO ? 6 : 4) * ROWS, ROWS);
     HALF_SQUARE(q, 0);      /* q, then q~ */
     HALF_SQUARE(b, 1);      /* b, then b~ */
     HALF_SQUARE(a_out, 2);  /* a~ */
-    HALF_SQUARE(q_near, 3); /* q decayed from the start of its block */
+    HALF_SQUARE(q_near, 3); /* q decayed from the start of its quarter */
     HALF_SQUARE(a_near, 4);
     HALF_SQUARE(b_start, 5); /* b e^(-P) */
     HALF_SQUARE(b_ahead, 6);
-    HALF_SQUARE(halves, 7);      /* q and a of the last block, decayed from the middle of the chunk */
+    HALF_SQUARE(halves, 7);      /* q and a of the last quarter, decayed from the middle of the chunk */
     HALF_SQUARE(k, TWO ? 8 : 1); /* k, like b */
     HALF_SQUARE(k_start, TWO ? 9 : 5);
     HALF_SQUARE(k_ahead, TWO ? 10 : 6);
     HALF_SQUARE(a_row, TWO ? 2 : 1); /* a */
-    TILE_VIEW(q_half, halves, 0, 0, BLOCK, WIDTH_K);
-    TILE_VIEW(a_half, halves, BLOCK, 0, BLOCK, WIDTH_K);
+    TILE_VIEW(q_half, halves, 0, 0, QUARTER, WIDTH_K);
+    TILE_VIEW(a_half, halves, QUARTER, 0, QUARTER, WIDTH_K);
     SQUARE(T, 0);                /* without its diagonal, so that it is not rounded */
     SQUARE(M, 1);                /* M^T */
     SQUARE(operand, 2);          /* a~ */
@@ -62,13 +62,14 @@ KEYS_KERNEL(chunk_dplr_products) {
     MATRIX(lower, ROWS, ROWS);   /* -Aab */
     MATRIX(inverse, ROWS, ROWS); /* T */
     MATRIX_VIEW(g, lower, 0, 0, ROWS, WIDTH_K);
-    MATRIX_VIEW(from_row, lower, 0, WIDTH_K, ROWS, WIDTH_K); /* e^(-P), in steep blocks the decay after the row */
+    MATRIX_VIEW(from_row, lower, 0, WIDTH_K, ROWS, WIDTH_K); /* e^(-P); if steep, the decay after the row */
     MATRIX_VIEW(to_row, inverse, 0, 0, ROWS, WIDTH_K);       /* e^P */
-    MATRIX_VIEW(band, inverse, 0, 0, BLOCK, ROWS);           /* entry (n, j): the product of rows j + n and j */
-    MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block); below over the blocks before it, and after it */
-    MATRIX(before, BLOCKS, WIDTH_K);
-    MATRIX(after, BLOCKS, WIDTH_K);
+    MATRIX_VIEW(band, inverse, 0, 0, QUARTER, ROWS);         /* entry (n, j): the product of rows j + n and j */
+    MATRIX(sums, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(inside, CHUNK_QUARTERS,
+           WIDTH_K); /* e^(sum over the quarter); below over the quarters before it, and after it */
+    MATRIX(before, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(after, CHUNK_QUARTERS, WIDTH_K);
     VECTOR(document, ROWS);
     VECTOR(beta, ROWS);
     VECTOR(diagonal_b, ROWS); /* the diagonals of Aqb and Aqk, from undecayed q, b and k */
@@ -118,7 +119,7 @@ KEYS_KERNEL(chunk_dplr_products) {
             if (TWO) diagonal_k[i] += dots_k[i];
         }
         float steepest = 0;
-        MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+        MAXIMUM(steepest, e, CHUNK_QUARTERS * WIDTH_K, -sums[e]);
         const bool steep = steepest > GATE_LIMIT;
         if (steep) {
             ADD_STEEP(Aqb, q, b, 0);
@@ -129,7 +130,7 @@ KEYS_KERNEL(chunk_dplr_products) {
             }
             DECAYS_OF_ROWS(to_row, from_row, sums, g);
         }
-        EACH_PAIR(n, d, BLOCKS, WIDTH_K) {
+        EACH_PAIR(n, d, CHUNK_QUARTERS, WIDTH_K) {
             ENTRY(inside, n, d) = DECAY(ENTRY(sums, n, d));
             ENTRY(before, n, d) = DECAY(SUM_BEFORE(sums, n, d));
             ENTRY(after, n, d) = DECAY(SUM_AFTER(sums, n, d));
@@ -138,12 +139,12 @@ KEYS_KERNEL(chunk_dplr_products) {
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
             const float sees = document[row] == before_document ? 1.0f : 0.0f;
             READ_MATRIX(decay, to_row, row, d);
-            READ_MATRIX(decay_before, to_row, TWO && row % BLOCK ? row - 1 : row, d);
+            READ_MATRIX(decay_before, to_row, TWO && row % QUARTER ? row - 1 : row, d);
             READ_TILE(query, q, row, d);
             READ_TILE(reader, a_row, row, d);
             EACH_LANE(e) {
                 query[e] *= decay[e];
-                reader[e] *= TWO && row % BLOCK == 0 ? 1.0f : decay_before[e];
+                reader[e] *= TWO && row % QUARTER == 0 ? 1.0f : decay_before[e];
             }
             WRITE_READER(query, row, d, before, inside, q_near, q_half, q, a.scale * sees);
             WRITE_READER(reader, row, d, before, inside, a_near, a_half, a_out, TWO ? sees : -beta[row] * sees);
@@ -156,25 +157,25 @@ KEYS_KERNEL(chunk_dplr_products) {
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
             const float enters = document[row] == last_document ? 1.0f : 0.0f;
             READ_MATRIX(factor, from_row, row, d);
-            READ_TILE(written, b, row, d);
-            READ_TILE(key, k, row, d);
-            WRITE_WRITTEN(written, row, d, factor, steep, inside, after, b_start, b_ahead, b, enters);
-            if (TWO) WRITE_WRITTEN(key, row, d, factor, steep, inside, after, k_start, k_ahead, k, enters);
+            READ_TILE(b_row, b, row, d);
+            READ_TILE(k_row, k, row, d);
+            WRITE_WRITER(b_row, row, d, factor, steep, inside, after, b_start, b_ahead, b, enters);
+            if (TWO) WRITE_WRITER(k_row, row, d, factor, steep, inside, after, k_start, k_ahead, k, enters);
         }
         float *decay = decay_at(&a, sequence, program_x, head, block * WIDTH_K);
         EACH (d, WIDTH_K)
             if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
         sync();
-        ADD_BLOCK_PRODUCTS(Aqb, q_near, q_half, b_start, b_ahead, steep);
-        ADD_BLOCK_PRODUCTS(Aab, a_near, a_half, b_start, b_ahead, steep);
+        ADD_QUARTER_PRODUCTS(Aqb, q_near, q_half, b_start, b_ahead, steep);
+        ADD_QUARTER_PRODUCTS(Aab, a_near, a_half, b_start, b_ahead, steep);
         if (TWO) {
-            ADD_BLOCK_PRODUCTS(Aqk, q_near, q_half, k_start, k_ahead, steep);
-            ADD_BLOCK_PRODUCTS(Aak, a_near, a_half, k_start, k_ahead, steep);
+            ADD_QUARTER_PRODUCTS(Aqk, q_near, q_half, k_start, k_ahead, steep);
+            ADD_QUARTER_PRODUCTS(Aak, a_near, a_half, k_start, k_ahead, steep);
         }
-        tile_store_block(q, a.queries, a.K, chunk.rows, head, block);
-        tile_store_block(a_out, a.readers, a.K, chunk.rows, head, block);
-        tile_store_block(b, a.written, a.K, chunk.rows, head, block);
-        if (TWO) tile_store_block(k, a.keys, a.K, chunk.rows, head, block);
+        tile_store_block(q, a.q_decayed, a.K, chunk.rows, head, block);
+        tile_store_block(a_out, a.a_decayed, a.K, chunk.rows, head, block);
+        tile_store_block(b, a.b_decayed, a.K, chunk.rows, head, block);
+        if (TWO) tile_store_block(k, a.k_decayed, a.K, chunk.rows, head, block);
         sync();
     }
     STORE_OF_QUERIES(Aqb, diagonal_b, a.products[0]);
@@ -202,11 +203,11 @@ KEYS_KERNEL(chunk_dplr_products) {
     }
     tile_store(M, products_at(&a, a.solve, sequence, program_x, head), ROWS, ROWS, ROWS);
     for (int64_t block = 0; block * ROWS < a.K; block++) {
-        tile_load_block(operand, a.readers, a.K, chunk.rows, head, block);
+        tile_load_block(operand, a.a_decayed, a.K, chunk.rows, head, block);
         sync();
         MAP(result, i, d, x, x = AT(operand, i, d));
         mma_nn(result, T, operand);
-        accumulator_store_block(result, a.readers, a.K, chunk.rows, head, block);
+        accumulator_store_block(result, a.a_decayed, a.K, chunk.rows, head, block);
         sync();
     }
 }

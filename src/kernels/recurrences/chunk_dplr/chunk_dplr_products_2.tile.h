@@ -1,8 +1,8 @@
-/* The products of chunk_dplr with two written keys. They are not in chunk_dplr_forward.tile.h because their
+/* The products of chunk_dplr with two writers. They are not in chunk_dplr_forward.tile.h because their
  * accumulators need more registers than its TILE_PROGRAMS leaves. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_chunk.h"
 
-#define WRITTEN_KEYS 2
+#define WRITERS 2
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_products.h"

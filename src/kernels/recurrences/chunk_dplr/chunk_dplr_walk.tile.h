@@ -6,7 +6,7 @@
 #include "kernels/recurrences/chunk_dplr/chunk_dplr.h"
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_chunk.h"
 
-/* Load an accumulator [values, keys] from `from` [K, V], or with 0 if that is NULL, and store one to `to` [K, V]. */
+/* Load an accumulator [V, K] from `from` [K, V], or with 0 if that is NULL, and store one to `to` [K, V]. */
 #define transposed_load(accumulator, from, stride)                                                                     \
     MAP(accumulator, v_, d_, x_, x_ = (from) && v_ < cols_v && d_ < a.K ? (from)[d_ * (stride) + v_] : 0.0f)
 #define transposed_store(accumulator, to, stride)                                                                      \
@@ -14,30 +14,30 @@
 #define store_state(accumulator, states, index)                                                                        \
     accumulator_store(accumulator, state_at(&a, states, sequence, index, head, first_v, 0), a.K, cols_v, a.K)
 
-/* Kernels for states of up to KEYS key columns. */
-#define STATE_KERNEL_FOR(name, written, keys) KERNEL(name##_##written##_##keys, ChunkDplrArguments)
-#define STATE_KERNEL_OF(name, written, keys)  STATE_KERNEL_FOR(name, written, keys)
-#define STATE_KERNEL(name)                    STATE_KERNEL_OF(name, WRITTEN_KEYS, KEYS)
-#define DSTATE_KERNEL(name)                   KERNEL_OF(name, KEYS)
+/* Kernels for states of up to COLS_K key columns. */
+#define STATE_KERNEL_FOR(name, writers, cols_k) KERNEL(name##_##writers##_##cols_k, ChunkDplrArguments)
+#define STATE_KERNEL_OF(name, writers, cols_k)  STATE_KERNEL_FOR(name, writers, cols_k)
+#define STATE_KERNEL(name)                      STATE_KERNEL_OF(name, WRITERS, COLS_K)
+#define DSTATE_KERNEL(name)                     KERNEL_OF(name, COLS_K)
 
-#define KEYS 64
+#define COLS_K 64
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_dstate.h"
-#define WRITTEN_KEYS 1
+#define WRITERS 1
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_state.h"
-#define WRITTEN_KEYS 2
+#define WRITERS 2
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_state.h"
-#undef KEYS
-#define KEYS 128
+#undef COLS_K
+#define COLS_K 128
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_dstate.h"
-#define WRITTEN_KEYS 1
+#define WRITERS 1
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_state.h"
-#define WRITTEN_KEYS 2
+#define WRITERS 2
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_state.h"
-#undef KEYS
-#define KEYS 256
+#undef COLS_K
+#define COLS_K 256
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_dstate.h"
-#define WRITTEN_KEYS 1
+#define WRITERS 1
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_state.h"
-#define WRITTEN_KEYS 2
+#define WRITERS 2
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_state.h"
-#undef KEYS
+#undef COLS_K

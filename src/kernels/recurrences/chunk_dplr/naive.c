@@ -9,7 +9,7 @@
 /* A case's integers: heads, and 1 if the final state is wanted. */
 enum { HEADS, FINAL };
 /* The inputs of either op. The last one may be left out. */
-enum { QUERY, KEY, VALUE, GATE, READER, WRITTEN, DPLR_INITIAL };
+enum { QUERY, KEY, VALUE, GATE, READER, WRITER, DPLR_INITIAL };
 enum { BETA = READER, KDA_INITIAL };
 static const float DPLR_SCALE = 0.7f;
 
@@ -18,7 +18,7 @@ static Tensor *initial_of(Tensor *const in[], const OpCase *c, int number) {
 }
 
 static void build_dplr(Tape *tape, Tensor *const in[], const OpCase *c, Tensor *out[]) {
-    out[0] = chunk_dplr(tape, in[QUERY], in[KEY], in[VALUE], in[READER], in[WRITTEN], in[GATE], c->integer[HEADS],
+    out[0] = chunk_dplr(tape, in[QUERY], in[KEY], in[VALUE], in[READER], in[WRITER], in[GATE], c->integer[HEADS],
                         DPLR_SCALE, initial_of(in, c, DPLR_INITIAL), c->integer[FINAL] ? &out[1] : NULL);
 }
 
@@ -56,7 +56,7 @@ static void update(double *S, double *read, bool kda, int64_t K, int64_t V, doub
         for (int64_t j = 0; j < V; j++) read[j] = in[BETA][row] * (in[VALUE][value + j] - read[j]);
         write_state(S, K, V, in[KEY] + key, read);
     } else {
-        write_state(S, K, V, in[WRITTEN] + key, read);
+        write_state(S, K, V, in[WRITER] + key, read);
         write_state(S, K, V, in[KEY] + key, in[VALUE] + value);
     }
 }

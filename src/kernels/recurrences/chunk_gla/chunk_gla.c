@@ -29,8 +29,8 @@ static ChunkGlaArguments arguments_of(Node *node) {
                                    .V = V,
                                    .scale = chunk_gla_scale(shape.scale, K)};
     const int64_t bytes = dtype_size(q->type), chunks = batch->B * arguments.chunks, N = batch->B * batch->T;
-    arguments.queries = (Heads){node_workspace(node, N * shape.heads * K * bytes), shape.heads * K};
-    arguments.keys = (Heads){node_workspace(node, N * shape.kv_heads * K * bytes), shape.kv_heads * K};
+    arguments.q_decayed = (Heads){node_workspace(node, N * shape.heads * K * bytes), shape.heads * K};
+    arguments.k_decayed = (Heads){node_workspace(node, N * shape.kv_heads * K * bytes), shape.kv_heads * K};
     arguments.decay = node_workspace(node, chunks * shape.kv_heads * K * dtype_size(F32));
     arguments.state = node_workspace(node, chunks * shape.kv_heads * K * V * bytes);
     arguments.products = node_workspace(node, chunks * shape.heads * CHUNK_ROWS * CHUNK_ROWS * bytes);

@@ -7,7 +7,7 @@
 #include "kernels/chunk.h"
 
 /* The widths of the blocks of K and of V that a program works on, and of the part of the state that a program carries.
- * Each block of K reads the values again, and each block of V the keys. */
+ * Each block of K reads v again, and each block of V reads k. */
 enum { CHUNK_GLA_K = 32, CHUNK_GLA_V = 64, CHUNK_GLA_STATE_K = 64, CHUNK_GLA_STATE_V = 64 };
 
 /* Heads have one row per token, with entries of the element type unless noted. All other arrays except the initial
@@ -18,8 +18,8 @@ typedef struct ChunkGlaArguments {
     Heads g;                /* [N, kv_heads*K], fp32 */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*kv_heads*K, V] */
-    Heads queries, keys;    /* q decayed from the chunk's start, which reads the state, and k decayed to its end, which
-                               enters the next state */
+    Heads q_decayed;        /* q decayed from the chunk's start, which reads the state */
+    Heads k_decayed;        /* k decayed to the chunk's end, which enters the next state */
     float *decay;           /* [B, chunks, kv_heads, K]: the state's decay over the chunk */
     void *state;            /* elements [B, chunks, kv_heads, K, V]: the state before each chunk */
     float *final;           /* [B*kv_heads*K, V] */

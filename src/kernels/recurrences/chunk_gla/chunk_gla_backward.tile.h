@@ -33,7 +33,7 @@ KERNEL(chunk_gla_dstate, ChunkGlaArguments) {
             const int ahead = last - load / group;
             const int64_t n = head * group + load % group;
             const Rows rows = rows_at(&a, sequence, ahead);
-            tile_load_block(q, a.queries, a.K, rows, n, program_y);
+            tile_load_block(q, a.q_decayed, a.K, rows, n, program_y);
             tile_load_block(dO, a.do_, a.V, rows, n, program_z);
             matrix_load(e, decay_at(&a, sequence, ahead, head, first_k), a.K, 1, cols_k);
         }
@@ -85,7 +85,7 @@ KERNEL(chunk_gla_dproducts, ChunkGlaArguments) {
 
 /* Computes the gradient of v. Program: block of V, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_dv, ChunkGlaArguments) {
-    TILE(keys, STAGES * ROWS, WIDTH_K);
+    TILE(k_stages, STAGES * ROWS, WIDTH_K);
     TILE(gradients, STAGES * WIDTH_K, WIDTH_V);
     TILE(A, ROWS, ROWS);
     TILE(dO, ROWS, WIDTH_V);
@@ -102,14 +102,14 @@ KERNEL(chunk_gla_dv, ChunkGlaArguments) {
         const int step = load - (STAGES - 1);
         if (step >= 0) sync_after(AHEAD);
         if (load < steps) {
-            TILE_VIEW(k, keys, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(k, k_stages, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(dS, gradients, load % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
-            tile_load_block(k, a.keys, a.K, rows, head, load);
+            tile_load_block(k, a.k_decayed, a.K, rows, head, load);
             tile_load(dS, dstate + load * WIDTH_K * a.V, a.V, a.K - load * WIDTH_K, cols_v);
         }
         copy_commit();
         if (step >= 0) {
-            TILE_VIEW(k, keys, step % STAGES * ROWS, 0, ROWS, WIDTH_K);
+            TILE_VIEW(k, k_stages, step % STAGES * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(dS, gradients, step % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
             halves_mma_nn(dv, k, dS);
         }

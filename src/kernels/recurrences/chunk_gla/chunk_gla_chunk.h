@@ -1,19 +1,17 @@
-/* Gated linear attention in chunks of 64 rows, with one program per chunk and head except where the state is carried.
+/* Gated linear attention in chunks of 64 rows. Only the kernels that carry the state or its gradient go from chunk to
+ * chunk; the others have programs for each chunk.
  *
  * With G the running sum of g inside the chunk, S the state before it, x' the gradient of x, and for j <= i
- * A_ij = K^(-1/2) sum over d of q_id k_jd e^(G_id - G_jd):
+ * A_ij = scale sum over d of q_id k_jd e^(G_id - G_jd):
  *
- *   o = K^(-1/2) (q e^G) S + A v         S_next = diag(e^G_last) S + (k e^(G_last - G))^T v
- *   A' = K^(-1/2) o' v^T, j <= i         S' = diag(e^G_last) S_next' + K^(-1/2) (q e^G)^T o'
- *   q' = e^G (K^(-1/2) o' S^T) + [A'_ij k_j e^(G_i - G_j)]         v' = A^T o' + (k e^(G_last - G)) S_next'
+ *   o = scale (q e^G) S + A v            S_next = diag(e^G_last) S + (k e^(G_last - G))^T v
+ *   A' = scale o' v^T, j <= i            S' = diag(e^G_last) S_next' + scale (q e^G)^T o'
+ *   q' = e^G (scale o' S^T) + [A'_ij k_j e^(G_i - G_j)]               v' = A^T o' + (k e^(G_last - G)) S_next'
  *   k' = e^(G_last - G) (v S_next'^T) + [A'_ij q_i e^(G_i - G_j)]
  *   g'_t = sum over i >= t of (q_i q'_i - k_i k'_i) + e^G_last (S S_next')
  *          + sum over j of k_j (the state's part of k'_j)
  *
- * Gates are only summed over the rows between two rows, so that no e^x of x > 0 is needed and nothing cancels. A chunk
- * has four blocks of 16 rows. Between two blocks e^(G_i - G_j) is the product of a factor of i, one of the blocks
- * between, and one of j. Inside a block it is e^(P_i) e^(-P_j), with P the running sum in the block, as long as P stays
- * above -GATE_LIMIT, where the difference costs no digit that matters. Steeper blocks walk from row to row.
+ * vector_gates.h says how e^(G_i - G_j) is computed.
  *
  * Documents: products are masked unless segment numbers are equal. Rows that do not belong to the document of the token
  * before the chunk do not see S, and only rows of the last row's document enter S_next. */
@@ -63,7 +61,7 @@ DEVICE Rows rows_at(const ChunkGlaArguments *a, int64_t sequence, int64_t index)
     TILE_VIEW(values_, values, (step) % STAGES * ROWS, 0, ROWS, STATE_V);                                              \
     MATRIX_VIEW(decay_, decay, (step) % STAGES, 0, 1, STATE_K)
 
-/* Adds the products past block c to dq; see DECAY_BELOW in vector_gates.h. Uses dA, k_near, inside and steep. */
+/* Adds the products past quarter c to dq; see DECAY_BELOW in vector_gates.h. Uses dA, k_near, inside and steep. */
 #define PASS_DOWN(dq, c)                                                                                               \
     do {                                                                                                               \
         if (steep) DECAY_BELOW(dq, inside, c);                                                                         \

@@ -22,11 +22,11 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     PADDED_MATRIX(g, ROWS, WIDTH_K); /* g, in the end its gradient */
     PADDED_MATRIX(q_decay, ROWS, WIDTH_K);
     PADDED_MATRIX(k_decay, ROWS, WIDTH_K);
-    MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(inside, BLOCKS, WIDTH_K);  /* e^(sum over the block) */
-    MATRIX(to_end, BLOCKS, WIDTH_K);  /* e^(sum of the gates from the row to which k_near is decayed) */
-    MATRIX(carried, BLOCKS, WIDTH_K); /* the sums over the block of k (the state's part of k') */
-    VECTOR(through, WIDTH_K);         /* the sum of S S_next' */
+    MATRIX(sums, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(inside, CHUNK_QUARTERS, WIDTH_K);  /* e^(sum over the quarter) */
+    MATRIX(to_end, CHUNK_QUARTERS, WIDTH_K);  /* e^(sum of the gates from the row to which k_near is decayed) */
+    MATRIX(carried, CHUNK_QUARTERS, WIDTH_K); /* the sums over the quarter of k (the state's part of k') */
+    VECTOR(through, WIDTH_K);                 /* the sum of S S_next' */
     VECTOR(sees, ROWS);
     VECTOR(enters, ROWS);
     VECTOR(diagonal, ROWS);
@@ -44,7 +44,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     TILE_VIEW(q, work, 0, 0, ROWS, WIDTH_K);
     TILE_VIEW(k, work, 0, WIDTH_K, ROWS, WIDTH_K);
     TILE_VIEW(q_near, work, ROWS, 0, ROWS, WIDTH_K);       /* q e^P */
-    TILE_VIEW(k_near, work, ROWS, WIDTH_K, ROWS, WIDTH_K); /* k e^(-P), in steep blocks decayed to their end */
+    TILE_VIEW(k_near, work, ROWS, WIDTH_K, ROWS, WIDTH_K); /* k e^(-P); if steep, k decayed to the end of its quarter */
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads, group = a.heads / a.kv_heads;
     const int64_t cols = a.K - program_x * WIDTH_K;
     const Chunk chunk = chunk_at(a.segment, a.T, ROWS, sequence, program_y);
@@ -97,9 +97,9 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         SUM_GATES(sums, g, row, d, sum, ENTRY(q_decay, row, d) = sum; ENTRY(k_decay, row, d) = -sum);
         sync();
         float steepest = 0;
-        MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+        MAXIMUM(steepest, e, CHUNK_QUARTERS * WIDTH_K, -sums[e]);
         const bool steep = steepest > GATE_LIMIT;
-        EACH_PAIR(b, d, BLOCKS, WIDTH_K) {
+        EACH_PAIR(b, d, CHUNK_QUARTERS, WIDTH_K) {
             ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
             ENTRY(to_end, b, d) = DECAY(SUM_AFTER(sums, b, d) + (steep ? 0.0f : ENTRY(sums, b, d)));
         }
@@ -125,7 +125,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         if (first) {
             MAP(dk, j, d, x, {
                 x *= enters[j];
-                PEER(product, j, d) = AT(k_near, j, d) * x * ENTRY(to_end, j / BLOCK, d);
+                PEER(product, j, d) = AT(k_near, j, d) * x * ENTRY(to_end, j / QUARTER, d);
             });
             column_sums(carried, product);
         }
@@ -137,7 +137,7 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         PASS_UP(dk, 2);
         PASS_UP(dk, 1);
         if (!steep) {
-            MAP(dk, j, d, x, x *= ENTRY(inside, j / BLOCK, d));
+            MAP(dk, j, d, x, x *= ENTRY(inside, j / QUARTER, d));
             ADD_INSIDE(dq, dk, dA, q_near, k_near);
         }
         /* Uses the operands of the products, so that the pairs of rows that cancel do so to the last bit. */
@@ -146,15 +146,15 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
         MAP(dk, j, d, x, x *= ENTRY(k_decay, j, d));
         if (steep) {
             sync();
-            BLOCK_WALK(zero, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = b * BLOCK + i;
+            BLOCK_WALK(zero, 0.0f, b, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER, const int row = b * QUARTER + i;
                        ENTRY(q_decay, row, d) = zero; ENTRY(k_decay, row, d) = zero;
                        ENTRY(g, row, d) = DECAY(ENTRY(g, row, d)));
-            for (int j = 0; j < BLOCK - 1; j++)
-                BLOCK_WALK(walked, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK - 1 - j, const int from = b * BLOCK + j;
-                           const int row = from + 1 + i; walked = (i ? walked : 1.0f) * ENTRY(g, row, d);
-                           const float weight = AT(dA, row, from) * walked;
-                           ENTRY(q_decay, row, d) += weight * AT(k, from, d);
-                           ENTRY(k_decay, from, d) += weight * AT(q, row, d));
+            for (int j = 0; j < QUARTER - 1; j++)
+                BLOCK_WALK(
+                    walked, 0.0f, b, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER - 1 - j, const int from = b * QUARTER + j;
+                    const int row = from + 1 + i; walked = (i ? walked : 1.0f) * ENTRY(g, row, d);
+                    const float weight = AT(dA, row, from) * walked; ENTRY(q_decay, row, d) += weight * AT(k, from, d);
+                    ENTRY(k_decay, from, d) += weight * AT(q, row, d));
             sync();
             MAP(dg, i, d, x, x += AT(q, i, d) * ENTRY(q_decay, i, d) - AT(k, i, d) * ENTRY(k_decay, i, d));
             MAP(dq, i, d, x, x += ENTRY(q_decay, i, d));
@@ -168,13 +168,13 @@ KERNEL(chunk_gla_dqkg, ChunkGlaArguments) {
     accumulator_store_block(dk_all, a.dk, a.K, chunk.rows, head, program_x);
     MAP(dg, i, d, x, ENTRY(g, i, d) = x);
     sync();
-    BLOCK_WALK(sum, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK, const int row = b * BLOCK + BLOCK - 1 - i;
-               sum += ENTRY(g, row, d); ENTRY(g, row, d) = sum; if (i == BLOCK - 1) ENTRY(sums, b, d) = sum);
+    BLOCK_WALK(sum, 0.0f, b, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER, const int row = b * QUARTER + QUARTER - 1 - i;
+               sum += ENTRY(g, row, d); ENTRY(g, row, d) = sum; if (i == QUARTER - 1) ENTRY(sums, b, d) = sum);
     sync();
-    BLOCK_WALK(rest, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK,
+    BLOCK_WALK(rest, 0.0f, b, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER,
                if (i == 0) rest =
                    SUM_AFTER(sums, b, d) + SUM_ALL(carried, d) + (d < cols ? decay[d] : 0.0f) * through[d];
-               ENTRY(g, b * BLOCK + i, d) += rest);
+               ENTRY(g, b * QUARTER + i, d) += rest);
     sync();
     matrix_store_block(g, a.dg, a.K, chunk.rows, head, program_x);
 }

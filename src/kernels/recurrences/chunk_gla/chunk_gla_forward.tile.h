@@ -11,25 +11,26 @@
 /* Computes A, and q and k decayed from the start and to the end of the chunk, for the kernels after this one. Program:
  * chunk, sequence and head. */
 KERNEL(chunk_gla_products, ChunkGlaArguments) {
-    TILE(q, ROWS, WIDTH_K);       /* q, then the decayed queries */
-    TILE(k, ROWS, WIDTH_K);       /* k, then the decayed keys */
-    TILE(q_block, ROWS, WIDTH_K); /* q decayed from the start of its block */
-    TILE(k_start, ROWS, WIDTH_K); /* k e^(-P) */
-    TILE(k_ahead, ROWS, WIDTH_K); /* k of the first two blocks decayed to the middle of the chunk, of the third and the
-                                     first to their ends */
-    TILE(q_half, BLOCK, WIDTH_K); /* q of the last block, decayed from the middle of the chunk */
+    TILE(q, ROWS, WIDTH_K);         /* q, then q_decayed */
+    TILE(k, ROWS, WIDTH_K);         /* k, then k_decayed */
+    TILE(q_near, ROWS, WIDTH_K);    /* q decayed from the start of its quarter */
+    TILE(k_start, ROWS, WIDTH_K);   /* k e^(-P) */
+    TILE(k_ahead, ROWS, WIDTH_K);   /* k of the first two quarters decayed to the middle of the chunk, of the third and
+                                       the   first to their ends */
+    TILE(q_half, QUARTER, WIDTH_K); /* q of the last quarter, decayed from the middle of the chunk */
     MATRIX(g, ROWS, WIDTH_K);
-    MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block); below over the blocks before it, and after it */
-    MATRIX(before, BLOCKS, WIDTH_K);
-    MATRIX(after, BLOCKS, WIDTH_K);
-    MATRIX(P, ROWS, WIDTH_K);  /* Running sums of gates. In steep blocks, first k decayed over `offset` rows; for their
-                                  keys, minus the sum after the row. */
-    MATRIX(band, BLOCK, ROWS); /* entry (offset, j): the product of rows j + offset and j */
-    MATRIX(diagonal, BLOCK, ROWS); /* sums of `band` over the steep blocks of K; all A_ii, from undecayed q and k */
+    MATRIX(sums, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(inside, CHUNK_QUARTERS,
+           WIDTH_K); /* e^(sum over the quarter); below over the quarters before it, and after it */
+    MATRIX(before, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(after, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(P, ROWS, WIDTH_K);        /* P. If steep, before that k decayed over `offset` rows, and for k minus the sum
+                                        of the gates after the row. */
+    MATRIX(band, QUARTER, ROWS);     /* entry (offset, j): the product of rows j + offset and j */
+    MATRIX(diagonal, QUARTER, ROWS); /* sums of `band` over the steep blocks of K; all A_ii, from undecayed q and k */
     VECTOR(document, ROWS);
     ACCUMULATOR(A, ROWS, ROWS);
-    ACCUMULATOR(plain, ROWS, BLOCK);
+    ACCUMULATOR(plain, ROWS, QUARTER);
     ACCUMULATOR(product, ROWS, WIDTH_K);
     const int64_t sequence = program_y / a.heads, head = program_y % a.heads, kv_head = head * a.kv_heads / a.heads;
     const bool first_of_group = head == kv_head * (a.heads / a.kv_heads);
@@ -47,21 +48,21 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         tile_load_block(k, a.k, a.K, chunk.rows, kv_head, block);
         matrix_load_block(g, a.g, a.K, chunk.rows, kv_head, block);
         sync();
-        for (int row = 0; row < ROWS; row += BLOCK) {
-            TILE_VIEW(q_, q, row, 0, BLOCK, WIDTH_K);
-            TILE_VIEW(k_, k, row, 0, BLOCK, WIDTH_K);
+        for (int row = 0; row < ROWS; row += QUARTER) {
+            TILE_VIEW(q_, q, row, 0, QUARTER, WIDTH_K);
+            TILE_VIEW(k_, k, row, 0, QUARTER, WIDTH_K);
             block_mma_nt(plain, row, 0, q_, k_);
         }
         SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
         sync();
         float steepest = 0;
-        MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+        MAXIMUM(steepest, e, CHUNK_QUARTERS * WIDTH_K, -sums[e]);
         const bool steep = steepest > GATE_LIMIT;
         if (steep) {
-            for (int offset = 1; offset < BLOCK; offset++) {
+            for (int offset = 1; offset < QUARTER; offset++) {
                 MAP(product, j, d, x, {
                     x = 0;
-                    if (j % BLOCK + offset < BLOCK) {
+                    if (j % QUARTER + offset < QUARTER) {
                         x = (offset > 1 ? ENTRY(P, j, d) : AT(k, j, d)) * DECAY(ENTRY(g, j + offset, d));
                         ENTRY(P, j, d) = x;
                         x *= AT(q, j + offset, d);
@@ -74,7 +75,7 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
             SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
             sync();
         }
-        EACH_PAIR(b, d, BLOCKS, WIDTH_K) {
+        EACH_PAIR(b, d, CHUNK_QUARTERS, WIDTH_K) {
             ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
             ENTRY(before, b, d) = DECAY(SUM_BEFORE(sums, b, d));
             ENTRY(after, b, d) = DECAY(SUM_AFTER(sums, b, d));
@@ -83,9 +84,9 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
             const float sees = document[row] == before_document ? a.scale : 0.0f;
             READ_MATRIX(sum, P, row, d);
-            READ_TILE(query, q, row, d);
-            EACH_LANE(e) query[e] *= DECAY(sum[e]);
-            WRITE_READER(query, row, d, before, inside, q_block, q_half, q, sees);
+            READ_TILE(q_row, q, row, d);
+            EACH_LANE(e) q_row[e] *= DECAY(sum[e]);
+            WRITE_READER(q_row, row, d, before, inside, q_near, q_half, q, sees);
         }
         if (steep) {
             sync();
@@ -95,9 +96,9 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
         EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
             const float enters = document[row] == last_document ? 1.0f : 0.0f;
             READ_MATRIX(factor, P, row, d);
-            READ_TILE(key, k, row, d);
+            READ_TILE(k_row, k, row, d);
             EACH_LANE(e) factor[e] = DECAY(-factor[e]);
-            WRITE_WRITTEN(key, row, d, factor, steep, inside, after, k_start, k_ahead, k, enters);
+            WRITE_WRITER(k_row, row, d, factor, steep, inside, after, k_start, k_ahead, k, enters);
         }
         if (first_of_group) {
             float *decay = decay_at(&a, sequence, program_x, kv_head, block * WIDTH_K);
@@ -105,16 +106,16 @@ KERNEL(chunk_gla_products, ChunkGlaArguments) {
                 if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
         }
         sync();
-        ADD_BLOCK_PRODUCTS(A, q_block, q_half, k_start, k_ahead, steep);
-        tile_store_block(q, a.queries, a.K, chunk.rows, head, block);
-        if (first_of_group) tile_store_block(k, a.keys, a.K, chunk.rows, kv_head, block);
+        ADD_QUARTER_PRODUCTS(A, q_near, q_half, k_start, k_ahead, steep);
+        tile_store_block(q, a.q_decayed, a.K, chunk.rows, head, block);
+        if (first_of_group) tile_store_block(k, a.k_decayed, a.K, chunk.rows, kv_head, block);
         sync();
     }
-    MAP(plain, i, j, x, if (i % BLOCK == j) ENTRY(diagonal, 0, i) = x);
+    MAP(plain, i, j, x, if (i % QUARTER == j) ENTRY(diagonal, 0, i) = x);
     sync();
     MAP(A, i, j, x, {
         const int offset = i - j;
-        if (i / BLOCK == j / BLOCK && offset >= 0) x = ENTRY(diagonal, offset, j) + (offset ? x : 0.0f);
+        if (i / QUARTER == j / QUARTER && offset >= 0) x = ENTRY(diagonal, offset, j) + (offset ? x : 0.0f);
         x = offset >= 0 && document[i] == document[j] ? a.scale * x : 0.0f;
     });
     accumulator_store(A, products_at(&a, a.products, sequence, program_x, head), ROWS, ROWS, ROWS);
@@ -142,7 +143,7 @@ KERNEL(chunk_gla_state, ChunkGlaArguments) {
         if (load < steps) {
             STAGE_VIEWS(k, v, e, load);
             const Rows rows = rows_at(&a, sequence, load);
-            tile_load_block(k, a.keys, a.K, rows, head, program_y);
+            tile_load_block(k, a.k_decayed, a.K, rows, head, program_y);
             tile_load_block(v, a.v, a.V, rows, head, program_z);
             matrix_load(e, decay_at(&a, sequence, load, head, first_k), a.K, 1, cols_k);
         }
@@ -180,7 +181,7 @@ KERNEL(chunk_gla_output, ChunkGlaArguments) {
         if (load < steps) {
             TILE_VIEW(q, queries, load % STAGES * ROWS, 0, ROWS, WIDTH_K);
             TILE_VIEW(S, states, load % STAGES * WIDTH_K, 0, WIDTH_K, WIDTH_V);
-            tile_load_block(q, a.queries, a.K, rows, head, load);
+            tile_load_block(q, a.q_decayed, a.K, rows, head, load);
             tile_load(S, state + load * WIDTH_K * a.V, a.V, a.K - load * WIDTH_K, cols_v);
         }
         copy_commit();

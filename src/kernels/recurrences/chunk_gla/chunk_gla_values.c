@@ -42,7 +42,7 @@ static ChunkGlaArguments arguments_of(Node *node) {
                                    .V = K,
                                    .scale = chunk_gla_scale(shape.scale, K)};
     const int64_t bytes = dtype_size(q->type), chunks = batch->B * arguments.chunks, N = batch->B * batch->T;
-    arguments.keys = (Heads){node_workspace(node, N * shape.kv_heads * M * bytes), shape.kv_heads * M};
+    arguments.k_decayed = (Heads){node_workspace(node, N * shape.kv_heads * M * bytes), shape.kv_heads * M};
     arguments.decay = node_workspace(node, chunks * shape.kv_heads * M * dtype_size(F32));
     arguments.state = node_workspace(node, chunks * shape.kv_heads * M * K * bytes);
     arguments.dproducts = node_workspace(node, chunks * shape.heads * CHUNK_ROWS * CHUNK_ROWS * bytes);
@@ -107,7 +107,7 @@ static void chunk_gla_values_backward(Node *node) {
     arguments.dg = heads_of_gradient(node->in[GATE]);
     arguments.dfinal = node->outputs > 1 ? node->out[1]->gradient : NULL;
     arguments.dinitial = node->in[INITIAL] ? node->in[INITIAL]->gradient : NULL;
-    arguments.queries = (Heads){tape_workspace(node->tape, N * width * bytes), width};
+    arguments.q_decayed = (Heads){tape_workspace(node->tape, N * width * bytes), width};
     arguments.products = tape_workspace(node->tape, chunks * arguments.heads * CHUNK_ROWS * CHUNK_ROWS * bytes);
     arguments.dstate = tape_workspace(node->tape, chunks * arguments.kv_heads * arguments.K * arguments.V * bytes);
 
@@ -118,7 +118,7 @@ static void chunk_gla_values_backward(Node *node) {
     device->launch(KERNEL_chunk_gla_dstate, type, chunk_gla_grid_of_states(B, &arguments), &arguments);
     device->launch(KERNEL_chunk_gla_dv, type, (Grid){blocks_v, arguments.chunks, kv_heads}, &arguments);
     device->launch(KERNEL_chunk_gla_output, type, (Grid){blocks_v, arguments.chunks, heads}, &arguments);
-    arguments.dq = arguments.queries; /* gets o again, which nobody needs, nor from here on the queries */
+    arguments.dq = arguments.q_decayed; /* gets o again, which nobody needs, nor from here on q_decayed */
     device->launch(KERNEL_chunk_gla_dqkg, type, (Grid){blocks_k, arguments.chunks, kv_heads}, &arguments);
 }
 

@@ -15,9 +15,9 @@ enum { DQ_STAGES = 2 }; /* with three, shared memory would have room for only tw
  * queries. Program: block of K, chunk, sequence and key-value head. */
 KERNEL(chunk_gla_keys, ChunkGlaArguments) {
     TILE(k, ROWS, WIDTH_K);
-    MATRIX(g, ROWS, WIDTH_K); /* g, then the sum of the gates after the row in its block */
-    MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(after, BLOCKS, WIDTH_K); /* the sums over the blocks after */
+    MATRIX(g, ROWS, WIDTH_K); /* g, then the sum of the gates after the row in its quarter */
+    MATRIX(sums, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(after, CHUNK_QUARTERS, WIDTH_K); /* the sums over the quarters after */
     VECTOR(enters, ROWS);
     const int64_t sequence = program_z / a.kv_heads, head = program_z % a.kv_heads;
     const int64_t cols = a.K - program_x * WIDTH_K;
@@ -27,23 +27,23 @@ KERNEL(chunk_gla_keys, ChunkGlaArguments) {
     matrix_load_block(g, a.g, a.K, chunk.rows, head, program_x);
     rows_of_document(enters, a.segment, chunk.rows, chunk.last);
     sync();
-    SUM_GATES_AFTER(g, row, d, sum, if (row % BLOCK == 0) ENTRY(sums, row / BLOCK, d) = sum + ENTRY(g, row, d);
+    SUM_GATES_AFTER(g, row, d, sum, if (row % QUARTER == 0) ENTRY(sums, row / QUARTER, d) = sum + ENTRY(g, row, d);
                     ENTRY(g, row, d) = sum);
     sync();
     float *decay = decay_at(&a, sequence, program_y, head, program_x * WIDTH_K);
     EACH (d, WIDTH_K)
         if (d < cols) decay[d] = stays * DECAY(SUM_ALL(sums, d));
-    EACH_PAIR(b, d, BLOCKS, WIDTH_K) ENTRY(after, b, d) = SUM_AFTER(sums, b, d);
+    EACH_PAIR(b, d, CHUNK_QUARTERS, WIDTH_K) ENTRY(after, b, d) = SUM_AFTER(sums, b, d);
     sync();
     EACH_ROW_VECTOR(row, d, ROWS, WIDTH_K) {
-        READ_MATRIX(in_block, g, row, d);
-        READ_MATRIX(later, after, row / BLOCK, d);
+        READ_MATRIX(in_quarter, g, row, d);
+        READ_MATRIX(later, after, row / QUARTER, d);
         READ_TILE(x, k, row, d);
-        EACH_LANE(e) x[e] *= enters[row] * DECAY(in_block[e] + later[e]);
+        EACH_LANE(e) x[e] *= enters[row] * DECAY(in_quarter[e] + later[e]);
         WRITE_TILE(k, row, d, x);
     }
     sync();
-    tile_store_block(k, a.keys, a.K, chunk.rows, head, program_x);
+    tile_store_block(k, a.k_decayed, a.K, chunk.rows, head, program_x);
 }
 
 /* Computes the gradient of q alone. Program: block of K, chunk, sequence and head. */
@@ -52,11 +52,11 @@ KERNEL(chunk_gla_dq, ChunkGlaArguments) {
     TILE(states, DQ_STAGES * WIDTH_K, WIDTH_V);
     TILE(dA, ROWS, ROWS);
     TILE(k, ROWS, WIDTH_K);
-    TILE(k_near, ROWS, WIDTH_K);     /* k e^(-P), in steep blocks decayed to their end */
-    PADDED_MATRIX(g, ROWS, WIDTH_K); /* g; in steep blocks, then e^g */
-    PADDED_MATRIX(P, ROWS, WIDTH_K); /* P; in steep blocks, then the gradient from inside the block */
-    MATRIX(sums, BLOCKS, WIDTH_K);
-    MATRIX(inside, BLOCKS, WIDTH_K); /* e^(sum over the block) */
+    TILE(k_near, ROWS, WIDTH_K);     /* k e^(-P); if steep, k decayed to the end of its quarter */
+    PADDED_MATRIX(g, ROWS, WIDTH_K); /* g; if steep, then e^g */
+    PADDED_MATRIX(P, ROWS, WIDTH_K); /* P; if steep, then the gradient from inside the quarter */
+    MATRIX(sums, CHUNK_QUARTERS, WIDTH_K);
+    MATRIX(inside, CHUNK_QUARTERS, WIDTH_K); /* e^(sum over the quarter) */
     VECTOR(sees, ROWS);
     ACCUMULATOR(dq, ROWS, WIDTH_K);
     const int64_t sequence = program_z / a.heads, head = program_z % a.heads, kv_head = head * a.kv_heads / a.heads;
@@ -88,9 +88,9 @@ KERNEL(chunk_gla_dq, ChunkGlaArguments) {
     SUM_GATES(sums, g, row, d, sum, ENTRY(P, row, d) = sum);
     sync();
     float steepest = 0;
-    MAXIMUM(steepest, e, BLOCKS * WIDTH_K, -sums[e]);
+    MAXIMUM(steepest, e, CHUNK_QUARTERS * WIDTH_K, -sums[e]);
     const bool steep = steepest > GATE_LIMIT;
-    EACH_PAIR(b, d, BLOCKS, WIDTH_K) ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
+    EACH_PAIR(b, d, CHUNK_QUARTERS, WIDTH_K) ENTRY(inside, b, d) = DECAY(ENTRY(sums, b, d));
     if (steep) {
         SUM_GATES_AFTER(g, row, d, sum, PUT(k_near, row, d, AT(k, row, d) * DECAY(sum)));
     } else {
@@ -107,19 +107,19 @@ KERNEL(chunk_gla_dq, ChunkGlaArguments) {
     PASS_DOWN(dq, 1);
     PASS_DOWN(dq, 2);
     if (!steep) {
-        for (int row = 0; row < ROWS; row += BLOCK) {
-            TILE_VIEW(dA_, dA, row, row, BLOCK, BLOCK);
-            TILE_VIEW(k_, k_near, row, 0, BLOCK, WIDTH_K);
+        for (int row = 0; row < ROWS; row += QUARTER) {
+            TILE_VIEW(dA_, dA, row, row, QUARTER, QUARTER);
+            TILE_VIEW(k_, k_near, row, 0, QUARTER, WIDTH_K);
             block_mma_nn(dq, row, 0, dA_, k_);
         }
     }
     MAP(dq, i, d, x, x *= DECAY(ENTRY(P, i, d)));
     if (steep) {
         sync();
-        BLOCK_WALK(zero, 0.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK, ENTRY(P, b * BLOCK + i, d) = zero;
-                   ENTRY(g, b * BLOCK + i, d) = DECAY(ENTRY(g, b * BLOCK + i, d)));
-        for (int j = 0; j < BLOCK; j++)
-            BLOCK_WALK(walked, 1.0f, b, BLOCKS, d, WIDTH_K, i, BLOCK - j, const int from = b * BLOCK + j;
+        BLOCK_WALK(zero, 0.0f, b, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER, ENTRY(P, b * QUARTER + i, d) = zero;
+                   ENTRY(g, b * QUARTER + i, d) = DECAY(ENTRY(g, b * QUARTER + i, d)));
+        for (int j = 0; j < QUARTER; j++)
+            BLOCK_WALK(walked, 1.0f, b, CHUNK_QUARTERS, d, WIDTH_K, i, QUARTER - j, const int from = b * QUARTER + j;
                        const int row = from + i; walked *= i ? ENTRY(g, row, d) : 1.0f;
                        ENTRY(P, row, d) += AT(dA, row, from) * walked * AT(k, from, d));
         sync();

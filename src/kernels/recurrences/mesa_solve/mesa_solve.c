@@ -147,8 +147,8 @@ Tensor *mesa_solve(Tape *tape, Tensor *q, Tensor *k, Tensor *g, Tensor *s, Tenso
                    Tensor *initial, Tensor **final) {
     const int64_t N = tape->batch->B * tape->batch->T, K = q->cols / shape.heads;
     CHECK(q->rows == N && k->rows == N && g->rows == N && s->rows == N, "mesa_solve: rows are not the batch's tokens");
-    CHECK(q->cols == k->cols && q->type == k->type && q->cols == K * shape.heads && K <= MESA_SOLVE_KEYS,
-          "mesa_solve: q and k are not alike, or heads of %lld keys", (long long)K);
+    CHECK(q->cols == k->cols && q->type == k->type && q->cols == K * shape.heads && K <= MESA_SOLVE_K,
+          "mesa_solve: q and k are not alike, or heads of %lld key columns", (long long)K);
     CHECK(g->cols == shape.heads && g->type == F32 && s->cols == shape.heads && s->type == F32,
           "mesa_solve: the gates are not fp32 [N, heads]");
     CHECK(lambda->rows * lambda->cols == q->cols, "mesa_solve: lambda is not [heads*K]");

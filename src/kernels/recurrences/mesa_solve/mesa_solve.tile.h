@@ -27,12 +27,12 @@
         row_values_total(values);                                                                                      \
     } while (0)
 
-#define MESA_KERNEL_FOR(name, keys) KERNEL(name##_##keys, MesaSolveArguments)
-#define MESA_KERNEL_OF(name, keys)  MESA_KERNEL_FOR(name, keys) /* expands keys first */
-#define MESA_KERNEL(name)           MESA_KERNEL_OF(name, KEYS)
+#define MESA_KERNEL_FOR(name, cols_k) KERNEL(name##_##cols_k, MesaSolveArguments)
+#define MESA_KERNEL_OF(name, cols_k)  MESA_KERNEL_FOR(name, cols_k) /* expands cols_k first */
+#define MESA_KERNEL(name)             MESA_KERNEL_OF(name, COLS_K)
 
-#define KEYS 64
+#define COLS_K 64
 #include "kernels/recurrences/mesa_solve/mesa_solve_keys.h"
-#undef KEYS
-#define KEYS 128
+#undef COLS_K
+#define COLS_K 128
 #include "kernels/recurrences/mesa_solve/mesa_solve_keys.h"

@@ -1,18 +1,18 @@
-/* mesa_solve for heads of up to KEYS key columns. Program: chunk, head, sequence. */
+/* mesa_solve for heads of up to COLS_K key columns. Program: chunk, head, sequence. */
 
 MESA_KERNEL(mesa_solve) {
-    TILE(H, KEYS, KEYS);
-    TILE(k, ROWS, KEYS);          /* k; first that of the chunk before, in the end `solved` */
-    PADDED_MATRIX(x, ROWS, KEYS); /* in memory, because registers have room for only three of these */
+    TILE(H, COLS_K, COLS_K);
+    TILE(k, ROWS, COLS_K);          /* k; first that of the chunk before, in the end `solved` */
+    PADDED_MATRIX(x, ROWS, COLS_K); /* in memory, because registers have room for only three of these */
     PADDED_MATRIX(M, ROWS, ROWS);
     MATRIX(decays, DECAYS, ROWS);
-    MATRIX(sums, ROWS / 16, KEYS);
-    VECTOR(lambda, KEYS);
-    ACCUMULATOR(earlier, KEYS, KEYS);
-    ACCUMULATOR(p, ROWS, KEYS);
-    ACCUMULATOR(r, ROWS, KEYS); /* q - (H + diag(lambda)) x */
-    ACCUMULATOR(y, ROWS, KEYS); /* (H + diag(lambda)) p */
-    ACCUMULATOR(products, ROWS, KEYS);
+    MATRIX(sums, ROWS / 16, COLS_K);
+    VECTOR(lambda, COLS_K);
+    ACCUMULATOR(earlier, COLS_K, COLS_K);
+    ACCUMULATOR(p, ROWS, COLS_K);
+    ACCUMULATOR(r, ROWS, COLS_K); /* q - (H + diag(lambda)) x */
+    ACCUMULATOR(y, ROWS, COLS_K); /* (H + diag(lambda)) p */
+    ACCUMULATOR(products, ROWS, COLS_K);
     ACCUMULATOR(A, ROWS, ROWS);
     ROW_VALUES(u, ROWS);
     ROW_VALUES(square, ROWS); /* r r */
@@ -40,7 +40,7 @@ MESA_KERNEL(mesa_solve) {
     }
     matrix_load(decays, decays_of(of_state, sequence, index, head), ROWS, DECAYS, ROWS);
     tile_load_block(k, a.q, K, rows, head, 0);
-    EACH (d, KEYS) {
+    EACH (d, COLS_K) {
         const float raw = d < K ? to_float(raw_lambda[d]) : 0.0f;
         lambda[d] = a.lower_bound + softplus_f(raw);
     }

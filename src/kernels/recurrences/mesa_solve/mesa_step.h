@@ -4,7 +4,7 @@
 
 #include "kernels/heads.h"
 
-enum { MESA_SOLVE_KEYS = 128 }; /* of a head in mesa_solve and mesa_step, at most */
+enum { MESA_SOLVE_K = 128 }; /* key columns of a head in mesa_solve and mesa_step, at most */
 
 /* One token of mesa_solve: H = e^g H + e^s k k^T, x = (H + diag(lambda))^-1 q. */
 typedef struct MesaStepArguments {

@@ -3,16 +3,16 @@
 #include "tile/tile.h"
 #include "kernels/recurrences/mesa_solve/mesa_step.h"
 
-enum { KEYS = MESA_SOLVE_KEYS };
+enum { COLS_K = MESA_SOLVE_K };
 
 /* Programs: x over heads, y over sequences. */
 KERNEL(mesa_step, MesaStepArguments) {
-    VECTOR(key, KEYS);
-    VECTOR(lambda, KEYS);
-    VECTOR(x, KEYS);
-    VECTOR(p, KEYS);
-    VECTOR(r, KEYS); /* q - (H + diag(lambda)) x */
-    VECTOR(y, KEYS); /* (H + diag(lambda)) p */
+    VECTOR(key, COLS_K);
+    VECTOR(lambda, COLS_K);
+    VECTOR(x, COLS_K);
+    VECTOR(p, COLS_K);
+    VECTOR(r, COLS_K); /* q - (H + diag(lambda)) x */
+    VECTOR(y, COLS_K); /* (H + diag(lambda)) p */
     const int64_t head = program_x, sequence = program_y, K = a.K, at = (sequence * a.heads + head) * K * K;
     const float decay = exp_f(a.g[sequence * a.g_stride + head]), factor = exp_f(a.s[sequence * a.s_stride + head]);
     const element *const q = (const element *)a.q.data + entry_of_head(a.q, K, sequence, head, 0);

@@ -2,7 +2,7 @@
 
 #include "tile/rows.h"
 
-bool recurrent_step_fits(const Node *node, int64_t K) { return node_is_one_token(node) && K <= RECURRENT_STEP_KEYS; }
+bool recurrent_step_fits(const Node *node, int64_t K) { return node_is_one_token(node) && K <= RECURRENT_STEP_K; }
 
 void recurrent_step(const Node *node, int state, RecurrentStepArguments *arguments) {
     const Tape *tape = node->tape;

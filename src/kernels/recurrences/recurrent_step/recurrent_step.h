@@ -19,7 +19,7 @@
 #include "kernels/heads.h"
 
 /* Columns of a program; the most key channels; the most constant decays. */
-enum { RECURRENT_STEP_COLS = 64, RECURRENT_STEP_KEYS = 576, RECURRENT_STEP_DECAYS = 128 };
+enum { RECURRENT_STEP_COLS = 64, RECURRENT_STEP_K = 576, RECURRENT_STEP_DECAYS = 128 };
 /* Rows of a program if o is of the state's rows. */
 enum { RECURRENT_STEP_ROWS = 16 };
 

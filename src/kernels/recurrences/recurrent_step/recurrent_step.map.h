@@ -16,12 +16,12 @@ DEVICE float log_decay_at(const RecurrentStepArguments *a, int64_t sequence, int
 
 /* Programs: x over columns, y over states, z over sequences. */
 KERNEL(recurrent_step, RecurrentStepArguments) {
-    enum { KEYS = RECURRENT_STEP_KEYS, COLS = RECURRENT_STEP_COLS };
-    VECTOR(decay, KEYS);
-    VECTOR(query, KEYS);
-    VECTOR(key, KEYS);
-    VECTOR(reader, KEYS);
-    VECTOR(eraser, KEYS);
+    enum { COLS_K = RECURRENT_STEP_K, COLS = RECURRENT_STEP_COLS };
+    VECTOR(decay, COLS_K);
+    VECTOR(query, COLS_K);
+    VECTOR(key, COLS_K);
+    VECTOR(reader, COLS_K);
+    VECTOR(eraser, COLS_K);
     VECTOR(read, COLS);
     VECTOR(written, COLS);
     VECTOR(sum, COLS);
