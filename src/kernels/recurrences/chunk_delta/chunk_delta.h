@@ -19,7 +19,7 @@ typedef struct ChunkDeltaArguments {
     const float *g, *beta;  /* [N, v_heads], [N*steps, v_heads] */
     const int32_t *segment; /* [N] */
     const float *initial;   /* [B*v_heads*K, V] */
-    float *gates;           /* [B, chunks, v_heads, 4, 64]: D for what is erased, E, K^(-1/2) D for the queries, beta */
+    float *gates;           /* [B, chunks, v_heads, 4, 64]: D for what is erased, E, scale D for the queries, beta */
     void *inverse;          /* elements [B, chunks, v_heads, 64, 64]: T, without its diagonal if `transposed` */
     void *products;         /* likewise: P */
     float *overlaps;        /* likewise, fp32: the decayed products of keys; may be left out */

@@ -1,5 +1,4 @@
-/* The backward of chunk_delta, except for the walk over the chunks, with one program per chunk and head. Equations in
- * chunk_delta_chunk.h. */
+/* The backward of chunk_delta, except for the walk over the chunks; equations in chunk_delta_chunk.h. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta_chunk.h"

@@ -1,20 +1,20 @@
 /* The gated delta rule in chunks of 64 rows (arXiv 2406.06484, 2412.06464). Only the state is carried from chunk to
- * chunk, by one program per head and block of V (chunk_delta_walk.tile.h). Everything else is computed by one program
- * per chunk and head (chunk_delta_forward.tile.h, chunk_delta_backward.tile.h).
+ * chunk, by one program per head and block of V (chunk_delta_walk.tile.h). Everything else has programs for each chunk
+ * (chunk_delta_forward.tile.h, chunk_delta_backward.tile.h).
  *
  * Row i of the chunk is one update of the state. With G the running sum of g inside the chunk, M_ij = e^(G_i - G_j) for
  * j <= i, D_i = e^G_i, E_i = e^(G_last - G_i), S the state before the chunk and x' the gradient of x:
  *
- *   L = beta_i M_ij k_i k_j for j < i         T = (I + L)^-1         P = K^(-1/2) M_ij q_i k_j for j <= i
+ *   L = beta_i M_ij k_i k_j for j < i         T = (I + L)^-1         P = scale M_ij q_i k_j for j <= i
  *   U = T (beta (v - D k S))                  S_next = e^G_last S + k^T (E U)
- *   o = K^(-1/2) D q S + P U
+ *   o = scale D q S + P U
  *
  *   U' = P^T o' + E k S_next'                 R' = T^T U'            v' = beta R'
- *   S' = e^G_last S_next' + q^T (K^(-1/2) D o') - k^T (D beta R')
- *   A = K^(-1/2) M_ij o'_i U_j for j <= i     B = -beta_i M_ij R'_i U_j for j < i
- *   q' = K^(-1/2) D o' S^T + A k              k' = E U S_next'^T - D beta R' S^T + A^T q + (B + B^T) k
+ *   S' = e^G_last S_next' + q^T (scale D o') - k^T (D beta R')
+ *   A = scale M_ij o'_i U_j for j <= i        B = -beta_i M_ij R'_i U_j for j < i
+ *   q' = scale D o' S^T + A k                 k' = E U S_next'^T - D beta R' S^T + A^T q + (B + B^T) k
  *   beta'_i = R'_i v_i - D_i R'_i (k_i S) + sum over j of B_ij k_i k_j / beta_i
- *   G'_i = q_i (K^(-1/2) D o' S^T)_i - k_i (D beta R' S^T)_i - k_i (E U S_next'^T)_i + sum over j of (Z_ij - Z_ji),
+ *   G'_i = q_i (scale D o' S^T)_i - k_i (D beta R' S^T)_i - k_i (E U S_next'^T)_i + sum over j of (Z_ij - Z_ji),
  *   Z_ij = A_ij q_i k_j + B_ij k_i k_j;  G'_last gets sum over i of k_i (E U S_next'^T)_i, and e^G_last S S_next'
  *   g'_t = sum over i >= t of G'_i
  *
@@ -61,7 +61,7 @@ DEVICE float *gates_at(const ChunkDeltaArguments *a, int64_t number, int64_t seq
     return a->gates + chunk_offset(a->chunks, a->v_heads, sequence, index, head, GATES * ROWS) + number * ROWS;
 }
 
-/* e^G_last, from D or K^(-1/2) D; 0 if the state before the chunk does not last until its end. */
+/* e^G_last, from D or scale D; 0 if the state before the chunk does not last until its end. */
 DEVICE float stays_of(const ChunkDeltaArguments *a, const float *from_start, const float *query_decay,
                       DeltaChunk chunk) {
     const float *decay = a->undecayed ? query_decay : from_start;

@@ -1,11 +1,10 @@
-/* The forward of chunk_delta, except for the walk over the chunks, with one program per chunk and head. Equations in
- * chunk_delta_chunk.h. */
+/* The forward of chunk_delta, except for the walk over the chunks; equations in chunk_delta_chunk.h. */
 #include "tile/tile.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta_chunk.h"
 #include "kernels/triangular_inverse.h"
 
-/* Computes T, P, the overlaps M_ij k_i k_j for j < i, and the gates D, E, K^(-1/2) D for the queries, and beta.
+/* Computes T, P, the overlaps M_ij k_i k_j for j < i, and the gates D, E, scale D for the queries, and beta.
  * Program: chunk, sequence and value head. */
 KERNEL(chunk_delta_prepare, ChunkDeltaArguments) {
     TILE(q, ROWS, WIDTH);

@@ -4,7 +4,7 @@
 #include "kernels/recurrences/chunk_delta/chunk_delta.h"
 #include "kernels/recurrences/chunk_delta/chunk_delta_chunk.h"
 
-/* Loads beta, D, E and K^(-1/2) D for the queries, and returns e^G_last. The caller must sync() afterwards. */
+/* Loads beta, D, E and scale D for the queries, and returns e^G_last. The caller must sync() afterwards. */
 DEVICE float load_gates(float *beta, float *from_start, float *to_end, float *query_decay, const ChunkDeltaArguments *a,
                         DeltaChunk chunk, int64_t sequence, int64_t index, int64_t head) {
     const float *gates = gates_at(a, 0, sequence, index, head);

@@ -1,5 +1,5 @@
-/* Linear attention with one decay per head and token (Mamba-2, retention; fla's simple_gla) in chunks of 64 rows, with
- * one program per chunk and head except where the state is carried.
+/* Linear attention with one decay per head and token (Mamba-2, retention; fla's simple_gla) in chunks of 64 rows. Only
+ * the walks (chunk_simple_gla_walk.tile.h) go from chunk to chunk; the other kernels have programs for each chunk.
  *
  * With S the state before the chunk, x' the gradient of x, M_ij = e^(g_j+1 + ... + g_i + s_j) for j <= i and else 0,
  * u_i = e^(g_0 + ... + g_i) and w_j = e^(g_j+1 + ... + g_last + s_j), M's last row:
