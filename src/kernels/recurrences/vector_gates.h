@@ -13,6 +13,11 @@
 
 enum { QUARTER = 16, CHUNK_QUARTERS = CHUNK_ROWS / QUARTER };
 
+/* Factors e^P and e^(-P) are within e^+-40, about 10^+-17. Elements and sums have room for 10^+-38, also for the
+ * products above the diagonal, which get up to e^40 times as large as their operands before they are masked. Rounding P
+ * to fp32 changes e^P by at most 40 * 2^-24, about 2 * 10^-6 of its value. */
+#define GATE_LIMIT 40.0f
+
 /* e^x, where x is a sum of gates. */
 #define DECAY(x) exp2_f((x)*1.44269504f)
 

@@ -36,7 +36,6 @@
 #include "kernels/recurrences/vector_gates.h"
 
 enum { ROWS = CHUNK_ROWS, WIDTH_K = CHUNK_DPLR_K, WIDTH_V = CHUNK_DPLR_V };
-#define GATE_LIMIT    40.0f
 #define SMALLEST_BETA 1e-15f /* below it, the gradient of beta is 0 */
 
 /* The 64 x 64 products of (chunk index, head). */

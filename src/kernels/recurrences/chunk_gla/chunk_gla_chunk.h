@@ -31,7 +31,6 @@ enum {
     STAGES = 3,
     AHEAD = STAGES - 2 /* stages that are still loading while one is used */
 };
-#define GATE_LIMIT 20.0f
 
 /* The state of (chunk index, key-value head) from entry (k, v) on, in states or in their gradients. */
 DEVICE element *state_at(const ChunkGlaArguments *a, void *states, int64_t sequence, int64_t index, int64_t head,
