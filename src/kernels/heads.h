@@ -11,6 +11,10 @@ typedef struct Heads {
 } Heads;
 
 #ifdef FLAME_KERNEL_FILE
+/* The kernel name_size, of a file that is included once for each size. */
+#define SIZED_KERNEL(name, size, Arguments)  PASTED_KERNEL(name, size, Arguments) /* expands size first */
+#define PASTED_KERNEL(name, size, Arguments) KERNEL(name##_##size, Arguments)
+
 /* A range of rows of a matrix. */
 typedef struct Rows {
     int64_t first, count;

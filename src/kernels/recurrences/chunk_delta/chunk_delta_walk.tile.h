@@ -212,9 +212,7 @@ typedef int HeldNumber;
 typedef uint32_t HeldNumber;
 #endif
 
-#define KERNEL_FOR(name, cols_k) KERNEL(name##_##cols_k, ChunkDeltaArguments)
-#define KERNEL_OF(name, cols_k)  KERNEL_FOR(name, cols_k) /* expands cols_k first */
-#define HELD_KERNEL(name)        KERNEL_OF(name, COLS_K)
+#define HELD_KERNEL(name) SIZED_KERNEL(name, COLS_K, ChunkDeltaArguments)
 
 #define COLS_K 64
 #include "kernels/recurrences/chunk_delta/chunk_delta_held.h"

@@ -66,9 +66,7 @@ DEVICE float *betas_at(const ChunkDplrArguments *a, int64_t sequence, int64_t in
 }
 
 /* Kernels exist for one writer (name_1, where k is all three keys) and for two (name_2). */
-#define KERNEL_FOR(name, number) KERNEL(name##_##number, ChunkDplrArguments)
-#define KERNEL_OF(name, number)  KERNEL_FOR(name, number) /* expands number first */
-#define WRITERS_KERNEL(name)     KERNEL_OF(name, WRITERS)
+#define WRITERS_KERNEL(name) SIZED_KERNEL(name, WRITERS, ChunkDplrArguments)
 
 /* Views of `work`, which has squares of 64 x 64 one below the other: half number n, 64 rows by WIDTH_K columns, and
  * square number n. */

@@ -18,7 +18,7 @@
 #define STATE_KERNEL_FOR(name, writers, cols_k) KERNEL(name##_##writers##_##cols_k, ChunkDplrArguments)
 #define STATE_KERNEL_OF(name, writers, cols_k)  STATE_KERNEL_FOR(name, writers, cols_k)
 #define STATE_KERNEL(name)                      STATE_KERNEL_OF(name, WRITERS, COLS_K)
-#define DSTATE_KERNEL(name)                     KERNEL_OF(name, COLS_K)
+#define DSTATE_KERNEL(name)                     SIZED_KERNEL(name, COLS_K, ChunkDplrArguments)
 
 #define COLS_K 64
 #include "kernels/recurrences/chunk_dplr/chunk_dplr_dstate.h"

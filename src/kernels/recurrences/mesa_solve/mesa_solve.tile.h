@@ -27,9 +27,7 @@
         row_values_total(values);                                                                                      \
     } while (0)
 
-#define MESA_KERNEL_FOR(name, cols_k) KERNEL(name##_##cols_k, MesaSolveArguments)
-#define MESA_KERNEL_OF(name, cols_k)  MESA_KERNEL_FOR(name, cols_k) /* expands cols_k first */
-#define MESA_KERNEL(name)             MESA_KERNEL_OF(name, COLS_K)
+#define MESA_KERNEL(name) SIZED_KERNEL(name, COLS_K, MesaSolveArguments)
 
 #define COLS_K 64
 #include "kernels/recurrences/mesa_solve/mesa_solve_keys.h"

@@ -91,29 +91,14 @@ KERNEL(attention_query_sums, AttentionArguments) {
     }
 }
 
-#define GATES 0
+#define GATES                  0
+#define ATTENTION_KERNEL(name) SIZED_KERNEL(name, HEAD, AttentionArguments)
 
-#define HEAD                32
-#define attention_forward   attention_forward_32
-#define attention_queries   attention_queries_32
-#define attention_keys      attention_keys_32
-#define attention_gradients attention_gradients_32
+#define HEAD 32
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                64
-#define attention_forward   attention_forward_64
-#define attention_queries   attention_queries_64
-#define attention_keys      attention_keys_64
-#define attention_gradients attention_gradients_64
+#define HEAD 64
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                128
-#define attention_forward   attention_forward_128
-#define attention_queries   attention_queries_128
-#define attention_keys      attention_keys_128
-#define attention_gradients attention_gradients_128
+#define HEAD 128
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                256
-#define attention_forward   attention_forward_256
-#define attention_queries   attention_queries_256
-#define attention_keys      attention_keys_256
-#define attention_gradients attention_gradients_256
+#define HEAD 256
 #include "kernels/softmax/attention/attention_head.h"

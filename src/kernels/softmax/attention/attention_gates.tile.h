@@ -62,29 +62,14 @@ KERNEL(attention_gate_gradient, GateGradientArguments) {
     }
 }
 
-#define GATES 1
+#define GATES                  1
+#define ATTENTION_KERNEL(name) SIZED_KERNEL(name##_gates, HEAD, AttentionArguments)
 
-#define HEAD                32
-#define attention_forward   attention_forward_gates_32
-#define attention_queries   attention_queries_gates_32
-#define attention_keys      attention_keys_gates_32
-#define attention_gradients attention_gradients_gates_32
+#define HEAD 32
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                64
-#define attention_forward   attention_forward_gates_64
-#define attention_queries   attention_queries_gates_64
-#define attention_keys      attention_keys_gates_64
-#define attention_gradients attention_gradients_gates_64
+#define HEAD 64
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                128
-#define attention_forward   attention_forward_gates_128
-#define attention_queries   attention_queries_gates_128
-#define attention_keys      attention_keys_gates_128
-#define attention_gradients attention_gradients_gates_128
+#define HEAD 128
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                256
-#define attention_forward   attention_forward_gates_256
-#define attention_queries   attention_queries_gates_256
-#define attention_keys      attention_keys_gates_256
-#define attention_gradients attention_gradients_gates_256
+#define HEAD 256
 #include "kernels/softmax/attention/attention_head.h"

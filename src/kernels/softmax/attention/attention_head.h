@@ -1,5 +1,5 @@
-/* The attention kernels for heads of up to HEAD columns; included once per HEAD by attention.tile.h and, with log gates
- * (GATES = 1), by attention_gates.tile.h. A kernel is compiled if the including file defines its name.
+/* The attention kernels for heads of up to HEAD columns; included once per HEAD by attention.tile.h, by
+ * attention_gates.tile.h with log gates (GATES = 1), and by delta_values_gradient.tile.h.
  *
  * Sums are over the keys j that query i sees, or over the queries i that see key j; do is the gradient of o:
  * - s_ij = scale q_i k_j, p_ij = e^(s_ij - lse_i), o_i = sum_j p_ij v_j
@@ -34,7 +34,7 @@
         WITH_GATES(load_decay_stage(sums, stage, a.decay + (program_z * a.heads + head) * a.decay_of_head, s0);)       \
     } while (0)
 
-#ifdef attention_forward
+#if !ATTENTION_STRICT
 /* FlashAttention-2 (arXiv 2307.08691): keys come in tiles, and each row keeps the maximum and the sum of e^(s -
  * maximum) so far. The next tiles of keys and values are loaded while these are used. On the CPU a tile of keys is
  * loaded and packed once for several blocks of queries. */
@@ -264,7 +264,3 @@ ATTENTION_KERNEL(attention_keys) {
 #undef WITH_GATES
 #undef load_key_stage
 #undef load_query_stage
-#undef attention_forward
-#undef attention_queries
-#undef attention_keys
-#undef attention_gradients

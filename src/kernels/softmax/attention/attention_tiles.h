@@ -172,6 +172,4 @@ DEVICE float decay_of_token(Decay decay, int t) {
         EACH_PAIR(i, j, ds##_rows / 16, ds##_cols)(to)[j] += ENTRY(parts, i, j);                                       \
     } while (0)
 
-#define ATTENTION_KERNEL(name) KERNEL(name, AttentionArguments) /* expands name first */
-
 #endif

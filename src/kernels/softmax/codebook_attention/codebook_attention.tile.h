@@ -130,37 +130,13 @@ KERNEL(codebook_attention_delta, CodebookArguments) {
     }
 }
 
-#define CODEBOOK_KERNEL(name) KERNEL(name, CodebookArguments) /* expands name first */
+#define CODEBOOK_KERNEL(name) SIZED_KERNEL(name, HEAD, CodebookArguments)
 
-#define HEAD                                 32
-#define codebook_attention_memories          codebook_attention_memories_32
-#define codebook_attention_forward           codebook_attention_forward_32
-#define codebook_attention_queries           codebook_attention_queries_32
-#define codebook_attention_keys              codebook_attention_keys_32
-#define codebook_attention_values            codebook_attention_values_32
-#define codebook_attention_memories_backward codebook_attention_memories_backward_32
+#define HEAD 32
 #include "kernels/softmax/codebook_attention/codebook_attention_head.h"
-#define HEAD                                 64
-#define codebook_attention_memories          codebook_attention_memories_64
-#define codebook_attention_forward           codebook_attention_forward_64
-#define codebook_attention_queries           codebook_attention_queries_64
-#define codebook_attention_keys              codebook_attention_keys_64
-#define codebook_attention_values            codebook_attention_values_64
-#define codebook_attention_memories_backward codebook_attention_memories_backward_64
+#define HEAD 64
 #include "kernels/softmax/codebook_attention/codebook_attention_head.h"
-#define HEAD                                 128
-#define codebook_attention_memories          codebook_attention_memories_128
-#define codebook_attention_forward           codebook_attention_forward_128
-#define codebook_attention_queries           codebook_attention_queries_128
-#define codebook_attention_keys              codebook_attention_keys_128
-#define codebook_attention_values            codebook_attention_values_128
-#define codebook_attention_memories_backward codebook_attention_memories_backward_128
+#define HEAD 128
 #include "kernels/softmax/codebook_attention/codebook_attention_head.h"
-#define HEAD                                 256
-#define codebook_attention_memories          codebook_attention_memories_256
-#define codebook_attention_forward           codebook_attention_forward_256
-#define codebook_attention_queries           codebook_attention_queries_256
-#define codebook_attention_keys              codebook_attention_keys_256
-#define codebook_attention_values            codebook_attention_values_256
-#define codebook_attention_memories_backward codebook_attention_memories_backward_256
+#define HEAD 256
 #include "kernels/softmax/codebook_attention/codebook_attention_head.h"

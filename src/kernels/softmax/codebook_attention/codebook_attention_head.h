@@ -385,9 +385,3 @@ CODEBOOK_KERNEL(codebook_attention_memories_backward) {
 #undef score_gradients
 #undef load_queries
 #undef weights_of_queries
-#undef codebook_attention_memories
-#undef codebook_attention_forward
-#undef codebook_attention_queries
-#undef codebook_attention_keys
-#undef codebook_attention_values
-#undef codebook_attention_memories_backward

@@ -85,26 +85,11 @@ KERNEL(compressed_sum, CompressedArguments) {
     grouped_key_sums(&a.grouped, sums_of_keys(&a.grouped, a.partial, a.parts, a.B * a.rows), program_x, program_y);
 }
 
-#define COMPRESSED_KERNEL(name) KERNEL(name, CompressedArguments) /* expands name first */
+#define COMPRESSED_KERNEL(name) SIZED_KERNEL(name, HEAD, CompressedArguments)
 
-#define HEAD                 32
-#define compressed_forward   compressed_forward_32
-#define compressed_select    compressed_select_32
-#define compressed_queries   compressed_queries_32
-#define compressed_keys      compressed_keys_32
-#define compressed_gradients compressed_gradients_32
+#define HEAD 32
 #include "kernels/softmax/compressed_attention/compressed_head.h"
-#define HEAD                 64
-#define compressed_forward   compressed_forward_64
-#define compressed_select    compressed_select_64
-#define compressed_queries   compressed_queries_64
-#define compressed_keys      compressed_keys_64
-#define compressed_gradients compressed_gradients_64
+#define HEAD 64
 #include "kernels/softmax/compressed_attention/compressed_head.h"
-#define HEAD                 128
-#define compressed_forward   compressed_forward_128
-#define compressed_select    compressed_select_128
-#define compressed_queries   compressed_queries_128
-#define compressed_keys      compressed_keys_128
-#define compressed_gradients compressed_gradients_128
+#define HEAD 128
 #include "kernels/softmax/compressed_attention/compressed_head.h"

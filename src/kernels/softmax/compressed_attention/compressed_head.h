@@ -1,5 +1,5 @@
 /* The kernels of compressed_attention for heads of up to HEAD columns; compressed_attention.tile.h includes this once
- * per HEAD, after defining their names. A row m is a token and a head (grouped_rows.h), r is a row of k and v.
+ * per HEAD. A row m is a token and a head (grouped_rows.h), r is a row of k and v.
  *
  * - s_mr = scale q_m k_r for the rows r that the token of m sees, p_mr = e^(s_mr - lse_m), o_m = sum_r p_mr v_r
  * - importance of r for a token and key head: the sum of p_mr over the heads m
@@ -253,8 +253,3 @@ COMPRESSED_KERNEL(compressed_keys) {
 #undef ROWS
 #undef BAND
 #undef mask_blocks
-#undef compressed_forward
-#undef compressed_select
-#undef compressed_queries
-#undef compressed_keys
-#undef compressed_gradients

@@ -70,33 +70,13 @@ KERNEL(delta_values_row_sums, DeltaValuesArguments) {
     }
 }
 
-#define DELTA_KERNEL(name) KERNEL(name, DeltaValuesArguments) /* expands name first */
+#define DELTA_KERNEL(name) SIZED_KERNEL(name, HEAD, DeltaValuesArguments)
 
-#define HEAD                    32
-#define delta_values_prepare    delta_values_prepare_32
-#define delta_values_earlier    delta_values_earlier_32
-#define delta_values_solve      delta_values_solve_32
-#define delta_values_later      delta_values_later_32
-#define delta_values_solve_back delta_values_solve_back_32
+#define HEAD 32
 #include "kernels/softmax/delta_values/delta_values_head.h"
-#define HEAD                    64
-#define delta_values_prepare    delta_values_prepare_64
-#define delta_values_earlier    delta_values_earlier_64
-#define delta_values_solve      delta_values_solve_64
-#define delta_values_later      delta_values_later_64
-#define delta_values_solve_back delta_values_solve_back_64
+#define HEAD 64
 #include "kernels/softmax/delta_values/delta_values_head.h"
-#define HEAD                    128
-#define delta_values_prepare    delta_values_prepare_128
-#define delta_values_earlier    delta_values_earlier_128
-#define delta_values_solve      delta_values_solve_128
-#define delta_values_later      delta_values_later_128
-#define delta_values_solve_back delta_values_solve_back_128
+#define HEAD 128
 #include "kernels/softmax/delta_values/delta_values_head.h"
-#define HEAD                    256
-#define delta_values_prepare    delta_values_prepare_256
-#define delta_values_earlier    delta_values_earlier_256
-#define delta_values_solve      delta_values_solve_256
-#define delta_values_later      delta_values_later_256
-#define delta_values_solve_back delta_values_solve_back_256
+#define HEAD 256
 #include "kernels/softmax/delta_values/delta_values_head.h"

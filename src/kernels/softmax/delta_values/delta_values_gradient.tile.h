@@ -5,25 +5,14 @@
 #include "kernels/softmax/attention/attention.h"
 #include "kernels/softmax/attention/attention_tiles.h"
 
-#define GATES 0
+#define GATES                  0
+#define ATTENTION_KERNEL(name) SIZED_KERNEL(name##_strict, HEAD, AttentionArguments)
 
-#define HEAD                32
-#define attention_queries   attention_queries_strict_32
-#define attention_keys      attention_keys_strict_32
-#define attention_gradients attention_gradients_strict_32
+#define HEAD 32
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                64
-#define attention_queries   attention_queries_strict_64
-#define attention_keys      attention_keys_strict_64
-#define attention_gradients attention_gradients_strict_64
+#define HEAD 64
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                128
-#define attention_queries   attention_queries_strict_128
-#define attention_keys      attention_keys_strict_128
-#define attention_gradients attention_gradients_strict_128
+#define HEAD 128
 #include "kernels/softmax/attention/attention_head.h"
-#define HEAD                256
-#define attention_queries   attention_queries_strict_256
-#define attention_keys      attention_keys_strict_256
-#define attention_gradients attention_gradients_strict_256
+#define HEAD 256
 #include "kernels/softmax/attention/attention_head.h"

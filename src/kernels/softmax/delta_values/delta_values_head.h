@@ -257,8 +257,3 @@ DELTA_KERNEL(delta_values_solve_back) {
 #undef add_earlier
 #undef add_later
 #undef load_later
-#undef delta_values_prepare
-#undef delta_values_earlier
-#undef delta_values_solve
-#undef delta_values_later
-#undef delta_values_solve_back

@@ -65,21 +65,13 @@ KERNEL(nearest_codes_backward, NearestCodesArguments) {
     }
 }
 
-#define CODES_KERNEL(name) KERNEL(name, NearestCodesArguments) /* expands name first */
+#define CODES_KERNEL(name) SIZED_KERNEL(name, HEAD, NearestCodesArguments)
 
-#define HEAD                     32
-#define nearest_codes            nearest_codes_32
-#define nearest_codes_statistics nearest_codes_statistics_32
+#define HEAD 32
 #include "kernels/softmax/nearest_codes/nearest_codes_head.h"
-#define HEAD                     64
-#define nearest_codes            nearest_codes_64
-#define nearest_codes_statistics nearest_codes_statistics_64
+#define HEAD 64
 #include "kernels/softmax/nearest_codes/nearest_codes_head.h"
-#define HEAD                     128
-#define nearest_codes            nearest_codes_128
-#define nearest_codes_statistics nearest_codes_statistics_128
+#define HEAD 128
 #include "kernels/softmax/nearest_codes/nearest_codes_head.h"
-#define HEAD                     256
-#define nearest_codes            nearest_codes_256
-#define nearest_codes_statistics nearest_codes_statistics_256
+#define HEAD 256
 #include "kernels/softmax/nearest_codes/nearest_codes_head.h"

@@ -78,5 +78,3 @@ CODES_KERNEL(nearest_codes_statistics) {
 }
 
 #undef HEAD
-#undef nearest_codes
-#undef nearest_codes_statistics

@@ -1,5 +1,5 @@
-/* The walks for heads of up to HEAD columns; path_attention_walk.tile.h includes this once per HEAD, after defining
- * their names. Equations in path_attention_block.h. Exponentials are powers of 2, with exponents multiplied by
+/* The walks for heads of up to HEAD columns; path_attention_walk.tile.h includes this once per HEAD. Equations in
+ * path_attention_block.h. Exponentials are powers of 2, with exponents multiplied by
  * log2(e). */
 
 /* A block of queries begins with the keys of its own block, whose logits path_attention_prepare has computed, and
@@ -357,8 +357,3 @@ PATH_KERNEL(path_attention_turns) {
 #undef HEAD
 #undef load_query_stage
 #undef load_passing_stage
-#undef path_attention_forward
-#undef path_attention_queries
-#undef path_attention_keys
-#undef path_attention_turns
-#undef path_attention_carry

@@ -55,26 +55,11 @@ DEVICE int64_t end_of_queries(const PathAttentionArguments *a, Rows keys) {
         tile_load_block(y_tile, y, a.head_dim, keys_, kv_head, 0);                                                     \
     } while (0)
 
-#define PATH_KERNEL(name) KERNEL(name, PathAttentionArguments) /* expands name first */
+#define PATH_KERNEL(name) SIZED_KERNEL(name, HEAD, PathAttentionArguments)
 
-#define HEAD                   32
-#define path_attention_forward path_attention_forward_32
-#define path_attention_queries path_attention_queries_32
-#define path_attention_keys    path_attention_keys_32
-#define path_attention_turns   path_attention_turns_32
-#define path_attention_carry   path_attention_carry_32
+#define HEAD 32
 #include "kernels/softmax/path_attention/path_attention_head.h"
-#define HEAD                   64
-#define path_attention_forward path_attention_forward_64
-#define path_attention_queries path_attention_queries_64
-#define path_attention_keys    path_attention_keys_64
-#define path_attention_turns   path_attention_turns_64
-#define path_attention_carry   path_attention_carry_64
+#define HEAD 64
 #include "kernels/softmax/path_attention/path_attention_head.h"
-#define HEAD                   128
-#define path_attention_forward path_attention_forward_128
-#define path_attention_queries path_attention_queries_128
-#define path_attention_keys    path_attention_keys_128
-#define path_attention_turns   path_attention_turns_128
-#define path_attention_carry   path_attention_carry_128
+#define HEAD 128
 #include "kernels/softmax/path_attention/path_attention_head.h"

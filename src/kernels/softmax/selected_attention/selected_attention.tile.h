@@ -177,23 +177,11 @@ KERNEL(selected_key_sums, SelectedArguments) {
     grouped_key_sums(&a.grouped, sums_of_keys(&a.grouped, a.partial, a.parts, a.B * a.rows), program_x, program_y);
 }
 
-#define SELECTED_KERNEL(name) KERNEL(name, SelectedArguments) /* expands name first */
+#define SELECTED_KERNEL(name) SIZED_KERNEL(name, HEAD, SelectedArguments)
 
-#define HEAD               32
-#define selected_forward   selected_forward_32
-#define selected_queries   selected_queries_32
-#define selected_keys      selected_keys_32
-#define selected_gradients selected_gradients_32
+#define HEAD 32
 #include "kernels/softmax/selected_attention/selected_head.h"
-#define HEAD               64
-#define selected_forward   selected_forward_64
-#define selected_queries   selected_queries_64
-#define selected_keys      selected_keys_64
-#define selected_gradients selected_gradients_64
+#define HEAD 64
 #include "kernels/softmax/selected_attention/selected_head.h"
-#define HEAD               128
-#define selected_forward   selected_forward_128
-#define selected_queries   selected_queries_128
-#define selected_keys      selected_keys_128
-#define selected_gradients selected_gradients_128
+#define HEAD 128
 #include "kernels/softmax/selected_attention/selected_head.h"

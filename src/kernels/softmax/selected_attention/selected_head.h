@@ -1,5 +1,5 @@
 /* The kernels of selected_attention for heads of up to HEAD columns; selected_attention.tile.h includes this once per
- * HEAD, after defining their names. A row m is a token and a head (grouped_rows.h), s is a key.
+ * HEAD. A row m is a token and a head (grouped_rows.h), s is a key.
  *
  * - x_ms = scale q_m k_s for the keys s that the token of m has selected, p_ms = e^(x_ms - lse_m), o_m = sum_s p_ms v_s
  * - dx_ms = p_ms (do_m v_s - delta_m), dv_s = sum_m p_ms do_m, dq_m = scale sum_s dx_ms k_s
@@ -208,7 +208,3 @@ SELECTED_KERNEL(selected_keys) {
 #undef ROWS
 #undef BAND
 #undef load_query_rows
-#undef selected_forward
-#undef selected_queries
-#undef selected_keys
-#undef selected_gradients

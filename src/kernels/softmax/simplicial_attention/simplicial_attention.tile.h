@@ -114,26 +114,11 @@ KERNEL(simplicial_key_sums, SimplicialArguments) {
     total_of_parts(sums_of_keys(&a), program_y, program_x, program_y == DK1 || program_y == DK2 ? a.scale : 1.0f, to);
 }
 
-#define SIMPLICIAL_KERNEL(name) KERNEL(name, SimplicialArguments) /* expands name first */
+#define SIMPLICIAL_KERNEL(name) SIZED_KERNEL(name, HEAD, SimplicialArguments)
 
-#define HEAD                   32
-#define simplicial_forward     simplicial_forward_32
-#define simplicial_queries     simplicial_queries_32
-#define simplicial_first_keys  simplicial_first_keys_32
-#define simplicial_second_keys simplicial_second_keys_32
-#define simplicial_gradients   simplicial_gradients_32
+#define HEAD 32
 #include "kernels/softmax/simplicial_attention/simplicial_head.h"
-#define HEAD                   64
-#define simplicial_forward     simplicial_forward_64
-#define simplicial_queries     simplicial_queries_64
-#define simplicial_first_keys  simplicial_first_keys_64
-#define simplicial_second_keys simplicial_second_keys_64
-#define simplicial_gradients   simplicial_gradients_64
+#define HEAD 64
 #include "kernels/softmax/simplicial_attention/simplicial_head.h"
-#define HEAD                   128
-#define simplicial_forward     simplicial_forward_128
-#define simplicial_queries     simplicial_queries_128
-#define simplicial_first_keys  simplicial_first_keys_128
-#define simplicial_second_keys simplicial_second_keys_128
-#define simplicial_gradients   simplicial_gradients_128
+#define HEAD 128
 #include "kernels/softmax/simplicial_attention/simplicial_head.h"

@@ -1,5 +1,5 @@
 /* The simplicial_attention kernels for heads of up to HEAD columns; simplicial_attention.tile.h includes this once per
- * HEAD, after defining their names. * is the elementwise product; k2 and v2 include their biases.
+ * HEAD. * is the elementwise product; k2 and v2 include their biases.
  *
  * - s_ijk = scale (q_i * k2_k) k1_j, p_ijk = e^(s_ijk - lse_i), o_i = sum_jk p_ijk v1_j * v2_k
  * - ds_ijk = p_ijk ((do_i * v2_k) v1_j - delta_i)
@@ -303,8 +303,3 @@ SIMPLICIAL_KERNEL(simplicial_first_keys) {
 #undef HEAD
 #undef COLS
 #undef COLS_OF_TWO
-#undef simplicial_forward
-#undef simplicial_queries
-#undef simplicial_first_keys
-#undef simplicial_second_keys
-#undef simplicial_gradients
