@@ -37,7 +37,8 @@ static const Option options[] = {
     {"prompt", OPTION_TEXTS, "TEXT", NULL, 0, 0, "the text to continue", AT(prompt)},
     {"prompt-file", OPTION_TEXT, "FILE", NULL, 0, 0,
      "a file with a prompt: all of it, or one in each line of a .jsonl; -: standard input", AT(prompt_file)},
-    {"max-new-tokens", OPTION_INTEGER, "N", "128", 1, 1e9, "most tokens to generate for each prompt", AT(new_tokens)},
+    {"max-new-tokens", OPTION_INTEGER, "N", "128", 1, 1e9,
+     "most new tokens for each prompt, unless its line says how many", AT(new_tokens)},
     {"temperature", OPTION_REAL, "X", "1", 0, 1e6, "temperature of the softmax; 0: always the most probable token",
      AT(temperature)},
     {"top-k", OPTION_INTEGER, "N", "0", 0, 1e9, "draw from the N most probable tokens; 0: from all", AT(top_k)},
@@ -122,14 +123,22 @@ static Status compare_arguments(const Task *task) {
 }
 
 static int64_t most_tokens(const Task *task, const Prompt *prompt) {
-    const int64_t most = task->arguments->new_tokens;
-    return prompt->new_tokens > 0 && prompt->new_tokens < most ? prompt->new_tokens : most;
+    return prompt->new_tokens > 0 ? prompt->new_tokens : task->arguments->new_tokens;
+}
+
+static int64_t most_of_all(const Task *task) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < task->prompts.count; i++) {
+        const int64_t wanted = most_tokens(task, &task->prompts.item[i]);
+        if (wanted > most) most = wanted;
+    }
+    return most;
 }
 
 static RunnerOptions runner_for(const Task *task, int64_t longest) {
     const GenerateArguments *a = task->arguments;
     const int64_t count = task->prompts.count;
-    return generation_runner(dtype_named(a->dtype), a->batch < count ? a->batch : count, longest, a->new_tokens);
+    return generation_runner(dtype_named(a->dtype), a->batch < count ? a->batch : count, longest, most_of_all(task));
 }
 
 static int64_t memory_for(const Task *task, const Device *device, int64_t longest) {
@@ -157,7 +166,7 @@ static Status check_memory(const Task *task, const Device *device, int64_t longe
     if (needed > available && comm->rank == 0)
         log_error("a prompt of %lld tokens and %lld new ones, %lld at a time, need %.2f GB; %.2f GB are free, enough "
                   "for prompts of %lld tokens",
-                  (long long)longest, (long long)task->arguments->new_tokens, (long long)runner_for(task, longest).B,
+                  (long long)longest, (long long)most_of_all(task), (long long)runner_for(task, longest).B,
                   (double)needed * 1e-9, (double)available * 1e-9,
                   (long long)longest_possible(task, device, available, longest));
     return agree(comm, needed > available ? BAD_INPUT : OK);

@@ -61,6 +61,12 @@ generate --checkpoint "$golden/gla-swa" --ids --prompt-file "$work/prompts.jsonl
 grep -qF "\"text\":\"$greedy\"" <(sed -n 1p "$work/out.jsonl") || fail "$(cat "$work/out.jsonl")"
 grep -qF "\"text\":\"$(cut -d' ' -f1-7 <<<"$greedy")\"" <(sed -n 2p "$work/out.jsonl") || fail "$(cat "$work/out.jsonl")"
 grep -qE '"ended":"stop"' <(sed -n 3p "$work/out.jsonl") || fail "$(cat "$work/out.jsonl")"
+# A line's length counts instead of the option's, also where it is larger.
+printf '{"prompt": [3, 1, 4, 1, 5], "max_new_tokens": 150}\n{"prompt": [9, 2]}\n' >"$work/longer.jsonl"
+generate --checkpoint "$golden/gla-swa" --ids --prompt-file "$work/longer.jsonl" --temperature 0 --ignore-eos --out "$work/longer.out" ||
+    fail "$(cat "$work/log")"
+lengths=$(sed 's/.*"ids":\[\([^]]*\)].*/\1/' "$work/longer.out" | tr -cd ',\n' | awk '{printf "%d ", length($0) + 1}')
+[ "$lengths" = "150 128 " ] || fail "a line that wants 150 tokens and one that wants nothing have $lengths"
 refused 1 "exists already" --checkpoint "$golden/gla-swa" --ids --prompt 1 --out "$work/out.jsonl"
 
 # Text of bytes, with the prompt in front; an empty prompt begins a text.
@@ -110,6 +116,8 @@ printf '{"stop": ["a"]}\n' >"$work/bad.jsonl"
 refused 1 'line 1: there is no "prompt"' --checkpoint "$run" --prompt-file "$work/bad.jsonl"
 printf '{"prompt": "a", "stop": "b"}\n' >"$work/bad.jsonl"
 refused 1 'line 1: "stop" is not a list' --checkpoint "$run" --prompt-file "$work/bad.jsonl"
+printf '{"prompt": "a", "max_new_tokens": 2000000000}\n' >"$work/bad.jsonl"
+refused 1 'from 1 to 1000000000' --checkpoint "$run" --prompt-file "$work/bad.jsonl"
 printf '{"prompt": "a"}\n{"prompt": "b"}\0\n{"prompt": "c"}\n' >"$work/bad.jsonl"
 refused 1 "line 2: is not a JSON object" --checkpoint "$run" --prompt-file "$work/bad.jsonl"
 printf '3 1\0 4' >"$work/bad.txt"
