@@ -9,8 +9,9 @@
 
 #include "training/generation_rates.h"
 #include "commands/commands.h"
+#include "commands/configure.h"
+#include "commands/start.h"
 #include "commands/output_file.h"
-#include "parallel/agreement.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/clock.h"
@@ -323,7 +324,7 @@ static Status run(void *values) {
     Bench *b = values;
     b->start = seconds_now();
     Comm *comm = NULL;
-    Status status = agreement_start("bench", &comm);
+    Status status = command_start(&bench_command, b, &comm);
     if (status != OK) return status;
     status = agree(comm, check_options(b));
     if (status == OK) status = agree(comm, config_load(b->keys.count, b->keys.item, &b->config));
@@ -331,8 +332,9 @@ static Status run(void *values) {
         comm_destroy(comm);
         return status;
     }
+    status = configs_agree(&b->config, comm);
     b->json = json_object();
-    status = output_prepare(comm, "json", b->json_path);
+    if (status == OK) status = output_prepare(comm, "json", b->json_path);
     if (status == OK) status = measure(b, comm);
     json_decref(b->json);
     stream_close(b->stream);

@@ -8,8 +8,7 @@
 #include "training/session.h"
 #include "training/setup.h"
 
-/* Compares the configurations of all ranks, before anything depends on a key. Collective. */
-static Status compare_configs(const TrainConfig *config, Comm *comm) {
+Status configs_agree(const TrainConfig *config, Comm *comm) {
     char *text = NULL;
     size_t bytes = 0;
     ConfigValue *tree = NULL;
@@ -32,7 +31,7 @@ static Status compare_configs(const TrainConfig *config, Comm *comm) {
 Status configure(const Texts *keys, Comm *comm, TrainConfig *config, const Device **device) {
     Status status = agree(comm, config_load(keys->count, keys->item, config));
     if (status != OK) return status;
-    status = compare_configs(config, comm);
+    status = configs_agree(config, comm);
     if (status == OK) status = agree(comm, config_validate(config, comm->size));
     setup_comm(config);
     if (status == OK) status = session_device(comm, config->device, device);

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "commands/start.h"
 #include "commands/eval_report.h"
 #include "commands/output_file.h"
-#include "parallel/agreement.h"
 #include "base/log.h"
 #include "training/samples.h"
 #include "training/text_bytes.h"
@@ -225,26 +225,6 @@ static Status evaluate_model(const EvalArguments *a, Session *session, const cha
     return status;
 }
 
-static Status compare_arguments(const EvalArguments *a, Comm *comm) {
-    Agreement *agreement = agreement_begin();
-    agreement_add(agreement, "--checkpoint", "%s", a->checkpoint);
-    agreement_add(agreement, "files of --data", "%d", a->data.count);
-    agreement_add(agreement, "files of --training-data", "%d", a->training_data.count);
-    for (int d = 0; d < a->data.count; d++) agreement_add(agreement, "--data", "%s", a->data.item[d]);
-    for (int d = 0; d < a->training_data.count; d++)
-        agreement_add(agreement, "--training-data", "%s", a->training_data.item[d]);
-    agreement_add(agreement, "--rare", "%lld", (long long)a->rare);
-    agreement_add(agreement, "--seq-len", "%lld", (long long)a->seq_len);
-    agreement_add(agreement, "--context", "%lld", (long long)a->context);
-    agreement_add(agreement, "--varlen", "%d", a->varlen);
-    agreement_add(agreement, "--batch", "%lld", (long long)a->batch);
-    agreement_add(agreement, "--samples", "%lld", (long long)a->samples);
-    agreement_add(agreement, "--json", "%s", a->json ? a->json : "");
-    agreement_add(agreement, "--dtype", "%s", a->dtype);
-    agreement_add(agreement, "--device", "%s", a->device);
-    return agreement_end(agreement, comm, "start all ranks with the same arguments");
-}
-
 static Status run(void *values) {
     const EvalArguments *a = values;
     Session session = {0};
@@ -252,10 +232,9 @@ static Status run(void *values) {
     char *folder = NULL;
     CHECK_MEMORY(domain, "no memory for domains");
     comm_configure(a->share_gpu, COMM_TIMEOUT);
-    Status status = agreement_start("eval", &session.comm);
+    Status status = command_start(&eval_command, a, &session.comm);
     if (status == OK) {
-        status = compare_arguments(a, session.comm);
-        if (status == OK) status = agree(session.comm, check_context(a));
+        status = agree(session.comm, check_context(a));
         if (status == OK) status = agree(session.comm, name_domains(a, domain));
         if (status == OK) status = output_prepare(session.comm, "json", a->json);
         if (status == OK) status = trained_model_read(a->checkpoint, &session, &folder);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "checkpoint/weights.h"
 #include "commands/commands.h"
+#include "commands/start.h"
 #include "commands/output_file.h"
 #include "commands/prompts.h"
 #include "base/crc.h"
@@ -104,22 +105,27 @@ static Status check_options(const GenerateArguments *a) {
     return USAGE;
 }
 
-static Status compare_arguments(const Task *task) {
-    const GenerateArguments *a = task->arguments;
+/* A CRC of the texts at which a prompt's continuation ends. */
+static uint32_t stops_crc(const Prompt *prompt) {
+    uint32_t crc = 0;
+    for (int s = 0; s < prompt->stops; s++)
+        crc = crc_update(crc, prompt->stop[s], (int64_t)strlen(prompt->stop[s]) + 1);
+    return crc;
+}
+
+/* Compares the prompts of all ranks: a file may have other content on another host. Collective. */
+static Status compare_prompts(const Task *task) {
     Agreement *agreement = agreement_begin();
-    agreement_add(agreement, "--checkpoint", "%s", a->checkpoint);
-    agreement_add(agreement, "--max-new-tokens", "%lld", (long long)a->new_tokens);
-    agreement_add(agreement, "--seed", "%lld", (long long)a->seed);
-    agreement_add(agreement, "--batch", "%lld", (long long)a->batch);
-    agreement_add(agreement, "--dtype", "%s", a->dtype);
-    agreement_add(agreement, "sampling", "%g %lld %g %g", a->temperature, (long long)a->top_k, a->top_p,
-                  a->repetition_penalty);
     for (int64_t i = 0; i < task->prompts.count; i++) {
-        const TokenIds *ids = &task->prompts.item[i].ids;
-        agreement_add(agreement, "a prompt", "%lld tokens, %08" PRIx32, (long long)ids->count,
-                      crc_update(0, ids->id, ids->count * (int64_t)sizeof *ids->id));
+        char key[32];
+        const Prompt *prompt = &task->prompts.item[i];
+        const TokenIds *ids = &prompt->ids;
+        snprintf(key, sizeof key, "prompt %lld", (long long)i + 1);
+        agreement_add(agreement, key, "%lld tokens, %08" PRIx32 ", max_new_tokens %lld, %d stop texts, %08" PRIx32,
+                      (long long)ids->count, crc_update(0, ids->id, ids->count * (int64_t)sizeof *ids->id),
+                      (long long)prompt->new_tokens, prompt->stops, stops_crc(prompt));
     }
-    return agreement_end(agreement, task->session.comm, "start all ranks with the same arguments");
+    return agreement_end(agreement, task->session.comm, "let all hosts see the same prompts");
 }
 
 static int64_t most_tokens(const Task *task, const Prompt *prompt) {
@@ -345,7 +351,7 @@ static Status run(void *values) {
     char *folder = NULL;
     Comm *comm = NULL;
     comm_configure(task.arguments->share_gpu, COMM_TIMEOUT);
-    Status status = agreement_start("generate", &comm);
+    Status status = command_start(&generate_command, values, &comm);
     if (status != OK) return status;
     task.session.comm = comm;
     status = agree(comm, check_options(task.arguments));
@@ -354,7 +360,7 @@ static Status run(void *values) {
     if (status == OK && !task.arguments->ids)
         status = agree(comm, trained_model_tokenizer(folder, task.session.model, &task.tokenizer));
     if (status == OK) status = agree(comm, read_prompts(&task));
-    if (status == OK) status = compare_arguments(&task);
+    if (status == OK) status = compare_prompts(&task);
     if (status == OK) status = open_model(&task, folder);
     if (status == OK) status = generate(&task);
     prompts_free(&task.prompts);

@@ -6,8 +6,8 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "commands/commands.h"
+#include "commands/start.h"
 #include "commands/configure.h"
-#include "parallel/agreement.h"
 #include "training/diagnosis.h"
 #include "training/progress.h"
 
@@ -95,7 +95,7 @@ static Status run(void *values) {
     Comm *comm = NULL;
     const Device *device = NULL;
     TrainConfig config;
-    Status status = agreement_start("replay", &comm);
+    Status status = command_start(&replay_command, task, &comm);
     if (status != OK) return status;
     status = configure_run(task, comm, &config, &device);
     if (status != OK) {

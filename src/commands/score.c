@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "commands/start.h"
 #include "commands/output_file.h"
 #include "base/crc.h"
 #include "base/log.h"
@@ -119,28 +120,15 @@ static Status score(const ScoreArguments *a, const char *folder, Session *sessio
     return status;
 }
 
-static Status compare_arguments(const ScoreArguments *a, Comm *comm) {
-    Agreement *agreement = agreement_begin();
-    agreement_add(agreement, "--checkpoint", "%s", a->checkpoint);
-    agreement_add(agreement, "--input", "%s", a->input);
-    agreement_add(agreement, "--out", "%s", a->out);
-    agreement_add(agreement, "--seq-len", "%lld", (long long)a->seq_len);
-    agreement_add(agreement, "--batch-tokens", "%lld", (long long)a->batch_tokens);
-    agreement_add(agreement, "--dtype", "%s", a->dtype);
-    agreement_add(agreement, "--device", "%s", a->device);
-    return agreement_end(agreement, comm, "start all ranks with the same arguments");
-}
-
 static Status run(void *values) {
     const ScoreArguments *a = values;
     Session session = {0};
     Requests requests = {0};
     char *folder = NULL;
     comm_configure(a->share_gpu, COMM_TIMEOUT);
-    Status status = agreement_start("score", &session.comm);
+    Status status = command_start(&score_command, a, &session.comm);
     if (status == OK) {
-        status = compare_arguments(a, session.comm);
-        if (status == OK) status = output_prepare(session.comm, "out", a->out);
+        status = output_prepare(session.comm, "out", a->out);
         if (status == OK) status = trained_model_read(a->checkpoint, &session, &folder);
         if (status == OK) status = read_requests(a, folder, &session, &requests);
         if (status == OK) status = score(a, folder, &session, &requests);

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "commands/commands.h"
-#include "parallel/agreement.h"
+#include "commands/start.h"
 #include "suites/settings.h"
 #include "suites/speed.h"
 #include "suites/sweep.h"
@@ -243,20 +243,16 @@ static Status check_speed(const SuiteArguments *a, const Comm *comm) {
     return USAGE;
 }
 
-static Status run_speed(const SuiteArguments *a, const Texts *mixers, const char *user) {
+static Status run_speed(const SuiteArguments *a, const Texts *mixers, const char *user, Comm *comm) {
     const SpeedOptions speed_options = {
         .mixers = (const char *const *)mixers->item, .mixer_count = mixers->count, .user = user, .folder = a->out};
     const Device *device = NULL;
-    Comm *comm = NULL;
-    Status status = agreement_start("suite", &comm);
-    if (status == OK) status = check_speed(a, comm);
+    Status status = check_speed(a, comm);
     if (status == OK) status = session_device(comm, a->device, &device);
-    if (status == OK) status = speed_run(&speed_options, device);
-    if (comm) comm_destroy(comm);
-    return status;
+    return status == OK ? speed_run(&speed_options, device) : status;
 }
 
-static Status run_trials(const SuiteArguments *a, const Texts *mixers, const char *user) {
+static Status run_trials(const SuiteArguments *a, const Texts *mixers, const char *user, Comm *comm) {
     const SweepOptions sweep_options = {.names = (const char *const *)a->names.item,
                                         .name_count = a->names.count,
                                         .mixers = (const char *const *)mixers->item,
@@ -266,25 +262,28 @@ static Status run_trials(const SuiteArguments *a, const Texts *mixers, const cha
                                         .settings = a->settings,
                                         .quick = a->quick,
                                         .user = user};
-    Comm *comm = NULL;
     Sweep sweep = {0};
-    Status status = agreement_start("suite", &comm);
-    if (status == OK) status = agree(comm, sweep_list(&sweep_options, &sweep));
+    Status status = agree(comm, sweep_list(&sweep_options, &sweep));
     if (status == OK) status = run_sweep(a, &sweep, comm);
     sweep_free(&sweep);
-    if (comm) comm_destroy(comm);
     return status;
 }
 
 static Status run(void *values) {
     const SuiteArguments *a = values;
     Texts mixers;
+    Comm *comm = NULL;
+    Status status = command_start(&suite_command, a, &comm);
+    if (status != OK) return status;
     char *user = joined(&a->set), *text = NULL;
-    Status status = list_mixers(&a->mixers, &text, &mixers);
-    if (status == OK)
-        status = wants_speed(a) ? run_speed(a, &mixers, user)
-                 : a->dump > 0  ? dump(a, user)
-                                : run_trials(a, &mixers, user);
+    status = agree(comm, list_mixers(&a->mixers, &text, &mixers));
+    if (status == OK && wants_speed(a))
+        status = run_speed(a, &mixers, user, comm);
+    else if (status == OK && a->dump > 0)
+        status = agree(comm, comm->rank == 0 ? dump(a, user) : OK);
+    else if (status == OK)
+        status = run_trials(a, &mixers, user, comm);
+    comm_destroy(comm);
     free(mixers.item);
     free(text);
     free(user);

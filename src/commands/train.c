@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "commands/start.h"
 #include "commands/configure.h"
-#include "parallel/agreement.h"
 #include "base/log.h"
 #include "training/origin.h"
 #include "training/session.h"
@@ -25,7 +25,7 @@ static Status run_train(void *values) {
     Comm *comm = NULL;
     const Device *device = NULL;
     TrainConfig config;
-    Status status = agreement_start("train", &comm);
+    Status status = command_start(&train_command, task, &comm);
     if (status != OK) return status;
     status = configure(&task->keys, comm, &config, &device);
     if (status != OK) {

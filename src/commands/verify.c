@@ -9,7 +9,7 @@
 #include <jansson.h>
 
 #include "commands/commands.h"
-#include "parallel/agreement.h"
+#include "commands/start.h"
 #include "base/log.h"
 #include "base/files.h"
 #include "checkpoint/safetensors.h"
@@ -373,7 +373,7 @@ static Status run(void *values) {
     snprintf(v->worst_name, sizeof v->worst_name, "none");
     Comm *comm = NULL;
     comm_configure(v->share_gpu, COMM_TIMEOUT);
-    Status status = agreement_start("verify", &comm);
+    Status status = command_start(&verify_command, v, &comm);
     if (status != OK) return status;
     status = open_inputs(v);
     status = agree(comm, status);

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* dl_iterate_phdr */
+#define _GNU_SOURCE /* dl_iterate_phdr, vasprintf */
 #include "parallel/agreement.h"
 
 #include <inttypes.h>
@@ -29,14 +29,18 @@ Agreement *agreement_begin(void) {
 }
 
 void agreement_add(Agreement *agreement, const char *key, const char *format, ...) {
-    char value[2048];
+    char *value = NULL;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(value, sizeof value, format, arguments);
+    CHECK_MEMORY(vasprintf(&value, format, arguments) >= 0, "no memory for a value");
     va_end(arguments);
-    for (char *c = value; *c; c++)
-        if (*c == '\n') *c = ' ';
-    fprintf(agreement->file, "%s\t%s\n", key, value);
+    fprintf(agreement->file, "%s\t", key);
+    for (const char *c = value; *c; c++) {
+        if (*c == '\n' || *c == '\\') fputc('\\', agreement->file);
+        fputc(*c == '\n' ? 'n' : *c, agreement->file);
+    }
+    fputc('\n', agreement->file);
+    free(value);
 }
 
 static void add_value(Agreement *agreement, const char *key, const ConfigValue *value) {
@@ -114,6 +118,8 @@ void agreement_add_file(Agreement *agreement, const char *path) {
         agreement_add(agreement, path, "%" PRId64 " bytes with the CRC %08" PRIx32, bytes, crc);
 }
 
+enum { SHOWN = 500 }; /* bytes of a value in a message */
+
 /* The length of a line without its line break. */
 static int length_of(const char *line) { return (int)strcspn(line, "\n"); }
 static const char *next_line(const char *line) {
@@ -143,8 +149,9 @@ static void log_difference(const Comm *comm, const char *first, const char *mine
     if (!line) line = find_difference(mine, first);
     if (!line) line = mine; /* the same keys and values, in another order */
     const char *a = value_in(first, line), *b = value_in(mine, line);
+    const int a_bytes = length_of(a), b_bytes = length_of(b);
     log_error("the ranks differ: %.*s is %.*s on rank 0 and %.*s on rank %d; %s", (int)strcspn(line, "\t"), line,
-              length_of(a), a, length_of(b), b, comm->rank, advice);
+              a_bytes < SHOWN ? a_bytes : SHOWN, a, b_bytes < SHOWN ? b_bytes : SHOWN, b, comm->rank, advice);
 }
 
 Status agreement_end(Agreement *agreement, Comm *comm, const char *advice) {

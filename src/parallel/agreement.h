@@ -15,7 +15,7 @@ typedef struct Agreement Agreement;
 
 /* Creates an empty list of keys and values. agreement_end frees it. */
 Agreement *agreement_begin(void);
-/* Adds a key with a value; line breaks in the value become spaces. */
+/* Adds a key, which occurs once, with a value. */
 void agreement_add(Agreement *agreement, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Adds every value of a tree, with its path as the key: training.seed. */

@@ -38,6 +38,21 @@ differs 'model.attn.layers is .1. on rank 0 and .0. on rank 1' "$base" "--config
 differs 'checkpoint.interval is 500 on rank 0 and 1 on rank 1' "$base" "$base --checkpoint.interval=1"
 differs '--seq-len is 8 on rank 0 and 2048 on rank 1' "eval --checkpoint $work --data $work/data.h5 --seq-len 8" \
     "eval --checkpoint $work --data $work/data.h5"
+golden=$source_folder/tests/golden
+continues="generate --checkpoint $golden/gla --ids --prompt 1"
+differs '--stop is nothing on rank 0 and 5 on rank 1' "$continues" "$continues --stop 5"
+differs '--ignore-eos is false on rank 0 and true on rank 1' "$continues" "$continues --ignore-eos"
+differs '--prompt is 1 on rank 0 and nothing on rank 1' "$continues" "$continues 2"
+differs '--out is nothing on rank 0 and .*texts.jsonl on rank 1' "$continues" "$continues --out $work/run/texts.jsonl"
+reads="generate --checkpoint $golden/gla --ids --prompt-file prompts.jsonl"
+differs '--step is 2 on rank 0 and 3 on rank 1' "replay $work/run --step 2" "replay $work/run --step 3"
+differs '--abandoned is false on rank 0 and true on rank 1' "replay $work/run --step 2" "replay $work/run --step 2 --abandoned"
+differs '--dtype is float32 on rank 0 and bfloat16 on rank 1' "verify $golden/gla" "verify $golden/gla --dtype bfloat16"
+differs '--seeds is 1 on rank 0 and 2 on rank 1' "suite mqar --mixers gla --quick" "suite mqar --mixers gla --quick --seeds 2"
+differs '--dump is 0 on rank 0 and 3 on rank 1' "suite mqar" "suite mqar --dump 3"
+times="bench --config $work/config.yaml --device cpu --steps 1"
+differs '--steps is 1 on rank 0 and 2 on rank 1' "$times" "bench --config $work/config.yaml --device cpu --steps 2"
+differs 'training.seed is 7 on rank 0 and 8 on rank 1' "$times" "$times --training.seed=8"
 differs 'the command is train on rank 0 and eval (unknown option --chekpoint' "$base" "eval --chekpoint $work"
 program=("$FLAME" "${BUILD:?the build folder}/tests/flame-c-guarded")
 differs 'the program is flame-c .*build .* on rank 0 and flame-c .*build .* on rank 1' "$base" "$base"
@@ -53,6 +68,11 @@ program=("$work/on_its_host" "$work/on_its_host")
 mkdir "$work/host-0" "$work/host-1"
 "$FLAME" data build --text "$source_folder/src/base" --out "$work/host-1/data.h5" >/dev/null 2>&1
 cp "$work/data.h5" "$work/host-0"
+echo '{"prompt": [1]}' >"$work/host-0/prompts.jsonl"
+echo '{"prompt": [1], "stop": ["5"]}' >"$work/host-1/prompts.jsonl"
+differs 'prompt 1 is 1 tokens, .* 0 stop texts, .* on rank 0 and 1 tokens, .* 1 stop texts, .* on rank 1' "$reads" "$reads"
+echo '{"prompt": [1], "max_new_tokens": 5}' >"$work/host-1/prompts.jsonl"
+differs 'prompt 1 is 1 tokens, .* max_new_tokens 0.* on rank 0 and 1 tokens, .* max_new_tokens 5.* on rank 1' "$reads" "$reads"
 here="$base --data.files=data.h5 --job.dump_folder=run"
 differs 'data.h5 is .* bytes, .* tokens.* on rank 0 and .* bytes, .* tokens.* on rank 1' "$here" "$here"
 validates="$base --data.validation_files=data.h5 --job.dump_folder=run"
