@@ -39,9 +39,8 @@ static Status open_files(Metrics *metrics, const MetricsOptions *options) {
     char path[4096];
     snprintf(path, sizeof path, "%s/metrics.jsonl", options->folder);
     metrics->kept = (EarlierLines){0};
-    Status status = options->resumed_step > 0
-                        ? earlier_lines_keep(path, options->run, options->resumed_step, &metrics->kept)
-                        : earlier_lines_put_aside(path);
+    Status status = options->new_run ? earlier_lines_put_aside(path)
+                                     : earlier_lines_keep(path, options->run, options->resumed_step, &metrics->kept);
     if (status == OK) status = journal_open(&metrics->lines, path, metrics->kept.bytes);
     if (status != OK) return status;
     snprintf(path, sizeof path, "%s/train.log", options->folder);
@@ -82,6 +81,7 @@ static void close_files(Metrics *metrics) {
 Status metrics_rewind(Metrics *metrics, int64_t step) {
     metrics_flush(metrics);
     close_files(metrics);
+    metrics->options.new_run = false;
     metrics->options.resumed_step = step;
     return open_files(metrics, &metrics->options);
 }

@@ -30,8 +30,8 @@ typedef struct MetricsOptions {
     const char *folder;    /* job.dump_folder, which exists */
     const char *tb_folder; /* inside of folder; NULL: no TensorBoard files */
     const char *run;       /* its name, in the first line of metrics.jsonl; "": it has none */
-    int64_t resumed_step; /* > 0: lines of later steps are moved to metrics.void.jsonl; 0: a new run. A metrics.jsonl of
-                             another run is renamed to metrics.jsonl.old, .old-2, ... */
+    bool new_run; /* a metrics.jsonl in the folder is of another run: renamed to metrics.jsonl.old, .old-2, ... */
+    int64_t resumed_step; /* if it is this run's, its lines of later steps are moved to metrics.void.jsonl */
     int64_t steps;        /* of the whole run */
 } MetricsOptions;
 

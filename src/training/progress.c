@@ -25,8 +25,9 @@ struct Saver {
     Checkpointer *checkpointer; /* NULL: checkpoints are off */
     char *config_yaml;
     TokenizerFiles tokenizer; /* rank 0: files of the folder with the initial weights, if the data have none */
-    int64_t begun_step;       /* of the checkpoint that the run resumes from; -1: a new run */
-    int64_t updated_step;     /* the last step up to begun_step that changed the weights */
+    bool begins_run;
+    int64_t begun_step;   /* of the checkpoint that the run resumes from; -1: a new run */
+    int64_t updated_step; /* the last step up to begun_step that changed the weights */
     KeyDifferences changes;
     Metrics *metrics;      /* rank 0 */
     int64_t reported_step; /* the newest save in the log */
@@ -149,6 +150,7 @@ static char *initial_folder(const Saver *saver) {
 }
 
 const char *saver_run(const Saver *saver) { return saver->run.name; }
+bool saver_begins_run(const Saver *saver) { return saver->begins_run; }
 
 Status saver_tokenizer(const Saver *saver, Tokenizer **tokenizer) {
     Status status = stream_tokenizer(saver->run.stream, tokenizer);
@@ -206,7 +208,8 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
         status = agree(session->comm, session->comm->rank == 0 ? check_fresh_start(saver) : OK);
         if (status == OK) status = begin_weights(config, session);
     }
-    if (status == OK && progress->step == 0) set_name(saver, run_lock_name(saver->lock));
+    saver->begins_run = progress->step == 0 && !saver->run.name[0];
+    if (saver->begins_run) set_name(saver, run_lock_name(saver->lock));
     return status == OK ? open_checkpoints(saver) : status;
 }
 

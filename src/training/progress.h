@@ -21,8 +21,10 @@ Status progress_begin(const TrainConfig *config, Session *session, const Stream 
 Status progress_before(const TrainConfig *config, Session *session, const Stream *stream, int64_t step,
                        Progress *progress);
 
-/* The name of the run, in its metrics.jsonl and checkpoints: given at step 0. */
+/* The name of the run, in its metrics.jsonl and checkpoints. saver_begins_run: whether this start gave it the name,
+ * because it begins at step 0 and not with a checkpoint of its own. */
 const char *saver_run(const Saver *saver);
+bool saver_begins_run(const Saver *saver);
 /* Opens the tokenizer of the data, or else of the folder with the weights that the run began with; *tokenizer is NULL
  * if there is none. BAD_INPUT or IO_ERROR (logged). */
 Status saver_tokenizer(const Saver *saver, Tokenizer **tokenizer);

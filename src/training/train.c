@@ -53,6 +53,7 @@ static Status open_metrics(Trainer *t) {
     const MetricsOptions options = {
         .folder = t->run.config->job.dump_folder,
         .run = saver_run(t->run.saver),
+        .new_run = saver_begins_run(t->run.saver),
         .resumed_step = t->run.progress.step,
         .tb_folder = t->run.config->metrics.enable_tensorboard ? t->run.config->metrics.save_tb_folder : NULL,
         .steps = t->run.config->training.steps};

@@ -23,8 +23,12 @@
 static const char *run = "this";
 
 static Metrics *open_metrics(int64_t resumed_step) {
-    const MetricsOptions options = {
-        .folder = temporary_folder, .tb_folder = "tb", .run = run, .resumed_step = resumed_step, .steps = 100};
+    const MetricsOptions options = {.folder = temporary_folder,
+                                    .tb_folder = "tb",
+                                    .run = run,
+                                    .new_run = resumed_step == 0,
+                                    .resumed_step = resumed_step,
+                                    .steps = 100};
     Metrics *metrics = NULL;
     assert_int_equal(metrics_open(&options, &metrics), OK);
     return metrics;
@@ -177,6 +181,27 @@ static void test_resume(void **state) {
     expect_steps_of("metrics.jsonl.old", (int[]){1, 2, 3, 4, 4, 5}, 6);
     expect_steps_of("metrics.jsonl.old-2", (int[]){10}, 1);
     expect_steps_of("metrics.jsonl.old-3", (int[]){11}, 1);
+}
+
+/* A run that goes back to step 0: its lines are void, and those of no other run. */
+static void test_back_to_the_beginning(void **state) {
+    (void)state;
+    char shown[8192], path[512];
+    for (int i = 0; i < 2; i++) { /* what other tests have left */
+        snprintf(path, sizeof path, "%s/metrics.%s", temporary_folder, i ? "jsonl" : "void.jsonl");
+        remove(path);
+    }
+    Capture capture = capture_begin(1);
+    Metrics *metrics = open_metrics(0);
+    for (int s = 1; s <= 3; s++) log_step(metrics, s);
+    assert_int_equal(metrics_rewind(metrics, 0), OK);
+    log_step(metrics, 1);
+    metrics_close(metrics);
+    capture_end(&capture, shown, sizeof shown);
+    expect_steps((int[]){1}, 1);
+    expect_steps_of("metrics.void.jsonl", (int[]){1, 2, 3}, 3);
+    snprintf(path, sizeof path, "%s/metrics.jsonl", temporary_folder);
+    remove(path);
 }
 
 /* A run that continues in a folder that another run has used since: the lines of that run are kept apart, also if it
@@ -419,9 +444,15 @@ static void test_memory_peak(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_resume),      cmocka_unit_test(test_other_run),
-        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_event_file),  cmocka_unit_test(test_preview),
-        cmocka_unit_test(test_errors),    cmocka_unit_test(test_memory_peak),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_other_run),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_event_file),
+        cmocka_unit_test(test_preview),
+        cmocka_unit_test(test_back_to_the_beginning),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_memory_peak),
     };
     return cmocka_run_group_tests(tests, temporary_create, temporary_remove);
 }

@@ -73,6 +73,7 @@ says 'the run has gone back to step [0-9]*0 3 times'
 "$FLAME" import --from "$work/bell" --out "$work/again" >"$work/log" 2>&1 || fail "import"
 train again 1
 says 'going back from step [0-9]* to step 0, and passing over'
+{ [ -s "$work/again/metrics.void.jsonl" ] && [ ! -e "$work/again/metrics.jsonl.old" ]; } || { ls "$work/again"; fail "the lines before it went back to step 0"; }
 for key in checkpoint.enable_checkpoint=false training.max_skipped_steps=2; do
     train refused 1 "--$key"
     [ $code = 1 ] || { cat "$work/log"; fail "exit code $code for $key"; }
