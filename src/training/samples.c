@@ -49,7 +49,9 @@ static Status read_windows(Session *session, HostBatch batch, int64_t B, int64_t
     const Status status = read_own(stream, batch, B, T, first + comm->rank * B, end);
     session->reading_seconds += seconds_now() - start;
     activity_set("computing");
-    return agree(comm, status);
+    const Status worst = agree(comm, status);
+    session->data_seconds += seconds_now() - start;
+    return worst;
 }
 
 Status samples_read(Session *session, const RunnerOptions *options, Stream *stream, int64_t first, int64_t end,

@@ -14,6 +14,7 @@ typedef struct Session {
     Model *teacher; /* teacher.h; NULL: none */
     Fsdp *teacher_fsdp;
     uint64_t teacher_fingerprint;
+    double data_seconds;    /* time in samples_read until all ranks have their samples */
     double reading_seconds; /* time that samples_read has taken on this rank, without waiting for other ranks */
 } Session;
 

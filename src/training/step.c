@@ -69,12 +69,10 @@ void training_close(Training *t) {
 }
 
 Status training_micro_batch(Training *t, int64_t m, bool *given_up) {
-    const double start = seconds_now();
     const int64_t first = t->progress.samples, ranks = t->session.comm->size;
     const Status status = samples_read(&t->session, &t->runner_options, t->stream, first + m * ranks * t->shape.batch,
                                        first + t->shape.samples, given_up);
     if (status != OK || *given_up) return status;
-    t->data_seconds += seconds_now() - start;
     runner_train(t->session.runner, m == t->shape.micro_batches - 1);
     return OK;
 }
@@ -181,11 +179,19 @@ static Status take_step(Training *t, StepResult *result) {
 }
 
 Status training_step(Training *t, StepResult *result) {
-    const double start = seconds_now(), waited = comm_watch_seconds(), read = t->session.reading_seconds;
+    const Mesh *mesh = &t->session.mesh;
+    const int64_t within = mesh->shards->bytes_sent, between = mesh->replicas->bytes_sent;
+    const double start = seconds_now(), waited = comm_watch_seconds(), read = t->session.reading_seconds,
+                 data = t->session.data_seconds;
     const Status status = take_step(t, result);
     const double reading = t->session.reading_seconds - read, collective = comm_watch_seconds() - waited;
+    t->data_seconds += t->session.data_seconds - data;
     t->times.reading += reading;
     t->times.collective += collective;
     t->times.computing += seconds_now() - start - reading - collective;
+    if (status != OK || result->given_up) return status;
+    t->traffic.steps++;
+    t->traffic.within += mesh->shards->bytes_sent - within;
+    t->traffic.between += mesh->replicas->bytes_sent - between;
     return status;
 }

@@ -7,6 +7,11 @@
 #include "training/setup.h"
 #include "training/stragglers.h"
 
+/* What the all-gathers and reduce-scatters of this process's steps have sent, those of undone steps too. */
+typedef struct Traffic {
+    int64_t steps, within, between; /* bytes sent within a replica, and between replicas */
+} Traffic;
+
 typedef struct Training {
     const TrainConfig *config;
     Session session;
@@ -20,6 +25,7 @@ typedef struct Training {
     double flops_per_token;
     double data_seconds; /* spent waiting for samples */
     StepTimes times;
+    Traffic traffic;
 } Training;
 
 /* Builds the model, plans its memory, shards it and opens the data. The caller has set `config`, session.comm and
@@ -44,7 +50,8 @@ typedef struct StepResult {
 Status training_micro_batch(Training *training, int64_t m, bool *given_up);
 /* Fills in what a step is judged by (losses, gradient norm, limits) from its sums over all ranks. Collective. */
 void training_judge(Training *training, double loss_sum, double targets, StepResult *result);
-/* One step, whose times are added to `times`. With training.replay_every it may be computed twice. Collective. */
+/* One step, whose times are added to `times` and `data_seconds`, and its bytes to `traffic`. With training.replay_every
+ * it may be computed twice. Collective. */
 Status training_step(Training *training, StepResult *result);
 /* step_is_skipped: whether the step changes no weight. step_say_why says why: "loss 9.1 is a spike: above 6.2". */
 bool step_is_skipped(const StepResult *result);

@@ -296,7 +296,7 @@ static Status run_steps(Trainer *t) {
     return status;
 }
 
-/* Counts the tokens of each file that the weights have seen. */
+/* Counts the tokens of each file in the steps of the run, skipped steps included, without samples passed over. */
 static void count_tokens(const Trainer *t, int64_t *tokens) {
     const Progress *p = &t->run.progress;
     const int64_t files = t->run.config->data.files.count;
@@ -322,15 +322,16 @@ static void print_accounting(const Trainer *t) {
 }
 
 /* Logs the bytes that each rank has sent per step. */
-static void print_traffic(const Trainer *t, int64_t steps) {
+static void print_traffic(const Trainer *t) {
     const Mesh *mesh = &t->run.session.mesh;
-    if (mesh->world->size == 1 || steps == 0) return;
-    const int64_t between = mesh->replicas->bytes_sent, all = mesh->shards->bytes_sent + between;
+    const Traffic *sent = &t->run.traffic;
+    if (mesh->world->size == 1 || sent->steps == 0) return;
     char text[64] = "";
     if (mesh->replicas->size > 1)
-        snprintf(text, sizeof text, ", of it %.3f MB to other replicas", (double)between / (double)steps / 1e6);
+        snprintf(text, sizeof text, ", of it %.3f MB to other replicas",
+                 (double)sent->between / (double)sent->steps / 1e6);
     metrics_note(t->metrics, "each rank sent %.3f MB per step in all-gathers and reduce-scatters%s",
-                 (double)all / (double)steps / 1e6, text);
+                 (double)(sent->within + sent->between) / (double)sent->steps / 1e6, text);
 }
 
 static void finish(Trainer *t) {
@@ -352,10 +353,9 @@ Status train(const TrainConfig *config, Comm *comm, const Device *device) {
         t.peak_rate = peak_product_rate(device, t.run.runner_options.type, &product) * comm->size;
         metrics_note(t.metrics, "ready for step %lld after %.2f s; products run at %.0f GFLOP/s",
                      (long long)t.run.progress.step + 1, seconds_now() - start, t.peak_rate / 1e9);
-        const int64_t first_step = t.saving = t.run.progress.step;
-        t.run.session.mesh.shards->bytes_sent = t.run.session.mesh.replicas->bytes_sent = 0;
+        t.saving = t.run.progress.step;
         status = run_steps(&t);
-        print_traffic(&t, t.run.progress.step - first_step);
+        print_traffic(&t);
         print_accounting(&t);
     }
     finish(&t);

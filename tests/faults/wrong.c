@@ -1,5 +1,6 @@
 /* Linked into flame-c-wrong with --wrap for the functions below. FLAME_SLOW="RANK data 50" makes reading the
- * samples of a micro-batch take 50 ms longer on a rank, and "RANK computation 50" makes computing it take longer.
+ * samples of a micro-batch take 50 ms longer on a rank, "RANK computation 50" makes computing it take longer, and
+ * "RANK ending 50" does so after its last collective.
  * FLAME_WRONG="RANK CALL flip" flips the lowest bit of the first value of that rank's gradient shard, after the CALL-th
  * (1, 2, ...) reduction of a gradient; "RANK CALL spike" makes that value a million, "RANK CALL copy" flips the lowest
  * bit of the rank's copy of the unit's parameters. */
@@ -66,4 +67,5 @@ void __wrap_runner_train(Runner *runner, bool last);
 void __wrap_runner_train(Runner *runner, bool last) {
     slow("computation");
     __real_runner_train(runner, last);
+    slow("ending");
 }

@@ -24,5 +24,16 @@ for slow in "2 data" "1 computation" "0 data"; do
     named+=" $(grep -n 'is slow' "$work/slow/train.log" | cut -d: -f1)"
     rm -rf "$work/slow"
 done
+# Waiting for a rank that computes is no waiting for data, but waiting for one that reads is.
+# data_milliseconds SLOW: the mean that a step waits for data, in milliseconds.
+data_milliseconds() {
+    FLAME_SLOW="$1" train "slow" 3 --training.batch_size=2 --training.global_batch_size=12 >"$work/log" 2>&1
+    sed -n 's/.*"data_seconds": *\([-+.0-9e]*\).*/\1/p' "$work/slow/metrics.jsonl" | awk '{ sum += $1 } END { printf "%.0f", 1e3 * sum / NR }'
+    rm -rf "$work/slow"
+}
+ending=$(data_milliseconds "1 ending 100")
+reading=$(data_milliseconds "2 data 100")
+[ "$ending" -lt 50 ] || fail "a slow computation is $ending ms of waiting for data per step"
+[ "$reading" -ge 200 ] || fail "two reads of 100 ms are only $reading ms of waiting for data per step"
 FLAME=$fast
 echo "slow ranks named with what they are slow in, in the lines$named of train.log"

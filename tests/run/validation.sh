@@ -26,6 +26,13 @@ train 2 --data.validation_steps=3 --training.steps=4 --job.dump_folder="$work/th
 for name in one odd mesh; do scores $name 2; done
 scores three 4
 
+# What a validation sends is no part of what a step sends.
+sent_per_step() { grep -o 'each rank sent [0-9.]* MB per step' "$work/log"; }
+train 3 --data.validation_steps=1 --job.dump_folder="$work/sends"
+once=$(sent_per_step)
+train 3 --data.validation_steps=6 --job.dump_folder="$work/sends_more"
+[ -n "$once" ] && [ "$(sent_per_step)" = "$once" ] || fail "with longer validations $(sent_per_step), not $once"
+
 # Label smoothing and the z-loss are part of the training's loss alone.
 train 1 --data.validation_steps=3 --training.batch_size=8 --training.label_smoothing=0.2 --training.z_loss=0.01 \
     --job.dump_folder="$work/smooth"
